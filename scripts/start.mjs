@@ -1,0 +1,15 @@
+// npm start: set up what is missing, then run the gateway. Arguments after -- go to `kafabric start`.
+import { spawn } from 'node:child_process';
+import { root, setup } from './setup.mjs';
+
+setup();
+const gateway = spawn(process.execPath, ['dist/src/server/cli/main.js', 'start', ...process.argv.slice(2)], {
+  cwd: root,
+  stdio: 'inherit',
+});
+// The terminal sends SIGINT to the whole group; a supervisor's SIGTERM reaches only this process.
+process.on('SIGTERM', () => gateway.kill('SIGTERM'));
+process.on('SIGINT', () => {});
+gateway.on('close', (code, signal) => {
+  process.exitCode = signal ? 1 : (code ?? 1);
+});
