@@ -45,6 +45,7 @@ function installPackages() {
 }
 
 function newestSource(folder) {
+  if (!existsSync(folder)) return 0;
   let newest = 0;
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     if (entry.name === 'node_modules' || entry.name.startsWith('.')) continue;
