@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# npm run check:fresh: proves the two commands (and the steps of docker/Dockerfile) on a machine with nothing but Debian 12, Node and a
+# C++ compiler: a root file system made by mmdebstrap, a clean copy of HEAD in it, `npm start`, a record in and out, `npm test`.
+#
+#   scripts/check-fresh.sh [--keep] [--no-test] [--node=22]
+#
+# Needs root and mmdebstrap (apt-get install mmdebstrap). Packages come through apt and npm as they are configured on this machine.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+keep=false test=true node=22
+for arg in "$@"; do
+  case "$arg" in
+    --keep) keep=true ;;
+    --no-test) test=false ;;
+    --node=*) node="${arg#--node=}" ;;
+    *) echo "unknown argument $arg" >&2; exit 2 ;;
+  esac
+done
+[ "$(id -u)" = 0 ] || { echo "check:fresh needs root (chroot and mounts)" >&2; exit 1; }
+command -v mmdebstrap >/dev/null || { echo "check:fresh needs mmdebstrap: apt-get install mmdebstrap" >&2; exit 1; }
+
+work=$(mktemp -d /var/tmp/kafabric-fresh.XXXXXX)
+fs="$work/root"
+cleanup() {
+  for dir in dev/shm dev proc; do mountpoint -q "$fs/$dir" && umount -l "$fs/$dir"; done
+  $keep && echo "kept $fs" || rm -rf "$work"
+}
+trap cleanup EXIT
+
+echo "== Debian 12 with a C++ compiler"
+mmdebstrap --quiet --variant=minbase --include=g++,ca-certificates,git bookworm "$fs" >"$work/mmdebstrap.log" 2>&1 ||
+  { tail -20 "$work/mmdebstrap.log"; exit 1; }
+
+echo "== Node $node and npm from the npm registry"
+mkdir -p "$work/npm" "$fs/usr/local/lib/node_modules"
+npm pack --silent --pack-destination "$work/npm" "node-linux-$(node -p process.arch)@$node" npm@11 >/dev/null
+tar -xzf "$work"/npm/node-*.tgz -C "$fs/usr/local" --strip-components=1 package/bin
+mkdir -p "$fs/usr/local/lib/node_modules/npm"
+tar -xzf "$work"/npm/npm-*.tgz -C "$fs/usr/local/lib/node_modules/npm" --strip-components=1
+ln -s ../lib/node_modules/npm/bin/npm-cli.js "$fs/usr/local/bin/npm"
+
+# The machine's way to its registries: name resolution, certificates, npm's configuration.
+cp -L /etc/resolv.conf /etc/hosts "$fs/etc/"
+[ -f /etc/ssl/certs/ca-certificates.crt ] && cp -L /etc/ssl/certs/ca-certificates.crt "$fs/etc/ssl/certs/"
+cp -r /etc/apt/sources.list* /etc/apt/apt.conf.d "$work/" 2>/dev/null || true
+mount -t proc proc "$fs/proc"
+mount --rbind /dev "$fs/dev" && mount --make-rslave "$fs/dev"
+
+mkdir -p "$fs/home/user/kafabric"
+git archive HEAD | tar -x -C "$fs/home/user/kafabric"
+in_root() {
+  chroot "$fs" /usr/bin/env -i HOME=/root PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin LANG=C.UTF-8 \
+    NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt npm_config_cafile=/etc/ssl/certs/ca-certificates.crt \
+    bash -c "cd /home/user/kafabric && $1"
+}
+
+echo "== npm start"
+in_root 'npm start >/tmp/start.log 2>&1 & echo $! >/tmp/start.pid
+  for i in $(seq 600); do
+    node -e "fetch(\"http://127.0.0.1:9644/health/ready\").then(r=>process.exit(r.ok?0:1),()=>process.exit(1))" && break
+    kill -0 $(cat /tmp/start.pid) 2>/dev/null || { cat /tmp/start.log; exit 1; }
+    sleep 1
+  done
+  node scripts/smoke.mjs 127.0.0.1:9092 || { cat /tmp/start.log; exit 1; }
+  pkill -TERM -f cli/main.js || kill $(cat /tmp/start.pid); wait; tail -5 /tmp/start.log'
+
+if $test; then
+  echo "== npm test"
+  in_root 'npm test'
+fi
+echo "== the two commands work on a fresh machine"

@@ -1,0 +1,109 @@
+// npm test: sets everything up, runs every suite, prints one summary whose last line is `N passed, N failed`.
+//
+//   npm test -- --only unit,compat      only these suites
+//
+// With CI=true a skipped test is a failure.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { root, setup } from './setup.mjs';
+
+const scratch = mkdtempSync(join(tmpdir(), 'kafabric-test-'));
+const strict = process.env.CI === 'true';
+
+/** Runs a command, shows its output as it comes, resolves to its exit code and output. */
+function run(command, args, env = {}) {
+  return new Promise((done) => {
+    const child = spawn(command, args, {
+      cwd: root,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let output = '';
+    child.stdout.on('data', (chunk) => {
+      process.stdout.write(chunk);
+      output = (output + chunk).slice(-100_000);
+    });
+    child.on('error', (error) => done({ code: 1, output: String(error) }));
+    child.on('close', (code) => done({ code: code ?? 1, output }));
+  });
+}
+
+/** A check that passes or fails as a whole. */
+async function check(command, args) {
+  const { code } = await run(command, args);
+  return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 };
+}
+
+async function nativeTests(...args) {
+  const { code, output } = await run(process.execPath, ['scripts/build-native.mjs', '--test', ...args]);
+  const counts = output.match(/(\d+) passed, (\d+) failed\s*$/);
+  if (!counts) return { passed: 0, failed: 1, skipped: 0 };
+  const failed = Number(counts[2]);
+  return { passed: Number(counts[1]), failed: code === 0 ? failed : Math.max(failed, 1), skipped: 0 };
+}
+
+async function mochaTests(...args) {
+  const countsFile = join(scratch, `mocha-${Math.random().toString(36).slice(2)}.json`);
+  const mocha = ['node_modules/mocha/bin/mocha.js', '--reporter', 'scripts/mocha-reporter.cjs', ...args];
+  const { code } = await run(process.execPath, mocha, { KAFABRIC_TEST_COUNTS: countsFile });
+  try {
+    const counts = JSON.parse(readFileSync(countsFile, 'utf8'));
+    return { ...counts, failed: code === 0 ? counts.failed : Math.max(counts.failed, 1) };
+  } catch {
+    return { passed: 0, failed: 1, skipped: 0 };
+  }
+}
+
+async function compatTests() {
+  const { code } = await run(process.execPath, ['compat-tests/setup.mjs']);
+  if (code !== 0) return { passed: 0, failed: 1, skipped: 0 };
+  return mochaTests('--config', 'compat-tests/.mocharc.json');
+}
+
+const suites = {
+  lint: () =>
+    check(process.execPath, ['node_modules/@biomejs/biome/bin/biome', 'check', '--error-on-warnings']),
+  generated: () => check('npm', ['run', '--silent', 'generate', '--', '--check']),
+  native: () => nativeTests(),
+  'native-asan': () => nativeTests('--sanitize=address'),
+  'native-tsan': () => nativeTests('--sanitize=thread'),
+  unit: () => mochaTests(),
+  compat: compatTests,
+};
+
+function selectedSuites() {
+  const at = process.argv.indexOf('--only');
+  if (at < 0) return Object.keys(suites);
+  const names = (process.argv[at + 1] ?? '').split(',');
+  const unknown = names.filter((name) => !suites[name]);
+  if (unknown.length === 0) return names;
+  console.error(`unknown suite ${unknown.join(', ')}; the suites are ${Object.keys(suites).join(', ')}`);
+  process.exit(2);
+}
+
+const names = selectedSuites();
+setup();
+const total = { passed: 0, failed: 0, skipped: 0 };
+const lines = [];
+for (const name of names) {
+  console.log(`\n=== ${name}`);
+  const started = Date.now();
+  const counts = await suites[name]();
+  for (const key of Object.keys(total)) total[key] += counts[key];
+  const seconds = ((Date.now() - started) / 1000).toFixed(0);
+  lines.push(
+    `${name.padEnd(12)} ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped, ${seconds} s`,
+  );
+}
+rmSync(scratch, { recursive: true, force: true });
+console.log(`\n${lines.join('\n')}`);
+if (strict && total.skipped > 0) {
+  console.log(`CI=true: ${total.skipped} skipped tests count as failed`);
+  total.failed += total.skipped;
+  total.skipped = 0;
+}
+const skipped = total.skipped > 0 ? `, ${total.skipped} skipped` : '';
+console.log(`${total.passed} passed, ${total.failed} failed${skipped}`);
+process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;

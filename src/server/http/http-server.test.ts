@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { Counter, Registry } from 'prom-client';
+import { type Readiness, startHttpServer } from './http-server.ts';
+
+describe('HTTP listener', () => {
+  it('serves metrics and health, and says why it is not ready', async () => {
+    const metrics = new Registry();
+    new Counter({ name: 'things_total', help: 'Things.', registers: [metrics] }).inc(3);
+    let state: Readiness = { ready: false, reasons: ['recovering logs'] };
+    const server = await startHttpServer({
+      host: '127.0.0.1',
+      port: 0,
+      metrics,
+      readiness: () => state,
+      version: '1.2.3',
+    });
+    try {
+      const url = `http://127.0.0.1:${server.port}`;
+      assert.match(await (await fetch(`${url}/metrics`)).text(), /things_total 3/);
+      assert.equal((await fetch(`${url}/health/live`)).status, 200);
+      const notReady = await fetch(`${url}/health/ready`);
+      assert.equal(notReady.status, 503);
+      assert.deepEqual(await notReady.json(), { status: 'not ready', reasons: ['recovering logs'] });
+      state = { ready: true, reasons: [] };
+      assert.equal((await fetch(`${url}/health/ready`)).status, 200);
+      assert.equal((await fetch(`${url}/nothing`)).status, 404);
+    } finally {
+      await server.close();
+    }
+  });
+
+  it('rejects when its address is taken', async () => {
+    const options = {
+      host: '127.0.0.1',
+      metrics: new Registry(),
+      readiness: () => ({ ready: true, reasons: [] }),
+      version: '',
+    };
+    const first = await startHttpServer({ ...options, port: 0 });
+    try {
+      await assert.rejects(startHttpServer({ ...options, port: first.port }), /EADDRINUSE/);
+    } finally {
+      await first.close();
+    }
+  });
+});

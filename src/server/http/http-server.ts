@@ -1,0 +1,58 @@
+import type { AddressInfo } from 'node:net';
+import { type ServerType, serve } from '@hono/node-server';
+import { Hono } from 'hono';
+import type { Registry } from 'prom-client';
+
+/** What `/health/ready` answers: ready only when every part is. `reasons` names the parts that are not, for people. */
+export interface Readiness {
+  ready: boolean;
+  reasons: string[];
+}
+
+export interface HttpServerOptions {
+  host: string;
+  /** 0 takes a free port. */
+  port: number;
+  metrics: Registry;
+  readiness(): Readiness;
+  version: string;
+}
+
+export interface HttpServer {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/**
+ * The operators' HTTP listener: `/metrics` in Prometheus text format, `/health/live` (the process runs and its event loop turns) and
+ * `/health/ready` (200 when clients can be served, else 503 with the reasons).
+ * Rejects when the address cannot be bound.
+ */
+export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
+  const app = new Hono();
+  app.get('/', (c) => c.text(`kafabric ${options.version}\n/metrics\n/health/live\n/health/ready\n`));
+  app.get('/metrics', async (c) =>
+    c.body(await options.metrics.metrics(), 200, { 'content-type': options.metrics.contentType }),
+  );
+  app.get('/health/live', (c) => c.json({ status: 'live' }));
+  app.get('/health/ready', (c) => {
+    const { ready, reasons } = options.readiness();
+    return c.json({ status: ready ? 'ready' : 'not ready', reasons }, ready ? 200 : 503);
+  });
+  const server = await listen(app, options.host, options.port);
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: () =>
+      new Promise((done) => {
+        server.close(() => done());
+        if ('closeAllConnections' in server) server.closeAllConnections();
+      }),
+  };
+}
+
+function listen(app: Hono, hostname: string, port: number): Promise<ServerType> {
+  return new Promise((resolve, reject) => {
+    const server = serve({ fetch: app.fetch, hostname, port }, () => resolve(server));
+    server.once('error', reject);
+  });
+}
