@@ -1,9 +1,16 @@
-// The addon's entry point: one Init function for each part, which adds its classes to the exports.
+// The addon's entry point: one init function for each part, which adds its functions and classes to the exports.
 #include <napi.h>
+
+#include "binding/arena.h"
+#include "binding/environment.h"
 
 namespace {
 
-Napi::Object InitModule(Napi::Env /*env*/, Napi::Object exports) { return exports; }
+Napi::Object InitModule(Napi::Env env, Napi::Object exports) {
+  kafabric::binding::Environment::install(env);
+  kafabric::binding::initArena(env, exports);
+  return exports;
+}
 
 }  // namespace
 

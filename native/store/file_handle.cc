@@ -1,0 +1,50 @@
+#include "store/file_handle.h"
+
+#include <unistd.h>
+
+#include <mutex>
+#include <unordered_map>
+
+namespace kafabric {
+
+namespace {
+
+struct Registry {
+  std::mutex mutex;
+  uint64_t nextId = 1;
+  std::unordered_map<uint64_t, std::weak_ptr<FileHandle>> files;
+};
+
+// Never destroyed: files may be closed while the process exits.
+Registry& registry() {
+  static auto* instance = new Registry;
+  return *instance;
+}
+
+}  // namespace
+
+std::shared_ptr<FileHandle> FileHandle::adopt(int fd, std::string path) {
+  Registry& all = registry();
+  std::lock_guard lock(all.mutex);
+  uint64_t id = all.nextId++;
+  std::shared_ptr<FileHandle> file(new FileHandle(fd, id, std::move(path)));
+  all.files.emplace(id, file);
+  return file;
+}
+
+std::shared_ptr<FileHandle> FileHandle::find(uint64_t id) {
+  Registry& all = registry();
+  std::lock_guard lock(all.mutex);
+  auto found = all.files.find(id);
+  return found == all.files.end() ? nullptr : found->second.lock();
+}
+
+FileHandle::~FileHandle() {
+  {
+    std::lock_guard lock(registry().mutex);
+    registry().files.erase(id_);
+  }
+  ::close(fd_);
+}
+
+}  // namespace kafabric

@@ -1,0 +1,38 @@
+// An open file, shared by those who read and write it (the store) and those who send it (the reactors).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace kafabric {
+
+/**
+ * Owns a file descriptor and closes it when the last holder lets go, so that a file can be closed or deleted while
+ * parts of it are still being sent. Thread-safe.
+ */
+class FileHandle {
+ public:
+  /** Takes ownership of `fd`. */
+  static std::shared_ptr<FileHandle> adopt(int fd, std::string path);
+  /** The open file with this id, or null once its last holder has let go. */
+  static std::shared_ptr<FileHandle> find(uint64_t id);
+
+  ~FileHandle();
+  FileHandle(const FileHandle&) = delete;
+  FileHandle& operator=(const FileHandle&) = delete;
+
+  int fd() const { return fd_; }
+  /** Names the file within the process; never used again. How TypeScript refers to it. */
+  uint64_t id() const { return id_; }
+  const std::string& path() const { return path_; }
+
+ private:
+  FileHandle(int fd, uint64_t id, std::string path) : fd_(fd), id_(id), path_(std::move(path)) {}
+
+  int fd_;
+  uint64_t id_;
+  std::string path_;
+};
+
+}  // namespace kafabric

@@ -1,0 +1,55 @@
+// The smallest possible test framework: TEST(name) { CHECK(...); CHECK_EQ(a, b); }
+#pragma once
+
+#include <functional>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace kafabric::test {
+
+struct Case {
+  std::string name;
+  std::function<void()> body;
+};
+
+inline std::vector<Case>& cases() {
+  static std::vector<Case> all;
+  return all;
+}
+
+struct Registration {
+  Registration(const char* name, std::function<void()> body) { cases().push_back({name, std::move(body)}); }
+};
+
+struct Failure : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+[[noreturn]] inline void fail(const char* file, int line, const std::string& message) {
+  throw Failure(std::string(file) + ":" + std::to_string(line) + ": " + message);
+}
+
+template <typename A, typename B>
+void checkEqual(const char* file, int line, const char* text, const A& actual, const B& expected) {
+  if (actual == expected) return;
+  std::ostringstream message;
+  message << text << ": got " << actual << ", expected " << expected;
+  fail(file, line, message.str());
+}
+
+}  // namespace kafabric::test
+
+#define TEST(name)                                                                  \
+  static void test_##name();                                                        \
+  static const ::kafabric::test::Registration registration_##name(#name, test_##name); \
+  static void test_##name()
+
+#define CHECK(condition)                                                   \
+  do {                                                                     \
+    if (!(condition)) ::kafabric::test::fail(__FILE__, __LINE__, #condition); \
+  } while (false)
+
+#define CHECK_EQ(actual, expected) \
+  ::kafabric::test::checkEqual(__FILE__, __LINE__, #actual " == " #expected, actual, expected)
