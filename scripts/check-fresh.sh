@@ -62,8 +62,8 @@ in_root 'npm start >/tmp/start.log 2>&1 & echo $! >/tmp/start.pid
     kill -0 $(cat /tmp/start.pid) 2>/dev/null || { cat /tmp/start.log; exit 1; }
     sleep 1
   done
-  node scripts/smoke.mjs 127.0.0.1:9092 || { cat /tmp/start.log; exit 1; }
-  pkill -TERM -f cli/main.js || kill $(cat /tmp/start.pid); wait; tail -5 /tmp/start.log'
+  (cd examples/kafkajs && npm install --silent && node quickstart.mjs) || { cat /tmp/start.log; exit 1; }
+  kill $(cat /tmp/start.pid); wait; tail -5 /tmp/start.log'
 
 if $test; then
   echo "== npm test"
