@@ -1,0 +1,48 @@
+import { cleanerDefinitions } from './cleaner.ts';
+import type { ConfigDefinition, TopicConfigDefinition, ValueOf } from './definition.ts';
+import { groupDefinitions } from './groups.ts';
+import { logDefinitions } from './log.ts';
+import { networkDefinitions } from './network.ts';
+import { payloadDefinitions } from './payload.ts';
+import { serverDefinitions } from './server.ts';
+import { topicDefinitions } from './topics.ts';
+import { transactionDefinitions } from './transactions.ts';
+
+export type {
+  BrokerSynonym,
+  ConfigDefinition,
+  ConfigType,
+  TopicConfigDefinition,
+  UpdateMode,
+} from './definition.ts';
+
+const broker = [
+  ...serverDefinitions,
+  ...networkDefinitions,
+  ...logDefinitions,
+  ...cleanerDefinitions,
+  ...groupDefinitions,
+  ...transactionDefinitions,
+  ...payloadDefinitions,
+] as const;
+
+/** Every broker key, in the order of the documentation. */
+export const brokerDefinitions: readonly ConfigDefinition[] = broker;
+/** Every topic key, by name. */
+export const topicKeyDefinitions: readonly TopicConfigDefinition[] = topicDefinitions;
+
+export const brokerDefinitionsByName: ReadonlyMap<string, ConfigDefinition> = new Map(
+  brokerDefinitions.map((definition) => [definition.name, definition]),
+);
+export const topicDefinitionsByName: ReadonlyMap<string, TopicConfigDefinition> = new Map(
+  topicKeyDefinitions.map((definition) => [definition.name, definition]),
+);
+
+type Values<D extends ConfigDefinition> = { readonly [K in D as K['name']]: ValueOf<K> };
+
+/** The parsed value of each broker key. */
+export type BrokerValues = Values<(typeof broker)[number]>;
+/** The parsed value of each topic key. */
+export type TopicValues = Values<(typeof topicDefinitions)[number]>;
+export type BrokerKey = keyof BrokerValues;
+export type TopicKey = keyof TopicValues;

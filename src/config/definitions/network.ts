@@ -1,0 +1,143 @@
+import { type ConfigDefinition, INT_MAX } from './definition.ts';
+
+/** Listeners, sockets, threads, and the limits of connections and requests. */
+export const networkDefinitions = [
+  {
+    name: 'listeners',
+    type: 'list',
+    default: 'PLAINTEXT://127.0.0.1:9092',
+    update: 'per-broker',
+    documentation:
+      'Where clients connect, as NAME://host:port separated by commas. An empty host or 0.0.0.0 means every interface, port 0 a free port. Names other than a security protocol need an entry in listener.security.protocol.map.',
+    kafkaDefault: {
+      value: 'PLAINTEXT://:9092',
+      reason: 'without authentication only this machine should get in',
+    },
+  },
+  {
+    name: 'advertised.listeners',
+    type: 'list',
+    default: null,
+    documentation:
+      'The addresses that clients are told to connect to, one for each listener by name; the listener’s own address when not set.',
+  },
+  {
+    name: 'listener.security.protocol.map',
+    type: 'string',
+    default: 'SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT',
+    update: 'per-broker',
+    documentation:
+      'The security protocol of each listener name, as NAME:PROTOCOL separated by commas. This version serves PLAINTEXT.',
+  },
+  {
+    name: 'num.network.threads',
+    type: 'int',
+    default: '3',
+    min: 1,
+    update: 'cluster-wide',
+    documentation: 'Native threads that read and write sockets; never more than the machine has cores.',
+  },
+  {
+    name: 'num.io.threads',
+    type: 'int',
+    default: '8',
+    min: 1,
+    update: 'cluster-wide',
+    documentation: 'Native threads that read and write files.',
+  },
+  {
+    name: 'socket.request.max.bytes',
+    type: 'int',
+    default: '104857600',
+    min: 1,
+    documentation: 'The largest request; a connection that announces a larger one is closed.',
+  },
+  {
+    name: 'socket.send.buffer.bytes',
+    type: 'int',
+    default: '102400',
+    min: -1,
+    documentation: 'SO_SNDBUF of client connections; -1 leaves the operating system’s own sizing.',
+  },
+  {
+    name: 'socket.receive.buffer.bytes',
+    type: 'int',
+    default: '102400',
+    min: -1,
+    documentation: 'SO_RCVBUF of client connections; -1 leaves the operating system’s own sizing.',
+  },
+  {
+    name: 'socket.listen.backlog.size',
+    type: 'int',
+    default: '50',
+    min: 1,
+    documentation: 'Connections that may wait to be accepted; the operating system’s limit applies as well.',
+  },
+  {
+    name: 'queued.max.requests',
+    type: 'int',
+    default: '500',
+    min: 1,
+    documentation: 'Requests in progress, all connections together, above which no more are read.',
+  },
+  {
+    name: 'queued.max.request.bytes',
+    type: 'long',
+    default: '-1',
+    min: -1,
+    documentation: 'Bytes of requests in progress above which no more are read; -1 leaves it to arena.bytes.',
+  },
+  {
+    name: 'arena.bytes',
+    type: 'long',
+    default: '536870912',
+    min: 16777216,
+    documentation:
+      'Memory that large requests are received into and large answers are read into, allocated once. When it is full, reading waits.',
+  },
+  {
+    name: 'connections.max.idle.ms',
+    type: 'long',
+    default: '600000',
+    documentation: 'A connection without a request for this many milliseconds is closed.',
+  },
+  {
+    name: 'max.connections',
+    type: 'int',
+    default: String(INT_MAX),
+    min: 0,
+    update: 'cluster-wide',
+    documentation: 'The most connections at any time; more are closed as they arrive.',
+  },
+  {
+    name: 'max.connections.per.ip',
+    type: 'int',
+    default: String(INT_MAX),
+    min: 0,
+    update: 'cluster-wide',
+    documentation: 'The most connections from one address; more are closed as they arrive.',
+  },
+  {
+    name: 'max.connections.per.ip.overrides',
+    type: 'string',
+    default: '',
+    update: 'cluster-wide',
+    documentation:
+      'Limits for single addresses that replace max.connections.per.ip, as address:count separated by commas.',
+  },
+  {
+    name: 'fetch.max.bytes',
+    type: 'int',
+    default: '57671680',
+    min: 1024,
+    documentation: 'The most bytes of one fetch answer; the first batch is always returned.',
+  },
+  {
+    name: 'max.incremental.fetch.session.cache.slots',
+    type: 'int',
+    default: '1000',
+    min: 0,
+    documentation:
+      'Incremental fetch sessions that are kept (KIP-227); further consumers send full requests.',
+  },
+] as const satisfies readonly ConfigDefinition[];
