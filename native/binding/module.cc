@@ -2,6 +2,9 @@
 #include <napi.h>
 
 #include "binding/arena.h"
+#include "binding/batch.h"
+#include "binding/codec.h"
+#include "binding/completions.h"
 #include "binding/environment.h"
 
 namespace {
@@ -9,6 +12,9 @@ namespace {
 Napi::Object InitModule(Napi::Env env, Napi::Object exports) {
   kafabric::binding::Environment::install(env);
   kafabric::binding::initArena(env, exports);
+  kafabric::binding::initCompletions(env, exports);
+  kafabric::binding::initBatch(env, exports);
+  kafabric::binding::initCodec(env, exports);
   return exports;
 }
 

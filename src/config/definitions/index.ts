@@ -28,7 +28,7 @@ const broker = [
 
 /** Every broker key, in the order of the documentation. */
 export const brokerDefinitions: readonly ConfigDefinition[] = broker;
-/** Every topic key. */
+/** Every topic key, by name. */
 export const topicKeyDefinitions: readonly TopicConfigDefinition[] = topicDefinitions;
 
 export const brokerDefinitionsByName: ReadonlyMap<string, ConfigDefinition> = new Map(

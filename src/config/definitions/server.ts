@@ -119,6 +119,7 @@ export const serverDefinitions = [
     type: 'int',
     default: '10',
     min: 1,
+    update: 'cluster-wide',
     documentation: 'Native threads for background disk work.',
   },
   {

@@ -1,0 +1,182 @@
+#include "batch/check.h"
+
+#include "batch/crc32c.h"
+#include "batch/record.h"
+#include "batch/reference.h"
+#include "codec/codec.h"
+
+namespace kafabric {
+
+namespace {
+
+void fail(BatchCheck& check, BatchError error, BatchProblem problem, int32_t record = -1) {
+  check.error = error;
+  check.problem = problem;
+  check.errorRecord = record;
+}
+
+/** Finds the end of the batch and reads its header; false when there is no whole batch of version 2. */
+bool frame(const uint8_t* bytes, size_t length, const CheckOptions& options, BatchCheck& check) {
+  check.sizeBytes = length;
+  if (length < kBatchHeaderBytes) {
+    fail(check, BatchError::corruptMessage, BatchProblem::truncated);
+    return false;
+  }
+  check.header = BatchHeader::read(bytes);
+  const BatchHeader& header = check.header;
+  if (header.magic != 2) {
+    bool older = header.magic == 0 || header.magic == 1;
+    fail(check, older ? BatchError::unsupportedForMessageFormat : BatchError::corruptMessage, BatchProblem::magic);
+    return false;
+  }
+  if (header.batchLength < 0 || header.sizeBytes() < kBatchHeaderBytes) {
+    fail(check, BatchError::corruptMessage, BatchProblem::lengthTooSmall);
+    return false;
+  }
+  if (header.sizeBytes() > length) {
+    fail(check, BatchError::corruptMessage, BatchProblem::truncated);
+    return false;
+  }
+  check.sizeBytes = header.sizeBytes();
+  if (check.sizeBytes > options.maxBatchBytes) fail(check, BatchError::messageTooLarge, BatchProblem::tooLarge);
+  else if (options.verifyCrc &&
+           crc32c(0, bytes + kBatchCrcStart, check.sizeBytes - kBatchCrcStart) != header.crc)
+    fail(check, BatchError::corruptMessage, BatchProblem::crc);
+  return check.error == BatchError::none;
+}
+
+/** The rules on the header, in Kafka's order. */
+BatchProblem headerProblem(const BatchHeader& header, const CheckOptions& options) {
+  if (options.fromClient && header.baseOffset != 0) return BatchProblem::baseOffset;
+  // Compacted batches, which no client sends, may have fewer records than offsets.
+  if (header.recordCount <= 0 || header.lastOffsetDelta < 0) return BatchProblem::count;
+  if (options.fromClient) {
+    if (int64_t{header.lastOffsetDelta} + 1 != header.recordCount) return BatchProblem::count;
+    if (header.attributes & kControlBit) return BatchProblem::control;
+    if (header.attributes & kReferenceBit) return BatchProblem::reference;
+    if (header.producerId != -1 && header.baseSequence < 0) return BatchProblem::sequence;
+  }
+  return BatchProblem::none;
+}
+
+BatchProblem asProblem(RecordFault fault) {
+  switch (fault) {
+    case RecordFault::none: return BatchProblem::none;
+    case RecordFault::size: return BatchProblem::recordSize;
+    case RecordFault::varint: return BatchProblem::recordVarint;
+    case RecordFault::headerCount: return BatchProblem::recordHeaderCount;
+    case RecordFault::headerKey: return BatchProblem::recordHeaderKey;
+  }
+  return BatchProblem::recordVarint;
+}
+
+/** The rules on one record's content; its structure has been checked. */
+BatchProblem recordProblem(const Record& record, int32_t index, int64_t timestamp, const BatchHeader& header,
+                           const CheckOptions& options) {
+  if (options.fromClient && record.offsetDelta != index) return BatchProblem::offsetDelta;
+  if (options.fromClient && header.compression() != 0 && (record.attributes & kCompressionMask))
+    return BatchProblem::recordCompressed;
+  if (options.requireKeys && !record.key) return BatchProblem::missingKey;
+  if (options.fromClient && options.createTime && timestamp != -1) {
+    // As wide as needed: a client may send any timestamp.
+    __int128 age = static_cast<__int128>(options.nowMs) - timestamp;
+    if (age > options.timestampBeforeMaxMs || -age > options.timestampAfterMaxMs) return BatchProblem::timestampRange;
+  }
+  return BatchProblem::none;
+}
+
+void checkRecords(const uint8_t* section, size_t length, const CheckOptions& options, BatchCheck& check) {
+  const BatchHeader& header = check.header;
+  RecordCursor cursor(section, length);
+  Record record;
+  int32_t previousDelta = -1;
+  for (int32_t index = 0; index < header.recordCount; ++index) {
+    RecordFault fault = cursor.next(record);
+    if (fault != RecordFault::none) return fail(check, BatchError::invalidRecord, asProblem(fault), index);
+    // Wraps like Java's addition.
+    auto timestamp = static_cast<int64_t>(static_cast<uint64_t>(header.baseTimestamp) +
+                                          static_cast<uint64_t>(record.timestampDelta));
+    BatchProblem problem = recordProblem(record, index, timestamp, header, options);
+    if (record.offsetDelta <= previousDelta || record.offsetDelta > header.lastOffsetDelta)
+      problem = BatchProblem::offsetDelta;
+    if (problem != BatchProblem::none) {
+      bool time = problem == BatchProblem::timestampRange;
+      return fail(check, time ? BatchError::invalidTimestamp : BatchError::invalidRecord, problem, index);
+    }
+    previousDelta = record.offsetDelta;
+    if (!record.key) check.keyless = true;
+    if (timestamp > check.maxTimestamp) {
+      check.maxTimestamp = timestamp;
+      check.offsetDeltaOfMaxTimestamp = record.offsetDelta;
+    }
+  }
+  if (!cursor.atEnd()) fail(check, BatchError::invalidRecord, BatchProblem::trailingBytes);
+}
+
+/** The records section uncompressed: in place, or in `scratch`. False when it cannot be read. */
+bool openSection(const uint8_t* bytes, const CheckOptions& options, BatchCheck& check, ByteBuffer& scratch,
+                 const uint8_t*& section, size_t& length) {
+  section = bytes + kBatchHeaderBytes;
+  length = check.sizeBytes - kBatchHeaderBytes;
+  int codec = check.header.compression();
+  if (codec == 0) return true;
+  if (codec >= kCodecs) {
+    fail(check, BatchError::unsupportedCompressionType, BatchProblem::compression);
+    return false;
+  }
+  try {
+    scratch.clear();
+    decompress(static_cast<Codec>(codec), section, length, options.maxUncompressedBytes, scratch);
+  } catch (const UncompressedTooLarge&) {
+    fail(check, BatchError::messageTooLarge, BatchProblem::uncompressedTooLarge);
+    return false;
+  } catch (const CodecError&) {
+    // The CRC was right, so the client sent it like this: not CORRUPT_MESSAGE, which clients retry.
+    fail(check, BatchError::invalidRecord, BatchProblem::decompression);
+    return false;
+  }
+  section = scratch.data();
+  length = scratch.size();
+  return true;
+}
+
+}  // namespace
+
+BatchCheck checkBatch(const uint8_t* bytes, size_t length, const CheckOptions& options, ByteBuffer& scratch) {
+  BatchCheck check;
+  if (!frame(bytes, length, options, check)) return check;
+  BatchProblem problem = headerProblem(check.header, options);
+  if (problem != BatchProblem::none) {
+    fail(check, BatchError::invalidRecord, problem);
+    return check;
+  }
+  if (options.fromClient && (check.header.attributes & kLogAppendTimeBit)) {
+    fail(check, BatchError::invalidTimestamp, BatchProblem::timestampType, 0);
+    return check;
+  }
+  const uint8_t* section = nullptr;
+  size_t sectionLength = 0;
+  if (!openSection(bytes, options, check, scratch, section, sectionLength)) return check;
+  check.uncompressedBytes = sectionLength;
+  checkRecords(section, sectionLength, options, check);
+  size_t recordsBytes = check.sizeBytes - kBatchHeaderBytes;
+  if (check.error == BatchError::none &&
+      recordsBytes / static_cast<size_t>(check.header.recordCount) >= options.referenceMinBytes)
+    buildReferenceTemplate(bytes, section, sectionLength, check.reference);
+  return check;
+}
+
+std::vector<BatchCheck> checkBatches(const uint8_t* bytes, size_t length, const CheckOptions& options,
+                                     size_t maxBatches, ByteBuffer& scratch) {
+  std::vector<BatchCheck> checks;
+  for (size_t position = 0; position < length && checks.size() < maxBatches;) {
+    BatchCheck check = checkBatch(bytes + position, length - position, options, scratch);
+    check.position = position;
+    position += check.sizeBytes;
+    checks.push_back(std::move(check));
+  }
+  scratch.recycle(kScratchKeepBytes);
+  return checks;
+}
+
+}  // namespace kafabric

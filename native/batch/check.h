@@ -1,0 +1,93 @@
+// Validation of produced record batches, as Kafka's UnifiedLog, LogValidator and DefaultRecord do it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "batch/header.h"
+#include "codec/buffer.h"
+
+namespace kafabric {
+
+/** Kafka's error codes that validation can yield. */
+enum class BatchError : int16_t {
+  none = 0,
+  corruptMessage = 2,
+  messageTooLarge = 10,
+  invalidTimestamp = 32,
+  unsupportedForMessageFormat = 43,
+  unsupportedCompressionType = 76,
+  invalidRecord = 87,
+};
+
+/** Why, in more detail; numbers are the index of the text in src/native/batch-problems.ts. */
+enum class BatchProblem : uint8_t {
+  none = 0,
+  truncated,           // fewer bytes left than the batch says it has
+  lengthTooSmall,      // the length does not even cover a header
+  magic,               // not format version 2
+  tooLarge,            // above maxBatchBytes
+  crc,                 // checksum mismatch
+  baseOffset,          // a client's base offset is not 0
+  count,               // record count not positive, or not lastOffsetDelta + 1
+  control,             // a client's batch is a control batch
+  reference,           // a client's batch carries our reference bit
+  sequence,            // a producer id without a sequence number
+  compression,         // unknown codec
+  decompression,       // the compressed records cannot be read
+  uncompressedTooLarge,
+  recordSize,
+  recordVarint,
+  recordHeaderCount,
+  recordHeaderKey,
+  recordCompressed,    // a record inside a compressed batch claims to be compressed
+  offsetDelta,         // offset deltas are not 0, 1, 2, ...
+  missingKey,
+  timestampRange,
+  timestampType,       // a client's batch says LogAppendTime
+  trailingBytes,       // bytes behind the last record
+};
+
+struct CheckOptions {
+  size_t maxUncompressedBytes;
+  size_t maxBatchBytes;
+  bool fromClient = true;   // the rules for producers; false for batches that the broker or another replica wrote
+  bool verifyCrc = true;
+  bool requireKeys = false;
+  bool createTime = true;   // the topic's message.timestamp.type
+  int64_t nowMs = 0;
+  int64_t timestampBeforeMaxMs = INT64_MAX;
+  int64_t timestampAfterMaxMs = INT64_MAX;
+  /** Batches whose mean record size reaches this get a reference batch (see reference.h); SIZE_MAX: none. */
+  size_t referenceMinBytes = SIZE_MAX;
+};
+
+struct BatchCheck {
+  BatchHeader header{};     // zeros when there were too few bytes for one
+  size_t position = 0;      // of the batch in the input
+  size_t sizeBytes = 0;     // up to the end of the input when the batch is torn
+  BatchError error = BatchError::none;
+  BatchProblem problem = BatchProblem::none;
+  int32_t errorRecord = -1;  // index of the record at fault, or -1
+  size_t uncompressedBytes = 0;  // of the records section
+  bool keyless = false;          // a record has no key
+  int64_t maxTimestamp = -1;     // of the records; -1 when they have none
+  int32_t offsetDeltaOfMaxTimestamp = -1;  // of the first record that has it
+  ByteBuffer reference;          // the reference batch without its location, or empty
+};
+
+/**
+ * Checks the first batch of `bytes` (at least one byte). Reads every record; decompresses at most once, into `scratch`.
+ * Never throws but std::bad_alloc.
+ */
+BatchCheck checkBatch(const uint8_t* bytes, size_t length, const CheckOptions& options, ByteBuffer& scratch);
+
+/** Checks batch after batch, at most `maxBatches`; stops behind the first whose end is not known. */
+std::vector<BatchCheck> checkBatches(const uint8_t* bytes, size_t length, const CheckOptions& options,
+                                     size_t maxBatches, ByteBuffer& scratch);
+
+/** Scratch memory above this is given back after use. */
+constexpr size_t kScratchKeepBytes = size_t{4} << 20;
+
+}  // namespace kafabric

@@ -1,0 +1,152 @@
+// The CRC instruction has a latency of three cycles and a throughput of one, so three stretches of the input are
+// computed side by side and their results joined. Joining means advancing a CRC over a known number of zero bytes, which is
+// a linear map of its 32 bits: four tables of 256 entries for each stretch length.
+#include "batch/crc32c.h"
+
+#include <array>
+#include <cstring>
+
+#if defined(__x86_64__)
+#include <nmmintrin.h>
+#elif defined(__aarch64__)
+#include <arm_acle.h>
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
+namespace kafabric {
+
+namespace {
+
+constexpr uint32_t kPolynomial = 0x82f63b78;  // reflected
+constexpr size_t kLong = 4096;                // bytes of each of three stretches
+constexpr size_t kShort = 256;
+
+using ByteTables = std::array<std::array<uint32_t, 256>, 8>;
+using ShiftTable = std::array<std::array<uint32_t, 256>, 4>;
+
+struct Tables {
+  ByteTables bytes;
+  ShiftTable longShift;
+  ShiftTable shortShift;
+
+  Tables() {
+    for (uint32_t n = 0; n < 256; ++n) {
+      uint32_t crc = n;
+      for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) ? kPolynomial : 0);
+      bytes[0][n] = crc;
+    }
+    for (uint32_t n = 0; n < 256; ++n) {
+      for (size_t k = 1; k < 8; ++k) bytes[k][n] = (bytes[k - 1][n] >> 8) ^ bytes[0][bytes[k - 1][n] & 0xff];
+    }
+    fillShift(longShift, kLong);
+    fillShift(shortShift, kShort);
+  }
+
+  /** Advances by `length` zero bytes: the images of the 32 single bits, then their sums for each byte value. */
+  void fillShift(ShiftTable& table, size_t length) const {
+    uint32_t image[32];
+    for (int bit = 0; bit < 32; ++bit) {
+      uint32_t crc = uint32_t{1} << bit;
+      for (size_t i = 0; i < length; ++i) crc = (crc >> 8) ^ bytes[0][crc & 0xff];
+      image[bit] = crc;
+    }
+    for (size_t k = 0; k < 4; ++k) {
+      for (uint32_t n = 0; n < 256; ++n) {
+        uint32_t sum = 0;
+        for (size_t bit = 0; bit < 8; ++bit) sum ^= (n >> bit & 1) ? image[8 * k + bit] : 0;
+        table[k][n] = sum;
+      }
+    }
+  }
+};
+
+const Tables& tables() {
+  static const Tables instance;
+  return instance;
+}
+
+uint32_t shift(const ShiftTable& table, uint32_t crc) {
+  return table[0][crc & 0xff] ^ table[1][crc >> 8 & 0xff] ^ table[2][crc >> 16 & 0xff] ^ table[3][crc >> 24];
+}
+
+uint64_t load64(const uint8_t* p) {
+  uint64_t v;
+  std::memcpy(&v, p, 8);
+  return v;
+}
+
+uint32_t updatePortable(uint32_t state, const uint8_t* p, size_t length) {
+  const ByteTables& t = tables().bytes;
+  for (; length >= 8; p += 8, length -= 8) {
+    uint64_t v = load64(p) ^ state;
+    state = t[7][v & 0xff] ^ t[6][v >> 8 & 0xff] ^ t[5][v >> 16 & 0xff] ^ t[4][v >> 24 & 0xff] ^ t[3][v >> 32 & 0xff] ^
+            t[2][v >> 40 & 0xff] ^ t[1][v >> 48 & 0xff] ^ t[0][v >> 56];
+  }
+  for (; length > 0; ++p, --length) state = (state >> 8) ^ t[0][(state ^ *p) & 0xff];
+  return state;
+}
+
+#if defined(__x86_64__)
+#define KAFABRIC_CRC_TARGET __attribute__((target("sse4.2")))
+KAFABRIC_CRC_TARGET inline uint64_t step64(uint64_t crc, uint64_t v) { return _mm_crc32_u64(crc, v); }
+KAFABRIC_CRC_TARGET inline uint32_t step8(uint32_t crc, uint8_t v) { return _mm_crc32_u8(crc, v); }
+bool hasInstruction() { return __builtin_cpu_supports("sse4.2"); }
+constexpr const char* kInstructionName = "sse4.2";
+#elif defined(__aarch64__)
+#define KAFABRIC_CRC_TARGET __attribute__((target("+crc")))
+KAFABRIC_CRC_TARGET inline uint64_t step64(uint64_t crc, uint64_t v) {
+  return __crc32cd(static_cast<uint32_t>(crc), v);
+}
+KAFABRIC_CRC_TARGET inline uint32_t step8(uint32_t crc, uint8_t v) { return __crc32cb(crc, v); }
+bool hasInstruction() { return (getauxval(AT_HWCAP) & HWCAP_CRC32) != 0; }
+constexpr const char* kInstructionName = "armv8";
+#endif
+
+#if defined(KAFABRIC_CRC_TARGET)
+template <size_t Stretch>
+KAFABRIC_CRC_TARGET inline uint64_t threeStretches(uint64_t first, const uint8_t* p, const ShiftTable& table) {
+  uint64_t second = 0;
+  uint64_t third = 0;
+  for (const uint8_t* end = p + Stretch; p < end; p += 8) {
+    first = step64(first, load64(p));
+    second = step64(second, load64(p + Stretch));
+    third = step64(third, load64(p + 2 * Stretch));
+  }
+  first = shift(table, static_cast<uint32_t>(first)) ^ second;
+  return shift(table, static_cast<uint32_t>(first)) ^ third;
+}
+
+KAFABRIC_CRC_TARGET uint32_t updateInstruction(uint32_t state, const uint8_t* p, size_t length) {
+  uint64_t crc = state;
+  for (; length >= 3 * kLong; p += 3 * kLong, length -= 3 * kLong)
+    crc = threeStretches<kLong>(crc, p, tables().longShift);
+  for (; length >= 3 * kShort; p += 3 * kShort, length -= 3 * kShort)
+    crc = threeStretches<kShort>(crc, p, tables().shortShift);
+  for (; length >= 8; p += 8, length -= 8) crc = step64(crc, load64(p));
+  auto narrow = static_cast<uint32_t>(crc);
+  for (; length > 0; ++p, --length) narrow = step8(narrow, *p);
+  return narrow;
+}
+
+const bool kUseInstruction = hasInstruction();
+#else
+constexpr const char* kInstructionName = "table";
+constexpr bool kUseInstruction = false;
+uint32_t updateInstruction(uint32_t state, const uint8_t* p, size_t length) { return updatePortable(state, p, length); }
+#endif
+
+}  // namespace
+
+uint32_t crc32c(uint32_t seed, const void* data, size_t length) {
+  const auto* p = static_cast<const uint8_t*>(data);
+  return ~(kUseInstruction ? updateInstruction(~seed, p, length) : updatePortable(~seed, p, length));
+}
+
+uint32_t crc32cPortable(uint32_t seed, const void* data, size_t length) {
+  return ~updatePortable(~seed, static_cast<const uint8_t*>(data), length);
+}
+
+const char* crc32cImplementation() { return kUseInstruction ? kInstructionName : "table"; }
+
+}  // namespace kafabric

@@ -1,0 +1,18 @@
+// CRC-32C (Castagnoli), the checksum of record batches and payloads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace kafabric {
+
+/** The CRC of `length` bytes, continuing from `seed` (the CRC of the bytes before them; 0 at the start). */
+uint32_t crc32c(uint32_t seed, const void* data, size_t length);
+
+/** The same without the processor's CRC instruction; for tests. */
+uint32_t crc32cPortable(uint32_t seed, const void* data, size_t length);
+
+/** What crc32c uses on this machine: "sse4.2", "armv8" or "table". */
+const char* crc32cImplementation();
+
+}  // namespace kafabric

@@ -1,0 +1,184 @@
+// Record batches: validation, header patches, reference batches. The layouts shared with JavaScript are in src/native/batch-layout.ts.
+#include "binding/batch.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "batch/check.h"
+#include "batch/crc32c.h"
+#include "batch/reference.h"
+#include "binding/arena.h"
+#include "binding/batch_slots.h"
+#include "binding/completions.h"
+#include "binding/workers.h"
+
+namespace kafabric::binding {
+
+namespace {
+
+struct Bytes {
+  uint8_t* data;
+  size_t length;
+};
+
+Bytes bytesOf(const Napi::Value& value) {
+  if (!value.IsTypedArray()) throw Napi::TypeError::New(value.Env(), "a Uint8Array is needed");
+  auto array = value.As<Napi::Uint8Array>();
+  return {array.Data(), array.ByteLength()};
+}
+
+double numberOf(const Napi::Value& value) { return value.As<Napi::Number>().DoubleValue(); }
+
+template <typename Integer>
+Integer clampTo(double value, Integer max) {
+  return value >= static_cast<double>(max) ? max : static_cast<Integer>(std::max(value, 0.0));
+}
+
+/** Reads the options from the Float64Array that JavaScript filled. */
+CheckOptions optionsOf(const Napi::Value& value) {
+  auto slots = value.As<Napi::Float64Array>();
+  if (slots.ElementLength() < kOptionSlots) throw Napi::RangeError::New(value.Env(), "options are incomplete");
+  auto flags = static_cast<uint32_t>(slots[2]);
+  CheckOptions options;
+  options.maxUncompressedBytes = clampTo<size_t>(slots[0], INT32_MAX);
+  options.maxBatchBytes = clampTo<size_t>(slots[1], SIZE_MAX);
+  options.fromClient = flags & 1;
+  options.verifyCrc = flags & 2;
+  options.requireKeys = flags & 4;
+  options.createTime = flags & 8;
+  options.nowMs = clampTo<int64_t>(slots[3], INT64_MAX);
+  options.timestampBeforeMaxMs = clampTo<int64_t>(slots[4], INT64_MAX);
+  options.timestampAfterMaxMs = clampTo<int64_t>(slots[5], INT64_MAX);
+  options.referenceMinBytes = clampTo<size_t>(slots[6], SIZE_MAX);
+  return options;
+}
+
+void fillSlots(double* slots, const BatchCheck& check, size_t base) {
+  fillHeaderSlots(slots, check.header, base + check.position, check.sizeBytes);
+  slots[kSlotError] = static_cast<double>(check.error);
+  slots[kSlotProblem] = static_cast<double>(check.problem);
+  slots[kSlotErrorRecord] = check.errorRecord;
+  slots[kSlotUncompressedBytes] = static_cast<double>(check.uncompressedBytes);
+  slots[kSlotKeyless] = check.keyless;
+  slots[kSlotOffsetDeltaOfMaxTimestamp] = check.offsetDeltaOfMaxTimestamp;
+  std::memcpy(slots + kSlotMaxTimestamp, &check.maxTimestamp, 8);
+}
+
+Napi::Value toUint8Array(Napi::Env env, const ByteBuffer& bytes) {
+  Napi::Uint8Array array = Napi::Uint8Array::New(env, bytes.size());
+  if (bytes.size() > 0) std::memcpy(array.Data(), bytes.data(), bytes.size());
+  return array;
+}
+
+ByteBuffer& threadScratch() {
+  thread_local ByteBuffer scratch;
+  return scratch;
+}
+
+// (bytes, start, options, slots, references) -> number of batches checked, from `start`, as many as `slots` has room for.
+Napi::Value checkSync(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Bytes bytes = bytesOf(info[0]);
+  auto start = static_cast<size_t>(std::max(numberOf(info[1]), 0.0));
+  CheckOptions options = optionsOf(info[2]);
+  auto slots = info[3].As<Napi::Float64Array>();
+  auto references = info[4].As<Napi::Array>();
+  if (start > bytes.length) throw Napi::RangeError::New(env, "start is behind the end");
+  auto checks = checkBatches(bytes.data + start, bytes.length - start, options,
+                             slots.ElementLength() / kBatchSlots, threadScratch());
+  for (size_t i = 0; i < checks.size(); ++i) {
+    fillSlots(slots.Data() + i * kBatchSlots, checks[i], start);
+    if (checks[i].reference.size() > 0)
+      references[static_cast<uint32_t>(i)] = toUint8Array(env, checks[i].reference);
+  }
+  return Napi::Number::New(env, static_cast<double>(checks.size()));
+}
+
+// (id, handle, offset, length, options, maxBatches); completes with [slots, references].
+void checkAsync(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  double id = numberOf(info[0]);
+  MemoryRef memory = borrowMemory(env, numberOf(info[1]), numberOf(info[2]), numberOf(info[3]));
+  const uint8_t* bytes = memory.data() + static_cast<size_t>(numberOf(info[2]));
+  auto length = static_cast<size_t>(numberOf(info[3]));
+  CheckOptions options = optionsOf(info[4]);
+  auto maxBatches = static_cast<size_t>(numberOf(info[5]));
+  Completions& completions = Completions::of(env);
+  Workers::post(env, [id, memory, bytes, length, options, maxBatches, &completions] {
+    Completion done;
+    done.id = id;
+    try {
+      auto checks = std::make_shared<std::vector<BatchCheck>>(
+          checkBatches(bytes, length, options, maxBatches, threadScratch()));
+      done.result = [checks](Napi::Env env) -> Napi::Value {
+        Napi::Float64Array slots = Napi::Float64Array::New(env, checks->size() * kBatchSlots);
+        Napi::Array references = Napi::Array::New(env);
+        for (size_t i = 0; i < checks->size(); ++i) {
+          const BatchCheck& check = (*checks)[i];
+          fillSlots(slots.Data() + i * kBatchSlots, check, 0);
+          if (check.reference.size() > 0)
+            references[static_cast<uint32_t>(i)] = toUint8Array(env, check.reference);
+        }
+        Napi::Array result = Napi::Array::New(env, 2);
+        result[0u] = slots;
+        result[1u] = references;
+        return result;
+      };
+    } catch (const std::bad_alloc&) {
+      done.error = ENOMEM;
+      done.message = "not enough memory to check a batch";
+    }
+    completions.push(std::move(done));
+  });
+}
+
+/** A Uint8Array that starts with a whole batch header. */
+Bytes batchOf(const Napi::Value& value) {
+  Bytes bytes = bytesOf(value);
+  if (bytes.length < kBatchHeaderBytes) throw Napi::RangeError::New(value.Env(), "too short for a record batch");
+  return bytes;
+}
+
+int64_t int64Of(const Napi::Value& value) {
+  bool lossless = false;
+  return value.As<Napi::BigInt>().Int64Value(&lossless);
+}
+
+void patchOffset(const Napi::CallbackInfo& info) {
+  Bytes batch = batchOf(info[0]);
+  patchOffsetAndEpoch(batch.data, int64Of(info[1]), info[2].As<Napi::Number>().Int32Value());
+}
+
+void patchTime(const Napi::CallbackInfo& info) {
+  Bytes batch = batchOf(info[0]);
+  patchTimestamp(batch.data, batch.length, info[1].As<Napi::Boolean>().Value(), int64Of(info[2]));
+}
+
+// (reference, original header, store id, segment id as bigint, position); false when it is not this batch's reference batch.
+Napi::Value locate(const Napi::CallbackInfo& info) {
+  Bytes reference = bytesOf(info[0]);
+  Bytes header = batchOf(info[1]);
+  ExtentLocation location{info[2].As<Napi::Number>().Uint32Value(), static_cast<uint64_t>(int64Of(info[3])),
+                          static_cast<uint64_t>(std::max(numberOf(info[4]), 0.0))};
+  return Napi::Boolean::New(info.Env(), locateReference(reference.data, reference.length, header.data, location));
+}
+
+Napi::Value crc(const Napi::CallbackInfo& info) {
+  Bytes bytes = bytesOf(info[0]);
+  return Napi::Number::New(info.Env(), crc32c(info[1].As<Napi::Number>().Uint32Value(), bytes.data, bytes.length));
+}
+
+}  // namespace
+
+void initBatch(Napi::Env env, Napi::Object exports) {
+  exports["crc32c"] = Napi::Function::New(env, crc, "crc32c");
+  exports["crc32cImplementation"] = Napi::String::New(env, crc32cImplementation());
+  exports["batchCheck"] = Napi::Function::New(env, checkSync, "batchCheck");
+  exports["batchCheckAsync"] = Napi::Function::New(env, checkAsync, "batchCheckAsync");
+  exports["batchPatchOffset"] = Napi::Function::New(env, patchOffset, "batchPatchOffset");
+  exports["batchPatchTime"] = Napi::Function::New(env, patchTime, "batchPatchTime");
+  exports["batchLocateReference"] = Napi::Function::New(env, locate, "batchLocateReference");
+}
+
+}  // namespace kafabric::binding

@@ -1,0 +1,24 @@
+// The threads of one environment for work that would hold up JavaScript: checking, compressing, scanning.
+#pragma once
+
+#include <napi.h>
+
+#include <functional>
+#include <memory>
+
+#include "binding/environment.h"
+#include "store/thread_pool.h"
+
+namespace kafabric::binding {
+
+class Workers {
+ public:
+  /** Runs `task` on a worker thread; they are started by the first task and joined when the environment ends. */
+  static void post(Napi::Env env, std::function<void()> task);
+
+ private:
+  std::unique_ptr<ThreadPool> pool_;
+  std::unique_ptr<CleanupHook> hook_;
+};
+
+}  // namespace kafabric::binding

@@ -1,0 +1,114 @@
+/** How native code hands over batches: slots of 8 bytes, as numbered in native/binding/batch_slots.h. */
+export const BATCH_SLOTS = 21;
+export const OPTION_SLOTS = 7;
+
+/** Texts for the numbers of BatchProblem in native/batch/check.h. */
+const PROBLEMS: readonly string[] = [
+  '',
+  'The record batch is truncated',
+  'The record batch is smaller than its header',
+  'The record batch does not have format version 2',
+  'The record batch is larger than the topic allows',
+  'The record batch has a wrong CRC',
+  'The base offset of the record batch is not 0',
+  'The record count does not match the offset range of the record batch',
+  'Clients are not allowed to write control records',
+  'The record batch carries an attribute that is reserved for payload references',
+  'The record batch has a producer id but no sequence number',
+  'The compression type of the record batch is unknown',
+  'The compressed records cannot be read',
+  'The uncompressed records are larger than allowed',
+  'The size of the record does not match its content',
+  'The record is malformed',
+  'The record has an invalid number of headers',
+  'The record has a header without a key',
+  'A record inside a compressed batch must not be marked as compressed',
+  'The offsets of the records are not consecutive',
+  'Compacted topic cannot accept message without key',
+  'The timestamp of the record is out of range',
+  'Producer should not set timestamp type to LogAppendTime',
+  'There are bytes behind the last record of the batch',
+];
+
+/** What the header of a record batch says, and where the batch is. */
+export interface BatchHeader {
+  /** Of the batch's first byte in the input or file. */
+  position: number;
+  /** Of the whole batch; when it is torn, up to the end of the input. */
+  sizeBytes: number;
+  magic: number;
+  baseOffset: bigint;
+  partitionLeaderEpoch: number;
+  crc: number;
+  attributes: number;
+  lastOffsetDelta: number;
+  baseTimestamp: bigint;
+  /** The header's max timestamp; see BatchCheck.maxTimestamp for that of the records. */
+  headerMaxTimestamp: bigint;
+  producerId: bigint;
+  producerEpoch: number;
+  baseSequence: number;
+  recordCount: number;
+}
+
+/** The outcome of validating one batch. */
+export interface BatchCheck extends BatchHeader {
+  /** Kafka's error code; 0 when the batch is valid. */
+  error: number;
+  errorMessage: string | null;
+  /** Index of the record at fault, or -1. */
+  errorRecord: number;
+  /** Of the records section after decompression. */
+  uncompressedBytes: number;
+  /** Some record has no key. */
+  keyless: boolean;
+  /** The highest timestamp of the records, -1n when none has one. */
+  maxTimestamp: bigint;
+  /** Of the first record with that timestamp, or -1. */
+  offsetDeltaOfMaxTimestamp: number;
+  /** The reference batch, still without its location (see locateReferenceBatch), when one was asked for. */
+  reference: Uint8Array | null;
+}
+
+/** Reads batch number `index`. Both views are on the same bytes. */
+export function readHeader(doubles: Float64Array, integers: BigInt64Array, index: number): BatchHeader {
+  const at = index * BATCH_SLOTS;
+  return {
+    position: doubles[at]!,
+    sizeBytes: doubles[at + 1]!,
+    magic: doubles[at + 15]!,
+    baseOffset: integers[at + 16]!,
+    partitionLeaderEpoch: doubles[at + 13]!,
+    crc: doubles[at + 14]!,
+    attributes: doubles[at + 7]!,
+    lastOffsetDelta: doubles[at + 6]!,
+    baseTimestamp: integers[at + 17]!,
+    headerMaxTimestamp: integers[at + 20]!,
+    producerId: integers[at + 19]!,
+    producerEpoch: doubles[at + 11]!,
+    baseSequence: doubles[at + 12]!,
+    recordCount: doubles[at + 5]!,
+  };
+}
+
+/** Reads the check of batch number `index`. Both views are on the same bytes. */
+export function readCheck(
+  doubles: Float64Array,
+  integers: BigInt64Array,
+  index: number,
+  reference: Uint8Array | null,
+): BatchCheck {
+  const at = index * BATCH_SLOTS;
+  const problem = doubles[at + 3]!;
+  return {
+    ...readHeader(doubles, integers, index),
+    error: doubles[at + 2]!,
+    errorMessage: problem === 0 ? null : PROBLEMS[problem]!,
+    errorRecord: doubles[at + 4]!,
+    uncompressedBytes: doubles[at + 8]!,
+    keyless: doubles[at + 9] === 1,
+    maxTimestamp: integers[at + 18]!,
+    offsetDeltaOfMaxTimestamp: doubles[at + 10]!,
+    reference,
+  };
+}

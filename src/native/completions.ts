@@ -1,0 +1,53 @@
+import { binding } from './addon.ts';
+
+interface CompletionsBinding {
+  completionsStart(onReady: () => void): void;
+  /** Flat: id and outcome, alternating; an outcome that is an Error is a failure. */
+  completionsTake(): unknown[];
+  /** Whether pending operations keep the process alive. */
+  completionsHold(hold: boolean): void;
+}
+
+interface Pending {
+  resolve(value: unknown): void;
+  reject(reason: unknown): void;
+}
+
+/** Operations under way at the same time in one environment; far above what any caller's own limits allow. */
+const MAX_PENDING = 1_000_000;
+
+const native = binding<CompletionsBinding>();
+const pending = new Map<number, Pending>();
+let nextId = 1;
+let started = false;
+
+function settleAll(): void {
+  const outcomes = native.completionsTake();
+  for (let i = 0; i < outcomes.length; i += 2) {
+    const id = outcomes[i] as number;
+    const operation = pending.get(id);
+    pending.delete(id);
+    const outcome = outcomes[i + 1];
+    if (outcome instanceof Error) operation?.reject(outcome);
+    else operation?.resolve(outcome);
+  }
+  if (pending.size === 0) native.completionsHold(false);
+}
+
+/**
+ * A promise for an operation that a native thread finishes under the id that `start` is given. Rejects with Errors that have a
+ * `code` such as 'ENOSPC'. What `start` throws is thrown.
+ */
+export function completion<T>(start: (id: number) => void): Promise<T> {
+  if (pending.size >= MAX_PENDING) throw new Error('too many native operations under way');
+  if (!started) {
+    started = true;
+    native.completionsStart(settleAll);
+  }
+  const id = nextId++;
+  start(id);
+  if (pending.size === 0) native.completionsHold(true);
+  return new Promise((resolve, reject) => {
+    pending.set(id, { resolve: resolve as (value: unknown) => void, reject });
+  });
+}
