@@ -28,7 +28,7 @@ const broker = [
 
 /** Every broker key, in the order of the documentation. */
 export const brokerDefinitions: readonly ConfigDefinition[] = broker;
-/** Every topic key, by name. */
+/** Every topic key. */
 export const topicKeyDefinitions: readonly TopicConfigDefinition[] = topicDefinitions;
 
 export const brokerDefinitionsByName: ReadonlyMap<string, ConfigDefinition> = new Map(

@@ -251,7 +251,6 @@ export const logDefinitions = [
     type: 'int',
     default: '2',
     min: 1,
-    update: 'cluster-wide',
     documentation:
       'Partitions of one data directory that are recovered or flushed at the same time at start and stop.',
   },

@@ -6,7 +6,6 @@ export const networkDefinitions = [
     name: 'listeners',
     type: 'list',
     default: 'PLAINTEXT://127.0.0.1:9092',
-    update: 'per-broker',
     documentation:
       'Where clients connect, as NAME://host:port separated by commas. An empty host or 0.0.0.0 means every interface, port 0 a free port. Names other than a security protocol need an entry in listener.security.protocol.map.',
     kafkaDefault: {
@@ -25,7 +24,6 @@ export const networkDefinitions = [
     name: 'listener.security.protocol.map',
     type: 'string',
     default: 'SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT',
-    update: 'per-broker',
     documentation:
       'The security protocol of each listener name, as NAME:PROTOCOL separated by commas. This version serves PLAINTEXT.',
   },
@@ -34,7 +32,6 @@ export const networkDefinitions = [
     type: 'int',
     default: '3',
     min: 1,
-    update: 'cluster-wide',
     documentation: 'Native threads that read and write sockets; never more than the machine has cores.',
   },
   {
@@ -42,7 +39,6 @@ export const networkDefinitions = [
     type: 'int',
     default: '8',
     min: 1,
-    update: 'cluster-wide',
     documentation: 'Native threads that read and write files.',
   },
   {
@@ -106,7 +102,6 @@ export const networkDefinitions = [
     type: 'int',
     default: String(INT_MAX),
     min: 0,
-    update: 'cluster-wide',
     documentation: 'The most connections at any time; more are closed as they arrive.',
   },
   {
@@ -114,14 +109,12 @@ export const networkDefinitions = [
     type: 'int',
     default: String(INT_MAX),
     min: 0,
-    update: 'cluster-wide',
     documentation: 'The most connections from one address; more are closed as they arrive.',
   },
   {
     name: 'max.connections.per.ip.overrides',
     type: 'string',
     default: '',
-    update: 'cluster-wide',
     documentation:
       'Limits for single addresses that replace max.connections.per.ip, as address:count separated by commas.',
   },

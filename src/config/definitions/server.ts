@@ -119,7 +119,6 @@ export const serverDefinitions = [
     type: 'int',
     default: '10',
     min: 1,
-    update: 'cluster-wide',
     documentation: 'Native threads for background disk work.',
   },
   {

@@ -1,0 +1,10 @@
+/** The configuration: definitions of all keys, loading, and the effective values. */
+export * from './definitions/index.ts';
+export { type ConfigProblem, ConfigurationError, closestName } from './errors.ts';
+export { type ConfigEntry, KafabricConfig, type ResolvedConfig } from './kafabric-config.ts';
+export type { AdvertisedListener, Listener } from './listeners.ts';
+export { isLoopbackHost } from './listeners.ts';
+export { type ConfigInput, defaultDataDirectory, loadConfig } from './load.ts';
+export { type ConfigSource, environmentVariable, type Setting } from './sources.ts';
+export { TopicConfig } from './topic-config.ts';
+export { type ConfigValue, describeAllowed, invalidValueMessage, parseValue, splitList } from './value.ts';

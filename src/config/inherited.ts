@@ -1,0 +1,69 @@
+/**
+ * Keys of Apache Kafka that have no effect here (security, remote storage, quorum, quotas, newer group protocols).
+ * They are accepted with a warning, so that a Kafka configuration can be used as it is.
+ */
+const PREFIXES = [
+  'alter.log.dirs.replication.quota.',
+  'broker.heartbeat.',
+  'broker.session.',
+  'client.quota.',
+  'confluent.',
+  'controller.',
+  'delegation.token.',
+  'group.consumer.',
+  'group.coordinator.',
+  'group.share.',
+  'group.streams.',
+  'kafka.metrics.',
+  'leader.imbalance.',
+  'listener.name.',
+  'log.cleaner.',
+  'metric.',
+  'metrics.',
+  'quota.',
+  'remote.',
+  'replica.',
+  'replication.quota.',
+  'sasl.',
+  'share.coordinator.',
+  'socket.connection.setup.',
+  'ssl.',
+  'transaction.state.log.',
+];
+
+const NAMES = new Set([
+  'add.partitions.to.txn.retry.backoff.max.ms',
+  'add.partitions.to.txn.retry.backoff.ms',
+  'alter.config.policy.class.name',
+  'config.providers',
+  'connection.failed.authentication.delay.ms',
+  'connections.max.reauth.ms',
+  'cordoned.log.dirs',
+  'create.topic.policy.class.name',
+  'delete.records.purgatory.purge.interval.requests',
+  'early.start.listeners',
+  'fetch.purgatory.purge.interval.requests',
+  'follower.fetch.last.tiered.offset.enable',
+  'initial.broker.registration.timeout.ms',
+  'inter.broker.listener.name',
+  'log.dir.failure.timeout.ms',
+  'log.local.retention.bytes',
+  'log.local.retention.ms',
+  'max.connection.creation.rate',
+  'metadata.max.idle.interval.ms',
+  'num.replica.alter.log.dirs.threads',
+  'num.replica.fetchers',
+  'principal.builder.class',
+  'producer.purgatory.purge.interval.requests',
+  'security.inter.broker.protocol',
+  'security.providers',
+  'share.fetch.purgatory.purge.interval.requests',
+  'super.users',
+  'telemetry.max.bytes',
+  'transaction.two.phase.commit.enable',
+]);
+
+/** Whether the key is one of Kafka's that this gateway knows and has no use for. */
+export function isInheritedKey(name: string): boolean {
+  return NAMES.has(name) || PREFIXES.some((prefix) => name.startsWith(prefix));
+}

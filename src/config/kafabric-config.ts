@@ -1,0 +1,108 @@
+import {
+  type BrokerKey,
+  type BrokerValues,
+  brokerDefinitions,
+  brokerDefinitionsByName,
+  type ConfigDefinition,
+} from './definitions/index.ts';
+import type { AdvertisedListener, Listener } from './listeners.ts';
+import type { ConfigSource, Setting } from './sources.ts';
+import { type ConfigValue, parseValue } from './value.ts';
+
+/** The value of a key and where it comes from. */
+export interface ConfigEntry {
+  readonly definition: ConfigDefinition;
+  readonly text: string | null;
+  readonly source: ConfigSource;
+  /** Where it was set, for people; empty for a default. */
+  readonly origin: string;
+}
+
+/** What is computed once from the settings. */
+export interface ResolvedConfig {
+  readonly nodeId: number;
+  /** Absolute paths of log.dirs. */
+  readonly logDirs: readonly string[];
+  /** The default of log.dir on this machine for this user. */
+  readonly defaultDataDirectory: string;
+  readonly metadataLogDir: string;
+  readonly listeners: readonly Listener[];
+  readonly advertisedListeners: readonly AdvertisedListener[];
+  /** Sentences about settings that are accepted but deserve attention. */
+  readonly warnings: readonly string[];
+}
+
+/** The broker's configuration: validated, immutable. Made by `loadConfig`. */
+export class KafabricConfig {
+  readonly resolved: ResolvedConfig;
+  /** All settings of each key, the one with the highest precedence first. */
+  readonly #settings: ReadonlyMap<string, readonly Setting[]>;
+  readonly #parsed = new Map<string, ConfigValue | null>();
+
+  constructor(settings: ReadonlyMap<string, readonly Setting[]>, resolved: ResolvedConfig) {
+    this.#settings = settings;
+    this.resolved = resolved;
+  }
+
+  /** The parsed value of a key. */
+  get<K extends BrokerKey>(key: K): BrokerValues[K] {
+    return this.value(key) as BrokerValues[K];
+  }
+
+  /** As `get`, for a key that is not known at compile time; null for an unknown one. */
+  value(key: string): ConfigValue | null {
+    let value = this.#parsed.get(key);
+    if (value === undefined) {
+      const entry = this.entry(key);
+      const result = entry === null || entry.text === null ? null : parseValue(entry.definition, entry.text);
+      value = result !== null && 'value' in result ? result.value : null;
+      this.#parsed.set(key, value);
+    }
+    return value;
+  }
+
+  /** The value of a key with its source; null for an unknown key. */
+  entry(key: string): ConfigEntry | null {
+    const definition = brokerDefinitionsByName.get(key);
+    if (definition === undefined) return null;
+    const setting = this.#settings.get(key)?.[0];
+    return setting === undefined
+      ? { definition, text: this.#defaultText(definition), source: 'default', origin: '' }
+      : { definition, text: setting.text.trim(), source: setting.source, origin: setting.origin };
+  }
+
+  /** Every key, in the order of the documentation. */
+  entries(): ConfigEntry[] {
+    return brokerDefinitions.map(({ name }) => this.entry(name)!);
+  }
+
+  /** Who set a key and how, the effective setting first; the default is not among them. */
+  settingsOf(key: string): readonly Setting[] {
+    return this.#settings.get(key) ?? [];
+  }
+
+  /** This configuration under the dynamic settings of the cluster and, above them, of this broker (KIP-226). */
+  withDynamic(
+    clusterDefault: ReadonlyMap<string, string>,
+    broker: ReadonlyMap<string, string>,
+  ): KafabricConfig {
+    const merged = new Map<string, readonly Setting[]>();
+    for (const [name, settings] of this.#settings) {
+      const fixed = settings.filter(
+        ({ source }) => source !== 'dynamic-default' && source !== 'dynamic-broker',
+      );
+      if (fixed.length > 0) merged.set(name, fixed);
+    }
+    const overlay = (values: ReadonlyMap<string, string>, source: ConfigSource, origin: string) => {
+      for (const [name, text] of values)
+        merged.set(name, [{ name, text, source, origin }, ...(merged.get(name) ?? [])]);
+    };
+    overlay(clusterDefault, 'dynamic-default', 'cluster-wide dynamic default');
+    overlay(broker, 'dynamic-broker', `dynamic configuration of broker ${this.resolved.nodeId}`);
+    return new KafabricConfig(merged, this.resolved);
+  }
+
+  #defaultText(definition: ConfigDefinition): string | null {
+    return definition.name === 'log.dir' ? this.resolved.defaultDataDirectory : definition.default;
+  }
+}

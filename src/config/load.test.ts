@@ -1,0 +1,198 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'mocha';
+import { ConfigurationError } from './errors.ts';
+import { type ConfigInput, loadConfig } from './load.ts';
+import { TopicConfig } from './topic-config.ts';
+
+function input(partial: Partial<ConfigInput> & { text?: string } = {}): ConfigInput {
+  const { text, ...rest } = partial;
+  return {
+    environment: {},
+    overrides: [],
+    host: { isRoot: false, homeDirectory: '/home/ada' },
+    ...(text === undefined ? {} : { file: { path: 'kafabric.properties', text } }),
+    ...rest,
+  };
+}
+
+function problemsOf(partial: Parameters<typeof input>[0]): string[] {
+  try {
+    loadConfig(input(partial));
+  } catch (error) {
+    assert.ok(error instanceof ConfigurationError);
+    return error.message
+      .split('\n')
+      .slice(1)
+      .map((line) => line.trim());
+  }
+  return [];
+}
+
+describe('loadConfig', () => {
+  it('starts without any setting, on loopback, in the user’s data directory', () => {
+    const config = loadConfig(input());
+    assert.deepEqual(config.resolved.listeners, [
+      { name: 'PLAINTEXT', protocol: 'PLAINTEXT', host: '127.0.0.1', port: 9092 },
+    ]);
+    assert.deepEqual(config.resolved.logDirs, ['/home/ada/.local/share/kafabric']);
+    assert.equal(config.resolved.metadataLogDir, '/home/ada/.local/share/kafabric');
+    assert.equal(config.entry('log.dir')?.text, '/home/ada/.local/share/kafabric');
+    assert.equal(config.get('message.max.bytes'), 104857600);
+    assert.equal(config.get('log.flush.interval.ms'), null);
+    assert.deepEqual(config.resolved.warnings, []);
+  });
+
+  it('honours XDG_DATA_HOME and root’s own place', () => {
+    assert.deepEqual(loadConfig(input({ environment: { XDG_DATA_HOME: '/data' } })).resolved.logDirs, [
+      '/data/kafabric',
+    ]);
+    const root = loadConfig(input({ host: { isRoot: true, homeDirectory: '/root' } }));
+    assert.deepEqual(root.resolved.logDirs, ['/var/lib/kafabric']);
+  });
+
+  it('lets overrides win over the environment, the environment over the file', () => {
+    const text = '# comment\nnum.partitions = 2\nlog.retention.hours: 1\nlog.dirs=/a,\\\n  /b\n';
+    const environment = {
+      KAFKA_NUM_PARTITIONS: '3',
+      KAFABRIC_NUM_PARTITIONS: '4',
+      KAFKA_HEAP_OPTS: '-Xmx1g',
+    };
+    const fromFile = loadConfig(input({ text }));
+    assert.equal(fromFile.get('num.partitions'), 2);
+    assert.equal(fromFile.entry('num.partitions')?.origin, 'kafabric.properties:2');
+    assert.deepEqual(fromFile.resolved.logDirs, ['/a', '/b']);
+    assert.equal(
+      loadConfig(input({ text, environment: { KAFKA_NUM_PARTITIONS: '3' } })).get('num.partitions'),
+      3,
+    );
+    assert.equal(loadConfig(input({ text, environment })).get('num.partitions'), 4);
+    const config = loadConfig(input({ text, environment, overrides: ['num.partitions=5'] }));
+    assert.equal(config.get('num.partitions'), 5);
+    assert.deepEqual(
+      config.settingsOf('num.partitions').map(({ origin, text: value }) => `${origin} ${value}`),
+      ['--override 5', 'KAFABRIC_NUM_PARTITIONS 4', 'KAFKA_NUM_PARTITIONS 3', 'kafabric.properties:2 2'],
+    );
+  });
+
+  it('reports everything that is wrong at once, with the value, what is allowed, and the closest key', () => {
+    const problems = problemsOf({
+      text: 'num.partitons=3\nnum.partitions=0\n',
+      environment: { KAFABRIC_COMPRESSION_TYPE: 'lzma', KAFABRIC_COMPRESSION_GZIP_LEVEL: '0' },
+      overrides: ['log.segment.bytes=lots', 'nonsense', 'auto.create.topics.enable=yes', 'zzzzzz=1'],
+    });
+    assert.deepEqual(problems, [
+      'nonsense (--override): expected key=value',
+      'num.partitons=3 (kafabric.properties:1): unknown configuration key; did you mean num.partitions?',
+      'num.partitions=0 (kafabric.properties:2): Value must be at least 1 (allowed: a whole number of at least 1; default 1)',
+      'compression.type=lzma (KAFABRIC_COMPRESSION_TYPE): String must be one of: uncompressed, zstd, lz4, snappy, gzip, producer (allowed: one of uncompressed, zstd, lz4, snappy, gzip, producer; default producer)',
+      'compression.gzip.level=0 (KAFABRIC_COMPRESSION_GZIP_LEVEL): Value must be at least 1 (allowed: a whole number from 1 to 9, or -1; default -1)',
+      'log.segment.bytes=lots (--override): Not a number of type INT (allowed: a whole number of at least 1048576; default 1073741824)',
+      'auto.create.topics.enable=yes (--override): Expected value to be either true or false (allowed: true or false; default true)',
+      'zzzzzz=1 (--override): unknown configuration key',
+    ]);
+  });
+
+  it('accepts Kafka’s own keys that mean nothing here, and says so', () => {
+    const config = loadConfig(
+      input({
+        text: 'controller.quorum.voters=1@localhost:9093\nremote.log.reader.threads=2',
+        environment: { KAFABRIC_PORT: 'tcp://10.0.0.1:9092', KAFABRIC_CONFIG: 'x' },
+        reservedVariables: ['KAFABRIC_CONFIG'],
+      }),
+    );
+    assert.equal(config.resolved.warnings.length, 3);
+    assert.match(
+      config.resolved.warnings.join('\n'),
+      /KAFABRIC_PORT.*\n.*controller\.quorum\.voters.*no effect/,
+    );
+  });
+
+  it('takes a KRaft configuration of Kafka as it is', () => {
+    const config = loadConfig(
+      input({
+        text: [
+          'process.roles=broker,controller',
+          'broker.id=7',
+          'listeners=PLAINTEXT://:9092,CONTROLLER://:9093',
+          'advertised.listeners=PLAINTEXT://broker.example:19092,CONTROLLER://broker.example:9093',
+          'controller.listener.names=CONTROLLER',
+        ].join('\n'),
+      }),
+    );
+    assert.equal(config.resolved.nodeId, 7);
+    assert.deepEqual(
+      config.resolved.listeners.map(({ name }) => name),
+      ['PLAINTEXT'],
+    );
+    assert.deepEqual(config.resolved.advertisedListeners, [
+      { name: 'PLAINTEXT', host: 'broker.example', port: 19092 },
+    ]);
+    assert.match(config.resolved.warnings[0]!, /every interface:9092 can be reached/);
+  });
+
+  it('refuses listeners that cannot work', () => {
+    const refusal = (text: string) => problemsOf({ text })[0];
+    assert.match(refusal('listeners=nonsense')!, /not of the form NAME:\/\/host:port/);
+    assert.match(refusal('listeners=PLAINTEXT://h:70000')!, /port 70000/);
+    assert.match(
+      refusal('listeners=INSIDE://h:9092')!,
+      /no security protocol is defined for listener INSIDE/,
+    );
+    assert.match(refusal('listeners=SSL://h:9092')!, /SSL of listener SSL is not served/);
+    assert.match(refusal('listeners=PLAINTEXT://h:1,PLAINTEXT://h:2')!, /different name/);
+    assert.match(refusal('listeners=')!, /at least one listener/);
+    assert.match(
+      refusal('advertised.listeners=PLAINTEXT://0.0.0.0:9092')!,
+      /clients cannot connect to 0.0.0.0/,
+    );
+    assert.match(refusal('advertised.listeners=OTHER://h:9092')!, /OTHER is not the name of a listener/);
+    assert.match(refusal('authorizer.class.name=org.apache.kafka.Some')!, /must be one of/);
+    assert.match(refusal('group.min.session.timeout.ms=9999999')!, /must not be above/);
+    assert.match(refusal('log.dirs=/a,/a/')!, /named twice/);
+  });
+
+  it('understands IPv6 and mapped listener names', () => {
+    const config = loadConfig(
+      input({
+        text: 'listeners=in://[::1]:0\nlistener.security.protocol.map=IN:PLAINTEXT',
+      }),
+    );
+    assert.deepEqual(config.resolved.listeners, [
+      { name: 'IN', protocol: 'PLAINTEXT', host: '::1', port: 0 },
+    ]);
+  });
+});
+
+describe('dynamic and topic configuration', () => {
+  it('puts broker over cluster default over static, and keeps the others visible', () => {
+    const base = loadConfig(input({ text: 'log.segment.bytes=2000000' }));
+    const dynamic = base.withDynamic(
+      new Map([['log.segment.bytes', '3000000']]),
+      new Map([['log.segment.bytes', '4000000']]),
+    );
+    assert.equal(dynamic.get('log.segment.bytes'), 4000000);
+    assert.deepEqual(
+      dynamic.settingsOf('log.segment.bytes').map(({ source }) => source),
+      ['dynamic-broker', 'dynamic-default', 'file'],
+    );
+    assert.equal(dynamic.withDynamic(new Map(), new Map()).get('log.segment.bytes'), 2000000);
+  });
+
+  it('takes topic values from the topic, then from the first broker synonym with a value', () => {
+    const base = loadConfig(input({ text: 'log.retention.hours=2' }));
+    assert.equal(new TopicConfig(base).get('retention.ms'), 7_200_000);
+    const minutes = base.withDynamic(new Map([['log.retention.ms', '5']]), new Map());
+    assert.equal(new TopicConfig(minutes).get('retention.ms'), 5);
+    assert.equal(new TopicConfig(minutes, new Map([['retention.ms', '-1']])).get('retention.ms'), -1);
+    assert.equal(
+      new TopicConfig(loadConfig(input({ text: 'log.retention.hours=-1' }))).get('retention.ms'),
+      -1,
+    );
+    assert.deepEqual(
+      new TopicConfig(base, new Map([['cleanup.policy', 'compact,delete']])).get('cleanup.policy'),
+      ['compact', 'delete'],
+    );
+    assert.equal(new TopicConfig(base).text('flush.ms'), '9223372036854775807');
+    assert.equal(new TopicConfig(base).text('nope'), null);
+  });
+});
