@@ -1,0 +1,63 @@
+// Fetches Kafka's message definitions: JSON with comments, packed inside the Kafka jars.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const KAFKA_VERSION = '4.3.0';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const cache = join(root, '.cache', `kafka-${KAFKA_VERSION}-messages`);
+
+/** The plugin's version is pinned so that a regeneration does the same work everywhere. */
+const unpackGoal = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:unpack-dependencies';
+
+/** Where each jar keeps its definitions, inside the jar. */
+const folders = ['common/message', 'common/metadata', 'message'];
+
+/** Unpacks the JSON files of the Kafka jars into .cache with Maven, once. */
+export function fetchDefinitions() {
+  const done = join(cache, '.complete');
+  if (existsSync(done)) return;
+  const pom = fileURLToPath(new URL('./pom.xml', import.meta.url));
+  const result = spawnSync(
+    'mvn',
+    [
+      ...['-q', '-B', '-f', pom, unpackGoal, `-Dkafka.version=${KAFKA_VERSION}`],
+      ...[
+        '-Dmdep.unpack.includes=**/*.json',
+        '-DincludeGroupIds=org.apache.kafka',
+        '-DexcludeTransitive=true',
+      ],
+      `-DoutputDirectory=${cache}`,
+    ],
+    { stdio: 'inherit' },
+  );
+  if (result.error || result.status !== 0) {
+    throw new Error(
+      `Maven could not fetch the Kafka jars (${result.error?.message ?? `exit ${result.status}`})`,
+    );
+  }
+  writeFileSync(done, '');
+}
+
+/**
+ * Every definition that has at least one version. Definitions of tiered storage are left out: Kafabric has its own payload tier.
+ * @returns {object[]} parsed JSON, sorted by name
+ */
+export function readDefinitions() {
+  const definitions = [];
+  for (const folder of folders) {
+    for (const file of readdirSync(join(cache, folder))) {
+      if (!file.endsWith('.json') || file.startsWith('Remote')) continue;
+      const definition = JSON.parse(withoutComments(readFileSync(join(cache, folder, file), 'utf8')));
+      if (definition.validVersions !== 'none') definitions.push(definition);
+    }
+  }
+  return definitions.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** Removes `//` comments, leaving those inside string literals. */
+function withoutComments(text) {
+  return text.replace(/("(?:[^"\\]|\\.)*")|\/\/.*$/gm, (_, literal) => literal ?? '');
+}
