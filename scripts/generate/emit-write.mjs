@@ -2,7 +2,7 @@
 import { methodName } from './emit-read.mjs';
 import { includes } from './model.mjs';
 import { differsFromDefault, isFixed, typeOf } from './types.mjs';
-import { chainStatements, indent } from './versions.mjs';
+import { chainStatements, guard, indent } from './versions.mjs';
 
 /** @param {import('./model.mjs').Struct} struct @param {import('./emit-message.mjs').Context} context @returns {string[]} */
 export function emitWrite(struct, context) {
@@ -48,12 +48,11 @@ function writeArray(field, struct, context) {
     includes(field.versions, version) ? [writeLength(field, version, context)] : refuse(field, context),
   );
   if (!field.versions) return lengths;
-  const [loop] = writeElements(field, field.versions, context);
   const { lo, hi } = field.versions;
   const tests = [];
   if (lo > struct.versions.lo) tests.push(`version >= ${lo}`);
   if (hi < struct.versions.hi) tests.push(`version <= ${hi}`);
-  return [...lengths, tests.length === 0 ? loop : `if (${tests.join(' && ')}) ${loop}`];
+  return [...lengths, ...guard(tests, writeElements(field, field.versions, context))];
 }
 
 function writeLength(field, version, context) {
@@ -67,7 +66,8 @@ function writeElements(field, range, context) {
     writeOne({ ...field, array: false, nullable: null, tagged: null }, 'item', version, context, false),
   );
   const items = field.nullable ? `m.${field.name} ?? []` : `m.${field.name}`;
-  return [`for (const item of ${items}) ${element.length === 1 ? element[0] : `{ ${element.join(' ')} }`}`];
+  const loop = `for (const item of ${items})`;
+  return element.length === 1 ? [`${loop} ${element[0]}`] : [`${loop} {`, ...indent(element), '}'];
 }
 
 function writeOne(field, value, version, context, nullable) {
@@ -84,6 +84,8 @@ function writeOne(field, value, version, context, nullable) {
     }
     return [write];
   }
+  // A tagged struct that is null is left out altogether.
+  if (field.tagged) return ['w.int8(1);', write];
   return [`if (${value} === null) {`, '  w.int8(-1);', '} else {', '  w.int8(1);', `  ${write}`, '}'];
 }
 

@@ -51,25 +51,29 @@ function adjacentGroups(groups) {
 
 function emitChain(chain, range) {
   const [head] = chain;
-  const first = head.form.split('\n');
   const last = chain[chain.length - 1];
-  if (chain.length === 1 && head.lo === range.lo && head.hi === range.hi) return first;
-  const upper = head.hi < range.hi ? [`version <= ${head.hi}`] : [];
-  const lower = head.lo > range.lo || chain.length > 1 ? [`version >= ${head.lo}`] : [];
-  const test = [...lower, ...upper].join(' && ');
-  if (chain.length === 1 && first.length === 1) {
-    // One statement, or one more condition for a statement that has one.
-    return [
-      first[0].startsWith('if (') ? first[0].replace('if (', `if (${test} && `) : `if (${test}) ${first[0]}`,
-    ];
-  }
-  const lines = [`if (${test}) {`, ...indent(first)];
+  if (head.hi < range.hi)
+    return guard([`version <= ${head.hi}`], emitChain(chain, { lo: range.lo, hi: head.hi }));
+  const first = head.form.split('\n');
+  if (chain.length === 1) return guard(head.lo > range.lo ? [`version >= ${head.lo}`] : [], first);
+  const lines = [`if (version >= ${head.lo}) {`, ...indent(first)];
   for (const group of chain.slice(1)) {
     lines.push(group === last && group.lo === range.lo ? '} else {' : `} else if (version >= ${group.lo}) {`);
     lines.push(...indent(group.form.split('\n')));
   }
   lines.push('}');
   return lines;
+}
+
+/** Statements under conditions, all of which must hold. @returns {string[]} */
+export function guard(tests, lines) {
+  if (tests.length === 0) return lines;
+  const test = tests.join(' && ');
+  if (lines.length > 1) return [`if (${test}) {`, ...indent(lines), '}'];
+  // One more condition for a statement that has one already.
+  return [
+    lines[0].startsWith('if (') ? lines[0].replace('if (', `if (${test} && `) : `if (${test}) ${lines[0]}`,
+  ];
 }
 
 export function indent(lines) {

@@ -159,12 +159,8 @@ function writeConsumerGroupMemberMetadataValue(w: Writer, m: ConsumerGroupMember
   w.uvarint(tags);
   if (m.classicMemberMetadata !== null) {
     const start = w.beginTag(0);
-    if (m.classicMemberMetadata === null) {
-      w.int8(-1);
-    } else {
-      w.int8(1);
-      writeClassicMemberMetadata(w, m.classicMemberMetadata);
-    }
+    w.int8(1);
+    writeClassicMemberMetadata(w, m.classicMemberMetadata);
     w.endTag(start);
   }
 }

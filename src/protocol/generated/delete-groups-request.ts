@@ -33,7 +33,13 @@ function writeDeleteGroupsRequest(w: Writer, m: DeleteGroupsRequest, version: nu
   } else {
     w.arrayLength(m.groupsNames);
   }
-  for (const item of m.groupsNames) { if (version >= 2) {   w.compactString(item); } else {   w.string(item); } }
+  for (const item of m.groupsNames) {
+    if (version >= 2) {
+      w.compactString(item);
+    } else {
+      w.string(item);
+    }
+  }
   if (version >= 2) w.uvarint(0);
 }
 

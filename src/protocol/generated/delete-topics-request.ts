@@ -78,12 +78,22 @@ function writeDeleteTopicsRequest(w: Writer, m: DeleteTopicsRequest, version: nu
     if (m.topics.length !== 0) throw unsupportedField('DeleteTopicsRequest', 'topics', version);
   }
   if (version >= 6) for (const item of m.topics) writeDeleteTopicState(w, item);
-  if (version >= 4 && version <= 5) {
-    w.compactArrayLength(m.topicNames);
-  } else {
-    w.arrayLength(m.topicNames);
+  if (version <= 5) {
+    if (version >= 4) {
+      w.compactArrayLength(m.topicNames);
+    } else {
+      w.arrayLength(m.topicNames);
+    }
   }
-  if (version <= 5) for (const item of m.topicNames) { if (version >= 4) {   w.compactString(item); } else {   w.string(item); } }
+  if (version <= 5) {
+    for (const item of m.topicNames) {
+      if (version >= 4) {
+        w.compactString(item);
+      } else {
+        w.string(item);
+      }
+    }
+  }
   w.int32(m.timeoutMs);
   if (version >= 4) w.uvarint(0);
 }

@@ -58,7 +58,13 @@ function writeDescribeConfigsResource(w: Writer, m: DescribeConfigsResource, ver
   } else {
     w.nullableArrayLength(m.configurationKeys);
   }
-  for (const item of m.configurationKeys ?? []) { if (version >= 4) {   w.compactString(item); } else {   w.string(item); } }
+  for (const item of m.configurationKeys ?? []) {
+    if (version >= 4) {
+      w.compactString(item);
+    } else {
+      w.string(item);
+    }
+  }
   if (version >= 4) w.uvarint(0);
 }
 

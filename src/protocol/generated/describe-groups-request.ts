@@ -38,7 +38,13 @@ function writeDescribeGroupsRequest(w: Writer, m: DescribeGroupsRequest, version
   } else {
     w.arrayLength(m.groups);
   }
-  for (const item of m.groups) { if (version >= 5) {   w.compactString(item); } else {   w.string(item); } }
+  for (const item of m.groups) {
+    if (version >= 5) {
+      w.compactString(item);
+    } else {
+      w.string(item);
+    }
+  }
   if (version >= 3) {
     w.bool(m.includeAuthorizedOperations);
   } else {

@@ -214,10 +214,12 @@ function readFetchTopic(r: Reader, version: number): FetchTopic {
 }
 
 function writeFetchTopic(w: Writer, m: FetchTopic, version: number): void {
-  if (version >= 12 && version <= 12) {
-    w.compactString(m.topic);
-  } else {
-    w.string(m.topic);
+  if (version <= 12) {
+    if (version >= 12) {
+      w.compactString(m.topic);
+    } else {
+      w.string(m.topic);
+    }
   }
   if (version >= 13) w.uuid(m.topicId);
   if (version >= 12) {
@@ -253,10 +255,12 @@ function readFetchRequestForgottenTopic(r: Reader, version: number): FetchReques
 }
 
 function writeFetchRequestForgottenTopic(w: Writer, m: FetchRequestForgottenTopic, version: number): void {
-  if (version >= 12 && version <= 12) {
-    w.compactString(m.topic);
-  } else {
-    w.string(m.topic);
+  if (version <= 12) {
+    if (version >= 12) {
+      w.compactString(m.topic);
+    } else {
+      w.string(m.topic);
+    }
   }
   if (version >= 13) w.uuid(m.topicId);
   if (version >= 12) {

@@ -343,10 +343,12 @@ function readFetchableTopicResponse(r: Reader, version: number): FetchableTopicR
 }
 
 function writeFetchableTopicResponse(w: Writer, m: FetchableTopicResponse, version: number): void {
-  if (version >= 12 && version <= 12) {
-    w.compactString(m.topic);
-  } else {
-    w.string(m.topic);
+  if (version <= 12) {
+    if (version >= 12) {
+      w.compactString(m.topic);
+    } else {
+      w.string(m.topic);
+    }
   }
   if (version >= 13) w.uuid(m.topicId);
   if (version >= 12) {

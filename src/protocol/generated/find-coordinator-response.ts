@@ -119,10 +119,12 @@ function writeFindCoordinatorResponse(w: Writer, m: FindCoordinatorResponse, ver
   } else {
     w.int16(m.errorCode);
   }
-  if (version >= 3 && version <= 3) {
-    w.compactNullableString(m.errorMessage);
-  } else if (version >= 1) {
-    w.nullableString(m.errorMessage);
+  if (version <= 3) {
+    if (version >= 3) {
+      w.compactNullableString(m.errorMessage);
+    } else if (version >= 1) {
+      w.nullableString(m.errorMessage);
+    }
   }
   if (version >= 4) {
     if (m.nodeId !== 0) throw unsupportedField('FindCoordinatorResponse', 'nodeId', version);

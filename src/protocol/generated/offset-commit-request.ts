@@ -101,10 +101,12 @@ function readOffsetCommitRequestTopic(r: Reader, version: number): OffsetCommitR
 }
 
 function writeOffsetCommitRequestTopic(w: Writer, m: OffsetCommitRequestTopic, version: number): void {
-  if (version >= 8 && version <= 9) {
-    w.compactString(m.name);
-  } else {
-    w.string(m.name);
+  if (version <= 9) {
+    if (version >= 8) {
+      w.compactString(m.name);
+    } else {
+      w.string(m.name);
+    }
   }
   if (version >= 10) w.uuid(m.topicId);
   if (version >= 8) {

@@ -77,10 +77,12 @@ function readOffsetCommitResponseTopic(r: Reader, version: number): OffsetCommit
 }
 
 function writeOffsetCommitResponseTopic(w: Writer, m: OffsetCommitResponseTopic, version: number): void {
-  if (version >= 8 && version <= 9) {
-    w.compactString(m.name);
-  } else {
-    w.string(m.name);
+  if (version <= 9) {
+    if (version >= 8) {
+      w.compactString(m.name);
+    } else {
+      w.string(m.name);
+    }
   }
   if (version >= 10) w.uuid(m.topicId);
   if (version >= 8) {

@@ -73,7 +73,7 @@ function writeOffsetCommitValue(w: Writer, m: OffsetCommitValue, version: number
     w.string(m.metadata);
   }
   w.int64(m.commitTimestamp);
-  if (version >= 1 && version <= 1) w.int64(m.expireTimestamp);
+  if (version <= 1 && version >= 1) w.int64(m.expireTimestamp);
   if (version >= 4) {
     let tags = 0;
     if (m.topicId !== ZERO_UUID) tags++;

@@ -279,7 +279,7 @@ function writeOffsetFetchResponse(w: Writer, m: OffsetFetchResponse, version: nu
     w.arrayLength(m.topics);
   }
   if (version <= 7) for (const item of m.topics) writeOffsetFetchResponseTopic(w, item, version);
-  if (version >= 2 && version <= 7) w.int16(m.errorCode);
+  if (version <= 7 && version >= 2) w.int16(m.errorCode);
   if (version >= 8) {
     w.compactArrayLength(m.groups);
   } else {

@@ -85,10 +85,12 @@ function readTopicProduceData(r: Reader, version: number): TopicProduceData {
 }
 
 function writeTopicProduceData(w: Writer, m: TopicProduceData, version: number): void {
-  if (version >= 9 && version <= 12) {
-    w.compactString(m.name);
-  } else {
-    w.string(m.name);
+  if (version <= 12) {
+    if (version >= 9) {
+      w.compactString(m.name);
+    } else {
+      w.string(m.name);
+    }
   }
   if (version >= 13) w.uuid(m.topicId);
   if (version >= 9) {

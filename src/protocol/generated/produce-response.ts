@@ -230,10 +230,12 @@ function readTopicProduceResponse(r: Reader, version: number): TopicProduceRespo
 }
 
 function writeTopicProduceResponse(w: Writer, m: TopicProduceResponse, version: number): void {
-  if (version >= 9 && version <= 12) {
-    w.compactString(m.name);
-  } else {
-    w.string(m.name);
+  if (version <= 12) {
+    if (version >= 9) {
+      w.compactString(m.name);
+    } else {
+      w.string(m.name);
+    }
   }
   if (version >= 13) w.uuid(m.topicId);
   if (version >= 9) {
