@@ -6,6 +6,7 @@
 #include "binding/codec.h"
 #include "binding/completions.h"
 #include "binding/environment.h"
+#include "binding/net.h"
 
 namespace {
 
@@ -15,6 +16,7 @@ Napi::Object InitModule(Napi::Env env, Napi::Object exports) {
   kafabric::binding::initCompletions(env, exports);
   kafabric::binding::initBatch(env, exports);
   kafabric::binding::initCodec(env, exports);
+  kafabric::binding::initNet(env, exports);
   return exports;
 }
 

@@ -1,0 +1,33 @@
+// What JavaScript asks of a reactor, in batches.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "arena/arena.h"
+#include "store/file_handle.h"
+
+namespace kafabric::net {
+
+struct Command {
+  enum class Kind : uint8_t { kBytes, kMemory, kFile, kClose };
+
+  Kind kind = Kind::kBytes;
+  bool endsReply = false;
+  bool failed = false;  // kClose: because a reply could not be made
+  uint64_t connection = 0;
+  uint64_t offset = 0;  // in the batch's bytes, the memory, or the file
+  uint64_t length = 0;
+  MemoryRef memory;
+  std::shared_ptr<FileHandle> file;
+};
+
+struct CommandBatch {
+  std::vector<Command> commands;
+  std::vector<uint8_t> bytes;
+
+  bool empty() const { return commands.empty(); }
+};
+
+}  // namespace kafabric::net

@@ -1,0 +1,89 @@
+// Cuts one connection's incoming bytes into frames.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "arena/arena.h"
+#include "net/in_flight.h"
+#include "net/inbox.h"
+#include "net/options.h"
+
+namespace kafabric::net {
+
+/**
+ * A frame is a signed 32-bit big-endian length and that many bytes. Small frames are received into the inbox and handed
+ * over where they lie; the memory of a large one is taken when its length is known and the rest is received
+ * straight into it. Only the incomplete frame at the end of what was read is ever copied.
+ */
+class FrameReader {
+ public:
+  enum class Progress : uint8_t {
+    kDrained,     // the socket has nothing more now
+    kTurnUsed,    // there may be more; other connections come first
+    kLimited,     // this connection has reached its own limit
+    kNoRoom,      // inbox, arena or the shared limit is full: try again when told
+    kClosed,      // see closeReason
+  };
+
+  FrameReader(uint64_t connection, int fd, const Options& options, Inbox& inbox, Arena& arena, InFlight& inFlight)
+      : connection_(connection), fd_(fd), options_(options), inbox_(inbox), arena_(arena), inFlight_(inFlight) {}
+
+  /** Reads and hands over what there is, within a turn's bounds. */
+  Progress receive();
+
+  CloseReason closeReason() const { return closeReason_; }
+  double closeDetail() const { return closeDetail_; }
+  bool inLargeFrame() const { return static_cast<bool>(large_); }
+  /** Forgets the large frame that is being received, which is then no longer in flight. */
+  void abandon();
+  /** Bytes received and frames handed over since the last call. */
+  uint64_t takeBytes() { return std::exchange(bytes_, 0); }
+  uint64_t takeFrames() { return std::exchange(frames_, 0); }
+
+ private:
+  /** Returns the number of bytes, or nothing with `progress` set. */
+  std::optional<size_t> readSome(void* into, size_t size, Progress& progress);
+  /** Continues the large frame; true when it is complete or the socket may have more. */
+  bool receiveLarge(Progress& progress);
+  bool receiveSmall(Progress& progress);
+  bool parseKept(Progress& progress);
+
+  struct Parsed {
+    size_t bytes;  // handed over
+    bool stopped;  // `progress` says why
+  };
+  /** Hands over whole frames, and starts a large one. `inPlace`: the data lies in the inbox's last reservation. */
+  Parsed parse(const uint8_t* data, size_t size, bool inPlace, Progress& progress);
+  bool checkLength(const uint8_t* header, int32_t length, Progress& progress);
+  bool deliver(const uint8_t* body, uint32_t length, bool inPlace);
+  bool startLarge(uint32_t length, const uint8_t* data, size_t available);
+  bool finishLarge(Progress& progress);
+  void keep(const uint8_t* data, size_t size);
+  bool close(CloseReason reason, double detail, Progress& progress);
+
+  const uint64_t connection_;
+  const int fd_;
+  const Options& options_;
+  Inbox& inbox_;
+  Arena& arena_;
+  InFlight& inFlight_;
+
+  std::vector<uint8_t> kept_;  // bytes read and not handed over, from keptOffset_
+  size_t keptOffset_ = 0;
+  bool keptIsParsed_ = true;  // what is kept is one incomplete frame
+  MemoryRef large_;            // the large frame that is being received
+  size_t largeFilled_ = 0;
+  bool lastWasLarge_ = false;
+  bool first_ = true;
+  size_t turnBytes_ = 0;
+  uint64_t bytes_ = 0;
+  uint64_t frames_ = 0;
+  CloseReason closeReason_ = CloseReason::kPeerClosed;
+  double closeDetail_ = 0;
+};
+
+}  // namespace kafabric::net

@@ -1,0 +1,61 @@
+// The unanswered frames of one connection.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+
+#include "net/limits.h"
+#include "net/options.h"
+
+namespace kafabric::net {
+
+/**
+ * A frame is in flight from the moment its memory is taken until its reply has been written, so that a peer that does not
+ * read its replies is not read from either. For the reactor's thread.
+ */
+class InFlight {
+ public:
+  InFlight(const Options& options, Limits& limits) : options_(options), limits_(limits) {}
+  ~InFlight() { limits_.release(frameBytes_); }
+  InFlight(const InFlight&) = delete;
+  InFlight& operator=(const InFlight&) = delete;
+
+  /** True when this connection may not start another frame. */
+  bool full() const {
+    return frames_.size() >= options_.maxRequestsPerConnection ||
+           frameBytes_ + replyBytes_ >= options_.maxBytesPerConnection;
+  }
+  /** Starts a frame; false at the limit that all connections share. */
+  bool start(uint32_t bytes) {
+    if (!limits_.admit(bytes)) return false;
+    frames_.push_back(bytes);
+    frameBytes_ += bytes;
+    return true;
+  }
+  /** Takes back the start of the newest frame. */
+  void cancel() {
+    uint32_t bytes = frames_.back();
+    frames_.pop_back();
+    frameBytes_ -= bytes;
+    limits_.release(bytes);
+  }
+  /** The oldest frame's reply has been written. */
+  void finish() {
+    if (frames_.empty()) return;
+    uint32_t bytes = frames_.front();
+    frames_.pop_front();
+    frameBytes_ -= bytes;
+    limits_.release(bytes);
+  }
+  void setReplyBytes(uint64_t queued) { replyBytes_ = queued; }
+  size_t count() const { return frames_.size(); }
+
+ private:
+  const Options& options_;
+  Limits& limits_;
+  std::deque<uint32_t> frames_;
+  uint64_t frameBytes_ = 0;
+  uint64_t replyBytes_ = 0;
+};
+
+}  // namespace kafabric::net

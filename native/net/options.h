@@ -1,0 +1,53 @@
+// Limits and settings of the network part. Sizes are bytes, times milliseconds.
+#pragma once
+
+#include <cstdint>
+
+namespace kafabric::net {
+
+struct Options {
+  /** Reactor threads (num.network.threads), 1 to 64. */
+  uint32_t threads = 1;
+  /** The largest frame accepted, without its length field (socket.request.max.bytes). */
+  uint32_t maxFrameBytes = 100u << 20;
+  /** Frames above this are received straight into arena memory, the others through the inbox. */
+  uint32_t largeFrameBytes = 32u << 10;
+  /** A connection with this many unanswered frames is not read from until one is answered. */
+  uint32_t maxRequestsPerConnection = 64;
+  /** Likewise for the bytes of its unanswered frames and unsent replies; one frame may exceed it. */
+  uint64_t maxBytesPerConnection = 128u << 20;
+  /** No connection starts another frame while the unanswered frames of all of them are at least this. */
+  uint64_t maxInFlightBytes = 256u << 20;
+  /** At this number of connections no more are accepted until one closes (max.connections). */
+  uint32_t maxConnections = UINT32_MAX;
+  /** Connections beyond this number from one address are closed at once (max.connections.per.ip). */
+  uint32_t maxConnectionsPerIp = UINT32_MAX;
+  /** A connection without traffic and without a pending request is closed after this (connections.max.idle.ms); 0: never. */
+  uint64_t idleMs = 600'000;
+  /** While memory is short, a connection that sends nothing for this long in the middle of a large frame is closed. */
+  uint64_t stalledFrameMs = 30'000;
+  /** A peer that does not acknowledge what was sent, or keep-alive probes, for this long is gone. */
+  uint32_t peerTimeoutMs = 60'000;
+  /** socket.listen.backlog.size. */
+  uint32_t backlog = 511;
+  /** SO_SNDBUF and SO_RCVBUF; 0 leaves them to the system. */
+  uint32_t sendBufferBytes = 0;
+  uint32_t receiveBufferBytes = 0;
+};
+
+/** Why a connection ended. The names for people are in src/native/net.ts, in the same order. */
+enum class CloseReason : uint8_t {
+  kPeerClosed,
+  kReset,           // detail: errno
+  kTruncatedFrame,  // detail: bytes of the frame that had arrived
+  kOversizedFrame,  // detail: the frame's length
+  kNegativeLength,  // detail: the frame's length
+  kTlsOnPlaintext,
+  kIdle,
+  kStalledFrame,
+  kClosedHere,
+  kShutdown,
+  kReplyFailed,  // a reply named memory or a file range that does not exist
+};
+
+}  // namespace kafabric::net

@@ -1,0 +1,120 @@
+#include "net/output_queue.h"
+
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+namespace kafabric::net {
+
+namespace {
+
+constexpr size_t kMaxGather = 64;
+constexpr size_t kTurnBytes = 4 << 20;
+constexpr size_t kSendFileBytes = 1 << 20;
+// Small replies share a buffer with those before them, and count as written when all of it is.
+constexpr size_t kSharedBufferBytes = 16 << 10;
+
+}  // namespace
+
+OutputQueue::Piece& OutputQueue::push() { return pieces_.emplace_back(); }
+
+void OutputQueue::addBytes(const uint8_t* data, size_t length) {
+  if (length == 0) return;
+  Piece* last = pieces_.empty() ? nullptr : &pieces_.back();
+  bool share = last && !last->memory && !last->file && last->bytes.size() + length <= kSharedBufferBytes;
+  Piece& piece = share ? *last : push();
+  piece.bytes.insert(piece.bytes.end(), data, data + length);
+  piece.left += length;
+  queuedBytes_ += length;
+}
+
+void OutputQueue::addMemory(MemoryRef memory, size_t offset, size_t length) {
+  if (length == 0) return;
+  Piece& piece = push();
+  piece.memory = std::move(memory);
+  piece.position = offset;
+  piece.left = length;
+  queuedBytes_ += length;
+}
+
+void OutputQueue::addFile(std::shared_ptr<FileHandle> file, uint64_t position, uint64_t length) {
+  if (length == 0) return;
+  Piece& piece = push();
+  piece.file = std::move(file);
+  piece.position = position;
+  piece.left = length;
+  queuedBytes_ += length;
+}
+
+void OutputQueue::endReply() {
+  if (pieces_.empty()) {
+    ++finished_;
+  } else {
+    ++pieces_.back().repliesEnded;
+  }
+}
+
+OutputQueue::Result OutputQueue::write(int socket) {
+  size_t turn = 0;
+  while (!pieces_.empty()) {
+    if (turn >= kTurnBytes) return Result::kTurnUsed;
+    Piece& front = pieces_.front();
+    ssize_t count = front.file ? sendFile(socket, front) : sendGathered(socket);
+    if (count > 0) {
+      consume(static_cast<uint64_t>(count));
+      turn += static_cast<size_t>(count);
+    } else if (count == 0) {
+      return Result::kShortFile;
+    } else if (errno == EAGAIN) {
+      return Result::kBlocked;
+    } else if (errno != EINTR) {
+      error_ = errno;
+      return Result::kBroken;
+    }
+  }
+  return Result::kDrained;
+}
+
+ssize_t OutputQueue::sendGathered(int socket) {
+  iovec parts[kMaxGather];
+  size_t count = 0;
+  size_t total = 0;
+  bool more = false;
+  for (Piece& piece : pieces_) {
+    more = static_cast<bool>(piece.file);
+    if (more || count == kMaxGather || total >= kTurnBytes) break;
+    uint8_t* start = piece.memory ? piece.memory.data() : piece.bytes.data();
+    parts[count++] = {start + piece.position, piece.left};
+    total += piece.left;
+  }
+  msghdr message{};
+  message.msg_iov = parts;
+  message.msg_iovlen = count;
+  return sendmsg(socket, &message, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+}
+
+ssize_t OutputQueue::sendFile(int socket, Piece& piece) {
+  auto offset = static_cast<off_t>(piece.position);
+  return sendfile(socket, piece.file->fd(), &offset, std::min<uint64_t>(piece.left, kSendFileBytes));
+}
+
+void OutputQueue::consume(uint64_t count) {
+  written_ += count;
+  queuedBytes_ -= count;
+  while (count > 0) {
+    Piece& front = pieces_.front();
+    uint64_t part = std::min(count, front.left);
+    front.position += part;
+    front.left -= part;
+    count -= part;
+    if (front.left > 0) return;
+    finished_ += front.repliesEnded;
+    pieces_.pop_front();
+  }
+}
+
+}  // namespace kafabric::net

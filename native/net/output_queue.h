@@ -1,0 +1,64 @@
+// The replies of one connection on their way out.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "arena/arena.h"
+#include "store/file_handle.h"
+
+namespace kafabric::net {
+
+/** Bytes, memory ranges and file ranges, written in order. For the reactor's thread. */
+class OutputQueue {
+ public:
+  enum class Result : uint8_t {
+    kDrained,
+    kBlocked,    // the socket takes no more now
+    kTurnUsed,   // it may take more; other connections come first
+    kBroken,     // the peer is gone: error() is the errno
+    kShortFile,  // a file range ends before its length: the reply cannot be completed
+  };
+
+  /** Copies the bytes. */
+  void addBytes(const uint8_t* data, size_t length);
+  void addMemory(MemoryRef memory, size_t offset, size_t length);
+  void addFile(std::shared_ptr<FileHandle> file, uint64_t position, uint64_t length);
+  /** What was added since the last reply ended is one reply; nothing added: a request that gets no answer. */
+  void endReply();
+
+  /** Writes as much as the socket takes within a turn's bounds. */
+  Result write(int socket);
+
+  bool empty() const { return pieces_.empty(); }
+  uint64_t queuedBytes() const { return queuedBytes_; }
+  int error() const { return error_; }
+  /** Replies that were written, or that were empty with nothing before them, since the last call. */
+  uint32_t takeFinished() { return std::exchange(finished_, 0); }
+  uint64_t takeWritten() { return std::exchange(written_, 0); }
+
+ private:
+  struct Piece {
+    std::vector<uint8_t> bytes;  // used if neither memory nor file is set
+    MemoryRef memory;
+    std::shared_ptr<FileHandle> file;
+    uint64_t position = 0;  // of the next byte to send
+    uint64_t left = 0;
+    uint32_t repliesEnded = 0;  // replies that are complete once this piece is sent
+  };
+
+  Piece& push();
+  ssize_t sendGathered(int socket);
+  ssize_t sendFile(int socket, Piece& piece);
+  void consume(uint64_t count);
+
+  std::deque<Piece> pieces_;
+  uint64_t queuedBytes_ = 0;
+  uint64_t written_ = 0;
+  uint32_t finished_ = 0;
+  int error_ = 0;
+};
+
+}  // namespace kafabric::net

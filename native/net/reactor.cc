@@ -1,0 +1,415 @@
+#include "net/reactor.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <system_error>
+
+namespace kafabric::net {
+
+namespace {
+
+constexpr int kEventsPerTurn = 64;
+constexpr size_t kInboxBytes = 2 << 20;
+constexpr uint64_t kStallCheckMs = 1000;
+constexpr size_t kMaxRefusals = 64;  // reported in one turn
+
+std::system_error lastError(const char* what) { return {errno, std::generic_category(), what}; }
+
+// Room for the largest kept remainder and a full read, several times over.
+size_t inboxBytes(const Options& options) { return std::max<size_t>(kInboxBytes, 8 * size_t{options.largeFrameBytes}); }
+
+}  // namespace
+
+uint64_t monotonicMs() {
+  using namespace std::chrono;
+  return static_cast<uint64_t>(duration_cast<milliseconds>(steady_clock::now().time_since_epoch()).count());
+}
+
+Reactor::Reactor(const Options& options, Limits& limits, Arena& arena, std::function<void()> onEvents)
+    : options_(options),
+      limits_(limits),
+      arena_(arena),
+      onEvents_(std::move(onEvents)),
+      inbox_(inboxBytes(options)) {
+  epoll_ = epoll_create1(EPOLL_CLOEXEC);
+  wakeFd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  epoll_event event{};
+  event.events = EPOLLIN;
+  if (epoll_ < 0 || wakeFd_ < 0 || epoll_ctl(epoll_, EPOLL_CTL_ADD, wakeFd_, &event) != 0) {
+    std::system_error error = lastError("reactor");
+    if (epoll_ >= 0) ::close(epoll_);
+    if (wakeFd_ >= 0) ::close(wakeFd_);
+    throw error;
+  }
+}
+
+Reactor::~Reactor() {
+  stop();
+  for (const Accepted& accepted : accepted_) ::close(accepted.fd);
+  ::close(epoll_);
+  ::close(wakeFd_);
+}
+
+void Reactor::start() {
+  // Signals are for the main thread; the new thread inherits the mask.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread([this] { run(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  pthread_setname_np(thread_.native_handle(), "kafabric-net");
+}
+
+void Reactor::stop() {
+  if (!thread_.joinable()) return;
+  stopping_.store(true);
+  notify();
+  thread_.join();
+}
+
+void Reactor::adopt(Accepted accepted) {
+  stats_.connections.fetch_add(1, std::memory_order_relaxed);
+  {
+    std::lock_guard lock(mutex_);
+    accepted_.push_back(std::move(accepted));
+  }
+  notify();
+}
+
+void Reactor::submit(CommandBatch&& batch) {
+  {
+    std::lock_guard lock(mutex_);
+    if (submitted_.empty()) {
+      std::swap(submitted_, batch);
+    } else {
+      uint64_t base = submitted_.bytes.size();
+      submitted_.bytes.insert(submitted_.bytes.end(), batch.bytes.begin(), batch.bytes.end());
+      for (Command& command : batch.commands) {
+        if (command.kind == Command::Kind::kBytes) command.offset += base;
+        submitted_.commands.push_back(std::move(command));
+      }
+    }
+  }
+  notify();
+}
+
+void Reactor::refuse(uint32_t listener, std::string ip) {
+  {
+    std::lock_guard lock(mutex_);
+    if (refused_.size() < kMaxRefusals) refused_.emplace_back(listener, std::move(ip));
+  }
+  notify();
+}
+
+void Reactor::drain(uint64_t deadlineMs) {
+  {
+    std::lock_guard lock(mutex_);
+    drainDeadlineMs_ = std::max<uint64_t>(deadlineMs, 1);
+  }
+  notify();
+}
+
+void Reactor::notify() {
+  if (notified_.exchange(true, std::memory_order_seq_cst)) return;
+  uint64_t one = 1;
+  // A full counter cannot happen here, and would mean that the reactor has been told.
+  [[maybe_unused]] ssize_t written = write(wakeFd_, &one, sizeof one);
+}
+
+void Reactor::run() {
+  epoll_event events[kEventsPerTurn];
+  nowMs_ = monotonicMs();
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    int count = epoll_wait(epoll_, events, kEventsPerTurn, waitMs());
+    nowMs_ = monotonicMs();
+    inbox_.flushControls();
+    for (int i = 0; i < count; ++i) {
+      auto* connection = static_cast<Connection*>(events[i].data.ptr);
+      if (connection) {
+        onSocketEvent(*connection, events[i].events);
+      } else {
+        uint64_t ignored;
+        [[maybe_unused]] ssize_t read = ::read(wakeFd_, &ignored, sizeof ignored);
+        notified_.store(false, std::memory_order_seq_cst);
+        runCommands();
+      }
+    }
+    retryWaiting();
+    closeExpired();
+    graveyard_.clear();
+    if (draining_ && !drained_ && connections_.empty()) {
+      drained_ = true;
+      inbox_.addControl(EventType::kDrained, 0, 0, 0);
+    }
+    if (inbox_.publish()) onEvents_();
+  }
+  for (auto& [id, connection] : connections_) limits_.removeConnection(connection->ip);
+  stats_.connections.store(0, std::memory_order_relaxed);
+  connections_.clear();
+  graveyard_.clear();
+}
+
+void Reactor::runCommands() {
+  std::vector<Accepted> accepted;
+  std::vector<std::pair<uint32_t, std::string>> refused;
+  uint64_t drainDeadlineMs;
+  {
+    std::lock_guard lock(mutex_);
+    std::swap(running_, submitted_);
+    std::swap(accepted, accepted_);
+    std::swap(refused, refused_);
+    drainDeadlineMs = std::exchange(drainDeadlineMs_, 0);
+  }
+  for (const Accepted& one : accepted) open(one);
+  for (const auto& [listener, ip] : refused) {
+    if (inbox_.hasRoom()) inbox_.addControl(EventType::kRefused, 0, listener, 0, ip);
+  }
+  runBatch(running_);
+  running_.commands.clear();
+  running_.bytes.clear();
+  if (drainDeadlineMs > 0) startDrain(drainDeadlineMs);
+}
+
+void Reactor::runBatch(CommandBatch& batch) {
+  for (Command& command : batch.commands) {
+    auto found = connections_.find(command.connection);
+    if (found == connections_.end()) continue;  // it closed while the reply was made
+    Connection& connection = *found->second;
+    if (command.kind == Command::Kind::kClose) {
+      closeWhenSent(connection, command.failed ? CloseReason::kReplyFailed : CloseReason::kClosedHere);
+      if (command.failed && !connection.closed) close(connection, CloseReason::kReplyFailed);
+      continue;
+    }
+    if (command.kind == Command::Kind::kBytes) {
+      connection.output.addBytes(batch.bytes.data() + command.offset, command.length);
+    } else if (command.kind == Command::Kind::kMemory) {
+      connection.output.addMemory(std::move(command.memory), command.offset, command.length);
+    } else {
+      connection.output.addFile(std::move(command.file), command.offset, command.length);
+    }
+    if (command.endsReply) connection.output.endReply();
+    if (!connection.touched) {
+      connection.touched = true;
+      touched_.push_back(&connection);
+    }
+  }
+  for (Connection* connection : touched_) {
+    connection->touched = false;
+    if (!connection->closed && !(connection->armed & EPOLLOUT)) send(*connection);
+    if (!connection->closed) finishReplies(*connection);
+  }
+  touched_.clear();
+}
+
+void Reactor::open(const Accepted& accepted) {
+  auto connection = std::make_unique<Connection>(accepted, options_, inbox_, arena_, limits_);
+  Connection& added = *connection;
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.ptr = &added;
+  if (draining_ || epoll_ctl(epoll_, EPOLL_CTL_ADD, added.fd, &event) != 0) {
+    limits_.removeConnection(accepted.ip);
+    stats_.connections.fetch_sub(1, std::memory_order_relaxed);
+    return;
+  }
+  added.armed = EPOLLIN;
+  connections_.emplace(added.id, std::move(connection));
+  activity_.add(added, nowMs_);
+  inbox_.addControl(EventType::kOpened, added.id, accepted.listener, 0, accepted.ip + " " + std::to_string(accepted.port));
+}
+
+void Reactor::onSocketEvent(Connection& connection, uint32_t events) {
+  if (connection.closed) return;
+  if (events & EPOLLOUT) {
+    send(connection);
+    if (connection.closed) return;
+    finishReplies(connection);
+    if (connection.closed) return;
+  }
+  if (connection.reading && (events & (EPOLLIN | EPOLLHUP | EPOLLERR))) {
+    receive(connection);
+  } else if (events & (EPOLLHUP | EPOLLERR)) {
+    int error = 0;
+    socklen_t size = sizeof error;
+    getsockopt(connection.fd, SOL_SOCKET, SO_ERROR, &error, &size);
+    close(connection, CloseReason::kReset, error);
+  }
+}
+
+void Reactor::receive(Connection& connection) {
+  FrameReader::Progress progress = connection.reader.receive();
+  if (uint64_t bytes = connection.reader.takeBytes()) {
+    stats_.receivedBytes.fetch_add(bytes, std::memory_order_relaxed);
+    activity_.touch(connection, nowMs_);
+  }
+  stats_.frames.fetch_add(connection.reader.takeFrames(), std::memory_order_relaxed);
+  switch (progress) {
+    case FrameReader::Progress::kClosed:
+      return close(connection, connection.reader.closeReason(), connection.reader.closeDetail());
+    case FrameReader::Progress::kDrained:
+    case FrameReader::Progress::kTurnUsed:
+      connection.reading = true;
+      break;
+    case FrameReader::Progress::kLimited:
+      connection.reading = false;
+      break;
+    case FrameReader::Progress::kNoRoom:
+      connection.reading = false;
+      if (!connection.waiting) {
+        connection.waiting = true;
+        waiting_.push_back(connection.id);
+      }
+      break;
+  }
+  arm(connection);
+}
+
+void Reactor::send(Connection& connection) {
+  OutputQueue::Result result = connection.output.write(connection.fd);
+  if (uint64_t written = connection.output.takeWritten()) {
+    stats_.sentBytes.fetch_add(written, std::memory_order_relaxed);
+    activity_.touch(connection, nowMs_);
+  }
+  if (result == OutputQueue::Result::kBroken) {
+    close(connection, CloseReason::kReset, connection.output.error());
+  } else if (result == OutputQueue::Result::kShortFile) {
+    close(connection, CloseReason::kReplyFailed);
+  }
+}
+
+void Reactor::finishReplies(Connection& connection) {
+  uint32_t finished = connection.output.takeFinished();
+  for (uint32_t i = 0; i < finished; ++i) connection.inFlight.finish();
+  connection.inFlight.setReplyBytes(connection.output.queuedBytes());
+  stats_.replies.fetch_add(finished, std::memory_order_relaxed);
+  bool done = connection.output.empty() && (connection.closeWhenSent || (draining_ && connection.inFlight.count() == 0));
+  if (done) return close(connection, draining_ ? CloseReason::kShutdown : connection.closeReason);
+  bool limited = !connection.reading && !connection.waiting && !connection.closeWhenSent && !draining_;
+  if (limited && !connection.inFlight.full()) {
+    receive(connection);
+  } else {
+    arm(connection);
+  }
+}
+
+void Reactor::retryWaiting() {
+  for (size_t left = waiting_.size(); left > 0; --left) {
+    auto found = connections_.find(waiting_.front());
+    waiting_.pop_front();
+    if (found == connections_.end()) continue;
+    Connection& connection = *found->second;
+    connection.waiting = false;
+    if (draining_ || connection.closeWhenSent) continue;
+    receive(connection);
+    // Still no room: the rest would not get any either, and must not overtake.
+    if (!connection.closed && connection.waiting) {
+      waiting_.pop_back();
+      waiting_.push_front(connection.id);
+      return;
+    }
+  }
+}
+
+void Reactor::startDrain(uint64_t deadlineMs) {
+  draining_ = true;
+  deadlineMs_ = deadlineMs;
+  std::vector<Connection*> all;
+  for (auto& [id, connection] : connections_) all.push_back(connection.get());
+  for (Connection* connection : all) {
+    connection->reading = false;
+    connection->reader.abandon();
+    finishReplies(*connection);
+  }
+}
+
+void Reactor::closeExpired() {
+  if (draining_ && nowMs_ >= deadlineMs_) {
+    while (Connection* connection = activity_.oldest()) close(*connection, CloseReason::kShutdown);
+    return;
+  }
+  if (options_.idleMs > 0) closeIdle();
+  if (!waiting_.empty()) closeStalled();
+}
+
+void Reactor::closeIdle() {
+  while (Connection* connection = activity_.oldest()) {
+    if (connection->activeAtMs + options_.idleMs > nowMs_) return;
+    // Waiting for us is not idling, unless the peer does not take what we send.
+    bool ours = connection->inFlight.count() > (connection->reader.inLargeFrame() ? 1 : 0);
+    if (ours && connection->output.empty()) {
+      activity_.remove(*connection);
+      activity_.add(*connection, nowMs_);
+    } else {
+      close(*connection, CloseReason::kIdle);
+    }
+  }
+}
+
+void Reactor::closeStalled() {
+  Connection* next = nullptr;
+  for (Connection* connection = activity_.oldest(); connection; connection = next) {
+    if (connection->activeAtMs + options_.stalledFrameMs > nowMs_) return;
+    next = connection->newer;
+    bool stalled = connection->reading && connection->reader.inLargeFrame();
+    if (stalled) close(*connection, CloseReason::kStalledFrame);
+  }
+}
+
+void Reactor::close(Connection& connection, CloseReason reason, double detail) {
+  connection.closed = true;
+  if (reason == CloseReason::kClosedHere || reason == CloseReason::kShutdown) {
+    // Unread data would turn the close into a reset, which can destroy replies on their way.
+    shutdown(connection.fd, SHUT_WR);
+    uint8_t discarded[4096];
+    for (int i = 0; i < 64 && recv(connection.fd, discarded, sizeof discarded, 0) > 0; ++i) {
+    }
+  }
+  epoll_ctl(epoll_, EPOLL_CTL_DEL, connection.fd, nullptr);
+  activity_.remove(connection);
+  limits_.removeConnection(connection.ip);
+  stats_.connections.fetch_sub(1, std::memory_order_relaxed);
+  inbox_.addControl(EventType::kClosed, connection.id, static_cast<double>(reason), detail);
+  auto found = connections_.find(connection.id);
+  graveyard_.push_back(std::move(found->second));
+  connections_.erase(found);
+}
+
+void Reactor::closeWhenSent(Connection& connection, CloseReason reason) {
+  if (!(connection.armed & EPOLLOUT)) send(connection);
+  if (connection.closed) return;
+  connection.reading = false;
+  connection.closeWhenSent = true;
+  connection.closeReason = reason;
+  finishReplies(connection);
+}
+
+void Reactor::arm(Connection& connection) {
+  uint32_t wanted = (connection.reading ? EPOLLIN : 0u) | (connection.output.empty() ? 0u : EPOLLOUT);
+  if (wanted == connection.armed) return;
+  epoll_event event{};
+  event.events = wanted;
+  event.data.ptr = &connection;
+  epoll_ctl(epoll_, EPOLL_CTL_MOD, connection.fd, &event);
+  connection.armed = wanted;
+}
+
+int Reactor::waitMs() const {
+  uint64_t wakeAt = UINT64_MAX;
+  Connection* oldest = activity_.oldest();
+  if (oldest && options_.idleMs > 0) wakeAt = oldest->activeAtMs + options_.idleMs;
+  if (draining_ && oldest) wakeAt = std::min(wakeAt, deadlineMs_);
+  if (!waiting_.empty()) wakeAt = std::min(wakeAt, nowMs_ + kStallCheckMs);
+  if (wakeAt == UINT64_MAX) return -1;
+  return wakeAt <= nowMs_ ? 0 : static_cast<int>(std::min<uint64_t>(wakeAt - nowMs_, 1 << 30));
+}
+
+}  // namespace kafabric::net

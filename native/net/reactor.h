@@ -1,0 +1,116 @@
+// One thread that serves a share of the connections.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "arena/arena.h"
+#include "net/activity_list.h"
+#include "net/commands.h"
+#include "net/connection.h"
+#include "net/inbox.h"
+#include "net/limits.h"
+#include "net/options.h"
+
+namespace kafabric::net {
+
+/**
+ * Reads frames into its inbox, writes replies, and closes what is idle or broken. A connection that must wait, for its
+ * peer or for room, costs nothing until it can go on, and never holds up another.
+ */
+class Reactor {
+ public:
+  struct Stats {
+    std::atomic<uint64_t> receivedBytes{0};
+    std::atomic<uint64_t> sentBytes{0};
+    std::atomic<uint64_t> frames{0};
+    std::atomic<uint64_t> replies{0};
+    std::atomic<uint32_t> connections{0};
+  };
+
+  /** `onEvents` is called on the reactor's thread when the inbox has something new. Throws std::system_error. */
+  Reactor(const Options& options, Limits& limits, Arena& arena, std::function<void()> onEvents);
+  ~Reactor();
+  Reactor(const Reactor&) = delete;
+  Reactor& operator=(const Reactor&) = delete;
+
+  void start();
+  /** Closes everything at once and joins the thread. */
+  void stop();
+
+  // Any thread:
+  /** Takes over an accepted connection. */
+  void adopt(Accepted accepted);
+  void submit(CommandBatch&& batch);
+  /** Reports a connection that was not accepted; a flood of reports is cut short. */
+  void refuse(uint32_t listener, std::string ip);
+  /** Reads no more frames, closes each connection once its replies are written, and all of them at the deadline. */
+  void drain(uint64_t deadlineMs);
+  /** Makes the reactor look for commands and for room. */
+  void notify();
+
+  Inbox& inbox() { return inbox_; }
+  const Stats& stats() const { return stats_; }
+
+ private:
+  void run();
+  void runCommands();
+  void runBatch(CommandBatch& batch);
+  void open(const Accepted& accepted);
+  void onSocketEvent(Connection& connection, uint32_t events);
+  void receive(Connection& connection);
+  void send(Connection& connection);
+  void finishReplies(Connection& connection);
+  void retryWaiting();
+  void startDrain(uint64_t deadlineMs);
+  void closeExpired();
+  void closeIdle();
+  void closeStalled();
+  void close(Connection& connection, CloseReason reason, double detail = 0);
+  void closeWhenSent(Connection& connection, CloseReason reason);
+  void arm(Connection& connection);
+  int waitMs() const;
+
+  const Options& options_;
+  Limits& limits_;
+  Arena& arena_;
+  std::function<void()> onEvents_;
+  Inbox inbox_;
+  Stats stats_;
+
+  int epoll_ = -1;
+  int wakeFd_ = -1;
+  std::thread thread_;
+  std::atomic<bool> stopping_{false};
+  std::atomic<bool> notified_{false};
+
+  std::mutex mutex_;  // guards what other threads hand in
+  CommandBatch submitted_;
+  std::vector<Accepted> accepted_;
+  std::vector<std::pair<uint32_t, std::string>> refused_;
+  uint64_t drainDeadlineMs_ = 0;
+
+  // The reactor's thread only.
+  CommandBatch running_;
+  std::unordered_map<uint64_t, std::unique_ptr<Connection>> connections_;
+  std::vector<std::unique_ptr<Connection>> graveyard_;  // closed in this turn: epoll may still name them
+  std::vector<Connection*> touched_;
+  std::deque<uint64_t> waiting_;  // connections that need shared room, first come first served
+  ActivityList activity_;
+  uint64_t nowMs_ = 0;
+  bool draining_ = false;
+  bool drained_ = false;
+  uint64_t deadlineMs_ = 0;
+};
+
+/** Milliseconds of a monotonic clock; what deadlines are measured by. */
+uint64_t monotonicMs();
+
+}  // namespace kafabric::net

@@ -1,0 +1,281 @@
+import { lookup } from 'node:dns/promises';
+import { binding } from './addon.ts';
+import { NativeMemory } from './arena.ts';
+import { Outbox, type OutboxCore } from './outbox.ts';
+import type { Piece } from './pieces.ts';
+
+/** Limits of a Net; see native/net/options.h for each. Sizes are bytes, times milliseconds. */
+export interface NetOptions {
+  /** Reactor threads, 1 to 64 (num.network.threads). */
+  threads: number;
+  /** The largest frame accepted (socket.request.max.bytes); no more than the arena holds. */
+  maxFrameBytes: number;
+  /** Frames above this arrive in native memory, at most 1 MiB. */
+  largeFrameBytes: number;
+  /** Unanswered frames at which a connection is not read from. */
+  maxRequestsPerConnection: number;
+  /** Likewise for the bytes of unanswered frames and unsent replies; one frame may exceed it. */
+  maxBytesPerConnection: number;
+  /** Bytes of unanswered frames of all connections at which no frame is started. */
+  maxInFlightBytes: number;
+  maxConnections: number;
+  maxConnectionsPerIp: number;
+  /** 0: never (connections.max.idle.ms). */
+  idleMs: number;
+  /** While memory is short, how long a connection may pause within a large frame. */
+  stalledFrameMs: number;
+  /** How long a peer may leave sent data or keep-alive probes unacknowledged. */
+  peerTimeoutMs: number;
+  backlog: number;
+  /** 0: the system's choice. */
+  sendBufferBytes: number;
+  receiveBufferBytes: number;
+}
+
+export const defaultNetOptions: NetOptions = {
+  threads: 1,
+  maxFrameBytes: 100 * 2 ** 20,
+  largeFrameBytes: 32 * 2 ** 10,
+  maxRequestsPerConnection: 64,
+  maxBytesPerConnection: 128 * 2 ** 20,
+  maxInFlightBytes: 256 * 2 ** 20,
+  maxConnections: 0x7fffffff,
+  maxConnectionsPerIp: 0x7fffffff,
+  idleMs: 600_000,
+  stalledFrameMs: 30_000,
+  peerTimeoutMs: 60_000,
+  backlog: 511,
+  sendBufferBytes: 0,
+  receiveBufferBytes: 0,
+};
+
+/** In the order of native/net/options.h. */
+const closeReasons = [
+  'closed by peer',
+  'reset',
+  'truncated frame',
+  'oversized frame',
+  'negative frame length',
+  'tls-on-plaintext',
+  'idle',
+  'stalled frame',
+  'closed here',
+  'shutdown',
+  'reply failed',
+] as const;
+export type CloseReason = (typeof closeReasons)[number];
+
+export interface ConnectionInfo {
+  /** As returned by `listen`. */
+  listener: number;
+  remoteAddress: string;
+  remotePort: number;
+}
+
+/** Called on the JavaScript thread, for each connection in this order: onConnect, onFrame..., onClose. */
+export interface NetHandler {
+  onConnect(connection: number, info: ConnectionInfo): void;
+  /**
+   * A request without its length field. If `memory` is null, `bytes` is valid only during the call; otherwise it is a
+   * view of `memory`, of which the handler owns one reference.
+   */
+  onFrame(connection: number, bytes: Uint8Array, memory: NativeMemory | null): void;
+  /**
+   * `detail`: the length of an oversized or negative frame, the bytes that had arrived of a truncated one, the errno
+   * of a reset.
+   */
+  onClose(connection: number, reason: CloseReason, detail: number): void;
+  /** A connection was closed at once because its address has too many. */
+  onRefused?(listener: number, remoteAddress: string): void;
+}
+
+export interface NetStats {
+  receivedBytes: number;
+  sentBytes: number;
+  frames: number;
+  replies: number;
+  connections: number;
+  inFlightBytes: number;
+}
+
+interface NetCore extends OutboxCore {
+  inboxes(): { buffer: ArrayBuffer; dataBytes: number; events: number }[];
+  listen(ip: string, port: number): [listener: number, port: number];
+  stopAccepting(): void;
+  collect(reactor: number): number;
+  release(reactor: number, count: number): void;
+  drain(deadlineMs: number): void;
+  stop(): void;
+  stats(): NetStats;
+}
+const native = binding<{ NetCore: new (options: NetOptions, onEvents: () => void) => NetCore }>();
+
+const Event = { opened: 1, frame: 2, largeFrame: 3, closed: 4, drained: 5, refused: 6 } as const;
+/** An event is type, connection, offset, length, handle, detail. */
+const eventFields = 6;
+/** Events handled before their space is given back and replies are handed over, so that both sides keep busy. */
+const eventsPerRelease = 256;
+
+/** What one reactor hands over: its frames, and the events that name them. */
+interface Inbox {
+  buffer: ArrayBuffer;
+  events: Float64Array;
+  capacity: number;
+  next: number;
+}
+
+/**
+ * Listening sockets and connections, served by native reactor threads. Keeps the process alive from the first `listen`
+ * until `shutdown` has finished.
+ */
+export class Net {
+  readonly #core: NetCore;
+  readonly #handler: NetHandler;
+  readonly #inboxes: Inbox[];
+  readonly #outbox: Outbox;
+  #drained = 0;
+  #onDrained: (() => void) | null = null;
+  #flushScheduled = false;
+  #collecting = false;
+  #ending: Promise<void> | null = null;
+
+  constructor(options: Partial<NetOptions>, handler: NetHandler) {
+    this.#handler = handler;
+    this.#core = new native.NetCore({ ...defaultNetOptions, ...options }, () => this.#collect());
+    this.#inboxes = this.#core.inboxes().map(({ buffer, dataBytes, events }) => ({
+      buffer,
+      events: new Float64Array(buffer, dataBytes, events * eventFields),
+      capacity: events,
+      next: 0,
+    }));
+    this.#outbox = new Outbox(this.#core);
+  }
+
+  /** Port 0 takes a free one. Rejects with the system's error, e.g. code EADDRINUSE. */
+  async listen(host: string, port: number): Promise<{ listener: number; port: number }> {
+    const { address } = await lookup(host);
+    const [listener, bound] = this.#core.listen(address, port);
+    return { listener, port: bound };
+  }
+
+  /**
+   * Answers the oldest unanswered frame; the pieces include the response's length field. Takes over one reference of each
+   * memory piece. A connection that has closed meanwhile is ignored.
+   */
+  reply(connection: number, pieces: readonly Piece[]): void {
+    this.#outbox.add(connection, pieces);
+    this.#scheduleFlush();
+  }
+
+  /** The oldest unanswered frame gets no answer. */
+  skip(connection: number): void {
+    this.#outbox.add(connection, []);
+    this.#scheduleFlush();
+  }
+
+  /** Closes the connection once the replies given so far are sent; reads no more from it. */
+  close(connection: number): void {
+    this.#outbox.addClose(connection);
+    this.#scheduleFlush();
+  }
+
+  stopAccepting(): void {
+    this.#core.stopAccepting();
+  }
+
+  /**
+   * Accepts and reads no more, lets pending requests be answered, closes every connection within `deadlineMs`, and
+   * stops the threads.
+   */
+  shutdown(deadlineMs: number): Promise<void> {
+    this.#ending ??= this.#end(deadlineMs);
+    return this.#ending;
+  }
+
+  async #end(deadlineMs: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#onDrained = resolve;
+      this.#core.drain(deadlineMs);
+    });
+    this.#outbox.end();
+    this.#core.stop();
+  }
+
+  stats(): NetStats {
+    return this.#core.stats();
+  }
+
+  #scheduleFlush(): void {
+    if (this.#flushScheduled || this.#collecting) return;
+    this.#flushScheduled = true;
+    // After everything else that this turn of the event loop completes: one hand-over for all of it.
+    setImmediate(() => {
+      this.#flushScheduled = false;
+      this.#outbox.flush();
+    });
+  }
+
+  #collect(): void {
+    this.#collecting = true;
+    try {
+      for (let reactor = 0; reactor < this.#inboxes.length; reactor++) this.#collectFrom(reactor);
+    } finally {
+      this.#collecting = false;
+      this.#outbox.flush();
+    }
+  }
+
+  #collectFrom(reactor: number): void {
+    const inbox = this.#inboxes[reactor]!;
+    let left = this.#core.collect(reactor);
+    while (left > 0) {
+      const count = Math.min(left, eventsPerRelease);
+      let handled = 0;
+      try {
+        while (handled < count) {
+          handled++;
+          this.#handle(inbox);
+        }
+      } finally {
+        this.#core.release(reactor, handled);
+      }
+      left -= count;
+      this.#outbox.flush();
+    }
+  }
+
+  #handle(inbox: Inbox): void {
+    const { events, buffer } = inbox;
+    const at = inbox.next * eventFields;
+    inbox.next = (inbox.next + 1) % inbox.capacity;
+    const connection = events[at + 1]!;
+    const offset = events[at + 2]!;
+    const length = events[at + 3]!;
+    switch (events[at]) {
+      case Event.frame:
+        this.#handler.onFrame(connection, new Uint8Array(buffer, offset, length), null);
+        break;
+      case Event.largeFrame: {
+        const memory = NativeMemory.adopt(events[at + 4]!, offset, length);
+        this.#handler.onFrame(connection, memory.bytes(), memory);
+        break;
+      }
+      case Event.opened: {
+        const [remoteAddress = '', port] = Buffer.from(buffer, offset, length).toString('latin1').split(' ');
+        const info = { listener: events[at + 5]!, remoteAddress, remotePort: Number(port) };
+        this.#handler.onConnect(connection, info);
+        break;
+      }
+      case Event.closed:
+        this.#handler.onClose(connection, closeReasons[events[at + 5]!]!, length);
+        break;
+      case Event.refused: {
+        const remoteAddress = Buffer.from(buffer, offset, length).toString('latin1');
+        this.#handler.onRefused?.(events[at + 5]!, remoteAddress);
+        break;
+      }
+      case Event.drained:
+        if (++this.#drained === this.#inboxes.length) this.#onDrained?.();
+    }
+  }
+}
