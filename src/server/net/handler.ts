@@ -1,0 +1,51 @@
+import type { NativeMemory } from '../../native/arena.ts';
+import type { MessageCodec } from '../../protocol/wire/codec.ts';
+
+/** What is known of the client at the other end; one for the life of a connection. */
+export interface ConnectionContext {
+  readonly id: number;
+  readonly listenerName: string;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  /** `User:ANONYMOUS` until the client authenticates. */
+  readonly principal: string;
+  /** From ApiVersions 3 and newer (KIP-511); `unknown` before. */
+  clientSoftwareName: string;
+  clientSoftwareVersion: string;
+  /** Aborted when the connection closes: what waits on its behalf gives up. */
+  readonly closed: AbortSignal;
+}
+
+export interface RequestContext {
+  readonly apiKey: number;
+  readonly apiVersion: number;
+  readonly correlationId: number;
+  readonly clientId: string | null;
+  readonly connection: ConnectionContext;
+  /** When the frame was received, milliseconds since the Unix epoch. */
+  readonly receivedAtMs: number;
+  /**
+   * The arena memory that byte fields of the request are views of; null for a small request, whose views are valid only until `handle`
+   * returns. Held by the dispatcher until the handler's promise settles; retain it to keep it longer.
+   */
+  readonly memory: NativeMemory | null;
+}
+
+/** Serves one API. One file in `src/server/handlers/` each, named by its key. */
+export interface ApiHandler<Req, Res> {
+  readonly apiKey: number;
+  /** The range that is served, as ApiVersions reports it. */
+  readonly minVersion: number;
+  readonly maxVersion: number;
+  readonly request: MessageCodec<Req>;
+  readonly response: MessageCodec<Res>;
+  /**
+   * Called in the order of a connection's requests: what it does before its first await is ordered, the rest runs beside other requests; the
+   * dispatcher sends replies in request order. `null` means no reply (Produce with acks=0). A rejection is a defect: it is logged and
+   * closes the connection; errors that the client should see belong into the response.
+   */
+  handle(request: Req, context: RequestContext): Res | null | Promise<Res | null>;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: one handler of many, whose messages are not known here
+export type AnyHandler = ApiHandler<any, any>;
