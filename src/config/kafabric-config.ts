@@ -81,6 +81,12 @@ export class KafabricConfig {
     return this.#settings.get(key) ?? [];
   }
 
+  /** The value of a key that nobody sets; null for none. */
+  defaultOf(key: string): string | null {
+    const definition = brokerDefinitionsByName.get(key);
+    return definition === undefined ? null : this.#defaultText(definition);
+  }
+
   /** This configuration under the dynamic settings of the cluster and, above them, of this broker (KIP-226). */
   withDynamic(
     clusterDefault: ReadonlyMap<string, string>,

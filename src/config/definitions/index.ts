@@ -4,6 +4,7 @@ import { groupDefinitions } from './groups.ts';
 import { logDefinitions } from './log.ts';
 import { networkDefinitions } from './network.ts';
 import { payloadDefinitions } from './payload.ts';
+import { clientMetricsDefinitions, groupKeyDefinitions } from './resources.ts';
 import { serverDefinitions } from './server.ts';
 import { topicDefinitions } from './topics.ts';
 import { transactionDefinitions } from './transactions.ts';
@@ -37,6 +38,9 @@ export const brokerDefinitionsByName: ReadonlyMap<string, ConfigDefinition> = ne
 export const topicDefinitionsByName: ReadonlyMap<string, TopicConfigDefinition> = new Map(
   topicKeyDefinitions.map((definition) => [definition.name, definition]),
 );
+
+/** Keys of client metrics subscriptions and of groups, which are described and altered as topics are. */
+export { clientMetricsDefinitions, groupKeyDefinitions };
 
 type Values<D extends ConfigDefinition> = { readonly [K in D as K['name']]: ValueOf<K> };
 

@@ -1,0 +1,216 @@
+import {
+  brokerDefinitionsByName,
+  type ConfigDefinition,
+  splitList,
+  TopicConfig,
+  topicDefinitionsByName,
+} from '../../config/index.ts';
+import { ApiError, ErrorCode } from '../../protocol/errors.ts';
+import { apiErrorOf } from '../api-error.ts';
+import type { ClusterMetadata } from '../metadata/cluster-metadata.ts';
+import { type MetadataRecord, metadataRecord } from '../metadata/records.ts';
+import { type MetadataState, ResourceType } from '../metadata/state.ts';
+import { isClusterDefault, plainResourceKind } from './resources.ts';
+import { validateBrokerConfigs, validateTopicConfigs, validateValues } from './validate.ts';
+
+/** Kafka's AlterConfigOp types. */
+export const AlterOperation = { SET: 0, DELETE: 1, APPEND: 2, SUBTRACT: 3 } as const;
+
+export interface ConfigResource {
+  readonly type: number;
+  readonly name: string;
+}
+
+export interface ConfigAlteration {
+  readonly name: string;
+  /** Kafka's AlterConfigOp type. */
+  readonly operation: number;
+  readonly value: string | null;
+}
+
+/** What became of one resource of a request; null is success. */
+export type AlterOutcome = ApiError | null;
+
+/** Changes the configuration of topics, brokers and the other resources that have one. */
+export class ConfigManager {
+  readonly #metadata: ClusterMetadata;
+
+  constructor(metadata: ClusterMetadata) {
+    this.#metadata = metadata;
+  }
+
+  /** Changes single keys (KIP-339). The outcomes are in the order of the resources, which must be distinct. */
+  incrementalAlter(
+    resources: readonly (ConfigResource & { alterations: readonly ConfigAlteration[] })[],
+    validateOnly: boolean,
+  ): Promise<AlterOutcome[]> {
+    return this.#alter(resources, validateOnly, (state, resource) => {
+      checkAlterations(resource.alterations);
+      const values = new Map(state.configs(resource.type, resource.name));
+      for (const alteration of resource.alterations) this.#applyAlteration(resource, values, alteration);
+      return { values, changed: resource.alterations.map(({ name }) => name) };
+    });
+  }
+
+  /** Replaces all values of each resource, as the older AlterConfigs does. */
+  replace(
+    resources: readonly (ConfigResource & { values: readonly { name: string; value: string | null }[] })[],
+    validateOnly: boolean,
+  ): Promise<AlterOutcome[]> {
+    return this.#alter(resources, validateOnly, (_state, resource) => {
+      refuseNulls(resource.values.filter(({ value }) => value === null));
+      refuseDuplicates(resource.values);
+      const values = new Map(resource.values.map(({ name, value }) => [name, value!]));
+      return { values, changed: [...values.keys()] };
+    });
+  }
+
+  #alter<R extends ConfigResource>(
+    resources: readonly R[],
+    validateOnly: boolean,
+    plan: (state: MetadataState, resource: R) => { values: Map<string, string>; changed: readonly string[] },
+  ): Promise<AlterOutcome[]> {
+    return this.#metadata.change((state) => {
+      const records: MetadataRecord[] = [];
+      const altered: R[] = [];
+      const outcomes = resources.map((resource): AlterOutcome => {
+        try {
+          this.#checkResource(resource);
+          const { values, changed } = plan(state, resource);
+          this.#validate(resource, values, changed);
+          records.push(...difference(resource, state.configs(resource.type, resource.name), values));
+          altered.push(resource);
+          return null;
+        } catch (error) {
+          return apiErrorOf(error);
+        }
+      });
+      if (validateOnly) return { records: [], result: outcomes };
+      return { records, result: outcomes, applied: async () => this.#notify(altered) };
+    });
+  }
+
+  #notify(altered: readonly ConfigResource[]): void {
+    if (altered.some(({ type }) => type === ResourceType.BROKER)) this.#metadata.refreshConfig();
+    for (const { type, name } of altered) {
+      if (type === ResourceType.TOPIC) this.#metadata.notifyTopicConfigChanged(name);
+    }
+  }
+
+  #checkResource({ type, name }: ConfigResource): void {
+    if (type === ResourceType.TOPIC) {
+      if (name === '')
+        throw new ApiError(ErrorCode.INVALID_REQUEST, 'Default topic resources are not allowed.');
+      if (this.#metadata.topicByName(name) === undefined) {
+        throw new ApiError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, `The topic '${name}' does not exist.`);
+      }
+    } else if (type === ResourceType.BROKER) {
+      isClusterDefault(name, this.#metadata.nodeId);
+    } else {
+      plainResourceKind(type, name);
+    }
+  }
+
+  #validate(
+    { type, name }: ConfigResource,
+    values: ReadonlyMap<string, string>,
+    changed: readonly string[],
+  ): void {
+    if (type === ResourceType.TOPIC) {
+      validateTopicConfigs(values, this.#metadata.config);
+    } else if (type === ResourceType.BROKER) {
+      validateBrokerConfigs(values, changed, name === '');
+    } else {
+      const kind = plainResourceKind(type, name);
+      validateValues(values, kind.definitions, kind.label);
+    }
+  }
+
+  #applyAlteration(
+    resource: ConfigResource,
+    values: Map<string, string>,
+    { name, operation, value }: ConfigAlteration,
+  ): void {
+    switch (operation) {
+      case AlterOperation.SET:
+        values.set(name, value!);
+        return;
+      case AlterOperation.DELETE:
+        values.delete(name);
+        return;
+      case AlterOperation.APPEND:
+      case AlterOperation.SUBTRACT: {
+        const definition = this.#definition(resource, name);
+        const verb = operation === AlterOperation.APPEND ? 'APPEND' : 'SUBTRACT';
+        if (definition?.type !== 'list') {
+          throw new ApiError(
+            ErrorCode.INVALID_CONFIG,
+            `Can't ${verb} to key ${name} because its type is not LIST.`,
+          );
+        }
+        const before = splitList(values.get(name) ?? this.#inherited(resource, definition));
+        const items = splitList(value!);
+        const after =
+          operation === AlterOperation.APPEND
+            ? [...new Set([...before, ...items])]
+            : before.filter((item) => !items.includes(item));
+        values.set(name, after.join(','));
+        return;
+      }
+      default:
+        throw new ApiError(ErrorCode.INVALID_REQUEST, `Unknown operations type ${operation}`);
+    }
+  }
+
+  #definition({ type, name: resourceName }: ConfigResource, name: string): ConfigDefinition | undefined {
+    if (type === ResourceType.TOPIC) return topicDefinitionsByName.get(name);
+    if (type === ResourceType.BROKER) return brokerDefinitionsByName.get(name);
+    return plainResourceKind(type, resourceName).definitions.get(name);
+  }
+
+  /** The list that a key without a value of its own has. */
+  #inherited({ type }: ConfigResource, definition: ConfigDefinition): string {
+    if (type === ResourceType.TOPIC)
+      return new TopicConfig(this.#metadata.config).text(definition.name) ?? '';
+    if (type === ResourceType.BROKER) return this.#metadata.config.entry(definition.name)?.text ?? '';
+    return definition.default ?? '';
+  }
+}
+
+function checkAlterations(alterations: readonly ConfigAlteration[]): void {
+  refuseDuplicates(alterations);
+  refuseNulls(
+    alterations.filter(({ operation, value }) => operation !== AlterOperation.DELETE && value === null),
+  );
+}
+
+function refuseNulls(alterations: readonly { name: string }[]): void {
+  if (alterations.length === 0) return;
+  const names = alterations.map(({ name }) => name).join(',');
+  throw new ApiError(ErrorCode.INVALID_REQUEST, `Null value not supported for : ${names}`);
+}
+
+function refuseDuplicates(alterations: readonly { name: string }[]): void {
+  const names = alterations.map(({ name }) => name);
+  const duplicates = [...new Set(names.filter((name, index) => names.indexOf(name) !== index))];
+  if (duplicates.length === 0) return;
+  throw new ApiError(
+    ErrorCode.INVALID_REQUEST,
+    `Error due to duplicate config keys : ${duplicates.join(',')}`,
+  );
+}
+
+function difference(
+  { type, name: resourceName }: ConfigResource,
+  before: ReadonlyMap<string, string>,
+  after: ReadonlyMap<string, string>,
+): MetadataRecord[] {
+  const record = (name: string, value: string | null) =>
+    metadataRecord('config', { resourceType: type, resourceName, name, value });
+  return [
+    ...[...before.keys()].filter((name) => !after.has(name)).map((name) => record(name, null)),
+    ...[...after]
+      .filter(([name, value]) => before.get(name) !== value)
+      .map(([name, value]) => record(name, value)),
+  ];
+}

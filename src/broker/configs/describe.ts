@@ -1,0 +1,169 @@
+import {
+  brokerDefinitionsByName,
+  type ConfigDefinition,
+  type ConfigSource,
+  type KafabricConfig,
+  topicKeyDefinitions,
+} from '../../config/index.ts';
+import { ApiError, ErrorCode } from '../../protocol/errors.ts';
+import type { ClusterMetadata } from '../metadata/cluster-metadata.ts';
+import { ResourceType } from '../metadata/state.ts';
+import { topicNameProblem } from '../metadata/topic-name.ts';
+import { isClusterDefault, plainResourceKind, WireSource } from './resources.ts';
+
+/** A value that a key has, or would have if those before it were removed. */
+export interface ConfigSynonym {
+  readonly name: string;
+  readonly value: string | null;
+  /** Kafka's ConfigSource. */
+  readonly source: number;
+}
+
+/** One described key. */
+export interface DescribedConfig {
+  readonly definition: ConfigDefinition;
+  /** Null for a secret. */
+  readonly value: string | null;
+  readonly readOnly: boolean;
+  /** Kafka's ConfigSource. */
+  readonly source: number;
+  /** In falling precedence, the effective value first. */
+  readonly synonyms: readonly ConfigSynonym[];
+}
+
+/**
+ * Every key of a resource with its effective value, by name.
+ * @throws ApiError for a resource that does not exist or has no configuration
+ */
+export function describeResource(
+  metadata: ClusterMetadata,
+  resourceType: number,
+  resourceName: string,
+): DescribedConfig[] {
+  const described = describeUnsorted(metadata, resourceType, resourceName);
+  return described.sort((a, b) => (a.definition.name < b.definition.name ? -1 : 1));
+}
+
+function describeUnsorted(metadata: ClusterMetadata, resourceType: number, name: string): DescribedConfig[] {
+  if (resourceType === ResourceType.TOPIC) {
+    const problem = topicNameProblem(name);
+    if (problem !== null) throw new ApiError(ErrorCode.INVALID_TOPIC_EXCEPTION, problem);
+    if (metadata.topicByName(name) === undefined) {
+      throw new ApiError(
+        ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+        'This server does not host this topic-partition.',
+      );
+    }
+    return describeTopic(metadata.config, metadata.state.configs(ResourceType.TOPIC, name));
+  }
+  if (resourceType === ResourceType.BROKER) {
+    return isClusterDefault(name, metadata.nodeId)
+      ? describeClusterDefault(metadata)
+      : describeBroker(metadata.config);
+  }
+  const { definitions, source } = plainResourceKind(resourceType, name);
+  const own = metadata.state.configs(resourceType, name);
+  return [...definitions.values()].map((definition) => {
+    const synonyms = [
+      ...ownSynonym(definition, own, source),
+      ...synonym(definition, definition.default, WireSource.DEFAULT_CONFIG),
+    ];
+    return fromSynonyms(definition, synonyms, false);
+  });
+}
+
+/** A topic's keys: its own values over the broker's. */
+export function describeTopic(config: KafabricConfig, own: ReadonlyMap<string, string>): DescribedConfig[] {
+  return topicKeyDefinitions.map((definition) => {
+    const synonyms: ConfigSynonym[] = ownSynonym(definition, own, WireSource.TOPIC_CONFIG);
+    let effective = own.get(definition.name) ?? null;
+    for (const { name, factor } of definition.synonyms) {
+      const inherited = brokerSynonyms(config, name);
+      synonyms.push(...inherited);
+      effective ??= scaled(inherited[0]?.value ?? null, factor);
+    }
+    const described = fromSynonyms(definition, synonyms, false);
+    return { ...described, value: shown(definition, effective ?? definition.default) };
+  });
+}
+
+function describeBroker(config: KafabricConfig): DescribedConfig[] {
+  return config
+    .entries()
+    .map(({ definition }) =>
+      fromSynonyms(definition, brokerSynonyms(config, definition.name), isFixed(definition)),
+    );
+}
+
+/** Only what was set as a dynamic default: the rest differs from broker to broker. */
+function describeClusterDefault(metadata: ClusterMetadata): DescribedConfig[] {
+  const values = metadata.state.configs(ResourceType.BROKER, '');
+  return [...values.keys()].flatMap((name) => {
+    const definition = brokerDefinitionsByName.get(name);
+    if (definition === undefined) return [];
+    const synonyms = ownSynonym(definition, values, WireSource.DYNAMIC_DEFAULT_BROKER_CONFIG);
+    return [fromSynonyms(definition, synonyms, false)];
+  });
+}
+
+const BROKER_SOURCES: Record<ConfigSource, number> = {
+  default: WireSource.DEFAULT_CONFIG,
+  file: WireSource.STATIC_BROKER_CONFIG,
+  environment: WireSource.STATIC_BROKER_CONFIG,
+  override: WireSource.STATIC_BROKER_CONFIG,
+  'dynamic-default': WireSource.DYNAMIC_DEFAULT_BROKER_CONFIG,
+  'dynamic-broker': WireSource.DYNAMIC_BROKER_CONFIG,
+};
+
+function brokerSynonyms(config: KafabricConfig, name: string): ConfigSynonym[] {
+  const definition = brokerDefinitionsByName.get(name)!;
+  const synonyms: ConfigSynonym[] = [];
+  for (const { text, source } of config.settingsOf(name)) {
+    // File, environment and command line are one source for Kafka's clients: the strongest counts.
+    if (synonyms.at(-1)?.source !== BROKER_SOURCES[source]) {
+      synonyms.push(...synonym(definition, text.trim(), BROKER_SOURCES[source]));
+    }
+  }
+  return [...synonyms, ...synonym(definition, config.defaultOf(name), WireSource.DEFAULT_CONFIG)];
+}
+
+function ownSynonym(
+  definition: ConfigDefinition,
+  own: ReadonlyMap<string, string>,
+  source: number,
+): ConfigSynonym[] {
+  return synonym(definition, own.get(definition.name) ?? null, source);
+}
+
+function synonym(definition: ConfigDefinition, text: string | null, source: number): ConfigSynonym[] {
+  return text === null ? [] : [{ name: definition.name, value: shown(definition, text), source }];
+}
+
+function fromSynonyms(
+  definition: ConfigDefinition,
+  synonyms: readonly ConfigSynonym[],
+  readOnly: boolean,
+): DescribedConfig {
+  const effective = synonyms[0];
+  return {
+    definition,
+    value: effective?.value ?? null,
+    readOnly,
+    source: effective?.source ?? WireSource.DEFAULT_CONFIG,
+    synonyms,
+  };
+}
+
+function isFixed(definition: ConfigDefinition): boolean {
+  return definition.update === undefined;
+}
+
+function shown(definition: ConfigDefinition, text: string | null): string | null {
+  return definition.sensitive ? null : text;
+}
+
+function scaled(text: string | null, factor: number | undefined): string | null {
+  if (text === null || factor === undefined) return text;
+  const value = BigInt(text);
+  return String(value < 0n ? value : value * BigInt(factor));
+}

@@ -1,0 +1,84 @@
+import { type ConfigDefinition, clientMetricsDefinitions, groupKeyDefinitions } from '../../config/index.ts';
+import { ApiError, ErrorCode } from '../../protocol/errors.ts';
+import { ResourceType } from '../metadata/state.ts';
+
+/** Kafka's ConfigDef types on the wire. */
+export const WIRE_TYPES = {
+  boolean: 1,
+  string: 2,
+  int: 3,
+  short: 4,
+  long: 5,
+  double: 6,
+  list: 7,
+  class: 8,
+  password: 9,
+} as const;
+
+/** Kafka's ConfigSource on the wire. */
+export const WireSource = {
+  TOPIC_CONFIG: 1,
+  DYNAMIC_BROKER_CONFIG: 2,
+  DYNAMIC_DEFAULT_BROKER_CONFIG: 3,
+  STATIC_BROKER_CONFIG: 4,
+  DEFAULT_CONFIG: 5,
+  CLIENT_METRICS_CONFIG: 7,
+  GROUP_CONFIG: 8,
+} as const;
+
+/** A kind of resource whose values are its own or the default, with no broker keys behind them. */
+export interface PlainResourceKind {
+  readonly label: string;
+  readonly emptyNameMessage: string;
+  readonly source: number;
+  readonly definitions: ReadonlyMap<string, ConfigDefinition>;
+}
+
+const byName = (definitions: readonly ConfigDefinition[]) =>
+  new Map(definitions.map((definition) => [definition.name, definition]));
+
+const plainKinds = new Map<number, PlainResourceKind>([
+  [
+    ResourceType.CLIENT_METRICS,
+    {
+      label: 'client metrics',
+      emptyNameMessage: 'Client metrics subscription name must not be empty',
+      source: WireSource.CLIENT_METRICS_CONFIG,
+      definitions: byName(clientMetricsDefinitions),
+    },
+  ],
+  [
+    ResourceType.GROUP,
+    {
+      label: 'group',
+      emptyNameMessage: 'Group name must not be empty',
+      source: WireSource.GROUP_CONFIG,
+      definitions: byName(groupKeyDefinitions),
+    },
+  ],
+]);
+
+/** @throws ApiError INVALID_REQUEST for a type that has no configuration, or an empty name */
+export function plainResourceKind(resourceType: number, resourceName: string): PlainResourceKind {
+  const kind = plainKinds.get(resourceType);
+  if (kind === undefined) {
+    throw new ApiError(ErrorCode.INVALID_REQUEST, `Unsupported resource type: ${resourceType}`);
+  }
+  if (resourceName === '') throw new ApiError(ErrorCode.INVALID_REQUEST, kind.emptyNameMessage);
+  return kind;
+}
+
+/** Checks the name of a broker resource; true for the cluster default. @throws ApiError INVALID_REQUEST */
+export function isClusterDefault(resourceName: string, nodeId: number): boolean {
+  if (resourceName === '') return true;
+  if (!/^[+-]?\d+$/.test(resourceName)) {
+    throw new ApiError(ErrorCode.INVALID_REQUEST, `Broker id must be an integer, but it is: ${resourceName}`);
+  }
+  if (Number(resourceName) !== nodeId) {
+    throw new ApiError(
+      ErrorCode.INVALID_REQUEST,
+      `Unexpected broker id, expected ${nodeId} or empty string, but received ${resourceName}`,
+    );
+  }
+  return false;
+}

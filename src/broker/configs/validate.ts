@@ -1,0 +1,103 @@
+import {
+  brokerDefinitionsByName,
+  type ConfigDefinition,
+  closestName,
+  invalidValueMessage,
+  type KafabricConfig,
+  parseValue,
+  splitList,
+  TopicConfig,
+  topicDefinitionsByName,
+} from '../../config/index.ts';
+import { ApiError, ErrorCode } from '../../protocol/errors.ts';
+
+const VALUE_BYTES_MAX = 32767;
+
+type Definitions = ReadonlyMap<string, ConfigDefinition>;
+
+/**
+ * Checks the values that were set on a resource, each by its definition.
+ * @throws ApiError with `code` and Kafka's message
+ */
+export function validateValues(
+  values: ReadonlyMap<string, string>,
+  definitions: Definitions,
+  what: string,
+  code: ErrorCode = ErrorCode.INVALID_CONFIG,
+): void {
+  for (const [name, text] of values) {
+    const definition = definitions.get(name);
+    if (definition === undefined) {
+      const closest = closestName(name, [...definitions.keys()]);
+      const hint = closest === null ? '' : ` (did you mean ${closest}?)`;
+      throw new ApiError(code, `Unknown ${what} config name: ${name}${hint}`);
+    }
+    const result = parseValue(definition, text);
+    if ('reason' in result) throw new ApiError(code, invalidValueMessage(definition, text, result.reason));
+    if (Buffer.byteLength(text) > VALUE_BYTES_MAX) {
+      throw new ApiError(
+        code,
+        `The configuration value cannot be added because it exceeds the maximum value size of ${VALUE_BYTES_MAX} bytes.`,
+      );
+    }
+  }
+}
+
+/** Checks a topic's own values, each and together. @throws ApiError INVALID_CONFIG with Kafka's message */
+export function validateTopicConfigs(values: ReadonlyMap<string, string>, broker: KafabricConfig): void {
+  validateValues(values, topicDefinitionsByName, 'topic');
+  const config = new TopicConfig(broker, values);
+  const refuse = (message: string): never => {
+    throw new ApiError(ErrorCode.INVALID_CONFIG, message);
+  };
+  if (config.get('min.compaction.lag.ms') > config.get('max.compaction.lag.ms')) {
+    refuse(
+      `conflict topic config setting min.compaction.lag.ms (${config.text('min.compaction.lag.ms')}) > max.compaction.lag.ms (${config.text('max.compaction.lag.ms')})`,
+    );
+  }
+  if (config.get('remote.storage.enable')) {
+    refuse(
+      'Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log storage.',
+    );
+  }
+  for (const key of ['leader.replication.throttled.replicas', 'follower.replication.throttled.replicas']) {
+    const text = values.get(key);
+    if (text === undefined || text === '*') continue;
+    if (!splitList(text).every((item) => /^\d+:\d+$/.test(item))) {
+      refuse(
+        `${key} must be the literal '*' or a list of replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...`,
+      );
+    }
+  }
+}
+
+/**
+ * Checks dynamic broker values; `changed` are the keys of the request.
+ * @throws ApiError INVALID_REQUEST, which is what Kafka answers here
+ */
+export function validateBrokerConfigs(
+  values: ReadonlyMap<string, string>,
+  changed: readonly string[],
+  clusterDefault: boolean,
+): void {
+  const code = ErrorCode.INVALID_REQUEST;
+  const fixed = changed.filter((name) => {
+    const definition = brokerDefinitionsByName.get(name);
+    return definition !== undefined && definition.update === undefined;
+  });
+  if (fixed.length > 0) {
+    throw new ApiError(code, `Cannot update these configs dynamically: ${javaSet(fixed)}`);
+  }
+  const perBroker = changed.filter((name) => brokerDefinitionsByName.get(name)?.update === 'per-broker');
+  if (clusterDefault && perBroker.length > 0) {
+    throw new ApiError(
+      code,
+      `Cannot update these configs at default cluster level, broker id must be specified: ${javaSet(perBroker)}`,
+    );
+  }
+  validateValues(values, brokerDefinitionsByName, 'broker', code);
+}
+
+function javaSet(names: readonly string[]): string {
+  return `[${names.join(', ')}]`;
+}

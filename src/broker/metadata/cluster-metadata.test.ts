@@ -1,0 +1,205 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'mocha';
+import { ErrorCode } from '../../protocol/errors.ts';
+import { ZERO_UUID } from '../../protocol/wire/types.ts';
+import { AlterOperation, ConfigManager } from '../configs/config-manager.ts';
+import type { ClusterMetadata } from './cluster-metadata.ts';
+import {
+  MemoryMetadataLog,
+  newTopic,
+  seededRandom,
+  startBroker,
+  type TestBroker,
+} from './metadata.fixture.ts';
+import { ResourceType } from './state.ts';
+import { METADATA_TOPIC_ID, randomUuid } from './topic-id.ts';
+
+/** Everything that a restart must keep. */
+function snapshot(metadata: ClusterMetadata) {
+  return [...metadata.topics()]
+    .map(({ name, id, partitions }) => ({
+      name,
+      id,
+      partitions: partitions.map(({ index, leaderEpoch, partitionEpoch, ...rest }) => ({ index, ...rest })),
+      configs: [...metadata.state.configs(ResourceType.TOPIC, name)].sort(),
+      firstEpoch: metadata.state.firstLeaderEpoch(name),
+    }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .concat(
+      [1, 2, 3].map((n) => ({
+        name: `config ${n}`,
+        id: String(metadata.state.nextProducerId),
+        partitions: [],
+        configs: [...metadata.state.configs(ResourceType.BROKER, n === 1 ? '1' : '')].sort(),
+        firstEpoch: metadata.state.firstLeaderEpoch(`t${n}`),
+      })),
+    );
+}
+
+function epochs(metadata: ClusterMetadata): Map<string, number[]> {
+  return new Map(
+    [...metadata.topics()].map(({ name, partitions }) => [
+      name,
+      partitions.map(({ leaderEpoch }) => leaderEpoch),
+    ]),
+  );
+}
+
+async function randomChange(broker: TestBroker, random: () => number): Promise<void> {
+  const { metadata, topics } = broker;
+  const name = `t${Math.floor(random() * 12)}`;
+  const existing = metadata.topicByName(name);
+  const configs = new ConfigManager(metadata);
+  const choice = Math.floor(random() * 7);
+  if (choice <= 1) {
+    await topics.createTopics([newTopic(name, 1 + Math.floor(random() * 5), { 'retention.ms': '7' })]);
+  } else if (choice === 2 && existing !== undefined) {
+    await topics.deleteTopics([existing.id]);
+  } else if (choice === 3) {
+    const count = (existing?.partitions.length ?? 0) + 1;
+    await topics.createPartitions([{ name, count, assignments: null }], random() < 0.2);
+  } else if (choice === 4) {
+    const alteration = { name: 'segment.ms', operation: AlterOperation.SET, value: String(1 + choice) };
+    await configs.incrementalAlter([{ type: ResourceType.TOPIC, name, alterations: [alteration] }], false);
+  } else if (choice === 5) {
+    const operation = random() < 0.5 ? AlterOperation.SET : AlterOperation.DELETE;
+    const alteration = { name: 'log.retention.ms', operation, value: String(Math.floor(random() * 1e6)) };
+    const resource = random() < 0.5 ? '' : '1';
+    await configs.incrementalAlter(
+      [{ type: ResourceType.BROKER, name: resource, alterations: [alteration] }],
+      false,
+    );
+  } else {
+    await metadata.allocateProducerIds();
+  }
+}
+
+describe('ClusterMetadata', () => {
+  for (const seed of [1, 2, 3, 4, 5]) {
+    it(`is the same after a restart, with higher leader epochs (seed ${seed})`, async () => {
+      const random = seededRandom(seed);
+      const log = new MemoryMetadataLog();
+      for (let start = 0; start < 6; start++) {
+        const broker = await startBroker(log, { seed: seed * 100 + start });
+        for (let step = 0; step < 40; step++) await randomChange(broker, random);
+        const restarted = await startBroker(log, { seed: seed * 1000 + start });
+        assert.deepEqual(snapshot(restarted.metadata), snapshot(broker.metadata));
+        const before = epochs(broker.metadata);
+        for (const [name, values] of epochs(restarted.metadata)) {
+          assert.deepEqual(
+            values,
+            before.get(name)!.map((epoch) => epoch + 1),
+          );
+        }
+        assert.ok(restarted.metadata.brokerEpoch > broker.metadata.brokerEpoch);
+      }
+    });
+  }
+
+  it('runs the same seed to the same bytes', async () => {
+    const run = async () => {
+      const log = new MemoryMetadataLog();
+      const broker = await startBroker(log, { seed: 9 });
+      const random = seededRandom(9);
+      for (let step = 0; step < 60; step++) await randomChange(broker, random);
+      return Buffer.concat(log.values).toString('hex');
+    };
+    assert.equal(await run(), await run());
+  });
+
+  it('never lets the leader epoch of a name go down', async () => {
+    const log = new MemoryMetadataLog();
+    let last = -1;
+    for (let start = 0; start < 4; start++) {
+      const { metadata, topics } = await startBroker(log, { seed: start });
+      for (let round = 0; round < 3; round++) {
+        await topics.createTopics([newTopic('orders', 2)]);
+        const topic = metadata.topicByName('orders')!;
+        for (const { leaderEpoch } of topic.partitions) assert.ok(leaderEpoch > last);
+        last = Math.max(...topic.partitions.map(({ leaderEpoch }) => leaderEpoch));
+        if (round < 2) await topics.deleteTopics([topic.id]);
+      }
+      await topics.deleteTopics([metadata.topicByName('orders')!.id]);
+    }
+  });
+
+  it('gives producer ids to nobody twice, also after a restart', async () => {
+    const log = new MemoryMetadataLog();
+    const firsts: bigint[] = [];
+    for (let start = 0; start < 3; start++) {
+      const { metadata } = await startBroker(log);
+      const blocks = await Promise.all([metadata.allocateProducerIds(), metadata.allocateProducerIds()]);
+      firsts.push(...blocks.map(({ first }) => first));
+    }
+    assert.deepEqual(firsts, [0n, 1000n, 2000n, 3000n, 4000n, 5000n]);
+  });
+
+  it('changes nothing when the log cannot be written', async () => {
+    const log = new MemoryMetadataLog();
+    const { metadata, topics } = await startBroker(log);
+    log.failure = new Error('ENOSPC: no space left on device');
+    await assert.rejects(topics.createTopics([newTopic('a')]), { code: ErrorCode.KAFKA_STORAGE_ERROR });
+    assert.equal(metadata.topicByName('a'), undefined);
+    const [outcome] = await topics.createTopics([newTopic('a')]);
+    assert.equal(outcome?.error, null);
+  });
+
+  it('waits for the partitions, and takes back a topic that cannot be put on disk', async () => {
+    const log = new MemoryMetadataLog();
+    const events: string[] = [];
+    const { metadata, topics } = await startBroker(log, {
+      listener: {
+        async partitionsCreated({ name }, partitions) {
+          await Promise.resolve();
+          events.push(`created ${name} ${partitions.map(({ index }) => index)}`);
+          if (name === 'bad') throw new Error('EIO');
+        },
+        async topicDeleted({ name }) {
+          events.push(`deleted ${name}`);
+        },
+      },
+    });
+    const outcomes = await topics.createTopics([newTopic('good', 2), newTopic('bad')]);
+    assert.equal(outcomes[0]?.error, null);
+    assert.equal(outcomes[1]?.error?.code, ErrorCode.KAFKA_STORAGE_ERROR);
+    assert.equal(metadata.topicByName('bad'), undefined);
+    await topics.createPartitions([{ name: 'good', count: 4, assignments: null }], false);
+    assert.deepEqual(events, ['created good 0,1', 'created bad 0', 'deleted bad', 'created good 2,3']);
+    const restarted = await startBroker(log);
+    assert.deepEqual(
+      [...restarted.metadata.topics()].map(({ name }) => name),
+      ['good'],
+    );
+  });
+
+  it('creates internal topics with their own settings, once', async () => {
+    const { metadata, topics } = await startBroker(new MemoryMetadataLog());
+    const [first, second] = await Promise.all([
+      topics.ensureTopic('__consumer_offsets'),
+      topics.ensureTopic('__consumer_offsets'),
+    ]);
+    assert.equal(first.id, second.id);
+    assert.equal(first.partitions.length, 8);
+    assert.deepEqual(metadata.topicConfig('__consumer_offsets').get('cleanup.policy'), ['compact']);
+    const [outcome] = await topics.deleteTopics([first.id]);
+    assert.equal(outcome?.error?.code, ErrorCode.INVALID_REQUEST);
+  });
+
+  it('stops at a record that it cannot read, and says which', async () => {
+    const log = new MemoryMetadataLog();
+    await startBroker(log);
+    log.values.push(Uint8Array.of(1, 2, 0, 0xff));
+    await assert.rejects(startBroker(log), /record 2 of the cluster metadata cannot be used/);
+  });
+});
+
+describe('randomUuid', () => {
+  it('avoids the reserved ids and a leading dash', () => {
+    const answers = [new Uint8Array(16).fill(0xf8), new Uint8Array(16).fill(7)];
+    const id = randomUuid(() => answers.shift()!);
+    assert.match(id, /^[A-Za-z0-9_][A-Za-z0-9_-]{21}$/);
+    assert.notEqual(id, ZERO_UUID);
+    assert.notEqual(id, METADATA_TOPIC_ID);
+    assert.equal(answers.length, 0);
+  });
+});

@@ -1,0 +1,308 @@
+import { type KafabricConfig, TopicConfig } from '../../config/index.ts';
+import { ApiError, ErrorCode } from '../../protocol/errors.ts';
+import type { Uuid } from '../../protocol/wire/types.ts';
+import type { Logger } from '../../util/logger.ts';
+import { type SupportedFeature, supportedFeatures } from './features.ts';
+import type { MetadataLog } from './metadata-log.ts';
+import {
+  decodeMetadataRecord,
+  encodeMetadataRecord,
+  type MetadataRecord,
+  metadataRecord,
+} from './records.ts';
+import { MetadataState, type PartitionMetadata, ResourceType, type Topic } from './state.ts';
+
+/** Is told of changes after they are durable, one change at a time and in order. Must not start changes itself. */
+export interface MetadataListener {
+  /** Resolves when the partitions can serve; the creation is answered after that, or undone if it rejects. */
+  partitionsCreated?(
+    topic: Topic,
+    partitions: readonly PartitionMetadata[],
+    config: TopicConfig,
+  ): Promise<void>;
+  topicDeleted?(topic: Topic): Promise<void>;
+  topicConfigChanged?(topic: Topic, config: TopicConfig): void;
+  brokerConfigChanged?(config: KafabricConfig): void;
+}
+
+export interface BrokerEndpoint {
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface ClusterMetadataOptions {
+  readonly log: MetadataLog;
+  readonly config: KafabricConfig;
+  readonly clusterId: string;
+  /** What clients are told to connect to, one for each listener. */
+  readonly endpoints: readonly BrokerEndpoint[];
+  /** The ids of the log directories, of meta.properties. */
+  readonly directories: readonly Uuid[];
+  readonly randomUuid: () => Uuid;
+  readonly logger: Logger;
+}
+
+/** What a change consists of. */
+export interface Change<T> {
+  readonly records: readonly MetadataRecord[];
+  readonly result: T;
+  /** Runs when the records are durable and applied. */
+  readonly applied?: () => Promise<void>;
+}
+
+export interface ProducerIdBlock {
+  readonly first: bigint;
+  readonly size: number;
+}
+
+const PRODUCER_ID_BLOCK_SIZE = 1000;
+const RECORDS_PER_APPEND_MAX = 1000;
+const PRODUCER_ID_MAX = 2n ** 63n - 1n;
+const PLAINTEXT_PROTOCOL = 0;
+
+/**
+ * The cluster's topics, configurations, features and producer ids: Kafka's KRaft records in `__cluster_metadata-0`,
+ * replayed at start. Changes run one after the other; everybody reads what is durable.
+ */
+export class ClusterMetadata {
+  readonly clusterId: string;
+  readonly nodeId: number;
+  readonly #options: ClusterMetadataOptions;
+  readonly #state = new MetadataState();
+  readonly #listeners: MetadataListener[] = [];
+  readonly #topicConfigs = new Map<string, TopicConfig>();
+  #config: KafabricConfig;
+  #brokerEpoch = -1n;
+  #lastChange: Promise<unknown> = Promise.resolve();
+
+  private constructor(options: ClusterMetadataOptions) {
+    this.#options = options;
+    this.#config = options.config;
+    this.clusterId = options.clusterId;
+    this.nodeId = options.config.resolved.nodeId;
+  }
+
+  /** Replays the log, registers this broker, and gives every partition a new leader epoch. */
+  static async open(options: ClusterMetadataOptions): Promise<ClusterMetadata> {
+    const metadata = new ClusterMetadata(options);
+    await metadata.#replay();
+    await metadata.#appendInParts(metadata.#startRecords());
+    metadata.refreshConfig();
+    return metadata;
+  }
+
+  /** The durable state. Read only: changes go through `change`. */
+  get state(): MetadataState {
+    return this.#state;
+  }
+
+  /** The broker's configuration with the dynamic settings. */
+  get config(): KafabricConfig {
+    return this.#config;
+  }
+
+  /** The offset of this start's registration record. */
+  get brokerEpoch(): bigint {
+    return this.#brokerEpoch;
+  }
+
+  get finalizedFeatures(): ReadonlyMap<string, number> {
+    return this.#state.features;
+  }
+
+  get supportedFeatures(): readonly SupportedFeature[] {
+    return supportedFeatures;
+  }
+
+  topicByName(name: string): Topic | undefined {
+    return this.#state.topicByName(name);
+  }
+
+  topicById(id: Uuid): Topic | undefined {
+    return this.#state.topicById(id);
+  }
+
+  topics(): IterableIterator<Topic> {
+    return this.#state.topics();
+  }
+
+  /** The effective configuration of a topic; that of the broker's defaults for an unknown one. */
+  topicConfig(name: string): TopicConfig {
+    let config = this.#topicConfigs.get(name);
+    if (config === undefined) {
+      config = new TopicConfig(this.#config, this.#state.configs(ResourceType.TOPIC, name));
+      if (this.#state.topicByName(name) !== undefined) this.#topicConfigs.set(name, config);
+    }
+    return config;
+  }
+
+  addListener(listener: MetadataListener): void {
+    this.#listeners.push(listener);
+  }
+
+  /** A block of producer ids that nobody else gets, also after a crash. */
+  allocateProducerIds(): Promise<ProducerIdBlock> {
+    return this.change((state) => {
+      const first = state.nextProducerId;
+      const nextProducerId = first + BigInt(PRODUCER_ID_BLOCK_SIZE);
+      if (nextProducerId > PRODUCER_ID_MAX) {
+        throw new ApiError(ErrorCode.UNKNOWN_SERVER_ERROR, 'Exhausted all producer ids.');
+      }
+      return {
+        records: [
+          metadataRecord('producerIds', {
+            brokerId: this.nodeId,
+            brokerEpoch: this.#brokerEpoch,
+            nextProducerId,
+          }),
+        ],
+        result: { first, size: PRODUCER_ID_BLOCK_SIZE },
+      };
+    });
+  }
+
+  /**
+   * Runs one change when those before it are done: plans it on the current state, makes its records durable, applies
+   * them, and runs its effect. Rejects with the planner's error, which changes nothing.
+   * @throws ApiError KAFKA_STORAGE_ERROR if the records cannot be written
+   */
+  change<T>(plan: (state: MetadataState) => Change<T>): Promise<T> {
+    const result = this.#lastChange.then(async () => {
+      const change = plan(this.#state);
+      await this.#commit(change.records);
+      await change.applied?.();
+      return change.result;
+    });
+    this.#lastChange = result.catch(() => undefined);
+    return result;
+  }
+
+  /** For the effect of a change: its own follow-up records. */
+  async followUp(records: readonly MetadataRecord[]): Promise<void> {
+    await this.#commit(records);
+  }
+
+  async notifyPartitionsCreated(topic: Topic, partitions: readonly PartitionMetadata[]): Promise<void> {
+    const config = this.topicConfig(topic.name);
+    for (const listener of this.#listeners) await listener.partitionsCreated?.(topic, partitions, config);
+  }
+
+  /** A listener that fails leaves files behind, which the next start removes. */
+  async notifyTopicDeleted(topic: Topic): Promise<void> {
+    this.#topicConfigs.delete(topic.name);
+    for (const listener of this.#listeners) {
+      try {
+        await listener.topicDeleted?.(topic);
+      } catch (error) {
+        this.#options.logger.error(
+          { error, topic: topic.name },
+          'could not remove everything of a deleted topic',
+        );
+      }
+    }
+  }
+
+  notifyTopicConfigChanged(name: string): void {
+    this.#topicConfigs.delete(name);
+    const topic = this.#state.topicByName(name);
+    if (topic === undefined) return;
+    const config = this.topicConfig(name);
+    for (const listener of this.#listeners) listener.topicConfigChanged?.(topic, config);
+  }
+
+  /** Takes over the dynamic broker settings of the state; topics get their defaults from them. */
+  refreshConfig(): void {
+    this.#config = this.#options.config.withDynamic(
+      this.#state.configs(ResourceType.BROKER, ''),
+      this.#state.configs(ResourceType.BROKER, String(this.nodeId)),
+    );
+    this.#topicConfigs.clear();
+    for (const listener of this.#listeners) listener.brokerConfigChanged?.(this.#config);
+    for (const topic of this.#state.topics()) this.notifyTopicConfigChanged(topic.name);
+  }
+
+  async #replay(): Promise<void> {
+    let index = 0;
+    await this.#options.log.replay((value) => {
+      try {
+        const record = decodeMetadataRecord(value);
+        if (record !== null) this.#state.apply(record);
+      } catch (error) {
+        throw new Error(
+          `record ${index} of the cluster metadata cannot be used: ${(error as Error).message}`,
+          {
+            cause: error,
+          },
+        );
+      }
+      index++;
+    });
+    this.#options.logger.info(
+      { records: index, topics: this.#state.topicCount },
+      'replayed the cluster metadata',
+    );
+  }
+
+  #startRecords(): MetadataRecord[] {
+    const records: MetadataRecord[] = [];
+    for (const { name, maxLevel } of supportedFeatures) {
+      if (this.#state.features.get(name) !== maxLevel) {
+        records.push(metadataRecord('featureLevel', { name, featureLevel: maxLevel }));
+      }
+    }
+    this.#brokerEpoch = this.#options.log.endOffset + BigInt(records.length);
+    records.push(this.#registration());
+    for (const topic of this.#state.topics()) {
+      for (const { index } of topic.partitions) {
+        records.push(
+          metadataRecord('partitionChange', { partitionId: index, topicId: topic.id, leader: this.nodeId }),
+        );
+      }
+    }
+    return records;
+  }
+
+  #registration(): MetadataRecord {
+    const { endpoints, directories, randomUuid, config } = this.#options;
+    return metadataRecord('registerBroker', {
+      brokerId: this.nodeId,
+      brokerEpoch: this.#brokerEpoch,
+      incarnationId: randomUuid(),
+      endPoints: endpoints.map(({ name, host, port }) => ({
+        name,
+        host,
+        port,
+        securityProtocol: PLAINTEXT_PROTOCOL,
+      })),
+      features: supportedFeatures.map(({ name, minLevel, maxLevel }) => ({
+        name,
+        minSupportedVersion: minLevel,
+        maxSupportedVersion: maxLevel,
+      })),
+      rack: config.get('broker.rack'),
+      fenced: false,
+      logDirs: [...directories],
+    });
+  }
+
+  async #appendInParts(records: readonly MetadataRecord[]): Promise<void> {
+    for (let start = 0; start < records.length; start += RECORDS_PER_APPEND_MAX) {
+      await this.#commit(records.slice(start, start + RECORDS_PER_APPEND_MAX));
+    }
+  }
+
+  async #commit(records: readonly MetadataRecord[]): Promise<void> {
+    if (records.length === 0) return;
+    try {
+      await this.#options.log.append(records.map(encodeMetadataRecord));
+    } catch (error) {
+      this.#options.logger.error({ error }, 'could not write the cluster metadata');
+      throw new ApiError(
+        ErrorCode.KAFKA_STORAGE_ERROR,
+        `The cluster metadata could not be written: ${(error as Error).message}`,
+      );
+    }
+    for (const record of records) this.#state.apply(record);
+  }
+}

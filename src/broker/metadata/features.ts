@@ -1,0 +1,14 @@
+/** A feature (KIP-584) and the levels of it that this broker can run at. */
+export interface SupportedFeature {
+  readonly name: string;
+  readonly minLevel: number;
+  readonly maxLevel: number;
+}
+
+/**
+ * What is served decides what is announced: a client that sees `transaction.version` 2 leaves AddPartitionsToTxn out,
+ * one that sees `group.version` 1 joins with ConsumerGroupHeartbeat. So only the record format is here, at Kafka 4.3's level.
+ */
+export const supportedFeatures: readonly SupportedFeature[] = [
+  { name: 'metadata.version', minLevel: 7, maxLevel: 30 },
+];

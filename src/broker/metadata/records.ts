@@ -1,0 +1,79 @@
+import { brokerRegistrationChangeRecord } from '../../protocol/generated/broker-registration-change-record.ts';
+import { configRecord } from '../../protocol/generated/config-record.ts';
+import { featureLevelRecord } from '../../protocol/generated/feature-level-record.ts';
+import { partitionChangeRecord } from '../../protocol/generated/partition-change-record.ts';
+import { partitionRecord } from '../../protocol/generated/partition-record.ts';
+import { producerIdsRecord } from '../../protocol/generated/producer-ids-record.ts';
+import { registerBrokerRecord } from '../../protocol/generated/register-broker-record.ts';
+import { removeTopicRecord } from '../../protocol/generated/remove-topic-record.ts';
+import { topicRecord } from '../../protocol/generated/topic-record.ts';
+import type { MessageCodec } from '../../protocol/wire/codec.ts';
+import { Reader } from '../../protocol/wire/reader.ts';
+import { Writer } from '../../protocol/wire/writer.ts';
+
+/** The records of `__cluster_metadata` that this broker acts on, in Kafka's own schemas. */
+const codecs = {
+  registerBroker: registerBrokerRecord,
+  brokerRegistrationChange: brokerRegistrationChangeRecord,
+  topic: topicRecord,
+  partition: partitionRecord,
+  partitionChange: partitionChangeRecord,
+  config: configRecord,
+  removeTopic: removeTopicRecord,
+  featureLevel: featureLevelRecord,
+  producerIds: producerIdsRecord,
+} as const;
+
+type Kind = keyof typeof codecs;
+type ValueOfKind<K extends Kind> = (typeof codecs)[K] extends MessageCodec<infer T> ? T : never;
+
+/** One decoded record. */
+export type MetadataRecord = { [K in Kind]: { readonly kind: K; readonly value: ValueOfKind<K> } }[Kind];
+
+/** The versions that Apache Kafka 4.3 writes at its metadata version without eligible leader replicas. */
+const WRITTEN_VERSIONS: Record<Kind, number> = {
+  registerBroker: 3,
+  brokerRegistrationChange: 2,
+  topic: 0,
+  partition: 1,
+  partitionChange: 1,
+  config: 0,
+  removeTopic: 0,
+  featureLevel: 0,
+  producerIds: 0,
+};
+
+const FRAME_VERSION = 1;
+const kindByKey = new Map(Object.entries(codecs).map(([kind, { apiKey }]) => [apiKey, kind as Kind]));
+
+/** Builds a record, with Kafka's defaults for the fields that are left out. */
+export function metadataRecord<K extends Kind>(kind: K, value: Partial<ValueOfKind<K>>): MetadataRecord {
+  const codec = codecs[kind] as unknown as MessageCodec<ValueOfKind<K>>;
+  return { kind, value: codec.create(value) } as MetadataRecord;
+}
+
+/** Encodes a record as the value of a log record: frame version, record type and version as varints, then the body. */
+export function encodeMetadataRecord({ kind, value }: MetadataRecord): Uint8Array {
+  const codec = codecs[kind] as MessageCodec<unknown>;
+  const writer = new Writer(128);
+  writer.uvarint(FRAME_VERSION);
+  writer.uvarint(codec.apiKey);
+  writer.uvarint(WRITTEN_VERSIONS[kind]);
+  codec.write(writer, value, WRITTEN_VERSIONS[kind]);
+  return writer.finishBytes();
+}
+
+/**
+ * Decodes the value of a log record. Null for a type that Kafka writes and that this broker does not act on.
+ * @throws ProtocolError for bytes that are no metadata record
+ */
+export function decodeMetadataRecord(bytes: Uint8Array): MetadataRecord | null {
+  const reader = new Reader(bytes);
+  const frameVersion = reader.uvarint();
+  if (frameVersion !== FRAME_VERSION) throw new Error(`unknown metadata frame version ${frameVersion}`);
+  const kind = kindByKey.get(reader.uvarint());
+  if (kind === undefined) return null;
+  const version = reader.uvarint();
+  const codec = codecs[kind] as MessageCodec<unknown>;
+  return { kind, value: codec.read(reader, version) } as MetadataRecord;
+}

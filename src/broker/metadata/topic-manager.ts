@@ -1,0 +1,221 @@
+import { ApiError, ErrorCode } from '../../protocol/errors.ts';
+import type { CreatePartitionsTopic } from '../../protocol/generated/create-partitions-request.ts';
+import type { CreatableTopic } from '../../protocol/generated/create-topics-request.ts';
+import type { Uuid } from '../../protocol/wire/types.ts';
+import { apiErrorOf } from '../api-error.ts';
+import type { ClusterMetadata } from './cluster-metadata.ts';
+import { metadataRecord } from './records.ts';
+import type { Topic } from './state.ts';
+import { isInternalTopic, OFFSETS_TOPIC, TRANSACTION_TOPIC } from './topic-name.ts';
+import { type PlannedTopic, planPartitions, planTopic, topicRecords } from './topic-plan.ts';
+
+/** What became of one topic of a request. */
+export type TopicOutcome<T> =
+  | { readonly name: string; readonly error: null; readonly value: T }
+  | { readonly name: string; readonly error: ApiError };
+
+const PARTITIONS_PER_REQUEST_MAX = 10_000;
+
+/** Creates, deletes and extends topics. */
+export class TopicManager {
+  readonly #metadata: ClusterMetadata;
+  readonly #randomUuid: () => Uuid;
+
+  constructor(metadata: ClusterMetadata, randomUuid: () => Uuid) {
+    this.#metadata = metadata;
+    this.#randomUuid = randomUuid;
+  }
+
+  /**
+   * Creates each topic that can be created; the others get Kafka's error. Resolves when the new partitions serve.
+   * Names must be distinct. With `validateOnly` nothing changes.
+   */
+  createTopics(
+    topics: readonly CreatableTopic[],
+    validateOnly = false,
+  ): Promise<TopicOutcome<PlannedTopic>[]> {
+    return this.#metadata.change((state) => {
+      const outcomes: TopicOutcome<PlannedTopic>[] = [];
+      const names: string[] = [];
+      let partitions = 0;
+      for (const topic of topics) {
+        outcomes.push(
+          outcomeOf(topic.name, () => {
+            const planned = planTopic(topic, {
+              state,
+              nodeId: this.#metadata.nodeId,
+              config: this.#metadata.config,
+              accepted: names,
+              id: this.#randomUuid(),
+            });
+            partitions += planned.partitions.length;
+            if (partitions > PARTITIONS_PER_REQUEST_MAX) {
+              throw new ApiError(
+                ErrorCode.POLICY_VIOLATION,
+                'Excessively large number of partitions per request.',
+              );
+            }
+            names.push(topic.name);
+            return planned;
+          }),
+        );
+      }
+      if (validateOnly) return { records: [], result: outcomes };
+      return {
+        records: outcomes.flatMap((outcome) => (outcome.error === null ? topicRecords(outcome.value) : [])),
+        result: outcomes,
+        applied: () => this.#openCreated(outcomes),
+      };
+    });
+  }
+
+  /** The topic, created with the broker's defaults if it does not exist. Rejects with an ApiError. */
+  async ensureTopic(name: string): Promise<Topic> {
+    const [outcome] = await this.ensureTopics([name]);
+    if (outcome!.error !== null) throw outcome!.error;
+    return outcome!.value;
+  }
+
+  /** The topics of these names, which must be distinct; those that do not exist are created with the broker's defaults. */
+  async ensureTopics(names: readonly string[]): Promise<TopicOutcome<Topic>[]> {
+    const missing = names.filter((name) => this.#metadata.topicByName(name) === undefined);
+    const created =
+      missing.length === 0 ? [] : await this.createTopics(missing.map((name) => this.#template(name)));
+    const errors = new Map(created.map(({ name, error }) => [name, error]));
+    return names.map((name) => {
+      const topic = this.#metadata.topicByName(name);
+      // A topic that exists although its creation failed was created by another request in between.
+      if (topic !== undefined) return { name, error: null, value: topic };
+      return { name, error: errors.get(name) ?? new ApiError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION) };
+    });
+  }
+
+  /** Resolves when the topics are gone for clients; their files are removed in the background. */
+  deleteTopics(ids: readonly Uuid[]): Promise<TopicOutcome<Topic>[]> {
+    return this.#metadata.change((state) => {
+      const outcomes = ids.map((id) =>
+        outcomeOf<Topic>(id, () => {
+          const topic = state.topicById(id);
+          if (topic === undefined) {
+            throw new ApiError(ErrorCode.UNKNOWN_TOPIC_ID, 'This server does not host this topic ID.');
+          }
+          if (isInternalTopic(topic.name)) {
+            throw new ApiError(
+              ErrorCode.INVALID_REQUEST,
+              `The internal topic ${topic.name} cannot be deleted.`,
+            );
+          }
+          return topic;
+        }),
+      );
+      const topics = outcomes.flatMap((outcome) => (outcome.error === null ? [outcome.value] : []));
+      return {
+        records: topics.map(({ id }) => metadataRecord('removeTopic', { topicId: id })),
+        result: outcomes,
+        applied: async () => {
+          for (const topic of topics) await this.#metadata.notifyTopicDeleted(topic);
+        },
+      };
+    });
+  }
+
+  /** Adds partitions to topics. Names must be distinct. Resolves when the new partitions serve. */
+  createPartitions(
+    topics: readonly CreatePartitionsTopic[],
+    validateOnly: boolean,
+  ): Promise<TopicOutcome<Topic>[]> {
+    return this.#metadata.change((state) => {
+      const plans = topics.map((topic) =>
+        outcomeOf(topic.name, () => planPartitions(topic, state, this.#metadata.nodeId)),
+      );
+      const outcomes: TopicOutcome<Topic>[] = plans.map((plan) =>
+        plan.error === null ? { name: plan.name, error: null, value: plan.value.topic } : plan,
+      );
+      if (validateOnly) return { records: [], result: outcomes };
+      return {
+        records: plans.flatMap((plan) => (plan.error === null ? plan.value.records : [])),
+        result: outcomes,
+        applied: async () => {
+          for (const [position, plan] of plans.entries()) {
+            if (plan.error !== null) continue;
+            const { topic, before } = plan.value;
+            try {
+              await this.#metadata.notifyPartitionsCreated(topic, topic.partitions.slice(before));
+            } catch (error) {
+              outcomes[position] = { name: plan.name, error: storageError(error) };
+            }
+          }
+        },
+      };
+    });
+  }
+
+  /** A topic that cannot be put on disk is taken back, so that a failed creation leaves nothing. */
+  async #openCreated(outcomes: TopicOutcome<PlannedTopic>[]): Promise<void> {
+    for (const [position, outcome] of outcomes.entries()) {
+      if (outcome.error !== null) continue;
+      const topic = this.#metadata.topicByName(outcome.name)!;
+      try {
+        await this.#metadata.notifyPartitionsCreated(topic, topic.partitions);
+      } catch (error) {
+        outcomes[position] = { name: outcome.name, error: storageError(error) };
+        await this.#metadata.followUp([metadataRecord('removeTopic', { topicId: topic.id })]);
+        await this.#metadata.notifyTopicDeleted(topic);
+      }
+    }
+  }
+
+  /** How the broker itself creates a topic. */
+  #template(name: string): CreatableTopic {
+    const { config } = this.#metadata;
+    const topic = (numPartitions: number, replicationFactor: number, configs: Record<string, string>) => ({
+      name,
+      numPartitions,
+      replicationFactor,
+      assignments: [],
+      configs: Object.entries(configs).map(([key, value]) => ({ name: key, value })),
+    });
+    if (name === OFFSETS_TOPIC) {
+      return topic(
+        config.get('offsets.topic.num.partitions'),
+        config.get('offsets.topic.replication.factor'),
+        {
+          'cleanup.policy': 'compact',
+          'compression.type': 'producer',
+          'segment.bytes': String(config.get('offsets.topic.segment.bytes')),
+        },
+      );
+    }
+    if (name === TRANSACTION_TOPIC) {
+      return topic(
+        config.get('transaction.state.log.num.partitions'),
+        config.get('transaction.state.log.replication.factor'),
+        {
+          'cleanup.policy': 'compact',
+          'compression.type': 'uncompressed',
+          'min.insync.replicas': String(config.get('transaction.state.log.min.isr')),
+          'segment.bytes': String(config.get('transaction.state.log.segment.bytes')),
+          'unclean.leader.election.enable': 'false',
+        },
+      );
+    }
+    return topic(-1, -1, {});
+  }
+}
+
+function outcomeOf<T>(name: string, action: () => T): TopicOutcome<T> {
+  try {
+    return { name, error: null, value: action() };
+  } catch (error) {
+    return { name, error: apiErrorOf(error) };
+  }
+}
+
+function storageError(error: unknown): ApiError {
+  return error instanceof ApiError
+    ? error
+    : new ApiError(
+        ErrorCode.KAFKA_STORAGE_ERROR,
+        `The partitions could not be created on disk: ${(error as Error).message}`,
+      );
+}

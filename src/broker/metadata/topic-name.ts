@@ -1,0 +1,34 @@
+export const OFFSETS_TOPIC = '__consumer_offsets';
+export const TRANSACTION_TOPIC = '__transaction_state';
+export const METADATA_TOPIC = '__cluster_metadata';
+
+const MAX_LENGTH = 249;
+
+/** Whether the broker keeps its own state in the topic. */
+export function isInternalTopic(name: string): boolean {
+  return name === OFFSETS_TOPIC || name === TRANSACTION_TOPIC;
+}
+
+/** Why a topic may not have this name, in Kafka's words; null if it may. */
+export function topicNameProblem(name: string): string | null {
+  const problem = namedProblem(name);
+  return problem === null ? null : `Topic name is invalid: ${problem}`;
+}
+
+function namedProblem(name: string): string | null {
+  if (name === '') return 'the empty string is not allowed';
+  if (name === '.') return "'.' is not allowed";
+  if (name === '..') return "'..' is not allowed";
+  if (name.length > MAX_LENGTH) {
+    return `the length of '${name}' is longer than the max allowed length ${MAX_LENGTH}`;
+  }
+  if (!/^[a-zA-Z0-9._-]+$/.test(name)) {
+    return `'${name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'`;
+  }
+  return null;
+}
+
+/** Topics whose names agree in this form collide, because metric names do not tell '.' from '_'. */
+export function collisionKey(name: string): string {
+  return name.replaceAll('.', '_');
+}
