@@ -29,8 +29,7 @@ class Completions {
 
   /** Any thread. */
   void push(Completion completion);
-  /** An Error with `code` ("ENOSPC") and `errno`, for those who throw at once. */
-  static Napi::Error error(Napi::Env env, int error, const std::string& message);
+  void push(std::vector<Completion> completions);
 
  private:
   friend void initCompletions(Napi::Env env, Napi::Object exports);

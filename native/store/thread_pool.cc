@@ -33,7 +33,6 @@ void ThreadPool::stop() {
     stopping_ = true;
   }
   wake_.notify_all();
-  std::lock_guard joining(joinMutex_);
   for (std::thread& thread : threads_) {
     if (thread.joinable()) thread.join();
   }

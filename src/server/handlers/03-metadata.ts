@@ -1,0 +1,137 @@
+import type { ClusterMetadata } from '../../broker/metadata/cluster-metadata.ts';
+import type { PartitionMetadata, Topic } from '../../broker/metadata/state.ts';
+import type { TopicManager } from '../../broker/metadata/topic-manager.ts';
+import { isInternalTopic, topicNameProblem } from '../../broker/metadata/topic-name.ts';
+import { ErrorCode } from '../../protocol/errors.ts';
+import { type MetadataRequest, metadataRequest } from '../../protocol/generated/metadata-request.ts';
+import {
+  createMetadataResponsePartition,
+  createMetadataResponseTopic,
+  type MetadataResponse,
+  type MetadataResponseTopic,
+  metadataResponse,
+} from '../../protocol/generated/metadata-response.ts';
+import { ZERO_UUID } from '../../protocol/wire/types.ts';
+import type { ApiHandler } from '../net/handler.ts';
+import { CLUSTER_OPERATIONS, NO_OPERATIONS, TOPIC_OPERATIONS } from './authorized-operations.ts';
+
+/** What the metadata handlers need. */
+export interface MetadataDeps {
+  readonly metadata: ClusterMetadata;
+  readonly topics: TopicManager;
+  /** The address that clients of a listener are told. */
+  readonly advertised: (listenerName: string) => { readonly host: string; readonly port: number };
+  /** Whether a partition cannot be served now, because its log directory failed. */
+  readonly isOffline: (topic: Topic, partitionIndex: number) => boolean;
+}
+
+/** Metadata 0-13: brokers, topics by name or id, automatic creation. */
+export function metadataHandler(deps: MetadataDeps): ApiHandler<MetadataRequest, MetadataResponse> {
+  return {
+    apiKey: metadataRequest.apiKey,
+    minVersion: 0,
+    maxVersion: 13,
+    request: metadataRequest,
+    response: metadataResponse,
+    async handle(request, context) {
+      const { metadata } = deps;
+      const { host, port } = deps.advertised(context.connection.listenerName);
+      return metadataResponse.create({
+        brokers: [{ nodeId: metadata.nodeId, host, port, rack: metadata.config.get('broker.rack') }],
+        clusterId: metadata.clusterId,
+        controllerId: metadata.nodeId,
+        topics: await describeTopics(deps, request, context.apiVersion),
+        clusterAuthorizedOperations: request.includeClusterAuthorizedOperations
+          ? CLUSTER_OPERATIONS
+          : NO_OPERATIONS,
+      });
+    },
+  };
+}
+
+async function describeTopics(
+  deps: MetadataDeps,
+  request: MetadataRequest,
+  version: number,
+): Promise<MetadataResponseTopic[]> {
+  const operations = request.includeTopicAuthorizedOperations ? TOPIC_OPERATIONS : NO_OPERATIONS;
+  const describe = (topic: Topic) => topicResponse(deps, topic, operations);
+  // An empty list means all topics in version 0, and none from version 1 on, where null means all.
+  if (request.topics === null || (version === 0 && request.topics.length === 0)) {
+    return [...deps.metadata.topics()].map(describe);
+  }
+  if (version < 12 && request.topics.some(({ name, topicId }) => name === null || topicId !== ZERO_UUID)) {
+    return request.topics.map(({ name, topicId }) =>
+      errorTopic(ErrorCode.INVALID_REQUEST, name ?? '', topicId, operations),
+    );
+  }
+  const ids = new Set(
+    request.topics.filter(({ topicId }) => topicId !== ZERO_UUID).map(({ topicId }) => topicId),
+  );
+  if (ids.size > 0) {
+    return [...ids].map((id) => {
+      const topic = deps.metadata.topicById(id);
+      return topic === undefined
+        ? errorTopic(ErrorCode.UNKNOWN_TOPIC_ID, null, id, operations)
+        : describe(topic);
+    });
+  }
+  const names = [...new Set(request.topics.map(({ name }) => name ?? ''))];
+  if (!request.allowAutoTopicCreation || !deps.metadata.config.get('auto.create.topics.enable')) {
+    return names.map((name) => {
+      const topic = deps.metadata.topicByName(name);
+      return topic === undefined
+        ? errorTopic(missingCode(name), name, ZERO_UUID, operations)
+        : describe(topic);
+    });
+  }
+  const outcomes = await deps.topics.ensureTopics(names);
+  return outcomes.map((outcome) =>
+    outcome.error === null
+      ? describe(outcome.value)
+      : errorTopic(outcome.error.code, outcome.name, ZERO_UUID, operations),
+  );
+}
+
+function missingCode(name: string): number {
+  return topicNameProblem(name) === null
+    ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    : ErrorCode.INVALID_TOPIC_EXCEPTION;
+}
+
+function errorTopic(
+  errorCode: number,
+  name: string | null,
+  topicId: string,
+  topicAuthorizedOperations: number,
+): MetadataResponseTopic {
+  const isInternal = name !== null && isInternalTopic(name);
+  return createMetadataResponseTopic({ errorCode, name, topicId, isInternal, topicAuthorizedOperations });
+}
+
+function topicResponse(
+  deps: MetadataDeps,
+  topic: Topic,
+  topicAuthorizedOperations: number,
+): MetadataResponseTopic {
+  return createMetadataResponseTopic({
+    name: topic.name,
+    topicId: topic.id,
+    isInternal: isInternalTopic(topic.name),
+    partitions: topic.partitions.map((partition) => partitionResponse(deps, topic, partition)),
+    topicAuthorizedOperations,
+  });
+}
+
+function partitionResponse(deps: MetadataDeps, topic: Topic, partition: PartitionMetadata) {
+  const offline = deps.isOffline(topic, partition.index);
+  return createMetadataResponsePartition({
+    errorCode: offline ? ErrorCode.LEADER_NOT_AVAILABLE : ErrorCode.NONE,
+    partitionIndex: partition.index,
+    leaderId: offline ? -1 : partition.leader,
+    leaderEpoch: partition.leaderEpoch,
+    replicaNodes: [...partition.replicas],
+    isrNodes: [...partition.isr],
+    offlineReplicas: offline ? [...partition.replicas] : [],
+  });
+}

@@ -1,0 +1,111 @@
+import type { ClusterMetadata } from '../../broker/metadata/cluster-metadata.ts';
+import type { Topic } from '../../broker/metadata/state.ts';
+import type { TopicManager, TopicOutcome } from '../../broker/metadata/topic-manager.ts';
+import { ApiError, ErrorCode } from '../../protocol/errors.ts';
+import {
+  type DeleteTopicsRequest,
+  deleteTopicsRequest,
+} from '../../protocol/generated/delete-topics-request.ts';
+import {
+  createDeletableTopicResult,
+  type DeletableTopicResult,
+  type DeleteTopicsResponse,
+  deleteTopicsResponse,
+} from '../../protocol/generated/delete-topics-response.ts';
+import { ZERO_UUID } from '../../protocol/wire/types.ts';
+import type { ApiHandler } from '../net/handler.ts';
+import { duplicatesOf } from './duplicates.ts';
+
+interface Wanted {
+  readonly name: string | null;
+  readonly topicId: string;
+}
+
+/** DeleteTopics 1-6, by name or, from version 6, by id. */
+export function deleteTopicsHandler(deps: {
+  readonly metadata: ClusterMetadata;
+  readonly topics: TopicManager;
+}): ApiHandler<DeleteTopicsRequest, DeleteTopicsResponse> {
+  return {
+    apiKey: deleteTopicsRequest.apiKey,
+    minVersion: 1,
+    maxVersion: 6,
+    request: deleteTopicsRequest,
+    response: deleteTopicsResponse,
+    async handle(request, { apiVersion }) {
+      const wanted: readonly Wanted[] =
+        apiVersion >= 6 ? request.topics : request.topicNames.map((name) => ({ name, topicId: ZERO_UUID }));
+      if (!deps.metadata.config.get('delete.topic.enable')) {
+        const refused = new ApiError(
+          apiVersion < 3 ? ErrorCode.INVALID_REQUEST : ErrorCode.TOPIC_DELETION_DISABLED,
+          apiVersion < 3 ? 'This version does not support topic deletion.' : undefined,
+        );
+        return deleteTopicsResponse.create({ responses: wanted.map((topic) => failure(topic, refused)) });
+      }
+      const { found, responses } = resolve(deps.metadata, wanted);
+      return deleteTopicsResponse.create({
+        responses: [...responses, ...(await deleted(deps.topics, found))],
+      });
+    },
+  };
+}
+
+async function deleted(topics: TopicManager, found: readonly Topic[]): Promise<DeletableTopicResult[]> {
+  if (found.length === 0) return [];
+  let outcomes: TopicOutcome<Topic>[];
+  try {
+    outcomes = await topics.deleteTopics(found.map(({ id }) => id));
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    outcomes = found.map(({ name }) => ({ name, error }));
+  }
+  return outcomes.map(({ error }, position) => {
+    const topic = { name: found[position]!.name, topicId: found[position]!.id };
+    return error === null ? createDeletableTopicResult(topic) : failure(topic, error);
+  });
+}
+
+/** Finds the topics that are meant, and answers for the others with Kafka's errors. */
+function resolve(
+  metadata: ClusterMetadata,
+  wanted: readonly Wanted[],
+): { found: Topic[]; responses: DeletableTopicResult[] } {
+  const found = new Map<string, Topic>();
+  const responses: DeletableTopicResult[] = [];
+  const refuse = (topic: Wanted, code: ErrorCode, message?: string) => {
+    responses.push(failure(topic, new ApiError(code, message)));
+  };
+  const names = duplicatesOf(wanted.flatMap(({ name }) => (name === null ? [] : [name])));
+  const ids = duplicatesOf(wanted.flatMap(({ topicId }) => (topicId === ZERO_UUID ? [] : [topicId])));
+  for (const name of names)
+    refuse({ name, topicId: ZERO_UUID }, ErrorCode.INVALID_REQUEST, 'Duplicate topic name.');
+  for (const topicId of ids)
+    refuse({ name: null, topicId }, ErrorCode.INVALID_REQUEST, 'Duplicate topic id.');
+  for (const topic of wanted) {
+    const { name, topicId } = topic;
+    if ((name !== null && names.has(name)) || ids.has(topicId)) continue;
+    if (name !== null && topicId !== ZERO_UUID) {
+      refuse(topic, ErrorCode.INVALID_REQUEST, 'You may not specify both topic name and topic id.');
+    } else if (name === null && topicId === ZERO_UUID) {
+      refuse(topic, ErrorCode.INVALID_REQUEST, 'Neither topic name nor id were specified.');
+    } else {
+      const existing = name === null ? metadata.topicById(topicId) : metadata.topicByName(name);
+      if (existing === undefined) {
+        refuse(topic, name === null ? ErrorCode.UNKNOWN_TOPIC_ID : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
+      } else if (found.has(existing.id)) {
+        refuse(
+          topic,
+          ErrorCode.INVALID_REQUEST,
+          'The provided topic name maps to an ID that was already supplied.',
+        );
+      } else {
+        found.set(existing.id, existing);
+      }
+    }
+  }
+  return { found: [...found.values()], responses };
+}
+
+function failure({ name, topicId }: Wanted, error: ApiError): DeletableTopicResult {
+  return createDeletableTopicResult({ name, topicId, errorCode: error.code, errorMessage: error.message });
+}

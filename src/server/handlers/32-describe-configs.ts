@@ -1,0 +1,65 @@
+import { type DescribedConfig, describeResource } from '../../broker/configs/describe.ts';
+import { WIRE_TYPES } from '../../broker/configs/resources.ts';
+import type { ClusterMetadata } from '../../broker/metadata/cluster-metadata.ts';
+import { ApiError } from '../../protocol/errors.ts';
+import {
+  type DescribeConfigsRequest,
+  describeConfigsRequest,
+} from '../../protocol/generated/describe-configs-request.ts';
+import {
+  createDescribeConfigsResourceResult,
+  createDescribeConfigsResult,
+  type DescribeConfigsResponse,
+  describeConfigsResponse,
+} from '../../protocol/generated/describe-configs-response.ts';
+import type { ApiHandler } from '../net/handler.ts';
+
+/** DescribeConfigs 1-4: every key with its default, source, type and documentation. */
+export function describeConfigsHandler(deps: {
+  readonly metadata: ClusterMetadata;
+}): ApiHandler<DescribeConfigsRequest, DescribeConfigsResponse> {
+  return {
+    apiKey: describeConfigsRequest.apiKey,
+    minVersion: 1,
+    maxVersion: 4,
+    request: describeConfigsRequest,
+    response: describeConfigsResponse,
+    handle(request) {
+      return describeConfigsResponse.create({
+        results: request.resources.map(({ resourceType, resourceName, configurationKeys }) => {
+          const resource = { resourceType, resourceName };
+          try {
+            const wanted = new Set(configurationKeys ?? []);
+            const configs = describeResource(deps.metadata, resourceType, resourceName)
+              .filter(({ definition }) => wanted.size === 0 || wanted.has(definition.name))
+              .map((described) => keyResult(described, request));
+            return createDescribeConfigsResult({ ...resource, errorMessage: null, configs });
+          } catch (error) {
+            if (!(error instanceof ApiError)) throw error;
+            return createDescribeConfigsResult({
+              ...resource,
+              errorCode: error.code,
+              errorMessage: error.message,
+            });
+          }
+        }),
+      });
+    },
+  };
+}
+
+function keyResult(
+  { definition, value, readOnly, source, synonyms }: DescribedConfig,
+  { includeSynonyms, includeDocumentation }: DescribeConfigsRequest,
+) {
+  return createDescribeConfigsResourceResult({
+    name: definition.name,
+    value,
+    readOnly,
+    configSource: source,
+    isSensitive: definition.sensitive ?? false,
+    synonyms: includeSynonyms ? [...synonyms] : [],
+    configType: WIRE_TYPES[definition.type],
+    documentation: includeDocumentation ? definition.documentation : null,
+  });
+}
