@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { FetchWait } from './fetch-wait.ts';
+import { TestClock } from './testing.ts';
+
+describe('FetchWait', () => {
+  const make = () => ({ waiters: new Set<FetchWait>() });
+
+  it('ends with enough bytes from any of its partitions', async () => {
+    const clock = new TestClock();
+    const [a, b] = [make(), make()];
+    const wait = new FetchWait(10, 500, clock);
+    wait.watch(a);
+    wait.watch(b);
+    wait.offer(6);
+    assert.equal(a.waiters.size, 1);
+    wait.offer(4);
+    await wait.done;
+    assert.equal(a.waiters.size + b.waiters.size, 0);
+    assert.equal(clock.timers, 0);
+  });
+
+  it('ends when its time is over or it is called off', async () => {
+    const clock = new TestClock();
+    const partition = make();
+    const wait = new FetchWait(10, 500, clock);
+    wait.watch(partition);
+    clock.advance(499);
+    assert.equal(partition.waiters.size, 1);
+    clock.advance(1);
+    await wait.done;
+    const other = new FetchWait(10, 500, clock);
+    other.watch(partition);
+    other.finish();
+    other.finish();
+    await other.done;
+    assert.equal(partition.waiters.size, 0);
+    assert.equal(clock.timers, 0);
+  });
+});

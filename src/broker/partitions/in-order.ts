@@ -1,0 +1,41 @@
+/**
+ * Runs actions in the order in which they were submitted, each when its own input is there. An action whose input is there
+ * and that has nothing ahead of it runs at once, without a promise.
+ */
+export class InOrder {
+  readonly #queue: Entry[] = [];
+
+  get size(): number {
+    return this.#queue.length;
+  }
+
+  /** Exactly one of `action` and `failed` is called; neither may throw. */
+  submit<T>(input: T | Promise<T>, action: (input: T) => void, failed: (error: unknown) => void): void {
+    if (!(input instanceof Promise)) {
+      if (this.#queue.length === 0) action(input);
+      else this.#queue.push({ run: () => action(input) });
+      return;
+    }
+    const entry: Entry = { run: null };
+    this.#queue.push(entry);
+    input.then(
+      (value) => this.#ready(entry, () => action(value)),
+      (error: unknown) => this.#ready(entry, () => failed(error)),
+    );
+  }
+
+  #ready(entry: Entry, run: () => void): void {
+    entry.run = run;
+    while (this.#queue.length > 0) {
+      const { run: next } = this.#queue[0]!;
+      if (next === null) return;
+      // Removed after it ran: what it submits here has to queue behind it only if something is left.
+      next();
+      this.#queue.shift();
+    }
+  }
+}
+
+interface Entry {
+  run: (() => void) | null;
+}

@@ -1,0 +1,72 @@
+import type { Clock, Timer } from '../../util/clock.ts';
+
+/** How often waiting answers look whether memory has been freed: the network frees it without telling. */
+const POLL_MS = 5;
+
+export interface MemoryGauge {
+  readonly capacityBytes: number;
+  readonly usedBytes: number;
+}
+
+/**
+ * Lets fetch answers take native memory only while enough of it is free, so that slow consumers cannot take what produce
+ * requests need. Who finds no room waits, first come first served; nothing is polled while nobody waits.
+ */
+export class MemoryBudget {
+  readonly #gauge: () => MemoryGauge;
+  /** The share of the memory that may be in use, by whomever, when an answer takes some. */
+  readonly #share: number;
+  readonly #clock: Clock;
+  readonly #waiting: { bytes: number; grant: () => void }[] = [];
+  /** Granted, but not yet seen in the gauge. */
+  #promisedBytes = 0;
+  #timer: Timer | null = null;
+
+  constructor(gauge: () => MemoryGauge, share: number, clock: Clock) {
+    this.#gauge = gauge;
+    this.#share = share;
+    this.#clock = clock;
+  }
+
+  get waiters(): number {
+    return this.#waiting.length;
+  }
+
+  /** A promise if the bytes have to be waited for. Call `taken` when they have been allocated, or will not be. */
+  acquire(bytes: number): Promise<void> | undefined {
+    if (this.#waiting.length === 0 && this.#hasRoomFor(bytes)) {
+      this.#promisedBytes += bytes;
+      return undefined;
+    }
+    return new Promise((grant) => {
+      this.#waiting.push({ bytes, grant });
+      this.#timer ??= this.#clock.setTimer(POLL_MS, () => this.#poll());
+    });
+  }
+
+  taken(bytes: number): void {
+    this.#promisedBytes -= bytes;
+  }
+
+  #poll(): void {
+    this.#timer = null;
+    for (
+      let next = this.#waiting[0];
+      next !== undefined && this.#hasRoomFor(next.bytes);
+      next = this.#waiting[0]
+    ) {
+      this.#waiting.shift();
+      this.#promisedBytes += next.bytes;
+      next.grant();
+    }
+    if (this.#waiting.length > 0) this.#timer = this.#clock.setTimer(POLL_MS, () => this.#poll());
+  }
+
+  /** An answer above the share gets it once nothing else is promised and it fits at all. */
+  #hasRoomFor(bytes: number): boolean {
+    const { capacityBytes, usedBytes } = this.#gauge();
+    const limit = capacityBytes * this.#share;
+    const needed = usedBytes + this.#promisedBytes + bytes;
+    return needed <= limit || (bytes > limit && this.#promisedBytes === 0 && needed <= capacityBytes);
+  }
+}
