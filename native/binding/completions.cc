@@ -41,13 +41,6 @@ std::string errorName(int error) {
   return "E" + std::to_string(error);
 }
 
-Napi::Value toError(Napi::Env env, const Completion& completion) {
-  Napi::Object error = Napi::Error::New(env, completion.message).Value();
-  error["code"] = errorName(completion.error);
-  error["errno"] = completion.error;
-  return error;
-}
-
 }  // namespace
 
 Completions& Completions::of(Napi::Env env) { return Environment::of(env).part<Completions>(); }
@@ -59,10 +52,11 @@ void Completions::push(Completion completion) {
   if (wakeup_) wakeup_->signal();
 }
 
-void Completions::push(std::vector<Completion> completions) {
-  std::lock_guard lock(mutex_);
-  for (Completion& completion : completions) done_.push_back(std::move(completion));
-  if (wakeup_) wakeup_->signal();
+Napi::Error Completions::error(Napi::Env env, int error, const std::string& message) {
+  Napi::Error result = Napi::Error::New(env, message);
+  result.Set("code", Napi::String::New(env, errorName(error)));
+  result.Set("errno", Napi::Number::New(env, error));
+  return result;
 }
 
 // A flat array of id and outcome, alternating; an outcome that is an Error is a failure.
@@ -77,7 +71,7 @@ Napi::Value Completions::take(Napi::Env env) {
   for (Completion& completion : done) {
     Napi::HandleScope scope(env);
     result[at++] = Napi::Number::New(env, completion.id);
-    if (completion.error != 0) result[at++] = toError(env, completion);
+    if (completion.error != 0) result[at++] = error(env, completion.error, completion.message).Value();
     else result[at++] = completion.result ? completion.result(env) : env.Null();
   }
   return result;

@@ -29,7 +29,8 @@ class Completions {
 
   /** Any thread. */
   void push(Completion completion);
-  void push(std::vector<Completion> completions);
+  /** An Error with `code` ("ENOSPC") and `errno`, for those who throw at once. */
+  static Napi::Error error(Napi::Env env, int error, const std::string& message);
 
  private:
   friend void initCompletions(Napi::Env env, Napi::Object exports);

@@ -7,6 +7,7 @@
 #include "binding/completions.h"
 #include "binding/environment.h"
 #include "binding/net.h"
+#include "binding/store.h"
 
 namespace {
 
@@ -17,6 +18,7 @@ Napi::Object InitModule(Napi::Env env, Napi::Object exports) {
   kafabric::binding::initBatch(env, exports);
   kafabric::binding::initCodec(env, exports);
   kafabric::binding::initNet(env, exports);
+  kafabric::binding::initStore(env, exports);
   return exports;
 }
 

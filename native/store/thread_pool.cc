@@ -33,6 +33,7 @@ void ThreadPool::stop() {
     stopping_ = true;
   }
   wake_.notify_all();
+  std::lock_guard joining(joinMutex_);
   for (std::thread& thread : threads_) {
     if (thread.joinable()) thread.join();
   }

@@ -20,7 +20,7 @@ class ThreadPool {
 
   /** Tasks must not throw. False, and the task is dropped, once the pool is stopping. */
   bool post(std::function<void()> task);
-  /** Runs what was posted before, then joins. Not to be called by a task. */
+  /** Runs what was posted before, then joins. Not to be called by a task; may be called more than once. */
   void stop();
 
  private:
@@ -30,6 +30,7 @@ class ThreadPool {
   std::condition_variable wake_;
   std::deque<std::function<void()>> tasks_;
   bool stopping_ = false;
+  std::mutex joinMutex_;
   std::vector<std::thread> threads_;
 };
 

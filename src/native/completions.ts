@@ -34,16 +34,20 @@ function settleAll(): void {
   if (pending.size === 0) native.completionsHold(false);
 }
 
+/** Before native threads are started, so that they end before the way back to JavaScript does. */
+export function startCompletions(): void {
+  if (started) return;
+  started = true;
+  native.completionsStart(settleAll);
+}
+
 /**
  * A promise for an operation that a native thread finishes under the id that `start` is given. Rejects with Errors that have a
  * `code` such as 'ENOSPC'. What `start` throws is thrown.
  */
 export function completion<T>(start: (id: number) => void): Promise<T> {
   if (pending.size >= MAX_PENDING) throw new Error('too many native operations under way');
-  if (!started) {
-    started = true;
-    native.completionsStart(settleAll);
-  }
+  startCompletions();
   const id = nextId++;
   start(id);
   if (pending.size === 0) native.completionsHold(true);

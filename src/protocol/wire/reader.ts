@@ -96,8 +96,14 @@ export class Reader {
 
   /** A zigzag varint of at most 64 bits. */
   varlong(): bigint {
-    let value = 0n;
-    for (let shift = 0n; shift <= 63n; shift += 7n) {
+    let low = 0;
+    for (let shift = 0; shift < 28; shift += 7) {
+      const byte = this.#bytes[this.#take(1)]!;
+      low |= (byte & 0x7f) << shift;
+      if (byte < 0x80) return BigInt((low >>> 1) ^ -(low & 1));
+    }
+    let value = BigInt(low);
+    for (let shift = 28n; shift <= 63n; shift += 7n) {
       const byte = this.#bytes[this.#take(1)]!;
       value |= BigInt(byte & 0x7f) << shift;
       if (byte < 0x80) {
@@ -208,6 +214,7 @@ export class Reader {
 
   /** The next `length` bytes, not copied. */
   view(length: number): Uint8Array {
+    if (length < 0) throw new ProtocolError(`length ${length}`);
     const at = this.#take(length);
     return this.#bytes.subarray(at, at + length);
   }

@@ -120,6 +120,10 @@ export class Writer {
 
   /** A zigzag varint of at most 64 bits. */
   varlong(value: bigint): void {
+    if (value >= -0x80000000n && value <= 0x7fffffffn) {
+      this.varint(Number(value));
+      return;
+    }
     let rest = BigInt.asUintN(64, (value << 1n) ^ (value >> 63n));
     while (rest > 0x7fn) {
       this.#byte(Number(rest & 0x7fn) | 0x80);

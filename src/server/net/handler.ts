@@ -25,8 +25,9 @@ export interface RequestContext {
   /** When the frame was received, milliseconds since the Unix epoch. */
   readonly receivedAtMs: number;
   /**
-   * The arena memory that byte fields of the request are views of; null for a small request, whose views are valid only until `handle`
-   * returns. Held by the dispatcher until the handler's promise settles; retain it to keep it longer.
+   * For handlers that borrow the frame (`borrowsFrame`): the arena memory that byte fields of the request are views of; null for a
+   * small request, whose views are valid only until `handle` returns. Held by the dispatcher until the handler's promise
+   * settles; retain it to keep it longer. Null for all other handlers.
    */
   readonly memory: NativeMemory | null;
 }
@@ -39,6 +40,11 @@ export interface ApiHandler<Req, Res> {
   readonly maxVersion: number;
   readonly request: MessageCodec<Req>;
   readonly response: MessageCodec<Res>;
+  /**
+   * True if the handler looks after the lifetime of the frame that byte fields are views of (see RequestContext.memory). Otherwise the
+   * request is copied first and its byte fields may be kept for ever.
+   */
+  readonly borrowsFrame?: boolean;
   /**
    * Called in the order of a connection's requests: what it does before its first await is ordered, the rest runs beside other requests; the
    * dispatcher sends replies in request order. `null` means no reply (Produce with acks=0). A rejection is a defect: it is logged and

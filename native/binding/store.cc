@@ -1,0 +1,302 @@
+// Files for JavaScript. Stores and files are named by numbers; what belongs to an environment ends with it.
+#include "binding/store.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+#include <unordered_map>
+
+#include "binding/arena.h"
+#include "binding/batch_slots.h"
+#include "binding/completions.h"
+#include "binding/workers.h"
+#include "store/directory_lock.h"
+#include "store/scan.h"
+#include "store/store.h"
+
+namespace kafabric::binding {
+
+namespace {
+
+double numberAt(const Napi::CallbackInfo& info, size_t index) {
+  double value = info[index].As<Napi::Number>().DoubleValue();
+  if (!(value >= 0 && value <= 9007199254740991.0)) throw Napi::RangeError::New(info.Env(), "number out of range");
+  return value;
+}
+uint64_t integerAt(const Napi::CallbackInfo& info, size_t index) { return static_cast<uint64_t>(numberAt(info, index)); }
+std::string stringAt(const Napi::CallbackInfo& info, size_t index) { return info[index].As<Napi::String>().Utf8Value(); }
+
+/** A store with what its JavaScript face limits. */
+struct HostedStore {
+  Store store;
+  uint64_t maxQueuedBytes;
+  HostedStore(const StoreOptions& options, uint64_t limit) : store(options), maxQueuedBytes(limit) {}
+};
+
+struct HostedFile {
+  std::shared_ptr<StoreFile> file;
+  HostedStore* owner;
+};
+
+/** One environment's stores, files and locks. Stopped stores stay: files refer to them. */
+struct Host {
+  std::vector<std::unique_ptr<HostedStore>> stores;
+  std::unordered_map<uint64_t, HostedFile> files;
+  std::unordered_map<uint64_t, std::unique_ptr<DirectoryLock>> locks;
+  uint64_t nextLock = 1;
+  std::unique_ptr<CleanupHook> hook;
+
+  static Host& of(Napi::Env env) { return Environment::of(env).part<Host>(); }
+  ~Host() { files.clear(); }
+};
+
+HostedStore& storeAt(const Napi::CallbackInfo& info) {
+  Host& host = Host::of(info.Env());
+  uint64_t index = integerAt(info, 0);
+  if (index >= host.stores.size()) throw Napi::Error::New(info.Env(), "no such store");
+  return *host.stores[index];
+}
+
+HostedFile& fileAt(const Napi::CallbackInfo& info) {
+  auto& files = Host::of(info.Env()).files;
+  auto found = files.find(integerAt(info, 0));
+  if (found == files.end()) {
+    throw Completions::error(info.Env(), EBADF, "the file is closed");
+  }
+  return found->second;
+}
+
+/** Reports an operation without a result under `id`. */
+StoreFile::Done reporter(Napi::Env env, double id) {
+  Completions& completions = Completions::of(env);
+  return [id, &completions](const IoStatus& status) {
+    completions.push({id, status.error, status.message, nullptr});
+  };
+}
+
+void postOrFail(ThreadPool& pool, Napi::Env env, double id, std::function<void()> task) {
+  if (!pool.post(std::move(task))) reporter(env, id)({ESHUTDOWN, "the store is shut down"});
+}
+
+// (threads, memoryTimeoutMs, maxQueuedBytes) -> store
+Napi::Value create(const Napi::CallbackInfo& info) {
+  Host& host = Host::of(info.Env());
+  StoreOptions options;
+  options.threads = static_cast<unsigned>(std::clamp(numberAt(info, 0), 1.0, 256.0));
+  options.memoryTimeout = std::chrono::milliseconds(integerAt(info, 1));
+  try {
+    host.stores.push_back(std::make_unique<HostedStore>(options, integerAt(info, 2)));
+  } catch (const std::bad_alloc&) {
+    throw Napi::Error::New(info.Env(), "the arena's address space could not be reserved");
+  }
+  if (!host.hook) {
+    host.hook = std::make_unique<CleanupHook>(info.Env(), [&host] {
+      for (auto& hosted : host.stores) hosted->store.stop();
+    });
+  }
+  return Napi::Number::New(info.Env(), static_cast<double>(host.stores.size() - 1));
+}
+
+// (store, id)
+void stop(const Napi::CallbackInfo& info) {
+  HostedStore& hosted = storeAt(info);
+  auto done = reporter(info.Env(), numberAt(info, 1));
+  Workers::post(info.Env(), [&hosted, done] {
+    hosted.store.stop();
+    done({});
+  });
+}
+
+Napi::Value stats(const Napi::CallbackInfo& info) {
+  StoreCounters& counters = storeAt(info).store.counters();
+  Napi::Object result = Napi::Object::New(info.Env());
+  auto put = [&](const char* name, const std::atomic<uint64_t>& value) { result[name] = static_cast<double>(value); };
+  put("queuedBytes", counters.queuedBytes);
+  put("appends", counters.appends);
+  put("writes", counters.writes);
+  put("bytesWritten", counters.bytesWritten);
+  put("syncs", counters.syncs);
+  put("reads", counters.reads);
+  put("bytesRead", counters.bytesRead);
+  put("memoryWaits", counters.memoryWaits);
+  return result;
+}
+
+// (store, id, path, create, readOnly, preallocateBytes); completes with [file, size].
+void open(const Napi::CallbackInfo& info) {
+  HostedStore& hosted = storeAt(info);
+  double id = numberAt(info, 1);
+  std::string path = stringAt(info, 2);
+  OpenOptions options{info[3].As<Napi::Boolean>().Value(), info[4].As<Napi::Boolean>().Value(), integerAt(info, 5)};
+  Completions& completions = Completions::of(info.Env());
+  postOrFail(hosted.store.writers(), info.Env(), id, [&hosted, id, path, options, &completions] {
+    IoStatus status;
+    std::shared_ptr<StoreFile> file = hosted.store.open(path, options, status);
+    Completion done{id, status.error, status.message, nullptr};
+    if (file) {
+      done.result = [file, &hosted](Napi::Env env) -> Napi::Value {
+        auto name = static_cast<double>(file->handle()->id());
+        Host::of(env).files[file->handle()->id()] = {file, &hosted};
+        Napi::Array result = Napi::Array::New(env, 2);
+        result[0u] = name;
+        result[1u] = static_cast<double>(file->written());
+        return result;
+      };
+    }
+    completions.push(std::move(done));
+  });
+}
+
+/** Flat: Uint8Arrays, and handle, offset, length for each range of memory. */
+std::vector<AppendPart> partsOf(Napi::Env env, const Napi::Array& flat) {
+  std::vector<AppendPart> parts;
+  uint32_t count = flat.Length();
+  for (uint32_t i = 0; i < count;) {
+    AppendPart part;
+    Napi::Value next = flat[i++];
+    if (next.IsTypedArray()) {
+      auto bytes = next.As<Napi::Uint8Array>();
+      part.length = bytes.ByteLength();
+      part.copy.append(bytes.Data(), part.length);
+    } else {
+      double offset = Napi::Value(flat[i++]).As<Napi::Number>().DoubleValue();
+      double length = Napi::Value(flat[i++]).As<Napi::Number>().DoubleValue();
+      part.memory = borrowMemory(env, next.As<Napi::Number>().DoubleValue(), offset, length);
+      part.bytes = part.memory.data() + static_cast<size_t>(offset);
+      part.length = static_cast<size_t>(length);
+    }
+    parts.push_back(std::move(part));
+  }
+  return parts;
+}
+
+// (file, id, parts, length) -> position
+Napi::Value append(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  HostedFile& hosted = fileAt(info);
+  if (hosted.owner->store.counters().queuedBytes + integerAt(info, 3) > hosted.owner->maxQueuedBytes) {
+    throw Completions::error(env, ENOBUFS, "too many bytes are waiting to be written");
+  }
+  auto parts = partsOf(env, info[2].As<Napi::Array>());
+  uint64_t position = hosted.file->append(std::move(parts), reporter(env, numberAt(info, 1)));
+  return Napi::Number::New(env, static_cast<double>(position));
+}
+
+void sync(const Napi::CallbackInfo& info) { fileAt(info).file->sync(reporter(info.Env(), numberAt(info, 1))); }
+
+void truncate(const Napi::CallbackInfo& info) {
+  fileAt(info).file->truncate(integerAt(info, 2), reporter(info.Env(), numberAt(info, 1)));
+}
+
+void close(const Napi::CallbackInfo& info) {
+  auto file = fileAt(info).file;
+  Host::of(info.Env()).files.erase(integerAt(info, 0));
+  file->close(reporter(info.Env(), numberAt(info, 1)));
+}
+
+// (file, id, position, length, withCrc, seed); completes with [handle, arena offset, length, crc].
+void read(const Napi::CallbackInfo& info) {
+  HostedFile& hosted = fileAt(info);
+  double id = numberAt(info, 1);
+  Completions& completions = Completions::of(info.Env());
+  hosted.owner->store.read(
+      hosted.file, integerAt(info, 2), integerAt(info, 3), info[4].As<Napi::Boolean>().Value(),
+      info[5].As<Napi::Number>().Uint32Value(), [id, &completions](Store::ReadResult read) {
+        Completion done{id, read.status.error, read.status.message, nullptr};
+        if (read.status.ok()) {
+          done.result = [memory = std::move(read.memory), length = read.length, crc = read.crc](Napi::Env env) {
+            Napi::Array result = Napi::Array::New(env, 4);
+            result[1u] = static_cast<double>(memory.offset());
+            result[2u] = static_cast<double>(length);
+            result[3u] = static_cast<double>(crc);
+            result[0u] = static_cast<double>(arenaHolds(env).give(memory));
+            return result;
+          };
+        }
+        completions.push(std::move(done));
+      });
+}
+
+// (file, id, position, maxBytes, maxBatches, verifyCrc); completes with [slots, end, reason].
+void scan(const Napi::CallbackInfo& info) {
+  auto file = fileAt(info).file;
+  double id = numberAt(info, 1);
+  ScanRange range{integerAt(info, 2), integerAt(info, 3), file->written(), static_cast<size_t>(numberAt(info, 4)),
+                  info[5].As<Napi::Boolean>().Value()};
+  Completions& completions = Completions::of(info.Env());
+  Workers::post(info.Env(), [file, id, range, &completions] {
+    auto scanned = std::make_shared<ScanResult>(scanBatches(file->handle()->fd(), range));
+    Completion done{id, 0, {}, nullptr};
+    if (scanned->error != 0) {
+      IoStatus status = IoStatus::failure(scanned->error, "cannot read", file->handle()->path());
+      done.error = status.error;
+      done.message = status.message;
+    }
+    done.result = [scanned](Napi::Env env) -> Napi::Value {
+      Napi::Float64Array slots = Napi::Float64Array::New(env, scanned->batches.size() * kBatchSlots);
+      for (size_t i = 0; i < scanned->batches.size(); ++i) {
+        const ScannedBatch& batch = scanned->batches[i];
+        fillHeaderSlots(slots.Data() + i * kBatchSlots, batch.header, batch.position, batch.header.sizeBytes());
+      }
+      Napi::Array result = Napi::Array::New(env, 3);
+      result[0u] = slots;
+      result[1u] = static_cast<double>(scanned->end);
+      result[2u] = static_cast<double>(scanned->reason);
+      return result;
+    };
+    completions.push(std::move(done));
+  });
+}
+
+// (store, id, path, bytes)
+void replaceFile(const Napi::CallbackInfo& info) {
+  double id = numberAt(info, 1);
+  std::string path = stringAt(info, 2);
+  auto array = info[3].As<Napi::Uint8Array>();
+  auto bytes = std::make_shared<ByteBuffer>();
+  bytes->append(array.Data(), array.ByteLength());
+  auto done = reporter(info.Env(), id);
+  postOrFail(storeAt(info).store.syncers(), info.Env(), id,
+             [path, bytes, done] { done(writeAtomically(path, bytes->data(), bytes->size())); });
+}
+
+// (store, id, path)
+void flushDirectory(const Napi::CallbackInfo& info) {
+  double id = numberAt(info, 1);
+  auto done = reporter(info.Env(), id);
+  postOrFail(storeAt(info).store.syncers(), info.Env(), id,
+             [path = stringAt(info, 2), done] { done(syncDirectory(path)); });
+}
+
+// (path) -> lock
+Napi::Value lock(const Napi::CallbackInfo& info) {
+  IoStatus status;
+  auto lock = DirectoryLock::acquire(stringAt(info, 0), status);
+  if (!lock) throw Completions::error(info.Env(), status.error, status.message);
+  Host& host = Host::of(info.Env());
+  host.locks[host.nextLock] = std::move(lock);
+  return Napi::Number::New(info.Env(), static_cast<double>(host.nextLock++));
+}
+
+void unlock(const Napi::CallbackInfo& info) { Host::of(info.Env()).locks.erase(integerAt(info, 0)); }
+
+}  // namespace
+
+void initStore(Napi::Env env, Napi::Object exports) {
+  exports["storeCreate"] = Napi::Function::New(env, create, "storeCreate");
+  exports["storeStop"] = Napi::Function::New(env, stop, "storeStop");
+  exports["storeStats"] = Napi::Function::New(env, stats, "storeStats");
+  exports["storeOpen"] = Napi::Function::New(env, open, "storeOpen");
+  exports["storeReplaceFile"] = Napi::Function::New(env, replaceFile, "storeReplaceFile");
+  exports["storeSyncDirectory"] = Napi::Function::New(env, flushDirectory, "storeSyncDirectory");
+  exports["storeLock"] = Napi::Function::New(env, lock, "storeLock");
+  exports["storeUnlock"] = Napi::Function::New(env, unlock, "storeUnlock");
+  exports["fileAppend"] = Napi::Function::New(env, append, "fileAppend");
+  exports["fileSync"] = Napi::Function::New(env, sync, "fileSync");
+  exports["fileTruncate"] = Napi::Function::New(env, truncate, "fileTruncate");
+  exports["fileClose"] = Napi::Function::New(env, close, "fileClose");
+  exports["fileRead"] = Napi::Function::New(env, read, "fileRead");
+  exports["fileScan"] = Napi::Function::New(env, scan, "fileScan");
+}
+
+}  // namespace kafabric::binding

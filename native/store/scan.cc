@@ -1,0 +1,111 @@
+#include "store/scan.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "batch/crc32c.h"
+#include "store/io.h"
+
+namespace kafabric {
+
+namespace {
+
+constexpr size_t kWindowBytes = 256 * 1024;
+constexpr size_t kHeaderWindowBytes = 4096;
+
+/** A part of the file in memory, moved as needed. */
+class Window {
+ public:
+  Window(int fd, uint64_t fileBytes) : fd_(fd), fileBytes_(fileBytes), bytes_(new uint8_t[kWindowBytes]) {}
+
+  /** `length` bytes (at most kWindowBytes) at `position`; null when the file ends before or cannot be read. */
+  const uint8_t* at(uint64_t position, size_t length, size_t readAhead) {
+    if (position >= start_ && position + length <= start_ + size_) return bytes_.get() + (position - start_);
+    if (position > fileBytes_ || length > fileBytes_ - position) return nullptr;
+    size_t wanted = std::min<uint64_t>(std::max(length, readAhead), fileBytes_ - position);
+    start_ = position;
+    error_ = readFully(fd_, bytes_.get(), wanted, position, size_);
+    return error_ == 0 && size_ >= length ? bytes_.get() : nullptr;
+  }
+  int error() const { return error_; }
+
+ private:
+  int fd_;
+  uint64_t fileBytes_;
+  std::unique_ptr<uint8_t[]> bytes_;
+  uint64_t start_ = 0;
+  size_t size_ = 0;
+  int error_ = 0;
+};
+
+bool crcMatches(Window& window, uint64_t position, const BatchHeader& header) {
+  uint32_t crc = 0;
+  uint64_t end = position + header.sizeBytes();
+  for (uint64_t at = position + kBatchCrcStart; at < end;) {
+    size_t step = static_cast<size_t>(std::min<uint64_t>(kWindowBytes, end - at));
+    const uint8_t* bytes = window.at(at, step, kWindowBytes);
+    if (!bytes) return false;
+    crc = crc32c(crc, bytes, step);
+    at += step;
+  }
+  return crc == header.crc;
+}
+
+bool onlyZeros(Window& window, uint64_t position, uint64_t end) {
+  while (position < end) {
+    size_t step = static_cast<size_t>(std::min<uint64_t>(kWindowBytes, end - position));
+    const uint8_t* bytes = window.at(position, step, kWindowBytes);
+    if (!bytes || std::any_of(bytes, bytes + step, [](uint8_t byte) { return byte != 0; })) return false;
+    position += step;
+  }
+  return true;
+}
+
+/** Whether a batch may continue the file; says why not in `reason`. */
+bool accept(Window& window, uint64_t position, const BatchHeader& header, const ScanRange& range, ScanEnd& reason) {
+  if (header.magic != 2 || header.batchLength < 0 || header.sizeBytes() < kBatchHeaderBytes) {
+    bool zeros = header.magic == 0 && header.batchLength == 0 && onlyZeros(window, position, range.fileBytes);
+    reason = zeros ? ScanEnd::zeros : ScanEnd::corrupt;
+    return false;
+  }
+  reason = ScanEnd::torn;
+  if (header.sizeBytes() > range.fileBytes - position) return false;
+  reason = ScanEnd::corrupt;
+  return !range.verifyCrc || crcMatches(window, position, header);
+}
+
+}  // namespace
+
+ScanResult scanBatches(int fd, const ScanRange& range) {
+  Window window(fd, range.fileBytes);
+  ScanResult result;
+  result.end = range.position;
+  size_t readAhead = kWindowBytes;
+  while (result.end - range.position < range.maxBytes && result.batches.size() < range.maxBatches) {
+    uint64_t position = result.end;
+    if (position >= range.fileBytes) {
+      result.reason = ScanEnd::endOfFile;
+      return result;
+    }
+    const uint8_t* bytes = window.at(position, kBatchHeaderBytes, readAhead);
+    if (!bytes) {
+      result.error = window.error();
+      bool zeros = result.error == 0 && onlyZeros(window, position, range.fileBytes);
+      result.reason = zeros ? ScanEnd::zeros : ScanEnd::torn;
+      return result;
+    }
+    BatchHeader header = BatchHeader::read(bytes);
+    if (!accept(window, position, header, range, result.reason)) {
+      result.error = window.error();
+      return result;
+    }
+    result.batches.push_back({header, position});
+    result.end = position + header.sizeBytes();
+    // Large batches are jumped over; reading ahead would read what is not looked at.
+    readAhead = range.verifyCrc || header.sizeBytes() < kWindowBytes / 4 ? kWindowBytes : kHeaderWindowBytes;
+  }
+  result.reason = ScanEnd::limit;
+  return result;
+}
+
+}  // namespace kafabric

@@ -1,0 +1,75 @@
+import type { PayloadFile, PayloadFiles } from './ports.ts';
+
+/** A file in use; give it back with `OpenFiles.release`. */
+export interface OpenFile {
+  readonly path: string;
+  readonly file: Promise<PayloadFile>;
+  users: number;
+  /** Not to be kept open when its last user is done. */
+  forgotten: boolean;
+}
+
+/** Keeps the files used last open, at most `limit` of them beyond those in use. */
+export class OpenFiles {
+  readonly #files: PayloadFiles;
+  readonly #limit: number;
+  /** Least recently used first. */
+  readonly #open = new Map<string, OpenFile>();
+
+  constructor(files: PayloadFiles, limit: number) {
+    this.#files = files;
+    this.#limit = limit;
+  }
+
+  /** The file, opened if need be; it stays open until it is released as often as it was acquired. */
+  acquire(path: string, create = false): OpenFile {
+    let entry = this.#open.get(path);
+    if (entry === undefined) {
+      entry = { path, file: this.#files.open(path, { create }), users: 0, forgotten: false };
+      const opened = entry;
+      // Whoever awaits the file sees the error; here it only must not be cached.
+      entry.file.catch(() => {
+        opened.forgotten = true;
+        if (this.#open.get(path) === opened) this.#open.delete(path);
+      });
+    } else {
+      this.#open.delete(path);
+    }
+    entry.users++;
+    this.#open.set(path, entry);
+    this.#evict();
+    return entry;
+  }
+
+  release(entry: OpenFile): void {
+    entry.users--;
+    if (entry.users === 0 && entry.forgotten) void close(entry);
+    else this.#evict();
+  }
+
+  /** Closes the file as soon as nobody uses it. */
+  forget(path: string): void {
+    const entry = this.#open.get(path);
+    if (entry === undefined) return;
+    this.#open.delete(path);
+    entry.forgotten = true;
+    if (entry.users === 0) void close(entry);
+  }
+
+  #evict(): void {
+    if (this.#open.size <= this.#limit) return;
+    let idle = 0;
+    for (const entry of this.#open.values()) if (entry.users === 0) idle++;
+    for (const entry of this.#open.values()) {
+      if (idle <= this.#limit) return;
+      if (entry.users > 0) continue;
+      this.forget(entry.path);
+      idle--;
+    }
+  }
+}
+
+async function close(entry: OpenFile): Promise<void> {
+  const file = await entry.file.catch(() => null);
+  await file?.close().catch(() => undefined);
+}

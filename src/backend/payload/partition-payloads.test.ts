@@ -1,0 +1,264 @@
+import assert from 'node:assert/strict';
+import {
+  appendFileSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { arenaStats } from '../../native/arena.ts';
+import { crc32c } from '../../native/batch.ts';
+import { silentLogger } from '../../util/logger.ts';
+import { OpenFiles } from './open-files.ts';
+import { PartitionPayloads, PayloadError, type RecoveryInput, type Reference } from './partition-payloads.ts';
+import { TestFiles } from './testing.ts';
+
+const HEADER_CRC = crc32c(Buffer.from('header'));
+
+describe('PartitionPayloads', () => {
+  let directory: string;
+  let files: TestFiles;
+  /** What the log would hold. */
+  let log: Reference[];
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'payloads-'));
+    files = new TestFiles();
+    log = [];
+  });
+  afterEach(() => rmSync(directory, { recursive: true }));
+
+  function make(segmentBytes = 1 << 20): PartitionPayloads {
+    return new PartitionPayloads(directory, new OpenFiles(files, 4), { segmentBytes }, silentLogger);
+  }
+
+  function recovery(over: Partial<RecoveryInput> = {}): RecoveryInput {
+    return {
+      logStartOffset: 0n,
+      logEndOffset: BigInt(log.length),
+      recoveryPoint: null,
+      async *references(from) {
+        for (const reference of log) if (reference.lastOffset >= from) yield reference;
+      },
+      ...over,
+    };
+  }
+
+  /** Appends one extent for a batch of one record. */
+  async function append(payloads: PartitionPayloads, bytes: Uint8Array): Promise<Reference> {
+    const extent = payloads.append(bytes);
+    await extent.written;
+    const offset = BigInt(log.length);
+    extent.commit(offset, offset);
+    const { segmentId, position, length } = extent;
+    const batchCrc = crc32c(bytes, HEADER_CRC);
+    const reference = {
+      baseOffset: offset,
+      lastOffset: offset,
+      segmentId,
+      position,
+      length,
+      headerCrc: HEADER_CRC,
+      batchCrc,
+    };
+    log.push(reference);
+    return reference;
+  }
+
+  async function read(payloads: PartitionPayloads, reference: Reference): Promise<string> {
+    const { segmentId, position, length, headerCrc, batchCrc } = reference;
+    const memory = await payloads.read(segmentId, position, length, headerCrc, batchCrc);
+    const text = Buffer.from(memory.bytes()).toString();
+    memory.release();
+    return text;
+  }
+
+  function names(): string[] {
+    return readdirSync(join(directory, 'payload')).sort();
+  }
+
+  function payloadPath(segment: number): string {
+    return join(directory, 'payload', `${String(segment).padStart(20, '0')}.payload`);
+  }
+
+  it('gives back what was appended, before and after a restart', async () => {
+    const payloads = make();
+    for (let i = 0; i < 5; i++) await append(payloads, Buffer.from(`payload ${i}`));
+    await payloads.flush();
+    assert.equal(await read(payloads, log[3]!), 'payload 3');
+    assert.equal(payloads.liveBytes, 45);
+    await payloads.close();
+
+    const again = make();
+    const references = () => assert.fail('a clean start reads neither payload nor log');
+    assert.equal(await again.recover(recovery({ references })), null);
+    assert.equal(again.liveBytes, 45);
+    for (let i = 0; i < 5; i++) assert.equal(await read(again, log[i]!), `payload ${i}`);
+    await append(again, Buffer.from('more'));
+    assert.equal(await read(again, log[5]!), 'more');
+    await again.close();
+    assert.equal(arenaStats().usedBytes, 0);
+  });
+
+  it('begins a new segment when one is full and removes those that nothing refers to', async () => {
+    const payloads = make(100);
+    for (let i = 0; i < 10; i++) await append(payloads, Buffer.alloc(40, i));
+    assert.equal(payloads.totalBytes, 400);
+    await payloads.reclaimBefore(5n);
+    assert.equal(payloads.liveBytes, 5 * 40);
+    assert.equal(payloads.totalBytes, 6 * 40);
+    assert.ok(!names().includes('00000000000000000001.payload'));
+    assert.equal(names()[0], '00000000000000000002.extents');
+    await assert.rejects(read(payloads, log[0]!), { reason: 'missing' });
+    await payloads.reclaimBefore(10n);
+    assert.deepEqual(names(), []);
+    assert.equal(payloads.totalBytes, 0);
+    await append(payloads, Buffer.from('after'));
+    assert.equal(await read(payloads, log[10]!), 'after');
+    await payloads.close();
+  });
+
+  it('says when payload is damaged or missing', async () => {
+    const payloads = make(50);
+    for (let i = 0; i < 3; i++) await append(payloads, Buffer.alloc(40, i));
+    await payloads.close();
+    const again = make();
+    writeFileSync(payloadPath(1), Buffer.alloc(40, 9));
+    rmSync(payloadPath(2));
+    await again.recover(recovery());
+    assert.equal((await read(again, log[0]!)).length, 40);
+    await assert.rejects(
+      read(again, log[1]!),
+      (error) => error instanceof PayloadError && error.reason === 'damaged',
+    );
+    await assert.rejects(
+      read(again, log[2]!),
+      (error) => error instanceof PayloadError && error.reason === 'missing',
+    );
+    await again.close();
+    assert.equal(arenaStats().usedBytes, 0);
+  });
+
+  it('removes what a crash left without a reference', async () => {
+    const payloads = make(100);
+    for (let i = 0; i < 3; i++) await append(payloads, Buffer.alloc(40, i));
+    const lost = payloads.append(Buffer.alloc(40, 9));
+    await lost.written;
+    await payloads.append(Buffer.alloc(90, 9)).written;
+    assert.equal(names().filter((name) => name.endsWith('.payload')).length, 3);
+    while (!names().includes('00000000000000000000.extents')) await setImmediate();
+
+    const again = make(100);
+    assert.equal(await again.recover(recovery({ recoveryPoint: 0n })), null);
+    assert.equal(again.totalBytes, 3 * 40);
+    assert.equal(statSync(payloadPath(1)).size, 40);
+    assert.ok(!names().includes('00000000000000000002.payload'));
+    assert.equal(await read(again, log[2]!), Buffer.alloc(40, 2).toString());
+    await append(again, Buffer.from('after'));
+    assert.equal(log[3]!.segmentId, 3);
+    await again.close();
+  });
+
+  it('finds the first reference beyond the recovery point whose payload is gone', async () => {
+    const payloads = make();
+    for (let i = 0; i < 4; i++) await append(payloads, Buffer.alloc(40, i));
+    await payloads.flush();
+    truncateSync(payloadPath(0), 130);
+    const again = make();
+    assert.equal(await again.recover(recovery({ recoveryPoint: 1n })), 3n);
+    assert.equal(again.totalBytes, 120);
+    log.pop();
+    await again.close();
+
+    const third = make();
+    writeFileSync(payloadPath(0), Buffer.alloc(120));
+    assert.equal(
+      await third.recover(recovery({ recoveryPoint: 1n })),
+      null,
+      'a completed segment is durable',
+    );
+    await third.close();
+  });
+
+  it('keeps records below the recovery point even if their payload is damaged', async () => {
+    const payloads = make();
+    for (let i = 0; i < 3; i++) await append(payloads, Buffer.alloc(40, i + 1));
+    await payloads.flush();
+    writeFileSync(
+      payloadPath(0),
+      Buffer.concat([Buffer.alloc(40), Buffer.alloc(40, 2), Buffer.alloc(40, 3)]),
+    );
+    const again = make();
+    assert.equal(await again.recover(recovery({ recoveryPoint: 1n })), null);
+    await assert.rejects(read(again, log[0]!), { reason: 'damaged' });
+    assert.equal((await read(again, log[2]!)).length, 40);
+    await again.close();
+  });
+
+  it('learns the extents from the log when the list is damaged', async () => {
+    const payloads = make();
+    for (let i = 0; i < 3; i++) await append(payloads, Buffer.alloc(40, i));
+    await payloads.close();
+    appendFileSync(payloadPath(0), 'garbage');
+    truncateSync(join(directory, 'payload', names()[0]!), 20);
+    const again = make();
+    await again.recover(recovery({ logStartOffset: 1n }));
+    assert.equal(again.liveBytes, 80);
+    assert.equal(statSync(payloadPath(0)).size, 120);
+    await again.close();
+  });
+
+  it('survives a full disk: what was there stays, and appends succeed once there is space', async () => {
+    const payloads = make();
+    await append(payloads, Buffer.from('before'));
+    files.freeBytes = 10;
+    const small = payloads.append(Buffer.alloc(20));
+    const next = payloads.append(Buffer.alloc(5));
+    await assert.rejects(small.written, { code: 'ENOSPC' });
+    await assert.rejects(next.written, { code: 'ENOSPC' });
+    small.abandon();
+    next.abandon();
+    files.freeBytes = 1000;
+    await append(payloads, Buffer.from('after'));
+    await payloads.flush();
+    assert.equal(await read(payloads, log[0]!), 'before');
+    assert.equal(await read(payloads, log[1]!), 'after');
+    await payloads.close();
+    assert.equal(statSync(payloadPath(0)).size, 6);
+    const again = make();
+    await again.recover(recovery());
+    assert.equal(await read(again, log[1]!), 'after');
+    await again.close();
+  });
+
+  it('flushes everything appended before, and only if there is something', async () => {
+    const payloads = make(100);
+    for (let i = 0; i < 4; i++) await append(payloads, Buffer.alloc(40));
+    await payloads.flush();
+    const { syncs } = files;
+    await payloads.flush();
+    assert.equal(files.syncs, syncs);
+    const extent = payloads.append(Buffer.alloc(10));
+    await Promise.all([payloads.flush(), payloads.flush()]);
+    assert.equal(files.syncs, syncs + 2);
+    await extent.written;
+    extent.abandon();
+    await payloads.close();
+  });
+
+  it('holds few files open', async () => {
+    const payloads = make(40);
+    for (let i = 0; i < 20; i++) await append(payloads, Buffer.alloc(40, i));
+    await payloads.reclaimBefore(0n);
+    for (let round = 0; round < 2; round++) {
+      for (const reference of log) assert.equal((await read(payloads, reference)).length, 40);
+    }
+    assert.ok(files.opened >= 40, 'sealed segments are opened to be read and closed again');
+    await payloads.close();
+  });
+});

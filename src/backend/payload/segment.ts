@@ -1,0 +1,293 @@
+import { join } from 'node:path';
+import type { NativeMemory } from '../../native/arena.ts';
+import type { MemoryPiece } from '../../native/pieces.ts';
+import { type Extent, type ExtentSummary, readExtents, summarize, writeExtents } from './extents.ts';
+import type { OpenFile, OpenFiles } from './open-files.ts';
+import type { PayloadFile } from './ports.ts';
+import { removeFile } from './small-files.ts';
+
+export const PAYLOAD_SUFFIX = '.payload';
+export const EXTENTS_SUFFIX = '.extents';
+
+/** Where an extent was put. Its owner calls `commit` once its reference has offsets, or `abandon` if it never gets any. */
+export interface PendingExtent {
+  readonly segmentId: number;
+  readonly position: number;
+  readonly length: number;
+  /** Settles when the bytes are in the file, or could not be written. */
+  readonly written: Promise<void>;
+  commit(baseOffset: bigint, lastOffset: bigint): void;
+  abandon(): void;
+}
+
+/** `segment` identifies the files; ids rise within a partition, and so do the offsets that refer to them. */
+export function payloadPath(directory: string, segment: number): string {
+  return join(directory, `${String(segment).padStart(20, '0')}${PAYLOAD_SUFFIX}`);
+}
+
+export function extentsPath(directory: string, segment: number): string {
+  return join(directory, `${String(segment).padStart(20, '0')}${EXTENTS_SUFFIX}`);
+}
+
+/**
+ * One payload segment: an append-only file of extents, and beside it, once it takes no more, the list of them.
+ * Appends are given their positions at once; the bytes follow in order.
+ */
+export class PayloadSegment {
+  readonly id: number;
+  readonly path: string;
+  readonly #sidecar: string;
+  readonly #open: OpenFiles;
+  /** Held while the segment takes extents or has some that are not durable. */
+  #writer: OpenFile | null = null;
+  #file: PayloadFile | null = null;
+  /** In the order of offsets; null when they are on disk only. */
+  #extents: Extent[] | null;
+  #summary: ExtentSummary;
+  #pending = 0;
+  #idle: (() => void) | null = null;
+  #syncedBytes = 0;
+  #opening: Promise<void> | null = null;
+  /** Appends that came before the file was open. */
+  readonly #queued: ((file: PayloadFile | null, error?: unknown) => void)[] = [];
+  #failed = false;
+  #deadBefore = 0n;
+  #liveBytes: number;
+
+  private constructor(
+    directory: string,
+    id: number,
+    open: OpenFiles,
+    extents: Extent[] | null,
+    summary: ExtentSummary,
+  ) {
+    this.id = id;
+    this.path = payloadPath(directory, id);
+    this.#sidecar = extentsPath(directory, id);
+    this.#open = open;
+    this.#extents = extents;
+    this.#summary = summary;
+    this.#liveBytes = summary.extentBytes;
+  }
+
+  /** A new, empty segment; its file is opened in the background. */
+  static create(
+    directory: string,
+    id: number,
+    open: OpenFiles,
+    directoryReady: Promise<unknown>,
+  ): PayloadSegment {
+    const segment = new PayloadSegment(directory, id, open, [], summarize([], 0));
+    segment.#opening = segment.#openForAppends(directoryReady);
+    return segment;
+  }
+
+  /** A segment whose sidecar was found to be good. */
+  static sealed(directory: string, id: number, open: OpenFiles, summary: ExtentSummary): PayloadSegment {
+    return new PayloadSegment(directory, id, open, null, summary);
+  }
+
+  /** A segment that was found without a good sidecar, its extents learned from the log; `seal` completes it. */
+  static recovered(directory: string, id: number, open: OpenFiles, extents: Extent[]): PayloadSegment {
+    const last = extents[extents.length - 1];
+    const bytes = last === undefined ? 0 : last.position + last.length;
+    return new PayloadSegment(directory, id, open, extents, summarize(extents, bytes));
+  }
+
+  /** Logical size of the file. */
+  get bytes(): number {
+    return this.#summary.bytes;
+  }
+
+  /** Bytes that records at or after the log start refer to. */
+  get liveBytes(): number {
+    return this.#liveBytes;
+  }
+
+  /** No extent has been committed or is about to be. */
+  get unused(): boolean {
+    return this.#summary.count === 0 && this.#pending === 0;
+  }
+
+  /** An append was refused: the segment must be sealed and replaced. */
+  get failed(): boolean {
+    return this.#failed;
+  }
+
+  get extentCount(): number {
+    return this.#summary.count + this.#pending;
+  }
+
+  get firstOffset(): bigint {
+    return this.#summary.firstOffset;
+  }
+
+  get lastOffset(): bigint {
+    return this.#summary.lastOffset;
+  }
+
+  /** Whether every record that refers to this segment is below `offset`. */
+  isDeadBefore(offset: bigint): boolean {
+    return this.#pending === 0 && this.#summary.lastOffset < offset;
+  }
+
+  append(piece: Uint8Array | MemoryPiece): PendingExtent {
+    const length = piece.byteLength;
+    const position = this.#summary.bytes;
+    this.#summary.bytes += length;
+    this.#pending++;
+    const written = this.#write(piece, position);
+    let open = true;
+    const settle = () => {
+      if (!open) throw new Error('An extent is committed or abandoned once.');
+      open = false;
+      this.#pending--;
+      if (this.#pending === 0) this.#idle?.();
+    };
+    return {
+      segmentId: this.id,
+      position,
+      length,
+      written,
+      commit: (baseOffset, lastOffset) => {
+        this.#commit({ baseOffset, lastOffset, position, length });
+        settle();
+      },
+      abandon: settle,
+    };
+  }
+
+  async #openForAppends(directoryReady: Promise<unknown>): Promise<void> {
+    try {
+      await directoryReady;
+      this.#writer = this.#open.acquire(this.path, true);
+      const file = await this.#writer.file;
+      for (const start of this.#queued) start(file);
+      this.#file = file;
+    } catch (error) {
+      this.#failed = true;
+      for (const start of this.#queued) start(null, error);
+    }
+    this.#queued.length = 0;
+  }
+
+  async #write(piece: Uint8Array | MemoryPiece, position: number): Promise<void> {
+    try {
+      if (this.#file !== null) await appendAt(this.#file, piece, position);
+      else await this.#writeLater(piece, position);
+    } catch (error) {
+      this.#failed = true;
+      throw error;
+    }
+  }
+
+  /** The first appends of a segment wait for its file; what they hold must outlive the call. */
+  #writeLater(piece: Uint8Array | MemoryPiece, position: number): Promise<void> {
+    const held = piece instanceof Uint8Array ? piece.slice() : piece;
+    if (!(held instanceof Uint8Array)) held.memory.retain();
+    return new Promise((resolve, reject) => {
+      this.#queued.push((file, error) => {
+        if (file === null) reject(error);
+        else appendAt(file, held, position).then(resolve, reject);
+        if (!(held instanceof Uint8Array)) held.memory.release();
+      });
+    });
+  }
+
+  #commit(extent: Extent): void {
+    const summary = this.#summary;
+    if (summary.count === 0) summary.firstOffset = extent.baseOffset;
+    summary.count++;
+    summary.lastOffset = extent.lastOffset;
+    summary.extentBytes += extent.length;
+    this.#liveBytes += extent.length;
+    this.#extents!.push(extent);
+  }
+
+  /** Bytes were appended that are not known to be durable. */
+  get needsSync(): boolean {
+    return this.#opening !== null && this.#extents !== null && this.#syncedBytes < this.#summary.bytes;
+  }
+
+  /** Makes everything appended before the call durable. */
+  async sync(): Promise<void> {
+    const target = this.#summary.bytes;
+    if (this.#file === null) await this.#opening;
+    if (this.#file === null) throw new Error(`${this.path} could not be opened.`);
+    await this.#file.sync();
+    this.#syncedBytes = Math.max(this.#syncedBytes, target);
+  }
+
+  /**
+   * Ends the segment: waits for pending extents, cuts off what no extent covers, and writes the sidecar. Without it (full
+   * disk) the segment stays readable and the next start learns its extents from the log.
+   */
+  async seal(): Promise<void> {
+    if (this.#pending > 0) {
+      await new Promise<void>((resolve) => {
+        this.#idle = resolve;
+      });
+    }
+    await this.#opening;
+    const extents = this.#extents;
+    if (extents === null) return;
+    const writer = this.#writer ?? this.#open.acquire(this.path);
+    try {
+      const file = await writer.file;
+      const last = extents[extents.length - 1];
+      this.#summary.bytes = last === undefined ? 0 : last.position + last.length;
+      await file.truncate(this.#summary.bytes);
+      await file.sync();
+      this.#syncedBytes = this.#summary.bytes;
+      await writeExtents(this.#sidecar, extents, this.#summary.bytes);
+      this.#extents = null;
+    } finally {
+      this.#writer = null;
+      this.#file = null;
+      this.#open.release(writer);
+    }
+  }
+
+  /** Reads an extent and its CRC-32C, which continues from `seed`. */
+  async read(
+    position: number,
+    length: number,
+    seed: number,
+  ): Promise<{ memory: NativeMemory; crc32c: number }> {
+    const reader = this.#open.acquire(this.path);
+    try {
+      return await (await reader.file).readCrc(position, length, seed);
+    } finally {
+      this.#open.release(reader);
+    }
+  }
+
+  /** Counts the bytes that records at or after `offset` refer to; earlier ones are gone. */
+  async countLiveFrom(offset: bigint): Promise<void> {
+    if (offset <= this.#deadBefore || offset <= this.#summary.firstOffset) return;
+    this.#deadBefore = offset;
+    const extents = this.#extents ?? (await readExtents(this.#sidecar));
+    if (extents === null) return;
+    this.#liveBytes = extents.reduce(
+      (sum, extent) => (extent.lastOffset >= offset ? sum + extent.length : sum),
+      0,
+    );
+  }
+
+  /** Removes the files; reads under way end well. */
+  async remove(): Promise<void> {
+    if (this.#writer !== null) {
+      this.#open.release(this.#writer);
+      this.#writer = null;
+    }
+    this.#open.forget(this.path);
+    await removeFile(this.path);
+    await removeFile(this.#sidecar);
+  }
+}
+
+async function appendAt(file: PayloadFile, piece: Uint8Array | MemoryPiece, position: number): Promise<void> {
+  const append = file.append([piece]);
+  if (append.position !== position) throw new Error('A payload segment has a second writer.');
+  await append.done;
+}

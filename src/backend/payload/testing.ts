@@ -1,0 +1,79 @@
+import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import { NativeMemory } from '../../native/arena.ts';
+import { crc32c } from '../../native/batch.ts';
+import type { MemoryPiece } from '../../native/pieces.ts';
+import type { PayloadFile, PayloadFiles } from './ports.ts';
+
+/** Files on the disk with the native store's rules, for tests: space can run out, and writes can be held up. */
+export class TestFiles implements PayloadFiles {
+  /** Bytes that may still be written. */
+  freeBytes = Number.POSITIVE_INFINITY;
+  /** Appends wait for this before they complete. */
+  gate: Promise<void> = Promise.resolve();
+  opened = 0;
+  syncs = 0;
+
+  open(path: string, { create = false } = {}): Promise<PayloadFile> {
+    return new Promise((resolve) => {
+      const fd = openSync(path, create ? 'w+' : 'r+');
+      this.opened++;
+      resolve(new TestFile(this, fd));
+    });
+  }
+}
+
+class TestFile implements PayloadFile {
+  readonly #files: TestFiles;
+  readonly #fd: number;
+  #size: number;
+  #refusing = false;
+
+  constructor(files: TestFiles, fd: number) {
+    this.#files = files;
+    this.#fd = fd;
+    this.#size = fstatSync(fd).size;
+  }
+
+  append(pieces: (Uint8Array | MemoryPiece)[]): { position: number; done: Promise<void> } {
+    const position = this.#size;
+    const bytes = Buffer.concat(pieces.map((piece) => (piece instanceof Uint8Array ? piece : piece.bytes())));
+    this.#size += bytes.byteLength;
+    const write = () => {
+      if (bytes.byteLength > this.#files.freeBytes) this.#refusing = true;
+      if (this.#refusing) throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+      this.#files.freeBytes -= bytes.byteLength;
+      writeSync(this.#fd, bytes, 0, bytes.byteLength, position);
+    };
+    return { position, done: this.#files.gate.then(write) };
+  }
+
+  sync(): Promise<void> {
+    return this.#files.gate.then(() => {
+      this.#files.syncs++;
+      fdatasyncSync(this.#fd);
+    });
+  }
+
+  readCrc(position: number, length: number, seed = 0): Promise<{ memory: NativeMemory; crc32c: number }> {
+    return Promise.resolve().then(() => {
+      const available = Math.max(0, Math.min(length, fstatSync(this.#fd).size - position));
+      const whole = NativeMemory.allocate(Math.max(available, 1))!;
+      readSync(this.#fd, whole.bytes(), 0, available, position);
+      const memory = whole.slice(0, available);
+      whole.release();
+      return { memory, crc32c: crc32c(memory.bytes(), seed) };
+    });
+  }
+
+  truncate(size: number): Promise<void> {
+    return Promise.resolve().then(() => {
+      ftruncateSync(this.#fd, size);
+      this.#size = size;
+      this.#refusing = false;
+    });
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve().then(() => closeSync(this.#fd));
+  }
+}

@@ -1,0 +1,309 @@
+import { binding } from './addon.ts';
+import { NativeMemory } from './arena.ts';
+import { BATCH_SLOTS, type BatchHeader, readHeader } from './batch-layout.ts';
+import { completion, startCompletions } from './completions.ts';
+import { type FileSource, MemoryPiece } from './pieces.ts';
+
+interface StoreBinding {
+  storeCreate(threads: number, memoryTimeoutMs: number, maxQueuedBytes: number): number;
+  storeStop(store: number, id: number): void;
+  storeStats(store: number): StoreStats;
+  storeOpen(
+    store: number,
+    id: number,
+    path: string,
+    create: boolean,
+    readOnly: boolean,
+    preallocateBytes: number,
+  ): void;
+  storeReplaceFile(store: number, id: number, path: string, bytes: Uint8Array): void;
+  storeSyncDirectory(store: number, id: number, path: string): void;
+  storeLock(directory: string): number;
+  storeUnlock(lock: number): void;
+  fileAppend(file: number, id: number, parts: (Uint8Array | number)[], length: number): number;
+  fileSync(file: number, id: number): void;
+  fileTruncate(file: number, id: number, size: number): void;
+  fileClose(file: number, id: number): void;
+  fileRead(file: number, id: number, position: number, length: number, withCrc: boolean, seed: number): void;
+  fileScan(
+    file: number,
+    id: number,
+    position: number,
+    maxBytes: number,
+    maxBatches: number,
+    verifyCrc: boolean,
+  ): void;
+}
+
+export interface StoreOptions {
+  /** Threads each for writing, flushing and reading (1 to 256); default 4. */
+  threads?: number;
+  /** How long a read waits for room in the arena before it fails with ETIMEDOUT; default 10 s. */
+  memoryTimeoutMs?: number;
+  /** Limit on bytes appended and not yet written; above it `append` throws ENOBUFS. Default 1 GiB. */
+  maxQueuedBytes?: number;
+}
+
+/** Counted since the store was made. */
+export interface StoreStats {
+  /** Appended and not yet written; the only one that falls. */
+  queuedBytes: number;
+  appends: number;
+  /** Groups of appends, each written by one system call. */
+  writes: number;
+  bytesWritten: number;
+  /** fdatasync calls. */
+  syncs: number;
+  reads: number;
+  bytesRead: number;
+  /** Reads that found the arena full. */
+  memoryWaits: number;
+}
+
+export interface OpenOptions {
+  /** Create the file if it does not exist; its directory entry is made durable by the first `sync`. */
+  create?: boolean;
+  readOnly?: boolean;
+  /** Reserve this much space; `size` stays as it is, and `close` and `truncate` give back what was not used. */
+  preallocateBytes?: number;
+}
+
+/** Why a scan ended, in the order of ScanEnd in native/store/scan.h. */
+const SCAN_ENDS = ['limit', 'end', 'torn', 'zeros', 'corrupt'] as const;
+
+export interface ScanResult {
+  batches: BatchHeader[];
+  /** Position behind the last of `batches`. */
+  end: number;
+  /**
+   * 'limit': there may be more; 'end': the file ends there; 'torn': a batch is cut off by the end of the file; 'zeros': only
+   * zeros follow (preallocated); 'corrupt': what follows is no batch, or its CRC is wrong.
+   */
+  reason: (typeof SCAN_ENDS)[number];
+}
+
+export interface ScanOptions {
+  /** Read everything and accept only batches whose CRC is right. */
+  verifyCrc?: boolean;
+  /** At most 65,536, which is the default. */
+  maxBatches?: number;
+}
+
+/** Exclusive use of a data directory, until `release` or the end of the process. */
+export interface DirectoryLock {
+  release(): void;
+}
+
+const native = binding<StoreBinding>();
+const MAX_SCANNED_BATCHES = 65_536;
+
+/**
+ * Files that are appended to, on native threads. All failures are Errors with `code` ('ENOSPC', 'EIO', ...).
+ */
+export class Store {
+  readonly #store: number;
+  readonly #files = new Set<StoreFile>();
+  /** The last replacement under way for each path. */
+  readonly #replacements = new Map<string, Promise<void>>();
+  #stopped = false;
+
+  constructor(options: StoreOptions = {}) {
+    startCompletions();
+    this.#store = native.storeCreate(
+      options.threads ?? 4,
+      options.memoryTimeoutMs ?? 10_000,
+      options.maxQueuedBytes ?? 2 ** 30,
+    );
+  }
+
+  async open(path: string, options: OpenOptions = {}): Promise<StoreFile> {
+    this.#assertRunning();
+    const [fileId, size] = await completion<[number, number]>((id) =>
+      native.storeOpen(
+        this.#store,
+        id,
+        path,
+        options.create ?? false,
+        options.readOnly ?? false,
+        options.preallocateBytes ?? 0,
+      ),
+    );
+    const file: StoreFile = new StoreFile(path, fileId, size, () => this.#files.delete(file));
+    this.#files.add(file);
+    return file;
+  }
+
+  /**
+   * Locks a directory as Apache Kafka does (`.lock`), so that no two processes use it. Throws EBUSY, naming the owner's process
+   * id, when it is taken.
+   */
+  lockDirectory(directory: string): DirectoryLock {
+    let lock: number | null = native.storeLock(directory);
+    return {
+      release() {
+        if (lock !== null) native.storeUnlock(lock);
+        lock = null;
+      },
+    };
+  }
+
+  /**
+   * Replaces a whole file durably: after a crash it has either its old or its new content. Replacements of one path
+   * happen in the order of the calls.
+   */
+  atomicWrite(path: string, bytes: Uint8Array): Promise<void> {
+    this.#assertRunning();
+    const copy = Uint8Array.from(bytes);
+    const replace = () =>
+      completion<void>((id) => native.storeReplaceFile(this.#store, id, path, copy)).then(() => {});
+    const before = this.#replacements.get(path);
+    const replaced = before ? before.then(replace, replace) : replace();
+    this.#replacements.set(path, replaced);
+    const forget = () => {
+      if (this.#replacements.get(path) === replaced) this.#replacements.delete(path);
+    };
+    replaced.then(forget, forget);
+    return replaced;
+  }
+
+  /** Makes it durable that files were created in, renamed in or removed from a directory. */
+  async syncDirectory(directory: string): Promise<void> {
+    this.#assertRunning();
+    await completion((id) => native.storeSyncDirectory(this.#store, id, directory));
+  }
+
+  stats(): StoreStats {
+    return native.storeStats(this.#store);
+  }
+
+  /** Finishes what was asked for, closes all files and ends the threads. Nothing is flushed that `sync` was not called for. */
+  async shutdown(): Promise<void> {
+    if (this.#stopped) return;
+    await Promise.allSettled(this.#replacements.values());
+    this.#stopped = true;
+    await Promise.all([...this.#files].map((file) => file.close()));
+    await completion((id) => native.storeStop(this.#store, id));
+  }
+
+  #assertRunning(): void {
+    if (this.#stopped) throw new Error('the store is shut down');
+  }
+}
+
+/** An appended range and the promise that it has been written. */
+export interface Appended {
+  position: number;
+  /** Written: it can be read, and survives the death of the process; see `sync` for more. */
+  done: Promise<void>;
+}
+
+/**
+ * An open file, made by Store.open. Operations happen in the order of the calls. When an append fails (ENOSPC, EIO), so do all
+ * that are queued behind it and all later ones, until `truncate` to the last good size has succeeded; a failed `sync` has the same
+ * effect, for the kernel may have dropped what it could not write.
+ */
+export class StoreFile implements FileSource {
+  readonly path: string;
+  /** Names the open file for native code. */
+  readonly fileId: number;
+  readonly #onClose: () => void;
+  #size: number;
+  #closed: Promise<void> | null = null;
+
+  constructor(path: string, fileId: number, size: number, onClose: () => void) {
+    this.path = path;
+    this.fileId = fileId;
+    this.#size = size;
+    this.#onClose = onClose;
+  }
+
+  /** The end of the file once everything queued is written. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /**
+   * Queues the pieces behind all earlier appends. Bytes are copied and memory is retained before this returns (the caller keeps its own
+   * references). Throws ENOBUFS, and appends nothing, when too much is queued already.
+   */
+  append(pieces: readonly (Uint8Array | MemoryPiece)[]): Appended {
+    const parts: (Uint8Array | number)[] = [];
+    let length = 0;
+    for (const piece of pieces) {
+      length += piece.byteLength;
+      if (piece instanceof MemoryPiece) {
+        parts.push(piece.memory.handle, piece.memory.blockOffset + piece.offset, piece.byteLength);
+      } else parts.push(piece);
+    }
+    let position = 0;
+    const done = completion<void>((id) => {
+      position = native.fileAppend(this.fileId, id, parts, length);
+    });
+    this.#size = position + length;
+    return { position, done };
+  }
+
+  /** Resolves when everything appended or truncated before the call is durable. Concurrent callers share one flush. */
+  async sync(): Promise<void> {
+    await completion((id) => native.fileSync(this.fileId, id));
+  }
+
+  /** Reads what has been written: fewer bytes at its end. The caller releases the memory. */
+  async read(position: number, length: number): Promise<NativeMemory> {
+    return (await this.#read(position, length, false, 0)).memory;
+  }
+
+  /** As `read`, with the CRC-32C of what was read, continuing from `seed`. */
+  readCrc(position: number, length: number, seed = 0): Promise<{ memory: NativeMemory; crc32c: number }> {
+    return this.#read(position, length, true, seed);
+  }
+
+  async #read(
+    position: number,
+    length: number,
+    withCrc: boolean,
+    seed: number,
+  ): Promise<{ memory: NativeMemory; crc32c: number }> {
+    const [handle, offset, got, crc32c] = await completion<[number, number, number, number]>((id) =>
+      native.fileRead(this.fileId, id, position, length, withCrc, seed),
+    );
+    return { memory: NativeMemory.adopt(handle, offset, got), crc32c };
+  }
+
+  /** Cuts the file to `size` bytes (or extends it with zeros), after what was queued before; later appends go there. */
+  async truncate(size: number): Promise<void> {
+    const truncated = completion((id) => native.fileTruncate(this.fileId, id, size));
+    this.#size = size;
+    await truncated;
+  }
+
+  /** Closes after what was queued before; what is being sent from the file is still sent. */
+  close(): Promise<void> {
+    if (!this.#closed) {
+      this.#closed = completion<void>((id) => native.fileClose(this.fileId, id)).then(() => {});
+      this.#onClose();
+    }
+    return this.#closed;
+  }
+}
+
+/**
+ * Finds the batches of a file that start at `position` or behind and before `position + maxBytes`, by their headers; `position` must
+ * be the start of a batch.
+ */
+export async function scanBatches(
+  file: StoreFile,
+  position: number,
+  maxBytes: number,
+  options: ScanOptions = {},
+): Promise<ScanResult> {
+  const limit = Math.min(maxBytes, Number.MAX_SAFE_INTEGER);
+  const maxBatches = Math.min(options.maxBatches ?? MAX_SCANNED_BATCHES, MAX_SCANNED_BATCHES);
+  const [doubles, end, reason] = await completion<[Float64Array, number, number]>((id) =>
+    native.fileScan(file.fileId, id, position, limit, maxBatches, options.verifyCrc ?? false),
+  );
+  const integers = new BigInt64Array(doubles.buffer);
+  const batches: BatchHeader[] = [];
+  for (let i = 0; i < doubles.length / BATCH_SLOTS; i++) batches.push(readHeader(doubles, integers, i));
+  return { batches, end, reason: SCAN_ENDS[reason]! };
+}

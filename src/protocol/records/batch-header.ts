@@ -1,0 +1,239 @@
+import { ApiError, ErrorCode } from '../errors.ts';
+
+/** Bytes of a magic 2 batch before its first record. */
+export const BATCH_HEADER_SIZE = 61;
+
+/** Bytes before those that the batch length counts: base offset and the length itself. */
+export const LOG_OVERHEAD = 12;
+
+/** The CRC covers everything from the attributes to the end. */
+export const CRC_COVERS_FROM = 21;
+
+export const MAGIC = 2;
+
+export const NO_PRODUCER_ID = -1n;
+export const NO_PRODUCER_EPOCH = -1;
+export const NO_SEQUENCE = -1;
+export const NO_TIMESTAMP = -1n;
+export const NO_PARTITION_LEADER_EPOCH = -1;
+
+/** Kafka's compression codecs, as in the attributes. */
+export const Compression = { none: 0, gzip: 1, snappy: 2, lz4: 3, zstd: 4 } as const;
+
+/** Bits of a batch's attributes. */
+export const Attribute = {
+  compressionMask: 0x07,
+  logAppendTime: 0x08,
+  transactional: 0x10,
+  control: 0x20,
+  /** The base timestamp is the time at which the batch's tombstones may be dropped (KIP-534). */
+  deleteHorizon: 0x40,
+  /** Kafabric's own: a reference batch, whose values are payload references. No plain client may produce it. */
+  reference: 0x4000,
+} as const;
+
+const at = {
+  baseOffset: 0,
+  batchLength: 8,
+  partitionLeaderEpoch: 12,
+  magic: 16,
+  crc: 17,
+  attributes: 21,
+  lastOffsetDelta: 23,
+  baseTimestamp: 27,
+  maxTimestamp: 35,
+  producerId: 43,
+  producerEpoch: 51,
+  baseSequence: 53,
+  recordCount: 57,
+} as const;
+
+/**
+ * The header of a magic 2 batch, read and changed in place. A change of what the CRC covers (everything but base offset, length
+ * and leader epoch) needs a new CRC.
+ */
+export class BatchHeader {
+  readonly #view: DataView;
+
+  /** `bytes` holds at least the 61 header bytes from `offset` on. */
+  constructor(bytes: Uint8Array, offset = 0) {
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset + offset, BATCH_HEADER_SIZE);
+  }
+
+  get baseOffset(): bigint {
+    return this.#view.getBigInt64(at.baseOffset);
+  }
+  set baseOffset(value: bigint) {
+    this.#view.setBigInt64(at.baseOffset, value);
+  }
+
+  /** Bytes after this field: the whole batch less 12. */
+  get batchLength(): number {
+    return this.#view.getInt32(at.batchLength);
+  }
+  set batchLength(value: number) {
+    this.#view.setInt32(at.batchLength, value);
+  }
+
+  /** Bytes of the whole batch, header included. */
+  get sizeInBytes(): number {
+    return this.batchLength + LOG_OVERHEAD;
+  }
+
+  get partitionLeaderEpoch(): number {
+    return this.#view.getInt32(at.partitionLeaderEpoch);
+  }
+  set partitionLeaderEpoch(value: number) {
+    this.#view.setInt32(at.partitionLeaderEpoch, value);
+  }
+
+  get magic(): number {
+    return this.#view.getInt8(at.magic);
+  }
+  set magic(value: number) {
+    this.#view.setInt8(at.magic, value);
+  }
+
+  get crc(): number {
+    return this.#view.getUint32(at.crc);
+  }
+  set crc(value: number) {
+    this.#view.setUint32(at.crc, value);
+  }
+
+  get attributes(): number {
+    return this.#view.getInt16(at.attributes);
+  }
+  set attributes(value: number) {
+    this.#view.setInt16(at.attributes, value);
+  }
+
+  get lastOffsetDelta(): number {
+    return this.#view.getInt32(at.lastOffsetDelta);
+  }
+  set lastOffsetDelta(value: number) {
+    this.#view.setInt32(at.lastOffsetDelta, value);
+  }
+
+  get lastOffset(): bigint {
+    return this.baseOffset + BigInt(this.lastOffsetDelta);
+  }
+
+  /** Milliseconds since the epoch, -1 for none. */
+  get baseTimestamp(): bigint {
+    return this.#view.getBigInt64(at.baseTimestamp);
+  }
+  set baseTimestamp(value: bigint) {
+    this.#view.setBigInt64(at.baseTimestamp, value);
+  }
+
+  /** Milliseconds since the epoch, -1 for none. */
+  get maxTimestamp(): bigint {
+    return this.#view.getBigInt64(at.maxTimestamp);
+  }
+  set maxTimestamp(value: bigint) {
+    this.#view.setBigInt64(at.maxTimestamp, value);
+  }
+
+  get producerId(): bigint {
+    return this.#view.getBigInt64(at.producerId);
+  }
+  set producerId(value: bigint) {
+    this.#view.setBigInt64(at.producerId, value);
+  }
+
+  get producerEpoch(): number {
+    return this.#view.getInt16(at.producerEpoch);
+  }
+  set producerEpoch(value: number) {
+    this.#view.setInt16(at.producerEpoch, value);
+  }
+
+  get baseSequence(): number {
+    return this.#view.getInt32(at.baseSequence);
+  }
+  set baseSequence(value: number) {
+    this.#view.setInt32(at.baseSequence, value);
+  }
+
+  get recordCount(): number {
+    return this.#view.getInt32(at.recordCount);
+  }
+  set recordCount(value: number) {
+    this.#view.setInt32(at.recordCount, value);
+  }
+
+  get compression(): number {
+    return this.attributes & Attribute.compressionMask;
+  }
+
+  get isLogAppendTime(): boolean {
+    return (this.attributes & Attribute.logAppendTime) !== 0;
+  }
+
+  get isTransactional(): boolean {
+    return (this.attributes & Attribute.transactional) !== 0;
+  }
+
+  get isControl(): boolean {
+    return (this.attributes & Attribute.control) !== 0;
+  }
+
+  get isReference(): boolean {
+    return (this.attributes & Attribute.reference) !== 0;
+  }
+
+  get hasProducerId(): boolean {
+    return this.producerId > NO_PRODUCER_ID;
+  }
+}
+
+/** A batch inside the records section of a message or of a log. */
+export interface BatchView {
+  readonly header: BatchHeader;
+  /** The whole batch, header included; a view. */
+  readonly bytes: Uint8Array;
+  /** Where it starts in the bytes that were split. */
+  readonly position: number;
+}
+
+/**
+ * Splits a records section into its batches, which must fill it. Neither CRCs nor records are looked at.
+ * @throws ApiError CORRUPT_MESSAGE for a batch that does not fit, UNSUPPORTED_FOR_MESSAGE_FORMAT for the message sets of magic 0
+ *   and 1 that Kafka 4 no longer takes
+ */
+export function splitBatches(bytes: Uint8Array): BatchView[] {
+  const batches: BatchView[] = [];
+  let position = 0;
+  while (position < bytes.byteLength) {
+    const size = batchSizeAt(bytes, position);
+    batches.push({
+      header: new BatchHeader(bytes, position),
+      bytes: bytes.subarray(position, position + size),
+      position,
+    });
+    position += size;
+  }
+  return batches;
+}
+
+function batchSizeAt(bytes: Uint8Array, position: number): number {
+  const left = bytes.byteLength - position;
+  if (left > at.magic) requireMagic(bytes[position + at.magic]!);
+  if (left < BATCH_HEADER_SIZE) {
+    throw new ApiError(ErrorCode.CORRUPT_MESSAGE, `${left} bytes are too few for a batch`);
+  }
+  const size = new BatchHeader(bytes, position).sizeInBytes;
+  if (size < BATCH_HEADER_SIZE || size > left) {
+    throw new ApiError(ErrorCode.CORRUPT_MESSAGE, `a batch of ${size} bytes, ${left} left`);
+  }
+  return size;
+}
+
+function requireMagic(magic: number): void {
+  if (magic === MAGIC) return;
+  if (magic < MAGIC) {
+    throw new ApiError(ErrorCode.UNSUPPORTED_FOR_MESSAGE_FORMAT, `magic ${magic} is no longer supported`);
+  }
+  throw new ApiError(ErrorCode.CORRUPT_MESSAGE, `unknown magic ${magic}`);
+}

@@ -1,0 +1,108 @@
+import { ApiError, ErrorCode } from '../errors.ts';
+import { BATCH_HEADER_SIZE, BatchHeader, LOG_OVERHEAD } from './batch-header.ts';
+
+/** Bytes of an encoded payload reference. */
+export const PAYLOAD_REFERENCE_SIZE = 64;
+
+const MARK = 0x4b465052; // 'KFPR'
+const VERSION = 1;
+
+/**
+ * The value of a record in a reference batch: where in the payload tier the producer's bytes are. All records of a batch point into
+ * one extent, the batch's records section exactly as produced.
+ */
+export interface PayloadReference {
+  /** Reserved for later formats; 0. */
+  flags: number;
+  /** Attributes of the batch as it was produced. */
+  originalAttributes: number;
+  /** CRC-32C of the batch as it was produced. */
+  originalCrc: number;
+  storeId: number;
+  segmentId: bigint;
+  /** Position of the extent in its segment, bytes. */
+  extentPosition: number;
+  /** Bytes of the extent, compressed if the batch was. */
+  extentLength: number;
+  /** Position of this record's value in the uncompressed extent. */
+  valueOffset: number;
+  valueLength: number;
+  /** CRC-32C of the value. */
+  valueCrc: number;
+  /** Records in the batch as it was produced; compaction may have left fewer. */
+  originalRecordCount: number;
+  /** This record's place among them, from 0. */
+  recordIndex: number;
+  /** Bytes of the extent when uncompressed. */
+  uncompressedLength: number;
+}
+
+export function encodePayloadReference(reference: PayloadReference): Uint8Array {
+  const bytes = new Uint8Array(PAYLOAD_REFERENCE_SIZE);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, MARK);
+  view.setUint8(4, VERSION);
+  view.setUint8(5, reference.flags);
+  view.setInt16(6, reference.originalAttributes);
+  view.setUint32(8, reference.originalCrc);
+  view.setUint32(12, reference.storeId);
+  view.setBigUint64(16, reference.segmentId);
+  view.setBigUint64(24, BigInt(reference.extentPosition));
+  view.setUint32(32, reference.extentLength);
+  view.setUint32(36, reference.valueOffset);
+  view.setUint32(40, reference.valueLength);
+  view.setUint32(44, reference.valueCrc);
+  view.setUint32(48, reference.originalRecordCount);
+  view.setUint32(52, reference.recordIndex);
+  view.setUint32(56, reference.uncompressedLength);
+  return bytes;
+}
+
+/** @throws ApiError KAFKA_STORAGE_ERROR if the bytes are no payload reference, or one that contradicts itself */
+export function decodePayloadReference(bytes: Uint8Array): PayloadReference {
+  if (bytes.byteLength !== PAYLOAD_REFERENCE_SIZE) throw damaged(`${bytes.byteLength} bytes`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (view.getUint32(0) !== MARK) throw damaged('wrong mark');
+  if (view.getUint8(4) !== VERSION) throw damaged(`version ${view.getUint8(4)}`);
+  const extentPosition = Number(view.getBigUint64(24));
+  if (!Number.isSafeInteger(extentPosition)) throw damaged(`extent position ${extentPosition}`);
+  const reference = {
+    flags: view.getUint8(5),
+    originalAttributes: view.getInt16(6),
+    originalCrc: view.getUint32(8),
+    storeId: view.getUint32(12),
+    segmentId: view.getBigUint64(16),
+    extentPosition,
+    extentLength: view.getUint32(32),
+    valueOffset: view.getUint32(36),
+    valueLength: view.getUint32(40),
+    valueCrc: view.getUint32(44),
+    originalRecordCount: view.getUint32(48),
+    recordIndex: view.getUint32(52),
+    uncompressedLength: view.getUint32(56),
+  };
+  if (reference.valueOffset + reference.valueLength > reference.uncompressedLength) {
+    throw damaged('the value lies outside the extent');
+  }
+  if (reference.recordIndex >= reference.originalRecordCount)
+    throw damaged('the record lies outside the batch');
+  return reference;
+}
+
+/**
+ * The header of the batch as it was produced, from that of the reference batch: attributes, CRC and length are put back. Base offset
+ * and leader epoch are those of the log. The extent follows it on the wire.
+ */
+export function restoreBatchHeader(referenceBatch: Uint8Array, reference: PayloadReference): Uint8Array {
+  const bytes = referenceBatch.slice(0, BATCH_HEADER_SIZE);
+  const header = new BatchHeader(bytes);
+  header.batchLength = BATCH_HEADER_SIZE - LOG_OVERHEAD + reference.extentLength;
+  header.attributes = reference.originalAttributes;
+  header.crc = reference.originalCrc;
+  header.recordCount = reference.originalRecordCount;
+  return bytes;
+}
+
+function damaged(what: string): ApiError {
+  return new ApiError(ErrorCode.KAFKA_STORAGE_ERROR, `Damaged payload reference: ${what}`);
+}

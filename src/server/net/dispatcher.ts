@@ -1,0 +1,243 @@
+import type { NativeMemory } from '../../native/arena.ts';
+import type { Piece } from '../../native/pieces.ts';
+import { ApiKey, apiName, requestHeaderVersion, responseHeaderVersion } from '../../protocol/api-keys.ts';
+import { ErrorCode } from '../../protocol/errors.ts';
+import { createApiVersion } from '../../protocol/generated/api-versions-response.ts';
+import { requestHeader } from '../../protocol/generated/request-header.ts';
+import { responseHeader } from '../../protocol/generated/response-header.ts';
+import { Reader } from '../../protocol/wire/reader.ts';
+import { Writer } from '../../protocol/wire/writer.ts';
+import type { Clock } from '../../util/clock.ts';
+import type { Logger } from '../../util/logger.ts';
+import type { Connection, ReplySlot } from './connection.ts';
+import type { AnyHandler, RequestContext } from './handler.ts';
+import { LogLimiter } from './log-limiter.ts';
+import type { NetMetrics } from './metrics.ts';
+import type { HandlerRegistry } from './registry.ts';
+
+export interface DispatcherOptions {
+  registry: HandlerRegistry;
+  logger: Logger;
+  metrics: NetMetrics;
+  clock: Clock;
+}
+
+/** What every request starts with: API key, version, correlation id. */
+const FIXED_HEADER_BYTES = 8;
+
+interface Request {
+  handler: AnyHandler;
+  context: RequestContext;
+  slot: ReplySlot;
+  startedAt: number;
+  requestBytes: number;
+}
+
+/** Turns frames into calls of handlers, and what these return into replies. */
+export class Dispatcher {
+  readonly #registry: HandlerRegistry;
+  readonly #logger: Logger;
+  readonly #metrics: NetMetrics;
+  readonly #clock: Clock;
+  readonly #limiter: LogLimiter;
+
+  constructor(options: DispatcherOptions) {
+    this.#registry = options.registry;
+    this.#logger = options.logger;
+    this.#metrics = options.metrics;
+    this.#clock = options.clock;
+    this.#limiter = new LogLimiter(options.clock);
+  }
+
+  /**
+   * Serves one request. `bytes` is valid during the call only unless `memory` holds it; takes over one reference of
+   * `memory`. To be called in the order of the connection's requests.
+   */
+  dispatch(connection: Connection, bytes: Uint8Array, memory: NativeMemory | null): void {
+    if (connection.isRefusing || connection.isClosed) {
+      memory?.release();
+      return;
+    }
+    let held = memory;
+    try {
+      const frame = asBuffer(bytes);
+      const handler = this.#handlerFor(connection, frame);
+      if (!handler) return;
+      if (handler.borrowsFrame) {
+        this.#serve(connection, handler, frame, held);
+        held = null;
+      } else {
+        this.#serve(connection, handler, Buffer.from(frame), null);
+      }
+    } finally {
+      held?.release();
+    }
+  }
+
+  /** The handler that the frame asks for; otherwise the connection is answered or closed as Kafka does it. */
+  #handlerFor(connection: Connection, frame: Buffer): AnyHandler | null {
+    if (frame.length < FIXED_HEADER_BYTES) {
+      this.#refuse(connection, `a frame of ${frame.length} bytes is too short for a request`, 'short frame');
+      return null;
+    }
+    const apiKey = frame.readInt16BE(0);
+    const version = frame.readInt16BE(2);
+    const handler = this.#registry.get(apiKey);
+    if (handler && version >= handler.minVersion && version <= handler.maxVersion) return handler;
+    if (handler && apiKey === ApiKey.ApiVersions) {
+      connection.finish(connection.begin(), unsupportedApiVersions(handler, frame.readInt32BE(4)));
+      return null;
+    }
+    const what = `${apiName(apiKey) ?? `API key ${apiKey}`} version ${version} is not served`;
+    this.#refuse(connection, what, `${clientIdOf(frame)} ${apiKey} ${version}`, {
+      clientId: clientIdOf(frame),
+    });
+    return null;
+  }
+
+  /** Takes over `memory`. */
+  #serve(connection: Connection, handler: AnyHandler, frame: Buffer, memory: NativeMemory | null): void {
+    let body: unknown;
+    let context: RequestContext;
+    try {
+      const version = frame.readInt16BE(2);
+      const reader = new Reader(frame);
+      const header = requestHeader.read(reader, requestHeaderVersion(handler.apiKey, version));
+      body = handler.request.read(reader, version);
+      context = {
+        apiKey: handler.apiKey,
+        apiVersion: version,
+        correlationId: header.correlationId,
+        clientId: header.clientId,
+        connection,
+        receivedAtMs: this.#clock.now(),
+        memory,
+      };
+    } catch (error) {
+      memory?.release();
+      const what = `malformed ${apiName(handler.apiKey)} request: ${messageOf(error)}`;
+      this.#refuse(connection, what, `malformed ${handler.apiKey}`, { clientId: clientIdOf(frame) });
+      return;
+    }
+    const slot = connection.begin();
+    const request = { handler, context, slot, startedAt: performance.now(), requestBytes: frame.length };
+    let result: unknown;
+    try {
+      result = handler.handle(body, context);
+    } catch (error) {
+      this.#fail(connection, request, error);
+      return;
+    }
+    if (result instanceof Promise) {
+      result.then(
+        (response) => this.#answer(connection, request, response),
+        (error) => this.#fail(connection, request, error),
+      );
+    } else {
+      this.#answer(connection, request, result);
+    }
+  }
+
+  #answer(connection: Connection, request: Request, response: unknown): void {
+    const { handler, context, slot } = request;
+    let responseBytes = 0;
+    try {
+      let pieces: readonly Piece[] | null = null;
+      if (response !== null) {
+        pieces = encode(handler, context.apiVersion, context.correlationId, response);
+        for (const piece of pieces) responseBytes += piece.byteLength;
+      }
+      connection.finish(slot, pieces);
+    } catch (error) {
+      this.#fail(connection, request, error);
+      return;
+    }
+    context.memory?.release();
+    const errorCode = (response as { errorCode?: unknown } | null)?.errorCode;
+    this.#measure(request, responseBytes, typeof errorCode === 'number' ? errorCode : 0, false);
+  }
+
+  #fail(connection: Connection, request: Request, error: unknown): void {
+    const { context } = request;
+    context.memory?.release();
+    this.#measure(request, 0, ErrorCode.UNKNOWN_SERVER_ERROR, true);
+    // The client that was waited for has gone: giving up is not a defect.
+    if (connection.isClosed) return;
+    this.#logger.error(
+      { err: error, ...peerOf(connection), clientId: context.clientId, version: context.apiVersion },
+      `${apiName(context.apiKey)} failed; closing the connection`,
+    );
+    connection.refuse();
+  }
+
+  #measure(request: Request, responseBytes: number, errorCode: number, failed: boolean): void {
+    const { handler, context, requestBytes, startedAt } = request;
+    this.#metrics.requestFinished({
+      api: apiName(handler.apiKey) ?? String(handler.apiKey),
+      version: context.apiVersion,
+      latencyMs: performance.now() - startedAt,
+      requestBytes,
+      responseBytes,
+      errorCode,
+      failed,
+    });
+  }
+
+  /** Closes the connection, as Kafka does, with one log line for all repetitions by the same client. */
+  #refuse(connection: Connection, what: string, key: string, fields: object = {}): void {
+    this.#metrics.requestRejected(connection.listenerName);
+    if (this.#limiter.allows(`${connection.remoteAddress} ${key}`)) {
+      this.#logger.warn({ ...peerOf(connection), ...fields }, `${what}; closing the connection`);
+    }
+    connection.refuse();
+  }
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** The response as pieces, with its length field in front. */
+function encode(handler: AnyHandler, version: number, correlationId: number, response: unknown): Piece[] {
+  const writer = new Writer();
+  writer.int32(0);
+  responseHeader.write(writer, { correlationId }, responseHeaderVersion(handler.apiKey, version));
+  handler.response.write(writer, response, version);
+  const length = writer.length - 4;
+  // The segments that handlers put into responses are the native ones.
+  const pieces = writer.finish() as Piece[];
+  asBuffer(pieces[0] as Uint8Array).writeInt32BE(length, 0);
+  return pieces;
+}
+
+/** KIP-511: any client can read version 0, and tries again with a version of the range. */
+function unsupportedApiVersions(handler: AnyHandler, correlationId: number): Piece[] {
+  const { apiKey, minVersion, maxVersion } = handler;
+  const response = handler.response.create({
+    errorCode: ErrorCode.UNSUPPORTED_VERSION,
+    apiKeys: [createApiVersion({ apiKey, minVersion, maxVersion })],
+  });
+  return encode(handler, 0, correlationId, response);
+}
+
+/** The client id, which is in the same place in every header version; null if it cannot be read. */
+function clientIdOf(frame: Buffer): string | null {
+  try {
+    return new Reader(frame, FIXED_HEADER_BYTES).nullableString();
+  } catch {
+    return null;
+  }
+}
+
+function peerOf(connection: Connection): object {
+  const { listenerName, remoteAddress, clientSoftwareName, clientSoftwareVersion } = connection;
+  return {
+    listener: listenerName,
+    client: remoteAddress,
+    software: `${clientSoftwareName} ${clientSoftwareVersion}`,
+  };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

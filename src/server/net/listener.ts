@@ -1,0 +1,148 @@
+import type { NativeMemory } from '../../native/arena.ts';
+import {
+  type CloseReason,
+  type ConnectionInfo,
+  Net,
+  type NetHandler,
+  type NetOptions,
+  type NetStats,
+} from '../../native/net.ts';
+import type { Clock } from '../../util/clock.ts';
+import type { Logger } from '../../util/logger.ts';
+import { Connection } from './connection.ts';
+import { Dispatcher } from './dispatcher.ts';
+import { LogLimiter } from './log-limiter.ts';
+import type { NetMetrics } from './metrics.ts';
+import type { HandlerRegistry } from './registry.ts';
+
+export interface Endpoint {
+  /** The listener's name, e.g. PLAINTEXT. */
+  name: string;
+  host: string;
+  /** 0 takes a free port. */
+  port: number;
+}
+
+export interface KafkaListenersOptions {
+  net: Partial<NetOptions>;
+  registry: HandlerRegistry;
+  logger: Logger;
+  metrics: NetMetrics;
+  clock: Clock;
+}
+
+/** The listeners of the Kafka protocol and their connections. */
+export class KafkaListeners implements NetHandler {
+  readonly #net: Net;
+  readonly #dispatcher: Dispatcher;
+  readonly #logger: Logger;
+  readonly #metrics: NetMetrics;
+  readonly #limiter: LogLimiter;
+  readonly #names = new Map<number, string>();
+  readonly #connections = new Map<number, Connection>();
+  readonly #maxFrameBytes: number | undefined;
+
+  constructor(options: KafkaListenersOptions) {
+    this.#net = new Net(options.net, this);
+    this.#dispatcher = new Dispatcher(options);
+    this.#logger = options.logger;
+    this.#metrics = options.metrics;
+    this.#limiter = new LogLimiter(options.clock);
+    this.#maxFrameBytes = options.net.maxFrameBytes;
+  }
+
+  /** Accepts connections from now on. Rejects, naming the endpoint, if it cannot be bound. Returns it with its real port. */
+  async listen(endpoint: Endpoint): Promise<Endpoint> {
+    const { name, host } = endpoint;
+    try {
+      const { listener, port } = await this.#net.listen(host, endpoint.port);
+      this.#names.set(listener, name);
+      return { name, host, port };
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new Error(`listener ${name} cannot listen on ${host}:${endpoint.port}: ${reason}`, { cause });
+    }
+  }
+
+  /** Closes the listening sockets; connections go on. */
+  stopAccepting(): void {
+    this.#net.stopAccepting();
+  }
+
+  /** Lets pending requests be answered, then closes every connection, all within the deadline. */
+  shutdown(deadlineMs: number): Promise<void> {
+    return this.#net.shutdown(deadlineMs);
+  }
+
+  stats(): NetStats {
+    return this.#net.stats();
+  }
+
+  onConnect(id: number, info: ConnectionInfo): void {
+    const { remoteAddress, remotePort } = info;
+    const listenerName = this.#nameOf(info.listener);
+    const connection = new Connection(id, this.#net, { listenerName, remoteAddress, remotePort });
+    this.#connections.set(id, connection);
+    this.#metrics.connectionOpened(listenerName);
+  }
+
+  onFrame(id: number, bytes: Uint8Array, memory: NativeMemory | null): void {
+    const connection = this.#connections.get(id);
+    if (connection) this.#dispatcher.dispatch(connection, bytes, memory);
+    else memory?.release();
+  }
+
+  onClose(id: number, reason: CloseReason, detail: number): void {
+    const connection = this.#connections.get(id);
+    if (!connection) return;
+    this.#connections.delete(id);
+    connection.end();
+    this.#metrics.connectionClosed(connection.listenerName, reason);
+    this.#logClose(connection, reason, detail);
+  }
+
+  onRefused(listener: number, remoteAddress: string): void {
+    const name = this.#nameOf(listener);
+    this.#metrics.connectionRefused(name);
+    if (!this.#limiter.allows(`refused ${remoteAddress}`)) return;
+    this.#logger.warn(
+      { listener: name, client: remoteAddress },
+      'too many connections from one address (max.connections.per.ip); refused',
+    );
+  }
+
+  #nameOf(listener: number): string {
+    // A connection may arrive before `listen` has returned.
+    return this.#names.get(listener) ?? 'unknown';
+  }
+
+  #logClose(connection: Connection, reason: CloseReason, detail: number): void {
+    const { id, listenerName: listener, remoteAddress: client } = connection;
+    const text = this.#explain(reason, detail);
+    if (text === null) {
+      this.#logger.debug({ connection: id, listener, client, reason, detail }, 'connection closed');
+    } else if (this.#limiter.allows(`${client} ${reason}`)) {
+      this.#logger.warn({ listener, client }, `${text}; closed the connection`);
+    }
+  }
+
+  /** What to tell people about a close that somebody should look at; null for ordinary ones. */
+  #explain(reason: CloseReason, detail: number): string | null {
+    switch (reason) {
+      case 'tls-on-plaintext':
+        return 'a TLS hello arrived on a plaintext listener: the client is configured for SSL';
+      case 'oversized frame':
+        return `a frame of ${detail} bytes exceeds socket.request.max.bytes (${this.#maxFrameBytes ?? 'default'})`;
+      case 'negative frame length':
+        return `a frame announces a length of ${detail}: this is not the Kafka protocol`;
+      case 'truncated frame':
+        return `the client went away in the middle of a frame, after ${detail} bytes`;
+      case 'stalled frame':
+        return 'the client paused in the middle of a large frame while memory was short';
+      case 'reply failed':
+        return 'a reply could not be sent: its file or memory is gone';
+      default:
+        return null;
+    }
+  }
+}
