@@ -7,30 +7,21 @@ import { fileURLToPath } from 'node:url';
 export const KAFKA_VERSION = '4.3.0';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const cache = join(root, '.cache', `kafka-${KAFKA_VERSION}-messages`);
+/** Where the definitions are unpacked; safe to delete. */
+export const cache = join(root, '.cache', `kafka-${KAFKA_VERSION}-messages`);
 
 /** The plugin's version is pinned so that a regeneration does the same work everywhere. */
-const unpackGoal = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:unpack-dependencies';
+const plugin = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1';
 
 /** Where each jar keeps its definitions, inside the jar. */
 const folders = ['common/message', 'common/metadata', 'message'];
 
-/** Unpacks the JSON files of the Kafka jars into .cache with Maven, once. */
-export function fetchDefinitions() {
-  const done = join(cache, '.complete');
-  if (existsSync(done)) return;
+/** Runs a goal of Maven's dependency plugin over the Kafka jars. */
+export function runMaven(goal, parameters) {
   const pom = fileURLToPath(new URL('./pom.xml', import.meta.url));
   const result = spawnSync(
     'mvn',
-    [
-      ...['-q', '-B', '-f', pom, unpackGoal, `-Dkafka.version=${KAFKA_VERSION}`],
-      ...[
-        '-Dmdep.unpack.includes=**/*.json',
-        '-DincludeGroupIds=org.apache.kafka',
-        '-DexcludeTransitive=true',
-      ],
-      `-DoutputDirectory=${cache}`,
-    ],
+    ['-q', '-B', '-f', pom, `${plugin}:${goal}`, `-Dkafka.version=${KAFKA_VERSION}`, ...parameters],
     { stdio: 'inherit' },
   );
   if (result.error || result.status !== 0) {
@@ -38,6 +29,18 @@ export function fetchDefinitions() {
       `Maven could not fetch the Kafka jars (${result.error?.message ?? `exit ${result.status}`})`,
     );
   }
+}
+
+/** Unpacks the JSON files of the Kafka jars into .cache with Maven, once. */
+export function fetchDefinitions() {
+  const done = join(cache, '.complete');
+  if (existsSync(done)) return;
+  runMaven('unpack-dependencies', [
+    '-Dmdep.unpack.includes=**/*.json',
+    '-DincludeGroupIds=org.apache.kafka',
+    '-DexcludeTransitive=true',
+    `-DoutputDirectory=${cache}`,
+  ]);
   writeFileSync(done, '');
 }
 

@@ -2,7 +2,7 @@
 import { emitRead } from './emit-read.mjs';
 import { emitWrite } from './emit-write.mjs';
 import { includes } from './model.mjs';
-import { defaultOf, differsFromDefault, isOptionalStruct, typeOf } from './types.mjs';
+import { defaultOf, differsFromDefault, typeOf } from './types.mjs';
 
 /**
  * What the emitters of struct functions need to know of the message.
@@ -155,7 +155,7 @@ function structsCompared(message) {
       if (!field.struct || field.array || (defaultOf(field) === 'null' && field.nullable)) continue;
       const { lo, hi } = struct.versions;
       const sometimesAbsent = !includes(field.versions, lo) || !includes(field.versions, hi);
-      if (isOptionalStruct(field) || (sometimesAbsent && !field.ignorable)) add(field.struct);
+      if (field.tagged || (sometimesAbsent && !field.ignorable)) add(field.struct);
     }
   }
   return compared;

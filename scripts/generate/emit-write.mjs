@@ -1,7 +1,7 @@
 // Emits the function that writes a struct.
 import { methodName } from './emit-read.mjs';
 import { includes } from './model.mjs';
-import { differsFromDefault, isFixed, typeOf } from './types.mjs';
+import { differsFromDefault, isFixed, isOptionalStruct, typeOf } from './types.mjs';
 import { chainStatements, guard, indent } from './versions.mjs';
 
 /** @param {import('./model.mjs').Struct} struct @param {import('./emit-message.mjs').Context} context @returns {string[]} */
@@ -85,7 +85,7 @@ function writeOne(field, value, version, context, nullable) {
     return [write];
   }
   // A tagged struct that is null is left out altogether.
-  if (field.tagged) return ['w.int8(1);', write];
+  if (isOptionalStruct(field)) return ['w.int8(1);', write];
   return [`if (${value} === null) {`, '  w.int8(-1);', '} else {', '  w.int8(1);', `  ${write}`, '}'];
 }
 

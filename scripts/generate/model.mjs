@@ -97,7 +97,8 @@ function buildField(json, context) {
     tagged: clip(json.taggedVersions),
     tag: json.tag ?? -1,
     ignorable: json.ignorable === true,
-    default: json.default === null ? 'null' : json.default === undefined ? undefined : String(json.default),
+    // Kafka takes a literal null, unlike the text "null", for "no default given".
+    default: json.default === null || json.default === undefined ? undefined : String(json.default),
     compact: json.flexibleVersions !== 'none',
     about: json.about ?? '',
     struct: null,

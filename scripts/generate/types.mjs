@@ -23,9 +23,13 @@ export function isFixed(type) {
 /** Types with a length in front: the suffix of their Reader and Writer methods. */
 export const lengthPrefixed = { string: 'String', bytes: 'Bytes', records: 'Records' };
 
-/** A struct that travels only as a tagged field is null when absent, which costs no object. */
+/**
+ * A struct that travels only as a tagged field is null when absent, which costs no object. Not so if Kafka tells an explicit null
+ * from an absent one.
+ */
 export function isOptionalStruct(field) {
-  return field.struct !== null && !field.array && field.tagged !== null;
+  if (field.struct === null || field.array || field.tagged === null) return false;
+  return field.nullable === null || field.default === 'null';
 }
 
 /** The TypeScript type of a field. @param {Field} field */
@@ -70,7 +74,10 @@ export function differsFromDefault(field, value) {
   if (field.array || field.type === 'bytes') {
     return field.nullable ? `${value}?.length !== 0` : `${value}.length !== 0`;
   }
-  if (field.struct) return `!isDefault${field.struct.type}(${value})`;
+  if (field.struct) {
+    const differs = `!isDefault${field.struct.type}(${value})`;
+    return field.nullable ? `(${value} === null || ${differs})` : differs;
+  }
   if (field.type === 'bool') return standard === 'false' ? value : `!${value}`;
   return `${value} !== ${standard}`;
 }

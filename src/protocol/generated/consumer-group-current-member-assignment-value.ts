@@ -33,7 +33,7 @@ export function createConsumerGroupCurrentMemberAssignmentValueTopicPartitions(p
   return {
     topicId: partial.topicId ?? ZERO_UUID,
     partitions: partial.partitions ?? [],
-    assignmentEpochs: partial.assignmentEpochs ?? null,
+    assignmentEpochs: partial.assignmentEpochs === undefined ? [] : partial.assignmentEpochs,
   };
 }
 
@@ -42,7 +42,7 @@ function readConsumerGroupCurrentMemberAssignmentValueTopicPartitions(r: Reader)
   const partitionsCount = r.compactArrayLength(4);
   const partitions: number[] = [];
   for (let i = 0; i < partitionsCount; i++) partitions.push(r.int32());
-  let assignmentEpochs: number[] | null = null;
+  let assignmentEpochs: number[] | null = [];
   for (let tags = r.tagCount(); tags > 0; tags--) {
     const tag = r.uvarint();
     const end = r.beginTag();
@@ -69,9 +69,9 @@ function writeConsumerGroupCurrentMemberAssignmentValueTopicPartitions(w: Writer
   w.compactArrayLength(m.partitions);
   for (const item of m.partitions) w.int32(item);
   let tags = 0;
-  if (m.assignmentEpochs !== null) tags++;
+  if (m.assignmentEpochs?.length !== 0) tags++;
   w.uvarint(tags);
-  if (m.assignmentEpochs !== null) {
+  if (m.assignmentEpochs?.length !== 0) {
     const start = w.beginTag(0);
     w.compactNullableArrayLength(m.assignmentEpochs);
     for (const item of m.assignmentEpochs ?? []) w.int32(item);

@@ -92,6 +92,10 @@ function writeClassicMemberMetadata(w: Writer, m: ClassicMemberMetadata): void {
   w.uvarint(0);
 }
 
+function isDefaultClassicMemberMetadata(m: ClassicMemberMetadata): boolean {
+  return !(m.sessionTimeoutMs !== 0 || m.supportedProtocols.length !== 0);
+}
+
 /** A ConsumerGroupMemberMetadataValue with Kafka's defaults for what `partial` leaves out. */
 export function createConsumerGroupMemberMetadataValue(partial: Partial<ConsumerGroupMemberMetadataValue> = {}): ConsumerGroupMemberMetadataValue {
   return {
@@ -103,7 +107,7 @@ export function createConsumerGroupMemberMetadataValue(partial: Partial<Consumer
     subscribedTopicRegex: partial.subscribedTopicRegex === undefined ? '' : partial.subscribedTopicRegex,
     rebalanceTimeoutMs: partial.rebalanceTimeoutMs ?? -1,
     serverAssignor: partial.serverAssignor === undefined ? '' : partial.serverAssignor,
-    classicMemberMetadata: partial.classicMemberMetadata ?? null,
+    classicMemberMetadata: partial.classicMemberMetadata === undefined ? createClassicMemberMetadata() : partial.classicMemberMetadata,
   };
 }
 
@@ -118,7 +122,7 @@ function readConsumerGroupMemberMetadataValue(r: Reader): ConsumerGroupMemberMet
   const subscribedTopicRegex = r.compactNullableString();
   const rebalanceTimeoutMs = r.int32();
   const serverAssignor = r.compactNullableString();
-  let classicMemberMetadata: ClassicMemberMetadata | null = null;
+  let classicMemberMetadata: ClassicMemberMetadata | null = createClassicMemberMetadata();
   for (let tags = r.tagCount(); tags > 0; tags--) {
     const tag = r.uvarint();
     const end = r.beginTag();
@@ -155,12 +159,16 @@ function writeConsumerGroupMemberMetadataValue(w: Writer, m: ConsumerGroupMember
   w.int32(m.rebalanceTimeoutMs);
   w.compactNullableString(m.serverAssignor);
   let tags = 0;
-  if (m.classicMemberMetadata !== null) tags++;
+  if ((m.classicMemberMetadata === null || !isDefaultClassicMemberMetadata(m.classicMemberMetadata))) tags++;
   w.uvarint(tags);
-  if (m.classicMemberMetadata !== null) {
+  if ((m.classicMemberMetadata === null || !isDefaultClassicMemberMetadata(m.classicMemberMetadata))) {
     const start = w.beginTag(0);
-    w.int8(1);
-    writeClassicMemberMetadata(w, m.classicMemberMetadata);
+    if (m.classicMemberMetadata === null) {
+      w.int8(-1);
+    } else {
+      w.int8(1);
+      writeClassicMemberMetadata(w, m.classicMemberMetadata);
+    }
     w.endTag(start);
   }
 }

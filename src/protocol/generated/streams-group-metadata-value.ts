@@ -53,7 +53,7 @@ export function createStreamsGroupMetadataValue(partial: Partial<StreamsGroupMet
     epoch: partial.epoch ?? 0,
     metadataHash: partial.metadataHash ?? 0n,
     validatedTopologyEpoch: partial.validatedTopologyEpoch ?? -1,
-    lastAssignmentConfigs: partial.lastAssignmentConfigs ?? null,
+    lastAssignmentConfigs: partial.lastAssignmentConfigs === undefined ? [] : partial.lastAssignmentConfigs,
   };
 }
 
@@ -61,7 +61,7 @@ function readStreamsGroupMetadataValue(r: Reader): StreamsGroupMetadataValue {
   const epoch = r.int32();
   const metadataHash = r.int64();
   let validatedTopologyEpoch: number = -1;
-  let lastAssignmentConfigs: LastAssignmentConfig[] | null = null;
+  let lastAssignmentConfigs: LastAssignmentConfig[] | null = [];
   for (let tags = r.tagCount(); tags > 0; tags--) {
     const tag = r.uvarint();
     const end = r.beginTag();
@@ -94,14 +94,14 @@ function writeStreamsGroupMetadataValue(w: Writer, m: StreamsGroupMetadataValue)
   w.int64(m.metadataHash);
   let tags = 0;
   if (m.validatedTopologyEpoch !== -1) tags++;
-  if (m.lastAssignmentConfigs !== null) tags++;
+  if (m.lastAssignmentConfigs?.length !== 0) tags++;
   w.uvarint(tags);
   if (m.validatedTopologyEpoch !== -1) {
     const start = w.beginTag(0);
     w.int32(m.validatedTopologyEpoch);
     w.endTag(start);
   }
-  if (m.lastAssignmentConfigs !== null) {
+  if (m.lastAssignmentConfigs?.length !== 0) {
     const start = w.beginTag(1);
     w.compactNullableArrayLength(m.lastAssignmentConfigs);
     for (const item of m.lastAssignmentConfigs ?? []) writeLastAssignmentConfig(w, item);
