@@ -48,8 +48,8 @@ bool frame(const uint8_t* bytes, size_t length, const CheckOptions& options, Bat
 /** The rules on the header, in Kafka's order. */
 BatchProblem headerProblem(const BatchHeader& header, const CheckOptions& options) {
   if (options.fromClient && header.baseOffset != 0) return BatchProblem::baseOffset;
-  // Compacted batches, which no client sends, may have fewer records than offsets.
-  if (header.recordCount <= 0 || header.lastOffsetDelta < 0) return BatchProblem::count;
+  // Compacted batches, which no client sends, may have fewer records than offsets, even none.
+  if (header.recordCount < 0 || header.lastOffsetDelta < 0) return BatchProblem::count;
   if (options.fromClient) {
     if (int64_t{header.lastOffsetDelta} + 1 != header.recordCount) return BatchProblem::count;
     if (header.attributes & kControlBit) return BatchProblem::control;
@@ -140,6 +140,12 @@ bool openSection(const uint8_t* bytes, const CheckOptions& options, BatchCheck& 
   return true;
 }
 
+/** By the mean record size as it was produced: nothing needs to be read to know it. */
+bool wantsReference(const BatchCheck& check, const CheckOptions& options) {
+  size_t records = static_cast<size_t>(check.header.recordCount);
+  return records > 0 && (check.sizeBytes - kBatchHeaderBytes) / records >= options.referenceMinBytes;
+}
+
 }  // namespace
 
 BatchCheck checkBatch(const uint8_t* bytes, size_t length, const CheckOptions& options, ByteBuffer& scratch) {
@@ -159,9 +165,7 @@ BatchCheck checkBatch(const uint8_t* bytes, size_t length, const CheckOptions& o
   if (!openSection(bytes, options, check, scratch, section, sectionLength)) return check;
   check.uncompressedBytes = sectionLength;
   checkRecords(section, sectionLength, options, check);
-  size_t recordsBytes = check.sizeBytes - kBatchHeaderBytes;
-  if (check.error == BatchError::none &&
-      recordsBytes / static_cast<size_t>(check.header.recordCount) >= options.referenceMinBytes)
+  if (check.error == BatchError::none && wantsReference(check, options))
     buildReferenceTemplate(bytes, section, sectionLength, check.reference);
   return check;
 }

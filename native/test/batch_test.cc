@@ -1,0 +1,175 @@
+#include <chrono>
+#include <memory>
+#include <random>
+
+#include "batch/check.h"
+#include "batch/crc32c.h"
+#include "batch/record.h"
+#include "batch/reference.h"
+#include "test/batches.h"
+#include "test/test.h"
+
+using namespace kafabric;
+using namespace kafabric::test;
+
+namespace {
+
+constexpr Codec kAll[] = {Codec::none, Codec::gzip, Codec::snappy, Codec::lz4, Codec::zstd};
+const CheckOptions kOptions{1 << 20, SIZE_MAX};
+
+BatchCheck check(const std::vector<uint8_t>& batch, const CheckOptions& options = kOptions) {
+  // In a block of its own size, so that the address sanitizer sees any read behind the end.
+  std::unique_ptr<uint8_t[]> exact(new uint8_t[batch.size()]);
+  std::copy(batch.begin(), batch.end(), exact.get());
+  ByteBuffer scratch;
+  return checkBatch(exact.get(), batch.size(), options, scratch);
+}
+
+BatchProblem problemOf(const std::string& section, int count) {
+  BatchCheck result = check(wrapBatch(section, count, Codec::none));
+  CHECK(result.error == (result.problem == BatchProblem::none ? BatchError::none : BatchError::invalidRecord));
+  return result.problem;
+}
+
+std::string record(std::string body) {
+  std::string out;
+  appendVarint(out, static_cast<int64_t>(body.size()));
+  return out + body;
+}
+
+}  // namespace
+
+TEST(check_accepts_random_batches_of_all_codecs) {
+  std::mt19937 random(3);
+  for (int round = 0; round < 50; ++round) {
+    auto records = randomRecords(random, 1 + random() % 40, 300);
+    for (Codec codec : kAll) {
+      BatchCheck result = check(makeBatch(records, codec));
+      CHECK(result.error == BatchError::none);
+      CHECK_EQ(result.uncompressedBytes, recordsSection(records).size());
+      int64_t highest = INT64_MIN;
+      bool keyless = false;
+      for (const auto& one : records) {
+        highest = std::max(highest, one.timestampDelta);
+        keyless |= !one.key;
+      }
+      CHECK_EQ(result.maxTimestamp, 1'700'000'000'000 + highest);
+      CHECK_EQ(result.keyless, keyless);
+      CHECK_EQ(records[static_cast<size_t>(result.offsetDeltaOfMaxTimestamp)].timestampDelta, highest);
+    }
+  }
+}
+
+TEST(check_names_what_is_wrong_with_a_record) {
+  using namespace std::string_literals;
+  std::string valid = record("\0\0\0\x01\x01\0"s);  // no key, no value, no headers
+  CHECK(problemOf(valid, 1) == BatchProblem::none);
+  CHECK(problemOf(valid + "x", 1) == BatchProblem::trailingBytes);
+  CHECK(problemOf(valid, 2) == BatchProblem::recordVarint);
+  CHECK(problemOf(valid + valid, 2) == BatchProblem::offsetDelta);
+  CHECK(problemOf(record("\0\0\x02\x01\x01\0"s), 1) == BatchProblem::offsetDelta);
+  CHECK(problemOf(record("\0\0\0\x01\x01\0x"s), 1) == BatchProblem::recordSize);
+  CHECK(problemOf("\x01"s, 1) == BatchProblem::recordSize);                       // size -1
+  CHECK(problemOf("\0"s, 1) == BatchProblem::recordVarint);                       // empty record
+  CHECK(problemOf("\x0e\0\0\0\x01\x01\0"s, 1) == BatchProblem::recordSize);       // one byte short
+  CHECK(problemOf(record("\0\0\0\x04\x01\0"s), 1) == BatchProblem::recordVarint); // key longer than the record
+  CHECK(problemOf(record("\0\0\0\x01\x08\0"s), 1) == BatchProblem::recordVarint); // value longer than the record
+  CHECK(problemOf(record("\0\0\0\x01\x01\x01"s), 1) == BatchProblem::recordHeaderCount);
+  CHECK(problemOf(record("\0\0\0\x01\x01\x02"s), 1) == BatchProblem::recordHeaderCount);
+  CHECK(problemOf(record("\0\0\0\x01\x01\x02\x01\x01"s), 1) == BatchProblem::recordHeaderKey);
+  CHECK(problemOf(record("\0\0\0\x01\x01\x02\0\x01"s), 1) == BatchProblem::none);
+  CHECK(problemOf(record("\0\0\0\x01\x01\x02\0\x04"s), 1) == BatchProblem::recordVarint);
+  CHECK(problemOf("\xff\xff\xff\xff\xff\xff"s, 1) == BatchProblem::recordVarint);
+}
+
+TEST(check_reads_a_batch_only_to_its_end) {
+  std::vector<uint8_t> two = makeBatch({{std::string("k"), std::string("v"), {}, 0}});
+  size_t one = two.size();
+  two.resize(2 * one + 5);
+  std::copy_n(two.begin(), one, two.begin() + static_cast<ptrdiff_t>(one));
+  ByteBuffer scratch;
+  auto checks = checkBatches(two.data(), two.size(), kOptions, 100, scratch);
+  CHECK_EQ(checks.size(), 3u);
+  CHECK(checks[1].error == BatchError::none);
+  CHECK_EQ(checks[1].position, one);
+  CHECK(checks[2].problem == BatchProblem::truncated);
+  CHECK_EQ(checkBatches(two.data(), two.size(), kOptions, 1, scratch).size(), 1u);
+}
+
+TEST(check_does_not_overflow_on_extreme_timestamps) {
+  std::vector<TestRecord> records(2);
+  records[0].timestampDelta = INT64_MAX;
+  records[1].timestampDelta = INT64_MIN;
+  CheckOptions options = kOptions;
+  options.nowMs = 1'700'000'000'000;
+  options.timestampAfterMaxMs = 1000;
+  CHECK(check(makeBatch(records), options).error == BatchError::invalidTimestamp);
+  CHECK(check(makeBatch(records)).error == BatchError::none);
+}
+
+TEST(reference_batch_is_valid_and_complete) {
+  std::mt19937 random(5);
+  CheckOptions options = kOptions;
+  options.referenceMinBytes = 0;
+  for (int round = 0; round < 50; ++round) {
+    auto records = randomRecords(random, 1 + random() % 20, 500);
+    for (Codec codec : kAll) {
+      auto batch = makeBatch(records, codec);
+      BatchCheck result = check(batch, options);
+      CHECK(result.reference.size() > 0);
+      patchOffsetAndEpoch(batch.data(), 12345, 6);
+      CHECK(locateReference(result.reference.data(), result.reference.size(), batch.data(), {1, 2, 3}));
+      CheckOptions broker = kOptions;
+      broker.fromClient = false;
+      ByteBuffer scratch;
+      BatchCheck own = checkBatch(result.reference.data(), result.reference.size(), broker, scratch);
+      CHECK(own.error == BatchError::none);
+      CHECK_EQ(own.header.baseOffset, 12345);
+      CHECK_EQ(own.header.attributes, kReferenceBit);
+      CHECK_EQ(own.keyless, result.keyless);
+      CHECK_EQ(own.maxTimestamp, result.maxTimestamp);
+      std::string section = recordsSection(records);
+      RecordCursor cursor(result.reference.data() + kBatchHeaderBytes, result.reference.size() - kBatchHeaderBytes);
+      for (const auto& expected : records) {
+        Record record;
+        CHECK(cursor.next(record) == RecordFault::none);
+        CHECK_EQ(record.value != nullptr, expected.value.has_value());
+        if (!record.value) continue;
+        CHECK_EQ(section.substr(loadBe32(record.value + 36), loadBe32(record.value + 40)), *expected.value);
+        CHECK_EQ(loadBe32(record.value + 44), crc32c(0, expected.value->data(), expected.value->size()));
+      }
+    }
+  }
+}
+
+TEST(fuzz_check_and_locate) {
+  // Bounded by time so that it may run under a sanitizer; the seed is fixed, so a failure can be repeated.
+  auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(3);
+  std::mt19937 random(11);
+  CheckOptions options{100'000, SIZE_MAX};
+  options.referenceMinBytes = 0;
+  for (int round = 0; round < 100'000 && std::chrono::steady_clock::now() < deadline; ++round) {
+    Codec codec = kAll[random() % 5];
+    auto batch = makeBatch(randomRecords(random, 1 + random() % 8, 60), codec);
+    for (unsigned changes = 1 + random() % 5; changes > 0; --changes) {
+      size_t start = random() % 3 ? kBatchHeaderBytes : 0;
+      size_t at = start + random() % (batch.size() - start);
+      if (random() % 8 == 0) batch.resize(std::max<size_t>(at, 1 + kBatchHeaderBytes));
+      else if (random() % 4 == 0) batch[at] ^= static_cast<uint8_t>(1u << random() % 8);
+      else batch[at] = static_cast<uint8_t>(random() % 4 ? random() : 0xff);
+    }
+    if (random() % 4) storeBe32(&batch[8], static_cast<uint32_t>(batch.size() - kBatchLogOverhead));
+    storeBatchCrc(batch.data(), batch.size());
+    options.fromClient = random() % 2;
+    BatchCheck result = check(batch, options);
+    CHECK(result.sizeBytes <= batch.size() && result.sizeBytes > 0);
+    if (result.reference.size() == 0) continue;
+    locateReference(result.reference.data(), result.reference.size(), batch.data(), {1, 2, 3});
+    // A damaged reference batch must be refused or patched, never read outside.
+    std::vector<uint8_t> reference(result.reference.data(), result.reference.data() + result.reference.size());
+    reference[random() % reference.size()] = static_cast<uint8_t>(random());
+    std::unique_ptr<uint8_t[]> exact(new uint8_t[reference.size()]);
+    std::copy(reference.begin(), reference.end(), exact.get());
+    locateReference(exact.get(), reference.size(), batch.data(), {1, 2, 3});
+  }
+}

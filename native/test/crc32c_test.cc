@@ -1,0 +1,35 @@
+#include "batch/crc32c.h"
+
+#include <random>
+#include <string>
+#include <vector>
+
+#include "test/test.h"
+
+using namespace kafabric;
+
+TEST(crc32c_known_values) {
+  CHECK_EQ(crc32c(0, "123456789", 9), 0xe3069283u);
+  CHECK_EQ(crc32c(0, "", 0), 0u);
+  std::string zeros(32, '\0');
+  CHECK_EQ(crc32c(0, zeros.data(), zeros.size()), 0x8a9136aau);
+}
+
+TEST(crc32c_instruction_and_table_agree_at_all_sizes_and_alignments) {
+  std::mt19937 random(1);
+  std::vector<uint8_t> bytes(40'000);
+  for (auto& byte : bytes) byte = static_cast<uint8_t>(random());
+  for (size_t length : {0, 1, 7, 8, 9, 63, 767, 768, 769, 1535, 1536, 4096, 12287, 12288, 12289, 30'000, 39'000}) {
+    for (size_t start = 0; start < 9; ++start) {
+      uint32_t seed = static_cast<uint32_t>(random());
+      CHECK_EQ(crc32c(seed, bytes.data() + start, length), crc32cPortable(seed, bytes.data() + start, length));
+    }
+  }
+}
+
+TEST(crc32c_continues_from_a_seed) {
+  std::vector<uint8_t> bytes(20'000, 0x5a);
+  uint32_t whole = crc32c(0, bytes.data(), bytes.size());
+  for (size_t split : {0, 1, 100, 12'288, 19'999})
+    CHECK_EQ(crc32c(crc32c(0, bytes.data(), split), bytes.data() + split, bytes.size() - split), whole);
+}

@@ -1,0 +1,85 @@
+#include "test/faults.h"
+
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <thread>
+#include <vector>
+
+namespace kafabric::test {
+
+Faults faults;
+
+void Faults::reset() {
+  writeError = 0;
+  writableBytes = 0;
+  maxWriteBytes = 0;
+  interruptions = 0;
+  flushError = 0;
+  flushDelayMs = 0;
+  flushes = 0;
+}
+
+namespace {
+
+bool interrupted() {
+  int left = faults.interruptions;
+  while (left > 0) {
+    if (faults.interruptions.compare_exchange_weak(left, left - 1)) return true;
+  }
+  return false;
+}
+
+/** The first `limit` bytes of the vectors. */
+std::vector<iovec> cut(const iovec* vectors, int count, size_t limit) {
+  std::vector<iovec> result;
+  for (int i = 0; i < count && limit > 0; ++i) {
+    size_t length = std::min(limit, vectors[i].iov_len);
+    result.push_back({vectors[i].iov_base, length});
+    limit -= length;
+  }
+  return result;
+}
+
+}  // namespace
+}  // namespace kafabric::test
+
+// These take the place of the C library's functions in the test program.
+extern "C" ssize_t pwritev(int fd, const iovec* vectors, int count, off_t position) {
+  using namespace kafabric::test;
+  if (interrupted()) {
+    errno = EINTR;
+    return -1;
+  }
+  size_t limit = faults.maxWriteBytes ? faults.maxWriteBytes.load() : SIZE_MAX;
+  if (faults.writeError) {
+    if (faults.writableBytes == 0) {
+      errno = faults.writeError;
+      return -1;
+    }
+    limit = std::min(limit, faults.writableBytes.load());
+  }
+  std::vector<iovec> allowed = cut(vectors, count, limit);
+  ssize_t written = syscall(SYS_pwritev, fd, allowed.data(), allowed.size(), position, off_t{0});
+  if (written > 0 && faults.writeError) faults.writableBytes -= static_cast<size_t>(written);
+  return written;
+}
+
+extern "C" int fdatasync(int fd) {
+  using namespace kafabric::test;
+  if (interrupted()) {
+    errno = EINTR;
+    return -1;
+  }
+  ++faults.flushes;
+  if (faults.flushDelayMs) std::this_thread::sleep_for(std::chrono::milliseconds(faults.flushDelayMs));
+  if (faults.flushError) {
+    errno = faults.flushError;
+    return -1;
+  }
+  return static_cast<int>(syscall(SYS_fdatasync, fd));
+}

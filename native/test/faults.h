@@ -1,0 +1,32 @@
+// Faults of the disk for tests: the test program replaces the system calls that write and flush.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+
+namespace kafabric::test {
+
+struct Faults {
+  /** Bytes that pwritev still accepts before it fails with `writeError`; only while that is set. */
+  std::atomic<size_t> writableBytes{0};
+  std::atomic<int> writeError{0};
+  /** pwritev writes at most so much at a time; 0: no limit. */
+  std::atomic<size_t> maxWriteBytes{0};
+  /** So many calls are interrupted (EINTR) first. */
+  std::atomic<int> interruptions{0};
+  std::atomic<int> flushError{0};
+  std::atomic<int> flushDelayMs{0};
+  std::atomic<int> flushes{0};
+
+  void reset();
+};
+
+extern Faults faults;
+
+/** Ends all faults at the end of a test. */
+struct FaultScope {
+  FaultScope() { faults.reset(); }
+  ~FaultScope() { faults.reset(); }
+};
+
+}  // namespace kafabric::test

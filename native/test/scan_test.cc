@@ -1,0 +1,82 @@
+#include "store/scan.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "test/batches.h"
+#include "test/test.h"
+
+using namespace kafabric;
+using namespace kafabric::test;
+
+namespace {
+
+/** A file in memory. */
+struct MemoryFile {
+  int fd = ::memfd_create("scan", MFD_CLOEXEC);
+  std::string bytes;
+  ~MemoryFile() { ::close(fd); }
+
+  void add(const std::vector<uint8_t>& batch) { bytes.append(batch.begin(), batch.end()); }
+  ScanResult scan(bool verifyCrc, uint64_t maxBytes = UINT64_MAX, size_t maxBatches = 1000, uint64_t position = 0) {
+    CHECK_EQ(::ftruncate(fd, 0), 0);
+    CHECK_EQ(::pwrite(fd, bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
+    return scanBatches(fd, {position, maxBytes, bytes.size(), maxBatches, verifyCrc});
+  }
+};
+
+std::vector<uint8_t> batchOf(size_t valueBytes) {
+  TestRecord record;
+  record.value = std::string(valueBytes, 'v');
+  return makeBatch({record});
+}
+
+}  // namespace
+
+TEST(scan_finds_batches_of_all_sizes) {
+  MemoryFile file;
+  std::vector<size_t> starts;
+  for (size_t i = 0; i < 300; ++i) {
+    starts.push_back(file.bytes.size());
+    file.add(batchOf(i % 50 == 49 ? 700'000 : i * 37 % 3000));
+  }
+  for (bool verify : {false, true}) {
+    ScanResult result = file.scan(verify);
+    CHECK(result.reason == ScanEnd::endOfFile);
+    CHECK_EQ(result.end, file.bytes.size());
+    CHECK_EQ(result.batches.size(), starts.size());
+    for (size_t i = 0; i < starts.size(); ++i) CHECK_EQ(result.batches[i].position, starts[i]);
+  }
+  CHECK_EQ(file.scan(false, starts[10], 1000).batches.size(), 10u);
+  CHECK_EQ(file.scan(false, starts[10] + 1, 1000).batches.size(), 11u);
+  ScanResult limited = file.scan(false, UINT64_MAX, 7);
+  CHECK(limited.reason == ScanEnd::limit && limited.end == starts[7]);
+  CHECK_EQ(file.scan(false, UINT64_MAX, 1, starts[5]).batches[0].position, starts[5]);
+}
+
+TEST(scan_stops_where_the_log_is_damaged) {
+  MemoryFile file;
+  file.add(batchOf(100));
+  file.add(batchOf(400'000));
+  uint64_t good = file.bytes.size();
+  std::string intact = file.bytes;
+
+  file.bytes += std::string(70, 'x');
+  CHECK(file.scan(false).reason == ScanEnd::corrupt && file.scan(false).end == good);
+  file.bytes = intact + std::string(10, 'x');
+  CHECK(file.scan(false).reason == ScanEnd::torn);
+  file.bytes = intact + std::string(10, '\0');
+  CHECK(file.scan(false).reason == ScanEnd::zeros);
+  file.bytes = intact + std::string(600'000, '\0');
+  CHECK(file.scan(true).reason == ScanEnd::zeros && file.scan(true).end == good);
+  file.bytes.back() = 1;
+  CHECK(file.scan(false).reason == ScanEnd::corrupt);
+  file.bytes = intact.substr(0, good - 1);
+  CHECK(file.scan(true).reason == ScanEnd::torn && file.scan(true).batches.size() == 1);
+  file.bytes = intact;
+  file.bytes[good - 10] ^= 1;
+  CHECK(file.scan(false).reason == ScanEnd::endOfFile);
+  CHECK(file.scan(true).reason == ScanEnd::corrupt && file.scan(true).batches.size() == 1);
+  file.bytes.clear();
+  CHECK(file.scan(true).reason == ScanEnd::endOfFile);
+}
