@@ -1,0 +1,77 @@
+import { ErrorCode } from '../../protocol/errors.ts';
+import type { OffsetCommitRequest } from '../../protocol/generated/offset-commit-request.ts';
+import {
+  createOffsetCommitResponse,
+  createOffsetCommitResponsePartition,
+  createOffsetCommitResponseTopic,
+  type OffsetCommitResponse,
+} from '../../protocol/generated/offset-commit-response.ts';
+import type { OffsetDeleteRequest } from '../../protocol/generated/offset-delete-request.ts';
+import {
+  createOffsetDeleteResponse,
+  createOffsetDeleteResponsePartition,
+  createOffsetDeleteResponseTopic,
+  type OffsetDeleteResponse,
+} from '../../protocol/generated/offset-delete-response.ts';
+import type { GroupCoordinator } from './coordinator.ts';
+import type { CommitPart, DeletePart } from './offset-operations.ts';
+import type { TopicNames } from './ports.ts';
+
+/** From this version topics go by id. */
+const USES_TOPIC_IDS = 10;
+
+/** OffsetCommit: resolves when what could be committed is written. */
+export async function commitOffsets(
+  coordinator: GroupCoordinator,
+  topicNames: TopicNames,
+  request: OffsetCommitRequest,
+  apiVersion: number,
+): Promise<OffsetCommitResponse> {
+  const parts: CommitPart[] = [];
+  const usesIds = apiVersion >= USES_TOPIC_IDS;
+  const unknown = usesIds ? ErrorCode.UNKNOWN_TOPIC_ID : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
+  const topics = request.topics.map(({ name: givenName, topicId, partitions }) => {
+    const name = usesIds ? topicNames.nameOf(topicId) : givenName;
+    const exists = name !== null && topicNames.exists(name);
+    return createOffsetCommitResponseTopic({
+      name: name ?? '',
+      topicId,
+      partitions: partitions.map((partition) => {
+        const response = createOffsetCommitResponsePartition({ partitionIndex: partition.partitionIndex });
+        if (exists) parts.push({ topic: name, request: partition, response });
+        else response.errorCode = unknown;
+        return response;
+      }),
+    });
+  });
+  if (parts.length > 0) {
+    const shard = coordinator.shardOf(request.groupId);
+    if (typeof shard === 'number') for (const { response } of parts) response.errorCode = shard;
+    else await shard.offsetOperations.commit(request, apiVersion, parts);
+  }
+  return createOffsetCommitResponse({ topics });
+}
+
+/** OffsetDelete: resolves when the deletions are written. */
+export async function deleteOffsets(
+  coordinator: GroupCoordinator,
+  topicNames: TopicNames,
+  request: OffsetDeleteRequest,
+): Promise<OffsetDeleteResponse> {
+  const shard = request.groupId === '' ? ErrorCode.INVALID_GROUP_ID : coordinator.shardOf(request.groupId);
+  if (typeof shard === 'number') return createOffsetDeleteResponse({ errorCode: shard });
+  const parts: DeletePart[] = [];
+  const topics = request.topics.map(({ name, partitions }) =>
+    createOffsetDeleteResponseTopic({
+      name,
+      partitions: partitions.map(({ partitionIndex }) => {
+        const response = createOffsetDeleteResponsePartition({ partitionIndex });
+        if (topicNames.exists(name)) parts.push({ topic: name, partition: partitionIndex, response });
+        else response.errorCode = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
+        return response;
+      }),
+    }),
+  );
+  const errorCode = await shard.offsetOperations.delete(request.groupId, parts);
+  return createOffsetDeleteResponse(errorCode === ErrorCode.NONE ? { topics } : { errorCode });
+}

@@ -1,0 +1,157 @@
+import { ErrorCode } from '../../protocol/errors.ts';
+import type {
+  OffsetCommitRequest,
+  OffsetCommitRequestPartition,
+} from '../../protocol/generated/offset-commit-request.ts';
+import type { OffsetCommitResponsePartition } from '../../protocol/generated/offset-commit-response.ts';
+import type { Clock } from '../../util/clock.ts';
+import { offsetAppendError } from './append-errors.ts';
+import { ClassicGroup } from './classic-group.ts';
+import type { GroupConfig } from './config.ts';
+import type { OffsetChange, Offsets } from './offsets.ts';
+import type { Rebalancer } from './rebalance.ts';
+import type { ShardLog } from './shard-log.ts';
+
+/** A partition of a commit and its place in the response. */
+export interface CommitPart {
+  readonly topic: string;
+  readonly request: OffsetCommitRequestPartition;
+  readonly response: OffsetCommitResponsePartition;
+}
+
+export interface DeletePart {
+  readonly topic: string;
+  readonly partition: number;
+  readonly response: { errorCode: number };
+}
+
+/** From this version clients know GROUP_ID_NOT_FOUND. */
+const KNOWS_GROUP_ID_NOT_FOUND = 9;
+/** The longest string that a record can carry, in bytes. */
+const MAX_STRING_BYTES = 32767;
+
+export interface OffsetOperationsOptions {
+  readonly clock: Clock;
+  readonly config: GroupConfig;
+  readonly groups: Map<string, ClassicGroup>;
+  readonly offsets: Offsets;
+  readonly log: ShardLog;
+  readonly rebalancer: Rebalancer;
+}
+
+/** Committing and deleting offsets. */
+export class OffsetOperations {
+  readonly #options: OffsetOperationsOptions;
+
+  constructor(options: OffsetOperationsOptions) {
+    this.#options = options;
+  }
+
+  /** Sets the error codes of the parts. Resolves when the offsets are written. */
+  async commit(
+    request: OffsetCommitRequest,
+    apiVersion: number,
+    parts: readonly CommitPart[],
+  ): Promise<void> {
+    const { clock, groups, log } = this.#options;
+    const error = this.#mayCommit(request, apiVersion);
+    if (error !== ErrorCode.NONE) {
+      for (const { response } of parts) response.errorCode = error;
+      return;
+    }
+    const now = clock.now();
+    const retentionMs = Number(request.retentionTimeMs);
+    const accepted: CommitPart[] = [];
+    const changes: OffsetChange[] = [];
+    for (const part of parts) {
+      const metadata = part.request.committedMetadata ?? '';
+      if (this.#isTooLong(metadata)) {
+        part.response.errorCode = ErrorCode.OFFSET_METADATA_TOO_LARGE;
+        continue;
+      }
+      accepted.push(part);
+      changes.push({
+        groupId: request.groupId,
+        topic: part.topic,
+        partition: part.request.partitionIndex,
+        value: {
+          offset: part.request.committedOffset,
+          leaderEpoch: part.request.committedLeaderEpoch,
+          metadata,
+          commitTimestampMs: now,
+          expireTimestampMs: retentionMs === -1 ? null : Math.min(now + retentionMs, Number.MAX_SAFE_INTEGER),
+        },
+      });
+    }
+    // A group that only stores offsets begins with its first one.
+    if (changes.length > 0 && !groups.has(request.groupId))
+      groups.set(request.groupId, new ClassicGroup(request.groupId, now));
+    try {
+      await log.write(changes);
+    } catch (failure) {
+      for (const { response } of accepted) response.errorCode = offsetAppendError(failure);
+    }
+  }
+
+  /**
+   * Deletes offsets of topics that the group is not subscribed to and sets the error codes of the parts; the result is
+   * the error of the request as a whole.
+   */
+  async delete(groupId: string, parts: readonly DeletePart[]): Promise<ErrorCode> {
+    const { groups, offsets, log } = this.#options;
+    const group = groups.get(groupId);
+    if (group === undefined) return ErrorCode.GROUP_ID_NOT_FOUND;
+    if (group.state !== 'Empty' && !group.isConsumerGroup) return ErrorCode.NON_EMPTY_GROUP;
+    const changes: OffsetChange[] = [];
+    for (const { topic, partition, response } of parts) {
+      if (group.isSubscribedTo(topic)) response.errorCode = ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC;
+      else if (offsets.mayExist(groupId, topic, partition))
+        changes.push({ groupId, topic, partition, value: null });
+    }
+    try {
+      await log.write(changes);
+      return ErrorCode.NONE;
+    } catch (failure) {
+      return offsetAppendError(failure);
+    }
+  }
+
+  /** Deletes the offsets of all groups in a topic that is gone. Rejects if that could not be written. */
+  async deleteTopic(topic: string): Promise<void> {
+    const { offsets, log } = this.#options;
+    const changes: OffsetChange[] = [];
+    for (const groupId of offsets.groupIds())
+      for (const { partition } of offsets.entries(groupId, topic))
+        changes.push({ groupId, topic, partition, value: null });
+    await log.write(changes);
+  }
+
+  #mayCommit(request: OffsetCommitRequest, apiVersion: number): ErrorCode {
+    const { groupId, memberId, groupInstanceId, generationIdOrMemberEpoch: generationId } = request;
+    const group = this.#options.groups.get(groupId);
+    if (group === undefined) {
+      if (generationId < 0) return ErrorCode.NONE;
+      return apiVersion >= KNOWS_GROUP_ID_NOT_FOUND
+        ? ErrorCode.GROUP_ID_NOT_FOUND
+        : ErrorCode.ILLEGAL_GENERATION;
+    }
+    // Without a generation it is an administrator or a consumer that assigns itself, which need an empty group.
+    if (generationId < 0 && group.state === 'Empty') return ErrorCode.NONE;
+    if (generationId < 0 && memberId === '' && groupInstanceId === null) return ErrorCode.UNKNOWN_MEMBER_ID;
+    const error = group.validateMember(memberId, groupInstanceId);
+    if (error !== ErrorCode.NONE) return error;
+    if (generationId !== group.generationId) return ErrorCode.ILLEGAL_GENERATION;
+    // The member knows of the generation but has no assignment in it yet.
+    if (group.state === 'CompletingRebalance') return ErrorCode.REBALANCE_IN_PROGRESS;
+    const member = group.member(memberId);
+    if (member !== undefined) this.#options.rebalancer.restartSession(group, member);
+    return ErrorCode.NONE;
+  }
+
+  #isTooLong(metadata: string): boolean {
+    return (
+      metadata.length > this.#options.config.offsetMetadataMaxBytes ||
+      (metadata.length > MAX_STRING_BYTES / 3 && Buffer.byteLength(metadata) > MAX_STRING_BYTES)
+    );
+  }
+}

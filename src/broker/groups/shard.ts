@@ -1,0 +1,184 @@
+import { ErrorCode } from '../../protocol/errors.ts';
+import type { HeartbeatRequest } from '../../protocol/generated/heartbeat-request.ts';
+import type { MemberIdentity } from '../../protocol/generated/leave-group-request.ts';
+import type { MemberResponse } from '../../protocol/generated/leave-group-response.ts';
+import type { SyncGroupRequest } from '../../protocol/generated/sync-group-request.ts';
+import {
+  createSyncGroupResponse,
+  type SyncGroupResponse,
+} from '../../protocol/generated/sync-group-response.ts';
+import { ProtocolError } from '../../protocol/wire/errors.ts';
+import type { Clock, Timer } from '../../util/clock.ts';
+import type { Logger } from '../../util/logger.ts';
+import { ClassicGroup, joinResponse } from './classic-group.ts';
+import type { GroupConfig } from './config.ts';
+import type { GroupContext } from './group-context.ts';
+import { type JoinCall, JoinPhase } from './join.ts';
+import type { Reply } from './member.ts';
+import { Membership } from './membership.ts';
+import { OffsetOperations } from './offset-operations.ts';
+import { Offsets } from './offsets.ts';
+import type { OffsetsLog } from './ports.ts';
+import { Rebalancer } from './rebalance.ts';
+import { groupRecord, parseRecord } from './records.ts';
+import { Retention } from './retention.ts';
+import { ShardLog } from './shard-log.ts';
+import { SyncPhase } from './sync.ts';
+
+export interface ShardOptions {
+  /** Of __consumer_offsets. */
+  readonly partition: number;
+  readonly clock: Clock;
+  readonly config: GroupConfig;
+  readonly logger: Logger;
+  readonly log: OffsetsLog;
+  randomId(): string;
+}
+
+/**
+ * The groups and offsets of one partition of __consumer_offsets: what its records say, and who is waiting.
+ * While `unavailable` is not NONE only `load`, `close` and `unavailable` may be called.
+ */
+export class GroupShard {
+  readonly groups = new Map<string, ClassicGroup>();
+  readonly offsets = new Offsets();
+  readonly #options: ShardOptions;
+  readonly #log: ShardLog;
+  readonly #rebalancer: Rebalancer;
+  readonly #joinPhase: JoinPhase;
+  readonly #syncPhase: SyncPhase;
+  readonly #membership: Membership;
+  readonly retention: Retention;
+  readonly offsetOperations: OffsetOperations;
+  #unavailable: ErrorCode = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS;
+  #expiryTimer: Timer | null = null;
+
+  constructor(options: ShardOptions) {
+    this.#options = options;
+    const { clock, config, logger } = options;
+    this.#log = new ShardLog(options.log, options.partition, this.offsets);
+    const context: GroupContext = {
+      clock,
+      config,
+      logger,
+      randomId: () => options.randomId(),
+      persist: async (group, assignments) => this.#log.append([groupRecord(group, assignments)]),
+    };
+    this.#rebalancer = new Rebalancer(context);
+    this.#joinPhase = new JoinPhase(context, this.#rebalancer);
+    this.#syncPhase = new SyncPhase(context, this.#rebalancer);
+    this.#membership = new Membership(context, this.#rebalancer);
+    const shared = { clock, config, groups: this.groups, offsets: this.offsets, log: this.#log };
+    this.offsetOperations = new OffsetOperations({ ...shared, rebalancer: this.#rebalancer });
+    this.retention = new Retention({ ...shared, rebalancer: this.#rebalancer });
+  }
+
+  /** NONE while the shard serves, else what its callers are told. */
+  get unavailable(): ErrorCode {
+    return this.#unavailable;
+  }
+
+  /** Reads the shard back from its log and begins to serve. Rejects if the log cannot be read. */
+  async load(): Promise<void> {
+    const { log, partition, logger } = this.#options;
+    try {
+      await log.replay(partition, (key, value) => this.#replay(key, value));
+    } catch (error) {
+      if (!this.#isClosed) this.#unavailable = ErrorCode.NOT_COORDINATOR;
+      throw error;
+    }
+    if (this.#isClosed) return;
+    for (const groupId of this.offsets.groupIds())
+      if (!this.groups.has(groupId))
+        this.groups.set(groupId, new ClassicGroup(groupId, this.#options.clock.now()));
+    this.#unavailable = ErrorCode.NONE;
+    for (const group of this.groups.values()) this.#revive(group);
+    this.#scheduleExpiry();
+    logger.info({ partition, groups: this.groups.size }, 'groups loaded');
+  }
+
+  /** Ends serving: waiting members are sent elsewhere, no timer stays. Writes under way finish without effect. */
+  close(): void {
+    this.#unavailable = ErrorCode.NOT_COORDINATOR;
+    this.#log.close();
+    this.#expiryTimer?.cancel();
+    this.#expiryTimer = null;
+    for (const group of this.groups.values()) this.#rebalancer.bury(group, ErrorCode.NOT_COORDINATOR);
+    this.groups.clear();
+  }
+
+  join(call: JoinCall): void {
+    const { groupId, memberId } = call.request;
+    let group = this.groups.get(groupId);
+    if (group === undefined) {
+      if (memberId !== '') {
+        call.reply(joinResponse({ memberId, errorCode: ErrorCode.UNKNOWN_MEMBER_ID }));
+        return;
+      }
+      group = new ClassicGroup(groupId, this.#options.clock.now());
+      this.groups.set(groupId, group);
+      this.#joinPhase.join(group, call);
+      // Whoever was turned away leaves nothing behind.
+      if (group.size === 0 && group.pendingMembers.size === 0) this.groups.delete(groupId);
+      return;
+    }
+    this.#joinPhase.join(group, call);
+  }
+
+  sync(request: SyncGroupRequest, reply: Reply<SyncGroupResponse>): void {
+    const group = this.groups.get(request.groupId);
+    if (group === undefined) reply(createSyncGroupResponse({ errorCode: ErrorCode.UNKNOWN_MEMBER_ID }));
+    else this.#syncPhase.sync(group, request, reply);
+  }
+
+  heartbeat(request: HeartbeatRequest): ErrorCode {
+    const group = this.groups.get(request.groupId);
+    return group === undefined ? ErrorCode.UNKNOWN_MEMBER_ID : this.#membership.heartbeat(group, request);
+  }
+
+  /** One response for each identity; null if there is no such group. */
+  leave(groupId: string, identities: readonly MemberIdentity[]): MemberResponse[] | null {
+    const group = this.groups.get(groupId);
+    return group === undefined ? null : this.#membership.leave(group, identities);
+  }
+
+  get #isClosed(): boolean {
+    return this.#unavailable === ErrorCode.NOT_COORDINATOR;
+  }
+
+  #replay(key: Uint8Array, value: Uint8Array | null): void {
+    const { partition, logger } = this.#options;
+    try {
+      const record = parseRecord(key, value);
+      if (record.kind === 'unknown') {
+        logger.debug({ partition, type: record.type }, 'a record of a type that is not served was skipped');
+      } else if (record.kind === 'offset') {
+        this.offsets.replay(record);
+      } else if (record.value === null) {
+        this.groups.delete(record.groupId);
+      } else {
+        this.groups.set(record.groupId, ClassicGroup.restore(record.groupId, record.value));
+      }
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      logger.error({ partition, err: error }, 'a record of __consumer_offsets is malformed and was skipped');
+    }
+  }
+
+  /** Starts the sessions of a group that was read back. */
+  #revive(group: ClassicGroup): void {
+    for (const member of group.members()) this.#rebalancer.restartSession(group, member);
+    if (group.size > this.#options.config.maxSize)
+      this.#rebalancer.prepare(group, 'the group is larger than group.max.size');
+  }
+
+  #scheduleExpiry(): void {
+    const { clock, config, logger, partition } = this.#options;
+    this.#expiryTimer = clock.setTimer(config.offsetsRetentionCheckIntervalMs, () => {
+      this.#scheduleExpiry();
+      this.retention.expire().catch((error: unknown) => {
+        logger.warn({ partition, err: error }, 'expired offsets could not be removed');
+      });
+    });
+  }
+}

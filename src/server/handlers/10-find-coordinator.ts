@@ -1,0 +1,86 @@
+import type { GroupCoordinator } from '../../broker/groups/coordinator.ts';
+import { ApiKey } from '../../protocol/api-keys.ts';
+import { ErrorCode, errorInfo } from '../../protocol/errors.ts';
+import {
+  type FindCoordinatorRequest,
+  findCoordinatorRequest,
+} from '../../protocol/generated/find-coordinator-request.ts';
+import {
+  type Coordinator,
+  createCoordinator,
+  createFindCoordinatorResponse,
+  type FindCoordinatorResponse,
+  findCoordinatorResponse,
+} from '../../protocol/generated/find-coordinator-response.ts';
+import type { ApiHandler } from '../net/handler.ts';
+
+/** Kafka's key types. */
+const GROUP = 0;
+const TRANSACTION = 1;
+const SHARE = 2;
+/** From this version a request asks for several keys. */
+const HAS_SEVERAL_KEYS = 4;
+/** From this version there are share coordinators (KIP-932). */
+const HAS_SHARE_KEYS = 6;
+/** groupId:topicId:partition */
+const SHARE_KEY = /^.+:[A-Za-z0-9_-]{22}:\d{1,10}$/s;
+
+export interface FindCoordinatorDependencies {
+  groups: GroupCoordinator;
+  /** This broker as clients of the listener reach it. */
+  broker: (listenerName: string) => { nodeId: number; host: string; port: number };
+}
+
+/**
+ * FindCoordinator 0-6: this broker coordinates every group. Transactions and share groups have no coordinator yet, which
+ * clients are told as COORDINATOR_NOT_AVAILABLE.
+ */
+export function findCoordinatorHandler(
+  deps: FindCoordinatorDependencies,
+): ApiHandler<FindCoordinatorRequest, FindCoordinatorResponse> {
+  async function find(key: string, keyType: number, apiVersion: number, listenerName: string) {
+    const errorCode = await coordinatorError(deps.groups, key, keyType, apiVersion);
+    if (errorCode === ErrorCode.NONE) return createCoordinator({ key, ...deps.broker(listenerName) });
+    const errorMessage = errorInfo(errorCode).message;
+    return createCoordinator({ key, nodeId: -1, host: '', port: -1, errorCode, errorMessage });
+  }
+  return {
+    apiKey: ApiKey.FindCoordinator,
+    minVersion: 0,
+    maxVersion: 6,
+    request: findCoordinatorRequest,
+    response: findCoordinatorResponse,
+    async handle(request, { apiVersion, connection: { listenerName } }) {
+      const { key, keyType, coordinatorKeys } = request;
+      if (apiVersion < HAS_SEVERAL_KEYS) return single(await find(key, keyType, apiVersion, listenerName));
+      const coordinators: Coordinator[] = [];
+      for (const each of coordinatorKeys)
+        coordinators.push(await find(each, keyType, apiVersion, listenerName));
+      return createFindCoordinatorResponse({ coordinators });
+    },
+  };
+}
+
+async function coordinatorError(
+  groups: GroupCoordinator,
+  key: string,
+  keyType: number,
+  apiVersion: number,
+): Promise<ErrorCode> {
+  switch (keyType) {
+    case GROUP:
+      return groups.prepare();
+    case TRANSACTION:
+      return ErrorCode.COORDINATOR_NOT_AVAILABLE;
+    case SHARE:
+      return apiVersion >= HAS_SHARE_KEYS && SHARE_KEY.test(key)
+        ? ErrorCode.COORDINATOR_NOT_AVAILABLE
+        : ErrorCode.INVALID_REQUEST;
+    default:
+      return ErrorCode.INVALID_REQUEST;
+  }
+}
+
+function single({ nodeId, host, port, errorCode, errorMessage }: Coordinator): FindCoordinatorResponse {
+  return createFindCoordinatorResponse({ nodeId, host, port, errorCode, errorMessage });
+}
