@@ -25,7 +25,6 @@ export interface ResolvedConfig {
   readonly logDirs: readonly string[];
   /** The default of log.dir on this machine for this user. */
   readonly defaultDataDirectory: string;
-  readonly metadataLogDir: string;
   readonly listeners: readonly Listener[];
   readonly advertisedListeners: readonly AdvertisedListener[];
   /** Sentences about settings that are accepted but deserve attention. */

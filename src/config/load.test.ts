@@ -35,7 +35,6 @@ describe('loadConfig', () => {
       { name: 'PLAINTEXT', protocol: 'PLAINTEXT', host: '127.0.0.1', port: 9092 },
     ]);
     assert.deepEqual(config.resolved.logDirs, ['/home/ada/.local/share/kafabric']);
-    assert.equal(config.resolved.metadataLogDir, '/home/ada/.local/share/kafabric');
     assert.equal(config.entry('log.dir')?.text, '/home/ada/.local/share/kafabric');
     assert.equal(config.get('message.max.bytes'), 104857600);
     assert.equal(config.get('log.flush.interval.ms'), null);

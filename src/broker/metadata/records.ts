@@ -7,9 +7,11 @@ import { producerIdsRecord } from '../../protocol/generated/producer-ids-record.
 import { registerBrokerRecord } from '../../protocol/generated/register-broker-record.ts';
 import { removeTopicRecord } from '../../protocol/generated/remove-topic-record.ts';
 import { topicRecord } from '../../protocol/generated/topic-record.ts';
+import {
+  decodeMetadataRecord as decodeFrame,
+  encodeMetadataRecord as encodeFrame,
+} from '../../protocol/internal-records.ts';
 import type { MessageCodec } from '../../protocol/wire/codec.ts';
-import { Reader } from '../../protocol/wire/reader.ts';
-import { Writer } from '../../protocol/wire/writer.ts';
 
 /** The records of `__cluster_metadata` that this broker acts on, in Kafka's own schemas. */
 const codecs = {
@@ -43,7 +45,6 @@ const WRITTEN_VERSIONS: Record<Kind, number> = {
   producerIds: 0,
 };
 
-const FRAME_VERSION = 1;
 const kindByKey = new Map(Object.entries(codecs).map(([kind, { apiKey }]) => [apiKey, kind as Kind]));
 
 /** Builds a record, with Kafka's defaults for the fields that are left out. */
@@ -52,15 +53,9 @@ export function metadataRecord<K extends Kind>(kind: K, value: Partial<ValueOfKi
   return { kind, value: codec.create(value) } as MetadataRecord;
 }
 
-/** Encodes a record as the value of a log record: frame version, record type and version as varints, then the body. */
+/** Encodes a record as the value of a log record. */
 export function encodeMetadataRecord({ kind, value }: MetadataRecord): Uint8Array {
-  const codec = codecs[kind] as MessageCodec<unknown>;
-  const writer = new Writer(128);
-  writer.uvarint(FRAME_VERSION);
-  writer.uvarint(codec.apiKey);
-  writer.uvarint(WRITTEN_VERSIONS[kind]);
-  codec.write(writer, value, WRITTEN_VERSIONS[kind]);
-  return writer.finishBytes();
+  return encodeFrame(codecs[kind] as MessageCodec<unknown>, value, WRITTEN_VERSIONS[kind]);
 }
 
 /**
@@ -68,12 +63,7 @@ export function encodeMetadataRecord({ kind, value }: MetadataRecord): Uint8Arra
  * @throws ProtocolError for bytes that are no metadata record
  */
 export function decodeMetadataRecord(bytes: Uint8Array): MetadataRecord | null {
-  const reader = new Reader(bytes);
-  const frameVersion = reader.uvarint();
-  if (frameVersion !== FRAME_VERSION) throw new Error(`unknown metadata frame version ${frameVersion}`);
-  const kind = kindByKey.get(reader.uvarint());
-  if (kind === undefined) return null;
-  const version = reader.uvarint();
-  const codec = codecs[kind] as MessageCodec<unknown>;
-  return { kind, value: codec.read(reader, version) } as MetadataRecord;
+  const { codec, record } = decodeFrame(bytes);
+  const kind = kindByKey.get(codec.apiKey);
+  return kind === undefined ? null : ({ kind, value: record } as MetadataRecord);
 }
