@@ -136,7 +136,13 @@ async function link(output, objects, cxx, flags) {
 }
 
 const optimise = ['-O2', '-g1', '-fPIC', '-fvisibility=hidden', '-pthread', '-DNDEBUG'];
-const coreFlags = ['-DNAPI_VERSION=9', '-DNODE_ADDON_API_CPP_EXCEPTIONS', '-DZSTD_DISABLE_ASM=1'];
+const coreFlags = [
+  '-DNAPI_VERSION=9',
+  '-DNODE_ADDON_API_CPP_EXCEPTIONS',
+  // A worker that is being terminated can no longer throw; without this the process would abort.
+  '-DNODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
+  '-DZSTD_DISABLE_ASM=1',
+];
 
 async function buildAddon() {
   const sources = [
