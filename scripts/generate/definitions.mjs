@@ -16,6 +16,9 @@ const plugin = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1';
 /** Where each jar keeps its definitions, inside the jar. */
 const folders = ['common/message', 'common/metadata', 'message'];
 
+/** Maven is needed only where the definitions were not fetched before. */
+export class MavenMissingError extends Error {}
+
 /** Runs a goal of Maven's dependency plugin over the Kafka jars. */
 export function runMaven(goal, parameters) {
   const pom = fileURLToPath(new URL('./pom.xml', import.meta.url));
@@ -24,9 +27,12 @@ export function runMaven(goal, parameters) {
     ['-q', '-B', '-f', pom, `${plugin}:${goal}`, `-Dkafka.version=${KAFKA_VERSION}`, ...parameters],
     { stdio: 'inherit' },
   );
+  if (result.error?.code === 'ENOENT') {
+    throw new MavenMissingError('Maven is missing; on Debian: apt-get install maven');
+  }
   if (result.error || result.status !== 0) {
     throw new Error(
-      `Maven could not fetch the Kafka jars (${result.error?.message ?? `exit ${result.status}`})`,
+      `Maven could not fetch the Kafka jars: ${result.error?.message ?? `exit ${result.status}`}`,
     );
   }
 }

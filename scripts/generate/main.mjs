@@ -4,10 +4,13 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { fetchDefinitions, KAFKA_VERSION, readDefinitions } from './definitions.mjs';
+import { fetchDefinitions, KAFKA_VERSION, MavenMissingError, readDefinitions } from './definitions.mjs';
 import { emitApiKeys, emitIndex } from './emit-index.mjs';
 import { emitMessage, fileName } from './emit-message.mjs';
 import { buildMessages } from './model.mjs';
+
+/** Exit code that scripts/test.mjs counts as skipped. */
+const SKIPPED = 77;
 
 const output = fileURLToPath(new URL('../../src/protocol/generated', import.meta.url));
 
@@ -45,6 +48,12 @@ function check(files) {
   console.log(`src/protocol/generated is up to date (${files.size} files)`);
 }
 
-const files = generate();
-if (process.argv.includes('--check')) check(files);
-else write(files);
+try {
+  const files = generate();
+  if (process.argv.includes('--check')) check(files);
+  else write(files);
+} catch (error) {
+  if (!(error instanceof MavenMissingError)) throw error;
+  console.error(`src/protocol/generated: ${error.message}`);
+  process.exit(SKIPPED);
+}
