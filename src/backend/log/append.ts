@@ -1,0 +1,52 @@
+import { BATCH_HEADER_BYTES, HeaderField, LENGTH_OVERHEAD_BYTES, readBatchInfo, viewOf } from './batch.ts';
+import type { LogConfig } from './config.ts';
+import { LogError, LogErrorCode } from './errors.ts';
+import type { BatchInfo } from './ports.ts';
+
+/**
+ * Reads the headers of the batches in `bytes`, which must be whole; positions count from its start. With `assign`, base offsets (from
+ * `baseOffset` on) and the leader epoch are written into the headers first; the checksum does not cover them.
+ */
+export function readAppend(
+  bytes: Uint8Array,
+  assign: { baseOffset: bigint; leaderEpoch: number } | null,
+): BatchInfo[] {
+  const view = viewOf(bytes);
+  const batches: BatchInfo[] = [];
+  let nextOffset = assign?.baseOffset ?? 0n;
+  for (let at = 0; at < bytes.length; ) {
+    if (at + BATCH_HEADER_BYTES > bytes.length) throw malformed('an incomplete batch header');
+    const sizeBytes = view.getInt32(at + HeaderField.length) + LENGTH_OVERHEAD_BYTES;
+    if (sizeBytes < BATCH_HEADER_BYTES || at + sizeBytes > bytes.length) {
+      throw malformed(`a batch of ${sizeBytes} bytes`);
+    }
+    if (assign) {
+      view.setBigInt64(at + HeaderField.baseOffset, nextOffset);
+      view.setInt32(at + HeaderField.leaderEpoch, assign.leaderEpoch);
+    }
+    const batch = readBatchInfo(view, at, at);
+    if (batch.lastOffset < batch.baseOffset || batch.baseOffset < nextOffset) {
+      throw malformed(`offsets ${batch.baseOffset} to ${batch.lastOffset} where ${nextOffset} is due`);
+    }
+    nextOffset = batch.lastOffset + 1n;
+    batches.push(batch);
+    at += sizeBytes;
+  }
+  if (batches.length === 0) throw malformed('no batch');
+  return batches;
+}
+
+/** Refuses what no segment can hold, and a replica's batches that do not follow the log's end. */
+export function checkAppend(first: BatchInfo, bytes: number, logEndOffset: bigint, config: LogConfig): void {
+  if (first.baseOffset < logEndOffset) {
+    throw malformed(`offset ${first.baseOffset}, in a log that ends at ${logEndOffset},`);
+  }
+  if (bytes > config.segmentBytes) {
+    const message = `${bytes} bytes of batches where a segment has ${config.segmentBytes}`;
+    throw new LogError(LogErrorCode.RECORD_LIST_TOO_LARGE, message);
+  }
+}
+
+function malformed(what: string): LogError {
+  return new LogError(LogErrorCode.CORRUPT_MESSAGE, `${what} in an append`);
+}

@@ -1,0 +1,35 @@
+import { join } from 'node:path';
+import { encodeLeaderEpochs, LEADER_EPOCH_CHECKPOINT } from './checkpoint-files.ts';
+import type { EpochEntry } from './leader-epochs.ts';
+import type { FileSystem } from './ports.ts';
+import { CoalescedWrite } from './serial.ts';
+
+/** Keeps a log's `leader-epoch-checkpoint` up to date. */
+export class LeaderEpochFile {
+  readonly #write: CoalescedWrite;
+  readonly #failed: (error: unknown) => void;
+
+  constructor(
+    fileSystem: FileSystem,
+    source: { directory: () => string; entries: () => readonly EpochEntry[] },
+    failed: (error: unknown) => void,
+  ) {
+    this.#failed = failed;
+    this.#write = new CoalescedWrite(() =>
+      fileSystem.replaceFile(
+        join(source.directory(), LEADER_EPOCH_CHECKPOINT),
+        encodeLeaderEpochs(source.entries()),
+      ),
+    );
+  }
+
+  /** The epochs have changed: writes them in the background. */
+  save(): void {
+    this.#write.request().catch(this.#failed);
+  }
+
+  /** Resolves when what was saved is durable. */
+  idle(): Promise<void> {
+    return this.#write.idle();
+  }
+}

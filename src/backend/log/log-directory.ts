@@ -1,0 +1,214 @@
+import { join } from 'node:path';
+import {
+  CLEAN_SHUTDOWN,
+  decodeMetaProperties,
+  decodePartitionMetadata,
+  encodeCleanShutdown,
+  encodeMetaProperties,
+  encodePartitionMetadata,
+  META_PROPERTIES,
+  PARTITION_METADATA,
+  partitionKey,
+  randomUuid,
+} from './checkpoint-files.ts';
+import type { LogConfig } from './config.ts';
+import { DirectoryCheckpoints } from './directory-checkpoints.ts';
+import type { LogEnvironment } from './environment.ts';
+import { LogError, LogErrorCode, storageError } from './errors.ts';
+import {
+  deletedDirectoryName,
+  isDeletedDirectory,
+  parsePartitionDirectory,
+  partitionDirectoryName,
+} from './log-file-names.ts';
+import { loadLog, type VerifyBatch } from './log-loader.ts';
+import { PartitionLog } from './partition-log.ts';
+import type { LogHost, PartitionLogOptions } from './partition-log-types.ts';
+import type { DirectoryLock } from './ports.ts';
+
+const SMALL_FILE_LIMIT_BYTES = 1 << 16;
+
+/** What to open a log with that its directory does not say. */
+export interface LogOpening {
+  readonly topic: string;
+  readonly partition: number;
+  readonly config: LogConfig;
+  readonly verifyBatch?: VerifyBatch | undefined;
+}
+
+export interface FoundDirectories {
+  readonly partitions: readonly { readonly topic: string; readonly partition: number }[];
+  /** Absolute paths of what is left of deleted partitions. */
+  readonly deleted: readonly string[];
+}
+
+/** One of `log.dirs`: the logs in it, its checkpoints, and the files that say whose it is and whether it was closed. */
+export class LogDirectory implements LogHost {
+  readonly path: string;
+  /** By `partitionKey`. */
+  readonly logs = new Map<string, PartitionLog>();
+  readonly checkpoints: DirectoryCheckpoints;
+  /** Kafka's directory id (KIP-858); null before `claim` in a new directory. */
+  id: string | null = null;
+  /** Null before `claim` in a new directory. */
+  clusterId: string | null = null;
+  /** Why the directory is not used; null while it is. */
+  error: LogError | null = null;
+  /** Called once, when the directory fails. */
+  onFailure: (error: LogError) => void = () => {};
+  readonly #environment: LogEnvironment;
+  #lock: DirectoryLock | null = null;
+  #clean = false;
+
+  constructor(environment: LogEnvironment, path: string) {
+    this.#environment = environment;
+    this.path = path;
+    this.checkpoints = new DirectoryCheckpoints(environment, path, () => this.logs.values());
+  }
+
+  /** Takes the directory, creating it if need be. Rejects if it cannot be used or belongs to another node. */
+  async open(nodeId: number): Promise<void> {
+    const { fileSystem } = this.#environment;
+    await fileSystem.makeDirectory(this.path);
+    this.#lock = fileSystem.lockDirectory(this.path);
+    const meta = await this.#readSmall(META_PROPERTIES);
+    if (meta) {
+      const { clusterId, directoryId, nodeId: owner } = decodeMetaProperties(meta);
+      if (owner !== nodeId) throw new Error(`${this.path} belongs to node ${owner}, not ${nodeId}`);
+      this.clusterId = clusterId;
+      this.id = directoryId;
+    }
+    await this.checkpoints.read();
+    this.#clean = (await this.#readSmall(CLEAN_SHUTDOWN)) !== null;
+    await fileSystem.remove(join(this.path, CLEAN_SHUTDOWN));
+    await fileSystem.syncDirectory(this.path);
+  }
+
+  /** Writes down whose the directory is, if it does not say so yet. */
+  async claim(clusterId: string, nodeId: number): Promise<void> {
+    if (this.clusterId === clusterId && this.id) return;
+    const directoryId = this.id ?? randomUuid();
+    const meta = encodeMetaProperties({ clusterId, nodeId, directoryId });
+    await this.#environment.fileSystem.replaceFile(join(this.path, META_PROPERTIES), meta);
+    this.clusterId = clusterId;
+    this.id = directoryId;
+  }
+
+  /** What partitions are here. */
+  async find(): Promise<FoundDirectories> {
+    const entries = (await this.#environment.fileSystem.list(this.path)) ?? [];
+    const names = entries.filter((entry) => entry.isDirectory).map((entry) => entry.name);
+    return {
+      partitions: names.map(parsePartitionDirectory).filter((found) => found !== null),
+      deleted: names.filter(isDeletedDirectory).map((name) => join(this.path, name)),
+    };
+  }
+
+  /** Opens a log that is here. */
+  async load(opening: LogOpening): Promise<PartitionLog> {
+    const { topic, partition, config, verifyBatch } = opening;
+    const directory = this.#directoryOf(opening);
+    const offsets = this.checkpoints.of(topic, partition);
+    const clean = this.#clean;
+    const loaded = await loadLog(this.#environment, { ...offsets, directory, config, clean, verifyBatch });
+    const metadata = await this.#environment.fileSystem.readFile(
+      join(directory, PARTITION_METADATA),
+      SMALL_FILE_LIMIT_BYTES,
+    );
+    return this.#add(opening, {
+      loaded,
+      directory,
+      topicId: metadata && decodePartitionMetadata(metadata),
+      highWatermark: offsets.highWatermark,
+      recoveredFrom: clean ? null : offsets.recoveryPoint,
+    });
+  }
+
+  /** Makes a new log here. */
+  async create(opening: LogOpening, topicId: string | null): Promise<PartitionLog> {
+    const { fileSystem } = this.#environment;
+    const directory = this.#directoryOf(opening);
+    await fileSystem.makeDirectory(directory);
+    if (topicId)
+      await fileSystem.replaceFile(join(directory, PARTITION_METADATA), encodePartitionMetadata(topicId));
+    await fileSystem.syncDirectory(this.path);
+    const offsets = { recoveryPoint: 0n, logStartOffset: 0n, cleanedOffset: 0n };
+    const { config } = opening;
+    const loaded = await loadLog(this.#environment, { ...offsets, directory, config, clean: false });
+    return this.#add(opening, { loaded, directory, topicId, highWatermark: 0n, recoveredFrom: null });
+  }
+
+  /** Takes a log away: its directory is renamed, durably, and removed with all it holds after `file.delete.delay.ms`. */
+  async delete(log: PartitionLog): Promise<void> {
+    const { fileSystem, clock, logger } = this.#environment;
+    await log.retire(new LogError(LogErrorCode.KAFKA_STORAGE_ERROR, `${log.directory} is deleted`));
+    const name = deletedDirectoryName(log.topic, log.partition, crypto.randomUUID());
+    const renamed = join(this.path, name);
+    await fileSystem.rename(log.directory, renamed);
+    log.moved(renamed);
+    await fileSystem.syncDirectory(this.path);
+    // A later partition of the same name must not find this one's offsets.
+    this.logs.delete(partitionKey(log.topic, log.partition));
+    await this.checkpoints.writeAll();
+    clock.setTimer(log.config.fileDeleteDelayMs, () => {
+      Promise.all([log.closeFiles(), fileSystem.remove(renamed)]).catch((error: unknown) =>
+        logger.warn({ directory: renamed, error }, 'a deleted partition could not be removed'),
+      );
+    });
+  }
+
+  /** Writes the recovery points, and before that what rolled segments lack. */
+  async checkpointRecoveryPoints(): Promise<void> {
+    for (const log of this.logs.values()) await log.prepareCheckpoint();
+    await this.checkpoints.writeRecoveryPoints();
+  }
+
+  checkpointLogStartOffsets(): Promise<void> {
+    return this.checkpoints.writeLogStartOffsets();
+  }
+
+  storageFailed(_log: PartitionLog, error: LogError): void {
+    this.fail(error);
+  }
+
+  /** Stops using the directory: its logs refuse appends from then on. */
+  fail(cause: unknown): void {
+    if (this.error) return;
+    const error = storageError(`log directory ${this.path}`, cause);
+    this.error = error;
+    for (const log of this.logs.values()) {
+      log.retire(error).catch((failure: unknown) => {
+        this.#environment.logger.debug({ directory: log.directory, error: failure }, 'stopping a failed log');
+      });
+    }
+    this.onFailure(error);
+  }
+
+  /** Closes the logs, `parallel` at a time, and says that the directory is in order. */
+  async close(closeLogs: (logs: readonly PartitionLog[]) => Promise<void>): Promise<void> {
+    try {
+      if (this.error) return;
+      await closeLogs([...this.logs.values()]);
+      await this.checkpoints.writeAll();
+      await this.#environment.fileSystem.replaceFile(join(this.path, CLEAN_SHUTDOWN), encodeCleanShutdown());
+    } finally {
+      this.#lock?.release();
+      this.#lock = null;
+    }
+  }
+
+  #directoryOf(opening: LogOpening): string {
+    return join(this.path, partitionDirectoryName(opening.topic, opening.partition));
+  }
+
+  #add(opening: LogOpening, rest: Omit<PartitionLogOptions, keyof LogOpening>): PartitionLog {
+    const { topic, partition, config } = opening;
+    const log = new PartitionLog(this.#environment, this, { topic, partition, config, ...rest });
+    this.logs.set(partitionKey(topic, partition), log);
+    return log;
+  }
+
+  #readSmall(name: string): Promise<Uint8Array | null> {
+    return this.#environment.fileSystem.readFile(join(this.path, name), SMALL_FILE_LIMIT_BYTES);
+  }
+}

@@ -1,0 +1,288 @@
+import { join } from 'node:path';
+import { decodeLeaderEpochs, LEADER_EPOCH_CHECKPOINT } from './checkpoint-files.ts';
+import type { LogConfig } from './config.ts';
+import type { LogEnvironment } from './environment.ts';
+import { LeaderEpochs } from './leader-epochs.ts';
+import { parseOffsetFileName, SEGMENT_SUFFIXES, Suffix } from './log-file-names.ts';
+import { largest, smallest } from './offsets.ts';
+import type { BatchInfo, DirectoryEntry, LogFile } from './ports.ts';
+import { ProducerSnapshots } from './producer-snapshots.ts';
+import { ProducerStates } from './producer-states.ts';
+import { type RecoveryState, recover } from './recovery.ts';
+import { Segment } from './segment.ts';
+import { SegmentIndexes } from './segment-indexes.ts';
+import { SegmentList } from './segment-list.ts';
+
+const CHECKPOINT_LIMIT_BYTES = 1 << 24;
+const SCAN_BYTES = 1 << 20;
+
+/** Looks at a batch that may not have been durable; what it returns is why the log must end before it, or null. */
+export type VerifyBatch = (batch: BatchInfo, file: LogFile) => Promise<string | null>;
+
+export interface LoadOptions {
+  readonly directory: string;
+  readonly config: LogConfig;
+  /** From the checkpoints. */
+  readonly recoveryPoint: bigint;
+  readonly logStartOffset: bigint;
+  /** Below it Apache Kafka has compacted the log, so that offsets may be missing. */
+  readonly cleanedOffset: bigint;
+  /** Whether the last process that had the log closed it. */
+  readonly clean: boolean;
+  readonly verifyBatch?: VerifyBatch | undefined;
+}
+
+export interface LoadedLog {
+  readonly segments: SegmentList;
+  readonly epochs: readonly { epoch: number; startOffset: bigint }[];
+  readonly producers: ProducerStates;
+  readonly snapshots: ProducerSnapshots;
+  readonly logStartOffset: bigint;
+  readonly logEndOffset: bigint;
+  /** Everything below it is durable. */
+  readonly recoveryPoint: bigint;
+}
+
+/** Opens the files of one log: recovers what a crash may have damaged, or, after a clean close, reads only the end. */
+export async function loadLog(environment: LogEnvironment, options: LoadOptions): Promise<LoadedLog> {
+  return new LogLoader(environment, options).load();
+}
+
+class LogLoader {
+  readonly #environment: LogEnvironment;
+  readonly #options: LoadOptions;
+  #epochs = new LeaderEpochs([], () => {});
+
+  constructor(environment: LogEnvironment, options: LoadOptions) {
+    this.#environment = environment;
+    this.#options = options;
+  }
+
+  async load(): Promise<LoadedLog> {
+    const { directory, clean, recoveryPoint } = this.#options;
+    const { found, snapshots } = await this.#findFiles();
+    this.#epochs = new LeaderEpochs(await this.#readEpochs(), () => {});
+    const nextOffset = clean ? await this.#openEnd(found) : await this.#recover(found);
+    const segments = await this.#atLeastOne(found, nextOffset);
+    const logStartOffset = largest(this.#options.logStartOffset, segments.first.baseOffset);
+    const logEndOffset = largest(nextOffset, segments.active.baseOffset);
+    this.#epochs.truncateFromEnd(logEndOffset);
+    this.#epochs.truncateFromStart(logStartOffset);
+    const producerSnapshots = new ProducerSnapshots(this.#environment, directory, snapshots);
+    const producers = new ProducerStates();
+    await reloadProducers(this.#environment, this.#options.config, {
+      segments,
+      snapshots: producerSnapshots,
+      producers,
+      logStartOffset,
+      logEndOffset,
+    });
+    return {
+      segments,
+      epochs: this.#epochs.entries(),
+      producers,
+      snapshots: producerSnapshots,
+      logStartOffset,
+      logEndOffset,
+      recoveryPoint: clean ? logEndOffset : smallest(recoveryPoint, logEndOffset),
+    };
+  }
+
+  /** Takes stock of the directory and removes what a crash left behind. */
+  async #findFiles(): Promise<{ found: Segment[]; snapshots: bigint[] }> {
+    const { fileSystem } = this.#environment;
+    const { directory, config } = this.#options;
+    const entries = (await fileSystem.list(directory)) ?? [];
+    const logs = new Map<bigint, DirectoryEntry>();
+    const snapshots: bigint[] = [];
+    for (const entry of entries) {
+      const name = entry.isDirectory ? null : parseOffsetFileName(entry.name);
+      if (!name) continue;
+      if (name.suffix.endsWith(Suffix.swap)) {
+        throw new Error(
+          `${join(directory, entry.name)}: Apache Kafka was stopped while compacting; start and stop it once`,
+        );
+      }
+      if (name.suffix.endsWith(Suffix.deleted) || name.suffix.endsWith(Suffix.cleaned)) {
+        await fileSystem.remove(join(directory, entry.name));
+      } else if (name.suffix === Suffix.log) logs.set(name.offset, entry);
+      else if (name.suffix === Suffix.snapshot) snapshots.push(name.offset);
+    }
+    await this.#removeOrphans(entries, logs);
+    const found = [...logs]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([baseOffset, { sizeBytes, modifiedMs }]) =>
+        Segment.existing(this.#environment, { directory, baseOffset, size: sizeBytes, modifiedMs }, config),
+      );
+    return { found, snapshots };
+  }
+
+  /** Removes indexes without a segment. */
+  async #removeOrphans(
+    entries: readonly DirectoryEntry[],
+    logs: ReadonlyMap<bigint, unknown>,
+  ): Promise<void> {
+    for (const { name } of entries) {
+      const parsed = parseOffsetFileName(name);
+      const isSegmentFile = parsed && (SEGMENT_SUFFIXES as readonly string[]).includes(parsed.suffix);
+      if (!isSegmentFile || logs.has(parsed.offset)) continue;
+      await this.#environment.fileSystem.remove(join(this.#options.directory, name));
+    }
+  }
+
+  async #readEpochs(): Promise<{ epoch: number; startOffset: bigint }[]> {
+    const path = join(this.#options.directory, LEADER_EPOCH_CHECKPOINT);
+    const bytes = await this.#environment.fileSystem.readFile(path, CHECKPOINT_LIMIT_BYTES);
+    try {
+      return bytes ? decodeLeaderEpochs(bytes) : [];
+    } catch (error) {
+      this.#environment.logger.warn({ file: path, error }, 'ignoring a damaged leader epoch checkpoint');
+      return [];
+    }
+  }
+
+  /** Reads the last segment from its last index entry on. Returns the log's end. */
+  async #openEnd(found: Segment[]): Promise<bigint> {
+    const active = found.at(-1);
+    if (!active) return 0n;
+    const indexes = await active.indexes(this.#options.config);
+    active.activate(indexes);
+    active.firstTimestamp = (await active.scan(0, 1)).batches[0]?.maxTimestamp ?? null;
+    const start = indexes.offset.lastPosition;
+    const from = { validBytes: start, nextOffset: active.baseOffset };
+    const state = await this.#readOn(active, from, (batch) => indexes.observe(batch));
+    // The index may be what is wrong, so look at the whole segment before anything is cut off.
+    if (state.problem) return (await this.#recoverSegment(active)).nextOffset;
+    await this.#cut(active, state);
+    return state.nextOffset;
+  }
+
+  /**
+   * Reads every segment that may hold batches that are not durable and ends the log at the first thing wrong; segments after that are
+   * removed. Returns the log's end.
+   */
+  async #recover(found: Segment[]): Promise<bigint> {
+    const first = Math.max(
+      0,
+      found.findLastIndex((segment) => segment.baseOffset <= this.#options.recoveryPoint),
+    );
+    let nextOffset = found[first]?.baseOffset ?? 0n;
+    for (let index = first; index < found.length; index++) {
+      const segment = found[index]!;
+      const gap = segment.baseOffset > nextOffset && segment.baseOffset > this.#options.cleanedOffset;
+      if (gap || segment.baseOffset < nextOffset) {
+        await this.#drop(found.splice(index), `begins at ${segment.baseOffset} where ${nextOffset} is due`);
+        break;
+      }
+      const problem = await this.#recoverSegment(segment);
+      nextOffset = problem.nextOffset;
+      if (problem.reason === null) continue;
+      await this.#drop(found.splice(index + 1), 'follows damage');
+      break;
+    }
+    return nextOffset;
+  }
+
+  async #recoverSegment(segment: Segment): Promise<{ nextOffset: bigint; reason: string | null }> {
+    const { config } = this.#options;
+    const indexes = new SegmentIndexes(segment.baseOffset, config);
+    segment.activate(indexes);
+    segment.linked = false;
+    segment.file.markUnsynced();
+    const from = { validBytes: 0, nextOffset: segment.baseOffset };
+    const state = await this.#readOn(segment, from, (batch) => {
+      segment.firstTimestamp ??= batch.maxTimestamp;
+      indexes.add(batch, config.indexIntervalBytes);
+      if (batch.leaderEpoch > this.#epochs.latest) this.#epochs.assign(batch.leaderEpoch, batch.baseOffset);
+    });
+    await this.#cut(segment, state);
+    return { nextOffset: state.nextOffset, reason: state.problem };
+  }
+
+  /** Reads good batches up to the end of a segment or the first thing wrong. */
+  async #readOn(
+    segment: Segment,
+    from: RecoveryState,
+    take: (batch: BatchInfo) => void,
+  ): Promise<RecoveryState & { problem: string | null }> {
+    let state = from;
+    const { clean, recoveryPoint } = this.#options;
+    for (;;) {
+      const mayBeTorn = !clean && state.nextOffset >= recoveryPoint;
+      const scan = await segment.scan(state.validBytes, SCAN_BYTES, mayBeTorn);
+      const step = recover(scan, state, segment.baseOffset);
+      for (const batch of step.accepted) {
+        const problem = await this.#verify(batch, segment);
+        if (problem) return { validBytes: batch.position, nextOffset: state.nextOffset, problem };
+        take(batch);
+        segment.recent?.append(batch);
+        state = { validBytes: batch.position + batch.sizeBytes, nextOffset: batch.lastOffset + 1n };
+      }
+      if (step.problem !== null || step.accepted.length === 0) return { ...state, problem: step.problem };
+    }
+  }
+
+  async #verify(batch: BatchInfo, segment: Segment): Promise<string | null> {
+    const { clean, recoveryPoint, verifyBatch } = this.#options;
+    if (clean || !verifyBatch || batch.lastOffset < recoveryPoint) return null;
+    return verifyBatch(batch, await segment.file.open());
+  }
+
+  /** Ends a segment where its good bytes end. */
+  async #cut(segment: Segment, state: RecoveryState & { problem: string | null }): Promise<void> {
+    const excess = segment.size - state.validBytes;
+    if (excess === 0) return;
+    const fields = { segment: segment.file.path, position: state.validBytes, excess, problem: state.problem };
+    if (state.problem) this.#environment.logger.warn(fields, 'truncating a log at the first bad batch');
+    else this.#environment.logger.debug(fields, 'removing reserved space behind the last batch');
+    await segment.file.truncate(state.validBytes);
+  }
+
+  async #drop(segments: readonly Segment[], reason: string): Promise<void> {
+    for (const segment of segments) {
+      this.#environment.logger.warn({ segment: segment.file.path, reason }, 'removing a segment');
+      await segment.file.close();
+      for (const suffix of SEGMENT_SUFFIXES) await this.#environment.fileSystem.remove(segment.path(suffix));
+    }
+  }
+
+  /** A log that ends before its start, because files were taken away, begins anew at its start. */
+  async #atLeastOne(found: Segment[], nextOffset: bigint): Promise<SegmentList> {
+    const { directory, config, logStartOffset } = this.#options;
+    if (found.length > 0 && nextOffset >= logStartOffset) return new SegmentList(found);
+    await this.#drop(found, `the log ends at ${nextOffset}, before its start ${logStartOffset}`);
+    return new SegmentList([Segment.create(this.#environment, directory, logStartOffset, config)]);
+  }
+}
+
+export interface ProducerReload {
+  readonly segments: SegmentList;
+  readonly snapshots: ProducerSnapshots;
+  readonly producers: ProducerStates;
+  readonly logStartOffset: bigint;
+  readonly logEndOffset: bigint;
+}
+
+/** Rebuilds producer state as of the log's end from the last snapshot and the batches after it. */
+export async function reloadProducers(
+  environment: LogEnvironment,
+  config: LogConfig,
+  reload: ProducerReload,
+): Promise<void> {
+  const { segments, snapshots, producers, logStartOffset, logEndOffset } = reload;
+  await snapshots.removeWhere((offset) => offset > logEndOffset || offset <= logStartOffset);
+  const snapshot = await snapshots.latest();
+  producers.reset(snapshot?.entries ?? [], snapshot?.offset ?? logStartOffset);
+  for (const segment of segments.from(producers.endOffset)) {
+    if (producers.endOffset >= logEndOffset) break;
+    let position = (await segment.indexes(config)).offset.lookup(producers.endOffset);
+    for (;;) {
+      const { batches, end } = await segment.scan(position);
+      for (const batch of batches) if (batch.lastOffset < logEndOffset) producers.replay(batch);
+      if (batches.length === 0) break;
+      position = end;
+    }
+  }
+  producers.endOffset = logEndOffset;
+  producers.expire(BigInt(environment.clock.now() - environment.producerIdExpirationMs));
+}

@@ -1,0 +1,286 @@
+import type { Timer } from '../../util/clock.ts';
+import { partitionKey, randomUuid } from './checkpoint-files.ts';
+import type { LogConfig } from './config.ts';
+import type { LogEnvironment } from './environment.ts';
+import { isTransient, LogError, LogErrorCode, storageError } from './errors.ts';
+import { IndexCache } from './index-cache.ts';
+import { LogDirectory } from './log-directory.ts';
+import { defaultLogIntervals, type LogIntervals, type LogManagerOptions } from './log-manager-options.ts';
+import type { PartitionLog } from './partition-log.ts';
+import { forEachParallel, SerialQueue } from './serial.ts';
+
+const DEFAULT_INDEX_CACHE_BYTES = 64 << 20;
+const DEFAULT_PRODUCER_ID_EXPIRATION_MS = 86_400_000;
+
+/** Holds the logs of all data directories; opens and closes them, and looks after them in the background. */
+export class LogManager {
+  readonly #options: LogManagerOptions;
+  readonly #environment: LogEnvironment;
+  readonly #intervals: LogIntervals;
+  readonly #directories: LogDirectory[];
+  /** Creating and deleting logs, one at a time. */
+  readonly #changes = new SerialQueue();
+  readonly #timers = new Set<Timer>();
+  #clusterId: string | null = null;
+  #closing = false;
+
+  constructor(options: LogManagerOptions) {
+    const { fileSystem, clock, logger } = options;
+    this.#options = options;
+    this.#intervals = { ...defaultLogIntervals, ...options.intervals };
+    this.#environment = {
+      fileSystem,
+      clock,
+      logger,
+      indexCache: new IndexCache(options.indexCacheBytes ?? DEFAULT_INDEX_CACHE_BYTES),
+      random: options.random ?? Math.random,
+      producerIdExpirationMs: options.producerIdExpirationMs ?? DEFAULT_PRODUCER_ID_EXPIRATION_MS,
+    };
+    this.#directories = options.directories.map((path) => this.#directory(path));
+  }
+
+  /** Known after `open`. */
+  get clusterId(): string {
+    if (this.#clusterId === null) throw new Error('the logs are not open');
+    return this.#clusterId;
+  }
+
+  /** The data directories, also those that failed. */
+  get directories(): readonly LogDirectory[] {
+    return this.#directories;
+  }
+
+  /**
+   * Opens every data directory and every log in it. A directory that cannot be used is left out, with an error in the log; rejects
+   * if none can, or if they belong to different clusters.
+   */
+  async open(): Promise<void> {
+    await Promise.all(
+      this.#directories.map((directory) => this.#use(directory, () => directory.open(this.#options.nodeId))),
+    );
+    this.#assertOnline();
+    this.#clusterId = this.#agreeOnCluster();
+    const { clusterId } = this;
+    await Promise.all(
+      this.#online().map((directory) =>
+        this.#use(directory, async () => {
+          await directory.claim(clusterId, this.#options.nodeId);
+          await this.#loadAll(directory);
+          // So that what is said there of partitions that are gone does not apply to new ones.
+          await directory.checkpoints.writeAll();
+        }),
+      ),
+    );
+    this.#assertOnline();
+    this.#assertUnique();
+    this.#startTasks();
+  }
+
+  /** Also a log whose directory has failed, which refuses everything; undefined when there is none. */
+  get(topic: string, partition: number): PartitionLog | undefined {
+    const key = partitionKey(topic, partition);
+    for (const directory of this.#directories) {
+      const log = directory.logs.get(key);
+      if (log) return log;
+    }
+    return undefined;
+  }
+
+  *logs(): IterableIterator<PartitionLog> {
+    for (const directory of this.#directories) yield* directory.logs.values();
+  }
+
+  /**
+   * The log of a partition; it is made, in the directory with the fewest partitions, unless it is there. Rejects with INCONSISTENT_TOPIC_ID
+   * if one is there of another topic id, and with KAFKA_STORAGE_ERROR.
+   */
+  create(
+    topic: string,
+    partition: number,
+    options: { topicId?: string | null; config?: LogConfig } = {},
+  ): Promise<PartitionLog> {
+    return this.#changes.run(async () => {
+      const { topicId = null, config = this.#options.defaultConfig } = options;
+      const existing = this.get(topic, partition);
+      if (existing) return this.#checkTopicId(existing, topicId);
+      this.#assertOnline();
+      const directory = this.#online().reduce((least, next) =>
+        next.logs.size < least.logs.size ? next : least,
+      );
+      try {
+        return await directory.create({ topic, partition, config }, topicId);
+      } catch (error) {
+        throw storageError(`creating ${topic}-${partition} in ${directory.path}`, error);
+      }
+    });
+  }
+
+  /** Deletes the log of a partition, if there is one: it is gone, durably, when this resolves; its space is freed later. */
+  delete(topic: string, partition: number): Promise<void> {
+    return this.#changes.run(async () => {
+      const log = this.get(topic, partition);
+      const directory = this.#directories.find((each) => log && [...each.logs.values()].includes(log));
+      if (!log || !directory) return;
+      try {
+        await directory.delete(log);
+      } catch (error) {
+        throw storageError(`deleting ${log.directory}`, error);
+      }
+    });
+  }
+
+  /** Flushes and closes all logs, so that the next start need not recover. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    for (const timer of this.#timers) timer.cancel();
+    this.#timers.clear();
+    await this.#changes.run(async () => {});
+    const threads = this.#threads();
+    await Promise.all(
+      this.#directories.map((directory) =>
+        this.#use(directory, () =>
+          directory.close((logs) => forEachParallel(logs, threads, (log) => log.close())),
+        ),
+      ),
+    );
+  }
+
+  #directory(path: string): LogDirectory {
+    const directory = new LogDirectory(this.#environment, path);
+    directory.onFailure = (error) => {
+      this.#options.logger.error({ directory: path, error }, 'a log directory is out of use');
+      this.#options.onOffline?.(path, error, [...directory.logs.values()]);
+    };
+    return directory;
+  }
+
+  /** Does something with a directory that puts only that directory out of use when it fails. */
+  async #use(directory: LogDirectory, task: () => Promise<void>): Promise<void> {
+    try {
+      await task();
+    } catch (error) {
+      directory.fail(error);
+    }
+  }
+
+  #online(): LogDirectory[] {
+    return this.#directories.filter((directory) => !directory.error);
+  }
+
+  #assertOnline(): void {
+    if (this.#online().length > 0) return;
+    const reasons = this.#directories.map((directory) => directory.error?.message).join('; ');
+    throw new LogError(LogErrorCode.KAFKA_STORAGE_ERROR, `no log directory can be used: ${reasons}`);
+  }
+
+  #agreeOnCluster(): string {
+    const wanted = this.#options.clusterId ?? null;
+    const found = new Set(this.#online().flatMap(({ clusterId }) => (clusterId ? [clusterId] : [])));
+    if (wanted) found.add(wanted);
+    if (found.size > 1) throw new Error(`the log directories belong to clusters ${[...found].join(' and ')}`);
+    return [...found][0] ?? randomUuid();
+  }
+
+  async #loadAll(directory: LogDirectory): Promise<void> {
+    const { fileSystem, logger, clock } = this.#environment;
+    const startMs = clock.now();
+    const { partitions, deleted } = await directory.find();
+    const { verifyBatch, configOf, defaultConfig } = this.#options;
+    await forEachParallel(partitions, this.#threads(), async ({ topic, partition }) => {
+      const place = { topic, partition, directory: directory.path };
+      await directory.load({
+        topic,
+        partition,
+        config: configOf?.(topic) ?? defaultConfig,
+        verifyBatch: verifyBatch && ((batch, file) => verifyBatch(place, batch, file)),
+      });
+    });
+    for (const path of deleted) await fileSystem.remove(path);
+    const fields = { directory: directory.path, partitions: partitions.length, ms: clock.now() - startMs };
+    logger.info(fields, 'log directory opened');
+  }
+
+  #assertUnique(): void {
+    const seen = new Map<string, PartitionLog>();
+    for (const log of this.logs()) {
+      const key = partitionKey(log.topic, log.partition);
+      const other = seen.get(key);
+      if (other) throw new Error(`${log.directory} and ${other.directory} are the same partition`);
+      seen.set(key, log);
+    }
+  }
+
+  #checkTopicId(log: PartitionLog, topicId: string | null): PartitionLog {
+    if (!topicId || !log.topicId || log.topicId === topicId) return log;
+    const message = `${log.directory} is of topic id ${log.topicId}, not ${topicId}`;
+    throw new LogError(LogErrorCode.INCONSISTENT_TOPIC_ID, message);
+  }
+
+  #threads(): number {
+    return Math.max(1, this.#options.recoveryThreads ?? 2);
+  }
+
+  #startTasks(): void {
+    const every = this.#intervals;
+    const eachDirectory = (task: (directory: LogDirectory) => Promise<void>) => async () => {
+      for (const directory of this.#online()) {
+        try {
+          await task(directory);
+        } catch (error) {
+          this.#taskFailed(directory, error);
+        }
+      }
+    };
+    const eachLog = (task: (log: PartitionLog) => unknown) =>
+      eachDirectory(async (directory) => {
+        for (const log of [...directory.logs.values()]) await task(log);
+      });
+    const { clock } = this.#environment;
+    this.#repeat(
+      every.retentionCheckMs,
+      eachLog((log) => log.deleteOldSegments()),
+      every.initialDelayMs,
+    );
+    this.#repeat(
+      every.flushCheckMs,
+      eachLog((log) => log.flushIfDue()),
+    );
+    this.#repeat(
+      every.recoveryPointCheckpointMs,
+      eachDirectory((each) => each.checkpointRecoveryPoints()),
+    );
+    this.#repeat(
+      every.logStartOffsetCheckpointMs,
+      eachDirectory((each) => each.checkpoints.writeLogStartOffsets()),
+    );
+    this.#repeat(
+      every.highWatermarkCheckpointMs,
+      eachDirectory((each) => each.checkpoints.writeHighWatermarks()),
+    );
+    this.#repeat(
+      every.producerExpirationCheckMs,
+      eachLog((log) => log.expireProducers()),
+    );
+    this.#repeat(
+      every.idleFileMs,
+      eachLog((log) => log.closeIdleFiles(clock.now() - every.idleFileMs)),
+    );
+  }
+
+  /** Runs a task again and again, each time so long after it has ended. */
+  #repeat(intervalMs: number, task: () => Promise<void>, delayMs = intervalMs): void {
+    if (this.#closing) return;
+    const timer = this.#environment.clock.setTimer(delayMs, () => {
+      this.#timers.delete(timer);
+      task()
+        .then(() => this.#repeat(intervalMs, task))
+        .catch(() => {});
+    });
+    this.#timers.add(timer);
+  }
+
+  #taskFailed(directory: LogDirectory, error: unknown): void {
+    this.#options.logger.error({ directory: directory.path, error }, 'a background task of the logs failed');
+    if (!isTransient(error)) directory.fail(error);
+  }
+}

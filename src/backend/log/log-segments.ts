@@ -1,0 +1,109 @@
+import type { LogConfig } from './config.ts';
+import type { LogEnvironment } from './environment.ts';
+import { largest } from './offsets.ts';
+import type { BatchInfo } from './ports.ts';
+import { expiredSegments, type RetentionState } from './retention.ts';
+import { Segment } from './segment.ts';
+import type { SegmentList } from './segment-list.ts';
+import { deleteSegmentFiles } from './segment-removal.ts';
+import { truncateSegments } from './truncation.ts';
+
+/** What a log does with its segments' files. */
+export class LogSegments {
+  readonly list: SegmentList;
+  readonly #environment: LogEnvironment;
+  #directory: string;
+
+  constructor(environment: LogEnvironment, directory: string, list: SegmentList) {
+    this.#environment = environment;
+    this.#directory = directory;
+    this.list = list;
+  }
+
+  get directory(): string {
+    return this.#directory;
+  }
+
+  /** The first segment that is complete on disk no further than its batches; the active one if all others are. */
+  get firstUnpersisted(): Segment {
+    return this.list.all.find((segment) => !segment.persisted) ?? this.list.active;
+  }
+
+  /** Whether batches have to go to a new segment: the active one is full, too old, or too far away in offsets. */
+  mustRoll(batches: readonly BatchInfo[], bytes: number, config: LogConfig): boolean {
+    const { active } = this.list;
+    if (!active.holds(batches.at(-1)!.lastOffset)) return true;
+    if (active.size === 0) return false;
+    const timestamp = batches.map((batch) => batch.maxTimestamp).reduce(largest);
+    const age = active.ageMs(this.#environment.clock.now(), timestamp);
+    return (
+      active.size + bytes > config.segmentBytes ||
+      age > config.segmentMs - active.rollJitterMs ||
+      (active.loadedIndexes?.isFull ?? false)
+    );
+  }
+
+  /** Begins a new segment. The last one is to be persisted. */
+  roll(baseOffset: bigint, config: LogConfig): void {
+    const { active } = this.list;
+    if (active.size === 0) this.list.remove([active]);
+    else if (this.list.beforeActive) this.list.beforeActive.recent = null;
+    this.list.add(Segment.create(this.#environment, this.#directory, baseOffset, config));
+  }
+
+  /** Completes all segments but the active one on disk. */
+  async persistRolled(): Promise<void> {
+    for (const segment of this.list.all.slice(0, -1)) await segment.persist();
+  }
+
+  /** Makes the batches from `offset` on durable. */
+  async sync(offset: bigint): Promise<void> {
+    await Promise.all(this.list.from(offset).map((segment) => segment.sync()));
+  }
+
+  /** The segments that retention lets go. */
+  async expired(
+    config: LogConfig,
+    state: Omit<RetentionState, 'nowMs'> & { logEndOffset: bigint },
+  ): Promise<readonly Segment[]> {
+    const segments = this.list.all;
+    const summaries = await Promise.all(
+      segments.map(async (segment, index) => ({
+        sizeBytes: segment.size,
+        endOffset: segments[index + 1]?.baseOffset ?? state.logEndOffset,
+        largestTimestampMs: await segment.largestTimestampMs(config),
+      })),
+    );
+    const nowMs = this.#environment.clock.now();
+    return segments.slice(0, expiredSegments(summaries, config, { ...state, nowMs }));
+  }
+
+  /** Takes segments out, durably; their files are removed later. */
+  async delete(segments: readonly Segment[], config: LogConfig): Promise<void> {
+    this.list.remove(segments);
+    await deleteSegmentFiles(this.#environment, this.#directory, segments, config.fileDeleteDelayMs);
+  }
+
+  /** Ends the log at the batch that holds `offset`, which goes; returns the log's end. Nothing may be appending. */
+  truncate(offset: bigint, config: LogConfig): Promise<bigint> {
+    return truncateSegments(this.#environment, this.#directory, this.list, config, offset);
+  }
+
+  /** Closes files that nobody has used since `before`, in clock milliseconds. */
+  async closeIdle(before: number): Promise<void> {
+    for (const segment of this.list.all) await segment.file.closeIdle(before);
+  }
+
+  async close(): Promise<void> {
+    for (const segment of this.list.all) {
+      this.#environment.indexCache.forget(segment);
+      await segment.file.close();
+    }
+  }
+
+  /** The directory was renamed. */
+  moved(directory: string): void {
+    this.#directory = directory;
+    for (const segment of this.list.all) segment.moved(directory);
+  }
+}

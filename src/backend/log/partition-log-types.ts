@@ -1,0 +1,39 @@
+import type { LogConfig } from './config.ts';
+import type { LogError } from './errors.ts';
+import type { LoadedLog } from './log-loader.ts';
+import type { PartitionLog } from './partition-log.ts';
+
+export interface AppendResult {
+  readonly baseOffset: bigint;
+  readonly lastOffset: bigint;
+  /** The request repeats one whose batch is in the log already; the offsets are that batch's. */
+  readonly duplicate: boolean;
+  /** -1 unless the batches carry the time of the append. */
+  readonly logAppendTimeMs: bigint;
+  /**
+   * Resolves, in offset order, when the batches are in the file (not: durable). Rejects with KAFKA_STORAGE_ERROR when they could not be
+   * written; the log then goes back to where it was before them.
+   */
+  readonly written: Promise<void>;
+}
+
+/** What a log needs from the manager that holds it. */
+export interface LogHost {
+  /** Makes the log start offsets of the log's data directory durable. */
+  checkpointLogStartOffsets(log: PartitionLog): Promise<void>;
+  /** The log's disk has failed. */
+  storageFailed(log: PartitionLog, error: LogError): void;
+}
+
+export interface PartitionLogOptions {
+  readonly topic: string;
+  readonly partition: number;
+  readonly topicId: string | null;
+  readonly directory: string;
+  readonly config: LogConfig;
+  readonly loaded: LoadedLog;
+  /** From the checkpoint. */
+  readonly highWatermark: bigint;
+  /** Null after a clean start. */
+  readonly recoveredFrom: bigint | null;
+}

@@ -1,0 +1,469 @@
+import type { MemoryPiece } from '../../native/pieces.ts';
+import { checkAppend, readAppend } from './append.ts';
+import { Attribute, NO_TIMESTAMP } from './batch.ts';
+import type { LogConfig } from './config.ts';
+import type { LogEnvironment } from './environment.ts';
+import { isTransient, LogError, LogErrorCode, storageError } from './errors.ts';
+import { LeaderEpochFile } from './leader-epoch-file.ts';
+import { LeaderEpochs } from './leader-epochs.ts';
+import { reloadProducers } from './log-loader.ts';
+import { type LogRead, type ReadOptions, type ReadRange, readRecent, readSegments } from './log-reader.ts';
+import { LogSegments } from './log-segments.ts';
+import { clamp, largest, smallest } from './offsets.ts';
+import type { AppendResult, LogHost, PartitionLogOptions } from './partition-log-types.ts';
+import type { AppendOrigin, ProducerEntry } from './producer-entry.ts';
+import type { ProducerSnapshots } from './producer-snapshots.ts';
+import type { ProducerStates } from './producer-states.ts';
+import { SerialQueue } from './serial.ts';
+import { type FoundRecord, findMaxTimestamp, findTimestamp } from './timestamp-search.ts';
+import { WriteOrder } from './write-order.ts';
+
+const ROLLBACK_RETRY_MS = 1000;
+
+/**
+ * The log of one partition: Kafka's segment files with their indexes, producer state and leader epochs. Offsets are assigned in the order
+ * of the calls; everything else happens in the background.
+ */
+export class PartitionLog {
+  readonly topic: string;
+  readonly partition: number;
+  /** In Kafka's text form; null in a log from before topic ids. */
+  readonly topicId: string | null;
+  /** After a start that followed a crash, the offset from which batches may have been lost; null after a clean one. */
+  readonly recoveredFrom: bigint | null;
+  /** Called when the log start offset has risen, durably. */
+  onLogStartOffset: ((offset: bigint) => void) | null = null;
+  readonly #environment: LogEnvironment;
+  readonly #host: LogHost;
+  readonly #segments: LogSegments;
+  readonly #epochs: LeaderEpochs;
+  readonly #epochFile: LeaderEpochFile;
+  readonly #producers: ProducerStates;
+  readonly #snapshots: ProducerSnapshots;
+  readonly #writes: WriteOrder;
+  readonly #maintenance = new SerialQueue();
+  #config: LogConfig;
+  #logStartOffset: bigint;
+  #logEndOffset: bigint;
+  #flushedOffset: bigint;
+  #highWatermark: bigint;
+  #leaderEpoch: number;
+  #truncations = 0;
+  #unflushedSinceMs: number | null = null;
+  /** Why nothing can be appended, if so. */
+  #blocked: LogError | null = null;
+  #closed = false;
+
+  constructor(environment: LogEnvironment, host: LogHost, options: PartitionLogOptions) {
+    const { loaded } = options;
+    this.#environment = environment;
+    this.#host = host;
+    this.topic = options.topic;
+    this.partition = options.partition;
+    this.topicId = options.topicId;
+    this.recoveredFrom = options.recoveredFrom;
+    this.#config = options.config;
+    this.#segments = new LogSegments(environment, options.directory, loaded.segments);
+    this.#producers = loaded.producers;
+    this.#snapshots = loaded.snapshots;
+    this.#logStartOffset = loaded.logStartOffset;
+    this.#logEndOffset = loaded.logEndOffset;
+    this.#flushedOffset = loaded.recoveryPoint;
+    this.#highWatermark = clamp(options.highWatermark, loaded.logStartOffset, loaded.logEndOffset);
+    this.#epochFile = new LeaderEpochFile(
+      environment.fileSystem,
+      { directory: () => this.directory, entries: () => this.#epochs.entries() },
+      (error) => this.#failed(`writing the leader epochs of ${this.directory}`, error),
+    );
+    this.#epochs = new LeaderEpochs(loaded.epochs, () => this.#epochFile.save());
+    this.#leaderEpoch = this.#epochs.latest;
+    this.#writes = new WriteOrder(loaded.logEndOffset, (error) => this.#rollBack(error));
+  }
+
+  /** Absolute; changes when the log is deleted. */
+  get directory(): string {
+    return this.#segments.directory;
+  }
+
+  get config(): LogConfig {
+    return this.#config;
+  }
+
+  /** Takes effect from the next append or check on. */
+  updateConfig(config: LogConfig): void {
+    this.#config = config;
+  }
+
+  /** The first offset that may be read. */
+  get logStartOffset(): bigint {
+    return this.#logStartOffset;
+  }
+
+  /** The offset of the next record. */
+  get logEndOffset(): bigint {
+    return this.#logEndOffset;
+  }
+
+  /** Everything below it is in the files. */
+  get writtenEndOffset(): bigint {
+    return this.#writes.endOffset;
+  }
+
+  /** Everything below it is durable. */
+  get flushedOffset(): bigint {
+    return this.#flushedOffset;
+  }
+
+  /** Recovery after a crash need not look below it. */
+  get recoveryPoint(): bigint {
+    const { firstUnpersisted, list } = this.#segments;
+    const limit = firstUnpersisted === list.active ? this.#logEndOffset : firstUnpersisted.baseOffset;
+    return smallest(this.#flushedOffset, limit);
+  }
+
+  /** Kept for the partition, which sets it; the manager writes it down. */
+  get highWatermark(): bigint {
+    return this.#highWatermark;
+  }
+
+  set highWatermark(offset: bigint) {
+    this.#highWatermark = clamp(offset, this.#logStartOffset, this.#logEndOffset);
+  }
+
+  /** Where the oldest open transaction begins; null without one. */
+  get firstUnstableOffset(): bigint | null {
+    return this.#producers.firstUnstableOffset;
+  }
+
+  /** The epoch that appended batches get; -1 before the first. */
+  get leaderEpoch(): number {
+    return this.#leaderEpoch;
+  }
+
+  /** Bytes of the log's batches. */
+  get sizeBytes(): number {
+    return this.#segments.list.sizeBytes;
+  }
+
+  get segmentCount(): number {
+    return this.#segments.list.all.length;
+  }
+
+  /** Where the oldest segment begins: at or below the log start offset. */
+  get firstSegmentOffset(): bigint {
+    return this.#segments.list.first.baseOffset;
+  }
+
+  /** Begins a leader epoch at the log's end. Throws RangeError if it is lower than the one before. */
+  becomeLeader(epoch: number): void {
+    if (epoch < this.#leaderEpoch) throw new RangeError(`leader epoch ${epoch} after ${this.#leaderEpoch}`);
+    this.#leaderEpoch = epoch;
+    this.#epochs.assign(epoch, this.#logEndOffset);
+  }
+
+  /**
+   * Appends whole version 2 batches that were validated, and gives them offsets at once: base offset and leader epoch are written into
+   * their headers, all else is taken from there. A replica's batches are kept as they are. The bytes are copied, or their memory is retained,
+   * before it returns. Throws LogError: OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE, RECORD_LIST_TOO_LARGE,
+   * CORRUPT_MESSAGE, or KAFKA_STORAGE_ERROR while the log cannot be written.
+   */
+  append(records: Uint8Array | MemoryPiece, origin: AppendOrigin = 'client'): AppendResult {
+    this.#assertWritable();
+    const bytes = records instanceof Uint8Array ? records : records.bytes();
+    const assign = { baseOffset: this.#logEndOffset, leaderEpoch: this.#leaderEpoch };
+    const batches = readAppend(bytes, origin === 'replication' ? null : assign);
+    const first = batches[0]!;
+    const last = batches.at(-1)!;
+    const appended = (last.attributes & Attribute.logAppendTime) !== 0;
+    checkAppend(first, bytes.byteLength, this.#logEndOffset, this.#config);
+    const check = this.#producers.check(batches, origin);
+    if (check.duplicate) {
+      return {
+        baseOffset: check.duplicate.firstOffset,
+        lastOffset: check.duplicate.lastOffset,
+        duplicate: true,
+        logAppendTimeMs: appended ? check.duplicate.timestamp : NO_TIMESTAMP,
+        written: handled(this.#writes.written()),
+      };
+    }
+    if (this.#segments.mustRoll(batches, bytes.byteLength, this.#config)) this.#roll(first.baseOffset);
+    const done = this.#segments.list.active.append(records, batches, this.#config);
+    this.#logEndOffset = last.lastOffset + 1n;
+    this.#producers.apply(check.updates, this.#logEndOffset);
+    for (const batch of batches) {
+      if (batch.leaderEpoch > this.#epochs.latest) this.#epochs.assign(batch.leaderEpoch, batch.baseOffset);
+    }
+    this.#unflushedSinceMs ??= this.#environment.clock.now();
+    if (this.#logEndOffset - this.#flushedOffset >= this.#config.flushMessages) this.#flushInBackground();
+    return {
+      baseOffset: first.baseOffset,
+      lastOffset: last.lastOffset,
+      duplicate: false,
+      logAppendTimeMs: appended ? last.maxTimestamp : NO_TIMESTAMP,
+      written: handled(this.#writes.add(this.#logEndOffset, done)),
+    };
+  }
+
+  /** Resolves when everything appended before the call is durable; rejects with KAFKA_STORAGE_ERROR if it could not be made so. */
+  async flush(): Promise<void> {
+    const end = this.#logEndOffset;
+    if (end <= this.#flushedOffset) return;
+    const truncations = this.#truncations;
+    this.#unflushedSinceMs = null;
+    try {
+      await Promise.all([this.#writes.written(), this.#segments.sync(this.#flushedOffset)]);
+    } catch (error) {
+      throw this.#failed(`flushing ${this.directory}`, error);
+    }
+    if (truncations === this.#truncations) this.#flushedOffset = largest(this.#flushedOffset, end);
+  }
+
+  /** As `read`, when it takes no waiting: the batches are recent and their file is open. Null when it would. */
+  readCached(from: bigint, maxBytes: number, options: ReadOptions = {}): LogRead | null {
+    const range = this.#range(from, maxBytes, options);
+    if (range.from >= range.upTo) return { batches: [] };
+    return readRecent(this.#segments.list.floor(from), range);
+  }
+
+  /**
+   * Finds the batches that hold offsets from `from` on: as many as fit `maxBytes`, of one segment. Throws LogError OFFSET_OUT_OF_RANGE
+   * outside of the log and KAFKA_STORAGE_ERROR.
+   */
+  async read(from: bigint, maxBytes: number, options: ReadOptions = {}): Promise<LogRead> {
+    const range = this.#range(from, maxBytes, options);
+    if (range.from >= range.upTo) return { batches: [] };
+    return readSegments(this.#segments.list, this.#config, range);
+  }
+
+  /** The first record whose timestamp is `timestamp` or later; null when there is none. */
+  offsetForTimestamp(timestamp: bigint): Promise<FoundRecord | null> {
+    const search = { timestamp, startOffset: this.#logStartOffset };
+    return findTimestamp(this.#environment, this.#segments.list, this.#config, search);
+  }
+
+  /** The first record with the log's largest timestamp (KIP-734); null in an empty log. */
+  offsetOfMaxTimestamp(): Promise<FoundRecord | null> {
+    return findMaxTimestamp(this.#environment, this.#segments.list, this.#config);
+  }
+
+  /** Where a leader epoch ended (KIP-279); -1 and -1 when it is not known. */
+  endOffsetForEpoch(epoch: number): { leaderEpoch: number; endOffset: bigint } {
+    return this.#epochs.endOffsetFor(epoch, this.#logEndOffset);
+  }
+
+  /** The epoch in which the record at `offset` was written; -1 when not known. */
+  epochForOffset(offset: bigint): number {
+    return this.#epochs.epochFor(offset);
+  }
+
+  /** What is known of each producer that wrote to the log. */
+  activeProducers(): ProducerEntry[] {
+    return this.#producers.entries();
+  }
+
+  /** Forgets producers that have not written for `producer.id.expiration.ms`. */
+  expireProducers(): void {
+    const { clock, producerIdExpirationMs } = this.#environment;
+    this.#producers.expire(BigInt(clock.now() - producerIdExpirationMs));
+  }
+
+  /** Drops every batch that holds `offset` or follows it. Appends are refused while it runs. */
+  async truncateTo(offset: bigint): Promise<void> {
+    this.#assertWritable();
+    if (offset >= this.#logEndOffset) return;
+    this.#blocked = new LogError(LogErrorCode.KAFKA_STORAGE_ERROR, `${this.directory} is being truncated`);
+    await this.#maintenance.run(async () => {
+      await this.#writes.written().catch(() => {});
+      await this.#truncate(offset);
+      this.#blocked = null;
+    });
+  }
+
+  /**
+   * Raises the log start offset (DeleteRecords, KIP-107); resolves with it when it is durable. Throws LogError OFFSET_OUT_OF_RANGE above
+   * the high watermark.
+   */
+  async deleteRecordsBefore(offset: bigint): Promise<bigint> {
+    if (offset > this.#highWatermark || offset < 0n) {
+      throw new LogError(
+        LogErrorCode.OFFSET_OUT_OF_RANGE,
+        `offset ${offset} is above the high watermark ${this.#highWatermark}`,
+      );
+    }
+    if (offset > this.#logStartOffset) this.#raiseLogStartOffset(offset);
+    await this.#host.checkpointLogStartOffsets(this);
+    this.onLogStartOffset?.(this.#logStartOffset);
+    return this.#logStartOffset;
+  }
+
+  /** Deletes the segments that retention lets go; returns how many. */
+  deleteOldSegments(): Promise<number> {
+    return this.#maintenance.run(async () => {
+      if (this.#blocked || this.#closed) return 0;
+      const { logStartOffset, logEndOffset, highWatermark } = this;
+      const state = { logStartOffset, logEndOffset, highWatermark };
+      const expired = await this.#segments.expired(this.#config, state);
+      if (expired.length === 0) return 0;
+      if (expired.includes(this.#segments.list.active)) this.#roll(this.#logEndOffset);
+      await this.#segments.delete(expired, this.#config);
+      if (this.firstSegmentOffset > this.#logStartOffset) this.#raiseLogStartOffset(this.firstSegmentOffset);
+      await this.#snapshots.removeWhere((snapshot) => snapshot < this.firstSegmentOffset);
+      this.onLogStartOffset?.(this.#logStartOffset);
+      return expired.length;
+    });
+  }
+
+  /** Flushes when `flush.ms` is over. */
+  async flushIfDue(): Promise<void> {
+    const since = this.#unflushedSinceMs;
+    if (since !== null && this.#environment.clock.now() - since >= this.#config.flushMs) await this.flush();
+  }
+
+  /** Completes what rolled segments lack on disk, so that the recovery point may pass them. */
+  prepareCheckpoint(): Promise<void> {
+    return this.#maintenance.run(async () => {
+      if (this.#blocked || this.#closed) return;
+      await this.#persistRolled();
+      await this.#epochFile.idle();
+    });
+  }
+
+  /** Closes files that nobody has used since `before`, in clock milliseconds. */
+  closeIdleFiles(before: number): Promise<void> {
+    return this.#segments.closeIdle(before);
+  }
+
+  /** Makes everything durable, so that the next start need not recover, and closes the files. */
+  async close(): Promise<void> {
+    await this.#writes.written().catch(() => {});
+    await this.#maintenance.run(async () => {
+      if (this.#closed) return;
+      if (!this.#blocked) {
+        await this.flush();
+        await this.#persistRolled();
+        await this.#segments.list.active.persist();
+        await this.#snapshots.write(this.#logEndOffset, this.#producers.entries());
+        await this.#epochFile.idle();
+      }
+      this.#closed = true;
+      await this.#segments.close();
+    });
+  }
+
+  /** Refuses all appends from now on; resolves when nothing is being written any more. */
+  async retire(reason: LogError): Promise<void> {
+    this.#blocked = reason;
+    this.#closed = true;
+    await this.#maintenance.run(async () => {});
+  }
+
+  /** Closes the files of a log that was retired, without making anything durable. */
+  closeFiles(): Promise<void> {
+    return this.#segments.close();
+  }
+
+  /** The directory was renamed. */
+  moved(directory: string): void {
+    this.#snapshots.moved(directory);
+    this.#segments.moved(directory);
+  }
+
+  #assertWritable(): void {
+    if (this.#blocked) throw this.#blocked;
+    if (this.#closed) throw new LogError(LogErrorCode.KAFKA_STORAGE_ERROR, `${this.directory} is closed`);
+    if (!this.#writes.failed) return;
+    throw new LogError(LogErrorCode.KAFKA_STORAGE_ERROR, `${this.directory} could not be written`);
+  }
+
+  /** Begins a new segment; what the last one and the producers have to leave on disk is written in the background. */
+  #roll(baseOffset: bigint): void {
+    this.#segments.roll(baseOffset, this.#config);
+    const snapshot = this.#snapshots.write(this.#producers.endOffset, this.#producers.entries());
+    const persisted = this.#maintenance.run(async () => {
+      await snapshot;
+      if (!this.#blocked && !this.#closed) await this.#persistRolled();
+    });
+    persisted.catch((error: unknown) => this.#failed(`rolling ${this.directory}`, error));
+  }
+
+  async #persistRolled(): Promise<void> {
+    const truncations = this.#truncations;
+    const { baseOffset } = this.#segments.list.active;
+    await this.#segments.persistRolled();
+    if (truncations === this.#truncations) this.#flushedOffset = largest(this.#flushedOffset, baseOffset);
+  }
+
+  #raiseLogStartOffset(offset: bigint): void {
+    this.#logStartOffset = offset;
+    if (this.#highWatermark < offset) this.#highWatermark = offset;
+    this.#epochs.truncateFromStart(offset);
+  }
+
+  #range(from: bigint, maxBytes: number, options: ReadOptions): ReadRange {
+    if (from < this.#logStartOffset || from > this.#logEndOffset) {
+      const message = `offset ${from} is not in ${this.#logStartOffset} to ${this.#logEndOffset}`;
+      throw new LogError(LogErrorCode.OFFSET_OUT_OF_RANGE, message);
+    }
+    const written = this.#writes.endOffset;
+    return { from, upTo: smallest(options.upToOffset ?? written, written), maxBytes, options };
+  }
+
+  /** Goes back to the last batch that is in its file, so that appending can begin again. */
+  #rollBack(cause: unknown): void {
+    const error = this.#failed(`writing ${this.directory}`, cause);
+    if (this.#blocked) return;
+    this.#blocked = error;
+    const attempt = async () => {
+      if (this.#closed || this.#blocked !== error) return;
+      await this.#truncate(this.#writes.endOffset);
+      this.#blocked = null;
+    };
+    this.#maintenance.run(attempt).catch((failure: unknown) => {
+      this.#blocked = this.#blocked === error ? null : this.#blocked;
+      const { clock, logger } = this.#environment;
+      logger.error(
+        { directory: this.directory, error: failure },
+        'a log could not go back to its last batch',
+      );
+      clock.setTimer(ROLLBACK_RETRY_MS, () => this.#rollBack(cause));
+    });
+  }
+
+  async #truncate(offset: bigint): Promise<void> {
+    this.#truncations++;
+    const end = await this.#segments.truncate(offset, this.#config);
+    this.#logEndOffset = end;
+    this.#logStartOffset = smallest(this.#logStartOffset, end);
+    this.#flushedOffset = smallest(this.#flushedOffset, end);
+    this.#highWatermark = clamp(this.#highWatermark, this.#logStartOffset, end);
+    this.#epochs.truncateFromEnd(end);
+    await reloadProducers(this.#environment, this.#config, {
+      segments: this.#segments.list,
+      snapshots: this.#snapshots,
+      producers: this.#producers,
+      logStartOffset: this.#logStartOffset,
+      logEndOffset: end,
+    });
+    this.#writes.restart(end);
+  }
+
+  #flushInBackground(): void {
+    // The failure was dealt with where it happened.
+    this.flush().catch(() => {});
+  }
+
+  /** Reports a failure of the disk unless it may pass; returns what to tell the caller. */
+  #failed(action: string, cause: unknown): LogError {
+    const error = storageError(action, cause);
+    if (this.#closed) return error;
+    this.#environment.logger.error({ directory: this.directory, error: cause }, error.message);
+    if (!isTransient(cause)) this.#host.storageFailed(this, error);
+    return error;
+  }
+}
+
+/** Marks a promise whose rejection nobody may be waiting for. */
+function handled(promise: Promise<void>): Promise<void> {
+  promise.catch(() => {});
+  return promise;
+}

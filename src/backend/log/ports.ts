@@ -1,0 +1,110 @@
+import type { MemoryPiece } from '../../native/pieces.ts';
+
+/**
+ * What a log needs from the machine. `storeFileSystem` gives it the native store and the disk; tests give it a file
+ * system in memory that tears writes and runs full.
+ */
+
+/** Bytes outside the JavaScript heap, counted by references and freed explicitly. */
+export interface Memory {
+  readonly byteLength: number;
+  /** A view, valid while a reference is held. */
+  bytes(): Uint8Array;
+  release(): void;
+}
+
+/** An open append-only file. */
+export interface LogFile {
+  readonly path: string;
+  /** The native handle's id, which lets the network send ranges of the file. */
+  readonly fileId: number;
+  /** Where the next append goes, in bytes; queued appends included. */
+  readonly size: number;
+  /**
+   * Queues bytes for the end of the file; they are copied, or their memory is retained, before it returns. Appends complete
+   * in order. One that fails rejects with an Error that carries `code` (ENOSPC, EIO), and so do all behind it until `truncate`.
+   */
+  append(pieces: (Uint8Array | MemoryPiece)[]): { position: number; done: Promise<void> };
+  /** Resolves when everything appended before the call is durable. */
+  sync(): Promise<void>;
+  /** Reads up to `length` bytes; fewer at the end of the file. The caller releases the memory. */
+  read(position: number, length: number): Promise<Memory>;
+  truncate(size: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** One batch as a scan found it. The fields are those of Kafka's record batch header. */
+export interface BatchInfo {
+  /** Of the batch in its file. */
+  readonly position: number;
+  /** Of the whole batch with its header. */
+  readonly sizeBytes: number;
+  readonly baseOffset: bigint;
+  readonly lastOffset: bigint;
+  readonly leaderEpoch: number;
+  readonly attributes: number;
+  readonly maxTimestamp: bigint;
+  readonly producerId: bigint;
+  readonly producerEpoch: number;
+  readonly baseSequence: number;
+  readonly recordCount: number;
+  /** Of a control batch that ends a transaction. */
+  readonly marker: EndTransactionMarker | null;
+}
+
+export interface EndTransactionMarker {
+  readonly commit: boolean;
+  readonly coordinatorEpoch: number;
+}
+
+export interface BatchScan {
+  readonly batches: readonly BatchInfo[];
+  /** Where the scan stopped: the end of the last batch. */
+  readonly end: number;
+  /** Why it stopped there: at the limit or end of file, at zeros (space never written), or at damage. */
+  readonly stop: 'end' | 'zeros' | 'damaged';
+  /** What is damaged, for the log line. */
+  readonly reason: string;
+}
+
+export interface DirectoryEntry {
+  readonly name: string;
+  readonly isDirectory: boolean;
+  readonly sizeBytes: number;
+  /** When it was last written. */
+  readonly modifiedMs: number;
+}
+
+/** Held while this process owns a directory. */
+export interface DirectoryLock {
+  release(): void;
+}
+
+/** Files and directories; every call rejects with an Error that carries `code`, as Node's do. */
+export interface FileSystem {
+  open(path: string, options?: { create?: boolean; preallocateBytes?: number }): Promise<LogFile>;
+  /** The whole of a small file; null when there is none. Rejects above `limitBytes`. */
+  readFile(path: string, limitBytes: number): Promise<Uint8Array | null>;
+  /** Replaces a file as one step: it has its old content or its new, and when the call resolves, durably the new. */
+  replaceFile(path: string, bytes: Uint8Array): Promise<void>;
+  /** The entries of a directory, in no order; null when there is none. */
+  list(path: string): Promise<DirectoryEntry[] | null>;
+  makeDirectory(path: string): Promise<void>;
+  /** Rejects with ENOENT when there is no `from`. */
+  rename(from: string, to: string): Promise<void>;
+  /** Removes a file or a directory with all it holds; it may be gone already. */
+  remove(path: string): Promise<void>;
+  /** Makes the creation, renaming and removal of a directory's entries durable. */
+  syncDirectory(path: string): Promise<void>;
+  /** Takes the lock file of a directory; throws if another process holds it. */
+  lockDirectory(path: string): DirectoryLock;
+  /** Reads the batches of [position, limit) one after another, up to `maxBytes` of them but at least one. */
+  scanBatches(
+    file: LogFile,
+    position: number,
+    limit: number,
+    options: { maxBytes: number; verifyCrc: boolean },
+  ): Promise<BatchScan>;
+  /** The records section of a compressed batch, decompressed. `codec` is the batch attributes' compression type. */
+  decompress(codec: number, bytes: Uint8Array): Promise<Uint8Array>;
+}

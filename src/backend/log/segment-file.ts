@@ -1,0 +1,198 @@
+import type { MemoryPiece } from '../../native/pieces.ts';
+import type { Clock } from '../../util/clock.ts';
+import { storageError } from './errors.ts';
+import type { FileSystem, LogFile } from './ports.ts';
+
+interface QueuedAppend {
+  readonly bytes: Uint8Array | MemoryPiece;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * A segment's .log file. It is opened when it is first used and closed when it has been idle, so that idle partitions hold no
+ * descriptor. Appends are taken at once, also while it is being opened.
+ */
+export class SegmentFile {
+  readonly #fileSystem: FileSystem;
+  readonly #clock: Clock;
+  #create: { preallocateBytes: number } | null;
+  #path: string;
+  #size: number;
+  /** Bytes that were handed to the file: what is not in the queue. */
+  #handedBytes: number;
+  #writtenBytes: number;
+  #file: LogFile | null = null;
+  #opening: Promise<LogFile> | null = null;
+  #queue: QueuedAppend[] = [];
+  #unfinished = 0;
+  #syncedBytes: number;
+  #lastUsedMs = 0;
+
+  /** `create`: the file is new; otherwise it is there and has `size` bytes that are taken to be durable. */
+  constructor(
+    options: { fileSystem: FileSystem; clock: Clock; path: string; size: number },
+    create: { preallocateBytes: number } | null = null,
+  ) {
+    this.#fileSystem = options.fileSystem;
+    this.#clock = options.clock;
+    this.#path = options.path;
+    this.#size = options.size;
+    this.#handedBytes = options.size;
+    this.#writtenBytes = options.size;
+    this.#syncedBytes = create ? -1 : options.size;
+    this.#create = create;
+  }
+
+  /** Bytes, including appends that are not finished. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Bytes that are in the file. */
+  get writtenBytes(): number {
+    return this.#writtenBytes;
+  }
+
+  get path(): string {
+    return this.#path;
+  }
+
+  /** The open file, if it is open; it stays so for the idle time at least. */
+  get current(): LogFile | null {
+    if (this.#file) this.#lastUsedMs = this.#clock.now();
+    return this.#file;
+  }
+
+  /** Says that everything up to the file's end has to be synced, whatever was assumed. */
+  markUnsynced(): void {
+    this.#syncedBytes = -1;
+  }
+
+  get isSynced(): boolean {
+    return this.#syncedBytes === this.#size;
+  }
+
+  /** Opens the file if need be. Rejects with KAFKA_STORAGE_ERROR. */
+  async open(): Promise<LogFile> {
+    this.#lastUsedMs = this.#clock.now();
+    if (this.#file) return this.#file;
+    this.#opening ??= this.#openAndDrain().finally(() => {
+      this.#opening = null;
+    });
+    return this.#opening;
+  }
+
+  /** Takes bytes for the end of the file; they are copied, or their memory retained, before it returns. */
+  append(bytes: Uint8Array | MemoryPiece): { position: number; done: Promise<void> } {
+    const position = this.#size;
+    this.#size += bytes.byteLength;
+    this.#unfinished++;
+    const done = (this.#file ? this.#write(this.#file, bytes) : this.#enqueue(bytes)).finally(() => {
+      this.#unfinished--;
+    });
+    return { position, done };
+  }
+
+  /** Resolves when everything appended before the call is durable. */
+  async sync(): Promise<void> {
+    const size = this.#size;
+    if (this.isSynced) return;
+    const file = await this.open();
+    await file.sync();
+    if (size > this.#syncedBytes) this.#syncedBytes = Math.min(size, this.#size);
+  }
+
+  /** Also needed after a failed append, before the next one. */
+  async truncate(size: number): Promise<void> {
+    const file = await this.open();
+    await file.truncate(size);
+    this.#size = size;
+    this.#handedBytes = size;
+    this.#writtenBytes = size;
+    this.#syncedBytes = -1;
+  }
+
+  async close(): Promise<void> {
+    await this.#opening?.catch(() => {});
+    const file = this.#file;
+    this.#file = null;
+    await file?.close();
+  }
+
+  /** Closes the file if nobody has used it since `before` and nothing is unfinished. */
+  async closeIdle(before: number): Promise<void> {
+    if (!this.#file || this.#lastUsedMs > before || this.#unfinished > 0 || this.#opening) return;
+    await this.sync();
+    if (this.#lastUsedMs <= before && this.#unfinished === 0) await this.close();
+  }
+
+  /** The file was renamed; an open one stays usable. */
+  moved(path: string): void {
+    this.#path = path;
+  }
+
+  async #openAndDrain(): Promise<LogFile> {
+    try {
+      const file = await this.#openAtEnd();
+      const queue = this.#takeQueue();
+      this.#file = file;
+      for (const { bytes, resolve, reject } of queue) {
+        this.#write(file, bytes).then(resolve, reject);
+        releaseCopy(bytes);
+      }
+      return file;
+    } catch (error) {
+      const failure = storageError(`opening ${this.#path}`, error);
+      for (const { bytes, reject } of this.#takeQueue()) {
+        releaseCopy(bytes);
+        reject(failure);
+      }
+      throw failure;
+    }
+  }
+
+  async #openAtEnd(): Promise<LogFile> {
+    const file = await this.#fileSystem.open(
+      this.#path,
+      this.#create ? { create: true, ...this.#create } : {},
+    );
+    this.#create = null;
+    if (file.size < this.#handedBytes) {
+      await file.close();
+      throw new Error(`the file has ${file.size} bytes where ${this.#handedBytes} were written`);
+    }
+    // What is reserved and was never written.
+    if (file.size > this.#handedBytes) await file.truncate(this.#handedBytes);
+    return file;
+  }
+
+  #takeQueue(): QueuedAppend[] {
+    const queue = this.#queue;
+    this.#queue = [];
+    return queue;
+  }
+
+  #write(file: LogFile, bytes: Uint8Array | MemoryPiece): Promise<void> {
+    this.#lastUsedMs = this.#clock.now();
+    this.#handedBytes += bytes.byteLength;
+    const end = this.#handedBytes;
+    return file.append([bytes]).done.then(() => {
+      this.#writtenBytes = end;
+    });
+  }
+
+  #enqueue(bytes: Uint8Array | MemoryPiece): Promise<void> {
+    const held = bytes instanceof Uint8Array ? bytes.slice() : bytes;
+    if (!(held instanceof Uint8Array)) held.memory.retain();
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ bytes: held, resolve, reject });
+      // The queue learns of a failure by itself.
+      this.open().catch(() => {});
+    });
+  }
+}
+
+function releaseCopy(bytes: Uint8Array | MemoryPiece): void {
+  if (!(bytes instanceof Uint8Array)) bytes.memory.release();
+}

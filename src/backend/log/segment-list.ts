@@ -1,0 +1,61 @@
+import type { Segment } from './segment.ts';
+
+/** The segments of a log, ascending by base offset; there is always one, and the last is the one appended to. */
+export class SegmentList {
+  #segments: Segment[];
+
+  constructor(segments: Segment[]) {
+    this.#segments = segments;
+  }
+
+  get all(): readonly Segment[] {
+    return this.#segments;
+  }
+
+  get first(): Segment {
+    return this.#segments[0]!;
+  }
+
+  get active(): Segment {
+    return this.#segments.at(-1)!;
+  }
+
+  get beforeActive(): Segment | undefined {
+    return this.#segments.at(-2);
+  }
+
+  get sizeBytes(): number {
+    return this.#segments.reduce((sum, segment) => sum + segment.size, 0);
+  }
+
+  /** The segment that holds `offset` if any does: the last that begins at or before it, or the first. */
+  floor(offset: bigint): Segment {
+    return this.#segments[Math.max(this.#floorIndex(offset), 0)]!;
+  }
+
+  /** The floor segment and all after it. */
+  from(offset: bigint): readonly Segment[] {
+    return this.#segments.slice(Math.max(this.#floorIndex(offset), 0));
+  }
+
+  add(segment: Segment): void {
+    this.#segments.push(segment);
+  }
+
+  remove(segments: readonly Segment[]): void {
+    const gone = new Set(segments);
+    this.#segments = this.#segments.filter((segment) => !gone.has(segment));
+  }
+
+  /** The index of the last segment that begins at or before `offset`; -1 when none does. */
+  #floorIndex(offset: bigint): number {
+    let low = 0;
+    let high = this.#segments.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#segments[middle]!.baseOffset <= offset) low = middle + 1;
+      else high = middle;
+    }
+    return low - 1;
+  }
+}

@@ -1,0 +1,235 @@
+import type { MemoryPiece } from '../../native/pieces.ts';
+import type { LogConfig } from './config.ts';
+import type { LogEnvironment } from './environment.ts';
+import { storageError } from './errors.ts';
+import { offsetFilePath, Suffix } from './log-file-names.ts';
+import type { BatchInfo, BatchScan } from './ports.ts';
+import { RecentBatches } from './recent-batches.ts';
+import { SegmentFile } from './segment-file.ts';
+import { SegmentIndexes } from './segment-indexes.ts';
+import type { TimestampOffset } from './time-index.ts';
+
+const MAX_RELATIVE_OFFSET = 0x7fffffffn;
+const INDEX_FILE_LIMIT_BYTES = 0x7fffffff;
+const SCAN_BYTES = 1 << 20;
+
+export interface SegmentOptions {
+  readonly directory: string;
+  readonly baseOffset: bigint;
+  /** Bytes of batches in the file. */
+  readonly size: number;
+  /** When the file was last written, or the segment created. */
+  readonly modifiedMs: number;
+}
+
+/** A part of a log: a file of batches from `baseOffset` on, and its indexes. */
+export class Segment {
+  readonly baseOffset: bigint;
+  readonly file: SegmentFile;
+  /** By how much earlier than `segment.ms` the segment is rolled, so that not all are at once. */
+  readonly rollJitterMs: number;
+  /** Places of the last batches; null in a segment that is not being written, nor was lately. */
+  recent: RecentBatches | null = null;
+  /** Whether batches and indexes are durable and complete, so that recovery need not look at the segment. */
+  persisted: boolean;
+  /** Whether its directory entry is durable. */
+  linked: boolean;
+  /** The first batch's largest timestamp; null when there is none or it is not known. */
+  firstTimestamp: bigint | null = null;
+  readonly #createdMs: number;
+  #directory: string;
+  #modifiedMs: number;
+  readonly #environment: LogEnvironment;
+  #indexes: SegmentIndexes | null = null;
+  #loading: Promise<SegmentIndexes> | null = null;
+  #maxTimestamp: TimestampOffset | null = null;
+
+  private constructor(
+    environment: LogEnvironment,
+    options: SegmentOptions,
+    config: LogConfig,
+    isNew: boolean,
+  ) {
+    const path = offsetFilePath(options.directory, options.baseOffset, Suffix.log);
+    this.#environment = environment;
+    this.#directory = options.directory;
+    this.#modifiedMs = options.modifiedMs;
+    this.#createdMs = environment.clock.now();
+    this.baseOffset = options.baseOffset;
+    this.persisted = !isNew;
+    this.linked = !isNew;
+    this.rollJitterMs = Math.floor(environment.random() * Math.min(config.segmentJitterMs, config.segmentMs));
+    this.file = new SegmentFile(
+      { fileSystem: environment.fileSystem, clock: environment.clock, path, size: options.size },
+      isNew ? { preallocateBytes: config.preallocate ? config.segmentBytes : 0 } : null,
+    );
+  }
+
+  /** A new segment; its file is created by the first use. */
+  static create(
+    environment: LogEnvironment,
+    directory: string,
+    baseOffset: bigint,
+    config: LogConfig,
+  ): Segment {
+    const options = { directory, baseOffset, size: 0, modifiedMs: environment.clock.now() };
+    const segment = new Segment(environment, options, config, true);
+    segment.activate(new SegmentIndexes(baseOffset, config));
+    return segment;
+  }
+
+  /** A segment that has a file. */
+  static existing(environment: LogEnvironment, options: SegmentOptions, config: LogConfig): Segment {
+    return new Segment(environment, options, config, false);
+  }
+
+  get size(): number {
+    return this.file.size;
+  }
+
+  /** The memory that `unload` gives back. */
+  get loadedBytes(): number {
+    return this.#indexes?.byteLength ?? 0;
+  }
+
+  /** The indexes, if they are in memory. */
+  get loadedIndexes(): SegmentIndexes | null {
+    return this.#indexes;
+  }
+
+  /** Makes the segment one that is appended to: its indexes stay in memory. */
+  activate(indexes: SegmentIndexes): void {
+    this.#environment.indexCache.forget(this);
+    this.#indexes = indexes;
+    this.persisted = false;
+    this.recent = new RecentBatches(this.baseOffset);
+  }
+
+  /** Whether the relative offset of `lastOffset` fits the index. */
+  holds(lastOffset: bigint): boolean {
+    return lastOffset - this.baseOffset <= MAX_RELATIVE_OFFSET;
+  }
+
+  /** Appends batches to the active segment; their positions count from the start of `bytes`. */
+  append(bytes: Uint8Array | MemoryPiece, batches: readonly BatchInfo[], config: LogConfig): Promise<void> {
+    const { position, done } = this.file.append(bytes);
+    this.#modifiedMs = this.#environment.clock.now();
+    this.firstTimestamp ??= batches[0]?.maxTimestamp ?? null;
+    for (const batch of batches) {
+      const placed = { ...batch, position: position + batch.position };
+      this.#indexes?.add(placed, config.indexIntervalBytes);
+      this.recent?.append(placed);
+    }
+    return done;
+  }
+
+  /** How long the segment has taken records: by their timestamps, if they have any, up to `timestamp`. */
+  ageMs(now: number, timestamp: bigint): number {
+    const first = this.firstTimestamp;
+    return first !== null && first >= 0n ? Number(timestamp - first) : now - this.#createdMs;
+  }
+
+  /** The indexes; read, or rebuilt from the batches, when they are not in memory. */
+  async indexes(config: LogConfig): Promise<SegmentIndexes> {
+    if (this.#indexes) {
+      if (this.persisted) this.#environment.indexCache.touch(this);
+      return this.#indexes;
+    }
+    this.#loading ??= this.#load(config).finally(() => {
+      this.#loading = null;
+    });
+    return this.#loading;
+  }
+
+  /** Gives the indexes' memory back. Only of a persisted segment. */
+  unload(): void {
+    this.#maxTimestamp = this.#indexes?.maxTimestamp ?? this.#maxTimestamp;
+    this.#indexes = null;
+  }
+
+  async maxTimestamp(config: LogConfig): Promise<TimestampOffset> {
+    if (this.#indexes) return this.#indexes.maxTimestamp;
+    this.#maxTimestamp ??= (await this.indexes(config)).maxTimestamp;
+    return this.#maxTimestamp;
+  }
+
+  /** What retention by time goes by: the largest timestamp, or, without timestamps, when the file was last written. */
+  async largestTimestampMs(config: LogConfig): Promise<number> {
+    const { timestamp } = await this.maxTimestamp(config);
+    return timestamp >= 0n ? Number(timestamp) : this.#modifiedMs;
+  }
+
+  /** Reads on from `position` what is written; see `FileSystem.scanBatches`. */
+  async scan(position: number, maxBytes = SCAN_BYTES, verifyCrc = false): Promise<BatchScan> {
+    const limit = this.file.writtenBytes;
+    if (position >= limit) return { batches: [], end: position, stop: 'end', reason: '' };
+    const file = await this.file.open();
+    const options = { maxBytes, verifyCrc };
+    try {
+      return await this.#environment.fileSystem.scanBatches(file, position, limit, options);
+    } catch (error) {
+      throw storageError(`reading ${this.file.path}`, error);
+    }
+  }
+
+  /** Makes batches and, if the segment is no longer appended to, indexes durable. */
+  async sync(): Promise<void> {
+    await this.file.sync();
+    if (this.linked) return;
+    await this.#environment.fileSystem.syncDirectory(this.#directory);
+    this.linked = true;
+  }
+
+  /** Ends appending: makes all of the segment durable; its indexes may leave memory from then on. */
+  async persist(): Promise<void> {
+    const indexes = this.#indexes;
+    if (this.persisted || !indexes) return;
+    await this.sync();
+    indexes.close();
+    const { fileSystem, indexCache } = this.#environment;
+    await fileSystem.replaceFile(this.path(Suffix.offsetIndex), indexes.offset.content().slice());
+    await fileSystem.replaceFile(this.path(Suffix.timeIndex), indexes.time.content().slice());
+    this.persisted = true;
+    indexCache.touch(this);
+  }
+
+  /** The directory was renamed. */
+  moved(directory: string): void {
+    this.#directory = directory;
+    this.file.moved(this.path(Suffix.log));
+  }
+
+  path(suffix: string): string {
+    return offsetFilePath(this.#directory, this.baseOffset, suffix);
+  }
+
+  async #load(config: LogConfig): Promise<SegmentIndexes> {
+    const { fileSystem, indexCache, logger } = this.#environment;
+    const offset = await fileSystem.readFile(this.path(Suffix.offsetIndex), INDEX_FILE_LIMIT_BYTES);
+    const time = await fileSystem.readFile(this.path(Suffix.timeIndex), INDEX_FILE_LIMIT_BYTES);
+    const content = offset && time ? { offset, time } : null;
+    let indexes = content && new SegmentIndexes(this.baseOffset, config, content);
+    if (!indexes?.isValid(this.size)) {
+      logger.warn({ segment: this.path(Suffix.log) }, 'rebuilding a missing or damaged index');
+      indexes = await this.#rebuild(config);
+    }
+    this.#indexes = indexes;
+    if (this.persisted) indexCache.touch(this);
+    return indexes;
+  }
+
+  async #rebuild(config: LogConfig): Promise<SegmentIndexes> {
+    const indexes = new SegmentIndexes(this.baseOffset, config);
+    for (let position = 0; ; ) {
+      const { batches, end } = await this.scan(position);
+      for (const batch of batches) indexes.add(batch, config.indexIntervalBytes);
+      if (batches.length === 0) break;
+      position = end;
+    }
+    indexes.close();
+    const { fileSystem } = this.#environment;
+    await fileSystem.replaceFile(this.path(Suffix.offsetIndex), indexes.offset.content().slice());
+    await fileSystem.replaceFile(this.path(Suffix.timeIndex), indexes.time.content().slice());
+    return indexes;
+  }
+}

@@ -1,0 +1,67 @@
+/** Runs asynchronous tasks one after another. */
+export class SerialQueue {
+  #last: Promise<unknown> = Promise.resolve();
+
+  run<T>(task: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(task);
+    this.#last = result.catch(() => {});
+    return result;
+  }
+}
+
+/** Writes a state out: calls made while a write is under way are served together by the next one. */
+export class CoalescedWrite {
+  #running: Promise<void> | null = null;
+  #next: Promise<void> | null = null;
+  readonly #write: () => Promise<void>;
+
+  constructor(write: () => Promise<void>) {
+    this.#write = write;
+  }
+
+  /** Resolves when a write that began after this call has ended. */
+  request(): Promise<void> {
+    if (!this.#running) return this.#start();
+    this.#next ??= this.#running
+      .catch(() => {})
+      .then(() => {
+        this.#next = null;
+        return this.#start();
+      });
+    return this.#next;
+  }
+
+  /** Resolves when nothing is being written; rejects if the last write failed. */
+  async idle(): Promise<void> {
+    await (this.#next ?? this.#running);
+  }
+
+  #start(): Promise<void> {
+    const running = this.#write().finally(() => {
+      if (this.#running === running) this.#running = null;
+    });
+    this.#running = running;
+    return running;
+  }
+}
+
+/** Does something with every item, so many at the same time; rejects with the first failure when all that began have ended. */
+export async function forEachParallel<T>(
+  items: readonly T[],
+  parallel: number,
+  task: (item: T) => Promise<unknown>,
+): Promise<void> {
+  let next = 0;
+  let failure: { error: unknown } | null = null;
+  const work = async () => {
+    while (next < items.length && !failure) {
+      try {
+        await task(items[next++]!);
+      } catch (error) {
+        failure ??= { error };
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(parallel, items.length) }, work));
+  if (failure) throw (failure as { error: unknown }).error;
+}

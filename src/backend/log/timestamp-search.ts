@@ -1,0 +1,106 @@
+import { Attribute, BATCH_HEADER_BYTES, HeaderField, RecordCursor, viewOf } from './batch.ts';
+import type { LogConfig } from './config.ts';
+import type { LogEnvironment } from './environment.ts';
+import { largest } from './offsets.ts';
+import type { BatchInfo } from './ports.ts';
+import type { Segment } from './segment.ts';
+import type { SegmentList } from './segment-list.ts';
+
+/** A record that a search found. */
+export interface FoundRecord {
+  readonly timestamp: bigint;
+  readonly offset: bigint;
+  readonly leaderEpoch: number;
+}
+
+type Wanted = (record: { timestamp: bigint; offset: bigint }) => boolean;
+
+/** The first record at or above `startOffset` whose timestamp is `timestamp` or later; null when there is none. */
+export async function findTimestamp(
+  environment: LogEnvironment,
+  segments: SegmentList,
+  config: LogConfig,
+  search: { timestamp: bigint; startOffset: bigint },
+): Promise<FoundRecord | null> {
+  const { timestamp, startOffset } = search;
+  const wanted: Wanted = (record) => record.timestamp >= timestamp && record.offset >= startOffset;
+  for (const segment of segments.from(startOffset)) {
+    if ((await segment.maxTimestamp(config)).timestamp < timestamp) continue;
+    const { offset, time } = await segment.indexes(config);
+    const position = offset.lookup(largest(time.lookup(timestamp), startOffset));
+    const mayHold = (batch: BatchInfo) => batch.maxTimestamp >= timestamp && batch.lastOffset >= startOffset;
+    const found = await findRecord(environment, segment, position, mayHold, wanted);
+    if (found) return found;
+  }
+  return null;
+}
+
+/** The first record that has the largest timestamp of the log (KIP-734); null when no record has a timestamp. */
+export async function findMaxTimestamp(
+  environment: LogEnvironment,
+  segments: SegmentList,
+  config: LogConfig,
+): Promise<FoundRecord | null> {
+  let best: { segment: Segment; timestamp: bigint; offset: bigint } | null = null;
+  for (const segment of segments.all) {
+    const max = await segment.maxTimestamp(config);
+    if (max.timestamp >= 0n && (!best || max.timestamp > best.timestamp)) best = { segment, ...max };
+  }
+  if (!best) return null;
+  const { segment, timestamp } = best;
+  const position = (await segment.indexes(config)).offset.lookup(best.offset);
+  return findRecord(
+    environment,
+    segment,
+    position,
+    (batch) => batch.maxTimestamp === timestamp,
+    (record) => record.timestamp === timestamp,
+  );
+}
+
+/** The first wanted record from `position` on, in a batch that may hold one. */
+async function findRecord(
+  environment: LogEnvironment,
+  segment: Segment,
+  position: number,
+  mayHold: (batch: BatchInfo) => boolean,
+  wanted: Wanted,
+): Promise<FoundRecord | null> {
+  for (let at = position; ; ) {
+    const { batches, end } = await segment.scan(at);
+    for (const batch of batches) {
+      if (!mayHold(batch)) continue;
+      const record = await recordOf(environment, segment, batch, wanted);
+      if (record) return { ...record, leaderEpoch: batch.leaderEpoch };
+    }
+    if (batches.length === 0) return null;
+    at = end;
+  }
+}
+
+async function recordOf(
+  environment: LogEnvironment,
+  segment: Segment,
+  batch: BatchInfo,
+  wanted: Wanted,
+): Promise<{ timestamp: bigint; offset: bigint } | null> {
+  const memory = await (await segment.file.open()).read(batch.position, batch.sizeBytes);
+  try {
+    const bytes = memory.bytes();
+    const baseTimestamp = viewOf(bytes).getBigInt64(HeaderField.baseTimestamp);
+    const codec = batch.attributes & Attribute.compressionMask;
+    const stored = bytes.subarray(BATCH_HEADER_BYTES);
+    const records = codec === 0 ? stored : await environment.fileSystem.decompress(codec, stored);
+    const cursor = new RecordCursor(viewOf(records), 0, records.byteLength);
+    for (let index = 0; index < batch.recordCount; index++) {
+      const { offsetDelta, timestampDelta } = cursor.next();
+      const appended = (batch.attributes & Attribute.logAppendTime) !== 0;
+      const timestamp = appended ? batch.maxTimestamp : baseTimestamp + timestampDelta;
+      const record = { timestamp, offset: batch.baseOffset + BigInt(offsetDelta) };
+      if (wanted(record)) return record;
+    }
+    return null;
+  } finally {
+    memory.release();
+  }
+}

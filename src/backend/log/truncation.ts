@@ -1,0 +1,48 @@
+import type { LogConfig } from './config.ts';
+import type { LogEnvironment } from './environment.ts';
+import { Segment } from './segment.ts';
+import type { SegmentList } from './segment-list.ts';
+import { deleteSegmentFiles } from './segment-removal.ts';
+
+/** Ends a log's segments at `offset`: a batch that holds it goes as a whole. Nothing may be appending. Returns the log's end. */
+export async function truncateSegments(
+  environment: LogEnvironment,
+  directory: string,
+  segments: SegmentList,
+  config: LogConfig,
+  offset: bigint,
+): Promise<bigint> {
+  const gone = segments.all.filter((segment) => segment.baseOffset >= offset);
+  if (gone.length === segments.all.length) {
+    // The new segment may have the name of one that goes, so that one goes first.
+    await deleteSegmentFiles(environment, directory, gone, config.fileDeleteDelayMs);
+    segments.add(Segment.create(environment, directory, offset, config));
+    segments.remove(gone);
+    return offset;
+  }
+  segments.remove(gone);
+  await deleteSegmentFiles(environment, directory, gone, config.fileDeleteDelayMs);
+  return truncateActive(segments.active, config, offset);
+}
+
+async function truncateActive(active: Segment, config: LogConfig, offset: bigint): Promise<bigint> {
+  const indexes = await active.indexes(config);
+  indexes.truncateTo(offset);
+  const start = indexes.offset.lastPosition;
+  active.activate(indexes);
+  let nextOffset = active.baseOffset;
+  for (let position = start; ; ) {
+    const { batches, end } = await active.scan(position);
+    const cut = batches.findIndex((batch) => batch.lastOffset >= offset);
+    for (const batch of cut < 0 ? batches : batches.slice(0, cut)) {
+      indexes.observe(batch);
+      active.recent?.append(batch);
+      nextOffset = batch.lastOffset + 1n;
+    }
+    if (cut >= 0 || batches.length === 0) {
+      await active.file.truncate(cut < 0 ? end : batches[cut]!.position);
+      return nextOffset;
+    }
+    position = end;
+  }
+}
