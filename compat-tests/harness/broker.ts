@@ -1,0 +1,213 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Child, freePort, runCommand, until } from './child.ts';
+import { javaCommand, root } from './paths.ts';
+
+export interface BrokerOptions {
+  /** Configuration keys beyond the harness's own. */
+  overrides?: Record<string, string>;
+  /** Where the data directory `data` lies; a temporary directory, removed at `stop`, when absent. */
+  dir?: string;
+}
+
+/** A broker under test: the gateway, or Apache Kafka when the tests themselves are to be checked. */
+export interface Broker {
+  readonly bootstrap: string;
+  /** Base of the HTTP listener; null for Apache Kafka. */
+  readonly metricsUrl: string | null;
+  readonly dataDir: string;
+  /** Output of the current or last process. */
+  logs(): string;
+  /** Starts the process and waits until it serves; rejects with its log when it does not. */
+  start(): Promise<void>;
+  kill(signal: NodeJS.Signals): Promise<void>;
+  /** Stops cleanly and starts on the same ports and data. */
+  restart(): Promise<void>;
+  /** Stops and removes what the harness made. */
+  stop(): Promise<void>;
+  /** Resolves to the exit code when the process ends by itself. */
+  ended(): Promise<number | null>;
+}
+
+/** KAFABRIC_TEST_TARGET=kafka runs the suites against Apache Kafka. */
+export const targetIsKafka = process.env.KAFABRIC_TEST_TARGET === 'kafka';
+
+const commonOverrides = {
+  'num.partitions': '2',
+  'group.initial.rebalance.delay.ms': '0',
+  'message.max.bytes': '104857600',
+  'auto.create.topics.enable': 'true',
+  'group.min.session.timeout.ms': '1000',
+};
+
+abstract class BrokerProcess implements Broker {
+  readonly bootstrap: string;
+  readonly dataDir: string;
+  abstract readonly metricsUrl: string | null;
+  protected child: Child | null = null;
+  readonly #dir: string;
+  readonly #ownsDir: boolean;
+
+  constructor(port: number, dir: string | undefined) {
+    this.bootstrap = `127.0.0.1:${port}`;
+    this.#ownsDir = dir === undefined;
+    this.#dir = dir ?? mkdtempSync(join(tmpdir(), 'kafabric-compat-'));
+    this.dataDir = join(this.#dir, 'data');
+  }
+
+  protected get dir(): string {
+    return this.#dir;
+  }
+
+  protected abstract command(): Promise<string[]> | string[];
+  protected abstract ready(): Promise<boolean>;
+
+  logs(): string {
+    return this.child?.output ?? '';
+  }
+
+  async start(): Promise<void> {
+    const child = new Child(await this.command());
+    this.child = child;
+    try {
+      await until('the broker is ready', 60_000, async () => {
+        if (!child.running) throw new Error('the broker ended');
+        return this.ready();
+      });
+    } catch (error) {
+      await child.kill('SIGKILL');
+      throw new Error(`${(error as Error).message}; its log:\n${child.output.slice(-4000)}`);
+    }
+  }
+
+  async kill(signal: NodeJS.Signals): Promise<void> {
+    await this.child?.kill(signal);
+  }
+
+  async restart(): Promise<void> {
+    await this.kill('SIGTERM');
+    await this.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.kill('SIGTERM');
+    if (this.#ownsDir) rmSync(this.#dir, { recursive: true, force: true });
+  }
+
+  async ended(): Promise<number | null> {
+    return (await this.child?.ended)?.code ?? null;
+  }
+}
+
+class Gateway extends BrokerProcess {
+  readonly metricsUrl: string;
+  readonly #overrides: Record<string, string>;
+
+  constructor(port: number, metricsPort: number, options: BrokerOptions) {
+    super(port, options.dir);
+    this.metricsUrl = `http://127.0.0.1:${metricsPort}`;
+    this.#overrides = {
+      ...commonOverrides,
+      listeners: `PLAINTEXT://${this.bootstrap}`,
+      'metrics.listener': this.metricsUrl,
+      'log.dirs': this.dataDir,
+      ...options.overrides,
+    };
+  }
+
+  protected command(): string[] {
+    const overrides = Object.entries(this.#overrides).flatMap(([key, value]) => [
+      '--override',
+      `${key}=${value}`,
+    ]);
+    return [process.execPath, join(root, 'dist/src/server/cli/main.js'), 'start', ...overrides];
+  }
+
+  protected async ready(): Promise<boolean> {
+    try {
+      return (await fetch(`${this.metricsUrl}/health/ready`)).ok;
+    } catch {
+      return false; // not listening yet
+    }
+  }
+}
+
+class Kafka extends BrokerProcess {
+  readonly metricsUrl = null;
+  readonly #controllerPort: number;
+  readonly #overrides: Record<string, string>;
+  #formatted = false;
+
+  constructor(port: number, controllerPort: number, options: BrokerOptions) {
+    super(port, options.dir);
+    this.#controllerPort = controllerPort;
+    this.#overrides = options.overrides ?? {};
+  }
+
+  protected async command(): Promise<string[]> {
+    const properties = {
+      ...commonOverrides,
+      'process.roles': 'broker,controller',
+      'node.id': '1',
+      'controller.quorum.voters': `1@127.0.0.1:${this.#controllerPort}`,
+      listeners: `PLAINTEXT://${this.bootstrap},CONTROLLER://127.0.0.1:${this.#controllerPort}`,
+      'controller.listener.names': 'CONTROLLER',
+      'log.dirs': this.dataDir,
+      'offsets.topic.replication.factor': '1',
+      'offsets.topic.num.partitions': '8',
+      'transaction.state.log.replication.factor': '1',
+      'transaction.state.log.min.isr': '1',
+      ...this.#overrides,
+    };
+    const file = join(this.dir, 'server.properties');
+    const lines = Object.entries(properties).map(([key, value]) => `${key}=${value}`);
+    writeFileSync(file, lines.join('\n'));
+    if (!this.#formatted) {
+      const format = javaCommand('kafka.tools.StorageTool', 256);
+      await runCommand([...format, 'format', '-t', 'AAAAAAAAAAAAAAAAAAAAAQ', '-c', file]);
+      this.#formatted = true;
+    }
+    return [...javaCommand('kafka.Kafka', 640), file];
+  }
+
+  protected ready(): Promise<boolean> {
+    const [host, port] = this.bootstrap.split(':');
+    return new Promise((done) => {
+      const socket = connect(Number(port), host)
+        .on('connect', () => {
+          socket.destroy();
+          done(true);
+        })
+        .on('error', () => done(false));
+    });
+  }
+}
+
+/** A broker that is not started yet. */
+export async function makeBroker(options: BrokerOptions = {}): Promise<Broker> {
+  const [port, second] = [await freePort(), await freePort()];
+  return targetIsKafka ? new Kafka(port, second, options) : new Gateway(port, second, options);
+}
+
+/** A broker that serves. */
+export async function startBroker(options: BrokerOptions = {}): Promise<Broker> {
+  const broker = await makeBroker(options);
+  await broker.start();
+  return broker;
+}
+
+let shared: Promise<Broker> | null = null;
+
+/** The one broker that most suites use; it is started by the first and stopped after the last. */
+export function sharedBroker(): Promise<Broker> {
+  shared ??= startBroker();
+  return shared;
+}
+
+export async function stopSharedBroker(): Promise<void> {
+  const broker = await shared?.catch(() => null);
+  await broker?.stop();
+  shared = null;
+}

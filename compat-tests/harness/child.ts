@@ -1,0 +1,84 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createServer } from 'node:net';
+
+/** A child process of the harness whose output is kept, its last megabyte, for messages. */
+export class Child {
+  readonly process: ChildProcess;
+  readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  #output = '';
+
+  constructor(command: string[], env: Record<string, string> = {}) {
+    this.process = spawn(command[0]!, command.slice(1), {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...env },
+    });
+    const keep = (chunk: Buffer) => {
+      this.#output = (this.#output + chunk.toString()).slice(-1_000_000);
+    };
+    this.process.stdout?.on('data', keep);
+    this.process.stderr?.on('data', keep);
+    this.ended = new Promise((done) => {
+      this.process.on('error', (error) => {
+        this.#output += String(error);
+        done({ code: 127, signal: null });
+      });
+      this.process.on('close', (code, signal) => done({ code, signal }));
+    });
+  }
+
+  get output(): string {
+    return this.#output;
+  }
+
+  get running(): boolean {
+    return (
+      this.process.exitCode === null && this.process.signalCode === null && this.process.pid !== undefined
+    );
+  }
+
+  /** Sends the signal and resolves when the process has ended; after `patienceMs` it is killed. */
+  async kill(signal: NodeJS.Signals, patienceMs = 20_000): Promise<void> {
+    if (!this.running) return;
+    const last = setTimeout(() => this.process.kill('SIGKILL'), patienceMs);
+    this.process.kill(signal);
+    await this.ended;
+    clearTimeout(last);
+  }
+}
+
+/** Runs a command to its end; rejects with its output when it fails or takes longer than `timeoutMs`. */
+export async function runCommand(command: string[], timeoutMs = 60_000): Promise<string> {
+  const child = new Child(command);
+  const timer = setTimeout(() => child.process.kill('SIGKILL'), timeoutMs);
+  const { code } = await child.ended;
+  clearTimeout(timer);
+  if (code === 0) return child.output;
+  throw new Error(`${command.slice(-12).join(' ')} ended with ${code}:\n${child.output.slice(-4000)}`);
+}
+
+export function sleep(ms: number): Promise<void> {
+  return new Promise((done) => setTimeout(done, ms));
+}
+
+/** Polls until `probe` is true; rejects with `what` after `timeoutMs`. */
+export async function until(
+  what: string,
+  timeoutMs: number,
+  probe: () => boolean | Promise<boolean>,
+): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  while (!(await probe())) {
+    if (Date.now() > deadline) throw new Error(`${what}: not within ${timeoutMs / 1000} s`);
+    await sleep(50);
+  }
+}
+
+/** A TCP port of the loopback interface that nobody listens on. */
+export function freePort(): Promise<number> {
+  return new Promise((done) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => done(port));
+    });
+  });
+}
