@@ -108,6 +108,8 @@ export class KafabricConfig {
   }
 
   #defaultText(definition: ConfigDefinition): string | null {
-    return definition.name === 'log.dir' ? this.resolved.defaultDataDirectory : definition.default;
+    if (definition.name === 'log.dir') return this.resolved.defaultDataDirectory;
+    if (definition.name === 'broker.id') return String(this.resolved.nodeId);
+    return definition.default;
   }
 }

@@ -10,6 +10,7 @@ import { apiErrorOf } from '../api-error.ts';
 import type { ClusterMetadata } from '../metadata/cluster-metadata.ts';
 import { type MetadataRecord, metadataRecord } from '../metadata/records.ts';
 import { type MetadataState, ResourceType } from '../metadata/state.ts';
+import { topicNameProblem } from '../metadata/topic-name.ts';
 import { isClusterDefault, plainResourceKind } from './resources.ts';
 import { validateBrokerConfigs, validateTopicConfigs, validateValues } from './validate.ts';
 
@@ -101,6 +102,8 @@ export class ConfigManager {
     if (type === ResourceType.TOPIC) {
       if (name === '')
         throw new ApiError(ErrorCode.INVALID_REQUEST, 'Default topic resources are not allowed.');
+      const problem = topicNameProblem(name);
+      if (problem !== null) throw new ApiError(ErrorCode.INVALID_TOPIC_EXCEPTION, problem);
       if (this.#metadata.topicByName(name) === undefined) {
         throw new ApiError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, `The topic '${name}' does not exist.`);
       }
@@ -122,7 +125,7 @@ export class ConfigManager {
       validateBrokerConfigs(values, changed, name === '');
     } else {
       const kind = plainResourceKind(type, name);
-      validateValues(values, kind.definitions, kind.label);
+      validateValues(values, kind.definitions, kind.label, kind.errorCode);
     }
   }
 

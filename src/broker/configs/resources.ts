@@ -32,6 +32,8 @@ export interface PlainResourceKind {
   readonly emptyNameMessage: string;
   readonly source: number;
   readonly definitions: ReadonlyMap<string, ConfigDefinition>;
+  /** With which an invalid value is refused. */
+  readonly errorCode: ErrorCode;
 }
 
 const byName = (definitions: readonly ConfigDefinition[]) =>
@@ -45,6 +47,7 @@ const plainKinds = new Map<number, PlainResourceKind>([
       emptyNameMessage: 'Client metrics subscription name must not be empty',
       source: WireSource.CLIENT_METRICS_CONFIG,
       definitions: byName(clientMetricsDefinitions),
+      errorCode: ErrorCode.INVALID_REQUEST,
     },
   ],
   [
@@ -54,6 +57,7 @@ const plainKinds = new Map<number, PlainResourceKind>([
       emptyNameMessage: 'Group name must not be empty',
       source: WireSource.GROUP_CONFIG,
       definitions: byName(groupKeyDefinitions),
+      errorCode: ErrorCode.INVALID_CONFIG,
     },
   ],
 ]);
@@ -68,7 +72,10 @@ export function plainResourceKind(resourceType: number, resourceName: string): P
   return kind;
 }
 
-/** Checks the name of a broker resource; true for the cluster default. @throws ApiError INVALID_REQUEST */
+/**
+ * Checks the name of a broker resource; true for the cluster default.
+ * @throws ApiError INVALID_REQUEST
+ */
 export function isClusterDefault(resourceName: string, nodeId: number): boolean {
   if (resourceName === '') return true;
   if (!/^[+-]?\d+$/.test(resourceName)) {

@@ -11,6 +11,7 @@ import {
   startBroker,
   type TestBroker,
 } from './metadata.fixture.ts';
+import { encodeMetadataRecord, metadataRecord } from './records.ts';
 import { ResourceType } from './state.ts';
 import { METADATA_TOPIC_ID, randomUuid } from './topic-id.ts';
 
@@ -183,6 +184,32 @@ describe('ClusterMetadata', () => {
     assert.deepEqual(metadata.topicConfig('__consumer_offsets').get('cleanup.policy'), ['compact']);
     const [outcome] = await topics.deleteTopics([first.id]);
     assert.equal(outcome?.error?.code, ErrorCode.INVALID_REQUEST);
+  });
+
+  it('takes over a log that Apache Kafka wrote: features that are not served go, replicas come back', async () => {
+    const log = new MemoryMetadataLog();
+    const id = randomUuid();
+    const partition = {
+      topicId: id,
+      partitionId: 0,
+      replicas: [1],
+      isr: [],
+      leader: -1,
+      leaderEpoch: 4,
+      partitionEpoch: 9,
+    };
+    await log.append(
+      [
+        metadataRecord('featureLevel', { name: 'transaction.version', featureLevel: 2 }),
+        metadataRecord('featureLevel', { name: 'metadata.version', featureLevel: 30 }),
+        metadataRecord('topic', { name: 'orders', topicId: id }),
+        metadataRecord('partition', partition),
+      ].map(encodeMetadataRecord),
+    );
+    const { metadata } = await startBroker(log);
+    assert.deepEqual([...metadata.finalizedFeatures], [['metadata.version', 30]]);
+    const [orders] = metadata.topicByName('orders')!.partitions;
+    assert.deepEqual([orders?.isr, orders?.leader, orders?.leaderEpoch], [[1], 1, 5]);
   });
 
   it('stops at a record that it cannot read, and says which', async () => {

@@ -245,22 +245,29 @@ export class ClusterMetadata {
   }
 
   #startRecords(): MetadataRecord[] {
-    const records: MetadataRecord[] = [];
-    for (const { name, maxLevel } of supportedFeatures) {
-      if (this.#state.features.get(name) !== maxLevel) {
-        records.push(metadataRecord('featureLevel', { name, featureLevel: maxLevel }));
-      }
-    }
+    const records = this.#featureRecords();
     this.#brokerEpoch = this.#options.log.endOffset + BigInt(records.length);
     records.push(this.#registration());
-    for (const topic of this.#state.topics()) {
-      for (const { index } of topic.partitions) {
+    const { nodeId } = this;
+    for (const { id, partitions } of this.#state.topics()) {
+      for (const { index, isr } of partitions) {
+        const change = { partitionId: index, topicId: id, leader: nodeId };
         records.push(
-          metadataRecord('partitionChange', { partitionId: index, topicId: topic.id, leader: this.nodeId }),
+          metadataRecord('partitionChange', isr.includes(nodeId) ? change : { ...change, isr: [nodeId] }),
         );
       }
     }
     return records;
+  }
+
+  /** Raises every feature to what is served; a log that Kafka wrote may also have some that are not. */
+  #featureRecords(): MetadataRecord[] {
+    const supported = new Map(supportedFeatures.map(({ name, maxLevel }) => [name, maxLevel]));
+    const names = new Set([...supported.keys(), ...this.#state.features.keys()]);
+    return [...names]
+      .map((name) => ({ name, featureLevel: supported.get(name) ?? 0 }))
+      .filter(({ name, featureLevel }) => (this.#state.features.get(name) ?? 0) !== featureLevel)
+      .map((level) => metadataRecord('featureLevel', level));
   }
 
   #registration(): MetadataRecord {

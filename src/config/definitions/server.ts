@@ -16,7 +16,8 @@ export const serverDefinitions = [
     type: 'int',
     default: '-1',
     min: -1,
-    documentation: 'The older name of node.id, used when node.id is not set; -1 means not set.',
+    documentation:
+      'The older name of node.id, used when node.id is not set. The default, -1, means that node.id says it.',
   },
   {
     name: 'cluster.id',

@@ -33,7 +33,7 @@ export function describeConfigsHandler(deps: {
             const configs = describeResource(deps.metadata, resourceType, resourceName)
               .filter(({ definition }) => wanted.size === 0 || wanted.has(definition.name))
               .map((described) => keyResult(described, request));
-            return createDescribeConfigsResult({ ...resource, errorMessage: null, configs });
+            return createDescribeConfigsResult({ ...resource, errorMessage: '', configs });
           } catch (error) {
             if (!(error instanceof ApiError)) throw error;
             return createDescribeConfigsResult({

@@ -71,6 +71,7 @@ function unknownTopic(name: string): DescribeTopicPartitionsResponseTopic {
     errorCode: invalid ? ErrorCode.INVALID_TOPIC_EXCEPTION : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
     name,
     isInternal: isInternalTopic(name),
+    topicAuthorizedOperations: TOPIC_OPERATIONS,
   });
 }
 
