@@ -1,6 +1,8 @@
 // Emits the TypeScript file of one message: interfaces, defaults, reader, writer and codec.
+
 import { emitRead } from './emit-read.mjs';
 import { emitWrite } from './emit-write.mjs';
+import { breakLongLines } from './layout.mjs';
 import { includes } from './model.mjs';
 import { defaultOf, differsFromDefault, typeOf } from './types.mjs';
 
@@ -59,7 +61,7 @@ export function emitMessage(message, kafkaVersion) {
     ...emitImports(body.join('\n')),
     '',
   ];
-  return `${[...header, ...body].join('\n')}\n`;
+  return `${[...header, ...breakLongLines(body)].join('\n')}\n`;
 }
 
 function emitImports(body) {
@@ -125,7 +127,7 @@ function describeVersions(field, struct) {
 function emitCreate(struct) {
   const used = struct.fields.length === 0 ? '_partial' : 'partial';
   const lines = [
-    `/** A ${struct.type} with Kafka's defaults for what \`partial\` leaves out. */`,
+    `/** ${struct.type} with Kafka's defaults for what \`partial\` leaves out. */`,
     `export function create${struct.type}(${used}: Partial<${struct.type}> = {}): ${struct.type} {`,
     '  return {',
   ];

@@ -10,7 +10,7 @@ export interface AbortTransactionRecord {
   reason: string | null;
 }
 
-/** A AbortTransactionRecord with Kafka's defaults for what `partial` leaves out. */
+/** AbortTransactionRecord with Kafka's defaults for what `partial` leaves out. */
 export function createAbortTransactionRecord(partial: Partial<AbortTransactionRecord> = {}): AbortTransactionRecord {
   return {
     reason: partial.reason ?? null,

@@ -25,8 +25,10 @@ export interface AccessControlEntryRecord {
   permissionType: number;
 }
 
-/** A AccessControlEntryRecord with Kafka's defaults for what `partial` leaves out. */
-export function createAccessControlEntryRecord(partial: Partial<AccessControlEntryRecord> = {}): AccessControlEntryRecord {
+/** AccessControlEntryRecord with Kafka's defaults for what `partial` leaves out. */
+export function createAccessControlEntryRecord(
+  partial: Partial<AccessControlEntryRecord> = {},
+): AccessControlEntryRecord {
   return {
     id: partial.id ?? ZERO_UUID,
     resourceType: partial.resourceType ?? 0,

@@ -16,7 +16,7 @@ export interface AddOffsetsToTxnRequest {
   groupId: string;
 }
 
-/** A AddOffsetsToTxnRequest with Kafka's defaults for what `partial` leaves out. */
+/** AddOffsetsToTxnRequest with Kafka's defaults for what `partial` leaves out. */
 export function createAddOffsetsToTxnRequest(partial: Partial<AddOffsetsToTxnRequest> = {}): AddOffsetsToTxnRequest {
   return {
     transactionalId: partial.transactionalId ?? '',

@@ -6,13 +6,16 @@ import type { Writer } from '../wire/writer.ts';
 
 /** AddOffsetsToTxnResponse, API key 25: versions 0 to 4, flexible from 3. */
 export interface AddOffsetsToTxnResponse {
-  /** Duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * Duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did
+   * not violate any quota.
+   */
   throttleTimeMs: number;
   /** The response error code, or 0 if there was no error. */
   errorCode: number;
 }
 
-/** A AddOffsetsToTxnResponse with Kafka's defaults for what `partial` leaves out. */
+/** AddOffsetsToTxnResponse with Kafka's defaults for what `partial` leaves out. */
 export function createAddOffsetsToTxnResponse(partial: Partial<AddOffsetsToTxnResponse> = {}): AddOffsetsToTxnResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

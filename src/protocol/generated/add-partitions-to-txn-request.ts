@@ -38,7 +38,7 @@ export interface AddPartitionsToTxnTopic {
   partitions: number[];
 }
 
-/** A AddPartitionsToTxnTopic with Kafka's defaults for what `partial` leaves out. */
+/** AddPartitionsToTxnTopic with Kafka's defaults for what `partial` leaves out. */
 export function createAddPartitionsToTxnTopic(partial: Partial<AddPartitionsToTxnTopic> = {}): AddPartitionsToTxnTopic {
   return {
     name: partial.name ?? '',
@@ -73,8 +73,10 @@ function writeAddPartitionsToTxnTopic(w: Writer, m: AddPartitionsToTxnTopic, ver
   if (version >= 3) w.uvarint(0);
 }
 
-/** A AddPartitionsToTxnTransaction with Kafka's defaults for what `partial` leaves out. */
-export function createAddPartitionsToTxnTransaction(partial: Partial<AddPartitionsToTxnTransaction> = {}): AddPartitionsToTxnTransaction {
+/** AddPartitionsToTxnTransaction with Kafka's defaults for what `partial` leaves out. */
+export function createAddPartitionsToTxnTransaction(
+  partial: Partial<AddPartitionsToTxnTransaction> = {},
+): AddPartitionsToTxnTransaction {
   return {
     transactionalId: partial.transactionalId ?? '',
     producerId: partial.producerId ?? 0n,
@@ -112,8 +114,10 @@ function writeAddPartitionsToTxnTransaction(w: Writer, m: AddPartitionsToTxnTran
   w.uvarint(0);
 }
 
-/** A AddPartitionsToTxnRequest with Kafka's defaults for what `partial` leaves out. */
-export function createAddPartitionsToTxnRequest(partial: Partial<AddPartitionsToTxnRequest> = {}): AddPartitionsToTxnRequest {
+/** AddPartitionsToTxnRequest with Kafka's defaults for what `partial` leaves out. */
+export function createAddPartitionsToTxnRequest(
+  partial: Partial<AddPartitionsToTxnRequest> = {},
+): AddPartitionsToTxnRequest {
   return {
     transactions: partial.transactions ?? [],
     v3AndBelowTransactionalId: partial.v3AndBelowTransactionalId ?? '',
@@ -151,24 +155,32 @@ function writeAddPartitionsToTxnRequest(w: Writer, m: AddPartitionsToTxnRequest,
   }
   if (version >= 4) for (const item of m.transactions) writeAddPartitionsToTxnTransaction(w, item, version);
   if (version >= 4) {
-    if (m.v3AndBelowTransactionalId !== '') throw unsupportedField('AddPartitionsToTxnRequest', 'v3AndBelowTransactionalId', version);
+    if (m.v3AndBelowTransactionalId !== '') {
+      throw unsupportedField('AddPartitionsToTxnRequest', 'v3AndBelowTransactionalId', version);
+    }
   } else if (version >= 3) {
     w.compactString(m.v3AndBelowTransactionalId);
   } else {
     w.string(m.v3AndBelowTransactionalId);
   }
   if (version >= 4) {
-    if (m.v3AndBelowProducerId !== 0n) throw unsupportedField('AddPartitionsToTxnRequest', 'v3AndBelowProducerId', version);
+    if (m.v3AndBelowProducerId !== 0n) {
+      throw unsupportedField('AddPartitionsToTxnRequest', 'v3AndBelowProducerId', version);
+    }
   } else {
     w.int64(m.v3AndBelowProducerId);
   }
   if (version >= 4) {
-    if (m.v3AndBelowProducerEpoch !== 0) throw unsupportedField('AddPartitionsToTxnRequest', 'v3AndBelowProducerEpoch', version);
+    if (m.v3AndBelowProducerEpoch !== 0) {
+      throw unsupportedField('AddPartitionsToTxnRequest', 'v3AndBelowProducerEpoch', version);
+    }
   } else {
     w.int16(m.v3AndBelowProducerEpoch);
   }
   if (version >= 4) {
-    if (m.v3AndBelowTopics.length !== 0) throw unsupportedField('AddPartitionsToTxnRequest', 'v3AndBelowTopics', version);
+    if (m.v3AndBelowTopics.length !== 0) {
+      throw unsupportedField('AddPartitionsToTxnRequest', 'v3AndBelowTopics', version);
+    }
   } else if (version >= 3) {
     w.compactArrayLength(m.v3AndBelowTopics);
   } else {

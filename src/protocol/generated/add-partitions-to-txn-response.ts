@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** AddPartitionsToTxnResponse, API key 24: versions 0 to 5, flexible from 3. */
 export interface AddPartitionsToTxnResponse {
-  /** Duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * Duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did
+   * not violate any quota.
+   */
   throttleTimeMs: number;
   /** The response top level error code. (versions 4+) */
   errorCode: number;
@@ -37,8 +40,10 @@ export interface AddPartitionsToTxnPartitionResult {
   partitionErrorCode: number;
 }
 
-/** A AddPartitionsToTxnPartitionResult with Kafka's defaults for what `partial` leaves out. */
-export function createAddPartitionsToTxnPartitionResult(partial: Partial<AddPartitionsToTxnPartitionResult> = {}): AddPartitionsToTxnPartitionResult {
+/** AddPartitionsToTxnPartitionResult with Kafka's defaults for what `partial` leaves out. */
+export function createAddPartitionsToTxnPartitionResult(
+  partial: Partial<AddPartitionsToTxnPartitionResult> = {},
+): AddPartitionsToTxnPartitionResult {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     partitionErrorCode: partial.partitionErrorCode ?? 0,
@@ -55,14 +60,18 @@ function readAddPartitionsToTxnPartitionResult(r: Reader, version: number): AddP
   };
 }
 
-function writeAddPartitionsToTxnPartitionResult(w: Writer, m: AddPartitionsToTxnPartitionResult, version: number): void {
+function writeAddPartitionsToTxnPartitionResult(
+  w: Writer, m: AddPartitionsToTxnPartitionResult, version: number,
+): void {
   w.int32(m.partitionIndex);
   w.int16(m.partitionErrorCode);
   if (version >= 3) w.uvarint(0);
 }
 
-/** A AddPartitionsToTxnTopicResult with Kafka's defaults for what `partial` leaves out. */
-export function createAddPartitionsToTxnTopicResult(partial: Partial<AddPartitionsToTxnTopicResult> = {}): AddPartitionsToTxnTopicResult {
+/** AddPartitionsToTxnTopicResult with Kafka's defaults for what `partial` leaves out. */
+export function createAddPartitionsToTxnTopicResult(
+  partial: Partial<AddPartitionsToTxnTopicResult> = {},
+): AddPartitionsToTxnTopicResult {
   return {
     name: partial.name ?? '',
     resultsByPartition: partial.resultsByPartition ?? [],
@@ -73,7 +82,9 @@ function readAddPartitionsToTxnTopicResult(r: Reader, version: number): AddParti
   const name = version >= 3 ? r.compactString() : r.string();
   const resultsByPartitionCount = version >= 3 ? r.compactArrayLength(6) : r.arrayLength(6);
   const resultsByPartition: AddPartitionsToTxnPartitionResult[] = [];
-  for (let i = 0; i < resultsByPartitionCount; i++) resultsByPartition.push(readAddPartitionsToTxnPartitionResult(r, version));
+  for (let i = 0; i < resultsByPartitionCount; i++) {
+    resultsByPartition.push(readAddPartitionsToTxnPartitionResult(r, version));
+  }
   if (version >= 3) r.skipTags();
   return {
     name,
@@ -96,8 +107,10 @@ function writeAddPartitionsToTxnTopicResult(w: Writer, m: AddPartitionsToTxnTopi
   if (version >= 3) w.uvarint(0);
 }
 
-/** A AddPartitionsToTxnResult with Kafka's defaults for what `partial` leaves out. */
-export function createAddPartitionsToTxnResult(partial: Partial<AddPartitionsToTxnResult> = {}): AddPartitionsToTxnResult {
+/** AddPartitionsToTxnResult with Kafka's defaults for what `partial` leaves out. */
+export function createAddPartitionsToTxnResult(
+  partial: Partial<AddPartitionsToTxnResult> = {},
+): AddPartitionsToTxnResult {
   return {
     transactionalId: partial.transactionalId ?? '',
     topicResults: partial.topicResults ?? [],
@@ -123,8 +136,10 @@ function writeAddPartitionsToTxnResult(w: Writer, m: AddPartitionsToTxnResult, v
   w.uvarint(0);
 }
 
-/** A AddPartitionsToTxnResponse with Kafka's defaults for what `partial` leaves out. */
-export function createAddPartitionsToTxnResponse(partial: Partial<AddPartitionsToTxnResponse> = {}): AddPartitionsToTxnResponse {
+/** AddPartitionsToTxnResponse with Kafka's defaults for what `partial` leaves out. */
+export function createAddPartitionsToTxnResponse(
+  partial: Partial<AddPartitionsToTxnResponse> = {},
+): AddPartitionsToTxnResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     errorCode: partial.errorCode ?? 0,
@@ -138,10 +153,14 @@ function readAddPartitionsToTxnResponse(r: Reader, version: number): AddPartitio
   const errorCode = version >= 4 ? r.int16() : 0;
   const resultsByTransactionCount = version >= 4 ? r.compactArrayLength(3) : 0;
   const resultsByTransaction: AddPartitionsToTxnResult[] = [];
-  for (let i = 0; i < resultsByTransactionCount; i++) resultsByTransaction.push(readAddPartitionsToTxnResult(r, version));
+  for (let i = 0; i < resultsByTransactionCount; i++) {
+    resultsByTransaction.push(readAddPartitionsToTxnResult(r, version));
+  }
   const resultsByTopicV3AndBelowCount = version >= 4 ? 0 : version >= 3 ? r.compactArrayLength(3) : r.arrayLength(3);
   const resultsByTopicV3AndBelow: AddPartitionsToTxnTopicResult[] = [];
-  for (let i = 0; i < resultsByTopicV3AndBelowCount; i++) resultsByTopicV3AndBelow.push(readAddPartitionsToTxnTopicResult(r, version));
+  for (let i = 0; i < resultsByTopicV3AndBelowCount; i++) {
+    resultsByTopicV3AndBelow.push(readAddPartitionsToTxnTopicResult(r, version));
+  }
   if (version >= 3) r.skipTags();
   return {
     throttleTimeMs,
@@ -157,11 +176,15 @@ function writeAddPartitionsToTxnResponse(w: Writer, m: AddPartitionsToTxnRespons
   if (version >= 4) {
     w.compactArrayLength(m.resultsByTransaction);
   } else {
-    if (m.resultsByTransaction.length !== 0) throw unsupportedField('AddPartitionsToTxnResponse', 'resultsByTransaction', version);
+    if (m.resultsByTransaction.length !== 0) {
+      throw unsupportedField('AddPartitionsToTxnResponse', 'resultsByTransaction', version);
+    }
   }
   if (version >= 4) for (const item of m.resultsByTransaction) writeAddPartitionsToTxnResult(w, item, version);
   if (version >= 4) {
-    if (m.resultsByTopicV3AndBelow.length !== 0) throw unsupportedField('AddPartitionsToTxnResponse', 'resultsByTopicV3AndBelow', version);
+    if (m.resultsByTopicV3AndBelow.length !== 0) {
+      throw unsupportedField('AddPartitionsToTxnResponse', 'resultsByTopicV3AndBelow', version);
+    }
   } else if (version >= 3) {
     w.compactArrayLength(m.resultsByTopicV3AndBelow);
   } else {

@@ -17,7 +17,10 @@ export interface AddRaftVoterRequest {
   voterDirectoryId: Uuid;
   /** The endpoints that can be used to communicate with the voter. */
   listeners: AddRaftVoterRequestListener[];
-  /** When true, return a response after the new voter set is committed. Otherwise, return after the leader writes the changes locally. (versions 1+) */
+  /**
+   * When true, return a response after the new voter set is committed. Otherwise, return after the leader writes the
+   * changes locally. (versions 1+)
+   */
   ackWhenCommitted: boolean;
 }
 
@@ -30,8 +33,10 @@ export interface AddRaftVoterRequestListener {
   port: number;
 }
 
-/** A AddRaftVoterRequestListener with Kafka's defaults for what `partial` leaves out. */
-export function createAddRaftVoterRequestListener(partial: Partial<AddRaftVoterRequestListener> = {}): AddRaftVoterRequestListener {
+/** AddRaftVoterRequestListener with Kafka's defaults for what `partial` leaves out. */
+export function createAddRaftVoterRequestListener(
+  partial: Partial<AddRaftVoterRequestListener> = {},
+): AddRaftVoterRequestListener {
   return {
     name: partial.name ?? '',
     host: partial.host ?? '',
@@ -58,7 +63,7 @@ function writeAddRaftVoterRequestListener(w: Writer, m: AddRaftVoterRequestListe
   w.uvarint(0);
 }
 
-/** A AddRaftVoterRequest with Kafka's defaults for what `partial` leaves out. */
+/** AddRaftVoterRequest with Kafka's defaults for what `partial` leaves out. */
 export function createAddRaftVoterRequest(partial: Partial<AddRaftVoterRequest> = {}): AddRaftVoterRequest {
   return {
     clusterId: partial.clusterId === undefined ? '' : partial.clusterId,

@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** AddRaftVoterResponse, API key 80: versions 0 to 1, flexible from 0. */
 export interface AddRaftVoterResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The error code, or 0 if there was no error. */
   errorCode: number;
@@ -14,7 +17,7 @@ export interface AddRaftVoterResponse {
   errorMessage: string | null;
 }
 
-/** A AddRaftVoterResponse with Kafka's defaults for what `partial` leaves out. */
+/** AddRaftVoterResponse with Kafka's defaults for what `partial` leaves out. */
 export function createAddRaftVoterResponse(partial: Partial<AddRaftVoterResponse> = {}): AddRaftVoterResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

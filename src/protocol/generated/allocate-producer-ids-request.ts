@@ -12,8 +12,10 @@ export interface AllocateProducerIdsRequest {
   brokerEpoch: bigint;
 }
 
-/** A AllocateProducerIdsRequest with Kafka's defaults for what `partial` leaves out. */
-export function createAllocateProducerIdsRequest(partial: Partial<AllocateProducerIdsRequest> = {}): AllocateProducerIdsRequest {
+/** AllocateProducerIdsRequest with Kafka's defaults for what `partial` leaves out. */
+export function createAllocateProducerIdsRequest(
+  partial: Partial<AllocateProducerIdsRequest> = {},
+): AllocateProducerIdsRequest {
   return {
     brokerId: partial.brokerId ?? 0,
     brokerEpoch: partial.brokerEpoch ?? -1n,

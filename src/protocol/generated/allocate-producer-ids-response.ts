@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** AllocateProducerIdsResponse, API key 67: version 0, flexible from 0. */
 export interface AllocateProducerIdsResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The top level response error code. */
   errorCode: number;
@@ -16,8 +19,10 @@ export interface AllocateProducerIdsResponse {
   producerIdLen: number;
 }
 
-/** A AllocateProducerIdsResponse with Kafka's defaults for what `partial` leaves out. */
-export function createAllocateProducerIdsResponse(partial: Partial<AllocateProducerIdsResponse> = {}): AllocateProducerIdsResponse {
+/** AllocateProducerIdsResponse with Kafka's defaults for what `partial` leaves out. */
+export function createAllocateProducerIdsResponse(
+  partial: Partial<AllocateProducerIdsResponse> = {},
+): AllocateProducerIdsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     errorCode: partial.errorCode ?? 0,

@@ -35,8 +35,10 @@ export interface AlterClientQuotasRequestEntityData {
   entityName: string | null;
 }
 
-/** A AlterClientQuotasRequestEntityData with Kafka's defaults for what `partial` leaves out. */
-export function createAlterClientQuotasRequestEntityData(partial: Partial<AlterClientQuotasRequestEntityData> = {}): AlterClientQuotasRequestEntityData {
+/** AlterClientQuotasRequestEntityData with Kafka's defaults for what `partial` leaves out. */
+export function createAlterClientQuotasRequestEntityData(
+  partial: Partial<AlterClientQuotasRequestEntityData> = {},
+): AlterClientQuotasRequestEntityData {
   return {
     entityType: partial.entityType ?? '',
     entityName: partial.entityName === undefined ? '' : partial.entityName,
@@ -53,7 +55,9 @@ function readAlterClientQuotasRequestEntityData(r: Reader, version: number): Alt
   };
 }
 
-function writeAlterClientQuotasRequestEntityData(w: Writer, m: AlterClientQuotasRequestEntityData, version: number): void {
+function writeAlterClientQuotasRequestEntityData(
+  w: Writer, m: AlterClientQuotasRequestEntityData, version: number,
+): void {
   if (version >= 1) {
     w.compactString(m.entityType);
   } else {
@@ -67,7 +71,7 @@ function writeAlterClientQuotasRequestEntityData(w: Writer, m: AlterClientQuotas
   if (version >= 1) w.uvarint(0);
 }
 
-/** A OpData with Kafka's defaults for what `partial` leaves out. */
+/** OpData with Kafka's defaults for what `partial` leaves out. */
 export function createOpData(partial: Partial<OpData> = {}): OpData {
   return {
     key: partial.key ?? '',
@@ -99,8 +103,10 @@ function writeOpData(w: Writer, m: OpData, version: number): void {
   if (version >= 1) w.uvarint(0);
 }
 
-/** A AlterClientQuotasRequestEntryData with Kafka's defaults for what `partial` leaves out. */
-export function createAlterClientQuotasRequestEntryData(partial: Partial<AlterClientQuotasRequestEntryData> = {}): AlterClientQuotasRequestEntryData {
+/** AlterClientQuotasRequestEntryData with Kafka's defaults for what `partial` leaves out. */
+export function createAlterClientQuotasRequestEntryData(
+  partial: Partial<AlterClientQuotasRequestEntryData> = {},
+): AlterClientQuotasRequestEntryData {
   return {
     entity: partial.entity ?? [],
     ops: partial.ops ?? [],
@@ -121,7 +127,9 @@ function readAlterClientQuotasRequestEntryData(r: Reader, version: number): Alte
   };
 }
 
-function writeAlterClientQuotasRequestEntryData(w: Writer, m: AlterClientQuotasRequestEntryData, version: number): void {
+function writeAlterClientQuotasRequestEntryData(
+  w: Writer, m: AlterClientQuotasRequestEntryData, version: number,
+): void {
   if (version >= 1) {
     w.compactArrayLength(m.entity);
   } else {
@@ -137,8 +145,10 @@ function writeAlterClientQuotasRequestEntryData(w: Writer, m: AlterClientQuotasR
   if (version >= 1) w.uvarint(0);
 }
 
-/** A AlterClientQuotasRequest with Kafka's defaults for what `partial` leaves out. */
-export function createAlterClientQuotasRequest(partial: Partial<AlterClientQuotasRequest> = {}): AlterClientQuotasRequest {
+/** AlterClientQuotasRequest with Kafka's defaults for what `partial` leaves out. */
+export function createAlterClientQuotasRequest(
+  partial: Partial<AlterClientQuotasRequest> = {},
+): AlterClientQuotasRequest {
   return {
     entries: partial.entries ?? [],
     validateOnly: partial.validateOnly ?? false,

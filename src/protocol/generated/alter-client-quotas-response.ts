@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** AlterClientQuotasResponse, API key 49: versions 0 to 1, flexible from 1. */
 export interface AlterClientQuotasResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The quota configuration entries to alter. */
   entries: AlterClientQuotasResponseEntryData[];
@@ -28,8 +31,10 @@ export interface AlterClientQuotasResponseEntityData {
   entityName: string | null;
 }
 
-/** A AlterClientQuotasResponseEntityData with Kafka's defaults for what `partial` leaves out. */
-export function createAlterClientQuotasResponseEntityData(partial: Partial<AlterClientQuotasResponseEntityData> = {}): AlterClientQuotasResponseEntityData {
+/** AlterClientQuotasResponseEntityData with Kafka's defaults for what `partial` leaves out. */
+export function createAlterClientQuotasResponseEntityData(
+  partial: Partial<AlterClientQuotasResponseEntityData> = {},
+): AlterClientQuotasResponseEntityData {
   return {
     entityType: partial.entityType ?? '',
     entityName: partial.entityName === undefined ? '' : partial.entityName,
@@ -46,7 +51,9 @@ function readAlterClientQuotasResponseEntityData(r: Reader, version: number): Al
   };
 }
 
-function writeAlterClientQuotasResponseEntityData(w: Writer, m: AlterClientQuotasResponseEntityData, version: number): void {
+function writeAlterClientQuotasResponseEntityData(
+  w: Writer, m: AlterClientQuotasResponseEntityData, version: number,
+): void {
   if (version >= 1) {
     w.compactString(m.entityType);
   } else {
@@ -60,8 +67,10 @@ function writeAlterClientQuotasResponseEntityData(w: Writer, m: AlterClientQuota
   if (version >= 1) w.uvarint(0);
 }
 
-/** A AlterClientQuotasResponseEntryData with Kafka's defaults for what `partial` leaves out. */
-export function createAlterClientQuotasResponseEntryData(partial: Partial<AlterClientQuotasResponseEntryData> = {}): AlterClientQuotasResponseEntryData {
+/** AlterClientQuotasResponseEntryData with Kafka's defaults for what `partial` leaves out. */
+export function createAlterClientQuotasResponseEntryData(
+  partial: Partial<AlterClientQuotasResponseEntryData> = {},
+): AlterClientQuotasResponseEntryData {
   return {
     errorCode: partial.errorCode ?? 0,
     errorMessage: partial.errorMessage === undefined ? '' : partial.errorMessage,
@@ -83,7 +92,9 @@ function readAlterClientQuotasResponseEntryData(r: Reader, version: number): Alt
   };
 }
 
-function writeAlterClientQuotasResponseEntryData(w: Writer, m: AlterClientQuotasResponseEntryData, version: number): void {
+function writeAlterClientQuotasResponseEntryData(
+  w: Writer, m: AlterClientQuotasResponseEntryData, version: number,
+): void {
   w.int16(m.errorCode);
   if (version >= 1) {
     w.compactNullableString(m.errorMessage);
@@ -99,8 +110,10 @@ function writeAlterClientQuotasResponseEntryData(w: Writer, m: AlterClientQuotas
   if (version >= 1) w.uvarint(0);
 }
 
-/** A AlterClientQuotasResponse with Kafka's defaults for what `partial` leaves out. */
-export function createAlterClientQuotasResponse(partial: Partial<AlterClientQuotasResponse> = {}): AlterClientQuotasResponse {
+/** AlterClientQuotasResponse with Kafka's defaults for what `partial` leaves out. */
+export function createAlterClientQuotasResponse(
+  partial: Partial<AlterClientQuotasResponse> = {},
+): AlterClientQuotasResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     entries: partial.entries ?? [],

@@ -28,8 +28,10 @@ export interface AlterConfigsRequestAlterableConfig {
   value: string | null;
 }
 
-/** A AlterConfigsRequestAlterableConfig with Kafka's defaults for what `partial` leaves out. */
-export function createAlterConfigsRequestAlterableConfig(partial: Partial<AlterConfigsRequestAlterableConfig> = {}): AlterConfigsRequestAlterableConfig {
+/** AlterConfigsRequestAlterableConfig with Kafka's defaults for what `partial` leaves out. */
+export function createAlterConfigsRequestAlterableConfig(
+  partial: Partial<AlterConfigsRequestAlterableConfig> = {},
+): AlterConfigsRequestAlterableConfig {
   return {
     name: partial.name ?? '',
     value: partial.value === undefined ? '' : partial.value,
@@ -46,7 +48,9 @@ function readAlterConfigsRequestAlterableConfig(r: Reader, version: number): Alt
   };
 }
 
-function writeAlterConfigsRequestAlterableConfig(w: Writer, m: AlterConfigsRequestAlterableConfig, version: number): void {
+function writeAlterConfigsRequestAlterableConfig(
+  w: Writer, m: AlterConfigsRequestAlterableConfig, version: number,
+): void {
   if (version >= 2) {
     w.compactString(m.name);
   } else {
@@ -60,7 +64,7 @@ function writeAlterConfigsRequestAlterableConfig(w: Writer, m: AlterConfigsReque
   if (version >= 2) w.uvarint(0);
 }
 
-/** A AlterConfigsResource with Kafka's defaults for what `partial` leaves out. */
+/** AlterConfigsResource with Kafka's defaults for what `partial` leaves out. */
 export function createAlterConfigsResource(partial: Partial<AlterConfigsResource> = {}): AlterConfigsResource {
   return {
     resourceType: partial.resourceType ?? 0,
@@ -99,7 +103,7 @@ function writeAlterConfigsResource(w: Writer, m: AlterConfigsResource, version: 
   if (version >= 2) w.uvarint(0);
 }
 
-/** A AlterConfigsRequest with Kafka's defaults for what `partial` leaves out. */
+/** AlterConfigsRequest with Kafka's defaults for what `partial` leaves out. */
 export function createAlterConfigsRequest(partial: Partial<AlterConfigsRequest> = {}): AlterConfigsRequest {
   return {
     resources: partial.resources ?? [],

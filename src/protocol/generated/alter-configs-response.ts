@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** AlterConfigsResponse, API key 33: versions 0 to 2, flexible from 2. */
 export interface AlterConfigsResponse {
-  /** Duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * Duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did
+   * not violate any quota.
+   */
   throttleTimeMs: number;
   /** The responses for each resource. */
   responses: AlterConfigsResourceResponse[];
@@ -23,8 +26,10 @@ export interface AlterConfigsResourceResponse {
   resourceName: string;
 }
 
-/** A AlterConfigsResourceResponse with Kafka's defaults for what `partial` leaves out. */
-export function createAlterConfigsResourceResponse(partial: Partial<AlterConfigsResourceResponse> = {}): AlterConfigsResourceResponse {
+/** AlterConfigsResourceResponse with Kafka's defaults for what `partial` leaves out. */
+export function createAlterConfigsResourceResponse(
+  partial: Partial<AlterConfigsResourceResponse> = {},
+): AlterConfigsResourceResponse {
   return {
     errorCode: partial.errorCode ?? 0,
     errorMessage: partial.errorMessage === undefined ? '' : partial.errorMessage,
@@ -63,7 +68,7 @@ function writeAlterConfigsResourceResponse(w: Writer, m: AlterConfigsResourceRes
   if (version >= 2) w.uvarint(0);
 }
 
-/** A AlterConfigsResponse with Kafka's defaults for what `partial` leaves out. */
+/** AlterConfigsResponse with Kafka's defaults for what `partial` leaves out. */
 export function createAlterConfigsResponse(partial: Partial<AlterConfigsResponse> = {}): AlterConfigsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

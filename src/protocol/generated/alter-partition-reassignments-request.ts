@@ -8,7 +8,10 @@ import type { Writer } from '../wire/writer.ts';
 export interface AlterPartitionReassignmentsRequest {
   /** The time in ms to wait for the request to complete. */
   timeoutMs: number;
-  /** The option indicating whether changing the replication factor of any given partition as part of this request is a valid move. (versions 1+) */
+  /**
+   * The option indicating whether changing the replication factor of any given partition as part of this request is a
+   * valid move. (versions 1+)
+   */
   allowReplicationFactorChange: boolean;
   /** The topics to reassign. */
   topics: ReassignableTopic[];
@@ -28,7 +31,7 @@ export interface ReassignablePartition {
   replicas: number[] | null;
 }
 
-/** A ReassignablePartition with Kafka's defaults for what `partial` leaves out. */
+/** ReassignablePartition with Kafka's defaults for what `partial` leaves out. */
 export function createReassignablePartition(partial: Partial<ReassignablePartition> = {}): ReassignablePartition {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
@@ -55,7 +58,7 @@ function writeReassignablePartition(w: Writer, m: ReassignablePartition): void {
   w.uvarint(0);
 }
 
-/** A ReassignableTopic with Kafka's defaults for what `partial` leaves out. */
+/** ReassignableTopic with Kafka's defaults for what `partial` leaves out. */
 export function createReassignableTopic(partial: Partial<ReassignableTopic> = {}): ReassignableTopic {
   return {
     name: partial.name ?? '',
@@ -82,8 +85,10 @@ function writeReassignableTopic(w: Writer, m: ReassignableTopic): void {
   w.uvarint(0);
 }
 
-/** A AlterPartitionReassignmentsRequest with Kafka's defaults for what `partial` leaves out. */
-export function createAlterPartitionReassignmentsRequest(partial: Partial<AlterPartitionReassignmentsRequest> = {}): AlterPartitionReassignmentsRequest {
+/** AlterPartitionReassignmentsRequest with Kafka's defaults for what `partial` leaves out. */
+export function createAlterPartitionReassignmentsRequest(
+  partial: Partial<AlterPartitionReassignmentsRequest> = {},
+): AlterPartitionReassignmentsRequest {
   return {
     timeoutMs: partial.timeoutMs ?? 60000,
     allowReplicationFactorChange: partial.allowReplicationFactorChange ?? true,
@@ -105,12 +110,16 @@ function readAlterPartitionReassignmentsRequest(r: Reader, version: number): Alt
   };
 }
 
-function writeAlterPartitionReassignmentsRequest(w: Writer, m: AlterPartitionReassignmentsRequest, version: number): void {
+function writeAlterPartitionReassignmentsRequest(
+  w: Writer, m: AlterPartitionReassignmentsRequest, version: number,
+): void {
   w.int32(m.timeoutMs);
   if (version >= 1) {
     w.bool(m.allowReplicationFactorChange);
   } else {
-    if (!m.allowReplicationFactorChange) throw unsupportedField('AlterPartitionReassignmentsRequest', 'allowReplicationFactorChange', version);
+    if (!m.allowReplicationFactorChange) {
+      throw unsupportedField('AlterPartitionReassignmentsRequest', 'allowReplicationFactorChange', version);
+    }
   }
   w.compactArrayLength(m.topics);
   for (const item of m.topics) writeReassignableTopic(w, item);

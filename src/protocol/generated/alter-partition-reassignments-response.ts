@@ -6,9 +6,15 @@ import type { Writer } from '../wire/writer.ts';
 
 /** AlterPartitionReassignmentsResponse, API key 45: versions 0 to 1, flexible from 0. */
 export interface AlterPartitionReassignmentsResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
-  /** The option indicating whether changing the replication factor of any given partition as part of the request was allowed. (versions 1+) */
+  /**
+   * The option indicating whether changing the replication factor of any given partition as part of the request was
+   * allowed. (versions 1+)
+   */
   allowReplicationFactorChange: boolean;
   /** The top-level error code, or 0 if there was no error. */
   errorCode: number;
@@ -34,8 +40,10 @@ export interface ReassignablePartitionResponse {
   errorMessage: string | null;
 }
 
-/** A ReassignablePartitionResponse with Kafka's defaults for what `partial` leaves out. */
-export function createReassignablePartitionResponse(partial: Partial<ReassignablePartitionResponse> = {}): ReassignablePartitionResponse {
+/** ReassignablePartitionResponse with Kafka's defaults for what `partial` leaves out. */
+export function createReassignablePartitionResponse(
+  partial: Partial<ReassignablePartitionResponse> = {},
+): ReassignablePartitionResponse {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     errorCode: partial.errorCode ?? 0,
@@ -62,8 +70,10 @@ function writeReassignablePartitionResponse(w: Writer, m: ReassignablePartitionR
   w.uvarint(0);
 }
 
-/** A ReassignableTopicResponse with Kafka's defaults for what `partial` leaves out. */
-export function createReassignableTopicResponse(partial: Partial<ReassignableTopicResponse> = {}): ReassignableTopicResponse {
+/** ReassignableTopicResponse with Kafka's defaults for what `partial` leaves out. */
+export function createReassignableTopicResponse(
+  partial: Partial<ReassignableTopicResponse> = {},
+): ReassignableTopicResponse {
   return {
     name: partial.name ?? '',
     partitions: partial.partitions ?? [],
@@ -89,8 +99,10 @@ function writeReassignableTopicResponse(w: Writer, m: ReassignableTopicResponse)
   w.uvarint(0);
 }
 
-/** A AlterPartitionReassignmentsResponse with Kafka's defaults for what `partial` leaves out. */
-export function createAlterPartitionReassignmentsResponse(partial: Partial<AlterPartitionReassignmentsResponse> = {}): AlterPartitionReassignmentsResponse {
+/** AlterPartitionReassignmentsResponse with Kafka's defaults for what `partial` leaves out. */
+export function createAlterPartitionReassignmentsResponse(
+  partial: Partial<AlterPartitionReassignmentsResponse> = {},
+): AlterPartitionReassignmentsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     allowReplicationFactorChange: partial.allowReplicationFactorChange ?? true,
@@ -118,7 +130,9 @@ function readAlterPartitionReassignmentsResponse(r: Reader, version: number): Al
   };
 }
 
-function writeAlterPartitionReassignmentsResponse(w: Writer, m: AlterPartitionReassignmentsResponse, version: number): void {
+function writeAlterPartitionReassignmentsResponse(
+  w: Writer, m: AlterPartitionReassignmentsResponse, version: number,
+): void {
   w.int32(m.throttleTimeMs);
   if (version >= 1) w.bool(m.allowReplicationFactorChange);
   w.int16(m.errorCode);

@@ -44,7 +44,7 @@ export interface BrokerState {
   brokerEpoch: bigint;
 }
 
-/** A BrokerState with Kafka's defaults for what `partial` leaves out. */
+/** BrokerState with Kafka's defaults for what `partial` leaves out. */
 export function createBrokerState(partial: Partial<BrokerState> = {}): BrokerState {
   return {
     brokerId: partial.brokerId ?? 0,
@@ -68,8 +68,10 @@ function writeBrokerState(w: Writer, m: BrokerState): void {
   w.uvarint(0);
 }
 
-/** A AlterPartitionRequestPartitionData with Kafka's defaults for what `partial` leaves out. */
-export function createAlterPartitionRequestPartitionData(partial: Partial<AlterPartitionRequestPartitionData> = {}): AlterPartitionRequestPartitionData {
+/** AlterPartitionRequestPartitionData with Kafka's defaults for what `partial` leaves out. */
+export function createAlterPartitionRequestPartitionData(
+  partial: Partial<AlterPartitionRequestPartitionData> = {},
+): AlterPartitionRequestPartitionData {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     leaderEpoch: partial.leaderEpoch ?? 0,
@@ -102,7 +104,9 @@ function readAlterPartitionRequestPartitionData(r: Reader, version: number): Alt
   };
 }
 
-function writeAlterPartitionRequestPartitionData(w: Writer, m: AlterPartitionRequestPartitionData, version: number): void {
+function writeAlterPartitionRequestPartitionData(
+  w: Writer, m: AlterPartitionRequestPartitionData, version: number,
+): void {
   w.int32(m.partitionIndex);
   w.int32(m.leaderEpoch);
   if (version >= 3) {
@@ -122,8 +126,10 @@ function writeAlterPartitionRequestPartitionData(w: Writer, m: AlterPartitionReq
   w.uvarint(0);
 }
 
-/** A AlterPartitionRequestTopicData with Kafka's defaults for what `partial` leaves out. */
-export function createAlterPartitionRequestTopicData(partial: Partial<AlterPartitionRequestTopicData> = {}): AlterPartitionRequestTopicData {
+/** AlterPartitionRequestTopicData with Kafka's defaults for what `partial` leaves out. */
+export function createAlterPartitionRequestTopicData(
+  partial: Partial<AlterPartitionRequestTopicData> = {},
+): AlterPartitionRequestTopicData {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
     partitions: partial.partitions ?? [],
@@ -149,7 +155,7 @@ function writeAlterPartitionRequestTopicData(w: Writer, m: AlterPartitionRequest
   w.uvarint(0);
 }
 
-/** A AlterPartitionRequest with Kafka's defaults for what `partial` leaves out. */
+/** AlterPartitionRequest with Kafka's defaults for what `partial` leaves out. */
 export function createAlterPartitionRequest(partial: Partial<AlterPartitionRequest> = {}): AlterPartitionRequest {
   return {
     brokerId: partial.brokerId ?? 0,

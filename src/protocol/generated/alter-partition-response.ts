@@ -7,7 +7,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** AlterPartitionResponse, API key 56: versions 2 to 3, flexible from 0. */
 export interface AlterPartitionResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The top level response error code. */
   errorCode: number;
@@ -39,8 +42,10 @@ export interface AlterPartitionResponsePartitionData {
   partitionEpoch: number;
 }
 
-/** A AlterPartitionResponsePartitionData with Kafka's defaults for what `partial` leaves out. */
-export function createAlterPartitionResponsePartitionData(partial: Partial<AlterPartitionResponsePartitionData> = {}): AlterPartitionResponsePartitionData {
+/** AlterPartitionResponsePartitionData with Kafka's defaults for what `partial` leaves out. */
+export function createAlterPartitionResponsePartitionData(
+  partial: Partial<AlterPartitionResponsePartitionData> = {},
+): AlterPartitionResponsePartitionData {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     errorCode: partial.errorCode ?? 0,
@@ -86,8 +91,10 @@ function writeAlterPartitionResponsePartitionData(w: Writer, m: AlterPartitionRe
   w.uvarint(0);
 }
 
-/** A AlterPartitionResponseTopicData with Kafka's defaults for what `partial` leaves out. */
-export function createAlterPartitionResponseTopicData(partial: Partial<AlterPartitionResponseTopicData> = {}): AlterPartitionResponseTopicData {
+/** AlterPartitionResponseTopicData with Kafka's defaults for what `partial` leaves out. */
+export function createAlterPartitionResponseTopicData(
+  partial: Partial<AlterPartitionResponseTopicData> = {},
+): AlterPartitionResponseTopicData {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
     partitions: partial.partitions ?? [],
@@ -113,7 +120,7 @@ function writeAlterPartitionResponseTopicData(w: Writer, m: AlterPartitionRespon
   w.uvarint(0);
 }
 
-/** A AlterPartitionResponse with Kafka's defaults for what `partial` leaves out. */
+/** AlterPartitionResponse with Kafka's defaults for what `partial` leaves out. */
 export function createAlterPartitionResponse(partial: Partial<AlterPartitionResponse> = {}): AlterPartitionResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

@@ -24,7 +24,7 @@ export interface AlterReplicaLogDirTopic {
   partitions: number[];
 }
 
-/** A AlterReplicaLogDirTopic with Kafka's defaults for what `partial` leaves out. */
+/** AlterReplicaLogDirTopic with Kafka's defaults for what `partial` leaves out. */
 export function createAlterReplicaLogDirTopic(partial: Partial<AlterReplicaLogDirTopic> = {}): AlterReplicaLogDirTopic {
   return {
     name: partial.name ?? '',
@@ -59,7 +59,7 @@ function writeAlterReplicaLogDirTopic(w: Writer, m: AlterReplicaLogDirTopic, ver
   if (version >= 2) w.uvarint(0);
 }
 
-/** A AlterReplicaLogDir with Kafka's defaults for what `partial` leaves out. */
+/** AlterReplicaLogDir with Kafka's defaults for what `partial` leaves out. */
 export function createAlterReplicaLogDir(partial: Partial<AlterReplicaLogDir> = {}): AlterReplicaLogDir {
   return {
     path: partial.path ?? '',
@@ -94,8 +94,10 @@ function writeAlterReplicaLogDir(w: Writer, m: AlterReplicaLogDir, version: numb
   if (version >= 2) w.uvarint(0);
 }
 
-/** A AlterReplicaLogDirsRequest with Kafka's defaults for what `partial` leaves out. */
-export function createAlterReplicaLogDirsRequest(partial: Partial<AlterReplicaLogDirsRequest> = {}): AlterReplicaLogDirsRequest {
+/** AlterReplicaLogDirsRequest with Kafka's defaults for what `partial` leaves out. */
+export function createAlterReplicaLogDirsRequest(
+  partial: Partial<AlterReplicaLogDirsRequest> = {},
+): AlterReplicaLogDirsRequest {
   return {
     dirs: partial.dirs ?? [],
   };

@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** AlterReplicaLogDirsResponse, API key 34: versions 1 to 2, flexible from 2. */
 export interface AlterReplicaLogDirsResponse {
-  /** Duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * Duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did
+   * not violate any quota.
+   */
   throttleTimeMs: number;
   /** The results for each topic. */
   results: AlterReplicaLogDirTopicResult[];
@@ -26,8 +29,10 @@ export interface AlterReplicaLogDirPartitionResult {
   errorCode: number;
 }
 
-/** A AlterReplicaLogDirPartitionResult with Kafka's defaults for what `partial` leaves out. */
-export function createAlterReplicaLogDirPartitionResult(partial: Partial<AlterReplicaLogDirPartitionResult> = {}): AlterReplicaLogDirPartitionResult {
+/** AlterReplicaLogDirPartitionResult with Kafka's defaults for what `partial` leaves out. */
+export function createAlterReplicaLogDirPartitionResult(
+  partial: Partial<AlterReplicaLogDirPartitionResult> = {},
+): AlterReplicaLogDirPartitionResult {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     errorCode: partial.errorCode ?? 0,
@@ -44,14 +49,18 @@ function readAlterReplicaLogDirPartitionResult(r: Reader, version: number): Alte
   };
 }
 
-function writeAlterReplicaLogDirPartitionResult(w: Writer, m: AlterReplicaLogDirPartitionResult, version: number): void {
+function writeAlterReplicaLogDirPartitionResult(
+  w: Writer, m: AlterReplicaLogDirPartitionResult, version: number,
+): void {
   w.int32(m.partitionIndex);
   w.int16(m.errorCode);
   if (version >= 2) w.uvarint(0);
 }
 
-/** A AlterReplicaLogDirTopicResult with Kafka's defaults for what `partial` leaves out. */
-export function createAlterReplicaLogDirTopicResult(partial: Partial<AlterReplicaLogDirTopicResult> = {}): AlterReplicaLogDirTopicResult {
+/** AlterReplicaLogDirTopicResult with Kafka's defaults for what `partial` leaves out. */
+export function createAlterReplicaLogDirTopicResult(
+  partial: Partial<AlterReplicaLogDirTopicResult> = {},
+): AlterReplicaLogDirTopicResult {
   return {
     topicName: partial.topicName ?? '',
     partitions: partial.partitions ?? [],
@@ -85,8 +94,10 @@ function writeAlterReplicaLogDirTopicResult(w: Writer, m: AlterReplicaLogDirTopi
   if (version >= 2) w.uvarint(0);
 }
 
-/** A AlterReplicaLogDirsResponse with Kafka's defaults for what `partial` leaves out. */
-export function createAlterReplicaLogDirsResponse(partial: Partial<AlterReplicaLogDirsResponse> = {}): AlterReplicaLogDirsResponse {
+/** AlterReplicaLogDirsResponse with Kafka's defaults for what `partial` leaves out. */
+export function createAlterReplicaLogDirsResponse(
+  partial: Partial<AlterReplicaLogDirsResponse> = {},
+): AlterReplicaLogDirsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     results: partial.results ?? [],

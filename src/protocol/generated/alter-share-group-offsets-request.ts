@@ -26,8 +26,10 @@ export interface AlterShareGroupOffsetsRequestPartition {
   startOffset: bigint;
 }
 
-/** A AlterShareGroupOffsetsRequestPartition with Kafka's defaults for what `partial` leaves out. */
-export function createAlterShareGroupOffsetsRequestPartition(partial: Partial<AlterShareGroupOffsetsRequestPartition> = {}): AlterShareGroupOffsetsRequestPartition {
+/** AlterShareGroupOffsetsRequestPartition with Kafka's defaults for what `partial` leaves out. */
+export function createAlterShareGroupOffsetsRequestPartition(
+  partial: Partial<AlterShareGroupOffsetsRequestPartition> = {},
+): AlterShareGroupOffsetsRequestPartition {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     startOffset: partial.startOffset ?? 0n,
@@ -50,8 +52,10 @@ function writeAlterShareGroupOffsetsRequestPartition(w: Writer, m: AlterShareGro
   w.uvarint(0);
 }
 
-/** A AlterShareGroupOffsetsRequestTopic with Kafka's defaults for what `partial` leaves out. */
-export function createAlterShareGroupOffsetsRequestTopic(partial: Partial<AlterShareGroupOffsetsRequestTopic> = {}): AlterShareGroupOffsetsRequestTopic {
+/** AlterShareGroupOffsetsRequestTopic with Kafka's defaults for what `partial` leaves out. */
+export function createAlterShareGroupOffsetsRequestTopic(
+  partial: Partial<AlterShareGroupOffsetsRequestTopic> = {},
+): AlterShareGroupOffsetsRequestTopic {
   return {
     topicName: partial.topicName ?? '',
     partitions: partial.partitions ?? [],
@@ -77,8 +81,10 @@ function writeAlterShareGroupOffsetsRequestTopic(w: Writer, m: AlterShareGroupOf
   w.uvarint(0);
 }
 
-/** A AlterShareGroupOffsetsRequest with Kafka's defaults for what `partial` leaves out. */
-export function createAlterShareGroupOffsetsRequest(partial: Partial<AlterShareGroupOffsetsRequest> = {}): AlterShareGroupOffsetsRequest {
+/** AlterShareGroupOffsetsRequest with Kafka's defaults for what `partial` leaves out. */
+export function createAlterShareGroupOffsetsRequest(
+  partial: Partial<AlterShareGroupOffsetsRequest> = {},
+): AlterShareGroupOffsetsRequest {
   return {
     groupId: partial.groupId ?? '',
     topics: partial.topics ?? [],

@@ -7,7 +7,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** AlterShareGroupOffsetsResponse, API key 91: version 0, flexible from 0. */
 export interface AlterShareGroupOffsetsResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The top-level error code, or 0 if there was no error. */
   errorCode: number;
@@ -34,8 +37,10 @@ export interface AlterShareGroupOffsetsResponsePartition {
   errorMessage: string | null;
 }
 
-/** A AlterShareGroupOffsetsResponsePartition with Kafka's defaults for what `partial` leaves out. */
-export function createAlterShareGroupOffsetsResponsePartition(partial: Partial<AlterShareGroupOffsetsResponsePartition> = {}): AlterShareGroupOffsetsResponsePartition {
+/** AlterShareGroupOffsetsResponsePartition with Kafka's defaults for what `partial` leaves out. */
+export function createAlterShareGroupOffsetsResponsePartition(
+  partial: Partial<AlterShareGroupOffsetsResponsePartition> = {},
+): AlterShareGroupOffsetsResponsePartition {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     errorCode: partial.errorCode ?? 0,
@@ -62,8 +67,10 @@ function writeAlterShareGroupOffsetsResponsePartition(w: Writer, m: AlterShareGr
   w.uvarint(0);
 }
 
-/** A AlterShareGroupOffsetsResponseTopic with Kafka's defaults for what `partial` leaves out. */
-export function createAlterShareGroupOffsetsResponseTopic(partial: Partial<AlterShareGroupOffsetsResponseTopic> = {}): AlterShareGroupOffsetsResponseTopic {
+/** AlterShareGroupOffsetsResponseTopic with Kafka's defaults for what `partial` leaves out. */
+export function createAlterShareGroupOffsetsResponseTopic(
+  partial: Partial<AlterShareGroupOffsetsResponseTopic> = {},
+): AlterShareGroupOffsetsResponseTopic {
   return {
     topicName: partial.topicName ?? '',
     topicId: partial.topicId ?? ZERO_UUID,
@@ -93,8 +100,10 @@ function writeAlterShareGroupOffsetsResponseTopic(w: Writer, m: AlterShareGroupO
   w.uvarint(0);
 }
 
-/** A AlterShareGroupOffsetsResponse with Kafka's defaults for what `partial` leaves out. */
-export function createAlterShareGroupOffsetsResponse(partial: Partial<AlterShareGroupOffsetsResponse> = {}): AlterShareGroupOffsetsResponse {
+/** AlterShareGroupOffsetsResponse with Kafka's defaults for what `partial` leaves out. */
+export function createAlterShareGroupOffsetsResponse(
+  partial: Partial<AlterShareGroupOffsetsResponse> = {},
+): AlterShareGroupOffsetsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     errorCode: partial.errorCode ?? 0,

@@ -33,7 +33,7 @@ export interface ScramCredentialDeletion {
   mechanism: number;
 }
 
-/** A ScramCredentialDeletion with Kafka's defaults for what `partial` leaves out. */
+/** ScramCredentialDeletion with Kafka's defaults for what `partial` leaves out. */
 export function createScramCredentialDeletion(partial: Partial<ScramCredentialDeletion> = {}): ScramCredentialDeletion {
   return {
     name: partial.name ?? '',
@@ -57,8 +57,10 @@ function writeScramCredentialDeletion(w: Writer, m: ScramCredentialDeletion): vo
   w.uvarint(0);
 }
 
-/** A ScramCredentialUpsertion with Kafka's defaults for what `partial` leaves out. */
-export function createScramCredentialUpsertion(partial: Partial<ScramCredentialUpsertion> = {}): ScramCredentialUpsertion {
+/** ScramCredentialUpsertion with Kafka's defaults for what `partial` leaves out. */
+export function createScramCredentialUpsertion(
+  partial: Partial<ScramCredentialUpsertion> = {},
+): ScramCredentialUpsertion {
   return {
     name: partial.name ?? '',
     mechanism: partial.mechanism ?? 0,
@@ -93,8 +95,10 @@ function writeScramCredentialUpsertion(w: Writer, m: ScramCredentialUpsertion): 
   w.uvarint(0);
 }
 
-/** A AlterUserScramCredentialsRequest with Kafka's defaults for what `partial` leaves out. */
-export function createAlterUserScramCredentialsRequest(partial: Partial<AlterUserScramCredentialsRequest> = {}): AlterUserScramCredentialsRequest {
+/** AlterUserScramCredentialsRequest with Kafka's defaults for what `partial` leaves out. */
+export function createAlterUserScramCredentialsRequest(
+  partial: Partial<AlterUserScramCredentialsRequest> = {},
+): AlterUserScramCredentialsRequest {
   return {
     deletions: partial.deletions ?? [],
     upsertions: partial.upsertions ?? [],

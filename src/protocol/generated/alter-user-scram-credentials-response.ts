@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** AlterUserScramCredentialsResponse, API key 51: version 0, flexible from 0. */
 export interface AlterUserScramCredentialsResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The results for deletions and alterations, one per affected user. */
   results: AlterUserScramCredentialsResult[];
@@ -21,8 +24,10 @@ export interface AlterUserScramCredentialsResult {
   errorMessage: string | null;
 }
 
-/** A AlterUserScramCredentialsResult with Kafka's defaults for what `partial` leaves out. */
-export function createAlterUserScramCredentialsResult(partial: Partial<AlterUserScramCredentialsResult> = {}): AlterUserScramCredentialsResult {
+/** AlterUserScramCredentialsResult with Kafka's defaults for what `partial` leaves out. */
+export function createAlterUserScramCredentialsResult(
+  partial: Partial<AlterUserScramCredentialsResult> = {},
+): AlterUserScramCredentialsResult {
   return {
     user: partial.user ?? '',
     errorCode: partial.errorCode ?? 0,
@@ -49,8 +54,10 @@ function writeAlterUserScramCredentialsResult(w: Writer, m: AlterUserScramCreden
   w.uvarint(0);
 }
 
-/** A AlterUserScramCredentialsResponse with Kafka's defaults for what `partial` leaves out. */
-export function createAlterUserScramCredentialsResponse(partial: Partial<AlterUserScramCredentialsResponse> = {}): AlterUserScramCredentialsResponse {
+/** AlterUserScramCredentialsResponse with Kafka's defaults for what `partial` leaves out. */
+export function createAlterUserScramCredentialsResponse(
+  partial: Partial<AlterUserScramCredentialsResponse> = {},
+): AlterUserScramCredentialsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     results: partial.results ?? [],

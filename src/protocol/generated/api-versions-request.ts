@@ -12,7 +12,7 @@ export interface ApiVersionsRequest {
   clientSoftwareVersion: string;
 }
 
-/** A ApiVersionsRequest with Kafka's defaults for what `partial` leaves out. */
+/** ApiVersionsRequest with Kafka's defaults for what `partial` leaves out. */
 export function createApiVersionsRequest(partial: Partial<ApiVersionsRequest> = {}): ApiVersionsRequest {
   return {
     clientSoftwareName: partial.clientSoftwareName ?? '',

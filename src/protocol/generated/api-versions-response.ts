@@ -10,13 +10,25 @@ export interface ApiVersionsResponse {
   errorCode: number;
   /** The APIs supported by the broker. */
   apiKeys: ApiVersion[];
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. (versions 1+) */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota. (versions 1+)
+   */
   throttleTimeMs: number;
-  /** Features supported by the broker. Note: in v0-v3, features with MinSupportedVersion = 0 are omitted. (versions 3+, tag 0) */
+  /**
+   * Features supported by the broker. Note: in v0-v3, features with MinSupportedVersion = 0 are omitted. (versions 3+,
+   * tag 0)
+   */
   supportedFeatures: SupportedFeatureKey[];
-  /** The monotonically increasing epoch for the finalized features information. Valid values are >= 0. A value of -1 is special and represents unknown epoch. (versions 3+, tag 1) */
+  /**
+   * The monotonically increasing epoch for the finalized features information. Valid values are >= 0. A value of -1 is
+   * special and represents unknown epoch. (versions 3+, tag 1)
+   */
   finalizedFeaturesEpoch: bigint;
-  /** List of cluster-wide finalized features. The information is valid only if FinalizedFeaturesEpoch >= 0. (versions 3+, tag 2) */
+  /**
+   * List of cluster-wide finalized features. The information is valid only if FinalizedFeaturesEpoch >= 0. (versions
+   * 3+, tag 2)
+   */
   finalizedFeatures: FinalizedFeatureKey[];
   /** Set by a KRaft controller if the required configurations for ZK migration are present. (versions 3+, tag 3) */
   zkMigrationReady: boolean;
@@ -49,7 +61,7 @@ export interface ApiVersion {
   maxVersion: number;
 }
 
-/** A ApiVersion with Kafka's defaults for what `partial` leaves out. */
+/** ApiVersion with Kafka's defaults for what `partial` leaves out. */
 export function createApiVersion(partial: Partial<ApiVersion> = {}): ApiVersion {
   return {
     apiKey: partial.apiKey ?? 0,
@@ -77,7 +89,7 @@ function writeApiVersion(w: Writer, m: ApiVersion, version: number): void {
   if (version >= 3) w.uvarint(0);
 }
 
-/** A SupportedFeatureKey with Kafka's defaults for what `partial` leaves out. */
+/** SupportedFeatureKey with Kafka's defaults for what `partial` leaves out. */
 export function createSupportedFeatureKey(partial: Partial<SupportedFeatureKey> = {}): SupportedFeatureKey {
   return {
     name: partial.name ?? '',
@@ -105,7 +117,7 @@ function writeSupportedFeatureKey(w: Writer, m: SupportedFeatureKey): void {
   w.uvarint(0);
 }
 
-/** A FinalizedFeatureKey with Kafka's defaults for what `partial` leaves out. */
+/** FinalizedFeatureKey with Kafka's defaults for what `partial` leaves out. */
 export function createFinalizedFeatureKey(partial: Partial<FinalizedFeatureKey> = {}): FinalizedFeatureKey {
   return {
     name: partial.name ?? '',
@@ -133,7 +145,7 @@ function writeFinalizedFeatureKey(w: Writer, m: FinalizedFeatureKey): void {
   w.uvarint(0);
 }
 
-/** A ApiVersionsResponse with Kafka's defaults for what `partial` leaves out. */
+/** ApiVersionsResponse with Kafka's defaults for what `partial` leaves out. */
 export function createApiVersionsResponse(partial: Partial<ApiVersionsResponse> = {}): ApiVersionsResponse {
   return {
     errorCode: partial.errorCode ?? 0,

@@ -34,8 +34,10 @@ export interface AssignReplicasToDirsRequestPartitionData {
   partitionIndex: number;
 }
 
-/** A AssignReplicasToDirsRequestPartitionData with Kafka's defaults for what `partial` leaves out. */
-export function createAssignReplicasToDirsRequestPartitionData(partial: Partial<AssignReplicasToDirsRequestPartitionData> = {}): AssignReplicasToDirsRequestPartitionData {
+/** AssignReplicasToDirsRequestPartitionData with Kafka's defaults for what `partial` leaves out. */
+export function createAssignReplicasToDirsRequestPartitionData(
+  partial: Partial<AssignReplicasToDirsRequestPartitionData> = {},
+): AssignReplicasToDirsRequestPartitionData {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
   };
@@ -54,8 +56,10 @@ function writeAssignReplicasToDirsRequestPartitionData(w: Writer, m: AssignRepli
   w.uvarint(0);
 }
 
-/** A AssignReplicasToDirsRequestTopicData with Kafka's defaults for what `partial` leaves out. */
-export function createAssignReplicasToDirsRequestTopicData(partial: Partial<AssignReplicasToDirsRequestTopicData> = {}): AssignReplicasToDirsRequestTopicData {
+/** AssignReplicasToDirsRequestTopicData with Kafka's defaults for what `partial` leaves out. */
+export function createAssignReplicasToDirsRequestTopicData(
+  partial: Partial<AssignReplicasToDirsRequestTopicData> = {},
+): AssignReplicasToDirsRequestTopicData {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
     partitions: partial.partitions ?? [],
@@ -81,8 +85,10 @@ function writeAssignReplicasToDirsRequestTopicData(w: Writer, m: AssignReplicasT
   w.uvarint(0);
 }
 
-/** A AssignReplicasToDirsRequestDirectoryData with Kafka's defaults for what `partial` leaves out. */
-export function createAssignReplicasToDirsRequestDirectoryData(partial: Partial<AssignReplicasToDirsRequestDirectoryData> = {}): AssignReplicasToDirsRequestDirectoryData {
+/** AssignReplicasToDirsRequestDirectoryData with Kafka's defaults for what `partial` leaves out. */
+export function createAssignReplicasToDirsRequestDirectoryData(
+  partial: Partial<AssignReplicasToDirsRequestDirectoryData> = {},
+): AssignReplicasToDirsRequestDirectoryData {
   return {
     id: partial.id ?? ZERO_UUID,
     topics: partial.topics ?? [],
@@ -108,8 +114,10 @@ function writeAssignReplicasToDirsRequestDirectoryData(w: Writer, m: AssignRepli
   w.uvarint(0);
 }
 
-/** A AssignReplicasToDirsRequest with Kafka's defaults for what `partial` leaves out. */
-export function createAssignReplicasToDirsRequest(partial: Partial<AssignReplicasToDirsRequest> = {}): AssignReplicasToDirsRequest {
+/** AssignReplicasToDirsRequest with Kafka's defaults for what `partial` leaves out. */
+export function createAssignReplicasToDirsRequest(
+  partial: Partial<AssignReplicasToDirsRequest> = {},
+): AssignReplicasToDirsRequest {
   return {
     brokerId: partial.brokerId ?? 0,
     brokerEpoch: partial.brokerEpoch ?? -1n,

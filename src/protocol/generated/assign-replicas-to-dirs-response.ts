@@ -7,7 +7,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** AssignReplicasToDirsResponse, API key 73: version 0, flexible from 0. */
 export interface AssignReplicasToDirsResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The top level response error code. */
   errorCode: number;
@@ -36,8 +39,10 @@ export interface AssignReplicasToDirsResponsePartitionData {
   errorCode: number;
 }
 
-/** A AssignReplicasToDirsResponsePartitionData with Kafka's defaults for what `partial` leaves out. */
-export function createAssignReplicasToDirsResponsePartitionData(partial: Partial<AssignReplicasToDirsResponsePartitionData> = {}): AssignReplicasToDirsResponsePartitionData {
+/** AssignReplicasToDirsResponsePartitionData with Kafka's defaults for what `partial` leaves out. */
+export function createAssignReplicasToDirsResponsePartitionData(
+  partial: Partial<AssignReplicasToDirsResponsePartitionData> = {},
+): AssignReplicasToDirsResponsePartitionData {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     errorCode: partial.errorCode ?? 0,
@@ -60,8 +65,10 @@ function writeAssignReplicasToDirsResponsePartitionData(w: Writer, m: AssignRepl
   w.uvarint(0);
 }
 
-/** A AssignReplicasToDirsResponseTopicData with Kafka's defaults for what `partial` leaves out. */
-export function createAssignReplicasToDirsResponseTopicData(partial: Partial<AssignReplicasToDirsResponseTopicData> = {}): AssignReplicasToDirsResponseTopicData {
+/** AssignReplicasToDirsResponseTopicData with Kafka's defaults for what `partial` leaves out. */
+export function createAssignReplicasToDirsResponseTopicData(
+  partial: Partial<AssignReplicasToDirsResponseTopicData> = {},
+): AssignReplicasToDirsResponseTopicData {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
     partitions: partial.partitions ?? [],
@@ -87,8 +94,10 @@ function writeAssignReplicasToDirsResponseTopicData(w: Writer, m: AssignReplicas
   w.uvarint(0);
 }
 
-/** A AssignReplicasToDirsResponseDirectoryData with Kafka's defaults for what `partial` leaves out. */
-export function createAssignReplicasToDirsResponseDirectoryData(partial: Partial<AssignReplicasToDirsResponseDirectoryData> = {}): AssignReplicasToDirsResponseDirectoryData {
+/** AssignReplicasToDirsResponseDirectoryData with Kafka's defaults for what `partial` leaves out. */
+export function createAssignReplicasToDirsResponseDirectoryData(
+  partial: Partial<AssignReplicasToDirsResponseDirectoryData> = {},
+): AssignReplicasToDirsResponseDirectoryData {
   return {
     id: partial.id ?? ZERO_UUID,
     topics: partial.topics ?? [],
@@ -114,8 +123,10 @@ function writeAssignReplicasToDirsResponseDirectoryData(w: Writer, m: AssignRepl
   w.uvarint(0);
 }
 
-/** A AssignReplicasToDirsResponse with Kafka's defaults for what `partial` leaves out. */
-export function createAssignReplicasToDirsResponse(partial: Partial<AssignReplicasToDirsResponse> = {}): AssignReplicasToDirsResponse {
+/** AssignReplicasToDirsResponse with Kafka's defaults for what `partial` leaves out. */
+export function createAssignReplicasToDirsResponse(
+  partial: Partial<AssignReplicasToDirsResponse> = {},
+): AssignReplicasToDirsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     errorCode: partial.errorCode ?? 0,

@@ -44,8 +44,10 @@ export interface BeginQuorumEpochRequestPartitionData {
   leaderEpoch: number;
 }
 
-/** A BeginQuorumEpochRequestPartitionData with Kafka's defaults for what `partial` leaves out. */
-export function createBeginQuorumEpochRequestPartitionData(partial: Partial<BeginQuorumEpochRequestPartitionData> = {}): BeginQuorumEpochRequestPartitionData {
+/** BeginQuorumEpochRequestPartitionData with Kafka's defaults for what `partial` leaves out. */
+export function createBeginQuorumEpochRequestPartitionData(
+  partial: Partial<BeginQuorumEpochRequestPartitionData> = {},
+): BeginQuorumEpochRequestPartitionData {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     voterDirectoryId: partial.voterDirectoryId ?? ZERO_UUID,
@@ -68,7 +70,9 @@ function readBeginQuorumEpochRequestPartitionData(r: Reader, version: number): B
   };
 }
 
-function writeBeginQuorumEpochRequestPartitionData(w: Writer, m: BeginQuorumEpochRequestPartitionData, version: number): void {
+function writeBeginQuorumEpochRequestPartitionData(
+  w: Writer, m: BeginQuorumEpochRequestPartitionData, version: number,
+): void {
   w.int32(m.partitionIndex);
   if (version >= 1) w.uuid(m.voterDirectoryId);
   w.int32(m.leaderId);
@@ -76,8 +80,10 @@ function writeBeginQuorumEpochRequestPartitionData(w: Writer, m: BeginQuorumEpoc
   if (version >= 1) w.uvarint(0);
 }
 
-/** A BeginQuorumEpochRequestTopicData with Kafka's defaults for what `partial` leaves out. */
-export function createBeginQuorumEpochRequestTopicData(partial: Partial<BeginQuorumEpochRequestTopicData> = {}): BeginQuorumEpochRequestTopicData {
+/** BeginQuorumEpochRequestTopicData with Kafka's defaults for what `partial` leaves out. */
+export function createBeginQuorumEpochRequestTopicData(
+  partial: Partial<BeginQuorumEpochRequestTopicData> = {},
+): BeginQuorumEpochRequestTopicData {
   return {
     topicName: partial.topicName ?? '',
     partitions: partial.partitions ?? [],
@@ -111,8 +117,10 @@ function writeBeginQuorumEpochRequestTopicData(w: Writer, m: BeginQuorumEpochReq
   if (version >= 1) w.uvarint(0);
 }
 
-/** A BeginQuorumEpochRequestLeaderEndpoint with Kafka's defaults for what `partial` leaves out. */
-export function createBeginQuorumEpochRequestLeaderEndpoint(partial: Partial<BeginQuorumEpochRequestLeaderEndpoint> = {}): BeginQuorumEpochRequestLeaderEndpoint {
+/** BeginQuorumEpochRequestLeaderEndpoint with Kafka's defaults for what `partial` leaves out. */
+export function createBeginQuorumEpochRequestLeaderEndpoint(
+  partial: Partial<BeginQuorumEpochRequestLeaderEndpoint> = {},
+): BeginQuorumEpochRequestLeaderEndpoint {
   return {
     name: partial.name ?? '',
     host: partial.host ?? '',
@@ -139,7 +147,7 @@ function writeBeginQuorumEpochRequestLeaderEndpoint(w: Writer, m: BeginQuorumEpo
   w.uvarint(0);
 }
 
-/** A BeginQuorumEpochRequest with Kafka's defaults for what `partial` leaves out. */
+/** BeginQuorumEpochRequest with Kafka's defaults for what `partial` leaves out. */
 export function createBeginQuorumEpochRequest(partial: Partial<BeginQuorumEpochRequest> = {}): BeginQuorumEpochRequest {
   return {
     clusterId: partial.clusterId ?? null,

@@ -41,8 +41,10 @@ export interface BeginQuorumEpochResponsePartitionData {
   leaderEpoch: number;
 }
 
-/** A BeginQuorumEpochResponsePartitionData with Kafka's defaults for what `partial` leaves out. */
-export function createBeginQuorumEpochResponsePartitionData(partial: Partial<BeginQuorumEpochResponsePartitionData> = {}): BeginQuorumEpochResponsePartitionData {
+/** BeginQuorumEpochResponsePartitionData with Kafka's defaults for what `partial` leaves out. */
+export function createBeginQuorumEpochResponsePartitionData(
+  partial: Partial<BeginQuorumEpochResponsePartitionData> = {},
+): BeginQuorumEpochResponsePartitionData {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     errorCode: partial.errorCode ?? 0,
@@ -65,7 +67,9 @@ function readBeginQuorumEpochResponsePartitionData(r: Reader, version: number): 
   };
 }
 
-function writeBeginQuorumEpochResponsePartitionData(w: Writer, m: BeginQuorumEpochResponsePartitionData, version: number): void {
+function writeBeginQuorumEpochResponsePartitionData(
+  w: Writer, m: BeginQuorumEpochResponsePartitionData, version: number,
+): void {
   w.int32(m.partitionIndex);
   w.int16(m.errorCode);
   w.int32(m.leaderId);
@@ -73,8 +77,10 @@ function writeBeginQuorumEpochResponsePartitionData(w: Writer, m: BeginQuorumEpo
   if (version >= 1) w.uvarint(0);
 }
 
-/** A BeginQuorumEpochResponseTopicData with Kafka's defaults for what `partial` leaves out. */
-export function createBeginQuorumEpochResponseTopicData(partial: Partial<BeginQuorumEpochResponseTopicData> = {}): BeginQuorumEpochResponseTopicData {
+/** BeginQuorumEpochResponseTopicData with Kafka's defaults for what `partial` leaves out. */
+export function createBeginQuorumEpochResponseTopicData(
+  partial: Partial<BeginQuorumEpochResponseTopicData> = {},
+): BeginQuorumEpochResponseTopicData {
   return {
     topicName: partial.topicName ?? '',
     partitions: partial.partitions ?? [],
@@ -93,7 +99,9 @@ function readBeginQuorumEpochResponseTopicData(r: Reader, version: number): Begi
   };
 }
 
-function writeBeginQuorumEpochResponseTopicData(w: Writer, m: BeginQuorumEpochResponseTopicData, version: number): void {
+function writeBeginQuorumEpochResponseTopicData(
+  w: Writer, m: BeginQuorumEpochResponseTopicData, version: number,
+): void {
   if (version >= 1) {
     w.compactString(m.topicName);
   } else {
@@ -108,8 +116,10 @@ function writeBeginQuorumEpochResponseTopicData(w: Writer, m: BeginQuorumEpochRe
   if (version >= 1) w.uvarint(0);
 }
 
-/** A BeginQuorumEpochResponseNodeEndpoint with Kafka's defaults for what `partial` leaves out. */
-export function createBeginQuorumEpochResponseNodeEndpoint(partial: Partial<BeginQuorumEpochResponseNodeEndpoint> = {}): BeginQuorumEpochResponseNodeEndpoint {
+/** BeginQuorumEpochResponseNodeEndpoint with Kafka's defaults for what `partial` leaves out. */
+export function createBeginQuorumEpochResponseNodeEndpoint(
+  partial: Partial<BeginQuorumEpochResponseNodeEndpoint> = {},
+): BeginQuorumEpochResponseNodeEndpoint {
   return {
     nodeId: partial.nodeId ?? 0,
     host: partial.host ?? '',
@@ -136,8 +146,10 @@ function writeBeginQuorumEpochResponseNodeEndpoint(w: Writer, m: BeginQuorumEpoc
   w.uvarint(0);
 }
 
-/** A BeginQuorumEpochResponse with Kafka's defaults for what `partial` leaves out. */
-export function createBeginQuorumEpochResponse(partial: Partial<BeginQuorumEpochResponse> = {}): BeginQuorumEpochResponse {
+/** BeginQuorumEpochResponse with Kafka's defaults for what `partial` leaves out. */
+export function createBeginQuorumEpochResponse(
+  partial: Partial<BeginQuorumEpochResponse> = {},
+): BeginQuorumEpochResponse {
   return {
     errorCode: partial.errorCode ?? 0,
     topics: partial.topics ?? [],
@@ -182,7 +194,9 @@ function writeBeginQuorumEpochResponse(w: Writer, m: BeginQuorumEpochResponse, v
     w.arrayLength(m.topics);
   }
   for (const item of m.topics) writeBeginQuorumEpochResponseTopicData(w, item, version);
-  if (version <= 0 && m.nodeEndpoints.length !== 0) throw unsupportedField('BeginQuorumEpochResponse', 'nodeEndpoints', version);
+  if (version <= 0 && m.nodeEndpoints.length !== 0) {
+    throw unsupportedField('BeginQuorumEpochResponse', 'nodeEndpoints', version);
+  }
   if (version >= 1) {
     let tags = 0;
     if (m.nodeEndpoints.length !== 0) tags++;

@@ -10,7 +10,7 @@ export interface BeginTransactionRecord {
   name: string | null;
 }
 
-/** A BeginTransactionRecord with Kafka's defaults for what `partial` leaves out. */
+/** BeginTransactionRecord with Kafka's defaults for what `partial` leaves out. */
 export function createBeginTransactionRecord(partial: Partial<BeginTransactionRecord> = {}): BeginTransactionRecord {
   return {
     name: partial.name ?? null,

@@ -19,11 +19,14 @@ export interface BrokerHeartbeatRequest {
   wantShutDown: boolean;
   /** Log directories that failed and went offline. (versions 1+, tag 0) */
   offlineLogDirs: Uuid[];
-  /** List of log directories that are cordoned. This is null before the broker reaches the RECOVERY state. (versions 2+, tag 1) */
+  /**
+   * List of log directories that are cordoned. This is null before the broker reaches the RECOVERY state. (versions 2+,
+   * tag 1)
+   */
   cordonedLogDirs: Uuid[] | null;
 }
 
-/** A BrokerHeartbeatRequest with Kafka's defaults for what `partial` leaves out. */
+/** BrokerHeartbeatRequest with Kafka's defaults for what `partial` leaves out. */
 export function createBrokerHeartbeatRequest(partial: Partial<BrokerHeartbeatRequest> = {}): BrokerHeartbeatRequest {
   return {
     brokerId: partial.brokerId ?? 0,
@@ -84,8 +87,12 @@ function writeBrokerHeartbeatRequest(w: Writer, m: BrokerHeartbeatRequest, versi
   w.int64(m.currentMetadataOffset);
   w.bool(m.wantFence);
   w.bool(m.wantShutDown);
-  if (version <= 0 && m.offlineLogDirs.length !== 0) throw unsupportedField('BrokerHeartbeatRequest', 'offlineLogDirs', version);
-  if (version <= 1 && m.cordonedLogDirs !== null) throw unsupportedField('BrokerHeartbeatRequest', 'cordonedLogDirs', version);
+  if (version <= 0 && m.offlineLogDirs.length !== 0) {
+    throw unsupportedField('BrokerHeartbeatRequest', 'offlineLogDirs', version);
+  }
+  if (version <= 1 && m.cordonedLogDirs !== null) {
+    throw unsupportedField('BrokerHeartbeatRequest', 'cordonedLogDirs', version);
+  }
   let tags = 0;
   if (version >= 1 && m.offlineLogDirs.length !== 0) tags++;
   if (version >= 2 && m.cordonedLogDirs !== null) tags++;

@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** BrokerHeartbeatResponse, API key 63: versions 0 to 2, flexible from 0. */
 export interface BrokerHeartbeatResponse {
-  /** Duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * Duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did
+   * not violate any quota.
+   */
   throttleTimeMs: number;
   /** The error code, or 0 if there was no error. */
   errorCode: number;
@@ -18,7 +21,7 @@ export interface BrokerHeartbeatResponse {
   shouldShutDown: boolean;
 }
 
-/** A BrokerHeartbeatResponse with Kafka's defaults for what `partial` leaves out. */
+/** BrokerHeartbeatResponse with Kafka's defaults for what `partial` leaves out. */
 export function createBrokerHeartbeatResponse(partial: Partial<BrokerHeartbeatResponse> = {}): BrokerHeartbeatResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

@@ -21,8 +21,10 @@ export interface BrokerRegistrationChangeRecord {
   cordonedLogDirs: Uuid[] | null;
 }
 
-/** A BrokerRegistrationChangeRecord with Kafka's defaults for what `partial` leaves out. */
-export function createBrokerRegistrationChangeRecord(partial: Partial<BrokerRegistrationChangeRecord> = {}): BrokerRegistrationChangeRecord {
+/** BrokerRegistrationChangeRecord with Kafka's defaults for what `partial` leaves out. */
+export function createBrokerRegistrationChangeRecord(
+  partial: Partial<BrokerRegistrationChangeRecord> = {},
+): BrokerRegistrationChangeRecord {
   return {
     brokerId: partial.brokerId ?? 0,
     brokerEpoch: partial.brokerEpoch ?? 0n,
@@ -87,9 +89,15 @@ function readBrokerRegistrationChangeRecord(r: Reader, version: number): BrokerR
 function writeBrokerRegistrationChangeRecord(w: Writer, m: BrokerRegistrationChangeRecord, version: number): void {
   w.int32(m.brokerId);
   w.int64(m.brokerEpoch);
-  if (version <= 0 && m.inControlledShutdown !== 0) throw unsupportedField('BrokerRegistrationChangeRecord', 'inControlledShutdown', version);
-  if (version <= 1 && m.logDirs.length !== 0) throw unsupportedField('BrokerRegistrationChangeRecord', 'logDirs', version);
-  if (version <= 2 && m.cordonedLogDirs !== null) throw unsupportedField('BrokerRegistrationChangeRecord', 'cordonedLogDirs', version);
+  if (version <= 0 && m.inControlledShutdown !== 0) {
+    throw unsupportedField('BrokerRegistrationChangeRecord', 'inControlledShutdown', version);
+  }
+  if (version <= 1 && m.logDirs.length !== 0) {
+    throw unsupportedField('BrokerRegistrationChangeRecord', 'logDirs', version);
+  }
+  if (version <= 2 && m.cordonedLogDirs !== null) {
+    throw unsupportedField('BrokerRegistrationChangeRecord', 'cordonedLogDirs', version);
+  }
   let tags = 0;
   if (m.fenced !== 0) tags++;
   if (version >= 1 && m.inControlledShutdown !== 0) tags++;

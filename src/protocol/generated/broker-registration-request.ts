@@ -47,8 +47,10 @@ export interface BrokerRegistrationRequestListener {
   securityProtocol: number;
 }
 
-/** A BrokerRegistrationRequestListener with Kafka's defaults for what `partial` leaves out. */
-export function createBrokerRegistrationRequestListener(partial: Partial<BrokerRegistrationRequestListener> = {}): BrokerRegistrationRequestListener {
+/** BrokerRegistrationRequestListener with Kafka's defaults for what `partial` leaves out. */
+export function createBrokerRegistrationRequestListener(
+  partial: Partial<BrokerRegistrationRequestListener> = {},
+): BrokerRegistrationRequestListener {
   return {
     name: partial.name ?? '',
     host: partial.host ?? '',
@@ -79,8 +81,10 @@ function writeBrokerRegistrationRequestListener(w: Writer, m: BrokerRegistration
   w.uvarint(0);
 }
 
-/** A BrokerRegistrationRequestFeature with Kafka's defaults for what `partial` leaves out. */
-export function createBrokerRegistrationRequestFeature(partial: Partial<BrokerRegistrationRequestFeature> = {}): BrokerRegistrationRequestFeature {
+/** BrokerRegistrationRequestFeature with Kafka's defaults for what `partial` leaves out. */
+export function createBrokerRegistrationRequestFeature(
+  partial: Partial<BrokerRegistrationRequestFeature> = {},
+): BrokerRegistrationRequestFeature {
   return {
     name: partial.name ?? '',
     minSupportedVersion: partial.minSupportedVersion ?? 0,
@@ -107,8 +111,10 @@ function writeBrokerRegistrationRequestFeature(w: Writer, m: BrokerRegistrationR
   w.uvarint(0);
 }
 
-/** A BrokerRegistrationRequest with Kafka's defaults for what `partial` leaves out. */
-export function createBrokerRegistrationRequest(partial: Partial<BrokerRegistrationRequest> = {}): BrokerRegistrationRequest {
+/** BrokerRegistrationRequest with Kafka's defaults for what `partial` leaves out. */
+export function createBrokerRegistrationRequest(
+  partial: Partial<BrokerRegistrationRequest> = {},
+): BrokerRegistrationRequest {
   return {
     brokerId: partial.brokerId ?? 0,
     clusterId: partial.clusterId ?? '',

@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** BrokerRegistrationResponse, API key 62: versions 0 to 4, flexible from 0. */
 export interface BrokerRegistrationResponse {
-  /** Duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * Duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did
+   * not violate any quota.
+   */
   throttleTimeMs: number;
   /** The error code, or 0 if there was no error. */
   errorCode: number;
@@ -14,8 +17,10 @@ export interface BrokerRegistrationResponse {
   brokerEpoch: bigint;
 }
 
-/** A BrokerRegistrationResponse with Kafka's defaults for what `partial` leaves out. */
-export function createBrokerRegistrationResponse(partial: Partial<BrokerRegistrationResponse> = {}): BrokerRegistrationResponse {
+/** BrokerRegistrationResponse with Kafka's defaults for what `partial` leaves out. */
+export function createBrokerRegistrationResponse(
+  partial: Partial<BrokerRegistrationResponse> = {},
+): BrokerRegistrationResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     errorCode: partial.errorCode ?? 0,

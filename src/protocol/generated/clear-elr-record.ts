@@ -10,7 +10,7 @@ export interface ClearElrRecord {
   topicName: string;
 }
 
-/** A ClearElrRecord with Kafka's defaults for what `partial` leaves out. */
+/** ClearElrRecord with Kafka's defaults for what `partial` leaves out. */
 export function createClearElrRecord(partial: Partial<ClearElrRecord> = {}): ClearElrRecord {
   return {
     topicName: partial.topicName ?? '',

@@ -23,8 +23,10 @@ export interface ClientQuotaRecordEntityData {
   entityName: string | null;
 }
 
-/** A ClientQuotaRecordEntityData with Kafka's defaults for what `partial` leaves out. */
-export function createClientQuotaRecordEntityData(partial: Partial<ClientQuotaRecordEntityData> = {}): ClientQuotaRecordEntityData {
+/** ClientQuotaRecordEntityData with Kafka's defaults for what `partial` leaves out. */
+export function createClientQuotaRecordEntityData(
+  partial: Partial<ClientQuotaRecordEntityData> = {},
+): ClientQuotaRecordEntityData {
   return {
     entityType: partial.entityType ?? '',
     entityName: partial.entityName === undefined ? '' : partial.entityName,
@@ -47,7 +49,7 @@ function writeClientQuotaRecordEntityData(w: Writer, m: ClientQuotaRecordEntityD
   w.uvarint(0);
 }
 
-/** A ClientQuotaRecord with Kafka's defaults for what `partial` leaves out. */
+/** ClientQuotaRecord with Kafka's defaults for what `partial` leaves out. */
 export function createClientQuotaRecord(partial: Partial<ClientQuotaRecord> = {}): ClientQuotaRecord {
   return {
     entity: partial.entity ?? [],

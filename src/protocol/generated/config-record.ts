@@ -16,7 +16,7 @@ export interface ConfigRecord {
   value: string | null;
 }
 
-/** A ConfigRecord with Kafka's defaults for what `partial` leaves out. */
+/** ConfigRecord with Kafka's defaults for what `partial` leaves out. */
 export function createConfigRecord(partial: Partial<ConfigRecord> = {}): ConfigRecord {
   return {
     resourceType: partial.resourceType ?? 0,

@@ -12,8 +12,10 @@ export interface ConsumerGroupCurrentMemberAssignmentKey {
   memberId: string;
 }
 
-/** A ConsumerGroupCurrentMemberAssignmentKey with Kafka's defaults for what `partial` leaves out. */
-export function createConsumerGroupCurrentMemberAssignmentKey(partial: Partial<ConsumerGroupCurrentMemberAssignmentKey> = {}): ConsumerGroupCurrentMemberAssignmentKey {
+/** ConsumerGroupCurrentMemberAssignmentKey with Kafka's defaults for what `partial` leaves out. */
+export function createConsumerGroupCurrentMemberAssignmentKey(
+  partial: Partial<ConsumerGroupCurrentMemberAssignmentKey> = {},
+): ConsumerGroupCurrentMemberAssignmentKey {
   return {
     groupId: partial.groupId ?? '',
     memberId: partial.memberId ?? '',

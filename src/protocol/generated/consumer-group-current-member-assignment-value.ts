@@ -24,12 +24,17 @@ export interface ConsumerGroupCurrentMemberAssignmentValueTopicPartitions {
   topicId: Uuid;
   /** The partition Ids. */
   partitions: number[];
-  /** The epoch at which the partition was assigned to the member. Used to fence zombie commits requests. Of the same length as Partitions. (tag 0) */
+  /**
+   * The epoch at which the partition was assigned to the member. Used to fence zombie commits requests. Of the same
+   * length as Partitions. (tag 0)
+   */
   assignmentEpochs: number[] | null;
 }
 
-/** A ConsumerGroupCurrentMemberAssignmentValueTopicPartitions with Kafka's defaults for what `partial` leaves out. */
-export function createConsumerGroupCurrentMemberAssignmentValueTopicPartitions(partial: Partial<ConsumerGroupCurrentMemberAssignmentValueTopicPartitions> = {}): ConsumerGroupCurrentMemberAssignmentValueTopicPartitions {
+/** ConsumerGroupCurrentMemberAssignmentValueTopicPartitions with Kafka's defaults for what `partial` leaves out. */
+export function createConsumerGroupCurrentMemberAssignmentValueTopicPartitions(
+  partial: Partial<ConsumerGroupCurrentMemberAssignmentValueTopicPartitions> = {},
+): ConsumerGroupCurrentMemberAssignmentValueTopicPartitions {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
     partitions: partial.partitions ?? [],
@@ -37,7 +42,9 @@ export function createConsumerGroupCurrentMemberAssignmentValueTopicPartitions(p
   };
 }
 
-function readConsumerGroupCurrentMemberAssignmentValueTopicPartitions(r: Reader): ConsumerGroupCurrentMemberAssignmentValueTopicPartitions {
+function readConsumerGroupCurrentMemberAssignmentValueTopicPartitions(
+  r: Reader,
+): ConsumerGroupCurrentMemberAssignmentValueTopicPartitions {
   const topicId = r.uuid();
   const partitionsCount = r.compactArrayLength(4);
   const partitions: number[] = [];
@@ -64,7 +71,9 @@ function readConsumerGroupCurrentMemberAssignmentValueTopicPartitions(r: Reader)
   };
 }
 
-function writeConsumerGroupCurrentMemberAssignmentValueTopicPartitions(w: Writer, m: ConsumerGroupCurrentMemberAssignmentValueTopicPartitions): void {
+function writeConsumerGroupCurrentMemberAssignmentValueTopicPartitions(
+  w: Writer, m: ConsumerGroupCurrentMemberAssignmentValueTopicPartitions,
+): void {
   w.uuid(m.topicId);
   w.compactArrayLength(m.partitions);
   for (const item of m.partitions) w.int32(item);
@@ -79,8 +88,10 @@ function writeConsumerGroupCurrentMemberAssignmentValueTopicPartitions(w: Writer
   }
 }
 
-/** A ConsumerGroupCurrentMemberAssignmentValue with Kafka's defaults for what `partial` leaves out. */
-export function createConsumerGroupCurrentMemberAssignmentValue(partial: Partial<ConsumerGroupCurrentMemberAssignmentValue> = {}): ConsumerGroupCurrentMemberAssignmentValue {
+/** ConsumerGroupCurrentMemberAssignmentValue with Kafka's defaults for what `partial` leaves out. */
+export function createConsumerGroupCurrentMemberAssignmentValue(
+  partial: Partial<ConsumerGroupCurrentMemberAssignmentValue> = {},
+): ConsumerGroupCurrentMemberAssignmentValue {
   return {
     memberEpoch: partial.memberEpoch ?? 0,
     previousMemberEpoch: partial.previousMemberEpoch ?? 0,
@@ -96,10 +107,14 @@ function readConsumerGroupCurrentMemberAssignmentValue(r: Reader): ConsumerGroup
   const state = r.int8();
   const assignedPartitionsCount = r.compactArrayLength(18);
   const assignedPartitions: ConsumerGroupCurrentMemberAssignmentValueTopicPartitions[] = [];
-  for (let i = 0; i < assignedPartitionsCount; i++) assignedPartitions.push(readConsumerGroupCurrentMemberAssignmentValueTopicPartitions(r));
+  for (let i = 0; i < assignedPartitionsCount; i++) {
+    assignedPartitions.push(readConsumerGroupCurrentMemberAssignmentValueTopicPartitions(r));
+  }
   const partitionsPendingRevocationCount = r.compactArrayLength(18);
   const partitionsPendingRevocation: ConsumerGroupCurrentMemberAssignmentValueTopicPartitions[] = [];
-  for (let i = 0; i < partitionsPendingRevocationCount; i++) partitionsPendingRevocation.push(readConsumerGroupCurrentMemberAssignmentValueTopicPartitions(r));
+  for (let i = 0; i < partitionsPendingRevocationCount; i++) {
+    partitionsPendingRevocation.push(readConsumerGroupCurrentMemberAssignmentValueTopicPartitions(r));
+  }
   r.skipTags();
   return {
     memberEpoch,
@@ -117,7 +132,9 @@ function writeConsumerGroupCurrentMemberAssignmentValue(w: Writer, m: ConsumerGr
   w.compactArrayLength(m.assignedPartitions);
   for (const item of m.assignedPartitions) writeConsumerGroupCurrentMemberAssignmentValueTopicPartitions(w, item);
   w.compactArrayLength(m.partitionsPendingRevocation);
-  for (const item of m.partitionsPendingRevocation) writeConsumerGroupCurrentMemberAssignmentValueTopicPartitions(w, item);
+  for (const item of m.partitionsPendingRevocation) {
+    writeConsumerGroupCurrentMemberAssignmentValueTopicPartitions(w, item);
+  }
   w.uvarint(0);
 }
 

@@ -12,8 +12,10 @@ export interface ConsumerGroupDescribeRequest {
   includeAuthorizedOperations: boolean;
 }
 
-/** A ConsumerGroupDescribeRequest with Kafka's defaults for what `partial` leaves out. */
-export function createConsumerGroupDescribeRequest(partial: Partial<ConsumerGroupDescribeRequest> = {}): ConsumerGroupDescribeRequest {
+/** ConsumerGroupDescribeRequest with Kafka's defaults for what `partial` leaves out. */
+export function createConsumerGroupDescribeRequest(
+  partial: Partial<ConsumerGroupDescribeRequest> = {},
+): ConsumerGroupDescribeRequest {
   return {
     groupIds: partial.groupIds ?? [],
     includeAuthorizedOperations: partial.includeAuthorizedOperations ?? false,

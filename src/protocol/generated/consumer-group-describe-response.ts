@@ -7,7 +7,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** ConsumerGroupDescribeResponse, API key 69: versions 0 to 1, flexible from 0. */
 export interface ConsumerGroupDescribeResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** Each described group. */
   groups: ConsumerGroupDescribeResponseDescribedGroup[];
@@ -73,8 +76,10 @@ export interface ConsumerGroupDescribeResponseTopicPartitions {
   partitions: number[];
 }
 
-/** A ConsumerGroupDescribeResponseTopicPartitions with Kafka's defaults for what `partial` leaves out. */
-export function createConsumerGroupDescribeResponseTopicPartitions(partial: Partial<ConsumerGroupDescribeResponseTopicPartitions> = {}): ConsumerGroupDescribeResponseTopicPartitions {
+/** ConsumerGroupDescribeResponseTopicPartitions with Kafka's defaults for what `partial` leaves out. */
+export function createConsumerGroupDescribeResponseTopicPartitions(
+  partial: Partial<ConsumerGroupDescribeResponseTopicPartitions> = {},
+): ConsumerGroupDescribeResponseTopicPartitions {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
     topicName: partial.topicName ?? '',
@@ -96,7 +101,9 @@ function readConsumerGroupDescribeResponseTopicPartitions(r: Reader): ConsumerGr
   };
 }
 
-function writeConsumerGroupDescribeResponseTopicPartitions(w: Writer, m: ConsumerGroupDescribeResponseTopicPartitions): void {
+function writeConsumerGroupDescribeResponseTopicPartitions(
+  w: Writer, m: ConsumerGroupDescribeResponseTopicPartitions,
+): void {
   w.uuid(m.topicId);
   w.compactString(m.topicName);
   w.compactArrayLength(m.partitions);
@@ -104,8 +111,10 @@ function writeConsumerGroupDescribeResponseTopicPartitions(w: Writer, m: Consume
   w.uvarint(0);
 }
 
-/** A ConsumerGroupDescribeResponseAssignment with Kafka's defaults for what `partial` leaves out. */
-export function createConsumerGroupDescribeResponseAssignment(partial: Partial<ConsumerGroupDescribeResponseAssignment> = {}): ConsumerGroupDescribeResponseAssignment {
+/** ConsumerGroupDescribeResponseAssignment with Kafka's defaults for what `partial` leaves out. */
+export function createConsumerGroupDescribeResponseAssignment(
+  partial: Partial<ConsumerGroupDescribeResponseAssignment> = {},
+): ConsumerGroupDescribeResponseAssignment {
   return {
     topicPartitions: partial.topicPartitions ?? [],
   };
@@ -114,7 +123,9 @@ export function createConsumerGroupDescribeResponseAssignment(partial: Partial<C
 function readConsumerGroupDescribeResponseAssignment(r: Reader): ConsumerGroupDescribeResponseAssignment {
   const topicPartitionsCount = r.compactArrayLength(19);
   const topicPartitions: ConsumerGroupDescribeResponseTopicPartitions[] = [];
-  for (let i = 0; i < topicPartitionsCount; i++) topicPartitions.push(readConsumerGroupDescribeResponseTopicPartitions(r));
+  for (let i = 0; i < topicPartitionsCount; i++) {
+    topicPartitions.push(readConsumerGroupDescribeResponseTopicPartitions(r));
+  }
   r.skipTags();
   return {
     topicPartitions,
@@ -127,8 +138,10 @@ function writeConsumerGroupDescribeResponseAssignment(w: Writer, m: ConsumerGrou
   w.uvarint(0);
 }
 
-/** A ConsumerGroupDescribeResponseMember with Kafka's defaults for what `partial` leaves out. */
-export function createConsumerGroupDescribeResponseMember(partial: Partial<ConsumerGroupDescribeResponseMember> = {}): ConsumerGroupDescribeResponseMember {
+/** ConsumerGroupDescribeResponseMember with Kafka's defaults for what `partial` leaves out. */
+export function createConsumerGroupDescribeResponseMember(
+  partial: Partial<ConsumerGroupDescribeResponseMember> = {},
+): ConsumerGroupDescribeResponseMember {
   return {
     memberId: partial.memberId ?? '',
     instanceId: partial.instanceId ?? null,
@@ -174,7 +187,9 @@ function readConsumerGroupDescribeResponseMember(r: Reader, version: number): Co
   };
 }
 
-function writeConsumerGroupDescribeResponseMember(w: Writer, m: ConsumerGroupDescribeResponseMember, version: number): void {
+function writeConsumerGroupDescribeResponseMember(
+  w: Writer, m: ConsumerGroupDescribeResponseMember, version: number,
+): void {
   w.compactString(m.memberId);
   w.compactNullableString(m.instanceId);
   w.compactNullableString(m.rackId);
@@ -190,8 +205,10 @@ function writeConsumerGroupDescribeResponseMember(w: Writer, m: ConsumerGroupDes
   w.uvarint(0);
 }
 
-/** A ConsumerGroupDescribeResponseDescribedGroup with Kafka's defaults for what `partial` leaves out. */
-export function createConsumerGroupDescribeResponseDescribedGroup(partial: Partial<ConsumerGroupDescribeResponseDescribedGroup> = {}): ConsumerGroupDescribeResponseDescribedGroup {
+/** ConsumerGroupDescribeResponseDescribedGroup with Kafka's defaults for what `partial` leaves out. */
+export function createConsumerGroupDescribeResponseDescribedGroup(
+  partial: Partial<ConsumerGroupDescribeResponseDescribedGroup> = {},
+): ConsumerGroupDescribeResponseDescribedGroup {
   return {
     errorCode: partial.errorCode ?? 0,
     errorMessage: partial.errorMessage ?? null,
@@ -205,7 +222,9 @@ export function createConsumerGroupDescribeResponseDescribedGroup(partial: Parti
   };
 }
 
-function readConsumerGroupDescribeResponseDescribedGroup(r: Reader, version: number): ConsumerGroupDescribeResponseDescribedGroup {
+function readConsumerGroupDescribeResponseDescribedGroup(
+  r: Reader, version: number,
+): ConsumerGroupDescribeResponseDescribedGroup {
   const errorCode = r.int16();
   const errorMessage = r.compactNullableString();
   const groupId = r.compactString();
@@ -231,7 +250,9 @@ function readConsumerGroupDescribeResponseDescribedGroup(r: Reader, version: num
   };
 }
 
-function writeConsumerGroupDescribeResponseDescribedGroup(w: Writer, m: ConsumerGroupDescribeResponseDescribedGroup, version: number): void {
+function writeConsumerGroupDescribeResponseDescribedGroup(
+  w: Writer, m: ConsumerGroupDescribeResponseDescribedGroup, version: number,
+): void {
   w.int16(m.errorCode);
   w.compactNullableString(m.errorMessage);
   w.compactString(m.groupId);
@@ -245,8 +266,10 @@ function writeConsumerGroupDescribeResponseDescribedGroup(w: Writer, m: Consumer
   w.uvarint(0);
 }
 
-/** A ConsumerGroupDescribeResponse with Kafka's defaults for what `partial` leaves out. */
-export function createConsumerGroupDescribeResponse(partial: Partial<ConsumerGroupDescribeResponse> = {}): ConsumerGroupDescribeResponse {
+/** ConsumerGroupDescribeResponse with Kafka's defaults for what `partial` leaves out. */
+export function createConsumerGroupDescribeResponse(
+  partial: Partial<ConsumerGroupDescribeResponse> = {},
+): ConsumerGroupDescribeResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     groups: partial.groups ?? [],

@@ -12,8 +12,10 @@ export interface ConsumerGroupMemberMetadataKey {
   memberId: string;
 }
 
-/** A ConsumerGroupMemberMetadataKey with Kafka's defaults for what `partial` leaves out. */
-export function createConsumerGroupMemberMetadataKey(partial: Partial<ConsumerGroupMemberMetadataKey> = {}): ConsumerGroupMemberMetadataKey {
+/** ConsumerGroupMemberMetadataKey with Kafka's defaults for what `partial` leaves out. */
+export function createConsumerGroupMemberMetadataKey(
+  partial: Partial<ConsumerGroupMemberMetadataKey> = {},
+): ConsumerGroupMemberMetadataKey {
   return {
     groupId: partial.groupId ?? '',
     memberId: partial.memberId ?? '',

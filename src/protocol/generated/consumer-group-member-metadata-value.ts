@@ -23,7 +23,10 @@ export interface ConsumerGroupMemberMetadataValue {
   rebalanceTimeoutMs: number;
   /** The server assignor to use; or null if not used. */
   serverAssignor: string | null;
-  /** The classic member metadata which includes the supported protocols of the consumer if it uses the classic protocol. The metadata is null if the consumer uses the consumer protocol. (tag 0) */
+  /**
+   * The classic member metadata which includes the supported protocols of the consumer if it uses the classic protocol.
+   * The metadata is null if the consumer uses the consumer protocol. (tag 0)
+   */
   classicMemberMetadata: ClassicMemberMetadata | null;
 }
 
@@ -41,7 +44,7 @@ export interface ClassicProtocol {
   metadata: Uint8Array;
 }
 
-/** A ClassicProtocol with Kafka's defaults for what `partial` leaves out. */
+/** ClassicProtocol with Kafka's defaults for what `partial` leaves out. */
 export function createClassicProtocol(partial: Partial<ClassicProtocol> = {}): ClassicProtocol {
   return {
     name: partial.name ?? '',
@@ -65,7 +68,7 @@ function writeClassicProtocol(w: Writer, m: ClassicProtocol): void {
   w.uvarint(0);
 }
 
-/** A ClassicMemberMetadata with Kafka's defaults for what `partial` leaves out. */
+/** ClassicMemberMetadata with Kafka's defaults for what `partial` leaves out. */
 export function createClassicMemberMetadata(partial: Partial<ClassicMemberMetadata> = {}): ClassicMemberMetadata {
   return {
     sessionTimeoutMs: partial.sessionTimeoutMs ?? 0,
@@ -96,8 +99,10 @@ function isDefaultClassicMemberMetadata(m: ClassicMemberMetadata): boolean {
   return !(m.sessionTimeoutMs !== 0 || m.supportedProtocols.length !== 0);
 }
 
-/** A ConsumerGroupMemberMetadataValue with Kafka's defaults for what `partial` leaves out. */
-export function createConsumerGroupMemberMetadataValue(partial: Partial<ConsumerGroupMemberMetadataValue> = {}): ConsumerGroupMemberMetadataValue {
+/** ConsumerGroupMemberMetadataValue with Kafka's defaults for what `partial` leaves out. */
+export function createConsumerGroupMemberMetadataValue(
+  partial: Partial<ConsumerGroupMemberMetadataValue> = {},
+): ConsumerGroupMemberMetadataValue {
   return {
     instanceId: partial.instanceId === undefined ? '' : partial.instanceId,
     rackId: partial.rackId === undefined ? '' : partial.rackId,
@@ -107,7 +112,10 @@ export function createConsumerGroupMemberMetadataValue(partial: Partial<Consumer
     subscribedTopicRegex: partial.subscribedTopicRegex === undefined ? '' : partial.subscribedTopicRegex,
     rebalanceTimeoutMs: partial.rebalanceTimeoutMs ?? -1,
     serverAssignor: partial.serverAssignor === undefined ? '' : partial.serverAssignor,
-    classicMemberMetadata: partial.classicMemberMetadata === undefined ? createClassicMemberMetadata() : partial.classicMemberMetadata,
+    classicMemberMetadata:
+      partial.classicMemberMetadata === undefined
+      ? createClassicMemberMetadata()
+      : partial.classicMemberMetadata,
   };
 }
 

@@ -10,8 +10,10 @@ export interface ConsumerGroupMetadataKey {
   groupId: string;
 }
 
-/** A ConsumerGroupMetadataKey with Kafka's defaults for what `partial` leaves out. */
-export function createConsumerGroupMetadataKey(partial: Partial<ConsumerGroupMetadataKey> = {}): ConsumerGroupMetadataKey {
+/** ConsumerGroupMetadataKey with Kafka's defaults for what `partial` leaves out. */
+export function createConsumerGroupMetadataKey(
+  partial: Partial<ConsumerGroupMetadataKey> = {},
+): ConsumerGroupMetadataKey {
   return {
     groupId: partial.groupId ?? '',
   };

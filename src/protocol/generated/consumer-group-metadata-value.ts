@@ -12,8 +12,10 @@ export interface ConsumerGroupMetadataValue {
   metadataHash: bigint;
 }
 
-/** A ConsumerGroupMetadataValue with Kafka's defaults for what `partial` leaves out. */
-export function createConsumerGroupMetadataValue(partial: Partial<ConsumerGroupMetadataValue> = {}): ConsumerGroupMetadataValue {
+/** ConsumerGroupMetadataValue with Kafka's defaults for what `partial` leaves out. */
+export function createConsumerGroupMetadataValue(
+  partial: Partial<ConsumerGroupMetadataValue> = {},
+): ConsumerGroupMetadataValue {
   return {
     epoch: partial.epoch ?? 0,
     metadataHash: partial.metadataHash ?? 0n,

@@ -10,8 +10,10 @@ export interface ConsumerGroupPartitionMetadataKey {
   groupId: string;
 }
 
-/** A ConsumerGroupPartitionMetadataKey with Kafka's defaults for what `partial` leaves out. */
-export function createConsumerGroupPartitionMetadataKey(partial: Partial<ConsumerGroupPartitionMetadataKey> = {}): ConsumerGroupPartitionMetadataKey {
+/** ConsumerGroupPartitionMetadataKey with Kafka's defaults for what `partial` leaves out. */
+export function createConsumerGroupPartitionMetadataKey(
+  partial: Partial<ConsumerGroupPartitionMetadataKey> = {},
+): ConsumerGroupPartitionMetadataKey {
   return {
     groupId: partial.groupId ?? '',
   };

@@ -18,7 +18,10 @@ export interface TopicMetadata {
   topicName: string;
   /** The number of partitions of the topic. */
   numPartitions: number;
-  /** Deprecated: this field is not used after 4.0. Partitions mapped to a set of racks. If the rack information is unavailable for all the partitions, an empty list is stored. */
+  /**
+   * Deprecated: this field is not used after 4.0. Partitions mapped to a set of racks. If the rack information is
+   * unavailable for all the partitions, an empty list is stored.
+   */
   partitionMetadata: PartitionMetadata[];
 }
 
@@ -29,7 +32,7 @@ export interface PartitionMetadata {
   racks: string[];
 }
 
-/** A PartitionMetadata with Kafka's defaults for what `partial` leaves out. */
+/** PartitionMetadata with Kafka's defaults for what `partial` leaves out. */
 export function createPartitionMetadata(partial: Partial<PartitionMetadata> = {}): PartitionMetadata {
   return {
     partition: partial.partition ?? 0,
@@ -56,7 +59,7 @@ function writePartitionMetadata(w: Writer, m: PartitionMetadata): void {
   w.uvarint(0);
 }
 
-/** A TopicMetadata with Kafka's defaults for what `partial` leaves out. */
+/** TopicMetadata with Kafka's defaults for what `partial` leaves out. */
 export function createTopicMetadata(partial: Partial<TopicMetadata> = {}): TopicMetadata {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
@@ -91,8 +94,10 @@ function writeTopicMetadata(w: Writer, m: TopicMetadata): void {
   w.uvarint(0);
 }
 
-/** A ConsumerGroupPartitionMetadataValue with Kafka's defaults for what `partial` leaves out. */
-export function createConsumerGroupPartitionMetadataValue(partial: Partial<ConsumerGroupPartitionMetadataValue> = {}): ConsumerGroupPartitionMetadataValue {
+/** ConsumerGroupPartitionMetadataValue with Kafka's defaults for what `partial` leaves out. */
+export function createConsumerGroupPartitionMetadataValue(
+  partial: Partial<ConsumerGroupPartitionMetadataValue> = {},
+): ConsumerGroupPartitionMetadataValue {
   return {
     topics: partial.topics ?? [],
   };

@@ -12,8 +12,10 @@ export interface ConsumerGroupRegularExpressionKey {
   regularExpression: string;
 }
 
-/** A ConsumerGroupRegularExpressionKey with Kafka's defaults for what `partial` leaves out. */
-export function createConsumerGroupRegularExpressionKey(partial: Partial<ConsumerGroupRegularExpressionKey> = {}): ConsumerGroupRegularExpressionKey {
+/** ConsumerGroupRegularExpressionKey with Kafka's defaults for what `partial` leaves out. */
+export function createConsumerGroupRegularExpressionKey(
+  partial: Partial<ConsumerGroupRegularExpressionKey> = {},
+): ConsumerGroupRegularExpressionKey {
   return {
     groupId: partial.groupId ?? '',
     regularExpression: partial.regularExpression ?? '',

@@ -11,8 +11,10 @@ export interface ConsumerGroupRegularExpressionValue {
   timestamp: bigint;
 }
 
-/** A ConsumerGroupRegularExpressionValue with Kafka's defaults for what `partial` leaves out. */
-export function createConsumerGroupRegularExpressionValue(partial: Partial<ConsumerGroupRegularExpressionValue> = {}): ConsumerGroupRegularExpressionValue {
+/** ConsumerGroupRegularExpressionValue with Kafka's defaults for what `partial` leaves out. */
+export function createConsumerGroupRegularExpressionValue(
+  partial: Partial<ConsumerGroupRegularExpressionValue> = {},
+): ConsumerGroupRegularExpressionValue {
   return {
     topics: partial.topics ?? [],
     version: partial.version ?? 0n,

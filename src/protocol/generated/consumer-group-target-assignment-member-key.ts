@@ -12,8 +12,10 @@ export interface ConsumerGroupTargetAssignmentMemberKey {
   memberId: string;
 }
 
-/** A ConsumerGroupTargetAssignmentMemberKey with Kafka's defaults for what `partial` leaves out. */
-export function createConsumerGroupTargetAssignmentMemberKey(partial: Partial<ConsumerGroupTargetAssignmentMemberKey> = {}): ConsumerGroupTargetAssignmentMemberKey {
+/** ConsumerGroupTargetAssignmentMemberKey with Kafka's defaults for what `partial` leaves out. */
+export function createConsumerGroupTargetAssignmentMemberKey(
+  partial: Partial<ConsumerGroupTargetAssignmentMemberKey> = {},
+): ConsumerGroupTargetAssignmentMemberKey {
   return {
     groupId: partial.groupId ?? '',
     memberId: partial.memberId ?? '',

@@ -18,15 +18,19 @@ export interface ConsumerGroupTargetAssignmentMemberValueTopicPartition {
   partitions: number[];
 }
 
-/** A ConsumerGroupTargetAssignmentMemberValueTopicPartition with Kafka's defaults for what `partial` leaves out. */
-export function createConsumerGroupTargetAssignmentMemberValueTopicPartition(partial: Partial<ConsumerGroupTargetAssignmentMemberValueTopicPartition> = {}): ConsumerGroupTargetAssignmentMemberValueTopicPartition {
+/** ConsumerGroupTargetAssignmentMemberValueTopicPartition with Kafka's defaults for what `partial` leaves out. */
+export function createConsumerGroupTargetAssignmentMemberValueTopicPartition(
+  partial: Partial<ConsumerGroupTargetAssignmentMemberValueTopicPartition> = {},
+): ConsumerGroupTargetAssignmentMemberValueTopicPartition {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
     partitions: partial.partitions ?? [],
   };
 }
 
-function readConsumerGroupTargetAssignmentMemberValueTopicPartition(r: Reader): ConsumerGroupTargetAssignmentMemberValueTopicPartition {
+function readConsumerGroupTargetAssignmentMemberValueTopicPartition(
+  r: Reader,
+): ConsumerGroupTargetAssignmentMemberValueTopicPartition {
   const topicId = r.uuid();
   const partitionsCount = r.compactArrayLength(4);
   const partitions: number[] = [];
@@ -38,15 +42,19 @@ function readConsumerGroupTargetAssignmentMemberValueTopicPartition(r: Reader): 
   };
 }
 
-function writeConsumerGroupTargetAssignmentMemberValueTopicPartition(w: Writer, m: ConsumerGroupTargetAssignmentMemberValueTopicPartition): void {
+function writeConsumerGroupTargetAssignmentMemberValueTopicPartition(
+  w: Writer, m: ConsumerGroupTargetAssignmentMemberValueTopicPartition,
+): void {
   w.uuid(m.topicId);
   w.compactArrayLength(m.partitions);
   for (const item of m.partitions) w.int32(item);
   w.uvarint(0);
 }
 
-/** A ConsumerGroupTargetAssignmentMemberValue with Kafka's defaults for what `partial` leaves out. */
-export function createConsumerGroupTargetAssignmentMemberValue(partial: Partial<ConsumerGroupTargetAssignmentMemberValue> = {}): ConsumerGroupTargetAssignmentMemberValue {
+/** ConsumerGroupTargetAssignmentMemberValue with Kafka's defaults for what `partial` leaves out. */
+export function createConsumerGroupTargetAssignmentMemberValue(
+  partial: Partial<ConsumerGroupTargetAssignmentMemberValue> = {},
+): ConsumerGroupTargetAssignmentMemberValue {
   return {
     topicPartitions: partial.topicPartitions ?? [],
   };
@@ -55,7 +63,9 @@ export function createConsumerGroupTargetAssignmentMemberValue(partial: Partial<
 function readConsumerGroupTargetAssignmentMemberValue(r: Reader): ConsumerGroupTargetAssignmentMemberValue {
   const topicPartitionsCount = r.compactArrayLength(18);
   const topicPartitions: ConsumerGroupTargetAssignmentMemberValueTopicPartition[] = [];
-  for (let i = 0; i < topicPartitionsCount; i++) topicPartitions.push(readConsumerGroupTargetAssignmentMemberValueTopicPartition(r));
+  for (let i = 0; i < topicPartitionsCount; i++) {
+    topicPartitions.push(readConsumerGroupTargetAssignmentMemberValueTopicPartition(r));
+  }
   r.skipTags();
   return {
     topicPartitions,

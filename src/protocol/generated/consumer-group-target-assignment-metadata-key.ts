@@ -10,8 +10,10 @@ export interface ConsumerGroupTargetAssignmentMetadataKey {
   groupId: string;
 }
 
-/** A ConsumerGroupTargetAssignmentMetadataKey with Kafka's defaults for what `partial` leaves out. */
-export function createConsumerGroupTargetAssignmentMetadataKey(partial: Partial<ConsumerGroupTargetAssignmentMetadataKey> = {}): ConsumerGroupTargetAssignmentMetadataKey {
+/** ConsumerGroupTargetAssignmentMetadataKey with Kafka's defaults for what `partial` leaves out. */
+export function createConsumerGroupTargetAssignmentMetadataKey(
+  partial: Partial<ConsumerGroupTargetAssignmentMetadataKey> = {},
+): ConsumerGroupTargetAssignmentMetadataKey {
   return {
     groupId: partial.groupId ?? '',
   };

@@ -12,8 +12,10 @@ export interface ConsumerGroupTargetAssignmentMetadataValue {
   assignmentTimestamp: bigint;
 }
 
-/** A ConsumerGroupTargetAssignmentMetadataValue with Kafka's defaults for what `partial` leaves out. */
-export function createConsumerGroupTargetAssignmentMetadataValue(partial: Partial<ConsumerGroupTargetAssignmentMetadataValue> = {}): ConsumerGroupTargetAssignmentMetadataValue {
+/** ConsumerGroupTargetAssignmentMetadataValue with Kafka's defaults for what `partial` leaves out. */
+export function createConsumerGroupTargetAssignmentMetadataValue(
+  partial: Partial<ConsumerGroupTargetAssignmentMetadataValue> = {},
+): ConsumerGroupTargetAssignmentMetadataValue {
   return {
     assignmentEpoch: partial.assignmentEpoch ?? 0,
     assignmentTimestamp: partial.assignmentTimestamp ?? 0n,
@@ -41,7 +43,9 @@ function readConsumerGroupTargetAssignmentMetadataValue(r: Reader): ConsumerGrou
   };
 }
 
-function writeConsumerGroupTargetAssignmentMetadataValue(w: Writer, m: ConsumerGroupTargetAssignmentMetadataValue): void {
+function writeConsumerGroupTargetAssignmentMetadataValue(
+  w: Writer, m: ConsumerGroupTargetAssignmentMetadataValue,
+): void {
   w.int32(m.assignmentEpoch);
   let tags = 0;
   if (m.assignmentTimestamp !== 0n) tags++;

@@ -19,8 +19,10 @@ export interface ConsumerProtocolAssignmentTopicPartition {
   partitions: number[];
 }
 
-/** A ConsumerProtocolAssignmentTopicPartition with Kafka's defaults for what `partial` leaves out. */
-export function createConsumerProtocolAssignmentTopicPartition(partial: Partial<ConsumerProtocolAssignmentTopicPartition> = {}): ConsumerProtocolAssignmentTopicPartition {
+/** ConsumerProtocolAssignmentTopicPartition with Kafka's defaults for what `partial` leaves out. */
+export function createConsumerProtocolAssignmentTopicPartition(
+  partial: Partial<ConsumerProtocolAssignmentTopicPartition> = {},
+): ConsumerProtocolAssignmentTopicPartition {
   return {
     topic: partial.topic ?? '',
     partitions: partial.partitions ?? [],
@@ -44,8 +46,10 @@ function writeConsumerProtocolAssignmentTopicPartition(w: Writer, m: ConsumerPro
   for (const item of m.partitions) w.int32(item);
 }
 
-/** A ConsumerProtocolAssignment with Kafka's defaults for what `partial` leaves out. */
-export function createConsumerProtocolAssignment(partial: Partial<ConsumerProtocolAssignment> = {}): ConsumerProtocolAssignment {
+/** ConsumerProtocolAssignment with Kafka's defaults for what `partial` leaves out. */
+export function createConsumerProtocolAssignment(
+  partial: Partial<ConsumerProtocolAssignment> = {},
+): ConsumerProtocolAssignment {
   return {
     assignedPartitions: partial.assignedPartitions ?? [],
     userData: partial.userData ?? null,
@@ -55,7 +59,9 @@ export function createConsumerProtocolAssignment(partial: Partial<ConsumerProtoc
 function readConsumerProtocolAssignment(r: Reader): ConsumerProtocolAssignment {
   const assignedPartitionsCount = r.arrayLength(6);
   const assignedPartitions: ConsumerProtocolAssignmentTopicPartition[] = [];
-  for (let i = 0; i < assignedPartitionsCount; i++) assignedPartitions.push(readConsumerProtocolAssignmentTopicPartition(r));
+  for (let i = 0; i < assignedPartitionsCount; i++) {
+    assignedPartitions.push(readConsumerProtocolAssignmentTopicPartition(r));
+  }
   const userData = r.nullableBytes();
   return {
     assignedPartitions,

@@ -25,8 +25,10 @@ export interface ConsumerProtocolSubscriptionTopicPartition {
   partitions: number[];
 }
 
-/** A ConsumerProtocolSubscriptionTopicPartition with Kafka's defaults for what `partial` leaves out. */
-export function createConsumerProtocolSubscriptionTopicPartition(partial: Partial<ConsumerProtocolSubscriptionTopicPartition> = {}): ConsumerProtocolSubscriptionTopicPartition {
+/** ConsumerProtocolSubscriptionTopicPartition with Kafka's defaults for what `partial` leaves out. */
+export function createConsumerProtocolSubscriptionTopicPartition(
+  partial: Partial<ConsumerProtocolSubscriptionTopicPartition> = {},
+): ConsumerProtocolSubscriptionTopicPartition {
   return {
     topic: partial.topic ?? '',
     partitions: partial.partitions ?? [],
@@ -44,14 +46,18 @@ function readConsumerProtocolSubscriptionTopicPartition(r: Reader): ConsumerProt
   };
 }
 
-function writeConsumerProtocolSubscriptionTopicPartition(w: Writer, m: ConsumerProtocolSubscriptionTopicPartition): void {
+function writeConsumerProtocolSubscriptionTopicPartition(
+  w: Writer, m: ConsumerProtocolSubscriptionTopicPartition,
+): void {
   w.string(m.topic);
   w.arrayLength(m.partitions);
   for (const item of m.partitions) w.int32(item);
 }
 
-/** A ConsumerProtocolSubscription with Kafka's defaults for what `partial` leaves out. */
-export function createConsumerProtocolSubscription(partial: Partial<ConsumerProtocolSubscription> = {}): ConsumerProtocolSubscription {
+/** ConsumerProtocolSubscription with Kafka's defaults for what `partial` leaves out. */
+export function createConsumerProtocolSubscription(
+  partial: Partial<ConsumerProtocolSubscription> = {},
+): ConsumerProtocolSubscription {
   return {
     topics: partial.topics ?? [],
     userData: partial.userData ?? null,
@@ -68,7 +74,9 @@ function readConsumerProtocolSubscription(r: Reader, version: number): ConsumerP
   const userData = r.nullableBytes();
   const ownedPartitionsCount = version >= 1 ? r.arrayLength(6) : 0;
   const ownedPartitions: ConsumerProtocolSubscriptionTopicPartition[] = [];
-  for (let i = 0; i < ownedPartitionsCount; i++) ownedPartitions.push(readConsumerProtocolSubscriptionTopicPartition(r));
+  for (let i = 0; i < ownedPartitionsCount; i++) {
+    ownedPartitions.push(readConsumerProtocolSubscriptionTopicPartition(r));
+  }
   const generationId = version >= 2 ? r.int32() : -1;
   const rackId = version >= 3 ? r.nullableString() : null;
   return {

@@ -10,7 +10,7 @@ export interface ControlRecordTypeSchema {
   type: number;
 }
 
-/** A ControlRecordTypeSchema with Kafka's defaults for what `partial` leaves out. */
+/** ControlRecordTypeSchema with Kafka's defaults for what `partial` leaves out. */
 export function createControlRecordTypeSchema(partial: Partial<ControlRecordTypeSchema> = {}): ControlRecordTypeSchema {
   return {
     type: partial.type ?? 0,

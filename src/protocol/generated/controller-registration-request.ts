@@ -39,8 +39,10 @@ export interface ControllerRegistrationRequestListener {
   securityProtocol: number;
 }
 
-/** A ControllerRegistrationRequestListener with Kafka's defaults for what `partial` leaves out. */
-export function createControllerRegistrationRequestListener(partial: Partial<ControllerRegistrationRequestListener> = {}): ControllerRegistrationRequestListener {
+/** ControllerRegistrationRequestListener with Kafka's defaults for what `partial` leaves out. */
+export function createControllerRegistrationRequestListener(
+  partial: Partial<ControllerRegistrationRequestListener> = {},
+): ControllerRegistrationRequestListener {
   return {
     name: partial.name ?? '',
     host: partial.host ?? '',
@@ -71,8 +73,10 @@ function writeControllerRegistrationRequestListener(w: Writer, m: ControllerRegi
   w.uvarint(0);
 }
 
-/** A ControllerRegistrationRequestFeature with Kafka's defaults for what `partial` leaves out. */
-export function createControllerRegistrationRequestFeature(partial: Partial<ControllerRegistrationRequestFeature> = {}): ControllerRegistrationRequestFeature {
+/** ControllerRegistrationRequestFeature with Kafka's defaults for what `partial` leaves out. */
+export function createControllerRegistrationRequestFeature(
+  partial: Partial<ControllerRegistrationRequestFeature> = {},
+): ControllerRegistrationRequestFeature {
   return {
     name: partial.name ?? '',
     minSupportedVersion: partial.minSupportedVersion ?? 0,
@@ -99,8 +103,10 @@ function writeControllerRegistrationRequestFeature(w: Writer, m: ControllerRegis
   w.uvarint(0);
 }
 
-/** A ControllerRegistrationRequest with Kafka's defaults for what `partial` leaves out. */
-export function createControllerRegistrationRequest(partial: Partial<ControllerRegistrationRequest> = {}): ControllerRegistrationRequest {
+/** ControllerRegistrationRequest with Kafka's defaults for what `partial` leaves out. */
+export function createControllerRegistrationRequest(
+  partial: Partial<ControllerRegistrationRequest> = {},
+): ControllerRegistrationRequest {
   return {
     controllerId: partial.controllerId ?? 0,
     incarnationId: partial.incarnationId ?? ZERO_UUID,

@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** ControllerRegistrationResponse, API key 70: version 0, flexible from 0. */
 export interface ControllerRegistrationResponse {
-  /** Duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * Duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did
+   * not violate any quota.
+   */
   throttleTimeMs: number;
   /** The response error code. */
   errorCode: number;
@@ -14,8 +17,10 @@ export interface ControllerRegistrationResponse {
   errorMessage: string | null;
 }
 
-/** A ControllerRegistrationResponse with Kafka's defaults for what `partial` leaves out. */
-export function createControllerRegistrationResponse(partial: Partial<ControllerRegistrationResponse> = {}): ControllerRegistrationResponse {
+/** ControllerRegistrationResponse with Kafka's defaults for what `partial` leaves out. */
+export function createControllerRegistrationResponse(
+  partial: Partial<ControllerRegistrationResponse> = {},
+): ControllerRegistrationResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     errorCode: partial.errorCode ?? 0,

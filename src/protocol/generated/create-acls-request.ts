@@ -27,7 +27,7 @@ export interface AclCreation {
   permissionType: number;
 }
 
-/** A AclCreation with Kafka's defaults for what `partial` leaves out. */
+/** AclCreation with Kafka's defaults for what `partial` leaves out. */
 export function createAclCreation(partial: Partial<AclCreation> = {}): AclCreation {
   return {
     resourceType: partial.resourceType ?? 0,
@@ -83,7 +83,7 @@ function writeAclCreation(w: Writer, m: AclCreation, version: number): void {
   if (version >= 2) w.uvarint(0);
 }
 
-/** A CreateAclsRequest with Kafka's defaults for what `partial` leaves out. */
+/** CreateAclsRequest with Kafka's defaults for what `partial` leaves out. */
 export function createCreateAclsRequest(partial: Partial<CreateAclsRequest> = {}): CreateAclsRequest {
   return {
     creations: partial.creations ?? [],

@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** CreateAclsResponse, API key 30: versions 1 to 3, flexible from 2. */
 export interface CreateAclsResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The results for each ACL creation. */
   results: AclCreationResult[];
@@ -19,7 +22,7 @@ export interface AclCreationResult {
   errorMessage: string | null;
 }
 
-/** A AclCreationResult with Kafka's defaults for what `partial` leaves out. */
+/** AclCreationResult with Kafka's defaults for what `partial` leaves out. */
 export function createAclCreationResult(partial: Partial<AclCreationResult> = {}): AclCreationResult {
   return {
     errorCode: partial.errorCode ?? 0,
@@ -47,7 +50,7 @@ function writeAclCreationResult(w: Writer, m: AclCreationResult, version: number
   if (version >= 2) w.uvarint(0);
 }
 
-/** A CreateAclsResponse with Kafka's defaults for what `partial` leaves out. */
+/** CreateAclsResponse with Kafka's defaults for what `partial` leaves out. */
 export function createCreateAclsResponse(partial: Partial<CreateAclsResponse> = {}): CreateAclsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

@@ -6,9 +6,15 @@ import type { Writer } from '../wire/writer.ts';
 
 /** CreateDelegationTokenRequest, API key 38: versions 1 to 3, flexible from 2. */
 export interface CreateDelegationTokenRequest {
-  /** The principal type of the owner of the token. If it's null it defaults to the token request principal. (versions 3+) */
+  /**
+   * The principal type of the owner of the token. If it's null it defaults to the token request principal. (versions
+   * 3+)
+   */
   ownerPrincipalType: string | null;
-  /** The principal name of the owner of the token. If it's null it defaults to the token request principal. (versions 3+) */
+  /**
+   * The principal name of the owner of the token. If it's null it defaults to the token request principal. (versions
+   * 3+)
+   */
   ownerPrincipalName: string | null;
   /** A list of those who are allowed to renew this token before it expires. */
   renewers: CreatableRenewers[];
@@ -23,7 +29,7 @@ export interface CreatableRenewers {
   principalName: string;
 }
 
-/** A CreatableRenewers with Kafka's defaults for what `partial` leaves out. */
+/** CreatableRenewers with Kafka's defaults for what `partial` leaves out. */
 export function createCreatableRenewers(partial: Partial<CreatableRenewers> = {}): CreatableRenewers {
   return {
     principalType: partial.principalType ?? '',
@@ -55,8 +61,10 @@ function writeCreatableRenewers(w: Writer, m: CreatableRenewers, version: number
   if (version >= 2) w.uvarint(0);
 }
 
-/** A CreateDelegationTokenRequest with Kafka's defaults for what `partial` leaves out. */
-export function createCreateDelegationTokenRequest(partial: Partial<CreateDelegationTokenRequest> = {}): CreateDelegationTokenRequest {
+/** CreateDelegationTokenRequest with Kafka's defaults for what `partial` leaves out. */
+export function createCreateDelegationTokenRequest(
+  partial: Partial<CreateDelegationTokenRequest> = {},
+): CreateDelegationTokenRequest {
   return {
     ownerPrincipalType: partial.ownerPrincipalType === undefined ? '' : partial.ownerPrincipalType,
     ownerPrincipalName: partial.ownerPrincipalName === undefined ? '' : partial.ownerPrincipalName,
@@ -85,12 +93,16 @@ function writeCreateDelegationTokenRequest(w: Writer, m: CreateDelegationTokenRe
   if (version >= 3) {
     w.compactNullableString(m.ownerPrincipalType);
   } else {
-    if (m.ownerPrincipalType !== '') throw unsupportedField('CreateDelegationTokenRequest', 'ownerPrincipalType', version);
+    if (m.ownerPrincipalType !== '') {
+      throw unsupportedField('CreateDelegationTokenRequest', 'ownerPrincipalType', version);
+    }
   }
   if (version >= 3) {
     w.compactNullableString(m.ownerPrincipalName);
   } else {
-    if (m.ownerPrincipalName !== '') throw unsupportedField('CreateDelegationTokenRequest', 'ownerPrincipalName', version);
+    if (m.ownerPrincipalName !== '') {
+      throw unsupportedField('CreateDelegationTokenRequest', 'ownerPrincipalName', version);
+    }
   }
   if (version >= 2) {
     w.compactArrayLength(m.renewers);

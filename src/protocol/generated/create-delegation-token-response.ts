@@ -27,12 +27,17 @@ export interface CreateDelegationTokenResponse {
   tokenId: string;
   /** HMAC of the delegation token. */
   hmac: Uint8Array;
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
 }
 
-/** A CreateDelegationTokenResponse with Kafka's defaults for what `partial` leaves out. */
-export function createCreateDelegationTokenResponse(partial: Partial<CreateDelegationTokenResponse> = {}): CreateDelegationTokenResponse {
+/** CreateDelegationTokenResponse with Kafka's defaults for what `partial` leaves out. */
+export function createCreateDelegationTokenResponse(
+  partial: Partial<CreateDelegationTokenResponse> = {},
+): CreateDelegationTokenResponse {
   return {
     errorCode: partial.errorCode ?? 0,
     principalType: partial.principalType ?? '',
@@ -91,12 +96,16 @@ function writeCreateDelegationTokenResponse(w: Writer, m: CreateDelegationTokenR
   if (version >= 3) {
     w.compactString(m.tokenRequesterPrincipalType);
   } else {
-    if (m.tokenRequesterPrincipalType !== '') throw unsupportedField('CreateDelegationTokenResponse', 'tokenRequesterPrincipalType', version);
+    if (m.tokenRequesterPrincipalType !== '') {
+      throw unsupportedField('CreateDelegationTokenResponse', 'tokenRequesterPrincipalType', version);
+    }
   }
   if (version >= 3) {
     w.compactString(m.tokenRequesterPrincipalName);
   } else {
-    if (m.tokenRequesterPrincipalName !== '') throw unsupportedField('CreateDelegationTokenResponse', 'tokenRequesterPrincipalName', version);
+    if (m.tokenRequesterPrincipalName !== '') {
+      throw unsupportedField('CreateDelegationTokenResponse', 'tokenRequesterPrincipalName', version);
+    }
   }
   w.int64(m.issueTimestampMs);
   w.int64(m.expiryTimestampMs);

@@ -28,8 +28,10 @@ export interface CreatePartitionsAssignment {
   brokerIds: number[];
 }
 
-/** A CreatePartitionsAssignment with Kafka's defaults for what `partial` leaves out. */
-export function createCreatePartitionsAssignment(partial: Partial<CreatePartitionsAssignment> = {}): CreatePartitionsAssignment {
+/** CreatePartitionsAssignment with Kafka's defaults for what `partial` leaves out. */
+export function createCreatePartitionsAssignment(
+  partial: Partial<CreatePartitionsAssignment> = {},
+): CreatePartitionsAssignment {
   return {
     brokerIds: partial.brokerIds ?? [],
   };
@@ -55,7 +57,7 @@ function writeCreatePartitionsAssignment(w: Writer, m: CreatePartitionsAssignmen
   if (version >= 2) w.uvarint(0);
 }
 
-/** A CreatePartitionsTopic with Kafka's defaults for what `partial` leaves out. */
+/** CreatePartitionsTopic with Kafka's defaults for what `partial` leaves out. */
 export function createCreatePartitionsTopic(partial: Partial<CreatePartitionsTopic> = {}): CreatePartitionsTopic {
   return {
     name: partial.name ?? '',
@@ -94,7 +96,7 @@ function writeCreatePartitionsTopic(w: Writer, m: CreatePartitionsTopic, version
   if (version >= 2) w.uvarint(0);
 }
 
-/** A CreatePartitionsRequest with Kafka's defaults for what `partial` leaves out. */
+/** CreatePartitionsRequest with Kafka's defaults for what `partial` leaves out. */
 export function createCreatePartitionsRequest(partial: Partial<CreatePartitionsRequest> = {}): CreatePartitionsRequest {
   return {
     topics: partial.topics ?? [],

@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** CreatePartitionsResponse, API key 37: versions 0 to 3, flexible from 2. */
 export interface CreatePartitionsResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The partition creation results for each topic. */
   results: CreatePartitionsTopicResult[];
@@ -21,8 +24,10 @@ export interface CreatePartitionsTopicResult {
   errorMessage: string | null;
 }
 
-/** A CreatePartitionsTopicResult with Kafka's defaults for what `partial` leaves out. */
-export function createCreatePartitionsTopicResult(partial: Partial<CreatePartitionsTopicResult> = {}): CreatePartitionsTopicResult {
+/** CreatePartitionsTopicResult with Kafka's defaults for what `partial` leaves out. */
+export function createCreatePartitionsTopicResult(
+  partial: Partial<CreatePartitionsTopicResult> = {},
+): CreatePartitionsTopicResult {
   return {
     name: partial.name ?? '',
     errorCode: partial.errorCode ?? 0,
@@ -57,8 +62,10 @@ function writeCreatePartitionsTopicResult(w: Writer, m: CreatePartitionsTopicRes
   if (version >= 2) w.uvarint(0);
 }
 
-/** A CreatePartitionsResponse with Kafka's defaults for what `partial` leaves out. */
-export function createCreatePartitionsResponse(partial: Partial<CreatePartitionsResponse> = {}): CreatePartitionsResponse {
+/** CreatePartitionsResponse with Kafka's defaults for what `partial` leaves out. */
+export function createCreatePartitionsResponse(
+  partial: Partial<CreatePartitionsResponse> = {},
+): CreatePartitionsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     results: partial.results ?? [],

@@ -17,9 +17,15 @@ export interface CreateTopicsRequest {
 export interface CreatableTopic {
   /** The topic name. */
   name: string;
-  /** The number of partitions to create in the topic, or -1 if we are either specifying a manual partition assignment or using the default partitions. */
+  /**
+   * The number of partitions to create in the topic, or -1 if we are either specifying a manual partition assignment or
+   * using the default partitions.
+   */
   numPartitions: number;
-  /** The number of replicas to create for each partition in the topic, or -1 if we are either specifying a manual partition assignment or using the default replication factor. */
+  /**
+   * The number of replicas to create for each partition in the topic, or -1 if we are either specifying a manual
+   * partition assignment or using the default replication factor.
+   */
   replicationFactor: number;
   /** The manual partition assignment, or the empty array if we are using automatic assignment. */
   assignments: CreatableReplicaAssignment[];
@@ -41,8 +47,10 @@ export interface CreatableReplicaAssignment {
   brokerIds: number[];
 }
 
-/** A CreatableReplicaAssignment with Kafka's defaults for what `partial` leaves out. */
-export function createCreatableReplicaAssignment(partial: Partial<CreatableReplicaAssignment> = {}): CreatableReplicaAssignment {
+/** CreatableReplicaAssignment with Kafka's defaults for what `partial` leaves out. */
+export function createCreatableReplicaAssignment(
+  partial: Partial<CreatableReplicaAssignment> = {},
+): CreatableReplicaAssignment {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     brokerIds: partial.brokerIds ?? [],
@@ -72,7 +80,7 @@ function writeCreatableReplicaAssignment(w: Writer, m: CreatableReplicaAssignmen
   if (version >= 5) w.uvarint(0);
 }
 
-/** A CreatableTopicConfig with Kafka's defaults for what `partial` leaves out. */
+/** CreatableTopicConfig with Kafka's defaults for what `partial` leaves out. */
 export function createCreatableTopicConfig(partial: Partial<CreatableTopicConfig> = {}): CreatableTopicConfig {
   return {
     name: partial.name ?? '',
@@ -104,7 +112,7 @@ function writeCreatableTopicConfig(w: Writer, m: CreatableTopicConfig, version: 
   if (version >= 5) w.uvarint(0);
 }
 
-/** A CreatableTopic with Kafka's defaults for what `partial` leaves out. */
+/** CreatableTopic with Kafka's defaults for what `partial` leaves out. */
 export function createCreatableTopic(partial: Partial<CreatableTopic> = {}): CreatableTopic {
   return {
     name: partial.name ?? '',
@@ -158,7 +166,7 @@ function writeCreatableTopic(w: Writer, m: CreatableTopic, version: number): voi
   if (version >= 5) w.uvarint(0);
 }
 
-/** A CreateTopicsRequest with Kafka's defaults for what `partial` leaves out. */
+/** CreateTopicsRequest with Kafka's defaults for what `partial` leaves out. */
 export function createCreateTopicsRequest(partial: Partial<CreateTopicsRequest> = {}): CreateTopicsRequest {
   return {
     topics: partial.topics ?? [],

@@ -7,7 +7,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** CreateTopicsResponse, API key 19: versions 2 to 7, flexible from 5. */
 export interface CreateTopicsResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** Results for each topic we tried to create. */
   topics: CreatableTopicResult[];
@@ -45,7 +48,7 @@ export interface CreatableTopicConfigs {
   isSensitive: boolean;
 }
 
-/** A CreatableTopicConfigs with Kafka's defaults for what `partial` leaves out. */
+/** CreatableTopicConfigs with Kafka's defaults for what `partial` leaves out. */
 export function createCreatableTopicConfigs(partial: Partial<CreatableTopicConfigs> = {}): CreatableTopicConfigs {
   return {
     name: partial.name ?? '',
@@ -81,7 +84,7 @@ function writeCreatableTopicConfigs(w: Writer, m: CreatableTopicConfigs): void {
   w.uvarint(0);
 }
 
-/** A CreatableTopicResult with Kafka's defaults for what `partial` leaves out. */
+/** CreatableTopicResult with Kafka's defaults for what `partial` leaves out. */
 export function createCreatableTopicResult(partial: Partial<CreatableTopicResult> = {}): CreatableTopicResult {
   return {
     name: partial.name ?? '',
@@ -161,7 +164,7 @@ function writeCreatableTopicResult(w: Writer, m: CreatableTopicResult, version: 
   }
 }
 
-/** A CreateTopicsResponse with Kafka's defaults for what `partial` leaves out. */
+/** CreateTopicsResponse with Kafka's defaults for what `partial` leaves out. */
 export function createCreateTopicsResponse(partial: Partial<CreateTopicsResponse> = {}): CreateTopicsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

@@ -14,7 +14,7 @@ export interface DefaultPrincipalData {
   tokenAuthenticated: boolean;
 }
 
-/** A DefaultPrincipalData with Kafka's defaults for what `partial` leaves out. */
+/** DefaultPrincipalData with Kafka's defaults for what `partial` leaves out. */
 export function createDefaultPrincipalData(partial: Partial<DefaultPrincipalData> = {}): DefaultPrincipalData {
   return {
     type: partial.type ?? '',

@@ -22,7 +22,7 @@ export interface DelegationTokenRecord {
   tokenId: string;
 }
 
-/** A DelegationTokenRecord with Kafka's defaults for what `partial` leaves out. */
+/** DelegationTokenRecord with Kafka's defaults for what `partial` leaves out. */
 export function createDelegationTokenRecord(partial: Partial<DelegationTokenRecord> = {}): DelegationTokenRecord {
   return {
     owner: partial.owner ?? '',

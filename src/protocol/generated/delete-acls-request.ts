@@ -27,7 +27,7 @@ export interface DeleteAclsFilter {
   permissionType: number;
 }
 
-/** A DeleteAclsFilter with Kafka's defaults for what `partial` leaves out. */
+/** DeleteAclsFilter with Kafka's defaults for what `partial` leaves out. */
 export function createDeleteAclsFilter(partial: Partial<DeleteAclsFilter> = {}): DeleteAclsFilter {
   return {
     resourceTypeFilter: partial.resourceTypeFilter ?? 0,
@@ -83,7 +83,7 @@ function writeDeleteAclsFilter(w: Writer, m: DeleteAclsFilter, version: number):
   if (version >= 2) w.uvarint(0);
 }
 
-/** A DeleteAclsRequest with Kafka's defaults for what `partial` leaves out. */
+/** DeleteAclsRequest with Kafka's defaults for what `partial` leaves out. */
 export function createDeleteAclsRequest(partial: Partial<DeleteAclsRequest> = {}): DeleteAclsRequest {
   return {
     filters: partial.filters ?? [],

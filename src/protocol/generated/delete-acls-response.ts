@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** DeleteAclsResponse, API key 31: versions 1 to 3, flexible from 2. */
 export interface DeleteAclsResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The results for each filter. */
   filterResults: DeleteAclsFilterResult[];
@@ -42,7 +45,7 @@ export interface DeleteAclsMatchingAcl {
   permissionType: number;
 }
 
-/** A DeleteAclsMatchingAcl with Kafka's defaults for what `partial` leaves out. */
+/** DeleteAclsMatchingAcl with Kafka's defaults for what `partial` leaves out. */
 export function createDeleteAclsMatchingAcl(partial: Partial<DeleteAclsMatchingAcl> = {}): DeleteAclsMatchingAcl {
   return {
     errorCode: partial.errorCode ?? 0,
@@ -110,7 +113,7 @@ function writeDeleteAclsMatchingAcl(w: Writer, m: DeleteAclsMatchingAcl, version
   if (version >= 2) w.uvarint(0);
 }
 
-/** A DeleteAclsFilterResult with Kafka's defaults for what `partial` leaves out. */
+/** DeleteAclsFilterResult with Kafka's defaults for what `partial` leaves out. */
 export function createDeleteAclsFilterResult(partial: Partial<DeleteAclsFilterResult> = {}): DeleteAclsFilterResult {
   return {
     errorCode: partial.errorCode ?? 0,
@@ -149,7 +152,7 @@ function writeDeleteAclsFilterResult(w: Writer, m: DeleteAclsFilterResult, versi
   if (version >= 2) w.uvarint(0);
 }
 
-/** A DeleteAclsResponse with Kafka's defaults for what `partial` leaves out. */
+/** DeleteAclsResponse with Kafka's defaults for what `partial` leaves out. */
 export function createDeleteAclsResponse(partial: Partial<DeleteAclsResponse> = {}): DeleteAclsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

@@ -10,7 +10,7 @@ export interface DeleteGroupsRequest {
   groupsNames: string[];
 }
 
-/** A DeleteGroupsRequest with Kafka's defaults for what `partial` leaves out. */
+/** DeleteGroupsRequest with Kafka's defaults for what `partial` leaves out. */
 export function createDeleteGroupsRequest(partial: Partial<DeleteGroupsRequest> = {}): DeleteGroupsRequest {
   return {
     groupsNames: partial.groupsNames ?? [],

@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** DeleteGroupsResponse, API key 42: versions 0 to 2, flexible from 2. */
 export interface DeleteGroupsResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The deletion results. */
   results: DeletableGroupResult[];
@@ -19,7 +22,7 @@ export interface DeletableGroupResult {
   errorCode: number;
 }
 
-/** A DeletableGroupResult with Kafka's defaults for what `partial` leaves out. */
+/** DeletableGroupResult with Kafka's defaults for what `partial` leaves out. */
 export function createDeletableGroupResult(partial: Partial<DeletableGroupResult> = {}): DeletableGroupResult {
   return {
     groupId: partial.groupId ?? '',
@@ -47,7 +50,7 @@ function writeDeletableGroupResult(w: Writer, m: DeletableGroupResult, version: 
   if (version >= 2) w.uvarint(0);
 }
 
-/** A DeleteGroupsResponse with Kafka's defaults for what `partial` leaves out. */
+/** DeleteGroupsResponse with Kafka's defaults for what `partial` leaves out. */
 export function createDeleteGroupsResponse(partial: Partial<DeleteGroupsResponse> = {}): DeleteGroupsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

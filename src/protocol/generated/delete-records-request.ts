@@ -26,7 +26,7 @@ export interface DeleteRecordsPartition {
   offset: bigint;
 }
 
-/** A DeleteRecordsPartition with Kafka's defaults for what `partial` leaves out. */
+/** DeleteRecordsPartition with Kafka's defaults for what `partial` leaves out. */
 export function createDeleteRecordsPartition(partial: Partial<DeleteRecordsPartition> = {}): DeleteRecordsPartition {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
@@ -50,7 +50,7 @@ function writeDeleteRecordsPartition(w: Writer, m: DeleteRecordsPartition, versi
   if (version >= 2) w.uvarint(0);
 }
 
-/** A DeleteRecordsTopic with Kafka's defaults for what `partial` leaves out. */
+/** DeleteRecordsTopic with Kafka's defaults for what `partial` leaves out. */
 export function createDeleteRecordsTopic(partial: Partial<DeleteRecordsTopic> = {}): DeleteRecordsTopic {
   return {
     name: partial.name ?? '',
@@ -85,7 +85,7 @@ function writeDeleteRecordsTopic(w: Writer, m: DeleteRecordsTopic, version: numb
   if (version >= 2) w.uvarint(0);
 }
 
-/** A DeleteRecordsRequest with Kafka's defaults for what `partial` leaves out. */
+/** DeleteRecordsRequest with Kafka's defaults for what `partial` leaves out. */
 export function createDeleteRecordsRequest(partial: Partial<DeleteRecordsRequest> = {}): DeleteRecordsRequest {
   return {
     topics: partial.topics ?? [],

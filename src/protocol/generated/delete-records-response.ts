@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** DeleteRecordsResponse, API key 21: versions 0 to 2, flexible from 2. */
 export interface DeleteRecordsResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** Each topic that we wanted to delete records from. */
   topics: DeleteRecordsTopicResult[];
@@ -28,8 +31,10 @@ export interface DeleteRecordsPartitionResult {
   errorCode: number;
 }
 
-/** A DeleteRecordsPartitionResult with Kafka's defaults for what `partial` leaves out. */
-export function createDeleteRecordsPartitionResult(partial: Partial<DeleteRecordsPartitionResult> = {}): DeleteRecordsPartitionResult {
+/** DeleteRecordsPartitionResult with Kafka's defaults for what `partial` leaves out. */
+export function createDeleteRecordsPartitionResult(
+  partial: Partial<DeleteRecordsPartitionResult> = {},
+): DeleteRecordsPartitionResult {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     lowWatermark: partial.lowWatermark ?? 0n,
@@ -56,8 +61,10 @@ function writeDeleteRecordsPartitionResult(w: Writer, m: DeleteRecordsPartitionR
   if (version >= 2) w.uvarint(0);
 }
 
-/** A DeleteRecordsTopicResult with Kafka's defaults for what `partial` leaves out. */
-export function createDeleteRecordsTopicResult(partial: Partial<DeleteRecordsTopicResult> = {}): DeleteRecordsTopicResult {
+/** DeleteRecordsTopicResult with Kafka's defaults for what `partial` leaves out. */
+export function createDeleteRecordsTopicResult(
+  partial: Partial<DeleteRecordsTopicResult> = {},
+): DeleteRecordsTopicResult {
   return {
     name: partial.name ?? '',
     partitions: partial.partitions ?? [],
@@ -91,7 +98,7 @@ function writeDeleteRecordsTopicResult(w: Writer, m: DeleteRecordsTopicResult, v
   if (version >= 2) w.uvarint(0);
 }
 
-/** A DeleteRecordsResponse with Kafka's defaults for what `partial` leaves out. */
+/** DeleteRecordsResponse with Kafka's defaults for what `partial` leaves out. */
 export function createDeleteRecordsResponse(partial: Partial<DeleteRecordsResponse> = {}): DeleteRecordsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

@@ -17,8 +17,10 @@ export interface DeleteShareGroupOffsetsRequestTopic {
   topicName: string;
 }
 
-/** A DeleteShareGroupOffsetsRequestTopic with Kafka's defaults for what `partial` leaves out. */
-export function createDeleteShareGroupOffsetsRequestTopic(partial: Partial<DeleteShareGroupOffsetsRequestTopic> = {}): DeleteShareGroupOffsetsRequestTopic {
+/** DeleteShareGroupOffsetsRequestTopic with Kafka's defaults for what `partial` leaves out. */
+export function createDeleteShareGroupOffsetsRequestTopic(
+  partial: Partial<DeleteShareGroupOffsetsRequestTopic> = {},
+): DeleteShareGroupOffsetsRequestTopic {
   return {
     topicName: partial.topicName ?? '',
   };
@@ -37,8 +39,10 @@ function writeDeleteShareGroupOffsetsRequestTopic(w: Writer, m: DeleteShareGroup
   w.uvarint(0);
 }
 
-/** A DeleteShareGroupOffsetsRequest with Kafka's defaults for what `partial` leaves out. */
-export function createDeleteShareGroupOffsetsRequest(partial: Partial<DeleteShareGroupOffsetsRequest> = {}): DeleteShareGroupOffsetsRequest {
+/** DeleteShareGroupOffsetsRequest with Kafka's defaults for what `partial` leaves out. */
+export function createDeleteShareGroupOffsetsRequest(
+  partial: Partial<DeleteShareGroupOffsetsRequest> = {},
+): DeleteShareGroupOffsetsRequest {
   return {
     groupId: partial.groupId ?? '',
     topics: partial.topics ?? [],

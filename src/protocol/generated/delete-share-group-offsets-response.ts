@@ -7,7 +7,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** DeleteShareGroupOffsetsResponse, API key 92: version 0, flexible from 0. */
 export interface DeleteShareGroupOffsetsResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The top-level error code, or 0 if there was no error. */
   errorCode: number;
@@ -28,8 +31,10 @@ export interface DeleteShareGroupOffsetsResponseTopic {
   errorMessage: string | null;
 }
 
-/** A DeleteShareGroupOffsetsResponseTopic with Kafka's defaults for what `partial` leaves out. */
-export function createDeleteShareGroupOffsetsResponseTopic(partial: Partial<DeleteShareGroupOffsetsResponseTopic> = {}): DeleteShareGroupOffsetsResponseTopic {
+/** DeleteShareGroupOffsetsResponseTopic with Kafka's defaults for what `partial` leaves out. */
+export function createDeleteShareGroupOffsetsResponseTopic(
+  partial: Partial<DeleteShareGroupOffsetsResponseTopic> = {},
+): DeleteShareGroupOffsetsResponseTopic {
   return {
     topicName: partial.topicName ?? '',
     topicId: partial.topicId ?? ZERO_UUID,
@@ -60,8 +65,10 @@ function writeDeleteShareGroupOffsetsResponseTopic(w: Writer, m: DeleteShareGrou
   w.uvarint(0);
 }
 
-/** A DeleteShareGroupOffsetsResponse with Kafka's defaults for what `partial` leaves out. */
-export function createDeleteShareGroupOffsetsResponse(partial: Partial<DeleteShareGroupOffsetsResponse> = {}): DeleteShareGroupOffsetsResponse {
+/** DeleteShareGroupOffsetsResponse with Kafka's defaults for what `partial` leaves out. */
+export function createDeleteShareGroupOffsetsResponse(
+  partial: Partial<DeleteShareGroupOffsetsResponse> = {},
+): DeleteShareGroupOffsetsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     errorCode: partial.errorCode ?? 0,

@@ -25,8 +25,10 @@ export interface DeleteShareGroupStateRequestPartitionData {
   partition: number;
 }
 
-/** A DeleteShareGroupStateRequestPartitionData with Kafka's defaults for what `partial` leaves out. */
-export function createDeleteShareGroupStateRequestPartitionData(partial: Partial<DeleteShareGroupStateRequestPartitionData> = {}): DeleteShareGroupStateRequestPartitionData {
+/** DeleteShareGroupStateRequestPartitionData with Kafka's defaults for what `partial` leaves out. */
+export function createDeleteShareGroupStateRequestPartitionData(
+  partial: Partial<DeleteShareGroupStateRequestPartitionData> = {},
+): DeleteShareGroupStateRequestPartitionData {
   return {
     partition: partial.partition ?? 0,
   };
@@ -45,7 +47,7 @@ function writeDeleteShareGroupStateRequestPartitionData(w: Writer, m: DeleteShar
   w.uvarint(0);
 }
 
-/** A DeleteStateData with Kafka's defaults for what `partial` leaves out. */
+/** DeleteStateData with Kafka's defaults for what `partial` leaves out. */
 export function createDeleteStateData(partial: Partial<DeleteStateData> = {}): DeleteStateData {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
@@ -72,8 +74,10 @@ function writeDeleteStateData(w: Writer, m: DeleteStateData): void {
   w.uvarint(0);
 }
 
-/** A DeleteShareGroupStateRequest with Kafka's defaults for what `partial` leaves out. */
-export function createDeleteShareGroupStateRequest(partial: Partial<DeleteShareGroupStateRequest> = {}): DeleteShareGroupStateRequest {
+/** DeleteShareGroupStateRequest with Kafka's defaults for what `partial` leaves out. */
+export function createDeleteShareGroupStateRequest(
+  partial: Partial<DeleteShareGroupStateRequest> = {},
+): DeleteShareGroupStateRequest {
   return {
     groupId: partial.groupId ?? '',
     topics: partial.topics ?? [],

@@ -27,8 +27,10 @@ export interface DeleteShareGroupStateResponsePartitionResult {
   errorMessage: string | null;
 }
 
-/** A DeleteShareGroupStateResponsePartitionResult with Kafka's defaults for what `partial` leaves out. */
-export function createDeleteShareGroupStateResponsePartitionResult(partial: Partial<DeleteShareGroupStateResponsePartitionResult> = {}): DeleteShareGroupStateResponsePartitionResult {
+/** DeleteShareGroupStateResponsePartitionResult with Kafka's defaults for what `partial` leaves out. */
+export function createDeleteShareGroupStateResponsePartitionResult(
+  partial: Partial<DeleteShareGroupStateResponsePartitionResult> = {},
+): DeleteShareGroupStateResponsePartitionResult {
   return {
     partition: partial.partition ?? 0,
     errorCode: partial.errorCode ?? 0,
@@ -48,14 +50,16 @@ function readDeleteShareGroupStateResponsePartitionResult(r: Reader): DeleteShar
   };
 }
 
-function writeDeleteShareGroupStateResponsePartitionResult(w: Writer, m: DeleteShareGroupStateResponsePartitionResult): void {
+function writeDeleteShareGroupStateResponsePartitionResult(
+  w: Writer, m: DeleteShareGroupStateResponsePartitionResult,
+): void {
   w.int32(m.partition);
   w.int16(m.errorCode);
   w.compactNullableString(m.errorMessage);
   w.uvarint(0);
 }
 
-/** A DeleteStateResult with Kafka's defaults for what `partial` leaves out. */
+/** DeleteStateResult with Kafka's defaults for what `partial` leaves out. */
 export function createDeleteStateResult(partial: Partial<DeleteStateResult> = {}): DeleteStateResult {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
@@ -82,8 +86,10 @@ function writeDeleteStateResult(w: Writer, m: DeleteStateResult): void {
   w.uvarint(0);
 }
 
-/** A DeleteShareGroupStateResponse with Kafka's defaults for what `partial` leaves out. */
-export function createDeleteShareGroupStateResponse(partial: Partial<DeleteShareGroupStateResponse> = {}): DeleteShareGroupStateResponse {
+/** DeleteShareGroupStateResponse with Kafka's defaults for what `partial` leaves out. */
+export function createDeleteShareGroupStateResponse(
+  partial: Partial<DeleteShareGroupStateResponse> = {},
+): DeleteShareGroupStateResponse {
   return {
     results: partial.results ?? [],
   };

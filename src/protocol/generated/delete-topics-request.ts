@@ -22,7 +22,7 @@ export interface DeleteTopicState {
   topicId: Uuid;
 }
 
-/** A DeleteTopicState with Kafka's defaults for what `partial` leaves out. */
+/** DeleteTopicState with Kafka's defaults for what `partial` leaves out. */
 export function createDeleteTopicState(partial: Partial<DeleteTopicState> = {}): DeleteTopicState {
   return {
     name: partial.name ?? null,
@@ -46,7 +46,7 @@ function writeDeleteTopicState(w: Writer, m: DeleteTopicState): void {
   w.uvarint(0);
 }
 
-/** A DeleteTopicsRequest with Kafka's defaults for what `partial` leaves out. */
+/** DeleteTopicsRequest with Kafka's defaults for what `partial` leaves out. */
 export function createDeleteTopicsRequest(partial: Partial<DeleteTopicsRequest> = {}): DeleteTopicsRequest {
   return {
     topics: partial.topics ?? [],

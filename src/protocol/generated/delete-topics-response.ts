@@ -7,7 +7,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** DeleteTopicsResponse, API key 20: versions 1 to 6, flexible from 4. */
 export interface DeleteTopicsResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The results for each topic we tried to delete. */
   responses: DeletableTopicResult[];
@@ -24,7 +27,7 @@ export interface DeletableTopicResult {
   errorMessage: string | null;
 }
 
-/** A DeletableTopicResult with Kafka's defaults for what `partial` leaves out. */
+/** DeletableTopicResult with Kafka's defaults for what `partial` leaves out. */
 export function createDeletableTopicResult(partial: Partial<DeletableTopicResult> = {}): DeletableTopicResult {
   return {
     name: partial.name === undefined ? '' : partial.name,
@@ -62,7 +65,7 @@ function writeDeletableTopicResult(w: Writer, m: DeletableTopicResult, version: 
   if (version >= 4) w.uvarint(0);
 }
 
-/** A DeleteTopicsResponse with Kafka's defaults for what `partial` leaves out. */
+/** DeleteTopicsResponse with Kafka's defaults for what `partial` leaves out. */
 export function createDeleteTopicsResponse(partial: Partial<DeleteTopicsResponse> = {}): DeleteTopicsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

@@ -22,7 +22,7 @@ export interface DescribeAclsRequest {
   permissionType: number;
 }
 
-/** A DescribeAclsRequest with Kafka's defaults for what `partial` leaves out. */
+/** DescribeAclsRequest with Kafka's defaults for what `partial` leaves out. */
 export function createDescribeAclsRequest(partial: Partial<DescribeAclsRequest> = {}): DescribeAclsRequest {
   return {
     resourceTypeFilter: partial.resourceTypeFilter ?? 0,

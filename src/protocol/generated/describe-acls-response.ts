@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** DescribeAclsResponse, API key 29: versions 1 to 3, flexible from 2. */
 export interface DescribeAclsResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The error code, or 0 if there was no error. */
   errorCode: number;
@@ -38,7 +41,7 @@ export interface AclDescription {
   permissionType: number;
 }
 
-/** A AclDescription with Kafka's defaults for what `partial` leaves out. */
+/** AclDescription with Kafka's defaults for what `partial` leaves out. */
 export function createAclDescription(partial: Partial<AclDescription> = {}): AclDescription {
   return {
     principal: partial.principal ?? '',
@@ -78,7 +81,7 @@ function writeAclDescription(w: Writer, m: AclDescription, version: number): voi
   if (version >= 2) w.uvarint(0);
 }
 
-/** A DescribeAclsResource with Kafka's defaults for what `partial` leaves out. */
+/** DescribeAclsResource with Kafka's defaults for what `partial` leaves out. */
 export function createDescribeAclsResource(partial: Partial<DescribeAclsResource> = {}): DescribeAclsResource {
   return {
     resourceType: partial.resourceType ?? 0,
@@ -121,7 +124,7 @@ function writeDescribeAclsResource(w: Writer, m: DescribeAclsResource, version: 
   if (version >= 2) w.uvarint(0);
 }
 
-/** A DescribeAclsResponse with Kafka's defaults for what `partial` leaves out. */
+/** DescribeAclsResponse with Kafka's defaults for what `partial` leaves out. */
 export function createDescribeAclsResponse(partial: Partial<DescribeAclsResponse> = {}): DescribeAclsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

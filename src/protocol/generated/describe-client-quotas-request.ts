@@ -21,7 +21,7 @@ export interface ComponentData {
   match: string | null;
 }
 
-/** A ComponentData with Kafka's defaults for what `partial` leaves out. */
+/** ComponentData with Kafka's defaults for what `partial` leaves out. */
 export function createComponentData(partial: Partial<ComponentData> = {}): ComponentData {
   return {
     entityType: partial.entityType ?? '',
@@ -57,8 +57,10 @@ function writeComponentData(w: Writer, m: ComponentData, version: number): void 
   if (version >= 1) w.uvarint(0);
 }
 
-/** A DescribeClientQuotasRequest with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeClientQuotasRequest(partial: Partial<DescribeClientQuotasRequest> = {}): DescribeClientQuotasRequest {
+/** DescribeClientQuotasRequest with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeClientQuotasRequest(
+  partial: Partial<DescribeClientQuotasRequest> = {},
+): DescribeClientQuotasRequest {
   return {
     components: partial.components ?? [],
     strict: partial.strict ?? false,

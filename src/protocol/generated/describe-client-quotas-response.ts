@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** DescribeClientQuotasResponse, API key 48: versions 0 to 1, flexible from 1. */
 export interface DescribeClientQuotasResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The error code, or `0` if the quota description succeeded. */
   errorCode: number;
@@ -37,15 +40,19 @@ export interface DescribeClientQuotasResponseEntityData {
   entityName: string | null;
 }
 
-/** A DescribeClientQuotasResponseEntityData with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeClientQuotasResponseEntityData(partial: Partial<DescribeClientQuotasResponseEntityData> = {}): DescribeClientQuotasResponseEntityData {
+/** DescribeClientQuotasResponseEntityData with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeClientQuotasResponseEntityData(
+  partial: Partial<DescribeClientQuotasResponseEntityData> = {},
+): DescribeClientQuotasResponseEntityData {
   return {
     entityType: partial.entityType ?? '',
     entityName: partial.entityName === undefined ? '' : partial.entityName,
   };
 }
 
-function readDescribeClientQuotasResponseEntityData(r: Reader, version: number): DescribeClientQuotasResponseEntityData {
+function readDescribeClientQuotasResponseEntityData(
+  r: Reader, version: number,
+): DescribeClientQuotasResponseEntityData {
   const entityType = version >= 1 ? r.compactString() : r.string();
   const entityName = version >= 1 ? r.compactNullableString() : r.nullableString();
   if (version >= 1) r.skipTags();
@@ -55,7 +62,9 @@ function readDescribeClientQuotasResponseEntityData(r: Reader, version: number):
   };
 }
 
-function writeDescribeClientQuotasResponseEntityData(w: Writer, m: DescribeClientQuotasResponseEntityData, version: number): void {
+function writeDescribeClientQuotasResponseEntityData(
+  w: Writer, m: DescribeClientQuotasResponseEntityData, version: number,
+): void {
   if (version >= 1) {
     w.compactString(m.entityType);
   } else {
@@ -69,7 +78,7 @@ function writeDescribeClientQuotasResponseEntityData(w: Writer, m: DescribeClien
   if (version >= 1) w.uvarint(0);
 }
 
-/** A ValueData with Kafka's defaults for what `partial` leaves out. */
+/** ValueData with Kafka's defaults for what `partial` leaves out. */
 export function createValueData(partial: Partial<ValueData> = {}): ValueData {
   return {
     key: partial.key ?? '',
@@ -97,8 +106,10 @@ function writeValueData(w: Writer, m: ValueData, version: number): void {
   if (version >= 1) w.uvarint(0);
 }
 
-/** A DescribeClientQuotasResponseEntryData with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeClientQuotasResponseEntryData(partial: Partial<DescribeClientQuotasResponseEntryData> = {}): DescribeClientQuotasResponseEntryData {
+/** DescribeClientQuotasResponseEntryData with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeClientQuotasResponseEntryData(
+  partial: Partial<DescribeClientQuotasResponseEntryData> = {},
+): DescribeClientQuotasResponseEntryData {
   return {
     entity: partial.entity ?? [],
     values: partial.values ?? [],
@@ -119,7 +130,9 @@ function readDescribeClientQuotasResponseEntryData(r: Reader, version: number): 
   };
 }
 
-function writeDescribeClientQuotasResponseEntryData(w: Writer, m: DescribeClientQuotasResponseEntryData, version: number): void {
+function writeDescribeClientQuotasResponseEntryData(
+  w: Writer, m: DescribeClientQuotasResponseEntryData, version: number,
+): void {
   if (version >= 1) {
     w.compactArrayLength(m.entity);
   } else {
@@ -135,8 +148,10 @@ function writeDescribeClientQuotasResponseEntryData(w: Writer, m: DescribeClient
   if (version >= 1) w.uvarint(0);
 }
 
-/** A DescribeClientQuotasResponse with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeClientQuotasResponse(partial: Partial<DescribeClientQuotasResponse> = {}): DescribeClientQuotasResponse {
+/** DescribeClientQuotasResponse with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeClientQuotasResponse(
+  partial: Partial<DescribeClientQuotasResponse> = {},
+): DescribeClientQuotasResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     errorCode: partial.errorCode ?? 0,

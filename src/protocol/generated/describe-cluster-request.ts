@@ -14,7 +14,7 @@ export interface DescribeClusterRequest {
   includeFencedBrokers: boolean;
 }
 
-/** A DescribeClusterRequest with Kafka's defaults for what `partial` leaves out. */
+/** DescribeClusterRequest with Kafka's defaults for what `partial` leaves out. */
 export function createDescribeClusterRequest(partial: Partial<DescribeClusterRequest> = {}): DescribeClusterRequest {
   return {
     includeClusterAuthorizedOperations: partial.includeClusterAuthorizedOperations ?? false,

@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** DescribeClusterResponse, API key 60: versions 0 to 2, flexible from 0. */
 export interface DescribeClusterResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The top-level error code, or 0 if there was no error. */
   errorCode: number;
@@ -16,7 +19,10 @@ export interface DescribeClusterResponse {
   endpointType: number;
   /** The cluster ID that responding broker belongs to. */
   clusterId: string;
-  /** The ID of the controller. When handled by a controller, returns the current voter leader ID. When handled by a broker, returns a random alive broker ID as a fallback. */
+  /**
+   * The ID of the controller. When handled by a controller, returns the current voter leader ID. When handled by a
+   * broker, returns a random alive broker ID as a fallback.
+   */
   controllerId: number;
   /** Each broker in the response. */
   brokers: DescribeClusterBroker[];
@@ -37,7 +43,7 @@ export interface DescribeClusterBroker {
   isFenced: boolean;
 }
 
-/** A DescribeClusterBroker with Kafka's defaults for what `partial` leaves out. */
+/** DescribeClusterBroker with Kafka's defaults for what `partial` leaves out. */
 export function createDescribeClusterBroker(partial: Partial<DescribeClusterBroker> = {}): DescribeClusterBroker {
   return {
     brokerId: partial.brokerId ?? 0,
@@ -77,7 +83,7 @@ function writeDescribeClusterBroker(w: Writer, m: DescribeClusterBroker, version
   w.uvarint(0);
 }
 
-/** A DescribeClusterResponse with Kafka's defaults for what `partial` leaves out. */
+/** DescribeClusterResponse with Kafka's defaults for what `partial` leaves out. */
 export function createDescribeClusterResponse(partial: Partial<DescribeClusterResponse> = {}): DescribeClusterResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

@@ -23,7 +23,7 @@ export interface DescribeConfigsResource {
   configurationKeys: string[] | null;
 }
 
-/** A DescribeConfigsResource with Kafka's defaults for what `partial` leaves out. */
+/** DescribeConfigsResource with Kafka's defaults for what `partial` leaves out. */
 export function createDescribeConfigsResource(partial: Partial<DescribeConfigsResource> = {}): DescribeConfigsResource {
   return {
     resourceType: partial.resourceType ?? 0,
@@ -37,7 +37,9 @@ function readDescribeConfigsResource(r: Reader, version: number): DescribeConfig
   const resourceName = version >= 4 ? r.compactString() : r.string();
   const configurationKeysCount = version >= 4 ? r.compactNullableArrayLength(1) : r.nullableArrayLength(1);
   const configurationKeys: string[] | null = configurationKeysCount < 0 ? null : [];
-  for (let i = 0; i < configurationKeysCount; i++) configurationKeys!.push(version >= 4 ? r.compactString() : r.string());
+  for (let i = 0; i < configurationKeysCount; i++) {
+    configurationKeys!.push(version >= 4 ? r.compactString() : r.string());
+  }
   if (version >= 4) r.skipTags();
   return {
     resourceType,
@@ -68,7 +70,7 @@ function writeDescribeConfigsResource(w: Writer, m: DescribeConfigsResource, ver
   if (version >= 4) w.uvarint(0);
 }
 
-/** A DescribeConfigsRequest with Kafka's defaults for what `partial` leaves out. */
+/** DescribeConfigsRequest with Kafka's defaults for what `partial` leaves out. */
 export function createDescribeConfigsRequest(partial: Partial<DescribeConfigsRequest> = {}): DescribeConfigsRequest {
   return {
     resources: partial.resources ?? [],

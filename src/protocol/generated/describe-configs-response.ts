@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** DescribeConfigsResponse, API key 32: versions 1 to 4, flexible from 4. */
 export interface DescribeConfigsResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The results for each resource. */
   results: DescribeConfigsResult[];
@@ -38,7 +41,10 @@ export interface DescribeConfigsResourceResult {
   isSensitive: boolean;
   /** The synonyms for this configuration key. */
   synonyms: DescribeConfigsSynonym[];
-  /** The configuration data type. Type can be one of the following values - BOOLEAN, STRING, INT, SHORT, LONG, DOUBLE, LIST, CLASS, PASSWORD. (versions 3+) */
+  /**
+   * The configuration data type. Type can be one of the following values - BOOLEAN, STRING, INT, SHORT, LONG, DOUBLE,
+   * LIST, CLASS, PASSWORD. (versions 3+)
+   */
   configType: number;
   /** The configuration documentation. (versions 3+) */
   documentation: string | null;
@@ -53,7 +59,7 @@ export interface DescribeConfigsSynonym {
   source: number;
 }
 
-/** A DescribeConfigsSynonym with Kafka's defaults for what `partial` leaves out. */
+/** DescribeConfigsSynonym with Kafka's defaults for what `partial` leaves out. */
 export function createDescribeConfigsSynonym(partial: Partial<DescribeConfigsSynonym> = {}): DescribeConfigsSynonym {
   return {
     name: partial.name ?? '',
@@ -89,8 +95,10 @@ function writeDescribeConfigsSynonym(w: Writer, m: DescribeConfigsSynonym, versi
   if (version >= 4) w.uvarint(0);
 }
 
-/** A DescribeConfigsResourceResult with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeConfigsResourceResult(partial: Partial<DescribeConfigsResourceResult> = {}): DescribeConfigsResourceResult {
+/** DescribeConfigsResourceResult with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeConfigsResourceResult(
+  partial: Partial<DescribeConfigsResourceResult> = {},
+): DescribeConfigsResourceResult {
   return {
     name: partial.name ?? '',
     value: partial.value === undefined ? '' : partial.value,
@@ -156,7 +164,7 @@ function writeDescribeConfigsResourceResult(w: Writer, m: DescribeConfigsResourc
   if (version >= 4) w.uvarint(0);
 }
 
-/** A DescribeConfigsResult with Kafka's defaults for what `partial` leaves out. */
+/** DescribeConfigsResult with Kafka's defaults for what `partial` leaves out. */
 export function createDescribeConfigsResult(partial: Partial<DescribeConfigsResult> = {}): DescribeConfigsResult {
   return {
     errorCode: partial.errorCode ?? 0,
@@ -207,7 +215,7 @@ function writeDescribeConfigsResult(w: Writer, m: DescribeConfigsResult, version
   if (version >= 4) w.uvarint(0);
 }
 
-/** A DescribeConfigsResponse with Kafka's defaults for what `partial` leaves out. */
+/** DescribeConfigsResponse with Kafka's defaults for what `partial` leaves out. */
 export function createDescribeConfigsResponse(partial: Partial<DescribeConfigsResponse> = {}): DescribeConfigsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

@@ -17,8 +17,10 @@ export interface DescribeDelegationTokenOwner {
   principalName: string;
 }
 
-/** A DescribeDelegationTokenOwner with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeDelegationTokenOwner(partial: Partial<DescribeDelegationTokenOwner> = {}): DescribeDelegationTokenOwner {
+/** DescribeDelegationTokenOwner with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeDelegationTokenOwner(
+  partial: Partial<DescribeDelegationTokenOwner> = {},
+): DescribeDelegationTokenOwner {
   return {
     principalType: partial.principalType ?? '',
     principalName: partial.principalName ?? '',
@@ -49,8 +51,10 @@ function writeDescribeDelegationTokenOwner(w: Writer, m: DescribeDelegationToken
   if (version >= 2) w.uvarint(0);
 }
 
-/** A DescribeDelegationTokenRequest with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeDelegationTokenRequest(partial: Partial<DescribeDelegationTokenRequest> = {}): DescribeDelegationTokenRequest {
+/** DescribeDelegationTokenRequest with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeDelegationTokenRequest(
+  partial: Partial<DescribeDelegationTokenRequest> = {},
+): DescribeDelegationTokenRequest {
   return {
     owners: partial.owners === undefined ? [] : partial.owners,
   };

@@ -11,7 +11,10 @@ export interface DescribeDelegationTokenResponse {
   errorCode: number;
   /** The tokens. */
   tokens: DescribedDelegationToken[];
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
 }
 
@@ -45,8 +48,10 @@ export interface DescribedDelegationTokenRenewer {
   principalName: string;
 }
 
-/** A DescribedDelegationTokenRenewer with Kafka's defaults for what `partial` leaves out. */
-export function createDescribedDelegationTokenRenewer(partial: Partial<DescribedDelegationTokenRenewer> = {}): DescribedDelegationTokenRenewer {
+/** DescribedDelegationTokenRenewer with Kafka's defaults for what `partial` leaves out. */
+export function createDescribedDelegationTokenRenewer(
+  partial: Partial<DescribedDelegationTokenRenewer> = {},
+): DescribedDelegationTokenRenewer {
   return {
     principalType: partial.principalType ?? '',
     principalName: partial.principalName ?? '',
@@ -77,8 +82,10 @@ function writeDescribedDelegationTokenRenewer(w: Writer, m: DescribedDelegationT
   if (version >= 2) w.uvarint(0);
 }
 
-/** A DescribedDelegationToken with Kafka's defaults for what `partial` leaves out. */
-export function createDescribedDelegationToken(partial: Partial<DescribedDelegationToken> = {}): DescribedDelegationToken {
+/** DescribedDelegationToken with Kafka's defaults for what `partial` leaves out. */
+export function createDescribedDelegationToken(
+  partial: Partial<DescribedDelegationToken> = {},
+): DescribedDelegationToken {
   return {
     principalType: partial.principalType ?? '',
     principalName: partial.principalName ?? '',
@@ -135,12 +142,16 @@ function writeDescribedDelegationToken(w: Writer, m: DescribedDelegationToken, v
   if (version >= 3) {
     w.compactString(m.tokenRequesterPrincipalType);
   } else {
-    if (m.tokenRequesterPrincipalType !== '') throw unsupportedField('DescribeDelegationTokenResponse', 'tokenRequesterPrincipalType', version);
+    if (m.tokenRequesterPrincipalType !== '') {
+      throw unsupportedField('DescribeDelegationTokenResponse', 'tokenRequesterPrincipalType', version);
+    }
   }
   if (version >= 3) {
     w.compactString(m.tokenRequesterPrincipalName);
   } else {
-    if (m.tokenRequesterPrincipalName !== '') throw unsupportedField('DescribeDelegationTokenResponse', 'tokenRequesterPrincipalName', version);
+    if (m.tokenRequesterPrincipalName !== '') {
+      throw unsupportedField('DescribeDelegationTokenResponse', 'tokenRequesterPrincipalName', version);
+    }
   }
   w.int64(m.issueTimestamp);
   w.int64(m.expiryTimestamp);
@@ -164,8 +175,10 @@ function writeDescribedDelegationToken(w: Writer, m: DescribedDelegationToken, v
   if (version >= 2) w.uvarint(0);
 }
 
-/** A DescribeDelegationTokenResponse with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeDelegationTokenResponse(partial: Partial<DescribeDelegationTokenResponse> = {}): DescribeDelegationTokenResponse {
+/** DescribeDelegationTokenResponse with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeDelegationTokenResponse(
+  partial: Partial<DescribeDelegationTokenResponse> = {},
+): DescribeDelegationTokenResponse {
   return {
     errorCode: partial.errorCode ?? 0,
     tokens: partial.tokens ?? [],

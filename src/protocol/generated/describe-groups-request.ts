@@ -12,7 +12,7 @@ export interface DescribeGroupsRequest {
   includeAuthorizedOperations: boolean;
 }
 
-/** A DescribeGroupsRequest with Kafka's defaults for what `partial` leaves out. */
+/** DescribeGroupsRequest with Kafka's defaults for what `partial` leaves out. */
 export function createDescribeGroupsRequest(partial: Partial<DescribeGroupsRequest> = {}): DescribeGroupsRequest {
   return {
     groups: partial.groups ?? [],
@@ -48,7 +48,9 @@ function writeDescribeGroupsRequest(w: Writer, m: DescribeGroupsRequest, version
   if (version >= 3) {
     w.bool(m.includeAuthorizedOperations);
   } else {
-    if (m.includeAuthorizedOperations) throw unsupportedField('DescribeGroupsRequest', 'includeAuthorizedOperations', version);
+    if (m.includeAuthorizedOperations) {
+      throw unsupportedField('DescribeGroupsRequest', 'includeAuthorizedOperations', version);
+    }
   }
   if (version >= 5) w.uvarint(0);
 }

@@ -7,7 +7,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** DescribeGroupsResponse, API key 15: versions 0 to 6, flexible from 5. */
 export interface DescribeGroupsResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. (versions 1+) */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota. (versions 1+)
+   */
   throttleTimeMs: number;
   /** Each described group. */
   groups: DescribeGroupsResponseDescribedGroup[];
@@ -47,7 +50,7 @@ export interface DescribedGroupMember {
   memberAssignment: Uint8Array;
 }
 
-/** A DescribedGroupMember with Kafka's defaults for what `partial` leaves out. */
+/** DescribedGroupMember with Kafka's defaults for what `partial` leaves out. */
 export function createDescribedGroupMember(partial: Partial<DescribedGroupMember> = {}): DescribedGroupMember {
   return {
     memberId: partial.memberId ?? '',
@@ -111,8 +114,10 @@ function writeDescribedGroupMember(w: Writer, m: DescribedGroupMember, version: 
   if (version >= 5) w.uvarint(0);
 }
 
-/** A DescribeGroupsResponseDescribedGroup with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeGroupsResponseDescribedGroup(partial: Partial<DescribeGroupsResponseDescribedGroup> = {}): DescribeGroupsResponseDescribedGroup {
+/** DescribeGroupsResponseDescribedGroup with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeGroupsResponseDescribedGroup(
+  partial: Partial<DescribeGroupsResponseDescribedGroup> = {},
+): DescribeGroupsResponseDescribedGroup {
   return {
     errorCode: partial.errorCode ?? 0,
     errorMessage: partial.errorMessage ?? null,
@@ -149,7 +154,9 @@ function readDescribeGroupsResponseDescribedGroup(r: Reader, version: number): D
   };
 }
 
-function writeDescribeGroupsResponseDescribedGroup(w: Writer, m: DescribeGroupsResponseDescribedGroup, version: number): void {
+function writeDescribeGroupsResponseDescribedGroup(
+  w: Writer, m: DescribeGroupsResponseDescribedGroup, version: number,
+): void {
   w.int16(m.errorCode);
   if (version >= 6) {
     w.compactNullableString(m.errorMessage);
@@ -185,12 +192,14 @@ function writeDescribeGroupsResponseDescribedGroup(w: Writer, m: DescribeGroupsR
   if (version >= 3) {
     w.int32(m.authorizedOperations);
   } else {
-    if (m.authorizedOperations !== -2147483648) throw unsupportedField('DescribeGroupsResponse', 'authorizedOperations', version);
+    if (m.authorizedOperations !== -2147483648) {
+      throw unsupportedField('DescribeGroupsResponse', 'authorizedOperations', version);
+    }
   }
   if (version >= 5) w.uvarint(0);
 }
 
-/** A DescribeGroupsResponse with Kafka's defaults for what `partial` leaves out. */
+/** DescribeGroupsResponse with Kafka's defaults for what `partial` leaves out. */
 export function createDescribeGroupsResponse(partial: Partial<DescribeGroupsResponse> = {}): DescribeGroupsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

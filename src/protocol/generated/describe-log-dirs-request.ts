@@ -17,7 +17,7 @@ export interface DescribableLogDirTopic {
   partitions: number[];
 }
 
-/** A DescribableLogDirTopic with Kafka's defaults for what `partial` leaves out. */
+/** DescribableLogDirTopic with Kafka's defaults for what `partial` leaves out. */
 export function createDescribableLogDirTopic(partial: Partial<DescribableLogDirTopic> = {}): DescribableLogDirTopic {
   return {
     topic: partial.topic ?? '',
@@ -52,7 +52,7 @@ function writeDescribableLogDirTopic(w: Writer, m: DescribableLogDirTopic, versi
   if (version >= 2) w.uvarint(0);
 }
 
-/** A DescribeLogDirsRequest with Kafka's defaults for what `partial` leaves out. */
+/** DescribeLogDirsRequest with Kafka's defaults for what `partial` leaves out. */
 export function createDescribeLogDirsRequest(partial: Partial<DescribeLogDirsRequest> = {}): DescribeLogDirsRequest {
   return {
     topics: partial.topics === undefined ? [] : partial.topics,

@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** DescribeLogDirsResponse, API key 35: versions 1 to 5, flexible from 2. */
 export interface DescribeLogDirsResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The error code, or 0 if there was no error. (versions 3+) */
   errorCode: number;
@@ -21,9 +24,15 @@ export interface DescribeLogDirsResult {
   logDir: string;
   /** The topics. */
   topics: DescribeLogDirsTopic[];
-  /** The total size in bytes of the volume the log directory is in. This value does not include the size of data stored in remote storage. (versions 4+) */
+  /**
+   * The total size in bytes of the volume the log directory is in. This value does not include the size of data stored
+   * in remote storage. (versions 4+)
+   */
   totalBytes: bigint;
-  /** The usable size in bytes of the volume the log directory is in. This value does not include the size of data stored in remote storage. (versions 4+) */
+  /**
+   * The usable size in bytes of the volume the log directory is in. This value does not include the size of data stored
+   * in remote storage. (versions 4+)
+   */
   usableBytes: bigint;
   /** True if this log directory is cordoned. (versions 5+) */
   isCordoned: boolean;
@@ -41,14 +50,22 @@ export interface DescribeLogDirsPartition {
   partitionIndex: number;
   /** The size of the log segments in this partition in bytes. */
   partitionSize: bigint;
-  /** The lag of the log's LEO w.r.t. partition's HW (if it is the current log for the partition) or current replica's LEO (if it is the future log for the partition). */
+  /**
+   * The lag of the log's LEO w.r.t. partition's HW (if it is the current log for the partition) or current replica's
+   * LEO (if it is the future log for the partition).
+   */
   offsetLag: bigint;
-  /** True if this log is created by AlterReplicaLogDirsRequest and will replace the current log of the replica in the future. */
+  /**
+   * True if this log is created by AlterReplicaLogDirsRequest and will replace the current log of the replica in the
+   * future.
+   */
   isFutureKey: boolean;
 }
 
-/** A DescribeLogDirsPartition with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeLogDirsPartition(partial: Partial<DescribeLogDirsPartition> = {}): DescribeLogDirsPartition {
+/** DescribeLogDirsPartition with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeLogDirsPartition(
+  partial: Partial<DescribeLogDirsPartition> = {},
+): DescribeLogDirsPartition {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     partitionSize: partial.partitionSize ?? 0n,
@@ -79,7 +96,7 @@ function writeDescribeLogDirsPartition(w: Writer, m: DescribeLogDirsPartition, v
   if (version >= 2) w.uvarint(0);
 }
 
-/** A DescribeLogDirsTopic with Kafka's defaults for what `partial` leaves out. */
+/** DescribeLogDirsTopic with Kafka's defaults for what `partial` leaves out. */
 export function createDescribeLogDirsTopic(partial: Partial<DescribeLogDirsTopic> = {}): DescribeLogDirsTopic {
   return {
     name: partial.name ?? '',
@@ -114,7 +131,7 @@ function writeDescribeLogDirsTopic(w: Writer, m: DescribeLogDirsTopic, version: 
   if (version >= 2) w.uvarint(0);
 }
 
-/** A DescribeLogDirsResult with Kafka's defaults for what `partial` leaves out. */
+/** DescribeLogDirsResult with Kafka's defaults for what `partial` leaves out. */
 export function createDescribeLogDirsResult(partial: Partial<DescribeLogDirsResult> = {}): DescribeLogDirsResult {
   return {
     errorCode: partial.errorCode ?? 0,
@@ -165,7 +182,7 @@ function writeDescribeLogDirsResult(w: Writer, m: DescribeLogDirsResult, version
   if (version >= 2) w.uvarint(0);
 }
 
-/** A DescribeLogDirsResponse with Kafka's defaults for what `partial` leaves out. */
+/** DescribeLogDirsResponse with Kafka's defaults for what `partial` leaves out. */
 export function createDescribeLogDirsResponse(partial: Partial<DescribeLogDirsResponse> = {}): DescribeLogDirsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

@@ -17,8 +17,10 @@ export interface DescribeProducersRequestTopicRequest {
   partitionIndexes: number[];
 }
 
-/** A DescribeProducersRequestTopicRequest with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeProducersRequestTopicRequest(partial: Partial<DescribeProducersRequestTopicRequest> = {}): DescribeProducersRequestTopicRequest {
+/** DescribeProducersRequestTopicRequest with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeProducersRequestTopicRequest(
+  partial: Partial<DescribeProducersRequestTopicRequest> = {},
+): DescribeProducersRequestTopicRequest {
   return {
     name: partial.name ?? '',
     partitionIndexes: partial.partitionIndexes ?? [],
@@ -44,8 +46,10 @@ function writeDescribeProducersRequestTopicRequest(w: Writer, m: DescribeProduce
   w.uvarint(0);
 }
 
-/** A DescribeProducersRequest with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeProducersRequest(partial: Partial<DescribeProducersRequest> = {}): DescribeProducersRequest {
+/** DescribeProducersRequest with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeProducersRequest(
+  partial: Partial<DescribeProducersRequest> = {},
+): DescribeProducersRequest {
   return {
     topics: partial.topics ?? [],
   };

@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** DescribeProducersResponse, API key 61: version 0, flexible from 0. */
 export interface DescribeProducersResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** Each topic in the response. */
   topics: TopicResponse[];
@@ -45,7 +48,7 @@ export interface ProducerState {
   currentTxnStartOffset: bigint;
 }
 
-/** A ProducerState with Kafka's defaults for what `partial` leaves out. */
+/** ProducerState with Kafka's defaults for what `partial` leaves out. */
 export function createProducerState(partial: Partial<ProducerState> = {}): ProducerState {
   return {
     producerId: partial.producerId ?? 0n,
@@ -85,7 +88,7 @@ function writeProducerState(w: Writer, m: ProducerState): void {
   w.uvarint(0);
 }
 
-/** A PartitionResponse with Kafka's defaults for what `partial` leaves out. */
+/** PartitionResponse with Kafka's defaults for what `partial` leaves out. */
 export function createPartitionResponse(partial: Partial<PartitionResponse> = {}): PartitionResponse {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
@@ -120,7 +123,7 @@ function writePartitionResponse(w: Writer, m: PartitionResponse): void {
   w.uvarint(0);
 }
 
-/** A TopicResponse with Kafka's defaults for what `partial` leaves out. */
+/** TopicResponse with Kafka's defaults for what `partial` leaves out. */
 export function createTopicResponse(partial: Partial<TopicResponse> = {}): TopicResponse {
   return {
     name: partial.name ?? '',
@@ -147,8 +150,10 @@ function writeTopicResponse(w: Writer, m: TopicResponse): void {
   w.uvarint(0);
 }
 
-/** A DescribeProducersResponse with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeProducersResponse(partial: Partial<DescribeProducersResponse> = {}): DescribeProducersResponse {
+/** DescribeProducersResponse with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeProducersResponse(
+  partial: Partial<DescribeProducersResponse> = {},
+): DescribeProducersResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     topics: partial.topics ?? [],

@@ -22,8 +22,10 @@ export interface DescribeQuorumRequestPartitionData {
   partitionIndex: number;
 }
 
-/** A DescribeQuorumRequestPartitionData with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeQuorumRequestPartitionData(partial: Partial<DescribeQuorumRequestPartitionData> = {}): DescribeQuorumRequestPartitionData {
+/** DescribeQuorumRequestPartitionData with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeQuorumRequestPartitionData(
+  partial: Partial<DescribeQuorumRequestPartitionData> = {},
+): DescribeQuorumRequestPartitionData {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
   };
@@ -42,8 +44,10 @@ function writeDescribeQuorumRequestPartitionData(w: Writer, m: DescribeQuorumReq
   w.uvarint(0);
 }
 
-/** A DescribeQuorumRequestTopicData with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeQuorumRequestTopicData(partial: Partial<DescribeQuorumRequestTopicData> = {}): DescribeQuorumRequestTopicData {
+/** DescribeQuorumRequestTopicData with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeQuorumRequestTopicData(
+  partial: Partial<DescribeQuorumRequestTopicData> = {},
+): DescribeQuorumRequestTopicData {
   return {
     topicName: partial.topicName ?? '',
     partitions: partial.partitions ?? [],
@@ -69,7 +73,7 @@ function writeDescribeQuorumRequestTopicData(w: Writer, m: DescribeQuorumRequest
   w.uvarint(0);
 }
 
-/** A DescribeQuorumRequest with Kafka's defaults for what `partial` leaves out. */
+/** DescribeQuorumRequest with Kafka's defaults for what `partial` leaves out. */
 export function createDescribeQuorumRequest(partial: Partial<DescribeQuorumRequest> = {}): DescribeQuorumRequest {
   return {
     topics: partial.topics ?? [],

@@ -66,14 +66,22 @@ export interface DescribeQuorumResponseReplicaState {
   replicaDirectoryId: Uuid;
   /** The last known log end offset of the follower or -1 if it is unknown. */
   logEndOffset: bigint;
-  /** The last known leader wall clock time time when a follower fetched from the leader. This is reported as -1 both for the current leader or if it is unknown for a voter. (versions 1+) */
+  /**
+   * The last known leader wall clock time time when a follower fetched from the leader. This is reported as -1 both for
+   * the current leader or if it is unknown for a voter. (versions 1+)
+   */
   lastFetchTimestamp: bigint;
-  /** The leader wall clock append time of the offset for which the follower made the most recent fetch request. This is reported as the current time for the leader and -1 if unknown for a voter. (versions 1+) */
+  /**
+   * The leader wall clock append time of the offset for which the follower made the most recent fetch request. This is
+   * reported as the current time for the leader and -1 if unknown for a voter. (versions 1+)
+   */
   lastCaughtUpTimestamp: bigint;
 }
 
-/** A DescribeQuorumResponseReplicaState with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeQuorumResponseReplicaState(partial: Partial<DescribeQuorumResponseReplicaState> = {}): DescribeQuorumResponseReplicaState {
+/** DescribeQuorumResponseReplicaState with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeQuorumResponseReplicaState(
+  partial: Partial<DescribeQuorumResponseReplicaState> = {},
+): DescribeQuorumResponseReplicaState {
   return {
     replicaId: partial.replicaId ?? 0,
     replicaDirectoryId: partial.replicaDirectoryId ?? ZERO_UUID,
@@ -99,12 +107,16 @@ function readDescribeQuorumResponseReplicaState(r: Reader, version: number): Des
   };
 }
 
-function writeDescribeQuorumResponseReplicaState(w: Writer, m: DescribeQuorumResponseReplicaState, version: number): void {
+function writeDescribeQuorumResponseReplicaState(
+  w: Writer, m: DescribeQuorumResponseReplicaState, version: number,
+): void {
   w.int32(m.replicaId);
   if (version >= 2) {
     w.uuid(m.replicaDirectoryId);
   } else {
-    if (m.replicaDirectoryId !== ZERO_UUID) throw unsupportedField('DescribeQuorumResponse', 'replicaDirectoryId', version);
+    if (m.replicaDirectoryId !== ZERO_UUID) {
+      throw unsupportedField('DescribeQuorumResponse', 'replicaDirectoryId', version);
+    }
   }
   w.int64(m.logEndOffset);
   if (version >= 1) w.int64(m.lastFetchTimestamp);
@@ -112,8 +124,10 @@ function writeDescribeQuorumResponseReplicaState(w: Writer, m: DescribeQuorumRes
   w.uvarint(0);
 }
 
-/** A DescribeQuorumResponsePartitionData with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeQuorumResponsePartitionData(partial: Partial<DescribeQuorumResponsePartitionData> = {}): DescribeQuorumResponsePartitionData {
+/** DescribeQuorumResponsePartitionData with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeQuorumResponsePartitionData(
+  partial: Partial<DescribeQuorumResponsePartitionData> = {},
+): DescribeQuorumResponsePartitionData {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     errorCode: partial.errorCode ?? 0,
@@ -152,7 +166,9 @@ function readDescribeQuorumResponsePartitionData(r: Reader, version: number): De
   };
 }
 
-function writeDescribeQuorumResponsePartitionData(w: Writer, m: DescribeQuorumResponsePartitionData, version: number): void {
+function writeDescribeQuorumResponsePartitionData(
+  w: Writer, m: DescribeQuorumResponsePartitionData, version: number,
+): void {
   w.int32(m.partitionIndex);
   w.int16(m.errorCode);
   if (version >= 2) w.compactNullableString(m.errorMessage);
@@ -166,8 +182,10 @@ function writeDescribeQuorumResponsePartitionData(w: Writer, m: DescribeQuorumRe
   w.uvarint(0);
 }
 
-/** A DescribeQuorumResponseTopicData with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeQuorumResponseTopicData(partial: Partial<DescribeQuorumResponseTopicData> = {}): DescribeQuorumResponseTopicData {
+/** DescribeQuorumResponseTopicData with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeQuorumResponseTopicData(
+  partial: Partial<DescribeQuorumResponseTopicData> = {},
+): DescribeQuorumResponseTopicData {
   return {
     topicName: partial.topicName ?? '',
     partitions: partial.partitions ?? [],
@@ -193,8 +211,10 @@ function writeDescribeQuorumResponseTopicData(w: Writer, m: DescribeQuorumRespon
   w.uvarint(0);
 }
 
-/** A DescribeQuorumResponseListener with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeQuorumResponseListener(partial: Partial<DescribeQuorumResponseListener> = {}): DescribeQuorumResponseListener {
+/** DescribeQuorumResponseListener with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeQuorumResponseListener(
+  partial: Partial<DescribeQuorumResponseListener> = {},
+): DescribeQuorumResponseListener {
   return {
     name: partial.name ?? '',
     host: partial.host ?? '',
@@ -221,7 +241,7 @@ function writeDescribeQuorumResponseListener(w: Writer, m: DescribeQuorumRespons
   w.uvarint(0);
 }
 
-/** A Node with Kafka's defaults for what `partial` leaves out. */
+/** Node with Kafka's defaults for what `partial` leaves out. */
 export function createNode(partial: Partial<Node> = {}): Node {
   return {
     nodeId: partial.nodeId ?? 0,
@@ -248,7 +268,7 @@ function writeNode(w: Writer, m: Node): void {
   w.uvarint(0);
 }
 
-/** A DescribeQuorumResponse with Kafka's defaults for what `partial` leaves out. */
+/** DescribeQuorumResponse with Kafka's defaults for what `partial` leaves out. */
 export function createDescribeQuorumResponse(partial: Partial<DescribeQuorumResponse> = {}): DescribeQuorumResponse {
   return {
     errorCode: partial.errorCode ?? 0,

@@ -24,8 +24,10 @@ export interface DescribeShareGroupOffsetsRequestTopic {
   partitions: number[];
 }
 
-/** A DescribeShareGroupOffsetsRequestTopic with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeShareGroupOffsetsRequestTopic(partial: Partial<DescribeShareGroupOffsetsRequestTopic> = {}): DescribeShareGroupOffsetsRequestTopic {
+/** DescribeShareGroupOffsetsRequestTopic with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeShareGroupOffsetsRequestTopic(
+  partial: Partial<DescribeShareGroupOffsetsRequestTopic> = {},
+): DescribeShareGroupOffsetsRequestTopic {
   return {
     topicName: partial.topicName ?? '',
     partitions: partial.partitions ?? [],
@@ -51,8 +53,10 @@ function writeDescribeShareGroupOffsetsRequestTopic(w: Writer, m: DescribeShareG
   w.uvarint(0);
 }
 
-/** A DescribeShareGroupOffsetsRequestGroup with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeShareGroupOffsetsRequestGroup(partial: Partial<DescribeShareGroupOffsetsRequestGroup> = {}): DescribeShareGroupOffsetsRequestGroup {
+/** DescribeShareGroupOffsetsRequestGroup with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeShareGroupOffsetsRequestGroup(
+  partial: Partial<DescribeShareGroupOffsetsRequestGroup> = {},
+): DescribeShareGroupOffsetsRequestGroup {
   return {
     groupId: partial.groupId ?? '',
     topics: partial.topics === undefined ? [] : partial.topics,
@@ -78,8 +82,10 @@ function writeDescribeShareGroupOffsetsRequestGroup(w: Writer, m: DescribeShareG
   w.uvarint(0);
 }
 
-/** A DescribeShareGroupOffsetsRequest with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeShareGroupOffsetsRequest(partial: Partial<DescribeShareGroupOffsetsRequest> = {}): DescribeShareGroupOffsetsRequest {
+/** DescribeShareGroupOffsetsRequest with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeShareGroupOffsetsRequest(
+  partial: Partial<DescribeShareGroupOffsetsRequest> = {},
+): DescribeShareGroupOffsetsRequest {
   return {
     groups: partial.groups ?? [],
   };

@@ -7,7 +7,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** DescribeShareGroupOffsetsResponse, API key 90: versions 0 to 1, flexible from 0. */
 export interface DescribeShareGroupOffsetsResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The results for each group. */
   groups: DescribeShareGroupOffsetsResponseGroup[];
@@ -47,8 +50,10 @@ export interface DescribeShareGroupOffsetsResponsePartition {
   errorMessage: string | null;
 }
 
-/** A DescribeShareGroupOffsetsResponsePartition with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeShareGroupOffsetsResponsePartition(partial: Partial<DescribeShareGroupOffsetsResponsePartition> = {}): DescribeShareGroupOffsetsResponsePartition {
+/** DescribeShareGroupOffsetsResponsePartition with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeShareGroupOffsetsResponsePartition(
+  partial: Partial<DescribeShareGroupOffsetsResponsePartition> = {},
+): DescribeShareGroupOffsetsResponsePartition {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     startOffset: partial.startOffset ?? 0n,
@@ -59,7 +64,9 @@ export function createDescribeShareGroupOffsetsResponsePartition(partial: Partia
   };
 }
 
-function readDescribeShareGroupOffsetsResponsePartition(r: Reader, version: number): DescribeShareGroupOffsetsResponsePartition {
+function readDescribeShareGroupOffsetsResponsePartition(
+  r: Reader, version: number,
+): DescribeShareGroupOffsetsResponsePartition {
   const partitionIndex = r.int32();
   const startOffset = r.int64();
   const leaderEpoch = r.int32();
@@ -77,7 +84,9 @@ function readDescribeShareGroupOffsetsResponsePartition(r: Reader, version: numb
   };
 }
 
-function writeDescribeShareGroupOffsetsResponsePartition(w: Writer, m: DescribeShareGroupOffsetsResponsePartition, version: number): void {
+function writeDescribeShareGroupOffsetsResponsePartition(
+  w: Writer, m: DescribeShareGroupOffsetsResponsePartition, version: number,
+): void {
   w.int32(m.partitionIndex);
   w.int64(m.startOffset);
   w.int32(m.leaderEpoch);
@@ -87,8 +96,10 @@ function writeDescribeShareGroupOffsetsResponsePartition(w: Writer, m: DescribeS
   w.uvarint(0);
 }
 
-/** A DescribeShareGroupOffsetsResponseTopic with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeShareGroupOffsetsResponseTopic(partial: Partial<DescribeShareGroupOffsetsResponseTopic> = {}): DescribeShareGroupOffsetsResponseTopic {
+/** DescribeShareGroupOffsetsResponseTopic with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeShareGroupOffsetsResponseTopic(
+  partial: Partial<DescribeShareGroupOffsetsResponseTopic> = {},
+): DescribeShareGroupOffsetsResponseTopic {
   return {
     topicName: partial.topicName ?? '',
     topicId: partial.topicId ?? ZERO_UUID,
@@ -96,7 +107,9 @@ export function createDescribeShareGroupOffsetsResponseTopic(partial: Partial<De
   };
 }
 
-function readDescribeShareGroupOffsetsResponseTopic(r: Reader, version: number): DescribeShareGroupOffsetsResponseTopic {
+function readDescribeShareGroupOffsetsResponseTopic(
+  r: Reader, version: number,
+): DescribeShareGroupOffsetsResponseTopic {
   const topicName = r.compactString();
   const topicId = r.uuid();
   const partitionsCount = r.compactArrayLength(20);
@@ -110,7 +123,9 @@ function readDescribeShareGroupOffsetsResponseTopic(r: Reader, version: number):
   };
 }
 
-function writeDescribeShareGroupOffsetsResponseTopic(w: Writer, m: DescribeShareGroupOffsetsResponseTopic, version: number): void {
+function writeDescribeShareGroupOffsetsResponseTopic(
+  w: Writer, m: DescribeShareGroupOffsetsResponseTopic, version: number,
+): void {
   w.compactString(m.topicName);
   w.uuid(m.topicId);
   w.compactArrayLength(m.partitions);
@@ -118,8 +133,10 @@ function writeDescribeShareGroupOffsetsResponseTopic(w: Writer, m: DescribeShare
   w.uvarint(0);
 }
 
-/** A DescribeShareGroupOffsetsResponseGroup with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeShareGroupOffsetsResponseGroup(partial: Partial<DescribeShareGroupOffsetsResponseGroup> = {}): DescribeShareGroupOffsetsResponseGroup {
+/** DescribeShareGroupOffsetsResponseGroup with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeShareGroupOffsetsResponseGroup(
+  partial: Partial<DescribeShareGroupOffsetsResponseGroup> = {},
+): DescribeShareGroupOffsetsResponseGroup {
   return {
     groupId: partial.groupId ?? '',
     topics: partial.topics ?? [],
@@ -128,7 +145,9 @@ export function createDescribeShareGroupOffsetsResponseGroup(partial: Partial<De
   };
 }
 
-function readDescribeShareGroupOffsetsResponseGroup(r: Reader, version: number): DescribeShareGroupOffsetsResponseGroup {
+function readDescribeShareGroupOffsetsResponseGroup(
+  r: Reader, version: number,
+): DescribeShareGroupOffsetsResponseGroup {
   const groupId = r.compactString();
   const topicsCount = r.compactArrayLength(19);
   const topics: DescribeShareGroupOffsetsResponseTopic[] = [];
@@ -144,7 +163,9 @@ function readDescribeShareGroupOffsetsResponseGroup(r: Reader, version: number):
   };
 }
 
-function writeDescribeShareGroupOffsetsResponseGroup(w: Writer, m: DescribeShareGroupOffsetsResponseGroup, version: number): void {
+function writeDescribeShareGroupOffsetsResponseGroup(
+  w: Writer, m: DescribeShareGroupOffsetsResponseGroup, version: number,
+): void {
   w.compactString(m.groupId);
   w.compactArrayLength(m.topics);
   for (const item of m.topics) writeDescribeShareGroupOffsetsResponseTopic(w, item, version);
@@ -153,8 +174,10 @@ function writeDescribeShareGroupOffsetsResponseGroup(w: Writer, m: DescribeShare
   w.uvarint(0);
 }
 
-/** A DescribeShareGroupOffsetsResponse with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeShareGroupOffsetsResponse(partial: Partial<DescribeShareGroupOffsetsResponse> = {}): DescribeShareGroupOffsetsResponse {
+/** DescribeShareGroupOffsetsResponse with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeShareGroupOffsetsResponse(
+  partial: Partial<DescribeShareGroupOffsetsResponse> = {},
+): DescribeShareGroupOffsetsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     groups: partial.groups ?? [],
@@ -173,7 +196,9 @@ function readDescribeShareGroupOffsetsResponse(r: Reader, version: number): Desc
   };
 }
 
-function writeDescribeShareGroupOffsetsResponse(w: Writer, m: DescribeShareGroupOffsetsResponse, version: number): void {
+function writeDescribeShareGroupOffsetsResponse(
+  w: Writer, m: DescribeShareGroupOffsetsResponse, version: number,
+): void {
   w.int32(m.throttleTimeMs);
   w.compactArrayLength(m.groups);
   for (const item of m.groups) writeDescribeShareGroupOffsetsResponseGroup(w, item, version);

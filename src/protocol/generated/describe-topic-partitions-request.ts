@@ -26,8 +26,10 @@ export interface DescribeTopicPartitionsRequestTopicRequest {
   name: string;
 }
 
-/** A DescribeTopicPartitionsRequestTopicRequest with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeTopicPartitionsRequestTopicRequest(partial: Partial<DescribeTopicPartitionsRequestTopicRequest> = {}): DescribeTopicPartitionsRequestTopicRequest {
+/** DescribeTopicPartitionsRequestTopicRequest with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeTopicPartitionsRequestTopicRequest(
+  partial: Partial<DescribeTopicPartitionsRequestTopicRequest> = {},
+): DescribeTopicPartitionsRequestTopicRequest {
   return {
     name: partial.name ?? '',
   };
@@ -41,13 +43,17 @@ function readDescribeTopicPartitionsRequestTopicRequest(r: Reader): DescribeTopi
   };
 }
 
-function writeDescribeTopicPartitionsRequestTopicRequest(w: Writer, m: DescribeTopicPartitionsRequestTopicRequest): void {
+function writeDescribeTopicPartitionsRequestTopicRequest(
+  w: Writer, m: DescribeTopicPartitionsRequestTopicRequest,
+): void {
   w.compactString(m.name);
   w.uvarint(0);
 }
 
-/** A DescribeTopicPartitionsRequestCursor with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeTopicPartitionsRequestCursor(partial: Partial<DescribeTopicPartitionsRequestCursor> = {}): DescribeTopicPartitionsRequestCursor {
+/** DescribeTopicPartitionsRequestCursor with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeTopicPartitionsRequestCursor(
+  partial: Partial<DescribeTopicPartitionsRequestCursor> = {},
+): DescribeTopicPartitionsRequestCursor {
   return {
     topicName: partial.topicName ?? '',
     partitionIndex: partial.partitionIndex ?? 0,
@@ -70,8 +76,10 @@ function writeDescribeTopicPartitionsRequestCursor(w: Writer, m: DescribeTopicPa
   w.uvarint(0);
 }
 
-/** A DescribeTopicPartitionsRequest with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeTopicPartitionsRequest(partial: Partial<DescribeTopicPartitionsRequest> = {}): DescribeTopicPartitionsRequest {
+/** DescribeTopicPartitionsRequest with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeTopicPartitionsRequest(
+  partial: Partial<DescribeTopicPartitionsRequest> = {},
+): DescribeTopicPartitionsRequest {
   return {
     topics: partial.topics ?? [],
     responsePartitionLimit: partial.responsePartitionLimit ?? 2000,

@@ -7,7 +7,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** DescribeTopicPartitionsResponse, API key 75: version 0, flexible from 0. */
 export interface DescribeTopicPartitionsResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** Each topic in the response. */
   topics: DescribeTopicPartitionsResponseTopic[];
@@ -58,8 +61,10 @@ export interface DescribeTopicPartitionsResponsePartition {
   offlineReplicas: number[];
 }
 
-/** A DescribeTopicPartitionsResponsePartition with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeTopicPartitionsResponsePartition(partial: Partial<DescribeTopicPartitionsResponsePartition> = {}): DescribeTopicPartitionsResponsePartition {
+/** DescribeTopicPartitionsResponsePartition with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeTopicPartitionsResponsePartition(
+  partial: Partial<DescribeTopicPartitionsResponsePartition> = {},
+): DescribeTopicPartitionsResponsePartition {
   return {
     errorCode: partial.errorCode ?? 0,
     partitionIndex: partial.partitionIndex ?? 0,
@@ -125,8 +130,10 @@ function writeDescribeTopicPartitionsResponsePartition(w: Writer, m: DescribeTop
   w.uvarint(0);
 }
 
-/** A DescribeTopicPartitionsResponseTopic with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeTopicPartitionsResponseTopic(partial: Partial<DescribeTopicPartitionsResponseTopic> = {}): DescribeTopicPartitionsResponseTopic {
+/** DescribeTopicPartitionsResponseTopic with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeTopicPartitionsResponseTopic(
+  partial: Partial<DescribeTopicPartitionsResponseTopic> = {},
+): DescribeTopicPartitionsResponseTopic {
   return {
     errorCode: partial.errorCode ?? 0,
     name: partial.name === undefined ? '' : partial.name,
@@ -168,8 +175,10 @@ function writeDescribeTopicPartitionsResponseTopic(w: Writer, m: DescribeTopicPa
   w.uvarint(0);
 }
 
-/** A DescribeTopicPartitionsResponseCursor with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeTopicPartitionsResponseCursor(partial: Partial<DescribeTopicPartitionsResponseCursor> = {}): DescribeTopicPartitionsResponseCursor {
+/** DescribeTopicPartitionsResponseCursor with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeTopicPartitionsResponseCursor(
+  partial: Partial<DescribeTopicPartitionsResponseCursor> = {},
+): DescribeTopicPartitionsResponseCursor {
   return {
     topicName: partial.topicName ?? '',
     partitionIndex: partial.partitionIndex ?? 0,
@@ -192,8 +201,10 @@ function writeDescribeTopicPartitionsResponseCursor(w: Writer, m: DescribeTopicP
   w.uvarint(0);
 }
 
-/** A DescribeTopicPartitionsResponse with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeTopicPartitionsResponse(partial: Partial<DescribeTopicPartitionsResponse> = {}): DescribeTopicPartitionsResponse {
+/** DescribeTopicPartitionsResponse with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeTopicPartitionsResponse(
+  partial: Partial<DescribeTopicPartitionsResponse> = {},
+): DescribeTopicPartitionsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     topics: partial.topics ?? [],

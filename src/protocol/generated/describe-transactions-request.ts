@@ -10,8 +10,10 @@ export interface DescribeTransactionsRequest {
   transactionalIds: string[];
 }
 
-/** A DescribeTransactionsRequest with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeTransactionsRequest(partial: Partial<DescribeTransactionsRequest> = {}): DescribeTransactionsRequest {
+/** DescribeTransactionsRequest with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeTransactionsRequest(
+  partial: Partial<DescribeTransactionsRequest> = {},
+): DescribeTransactionsRequest {
   return {
     transactionalIds: partial.transactionalIds ?? [],
   };

@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** DescribeTransactionsResponse, API key 65: version 0, flexible from 0. */
 export interface DescribeTransactionsResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The current state of the transaction. */
   transactionStates: DescribeTransactionsResponseTransactionState[];
@@ -27,7 +30,10 @@ export interface DescribeTransactionsResponseTransactionState {
   producerId: bigint;
   /** The current epoch associated with the producer id. */
   producerEpoch: number;
-  /** The set of partitions included in the current transaction (if active). When a transaction is preparing to commit or abort, this will include only partitions which do not have markers. */
+  /**
+   * The set of partitions included in the current transaction (if active). When a transaction is preparing to commit or
+   * abort, this will include only partitions which do not have markers.
+   */
   topics: DescribeTransactionsResponseTopicData[];
 }
 
@@ -38,8 +44,10 @@ export interface DescribeTransactionsResponseTopicData {
   partitions: number[];
 }
 
-/** A DescribeTransactionsResponseTopicData with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeTransactionsResponseTopicData(partial: Partial<DescribeTransactionsResponseTopicData> = {}): DescribeTransactionsResponseTopicData {
+/** DescribeTransactionsResponseTopicData with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeTransactionsResponseTopicData(
+  partial: Partial<DescribeTransactionsResponseTopicData> = {},
+): DescribeTransactionsResponseTopicData {
   return {
     topic: partial.topic ?? '',
     partitions: partial.partitions ?? [],
@@ -65,8 +73,10 @@ function writeDescribeTransactionsResponseTopicData(w: Writer, m: DescribeTransa
   w.uvarint(0);
 }
 
-/** A DescribeTransactionsResponseTransactionState with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeTransactionsResponseTransactionState(partial: Partial<DescribeTransactionsResponseTransactionState> = {}): DescribeTransactionsResponseTransactionState {
+/** DescribeTransactionsResponseTransactionState with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeTransactionsResponseTransactionState(
+  partial: Partial<DescribeTransactionsResponseTransactionState> = {},
+): DescribeTransactionsResponseTransactionState {
   return {
     errorCode: partial.errorCode ?? 0,
     transactionalId: partial.transactionalId ?? '',
@@ -103,7 +113,9 @@ function readDescribeTransactionsResponseTransactionState(r: Reader): DescribeTr
   };
 }
 
-function writeDescribeTransactionsResponseTransactionState(w: Writer, m: DescribeTransactionsResponseTransactionState): void {
+function writeDescribeTransactionsResponseTransactionState(
+  w: Writer, m: DescribeTransactionsResponseTransactionState,
+): void {
   w.int16(m.errorCode);
   w.compactString(m.transactionalId);
   w.compactString(m.transactionState);
@@ -116,8 +128,10 @@ function writeDescribeTransactionsResponseTransactionState(w: Writer, m: Describ
   w.uvarint(0);
 }
 
-/** A DescribeTransactionsResponse with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeTransactionsResponse(partial: Partial<DescribeTransactionsResponse> = {}): DescribeTransactionsResponse {
+/** DescribeTransactionsResponse with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeTransactionsResponse(
+  partial: Partial<DescribeTransactionsResponse> = {},
+): DescribeTransactionsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     transactionStates: partial.transactionStates ?? [],
@@ -128,7 +142,9 @@ function readDescribeTransactionsResponse(r: Reader): DescribeTransactionsRespon
   const throttleTimeMs = r.int32();
   const transactionStatesCount = r.compactArrayLength(28);
   const transactionStates: DescribeTransactionsResponseTransactionState[] = [];
-  for (let i = 0; i < transactionStatesCount; i++) transactionStates.push(readDescribeTransactionsResponseTransactionState(r));
+  for (let i = 0; i < transactionStatesCount; i++) {
+    transactionStates.push(readDescribeTransactionsResponseTransactionState(r));
+  }
   r.skipTags();
   return {
     throttleTimeMs,

@@ -15,7 +15,7 @@ export interface UserName {
   name: string;
 }
 
-/** A UserName with Kafka's defaults for what `partial` leaves out. */
+/** UserName with Kafka's defaults for what `partial` leaves out. */
 export function createUserName(partial: Partial<UserName> = {}): UserName {
   return {
     name: partial.name ?? '',
@@ -35,8 +35,10 @@ function writeUserName(w: Writer, m: UserName): void {
   w.uvarint(0);
 }
 
-/** A DescribeUserScramCredentialsRequest with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeUserScramCredentialsRequest(partial: Partial<DescribeUserScramCredentialsRequest> = {}): DescribeUserScramCredentialsRequest {
+/** DescribeUserScramCredentialsRequest with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeUserScramCredentialsRequest(
+  partial: Partial<DescribeUserScramCredentialsRequest> = {},
+): DescribeUserScramCredentialsRequest {
   return {
     users: partial.users === undefined ? [] : partial.users,
   };

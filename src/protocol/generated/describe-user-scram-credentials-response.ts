@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** DescribeUserScramCredentialsResponse, API key 50: version 0, flexible from 0. */
 export interface DescribeUserScramCredentialsResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The message-level error code, 0 except for user authorization or infrastructure issues. */
   errorCode: number;
@@ -34,7 +37,7 @@ export interface CredentialInfo {
   iterations: number;
 }
 
-/** A CredentialInfo with Kafka's defaults for what `partial` leaves out. */
+/** CredentialInfo with Kafka's defaults for what `partial` leaves out. */
 export function createCredentialInfo(partial: Partial<CredentialInfo> = {}): CredentialInfo {
   return {
     mechanism: partial.mechanism ?? 0,
@@ -58,8 +61,10 @@ function writeCredentialInfo(w: Writer, m: CredentialInfo): void {
   w.uvarint(0);
 }
 
-/** A DescribeUserScramCredentialsResult with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeUserScramCredentialsResult(partial: Partial<DescribeUserScramCredentialsResult> = {}): DescribeUserScramCredentialsResult {
+/** DescribeUserScramCredentialsResult with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeUserScramCredentialsResult(
+  partial: Partial<DescribeUserScramCredentialsResult> = {},
+): DescribeUserScramCredentialsResult {
   return {
     user: partial.user ?? '',
     errorCode: partial.errorCode ?? 0,
@@ -93,8 +98,10 @@ function writeDescribeUserScramCredentialsResult(w: Writer, m: DescribeUserScram
   w.uvarint(0);
 }
 
-/** A DescribeUserScramCredentialsResponse with Kafka's defaults for what `partial` leaves out. */
-export function createDescribeUserScramCredentialsResponse(partial: Partial<DescribeUserScramCredentialsResponse> = {}): DescribeUserScramCredentialsResponse {
+/** DescribeUserScramCredentialsResponse with Kafka's defaults for what `partial` leaves out. */
+export function createDescribeUserScramCredentialsResponse(
+  partial: Partial<DescribeUserScramCredentialsResponse> = {},
+): DescribeUserScramCredentialsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     errorCode: partial.errorCode ?? 0,

@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** ElectLeadersRequest, API key 43: versions 0 to 2, flexible from 2. */
 export interface ElectLeadersRequest {
-  /** Type of elections to conduct for the partition. A value of '0' elects the preferred replica. A value of '1' elects the first live replica if there are no in-sync replica. (versions 1+) */
+  /**
+   * Type of elections to conduct for the partition. A value of '0' elects the preferred replica. A value of '1' elects
+   * the first live replica if there are no in-sync replica. (versions 1+)
+   */
   electionType: number;
   /** The topic partitions to elect leaders. */
   topicPartitions: ElectLeadersRequestTopicPartitions[] | null;
@@ -21,8 +24,10 @@ export interface ElectLeadersRequestTopicPartitions {
   partitions: number[];
 }
 
-/** A ElectLeadersRequestTopicPartitions with Kafka's defaults for what `partial` leaves out. */
-export function createElectLeadersRequestTopicPartitions(partial: Partial<ElectLeadersRequestTopicPartitions> = {}): ElectLeadersRequestTopicPartitions {
+/** ElectLeadersRequestTopicPartitions with Kafka's defaults for what `partial` leaves out. */
+export function createElectLeadersRequestTopicPartitions(
+  partial: Partial<ElectLeadersRequestTopicPartitions> = {},
+): ElectLeadersRequestTopicPartitions {
   return {
     topic: partial.topic ?? '',
     partitions: partial.partitions ?? [],
@@ -41,7 +46,9 @@ function readElectLeadersRequestTopicPartitions(r: Reader, version: number): Ele
   };
 }
 
-function writeElectLeadersRequestTopicPartitions(w: Writer, m: ElectLeadersRequestTopicPartitions, version: number): void {
+function writeElectLeadersRequestTopicPartitions(
+  w: Writer, m: ElectLeadersRequestTopicPartitions, version: number,
+): void {
   if (version >= 2) {
     w.compactString(m.topic);
   } else {
@@ -56,7 +63,7 @@ function writeElectLeadersRequestTopicPartitions(w: Writer, m: ElectLeadersReque
   if (version >= 2) w.uvarint(0);
 }
 
-/** A ElectLeadersRequest with Kafka's defaults for what `partial` leaves out. */
+/** ElectLeadersRequest with Kafka's defaults for what `partial` leaves out. */
 export function createElectLeadersRequest(partial: Partial<ElectLeadersRequest> = {}): ElectLeadersRequest {
   return {
     electionType: partial.electionType ?? 0,
@@ -69,7 +76,9 @@ function readElectLeadersRequest(r: Reader, version: number): ElectLeadersReques
   const electionType = version >= 1 ? r.int8() : 0;
   const topicPartitionsCount = version >= 2 ? r.compactNullableArrayLength(3) : r.nullableArrayLength(3);
   const topicPartitions: ElectLeadersRequestTopicPartitions[] | null = topicPartitionsCount < 0 ? null : [];
-  for (let i = 0; i < topicPartitionsCount; i++) topicPartitions!.push(readElectLeadersRequestTopicPartitions(r, version));
+  for (let i = 0; i < topicPartitionsCount; i++) {
+    topicPartitions!.push(readElectLeadersRequestTopicPartitions(r, version));
+  }
   const timeoutMs = r.int32();
   if (version >= 2) r.skipTags();
   return {

@@ -6,11 +6,17 @@ import type { Writer } from '../wire/writer.ts';
 
 /** ElectLeadersResponse, API key 43: versions 0 to 2, flexible from 2. */
 export interface ElectLeadersResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The top level response error code. (versions 1+) */
   errorCode: number;
-  /** The election results, or an empty array if the requester did not have permission and the request asks for all partitions. */
+  /**
+   * The election results, or an empty array if the requester did not have permission and the request asks for all
+   * partitions.
+   */
   replicaElectionResults: ReplicaElectionResult[];
 }
 
@@ -30,8 +36,10 @@ export interface ElectLeadersResponsePartitionResult {
   errorMessage: string | null;
 }
 
-/** A ElectLeadersResponsePartitionResult with Kafka's defaults for what `partial` leaves out. */
-export function createElectLeadersResponsePartitionResult(partial: Partial<ElectLeadersResponsePartitionResult> = {}): ElectLeadersResponsePartitionResult {
+/** ElectLeadersResponsePartitionResult with Kafka's defaults for what `partial` leaves out. */
+export function createElectLeadersResponsePartitionResult(
+  partial: Partial<ElectLeadersResponsePartitionResult> = {},
+): ElectLeadersResponsePartitionResult {
   return {
     partitionId: partial.partitionId ?? 0,
     errorCode: partial.errorCode ?? 0,
@@ -51,7 +59,9 @@ function readElectLeadersResponsePartitionResult(r: Reader, version: number): El
   };
 }
 
-function writeElectLeadersResponsePartitionResult(w: Writer, m: ElectLeadersResponsePartitionResult, version: number): void {
+function writeElectLeadersResponsePartitionResult(
+  w: Writer, m: ElectLeadersResponsePartitionResult, version: number,
+): void {
   w.int32(m.partitionId);
   w.int16(m.errorCode);
   if (version >= 2) {
@@ -62,7 +72,7 @@ function writeElectLeadersResponsePartitionResult(w: Writer, m: ElectLeadersResp
   if (version >= 2) w.uvarint(0);
 }
 
-/** A ReplicaElectionResult with Kafka's defaults for what `partial` leaves out. */
+/** ReplicaElectionResult with Kafka's defaults for what `partial` leaves out. */
 export function createReplicaElectionResult(partial: Partial<ReplicaElectionResult> = {}): ReplicaElectionResult {
   return {
     topic: partial.topic ?? '',
@@ -74,7 +84,9 @@ function readReplicaElectionResult(r: Reader, version: number): ReplicaElectionR
   const topic = version >= 2 ? r.compactString() : r.string();
   const partitionResultCount = version >= 2 ? r.compactArrayLength(8) : r.arrayLength(8);
   const partitionResult: ElectLeadersResponsePartitionResult[] = [];
-  for (let i = 0; i < partitionResultCount; i++) partitionResult.push(readElectLeadersResponsePartitionResult(r, version));
+  for (let i = 0; i < partitionResultCount; i++) {
+    partitionResult.push(readElectLeadersResponsePartitionResult(r, version));
+  }
   if (version >= 2) r.skipTags();
   return {
     topic,
@@ -97,7 +109,7 @@ function writeReplicaElectionResult(w: Writer, m: ReplicaElectionResult, version
   if (version >= 2) w.uvarint(0);
 }
 
-/** A ElectLeadersResponse with Kafka's defaults for what `partial` leaves out. */
+/** ElectLeadersResponse with Kafka's defaults for what `partial` leaves out. */
 export function createElectLeadersResponse(partial: Partial<ElectLeadersResponse> = {}): ElectLeadersResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
@@ -111,7 +123,9 @@ function readElectLeadersResponse(r: Reader, version: number): ElectLeadersRespo
   const errorCode = version >= 1 ? r.int16() : 0;
   const replicaElectionResultsCount = version >= 2 ? r.compactArrayLength(3) : r.arrayLength(3);
   const replicaElectionResults: ReplicaElectionResult[] = [];
-  for (let i = 0; i < replicaElectionResultsCount; i++) replicaElectionResults.push(readReplicaElectionResult(r, version));
+  for (let i = 0; i < replicaElectionResultsCount; i++) {
+    replicaElectionResults.push(readReplicaElectionResult(r, version));
+  }
   if (version >= 2) r.skipTags();
   return {
     throttleTimeMs,

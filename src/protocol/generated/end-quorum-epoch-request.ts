@@ -51,7 +51,7 @@ export interface ReplicaInfo {
   candidateDirectoryId: Uuid;
 }
 
-/** A ReplicaInfo with Kafka's defaults for what `partial` leaves out. */
+/** ReplicaInfo with Kafka's defaults for what `partial` leaves out. */
 export function createReplicaInfo(partial: Partial<ReplicaInfo> = {}): ReplicaInfo {
   return {
     candidateId: partial.candidateId ?? 0,
@@ -75,8 +75,10 @@ function writeReplicaInfo(w: Writer, m: ReplicaInfo): void {
   w.uvarint(0);
 }
 
-/** A EndQuorumEpochRequestPartitionData with Kafka's defaults for what `partial` leaves out. */
-export function createEndQuorumEpochRequestPartitionData(partial: Partial<EndQuorumEpochRequestPartitionData> = {}): EndQuorumEpochRequestPartitionData {
+/** EndQuorumEpochRequestPartitionData with Kafka's defaults for what `partial` leaves out. */
+export function createEndQuorumEpochRequestPartitionData(
+  partial: Partial<EndQuorumEpochRequestPartitionData> = {},
+): EndQuorumEpochRequestPartitionData {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     leaderId: partial.leaderId ?? 0,
@@ -106,7 +108,9 @@ function readEndQuorumEpochRequestPartitionData(r: Reader, version: number): End
   };
 }
 
-function writeEndQuorumEpochRequestPartitionData(w: Writer, m: EndQuorumEpochRequestPartitionData, version: number): void {
+function writeEndQuorumEpochRequestPartitionData(
+  w: Writer, m: EndQuorumEpochRequestPartitionData, version: number,
+): void {
   w.int32(m.partitionIndex);
   w.int32(m.leaderId);
   w.int32(m.leaderEpoch);
@@ -117,8 +121,10 @@ function writeEndQuorumEpochRequestPartitionData(w: Writer, m: EndQuorumEpochReq
   if (version >= 1) w.uvarint(0);
 }
 
-/** A EndQuorumEpochRequestTopicData with Kafka's defaults for what `partial` leaves out. */
-export function createEndQuorumEpochRequestTopicData(partial: Partial<EndQuorumEpochRequestTopicData> = {}): EndQuorumEpochRequestTopicData {
+/** EndQuorumEpochRequestTopicData with Kafka's defaults for what `partial` leaves out. */
+export function createEndQuorumEpochRequestTopicData(
+  partial: Partial<EndQuorumEpochRequestTopicData> = {},
+): EndQuorumEpochRequestTopicData {
   return {
     topicName: partial.topicName ?? '',
     partitions: partial.partitions ?? [],
@@ -152,8 +158,10 @@ function writeEndQuorumEpochRequestTopicData(w: Writer, m: EndQuorumEpochRequest
   if (version >= 1) w.uvarint(0);
 }
 
-/** A EndQuorumEpochRequestLeaderEndpoint with Kafka's defaults for what `partial` leaves out. */
-export function createEndQuorumEpochRequestLeaderEndpoint(partial: Partial<EndQuorumEpochRequestLeaderEndpoint> = {}): EndQuorumEpochRequestLeaderEndpoint {
+/** EndQuorumEpochRequestLeaderEndpoint with Kafka's defaults for what `partial` leaves out. */
+export function createEndQuorumEpochRequestLeaderEndpoint(
+  partial: Partial<EndQuorumEpochRequestLeaderEndpoint> = {},
+): EndQuorumEpochRequestLeaderEndpoint {
   return {
     name: partial.name ?? '',
     host: partial.host ?? '',
@@ -180,7 +188,7 @@ function writeEndQuorumEpochRequestLeaderEndpoint(w: Writer, m: EndQuorumEpochRe
   w.uvarint(0);
 }
 
-/** A EndQuorumEpochRequest with Kafka's defaults for what `partial` leaves out. */
+/** EndQuorumEpochRequest with Kafka's defaults for what `partial` leaves out. */
 export function createEndQuorumEpochRequest(partial: Partial<EndQuorumEpochRequest> = {}): EndQuorumEpochRequest {
   return {
     clusterId: partial.clusterId ?? null,

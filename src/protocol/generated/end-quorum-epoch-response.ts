@@ -41,8 +41,10 @@ export interface EndQuorumEpochResponsePartitionData {
   leaderEpoch: number;
 }
 
-/** A EndQuorumEpochResponsePartitionData with Kafka's defaults for what `partial` leaves out. */
-export function createEndQuorumEpochResponsePartitionData(partial: Partial<EndQuorumEpochResponsePartitionData> = {}): EndQuorumEpochResponsePartitionData {
+/** EndQuorumEpochResponsePartitionData with Kafka's defaults for what `partial` leaves out. */
+export function createEndQuorumEpochResponsePartitionData(
+  partial: Partial<EndQuorumEpochResponsePartitionData> = {},
+): EndQuorumEpochResponsePartitionData {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     errorCode: partial.errorCode ?? 0,
@@ -65,7 +67,9 @@ function readEndQuorumEpochResponsePartitionData(r: Reader, version: number): En
   };
 }
 
-function writeEndQuorumEpochResponsePartitionData(w: Writer, m: EndQuorumEpochResponsePartitionData, version: number): void {
+function writeEndQuorumEpochResponsePartitionData(
+  w: Writer, m: EndQuorumEpochResponsePartitionData, version: number,
+): void {
   w.int32(m.partitionIndex);
   w.int16(m.errorCode);
   w.int32(m.leaderId);
@@ -73,8 +77,10 @@ function writeEndQuorumEpochResponsePartitionData(w: Writer, m: EndQuorumEpochRe
   if (version >= 1) w.uvarint(0);
 }
 
-/** A EndQuorumEpochResponseTopicData with Kafka's defaults for what `partial` leaves out. */
-export function createEndQuorumEpochResponseTopicData(partial: Partial<EndQuorumEpochResponseTopicData> = {}): EndQuorumEpochResponseTopicData {
+/** EndQuorumEpochResponseTopicData with Kafka's defaults for what `partial` leaves out. */
+export function createEndQuorumEpochResponseTopicData(
+  partial: Partial<EndQuorumEpochResponseTopicData> = {},
+): EndQuorumEpochResponseTopicData {
   return {
     topicName: partial.topicName ?? '',
     partitions: partial.partitions ?? [],
@@ -108,8 +114,10 @@ function writeEndQuorumEpochResponseTopicData(w: Writer, m: EndQuorumEpochRespon
   if (version >= 1) w.uvarint(0);
 }
 
-/** A EndQuorumEpochResponseNodeEndpoint with Kafka's defaults for what `partial` leaves out. */
-export function createEndQuorumEpochResponseNodeEndpoint(partial: Partial<EndQuorumEpochResponseNodeEndpoint> = {}): EndQuorumEpochResponseNodeEndpoint {
+/** EndQuorumEpochResponseNodeEndpoint with Kafka's defaults for what `partial` leaves out. */
+export function createEndQuorumEpochResponseNodeEndpoint(
+  partial: Partial<EndQuorumEpochResponseNodeEndpoint> = {},
+): EndQuorumEpochResponseNodeEndpoint {
   return {
     nodeId: partial.nodeId ?? 0,
     host: partial.host ?? '',
@@ -136,7 +144,7 @@ function writeEndQuorumEpochResponseNodeEndpoint(w: Writer, m: EndQuorumEpochRes
   w.uvarint(0);
 }
 
-/** A EndQuorumEpochResponse with Kafka's defaults for what `partial` leaves out. */
+/** EndQuorumEpochResponse with Kafka's defaults for what `partial` leaves out. */
 export function createEndQuorumEpochResponse(partial: Partial<EndQuorumEpochResponse> = {}): EndQuorumEpochResponse {
   return {
     errorCode: partial.errorCode ?? 0,
@@ -182,7 +190,9 @@ function writeEndQuorumEpochResponse(w: Writer, m: EndQuorumEpochResponse, versi
     w.arrayLength(m.topics);
   }
   for (const item of m.topics) writeEndQuorumEpochResponseTopicData(w, item, version);
-  if (version <= 0 && m.nodeEndpoints.length !== 0) throw unsupportedField('EndQuorumEpochResponse', 'nodeEndpoints', version);
+  if (version <= 0 && m.nodeEndpoints.length !== 0) {
+    throw unsupportedField('EndQuorumEpochResponse', 'nodeEndpoints', version);
+  }
   if (version >= 1) {
     let tags = 0;
     if (m.nodeEndpoints.length !== 0) tags++;

@@ -8,7 +8,7 @@ import type { Writer } from '../wire/writer.ts';
 export interface EndTransactionRecord {
 }
 
-/** A EndTransactionRecord with Kafka's defaults for what `partial` leaves out. */
+/** EndTransactionRecord with Kafka's defaults for what `partial` leaves out. */
 export function createEndTransactionRecord(_partial: Partial<EndTransactionRecord> = {}): EndTransactionRecord {
   return {
   };

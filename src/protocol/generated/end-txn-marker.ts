@@ -10,7 +10,7 @@ export interface EndTxnMarker {
   coordinatorEpoch: number;
 }
 
-/** A EndTxnMarker with Kafka's defaults for what `partial` leaves out. */
+/** EndTxnMarker with Kafka's defaults for what `partial` leaves out. */
 export function createEndTxnMarker(partial: Partial<EndTxnMarker> = {}): EndTxnMarker {
   return {
     coordinatorEpoch: partial.coordinatorEpoch ?? 0,

@@ -16,7 +16,7 @@ export interface EndTxnRequest {
   committed: boolean;
 }
 
-/** A EndTxnRequest with Kafka's defaults for what `partial` leaves out. */
+/** EndTxnRequest with Kafka's defaults for what `partial` leaves out. */
 export function createEndTxnRequest(partial: Partial<EndTxnRequest> = {}): EndTxnRequest {
   return {
     transactionalId: partial.transactionalId ?? '',

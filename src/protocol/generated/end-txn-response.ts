@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** EndTxnResponse, API key 26: versions 0 to 5, flexible from 3. */
 export interface EndTxnResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The error code, or 0 if there was no error. */
   errorCode: number;
@@ -16,7 +19,7 @@ export interface EndTxnResponse {
   producerEpoch: number;
 }
 
-/** A EndTxnResponse with Kafka's defaults for what `partial` leaves out. */
+/** EndTxnResponse with Kafka's defaults for what `partial` leaves out. */
 export function createEndTxnResponse(partial: Partial<EndTxnResponse> = {}): EndTxnResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

@@ -15,7 +15,7 @@ export interface EnvelopeRequest {
   clientHostAddress: Uint8Array;
 }
 
-/** A EnvelopeRequest with Kafka's defaults for what `partial` leaves out. */
+/** EnvelopeRequest with Kafka's defaults for what `partial` leaves out. */
 export function createEnvelopeRequest(partial: Partial<EnvelopeRequest> = {}): EnvelopeRequest {
   return {
     requestData: partial.requestData ?? EMPTY_BYTES,

@@ -12,7 +12,7 @@ export interface EnvelopeResponse {
   errorCode: number;
 }
 
-/** A EnvelopeResponse with Kafka's defaults for what `partial` leaves out. */
+/** EnvelopeResponse with Kafka's defaults for what `partial` leaves out. */
 export function createEnvelopeResponse(partial: Partial<EnvelopeResponse> = {}): EnvelopeResponse {
   return {
     responseData: partial.responseData ?? null,

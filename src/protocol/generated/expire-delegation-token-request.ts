@@ -13,8 +13,10 @@ export interface ExpireDelegationTokenRequest {
   expiryTimePeriodMs: bigint;
 }
 
-/** A ExpireDelegationTokenRequest with Kafka's defaults for what `partial` leaves out. */
-export function createExpireDelegationTokenRequest(partial: Partial<ExpireDelegationTokenRequest> = {}): ExpireDelegationTokenRequest {
+/** ExpireDelegationTokenRequest with Kafka's defaults for what `partial` leaves out. */
+export function createExpireDelegationTokenRequest(
+  partial: Partial<ExpireDelegationTokenRequest> = {},
+): ExpireDelegationTokenRequest {
   return {
     hmac: partial.hmac ?? EMPTY_BYTES,
     expiryTimePeriodMs: partial.expiryTimePeriodMs ?? 0n,

@@ -12,7 +12,7 @@ export interface FeatureLevelRecord {
   featureLevel: number;
 }
 
-/** A FeatureLevelRecord with Kafka's defaults for what `partial` leaves out. */
+/** FeatureLevelRecord with Kafka's defaults for what `partial` leaves out. */
 export function createFeatureLevelRecord(partial: Partial<FeatureLevelRecord> = {}): FeatureLevelRecord {
   return {
     name: partial.name ?? '',

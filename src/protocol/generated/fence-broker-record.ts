@@ -12,7 +12,7 @@ export interface FenceBrokerRecord {
   epoch: bigint;
 }
 
-/** A FenceBrokerRecord with Kafka's defaults for what `partial` leaves out. */
+/** FenceBrokerRecord with Kafka's defaults for what `partial` leaves out. */
 export function createFenceBrokerRecord(partial: Partial<FenceBrokerRecord> = {}): FenceBrokerRecord {
   return {
     id: partial.id ?? 0,

@@ -7,7 +7,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** FetchRequest, API key 1: versions 4 to 18, flexible from 12. */
 export interface FetchRequest {
-  /** The clusterId if known. This is used to validate metadata fetches prior to broker registration. (versions 12+, tag 0) */
+  /**
+   * The clusterId if known. This is used to validate metadata fetches prior to broker registration. (versions 12+, tag
+   * 0)
+   */
   clusterId: string | null;
   /** The broker ID of the follower, of -1 if this request is from a consumer. (versions 4-14) */
   replicaId: number;
@@ -19,7 +22,13 @@ export interface FetchRequest {
   minBytes: number;
   /** The maximum bytes to fetch. See KIP-74 for cases where this limit may not be honored. */
   maxBytes: number;
-  /** This setting controls the visibility of transactional records. Using READ_UNCOMMITTED (isolation_level = 0) makes all records visible. With READ_COMMITTED (isolation_level = 1), non-transactional and COMMITTED transactional records are visible. To be more concrete, READ_COMMITTED returns all data from offsets smaller than the current LSO (last stable offset), and enables the inclusion of the list of aborted transactions in the result, which allows consumers to discard ABORTED transactional records. */
+  /**
+   * This setting controls the visibility of transactional records. Using READ_UNCOMMITTED (isolation_level = 0) makes
+   * all records visible. With READ_COMMITTED (isolation_level = 1), non-transactional and COMMITTED transactional
+   * records are visible. To be more concrete, READ_COMMITTED returns all data from offsets smaller than the current LSO
+   * (last stable offset), and enables the inclusion of the list of aborted transactions in the result, which allows
+   * consumers to discard ABORTED transactional records.
+   */
   isolationLevel: number;
   /** The fetch session ID. (versions 7+) */
   sessionId: number;
@@ -60,13 +69,19 @@ export interface FetchPartition {
   fetchOffset: bigint;
   /** The epoch of the last fetched record or -1 if there is none. (versions 12+) */
   lastFetchedEpoch: number;
-  /** The earliest available offset of the follower replica. The field is only used when the request is sent by the follower. (versions 5+) */
+  /**
+   * The earliest available offset of the follower replica. The field is only used when the request is sent by the
+   * follower. (versions 5+)
+   */
   logStartOffset: bigint;
   /** The maximum bytes to fetch from this partition. See KIP-74 for cases where this limit may not be honored. */
   partitionMaxBytes: number;
   /** The directory id of the follower fetching. (versions 17+, tag 0) */
   replicaDirectoryId: Uuid;
-  /** The high-watermark known by the replica. -1 if the high-watermark is not known and 9223372036854775807 if the feature is not supported. (versions 18+, tag 1) */
+  /**
+   * The high-watermark known by the replica. -1 if the high-watermark is not known and 9223372036854775807 if the
+   * feature is not supported. (versions 18+, tag 1)
+   */
   highWatermark: bigint;
 }
 
@@ -77,8 +92,10 @@ export interface FetchRequestReplicaState {
   replicaEpoch: bigint;
 }
 
-/** A FetchRequestReplicaState with Kafka's defaults for what `partial` leaves out. */
-export function createFetchRequestReplicaState(partial: Partial<FetchRequestReplicaState> = {}): FetchRequestReplicaState {
+/** FetchRequestReplicaState with Kafka's defaults for what `partial` leaves out. */
+export function createFetchRequestReplicaState(
+  partial: Partial<FetchRequestReplicaState> = {},
+): FetchRequestReplicaState {
   return {
     replicaId: partial.replicaId ?? -1,
     replicaEpoch: partial.replicaEpoch ?? -1n,
@@ -105,7 +122,7 @@ function isDefaultFetchRequestReplicaState(m: FetchRequestReplicaState): boolean
   return !(m.replicaId !== -1 || m.replicaEpoch !== -1n);
 }
 
-/** A FetchPartition with Kafka's defaults for what `partial` leaves out. */
+/** FetchPartition with Kafka's defaults for what `partial` leaves out. */
 export function createFetchPartition(partial: Partial<FetchPartition> = {}): FetchPartition {
   return {
     partition: partial.partition ?? 0,
@@ -190,7 +207,7 @@ function writeFetchPartition(w: Writer, m: FetchPartition, version: number): voi
   }
 }
 
-/** A FetchTopic with Kafka's defaults for what `partial` leaves out. */
+/** FetchTopic with Kafka's defaults for what `partial` leaves out. */
 export function createFetchTopic(partial: Partial<FetchTopic> = {}): FetchTopic {
   return {
     topic: partial.topic ?? '',
@@ -231,8 +248,10 @@ function writeFetchTopic(w: Writer, m: FetchTopic, version: number): void {
   if (version >= 12) w.uvarint(0);
 }
 
-/** A FetchRequestForgottenTopic with Kafka's defaults for what `partial` leaves out. */
-export function createFetchRequestForgottenTopic(partial: Partial<FetchRequestForgottenTopic> = {}): FetchRequestForgottenTopic {
+/** FetchRequestForgottenTopic with Kafka's defaults for what `partial` leaves out. */
+export function createFetchRequestForgottenTopic(
+  partial: Partial<FetchRequestForgottenTopic> = {},
+): FetchRequestForgottenTopic {
   return {
     topic: partial.topic ?? '',
     topicId: partial.topicId ?? ZERO_UUID,
@@ -272,7 +291,7 @@ function writeFetchRequestForgottenTopic(w: Writer, m: FetchRequestForgottenTopi
   if (version >= 12) w.uvarint(0);
 }
 
-/** A FetchRequest with Kafka's defaults for what `partial` leaves out. */
+/** FetchRequest with Kafka's defaults for what `partial` leaves out. */
 export function createFetchRequest(partial: Partial<FetchRequest> = {}): FetchRequest {
   return {
     clusterId: partial.clusterId ?? null,
@@ -305,7 +324,9 @@ function readFetchRequest(r: Reader, version: number): FetchRequest {
   for (let i = 0; i < topicsCount; i++) topics.push(readFetchTopic(r, version));
   const forgottenTopicsDataCount = version >= 12 ? r.compactArrayLength(3) : version >= 7 ? r.arrayLength(3) : 0;
   const forgottenTopicsData: FetchRequestForgottenTopic[] = [];
-  for (let i = 0; i < forgottenTopicsDataCount; i++) forgottenTopicsData.push(readFetchRequestForgottenTopic(r, version));
+  for (let i = 0; i < forgottenTopicsDataCount; i++) {
+    forgottenTopicsData.push(readFetchRequestForgottenTopic(r, version));
+  }
   const rackId = version >= 12 ? r.compactString() : version >= 11 ? r.string() : '';
   if (version >= 12) {
     for (let tags = r.tagCount(); tags > 0; tags--) {
@@ -349,7 +370,9 @@ function writeFetchRequest(w: Writer, m: FetchRequest, version: number): void {
   } else {
     w.int32(m.replicaId);
   }
-  if (version <= 14 && m.replicaState !== null && !isDefaultFetchRequestReplicaState(m.replicaState)) throw unsupportedField('FetchRequest', 'replicaState', version);
+  if (version <= 14 && m.replicaState !== null && !isDefaultFetchRequestReplicaState(m.replicaState)) {
+    throw unsupportedField('FetchRequest', 'replicaState', version);
+  }
   w.int32(m.maxWaitMs);
   w.int32(m.minBytes);
   w.int32(m.maxBytes);

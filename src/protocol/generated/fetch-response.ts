@@ -7,7 +7,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** FetchResponse, API key 1: versions 4 to 18, flexible from 12. */
 export interface FetchResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The top level response error code. (versions 7+) */
   errorCode: number;
@@ -15,7 +18,10 @@ export interface FetchResponse {
   sessionId: number;
   /** The response topics. */
   responses: FetchableTopicResponse[];
-  /** Endpoints for all current-leaders enumerated in PartitionData, with errors NOT_LEADER_OR_FOLLOWER & FENCED_LEADER_EPOCH. (versions 16+, tag 0) */
+  /**
+   * Endpoints for all current-leaders enumerated in PartitionData, with errors NOT_LEADER_OR_FOLLOWER &
+   * FENCED_LEADER_EPOCH. (versions 16+, tag 0)
+   */
   nodeEndpoints: FetchResponseNodeEndpoint[];
 }
 
@@ -46,15 +52,25 @@ export interface FetchResponsePartitionData {
   errorCode: number;
   /** The current high water mark. */
   highWatermark: bigint;
-  /** The last stable offset (or LSO) of the partition. This is the last offset such that the state of all transactional records prior to this offset have been decided (ABORTED or COMMITTED). */
+  /**
+   * The last stable offset (or LSO) of the partition. This is the last offset such that the state of all transactional
+   * records prior to this offset have been decided (ABORTED or COMMITTED).
+   */
   lastStableOffset: bigint;
   /** The current log start offset. (versions 5+) */
   logStartOffset: bigint;
-  /** In case divergence is detected based on the `LastFetchedEpoch` and `FetchOffset` in the request, this field indicates the largest epoch and its end offset such that subsequent records are known to diverge. (versions 12+, tag 0) */
+  /**
+   * In case divergence is detected based on the `LastFetchedEpoch` and `FetchOffset` in the request, this field
+   * indicates the largest epoch and its end offset such that subsequent records are known to diverge. (versions 12+,
+   * tag 0)
+   */
   divergingEpoch: FetchResponseEpochEndOffset | null;
   /** The current leader of the partition. (versions 12+, tag 1) */
   currentLeader: FetchResponseLeaderIdAndEpoch | null;
-  /** In the case of fetching an offset less than the LogStartOffset, this is the end offset and epoch that should be used in the FetchSnapshot request. (versions 12+, tag 2) */
+  /**
+   * In the case of fetching an offset less than the LogStartOffset, this is the end offset and epoch that should be
+   * used in the FetchSnapshot request. (versions 12+, tag 2)
+   */
   snapshotId: FetchResponseSnapshotId | null;
   /** The aborted transactions. */
   abortedTransactions: AbortedTransaction[] | null;
@@ -92,8 +108,10 @@ export interface FetchResponseEpochEndOffset {
   endOffset: bigint;
 }
 
-/** A FetchResponseEpochEndOffset with Kafka's defaults for what `partial` leaves out. */
-export function createFetchResponseEpochEndOffset(partial: Partial<FetchResponseEpochEndOffset> = {}): FetchResponseEpochEndOffset {
+/** FetchResponseEpochEndOffset with Kafka's defaults for what `partial` leaves out. */
+export function createFetchResponseEpochEndOffset(
+  partial: Partial<FetchResponseEpochEndOffset> = {},
+): FetchResponseEpochEndOffset {
   return {
     epoch: partial.epoch ?? -1,
     endOffset: partial.endOffset ?? -1n,
@@ -120,8 +138,10 @@ function isDefaultFetchResponseEpochEndOffset(m: FetchResponseEpochEndOffset): b
   return !(m.epoch !== -1 || m.endOffset !== -1n);
 }
 
-/** A FetchResponseLeaderIdAndEpoch with Kafka's defaults for what `partial` leaves out. */
-export function createFetchResponseLeaderIdAndEpoch(partial: Partial<FetchResponseLeaderIdAndEpoch> = {}): FetchResponseLeaderIdAndEpoch {
+/** FetchResponseLeaderIdAndEpoch with Kafka's defaults for what `partial` leaves out. */
+export function createFetchResponseLeaderIdAndEpoch(
+  partial: Partial<FetchResponseLeaderIdAndEpoch> = {},
+): FetchResponseLeaderIdAndEpoch {
   return {
     leaderId: partial.leaderId ?? -1,
     leaderEpoch: partial.leaderEpoch ?? -1,
@@ -148,7 +168,7 @@ function isDefaultFetchResponseLeaderIdAndEpoch(m: FetchResponseLeaderIdAndEpoch
   return !(m.leaderId !== -1 || m.leaderEpoch !== -1);
 }
 
-/** A FetchResponseSnapshotId with Kafka's defaults for what `partial` leaves out. */
+/** FetchResponseSnapshotId with Kafka's defaults for what `partial` leaves out. */
 export function createFetchResponseSnapshotId(partial: Partial<FetchResponseSnapshotId> = {}): FetchResponseSnapshotId {
   return {
     endOffset: partial.endOffset ?? -1n,
@@ -176,7 +196,7 @@ function isDefaultFetchResponseSnapshotId(m: FetchResponseSnapshotId): boolean {
   return !(m.endOffset !== -1n || m.epoch !== -1);
 }
 
-/** A AbortedTransaction with Kafka's defaults for what `partial` leaves out. */
+/** AbortedTransaction with Kafka's defaults for what `partial` leaves out. */
 export function createAbortedTransaction(partial: Partial<AbortedTransaction> = {}): AbortedTransaction {
   return {
     producerId: partial.producerId ?? 0n,
@@ -200,8 +220,10 @@ function writeAbortedTransaction(w: Writer, m: AbortedTransaction, version: numb
   if (version >= 12) w.uvarint(0);
 }
 
-/** A FetchResponsePartitionData with Kafka's defaults for what `partial` leaves out. */
-export function createFetchResponsePartitionData(partial: Partial<FetchResponsePartitionData> = {}): FetchResponsePartitionData {
+/** FetchResponsePartitionData with Kafka's defaults for what `partial` leaves out. */
+export function createFetchResponsePartitionData(
+  partial: Partial<FetchResponsePartitionData> = {},
+): FetchResponsePartitionData {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     errorCode: partial.errorCode ?? 0,
@@ -276,9 +298,15 @@ function writeFetchResponsePartitionData(w: Writer, m: FetchResponsePartitionDat
   w.int64(m.highWatermark);
   w.int64(m.lastStableOffset);
   if (version >= 5) w.int64(m.logStartOffset);
-  if (version <= 11 && m.divergingEpoch !== null && !isDefaultFetchResponseEpochEndOffset(m.divergingEpoch)) throw unsupportedField('FetchResponse', 'divergingEpoch', version);
-  if (version <= 11 && m.currentLeader !== null && !isDefaultFetchResponseLeaderIdAndEpoch(m.currentLeader)) throw unsupportedField('FetchResponse', 'currentLeader', version);
-  if (version <= 11 && m.snapshotId !== null && !isDefaultFetchResponseSnapshotId(m.snapshotId)) throw unsupportedField('FetchResponse', 'snapshotId', version);
+  if (version <= 11 && m.divergingEpoch !== null && !isDefaultFetchResponseEpochEndOffset(m.divergingEpoch)) {
+    throw unsupportedField('FetchResponse', 'divergingEpoch', version);
+  }
+  if (version <= 11 && m.currentLeader !== null && !isDefaultFetchResponseLeaderIdAndEpoch(m.currentLeader)) {
+    throw unsupportedField('FetchResponse', 'currentLeader', version);
+  }
+  if (version <= 11 && m.snapshotId !== null && !isDefaultFetchResponseSnapshotId(m.snapshotId)) {
+    throw unsupportedField('FetchResponse', 'snapshotId', version);
+  }
   if (version >= 12) {
     w.compactNullableArrayLength(m.abortedTransactions);
   } else {
@@ -319,7 +347,7 @@ function writeFetchResponsePartitionData(w: Writer, m: FetchResponsePartitionDat
   }
 }
 
-/** A FetchableTopicResponse with Kafka's defaults for what `partial` leaves out. */
+/** FetchableTopicResponse with Kafka's defaults for what `partial` leaves out. */
 export function createFetchableTopicResponse(partial: Partial<FetchableTopicResponse> = {}): FetchableTopicResponse {
   return {
     topic: partial.topic ?? '',
@@ -360,8 +388,10 @@ function writeFetchableTopicResponse(w: Writer, m: FetchableTopicResponse, versi
   if (version >= 12) w.uvarint(0);
 }
 
-/** A FetchResponseNodeEndpoint with Kafka's defaults for what `partial` leaves out. */
-export function createFetchResponseNodeEndpoint(partial: Partial<FetchResponseNodeEndpoint> = {}): FetchResponseNodeEndpoint {
+/** FetchResponseNodeEndpoint with Kafka's defaults for what `partial` leaves out. */
+export function createFetchResponseNodeEndpoint(
+  partial: Partial<FetchResponseNodeEndpoint> = {},
+): FetchResponseNodeEndpoint {
   return {
     nodeId: partial.nodeId ?? 0,
     host: partial.host ?? '',
@@ -392,7 +422,7 @@ function writeFetchResponseNodeEndpoint(w: Writer, m: FetchResponseNodeEndpoint)
   w.uvarint(0);
 }
 
-/** A FetchResponse with Kafka's defaults for what `partial` leaves out. */
+/** FetchResponse with Kafka's defaults for what `partial` leaves out. */
 export function createFetchResponse(partial: Partial<FetchResponse> = {}): FetchResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

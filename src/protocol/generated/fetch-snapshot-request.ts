@@ -44,8 +44,10 @@ export interface FetchSnapshotRequestSnapshotId {
   epoch: number;
 }
 
-/** A FetchSnapshotRequestSnapshotId with Kafka's defaults for what `partial` leaves out. */
-export function createFetchSnapshotRequestSnapshotId(partial: Partial<FetchSnapshotRequestSnapshotId> = {}): FetchSnapshotRequestSnapshotId {
+/** FetchSnapshotRequestSnapshotId with Kafka's defaults for what `partial` leaves out. */
+export function createFetchSnapshotRequestSnapshotId(
+  partial: Partial<FetchSnapshotRequestSnapshotId> = {},
+): FetchSnapshotRequestSnapshotId {
   return {
     endOffset: partial.endOffset ?? 0n,
     epoch: partial.epoch ?? 0,
@@ -68,8 +70,10 @@ function writeFetchSnapshotRequestSnapshotId(w: Writer, m: FetchSnapshotRequestS
   w.uvarint(0);
 }
 
-/** A FetchSnapshotRequestPartitionSnapshot with Kafka's defaults for what `partial` leaves out. */
-export function createFetchSnapshotRequestPartitionSnapshot(partial: Partial<FetchSnapshotRequestPartitionSnapshot> = {}): FetchSnapshotRequestPartitionSnapshot {
+/** FetchSnapshotRequestPartitionSnapshot with Kafka's defaults for what `partial` leaves out. */
+export function createFetchSnapshotRequestPartitionSnapshot(
+  partial: Partial<FetchSnapshotRequestPartitionSnapshot> = {},
+): FetchSnapshotRequestPartitionSnapshot {
   return {
     partition: partial.partition ?? 0,
     currentLeaderEpoch: partial.currentLeaderEpoch ?? 0,
@@ -107,7 +111,9 @@ function readFetchSnapshotRequestPartitionSnapshot(r: Reader, version: number): 
   };
 }
 
-function writeFetchSnapshotRequestPartitionSnapshot(w: Writer, m: FetchSnapshotRequestPartitionSnapshot, version: number): void {
+function writeFetchSnapshotRequestPartitionSnapshot(
+  w: Writer, m: FetchSnapshotRequestPartitionSnapshot, version: number,
+): void {
   w.int32(m.partition);
   w.int32(m.currentLeaderEpoch);
   writeFetchSnapshotRequestSnapshotId(w, m.snapshotId);
@@ -122,8 +128,10 @@ function writeFetchSnapshotRequestPartitionSnapshot(w: Writer, m: FetchSnapshotR
   }
 }
 
-/** A FetchSnapshotRequestTopicSnapshot with Kafka's defaults for what `partial` leaves out. */
-export function createFetchSnapshotRequestTopicSnapshot(partial: Partial<FetchSnapshotRequestTopicSnapshot> = {}): FetchSnapshotRequestTopicSnapshot {
+/** FetchSnapshotRequestTopicSnapshot with Kafka's defaults for what `partial` leaves out. */
+export function createFetchSnapshotRequestTopicSnapshot(
+  partial: Partial<FetchSnapshotRequestTopicSnapshot> = {},
+): FetchSnapshotRequestTopicSnapshot {
   return {
     name: partial.name ?? '',
     partitions: partial.partitions ?? [],
@@ -142,14 +150,16 @@ function readFetchSnapshotRequestTopicSnapshot(r: Reader, version: number): Fetc
   };
 }
 
-function writeFetchSnapshotRequestTopicSnapshot(w: Writer, m: FetchSnapshotRequestTopicSnapshot, version: number): void {
+function writeFetchSnapshotRequestTopicSnapshot(
+  w: Writer, m: FetchSnapshotRequestTopicSnapshot, version: number,
+): void {
   w.compactString(m.name);
   w.compactArrayLength(m.partitions);
   for (const item of m.partitions) writeFetchSnapshotRequestPartitionSnapshot(w, item, version);
   w.uvarint(0);
 }
 
-/** A FetchSnapshotRequest with Kafka's defaults for what `partial` leaves out. */
+/** FetchSnapshotRequest with Kafka's defaults for what `partial` leaves out. */
 export function createFetchSnapshotRequest(partial: Partial<FetchSnapshotRequest> = {}): FetchSnapshotRequest {
   return {
     clusterId: partial.clusterId ?? null,

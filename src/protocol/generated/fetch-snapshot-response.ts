@@ -7,7 +7,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** FetchSnapshotResponse, API key 59: versions 0 to 1, flexible from 0. */
 export interface FetchSnapshotResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The top level response error code. */
   errorCode: number;
@@ -64,8 +67,10 @@ export interface FetchSnapshotResponseSnapshotId {
   epoch: number;
 }
 
-/** A FetchSnapshotResponseSnapshotId with Kafka's defaults for what `partial` leaves out. */
-export function createFetchSnapshotResponseSnapshotId(partial: Partial<FetchSnapshotResponseSnapshotId> = {}): FetchSnapshotResponseSnapshotId {
+/** FetchSnapshotResponseSnapshotId with Kafka's defaults for what `partial` leaves out. */
+export function createFetchSnapshotResponseSnapshotId(
+  partial: Partial<FetchSnapshotResponseSnapshotId> = {},
+): FetchSnapshotResponseSnapshotId {
   return {
     endOffset: partial.endOffset ?? 0n,
     epoch: partial.epoch ?? 0,
@@ -88,8 +93,10 @@ function writeFetchSnapshotResponseSnapshotId(w: Writer, m: FetchSnapshotRespons
   w.uvarint(0);
 }
 
-/** A FetchSnapshotResponseLeaderIdAndEpoch with Kafka's defaults for what `partial` leaves out. */
-export function createFetchSnapshotResponseLeaderIdAndEpoch(partial: Partial<FetchSnapshotResponseLeaderIdAndEpoch> = {}): FetchSnapshotResponseLeaderIdAndEpoch {
+/** FetchSnapshotResponseLeaderIdAndEpoch with Kafka's defaults for what `partial` leaves out. */
+export function createFetchSnapshotResponseLeaderIdAndEpoch(
+  partial: Partial<FetchSnapshotResponseLeaderIdAndEpoch> = {},
+): FetchSnapshotResponseLeaderIdAndEpoch {
   return {
     leaderId: partial.leaderId ?? 0,
     leaderEpoch: partial.leaderEpoch ?? 0,
@@ -116,8 +123,10 @@ function isDefaultFetchSnapshotResponseLeaderIdAndEpoch(m: FetchSnapshotResponse
   return !(m.leaderId !== 0 || m.leaderEpoch !== 0);
 }
 
-/** A FetchSnapshotResponsePartitionSnapshot with Kafka's defaults for what `partial` leaves out. */
-export function createFetchSnapshotResponsePartitionSnapshot(partial: Partial<FetchSnapshotResponsePartitionSnapshot> = {}): FetchSnapshotResponsePartitionSnapshot {
+/** FetchSnapshotResponsePartitionSnapshot with Kafka's defaults for what `partial` leaves out. */
+export function createFetchSnapshotResponsePartitionSnapshot(
+  partial: Partial<FetchSnapshotResponsePartitionSnapshot> = {},
+): FetchSnapshotResponsePartitionSnapshot {
   return {
     index: partial.index ?? 0,
     errorCode: partial.errorCode ?? 0,
@@ -177,8 +186,10 @@ function writeFetchSnapshotResponsePartitionSnapshot(w: Writer, m: FetchSnapshot
   }
 }
 
-/** A FetchSnapshotResponseTopicSnapshot with Kafka's defaults for what `partial` leaves out. */
-export function createFetchSnapshotResponseTopicSnapshot(partial: Partial<FetchSnapshotResponseTopicSnapshot> = {}): FetchSnapshotResponseTopicSnapshot {
+/** FetchSnapshotResponseTopicSnapshot with Kafka's defaults for what `partial` leaves out. */
+export function createFetchSnapshotResponseTopicSnapshot(
+  partial: Partial<FetchSnapshotResponseTopicSnapshot> = {},
+): FetchSnapshotResponseTopicSnapshot {
   return {
     name: partial.name ?? '',
     partitions: partial.partitions ?? [],
@@ -204,8 +215,10 @@ function writeFetchSnapshotResponseTopicSnapshot(w: Writer, m: FetchSnapshotResp
   w.uvarint(0);
 }
 
-/** A FetchSnapshotResponseNodeEndpoint with Kafka's defaults for what `partial` leaves out. */
-export function createFetchSnapshotResponseNodeEndpoint(partial: Partial<FetchSnapshotResponseNodeEndpoint> = {}): FetchSnapshotResponseNodeEndpoint {
+/** FetchSnapshotResponseNodeEndpoint with Kafka's defaults for what `partial` leaves out. */
+export function createFetchSnapshotResponseNodeEndpoint(
+  partial: Partial<FetchSnapshotResponseNodeEndpoint> = {},
+): FetchSnapshotResponseNodeEndpoint {
   return {
     nodeId: partial.nodeId ?? 0,
     host: partial.host ?? '',
@@ -232,7 +245,7 @@ function writeFetchSnapshotResponseNodeEndpoint(w: Writer, m: FetchSnapshotRespo
   w.uvarint(0);
 }
 
-/** A FetchSnapshotResponse with Kafka's defaults for what `partial` leaves out. */
+/** FetchSnapshotResponse with Kafka's defaults for what `partial` leaves out. */
 export function createFetchSnapshotResponse(partial: Partial<FetchSnapshotResponse> = {}): FetchSnapshotResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
@@ -277,7 +290,9 @@ function writeFetchSnapshotResponse(w: Writer, m: FetchSnapshotResponse, version
   w.int16(m.errorCode);
   w.compactArrayLength(m.topics);
   for (const item of m.topics) writeFetchSnapshotResponseTopicSnapshot(w, item);
-  if (version <= 0 && m.nodeEndpoints.length !== 0) throw unsupportedField('FetchSnapshotResponse', 'nodeEndpoints', version);
+  if (version <= 0 && m.nodeEndpoints.length !== 0) {
+    throw unsupportedField('FetchSnapshotResponse', 'nodeEndpoints', version);
+  }
   let tags = 0;
   if (version >= 1 && m.nodeEndpoints.length !== 0) tags++;
   w.uvarint(tags);

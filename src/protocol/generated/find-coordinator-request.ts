@@ -14,7 +14,7 @@ export interface FindCoordinatorRequest {
   coordinatorKeys: string[];
 }
 
-/** A FindCoordinatorRequest with Kafka's defaults for what `partial` leaves out. */
+/** FindCoordinatorRequest with Kafka's defaults for what `partial` leaves out. */
 export function createFindCoordinatorRequest(partial: Partial<FindCoordinatorRequest> = {}): FindCoordinatorRequest {
   return {
     key: partial.key ?? '',

@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** FindCoordinatorResponse, API key 10: versions 0 to 6, flexible from 3. */
 export interface FindCoordinatorResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. (versions 1+) */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota. (versions 1+)
+   */
   throttleTimeMs: number;
   /** The error code, or 0 if there was no error. (versions 0-3) */
   errorCode: number;
@@ -37,7 +40,7 @@ export interface Coordinator {
   errorMessage: string | null;
 }
 
-/** A Coordinator with Kafka's defaults for what `partial` leaves out. */
+/** Coordinator with Kafka's defaults for what `partial` leaves out. */
 export function createCoordinator(partial: Partial<Coordinator> = {}): Coordinator {
   return {
     key: partial.key ?? '',
@@ -77,7 +80,7 @@ function writeCoordinator(w: Writer, m: Coordinator): void {
   w.uvarint(0);
 }
 
-/** A FindCoordinatorResponse with Kafka's defaults for what `partial` leaves out. */
+/** FindCoordinatorResponse with Kafka's defaults for what `partial` leaves out. */
 export function createFindCoordinatorResponse(partial: Partial<FindCoordinatorResponse> = {}): FindCoordinatorResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
@@ -93,7 +96,8 @@ export function createFindCoordinatorResponse(partial: Partial<FindCoordinatorRe
 function readFindCoordinatorResponse(r: Reader, version: number): FindCoordinatorResponse {
   const throttleTimeMs = version >= 1 ? r.int32() : 0;
   const errorCode = version >= 4 ? 0 : r.int16();
-  const errorMessage = version >= 4 ? '' : version >= 3 ? r.compactNullableString() : version >= 1 ? r.nullableString() : '';
+  const errorMessage =
+    version >= 4 ? '' : version >= 3 ? r.compactNullableString() : version >= 1 ? r.nullableString() : '';
   const nodeId = version >= 4 ? 0 : r.int32();
   const host = version >= 4 ? '' : version >= 3 ? r.compactString() : r.string();
   const port = version >= 4 ? 0 : r.int32();

@@ -11,8 +11,10 @@ export interface GetTelemetrySubscriptionsRequest {
   clientInstanceId: Uuid;
 }
 
-/** A GetTelemetrySubscriptionsRequest with Kafka's defaults for what `partial` leaves out. */
-export function createGetTelemetrySubscriptionsRequest(partial: Partial<GetTelemetrySubscriptionsRequest> = {}): GetTelemetrySubscriptionsRequest {
+/** GetTelemetrySubscriptionsRequest with Kafka's defaults for what `partial` leaves out. */
+export function createGetTelemetrySubscriptionsRequest(
+  partial: Partial<GetTelemetrySubscriptionsRequest> = {},
+): GetTelemetrySubscriptionsRequest {
   return {
     clientInstanceId: partial.clientInstanceId ?? ZERO_UUID,
   };

@@ -7,7 +7,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** GetTelemetrySubscriptionsResponse, API key 71: version 0, flexible from 0. */
 export interface GetTelemetrySubscriptionsResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The error code, or 0 if there was no error. */
   errorCode: number;
@@ -23,12 +26,17 @@ export interface GetTelemetrySubscriptionsResponse {
   telemetryMaxBytes: number;
   /** Flag to indicate monotonic/counter metrics are to be emitted as deltas or cumulative values. */
   deltaTemporality: boolean;
-  /** Requested metrics prefix string match. Empty array: No metrics subscribed, Array[0] empty string: All metrics subscribed. */
+  /**
+   * Requested metrics prefix string match. Empty array: No metrics subscribed, Array[0] empty string: All metrics
+   * subscribed.
+   */
   requestedMetrics: string[];
 }
 
-/** A GetTelemetrySubscriptionsResponse with Kafka's defaults for what `partial` leaves out. */
-export function createGetTelemetrySubscriptionsResponse(partial: Partial<GetTelemetrySubscriptionsResponse> = {}): GetTelemetrySubscriptionsResponse {
+/** GetTelemetrySubscriptionsResponse with Kafka's defaults for what `partial` leaves out. */
+export function createGetTelemetrySubscriptionsResponse(
+  partial: Partial<GetTelemetrySubscriptionsResponse> = {},
+): GetTelemetrySubscriptionsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     errorCode: partial.errorCode ?? 0,

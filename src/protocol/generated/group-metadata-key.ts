@@ -10,7 +10,7 @@ export interface GroupMetadataKey {
   group: string;
 }
 
-/** A GroupMetadataKey with Kafka's defaults for what `partial` leaves out. */
+/** GroupMetadataKey with Kafka's defaults for what `partial` leaves out. */
 export function createGroupMetadataKey(partial: Partial<GroupMetadataKey> = {}): GroupMetadataKey {
   return {
     group: partial.group ?? '',

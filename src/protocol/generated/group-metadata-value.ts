@@ -40,7 +40,7 @@ export interface MemberMetadata {
   assignment: Uint8Array;
 }
 
-/** A MemberMetadata with Kafka's defaults for what `partial` leaves out. */
+/** MemberMetadata with Kafka's defaults for what `partial` leaves out. */
 export function createMemberMetadata(partial: Partial<MemberMetadata> = {}): MemberMetadata {
   return {
     memberId: partial.memberId ?? '',
@@ -112,7 +112,7 @@ function writeMemberMetadata(w: Writer, m: MemberMetadata, version: number): voi
   if (version >= 4) w.uvarint(0);
 }
 
-/** A GroupMetadataValue with Kafka's defaults for what `partial` leaves out. */
+/** GroupMetadataValue with Kafka's defaults for what `partial` leaves out. */
 export function createGroupMetadataValue(partial: Partial<GroupMetadataValue> = {}): GroupMetadataValue {
   return {
     protocolType: partial.protocolType ?? '',

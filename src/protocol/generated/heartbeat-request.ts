@@ -16,7 +16,7 @@ export interface HeartbeatRequest {
   groupInstanceId: string | null;
 }
 
-/** A HeartbeatRequest with Kafka's defaults for what `partial` leaves out. */
+/** HeartbeatRequest with Kafka's defaults for what `partial` leaves out. */
 export function createHeartbeatRequest(partial: Partial<HeartbeatRequest> = {}): HeartbeatRequest {
   return {
     groupId: partial.groupId ?? '',

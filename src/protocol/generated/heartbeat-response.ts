@@ -6,13 +6,16 @@ import type { Writer } from '../wire/writer.ts';
 
 /** HeartbeatResponse, API key 12: versions 0 to 4, flexible from 4. */
 export interface HeartbeatResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. (versions 1+) */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota. (versions 1+)
+   */
   throttleTimeMs: number;
   /** The error code, or 0 if there was no error. */
   errorCode: number;
 }
 
-/** A HeartbeatResponse with Kafka's defaults for what `partial` leaves out. */
+/** HeartbeatResponse with Kafka's defaults for what `partial` leaves out. */
 export function createHeartbeatResponse(partial: Partial<HeartbeatResponse> = {}): HeartbeatResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

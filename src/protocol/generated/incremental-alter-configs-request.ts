@@ -30,8 +30,10 @@ export interface IncrementalAlterConfigsRequestAlterableConfig {
   value: string | null;
 }
 
-/** A IncrementalAlterConfigsRequestAlterableConfig with Kafka's defaults for what `partial` leaves out. */
-export function createIncrementalAlterConfigsRequestAlterableConfig(partial: Partial<IncrementalAlterConfigsRequestAlterableConfig> = {}): IncrementalAlterConfigsRequestAlterableConfig {
+/** IncrementalAlterConfigsRequestAlterableConfig with Kafka's defaults for what `partial` leaves out. */
+export function createIncrementalAlterConfigsRequestAlterableConfig(
+  partial: Partial<IncrementalAlterConfigsRequestAlterableConfig> = {},
+): IncrementalAlterConfigsRequestAlterableConfig {
   return {
     name: partial.name ?? '',
     configOperation: partial.configOperation ?? 0,
@@ -39,7 +41,9 @@ export function createIncrementalAlterConfigsRequestAlterableConfig(partial: Par
   };
 }
 
-function readIncrementalAlterConfigsRequestAlterableConfig(r: Reader, version: number): IncrementalAlterConfigsRequestAlterableConfig {
+function readIncrementalAlterConfigsRequestAlterableConfig(
+  r: Reader, version: number,
+): IncrementalAlterConfigsRequestAlterableConfig {
   const name = version >= 1 ? r.compactString() : r.string();
   const configOperation = r.int8();
   const value = version >= 1 ? r.compactNullableString() : r.nullableString();
@@ -51,7 +55,9 @@ function readIncrementalAlterConfigsRequestAlterableConfig(r: Reader, version: n
   };
 }
 
-function writeIncrementalAlterConfigsRequestAlterableConfig(w: Writer, m: IncrementalAlterConfigsRequestAlterableConfig, version: number): void {
+function writeIncrementalAlterConfigsRequestAlterableConfig(
+  w: Writer, m: IncrementalAlterConfigsRequestAlterableConfig, version: number,
+): void {
   if (version >= 1) {
     w.compactString(m.name);
   } else {
@@ -66,8 +72,10 @@ function writeIncrementalAlterConfigsRequestAlterableConfig(w: Writer, m: Increm
   if (version >= 1) w.uvarint(0);
 }
 
-/** A IncrementalAlterConfigsRequestAlterConfigsResource with Kafka's defaults for what `partial` leaves out. */
-export function createIncrementalAlterConfigsRequestAlterConfigsResource(partial: Partial<IncrementalAlterConfigsRequestAlterConfigsResource> = {}): IncrementalAlterConfigsRequestAlterConfigsResource {
+/** IncrementalAlterConfigsRequestAlterConfigsResource with Kafka's defaults for what `partial` leaves out. */
+export function createIncrementalAlterConfigsRequestAlterConfigsResource(
+  partial: Partial<IncrementalAlterConfigsRequestAlterConfigsResource> = {},
+): IncrementalAlterConfigsRequestAlterConfigsResource {
   return {
     resourceType: partial.resourceType ?? 0,
     resourceName: partial.resourceName ?? '',
@@ -75,7 +83,9 @@ export function createIncrementalAlterConfigsRequestAlterConfigsResource(partial
   };
 }
 
-function readIncrementalAlterConfigsRequestAlterConfigsResource(r: Reader, version: number): IncrementalAlterConfigsRequestAlterConfigsResource {
+function readIncrementalAlterConfigsRequestAlterConfigsResource(
+  r: Reader, version: number,
+): IncrementalAlterConfigsRequestAlterConfigsResource {
   const resourceType = r.int8();
   const resourceName = version >= 1 ? r.compactString() : r.string();
   const configsCount = version >= 1 ? r.compactArrayLength(4) : r.arrayLength(4);
@@ -89,7 +99,9 @@ function readIncrementalAlterConfigsRequestAlterConfigsResource(r: Reader, versi
   };
 }
 
-function writeIncrementalAlterConfigsRequestAlterConfigsResource(w: Writer, m: IncrementalAlterConfigsRequestAlterConfigsResource, version: number): void {
+function writeIncrementalAlterConfigsRequestAlterConfigsResource(
+  w: Writer, m: IncrementalAlterConfigsRequestAlterConfigsResource, version: number,
+): void {
   w.int8(m.resourceType);
   if (version >= 1) {
     w.compactString(m.resourceName);
@@ -105,8 +117,10 @@ function writeIncrementalAlterConfigsRequestAlterConfigsResource(w: Writer, m: I
   if (version >= 1) w.uvarint(0);
 }
 
-/** A IncrementalAlterConfigsRequest with Kafka's defaults for what `partial` leaves out. */
-export function createIncrementalAlterConfigsRequest(partial: Partial<IncrementalAlterConfigsRequest> = {}): IncrementalAlterConfigsRequest {
+/** IncrementalAlterConfigsRequest with Kafka's defaults for what `partial` leaves out. */
+export function createIncrementalAlterConfigsRequest(
+  partial: Partial<IncrementalAlterConfigsRequest> = {},
+): IncrementalAlterConfigsRequest {
   return {
     resources: partial.resources ?? [],
     validateOnly: partial.validateOnly ?? false,
@@ -116,7 +130,9 @@ export function createIncrementalAlterConfigsRequest(partial: Partial<Incrementa
 function readIncrementalAlterConfigsRequest(r: Reader, version: number): IncrementalAlterConfigsRequest {
   const resourcesCount = version >= 1 ? r.compactArrayLength(4) : r.arrayLength(4);
   const resources: IncrementalAlterConfigsRequestAlterConfigsResource[] = [];
-  for (let i = 0; i < resourcesCount; i++) resources.push(readIncrementalAlterConfigsRequestAlterConfigsResource(r, version));
+  for (let i = 0; i < resourcesCount; i++) {
+    resources.push(readIncrementalAlterConfigsRequestAlterConfigsResource(r, version));
+  }
   const validateOnly = r.bool();
   if (version >= 1) r.skipTags();
   return {

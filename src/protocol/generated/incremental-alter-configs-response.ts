@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** IncrementalAlterConfigsResponse, API key 44: versions 0 to 1, flexible from 1. */
 export interface IncrementalAlterConfigsResponse {
-  /** Duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * Duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did
+   * not violate any quota.
+   */
   throttleTimeMs: number;
   /** The responses for each resource. */
   responses: IncrementalAlterConfigsResponseAlterConfigsResourceResponse[];
@@ -23,8 +26,10 @@ export interface IncrementalAlterConfigsResponseAlterConfigsResourceResponse {
   resourceName: string;
 }
 
-/** A IncrementalAlterConfigsResponseAlterConfigsResourceResponse with Kafka's defaults for what `partial` leaves out. */
-export function createIncrementalAlterConfigsResponseAlterConfigsResourceResponse(partial: Partial<IncrementalAlterConfigsResponseAlterConfigsResourceResponse> = {}): IncrementalAlterConfigsResponseAlterConfigsResourceResponse {
+/** IncrementalAlterConfigsResponseAlterConfigsResourceResponse with Kafka's defaults for what `partial` leaves out. */
+export function createIncrementalAlterConfigsResponseAlterConfigsResourceResponse(
+  partial: Partial<IncrementalAlterConfigsResponseAlterConfigsResourceResponse> = {},
+): IncrementalAlterConfigsResponseAlterConfigsResourceResponse {
   return {
     errorCode: partial.errorCode ?? 0,
     errorMessage: partial.errorMessage === undefined ? '' : partial.errorMessage,
@@ -33,7 +38,9 @@ export function createIncrementalAlterConfigsResponseAlterConfigsResourceRespons
   };
 }
 
-function readIncrementalAlterConfigsResponseAlterConfigsResourceResponse(r: Reader, version: number): IncrementalAlterConfigsResponseAlterConfigsResourceResponse {
+function readIncrementalAlterConfigsResponseAlterConfigsResourceResponse(
+  r: Reader, version: number,
+): IncrementalAlterConfigsResponseAlterConfigsResourceResponse {
   const errorCode = r.int16();
   const errorMessage = version >= 1 ? r.compactNullableString() : r.nullableString();
   const resourceType = r.int8();
@@ -47,7 +54,9 @@ function readIncrementalAlterConfigsResponseAlterConfigsResourceResponse(r: Read
   };
 }
 
-function writeIncrementalAlterConfigsResponseAlterConfigsResourceResponse(w: Writer, m: IncrementalAlterConfigsResponseAlterConfigsResourceResponse, version: number): void {
+function writeIncrementalAlterConfigsResponseAlterConfigsResourceResponse(
+  w: Writer, m: IncrementalAlterConfigsResponseAlterConfigsResourceResponse, version: number,
+): void {
   w.int16(m.errorCode);
   if (version >= 1) {
     w.compactNullableString(m.errorMessage);
@@ -63,8 +72,10 @@ function writeIncrementalAlterConfigsResponseAlterConfigsResourceResponse(w: Wri
   if (version >= 1) w.uvarint(0);
 }
 
-/** A IncrementalAlterConfigsResponse with Kafka's defaults for what `partial` leaves out. */
-export function createIncrementalAlterConfigsResponse(partial: Partial<IncrementalAlterConfigsResponse> = {}): IncrementalAlterConfigsResponse {
+/** IncrementalAlterConfigsResponse with Kafka's defaults for what `partial` leaves out. */
+export function createIncrementalAlterConfigsResponse(
+  partial: Partial<IncrementalAlterConfigsResponse> = {},
+): IncrementalAlterConfigsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     responses: partial.responses ?? [],
@@ -75,7 +86,9 @@ function readIncrementalAlterConfigsResponse(r: Reader, version: number): Increm
   const throttleTimeMs = r.int32();
   const responsesCount = version >= 1 ? r.compactArrayLength(6) : r.arrayLength(6);
   const responses: IncrementalAlterConfigsResponseAlterConfigsResourceResponse[] = [];
-  for (let i = 0; i < responsesCount; i++) responses.push(readIncrementalAlterConfigsResponseAlterConfigsResourceResponse(r, version));
+  for (let i = 0; i < responsesCount; i++) {
+    responses.push(readIncrementalAlterConfigsResponseAlterConfigsResourceResponse(r, version));
+  }
   if (version >= 1) r.skipTags();
   return {
     throttleTimeMs,

@@ -8,11 +8,20 @@ import type { Writer } from '../wire/writer.ts';
 export interface InitProducerIdRequest {
   /** The transactional id, or null if the producer is not transactional. */
   transactionalId: string | null;
-  /** The time in ms to wait before aborting idle transactions sent by this producer. This is only relevant if a TransactionalId has been defined. */
+  /**
+   * The time in ms to wait before aborting idle transactions sent by this producer. This is only relevant if a
+   * TransactionalId has been defined.
+   */
   transactionTimeoutMs: number;
-  /** The producer id. This is used to disambiguate requests if a transactional id is reused following its expiration. (versions 3+) */
+  /**
+   * The producer id. This is used to disambiguate requests if a transactional id is reused following its expiration.
+   * (versions 3+)
+   */
   producerId: bigint;
-  /** The producer's current epoch. This will be checked against the producer epoch on the broker, and the request will return an error if they do not match. (versions 3+) */
+  /**
+   * The producer's current epoch. This will be checked against the producer epoch on the broker, and the request will
+   * return an error if they do not match. (versions 3+)
+   */
   producerEpoch: number;
   /** True if the client wants to enable two-phase commit (2PC) protocol for transactions. (versions 6+) */
   enable2Pc: boolean;
@@ -20,7 +29,7 @@ export interface InitProducerIdRequest {
   keepPreparedTxn: boolean;
 }
 
-/** A InitProducerIdRequest with Kafka's defaults for what `partial` leaves out. */
+/** InitProducerIdRequest with Kafka's defaults for what `partial` leaves out. */
 export function createInitProducerIdRequest(partial: Partial<InitProducerIdRequest> = {}): InitProducerIdRequest {
   return {
     transactionalId: partial.transactionalId === undefined ? '' : partial.transactionalId,

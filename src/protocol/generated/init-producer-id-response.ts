@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** InitProducerIdResponse, API key 22: versions 0 to 6, flexible from 2. */
 export interface InitProducerIdResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The error code, or 0 if there was no error. */
   errorCode: number;
@@ -14,13 +17,19 @@ export interface InitProducerIdResponse {
   producerId: bigint;
   /** The current epoch associated with the producer id. */
   producerEpoch: number;
-  /** The producer id for ongoing transaction when KeepPreparedTxn is used, -1 if there is no transaction ongoing. (versions 6+) */
+  /**
+   * The producer id for ongoing transaction when KeepPreparedTxn is used, -1 if there is no transaction ongoing.
+   * (versions 6+)
+   */
   ongoingTxnProducerId: bigint;
-  /** The epoch associated with the producer id for ongoing transaction when KeepPreparedTxn is used, -1 if there is no transaction ongoing. (versions 6+) */
+  /**
+   * The epoch associated with the producer id for ongoing transaction when KeepPreparedTxn is used, -1 if there is no
+   * transaction ongoing. (versions 6+)
+   */
   ongoingTxnProducerEpoch: number;
 }
 
-/** A InitProducerIdResponse with Kafka's defaults for what `partial` leaves out. */
+/** InitProducerIdResponse with Kafka's defaults for what `partial` leaves out. */
 export function createInitProducerIdResponse(partial: Partial<InitProducerIdResponse> = {}): InitProducerIdResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
@@ -58,12 +67,16 @@ function writeInitProducerIdResponse(w: Writer, m: InitProducerIdResponse, versi
   if (version >= 6) {
     w.int64(m.ongoingTxnProducerId);
   } else {
-    if (m.ongoingTxnProducerId !== -1n) throw unsupportedField('InitProducerIdResponse', 'ongoingTxnProducerId', version);
+    if (m.ongoingTxnProducerId !== -1n) {
+      throw unsupportedField('InitProducerIdResponse', 'ongoingTxnProducerId', version);
+    }
   }
   if (version >= 6) {
     w.int16(m.ongoingTxnProducerEpoch);
   } else {
-    if (m.ongoingTxnProducerEpoch !== -1) throw unsupportedField('InitProducerIdResponse', 'ongoingTxnProducerEpoch', version);
+    if (m.ongoingTxnProducerEpoch !== -1) {
+      throw unsupportedField('InitProducerIdResponse', 'ongoingTxnProducerEpoch', version);
+    }
   }
   if (version >= 2) w.uvarint(0);
 }

@@ -29,8 +29,10 @@ export interface InitializeShareGroupStateRequestPartitionData {
   startOffset: bigint;
 }
 
-/** A InitializeShareGroupStateRequestPartitionData with Kafka's defaults for what `partial` leaves out. */
-export function createInitializeShareGroupStateRequestPartitionData(partial: Partial<InitializeShareGroupStateRequestPartitionData> = {}): InitializeShareGroupStateRequestPartitionData {
+/** InitializeShareGroupStateRequestPartitionData with Kafka's defaults for what `partial` leaves out. */
+export function createInitializeShareGroupStateRequestPartitionData(
+  partial: Partial<InitializeShareGroupStateRequestPartitionData> = {},
+): InitializeShareGroupStateRequestPartitionData {
   return {
     partition: partial.partition ?? 0,
     stateEpoch: partial.stateEpoch ?? 0,
@@ -50,14 +52,16 @@ function readInitializeShareGroupStateRequestPartitionData(r: Reader): Initializ
   };
 }
 
-function writeInitializeShareGroupStateRequestPartitionData(w: Writer, m: InitializeShareGroupStateRequestPartitionData): void {
+function writeInitializeShareGroupStateRequestPartitionData(
+  w: Writer, m: InitializeShareGroupStateRequestPartitionData,
+): void {
   w.int32(m.partition);
   w.int32(m.stateEpoch);
   w.int64(m.startOffset);
   w.uvarint(0);
 }
 
-/** A InitializeStateData with Kafka's defaults for what `partial` leaves out. */
+/** InitializeStateData with Kafka's defaults for what `partial` leaves out. */
 export function createInitializeStateData(partial: Partial<InitializeStateData> = {}): InitializeStateData {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
@@ -84,8 +88,10 @@ function writeInitializeStateData(w: Writer, m: InitializeStateData): void {
   w.uvarint(0);
 }
 
-/** A InitializeShareGroupStateRequest with Kafka's defaults for what `partial` leaves out. */
-export function createInitializeShareGroupStateRequest(partial: Partial<InitializeShareGroupStateRequest> = {}): InitializeShareGroupStateRequest {
+/** InitializeShareGroupStateRequest with Kafka's defaults for what `partial` leaves out. */
+export function createInitializeShareGroupStateRequest(
+  partial: Partial<InitializeShareGroupStateRequest> = {},
+): InitializeShareGroupStateRequest {
   return {
     groupId: partial.groupId ?? '',
     topics: partial.topics ?? [],

@@ -27,8 +27,10 @@ export interface InitializeShareGroupStateResponsePartitionResult {
   errorMessage: string | null;
 }
 
-/** A InitializeShareGroupStateResponsePartitionResult with Kafka's defaults for what `partial` leaves out. */
-export function createInitializeShareGroupStateResponsePartitionResult(partial: Partial<InitializeShareGroupStateResponsePartitionResult> = {}): InitializeShareGroupStateResponsePartitionResult {
+/** InitializeShareGroupStateResponsePartitionResult with Kafka's defaults for what `partial` leaves out. */
+export function createInitializeShareGroupStateResponsePartitionResult(
+  partial: Partial<InitializeShareGroupStateResponsePartitionResult> = {},
+): InitializeShareGroupStateResponsePartitionResult {
   return {
     partition: partial.partition ?? 0,
     errorCode: partial.errorCode ?? 0,
@@ -36,7 +38,9 @@ export function createInitializeShareGroupStateResponsePartitionResult(partial: 
   };
 }
 
-function readInitializeShareGroupStateResponsePartitionResult(r: Reader): InitializeShareGroupStateResponsePartitionResult {
+function readInitializeShareGroupStateResponsePartitionResult(
+  r: Reader,
+): InitializeShareGroupStateResponsePartitionResult {
   const partition = r.int32();
   const errorCode = r.int16();
   const errorMessage = r.compactNullableString();
@@ -48,14 +52,16 @@ function readInitializeShareGroupStateResponsePartitionResult(r: Reader): Initia
   };
 }
 
-function writeInitializeShareGroupStateResponsePartitionResult(w: Writer, m: InitializeShareGroupStateResponsePartitionResult): void {
+function writeInitializeShareGroupStateResponsePartitionResult(
+  w: Writer, m: InitializeShareGroupStateResponsePartitionResult,
+): void {
   w.int32(m.partition);
   w.int16(m.errorCode);
   w.compactNullableString(m.errorMessage);
   w.uvarint(0);
 }
 
-/** A InitializeStateResult with Kafka's defaults for what `partial` leaves out. */
+/** InitializeStateResult with Kafka's defaults for what `partial` leaves out. */
 export function createInitializeStateResult(partial: Partial<InitializeStateResult> = {}): InitializeStateResult {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
@@ -82,8 +88,10 @@ function writeInitializeStateResult(w: Writer, m: InitializeStateResult): void {
   w.uvarint(0);
 }
 
-/** A InitializeShareGroupStateResponse with Kafka's defaults for what `partial` leaves out. */
-export function createInitializeShareGroupStateResponse(partial: Partial<InitializeShareGroupStateResponse> = {}): InitializeShareGroupStateResponse {
+/** InitializeShareGroupStateResponse with Kafka's defaults for what `partial` leaves out. */
+export function createInitializeShareGroupStateResponse(
+  partial: Partial<InitializeShareGroupStateResponse> = {},
+): InitializeShareGroupStateResponse {
   return {
     results: partial.results ?? [],
   };

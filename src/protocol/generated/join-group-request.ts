@@ -11,7 +11,10 @@ export interface JoinGroupRequest {
   groupId: string;
   /** The coordinator considers the consumer dead if it receives no heartbeat after this timeout in milliseconds. */
   sessionTimeoutMs: number;
-  /** The maximum time in milliseconds that the coordinator will wait for each member to rejoin when rebalancing the group. (versions 1+) */
+  /**
+   * The maximum time in milliseconds that the coordinator will wait for each member to rejoin when rebalancing the
+   * group. (versions 1+)
+   */
   rebalanceTimeoutMs: number;
   /** The member id assigned by the group coordinator. */
   memberId: string;
@@ -32,8 +35,10 @@ export interface JoinGroupRequestProtocol {
   metadata: Uint8Array;
 }
 
-/** A JoinGroupRequestProtocol with Kafka's defaults for what `partial` leaves out. */
-export function createJoinGroupRequestProtocol(partial: Partial<JoinGroupRequestProtocol> = {}): JoinGroupRequestProtocol {
+/** JoinGroupRequestProtocol with Kafka's defaults for what `partial` leaves out. */
+export function createJoinGroupRequestProtocol(
+  partial: Partial<JoinGroupRequestProtocol> = {},
+): JoinGroupRequestProtocol {
   return {
     name: partial.name ?? '',
     metadata: partial.metadata ?? EMPTY_BYTES,
@@ -64,7 +69,7 @@ function writeJoinGroupRequestProtocol(w: Writer, m: JoinGroupRequestProtocol, v
   if (version >= 6) w.uvarint(0);
 }
 
-/** A JoinGroupRequest with Kafka's defaults for what `partial` leaves out. */
+/** JoinGroupRequest with Kafka's defaults for what `partial` leaves out. */
 export function createJoinGroupRequest(partial: Partial<JoinGroupRequest> = {}): JoinGroupRequest {
   return {
     groupId: partial.groupId ?? '',

@@ -7,7 +7,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** JoinGroupResponse, API key 11: versions 0 to 9, flexible from 6. */
 export interface JoinGroupResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. (versions 2+) */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota. (versions 2+)
+   */
   throttleTimeMs: number;
   /** The error code, or 0 if there was no error. */
   errorCode: number;
@@ -36,7 +39,7 @@ export interface JoinGroupResponseMember {
   metadata: Uint8Array;
 }
 
-/** A JoinGroupResponseMember with Kafka's defaults for what `partial` leaves out. */
+/** JoinGroupResponseMember with Kafka's defaults for what `partial` leaves out. */
 export function createJoinGroupResponseMember(partial: Partial<JoinGroupResponseMember> = {}): JoinGroupResponseMember {
   return {
     memberId: partial.memberId ?? '',
@@ -76,7 +79,7 @@ function writeJoinGroupResponseMember(w: Writer, m: JoinGroupResponseMember, ver
   if (version >= 6) w.uvarint(0);
 }
 
-/** A JoinGroupResponse with Kafka's defaults for what `partial` leaves out. */
+/** JoinGroupResponse with Kafka's defaults for what `partial` leaves out. */
 export function createJoinGroupResponse(partial: Partial<JoinGroupResponse> = {}): JoinGroupResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

@@ -12,7 +12,7 @@ export interface KRaftVersionRecord {
   kRaftVersion: number;
 }
 
-/** A KRaftVersionRecord with Kafka's defaults for what `partial` leaves out. */
+/** KRaftVersionRecord with Kafka's defaults for what `partial` leaves out. */
 export function createKRaftVersionRecord(partial: Partial<KRaftVersionRecord> = {}): KRaftVersionRecord {
   return {
     version: partial.version ?? 0,

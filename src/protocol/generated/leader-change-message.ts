@@ -24,8 +24,10 @@ export interface LeaderChangeMessageVoter {
   voterDirectoryId: Uuid;
 }
 
-/** A LeaderChangeMessageVoter with Kafka's defaults for what `partial` leaves out. */
-export function createLeaderChangeMessageVoter(partial: Partial<LeaderChangeMessageVoter> = {}): LeaderChangeMessageVoter {
+/** LeaderChangeMessageVoter with Kafka's defaults for what `partial` leaves out. */
+export function createLeaderChangeMessageVoter(
+  partial: Partial<LeaderChangeMessageVoter> = {},
+): LeaderChangeMessageVoter {
   return {
     voterId: partial.voterId ?? 0,
     voterDirectoryId: partial.voterDirectoryId ?? ZERO_UUID,
@@ -52,7 +54,7 @@ function writeLeaderChangeMessageVoter(w: Writer, m: LeaderChangeMessageVoter, v
   w.uvarint(0);
 }
 
-/** A LeaderChangeMessage with Kafka's defaults for what `partial` leaves out. */
+/** LeaderChangeMessage with Kafka's defaults for what `partial` leaves out. */
 export function createLeaderChangeMessage(partial: Partial<LeaderChangeMessage> = {}): LeaderChangeMessage {
   return {
     version: partial.version ?? 0,

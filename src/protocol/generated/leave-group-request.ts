@@ -23,7 +23,7 @@ export interface MemberIdentity {
   reason: string | null;
 }
 
-/** A MemberIdentity with Kafka's defaults for what `partial` leaves out. */
+/** MemberIdentity with Kafka's defaults for what `partial` leaves out. */
 export function createMemberIdentity(partial: Partial<MemberIdentity> = {}): MemberIdentity {
   return {
     memberId: partial.memberId ?? '',
@@ -59,7 +59,7 @@ function writeMemberIdentity(w: Writer, m: MemberIdentity, version: number): voi
   if (version >= 4) w.uvarint(0);
 }
 
-/** A LeaveGroupRequest with Kafka's defaults for what `partial` leaves out. */
+/** LeaveGroupRequest with Kafka's defaults for what `partial` leaves out. */
 export function createLeaveGroupRequest(partial: Partial<LeaveGroupRequest> = {}): LeaveGroupRequest {
   return {
     groupId: partial.groupId ?? '',

@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** LeaveGroupResponse, API key 13: versions 0 to 5, flexible from 4. */
 export interface LeaveGroupResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. (versions 1+) */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota. (versions 1+)
+   */
   throttleTimeMs: number;
   /** The error code, or 0 if there was no error. */
   errorCode: number;
@@ -23,7 +26,7 @@ export interface MemberResponse {
   errorCode: number;
 }
 
-/** A MemberResponse with Kafka's defaults for what `partial` leaves out. */
+/** MemberResponse with Kafka's defaults for what `partial` leaves out. */
 export function createMemberResponse(partial: Partial<MemberResponse> = {}): MemberResponse {
   return {
     memberId: partial.memberId ?? '',
@@ -59,7 +62,7 @@ function writeMemberResponse(w: Writer, m: MemberResponse, version: number): voi
   if (version >= 4) w.uvarint(0);
 }
 
-/** A LeaveGroupResponse with Kafka's defaults for what `partial` leaves out. */
+/** LeaveGroupResponse with Kafka's defaults for what `partial` leaves out. */
 export function createLeaveGroupResponse(partial: Partial<LeaveGroupResponse> = {}): LeaveGroupResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

@@ -14,7 +14,7 @@ export interface LegacyOffsetCommitKey {
   partition: number;
 }
 
-/** A LegacyOffsetCommitKey with Kafka's defaults for what `partial` leaves out. */
+/** LegacyOffsetCommitKey with Kafka's defaults for what `partial` leaves out. */
 export function createLegacyOffsetCommitKey(partial: Partial<LegacyOffsetCommitKey> = {}): LegacyOffsetCommitKey {
   return {
     group: partial.group ?? '',

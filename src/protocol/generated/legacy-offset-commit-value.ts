@@ -14,7 +14,7 @@ export interface LegacyOffsetCommitValue {
   commitTimestamp: bigint;
 }
 
-/** A LegacyOffsetCommitValue with Kafka's defaults for what `partial` leaves out. */
+/** LegacyOffsetCommitValue with Kafka's defaults for what `partial` leaves out. */
 export function createLegacyOffsetCommitValue(partial: Partial<LegacyOffsetCommitValue> = {}): LegacyOffsetCommitValue {
   return {
     offset: partial.offset ?? 0n,

@@ -10,8 +10,10 @@ export interface ListConfigResourcesRequest {
   resourceTypes: number[];
 }
 
-/** A ListConfigResourcesRequest with Kafka's defaults for what `partial` leaves out. */
-export function createListConfigResourcesRequest(partial: Partial<ListConfigResourcesRequest> = {}): ListConfigResourcesRequest {
+/** ListConfigResourcesRequest with Kafka's defaults for what `partial` leaves out. */
+export function createListConfigResourcesRequest(
+  partial: Partial<ListConfigResourcesRequest> = {},
+): ListConfigResourcesRequest {
   return {
     resourceTypes: partial.resourceTypes ?? [],
   };

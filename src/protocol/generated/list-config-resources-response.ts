@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** ListConfigResourcesResponse, API key 74: versions 0 to 1, flexible from 0. */
 export interface ListConfigResourcesResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The error code, or 0 if there was no error. */
   errorCode: number;
@@ -21,7 +24,7 @@ export interface ConfigResource {
   resourceType: number;
 }
 
-/** A ConfigResource with Kafka's defaults for what `partial` leaves out. */
+/** ConfigResource with Kafka's defaults for what `partial` leaves out. */
 export function createConfigResource(partial: Partial<ConfigResource> = {}): ConfigResource {
   return {
     resourceName: partial.resourceName ?? '',
@@ -45,8 +48,10 @@ function writeConfigResource(w: Writer, m: ConfigResource, version: number): voi
   w.uvarint(0);
 }
 
-/** A ListConfigResourcesResponse with Kafka's defaults for what `partial` leaves out. */
-export function createListConfigResourcesResponse(partial: Partial<ListConfigResourcesResponse> = {}): ListConfigResourcesResponse {
+/** ListConfigResourcesResponse with Kafka's defaults for what `partial` leaves out. */
+export function createListConfigResourcesResponse(
+  partial: Partial<ListConfigResourcesResponse> = {},
+): ListConfigResourcesResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     errorCode: partial.errorCode ?? 0,

@@ -12,7 +12,7 @@ export interface ListGroupsRequest {
   typesFilter: string[];
 }
 
-/** A ListGroupsRequest with Kafka's defaults for what `partial` leaves out. */
+/** ListGroupsRequest with Kafka's defaults for what `partial` leaves out. */
 export function createListGroupsRequest(partial: Partial<ListGroupsRequest> = {}): ListGroupsRequest {
   return {
     statesFilter: partial.statesFilter ?? [],

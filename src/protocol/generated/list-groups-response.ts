@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** ListGroupsResponse, API key 16: versions 0 to 5, flexible from 3. */
 export interface ListGroupsResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. (versions 1+) */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota. (versions 1+)
+   */
   throttleTimeMs: number;
   /** The error code, or 0 if there was no error. */
   errorCode: number;
@@ -25,7 +28,7 @@ export interface ListedGroup {
   groupType: string;
 }
 
-/** A ListedGroup with Kafka's defaults for what `partial` leaves out. */
+/** ListedGroup with Kafka's defaults for what `partial` leaves out. */
 export function createListedGroup(partial: Partial<ListedGroup> = {}): ListedGroup {
   return {
     groupId: partial.groupId ?? '',
@@ -65,7 +68,7 @@ function writeListedGroup(w: Writer, m: ListedGroup, version: number): void {
   if (version >= 3) w.uvarint(0);
 }
 
-/** A ListGroupsResponse with Kafka's defaults for what `partial` leaves out. */
+/** ListGroupsResponse with Kafka's defaults for what `partial` leaves out. */
 export function createListGroupsResponse(partial: Partial<ListGroupsResponse> = {}): ListGroupsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

@@ -8,11 +8,20 @@ import type { Writer } from '../wire/writer.ts';
 export interface ListOffsetsRequest {
   /** The broker ID of the requester, or -1 if this request is being made by a normal consumer. */
   replicaId: number;
-  /** This setting controls the visibility of transactional records. Using READ_UNCOMMITTED (isolation_level = 0) makes all records visible. With READ_COMMITTED (isolation_level = 1), non-transactional and COMMITTED transactional records are visible. To be more concrete, READ_COMMITTED returns all data from offsets smaller than the current LSO (last stable offset), and enables the inclusion of the list of aborted transactions in the result, which allows consumers to discard ABORTED transactional records. (versions 2+) */
+  /**
+   * This setting controls the visibility of transactional records. Using READ_UNCOMMITTED (isolation_level = 0) makes
+   * all records visible. With READ_COMMITTED (isolation_level = 1), non-transactional and COMMITTED transactional
+   * records are visible. To be more concrete, READ_COMMITTED returns all data from offsets smaller than the current LSO
+   * (last stable offset), and enables the inclusion of the list of aborted transactions in the result, which allows
+   * consumers to discard ABORTED transactional records. (versions 2+)
+   */
   isolationLevel: number;
   /** Each topic in the request. */
   topics: ListOffsetsTopic[];
-  /** The timeout to await a response in milliseconds for requests that require reading from remote storage for topics enabled with tiered storage. (versions 10+) */
+  /**
+   * The timeout to await a response in milliseconds for requests that require reading from remote storage for topics
+   * enabled with tiered storage. (versions 10+)
+   */
   timeoutMs: number;
 }
 
@@ -32,7 +41,7 @@ export interface ListOffsetsPartition {
   timestamp: bigint;
 }
 
-/** A ListOffsetsPartition with Kafka's defaults for what `partial` leaves out. */
+/** ListOffsetsPartition with Kafka's defaults for what `partial` leaves out. */
 export function createListOffsetsPartition(partial: Partial<ListOffsetsPartition> = {}): ListOffsetsPartition {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
@@ -60,7 +69,7 @@ function writeListOffsetsPartition(w: Writer, m: ListOffsetsPartition, version: 
   if (version >= 6) w.uvarint(0);
 }
 
-/** A ListOffsetsTopic with Kafka's defaults for what `partial` leaves out. */
+/** ListOffsetsTopic with Kafka's defaults for what `partial` leaves out. */
 export function createListOffsetsTopic(partial: Partial<ListOffsetsTopic> = {}): ListOffsetsTopic {
   return {
     name: partial.name ?? '',
@@ -95,7 +104,7 @@ function writeListOffsetsTopic(w: Writer, m: ListOffsetsTopic, version: number):
   if (version >= 6) w.uvarint(0);
 }
 
-/** A ListOffsetsRequest with Kafka's defaults for what `partial` leaves out. */
+/** ListOffsetsRequest with Kafka's defaults for what `partial` leaves out. */
 export function createListOffsetsRequest(partial: Partial<ListOffsetsRequest> = {}): ListOffsetsRequest {
   return {
     replicaId: partial.replicaId ?? 0,

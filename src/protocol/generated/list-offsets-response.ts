@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** ListOffsetsResponse, API key 2: versions 1 to 11, flexible from 6. */
 export interface ListOffsetsResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. (versions 2+) */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota. (versions 2+)
+   */
   throttleTimeMs: number;
   /** Each topic in the response. */
   topics: ListOffsetsTopicResponse[];
@@ -32,8 +35,10 @@ export interface ListOffsetsPartitionResponse {
   leaderEpoch: number;
 }
 
-/** A ListOffsetsPartitionResponse with Kafka's defaults for what `partial` leaves out. */
-export function createListOffsetsPartitionResponse(partial: Partial<ListOffsetsPartitionResponse> = {}): ListOffsetsPartitionResponse {
+/** ListOffsetsPartitionResponse with Kafka's defaults for what `partial` leaves out. */
+export function createListOffsetsPartitionResponse(
+  partial: Partial<ListOffsetsPartitionResponse> = {},
+): ListOffsetsPartitionResponse {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     errorCode: partial.errorCode ?? 0,
@@ -72,8 +77,10 @@ function writeListOffsetsPartitionResponse(w: Writer, m: ListOffsetsPartitionRes
   if (version >= 6) w.uvarint(0);
 }
 
-/** A ListOffsetsTopicResponse with Kafka's defaults for what `partial` leaves out. */
-export function createListOffsetsTopicResponse(partial: Partial<ListOffsetsTopicResponse> = {}): ListOffsetsTopicResponse {
+/** ListOffsetsTopicResponse with Kafka's defaults for what `partial` leaves out. */
+export function createListOffsetsTopicResponse(
+  partial: Partial<ListOffsetsTopicResponse> = {},
+): ListOffsetsTopicResponse {
   return {
     name: partial.name ?? '',
     partitions: partial.partitions ?? [],
@@ -107,7 +114,7 @@ function writeListOffsetsTopicResponse(w: Writer, m: ListOffsetsTopicResponse, v
   if (version >= 6) w.uvarint(0);
 }
 
-/** A ListOffsetsResponse with Kafka's defaults for what `partial` leaves out. */
+/** ListOffsetsResponse with Kafka's defaults for what `partial` leaves out. */
 export function createListOffsetsResponse(partial: Partial<ListOffsetsResponse> = {}): ListOffsetsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

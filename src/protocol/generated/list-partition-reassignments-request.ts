@@ -19,8 +19,10 @@ export interface ListPartitionReassignmentsTopics {
   partitionIndexes: number[];
 }
 
-/** A ListPartitionReassignmentsTopics with Kafka's defaults for what `partial` leaves out. */
-export function createListPartitionReassignmentsTopics(partial: Partial<ListPartitionReassignmentsTopics> = {}): ListPartitionReassignmentsTopics {
+/** ListPartitionReassignmentsTopics with Kafka's defaults for what `partial` leaves out. */
+export function createListPartitionReassignmentsTopics(
+  partial: Partial<ListPartitionReassignmentsTopics> = {},
+): ListPartitionReassignmentsTopics {
   return {
     name: partial.name ?? '',
     partitionIndexes: partial.partitionIndexes ?? [],
@@ -46,8 +48,10 @@ function writeListPartitionReassignmentsTopics(w: Writer, m: ListPartitionReassi
   w.uvarint(0);
 }
 
-/** A ListPartitionReassignmentsRequest with Kafka's defaults for what `partial` leaves out. */
-export function createListPartitionReassignmentsRequest(partial: Partial<ListPartitionReassignmentsRequest> = {}): ListPartitionReassignmentsRequest {
+/** ListPartitionReassignmentsRequest with Kafka's defaults for what `partial` leaves out. */
+export function createListPartitionReassignmentsRequest(
+  partial: Partial<ListPartitionReassignmentsRequest> = {},
+): ListPartitionReassignmentsRequest {
   return {
     timeoutMs: partial.timeoutMs ?? 60000,
     topics: partial.topics ?? null,

@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** ListPartitionReassignmentsResponse, API key 46: version 0, flexible from 0. */
 export interface ListPartitionReassignmentsResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The top-level error code, or 0 if there was no error. */
   errorCode: number;
@@ -34,8 +37,10 @@ export interface OngoingPartitionReassignment {
   removingReplicas: number[];
 }
 
-/** A OngoingPartitionReassignment with Kafka's defaults for what `partial` leaves out. */
-export function createOngoingPartitionReassignment(partial: Partial<OngoingPartitionReassignment> = {}): OngoingPartitionReassignment {
+/** OngoingPartitionReassignment with Kafka's defaults for what `partial` leaves out. */
+export function createOngoingPartitionReassignment(
+  partial: Partial<OngoingPartitionReassignment> = {},
+): OngoingPartitionReassignment {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     replicas: partial.replicas ?? [],
@@ -75,8 +80,10 @@ function writeOngoingPartitionReassignment(w: Writer, m: OngoingPartitionReassig
   w.uvarint(0);
 }
 
-/** A OngoingTopicReassignment with Kafka's defaults for what `partial` leaves out. */
-export function createOngoingTopicReassignment(partial: Partial<OngoingTopicReassignment> = {}): OngoingTopicReassignment {
+/** OngoingTopicReassignment with Kafka's defaults for what `partial` leaves out. */
+export function createOngoingTopicReassignment(
+  partial: Partial<OngoingTopicReassignment> = {},
+): OngoingTopicReassignment {
   return {
     name: partial.name ?? '',
     partitions: partial.partitions ?? [],
@@ -102,8 +109,10 @@ function writeOngoingTopicReassignment(w: Writer, m: OngoingTopicReassignment): 
   w.uvarint(0);
 }
 
-/** A ListPartitionReassignmentsResponse with Kafka's defaults for what `partial` leaves out. */
-export function createListPartitionReassignmentsResponse(partial: Partial<ListPartitionReassignmentsResponse> = {}): ListPartitionReassignmentsResponse {
+/** ListPartitionReassignmentsResponse with Kafka's defaults for what `partial` leaves out. */
+export function createListPartitionReassignmentsResponse(
+  partial: Partial<ListPartitionReassignmentsResponse> = {},
+): ListPartitionReassignmentsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     errorCode: partial.errorCode ?? 0,

@@ -6,17 +6,30 @@ import type { Writer } from '../wire/writer.ts';
 
 /** ListTransactionsRequest, API key 66: versions 0 to 2, flexible from 0. */
 export interface ListTransactionsRequest {
-  /** The transaction states to filter by: if empty, all transactions are returned; if non-empty, then only transactions matching one of the filtered states will be returned. */
+  /**
+   * The transaction states to filter by: if empty, all transactions are returned; if non-empty, then only transactions
+   * matching one of the filtered states will be returned.
+   */
   stateFilters: string[];
-  /** The producerIds to filter by: if empty, all transactions will be returned; if non-empty, only transactions which match one of the filtered producerIds will be returned. */
+  /**
+   * The producerIds to filter by: if empty, all transactions will be returned; if non-empty, only transactions which
+   * match one of the filtered producerIds will be returned.
+   */
   producerIdFilters: bigint[];
-  /** Duration (in millis) to filter by: if < 0, all transactions will be returned; otherwise, only transactions running longer than this duration will be returned. (versions 1+) */
+  /**
+   * Duration (in millis) to filter by: if < 0, all transactions will be returned; otherwise, only transactions running
+   * longer than this duration will be returned. (versions 1+)
+   */
   durationFilter: bigint;
-  /** The transactional ID regular expression pattern to filter by: if it is empty or null, all transactions are returned; Otherwise then only the transactions matching the given regular expression will be returned. (versions 2+) */
+  /**
+   * The transactional ID regular expression pattern to filter by: if it is empty or null, all transactions are
+   * returned; Otherwise then only the transactions matching the given regular expression will be returned. (versions
+   * 2+)
+   */
   transactionalIdPattern: string | null;
 }
 
-/** A ListTransactionsRequest with Kafka's defaults for what `partial` leaves out. */
+/** ListTransactionsRequest with Kafka's defaults for what `partial` leaves out. */
 export function createListTransactionsRequest(partial: Partial<ListTransactionsRequest> = {}): ListTransactionsRequest {
   return {
     stateFilters: partial.stateFilters ?? [],
@@ -57,7 +70,9 @@ function writeListTransactionsRequest(w: Writer, m: ListTransactionsRequest, ver
   if (version >= 2) {
     w.compactNullableString(m.transactionalIdPattern);
   } else {
-    if (m.transactionalIdPattern !== null) throw unsupportedField('ListTransactionsRequest', 'transactionalIdPattern', version);
+    if (m.transactionalIdPattern !== null) {
+      throw unsupportedField('ListTransactionsRequest', 'transactionalIdPattern', version);
+    }
   }
   w.uvarint(0);
 }

@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** ListTransactionsResponse, API key 66: versions 0 to 2, flexible from 0. */
 export interface ListTransactionsResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The error code, or 0 if there was no error. */
   errorCode: number;
@@ -25,8 +28,10 @@ export interface ListTransactionsResponseTransactionState {
   transactionState: string;
 }
 
-/** A ListTransactionsResponseTransactionState with Kafka's defaults for what `partial` leaves out. */
-export function createListTransactionsResponseTransactionState(partial: Partial<ListTransactionsResponseTransactionState> = {}): ListTransactionsResponseTransactionState {
+/** ListTransactionsResponseTransactionState with Kafka's defaults for what `partial` leaves out. */
+export function createListTransactionsResponseTransactionState(
+  partial: Partial<ListTransactionsResponseTransactionState> = {},
+): ListTransactionsResponseTransactionState {
   return {
     transactionalId: partial.transactionalId ?? '',
     producerId: partial.producerId ?? 0n,
@@ -53,8 +58,10 @@ function writeListTransactionsResponseTransactionState(w: Writer, m: ListTransac
   w.uvarint(0);
 }
 
-/** A ListTransactionsResponse with Kafka's defaults for what `partial` leaves out. */
-export function createListTransactionsResponse(partial: Partial<ListTransactionsResponse> = {}): ListTransactionsResponse {
+/** ListTransactionsResponse with Kafka's defaults for what `partial` leaves out. */
+export function createListTransactionsResponse(
+  partial: Partial<ListTransactionsResponse> = {},
+): ListTransactionsResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     errorCode: partial.errorCode ?? 0,
@@ -71,7 +78,9 @@ function readListTransactionsResponse(r: Reader): ListTransactionsResponse {
   for (let i = 0; i < unknownStateFiltersCount; i++) unknownStateFilters.push(r.compactString());
   const transactionStatesCount = r.compactArrayLength(11);
   const transactionStates: ListTransactionsResponseTransactionState[] = [];
-  for (let i = 0; i < transactionStatesCount; i++) transactionStates.push(readListTransactionsResponseTransactionState(r));
+  for (let i = 0; i < transactionStatesCount; i++) {
+    transactionStates.push(readListTransactionsResponseTransactionState(r));
+  }
   r.skipTags();
   return {
     throttleTimeMs,

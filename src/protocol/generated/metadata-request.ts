@@ -9,7 +9,10 @@ import type { Writer } from '../wire/writer.ts';
 export interface MetadataRequest {
   /** The topics to fetch metadata for. */
   topics: MetadataRequestTopic[] | null;
-  /** If this is true, the broker may auto-create topics that we requested which do not already exist, if it is configured to do so. (versions 4+) */
+  /**
+   * If this is true, the broker may auto-create topics that we requested which do not already exist, if it is
+   * configured to do so. (versions 4+)
+   */
   allowAutoTopicCreation: boolean;
   /** Whether to include cluster authorized operations. (versions 8-10) */
   includeClusterAuthorizedOperations: boolean;
@@ -24,7 +27,7 @@ export interface MetadataRequestTopic {
   name: string | null;
 }
 
-/** A MetadataRequestTopic with Kafka's defaults for what `partial` leaves out. */
+/** MetadataRequestTopic with Kafka's defaults for what `partial` leaves out. */
 export function createMetadataRequestTopic(partial: Partial<MetadataRequestTopic> = {}): MetadataRequestTopic {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
@@ -54,7 +57,7 @@ function writeMetadataRequestTopic(w: Writer, m: MetadataRequestTopic, version: 
   if (version >= 9) w.uvarint(0);
 }
 
-/** A MetadataRequest with Kafka's defaults for what `partial` leaves out. */
+/** MetadataRequest with Kafka's defaults for what `partial` leaves out. */
 export function createMetadataRequest(partial: Partial<MetadataRequest> = {}): MetadataRequest {
   return {
     topics: partial.topics === undefined ? [] : partial.topics,
@@ -65,7 +68,8 @@ export function createMetadataRequest(partial: Partial<MetadataRequest> = {}): M
 }
 
 function readMetadataRequest(r: Reader, version: number): MetadataRequest {
-  const topicsCount = version >= 9 ? r.compactNullableArrayLength(2) : version >= 1 ? r.nullableArrayLength(2) : r.arrayLength(2);
+  const topicsCount =
+    version >= 9 ? r.compactNullableArrayLength(2) : version >= 1 ? r.nullableArrayLength(2) : r.arrayLength(2);
   const topics: MetadataRequestTopic[] | null = topicsCount < 0 ? null : [];
   for (let i = 0; i < topicsCount; i++) topics!.push(readMetadataRequestTopic(r, version));
   const allowAutoTopicCreation = version >= 4 ? r.bool() : true;
@@ -95,16 +99,22 @@ function writeMetadataRequest(w: Writer, m: MetadataRequest, version: number): v
     if (!m.allowAutoTopicCreation) throw unsupportedField('MetadataRequest', 'allowAutoTopicCreation', version);
   }
   if (version >= 11) {
-    if (m.includeClusterAuthorizedOperations) throw unsupportedField('MetadataRequest', 'includeClusterAuthorizedOperations', version);
+    if (m.includeClusterAuthorizedOperations) {
+      throw unsupportedField('MetadataRequest', 'includeClusterAuthorizedOperations', version);
+    }
   } else if (version >= 8) {
     w.bool(m.includeClusterAuthorizedOperations);
   } else {
-    if (m.includeClusterAuthorizedOperations) throw unsupportedField('MetadataRequest', 'includeClusterAuthorizedOperations', version);
+    if (m.includeClusterAuthorizedOperations) {
+      throw unsupportedField('MetadataRequest', 'includeClusterAuthorizedOperations', version);
+    }
   }
   if (version >= 8) {
     w.bool(m.includeTopicAuthorizedOperations);
   } else {
-    if (m.includeTopicAuthorizedOperations) throw unsupportedField('MetadataRequest', 'includeTopicAuthorizedOperations', version);
+    if (m.includeTopicAuthorizedOperations) {
+      throw unsupportedField('MetadataRequest', 'includeTopicAuthorizedOperations', version);
+    }
   }
   if (version >= 9) w.uvarint(0);
 }

@@ -7,7 +7,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** MetadataResponse, API key 3: versions 0 to 13, flexible from 9. */
 export interface MetadataResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. (versions 3+) */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota. (versions 3+)
+   */
   throttleTimeMs: number;
   /** A list of brokers present in the cluster. */
   brokers: MetadataResponseBroker[];
@@ -26,9 +29,15 @@ export interface MetadataResponse {
 export interface MetadataResponseTopic {
   /** The topic error, or 0 if there was no error. */
   errorCode: number;
-  /** The topic name. Null for non-existing topics queried by ID. This is never null when ErrorCode is zero. One of Name and TopicId is always populated. */
+  /**
+   * The topic name. Null for non-existing topics queried by ID. This is never null when ErrorCode is zero. One of Name
+   * and TopicId is always populated.
+   */
   name: string | null;
-  /** The topic id. Zero for non-existing topics queried by name. This is never zero when ErrorCode is zero. One of Name and TopicId is always populated. (versions 10+) */
+  /**
+   * The topic id. Zero for non-existing topics queried by name. This is never zero when ErrorCode is zero. One of Name
+   * and TopicId is always populated. (versions 10+)
+   */
   topicId: Uuid;
   /** True if the topic is internal. (versions 1+) */
   isInternal: boolean;
@@ -66,7 +75,7 @@ export interface MetadataResponseBroker {
   rack: string | null;
 }
 
-/** A MetadataResponseBroker with Kafka's defaults for what `partial` leaves out. */
+/** MetadataResponseBroker with Kafka's defaults for what `partial` leaves out. */
 export function createMetadataResponseBroker(partial: Partial<MetadataResponseBroker> = {}): MetadataResponseBroker {
   return {
     nodeId: partial.nodeId ?? 0,
@@ -106,8 +115,10 @@ function writeMetadataResponseBroker(w: Writer, m: MetadataResponseBroker, versi
   if (version >= 9) w.uvarint(0);
 }
 
-/** A MetadataResponsePartition with Kafka's defaults for what `partial` leaves out. */
-export function createMetadataResponsePartition(partial: Partial<MetadataResponsePartition> = {}): MetadataResponsePartition {
+/** MetadataResponsePartition with Kafka's defaults for what `partial` leaves out. */
+export function createMetadataResponsePartition(
+  partial: Partial<MetadataResponsePartition> = {},
+): MetadataResponsePartition {
   return {
     errorCode: partial.errorCode ?? 0,
     partitionIndex: partial.partitionIndex ?? 0,
@@ -171,7 +182,7 @@ function writeMetadataResponsePartition(w: Writer, m: MetadataResponsePartition,
   if (version >= 9) w.uvarint(0);
 }
 
-/** A MetadataResponseTopic with Kafka's defaults for what `partial` leaves out. */
+/** MetadataResponseTopic with Kafka's defaults for what `partial` leaves out. */
 export function createMetadataResponseTopic(partial: Partial<MetadataResponseTopic> = {}): MetadataResponseTopic {
   return {
     errorCode: partial.errorCode ?? 0,
@@ -223,12 +234,14 @@ function writeMetadataResponseTopic(w: Writer, m: MetadataResponseTopic, version
   if (version >= 8) {
     w.int32(m.topicAuthorizedOperations);
   } else {
-    if (m.topicAuthorizedOperations !== -2147483648) throw unsupportedField('MetadataResponse', 'topicAuthorizedOperations', version);
+    if (m.topicAuthorizedOperations !== -2147483648) {
+      throw unsupportedField('MetadataResponse', 'topicAuthorizedOperations', version);
+    }
   }
   if (version >= 9) w.uvarint(0);
 }
 
-/** A MetadataResponse with Kafka's defaults for what `partial` leaves out. */
+/** MetadataResponse with Kafka's defaults for what `partial` leaves out. */
 export function createMetadataResponse(partial: Partial<MetadataResponse> = {}): MetadataResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
@@ -286,11 +299,15 @@ function writeMetadataResponse(w: Writer, m: MetadataResponse, version: number):
   }
   for (const item of m.topics) writeMetadataResponseTopic(w, item, version);
   if (version >= 11) {
-    if (m.clusterAuthorizedOperations !== -2147483648) throw unsupportedField('MetadataResponse', 'clusterAuthorizedOperations', version);
+    if (m.clusterAuthorizedOperations !== -2147483648) {
+      throw unsupportedField('MetadataResponse', 'clusterAuthorizedOperations', version);
+    }
   } else if (version >= 8) {
     w.int32(m.clusterAuthorizedOperations);
   } else {
-    if (m.clusterAuthorizedOperations !== -2147483648) throw unsupportedField('MetadataResponse', 'clusterAuthorizedOperations', version);
+    if (m.clusterAuthorizedOperations !== -2147483648) {
+      throw unsupportedField('MetadataResponse', 'clusterAuthorizedOperations', version);
+    }
   }
   if (version >= 13) w.int16(m.errorCode);
   if (version >= 9) w.uvarint(0);

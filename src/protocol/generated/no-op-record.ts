@@ -8,7 +8,7 @@ import type { Writer } from '../wire/writer.ts';
 export interface NoOpRecord {
 }
 
-/** A NoOpRecord with Kafka's defaults for what `partial` leaves out. */
+/** NoOpRecord with Kafka's defaults for what `partial` leaves out. */
 export function createNoOpRecord(_partial: Partial<NoOpRecord> = {}): NoOpRecord {
   return {
   };

@@ -14,7 +14,7 @@ export interface OffsetCommitKey {
   partition: number;
 }
 
-/** A OffsetCommitKey with Kafka's defaults for what `partial` leaves out. */
+/** OffsetCommitKey with Kafka's defaults for what `partial` leaves out. */
 export function createOffsetCommitKey(partial: Partial<OffsetCommitKey> = {}): OffsetCommitKey {
   return {
     group: partial.group ?? '',

@@ -9,7 +9,9 @@ import type { Writer } from '../wire/writer.ts';
 export interface OffsetCommitRequest {
   /** The unique group identifier. */
   groupId: string;
-  /** The generation of the group if using the classic group protocol or the member epoch if using the consumer protocol. */
+  /**
+   * The generation of the group if using the classic group protocol or the member epoch if using the consumer protocol.
+   */
   generationIdOrMemberEpoch: number;
   /** The member ID assigned by the group coordinator. */
   memberId: string;
@@ -41,8 +43,10 @@ export interface OffsetCommitRequestPartition {
   committedMetadata: string | null;
 }
 
-/** A OffsetCommitRequestPartition with Kafka's defaults for what `partial` leaves out. */
-export function createOffsetCommitRequestPartition(partial: Partial<OffsetCommitRequestPartition> = {}): OffsetCommitRequestPartition {
+/** OffsetCommitRequestPartition with Kafka's defaults for what `partial` leaves out. */
+export function createOffsetCommitRequestPartition(
+  partial: Partial<OffsetCommitRequestPartition> = {},
+): OffsetCommitRequestPartition {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     committedOffset: partial.committedOffset ?? 0n,
@@ -77,8 +81,10 @@ function writeOffsetCommitRequestPartition(w: Writer, m: OffsetCommitRequestPart
   if (version >= 8) w.uvarint(0);
 }
 
-/** A OffsetCommitRequestTopic with Kafka's defaults for what `partial` leaves out. */
-export function createOffsetCommitRequestTopic(partial: Partial<OffsetCommitRequestTopic> = {}): OffsetCommitRequestTopic {
+/** OffsetCommitRequestTopic with Kafka's defaults for what `partial` leaves out. */
+export function createOffsetCommitRequestTopic(
+  partial: Partial<OffsetCommitRequestTopic> = {},
+): OffsetCommitRequestTopic {
   return {
     name: partial.name ?? '',
     topicId: partial.topicId ?? ZERO_UUID,
@@ -118,7 +124,7 @@ function writeOffsetCommitRequestTopic(w: Writer, m: OffsetCommitRequestTopic, v
   if (version >= 8) w.uvarint(0);
 }
 
-/** A OffsetCommitRequest with Kafka's defaults for what `partial` leaves out. */
+/** OffsetCommitRequest with Kafka's defaults for what `partial` leaves out. */
 export function createOffsetCommitRequest(partial: Partial<OffsetCommitRequest> = {}): OffsetCommitRequest {
   return {
     groupId: partial.groupId ?? '',

@@ -7,7 +7,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** OffsetCommitResponse, API key 8: versions 2 to 10, flexible from 8. */
 export interface OffsetCommitResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. (versions 3+) */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota. (versions 3+)
+   */
   throttleTimeMs: number;
   /** The responses for each topic. */
   topics: OffsetCommitResponseTopic[];
@@ -29,8 +32,10 @@ export interface OffsetCommitResponsePartition {
   errorCode: number;
 }
 
-/** A OffsetCommitResponsePartition with Kafka's defaults for what `partial` leaves out. */
-export function createOffsetCommitResponsePartition(partial: Partial<OffsetCommitResponsePartition> = {}): OffsetCommitResponsePartition {
+/** OffsetCommitResponsePartition with Kafka's defaults for what `partial` leaves out. */
+export function createOffsetCommitResponsePartition(
+  partial: Partial<OffsetCommitResponsePartition> = {},
+): OffsetCommitResponsePartition {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     errorCode: partial.errorCode ?? 0,
@@ -53,8 +58,10 @@ function writeOffsetCommitResponsePartition(w: Writer, m: OffsetCommitResponsePa
   if (version >= 8) w.uvarint(0);
 }
 
-/** A OffsetCommitResponseTopic with Kafka's defaults for what `partial` leaves out. */
-export function createOffsetCommitResponseTopic(partial: Partial<OffsetCommitResponseTopic> = {}): OffsetCommitResponseTopic {
+/** OffsetCommitResponseTopic with Kafka's defaults for what `partial` leaves out. */
+export function createOffsetCommitResponseTopic(
+  partial: Partial<OffsetCommitResponseTopic> = {},
+): OffsetCommitResponseTopic {
   return {
     name: partial.name ?? '',
     topicId: partial.topicId ?? ZERO_UUID,
@@ -94,7 +101,7 @@ function writeOffsetCommitResponseTopic(w: Writer, m: OffsetCommitResponseTopic,
   if (version >= 8) w.uvarint(0);
 }
 
-/** A OffsetCommitResponse with Kafka's defaults for what `partial` leaves out. */
+/** OffsetCommitResponse with Kafka's defaults for what `partial` leaves out. */
 export function createOffsetCommitResponse(partial: Partial<OffsetCommitResponse> = {}): OffsetCommitResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

@@ -21,7 +21,7 @@ export interface OffsetCommitValue {
   topicId: Uuid;
 }
 
-/** A OffsetCommitValue with Kafka's defaults for what `partial` leaves out. */
+/** OffsetCommitValue with Kafka's defaults for what `partial` leaves out. */
 export function createOffsetCommitValue(partial: Partial<OffsetCommitValue> = {}): OffsetCommitValue {
   return {
     offset: partial.offset ?? 0n,

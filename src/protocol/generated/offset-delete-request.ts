@@ -24,8 +24,10 @@ export interface OffsetDeleteRequestPartition {
   partitionIndex: number;
 }
 
-/** A OffsetDeleteRequestPartition with Kafka's defaults for what `partial` leaves out. */
-export function createOffsetDeleteRequestPartition(partial: Partial<OffsetDeleteRequestPartition> = {}): OffsetDeleteRequestPartition {
+/** OffsetDeleteRequestPartition with Kafka's defaults for what `partial` leaves out. */
+export function createOffsetDeleteRequestPartition(
+  partial: Partial<OffsetDeleteRequestPartition> = {},
+): OffsetDeleteRequestPartition {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
   };
@@ -42,8 +44,10 @@ function writeOffsetDeleteRequestPartition(w: Writer, m: OffsetDeleteRequestPart
   w.int32(m.partitionIndex);
 }
 
-/** A OffsetDeleteRequestTopic with Kafka's defaults for what `partial` leaves out. */
-export function createOffsetDeleteRequestTopic(partial: Partial<OffsetDeleteRequestTopic> = {}): OffsetDeleteRequestTopic {
+/** OffsetDeleteRequestTopic with Kafka's defaults for what `partial` leaves out. */
+export function createOffsetDeleteRequestTopic(
+  partial: Partial<OffsetDeleteRequestTopic> = {},
+): OffsetDeleteRequestTopic {
   return {
     name: partial.name ?? '',
     partitions: partial.partitions ?? [],
@@ -67,7 +71,7 @@ function writeOffsetDeleteRequestTopic(w: Writer, m: OffsetDeleteRequestTopic): 
   for (const item of m.partitions) writeOffsetDeleteRequestPartition(w, item);
 }
 
-/** A OffsetDeleteRequest with Kafka's defaults for what `partial` leaves out. */
+/** OffsetDeleteRequest with Kafka's defaults for what `partial` leaves out. */
 export function createOffsetDeleteRequest(partial: Partial<OffsetDeleteRequest> = {}): OffsetDeleteRequest {
   return {
     groupId: partial.groupId ?? '',

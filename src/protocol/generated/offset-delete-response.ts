@@ -8,7 +8,10 @@ import type { Writer } from '../wire/writer.ts';
 export interface OffsetDeleteResponse {
   /** The top-level error code, or 0 if there was no error. */
   errorCode: number;
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The responses for each topic. */
   topics: OffsetDeleteResponseTopic[];
@@ -28,8 +31,10 @@ export interface OffsetDeleteResponsePartition {
   errorCode: number;
 }
 
-/** A OffsetDeleteResponsePartition with Kafka's defaults for what `partial` leaves out. */
-export function createOffsetDeleteResponsePartition(partial: Partial<OffsetDeleteResponsePartition> = {}): OffsetDeleteResponsePartition {
+/** OffsetDeleteResponsePartition with Kafka's defaults for what `partial` leaves out. */
+export function createOffsetDeleteResponsePartition(
+  partial: Partial<OffsetDeleteResponsePartition> = {},
+): OffsetDeleteResponsePartition {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     errorCode: partial.errorCode ?? 0,
@@ -50,8 +55,10 @@ function writeOffsetDeleteResponsePartition(w: Writer, m: OffsetDeleteResponsePa
   w.int16(m.errorCode);
 }
 
-/** A OffsetDeleteResponseTopic with Kafka's defaults for what `partial` leaves out. */
-export function createOffsetDeleteResponseTopic(partial: Partial<OffsetDeleteResponseTopic> = {}): OffsetDeleteResponseTopic {
+/** OffsetDeleteResponseTopic with Kafka's defaults for what `partial` leaves out. */
+export function createOffsetDeleteResponseTopic(
+  partial: Partial<OffsetDeleteResponseTopic> = {},
+): OffsetDeleteResponseTopic {
   return {
     name: partial.name ?? '',
     partitions: partial.partitions ?? [],
@@ -75,7 +82,7 @@ function writeOffsetDeleteResponseTopic(w: Writer, m: OffsetDeleteResponseTopic)
   for (const item of m.partitions) writeOffsetDeleteResponsePartition(w, item);
 }
 
-/** A OffsetDeleteResponse with Kafka's defaults for what `partial` leaves out. */
+/** OffsetDeleteResponse with Kafka's defaults for what `partial` leaves out. */
 export function createOffsetDeleteResponse(partial: Partial<OffsetDeleteResponse> = {}): OffsetDeleteResponse {
   return {
     errorCode: partial.errorCode ?? 0,

@@ -13,7 +13,10 @@ export interface OffsetFetchRequest {
   topics: OffsetFetchRequestTopic[] | null;
   /** Each group we would like to fetch offsets for. (versions 8+) */
   groups: OffsetFetchRequestGroup[];
-  /** Whether broker should hold on returning unstable offsets but set a retriable error code for the partitions. (versions 7+) */
+  /**
+   * Whether broker should hold on returning unstable offsets but set a retriable error code for the partitions.
+   * (versions 7+)
+   */
   requireStable: boolean;
 }
 
@@ -44,7 +47,7 @@ export interface OffsetFetchRequestTopic {
   partitionIndexes: number[];
 }
 
-/** A OffsetFetchRequestTopic with Kafka's defaults for what `partial` leaves out. */
+/** OffsetFetchRequestTopic with Kafka's defaults for what `partial` leaves out. */
 export function createOffsetFetchRequestTopic(partial: Partial<OffsetFetchRequestTopic> = {}): OffsetFetchRequestTopic {
   return {
     name: partial.name ?? '',
@@ -79,8 +82,10 @@ function writeOffsetFetchRequestTopic(w: Writer, m: OffsetFetchRequestTopic, ver
   if (version >= 6) w.uvarint(0);
 }
 
-/** A OffsetFetchRequestTopics with Kafka's defaults for what `partial` leaves out. */
-export function createOffsetFetchRequestTopics(partial: Partial<OffsetFetchRequestTopics> = {}): OffsetFetchRequestTopics {
+/** OffsetFetchRequestTopics with Kafka's defaults for what `partial` leaves out. */
+export function createOffsetFetchRequestTopics(
+  partial: Partial<OffsetFetchRequestTopics> = {},
+): OffsetFetchRequestTopics {
   return {
     name: partial.name ?? '',
     topicId: partial.topicId ?? ZERO_UUID,
@@ -110,7 +115,7 @@ function writeOffsetFetchRequestTopics(w: Writer, m: OffsetFetchRequestTopics, v
   w.uvarint(0);
 }
 
-/** A OffsetFetchRequestGroup with Kafka's defaults for what `partial` leaves out. */
+/** OffsetFetchRequestGroup with Kafka's defaults for what `partial` leaves out. */
 export function createOffsetFetchRequestGroup(partial: Partial<OffsetFetchRequestGroup> = {}): OffsetFetchRequestGroup {
   return {
     groupId: partial.groupId ?? '',
@@ -145,7 +150,7 @@ function writeOffsetFetchRequestGroup(w: Writer, m: OffsetFetchRequestGroup, ver
   w.uvarint(0);
 }
 
-/** A OffsetFetchRequest with Kafka's defaults for what `partial` leaves out. */
+/** OffsetFetchRequest with Kafka's defaults for what `partial` leaves out. */
 export function createOffsetFetchRequest(partial: Partial<OffsetFetchRequest> = {}): OffsetFetchRequest {
   return {
     groupId: partial.groupId ?? '',
@@ -157,7 +162,8 @@ export function createOffsetFetchRequest(partial: Partial<OffsetFetchRequest> = 
 
 function readOffsetFetchRequest(r: Reader, version: number): OffsetFetchRequest {
   const groupId = version >= 8 ? '' : version >= 6 ? r.compactString() : r.string();
-  const topicsCount = version >= 8 ? 0 : version >= 6 ? r.compactNullableArrayLength(3) : version >= 2 ? r.nullableArrayLength(3) : r.arrayLength(3);
+  const topicsCount =
+    version >= 8 ? 0 : version >= 6 ? r.compactNullableArrayLength(3) : version >= 2 ? r.nullableArrayLength(3) : r.arrayLength(3);
   const topics: OffsetFetchRequestTopic[] | null = topicsCount < 0 ? null : [];
   for (let i = 0; i < topicsCount; i++) topics!.push(readOffsetFetchRequestTopic(r, version));
   const groupsCount = version >= 8 ? r.compactArrayLength(3) : 0;

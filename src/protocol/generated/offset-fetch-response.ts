@@ -7,7 +7,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** OffsetFetchResponse, API key 9: versions 1 to 10, flexible from 6. */
 export interface OffsetFetchResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. (versions 3+) */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota. (versions 3+)
+   */
   throttleTimeMs: number;
   /** The responses per topic. (versions 1-7) */
   topics: OffsetFetchResponseTopic[];
@@ -68,8 +71,10 @@ export interface OffsetFetchResponsePartition {
   errorCode: number;
 }
 
-/** A OffsetFetchResponsePartition with Kafka's defaults for what `partial` leaves out. */
-export function createOffsetFetchResponsePartition(partial: Partial<OffsetFetchResponsePartition> = {}): OffsetFetchResponsePartition {
+/** OffsetFetchResponsePartition with Kafka's defaults for what `partial` leaves out. */
+export function createOffsetFetchResponsePartition(
+  partial: Partial<OffsetFetchResponsePartition> = {},
+): OffsetFetchResponsePartition {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     committedOffset: partial.committedOffset ?? 0n,
@@ -108,8 +113,10 @@ function writeOffsetFetchResponsePartition(w: Writer, m: OffsetFetchResponsePart
   if (version >= 6) w.uvarint(0);
 }
 
-/** A OffsetFetchResponseTopic with Kafka's defaults for what `partial` leaves out. */
-export function createOffsetFetchResponseTopic(partial: Partial<OffsetFetchResponseTopic> = {}): OffsetFetchResponseTopic {
+/** OffsetFetchResponseTopic with Kafka's defaults for what `partial` leaves out. */
+export function createOffsetFetchResponseTopic(
+  partial: Partial<OffsetFetchResponseTopic> = {},
+): OffsetFetchResponseTopic {
   return {
     name: partial.name ?? '',
     partitions: partial.partitions ?? [],
@@ -143,8 +150,10 @@ function writeOffsetFetchResponseTopic(w: Writer, m: OffsetFetchResponseTopic, v
   if (version >= 6) w.uvarint(0);
 }
 
-/** A OffsetFetchResponsePartitions with Kafka's defaults for what `partial` leaves out. */
-export function createOffsetFetchResponsePartitions(partial: Partial<OffsetFetchResponsePartitions> = {}): OffsetFetchResponsePartitions {
+/** OffsetFetchResponsePartitions with Kafka's defaults for what `partial` leaves out. */
+export function createOffsetFetchResponsePartitions(
+  partial: Partial<OffsetFetchResponsePartitions> = {},
+): OffsetFetchResponsePartitions {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     committedOffset: partial.committedOffset ?? 0n,
@@ -179,8 +188,10 @@ function writeOffsetFetchResponsePartitions(w: Writer, m: OffsetFetchResponsePar
   w.uvarint(0);
 }
 
-/** A OffsetFetchResponseTopics with Kafka's defaults for what `partial` leaves out. */
-export function createOffsetFetchResponseTopics(partial: Partial<OffsetFetchResponseTopics> = {}): OffsetFetchResponseTopics {
+/** OffsetFetchResponseTopics with Kafka's defaults for what `partial` leaves out. */
+export function createOffsetFetchResponseTopics(
+  partial: Partial<OffsetFetchResponseTopics> = {},
+): OffsetFetchResponseTopics {
   return {
     name: partial.name ?? '',
     topicId: partial.topicId ?? ZERO_UUID,
@@ -210,8 +221,10 @@ function writeOffsetFetchResponseTopics(w: Writer, m: OffsetFetchResponseTopics,
   w.uvarint(0);
 }
 
-/** A OffsetFetchResponseGroup with Kafka's defaults for what `partial` leaves out. */
-export function createOffsetFetchResponseGroup(partial: Partial<OffsetFetchResponseGroup> = {}): OffsetFetchResponseGroup {
+/** OffsetFetchResponseGroup with Kafka's defaults for what `partial` leaves out. */
+export function createOffsetFetchResponseGroup(
+  partial: Partial<OffsetFetchResponseGroup> = {},
+): OffsetFetchResponseGroup {
   return {
     groupId: partial.groupId ?? '',
     topics: partial.topics ?? [],
@@ -241,7 +254,7 @@ function writeOffsetFetchResponseGroup(w: Writer, m: OffsetFetchResponseGroup, v
   w.uvarint(0);
 }
 
-/** A OffsetFetchResponse with Kafka's defaults for what `partial` leaves out. */
+/** OffsetFetchResponse with Kafka's defaults for what `partial` leaves out. */
 export function createOffsetFetchResponse(partial: Partial<OffsetFetchResponse> = {}): OffsetFetchResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

@@ -22,14 +22,20 @@ export interface OffsetForLeaderTopic {
 export interface OffsetForLeaderPartition {
   /** The partition index. */
   partition: number;
-  /** An epoch used to fence consumers/replicas with old metadata. If the epoch provided by the client is larger than the current epoch known to the broker, then the UNKNOWN_LEADER_EPOCH error code will be returned. If the provided epoch is smaller, then the FENCED_LEADER_EPOCH error code will be returned. */
+  /**
+   * An epoch used to fence consumers/replicas with old metadata. If the epoch provided by the client is larger than the
+   * current epoch known to the broker, then the UNKNOWN_LEADER_EPOCH error code will be returned. If the provided epoch
+   * is smaller, then the FENCED_LEADER_EPOCH error code will be returned.
+   */
   currentLeaderEpoch: number;
   /** The epoch to look up an offset for. */
   leaderEpoch: number;
 }
 
-/** A OffsetForLeaderPartition with Kafka's defaults for what `partial` leaves out. */
-export function createOffsetForLeaderPartition(partial: Partial<OffsetForLeaderPartition> = {}): OffsetForLeaderPartition {
+/** OffsetForLeaderPartition with Kafka's defaults for what `partial` leaves out. */
+export function createOffsetForLeaderPartition(
+  partial: Partial<OffsetForLeaderPartition> = {},
+): OffsetForLeaderPartition {
   return {
     partition: partial.partition ?? 0,
     currentLeaderEpoch: partial.currentLeaderEpoch ?? -1,
@@ -56,7 +62,7 @@ function writeOffsetForLeaderPartition(w: Writer, m: OffsetForLeaderPartition, v
   if (version >= 4) w.uvarint(0);
 }
 
-/** A OffsetForLeaderTopic with Kafka's defaults for what `partial` leaves out. */
+/** OffsetForLeaderTopic with Kafka's defaults for what `partial` leaves out. */
 export function createOffsetForLeaderTopic(partial: Partial<OffsetForLeaderTopic> = {}): OffsetForLeaderTopic {
   return {
     topic: partial.topic ?? '',
@@ -91,8 +97,10 @@ function writeOffsetForLeaderTopic(w: Writer, m: OffsetForLeaderTopic, version: 
   if (version >= 4) w.uvarint(0);
 }
 
-/** A OffsetForLeaderEpochRequest with Kafka's defaults for what `partial` leaves out. */
-export function createOffsetForLeaderEpochRequest(partial: Partial<OffsetForLeaderEpochRequest> = {}): OffsetForLeaderEpochRequest {
+/** OffsetForLeaderEpochRequest with Kafka's defaults for what `partial` leaves out. */
+export function createOffsetForLeaderEpochRequest(
+  partial: Partial<OffsetForLeaderEpochRequest> = {},
+): OffsetForLeaderEpochRequest {
   return {
     replicaId: partial.replicaId ?? -2,
     topics: partial.topics ?? [],

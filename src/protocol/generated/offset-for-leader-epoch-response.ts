@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** OffsetForLeaderEpochResponse, API key 23: versions 2 to 4, flexible from 4. */
 export interface OffsetForLeaderEpochResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** Each topic we fetched offsets for. */
   topics: OffsetForLeaderTopicResult[];
@@ -30,8 +33,10 @@ export interface OffsetForLeaderEpochResponseEpochEndOffset {
   endOffset: bigint;
 }
 
-/** A OffsetForLeaderEpochResponseEpochEndOffset with Kafka's defaults for what `partial` leaves out. */
-export function createOffsetForLeaderEpochResponseEpochEndOffset(partial: Partial<OffsetForLeaderEpochResponseEpochEndOffset> = {}): OffsetForLeaderEpochResponseEpochEndOffset {
+/** OffsetForLeaderEpochResponseEpochEndOffset with Kafka's defaults for what `partial` leaves out. */
+export function createOffsetForLeaderEpochResponseEpochEndOffset(
+  partial: Partial<OffsetForLeaderEpochResponseEpochEndOffset> = {},
+): OffsetForLeaderEpochResponseEpochEndOffset {
   return {
     errorCode: partial.errorCode ?? 0,
     partition: partial.partition ?? 0,
@@ -40,7 +45,9 @@ export function createOffsetForLeaderEpochResponseEpochEndOffset(partial: Partia
   };
 }
 
-function readOffsetForLeaderEpochResponseEpochEndOffset(r: Reader, version: number): OffsetForLeaderEpochResponseEpochEndOffset {
+function readOffsetForLeaderEpochResponseEpochEndOffset(
+  r: Reader, version: number,
+): OffsetForLeaderEpochResponseEpochEndOffset {
   const errorCode = r.int16();
   const partition = r.int32();
   const leaderEpoch = r.int32();
@@ -54,7 +61,9 @@ function readOffsetForLeaderEpochResponseEpochEndOffset(r: Reader, version: numb
   };
 }
 
-function writeOffsetForLeaderEpochResponseEpochEndOffset(w: Writer, m: OffsetForLeaderEpochResponseEpochEndOffset, version: number): void {
+function writeOffsetForLeaderEpochResponseEpochEndOffset(
+  w: Writer, m: OffsetForLeaderEpochResponseEpochEndOffset, version: number,
+): void {
   w.int16(m.errorCode);
   w.int32(m.partition);
   w.int32(m.leaderEpoch);
@@ -62,8 +71,10 @@ function writeOffsetForLeaderEpochResponseEpochEndOffset(w: Writer, m: OffsetFor
   if (version >= 4) w.uvarint(0);
 }
 
-/** A OffsetForLeaderTopicResult with Kafka's defaults for what `partial` leaves out. */
-export function createOffsetForLeaderTopicResult(partial: Partial<OffsetForLeaderTopicResult> = {}): OffsetForLeaderTopicResult {
+/** OffsetForLeaderTopicResult with Kafka's defaults for what `partial` leaves out. */
+export function createOffsetForLeaderTopicResult(
+  partial: Partial<OffsetForLeaderTopicResult> = {},
+): OffsetForLeaderTopicResult {
   return {
     topic: partial.topic ?? '',
     partitions: partial.partitions ?? [],
@@ -97,8 +108,10 @@ function writeOffsetForLeaderTopicResult(w: Writer, m: OffsetForLeaderTopicResul
   if (version >= 4) w.uvarint(0);
 }
 
-/** A OffsetForLeaderEpochResponse with Kafka's defaults for what `partial` leaves out. */
-export function createOffsetForLeaderEpochResponse(partial: Partial<OffsetForLeaderEpochResponse> = {}): OffsetForLeaderEpochResponse {
+/** OffsetForLeaderEpochResponse with Kafka's defaults for what `partial` leaves out. */
+export function createOffsetForLeaderEpochResponse(
+  partial: Partial<OffsetForLeaderEpochResponse> = {},
+): OffsetForLeaderEpochResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     topics: partial.topics ?? [],

@@ -21,7 +21,10 @@ export interface PartitionChangeRecord {
   removingReplicas: number[] | null;
   /** null if the adding replicas didn't change; the new adding replicas otherwise. (tag 4) */
   addingReplicas: number[] | null;
-  /** -1 if it didn't change; 0 if the leader was elected from the ISR or recovered from an unclean election; 1 if the leader that was elected using unclean leader election and it is still recovering. (tag 5) */
+  /**
+   * -1 if it didn't change; 0 if the leader was elected from the ISR or recovered from an unclean election; 1 if the
+   * leader that was elected using unclean leader election and it is still recovering. (tag 5)
+   */
   leaderRecoveryState: number;
   /** null if the log dirs didn't change; the new log directory for each replica otherwise. (versions 1+, tag 8) */
   directories: Uuid[] | null;
@@ -31,7 +34,7 @@ export interface PartitionChangeRecord {
   lastKnownElr: number[] | null;
 }
 
-/** A PartitionChangeRecord with Kafka's defaults for what `partial` leaves out. */
+/** PartitionChangeRecord with Kafka's defaults for what `partial` leaves out. */
 export function createPartitionChangeRecord(partial: Partial<PartitionChangeRecord> = {}): PartitionChangeRecord {
   return {
     partitionId: partial.partitionId ?? -1,
@@ -148,7 +151,9 @@ function writePartitionChangeRecord(w: Writer, m: PartitionChangeRecord, version
   w.int32(m.partitionId);
   w.uuid(m.topicId);
   if (version <= 0 && m.directories !== null) throw unsupportedField('PartitionChangeRecord', 'directories', version);
-  if (version <= 1 && m.eligibleLeaderReplicas !== null) throw unsupportedField('PartitionChangeRecord', 'eligibleLeaderReplicas', version);
+  if (version <= 1 && m.eligibleLeaderReplicas !== null) {
+    throw unsupportedField('PartitionChangeRecord', 'eligibleLeaderReplicas', version);
+  }
   if (version <= 1 && m.lastKnownElr !== null) throw unsupportedField('PartitionChangeRecord', 'lastKnownElr', version);
   let tags = 0;
   if (m.isr !== null) tags++;

@@ -35,7 +35,7 @@ export interface PartitionRecord {
   lastKnownElr: number[] | null;
 }
 
-/** A PartitionRecord with Kafka's defaults for what `partial` leaves out. */
+/** PartitionRecord with Kafka's defaults for what `partial` leaves out. */
 export function createPartitionRecord(partial: Partial<PartitionRecord> = {}): PartitionRecord {
   return {
     partitionId: partial.partitionId ?? -1,
@@ -143,7 +143,9 @@ function writePartitionRecord(w: Writer, m: PartitionRecord, version: number): v
     if (m.directories.length !== 0) throw unsupportedField('PartitionRecord', 'directories', version);
   }
   if (version >= 1) for (const item of m.directories) w.uuid(item);
-  if (version <= 1 && m.eligibleLeaderReplicas !== null) throw unsupportedField('PartitionRecord', 'eligibleLeaderReplicas', version);
+  if (version <= 1 && m.eligibleLeaderReplicas !== null) {
+    throw unsupportedField('PartitionRecord', 'eligibleLeaderReplicas', version);
+  }
   if (version <= 1 && m.lastKnownElr !== null) throw unsupportedField('PartitionRecord', 'lastKnownElr', version);
   let tags = 0;
   if (m.leaderRecoveryState !== 0) tags++;

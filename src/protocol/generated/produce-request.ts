@@ -9,7 +9,10 @@ import type { Writer } from '../wire/writer.ts';
 export interface ProduceRequest {
   /** The transactional ID, or null if the producer is not transactional. */
   transactionalId: string | null;
-  /** The number of acknowledgments the producer requires the leader to have received before considering a request complete. Allowed values: 0 for no acknowledgments, 1 for only the leader and -1 for the full ISR. */
+  /**
+   * The number of acknowledgments the producer requires the leader to have received before considering a request
+   * complete. Allowed values: 0 for no acknowledgments, 1 for only the leader and -1 for the full ISR.
+   */
   acks: number;
   /** The timeout to await a response in milliseconds. */
   timeoutMs: number;
@@ -33,7 +36,7 @@ export interface PartitionProduceData {
   records: Uint8Array | null;
 }
 
-/** A PartitionProduceData with Kafka's defaults for what `partial` leaves out. */
+/** PartitionProduceData with Kafka's defaults for what `partial` leaves out. */
 export function createPartitionProduceData(partial: Partial<PartitionProduceData> = {}): PartitionProduceData {
   return {
     index: partial.index ?? 0,
@@ -61,7 +64,7 @@ function writePartitionProduceData(w: Writer, m: PartitionProduceData, version: 
   if (version >= 9) w.uvarint(0);
 }
 
-/** A TopicProduceData with Kafka's defaults for what `partial` leaves out. */
+/** TopicProduceData with Kafka's defaults for what `partial` leaves out. */
 export function createTopicProduceData(partial: Partial<TopicProduceData> = {}): TopicProduceData {
   return {
     name: partial.name ?? '',
@@ -102,7 +105,7 @@ function writeTopicProduceData(w: Writer, m: TopicProduceData, version: number):
   if (version >= 9) w.uvarint(0);
 }
 
-/** A ProduceRequest with Kafka's defaults for what `partial` leaves out. */
+/** ProduceRequest with Kafka's defaults for what `partial` leaves out. */
 export function createProduceRequest(partial: Partial<ProduceRequest> = {}): ProduceRequest {
   return {
     transactionalId: partial.transactionalId ?? null,

@@ -9,9 +9,15 @@ import type { Writer } from '../wire/writer.ts';
 export interface ProduceResponse {
   /** Each produce response. */
   responses: TopicProduceResponse[];
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
-  /** Endpoints for all current-leaders enumerated in PartitionProduceResponses, with errors NOT_LEADER_OR_FOLLOWER. (versions 10+, tag 0) */
+  /**
+   * Endpoints for all current-leaders enumerated in PartitionProduceResponses, with errors NOT_LEADER_OR_FOLLOWER.
+   * (versions 10+, tag 0)
+   */
   nodeEndpoints: ProduceResponseNodeEndpoint[];
 }
 
@@ -42,13 +48,20 @@ export interface PartitionProduceResponse {
   errorCode: number;
   /** The base offset. */
   baseOffset: bigint;
-  /** The timestamp returned by broker after appending the messages. If CreateTime is used for the topic, the timestamp will be -1. If LogAppendTime is used for the topic, the timestamp will be the broker local time when the messages are appended. */
+  /**
+   * The timestamp returned by broker after appending the messages. If CreateTime is used for the topic, the timestamp
+   * will be -1. If LogAppendTime is used for the topic, the timestamp will be the broker local time when the messages
+   * are appended.
+   */
   logAppendTimeMs: bigint;
   /** The log start offset. (versions 5+) */
   logStartOffset: bigint;
   /** The batch indices of records that caused the batch to be dropped. (versions 8+) */
   recordErrors: BatchIndexAndErrorMessage[];
-  /** The global error message summarizing the common root cause of the records that caused the batch to be dropped. (versions 8+) */
+  /**
+   * The global error message summarizing the common root cause of the records that caused the batch to be dropped.
+   * (versions 8+)
+   */
   errorMessage: string | null;
   /** The leader broker that the producer should use for future requests. (versions 10+, tag 0) */
   currentLeader: ProduceResponseLeaderIdAndEpoch | null;
@@ -68,8 +81,10 @@ export interface BatchIndexAndErrorMessage {
   batchIndexErrorMessage: string | null;
 }
 
-/** A BatchIndexAndErrorMessage with Kafka's defaults for what `partial` leaves out. */
-export function createBatchIndexAndErrorMessage(partial: Partial<BatchIndexAndErrorMessage> = {}): BatchIndexAndErrorMessage {
+/** BatchIndexAndErrorMessage with Kafka's defaults for what `partial` leaves out. */
+export function createBatchIndexAndErrorMessage(
+  partial: Partial<BatchIndexAndErrorMessage> = {},
+): BatchIndexAndErrorMessage {
   return {
     batchIndex: partial.batchIndex ?? 0,
     batchIndexErrorMessage: partial.batchIndexErrorMessage ?? null,
@@ -96,8 +111,10 @@ function writeBatchIndexAndErrorMessage(w: Writer, m: BatchIndexAndErrorMessage,
   if (version >= 9) w.uvarint(0);
 }
 
-/** A ProduceResponseLeaderIdAndEpoch with Kafka's defaults for what `partial` leaves out. */
-export function createProduceResponseLeaderIdAndEpoch(partial: Partial<ProduceResponseLeaderIdAndEpoch> = {}): ProduceResponseLeaderIdAndEpoch {
+/** ProduceResponseLeaderIdAndEpoch with Kafka's defaults for what `partial` leaves out. */
+export function createProduceResponseLeaderIdAndEpoch(
+  partial: Partial<ProduceResponseLeaderIdAndEpoch> = {},
+): ProduceResponseLeaderIdAndEpoch {
   return {
     leaderId: partial.leaderId ?? -1,
     leaderEpoch: partial.leaderEpoch ?? -1,
@@ -124,8 +141,10 @@ function isDefaultProduceResponseLeaderIdAndEpoch(m: ProduceResponseLeaderIdAndE
   return !(m.leaderId !== -1 || m.leaderEpoch !== -1);
 }
 
-/** A PartitionProduceResponse with Kafka's defaults for what `partial` leaves out. */
-export function createPartitionProduceResponse(partial: Partial<PartitionProduceResponse> = {}): PartitionProduceResponse {
+/** PartitionProduceResponse with Kafka's defaults for what `partial` leaves out. */
+export function createPartitionProduceResponse(
+  partial: Partial<PartitionProduceResponse> = {},
+): PartitionProduceResponse {
   return {
     index: partial.index ?? 0,
     errorCode: partial.errorCode ?? 0,
@@ -193,7 +212,9 @@ function writePartitionProduceResponse(w: Writer, m: PartitionProduceResponse, v
   } else if (version >= 8) {
     w.nullableString(m.errorMessage);
   }
-  if (version <= 9 && m.currentLeader !== null && !isDefaultProduceResponseLeaderIdAndEpoch(m.currentLeader)) throw unsupportedField('ProduceResponse', 'currentLeader', version);
+  if (version <= 9 && m.currentLeader !== null && !isDefaultProduceResponseLeaderIdAndEpoch(m.currentLeader)) {
+    throw unsupportedField('ProduceResponse', 'currentLeader', version);
+  }
   if (version >= 9) {
     let tags = 0;
     if (version >= 10 && m.currentLeader !== null && !isDefaultProduceResponseLeaderIdAndEpoch(m.currentLeader)) tags++;
@@ -206,7 +227,7 @@ function writePartitionProduceResponse(w: Writer, m: PartitionProduceResponse, v
   }
 }
 
-/** A TopicProduceResponse with Kafka's defaults for what `partial` leaves out. */
+/** TopicProduceResponse with Kafka's defaults for what `partial` leaves out. */
 export function createTopicProduceResponse(partial: Partial<TopicProduceResponse> = {}): TopicProduceResponse {
   return {
     name: partial.name ?? '',
@@ -247,8 +268,10 @@ function writeTopicProduceResponse(w: Writer, m: TopicProduceResponse, version: 
   if (version >= 9) w.uvarint(0);
 }
 
-/** A ProduceResponseNodeEndpoint with Kafka's defaults for what `partial` leaves out. */
-export function createProduceResponseNodeEndpoint(partial: Partial<ProduceResponseNodeEndpoint> = {}): ProduceResponseNodeEndpoint {
+/** ProduceResponseNodeEndpoint with Kafka's defaults for what `partial` leaves out. */
+export function createProduceResponseNodeEndpoint(
+  partial: Partial<ProduceResponseNodeEndpoint> = {},
+): ProduceResponseNodeEndpoint {
   return {
     nodeId: partial.nodeId ?? 0,
     host: partial.host ?? '',
@@ -279,7 +302,7 @@ function writeProduceResponseNodeEndpoint(w: Writer, m: ProduceResponseNodeEndpo
   w.uvarint(0);
 }
 
-/** A ProduceResponse with Kafka's defaults for what `partial` leaves out. */
+/** ProduceResponse with Kafka's defaults for what `partial` leaves out. */
 export function createProduceResponse(partial: Partial<ProduceResponse> = {}): ProduceResponse {
   return {
     responses: partial.responses ?? [],

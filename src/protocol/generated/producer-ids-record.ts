@@ -14,7 +14,7 @@ export interface ProducerIdsRecord {
   nextProducerId: bigint;
 }
 
-/** A ProducerIdsRecord with Kafka's defaults for what `partial` leaves out. */
+/** ProducerIdsRecord with Kafka's defaults for what `partial` leaves out. */
 export function createProducerIdsRecord(partial: Partial<ProducerIdsRecord> = {}): ProducerIdsRecord {
   return {
     brokerId: partial.brokerId ?? 0,

@@ -31,7 +31,7 @@ export interface ProducerEntry {
   currentTxnFirstOffset: bigint;
 }
 
-/** A ProducerEntry with Kafka's defaults for what `partial` leaves out. */
+/** ProducerEntry with Kafka's defaults for what `partial` leaves out. */
 export function createProducerEntry(partial: Partial<ProducerEntry> = {}): ProducerEntry {
   return {
     producerId: partial.producerId ?? 0n,
@@ -77,7 +77,7 @@ function writeProducerEntry(w: Writer, m: ProducerEntry): void {
   w.int64(m.currentTxnFirstOffset);
 }
 
-/** A ProducerSnapshot with Kafka's defaults for what `partial` leaves out. */
+/** ProducerSnapshot with Kafka's defaults for what `partial` leaves out. */
 export function createProducerSnapshot(partial: Partial<ProducerSnapshot> = {}): ProducerSnapshot {
   return {
     crc: partial.crc ?? 0,

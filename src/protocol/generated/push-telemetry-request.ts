@@ -19,7 +19,7 @@ export interface PushTelemetryRequest {
   metrics: Uint8Array;
 }
 
-/** A PushTelemetryRequest with Kafka's defaults for what `partial` leaves out. */
+/** PushTelemetryRequest with Kafka's defaults for what `partial` leaves out. */
 export function createPushTelemetryRequest(partial: Partial<PushTelemetryRequest> = {}): PushTelemetryRequest {
   return {
     clientInstanceId: partial.clientInstanceId ?? ZERO_UUID,

@@ -6,13 +6,16 @@ import type { Writer } from '../wire/writer.ts';
 
 /** PushTelemetryResponse, API key 72: version 0, flexible from 0. */
 export interface PushTelemetryResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The error code, or 0 if there was no error. */
   errorCode: number;
 }
 
-/** A PushTelemetryResponse with Kafka's defaults for what `partial` leaves out. */
+/** PushTelemetryResponse with Kafka's defaults for what `partial` leaves out. */
 export function createPushTelemetryResponse(partial: Partial<PushTelemetryResponse> = {}): PushTelemetryResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

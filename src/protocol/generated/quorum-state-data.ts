@@ -28,7 +28,7 @@ export interface QuorumStateDataVoter {
   voterId: number;
 }
 
-/** A QuorumStateDataVoter with Kafka's defaults for what `partial` leaves out. */
+/** QuorumStateDataVoter with Kafka's defaults for what `partial` leaves out. */
 export function createQuorumStateDataVoter(partial: Partial<QuorumStateDataVoter> = {}): QuorumStateDataVoter {
   return {
     voterId: partial.voterId ?? 0,
@@ -48,7 +48,7 @@ function writeQuorumStateDataVoter(w: Writer, m: QuorumStateDataVoter): void {
   w.uvarint(0);
 }
 
-/** A QuorumStateData with Kafka's defaults for what `partial` leaves out. */
+/** QuorumStateData with Kafka's defaults for what `partial` leaves out. */
 export function createQuorumStateData(partial: Partial<QuorumStateData> = {}): QuorumStateData {
   return {
     clusterId: partial.clusterId ?? '',

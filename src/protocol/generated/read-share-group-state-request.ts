@@ -27,8 +27,10 @@ export interface ReadShareGroupStateRequestPartitionData {
   leaderEpoch: number;
 }
 
-/** A ReadShareGroupStateRequestPartitionData with Kafka's defaults for what `partial` leaves out. */
-export function createReadShareGroupStateRequestPartitionData(partial: Partial<ReadShareGroupStateRequestPartitionData> = {}): ReadShareGroupStateRequestPartitionData {
+/** ReadShareGroupStateRequestPartitionData with Kafka's defaults for what `partial` leaves out. */
+export function createReadShareGroupStateRequestPartitionData(
+  partial: Partial<ReadShareGroupStateRequestPartitionData> = {},
+): ReadShareGroupStateRequestPartitionData {
   return {
     partition: partial.partition ?? 0,
     leaderEpoch: partial.leaderEpoch ?? 0,
@@ -51,7 +53,7 @@ function writeReadShareGroupStateRequestPartitionData(w: Writer, m: ReadShareGro
   w.uvarint(0);
 }
 
-/** A ReadStateData with Kafka's defaults for what `partial` leaves out. */
+/** ReadStateData with Kafka's defaults for what `partial` leaves out. */
 export function createReadStateData(partial: Partial<ReadStateData> = {}): ReadStateData {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
@@ -78,8 +80,10 @@ function writeReadStateData(w: Writer, m: ReadStateData): void {
   w.uvarint(0);
 }
 
-/** A ReadShareGroupStateRequest with Kafka's defaults for what `partial` leaves out. */
-export function createReadShareGroupStateRequest(partial: Partial<ReadShareGroupStateRequest> = {}): ReadShareGroupStateRequest {
+/** ReadShareGroupStateRequest with Kafka's defaults for what `partial` leaves out. */
+export function createReadShareGroupStateRequest(
+  partial: Partial<ReadShareGroupStateRequest> = {},
+): ReadShareGroupStateRequest {
   return {
     groupId: partial.groupId ?? '',
     topics: partial.topics ?? [],

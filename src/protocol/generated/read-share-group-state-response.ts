@@ -44,8 +44,10 @@ export interface ReadShareGroupStateResponseStateBatch {
   deliveryCount: number;
 }
 
-/** A ReadShareGroupStateResponseStateBatch with Kafka's defaults for what `partial` leaves out. */
-export function createReadShareGroupStateResponseStateBatch(partial: Partial<ReadShareGroupStateResponseStateBatch> = {}): ReadShareGroupStateResponseStateBatch {
+/** ReadShareGroupStateResponseStateBatch with Kafka's defaults for what `partial` leaves out. */
+export function createReadShareGroupStateResponseStateBatch(
+  partial: Partial<ReadShareGroupStateResponseStateBatch> = {},
+): ReadShareGroupStateResponseStateBatch {
   return {
     firstOffset: partial.firstOffset ?? 0n,
     lastOffset: partial.lastOffset ?? 0n,
@@ -76,8 +78,10 @@ function writeReadShareGroupStateResponseStateBatch(w: Writer, m: ReadShareGroup
   w.uvarint(0);
 }
 
-/** A ReadShareGroupStateResponsePartitionResult with Kafka's defaults for what `partial` leaves out. */
-export function createReadShareGroupStateResponsePartitionResult(partial: Partial<ReadShareGroupStateResponsePartitionResult> = {}): ReadShareGroupStateResponsePartitionResult {
+/** ReadShareGroupStateResponsePartitionResult with Kafka's defaults for what `partial` leaves out. */
+export function createReadShareGroupStateResponsePartitionResult(
+  partial: Partial<ReadShareGroupStateResponsePartitionResult> = {},
+): ReadShareGroupStateResponsePartitionResult {
   return {
     partition: partial.partition ?? 0,
     errorCode: partial.errorCode ?? 0,
@@ -108,7 +112,9 @@ function readReadShareGroupStateResponsePartitionResult(r: Reader): ReadShareGro
   };
 }
 
-function writeReadShareGroupStateResponsePartitionResult(w: Writer, m: ReadShareGroupStateResponsePartitionResult): void {
+function writeReadShareGroupStateResponsePartitionResult(
+  w: Writer, m: ReadShareGroupStateResponsePartitionResult,
+): void {
   w.int32(m.partition);
   w.int16(m.errorCode);
   w.compactNullableString(m.errorMessage);
@@ -119,7 +125,7 @@ function writeReadShareGroupStateResponsePartitionResult(w: Writer, m: ReadShare
   w.uvarint(0);
 }
 
-/** A ReadStateResult with Kafka's defaults for what `partial` leaves out. */
+/** ReadStateResult with Kafka's defaults for what `partial` leaves out. */
 export function createReadStateResult(partial: Partial<ReadStateResult> = {}): ReadStateResult {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
@@ -146,8 +152,10 @@ function writeReadStateResult(w: Writer, m: ReadStateResult): void {
   w.uvarint(0);
 }
 
-/** A ReadShareGroupStateResponse with Kafka's defaults for what `partial` leaves out. */
-export function createReadShareGroupStateResponse(partial: Partial<ReadShareGroupStateResponse> = {}): ReadShareGroupStateResponse {
+/** ReadShareGroupStateResponse with Kafka's defaults for what `partial` leaves out. */
+export function createReadShareGroupStateResponse(
+  partial: Partial<ReadShareGroupStateResponse> = {},
+): ReadShareGroupStateResponse {
   return {
     results: partial.results ?? [],
   };

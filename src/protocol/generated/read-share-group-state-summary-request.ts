@@ -27,8 +27,10 @@ export interface ReadShareGroupStateSummaryRequestPartitionData {
   leaderEpoch: number;
 }
 
-/** A ReadShareGroupStateSummaryRequestPartitionData with Kafka's defaults for what `partial` leaves out. */
-export function createReadShareGroupStateSummaryRequestPartitionData(partial: Partial<ReadShareGroupStateSummaryRequestPartitionData> = {}): ReadShareGroupStateSummaryRequestPartitionData {
+/** ReadShareGroupStateSummaryRequestPartitionData with Kafka's defaults for what `partial` leaves out. */
+export function createReadShareGroupStateSummaryRequestPartitionData(
+  partial: Partial<ReadShareGroupStateSummaryRequestPartitionData> = {},
+): ReadShareGroupStateSummaryRequestPartitionData {
   return {
     partition: partial.partition ?? 0,
     leaderEpoch: partial.leaderEpoch ?? 0,
@@ -45,13 +47,15 @@ function readReadShareGroupStateSummaryRequestPartitionData(r: Reader): ReadShar
   };
 }
 
-function writeReadShareGroupStateSummaryRequestPartitionData(w: Writer, m: ReadShareGroupStateSummaryRequestPartitionData): void {
+function writeReadShareGroupStateSummaryRequestPartitionData(
+  w: Writer, m: ReadShareGroupStateSummaryRequestPartitionData,
+): void {
   w.int32(m.partition);
   w.int32(m.leaderEpoch);
   w.uvarint(0);
 }
 
-/** A ReadStateSummaryData with Kafka's defaults for what `partial` leaves out. */
+/** ReadStateSummaryData with Kafka's defaults for what `partial` leaves out. */
 export function createReadStateSummaryData(partial: Partial<ReadStateSummaryData> = {}): ReadStateSummaryData {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
@@ -78,8 +82,10 @@ function writeReadStateSummaryData(w: Writer, m: ReadStateSummaryData): void {
   w.uvarint(0);
 }
 
-/** A ReadShareGroupStateSummaryRequest with Kafka's defaults for what `partial` leaves out. */
-export function createReadShareGroupStateSummaryRequest(partial: Partial<ReadShareGroupStateSummaryRequest> = {}): ReadShareGroupStateSummaryRequest {
+/** ReadShareGroupStateSummaryRequest with Kafka's defaults for what `partial` leaves out. */
+export function createReadShareGroupStateSummaryRequest(
+  partial: Partial<ReadShareGroupStateSummaryRequest> = {},
+): ReadShareGroupStateSummaryRequest {
   return {
     groupId: partial.groupId ?? '',
     topics: partial.topics ?? [],

@@ -31,12 +31,17 @@ export interface ReadShareGroupStateSummaryResponsePartitionResult {
   leaderEpoch: number;
   /** The share-partition start offset. */
   startOffset: bigint;
-  /** The number of offsets greater than or equal to share-partition start offset for which delivery has been completed. (versions 1+) */
+  /**
+   * The number of offsets greater than or equal to share-partition start offset for which delivery has been completed.
+   * (versions 1+)
+   */
   deliveryCompleteCount: number;
 }
 
-/** A ReadShareGroupStateSummaryResponsePartitionResult with Kafka's defaults for what `partial` leaves out. */
-export function createReadShareGroupStateSummaryResponsePartitionResult(partial: Partial<ReadShareGroupStateSummaryResponsePartitionResult> = {}): ReadShareGroupStateSummaryResponsePartitionResult {
+/** ReadShareGroupStateSummaryResponsePartitionResult with Kafka's defaults for what `partial` leaves out. */
+export function createReadShareGroupStateSummaryResponsePartitionResult(
+  partial: Partial<ReadShareGroupStateSummaryResponsePartitionResult> = {},
+): ReadShareGroupStateSummaryResponsePartitionResult {
   return {
     partition: partial.partition ?? 0,
     errorCode: partial.errorCode ?? 0,
@@ -48,7 +53,9 @@ export function createReadShareGroupStateSummaryResponsePartitionResult(partial:
   };
 }
 
-function readReadShareGroupStateSummaryResponsePartitionResult(r: Reader, version: number): ReadShareGroupStateSummaryResponsePartitionResult {
+function readReadShareGroupStateSummaryResponsePartitionResult(
+  r: Reader, version: number,
+): ReadShareGroupStateSummaryResponsePartitionResult {
   const partition = r.int32();
   const errorCode = r.int16();
   const errorMessage = r.compactNullableString();
@@ -68,7 +75,9 @@ function readReadShareGroupStateSummaryResponsePartitionResult(r: Reader, versio
   };
 }
 
-function writeReadShareGroupStateSummaryResponsePartitionResult(w: Writer, m: ReadShareGroupStateSummaryResponsePartitionResult, version: number): void {
+function writeReadShareGroupStateSummaryResponsePartitionResult(
+  w: Writer, m: ReadShareGroupStateSummaryResponsePartitionResult, version: number,
+): void {
   w.int32(m.partition);
   w.int16(m.errorCode);
   w.compactNullableString(m.errorMessage);
@@ -79,7 +88,7 @@ function writeReadShareGroupStateSummaryResponsePartitionResult(w: Writer, m: Re
   w.uvarint(0);
 }
 
-/** A ReadStateSummaryResult with Kafka's defaults for what `partial` leaves out. */
+/** ReadStateSummaryResult with Kafka's defaults for what `partial` leaves out. */
 export function createReadStateSummaryResult(partial: Partial<ReadStateSummaryResult> = {}): ReadStateSummaryResult {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
@@ -91,7 +100,9 @@ function readReadStateSummaryResult(r: Reader, version: number): ReadStateSummar
   const topicId = r.uuid();
   const partitionsCount = r.compactArrayLength(24);
   const partitions: ReadShareGroupStateSummaryResponsePartitionResult[] = [];
-  for (let i = 0; i < partitionsCount; i++) partitions.push(readReadShareGroupStateSummaryResponsePartitionResult(r, version));
+  for (let i = 0; i < partitionsCount; i++) {
+    partitions.push(readReadShareGroupStateSummaryResponsePartitionResult(r, version));
+  }
   r.skipTags();
   return {
     topicId,
@@ -106,8 +117,10 @@ function writeReadStateSummaryResult(w: Writer, m: ReadStateSummaryResult, versi
   w.uvarint(0);
 }
 
-/** A ReadShareGroupStateSummaryResponse with Kafka's defaults for what `partial` leaves out. */
-export function createReadShareGroupStateSummaryResponse(partial: Partial<ReadShareGroupStateSummaryResponse> = {}): ReadShareGroupStateSummaryResponse {
+/** ReadShareGroupStateSummaryResponse with Kafka's defaults for what `partial` leaves out. */
+export function createReadShareGroupStateSummaryResponse(
+  partial: Partial<ReadShareGroupStateSummaryResponse> = {},
+): ReadShareGroupStateSummaryResponse {
   return {
     results: partial.results ?? [],
   };
@@ -123,7 +136,9 @@ function readReadShareGroupStateSummaryResponse(r: Reader, version: number): Rea
   };
 }
 
-function writeReadShareGroupStateSummaryResponse(w: Writer, m: ReadShareGroupStateSummaryResponse, version: number): void {
+function writeReadShareGroupStateSummaryResponse(
+  w: Writer, m: ReadShareGroupStateSummaryResponse, version: number,
+): void {
   w.compactArrayLength(m.results);
   for (const item of m.results) writeReadStateSummaryResult(w, item, version);
   w.uvarint(0);

@@ -27,7 +27,10 @@ export interface RegisterBrokerRecord {
   inControlledShutdown: boolean;
   /** Log directories configured in this broker which are available. (versions 3+, tag 0) */
   logDirs: Uuid[];
-  /** Log directories that are cordoned. This is initially null before the broker starts sending the value via its heartbeats. (versions 4+, tag 1) */
+  /**
+   * Log directories that are cordoned. This is initially null before the broker starts sending the value via its
+   * heartbeats. (versions 4+, tag 1)
+   */
   cordonedLogDirs: Uuid[] | null;
 }
 
@@ -51,7 +54,7 @@ export interface BrokerEndpoint {
   securityProtocol: number;
 }
 
-/** A BrokerEndpoint with Kafka's defaults for what `partial` leaves out. */
+/** BrokerEndpoint with Kafka's defaults for what `partial` leaves out. */
 export function createBrokerEndpoint(partial: Partial<BrokerEndpoint> = {}): BrokerEndpoint {
   return {
     name: partial.name ?? '',
@@ -83,7 +86,7 @@ function writeBrokerEndpoint(w: Writer, m: BrokerEndpoint): void {
   w.uvarint(0);
 }
 
-/** A BrokerFeature with Kafka's defaults for what `partial` leaves out. */
+/** BrokerFeature with Kafka's defaults for what `partial` leaves out. */
 export function createBrokerFeature(partial: Partial<BrokerFeature> = {}): BrokerFeature {
   return {
     name: partial.name ?? '',
@@ -111,7 +114,7 @@ function writeBrokerFeature(w: Writer, m: BrokerFeature): void {
   w.uvarint(0);
 }
 
-/** A RegisterBrokerRecord with Kafka's defaults for what `partial` leaves out. */
+/** RegisterBrokerRecord with Kafka's defaults for what `partial` leaves out. */
 export function createRegisterBrokerRecord(partial: Partial<RegisterBrokerRecord> = {}): RegisterBrokerRecord {
   return {
     brokerId: partial.brokerId ?? 0,
@@ -203,7 +206,9 @@ function writeRegisterBrokerRecord(w: Writer, m: RegisterBrokerRecord, version: 
     if (m.inControlledShutdown) throw unsupportedField('RegisterBrokerRecord', 'inControlledShutdown', version);
   }
   if (version <= 2 && m.logDirs.length !== 0) throw unsupportedField('RegisterBrokerRecord', 'logDirs', version);
-  if (version <= 3 && m.cordonedLogDirs !== null) throw unsupportedField('RegisterBrokerRecord', 'cordonedLogDirs', version);
+  if (version <= 3 && m.cordonedLogDirs !== null) {
+    throw unsupportedField('RegisterBrokerRecord', 'cordonedLogDirs', version);
+  }
   let tags = 0;
   if (version >= 3 && m.logDirs.length !== 0) tags++;
   if (version >= 4 && m.cordonedLogDirs !== null) tags++;

@@ -39,7 +39,7 @@ export interface ControllerEndpoint {
   securityProtocol: number;
 }
 
-/** A ControllerEndpoint with Kafka's defaults for what `partial` leaves out. */
+/** ControllerEndpoint with Kafka's defaults for what `partial` leaves out. */
 export function createControllerEndpoint(partial: Partial<ControllerEndpoint> = {}): ControllerEndpoint {
   return {
     name: partial.name ?? '',
@@ -71,7 +71,7 @@ function writeControllerEndpoint(w: Writer, m: ControllerEndpoint): void {
   w.uvarint(0);
 }
 
-/** A ControllerFeature with Kafka's defaults for what `partial` leaves out. */
+/** ControllerFeature with Kafka's defaults for what `partial` leaves out. */
 export function createControllerFeature(partial: Partial<ControllerFeature> = {}): ControllerFeature {
   return {
     name: partial.name ?? '',
@@ -99,8 +99,10 @@ function writeControllerFeature(w: Writer, m: ControllerFeature): void {
   w.uvarint(0);
 }
 
-/** A RegisterControllerRecord with Kafka's defaults for what `partial` leaves out. */
-export function createRegisterControllerRecord(partial: Partial<RegisterControllerRecord> = {}): RegisterControllerRecord {
+/** RegisterControllerRecord with Kafka's defaults for what `partial` leaves out. */
+export function createRegisterControllerRecord(
+  partial: Partial<RegisterControllerRecord> = {},
+): RegisterControllerRecord {
   return {
     controllerId: partial.controllerId ?? 0,
     incarnationId: partial.incarnationId ?? ZERO_UUID,

@@ -11,8 +11,10 @@ export interface RemoveAccessControlEntryRecord {
   id: Uuid;
 }
 
-/** A RemoveAccessControlEntryRecord with Kafka's defaults for what `partial` leaves out. */
-export function createRemoveAccessControlEntryRecord(partial: Partial<RemoveAccessControlEntryRecord> = {}): RemoveAccessControlEntryRecord {
+/** RemoveAccessControlEntryRecord with Kafka's defaults for what `partial` leaves out. */
+export function createRemoveAccessControlEntryRecord(
+  partial: Partial<RemoveAccessControlEntryRecord> = {},
+): RemoveAccessControlEntryRecord {
   return {
     id: partial.id ?? ZERO_UUID,
   };

@@ -10,8 +10,10 @@ export interface RemoveDelegationTokenRecord {
   tokenId: string;
 }
 
-/** A RemoveDelegationTokenRecord with Kafka's defaults for what `partial` leaves out. */
-export function createRemoveDelegationTokenRecord(partial: Partial<RemoveDelegationTokenRecord> = {}): RemoveDelegationTokenRecord {
+/** RemoveDelegationTokenRecord with Kafka's defaults for what `partial` leaves out. */
+export function createRemoveDelegationTokenRecord(
+  partial: Partial<RemoveDelegationTokenRecord> = {},
+): RemoveDelegationTokenRecord {
   return {
     tokenId: partial.tokenId ?? '',
   };

@@ -15,7 +15,7 @@ export interface RemoveRaftVoterRequest {
   voterDirectoryId: Uuid;
 }
 
-/** A RemoveRaftVoterRequest with Kafka's defaults for what `partial` leaves out. */
+/** RemoveRaftVoterRequest with Kafka's defaults for what `partial` leaves out. */
 export function createRemoveRaftVoterRequest(partial: Partial<RemoveRaftVoterRequest> = {}): RemoveRaftVoterRequest {
   return {
     clusterId: partial.clusterId === undefined ? '' : partial.clusterId,

@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** RemoveRaftVoterResponse, API key 81: version 0, flexible from 0. */
 export interface RemoveRaftVoterResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The error code, or 0 if there was no error. */
   errorCode: number;
@@ -14,7 +17,7 @@ export interface RemoveRaftVoterResponse {
   errorMessage: string | null;
 }
 
-/** A RemoveRaftVoterResponse with Kafka's defaults for what `partial` leaves out. */
+/** RemoveRaftVoterResponse with Kafka's defaults for what `partial` leaves out. */
 export function createRemoveRaftVoterResponse(partial: Partial<RemoveRaftVoterResponse> = {}): RemoveRaftVoterResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

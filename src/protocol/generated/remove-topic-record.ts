@@ -11,7 +11,7 @@ export interface RemoveTopicRecord {
   topicId: Uuid;
 }
 
-/** A RemoveTopicRecord with Kafka's defaults for what `partial` leaves out. */
+/** RemoveTopicRecord with Kafka's defaults for what `partial` leaves out. */
 export function createRemoveTopicRecord(partial: Partial<RemoveTopicRecord> = {}): RemoveTopicRecord {
   return {
     topicId: partial.topicId ?? ZERO_UUID,

@@ -12,8 +12,10 @@ export interface RemoveUserScramCredentialRecord {
   mechanism: number;
 }
 
-/** A RemoveUserScramCredentialRecord with Kafka's defaults for what `partial` leaves out. */
-export function createRemoveUserScramCredentialRecord(partial: Partial<RemoveUserScramCredentialRecord> = {}): RemoveUserScramCredentialRecord {
+/** RemoveUserScramCredentialRecord with Kafka's defaults for what `partial` leaves out. */
+export function createRemoveUserScramCredentialRecord(
+  partial: Partial<RemoveUserScramCredentialRecord> = {},
+): RemoveUserScramCredentialRecord {
   return {
     name: partial.name ?? '',
     mechanism: partial.mechanism ?? 0,

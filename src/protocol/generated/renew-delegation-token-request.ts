@@ -13,8 +13,10 @@ export interface RenewDelegationTokenRequest {
   renewPeriodMs: bigint;
 }
 
-/** A RenewDelegationTokenRequest with Kafka's defaults for what `partial` leaves out. */
-export function createRenewDelegationTokenRequest(partial: Partial<RenewDelegationTokenRequest> = {}): RenewDelegationTokenRequest {
+/** RenewDelegationTokenRequest with Kafka's defaults for what `partial` leaves out. */
+export function createRenewDelegationTokenRequest(
+  partial: Partial<RenewDelegationTokenRequest> = {},
+): RenewDelegationTokenRequest {
   return {
     hmac: partial.hmac ?? EMPTY_BYTES,
     renewPeriodMs: partial.renewPeriodMs ?? 0n,

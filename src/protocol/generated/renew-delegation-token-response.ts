@@ -10,12 +10,17 @@ export interface RenewDelegationTokenResponse {
   errorCode: number;
   /** The timestamp in milliseconds at which this token expires. */
   expiryTimestampMs: bigint;
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
 }
 
-/** A RenewDelegationTokenResponse with Kafka's defaults for what `partial` leaves out. */
-export function createRenewDelegationTokenResponse(partial: Partial<RenewDelegationTokenResponse> = {}): RenewDelegationTokenResponse {
+/** RenewDelegationTokenResponse with Kafka's defaults for what `partial` leaves out. */
+export function createRenewDelegationTokenResponse(
+  partial: Partial<RenewDelegationTokenResponse> = {},
+): RenewDelegationTokenResponse {
   return {
     errorCode: partial.errorCode ?? 0,
     expiryTimestampMs: partial.expiryTimestampMs ?? 0n,

@@ -16,7 +16,7 @@ export interface RequestHeader {
   clientId: string | null;
 }
 
-/** A RequestHeader with Kafka's defaults for what `partial` leaves out. */
+/** RequestHeader with Kafka's defaults for what `partial` leaves out. */
 export function createRequestHeader(partial: Partial<RequestHeader> = {}): RequestHeader {
   return {
     requestApiKey: partial.requestApiKey ?? 0,

@@ -10,7 +10,7 @@ export interface ResponseHeader {
   correlationId: number;
 }
 
-/** A ResponseHeader with Kafka's defaults for what `partial` leaves out. */
+/** ResponseHeader with Kafka's defaults for what `partial` leaves out. */
 export function createResponseHeader(partial: Partial<ResponseHeader> = {}): ResponseHeader {
   return {
     correlationId: partial.correlationId ?? 0,

@@ -11,7 +11,7 @@ export interface SaslAuthenticateRequest {
   authBytes: Uint8Array;
 }
 
-/** A SaslAuthenticateRequest with Kafka's defaults for what `partial` leaves out. */
+/** SaslAuthenticateRequest with Kafka's defaults for what `partial` leaves out. */
 export function createSaslAuthenticateRequest(partial: Partial<SaslAuthenticateRequest> = {}): SaslAuthenticateRequest {
   return {
     authBytes: partial.authBytes ?? EMPTY_BYTES,

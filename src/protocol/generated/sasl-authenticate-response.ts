@@ -13,12 +13,17 @@ export interface SaslAuthenticateResponse {
   errorMessage: string | null;
   /** The SASL authentication bytes from the server, as defined by the SASL mechanism. */
   authBytes: Uint8Array;
-  /** Number of milliseconds after which only re-authentication over the existing connection to create a new session can occur. (versions 1+) */
+  /**
+   * Number of milliseconds after which only re-authentication over the existing connection to create a new session can
+   * occur. (versions 1+)
+   */
   sessionLifetimeMs: bigint;
 }
 
-/** A SaslAuthenticateResponse with Kafka's defaults for what `partial` leaves out. */
-export function createSaslAuthenticateResponse(partial: Partial<SaslAuthenticateResponse> = {}): SaslAuthenticateResponse {
+/** SaslAuthenticateResponse with Kafka's defaults for what `partial` leaves out. */
+export function createSaslAuthenticateResponse(
+  partial: Partial<SaslAuthenticateResponse> = {},
+): SaslAuthenticateResponse {
   return {
     errorCode: partial.errorCode ?? 0,
     errorMessage: partial.errorMessage === undefined ? '' : partial.errorMessage,

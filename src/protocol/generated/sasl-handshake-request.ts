@@ -10,7 +10,7 @@ export interface SaslHandshakeRequest {
   mechanism: string;
 }
 
-/** A SaslHandshakeRequest with Kafka's defaults for what `partial` leaves out. */
+/** SaslHandshakeRequest with Kafka's defaults for what `partial` leaves out. */
 export function createSaslHandshakeRequest(partial: Partial<SaslHandshakeRequest> = {}): SaslHandshakeRequest {
   return {
     mechanism: partial.mechanism ?? '',

@@ -12,7 +12,7 @@ export interface SaslHandshakeResponse {
   mechanisms: string[];
 }
 
-/** A SaslHandshakeResponse with Kafka's defaults for what `partial` leaves out. */
+/** SaslHandshakeResponse with Kafka's defaults for what `partial` leaves out. */
 export function createSaslHandshakeResponse(partial: Partial<SaslHandshakeResponse> = {}): SaslHandshakeResponse {
   return {
     errorCode: partial.errorCode ?? 0,

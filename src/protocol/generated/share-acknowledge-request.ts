@@ -11,7 +11,10 @@ export interface ShareAcknowledgeRequest {
   groupId: string | null;
   /** The member ID. */
   memberId: string | null;
-  /** The current share session epoch: 0 to open a share session; -1 to close it; otherwise increments for consecutive requests. */
+  /**
+   * The current share session epoch: 0 to open a share session; -1 to close it; otherwise increments for consecutive
+   * requests.
+   */
   shareSessionEpoch: number;
   /** Whether Renew type acknowledgements present in AcknowledgementBatches. (versions 2+) */
   isRenewAck: boolean;
@@ -42,8 +45,10 @@ export interface ShareAcknowledgeRequestAcknowledgementBatch {
   acknowledgeTypes: number[];
 }
 
-/** A ShareAcknowledgeRequestAcknowledgementBatch with Kafka's defaults for what `partial` leaves out. */
-export function createShareAcknowledgeRequestAcknowledgementBatch(partial: Partial<ShareAcknowledgeRequestAcknowledgementBatch> = {}): ShareAcknowledgeRequestAcknowledgementBatch {
+/** ShareAcknowledgeRequestAcknowledgementBatch with Kafka's defaults for what `partial` leaves out. */
+export function createShareAcknowledgeRequestAcknowledgementBatch(
+  partial: Partial<ShareAcknowledgeRequestAcknowledgementBatch> = {},
+): ShareAcknowledgeRequestAcknowledgementBatch {
   return {
     firstOffset: partial.firstOffset ?? 0n,
     lastOffset: partial.lastOffset ?? 0n,
@@ -65,7 +70,9 @@ function readShareAcknowledgeRequestAcknowledgementBatch(r: Reader): ShareAcknow
   };
 }
 
-function writeShareAcknowledgeRequestAcknowledgementBatch(w: Writer, m: ShareAcknowledgeRequestAcknowledgementBatch): void {
+function writeShareAcknowledgeRequestAcknowledgementBatch(
+  w: Writer, m: ShareAcknowledgeRequestAcknowledgementBatch,
+): void {
   w.int64(m.firstOffset);
   w.int64(m.lastOffset);
   w.compactArrayLength(m.acknowledgeTypes);
@@ -73,7 +80,7 @@ function writeShareAcknowledgeRequestAcknowledgementBatch(w: Writer, m: ShareAck
   w.uvarint(0);
 }
 
-/** A AcknowledgePartition with Kafka's defaults for what `partial` leaves out. */
+/** AcknowledgePartition with Kafka's defaults for what `partial` leaves out. */
 export function createAcknowledgePartition(partial: Partial<AcknowledgePartition> = {}): AcknowledgePartition {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
@@ -85,7 +92,9 @@ function readAcknowledgePartition(r: Reader): AcknowledgePartition {
   const partitionIndex = r.int32();
   const acknowledgementBatchesCount = r.compactArrayLength(18);
   const acknowledgementBatches: ShareAcknowledgeRequestAcknowledgementBatch[] = [];
-  for (let i = 0; i < acknowledgementBatchesCount; i++) acknowledgementBatches.push(readShareAcknowledgeRequestAcknowledgementBatch(r));
+  for (let i = 0; i < acknowledgementBatchesCount; i++) {
+    acknowledgementBatches.push(readShareAcknowledgeRequestAcknowledgementBatch(r));
+  }
   r.skipTags();
   return {
     partitionIndex,
@@ -100,7 +109,7 @@ function writeAcknowledgePartition(w: Writer, m: AcknowledgePartition): void {
   w.uvarint(0);
 }
 
-/** A AcknowledgeTopic with Kafka's defaults for what `partial` leaves out. */
+/** AcknowledgeTopic with Kafka's defaults for what `partial` leaves out. */
 export function createAcknowledgeTopic(partial: Partial<AcknowledgeTopic> = {}): AcknowledgeTopic {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
@@ -127,7 +136,7 @@ function writeAcknowledgeTopic(w: Writer, m: AcknowledgeTopic): void {
   w.uvarint(0);
 }
 
-/** A ShareAcknowledgeRequest with Kafka's defaults for what `partial` leaves out. */
+/** ShareAcknowledgeRequest with Kafka's defaults for what `partial` leaves out. */
 export function createShareAcknowledgeRequest(partial: Partial<ShareAcknowledgeRequest> = {}): ShareAcknowledgeRequest {
   return {
     groupId: partial.groupId ?? null,

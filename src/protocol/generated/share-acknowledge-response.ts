@@ -7,7 +7,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** ShareAcknowledgeResponse, API key 79: versions 1 to 2, flexible from 0. */
 export interface ShareAcknowledgeResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The top level response error code. */
   errorCode: number;
@@ -57,8 +60,10 @@ export interface ShareAcknowledgeResponseLeaderIdAndEpoch {
   leaderEpoch: number;
 }
 
-/** A ShareAcknowledgeResponseLeaderIdAndEpoch with Kafka's defaults for what `partial` leaves out. */
-export function createShareAcknowledgeResponseLeaderIdAndEpoch(partial: Partial<ShareAcknowledgeResponseLeaderIdAndEpoch> = {}): ShareAcknowledgeResponseLeaderIdAndEpoch {
+/** ShareAcknowledgeResponseLeaderIdAndEpoch with Kafka's defaults for what `partial` leaves out. */
+export function createShareAcknowledgeResponseLeaderIdAndEpoch(
+  partial: Partial<ShareAcknowledgeResponseLeaderIdAndEpoch> = {},
+): ShareAcknowledgeResponseLeaderIdAndEpoch {
   return {
     leaderId: partial.leaderId ?? 0,
     leaderEpoch: partial.leaderEpoch ?? 0,
@@ -81,8 +86,10 @@ function writeShareAcknowledgeResponseLeaderIdAndEpoch(w: Writer, m: ShareAcknow
   w.uvarint(0);
 }
 
-/** A ShareAcknowledgeResponsePartitionData with Kafka's defaults for what `partial` leaves out. */
-export function createShareAcknowledgeResponsePartitionData(partial: Partial<ShareAcknowledgeResponsePartitionData> = {}): ShareAcknowledgeResponsePartitionData {
+/** ShareAcknowledgeResponsePartitionData with Kafka's defaults for what `partial` leaves out. */
+export function createShareAcknowledgeResponsePartitionData(
+  partial: Partial<ShareAcknowledgeResponsePartitionData> = {},
+): ShareAcknowledgeResponsePartitionData {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     errorCode: partial.errorCode ?? 0,
@@ -113,8 +120,10 @@ function writeShareAcknowledgeResponsePartitionData(w: Writer, m: ShareAcknowled
   w.uvarint(0);
 }
 
-/** A ShareAcknowledgeTopicResponse with Kafka's defaults for what `partial` leaves out. */
-export function createShareAcknowledgeTopicResponse(partial: Partial<ShareAcknowledgeTopicResponse> = {}): ShareAcknowledgeTopicResponse {
+/** ShareAcknowledgeTopicResponse with Kafka's defaults for what `partial` leaves out. */
+export function createShareAcknowledgeTopicResponse(
+  partial: Partial<ShareAcknowledgeTopicResponse> = {},
+): ShareAcknowledgeTopicResponse {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
     partitions: partial.partitions ?? [],
@@ -140,8 +149,10 @@ function writeShareAcknowledgeTopicResponse(w: Writer, m: ShareAcknowledgeTopicR
   w.uvarint(0);
 }
 
-/** A ShareAcknowledgeResponseNodeEndpoint with Kafka's defaults for what `partial` leaves out. */
-export function createShareAcknowledgeResponseNodeEndpoint(partial: Partial<ShareAcknowledgeResponseNodeEndpoint> = {}): ShareAcknowledgeResponseNodeEndpoint {
+/** ShareAcknowledgeResponseNodeEndpoint with Kafka's defaults for what `partial` leaves out. */
+export function createShareAcknowledgeResponseNodeEndpoint(
+  partial: Partial<ShareAcknowledgeResponseNodeEndpoint> = {},
+): ShareAcknowledgeResponseNodeEndpoint {
   return {
     nodeId: partial.nodeId ?? 0,
     host: partial.host ?? '',
@@ -172,8 +183,10 @@ function writeShareAcknowledgeResponseNodeEndpoint(w: Writer, m: ShareAcknowledg
   w.uvarint(0);
 }
 
-/** A ShareAcknowledgeResponse with Kafka's defaults for what `partial` leaves out. */
-export function createShareAcknowledgeResponse(partial: Partial<ShareAcknowledgeResponse> = {}): ShareAcknowledgeResponse {
+/** ShareAcknowledgeResponse with Kafka's defaults for what `partial` leaves out. */
+export function createShareAcknowledgeResponse(
+  partial: Partial<ShareAcknowledgeResponse> = {},
+): ShareAcknowledgeResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     errorCode: partial.errorCode ?? 0,

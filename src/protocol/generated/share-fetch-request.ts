@@ -11,7 +11,10 @@ export interface ShareFetchRequest {
   groupId: string | null;
   /** The member ID. */
   memberId: string | null;
-  /** The current share session epoch: 0 to open a share session; -1 to close it; otherwise increments for consecutive requests. */
+  /**
+   * The current share session epoch: 0 to open a share session; -1 to close it; otherwise increments for consecutive
+   * requests.
+   */
   shareSessionEpoch: number;
   /** The maximum time in milliseconds to wait for the response. */
   maxWaitMs: number;
@@ -50,7 +53,10 @@ export interface ShareFetchRequestFetchTopic {
 export interface ShareFetchRequestFetchPartition {
   /** The partition index. */
   partitionIndex: number;
-  /** The maximum bytes to fetch from this partition. 0 when only acknowledgement with no fetching is required. See KIP-74 for cases where this limit may not be honored. (no served version has it) */
+  /**
+   * The maximum bytes to fetch from this partition. 0 when only acknowledgement with no fetching is required. See
+   * KIP-74 for cases where this limit may not be honored. (no served version has it)
+   */
   partitionMaxBytes: number;
   /** Record batches to acknowledge. */
   acknowledgementBatches: ShareFetchRequestAcknowledgementBatch[];
@@ -65,8 +71,10 @@ export interface ShareFetchRequestAcknowledgementBatch {
   acknowledgeTypes: number[];
 }
 
-/** A ShareFetchRequestAcknowledgementBatch with Kafka's defaults for what `partial` leaves out. */
-export function createShareFetchRequestAcknowledgementBatch(partial: Partial<ShareFetchRequestAcknowledgementBatch> = {}): ShareFetchRequestAcknowledgementBatch {
+/** ShareFetchRequestAcknowledgementBatch with Kafka's defaults for what `partial` leaves out. */
+export function createShareFetchRequestAcknowledgementBatch(
+  partial: Partial<ShareFetchRequestAcknowledgementBatch> = {},
+): ShareFetchRequestAcknowledgementBatch {
   return {
     firstOffset: partial.firstOffset ?? 0n,
     lastOffset: partial.lastOffset ?? 0n,
@@ -96,8 +104,10 @@ function writeShareFetchRequestAcknowledgementBatch(w: Writer, m: ShareFetchRequ
   w.uvarint(0);
 }
 
-/** A ShareFetchRequestFetchPartition with Kafka's defaults for what `partial` leaves out. */
-export function createShareFetchRequestFetchPartition(partial: Partial<ShareFetchRequestFetchPartition> = {}): ShareFetchRequestFetchPartition {
+/** ShareFetchRequestFetchPartition with Kafka's defaults for what `partial` leaves out. */
+export function createShareFetchRequestFetchPartition(
+  partial: Partial<ShareFetchRequestFetchPartition> = {},
+): ShareFetchRequestFetchPartition {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     partitionMaxBytes: partial.partitionMaxBytes ?? 0,
@@ -110,7 +120,9 @@ function readShareFetchRequestFetchPartition(r: Reader): ShareFetchRequestFetchP
   const partitionMaxBytes = 0;
   const acknowledgementBatchesCount = r.compactArrayLength(18);
   const acknowledgementBatches: ShareFetchRequestAcknowledgementBatch[] = [];
-  for (let i = 0; i < acknowledgementBatchesCount; i++) acknowledgementBatches.push(readShareFetchRequestAcknowledgementBatch(r));
+  for (let i = 0; i < acknowledgementBatchesCount; i++) {
+    acknowledgementBatches.push(readShareFetchRequestAcknowledgementBatch(r));
+  }
   r.skipTags();
   return {
     partitionIndex,
@@ -127,8 +139,10 @@ function writeShareFetchRequestFetchPartition(w: Writer, m: ShareFetchRequestFet
   w.uvarint(0);
 }
 
-/** A ShareFetchRequestFetchTopic with Kafka's defaults for what `partial` leaves out. */
-export function createShareFetchRequestFetchTopic(partial: Partial<ShareFetchRequestFetchTopic> = {}): ShareFetchRequestFetchTopic {
+/** ShareFetchRequestFetchTopic with Kafka's defaults for what `partial` leaves out. */
+export function createShareFetchRequestFetchTopic(
+  partial: Partial<ShareFetchRequestFetchTopic> = {},
+): ShareFetchRequestFetchTopic {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
     partitions: partial.partitions ?? [],
@@ -154,8 +168,10 @@ function writeShareFetchRequestFetchTopic(w: Writer, m: ShareFetchRequestFetchTo
   w.uvarint(0);
 }
 
-/** A ShareFetchRequestForgottenTopic with Kafka's defaults for what `partial` leaves out. */
-export function createShareFetchRequestForgottenTopic(partial: Partial<ShareFetchRequestForgottenTopic> = {}): ShareFetchRequestForgottenTopic {
+/** ShareFetchRequestForgottenTopic with Kafka's defaults for what `partial` leaves out. */
+export function createShareFetchRequestForgottenTopic(
+  partial: Partial<ShareFetchRequestForgottenTopic> = {},
+): ShareFetchRequestForgottenTopic {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
     partitions: partial.partitions ?? [],
@@ -181,7 +197,7 @@ function writeShareFetchRequestForgottenTopic(w: Writer, m: ShareFetchRequestFor
   w.uvarint(0);
 }
 
-/** A ShareFetchRequest with Kafka's defaults for what `partial` leaves out. */
+/** ShareFetchRequest with Kafka's defaults for what `partial` leaves out. */
 export function createShareFetchRequest(partial: Partial<ShareFetchRequest> = {}): ShareFetchRequest {
   return {
     groupId: partial.groupId ?? null,

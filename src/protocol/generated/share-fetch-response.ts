@@ -7,7 +7,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** ShareFetchResponse, API key 78: versions 1 to 2, flexible from 0. */
 export interface ShareFetchResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The top-level response error code. */
   errorCode: number;
@@ -74,8 +77,10 @@ export interface ShareFetchResponseLeaderIdAndEpoch {
   leaderEpoch: number;
 }
 
-/** A ShareFetchResponseLeaderIdAndEpoch with Kafka's defaults for what `partial` leaves out. */
-export function createShareFetchResponseLeaderIdAndEpoch(partial: Partial<ShareFetchResponseLeaderIdAndEpoch> = {}): ShareFetchResponseLeaderIdAndEpoch {
+/** ShareFetchResponseLeaderIdAndEpoch with Kafka's defaults for what `partial` leaves out. */
+export function createShareFetchResponseLeaderIdAndEpoch(
+  partial: Partial<ShareFetchResponseLeaderIdAndEpoch> = {},
+): ShareFetchResponseLeaderIdAndEpoch {
   return {
     leaderId: partial.leaderId ?? 0,
     leaderEpoch: partial.leaderEpoch ?? 0,
@@ -98,7 +103,7 @@ function writeShareFetchResponseLeaderIdAndEpoch(w: Writer, m: ShareFetchRespons
   w.uvarint(0);
 }
 
-/** A AcquiredRecords with Kafka's defaults for what `partial` leaves out. */
+/** AcquiredRecords with Kafka's defaults for what `partial` leaves out. */
 export function createAcquiredRecords(partial: Partial<AcquiredRecords> = {}): AcquiredRecords {
   return {
     firstOffset: partial.firstOffset ?? 0n,
@@ -126,8 +131,10 @@ function writeAcquiredRecords(w: Writer, m: AcquiredRecords): void {
   w.uvarint(0);
 }
 
-/** A ShareFetchResponsePartitionData with Kafka's defaults for what `partial` leaves out. */
-export function createShareFetchResponsePartitionData(partial: Partial<ShareFetchResponsePartitionData> = {}): ShareFetchResponsePartitionData {
+/** ShareFetchResponsePartitionData with Kafka's defaults for what `partial` leaves out. */
+export function createShareFetchResponsePartitionData(
+  partial: Partial<ShareFetchResponsePartitionData> = {},
+): ShareFetchResponsePartitionData {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     errorCode: partial.errorCode ?? 0,
@@ -177,8 +184,10 @@ function writeShareFetchResponsePartitionData(w: Writer, m: ShareFetchResponsePa
   w.uvarint(0);
 }
 
-/** A ShareFetchableTopicResponse with Kafka's defaults for what `partial` leaves out. */
-export function createShareFetchableTopicResponse(partial: Partial<ShareFetchableTopicResponse> = {}): ShareFetchableTopicResponse {
+/** ShareFetchableTopicResponse with Kafka's defaults for what `partial` leaves out. */
+export function createShareFetchableTopicResponse(
+  partial: Partial<ShareFetchableTopicResponse> = {},
+): ShareFetchableTopicResponse {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
     partitions: partial.partitions ?? [],
@@ -204,8 +213,10 @@ function writeShareFetchableTopicResponse(w: Writer, m: ShareFetchableTopicRespo
   w.uvarint(0);
 }
 
-/** A ShareFetchResponseNodeEndpoint with Kafka's defaults for what `partial` leaves out. */
-export function createShareFetchResponseNodeEndpoint(partial: Partial<ShareFetchResponseNodeEndpoint> = {}): ShareFetchResponseNodeEndpoint {
+/** ShareFetchResponseNodeEndpoint with Kafka's defaults for what `partial` leaves out. */
+export function createShareFetchResponseNodeEndpoint(
+  partial: Partial<ShareFetchResponseNodeEndpoint> = {},
+): ShareFetchResponseNodeEndpoint {
   return {
     nodeId: partial.nodeId ?? 0,
     host: partial.host ?? '',
@@ -236,7 +247,7 @@ function writeShareFetchResponseNodeEndpoint(w: Writer, m: ShareFetchResponseNod
   w.uvarint(0);
 }
 
-/** A ShareFetchResponse with Kafka's defaults for what `partial` leaves out. */
+/** ShareFetchResponse with Kafka's defaults for what `partial` leaves out. */
 export function createShareFetchResponse(partial: Partial<ShareFetchResponse> = {}): ShareFetchResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

@@ -12,8 +12,10 @@ export interface ShareGroupCurrentMemberAssignmentKey {
   memberId: string;
 }
 
-/** A ShareGroupCurrentMemberAssignmentKey with Kafka's defaults for what `partial` leaves out. */
-export function createShareGroupCurrentMemberAssignmentKey(partial: Partial<ShareGroupCurrentMemberAssignmentKey> = {}): ShareGroupCurrentMemberAssignmentKey {
+/** ShareGroupCurrentMemberAssignmentKey with Kafka's defaults for what `partial` leaves out. */
+export function createShareGroupCurrentMemberAssignmentKey(
+  partial: Partial<ShareGroupCurrentMemberAssignmentKey> = {},
+): ShareGroupCurrentMemberAssignmentKey {
   return {
     groupId: partial.groupId ?? '',
     memberId: partial.memberId ?? '',

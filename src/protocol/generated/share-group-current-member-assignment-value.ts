@@ -24,15 +24,19 @@ export interface ShareGroupCurrentMemberAssignmentValueTopicPartitions {
   partitions: number[];
 }
 
-/** A ShareGroupCurrentMemberAssignmentValueTopicPartitions with Kafka's defaults for what `partial` leaves out. */
-export function createShareGroupCurrentMemberAssignmentValueTopicPartitions(partial: Partial<ShareGroupCurrentMemberAssignmentValueTopicPartitions> = {}): ShareGroupCurrentMemberAssignmentValueTopicPartitions {
+/** ShareGroupCurrentMemberAssignmentValueTopicPartitions with Kafka's defaults for what `partial` leaves out. */
+export function createShareGroupCurrentMemberAssignmentValueTopicPartitions(
+  partial: Partial<ShareGroupCurrentMemberAssignmentValueTopicPartitions> = {},
+): ShareGroupCurrentMemberAssignmentValueTopicPartitions {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
     partitions: partial.partitions ?? [],
   };
 }
 
-function readShareGroupCurrentMemberAssignmentValueTopicPartitions(r: Reader): ShareGroupCurrentMemberAssignmentValueTopicPartitions {
+function readShareGroupCurrentMemberAssignmentValueTopicPartitions(
+  r: Reader,
+): ShareGroupCurrentMemberAssignmentValueTopicPartitions {
   const topicId = r.uuid();
   const partitionsCount = r.compactArrayLength(4);
   const partitions: number[] = [];
@@ -44,15 +48,19 @@ function readShareGroupCurrentMemberAssignmentValueTopicPartitions(r: Reader): S
   };
 }
 
-function writeShareGroupCurrentMemberAssignmentValueTopicPartitions(w: Writer, m: ShareGroupCurrentMemberAssignmentValueTopicPartitions): void {
+function writeShareGroupCurrentMemberAssignmentValueTopicPartitions(
+  w: Writer, m: ShareGroupCurrentMemberAssignmentValueTopicPartitions,
+): void {
   w.uuid(m.topicId);
   w.compactArrayLength(m.partitions);
   for (const item of m.partitions) w.int32(item);
   w.uvarint(0);
 }
 
-/** A ShareGroupCurrentMemberAssignmentValue with Kafka's defaults for what `partial` leaves out. */
-export function createShareGroupCurrentMemberAssignmentValue(partial: Partial<ShareGroupCurrentMemberAssignmentValue> = {}): ShareGroupCurrentMemberAssignmentValue {
+/** ShareGroupCurrentMemberAssignmentValue with Kafka's defaults for what `partial` leaves out. */
+export function createShareGroupCurrentMemberAssignmentValue(
+  partial: Partial<ShareGroupCurrentMemberAssignmentValue> = {},
+): ShareGroupCurrentMemberAssignmentValue {
   return {
     memberEpoch: partial.memberEpoch ?? 0,
     previousMemberEpoch: partial.previousMemberEpoch ?? 0,
@@ -67,7 +75,9 @@ function readShareGroupCurrentMemberAssignmentValue(r: Reader): ShareGroupCurren
   const state = r.int8();
   const assignedPartitionsCount = r.compactArrayLength(18);
   const assignedPartitions: ShareGroupCurrentMemberAssignmentValueTopicPartitions[] = [];
-  for (let i = 0; i < assignedPartitionsCount; i++) assignedPartitions.push(readShareGroupCurrentMemberAssignmentValueTopicPartitions(r));
+  for (let i = 0; i < assignedPartitionsCount; i++) {
+    assignedPartitions.push(readShareGroupCurrentMemberAssignmentValueTopicPartitions(r));
+  }
   r.skipTags();
   return {
     memberEpoch,

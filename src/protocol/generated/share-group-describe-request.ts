@@ -12,8 +12,10 @@ export interface ShareGroupDescribeRequest {
   includeAuthorizedOperations: boolean;
 }
 
-/** A ShareGroupDescribeRequest with Kafka's defaults for what `partial` leaves out. */
-export function createShareGroupDescribeRequest(partial: Partial<ShareGroupDescribeRequest> = {}): ShareGroupDescribeRequest {
+/** ShareGroupDescribeRequest with Kafka's defaults for what `partial` leaves out. */
+export function createShareGroupDescribeRequest(
+  partial: Partial<ShareGroupDescribeRequest> = {},
+): ShareGroupDescribeRequest {
   return {
     groupIds: partial.groupIds ?? [],
     includeAuthorizedOperations: partial.includeAuthorizedOperations ?? false,

@@ -7,7 +7,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** ShareGroupDescribeResponse, API key 77: version 1, flexible from 0. */
 export interface ShareGroupDescribeResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** Each described group. */
   groups: ShareGroupDescribeResponseDescribedGroup[];
@@ -65,8 +68,10 @@ export interface ShareGroupDescribeResponseTopicPartitions {
   partitions: number[];
 }
 
-/** A ShareGroupDescribeResponseTopicPartitions with Kafka's defaults for what `partial` leaves out. */
-export function createShareGroupDescribeResponseTopicPartitions(partial: Partial<ShareGroupDescribeResponseTopicPartitions> = {}): ShareGroupDescribeResponseTopicPartitions {
+/** ShareGroupDescribeResponseTopicPartitions with Kafka's defaults for what `partial` leaves out. */
+export function createShareGroupDescribeResponseTopicPartitions(
+  partial: Partial<ShareGroupDescribeResponseTopicPartitions> = {},
+): ShareGroupDescribeResponseTopicPartitions {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
     topicName: partial.topicName ?? '',
@@ -96,8 +101,10 @@ function writeShareGroupDescribeResponseTopicPartitions(w: Writer, m: ShareGroup
   w.uvarint(0);
 }
 
-/** A ShareGroupDescribeResponseAssignment with Kafka's defaults for what `partial` leaves out. */
-export function createShareGroupDescribeResponseAssignment(partial: Partial<ShareGroupDescribeResponseAssignment> = {}): ShareGroupDescribeResponseAssignment {
+/** ShareGroupDescribeResponseAssignment with Kafka's defaults for what `partial` leaves out. */
+export function createShareGroupDescribeResponseAssignment(
+  partial: Partial<ShareGroupDescribeResponseAssignment> = {},
+): ShareGroupDescribeResponseAssignment {
   return {
     topicPartitions: partial.topicPartitions ?? [],
   };
@@ -119,8 +126,10 @@ function writeShareGroupDescribeResponseAssignment(w: Writer, m: ShareGroupDescr
   w.uvarint(0);
 }
 
-/** A ShareGroupDescribeResponseMember with Kafka's defaults for what `partial` leaves out. */
-export function createShareGroupDescribeResponseMember(partial: Partial<ShareGroupDescribeResponseMember> = {}): ShareGroupDescribeResponseMember {
+/** ShareGroupDescribeResponseMember with Kafka's defaults for what `partial` leaves out. */
+export function createShareGroupDescribeResponseMember(
+  partial: Partial<ShareGroupDescribeResponseMember> = {},
+): ShareGroupDescribeResponseMember {
   return {
     memberId: partial.memberId ?? '',
     rackId: partial.rackId ?? null,
@@ -166,8 +175,10 @@ function writeShareGroupDescribeResponseMember(w: Writer, m: ShareGroupDescribeR
   w.uvarint(0);
 }
 
-/** A ShareGroupDescribeResponseDescribedGroup with Kafka's defaults for what `partial` leaves out. */
-export function createShareGroupDescribeResponseDescribedGroup(partial: Partial<ShareGroupDescribeResponseDescribedGroup> = {}): ShareGroupDescribeResponseDescribedGroup {
+/** ShareGroupDescribeResponseDescribedGroup with Kafka's defaults for what `partial` leaves out. */
+export function createShareGroupDescribeResponseDescribedGroup(
+  partial: Partial<ShareGroupDescribeResponseDescribedGroup> = {},
+): ShareGroupDescribeResponseDescribedGroup {
   return {
     errorCode: partial.errorCode ?? 0,
     errorMessage: partial.errorMessage ?? null,
@@ -221,8 +232,10 @@ function writeShareGroupDescribeResponseDescribedGroup(w: Writer, m: ShareGroupD
   w.uvarint(0);
 }
 
-/** A ShareGroupDescribeResponse with Kafka's defaults for what `partial` leaves out. */
-export function createShareGroupDescribeResponse(partial: Partial<ShareGroupDescribeResponse> = {}): ShareGroupDescribeResponse {
+/** ShareGroupDescribeResponse with Kafka's defaults for what `partial` leaves out. */
+export function createShareGroupDescribeResponse(
+  partial: Partial<ShareGroupDescribeResponse> = {},
+): ShareGroupDescribeResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     groups: partial.groups ?? [],

@@ -7,7 +7,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** ShareGroupHeartbeatResponse, API key 76: version 1, flexible from 0. */
 export interface ShareGroupHeartbeatResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The top-level error code, or 0 if there was no error. */
   errorCode: number;
@@ -35,8 +38,10 @@ export interface ShareGroupHeartbeatResponseTopicPartitions {
   partitions: number[];
 }
 
-/** A ShareGroupHeartbeatResponseTopicPartitions with Kafka's defaults for what `partial` leaves out. */
-export function createShareGroupHeartbeatResponseTopicPartitions(partial: Partial<ShareGroupHeartbeatResponseTopicPartitions> = {}): ShareGroupHeartbeatResponseTopicPartitions {
+/** ShareGroupHeartbeatResponseTopicPartitions with Kafka's defaults for what `partial` leaves out. */
+export function createShareGroupHeartbeatResponseTopicPartitions(
+  partial: Partial<ShareGroupHeartbeatResponseTopicPartitions> = {},
+): ShareGroupHeartbeatResponseTopicPartitions {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
     partitions: partial.partitions ?? [],
@@ -55,15 +60,19 @@ function readShareGroupHeartbeatResponseTopicPartitions(r: Reader): ShareGroupHe
   };
 }
 
-function writeShareGroupHeartbeatResponseTopicPartitions(w: Writer, m: ShareGroupHeartbeatResponseTopicPartitions): void {
+function writeShareGroupHeartbeatResponseTopicPartitions(
+  w: Writer, m: ShareGroupHeartbeatResponseTopicPartitions,
+): void {
   w.uuid(m.topicId);
   w.compactArrayLength(m.partitions);
   for (const item of m.partitions) w.int32(item);
   w.uvarint(0);
 }
 
-/** A ShareGroupHeartbeatResponseAssignment with Kafka's defaults for what `partial` leaves out. */
-export function createShareGroupHeartbeatResponseAssignment(partial: Partial<ShareGroupHeartbeatResponseAssignment> = {}): ShareGroupHeartbeatResponseAssignment {
+/** ShareGroupHeartbeatResponseAssignment with Kafka's defaults for what `partial` leaves out. */
+export function createShareGroupHeartbeatResponseAssignment(
+  partial: Partial<ShareGroupHeartbeatResponseAssignment> = {},
+): ShareGroupHeartbeatResponseAssignment {
   return {
     topicPartitions: partial.topicPartitions ?? [],
   };
@@ -72,7 +81,9 @@ export function createShareGroupHeartbeatResponseAssignment(partial: Partial<Sha
 function readShareGroupHeartbeatResponseAssignment(r: Reader): ShareGroupHeartbeatResponseAssignment {
   const topicPartitionsCount = r.compactArrayLength(18);
   const topicPartitions: ShareGroupHeartbeatResponseTopicPartitions[] = [];
-  for (let i = 0; i < topicPartitionsCount; i++) topicPartitions.push(readShareGroupHeartbeatResponseTopicPartitions(r));
+  for (let i = 0; i < topicPartitionsCount; i++) {
+    topicPartitions.push(readShareGroupHeartbeatResponseTopicPartitions(r));
+  }
   r.skipTags();
   return {
     topicPartitions,
@@ -85,8 +96,10 @@ function writeShareGroupHeartbeatResponseAssignment(w: Writer, m: ShareGroupHear
   w.uvarint(0);
 }
 
-/** A ShareGroupHeartbeatResponse with Kafka's defaults for what `partial` leaves out. */
-export function createShareGroupHeartbeatResponse(partial: Partial<ShareGroupHeartbeatResponse> = {}): ShareGroupHeartbeatResponse {
+/** ShareGroupHeartbeatResponse with Kafka's defaults for what `partial` leaves out. */
+export function createShareGroupHeartbeatResponse(
+  partial: Partial<ShareGroupHeartbeatResponse> = {},
+): ShareGroupHeartbeatResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     errorCode: partial.errorCode ?? 0,

@@ -12,8 +12,10 @@ export interface ShareGroupMemberMetadataKey {
   memberId: string;
 }
 
-/** A ShareGroupMemberMetadataKey with Kafka's defaults for what `partial` leaves out. */
-export function createShareGroupMemberMetadataKey(partial: Partial<ShareGroupMemberMetadataKey> = {}): ShareGroupMemberMetadataKey {
+/** ShareGroupMemberMetadataKey with Kafka's defaults for what `partial` leaves out. */
+export function createShareGroupMemberMetadataKey(
+  partial: Partial<ShareGroupMemberMetadataKey> = {},
+): ShareGroupMemberMetadataKey {
   return {
     groupId: partial.groupId ?? '',
     memberId: partial.memberId ?? '',

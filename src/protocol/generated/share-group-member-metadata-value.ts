@@ -16,8 +16,10 @@ export interface ShareGroupMemberMetadataValue {
   subscribedTopicNames: string[];
 }
 
-/** A ShareGroupMemberMetadataValue with Kafka's defaults for what `partial` leaves out. */
-export function createShareGroupMemberMetadataValue(partial: Partial<ShareGroupMemberMetadataValue> = {}): ShareGroupMemberMetadataValue {
+/** ShareGroupMemberMetadataValue with Kafka's defaults for what `partial` leaves out. */
+export function createShareGroupMemberMetadataValue(
+  partial: Partial<ShareGroupMemberMetadataValue> = {},
+): ShareGroupMemberMetadataValue {
   return {
     rackId: partial.rackId === undefined ? '' : partial.rackId,
     clientId: partial.clientId ?? '',

@@ -10,7 +10,7 @@ export interface ShareGroupMetadataKey {
   groupId: string;
 }
 
-/** A ShareGroupMetadataKey with Kafka's defaults for what `partial` leaves out. */
+/** ShareGroupMetadataKey with Kafka's defaults for what `partial` leaves out. */
 export function createShareGroupMetadataKey(partial: Partial<ShareGroupMetadataKey> = {}): ShareGroupMetadataKey {
   return {
     groupId: partial.groupId ?? '',

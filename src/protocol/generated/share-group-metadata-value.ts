@@ -12,7 +12,7 @@ export interface ShareGroupMetadataValue {
   metadataHash: bigint;
 }
 
-/** A ShareGroupMetadataValue with Kafka's defaults for what `partial` leaves out. */
+/** ShareGroupMetadataValue with Kafka's defaults for what `partial` leaves out. */
 export function createShareGroupMetadataValue(partial: Partial<ShareGroupMetadataValue> = {}): ShareGroupMetadataValue {
   return {
     epoch: partial.epoch ?? 0,

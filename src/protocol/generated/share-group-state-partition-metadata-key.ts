@@ -10,8 +10,10 @@ export interface ShareGroupStatePartitionMetadataKey {
   groupId: string;
 }
 
-/** A ShareGroupStatePartitionMetadataKey with Kafka's defaults for what `partial` leaves out. */
-export function createShareGroupStatePartitionMetadataKey(partial: Partial<ShareGroupStatePartitionMetadataKey> = {}): ShareGroupStatePartitionMetadataKey {
+/** ShareGroupStatePartitionMetadataKey with Kafka's defaults for what `partial` leaves out. */
+export function createShareGroupStatePartitionMetadataKey(
+  partial: Partial<ShareGroupStatePartitionMetadataKey> = {},
+): ShareGroupStatePartitionMetadataKey {
   return {
     groupId: partial.groupId ?? '',
   };

@@ -31,7 +31,7 @@ export interface TopicPartitionsInfo {
   partitions: number[];
 }
 
-/** A TopicPartitionsInfo with Kafka's defaults for what `partial` leaves out. */
+/** TopicPartitionsInfo with Kafka's defaults for what `partial` leaves out. */
 export function createTopicPartitionsInfo(partial: Partial<TopicPartitionsInfo> = {}): TopicPartitionsInfo {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
@@ -62,8 +62,10 @@ function writeTopicPartitionsInfo(w: Writer, m: TopicPartitionsInfo): void {
   w.uvarint(0);
 }
 
-/** A ShareGroupStatePartitionMetadataValueTopicInfo with Kafka's defaults for what `partial` leaves out. */
-export function createShareGroupStatePartitionMetadataValueTopicInfo(partial: Partial<ShareGroupStatePartitionMetadataValueTopicInfo> = {}): ShareGroupStatePartitionMetadataValueTopicInfo {
+/** ShareGroupStatePartitionMetadataValueTopicInfo with Kafka's defaults for what `partial` leaves out. */
+export function createShareGroupStatePartitionMetadataValueTopicInfo(
+  partial: Partial<ShareGroupStatePartitionMetadataValueTopicInfo> = {},
+): ShareGroupStatePartitionMetadataValueTopicInfo {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
     topicName: partial.topicName ?? '',
@@ -80,14 +82,18 @@ function readShareGroupStatePartitionMetadataValueTopicInfo(r: Reader): ShareGro
   };
 }
 
-function writeShareGroupStatePartitionMetadataValueTopicInfo(w: Writer, m: ShareGroupStatePartitionMetadataValueTopicInfo): void {
+function writeShareGroupStatePartitionMetadataValueTopicInfo(
+  w: Writer, m: ShareGroupStatePartitionMetadataValueTopicInfo,
+): void {
   w.uuid(m.topicId);
   w.compactString(m.topicName);
   w.uvarint(0);
 }
 
-/** A ShareGroupStatePartitionMetadataValue with Kafka's defaults for what `partial` leaves out. */
-export function createShareGroupStatePartitionMetadataValue(partial: Partial<ShareGroupStatePartitionMetadataValue> = {}): ShareGroupStatePartitionMetadataValue {
+/** ShareGroupStatePartitionMetadataValue with Kafka's defaults for what `partial` leaves out. */
+export function createShareGroupStatePartitionMetadataValue(
+  partial: Partial<ShareGroupStatePartitionMetadataValue> = {},
+): ShareGroupStatePartitionMetadataValue {
   return {
     initializingTopics: partial.initializingTopics ?? [],
     initializedTopics: partial.initializedTopics ?? [],
@@ -104,7 +110,9 @@ function readShareGroupStatePartitionMetadataValue(r: Reader): ShareGroupStatePa
   for (let i = 0; i < initializedTopicsCount; i++) initializedTopics.push(readTopicPartitionsInfo(r));
   const deletingTopicsCount = r.compactArrayLength(18);
   const deletingTopics: ShareGroupStatePartitionMetadataValueTopicInfo[] = [];
-  for (let i = 0; i < deletingTopicsCount; i++) deletingTopics.push(readShareGroupStatePartitionMetadataValueTopicInfo(r));
+  for (let i = 0; i < deletingTopicsCount; i++) {
+    deletingTopics.push(readShareGroupStatePartitionMetadataValueTopicInfo(r));
+  }
   r.skipTags();
   return {
     initializingTopics,

@@ -12,8 +12,10 @@ export interface ShareGroupTargetAssignmentMemberKey {
   memberId: string;
 }
 
-/** A ShareGroupTargetAssignmentMemberKey with Kafka's defaults for what `partial` leaves out. */
-export function createShareGroupTargetAssignmentMemberKey(partial: Partial<ShareGroupTargetAssignmentMemberKey> = {}): ShareGroupTargetAssignmentMemberKey {
+/** ShareGroupTargetAssignmentMemberKey with Kafka's defaults for what `partial` leaves out. */
+export function createShareGroupTargetAssignmentMemberKey(
+  partial: Partial<ShareGroupTargetAssignmentMemberKey> = {},
+): ShareGroupTargetAssignmentMemberKey {
   return {
     groupId: partial.groupId ?? '',
     memberId: partial.memberId ?? '',

@@ -18,15 +18,19 @@ export interface ShareGroupTargetAssignmentMemberValueTopicPartition {
   partitions: number[];
 }
 
-/** A ShareGroupTargetAssignmentMemberValueTopicPartition with Kafka's defaults for what `partial` leaves out. */
-export function createShareGroupTargetAssignmentMemberValueTopicPartition(partial: Partial<ShareGroupTargetAssignmentMemberValueTopicPartition> = {}): ShareGroupTargetAssignmentMemberValueTopicPartition {
+/** ShareGroupTargetAssignmentMemberValueTopicPartition with Kafka's defaults for what `partial` leaves out. */
+export function createShareGroupTargetAssignmentMemberValueTopicPartition(
+  partial: Partial<ShareGroupTargetAssignmentMemberValueTopicPartition> = {},
+): ShareGroupTargetAssignmentMemberValueTopicPartition {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
     partitions: partial.partitions ?? [],
   };
 }
 
-function readShareGroupTargetAssignmentMemberValueTopicPartition(r: Reader): ShareGroupTargetAssignmentMemberValueTopicPartition {
+function readShareGroupTargetAssignmentMemberValueTopicPartition(
+  r: Reader,
+): ShareGroupTargetAssignmentMemberValueTopicPartition {
   const topicId = r.uuid();
   const partitionsCount = r.compactArrayLength(4);
   const partitions: number[] = [];
@@ -38,15 +42,19 @@ function readShareGroupTargetAssignmentMemberValueTopicPartition(r: Reader): Sha
   };
 }
 
-function writeShareGroupTargetAssignmentMemberValueTopicPartition(w: Writer, m: ShareGroupTargetAssignmentMemberValueTopicPartition): void {
+function writeShareGroupTargetAssignmentMemberValueTopicPartition(
+  w: Writer, m: ShareGroupTargetAssignmentMemberValueTopicPartition,
+): void {
   w.uuid(m.topicId);
   w.compactArrayLength(m.partitions);
   for (const item of m.partitions) w.int32(item);
   w.uvarint(0);
 }
 
-/** A ShareGroupTargetAssignmentMemberValue with Kafka's defaults for what `partial` leaves out. */
-export function createShareGroupTargetAssignmentMemberValue(partial: Partial<ShareGroupTargetAssignmentMemberValue> = {}): ShareGroupTargetAssignmentMemberValue {
+/** ShareGroupTargetAssignmentMemberValue with Kafka's defaults for what `partial` leaves out. */
+export function createShareGroupTargetAssignmentMemberValue(
+  partial: Partial<ShareGroupTargetAssignmentMemberValue> = {},
+): ShareGroupTargetAssignmentMemberValue {
   return {
     topicPartitions: partial.topicPartitions ?? [],
   };
@@ -55,7 +63,9 @@ export function createShareGroupTargetAssignmentMemberValue(partial: Partial<Sha
 function readShareGroupTargetAssignmentMemberValue(r: Reader): ShareGroupTargetAssignmentMemberValue {
   const topicPartitionsCount = r.compactArrayLength(18);
   const topicPartitions: ShareGroupTargetAssignmentMemberValueTopicPartition[] = [];
-  for (let i = 0; i < topicPartitionsCount; i++) topicPartitions.push(readShareGroupTargetAssignmentMemberValueTopicPartition(r));
+  for (let i = 0; i < topicPartitionsCount; i++) {
+    topicPartitions.push(readShareGroupTargetAssignmentMemberValueTopicPartition(r));
+  }
   r.skipTags();
   return {
     topicPartitions,

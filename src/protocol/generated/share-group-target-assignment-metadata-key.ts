@@ -10,8 +10,10 @@ export interface ShareGroupTargetAssignmentMetadataKey {
   groupId: string;
 }
 
-/** A ShareGroupTargetAssignmentMetadataKey with Kafka's defaults for what `partial` leaves out. */
-export function createShareGroupTargetAssignmentMetadataKey(partial: Partial<ShareGroupTargetAssignmentMetadataKey> = {}): ShareGroupTargetAssignmentMetadataKey {
+/** ShareGroupTargetAssignmentMetadataKey with Kafka's defaults for what `partial` leaves out. */
+export function createShareGroupTargetAssignmentMetadataKey(
+  partial: Partial<ShareGroupTargetAssignmentMetadataKey> = {},
+): ShareGroupTargetAssignmentMetadataKey {
   return {
     groupId: partial.groupId ?? '',
   };

@@ -12,8 +12,10 @@ export interface ShareGroupTargetAssignmentMetadataValue {
   assignmentTimestamp: bigint;
 }
 
-/** A ShareGroupTargetAssignmentMetadataValue with Kafka's defaults for what `partial` leaves out. */
-export function createShareGroupTargetAssignmentMetadataValue(partial: Partial<ShareGroupTargetAssignmentMetadataValue> = {}): ShareGroupTargetAssignmentMetadataValue {
+/** ShareGroupTargetAssignmentMetadataValue with Kafka's defaults for what `partial` leaves out. */
+export function createShareGroupTargetAssignmentMetadataValue(
+  partial: Partial<ShareGroupTargetAssignmentMetadataValue> = {},
+): ShareGroupTargetAssignmentMetadataValue {
   return {
     assignmentEpoch: partial.assignmentEpoch ?? 0,
     assignmentTimestamp: partial.assignmentTimestamp ?? 0n,

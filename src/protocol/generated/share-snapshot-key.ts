@@ -15,7 +15,7 @@ export interface ShareSnapshotKey {
   partition: number;
 }
 
-/** A ShareSnapshotKey with Kafka's defaults for what `partial` leaves out. */
+/** ShareSnapshotKey with Kafka's defaults for what `partial` leaves out. */
 export function createShareSnapshotKey(partial: Partial<ShareSnapshotKey> = {}): ShareSnapshotKey {
   return {
     groupId: partial.groupId ?? '',

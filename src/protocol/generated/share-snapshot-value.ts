@@ -14,7 +14,10 @@ export interface ShareSnapshotValue {
   leaderEpoch: number;
   /** The share-partition start offset. */
   startOffset: bigint;
-  /** The number of offsets greater than or equal to share-partition start offset for which delivery has been completed. (tag 0) */
+  /**
+   * The number of offsets greater than or equal to share-partition start offset for which delivery has been completed.
+   * (tag 0)
+   */
   deliveryCompleteCount: number;
   /** The time at which the state was created. */
   createTimestamp: bigint;
@@ -35,8 +38,10 @@ export interface ShareSnapshotValueStateBatch {
   deliveryCount: number;
 }
 
-/** A ShareSnapshotValueStateBatch with Kafka's defaults for what `partial` leaves out. */
-export function createShareSnapshotValueStateBatch(partial: Partial<ShareSnapshotValueStateBatch> = {}): ShareSnapshotValueStateBatch {
+/** ShareSnapshotValueStateBatch with Kafka's defaults for what `partial` leaves out. */
+export function createShareSnapshotValueStateBatch(
+  partial: Partial<ShareSnapshotValueStateBatch> = {},
+): ShareSnapshotValueStateBatch {
   return {
     firstOffset: partial.firstOffset ?? 0n,
     lastOffset: partial.lastOffset ?? 0n,
@@ -67,7 +72,7 @@ function writeShareSnapshotValueStateBatch(w: Writer, m: ShareSnapshotValueState
   w.uvarint(0);
 }
 
-/** A ShareSnapshotValue with Kafka's defaults for what `partial` leaves out. */
+/** ShareSnapshotValue with Kafka's defaults for what `partial` leaves out. */
 export function createShareSnapshotValue(partial: Partial<ShareSnapshotValue> = {}): ShareSnapshotValue {
   return {
     snapshotEpoch: partial.snapshotEpoch ?? 0,

@@ -15,7 +15,7 @@ export interface ShareUpdateKey {
   partition: number;
 }
 
-/** A ShareUpdateKey with Kafka's defaults for what `partial` leaves out. */
+/** ShareUpdateKey with Kafka's defaults for what `partial` leaves out. */
 export function createShareUpdateKey(partial: Partial<ShareUpdateKey> = {}): ShareUpdateKey {
   return {
     groupId: partial.groupId ?? '',

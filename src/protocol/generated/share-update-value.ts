@@ -12,7 +12,10 @@ export interface ShareUpdateValue {
   leaderEpoch: number;
   /** The share-partition start offset, or -1 if the start offset is not being updated. */
   startOffset: bigint;
-  /** The number of offsets greater than or equal to share-partition start offset for which delivery has been completed. (tag 0) */
+  /**
+   * The number of offsets greater than or equal to share-partition start offset for which delivery has been completed.
+   * (tag 0)
+   */
   deliveryCompleteCount: number;
   /** The state batches that have been updated. */
   stateBatches: ShareUpdateValueStateBatch[];
@@ -29,8 +32,10 @@ export interface ShareUpdateValueStateBatch {
   deliveryCount: number;
 }
 
-/** A ShareUpdateValueStateBatch with Kafka's defaults for what `partial` leaves out. */
-export function createShareUpdateValueStateBatch(partial: Partial<ShareUpdateValueStateBatch> = {}): ShareUpdateValueStateBatch {
+/** ShareUpdateValueStateBatch with Kafka's defaults for what `partial` leaves out. */
+export function createShareUpdateValueStateBatch(
+  partial: Partial<ShareUpdateValueStateBatch> = {},
+): ShareUpdateValueStateBatch {
   return {
     firstOffset: partial.firstOffset ?? 0n,
     lastOffset: partial.lastOffset ?? 0n,
@@ -61,7 +66,7 @@ function writeShareUpdateValueStateBatch(w: Writer, m: ShareUpdateValueStateBatc
   w.uvarint(0);
 }
 
-/** A ShareUpdateValue with Kafka's defaults for what `partial` leaves out. */
+/** ShareUpdateValue with Kafka's defaults for what `partial` leaves out. */
 export function createShareUpdateValue(partial: Partial<ShareUpdateValue> = {}): ShareUpdateValue {
   return {
     snapshotEpoch: partial.snapshotEpoch ?? 0,

@@ -10,7 +10,7 @@ export interface SnapshotFooterRecord {
   version: number;
 }
 
-/** A SnapshotFooterRecord with Kafka's defaults for what `partial` leaves out. */
+/** SnapshotFooterRecord with Kafka's defaults for what `partial` leaves out. */
 export function createSnapshotFooterRecord(partial: Partial<SnapshotFooterRecord> = {}): SnapshotFooterRecord {
   return {
     version: partial.version ?? 0,

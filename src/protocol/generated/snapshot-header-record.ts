@@ -12,7 +12,7 @@ export interface SnapshotHeaderRecord {
   lastContainedLogTimestamp: bigint;
 }
 
-/** A SnapshotHeaderRecord with Kafka's defaults for what `partial` leaves out. */
+/** SnapshotHeaderRecord with Kafka's defaults for what `partial` leaves out. */
 export function createSnapshotHeaderRecord(partial: Partial<SnapshotHeaderRecord> = {}): SnapshotHeaderRecord {
   return {
     version: partial.version ?? 0,

@@ -12,8 +12,10 @@ export interface StreamsGroupCurrentMemberAssignmentKey {
   memberId: string;
 }
 
-/** A StreamsGroupCurrentMemberAssignmentKey with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupCurrentMemberAssignmentKey(partial: Partial<StreamsGroupCurrentMemberAssignmentKey> = {}): StreamsGroupCurrentMemberAssignmentKey {
+/** StreamsGroupCurrentMemberAssignmentKey with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupCurrentMemberAssignmentKey(
+  partial: Partial<StreamsGroupCurrentMemberAssignmentKey> = {},
+): StreamsGroupCurrentMemberAssignmentKey {
   return {
     groupId: partial.groupId ?? '',
     memberId: partial.memberId ?? '',

@@ -31,12 +31,17 @@ export interface StreamsGroupCurrentMemberAssignmentValueTaskIds {
   subtopologyId: string;
   /** The partitions of the input topics processed by this member. */
   partitions: number[];
-  /** The epoch at which the partition was assigned to the member. Used to fence zombie commits requests. Of the same length as Partitions. Only defined for active tasks. (tag 0) */
+  /**
+   * The epoch at which the partition was assigned to the member. Used to fence zombie commits requests. Of the same
+   * length as Partitions. Only defined for active tasks. (tag 0)
+   */
   assignmentEpochs: number[] | null;
 }
 
-/** A StreamsGroupCurrentMemberAssignmentValueTaskIds with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupCurrentMemberAssignmentValueTaskIds(partial: Partial<StreamsGroupCurrentMemberAssignmentValueTaskIds> = {}): StreamsGroupCurrentMemberAssignmentValueTaskIds {
+/** StreamsGroupCurrentMemberAssignmentValueTaskIds with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupCurrentMemberAssignmentValueTaskIds(
+  partial: Partial<StreamsGroupCurrentMemberAssignmentValueTaskIds> = {},
+): StreamsGroupCurrentMemberAssignmentValueTaskIds {
   return {
     subtopologyId: partial.subtopologyId ?? '',
     partitions: partial.partitions ?? [],
@@ -44,7 +49,9 @@ export function createStreamsGroupCurrentMemberAssignmentValueTaskIds(partial: P
   };
 }
 
-function readStreamsGroupCurrentMemberAssignmentValueTaskIds(r: Reader): StreamsGroupCurrentMemberAssignmentValueTaskIds {
+function readStreamsGroupCurrentMemberAssignmentValueTaskIds(
+  r: Reader,
+): StreamsGroupCurrentMemberAssignmentValueTaskIds {
   const subtopologyId = r.compactString();
   const partitionsCount = r.compactArrayLength(4);
   const partitions: number[] = [];
@@ -71,7 +78,9 @@ function readStreamsGroupCurrentMemberAssignmentValueTaskIds(r: Reader): Streams
   };
 }
 
-function writeStreamsGroupCurrentMemberAssignmentValueTaskIds(w: Writer, m: StreamsGroupCurrentMemberAssignmentValueTaskIds): void {
+function writeStreamsGroupCurrentMemberAssignmentValueTaskIds(
+  w: Writer, m: StreamsGroupCurrentMemberAssignmentValueTaskIds,
+): void {
   w.compactString(m.subtopologyId);
   w.compactArrayLength(m.partitions);
   for (const item of m.partitions) w.int32(item);
@@ -86,8 +95,10 @@ function writeStreamsGroupCurrentMemberAssignmentValueTaskIds(w: Writer, m: Stre
   }
 }
 
-/** A StreamsGroupCurrentMemberAssignmentValue with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupCurrentMemberAssignmentValue(partial: Partial<StreamsGroupCurrentMemberAssignmentValue> = {}): StreamsGroupCurrentMemberAssignmentValue {
+/** StreamsGroupCurrentMemberAssignmentValue with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupCurrentMemberAssignmentValue(
+  partial: Partial<StreamsGroupCurrentMemberAssignmentValue> = {},
+): StreamsGroupCurrentMemberAssignmentValue {
   return {
     memberEpoch: partial.memberEpoch ?? 0,
     previousMemberEpoch: partial.previousMemberEpoch ?? 0,
@@ -116,13 +127,19 @@ function readStreamsGroupCurrentMemberAssignmentValue(r: Reader): StreamsGroupCu
   for (let i = 0; i < warmupTasksCount; i++) warmupTasks.push(readStreamsGroupCurrentMemberAssignmentValueTaskIds(r));
   const activeTasksPendingRevocationCount = r.compactArrayLength(3);
   const activeTasksPendingRevocation: StreamsGroupCurrentMemberAssignmentValueTaskIds[] = [];
-  for (let i = 0; i < activeTasksPendingRevocationCount; i++) activeTasksPendingRevocation.push(readStreamsGroupCurrentMemberAssignmentValueTaskIds(r));
+  for (let i = 0; i < activeTasksPendingRevocationCount; i++) {
+    activeTasksPendingRevocation.push(readStreamsGroupCurrentMemberAssignmentValueTaskIds(r));
+  }
   const standbyTasksPendingRevocationCount = r.compactArrayLength(3);
   const standbyTasksPendingRevocation: StreamsGroupCurrentMemberAssignmentValueTaskIds[] = [];
-  for (let i = 0; i < standbyTasksPendingRevocationCount; i++) standbyTasksPendingRevocation.push(readStreamsGroupCurrentMemberAssignmentValueTaskIds(r));
+  for (let i = 0; i < standbyTasksPendingRevocationCount; i++) {
+    standbyTasksPendingRevocation.push(readStreamsGroupCurrentMemberAssignmentValueTaskIds(r));
+  }
   const warmupTasksPendingRevocationCount = r.compactArrayLength(3);
   const warmupTasksPendingRevocation: StreamsGroupCurrentMemberAssignmentValueTaskIds[] = [];
-  for (let i = 0; i < warmupTasksPendingRevocationCount; i++) warmupTasksPendingRevocation.push(readStreamsGroupCurrentMemberAssignmentValueTaskIds(r));
+  for (let i = 0; i < warmupTasksPendingRevocationCount; i++) {
+    warmupTasksPendingRevocation.push(readStreamsGroupCurrentMemberAssignmentValueTaskIds(r));
+  }
   r.skipTags();
   return {
     memberEpoch,

@@ -12,8 +12,10 @@ export interface StreamsGroupDescribeRequest {
   includeAuthorizedOperations: boolean;
 }
 
-/** A StreamsGroupDescribeRequest with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupDescribeRequest(partial: Partial<StreamsGroupDescribeRequest> = {}): StreamsGroupDescribeRequest {
+/** StreamsGroupDescribeRequest with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupDescribeRequest(
+  partial: Partial<StreamsGroupDescribeRequest> = {},
+): StreamsGroupDescribeRequest {
   return {
     groupIds: partial.groupIds ?? [],
     includeAuthorizedOperations: partial.includeAuthorizedOperations ?? false,

@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** StreamsGroupDescribeResponse, API key 89: version 0, flexible from 0. */
 export interface StreamsGroupDescribeResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** Each described group. */
   groups: StreamsGroupDescribeResponseDescribedGroup[];
@@ -25,7 +28,9 @@ export interface StreamsGroupDescribeResponseDescribedGroup {
   groupEpoch: number;
   /** The assignment epoch. */
   assignmentEpoch: number;
-  /** The topology metadata currently initialized for the streams application. Can be null in case of a describe error. */
+  /**
+   * The topology metadata currently initialized for the streams application. Can be null in case of a describe error.
+   */
   topology: StreamsGroupDescribeResponseTopology | null;
   /** The members. */
   members: StreamsGroupDescribeResponseMember[];
@@ -101,7 +106,11 @@ export interface StreamsGroupDescribeResponseEndpoint {
 export interface StreamsGroupDescribeResponseTopology {
   /** The epoch of the currently initialized topology for this group. */
   epoch: number;
-  /** The subtopologies of the streams application. This contains the configured subtopologies, where the number of partitions are set and any regular expressions are resolved to actual topics. Null if the group is uninitialized, source topics are missing or incorrectly partitioned. */
+  /**
+   * The subtopologies of the streams application. This contains the configured subtopologies, where the number of
+   * partitions are set and any regular expressions are resolved to actual topics. Null if the group is uninitialized,
+   * source topics are missing or incorrectly partitioned.
+   */
   subtopologies: StreamsGroupDescribeResponseSubtopology[] | null;
 }
 
@@ -121,7 +130,10 @@ export interface StreamsGroupDescribeResponseSubtopology {
 export interface StreamsGroupDescribeResponseTopicInfo {
   /** The name of the topic. */
   name: string;
-  /** The number of partitions in the topic. Can be 0 if no specific number of partitions is enforced. Always 0 for changelog topics. */
+  /**
+   * The number of partitions in the topic. Can be 0 if no specific number of partitions is enforced. Always 0 for
+   * changelog topics.
+   */
   partitions: number;
   /** The replication factor of the topic. Can be 0 if the default replication factor should be used. */
   replicationFactor: number;
@@ -136,8 +148,10 @@ export interface StreamsGroupDescribeResponseKeyValue {
   value: string;
 }
 
-/** A StreamsGroupDescribeResponseKeyValue with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupDescribeResponseKeyValue(partial: Partial<StreamsGroupDescribeResponseKeyValue> = {}): StreamsGroupDescribeResponseKeyValue {
+/** StreamsGroupDescribeResponseKeyValue with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupDescribeResponseKeyValue(
+  partial: Partial<StreamsGroupDescribeResponseKeyValue> = {},
+): StreamsGroupDescribeResponseKeyValue {
   return {
     key: partial.key ?? '',
     value: partial.value ?? '',
@@ -160,8 +174,10 @@ function writeStreamsGroupDescribeResponseKeyValue(w: Writer, m: StreamsGroupDes
   w.uvarint(0);
 }
 
-/** A StreamsGroupDescribeResponseTopicInfo with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupDescribeResponseTopicInfo(partial: Partial<StreamsGroupDescribeResponseTopicInfo> = {}): StreamsGroupDescribeResponseTopicInfo {
+/** StreamsGroupDescribeResponseTopicInfo with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupDescribeResponseTopicInfo(
+  partial: Partial<StreamsGroupDescribeResponseTopicInfo> = {},
+): StreamsGroupDescribeResponseTopicInfo {
   return {
     name: partial.name ?? '',
     partitions: partial.partitions ?? 0,
@@ -195,8 +211,10 @@ function writeStreamsGroupDescribeResponseTopicInfo(w: Writer, m: StreamsGroupDe
   w.uvarint(0);
 }
 
-/** A StreamsGroupDescribeResponseSubtopology with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupDescribeResponseSubtopology(partial: Partial<StreamsGroupDescribeResponseSubtopology> = {}): StreamsGroupDescribeResponseSubtopology {
+/** StreamsGroupDescribeResponseSubtopology with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupDescribeResponseSubtopology(
+  partial: Partial<StreamsGroupDescribeResponseSubtopology> = {},
+): StreamsGroupDescribeResponseSubtopology {
   return {
     subtopologyId: partial.subtopologyId ?? '',
     sourceTopics: partial.sourceTopics ?? [],
@@ -216,10 +234,14 @@ function readStreamsGroupDescribeResponseSubtopology(r: Reader): StreamsGroupDes
   for (let i = 0; i < repartitionSinkTopicsCount; i++) repartitionSinkTopics.push(r.compactString());
   const stateChangelogTopicsCount = r.compactArrayLength(9);
   const stateChangelogTopics: StreamsGroupDescribeResponseTopicInfo[] = [];
-  for (let i = 0; i < stateChangelogTopicsCount; i++) stateChangelogTopics.push(readStreamsGroupDescribeResponseTopicInfo(r));
+  for (let i = 0; i < stateChangelogTopicsCount; i++) {
+    stateChangelogTopics.push(readStreamsGroupDescribeResponseTopicInfo(r));
+  }
   const repartitionSourceTopicsCount = r.compactArrayLength(9);
   const repartitionSourceTopics: StreamsGroupDescribeResponseTopicInfo[] = [];
-  for (let i = 0; i < repartitionSourceTopicsCount; i++) repartitionSourceTopics.push(readStreamsGroupDescribeResponseTopicInfo(r));
+  for (let i = 0; i < repartitionSourceTopicsCount; i++) {
+    repartitionSourceTopics.push(readStreamsGroupDescribeResponseTopicInfo(r));
+  }
   r.skipTags();
   return {
     subtopologyId,
@@ -243,8 +265,10 @@ function writeStreamsGroupDescribeResponseSubtopology(w: Writer, m: StreamsGroup
   w.uvarint(0);
 }
 
-/** A StreamsGroupDescribeResponseTopology with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupDescribeResponseTopology(partial: Partial<StreamsGroupDescribeResponseTopology> = {}): StreamsGroupDescribeResponseTopology {
+/** StreamsGroupDescribeResponseTopology with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupDescribeResponseTopology(
+  partial: Partial<StreamsGroupDescribeResponseTopology> = {},
+): StreamsGroupDescribeResponseTopology {
   return {
     epoch: partial.epoch ?? 0,
     subtopologies: partial.subtopologies ?? null,
@@ -270,8 +294,10 @@ function writeStreamsGroupDescribeResponseTopology(w: Writer, m: StreamsGroupDes
   w.uvarint(0);
 }
 
-/** A StreamsGroupDescribeResponseEndpoint with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupDescribeResponseEndpoint(partial: Partial<StreamsGroupDescribeResponseEndpoint> = {}): StreamsGroupDescribeResponseEndpoint {
+/** StreamsGroupDescribeResponseEndpoint with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupDescribeResponseEndpoint(
+  partial: Partial<StreamsGroupDescribeResponseEndpoint> = {},
+): StreamsGroupDescribeResponseEndpoint {
   return {
     host: partial.host ?? '',
     port: partial.port ?? 0,
@@ -294,8 +320,10 @@ function writeStreamsGroupDescribeResponseEndpoint(w: Writer, m: StreamsGroupDes
   w.uvarint(0);
 }
 
-/** A StreamsGroupDescribeResponseTaskOffset with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupDescribeResponseTaskOffset(partial: Partial<StreamsGroupDescribeResponseTaskOffset> = {}): StreamsGroupDescribeResponseTaskOffset {
+/** StreamsGroupDescribeResponseTaskOffset with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupDescribeResponseTaskOffset(
+  partial: Partial<StreamsGroupDescribeResponseTaskOffset> = {},
+): StreamsGroupDescribeResponseTaskOffset {
   return {
     subtopologyId: partial.subtopologyId ?? '',
     partition: partial.partition ?? 0,
@@ -322,8 +350,10 @@ function writeStreamsGroupDescribeResponseTaskOffset(w: Writer, m: StreamsGroupD
   w.uvarint(0);
 }
 
-/** A StreamsGroupDescribeResponseTaskIds with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupDescribeResponseTaskIds(partial: Partial<StreamsGroupDescribeResponseTaskIds> = {}): StreamsGroupDescribeResponseTaskIds {
+/** StreamsGroupDescribeResponseTaskIds with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupDescribeResponseTaskIds(
+  partial: Partial<StreamsGroupDescribeResponseTaskIds> = {},
+): StreamsGroupDescribeResponseTaskIds {
   return {
     subtopologyId: partial.subtopologyId ?? '',
     partitions: partial.partitions ?? [],
@@ -349,8 +379,10 @@ function writeStreamsGroupDescribeResponseTaskIds(w: Writer, m: StreamsGroupDesc
   w.uvarint(0);
 }
 
-/** A StreamsGroupDescribeResponseAssignment with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupDescribeResponseAssignment(partial: Partial<StreamsGroupDescribeResponseAssignment> = {}): StreamsGroupDescribeResponseAssignment {
+/** StreamsGroupDescribeResponseAssignment with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupDescribeResponseAssignment(
+  partial: Partial<StreamsGroupDescribeResponseAssignment> = {},
+): StreamsGroupDescribeResponseAssignment {
   return {
     activeTasks: partial.activeTasks ?? [],
     standbyTasks: partial.standbyTasks ?? [],
@@ -386,8 +418,10 @@ function writeStreamsGroupDescribeResponseAssignment(w: Writer, m: StreamsGroupD
   w.uvarint(0);
 }
 
-/** A StreamsGroupDescribeResponseMember with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupDescribeResponseMember(partial: Partial<StreamsGroupDescribeResponseMember> = {}): StreamsGroupDescribeResponseMember {
+/** StreamsGroupDescribeResponseMember with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupDescribeResponseMember(
+  partial: Partial<StreamsGroupDescribeResponseMember> = {},
+): StreamsGroupDescribeResponseMember {
   return {
     memberId: partial.memberId ?? '',
     memberEpoch: partial.memberEpoch ?? 0,
@@ -476,8 +510,10 @@ function writeStreamsGroupDescribeResponseMember(w: Writer, m: StreamsGroupDescr
   w.uvarint(0);
 }
 
-/** A StreamsGroupDescribeResponseDescribedGroup with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupDescribeResponseDescribedGroup(partial: Partial<StreamsGroupDescribeResponseDescribedGroup> = {}): StreamsGroupDescribeResponseDescribedGroup {
+/** StreamsGroupDescribeResponseDescribedGroup with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupDescribeResponseDescribedGroup(
+  partial: Partial<StreamsGroupDescribeResponseDescribedGroup> = {},
+): StreamsGroupDescribeResponseDescribedGroup {
   return {
     errorCode: partial.errorCode ?? 0,
     errorMessage: partial.errorMessage ?? null,
@@ -517,7 +553,9 @@ function readStreamsGroupDescribeResponseDescribedGroup(r: Reader): StreamsGroup
   };
 }
 
-function writeStreamsGroupDescribeResponseDescribedGroup(w: Writer, m: StreamsGroupDescribeResponseDescribedGroup): void {
+function writeStreamsGroupDescribeResponseDescribedGroup(
+  w: Writer, m: StreamsGroupDescribeResponseDescribedGroup,
+): void {
   w.int16(m.errorCode);
   w.compactNullableString(m.errorMessage);
   w.compactString(m.groupId);
@@ -536,8 +574,10 @@ function writeStreamsGroupDescribeResponseDescribedGroup(w: Writer, m: StreamsGr
   w.uvarint(0);
 }
 
-/** A StreamsGroupDescribeResponse with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupDescribeResponse(partial: Partial<StreamsGroupDescribeResponse> = {}): StreamsGroupDescribeResponse {
+/** StreamsGroupDescribeResponse with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupDescribeResponse(
+  partial: Partial<StreamsGroupDescribeResponse> = {},
+): StreamsGroupDescribeResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     groups: partial.groups ?? [],

@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** StreamsGroupHeartbeatResponse, API key 88: version 0, flexible from 0. */
 export interface StreamsGroupHeartbeatResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The top-level error code, or 0 if there was no error */
   errorCode: number;
@@ -20,7 +23,10 @@ export interface StreamsGroupHeartbeatResponse {
   heartbeatIntervalMs: number;
   /** The maximal lag a warm-up task can have to be considered caught-up. */
   acceptableRecoveryLag: number;
-  /** The interval in which the task changelog offsets on a client are updated on the broker. The offsets are sent with the next heartbeat after this time has passed. */
+  /**
+   * The interval in which the task changelog offsets on a client are updated on the broker. The offsets are sent with
+   * the next heartbeat after this time has passed.
+   */
   taskOffsetIntervalMs: number;
   /** Indicate zero or more status for the group. */
   status: Status[] | null;
@@ -73,7 +79,7 @@ export interface Status {
   statusDetail: string;
 }
 
-/** A Status with Kafka's defaults for what `partial` leaves out. */
+/** Status with Kafka's defaults for what `partial` leaves out. */
 export function createStatus(partial: Partial<Status> = {}): Status {
   return {
     statusCode: partial.statusCode ?? 0,
@@ -97,8 +103,10 @@ function writeStatus(w: Writer, m: Status): void {
   w.uvarint(0);
 }
 
-/** A StreamsGroupHeartbeatResponseTaskIds with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupHeartbeatResponseTaskIds(partial: Partial<StreamsGroupHeartbeatResponseTaskIds> = {}): StreamsGroupHeartbeatResponseTaskIds {
+/** StreamsGroupHeartbeatResponseTaskIds with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupHeartbeatResponseTaskIds(
+  partial: Partial<StreamsGroupHeartbeatResponseTaskIds> = {},
+): StreamsGroupHeartbeatResponseTaskIds {
   return {
     subtopologyId: partial.subtopologyId ?? '',
     partitions: partial.partitions ?? [],
@@ -124,8 +132,10 @@ function writeStreamsGroupHeartbeatResponseTaskIds(w: Writer, m: StreamsGroupHea
   w.uvarint(0);
 }
 
-/** A StreamsGroupHeartbeatResponseEndpoint with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupHeartbeatResponseEndpoint(partial: Partial<StreamsGroupHeartbeatResponseEndpoint> = {}): StreamsGroupHeartbeatResponseEndpoint {
+/** StreamsGroupHeartbeatResponseEndpoint with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupHeartbeatResponseEndpoint(
+  partial: Partial<StreamsGroupHeartbeatResponseEndpoint> = {},
+): StreamsGroupHeartbeatResponseEndpoint {
   return {
     host: partial.host ?? '',
     port: partial.port ?? 0,
@@ -148,8 +158,10 @@ function writeStreamsGroupHeartbeatResponseEndpoint(w: Writer, m: StreamsGroupHe
   w.uvarint(0);
 }
 
-/** A StreamsGroupHeartbeatResponseTopicPartition with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupHeartbeatResponseTopicPartition(partial: Partial<StreamsGroupHeartbeatResponseTopicPartition> = {}): StreamsGroupHeartbeatResponseTopicPartition {
+/** StreamsGroupHeartbeatResponseTopicPartition with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupHeartbeatResponseTopicPartition(
+  partial: Partial<StreamsGroupHeartbeatResponseTopicPartition> = {},
+): StreamsGroupHeartbeatResponseTopicPartition {
   return {
     topic: partial.topic ?? '',
     partitions: partial.partitions ?? [],
@@ -168,14 +180,16 @@ function readStreamsGroupHeartbeatResponseTopicPartition(r: Reader): StreamsGrou
   };
 }
 
-function writeStreamsGroupHeartbeatResponseTopicPartition(w: Writer, m: StreamsGroupHeartbeatResponseTopicPartition): void {
+function writeStreamsGroupHeartbeatResponseTopicPartition(
+  w: Writer, m: StreamsGroupHeartbeatResponseTopicPartition,
+): void {
   w.compactString(m.topic);
   w.compactArrayLength(m.partitions);
   for (const item of m.partitions) w.int32(item);
   w.uvarint(0);
 }
 
-/** A EndpointToPartitions with Kafka's defaults for what `partial` leaves out. */
+/** EndpointToPartitions with Kafka's defaults for what `partial` leaves out. */
 export function createEndpointToPartitions(partial: Partial<EndpointToPartitions> = {}): EndpointToPartitions {
   return {
     userEndpoint: partial.userEndpoint ?? createStreamsGroupHeartbeatResponseEndpoint(),
@@ -188,10 +202,14 @@ function readEndpointToPartitions(r: Reader): EndpointToPartitions {
   const userEndpoint = readStreamsGroupHeartbeatResponseEndpoint(r);
   const activePartitionsCount = r.compactArrayLength(3);
   const activePartitions: StreamsGroupHeartbeatResponseTopicPartition[] = [];
-  for (let i = 0; i < activePartitionsCount; i++) activePartitions.push(readStreamsGroupHeartbeatResponseTopicPartition(r));
+  for (let i = 0; i < activePartitionsCount; i++) {
+    activePartitions.push(readStreamsGroupHeartbeatResponseTopicPartition(r));
+  }
   const standbyPartitionsCount = r.compactArrayLength(3);
   const standbyPartitions: StreamsGroupHeartbeatResponseTopicPartition[] = [];
-  for (let i = 0; i < standbyPartitionsCount; i++) standbyPartitions.push(readStreamsGroupHeartbeatResponseTopicPartition(r));
+  for (let i = 0; i < standbyPartitionsCount; i++) {
+    standbyPartitions.push(readStreamsGroupHeartbeatResponseTopicPartition(r));
+  }
   r.skipTags();
   return {
     userEndpoint,
@@ -209,8 +227,10 @@ function writeEndpointToPartitions(w: Writer, m: EndpointToPartitions): void {
   w.uvarint(0);
 }
 
-/** A StreamsGroupHeartbeatResponse with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupHeartbeatResponse(partial: Partial<StreamsGroupHeartbeatResponse> = {}): StreamsGroupHeartbeatResponse {
+/** StreamsGroupHeartbeatResponse with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupHeartbeatResponse(
+  partial: Partial<StreamsGroupHeartbeatResponse> = {},
+): StreamsGroupHeartbeatResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     errorCode: partial.errorCode ?? 0,

@@ -12,8 +12,10 @@ export interface StreamsGroupMemberMetadataKey {
   memberId: string;
 }
 
-/** A StreamsGroupMemberMetadataKey with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupMemberMetadataKey(partial: Partial<StreamsGroupMemberMetadataKey> = {}): StreamsGroupMemberMetadataKey {
+/** StreamsGroupMemberMetadataKey with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupMemberMetadataKey(
+  partial: Partial<StreamsGroupMemberMetadataKey> = {},
+): StreamsGroupMemberMetadataKey {
   return {
     groupId: partial.groupId ?? '',
     memberId: partial.memberId ?? '',

@@ -40,8 +40,10 @@ export interface StreamsGroupMemberMetadataValueEndpoint {
   port: number;
 }
 
-/** A StreamsGroupMemberMetadataValueEndpoint with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupMemberMetadataValueEndpoint(partial: Partial<StreamsGroupMemberMetadataValueEndpoint> = {}): StreamsGroupMemberMetadataValueEndpoint {
+/** StreamsGroupMemberMetadataValueEndpoint with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupMemberMetadataValueEndpoint(
+  partial: Partial<StreamsGroupMemberMetadataValueEndpoint> = {},
+): StreamsGroupMemberMetadataValueEndpoint {
   return {
     host: partial.host ?? '',
     port: partial.port ?? 0,
@@ -64,8 +66,10 @@ function writeStreamsGroupMemberMetadataValueEndpoint(w: Writer, m: StreamsGroup
   w.uvarint(0);
 }
 
-/** A StreamsGroupMemberMetadataValueKeyValue with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupMemberMetadataValueKeyValue(partial: Partial<StreamsGroupMemberMetadataValueKeyValue> = {}): StreamsGroupMemberMetadataValueKeyValue {
+/** StreamsGroupMemberMetadataValueKeyValue with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupMemberMetadataValueKeyValue(
+  partial: Partial<StreamsGroupMemberMetadataValueKeyValue> = {},
+): StreamsGroupMemberMetadataValueKeyValue {
   return {
     key: partial.key ?? '',
     value: partial.value ?? '',
@@ -88,8 +92,10 @@ function writeStreamsGroupMemberMetadataValueKeyValue(w: Writer, m: StreamsGroup
   w.uvarint(0);
 }
 
-/** A StreamsGroupMemberMetadataValue with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupMemberMetadataValue(partial: Partial<StreamsGroupMemberMetadataValue> = {}): StreamsGroupMemberMetadataValue {
+/** StreamsGroupMemberMetadataValue with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupMemberMetadataValue(
+  partial: Partial<StreamsGroupMemberMetadataValue> = {},
+): StreamsGroupMemberMetadataValue {
   return {
     instanceId: partial.instanceId === undefined ? '' : partial.instanceId,
     rackId: partial.rackId === undefined ? '' : partial.rackId,

@@ -10,7 +10,7 @@ export interface StreamsGroupMetadataKey {
   groupId: string;
 }
 
-/** A StreamsGroupMetadataKey with Kafka's defaults for what `partial` leaves out. */
+/** StreamsGroupMetadataKey with Kafka's defaults for what `partial` leaves out. */
 export function createStreamsGroupMetadataKey(partial: Partial<StreamsGroupMetadataKey> = {}): StreamsGroupMetadataKey {
   return {
     groupId: partial.groupId ?? '',

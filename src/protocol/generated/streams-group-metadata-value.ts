@@ -23,7 +23,7 @@ export interface LastAssignmentConfig {
   value: string;
 }
 
-/** A LastAssignmentConfig with Kafka's defaults for what `partial` leaves out. */
+/** LastAssignmentConfig with Kafka's defaults for what `partial` leaves out. */
 export function createLastAssignmentConfig(partial: Partial<LastAssignmentConfig> = {}): LastAssignmentConfig {
   return {
     key: partial.key ?? '',
@@ -47,8 +47,10 @@ function writeLastAssignmentConfig(w: Writer, m: LastAssignmentConfig): void {
   w.uvarint(0);
 }
 
-/** A StreamsGroupMetadataValue with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupMetadataValue(partial: Partial<StreamsGroupMetadataValue> = {}): StreamsGroupMetadataValue {
+/** StreamsGroupMetadataValue with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupMetadataValue(
+  partial: Partial<StreamsGroupMetadataValue> = {},
+): StreamsGroupMetadataValue {
   return {
     epoch: partial.epoch ?? 0,
     metadataHash: partial.metadataHash ?? 0n,

@@ -12,8 +12,10 @@ export interface StreamsGroupTargetAssignmentMemberKey {
   memberId: string;
 }
 
-/** A StreamsGroupTargetAssignmentMemberKey with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupTargetAssignmentMemberKey(partial: Partial<StreamsGroupTargetAssignmentMemberKey> = {}): StreamsGroupTargetAssignmentMemberKey {
+/** StreamsGroupTargetAssignmentMemberKey with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupTargetAssignmentMemberKey(
+  partial: Partial<StreamsGroupTargetAssignmentMemberKey> = {},
+): StreamsGroupTargetAssignmentMemberKey {
   return {
     groupId: partial.groupId ?? '',
     memberId: partial.memberId ?? '',

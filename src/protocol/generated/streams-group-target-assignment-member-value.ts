@@ -21,8 +21,10 @@ export interface StreamsGroupTargetAssignmentMemberValueTaskIds {
   partitions: number[];
 }
 
-/** A StreamsGroupTargetAssignmentMemberValueTaskIds with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupTargetAssignmentMemberValueTaskIds(partial: Partial<StreamsGroupTargetAssignmentMemberValueTaskIds> = {}): StreamsGroupTargetAssignmentMemberValueTaskIds {
+/** StreamsGroupTargetAssignmentMemberValueTaskIds with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupTargetAssignmentMemberValueTaskIds(
+  partial: Partial<StreamsGroupTargetAssignmentMemberValueTaskIds> = {},
+): StreamsGroupTargetAssignmentMemberValueTaskIds {
   return {
     subtopologyId: partial.subtopologyId ?? '',
     partitions: partial.partitions ?? [],
@@ -41,15 +43,19 @@ function readStreamsGroupTargetAssignmentMemberValueTaskIds(r: Reader): StreamsG
   };
 }
 
-function writeStreamsGroupTargetAssignmentMemberValueTaskIds(w: Writer, m: StreamsGroupTargetAssignmentMemberValueTaskIds): void {
+function writeStreamsGroupTargetAssignmentMemberValueTaskIds(
+  w: Writer, m: StreamsGroupTargetAssignmentMemberValueTaskIds,
+): void {
   w.compactString(m.subtopologyId);
   w.compactArrayLength(m.partitions);
   for (const item of m.partitions) w.int32(item);
   w.uvarint(0);
 }
 
-/** A StreamsGroupTargetAssignmentMemberValue with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupTargetAssignmentMemberValue(partial: Partial<StreamsGroupTargetAssignmentMemberValue> = {}): StreamsGroupTargetAssignmentMemberValue {
+/** StreamsGroupTargetAssignmentMemberValue with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupTargetAssignmentMemberValue(
+  partial: Partial<StreamsGroupTargetAssignmentMemberValue> = {},
+): StreamsGroupTargetAssignmentMemberValue {
   return {
     activeTasks: partial.activeTasks ?? [],
     standbyTasks: partial.standbyTasks ?? [],

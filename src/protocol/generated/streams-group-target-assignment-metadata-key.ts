@@ -10,8 +10,10 @@ export interface StreamsGroupTargetAssignmentMetadataKey {
   groupId: string;
 }
 
-/** A StreamsGroupTargetAssignmentMetadataKey with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupTargetAssignmentMetadataKey(partial: Partial<StreamsGroupTargetAssignmentMetadataKey> = {}): StreamsGroupTargetAssignmentMetadataKey {
+/** StreamsGroupTargetAssignmentMetadataKey with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupTargetAssignmentMetadataKey(
+  partial: Partial<StreamsGroupTargetAssignmentMetadataKey> = {},
+): StreamsGroupTargetAssignmentMetadataKey {
   return {
     groupId: partial.groupId ?? '',
   };

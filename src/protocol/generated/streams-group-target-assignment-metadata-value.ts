@@ -12,8 +12,10 @@ export interface StreamsGroupTargetAssignmentMetadataValue {
   assignmentTimestamp: bigint;
 }
 
-/** A StreamsGroupTargetAssignmentMetadataValue with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupTargetAssignmentMetadataValue(partial: Partial<StreamsGroupTargetAssignmentMetadataValue> = {}): StreamsGroupTargetAssignmentMetadataValue {
+/** StreamsGroupTargetAssignmentMetadataValue with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupTargetAssignmentMetadataValue(
+  partial: Partial<StreamsGroupTargetAssignmentMetadataValue> = {},
+): StreamsGroupTargetAssignmentMetadataValue {
   return {
     assignmentEpoch: partial.assignmentEpoch ?? 0,
     assignmentTimestamp: partial.assignmentTimestamp ?? 0n,

@@ -10,7 +10,7 @@ export interface StreamsGroupTopologyKey {
   groupId: string;
 }
 
-/** A StreamsGroupTopologyKey with Kafka's defaults for what `partial` leaves out. */
+/** StreamsGroupTopologyKey with Kafka's defaults for what `partial` leaves out. */
 export function createStreamsGroupTopologyKey(partial: Partial<StreamsGroupTopologyKey> = {}): StreamsGroupTopologyKey {
   return {
     groupId: partial.groupId ?? '',

@@ -32,16 +32,24 @@ export interface StreamsGroupTopologyValueSubtopology {
 export interface StreamsGroupTopologyValueCopartitionGroup {
   /** The topics the topology reads from. Index into the array on the subtopology level. */
   sourceTopics: number[];
-  /** Regular expressions identifying topics the subtopology reads from. Index into the array on the subtopology level. */
+  /**
+   * Regular expressions identifying topics the subtopology reads from. Index into the array on the subtopology level.
+   */
   sourceTopicRegex: number[];
-  /** The set of source topics that are internally created repartition topics. Index into the array on the subtopology level. */
+  /**
+   * The set of source topics that are internally created repartition topics. Index into the array on the subtopology
+   * level.
+   */
   repartitionSourceTopics: number[];
 }
 
 export interface StreamsGroupTopologyValueTopicInfo {
   /** The name of the topic. */
   name: string;
-  /** The number of partitions in the topic. Can be 0 if no specific number of partitions is enforced. Always 0 for changelog topics. */
+  /**
+   * The number of partitions in the topic. Can be 0 if no specific number of partitions is enforced. Always 0 for
+   * changelog topics.
+   */
   partitions: number;
   /** The replication factor of the topic. Can be 0 if the default replication factor should be used. */
   replicationFactor: number;
@@ -56,7 +64,7 @@ export interface TopicConfig {
   value: string;
 }
 
-/** A TopicConfig with Kafka's defaults for what `partial` leaves out. */
+/** TopicConfig with Kafka's defaults for what `partial` leaves out. */
 export function createTopicConfig(partial: Partial<TopicConfig> = {}): TopicConfig {
   return {
     key: partial.key ?? '',
@@ -80,8 +88,10 @@ function writeTopicConfig(w: Writer, m: TopicConfig): void {
   w.uvarint(0);
 }
 
-/** A StreamsGroupTopologyValueTopicInfo with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupTopologyValueTopicInfo(partial: Partial<StreamsGroupTopologyValueTopicInfo> = {}): StreamsGroupTopologyValueTopicInfo {
+/** StreamsGroupTopologyValueTopicInfo with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupTopologyValueTopicInfo(
+  partial: Partial<StreamsGroupTopologyValueTopicInfo> = {},
+): StreamsGroupTopologyValueTopicInfo {
   return {
     name: partial.name ?? '',
     partitions: partial.partitions ?? 0,
@@ -115,8 +125,10 @@ function writeStreamsGroupTopologyValueTopicInfo(w: Writer, m: StreamsGroupTopol
   w.uvarint(0);
 }
 
-/** A StreamsGroupTopologyValueCopartitionGroup with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupTopologyValueCopartitionGroup(partial: Partial<StreamsGroupTopologyValueCopartitionGroup> = {}): StreamsGroupTopologyValueCopartitionGroup {
+/** StreamsGroupTopologyValueCopartitionGroup with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupTopologyValueCopartitionGroup(
+  partial: Partial<StreamsGroupTopologyValueCopartitionGroup> = {},
+): StreamsGroupTopologyValueCopartitionGroup {
   return {
     sourceTopics: partial.sourceTopics ?? [],
     sourceTopicRegex: partial.sourceTopicRegex ?? [],
@@ -152,8 +164,10 @@ function writeStreamsGroupTopologyValueCopartitionGroup(w: Writer, m: StreamsGro
   w.uvarint(0);
 }
 
-/** A StreamsGroupTopologyValueSubtopology with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupTopologyValueSubtopology(partial: Partial<StreamsGroupTopologyValueSubtopology> = {}): StreamsGroupTopologyValueSubtopology {
+/** StreamsGroupTopologyValueSubtopology with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupTopologyValueSubtopology(
+  partial: Partial<StreamsGroupTopologyValueSubtopology> = {},
+): StreamsGroupTopologyValueSubtopology {
   return {
     subtopologyId: partial.subtopologyId ?? '',
     sourceTopics: partial.sourceTopics ?? [],
@@ -175,16 +189,22 @@ function readStreamsGroupTopologyValueSubtopology(r: Reader): StreamsGroupTopolo
   for (let i = 0; i < sourceTopicRegexCount; i++) sourceTopicRegex.push(r.compactString());
   const stateChangelogTopicsCount = r.compactArrayLength(9);
   const stateChangelogTopics: StreamsGroupTopologyValueTopicInfo[] = [];
-  for (let i = 0; i < stateChangelogTopicsCount; i++) stateChangelogTopics.push(readStreamsGroupTopologyValueTopicInfo(r));
+  for (let i = 0; i < stateChangelogTopicsCount; i++) {
+    stateChangelogTopics.push(readStreamsGroupTopologyValueTopicInfo(r));
+  }
   const repartitionSinkTopicsCount = r.compactArrayLength(1);
   const repartitionSinkTopics: string[] = [];
   for (let i = 0; i < repartitionSinkTopicsCount; i++) repartitionSinkTopics.push(r.compactString());
   const repartitionSourceTopicsCount = r.compactArrayLength(9);
   const repartitionSourceTopics: StreamsGroupTopologyValueTopicInfo[] = [];
-  for (let i = 0; i < repartitionSourceTopicsCount; i++) repartitionSourceTopics.push(readStreamsGroupTopologyValueTopicInfo(r));
+  for (let i = 0; i < repartitionSourceTopicsCount; i++) {
+    repartitionSourceTopics.push(readStreamsGroupTopologyValueTopicInfo(r));
+  }
   const copartitionGroupsCount = r.compactArrayLength(4);
   const copartitionGroups: StreamsGroupTopologyValueCopartitionGroup[] = [];
-  for (let i = 0; i < copartitionGroupsCount; i++) copartitionGroups.push(readStreamsGroupTopologyValueCopartitionGroup(r));
+  for (let i = 0; i < copartitionGroupsCount; i++) {
+    copartitionGroups.push(readStreamsGroupTopologyValueCopartitionGroup(r));
+  }
   r.skipTags();
   return {
     subtopologyId,
@@ -214,8 +234,10 @@ function writeStreamsGroupTopologyValueSubtopology(w: Writer, m: StreamsGroupTop
   w.uvarint(0);
 }
 
-/** A StreamsGroupTopologyValue with Kafka's defaults for what `partial` leaves out. */
-export function createStreamsGroupTopologyValue(partial: Partial<StreamsGroupTopologyValue> = {}): StreamsGroupTopologyValue {
+/** StreamsGroupTopologyValue with Kafka's defaults for what `partial` leaves out. */
+export function createStreamsGroupTopologyValue(
+  partial: Partial<StreamsGroupTopologyValue> = {},
+): StreamsGroupTopologyValue {
   return {
     epoch: partial.epoch ?? 0,
     subtopologies: partial.subtopologies ?? [],

@@ -30,8 +30,10 @@ export interface SyncGroupRequestAssignment {
   assignment: Uint8Array;
 }
 
-/** A SyncGroupRequestAssignment with Kafka's defaults for what `partial` leaves out. */
-export function createSyncGroupRequestAssignment(partial: Partial<SyncGroupRequestAssignment> = {}): SyncGroupRequestAssignment {
+/** SyncGroupRequestAssignment with Kafka's defaults for what `partial` leaves out. */
+export function createSyncGroupRequestAssignment(
+  partial: Partial<SyncGroupRequestAssignment> = {},
+): SyncGroupRequestAssignment {
   return {
     memberId: partial.memberId ?? '',
     assignment: partial.assignment ?? EMPTY_BYTES,
@@ -62,7 +64,7 @@ function writeSyncGroupRequestAssignment(w: Writer, m: SyncGroupRequestAssignmen
   if (version >= 4) w.uvarint(0);
 }
 
-/** A SyncGroupRequest with Kafka's defaults for what `partial` leaves out. */
+/** SyncGroupRequest with Kafka's defaults for what `partial` leaves out. */
 export function createSyncGroupRequest(partial: Partial<SyncGroupRequest> = {}): SyncGroupRequest {
   return {
     groupId: partial.groupId ?? '',

@@ -7,7 +7,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** SyncGroupResponse, API key 14: versions 0 to 5, flexible from 4. */
 export interface SyncGroupResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. (versions 1+) */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota. (versions 1+)
+   */
   throttleTimeMs: number;
   /** The error code, or 0 if there was no error. */
   errorCode: number;
@@ -19,7 +22,7 @@ export interface SyncGroupResponse {
   assignment: Uint8Array;
 }
 
-/** A SyncGroupResponse with Kafka's defaults for what `partial` leaves out. */
+/** SyncGroupResponse with Kafka's defaults for what `partial` leaves out. */
 export function createSyncGroupResponse(partial: Partial<SyncGroupResponse> = {}): SyncGroupResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

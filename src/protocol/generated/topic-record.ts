@@ -13,7 +13,7 @@ export interface TopicRecord {
   topicId: Uuid;
 }
 
-/** A TopicRecord with Kafka's defaults for what `partial` leaves out. */
+/** TopicRecord with Kafka's defaults for what `partial` leaves out. */
 export function createTopicRecord(partial: Partial<TopicRecord> = {}): TopicRecord {
   return {
     name: partial.name ?? '',

@@ -10,7 +10,7 @@ export interface TransactionLogKey {
   transactionalId: string;
 }
 
-/** A TransactionLogKey with Kafka's defaults for what `partial` leaves out. */
+/** TransactionLogKey with Kafka's defaults for what `partial` leaves out. */
 export function createTransactionLogKey(partial: Partial<TransactionLogKey> = {}): TransactionLogKey {
   return {
     transactionalId: partial.transactionalId ?? '',

@@ -37,7 +37,7 @@ export interface PartitionsSchema {
   partitionIds: number[];
 }
 
-/** A PartitionsSchema with Kafka's defaults for what `partial` leaves out. */
+/** PartitionsSchema with Kafka's defaults for what `partial` leaves out. */
 export function createPartitionsSchema(partial: Partial<PartitionsSchema> = {}): PartitionsSchema {
   return {
     topic: partial.topic ?? '',
@@ -72,7 +72,7 @@ function writePartitionsSchema(w: Writer, m: PartitionsSchema, version: number):
   if (version >= 1) w.uvarint(0);
 }
 
-/** A TransactionLogValue with Kafka's defaults for what `partial` leaves out. */
+/** TransactionLogValue with Kafka's defaults for what `partial` leaves out. */
 export function createTransactionLogValue(partial: Partial<TransactionLogValue> = {}): TransactionLogValue {
   return {
     producerId: partial.producerId ?? 0n,
@@ -149,10 +149,16 @@ function readTransactionLogValue(r: Reader, version: number): TransactionLogValu
 
 function writeTransactionLogValue(w: Writer, m: TransactionLogValue, version: number): void {
   w.int64(m.producerId);
-  if (version <= 0 && m.previousProducerId !== -1n) throw unsupportedField('TransactionLogValue', 'previousProducerId', version);
-  if (version <= 0 && m.nextProducerId !== -1n) throw unsupportedField('TransactionLogValue', 'nextProducerId', version);
+  if (version <= 0 && m.previousProducerId !== -1n) {
+    throw unsupportedField('TransactionLogValue', 'previousProducerId', version);
+  }
+  if (version <= 0 && m.nextProducerId !== -1n) {
+    throw unsupportedField('TransactionLogValue', 'nextProducerId', version);
+  }
   w.int16(m.producerEpoch);
-  if (version <= 0 && m.nextProducerEpoch !== -1) throw unsupportedField('TransactionLogValue', 'nextProducerEpoch', version);
+  if (version <= 0 && m.nextProducerEpoch !== -1) {
+    throw unsupportedField('TransactionLogValue', 'nextProducerEpoch', version);
+  }
   w.int32(m.transactionTimeoutMs);
   w.int8(m.transactionStatus);
   if (version >= 1) {
@@ -163,7 +169,9 @@ function writeTransactionLogValue(w: Writer, m: TransactionLogValue, version: nu
   for (const item of m.transactionPartitions ?? []) writePartitionsSchema(w, item, version);
   w.int64(m.transactionLastUpdateTimestampMs);
   w.int64(m.transactionStartTimestampMs);
-  if (version <= 0 && m.clientTransactionVersion !== 0) throw unsupportedField('TransactionLogValue', 'clientTransactionVersion', version);
+  if (version <= 0 && m.clientTransactionVersion !== 0) {
+    throw unsupportedField('TransactionLogValue', 'clientTransactionVersion', version);
+  }
   if (version >= 1) {
     let tags = 0;
     if (m.previousProducerId !== -1n) tags++;

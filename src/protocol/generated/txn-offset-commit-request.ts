@@ -42,8 +42,10 @@ export interface TxnOffsetCommitRequestPartition {
   committedMetadata: string | null;
 }
 
-/** A TxnOffsetCommitRequestPartition with Kafka's defaults for what `partial` leaves out. */
-export function createTxnOffsetCommitRequestPartition(partial: Partial<TxnOffsetCommitRequestPartition> = {}): TxnOffsetCommitRequestPartition {
+/** TxnOffsetCommitRequestPartition with Kafka's defaults for what `partial` leaves out. */
+export function createTxnOffsetCommitRequestPartition(
+  partial: Partial<TxnOffsetCommitRequestPartition> = {},
+): TxnOffsetCommitRequestPartition {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     committedOffset: partial.committedOffset ?? 0n,
@@ -78,8 +80,10 @@ function writeTxnOffsetCommitRequestPartition(w: Writer, m: TxnOffsetCommitReque
   if (version >= 3) w.uvarint(0);
 }
 
-/** A TxnOffsetCommitRequestTopic with Kafka's defaults for what `partial` leaves out. */
-export function createTxnOffsetCommitRequestTopic(partial: Partial<TxnOffsetCommitRequestTopic> = {}): TxnOffsetCommitRequestTopic {
+/** TxnOffsetCommitRequestTopic with Kafka's defaults for what `partial` leaves out. */
+export function createTxnOffsetCommitRequestTopic(
+  partial: Partial<TxnOffsetCommitRequestTopic> = {},
+): TxnOffsetCommitRequestTopic {
   return {
     name: partial.name ?? '',
     partitions: partial.partitions ?? [],
@@ -113,7 +117,7 @@ function writeTxnOffsetCommitRequestTopic(w: Writer, m: TxnOffsetCommitRequestTo
   if (version >= 3) w.uvarint(0);
 }
 
-/** A TxnOffsetCommitRequest with Kafka's defaults for what `partial` leaves out. */
+/** TxnOffsetCommitRequest with Kafka's defaults for what `partial` leaves out. */
 export function createTxnOffsetCommitRequest(partial: Partial<TxnOffsetCommitRequest> = {}): TxnOffsetCommitRequest {
   return {
     transactionalId: partial.transactionalId ?? '',

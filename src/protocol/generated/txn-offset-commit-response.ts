@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** TxnOffsetCommitResponse, API key 28: versions 0 to 5, flexible from 3. */
 export interface TxnOffsetCommitResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The responses for each topic. */
   topics: TxnOffsetCommitResponseTopic[];
@@ -26,8 +29,10 @@ export interface TxnOffsetCommitResponsePartition {
   errorCode: number;
 }
 
-/** A TxnOffsetCommitResponsePartition with Kafka's defaults for what `partial` leaves out. */
-export function createTxnOffsetCommitResponsePartition(partial: Partial<TxnOffsetCommitResponsePartition> = {}): TxnOffsetCommitResponsePartition {
+/** TxnOffsetCommitResponsePartition with Kafka's defaults for what `partial` leaves out. */
+export function createTxnOffsetCommitResponsePartition(
+  partial: Partial<TxnOffsetCommitResponsePartition> = {},
+): TxnOffsetCommitResponsePartition {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     errorCode: partial.errorCode ?? 0,
@@ -50,8 +55,10 @@ function writeTxnOffsetCommitResponsePartition(w: Writer, m: TxnOffsetCommitResp
   if (version >= 3) w.uvarint(0);
 }
 
-/** A TxnOffsetCommitResponseTopic with Kafka's defaults for what `partial` leaves out. */
-export function createTxnOffsetCommitResponseTopic(partial: Partial<TxnOffsetCommitResponseTopic> = {}): TxnOffsetCommitResponseTopic {
+/** TxnOffsetCommitResponseTopic with Kafka's defaults for what `partial` leaves out. */
+export function createTxnOffsetCommitResponseTopic(
+  partial: Partial<TxnOffsetCommitResponseTopic> = {},
+): TxnOffsetCommitResponseTopic {
   return {
     name: partial.name ?? '',
     partitions: partial.partitions ?? [],
@@ -85,7 +92,7 @@ function writeTxnOffsetCommitResponseTopic(w: Writer, m: TxnOffsetCommitResponse
   if (version >= 3) w.uvarint(0);
 }
 
-/** A TxnOffsetCommitResponse with Kafka's defaults for what `partial` leaves out. */
+/** TxnOffsetCommitResponse with Kafka's defaults for what `partial` leaves out. */
 export function createTxnOffsetCommitResponse(partial: Partial<TxnOffsetCommitResponse> = {}): TxnOffsetCommitResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

@@ -12,7 +12,7 @@ export interface UnfenceBrokerRecord {
   epoch: bigint;
 }
 
-/** A UnfenceBrokerRecord with Kafka's defaults for what `partial` leaves out. */
+/** UnfenceBrokerRecord with Kafka's defaults for what `partial` leaves out. */
 export function createUnfenceBrokerRecord(partial: Partial<UnfenceBrokerRecord> = {}): UnfenceBrokerRecord {
   return {
     id: partial.id ?? 0,

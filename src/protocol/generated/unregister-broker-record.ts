@@ -12,7 +12,7 @@ export interface UnregisterBrokerRecord {
   brokerEpoch: bigint;
 }
 
-/** A UnregisterBrokerRecord with Kafka's defaults for what `partial` leaves out. */
+/** UnregisterBrokerRecord with Kafka's defaults for what `partial` leaves out. */
 export function createUnregisterBrokerRecord(partial: Partial<UnregisterBrokerRecord> = {}): UnregisterBrokerRecord {
   return {
     brokerId: partial.brokerId ?? 0,

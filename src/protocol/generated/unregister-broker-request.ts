@@ -10,7 +10,7 @@ export interface UnregisterBrokerRequest {
   brokerId: number;
 }
 
-/** A UnregisterBrokerRequest with Kafka's defaults for what `partial` leaves out. */
+/** UnregisterBrokerRequest with Kafka's defaults for what `partial` leaves out. */
 export function createUnregisterBrokerRequest(partial: Partial<UnregisterBrokerRequest> = {}): UnregisterBrokerRequest {
   return {
     brokerId: partial.brokerId ?? 0,

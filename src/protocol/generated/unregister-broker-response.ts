@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** UnregisterBrokerResponse, API key 64: version 0, flexible from 0. */
 export interface UnregisterBrokerResponse {
-  /** Duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * Duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did
+   * not violate any quota.
+   */
   throttleTimeMs: number;
   /** The error code, or 0 if there was no error. */
   errorCode: number;
@@ -14,8 +17,10 @@ export interface UnregisterBrokerResponse {
   errorMessage: string | null;
 }
 
-/** A UnregisterBrokerResponse with Kafka's defaults for what `partial` leaves out. */
-export function createUnregisterBrokerResponse(partial: Partial<UnregisterBrokerResponse> = {}): UnregisterBrokerResponse {
+/** UnregisterBrokerResponse with Kafka's defaults for what `partial` leaves out. */
+export function createUnregisterBrokerResponse(
+  partial: Partial<UnregisterBrokerResponse> = {},
+): UnregisterBrokerResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,
     errorCode: partial.errorCode ?? 0,

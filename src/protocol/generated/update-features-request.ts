@@ -17,15 +17,25 @@ export interface UpdateFeaturesRequest {
 export interface FeatureUpdateKey {
   /** The name of the finalized feature to be updated. */
   feature: string;
-  /** The new maximum version level for the finalized feature. A value >= 1 is valid. A value < 1, is special, and can be used to request the deletion of the finalized feature. */
+  /**
+   * The new maximum version level for the finalized feature. A value >= 1 is valid. A value < 1, is special, and can be
+   * used to request the deletion of the finalized feature.
+   */
   maxVersionLevel: number;
-  /** DEPRECATED in version 1 (see DowngradeType). When set to true, the finalized feature version level is allowed to be downgraded/deleted. The downgrade request will fail if the new maximum version level is a value that's not lower than the existing maximum finalized version level. (version 0) */
+  /**
+   * DEPRECATED in version 1 (see DowngradeType). When set to true, the finalized feature version level is allowed to be
+   * downgraded/deleted. The downgrade request will fail if the new maximum version level is a value that's not lower
+   * than the existing maximum finalized version level. (version 0)
+   */
   allowDowngrade: boolean;
-  /** Determine which type of upgrade will be performed: 1 will perform an upgrade only (default), 2 is safe downgrades only (lossless), 3 is unsafe downgrades (lossy). (versions 1+) */
+  /**
+   * Determine which type of upgrade will be performed: 1 will perform an upgrade only (default), 2 is safe downgrades
+   * only (lossless), 3 is unsafe downgrades (lossy). (versions 1+)
+   */
   upgradeType: number;
 }
 
-/** A FeatureUpdateKey with Kafka's defaults for what `partial` leaves out. */
+/** FeatureUpdateKey with Kafka's defaults for what `partial` leaves out. */
 export function createFeatureUpdateKey(partial: Partial<FeatureUpdateKey> = {}): FeatureUpdateKey {
   return {
     feature: partial.feature ?? '',
@@ -65,7 +75,7 @@ function writeFeatureUpdateKey(w: Writer, m: FeatureUpdateKey, version: number):
   w.uvarint(0);
 }
 
-/** A UpdateFeaturesRequest with Kafka's defaults for what `partial` leaves out. */
+/** UpdateFeaturesRequest with Kafka's defaults for what `partial` leaves out. */
 export function createUpdateFeaturesRequest(partial: Partial<UpdateFeaturesRequest> = {}): UpdateFeaturesRequest {
   return {
     timeoutMs: partial.timeoutMs ?? 60000,

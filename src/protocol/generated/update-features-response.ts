@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** UpdateFeaturesResponse, API key 57: versions 0 to 2, flexible from 0. */
 export interface UpdateFeaturesResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The top-level error code, or `0` if there was no top-level error. */
   errorCode: number;
@@ -25,7 +28,7 @@ export interface UpdatableFeatureResult {
   errorMessage: string | null;
 }
 
-/** A UpdatableFeatureResult with Kafka's defaults for what `partial` leaves out. */
+/** UpdatableFeatureResult with Kafka's defaults for what `partial` leaves out. */
 export function createUpdatableFeatureResult(partial: Partial<UpdatableFeatureResult> = {}): UpdatableFeatureResult {
   return {
     feature: partial.feature ?? '',
@@ -53,7 +56,7 @@ function writeUpdatableFeatureResult(w: Writer, m: UpdatableFeatureResult): void
   w.uvarint(0);
 }
 
-/** A UpdateFeaturesResponse with Kafka's defaults for what `partial` leaves out. */
+/** UpdateFeaturesResponse with Kafka's defaults for what `partial` leaves out. */
 export function createUpdateFeaturesResponse(partial: Partial<UpdateFeaturesResponse> = {}): UpdateFeaturesResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

@@ -37,8 +37,10 @@ export interface UpdateRaftVoterRequestListener {
   port: number;
 }
 
-/** A UpdateRaftVoterRequestListener with Kafka's defaults for what `partial` leaves out. */
-export function createUpdateRaftVoterRequestListener(partial: Partial<UpdateRaftVoterRequestListener> = {}): UpdateRaftVoterRequestListener {
+/** UpdateRaftVoterRequestListener with Kafka's defaults for what `partial` leaves out. */
+export function createUpdateRaftVoterRequestListener(
+  partial: Partial<UpdateRaftVoterRequestListener> = {},
+): UpdateRaftVoterRequestListener {
   return {
     name: partial.name ?? '',
     host: partial.host ?? '',
@@ -65,8 +67,10 @@ function writeUpdateRaftVoterRequestListener(w: Writer, m: UpdateRaftVoterReques
   w.uvarint(0);
 }
 
-/** A UpdateRaftVoterRequestKRaftVersionFeature with Kafka's defaults for what `partial` leaves out. */
-export function createUpdateRaftVoterRequestKRaftVersionFeature(partial: Partial<UpdateRaftVoterRequestKRaftVersionFeature> = {}): UpdateRaftVoterRequestKRaftVersionFeature {
+/** UpdateRaftVoterRequestKRaftVersionFeature with Kafka's defaults for what `partial` leaves out. */
+export function createUpdateRaftVoterRequestKRaftVersionFeature(
+  partial: Partial<UpdateRaftVoterRequestKRaftVersionFeature> = {},
+): UpdateRaftVoterRequestKRaftVersionFeature {
   return {
     minSupportedVersion: partial.minSupportedVersion ?? 0,
     maxSupportedVersion: partial.maxSupportedVersion ?? 0,
@@ -89,7 +93,7 @@ function writeUpdateRaftVoterRequestKRaftVersionFeature(w: Writer, m: UpdateRaft
   w.uvarint(0);
 }
 
-/** A UpdateRaftVoterRequest with Kafka's defaults for what `partial` leaves out. */
+/** UpdateRaftVoterRequest with Kafka's defaults for what `partial` leaves out. */
 export function createUpdateRaftVoterRequest(partial: Partial<UpdateRaftVoterRequest> = {}): UpdateRaftVoterRequest {
   return {
     clusterId: partial.clusterId === undefined ? '' : partial.clusterId,

@@ -6,7 +6,10 @@ import type { Writer } from '../wire/writer.ts';
 
 /** UpdateRaftVoterResponse, API key 82: version 0, flexible from 0. */
 export interface UpdateRaftVoterResponse {
-  /** The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request did not violate any quota. */
+  /**
+   * The duration in milliseconds for which the request was throttled due to a quota violation, or zero if the request
+   * did not violate any quota.
+   */
   throttleTimeMs: number;
   /** The error code, or 0 if there was no error. */
   errorCode: number;
@@ -25,7 +28,7 @@ export interface CurrentLeader {
   port: number;
 }
 
-/** A CurrentLeader with Kafka's defaults for what `partial` leaves out. */
+/** CurrentLeader with Kafka's defaults for what `partial` leaves out. */
 export function createCurrentLeader(partial: Partial<CurrentLeader> = {}): CurrentLeader {
   return {
     leaderId: partial.leaderId ?? -1,
@@ -61,7 +64,7 @@ function isDefaultCurrentLeader(m: CurrentLeader): boolean {
   return !(m.leaderId !== -1 || m.leaderEpoch !== -1 || m.host !== '' || m.port !== 0);
 }
 
-/** A UpdateRaftVoterResponse with Kafka's defaults for what `partial` leaves out. */
+/** UpdateRaftVoterResponse with Kafka's defaults for what `partial` leaves out. */
 export function createUpdateRaftVoterResponse(partial: Partial<UpdateRaftVoterResponse> = {}): UpdateRaftVoterResponse {
   return {
     throttleTimeMs: partial.throttleTimeMs ?? 0,

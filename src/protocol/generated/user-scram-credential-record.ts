@@ -21,8 +21,10 @@ export interface UserScramCredentialRecord {
   iterations: number;
 }
 
-/** A UserScramCredentialRecord with Kafka's defaults for what `partial` leaves out. */
-export function createUserScramCredentialRecord(partial: Partial<UserScramCredentialRecord> = {}): UserScramCredentialRecord {
+/** UserScramCredentialRecord with Kafka's defaults for what `partial` leaves out. */
+export function createUserScramCredentialRecord(
+  partial: Partial<UserScramCredentialRecord> = {},
+): UserScramCredentialRecord {
   return {
     name: partial.name ?? '',
     mechanism: partial.mechanism ?? 0,

@@ -41,8 +41,10 @@ export interface VoteRequestPartitionData {
   preVote: boolean;
 }
 
-/** A VoteRequestPartitionData with Kafka's defaults for what `partial` leaves out. */
-export function createVoteRequestPartitionData(partial: Partial<VoteRequestPartitionData> = {}): VoteRequestPartitionData {
+/** VoteRequestPartitionData with Kafka's defaults for what `partial` leaves out. */
+export function createVoteRequestPartitionData(
+  partial: Partial<VoteRequestPartitionData> = {},
+): VoteRequestPartitionData {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     replicaEpoch: partial.replicaEpoch ?? 0,
@@ -93,7 +95,7 @@ function writeVoteRequestPartitionData(w: Writer, m: VoteRequestPartitionData, v
   w.uvarint(0);
 }
 
-/** A VoteRequestTopicData with Kafka's defaults for what `partial` leaves out. */
+/** VoteRequestTopicData with Kafka's defaults for what `partial` leaves out. */
 export function createVoteRequestTopicData(partial: Partial<VoteRequestTopicData> = {}): VoteRequestTopicData {
   return {
     topicName: partial.topicName ?? '',
@@ -120,7 +122,7 @@ function writeVoteRequestTopicData(w: Writer, m: VoteRequestTopicData, version: 
   w.uvarint(0);
 }
 
-/** A VoteRequest with Kafka's defaults for what `partial` leaves out. */
+/** VoteRequest with Kafka's defaults for what `partial` leaves out. */
 export function createVoteRequest(partial: Partial<VoteRequest> = {}): VoteRequest {
   return {
     clusterId: partial.clusterId ?? null,

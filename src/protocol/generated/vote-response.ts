@@ -43,8 +43,10 @@ export interface VoteResponsePartitionData {
   voteGranted: boolean;
 }
 
-/** A VoteResponsePartitionData with Kafka's defaults for what `partial` leaves out. */
-export function createVoteResponsePartitionData(partial: Partial<VoteResponsePartitionData> = {}): VoteResponsePartitionData {
+/** VoteResponsePartitionData with Kafka's defaults for what `partial` leaves out. */
+export function createVoteResponsePartitionData(
+  partial: Partial<VoteResponsePartitionData> = {},
+): VoteResponsePartitionData {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     errorCode: partial.errorCode ?? 0,
@@ -79,7 +81,7 @@ function writeVoteResponsePartitionData(w: Writer, m: VoteResponsePartitionData)
   w.uvarint(0);
 }
 
-/** A VoteResponseTopicData with Kafka's defaults for what `partial` leaves out. */
+/** VoteResponseTopicData with Kafka's defaults for what `partial` leaves out. */
 export function createVoteResponseTopicData(partial: Partial<VoteResponseTopicData> = {}): VoteResponseTopicData {
   return {
     topicName: partial.topicName ?? '',
@@ -106,8 +108,10 @@ function writeVoteResponseTopicData(w: Writer, m: VoteResponseTopicData): void {
   w.uvarint(0);
 }
 
-/** A VoteResponseNodeEndpoint with Kafka's defaults for what `partial` leaves out. */
-export function createVoteResponseNodeEndpoint(partial: Partial<VoteResponseNodeEndpoint> = {}): VoteResponseNodeEndpoint {
+/** VoteResponseNodeEndpoint with Kafka's defaults for what `partial` leaves out. */
+export function createVoteResponseNodeEndpoint(
+  partial: Partial<VoteResponseNodeEndpoint> = {},
+): VoteResponseNodeEndpoint {
   return {
     nodeId: partial.nodeId ?? 0,
     host: partial.host ?? '',
@@ -134,7 +138,7 @@ function writeVoteResponseNodeEndpoint(w: Writer, m: VoteResponseNodeEndpoint): 
   w.uvarint(0);
 }
 
-/** A VoteResponse with Kafka's defaults for what `partial` leaves out. */
+/** VoteResponse with Kafka's defaults for what `partial` leaves out. */
 export function createVoteResponse(partial: Partial<VoteResponse> = {}): VoteResponse {
   return {
     errorCode: partial.errorCode ?? 0,

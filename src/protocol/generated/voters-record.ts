@@ -40,7 +40,7 @@ export interface VotersRecordEndpoint {
   port: number;
 }
 
-/** A VotersRecordEndpoint with Kafka's defaults for what `partial` leaves out. */
+/** VotersRecordEndpoint with Kafka's defaults for what `partial` leaves out. */
 export function createVotersRecordEndpoint(partial: Partial<VotersRecordEndpoint> = {}): VotersRecordEndpoint {
   return {
     name: partial.name ?? '',
@@ -68,8 +68,10 @@ function writeVotersRecordEndpoint(w: Writer, m: VotersRecordEndpoint): void {
   w.uvarint(0);
 }
 
-/** A VotersRecordKRaftVersionFeature with Kafka's defaults for what `partial` leaves out. */
-export function createVotersRecordKRaftVersionFeature(partial: Partial<VotersRecordKRaftVersionFeature> = {}): VotersRecordKRaftVersionFeature {
+/** VotersRecordKRaftVersionFeature with Kafka's defaults for what `partial` leaves out. */
+export function createVotersRecordKRaftVersionFeature(
+  partial: Partial<VotersRecordKRaftVersionFeature> = {},
+): VotersRecordKRaftVersionFeature {
   return {
     minSupportedVersion: partial.minSupportedVersion ?? 0,
     maxSupportedVersion: partial.maxSupportedVersion ?? 0,
@@ -92,7 +94,7 @@ function writeVotersRecordKRaftVersionFeature(w: Writer, m: VotersRecordKRaftVer
   w.uvarint(0);
 }
 
-/** A VotersRecordVoter with Kafka's defaults for what `partial` leaves out. */
+/** VotersRecordVoter with Kafka's defaults for what `partial` leaves out. */
 export function createVotersRecordVoter(partial: Partial<VotersRecordVoter> = {}): VotersRecordVoter {
   return {
     voterId: partial.voterId ?? 0,
@@ -127,7 +129,7 @@ function writeVotersRecordVoter(w: Writer, m: VotersRecordVoter): void {
   w.uvarint(0);
 }
 
-/** A VotersRecord with Kafka's defaults for what `partial` leaves out. */
+/** VotersRecord with Kafka's defaults for what `partial` leaves out. */
 export function createVotersRecord(partial: Partial<VotersRecord> = {}): VotersRecord {
   return {
     version: partial.version ?? 0,

@@ -29,7 +29,10 @@ export interface WriteShareGroupStateRequestPartitionData {
   leaderEpoch: number;
   /** The share-partition start offset, or -1 if the start offset is not being written. */
   startOffset: bigint;
-  /** The number of offsets greater than or equal to share-partition start offset for which delivery has been completed. (versions 1+) */
+  /**
+   * The number of offsets greater than or equal to share-partition start offset for which delivery has been completed.
+   * (versions 1+)
+   */
   deliveryCompleteCount: number;
   /** The state batches for the share-partition. */
   stateBatches: WriteShareGroupStateRequestStateBatch[];
@@ -46,8 +49,10 @@ export interface WriteShareGroupStateRequestStateBatch {
   deliveryCount: number;
 }
 
-/** A WriteShareGroupStateRequestStateBatch with Kafka's defaults for what `partial` leaves out. */
-export function createWriteShareGroupStateRequestStateBatch(partial: Partial<WriteShareGroupStateRequestStateBatch> = {}): WriteShareGroupStateRequestStateBatch {
+/** WriteShareGroupStateRequestStateBatch with Kafka's defaults for what `partial` leaves out. */
+export function createWriteShareGroupStateRequestStateBatch(
+  partial: Partial<WriteShareGroupStateRequestStateBatch> = {},
+): WriteShareGroupStateRequestStateBatch {
   return {
     firstOffset: partial.firstOffset ?? 0n,
     lastOffset: partial.lastOffset ?? 0n,
@@ -78,8 +83,10 @@ function writeWriteShareGroupStateRequestStateBatch(w: Writer, m: WriteShareGrou
   w.uvarint(0);
 }
 
-/** A WriteShareGroupStateRequestPartitionData with Kafka's defaults for what `partial` leaves out. */
-export function createWriteShareGroupStateRequestPartitionData(partial: Partial<WriteShareGroupStateRequestPartitionData> = {}): WriteShareGroupStateRequestPartitionData {
+/** WriteShareGroupStateRequestPartitionData with Kafka's defaults for what `partial` leaves out. */
+export function createWriteShareGroupStateRequestPartitionData(
+  partial: Partial<WriteShareGroupStateRequestPartitionData> = {},
+): WriteShareGroupStateRequestPartitionData {
   return {
     partition: partial.partition ?? 0,
     stateEpoch: partial.stateEpoch ?? 0,
@@ -90,7 +97,9 @@ export function createWriteShareGroupStateRequestPartitionData(partial: Partial<
   };
 }
 
-function readWriteShareGroupStateRequestPartitionData(r: Reader, version: number): WriteShareGroupStateRequestPartitionData {
+function readWriteShareGroupStateRequestPartitionData(
+  r: Reader, version: number,
+): WriteShareGroupStateRequestPartitionData {
   const partition = r.int32();
   const stateEpoch = r.int32();
   const leaderEpoch = r.int32();
@@ -110,7 +119,9 @@ function readWriteShareGroupStateRequestPartitionData(r: Reader, version: number
   };
 }
 
-function writeWriteShareGroupStateRequestPartitionData(w: Writer, m: WriteShareGroupStateRequestPartitionData, version: number): void {
+function writeWriteShareGroupStateRequestPartitionData(
+  w: Writer, m: WriteShareGroupStateRequestPartitionData, version: number,
+): void {
   w.int32(m.partition);
   w.int32(m.stateEpoch);
   w.int32(m.leaderEpoch);
@@ -121,7 +132,7 @@ function writeWriteShareGroupStateRequestPartitionData(w: Writer, m: WriteShareG
   w.uvarint(0);
 }
 
-/** A WriteStateData with Kafka's defaults for what `partial` leaves out. */
+/** WriteStateData with Kafka's defaults for what `partial` leaves out. */
 export function createWriteStateData(partial: Partial<WriteStateData> = {}): WriteStateData {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
@@ -148,8 +159,10 @@ function writeWriteStateData(w: Writer, m: WriteStateData, version: number): voi
   w.uvarint(0);
 }
 
-/** A WriteShareGroupStateRequest with Kafka's defaults for what `partial` leaves out. */
-export function createWriteShareGroupStateRequest(partial: Partial<WriteShareGroupStateRequest> = {}): WriteShareGroupStateRequest {
+/** WriteShareGroupStateRequest with Kafka's defaults for what `partial` leaves out. */
+export function createWriteShareGroupStateRequest(
+  partial: Partial<WriteShareGroupStateRequest> = {},
+): WriteShareGroupStateRequest {
   return {
     groupId: partial.groupId ?? '',
     topics: partial.topics ?? [],

@@ -27,8 +27,10 @@ export interface WriteShareGroupStateResponsePartitionResult {
   errorMessage: string | null;
 }
 
-/** A WriteShareGroupStateResponsePartitionResult with Kafka's defaults for what `partial` leaves out. */
-export function createWriteShareGroupStateResponsePartitionResult(partial: Partial<WriteShareGroupStateResponsePartitionResult> = {}): WriteShareGroupStateResponsePartitionResult {
+/** WriteShareGroupStateResponsePartitionResult with Kafka's defaults for what `partial` leaves out. */
+export function createWriteShareGroupStateResponsePartitionResult(
+  partial: Partial<WriteShareGroupStateResponsePartitionResult> = {},
+): WriteShareGroupStateResponsePartitionResult {
   return {
     partition: partial.partition ?? 0,
     errorCode: partial.errorCode ?? 0,
@@ -48,14 +50,16 @@ function readWriteShareGroupStateResponsePartitionResult(r: Reader): WriteShareG
   };
 }
 
-function writeWriteShareGroupStateResponsePartitionResult(w: Writer, m: WriteShareGroupStateResponsePartitionResult): void {
+function writeWriteShareGroupStateResponsePartitionResult(
+  w: Writer, m: WriteShareGroupStateResponsePartitionResult,
+): void {
   w.int32(m.partition);
   w.int16(m.errorCode);
   w.compactNullableString(m.errorMessage);
   w.uvarint(0);
 }
 
-/** A WriteStateResult with Kafka's defaults for what `partial` leaves out. */
+/** WriteStateResult with Kafka's defaults for what `partial` leaves out. */
 export function createWriteStateResult(partial: Partial<WriteStateResult> = {}): WriteStateResult {
   return {
     topicId: partial.topicId ?? ZERO_UUID,
@@ -82,8 +86,10 @@ function writeWriteStateResult(w: Writer, m: WriteStateResult): void {
   w.uvarint(0);
 }
 
-/** A WriteShareGroupStateResponse with Kafka's defaults for what `partial` leaves out. */
-export function createWriteShareGroupStateResponse(partial: Partial<WriteShareGroupStateResponse> = {}): WriteShareGroupStateResponse {
+/** WriteShareGroupStateResponse with Kafka's defaults for what `partial` leaves out. */
+export function createWriteShareGroupStateResponse(
+  partial: Partial<WriteShareGroupStateResponse> = {},
+): WriteShareGroupStateResponse {
   return {
     results: partial.results ?? [],
   };

@@ -32,7 +32,7 @@ export interface WritableTxnMarkerTopic {
   partitionIndexes: number[];
 }
 
-/** A WritableTxnMarkerTopic with Kafka's defaults for what `partial` leaves out. */
+/** WritableTxnMarkerTopic with Kafka's defaults for what `partial` leaves out. */
 export function createWritableTxnMarkerTopic(partial: Partial<WritableTxnMarkerTopic> = {}): WritableTxnMarkerTopic {
   return {
     name: partial.name ?? '',
@@ -59,7 +59,7 @@ function writeWritableTxnMarkerTopic(w: Writer, m: WritableTxnMarkerTopic): void
   w.uvarint(0);
 }
 
-/** A WritableTxnMarker with Kafka's defaults for what `partial` leaves out. */
+/** WritableTxnMarker with Kafka's defaults for what `partial` leaves out. */
 export function createWritableTxnMarker(partial: Partial<WritableTxnMarker> = {}): WritableTxnMarker {
   return {
     producerId: partial.producerId ?? 0n,
@@ -102,7 +102,7 @@ function writeWritableTxnMarker(w: Writer, m: WritableTxnMarker, version: number
   w.uvarint(0);
 }
 
-/** A WriteTxnMarkersRequest with Kafka's defaults for what `partial` leaves out. */
+/** WriteTxnMarkersRequest with Kafka's defaults for what `partial` leaves out. */
 export function createWriteTxnMarkersRequest(partial: Partial<WriteTxnMarkersRequest> = {}): WriteTxnMarkersRequest {
   return {
     markers: partial.markers ?? [],

@@ -31,8 +31,10 @@ export interface WritableTxnMarkerPartitionResult {
   errorCode: number;
 }
 
-/** A WritableTxnMarkerPartitionResult with Kafka's defaults for what `partial` leaves out. */
-export function createWritableTxnMarkerPartitionResult(partial: Partial<WritableTxnMarkerPartitionResult> = {}): WritableTxnMarkerPartitionResult {
+/** WritableTxnMarkerPartitionResult with Kafka's defaults for what `partial` leaves out. */
+export function createWritableTxnMarkerPartitionResult(
+  partial: Partial<WritableTxnMarkerPartitionResult> = {},
+): WritableTxnMarkerPartitionResult {
   return {
     partitionIndex: partial.partitionIndex ?? 0,
     errorCode: partial.errorCode ?? 0,
@@ -55,8 +57,10 @@ function writeWritableTxnMarkerPartitionResult(w: Writer, m: WritableTxnMarkerPa
   w.uvarint(0);
 }
 
-/** A WritableTxnMarkerTopicResult with Kafka's defaults for what `partial` leaves out. */
-export function createWritableTxnMarkerTopicResult(partial: Partial<WritableTxnMarkerTopicResult> = {}): WritableTxnMarkerTopicResult {
+/** WritableTxnMarkerTopicResult with Kafka's defaults for what `partial` leaves out. */
+export function createWritableTxnMarkerTopicResult(
+  partial: Partial<WritableTxnMarkerTopicResult> = {},
+): WritableTxnMarkerTopicResult {
   return {
     name: partial.name ?? '',
     partitions: partial.partitions ?? [],
@@ -82,7 +86,7 @@ function writeWritableTxnMarkerTopicResult(w: Writer, m: WritableTxnMarkerTopicR
   w.uvarint(0);
 }
 
-/** A WritableTxnMarkerResult with Kafka's defaults for what `partial` leaves out. */
+/** WritableTxnMarkerResult with Kafka's defaults for what `partial` leaves out. */
 export function createWritableTxnMarkerResult(partial: Partial<WritableTxnMarkerResult> = {}): WritableTxnMarkerResult {
   return {
     producerId: partial.producerId ?? 0n,
@@ -109,7 +113,7 @@ function writeWritableTxnMarkerResult(w: Writer, m: WritableTxnMarkerResult): vo
   w.uvarint(0);
 }
 
-/** A WriteTxnMarkersResponse with Kafka's defaults for what `partial` leaves out. */
+/** WriteTxnMarkersResponse with Kafka's defaults for what `partial` leaves out. */
 export function createWriteTxnMarkersResponse(partial: Partial<WriteTxnMarkersResponse> = {}): WriteTxnMarkersResponse {
   return {
     markers: partial.markers ?? [],

@@ -10,7 +10,7 @@ export interface ZkMigrationStateRecord {
   zkMigrationState: number;
 }
 
-/** A ZkMigrationStateRecord with Kafka's defaults for what `partial` leaves out. */
+/** ZkMigrationStateRecord with Kafka's defaults for what `partial` leaves out. */
 export function createZkMigrationStateRecord(partial: Partial<ZkMigrationStateRecord> = {}): ZkMigrationStateRecord {
   return {
     zkMigrationState: partial.zkMigrationState ?? 0,

@@ -4,8 +4,11 @@ import { type Uuid, ZERO_UUID } from './types.ts';
 /** Kafka's limit for strings, also where the length could be longer. */
 const MAX_STRING_BYTES = 32767;
 
-/** Up to this length a loop beats the call into the runtime. */
-const SHORT_STRING_BYTES = 16;
+/**
+ * Array elements that one message may hold. An element of two bytes may become an object of a hundred: without this limit a large
+ * frame could take up all memory.
+ */
+const MAX_ELEMENTS = 1_000_000;
 
 /**
  * Reads Kafka's primitive types from bytes that somebody else sent. Every length is checked against the bytes that are left
@@ -13,12 +16,16 @@ const SHORT_STRING_BYTES = 16;
  */
 export class Reader {
   position: number;
+  #elementsLeft: number;
   readonly #end: number;
   readonly #bytes: Buffer;
   readonly #view: DataView;
 
-  /** Reads `bytes` from `offset` to `end`; the positions below count from the start of `bytes`. */
-  constructor(bytes: Uint8Array, offset = 0, end = bytes.byteLength) {
+  /**
+   * Reads `bytes` from `offset` to `end`; positions count from the start of `bytes`.
+   * @param maxElements limit on the elements of all arrays together
+   */
+  constructor(bytes: Uint8Array, offset = 0, end = bytes.byteLength, maxElements = MAX_ELEMENTS) {
     if (offset < 0 || end > bytes.byteLength || offset > end)
       throw new ProtocolError(`bad range ${offset}-${end}`);
     this.#bytes = Buffer.isBuffer(bytes)
@@ -27,6 +34,7 @@ export class Reader {
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.position = offset;
     this.#end = end;
+    this.#elementsLeft = maxElements;
   }
 
   get remaining(): number {
@@ -188,7 +196,9 @@ export class Reader {
 
   /** The number of tagged fields that follow; each takes at least two bytes. */
   tagCount(): number {
-    return this.#count(this.uvarint(), 2);
+    const count = this.uvarint();
+    if (count * 2 > this.remaining) throw new ProtocolError(`${count} tags in ${this.remaining} bytes`);
+    return count;
   }
 
   /** Reads the size of a tagged field. @returns the position at which the field ends */
@@ -237,21 +247,14 @@ export class Reader {
     if (count * minimumSize > this.remaining) {
       throw new ProtocolError(`${count} elements do not fit into ${this.remaining} bytes`);
     }
+    this.#elementsLeft -= count;
+    if (this.#elementsLeft < 0) throw new ProtocolError('too many array elements');
     return count;
   }
 
   #string(length: number): string {
     if (length > MAX_STRING_BYTES) throw new ProtocolError(`string of ${length} bytes`);
     const at = this.#take(length);
-    const end = at + length;
-    const bytes = this.#bytes;
-    if (length > SHORT_STRING_BYTES) return bytes.toString('utf8', at, end);
-    let text = '';
-    for (let i = at; i < end; i++) {
-      const byte = bytes[i]!;
-      if (byte > 0x7f) return bytes.toString('utf8', at, end);
-      text += String.fromCharCode(byte);
-    }
-    return text;
+    return length === 0 ? '' : this.#bytes.toString('utf8', at, at + length);
   }
 }

@@ -121,6 +121,12 @@ describe('Reader and Writer', () => {
     assert.throws(() => read([0x7f, 0xff, 0xff, 0xff], (r) => r.bytes()), ProtocolError);
   });
 
+  it('limit the elements of all arrays together', () => {
+    const reader = new Reader(Uint8Array.of(3, 4, 5, 6, 7), 0, 5, 4);
+    assert.equal(reader.compactArrayLength(1), 2);
+    assert.throws(() => reader.compactArrayLength(1), /too many array elements/);
+  });
+
   it('skip tagged fields, and refuse those that do not fit', () => {
     const reader = new Reader(Uint8Array.of(2, 5, 1, 0xaa, 9, 0, 7));
     reader.skipTags();
