@@ -26,7 +26,7 @@ bool frame(const uint8_t* bytes, size_t length, const CheckOptions& options, Bat
   const BatchHeader& header = check.header;
   if (header.magic != 2) {
     bool older = header.magic == 0 || header.magic == 1;
-    fail(check, older ? BatchError::unsupportedForMessageFormat : BatchError::corruptMessage, BatchProblem::magic);
+    fail(check, older ? BatchError::invalidRecord : BatchError::corruptMessage, BatchProblem::magic);
     return false;
   }
   if (header.batchLength < 0 || header.sizeBytes() < kBatchHeaderBytes) {

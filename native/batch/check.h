@@ -16,7 +16,6 @@ enum class BatchError : int16_t {
   corruptMessage = 2,
   messageTooLarge = 10,
   invalidTimestamp = 32,
-  unsupportedForMessageFormat = 43,
   unsupportedCompressionType = 76,
   invalidRecord = 87,
 };

@@ -199,38 +199,42 @@ void StoreFile::sync(Done done) {
 
 /** Starts a flush when someone waits for operations that are all complete. */
 void StoreFile::startSyncLocked() {
-  if (syncing_ || waiters_.empty() || waiters_.front().sequence > completed_) return;
+  if (syncing_ || !someoneWaitsLocked()) return;
   syncing_ = true;
   auto self = shared_from_this();
-  if (!store_.syncers().post([self] { self->runSync(); })) {
-    // The store is being stopped.
-    syncing_ = false;
-    IoStatus stopped{ESHUTDOWN, "the store is shut down: " + handle_->path()};
-    for (Waiter& waiter : waiters_) waiter.done(stopped);
-    waiters_.clear();
-  }
+  if (store_.syncers().post([self] { self->runSync(); })) return;
+  syncing_ = false;
+  IoStatus stopped{ESHUTDOWN, "the store is shut down: " + handle_->path()};
+  for (Waiter& waiter : waiters_) waiter.done(stopped);
+  waiters_.clear();
 }
 
+// Runs on one thread at a time for each file; one flush a turn.
 void StoreFile::runSync() {
-  uint64_t covered = 0;
-  {
-    std::lock_guard lock(mutex_);
-    covered = completed_;
-  }
-  IoStatus status = flush();
-  Reports reports;
-  {
-    std::lock_guard lock(mutex_);
-    syncing_ = false;
-    if (!status.ok()) poisonLocked(status, 0, reports);
-    else if (poison_.ok()) synced_ = covered;
-    while (!waiters_.empty() && waiters_.front().sequence <= covered) {
-      reports.add(std::move(waiters_.front().done), status);
-      waiters_.pop_front();
+  for (;;) {
+    uint64_t covered = 0;
+    {
+      std::lock_guard lock(mutex_);
+      covered = completed_;
     }
-    startSyncLocked();
+    IoStatus status = flush();
+    Reports reports;
+    bool more = false;
+    {
+      std::lock_guard lock(mutex_);
+      if (!status.ok()) poisonLocked(status, 0, reports);
+      else if (poison_.ok()) synced_ = covered;
+      while (!waiters_.empty() && waiters_.front().sequence <= covered) {
+        reports.add(std::move(waiters_.front().done), status);
+        waiters_.pop_front();
+      }
+      more = syncing_ = someoneWaitsLocked();
+    }
+    reports.run();
+    if (!more) return;
+    auto self = shared_from_this();
+    if (store_.syncers().post([self] { self->runSync(); })) return;
   }
-  reports.run();
 }
 
 IoStatus StoreFile::flush() {

@@ -84,6 +84,7 @@ class StoreFile : public std::enable_shared_from_this<StoreFile> {
   void failQueuedLocked(Reports& reports);
   /** Flushes that wait for no more than the first `good` operations are still made. */
   void poisonLocked(const IoStatus& status, uint64_t good, Reports& reports);
+  bool someoneWaitsLocked() const { return !waiters_.empty() && waiters_.front().sequence <= completed_; }
   void startSyncLocked();
   void runSync();
   IoStatus flush();
