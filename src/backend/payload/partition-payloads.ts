@@ -40,6 +40,12 @@ export interface RecoveryInput {
   references(from: bigint): AsyncIterable<Reference>;
 }
 
+/** What retention needs to know of a segment. */
+export type PayloadSegmentView = Pick<
+  PayloadSegment,
+  'bytes' | 'liveBytes' | 'firstOffset' | 'lastOffset' | 'isSealed'
+>;
+
 /** The payload that a reference points to is not there, or is not what was produced. */
 export class PayloadError extends Error {
   readonly reason: 'missing' | 'damaged';
@@ -92,9 +98,7 @@ export class PartitionPayloads {
   }
 
   /** Oldest first. */
-  get segments(): Iterable<
-    Pick<PayloadSegment, 'id' | 'bytes' | 'liveBytes' | 'firstOffset' | 'lastOffset'>
-  > {
+  get segments(): Iterable<PayloadSegmentView> {
     return this.#segments.values();
   }
 
@@ -264,6 +268,16 @@ export class PartitionPayloads {
     return done;
   }
 
+  /** Ends the segment in progress, so that what no extent covers at its end is given back. */
+  endSegment(): void {
+    if (this.#active !== null) this.#roll(this.#active);
+  }
+
+  get needsFlush(): boolean {
+    for (const segment of this.#segments.values()) if (segment.needsSync) return true;
+    return false;
+  }
+
   /** Makes everything appended before the call durable. */
   async flush(): Promise<void> {
     const unsynced = [];
@@ -288,7 +302,7 @@ export class PartitionPayloads {
     const segment = this.#segments.get(segmentId);
     if (segment === undefined) throw new PayloadError('missing', segmentId, `no segment ${segmentId}`);
     const { memory, crc32c } = await segment.read(position, length, headerCrc).catch((error: unknown) => {
-      if (isOutOfMemory(error)) throw error;
+      if (isLackOfMemory(error)) throw error;
       throw new PayloadError('missing', segmentId, `${segment.path}: ${String(error)}`);
     });
     if (memory.byteLength === length && crc32c === batchCrc) return memory;
@@ -315,13 +329,13 @@ export class PartitionPayloads {
 
   /** Completes the segment in progress; nothing may be appended afterwards. */
   async close(): Promise<void> {
-    if (this.#active !== null) this.#roll(this.#active);
+    this.endSegment();
     await this.#background;
     for (const segment of this.#segments.values()) this.#open.forget(segment.path);
   }
 }
 
 /** Lack of memory is the reader's trouble, not the payload's. */
-function isOutOfMemory(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOMEM';
+function isLackOfMemory(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'ENOMEM' || error.code === 'ETIMEDOUT');
 }

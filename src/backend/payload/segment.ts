@@ -183,7 +183,7 @@ export class PayloadSegment {
 
   /** The first appends of a segment wait for its file; what they hold must outlive the call. */
   #writeLater(piece: Uint8Array | MemoryPiece, position: number): Promise<void> {
-    const held = piece instanceof Uint8Array ? piece.slice() : piece;
+    const held = piece instanceof Uint8Array ? Uint8Array.from(piece) : piece;
     if (!(held instanceof Uint8Array)) held.memory.retain();
     return new Promise((resolve, reject) => {
       this.#queued.push((file, error) => {
@@ -202,6 +202,11 @@ export class PayloadSegment {
     summary.extentBytes += extent.length;
     this.#liveBytes += extent.length;
     this.#extents!.push(extent);
+  }
+
+  /** Complete: it takes no more extents, and the list of them is beside it. */
+  get isSealed(): boolean {
+    return this.#extents === null;
   }
 
   /** Bytes were appended that are not known to be durable. */

@@ -1,0 +1,25 @@
+import type { Codec } from '../../native/codec.ts';
+
+/** The settings of a topic that its partitions act on, and those of the broker behind them. */
+export interface PartitionConfig {
+  /** `max.message.bytes`: largest batch, as produced. */
+  maxMessageBytes: number;
+  /** `compression.type`: what batches are turned into; null leaves the producer's. */
+  compression: Codec | null;
+  logAppendTime: boolean;
+  timestampBeforeMaxMs: number;
+  timestampAfterMaxMs: number;
+  /** Records need keys (`cleanup.policy` contains compact). */
+  compacted: boolean;
+  /** `payload.min.bytes`: mean record size from which a batch is diverted; -1 never. */
+  payloadMinBytes: number;
+  payloadSegmentBytes: number;
+  /** -1: no limit. */
+  retentionMs: number;
+  /** Log and payload together; -1: no limit. */
+  retentionBytes: number;
+  /** `cleanup.policy` contains delete: records may be removed. */
+  deletable: boolean;
+  /** `log.durability=flush`: acks=all waits until the device has the data. */
+  flushBeforeAck: boolean;
+}

@@ -1,0 +1,129 @@
+import type { BatchDescriptor } from '../../backend/log/log-reader.ts';
+import type { Reference } from '../../backend/payload/partition-payloads.ts';
+import { crc32c } from '../../native/batch.ts';
+import { BATCH_HEADER_SIZE } from '../../protocol/records/batch-header.ts';
+import {
+  decodePayloadReference,
+  PAYLOAD_REFERENCE_SIZE,
+  restoreBatchHeader,
+} from '../../protocol/records/payload-reference.ts';
+
+/** The attribute of a batch whose values are payload references. */
+export const REFERENCE_ATTRIBUTE = 0x4000;
+
+const REFERENCE_MARK = 0x4b465052; // 'KFPR'
+/** The part of a batch that its CRC covers begins here. */
+const CRC_COVERS_FROM = 21;
+
+/** Neighbouring reference batches are read together, up to so many bytes. */
+const RUN_MAX_BYTES = 262_144;
+
+/** A batch whose records lie in the payload tier, as it was produced. */
+export interface DivertedBatch extends Reference {
+  /** The original header, with the offset and leader epoch that the broker assigned. */
+  header: Uint8Array;
+  /** Of the original batch. */
+  sizeBytes: number;
+}
+
+/**
+ * What a reference batch stands for.
+ * @param bytes the reference batch
+ * @returns null if none of its records has a payload reference
+ * @throws ApiError KAFKA_STORAGE_ERROR if its reference is damaged
+ */
+export function readDivertedBatch(bytes: Uint8Array): DivertedBatch | null {
+  const at = findReference(bytes);
+  if (at < 0) return null;
+  const reference = decodePayloadReference(bytes.subarray(at, at + PAYLOAD_REFERENCE_SIZE));
+  const header = restoreBatchHeader(bytes, reference);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const baseOffset = view.getBigInt64(0);
+  return {
+    baseOffset,
+    lastOffset: baseOffset + BigInt(view.getInt32(23)),
+    segmentId: Number(reference.segmentId),
+    position: reference.extentPosition,
+    length: reference.extentLength,
+    batchCrc: reference.originalCrc,
+    headerCrc: crc32c(header.subarray(CRC_COVERS_FROM)),
+    header,
+    sizeBytes: BATCH_HEADER_SIZE + reference.extentLength,
+  };
+}
+
+/** Where the first payload reference of a reference batch is; -1 if there is none. */
+export function findReference(bytes: Uint8Array): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const cursor = { at: BATCH_HEADER_SIZE };
+  while (cursor.at < bytes.byteLength) {
+    const size = readVarint(bytes, cursor);
+    const end = cursor.at + size;
+    if (size <= 0 || end > bytes.byteLength) return -1;
+    cursor.at++; // attributes
+    readVarint(bytes, cursor); // timestamp delta, whose value is not needed
+    readVarint(bytes, cursor);
+    const keyLength = readVarint(bytes, cursor);
+    cursor.at += Math.max(0, keyLength);
+    const valueLength = readVarint(bytes, cursor);
+    const { at } = cursor;
+    if (
+      valueLength === PAYLOAD_REFERENCE_SIZE &&
+      at + PAYLOAD_REFERENCE_SIZE <= end &&
+      view.getUint32(at) === REFERENCE_MARK
+    )
+      return at;
+    cursor.at = end;
+  }
+  return -1;
+}
+
+/** Reads a zig-zag varint; of one longer than 32 bits only the low bits. */
+function readVarint(bytes: Uint8Array, cursor: { at: number }): number {
+  let value = 0;
+  for (let shift = 0; shift < 70; shift += 7) {
+    const byte = bytes[cursor.at++] ?? 0;
+    if (shift < 32) value |= (byte & 0x7f) << shift;
+    if ((byte & 0x80) === 0) break;
+  }
+  return (value >>> 1) ^ -(value & 1);
+}
+
+/** Reads reference batches of the log, neighbours together. Those without a reference are missing in the result. */
+export async function readDivertedBatches(
+  batches: readonly BatchDescriptor[],
+): Promise<Map<bigint, DivertedBatch>> {
+  const found = new Map<bigint, DivertedBatch>();
+  for (let from = 0; from < batches.length; ) {
+    const to = endOfRun(batches, from);
+    const first = batches[from]!;
+    const last = batches[to - 1]!;
+    const memory = await first.file.read(first.position, last.position + last.sizeBytes - first.position);
+    try {
+      const bytes = memory.bytes();
+      for (let i = from; i < to; i++) {
+        const { baseOffset, position, sizeBytes } = batches[i]!;
+        const start = position - first.position;
+        const diverted = readDivertedBatch(bytes.subarray(start, start + sizeBytes));
+        if (diverted !== null) found.set(baseOffset, diverted);
+      }
+    } finally {
+      memory.release();
+    }
+    from = to;
+  }
+  return found;
+}
+
+/** Where the run of batches that lie behind each other in one file ends. */
+function endOfRun(batches: readonly BatchDescriptor[], from: number): number {
+  const first = batches[from]!;
+  let to = from + 1;
+  for (; to < batches.length; to++) {
+    const previous = batches[to - 1]!;
+    const next = batches[to]!;
+    if (next.file !== first.file || next.position !== previous.position + previous.sizeBytes) break;
+    if (next.position + next.sizeBytes - first.position > RUN_MAX_BYTES) break;
+  }
+  return to;
+}

@@ -1,0 +1,244 @@
+import { LogError } from '../../backend/log/errors.ts';
+import { PayloadError } from '../../backend/payload/partition-payloads.ts';
+import { FilePiece, MemoryPiece, type Piece } from '../../native/pieces.ts';
+import { ApiError, ErrorCode } from '../../protocol/errors.ts';
+import type { Clock } from '../../util/clock.ts';
+import type { DivertedBatch } from './diverted-batch.ts';
+import { EMPTY_PLAN, type FetchPlan, planFetch } from './fetch-plan.ts';
+import type { FetchRequestPartition } from './fetch-session.ts';
+import { FetchWait } from './fetch-wait.ts';
+import type { MemoryBudget } from './memory-budget.ts';
+import type { Isolation, Partition } from './partition.ts';
+
+export interface FetchParameters {
+  minBytes: number;
+  maxBytes: number;
+  maxWaitMs: number;
+  isolation: Isolation;
+  /** Calls back when the client is gone, so that nothing waits for it; returns how to call that off. */
+  onClosed(action: () => void): () => void;
+}
+
+/** One partition to fetch; `partition` is null if it does not exist, and then `errorCode` says why. */
+export interface FetchTarget {
+  request: FetchRequestPartition;
+  partition: Partition | null;
+  errorCode: number;
+}
+
+export interface FetchedPartition {
+  errorCode: number;
+  highWatermark: bigint;
+  lastStableOffset: bigint;
+  logStartOffset: bigint;
+  divergingEpoch: { epoch: number; endOffset: bigint } | null;
+  /** Each memory piece holds one reference, for whoever sends it. */
+  records: Piece[];
+  recordBytes: number;
+}
+
+interface Planned extends Omit<FetchedPartition, 'records' | 'recordBytes'> {
+  partition: Partition | null;
+  request: FetchRequestPartition;
+  /** Where the plan had to stop; what lies behind became visible since. */
+  visibleEnd: bigint;
+  plan: FetchPlan;
+}
+
+export interface FetchServiceOptions {
+  /** `fetch.max.bytes` */
+  maxBytes: number;
+}
+
+/** Serves fetches over many partitions: waits for data, shares the byte limit among them, and reads payload back. */
+export class FetchService {
+  readonly #options: FetchServiceOptions;
+  readonly #memory: MemoryBudget;
+  readonly #clock: Clock;
+
+  constructor(options: FetchServiceOptions, memory: MemoryBudget, clock: Clock) {
+    this.#options = options;
+    this.#memory = memory;
+    this.#clock = clock;
+  }
+
+  /** One result for each target, in their order. */
+  async fetch(targets: readonly FetchTarget[], parameters: FetchParameters): Promise<FetchedPartition[]> {
+    const maxBytes = Math.min(parameters.maxBytes, this.#options.maxBytes);
+    const minBytes = Math.min(parameters.minBytes, maxBytes);
+    const deadline = this.#clock.now() + parameters.maxWaitMs;
+    let planned = await this.#plan(targets, maxBytes, parameters.isolation);
+    for (let waited = false; !waited && !isSatisfied(planned, minBytes); ) {
+      const waitMs = deadline - this.#clock.now();
+      if (waitMs <= 0) break;
+      waited = await this.#wait(planned, minBytes, waitMs, parameters);
+      planned = await this.#plan(targets, maxBytes, parameters.isolation);
+    }
+    return this.#read(planned);
+  }
+
+  async #plan(targets: readonly FetchTarget[], maxBytes: number, isolation: Isolation): Promise<Planned[]> {
+    const planned: Planned[] = [];
+    let rest = maxBytes;
+    let minOneBatch = true;
+    for (const target of targets) {
+      const item = startPlan(target, isolation);
+      planned.push(item);
+      if (item.partition === null || item.errorCode !== ErrorCode.NONE || item.divergingEpoch !== null)
+        continue;
+      const { fetchOffset, maxBytes: partitionMaxBytes } = target.request;
+      try {
+        const limit = Math.min(partitionMaxBytes, rest);
+        const plan = planFetch(item.partition, fetchOffset, item.visibleEnd, limit, minOneBatch);
+        item.plan = plan instanceof Promise ? await plan : plan;
+      } catch (error) {
+        item.errorCode = errorCodeOf(error, item);
+        continue;
+      }
+      rest = Math.max(0, rest - item.plan.bytes);
+      if (item.plan.bytes > 0) minOneBatch = false;
+    }
+    return planned;
+  }
+
+  /** False if there was no reason to wait: something became visible while the plan was made. */
+  async #wait(
+    planned: readonly Planned[],
+    minBytes: number,
+    waitMs: number,
+    parameters: FetchParameters,
+  ): Promise<boolean> {
+    const missing = minBytes - bytesOf(planned);
+    if (
+      planned.some(
+        (item) =>
+          item.partition !== null && item.partition.visibleEnd(parameters.isolation) > item.visibleEnd,
+      )
+    ) {
+      return false;
+    }
+    const wait = new FetchWait(missing, waitMs, this.#clock);
+    for (const { partition } of planned) if (partition !== null) wait.watch(partition);
+    const stopListening = parameters.onClosed(() => wait.finish());
+    await wait.done;
+    stopListening();
+    return true;
+  }
+
+  async #read(planned: readonly Planned[]): Promise<FetchedPartition[]> {
+    let extentBytes = 0;
+    for (const { plan } of planned)
+      for (const part of plan.parts) if (!(part instanceof FilePiece)) extentBytes += part.length;
+    if (extentBytes === 0) return planned.map((item) => fetched(item, item.plan.parts as FilePiece[]));
+    const room = this.#memory.acquire(extentBytes);
+    if (room !== undefined) await room;
+    try {
+      return await Promise.all(planned.map((item) => this.#readPartition(item)));
+    } finally {
+      this.#memory.taken(extentBytes);
+    }
+  }
+
+  /** Reads the payload of one partition. What precedes a batch that cannot be read is still given. */
+  async #readPartition(item: Planned): Promise<FetchedPartition> {
+    const { partition } = item;
+    const reads = item.plan.parts.map((part) =>
+      part instanceof FilePiece ? part : readExtent(partition!, part),
+    );
+    const results = await Promise.allSettled(reads);
+    const records: Piece[] = [];
+    let failed = false;
+    for (const result of results) {
+      if (result.status === 'rejected') {
+        if (!failed && records.length === 0) item.errorCode = errorCodeOf(result.reason, item);
+        failed = true;
+      } else if (failed) {
+        release(result.value);
+      } else {
+        if (Array.isArray(result.value)) records.push(...result.value);
+        else records.push(result.value);
+      }
+    }
+    return fetched(item, records);
+  }
+}
+
+function startPlan({ request, partition, errorCode }: FetchTarget, isolation: Isolation): Planned {
+  const item: Planned = {
+    errorCode,
+    highWatermark: -1n,
+    lastStableOffset: -1n,
+    logStartOffset: -1n,
+    divergingEpoch: null,
+    partition,
+    request,
+    visibleEnd: 0n,
+    plan: EMPTY_PLAN,
+  };
+  if (partition === null) return item;
+  item.errorCode = partition.checkEpoch(request.currentLeaderEpoch);
+  if (item.errorCode !== ErrorCode.NONE) return item;
+  item.visibleEnd = partition.visibleEnd(isolation);
+  const { fetchOffset, lastFetchedEpoch } = request;
+  if (fetchOffset < partition.logStartOffset || fetchOffset > partition.log.logEndOffset) {
+    item.errorCode = ErrorCode.OFFSET_OUT_OF_RANGE;
+    return item;
+  }
+  item.highWatermark = partition.highWatermark;
+  item.lastStableOffset = partition.lastStableOffset;
+  item.logStartOffset = partition.logStartOffset;
+  if (lastFetchedEpoch >= 0) {
+    const { leaderEpoch, endOffset } = partition.log.endOffsetForEpoch(lastFetchedEpoch);
+    if (leaderEpoch < 0) item.errorCode = ErrorCode.OFFSET_OUT_OF_RANGE;
+    else if (leaderEpoch < lastFetchedEpoch || endOffset < fetchOffset)
+      item.divergingEpoch = { epoch: leaderEpoch, endOffset };
+  }
+  return item;
+}
+
+function isSatisfied(planned: readonly Planned[], minBytes: number): boolean {
+  if (planned.length === 0 || bytesOf(planned) >= minBytes) return true;
+  return planned.some((item) => item.errorCode !== ErrorCode.NONE || item.divergingEpoch !== null);
+}
+
+function bytesOf(planned: readonly Planned[]): number {
+  let bytes = 0;
+  for (const { plan } of planned) bytes += plan.bytes;
+  return bytes;
+}
+
+async function readExtent(partition: Partition, batch: DivertedBatch): Promise<[Uint8Array, MemoryPiece]> {
+  try {
+    const { segmentId, position, length, headerCrc, batchCrc } = batch;
+    const memory = await partition.payloads.read(segmentId, position, length, headerCrc, batchCrc);
+    return [batch.header, new MemoryPiece(memory)];
+  } catch (error) {
+    if (error instanceof PayloadError) partition.reportPayloadError(batch.baseOffset, error);
+    throw error;
+  }
+}
+
+function release(pieces: FilePiece | [Uint8Array, MemoryPiece]): void {
+  if (Array.isArray(pieces)) pieces[1].memory.release();
+}
+
+function errorCodeOf(error: unknown, { partition, request }: Planned): number {
+  if (error instanceof LogError || error instanceof ApiError) return error.code;
+  if (!(error instanceof PayloadError)) {
+    const fields = {
+      topic: request.topic,
+      partition: request.partition,
+      offset: request.fetchOffset,
+      err: error,
+    };
+    partition?.logger.error(fields, 'A partition could not be read');
+  }
+  return ErrorCode.KAFKA_STORAGE_ERROR;
+}
+
+function fetched(item: Planned, records: Piece[]): FetchedPartition {
+  const { errorCode, highWatermark, lastStableOffset, logStartOffset, divergingEpoch } = item;
+  let recordBytes = 0;
+  for (const piece of records) recordBytes += piece.byteLength;
+  return { errorCode, highWatermark, lastStableOffset, logStartOffset, divergingEpoch, records, recordBytes };
+}

@@ -1,0 +1,190 @@
+import type { LogManager } from '../../backend/log/log-manager.ts';
+import type { PartitionLog } from '../../backend/log/partition-log.ts';
+import { OpenFiles } from '../../backend/payload/open-files.ts';
+import { PartitionPayloads } from '../../backend/payload/partition-payloads.ts';
+import type { PayloadFiles } from '../../backend/payload/ports.ts';
+import type { KafabricConfig, TopicConfig } from '../../config/index.ts';
+import type { Uuid } from '../../protocol/wire/types.ts';
+import type { Clock, Timer } from '../../util/clock.ts';
+import type { Logger } from '../../util/logger.ts';
+import { Partition, type PartitionMetrics } from './partition.ts';
+import { enforcePayloadRetention } from './payload-retention.ts';
+import { recoverPayloads } from './recovery.ts';
+import { logConfigOf, partitionConfigOf } from './topic-settings.ts';
+
+/** Payload files that are kept open beyond those being written. */
+const OPEN_PAYLOAD_FILES_MAX = 256;
+
+/** A topic as the metadata has it. */
+export interface TopicDescription {
+  readonly name: string;
+  readonly id: Uuid;
+  readonly partitions: readonly { readonly index: number; readonly leaderEpoch: number }[];
+}
+
+export interface PartitionManagerOptions {
+  logs: LogManager;
+  /** The native store. */
+  files: PayloadFiles;
+  config: KafabricConfig;
+  clock: Clock;
+  logger: Logger;
+}
+
+interface OpenTopic {
+  readonly name: string;
+  readonly id: Uuid;
+  readonly partitions: Map<number, Partition>;
+}
+
+/**
+ * The partitions that this broker serves. It follows the cluster metadata: it is a listener of its changes, and `open` catches up
+ * with what it says at the start.
+ */
+export class PartitionManager {
+  readonly metrics: PartitionMetrics = { divertedRecords: 0, divertedBytes: 0, payloadErrors: 0 };
+  readonly #options: PartitionManagerOptions;
+  readonly #openFiles: OpenFiles;
+  readonly #byName = new Map<string, OpenTopic>();
+  readonly #byId = new Map<Uuid, OpenTopic>();
+  #config: KafabricConfig;
+  #timer: Timer | null = null;
+
+  constructor(options: PartitionManagerOptions) {
+    this.#options = options;
+    this.#config = options.config;
+    this.#openFiles = new OpenFiles(options.files, OPEN_PAYLOAD_FILES_MAX);
+  }
+
+  /** Opens the partitions of all topics, and removes logs that belong to none: a crash interrupted their deletion. */
+  async open(topics: Iterable<TopicDescription>, configOf: (topic: string) => TopicConfig): Promise<void> {
+    const known = new Map<string, TopicDescription>();
+    for (const topic of topics) known.set(topic.name, topic);
+    for (const log of [...this.#options.logs.logs()]) {
+      const topic = known.get(log.topic);
+      const gone = topic === undefined ? known.size > 0 && log.topicId !== null : topic.id !== log.topicId;
+      if (gone && !isOwnedElsewhere(log)) {
+        this.#options.logger.warn(
+          { topic: log.topic, partition: log.partition },
+          'Removing the log of a deleted topic',
+        );
+        await this.#options.logs.delete(log.topic, log.partition);
+      }
+    }
+    for (const topic of known.values())
+      await this.partitionsCreated(topic, topic.partitions, configOf(topic.name));
+  }
+
+  /** The partition, or null if there is none. */
+  find(topic: string, index: number): Partition | null {
+    return this.#byName.get(topic)?.partitions.get(index) ?? null;
+  }
+
+  findById(topicId: Uuid, index: number): Partition | null {
+    return this.#byId.get(topicId)?.partitions.get(index) ?? null;
+  }
+
+  hasTopicId(topicId: Uuid): boolean {
+    return this.#byId.has(topicId);
+  }
+
+  *all(): Iterable<Partition> {
+    for (const topic of this.#byName.values()) yield* topic.partitions.values();
+  }
+
+  async partitionsCreated(
+    { name, id }: Pick<TopicDescription, 'name' | 'id'>,
+    partitions: TopicDescription['partitions'],
+    config: TopicConfig,
+  ): Promise<void> {
+    const logConfig = logConfigOf(config);
+    const opened: [number, Partition][] = [];
+    for (const { index, leaderEpoch } of partitions) {
+      const log = await this.#options.logs.create(name, index, { topicId: id, config: logConfig });
+      log.becomeLeader(leaderEpoch);
+      opened.push([index, await this.#openPartition(log, config)]);
+    }
+    let topic = this.#byName.get(name);
+    if (topic === undefined) {
+      topic = { name, id, partitions: new Map() };
+      this.#byName.set(name, topic);
+      this.#byId.set(id, topic);
+    }
+    for (const [index, partition] of opened) topic.partitions.set(index, partition);
+  }
+
+  async #openPartition(log: PartitionLog, topicConfig: TopicConfig): Promise<Partition> {
+    const { clock } = this.#options;
+    const config = partitionConfigOf(topicConfig, this.#config);
+    const logger = this.#options.logger;
+    const payloads = new PartitionPayloads(
+      log.directory,
+      this.#openFiles,
+      { segmentBytes: config.payloadSegmentBytes },
+      logger,
+    );
+    await recoverPayloads(log, payloads, logger);
+    // The only replica is in sync with itself: all that survived is visible.
+    log.highWatermark = log.writtenEndOffset;
+    return new Partition({ log, payloads, config, clock, logger, metrics: this.metrics });
+  }
+
+  async topicDeleted({ name, id }: Pick<TopicDescription, 'name' | 'id'>): Promise<void> {
+    const topic = this.#byName.get(name);
+    if (topic === undefined || topic.id !== id) return;
+    this.#byName.delete(name);
+    this.#byId.delete(id);
+    for (const [index, partition] of topic.partitions) {
+      await partition.close();
+      await this.#options.logs.delete(name, index);
+    }
+  }
+
+  topicConfigChanged({ name }: Pick<TopicDescription, 'name'>, config: TopicConfig): void {
+    const topic = this.#byName.get(name);
+    if (topic === undefined) return;
+    const logConfig = logConfigOf(config);
+    const partitionConfig = partitionConfigOf(config, this.#config);
+    for (const partition of topic.partitions.values()) {
+      partition.log.updateConfig(logConfig);
+      partition.configure(partitionConfig);
+    }
+  }
+
+  /** Topics are told one by one of what changes for them; see `topicConfigChanged`. */
+  brokerConfigChanged(config: KafabricConfig): void {
+    this.#config = config;
+  }
+
+  /** Applies retention to payload from time to time, until `close`. */
+  startRetention(intervalMs: number): void {
+    this.#timer = this.#options.clock.setTimer(intervalMs, () => {
+      void this.#enforceRetention().finally(() => {
+        if (this.#timer !== null) this.startRetention(intervalMs);
+      });
+    });
+  }
+
+  async #enforceRetention(): Promise<void> {
+    for (const partition of this.all()) {
+      try {
+        await enforcePayloadRetention(partition, this.#options.clock.now());
+      } catch (error) {
+        const fields = { topic: partition.topic, partition: partition.index, err: error };
+        this.#options.logger.warn(fields, 'Retention could not be applied to payload');
+      }
+    }
+  }
+
+  /** Ends waiting fetches and completes the payload. The log manager is closed after it. */
+  async close(): Promise<void> {
+    this.#timer?.cancel();
+    this.#timer = null;
+    await Promise.all(Array.from(this.all(), (partition) => partition.close()));
+  }
+}
+
+/** The log of the cluster metadata is no topic. */
+function isOwnedElsewhere(log: PartitionLog): boolean {
+  return log.topic === '__cluster_metadata';
+}

@@ -1,0 +1,149 @@
+import type { PartitionLog } from '../../backend/log/partition-log.ts';
+import type { PartitionPayloads, PayloadError } from '../../backend/payload/partition-payloads.ts';
+import type { NativeMemory } from '../../native/arena.ts';
+import { ErrorCode } from '../../protocol/errors.ts';
+import type { Clock } from '../../util/clock.ts';
+import type { Logger } from '../../util/logger.ts';
+import type { PartitionConfig } from './config.ts';
+import type { FetchWait, Watched } from './fetch-wait.ts';
+import { type Appended, ProducePipeline } from './produce-pipeline.ts';
+import { ProduceError } from './produce-rules.ts';
+
+/** Counters of all partitions, for the metrics. */
+export interface PartitionMetrics {
+  divertedRecords: number;
+  divertedBytes: number;
+  /** Reads that found payload missing or damaged. */
+  payloadErrors: number;
+}
+
+export interface PartitionDependencies {
+  log: PartitionLog;
+  payloads: PartitionPayloads;
+  config: PartitionConfig;
+  clock: Clock;
+  logger: Logger;
+  metrics: PartitionMetrics;
+}
+
+/** How far a fetch may read. */
+export type Isolation = 'read_uncommitted' | 'read_committed';
+
+/** One partition: its log, its payload, and whoever waits for either. */
+export class Partition implements Watched {
+  readonly log: PartitionLog;
+  readonly payloads: PartitionPayloads;
+  readonly waiters = new Set<FetchWait>();
+  readonly logger: Logger;
+  readonly metrics: PartitionMetrics;
+  config: PartitionConfig;
+  readonly #produce: ProducePipeline;
+  #closed = false;
+
+  /** The log is open and the payload recovered; see `openPartition`. */
+  constructor({ log, payloads, config, clock, logger, metrics }: PartitionDependencies) {
+    this.log = log;
+    this.payloads = payloads;
+    this.config = config;
+    this.logger = logger;
+    this.metrics = metrics;
+    this.#produce = new ProducePipeline(log, payloads, clock, {
+      written: (endOffset, bytes) => this.#advance(endOffset, bytes),
+      diverted: (records, bytes) => {
+        metrics.divertedRecords += records;
+        metrics.divertedBytes += bytes;
+      },
+    });
+    log.onLogStartOffset = (offset) => void payloads.reclaimBefore(offset);
+  }
+
+  get topic(): string {
+    return this.log.topic;
+  }
+
+  get index(): number {
+    return this.log.partition;
+  }
+
+  get leaderEpoch(): number {
+    return this.log.leaderEpoch;
+  }
+
+  get logStartOffset(): bigint {
+    return this.log.logStartOffset;
+  }
+
+  /** Records below are visible: on one node, all that are written. */
+  get highWatermark(): bigint {
+    return this.log.highWatermark;
+  }
+
+  /** Records below are visible to read_committed consumers. */
+  get lastStableOffset(): bigint {
+    const { firstUnstableOffset, highWatermark } = this.log;
+    return firstUnstableOffset !== null && firstUnstableOffset < highWatermark
+      ? firstUnstableOffset
+      : highWatermark;
+  }
+
+  /** The first offset that a consumer may not read yet. */
+  visibleEnd(isolation: Isolation): bigint {
+    return isolation === 'read_committed' ? this.lastStableOffset : this.highWatermark;
+  }
+
+  /**
+   * Appends one produced batch. On one node every acknowledged write is on all replicas, so min.insync.replicas, which Kafka
+   * too takes as at most the number of replicas, is always met.
+   * @param frame the request's memory; null if `records` is valid only during the call
+   * @param allReplicas acks=all: answer when the batch is durable, unless log.durability=os
+   * @returns rejects with a ProduceError
+   */
+  produce(records: Uint8Array, frame: NativeMemory | null, allReplicas: boolean): Promise<Appended> {
+    if (this.#closed)
+      return Promise.reject(new ProduceError(ErrorCode.NOT_LEADER_OR_FOLLOWER, 'The partition is closed'));
+    return this.#produce.append(records, frame, this.config, allReplicas && this.config.flushBeforeAck);
+  }
+
+  #advance(endOffset: bigint, bytes: number): void {
+    if (endOffset <= this.log.highWatermark) return;
+    this.log.highWatermark = endOffset;
+    for (const waiter of this.waiters) waiter.offer(bytes);
+  }
+
+  /** Whether a client that knows `epoch` (-1: none) may use this partition; an ErrorCode. */
+  checkEpoch(epoch: number): number {
+    if (epoch === -1 || epoch === this.leaderEpoch) return ErrorCode.NONE;
+    return epoch < this.leaderEpoch ? ErrorCode.FENCED_LEADER_EPOCH : ErrorCode.UNKNOWN_LEADER_EPOCH;
+  }
+
+  /** Counts payload that could not be given back, and says which. */
+  reportPayloadError(offset: bigint, error: PayloadError): void {
+    this.metrics.payloadErrors++;
+    const { topic, index } = this;
+    const fields = {
+      topic,
+      partition: index,
+      offset: String(offset),
+      segment: error.segmentId,
+      reason: error.reason,
+    };
+    this.logger.error(fields, error.message);
+  }
+
+  configure(config: PartitionConfig): void {
+    this.config = config;
+    this.payloads.configure({ segmentBytes: config.payloadSegmentBytes });
+  }
+
+  /** Removes all records below `offset` (-1: below the high watermark); returns the new log start offset. */
+  async deleteRecordsBefore(offset: bigint): Promise<bigint> {
+    return this.log.deleteRecordsBefore(offset === -1n ? this.highWatermark : offset);
+  }
+
+  /** Ends the waits and completes the payload; the log is closed by its manager. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const waiter of [...this.waiters]) waiter.finish();
+    await this.payloads.close();
+  }
+}

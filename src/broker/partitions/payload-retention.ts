@@ -1,0 +1,30 @@
+import type { Partition } from './partition.ts';
+
+/**
+ * Applies `retention.ms` and `retention.bytes` to a partition's payload, whole segments of it, oldest first. The log alone would
+ * not do: its references are small, so that one log segment can stand for more payload than the topic is to keep.
+ */
+export async function enforcePayloadRetention(partition: Partition, nowMs: number): Promise<void> {
+  const { config, log, payloads } = partition;
+  if (!config.deletable || payloads.isEmpty) return;
+  const end = await expiredEnd(partition, nowMs);
+  let excess = config.retentionBytes < 0 ? -1 : log.sizeBytes + payloads.totalBytes - config.retentionBytes;
+  let start = partition.logStartOffset;
+  for (const segment of payloads.segments) {
+    const expired = segment.lastOffset < end;
+    if (!expired && (segment.bytes > excess || !segment.isSealed)) break;
+    excess -= segment.bytes;
+    if (segment.lastOffset >= start) start = segment.lastOffset + 1n;
+  }
+  if (start > partition.logStartOffset) await log.deleteRecordsBefore(start);
+}
+
+/** Records below the result are older than `retention.ms`. */
+async function expiredEnd(
+  { config, log, logStartOffset, highWatermark }: Partition,
+  nowMs: number,
+): Promise<bigint> {
+  if (config.retentionMs < 0) return logStartOffset;
+  const oldestKept = await log.offsetForTimestamp(BigInt(Math.max(0, nowMs - config.retentionMs)));
+  return oldestKept === null || oldestKept.offset > highWatermark ? highWatermark : oldestKept.offset;
+}

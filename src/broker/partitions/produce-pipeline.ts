@@ -1,0 +1,273 @@
+import type { PartitionLog } from '../../backend/log/partition-log.ts';
+import type { AppendResult } from '../../backend/log/partition-log-types.ts';
+import type { PartitionPayloads } from '../../backend/payload/partition-payloads.ts';
+import type { PendingExtent } from '../../backend/payload/segment.ts';
+import type { NativeMemory } from '../../native/arena.ts';
+import {
+  type BatchCheck,
+  type CheckOptions,
+  checkBatches,
+  checkBatchesAsync,
+  locateReferenceBatch,
+  patchHeader,
+  patchMaxTimestamp,
+} from '../../native/batch.ts';
+import type { Codec } from '../../native/codec.ts';
+import { MemoryPiece } from '../../native/pieces.ts';
+import { BATCH_HEADER_SIZE } from '../../protocol/records/batch-header.ts';
+import type { Clock } from '../../util/clock.ts';
+import type { PartitionConfig } from './config.ts';
+import { findReference } from './diverted-batch.ts';
+import { InOrder } from './in-order.ts';
+import { acceptable, checkOptions, toProduceError } from './produce-rules.ts';
+import { codecOf, recompress } from './recompress.ts';
+
+/** Batches up to this size are checked on the spot; larger ones by the native pool. */
+const SYNC_CHECK_MAX_BYTES = 65_536;
+/** The store that this broker's own payload belongs to; others come with store processes. */
+const LOCAL_STORE_ID = 0;
+
+/** Where an appended batch is. */
+export interface Appended {
+  baseOffset: bigint;
+  /** Set for topics with message.timestamp.type=LogAppendTime, else -1. */
+  logAppendTimeMs: bigint;
+}
+
+/** What the pipeline tells its partition. */
+export interface ProduceEvents {
+  /** Records below `endOffset` are in the log; `bytes` is what the newest batch has for consumers. */
+  written(endOffset: bigint, bytes: number): void;
+  diverted(records: number, bytes: number): void;
+}
+
+interface Job {
+  readonly config: PartitionConfig;
+  readonly flush: boolean;
+  readonly resolve: (appended: Appended) => void;
+  readonly reject: (error: unknown) => void;
+  /** The batch as it was produced, or with the compression that the topic asks for. */
+  batch: Uint8Array | MemoryPiece;
+  logAppendTimeMs: bigint;
+}
+
+interface Diverted {
+  readonly reference: Uint8Array;
+  readonly records: number;
+  /** The header of the batch as it was produced. */
+  readonly header: Uint8Array;
+}
+
+interface Stored extends Diverted {
+  readonly extent: PendingExtent;
+}
+
+/**
+ * The way of produced batches into one partition, in the order in which they came:
+ *  1. checked, natively; large ones on the pool, several at a time;
+ *  2. if diverted, the records section written to the payload tier;
+ *  3. appended to the log, which assigns offsets: a reference never precedes its payload;
+ *  4. visible once written, and acknowledged then, or after the flush that acks=all asks for.
+ */
+export class ProducePipeline {
+  readonly #log: PartitionLog;
+  readonly #payloads: PartitionPayloads;
+  readonly #clock: Clock;
+  readonly #events: ProduceEvents;
+  readonly #checked = new InOrder();
+  readonly #stored = new InOrder();
+  readonly #written = new InOrder();
+
+  constructor(log: PartitionLog, payloads: PartitionPayloads, clock: Clock, events: ProduceEvents) {
+    this.#log = log;
+    this.#payloads = payloads;
+    this.#clock = clock;
+    this.#events = events;
+  }
+
+  /**
+   * Appends one batch.
+   * @param records the batch, a view into the request's frame
+   * @param frame the frame's memory, or null if the view is valid only during the call
+   * @param flush whether to answer only when the batch is durable
+   * @returns rejects with a ProduceError that holds Kafka's code
+   */
+  append(
+    records: Uint8Array,
+    frame: NativeMemory | null,
+    config: PartitionConfig,
+    flush: boolean,
+  ): Promise<Appended> {
+    return new Promise((resolve, reject) => {
+      const job: Job = {
+        config,
+        flush,
+        resolve,
+        reject,
+        batch: this.#hold(records, frame),
+        logAppendTimeMs: -1n,
+      };
+      this.#checked.submit(this.#check(job), (check) => this.#store(job, check), fail(job));
+    });
+  }
+
+  #check(job: Job): BatchCheck | Promise<BatchCheck> {
+    const { batch, config } = job;
+    const options = checkOptions(config, this.#clock.now());
+    const { byteLength } = batch;
+    if (config.compression === null) {
+      if (batch instanceof MemoryPiece && byteLength > SYNC_CHECK_MAX_BYTES) {
+        return checkBatchesAsync(batch, options).then((checks) => acceptable(checks, byteLength));
+      }
+      try {
+        return acceptable(checkBatches(batch, options), byteLength);
+      } catch (error) {
+        return Promise.reject(error);
+      }
+    }
+    return this.#checkAndRecompress(job, options, config.compression);
+  }
+
+  async #checkAndRecompress(job: Job, options: CheckOptions, codec: Codec): Promise<BatchCheck> {
+    if (job.batch instanceof Uint8Array) job.batch = Uint8Array.from(job.batch);
+    const { batch } = job;
+    const found =
+      batch instanceof MemoryPiece ? await checkBatchesAsync(batch, options) : checkBatches(batch, options);
+    const check = acceptable(found, batch.byteLength);
+    if (codecOf(check.attributes) === codec) return check;
+    const bytes = await recompress(bytesOf(batch), check, codec);
+    if (batch instanceof MemoryPiece) batch.memory.release();
+    job.batch = bytes;
+    return acceptable(
+      checkBatches(bytes, { ...options, maxBatchBytes: Number.POSITIVE_INFINITY }),
+      bytes.byteLength,
+    );
+  }
+
+  /** The batch in a form that outlives the call if it has to wait behind others. */
+  #hold(records: Uint8Array, frame: NativeMemory | null): Uint8Array | MemoryPiece {
+    if (frame !== null) {
+      return new MemoryPiece(
+        frame.retain(),
+        records.byteOffset - frame.bytes().byteOffset,
+        records.byteLength,
+      );
+    }
+    return this.#checked.size > 0 || this.#stored.size > 0 ? Uint8Array.from(records) : records;
+  }
+
+  #store(job: Job, check: BatchCheck): void {
+    try {
+      if (job.config.logAppendTime) {
+        job.logAppendTimeMs = BigInt(this.#clock.now());
+        patchHeader(job.batch, 0n, this.#log.leaderEpoch, job.logAppendTimeMs);
+      } else if (check.maxTimestamp !== check.headerMaxTimestamp) {
+        patchMaxTimestamp(job.batch, check.maxTimestamp);
+      }
+      const { reference } = check;
+      if (reference === null || findReference(reference) < 0)
+        this.#stored.submit(null, () => this.#append(job, null), fail(job));
+      else this.#divert(job, { reference, records: check.recordCount, header: headerOf(job.batch) });
+    } catch (error) {
+      fail(job)(error);
+    }
+  }
+
+  /** Writes the records section as an extent; the reference batch follows it into the log. */
+  #divert(job: Job, diverted: Diverted): void {
+    const extent = this.#payloads.append(sectionOf(job.batch));
+    this.#stored.submit(
+      extent.written,
+      () => this.#append(job, { ...diverted, extent }),
+      (error) => {
+        extent.abandon();
+        fail(job)(error);
+      },
+    );
+  }
+
+  #append(job: Job, stored: Stored | null): void {
+    try {
+      const bytes = stored === null ? job.batch : located(stored);
+      const appended = this.#log.append(bytes);
+      const durable = job.flush ? this.#flush() : null;
+      this.#written.submit(
+        appended.written,
+        () => this.#finish(job, stored, appended, durable),
+        (error) => {
+          if (stored !== null) this.#giveBack(stored.extent);
+          job.reject(toProduceError(error));
+        },
+      );
+      if (job.batch instanceof MemoryPiece) job.batch.memory.release();
+    } catch (error) {
+      stored?.extent.abandon();
+      fail(job)(error);
+    }
+  }
+
+  #finish(job: Job, stored: Stored | null, appended: AppendResult, durable: Promise<unknown> | null): void {
+    const { baseOffset, lastOffset, duplicate } = appended;
+    if (duplicate) {
+      stored?.extent.abandon();
+    } else {
+      stored?.extent.commit(baseOffset, lastOffset);
+      if (stored !== null) this.#events.diverted(stored.records, stored.extent.length);
+      this.#events.written(lastOffset + 1n, job.batch.byteLength);
+    }
+    const answer = { baseOffset, logAppendTimeMs: job.logAppendTimeMs };
+    if (durable === null) job.resolve(answer);
+    else
+      durable.then(
+        () => job.resolve(answer),
+        (error) => job.reject(toProduceError(error)),
+      );
+  }
+
+  /** The log could not take the reference: its payload, on a disk that may be full, goes with the end of its segment. */
+  #giveBack(extent: PendingExtent): void {
+    extent.abandon();
+    this.#payloads.endSegment();
+  }
+
+  /** Payload and log together: a batch behind another is durable only with what it stands on. */
+  #flush(): Promise<unknown> {
+    const flushed = this.#payloads.needsFlush
+      ? Promise.all([this.#payloads.flush(), this.#log.flush()])
+      : this.#log.flush();
+    // Whoever waits for it hears of a failure; it may come before anybody does.
+    flushed.catch(() => undefined);
+    return flushed;
+  }
+}
+
+function bytesOf(batch: Uint8Array | MemoryPiece): Uint8Array {
+  return batch instanceof MemoryPiece ? batch.bytes() : batch;
+}
+
+/** The header, still valid when the batch has been written. */
+function headerOf(batch: Uint8Array | MemoryPiece): Uint8Array {
+  return batch instanceof MemoryPiece ? batch.bytes() : Uint8Array.from(batch.subarray(0, BATCH_HEADER_SIZE));
+}
+
+function sectionOf(batch: Uint8Array | MemoryPiece): Uint8Array | MemoryPiece {
+  if (!(batch instanceof MemoryPiece)) return batch.subarray(BATCH_HEADER_SIZE);
+  return new MemoryPiece(
+    batch.memory,
+    batch.offset + BATCH_HEADER_SIZE,
+    batch.byteLength - BATCH_HEADER_SIZE,
+  );
+}
+
+function located({ reference, header, extent }: Stored): Uint8Array {
+  const location = { storeId: LOCAL_STORE_ID, segmentId: extent.segmentId, extentPosition: extent.position };
+  locateReferenceBatch(reference, header, location);
+  return reference;
+}
+
+function fail(job: Job): (error: unknown) => void {
+  return (error) => {
+    if (job.batch instanceof MemoryPiece) job.batch.memory.release();
+    job.reject(toProduceError(error));
+  };
+}

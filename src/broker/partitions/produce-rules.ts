@@ -1,0 +1,68 @@
+import { LogError } from '../../backend/log/errors.ts';
+import type { BatchCheck, CheckOptions } from '../../native/batch.ts';
+import { ErrorCode } from '../../protocol/errors.ts';
+import type { PartitionConfig } from './config.ts';
+
+/** Batches that decompress to more than this are refused. */
+const MAX_UNCOMPRESSED_BYTES = 2 ** 30;
+const TRANSACTIONAL = 0x10;
+
+/** Why a batch was not appended, in Kafka's terms. */
+export class ProduceError extends Error {
+  /** A code of `ErrorCode`. */
+  readonly code: number;
+  /** The records at fault, by their index in the batch (KIP-467). */
+  readonly records: readonly { index: number; message: string | null }[];
+
+  constructor(code: number, message: string, records: ProduceError['records'] = []) {
+    super(message);
+    this.code = code;
+    this.records = records;
+  }
+}
+
+/** The error as clients are told: anything that is not an answer of the protocol is trouble with the storage. */
+export function toProduceError(error: unknown): ProduceError {
+  if (error instanceof ProduceError) return error;
+  if (error instanceof LogError) return new ProduceError(error.code, error.message);
+  return new ProduceError(
+    ErrorCode.KAFKA_STORAGE_ERROR,
+    error instanceof Error ? error.message : String(error),
+  );
+}
+
+/** The rules of a topic for what is produced to it. */
+export function checkOptions(config: PartitionConfig, nowMs: number): CheckOptions {
+  return {
+    maxUncompressedBytes: MAX_UNCOMPRESSED_BYTES,
+    maxBatchBytes: config.maxMessageBytes,
+    requireKeys: config.compacted,
+    timestampType: config.logAppendTime ? 'LogAppendTime' : 'CreateTime',
+    nowMs,
+    timestampBeforeMaxMs: config.timestampBeforeMaxMs,
+    timestampAfterMaxMs: config.timestampAfterMaxMs,
+    referenceMinBytes: config.payloadMinBytes < 0 ? Number.POSITIVE_INFINITY : config.payloadMinBytes,
+  };
+}
+
+/**
+ * The one batch that a produced partition holds, after its check.
+ * @throws ProduceError if it is not acceptable, or not one
+ */
+export function acceptable(checks: readonly BatchCheck[], length: number): BatchCheck {
+  const check = checks[0];
+  if (check === undefined)
+    throw new ProduceError(ErrorCode.INVALID_RECORD, 'A partition needs one record batch');
+  if (check.error !== ErrorCode.NONE) {
+    const message = check.errorMessage ?? 'The record batch is not acceptable';
+    const records = check.errorRecord < 0 ? [] : [{ index: check.errorRecord, message }];
+    throw new ProduceError(check.error, message, records);
+  }
+  if (check.sizeBytes !== length) {
+    throw new ProduceError(ErrorCode.INVALID_RECORD, 'A partition needs exactly one record batch');
+  }
+  if ((check.attributes & TRANSACTIONAL) !== 0) {
+    throw new ProduceError(ErrorCode.INVALID_TXN_STATE, 'Transactions are not available');
+  }
+  return check;
+}

@@ -1,0 +1,42 @@
+import type { PartitionLog } from '../../backend/log/partition-log.ts';
+import type { PartitionPayloads, Reference } from '../../backend/payload/partition-payloads.ts';
+import type { Logger } from '../../util/logger.ts';
+import { REFERENCE_ATTRIBUTE, readDivertedBatches } from './diverted-batch.ts';
+
+const SCAN_STEP_BYTES = 1 << 20;
+
+/** The references that a log holds from an offset on; reads no payload. */
+export async function* referencesOf(log: PartitionLog, from: bigint): AsyncGenerator<Reference> {
+  for (let offset = from; offset < log.writtenEndOffset; ) {
+    const { batches } = await log.read(offset, SCAN_STEP_BYTES);
+    const last = batches[batches.length - 1];
+    if (last === undefined) return;
+    const references = batches.filter((batch) => (batch.attributes & REFERENCE_ATTRIBUTE) !== 0);
+    yield* (await readDivertedBatches(references)).values();
+    offset = last.lastOffset + 1n;
+  }
+}
+
+/**
+ * Brings payload and log of a partition together at the start: payload without a reference goes, and the log ends before the
+ * first reference beyond its recovery point whose payload was lost.
+ */
+export async function recoverPayloads(
+  log: PartitionLog,
+  payloads: PartitionPayloads,
+  logger: Logger,
+): Promise<void> {
+  const cut = await payloads.recover({
+    logStartOffset: log.logStartOffset,
+    logEndOffset: log.writtenEndOffset,
+    recoveryPoint: log.recoveredFrom,
+    references: (from) => referencesOf(log, from),
+  });
+  if (cut === null) return;
+  const { topic, partition } = log;
+  logger.warn(
+    { topic, partition, offset: String(cut) },
+    'The log ends here: the payload of what follows was lost in a crash',
+  );
+  await log.truncateTo(cut);
+}

@@ -1,0 +1,49 @@
+import { defaultLogConfig, type LogConfig } from '../../backend/log/config.ts';
+import type { KafabricConfig, TopicConfig } from '../../config/index.ts';
+import { Codec } from '../../native/codec.ts';
+import type { PartitionConfig } from './config.ts';
+
+const CODECS: Record<string, Codec | undefined> = {
+  uncompressed: Codec.NONE,
+  gzip: Codec.GZIP,
+  snappy: Codec.SNAPPY,
+  lz4: Codec.LZ4,
+  zstd: Codec.ZSTD,
+};
+
+/** What partitions need of their topic's configuration, read once when it changes. */
+export function partitionConfigOf(topic: TopicConfig, broker: KafabricConfig): PartitionConfig {
+  const policies = topic.get('cleanup.policy');
+  return {
+    maxMessageBytes: topic.get('max.message.bytes'),
+    compression: CODECS[topic.get('compression.type')] ?? null,
+    logAppendTime: topic.get('message.timestamp.type') === 'LogAppendTime',
+    timestampBeforeMaxMs: topic.get('message.timestamp.before.max.ms'),
+    timestampAfterMaxMs: topic.get('message.timestamp.after.max.ms'),
+    compacted: policies.includes('compact'),
+    payloadMinBytes: topic.get('payload.min.bytes'),
+    payloadSegmentBytes: topic.get('payload.segment.bytes'),
+    retentionMs: topic.get('retention.ms'),
+    retentionBytes: topic.get('retention.bytes'),
+    deletable: policies.includes('delete'),
+    flushBeforeAck: broker.get('log.durability') === 'flush',
+  };
+}
+
+export function logConfigOf(topic: TopicConfig): LogConfig {
+  return {
+    ...defaultLogConfig,
+    segmentBytes: topic.get('segment.bytes'),
+    segmentMs: topic.get('segment.ms'),
+    segmentJitterMs: topic.get('segment.jitter.ms'),
+    segmentIndexBytes: topic.get('segment.index.bytes'),
+    indexIntervalBytes: topic.get('index.interval.bytes'),
+    retentionMs: topic.get('retention.ms'),
+    retentionBytes: topic.get('retention.bytes'),
+    fileDeleteDelayMs: topic.get('file.delete.delay.ms'),
+    flushMessages: topic.get('flush.messages'),
+    flushMs: topic.get('flush.ms'),
+    preallocate: topic.get('preallocate'),
+    cleanupDelete: topic.get('cleanup.policy').includes('delete'),
+  };
+}

@@ -1,0 +1,85 @@
+import { findOffset } from '../../broker/partitions/offset-lookup.ts';
+import type { Isolation, Partition } from '../../broker/partitions/partition.ts';
+import type { PartitionManager } from '../../broker/partitions/partition-manager.ts';
+import { ErrorCode } from '../../protocol/errors.ts';
+import {
+  type ListOffsetsPartition,
+  type ListOffsetsRequest,
+  listOffsetsRequest,
+} from '../../protocol/generated/list-offsets-request.ts';
+import {
+  createListOffsetsPartitionResponse,
+  createListOffsetsResponse,
+  type ListOffsetsPartitionResponse,
+  type ListOffsetsResponse,
+  listOffsetsResponse,
+} from '../../protocol/generated/list-offsets-response.ts';
+import type { ApiHandler } from '../net/handler.ts';
+import { errorCodeOf } from './error-code.ts';
+
+const READ_COMMITTED = 1;
+const FIRST_VERSION_WITH_EPOCHS = 4;
+
+/** From which version on each special timestamp may be asked for. */
+const FIRST_VERSIONS = new Map<bigint, number>([
+  [-1n, 1],
+  [-2n, 1],
+  [-3n, 7],
+  [-4n, 8],
+  [-5n, 9],
+  [-6n, 11],
+]);
+
+/** ListOffsets, versions 1 to 11: by timestamp, and the special timestamps latest, earliest, max and those of tiered storage. */
+export function listOffsetsHandler({
+  partitions,
+}: {
+  partitions: PartitionManager;
+}): ApiHandler<ListOffsetsRequest, ListOffsetsResponse> {
+  return {
+    apiKey: 2,
+    minVersion: 1,
+    maxVersion: 11,
+    request: listOffsetsRequest,
+    response: listOffsetsResponse,
+    async handle({ topics, isolationLevel }, { apiVersion }) {
+      const isolation = isolationLevel === READ_COMMITTED ? 'read_committed' : 'read_uncommitted';
+      const answered = topics.map(async ({ name, partitions: wanted }) => {
+        const seen = new Set<number>();
+        const results = wanted.map((request) => {
+          const duplicate = seen.has(request.partitionIndex);
+          seen.add(request.partitionIndex);
+          if (duplicate) return failure(request.partitionIndex, ErrorCode.INVALID_REQUEST);
+          return listOffset(partitions.find(name, request.partitionIndex), request, isolation, apiVersion);
+        });
+        return { name, partitions: await Promise.all(results) };
+      });
+      return createListOffsetsResponse({ topics: await Promise.all(answered) });
+    },
+  };
+}
+
+async function listOffset(
+  partition: Partition | null,
+  { partitionIndex, currentLeaderEpoch, timestamp }: ListOffsetsPartition,
+  isolation: Isolation,
+  apiVersion: number,
+): Promise<ListOffsetsPartitionResponse> {
+  if (timestamp < 0n && apiVersion < (FIRST_VERSIONS.get(timestamp) ?? Number.POSITIVE_INFINITY)) {
+    return failure(partitionIndex, ErrorCode.UNSUPPORTED_VERSION);
+  }
+  if (partition === null) return failure(partitionIndex, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
+  const epochError = partition.checkEpoch(currentLeaderEpoch);
+  if (epochError !== ErrorCode.NONE) return failure(partitionIndex, epochError);
+  try {
+    const found = await findOffset(partition, timestamp, isolation);
+    const leaderEpoch = apiVersion < FIRST_VERSION_WITH_EPOCHS ? -1 : found.leaderEpoch;
+    return createListOffsetsPartitionResponse({ partitionIndex, ...found, leaderEpoch });
+  } catch (error) {
+    return failure(partitionIndex, errorCodeOf(error));
+  }
+}
+
+function failure(partitionIndex: number, errorCode: number): ListOffsetsPartitionResponse {
+  return createListOffsetsPartitionResponse({ partitionIndex, errorCode });
+}

@@ -1,0 +1,56 @@
+import { lastSequence } from '../../backend/log/producer-entry.ts';
+import type { PartitionManager } from '../../broker/partitions/partition-manager.ts';
+import { ErrorCode } from '../../protocol/errors.ts';
+import {
+  type DescribeProducersRequest,
+  describeProducersRequest,
+} from '../../protocol/generated/describe-producers-request.ts';
+import {
+  createDescribeProducersResponse,
+  createPartitionResponse,
+  type DescribeProducersResponse,
+  describeProducersResponse,
+  type PartitionResponse,
+} from '../../protocol/generated/describe-producers-response.ts';
+import type { ApiHandler } from '../net/handler.ts';
+
+/** DescribeProducers, version 0: the idempotent producers whose state a partition remembers. */
+export function describeProducersHandler({
+  partitions,
+}: {
+  partitions: PartitionManager;
+}): ApiHandler<DescribeProducersRequest, DescribeProducersResponse> {
+  return {
+    apiKey: 61,
+    minVersion: 0,
+    maxVersion: 0,
+    request: describeProducersRequest,
+    response: describeProducersResponse,
+    handle({ topics }) {
+      return createDescribeProducersResponse({
+        topics: topics.map(({ name, partitionIndexes }) => ({
+          name,
+          partitions: partitionIndexes.map((index) => describe(partitions, name, index)),
+        })),
+      });
+    },
+  };
+}
+
+function describe(partitions: PartitionManager, topic: string, partitionIndex: number): PartitionResponse {
+  const partition = partitions.find(topic, partitionIndex);
+  if (partition === null) {
+    return createPartitionResponse({ partitionIndex, errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION });
+  }
+  return createPartitionResponse({
+    partitionIndex,
+    activeProducers: partition.log.activeProducers().map((producer) => ({
+      producerId: producer.producerId,
+      producerEpoch: producer.producerEpoch,
+      lastSequence: lastSequence(producer),
+      lastTimestamp: producer.lastTimestamp,
+      coordinatorEpoch: producer.coordinatorEpoch,
+      currentTxnStartOffset: producer.currentTxnFirstOffset ?? -1n,
+    })),
+  });
+}
