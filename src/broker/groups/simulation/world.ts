@@ -1,0 +1,181 @@
+import { createHash } from 'node:crypto';
+import { ErrorCode } from '../../../protocol/errors.ts';
+import { createOffsetCommitRequest } from '../../../protocol/generated/offset-commit-request.ts';
+import { createOffsetFetchRequest } from '../../../protocol/generated/offset-fetch-request.ts';
+import { silentLogger } from '../../../util/logger.ts';
+import { SeededRandom } from '../../../util/testing/seeded-random.ts';
+import { settled, VirtualClock } from '../../../util/testing/virtual-clock.ts';
+import type { GroupConfig } from '../config.ts';
+import { GroupCoordinator } from '../coordinator.ts';
+import { commitOffsets } from '../offset-commit.ts';
+import { fetchOffsets } from '../offset-fetch.ts';
+import type { TopicNames } from '../ports.ts';
+import { Checker } from './checker.ts';
+import { SimulatedLog } from './simulated-log.ts';
+
+export const SHARDS = 2;
+
+export const simulationConfig: GroupConfig = {
+  minSessionTimeoutMs: 6_000,
+  maxSessionTimeoutMs: 1_800_000,
+  initialRebalanceDelayMs: 3_000,
+  maxSize: 100,
+  newMemberJoinTimeoutMs: 300_000,
+  offsetMetadataMaxBytes: 4096,
+  offsetsRetentionMs: 7 * 24 * 3600_000,
+  offsetsRetentionCheckIntervalMs: 600_000,
+};
+
+const topicNames: TopicNames = { exists: () => true, idOf: () => null, nameOf: () => null };
+
+interface Commit {
+  readonly groupId: string;
+  readonly generation: number;
+  readonly memberId: string;
+  readonly instanceId: string | null;
+  readonly partition: number;
+}
+
+/** A coordinator that crashes, a log that fails, and a network that delays and loses: all from one seed. */
+export class World {
+  readonly clock = new VirtualClock();
+  readonly random: SeededRandom;
+  readonly checker = new Checker();
+  readonly log: SimulatedLog;
+  /** Probability that a request or an answer is lost. */
+  lossRate = 0;
+  /** Requests that the coordinator has not answered. */
+  unanswered = 0;
+  #coordinator: GroupCoordinator | null = null;
+  #life = 0;
+  #lastOffset = 0n;
+  #ids = 0;
+  readonly #digest = createHash('sha256');
+
+  constructor(seed: number) {
+    this.random = new SeededRandom(seed);
+    this.log = new SimulatedLog(this.clock, this.random);
+  }
+
+  get coordinator(): GroupCoordinator | null {
+    return this.#coordinator;
+  }
+
+  trace(line: string): void {
+    this.#digest.update(`${this.clock.now()} ${line}\n`);
+  }
+
+  /** A fingerprint of everything that happened. */
+  digest(): string {
+    return this.#digest.copy().digest('hex');
+  }
+
+  startCoordinator(): void {
+    const coordinator = new GroupCoordinator({
+      clock: this.clock,
+      config: simulationConfig,
+      logger: silentLogger,
+      log: this.log,
+      topic: { partitionCount: () => SHARDS, ensure: async () => SHARDS },
+      randomId: () => `id-${this.#ids++}`,
+    });
+    this.#coordinator = coordinator;
+    void coordinator.start();
+    this.trace('coordinator starts');
+  }
+
+  /** Ends the coordinator: cleanly, when everybody is answered, or by a crash, when nobody is. */
+  stopCoordinator(isClean: boolean): void {
+    this.trace(isClean ? 'coordinator stops' : 'coordinator crashes');
+    if (!isClean) this.#life++;
+    // A dead process has no timers either: closing is how they are taken away; its answers are dropped.
+    this.#coordinator?.close();
+    this.#coordinator = null;
+    if (!isClean) {
+      this.log.crash();
+      this.unanswered = 0;
+    }
+  }
+
+  /** Sends a request that nobody waits for. */
+  send(action: (coordinator: GroupCoordinator) => unknown): void {
+    this.request(async (coordinator) => action(coordinator), () => {});
+  }
+
+  /** Sends a request over the network and hands its answer to the client, unless either is lost. */
+  request<T>(action: (coordinator: GroupCoordinator) => Promise<T>, answered: (value: T) => void): void {
+    if (this.random.chance(this.lossRate)) return;
+    this.clock.setTimer(this.random.integer(0, 5), () => {
+      const coordinator = this.#coordinator;
+      if (coordinator === null) return;
+      const life = this.#life;
+      this.unanswered++;
+      void action(coordinator).then((value) => {
+        if (life !== this.#life) return;
+        this.unanswered--;
+        if (this.random.chance(this.lossRate)) return;
+        this.clock.setTimer(this.random.integer(0, 5), () => answered(value));
+      });
+    });
+  }
+
+  commit({ groupId, generation, memberId, instanceId, partition }: Commit): void {
+    this.request(
+      async (coordinator) => {
+        const offset = ++this.#lastOffset;
+        const newest = this.checker.newestGeneration(groupId);
+        this.checker.attempting(groupId, partition, offset);
+        const request = createOffsetCommitRequest({
+          groupId,
+          generationIdOrMemberEpoch: generation,
+          memberId,
+          groupInstanceId: instanceId,
+          topics: [topicOf(partition, offset)],
+        });
+        const response = await commitOffsets(coordinator, topicNames, request, 9);
+        const { errorCode } = response.topics[0]!.partitions[0]!;
+        this.trace(`commit ${groupId} ${generation} ${errorCode}`);
+        if (errorCode === ErrorCode.NONE)
+          this.checker.committed(groupId, generation, newest, partition, offset);
+      },
+      () => {},
+    );
+  }
+
+  fetch(groupId: string, partition: number): void {
+    this.request(
+      async (coordinator) => {
+        const request = createOffsetFetchRequest({
+          groups: [
+            {
+              groupId,
+              memberId: null,
+              memberEpoch: -1,
+              topics: [{ name: 'events', topicId: '', partitionIndexes: [partition] }],
+            },
+          ],
+        });
+        const group = fetchOffsets(coordinator, topicNames, request, 9).groups[0]!;
+        if (group.errorCode === ErrorCode.NONE)
+          this.checker.fetched(groupId, partition, group.topics[0]!.partitions[0]!.committedOffset);
+      },
+      () => {},
+    );
+  }
+
+  /** Runs the world for a while. */
+  async run(durationMs: number): Promise<void> {
+    await this.clock.advance(durationMs);
+    await settled();
+  }
+}
+
+function topicOf(partition: number, offset: bigint) {
+  const part = {
+    partitionIndex: partition,
+    committedOffset: offset,
+    committedLeaderEpoch: -1,
+    committedMetadata: null,
+  };
+  return { name: 'events', topicId: '', partitions: [part] };
+}
