@@ -139,10 +139,7 @@ export class JoinPhase {
     const { protocols, rebalanceTimeoutMs, sessionTimeoutMs } = member;
     group.update(member, call.request, call.reply);
     this.#rebalancer.restartSession(group, member);
-    if (group.state === 'CompletingRebalance') {
-      // The leader may be assigning to the old id at this moment.
-      this.#rebalancer.prepare(group, `static member ${groupInstanceId} rejoined: ${reasonOf(call)}`);
-    } else if (group.state === 'Stable' && group.selectProtocol() === group.protocolName) {
+    if (group.state === 'Stable' && group.selectProtocol() === group.protocolName) {
       this.#persistMembers(group).then(
         () => this.#continueGeneration(group, call, member, oldLeader),
         (error: unknown) => {
@@ -154,6 +151,7 @@ export class JoinPhase {
         },
       );
     } else {
+      // Also in CompletingRebalance: the leader may be assigning to the old id at this moment.
       this.#rebalancer.prepareOrComplete(
         group,
         `static member ${groupInstanceId} rejoined: ${reasonOf(call)}`,

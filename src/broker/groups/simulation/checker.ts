@@ -12,6 +12,8 @@ interface GroupHistory {
   /** Acknowledged and last attempted offset by partition; attempts rise. */
   readonly acknowledged: Map<number, bigint>;
   readonly attempted: Map<number, bigint>;
+  /** Offsets whose commit failed. */
+  readonly refused: Set<bigint>;
 }
 
 /** What was promised to the clients so far, and whether it was kept. */
@@ -29,7 +31,11 @@ export class Checker {
     this.assignments++;
     for (const partition of partitions) {
       const other: string = group.current.owners.get(partition) ?? owner;
-      assert.equal(other, owner, `${groupId} generation ${generation}: partition ${partition} has two owners`);
+      assert.equal(
+        other,
+        owner,
+        `${groupId} generation ${generation}: partition ${partition} has two owners`,
+      );
       group.current.owners.set(partition, owner);
     }
   }
@@ -47,8 +53,13 @@ export class Checker {
     this.commits++;
   }
 
+  refused(groupId: string, offset: bigint): void {
+    this.#history(groupId).refused.add(offset);
+  }
+
   fetched(groupId: string, partition: number, offset: bigint): void {
-    const { acknowledged, attempted } = this.#history(groupId);
+    const { acknowledged, attempted, refused } = this.#history(groupId);
+    assert.ok(!refused.has(offset), `${groupId}-${partition}: fetched ${offset}, which was refused`);
     const least = acknowledged.get(partition) ?? -1n;
     const most = attempted.get(partition) ?? -1n;
     assert.ok(
@@ -64,7 +75,7 @@ export class Checker {
   #history(groupId: string): GroupHistory {
     let history = this.#groups.get(groupId);
     if (history === undefined) {
-      history = { current: null, acknowledged: new Map(), attempted: new Map() };
+      history = { current: null, acknowledged: new Map(), attempted: new Map(), refused: new Set() };
       this.#groups.set(groupId, history);
     }
     return history;

@@ -107,7 +107,13 @@ export class SimulatedClient {
     this.#enter('joining');
     const apiVersion = this.#world.random.pick([0, 3, 4, 5, 7, 9]);
     const version = this.instanceId === null ? apiVersion : Math.max(apiVersion, 5);
-    const subscription = { topics: [TOPIC], userData: null, ownedPartitions: [], generationId: -1, rackId: null };
+    const subscription = {
+      topics: [TOPIC],
+      userData: null,
+      ownedPartitions: [],
+      generationId: -1,
+      rackId: null,
+    };
     const metadata = encodeVersioned(consumerProtocolSubscription, subscription, 0);
     const names = this.#world.random.pick([['range'], ['range', 'sticky'], ['sticky', 'range']]);
     const request = createJoinGroupRequest({
@@ -198,7 +204,8 @@ export class SimulatedClient {
       return;
     }
     if (errorCode === ErrorCode.UNKNOWN_MEMBER_ID) this.#memberId = '';
-    const isQuick = errorCode === ErrorCode.MEMBER_ID_REQUIRED || errorCode === ErrorCode.REBALANCE_IN_PROGRESS;
+    const isQuick =
+      errorCode === ErrorCode.MEMBER_ID_REQUIRED || errorCode === ErrorCode.REBALANCE_IN_PROGRESS;
     this.#enter('joining');
     this.#later(isQuick ? 0 : RETRY_MS, () => this.#rejoin());
   }

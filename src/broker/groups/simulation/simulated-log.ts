@@ -1,6 +1,6 @@
-import type { VirtualClock } from '../../../util/testing/virtual-clock.ts';
-import type { SeededRandom } from '../../../util/testing/seeded-random.ts';
 import { ApiError, ErrorCode } from '../../../protocol/errors.ts';
+import type { SeededRandom } from '../../../util/testing/seeded-random.ts';
+import type { VirtualClock } from '../../../util/testing/virtual-clock.ts';
 import type { OffsetsLog, OffsetsRecord } from '../ports.ts';
 
 interface Write {
@@ -13,6 +13,8 @@ interface Write {
 export class SimulatedLog implements OffsetsLog {
   /** Probability that a write, and with it those queued behind it, fails. */
   failureRate = 0;
+  /** Probability that a write takes seconds. */
+  slowRate = 0;
   readonly #clock: VirtualClock;
   readonly #random: SeededRandom;
   readonly #durable = new Map<number, OffsetsRecord[]>();
@@ -39,10 +41,7 @@ export class SimulatedLog implements OffsetsLog {
     });
   }
 
-  async replay(
-    partition: number,
-    apply: (key: Uint8Array, value: Uint8Array | null) => void,
-  ): Promise<void> {
+  async replay(partition: number, apply: (key: Uint8Array, value: Uint8Array | null) => void): Promise<void> {
     await new Promise<void>((resolve) => this.#clock.setTimer(this.#random.integer(0, 500), resolve));
     for (const { key, value } of this.#durable.get(partition) ?? []) apply(key, value);
   }
@@ -58,7 +57,8 @@ export class SimulatedLog implements OffsetsLog {
 
   #writeNext(partition: number): void {
     const life = this.#life;
-    this.#clock.setTimer(this.#random.integer(0, 20), () => {
+    const latencyMs = this.#random.chance(this.slowRate) ? 3_000 : 20;
+    this.#clock.setTimer(this.#random.integer(0, latencyMs), () => {
       if (life !== this.#life) return;
       const queue = this.#queued.get(partition) ?? [];
       if (this.#random.chance(this.failureRate)) {

@@ -22,14 +22,23 @@ function makeClients(world: World): SimulatedClient[] {
 function disturb(world: World, clients: readonly SimulatedClient[]): void {
   const { random } = world;
   const client = random.pick(clients);
-  if (!client.isUp) client.start();
-  else if (random.chance(0.3)) client.commit();
-  else if (random.chance(0.2)) client.leave();
-  else if (random.chance(0.2)) client.kill();
-  else if (random.chance(0.3)) client.pause(random.integer(1_000, 40_000));
+  const act = client.isUp ? random.next() : 1;
+  if (act < 0.15) client.leave();
+  else if (act < 0.3) client.kill();
+  else if (act < 0.5) client.pause(random.integer(1_000, 40_000));
+  else if (!client.isUp) client.start();
   for (const each of clients) if (random.chance(0.4)) each.commit();
   world.lossRate = random.chance(0.2) ? 0.3 : 0;
+  world.lagRate = random.chance(0.3) ? 0.2 : 0;
   world.log.failureRate = random.chance(0.1) ? 0.5 : 0;
+  world.log.slowRate = random.chance(0.2) ? 0.5 : 0;
+}
+
+function calm(world: World): void {
+  world.lossRate = 0;
+  world.lagRate = 0;
+  world.log.failureRate = 0;
+  world.log.slowRate = 0;
 }
 
 async function restart(world: World): Promise<void> {
@@ -44,9 +53,16 @@ function assertShared(clients: readonly SimulatedClient[]): void {
     const members = clients.filter((client) => client.groupId === groupId && client.isUp);
     if (members.length === 0) continue;
     for (const { name, state } of members) assert.equal(state, 'stable', `${name} has not settled`);
-    assert.equal(new Set(members.map(({ generation }) => generation)).size, 1, `${groupId}: generations differ`);
+    assert.equal(
+      new Set(members.map(({ generation }) => generation)).size,
+      1,
+      `${groupId}: generations differ`,
+    );
     const owned = members.flatMap(({ assignment }) => assignment).sort((a, b) => a - b);
-    assert.deepEqual(owned, Array.from({ length: PARTITIONS }, (_, p) => p));
+    assert.deepEqual(
+      owned,
+      Array.from({ length: PARTITIONS }, (_, p) => p),
+    );
   }
 }
 
@@ -60,9 +76,8 @@ async function simulate(seed: number): Promise<{ digest: string; commits: number
     await world.run(world.random.integer(0, 8_000));
     if (world.random.chance(0.03)) await restart(world);
   }
-  // Calm: those who are up settle.
-  world.lossRate = 0;
-  world.log.failureRate = 0;
+  // Those who are up settle.
+  calm(world);
   await world.run(400_000);
   assertShared(clients);
   assert.equal(world.unanswered, 0, 'requests without an answer');

@@ -44,6 +44,8 @@ export class World {
   readonly log: SimulatedLog;
   /** Probability that a request or an answer is lost. */
   lossRate = 0;
+  /** Probability that a message arrives seconds later. */
+  lagRate = 0;
   /** Requests that the coordinator has not answered. */
   unanswered = 0;
   #coordinator: GroupCoordinator | null = null;
@@ -99,13 +101,16 @@ export class World {
 
   /** Sends a request that nobody waits for. */
   send(action: (coordinator: GroupCoordinator) => unknown): void {
-    this.request(async (coordinator) => action(coordinator), () => {});
+    this.request(
+      async (coordinator) => action(coordinator),
+      () => {},
+    );
   }
 
   /** Sends a request over the network and hands its answer to the client, unless either is lost. */
   request<T>(action: (coordinator: GroupCoordinator) => Promise<T>, answered: (value: T) => void): void {
     if (this.random.chance(this.lossRate)) return;
-    this.clock.setTimer(this.random.integer(0, 5), () => {
+    this.clock.setTimer(this.#delayMs(), () => {
       const coordinator = this.#coordinator;
       if (coordinator === null) return;
       const life = this.#life;
@@ -114,7 +119,7 @@ export class World {
         if (life !== this.#life) return;
         this.unanswered--;
         if (this.random.chance(this.lossRate)) return;
-        this.clock.setTimer(this.random.integer(0, 5), () => answered(value));
+        this.clock.setTimer(this.#delayMs(), () => answered(value));
       });
     });
   }
@@ -137,6 +142,7 @@ export class World {
         this.trace(`commit ${groupId} ${generation} ${errorCode}`);
         if (errorCode === ErrorCode.NONE)
           this.checker.committed(groupId, generation, newest, partition, offset);
+        else this.checker.refused(groupId, offset);
       },
       () => {},
     );
@@ -161,6 +167,10 @@ export class World {
       },
       () => {},
     );
+  }
+
+  #delayMs(): number {
+    return this.random.chance(this.lagRate) ? this.random.integer(100, 15_000) : this.random.integer(0, 5);
   }
 
   /** Runs the world for a while. */
