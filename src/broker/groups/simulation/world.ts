@@ -50,6 +50,7 @@ export class World {
   unanswered = 0;
   #coordinator: GroupCoordinator | null = null;
   #life = 0;
+  #failure: unknown = null;
   #lastOffset = 0n;
   #ids = 0;
   readonly #digest = createHash('sha256');
@@ -115,12 +116,17 @@ export class World {
       if (coordinator === null) return;
       const life = this.#life;
       this.unanswered++;
-      void action(coordinator).then((value) => {
-        if (life !== this.#life) return;
-        this.unanswered--;
-        if (this.random.chance(this.lossRate)) return;
-        this.clock.setTimer(this.#delayMs(), () => answered(value));
-      });
+      action(coordinator).then(
+        (value) => {
+          if (life !== this.#life) return;
+          this.unanswered--;
+          if (this.random.chance(this.lossRate)) return;
+          this.clock.setTimer(this.#delayMs(), () => answered(value));
+        },
+        (error: unknown) => {
+          this.#failure ??= error;
+        },
+      );
     });
   }
 
@@ -173,10 +179,11 @@ export class World {
     return this.random.chance(this.lagRate) ? this.random.integer(100, 15_000) : this.random.integer(0, 5);
   }
 
-  /** Runs the world for a while. */
+  /** Runs the world for a while. Rejects with the first broken promise. */
   async run(durationMs: number): Promise<void> {
     await this.clock.advance(durationMs);
     await settled();
+    if (this.#failure !== null) throw this.#failure;
   }
 }
 
