@@ -22,6 +22,6 @@ int main(int argc, char** argv) {
       std::fprintf(stderr, "FAILED %s\n  %s\n", test.name.c_str(), error.what());
     }
   }
-  std::printf("%d native tests, %d failed\n", run, failed);
+  std::printf("%d passed, %d failed\n", run - failed, failed);
   return failed == 0 && run > 0 ? 0 : 1;
 }

@@ -288,6 +288,7 @@ describe('Net', () => {
     const idle = client();
     const waiting = client().write(frame('x'));
     await idle.closed;
+    await waitUntil(() => server.closes.length > 0);
     assert.deepEqual(server.closes, [['idle', 0]]);
     await pause(150);
     server.net.reply(pending[0]!, [frame('late')]);
