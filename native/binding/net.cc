@@ -195,8 +195,7 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
     }
     for (size_t i = 0; i < batches_.size(); ++i) {
       if (batches_[i].empty()) continue;
-      net_->reactor(i).submit(std::move(batches_[i]));
-      batches_[i] = {};
+      net_->reactor(i).submit(batches_[i]);
     }
   }
 

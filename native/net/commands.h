@@ -28,6 +28,11 @@ struct CommandBatch {
   std::vector<uint8_t> bytes;
 
   bool empty() const { return commands.empty(); }
+  /** Keeps the capacity: batches circulate between JavaScript's thread and the reactor. */
+  void clear() {
+    commands.clear();
+    bytes.clear();
+  }
 };
 
 }  // namespace kafabric::net

@@ -91,6 +91,7 @@ ssize_t OutputQueue::sendGathered(int socket) {
     parts[count++] = {start + piece.position, piece.left};
     total += piece.left;
   }
+  if (count == 1) return send(socket, parts[0].iov_base, parts[0].iov_len, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
   msghdr message{};
   message.msg_iov = parts;
   message.msg_iovlen = count;

@@ -85,7 +85,7 @@ void Reactor::adopt(Accepted accepted) {
   notify();
 }
 
-void Reactor::submit(CommandBatch&& batch) {
+void Reactor::submit(CommandBatch& batch) {
   {
     std::lock_guard lock(mutex_);
     if (submitted_.empty()) {
@@ -99,6 +99,7 @@ void Reactor::submit(CommandBatch&& batch) {
       }
     }
   }
+  batch.clear();
   notify();
 }
 
@@ -174,8 +175,7 @@ void Reactor::runCommands() {
     if (inbox_.hasRoom()) inbox_.addControl(EventType::kRefused, 0, listener, 0, ip);
   }
   runBatch(running_);
-  running_.commands.clear();
-  running_.bytes.clear();
+  running_.clear();
   if (drainDeadlineMs > 0) startDrain(drainDeadlineMs);
 }
 

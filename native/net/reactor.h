@@ -48,7 +48,8 @@ class Reactor {
   // Any thread:
   /** Takes over an accepted connection. */
   void adopt(Accepted accepted);
-  void submit(CommandBatch&& batch);
+  /** Takes the commands and leaves the batch empty. */
+  void submit(CommandBatch& batch);
   /** Reports a connection that was not accepted; a flood of reports is cut short. */
   void refuse(uint32_t listener, std::string ip);
   /** Reads no more frames, closes each connection once its replies are written, and all of them at the deadline. */

@@ -1,0 +1,415 @@
+// The network part with real sockets; a thread plays JavaScript.
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstring>
+#include <functional>
+#include <mutex>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "net/net.h"
+#include "test/test.h"
+
+using namespace kafabric;
+using namespace kafabric::net;
+
+namespace {
+
+void put32(std::vector<uint8_t>& out, uint32_t value) {
+  for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<uint8_t>(value >> shift));
+}
+
+std::vector<uint8_t> frame(size_t length, uint8_t fill) {
+  std::vector<uint8_t> bytes;
+  put32(bytes, static_cast<uint32_t>(length));
+  bytes.insert(bytes.end(), length, fill);
+  return bytes;
+}
+
+/** A blocking client. */
+class Client {
+ public:
+  explicit Client(uint16_t port) : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK_EQ(connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    timeval timeout{20, 0};
+    setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+  }
+  ~Client() { ::close(fd_); }
+  bool send(const std::vector<uint8_t>& bytes, size_t from = 0, size_t to = SIZE_MAX) {
+    to = std::min(to, bytes.size());
+    while (from < to) {
+      ssize_t count = ::send(fd_, bytes.data() + from, to - from, MSG_NOSIGNAL);
+      if (count <= 0) return false;
+      from += static_cast<size_t>(count);
+    }
+    return true;
+  }
+  /** The next frame; empty at the end of the connection. */
+  std::vector<uint8_t> read() {
+    uint8_t head[4];
+    if (!readAll(head, 4)) return {};
+    std::vector<uint8_t> body(size_t{head[0]} << 24 | size_t{head[1]} << 16 | size_t{head[2]} << 8 | head[3]);
+    CHECK(readAll(body.data(), body.size()));
+    return body;
+  }
+  bool ended() {
+    uint8_t byte;
+    return recv(fd_, &byte, 1, 0) <= 0;
+  }
+  void reset() {
+    linger now{1, 0};
+    setsockopt(fd_, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    ::close(std::exchange(fd_, -1));
+  }
+
+ private:
+  bool readAll(uint8_t* into, size_t size) {
+    size_t done = 0;
+    while (done < size) {
+      ssize_t count = recv(fd_, into + done, size - done, 0);
+      if (count <= 0) return false;
+      done += static_cast<size_t>(count);
+    }
+    return true;
+  }
+  int fd_;
+};
+
+/** A Net whose events a thread of its own collects, as JavaScript does; frames are echoed unless `onFrame` is set. */
+class Server {
+ public:
+  using OnFrame = std::function<void(uint64_t connection, const uint8_t* data, size_t length, MemoryRef memory)>;
+
+  explicit Server(Options options, size_t arenaBytes = 64 << 20) : arena_(arenaBytes) {
+    net_ = std::make_unique<Net>(options, arena_, [this] {
+      std::lock_guard lock(mutex_);
+      pending_ = true;
+      wake_.notify_one();
+    });
+    port = net_->listen("127.0.0.1", 0).port;
+  }
+  ~Server() {
+    if (thread_.joinable()) end();
+  }
+  Server& start() {
+    thread_ = std::thread([this] { run(); });
+    return *this;
+  }
+  void end() {
+    {
+      std::lock_guard lock(mutex_);
+      ended_ = true;
+      wake_.notify_one();
+    }
+    if (thread_.joinable()) thread_.join();
+    net_->stop();
+  }
+  void reply(uint64_t connection, const uint8_t* data, size_t length, MemoryRef memory = {}) {
+    CommandBatch batch;
+    put32(batch.bytes, static_cast<uint32_t>(length));
+    if (!memory) batch.bytes.insert(batch.bytes.end(), data, data + length);
+    Command head;
+    head.connection = connection;
+    head.length = batch.bytes.size();
+    head.endsReply = !memory;
+    batch.commands.push_back(std::move(head));
+    if (memory) {
+      Command body;
+      body.kind = Command::Kind::kMemory;
+      body.connection = connection;
+      body.length = length;
+      body.memory = std::move(memory);
+      body.endsReply = true;
+      batch.commands.push_back(std::move(body));
+    }
+    net_->reactor(net_->reactorOf(connection)).submit(batch);
+  }
+  size_t closes() {
+    std::lock_guard lock(mutex_);
+    return closed_.size();
+  }
+  CloseReason closeReason(size_t index) {
+    std::lock_guard lock(mutex_);
+    return closed_[index];
+  }
+  void waitForCloses(size_t count) {
+    for (int i = 0; i < 20000 && closes() < count; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    CHECK(closes() >= count);
+  }
+
+  uint16_t port = 0;
+  OnFrame onFrame;
+  std::atomic<size_t> drained{0};
+  Net& net() { return *net_; }
+  Arena& arena() { return arena_; }
+
+ private:
+  void run() {
+    while (true) {
+      {
+        std::unique_lock lock(mutex_);
+        wake_.wait(lock, [this] { return pending_ || ended_; });
+        if (ended_) return;
+        pending_ = false;
+      }
+      for (size_t i = 0; i < net_->reactors(); ++i) collect(i);
+    }
+  }
+  void collect(size_t reactor) {
+    Inbox& inbox = net_->reactor(reactor).inbox();
+    Inbox::Batch batch = inbox.collect();
+    for (uint32_t i = 0; i < batch.count; ++i) {
+      uint32_t index = (batch.first + i) % Inbox::kEvents;
+      MemoryRef memory = inbox.takeMemory(index);
+      handle(inbox, inbox.event(index), std::move(memory));
+    }
+    net_->release(reactor, batch.count);
+  }
+  void handle(Inbox& inbox, const Event& event, MemoryRef memory) {
+    auto connection = static_cast<uint64_t>(event.connection);
+    auto length = static_cast<size_t>(event.length);
+    switch (static_cast<EventType>(event.type)) {
+      case EventType::kFrame:
+      case EventType::kLargeFrame: {
+        const uint8_t* data = memory ? memory.data() : inbox.region()->data() + static_cast<size_t>(event.offset);
+        if (onFrame) {
+          onFrame(connection, data, length, std::move(memory));
+        } else {
+          reply(connection, data, length, std::move(memory));
+        }
+        break;
+      }
+      case EventType::kClosed: {
+        std::lock_guard lock(mutex_);
+        closed_.push_back(static_cast<CloseReason>(event.detail));
+        break;
+      }
+      case EventType::kDrained:
+        ++drained;
+        break;
+      default:
+        break;
+    }
+  }
+
+  Arena arena_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool pending_ = false;
+  bool ended_ = false;
+  std::vector<CloseReason> closed_;
+  std::unique_ptr<Net> net_;
+  std::thread thread_;
+};
+
+Options options(uint32_t threads = 2) {
+  Options result;
+  result.threads = threads;
+  return result;
+}
+
+}  // namespace
+
+TEST(net_echoes_frames_of_all_sizes_in_order_however_they_are_cut) {
+  Server server(options());
+  server.start();
+  std::vector<std::thread> clients;
+  std::atomic<int> wrong{0};
+  for (uint32_t c = 0; c < 6; ++c) {
+    clients.emplace_back([&, c] {
+      std::mt19937 random(c);
+      Client client(server.port);
+      std::vector<std::pair<size_t, uint8_t>> sizes;
+      std::vector<uint8_t> all;
+      for (int i = 0; i < 120; ++i) {
+        size_t size = random() % 3 == 0 ? random() % 200'000 : random() % 2 == 0 ? random() % 100 : random() % 40'000;
+        auto fill = static_cast<uint8_t>(random());
+        sizes.emplace_back(size, fill);
+        std::vector<uint8_t> one = frame(size, fill);
+        all.insert(all.end(), one.begin(), one.end());
+      }
+      std::thread writer([&, seed = c] {
+        std::mt19937 cuts(seed + 100);
+        for (size_t at = 0; at < all.size();) {
+          size_t part = cuts() % 2 == 0 ? 1 + cuts() % 10 : 1 + cuts() % 300'000;
+          client.send(all, at, at + part);
+          at += part;
+        }
+      });
+      for (auto [size, fill] : sizes) {
+        if (client.read() != std::vector<uint8_t>(size, fill)) ++wrong;
+      }
+      writer.join();
+    });
+  }
+  for (auto& client : clients) client.join();
+  CHECK_EQ(wrong.load(), 0);
+  server.waitForCloses(6);
+  server.end();
+  CHECK_EQ(server.arena().stats().used, 0u);
+}
+
+TEST(net_waits_for_arena_memory_and_goes_on) {
+  // Room for two frames of the twelve that are on their way.
+  Options limits = options();
+  limits.maxFrameBytes = 400'000;
+  Server server(limits, 1 << 20);
+  std::mutex mutex;
+  std::vector<std::thread> helpers;
+  server.onFrame = [&](uint64_t connection, const uint8_t*, size_t, MemoryRef memory) {
+    std::lock_guard lock(mutex);
+    helpers.emplace_back([&server, connection, memory = std::move(memory)]() mutable {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      memory.reset();
+      server.reply(connection, reinterpret_cast<const uint8_t*>("ok"), 2);
+    });
+  };
+  server.start();
+  std::vector<std::thread> clients;
+  std::atomic<int> answered{0};
+  for (int c = 0; c < 12; ++c) {
+    clients.emplace_back([&] {
+      Client client(server.port);
+      for (int i = 0; i < 5; ++i) {
+        client.send(frame(400'000, 1));
+        if (client.read().size() == 2) ++answered;
+      }
+    });
+  }
+  for (auto& client : clients) client.join();
+  CHECK_EQ(answered.load(), 60);
+  server.end();
+  for (auto& helper : helpers) helper.join();
+  CHECK_EQ(server.arena().stats().used, 0u);
+}
+
+TEST(net_closes_who_stalls_in_a_large_frame_while_others_wait) {
+  Options limits = options(1);
+  limits.maxFrameBytes = 900'000;
+  limits.stalledFrameMs = 50;
+  Server server(limits, 1 << 20);
+  server.start();
+  Client stalled(server.port);
+  stalled.send(frame(900'000, 1), 0, 100'000);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  Client waiting(server.port);
+  waiting.send(frame(900'000, 2));
+  CHECK_EQ(waiting.read().size(), 900'000u);
+  CHECK(stalled.ended());
+  server.waitForCloses(1);
+  CHECK(server.closeReason(0) == CloseReason::kStalledFrame);
+}
+
+TEST(net_holds_back_when_nobody_collects) {
+  Options limits = options(1);
+  limits.maxRequestsPerConnection = 1 << 20;
+  Server server(limits);
+  std::atomic<size_t> seen{0};
+  std::atomic<bool> ordered{true};
+  server.onFrame = [&](uint64_t connection, const uint8_t* data, size_t length, MemoryRef) {
+    if (length < 4 || (uint32_t{data[0]} << 24 | uint32_t{data[1]} << 16 | uint32_t{data[2]} << 8 | data[3]) != seen) {
+      ordered = false;
+    }
+    ++seen;
+    server.reply(connection, data, 4);
+  };
+  Client client(server.port);
+  constexpr uint32_t kFrames = 20'000;  // 8 MB: more than the inbox and its events hold
+  std::thread writer([&] {
+    for (uint32_t i = 0; i < kFrames; ++i) {
+      std::vector<uint8_t> one;
+      put32(one, 400);
+      put32(one, i);
+      one.resize(404);
+      client.send(one);
+    }
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  CHECK(server.net().reactor(0).stats().frames.load() <= Inbox::kEvents);
+  server.start();
+  for (uint32_t i = 0; i < kFrames; ++i) CHECK_EQ(client.read().size(), 4u);
+  writer.join();
+  CHECK(ordered);
+  CHECK_EQ(seen.load(), size_t{kFrames});
+}
+
+TEST(net_survives_clients_that_vanish) {
+  Server server(options());
+  server.start();
+  std::vector<std::thread> clients;
+  for (uint32_t c = 0; c < 4; ++c) {
+    clients.emplace_back([&, c] {
+      std::mt19937 random(c);
+      for (int i = 0; i < 50; ++i) {
+        Client client(server.port);
+        std::vector<uint8_t> bytes = frame(random() % 100'000, 1);
+        std::vector<uint8_t> more = frame(random() % 100'000, 2);
+        bytes.insert(bytes.end(), more.begin(), more.end());
+        client.send(bytes, 0, random() % bytes.size());
+        if (random() % 2 == 0) client.reset();
+      }
+    });
+  }
+  for (auto& client : clients) client.join();
+  server.waitForCloses(200);
+  CHECK_EQ(server.net().stats().connections, 0u);
+  CHECK_EQ(server.net().stats().inFlightBytes, 0u);
+  server.end();
+  CHECK_EQ(server.arena().stats().used, 0u);
+}
+
+TEST(net_drains_within_the_deadline) {
+  Server server(options());
+  std::atomic<int> seen{0};
+  server.onFrame = [&](uint64_t, const uint8_t*, size_t, MemoryRef) { ++seen; };
+  server.start();
+  Client idle(server.port);
+  Client unanswered(server.port);
+  Client partial(server.port);
+  unanswered.send(frame(10, 1));
+  partial.send(frame(100'000, 1), 0, 50'000);
+  while (seen == 0) std::this_thread::yield();
+  uint64_t start = monotonicMs();
+  server.net().drain(start + 200);
+  CHECK(idle.ended());
+  CHECK(partial.ended());
+  CHECK(monotonicMs() - start < 150);
+  CHECK(unanswered.ended());
+  server.waitForCloses(3);
+  while (server.drained < 2) std::this_thread::yield();
+  uint64_t took = monotonicMs() - start;
+  CHECK(took >= 200 && took < 5000);
+}
+
+TEST(net_stops_with_connections_and_memory_in_use) {
+  MemoryRef kept;
+  std::atomic<bool> received{false};
+  Server server(options());
+  server.onFrame = [&](uint64_t, const uint8_t*, size_t, MemoryRef memory) {
+    kept = std::move(memory);
+    received = true;
+  };
+  server.start();
+  Client client(server.port);
+  client.send(frame(100'000, 7));
+  Client other(server.port);
+  other.send(frame(100'000, 7), 0, 1000);
+  while (!received) std::this_thread::yield();
+  server.end();
+  CHECK(kept);
+  CHECK_EQ(kept.data()[99'999], 7);
+  server.reply(1, nullptr, 0);
+  kept.reset();  // before its arena goes
+}
