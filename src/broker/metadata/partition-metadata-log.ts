@@ -58,8 +58,9 @@ export class PartitionMetadataLog implements MetadataLog {
       values.map((value) => ({ key: null, value })),
       { timestamp },
     );
+    // A log that cannot write a batch goes back to where it was by itself.
+    await this.#log.append(batch, 'coordinator').written;
     try {
-      await this.#log.append(batch, 'coordinator').written;
       await this.#log.flush();
     } catch (error) {
       await this.#takeBack(before, error as Error);
@@ -84,7 +85,6 @@ export class PartitionMetadataLog implements MetadataLog {
 
   /** What was not made durable must not come back at the next start, when nobody knows of it. */
   async #takeBack(before: bigint, cause: Error): Promise<void> {
-    if (this.#log.logEndOffset <= before) return;
     try {
       await this.#log.truncateTo(before);
     } catch {

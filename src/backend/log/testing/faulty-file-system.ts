@@ -63,6 +63,11 @@ export class FaultyFileSystem implements FileSystem {
     for (const inode of new Set(names.values())) this.#lose(inode);
   }
 
+  /** Which process it is: rises with each crash. */
+  get generation(): number {
+    return this.#generation;
+  }
+
   /** The paths of all files, in order. */
   paths(): string[] {
     return [...this.#names.keys()].sort();
@@ -195,8 +200,7 @@ export class FaultyFileSystem implements FileSystem {
   }
 
   /** Waits a while, as a disk does; never ends after a crash. */
-  async turn(operation: string, path: string): Promise<void> {
-    const generation = this.#generation;
+  async turn(operation: string, path: string, generation = this.#generation): Promise<void> {
     for (let turns = this.#random.below(4); turns >= 0; turns--) await null;
     if (generation !== this.#generation) await new Promise(() => {});
     const code = this.fault(operation, path);
@@ -264,6 +268,8 @@ class FaultyFile implements LogFile {
   size: number;
   readonly #fileSystem: FaultyFileSystem;
   readonly #inode: Inode;
+  /** The process that opened it: what that does after its death has no effect. */
+  readonly #generation: number;
   #last: Promise<void> = Promise.resolve();
   #failure: Error | null = null;
 
@@ -271,6 +277,7 @@ class FaultyFile implements LogFile {
     this.#fileSystem = fileSystem;
     this.path = path;
     this.#inode = inode;
+    this.#generation = fileSystem.generation;
     this.size = inode.content.length;
   }
 
@@ -291,19 +298,19 @@ class FaultyFile implements LogFile {
 
   async sync(): Promise<void> {
     await this.#last;
-    await this.#fileSystem.turn('sync', this.path);
+    await this.#turn('sync');
     this.#inode.sync();
   }
 
   async read(position: number, length: number): Promise<Memory> {
-    await this.#fileSystem.turn('read', this.path);
+    await this.#turn('read');
     const bytes = this.#inode.content.slice(position, position + length);
     return { byteLength: bytes.length, bytes: () => bytes, release() {} };
   }
 
   async truncate(size: number): Promise<void> {
     await this.#last;
-    await this.#fileSystem.turn('truncate', this.path);
+    await this.#turn('truncate');
     this.#inode.content = this.#inode.content.slice(0, size);
     this.size = size;
     this.#failure = null;
@@ -314,10 +321,14 @@ class FaultyFile implements LogFile {
     this.#fileSystem.openFiles--;
   }
 
+  #turn(operation: string): Promise<void> {
+    return this.#fileSystem.turn(operation, this.path, this.#generation);
+  }
+
   async #write(bytes: Uint8Array): Promise<void> {
     if (this.#failure) throw this.#failure;
     try {
-      await this.#fileSystem.turn('write', this.path);
+      await this.#turn('write');
       const fits = this.#fileSystem.room(bytes.length);
       const content = new Uint8Array(this.#inode.content.length + fits);
       content.set(this.#inode.content);
