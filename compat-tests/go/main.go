@@ -204,6 +204,9 @@ func (d *driver) handle(ctx context.Context, args arguments) (any, error) {
 		return nil, err
 	case "delete":
 		_, err := d.admin.DeleteTopic(ctx, args.Topic)
+		for _, producer := range d.producers {
+			producer.PurgeTopicsFromClient(args.Topic) // a topic of this name may be created again
+		}
 		return nil, err
 	case "deleteRecords":
 		offsets := kadm.Offsets{}

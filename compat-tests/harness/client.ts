@@ -36,6 +36,8 @@ export interface Hello {
   /** Partition assignment strategies. */
   strategies: string[];
   lacks?: (keyof Operations | 'timestamps' | 'empty values')[];
+  /** What it cannot read, as `client/codec` of the producer. */
+  unreadable?: string[];
 }
 
 export interface Client {
@@ -160,6 +162,14 @@ export function sharedClient(kind: ClientKind, bootstrap: string): Client {
     shared.set(kind.name, client);
   }
   return client;
+}
+
+/** Some client that can do anything, for what a test needs beside the client that it is about; franz-go where it is installed. */
+export function helperClient(bootstrap: string): Client {
+  const able = allKinds.filter(({ name, setup }) => name !== 'kcat' && missing(setup) === null);
+  const kind = able.find(({ name }) => name === 'franz-go') ?? able[0];
+  if (!kind) throw new Error('no client is installed; run: node compat-tests/setup.mjs');
+  return sharedClient(kind, bootstrap);
 }
 
 export async function stopSharedClients(): Promise<void> {

@@ -1,4 +1,5 @@
 import { createInterface } from 'node:readline';
+import { inspect } from 'node:util';
 import { digest, type SeenRecord } from './payload.ts';
 
 /** One operation of a driver; arguments and result are JSON. */
@@ -18,7 +19,7 @@ export function serve(operations: Record<string, Operation>): void {
         if (!operation) throw new Error(`unknown operation ${op}`);
         answer({ id, result: (await operation(args as never)) ?? null });
       } catch (error) {
-        answer({ id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+        answer({ id, error: inspect(error).slice(0, 2000) });
       }
     })
     .on('close', () => process.exit(0));

@@ -144,6 +144,7 @@ serve({
   },
   deleteRecords: async ({ topic, partition, offset }) => {
     await connect();
+    await admin.fetchTopicOffsets(topic); // it looks for the leader in what it knows already
     await admin.deleteTopicRecords({ topic, partitions: [{ partition, offset: String(offset) }] });
   },
   lookup: async ({ topic, partition, timestamp }) => {

@@ -77,7 +77,13 @@ async function join({ member, group, topic }) {
 }
 
 serve({
-  hello: () => ({ version: `@platformatic/kafka ${version}`, codecs, strategies: ['roundrobin'] }),
+  hello: () => ({
+    version: `@platformatic/kafka ${version}`,
+    codecs,
+    strategies: ['roundrobin'],
+    // Snappy with the block header that Java's library writes.
+    unreadable: ['java/snappy', 'aiokafka/snappy'],
+  }),
   create: ({ topic, partitions, configs }) =>
     admin
       .createTopics({
