@@ -58,7 +58,7 @@ in_root() {
 echo "== npm start"
 in_root 'npm start >/tmp/start.log 2>&1 & echo $! >/tmp/start.pid
   for i in $(seq 600); do
-    node -e "fetch(\"http://127.0.0.1:9644/health/ready\").then(r=>process.exit(r.ok?0:1),()=>process.exit(1))" && break
+    node -e "fetch(\"http://127.0.0.1:9464/health/ready\").then(r=>process.exit(r.ok?0:1),()=>process.exit(1))" && break
     kill -0 $(cat /tmp/start.pid) 2>/dev/null || { cat /tmp/start.log; exit 1; }
     sleep 1
   done

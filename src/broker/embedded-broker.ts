@@ -1,0 +1,133 @@
+import { defaultLogConfig } from '../backend/log/config.ts';
+import { LogManager } from '../backend/log/log-manager.ts';
+import { storeFileSystem } from '../backend/log/store-file-system.ts';
+import type { KafabricConfig } from '../config/index.ts';
+import { arenaStats } from '../native/arena.ts';
+import { Store } from '../native/store.ts';
+import type { Clock } from '../util/clock.ts';
+import type { Logger } from '../util/logger.ts';
+import { ConfigManager } from './configs/config-manager.ts';
+import { groupConfig } from './groups/config.ts';
+import { GroupCoordinator } from './groups/coordinator.ts';
+import { PartitionOffsetsLog } from './groups/partition-offsets-log.ts';
+import { type BrokerEndpoint, ClusterMetadata } from './metadata/cluster-metadata.ts';
+import { PartitionMetadataLog } from './metadata/partition-metadata-log.ts';
+import { randomUuid } from './metadata/topic-id.ts';
+import { TopicManager } from './metadata/topic-manager.ts';
+import { METADATA_TOPIC, OFFSETS_TOPIC } from './metadata/topic-name.ts';
+import { FetchService } from './partitions/fetch-service.ts';
+import { FetchSessions } from './partitions/fetch-session.ts';
+import { MemoryBudget } from './partitions/memory-budget.ts';
+import { PartitionManager } from './partitions/partition-manager.ts';
+import { ProducerIds } from './producers/producer-ids.ts';
+
+export interface EmbeddedBrokerOptions {
+  readonly config: KafabricConfig;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** What clients are told to connect to, one for each listener. */
+  readonly endpoints: readonly BrokerEndpoint[];
+}
+
+/** Answers to fetches may take arena memory while no more than this share of it is in use: the rest is for what is produced. */
+const FETCH_MEMORY_SHARE = 0.5;
+const FETCH_SESSION_EVICTION_MS = 120_000;
+const METADATA_TOPIC_ID = 'AAAAAAAAAAAAAAAAAAAAAQ';
+
+/**
+ * Everything that is the cluster on one machine: logs, payload, topics, groups, offsets. `open` recovers it from disk; `close` leaves it so
+ * that the next start is quick.
+ */
+export class EmbeddedBroker {
+  readonly store: Store;
+  readonly logs: LogManager;
+  readonly metadata: ClusterMetadata;
+  readonly topics: TopicManager;
+  readonly configs: ConfigManager;
+  readonly partitions: PartitionManager;
+  readonly producerIds: ProducerIds;
+  readonly fetches: FetchService;
+  readonly fetchSessions: FetchSessions;
+  readonly groups: GroupCoordinator;
+
+  private constructor(parts: {
+    options: EmbeddedBrokerOptions;
+    store: Store;
+    logs: LogManager;
+    metadata: ClusterMetadata;
+  }) {
+    const { options, store, logs, metadata } = parts;
+    const { config, clock, logger } = options;
+    this.store = store;
+    this.logs = logs;
+    this.metadata = metadata;
+    this.topics = new TopicManager(metadata, randomUuid);
+    this.configs = new ConfigManager(metadata);
+    this.partitions = new PartitionManager({ logs, files: store, config, clock, logger });
+    this.producerIds = new ProducerIds(() => metadata.allocateProducerIds(), logger);
+    const memory = new MemoryBudget(arenaStats, FETCH_MEMORY_SHARE, clock);
+    this.fetches = new FetchService({ maxBytes: config.get('fetch.max.bytes') }, memory, clock);
+    const slots = config.get('max.incremental.fetch.session.cache.slots');
+    this.fetchSessions = new FetchSessions({ slots, evictionMs: FETCH_SESSION_EVICTION_MS }, clock);
+    this.groups = new GroupCoordinator({
+      clock,
+      config: groupConfig(config),
+      logger,
+      log: new PartitionOffsetsLog(this.partitions, clock),
+      topic: {
+        partitionCount: () => metadata.topicByName(OFFSETS_TOPIC)?.partitions.length ?? null,
+        ensure: async () => (await this.topics.ensureTopic(OFFSETS_TOPIC)).partitions.length,
+      },
+      randomId: () => crypto.randomUUID(),
+    });
+  }
+
+  /** Rejects with an error for people when a directory is locked, belongs to another cluster, or cannot be used. */
+  static async open(options: EmbeddedBrokerOptions): Promise<EmbeddedBroker> {
+    const { config, clock, logger } = options;
+    const store = new Store({ threads: config.get('num.io.threads') });
+    const logs = new LogManager({
+      fileSystem: storeFileSystem(store),
+      clock,
+      logger,
+      directories: config.resolved.logDirs,
+      nodeId: config.resolved.nodeId,
+      clusterId: config.get('cluster.id'),
+      defaultConfig: defaultLogConfig,
+    });
+    await logs.open();
+    const log = await logs.create(METADATA_TOPIC, 0, {
+      topicId: METADATA_TOPIC_ID,
+      config: defaultLogConfig,
+    });
+    const metadata = await ClusterMetadata.open({
+      log: new PartitionMetadataLog(log, clock),
+      config,
+      clusterId: logs.clusterId,
+      endpoints: options.endpoints,
+      directories: logs.directories.flatMap(({ id }) => id ?? []),
+      randomUuid,
+      logger,
+    });
+    const broker = new EmbeddedBroker({ options, store, logs, metadata });
+    await broker.#start();
+    return broker;
+  }
+
+  async #start(): Promise<void> {
+    const { metadata, partitions, groups } = this;
+    await partitions.open(metadata.topics(), (topic) => metadata.topicConfig(topic));
+    metadata.addListener(partitions);
+    metadata.addListener({ topicDeleted: ({ name }) => groups.topicDeleted(name) });
+    // Clients are told that groups are loading; nothing else waits for them.
+    void groups.start();
+  }
+
+  /** Flushes and marks the directories as cleanly closed. Requests must have ended. */
+  async close(): Promise<void> {
+    this.groups.close();
+    await this.partitions.close();
+    await this.logs.close();
+    await this.store.shutdown();
+  }
+}

@@ -1,0 +1,57 @@
+#!/usr/bin/env node
+import { Command, Option } from 'commander';
+import { ConfigurationError } from '../../config/index.ts';
+import { version } from '../version.ts';
+import { configCommand } from './config-command.ts';
+import { type SettingOptions, settingsFrom } from './settings.ts';
+import { startCommand } from './start-command.ts';
+
+function withSettings(command: Command): Command {
+  return command
+    .option('-c, --config <file>', 'properties file; ./kafabric.properties is read when it is there')
+    .option('-o, --override <key=value>', 'set one configuration key (repeatable)', collect, []);
+}
+
+function collect(value: string, previous: string[]): string[] {
+  return [...previous, value];
+}
+
+const program = new Command('kafabric')
+  .description(
+    'A Kafka-protocol gateway: existing Kafka clients work unchanged, large payloads get a tier of their own.',
+  )
+  .version(version)
+  .showHelpAfterError()
+  .addHelpText(
+    'after',
+    '\nKeys come from the defaults, the properties file, KAFABRIC_<KEY> or KAFKA_<KEY> in the environment, and --override,\n' +
+      'each winning over the one before. `kafabric config` shows them all.',
+  );
+
+withSettings(program.command('start', { isDefault: true }))
+  .description('run the gateway (the default command)')
+  .addOption(
+    new Option('--log-level <level>', 'least severe level that is logged')
+      .choices(['debug', 'info', 'warn', 'error'])
+      .default('info')
+      .env('KAFABRIC_LOG_LEVEL'),
+  )
+  .action((options: SettingOptions & { logLevel: 'debug' | 'info' | 'warn' | 'error' }) =>
+    startCommand(settingsFrom(options), options.logLevel),
+  );
+
+withSettings(program.command('config'))
+  .description('print every configuration key with its default, effective value, source and documentation')
+  .addOption(new Option('--format <format>', 'how').choices(['text', 'json', 'markdown']).default('text'))
+  .action((options: SettingOptions & { format: 'text' | 'json' | 'markdown' }) => {
+    process.stdout.write(configCommand(settingsFrom(options), options.format));
+  });
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  // A mistake of the user's needs no stack trace.
+  const message = error instanceof ConfigurationError ? error.message : (error as Error).stack;
+  process.stderr.write(`kafabric: ${message}\n`);
+  process.exitCode = 1;
+}

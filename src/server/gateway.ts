@@ -1,0 +1,171 @@
+import { createServer } from 'node:net';
+import { EmbeddedBroker } from '../broker/embedded-broker.ts';
+import type { AdvertisedListener, KafabricConfig, Listener } from '../config/index.ts';
+import { configureArena } from '../native/arena.ts';
+import type { NetOptions } from '../native/net.ts';
+import { systemClock } from '../util/clock.ts';
+import type { Logger } from '../util/logger.ts';
+import { apiVersionsHandler } from './handlers/18-api-versions.ts';
+import { brokerHandlers } from './handlers/index.ts';
+import { type HttpServer, startHttpServer } from './http/http-server.ts';
+import { brokerMetrics, networkMetrics } from './metrics/broker-metrics.ts';
+import { GatewayMetrics } from './metrics/gateway-metrics.ts';
+import { KafkaListeners } from './net/listener.ts';
+import { HandlerRegistry } from './net/registry.ts';
+import { version } from './version.ts';
+
+/** How long requests in flight may take to be answered when the gateway stops. */
+const SHUTDOWN_DEADLINE_MS = 5_000;
+
+export interface GatewayOptions {
+  readonly config: KafabricConfig;
+  readonly log: Logger;
+}
+
+/** The whole program: the Kafka listeners in front of the embedded broker, and the operators' HTTP listener. */
+export class Gateway {
+  readonly #log: Logger;
+  readonly #metrics = new GatewayMetrics(version);
+  #state = 'starting';
+  #http: HttpServer | null = null;
+  #broker: EmbeddedBroker | null = null;
+  #listeners: KafkaListeners | null = null;
+
+  private constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  /** Resolves when clients are served. Rejects, with everything closed again, when it cannot start. */
+  static async start({ config, log }: GatewayOptions): Promise<Gateway> {
+    const gateway = new Gateway(log);
+    try {
+      await gateway.#start(config);
+      return gateway;
+    } catch (error) {
+      await gateway.stop();
+      throw error;
+    }
+  }
+
+  async #start(config: KafabricConfig): Promise<void> {
+    configureArena(config.get('arena.bytes'));
+    await this.#startHttp(config.get('metrics.listener'));
+    const { listeners, advertised } = await withRealPorts(config);
+    this.#state = 'recovering logs';
+    this.#broker = await EmbeddedBroker.open({
+      config,
+      clock: systemClock,
+      logger: this.#log,
+      endpoints: advertised,
+    });
+    this.#metrics.export(brokerMetrics(this.#broker));
+    await this.#listen(config, this.#broker, listeners, advertised);
+    this.#state = 'ready';
+    this.#log.info(
+      {
+        listeners: listeners.map(({ name, host, port }) => `${name}://${host}:${port}`),
+        clusterId: this.#broker.metadata.clusterId,
+        dirs: config.resolved.logDirs,
+      },
+      'kafabric is ready',
+    );
+  }
+
+  async #startHttp(address: string): Promise<void> {
+    if (address === '') return;
+    const { hostname, port } = new URL(address);
+    this.#http = await startHttpServer({
+      host: hostname.replace(/^\[|\]$/g, ''),
+      port: Number(port || 80),
+      metrics: this.#metrics.registry,
+      readiness: () => ({
+        ready: this.#state === 'ready',
+        reasons: this.#state === 'ready' ? [] : [this.#state],
+      }),
+      version,
+    });
+  }
+
+  async #listen(
+    config: KafabricConfig,
+    broker: EmbeddedBroker,
+    listeners: readonly Listener[],
+    advertised: readonly AdvertisedListener[],
+  ): Promise<void> {
+    const registry = new HandlerRegistry(brokerHandlers(broker, advertised));
+    registry.add(apiVersionsHandler({ registry, features: () => features(broker) }));
+    this.#listeners = new KafkaListeners({
+      net: netOptions(config),
+      registry,
+      logger: this.#log,
+      metrics: this.#metrics,
+      clock: systemClock,
+    });
+    this.#metrics.export(networkMetrics(this.#listeners));
+    for (const listener of listeners) await this.#listeners.listen(listener);
+  }
+
+  /** Stops accepting, answers what is in flight, flushes and closes everything. Safe to call at any stage of a start. */
+  async stop(): Promise<void> {
+    this.#state = 'shutting down';
+    this.#listeners?.stopAccepting();
+    await this.#listeners?.shutdown(SHUTDOWN_DEADLINE_MS);
+    await this.#broker?.close();
+    await this.#http?.close();
+  }
+}
+
+/** `port 0` becomes a port that is free now: what clients are told is recorded before the listeners open. */
+async function withRealPorts(config: KafabricConfig) {
+  const listeners: Listener[] = [];
+  for (const listener of config.resolved.listeners) {
+    listeners.push(listener.port === 0 ? { ...listener, port: await freePort(listener.host) } : listener);
+  }
+  const advertised = config.resolved.advertisedListeners.map((endpoint, index) =>
+    endpoint.port === 0 ? { ...endpoint, port: listeners[index]!.port } : endpoint,
+  );
+  return { listeners, advertised };
+}
+
+function freePort(host: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, host, () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+    });
+  });
+}
+
+function netOptions(config: KafabricConfig): Partial<NetOptions> {
+  const orSystems = (bytes: number) => Math.max(bytes, 0);
+  const queued = config.get('queued.max.request.bytes');
+  return {
+    threads: config.get('num.network.threads'),
+    maxFrameBytes: config.get('socket.request.max.bytes'),
+    maxInFlightBytes: queued > 0 ? queued : config.get('arena.bytes') / 2,
+    maxConnections: config.get('max.connections'),
+    maxConnectionsPerIp: config.get('max.connections.per.ip'),
+    idleMs: Math.max(config.get('connections.max.idle.ms'), 0),
+    backlog: config.get('socket.listen.backlog.size'),
+    sendBufferBytes: orSystems(config.get('socket.send.buffer.bytes')),
+    receiveBufferBytes: orSystems(config.get('socket.receive.buffer.bytes')),
+  };
+}
+
+function features({ metadata }: EmbeddedBroker) {
+  return {
+    supported: metadata.supportedFeatures.map(({ name, minLevel, maxLevel }) => ({
+      name,
+      minVersion: minLevel,
+      maxVersion: maxLevel,
+    })),
+    finalized: [...metadata.finalizedFeatures].map(([name, level]) => ({
+      name,
+      minVersionLevel: level,
+      maxVersionLevel: level,
+    })),
+    finalizedEpoch: metadata.brokerEpoch,
+  };
+}

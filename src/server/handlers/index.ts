@@ -1,0 +1,92 @@
+import type { EmbeddedBroker } from '../../broker/embedded-broker.ts';
+import type { TopicNames } from '../../broker/groups/ports.ts';
+import type { AdvertisedListener } from '../../config/index.ts';
+import type { AnyHandler } from '../net/handler.ts';
+import { produceHandler } from './00-produce.ts';
+import { fetchHandler } from './01-fetch.ts';
+import { listOffsetsHandler } from './02-list-offsets.ts';
+import { type MetadataDeps, metadataHandler } from './03-metadata.ts';
+import { offsetCommitHandler } from './08-offset-commit.ts';
+import { offsetFetchHandler } from './09-offset-fetch.ts';
+import { findCoordinatorHandler } from './10-find-coordinator.ts';
+import { joinGroupHandler } from './11-join-group.ts';
+import { heartbeatHandler } from './12-heartbeat.ts';
+import { leaveGroupHandler } from './13-leave-group.ts';
+import { syncGroupHandler } from './14-sync-group.ts';
+import { describeGroupsHandler } from './15-describe-groups.ts';
+import { listGroupsHandler } from './16-list-groups.ts';
+import { createTopicsHandler } from './19-create-topics.ts';
+import { deleteTopicsHandler } from './20-delete-topics.ts';
+import { deleteRecordsHandler } from './21-delete-records.ts';
+import { initProducerIdHandler } from './22-init-producer-id.ts';
+import { offsetForLeaderEpochHandler } from './23-offset-for-leader-epoch.ts';
+import { describeConfigsHandler } from './32-describe-configs.ts';
+import { alterConfigsHandler } from './33-alter-configs.ts';
+import { describeLogDirsHandler } from './35-describe-log-dirs.ts';
+import { createPartitionsHandler } from './37-create-partitions.ts';
+import { deleteGroupsHandler } from './42-delete-groups.ts';
+import { incrementalAlterConfigsHandler } from './44-incremental-alter-configs.ts';
+import { listPartitionReassignmentsHandler } from './46-list-partition-reassignments.ts';
+import { offsetDeleteHandler } from './47-offset-delete.ts';
+import { describeClusterHandler } from './60-describe-cluster.ts';
+import { describeProducersHandler } from './61-describe-producers.ts';
+import { listConfigResourcesHandler } from './74-list-config-resources.ts';
+import { describeTopicPartitionsHandler } from './75-describe-topic-partitions.ts';
+
+/** Every API that the embedded broker serves, except ApiVersions, which needs the registry of all. */
+export function brokerHandlers(
+  broker: EmbeddedBroker,
+  advertised: readonly AdvertisedListener[],
+): AnyHandler[] {
+  const { metadata, topics, configs, partitions, producerIds, groups, logs } = broker;
+  const addressOf = (listener: string) => {
+    const { host, port } = advertised.find(({ name }) => name === listener) ?? advertised[0]!;
+    return { host, port };
+  };
+  const cluster: MetadataDeps = {
+    metadata,
+    topics,
+    advertised: addressOf,
+    isOffline: (topic, index) => partitions.find(topic.name, index) === null,
+  };
+  const names: TopicNames = {
+    exists: (name) => metadata.topicByName(name) !== undefined,
+    idOf: (name) => metadata.topicByName(name)?.id ?? null,
+    nameOf: (id) => metadata.topicById(id)?.name ?? null,
+  };
+  return [
+    produceHandler({ partitions }),
+    fetchHandler({ partitions, fetches: broker.fetches, sessions: broker.fetchSessions }),
+    listOffsetsHandler({ partitions }),
+    deleteRecordsHandler({ partitions }),
+    initProducerIdHandler({ producerIds }),
+    offsetForLeaderEpochHandler({ partitions }),
+    describeLogDirsHandler({ partitions, logs }),
+    describeProducersHandler({ partitions }),
+    metadataHandler(cluster),
+    describeClusterHandler(cluster),
+    describeTopicPartitionsHandler(cluster),
+    createTopicsHandler({ metadata, topics }),
+    deleteTopicsHandler({ metadata, topics }),
+    createPartitionsHandler({ topics }),
+    listPartitionReassignmentsHandler(),
+    describeConfigsHandler({ metadata }),
+    alterConfigsHandler({ configs }),
+    incrementalAlterConfigsHandler({ configs }),
+    listConfigResourcesHandler({ metadata }),
+    findCoordinatorHandler({
+      groups,
+      broker: (listener) => ({ nodeId: metadata.nodeId, ...addressOf(listener) }),
+    }),
+    joinGroupHandler({ groups }),
+    syncGroupHandler({ groups }),
+    heartbeatHandler({ groups }),
+    leaveGroupHandler({ groups }),
+    offsetCommitHandler({ groups, topics: names }),
+    offsetFetchHandler({ groups, topics: names }),
+    offsetDeleteHandler({ groups, topics: names }),
+    describeGroupsHandler({ groups }),
+    listGroupsHandler({ groups }),
+    deleteGroupsHandler({ groups }),
+  ];
+}

@@ -1,0 +1,87 @@
+import type { EmbeddedBroker } from '../../broker/embedded-broker.ts';
+import { arenaStats } from '../../native/arena.ts';
+import type { KafkaListeners } from '../net/listener.ts';
+import type { MetricSource } from './gateway-metrics.ts';
+
+/** What the embedded broker keeps count of. */
+export function brokerMetrics(broker: EmbeddedBroker): MetricSource[] {
+  const { partitions, store, metadata, fetchSessions } = broker;
+  const all = () => [...partitions.all()];
+  const sum = (read: (partition: ReturnType<typeof all>[number]) => number) =>
+    all().reduce((total, partition) => total + read(partition), 0);
+  return [
+    { name: 'kafabric_topics', help: 'Topics.', read: () => [...metadata.topics()].length },
+    { name: 'kafabric_partitions', help: 'Partitions.', read: () => all().length },
+    {
+      name: 'kafabric_log_size_bytes',
+      help: 'Bytes of the logs of each topic.',
+      label: 'topic',
+      read: () => byTopic(all(), (partition) => partition.log.sizeBytes),
+    },
+    {
+      name: 'kafabric_payload_size_bytes',
+      help: 'Bytes of the payload segments of each topic.',
+      label: 'topic',
+      read: () => byTopic(all(), (partition) => partition.payloads.totalBytes),
+    },
+    {
+      name: 'kafabric_payload_live_bytes',
+      help: 'Payload that references point to.',
+      read: () => sum((p) => p.payloads.liveBytes),
+    },
+    counter(
+      'kafabric_payload_diverted_bytes_total',
+      'Payload diverted from the log.',
+      () => partitions.metrics.divertedBytes,
+    ),
+    counter(
+      'kafabric_payload_diverted_records_total',
+      'Records diverted.',
+      () => partitions.metrics.divertedRecords,
+    ),
+    counter(
+      'kafabric_payload_errors_total',
+      'Reads that found payload missing or damaged.',
+      () => partitions.metrics.payloadErrors,
+    ),
+    { name: 'kafabric_fetch_sessions', help: 'Fetch sessions.', read: () => fetchSessions.size },
+    { name: 'kafabric_arena_bytes', help: 'Arena memory.', read: () => arenaStats().capacityBytes },
+    { name: 'kafabric_arena_used_bytes', help: 'Arena memory in use.', read: () => arenaStats().usedBytes },
+    {
+      name: 'kafabric_store_queued_bytes',
+      help: 'Bytes appended and not yet written.',
+      read: () => store.stats().queuedBytes,
+    },
+    counter('kafabric_store_written_bytes_total', 'Bytes written to disk.', () => store.stats().bytesWritten),
+    counter('kafabric_store_read_bytes_total', 'Bytes read from disk.', () => store.stats().bytesRead),
+    counter('kafabric_store_syncs_total', 'Flushes (fdatasync).', () => store.stats().syncs),
+  ];
+}
+
+/** What the network part keeps count of. */
+export function networkMetrics(listeners: KafkaListeners): MetricSource[] {
+  return [
+    { name: 'kafabric_connections', help: 'Open connections.', read: () => listeners.stats().connections },
+    {
+      name: 'kafabric_in_flight_bytes',
+      help: 'Bytes of unanswered requests.',
+      read: () => listeners.stats().inFlightBytes,
+    },
+    counter('kafabric_received_bytes_total', 'Bytes received.', () => listeners.stats().receivedBytes),
+    counter('kafabric_sent_bytes_total', 'Bytes sent.', () => listeners.stats().sentBytes),
+  ];
+}
+
+function counter(name: string, help: string, read: () => number): MetricSource {
+  return { name, help, read, counter: true };
+}
+
+function byTopic<P extends { topic: string }>(
+  partitions: readonly P[],
+  read: (partition: P) => number,
+): Map<string, number> {
+  const totals = new Map<string, number>();
+  for (const partition of partitions)
+    totals.set(partition.topic, (totals.get(partition.topic) ?? 0) + read(partition));
+  return totals;
+}

@@ -1,0 +1,132 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { errorInfo } from '../../protocol/errors.ts';
+import type { NetMetrics, RequestMeasurement } from '../net/metrics.ts';
+
+const latencyBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/** A number that is read when metrics are scraped, so that it costs nothing in between. */
+export interface MetricSource {
+  name: string;
+  help: string;
+  /** One value, or one for each value of `label`. */
+  read(): number | ReadonlyMap<string, number>;
+  label?: string;
+  /** True for a number that only grows. */
+  counter?: boolean;
+}
+
+/** The gateway's Prometheus metrics. Parts below the server give numbers to read; the network part reports as it goes. */
+export class GatewayMetrics implements NetMetrics {
+  readonly registry = new Registry();
+  readonly #requests: Counter<'api' | 'version'>;
+  readonly #errors: Counter<'api' | 'error'>;
+  readonly #latency: Histogram<'api'>;
+  readonly #requestBytes: Counter<'api'>;
+  readonly #responseBytes: Counter<'api'>;
+  readonly #opened: Counter<'listener'>;
+  readonly #closed: Counter<'listener' | 'reason'>;
+  readonly #refused: Counter<'listener'>;
+  readonly #rejected: Counter<'listener'>;
+
+  constructor(version: string) {
+    const registers = [this.registry];
+    collectDefaultMetrics({ register: this.registry });
+    const counter = <L extends string>(name: string, help: string, labelNames: L[]) =>
+      new Counter({ name, help, labelNames, registers });
+    this.#requests = counter('kafabric_requests_total', 'Requests answered.', ['api', 'version']);
+    this.#errors = counter('kafabric_request_errors_total', 'Responses with an error code.', [
+      'api',
+      'error',
+    ]);
+    this.#requestBytes = counter('kafabric_request_bytes_total', 'Bytes of requests.', ['api']);
+    this.#responseBytes = counter('kafabric_response_bytes_total', 'Bytes of responses.', ['api']);
+    this.#opened = counter('kafabric_connections_opened_total', 'Connections accepted.', ['listener']);
+    this.#closed = counter('kafabric_connections_closed_total', 'Connections closed.', [
+      'listener',
+      'reason',
+    ]);
+    this.#refused = counter(
+      'kafabric_connections_refused_total',
+      'Connections over max.connections.per.ip.',
+      ['listener'],
+    );
+    this.#rejected = counter(
+      'kafabric_requests_rejected_total',
+      'Requests that could not be read or are not served.',
+      ['listener'],
+    );
+    this.#latency = new Histogram({
+      name: 'kafabric_request_duration_seconds',
+      help: 'From the reception of a request to the hand-over of its response.',
+      labelNames: ['api'],
+      buckets: latencyBuckets,
+      registers,
+    });
+    new Gauge({ name: 'kafabric_info', help: 'Version.', labelNames: ['version'], registers }).set(
+      { version },
+      1,
+    );
+  }
+
+  connectionOpened(listener: string): void {
+    this.#opened.inc({ listener });
+  }
+
+  connectionClosed(listener: string, reason: string): void {
+    this.#closed.inc({ listener, reason });
+  }
+
+  connectionRefused(listener: string): void {
+    this.#refused.inc({ listener });
+  }
+
+  requestRejected(listener: string): void {
+    this.#rejected.inc({ listener });
+  }
+
+  requestFinished(request: RequestMeasurement): void {
+    const { api, version, errorCode, failed } = request;
+    this.#requests.inc({ api, version });
+    this.#latency.observe({ api }, request.latencyMs / 1000);
+    this.#requestBytes.inc({ api }, request.requestBytes);
+    this.#responseBytes.inc({ api }, request.responseBytes);
+    if (failed) this.#errors.inc({ api, error: 'FAILED' });
+    else if (errorCode !== 0) this.#errors.inc({ api, error: errorInfo(errorCode).name });
+  }
+
+  /** Exports numbers that another part keeps. */
+  export(sources: readonly MetricSource[]): void {
+    for (const source of sources) {
+      const { name, help, label } = source;
+      const shared = {
+        name,
+        help,
+        labelNames: label === undefined ? [] : [label],
+        registers: [this.registry],
+      };
+      if (source.counter) {
+        new Counter({
+          ...shared,
+          collect() {
+            this.reset();
+            for (const [labels, value] of valuesOf(source)) this.inc(labels, value);
+          },
+        });
+      } else {
+        new Gauge({
+          ...shared,
+          collect() {
+            this.reset();
+            for (const [labels, value] of valuesOf(source)) this.set(labels, value);
+          },
+        });
+      }
+    }
+  }
+}
+
+function valuesOf({ read, label }: MetricSource): [Record<string, string>, number][] {
+  const value = read();
+  if (typeof value === 'number') return [[{}, value]];
+  return [...value].map(([key, number]) => [{ [label ?? 'name']: key }, number]);
+}
