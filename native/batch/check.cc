@@ -54,7 +54,7 @@ BatchProblem headerProblem(const BatchHeader& header, const CheckOptions& option
     if (int64_t{header.lastOffsetDelta} + 1 != header.recordCount) return BatchProblem::count;
     if (header.attributes & kControlBit) return BatchProblem::control;
     if (header.attributes & kReferenceBit) return BatchProblem::reference;
-    if (header.producerId != -1 && header.baseSequence < 0) return BatchProblem::sequence;
+    if (header.producerId > -1 && header.baseSequence < 0) return BatchProblem::sequence;
   }
   return BatchProblem::none;
 }
@@ -70,14 +70,13 @@ BatchProblem asProblem(RecordFault fault) {
   return BatchProblem::recordVarint;
 }
 
-/** The rules on one record's content; its structure has been checked. */
-BatchProblem recordProblem(const Record& record, int32_t index, int64_t timestamp, const BatchHeader& header,
+/** The rules on one record's content, in Kafka's order; its structure has been checked. */
+BatchProblem recordProblem(const Record& record, int64_t timestamp, const BatchHeader& header,
                            const CheckOptions& options) {
-  if (options.fromClient && record.offsetDelta != index) return BatchProblem::offsetDelta;
-  if (options.fromClient && header.compression() != 0 && (record.attributes & kCompressionMask))
-    return BatchProblem::recordCompressed;
   if (options.requireKeys && !record.key) return BatchProblem::missingKey;
-  if (options.fromClient && options.createTime && timestamp != -1) {
+  if (!options.fromClient) return BatchProblem::none;
+  if (header.attributes & kLogAppendTimeBit) return BatchProblem::timestampType;
+  if (options.createTime && timestamp != -1) {
     // As wide as needed: a client may send any timestamp.
     __int128 age = static_cast<__int128>(options.nowMs) - timestamp;
     if (age > options.timestampBeforeMaxMs || -age > options.timestampAfterMaxMs) return BatchProblem::timestampRange;
@@ -85,6 +84,20 @@ BatchProblem recordProblem(const Record& record, int32_t index, int64_t timestam
   return BatchProblem::none;
 }
 
+bool concernsTimestamp(BatchProblem problem) {
+  return problem == BatchProblem::timestampRange || problem == BatchProblem::timestampType;
+}
+
+/** Notes a problem of a record. A timestamp outweighs a missing key, whichever comes first; else the first one counts. */
+void noteProblem(BatchCheck& check, BatchProblem problem, int32_t record) {
+  if (concernsTimestamp(problem)) {
+    if (!concernsTimestamp(check.problem)) fail(check, BatchError::invalidTimestamp, problem, record);
+  } else if (check.problem == BatchProblem::none) {
+    fail(check, BatchError::invalidRecord, problem, record);
+  }
+}
+
+/** Reads all records: damage anywhere outweighs what their content may be refused for. */
 void checkRecords(const uint8_t* section, size_t length, const CheckOptions& options, BatchCheck& check) {
   const BatchHeader& header = check.header;
   RecordCursor cursor(section, length);
@@ -93,17 +106,16 @@ void checkRecords(const uint8_t* section, size_t length, const CheckOptions& opt
   for (int32_t index = 0; index < header.recordCount; ++index) {
     RecordFault fault = cursor.next(record);
     if (fault != RecordFault::none) return fail(check, BatchError::invalidRecord, asProblem(fault), index);
+    bool consecutive = record.offsetDelta == index;
+    bool ascending = record.offsetDelta > previousDelta && record.offsetDelta <= header.lastOffsetDelta;
+    if (!(options.fromClient ? consecutive : ascending))
+      return fail(check, BatchError::invalidRecord, BatchProblem::offsetDelta, index);
+    previousDelta = record.offsetDelta;
     // Wraps like Java's addition.
     auto timestamp = static_cast<int64_t>(static_cast<uint64_t>(header.baseTimestamp) +
                                           static_cast<uint64_t>(record.timestampDelta));
-    BatchProblem problem = recordProblem(record, index, timestamp, header, options);
-    if (record.offsetDelta <= previousDelta || record.offsetDelta > header.lastOffsetDelta)
-      problem = BatchProblem::offsetDelta;
-    if (problem != BatchProblem::none) {
-      bool time = problem == BatchProblem::timestampRange;
-      return fail(check, time ? BatchError::invalidTimestamp : BatchError::invalidRecord, problem, index);
-    }
-    previousDelta = record.offsetDelta;
+    BatchProblem problem = recordProblem(record, timestamp, header, options);
+    if (problem != BatchProblem::none) noteProblem(check, problem, index);
     if (!record.key) check.keyless = true;
     if (timestamp > check.maxTimestamp) {
       check.maxTimestamp = timestamp;
@@ -154,10 +166,6 @@ BatchCheck checkBatch(const uint8_t* bytes, size_t length, const CheckOptions& o
   BatchProblem problem = headerProblem(check.header, options);
   if (problem != BatchProblem::none) {
     fail(check, BatchError::invalidRecord, problem);
-    return check;
-  }
-  if (options.fromClient && (check.header.attributes & kLogAppendTimeBit)) {
-    fail(check, BatchError::invalidTimestamp, BatchProblem::timestampType, 0);
     return check;
   }
   const uint8_t* section = nullptr;

@@ -1,4 +1,7 @@
-// Validation of produced record batches, as Kafka's UnifiedLog, LogValidator and DefaultRecord do it.
+// Validation of produced record batches, as Kafka's UnifiedLog, LogValidator and DefaultRecord do it. Whatever Kafka refuses is
+// refused. Stricter than Kafka: offset deltas are always 0, 1, 2, ... (Kafka lets others pass in uncompressed batches, and fails in
+// compressed ones); the structure of compressed records is checked as fully as that of others; a timestamp type of LogAppendTime is
+// refused on every topic (Kafka overwrites it on some); the attribute bit of reference batches is ours.
 #pragma once
 
 #include <cstddef>
@@ -40,7 +43,6 @@ enum class BatchProblem : uint8_t {
   recordVarint,
   recordHeaderCount,
   recordHeaderKey,
-  recordCompressed,    // a record inside a compressed batch claims to be compressed
   offsetDelta,         // offset deltas are not 0, 1, 2, ...
   missingKey,
   timestampRange,

@@ -45,7 +45,8 @@ void snappyDecompress(const uint8_t* in, size_t length, size_t maxBytes, ByteBuf
     auto left = static_cast<size_t>(end - in);
     if (startsWithMagic(in, left)) {  // also between blocks: streams may be concatenated
       if (left < sizeof(kXerialHeader)) throw CodecError("snappy stream ends early");
-      if (loadBe32(in + kMagicBytes + 4) > 1) throw CodecError("snappy stream needs a newer version of the format");
+      // As the Java library: the version must be 1 or later; the lowest compatible one is not looked at.
+      if (static_cast<int32_t>(loadBe32(in + kMagicBytes)) < 1) throw CodecError("snappy stream has no valid version");
       in += sizeof(kXerialHeader);
       continue;
     }

@@ -82,6 +82,25 @@ TEST(check_names_what_is_wrong_with_a_record) {
   CHECK(problemOf("\xff\xff\xff\xff\xff\xff"s, 1) == BatchProblem::recordVarint);
 }
 
+TEST(check_weighs_problems_as_kafka_does) {
+  CheckOptions options = kOptions;
+  options.requireKeys = true;
+  options.nowMs = 1'700'000'000'000;
+  options.timestampAfterMaxMs = 1000;
+  std::vector<TestRecord> records(3);
+  for (auto& one : records) one.key = "k";
+  records[0].key.reset();
+  records[2].timestampDelta = 5000;
+  BatchCheck late = check(makeBatch(records), options);
+  CHECK(late.error == BatchError::invalidTimestamp && late.errorRecord == 2);
+  records[2].timestampDelta = 0;
+  BatchCheck keyless = check(makeBatch(records), options);
+  CHECK(keyless.problem == BatchProblem::missingKey && keyless.errorRecord == 0);
+  std::string section = recordsSection(records);
+  section.back() = 2;  // the last record now claims a header
+  CHECK(check(wrapBatch(section, 3, Codec::none), options).problem == BatchProblem::recordHeaderCount);
+}
+
 TEST(check_reads_a_batch_only_to_its_end) {
   std::vector<uint8_t> two = makeBatch({{std::string("k"), std::string("v"), {}, 0}});
   size_t one = two.size();

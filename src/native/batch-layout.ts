@@ -22,7 +22,6 @@ const PROBLEMS: readonly string[] = [
   'The record is malformed',
   'The record has an invalid number of headers',
   'The record has a header without a key',
-  'A record inside a compressed batch must not be marked as compressed',
   'The offsets of the records are not consecutive',
   'Compacted topic cannot accept message without key',
   'The timestamp of the record is out of range',
