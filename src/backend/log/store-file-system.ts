@@ -1,47 +1,22 @@
 import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Codec, decompressAsync } from '../../native/codec.ts';
-import type { Store } from '../../native/store.ts';
-import type { DirectoryEntry, FileSystem, LogFile } from './ports.ts';
-import { scanBatches } from './scan.ts';
+import { type ScanResult, type Store, type StoreFile, scanBatches } from '../../native/store.ts';
+import { BATCH_HEADER_BYTES, isControl, readBatchInfo, viewOf } from './batch.ts';
+import type { BatchInfo, BatchScan, DirectoryEntry, FileSystem } from './ports.ts';
 
-const DECOMPRESSED_BYTES_MAX = 1 << 30;
+/** The records section of a compressed batch may not become larger. */
+const DECOMPRESSED_LIMIT_BYTES = 2 ** 30;
+/** Enough of a control batch to hold its marker. */
+const MARKER_BYTES = BATCH_HEADER_BYTES + 64;
 
-/** The machine's disks through the native store. */
+/** The disk and the native store as a log's file system. */
 export function storeFileSystem(store: Store): FileSystem {
   return {
-    open: (path, options) => store.open(path, options) as Promise<LogFile>,
-    async readFile(path, limitBytes) {
-      try {
-        const { size } = await stat(path);
-        if (size > limitBytes)
-          throw new Error(`${path} has ${size} bytes, at most ${limitBytes} are expected`);
-        return await readFile(path);
-      } catch (error) {
-        if (isMissing(error)) return null;
-        throw error;
-      }
-    },
+    open: (path, options) => store.open(path, options),
+    readFile: readSmallFile,
     replaceFile: (path, bytes) => store.atomicWrite(path, bytes),
-    async list(path) {
-      try {
-        const entries = await readdir(path, { withFileTypes: true });
-        return await Promise.all(
-          entries.map(async (entry): Promise<DirectoryEntry> => {
-            const { size, mtimeMs } = await stat(join(path, entry.name));
-            return {
-              name: entry.name,
-              isDirectory: entry.isDirectory(),
-              sizeBytes: size,
-              modifiedMs: mtimeMs,
-            };
-          }),
-        );
-      } catch (error) {
-        if (isMissing(error)) return null;
-        throw error;
-      }
-    },
+    list,
     async makeDirectory(path) {
       await mkdir(path, { recursive: true });
     },
@@ -49,11 +24,86 @@ export function storeFileSystem(store: Store): FileSystem {
     remove: (path) => rm(path, { recursive: true, force: true }),
     syncDirectory: (path) => store.syncDirectory(path),
     lockDirectory: (path) => store.lockDirectory(path),
-    scanBatches,
-    decompress: (codec, bytes) => decompressAsync(codec as Codec, bytes, DECOMPRESSED_BYTES_MAX),
+    // Every file of a log was opened above.
+    scanBatches: (file, position, limit, options) => scan(file as StoreFile, position, limit, options),
+    decompress: (codec, bytes) => decompressAsync(codec as Codec, bytes, DECOMPRESSED_LIMIT_BYTES),
   };
 }
 
-function isMissing(error: unknown): boolean {
-  return (error as NodeJS.ErrnoException).code === 'ENOENT';
+async function readSmallFile(path: string, limitBytes: number): Promise<Uint8Array | null> {
+  try {
+    const { size } = await stat(path);
+    if (size > limitBytes) throw new Error(`${path} has ${size} bytes where ${limitBytes} are the limit`);
+    return await readFile(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+async function list(path: string): Promise<DirectoryEntry[] | null> {
+  const entries: DirectoryEntry[] = [];
+  try {
+    for (const name of await readdir(path)) {
+      // What vanishes meanwhile was being removed.
+      const found = await stat(join(path, name)).catch(() => null);
+      if (found === null) continue;
+      entries.push({
+        name,
+        isDirectory: found.isDirectory(),
+        sizeBytes: found.size,
+        modifiedMs: found.mtimeMs,
+      });
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+  return entries;
+}
+
+async function scan(
+  file: StoreFile,
+  position: number,
+  limit: number,
+  { maxBytes, verifyCrc }: { maxBytes: number; verifyCrc: boolean },
+): Promise<BatchScan> {
+  const bytes = Math.min(limit - position, Math.max(1, maxBytes));
+  const { batches, end, reason } = await scanBatches(file, position, bytes, { verifyCrc });
+  const found: BatchInfo[] = [];
+  for (const batch of batches)
+    found.push(isControl(batch) ? await readControlBatch(file, batch) : infoOf(batch));
+  const stop = reason === 'zeros' ? 'zeros' : reason === 'limit' || reason === 'end' ? 'end' : 'damaged';
+  return { batches: found, end, stop, reason: stop === 'damaged' ? `${reason} batch` : '' };
+}
+
+function infoOf(batch: ScanResult['batches'][number]): BatchInfo {
+  const { position, sizeBytes, baseOffset, producerId, producerEpoch, baseSequence, recordCount } = batch;
+  return {
+    position,
+    sizeBytes,
+    baseOffset,
+    lastOffset: baseOffset + BigInt(batch.lastOffsetDelta),
+    leaderEpoch: batch.partitionLeaderEpoch,
+    attributes: batch.attributes,
+    maxTimestamp: batch.headerMaxTimestamp,
+    producerId,
+    producerEpoch,
+    baseSequence,
+    recordCount,
+    marker: null,
+  };
+}
+
+/** Control batches are few and small; their marker is not among what a scan gives. */
+async function readControlBatch(
+  file: StoreFile,
+  { position, sizeBytes }: { position: number; sizeBytes: number },
+): Promise<BatchInfo> {
+  const memory = await file.read(position, Math.min(sizeBytes, MARKER_BYTES));
+  try {
+    return readBatchInfo(viewOf(memory.bytes()), 0, position);
+  } finally {
+    memory.release();
+  }
 }

@@ -115,7 +115,7 @@ export class PartitionManager {
 
   async #openPartition(log: PartitionLog, topicConfig: TopicConfig): Promise<Partition> {
     const { clock } = this.#options;
-    const config = partitionConfigOf(topicConfig, this.#config);
+    const config = partitionConfigOf(log.topic, topicConfig, this.#config);
     const logger = this.#options.logger;
     const payloads = new PartitionPayloads(
       log.directory,
@@ -144,7 +144,7 @@ export class PartitionManager {
     const topic = this.#byName.get(name);
     if (topic === undefined) return;
     const logConfig = logConfigOf(config);
-    const partitionConfig = partitionConfigOf(config, this.#config);
+    const partitionConfig = partitionConfigOf(name, config, this.#config);
     for (const partition of topic.partitions.values()) {
       partition.log.updateConfig(logConfig);
       partition.configure(partitionConfig);

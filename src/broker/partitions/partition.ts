@@ -99,9 +99,17 @@ export class Partition implements Watched {
    * @returns rejects with a ProduceError
    */
   produce(records: Uint8Array, frame: NativeMemory | null, allReplicas: boolean): Promise<Appended> {
-    if (this.#closed)
-      return Promise.reject(new ProduceError(ErrorCode.NOT_LEADER_OR_FOLLOWER, 'The partition is closed'));
+    if (this.#closed) return Promise.reject(closedError());
     return this.#produce.append(records, frame, this.config, allReplicas && this.config.flushBeforeAck);
+  }
+
+  /**
+   * Appends a batch of a coordinator to the topic in which it keeps its state.
+   * @returns rejects with a ProduceError; resolves when the batch is as durable as acks=all
+   */
+  appendAsCoordinator(batch: Uint8Array): Promise<Appended> {
+    if (this.#closed) return Promise.reject(closedError());
+    return this.#produce.appendAsCoordinator(batch, this.config, this.config.flushBeforeAck);
   }
 
   #advance(endOffset: bigint, bytes: number): void {
@@ -146,4 +154,8 @@ export class Partition implements Watched {
     for (const waiter of [...this.waiters]) waiter.finish();
     await this.payloads.close();
   }
+}
+
+function closedError(): ProduceError {
+  return new ProduceError(ErrorCode.NOT_LEADER_OR_FOLLOWER, 'The partition is closed');
 }

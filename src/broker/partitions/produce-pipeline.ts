@@ -43,6 +43,7 @@ export interface ProduceEvents {
 
 interface Job {
   readonly config: PartitionConfig;
+  readonly origin: 'client' | 'coordinator';
   readonly flush: boolean;
   readonly resolve: (appended: Appended) => void;
   readonly reject: (error: unknown) => void;
@@ -106,8 +107,21 @@ export class ProducePipeline {
         reject,
         batch: this.#hold(records, frame),
         logAppendTimeMs: -1n,
+        origin: 'client',
       };
       this.#checked.submit(this.#check(job), (check) => this.#store(job, check), fail(job));
+    });
+  }
+
+  /** Appends a batch of a coordinator, which needs no validation; it queues behind what clients produce. */
+  appendAsCoordinator(batch: Uint8Array, config: PartitionConfig, flush: boolean): Promise<Appended> {
+    return new Promise((resolve, reject) => {
+      const job: Job = { config, flush, resolve, reject, batch, logAppendTimeMs: -1n, origin: 'coordinator' };
+      this.#checked.submit(
+        null,
+        () => this.#stored.submit(null, () => this.#append(job, null), fail(job)),
+        fail(job),
+      );
     });
   }
 
@@ -189,7 +203,7 @@ export class ProducePipeline {
   #append(job: Job, stored: Stored | null): void {
     try {
       const bytes = stored === null ? job.batch : located(stored);
-      const appended = this.#log.append(bytes);
+      const appended = this.#log.append(bytes, job.origin);
       const durable = job.flush ? this.#flush() : null;
       this.#written.submit(
         appended.written,

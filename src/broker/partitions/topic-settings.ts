@@ -1,6 +1,7 @@
 import { defaultLogConfig, type LogConfig } from '../../backend/log/config.ts';
 import type { KafabricConfig, TopicConfig } from '../../config/index.ts';
 import { Codec } from '../../native/codec.ts';
+import { isInternalTopic } from '../metadata/topic-name.ts';
 import type { PartitionConfig } from './config.ts';
 
 const CODECS: Record<string, Codec | undefined> = {
@@ -12,7 +13,7 @@ const CODECS: Record<string, Codec | undefined> = {
 };
 
 /** What partitions need of their topic's configuration, read once when it changes. */
-export function partitionConfigOf(topic: TopicConfig, broker: KafabricConfig): PartitionConfig {
+export function partitionConfigOf(name: string, topic: TopicConfig, broker: KafabricConfig): PartitionConfig {
   const policies = topic.get('cleanup.policy');
   return {
     maxMessageBytes: topic.get('max.message.bytes'),
@@ -21,7 +22,8 @@ export function partitionConfigOf(topic: TopicConfig, broker: KafabricConfig): P
     timestampBeforeMaxMs: topic.get('message.timestamp.before.max.ms'),
     timestampAfterMaxMs: topic.get('message.timestamp.after.max.ms'),
     compacted: policies.includes('compact'),
-    payloadMinBytes: topic.get('payload.min.bytes'),
+    // Coordinators read their records back, however large.
+    payloadMinBytes: isInternalTopic(name) ? -1 : topic.get('payload.min.bytes'),
     payloadSegmentBytes: topic.get('payload.segment.bytes'),
     retentionMs: topic.get('retention.ms'),
     retentionBytes: topic.get('retention.bytes'),

@@ -1,3 +1,4 @@
+import { isInternalTopic } from '../../broker/metadata/topic-name.ts';
 import type { PartitionManager } from '../../broker/partitions/partition-manager.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import {
@@ -14,10 +15,7 @@ import {
 import type { ApiHandler } from '../net/handler.ts';
 import { errorCodeOf } from './error-code.ts';
 
-/** Topics whose records only the broker itself removes. */
-const INTERNAL_TOPICS = new Set(['__consumer_offsets', '__transaction_state', '__share_group_state']);
-
-/** DeleteRecords, versions 0 to 2: moves the log start; payload below it is reclaimed. */
+/** DeleteRecords, versions 0 to 2: moves the log start; payload below it is reclaimed. Internal topics are refused. */
 export function deleteRecordsHandler({
   partitions,
 }: {
@@ -45,7 +43,7 @@ async function deleteRecords(
   { partitionIndex, offset }: DeleteRecordsPartition,
 ): Promise<DeleteRecordsPartitionResult> {
   const failure = (errorCode: number) => ({ partitionIndex, errorCode, lowWatermark: -1n });
-  if (INTERNAL_TOPICS.has(topic)) return failure(ErrorCode.INVALID_TOPIC_EXCEPTION);
+  if (isInternalTopic(topic)) return failure(ErrorCode.INVALID_TOPIC_EXCEPTION);
   const partition = partitions.find(topic, partitionIndex);
   if (partition === null) return failure(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
   if (!partition.config.deletable) return failure(ErrorCode.POLICY_VIOLATION);

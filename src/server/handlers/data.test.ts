@@ -1,0 +1,346 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FetchSessions } from '../../broker/partitions/fetch-session.ts';
+import { gather, TestBroker, topicConfig } from '../../broker/partitions/testing.ts';
+import { ProducerIds } from '../../broker/producers/producer-ids.ts';
+import { arenaStats } from '../../native/arena.ts';
+import { ErrorCode } from '../../protocol/errors.ts';
+import type { FetchRequest } from '../../protocol/generated/fetch-request.ts';
+import { splitBatches } from '../../protocol/records/batch-header.ts';
+import { buildBatch } from '../../protocol/records/builder.ts';
+import { Reader } from '../../protocol/wire/reader.ts';
+import { Writer } from '../../protocol/wire/writer.ts';
+import { systemClock } from '../../util/clock.ts';
+import { silentLogger } from '../../util/logger.ts';
+import type { ApiHandler } from '../net/handler.ts';
+import { produceHandler } from './00-produce.ts';
+import { fetchHandler } from './01-fetch.ts';
+import { listOffsetsHandler } from './02-list-offsets.ts';
+import { deleteRecordsHandler } from './21-delete-records.ts';
+import { initProducerIdHandler } from './22-init-producer-id.ts';
+import { offsetForLeaderEpochHandler } from './23-offset-for-leader-epoch.ts';
+import { describeLogDirsHandler } from './35-describe-log-dirs.ts';
+import { describeProducersHandler } from './61-describe-producers.ts';
+
+const ID = 'AAAAAAAAAAAAAAAAAAAABQ';
+const UNKNOWN_ID = 'AAAAAAAAAAAAAAAAAAAABg';
+const TOPIC = {
+  name: 't',
+  id: ID,
+  partitions: [
+    { index: 0, leaderEpoch: 3 },
+    { index: 1, leaderEpoch: 3 },
+  ],
+};
+const START = BigInt(Date.now()) - 1000n;
+
+function batch(values: string[], timestamp = START): Uint8Array {
+  const records = values.map((value, i) => ({
+    key: null,
+    value: Buffer.from(value),
+    timestamp: timestamp + BigInt(i),
+  }));
+  return buildBatch(records, { timestamp });
+}
+
+describe('data handlers', () => {
+  let directory: string;
+  let broker: TestBroker;
+  let sessions: FetchSessions;
+  let closed: AbortController;
+
+  beforeEach(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'handlers-'));
+    broker = await TestBroker.start(directory, [TOPIC], topicConfig({ 'payload.min.bytes': '1000' }));
+    sessions = new FetchSessions({ slots: 10, evictionMs: 1000 }, systemClock);
+    closed = new AbortController();
+  });
+  afterEach(async () => {
+    await broker.stop();
+    rmSync(directory, { recursive: true });
+    assert.equal(arenaStats().usedBytes, 0);
+  });
+
+  /** Sends a request over the wire formats of a version; returns the answer as the client reads it. */
+  async function call<Req, Res>(
+    handler: ApiHandler<Req, Res>,
+    version: number,
+    request: Partial<Req>,
+  ): Promise<Res> {
+    const writer = new Writer();
+    handler.request.write(writer, handler.request.create(request), version);
+    const decoded = handler.request.read(new Reader(Uint8Array.from(writer.finishBytes())), version);
+    const connection = {
+      id: 1,
+      listenerName: 'PLAINTEXT',
+      remoteAddress: '127.0.0.1',
+      remotePort: 1,
+      principal: 'User:ANONYMOUS',
+      clientSoftwareName: 'test',
+      clientSoftwareVersion: '1',
+      closed: closed.signal,
+    };
+    const context = {
+      apiKey: handler.apiKey,
+      apiVersion: version,
+      correlationId: 1,
+      clientId: 'test',
+      connection,
+      receivedAtMs: Date.now(),
+      memory: null,
+    };
+    const response = await handler.handle(decoded, context);
+    assert.ok(response !== null);
+    const answer = new Writer();
+    handler.response.write(answer, response, version);
+    // biome-ignore lint/suspicious/noExplicitAny: pieces of the protocol layer are those of the native one
+    return handler.response.read(new Reader(await gather(answer.finish() as any)), version);
+  }
+
+  async function produce(
+    version: number,
+    records: Uint8Array | null,
+    over: { index?: number; acks?: number; topicId?: string } = {},
+  ) {
+    const handler = produceHandler(broker);
+    const topic =
+      version >= 13
+        ? { name: '', topicId: over.topicId ?? ID }
+        : { name: 't', topicId: 'AAAAAAAAAAAAAAAAAAAAAA' };
+    const answer = await call(handler, version, {
+      acks: over.acks ?? -1,
+      timeoutMs: 1000,
+      topicData: [{ ...topic, partitionData: [{ index: over.index ?? 0, records }] }],
+    });
+    return answer.responses[0]!.partitionResponses[0]!;
+  }
+
+  function fetchTopics(version: number, offset: bigint, index = 0, over = {}): FetchRequest['topics'] {
+    const partition = {
+      partition: index,
+      currentLeaderEpoch: -1,
+      fetchOffset: offset,
+      lastFetchedEpoch: -1,
+      logStartOffset: -1n,
+      partitionMaxBytes: 1 << 20,
+      replicaDirectoryId: 'AAAAAAAAAAAAAAAAAAAAAA',
+      highWatermark: 9223372036854775807n,
+      ...over,
+    };
+    const names =
+      version >= 13 ? { topic: '', topicId: ID } : { topic: 't', topicId: 'AAAAAAAAAAAAAAAAAAAAAA' };
+    return [{ ...names, partitions: [partition] }];
+  }
+
+  function fetch(version: number, request: Partial<FetchRequest>) {
+    const handler = fetchHandler({
+      ...broker,
+      partitions: broker.partitions,
+      fetches: broker.fetches,
+      sessions,
+    });
+    return call(handler, version, {
+      maxWaitMs: 0,
+      minBytes: 1,
+      maxBytes: 1 << 20,
+      sessionEpoch: -1,
+      ...request,
+    });
+  }
+
+  it('produce and fetch in every version, small and diverted', async () => {
+    for (let version = 3; version <= 13; version++) {
+      const answer = await produce(version, batch([`v${version}`, 'x'.repeat(version % 2 === 0 ? 5 : 4000)]));
+      assert.equal(answer.errorCode, 0);
+      assert.equal(answer.baseOffset, BigInt(version - 3) * 2n);
+      assert.equal(answer.logStartOffset, version >= 5 ? 0n : -1n);
+    }
+    for (let version = 4; version <= 18; version++) {
+      const answer = await fetch(version, { topics: fetchTopics(version, 3n) });
+      const topic = answer.responses[0]!;
+      assert.equal(version >= 13 ? topic.topicId : topic.topic, version >= 13 ? ID : 't');
+      const partition = topic.partitions[0]!;
+      assert.equal(partition.errorCode, 0);
+      assert.equal(partition.highWatermark, 22n);
+      assert.equal(partition.lastStableOffset, 22n);
+      const batches = splitBatches(partition.records as Uint8Array);
+      assert.equal(batches.length, 10);
+      assert.equal(batches[0]!.header.baseOffset, 2n);
+    }
+  });
+
+  it('produce answers with Kafka’s errors', async () => {
+    assert.equal(
+      (await produce(9, batch(['a']), { index: 5 })).errorCode,
+      ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+    );
+    assert.equal(
+      (await produce(13, batch(['a']), { topicId: UNKNOWN_ID })).errorCode,
+      ErrorCode.UNKNOWN_TOPIC_ID,
+    );
+    assert.equal((await produce(9, batch(['a']), { acks: 2 })).errorCode, ErrorCode.INVALID_REQUIRED_ACKS);
+    assert.equal((await produce(9, null)).errorCode, ErrorCode.INVALID_RECORD);
+    const late = await produce(9, batch(['a', 'b'], START + 100_000_000n));
+    assert.equal(late.errorCode, ErrorCode.INVALID_TIMESTAMP);
+    assert.equal(late.baseOffset, -1n);
+    assert.equal(late.recordErrors[0]!.batchIndex, 0);
+    const zstd = batch(['a']);
+    zstd[22] = 4;
+    assert.equal((await produce(6, zstd)).errorCode, ErrorCode.UNSUPPORTED_COMPRESSION_TYPE);
+  });
+
+  it('produce with acks=0 has no answer, and fails the connection when it fails', async () => {
+    const handler = produceHandler(broker);
+    await assert.rejects(produce(9, batch(['a']), { acks: 0 }), /false == true|falsy/);
+    assert.equal(broker.partitions.find('t', 0)!.highWatermark, 1n);
+    const request = {
+      acks: 0,
+      topicData: [{ name: 'none', topicId: ID, partitionData: [{ index: 0, records: batch(['a']) }] }],
+    };
+    await assert.rejects(call(handler, 9, request), /acks=0/);
+  });
+
+  it('fetch waits for data, and gives up when the client leaves', async () => {
+    const waiting = fetch(12, { topics: fetchTopics(12, 0n), maxWaitMs: 10_000 });
+    await sleep(5);
+    await produce(9, batch(['a']));
+    assert.equal((await waiting).responses[0]!.partitions[0]!.highWatermark, 1n);
+    const left = fetch(12, { topics: fetchTopics(12, 1n), maxWaitMs: 10_000 });
+    await sleep(5);
+    closed.abort();
+    await left;
+    assert.equal(broker.partitions.find('t', 0)!.waiters.size, 0);
+  });
+
+  it('fetch in a session names only what has changed', async () => {
+    const first = await fetch(12, {
+      topics: [...fetchTopics(12, 0n), ...fetchTopics(12, 0n, 1)],
+      sessionEpoch: 0,
+    });
+    assert.notEqual(first.sessionId, 0);
+    assert.equal(first.responses[0]!.partitions.length, 2);
+    const { sessionId } = first;
+    assert.deepEqual((await fetch(12, { sessionId, sessionEpoch: 1 })).responses, []);
+    await produce(9, batch(['a']), { index: 1 });
+    const second = await fetch(12, { sessionId, sessionEpoch: 2 });
+    assert.deepEqual(
+      second.responses[0]!.partitions.map(({ partitionIndex }) => partitionIndex),
+      [1],
+    );
+    assert.equal(
+      (await fetch(12, { sessionId, sessionEpoch: 2 })).errorCode,
+      ErrorCode.INVALID_FETCH_SESSION_EPOCH,
+    );
+    assert.equal(
+      (await fetch(12, { sessionId: 77, sessionEpoch: 2 })).errorCode,
+      ErrorCode.FETCH_SESSION_ID_NOT_FOUND,
+    );
+  });
+
+  it('fetch checks offsets and leader epochs', async () => {
+    await produce(9, batch(['a']));
+    const errorOf = async (over: object, offset = 0n) =>
+      (await fetch(12, { topics: fetchTopics(12, offset, 0, over) })).responses[0]!.partitions[0]!;
+    assert.equal((await errorOf({ currentLeaderEpoch: 2 })).errorCode, ErrorCode.FENCED_LEADER_EPOCH);
+    assert.equal((await errorOf({ currentLeaderEpoch: 4 })).errorCode, ErrorCode.UNKNOWN_LEADER_EPOCH);
+    assert.equal((await errorOf({ currentLeaderEpoch: 3 })).errorCode, 0);
+    assert.equal((await errorOf({}, 2n)).errorCode, ErrorCode.OFFSET_OUT_OF_RANGE);
+    const unknown = await fetch(13, { topics: [{ ...fetchTopics(13, 0n)[0]!, topicId: UNKNOWN_ID }] });
+    assert.equal(unknown.responses[0]!.partitions[0]!.errorCode, ErrorCode.UNKNOWN_TOPIC_ID);
+  });
+
+  it('list offsets by timestamp and by Kafka’s special ones', async () => {
+    const handler = listOffsetsHandler(broker);
+    await produce(9, batch(['a', 'b'], START));
+    await produce(9, batch(['x'.repeat(5000), 'd'], START + 100n));
+    const find = async (timestamp: bigint, version = 11, over = {}) => {
+      const partitions = [{ partitionIndex: 0, currentLeaderEpoch: -1, timestamp, ...over }];
+      const answer = await call(handler, version, { replicaId: -1, topics: [{ name: 't', partitions }] });
+      const { offset, timestamp: found, leaderEpoch, errorCode } = answer.topics[0]!.partitions[0]!;
+      return [offset, found, leaderEpoch, errorCode];
+    };
+    assert.deepEqual(await find(-1n), [4n, -1n, 3, 0]);
+    assert.deepEqual(await find(-2n), [0n, -1n, 3, 0]);
+    assert.deepEqual(await find(-3n), [3n, START + 101n, 3, 0]);
+    assert.deepEqual(await find(-4n), [0n, -1n, 3, 0]);
+    assert.deepEqual(await find(-5n), [-1n, -1n, -1, 0]);
+    assert.deepEqual(await find(START + 1n), [1n, START + 1n, 3, 0]);
+    assert.deepEqual(await find(START + 2n), [2n, START + 100n, 3, 0]);
+    assert.deepEqual(await find(START + 5000n), [-1n, -1n, -1, 0]);
+    assert.deepEqual(await find(-3n, 6), [-1n, -1n, -1, ErrorCode.UNSUPPORTED_VERSION]);
+    assert.deepEqual(await find(-1n, 1), [4n, -1n, -1, 0]);
+    assert.equal((await find(-1n, 11, { currentLeaderEpoch: 9 }))[3], ErrorCode.UNKNOWN_LEADER_EPOCH);
+    assert.equal((await find(-1n, 11, { partitionIndex: 9 }))[3], ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
+  });
+
+  it('delete records below an offset or all of them', async () => {
+    const handler = deleteRecordsHandler(broker);
+    await produce(9, batch(['a', 'b', 'c']));
+    const remove = async (offset: bigint, name = 't') => {
+      const answer = await call(handler, 2, {
+        topics: [{ name, partitions: [{ partitionIndex: 0, offset }] }],
+        timeoutMs: 1000,
+      });
+      return answer.topics[0]!.partitions[0]!;
+    };
+    assert.deepEqual(await remove(2n), { partitionIndex: 0, lowWatermark: 2n, errorCode: 0 });
+    assert.deepEqual(await remove(-1n), { partitionIndex: 0, lowWatermark: 3n, errorCode: 0 });
+    assert.equal((await remove(4n)).errorCode, ErrorCode.OFFSET_OUT_OF_RANGE);
+    assert.equal((await remove(0n, 'none')).errorCode, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
+    assert.equal((await remove(0n, '__consumer_offsets')).errorCode, ErrorCode.INVALID_TOPIC_EXCEPTION);
+  });
+
+  it('give producers new ids and refuse transactions', async () => {
+    const handler = initProducerIdHandler({
+      producerIds: new ProducerIds(async () => ({ first: 1000n, size: 1000 }), silentLogger),
+    });
+    assert.equal((await call(handler, 0, { transactionalId: null })).producerId, 1000n);
+    const again = await call(handler, 5, { transactionalId: null, producerId: 1000n, producerEpoch: 4 });
+    assert.deepEqual([again.producerId, again.producerEpoch, again.errorCode], [1001n, 0, 0]);
+    assert.equal(
+      (await call(handler, 4, { transactionalId: null, producerId: 5n })).errorCode,
+      ErrorCode.INVALID_REQUEST,
+    );
+    assert.equal((await call(handler, 4, { transactionalId: '' })).errorCode, ErrorCode.INVALID_REQUEST);
+    assert.equal(
+      (await call(handler, 4, { transactionalId: 'tx' })).errorCode,
+      ErrorCode.UNSUPPORTED_VERSION,
+    );
+  });
+
+  it('describe epochs, log directories and producers', async () => {
+    await produce(
+      9,
+      buildBatch([{ key: null, value: Buffer.alloc(5000) }], {
+        timestamp: START,
+        producerId: 7n,
+        producerEpoch: 1,
+        baseSequence: 0,
+      }),
+    );
+    const topics = [{ topic: 't', partitions: [{ partition: 0, currentLeaderEpoch: 3, leaderEpoch: 3 }] }];
+    const epochs = await call(offsetForLeaderEpochHandler(broker), 4, { topics });
+    assert.deepEqual(epochs.topics[0]!.partitions, [
+      { errorCode: 0, partition: 0, leaderEpoch: 3, endOffset: 1n },
+    ]);
+    const handler = describeLogDirsHandler({ partitions: broker.partitions, logs: broker.logs });
+    const all = await call(handler, 4, { topics: null });
+    assert.equal(all.results[0]!.logDir, directory);
+    assert.ok(all.results[0]!.totalBytes > all.results[0]!.usableBytes);
+    const sizes = all.results[0]!.topics[0]!.partitions;
+    assert.deepEqual(sizes.map(({ partitionSize }) => partitionSize > 5000n).sort(), [false, true]);
+    const some = await call(handler, 1, { topics: [{ topic: 't', partitions: [1] }] });
+    assert.deepEqual(
+      some.results[0]!.topics[0]!.partitions.map(({ partitionIndex }) => partitionIndex),
+      [1],
+    );
+    const producers = await call(describeProducersHandler(broker), 0, {
+      topics: [{ name: 't', partitionIndexes: [0, 9] }],
+    });
+    assert.equal(producers.topics[0]!.partitions[0]!.activeProducers[0]!.producerId, 7n);
+    assert.equal(producers.topics[0]!.partitions[1]!.errorCode, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
+  });
+});
