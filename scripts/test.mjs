@@ -69,6 +69,7 @@ async function compatTests() {
 const suites = {
   lint: () =>
     check(process.execPath, ['node_modules/@biomejs/biome/bin/biome', 'check', '--error-on-warnings']),
+  docs: () => check(process.execPath, ['scripts/docs.mjs', '--check']),
   generated: () => check(process.execPath, ['scripts/generate/main.mjs', '--check']),
   native: () => nativeTests(),
   'native-asan': () => nativeTests('--sanitize=address'),

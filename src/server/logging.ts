@@ -8,8 +8,17 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
  * `level` is the least severe level that is written.
  */
 export function createLogger(level: LogLevel): Logger {
-  const base = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime };
-  if (!process.stdout.isTTY) return pino(base);
+  const base = {
+    level,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    serializers: {
+      err: pino.stdSerializers.err,
+      error: pino.stdSerializers.err,
+      cause: pino.stdSerializers.err,
+    },
+  };
+  if (!process.stdout.isTTY) return pino({ ...base, formatters: { level: (label) => ({ level: label }) } });
   return pino({
     ...base,
     transport: {
