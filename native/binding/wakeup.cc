@@ -13,7 +13,12 @@ void Wakeup::call(Napi::Env env, Napi::Function callback, State* state, void* /*
   if (!env || !callback || state->ended.load(std::memory_order_relaxed)) return;
   // Cleared first: a signal during the callback causes another call.
   state->pending.store(false, std::memory_order_seq_cst);
-  callback.Call({});
+  try {
+    callback.Call({});
+  } catch (const Napi::Error& error) {
+    // Left to itself, Node would only print a warning.
+    napi_fatal_exception(env, error.Value());
+  }
 }
 
 std::unique_ptr<Wakeup> Wakeup::create(Napi::Env env, const char* name, Napi::Function callback) {
