@@ -57,6 +57,11 @@ type arguments struct {
 	Member     string             `json:"member"`
 	Group      string             `json:"group"`
 	Strategy   string             `json:"strategy"`
+
+	MinBytes    int  `json:"minBytes"`
+	MaxBytes    int  `json:"maxBytes"`
+	PauseMicros int  `json:"pauseMicros"`
+	FromStart   bool `json:"fromStart"`
 }
 
 type driver struct {
@@ -64,6 +69,7 @@ type driver struct {
 	admin     *kadm.Client
 	producers map[string]*kgo.Client
 	members   map[string]*member
+	loads     map[string]*load
 }
 
 var codecs = map[string]kgo.CompressionCodec{
@@ -236,12 +242,14 @@ func (d *driver) handle(ctx context.Context, args arguments) (any, error) {
 		delete(d.members, args.Member)
 		gone.leave()
 		return gone.take(), nil
+	case "loadStart", "loadStop", "loadVerify", "loadReport":
+		return d.handleLoad(ctx, args)
 	}
 	return nil, fmt.Errorf("unknown operation %s", args.Op)
 }
 
 func main() {
-	d := &driver{bootstrap: os.Args[1], producers: map[string]*kgo.Client{}, members: map[string]*member{}}
+	d := &driver{bootstrap: os.Args[1], producers: map[string]*kgo.Client{}, members: map[string]*member{}, loads: map[string]*load{}}
 	client, err := d.client()
 	if err != nil {
 		panic(err)

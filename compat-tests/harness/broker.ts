@@ -166,7 +166,15 @@ class Kafka extends BrokerProcess {
     writeFileSync(file, lines.join('\n'));
     if (!this.#formatted) {
       const format = javaCommand('kafka.tools.StorageTool', 256);
-      await runCommand([...format, 'format', '-t', 'AAAAAAAAAAAAAAAAAAAAAQ', '-c', file]);
+      await runCommand([
+        ...format,
+        'format',
+        '--ignore-formatted',
+        '-t',
+        'AAAAAAAAAAAAAAAAAAAAAQ',
+        '-c',
+        file,
+      ]);
       this.#formatted = true;
     }
     return [...javaCommand('kafka.Kafka', 640), file];

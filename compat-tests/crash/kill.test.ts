@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Broker, makeBroker, targetIsKafka } from '../harness/broker.ts';
+import { sleep } from '../harness/child.ts';
+import { requireToolchain } from '../harness/client.ts';
+import { type LoadOptions, Loads } from './load.ts';
+import { dumpLogSegments, orphans, partitionDirs } from './on-disk.ts';
+
+const rounds = Number(process.env.KAFABRIC_CRASH_ROUNDS ?? 4);
+const partitions = 2;
+
+const small = { minBytes: 10, maxBytes: 2000, pauseMicros: 500 };
+const large = { minBytes: 70_000, maxBytes: 200_000, pauseMicros: 10_000 };
+const mixed = { minBytes: 1000, maxBytes: 150_000, pauseMicros: 5000 };
+
+const loadsByTopic: Record<string, Omit<LoadOptions, 'topic' | 'partitions'>> = {
+  'crash-small-all': { acks: -1, codec: 'lz4', ...small },
+  'crash-large-all': { acks: -1, codec: 'none', ...large },
+  'crash-mixed-all': { acks: -1, codec: 'zstd', ...mixed },
+  'crash-small-leader': { acks: 1, codec: 'none', ...small },
+  'crash-large-leader': { acks: 1, codec: 'snappy', ...large },
+};
+const topics = Object.keys(loadsByTopic);
+
+/** Small segments, so that several are open, rolled and recovered in every round. */
+const overrides: Record<string, string> = targetIsKafka ? {} : { 'payload.segment.bytes': '4194304' };
+const topicConfigs = { 'segment.bytes': '1048576', 'index.interval.bytes': '512' };
+
+describe(`kill -9 under load, ${rounds} rounds`, function () {
+  this.timeout(120_000);
+  let dir: string;
+  let broker: Broker;
+  let loads: Loads;
+
+  before(async function () {
+    requireToolchain(this, 'go');
+    dir = mkdtempSync(join(tmpdir(), 'kafabric-crash-'));
+    broker = await makeBroker({ dir, overrides });
+    await broker.start();
+    loads = new Loads(broker.bootstrap);
+    for (const topic of topics) {
+      await loads.client.call('create', { topic, partitions, configs: topicConfigs });
+      await loads.start(topic, { topic, partitions, ...loadsByTopic[topic]! });
+    }
+  });
+
+  after(async () => {
+    await loads?.close();
+    await broker?.stop();
+    if (dir) rmSync(dir, { recursive: true, force: true });
+  });
+
+  async function verifyAll(fromStart: boolean): Promise<void> {
+    for (const topic of topics) {
+      const { problems, acknowledged, verified } = await loads.verify(topic, fromStart);
+      assert.deepEqual(problems, [], topic);
+      assert.ok(acknowledged > 0 && verified > 0, `${topic}: nothing was acknowledged`);
+    }
+  }
+
+  for (let round = 1; round <= rounds; round++) {
+    it(`round ${round}: what was acknowledged is there, once and in order`, async () => {
+      await sleep(300 + ((round * 7919) % 700));
+      await broker.kill('SIGKILL');
+      await broker.start();
+      await verifyAll(false);
+    });
+  }
+
+  it('recovery leaves no payload that nothing refers to', async function () {
+    if (targetIsKafka) return this.skip();
+    await sleep(500);
+    await broker.kill('SIGKILL');
+    // On another port the clients do not find it: what is on disk afterwards is what recovery has left.
+    const recovering = await makeBroker({ dir, overrides });
+    await recovering.start();
+    await recovering.kill('SIGTERM');
+    const found = topics.flatMap((topic) => partitionDirs(broker.dataDir, topic).flatMap(orphans));
+    await broker.start();
+    assert.deepEqual(found, []);
+  });
+
+  it('everything is there after the load has ended', async () => {
+    for (const topic of topics) await loads.stop(topic);
+    await verifyAll(true);
+  });
+
+  it('DumpLogSegments finds logs and indexes in order', async function () {
+    requireToolchain(this, 'java');
+    await broker.kill('SIGTERM');
+    await dumpLogSegments(topics.flatMap((topic) => partitionDirs(broker.dataDir, topic)));
+    await broker.start();
+    await verifyAll(true);
+  });
+});
