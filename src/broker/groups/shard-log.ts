@@ -3,6 +3,9 @@ import type { OffsetChange, Offsets } from './offsets.ts';
 import type { OffsetsLog, OffsetsRecord } from './ports.ts';
 import { offsetRecord } from './records.ts';
 
+/** More records are appended in several batches, which a crash may part. */
+const RECORDS_PER_APPEND_MAX = 5_000;
+
 /** Writes the records of one shard and lets offset changes take effect when they are written. */
 export class ShardLog {
   readonly #log: OffsetsLog;
@@ -19,7 +22,11 @@ export class ShardLog {
   /** Rejects with an error that has a Kafka error code. */
   async append(records: readonly OffsetsRecord[]): Promise<void> {
     if (this.#closed) throw new ApiError(ErrorCode.NOT_COORDINATOR);
-    await this.#log.append(this.#partition, records);
+    if (records.length <= RECORDS_PER_APPEND_MAX) return this.#log.append(this.#partition, records);
+    const appends: Promise<void>[] = [];
+    for (let start = 0; start < records.length; start += RECORDS_PER_APPEND_MAX)
+      appends.push(this.#log.append(this.#partition, records.slice(start, start + RECORDS_PER_APPEND_MAX)));
+    await Promise.all(appends);
   }
 
   /** Appends offset changes and other records together. */

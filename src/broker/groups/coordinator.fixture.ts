@@ -1,0 +1,178 @@
+import { ApiError, ErrorCode } from '../../protocol/errors.ts';
+import { consumerProtocolSubscription } from '../../protocol/generated/consumer-protocol-subscription.ts';
+import { createHeartbeatRequest } from '../../protocol/generated/heartbeat-request.ts';
+import {
+  createJoinGroupRequest,
+  type JoinGroupRequest,
+} from '../../protocol/generated/join-group-request.ts';
+import type { JoinGroupResponse } from '../../protocol/generated/join-group-response.ts';
+import {
+  createSyncGroupRequest,
+  type SyncGroupRequest,
+} from '../../protocol/generated/sync-group-request.ts';
+import type { SyncGroupResponse } from '../../protocol/generated/sync-group-response.ts';
+import { encodeVersioned } from '../../protocol/internal-records.ts';
+import { silentLogger } from '../../util/logger.ts';
+import { settled, VirtualClock } from '../../util/testing/virtual-clock.ts';
+import type { GroupConfig } from './config.ts';
+import { GroupCoordinator } from './coordinator.ts';
+import type { OffsetsLog, OffsetsRecord } from './ports.ts';
+
+export const GROUP = 'group';
+
+/** A log in memory that writes at once, unless it is told to hold or to fail. */
+export class MemoryOffsetsLog implements OffsetsLog {
+  readonly records: OffsetsRecord[] = [];
+  failure: ErrorCode | null = null;
+  #held: (() => void)[] | null = null;
+
+  append(_partition: number, records: readonly OffsetsRecord[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const finish = () => {
+        if (this.failure !== null) {
+          reject(new ApiError(this.failure));
+          return;
+        }
+        this.records.push(...records);
+        resolve();
+      };
+      if (this.#held === null) finish();
+      else this.#held.push(finish);
+    });
+  }
+
+  async replay(
+    _partition: number,
+    apply: (key: Uint8Array, value: Uint8Array | null) => void,
+  ): Promise<void> {
+    await settled();
+    for (const { key, value } of this.records) apply(key, value);
+  }
+
+  hold(): void {
+    this.#held = [];
+  }
+
+  release(): void {
+    const held = this.#held ?? [];
+    this.#held = null;
+    for (const finish of held) finish();
+  }
+}
+
+export const testConfig: GroupConfig = {
+  minSessionTimeoutMs: 6_000,
+  maxSessionTimeoutMs: 60_000,
+  initialRebalanceDelayMs: 3_000,
+  maxSize: 10,
+  newMemberJoinTimeoutMs: 300_000,
+  offsetMetadataMaxBytes: 20,
+  offsetsRetentionMs: 3600_000,
+  offsetsRetentionCheckIntervalMs: 60_000,
+};
+
+export interface TestBroker {
+  readonly clock: VirtualClock;
+  readonly log: MemoryOffsetsLog;
+  readonly groups: GroupCoordinator;
+}
+
+/** A coordinator with one shard that has not loaded it yet; give it the clock and log of another to restart that. */
+export function createGroups(
+  former?: { clock: VirtualClock; log: MemoryOffsetsLog },
+  config: Partial<GroupConfig> = {},
+): TestBroker {
+  const clock = former?.clock ?? new VirtualClock();
+  const log = former?.log ?? new MemoryOffsetsLog();
+  let ids = 0;
+  const groups = new GroupCoordinator({
+    clock,
+    config: { ...testConfig, ...config },
+    logger: silentLogger,
+    log,
+    topic: { partitionCount: () => 1, ensure: async () => 1 },
+    randomId: () => `id${former === undefined ? '' : 'x'}${++ids}`,
+  });
+  return { clock, log, groups };
+}
+
+/** As `createGroups`, and loaded. */
+export async function startGroups(...options: Parameters<typeof createGroups>): Promise<TestBroker> {
+  const broker = createGroups(...options);
+  await broker.groups.start();
+  return broker;
+}
+
+/** The metadata of a consumer that subscribes to these topics. */
+export function subscription(...topics: string[]): Uint8Array {
+  const value = { topics, userData: null, ownedPartitions: [], generationId: -1, rackId: null };
+  return encodeVersioned(consumerProtocolSubscription, value, 0);
+}
+
+export function protocols(...names: string[]): JoinGroupRequest['protocols'] {
+  return names.map((name) => ({ name, metadata: subscription('events') }));
+}
+
+/** Version 3 needs no member id first. */
+export function join(
+  { groups }: TestBroker,
+  request: Partial<JoinGroupRequest> = {},
+  apiVersion = 3,
+): Promise<JoinGroupResponse> {
+  const defaults = {
+    groupId: GROUP,
+    sessionTimeoutMs: 10_000,
+    rebalanceTimeoutMs: 30_000,
+    protocolType: 'consumer',
+    protocols: protocols('range'),
+  };
+  return groups.join(createJoinGroupRequest({ ...defaults, ...request }), apiVersion, {
+    clientId: 'client',
+    clientHost: '/127.0.0.1',
+  });
+}
+
+export function sync(
+  { groups }: TestBroker,
+  { memberId, generationId }: Pick<JoinGroupResponse, 'memberId' | 'generationId'>,
+  assignments: Readonly<Record<string, string>> = {},
+  request: Partial<SyncGroupRequest> = {},
+): Promise<SyncGroupResponse> {
+  const list = Object.entries(assignments).map(([member, text]) => ({
+    memberId: member,
+    assignment: new Uint8Array(Buffer.from(text)),
+  }));
+  return groups.sync(
+    createSyncGroupRequest({ groupId: GROUP, generationId, memberId, assignments: list, ...request }),
+  );
+}
+
+export function heartbeat(
+  { groups }: TestBroker,
+  { memberId, generationId }: Pick<JoinGroupResponse, 'memberId' | 'generationId'>,
+  groupInstanceId: string | null = null,
+): ErrorCode {
+  return groups.heartbeat(
+    createHeartbeatRequest({ groupId: GROUP, memberId, generationId, groupInstanceId }),
+  );
+}
+
+export function stateOf({ groups }: TestBroker): string | undefined {
+  return groups.shards[0]!.groups.get(GROUP)?.state;
+}
+
+/** A stable group of members with these instance ids (null: dynamic), the first of whom leads; each owns its index. */
+export async function stableGroup(
+  broker: TestBroker,
+  instanceIds: readonly (string | null)[] = [null],
+  request: Partial<JoinGroupRequest> = {},
+): Promise<JoinGroupResponse[]> {
+  const joins = instanceIds.map((groupInstanceId) => join(broker, { ...request, groupInstanceId }));
+  await broker.clock.advance(6_000);
+  const members = await Promise.all(joins);
+  const assignments = Object.fromEntries(members.map(({ memberId }, i) => [memberId, String(i)]));
+  const syncs = members.map((member, i) => sync(broker, member, i === 0 ? assignments : {}));
+  for (const { errorCode } of await Promise.all(syncs))
+    if (errorCode !== ErrorCode.NONE) throw new Error(`SyncGroup answered ${errorCode}`);
+  return members;
+}

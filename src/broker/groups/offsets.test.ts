@@ -1,0 +1,297 @@
+import assert from 'node:assert/strict';
+import { ErrorCode } from '../../protocol/errors.ts';
+import {
+  createOffsetCommitRequest,
+  type OffsetCommitRequest,
+} from '../../protocol/generated/offset-commit-request.ts';
+import { createOffsetDeleteRequest } from '../../protocol/generated/offset-delete-request.ts';
+import { createOffsetFetchRequest } from '../../protocol/generated/offset-fetch-request.ts';
+import { settled } from '../../util/testing/virtual-clock.ts';
+import {
+  createGroups,
+  GROUP,
+  heartbeat,
+  join,
+  stableGroup,
+  startGroups,
+  stateOf,
+  type TestBroker,
+} from './coordinator.fixture.ts';
+import { commitOffsets, deleteOffsets } from './offset-commit.ts';
+import { fetchOffsets } from './offset-fetch.ts';
+import type { TopicNames } from './ports.ts';
+
+const names: TopicNames = {
+  exists: (name) => name !== 'missing',
+  idOf: (name) => (name === 'missing' ? null : `id-of-${name}`),
+  nameOf: (id) => (id.startsWith('id-of-') ? id.slice('id-of-'.length) : null),
+};
+
+interface CommitOptions extends Partial<OffsetCommitRequest> {
+  readonly topic?: string;
+  readonly partition?: number;
+  readonly metadata?: string | null;
+  readonly version?: number;
+}
+
+/** Commits one offset and returns its error code. */
+async function commit(broker: TestBroker, offset: bigint, options: CommitOptions = {}): Promise<number> {
+  const { topic = 'events', partition = 0, metadata = '', version = 9, ...request } = options;
+  const part = {
+    partitionIndex: partition,
+    committedOffset: offset,
+    committedLeaderEpoch: 5,
+    committedMetadata: metadata,
+  };
+  const topics = [{ name: topic, topicId: `id-of-${topic}`, partitions: [part] }];
+  const response = await commitOffsets(
+    broker.groups,
+    names,
+    createOffsetCommitRequest({ groupId: GROUP, topics, ...request }),
+    version,
+  );
+  return response.topics[0]!.partitions[0]!.errorCode;
+}
+
+function fetchAll(broker: TestBroker, version = 9) {
+  const group = { groupId: GROUP, memberId: null, memberEpoch: -1, topics: null };
+  return fetchOffsets(broker.groups, names, createOffsetFetchRequest({ groups: [group] }), version)
+    .groups[0]!;
+}
+
+/** The committed offsets as topic-partition:offset. */
+function committed(broker: TestBroker): string[] {
+  return fetchAll(broker).topics.flatMap(({ name, partitions }) =>
+    partitions.map(({ partitionIndex, committedOffset }) => `${name}-${partitionIndex}:${committedOffset}`),
+  );
+}
+
+async function deleteOne(
+  broker: TestBroker,
+  topic: string,
+  partition = 0,
+): Promise<[number, number | undefined]> {
+  const topics = [{ name: topic, partitions: [{ partitionIndex: partition }] }];
+  const request = createOffsetDeleteRequest({ groupId: GROUP, topics });
+  const response = await deleteOffsets(broker.groups, names, request);
+  return [response.errorCode, response.topics[0]?.partitions[0]?.errorCode];
+}
+
+describe('committing offsets', () => {
+  it('gives back what a group without members stored, also after a restart', async () => {
+    const broker = await startGroups();
+    assert.equal(await commit(broker, 42n, { metadata: 'größer' }), ErrorCode.NONE);
+    assert.equal(await commit(broker, 43n, { partition: 1, metadata: null }), ErrorCode.NONE);
+    broker.groups.close();
+    const restarted = await startGroups(broker);
+    const [topic] = fetchAll(restarted).topics;
+    assert.deepEqual(topic!.partitions, [
+      { partitionIndex: 0, committedOffset: 42n, committedLeaderEpoch: 5, metadata: 'größer', errorCode: 0 },
+      { partitionIndex: 1, committedOffset: 43n, committedLeaderEpoch: 5, metadata: '', errorCode: 0 },
+    ]);
+    assert.equal(stateOf(restarted), 'Empty');
+  });
+
+  it('takes members of the current generation only', async () => {
+    const broker = await startGroups();
+    const [member] = await stableGroup(broker, ['a']);
+    const { memberId } = member!;
+    const by = (generation: number, id: string, groupInstanceId: string | null = null) =>
+      commit(broker, 1n, { generationIdOrMemberEpoch: generation, memberId: id, groupInstanceId });
+    assert.equal(await by(1, memberId), ErrorCode.NONE);
+    assert.equal(await by(1, memberId, 'a'), ErrorCode.NONE);
+    assert.equal(await by(0, memberId), ErrorCode.ILLEGAL_GENERATION);
+    assert.equal(await by(-1, memberId), ErrorCode.ILLEGAL_GENERATION);
+    assert.equal(await by(1, 'who'), ErrorCode.UNKNOWN_MEMBER_ID);
+    assert.equal(await by(1, 'who', 'a'), ErrorCode.FENCED_INSTANCE_ID);
+    assert.equal(await by(-1, ''), ErrorCode.UNKNOWN_MEMBER_ID);
+    await join(broker, { memberId, groupInstanceId: 'a' }, 5);
+    assert.equal(await by(2, memberId), ErrorCode.REBALANCE_IN_PROGRESS);
+  });
+
+  it('keeps the session of a member alive', async () => {
+    const broker = await startGroups();
+    const [member] = await stableGroup(broker);
+    for (let i = 0; i < 5; i++) {
+      await broker.clock.advance(9_000);
+      const { memberId, generationId } = member!;
+      assert.equal(await commit(broker, 1n, { memberId, generationIdOrMemberEpoch: generationId }), 0);
+    }
+  });
+
+  it('refuses generations of groups that do not exist, in the terms of the version', async () => {
+    const broker = await startGroups();
+    const request = { generationIdOrMemberEpoch: 3, memberId: 'm' };
+    assert.equal(await commit(broker, 1n, { ...request, version: 8 }), ErrorCode.ILLEGAL_GENERATION);
+    assert.equal(await commit(broker, 1n, { ...request, version: 9 }), ErrorCode.GROUP_ID_NOT_FOUND);
+  });
+
+  it('refuses unknown topics and long metadata, and commits the rest', async () => {
+    const broker = await startGroups();
+    const part = (partitionIndex: number, committedMetadata: string) => ({
+      partitionIndex,
+      committedOffset: 7n,
+      committedLeaderEpoch: -1,
+      committedMetadata,
+    });
+    const topics = [
+      { name: 'missing', topicId: '?', partitions: [part(0, '')] },
+      {
+        name: 'events',
+        topicId: 'id-of-events',
+        partitions: [part(0, 'x'.repeat(21)), part(1, 'x'.repeat(20))],
+      },
+    ];
+    const request = createOffsetCommitRequest({ groupId: GROUP, topics });
+    const codes = async (version: number) => {
+      const response = await commitOffsets(broker.groups, names, request, version);
+      return response.topics.map(({ partitions }) => partitions.map(({ errorCode }) => errorCode));
+    };
+    const { UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, OFFSET_METADATA_TOO_LARGE } = ErrorCode;
+    assert.deepEqual(await codes(9), [[UNKNOWN_TOPIC_OR_PARTITION], [OFFSET_METADATA_TOO_LARGE, 0]]);
+    assert.deepEqual(await codes(10), [[UNKNOWN_TOPIC_ID], [OFFSET_METADATA_TOO_LARGE, 0]]);
+    assert.deepEqual(committed(broker), ['events-1:7']);
+  });
+
+  it('shows an offset when it is written, and keeps the old one if it cannot be', async () => {
+    const broker = await startGroups();
+    await commit(broker, 1n);
+    broker.log.hold();
+    const pending = commit(broker, 2n);
+    await settled();
+    assert.deepEqual(committed(broker), ['events-0:1']);
+    broker.log.release();
+    await pending;
+    assert.deepEqual(committed(broker), ['events-0:2']);
+    broker.log.failure = ErrorCode.MESSAGE_TOO_LARGE;
+    assert.equal(await commit(broker, 3n), ErrorCode.INVALID_COMMIT_OFFSET_SIZE);
+    broker.log.failure = ErrorCode.NOT_ENOUGH_REPLICAS;
+    assert.equal(await commit(broker, 3n), ErrorCode.COORDINATOR_NOT_AVAILABLE);
+    assert.deepEqual(committed(broker), ['events-0:2']);
+  });
+
+  it('is refused while groups are loading and after the end', async () => {
+    const broker = await startGroups();
+    const [member] = await stableGroup(broker);
+    await commit(broker, 1n, { memberId: member!.memberId, generationIdOrMemberEpoch: 1 });
+    broker.groups.close();
+    assert.equal(await commit(broker, 2n), ErrorCode.NOT_COORDINATOR);
+    assert.equal(fetchAll(broker).errorCode, ErrorCode.NOT_COORDINATOR);
+
+    const { groups, clock, log } = createGroups(broker);
+    const loading = { groups, clock, log };
+    const done = groups.start();
+    assert.equal(await commit(loading, 2n), ErrorCode.COORDINATOR_LOAD_IN_PROGRESS);
+    assert.equal(fetchAll(loading).errorCode, ErrorCode.COORDINATOR_LOAD_IN_PROGRESS);
+    assert.equal((await join(loading)).errorCode, ErrorCode.COORDINATOR_LOAD_IN_PROGRESS);
+    assert.equal(heartbeat(loading, member!), ErrorCode.NONE);
+    await done;
+    assert.deepEqual(committed(loading), ['events-0:1']);
+  });
+});
+
+describe('deleting offsets and groups', () => {
+  it('deletes offsets of topics that the group does not read', async () => {
+    const broker = await startGroups();
+    assert.deepEqual(await deleteOne(broker, 'events'), [ErrorCode.GROUP_ID_NOT_FOUND, undefined]);
+    await commit(broker, 1n);
+    await commit(broker, 2n, { topic: 'other' });
+    await stableGroup(broker);
+    assert.deepEqual(await deleteOne(broker, 'events'), [0, ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC]);
+    assert.deepEqual(await deleteOne(broker, 'missing'), [0, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION]);
+    assert.deepEqual(await deleteOne(broker, 'other'), [0, 0]);
+    assert.deepEqual(committed(broker), ['events-0:1']);
+  });
+
+  it('deletes an offset that is still being written', async () => {
+    const broker = await startGroups();
+    broker.log.hold();
+    const pending = [commit(broker, 1n), deleteOne(broker, 'events')];
+    broker.log.release();
+    await Promise.all(pending);
+    assert.deepEqual(committed(broker), []);
+  });
+
+  it('leaves groups alone whose subscriptions it cannot know', async () => {
+    const broker = await startGroups();
+    await stableGroup(broker, [null], { protocolType: 'connect' });
+    assert.deepEqual(await deleteOne(broker, 'events'), [ErrorCode.NON_EMPTY_GROUP, undefined]);
+  });
+
+  it('deletes groups without members, for good', async () => {
+    const broker = await startGroups();
+    assert.equal(await broker.groups.deleteGroup(GROUP), ErrorCode.GROUP_ID_NOT_FOUND);
+    await commit(broker, 1n);
+    broker.log.failure = ErrorCode.KAFKA_STORAGE_ERROR;
+    assert.equal(await broker.groups.deleteGroup(GROUP), ErrorCode.NOT_COORDINATOR);
+    broker.log.failure = null;
+    assert.deepEqual(committed(broker), ['events-0:1']);
+    assert.equal(await broker.groups.deleteGroup(GROUP), ErrorCode.NONE);
+    assert.deepEqual(committed(broker), []);
+    await stableGroup(broker);
+    assert.equal(await broker.groups.deleteGroup(GROUP), ErrorCode.NON_EMPTY_GROUP);
+    broker.groups.close();
+    assert.deepEqual(committed(await startGroups(broker)), []);
+  });
+
+  it('removes the offsets of a topic that was deleted', async () => {
+    const broker = await startGroups();
+    await commit(broker, 1n);
+    await commit(broker, 2n, { topic: 'other' });
+    await broker.groups.topicDeleted('events');
+    assert.deepEqual(committed(broker), ['other-0:2']);
+  });
+});
+
+describe('retention of offsets (KIP-211)', () => {
+  const HOUR_MS = 3600_000;
+
+  it('counts from the commit for groups that only store offsets', async () => {
+    const broker = await startGroups();
+    await commit(broker, 1n);
+    await broker.clock.advance(HOUR_MS / 2);
+    await commit(broker, 2n, { partition: 1 });
+    await broker.clock.advance(HOUR_MS / 2);
+    assert.deepEqual(committed(broker), ['events-1:2']);
+    await broker.clock.advance(HOUR_MS / 2);
+    assert.equal(stateOf(broker), undefined);
+    broker.groups.close();
+    assert.equal(stateOf(await startGroups(broker)), undefined);
+  });
+
+  it('counts from the last member’s leaving for groups of members', async () => {
+    const broker = await startGroups();
+    const [member] = await stableGroup(broker, [null], { sessionTimeoutMs: 60_000 });
+    await commit(broker, 1n, { memberId: member!.memberId, generationIdOrMemberEpoch: 1 });
+    await broker.clock.advance(60_000);
+    assert.equal(stateOf(broker), 'Empty');
+    await broker.clock.advance(HOUR_MS - 60_000);
+    assert.deepEqual(committed(broker), ['events-0:1']);
+    await broker.clock.advance(120_000);
+    assert.equal(stateOf(broker), undefined);
+  });
+
+  it('expires topics that nobody in a working group subscribes to', async () => {
+    const broker = await startGroups();
+    await commit(broker, 1n);
+    await commit(broker, 2n, { topic: 'other' });
+    const [member] = await stableGroup(broker);
+    for (let ms = 0; ms < 2 * HOUR_MS; ms += 9_000) {
+      await broker.clock.advance(9_000);
+      const { memberId } = member!;
+      await commit(broker, 3n, { memberId, generationIdOrMemberEpoch: 1, partition: 1 });
+    }
+    assert.deepEqual(committed(broker), ['events-0:1', 'events-1:3']);
+  });
+
+  it('keeps to the retention time of old clients', async () => {
+    const broker = await startGroups();
+    await commit(broker, 1n, { retentionTimeMs: 120_000n, version: 4 });
+    broker.groups.close();
+    const restarted = await startGroups(broker);
+    await restarted.clock.advance(60_000);
+    assert.deepEqual(committed(restarted), ['events-0:1']);
+    await restarted.clock.advance(60_000);
+    assert.deepEqual(committed(restarted), []);
+  });
+});
