@@ -118,6 +118,7 @@ export class EmbeddedBroker {
     const { metadata, partitions, groups } = this;
     await partitions.open(metadata.topics(), (topic) => metadata.topicConfig(topic));
     metadata.addListener(partitions);
+    partitions.startRetention(metadata.config.get('log.retention.check.interval.ms'));
     metadata.addListener({ topicDeleted: ({ name }) => groups.topicDeleted(name) });
     // Clients are told that groups are loading; nothing else waits for them.
     void groups.start();

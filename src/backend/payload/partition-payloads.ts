@@ -1,4 +1,4 @@
-import { mkdir, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NativeMemory } from '../../native/arena.ts';
 import type { MemoryPiece } from '../../native/pieces.ts';
@@ -13,7 +13,7 @@ import {
   type PendingExtent,
   payloadPath,
 } from './segment.ts';
-import { removeFile } from './small-files.ts';
+import { makeDirectory, removeFile } from './small-files.ts';
 
 /** More extents than this are not put into one segment, whatever its size: their list is kept in memory. */
 const MAX_EXTENTS_PER_SEGMENT = 65_536;
@@ -134,6 +134,9 @@ export class PartitionPayloads {
     if (lastId !== undefined) this.#nextId = lastId + 1;
     // After a clean end every segment has its sidecar, and there is nothing to learn from the log.
     if (unknown.size === 0 && input.recoveryPoint === null) return null;
+    // With nothing to learn, only what may not be durable has to be checked.
+    if (unknown.size === 0 && input.recoveryPoint !== null && input.recoveryPoint > from)
+      from = input.recoveryPoint;
     const cut = await this.#adopt(unknown, from, input);
     this.#sortSegments();
     return cut;
@@ -231,7 +234,7 @@ export class PartitionPayloads {
       active = null;
     }
     if (active === null) {
-      this.#directoryReady ??= mkdir(this.#directory, { recursive: true });
+      this.#directoryReady ??= makeDirectory(this.#directory);
       this.#directoryReady.catch(() => {
         this.#directoryReady = null;
       });

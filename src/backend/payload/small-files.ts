@@ -1,9 +1,15 @@
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /** Removes a file; one that is already gone is no error. */
 export async function removeFile(path: string): Promise<void> {
   await rm(path, { force: true });
+}
+
+/** Makes a directory, durably, unless it is there. */
+export async function makeDirectory(path: string): Promise<void> {
+  await mkdir(path, { recursive: true });
+  await syncDirectory(dirname(path));
 }
 
 /** Makes the creation, renaming or removal of files in a directory durable. */

@@ -1,5 +1,6 @@
 import type { LogManager } from '../../backend/log/log-manager.ts';
 import type { PartitionLog } from '../../backend/log/partition-log.ts';
+import { forEachParallel } from '../../backend/log/serial.ts';
 import { OpenFiles } from '../../backend/payload/open-files.ts';
 import { PartitionPayloads } from '../../backend/payload/partition-payloads.ts';
 import type { PayloadFiles } from '../../backend/payload/ports.ts';
@@ -15,11 +16,19 @@ import { logConfigOf, partitionConfigOf } from './topic-settings.ts';
 /** Payload files that are kept open beyond those being written. */
 const OPEN_PAYLOAD_FILES_MAX = 256;
 
+/** Topics, and partitions of one topic, that are opened at the same time. */
+const PARALLEL_OPENS = 8;
+
+export interface PartitionDescription {
+  readonly index: number;
+  readonly leaderEpoch: number;
+}
+
 /** A topic as the metadata has it. */
 export interface TopicDescription {
   readonly name: string;
   readonly id: Uuid;
-  readonly partitions: readonly { readonly index: number; readonly leaderEpoch: number }[];
+  readonly partitions: readonly PartitionDescription[];
 }
 
 export interface PartitionManagerOptions {
@@ -71,8 +80,32 @@ export class PartitionManager {
         await this.#options.logs.delete(log.topic, log.partition);
       }
     }
-    for (const topic of known.values())
-      await this.partitionsCreated(topic, topic.partitions, configOf(topic.name));
+    await forEachParallel([...known.values()], PARALLEL_OPENS, async (topic) => {
+      const config = configOf(topic.name);
+      await forEachParallel(topic.partitions, PARALLEL_OPENS, (partition) =>
+        this.#reopen(topic, partition, config),
+      );
+    });
+  }
+
+  /** Opens a partition that was there before. One that cannot be opened is left offline; the others serve. */
+  async #reopen(
+    topic: TopicDescription,
+    partition: PartitionDescription,
+    config: TopicConfig,
+  ): Promise<void> {
+    const { logs, logger } = this.#options;
+    const fields = { topic: topic.name, partition: partition.index };
+    const found = logs.get(topic.name, partition.index) !== undefined;
+    if (!found && logs.directories.some(({ error }) => error !== null)) {
+      logger.error(fields, 'A partition is offline: its log may be in a directory that cannot be used');
+      return;
+    }
+    try {
+      await this.partitionsCreated(topic, [partition], config);
+    } catch (error) {
+      logger.error({ ...fields, err: error }, 'A partition could not be opened');
+    }
   }
 
   /** The partition, or null if there is none. */
@@ -99,11 +132,13 @@ export class PartitionManager {
   ): Promise<void> {
     const logConfig = logConfigOf(config);
     const opened: [number, Partition][] = [];
-    for (const { index, leaderEpoch } of partitions) {
+    await forEachParallel(partitions, PARALLEL_OPENS, async ({ index, leaderEpoch }) => {
       const log = await this.#options.logs.create(name, index, { topicId: id, config: logConfig });
+      // One that was there already was opened before its topic's configuration was known.
+      log.updateConfig(logConfig);
       log.becomeLeader(leaderEpoch);
       opened.push([index, await this.#openPartition(log, config)]);
-    }
+    });
     let topic = this.#byName.get(name);
     if (topic === undefined) {
       topic = { name, id, partitions: new Map() };
