@@ -181,7 +181,9 @@ describe('ClusterMetadata', () => {
     ]);
     assert.equal(first.id, second.id);
     assert.equal(first.partitions.length, 8);
-    assert.deepEqual(metadata.topicConfig('__consumer_offsets').get('cleanup.policy'), ['compact']);
+    const config = metadata.topicConfig('__consumer_offsets');
+    assert.deepEqual(config.get('cleanup.policy'), ['compact']);
+    assert.equal(config.get('payload.min.bytes'), -1);
     const [outcome] = await topics.deleteTopics([first.id]);
     assert.equal(outcome?.error?.code, ErrorCode.INVALID_REQUEST);
   });

@@ -15,6 +15,8 @@ export type TopicOutcome<T> =
   | { readonly name: string; readonly error: ApiError };
 
 const PARTITIONS_PER_REQUEST_MAX = 10_000;
+/** The broker reads its own topics from the log alone. */
+const NEVER_DIVERTED = { 'payload.min.bytes': '-1' };
 
 /** Creates, deletes and extends topics. */
 export class TopicManager {
@@ -182,6 +184,7 @@ export class TopicManager {
         {
           'cleanup.policy': 'compact',
           'compression.type': 'producer',
+          ...NEVER_DIVERTED,
           'segment.bytes': String(config.get('offsets.topic.segment.bytes')),
         },
       );
@@ -194,6 +197,7 @@ export class TopicManager {
           'cleanup.policy': 'compact',
           'compression.type': 'uncompressed',
           'min.insync.replicas': String(config.get('transaction.state.log.min.isr')),
+          ...NEVER_DIVERTED,
           'segment.bytes': String(config.get('transaction.state.log.segment.bytes')),
           'unclean.leader.election.enable': 'false',
         },
