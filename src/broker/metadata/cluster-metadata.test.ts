@@ -83,7 +83,8 @@ describe('ClusterMetadata', () => {
       for (let start = 0; start < 6; start++) {
         const broker = await startBroker(log, { seed: seed * 100 + start });
         for (let step = 0; step < 40; step++) await randomChange(broker, random);
-        const restarted = await startBroker(log, { seed: seed * 1000 + start });
+        const overrides = ['metadata.log.max.record.bytes.between.snapshots=2000'];
+        const restarted = await startBroker(log, { seed: seed * 1000 + start, overrides });
         assert.deepEqual(snapshot(restarted.metadata), snapshot(broker.metadata));
         const before = epochs(broker.metadata);
         for (const [name, values] of epochs(restarted.metadata)) {
@@ -94,6 +95,7 @@ describe('ClusterMetadata', () => {
         }
         assert.ok(restarted.metadata.brokerEpoch > broker.metadata.brokerEpoch);
       }
+      assert.ok(log.snapshots > 0);
     });
   }
 

@@ -88,6 +88,7 @@ export class ClusterMetadata {
     const metadata = new ClusterMetadata(options);
     await metadata.#replay();
     await metadata.#appendInParts(metadata.#startRecords());
+    await metadata.#snapshotIfDue();
     metadata.refreshConfig();
     return metadata;
   }
@@ -172,6 +173,7 @@ export class ClusterMetadata {
       const change = plan(this.#state);
       await this.#commit(change.records);
       await change.applied?.();
+      await this.#snapshotIfDue();
       return change.result;
     });
     this.#lastChange = result.catch(() => undefined);
@@ -296,6 +298,18 @@ export class ClusterMetadata {
   async #appendInParts(records: readonly MetadataRecord[]): Promise<void> {
     for (let start = 0; start < records.length; start += RECORDS_PER_APPEND_MAX) {
       await this.#commit(records.slice(start, start + RECORDS_PER_APPEND_MAX));
+    }
+  }
+
+  /** A snapshot that fails is no harm: the log only stays longer. */
+  async #snapshotIfDue(): Promise<void> {
+    const { log, logger, config } = this.#options;
+    if (log.bytesSinceSnapshot < config.get('metadata.log.max.record.bytes.between.snapshots')) return;
+    try {
+      await log.snapshot([...this.#state.records()].map(encodeMetadataRecord));
+      logger.info({ endOffset: log.endOffset }, 'wrote a snapshot of the cluster metadata');
+    } catch (error) {
+      logger.warn({ error }, 'could not write a snapshot of the cluster metadata');
     }
   }
 

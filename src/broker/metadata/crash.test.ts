@@ -51,8 +51,9 @@ describe('ClusterMetadata on disk', () => {
       let log: PartitionLog = await fixture.open();
       const acknowledged: Acknowledged = { topics: new Map(), deleted: new Set(), nextProducerId: 0n };
       for (let round = 0; round < 15; round++) {
-        const broker = await startBroker(new PartitionMetadataLog(log, fixture.clock), {
+        const broker = await startBroker(new PartitionMetadataLog(log, fixture.clock, fixture.files), {
           seed: seed * 100 + round,
+          overrides: ['metadata.log.max.record.bytes.between.snapshots=3000'],
         });
         for (const [name, partitions] of acknowledged.topics) {
           assert.equal(
@@ -76,7 +77,9 @@ describe('ClusterMetadata on disk', () => {
   it('goes on after a full disk, and starts with what it had', async () => {
     const fixture = new LogFixture(21, { cleanupDelete: false });
     const log = await fixture.open();
-    const { topics, metadata } = await startBroker(new PartitionMetadataLog(log, fixture.clock));
+    const { topics, metadata } = await startBroker(
+      new PartitionMetadataLog(log, fixture.clock, fixture.files),
+    );
     await topics.createTopics([newTopic('before')]);
     fixture.files.capacityBytes = fixture.files.usedBytes() + 100;
     await assert.rejects(topics.createTopics([newTopic('full', 20)]), {
@@ -89,9 +92,12 @@ describe('ClusterMetadata on disk', () => {
       [...metadata.topics()].map(({ name }) => name),
       ['before', 'after'],
     );
-    const restarted = await startBroker(new PartitionMetadataLog(await fixture.reopen(), fixture.clock), {
-      seed: 2,
-    });
+    const restarted = await startBroker(
+      new PartitionMetadataLog(await fixture.reopen(), fixture.clock, fixture.files),
+      {
+        seed: 2,
+      },
+    );
     assert.deepEqual(
       [...restarted.metadata.topics()].map(({ name }) => name),
       ['before', 'after'],

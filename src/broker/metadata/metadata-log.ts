@@ -2,8 +2,12 @@
 export interface MetadataLog {
   /** The offset that the next record gets. */
   readonly endOffset: bigint;
-  /** Resolves when all values are durable; they are appended together and in order. At most 10,000 values. */
+  /** Bytes of records since the last snapshot. */
+  readonly bytesSinceSnapshot: number;
+  /** Resolves when all values are durable; they are appended together and in order. */
   append(values: readonly Uint8Array[]): Promise<void>;
-  /** Hands over every value from the first; a value is valid only during the call. */
+  /** Hands over every value from the first, or from the last snapshot; a value is valid only during the call. */
   replay(sink: (value: Uint8Array) => void): Promise<void>;
+  /** Replaces everything before `endOffset` by these values, which lead to the same state. */
+  snapshot(values: readonly Uint8Array[]): Promise<void>;
 }

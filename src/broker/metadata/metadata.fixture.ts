@@ -11,8 +11,12 @@ export class MemoryMetadataLog implements MetadataLog {
   /** The error of the next append. */
   failure: Error | null = null;
 
+  snapshots = 0;
+  bytesSinceSnapshot = 0;
+  #before = 0n;
+
   get endOffset(): bigint {
-    return BigInt(this.values.length);
+    return this.#before + BigInt(this.values.length);
   }
 
   async append(values: readonly Uint8Array[]): Promise<void> {
@@ -21,6 +25,14 @@ export class MemoryMetadataLog implements MetadataLog {
     this.failure = null;
     if (failure !== null) throw failure;
     this.values.push(...values);
+    for (const value of values) this.bytesSinceSnapshot += value.byteLength;
+  }
+
+  async snapshot(values: readonly Uint8Array[]): Promise<void> {
+    this.#before = this.endOffset - BigInt(values.length);
+    this.values.splice(0, this.values.length, ...values);
+    this.bytesSinceSnapshot = 0;
+    this.snapshots++;
   }
 
   async replay(sink: (value: Uint8Array) => void): Promise<void> {

@@ -4,11 +4,13 @@ import { ErrorCode } from '../../protocol/errors.ts';
 import { BatchHeader } from '../../protocol/records/batch-header.ts';
 import { systemClock } from '../../util/clock.ts';
 import { newTopic, startBroker } from './metadata.fixture.ts';
-import { PartitionMetadataLog, type RecordLog } from './partition-metadata-log.ts';
+import { PartitionMetadataLog, type RecordLog, type SnapshotFiles } from './partition-metadata-log.ts';
 
 /** A partition's log in memory, whose next write, flush or truncation can fail. */
-class MemoryRecordLog implements RecordLog {
-  readonly logStartOffset = 0n;
+class MemoryRecordLog implements RecordLog, SnapshotFiles {
+  readonly directory = '/data';
+  readonly files = new Map<string, Uint8Array>();
+  logStartOffset = 0n;
   leaderEpoch = -1;
   highWatermark = 0n;
   failing = new Set<'write' | 'flush' | 'truncate'>();
@@ -49,6 +51,29 @@ class MemoryRecordLog implements RecordLog {
     };
   }
 
+  async deleteRecordsBefore(offset: bigint): Promise<bigint> {
+    this.logStartOffset = offset;
+    return offset;
+  }
+
+  async list() {
+    return [...this.files.keys(), '/data/quorum-state'].map((path) => ({
+      name: path.slice('/data/'.length),
+    }));
+  }
+
+  async readFile(path: string): Promise<Uint8Array | null> {
+    return this.files.get(path) ?? null;
+  }
+
+  async replaceFile(path: string, bytes: Uint8Array): Promise<void> {
+    this.files.set(path, bytes);
+  }
+
+  async remove(path: string): Promise<void> {
+    this.files.delete(path);
+  }
+
   async truncateTo(offset: bigint): Promise<void> {
     if (this.failing.delete('truncate')) throw new Error('EIO');
     this.batches = this.batches.filter(({ lastOffset }) => lastOffset < offset);
@@ -69,7 +94,7 @@ describe('PartitionMetadataLog', () => {
   it('keeps a broker’s state from start to start in one partition', async () => {
     const log = new MemoryRecordLog();
     for (let start = 0; start < 4; start++) {
-      const { metadata, topics } = await startBroker(new PartitionMetadataLog(log, systemClock), {
+      const { metadata, topics } = await startBroker(new PartitionMetadataLog(log, systemClock, log), {
         seed: start,
       });
       assert.deepEqual(
@@ -86,7 +111,7 @@ describe('PartitionMetadataLog', () => {
 
   it('takes back what could not be made durable', async () => {
     const log = new MemoryRecordLog();
-    const { metadata, topics } = await startBroker(new PartitionMetadataLog(log, systemClock));
+    const { metadata, topics } = await startBroker(new PartitionMetadataLog(log, systemClock, log));
     for (const failure of ['write', 'flush'] as const) {
       const end = log.logEndOffset;
       log.failing.add(failure);
@@ -94,15 +119,58 @@ describe('PartitionMetadataLog', () => {
       assert.equal(log.logEndOffset, end);
     }
     await topics.createTopics([newTopic('a')]);
-    const restarted = await startBroker(new PartitionMetadataLog(log, systemClock));
+    const restarted = await startBroker(new PartitionMetadataLog(log, systemClock, log));
     assert.equal(restarted.metadata.topicByName('a')?.id, metadata.topicByName('a')?.id);
   });
 
   it('appends nothing after records that it could not take back', async () => {
     const log = new MemoryRecordLog();
-    const { topics } = await startBroker(new PartitionMetadataLog(log, systemClock));
+    const { topics } = await startBroker(new PartitionMetadataLog(log, systemClock, log));
     log.failing.add('flush').add('truncate');
     await assert.rejects(topics.createTopics([newTopic('a')]));
     await assert.rejects(topics.createTopics([newTopic('a')]), /unusable since a write failed: EIO/);
+  });
+
+  describe('snapshots', () => {
+    const overrides = ['metadata.log.max.record.bytes.between.snapshots=1'];
+
+    it('take the place of the log before them, and only the latest is kept', async () => {
+      const log = new MemoryRecordLog();
+      const first = await startBroker(new PartitionMetadataLog(log, systemClock, log), { overrides });
+      for (let n = 0; n < 5; n++)
+        await first.topics.createTopics([newTopic(`t${n}`, 2, { 'retention.ms': '7' })]);
+      await first.topics.deleteTopics([first.metadata.topicByName('t0')!.id]);
+      assert.deepEqual(
+        [...log.files.keys()],
+        [`/data/${String(log.logEndOffset).padStart(20, '0')}-0000000000.checkpoint`],
+      );
+      assert.equal(log.logStartOffset, log.logEndOffset);
+      const second = await startBroker(new PartitionMetadataLog(log, systemClock, log));
+      assert.deepEqual(
+        [...second.metadata.topics()].map(({ name, id, partitions }) => [name, id, partitions.length]),
+        [...first.metadata.topics()].map(({ name, id, partitions }) => [name, id, partitions.length]),
+      );
+      assert.equal(second.metadata.topicConfig('t1').get('retention.ms'), 7);
+      assert.equal(second.metadata.state.firstLeaderEpoch('t0'), 1);
+    });
+
+    it('are refused when damaged, torn or missing', async () => {
+      const log = new MemoryRecordLog();
+      await startBroker(new PartitionMetadataLog(log, systemClock, log), { overrides });
+      const [path, bytes] = [...log.files][0]!;
+      const start = () => startBroker(new PartitionMetadataLog(log, systemClock, log));
+      log.files.set(
+        path,
+        bytes.map((byte, index) => (index === bytes.length - 100 ? byte ^ 1 : byte)),
+      );
+      await assert.rejects(
+        start(),
+        /snapshot \d+-\d+\.checkpoint of the metadata log cannot be used: the batch .* is damaged/,
+      );
+      log.files.set(path, bytes.subarray(0, new BatchHeader(bytes).sizeInBytes));
+      await assert.rejects(start(), /cannot be used: it is not whole/);
+      log.files.clear();
+      await assert.rejects(start(), /the metadata log begins at \d+, and no snapshot covers the rest/);
+    });
   });
 });

@@ -2,7 +2,8 @@ import type { PartitionChangeRecord } from '../../protocol/generated/partition-c
 import type { PartitionRecord } from '../../protocol/generated/partition-record.ts';
 import type { RegisterBrokerRecord } from '../../protocol/generated/register-broker-record.ts';
 import type { Uuid } from '../../protocol/wire/types.ts';
-import type { MetadataRecord } from './records.ts';
+import { type MetadataRecord, metadataRecord } from './records.ts';
+import { METADATA_TOPIC_ID } from './topic-id.ts';
 import { collisionKey } from './topic-name.ts';
 
 /** One partition as the metadata log has it; replaced, never changed, when a record changes it. */
@@ -134,6 +135,44 @@ export class MetadataState {
     }
   }
 
+  /** Records that lead to this state from an empty one. */
+  *records(): IterableIterator<MetadataRecord> {
+    for (const [name, featureLevel] of this.#features)
+      yield metadataRecord('featureLevel', { name, featureLevel });
+    for (const broker of this.#brokers.values()) yield { kind: 'registerBroker', value: broker };
+    // Kafka has no record that says which epoch a name had, so the snapshot tells of a topic that came and went.
+    for (const [name, epoch] of this.#epochs) {
+      const topicId = METADATA_TOPIC_ID;
+      yield metadataRecord('topic', { name, topicId });
+      yield metadataRecord('partition', {
+        topicId,
+        partitionId: 0,
+        leaderEpoch: epoch - 1,
+        partitionEpoch: 0,
+      });
+      yield metadataRecord('removeTopic', { topicId });
+    }
+    for (const { name, id, partitions } of this.#byId.values()) {
+      yield metadataRecord('topic', { name, topicId: id });
+      for (const { index, replicas, isr, directories, ...rest } of partitions) {
+        yield metadataRecord('partition', {
+          ...rest,
+          topicId: id,
+          partitionId: index,
+          replicas: [...replicas],
+          isr: [...isr],
+          directories: [...directories],
+        });
+      }
+    }
+    for (const [key, values] of this.#configs) {
+      const [resourceType, resourceName] = splitConfigKey(key);
+      for (const [name, value] of values)
+        yield metadataRecord('config', { resourceType, resourceName, name, value });
+    }
+    yield metadataRecord('producerIds', { nextProducerId: this.#nextProducerId });
+  }
+
   #addTopic(name: string, id: Uuid): void {
     if (this.#byName.has(name) || this.#byId.has(id)) throw new Error(`topic ${name} (${id}) exists already`);
     const topic = { name, id, partitions: [] };
@@ -227,4 +266,9 @@ export class MetadataState {
 
 function configKey(resourceType: number, resourceName: string): string {
   return `${resourceType}:${resourceName}`;
+}
+
+function splitConfigKey(key: string): [resourceType: number, resourceName: string] {
+  const separator = key.indexOf(':');
+  return [Number(key.slice(0, separator)), key.slice(separator + 1)];
 }

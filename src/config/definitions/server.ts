@@ -137,6 +137,14 @@ export const serverDefinitions = [
       'Whether the broker moves its leaders away before it stops. A single node has nowhere to move them.',
   },
   {
+    name: 'metadata.log.max.record.bytes.between.snapshots',
+    type: 'long',
+    default: '20971520',
+    min: 1,
+    documentation:
+      'Bytes of new cluster metadata after which a snapshot is written, so that the log before it can go.',
+  },
+  {
     name: 'metrics.listener',
     type: 'string',
     default: 'http://127.0.0.1:9464',

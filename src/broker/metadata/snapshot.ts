@@ -1,0 +1,74 @@
+import { snapshotFooterRecord } from '../../protocol/generated/snapshot-footer-record.ts';
+import { snapshotHeaderRecord } from '../../protocol/generated/snapshot-header-record.ts';
+import { encodeVersioned } from '../../protocol/internal-records.ts';
+import { CRC_COVERS_FROM, splitBatches } from '../../protocol/records/batch-header.ts';
+import { buildBatch } from '../../protocol/records/builder.ts';
+import { buildControlBatch, ControlType, controlType } from '../../protocol/records/control-records.ts';
+import { crc32c } from '../../protocol/records/crc32c.ts';
+import { readRecords } from '../../protocol/records/reader.ts';
+
+const RECORDS_PER_BATCH = 1000;
+
+/** What a snapshot stands for: every record of the log below an offset. */
+export interface SnapshotId {
+  readonly endOffset: bigint;
+  /** The leader epoch of the last of these records. */
+  readonly epoch: number;
+}
+
+/** The name of a snapshot's file, as Kafka gives it: `00000000000000000100-0000000003.checkpoint`. */
+export function snapshotFileName({ endOffset, epoch }: SnapshotId): string {
+  return `${String(endOffset).padStart(20, '0')}-${String(epoch).padStart(10, '0')}.checkpoint`;
+}
+
+/** Null for another file. */
+export function parseSnapshotFileName(name: string): SnapshotId | null {
+  const match = /^(\d{20})-(\d{10})\.checkpoint$/.exec(name);
+  return match === null ? null : { endOffset: BigInt(match[1]!), epoch: Number(match[2]) };
+}
+
+/** A snapshot file in Kafka's format (KIP-630): a header, the metadata records, a footer. */
+export function encodeSnapshot(values: readonly Uint8Array[], epoch: number, timestamp: bigint): Uint8Array {
+  const header = encodeVersioned(
+    snapshotHeaderRecord,
+    snapshotHeaderRecord.create({ lastContainedLogTimestamp: timestamp }),
+    0,
+  );
+  const footer = encodeVersioned(snapshotFooterRecord, snapshotFooterRecord.create(), 0);
+  const at = (baseOffset: number) => ({
+    baseOffset: BigInt(baseOffset),
+    partitionLeaderEpoch: epoch,
+    timestamp,
+  });
+  const batches = [buildControlBatch(ControlType.snapshotHeader, header, at(0))];
+  for (let start = 0; start < values.length; start += RECORDS_PER_BATCH) {
+    const records = values.slice(start, start + RECORDS_PER_BATCH).map((value) => ({ key: null, value }));
+    batches.push(buildBatch(records, at(start + 1)));
+  }
+  batches.push(buildControlBatch(ControlType.snapshotFooter, footer, at(values.length + 1)));
+  return Buffer.concat(batches);
+}
+
+/**
+ * Hands over every record of a snapshot file.
+ * @throws Error for a file that is damaged or not whole
+ */
+export function decodeSnapshot(bytes: Uint8Array, sink: (value: Uint8Array) => void): void {
+  let header = false;
+  let footer = false;
+  for (const batch of splitBatches(bytes)) {
+    if (crc32c(batch.bytes.subarray(CRC_COVERS_FROM)) !== batch.header.crc) {
+      throw new Error(`the batch at position ${batch.position} is damaged`);
+    }
+    for (const { key, value } of readRecords(batch.bytes)) {
+      if (batch.header.isControl) {
+        const type = key === null ? -1 : controlType(key);
+        header ||= type === ControlType.snapshotHeader;
+        footer ||= type === ControlType.snapshotFooter;
+      } else if (value !== null) {
+        sink(value);
+      }
+    }
+  }
+  if (!header || !footer) throw new Error('it is not whole');
+}
