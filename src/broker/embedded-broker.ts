@@ -1,4 +1,4 @@
-import { defaultLogConfig } from '../backend/log/config.ts';
+import { defaultLogConfig, type LogConfig } from '../backend/log/config.ts';
 import { LogManager } from '../backend/log/log-manager.ts';
 import { storeFileSystem } from '../backend/log/store-file-system.ts';
 import type { KafabricConfig } from '../config/index.ts';
@@ -12,7 +12,7 @@ import { GroupCoordinator } from './groups/coordinator.ts';
 import { PartitionOffsetsLog } from './groups/partition-offsets-log.ts';
 import { type BrokerEndpoint, ClusterMetadata } from './metadata/cluster-metadata.ts';
 import { PartitionMetadataLog } from './metadata/partition-metadata-log.ts';
-import { randomUuid } from './metadata/topic-id.ts';
+import { METADATA_TOPIC_ID, randomUuid } from './metadata/topic-id.ts';
 import { TopicManager } from './metadata/topic-manager.ts';
 import { METADATA_TOPIC, OFFSETS_TOPIC } from './metadata/topic-name.ts';
 import { FetchService } from './partitions/fetch-service.ts';
@@ -32,7 +32,13 @@ export interface EmbeddedBrokerOptions {
 /** Answers to fetches may take arena memory while no more than this share of it is in use: the rest is for what is produced. */
 const FETCH_MEMORY_SHARE = 0.5;
 const FETCH_SESSION_EVICTION_MS = 120_000;
-const METADATA_TOPIC_ID = 'AAAAAAAAAAAAAAAAAAAAAQ';
+/** For the metadata log, which only snapshots shorten, and for every log whose topic's configuration is not known yet. */
+const KEEP_ALL: LogConfig = {
+  ...defaultLogConfig,
+  retentionMs: -1,
+  retentionBytes: -1,
+  cleanupDelete: false,
+};
 
 /**
  * Everything that is the cluster on one machine: logs, payload, topics, groups, offsets. `open` recovers it from disk; `close` leaves it so
@@ -86,22 +92,23 @@ export class EmbeddedBroker {
   static async open(options: EmbeddedBrokerOptions): Promise<EmbeddedBroker> {
     const { config, clock, logger } = options;
     const store = new Store({ threads: config.get('num.io.threads') });
+    const fileSystem = storeFileSystem(store);
     const logs = new LogManager({
-      fileSystem: storeFileSystem(store),
+      fileSystem,
       clock,
       logger,
       directories: config.resolved.logDirs,
       nodeId: config.resolved.nodeId,
       clusterId: config.get('cluster.id'),
-      defaultConfig: defaultLogConfig,
+      defaultConfig: KEEP_ALL,
     });
     await logs.open();
     const log = await logs.create(METADATA_TOPIC, 0, {
       topicId: METADATA_TOPIC_ID,
-      config: defaultLogConfig,
+      config: KEEP_ALL,
     });
     const metadata = await ClusterMetadata.open({
-      log: new PartitionMetadataLog(log, clock),
+      log: new PartitionMetadataLog(log, clock, fileSystem),
       config,
       clusterId: logs.clusterId,
       endpoints: options.endpoints,

@@ -1,11 +1,12 @@
 import { snapshotFooterRecord } from '../../protocol/generated/snapshot-footer-record.ts';
 import { snapshotHeaderRecord } from '../../protocol/generated/snapshot-header-record.ts';
-import { encodeVersioned } from '../../protocol/internal-records.ts';
 import { CRC_COVERS_FROM, splitBatches } from '../../protocol/records/batch-header.ts';
 import { buildBatch } from '../../protocol/records/builder.ts';
 import { buildControlBatch, ControlType, controlType } from '../../protocol/records/control-records.ts';
 import { crc32c } from '../../protocol/records/crc32c.ts';
 import { readRecords } from '../../protocol/records/reader.ts';
+import type { MessageCodec } from '../../protocol/wire/codec.ts';
+import { Writer } from '../../protocol/wire/writer.ts';
 
 const RECORDS_PER_BATCH = 1000;
 
@@ -29,12 +30,8 @@ export function parseSnapshotFileName(name: string): SnapshotId | null {
 
 /** A snapshot file in Kafka's format (KIP-630): a header, the metadata records, a footer. */
 export function encodeSnapshot(values: readonly Uint8Array[], epoch: number, timestamp: bigint): Uint8Array {
-  const header = encodeVersioned(
-    snapshotHeaderRecord,
-    snapshotHeaderRecord.create({ lastContainedLogTimestamp: timestamp }),
-    0,
-  );
-  const footer = encodeVersioned(snapshotFooterRecord, snapshotFooterRecord.create(), 0);
+  const header = control(snapshotHeaderRecord, { lastContainedLogTimestamp: timestamp });
+  const footer = control(snapshotFooterRecord, {});
   const at = (baseOffset: number) => ({
     baseOffset: BigInt(baseOffset),
     partitionLeaderEpoch: epoch,
@@ -47,6 +44,13 @@ export function encodeSnapshot(values: readonly Uint8Array[], epoch: number, tim
   }
   batches.push(buildControlBatch(ControlType.snapshotFooter, footer, at(values.length + 1)));
   return Buffer.concat(batches);
+}
+
+/** The record says its own version, so no other stands before it. */
+function control<T>(codec: MessageCodec<T>, value: Partial<T>): Uint8Array {
+  const writer = new Writer(32);
+  codec.write(writer, codec.create(value), 0);
+  return writer.finishBytes();
 }
 
 /**
