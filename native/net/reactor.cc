@@ -42,7 +42,7 @@ Reactor::Reactor(const Options& options, Limits& limits, Arena& arena, std::func
   epoll_ = epoll_create1(EPOLL_CLOEXEC);
   wakeFd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   epoll_event event{};
-  event.events = EPOLLIN;
+  event.events = EPOLLIN | EPOLLET;  // each write wakes once; there is nothing to read back
   if (epoll_ < 0 || wakeFd_ < 0 || epoll_ctl(epoll_, EPOLL_CTL_ADD, wakeFd_, &event) != 0) {
     std::system_error error = lastError("reactor");
     if (epoll_ >= 0) ::close(epoll_);
@@ -138,8 +138,6 @@ void Reactor::run() {
       if (connection) {
         onSocketEvent(*connection, events[i].events);
       } else {
-        uint64_t ignored;
-        [[maybe_unused]] ssize_t read = ::read(wakeFd_, &ignored, sizeof ignored);
         notified_.store(false, std::memory_order_seq_cst);
         runCommands();
       }

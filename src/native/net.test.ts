@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { connect, type Socket } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { arenaStats, type NativeMemory } from './arena.ts';
 import { type CloseReason, Net, type NetOptions } from './net.ts';
 import { MemoryPiece, type Piece } from './pieces.ts';
@@ -351,6 +352,18 @@ describe('Net', () => {
   it('reports a port in use by its code', async () => {
     server = await new Server().start();
     await assert.rejects(server.net.listen('127.0.0.1', server.port), { code: 'EADDRINUSE' });
+  });
+
+  it('listens on all interfaces without a host', async () => {
+    server = await new Server().start();
+    const { port } = await server.net.listen('', 0);
+    const addresses = networkInterfaces().lo?.map(({ address }) => address) ?? ['127.0.0.1'];
+    for (const address of addresses) {
+      const socket = connect(port, address);
+      await new Promise((resolve, reject) => socket.on('connect', resolve).on('error', reject));
+      socket.destroy();
+    }
+    await waitUntil(() => server.closes.length === addresses.length);
   });
 
   it('checks its options', async () => {

@@ -113,8 +113,8 @@ const native = binding<{ NetCore: new (options: NetOptions, onEvents: () => void
 const Event = { opened: 1, frame: 2, largeFrame: 3, closed: 4, drained: 5, refused: 6 } as const;
 /** An event is type, connection, offset, length, handle, detail. */
 const eventFields = 6;
-/** Events handled before their space is given back and replies are handed over, so that both sides keep busy. */
-const eventsPerRelease = 256;
+/** Events of one reactor handled before their space is given back, replies are handed over, and others get their turn. */
+const eventsPerTurn = 256;
 
 /** What one reactor hands over: its frames, and the events that name them. */
 interface Inbox {
@@ -151,11 +151,23 @@ export class Net {
     this.#outbox = new Outbox(this.#core);
   }
 
-  /** Port 0 takes a free one. Rejects with the system's error, e.g. code EADDRINUSE. */
+  /**
+   * An empty host means all interfaces, port 0 a free one. A name with addresses of both kinds means its IPv4 address, as
+   * in Java. Rejects with the system's error, e.g. code EADDRINUSE.
+   */
   async listen(host: string, port: number): Promise<{ listener: number; port: number }> {
-    const { address } = await lookup(host);
-    const [listener, bound] = this.#core.listen(address, port);
+    const address = host === '' ? '::' : (await lookup(host, { verbatim: false })).address;
+    const [listener, bound] = this.#listen(address, port, host === '');
     return { listener, port: bound };
+  }
+
+  #listen(address: string, port: number, anyFamily: boolean): [listener: number, port: number] {
+    try {
+      return this.#core.listen(address, port);
+    } catch (error) {
+      if (!anyFamily || (error as NodeJS.ErrnoException).code !== 'EAFNOSUPPORT') throw error;
+      return this.#core.listen('0.0.0.0', port);
+    }
   }
 
   /**
@@ -216,32 +228,35 @@ export class Net {
   }
 
   #collect(): void {
+    let more = false;
     this.#collecting = true;
     try {
-      for (let reactor = 0; reactor < this.#inboxes.length; reactor++) this.#collectFrom(reactor);
+      for (let reactor = 0; reactor < this.#inboxes.length; reactor++) {
+        if (this.#collectFrom(reactor)) more = true;
+      }
     } finally {
       this.#collecting = false;
       this.#outbox.flush();
     }
+    // Timers, disks and other sockets come first.
+    if (more) setImmediate(() => this.#collect());
   }
 
-  #collectFrom(reactor: number): void {
+  /** True if there is more. */
+  #collectFrom(reactor: number): boolean {
     const inbox = this.#inboxes[reactor]!;
-    let left = this.#core.collect(reactor);
-    while (left > 0) {
-      const count = Math.min(left, eventsPerRelease);
-      let handled = 0;
-      try {
-        while (handled < count) {
-          handled++;
-          this.#handle(inbox);
-        }
-      } finally {
-        this.#core.release(reactor, handled);
+    const available = this.#core.collect(reactor);
+    const count = Math.min(available, eventsPerTurn);
+    let handled = 0;
+    try {
+      while (handled < count) {
+        handled++;
+        this.#handle(inbox);
       }
-      left -= count;
-      this.#outbox.flush();
+    } finally {
+      this.#core.release(reactor, handled);
     }
+    return available > count;
   }
 
   #handle(inbox: Inbox): void {
