@@ -11,6 +11,7 @@ export class ShardLog {
   readonly #log: OffsetsLog;
   readonly #partition: number;
   readonly #offsets: Offsets;
+  #lastEffect: Promise<void> = Promise.resolve();
   #closed = false;
 
   constructor(log: OffsetsLog, partition: number, offsets: Offsets) {
@@ -29,18 +30,25 @@ export class ShardLog {
     await Promise.all(appends);
   }
 
-  /** Appends offset changes and other records together. */
-  async write(changes: readonly OffsetChange[], records: readonly OffsetsRecord[] = []): Promise<void> {
+  /** Appends offset changes and other records together. Changes take effect in the order of the calls. */
+  write(changes: readonly OffsetChange[], records: readonly OffsetsRecord[] = []): Promise<void> {
     const all = [...changes.map(offsetRecord), ...records];
-    if (all.length === 0) return;
+    if (all.length === 0) return Promise.resolve();
     const finishes = changes.map((change) => this.#offsets.begin(change));
-    let written = false;
-    try {
-      await this.append(all);
-      written = true;
-    } finally {
-      for (const finish of finishes) finish(written);
-    }
+    const appended = this.append(all);
+    // Its failure is met below, perhaps later.
+    appended.catch(() => undefined);
+    const effect = this.#lastEffect.then(async () => {
+      let written = false;
+      try {
+        await appended;
+        written = true;
+      } finally {
+        for (const finish of finishes) finish(written);
+      }
+    });
+    this.#lastEffect = effect.catch(() => undefined);
+    return effect;
   }
 
   close(): void {
