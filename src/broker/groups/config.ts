@@ -11,6 +11,8 @@ export interface GroupConfig {
   readonly newMemberJoinTimeoutMs: number;
   /** The longest metadata text of a commit, in UTF-16 units as Kafka counts them. */
   readonly offsetMetadataMaxBytes: number;
+  /** How long a client waits for its group or offsets to be written. */
+  readonly commitTimeoutMs: number;
   readonly offsetsRetentionMs: number;
   readonly offsetsRetentionCheckIntervalMs: number;
 }
@@ -26,6 +28,7 @@ export function groupConfig(config: KafabricConfig): GroupConfig {
     maxSize: config.get('group.max.size'),
     newMemberJoinTimeoutMs: NEW_MEMBER_JOIN_TIMEOUT_MS,
     offsetMetadataMaxBytes: config.get('offset.metadata.max.bytes'),
+    commitTimeoutMs: config.get('offsets.commit.timeout.ms'),
     offsetsRetentionMs: config.get('offsets.retention.minutes') * 60_000,
     offsetsRetentionCheckIntervalMs: config.get('offsets.retention.check.interval.ms'),
   };

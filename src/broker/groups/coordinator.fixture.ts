@@ -67,6 +67,7 @@ export const testConfig: GroupConfig = {
   maxSize: 10,
   newMemberJoinTimeoutMs: 300_000,
   offsetMetadataMaxBytes: 20,
+  commitTimeoutMs: 5_000,
   offsetsRetentionMs: 3600_000,
   offsetsRetentionCheckIntervalMs: 60_000,
 };

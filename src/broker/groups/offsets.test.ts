@@ -170,6 +170,18 @@ describe('committing offsets', () => {
     assert.deepEqual(committed(broker), ['events-0:2']);
   });
 
+  it('is told after offsets.commit.timeout.ms that it takes too long', async () => {
+    const broker = await startGroups();
+    broker.log.hold();
+    const slow = commit(broker, 1n);
+    await broker.clock.advance(5_000);
+    assert.equal(await slow, ErrorCode.COORDINATOR_NOT_AVAILABLE);
+    assert.deepEqual(committed(broker), []);
+    broker.log.release();
+    await settled();
+    assert.deepEqual(committed(broker), ['events-0:1']);
+  });
+
   it('is refused while groups are loading and after the end', async () => {
     const broker = await startGroups();
     const [member] = await stableGroup(broker);

@@ -1,4 +1,5 @@
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
+import type { Clock, Timer } from '../../util/clock.ts';
 import type { OffsetChange, Offsets } from './offsets.ts';
 import type { OffsetsLog, OffsetsRecord } from './ports.ts';
 import { offsetRecord } from './records.ts';
@@ -11,17 +12,33 @@ export class ShardLog {
   readonly #log: OffsetsLog;
   readonly #partition: number;
   readonly #offsets: Offsets;
+  readonly #clock: Clock;
+  readonly #timeoutMs: number;
+  /** Of the writes that are waited for. */
+  readonly #timers = new Set<Timer>();
   #lastEffect: Promise<void> = Promise.resolve();
   #closed = false;
 
-  constructor(log: OffsetsLog, partition: number, offsets: Offsets) {
-    this.#log = log;
-    this.#partition = partition;
-    this.#offsets = offsets;
+  constructor(options: {
+    readonly log: OffsetsLog;
+    readonly partition: number;
+    readonly offsets: Offsets;
+    readonly clock: Clock;
+    readonly timeoutMs: number;
+  }) {
+    this.#log = options.log;
+    this.#partition = options.partition;
+    this.#offsets = options.offsets;
+    this.#clock = options.clock;
+    this.#timeoutMs = options.timeoutMs;
   }
 
-  /** Rejects with an error that has a Kafka error code. */
-  async append(records: readonly OffsetsRecord[]): Promise<void> {
+  /** Rejects with an error that has a Kafka error code; REQUEST_TIMED_OUT if the write is slow, which may still succeed. */
+  append(records: readonly OffsetsRecord[]): Promise<void> {
+    return this.#inTime(this.#append(records));
+  }
+
+  async #append(records: readonly OffsetsRecord[]): Promise<void> {
     if (this.#closed) throw new ApiError(ErrorCode.NOT_COORDINATOR);
     if (records.length <= RECORDS_PER_APPEND_MAX) return this.#log.append(this.#partition, records);
     const appends: Promise<void>[] = [];
@@ -30,12 +47,15 @@ export class ShardLog {
     await Promise.all(appends);
   }
 
-  /** Appends offset changes and other records together. Changes take effect in the order of the calls. */
+  /**
+   * Appends offset changes and other records together. Changes take effect in the order of the calls, also those whose
+   * callers were told that it takes too long. Rejects as `append`.
+   */
   write(changes: readonly OffsetChange[], records: readonly OffsetsRecord[] = []): Promise<void> {
     const all = [...changes.map(offsetRecord), ...records];
     if (all.length === 0) return Promise.resolve();
     const finishes = changes.map((change) => this.#offsets.begin(change));
-    const appended = this.append(all);
+    const appended = this.#append(all);
     // Its failure is met below, perhaps later.
     appended.catch(() => undefined);
     const effect = this.#lastEffect.then(async () => {
@@ -48,10 +68,26 @@ export class ShardLog {
       }
     });
     this.#lastEffect = effect.catch(() => undefined);
-    return effect;
+    return this.#inTime(effect);
   }
 
   close(): void {
     this.#closed = true;
+    for (const timer of this.#timers) timer.cancel();
+    this.#timers.clear();
+  }
+
+  #inTime(written: Promise<void>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const timer = this.#clock.setTimer(this.#timeoutMs, () => {
+        this.#timers.delete(timer);
+        reject(new ApiError(ErrorCode.REQUEST_TIMED_OUT));
+      });
+      this.#timers.add(timer);
+      written.then(resolve, reject).finally(() => {
+        timer.cancel();
+        this.#timers.delete(timer);
+      });
+    });
   }
 }

@@ -56,7 +56,13 @@ export class GroupShard {
   constructor(options: ShardOptions) {
     this.#options = options;
     const { clock, config, logger } = options;
-    this.#log = new ShardLog(options.log, options.partition, this.offsets);
+    this.#log = new ShardLog({
+      log: options.log,
+      partition: options.partition,
+      offsets: this.offsets,
+      clock,
+      timeoutMs: config.commitTimeoutMs,
+    });
     const context: GroupContext = {
       clock,
       config,
