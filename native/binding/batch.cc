@@ -95,42 +95,65 @@ Napi::Value checkSync(const Napi::CallbackInfo& info) {
   return Napi::Number::New(env, static_cast<double>(checks.size()));
 }
 
-// (id, handle, offset, length, options, maxBatches); completes with [slots, references].
-void checkAsync(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  double id = numberOf(info[0]);
-  MemoryRef memory = borrowMemory(env, numberOf(info[1]), numberOf(info[2]), numberOf(info[3]));
-  const uint8_t* bytes = memory.data() + static_cast<size_t>(numberOf(info[2]));
-  auto length = static_cast<size_t>(numberOf(info[3]));
-  CheckOptions options = optionsOf(info[4]);
-  auto maxBatches = static_cast<size_t>(numberOf(info[5]));
+/** What a worker checks: memory that is kept meanwhile, or a copy. */
+struct AsyncInput {
+  MemoryRef memory;
+  ByteBuffer copy;
+  const uint8_t* bytes;
+  size_t length;
+};
+
+Napi::Value toResult(Napi::Env env, const std::vector<BatchCheck>& checks) {
+  Napi::Float64Array slots = Napi::Float64Array::New(env, checks.size() * kBatchSlots);
+  Napi::Array references = Napi::Array::New(env);
+  for (size_t i = 0; i < checks.size(); ++i) {
+    fillSlots(slots.Data() + i * kBatchSlots, checks[i], 0);
+    if (checks[i].reference.size() > 0) references[static_cast<uint32_t>(i)] = toUint8Array(env, checks[i].reference);
+  }
+  Napi::Array result = Napi::Array::New(env, 2);
+  result[0u] = slots;
+  result[1u] = references;
+  return result;
+}
+
+void checkOnWorker(Napi::Env env, double id, std::shared_ptr<AsyncInput> input, const CheckOptions& options,
+                   size_t maxBatches) {
   Completions& completions = Completions::of(env);
-  Workers::post(env, [id, memory, bytes, length, options, maxBatches, &completions] {
+  Workers::post(env, [id, input = std::move(input), options, maxBatches, &completions]() mutable {
     Completion done;
     done.id = id;
     try {
       auto checks = std::make_shared<std::vector<BatchCheck>>(
-          checkBatches(bytes, length, options, maxBatches, threadScratch()));
-      done.result = [checks](Napi::Env env) -> Napi::Value {
-        Napi::Float64Array slots = Napi::Float64Array::New(env, checks->size() * kBatchSlots);
-        Napi::Array references = Napi::Array::New(env);
-        for (size_t i = 0; i < checks->size(); ++i) {
-          const BatchCheck& check = (*checks)[i];
-          fillSlots(slots.Data() + i * kBatchSlots, check, 0);
-          if (check.reference.size() > 0)
-            references[static_cast<uint32_t>(i)] = toUint8Array(env, check.reference);
-        }
-        Napi::Array result = Napi::Array::New(env, 2);
-        result[0u] = slots;
-        result[1u] = references;
-        return result;
-      };
+          checkBatches(input->bytes, input->length, options, maxBatches, threadScratch()));
+      done.result = [checks](Napi::Env env) { return toResult(env, *checks); };
     } catch (const std::bad_alloc&) {
       done.error = ENOMEM;
       done.message = "not enough memory to check a batch";
     }
+    input.reset();  // memory goes back before anyone hears of it
     completions.push(std::move(done));
   });
+}
+
+// (id, options, maxBatches, handle, offset, length); completes with [slots, references].
+void checkMemory(const Napi::CallbackInfo& info) {
+  auto input = std::make_shared<AsyncInput>();
+  input->memory = borrowMemory(info.Env(), numberOf(info[3]), numberOf(info[4]), numberOf(info[5]));
+  input->bytes = input->memory.data() + static_cast<size_t>(numberOf(info[4]));
+  input->length = static_cast<size_t>(numberOf(info[5]));
+  checkOnWorker(info.Env(), numberOf(info[0]), std::move(input), optionsOf(info[1]),
+                static_cast<size_t>(numberOf(info[2])));
+}
+
+// (id, options, maxBatches, bytes): of a copy, since JavaScript may change the bytes meanwhile.
+void checkCopy(const Napi::CallbackInfo& info) {
+  Bytes bytes = bytesOf(info[3]);
+  auto input = std::make_shared<AsyncInput>();
+  input->copy.append(bytes.data, bytes.length);
+  input->bytes = input->copy.data();
+  input->length = bytes.length;
+  checkOnWorker(info.Env(), numberOf(info[0]), std::move(input), optionsOf(info[1]),
+                static_cast<size_t>(numberOf(info[2])));
 }
 
 /** A Uint8Array that starts with a whole batch header. */
@@ -175,7 +198,8 @@ void initBatch(Napi::Env env, Napi::Object exports) {
   exports["crc32c"] = Napi::Function::New(env, crc, "crc32c");
   exports["crc32cImplementation"] = Napi::String::New(env, crc32cImplementation());
   exports["batchCheck"] = Napi::Function::New(env, checkSync, "batchCheck");
-  exports["batchCheckAsync"] = Napi::Function::New(env, checkAsync, "batchCheckAsync");
+  exports["batchCheckMemory"] = Napi::Function::New(env, checkMemory, "batchCheckMemory");
+  exports["batchCheckCopy"] = Napi::Function::New(env, checkCopy, "batchCheckCopy");
   exports["batchPatchOffset"] = Napi::Function::New(env, patchOffset, "batchPatchOffset");
   exports["batchPatchTime"] = Napi::Function::New(env, patchTime, "batchPatchTime");
   exports["batchLocateReference"] = Napi::Function::New(env, locate, "batchLocateReference");

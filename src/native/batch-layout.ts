@@ -2,6 +2,9 @@
 export const BATCH_SLOTS = 21;
 export const OPTION_SLOTS = 7;
 
+/** What a batch is told that decompresses to more than is allowed. */
+export const UNCOMPRESSED_TOO_LARGE = 'The uncompressed records are larger than allowed';
+
 /** Texts for the numbers of BatchProblem in native/batch/check.h. */
 const PROBLEMS: readonly string[] = [
   '',
@@ -17,7 +20,7 @@ const PROBLEMS: readonly string[] = [
   'The record batch has a producer id but no sequence number',
   'The compression type of the record batch is unknown',
   'The compressed records cannot be read',
-  'The uncompressed records are larger than allowed',
+  UNCOMPRESSED_TOO_LARGE,
   'The size of the record does not match its content',
   'The record is malformed',
   'The record has an invalid number of headers',

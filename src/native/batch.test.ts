@@ -5,12 +5,13 @@ import {
   buildReferenceBatch,
   checkBatches,
   checkBatchesAsync,
+  checkBatchesSoon,
   crc32c,
   locateReferenceBatch,
   patchHeader,
   patchMaxTimestamp,
 } from './batch.ts';
-import { Codec, decompress } from './codec.ts';
+import { Codec, compress, decompress } from './codec.ts';
 import { MemoryPiece } from './pieces.ts';
 
 /** Made by Apache Kafka's client library; see fixtures/MakeBatches.java. */
@@ -134,6 +135,43 @@ describe('checkBatches', () => {
     const piece = toMemory(many);
     assert.deepEqual(await checkBatchesAsync(piece, limits), checks);
     piece.memory.release();
+  });
+});
+
+describe('checkBatchesSoon', () => {
+  /** A batch around compressed zeros, which are no valid records. */
+  const zeros = (codec: Codec, byteLength: number): Buffer => {
+    const section = compress(codec, Buffer.alloc(byteLength));
+    const batch = Buffer.concat([fixture('keyed-none').subarray(0, 61), section]);
+    batch.writeInt32BE(batch.length - 12, 8);
+    batch.writeUInt16BE(codec, 21);
+    return withCrc(batch);
+  };
+
+  it('answers at once for what is small', () => {
+    const checks = checkBatchesSoon(fixture('mixed-zstd'), limits);
+    assert.ok(Array.isArray(checks));
+    assert.equal(checks[0]?.error, 0);
+    const refused = checkBatchesSoon(zeros(Codec.GZIP, 20_000), { maxUncompressedBytes: 10_000 });
+    assert.ok(Array.isArray(refused));
+    assert.equal(refused[0]?.error, 10);
+  });
+
+  it('leaves what is large, or becomes large, to a worker', async () => {
+    for (const codec of [Codec.GZIP, Codec.LZ4, Codec.ZSTD]) {
+      const bomb = zeros(codec, 4 << 20);
+      const started = performance.now();
+      const checks = checkBatchesSoon(bomb, { maxUncompressedBytes: 8 << 20 });
+      assert.ok(checks instanceof Promise);
+      assert.ok(performance.now() - started < 100);
+      bomb.fill(0);
+      assert.equal((await checks)[0]?.error, 87);
+      const [tooLarge] = await checkBatchesSoon(zeros(codec, 4 << 20), { maxUncompressedBytes: 1 << 20 });
+      assert.equal(tooLarge?.error, 10);
+    }
+    const large = Buffer.concat(new Array<Buffer>(100).fill(fixture('keyed-none')));
+    const checks = await checkBatchesSoon(large, limits);
+    assert.deepEqual(checks, checkBatches(large, limits));
   });
 });
 

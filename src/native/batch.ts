@@ -1,5 +1,11 @@
 import { binding } from './addon.ts';
-import { BATCH_SLOTS, type BatchCheck, OPTION_SLOTS, readCheck } from './batch-layout.ts';
+import {
+  BATCH_SLOTS,
+  type BatchCheck,
+  OPTION_SLOTS,
+  readCheck,
+  UNCOMPRESSED_TOO_LARGE,
+} from './batch-layout.ts';
 import { completion } from './completions.ts';
 import { MemoryPiece } from './pieces.ts';
 
@@ -15,14 +21,15 @@ interface BatchBinding {
     slots: Float64Array,
     references: Uint8Array[],
   ): number;
-  batchCheckAsync(
+  batchCheckMemory(
     id: number,
+    options: Float64Array,
+    maxBatches: number,
     handle: number,
     offset: number,
     length: number,
-    options: Float64Array,
-    maxBatches: number,
   ): void;
+  batchCheckCopy(id: number, options: Float64Array, maxBatches: number, bytes: Uint8Array): void;
   batchPatchOffset(batch: Uint8Array, baseOffset: bigint, leaderEpoch: number): void;
   batchPatchTime(batch: Uint8Array, logAppendTime: boolean, maxTimestamp: bigint): void;
   batchLocateReference(
@@ -76,6 +83,9 @@ const native = binding<BatchBinding>();
 /** Batches in one answer of native code; more are fetched in rounds. */
 const ROUND = 32;
 const MAX_BATCHES = 65_536;
+/** What JavaScript may wait for: well under a millisecond with any codec but gzip, which takes one. */
+const QUICK_BYTES = 64 * 1024;
+const QUICK_UNCOMPRESSED_BYTES = 256 * 1024;
 const slots = new Float64Array(ROUND * BATCH_SLOTS);
 const slotIntegers = new BigInt64Array(slots.buffer);
 const optionSlots = new Float64Array(OPTION_SLOTS);
@@ -105,7 +115,7 @@ export const crc32cImplementation = native.crc32cImplementation;
 
 /**
  * Validates record batches as Kafka validates what a producer sends: structure, CRC, every record. One entry for each batch; after a batch
- * whose end is not known there are none. Holds up JavaScript: for at most about 64 KiB, or little compressed data.
+ * whose end is not known there are none. Holds up JavaScript for as long as it takes: for trusted or small input; see checkBatchesSoon.
  */
 export function checkBatches(bytes: Uint8Array | MemoryPiece, options: CheckOptions): BatchCheck[] {
   const input = bytes instanceof MemoryPiece ? bytes.bytes() : bytes;
@@ -121,20 +131,44 @@ export function checkBatches(bytes: Uint8Array | MemoryPiece, options: CheckOpti
   return checks;
 }
 
-/** As `checkBatches`, on a worker thread. The memory is retained meanwhile; the caller keeps its own reference. */
-export async function checkBatchesAsync(piece: MemoryPiece, options: CheckOptions): Promise<BatchCheck[]> {
-  if (piece.byteLength === 0) return [];
-  const { memory } = piece;
-  const offset = memory.blockOffset + piece.offset;
-  const [doubles, references] = await completion<[Float64Array, Uint8Array[]]>((id) =>
-    native.batchCheckAsync(id, memory.handle, offset, piece.byteLength, packOptions(options), MAX_BATCHES),
-  );
+/**
+ * As `checkBatches`, on a worker thread. Memory is retained meanwhile (the caller keeps its own reference), bytes are copied before this
+ * returns.
+ */
+export async function checkBatchesAsync(
+  input: Uint8Array | MemoryPiece,
+  options: CheckOptions,
+): Promise<BatchCheck[]> {
+  if (input.byteLength === 0) return [];
+  const [doubles, references] = await completion<[Float64Array, Uint8Array[]]>((id) => {
+    const packed = packOptions(options);
+    if (!(input instanceof MemoryPiece)) return native.batchCheckCopy(id, packed, MAX_BATCHES, input);
+    const { memory, offset, byteLength } = input;
+    const from = memory.blockOffset + offset;
+    native.batchCheckMemory(id, packed, MAX_BATCHES, memory.handle, from, byteLength);
+  });
   const integers = new BigInt64Array(doubles.buffer);
   const checks: BatchCheck[] = [];
   for (let i = 0; i < doubles.length / BATCH_SLOTS; i++) {
     checks.push(readCheck(doubles, integers, i, references[i] ?? null));
   }
   return checks;
+}
+
+/**
+ * Checks at once when that takes little time, else on a worker thread: the way to check what clients send. The size of the input says
+ * little: 30 KB can decompress to a gigabyte, which would hold up JavaScript for seconds.
+ */
+export function checkBatchesSoon(
+  input: Uint8Array | MemoryPiece,
+  options: CheckOptions,
+): BatchCheck[] | Promise<BatchCheck[]> {
+  if (input.byteLength > QUICK_BYTES) return checkBatchesAsync(input, options);
+  const maxUncompressedBytes = Math.min(options.maxUncompressedBytes, QUICK_UNCOMPRESSED_BYTES);
+  const checks = checkBatches(input, { ...options, maxUncompressedBytes });
+  const refused = checks.some(({ errorMessage }) => errorMessage === UNCOMPRESSED_TOO_LARGE);
+  if (!refused || maxUncompressedBytes === options.maxUncompressedBytes) return checks;
+  return checkBatchesAsync(input, options);
 }
 
 function writable(batch: Uint8Array | MemoryPiece): Uint8Array {
