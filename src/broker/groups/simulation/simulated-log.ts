@@ -55,6 +55,17 @@ export class SimulatedLog implements OffsetsLog {
     this.#queued.clear();
   }
 
+  /** The process ends in good order: the writes under way are completed. */
+  finish(): void {
+    this.#life++;
+    for (const [partition, queue] of this.#queued)
+      for (const { records, resolve } of queue) {
+        this.#keep(partition, records);
+        resolve();
+      }
+    this.#queued.clear();
+  }
+
   #writeNext(partition: number): void {
     const life = this.#life;
     const latencyMs = this.#random.chance(this.slowRate) ? 3_000 : 20;

@@ -95,10 +95,9 @@ export class World {
     // A dead process has no timers either: closing is how they are taken away; its answers are dropped.
     this.#coordinator?.close();
     this.#coordinator = null;
-    if (!isClean) {
-      this.log.crash();
-      this.unanswered = 0;
-    }
+    if (isClean) this.log.finish();
+    else this.log.crash();
+    if (!isClean) this.unanswered = 0;
   }
 
   /** Sends a request that nobody waits for. */
