@@ -157,10 +157,14 @@ export class LogDirectory implements LogHost {
     });
   }
 
-  /** Writes the recovery points, and before that what rolled segments lack. */
-  async checkpointRecoveryPoints(): Promise<void> {
+  /** Writes the recovery points after what rolled segments lack. */
+  async advanceRecoveryPoints(): Promise<void> {
     for (const log of this.logs.values()) await log.prepareCheckpoint();
     await this.checkpoints.writeRecoveryPoints();
+  }
+
+  checkpointRecoveryPoints(): Promise<void> {
+    return this.checkpoints.writeRecoveryPoints();
   }
 
   checkpointLogStartOffsets(): Promise<void> {

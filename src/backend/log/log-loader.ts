@@ -206,25 +206,34 @@ class LogLoader {
     take: (batch: BatchInfo) => void,
   ): Promise<RecoveryState & { problem: string | null }> {
     let state = from;
-    const { clean, recoveryPoint } = this.#options;
+    let verifyCrc = this.#mayBeTorn(from.nextOffset);
     for (;;) {
-      const mayBeTorn = !clean && state.nextOffset >= recoveryPoint;
-      const scan = await segment.scan(state.validBytes, SCAN_BYTES, mayBeTorn);
+      const scan = await segment.scan(state.validBytes, SCAN_BYTES, verifyCrc);
       const step = recover(scan, state, segment.baseOffset);
       for (const batch of step.accepted) {
+        if (!verifyCrc && this.#mayBeTorn(batch.lastOffset)) break;
         const problem = await this.#verify(batch, segment);
-        if (problem) return { validBytes: batch.position, nextOffset: state.nextOffset, problem };
+        if (problem) return { ...state, problem };
         take(batch);
         segment.recent?.append(batch);
         state = { validBytes: batch.position + batch.sizeBytes, nextOffset: batch.lastOffset + 1n };
       }
-      if (step.problem !== null || step.accepted.length === 0) return { ...state, problem: step.problem };
+      const reached = state.validBytes === step.validBytes;
+      if (reached && (step.problem !== null || step.accepted.length === 0))
+        return { ...state, problem: step.problem };
+      // What was read but not taken is read again, with its checksums.
+      verifyCrc ||= !reached;
     }
   }
 
+  /** Whether a batch that ends at `offset`, or what follows it, may not have been durable when the process ended. */
+  #mayBeTorn(offset: bigint): boolean {
+    return !this.#options.clean && offset >= this.#options.recoveryPoint;
+  }
+
   async #verify(batch: BatchInfo, segment: Segment): Promise<string | null> {
-    const { clean, recoveryPoint, verifyBatch } = this.#options;
-    if (clean || !verifyBatch || batch.lastOffset < recoveryPoint) return null;
+    const { verifyBatch } = this.#options;
+    if (!verifyBatch || !this.#mayBeTorn(batch.lastOffset)) return null;
     return verifyBatch(batch, await segment.file.open());
   }
 

@@ -247,7 +247,7 @@ export class LogManager {
     );
     this.#repeat(
       every.recoveryPointCheckpointMs,
-      eachDirectory((each) => each.checkpointRecoveryPoints()),
+      eachDirectory((each) => each.advanceRecoveryPoints()),
     );
     this.#repeat(
       every.logStartOffsetCheckpointMs,

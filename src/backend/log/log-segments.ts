@@ -1,6 +1,6 @@
 import type { LogConfig } from './config.ts';
 import type { LogEnvironment } from './environment.ts';
-import { largest } from './offsets.ts';
+import { largest, smallest } from './offsets.ts';
 import type { BatchInfo } from './ports.ts';
 import { expiredSegments, type RetentionState } from './retention.ts';
 import { Segment } from './segment.ts';
@@ -24,9 +24,15 @@ export class LogSegments {
     return this.#directory;
   }
 
-  /** The first segment that is complete on disk no further than its batches; the active one if all others are. */
-  get firstUnpersisted(): Segment {
-    return this.list.all.find((segment) => !segment.persisted) ?? this.list.active;
+  /**
+   * Where recovery has to begin when everything below `flushedOffset` is durable: no later than in the first segment whose indexes are not
+   * on disk. An offset within that segment, for its end is the beginning of the next.
+   */
+  recoveryPoint(flushedOffset: bigint, logEndOffset: bigint): bigint {
+    const unpersisted = this.list.all.find((segment) => !segment.persisted);
+    if (!unpersisted) return flushedOffset;
+    if (unpersisted !== this.list.active) return smallest(flushedOffset, unpersisted.baseOffset);
+    return smallest(flushedOffset, largest(logEndOffset - 1n, unpersisted.baseOffset));
   }
 
   /** Whether batches have to go to a new segment: the active one is full, too old, or too far away in offsets. */
@@ -80,6 +86,8 @@ export class LogSegments {
 
   /** Takes segments out, durably; their files are removed later. */
   async delete(segments: readonly Segment[], config: LogConfig): Promise<void> {
+    // The names of the segments that stay say where the log is.
+    if (!this.list.active.linked) await this.list.active.sync();
     this.list.remove(segments);
     await deleteSegmentFiles(this.#environment, this.#directory, segments, config.fileDeleteDelayMs);
   }

@@ -19,6 +19,8 @@ export interface AppendResult {
 
 /** What a log needs from the manager that holds it. */
 export interface LogHost {
+  /** Makes the recovery points of the log's data directory durable as they are. */
+  checkpointRecoveryPoints(log: PartitionLog): Promise<void>;
   /** Makes the log start offsets of the log's data directory durable. */
   checkpointLogStartOffsets(log: PartitionLog): Promise<void>;
   /** The log's disk has failed. */

@@ -116,9 +116,7 @@ export class PartitionLog {
 
   /** Recovery after a crash need not look below it. */
   get recoveryPoint(): bigint {
-    const { firstUnpersisted, list } = this.#segments;
-    const limit = firstUnpersisted === list.active ? this.#logEndOffset : firstUnpersisted.baseOffset;
-    return smallest(this.#flushedOffset, limit);
+    return this.#segments.recoveryPoint(this.#flushedOffset, this.#logEndOffset);
   }
 
   /** Kept for the partition, which sets it; the manager writes it down. */
@@ -433,8 +431,15 @@ export class PartitionLog {
     this.#truncations++;
     const end = await this.#segments.truncate(offset, this.#config);
     this.#logEndOffset = end;
-    this.#logStartOffset = smallest(this.#logStartOffset, end);
-    this.#flushedOffset = smallest(this.#flushedOffset, end);
+    if (end < this.#logStartOffset) {
+      this.#logStartOffset = end;
+      await this.#host.checkpointLogStartOffsets(this);
+    }
+    if (end < this.#flushedOffset) {
+      this.#flushedOffset = end;
+      // Or recovery would take what is appended next for durable.
+      await this.#host.checkpointRecoveryPoints(this);
+    }
     this.#highWatermark = clamp(this.#highWatermark, this.#logStartOffset, end);
     this.#epochs.truncateFromEnd(end);
     await reloadProducers(this.#environment, this.#config, {

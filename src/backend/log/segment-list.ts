@@ -42,6 +42,11 @@ export class SegmentList {
     this.#segments.push(segment);
   }
 
+  /** Leaves one segment instead of all. */
+  reset(segment: Segment): void {
+    this.#segments = [segment];
+  }
+
   remove(segments: readonly Segment[]): void {
     const gone = new Set(segments);
     this.#segments = this.#segments.filter((segment) => !gone.has(segment));

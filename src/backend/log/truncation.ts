@@ -12,14 +12,16 @@ export async function truncateSegments(
   config: LogConfig,
   offset: bigint,
 ): Promise<bigint> {
-  const gone = segments.all.filter((segment) => segment.baseOffset >= offset);
-  if (gone.length === segments.all.length) {
-    // The new segment may have the name of one that goes, so that one goes first.
+  if (offset < segments.first.baseOffset) {
+    // Never without a segment, whose name says where the log is.
+    const first = Segment.create(environment, directory, offset, config);
+    await first.sync();
+    const gone = segments.all;
+    segments.reset(first);
     await deleteSegmentFiles(environment, directory, gone, config.fileDeleteDelayMs);
-    segments.add(Segment.create(environment, directory, offset, config));
-    segments.remove(gone);
     return offset;
   }
+  const gone = segments.all.slice(1).filter((segment) => segment.baseOffset >= offset);
   segments.remove(gone);
   await deleteSegmentFiles(environment, directory, gone, config.fileDeleteDelayMs);
   return truncateActive(segments.active, config, offset);
@@ -40,7 +42,11 @@ async function truncateActive(active: Segment, config: LogConfig, offset: bigint
       nextOffset = batch.lastOffset + 1n;
     }
     if (cut >= 0 || batches.length === 0) {
-      await active.file.truncate(cut < 0 ? end : batches[cut]!.position);
+      const size = cut < 0 ? end : batches[cut]!.position;
+      await active.file.truncate(size);
+      if (size === 0) active.firstTimestamp = null;
+      // What went must not come back after a power failure, in front of what is appended next.
+      await active.sync();
       return nextOffset;
     }
     position = end;

@@ -63,9 +63,17 @@ export class FaultyFileSystem implements FileSystem {
     for (const inode of new Set(names.values())) this.#lose(inode);
   }
 
-  /** Which process it is: rises with each crash. */
-  get generation(): number {
-    return this.#generation;
+  /** The file system as one process uses it: after the next crash, its calls never end and do nothing. */
+  mount(): FileSystem {
+    const generation = this.#generation;
+    return new Proxy<FaultyFileSystem>(this, {
+      get: (target, name) => {
+        const member: unknown = Reflect.get(target, name, target);
+        if (typeof member !== 'function') return member;
+        return (...given: unknown[]) =>
+          generation === target.#generation ? member.apply(target, given) : new Promise(() => {});
+      },
+    });
   }
 
   /** The paths of all files, in order. */
@@ -89,82 +97,78 @@ export class FaultyFileSystem implements FileSystem {
     for (let at = dirname(path); !this.#directories.has(at); at = dirname(at)) this.#directories.add(at);
   }
 
-  async open(path: string, options: { create?: boolean } = {}): Promise<LogFile> {
-    await this.#call('open', path);
-    if (!this.#names.has(path)) {
-      if (!options.create) throw fileError('ENOENT', path);
-      const inode = new Inode();
-      this.#change(dirname(path), (names) => names.set(path, inode));
-    }
-    this.openFiles++;
-    return new FaultyFile(this, path, this.#inode(path));
+  open(path: string, options: { create?: boolean } = {}): Promise<LogFile> {
+    const generation = this.#generation;
+    return this.turn('open', path, () => {
+      if (!this.#names.has(path)) {
+        if (!options.create) throw fileError('ENOENT', path);
+        const inode = new Inode();
+        this.#change(dirname(path), (names) => names.set(path, inode));
+      }
+      this.openFiles++;
+      return new FaultyFile(this, path, this.#inode(path), generation);
+    });
   }
 
-  async readFile(path: string, limitBytes: number): Promise<Uint8Array | null> {
-    await this.#call('readFile', path);
-    const inode = this.#names.get(path);
-    if (inode && inode.content.length > limitBytes) throw fileError('EFBIG', path);
-    return inode ? inode.content.slice() : null;
+  readFile(path: string, limitBytes: number): Promise<Uint8Array | null> {
+    return this.turn('readFile', path, () => {
+      const inode = this.#names.get(path);
+      if (inode && inode.content.length > limitBytes) throw fileError('EFBIG', path);
+      return inode ? inode.content.slice() : null;
+    });
   }
 
-  async replaceFile(path: string, bytes: Uint8Array): Promise<void> {
-    await this.#call('replaceFile', path);
+  replaceFile(path: string, bytes: Uint8Array): Promise<void> {
     const content = bytes.slice();
-    if (this.usedBytes() + content.length > this.capacityBytes) throw fileError('ENOSPC', path);
-    const inode = new Inode();
-    inode.content = content;
-    inode.modifiedMs = this.#now();
-    inode.sync();
-    this.#change(dirname(path), (names) => names.set(path, inode));
-    this.#makeNamesDurable(dirname(path));
-  }
-
-  async list(path: string): Promise<DirectoryEntry[] | null> {
-    await this.#call('list', path);
-    if (!this.#directories.has(path)) return null;
-    const entries: DirectoryEntry[] = [];
-    for (const [name, inode] of this.#names) {
-      if (dirname(name) !== path) continue;
-      const { modifiedMs } = inode;
-      entries.push({ name: basename(name), isDirectory: false, sizeBytes: inode.content.length, modifiedMs });
-    }
-    for (const name of this.#directories) {
-      if (dirname(name) !== path || name === path) continue;
-      entries.push({ name: basename(name), isDirectory: true, sizeBytes: 0, modifiedMs: 0 });
-    }
-    return entries;
-  }
-
-  async makeDirectory(path: string): Promise<void> {
-    await this.#call('makeDirectory', path);
-    for (let at = path; !this.#directories.has(at); at = dirname(at)) this.#directories.add(at);
-  }
-
-  async rename(from: string, to: string): Promise<void> {
-    await this.#call('rename', from);
-    if (this.#directories.has(from)) {
-      this.#moveDirectory(from, to);
-      return;
-    }
-    const inode = this.#inode(from);
-    this.#change(dirname(from), (names) => {
-      names.delete(from);
-      names.set(to, inode);
+    return this.turn('replaceFile', path, () => {
+      if (this.usedBytes() + content.length > this.capacityBytes) throw fileError('ENOSPC', path);
+      const inode = new Inode();
+      inode.content = content;
+      inode.modifiedMs = this.#now();
+      inode.sync();
+      this.#change(dirname(path), (names) => names.set(path, inode));
+      this.#makeNamesDurable(dirname(path));
     });
   }
 
-  async remove(path: string): Promise<void> {
-    await this.#call('remove', path);
-    const below = (name: string) => name === path || name.startsWith(`${path}/`);
-    this.#change(dirname(path), (names) => {
-      for (const name of [...names.keys()]) if (below(name)) names.delete(name);
-    });
-    for (const directory of [...this.#directories]) if (below(directory)) this.#directories.delete(directory);
+  list(path: string): Promise<DirectoryEntry[] | null> {
+    return this.turn('list', path, () => (this.#directories.has(path) ? this.#entries(path) : null));
   }
 
-  async syncDirectory(path: string): Promise<void> {
-    await this.#call('syncDirectory', path);
-    this.#makeNamesDurable(path);
+  makeDirectory(path: string): Promise<void> {
+    return this.turn('makeDirectory', path, () => {
+      for (let at = path; !this.#directories.has(at); at = dirname(at)) this.#directories.add(at);
+    });
+  }
+
+  rename(from: string, to: string): Promise<void> {
+    return this.turn('rename', from, () => {
+      if (this.#directories.has(from)) {
+        this.#moveDirectory(from, to);
+        return;
+      }
+      const inode = this.#inode(from);
+      this.#change(dirname(from), (names) => {
+        names.delete(from);
+        names.set(to, inode);
+      });
+    });
+  }
+
+  remove(path: string): Promise<void> {
+    return this.turn('remove', path, () => {
+      const below = (name: string) => name === path || name.startsWith(`${path}/`);
+      this.#change(dirname(path), (names) => {
+        for (const name of [...names.keys()]) if (below(name)) names.delete(name);
+      });
+      for (const directory of [...this.#directories]) {
+        if (below(directory)) this.#directories.delete(directory);
+      }
+    });
+  }
+
+  syncDirectory(path: string): Promise<void> {
+    return this.turn('syncDirectory', path, () => this.#makeNamesDurable(path));
   }
 
   lockDirectory(path: string): DirectoryLock {
@@ -199,16 +203,27 @@ export class FaultyFileSystem implements FileSystem {
     return this.#now();
   }
 
-  /** Waits a while, as a disk does; never ends after a crash. */
-  async turn(operation: string, path: string, generation = this.#generation): Promise<void> {
+  /** Does something after a while, as a disk does; never ends, and does nothing, after a crash. */
+  async turn<T>(operation: string, path: string, action: () => T, generation = this.#generation): Promise<T> {
     for (let turns = this.#random.below(4); turns >= 0; turns--) await null;
     if (generation !== this.#generation) await new Promise(() => {});
     const code = this.fault(operation, path);
     if (code) throw fileError(code, path);
+    return action();
   }
 
-  #call(operation: string, path: string): Promise<void> {
-    return this.turn(operation, path);
+  #entries(path: string): DirectoryEntry[] {
+    const entries: DirectoryEntry[] = [];
+    for (const [name, inode] of this.#names) {
+      if (dirname(name) !== path) continue;
+      const { modifiedMs } = inode;
+      entries.push({ name: basename(name), isDirectory: false, sizeBytes: inode.content.length, modifiedMs });
+    }
+    for (const name of this.#directories) {
+      if (dirname(name) !== path || name === path) continue;
+      entries.push({ name: basename(name), isDirectory: true, sizeBytes: 0, modifiedMs: 0 });
+    }
+    return entries;
   }
 
   #inode(path: string): Inode {
@@ -268,16 +283,15 @@ class FaultyFile implements LogFile {
   size: number;
   readonly #fileSystem: FaultyFileSystem;
   readonly #inode: Inode;
-  /** The process that opened it: what that does after its death has no effect. */
   readonly #generation: number;
   #last: Promise<void> = Promise.resolve();
   #failure: Error | null = null;
 
-  constructor(fileSystem: FaultyFileSystem, path: string, inode: Inode) {
+  constructor(fileSystem: FaultyFileSystem, path: string, inode: Inode, generation: number) {
     this.#fileSystem = fileSystem;
+    this.#generation = generation;
     this.path = path;
     this.#inode = inode;
-    this.#generation = fileSystem.generation;
     this.size = inode.content.length;
   }
 
@@ -298,47 +312,51 @@ class FaultyFile implements LogFile {
 
   async sync(): Promise<void> {
     await this.#last;
-    await this.#turn('sync');
-    this.#inode.sync();
+    await this.#turn('sync', () => this.#inode.sync());
   }
 
-  async read(position: number, length: number): Promise<Memory> {
-    await this.#turn('read');
-    const bytes = this.#inode.content.slice(position, position + length);
-    return { byteLength: bytes.length, bytes: () => bytes, release() {} };
+  read(position: number, length: number): Promise<Memory> {
+    return this.#turn('read', () => {
+      const bytes = this.#inode.content.slice(position, position + length);
+      return { byteLength: bytes.length, bytes: () => bytes, release() {} };
+    });
   }
 
   async truncate(size: number): Promise<void> {
     await this.#last;
-    await this.#turn('truncate');
-    this.#inode.content = this.#inode.content.slice(0, size);
-    this.size = size;
-    this.#failure = null;
+    await this.#turn('truncate', () => {
+      this.#inode.content = this.#inode.content.slice(0, size);
+      this.size = size;
+      this.#failure = null;
+    });
   }
 
   async close(): Promise<void> {
     await this.#last;
-    this.#fileSystem.openFiles--;
+    await this.#turn('close', () => this.#fileSystem.openFiles--);
   }
 
-  #turn(operation: string): Promise<void> {
-    return this.#fileSystem.turn(operation, this.path, this.#generation);
+  #turn<T>(operation: string, action: () => T): Promise<T> {
+    return this.#fileSystem.turn(operation, this.path, action, this.#generation);
   }
 
   async #write(bytes: Uint8Array): Promise<void> {
     if (this.#failure) throw this.#failure;
     try {
-      await this.#turn('write');
-      const fits = this.#fileSystem.room(bytes.length);
-      const content = new Uint8Array(this.#inode.content.length + fits);
-      content.set(this.#inode.content);
-      content.set(bytes.subarray(0, fits), this.#inode.content.length);
-      this.#inode.content = content;
-      this.#inode.modifiedMs = this.#fileSystem.now();
-      if (fits < bytes.length) throw fileError('ENOSPC', this.path);
+      await this.#turn('write', () => this.#put(bytes));
     } catch (error) {
       this.#failure = error as Error;
       throw error;
     }
+  }
+
+  #put(bytes: Uint8Array): void {
+    const fits = this.#fileSystem.room(bytes.length);
+    const content = new Uint8Array(this.#inode.content.length + fits);
+    content.set(this.#inode.content);
+    content.set(bytes.subarray(0, fits), this.#inode.content.length);
+    this.#inode.content = content;
+    this.#inode.modifiedMs = this.#fileSystem.now();
+    if (fits < bytes.length) throw fileError('ENOSPC', this.path);
   }
 }

@@ -41,12 +41,13 @@ export class LogFixture {
   /** Kills the process, or, with `power`, cuts the power, and starts again. */
   crash(options: { power: boolean }): Promise<PartitionLog> {
     this.files.crash(options);
+    this.clock.clear();
     return this.open();
   }
 
   #create(): LogManager {
     return new LogManager({
-      fileSystem: this.files,
+      fileSystem: this.files.mount(),
       clock: this.clock,
       logger: silentLogger,
       directories: ['/data'],

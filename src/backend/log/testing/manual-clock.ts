@@ -30,6 +30,11 @@ export class ManualClock implements Clock {
     };
   }
 
+  /** Forgets all timers, as when the process dies. */
+  clear(): void {
+    this.#pending = [];
+  }
+
   /** Moves on and runs what has become due, in order. */
   advance(ms: number): void {
     const end = this.#now + ms;

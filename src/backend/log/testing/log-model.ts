@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict';
+import { BATCH_HEADER_BYTES, HeaderField, RecordCursor, readBatchInfo, viewOf } from '../batch.ts';
+import { smallest } from '../offsets.ts';
+import type { PartitionLog } from '../partition-log.ts';
+import type { BatchInfo } from '../ports.ts';
+import { ProducerStates } from '../producer-states.ts';
+import { readAll } from './log-fixture.ts';
+import type { Random } from './random.ts';
+
+interface ModelBatch {
+  readonly info: BatchInfo;
+  readonly bytes: Uint8Array;
+}
+
+/** What a log must hold: the batches that were appended, and how many of them may not be lost. */
+export class LogModel {
+  batches: ModelBatch[] = [];
+  startOffset = 0n;
+  /** Batches below it were acknowledged as durable. */
+  durableOffset = 0n;
+
+  get endOffset(): bigint {
+    return this.batches.at(-1)?.info.lastOffset === undefined
+      ? this.startOffset
+      : this.batches.at(-1)!.info.lastOffset + 1n;
+  }
+
+  append(bytes: Uint8Array): void {
+    this.batches.push({ info: readBatchInfo(viewOf(bytes), 0, 0), bytes });
+  }
+
+  /** Forgets the batches that hold `offset` or follow it. */
+  truncateTo(offset: bigint): void {
+    this.batches = this.batches.filter(({ info }) => info.lastOffset < offset);
+  }
+
+  /** Takes over where a log ended after a crash, having checked that it may end there. */
+  adoptEnd(log: PartitionLog, least: bigint): void {
+    const end = log.logEndOffset;
+    assert.ok(end >= least, `the log ends at ${end}, ${least} is due`);
+    assert.ok(
+      end <= this.endOffset || this.batches.length === 0,
+      `the log ends at ${end} after ${this.endOffset}`,
+    );
+    this.truncateTo(end);
+    this.startOffset = smallest(this.startOffset, end);
+    this.durableOffset = smallest(this.durableOffset, end);
+    assert.equal(this.batches.length === 0 ? end : this.endOffset, end, 'the log ends within a batch');
+  }
+
+  /** Compares the whole log: batches byte for byte, lookups by offset and by time, producers. */
+  async check(log: PartitionLog, random: Random): Promise<void> {
+    assert.equal(log.logStartOffset, this.startOffset, 'log start offset');
+    if (this.batches.length > 0) assert.equal(log.logEndOffset, this.endOffset, 'log end offset');
+    const readable = this.batches.filter(({ info }) => info.lastOffset >= this.startOffset);
+    const found = await readAll(log);
+    assert.deepEqual(
+      found.map((batch) => batch.baseOffset),
+      readable.map(({ info }) => info.baseOffset),
+    );
+    found.forEach((batch, index) => {
+      assert.ok(Buffer.from(batch.bytes).equals(readable[index]!.bytes), `batch ${batch.baseOffset} differs`);
+    });
+    for (let probe = 0; probe < 5 && readable.length > 0; probe++) {
+      await this.#checkOffset(log, readable, random);
+      await this.#checkTimestamp(log, readable, random);
+    }
+    this.#checkProducers(log);
+  }
+
+  async #checkOffset(log: PartitionLog, readable: readonly ModelBatch[], random: Random): Promise<void> {
+    const span = Number(this.endOffset - this.startOffset);
+    const offset = this.startOffset + BigInt(random.below(span));
+    const expected = readable.find(({ info }) => info.lastOffset >= offset);
+    const { batches } = await log.read(offset, 1);
+    assert.equal(batches[0]?.baseOffset, expected?.info.baseOffset, `read of ${offset}`);
+  }
+
+  async #checkTimestamp(log: PartitionLog, readable: readonly ModelBatch[], random: Random): Promise<void> {
+    const { maxTimestamp } = readable[random.below(readable.length)]!.info;
+    const timestamp = maxTimestamp - 1n + BigInt(random.below(3));
+    const expected = readable
+      .flatMap(recordsOf)
+      .find((record) => record.timestamp >= timestamp && record.offset >= this.startOffset);
+    const found = await log.offsetForTimestamp(timestamp);
+    assert.equal(found?.offset, expected?.offset, `timestamp ${timestamp}`);
+    assert.equal(found?.timestamp, expected?.timestamp);
+  }
+
+  #checkProducers(log: PartitionLog): void {
+    const states = new ProducerStates();
+    for (const { info } of this.batches) states.replay(info);
+    const known = new Map(log.activeProducers().map((entry) => [entry.producerId, entry]));
+    for (const expected of states.entries()) {
+      const entry = known.get(expected.producerId);
+      // A producer all of whose batches were deleted may be forgotten.
+      if (!entry && expected.batches.at(-1)!.lastOffset < this.startOffset) continue;
+      assert.deepEqual(entry?.batches.at(-1), expected.batches.at(-1), `producer ${expected.producerId}`);
+    }
+  }
+}
+
+function recordsOf({ info, bytes }: ModelBatch): { timestamp: bigint; offset: bigint }[] {
+  const view = viewOf(bytes);
+  const cursor = new RecordCursor(view, BATCH_HEADER_BYTES, bytes.length);
+  return Array.from({ length: info.recordCount }, () => {
+    const { offsetDelta, timestampDelta } = cursor.next();
+    const timestamp = view.getBigInt64(HeaderField.baseTimestamp) + timestampDelta;
+    return { timestamp, offset: info.baseOffset + BigInt(offsetDelta) };
+  });
+}
