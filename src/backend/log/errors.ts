@@ -31,11 +31,19 @@ export function storageError(action: string, cause: unknown): LogError {
   return new LogError(LogErrorCode.KAFKA_STORAGE_ERROR, `${action}: ${reason}`, cause);
 }
 
-/** Whether a failure may pass by itself (a full disk, too many open files), so that the directory stays in use. */
+const TRANSIENT: ReadonlySet<string> = new Set([
+  'ENOSPC',
+  'EDQUOT',
+  'EMFILE',
+  'ENFILE',
+  'ENOBUFS',
+  'ETIMEDOUT',
+]);
+
+/** Whether a failure may pass by itself (a full disk, too many open files or queued bytes), so that the directory stays in use. */
 export function isTransient(error: unknown): boolean {
   for (let at = error; at instanceof Error; at = at.cause) {
-    const { code } = at as { code?: unknown };
-    if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'EMFILE' || code === 'ENFILE') return true;
+    if (TRANSIENT.has(String((at as { code?: unknown }).code))) return true;
   }
   return false;
 }

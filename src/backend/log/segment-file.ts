@@ -27,6 +27,8 @@ export class SegmentFile {
   #queue: QueuedAppend[] = [];
   #unfinished = 0;
   #syncedBytes: number;
+  /** Why a queued append never reached the file: those after it must not either, until `truncate`. */
+  #broken: unknown = null;
   #lastUsedMs = 0;
 
   /** `create`: the file is new; otherwise it is there and has `size` bytes that are taken to be durable. */
@@ -83,12 +85,17 @@ export class SegmentFile {
     return this.#opening;
   }
 
-  /** Takes bytes for the end of the file; they are copied, or their memory retained, before it returns. */
+  /**
+   * Takes bytes for the end of the file; they are copied, or their memory retained, before it returns. Throws KAFKA_STORAGE_ERROR, and takes
+   * nothing, when too much is queued.
+   */
   append(bytes: Uint8Array | MemoryPiece): { position: number; done: Promise<void> } {
+    if (this.#broken) throw this.#broken;
     const position = this.#size;
+    const written = this.#file ? this.#write(this.#file, bytes) : this.#enqueue(bytes);
     this.#size += bytes.byteLength;
     this.#unfinished++;
-    const done = (this.#file ? this.#write(this.#file, bytes) : this.#enqueue(bytes)).finally(() => {
+    const done = written.finally(() => {
       this.#unfinished--;
     });
     return { position, done };
@@ -107,6 +114,7 @@ export class SegmentFile {
   async truncate(size: number): Promise<void> {
     const file = await this.open();
     await file.truncate(size);
+    this.#broken = null;
     this.#size = size;
     this.#handedBytes = size;
     this.#writtenBytes = size;
@@ -138,8 +146,15 @@ export class SegmentFile {
       const queue = this.#takeQueue();
       this.#file = file;
       for (const { bytes, resolve, reject } of queue) {
-        this.#write(file, bytes).then(resolve, reject);
-        releaseCopy(bytes);
+        try {
+          if (this.#broken) throw this.#broken;
+          this.#write(file, bytes).then(resolve, reject);
+        } catch (error) {
+          this.#broken ??= error;
+          reject(error);
+        } finally {
+          releaseCopy(bytes);
+        }
       }
       return file;
     } catch (error) {
@@ -175,11 +190,16 @@ export class SegmentFile {
 
   #write(file: LogFile, bytes: Uint8Array | MemoryPiece): Promise<void> {
     this.#lastUsedMs = this.#clock.now();
-    this.#handedBytes += bytes.byteLength;
-    const end = this.#handedBytes;
-    return file.append([bytes]).done.then(() => {
-      this.#writtenBytes = end;
-    });
+    try {
+      const { done } = file.append([bytes]);
+      this.#handedBytes += bytes.byteLength;
+      const end = this.#handedBytes;
+      return done.then(() => {
+        this.#writtenBytes = end;
+      });
+    } catch (error) {
+      throw storageError(`appending to ${this.#path}`, error);
+    }
   }
 
   #enqueue(bytes: Uint8Array | MemoryPiece): Promise<void> {
