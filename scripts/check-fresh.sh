@@ -18,6 +18,9 @@ for arg in "$@"; do
   esac
 done
 [ "$(id -u)" = 0 ] || { echo "check:fresh needs root (chroot and mounts)" >&2; exit 1; }
+for port in 9092 9464; do
+  (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && { echo "port $port is in use" >&2; exit 1; }
+done
 command -v mmdebstrap >/dev/null || { echo "check:fresh needs mmdebstrap: apt-get install mmdebstrap" >&2; exit 1; }
 
 work=$(mktemp -d /var/tmp/kafabric-fresh.XXXXXX)
@@ -50,20 +53,33 @@ mount --rbind /dev "$fs/dev" && mount --make-rslave "$fs/dev"
 mkdir -p "$fs/home/user/kafabric"
 git archive HEAD | tar -x -C "$fs/home/user/kafabric"
 in_root() {
-  chroot "$fs" /usr/bin/env -i HOME=/root PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin LANG=C.UTF-8 \
+  # In a process namespace of its own, so that nothing outlives the check.
+  unshare --pid --fork --kill-child chroot "$fs" /usr/bin/env -i HOME=/root PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin LANG=C.UTF-8 \
     NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt npm_config_cafile=/etc/ssl/certs/ca-certificates.crt \
-    bash -c "cd /home/user/kafabric && $1"
+    bash -c "cd /home/user/kafabric || exit 1
+$1"
+}
+# Runs a start command in the background, waits until it is ready, puts records through it with kafkajs, ends it with SIGTERM.
+prove_start() {
+  in_root "$1"' >/tmp/start.log 2>&1 & pid=$!
+  for i in $(seq 600); do
+    node -e "fetch(\"http://127.0.0.1:9464/health/ready\").then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))" && break
+    kill -0 $pid 2>/dev/null || { cat /tmp/start.log; exit 1; }
+    sleep 1
+  done
+  (cd /home/user/kafabric/examples/kafkajs && npm install --silent && node quickstart.mjs) || { cat /tmp/start.log; exit 1; }
+  kill -TERM $pid
+  for i in $(seq 20); do grep -q "kafabric has stopped" /tmp/start.log && break; sleep 1; done
+  tail -n 4 /tmp/start.log
+  grep -q "kafabric has stopped" /tmp/start.log || { echo "it did not stop cleanly"; exit 1; }'
 }
 
 echo "== npm start"
-in_root 'npm start >/tmp/start.log 2>&1 & echo $! >/tmp/start.pid
-  for i in $(seq 600); do
-    node -e "fetch(\"http://127.0.0.1:9464/health/ready\").then(r=>process.exit(r.ok?0:1),()=>process.exit(1))" && break
-    kill -0 $(cat /tmp/start.pid) 2>/dev/null || { cat /tmp/start.log; exit 1; }
-    sleep 1
-  done
-  (cd examples/kafkajs && npm install --silent && node quickstart.mjs) || { cat /tmp/start.log; exit 1; }
-  kill $(cat /tmp/start.pid); wait; tail -5 /tmp/start.log'
+prove_start 'npm start'
+
+echo "== the steps of docker/Dockerfile"
+node scripts/dockerfile-steps.mjs docker/Dockerfile /home/user/kafabric >"$fs/tmp/dockerfile-steps.sh"
+prove_start 'bash -e /tmp/dockerfile-steps.sh'
 
 if $test; then
   echo "== npm test"
