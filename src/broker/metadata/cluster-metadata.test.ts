@@ -201,6 +201,7 @@ describe('ClusterMetadata', () => {
       leader: -1,
       leaderEpoch: 4,
       partitionEpoch: 9,
+      eligibleLeaderReplicas: [1],
     };
     await log.append(
       [
@@ -214,6 +215,7 @@ describe('ClusterMetadata', () => {
     assert.deepEqual([...metadata.finalizedFeatures], [['metadata.version', 30]]);
     const [orders] = metadata.topicByName('orders')!.partitions;
     assert.deepEqual([orders?.isr, orders?.leader, orders?.leaderEpoch], [[1], 1, 5]);
+    assert.equal(orders?.hasEligibleLeaders, false);
   });
 
   it('stops at a record that it cannot read, and says which', async () => {

@@ -250,16 +250,23 @@ export class ClusterMetadata {
     const records = this.#featureRecords();
     this.#brokerEpoch = this.#options.log.endOffset + BigInt(records.length);
     records.push(this.#registration());
-    const { nodeId } = this;
     for (const { id, partitions } of this.#state.topics()) {
-      for (const { index, isr } of partitions) {
-        const change = { partitionId: index, topicId: id, leader: nodeId };
-        records.push(
-          metadataRecord('partitionChange', isr.includes(nodeId) ? change : { ...change, isr: [nodeId] }),
-        );
-      }
+      for (const partition of partitions) records.push(this.#newLeaderEpoch(id, partition));
     }
     return records;
+  }
+
+  /** Also makes what Apache Kafka left of a partition fit for the only replica. */
+  #newLeaderEpoch(topicId: Uuid, { index, isr, hasEligibleLeaders }: PartitionMetadata): MetadataRecord {
+    const { nodeId } = this;
+    return metadataRecord('partitionChange', {
+      partitionId: index,
+      topicId,
+      leader: nodeId,
+      isr: isr.includes(nodeId) ? null : [nodeId],
+      eligibleLeaderReplicas: hasEligibleLeaders ? [] : null,
+      lastKnownElr: hasEligibleLeaders ? [] : null,
+    });
   }
 
   /** Raises every feature to what is served; a log that Kafka wrote may also have some that are not. */

@@ -32,13 +32,13 @@ type ValueOfKind<K extends Kind> = (typeof codecs)[K] extends MessageCodec<infer
 /** One decoded record. */
 export type MetadataRecord = { [K in Kind]: { readonly kind: K; readonly value: ValueOfKind<K> } }[Kind];
 
-/** The versions that Apache Kafka 4.3 writes at its metadata version without eligible leader replicas. */
+/** The versions that Apache Kafka 4.3 writes. */
 const WRITTEN_VERSIONS: Record<Kind, number> = {
   registerBroker: 3,
   brokerRegistrationChange: 2,
   topic: 0,
-  partition: 1,
-  partitionChange: 1,
+  partition: 2,
+  partitionChange: 2,
   config: 0,
   removeTopic: 0,
   featureLevel: 0,

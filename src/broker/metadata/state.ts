@@ -16,6 +16,8 @@ export interface PartitionMetadata {
   readonly partitionEpoch: number;
   /** The log directory of each replica. */
   readonly directories: readonly Uuid[];
+  /** Whether Apache Kafka noted replicas outside the ISR that may lead (KIP-966). This broker never does. */
+  readonly hasEligibleLeaders: boolean;
 }
 
 export interface Topic {
@@ -154,9 +156,11 @@ export class MetadataState {
     }
     for (const { name, id, partitions } of this.#byId.values()) {
       yield metadataRecord('topic', { name, topicId: id });
-      for (const { index, replicas, isr, directories, ...rest } of partitions) {
+      for (const { index, replicas, isr, directories, leader, leaderEpoch, partitionEpoch } of partitions) {
         yield metadataRecord('partition', {
-          ...rest,
+          leader,
+          leaderEpoch,
+          partitionEpoch,
           topicId: id,
           partitionId: index,
           replicas: [...replicas],
@@ -199,6 +203,7 @@ export class MetadataState {
       leaderEpoch: record.leaderEpoch,
       partitionEpoch: record.partitionEpoch,
       directories: record.directories,
+      hasEligibleLeaders: isFilled(record.eligibleLeaderReplicas) || isFilled(record.lastKnownElr),
     };
   }
 
@@ -217,6 +222,10 @@ export class MetadataState {
       leaderEpoch: newLeader ? before.leaderEpoch + 1 : before.leaderEpoch,
       partitionEpoch: before.partitionEpoch + 1,
       directories: record.directories ?? before.directories,
+      hasEligibleLeaders:
+        record.eligibleLeaderReplicas === null && record.lastKnownElr === null
+          ? before.hasEligibleLeaders
+          : isFilled(record.eligibleLeaderReplicas) || isFilled(record.lastKnownElr),
     };
   }
 
@@ -262,6 +271,10 @@ export class MetadataState {
     if (topic === undefined) throw new Error(`topic ${id} does not exist`);
     return topic;
   }
+}
+
+function isFilled(replicas: readonly number[] | null): boolean {
+  return replicas !== null && replicas.length > 0;
 }
 
 function configKey(resourceType: number, resourceName: string): string {

@@ -164,14 +164,17 @@ export class PartitionManager {
     return new Partition({ log, payloads, config, clock, logger, metrics: this.metrics });
   }
 
+  /** Also removes logs that were never served: those of a creation that failed, and of offline partitions. */
   async topicDeleted({ name, id }: Pick<TopicDescription, 'name' | 'id'>): Promise<void> {
-    const topic = this.#byName.get(name);
-    if (topic === undefined || topic.id !== id) return;
-    this.#byName.delete(name);
-    this.#byId.delete(id);
-    for (const [index, partition] of topic.partitions) {
-      await partition.close();
-      await this.#options.logs.delete(name, index);
+    const { logs } = this.#options;
+    const topic = this.#byId.get(id);
+    if (topic !== undefined) {
+      this.#byName.delete(name);
+      this.#byId.delete(id);
+      for (const partition of topic.partitions.values()) await partition.close();
+    }
+    for (const log of [...logs.logs()]) {
+      if (log.topic === name && log.topicId === id) await logs.delete(name, log.partition);
     }
   }
 
