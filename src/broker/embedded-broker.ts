@@ -1,5 +1,6 @@
 import { defaultLogConfig, type LogConfig } from '../backend/log/config.ts';
 import { LogManager } from '../backend/log/log-manager.ts';
+import type { LogIntervals } from '../backend/log/log-manager-options.ts';
 import { storeFileSystem } from '../backend/log/store-file-system.ts';
 import type { KafabricConfig } from '../config/index.ts';
 import { arenaStats } from '../native/arena.ts';
@@ -101,6 +102,9 @@ export class EmbeddedBroker {
       nodeId: config.resolved.nodeId,
       clusterId: config.get('cluster.id'),
       defaultConfig: KEEP_ALL,
+      recoveryThreads: config.get('num.recovery.threads.per.data.dir'),
+      producerIdExpirationMs: config.get('producer.id.expiration.ms'),
+      intervals: logIntervals(config),
     });
     await logs.open();
     const log = await logs.create(METADATA_TOPIC, 0, {
@@ -138,4 +142,15 @@ export class EmbeddedBroker {
     await this.logs.close();
     await this.store.shutdown();
   }
+}
+
+function logIntervals(config: KafabricConfig): Partial<LogIntervals> {
+  return {
+    initialDelayMs: config.get('log.initial.task.delay.ms'),
+    retentionCheckMs: config.get('log.retention.check.interval.ms'),
+    flushCheckMs: config.get('log.flush.scheduler.interval.ms'),
+    recoveryPointCheckpointMs: config.get('log.flush.offset.checkpoint.interval.ms'),
+    logStartOffsetCheckpointMs: config.get('log.flush.start.offset.checkpoint.interval.ms'),
+    highWatermarkCheckpointMs: config.get('replica.high.watermark.checkpoint.interval.ms'),
+  };
 }

@@ -25,7 +25,7 @@ export class PartitionOffsetsLog implements OffsetsLog {
 
   async append(partition: number, records: readonly OffsetsRecord[]): Promise<void> {
     const batch = buildBatch(records, { timestamp: BigInt(this.#clock.now()) });
-    await this.#find(partition).produce(batch, null, true);
+    await this.#find(partition).appendAsCoordinator(batch);
   }
 
   replay(partition: number, apply: (key: Uint8Array, value: Uint8Array | null) => void): Promise<void> {
