@@ -86,7 +86,10 @@ export class KafabricConfig {
     return definition === undefined ? null : this.#defaultText(definition);
   }
 
-  /** This configuration under the dynamic settings of the cluster and, above them, of this broker (KIP-226). */
+  /**
+   * This configuration under the dynamic settings of the cluster and, above them, of this broker (KIP-226). Only those that may change at
+   * run time and can be parsed count: the metadata may be of a Kafka that allowed others.
+   */
   withDynamic(
     clusterDefault: ReadonlyMap<string, string>,
     broker: ReadonlyMap<string, string>,
@@ -99,8 +102,11 @@ export class KafabricConfig {
       if (fixed.length > 0) merged.set(name, fixed);
     }
     const overlay = (values: ReadonlyMap<string, string>, source: ConfigSource, origin: string) => {
-      for (const [name, text] of values)
+      for (const [name, text] of values) {
+        const definition = brokerDefinitionsByName.get(name);
+        if (definition?.update === undefined || !('value' in parseValue(definition, text))) continue;
         merged.set(name, [{ name, text, source, origin }, ...(merged.get(name) ?? [])]);
+      }
     };
     overlay(clusterDefault, 'dynamic-default', 'cluster-wide dynamic default');
     overlay(broker, 'dynamic-broker', `dynamic configuration of broker ${this.resolved.nodeId}`);

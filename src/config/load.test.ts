@@ -177,6 +177,22 @@ describe('dynamic and topic configuration', () => {
     assert.equal(dynamic.withDynamic(new Map(), new Map()).get('log.segment.bytes'), 2000000);
   });
 
+  it('passes over values that Kafka allowed once or that cannot change at run time', () => {
+    const base = loadConfig(input());
+    const values = new Map([
+      ['listeners', 'PLAINTEXT://other:1'],
+      ['log.segment.bytes', '14'],
+      ['some.plugin.key', 'x'],
+    ]);
+    const dynamic = base.withDynamic(new Map(), values);
+    assert.deepEqual(dynamic.get('listeners'), ['PLAINTEXT://127.0.0.1:9092']);
+    assert.equal(dynamic.get('log.segment.bytes'), 1073741824);
+    assert.equal(
+      new TopicConfig(dynamic, new Map([['segment.bytes', '14']])).get('segment.bytes'),
+      1073741824,
+    );
+  });
+
   it('takes topic values from the topic, then from the first broker synonym with a value', () => {
     const base = loadConfig(input({ text: 'log.retention.hours=2' }));
     assert.equal(new TopicConfig(base).get('retention.ms'), 7_200_000);

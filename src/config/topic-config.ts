@@ -13,10 +13,13 @@ export class TopicConfig {
   readonly #own: ReadonlyMap<string, string>;
   readonly #parsed = new Map<string, ConfigValue>();
 
-  /** @param own the topic's own values, already validated */
+  /**
+   * @param own the topic's own values. One that cannot be parsed is passed over: older versions of Kafka, whose metadata this may be,
+   *   allowed some that are no longer allowed.
+   */
   constructor(broker: KafabricConfig, own: ReadonlyMap<string, string> = new Map()) {
     this.#broker = broker;
-    this.#own = own;
+    this.#own = new Map(own);
   }
 
   get<K extends TopicKey>(key: K): TopicValues[K] {
@@ -24,7 +27,10 @@ export class TopicConfig {
     if (value === undefined) {
       const definition = topicDefinitionsByName.get(key)!;
       const own = this.#own.get(key);
-      value = parsed(definition, own ?? brokerText(definition, this.#broker));
+      value =
+        (own === undefined ? null : parsed(definition, own)) ??
+        parsed(definition, brokerText(definition, this.#broker)) ??
+        parsed(definition, definition.default ?? '')!;
       this.#parsed.set(key, value);
     }
     return value as TopicValues[K];
@@ -38,11 +44,9 @@ export class TopicConfig {
   }
 }
 
-function parsed(definition: TopicConfigDefinition, text: string): ConfigValue {
+function parsed(definition: TopicConfigDefinition, text: string): ConfigValue | null {
   const result = parseValue(definition, text);
-  // Values are validated when they are set, so a failure here is a broker key whose range is wider than the topic's.
-  if ('reason' in result) throw new Error(`${definition.name}=${text}: ${result.reason}`);
-  return result.value;
+  return 'value' in result ? result.value : null;
 }
 
 /** The value that the broker's configuration gives a topic key. */
