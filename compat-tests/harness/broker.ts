@@ -42,6 +42,12 @@ const commonOverrides = {
   'group.min.session.timeout.ms': '1000',
 };
 
+/** KAFABRIC_TEST_LOGS names a directory that gets the whole log of every broker. */
+function logFile(bootstrap: string): string | null {
+  const dir = process.env.KAFABRIC_TEST_LOGS;
+  return dir ? join(dir, `broker-${bootstrap.split(':')[1]}.log`) : null;
+}
+
 abstract class BrokerProcess implements Broker {
   readonly bootstrap: string;
   readonly dataDir: string;
@@ -69,7 +75,7 @@ abstract class BrokerProcess implements Broker {
   }
 
   async start(): Promise<void> {
-    const child = new Child(await this.command());
+    const child = new Child(await this.command(), {}, logFile(this.bootstrap));
     this.child = child;
     try {
       await until('the broker is ready', 60_000, async () => {
@@ -122,7 +128,14 @@ class Gateway extends BrokerProcess {
       '--override',
       `${key}=${value}`,
     ]);
-    return [process.execPath, join(root, 'dist/src/server/cli/main.js'), 'start', ...overrides];
+    return [
+      process.execPath,
+      join(root, 'dist/src/server/cli/main.js'),
+      'start',
+      '--log-level',
+      'debug',
+      ...overrides,
+    ];
   }
 
   protected async ready(): Promise<boolean> {

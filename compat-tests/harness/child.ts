@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { appendFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 
 /** A child process of the harness whose output is kept, its last megabyte, for messages. */
@@ -7,13 +8,15 @@ export class Child {
   readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   #output = '';
 
-  constructor(command: string[], env: Record<string, string> = {}) {
+  /** The output is also appended to `logFile` when there is one. */
+  constructor(command: string[], env: Record<string, string> = {}, logFile: string | null = null) {
     this.process = spawn(command[0]!, command.slice(1), {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...env },
     });
     const keep = (chunk: Buffer) => {
       this.#output = (this.#output + chunk.toString()).slice(-1_000_000);
+      if (logFile) appendFileSync(logFile, chunk);
     };
     this.process.stdout?.on('data', keep);
     this.process.stderr?.on('data', keep);

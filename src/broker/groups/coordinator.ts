@@ -42,6 +42,7 @@ export class GroupCoordinator {
   readonly #options: GroupCoordinatorOptions;
   #shards: readonly GroupShard[] = [];
   #closed = false;
+  #preparing: Promise<ErrorCode> | null = null;
 
   constructor(options: GroupCoordinatorOptions) {
     this.#options = options;
@@ -57,9 +58,17 @@ export class GroupCoordinator {
    * Makes sure that the group's shard exists, creating __consumer_offsets with the first group.
    * Returns NONE or what a client that looks for its coordinator is told.
    */
-  async prepare(): Promise<ErrorCode> {
-    if (this.#closed) return ErrorCode.COORDINATOR_NOT_AVAILABLE;
-    if (this.#shards.length > 0) return ErrorCode.NONE;
+  prepare(): Promise<ErrorCode> {
+    if (this.#closed) return Promise.resolve(ErrorCode.COORDINATOR_NOT_AVAILABLE);
+    if (this.#shards.length > 0) return Promise.resolve(ErrorCode.NONE);
+    // One at a time: the topic is known before its partitions can be read.
+    this.#preparing ??= this.#prepare().finally(() => {
+      this.#preparing = null;
+    });
+    return this.#preparing;
+  }
+
+  async #prepare(): Promise<ErrorCode> {
     try {
       const count = await this.#options.topic.ensure();
       if (this.#shards.length === 0 && !this.#closed) await this.#open(count);
