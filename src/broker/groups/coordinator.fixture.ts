@@ -16,7 +16,7 @@ import { silentLogger } from '../../util/logger.ts';
 import { settled, VirtualClock } from '../../util/testing/virtual-clock.ts';
 import type { GroupConfig } from './config.ts';
 import { GroupCoordinator } from './coordinator.ts';
-import type { OffsetsLog, OffsetsRecord } from './ports.ts';
+import type { OffsetsLog, OffsetsRecord, OffsetsTopic } from './ports.ts';
 
 export const GROUP = 'group';
 
@@ -46,6 +46,7 @@ export class MemoryOffsetsLog implements OffsetsLog {
     apply: (key: Uint8Array, value: Uint8Array | null) => void,
   ): Promise<void> {
     await settled();
+    if (this.failure !== null) throw new ApiError(this.failure);
     for (const { key, value } of this.records) apply(key, value);
   }
 
@@ -82,6 +83,7 @@ export interface TestBroker {
 export function createGroups(
   former?: { clock: VirtualClock; log: MemoryOffsetsLog },
   config: Partial<GroupConfig> = {},
+  topic: OffsetsTopic = { partitionCount: () => 1, ensure: async () => 1 },
 ): TestBroker {
   const clock = former?.clock ?? new VirtualClock();
   const log = former?.log ?? new MemoryOffsetsLog();
@@ -91,7 +93,7 @@ export function createGroups(
     config: { ...testConfig, ...config },
     logger: silentLogger,
     log,
-    topic: { partitionCount: () => 1, ensure: async () => 1 },
+    topic,
     randomId: () => `id${former === undefined ? '' : 'x'}${++ids}`,
   });
   return { clock, log, groups };

@@ -48,7 +48,7 @@ export class GroupCoordinator {
     this.#options = options;
   }
 
-  /** Begins to load all groups if the topic exists; resolves when every shard has been loaded or has failed. */
+  /** Begins to load all groups if the topic exists; resolves when every shard has been tried once. */
   async start(): Promise<void> {
     const count = this.#options.topic.partitionCount();
     if (count !== null) await this.#open(count);
@@ -165,13 +165,7 @@ export class GroupCoordinator {
       { length: count },
       (_, partition) => new GroupShard({ partition, clock, config, logger, log, randomId }),
     );
-    await Promise.all(
-      this.#shards.map((shard, partition) =>
-        shard.load().catch((error: unknown) => {
-          logger.error({ partition, err: error }, 'the groups of a partition could not be loaded');
-        }),
-      ),
-    );
+    await Promise.all(this.#shards.map((shard) => shard.load()));
   }
 }
 

@@ -202,6 +202,42 @@ describe('committing offsets', () => {
   });
 });
 
+describe('loading groups', () => {
+  it('is tried again until the log can be read', async () => {
+    const broker = await startGroups();
+    await commit(broker, 1n);
+    broker.groups.close();
+    broker.log.failure = ErrorCode.KAFKA_STORAGE_ERROR;
+    const restarted = await startGroups(broker);
+    await restarted.clock.advance(3_500);
+    assert.equal(fetchAll(restarted).errorCode, ErrorCode.COORDINATOR_LOAD_IN_PROGRESS);
+    broker.log.failure = null;
+    await restarted.clock.advance(500);
+    await settled();
+    assert.deepEqual(committed(restarted), ['events-0:1']);
+    restarted.groups.close();
+    assert.equal(restarted.clock.pending, 0);
+  });
+
+  it('happens once when several clients look for their coordinator first', async () => {
+    let opened = 0;
+    const { groups } = createGroups(
+      undefined,
+      {},
+      {
+        partitionCount: () => null,
+        ensure: async () => {
+          opened++;
+          await settled();
+          return 1;
+        },
+      },
+    );
+    assert.deepEqual(await Promise.all([groups.prepare(), groups.prepare()]), [0, 0]);
+    assert.equal(opened, 1);
+  });
+});
+
 describe('deleting offsets and groups', () => {
   it('deletes offsets of topics that the group does not read', async () => {
     const broker = await startGroups();

@@ -44,6 +44,10 @@ export type Finish = (written: boolean) => void;
 export class Offsets {
   readonly #groups = new Map<string, Map<string, Partitions>>();
 
+  clear(): void {
+    this.#groups.clear();
+  }
+
   get(groupId: string, topic: string, partition: number): CommittedOffset | null {
     return this.#groups.get(groupId)?.get(topic)?.get(partition)?.committed ?? null;
   }

@@ -35,6 +35,9 @@ export interface ShardOptions {
   randomId(): string;
 }
 
+/** How long after a failure the log is read again. */
+const LOAD_RETRY_MS = 1_000;
+
 /**
  * The groups and offsets of one partition of __consumer_offsets: what its records say, and who is waiting.
  * While `unavailable` is not NONE only `load`, `close` and `unavailable` may be called.
@@ -51,7 +54,8 @@ export class GroupShard {
   readonly retention: Retention;
   readonly offsetOperations: OffsetOperations;
   #unavailable: ErrorCode = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS;
-  #expiryTimer: Timer | null = null;
+  /** The next attempt to load, later the next look for expired offsets. */
+  #timer: Timer | null = null;
 
   constructor(options: ShardOptions) {
     this.#options = options;
@@ -84,19 +88,25 @@ export class GroupShard {
     return this.#unavailable;
   }
 
-  /** Reads the shard back from its log and begins to serve. Rejects if the log cannot be read. */
+  /**
+   * Reads the shard back from its log and begins to serve. A log that cannot be read is tried again later; meanwhile the
+   * groups are loading. Resolves after the first attempt.
+   */
   async load(): Promise<void> {
-    const { log, partition, logger } = this.#options;
+    const { clock, log, partition, logger } = this.#options;
     try {
       await log.replay(partition, (key, value) => this.#replay(key, value));
     } catch (error) {
-      if (!this.#isClosed) this.#unavailable = ErrorCode.NOT_COORDINATOR;
-      throw error;
+      if (this.#isClosed) return;
+      logger.error({ partition, err: error }, 'the groups of a partition could not be loaded');
+      this.groups.clear();
+      this.offsets.clear();
+      this.#timer = clock.setTimer(LOAD_RETRY_MS, () => void this.load());
+      return;
     }
     if (this.#isClosed) return;
     for (const groupId of this.offsets.groupIds())
-      if (!this.groups.has(groupId))
-        this.groups.set(groupId, new ClassicGroup(groupId, this.#options.clock.now()));
+      if (!this.groups.has(groupId)) this.groups.set(groupId, new ClassicGroup(groupId, clock.now()));
     this.#unavailable = ErrorCode.NONE;
     for (const group of this.groups.values()) this.#revive(group);
     this.#scheduleExpiry();
@@ -107,8 +117,8 @@ export class GroupShard {
   close(): void {
     this.#unavailable = ErrorCode.NOT_COORDINATOR;
     this.#log.close();
-    this.#expiryTimer?.cancel();
-    this.#expiryTimer = null;
+    this.#timer?.cancel();
+    this.#timer = null;
     for (const group of this.groups.values()) this.#rebalancer.bury(group, ErrorCode.NOT_COORDINATOR);
     this.groups.clear();
   }
@@ -180,7 +190,7 @@ export class GroupShard {
 
   #scheduleExpiry(): void {
     const { clock, config, logger, partition } = this.#options;
-    this.#expiryTimer = clock.setTimer(config.offsetsRetentionCheckIntervalMs, () => {
+    this.#timer = clock.setTimer(config.offsetsRetentionCheckIntervalMs, () => {
       this.#scheduleExpiry();
       this.retention.expire().catch((error: unknown) => {
         logger.warn({ partition, err: error }, 'expired offsets could not be removed');
