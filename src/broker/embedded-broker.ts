@@ -138,6 +138,7 @@ export class EmbeddedBroker {
   /** Flushes and marks the directories as cleanly closed. Requests must have ended. */
   async close(): Promise<void> {
     this.groups.close();
+    await this.metadata.close();
     await this.partitions.close();
     await this.logs.close();
     await this.store.shutdown();

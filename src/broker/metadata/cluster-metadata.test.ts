@@ -175,6 +175,22 @@ describe('ClusterMetadata', () => {
     );
   });
 
+  it('finishes the change that is running when it closes, and refuses the rest', async () => {
+    const log = new MemoryMetadataLog();
+    const { metadata, topics } = await startBroker(log);
+    const running = topics.createTopics([newTopic('a')]);
+    await Promise.resolve();
+    await Promise.resolve();
+    const waiting = topics.createTopics([newTopic('b')]);
+    const refused = assert.rejects(waiting, { code: ErrorCode.BROKER_NOT_AVAILABLE });
+    await metadata.close();
+    assert.equal((await running)[0]?.error, null);
+    await refused;
+    const length = log.values.length;
+    await assert.rejects(metadata.allocateProducerIds());
+    assert.equal(log.values.length, length);
+  });
+
   it('creates internal topics with their own settings, once', async () => {
     const { metadata, topics } = await startBroker(new MemoryMetadataLog());
     const [first, second] = await Promise.all([

@@ -75,6 +75,7 @@ export class ClusterMetadata {
   #config: KafabricConfig;
   #brokerEpoch = -1n;
   #lastChange: Promise<unknown> = Promise.resolve();
+  #closed = false;
 
   private constructor(options: ClusterMetadataOptions) {
     this.#options = options;
@@ -170,6 +171,7 @@ export class ClusterMetadata {
    */
   change<T>(plan: (state: MetadataState) => Change<T>): Promise<T> {
     const result = this.#lastChange.then(async () => {
+      if (this.#closed) throw new ApiError(ErrorCode.BROKER_NOT_AVAILABLE, 'The broker is shutting down.');
       const change = plan(this.#state);
       await this.#commit(change.records);
       await change.applied?.();
@@ -178,6 +180,12 @@ export class ClusterMetadata {
     });
     this.#lastChange = result.catch(() => undefined);
     return result;
+  }
+
+  /** Resolves when the change that is running is done; those that wait, and later ones, are refused. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#lastChange;
   }
 
   /** For the effect of a change: its own follow-up records. */
