@@ -88,7 +88,8 @@ export class DirectoryCheckpoints {
     const path = join(this.#path, name);
     const bytes = await this.#environment.fileSystem.readFile(path, LIMIT_BYTES);
     try {
-      return bytes ? decodeOffsetCheckpoint(bytes) : new Map();
+      // Apache Kafka creates some of them empty.
+      return bytes && bytes.length > 0 ? decodeOffsetCheckpoint(bytes) : new Map();
     } catch (error) {
       this.#environment.logger.warn({ file: path, error }, 'ignoring a damaged checkpoint');
       return new Map();

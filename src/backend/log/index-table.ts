@@ -12,6 +12,9 @@ export abstract class IndexTable {
   protected view: DataView;
   #count: number;
 
+  /** Whether the file that was read ended with a whole entry. */
+  protected readonly whole: boolean;
+
   /** `content` is a file's, whose incomplete last entry is left out. */
   protected constructor(baseOffset: bigint, entryBytes: number, maxBytes: number, content?: Uint8Array) {
     this.baseOffset = baseOffset;
@@ -19,6 +22,7 @@ export abstract class IndexTable {
     this.#maxEntries = Math.floor(maxBytes / entryBytes);
     this.#bytes = content ?? new Uint8Array(0);
     this.view = viewOf(this.#bytes);
+    this.whole = this.#bytes.length % entryBytes === 0;
     this.#count = Math.floor(this.#bytes.length / entryBytes);
   }
 

@@ -15,6 +15,7 @@ import { SegmentList } from './segment-list.ts';
 
 const CHECKPOINT_LIMIT_BYTES = 1 << 24;
 const SCAN_BYTES = 1 << 20;
+const MAX_OFFSET = 2n ** 63n - 1n;
 
 /** Looks at a batch that may not have been durable; what it returns is why the log must end before it, or null. */
 export type VerifyBatch = (batch: BatchInfo, file: LogFile) => Promise<string | null>;
@@ -69,6 +70,7 @@ class LogLoader {
     this.#epochs.truncateFromEnd(logEndOffset);
     this.#epochs.truncateFromStart(logStartOffset);
     const producerSnapshots = new ProducerSnapshots(this.#environment, directory, snapshots);
+    await this.#removeStraySnapshots(producerSnapshots, segments);
     const producers = new ProducerStates();
     await reloadProducers(this.#environment, this.#options.config, {
       segments,
@@ -86,6 +88,13 @@ class LogLoader {
       logEndOffset,
       recoveryPoint: clean ? logEndOffset : smallest(recoveryPoint, logEndOffset),
     };
+  }
+
+  /** Keeps the snapshots of segments' starts, and the last one, which a clean close leaves at the log's end. */
+  async #removeStraySnapshots(snapshots: ProducerSnapshots, segments: SegmentList): Promise<void> {
+    const wanted = new Set(segments.all.map((segment) => segment.baseOffset));
+    const last = snapshots.latestOffset;
+    await snapshots.removeWhere((offset) => offset !== last && !wanted.has(offset));
   }
 
   /** Takes stock of the directory and removes what a crash left behind. */
@@ -207,9 +216,11 @@ class LogLoader {
   ): Promise<RecoveryState & { problem: string | null }> {
     let state = from;
     let verifyCrc = this.#mayBeTorn(from.nextOffset);
+    const { clean, cleanedOffset } = this.#options;
+    const bounds = { baseOffset: segment.baseOffset, cleanedOffset: clean ? MAX_OFFSET : cleanedOffset };
     for (;;) {
       const scan = await segment.scan(state.validBytes, SCAN_BYTES, verifyCrc);
-      const step = recover(scan, state, segment.baseOffset);
+      const step = recover(scan, state, bounds);
       for (const batch of step.accepted) {
         if (!verifyCrc && this.#mayBeTorn(batch.lastOffset)) break;
         const problem = await this.#verify(batch, segment);

@@ -39,8 +39,9 @@ export class OffsetIndex extends IndexTable {
     this.keep(this.countWhile((index) => this.#offset(index) < offset));
   }
 
-  /** Whether offsets and positions ascend and the positions lie within the segment. */
+  /** Whether the entries are whole, offsets and positions ascend and the positions lie within the segment. */
   isValid(segmentBytes: number): boolean {
+    if (!this.whole) return false;
     let offset = -1;
     let position = -1;
     for (let entry = 0; entry < this.count; entry++) {

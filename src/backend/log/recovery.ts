@@ -16,12 +16,19 @@ export interface RecoveryStep extends RecoveryState {
   readonly problem: string | null;
 }
 
-/** Decides how much of what a scan found is good: batches that follow one another without gap and with ascending offsets. */
-export function recover(scan: BatchScan, state: RecoveryState, baseOffset: bigint): RecoveryStep {
+export interface RecoveryBounds {
+  /** The segment's. */
+  readonly baseOffset: bigint;
+  /** Below it the log was compacted, and offsets may be missing. */
+  readonly cleanedOffset: bigint;
+}
+
+/** Decides how much of what a scan found is good: batches that follow one another in the file and in their offsets. */
+export function recover(scan: BatchScan, state: RecoveryState, bounds: RecoveryBounds): RecoveryStep {
   let { validBytes, nextOffset } = state;
   const accepted: BatchInfo[] = [];
   for (const batch of scan.batches) {
-    const problem = problemOf(batch, validBytes, nextOffset, baseOffset);
+    const problem = problemOf(batch, { validBytes, nextOffset }, bounds);
     if (problem) return { validBytes, nextOffset, accepted, problem };
     accepted.push(batch);
     validBytes += batch.sizeBytes;
@@ -30,15 +37,12 @@ export function recover(scan: BatchScan, state: RecoveryState, baseOffset: bigin
   return { validBytes, nextOffset, accepted, problem: scan.stop === 'damaged' ? scan.reason : null };
 }
 
-function problemOf(
-  batch: BatchInfo,
-  position: number,
-  nextOffset: bigint,
-  baseOffset: bigint,
-): string | null {
-  if (batch.position !== position) return `a batch at ${batch.position} where ${position} is due`;
-  if (batch.baseOffset < nextOffset) return `offset ${batch.baseOffset} after ${nextOffset - 1n}`;
-  if (batch.lastOffset - baseOffset > MAX_RELATIVE_OFFSET)
-    return `offset ${batch.lastOffset} in this segment`;
-  return null;
+function problemOf(batch: BatchInfo, state: RecoveryState, bounds: RecoveryBounds): string | null {
+  const { validBytes, nextOffset } = state;
+  if (batch.position !== validBytes) return `a batch at ${batch.position} where ${validBytes} is due`;
+  // The base offset is not covered by the checksum.
+  const isGap = batch.baseOffset > nextOffset && batch.baseOffset > bounds.cleanedOffset;
+  if (isGap || batch.baseOffset < nextOffset) return `offset ${batch.baseOffset} where ${nextOffset} is due`;
+  if (batch.lastOffset - bounds.baseOffset <= MAX_RELATIVE_OFFSET) return null;
+  return `offset ${batch.lastOffset} in the segment of ${bounds.baseOffset}`;
 }

@@ -194,9 +194,14 @@ export class SegmentFile {
       const { done } = file.append([bytes]);
       this.#handedBytes += bytes.byteLength;
       const end = this.#handedBytes;
-      return done.then(() => {
-        this.#writtenBytes = end;
-      });
+      return done.then(
+        () => {
+          this.#writtenBytes = end;
+        },
+        (error: unknown) => {
+          throw storageError(`writing ${this.#path}`, error);
+        },
+      );
     } catch (error) {
       throw storageError(`appending to ${this.#path}`, error);
     }

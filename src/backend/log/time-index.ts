@@ -49,8 +49,9 @@ export class TimeIndex extends IndexTable {
     this.keep(this.countWhile((index) => this.#entry(index).offset < offset));
   }
 
-  /** Whether timestamps and offsets ascend. */
+  /** Whether the entries are whole, and timestamps and offsets ascend. */
   isValid(): boolean {
+    if (!this.whole) return false;
     let timestamp = NO_TIMESTAMP;
     let offset = -1;
     for (let entry = 0; entry < this.count; entry++) {

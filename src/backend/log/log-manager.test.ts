@@ -1,0 +1,211 @@
+import assert from 'node:assert/strict';
+import { setImmediate } from 'node:timers/promises';
+import { LogErrorCode } from './errors.ts';
+import type { PartitionLog } from './partition-log.ts';
+import { testBatch } from './testing/batches.ts';
+import { LogFixture, readAll } from './testing/log-fixture.ts';
+
+const TOPIC_ID = 'fhsr5JwYQoejg4UB0BWw9Q';
+const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+const batch = (value = 'v', timestamp = 1_700_000_000_000) => testBatch([{ value, timestamp }]);
+
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await setImmediate();
+}
+
+async function fill(log: PartitionLog, count: number): Promise<void> {
+  for (let index = 0; index < count; index++) log.append(batch(`value ${index}`));
+  await log.flush();
+}
+
+describe('LogManager', () => {
+  it('writes the files that Kafka expects', async () => {
+    const fixture = new LogFixture(1, { segmentBytes: 400 }, { clusterId: 'khvrII2lTW2pdGQQ28--TQ' });
+    const log = await fixture.open();
+    log.becomeLeader(5);
+    await fill(log, 6);
+    log.highWatermark = log.logEndOffset;
+    await fixture.manager.close();
+    const names = fixture.files.paths().map((path) => path.slice('/data/'.length));
+    for (const name of [
+      '.kafka_cleanshutdown',
+      'meta.properties',
+      'recovery-point-offset-checkpoint',
+      'log-start-offset-checkpoint',
+      'replication-offset-checkpoint',
+      't-0/00000000000000000000.log',
+      't-0/00000000000000000000.index',
+      't-0/00000000000000000000.timeindex',
+      't-0/00000000000000000006.snapshot',
+      't-0/leader-epoch-checkpoint',
+      't-0/partition.metadata',
+    ]) {
+      assert.ok(names.includes(name), `${name} is not among ${names.join(' ')}`);
+    }
+    const content = (name: string) => text(fixture.files.bytes(`/data/${name}`));
+    assert.match(
+      content('meta.properties'),
+      /^node.id=1\ndirectory.id=\S{22}\nversion=1\ncluster.id=khvrII2lTW2pdGQQ28--TQ\n$/,
+    );
+    assert.equal(content('recovery-point-offset-checkpoint'), '0\n1\nt 0 6\n');
+    assert.equal(content('replication-offset-checkpoint'), '0\n1\nt 0 6\n');
+    assert.equal(content('t-0/leader-epoch-checkpoint'), '0\n1\n5 0\n');
+    assert.equal(content('t-0/partition.metadata'), 'version: 0\ntopic_id: B4sB6MhZSGiyDvPbRqbsaw');
+  });
+
+  it('puts a new log into the directory with the fewest partitions', async () => {
+    const fixture = new LogFixture(2, {}, { directories: ['/a', '/b'] });
+    await fixture.manager.open();
+    for (let partition = 0; partition < 5; partition++) await fixture.manager.create('t', partition);
+    const counts = fixture.manager.directories.map((directory) => directory.logs.size);
+    assert.deepEqual(counts.sort(), [2, 3]);
+  });
+
+  it('gives the log that is there, unless it is of another topic id', async () => {
+    const { manager } = new LogFixture(3);
+    await manager.open();
+    const [one, two] = await Promise.all([
+      manager.create('t', 0, { topicId: TOPIC_ID }),
+      manager.create('t', 0, { topicId: TOPIC_ID }),
+    ]);
+    assert.equal(one, two);
+    const other = manager.create('t', 0, { topicId: 'B4sB6MhZSGiyDvPbRqbsaw' });
+    await assert.rejects(other, { code: LogErrorCode.INCONSISTENT_TOPIC_ID });
+  });
+
+  it('deletes a partition at once for its users and later on disk, and begins anew', async () => {
+    const fixture = new LogFixture(4, { fileDeleteDelayMs: 5000 });
+    const log = await fixture.open();
+    await fill(log, 3);
+    fixture.files.put('/data/t-0/payload/x.payload', new Uint8Array(5));
+    log.highWatermark = 3n;
+    await log.deleteRecordsBefore(2n);
+    await fixture.manager.delete('t', 0);
+    assert.equal(fixture.manager.get('t', 0), undefined);
+    assert.throws(() => log.append(batch()), { code: LogErrorCode.KAFKA_STORAGE_ERROR });
+    assert.ok(fixture.files.paths().some((path) => /^\/data\/t-0\.[0-9a-f]{32}-delete\/.*log$/.test(path)));
+    const again = await fixture.manager.create('t', 0, { topicId: TOPIC_ID });
+    await fill(again, 1);
+    fixture.clock.advance(5000);
+    await settle();
+    assert.deepEqual(
+      fixture.files.paths().filter((path) => path.includes('-delete')),
+      [],
+    );
+    const recovered = await fixture.crash({ power: true }).catch(() => fixture.manager.get('t', 0));
+    assert.equal(recovered?.logStartOffset, 0n);
+    assert.equal(recovered?.logEndOffset, 1n);
+  });
+
+  it('removes at start what was left of deleted partitions', async () => {
+    const fixture = new LogFixture(5, { fileDeleteDelayMs: 60_000 });
+    await fill(await fixture.open(), 3);
+    await fixture.manager.delete('t', 0);
+    await fixture.crash({ power: false });
+    assert.equal(
+      fixture.files.paths().some((path) => path.includes('-delete')),
+      false,
+    );
+  });
+
+  it('goes on with the other directories when one cannot be opened', async () => {
+    const offline: string[] = [];
+    const fixture = new LogFixture(
+      6,
+      {},
+      { directories: ['/a', '/b'], onOffline: (path) => offline.push(path) },
+    );
+    fixture.files.fault = (_, path) => (path.startsWith('/a') ? 'EACCES' : null);
+    await fixture.manager.open();
+    assert.deepEqual(offline, ['/a']);
+    const log = await fixture.manager.create('t', 0);
+    assert.ok(log.directory.startsWith('/b'));
+    assert.match(fixture.manager.directories[0]?.error?.message ?? '', /\/a.*EACCES/);
+    await fixture.manager.close();
+  });
+
+  it('refuses to open when no directory can be used', async () => {
+    const fixture = new LogFixture(7);
+    fixture.files.fault = () => 'EACCES';
+    await assert.rejects(fixture.manager.open(), /no log directory can be used.*\/data.*EACCES/);
+  });
+
+  it('takes a directory out of use when its disk fails', async () => {
+    const fixture = new LogFixture(8, {}, { directories: ['/a', '/b'] });
+    await fixture.manager.open();
+    const a = await fixture.manager.create('t', 0);
+    const b = await fixture.manager.create('t', 1);
+    const failing = a.directory.startsWith('/a') ? a : b;
+    const other = failing === a ? b : a;
+    fixture.files.fault = (operation, path) =>
+      operation === 'write' && path.startsWith('/a') ? 'EIO' : null;
+    await assert.rejects(failing.append(batch()).written, { code: LogErrorCode.KAFKA_STORAGE_ERROR });
+    await settle();
+    assert.throws(() => failing.append(batch()), { code: LogErrorCode.KAFKA_STORAGE_ERROR });
+    assert.match(fixture.manager.directories.find(({ path }) => path === '/a')?.error?.message ?? '', /EIO/);
+    await other.append(batch()).written;
+    await fixture.manager.close();
+    assert.equal(fixture.files.paths().includes('/a/.kafka_cleanshutdown'), false);
+    assert.equal(fixture.files.paths().includes('/b/.kafka_cleanshutdown'), true);
+  });
+
+  it('refuses a directory of another node or in use, and directories of two clusters', async () => {
+    const fixture = new LogFixture(9);
+    const meta = (node: number, cluster: string) =>
+      new TextEncoder().encode(`#\n#Sat Nov 21\nnode.id=${node}\nversion=1\ncluster.id=${cluster}\n`);
+    fixture.files.put('/data/meta.properties', meta(2, 'x'));
+    await assert.rejects(fixture.manager.open(), /belongs to node 2, not 1/);
+    const two = new LogFixture(10, {}, { directories: ['/a', '/b'] });
+    two.files.put('/a/meta.properties', meta(1, 'x'));
+    two.files.put('/b/meta.properties', meta(1, 'y'));
+    await assert.rejects(two.manager.open(), /clusters x and y/);
+  });
+
+  it('closes files that nobody uses, and opens them again', async () => {
+    const fixture = new LogFixture(11, {}, { intervals: { idleFileMs: 1000 } });
+    const log = await fixture.open();
+    await fill(log, 3);
+    assert.equal(fixture.files.openFiles, 1);
+    for (let pass = 0; pass < 3; pass++) {
+      fixture.clock.advance(1000);
+      await settle();
+    }
+    assert.equal(fixture.files.openFiles, 0);
+    assert.equal((await readAll(log)).length, 3);
+    await fill(log, 1);
+    assert.equal(fixture.files.openFiles, 1);
+    assert.equal((await readAll(log)).length, 4);
+  });
+
+  it('flushes when flush.ms is over or flush.messages have come', async () => {
+    const fixture = new LogFixture(12, { flushMs: 5000, flushMessages: 3 });
+    const log = await fixture.open();
+    await log.append(batch()).written;
+    for (let second = 0; second < 9; second++) {
+      fixture.clock.advance(1000);
+      await settle();
+    }
+    assert.equal(log.flushedOffset, 1n);
+    for (let index = 0; index < 3; index++) log.append(batch());
+    await settle();
+    assert.equal(log.flushedOffset, 4n);
+  });
+
+  it('applies retention in the background', async () => {
+    const fixture = new LogFixture(13, { segmentBytes: 300, retentionMs: 10_000, fileDeleteDelayMs: 0 });
+    const log = await fixture.open();
+    const starts: bigint[] = [];
+    log.onLogStartOffset = (offset) => starts.push(offset);
+    for (let index = 0; index < 20; index++) log.append(batch('v', fixture.clock.now()));
+    await log.flush();
+    log.highWatermark = 20n;
+    fixture.clock.advance(400_000);
+    await settle();
+    assert.deepEqual(starts, [20n]);
+    assert.equal(log.logStartOffset, 20n);
+    assert.equal(log.logEndOffset, 20n);
+    const again = await fixture.crash({ power: true });
+    assert.equal(again.logStartOffset, 20n);
+    assert.equal(again.logEndOffset, 20n);
+  });
+});

@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict';
+import { defaultLogConfig, type LogConfig } from './config.ts';
+import { expiredSegments, type RetentionState } from './retention.ts';
+
+const NOW = 1_000_000;
+/** Four segments of 10 offsets and 100 bytes; each is 1000 ms older than the next, the last is 1000 ms old. */
+const segments = [4, 3, 2, 1].map((age, index) => ({
+  sizeBytes: 100,
+  endOffset: BigInt((index + 1) * 10),
+  largestTimestampMs: NOW - age * 1000,
+}));
+
+function expired(config: Partial<LogConfig>, state: Partial<RetentionState> = {}): number {
+  return expiredSegments(
+    segments,
+    { ...defaultLogConfig, retentionMs: -1, ...config },
+    { nowMs: NOW, logStartOffset: 0n, highWatermark: 40n, ...state },
+  );
+}
+
+describe('expiredSegments', () => {
+  it('lets segments go by age, the last one too', () => {
+    assert.equal(expired({ retentionMs: 4000 }), 0);
+    assert.equal(expired({ retentionMs: 2500 }), 2);
+    assert.equal(expired({ retentionMs: 10 }), 4);
+    assert.equal(expired({ retentionMs: -1 }), 0);
+  });
+
+  it('lets segments go by size while the rest is still as large as allowed', () => {
+    assert.equal(expired({ retentionBytes: 400 }), 0);
+    assert.equal(expired({ retentionBytes: 301 }), 0);
+    assert.equal(expired({ retentionBytes: 300 }), 1);
+    assert.equal(expired({ retentionBytes: 0 }), 4);
+  });
+
+  it('lets segments go that end below the log start, but not the last', () => {
+    assert.equal(expired({}, { logStartOffset: 25n }), 2);
+    assert.equal(expired({}, { logStartOffset: 40n }), 3);
+  });
+
+  it('keeps what lies above the high watermark', () => {
+    assert.equal(expired({ retentionMs: 10 }, { highWatermark: 25n }), 2);
+  });
+
+  it('goes only by the log start when the policy does not delete', () => {
+    const compact = { cleanupDelete: false, retentionMs: 10, retentionBytes: 0 };
+    assert.equal(expired(compact), 0);
+    assert.equal(expired(compact, { logStartOffset: 10n }), 1);
+  });
+
+  it('keeps an empty segment', () => {
+    const empty = [{ sizeBytes: 0, endOffset: 0n, largestTimestampMs: 0 }];
+    const config = { ...defaultLogConfig, retentionMs: 1 };
+    assert.equal(expiredSegments(empty, config, { nowMs: NOW, logStartOffset: 0n, highWatermark: 0n }), 0);
+  });
+});
