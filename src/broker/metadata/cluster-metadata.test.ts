@@ -191,6 +191,50 @@ describe('ClusterMetadata', () => {
     assert.equal(log.values.length, length);
   });
 
+  it('names a topic to nobody who needs it before its partitions serve', async () => {
+    let serve = () => {};
+    const served = new Promise<void>((resolve) => {
+      serve = resolve;
+    });
+    const { metadata, topics } = await startBroker(new MemoryMetadataLog(), {
+      listener: { partitionsCreated: () => served },
+    });
+    const order: string[] = [];
+    const first = topics.ensureTopic('a').then(() => order.push('first'));
+    while (metadata.topicByName('a') === undefined) await Promise.resolve();
+    const second = topics.ensureTopic('a').then(() => order.push('second'));
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(order, []);
+    serve();
+    await Promise.all([first, second]);
+    assert.deepEqual(order.sort(), ['first', 'second']);
+  });
+
+  it('goes on with the other topics when one can neither be put on disk nor taken back', async () => {
+    const log = new MemoryMetadataLog();
+    const opened: string[] = [];
+    const { metadata, topics } = await startBroker(log, {
+      listener: {
+        async partitionsCreated({ name }) {
+          opened.push(name);
+          if (name !== 'bad') return;
+          log.failure = new Error('ENOSPC');
+          throw new Error('ENOSPC');
+        },
+      },
+    });
+    const outcomes = await topics.createTopics([newTopic('bad'), newTopic('good')]);
+    assert.deepEqual(
+      outcomes.map(({ name, error }) => [name, error?.code ?? 0]),
+      [
+        ['bad', ErrorCode.KAFKA_STORAGE_ERROR],
+        ['good', 0],
+      ],
+    );
+    assert.deepEqual(opened, ['bad', 'good']);
+    await metadata.whenOpen('bad');
+  });
+
   it('creates internal topics with their own settings, once', async () => {
     const { metadata, topics } = await startBroker(new MemoryMetadataLog());
     const [first, second] = await Promise.all([

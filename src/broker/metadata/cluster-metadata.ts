@@ -75,6 +75,8 @@ export class ClusterMetadata {
   #config: KafabricConfig;
   #brokerEpoch = -1n;
   #lastChange: Promise<unknown> = Promise.resolve();
+  /** Ids of topics to which the running change adds partitions that cannot serve yet. */
+  readonly #opening = new Set<Uuid>();
   #closed = false;
 
   private constructor(options: ClusterMetadataOptions) {
@@ -174,12 +176,25 @@ export class ClusterMetadata {
       if (this.#closed) throw new ApiError(ErrorCode.BROKER_NOT_AVAILABLE, 'The broker is shutting down.');
       const change = plan(this.#state);
       await this.#commit(change.records);
-      await change.applied?.();
+      try {
+        await change.applied?.();
+      } finally {
+        this.#opening.clear();
+      }
       await this.#snapshotIfDue();
       return change.result;
     });
     this.#lastChange = result.catch(() => undefined);
     return result;
+  }
+
+  /** Resolves when every partition of the topic that is in the state can serve, or has failed to. */
+  async whenOpen(name: string): Promise<void> {
+    for (;;) {
+      const topic = this.#state.topicByName(name);
+      if (topic === undefined || !this.#opening.has(topic.id)) return;
+      await this.#lastChange;
+    }
   }
 
   /** Resolves when the change that is running is done; those that wait, and later ones, are refused. */
@@ -196,6 +211,7 @@ export class ClusterMetadata {
   async notifyPartitionsCreated(topic: Topic, partitions: readonly PartitionMetadata[]): Promise<void> {
     const config = this.topicConfig(topic.name);
     for (const listener of this.#listeners) await listener.partitionsCreated?.(topic, partitions, config);
+    this.#opening.delete(topic.id);
   }
 
   /** A listener that fails leaves files behind, which the next start removes. */
@@ -339,6 +355,9 @@ export class ClusterMetadata {
         `The cluster metadata could not be written: ${(error as Error).message}`,
       );
     }
-    for (const record of records) this.#state.apply(record);
+    for (const record of records) {
+      this.#state.apply(record);
+      if (record.kind === 'partition') this.#opening.add(record.value.topicId);
+    }
   }
 }

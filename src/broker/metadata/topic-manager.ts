@@ -80,6 +80,7 @@ export class TopicManager {
 
   /** The topics of these names, which must be distinct; those that do not exist are created with the broker's defaults. */
   async ensureTopics(names: readonly string[]): Promise<TopicOutcome<Topic>[]> {
+    await Promise.all(names.map((name) => this.#metadata.whenOpen(name)));
     const missing = names.filter((name) => this.#metadata.topicByName(name) === undefined);
     const created =
       missing.length === 0 ? [] : await this.createTopics(missing.map((name) => this.#template(name)));
@@ -161,10 +162,19 @@ export class TopicManager {
         await this.#metadata.notifyPartitionsCreated(topic, topic.partitions);
       } catch (error) {
         outcomes[position] = { name: outcome.name, error: storageError(error) };
-        await this.#metadata.followUp([metadataRecord('removeTopic', { topicId: topic.id })]);
-        await this.#metadata.notifyTopicDeleted(topic);
+        await this.#takeBack(topic);
       }
     }
+  }
+
+  /** Where not even this can be written the topic stays, offline, and the next start creates its partitions. */
+  async #takeBack(topic: Topic): Promise<void> {
+    try {
+      await this.#metadata.followUp([metadataRecord('removeTopic', { topicId: topic.id })]);
+    } catch {
+      return;
+    }
+    await this.#metadata.notifyTopicDeleted(topic);
   }
 
   /** How the broker itself creates a topic. */
