@@ -152,6 +152,16 @@ async function go(log) {
   await run(log, 'go', ['build', '-o', join(clients, 'go/driver'), '.'], { cwd: join(here, 'go') });
 }
 
+/** Newer versions of Node, which the gateway is tried on; the npm registry has them as packages of one binary. */
+async function nodeVersions(log) {
+  const folder = join(clients, 'node-versions');
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'package.json'), '{ "private": true }\n');
+  const binary = `node-${process.platform}-${process.arch}`;
+  const packages = ['22', '24', '26'].map((version) => `node-${version}@npm:${binary}@${version}`);
+  await npmInstall(log, '.clients/node-versions', packages);
+}
+
 /** Two lanes: the long compilation beside everything else. `inputs` are the files whose change calls for another installation. */
 const lanes = [
   [
@@ -168,6 +178,7 @@ const lanes = [
       inputs: ['platformatic-kafka/package.json'],
       install: (log) => npmInstall(log, 'platformatic-kafka'),
     },
+    { name: 'node-versions', inputs: [], install: nodeVersions },
     { name: 'kcat', inputs: [], install: kcat },
     { name: 'java', inputs: ['java'], install: java },
     { name: 'python', inputs: ['python/requirements.txt'], install: python },

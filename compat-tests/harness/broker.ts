@@ -10,6 +10,8 @@ export interface BrokerOptions {
   overrides?: Record<string, string>;
   /** Where the data directory `data` lies; a temporary directory, removed at `stop`, when absent. */
   dir?: string;
+  /** The Node binary that runs the gateway; this process's own when absent. */
+  node?: string;
 }
 
 /** A broker under test: the gateway, or Apache Kafka when the tests themselves are to be checked. */
@@ -110,10 +112,12 @@ abstract class BrokerProcess implements Broker {
 class Gateway extends BrokerProcess {
   readonly metricsUrl: string;
   readonly #overrides: Record<string, string>;
+  readonly #node: string;
 
   constructor(port: number, metricsPort: number, options: BrokerOptions) {
     super(port, options.dir);
     this.metricsUrl = `http://127.0.0.1:${metricsPort}`;
+    this.#node = options.node ?? process.execPath;
     this.#overrides = {
       ...commonOverrides,
       listeners: `PLAINTEXT://${this.bootstrap}`,
@@ -129,7 +133,7 @@ class Gateway extends BrokerProcess {
       `${key}=${value}`,
     ]);
     return [
-      process.execPath,
+      this.#node,
       join(root, 'dist/src/server/cli/main.js'),
       'start',
       '--log-level',
