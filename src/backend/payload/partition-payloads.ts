@@ -67,6 +67,8 @@ export class PartitionPayloads {
   readonly #open: OpenFiles;
   readonly #logger: Logger;
   readonly #segments = new Map<number, PayloadSegment>();
+  /** Those whose end is not yet written down; few, among perhaps many. */
+  readonly #unsealed = new Set<PayloadSegment>();
   #options: PayloadOptions;
   #active: PayloadSegment | null = null;
   #nextId = 0;
@@ -240,6 +242,7 @@ export class PartitionPayloads {
       });
       active = PayloadSegment.create(this.#directory, this.#nextId++, this.#open, this.#directoryReady);
       this.#segments.set(active.id, active);
+      this.#unsealed.add(active);
       this.#active = active;
     }
     return active.append(piece);
@@ -254,12 +257,14 @@ export class PartitionPayloads {
     if (this.#active === segment) this.#active = null;
     void this.#inBackground(async () => {
       await segment.seal();
+      this.#unsealed.delete(segment);
       if (segment.unused) await this.#remove(segment);
     }, 'A payload segment could not be completed');
   }
 
   async #remove(segment: PayloadSegment): Promise<void> {
     this.#segments.delete(segment.id);
+    this.#unsealed.delete(segment);
     await segment.remove();
   }
 
@@ -277,14 +282,14 @@ export class PartitionPayloads {
   }
 
   get needsFlush(): boolean {
-    for (const segment of this.#segments.values()) if (segment.needsSync) return true;
+    for (const segment of this.#unsealed) if (segment.needsSync) return true;
     return false;
   }
 
   /** Makes everything appended before the call durable. */
   async flush(): Promise<void> {
     const unsynced = [];
-    for (const segment of this.#segments.values()) if (segment.needsSync) unsynced.push(segment.sync());
+    for (const segment of this.#unsealed) if (segment.needsSync) unsynced.push(segment.sync());
     if (unsynced.length > 0) await Promise.all(unsynced);
   }
 
@@ -328,6 +333,14 @@ export class PartitionPayloads {
         await this.#remove(segment);
       }
     }, 'Payload could not be removed');
+  }
+
+  /** Closes the files as they are: the partition is being deleted. */
+  abandon(): void {
+    this.#active = null;
+    for (const segment of this.#segments.values()) segment.close();
+    this.#segments.clear();
+    this.#unsealed.clear();
   }
 
   /** Completes the segment in progress; nothing may be appended afterwards. */

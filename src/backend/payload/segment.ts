@@ -279,13 +279,18 @@ export class PayloadSegment {
     );
   }
 
-  /** Removes the files; reads under way end well. */
-  async remove(): Promise<void> {
+  /** Closes the file once what is under way has ended; nothing may be appended any more. */
+  close(): void {
     if (this.#writer !== null) {
       this.#open.release(this.#writer);
       this.#writer = null;
     }
     this.#open.forget(this.path);
+  }
+
+  /** Removes the files; reads under way end well. */
+  async remove(): Promise<void> {
+    this.close();
     await removeFile(this.path);
     await removeFile(this.#sidecar);
   }

@@ -176,7 +176,9 @@ function startPlan({ request, partition, errorCode }: FetchTarget, isolation: Is
     plan: EMPTY_PLAN,
   };
   if (partition === null) return item;
-  item.errorCode = partition.checkEpoch(request.currentLeaderEpoch);
+  item.errorCode = partition.isClosed
+    ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    : partition.checkEpoch(request.currentLeaderEpoch);
   if (item.errorCode !== ErrorCode.NONE) return item;
   item.visibleEnd = partition.visibleEnd(isolation);
   const { fetchOffset, lastFetchedEpoch } = request;

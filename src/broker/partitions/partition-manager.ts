@@ -5,6 +5,7 @@ import { OpenFiles } from '../../backend/payload/open-files.ts';
 import { PartitionPayloads } from '../../backend/payload/partition-payloads.ts';
 import type { PayloadFiles } from '../../backend/payload/ports.ts';
 import type { KafabricConfig, TopicConfig } from '../../config/index.ts';
+import { ErrorCode } from '../../protocol/errors.ts';
 import type { Uuid } from '../../protocol/wire/types.ts';
 import type { Clock, Timer } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
@@ -56,6 +57,8 @@ export class PartitionManager {
   readonly #openFiles: OpenFiles;
   readonly #byName = new Map<string, OpenTopic>();
   readonly #byId = new Map<Uuid, OpenTopic>();
+  /** Partitions that the metadata has and that could not be opened. */
+  readonly #offline = new Set<string>();
   #config: KafabricConfig;
   #timer: Timer | null = null;
 
@@ -81,6 +84,7 @@ export class PartitionManager {
       }
     }
     await forEachParallel([...known.values()], PARALLEL_OPENS, async (topic) => {
+      this.#topic(topic.name, topic.id);
       const config = configOf(topic.name);
       await forEachParallel(topic.partitions, PARALLEL_OPENS, (partition) =>
         this.#reopen(topic, partition, config),
@@ -99,12 +103,14 @@ export class PartitionManager {
     const found = logs.get(topic.name, partition.index) !== undefined;
     if (!found && logs.directories.some(({ error }) => error !== null)) {
       logger.error(fields, 'A partition is offline: its log may be in a directory that cannot be used');
+      this.#offline.add(`${topic.name}-${partition.index}`);
       return;
     }
     try {
       await this.partitionsCreated(topic, [partition], config);
     } catch (error) {
       logger.error({ ...fields, err: error }, 'A partition could not be opened');
+      this.#offline.add(`${topic.name}-${partition.index}`);
     }
   }
 
@@ -117,8 +123,16 @@ export class PartitionManager {
     return this.#byId.get(topicId)?.partitions.get(index) ?? null;
   }
 
-  hasTopicId(topicId: Uuid): boolean {
-    return this.#byId.has(topicId);
+  /** The ErrorCode with which to answer for a partition that was not found. */
+  errorOfMissing(topic: string, index: number): number {
+    return this.#offline.has(`${topic}-${index}`)
+      ? ErrorCode.KAFKA_STORAGE_ERROR
+      : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
+  }
+
+  errorOfMissingById(topicId: Uuid, index: number): number {
+    const topic = this.#byId.get(topicId);
+    return topic === undefined ? ErrorCode.UNKNOWN_TOPIC_ID : this.errorOfMissing(topic.name, index);
   }
 
   *all(): Iterable<Partition> {
@@ -139,13 +153,18 @@ export class PartitionManager {
       log.becomeLeader(leaderEpoch);
       opened.push([index, await this.#openPartition(log, config)]);
     });
+    const topic = this.#topic(name, id);
+    for (const [index, partition] of opened) topic.partitions.set(index, partition);
+  }
+
+  #topic(name: string, id: Uuid): OpenTopic {
     let topic = this.#byName.get(name);
     if (topic === undefined) {
       topic = { name, id, partitions: new Map() };
       this.#byName.set(name, topic);
       this.#byId.set(id, topic);
     }
-    for (const [index, partition] of opened) topic.partitions.set(index, partition);
+    return topic;
   }
 
   async #openPartition(log: PartitionLog, topicConfig: TopicConfig): Promise<Partition> {

@@ -148,11 +148,26 @@ export class Partition implements Watched {
     return this.log.deleteRecordsBefore(offset === -1n ? this.highWatermark : offset);
   }
 
+  /** No longer served: the broker stops, or the topic was deleted. */
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
   /** Ends the waits and completes the payload; the log is closed by its manager. */
   async close(): Promise<void> {
+    this.#end();
+    await this.payloads.close();
+  }
+
+  /** Ends the waits; log and payload are about to be deleted. */
+  abandon(): void {
+    this.#end();
+    this.payloads.abandon();
+  }
+
+  #end(): void {
     this.#closed = true;
     for (const waiter of [...this.waiters]) waiter.finish();
-    await this.payloads.close();
   }
 }
 

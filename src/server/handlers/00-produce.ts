@@ -62,11 +62,12 @@ async function produceTopic(
   const byId = context.apiVersion >= FIRST_VERSION_WITH_TOPIC_IDS;
   const produced = partitionData.map((data) => {
     const partition = byId ? partitions.findById(topicId, data.index) : partitions.find(name, data.index);
-    const unknown =
-      byId && !partitions.hasTopicId(topicId)
-        ? ErrorCode.UNKNOWN_TOPIC_ID
-        : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
-    if (partition === null) return failure(data.index, unknown, null);
+    if (partition === null) {
+      const missing = byId
+        ? partitions.errorOfMissingById(topicId, data.index)
+        : partitions.errorOfMissing(name, data.index);
+      return failure(data.index, missing, null);
+    }
     return producePartition(partition, acks, data, context);
   });
   return { name, topicId, partitionResponses: await Promise.all(produced) };

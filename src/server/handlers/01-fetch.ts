@@ -84,9 +84,11 @@ function begin(sessions: FetchSessions, request: FetchRequest, byId: boolean): F
 function targetOf(partitions: PartitionManager, request: FetchRequestPartition, byId: boolean): FetchTarget {
   const { topic, partition: index } = request;
   const partition = byId ? partitions.findById(topic, index) : partitions.find(topic, index);
-  const unknown =
-    byId && !partitions.hasTopicId(topic) ? ErrorCode.UNKNOWN_TOPIC_ID : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
-  return { request, partition, errorCode: partition === null ? unknown : ErrorCode.NONE };
+  if (partition !== null) return { request, partition, errorCode: ErrorCode.NONE };
+  const errorCode = byId
+    ? partitions.errorOfMissingById(topic, index)
+    : partitions.errorOfMissing(topic, index);
+  return { request, partition, errorCode };
 }
 
 function whenClosed({ closed }: ConnectionContext, action: () => void): () => void {

@@ -50,7 +50,9 @@ export function listOffsetsHandler({
           const duplicate = seen.has(request.partitionIndex);
           seen.add(request.partitionIndex);
           if (duplicate) return failure(request.partitionIndex, ErrorCode.INVALID_REQUEST);
-          return listOffset(partitions.find(name, request.partitionIndex), request, isolation, apiVersion);
+          const partition = partitions.find(name, request.partitionIndex);
+          if (partition !== null) return listOffset(partition, request, isolation, apiVersion);
+          return failure(request.partitionIndex, partitions.errorOfMissing(name, request.partitionIndex));
         });
         return { name, partitions: await Promise.all(results) };
       });
@@ -60,7 +62,7 @@ export function listOffsetsHandler({
 }
 
 async function listOffset(
-  partition: Partition | null,
+  partition: Partition,
   { partitionIndex, currentLeaderEpoch, timestamp }: ListOffsetsPartition,
   isolation: Isolation,
   apiVersion: number,
@@ -68,7 +70,6 @@ async function listOffset(
   if (timestamp < 0n && apiVersion < (FIRST_VERSIONS.get(timestamp) ?? Number.POSITIVE_INFINITY)) {
     return failure(partitionIndex, ErrorCode.UNSUPPORTED_VERSION);
   }
-  if (partition === null) return failure(partitionIndex, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
   const epochError = partition.checkEpoch(currentLeaderEpoch);
   if (epochError !== ErrorCode.NONE) return failure(partitionIndex, epochError);
   try {

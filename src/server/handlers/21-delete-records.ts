@@ -45,7 +45,7 @@ async function deleteRecords(
   const failure = (errorCode: number) => ({ partitionIndex, errorCode, lowWatermark: -1n });
   if (isInternalTopic(topic)) return failure(ErrorCode.INVALID_TOPIC_EXCEPTION);
   const partition = partitions.find(topic, partitionIndex);
-  if (partition === null) return failure(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
+  if (partition === null) return failure(partitions.errorOfMissing(topic, partitionIndex));
   if (!partition.config.deletable) return failure(ErrorCode.POLICY_VIOLATION);
   if (offset < -1n || offset > partition.highWatermark) return failure(ErrorCode.OFFSET_OUT_OF_RANGE);
   try {

@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ErrorCode } from '../../protocol/errors.ts';
+import { buildBatch } from '../../protocol/records/builder.ts';
+import { TestBroker, topicConfig } from './testing.ts';
+
+const CONFIG = topicConfig({ 'payload.min.bytes': '1000' });
+
+function topic(name: string, id: string, partitions = 1, leaderEpoch = 0) {
+  return { name, id, partitions: Array.from({ length: partitions }, (_, index) => ({ index, leaderEpoch })) };
+}
+const A = topic('a', 'AAAAAAAAAAAAAAAAAAAABQ', 3);
+const B = topic('b', 'AAAAAAAAAAAAAAAAAAAABg');
+
+function batch(bytes = 5000): Uint8Array {
+  return buildBatch([{ key: null, value: Buffer.alloc(bytes) }], { timestamp: BigInt(Date.now()) });
+}
+
+describe('PartitionManager', () => {
+  let directory: string;
+  let broker: TestBroker;
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'manager-'));
+  });
+  afterEach(async () => {
+    await broker.stop();
+    rmSync(directory, { recursive: true });
+  });
+
+  it('finds partitions by name and by id, and says why not', async () => {
+    broker = await TestBroker.start(directory, [A], CONFIG);
+    const { partitions } = broker;
+    assert.equal(partitions.find('a', 2), partitions.findById(A.id, 2));
+    assert.notEqual(partitions.find('a', 2), null);
+    assert.equal(partitions.find('a', 3), null);
+    assert.equal(partitions.errorOfMissing('a', 3), ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
+    assert.equal(partitions.errorOfMissingById(B.id, 0), ErrorCode.UNKNOWN_TOPIC_ID);
+    await partitions.partitionsCreated(A, [{ index: 3, leaderEpoch: 7 }], CONFIG);
+    assert.equal(partitions.find('a', 3)?.leaderEpoch, 7);
+    assert.equal([...partitions.all()].length, 4);
+  });
+
+  it('deletes a topic with its payload and ends what waits for it', async () => {
+    broker = await TestBroker.start(directory, [A, B], CONFIG);
+    await broker.partitions.find('b', 0)!.produce(batch(), null, true);
+    const waiting = broker.fetch('b', 0, 1n, { maxWaitMs: 10_000 });
+    await broker.partitions.topicDeleted(B);
+    assert.equal((await waiting).result.errorCode, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
+    assert.equal(broker.partitions.find('b', 0), null);
+    assert.ok(!existsSync(join(directory, 'b-0')));
+    await broker.partitions.topicDeleted({ name: 'a', id: B.id });
+    assert.notEqual(broker.partitions.find('a', 0), null, 'another topic of that name');
+  });
+
+  it('removes at the start what a crash left of deleted topics', async () => {
+    broker = await TestBroker.start(directory, [A, B], CONFIG);
+    await broker.partitions.find('b', 0)!.produce(batch(), null, true);
+    await broker.crash();
+    const again = topic('a', 'AAAAAAAAAAAAAAAAAAAACA', 3, 5);
+    broker = await TestBroker.start(directory, [again], CONFIG);
+    assert.deepEqual(
+      readdirSync(directory).filter((name) => /^[ab]-\d$/.test(name)),
+      ['a-0', 'a-1', 'a-2'],
+    );
+    assert.equal(broker.partitions.find('a', 0)?.log.topicId, again.id);
+  });
+
+  it('applies changed settings', async () => {
+    broker = await TestBroker.start(directory, [A], CONFIG);
+    broker.partitions.topicConfigChanged(
+      A,
+      topicConfig({ 'max.message.bytes': '100', 'segment.bytes': '2000000' }),
+    );
+    const partition = broker.partitions.find('a', 1)!;
+    assert.equal(partition.log.config.segmentBytes, 2_000_000);
+    await assert.rejects(partition.produce(batch(), null, true), { code: ErrorCode.MESSAGE_TOO_LARGE });
+  });
+
+  it('serves the others when one partition cannot be opened', async () => {
+    writeFileSync(join(directory, 'a-1'), 'in the way');
+    broker = await TestBroker.start(directory, [A], CONFIG);
+    assert.equal(broker.partitions.errorOfMissing('a', 1), ErrorCode.KAFKA_STORAGE_ERROR);
+    assert.notEqual(broker.partitions.find('a', 2), null);
+  });
+});
