@@ -39,6 +39,7 @@ export function produceHandler({
     maxVersion: 13,
     request: produceRequest,
     response: produceResponse,
+    borrowsFrame: true,
     async handle(request, context) {
       const responses = await Promise.all(
         request.topicData.map((topic) => produceTopic(partitions, request, topic, context)),
