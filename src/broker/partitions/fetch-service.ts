@@ -109,14 +109,7 @@ export class FetchService {
     parameters: FetchParameters,
   ): Promise<boolean> {
     const missing = minBytes - bytesOf(planned);
-    if (
-      planned.some(
-        (item) =>
-          item.partition !== null && item.partition.visibleEnd(parameters.isolation) > item.visibleEnd,
-      )
-    ) {
-      return false;
-    }
+    if (planned.some((item) => hasChanged(item, parameters.isolation))) return false;
     const wait = new FetchWait(missing, waitMs, this.#clock);
     for (const { partition } of planned) if (partition !== null) wait.watch(partition);
     const stopListening = parameters.onClosed(() => wait.finish());
@@ -201,6 +194,11 @@ function startPlan({ request, partition, errorCode }: FetchTarget, isolation: Is
 function isSatisfied(planned: readonly Planned[], minBytes: number): boolean {
   if (planned.length === 0 || bytesOf(planned) >= minBytes) return true;
   return planned.some((item) => item.errorCode !== ErrorCode.NONE || item.divergingEpoch !== null);
+}
+
+/** Whether there is something to tell that the plan does not know of. */
+function hasChanged({ partition, visibleEnd }: Planned, isolation: Isolation): boolean {
+  return partition !== null && (partition.isClosed || partition.visibleEnd(isolation) > visibleEnd);
 }
 
 function bytesOf(planned: readonly Planned[]): number {
