@@ -6,8 +6,7 @@ import type { NativeMemory } from '../../native/arena.ts';
 import {
   type BatchCheck,
   type CheckOptions,
-  checkBatches,
-  checkBatchesAsync,
+  checkBatchesSoon,
   locateReferenceBatch,
   patchHeader,
   patchMaxTimestamp,
@@ -22,8 +21,6 @@ import { InOrder } from './in-order.ts';
 import { acceptable, checkOptions, toProduceError } from './produce-rules.ts';
 import { codecOf, recompress } from './recompress.ts';
 
-/** Batches up to this size are checked on the spot; larger ones by the native pool. */
-const SYNC_CHECK_MAX_BYTES = 65_536;
 /** The store that this broker's own payload belongs to; others come with store processes. */
 const LOCAL_STORE_ID = 0;
 
@@ -130,11 +127,12 @@ export class ProducePipeline {
     const options = checkOptions(config, this.#clock.now());
     const { byteLength } = batch;
     if (config.compression === null) {
-      if (batch instanceof MemoryPiece && byteLength > SYNC_CHECK_MAX_BYTES) {
-        return checkBatchesAsync(batch, options).then((checks) => acceptable(checks, byteLength));
-      }
       try {
-        return acceptable(checkBatches(batch, options), byteLength);
+        const checks = checkBatchesSoon(batch, options);
+        if (Array.isArray(checks)) return acceptable(checks, byteLength);
+        // The batch is appended after this call, when a view of the request may hold something else.
+        if (batch instanceof Uint8Array) job.batch = Uint8Array.from(batch);
+        return checks.then((found) => acceptable(found, byteLength));
       } catch (error) {
         return Promise.reject(error);
       }
@@ -145,17 +143,14 @@ export class ProducePipeline {
   async #checkAndRecompress(job: Job, options: CheckOptions, codec: Codec): Promise<BatchCheck> {
     if (job.batch instanceof Uint8Array) job.batch = Uint8Array.from(job.batch);
     const { batch } = job;
-    const found =
-      batch instanceof MemoryPiece ? await checkBatchesAsync(batch, options) : checkBatches(batch, options);
+    const found = await checkBatchesSoon(batch, options);
     const check = acceptable(found, batch.byteLength);
     if (codecOf(check.attributes) === codec) return check;
     const bytes = await recompress(bytesOf(batch), check, codec);
     if (batch instanceof MemoryPiece) batch.memory.release();
     job.batch = bytes;
-    return acceptable(
-      checkBatches(bytes, { ...options, maxBatchBytes: Number.POSITIVE_INFINITY }),
-      bytes.byteLength,
-    );
+    const unlimited = { ...options, maxBatchBytes: Number.POSITIVE_INFINITY };
+    return acceptable(await checkBatchesSoon(bytes, unlimited), bytes.byteLength);
   }
 
   /** The batch in a form that outlives the call if it has to wait behind others. */
