@@ -32,14 +32,17 @@ export async function commitOffsets(
   const unknown = usesIds ? ErrorCode.UNKNOWN_TOPIC_ID : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
   const topics = request.topics.map(({ name: givenName, topicId, partitions }) => {
     const name = usesIds ? topicNames.nameOf(topicId) : givenName;
-    const exists = name !== null && topicNames.exists(name);
+    const count = name === null ? null : topicNames.partitionCount(name);
     return createOffsetCommitResponseTopic({
       name: name ?? '',
       topicId,
       partitions: partitions.map((partition) => {
-        const response = createOffsetCommitResponsePartition({ partitionIndex: partition.partitionIndex });
-        if (exists) parts.push({ topic: name, request: partition, response });
-        else response.errorCode = unknown;
+        const { partitionIndex } = partition;
+        const response = createOffsetCommitResponsePartition({ partitionIndex });
+        if (name === null || count === null) response.errorCode = unknown;
+        else if (partitionIndex < 0 || partitionIndex >= count)
+          response.errorCode = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
+        else parts.push({ topic: name, request: partition, response });
         return response;
       }),
     });
@@ -61,17 +64,19 @@ export async function deleteOffsets(
   const shard = request.groupId === '' ? ErrorCode.INVALID_GROUP_ID : coordinator.shardOf(request.groupId);
   if (typeof shard === 'number') return createOffsetDeleteResponse({ errorCode: shard });
   const parts: DeletePart[] = [];
-  const topics = request.topics.map(({ name, partitions }) =>
-    createOffsetDeleteResponseTopic({
+  const topics = request.topics.map(({ name, partitions }) => {
+    const count = topicNames.partitionCount(name) ?? 0;
+    return createOffsetDeleteResponseTopic({
       name,
       partitions: partitions.map(({ partitionIndex }) => {
         const response = createOffsetDeleteResponsePartition({ partitionIndex });
-        if (topicNames.exists(name)) parts.push({ topic: name, partition: partitionIndex, response });
+        if (partitionIndex >= 0 && partitionIndex < count)
+          parts.push({ topic: name, partition: partitionIndex, response });
         else response.errorCode = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
         return response;
       }),
-    }),
-  );
+    });
+  });
   const errorCode = await shard.offsetOperations.delete(request.groupId, parts);
   return createOffsetDeleteResponse(errorCode === ErrorCode.NONE ? { topics } : { errorCode });
 }

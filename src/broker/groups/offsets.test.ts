@@ -22,7 +22,7 @@ import { fetchOffsets } from './offset-fetch.ts';
 import type { TopicNames } from './ports.ts';
 
 const names: TopicNames = {
-  exists: (name) => name !== 'missing',
+  partitionCount: (name) => (name === 'missing' ? null : 3),
   idOf: (name) => (name === 'missing' ? null : `id-of-${name}`),
   nameOf: (id) => (id.startsWith('id-of-') ? id.slice('id-of-'.length) : null),
 };
@@ -139,7 +139,7 @@ describe('committing offsets', () => {
       {
         name: 'events',
         topicId: 'id-of-events',
-        partitions: [part(0, 'x'.repeat(21)), part(1, 'x'.repeat(20))],
+        partitions: [part(0, 'x'.repeat(21)), part(1, 'x'.repeat(20)), part(3, ''), part(-1, '')],
       },
     ];
     const request = createOffsetCommitRequest({ groupId: GROUP, topics });
@@ -148,8 +148,9 @@ describe('committing offsets', () => {
       return response.topics.map(({ partitions }) => partitions.map(({ errorCode }) => errorCode));
     };
     const { UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, OFFSET_METADATA_TOO_LARGE } = ErrorCode;
-    assert.deepEqual(await codes(9), [[UNKNOWN_TOPIC_OR_PARTITION], [OFFSET_METADATA_TOO_LARGE, 0]]);
-    assert.deepEqual(await codes(10), [[UNKNOWN_TOPIC_ID], [OFFSET_METADATA_TOO_LARGE, 0]]);
+    const known = [OFFSET_METADATA_TOO_LARGE, 0, UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_OR_PARTITION];
+    assert.deepEqual(await codes(9), [[UNKNOWN_TOPIC_OR_PARTITION], known]);
+    assert.deepEqual(await codes(10), [[UNKNOWN_TOPIC_ID], known]);
     assert.deepEqual(committed(broker), ['events-1:7']);
   });
 

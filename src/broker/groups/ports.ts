@@ -27,7 +27,8 @@ export interface OffsetsTopic {
 
 /** The topics that offsets are committed for. */
 export interface TopicNames {
-  exists(name: string): boolean;
+  /** How many partitions the topic has; null if there is no such topic. */
+  partitionCount(name: string): number | null;
   idOf(name: string): Uuid | null;
   nameOf(id: Uuid): string | null;
 }

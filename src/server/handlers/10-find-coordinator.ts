@@ -41,7 +41,7 @@ export function findCoordinatorHandler(
   async function find(key: string, keyType: number, apiVersion: number, listenerName: string) {
     const errorCode = await coordinatorError(deps.groups, key, keyType, apiVersion);
     if (errorCode === ErrorCode.NONE) return createCoordinator({ key, ...deps.broker(listenerName) });
-    const errorMessage = errorInfo(errorCode).message;
+    const errorMessage = keyType === SHARE ? '' : errorInfo(errorCode).message;
     return createCoordinator({ key, nodeId: -1, host: '', port: -1, errorCode, errorMessage });
   }
   return {

@@ -25,7 +25,7 @@ import { call, versionsOf } from './handler.fixture.ts';
 
 const TOPIC_ID = 'x-HRIBhqTgu6nrGv8nTu_g';
 const topics: TopicNames = {
-  exists: (name) => name === 'events',
+  partitionCount: (name) => (name === 'events' ? 4 : null),
   idOf: (name) => (name === 'events' ? TOPIC_ID : null),
   nameOf: (id) => (id === TOPIC_ID ? 'events' : null),
 };

@@ -50,7 +50,7 @@ export function brokerHandlers(
     isOffline: (topic, index) => partitions.find(topic.name, index) === null,
   };
   const names: TopicNames = {
-    exists: (name) => metadata.topicByName(name) !== undefined,
+    partitionCount: (name) => metadata.topicByName(name)?.partitions.length ?? null,
     idOf: (name) => metadata.topicByName(name)?.id ?? null,
     nameOf: (id) => metadata.topicById(id)?.name ?? null,
   };

@@ -27,7 +27,7 @@ export const simulationConfig: GroupConfig = {
   offsetsRetentionCheckIntervalMs: 600_000,
 };
 
-const topicNames: TopicNames = { exists: () => true, idOf: () => null, nameOf: () => null };
+const topicNames: TopicNames = { partitionCount: () => 100, idOf: () => null, nameOf: () => null };
 
 interface Commit {
   readonly groupId: string;
