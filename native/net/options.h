@@ -26,7 +26,7 @@ struct Options {
   uint64_t idleMs = 600'000;
   /** While memory is short, a connection that sends nothing for this long in the middle of a large frame is closed. */
   uint64_t stalledFrameMs = 30'000;
-  /** A peer that does not acknowledge what was sent, or keep-alive probes, for this long is gone. */
+  /** A peer that acknowledges neither what was sent nor keep-alive probes for this long is gone. */
   uint32_t peerTimeoutMs = 60'000;
   /** socket.listen.backlog.size. */
   uint32_t backlog = 511;

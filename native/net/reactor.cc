@@ -1,5 +1,7 @@
 #include "net/reactor.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -19,6 +21,7 @@ namespace {
 constexpr int kEventsPerTurn = 64;
 constexpr size_t kInboxBytes = 2 << 20;
 constexpr uint64_t kStallCheckMs = 1000;
+constexpr uint64_t kReachCheckMs = 5000;
 constexpr size_t kMaxRefusals = 64;  // reported in one turn
 
 std::system_error lastError(const char* what) { return {errno, std::generic_category(), what}; }
@@ -336,6 +339,7 @@ void Reactor::closeExpired() {
   }
   if (options_.idleMs > 0) closeIdle();
   if (!waiting_.empty()) closeStalled();
+  if (nowMs_ >= nextReachCheckMs_) closeUnreachable();
 }
 
 void Reactor::closeIdle() {
@@ -359,6 +363,22 @@ void Reactor::closeStalled() {
     next = connection->newer;
     bool stalled = connection->reading && connection->reader.inLargeFrame();
     if (stalled) close(*connection, CloseReason::kStalledFrame);
+  }
+}
+
+void Reactor::closeUnreachable() {
+  nextReachCheckMs_ = nowMs_ + kReachCheckMs;
+  Connection* next = nullptr;
+  for (Connection* connection = activity_.oldest(); connection; connection = next) {
+    if (connection->activeAtMs + options_.peerTimeoutMs > nowMs_) return;
+    next = connection->newer;
+    if (connection->output.empty()) continue;
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    bool known = getsockopt(connection->fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0;
+    // A peer that is alive acknowledges; one that only does not read has acknowledged all that it had room for.
+    bool silent = known && info.tcpi_unacked > 0 && info.tcpi_last_ack_recv > options_.peerTimeoutMs;
+    if (silent) close(*connection, CloseReason::kReset, ETIMEDOUT);
   }
 }
 
@@ -406,6 +426,7 @@ int Reactor::waitMs() const {
   if (oldest && options_.idleMs > 0) wakeAt = oldest->activeAtMs + options_.idleMs;
   if (draining_ && oldest) wakeAt = std::min(wakeAt, deadlineMs_);
   if (!waiting_.empty()) wakeAt = std::min(wakeAt, nowMs_ + kStallCheckMs);
+  if (oldest) wakeAt = std::min(wakeAt, std::max(nextReachCheckMs_, oldest->activeAtMs + options_.peerTimeoutMs));
   if (wakeAt == UINT64_MAX) return -1;
   return wakeAt <= nowMs_ ? 0 : static_cast<int>(std::min<uint64_t>(wakeAt - nowMs_, 1 << 30));
 }

@@ -74,6 +74,7 @@ class Reactor {
   void closeExpired();
   void closeIdle();
   void closeStalled();
+  void closeUnreachable();
   void close(Connection& connection, CloseReason reason, double detail = 0);
   void closeWhenSent(Connection& connection, CloseReason reason);
   void arm(Connection& connection);
@@ -106,6 +107,7 @@ class Reactor {
   std::deque<uint64_t> waiting_;  // connections that need shared room, first come first served
   ActivityList activity_;
   uint64_t nowMs_ = 0;
+  uint64_t nextReachCheckMs_ = 0;
   bool draining_ = false;
   bool drained_ = false;
   uint64_t deadlineMs_ = 0;

@@ -24,7 +24,7 @@ export interface NetOptions {
   idleMs: number;
   /** While memory is short, how long a connection may pause within a large frame. */
   stalledFrameMs: number;
-  /** How long a peer may leave sent data or keep-alive probes unacknowledged. */
+  /** How long a peer may acknowledge neither what was sent nor keep-alive probes. */
   peerTimeoutMs: number;
   backlog: number;
   /** 0: the system's choice. */

@@ -1,4 +1,5 @@
 import { createServer } from 'node:net';
+import { availableParallelism } from 'node:os';
 import { EmbeddedBroker } from '../broker/embedded-broker.ts';
 import type { AdvertisedListener, KafabricConfig, Listener } from '../config/index.ts';
 import { configureArena } from '../native/arena.ts';
@@ -144,7 +145,7 @@ function netOptions(config: KafabricConfig): Partial<NetOptions> {
   const orSystems = (bytes: number) => Math.max(bytes, 0);
   const queued = config.get('queued.max.request.bytes');
   return {
-    threads: config.get('num.network.threads'),
+    threads: Math.min(config.get('num.network.threads'), availableParallelism()),
     maxFrameBytes: config.get('socket.request.max.bytes'),
     maxInFlightBytes: queued > 0 ? queued : config.get('arena.bytes') / 2,
     maxConnections: config.get('max.connections'),
