@@ -1,6 +1,7 @@
 import { defaultLogConfig, type LogConfig } from '../backend/log/config.ts';
 import { LogManager } from '../backend/log/log-manager.ts';
 import type { LogIntervals } from '../backend/log/log-manager-options.ts';
+import type { FileSystem } from '../backend/log/ports.ts';
 import { storeFileSystem } from '../backend/log/store-file-system.ts';
 import type { KafabricConfig } from '../config/index.ts';
 import { arenaStats } from '../native/arena.ts';
@@ -106,23 +107,17 @@ export class EmbeddedBroker {
       producerIdExpirationMs: config.get('producer.id.expiration.ms'),
       intervals: logIntervals(config),
     });
-    await logs.open();
-    const log = await logs.create(METADATA_TOPIC, 0, {
-      topicId: METADATA_TOPIC_ID,
-      config: KEEP_ALL,
-    });
-    const metadata = await ClusterMetadata.open({
-      log: new PartitionMetadataLog(log, clock, fileSystem),
-      config,
-      clusterId: logs.clusterId,
-      endpoints: options.endpoints,
-      directories: logs.directories.flatMap(({ id }) => id ?? []),
-      randomUuid,
-      logger,
-    });
-    const broker = new EmbeddedBroker({ options, store, logs, metadata });
-    await broker.#start();
-    return broker;
+    try {
+      await logs.open();
+      const metadata = await openMetadata(logs, fileSystem, options);
+      const broker = new EmbeddedBroker({ options, store, logs, metadata });
+      await broker.#start();
+      return broker;
+    } catch (error) {
+      await logs.close();
+      await store.shutdown();
+      throw error;
+    }
   }
 
   async #start(): Promise<void> {
@@ -143,6 +138,36 @@ export class EmbeddedBroker {
     await this.logs.close();
     await this.store.shutdown();
   }
+}
+
+async function openMetadata(
+  logs: LogManager,
+  fileSystem: FileSystem,
+  { config, clock, logger, endpoints }: EmbeddedBrokerOptions,
+): Promise<ClusterMetadata> {
+  if (logs.get(METADATA_TOPIC, 0) === undefined) assertNew(logs);
+  const log = await logs.create(METADATA_TOPIC, 0, { topicId: METADATA_TOPIC_ID, config: KEEP_ALL });
+  return ClusterMetadata.open({
+    log: new PartitionMetadataLog(log, clock, fileSystem),
+    config,
+    clusterId: logs.clusterId,
+    endpoints,
+    directories: logs.directories.flatMap(({ id }) => id ?? []),
+    randomUuid,
+    logger,
+  });
+}
+
+/** Without its metadata a cluster would look empty, and its topics would be lost to whoever makes them anew. */
+function assertNew(logs: LogManager): void {
+  const unusable = logs.directories.filter(({ error }) => error !== null).map(({ path }) => path);
+  const [found] = logs.logs();
+  if (unusable.length === 0 && found === undefined) return;
+  const reason =
+    unusable.length > 0
+      ? `${unusable.join(', ')} cannot be used and may hold it; make it usable again, or remove it from log.dirs if it never held any`
+      : `there are logs of topics, such as ${found!.topic}-${found!.partition}; put back the directory ${METADATA_TOPIC}-0`;
+  throw new Error(`the cluster's metadata, ${METADATA_TOPIC}-0, is in none of log.dirs, but ${reason}`);
 }
 
 function logIntervals(config: KafabricConfig): Partial<LogIntervals> {
