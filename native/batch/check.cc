@@ -12,7 +12,8 @@ namespace {
 void fail(BatchCheck& check, BatchError error, BatchProblem problem, int32_t record = -1) {
   check.error = error;
   check.problem = problem;
-  check.errorRecord = record;
+  check.errorRecords.clear();
+  if (record >= 0) check.errorRecords.push_back(record);
 }
 
 /** Finds the end of the batch and reads its header; false when there is no whole batch of version 2. */
@@ -91,10 +92,13 @@ bool concernsTimestamp(BatchProblem problem) {
 /** Notes a problem of a record. A timestamp outweighs a missing key, whichever comes first; else the first one counts. */
 void noteProblem(BatchCheck& check, BatchProblem problem, int32_t record) {
   if (concernsTimestamp(problem)) {
-    if (!concernsTimestamp(check.problem)) fail(check, BatchError::invalidTimestamp, problem, record);
+    check.error = BatchError::invalidTimestamp;
+    if (!concernsTimestamp(check.problem)) check.problem = problem;
   } else if (check.problem == BatchProblem::none) {
-    fail(check, BatchError::invalidRecord, problem, record);
+    check.error = BatchError::invalidRecord;
+    check.problem = problem;
   }
+  if (check.errorRecords.size() < kMaxErrorRecords) check.errorRecords.push_back(record);
 }
 
 /** Reads all records: damage anywhere outweighs what their content may be refused for. */

@@ -50,6 +50,9 @@ enum class BatchProblem : uint8_t {
   trailingBytes,       // bytes behind the last record
 };
 
+/** Bounds the answer to a batch whose every record is refused. */
+constexpr size_t kMaxErrorRecords = 4096;
+
 struct CheckOptions {
   size_t maxUncompressedBytes;
   size_t maxBatchBytes;
@@ -70,7 +73,8 @@ struct BatchCheck {
   size_t sizeBytes = 0;     // up to the end of the input when the batch is torn
   BatchError error = BatchError::none;
   BatchProblem problem = BatchProblem::none;
-  int32_t errorRecord = -1;  // index of the record at fault, or -1
+  /** Indices of the records at fault, ascending, at most kMaxErrorRecords of them. */
+  std::vector<int32_t> errorRecords;
   size_t uncompressedBytes = 0;  // of the records section
   bool keyless = false;          // a record has no key
   int64_t maxTimestamp = -1;     // of the records; -1 when they have none

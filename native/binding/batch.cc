@@ -58,7 +58,7 @@ void fillSlots(double* slots, const BatchCheck& check, size_t base) {
   fillHeaderSlots(slots, check.header, base + check.position, check.sizeBytes);
   slots[kSlotError] = static_cast<double>(check.error);
   slots[kSlotProblem] = static_cast<double>(check.problem);
-  slots[kSlotErrorRecord] = check.errorRecord;
+  slots[kSlotErrorRecord] = check.errorRecords.empty() ? -1 : check.errorRecords.front();
   slots[kSlotUncompressedBytes] = static_cast<double>(check.uncompressedBytes);
   slots[kSlotKeyless] = check.keyless;
   slots[kSlotOffsetDeltaOfMaxTimestamp] = check.offsetDeltaOfMaxTimestamp;
@@ -71,26 +71,36 @@ Napi::Value toUint8Array(Napi::Env env, const ByteBuffer& bytes) {
   return array;
 }
 
+/** What does not fit into slots: the reference batch of a good batch, or the records at fault when they are several. */
+void attach(Napi::Env env, Napi::Array& attachments, size_t index, const BatchCheck& check) {
+  if (check.reference.size() > 0) {
+    attachments[static_cast<uint32_t>(index)] = toUint8Array(env, check.reference);
+  } else if (check.errorRecords.size() > 1) {
+    Napi::Int32Array records = Napi::Int32Array::New(env, check.errorRecords.size());
+    std::copy(check.errorRecords.begin(), check.errorRecords.end(), records.Data());
+    attachments[static_cast<uint32_t>(index)] = records;
+  }
+}
+
 ByteBuffer& threadScratch() {
   thread_local ByteBuffer scratch;
   return scratch;
 }
 
-// (bytes, start, options, slots, references) -> number of batches checked, from `start`, as many as `slots` has room for.
+// (bytes, start, options, slots, attachments) -> number of batches checked, from `start`, as many as `slots` has room for.
 Napi::Value checkSync(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Bytes bytes = bytesOf(info[0]);
   auto start = static_cast<size_t>(std::max(numberOf(info[1]), 0.0));
   CheckOptions options = optionsOf(info[2]);
   auto slots = info[3].As<Napi::Float64Array>();
-  auto references = info[4].As<Napi::Array>();
+  auto attachments = info[4].As<Napi::Array>();
   if (start > bytes.length) throw Napi::RangeError::New(env, "start is behind the end");
   auto checks = checkBatches(bytes.data + start, bytes.length - start, options,
                              slots.ElementLength() / kBatchSlots, threadScratch());
   for (size_t i = 0; i < checks.size(); ++i) {
     fillSlots(slots.Data() + i * kBatchSlots, checks[i], start);
-    if (checks[i].reference.size() > 0)
-      references[static_cast<uint32_t>(i)] = toUint8Array(env, checks[i].reference);
+    attach(env, attachments, i, checks[i]);
   }
   return Napi::Number::New(env, static_cast<double>(checks.size()));
 }
@@ -105,14 +115,14 @@ struct AsyncInput {
 
 Napi::Value toResult(Napi::Env env, const std::vector<BatchCheck>& checks) {
   Napi::Float64Array slots = Napi::Float64Array::New(env, checks.size() * kBatchSlots);
-  Napi::Array references = Napi::Array::New(env);
+  Napi::Array attachments = Napi::Array::New(env);
   for (size_t i = 0; i < checks.size(); ++i) {
     fillSlots(slots.Data() + i * kBatchSlots, checks[i], 0);
-    if (checks[i].reference.size() > 0) references[static_cast<uint32_t>(i)] = toUint8Array(env, checks[i].reference);
+    attach(env, attachments, i, checks[i]);
   }
   Napi::Array result = Napi::Array::New(env, 2);
   result[0u] = slots;
-  result[1u] = references;
+  result[1u] = attachments;
   return result;
 }
 
@@ -135,7 +145,7 @@ void checkOnWorker(Napi::Env env, double id, std::shared_ptr<AsyncInput> input, 
   });
 }
 
-// (id, options, maxBatches, handle, offset, length); completes with [slots, references].
+// (id, options, maxBatches, handle, offset, length); completes with [slots, attachments].
 void checkMemory(const Napi::CallbackInfo& info) {
   auto input = std::make_shared<AsyncInput>();
   input->memory = borrowMemory(info.Env(), numberOf(info[3]), numberOf(info[4]), numberOf(info[5]));

@@ -92,10 +92,12 @@ TEST(check_weighs_problems_as_kafka_does) {
   records[0].key.reset();
   records[2].timestampDelta = 5000;
   BatchCheck late = check(makeBatch(records), options);
-  CHECK(late.error == BatchError::invalidTimestamp && late.errorRecord == 2);
+  CHECK(late.error == BatchError::invalidTimestamp && late.errorRecords == std::vector<int32_t>({0, 2}));
   records[2].timestampDelta = 0;
   BatchCheck keyless = check(makeBatch(records), options);
-  CHECK(keyless.problem == BatchProblem::missingKey && keyless.errorRecord == 0);
+  CHECK(keyless.problem == BatchProblem::missingKey && keyless.errorRecords == std::vector<int32_t>({0}));
+  std::vector<TestRecord> many(kMaxErrorRecords + 1);
+  CHECK_EQ(check(makeBatch(many), options).errorRecords.size(), kMaxErrorRecords);
   std::string section = recordsSection(records);
   section.back() = 2;  // the last record now claims a header
   CHECK(check(wrapBatch(section, 3, Codec::none), options).problem == BatchProblem::recordHeaderCount);

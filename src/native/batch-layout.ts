@@ -53,13 +53,16 @@ export interface BatchHeader {
   recordCount: number;
 }
 
+/** What native code says about a batch beside the slots: its reference batch, or the records at fault when they are several. */
+export type Attachment = Uint8Array | Int32Array;
+
 /** The outcome of validating one batch. */
 export interface BatchCheck extends BatchHeader {
   /** Kafka's error code; 0 when the batch is valid. */
   error: number;
   errorMessage: string | null;
-  /** Index of the record at fault, or -1. */
-  errorRecord: number;
+  /** Indices of the records at fault, ascending; the first 4096 if they are more. */
+  errorRecords: readonly number[];
   /** Of the records section after decompression. */
   uncompressedBytes: number;
   /** Some record has no key. */
@@ -98,7 +101,7 @@ export function readCheck(
   doubles: Float64Array,
   integers: BigInt64Array,
   index: number,
-  reference: Uint8Array | null,
+  attachment: Attachment | null,
 ): BatchCheck {
   const at = index * BATCH_SLOTS;
   const problem = doubles[at + 3]!;
@@ -120,11 +123,18 @@ export function readCheck(
     recordCount: doubles[at + 5]!,
     error: doubles[at + 2]!,
     errorMessage: problem === 0 ? null : PROBLEMS[problem]!,
-    errorRecord: doubles[at + 4]!,
+    errorRecords: errorRecords(doubles[at + 4]!, attachment),
     uncompressedBytes: doubles[at + 8]!,
     keyless: doubles[at + 9] === 1,
     maxTimestamp: integers[at + 18]!,
     offsetDeltaOfMaxTimestamp: doubles[at + 10]!,
-    reference,
+    reference: attachment instanceof Uint8Array ? attachment : null,
   };
+}
+
+const NO_RECORDS: readonly number[] = [];
+
+function errorRecords(first: number, attachment: Attachment | null): readonly number[] {
+  if (attachment instanceof Int32Array) return Array.from(attachment);
+  return first < 0 ? NO_RECORDS : [first];
 }

@@ -101,16 +101,18 @@ describe('checkBatches', () => {
   it('refuses records without a key and timestamps out of range, and names the record', () => {
     const [keyless] = checkBatches(fixture('mixed-zstd'), { ...limits, requireKeys: true });
     assert.equal(keyless?.error, 87);
-    assert.equal(keyless?.errorRecord, 1);
+    assert.deepEqual(keyless?.errorRecords, [1]);
+    const [keyed] = checkBatches(fixture('keyed-none'), { ...limits, requireKeys: true });
+    assert.deepEqual(keyed?.errorRecords, []);
     const [late] = checkBatches(fixture('mixed-lz4'), {
       ...limits,
       nowMs: 1_700_000_000_000,
       timestampAfterMaxMs: 60_000,
     });
     assert.equal(late?.error, 32);
-    assert.equal(late?.errorRecord, 1);
+    assert.deepEqual(late?.errorRecords, [1, 3]);
     const old = { ...limits, nowMs: 1_700_000_070_000, timestampBeforeMaxMs: 70_000 };
-    assert.equal(checkBatches(fixture('mixed-none'), old)[0]?.errorRecord, 2);
+    assert.deepEqual(checkBatches(fixture('mixed-none'), old)[0]?.errorRecords, [2]);
     assert.equal(checkBatches(fixture('mixed-none'), { ...old, timestampBeforeMaxMs: 70_005 })[0]?.error, 0);
   });
 

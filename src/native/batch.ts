@@ -1,5 +1,6 @@
 import { binding } from './addon.ts';
 import {
+  type Attachment,
   BATCH_SLOTS,
   type BatchCheck,
   OPTION_SLOTS,
@@ -19,7 +20,7 @@ interface BatchBinding {
     start: number,
     options: Float64Array,
     slots: Float64Array,
-    references: Uint8Array[],
+    attachments: Attachment[],
   ): number;
   batchCheckMemory(
     id: number,
@@ -122,9 +123,9 @@ export function checkBatches(bytes: Uint8Array | MemoryPiece, options: CheckOpti
   const packed = packOptions(options);
   const checks: BatchCheck[] = [];
   for (let start = 0; start < input.length && checks.length < MAX_BATCHES; ) {
-    const references: Uint8Array[] = [];
-    const count = native.batchCheck(input, start, packed, slots, references);
-    for (let i = 0; i < count; i++) checks.push(readCheck(slots, slotIntegers, i, references[i] ?? null));
+    const attachments: Attachment[] = [];
+    const count = native.batchCheck(input, start, packed, slots, attachments);
+    for (let i = 0; i < count; i++) checks.push(readCheck(slots, slotIntegers, i, attachments[i] ?? null));
     const last = checks[checks.length - 1]!;
     start = last.position + last.sizeBytes;
   }
@@ -140,7 +141,7 @@ export async function checkBatchesAsync(
   options: CheckOptions,
 ): Promise<BatchCheck[]> {
   if (input.byteLength === 0) return [];
-  const [doubles, references] = await completion<[Float64Array, Uint8Array[]]>((id) => {
+  const [doubles, attachments] = await completion<[Float64Array, Attachment[]]>((id) => {
     const packed = packOptions(options);
     if (!(input instanceof MemoryPiece)) return native.batchCheckCopy(id, packed, MAX_BATCHES, input);
     const { memory, offset, byteLength } = input;
@@ -150,7 +151,7 @@ export async function checkBatchesAsync(
   const integers = new BigInt64Array(doubles.buffer);
   const checks: BatchCheck[] = [];
   for (let i = 0; i < doubles.length / BATCH_SLOTS; i++) {
-    checks.push(readCheck(doubles, integers, i, references[i] ?? null));
+    checks.push(readCheck(doubles, integers, i, attachments[i] ?? null));
   }
   return checks;
 }

@@ -183,6 +183,8 @@ describe('Partition', () => {
       [
         { key: Buffer.from('k'), value: null },
         { key: null, value: null },
+        { key: Buffer.from('l'), value: null },
+        { key: null, value: null },
       ],
       { timestamp: NOW },
     );
@@ -192,7 +194,7 @@ describe('Partition', () => {
         assert.equal(error.code, ErrorCode.INVALID_RECORD);
         assert.deepEqual(
           error.records.map(({ index }) => index),
-          [1],
+          [1, 3],
         );
         return true;
       },

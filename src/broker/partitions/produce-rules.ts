@@ -55,7 +55,7 @@ export function acceptable(checks: readonly BatchCheck[], length: number): Batch
     throw new ProduceError(ErrorCode.INVALID_RECORD, 'A partition needs one record batch');
   if (check.error !== ErrorCode.NONE) {
     const message = check.errorMessage ?? 'The record batch is not acceptable';
-    const records = check.errorRecord < 0 ? [] : [{ index: check.errorRecord, message }];
+    const records = check.errorRecords.map((index) => ({ index, message }));
     throw new ProduceError(check.error, message, records);
   }
   if (check.sizeBytes !== length) {
