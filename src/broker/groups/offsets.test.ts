@@ -283,6 +283,26 @@ describe('deleting offsets and groups', () => {
     assert.deepEqual(committed(await startGroups(broker)), []);
   });
 
+  it('deletes groups with very many offsets, in batches of a sensible size', async () => {
+    const broker = await startGroups();
+    const topics = Array.from({ length: 5_000 }, (_, i) => `${'t'.repeat(200)}-${i}`);
+    for (const topic of topics) await commit(broker, 1n, { topic });
+    const appends: number[] = [];
+    const { log } = broker;
+    const append = log.append.bind(log);
+    log.append = (partition, records) => {
+      appends.push(records.length);
+      return append(partition, records);
+    };
+    assert.equal(await broker.groups.deleteGroup(GROUP), ErrorCode.NONE);
+    assert.equal(appends.length, 3);
+    assert.equal(
+      appends.reduce((sum, length) => sum + length),
+      5_001,
+    );
+    assert.deepEqual(committed(broker), []);
+  });
+
   it('removes the offsets of a topic that was deleted', async () => {
     const broker = await startGroups();
     await commit(broker, 1n);

@@ -4,8 +4,8 @@ import type { OffsetChange, Offsets } from './offsets.ts';
 import type { OffsetsLog, OffsetsRecord } from './ports.ts';
 import { offsetRecord } from './records.ts';
 
-/** More records are appended in several batches, which a crash may part. */
-const RECORDS_PER_APPEND_MAX = 5_000;
+/** More is appended in several batches, which a crash may part; below every sensible limit of a batch. */
+const BYTES_PER_APPEND_MAX = 512 * 1024;
 
 /** Writes the records of one shard and lets offset changes take effect when they are written. */
 export class ShardLog {
@@ -40,10 +40,8 @@ export class ShardLog {
 
   async #append(records: readonly OffsetsRecord[]): Promise<void> {
     if (this.#closed) throw new ApiError(ErrorCode.NOT_COORDINATOR);
-    if (records.length <= RECORDS_PER_APPEND_MAX) return this.#log.append(this.#partition, records);
     const appends: Promise<void>[] = [];
-    for (let start = 0; start < records.length; start += RECORDS_PER_APPEND_MAX)
-      appends.push(this.#log.append(this.#partition, records.slice(start, start + RECORDS_PER_APPEND_MAX)));
+    for (const chunk of chunks(records)) appends.push(this.#log.append(this.#partition, chunk));
     await Promise.all(appends);
   }
 
@@ -90,4 +88,19 @@ export class ShardLog {
       });
     });
   }
+}
+
+function* chunks(records: readonly OffsetsRecord[]): Generator<readonly OffsetsRecord[]> {
+  let start = 0;
+  let bytes = 0;
+  for (const [i, { key, value }] of records.entries()) {
+    const size = key.byteLength + (value?.byteLength ?? 0);
+    if (i > start && bytes + size > BYTES_PER_APPEND_MAX) {
+      yield records.slice(start, i);
+      start = i;
+      bytes = 0;
+    }
+    bytes += size;
+  }
+  yield start === 0 ? records : records.slice(start);
 }
