@@ -20,7 +20,8 @@ export abstract class IndexTable {
     this.baseOffset = baseOffset;
     this.#entryBytes = entryBytes;
     this.#maxEntries = Math.floor(maxBytes / entryBytes);
-    this.#bytes = content ?? new Uint8Array(0);
+    // A copy: what was read may be a small part of a large buffer.
+    this.#bytes = content ? Uint8Array.from(content) : new Uint8Array(0);
     this.view = viewOf(this.#bytes);
     this.whole = this.#bytes.length % entryBytes === 0;
     this.#count = Math.floor(this.#bytes.length / entryBytes);

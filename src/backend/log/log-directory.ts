@@ -22,6 +22,7 @@ import {
   partitionDirectoryName,
 } from './log-file-names.ts';
 import { loadLog, type VerifyBatch } from './log-loader.ts';
+import { clamp } from './offsets.ts';
 import { PartitionLog } from './partition-log.ts';
 import type { LogHost, PartitionLogOptions } from './partition-log-types.ts';
 import type { DirectoryLock } from './ports.ts';
@@ -120,7 +121,7 @@ export class LogDirectory implements LogHost {
       directory,
       topicId: metadata && decodePartitionMetadata(metadata),
       highWatermark: offsets.highWatermark,
-      recoveredFrom: clean ? null : offsets.recoveryPoint,
+      recoveredFrom: clean ? null : clamp(offsets.recoveryPoint, loaded.logStartOffset, loaded.logEndOffset),
     });
   }
 

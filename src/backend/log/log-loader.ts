@@ -79,6 +79,8 @@ class LogLoader {
       logStartOffset,
       logEndOffset,
     });
+    // Idle logs hold no descriptor; what is used is opened again.
+    for (const segment of segments.all) await segment.file.close();
     return {
       segments,
       epochs: this.#epochs.entries(),
@@ -155,7 +157,7 @@ class LogLoader {
     const active = found.at(-1);
     if (!active) return 0n;
     const indexes = await active.indexes(this.#options.config);
-    active.activate(indexes);
+    active.activate(indexes, false);
     active.firstTimestamp = (await active.scan(0, 1)).batches[0]?.maxTimestamp ?? null;
     const start = indexes.offset.lastPosition;
     const from = { validBytes: start, nextOffset: active.baseOffset };

@@ -85,7 +85,7 @@ export interface FileSystem {
   open(path: string, options?: { create?: boolean; preallocateBytes?: number }): Promise<LogFile>;
   /** The whole of a small file; null when there is none. Rejects above `limitBytes`. */
   readFile(path: string, limitBytes: number): Promise<Uint8Array | null>;
-  /** Replaces a file as one step: it has its old content or its new, and when the call resolves, durably the new. */
+  /** Replaces a file as one step: it has its old content or its new, and when the call resolves, durably the new. The bytes are copied at once. */
   replaceFile(path: string, bytes: Uint8Array): Promise<void>;
   /** The entries of a directory, in no order; null when there is none. */
   list(path: string): Promise<DirectoryEntry[] | null>;

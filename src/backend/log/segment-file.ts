@@ -92,12 +92,8 @@ export class SegmentFile {
   append(bytes: Uint8Array | MemoryPiece): { position: number; done: Promise<void> } {
     if (this.#broken) throw this.#broken;
     const position = this.#size;
-    const written = this.#file ? this.#write(this.#file, bytes) : this.#enqueue(bytes);
+    const done = this.#file ? this.#write(this.#file, bytes) : this.#enqueue(bytes);
     this.#size += bytes.byteLength;
-    this.#unfinished++;
-    const done = written.finally(() => {
-      this.#unfinished--;
-    });
     return { position, done };
   }
 
@@ -193,12 +189,15 @@ export class SegmentFile {
     try {
       const { done } = file.append([bytes]);
       this.#handedBytes += bytes.byteLength;
+      this.#unfinished++;
       const end = this.#handedBytes;
       return done.then(
         () => {
+          this.#unfinished--;
           this.#writtenBytes = end;
         },
         (error: unknown) => {
+          this.#unfinished--;
           throw storageError(`writing ${this.#path}`, error);
         },
       );

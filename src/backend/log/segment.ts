@@ -43,6 +43,8 @@ export class Segment {
   #indexes: SegmentIndexes | null = null;
   #loading: Promise<SegmentIndexes> | null = null;
   #maxTimestamp: TimestampOffset | null = null;
+  /** Whether the indexes say more than their files, or less. */
+  #changed = false;
 
   private constructor(
     environment: LogEnvironment,
@@ -97,10 +99,11 @@ export class Segment {
     return this.#indexes;
   }
 
-  /** Makes the segment one that is appended to: its indexes stay in memory. */
-  activate(indexes: SegmentIndexes): void {
+  /** Makes the segment one that is appended to: its indexes stay in memory. `changed`: they are not what is on disk. */
+  activate(indexes: SegmentIndexes, changed = true): void {
     this.#environment.indexCache.forget(this);
     this.#indexes = indexes;
+    this.#changed ||= changed;
     this.persisted = false;
     this.recent = new RecentBatches(this.baseOffset);
   }
@@ -115,6 +118,7 @@ export class Segment {
     const { position, done } = this.file.append(bytes);
     this.#modifiedMs = this.#environment.clock.now();
     this.firstTimestamp ??= batches[0]?.maxTimestamp ?? null;
+    this.#changed = true;
     for (const batch of batches) {
       const placed = { ...batch, position: position + batch.position };
       this.#indexes?.add(placed, config.indexIntervalBytes);
@@ -185,12 +189,13 @@ export class Segment {
     const indexes = this.#indexes;
     if (this.persisted || !indexes) return;
     await this.sync();
-    indexes.close();
-    const { fileSystem, indexCache } = this.#environment;
-    await fileSystem.replaceFile(this.path(Suffix.offsetIndex), indexes.offset.content().slice());
-    await fileSystem.replaceFile(this.path(Suffix.timeIndex), indexes.time.content().slice());
+    if (this.#changed) {
+      indexes.close();
+      await this.#writeIndexes(indexes);
+      this.#changed = false;
+    }
     this.persisted = true;
-    indexCache.touch(this);
+    this.#environment.indexCache.touch(this);
   }
 
   /** The directory was renamed. */
@@ -227,9 +232,13 @@ export class Segment {
       position = end;
     }
     indexes.close();
-    const { fileSystem } = this.#environment;
-    await fileSystem.replaceFile(this.path(Suffix.offsetIndex), indexes.offset.content().slice());
-    await fileSystem.replaceFile(this.path(Suffix.timeIndex), indexes.time.content().slice());
+    await this.#writeIndexes(indexes);
     return indexes;
+  }
+
+  async #writeIndexes(indexes: SegmentIndexes): Promise<void> {
+    const { fileSystem } = this.#environment;
+    await fileSystem.replaceFile(this.path(Suffix.offsetIndex), indexes.offset.content());
+    await fileSystem.replaceFile(this.path(Suffix.timeIndex), indexes.time.content());
   }
 }
