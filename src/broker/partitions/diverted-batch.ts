@@ -18,12 +18,31 @@ const CRC_COVERS_FROM = 21;
 /** Neighbouring reference batches are read together, up to so many bytes. */
 const RUN_MAX_BYTES = 262_144;
 
+/** Batches that RecentlyDiverted keeps, some 300 bytes each. */
+const RECENT_MAX = 64;
+
 /** A batch whose records lie in the payload tier, as it was produced. */
 export interface DivertedBatch extends Reference {
   /** The original header, with the offset and leader epoch that the broker assigned. */
   header: Uint8Array;
   /** Of the original batch. */
   sizeBytes: number;
+}
+
+/** The newest diverted batches of a partition: consumers at its end need not read their references. */
+export class RecentlyDiverted {
+  readonly #batches = new Map<bigint, DivertedBatch>();
+
+  add(batch: DivertedBatch): void {
+    this.#batches.set(batch.baseOffset, batch);
+    if (this.#batches.size <= RECENT_MAX) return;
+    const [oldest] = this.#batches.keys();
+    this.#batches.delete(oldest!);
+  }
+
+  get(baseOffset: bigint): DivertedBatch | undefined {
+    return this.#batches.get(baseOffset);
+  }
 }
 
 /**

@@ -47,29 +47,59 @@ class Planner {
     this.#minOneBatch = minOneBatch;
   }
 
-  run(offset: bigint): FetchPlan | Promise<FetchPlan> {
+  run(from: bigint): FetchPlan | Promise<FetchPlan> {
     const { log } = this.#partition;
-    const batches = log.readCached(offset, this.#stepBytes(), this.#options())?.batches ?? null;
-    if (batches === null || batches.some(isReference)) return this.#runAsync(offset, batches);
-    for (const batch of batches) this.#addPlain(batch);
-    // What the cache gave is an answer; whether there is more is for the next fetch.
-    return { parts: this.#parts, bytes: this.#bytes };
+    for (let offset = from; ; ) {
+      const batches = log.readCached(offset, this.#stepBytes(), this.#options())?.batches ?? null;
+      if (batches === null) return this.#runAsync(offset, null);
+      const recent = this.#recentOf(batches);
+      if (batches.some((batch) => isReference(batch) && !recent.has(batch.baseOffset))) {
+        return this.#runAsync(offset, batches);
+      }
+      offset = this.#add(batches, recent) ?? offset;
+      if (this.#isComplete(batches, offset)) return { parts: this.#parts, bytes: this.#bytes };
+    }
   }
 
-  async #runAsync(offset: bigint, first: readonly BatchDescriptor[] | null): Promise<FetchPlan> {
+  async #runAsync(from: bigint, first: readonly BatchDescriptor[] | null): Promise<FetchPlan> {
     const { log } = this.#partition;
-    let batches = first ?? (await log.read(offset, this.#stepBytes(), this.#options())).batches;
-    while (batches.length > 0) {
-      const diverted = await readDivertedBatches(batches.filter(isReference));
-      for (const batch of batches) {
-        if (isReference(batch)) this.#addDiverted(diverted.get(batch.baseOffset));
-        else this.#addPlain(batch);
+    let batches = first;
+    for (let offset = from; ; ) {
+      batches ??= (await log.read(offset, this.#stepBytes(), this.#options())).batches;
+      const diverted = this.#recentOf(batches);
+      const unknown = batches.filter((batch) => isReference(batch) && !diverted.has(batch.baseOffset));
+      if (unknown.length > 0) {
+        for (const [baseOffset, batch] of await readDivertedBatches(unknown)) diverted.set(baseOffset, batch);
       }
-      const next = batches[batches.length - 1]!.lastOffset + 1n;
-      if (this.#full || this.#bytes >= this.#maxBytes || next >= this.#end) break;
-      batches = (await log.read(next, this.#stepBytes(), this.#options())).batches;
+      offset = this.#add(batches, diverted) ?? offset;
+      if (this.#isComplete(batches, offset)) return { parts: this.#parts, bytes: this.#bytes };
+      batches = null;
     }
-    return { parts: this.#parts, bytes: this.#bytes };
+  }
+
+  #isComplete(batches: readonly BatchDescriptor[], next: bigint): boolean {
+    return batches.length === 0 || this.#full || this.#bytes >= this.#maxBytes || next >= this.#end;
+  }
+
+  #recentOf(batches: readonly BatchDescriptor[]): Map<bigint, DivertedBatch> {
+    const recent = new Map<bigint, DivertedBatch>();
+    for (const batch of batches) {
+      const diverted = isReference(batch)
+        ? this.#partition.recentlyDiverted.get(batch.baseOffset)
+        : undefined;
+      if (diverted !== undefined) recent.set(batch.baseOffset, diverted);
+    }
+    return recent;
+  }
+
+  /** Returns the offset behind the batches; undefined without any. */
+  #add(batches: readonly BatchDescriptor[], diverted: Map<bigint, DivertedBatch>): bigint | undefined {
+    for (const batch of batches) {
+      if (isReference(batch)) this.#addDiverted(diverted.get(batch.baseOffset));
+      else this.#addPlain(batch);
+    }
+    const last = batches[batches.length - 1];
+    return last && last.lastOffset + 1n;
   }
 
   #stepBytes(): number {

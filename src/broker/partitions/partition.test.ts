@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import type { PayloadFiles } from '../../backend/payload/ports.ts';
 import { arenaStats } from '../../native/arena.ts';
 import { Codec, compress } from '../../native/codec.ts';
@@ -156,6 +157,22 @@ describe('Partition', () => {
     assert.equal((await broker.fetch('t', 0, 6n)).result.errorCode, ErrorCode.OFFSET_OUT_OF_RANGE);
   });
 
+  it('fills a fetch from small and diverted batches, recent or not', async () => {
+    const partition = await start({ 'payload.min.bytes': '1000' });
+    const large = batchOf([Buffer.alloc(2_000)]);
+    const small = batchOf([Buffer.alloc(900)]);
+    for (let i = 0; i < 150; i++) {
+      await produce(partition, large, false);
+      await partition.produce(Uint8Array.from(small), null, false);
+    }
+    const all = 150 * (large.byteLength + small.byteLength);
+    assert.equal((await broker.fetch('t', 0, 0n)).bytes.byteLength, all);
+    assert.equal((await broker.fetch('t', 0, 250n)).bytes.byteLength, all / 6);
+    await broker.stop();
+    await start({ 'payload.min.bytes': '1000' });
+    assert.equal((await broker.fetch('t', 0, 0n)).bytes.byteLength, all);
+  });
+
   it('answers each fault of a batch with Kafka’s error', async () => {
     const partition = await start({ 'max.message.bytes': '1000', 'cleanup.policy': 'compact' });
     const refused = async (batch: Uint8Array, code: number) => {
@@ -249,6 +266,34 @@ describe('Partition', () => {
     assert.equal(partition.waiters.size, 0);
     const empty = await broker.fetch('t', 0, 2n, { maxWaitMs: 20 });
     assert.equal(empty.bytes.byteLength, 0);
+  });
+
+  it('keeps ten thousand fetches waiting and answers them all', async () => {
+    const partition = await start();
+    const request = {
+      topic: 't',
+      partition: 0,
+      currentLeaderEpoch: -1,
+      fetchOffset: 0n,
+      lastFetchedEpoch: -1,
+      logStartOffset: -1n,
+      maxBytes: 1000,
+    };
+    const parameters = {
+      minBytes: 1,
+      maxBytes: 1000,
+      maxWaitMs: 60_000,
+      isolation: 'read_uncommitted' as const,
+      onClosed: () => () => undefined,
+    };
+    const waiting = Array.from({ length: 10_000 }, () =>
+      broker.fetches.fetch([{ request, partition, errorCode: 0 }], parameters),
+    );
+    await setImmediate();
+    assert.equal(partition.waiters.size, 10_000);
+    await partition.produce(batchOf(['a']), null, false);
+    for (const [result] of await Promise.all(waiting)) assert.ok(result!.recordBytes > 0);
+    assert.equal(partition.waiters.size, 0);
   });
 
   it('reclaims payload below the log start, and only that', async () => {

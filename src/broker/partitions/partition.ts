@@ -5,6 +5,7 @@ import { ErrorCode } from '../../protocol/errors.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
 import type { PartitionConfig } from './config.ts';
+import { RecentlyDiverted, readDivertedBatch } from './diverted-batch.ts';
 import type { FetchWait, Watched } from './fetch-wait.ts';
 import { type Appended, ProducePipeline } from './produce-pipeline.ts';
 import { ProduceError } from './produce-rules.ts';
@@ -34,6 +35,7 @@ export class Partition implements Watched {
   readonly log: PartitionLog;
   readonly payloads: PartitionPayloads;
   readonly waiters = new Set<FetchWait>();
+  readonly recentlyDiverted = new RecentlyDiverted();
   readonly logger: Logger;
   readonly metrics: PartitionMetrics;
   config: PartitionConfig;
@@ -49,10 +51,7 @@ export class Partition implements Watched {
     this.metrics = metrics;
     this.#produce = new ProducePipeline(log, payloads, clock, {
       written: (endOffset, bytes) => this.#advance(endOffset, bytes),
-      diverted: (records, bytes) => {
-        metrics.divertedRecords += records;
-        metrics.divertedBytes += bytes;
-      },
+      diverted: (reference, records) => this.#diverted(reference, records),
     });
     log.onLogStartOffset = (offset) => void payloads.reclaimBefore(offset);
   }
@@ -110,6 +109,14 @@ export class Partition implements Watched {
   appendAsCoordinator(batch: Uint8Array): Promise<Appended> {
     if (this.#closed) return Promise.reject(closedError());
     return this.#produce.appendAsCoordinator(batch, this.config, this.config.flushBeforeAck);
+  }
+
+  #diverted(reference: Uint8Array, records: number): void {
+    const batch = readDivertedBatch(reference);
+    if (batch === null) return;
+    this.metrics.divertedRecords += records;
+    this.metrics.divertedBytes += batch.length;
+    this.recentlyDiverted.add(batch);
   }
 
   #advance(endOffset: bigint, bytes: number): void {

@@ -35,7 +35,8 @@ export interface Appended {
 export interface ProduceEvents {
   /** Records below `endOffset` are in the log; `bytes` is what the newest batch has for consumers. */
   written(endOffset: bigint, bytes: number): void;
-  diverted(records: number, bytes: number): void;
+  /** A batch went to the payload tier; `reference` is what the log got. */
+  diverted(reference: Uint8Array, records: number): void;
 }
 
 interface Job {
@@ -221,7 +222,7 @@ export class ProducePipeline {
       stored?.extent.abandon();
     } else {
       stored?.extent.commit(baseOffset, lastOffset);
-      if (stored !== null) this.#events.diverted(stored.records, stored.extent.length);
+      if (stored !== null) this.#events.diverted(stored.reference, stored.records);
       this.#events.written(lastOffset + 1n, job.batch.byteLength);
     }
     const answer = { baseOffset, logAppendTimeMs: job.logAppendTimeMs };
