@@ -4,6 +4,7 @@ import type { NativeMemory } from '../../native/arena.ts';
 import type { MemoryPiece } from '../../native/pieces.ts';
 import type { Logger } from '../../util/logger.ts';
 import { type Extent, readExtentSummary } from './extents.ts';
+import { isLackOfMemory } from './lack-of-memory.ts';
 import type { OpenFiles } from './open-files.ts';
 import {
   EXTENTS_SUFFIX,
@@ -349,9 +350,4 @@ export class PartitionPayloads {
     await this.#background;
     for (const segment of this.#segments.values()) this.#open.forget(segment.path);
   }
-}
-
-/** Lack of memory is the reader's trouble, not the payload's. */
-function isLackOfMemory(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'ENOMEM' || error.code === 'ETIMEDOUT');
 }

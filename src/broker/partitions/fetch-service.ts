@@ -1,4 +1,5 @@
 import { LogError } from '../../backend/log/errors.ts';
+import { isLackOfMemory } from '../../backend/payload/lack-of-memory.ts';
 import { PayloadError } from '../../backend/payload/partition-payloads.ts';
 import { FilePiece, MemoryPiece, type Piece } from '../../native/pieces.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
@@ -224,6 +225,8 @@ function release(pieces: FilePiece | [Uint8Array, MemoryPiece]): void {
 
 function errorCodeOf(error: unknown, { partition, request }: Planned): number {
   if (error instanceof LogError || error instanceof ApiError) return error.code;
+  // The client gets nothing this time and asks again.
+  if (isLackOfMemory(error)) return ErrorCode.NONE;
   if (!(error instanceof PayloadError)) {
     const fields = {
       topic: request.topic,
