@@ -273,7 +273,10 @@ class LogLoader {
     const { directory, config, logStartOffset } = this.#options;
     if (found.length > 0 && nextOffset >= logStartOffset) return new SegmentList(found);
     await this.#drop(found, `the log ends at ${nextOffset}, before its start ${logStartOffset}`);
-    return new SegmentList([Segment.create(this.#environment, directory, logStartOffset, config)]);
+    const segment = Segment.create(this.#environment, directory, logStartOffset, config);
+    // Its name will say where the log is.
+    if (logStartOffset > 0n) await segment.sync();
+    return new SegmentList([segment]);
   }
 }
 

@@ -73,11 +73,12 @@ export class LogSegments {
     state: Omit<RetentionState, 'nowMs'> & { logEndOffset: bigint },
   ): Promise<readonly Segment[]> {
     const segments = this.list.all;
+    const byAge = config.cleanupDelete && config.retentionMs >= 0;
     const summaries = await Promise.all(
       segments.map(async (segment, index) => ({
         sizeBytes: segment.size,
         endOffset: segments[index + 1]?.baseOffset ?? state.logEndOffset,
-        largestTimestampMs: await segment.largestTimestampMs(config),
+        largestTimestampMs: byAge ? await segment.largestTimestampMs(config) : Number.POSITIVE_INFINITY,
       })),
     );
     const nowMs = this.#environment.clock.now();

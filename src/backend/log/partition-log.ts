@@ -19,6 +19,7 @@ import { type FoundRecord, findMaxTimestamp, findTimestamp } from './timestamp-s
 import { WriteOrder } from './write-order.ts';
 
 const ROLLBACK_RETRY_MS = 1000;
+const WARNING_INTERVAL_MS = 10_000;
 
 /**
  * The log of one partition: Kafka's segment files with their indexes, producer state and leader epochs. Offsets are assigned in the order
@@ -53,6 +54,7 @@ export class PartitionLog {
   /** Why nothing can be appended, if so. */
   #blocked: LogError | null = null;
   #closed = false;
+  #warnedMs = 0;
 
   constructor(environment: LogEnvironment, host: LogHost, options: PartitionLogOptions) {
     const { loaded } = options;
@@ -269,11 +271,16 @@ export class PartitionLog {
   async truncateTo(offset: bigint): Promise<void> {
     this.#assertWritable();
     if (offset >= this.#logEndOffset) return;
-    this.#blocked = new LogError(LogErrorCode.KAFKA_STORAGE_ERROR, `${this.directory} is being truncated`);
+    const blocked = new LogError(LogErrorCode.KAFKA_STORAGE_ERROR, `${this.directory} is being truncated`);
+    this.#blocked = blocked;
     await this.#maintenance.run(async () => {
-      await this.#writes.written().catch(() => {});
-      await this.#truncate(offset);
-      this.#blocked = null;
+      await this.#writes.idle();
+      try {
+        if (this.#blocked === blocked) await this.#truncate(smallest(offset, this.#writes.endOffset));
+      } catch (error) {
+        throw this.#failed(`truncating ${this.directory}`, error);
+      }
+      if (this.#blocked === blocked) this.#blocked = null;
     });
   }
 
@@ -333,7 +340,7 @@ export class PartitionLog {
 
   /** Makes everything durable, so that the next start need not recover, and closes the files. */
   async close(): Promise<void> {
-    await this.#writes.written().catch(() => {});
+    await this.#writes.idle();
     await this.#maintenance.run(async () => {
       if (this.#closed) return;
       if (!this.#blocked) {
@@ -414,16 +421,12 @@ export class PartitionLog {
     const attempt = async () => {
       if (this.#closed || this.#blocked !== error) return;
       await this.#truncate(this.#writes.endOffset);
-      this.#blocked = null;
+      if (this.#blocked === error) this.#blocked = null;
     };
     this.#maintenance.run(attempt).catch((failure: unknown) => {
       this.#blocked = this.#blocked === error ? null : this.#blocked;
-      const { clock, logger } = this.#environment;
-      logger.error(
-        { directory: this.directory, error: failure },
-        'a log could not go back to its last batch',
-      );
-      clock.setTimer(ROLLBACK_RETRY_MS, () => this.#rollBack(cause));
+      this.#failed(`going back to the last batch of ${this.directory}`, failure);
+      this.#environment.clock.setTimer(ROLLBACK_RETRY_MS, () => this.#rollBack(cause));
     });
   }
 
@@ -457,13 +460,21 @@ export class PartitionLog {
     this.flush().catch(() => {});
   }
 
-  /** Reports a failure of the disk unless it may pass; returns what to tell the caller. */
+  /** Reports a failure of the disk; it puts the directory out of use unless it may pass. Returns what to tell the caller. */
   #failed(action: string, cause: unknown): LogError {
     const error = storageError(action, cause);
     if (this.#closed) return error;
-    this.#environment.logger.error({ directory: this.directory, error: cause }, error.message);
     if (!isTransient(cause)) this.#host.storageFailed(this, error);
+    else this.#warn(error);
     return error;
+  }
+
+  /** A full disk fails every request; one line in a while is enough. */
+  #warn(error: LogError): void {
+    const { clock, logger } = this.#environment;
+    if (clock.now() - this.#warnedMs < WARNING_INTERVAL_MS) return;
+    this.#warnedMs = clock.now();
+    logger.error({ directory: this.directory, error }, error.message);
   }
 }
 

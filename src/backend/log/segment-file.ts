@@ -1,6 +1,6 @@
 import type { MemoryPiece } from '../../native/pieces.ts';
 import type { Clock } from '../../util/clock.ts';
-import { storageError } from './errors.ts';
+import { LogError, LogErrorCode, storageError } from './errors.ts';
 import type { FileSystem, LogFile } from './ports.ts';
 
 interface QueuedAppend {
@@ -27,8 +27,8 @@ export class SegmentFile {
   #queue: QueuedAppend[] = [];
   #unfinished = 0;
   #syncedBytes: number;
-  /** Why a queued append never reached the file: those after it must not either, until `truncate`. */
-  #broken: unknown = null;
+  /** Why an append never reached the file: those after it must not either, until `truncate`. */
+  #broken: LogError | null = null;
   #lastUsedMs = 0;
 
   /** `create`: the file is new; otherwise it is there and has `size` bytes that are taken to be durable. */
@@ -102,7 +102,13 @@ export class SegmentFile {
     const size = this.#size;
     if (this.isSynced) return;
     const file = await this.open();
-    await file.sync();
+    try {
+      await file.sync();
+    } catch (error) {
+      if (this.#broken) throw storageError(`flushing ${this.#path}`, error);
+      // The kernel may have dropped what it could not write, so this does not pass by itself, whatever the reason: no cause.
+      throw new LogError(LogErrorCode.KAFKA_STORAGE_ERROR, `flushing ${this.#path} failed: ${String(error)}`);
+    }
     if (size > this.#syncedBytes) this.#syncedBytes = Math.min(size, this.#size);
   }
 
@@ -146,8 +152,8 @@ export class SegmentFile {
           if (this.#broken) throw this.#broken;
           this.#write(file, bytes).then(resolve, reject);
         } catch (error) {
-          this.#broken ??= error;
-          reject(error);
+          this.#broken ??= storageError(`appending to ${this.#path}`, error);
+          reject(this.#broken);
         } finally {
           releaseCopy(bytes);
         }
@@ -198,7 +204,9 @@ export class SegmentFile {
         },
         (error: unknown) => {
           this.#unfinished--;
-          throw storageError(`writing ${this.#path}`, error);
+          const failure = storageError(`writing ${this.#path}`, error);
+          this.#broken ??= failure;
+          throw failure;
         },
       );
     } catch (error) {

@@ -1,5 +1,6 @@
 interface PendingWrite {
   readonly endOffset: bigint;
+  readonly promise: Promise<void>;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
   state: 'pending' | 'done' | 'failed';
@@ -15,10 +16,10 @@ export class WriteOrder {
   readonly #pending: PendingWrite[] = [];
   #failure: { readonly error: unknown } | null = null;
   #unsettled = 0;
+  readonly #idle: (() => void)[] = [];
   readonly #onFailure: (error: unknown) => void;
-  #settled: (() => void)[] = [];
 
-  /** `onFailure` is called once, when nothing is under way any more. */
+  /** `onFailure` is called once for a failure, when nothing is under way any more. */
   constructor(endOffset: bigint, onFailure: (error: unknown) => void) {
     this.endOffset = endOffset;
     this.#onFailure = onFailure;
@@ -30,27 +31,33 @@ export class WriteOrder {
 
   /** Takes in a write that ends at `endOffset`; what it returns settles in the order of the calls. */
   add(endOffset: bigint, done: Promise<void>): Promise<void> {
-    this.#unsettled++;
-    return new Promise((resolve, reject) => {
-      const write: PendingWrite = { endOffset, resolve, reject, state: 'pending' };
-      this.#pending.push(write);
-      done.then(
-        () => this.#finish(write, null),
-        (error: unknown) => this.#finish(write, { error }),
-      );
+    let resolve = () => {};
+    let reject: (error: unknown) => void = () => {};
+    const promise = new Promise<void>((onDone, onError) => {
+      resolve = onDone;
+      reject = onError;
     });
+    // Not everybody waits for it.
+    promise.catch(() => {});
+    const write: PendingWrite = { endOffset, promise, resolve, reject, state: 'pending' };
+    this.#pending.push(write);
+    this.#unsettled++;
+    done.then(
+      () => this.#finish(write, null),
+      (error: unknown) => this.#finish(write, { error }),
+    );
+    return promise;
   }
 
   /** Resolves when every write added so far is in its file; rejects if one of them failed. */
-  async written(): Promise<void> {
-    if (this.#failure) throw this.#failure.error;
-    const last = this.#pending.at(-1);
-    if (!last) return;
-    const { endOffset } = last;
-    while (this.endOffset < endOffset) {
-      await new Promise<void>((resolve) => this.#settled.push(resolve));
-      if (this.#failure) throw (this.#failure as { error: unknown }).error;
-    }
+  written(): Promise<void> {
+    if (this.#failure) return Promise.reject(this.#failure.error);
+    return this.#pending.at(-1)?.promise ?? Promise.resolve();
+  }
+
+  /** Resolves when no write is under way. */
+  async idle(): Promise<void> {
+    while (this.#unsettled > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
   /** Starts anew at the end to which the log went back. */
@@ -62,25 +69,23 @@ export class WriteOrder {
   #finish(write: PendingWrite, failure: { error: unknown } | null): void {
     this.#unsettled--;
     write.state = failure ? 'failed' : 'done';
-    if (failure && !this.#failure) this.#failure = failure;
+    this.#failure ??= failure;
     this.#settleInOrder();
-    const waiting = this.#settled;
-    this.#settled = [];
-    for (const wake of waiting) wake();
-    if (this.#failure && this.#unsettled === 0) this.#onFailure(this.#failure.error);
+    if (this.#unsettled > 0) return;
+    for (const wake of this.#idle.splice(0)) wake();
+    if (this.#failure) this.#onFailure(this.#failure.error);
   }
 
   #settleInOrder(): void {
-    while (this.#pending.length > 0) {
-      const head = this.#pending[0]!;
-      if (head.state === 'pending') break;
-      if (head.state === 'failed') {
-        for (const write of this.#pending.splice(0)) write.reject(this.#failure?.error);
-        break;
-      }
-      this.#pending.shift();
-      this.endOffset = head.endOffset;
-      head.resolve();
+    let settled = 0;
+    for (const write of this.#pending) {
+      if (write.state !== 'done') break;
+      this.endOffset = write.endOffset;
+      write.resolve();
+      settled++;
     }
+    this.#pending.splice(0, settled);
+    if (this.#pending[0]?.state !== 'failed') return;
+    for (const write of this.#pending.splice(0)) write.reject(this.#failure?.error);
   }
 }
