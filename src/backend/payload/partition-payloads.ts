@@ -44,7 +44,7 @@ export interface RecoveryInput {
 /** What retention needs to know of a segment. */
 export type PayloadSegmentView = Pick<
   PayloadSegment,
-  'bytes' | 'liveBytes' | 'firstOffset' | 'lastOffset' | 'isSealed'
+  'bytes' | 'liveBytes' | 'firstOffset' | 'lastOffset' | 'isComplete'
 >;
 
 /** The payload that a reference points to is not there, or is not what was produced. */

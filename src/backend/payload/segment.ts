@@ -204,9 +204,9 @@ export class PayloadSegment {
     this.#extents!.push(extent);
   }
 
-  /** Complete: it takes no more extents, and the list of them is beside it. */
-  get isSealed(): boolean {
-    return this.#extents === null;
+  /** It takes no more extents. */
+  get isComplete(): boolean {
+    return this.#writer === null;
   }
 
   /** Bytes were appended that are not known to be durable. */

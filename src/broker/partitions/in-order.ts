@@ -9,7 +9,7 @@ export class InOrder {
     return this.#queue.length;
   }
 
-  /** Exactly one of `action` and `failed` is called; neither may throw. */
+  /** Exactly one of `action` and `failed` is called; neither should throw. */
   submit<T>(input: T | Promise<T>, action: (input: T) => void, failed: (error: unknown) => void): void {
     if (!(input instanceof Promise)) {
       if (this.#queue.length === 0) action(input);
@@ -29,9 +29,12 @@ export class InOrder {
     while (this.#queue.length > 0) {
       const { run: next } = this.#queue[0]!;
       if (next === null) return;
-      // Removed after it ran: what it submits here has to queue behind it only if something is left.
-      next();
-      this.#queue.shift();
+      try {
+        next();
+      } finally {
+        // Not before it has run: what it submits here goes behind all that was submitted earlier.
+        this.#queue.shift();
+      }
     }
   }
 }

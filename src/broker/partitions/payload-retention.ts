@@ -12,7 +12,7 @@ export async function enforcePayloadRetention(partition: Partition, nowMs: numbe
   let start = partition.logStartOffset;
   for (const segment of payloads.segments) {
     const expired = segment.lastOffset < end;
-    if (!expired && (segment.bytes > excess || !segment.isSealed)) break;
+    if (!expired && (segment.bytes > excess || !segment.isComplete)) break;
     excess -= segment.bytes;
     if (segment.lastOffset >= start) start = segment.lastOffset + 1n;
   }
