@@ -61,8 +61,10 @@ class Consumed {
     }
   }
 
-  covers(produced: number[]): boolean {
-    return this.counts.every((counts, partition) => counts.size >= produced[partition]!);
+  /** Whether no more than `lost` of the records have not been seen. */
+  covers(produced: number[], lost: number): boolean {
+    const missing = this.counts.map((counts, partition) => produced[partition]! - counts.size);
+    return missing.reduce((sum, one) => sum + one, 0) <= lost;
   }
 
   /** Offsets from `from` on that were not consumed exactly once. */
@@ -137,9 +139,11 @@ describe('groups', () => {
       await client.call('join', third);
       await sleep(500);
       await producer.stop();
+      // kcat does not print the record that it has in hand when it is told to end.
+      const lostByLeaving = kind.name === 'kcat' ? 1 : 0;
       await until('everything is consumed', 30_000, async () => {
         await collect(client, [second.member, third.member], consumed);
-        return consumed.covers(producer.produced);
+        return consumed.covers(producer.produced, lostByLeaving);
       });
       await sleep(300); // an automatic commit's interval
       consumed.add(await client.call('leave', { member: second.member }));
