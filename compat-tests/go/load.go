@@ -209,8 +209,8 @@ func (l *load) check(record *kgo.Record, partition int32, p *loadedPartition) st
 		return fmt.Sprintf("%s: record %d has another content (%d bytes)", where, n, len(record.Value))
 	}
 	for lost := before + 1; lost < n; lost++ {
-		if _, acknowledged := p.acknowledged[lost]; acknowledged {
-			return fmt.Sprintf("%s: acknowledged record %d is lost", where, lost)
+		if offset, acknowledged := p.acknowledged[lost]; acknowledged {
+			return fmt.Sprintf("%s: record %d, but record %d, acknowledged at %d, is lost", where, n, lost, offset)
 		}
 		if l.idempotent {
 			return fmt.Sprintf("%s: gap, record %d is not there", where, lost)

@@ -41,6 +41,7 @@ public class Driver {
   public static void main(String[] args) throws Exception {
     Driver driver = new Driver(args[0]);
     PrintStream out = new PrintStream(System.out, true, "UTF-8");
+    Tools.captureOutput();
     BufferedReader in = new BufferedReader(new InputStreamReader(System.in, "UTF-8"));
     for (String line = in.readLine(); line != null; line = in.readLine()) {
       JsonNode request = JSON.readTree(line);
@@ -85,6 +86,9 @@ public class Driver {
         Member gone = members.remove(text(args, "member"));
         gone.leave();
         return JSON.valueToTree(gone.take());
+      case "tool":
+        String[] words = JSON.convertValue(args.get("args"), String[].class);
+        return JSON.valueToTree(Tools.run(text(args, "main"), words, text(args, "input"), args.get("timeoutMs").asLong()));
       default:
         throw new IllegalArgumentException("unknown operation " + op);
     }

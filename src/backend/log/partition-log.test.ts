@@ -29,6 +29,17 @@ describe('PartitionLog', () => {
     assert.equal(viewOf(batches[1]!.bytes).getInt32(12), 3);
   });
 
+  it('keeps no view of what it appends, not even while a segment is being opened', async () => {
+    const log = await new LogFixture(5).open();
+    const frame = Buffer.from(testBatch(value('the first batch of a segment')));
+    const { written } = log.append(frame);
+    const appended = Buffer.from(frame).toString('hex');
+    frame.fill(0);
+    await written;
+    const [batch] = await readAll(log);
+    assert.equal(Buffer.from(batch!.bytes).toString('hex'), appended);
+  });
+
   it('reads the batch that holds an offset in its middle', async () => {
     const log = await new LogFixture(2).open();
     await log.append(testBatch([{ value: 'a' }, { value: 'b' }, { value: 'c' }])).written;

@@ -215,7 +215,8 @@ export class SegmentFile {
   }
 
   #enqueue(bytes: Uint8Array | MemoryPiece): Promise<void> {
-    const held = bytes instanceof Uint8Array ? bytes.slice() : bytes;
+    // Not slice: of a Buffer, which the protocol reader gives, that is a view of memory that the next frame overwrites.
+    const held = bytes instanceof Uint8Array ? new Uint8Array(bytes) : bytes;
     if (!(held instanceof Uint8Array)) held.memory.retain();
     return new Promise((resolve, reject) => {
       this.#queue.push({ bytes: held, resolve, reject });

@@ -94,7 +94,7 @@ export function decodePayloadReference(bytes: Uint8Array): PayloadReference {
  * and leader epoch are those of the log. The extent follows it on the wire.
  */
 export function restoreBatchHeader(referenceBatch: Uint8Array, reference: PayloadReference): Uint8Array {
-  const bytes = referenceBatch.slice(0, BATCH_HEADER_SIZE);
+  const bytes = new Uint8Array(referenceBatch.subarray(0, BATCH_HEADER_SIZE));
   const header = new BatchHeader(bytes);
   header.batchLength = BATCH_HEADER_SIZE - LOG_OVERHEAD + reference.extentLength;
   header.attributes = reference.originalAttributes;
