@@ -1,5 +1,6 @@
 import type { Partition } from '../../broker/partitions/partition.ts';
 import type { PartitionManager } from '../../broker/partitions/partition-manager.ts';
+import type { Appended } from '../../broker/partitions/produce-pipeline.ts';
 import { ProduceError } from '../../broker/partitions/produce-rules.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import {
@@ -40,85 +41,93 @@ export function produceHandler({
     request: produceRequest,
     response: produceResponse,
     borrowsFrame: true,
-    async handle(request, context) {
-      const responses = await Promise.all(
-        request.topicData.map((topic) => produceTopic(partitions, request, topic, context)),
-      );
-      if (request.acks !== 0) return createProduceResponse({ responses });
-      const failed = responses
-        .flatMap((topic) => topic.partitionResponses)
-        .find(({ errorCode }) => errorCode !== 0);
-      if (failed !== undefined) throw new Error(`produce with acks=0 failed with error ${failed.errorCode}`);
-      return null;
+    handle(request, context) {
+      const pending: Promise<void>[] = [];
+      const responses = request.topicData.map((topic) => ({
+        name: topic.name,
+        topicId: topic.topicId,
+        partitionResponses: topic.partitionData.map((data) => {
+          const answer = createPartitionProduceResponse({
+            index: data.index,
+            baseOffset: -1n,
+            logStartOffset: -1n,
+          });
+          const partition = findPartition(partitions, topic, data, context);
+          if (typeof partition === 'number') answer.errorCode = partition;
+          else producePartition(partition, request.acks, data, context, answer, pending);
+          return answer;
+        }),
+      }));
+      const finish = () =>
+        request.acks === 0 ? finishUnanswered(responses) : createProduceResponse({ responses });
+      // One promise for what is most often one partition.
+      return pending.length === 1 ? pending[0]!.then(finish) : Promise.all(pending).then(finish);
     },
   };
 }
 
-async function produceTopic(
-  partitions: PartitionManager,
-  { acks }: ProduceRequest,
-  { name, topicId, partitionData }: TopicProduceData,
-  context: RequestContext,
-): Promise<ProduceResponse['responses'][number]> {
-  const byId = context.apiVersion >= FIRST_VERSION_WITH_TOPIC_IDS;
-  const produced = partitionData.map((data) => {
-    const partition = byId ? partitions.findById(topicId, data.index) : partitions.find(name, data.index);
-    if (partition === null) {
-      const missing = byId
-        ? partitions.errorOfMissingById(topicId, data.index)
-        : partitions.errorOfMissing(name, data.index);
-      return failure(data.index, missing, null);
+/** acks=0: there is no answer, but the client has to notice an error. */
+function finishUnanswered(responses: ProduceResponse['responses']): null {
+  for (const { partitionResponses } of responses) {
+    for (const { errorCode } of partitionResponses) {
+      if (errorCode !== ErrorCode.NONE) throw new Error(`produce with acks=0 failed with error ${errorCode}`);
     }
-    return producePartition(partition, acks, data, context);
-  });
-  return { name, topicId, partitionResponses: await Promise.all(produced) };
+  }
+  return null;
 }
 
-async function producePartition(
+/** The partition, or the ErrorCode that says why not. */
+function findPartition(
+  partitions: PartitionManager,
+  { name, topicId }: TopicProduceData,
+  { index }: PartitionProduceData,
+  { apiVersion }: RequestContext,
+): Partition | number {
+  if (apiVersion >= FIRST_VERSION_WITH_TOPIC_IDS) {
+    return partitions.findById(topicId, index) ?? partitions.errorOfMissingById(topicId, index);
+  }
+  return partitions.find(name, index) ?? partitions.errorOfMissing(name, index);
+}
+
+/** Fills `answer`, at once or when what it adds to `pending` settles. */
+function producePartition(
   partition: Partition,
   acks: number,
-  { index, records }: PartitionProduceData,
+  { records }: PartitionProduceData,
   { apiVersion, memory }: RequestContext,
-): Promise<PartitionProduceResponse> {
-  if (acks < -1 || acks > 1) return failure(index, ErrorCode.INVALID_REQUIRED_ACKS, null);
-  if (records === null || records.byteLength === 0) {
-    return failure(index, ErrorCode.INVALID_RECORD, 'A partition needs one record batch');
-  }
-  if (apiVersion < FIRST_VERSION_WITH_ZSTD && isZstd(records)) {
-    return failure(
-      index,
-      ErrorCode.UNSUPPORTED_COMPRESSION_TYPE,
-      `Produce ${apiVersion} does not allow zstd`,
+  answer: PartitionProduceResponse,
+  pending: Promise<void>[],
+): void {
+  if (acks < -1 || acks > 1) {
+    answer.errorCode = ErrorCode.INVALID_REQUIRED_ACKS;
+  } else if (records === null || records.byteLength === 0) {
+    answer.errorCode = ErrorCode.INVALID_RECORD;
+    answer.errorMessage = 'A partition needs one record batch';
+  } else if (apiVersion < FIRST_VERSION_WITH_ZSTD && isZstd(records)) {
+    answer.errorCode = ErrorCode.UNSUPPORTED_COMPRESSION_TYPE;
+    answer.errorMessage = `Produce ${apiVersion} does not allow zstd`;
+  } else {
+    const appended = ({ baseOffset, logAppendTimeMs }: Appended) => {
+      answer.baseOffset = baseOffset;
+      answer.logAppendTimeMs = logAppendTimeMs;
+      answer.logStartOffset = partition.logStartOffset;
+    };
+    pending.push(
+      partition.produce(records, memory, acks === -1).then(appended, (error) => refuse(answer, error)),
     );
   }
-  try {
-    const { baseOffset, logAppendTimeMs } = await partition.produce(records, memory, acks === -1);
-    return createPartitionProduceResponse({
-      index,
-      baseOffset,
-      logAppendTimeMs,
-      logStartOffset: partition.logStartOffset,
-    });
-  } catch (error) {
-    if (!(error instanceof ProduceError)) throw error;
-    const recordErrors = error.records.map((record) => ({
-      batchIndex: record.index,
-      batchIndexErrorMessage: record.message,
-    }));
-    return { ...failure(index, error.code, error.message), recordErrors };
-  }
+}
+
+function refuse(answer: PartitionProduceResponse, error: unknown): void {
+  if (!(error instanceof ProduceError)) throw error;
+  answer.errorCode = error.code;
+  answer.errorMessage = error.message;
+  answer.recordErrors = error.records.map(({ index, message }) => ({
+    batchIndex: index,
+    batchIndexErrorMessage: message,
+  }));
 }
 
 function isZstd(records: Uint8Array): boolean {
   return records.byteLength >= BATCH_HEADER_BYTES && (records[ATTRIBUTES_LOW_BYTE]! & 0x07) === ZSTD;
-}
-
-function failure(index: number, errorCode: number, errorMessage: string | null): PartitionProduceResponse {
-  return createPartitionProduceResponse({
-    index,
-    errorCode,
-    errorMessage,
-    baseOffset: -1n,
-    logStartOffset: -1n,
-  });
 }
