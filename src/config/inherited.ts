@@ -1,5 +1,5 @@
 /**
- * Keys of Apache Kafka that have no effect here (security, remote storage, quorum, quotas, newer group protocols).
+ * Keys of Apache Kafka that have no effect here (security, remote storage, quorum, quotas, newer group protocols, thread queues).
  * They are accepted with a warning, so that a Kafka configuration can be used as it is.
  */
 const PREFIXES = [
@@ -56,6 +56,7 @@ const NAMES = new Set([
   'num.replica.fetchers',
   'principal.builder.class',
   'producer.purgatory.purge.interval.requests',
+  'queued.max.requests',
   'security.inter.broker.protocol',
   'security.providers',
   'share.fetch.purgatory.purge.interval.requests',

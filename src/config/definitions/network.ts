@@ -70,13 +70,6 @@ export const networkDefinitions = [
     documentation: 'Connections that may wait to be accepted; the operating system’s limit applies as well.',
   },
   {
-    name: 'queued.max.requests',
-    type: 'int',
-    default: '500',
-    min: 1,
-    documentation: 'Requests in progress, all connections together, above which no more are read.',
-  },
-  {
     name: 'queued.max.request.bytes',
     type: 'long',
     default: '-1',
