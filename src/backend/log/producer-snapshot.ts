@@ -1,5 +1,5 @@
+import { crc32c } from '../../protocol/records/crc32c.ts';
 import { NO_SEQUENCE, viewOf } from './batch.ts';
-import { crc32c } from './crc32c.ts';
 import { lastSequence, type ProducerEntry } from './producer-entry.ts';
 
 /**

@@ -1,5 +1,5 @@
+import { crc32c } from '../../../protocol/records/crc32c.ts';
 import { BATCH_HEADER_BYTES, HeaderField, viewOf } from '../batch.ts';
-import { crc32c } from '../crc32c.ts';
 import { largest } from '../offsets.ts';
 
 export interface TestRecord {
@@ -52,11 +52,17 @@ export function testBatch(records: readonly TestRecord[], options: TestBatchOpti
 }
 
 /** A control batch that ends a transaction. */
-export function testMarker(commit: boolean, coordinatorEpoch: number, options: TestBatchOptions): Uint8Array {
+export function testMarker(
+  commit: boolean,
+  coordinatorEpoch: number,
+  options: TestBatchOptions & { timestamp?: number },
+): Uint8Array {
+  const { timestamp, ...identity } = options;
   const key = new Uint8Array([0, 0, 0, commit ? 1 : 0]);
   const value = new Uint8Array(6);
   viewOf(value).setInt32(2, coordinatorEpoch);
-  return testBatch([{ key, value }], { ...options, attributes: 0x30 });
+  const record = timestamp === undefined ? { key, value } : { key, value, timestamp };
+  return testBatch([record], { ...identity, attributes: 0x30 });
 }
 
 function varint(out: number[], value: bigint): void {

@@ -1,8 +1,8 @@
 import { basename, dirname } from 'node:path';
 import type { MemoryPiece } from '../../../native/pieces.ts';
 import type { BatchScan, DirectoryEntry, DirectoryLock, FileSystem, LogFile, Memory } from '../ports.ts';
-import { scanBatches } from '../scan.ts';
 import type { Random } from './random.ts';
+import { scanBatches } from './scan.ts';
 
 /** A file's bytes as the process sees them, and as they would be after a power failure. */
 class Inode {

@@ -1,6 +1,6 @@
-import { Attribute, BATCH_HEADER_BYTES, HeaderField, readBatchInfo, viewOf } from './batch.ts';
-import { crc32c } from './crc32c.ts';
-import type { BatchInfo, BatchScan, LogFile, Memory } from './ports.ts';
+import { crc32c } from '../../../protocol/records/crc32c.ts';
+import { Attribute, BATCH_HEADER_BYTES, HeaderField, readBatchInfo, viewOf } from '../batch.ts';
+import type { BatchInfo, BatchScan, LogFile, Memory } from '../ports.ts';
 
 /** Read at once; a batch that is larger is read alone, and only when its CRC is wanted. */
 const WINDOW_BYTES = 256 * 1024;
