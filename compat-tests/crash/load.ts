@@ -49,8 +49,9 @@ export class Loads {
     await this.#call('loadStart', { member: name, ...options });
   }
 
-  report(name: string): Promise<LoadReport> {
-    return this.#call('loadReport', { member: name });
+  /** Lets the load rest, or go on; what it has sent keeps trying to get through. */
+  pause(name: string, on: boolean): Promise<LoadReport> {
+    return this.#call(on ? 'loadPause' : 'loadResume', { member: name });
   }
 
   /** Reads and compares what has come since the last call, or everything. */

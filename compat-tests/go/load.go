@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -26,6 +27,7 @@ type load struct {
 	client     *kgo.Client
 	cancel     context.CancelFunc
 	writers    sync.WaitGroup
+	paused     atomic.Bool
 	partitions []*loadedPartition
 }
 
@@ -85,6 +87,10 @@ func (l *load) write(ctx context.Context, partition int32, p *loadedPartition, p
 	defer l.writers.Done()
 	slots := make(chan struct{}, inFlight)
 	for ; ctx.Err() == nil; time.Sleep(pause) {
+		if l.paused.Load() {
+			time.Sleep(5 * time.Millisecond)
+			continue
+		}
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
@@ -230,6 +236,9 @@ func (d *driver) handleLoad(ctx context.Context, args arguments) (any, error) {
 	switch args.Op {
 	case "loadStop":
 		return l.report(), l.stop(ctx)
+	case "loadPause", "loadResume":
+		l.paused.Store(args.Op == "loadPause")
+		return l.report(), nil
 	case "loadVerify":
 		return d.verify(ctx, l, args.FromStart)
 	default:

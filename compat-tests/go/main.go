@@ -242,7 +242,7 @@ func (d *driver) handle(ctx context.Context, args arguments) (any, error) {
 		delete(d.members, args.Member)
 		gone.leave()
 		return gone.take(), nil
-	case "loadStart", "loadStop", "loadVerify", "loadReport":
+	case "loadStart", "loadStop", "loadVerify", "loadPause", "loadResume":
 		return d.handleLoad(ctx, args)
 	}
 	return nil, fmt.Errorf("unknown operation %s", args.Op)

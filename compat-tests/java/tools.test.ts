@@ -3,7 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Broker, sharedBroker } from '../harness/broker.ts';
+import { runCommand } from '../harness/child.ts';
 import { type Client, clientKinds, requireToolchain, sharedClient } from '../harness/client.ts';
+import { javaCommand } from '../harness/paths.ts';
 
 const tools = 'org.apache.kafka.tools';
 
@@ -112,7 +114,16 @@ describe("Kafka's command-line tools", () => {
   });
 
   it('VerifiableProducer and VerifiableConsumer', async () => {
-    const produced = await run(`${tools}.VerifiableProducer`, '--topic verifiable --max-messages 1000');
+    // A process of its own: its last records are acknowledged while the process ends.
+    const producer = [
+      '--bootstrap-server',
+      broker.bootstrap,
+      '--topic',
+      'verifiable',
+      '--max-messages',
+      '1000',
+    ];
+    const produced = await runCommand([...javaCommand(`${tools}.VerifiableProducer`, 128), ...producer]);
     assert.equal(produced.match(/producer_send_success/g)?.length, 1000);
     const arguments_ =
       '--topic verifiable --group-id verifiable-group --max-messages 1000 --reset-policy earliest';
