@@ -46,10 +46,17 @@ describe(`kill -9 under load, ${rounds} rounds`, function () {
     }
   });
 
+  let failed = false;
+
+  afterEach(function () {
+    failed ||= this.currentTest?.state === 'failed';
+  });
+
   after(async () => {
     await loads?.close();
     await broker?.stop();
-    if (dir) rmSync(dir, { recursive: true, force: true });
+    if (failed) console.log(`      the broker's files are kept in ${dir}`);
+    else if (dir) rmSync(dir, { recursive: true, force: true });
   });
 
   async function verifyAll(fromStart: boolean): Promise<void> {
