@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { setImmediate } from 'node:timers/promises';
 import { viewOf } from './batch.ts';
 import { LogErrorCode } from './errors.ts';
 import { testBatch } from './testing/batches.ts';
@@ -88,5 +89,100 @@ describe('PartitionLog', () => {
     assert.equal(log.recoveredFrom, 0n);
     log = await fixture.crash({ power: true });
     assert.ok(log.logEndOffset >= 20n);
+  });
+
+  it('rolls segments by time, by a full index and when an offset is too far from the first', async () => {
+    const byTime = await new LogFixture(6, { segmentMs: 1000 }).open();
+    for (const timestamp of [5000, 5500, 6001]) byTime.append(testBatch([{ value: 'v', timestamp }]));
+    assert.equal(byTime.segmentCount, 2);
+    const byIndex = await new LogFixture(7, { segmentIndexBytes: 24, indexIntervalBytes: 0 }).open();
+    for (let index = 0; index < 6; index++)
+      byIndex.append(testBatch([{ value: 'v', timestamp: 5000 + index }]));
+    assert.ok(byIndex.segmentCount > 2);
+    const byOffset = await new LogFixture(8).open();
+    for (const baseOffset of [0n, 0x80000000n, 0xffffffffn]) {
+      await byOffset.append(testBatch(value('v'), { baseOffset }), 'replication').written;
+    }
+    assert.equal(byOffset.segmentCount, 2);
+    assert.equal((await byOffset.read(0x80000000n, 1)).batches[0]?.baseOffset, 0x80000000n);
+    assert.equal((await byOffset.read(5n, 1)).batches[0]?.baseOffset, 0x80000000n);
+  });
+
+  it('answers a repeated request with the offsets of the first', async () => {
+    const fixture = new LogFixture(9);
+    let log = await fixture.open();
+    const batch = () => testBatch(value('v'), { producerId: 1n, producerEpoch: 0, baseSequence: 0 });
+    log.append(testBatch(value('other')));
+    const first = log.append(batch());
+    const again = log.append(batch());
+    assert.deepEqual([first.duplicate, again.duplicate, again.baseOffset], [false, true, first.baseOffset]);
+    await again.written;
+    assert.equal(log.writtenEndOffset, 2n);
+    await log.flush();
+    log = await fixture.crash({ power: true });
+    assert.equal(log.append(batch()).baseOffset, first.baseOffset);
+    assert.equal(log.logEndOffset, 2n);
+  });
+
+  it('finds records by time, also in batches that carry the time of their append', async () => {
+    const log = await new LogFixture(10, { segmentBytes: 400, indexIntervalBytes: 0 }).open();
+    for (let index = 0; index < 10; index++) {
+      log.append(testBatch([{ timestamp: 1000 + index * 10 }, { timestamp: 1005 + index * 10 }]));
+    }
+    await log.append(testBatch([{ timestamp: 900 }, { timestamp: 950 }], { attributes: 0x08 })).written;
+    assert.deepEqual(await log.offsetForTimestamp(1035n), { timestamp: 1035n, offset: 7n, leaderEpoch: -1 });
+    assert.equal((await log.offsetForTimestamp(0n))?.offset, 0n);
+    assert.equal(await log.offsetForTimestamp(1096n), null);
+    assert.deepEqual(await log.offsetOfMaxTimestamp(), { timestamp: 1095n, offset: 19n, leaderEpoch: -1 });
+    assert.equal(await (await new LogFixture(11).open()).offsetOfMaxTimestamp(), null);
+  });
+
+  it('moves its start into a segment, durably, and refuses to move it above the high watermark', async () => {
+    const fixture = new LogFixture(12);
+    let log = await fixture.open();
+    for (let index = 0; index < 5; index++) log.append(testBatch(value('v')));
+    await log.flush();
+    log.highWatermark = 4n;
+    const starts: bigint[] = [];
+    log.onLogStartOffset = (offset) => starts.push(offset);
+    assert.equal(await log.deleteRecordsBefore(3n), 3n);
+    assert.equal(await log.deleteRecordsBefore(1n), 3n);
+    await assert.rejects(log.deleteRecordsBefore(5n), { code: LogErrorCode.OFFSET_OUT_OF_RANGE });
+    assert.deepEqual(starts, [3n, 3n]);
+    log = await fixture.crash({ power: true });
+    assert.deepEqual([log.logStartOffset, log.logEndOffset], [3n, 5n]);
+    await assert.rejects(log.read(2n, 1), { code: LogErrorCode.OFFSET_OUT_OF_RANGE });
+  });
+
+  it('refuses batches that are larger than a segment, and what is no batch', async () => {
+    const log = await new LogFixture(13, { segmentBytes: 100 }).open();
+    const large = testBatch([{ value: 'v'.repeat(100) }]);
+    assert.throws(() => log.append(large), { code: LogErrorCode.RECORD_LIST_TOO_LARGE });
+    assert.throws(() => log.append(large.subarray(0, 80)), { code: LogErrorCode.CORRUPT_MESSAGE });
+    assert.throws(() => log.append(new Uint8Array(0)), { code: LogErrorCode.CORRUPT_MESSAGE });
+    assert.equal(log.logEndOffset, 0n);
+  });
+
+  it('goes back to the last written batch when the disk is full, and goes on when it no longer is', async () => {
+    const fixture = new LogFixture(14);
+    const log = await fixture.open();
+    const batch = (sequence: number) =>
+      testBatch([{ value: 'v'.repeat(50) }], { producerId: 1n, producerEpoch: 0, baseSequence: sequence });
+    await log.append(batch(0)).written;
+    fixture.files.capacityBytes = fixture.files.usedBytes() + 150;
+    const results = await Promise.allSettled(
+      [1, 2, 3].map((sequence) => log.append(batch(sequence)).written),
+    );
+    assert.deepEqual(
+      results.map(({ status }) => status),
+      ['fulfilled', 'rejected', 'rejected'],
+    );
+    assert.throws(() => log.append(batch(2)), { code: LogErrorCode.KAFKA_STORAGE_ERROR });
+    fixture.files.capacityBytes = Number.POSITIVE_INFINITY;
+    for (let turn = 0; turn < 10; turn++) await setImmediate();
+    assert.equal(log.logEndOffset, 2n);
+    assert.equal(log.append(batch(2)).baseOffset, 2n);
+    await log.flush();
+    assert.equal((await readAll(log)).length, 3);
   });
 });
