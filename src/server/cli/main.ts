@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 import { Command, Option } from 'commander';
-import { ConfigurationError } from '../../config/index.ts';
 import { version } from '../version.ts';
 import { configCommand } from './config-command.ts';
 import { type SettingOptions, settingsFrom } from './settings.ts';
@@ -50,8 +49,6 @@ withSettings(program.command('config'))
 try {
   await program.parseAsync();
 } catch (error) {
-  // A mistake of the user's needs no stack trace.
-  const message = error instanceof ConfigurationError ? error.message : (error as Error).stack;
-  process.stderr.write(`kafabric: ${message}\n`);
+  process.stderr.write(`kafabric: ${(error as Error).message}\n`);
   process.exitCode = 1;
 }

@@ -9,7 +9,10 @@ export async function startCommand(config: KafabricConfig, level: LogLevel): Pro
   for (const warning of config.resolved.warnings) log.warn({}, warning);
   log.info({ version, node: process.version, pid: process.pid }, 'kafabric is starting');
   const stop = stopSignal();
-  const gateway = await Gateway.start({ config, log });
+  const gateway = await Gateway.start({ config, log }).catch((error: unknown) => {
+    log.debug({ error }, 'the start failed');
+    throw error;
+  });
   const signal = await stop;
   log.info({ signal }, 'shutting down');
   process.once('SIGINT', () => process.exit(130));
