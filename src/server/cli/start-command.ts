@@ -3,20 +3,24 @@ import { Gateway } from '../gateway.ts';
 import { createLogger, type LogLevel } from '../logging.ts';
 import { version } from '../version.ts';
 
-/** Runs the gateway until SIGTERM or SIGINT; a second signal ends it at once. */
+const exitCodes = { SIGINT: 130, SIGTERM: 143 } as const;
+type StopSignal = keyof typeof exitCodes;
+
+/** Runs the gateway until SIGTERM or SIGINT. A signal while it starts, or a second one while it stops, ends it at once: that is safe, as a crash is. */
 export async function startCommand(config: KafabricConfig, level: LogLevel): Promise<void> {
   const log = createLogger(level);
   for (const warning of config.resolved.warnings) log.warn({}, warning);
   log.info({ version, node: process.version, pid: process.pid }, 'kafabric is starting');
-  const stop = stopSignal();
+  const exitAtOnce = (signal: StopSignal) => process.exit(exitCodes[signal]);
+  process.on('SIGTERM', exitAtOnce).on('SIGINT', exitAtOnce);
   const gateway = await Gateway.start({ config, log }).catch((error: unknown) => {
     log.debug({ error }, 'the start failed');
     throw error;
   });
-  const signal = await stop;
+  process.off('SIGTERM', exitAtOnce).off('SIGINT', exitAtOnce);
+  const signal = await stopSignal();
+  process.on('SIGTERM', exitAtOnce).on('SIGINT', exitAtOnce);
   log.info({ signal }, 'shutting down');
-  process.once('SIGINT', () => process.exit(130));
-  process.once('SIGTERM', () => process.exit(143));
   await gateway.stop();
   log.info({}, 'kafabric has stopped');
   process.exit(0);
