@@ -78,6 +78,7 @@ class LogLoader {
       producers,
       logStartOffset,
       logEndOffset,
+      afterCrash: !clean,
     });
     // Idle logs hold no descriptor; what is used is opened again.
     for (const segment of segments.all) await segment.file.close();
@@ -286,6 +287,8 @@ export interface ProducerReload {
   readonly producers: ProducerStates;
   readonly logStartOffset: bigint;
   readonly logEndOffset: bigint;
+  /** Whether producers may send again what they had sent before. */
+  readonly afterCrash: boolean;
 }
 
 /** Rebuilds producer state as of the log's end from the last snapshot and the batches after it. */
@@ -296,7 +299,7 @@ export async function reloadProducers(
 ): Promise<void> {
   const { segments, snapshots, producers, logStartOffset, logEndOffset } = reload;
   await snapshots.removeWhere((offset) => offset > logEndOffset || offset <= logStartOffset);
-  const snapshot = await snapshots.latest();
+  const snapshot = await startingSnapshot(reload);
   producers.reset(snapshot?.entries ?? [], snapshot?.offset ?? logStartOffset);
   for (const segment of segments.from(producers.endOffset)) {
     if (producers.endOffset >= logEndOffset) break;
@@ -310,4 +313,15 @@ export async function reloadProducers(
   }
   producers.endOffset = logEndOffset;
   producers.expire(BigInt(environment.clock.now() - environment.producerIdExpirationMs));
+}
+
+/**
+ * A snapshot holds only the last batch of each producer, as Kafka's do, but after a crash a producer may send several again. So the
+ * replay begins a segment earlier then.
+ */
+async function startingSnapshot({ segments, snapshots, logEndOffset, afterCrash }: ProducerReload) {
+  const previous = segments.all.at(-2);
+  if (!afterCrash || !previous) return snapshots.latest(logEndOffset);
+  const snapshot = await snapshots.latest(previous.baseOffset);
+  return snapshot || previous === segments.first ? snapshot : snapshots.latest(logEndOffset);
 }

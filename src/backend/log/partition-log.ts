@@ -451,6 +451,7 @@ export class PartitionLog {
       producers: this.#producers,
       logStartOffset: this.#logStartOffset,
       logEndOffset: end,
+      afterCrash: true,
     });
     this.#writes.restart(end);
   }

@@ -74,7 +74,10 @@ export function withDataBatch(entry: ProducerEntry, batch: BatchInfo, origin: Ap
     lastOffset: batch.lastOffset,
     timestamp: batch.maxTimestamp,
   };
-  const past = batch.producerEpoch === entry.producerEpoch ? entry.batches : [];
+  // A producer that was forgotten and began anew in the same epoch repeats none of its earlier batches.
+  const follows =
+    batch.producerEpoch === entry.producerEpoch && batch.baseSequence === sequenceDue(entry, batch);
+  const past = follows ? entry.batches : [];
   return {
     ...entry,
     producerEpoch: batch.producerEpoch,
@@ -114,11 +117,16 @@ function checkEpoch(entry: ProducerEntry, batch: BatchInfo): void {
   );
 }
 
+/** The sequence number with which `batch` follows what is remembered. */
+function sequenceDue(entry: ProducerEntry, batch: BatchInfo): number {
+  const last = batch.producerEpoch === entry.producerEpoch ? lastSequence(entry) : NO_SEQUENCE;
+  return last === MAX_SEQUENCE ? 0 : last + 1;
+}
+
 function checkSequence(entry: ProducerEntry, batch: BatchInfo): void {
   // A producer that is not known, perhaps because its records were deleted, may begin with any sequence number.
   if (entry.producerEpoch === NO_PRODUCER_EPOCH) return;
-  const last = batch.producerEpoch === entry.producerEpoch ? lastSequence(entry) : NO_SEQUENCE;
-  const expected = last === MAX_SEQUENCE ? 0 : last + 1;
+  const expected = sequenceDue(entry, batch);
   if (batch.baseSequence === expected) return;
   throw new LogError(
     LogErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,

@@ -23,10 +23,10 @@ export class ProducerSnapshots {
     return this.#offsets.at(-1) ?? -1n;
   }
 
-  /** The producers of the latest intact snapshot; damaged ones are removed. Null without one. */
-  async latest(): Promise<{ offset: bigint; entries: ProducerEntry[] } | null> {
+  /** The producers of the latest intact snapshot up to `atMost`; damaged ones are removed. Null without one. */
+  async latest(atMost: bigint): Promise<{ offset: bigint; entries: ProducerEntry[] } | null> {
     for (;;) {
-      const offset = this.#offsets.at(-1);
+      const offset = this.#offsets.findLast((one) => one <= atMost);
       if (offset === undefined) return null;
       const path = this.#path(offset);
       const bytes = await this.#environment.fileSystem.readFile(path, SNAPSHOT_LIMIT_BYTES);

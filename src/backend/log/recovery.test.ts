@@ -123,6 +123,20 @@ describe('recovery of a log', () => {
     }
   });
 
+  it('recognizes batches that come again after a crash, also those of the segment before', async () => {
+    const fixture = new LogFixture(11, { segmentBytes: 300 });
+    let log = await fixture.open();
+    const batch = (baseSequence: number) =>
+      testBatch([{ value: 'v' }], { producerId: 7n, producerEpoch: 0, baseSequence });
+    for (let sequence = 0; sequence < 5; sequence++) await log.append(batch(sequence)).written;
+    assert.equal(log.segmentCount, 2);
+    log = await fixture.crash({ power: false });
+    for (let sequence = 0; sequence < 5; sequence++) {
+      const { duplicate, baseOffset } = log.append(batch(sequence));
+      assert.deepEqual({ duplicate, baseOffset }, { duplicate: true, baseOffset: BigInt(sequence) });
+    }
+  });
+
   it('ends before a batch that the caller rejects', async () => {
     const seen: bigint[] = [];
     const fixture = new LogFixture(
