@@ -1,4 +1,3 @@
-import type { PartitionLog } from '../backend/log/partition-log.ts';
 import { type Codec, decompress as decompressNative } from '../native/codec.ts';
 import { BatchHeader } from '../protocol/records/batch-header.ts';
 import { type RecordView, readRecords } from '../protocol/records/reader.ts';
@@ -8,28 +7,56 @@ const CHUNK_BYTES = 1 << 20;
 /** An internal batch that claims to be larger than this is damaged. */
 const DECOMPRESSED_BYTES_MAX = 64 << 20;
 
+/** A batch in a log's file; what is read from the file is released explicitly. */
+export interface StoredBatch {
+  readonly lastOffset: bigint;
+  readonly position: number;
+  readonly sizeBytes: number;
+  readonly file: {
+    read(position: number, length: number): Promise<{ bytes(): Uint8Array; release(): void }>;
+  };
+}
+
+/** What a replay needs of a partition's log. */
+export interface ReplayableLog {
+  readonly logEndOffset: bigint;
+  read(from: bigint, maxBytes: number): Promise<{ readonly batches: readonly StoredBatch[] }>;
+}
+
 /**
- * Hands every record of an internal topic's log to `apply`, in offset order. A record's bytes are valid during the call only.
- * Rejects when the log cannot be read.
+ * Hands every record of an internal topic's log from the offset `from` on to `apply`, in order; control batches hold none. A record's bytes
+ * are valid during the call only. Resolves with the bytes of the batches; rejects when the log cannot be read to its end.
  */
-export async function replayLog(log: PartitionLog, apply: (record: RecordView) => void): Promise<void> {
-  const decompress = (codec: number, bytes: Uint8Array) =>
-    decompressNative(codec as Codec, bytes, DECOMPRESSED_BYTES_MAX);
-  let offset = log.logStartOffset;
-  const end = log.writtenEndOffset;
-  while (offset < end) {
-    const { batches } = await log.read(offset, CHUNK_BYTES);
-    for (const { file, position, sizeBytes, lastOffset } of batches) {
-      const memory = await file.read(position, sizeBytes);
-      try {
-        const batch = memory.bytes();
-        if (!new BatchHeader(batch).isControl)
-          for (const record of readRecords(batch, decompress)) apply(record);
-      } finally {
-        memory.release();
-      }
-      offset = lastOffset + 1n;
+export async function replayLog(
+  log: ReplayableLog,
+  from: bigint,
+  apply: (record: RecordView) => void,
+): Promise<number> {
+  let next = from;
+  let bytes = 0;
+  while (next < log.logEndOffset) {
+    const { batches } = await log.read(next, CHUNK_BYTES);
+    for (const batch of batches) {
+      await readBatch(batch, apply);
+      bytes += batch.sizeBytes;
+      next = batch.lastOffset + 1n;
     }
-    if (batches.length === 0) return;
+    if (batches.length === 0) throw new Error(`the log ends at ${next}, not at ${log.logEndOffset}`);
   }
+  return bytes;
+}
+
+async function readBatch(batch: StoredBatch, apply: (record: RecordView) => void): Promise<void> {
+  const memory = await batch.file.read(batch.position, batch.sizeBytes);
+  try {
+    const bytes = memory.bytes();
+    if (new BatchHeader(bytes).isControl) return;
+    for (const record of readRecords(bytes, decompress)) apply(record);
+  } finally {
+    memory.release();
+  }
+}
+
+function decompress(codec: number, bytes: Uint8Array): Uint8Array {
+  return decompressNative(codec as Codec, bytes, DECOMPRESSED_BYTES_MAX);
 }

@@ -86,7 +86,7 @@ describe('LogManager', () => {
     assert.ok(fixture.files.paths().some((path) => /^\/data\/t-0\.[0-9a-f]{32}-delete\/.*log$/.test(path)));
     const again = await fixture.manager.create('t', 0, { topicId: TOPIC_ID });
     await fill(again, 1);
-    fixture.clock.advance(5000);
+    fixture.clock.tick(5000);
     await settle();
     assert.deepEqual(
       fixture.files.paths().filter((path) => path.includes('-delete')),
@@ -167,7 +167,7 @@ describe('LogManager', () => {
     await fill(log, 3);
     assert.equal(fixture.files.openFiles, 1);
     for (let pass = 0; pass < 3; pass++) {
-      fixture.clock.advance(1000);
+      fixture.clock.tick(1000);
       await settle();
     }
     assert.equal(fixture.files.openFiles, 0);
@@ -182,7 +182,7 @@ describe('LogManager', () => {
     const log = await fixture.open();
     await log.append(batch()).written;
     for (let second = 0; second < 9; second++) {
-      fixture.clock.advance(1000);
+      fixture.clock.tick(1000);
       await settle();
     }
     assert.equal(log.flushedOffset, 1n);
@@ -199,7 +199,7 @@ describe('LogManager', () => {
     for (let index = 0; index < 20; index++) log.append(batch('v', fixture.clock.now()));
     await log.flush();
     log.highWatermark = 20n;
-    fixture.clock.advance(400_000);
+    fixture.clock.tick(400_000);
     await settle();
     assert.deepEqual(starts, [20n]);
     assert.equal(log.logStartOffset, 20n);

@@ -56,7 +56,7 @@ class Simulation {
 
   async #append(wait: boolean): Promise<void> {
     const { random, clock } = this.#fixture;
-    clock.advance(random.below(1000));
+    clock.tick(random.below(1000));
     const producer = random.below(4);
     const count = 1 + random.below(4);
     const sequence = this.#sequences.get(producer) ?? 0;
@@ -83,7 +83,7 @@ class Simulation {
   }
 
   async #passTime(): Promise<void> {
-    this.#fixture.clock.advance(this.#fixture.random.below(400_000));
+    this.#fixture.clock.tick(this.#fixture.random.below(400_000));
     await this.#settle();
   }
 
@@ -132,7 +132,7 @@ class Simulation {
     await Promise.allSettled(written);
     files.capacityBytes = Number.POSITIVE_INFINITY;
     await this.#settle();
-    await this.#fixture.clock.advance(2000);
+    this.#fixture.clock.tick(2000);
     await this.#settle();
     await this.#log.truncateTo(this.#model.endOffset);
     this.#adoptEnd(this.#model.endOffset);

@@ -1,12 +1,11 @@
 import { ErrorCode } from '../../protocol/errors.ts';
 import { buildBatch } from '../../protocol/records/builder.ts';
 import type { Clock } from '../../util/clock.ts';
+import { OFFSETS_TOPIC } from '../metadata/topic-name.ts';
 import type { Partition } from '../partitions/partition.ts';
 import type { PartitionManager } from '../partitions/partition-manager.ts';
 import { replayLog } from '../replay.ts';
 import type { OffsetsLog, OffsetsRecord } from './ports.ts';
-
-const TOPIC = '__consumer_offsets';
 
 /** The partition of __consumer_offsets is not here. */
 class NotCoordinator extends Error {
@@ -28,15 +27,16 @@ export class PartitionOffsetsLog implements OffsetsLog {
     await this.#find(partition).appendAsCoordinator(batch);
   }
 
-  replay(partition: number, apply: (key: Uint8Array, value: Uint8Array | null) => void): Promise<void> {
-    return replayLog(this.#find(partition).log, ({ key, value }) => {
+  async replay(partition: number, apply: (key: Uint8Array, value: Uint8Array | null) => void): Promise<void> {
+    const { log } = this.#find(partition);
+    await replayLog(log, log.logStartOffset, ({ key, value }) => {
       if (key !== null) apply(key, value);
     });
   }
 
   #find(index: number): Partition {
-    const partition = this.#partitions.find(TOPIC, index);
-    if (partition === null) throw new NotCoordinator(`${TOPIC}-${index} is not open`);
+    const partition = this.#partitions.find(OFFSETS_TOPIC, index);
+    if (partition === null) throw new NotCoordinator(`${OFFSETS_TOPIC}-${index} is not open`);
     return partition;
   }
 }

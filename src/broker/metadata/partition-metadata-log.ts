@@ -1,8 +1,7 @@
 import { join } from 'node:path';
-import { BatchHeader } from '../../protocol/records/batch-header.ts';
 import { buildBatch } from '../../protocol/records/builder.ts';
-import { readRecords } from '../../protocol/records/reader.ts';
 import type { Clock } from '../../util/clock.ts';
+import { type ReplayableLog, replayLog } from '../replay.ts';
 import type { MetadataLog } from './metadata-log.ts';
 import {
   decodeSnapshot,
@@ -12,34 +11,18 @@ import {
   snapshotFileName,
 } from './snapshot.ts';
 
-const READ_BYTES = 1 << 20;
 const SNAPSHOT_BYTES_MAX = 1 << 30;
 
-/** Bytes that were read; released explicitly. */
-interface Memory {
-  bytes(): Uint8Array;
-  release(): void;
-}
-
-interface StoredBatch {
-  readonly lastOffset: bigint;
-  readonly position: number;
-  readonly sizeBytes: number;
-  readonly file: { read(position: number, length: number): Promise<Memory> };
-}
-
 /** What is needed of the partition's log. */
-export interface RecordLog {
+export interface RecordLog extends ReplayableLog {
   /** Absolute. */
   readonly directory: string;
   readonly logStartOffset: bigint;
-  readonly logEndOffset: bigint;
   readonly leaderEpoch: number;
   highWatermark: bigint;
   becomeLeader(epoch: number): void;
   append(records: Uint8Array, origin: 'coordinator'): { readonly written: Promise<void> };
   flush(): Promise<void>;
-  read(from: bigint, maxBytes: number): Promise<{ readonly batches: readonly StoredBatch[] }>;
   truncateTo(offset: bigint): Promise<void>;
   deleteRecordsBefore(offset: bigint): Promise<bigint>;
 }
@@ -98,18 +81,10 @@ export class PartitionMetadataLog implements MetadataLog {
   }
 
   async replay(sink: (value: Uint8Array) => void): Promise<void> {
-    let next = await this.#replaySnapshot(sink);
-    while (next < this.#log.logEndOffset) {
-      const { batches } = await this.#log.read(next, READ_BYTES);
-      for (const batch of batches) {
-        await readBatch(batch, sink);
-        this.#bytesSinceSnapshot += batch.sizeBytes;
-        next = batch.lastOffset + 1n;
-      }
-      if (batches.length === 0) {
-        throw new Error(`the metadata log ends at ${next}, not at ${this.#log.logEndOffset}`);
-      }
-    }
+    const from = await this.#replaySnapshot(sink);
+    this.#bytesSinceSnapshot += await replayLog(this.#log, from, ({ value }) => {
+      if (value !== null) sink(value);
+    });
     this.#log.highWatermark = this.#log.logEndOffset;
   }
 
@@ -170,17 +145,5 @@ export class PartitionMetadataLog implements MetadataLog {
         cause,
       });
     }
-  }
-}
-
-async function readBatch(batch: StoredBatch, sink: (value: Uint8Array) => void): Promise<void> {
-  const memory = await batch.file.read(batch.position, batch.sizeBytes);
-  try {
-    const bytes = memory.bytes();
-    // Control batches are the quorum's own, and hold no metadata.
-    if (new BatchHeader(bytes).isControl) return;
-    for (const { value } of readRecords(bytes)) if (value !== null) sink(value);
-  } finally {
-    memory.release();
   }
 }

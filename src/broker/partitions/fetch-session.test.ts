@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
+import { VirtualClock } from '../../util/testing/virtual-clock.ts';
 import { type FetchRequestPartition, FetchSessions } from './fetch-session.ts';
-import { TestClock } from './testing.ts';
 
 function partition(index: number, over: Partial<FetchRequestPartition> = {}): FetchRequestPartition {
   return {
@@ -22,11 +22,11 @@ function indexes(partitions: readonly FetchRequestPartition[]): number[] {
 }
 
 describe('FetchSessions', () => {
-  let clock: TestClock;
+  let clock: VirtualClock;
   let sessions: FetchSessions;
 
   beforeEach(() => {
-    clock = new TestClock();
+    clock = new VirtualClock();
     sessions = new FetchSessions({ slots: 2, evictionMs: 1000 }, clock);
   });
 
@@ -109,11 +109,11 @@ describe('FetchSessions', () => {
 
   it('keeps a limited number and gives up the one unused for longest', () => {
     const first = start(partition(0));
-    clock.advance(600);
+    clock.tick(600);
     const second = start(partition(0));
     let third = sessions.begin(0, 0, false, [partition(0)], []);
     assert.ok(third.kind === 'full' && third.session === null, 'all are in use');
-    clock.advance(600);
+    clock.tick(600);
     third = sessions.begin(0, 0, false, [partition(0)], []);
     assert.ok(third.kind === 'full' && third.session !== null);
     assert.equal(sessions.begin(first.id, 1, false, [], []).kind, 'error');

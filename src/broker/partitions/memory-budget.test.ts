@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { setImmediate } from 'node:timers/promises';
+import { VirtualClock } from '../../util/testing/virtual-clock.ts';
 import { MemoryBudget } from './memory-budget.ts';
-import { TestClock } from './testing.ts';
 
 describe('MemoryBudget', () => {
   it('lets answers wait in order until memory has been freed, and polls only then', async () => {
-    const clock = new TestClock();
+    const clock = new VirtualClock();
     let usedBytes = 0;
     const budget = new MemoryBudget(() => ({ capacityBytes: 1000, usedBytes }), 0.5, clock);
     assert.equal(budget.acquire(300), undefined);
@@ -15,28 +15,28 @@ describe('MemoryBudget', () => {
     assert.equal(budget.waiters, 2, 'nobody overtakes');
     usedBytes = 300;
     budget.taken(300);
-    clock.advance(5);
+    clock.tick(5);
     await setImmediate();
     assert.deepEqual(granted, []);
     usedBytes = 150;
-    clock.advance(5);
+    clock.tick(5);
     await setImmediate();
     assert.deepEqual(granted, [300]);
     budget.taken(300);
-    clock.advance(5);
+    clock.tick(5);
     await setImmediate();
     assert.deepEqual(granted, [300, 100]);
-    assert.equal(clock.timers, 0);
+    assert.equal(clock.pending, 0);
   });
 
   it('serves an answer beyond its share when it fits and nothing else is promised', async () => {
-    const clock = new TestClock();
+    const clock = new VirtualClock();
     let usedBytes = 400;
     const budget = new MemoryBudget(() => ({ capacityBytes: 1000, usedBytes }), 0.5, clock);
     const large = budget.acquire(800);
     assert.notEqual(large, undefined);
     usedBytes = 100;
-    clock.advance(5);
+    clock.tick(5);
     await large;
     assert.notEqual(budget.acquire(1), undefined);
   });

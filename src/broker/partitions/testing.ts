@@ -6,7 +6,7 @@ import { type KafabricConfig, loadConfig, TopicConfig } from '../../config/index
 import { arenaStats, NativeMemory } from '../../native/arena.ts';
 import { MemoryPiece, type Piece } from '../../native/pieces.ts';
 import { Store, type StoreFile } from '../../native/store.ts';
-import { type Clock, systemClock, type Timer } from '../../util/clock.ts';
+import { systemClock } from '../../util/clock.ts';
 import { silentLogger } from '../../util/logger.ts';
 import { type FetchedPartition, FetchService } from './fetch-service.ts';
 import type { FetchRequestPartition } from './fetch-session.ts';
@@ -14,37 +14,6 @@ import { MemoryBudget } from './memory-budget.ts';
 import type { Isolation } from './partition.ts';
 import { PartitionManager, type TopicDescription } from './partition-manager.ts';
 import { logConfigOf } from './topic-settings.ts';
-
-/** A clock that tests move. */
-export class TestClock implements Clock {
-  #now: number;
-  readonly #timers = new Set<{ at: number; action: () => void }>();
-
-  constructor(now = 1_700_000_000_000) {
-    this.#now = now;
-  }
-
-  get timers(): number {
-    return this.#timers.size;
-  }
-
-  now(): number {
-    return this.#now;
-  }
-
-  setTimer(delayMs: number, action: () => void): Timer {
-    const timer = { at: this.#now + delayMs, action };
-    this.#timers.add(timer);
-    return { cancel: () => this.#timers.delete(timer) };
-  }
-
-  advance(ms: number): void {
-    this.#now += ms;
-    for (const timer of [...this.#timers]) {
-      if (timer.at <= this.#now && this.#timers.delete(timer)) timer.action();
-    }
-  }
-}
 
 const CONFIG_INPUT = { environment: {}, host: { isRoot: false, homeDirectory: '/nowhere' } };
 

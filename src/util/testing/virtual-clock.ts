@@ -55,6 +55,19 @@ export class VirtualClock implements Clock {
     return true;
   }
 
+  /** Moves time on and runs what becomes due. */
+  tick(durationMs: number): void {
+    const endMs = this.#nowMs + durationMs;
+    while (this.runNext(endMs));
+    this.#nowMs = endMs;
+  }
+
+  /** Forgets all timers, as when the process dies. */
+  clear(): void {
+    this.#heap.length = 0;
+    this.#pending = 0;
+  }
+
   /** Moves time on and runs what becomes due, letting promises settle after each timer. */
   async advance(durationMs: number): Promise<void> {
     const endMs = this.#nowMs + durationMs;

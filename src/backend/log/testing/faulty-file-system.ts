@@ -1,7 +1,7 @@
 import { basename, dirname } from 'node:path';
 import type { MemoryPiece } from '../../../native/pieces.ts';
+import type { SeededRandom } from '../../../util/testing/seeded-random.ts';
 import type { BatchScan, DirectoryEntry, DirectoryLock, FileSystem, LogFile, Memory } from '../ports.ts';
-import type { Random } from './random.ts';
 import { scanBatches } from './scan.ts';
 
 /** A file's bytes as the process sees them, and as they would be after a power failure. */
@@ -33,7 +33,7 @@ export class FaultyFileSystem implements FileSystem {
   fault: (operation: string, path: string) => string | null = () => null;
   /** Opened and not closed. */
   openFiles = 0;
-  readonly #random: Random;
+  readonly #random: SeededRandom;
   readonly #now: () => number;
   #names = new Map<string, Inode>();
   #durableNames = new Map<string, Inode>();
@@ -43,7 +43,7 @@ export class FaultyFileSystem implements FileSystem {
   readonly #locks = new Set<string>();
   #generation = 0;
 
-  constructor(random: Random, now: () => number) {
+  constructor(random: SeededRandom, now: () => number) {
     this.#random = random;
     this.#now = now;
   }

@@ -1,23 +1,23 @@
 import { silentLogger } from '../../../util/logger.ts';
+import { SeededRandom } from '../../../util/testing/seeded-random.ts';
+import { VirtualClock } from '../../../util/testing/virtual-clock.ts';
 import { defaultLogConfig, type LogConfig } from '../config.ts';
 import { LogManager } from '../log-manager.ts';
 import type { LogManagerOptions } from '../log-manager-options.ts';
 import type { PartitionLog } from '../partition-log.ts';
 import { FaultyFileSystem } from './faulty-file-system.ts';
-import { ManualClock } from './manual-clock.ts';
-import { Random } from './random.ts';
 
 /** A manager over files in memory, which can be stopped in every way and started again. */
 export class LogFixture {
-  readonly clock = new ManualClock();
-  readonly random: Random;
+  readonly clock = new VirtualClock();
+  readonly random: SeededRandom;
   readonly files: FaultyFileSystem;
   config: LogConfig;
   readonly options: Partial<LogManagerOptions>;
   manager: LogManager;
 
   constructor(seed: number, config: Partial<LogConfig> = {}, options: Partial<LogManagerOptions> = {}) {
-    this.random = new Random(seed);
+    this.random = new SeededRandom(seed);
     this.files = new FaultyFileSystem(this.random, () => this.clock.now());
     this.config = { ...defaultLogConfig, ...config };
     this.options = options;

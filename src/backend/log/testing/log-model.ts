@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
+import type { SeededRandom } from '../../../util/testing/seeded-random.ts';
 import { BATCH_HEADER_BYTES, HeaderField, RecordCursor, readBatchInfo, viewOf } from '../batch.ts';
 import { smallest } from '../offsets.ts';
 import type { PartitionLog } from '../partition-log.ts';
 import type { BatchInfo } from '../ports.ts';
 import { ProducerStates } from '../producer-states.ts';
 import { readAll } from './log-fixture.ts';
-import type { Random } from './random.ts';
 
 interface ModelBatch {
   readonly info: BatchInfo;
@@ -49,7 +49,7 @@ export class LogModel {
   }
 
   /** Compares the whole log: batches byte for byte, lookups by offset and by time, producers. */
-  async check(log: PartitionLog, random: Random): Promise<void> {
+  async check(log: PartitionLog, random: SeededRandom): Promise<void> {
     assert.equal(log.logStartOffset, this.startOffset, 'log start offset');
     if (this.batches.length > 0) assert.equal(log.logEndOffset, this.endOffset, 'log end offset');
     const readable = this.batches.filter(({ info }) => info.lastOffset >= this.startOffset);
@@ -68,7 +68,11 @@ export class LogModel {
     this.#checkProducers(log);
   }
 
-  async #checkOffset(log: PartitionLog, readable: readonly ModelBatch[], random: Random): Promise<void> {
+  async #checkOffset(
+    log: PartitionLog,
+    readable: readonly ModelBatch[],
+    random: SeededRandom,
+  ): Promise<void> {
     const span = Number(this.endOffset - this.startOffset);
     const offset = this.startOffset + BigInt(random.below(span));
     const expected = readable.find(({ info }) => info.lastOffset >= offset);
@@ -76,7 +80,11 @@ export class LogModel {
     assert.equal(batches[0]?.baseOffset, expected?.info.baseOffset, `read of ${offset}`);
   }
 
-  async #checkTimestamp(log: PartitionLog, readable: readonly ModelBatch[], random: Random): Promise<void> {
+  async #checkTimestamp(
+    log: PartitionLog,
+    readable: readonly ModelBatch[],
+    random: SeededRandom,
+  ): Promise<void> {
     const { maxTimestamp } = readable[random.below(readable.length)]!.info;
     const timestamp = maxTimestamp - 1n + BigInt(random.below(3));
     const expected = readable
