@@ -53,7 +53,7 @@ const kafka = new Kafka({
   retry: { initialRetryTime: 100, retries: 20 },
 });
 const admin = kafka.admin();
-const producer = kafka.producer();
+let producer = kafka.producer();
 let connected;
 const members = new Map();
 
@@ -141,6 +141,10 @@ serve({
   delete: async ({ topic }) => {
     await connect();
     await admin.deleteTopics({ topics: [topic] });
+    // A producer keeps asking for every topic that it has ever written, and fails with any of them.
+    await producer.disconnect();
+    producer = kafka.producer();
+    await producer.connect();
   },
   deleteRecords: async ({ topic, partition, offset }) => {
     await connect();
