@@ -52,7 +52,7 @@ const kafka = new Kafka({
   logLevel: logLevel.NOTHING,
   retry: { initialRetryTime: 100, retries: 20 },
 });
-const admin = kafka.admin();
+let admin = kafka.admin();
 let producer = kafka.producer();
 let connected;
 const members = new Map();
@@ -141,10 +141,11 @@ serve({
   delete: async ({ topic }) => {
     await connect();
     await admin.deleteTopics({ topics: [topic] });
-    // A producer keeps asking for every topic that it has ever written, and fails with any of them.
-    await producer.disconnect();
+    // Both keep asking for every topic that they have ever used, and fail with any of them.
+    await Promise.all([admin.disconnect(), producer.disconnect()]);
+    admin = kafka.admin();
     producer = kafka.producer();
-    await producer.connect();
+    connected = null;
   },
   deleteRecords: async ({ topic, partition, offset }) => {
     await connect();
