@@ -52,14 +52,24 @@ const kafka = new Kafka({
   logLevel: logLevel.NOTHING,
   retry: { initialRetryTime: 100, retries: 20 },
 });
-let admin = kafka.admin();
 let producer = kafka.producer();
 let connected;
 const members = new Map();
 
 function connect() {
-  connected ??= Promise.all([admin.connect(), producer.connect()]);
+  connected ??= producer.connect();
   return connected;
+}
+
+/** An admin client for one operation: one that lives on asks for every topic that it has ever used, and fails once it is deleted. */
+async function withAdmin(operation) {
+  const admin = kafka.admin();
+  await admin.connect();
+  try {
+    return await operation(admin);
+  } finally {
+    await admin.disconnect();
+  }
 }
 
 function headerList(headers) {
@@ -130,33 +140,28 @@ async function join({ member, group, topic }) {
 
 serve({
   hello: () => ({ version: `kafkajs ${version}`, codecs: Object.keys(codecs), strategies: ['roundrobin'] }),
-  create: async ({ topic, partitions, configs }) => {
-    await connect();
+  create: ({ topic, partitions, configs }) => {
     const configEntries = Object.entries(configs).map(([name, value]) => ({ name, value }));
-    await admin.createTopics({
-      topics: [{ topic, numPartitions: partitions, configEntries }],
-      waitForLeaders: true,
-    });
+    const topics = [{ topic, numPartitions: partitions, configEntries }];
+    return withAdmin((admin) => admin.createTopics({ topics, waitForLeaders: true }));
   },
   delete: async ({ topic }) => {
-    await connect();
-    await admin.deleteTopics({ topics: [topic] });
-    // Both keep asking for every topic that they have ever used, and fail with any of them.
-    await Promise.all([admin.disconnect(), producer.disconnect()]);
-    admin = kafka.admin();
+    await withAdmin((admin) => admin.deleteTopics({ topics: [topic] }));
+    // A producer remembers its topics too.
+    await producer.disconnect();
     producer = kafka.producer();
     connected = null;
   },
-  deleteRecords: async ({ topic, partition, offset }) => {
-    await connect();
-    await admin.fetchTopicOffsets(topic); // it looks for the leader in what it knows already
-    await admin.deleteTopicRecords({ topic, partitions: [{ partition, offset: String(offset) }] });
-  },
-  lookup: async ({ topic, partition, timestamp }) => {
-    await connect();
-    const found = await admin.fetchTopicOffsetsByTimestamp(topic, timestamp);
-    return { offset: Number(found.find((entry) => entry.partition === partition).offset) };
-  },
+  deleteRecords: ({ topic, partition, offset }) =>
+    withAdmin(async (admin) => {
+      await admin.fetchTopicOffsets(topic); // it looks for the leader in what it knows already
+      await admin.deleteTopicRecords({ topic, partitions: [{ partition, offset: String(offset) }] });
+    }),
+  lookup: ({ topic, partition, timestamp }) =>
+    withAdmin(async (admin) => {
+      const found = await admin.fetchTopicOffsetsByTimestamp(topic, timestamp);
+      return { offset: Number(found.find((entry) => entry.partition === partition).offset) };
+    }),
   produce,
   consume,
   join,
