@@ -34,10 +34,11 @@ export class GatewayMetrics implements NetMetrics {
     const counter = <L extends string>(name: string, help: string, labelNames: L[]) =>
       new Counter({ name, help, labelNames, registers });
     this.#requests = counter('kafabric_requests_total', 'Requests answered.', ['api', 'version']);
-    this.#errors = counter('kafabric_request_errors_total', 'Responses with an error code.', [
-      'api',
-      'error',
-    ]);
+    this.#errors = counter(
+      'kafabric_request_errors_total',
+      'Error codes in responses, also those of single topics, partitions and groups.',
+      ['api', 'error'],
+    );
     this.#requestBytes = counter('kafabric_request_bytes_total', 'Bytes of requests.', ['api']);
     this.#responseBytes = counter('kafabric_response_bytes_total', 'Bytes of responses.', ['api']);
     this.#opened = counter('kafabric_connections_opened_total', 'Connections accepted.', ['listener']);
@@ -85,13 +86,13 @@ export class GatewayMetrics implements NetMetrics {
   }
 
   requestFinished(request: RequestMeasurement): void {
-    const { api, version, errorCode, failed } = request;
+    const { api, version, errorCodes, failed } = request;
     this.#requests.inc({ api, version });
     this.#latency.observe({ api }, request.latencyMs / 1000);
     this.#requestBytes.inc({ api }, request.requestBytes);
     this.#responseBytes.inc({ api }, request.responseBytes);
     if (failed) this.#errors.inc({ api, error: 'FAILED' });
-    else if (errorCode !== 0) this.#errors.inc({ api, error: errorInfo(errorCode).name });
+    for (const code of errorCodes) this.#errors.inc({ api, error: errorInfo(code).name });
   }
 
   /** Exports numbers that another part keeps. */

@@ -14,6 +14,7 @@ import type { AnyHandler, RequestContext } from './handler.ts';
 import { LogLimiter } from './log-limiter.ts';
 import type { NetMetrics } from './metrics.ts';
 import type { HandlerRegistry } from './registry.ts';
+import { errorCodesOf } from './response-errors.ts';
 
 export interface DispatcherOptions {
   registry: HandlerRegistry;
@@ -153,14 +154,13 @@ export class Dispatcher {
       return;
     }
     context.memory?.release();
-    const errorCode = (response as { errorCode?: unknown } | null)?.errorCode;
-    this.#measure(request, responseBytes, typeof errorCode === 'number' ? errorCode : 0, false);
+    this.#measure(request, responseBytes, errorCodesOf(response), false);
   }
 
   #fail(connection: Connection, request: Request, error: unknown): void {
     const { context } = request;
     context.memory?.release();
-    this.#measure(request, 0, ErrorCode.UNKNOWN_SERVER_ERROR, true);
+    this.#measure(request, 0, [], true);
     // The client that was waited for has gone: giving up is not a defect.
     if (connection.isClosed) return;
     this.#logger.error(
@@ -170,7 +170,7 @@ export class Dispatcher {
     connection.refuse();
   }
 
-  #measure(request: Request, responseBytes: number, errorCode: number, failed: boolean): void {
+  #measure(request: Request, responseBytes: number, errorCodes: readonly number[], failed: boolean): void {
     const { handler, context, requestBytes, startedAt } = request;
     this.#metrics.requestFinished({
       api: apiName(handler.apiKey) ?? String(handler.apiKey),
@@ -178,7 +178,7 @@ export class Dispatcher {
       latencyMs: performance.now() - startedAt,
       requestBytes,
       responseBytes,
-      errorCode,
+      errorCodes,
       failed,
     });
   }

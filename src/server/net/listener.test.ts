@@ -165,12 +165,12 @@ describe('KafkaListeners', () => {
     const last = await one.receive(heartbeatResponse, 4);
     assert.deepEqual([last.correlationId, last.body.errorCode], [ids[3], 27]);
     assert.deepEqual(
-      requests.map(({ api, version, errorCode, failed }) => [api, version, errorCode, failed]).sort(),
+      requests.map(({ api, version, errorCodes, failed }) => [api, version, ...errorCodes, failed]).sort(),
       [
-        ['Heartbeat', 4, 0, false],
-        ['Heartbeat', 4, 0, false],
-        ['Heartbeat', 4, 0, false],
         ['Heartbeat', 4, 27, false],
+        ['Heartbeat', 4, false],
+        ['Heartbeat', 4, false],
+        ['Heartbeat', 4, false],
       ],
     );
   });

@@ -8,8 +8,8 @@ export interface RequestMeasurement {
   requestBytes: number;
   /** 0 if there was no reply. */
   responseBytes: number;
-  /** The response's top-level error code; 0 if it has none. */
-  errorCode: number;
+  /** The error codes in the response, those of its topics, partitions and groups among them; no zeros. */
+  errorCodes: readonly number[];
   /** The handler failed, and the connection was closed. */
   failed: boolean;
 }
