@@ -78,6 +78,7 @@ echo "== npm start"
 prove_start 'npm start'
 
 echo "== the steps of docker/Dockerfile"
+rm -rf "$fs/var/lib/kafabric" # the data of the start before, which an image does not have
 node scripts/dockerfile-steps.mjs docker/Dockerfile /home/user/kafabric >"$fs/tmp/dockerfile-steps.sh"
 prove_start 'bash -e /tmp/dockerfile-steps.sh'
 
