@@ -32,8 +32,8 @@ export interface FindCoordinatorDependencies {
 }
 
 /**
- * FindCoordinator 0-6: this broker coordinates every group. Transactions and share groups have no coordinator yet, which
- * clients are told as COORDINATOR_NOT_AVAILABLE.
+ * FindCoordinator 0-6: this broker coordinates every group. Share groups have no coordinator yet, which clients are told as
+ * COORDINATOR_NOT_AVAILABLE. Clients would ask for one for transactions for ever, so that they get an error that ends it, with a reason.
  */
 export function findCoordinatorHandler(
   deps: FindCoordinatorDependencies,
@@ -41,7 +41,7 @@ export function findCoordinatorHandler(
   async function find(key: string, keyType: number, apiVersion: number, listenerName: string) {
     const errorCode = await coordinatorError(deps.groups, key, keyType, apiVersion);
     if (errorCode === ErrorCode.NONE) return createCoordinator({ key, ...deps.broker(listenerName) });
-    const errorMessage = keyType === SHARE ? '' : errorInfo(errorCode).message;
+    const errorMessage = messageOf(keyType, errorCode);
     return createCoordinator({ key, nodeId: -1, host: '', port: -1, errorCode, errorMessage });
   }
   return {
@@ -61,6 +61,11 @@ export function findCoordinatorHandler(
   };
 }
 
+function messageOf(keyType: number, errorCode: ErrorCode): string {
+  if (keyType === TRANSACTION) return 'This version of Kafabric does not serve transactions.';
+  return keyType === SHARE ? '' : errorInfo(errorCode).message;
+}
+
 async function coordinatorError(
   groups: GroupCoordinator,
   key: string,
@@ -71,7 +76,7 @@ async function coordinatorError(
     case GROUP:
       return groups.prepare();
     case TRANSACTION:
-      return ErrorCode.COORDINATOR_NOT_AVAILABLE;
+      return ErrorCode.INVALID_REQUEST;
     case SHARE:
       return apiVersion >= HAS_SHARE_KEYS && SHARE_KEY.test(key)
         ? ErrorCode.COORDINATOR_NOT_AVAILABLE
