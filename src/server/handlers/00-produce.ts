@@ -16,7 +16,7 @@ import {
   type ProduceResponse,
   produceResponse,
 } from '../../protocol/generated/produce-response.ts';
-import type { ApiHandler, RequestContext } from '../net/handler.ts';
+import { type ApiHandler, type RequestContext, UnansweredFailure } from '../net/handler.ts';
 
 const FIRST_VERSION_WITH_ZSTD = 7;
 const FIRST_VERSION_WITH_TOPIC_IDS = 13;
@@ -70,7 +70,8 @@ export function produceHandler({
 function finishUnanswered(responses: ProduceResponse['responses']): null {
   for (const { partitionResponses } of responses) {
     for (const { errorCode } of partitionResponses) {
-      if (errorCode !== ErrorCode.NONE) throw new Error(`produce with acks=0 failed with error ${errorCode}`);
+      if (errorCode !== ErrorCode.NONE)
+        throw new UnansweredFailure(`Produce with acks=0 failed with error ${errorCode}`);
     }
   }
   return null;

@@ -10,7 +10,7 @@ import { Writer } from '../../protocol/wire/writer.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
 import type { Connection, ReplySlot } from './connection.ts';
-import type { AnyHandler, RequestContext } from './handler.ts';
+import { type AnyHandler, type RequestContext, UnansweredFailure } from './handler.ts';
 import { LogLimiter } from './log-limiter.ts';
 import type { NetMetrics } from './metrics.ts';
 import type { HandlerRegistry } from './registry.ts';
@@ -163,6 +163,10 @@ export class Dispatcher {
     this.#measure(request, 0, [], true);
     // The client that was waited for has gone: giving up is not a defect.
     if (connection.isClosed) return;
+    if (error instanceof UnansweredFailure) {
+      this.#refuse(connection, error.message, error.message, { clientId: context.clientId });
+      return;
+    }
     this.#logger.error(
       { err: error, ...peerOf(connection), clientId: context.clientId, version: context.apiVersion },
       `${apiName(context.apiKey)} failed; closing the connection`,

@@ -32,6 +32,9 @@ export interface RequestContext {
   readonly memory: NativeMemory | null;
 }
 
+/** Thrown by a handler when a request fails on the client's account and has no answer that could say so: the connection is closed. */
+export class UnansweredFailure extends Error {}
+
 /** Serves one API. One file in `src/server/handlers/` each, named by its key. */
 export interface ApiHandler<Req, Res> {
   readonly apiKey: number;
@@ -47,8 +50,8 @@ export interface ApiHandler<Req, Res> {
   readonly borrowsFrame?: boolean;
   /**
    * Called in the order of a connection's requests: what it does before its first await is ordered, the rest runs beside other requests; the
-   * dispatcher sends replies in request order. `null` means no reply (Produce with acks=0). A rejection is a defect: it is logged and
-   * closes the connection; errors that the client should see belong into the response.
+   * dispatcher sends replies in request order. `null` means no reply (Produce with acks=0). A rejection closes the connection and is
+   * logged, as a defect unless it is an UnansweredFailure; errors that the client should see belong into the response.
    */
   handle(request: Req, context: RequestContext): Res | null | Promise<Res | null>;
 }

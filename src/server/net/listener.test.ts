@@ -28,7 +28,7 @@ import { Writer } from '../../protocol/wire/writer.ts';
 import { systemClock } from '../../util/clock.ts';
 import { type Logger, silentLogger } from '../../util/logger.ts';
 import { apiVersionsHandler } from '../handlers/18-api-versions.ts';
-import type { AnyHandler, RequestContext } from './handler.ts';
+import { type AnyHandler, type RequestContext, UnansweredFailure } from './handler.ts';
 import { KafkaListeners } from './listener.ts';
 import { noMetrics, type RequestMeasurement } from './metrics.ts';
 import { HandlerRegistry } from './registry.ts';
@@ -295,6 +295,19 @@ describe('KafkaListeners', () => {
     await assertServed(good);
     assert.deepEqual(lines, Array(2).fill('Heartbeat failed; closing the connection'));
     assert.equal(requests.filter(({ failed }) => failed).length, 2);
+  });
+
+  it('closes the connection of a request that fails without an answer, with one line for all of its kind', async () => {
+    const good = await start(
+      handler(heartbeatRequest, heartbeatResponse, () => Promise.reject(new UnansweredFailure('No answer'))),
+    );
+    for (let i = 0; i < 2; i++) {
+      const bad = client();
+      bad.send(heartbeatRequest, 4, {});
+      await bad.closed;
+    }
+    await assertServed(good);
+    assert.deepEqual(lines, ['No answer; closing the connection']);
   });
 
   it('aborts what waits for a client that has gone', async () => {
