@@ -26,7 +26,7 @@ command -v mmdebstrap >/dev/null || { echo "check:fresh needs mmdebstrap: apt-ge
 work=$(mktemp -d /var/tmp/kafabric-fresh.XXXXXX)
 fs="$work/root"
 cleanup() {
-  for dir in dev/shm dev proc; do mountpoint -q "$fs/$dir" && umount -l "$fs/$dir"; done
+  for dir in dev/shm dev; do mountpoint -q "$fs/$dir" && umount -l "$fs/$dir"; done
   $keep && echo "kept $fs" || rm -rf "$work"
 }
 trap cleanup EXIT
@@ -47,14 +47,13 @@ ln -s ../lib/node_modules/npm/bin/npm-cli.js "$fs/usr/local/bin/npm"
 cp -L /etc/resolv.conf /etc/hosts "$fs/etc/"
 [ -f /etc/ssl/certs/ca-certificates.crt ] && cp -L /etc/ssl/certs/ca-certificates.crt "$fs/etc/ssl/certs/"
 cp -r /etc/apt/sources.list* /etc/apt/apt.conf.d "$work/" 2>/dev/null || true
-mount -t proc proc "$fs/proc"
 mount --rbind /dev "$fs/dev" && mount --make-rslave "$fs/dev"
 
 mkdir -p "$fs/home/user/kafabric"
 git archive HEAD | tar -x -C "$fs/home/user/kafabric"
 in_root() {
   # In a process namespace of its own, so that nothing outlives the check.
-  unshare --pid --fork --kill-child chroot "$fs" /usr/bin/env -i HOME=/root PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin LANG=C.UTF-8 \
+  unshare --pid --fork --kill-child --mount-proc="$fs/proc" chroot "$fs" /usr/bin/env -i HOME=/root PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin LANG=C.UTF-8 \
     NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt npm_config_cafile=/etc/ssl/certs/ca-certificates.crt \
     bash -c "cd /home/user/kafabric || exit 1
 $1"

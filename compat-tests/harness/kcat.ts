@@ -50,6 +50,8 @@ export class KcatClient implements Client {
     child.stderr.on('data', (chunk) => {
       errors += chunk;
     });
+    // One that ends without reading its input is judged by its exit code.
+    child.stdin.on('error', () => {});
     child.stdin.end(input ?? '');
     const [code] = await once(child, 'close');
     if (code !== 0) throw new Error(`kcat ${args.join(' ')} ended with ${code}: ${errors.slice(-2000)}`);
