@@ -1,4 +1,5 @@
-import { BATCH_HEADER_BYTES, HeaderField, LENGTH_OVERHEAD_BYTES, readBatchInfo, viewOf } from './batch.ts';
+import { BATCH_HEADER_SIZE, HeaderField, LOG_OVERHEAD } from '../../protocol/records/batch-header.ts';
+import { readBatchInfo, viewOf } from './batch.ts';
 import type { LogConfig } from './config.ts';
 import { LogError, LogErrorCode } from './errors.ts';
 import type { BatchInfo } from './ports.ts';
@@ -15,14 +16,14 @@ export function readAppend(
   const batches: BatchInfo[] = [];
   let nextOffset = assign?.baseOffset ?? 0n;
   for (let at = 0; at < bytes.length; ) {
-    if (at + BATCH_HEADER_BYTES > bytes.length) throw malformed('an incomplete batch header');
-    const sizeBytes = view.getInt32(at + HeaderField.length) + LENGTH_OVERHEAD_BYTES;
-    if (sizeBytes < BATCH_HEADER_BYTES || at + sizeBytes > bytes.length) {
+    if (at + BATCH_HEADER_SIZE > bytes.length) throw malformed('an incomplete batch header');
+    const sizeBytes = view.getInt32(at + HeaderField.batchLength) + LOG_OVERHEAD;
+    if (sizeBytes < BATCH_HEADER_SIZE || at + sizeBytes > bytes.length) {
       throw malformed(`a batch of ${sizeBytes} bytes`);
     }
     if (assign) {
       view.setBigInt64(at + HeaderField.baseOffset, nextOffset);
-      view.setInt32(at + HeaderField.leaderEpoch, assign.leaderEpoch);
+      view.setInt32(at + HeaderField.partitionLeaderEpoch, assign.leaderEpoch);
     }
     const batch = readBatchInfo(view, at, at);
     if (batch.lastOffset < batch.baseOffset || batch.baseOffset < nextOffset) {

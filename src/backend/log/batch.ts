@@ -1,37 +1,13 @@
+import {
+  Attribute,
+  BATCH_HEADER_SIZE,
+  HeaderField,
+  LOG_OVERHEAD,
+  NO_SEQUENCE,
+} from '../../protocol/records/batch-header.ts';
 import type { BatchInfo, EndTransactionMarker } from './ports.ts';
 
-/** Bytes of a version 2 batch before its records. */
-export const BATCH_HEADER_BYTES = 61;
-/** Bytes of a batch that its length field does not count. */
-export const LENGTH_OVERHEAD_BYTES = 12;
-
-export const NO_TIMESTAMP = -1n;
-export const NO_SEQUENCE = -1;
 const MAX_SEQUENCE = 0x7fffffff;
-
-/** Where the header's fields lie. */
-export const HeaderField = {
-  baseOffset: 0,
-  length: 8,
-  leaderEpoch: 12,
-  magic: 16,
-  crc: 17,
-  attributes: 21,
-  lastOffsetDelta: 23,
-  baseTimestamp: 27,
-  maxTimestamp: 35,
-  producerId: 43,
-  producerEpoch: 51,
-  baseSequence: 53,
-  recordCount: 57,
-} as const;
-
-export const Attribute = {
-  compressionMask: 0x07,
-  logAppendTime: 0x08,
-  transactional: 0x10,
-  control: 0x20,
-} as const;
 
 export function isTransactional(batch: { attributes: number }): boolean {
   return (batch.attributes & Attribute.transactional) !== 0;
@@ -59,13 +35,13 @@ export function lastSequenceOf(batch: BatchInfo): number {
 export function readBatchInfo(view: DataView, at: number, position: number): BatchInfo {
   const baseOffset = view.getBigInt64(at + HeaderField.baseOffset);
   const attributes = view.getInt16(at + HeaderField.attributes);
-  const sizeBytes = view.getInt32(at + HeaderField.length) + LENGTH_OVERHEAD_BYTES;
+  const sizeBytes = view.getInt32(at + HeaderField.batchLength) + LOG_OVERHEAD;
   return {
     position,
     sizeBytes,
     baseOffset,
     lastOffset: baseOffset + BigInt(view.getInt32(at + HeaderField.lastOffsetDelta)),
-    leaderEpoch: view.getInt32(at + HeaderField.leaderEpoch),
+    leaderEpoch: view.getInt32(at + HeaderField.partitionLeaderEpoch),
     attributes,
     maxTimestamp: view.getBigInt64(at + HeaderField.maxTimestamp),
     producerId: view.getBigInt64(at + HeaderField.producerId),
@@ -74,7 +50,7 @@ export function readBatchInfo(view: DataView, at: number, position: number): Bat
     recordCount: view.getInt32(at + HeaderField.recordCount),
     marker:
       (attributes & Attribute.control) !== 0
-        ? readMarker(view, at + BATCH_HEADER_BYTES, at + sizeBytes)
+        ? readMarker(view, at + BATCH_HEADER_SIZE, at + sizeBytes)
         : null,
   };
 }

@@ -1,6 +1,6 @@
 import type { MemoryPiece } from '../../native/pieces.ts';
+import { Attribute, NO_TIMESTAMP } from '../../protocol/records/batch-header.ts';
 import { checkAppend, readAppend } from './append.ts';
-import { Attribute, NO_TIMESTAMP } from './batch.ts';
 import type { LogConfig } from './config.ts';
 import type { LogEnvironment } from './environment.ts';
 import { isTransient, LogError, LogErrorCode, storageError } from './errors.ts';

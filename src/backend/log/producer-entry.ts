@@ -1,4 +1,5 @@
-import { isTransactional, lastSequenceOf, NO_SEQUENCE } from './batch.ts';
+import { NO_SEQUENCE } from '../../protocol/records/batch-header.ts';
+import { isTransactional, lastSequenceOf } from './batch.ts';
 import { LogError, LogErrorCode } from './errors.ts';
 import type { BatchInfo } from './ports.ts';
 

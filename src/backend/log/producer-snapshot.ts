@@ -1,5 +1,6 @@
+import { NO_SEQUENCE } from '../../protocol/records/batch-header.ts';
 import { crc32c } from '../../protocol/records/crc32c.ts';
-import { NO_SEQUENCE, viewOf } from './batch.ts';
+import { viewOf } from './batch.ts';
 import { lastSequence, type ProducerEntry } from './producer-entry.ts';
 
 /**

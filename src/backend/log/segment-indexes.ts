@@ -1,4 +1,4 @@
-import { NO_TIMESTAMP } from './batch.ts';
+import { NO_TIMESTAMP } from '../../protocol/records/batch-header.ts';
 import type { LogConfig } from './config.ts';
 import { OffsetIndex } from './offset-index.ts';
 import type { BatchInfo } from './ports.ts';

@@ -2,13 +2,14 @@ import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Codec, decompressAsync } from '../../native/codec.ts';
 import { type ScanResult, type Store, type StoreFile, scanBatches } from '../../native/store.ts';
-import { BATCH_HEADER_BYTES, isControl, readBatchInfo, viewOf } from './batch.ts';
+import { BATCH_HEADER_SIZE } from '../../protocol/records/batch-header.ts';
+import { isControl, readBatchInfo, viewOf } from './batch.ts';
 import type { BatchInfo, BatchScan, DirectoryEntry, FileSystem } from './ports.ts';
 
 /** The records section of a compressed batch may not become larger. */
 const DECOMPRESSED_LIMIT_BYTES = 2 ** 30;
 /** Enough of a control batch to hold its marker. */
-const MARKER_BYTES = BATCH_HEADER_BYTES + 64;
+const MARKER_BYTES = BATCH_HEADER_SIZE + 64;
 
 /** The disk and the native store as a log's file system. */
 export function storeFileSystem(store: Store): FileSystem {

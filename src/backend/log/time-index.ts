@@ -1,4 +1,4 @@
-import { NO_TIMESTAMP } from './batch.ts';
+import { NO_TIMESTAMP } from '../../protocol/records/batch-header.ts';
 import { IndexTable } from './index-table.ts';
 
 const ENTRY_BYTES = 12;

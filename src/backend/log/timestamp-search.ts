@@ -1,4 +1,5 @@
-import { Attribute, BATCH_HEADER_BYTES, HeaderField, RecordCursor, viewOf } from './batch.ts';
+import { Attribute, BATCH_HEADER_SIZE, HeaderField } from '../../protocol/records/batch-header.ts';
+import { RecordCursor, viewOf } from './batch.ts';
 import type { LogConfig } from './config.ts';
 import type { LogEnvironment } from './environment.ts';
 import { largest } from './offsets.ts';
@@ -89,7 +90,7 @@ async function recordOf(
     const bytes = memory.bytes();
     const baseTimestamp = viewOf(bytes).getBigInt64(HeaderField.baseTimestamp);
     const codec = batch.attributes & Attribute.compressionMask;
-    const stored = bytes.subarray(BATCH_HEADER_BYTES);
+    const stored = bytes.subarray(BATCH_HEADER_SIZE);
     const records = codec === 0 ? stored : await environment.fileSystem.decompress(codec, stored);
     const cursor = new RecordCursor(viewOf(records), 0, records.byteLength);
     for (let index = 0; index < batch.recordCount; index++) {

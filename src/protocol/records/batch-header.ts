@@ -32,7 +32,8 @@ export const Attribute = {
   reference: 0x4000,
 } as const;
 
-const at = {
+/** Where the fields of the header lie. */
+export const HeaderField = {
   baseOffset: 0,
   batchLength: 8,
   partitionLeaderEpoch: 12,
@@ -61,18 +62,18 @@ export class BatchHeader {
   }
 
   get baseOffset(): bigint {
-    return this.#view.getBigInt64(at.baseOffset);
+    return this.#view.getBigInt64(HeaderField.baseOffset);
   }
   set baseOffset(value: bigint) {
-    this.#view.setBigInt64(at.baseOffset, value);
+    this.#view.setBigInt64(HeaderField.baseOffset, value);
   }
 
   /** Bytes after this field: the whole batch less 12. */
   get batchLength(): number {
-    return this.#view.getInt32(at.batchLength);
+    return this.#view.getInt32(HeaderField.batchLength);
   }
   set batchLength(value: number) {
-    this.#view.setInt32(at.batchLength, value);
+    this.#view.setInt32(HeaderField.batchLength, value);
   }
 
   /** Bytes of the whole batch, header included. */
@@ -81,38 +82,38 @@ export class BatchHeader {
   }
 
   get partitionLeaderEpoch(): number {
-    return this.#view.getInt32(at.partitionLeaderEpoch);
+    return this.#view.getInt32(HeaderField.partitionLeaderEpoch);
   }
   set partitionLeaderEpoch(value: number) {
-    this.#view.setInt32(at.partitionLeaderEpoch, value);
+    this.#view.setInt32(HeaderField.partitionLeaderEpoch, value);
   }
 
   get magic(): number {
-    return this.#view.getInt8(at.magic);
+    return this.#view.getInt8(HeaderField.magic);
   }
   set magic(value: number) {
-    this.#view.setInt8(at.magic, value);
+    this.#view.setInt8(HeaderField.magic, value);
   }
 
   get crc(): number {
-    return this.#view.getUint32(at.crc);
+    return this.#view.getUint32(HeaderField.crc);
   }
   set crc(value: number) {
-    this.#view.setUint32(at.crc, value);
+    this.#view.setUint32(HeaderField.crc, value);
   }
 
   get attributes(): number {
-    return this.#view.getInt16(at.attributes);
+    return this.#view.getInt16(HeaderField.attributes);
   }
   set attributes(value: number) {
-    this.#view.setInt16(at.attributes, value);
+    this.#view.setInt16(HeaderField.attributes, value);
   }
 
   get lastOffsetDelta(): number {
-    return this.#view.getInt32(at.lastOffsetDelta);
+    return this.#view.getInt32(HeaderField.lastOffsetDelta);
   }
   set lastOffsetDelta(value: number) {
-    this.#view.setInt32(at.lastOffsetDelta, value);
+    this.#view.setInt32(HeaderField.lastOffsetDelta, value);
   }
 
   get lastOffset(): bigint {
@@ -121,46 +122,46 @@ export class BatchHeader {
 
   /** Milliseconds since the epoch, -1 for none. */
   get baseTimestamp(): bigint {
-    return this.#view.getBigInt64(at.baseTimestamp);
+    return this.#view.getBigInt64(HeaderField.baseTimestamp);
   }
   set baseTimestamp(value: bigint) {
-    this.#view.setBigInt64(at.baseTimestamp, value);
+    this.#view.setBigInt64(HeaderField.baseTimestamp, value);
   }
 
   /** Milliseconds since the epoch, -1 for none. */
   get maxTimestamp(): bigint {
-    return this.#view.getBigInt64(at.maxTimestamp);
+    return this.#view.getBigInt64(HeaderField.maxTimestamp);
   }
   set maxTimestamp(value: bigint) {
-    this.#view.setBigInt64(at.maxTimestamp, value);
+    this.#view.setBigInt64(HeaderField.maxTimestamp, value);
   }
 
   get producerId(): bigint {
-    return this.#view.getBigInt64(at.producerId);
+    return this.#view.getBigInt64(HeaderField.producerId);
   }
   set producerId(value: bigint) {
-    this.#view.setBigInt64(at.producerId, value);
+    this.#view.setBigInt64(HeaderField.producerId, value);
   }
 
   get producerEpoch(): number {
-    return this.#view.getInt16(at.producerEpoch);
+    return this.#view.getInt16(HeaderField.producerEpoch);
   }
   set producerEpoch(value: number) {
-    this.#view.setInt16(at.producerEpoch, value);
+    this.#view.setInt16(HeaderField.producerEpoch, value);
   }
 
   get baseSequence(): number {
-    return this.#view.getInt32(at.baseSequence);
+    return this.#view.getInt32(HeaderField.baseSequence);
   }
   set baseSequence(value: number) {
-    this.#view.setInt32(at.baseSequence, value);
+    this.#view.setInt32(HeaderField.baseSequence, value);
   }
 
   get recordCount(): number {
-    return this.#view.getInt32(at.recordCount);
+    return this.#view.getInt32(HeaderField.recordCount);
   }
   set recordCount(value: number) {
-    this.#view.setInt32(at.recordCount, value);
+    this.#view.setInt32(HeaderField.recordCount, value);
   }
 
   get compression(): number {
@@ -219,7 +220,7 @@ export function splitBatches(bytes: Uint8Array): BatchView[] {
 
 function batchSizeAt(bytes: Uint8Array, position: number): number {
   const left = bytes.byteLength - position;
-  if (left > at.magic) requireMagic(bytes[position + at.magic]!);
+  if (left > HeaderField.magic) requireMagic(bytes[position + HeaderField.magic]!);
   if (left < BATCH_HEADER_SIZE) {
     throw new ApiError(ErrorCode.CORRUPT_MESSAGE, `${left} bytes are too few for a batch`);
   }

@@ -1,5 +1,6 @@
+import { BATCH_HEADER_SIZE, HeaderField } from '../../../protocol/records/batch-header.ts';
 import { crc32c } from '../../../protocol/records/crc32c.ts';
-import { BATCH_HEADER_BYTES, HeaderField, viewOf } from '../batch.ts';
+import { viewOf } from '../batch.ts';
 import { largest } from '../offsets.ts';
 
 export interface TestRecord {
@@ -32,11 +33,11 @@ export function testBatch(records: readonly TestRecord[], options: TestBatchOpti
     varint(body, BigInt(fields.length));
     body.push(...fields);
   });
-  const bytes = new Uint8Array(BATCH_HEADER_BYTES + body.length);
+  const bytes = new Uint8Array(BATCH_HEADER_SIZE + body.length);
   const view = viewOf(bytes);
   view.setBigInt64(HeaderField.baseOffset, options.baseOffset ?? 0n);
-  view.setInt32(HeaderField.length, bytes.length - 12);
-  view.setInt32(HeaderField.leaderEpoch, options.leaderEpoch ?? 0);
+  view.setInt32(HeaderField.batchLength, bytes.length - 12);
+  view.setInt32(HeaderField.partitionLeaderEpoch, options.leaderEpoch ?? 0);
   view.setInt8(HeaderField.magic, 2);
   view.setInt16(HeaderField.attributes, options.attributes ?? 0);
   view.setInt32(HeaderField.lastOffsetDelta, records.length - 1);
@@ -46,7 +47,7 @@ export function testBatch(records: readonly TestRecord[], options: TestBatchOpti
   view.setInt16(HeaderField.producerEpoch, options.producerEpoch ?? -1);
   view.setInt32(HeaderField.baseSequence, options.baseSequence ?? -1);
   view.setInt32(HeaderField.recordCount, records.length);
-  bytes.set(body, BATCH_HEADER_BYTES);
+  bytes.set(body, BATCH_HEADER_SIZE);
   view.setUint32(HeaderField.crc, crc32c(bytes.subarray(HeaderField.attributes)));
   return bytes;
 }

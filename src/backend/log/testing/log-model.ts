@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { BATCH_HEADER_SIZE, HeaderField } from '../../../protocol/records/batch-header.ts';
 import type { SeededRandom } from '../../../util/testing/seeded-random.ts';
-import { BATCH_HEADER_BYTES, HeaderField, RecordCursor, readBatchInfo, viewOf } from '../batch.ts';
+import { RecordCursor, readBatchInfo, viewOf } from '../batch.ts';
 import { smallest } from '../offsets.ts';
 import type { PartitionLog } from '../partition-log.ts';
 import type { BatchInfo } from '../ports.ts';
@@ -110,7 +111,7 @@ export class LogModel {
 
 function recordsOf({ info, bytes }: ModelBatch): { timestamp: bigint; offset: bigint }[] {
   const view = viewOf(bytes);
-  const cursor = new RecordCursor(view, BATCH_HEADER_BYTES, bytes.length);
+  const cursor = new RecordCursor(view, BATCH_HEADER_SIZE, bytes.length);
   return Array.from({ length: info.recordCount }, () => {
     const { offsetDelta, timestampDelta } = cursor.next();
     const timestamp = view.getBigInt64(HeaderField.baseTimestamp) + timestampDelta;

@@ -1,5 +1,6 @@
+import { Attribute, BATCH_HEADER_SIZE, HeaderField } from '../../../protocol/records/batch-header.ts';
 import { crc32c } from '../../../protocol/records/crc32c.ts';
-import { Attribute, BATCH_HEADER_BYTES, HeaderField, readBatchInfo, viewOf } from '../batch.ts';
+import { readBatchInfo, viewOf } from '../batch.ts';
 import type { BatchInfo, BatchScan, LogFile, Memory } from '../ports.ts';
 
 /** Read at once; a batch that is larger is read alone, and only when its CRC is wanted. */
@@ -64,22 +65,22 @@ class Window {
     const at = this.#at;
     const position = this.start + at;
     const here = this.#bytes.length - at;
-    if (position + BATCH_HEADER_BYTES > this.#limit) {
-      if (position === this.#limit || here <= 0) return BATCH_HEADER_BYTES;
+    if (position + BATCH_HEADER_SIZE > this.#limit) {
+      if (position === this.#limit || here <= 0) return BATCH_HEADER_SIZE;
       return isZero(this.#bytes, at, this.#bytes.length) ? 'zeros' : 'an incomplete batch header';
     }
-    if (here < BATCH_HEADER_BYTES) return BATCH_HEADER_BYTES;
+    if (here < BATCH_HEADER_SIZE) return BATCH_HEADER_SIZE;
     const view = this.#view;
-    if (isZero(this.#bytes, at, at + BATCH_HEADER_BYTES)) return 'zeros';
-    const sizeBytes = view.getInt32(at + HeaderField.length) + 12;
+    if (isZero(this.#bytes, at, at + BATCH_HEADER_SIZE)) return 'zeros';
+    const sizeBytes = view.getInt32(at + HeaderField.batchLength) + 12;
     if (view.getInt8(at + HeaderField.magic) !== MAGIC)
       return `magic ${view.getInt8(at + HeaderField.magic)}`;
-    if (sizeBytes < BATCH_HEADER_BYTES) return `a batch of ${sizeBytes} bytes`;
+    if (sizeBytes < BATCH_HEADER_SIZE) return `a batch of ${sizeBytes} bytes`;
     if (position + sizeBytes > this.#limit) return `an incomplete batch of ${sizeBytes} bytes`;
     const control = (view.getInt16(at + HeaderField.attributes) & Attribute.control) !== 0;
     const needed = this.#verifyCrc
       ? sizeBytes
-      : Math.min(sizeBytes, BATCH_HEADER_BYTES + (control ? MARKER_BYTES : 0));
+      : Math.min(sizeBytes, BATCH_HEADER_SIZE + (control ? MARKER_BYTES : 0));
     if (here < needed) return needed;
     if (this.#verifyCrc) {
       const crc = crc32c(this.#bytes.subarray(at + HeaderField.attributes, at + sizeBytes));
