@@ -1,4 +1,5 @@
-// Walks the records of an uncompressed records section, checking each one as Kafka's DefaultRecord.readFrom does.
+// Walks the records of an uncompressed records section, checking each one as Kafka's DefaultRecord.readFrom does, except
+// that -1 is the only negative length: Kafka takes any for null, but librdkafka never gets past such a record.
 #pragma once
 
 #include <cstddef>
@@ -54,9 +55,9 @@ class RecordCursor {
   }
 
  private:
-  /** A length and as many bytes; any negative length means null, as in Kafka. */
+  /** A length and as many bytes; -1 means null. */
   bool readBytes(const uint8_t* end, const uint8_t*& bytes, int32_t& length) {
-    if (!readVarint(at_, end, length) || length > end - at_) return false;
+    if (!readVarint(at_, end, length) || length < -1 || length > end - at_) return false;
     bytes = length < 0 ? nullptr : at_;
     if (length > 0) at_ += length;
     return true;

@@ -74,6 +74,9 @@ TEST(check_names_what_is_wrong_with_a_record) {
   CHECK(problemOf("\x0e\0\0\0\x01\x01\0"s, 1) == BatchProblem::recordSize);       // one byte short
   CHECK(problemOf(record("\0\0\0\x04\x01\0"s), 1) == BatchProblem::recordVarint); // key longer than the record
   CHECK(problemOf(record("\0\0\0\x01\x08\0"s), 1) == BatchProblem::recordVarint); // value longer than the record
+  CHECK(problemOf(record("\0\0\0\x03\x01\0"s), 1) == BatchProblem::recordVarint); // key of -2 bytes
+  CHECK(problemOf(record("\0\0\0\x01\x7f\0"s), 1) == BatchProblem::recordVarint); // value of -64 bytes
+  CHECK(problemOf(record("\0\0\0\x01\x01\x02\0\x03"s), 1) == BatchProblem::recordVarint);
   CHECK(problemOf(record("\0\0\0\x01\x01\x01"s), 1) == BatchProblem::recordHeaderCount);
   CHECK(problemOf(record("\0\0\0\x01\x01\x02"s), 1) == BatchProblem::recordHeaderCount);
   CHECK(problemOf(record("\0\0\0\x01\x01\x02\x01\x01"s), 1) == BatchProblem::recordHeaderKey);
