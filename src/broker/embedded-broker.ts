@@ -177,6 +177,7 @@ function logIntervals(config: KafabricConfig): Partial<LogIntervals> {
     flushCheckMs: config.get('log.flush.scheduler.interval.ms'),
     recoveryPointCheckpointMs: config.get('log.flush.offset.checkpoint.interval.ms'),
     logStartOffsetCheckpointMs: config.get('log.flush.start.offset.checkpoint.interval.ms'),
+    producerExpirationCheckMs: config.get('producer.id.expiration.check.interval.ms'),
     highWatermarkCheckpointMs: config.get('replica.high.watermark.checkpoint.interval.ms'),
   };
 }

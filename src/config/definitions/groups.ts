@@ -87,14 +87,15 @@ export const groupDefinitions = [
     min: 0,
     max: 4,
     documentation:
-      'Compression of the records in __consumer_offsets: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd.',
+      'Compression of the records in __consumer_offsets: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd. Without effect in this version, which writes them uncompressed.',
   },
   {
     name: 'offsets.load.buffer.size',
     type: 'int',
     default: '5242880',
     min: 1,
-    documentation: 'Bytes that are read at once when offsets are loaded at start.',
+    documentation:
+      'Bytes that are read at once when offsets are loaded at start. Without effect: 1 MiB is read at once.',
   },
   {
     name: 'offsets.commit.timeout.ms',

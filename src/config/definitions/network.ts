@@ -109,7 +109,7 @@ export const networkDefinitions = [
     type: 'string',
     default: '',
     documentation:
-      'Limits for single addresses that replace max.connections.per.ip, as address:count separated by commas.',
+      'Limits for single addresses, as address:count separated by commas. Without effect in this version: max.connections.per.ip holds for every address.',
   },
   {
     name: 'fetch.max.bytes',

@@ -120,7 +120,7 @@ export const serverDefinitions = [
     type: 'int',
     default: '10',
     min: 1,
-    documentation: 'Native threads for background disk work.',
+    documentation: 'Threads for background work. Without effect: such work shares num.io.threads.',
   },
   {
     name: 'request.timeout.ms',

@@ -31,7 +31,8 @@ export const topicDefinitions = [
     max: 9,
     also: ['-1'],
     synonyms: [{ name: 'compression.gzip.level' }],
-    documentation: 'The gzip level when compression.type is gzip; -1 is the library’s default.',
+    documentation:
+      'The gzip level when compression.type is gzip. Without effect in this version, which takes the library’s default.',
   },
   {
     name: 'compression.lz4.level',
@@ -40,7 +41,8 @@ export const topicDefinitions = [
     min: 1,
     max: 17,
     synonyms: [{ name: 'compression.lz4.level' }],
-    documentation: 'The lz4 level when compression.type is lz4.',
+    documentation:
+      'The lz4 level when compression.type is lz4. Without effect in this version, which takes the library’s default.',
   },
   {
     name: 'compression.zstd.level',
@@ -49,7 +51,8 @@ export const topicDefinitions = [
     min: -131072,
     max: 22,
     synonyms: [{ name: 'compression.zstd.level' }],
-    documentation: 'The zstd level when compression.type is zstd.',
+    documentation:
+      'The zstd level when compression.type is zstd. Without effect in this version, which takes the library’s default.',
   },
   {
     name: 'delete.retention.ms',
