@@ -78,12 +78,13 @@ void postOrFail(ThreadPool& pool, Napi::Env env, double id, std::function<void()
   if (!pool.post(std::move(task))) reporter(env, id)({ESHUTDOWN, "the store is shut down"});
 }
 
-// (threads, memoryTimeoutMs, maxQueuedBytes) -> store
+// (threads, memoryTimeoutMs, maxQueuedBytes, direct) -> store
 Napi::Value create(const Napi::CallbackInfo& info) {
   Host& host = Host::of(info.Env());
   StoreOptions options;
   options.threads = static_cast<unsigned>(std::clamp(numberAt(info, 0), 1.0, 256.0));
   options.memoryTimeout = std::chrono::milliseconds(integerAt(info, 1));
+  options.direct = info[3].As<Napi::Boolean>().Value();
   try {
     host.stores.push_back(std::make_unique<HostedStore>(options, integerAt(info, 2)));
   } catch (const std::bad_alloc&) {
@@ -110,19 +111,24 @@ void stop(const Napi::CallbackInfo& info) {
 Napi::Value stats(const Napi::CallbackInfo& info) {
   StoreCounters& counters = storeAt(info).store.counters();
   Napi::Object result = Napi::Object::New(info.Env());
-  auto put = [&](const char* name, const std::atomic<uint64_t>& value) { result[name] = static_cast<double>(value); };
+  auto put = [&](const char* name, uint64_t value) { result[name] = static_cast<double>(value); };
   put("queuedBytes", counters.queuedBytes);
   put("appends", counters.appends);
+  put("acknowledged", counters.acknowledged);
   put("writes", counters.writes);
   put("bytesWritten", counters.bytesWritten);
   put("syncs", counters.syncs);
   put("reads", counters.reads);
   put("bytesRead", counters.bytesRead);
   put("memoryWaits", counters.memoryWaits);
+  RangeCache::Stats cache = storeAt(info).store.cache().stats();
+  put("cachedBytes", cache.bytes);
+  put("cacheHitBytes", cache.hitBytes);
+  put("cacheMissBytes", cache.missBytes);
   return result;
 }
 
-// (store, id, path, create, readOnly, preallocateBytes); completes with [file, size].
+// (store, id, path, create, readOnly, preallocateBytes); completes with [file, size, bypasses the page cache].
 void open(const Napi::CallbackInfo& info) {
   HostedStore& hosted = storeAt(info);
   double id = numberAt(info, 1);
@@ -137,9 +143,10 @@ void open(const Napi::CallbackInfo& info) {
       done.result = [file, &hosted](Napi::Env env) -> Napi::Value {
         auto name = static_cast<double>(file->handle()->id());
         Host::of(env).files[file->handle()->id()] = {file, &hosted};
-        Napi::Array result = Napi::Array::New(env, 2);
+        Napi::Array result = Napi::Array::New(env, 3);
         result[0u] = name;
         result[1u] = static_cast<double>(file->written());
+        result[2u] = Napi::Boolean::New(env, file->handle()->blockBytes() > 0);
         return result;
       };
     }
@@ -147,7 +154,7 @@ void open(const Napi::CallbackInfo& info) {
   });
 }
 
-/** Flat: Uint8Arrays, and handle, offset, length for each range of memory. */
+/** Flat: Uint8Arrays, and handle, offset, length for each range of memory. Bytes are those of the arrays, for this call only. */
 std::vector<AppendPart> partsOf(Napi::Env env, const Napi::Array& flat) {
   std::vector<AppendPart> parts;
   uint32_t count = flat.Length();
@@ -156,8 +163,8 @@ std::vector<AppendPart> partsOf(Napi::Env env, const Napi::Array& flat) {
     Napi::Value next = flat[i++];
     if (next.IsTypedArray()) {
       auto bytes = next.As<Napi::Uint8Array>();
+      part.bytes = bytes.Data();
       part.length = bytes.ByteLength();
-      part.copy.append(bytes.Data(), part.length);
     } else {
       double offset = Napi::Value(flat[i++]).As<Napi::Number>().DoubleValue();
       double length = Napi::Value(flat[i++]).As<Napi::Number>().DoubleValue();
@@ -170,7 +177,21 @@ std::vector<AppendPart> partsOf(Napi::Env env, const Napi::Array& flat) {
   return parts;
 }
 
-// (file, id, parts, length) -> position
+/** Flat: handle, arena offset, offset in the block, length for each piece, which JavaScript then holds. */
+Napi::Value piecesTo(Napi::Env env, const std::vector<MemoryPiece>& pieces) {
+  Napi::Float64Array flat = Napi::Float64Array::New(env, pieces.size() * 4);
+  double* next = flat.Data();
+  for (const MemoryPiece& piece : pieces) {
+    auto inBlock = static_cast<size_t>(piece.bytes - piece.memory.data());
+    *next++ = static_cast<double>(arenaHolds(env).give(piece.memory));
+    *next++ = static_cast<double>(piece.memory.offset() + inBlock);
+    *next++ = static_cast<double>(inBlock);
+    *next++ = static_cast<double>(piece.length);
+  }
+  return flat;
+}
+
+// (file, id, parts, length, align, fromMemory) -> position, or -1 - position when it is acknowledged and nothing completes.
 Napi::Value append(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   HostedFile& hosted = fileAt(info);
@@ -178,8 +199,10 @@ Napi::Value append(const Napi::CallbackInfo& info) {
     throw Completions::error(env, ENOBUFS, "too many bytes are waiting to be written");
   }
   auto parts = partsOf(env, info[2].As<Napi::Array>());
-  uint64_t position = hosted.file->append(std::move(parts), reporter(env, numberAt(info, 1)));
-  return Napi::Number::New(env, static_cast<double>(position));
+  AppendOptions options{info[4].As<Napi::Boolean>().Value(), info[5].As<Napi::Boolean>().Value()};
+  AppendResult result = hosted.file->append(parts, options, reporter(env, numberAt(info, 1)));
+  auto position = static_cast<double>(result.position);
+  return Napi::Number::New(env, result.acknowledged ? -1 - position : position);
 }
 
 void sync(const Napi::CallbackInfo& info) { fileAt(info).file->sync(reporter(info.Env(), numberAt(info, 1))); }
@@ -188,13 +211,15 @@ void truncate(const Napi::CallbackInfo& info) {
   fileAt(info).file->truncate(integerAt(info, 2), reporter(info.Env(), numberAt(info, 1)));
 }
 
+void trim(const Napi::CallbackInfo& info) { fileAt(info).file->trim(reporter(info.Env(), numberAt(info, 1))); }
+
 void close(const Napi::CallbackInfo& info) {
   auto file = fileAt(info).file;
   Host::of(info.Env()).files.erase(integerAt(info, 0));
   file->close(reporter(info.Env(), numberAt(info, 1)));
 }
 
-// (file, id, position, length, withCrc, seed); completes with [handle, arena offset, length, crc].
+// (file, id, position, length, withCrc, seed); completes with [one piece as in piecesTo, crc].
 void read(const Napi::CallbackInfo& info) {
   HostedFile& hosted = fileAt(info);
   double id = numberAt(info, 1);
@@ -204,12 +229,10 @@ void read(const Napi::CallbackInfo& info) {
       info[5].As<Napi::Number>().Uint32Value(), [id, &completions](Store::ReadResult read) {
         Completion done{id, read.status.error, read.status.message, nullptr};
         if (read.status.ok()) {
-          done.result = [memory = std::move(read.memory), length = read.length, crc = read.crc](Napi::Env env) {
-            Napi::Array result = Napi::Array::New(env, 4);
-            result[1u] = static_cast<double>(memory.offset());
-            result[2u] = static_cast<double>(length);
-            result[3u] = static_cast<double>(crc);
-            result[0u] = static_cast<double>(arenaHolds(env).give(memory));
+          done.result = [piece = std::move(read.piece), crc = read.crc](Napi::Env env) {
+            Napi::Array result = Napi::Array::New(env, 2);
+            result[0u] = piecesTo(env, {piece});
+            result[1u] = static_cast<double>(crc);
             return result;
           };
         }
@@ -217,21 +240,37 @@ void read(const Napi::CallbackInfo& info) {
       });
 }
 
-// (file, id, position, maxBytes, maxBatches, verifyCrc); completes with [slots, end, reason].
-void scan(const Napi::CallbackInfo& info) {
-  auto file = fileAt(info).file;
+// (file, position, length, appended) -> pieces, or null when not all of it is in memory.
+Napi::Value find(const Napi::CallbackInfo& info) {
+  HostedFile& hosted = fileAt(info);
+  std::vector<MemoryPiece> pieces;
+  bool found = hosted.owner->store.reader().find(*hosted.file, integerAt(info, 1), integerAt(info, 2),
+                                                 info[3].As<Napi::Boolean>().Value(), pieces);
+  return found ? piecesTo(info.Env(), pieces) : info.Env().Null();
+}
+
+// (file, id, position, length); completes with pieces.
+void readPieces(const Napi::CallbackInfo& info) {
+  HostedFile& hosted = fileAt(info);
   double id = numberAt(info, 1);
-  ScanRange range{integerAt(info, 2), integerAt(info, 3), file->written(), static_cast<size_t>(numberAt(info, 4)),
+  Completions& completions = Completions::of(info.Env());
+  hosted.owner->store.readPieces(hosted.file, integerAt(info, 2), integerAt(info, 3), [id, &completions](ReadPieces read) {
+    Completion done{id, read.status.error, read.status.message, nullptr};
+    if (read.status.ok()) done.result = [pieces = std::move(read.pieces)](Napi::Env env) { return piecesTo(env, pieces); };
+    completions.push(std::move(done));
+  });
+}
+
+// (file, id, position, maxBytes, maxBatches, verifyCrc, end); completes with [slots, end, reason].
+void scan(const Napi::CallbackInfo& info) {
+  HostedFile& hosted = fileAt(info);
+  double id = numberAt(info, 1);
+  ScanRange range{integerAt(info, 2), integerAt(info, 3), integerAt(info, 6), static_cast<size_t>(numberAt(info, 4)),
                   info[5].As<Napi::Boolean>().Value()};
   Completions& completions = Completions::of(info.Env());
-  Workers::post(info.Env(), [file, id, range, &completions] {
-    auto scanned = std::make_shared<ScanResult>(scanBatches(file->handle()->fd(), range));
-    Completion done{id, 0, {}, nullptr};
-    if (scanned->error != 0) {
-      IoStatus status = IoStatus::failure(scanned->error, "cannot read", file->handle()->path());
-      done.error = status.error;
-      done.message = status.message;
-    }
+  auto task = [file = hosted.file, &store = hosted.owner->store, id, range, &completions] {
+    auto scanned = std::make_shared<ScanResult>(scanBatches(store.reader(), *file, range));
+    Completion done{id, scanned->status.error, scanned->status.message, nullptr};
     done.result = [scanned](Napi::Env env) -> Napi::Value {
       Napi::Float64Array slots = Napi::Float64Array::New(env, scanned->batches.size() * kBatchSlots);
       for (size_t i = 0; i < scanned->batches.size(); ++i) {
@@ -245,7 +284,8 @@ void scan(const Napi::CallbackInfo& info) {
       return result;
     };
     completions.push(std::move(done));
-  });
+  };
+  postOrFail(hosted.owner->store.readers(), info.Env(), id, std::move(task));
 }
 
 // (store, id, path, bytes)
@@ -294,8 +334,11 @@ void initStore(Napi::Env env, Napi::Object exports) {
   exports["fileAppend"] = Napi::Function::New(env, append, "fileAppend");
   exports["fileSync"] = Napi::Function::New(env, sync, "fileSync");
   exports["fileTruncate"] = Napi::Function::New(env, truncate, "fileTruncate");
+  exports["fileTrim"] = Napi::Function::New(env, trim, "fileTrim");
   exports["fileClose"] = Napi::Function::New(env, close, "fileClose");
   exports["fileRead"] = Napi::Function::New(env, read, "fileRead");
+  exports["fileFind"] = Napi::Function::New(env, find, "fileFind");
+  exports["fileReadPieces"] = Napi::Function::New(env, readPieces, "fileReadPieces");
   exports["fileScan"] = Napi::Function::New(env, scan, "fileScan");
 }
 

@@ -23,11 +23,11 @@ Registry& registry() {
 
 }  // namespace
 
-std::shared_ptr<FileHandle> FileHandle::adopt(int fd, std::string path) {
+std::shared_ptr<FileHandle> FileHandle::adopt(int fd, std::string path, size_t blockBytes) {
   Registry& all = registry();
   std::lock_guard lock(all.mutex);
   uint64_t id = all.nextId++;
-  std::shared_ptr<FileHandle> file(new FileHandle(fd, id, std::move(path)));
+  std::shared_ptr<FileHandle> file(new FileHandle(fd, id, std::move(path), blockBytes));
   all.files.emplace(id, file);
   return file;
 }

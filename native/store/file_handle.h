@@ -13,8 +13,8 @@ namespace kafabric {
  */
 class FileHandle {
  public:
-  /** Takes ownership of `fd`. */
-  static std::shared_ptr<FileHandle> adopt(int fd, std::string path);
+  /** Takes ownership of `fd`. `blockBytes`: see below. */
+  static std::shared_ptr<FileHandle> adopt(int fd, std::string path, size_t blockBytes = 0);
   /** The open file with this id, or null once its last holder has let go. */
   static std::shared_ptr<FileHandle> find(uint64_t id);
 
@@ -26,13 +26,17 @@ class FileHandle {
   /** Names the file within the process; never used again. How TypeScript refers to it. */
   uint64_t id() const { return id_; }
   const std::string& path() const { return path_; }
+  /** With direct I/O, the unit of positions, lengths and addresses; 0 where reads and writes go through the page cache. */
+  size_t blockBytes() const { return blockBytes_; }
 
  private:
-  FileHandle(int fd, uint64_t id, std::string path) : fd_(fd), id_(id), path_(std::move(path)) {}
+  FileHandle(int fd, uint64_t id, std::string path, size_t blockBytes)
+      : fd_(fd), id_(id), path_(std::move(path)), blockBytes_(blockBytes) {}
 
   int fd_;
   uint64_t id_;
   std::string path_;
+  size_t blockBytes_;
 };
 
 }  // namespace kafabric

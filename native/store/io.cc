@@ -2,12 +2,15 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+
+#include "store/aligned_memory.h"
 
 namespace kafabric {
 
@@ -33,7 +36,7 @@ IoStatus IoStatus::failure(int error, const char* what, const std::string& path)
   return {error, std::string(what) + " " + path + ": " + strerror_r(error, buffer, sizeof(buffer))};
 }
 
-int writeFully(int fd, std::vector<iovec>& parts, uint64_t position, size_t& written) {
+int writeFully(int fd, std::vector<iovec>& parts, uint64_t position, size_t& written, size_t block) {
   written = 0;
   for (size_t first = 0; first < parts.size();) {
     if (parts[first].iov_len == 0) {
@@ -44,6 +47,7 @@ int writeFully(int fd, std::vector<iovec>& parts, uint64_t position, size_t& wri
     ssize_t n = ::pwritev(fd, parts.data() + first, count, static_cast<off_t>(position + written));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return errno;
+    n -= n % static_cast<ssize_t>(block);
     if (n == 0) return EIO;  // regular files do not accept nothing without an error
     written += static_cast<size_t>(n);
     for (auto left = static_cast<size_t>(n); left > 0;) {
@@ -66,6 +70,35 @@ int readFully(int fd, uint8_t* target, size_t length, uint64_t position, size_t&
     if (n == 0) break;
     got += static_cast<size_t>(n);
   }
+  return 0;
+}
+
+namespace {
+
+/** The unit of direct I/O as the file system states it; 0: it has none; kMaxBlockBytes where it does not say. */
+size_t statedBlock(const std::string& path) {
+#ifdef STATX_DIOALIGN
+  struct statx info {};
+  if (::statx(AT_FDCWD, path.c_str(), 0, STATX_DIOALIGN, &info) == 0 && (info.stx_mask & STATX_DIOALIGN)) {
+    return info.stx_dio_offset_align == 0 ? 0 : std::max(info.stx_dio_offset_align, info.stx_dio_mem_align);
+  }
+#else
+  (void)path;
+#endif
+  return kMaxBlockBytes;
+}
+
+}  // namespace
+
+size_t enableDirect(int fd, const std::string& path) {
+  size_t block = statedBlock(path);
+  bool usable = block > 0 && block <= kMaxBlockBytes && (block & (block - 1)) == 0;
+  int flags = usable ? ::fcntl(fd, F_GETFL) : -1;
+  if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_DIRECT) != 0) return 0;
+  // Some file systems take the flag and refuse the reads.
+  AlignedMemory probe = allocateAligned(kMaxBlockBytes);
+  if (::pread(fd, probe.get(), kMaxBlockBytes, 0) >= 0) return block;
+  ::fcntl(fd, F_SETFL, flags);
   return 0;
 }
 

@@ -19,11 +19,20 @@ struct IoStatus {
   static IoStatus failure(int error, const char* what, const std::string& path);
 };
 
-/** Writes all of `parts` (which it changes) at `position`; `written` says how much was written, also on failure. */
-int writeFully(int fd, std::vector<iovec>& parts, uint64_t position, size_t& written);
+/**
+ * Writes all of `parts` (which it changes) at `position`; `written` says how much was written, also on failure. With direct I/O
+ * `block` is its unit: what a partial write leaves is continued from a whole block.
+ */
+int writeFully(int fd, std::vector<iovec>& parts, uint64_t position, size_t& written, size_t block = 1);
 
 /** Reads until `length` bytes or the end of the file; `got` says how much. */
 int readFully(int fd, uint8_t* target, size_t length, uint64_t position, size_t& got);
+
+/**
+ * Makes a file bypass the page cache, if its file system can: returns the unit of positions, lengths and addresses from then
+ * on (at most kMaxBlockBytes), or 0 when it stays as it is. `path` is of the open file.
+ */
+size_t enableDirect(int fd, const std::string& path);
 
 /** Makes the entries of a directory durable: files created in, renamed in or removed from it. */
 IoStatus syncDirectory(const std::string& path);

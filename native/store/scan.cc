@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "batch/crc32c.h"
-#include "store/io.h"
+#include "store/file_reader.h"
 
 namespace kafabric {
 
@@ -16,7 +16,8 @@ constexpr size_t kHeaderWindowBytes = 4096;
 /** A part of the file in memory, moved as needed. */
 class Window {
  public:
-  Window(int fd, uint64_t fileBytes) : fd_(fd), fileBytes_(fileBytes), bytes_(new uint8_t[kWindowBytes]) {}
+  Window(FileReader& reader, StoreFile& file, uint64_t fileBytes)
+      : reader_(reader), file_(file), fileBytes_(fileBytes), bytes_(new uint8_t[kWindowBytes]) {}
 
   /** `length` bytes (at most kWindowBytes) at `position`; null when the file ends before or cannot be read. */
   const uint8_t* at(uint64_t position, size_t length, size_t readAhead) {
@@ -24,18 +25,19 @@ class Window {
     if (position > fileBytes_ || length > fileBytes_ - position) return nullptr;
     size_t wanted = std::min<uint64_t>(std::max(length, readAhead), fileBytes_ - position);
     start_ = position;
-    error_ = readFully(fd_, bytes_.get(), wanted, position, size_);
-    return error_ == 0 && size_ >= length ? bytes_.get() : nullptr;
+    status_ = reader_.readInto(file_, position, bytes_.get(), wanted, size_);
+    return status_.ok() && size_ >= length ? bytes_.get() : nullptr;
   }
-  int error() const { return error_; }
+  const IoStatus& status() const { return status_; }
 
  private:
-  int fd_;
+  FileReader& reader_;
+  StoreFile& file_;
   uint64_t fileBytes_;
   std::unique_ptr<uint8_t[]> bytes_;
   uint64_t start_ = 0;
   size_t size_ = 0;
-  int error_ = 0;
+  IoStatus status_;
 };
 
 bool crcMatches(Window& window, uint64_t position, const BatchHeader& header) {
@@ -76,8 +78,8 @@ bool accept(Window& window, uint64_t position, const BatchHeader& header, const 
 
 }  // namespace
 
-ScanResult scanBatches(int fd, const ScanRange& range) {
-  Window window(fd, range.fileBytes);
+ScanResult scanBatches(FileReader& reader, StoreFile& file, const ScanRange& range) {
+  Window window(reader, file, range.fileBytes);
   ScanResult result;
   result.end = range.position;
   size_t readAhead = kWindowBytes;
@@ -89,14 +91,14 @@ ScanResult scanBatches(int fd, const ScanRange& range) {
     }
     const uint8_t* bytes = window.at(position, kBatchHeaderBytes, readAhead);
     if (!bytes) {
-      result.error = window.error();
-      bool zeros = result.error == 0 && onlyZeros(window, position, range.fileBytes);
+      result.status = window.status();
+      bool zeros = result.status.ok() && onlyZeros(window, position, range.fileBytes);
       result.reason = zeros ? ScanEnd::zeros : ScanEnd::torn;
       return result;
     }
     BatchHeader header = BatchHeader::read(bytes);
     if (!accept(window, position, header, range, result.reason)) {
-      result.error = window.error();
+      result.status = window.status();
       return result;
     }
     result.batches.push_back({header, position});

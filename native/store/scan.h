@@ -5,8 +5,12 @@
 #include <vector>
 
 #include "batch/header.h"
+#include "store/io.h"
 
 namespace kafabric {
+
+class FileReader;
+class StoreFile;
 
 /** Why a scan ended; the numbers are those of src/native/store.ts. */
 enum class ScanEnd : uint8_t {
@@ -26,18 +30,18 @@ struct ScanResult {
   std::vector<ScannedBatch> batches;
   uint64_t end = 0;  // of the last batch that was accepted
   ScanEnd reason = ScanEnd::limit;
-  int error = 0;  // errno of a failed read
+  IoStatus status;  // of a failed read
 };
 
 struct ScanRange {
   uint64_t position;     // where a batch starts
   uint64_t maxBytes;     // batches that start before position + maxBytes
-  uint64_t fileBytes;    // what lies behind is not read
+  uint64_t fileBytes;    // what lies behind is not looked at
   size_t maxBatches;
   bool verifyCrc;
 };
 
-/** Blocks. Reads no more than headers, unless the CRC is to be verified. */
-ScanResult scanBatches(int fd, const ScanRange& range);
+/** Blocks. Reads little more than headers, unless the CRC is to be verified. */
+ScanResult scanBatches(FileReader& reader, StoreFile& file, const ScanRange& range);
 
 }  // namespace kafabric

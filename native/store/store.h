@@ -1,19 +1,21 @@
-// The threads and limits that a process's files share.
+// The threads, limits and cache that a process's files share.
 #pragma once
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "arena/arena.h"
+#include "store/file_reader.h"
 #include "store/io.h"
+#include "store/journal.h"
+#include "store/range_cache.h"
 #include "store/store_file.h"
 #include "store/thread_pool.h"
+#include "store/write_behind.h"
 
 namespace kafabric {
 
@@ -22,15 +24,20 @@ struct StoreOptions {
   unsigned threads = 4;
   /** How long a read waits for room in the arena. */
   std::chrono::milliseconds memoryTimeout{10'000};
+  /** Bypass the page cache where the file system can. */
+  bool direct = true;
+  /** How long an append that was acknowledged from memory waits for others to be written with it. */
+  std::chrono::milliseconds writeDelay{25};
 };
 
 struct StoreCounters {
   std::atomic<uint64_t> queuedBytes{0};  // appended and not yet written
   std::atomic<uint64_t> appends{0};
-  std::atomic<uint64_t> writes{0};  // groups of appends written
+  std::atomic<uint64_t> acknowledged{0};  // appends that were acknowledged from memory
+  std::atomic<uint64_t> writes{0};        // groups of appends written
   std::atomic<uint64_t> bytesWritten{0};
   std::atomic<uint64_t> syncs{0};  // fdatasync calls
-  std::atomic<uint64_t> reads{0};
+  std::atomic<uint64_t> reads{0};  // system calls' worth of reading from files
   std::atomic<uint64_t> bytesRead{0};
   std::atomic<uint64_t> memoryWaits{0};  // reads that found the arena full
 };
@@ -54,43 +61,46 @@ class Store {
 
   struct ReadResult {
     IoStatus status;
-    MemoryRef memory;   // at least one byte long, also when nothing was read
-    size_t length = 0;  // bytes read: fewer than wanted at the end of what has been written
+    MemoryPiece piece;  // its length is what was read: less than wanted at the end of what has been appended
     uint32_t crc = 0;
   };
   /**
-   * Reads into arena memory on a reading thread and reports there. Waits while the arena is full; ETIMEDOUT after the configured
-   * time. With `withCrc` the CRC-32C of what was read is computed on the way, continuing from `seed`.
+   * Reads on a reading thread, or from the cache, and reports on that thread. The bytes are in one piece; of none, the memory is there
+   * nevertheless. Waits while the arena is full; ETIMEDOUT after the configured time. With `withCrc` the CRC-32C of what was
+   * read is computed, continuing from `seed`.
    */
   void read(std::shared_ptr<StoreFile> file, uint64_t position, size_t length, bool withCrc, uint32_t seed,
             std::function<void(ReadResult)> done);
+  /** As `read`, in as many pieces as it is in memory. */
+  void readPieces(std::shared_ptr<StoreFile> file, uint64_t position, size_t length,
+                  std::function<void(ReadPieces)> done);
 
   /** Finishes what was queued and ends the threads. */
   void stop();
 
   ThreadPool& writers() { return writers_; }
   ThreadPool& syncers() { return syncers_; }
+  ThreadPool& readers() { return readers_; }
+  WriteBehind& writeBehind() { return writeBehind_; }
   StoreCounters& counters() { return counters_; }
+  RangeCache& cache() { return *cache_; }
+  FileReader& reader() { return reader_; }
+  /** Null where nothing can be acknowledged from memory. */
+  Journal* journal() { return journal_.get(); }
+  /** False while so much waits to be written that appending has to wait for the device. */
+  bool mayAcknowledge() const;
 
  private:
-  using Deadline = std::chrono::steady_clock::time_point;
-  ReadResult readNow(const StoreFile& file, uint64_t position, size_t length, bool withCrc, uint32_t seed,
-                     Deadline deadline);
-  MemoryRef allocate(size_t length, Deadline deadline, IoStatus& status);
-
   const StoreOptions options_;
   Arena& arena_;
   StoreCounters counters_;
-
-  std::mutex memoryMutex_;
-  std::condition_variable memoryFreed_;
-  uint64_t freed_ = 0;  // counts announcements of freed memory
-  bool stopping_ = false;
-  int subscription_;
-
+  std::shared_ptr<RangeCache> cache_;
+  std::shared_ptr<Journal> journal_;
+  WriteBehind writeBehind_;
   ThreadPool writers_;
   ThreadPool syncers_;
   ThreadPool readers_;
+  FileReader reader_;
 };
 
 }  // namespace kafabric

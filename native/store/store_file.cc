@@ -1,7 +1,9 @@
 #include "store/store_file.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "store/store.h"
@@ -10,56 +12,164 @@ namespace kafabric {
 
 namespace {
 
-// One system call: enough to be efficient, little enough that files take turns.
-constexpr size_t kMaxBytesPerWrite = size_t{4} << 20;
-constexpr size_t kMaxPartsPerWrite = 1024;
+// One turn: enough to be efficient, little enough that files take turns.
+constexpr size_t kMaxBytesPerTurn = size_t{8} << 20;
+constexpr size_t kMaxPartsPerTurn = 1024;
+/** What is acknowledged waits for more to be written with it, up to so many bytes. */
+constexpr uint64_t kWriteAtOnceBytes = 1 << 20;
+/** Less is copied faster than it is worth a gap in the file. */
+constexpr size_t kMinAlignedBytes = 16 << 10;
 
 }  // namespace
 
-StoreFile::StoreFile(Store& store, std::shared_ptr<FileHandle> handle, uint64_t size, bool created, bool preallocated)
+StoreFile::StoreFile(Store& store, std::shared_ptr<FileHandle> handle, uint64_t size, uint64_t allocated, bool created)
     : store_(store),
       handle_(std::move(handle)),
-      written_(size),
+      allocated_(std::max(size, allocated)),
       end_(size),
       queued_(1),
       completed_(1),
-      directoryDirty_(created),
-      preallocated_(preallocated) {}
+      directoryDirty_(created) {
+  cached_.written = size;
+}
+
+StoreFile::~StoreFile() {
+  store_.cache().drop(cached_);
+  // What the device refused stays recorded.
+  if (journalFile_ != Journal::kNone && stranded_.empty()) store_.journal()->removeFile(journalFile_);
+}
 
 void StoreFile::Reports::run() {
   for (auto& [done, status] : items) done(status);
 }
 
-uint64_t StoreFile::append(std::vector<AppendPart> parts, Done done) {
-  Operation operation{Kind::append, 0, 0, std::move(parts), std::move(done)};
-  for (const AppendPart& part : operation.parts) operation.length += part.length;
+AppendResult StoreFile::append(const std::vector<AppendPart>& parts, const AppendOptions& options, Done done) {
+  Operation operation{Kind::append, 0};
+  for (const AppendPart& part : parts) operation.length += part.length;
   store_.counters().queuedBytes += operation.length;
   ++store_.counters().appends;
-  return enqueue(std::move(operation));
+  AppendResult result{};
+  bool start = false;
+  {
+    std::lock_guard lock(mutex_);
+    size_t block = handle_->blockBytes();
+    bool aligned = options.align && block > 0 && parts.size() == 1 && operation.length >= kMinAlignedBytes;
+    operation.position = aligned ? roundUp(end_, block) + reinterpret_cast<uintptr_t>(parts[0].bytes) % block : end_;
+    end_ = operation.end();
+    uint64_t position = operation.position;
+    for (const AppendPart& part : parts) {
+      operation.parts.push_back(holdLocked(part, position));
+      position += part.length;
+    }
+    result = {operation.position, options.fromMemory && acknowledgeLocked(operation)};
+    if (!result.acknowledged) operation.done = std::move(done);
+    start = enqueueLocked(std::move(operation), result.acknowledged);
+  }
+  if (start) startDraining();
+  return result;
 }
 
-void StoreFile::truncate(uint64_t size, Done done) { enqueue({Kind::truncate, size, 0, {}, std::move(done)}); }
+void StoreFile::truncate(uint64_t size, Done done) {
+  enqueue({Kind::truncate, size, 0, {}, std::move(done)});
+}
+
+void StoreFile::trim(Done done) { enqueue({Kind::trim, 0, 0, {}, std::move(done)}); }
 
 void StoreFile::close(Done done) { enqueue({Kind::close, 0, 0, {}, std::move(done)}); }
 
-uint64_t StoreFile::enqueue(Operation operation) {
+void StoreFile::enqueue(Operation operation) {
   bool start = false;
-  uint64_t position = operation.position;
   {
     std::lock_guard lock(mutex_);
-    if (operation.kind == Kind::append) {
-      position = operation.position = end_;
-      end_ += operation.length;
-    } else if (operation.kind == Kind::truncate) {
+    if (operation.kind == Kind::truncate) {
       end_ = operation.position;
+      store_.cache().cut(cached_, end_);
     }
-    queue_.push_back(std::move(operation));
-    ++queued_;
-    if (!draining_) start = draining_ = true;
+    start = enqueueLocked(std::move(operation), false);
   }
+  if (start) startDraining();
+}
+
+/** Bytes that outlive the call; in the cache, unless they are sure to be refused. */
+StoreFile::QueuedPart StoreFile::holdLocked(const AppendPart& part, uint64_t position) {
+  bool cached = handle_->blockBytes() > 0 && !closed_ && poison_.ok();
+  QueuedPart held{part.bytes, part.length, part.memory};
+  if (part.memory) {
+    if (cached) store_.cache().addAppended(cached_, position, {part.memory, part.bytes, part.length});
+    return held;
+  }
+  MemoryPiece copied = cached ? store_.cache().addCopy(cached_, position, part.bytes, part.length) : MemoryPiece{};
+  if (copied) {
+    held.memory = std::move(copied.memory);
+    held.bytes = copied.bytes;
+  } else {
+    held.copy.append(part.bytes, part.length);
+    held.bytes = held.copy.data();
+  }
+  return held;
+}
+
+/** Records an append whose space is allocated; not behind one that may yet fail. */
+bool StoreFile::acknowledgeLocked(Operation& operation) {
+  Journal* journal = store_.journal();
+  bool possible = journal && poison_.ok() && !closed_ && unacknowledged_ == 0 && stranded_.empty() &&
+                  operation.end() <= allocated_ && store_.mayAcknowledge();
+  if (!possible) return false;
+  if (journalFile_ == Journal::kNone) {
+    struct stat info {};
+    if (::fstat(handle_->fd(), &info) != 0) return false;
+    journalFile_ = journal->addFile(handle_->path(), info.st_dev, info.st_ino);
+    if (journalFile_ == Journal::kNone) return false;
+  }
+  uint64_t position = operation.position;
+  for (QueuedPart& part : operation.parts) {
+    if (part.memory) part.journalled = journal->add(journalFile_, position, part.bytes, part.length);
+    if (part.journalled == Journal::kNone && part.length > 0) {
+      forgetJournalled(operation);
+      return false;
+    }
+    position += part.length;
+  }
+  ++store_.counters().acknowledged;
+  return true;
+}
+
+void StoreFile::forgetJournalled(Operation& operation) {
+  for (QueuedPart& part : operation.parts) {
+    if (part.journalled != Journal::kNone) store_.journal()->remove(part.journalled);
+    part.journalled = Journal::kNone;
+  }
+}
+
+bool StoreFile::enqueueLocked(Operation operation, bool waits) {
+  if (!operation.acknowledged()) ++unacknowledged_;
+  queuedBytes_ += operation.length;
+  queue_.push_back(std::move(operation));
+  ++queued_;
+  if (draining_) return false;
+  if (waits && queuedBytes_ < kWriteAtOnceBytes && waitLocked()) return false;
+  return draining_ = true;
+}
+
+/** Leaves the queue to the store's timer; false when that has stopped. */
+bool StoreFile::waitLocked() {
+  if (!waiting_) waiting_ = store_.writeBehind().add(weak_from_this());
+  return waiting_;
+}
+
+void StoreFile::writeWaiting() {
+  {
+    std::lock_guard lock(mutex_);
+    waiting_ = false;
+    if (draining_ || queue_.empty()) return;
+    draining_ = true;
+  }
+  startDraining();
+}
+
+void StoreFile::startDraining() {
   auto self = shared_from_this();
-  if (start && !store_.writers().post([self] { self->drain(); })) drain();
-  return position;
+  if (!store_.writers().post([self] { self->drain(); })) drain();
 }
 
 std::vector<StoreFile::Operation> StoreFile::takeLocked() {
@@ -68,8 +178,7 @@ std::vector<StoreFile::Operation> StoreFile::takeLocked() {
   size_t parts = 0;
   while (!queue_.empty() && queue_.front().kind == Kind::append) {
     const Operation& next = queue_.front();
-    if (!taken.empty() && (bytes + next.length > kMaxBytesPerWrite || parts + next.parts.size() > kMaxPartsPerWrite))
-      return taken;
+    if (!taken.empty() && (bytes + next.length > kMaxBytesPerTurn || parts + next.parts.size() > kMaxPartsPerTurn)) break;
     bytes += next.length;
     parts += next.parts.size();
     taken.push_back(std::move(queue_.front()));
@@ -79,6 +188,7 @@ std::vector<StoreFile::Operation> StoreFile::takeLocked() {
     taken.push_back(std::move(queue_.front()));
     queue_.pop_front();
   }
+  queuedBytes_ -= bytes;
   return taken;
 }
 
@@ -101,7 +211,8 @@ void StoreFile::drain() {
     {
       std::lock_guard lock(mutex_);
       startSyncLocked();
-      more = draining_ = !queue_.empty();
+      bool urgent = unacknowledged_ > 0 || !waiters_.empty() || queuedBytes_ >= kWriteAtOnceBytes;
+      more = draining_ = !queue_.empty() && (urgent || !waitLocked());
     }
     reports.run();
     if (!more) return;
@@ -110,66 +221,24 @@ void StoreFile::drain() {
   }
 }
 
-void StoreFile::writeAppends(std::vector<Operation>& operations, Reports& reports) {
-  std::vector<iovec> vectors;
-  size_t length = 0;
-  for (const Operation& operation : operations) {
-    length += operation.length;
-    for (const AppendPart& part : operation.parts)
-      vectors.push_back({const_cast<uint8_t*>(part.data()), part.length});
-  }
-  uint64_t position = operations.front().position;
-  size_t written = 0;
-  int error = writeFully(handle_->fd(), vectors, position, written);
-  ++store_.counters().writes;
-  store_.counters().bytesWritten += written;
-  store_.counters().queuedBytes -= length;
-
-  std::lock_guard lock(mutex_);
-  IoStatus status;
-  uint64_t good = completed_;
-  if (error != 0) status = IoStatus::failure(error, "cannot append to", handle_->path());
-  for (Operation& operation : operations) {
-    bool whole = operation.position + operation.length <= position + written;
-    if (whole) written_.store(operation.position + operation.length, std::memory_order_release);
-    if (whole) ++good;
-    reports.add(std::move(operation.done), whole ? IoStatus{} : status);
-  }
-  completed_ += operations.size();
-  if (error != 0) poisonLocked(status, good, reports);
-}
-
-void StoreFile::runOther(Operation& operation, Reports& reports) {
-  IoStatus status;
-  uint64_t size = operation.kind == Kind::truncate ? operation.position : written();
-  bool cut = operation.kind == Kind::truncate || preallocated_;
-  int result = 0;
-  while (cut && (result = ::ftruncate(handle_->fd(), static_cast<off_t>(size))) != 0 && errno == EINTR) continue;
-  if (result != 0) status = IoStatus::failure(errno, "cannot truncate", handle_->path());
-
-  std::lock_guard lock(mutex_);
-  uint64_t good = completed_++;
-  if (operation.kind == Kind::close) {
-    closed_ = true;
-  } else if (status.ok()) {
-    written_.store(size, std::memory_order_release);
-    poison_ = {};
-    preallocated_ = false;
-  } else {
-    poisonLocked(status, good, reports);
-  }
-  reports.add(std::move(operation.done), status);
-}
-
 void StoreFile::failQueuedLocked(Reports& reports) {
   IoStatus refused = poison_;
   if (closed_) refused = {EBADF, "the file is closed: " + handle_->path()};
-  while (!queue_.empty() && (closed_ || queue_.front().kind == Kind::append)) {
-    Operation& operation = queue_.front();
-    store_.counters().queuedBytes -= operation.length;
-    reports.add(std::move(operation.done), refused);
+  bool cut = false;
+  auto fails = [this](Kind kind) { return closed_ || kind == Kind::append || kind == Kind::trim; };
+  while (!queue_.empty() && fails(queue_.front().kind)) {
+    Operation operation = std::move(queue_.front());
     queue_.pop_front();
     ++completed_;
+    store_.counters().queuedBytes -= operation.length;
+    queuedBytes_ -= operation.length;
+    if (operation.acknowledged()) {
+      stranded_.push_back(std::move(operation));
+      continue;
+    }
+    if (operation.kind == Kind::append && !std::exchange(cut, true)) store_.cache().cut(cached_, operation.position);
+    --unacknowledged_;
+    reports.add(std::move(operation.done), refused);
   }
 }
 
@@ -184,17 +253,21 @@ void StoreFile::poisonLocked(const IoStatus& status, uint64_t good, Reports& rep
 
 void StoreFile::sync(Done done) {
   IoStatus refused;
+  bool start = false;
   {
     std::lock_guard lock(mutex_);
     refused = poison_;
     // Nothing written since the last flush, nothing queued: durable already.
-    if (refused.ok() && (synced_ < queued_ || directoryDirty_)) {
-      waiters_.push_back({queued_, std::move(done)});
+    bool needed = refused.ok() && (synced_ < queued_ || directoryDirty_);
+    if (needed) {
+      waiters_.push_back({queued_, std::exchange(done, nullptr)});
       startSyncLocked();
-      return;
+      start = !draining_ && !queue_.empty();
+      draining_ |= start;
     }
   }
-  done(refused);
+  if (start) startDraining();
+  if (done) done(refused);
 }
 
 /** Starts a flush when someone waits for operations that are all complete. */

@@ -7,61 +7,100 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <string>
 #include <vector>
 
-#include "arena/arena.h"
 #include "codec/buffer.h"
+#include "store/direct_writer.h"
 #include "store/file_handle.h"
 #include "store/io.h"
+#include "store/journal.h"
+#include "store/range_cache.h"
 
 namespace kafabric {
 
 class Store;
 
-/** Bytes to append: a copy, or a range of arena memory that is kept until it is written. */
+/** Bytes to append: copied before `append` returns, or, when `memory` is set, a range of it that is kept until it is written. */
 struct AppendPart {
-  ByteBuffer copy;
-  MemoryRef memory;
-  const uint8_t* bytes = nullptr;  // inside `memory`; unused for a copy
+  const uint8_t* bytes = nullptr;
   size_t length = 0;
+  MemoryRef memory;
+};
 
-  const uint8_t* data() const { return memory ? bytes : copy.data(); }
+struct AppendOptions {
+  /** Leave a gap before the bytes, at most two blocks, such that they can be written from where they are. */
+  bool align = false;
+  /** The caller is content when the bytes survive the death of the process: see AppendResult. */
+  bool fromMemory = false;
+};
+
+struct AppendResult {
+  uint64_t position;
+  /** The bytes survive the death of the process and can be read, before they are written: `done` will not be called. */
+  bool acknowledged;
 };
 
 /**
  * Operations are queued in the order of the calls, which return at once; their ends are reported on threads of the store. All
  * methods may be called on any thread. A failed write poisons the file: it and everything behind it fail, and so does every
  * later append, until a truncate has succeeded. A failed flush does the same, for the kernel may have dropped what it could not write.
+ *
+ * With direct I/O what is appended stays in the cache of the arena; the file is allocated ahead of what is written, so that it ends in
+ * zeros until it is truncated or closed. Appends that are acknowledged from memory are recorded in the journal until they are
+ * written; space for them is allocated before. When the device refuses them nevertheless, they stay in memory and in the
+ * journal; truncate and close try again.
  */
 class StoreFile : public std::enable_shared_from_this<StoreFile> {
  public:
   using Done = std::function<void(const IoStatus&)>;
 
   /** Used by Store::open. `created`: the directory must be flushed before the first flush is complete. */
-  StoreFile(Store& store, std::shared_ptr<FileHandle> handle, uint64_t size, bool created, bool preallocated);
+  StoreFile(Store& store, std::shared_ptr<FileHandle> handle, uint64_t size, uint64_t allocated, bool created);
+  ~StoreFile();
+  StoreFile(const StoreFile&) = delete;
+  StoreFile& operator=(const StoreFile&) = delete;
 
-  /** Queues the parts behind all earlier appends and returns their position in the file. */
-  uint64_t append(std::vector<AppendPart> parts, Done done);
+  /** Queues the parts behind all earlier appends. */
+  AppendResult append(const std::vector<AppendPart>& parts, const AppendOptions& options, Done done);
   /** Reports once everything queued before is on the device. Callers that wait at the same time share one flush. */
   void sync(Done done);
   /** Cuts (or extends with zeros) the file to `size` bytes, after what was queued before; later appends go there. */
   void truncate(uint64_t size, Done done);
-  /** After what was queued before: gives back preallocated space, refuses everything later. Flushes nothing. */
+  /** Gives back space allocated ahead, after what was queued before. */
+  void trim(Done done);
+  /** After what was queued before: gives back space allocated ahead, refuses everything later. Flushes nothing. */
   void close(Done done);
+  /** Begins to write what waits for more to come; for the store's timer. */
+  void writeWaiting();
 
   const std::shared_ptr<FileHandle>& handle() const { return handle_; }
-  /** Bytes that have been written, so that they can be read. */
-  uint64_t written() const { return written_.load(std::memory_order_acquire); }
+  /** Bytes that are in the file, so that they can be read from there. What was acknowledged from memory may lie behind. */
+  uint64_t written() const { return cached_.written.load(std::memory_order_acquire); }
+  RangeCache::File& cached() { return cached_; }
+  /** Where the last read ended, and how far was read ahead; for FileReader. */
+  struct Progress {
+    std::atomic<uint64_t> end{0};
+    std::atomic<uint64_t> aheadTo{0};
+  };
+  Progress& readProgress() { return readProgress_; }
 
  private:
-  enum class Kind : uint8_t { append, truncate, close };
+  enum class Kind : uint8_t { append, trim, truncate, close };
+  struct QueuedPart {
+    const uint8_t* bytes;
+    size_t length;
+    MemoryRef memory;
+    ByteBuffer copy;  // used when the arena had no room
+    uint32_t journalled = Journal::kNone;
+  };
   struct Operation {
     Kind kind;
     uint64_t position;  // of the append, or the new size
     size_t length = 0;
-    std::vector<AppendPart> parts;
-    Done done;
+    std::vector<QueuedPart> parts;
+    Done done;          // none: acknowledged already
+    uint64_t end() const { return position + length; }
+    bool acknowledged() const { return kind == Kind::append && !done; }
   };
   struct Waiter {
     uint64_t sequence;  // flush when so many operations are complete
@@ -70,16 +109,31 @@ class StoreFile : public std::enable_shared_from_this<StoreFile> {
   /** Callbacks collected under the lock, called after it is released. */
   struct Reports {
     std::vector<std::pair<Done, IoStatus>> items;
-    void add(Done done, const IoStatus& status) { items.emplace_back(std::move(done), status); }
+    void add(Done done, const IoStatus& status) {
+      if (done) items.emplace_back(std::move(done), status);
+    }
     void run();
   };
 
-  uint64_t enqueue(Operation operation);
+  QueuedPart holdLocked(const AppendPart& part, uint64_t position);
+  bool acknowledgeLocked(Operation& operation);
+  /** Queues an operation; true when the caller has to start draining. */
+  bool enqueueLocked(Operation operation, bool waits);
+  void enqueue(Operation operation);
+  bool waitLocked();
+  void startDraining();
   void drain();
-  /** Takes appends from the front of the queue, up to a limit of bytes and vectors, or one other operation. */
+  /** Takes appends from the front of the queue, up to a limit of bytes and parts, or one other operation. */
   std::vector<Operation> takeLocked();
+  int write(const std::vector<Operation>& operations, uint64_t& written);
   void writeAppends(std::vector<Operation>& operations, Reports& reports);
   void runOther(Operation& operation, Reports& reports);
+  void dropStranded(uint64_t size);
+  IoStatus cut(uint64_t size);
+  /** Writes again what was acknowledged and could not be written. */
+  IoStatus writeStranded();
+  void allocateAhead(uint64_t end);
+  void forgetJournalled(Operation& operation);
   /** Fails what is queued up to the next truncate or close, and the flushes that wait for it. */
   void failQueuedLocked(Reports& reports);
   /** Flushes that wait for no more than the first `good` operations are still made. */
@@ -91,21 +145,29 @@ class StoreFile : public std::enable_shared_from_this<StoreFile> {
 
   Store& store_;
   const std::shared_ptr<FileHandle> handle_;
-  std::atomic<uint64_t> written_;
+  RangeCache::File cached_;
+  Progress readProgress_;
+  BlockTail tail_;                   // the draining thread's
+  std::atomic<uint64_t> allocated_;  // the file has space to here; what is acknowledged from memory ends below
+  bool allocates_ = true;            // the draining thread's: false where the file system cannot
 
   std::mutex mutex_;
   std::deque<Operation> queue_;
   std::deque<Waiter> waiters_;
-  uint64_t end_;           // logical end, including what is queued
+  std::deque<Operation> stranded_;  // acknowledged and refused by the device
+  uint64_t end_;                    // logical end, including what is queued
+  uint64_t queuedBytes_ = 0;
   // Sequence numbers: operations queued so far, done so far (well or not), and covered by a flush. What an earlier
   // process may have left in the page cache counts as the first one.
   uint64_t queued_;
   uint64_t completed_;
   uint64_t synced_ = 0;
+  uint64_t unacknowledged_ = 0;  // operations queued or running that somebody waits for
+  uint32_t journalFile_ = Journal::kNone;
   bool draining_ = false;
+  bool waiting_ = false;  // the store's timer will start the draining
   bool syncing_ = false;
   bool directoryDirty_;
-  bool preallocated_;
   bool closed_ = false;
   IoStatus poison_;
 };

@@ -19,7 +19,7 @@ import { TopicManager } from './metadata/topic-manager.ts';
 import { METADATA_TOPIC, OFFSETS_TOPIC } from './metadata/topic-name.ts';
 import { FetchService } from './partitions/fetch-service.ts';
 import { FetchSessions } from './partitions/fetch-session.ts';
-import { MemoryBudget } from './partitions/memory-budget.ts';
+import { MemoryBudget, type MemoryGauge } from './partitions/memory-budget.ts';
 import { PartitionManager } from './partitions/partition-manager.ts';
 import { ProducerIds } from './producers/producer-ids.ts';
 
@@ -41,6 +41,12 @@ const KEEP_ALL: LogConfig = {
   retentionBytes: -1,
   cleanupDelete: false,
 };
+
+/** What is only cached gives way to whatever is asked for. */
+function memoryInUse(store: Store): MemoryGauge {
+  const { capacityBytes, usedBytes } = arenaStats();
+  return { capacityBytes, usedBytes: Math.max(0, usedBytes - store.stats().cachedBytes) };
+}
 
 /**
  * Everything that is the cluster on one machine: logs, payload, topics, groups, offsets. `open` recovers it from disk; `close` leaves it so
@@ -73,7 +79,7 @@ export class EmbeddedBroker {
     this.configs = new ConfigManager(metadata);
     this.partitions = new PartitionManager({ logs, files: store, config, clock, logger });
     this.producerIds = new ProducerIds(() => metadata.allocateProducerIds(), logger);
-    const memory = new MemoryBudget(arenaStats, FETCH_MEMORY_SHARE, clock);
+    const memory = new MemoryBudget(() => memoryInUse(store), FETCH_MEMORY_SHARE, clock);
     this.fetches = new FetchService({ maxBytes: config.get('fetch.max.bytes') }, memory, clock);
     const slots = config.get('max.incremental.fetch.session.cache.slots');
     this.fetchSessions = new FetchSessions({ slots, evictionMs: FETCH_SESSION_EVICTION_MS }, clock);
@@ -93,7 +99,10 @@ export class EmbeddedBroker {
   /** Rejects with an error for people when a directory is locked, belongs to another cluster, or cannot be used. */
   static async open(options: EmbeddedBrokerOptions): Promise<EmbeddedBroker> {
     const { config, clock, logger } = options;
-    const store = new Store({ threads: config.get('num.io.threads') });
+    const store = new Store({
+      threads: config.get('num.io.threads'),
+      direct: config.get('log.direct.io.enable'),
+    });
     const fileSystem = storeFileSystem(store);
     const logs = new LogManager({
       fileSystem,

@@ -84,8 +84,8 @@ export class NativeMemory {
   }
 
   /** Takes over a reference that native code gave to JavaScript. For src/native only. */
-  static adopt(handle: number, arenaOffset: number, byteLength: number): NativeMemory {
-    return new NativeMemory(new Block(handle), arenaOffset, 0, byteLength);
+  static adopt(handle: number, arenaOffset: number, byteLength: number, blockOffset = 0): NativeMemory {
+    return new NativeMemory(new Block(handle), arenaOffset, blockOffset, byteLength);
   }
 
   /** Names the native block. For src/native only. */

@@ -46,10 +46,18 @@ export function startCompletions(): void {
  * `code` such as 'ENOSPC'. What `start` throws is thrown.
  */
 export function completion<T>(start: (id: number) => void): Promise<T> {
+  return completionUnlessDone<T>((id) => {
+    start(id);
+    return true;
+  })!;
+}
+
+/** As `completion`; null when `start` returns false: then nothing will come under the id. */
+export function completionUnlessDone<T>(start: (id: number) => boolean): Promise<T> | null {
   if (pending.size >= MAX_PENDING) throw new Error('too many native operations under way');
   startCompletions();
   const id = nextId++;
-  start(id);
+  if (!start(id)) return null;
   if (pending.size === 0) native.completionsHold(true);
   return new Promise((resolve, reject) => {
     pending.set(id, { resolve: resolve as (value: unknown) => void, reject });

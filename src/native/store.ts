@@ -1,11 +1,11 @@
 import { binding } from './addon.ts';
 import { NativeMemory } from './arena.ts';
 import { BATCH_SLOTS, type BatchHeader, readHeader } from './batch-layout.ts';
-import { completion, startCompletions } from './completions.ts';
-import { type FileSource, MemoryPiece } from './pieces.ts';
+import { completion, completionUnlessDone, startCompletions } from './completions.ts';
+import { FilePiece, type FileSource, MemoryPiece, type Piece } from './pieces.ts';
 
 interface StoreBinding {
-  storeCreate(threads: number, memoryTimeoutMs: number, maxQueuedBytes: number): number;
+  storeCreate(threads: number, memoryTimeoutMs: number, maxQueuedBytes: number, direct: boolean): number;
   storeStop(store: number, id: number): void;
   storeStats(store: number): StoreStats;
   storeOpen(
@@ -20,9 +20,17 @@ interface StoreBinding {
   storeSyncDirectory(store: number, id: number, path: string): void;
   storeLock(directory: string): number;
   storeUnlock(lock: number): void;
-  fileAppend(file: number, id: number, parts: (Uint8Array | number)[], length: number): number;
+  fileAppend(
+    file: number,
+    id: number,
+    parts: (Uint8Array | number)[],
+    length: number,
+    align: boolean,
+    fromMemory: boolean,
+  ): number;
   fileSync(file: number, id: number): void;
   fileTruncate(file: number, id: number, size: number): void;
+  fileTrim(file: number, id: number): void;
   fileClose(file: number, id: number): void;
   fileRead(file: number, id: number, position: number, length: number, withCrc: boolean, seed: number): void;
   fileScan(
@@ -32,7 +40,10 @@ interface StoreBinding {
     maxBytes: number,
     maxBatches: number,
     verifyCrc: boolean,
+    end: number,
   ): void;
+  fileFind(file: number, position: number, length: number, appended: boolean): Float64Array | null;
+  fileReadPieces(file: number, id: number, position: number, length: number): void;
 }
 
 export interface StoreOptions {
@@ -42,6 +53,8 @@ export interface StoreOptions {
   memoryTimeoutMs?: number;
   /** Limit on bytes appended and not yet written; above it `append` throws ENOBUFS. Default 1 GiB. */
   maxQueuedBytes?: number;
+  /** Bypass the page cache where the file system can (default): the arena is the only cache then. */
+  direct?: boolean;
 }
 
 /** Counted since the store was made. */
@@ -49,6 +62,8 @@ export interface StoreStats {
   /** Appended and not yet written; the only one that falls. */
   queuedBytes: number;
   appends: number;
+  /** Appends that were acknowledged from memory, before they were written. */
+  acknowledged: number;
   /** Groups of appends, each written by one system call. */
   writes: number;
   bytesWritten: number;
@@ -58,6 +73,11 @@ export interface StoreStats {
   bytesRead: number;
   /** Reads that found the arena full. */
   memoryWaits: number;
+  /** Ranges of files in the arena's memory, which give way when it is asked for. */
+  cachedBytes: number;
+  /** Bytes that reads found in the arena, and those that they had to read from the device. */
+  cacheHitBytes: number;
+  cacheMissBytes: number;
 }
 
 export interface OpenOptions {
@@ -82,11 +102,20 @@ export interface ScanResult {
   reason: (typeof SCAN_ENDS)[number];
 }
 
+export interface AppendOptions {
+  /** Leave a gap before the bytes, less than two disk blocks, such that they can be written from where they are. */
+  align?: boolean;
+  /** Be content when the bytes survive the death of the process: then `done` may be null. */
+  fromMemory?: boolean;
+}
+
 export interface ScanOptions {
   /** Read everything and accept only batches whose CRC is right. */
   verifyCrc?: boolean;
   /** At most 65,536, which is the default. */
   maxBatches?: number;
+  /** By default the end of the file once everything queued is written. */
+  end?: number;
 }
 
 /** Exclusive use of a data directory, until `release` or the end of the process. */
@@ -113,12 +142,13 @@ export class Store {
       options.threads ?? 4,
       options.memoryTimeoutMs ?? 10_000,
       options.maxQueuedBytes ?? 2 ** 30,
+      options.direct ?? true,
     );
   }
 
   async open(path: string, options: OpenOptions = {}): Promise<StoreFile> {
     this.#assertRunning();
-    const [fileId, size] = await completion<[number, number]>((id) =>
+    const [fileId, size, direct] = await completion<[number, number, boolean]>((id) =>
       native.storeOpen(
         this.#store,
         id,
@@ -128,7 +158,7 @@ export class Store {
         options.preallocateBytes ?? 0,
       ),
     );
-    const file: StoreFile = new StoreFile(path, fileId, size, () => this.#files.delete(file));
+    const file: StoreFile = new StoreFile({ path, fileId, size, direct }, () => this.#files.delete(file));
     this.#files.add(file);
     return file;
   }
@@ -190,11 +220,11 @@ export class Store {
   }
 }
 
-/** An appended range and the promise that it has been written. */
+/** An appended range, and when it is safe. */
 export interface Appended {
   position: number;
-  /** Written: it can be read, and survives the death of the process; see `sync` for more. */
-  done: Promise<void>;
+  /** It can be read, and survives the death of the process (see `sync` for more) when this resolves; null: it does so now. */
+  done: Promise<void> | null;
 }
 
 /**
@@ -206,14 +236,17 @@ export class StoreFile implements FileSource {
   readonly path: string;
   /** Names the open file for native code. */
   readonly fileId: number;
+  /** It bypasses the page cache. */
+  readonly direct: boolean;
   readonly #onClose: () => void;
   #size: number;
   #closed: Promise<void> | null = null;
 
-  constructor(path: string, fileId: number, size: number, onClose: () => void) {
-    this.path = path;
-    this.fileId = fileId;
-    this.#size = size;
+  constructor(opened: { path: string; fileId: number; size: number; direct: boolean }, onClose: () => void) {
+    this.path = opened.path;
+    this.fileId = opened.fileId;
+    this.direct = opened.direct;
+    this.#size = opened.size;
     this.#onClose = onClose;
   }
 
@@ -226,7 +259,7 @@ export class StoreFile implements FileSource {
    * Queues the pieces behind all earlier appends. Bytes are copied and memory is retained before this returns (the caller keeps its own
    * references). Throws ENOBUFS, and appends nothing, when too much is queued already.
    */
-  append(pieces: readonly (Uint8Array | MemoryPiece)[]): Appended {
+  append(pieces: readonly (Uint8Array | MemoryPiece)[], options: AppendOptions = {}): Appended {
     const parts: (Uint8Array | number)[] = [];
     let length = 0;
     for (const piece of pieces) {
@@ -236,8 +269,12 @@ export class StoreFile implements FileSource {
       } else parts.push(piece);
     }
     let position = 0;
-    const done = completion<void>((id) => {
-      position = native.fileAppend(this.fileId, id, parts, length);
+    const { align = false, fromMemory = false } = options;
+    const done = completionUnlessDone<void>((id) => {
+      position = native.fileAppend(this.fileId, id, parts, length, align, fromMemory);
+      if (position >= 0) return true;
+      position = -1 - position;
+      return false;
     });
     this.#size = position + length;
     return { position, done };
@@ -264,10 +301,36 @@ export class StoreFile implements FileSource {
     withCrc: boolean,
     seed: number,
   ): Promise<{ memory: NativeMemory; crc32c: number }> {
-    const [handle, offset, got, crc32c] = await completion<[number, number, number, number]>((id) =>
+    const [flat, crc32c] = await completion<[Float64Array, number]>((id) =>
       native.fileRead(this.fileId, id, position, length, withCrc, seed),
     );
-    return { memory: NativeMemory.adopt(handle, offset, got), crc32c };
+    return { memory: piecesOf(flat)[0]!.memory, crc32c };
+  }
+
+  /**
+   * What to send for a range, if it is there without waiting: pieces of memory, which the caller releases, or, where the page cache is
+   * used, the range of the file.
+   */
+  find(position: number, length: number): Piece[] | null {
+    if (!this.direct) return [new FilePiece(this, position, length)];
+    const flat = native.fileFind(this.fileId, position, length, false);
+    return flat && piecesOf(flat);
+  }
+
+  /** A range as it was appended, if it is still in memory, and there in one piece. The caller releases it. */
+  findAppended(position: number, length: number): MemoryPiece | null {
+    const flat = native.fileFind(this.fileId, position, length, true);
+    const pieces = flat ? piecesOf(flat) : [];
+    if (pieces.length === 1) return pieces[0]!;
+    for (const { memory } of pieces) memory.release();
+    return null;
+  }
+
+  /** Reads what has been appended: fewer bytes at its end. The caller releases the memory. */
+  async readPieces(position: number, length: number): Promise<MemoryPiece[]> {
+    return piecesOf(
+      await completion<Float64Array>((id) => native.fileReadPieces(this.fileId, id, position, length)),
+    );
   }
 
   /** Cuts the file to `size` bytes (or extends it with zeros), after what was queued before; later appends go there. */
@@ -275,6 +338,11 @@ export class StoreFile implements FileSource {
     const truncated = completion((id) => native.fileTruncate(this.fileId, id, size));
     this.#size = size;
     await truncated;
+  }
+
+  /** Gives back space that was allocated ahead, after what was queued before: the file then ends with what was appended. */
+  async trim(): Promise<void> {
+    await completion((id) => native.fileTrim(this.fileId, id));
   }
 
   /** Closes after what was queued before; what is being sent from the file is still sent. */
@@ -287,9 +355,17 @@ export class StoreFile implements FileSource {
   }
 }
 
+function piecesOf(flat: Float64Array): MemoryPiece[] {
+  const pieces: MemoryPiece[] = [];
+  for (let i = 0; i < flat.length; i += 4) {
+    pieces.push(new MemoryPiece(NativeMemory.adopt(flat[i]!, flat[i + 1]!, flat[i + 3]!, flat[i + 2]!)));
+  }
+  return pieces;
+}
+
 /**
  * Finds the batches of a file that start at `position` or behind and before `position + maxBytes`, by their headers; `position` must
- * be the start of a batch.
+ * be the start of a batch. The file is taken to end at `options.end`.
  */
 export async function scanBatches(
   file: StoreFile,
@@ -300,7 +376,15 @@ export async function scanBatches(
   const limit = Math.min(maxBytes, Number.MAX_SAFE_INTEGER);
   const maxBatches = Math.min(options.maxBatches ?? MAX_SCANNED_BATCHES, MAX_SCANNED_BATCHES);
   const [doubles, end, reason] = await completion<[Float64Array, number, number]>((id) =>
-    native.fileScan(file.fileId, id, position, limit, maxBatches, options.verifyCrc ?? false),
+    native.fileScan(
+      file.fileId,
+      id,
+      position,
+      limit,
+      maxBatches,
+      options.verifyCrc ?? false,
+      options.end ?? file.size,
+    ),
   );
   const integers = new BigInt64Array(doubles.buffer);
   const batches: BatchHeader[] = [];

@@ -9,6 +9,7 @@ import type { Logger } from '../util/logger.ts';
 import { apiVersionsHandler } from './handlers/18-api-versions.ts';
 import { brokerHandlers } from './handlers/index.ts';
 import { type HttpServer, startHttpServer } from './http/http-server.ts';
+import { arenaBytes } from './memory.ts';
 import { brokerMetrics, networkMetrics } from './metrics/broker-metrics.ts';
 import { GatewayMetrics } from './metrics/gateway-metrics.ts';
 import { KafkaListeners } from './net/listener.ts';
@@ -49,7 +50,7 @@ export class Gateway {
   }
 
   async #start(config: KafabricConfig): Promise<void> {
-    configureArena(config.get('arena.bytes'));
+    configureArena(arenaBytes(config));
     await this.#startHttp(config.get('metrics.listener'));
     const { listeners, advertised } = await withRealPorts(config);
     this.#state = 'recovering logs';
@@ -147,7 +148,7 @@ function netOptions(config: KafabricConfig): Partial<NetOptions> {
   return {
     threads: Math.min(config.get('num.network.threads'), availableParallelism()),
     maxFrameBytes: config.get('socket.request.max.bytes'),
-    maxInFlightBytes: queued > 0 ? queued : config.get('arena.bytes') / 2,
+    maxInFlightBytes: queued > 0 ? queued : arenaBytes(config) / 2,
     maxConnections: config.get('max.connections'),
     maxConnectionsPerIp: config.get('max.connections.per.ip'),
     idleMs: Math.max(config.get('connections.max.idle.ms'), 0),

@@ -139,7 +139,7 @@ describe('LogManager', () => {
     const other = failing === a ? b : a;
     fixture.files.fault = (operation, path) =>
       operation === 'write' && path.startsWith('/a') ? 'EIO' : null;
-    await assert.rejects(failing.append(batch()).written, { code: LogErrorCode.KAFKA_STORAGE_ERROR });
+    await assert.rejects(failing.append(batch()).written!, { code: LogErrorCode.KAFKA_STORAGE_ERROR });
     await settle();
     assert.throws(() => failing.append(batch()), { code: LogErrorCode.KAFKA_STORAGE_ERROR });
     assert.match(fixture.manager.directories.find(({ path }) => path === '/a')?.error?.message ?? '', /EIO/);

@@ -11,10 +11,10 @@ export interface AppendResult {
   /** -1 unless the batches carry the time of the append. */
   readonly logAppendTimeMs: bigint;
   /**
-   * Resolves, in offset order, when the batches are in the file (not: durable). Rejects with KAFKA_STORAGE_ERROR when they could not be
-   * written; the log then goes back to where it was before them.
+   * Resolves, in offset order, when the batches survive the death of the process (not: durable); null: they and all before them do.
+   * Rejects with KAFKA_STORAGE_ERROR when they could not be written; the log then goes back to where it was before them.
    */
-  readonly written: Promise<void>;
+  readonly written: Promise<void> | null;
 }
 
 /** What a log needs from the manager that holds it. */

@@ -106,7 +106,7 @@ export class PartitionLog {
     return this.#logEndOffset;
   }
 
-  /** Everything below it is in the files. */
+  /** Everything below it survives the death of the process. */
   get writtenEndOffset(): bigint {
     return this.#writes.endOffset;
   }
@@ -164,10 +164,14 @@ export class PartitionLog {
   /**
    * Appends whole version 2 batches that were validated, and gives them offsets at once: base offset and leader epoch are written into
    * their headers, all else is taken from there. A replica's batches are kept as they are. The bytes are copied, or their memory is retained,
-   * before it returns. Throws LogError: OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE, RECORD_LIST_TOO_LARGE,
+   * before it returns. `fromMemory`: be content when they survive the death of the process, before they are in the file. Throws LogError: OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE, RECORD_LIST_TOO_LARGE,
    * CORRUPT_MESSAGE, or KAFKA_STORAGE_ERROR while the log cannot be written.
    */
-  append(records: Uint8Array | MemoryPiece, origin: AppendOrigin = 'client'): AppendResult {
+  append(
+    records: Uint8Array | MemoryPiece,
+    origin: AppendOrigin = 'client',
+    fromMemory = false,
+  ): AppendResult {
     this.#assertWritable();
     const bytes = records instanceof Uint8Array ? records : records.bytes();
     const assign = { baseOffset: this.#logEndOffset, leaderEpoch: this.#leaderEpoch };
@@ -187,7 +191,7 @@ export class PartitionLog {
       };
     }
     if (this.#segments.mustRoll(batches, bytes.byteLength, this.#config)) this.#roll(first.baseOffset);
-    const done = this.#segments.list.active.append(records, batches, this.#config);
+    const done = this.#segments.list.active.append(records, batches, this.#config, { fromMemory });
     this.#logEndOffset = last.lastOffset + 1n;
     this.#producers.apply(check.updates, this.#logEndOffset);
     for (const batch of batches) {
@@ -480,7 +484,7 @@ export class PartitionLog {
 }
 
 /** Marks a promise whose rejection nobody may be waiting for. */
-function handled(promise: Promise<void>): Promise<void> {
-  promise.catch(() => {});
+function handled(promise: Promise<void> | null): Promise<void> | null {
+  promise?.catch(() => {});
   return promise;
 }

@@ -1,4 +1,4 @@
-import type { MemoryPiece } from '../../native/pieces.ts';
+import type { MemoryPiece, Piece } from '../../native/pieces.ts';
 
 /**
  * What a log needs from the machine. `storeFileSystem` gives it the native store and the disk; tests give it a file
@@ -13,6 +13,17 @@ export interface Memory {
   release(): void;
 }
 
+export interface AppendOptions {
+  /** Be content when the bytes survive the death of the process, before they are in the file. */
+  readonly fromMemory?: boolean;
+}
+
+export interface Appended {
+  readonly position: number;
+  /** Resolves when the bytes survive the death of the process and can be read; null: they do. */
+  readonly done: Promise<void> | null;
+}
+
 /** An open append-only file. */
 export interface LogFile {
   readonly path: string;
@@ -24,12 +35,18 @@ export interface LogFile {
    * Queues bytes for the end of the file; they are copied, or their memory is retained, before it returns. Appends complete
    * in order. One that fails rejects with an Error that carries `code` (ENOSPC, EIO), and so do all behind it until `truncate`.
    */
-  append(pieces: (Uint8Array | MemoryPiece)[]): { position: number; done: Promise<void> };
+  append(pieces: (Uint8Array | MemoryPiece)[], options?: AppendOptions): Appended;
   /** Resolves when everything appended before the call is durable. */
   sync(): Promise<void>;
   /** Reads up to `length` bytes; fewer at the end of the file. The caller releases the memory. */
   read(position: number, length: number): Promise<Memory>;
+  /** What to send for a range, if it is there without waiting; null otherwise. Whoever gets memory pieces releases them. */
+  find(position: number, length: number): Piece[] | null;
+  /** What to send for a range, read into memory. */
+  readPieces(position: number, length: number): Promise<Piece[]>;
   truncate(size: number): Promise<void>;
+  /** Gives back space that was allocated behind the last append. */
+  trim(): Promise<void>;
   close(): Promise<void>;
 }
 

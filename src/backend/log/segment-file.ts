@@ -1,10 +1,11 @@
 import type { MemoryPiece } from '../../native/pieces.ts';
 import type { Clock } from '../../util/clock.ts';
 import { LogError, LogErrorCode, storageError } from './errors.ts';
-import type { FileSystem, LogFile } from './ports.ts';
+import type { Appended, AppendOptions, FileSystem, LogFile } from './ports.ts';
 
 interface QueuedAppend {
   readonly bytes: Uint8Array | MemoryPiece;
+  readonly options: AppendOptions;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
@@ -51,7 +52,7 @@ export class SegmentFile {
     return this.#size;
   }
 
-  /** Bytes that are in the file. */
+  /** Bytes that can be read from the file and survive the death of the process. */
   get writtenBytes(): number {
     return this.#writtenBytes;
   }
@@ -89,10 +90,10 @@ export class SegmentFile {
    * Takes bytes for the end of the file; they are copied, or their memory retained, before it returns. Throws KAFKA_STORAGE_ERROR, and takes
    * nothing, when too much is queued.
    */
-  append(bytes: Uint8Array | MemoryPiece): { position: number; done: Promise<void> } {
+  append(bytes: Uint8Array | MemoryPiece, options: AppendOptions = {}): Appended {
     if (this.#broken) throw this.#broken;
     const position = this.#size;
-    const done = this.#file ? this.#write(this.#file, bytes) : this.#enqueue(bytes);
+    const done = this.#file ? this.#write(this.#file, bytes, options) : this.#enqueue(bytes, options);
     this.#size += bytes.byteLength;
     return { position, done };
   }
@@ -123,6 +124,11 @@ export class SegmentFile {
     this.#syncedBytes = -1;
   }
 
+  /** Gives back the space that was allocated behind the last batch. */
+  async trim(): Promise<void> {
+    await this.#file?.trim();
+  }
+
   async close(): Promise<void> {
     await this.#opening?.catch(() => {});
     const file = this.#file;
@@ -147,10 +153,12 @@ export class SegmentFile {
       const file = await this.#openAtEnd();
       const queue = this.#takeQueue();
       this.#file = file;
-      for (const { bytes, resolve, reject } of queue) {
+      for (const { bytes, options, resolve, reject } of queue) {
         try {
           if (this.#broken) throw this.#broken;
-          this.#write(file, bytes).then(resolve, reject);
+          const done = this.#write(file, bytes, options);
+          if (done) done.then(resolve, reject);
+          else resolve();
         } catch (error) {
           this.#broken ??= storageError(`appending to ${this.#path}`, error);
           reject(this.#broken);
@@ -190,13 +198,17 @@ export class SegmentFile {
     return queue;
   }
 
-  #write(file: LogFile, bytes: Uint8Array | MemoryPiece): Promise<void> {
+  #write(file: LogFile, bytes: Uint8Array | MemoryPiece, options: AppendOptions): Promise<void> | null {
     this.#lastUsedMs = this.#clock.now();
     try {
-      const { done } = file.append([bytes]);
+      const { done } = file.append([bytes], options);
       this.#handedBytes += bytes.byteLength;
-      this.#unfinished++;
       const end = this.#handedBytes;
+      if (!done) {
+        this.#writtenBytes = end;
+        return null;
+      }
+      this.#unfinished++;
       return done.then(
         () => {
           this.#unfinished--;
@@ -214,12 +226,12 @@ export class SegmentFile {
     }
   }
 
-  #enqueue(bytes: Uint8Array | MemoryPiece): Promise<void> {
+  #enqueue(bytes: Uint8Array | MemoryPiece, options: AppendOptions): Promise<void> {
     // Not slice: of a Buffer, which the protocol reader gives, that is a view of memory that the next frame overwrites.
     const held = bytes instanceof Uint8Array ? new Uint8Array(bytes) : bytes;
     if (!(held instanceof Uint8Array)) held.memory.retain();
     return new Promise((resolve, reject) => {
-      this.#queue.push({ bytes: held, resolve, reject });
+      this.#queue.push({ bytes: held, options, resolve, reject });
       // The queue learns of a failure by itself.
       this.open().catch(() => {});
     });

@@ -3,7 +3,7 @@ import type { LogConfig } from './config.ts';
 import type { LogEnvironment } from './environment.ts';
 import { storageError } from './errors.ts';
 import { offsetFilePath, Suffix } from './log-file-names.ts';
-import type { BatchInfo, BatchScan } from './ports.ts';
+import type { AppendOptions, BatchInfo, BatchScan } from './ports.ts';
 import { RecentBatches } from './recent-batches.ts';
 import { SegmentFile } from './segment-file.ts';
 import { SegmentIndexes } from './segment-indexes.ts';
@@ -114,8 +114,13 @@ export class Segment {
   }
 
   /** Appends batches to the active segment; their positions count from the start of `bytes`. */
-  append(bytes: Uint8Array | MemoryPiece, batches: readonly BatchInfo[], config: LogConfig): Promise<void> {
-    const { position, done } = this.file.append(bytes);
+  append(
+    bytes: Uint8Array | MemoryPiece,
+    batches: readonly BatchInfo[],
+    config: LogConfig,
+    options: AppendOptions = {},
+  ): Promise<void> | null {
+    const { position, done } = this.file.append(bytes, options);
     this.#modifiedMs = this.#environment.clock.now();
     this.firstTimestamp ??= batches[0]?.maxTimestamp ?? null;
     this.#changed = true;
@@ -188,6 +193,7 @@ export class Segment {
   async persist(): Promise<void> {
     const indexes = this.#indexes;
     if (this.persisted || !indexes) return;
+    await this.file.trim();
     await this.sync();
     if (this.#changed) {
       indexes.close();

@@ -70,7 +70,7 @@ async function scan(
   { maxBytes, verifyCrc }: { maxBytes: number; verifyCrc: boolean },
 ): Promise<BatchScan> {
   const bytes = Math.min(limit - position, Math.max(1, maxBytes));
-  const { batches, end, reason } = await scanBatches(file, position, bytes, { verifyCrc });
+  const { batches, end, reason } = await scanBatches(file, position, bytes, { verifyCrc, end: limit });
   const found: BatchInfo[] = [];
   for (const batch of batches)
     found.push(isControl(batch) ? await readControlBatch(file, batch) : infoOf(batch));

@@ -18,7 +18,7 @@ describe('WriteOrder', () => {
     const [first, second] = [write(), write()];
     const finished: number[] = [];
     const written = [order.add(1n, first.done), order.add(2n, second.done)];
-    written.forEach((each, index) => void each.then(() => finished.push(index)));
+    written.forEach((each, index) => void each!.then(() => finished.push(index)));
     second.succeed();
     await second.done;
     assert.equal(order.endOffset, 0n);

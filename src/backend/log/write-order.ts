@@ -11,7 +11,7 @@ interface PendingWrite {
  * goes back to `endOffset` and calls `restart`.
  */
 export class WriteOrder {
-  /** Every batch below it is in its file. */
+  /** Every batch below it survives the death of the process. */
   endOffset: bigint;
   readonly #pending: PendingWrite[] = [];
   #failure: { readonly error: unknown } | null = null;
@@ -29,8 +29,15 @@ export class WriteOrder {
     return this.#failure !== null;
   }
 
-  /** Takes in a write that ends at `endOffset`; what it returns settles in the order of the calls. */
-  add(endOffset: bigint, done: Promise<void>): Promise<void> {
+  /**
+   * Takes in a write that ends at `endOffset`; `done` is null for one that is done. What it returns settles in the order of the
+   * calls; null: all are done.
+   */
+  add(endOffset: bigint, done: Promise<void> | null): Promise<void> | null {
+    if (done === null && this.#pending.length === 0 && this.#failure === null) {
+      this.endOffset = endOffset;
+      return null;
+    }
     let resolve = () => {};
     let reject: (error: unknown) => void = () => {};
     const promise = new Promise<void>((onDone, onError) => {
@@ -42,7 +49,7 @@ export class WriteOrder {
     const write: PendingWrite = { endOffset, promise, resolve, reject, state: 'pending' };
     this.#pending.push(write);
     this.#unsettled++;
-    done.then(
+    (done ?? Promise.resolve()).then(
       () => this.#finish(write, null),
       (error: unknown) => this.#finish(write, { error }),
     );

@@ -4,6 +4,8 @@ import type { PayloadFile, PayloadFiles } from './ports.ts';
 export interface OpenFile {
   readonly path: string;
   readonly file: Promise<PayloadFile>;
+  /** The file, once it is open. */
+  opened: PayloadFile | null;
   users: number;
   /** Not to be kept open when its last user is done. */
   forgotten: boolean;
@@ -25,13 +27,24 @@ export class OpenFiles {
   acquire(path: string, create = false): OpenFile {
     let entry = this.#open.get(path);
     if (entry === undefined) {
-      entry = { path, file: this.#files.open(path, { create }), users: 0, forgotten: false };
-      const opened = entry;
-      // Whoever awaits the file sees the error; here it only must not be cached.
-      entry.file.catch(() => {
-        opened.forgotten = true;
-        if (this.#open.get(path) === opened) this.#open.delete(path);
-      });
+      entry = {
+        path,
+        file: this.#files.open(path, { create }),
+        opened: null,
+        users: 0,
+        forgotten: false,
+      };
+      const added = entry;
+      added.file.then(
+        (file) => {
+          added.opened = file;
+        },
+        // Whoever awaits the file sees the error; here it only must not be cached.
+        () => {
+          added.forgotten = true;
+          if (this.#open.get(path) === added) this.#open.delete(path);
+        },
+      );
     } else {
       this.#open.delete(path);
     }
@@ -39,6 +52,11 @@ export class OpenFiles {
     this.#open.set(path, entry);
     this.#evict();
     return entry;
+  }
+
+  /** The file if it is open; it stays so for the turn. */
+  peek(path: string): PayloadFile | null {
+    return this.#open.get(path)?.opened ?? null;
   }
 
   release(entry: OpenFile): void {

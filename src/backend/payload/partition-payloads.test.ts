@@ -219,8 +219,8 @@ describe('PartitionPayloads', () => {
     files.freeBytes = 10;
     const small = payloads.append(Buffer.alloc(20));
     const next = payloads.append(Buffer.alloc(5));
-    await assert.rejects(small.written, { code: 'ENOSPC' });
-    await assert.rejects(next.written, { code: 'ENOSPC' });
+    await assert.rejects(small.written!, { code: 'ENOSPC' });
+    await assert.rejects(next.written!, { code: 'ENOSPC' });
     small.abandon();
     next.abandon();
     files.freeBytes = 1000;

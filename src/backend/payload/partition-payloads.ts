@@ -228,8 +228,11 @@ export class PartitionPayloads {
     for (const [id, segment] of sorted) this.#segments.set(id, segment);
   }
 
-  /** Gives the records section of a batch its place, and writes it in the background. Copies or retains before it returns. */
-  append(piece: Uint8Array | MemoryPiece): PendingExtent {
+  /**
+   * Gives the records section of a batch its place, and writes it in the background. Copies or retains before it returns. `fromMemory`:
+   * be content when the bytes survive the death of the process, before they are in the file.
+   */
+  append(piece: Uint8Array | MemoryPiece, fromMemory = false): PendingExtent {
     const length = piece.byteLength;
     let active = this.#active;
     if (active !== null && this.#isFull(active, length)) {
@@ -246,7 +249,7 @@ export class PartitionPayloads {
       this.#unsealed.add(active);
       this.#active = active;
     }
-    return active.append(piece);
+    return active.append(piece, fromMemory);
   }
 
   #isFull(segment: PayloadSegment, length: number): boolean {
@@ -292,6 +295,11 @@ export class PartitionPayloads {
     const unsynced = [];
     for (const segment of this.#unsealed) if (segment.needsSync) unsynced.push(segment.sync());
     if (unsynced.length > 0) await Promise.all(unsynced);
+  }
+
+  /** An extent as it was produced, if it is still in memory; then it was checked when it came. The caller releases it. */
+  find(segmentId: number, position: number, length: number): MemoryPiece | null {
+    return this.#segments.get(segmentId)?.find(position, length) ?? null;
   }
 
   /**

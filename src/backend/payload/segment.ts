@@ -12,13 +12,17 @@ export const EXTENTS_SUFFIX = '.extents';
 /** Where an extent was put. Its owner calls `commit` once its reference has offsets, or `abandon` if it never gets any. */
 export interface PendingExtent {
   readonly segmentId: number;
+  /** In the segment; known once `written` has resolved. */
   readonly position: number;
   readonly length: number;
-  /** Settles when the bytes are in the file, or could not be written. */
-  readonly written: Promise<void>;
+  /** Settles when the bytes survive the death of the process, or could not be written; null: they do. */
+  readonly written: Promise<void> | null;
   commit(baseOffset: bigint, lastOffset: bigint): void;
   abandon(): void;
 }
+
+/** Appends `held`, or the bytes as they came, and says when they are written; null: they are. */
+type Place = (file: PayloadFile, held?: Uint8Array | MemoryPiece) => Promise<void> | null;
 
 /** `segment` identifies the files; ids rise within a partition, and so do the offsets that refer to them. */
 export function payloadPath(directory: string, segment: number): string {
@@ -49,6 +53,7 @@ export class PayloadSegment {
   #syncedBytes = 0;
   #opening: Promise<void> | null = null;
   /** Appends that came before the file was open. */
+  #queuedBytes = 0;
   readonly #queued: ((file: PayloadFile | null, error?: unknown) => void)[] = [];
   #failed = false;
   #deadBefore = 0n;
@@ -94,9 +99,9 @@ export class PayloadSegment {
     return new PayloadSegment(directory, id, open, extents, summarize(extents, bytes));
   }
 
-  /** Logical size of the file. */
+  /** Logical size of the file, with what waits for it to be opened. */
   get bytes(): number {
-    return this.#summary.bytes;
+    return this.#summary.bytes + this.#queuedBytes;
   }
 
   /** Bytes that records at or after the log start refer to. */
@@ -131,12 +136,18 @@ export class PayloadSegment {
     return this.#pending === 0 && this.#summary.lastOffset < offset;
   }
 
-  append(piece: Uint8Array | MemoryPiece): PendingExtent {
+  /** `fromMemory`: be content when the bytes survive the death of the process, before they are in the file. */
+  append(piece: Uint8Array | MemoryPiece, fromMemory: boolean): PendingExtent {
     const length = piece.byteLength;
-    const position = this.#summary.bytes;
-    this.#summary.bytes += length;
     this.#pending++;
-    const written = this.#write(piece, position);
+    let position = -1;
+    const place: Place = (file, held = piece) => {
+      const appended = file.append([held], { align: true, fromMemory });
+      position = appended.position;
+      this.#summary.bytes = position + length;
+      return appended.done;
+    };
+    const written = this.#write(piece, place);
     let open = true;
     const settle = () => {
       if (!open) throw new Error('An extent is committed or abandoned once.');
@@ -146,7 +157,9 @@ export class PayloadSegment {
     };
     return {
       segmentId: this.id,
-      position,
+      get position() {
+        return position;
+      },
       length,
       written,
       commit: (baseOffset, lastOffset) => {
@@ -162,8 +175,8 @@ export class PayloadSegment {
       await directoryReady;
       this.#writer = this.#open.acquire(this.path, true);
       const file = await this.#writer.file;
-      for (const start of this.#queued) start(file);
       this.#file = file;
+      for (const start of this.#queued) start(file);
     } catch (error) {
       this.#failed = true;
       for (const start of this.#queued) start(null, error);
@@ -171,24 +184,30 @@ export class PayloadSegment {
     this.#queued.length = 0;
   }
 
-  async #write(piece: Uint8Array | MemoryPiece, position: number): Promise<void> {
-    try {
-      if (this.#file !== null) await appendAt(this.#file, piece, position);
-      else await this.#writeLater(piece, position);
-    } catch (error) {
+  #write(piece: Uint8Array | MemoryPiece, place: Place): Promise<void> | null {
+    const refused = (error: unknown) => {
       this.#failed = true;
       throw error;
+    };
+    if (this.#file === null) return this.#writeLater(piece, place).catch(refused);
+    try {
+      return place(this.#file)?.catch(refused) ?? null;
+    } catch (error) {
+      this.#failed = true;
+      return Promise.reject(error);
     }
   }
 
   /** The first appends of a segment wait for its file; what they hold must outlive the call. */
-  #writeLater(piece: Uint8Array | MemoryPiece, position: number): Promise<void> {
+  #writeLater(piece: Uint8Array | MemoryPiece, place: Place): Promise<void> {
     const held = piece instanceof Uint8Array ? Uint8Array.from(piece) : piece;
     if (!(held instanceof Uint8Array)) held.memory.retain();
+    this.#queuedBytes += held.byteLength;
     return new Promise((resolve, reject) => {
       this.#queued.push((file, error) => {
+        this.#queuedBytes -= held.byteLength;
         if (file === null) reject(error);
-        else appendAt(file, held, position).then(resolve, reject);
+        else Promise.resolve(place(file, held)).then(() => resolve(), reject);
         if (!(held instanceof Uint8Array)) held.memory.release();
       });
     });
@@ -211,13 +230,13 @@ export class PayloadSegment {
 
   /** Bytes were appended that are not known to be durable. */
   get needsSync(): boolean {
-    return this.#opening !== null && this.#extents !== null && this.#syncedBytes < this.#summary.bytes;
+    return this.#opening !== null && this.#extents !== null && this.#syncedBytes < this.bytes;
   }
 
   /** Makes everything appended before the call durable. */
   async sync(): Promise<void> {
-    const target = this.#summary.bytes;
     if (this.#file === null) await this.#opening;
+    const target = this.#summary.bytes;
     if (this.#file === null) throw new Error(`${this.path} could not be opened.`);
     await this.#file.sync();
     this.#syncedBytes = Math.max(this.#syncedBytes, target);
@@ -251,6 +270,11 @@ export class PayloadSegment {
       this.#file = null;
       this.#open.release(writer);
     }
+  }
+
+  /** An extent as it was appended, if it is still in memory. */
+  find(position: number, length: number): MemoryPiece | null {
+    return (this.#file ?? this.#open.peek(this.path))?.findAppended(position, length) ?? null;
   }
 
   /** Reads an extent and its CRC-32C, which continues from `seed`. */
@@ -294,10 +318,4 @@ export class PayloadSegment {
     await removeFile(this.path);
     await removeFile(this.#sidecar);
   }
-}
-
-async function appendAt(file: PayloadFile, piece: Uint8Array | MemoryPiece, position: number): Promise<void> {
-  const append = file.append([piece]);
-  if (append.position !== position) throw new Error('A payload segment has a second writer.');
-  await append.done;
 }

@@ -34,6 +34,10 @@ class TestFile implements PayloadFile {
     this.#size = fstatSync(fd).size;
   }
 
+  findAppended(): null {
+    return null;
+  }
+
   append(pieces: (Uint8Array | MemoryPiece)[]): { position: number; done: Promise<void> } {
     const position = this.#size;
     const bytes = Buffer.concat(pieces.map((piece) => (piece instanceof Uint8Array ? piece : piece.bytes())));

@@ -21,7 +21,7 @@ export interface RecordLog extends ReplayableLog {
   readonly leaderEpoch: number;
   highWatermark: bigint;
   becomeLeader(epoch: number): void;
-  append(records: Uint8Array, origin: 'coordinator'): { readonly written: Promise<void> };
+  append(records: Uint8Array, origin: 'coordinator'): { readonly written: Promise<void> | null };
   flush(): Promise<void>;
   truncateTo(offset: bigint): Promise<void>;
   deleteRecordsBefore(offset: bigint): Promise<bigint>;

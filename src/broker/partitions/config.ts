@@ -22,4 +22,6 @@ export interface PartitionConfig {
   deletable: boolean;
   /** `log.durability=flush`: acks=all waits until the device has the data. */
   flushBeforeAck: boolean;
+  /** `log.ack=memory`: what survives the death of the process is acknowledged before it is in the files. */
+  ackFromMemory: boolean;
 }

@@ -1,12 +1,19 @@
 import type { BatchDescriptor, ReadOptions } from '../../backend/log/log-reader.ts';
+import type { LogFile } from '../../backend/log/ports.ts';
 import { PayloadError } from '../../backend/payload/partition-payloads.ts';
-import { FilePiece } from '../../native/pieces.ts';
 import { type DivertedBatch, REFERENCE_ATTRIBUTE, readDivertedBatches } from './diverted-batch.ts';
 import type { Partition } from './partition.ts';
 
-/** What a fetch will send of one partition: ranges of the log's files as they are, and diverted batches to be put back. */
+/** Batches that lie behind each other in a log's file, to be sent as they are. */
+export interface LogRange {
+  file: LogFile;
+  position: number;
+  byteLength: number;
+}
+
+/** What a fetch will send of one partition: ranges of the log's files, and diverted batches to be put back. */
 export interface FetchPlan {
-  parts: (FilePiece | DivertedBatch)[];
+  parts: (LogRange | DivertedBatch)[];
   /** Bytes that will go out. */
   bytes: number;
 }
@@ -121,20 +128,15 @@ class Planner {
 
   #addPlain(batch: BatchDescriptor): void {
     if (!this.#hasRoomFor(batch.sizeBytes)) return;
+    const { file, position, sizeBytes: byteLength } = batch;
     const last = this.#parts[this.#parts.length - 1];
-    if (
-      last instanceof FilePiece &&
-      last.file === batch.file &&
-      last.position + last.byteLength === batch.position
-    ) {
-      this.#parts[this.#parts.length - 1] = new FilePiece(
-        last.file,
-        last.position,
-        last.byteLength + batch.sizeBytes,
-      );
-    } else {
-      this.#parts.push(new FilePiece(batch.file, batch.position, batch.sizeBytes));
-    }
+    const follows =
+      last !== undefined &&
+      isLogRange(last) &&
+      last.file === file &&
+      last.position + last.byteLength === position;
+    if (follows) last.byteLength += byteLength;
+    else this.#parts.push({ file, position, byteLength });
     this.#bytes += batch.sizeBytes;
   }
 
@@ -144,6 +146,10 @@ class Planner {
     this.#parts.push(batch);
     this.#bytes += batch.sizeBytes;
   }
+}
+
+export function isLogRange(part: LogRange | DivertedBatch): part is LogRange {
+  return 'file' in part;
 }
 
 function isReference(batch: BatchDescriptor): boolean {

@@ -1,11 +1,11 @@
 import { LogError } from '../../backend/log/errors.ts';
 import { isLackOfMemory } from '../../backend/payload/lack-of-memory.ts';
 import { PayloadError } from '../../backend/payload/partition-payloads.ts';
-import { FilePiece, MemoryPiece, type Piece } from '../../native/pieces.ts';
+import { MemoryPiece, type Piece } from '../../native/pieces.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { DivertedBatch } from './diverted-batch.ts';
-import { EMPTY_PLAN, type FetchPlan, planFetch } from './fetch-plan.ts';
+import { EMPTY_PLAN, type FetchPlan, isLogRange, type LogRange, planFetch } from './fetch-plan.ts';
 import type { FetchRequestPartition } from './fetch-session.ts';
 import { FetchWait } from './fetch-wait.ts';
 import type { MemoryBudget } from './memory-budget.ts';
@@ -119,27 +119,29 @@ export class FetchService {
     return true;
   }
 
+  /** Takes what is in memory, and reads the rest when there is room for it. */
   async #read(planned: readonly Planned[]): Promise<FetchedPartition[]> {
-    let extentBytes = 0;
-    for (const { plan } of planned)
-      for (const part of plan.parts) if (!(part instanceof FilePiece)) extentBytes += part.length;
-    if (extentBytes === 0) return planned.map((item) => fetched(item, item.plan.parts as FilePiece[]));
-    const room = this.#memory.acquire(extentBytes);
+    const found = planned.map(({ partition, plan }) => plan.parts.map((part) => findPart(partition!, part)));
+    let missingBytes = 0;
+    for (const [i, { plan }] of planned.entries())
+      for (const [j, part] of plan.parts.entries())
+        if (found[i]![j] === null) missingBytes += bytesToRead(part);
+    if (missingBytes === 0) return planned.map((item, i) => fetched(item, found[i]!.flat() as Piece[]));
+    const room = this.#memory.acquire(missingBytes);
     if (room !== undefined) await room;
     try {
-      return await Promise.all(planned.map((item) => this.#readPartition(item)));
+      return await Promise.all(planned.map((item, i) => this.#readPartition(item, found[i]!)));
     } finally {
-      this.#memory.taken(extentBytes);
+      this.#memory.taken(missingBytes);
     }
   }
 
-  /** Reads the payload of one partition. What precedes a batch that cannot be read is still given. */
-  async #readPartition(item: Planned): Promise<FetchedPartition> {
-    const { partition } = item;
-    const reads = item.plan.parts.map((part) =>
-      part instanceof FilePiece ? part : readExtent(partition!, part),
+  /** Reads what was not found of one partition. What precedes a part that cannot be read is still given. */
+  async #readPartition(item: Planned, found: readonly (Piece[] | null)[]): Promise<FetchedPartition> {
+    const { partition, plan } = item;
+    const results = await Promise.allSettled(
+      plan.parts.map((part, i) => found[i] ?? readPart(partition!, part)),
     );
-    const results = await Promise.allSettled(reads);
     const records: Piece[] = [];
     let failed = false;
     for (const result of results) {
@@ -149,8 +151,7 @@ export class FetchService {
       } else if (failed) {
         release(result.value);
       } else {
-        if (Array.isArray(result.value)) records.push(...result.value);
-        else records.push(result.value);
+        records.push(...result.value);
       }
     }
     return fetched(item, records);
@@ -208,7 +209,25 @@ function bytesOf(planned: readonly Planned[]): number {
   return bytes;
 }
 
-async function readExtent(partition: Partition, batch: DivertedBatch): Promise<[Uint8Array, MemoryPiece]> {
+/** The pieces of a part that are in memory as they are to be sent; null if it has to be read. */
+function findPart(partition: Partition, part: LogRange | DivertedBatch): Piece[] | null {
+  if (isLogRange(part)) return part.file.find(part.position, part.byteLength);
+  const extent = partition.payloads.find(part.segmentId, part.position, part.length);
+  return extent && [part.header, extent];
+}
+
+async function readPart(partition: Partition, part: LogRange | DivertedBatch): Promise<Piece[]> {
+  if (!isLogRange(part)) return readExtent(partition, part);
+  const pieces = await part.file.readPieces(part.position, part.byteLength);
+  let missing = part.byteLength;
+  for (const { byteLength } of pieces) missing -= byteLength;
+  if (missing === 0) return pieces;
+  release(pieces);
+  const where = `${part.file.path} at ${part.position}, ${part.byteLength} bytes`;
+  throw new LogError(ErrorCode.KAFKA_STORAGE_ERROR, `Records are missing: ${where}`);
+}
+
+async function readExtent(partition: Partition, batch: DivertedBatch): Promise<Piece[]> {
   try {
     const { segmentId, position, length, headerCrc, batchCrc } = batch;
     const memory = await partition.payloads.read(segmentId, position, length, headerCrc, batchCrc);
@@ -219,8 +238,12 @@ async function readExtent(partition: Partition, batch: DivertedBatch): Promise<[
   }
 }
 
-function release(pieces: FilePiece | [Uint8Array, MemoryPiece]): void {
-  if (Array.isArray(pieces)) pieces[1].memory.release();
+function bytesToRead(part: LogRange | DivertedBatch): number {
+  return isLogRange(part) ? part.byteLength : part.length;
+}
+
+function release(pieces: readonly Piece[]): void {
+  for (const piece of pieces) if (piece instanceof MemoryPiece) piece.memory.release();
 }
 
 function errorCodeOf(error: unknown, { partition, request }: Planned): number {

@@ -185,7 +185,7 @@ export class ProducePipeline {
 
   /** Writes the records section as an extent; the reference batch follows it into the log. */
   #divert(job: Job, diverted: Diverted): void {
-    const extent = this.#payloads.append(sectionOf(job.batch));
+    const extent = this.#payloads.append(sectionOf(job.batch), job.config.ackFromMemory);
     this.#stored.submit(
       extent.written,
       () => this.#append(job, { ...diverted, extent }),
@@ -199,7 +199,7 @@ export class ProducePipeline {
   #append(job: Job, stored: Stored | null): void {
     try {
       const bytes = stored === null ? job.batch : located(stored);
-      const appended = this.#log.append(bytes, job.origin);
+      const appended = this.#log.append(bytes, job.origin, job.config.ackFromMemory);
       const durable = job.flush ? this.#flush() : null;
       this.#written.submit(
         appended.written,

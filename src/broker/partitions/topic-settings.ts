@@ -29,6 +29,7 @@ export function partitionConfigOf(name: string, topic: TopicConfig, broker: Kafa
     retentionBytes: topic.get('retention.bytes'),
     deletable: policies.includes('delete'),
     flushBeforeAck: broker.get('log.durability') === 'flush',
+    ackFromMemory: topic.get('log.ack') === 'memory',
   };
 }
 

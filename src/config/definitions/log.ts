@@ -28,6 +28,22 @@ export const logDefinitions = [
       'What acks=all waits for: flush, until the data is on the device (many requests share one flush); os, until the operating system has it, which survives a crash of the process but not of the machine, as Kafka does by default.',
   },
   {
+    name: 'log.ack',
+    type: 'string',
+    default: 'memory',
+    values: ['memory', 'disk'],
+    update: 'cluster-wide',
+    documentation:
+      'When acks=1, and acks=all with log.durability=os, are answered: memory, when the data is in shared memory that outlives this process and its place on the disk is reserved, so that kill -9 loses nothing; disk, when the device has taken it. Memory needs room for arena.bytes in /dev/shm; without it, and where files cannot be reserved, every answer waits for the disk. Topics may set their own.',
+  },
+  {
+    name: 'log.direct.io.enable',
+    type: 'boolean',
+    default: 'true',
+    documentation:
+      'Reads and writes of logs and payload bypass the page cache, and the arena is the only cache, where the file system can (ext4, XFS, Btrfs); false leaves caching to the operating system, and acknowledges from the page cache.',
+  },
+  {
     name: 'log.segment.bytes',
     type: 'int',
     default: '1073741824',

@@ -74,15 +74,16 @@ export const networkDefinitions = [
     type: 'long',
     default: '-1',
     min: -1,
-    documentation: 'Bytes of requests in progress above which no more are read; -1 leaves it to arena.bytes.',
+    documentation: 'Bytes of requests in progress above which no more are read; -1 takes half of the arena.',
   },
   {
     name: 'arena.bytes',
     type: 'long',
-    default: '536870912',
+    default: '-1',
     min: 16777216,
+    also: ['-1'],
     documentation:
-      'Memory that large requests are received into and large answers are read into, allocated once. When it is full, reading waits.',
+      'Memory that large requests are received into and answers are read into, allocated once and touched in the background. What was written or read last stays in it as the only cache, and gives way. When it is full of what is in use, reading waits. -1: a quarter of the memory of this machine or container.',
   },
   {
     name: 'connections.max.idle.ms',

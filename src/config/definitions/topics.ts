@@ -198,6 +198,15 @@ export const topicDefinitions = [
     documentation: 'In-sync replicas that a produce request with acks=all needs.',
   },
   {
+    name: 'log.ack',
+    type: 'string',
+    default: 'memory',
+    values: ['memory', 'disk'],
+    synonyms: [{ name: 'log.ack' }],
+    documentation:
+      'When acks=1, and acks=all with log.durability=os, are answered: memory, from shared memory that outlives the process; disk, when the device has taken the data.',
+  },
+  {
     name: 'payload.min.bytes',
     type: 'long',
     default: '65536',

@@ -1,7 +1,15 @@
 import { basename, dirname } from 'node:path';
 import type { MemoryPiece } from '../../../native/pieces.ts';
 import type { SeededRandom } from '../../../util/testing/seeded-random.ts';
-import type { BatchScan, DirectoryEntry, DirectoryLock, FileSystem, LogFile, Memory } from '../ports.ts';
+import type {
+  Appended,
+  BatchScan,
+  DirectoryEntry,
+  DirectoryLock,
+  FileSystem,
+  LogFile,
+  Memory,
+} from '../ports.ts';
 import { scanBatches } from './scan.ts';
 
 /** A file's bytes as the process sees them, and as they would be after a power failure. */
@@ -295,7 +303,7 @@ class FaultyFile implements LogFile {
     this.size = inode.content.length;
   }
 
-  append(pieces: (Uint8Array | MemoryPiece)[]): { position: number; done: Promise<void> } {
+  append(pieces: (Uint8Array | MemoryPiece)[]): Appended {
     const position = this.size;
     const parts = pieces.map((piece) => (piece instanceof Uint8Array ? piece : piece.bytes()));
     const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
@@ -320,6 +328,18 @@ class FaultyFile implements LogFile {
       const bytes = this.#inode.content.slice(position, position + length);
       return { byteLength: bytes.length, bytes: () => bytes, release() {} };
     });
+  }
+
+  find(): null {
+    return null;
+  }
+
+  async readPieces(position: number, length: number): Promise<Uint8Array[]> {
+    return [(await this.read(position, length)).bytes()];
+  }
+
+  async trim(): Promise<void> {
+    await this.#last;
   }
 
   async truncate(size: number): Promise<void> {

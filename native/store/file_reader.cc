@@ -1,0 +1,193 @@
+#include "store/file_reader.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "store/aligned_memory.h"
+#include "store/store.h"
+
+namespace kafabric {
+
+namespace {
+
+/** More pieces are copied together: each costs whoever sends them. */
+constexpr size_t kMaxPieces = 64;
+/** How far and in what pieces is read ahead of those who read on: enough to keep a disk busy while a piece is sent. */
+constexpr uint64_t kReadAheadBytes = 4 << 20;
+constexpr uint64_t kReadAheadPieceBytes = 1 << 20;
+constexpr size_t kLookBytes = 256 << 10;
+
+uint8_t* threadBuffer() {
+  thread_local AlignedMemory buffer = allocateAligned(kLookBytes + 2 * kMaxBlockBytes);
+  return buffer.get();
+}
+
+}  // namespace
+
+FileReader::FileReader(Store& store, Arena& arena)
+    : store_(store), arena_(arena), subscription_(arena.subscribe([this] {
+        std::lock_guard lock(mutex_);
+        ++freed_;
+        freedMemory_.notify_all();
+      })) {}
+
+FileReader::~FileReader() { arena_.unsubscribe(subscription_); }
+
+void FileReader::stop() {
+  std::lock_guard lock(mutex_);
+  stopping_ = true;
+  freedMemory_.notify_all();
+}
+
+bool FileReader::find(StoreFile& file, uint64_t position, size_t length, bool appended,
+                      std::vector<MemoryPiece>& pieces) {
+  bool read = false;
+  for (size_t got = 0; got < length;) {
+    RangeCache::Found found = store_.cache().find(file.cached(), position + got, length - got);
+    if (!found.piece || (appended && !found.appended) || pieces.size() == kMaxPieces) return false;
+    read |= !found.appended;
+    got += found.piece.length;
+    pieces.push_back(std::move(found.piece));
+  }
+  store_.cache().count(length, 0);
+  if (read) readAhead(file.shared_from_this(), position, position + length);
+  return true;
+}
+
+ReadPieces FileReader::read(const std::shared_ptr<StoreFile>& file, uint64_t position, size_t length,
+                            size_t maxPieceBytes, Deadline deadline) {
+  ReadPieces result;
+  uint64_t missed = 0;
+  while (result.length < length) {
+    uint64_t at = position + result.length;
+    RangeCache::Found found = store_.cache().find(file->cached(), at, length - result.length);
+    MemoryPiece piece = std::move(found.piece);
+    if (!piece) {
+      uint64_t written = file->written();
+      if (at >= written) break;
+      auto wanted = static_cast<size_t>(std::min<uint64_t>({found.gap, written - at, maxPieceBytes}));
+      piece = fill(*file, at, wanted, deadline, result.status);
+      if (!result.status.ok()) return {result.status, {}, 0};
+      if (piece.length == 0) break;  // truncated meanwhile
+      missed += piece.length;
+    }
+    result.length += piece.length;
+    result.pieces.push_back(std::move(piece));
+  }
+  store_.cache().count(result.length - missed, missed);
+  if (missed > 0) readAhead(file, position, position + result.length);
+  return result;
+}
+
+ReadPieces FileReader::readWhole(const std::shared_ptr<StoreFile>& file, uint64_t position, size_t length,
+                                 Deadline deadline) {
+  ReadPieces result = read(file, position, length, SIZE_MAX, deadline);
+  if (!result.status.ok() || result.pieces.size() == 1) return result;
+  MemoryRef memory = allocate(std::max<size_t>(result.length, 1), deadline, result.status);
+  if (!memory) return {result.status, {}, 0};
+  uint8_t* target = memory.data();
+  for (const MemoryPiece& piece : result.pieces) {
+    std::memcpy(target, piece.bytes, piece.length);
+    target += piece.length;
+  }
+  uint8_t* start = memory.data();
+  result.pieces.assign(1, {std::move(memory), start, result.length});
+  return result;
+}
+
+/** Reads from the device into fresh memory, and leaves it in the cache. */
+MemoryPiece FileReader::fill(StoreFile& file, uint64_t position, size_t length, Deadline deadline, IoStatus& status) {
+  size_t block = file.handle()->blockBytes();
+  uint64_t cuts = store_.cache().cutsOf(file.cached());
+  uint64_t from = block > 0 ? roundDown(position, block) : position;
+  uint64_t to = block > 0 ? roundUp(position + length, block) : position + length;
+  MemoryRef memory = allocate(static_cast<size_t>(to - from), deadline, status);
+  if (!memory) return {};
+  size_t got = 0;
+  int error = readFully(file.handle()->fd(), memory.data(), static_cast<size_t>(to - from), from, got);
+  ++store_.counters().reads;
+  if (error != 0) {
+    status = IoStatus::failure(error, "cannot read", file.handle()->path());
+    return {};
+  }
+  auto skip = static_cast<size_t>(position - from);
+  MemoryPiece piece{memory, memory.data() + skip, got > skip ? std::min(length, got - skip) : 0};
+  store_.counters().bytesRead += piece.length;
+  if (block > 0) store_.cache().addRead(file.cached(), position, piece, cuts);
+  return piece;
+}
+
+void FileReader::readAhead(const std::shared_ptr<StoreFile>& file, uint64_t from, uint64_t to) {
+  if (file->handle()->blockBytes() == 0) return;  // the kernel does
+  StoreFile::Progress& progress = file->readProgress();
+  if (progress.end.exchange(to) != from) return;
+  uint64_t start = std::max(progress.aheadTo.load(), to);
+  if (start > to + 2 * kReadAheadBytes) start = to;  // of another reader
+  uint64_t limit = std::min(to + kReadAheadBytes, file->written());
+  if (start >= limit || limit - start < kReadAheadPieceBytes / 2) return;
+  for (; start < limit; start += kReadAheadPieceBytes) {
+    auto length = static_cast<size_t>(std::min(kReadAheadPieceBytes, limit - start));
+    store_.readers().post([this, file, start, length] {
+      RangeCache::Found found = store_.cache().find(file->cached(), start, length);
+      IoStatus ignored;  // whoever reads it in earnest hears of it
+      if (!found.piece && found.gap > 0) fill(*file, start, found.gap, Deadline::min(), ignored);
+    });
+  }
+  progress.aheadTo = std::min(start, limit);
+}
+
+IoStatus FileReader::readInto(StoreFile& file, uint64_t position, uint8_t* target, size_t length, size_t& got) {
+  for (got = 0; got < length;) {
+    uint64_t at = position + got;
+    RangeCache::Found found = store_.cache().find(file.cached(), at, length - got);
+    if (found.piece) {
+      std::memcpy(target + got, found.piece.bytes, found.piece.length);
+      got += found.piece.length;
+      continue;
+    }
+    uint64_t written = file.written();
+    if (at >= written) break;
+    auto wanted = static_cast<size_t>(std::min<uint64_t>({found.gap, written - at, kLookBytes}));
+    uint64_t start = roundDown(at, std::max<size_t>(file.handle()->blockBytes(), 1));
+    auto skip = static_cast<size_t>(at - start);
+    auto whole = static_cast<size_t>(roundUp(skip + wanted, std::max<size_t>(file.handle()->blockBytes(), 1)));
+    size_t count = 0;
+    int error = readFully(file.handle()->fd(), threadBuffer(), whole, start, count);
+    ++store_.counters().reads;
+    if (error != 0) return IoStatus::failure(error, "cannot read", file.handle()->path());
+    if (count <= skip) break;
+    count = std::min(count - skip, wanted);
+    std::memcpy(target + got, threadBuffer() + skip, count);
+    store_.counters().bytesRead += count;
+    got += count;
+  }
+  return {};
+}
+
+MemoryRef FileReader::allocate(size_t length, Deadline deadline, IoStatus& status) {
+  if (length > arena_.capacity()) {
+    status = {ENOMEM, "a read of " + std::to_string(length) + " bytes is larger than the arena"};
+    return {};
+  }
+  bool waited = false;
+  for (;;) {
+    uint64_t seen = 0;
+    {
+      std::lock_guard lock(mutex_);
+      seen = freed_;
+    }
+    MemoryRef memory = arena_.allocate(length);
+    if (memory) return memory;
+    if (!waited) ++store_.counters().memoryWaits;
+    waited = true;
+    std::unique_lock lock(mutex_);
+    if (stopping_ || !freedMemory_.wait_until(lock, deadline, [&] { return stopping_ || freed_ != seen; }) || stopping_) {
+      status = {stopping_ ? ESHUTDOWN : ETIMEDOUT,
+                "no room in the arena for a read of " + std::to_string(length) + " bytes"};
+      return {};
+    }
+  }
+}
+
+}  // namespace kafabric

@@ -1,0 +1,168 @@
+// What a file's draining thread does: write, cut, allocate ahead.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "store/store.h"
+#include "store/store_file.h"
+
+namespace kafabric {
+
+namespace {
+
+/** Space is allocated ahead in steps as large as the file is, within these bounds: a quiet file costs little. */
+constexpr uint64_t kMinStepBytes = 16 << 10;
+constexpr uint64_t kMaxStepBytes = 64 << 20;
+
+}  // namespace
+
+/** 0 or an errno value; `written` is where what is in the file ends. */
+int StoreFile::write(const std::vector<Operation>& operations, uint64_t& written) {
+  uint64_t start = operations.front().position;
+  size_t block = handle_->blockBytes();
+  int error = 0;
+  if (block > 0) {
+    DirectWriter writer(handle_->fd(), block, start, tail_);
+    for (const Operation& operation : operations) {
+      uint64_t position = operation.position;
+      for (const QueuedPart& part : operation.parts) {
+        if (error == 0) error = writer.add(position, part.bytes, part.length);
+        position += part.length;
+      }
+    }
+    if (error == 0) error = writer.finish();
+    written = writer.written();
+  } else {
+    std::vector<iovec> vectors;
+    for (const Operation& operation : operations) {
+      for (const QueuedPart& part : operation.parts) vectors.push_back({const_cast<uint8_t*>(part.bytes), part.length});
+    }
+    size_t count = 0;
+    error = writeFully(handle_->fd(), vectors, start, count);
+    written = start + count;
+  }
+  ++store_.counters().writes;
+  store_.counters().bytesWritten += written - start;
+  return error;
+}
+
+void StoreFile::writeAppends(std::vector<Operation>& operations, Reports& reports) {
+  uint64_t written = 0;
+  int error = write(operations, written);
+  if (error == 0) allocateAhead(written);
+  IoStatus status;
+  if (error != 0) status = IoStatus::failure(error, "cannot append to", handle_->path());
+
+  std::lock_guard lock(mutex_);
+  uint64_t good = completed_;
+  bool cut = false;
+  for (Operation& operation : operations) {
+    store_.counters().queuedBytes -= operation.length;
+    bool whole = operation.end() <= written;
+    if (whole) {
+      cached_.written.store(operation.end(), std::memory_order_release);
+      ++good;
+      forgetJournalled(operation);
+    } else if (operation.acknowledged()) {
+      stranded_.push_back(std::move(operation));
+      continue;
+    } else if (!std::exchange(cut, true)) {
+      store_.cache().cut(cached_, operation.position);
+    }
+    if (!operation.acknowledged()) --unacknowledged_;
+    reports.add(std::move(operation.done), whole ? IoStatus{} : status);
+  }
+  completed_ += operations.size();
+  if (error != 0) poisonLocked(status, good, reports);
+}
+
+void StoreFile::runOther(Operation& operation, Reports& reports) {
+  bool truncates = operation.kind == Kind::truncate;
+  if (truncates) dropStranded(operation.position);
+  IoStatus status = writeStranded();
+  uint64_t size = truncates ? operation.position : written();
+  if (status.ok() && (truncates || allocated_ > size)) status = cut(size);
+
+  std::lock_guard lock(mutex_);
+  uint64_t good = completed_++;
+  --unacknowledged_;
+  if (operation.kind == Kind::close) {
+    closed_ = true;
+  } else if (!status.ok()) {
+    poisonLocked(status, good, reports);
+  } else if (truncates) {
+    cached_.written.store(size, std::memory_order_release);
+    store_.cache().cutRead(cached_, size);
+    poison_ = {};
+  }
+  reports.add(std::move(operation.done), status);
+}
+
+/** What is cut off need not be written any more. */
+void StoreFile::dropStranded(uint64_t size) {
+  std::lock_guard lock(mutex_);
+  std::deque<Operation> kept;
+  for (Operation& stranded : stranded_) {
+    if (stranded.position >= size) forgetJournalled(stranded);
+    else kept.push_back(std::move(stranded));
+  }
+  stranded_ = std::move(kept);
+}
+
+IoStatus StoreFile::cut(uint64_t size) {
+  tail_.forget();
+  int result = 0;
+  while ((result = ::ftruncate(handle_->fd(), static_cast<off_t>(size))) != 0 && errno == EINTR) continue;
+  if (result != 0) return IoStatus::failure(errno, "cannot truncate", handle_->path());
+  allocated_ = size;
+  return {};
+}
+
+IoStatus StoreFile::writeStranded() {
+  std::deque<Operation> stranded;
+  {
+    std::lock_guard lock(mutex_);
+    stranded.swap(stranded_);
+  }
+  IoStatus status;
+  while (!stranded.empty()) {
+    std::vector<Operation> one;
+    one.push_back(std::move(stranded.front()));
+    stranded.pop_front();
+    uint64_t written = 0;
+    int error = write(one, written);
+    std::lock_guard lock(mutex_);
+    if (error == 0) {
+      cached_.written.store(std::max(cached_.written.load(), one[0].end()), std::memory_order_release);
+      forgetJournalled(one[0]);
+      continue;
+    }
+    status = IoStatus::failure(error, "cannot append to", handle_->path());
+    stranded_.push_back(std::move(one[0]));
+    for (Operation& next : stranded) stranded_.push_back(std::move(next));
+    break;
+  }
+  return status;
+}
+
+/** So that appends can be acknowledged from memory, and need not make the file larger one by one. */
+void StoreFile::allocateAhead(uint64_t end) {
+  size_t block = handle_->blockBytes();
+  if (block == 0 || !allocates_) return;
+  uint64_t step = std::clamp(end, kMinStepBytes, kMaxStepBytes);
+  uint64_t allocated = allocated_;
+  if (allocated >= end + step / 2) return;
+  uint64_t from = std::max(allocated, roundDown(end, block));
+  uint64_t to = roundUp(end + step, kMaxBlockBytes);
+  int result = 0;
+  while ((result = ::fallocate(handle_->fd(), 0, static_cast<off_t>(from), static_cast<off_t>(to - from))) != 0 &&
+         errno == EINTR) {
+  }
+  if (result == 0) allocated_ = to;
+  // A full disk shows itself to the appends that find no room.
+  else if (errno == EOPNOTSUPP || errno == ENOSYS) allocates_ = false;
+}
+
+}  // namespace kafabric

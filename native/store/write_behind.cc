@@ -1,0 +1,59 @@
+#include "store/write_behind.h"
+
+#include <pthread.h>
+
+#include <csignal>
+
+#include "store/store_file.h"
+
+namespace kafabric {
+
+bool WriteBehind::add(std::weak_ptr<StoreFile> file) {
+  std::lock_guard lock(mutex_);
+  if (stopping_) return false;
+  files_.emplace_back(Clock::now() + delay_, std::move(file));
+  if (thread_.joinable()) {
+    if (files_.size() == 1) wake_.notify_one();
+    return true;
+  }
+  // Signals are Node's business: its own threads take them.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread([this] { run(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return true;
+}
+
+void WriteBehind::stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_one();
+  if (thread_.joinable()) thread_.join();
+}
+
+void WriteBehind::run() {
+  pthread_setname_np(pthread_self(), "kafabric-write");
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    if (files_.empty()) {
+      if (stopping_) return;
+      wake_.wait(lock);
+      continue;
+    }
+    if (!stopping_ && files_.front().first > Clock::now()) {
+      wake_.wait_until(lock, files_.front().first);
+      continue;
+    }
+    std::weak_ptr<StoreFile> next = std::move(files_.front().second);
+    files_.pop_front();
+    lock.unlock();
+    if (auto file = next.lock()) file->writeWaiting();
+    lock.lock();
+  }
+}
+
+}  // namespace kafabric
