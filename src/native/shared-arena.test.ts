@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { closeSync, openSync, readdirSync, readSync, rmSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { recoverAcknowledged } from './journal.ts';
 
 const child = fileURLToPath(new URL('./shared-arena.child.js', import.meta.url));
 const SHARED = '/dev/shm';
@@ -44,6 +45,20 @@ describe('a shared arena', () => {
     readSync(fd, first, 0, first.length, DATA_OFFSET + (15 << 20));
     closeSync(fd);
     assert.equal(first.toString('latin1'), 'A'.repeat(100));
+  });
+
+  it('is recovered after a kill, and reported when it cannot be', async () => {
+    const nothing = { entries: 0, bytes: 0, files: 0, skippedFiles: 0, inUse: 0, problems: [] };
+    assert.deepEqual(await recoverAcknowledged(name), nothing);
+    run('kill');
+    assert.deepEqual(await recoverAcknowledged(name), nothing);
+    assert.deepEqual(left(), []);
+    const foreign = join(SHARED, `kafabric-${name}.1-f`);
+    writeFileSync(foreign, 'something else', { mode: 0o600 });
+    const { problems } = await recoverAcknowledged(name);
+    assert.deepEqual(problems, [
+      `${foreign} is not usable: it does not begin as shared memory of this program does`,
+    ]);
   });
 
   it('can be given up', () => {
