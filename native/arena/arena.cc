@@ -3,19 +3,22 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <new>
+
+#include "arena/mapping.h"
 
 namespace kafabric {
 
 namespace {
 
-constexpr size_t kHugePageBytes = size_t{2} << 20;
 constexpr uint32_t kGenerationMask = 0x7fffffff;  // 31 bits: a handle is 22 + 31 bits and exact as a double
 // The tree counts granules in 32 bits and the padding to a power of two must fit as well.
 constexpr size_t kMaxBytes = (size_t{1} << 31) * Arena::kGranuleBytes;
 
 std::mutex processMutex;
 size_t processBytes = Arena::kDefaultBytes;
+std::string processSharedName;
 Arena* processArena = nullptr;
 
 size_t roundUp(size_t bytes) {
@@ -23,48 +26,73 @@ size_t roundUp(size_t bytes) {
   return (bytes + Arena::kGranuleBytes - 1) / Arena::kGranuleBytes * Arena::kGranuleBytes;
 }
 
-}  // namespace
-
-Arena::Arena(size_t bytes)
-    : capacity_(roundUp(bytes)), tree_(static_cast<uint32_t>(capacity_ / kGranuleBytes)) {
-  void* memory = mmap(nullptr, capacity_ + kHugePageBytes, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) throw std::bad_alloc();
-  auto start = reinterpret_cast<uintptr_t>(memory);
-  uintptr_t aligned = (start + kHugePageBytes - 1) / kHugePageBytes * kHugePageBytes;
-  if (aligned > start) munmap(memory, aligned - start);
-  if (aligned - start < kHugePageBytes) {
-    munmap(reinterpret_cast<void*>(aligned + capacity_), kHugePageBytes - (aligned - start));
-  }
-  base_ = reinterpret_cast<uint8_t*>(aligned);
-  madvise(base_, capacity_, MADV_HUGEPAGE);  // only a hint: fewer faults on first touch
-  stats_.capacity = capacity_;
+uint32_t granulesOf(size_t bytes) {
+  return static_cast<uint32_t>((bytes + Arena::kGranuleBytes - 1) / Arena::kGranuleBytes);
 }
 
-Arena::~Arena() { munmap(base_, capacity_); }
+}  // namespace
+
+Arena::Arena(size_t bytes, const SharedPlace& place)
+    : capacity_(roundUp(bytes)),
+      sharedName_(place.name),
+      tree_(granulesOf(capacity_)),
+      base_(map(place)),
+      toucher_(base_, capacity_, [this](size_t end) { return growTo(end); }) {
+  stats_.capacity = capacity_;
+  if (shared_) tree_.mark(0, granulesOf(capacity_), true);
+  else stats_.backed = capacity_;
+}
+
+uint8_t* Arena::map(const SharedPlace& place) {
+  if (!place.name.empty()) shared_ = SharedFile::create(place, capacity_, sharedReason_);
+  return shared_ ? shared_->data() : mapAligned(capacity_);
+}
+
+Arena::~Arena() {
+  toucher_.stop();
+  if (!shared_) munmap(base_, capacity_);
+}
 
 Arena& Arena::process() {
   std::lock_guard lock(processMutex);
-  if (!processArena) processArena = new Arena(processBytes);
+  if (!processArena) {
+    processArena = new Arena(processBytes, {processSharedName});
+    if (processArena->shared()) std::atexit([] { releaseProcess(); });
+  }
   return *processArena;
 }
 
-bool Arena::configureProcess(size_t bytes) {
+bool Arena::configureProcess(size_t bytes, const std::string& sharedName) {
   std::lock_guard lock(processMutex);
-  if (processArena) return processArena->capacity() == roundUp(bytes);
+  if (processArena) return processArena->capacity() == roundUp(bytes) && processArena->sharedName_ == sharedName;
   processBytes = roundUp(bytes);
+  processSharedName = sharedName;
   return true;
+}
+
+bool Arena::releaseProcess() {
+  std::lock_guard lock(processMutex);
+  return !processArena || processArena->releaseShared();
 }
 
 MemoryRef Arena::allocate(size_t bytes) noexcept {
   if (bytes == 0) return {};
+  MemoryRef memory = take(bytes, false);
+  while (!memory && bytes <= capacity_ && (grow() || reclaim(bytes))) memory = take(bytes, false);
+  return memory ? std::move(memory) : take(bytes, true);
+}
+
+MemoryRef Arena::take(size_t bytes, bool refuse) noexcept {
   std::lock_guard lock(mutex_);
-  auto granules = bytes > capacity_ ? UINT32_MAX
-                                    : static_cast<uint32_t>((bytes + kGranuleBytes - 1) / kGranuleBytes);
-  uint32_t first = granules == UINT32_MAX ? GranuleTree::kNone : tree_.find(granules);
-  if (first == GranuleTree::kNone || (freeSlots_.empty() && blocks_.size() == kMaxBlocks)) {
-    starved_ = true;
-    ++stats_.refusals;
+  uint32_t first = GranuleTree::kNone;
+  if (bytes <= capacity_ && !(freeSlots_.empty() && blocks_.size() == kMaxBlocks)) {
+    first = bytes <= kSmallBytes ? tree_.find(granulesOf(bytes)) : tree_.findHighest(granulesOf(bytes));
+  }
+  if (first == GranuleTree::kNone) {
+    if (refuse) {
+      starved_ = true;
+      ++stats_.refusals;
+    }
     return {};
   }
   if (freeSlots_.empty()) {
@@ -74,16 +102,60 @@ MemoryRef Arena::allocate(size_t bytes) noexcept {
     fresh.generation = 1;
     freeSlots_.push_back(fresh.slot);
   }
-  tree_.mark(first, granules, true);
+  tree_.mark(first, granulesOf(bytes), true);
   ArenaBlock& block = blocks_[freeSlots_.back()];
   freeSlots_.pop_back();
   block.firstGranule = first;
   block.size = bytes;
   block.references.store(1, std::memory_order_relaxed);
-  stats_.used += size_t{granules} * kGranuleBytes;
+  stats_.used += size_t{granulesOf(bytes)} * kGranuleBytes;
   stats_.peak = std::max(stats_.peak, stats_.used);
   ++stats_.blocks;
   return MemoryRef(&block);
+}
+
+bool Arena::grow() noexcept {
+  if (!shared_) return false;
+  std::lock_guard growing(growMutex_);
+  size_t start = shared_->backed();
+  size_t grown = shared_->grow();
+  if (grown == 0) return false;
+  bool notify = false;
+  {
+    std::lock_guard lock(mutex_);
+    tree_.mark(granulesOf(start), granulesOf(grown), false);
+    stats_.backed += grown;
+    std::swap(notify, starved_);
+  }
+  if (notify) notifySubscribers();
+  return true;
+}
+
+size_t Arena::growTo(size_t end) noexcept {
+  for (;;) {
+    size_t backed = stats().backed;
+    if (backed >= end || !grow()) return backed;
+  }
+}
+
+bool Arena::reclaim(size_t bytes) noexcept {
+  uint64_t before = reclaims_;
+  std::lock_guard lock(reclaimMutex_);
+  if (reclaims_ != before) return true;  // another thread just did: what it freed may do
+  if (!reclaimer_ || !reclaimer_(std::max(bytes, kReclaimStepBytes))) return false;
+  ++reclaims_;
+  return true;
+}
+
+void Arena::setReclaimer(std::function<bool(size_t bytes)> reclaim) {
+  std::lock_guard lock(reclaimMutex_);
+  reclaimer_ = std::move(reclaim);
+}
+
+bool Arena::releaseShared() {
+  if (!shared_ || !shared_->remove()) return !shared_;
+  released_ = true;
+  return true;
 }
 
 MemoryRef Arena::find(uint64_t handle) {
@@ -104,7 +176,7 @@ void Arena::free(ArenaBlock* block) noexcept {
   bool notify = false;
   {
     std::lock_guard lock(mutex_);
-    auto granules = static_cast<uint32_t>((block->size + kGranuleBytes - 1) / kGranuleBytes);
+    uint32_t granules = granulesOf(block->size);
     tree_.mark(block->firstGranule, granules, false);
     block->generation = (block->generation + 1) & kGenerationMask;
     freeSlots_.push_back(block->slot);
@@ -112,13 +184,17 @@ void Arena::free(ArenaBlock* block) noexcept {
     --stats_.blocks;
     std::swap(notify, starved_);
   }
-  if (!notify) return;
+  if (notify) notifySubscribers();
+}
+
+void Arena::notifySubscribers() noexcept {
   std::lock_guard lock(subscribersMutex_);
   for (auto& [id, onFreed] : subscribers_) onFreed();
 }
 
 Arena::Stats Arena::stats() {
   std::lock_guard lock(mutex_);
+  stats_.touched = toucher_.touched();
   return stats_;
 }
 

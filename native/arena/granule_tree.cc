@@ -40,6 +40,28 @@ uint32_t GranuleTree::find(uint32_t count) const {
   return start;
 }
 
+uint32_t GranuleTree::findHighest(uint32_t count) const {
+  if (count == 0 || count > size_ - nodes_[1].best) return kNone;
+  size_t node = 1;
+  uint32_t start = 0;
+  uint32_t size = size_;
+  while (nodes_[node].best != 0) {
+    uint32_t half = size / 2;
+    const Node& left = nodes_[2 * node];
+    const Node& right = nodes_[2 * node + 1];
+    if (half - right.best >= count) {
+      node = 2 * node + 1;
+      start += half;
+    } else if ((half - left.suffix) + (half - right.prefix) >= count) {
+      return start + half + (half - right.prefix) - count;
+    } else {
+      node = 2 * node;
+    }
+    size = half;
+  }
+  return start + size - count;
+}
+
 void GranuleTree::mark(uint32_t first, uint32_t count, bool used) {
   markBelow(1, 0, size_, first, first + count, used);
 }

@@ -1,4 +1,4 @@
-// Which granules of a memory region are free: a segment tree that finds the lowest run that fits.
+// Which granules of a memory region are free: a segment tree that finds the lowest or highest run that fits.
 #pragma once
 
 #include <cstddef>
@@ -23,6 +23,8 @@ class GranuleTree {
 
   /** The first granule of the lowest free run of `count` granules, or kNone. `count` is at least 1. */
   uint32_t find(uint32_t count) const;
+  /** The first granule of the `count` granules at the end of the highest free run that is as long, or kNone. */
+  uint32_t findHighest(uint32_t count) const;
   /** Marks a run; it must be wholly free before `used`, wholly used before `!used`. */
   void mark(uint32_t first, uint32_t count, bool used);
 

@@ -1,6 +1,8 @@
 #include "binding/arena.h"
 
+#include <memory>
 #include <new>
+#include <string>
 
 #include "binding/environment.h"
 
@@ -12,23 +14,56 @@ constexpr double kMaxHandle = 9007199254740991.0;  // 2^53 - 1
 
 uint64_t toHandle(double value) { return value >= 0 && value <= kMaxHandle ? static_cast<uint64_t>(value) : 0; }
 
+Arena& processArena(Napi::Env env) {
+  try {
+    return Arena::process();
+  } catch (const std::bad_alloc&) {
+    throw Napi::Error::New(env, "the arena's address space could not be reserved");
+  }
+}
+
+/** Ends the touching that an environment has started when that ends. */
+struct Touching {
+  std::unique_ptr<CleanupHook> stop;
+};
+
+// (bytes, shared name or '') -> whether it is so
 Napi::Value configure(const Napi::CallbackInfo& info) {
   double bytes = info[0].As<Napi::Number>().DoubleValue();
+  std::string name = info[1].As<Napi::String>().Utf8Value();
   try {
     if (!(bytes >= 1 && bytes <= kMaxHandle)) throw std::bad_alloc();
-    return Napi::Boolean::New(info.Env(), Arena::configureProcess(static_cast<size_t>(bytes)));
+    return Napi::Boolean::New(info.Env(), Arena::configureProcess(static_cast<size_t>(bytes), name));
   } catch (const std::bad_alloc&) {
     throw Napi::RangeError::New(info.Env(), "arena size out of range");
   }
 }
 
+void startTouching(const Napi::CallbackInfo& info) {
+  Arena& arena = processArena(info.Env());
+  auto& touching = Environment::of(info.Env()).part<Touching>();
+  if (!touching.stop) touching.stop = std::make_unique<CleanupHook>(info.Env(), [&arena] { arena.stopTouching(); });
+  arena.startTouching();
+}
+
+// -> [shared, why not or null]
+Napi::Value sharing(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Arena& arena = processArena(env);
+  Napi::Array result = Napi::Array::New(env, 2);
+  result[0u] = Napi::Boolean::New(env, arena.shared());
+  if (arena.sharedReason().empty()) result[1u] = env.Null();
+  else result[1u] = Napi::String::New(env, arena.sharedReason());
+  return result;
+}
+
+Napi::Value unlink(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), Arena::releaseProcess());
+}
+
 Napi::Value buffer(const Napi::CallbackInfo& info) {
-  try {
-    Arena& arena = Arena::process();
-    return Napi::ArrayBuffer::New(info.Env(), arena.base(), arena.capacity());
-  } catch (const std::bad_alloc&) {
-    throw Napi::Error::New(info.Env(), "the arena's address space could not be reserved");
-  }
+  Arena& arena = processArena(info.Env());
+  return Napi::ArrayBuffer::New(info.Env(), arena.base(), arena.capacity());
 }
 
 // Returns [handle, offset], or null when the arena is full.
@@ -36,7 +71,7 @@ Napi::Value allocate(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   double bytes = info[0].As<Napi::Number>().DoubleValue();
   if (!(bytes >= 1 && bytes <= kMaxHandle)) throw Napi::RangeError::New(env, "length out of range");
-  MemoryRef memory = Arena::process().allocate(static_cast<size_t>(bytes));
+  MemoryRef memory = processArena(env).allocate(static_cast<size_t>(bytes));
   if (!memory) return env.Null();
   Napi::Array result = Napi::Array::New(env, 2);
   result[1u] = Napi::Number::New(env, static_cast<double>(memory.offset()));
@@ -52,9 +87,11 @@ void release(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value stats(const Napi::CallbackInfo& info) {
-  Arena::Stats now = Arena::process().stats();
+  Arena::Stats now = processArena(info.Env()).stats();
   Napi::Object result = Napi::Object::New(info.Env());
   result["capacityBytes"] = static_cast<double>(now.capacity);
+  result["backedBytes"] = static_cast<double>(now.backed);
+  result["touchedBytes"] = static_cast<double>(now.touched);
   result["usedBytes"] = static_cast<double>(now.used);
   result["peakBytes"] = static_cast<double>(now.peak);
   result["blocks"] = static_cast<double>(now.blocks);
@@ -97,6 +134,9 @@ MemoryRef borrowMemory(Napi::Env env, double handle, double offset, double lengt
 
 void initArena(Napi::Env env, Napi::Object exports) {
   exports["arenaConfigure"] = Napi::Function::New(env, configure, "arenaConfigure");
+  exports["arenaTouch"] = Napi::Function::New(env, startTouching, "arenaTouch");
+  exports["arenaShared"] = Napi::Function::New(env, sharing, "arenaShared");
+  exports["arenaUnlink"] = Napi::Function::New(env, unlink, "arenaUnlink");
   exports["arenaBuffer"] = Napi::Function::New(env, buffer, "arenaBuffer");
   exports["arenaAllocate"] = Napi::Function::New(env, allocate, "arenaAllocate");
   exports["arenaRelease"] = Napi::Function::New(env, release, "arenaRelease");

@@ -6,6 +6,7 @@
 #include "binding/codec.h"
 #include "binding/completions.h"
 #include "binding/environment.h"
+#include "binding/journal.h"
 #include "binding/net.h"
 #include "binding/store.h"
 
@@ -17,6 +18,7 @@ Napi::Object InitModule(Napi::Env env, Napi::Object exports) {
   kafabric::binding::initCompletions(env, exports);
   kafabric::binding::initBatch(env, exports);
   kafabric::binding::initCodec(env, exports);
+  kafabric::binding::initJournal(env, exports);
   kafabric::binding::initNet(env, exports);
   kafabric::binding::initStore(env, exports);
   return exports;

@@ -22,6 +22,8 @@ void Faults::reset() {
   flushError = 0;
   flushDelayMs = 0;
   flushes = 0;
+  allocatableBytes = 0;
+  allocateError = 0;
 }
 
 namespace {
@@ -82,4 +84,16 @@ extern "C" int fdatasync(int fd) {
     return -1;
   }
   return static_cast<int>(syscall(SYS_fdatasync, fd));
+}
+
+extern "C" int fallocate(int fd, int mode, off_t offset, off_t length) {
+  using namespace kafabric::test;
+  if (faults.allocateError) {
+    if (faults.allocatableBytes < static_cast<size_t>(length)) {
+      errno = faults.allocateError;
+      return -1;
+    }
+    faults.allocatableBytes -= static_cast<size_t>(length);
+  }
+  return static_cast<int>(syscall(SYS_fallocate, fd, mode, offset, length));
 }

@@ -17,6 +17,9 @@ struct Faults {
   std::atomic<int> flushError{0};
   std::atomic<int> flushDelayMs{0};
   std::atomic<int> flushes{0};
+  /** Bytes that fallocate still gives before it fails with `allocateError`; only while that is set. */
+  std::atomic<size_t> allocatableBytes{0};
+  std::atomic<int> allocateError{0};
 
   void reset();
 };

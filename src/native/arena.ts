@@ -1,7 +1,10 @@
 import { binding } from './addon.ts';
 
 interface ArenaBinding {
-  arenaConfigure(bytes: number): boolean;
+  arenaConfigure(bytes: number, sharedName: string): boolean;
+  arenaTouch(): void;
+  arenaShared(): [shared: boolean, reason: string | null];
+  arenaUnlink(): boolean;
   arenaBuffer(): ArrayBuffer;
   arenaAllocate(bytes: number): [handle: number, offset: number] | null;
   arenaRelease(handle: number): void;
@@ -10,12 +13,16 @@ interface ArenaBinding {
 
 export interface ArenaStats {
   capacityBytes: number;
+  /** Bytes for which there is memory: all of them, but shared memory is reserved as it is needed. */
+  backedBytes: number;
+  /** Bytes whose pages were made present by `startTouchingArena`. */
+  touchedBytes: number;
   /** Bytes handed out, in whole granules of 4 KiB. */
   usedBytes: number;
   peakBytes: number;
   /** Ranges handed out. */
   blocks: number;
-  /** Allocations that found no room. */
+  /** Allocations that found no room, also after caches had given way. */
   refusals: number;
 }
 
@@ -30,10 +37,33 @@ function arenaRegion(): ArrayBuffer {
 
 /**
  * Sets the size of the process's arena, in bytes; its pages are touched only as they are used. Call it before
- * anything uses the arena: throws if it exists already with another size.
+ * anything uses the arena: throws if it exists already with another size or name.
+ *
+ * With `sharedName` (letters, digits, '_' and '-') the memory outlives a killed process, if there is room in /dev/shm; see
+ * `arenaShared`. A normal end of the process does `releaseSharedArena`.
  */
-export function configureArena(bytes: number): void {
-  if (!native.arenaConfigure(bytes)) throw new Error('the arena is in use already with another size');
+export function configureArena(bytes: number, sharedName = ''): void {
+  if (!native.arenaConfigure(bytes, sharedName))
+    throw new Error('the arena is in use already with another size');
+}
+
+/** Makes the arena's pages present in the background, until all are or this environment ends. Returns at once. */
+export function startTouchingArena(): void {
+  native.arenaTouch();
+}
+
+/** Whether the arena's memory outlives a killed process; if not although a name was given, `reason` says why. */
+export function arenaShared(): { shared: boolean; reason: string | null } {
+  const [shared, reason] = native.arenaShared();
+  return { shared, reason };
+}
+
+/**
+ * For a clean end: nothing is left to recover, so the shared memory does not outlive the process after all. Returns false,
+ * and changes nothing, while acknowledged appends are not in their files.
+ */
+export function releaseSharedArena(): boolean {
+  return native.arenaUnlink();
 }
 
 export function arenaStats(): ArenaStats {

@@ -1,0 +1,184 @@
+#include "arena/shared_file.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cinttypes>
+#include <cstdio>
+#include <cstring>
+#include <new>
+
+#include "arena/mapping.h"
+
+namespace kafabric {
+
+namespace {
+
+constexpr size_t kSmallestGrowthBytes = size_t{1} << 20;
+constexpr int kNameAttempts = 8;
+
+std::string because(const std::string& what, int error) {
+  char buffer[128];
+  return what + ": " + strerror_r(error, buffer, sizeof(buffer));
+}
+
+std::string prefixOf(const SharedPlace& place) { return "kafabric-" + place.name + "."; }
+
+/** Whether all of it would fit, with a sixteenth of the file system to spare for others. */
+bool hasRoom(const SharedPlace& place, size_t bytes, std::string& reason) {
+  struct statfs kind;
+  struct statvfs space;
+  if (::statfs(place.directory.c_str(), &kind) != 0 || ::statvfs(place.directory.c_str(), &space) != 0) {
+    reason = because("cannot use " + place.directory, errno);
+    return false;
+  }
+  if (kind.f_type != TMPFS_MAGIC) {
+    reason = place.directory + " is not a tmpfs";
+    return false;
+  }
+  uint64_t free = uint64_t{space.f_bavail} * space.f_frsize;
+  uint64_t reserve = uint64_t{space.f_blocks} * space.f_frsize / 16;
+  bool unlimited = space.f_blocks == 0;
+  if (unlimited || free >= bytes + reserve) return true;
+  reason = place.directory + " has " + std::to_string(free >> 20) + " MiB free, and " +
+           std::to_string((bytes + reserve) >> 20) + " MiB are needed";
+  return false;
+}
+
+/** A new file, locked; -1 and errno. */
+int createLocked(const SharedPlace& place, std::string& path) {
+  for (int attempt = 0; attempt < kNameAttempts; ++attempt) {
+    uint64_t random = 0;
+    if (::getrandom(&random, sizeof(random), 0) != sizeof(random)) return -1;
+    char suffix[48];
+    std::snprintf(suffix, sizeof(suffix), "%ld-%016" PRIx64, static_cast<long>(::getpid()), random);
+    path = place.directory + "/" + prefixOf(place) + suffix;
+    int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0 && errno == EEXIST) continue;
+    if (fd < 0) return -1;
+    // A replay that started at the same time may have taken the empty file for one whose owner is dead.
+    struct stat status;
+    if (::flock(fd, LOCK_EX | LOCK_NB) == 0 && ::fstat(fd, &status) == 0 && status.st_nlink > 0) return fd;
+    ::close(fd);
+  }
+  errno = EEXIST;
+  return -1;
+}
+
+void writeHeader(SharedHeader& header, size_t dataBytes) {
+  timespec now;
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  header.version = SharedHeader::kVersion;
+  header.pid = static_cast<uint32_t>(::getpid());
+  header.createdNs = static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+  header.journalOffset = SharedFile::kJournalOffset;
+  header.journalBytes = SharedFile::kJournalBytes;
+  header.dataOffset = SharedFile::kDataOffset;
+  header.dataBytes = dataBytes;
+  header.magic.store(SharedHeader::kMagic, std::memory_order_release);
+}
+
+}  // namespace
+
+static_assert(sizeof(SharedHeader) <= SharedFile::kJournalOffset);
+static_assert(SharedFile::kJournalOffset + SharedFile::kJournalBytes <= SharedFile::kDataOffset);
+static_assert(SharedFile::kDataOffset % kHugePageBytes == 0);
+static_assert(std::atomic<uint64_t>::is_always_lock_free);
+
+std::unique_ptr<SharedFile> SharedFile::create(const SharedPlace& place, size_t dataBytes, std::string& reason) {
+  if (!isSharedName(place.name)) {
+    reason = "\"" + place.name + "\" is no name for shared memory";
+    return nullptr;
+  }
+  if (!hasRoom(place, kDataOffset + dataBytes, reason)) return nullptr;
+  std::string path;
+  int fd = createLocked(place, path);
+  if (fd < 0) {
+    reason = because("cannot create a file in " + place.directory, errno);
+    return nullptr;
+  }
+  int error = ::ftruncate(fd, static_cast<off_t>(kDataOffset + dataBytes)) != 0 ? errno : 0;
+  if (error == 0 && ::fallocate(fd, 0, 0, kJournalOffset + kJournalBytes) != 0) error = errno;
+  uint8_t* map = nullptr;
+  try {
+    if (error == 0) map = mapAligned(kDataOffset + dataBytes, fd);
+  } catch (const std::bad_alloc&) {
+    error = ENOMEM;
+  }
+  if (error != 0) {
+    reason = because("cannot reserve shared memory in " + place.directory, error);
+    ::unlink(path.c_str());
+    ::close(fd);
+    return nullptr;
+  }
+  writeHeader(*reinterpret_cast<SharedHeader*>(map), dataBytes);
+  return std::unique_ptr<SharedFile>(new SharedFile(fd, map, dataBytes, path));
+}
+
+SharedFile::~SharedFile() {
+  remove();
+  ::munmap(map_, kDataOffset + dataBytes_);
+  ::close(fd_);
+}
+
+size_t SharedFile::grow() {
+  size_t step = std::min(kGrowthBytes, dataBytes_ - backed_);
+  while (step > 0) {
+    if (::fallocate(fd_, 0, static_cast<off_t>(kDataOffset + backed_), static_cast<off_t>(step)) == 0) {
+      backed_ += step;
+      return step;
+    }
+    if (errno == EINTR) continue;
+    if (step <= kSmallestGrowthBytes) break;
+    step = std::max(step / 4 / kHugePageBytes * kHugePageBytes, kSmallestGrowthBytes);
+  }
+  return 0;
+}
+
+bool SharedFile::beginEntry() {
+  if ((header().pending.fetch_add(1, std::memory_order_acquire) & kClosed) == 0) return true;
+  endEntry();
+  return false;
+}
+
+uint64_t SharedFile::pending() const { return header().pending.load(std::memory_order_acquire) & ~kClosed; }
+
+bool SharedFile::remove() {
+  uint64_t none = 0;
+  if (!header().pending.compare_exchange_strong(none, kClosed)) return (none & kClosed) != 0;
+  ::unlink(path_.c_str());
+  return true;
+}
+
+bool isSharedName(const std::string& name) {
+  auto allowed = [](unsigned char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+  };
+  return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), allowed);
+}
+
+std::vector<std::string> sharedFilesOf(const SharedPlace& place) {
+  std::vector<std::string> paths;
+  DIR* directory = ::opendir(place.directory.c_str());
+  if (!directory) return paths;
+  std::string prefix = prefixOf(place);
+  // Names hold no '.', so that what starts with the prefix is of this place.
+  while (dirent* entry = ::readdir(directory)) {
+    if (std::strncmp(entry->d_name, prefix.c_str(), prefix.size()) == 0) paths.push_back(place.directory + "/" + entry->d_name);
+  }
+  ::closedir(directory);
+  return paths;
+}
+
+}  // namespace kafabric

@@ -1,0 +1,98 @@
+// The file on tmpfs behind an arena in named shared memory: its content outlives the process, also a killed one.
+//
+// kafabric-<name>.<pid>-<random>, mode 0600:  header page | journal | arena data from kDataOffset on
+// The owner holds flock(LOCK_EX) on it for as long as it lives, so that others can tell whether it does.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace kafabric {
+
+/** Where shared memory is kept and which processes look for it. */
+struct SharedPlace {
+  std::string name;  // letters, digits, '_' and '-', at most 64; empty: no shared memory
+  std::string directory = "/dev/shm";
+};
+
+/** The first page of the file. */
+struct SharedHeader {
+  static constexpr uint64_t kMagic = 0x314d48534241464b;  // "KFABSHM1"
+  static constexpr uint32_t kVersion = 1;
+
+  std::atomic<uint64_t> magic;  // written last: 0 while the rest is not complete
+  uint32_t version;
+  uint32_t pid;
+  uint64_t createdNs;  // since 1970
+  uint64_t journalOffset;
+  uint64_t journalBytes;
+  uint64_t dataOffset;
+  uint64_t dataBytes;
+  /** Journal entries that are live; the top bit is set once none can be added any more. */
+  std::atomic<uint64_t> pending;
+};
+
+class SharedFile {
+ public:
+  static constexpr size_t kJournalOffset = 4096;
+  static constexpr size_t kJournalBytes = size_t{12} << 20;
+  static constexpr size_t kDataOffset = size_t{16} << 20;  // on a huge page
+  static constexpr size_t kGrowthBytes = size_t{16} << 20;
+
+  /**
+   * Makes and maps a file for `dataBytes` (whole pages) of which none are backed yet. Null, and why in `reason`, when the
+   * directory is no tmpfs, lacks room for all of it, or cannot be written.
+   */
+  static std::unique_ptr<SharedFile> create(const SharedPlace& place, size_t dataBytes, std::string& reason);
+  /** Removes the file unless entries are pending. */
+  ~SharedFile();
+  SharedFile(const SharedFile&) = delete;
+  SharedFile& operator=(const SharedFile&) = delete;
+
+  uint8_t* data() const { return map_ + kDataOffset; }
+  uint8_t* journal() const { return map_ + kJournalOffset; }
+  const std::string& path() const { return path_; }
+
+  /**
+   * Reserves the next bytes of the data, about kGrowthBytes, so that using them cannot fail for lack of memory (SIGBUS).
+   * Returns how many; 0 when all are backed or the tmpfs is full. One caller at a time.
+   */
+  size_t grow();
+  /** Bytes of the data that grow has reserved. */
+  size_t backed() const { return backed_; }
+
+  /**
+   * Counts an entry whose loss would matter: until it is ended the file is not removed. False once the file is removed, then
+   * there is nothing to end. Thread-safe, no system call.
+   */
+  bool beginEntry();
+  void endEntry() { header().pending.fetch_sub(1, std::memory_order_release); }
+  /** Entries that were begun and not ended. */
+  uint64_t pending() const;
+  /** Removes the file's name unless entries are pending; the memory stays mapped. True once it is removed. Thread-safe. */
+  bool remove();
+
+ private:
+  SharedFile(int fd, uint8_t* map, size_t dataBytes, std::string path)
+      : fd_(fd), map_(map), dataBytes_(dataBytes), path_(std::move(path)) {}
+
+  static constexpr uint64_t kClosed = uint64_t{1} << 63;
+  SharedHeader& header() const { return *reinterpret_cast<SharedHeader*>(map_); }
+
+  int fd_;
+  uint8_t* map_;
+  size_t dataBytes_;
+  size_t backed_ = 0;
+  std::string path_;
+};
+
+/** Whether `name` is allowed in a SharedPlace. */
+bool isSharedName(const std::string& name);
+/** The paths of all files of the place, whoever their owners are. */
+std::vector<std::string> sharedFilesOf(const SharedPlace& place);
+
+}  // namespace kafabric

@@ -1,0 +1,239 @@
+// The second life of a journal: writing what a killed process had acknowledged.
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <thread>
+#include <utility>
+
+#include "store/journal_region.h"
+
+namespace kafabric {
+
+namespace {
+
+constexpr size_t kCopyBytes = size_t{1} << 20;
+constexpr std::chrono::milliseconds kOwnerWait{10};
+constexpr int kOwnerWaits = 50;
+
+struct Descriptor {
+  int fd;
+  explicit Descriptor(int opened) : fd(opened) {}
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+};
+
+/** One live entry, checked. */
+struct Piece {
+  uint64_t position;
+  uint64_t offset;
+  uint64_t length;
+};
+
+struct Target {
+  std::string path;
+  uint64_t device;
+  uint64_t inode;
+  std::vector<Piece> pieces;
+};
+
+/** What a dead process has left: read with pread, never mapped, because touching a hole of a full tmpfs would be fatal. */
+class Remains {
+ public:
+  explicit Remains(std::string path) : path_(std::move(path)), file_(::open(path_.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC)) {}
+
+  /** Locked, so that its owner is dead. */
+  bool claim() { return ::flock(file_.fd, LOCK_EX | LOCK_NB) == 0; }
+  /** Still there: neither its owner nor another replay has removed it. */
+  bool exists() const {
+    struct stat status;
+    return file_.fd >= 0 && ::fstat(file_.fd, &status) == 0 && status.st_nlink > 0;
+  }
+
+  /** Reads and checks everything. A problem, or an empty string. */
+  std::string load();
+
+  bool write(ReplayReport& report, IoStatus& status);
+  void remove() { ::unlink(path_.c_str()); }
+  uint64_t createdNs() const { return createdNs_; }
+
+ private:
+  std::string refuse(const std::string& why) const { return path_ + " is not usable: " + why; }
+  std::string loadHeader(bool& complete);
+  std::string collect(const JournalRegion& region);
+  std::string targetOf(const JournalRegion& region, uint32_t index, Target*& target);
+  int copy(const Piece& piece, int target);
+
+  std::string path_;
+  Descriptor file_;
+  uint64_t createdNs_ = 0;
+  uint64_t dataBytes_ = 0;
+  std::map<uint32_t, Target> targets_;  // by index in the journal
+  std::vector<uint8_t> buffer_;
+};
+
+std::string Remains::loadHeader(bool& complete) {
+  struct stat status;
+  if (::fstat(file_.fd, &status) != 0) return refuse("it cannot be examined");
+  // Its paths are written to with this process's rights: only what this user alone could have made is believed.
+  bool own = S_ISREG(status.st_mode) && status.st_uid == ::geteuid() && (status.st_mode & 077) == 0;
+  if (!own) return refuse("others may have written it");
+  alignas(SharedHeader) uint8_t bytes[sizeof(SharedHeader)] = {};
+  size_t got = 0;
+  if (readFully(file_.fd, bytes, sizeof(bytes), 0, got) != 0) return refuse("it cannot be read");
+  const auto& header = *reinterpret_cast<const SharedHeader*>(bytes);
+  uint64_t magic = header.magic.load(std::memory_order_relaxed);
+  complete = magic != 0;
+  if (!complete) return {};
+  if (magic != SharedHeader::kMagic) return refuse("it does not begin as shared memory of this program does");
+  if (header.version != SharedHeader::kVersion) return refuse("its version is " + std::to_string(header.version));
+  createdNs_ = header.createdNs;
+  dataBytes_ = header.dataBytes;
+  bool sizesMatch = header.journalOffset == SharedFile::kJournalOffset && header.journalBytes == SharedFile::kJournalBytes &&
+                    header.dataOffset == SharedFile::kDataOffset &&
+                    static_cast<uint64_t>(status.st_size) >= SharedFile::kDataOffset &&
+                    dataBytes_ == static_cast<uint64_t>(status.st_size) - SharedFile::kDataOffset;
+  return sizesMatch ? std::string() : refuse("its sizes do not match");
+}
+
+std::string Remains::load() {
+  bool complete = false;
+  std::string problem = loadHeader(complete);
+  // A process that died while it made the file has acknowledged nothing from it.
+  if (!problem.empty() || !complete) return problem;
+  auto region = std::make_unique<uint64_t[]>(sizeof(JournalRegion) / sizeof(uint64_t));
+  size_t got = 0;
+  auto* bytes = reinterpret_cast<uint8_t*>(region.get());
+  int error = readFully(file_.fd, bytes, sizeof(JournalRegion), SharedFile::kJournalOffset, got);
+  if (error != 0 || got != sizeof(JournalRegion)) return refuse("its journal cannot be read");
+  return collect(*reinterpret_cast<const JournalRegion*>(bytes));
+}
+
+std::string Remains::collect(const JournalRegion& region) {
+  for (uint32_t i = 0; i < Journal::kMaxEntries; ++i) {
+    const JournalEntry& entry = region.entries[i];
+    uint32_t state = entry.state.load(std::memory_order_relaxed);
+    if (state == kJournalFree) continue;
+    std::string name = "entry " + std::to_string(i);
+    if (state != kJournalLive) return refuse(name + " has state " + std::to_string(state));
+    if (entry.offset > dataBytes_ || entry.length > dataBytes_ - entry.offset) return refuse(name + " is not inside the memory");
+    if (entry.position > static_cast<uint64_t>(INT64_MAX) - entry.length) return refuse(name + " has no possible position");
+    Target* target = nullptr;
+    std::string problem = targetOf(region, entry.file, target);
+    if (!problem.empty()) return refuse(name + problem);
+    target->pieces.push_back({entry.position, entry.offset, entry.length});
+  }
+  for (auto& [index, target] : targets_) {
+    std::sort(target.pieces.begin(), target.pieces.end(), [](const Piece& a, const Piece& b) { return a.position < b.position; });
+  }
+  return {};
+}
+
+std::string Remains::targetOf(const JournalRegion& region, uint32_t index, Target*& target) {
+  auto known = targets_.find(index);
+  if (known != targets_.end()) {
+    target = &known->second;
+    return {};
+  }
+  if (index >= Journal::kMaxFiles) return " names file " + std::to_string(index);
+  const JournalFile& file = region.files[index];
+  bool terminated = file.pathBytes <= Journal::kMaxPathBytes && ::strnlen(file.path, sizeof(file.path)) == file.pathBytes;
+  if (file.state.load(std::memory_order_relaxed) != kJournalLive || !terminated || file.path[0] != '/') {
+    return " belongs to file " + std::to_string(index) + ", which is not valid";
+  }
+  target = &targets_[index];
+  *target = {std::string(file.path, file.pathBytes), file.device, file.inode, {}};
+  return {};
+}
+
+/** An errno value, or 0. */
+int Remains::copy(const Piece& piece, int target) {
+  buffer_.resize(kCopyBytes);
+  for (uint64_t done = 0; done < piece.length;) {
+    size_t wanted = std::min<uint64_t>(buffer_.size(), piece.length - done);
+    size_t got = 0;
+    int error = readFully(file_.fd, buffer_.data(), wanted, SharedFile::kDataOffset + piece.offset + done, got);
+    if (error == 0 && got != wanted) error = EIO;
+    std::vector<iovec> parts{{buffer_.data(), wanted}};
+    size_t written = 0;
+    if (error == 0) error = writeFully(target, parts, piece.position + done, written);
+    if (error != 0) return error;
+    done += wanted;
+  }
+  return 0;
+}
+
+bool Remains::write(ReplayReport& report, IoStatus& status) {
+  for (const auto& [index, target] : targets_) {
+    Descriptor file(::open(target.path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+    struct stat found;
+    if (file.fd < 0 && errno != ENOENT && errno != ENOTDIR) {
+      status = IoStatus::failure(errno, "cannot open", target.path);
+      return false;
+    }
+    bool same = file.fd >= 0 && ::fstat(file.fd, &found) == 0 && S_ISREG(found.st_mode) && found.st_dev == target.device &&
+                found.st_ino == target.inode;
+    if (!same) {
+      ++report.skippedFiles;
+      continue;
+    }
+    int error = 0;
+    uint64_t bytes = 0;
+    for (const Piece& piece : target.pieces) {
+      if (error == 0) error = copy(piece, file.fd);
+      bytes += piece.length;
+    }
+    while (error == 0 && ::fdatasync(file.fd) != 0) {
+      if (errno != EINTR) error = errno;
+    }
+    if (error != 0) {
+      status = IoStatus::failure(error, "cannot write what was acknowledged to", target.path);
+      return false;
+    }
+    ++report.files;
+    report.entries += target.pieces.size();
+    report.bytes += bytes;
+  }
+  return true;
+}
+
+}  // namespace
+
+ReplayReport replayJournals(const SharedPlace& place, IoStatus& status) {
+  status = {};
+  ReplayReport report;
+  std::vector<std::unique_ptr<Remains>> all;
+  int waits = kOwnerWaits;
+  for (const std::string& path : sharedFilesOf(place)) {
+    auto remains = std::make_unique<Remains>(path);
+    bool claimed = false;
+    // A dying process closes its files one by one: the lock on its data directory may be free before this one is.
+    while (remains->exists() && !(claimed = remains->claim()) && waits-- > 0) std::this_thread::sleep_for(kOwnerWait);
+    if (!remains->exists()) continue;
+    if (!claimed) {
+      ++report.inUse;
+      continue;
+    }
+    std::string problem = remains->load();
+    if (problem.empty()) all.push_back(std::move(remains));
+    else report.problems.push_back(std::move(problem));
+  }
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a->createdNs() < b->createdNs(); });
+  for (const auto& remains : all) {
+    if (!remains->write(report, status)) break;
+    remains->remove();
+  }
+  return report;
+}
+
+}  // namespace kafabric

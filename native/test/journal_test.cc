@@ -1,0 +1,371 @@
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <functional>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "store/journal.h"
+#include "store/journal_region.h"
+#include "test/faults.h"
+#include "test/test.h"
+
+using namespace kafabric;
+using kafabric::test::faults;
+using kafabric::test::FaultScope;
+
+namespace {
+
+constexpr size_t kBlockBytes = 10'000;
+constexpr size_t kArenaBytes = size_t{4} << 20;
+
+/** A directory for files, and a name for shared memory; both are gone in the end. */
+struct Place {
+  std::string directory = (std::filesystem::temp_directory_path() / "kafabric-test-XXXXXX").string();
+  SharedPlace shared;
+  explicit Place(const char* test) : shared{std::string("test-") + test + "-" + std::to_string(::getpid())} {
+    CHECK(::mkdtemp(directory.data()));
+  }
+  ~Place() {
+    std::filesystem::remove_all(directory);
+    for (const auto& path : sharedFilesOf(shared)) ::unlink(path.c_str());
+  }
+  std::string path(int file) const { return directory + "/" + std::to_string(file); }
+};
+
+void createFile(const std::string& path) { ::close(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600)); }
+
+std::vector<uint8_t> contentOf(const std::string& path) {
+  std::vector<uint8_t> content(std::filesystem::exists(path) ? std::filesystem::file_size(path) : 0);
+  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  size_t got = 0;
+  readFully(fd, content.data(), content.size(), 0, got);
+  ::close(fd);
+  return content;
+}
+
+uint32_t addFile(Journal& journal, const std::string& path) {
+  struct stat status;
+  ::stat(path.c_str(), &status);
+  return journal.addFile(path, status.st_dev, status.st_ino);
+}
+
+void waitKilled(pid_t child) {
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+/** What `body(arena, journal)` leaves behind when the process is killed. */
+template <typename Body>
+void leaveBehind(const Place& place, Body body) {
+  pid_t child = ::fork();
+  if (child == 0) {
+    Arena arena(kArenaBytes, place.shared);
+    if (!arena.shared()) ::_exit(1);
+    Journal journal(arena);
+    body(arena, journal);
+    ::raise(SIGKILL);
+  }
+  waitKilled(child);
+}
+
+/** Adds `blocks` entries to file 0, each filled with its number plus one. */
+void addBlocks(const Place& place, Arena& arena, Journal& journal, int blocks) {
+  uint32_t file = addFile(journal, place.path(0));
+  static std::vector<MemoryRef> held;
+  for (int i = blocks - 1; i >= 0; --i) {
+    held.push_back(arena.allocate(kBlockBytes));
+    std::memset(held.back().data(), i + 1, kBlockBytes);
+    journal.add(file, static_cast<uint64_t>(i) * kBlockBytes, held.back().data(), kBlockBytes);
+  }
+}
+
+void checkBlocks(const Place& place, int blocks) {
+  auto content = contentOf(place.path(0));
+  CHECK_EQ(content.size(), blocks * kBlockBytes);
+  for (size_t at = 0; at < content.size(); ++at) CHECK_EQ(content[at], at / kBlockBytes + 1);
+}
+
+/** Leaves one entry behind and lets `damage` change what is in the shared memory. */
+template <typename Damage>
+ReplayReport replayDamaged(const char* test, Damage damage) {
+  Place place(test);
+  createFile(place.path(0));
+  leaveBehind(place, [&](Arena& arena, Journal& journal) {
+    addBlocks(place, arena, journal, 1);
+    damage(*reinterpret_cast<SharedHeader*>(arena.sharedFile()->journal() - SharedFile::kJournalOffset),
+           *reinterpret_cast<JournalRegion*>(arena.sharedFile()->journal()));
+  });
+  IoStatus status;
+  ReplayReport report = replayJournals(place.shared, status);
+  CHECK(status.ok());
+  CHECK_EQ(contentOf(place.path(0)).size(), report.bytes);
+  CHECK_EQ(sharedFilesOf(place.shared).size(), report.problems.size());
+  return report;
+}
+
+std::string problemOf(const char* test, std::function<void(SharedHeader&, JournalRegion&)> damage) {
+  ReplayReport report = replayDamaged(test, damage);
+  CHECK_EQ(report.problems.size(), 1u);
+  CHECK_EQ(report.entries, 0u);
+  return report.problems[0].substr(report.problems[0].find(": ") + 2);
+}
+
+/** What the writers of a round tell about one of their blocks; in memory that outlives them. */
+enum Announced : uint8_t { kNothing, kAdding, kAdded, kRemoving };
+
+constexpr int kWriters = 3;
+constexpr size_t kBlocksPerWriter = 20'000;
+
+/** Adds and removes blocks of a file of its own for ever, announcing each step. */
+void writeForEver(Arena& arena, Journal& journal, uint32_t file, std::atomic<uint8_t>* announced, uint32_t seed) {
+  std::mt19937 random(seed);
+  struct Added {
+    size_t block;
+    uint32_t entry;
+    MemoryRef memory;
+  };
+  std::vector<Added> added;
+  for (size_t block = 0; block < kBlocksPerWriter; ++block) {
+    MemoryRef memory = arena.allocate(512);
+    std::memset(memory.data(), static_cast<int>(block % 255 + 1), 512);
+    announced[block] = kAdding;
+    uint32_t entry = journal.add(file, block * 512, memory.data(), 512);
+    if (entry == Journal::kNone) ::_exit(2);
+    announced[block] = kAdded;
+    added.push_back({block, entry, std::move(memory)});
+    while (added.size() > random() % 40) {
+      size_t pick = random() % added.size();
+      std::swap(added[pick], added.back());
+      announced[added.back().block] = kRemoving;
+      journal.remove(added.back().entry);
+      added.pop_back();
+    }
+  }
+  for (;;) ::pause();
+}
+
+}  // namespace
+
+TEST(journal_counts_and_recycles_entries) {
+  Place place("counts");
+  Arena arena(kArenaBytes, place.shared);
+  Journal journal(arena);
+  MemoryRef memory = arena.allocate(100);
+  CHECK_EQ(journal.addFile(std::string(Journal::kMaxPathBytes + 1, '/'), 1, 1), Journal::kNone);
+  CHECK_EQ(journal.addFile("", 1, 1), Journal::kNone);
+  for (uint32_t i = 0; i < Journal::kMaxFiles; ++i) CHECK_EQ(journal.addFile("/file", 1, i), i);
+  CHECK_EQ(journal.addFile("/file", 1, 1), Journal::kNone);
+  journal.removeFile(77);
+  CHECK_EQ(journal.addFile("/file", 1, 1), 77u);
+  for (uint32_t i = 0; i < Journal::kMaxEntries; ++i) CHECK_EQ(journal.add(1, i, memory.data(), 100), i);
+  CHECK_EQ(journal.add(1, 0, memory.data(), 100), Journal::kNone);
+  CHECK_EQ(journal.stats().refusals, 4u);
+  CHECK_EQ(journal.stats().bytes, Journal::kMaxEntries * uint64_t{100});
+  journal.remove(5);
+  CHECK_EQ(journal.add(1, 0, memory.data(), 100), 5u);
+  CHECK_EQ(journal.stats().entries, uint64_t{Journal::kMaxEntries});
+  CHECK(!arena.releaseShared());
+  for (uint32_t i = 0; i < Journal::kMaxEntries; ++i) journal.remove(i);
+  CHECK_EQ(journal.stats().entries, 0u);
+  CHECK_EQ(journal.stats().bytes, 0u);
+  CHECK_EQ(journal.stats().peakEntries, uint64_t{Journal::kMaxEntries});
+  CHECK(arena.releaseShared());
+  CHECK_EQ(journal.add(1, 0, memory.data(), 100), Journal::kNone);
+}
+
+TEST(journal_replay_writes_what_was_not_removed) {
+  Place place("replay");
+  IoStatus status;
+  ReplayReport none = replayJournals(place.shared, status);
+  CHECK(status.ok() && none.files == 0 && none.problems.empty());
+  for (int file : {0, 1, 2, 3}) createFile(place.path(file));
+  leaveBehind(place, [&](Arena& arena, Journal& journal) {
+    addBlocks(place, arena, journal, 20);
+    static MemoryRef memory = arena.allocate(3 << 20);  // larger than one step of the copy
+    std::memset(memory.data(), 77, memory.size());
+    journal.add(addFile(journal, place.path(1)), 5, memory.data(), memory.size());
+    journal.remove(journal.add(addFile(journal, place.path(2)), 0, memory.data(), 100));
+    journal.add(addFile(journal, place.path(3)), 0, memory.data(), 100);
+    journal.add(journal.addFile(place.path(2), 1, 1), 0, memory.data(), 100);  // another file has its name
+    ::unlink(place.path(3).c_str());
+  });
+  ReplayReport report = replayJournals(place.shared, status);
+  CHECK(status.ok());
+  CHECK_EQ(report.problems.size(), 0u);
+  CHECK_EQ(report.files, 2u);
+  CHECK_EQ(report.skippedFiles, 2u);
+  CHECK_EQ(report.entries, 21u);
+  CHECK_EQ(report.bytes, 20 * kBlockBytes + (3 << 20));
+  checkBlocks(place, 20);
+  auto content = contentOf(place.path(1));
+  CHECK_EQ(content.size(), (size_t{3} << 20) + 5);
+  CHECK(std::all_of(content.begin() + 5, content.end(), [](uint8_t byte) { return byte == 77; }));
+  CHECK_EQ(contentOf(place.path(2)).size(), 0u);
+  CHECK(!std::filesystem::exists(place.path(3)));
+  CHECK_EQ(sharedFilesOf(place.shared).size(), 0u);
+}
+
+TEST(journal_replay_leaves_the_living_alone) {
+  Place place("living");
+  Arena arena(kArenaBytes, place.shared);
+  IoStatus status;
+  CHECK_EQ(replayJournals(place.shared, status).inUse, 1u);
+  CHECK_EQ(sharedFilesOf(place.shared).size(), 1u);
+}
+
+TEST(journal_replay_refuses_what_is_damaged) {
+  CHECK_EQ(replayDamaged("sound", [](auto&, auto&) {}).entries, 1u);
+  CHECK_EQ(replayDamaged("unfinished", [](SharedHeader& header, auto&) { header.magic = 0; }).entries, 0u);
+  CHECK_EQ(problemOf("magic", [](auto& header, auto&) { header.magic = 1; }),
+           "it does not begin as shared memory of this program does");
+  CHECK_EQ(problemOf("version", [](auto& header, auto&) { header.version = 9; }), "its version is 9");
+  CHECK_EQ(problemOf("sizes", [](auto& header, auto&) { header.dataBytes += 4096; }), "its sizes do not match");
+  CHECK_EQ(problemOf("journal", [](auto& header, auto&) { header.journalOffset = 1; }), "its sizes do not match");
+  CHECK_EQ(problemOf("state", [](auto&, auto& region) { region.entries[70].state = 7; }), "entry 70 has state 7");
+  CHECK_EQ(problemOf("offset", [](auto&, auto& region) { region.entries[0].offset = UINT64_MAX; }),
+           "entry 0 is not inside the memory");
+  CHECK_EQ(problemOf("length", [](auto&, auto& region) { region.entries[0].length = kArenaBytes + 1; }),
+           "entry 0 is not inside the memory");
+  CHECK_EQ(problemOf("position", [](auto&, auto& region) { region.entries[0].position = INT64_MAX; }),
+           "entry 0 has no possible position");
+  CHECK_EQ(problemOf("file", [](auto&, auto& region) { region.entries[0].file = Journal::kMaxFiles; }),
+           "entry 0 names file 16384");
+  CHECK_EQ(problemOf("slot", [](auto&, auto& region) { region.files[0].state = 0; }),
+           "entry 0 belongs to file 0, which is not valid");
+  CHECK_EQ(problemOf("path", [](auto&, auto& region) { std::memset(region.files[0].path, '/', sizeof(region.files[0].path)); }),
+           "entry 0 belongs to file 0, which is not valid");
+  CHECK_EQ(problemOf("relative", [](auto&, auto& region) { region.files[0].path[0] = 'x'; }),
+           "entry 0 belongs to file 0, which is not valid");
+}
+
+TEST(journal_replay_refuses_what_others_may_have_written) {
+  Place place("others");
+  createFile(place.path(0));
+  leaveBehind(place, [&](Arena& arena, Journal& journal) {
+    addBlocks(place, arena, journal, 1);
+    ::chmod(arena.sharedFile()->path().c_str(), 0620);
+  });
+  IoStatus status;
+  CHECK_EQ(replayJournals(place.shared, status).problems.size(), 1u);
+  CHECK_EQ(contentOf(place.path(0)).size(), 0u);
+}
+
+TEST(journal_replay_fails_on_a_full_disk_and_can_be_repeated) {
+  Place place("full");
+  createFile(place.path(0));
+  leaveBehind(place, [&](Arena& arena, Journal& journal) { addBlocks(place, arena, journal, 20); });
+  FaultScope scope;
+  IoStatus status;
+  faults.writableBytes = 55'555;
+  faults.writeError = ENOSPC;
+  ReplayReport report = replayJournals(place.shared, status);
+  CHECK_EQ(status.error, ENOSPC);
+  CHECK_EQ(status.message, "cannot write what was acknowledged to " + place.path(0) + ": No space left on device");
+  CHECK_EQ(report.entries, 0u);
+  faults.reset();
+  faults.flushError = EIO;
+  replayJournals(place.shared, status);
+  CHECK_EQ(status.error, EIO);
+  CHECK_EQ(sharedFilesOf(place.shared).size(), 1u);
+  faults.reset();
+  faults.maxWriteBytes = 777;
+  faults.interruptions = 3;
+  report = replayJournals(place.shared, status);
+  CHECK(status.ok());
+  CHECK_EQ(report.entries, 20u);
+  checkBlocks(place, 20);
+}
+
+TEST(journal_replay_can_be_killed_and_run_again) {
+  Place place("again");
+  createFile(place.path(0));
+  leaveBehind(place, [&](Arena& arena, Journal& journal) { addBlocks(place, arena, journal, 20); });
+  for (int round = 0; round < 10; ++round) {
+    pid_t child = ::fork();
+    if (child == 0) {
+      // Dies after some writes, and in the last rounds after all of them, before the memory is removed.
+      faults.maxWriteBytes = 1000;
+      faults.flushDelayMs = 60'000;
+      IoStatus status;
+      replayJournals(place.shared, status);
+      ::_exit(1);
+    }
+    while (contentOf(place.path(0)).size() < std::min<size_t>(static_cast<size_t>(round) * 25'000, 20 * kBlockBytes)) {
+      std::this_thread::yield();
+    }
+    ::kill(child, SIGKILL);
+    waitKilled(child);
+    CHECK_EQ(sharedFilesOf(place.shared).size(), 1u);
+  }
+  IoStatus status;
+  CHECK_EQ(replayJournals(place.shared, status).entries, 20u);
+  CHECK(status.ok());
+  checkBlocks(place, 20);
+}
+
+TEST(journal_keeps_what_was_announced_through_kills) {
+  std::mt19937 random(11);
+  size_t bytes = kWriters * kBlocksPerWriter;
+  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  auto* announced = static_cast<std::atomic<uint8_t>*>(memory);
+  uint64_t recovered = 0;
+  for (int round = 0; round < 50; ++round) {
+    Place place("kills");
+    std::memset(memory, 0, bytes);
+    for (int writer = 0; writer < kWriters; ++writer) createFile(place.path(writer));
+    uint32_t seed = random();
+    pid_t child = ::fork();
+    if (child == 0) {
+      Arena arena(kArenaBytes, place.shared);
+      if (!arena.shared()) ::_exit(1);
+      Journal journal(arena);
+      std::vector<std::thread> writers;
+      for (int writer = 0; writer < kWriters; ++writer) {
+        uint32_t file = addFile(journal, place.path(writer));
+        auto* own = announced + static_cast<size_t>(writer) * kBlocksPerWriter;
+        uint32_t ownSeed = seed + static_cast<uint32_t>(writer);
+        writers.emplace_back([&, file, own, ownSeed] { writeForEver(arena, journal, file, own, ownSeed); });
+      }
+      for (auto& writer : writers) writer.join();
+    }
+    // At a moment that the writers' progress decides.
+    size_t until = random() % 2000;
+    while (announced[until] == kNothing) std::this_thread::yield();
+    ::kill(child, SIGKILL);
+    waitKilled(child);
+    IoStatus status;
+    ReplayReport report = replayJournals(place.shared, status);
+    CHECK(status.ok());
+    CHECK_EQ(report.problems.size(), 0u);
+    recovered += report.entries;
+    for (int writer = 0; writer < kWriters; ++writer) {
+      auto content = contentOf(place.path(writer));
+      for (size_t block = 0; block < kBlocksPerWriter; ++block) {
+        uint8_t said = announced[static_cast<size_t>(writer) * kBlocksPerWriter + block];
+        bool there = content.size() >= (block + 1) * 512;
+        auto expected = static_cast<uint8_t>(block % 255 + 1);
+        // A removed entry is not written: its bytes, which the arena has given to others, would be wrong.
+        for (size_t at = block * 512; there && at < (block + 1) * 512; ++at) {
+          CHECK(content[at] == expected || (content[at] == 0 && said != kAdded));
+        }
+        CHECK(there || said != kAdded);
+        CHECK(said != kNothing || !there || content[block * 512] == 0);
+      }
+    }
+  }
+  CHECK(recovered > 0);
+  ::munmap(memory, bytes);
+}

@@ -1,0 +1,212 @@
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "arena/arena.h"
+#include "test/faults.h"
+#include "test/test.h"
+
+using kafabric::Arena;
+using kafabric::MemoryRef;
+using kafabric::SharedFile;
+using kafabric::SharedPlace;
+using kafabric::sharedFilesOf;
+using kafabric::test::faults;
+using kafabric::test::FaultScope;
+
+namespace {
+
+SharedPlace placeFor(const char* test) { return {std::string("test-") + test + "-" + std::to_string(::getpid())}; }
+
+bool isLocked(const std::string& path) {
+  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  bool locked = ::flock(fd, LOCK_SH | LOCK_NB) != 0;
+  ::close(fd);
+  return locked;
+}
+
+/** The exit code of `body` in a process of its own. */
+template <typename Body>
+int inChild(Body body) {
+  pid_t child = ::fork();
+  if (child == 0) ::_exit(body());
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+}  // namespace
+
+TEST(shared_arena_is_a_locked_private_file_while_it_lives) {
+  SharedPlace place = placeFor("lives");
+  {
+    Arena arena(4 << 20, place);
+    CHECK_EQ(arena.sharedReason(), "");
+    CHECK(arena.shared());
+    auto paths = sharedFilesOf(place);
+    CHECK_EQ(paths.size(), 1u);
+    CHECK_EQ(paths[0], arena.sharedFile()->path());
+    struct stat status;
+    CHECK_EQ(::stat(paths[0].c_str(), &status), 0);
+    CHECK_EQ(status.st_mode & 0777, 0600u);
+    CHECK_EQ(static_cast<size_t>(status.st_size), SharedFile::kDataOffset + arena.capacity());
+    CHECK(isLocked(paths[0]));
+    MemoryRef memory = arena.allocate(5);
+    std::memcpy(memory.data(), "hello", 5);
+    char read[5];
+    int fd = ::open(paths[0].c_str(), O_RDONLY | O_CLOEXEC);
+    auto position = static_cast<off_t>(SharedFile::kDataOffset + memory.offset());
+    CHECK_EQ(::pread(fd, read, sizeof(read), position), 5);
+    ::close(fd);
+    CHECK_EQ(std::string(read, 5), "hello");
+  }
+  CHECK_EQ(sharedFilesOf(place).size(), 0u);
+}
+
+TEST(shared_arena_is_left_behind_by_a_kill_and_unlocked) {
+  SharedPlace place = placeFor("kill");
+  int code = inChild([&] {
+    Arena arena(4 << 20, place);
+    return arena.shared() ? ::raise(SIGKILL) : 1;
+  });
+  CHECK_EQ(code, 128 + SIGKILL);
+  auto paths = sharedFilesOf(place);
+  CHECK_EQ(paths.size(), 1u);
+  CHECK(!isLocked(paths[0]));
+  ::unlink(paths[0].c_str());
+}
+
+TEST(shared_arena_stays_while_entries_are_pending) {
+  SharedPlace place = placeFor("pending");
+  Arena arena(4 << 20, place);
+  CHECK(arena.sharedFile()->beginEntry());
+  CHECK(!arena.releaseShared());
+  CHECK(arena.shared());
+  CHECK_EQ(sharedFilesOf(place).size(), 1u);
+  arena.sharedFile()->endEntry();
+  CHECK(arena.releaseShared());
+  CHECK(arena.releaseShared());
+  CHECK(!arena.shared());
+  CHECK(!arena.sharedFile()->beginEntry());
+  CHECK_EQ(arena.sharedFile()->pending(), 0u);
+  CHECK_EQ(sharedFilesOf(place).size(), 0u);
+  std::memset(arena.allocate(1 << 20).data(), 1, 1 << 20);
+}
+
+TEST(shared_arena_says_why_it_is_not_shared) {
+  auto reason = [](size_t bytes, const SharedPlace& place) {
+    Arena arena(bytes, place);
+    CHECK(!arena.shared());
+    CHECK(arena.allocate(1));
+    CHECK(arena.releaseShared());
+    return arena.sharedReason();
+  };
+  CHECK_EQ(reason(1 << 20, {}), "");
+  CHECK_EQ(reason(1 << 20, {"a/b"}), "\"a/b\" is no name for shared memory");
+  CHECK_EQ(reason(1 << 20, {"name", "/proc"}), "/proc is not a tmpfs");
+  CHECK(reason(1 << 20, {"name", "/nowhere"}).find("cannot use /nowhere: ") == 0);
+  std::string tooLarge = reason(size_t{1} << 40, placeFor("large"));
+  CHECK(tooLarge.find("/dev/shm has ") == 0 && tooLarge.find(" MiB are needed") != std::string::npos);
+  FaultScope scope;
+  faults.allocateError = ENOSPC;
+  CHECK_EQ(reason(1 << 20, placeFor("full")), "cannot reserve shared memory in /dev/shm: No space left on device");
+  CHECK_EQ(sharedFilesOf(placeFor("full")).size(), 0u);
+}
+
+TEST(shared_arena_hands_out_only_what_is_backed) {
+  FaultScope scope;
+  Arena arena(64 << 20, placeFor("backed"));
+  CHECK(arena.shared());
+  CHECK_EQ(arena.stats().backed, 0u);
+  faults.allocatableBytes = size_t{21} << 20;
+  faults.allocateError = ENOSPC;
+  int freed = 0;
+  int subscription = arena.subscribe([&] { ++freed; });
+  CHECK(arena.allocate(1));
+  CHECK_EQ(arena.stats().backed, size_t{16} << 20);
+  CHECK(!arena.allocate(30 << 20));  // takes what there is, in smaller steps
+  CHECK_EQ(arena.stats().backed, size_t{21} << 20);
+  MemoryRef all = arena.allocate(21 << 20);
+  std::memset(all.data(), 1, all.size());
+  CHECK(!arena.allocate(1));
+  arena.startTouching();
+  faults.allocateError = 0;
+  CHECK(arena.allocate(30 << 20));  // asks again
+  CHECK_EQ(freed, 1);
+  arena.unsubscribe(subscription);
+  arena.stopTouching();
+}
+
+TEST(shared_arena_on_a_full_tmpfs_refuses_instead_of_dying) {
+  constexpr int kNotPermitted = 77;
+  int code = inChild([] {
+    std::string directory = std::filesystem::temp_directory_path() / ("kafabric-tmpfs-" + std::to_string(::getpid()));
+    std::filesystem::create_directory(directory);
+    // In a mount namespace of its own, which ends with this process.
+    bool mounted = ::unshare(CLONE_NEWNS) == 0 && ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                   ::mount("tmpfs", directory.c_str(), "tmpfs", 0, "size=64m") == 0;
+    int result = kNotPermitted;
+    if (mounted) {
+      Arena arena(32 << 20, {"full", directory});
+      int other = ::open((directory + "/other").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+      result = arena.shared() && ::fallocate(other, 0, 0, 40 << 20) == 0 ? 0 : 1;
+      size_t used = 0;
+      std::vector<MemoryRef> held;
+      arena.startTouching();
+      while (MemoryRef memory = arena.allocate(1 << 20)) {
+        std::memset(memory.data(), 1, memory.size());
+        used += memory.size();
+        held.push_back(std::move(memory));
+      }
+      if (used == 0 || used >= arena.capacity() || arena.stats().refusals != 1) result = 2;
+      ::close(other);
+      held.clear();
+    }
+    ::umount(directory.c_str());
+    std::filesystem::remove(directory);
+    return result;
+  });
+  CHECK(code == 0 || code == kNotPermitted);
+}
+
+TEST(arena_pages_are_touched_in_the_background_while_in_use) {
+  for (const SharedPlace& place : {SharedPlace{}, placeFor("touch")}) {
+    Arena arena(32 << 20, place);
+    CHECK_EQ(arena.stats().touched, 0u);
+    arena.startTouching();
+    arena.startTouching();
+    // Use the memory from both ends meanwhile: its content is kept.
+    std::vector<MemoryRef> held;
+    for (uint8_t i = 0; i < 24; ++i) {
+      held.push_back(arena.allocate(i % 2 ? 1 << 20 : 4096));
+      std::memset(held.back().data(), i, held.back().size());
+    }
+    while (arena.stats().touched < arena.capacity()) std::this_thread::yield();
+    for (uint8_t i = 0; i < 24; ++i) {
+      for (size_t at = 0; at < held[i].size(); at += 512) CHECK_EQ(held[i].data()[at], i);
+    }
+    CHECK_EQ(arena.stats().backed, arena.capacity());
+    arena.stopTouching();
+    arena.stopTouching();
+  }
+}
+
+TEST(arena_touching_can_be_stopped_at_any_time) {
+  for (int round = 0; round < 20; ++round) {
+    Arena arena(size_t{64} << 20);
+    arena.startTouching();
+    if (round % 2) arena.stopTouching();
+  }
+}
