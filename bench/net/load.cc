@@ -3,7 +3,7 @@
 //   load PORT CONNECTIONS DEPTH FRAME_BYTES SECONDS
 //
 // Frames are a 4-byte big-endian length and FRAME_BYTES bytes; each is answered with a frame of 8 bytes. Prints one line:
-// requests per second, median and 99th percentile latency in microseconds, own CPU seconds.
+// requests per second, median and 99th percentile latency in microseconds, own CPU microseconds per request.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -27,6 +27,13 @@ namespace {
 
 constexpr size_t kReplyBytes = 12;
 constexpr size_t kWriteBytes = 1 << 20;
+
+double cpuSeconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+         static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
 
 uint64_t nowNs() {
   return static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
@@ -159,16 +166,15 @@ int main(int argc, char** argv) {
   load.run(seconds / 4);  // warm up
   load.answers = 0;
   load.latenciesUs.clear();
+  double cpuBefore = cpuSeconds();
   uint64_t start = nowNs();
   load.run(seconds);
   double elapsed = static_cast<double>(nowNs() - start) / 1e9;
+  double cpu = cpuSeconds() - cpuBefore;
   std::sort(load.latenciesUs.begin(), load.latenciesUs.end());
   size_t count = load.latenciesUs.size();
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  double cpu = static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-               static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
   std::printf("%.0f %u %u %.2f\n", static_cast<double>(load.answers) / elapsed,
-              count ? load.latenciesUs[count / 2] : 0, count ? load.latenciesUs[count * 99 / 100] : 0, cpu);
+              count ? load.latenciesUs[count / 2] : 0, count ? load.latenciesUs[count * 99 / 100] : 0,
+              cpu * 1e6 / static_cast<double>(load.answers));
   return 0;
 }

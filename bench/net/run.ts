@@ -1,6 +1,6 @@
 // Compares the native reactor with a plain Node server, with the same load in the same run. See README.md.
 //
-//   npm run build && node dist/bench/net/run.js [rounds] [seconds]
+//   npm run build && node dist/bench/net/run.js [rounds] [seconds] [case]
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -9,48 +9,71 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const rounds = Number(process.argv[2] ?? 5);
 const seconds = Number(process.argv[3] ?? 3);
+/** Only cases whose name contains this. */
+const only = process.argv[4] ?? '';
 
-const servers = ['kafabric', 'node', 'node-corked'] as const;
+const servers = ['kafabric', 'node', 'node-corked', 'bare'] as const;
 
-const cases = [
+interface Case {
+  name: string;
+  connections: number;
+  depth: number;
+  bytes: number;
+  /** Targets, against `node`: requests per second at least, and median latency at most, this many times its own. */
+  minRate: number | null;
+  maxP50: number | null;
+}
+
+const cases: Case[] = [
   {
     name: '16 KiB frames, 2 connections, 32 in flight',
     connections: 2,
     depth: 32,
     bytes: 16384,
-    target: 2.5,
+    minRate: 2.5,
+    maxP50: null,
   },
-  { name: '200 B requests, 64 connections, 5 in flight', connections: 64, depth: 5, bytes: 200, target: 1.8 },
+  {
+    name: '200 B requests, 64 connections, 5 in flight',
+    connections: 64,
+    depth: 5,
+    bytes: 200,
+    minRate: 1.8,
+    maxP50: null,
+  },
   {
     name: '200 B requests, 64 connections, 1 in flight',
     connections: 64,
     depth: 1,
     bytes: 200,
-    target: null,
+    minRate: 1.8,
+    maxP50: null,
   },
   {
     name: '1 MiB frames, 2 connections, 4 in flight',
     connections: 2,
     depth: 4,
     bytes: 1 << 20,
-    target: null,
+    minRate: null,
+    maxP50: null,
   },
-  { name: '200 B round trips, 1 connection', connections: 1, depth: 1, bytes: 200, target: null },
+  { name: '200 B round trips, 1 connection', connections: 1, depth: 1, bytes: 200, minRate: null, maxP50: 1 },
 ];
 
 interface Result {
   perSecond: number;
   p50Us: number;
   p99Us: number;
-  serverCpuUsPerRequest: number;
+  serverCpuUs: number;
+  loadCpuUs: number;
+  switches: number;
 }
 
-function buildLoad(): string {
+function build(name: string): string {
   mkdirSync(`${root}build/bench`, { recursive: true });
-  const program = `${root}build/bench/net-load`;
-  execFileSync(process.env.CXX ?? 'c++', ['-std=c++17', '-O2', '-o', program, `${root}bench/net/load.cc`], {
-    stdio: 'inherit',
-  });
+  const program = `${root}build/bench/net-${name}`;
+  const args = ['-std=c++17', '-O2', '-o', program, `${root}bench/net/${name}.cc`];
+  execFileSync(process.env.CXX ?? 'c++', args, { stdio: 'inherit' });
   return program;
 }
 
@@ -65,22 +88,28 @@ function nextLine(child: ChildProcess): Promise<string> {
   });
 }
 
-async function measure(program: string, server: string, load: (typeof cases)[number]): Promise<Result> {
-  const child = spawn(process.execPath, [fileURLToPath(new URL('servers.js', import.meta.url)), server], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
+async function measure(program: string, server: string, load: Case): Promise<Result> {
+  const script = fileURLToPath(new URL('servers.js', import.meta.url));
+  const [command, ...options] = server === 'bare' ? [bare] : [process.execPath, script, server];
+  const child = spawn(command, options, { stdio: ['pipe', 'pipe', 'inherit'] });
   const port = await nextLine(child);
   const args = [port, load.connections, load.depth, load.bytes, seconds].map(String);
   const generator = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  const [perSecond = 0, p50Us = 0, p99Us = 0] = (await nextLine(generator)).split(' ').map(Number);
-  const cpu = nextLine(child);
+  const [perSecond = 0, p50Us = 0, p99Us = 0, loadCpuUs = 0] = (await nextLine(generator))
+    .split(' ')
+    .map(Number);
+  const usage = nextLine(child);
   child.stdin!.end();
-  // The server's CPU covers the warm-up of a quarter as well.
+  const [cpuUs = 0, switches = 0] = (await usage).split(' ').map(Number);
+  // The server counts the warm-up of a quarter as well.
+  const requests = perSecond * seconds * 1.25;
   return {
     perSecond,
     p50Us,
     p99Us,
-    serverCpuUsPerRequest: (Number(await cpu) * 1e6) / (perSecond * seconds * 1.25),
+    serverCpuUs: cpuUs / requests,
+    loadCpuUs,
+    switches: switches / requests,
   };
 }
 
@@ -88,27 +117,42 @@ function median(values: number[]): number {
   return values.sort((a, b) => a - b)[values.length >> 1] ?? 0;
 }
 
-const program = buildLoad();
-for (const load of cases) {
-  const results = new Map<string, Result[]>(servers.map((server) => [server, []]));
-  for (let round = 0; round < rounds; round++) {
-    for (const server of servers) results.get(server)!.push(await measure(program, server, load));
-  }
+function report(load: Case, results: Map<string, Result[]>): void {
   console.log(load.name);
   for (const [server, all] of results) {
     const of = (key: keyof Result, digits: number): string =>
       median(all.map((one) => one[key])).toFixed(digits);
     const latency = `p50 ${of('p50Us', 0)} us, p99 ${of('p99Us', 0)} us`;
-    console.log(
-      `  ${server.padEnd(12)} ${of('perSecond', 0).padStart(7)}/s, ${latency}, CPU ${of('serverCpuUsPerRequest', 1)} us`,
+    const cost = `CPU ${of('serverCpuUs', 2)} us, ${of('switches', 2)} switches, load's CPU ${of('loadCpuUs', 2)} us`;
+    console.log(`  ${server.padEnd(12)} ${of('perSecond', 0).padStart(7)}/s, ${latency}, ${cost}`);
+  }
+  const node = results.get('node')!;
+  const ratioOf = (server: string, key: keyof Result): number =>
+    median(results.get(server)!.map((one, round) => one[key] / node[round]![key]));
+  for (const server of results.keys()) {
+    if (server === 'node') continue;
+    const [rate, cpu, p50] = (['perSecond', 'serverCpuUs', 'p50Us'] as const).map((key) =>
+      ratioOf(server, key).toFixed(2),
     );
+    console.log(`  ${server} / node: rate ${rate}, CPU ${cpu}, p50 ${p50}`);
   }
-  const ours = results.get('kafabric')!;
-  for (const server of ['node', 'node-corked']) {
-    const ratio = median(ours.map((one, round) => one.perSecond / results.get(server)![round]!.perSecond));
-    const target = server === 'node' ? load.target : null;
-    if (target !== null && ratio < target) process.exitCode = 1;
-    const verdict = target === null ? '' : `, target ${target}: ${ratio < target ? 'missed' : 'met'}`;
-    console.log(`  kafabric / ${server}: ${ratio.toFixed(2)}${verdict}`);
+  const met = [
+    load.minRate === null || ratioOf('kafabric', 'perSecond') >= load.minRate,
+    load.maxP50 === null || ratioOf('kafabric', 'p50Us') <= load.maxP50,
+  ];
+  if (load.minRate !== null) console.log(`  target: rate ${load.minRate}: ${met[0] ? 'met' : 'missed'}`);
+  if (load.maxP50 !== null) console.log(`  target: p50 ${load.maxP50}: ${met[1] ? 'met' : 'missed'}`);
+  if (met.includes(false)) process.exitCode = 1;
+}
+
+const program = build('load');
+const bare = build('bare');
+for (const load of cases.filter(({ name }) => name.includes(only))) {
+  // The bare server takes whole small frames only.
+  const compared = servers.filter((server) => server !== 'bare' || load.bytes < 4096);
+  const results = new Map<string, Result[]>(compared.map((server) => [server, []]));
+  for (let round = 0; round < rounds; round++) {
+    for (const server of compared) results.get(server)!.push(await measure(program, server, load));
   }
+  report(load, results);
 }

@@ -1,6 +1,6 @@
 // The servers that bench/net/run.ts compares; each answers every frame with a frame of 8 bytes, made by the same handler.
 //
-//   node servers.js kafabric|node|node-corked          prints its port, serves until its standard input ends
+//   node servers.js kafabric|node|node-corked          prints its port, serves until its standard input ends; then its CPU microseconds and context switches
 import { createServer, type Socket } from 'node:net';
 import { Net } from '../../src/native/net.ts';
 
@@ -67,11 +67,18 @@ function node(corked: boolean): Promise<number> {
   });
 }
 
+/** CPU microseconds and context switches of all threads so far. */
+function usage(): [cpuUs: number, switches: number] {
+  const all = process.resourceUsage();
+  return [all.userCPUTime + all.systemCPUTime, all.voluntaryContextSwitches + all.involuntaryContextSwitches];
+}
+
 const which = process.argv[2];
 console.log(which === 'kafabric' ? await kafabric() : await node(which === 'node-corked'));
+const before = usage();
 process.stdin.on('end', () => {
-  const { user, system } = process.cpuUsage();
-  console.log(((user + system) / 1e6).toFixed(2));
+  const [cpuUs, switches] = usage();
+  console.log(`${cpuUs - before[0]} ${switches - before[1]}`);
   process.exit(0);
 });
 process.stdin.resume();

@@ -162,6 +162,17 @@ bool wantsReference(const BatchCheck& check, const CheckOptions& options) {
   return records > 0 && (check.sizeBytes - kBatchHeaderBytes) / records >= options.referenceMinBytes;
 }
 
+/** Append time, or what clients should have written; the CRC is computed here, where nobody waits for it. */
+void assignTimestamps(const uint8_t* bytes, const CheckOptions& options, BatchCheck& check) {
+  const BatchHeader& header = check.header;
+  bool appendTime = options.fromClient && !options.createTime;
+  check.storedAttributes = appendTime ? header.attributes | kLogAppendTimeBit : header.attributes;
+  check.storedMaxTimestamp = appendTime ? options.nowMs : options.fromClient ? check.maxTimestamp : header.maxTimestamp;
+  bool same = check.storedAttributes == header.attributes && check.storedMaxTimestamp == header.maxTimestamp;
+  check.storedCrc = same ? header.crc
+                         : crcWithTimestamps(bytes, check.sizeBytes, check.storedAttributes, check.storedMaxTimestamp);
+}
+
 }  // namespace
 
 BatchCheck checkBatch(const uint8_t* bytes, size_t length, const CheckOptions& options, ByteBuffer& scratch) {
@@ -177,8 +188,9 @@ BatchCheck checkBatch(const uint8_t* bytes, size_t length, const CheckOptions& o
   if (!openSection(bytes, options, check, scratch, section, sectionLength)) return check;
   check.uncompressedBytes = sectionLength;
   checkRecords(section, sectionLength, options, check);
-  if (check.error == BatchError::none && wantsReference(check, options))
-    buildReferenceTemplate(bytes, section, sectionLength, check.reference);
+  if (check.error != BatchError::none) return check;
+  if (wantsReference(check, options)) buildReferenceTemplate(bytes, section, sectionLength, check.reference);
+  assignTimestamps(bytes, options, check);
   return check;
 }
 

@@ -60,7 +60,7 @@ struct CheckOptions {
   bool verifyCrc = true;
   bool requireKeys = false;
   bool createTime = true;   // the topic's message.timestamp.type
-  int64_t nowMs = 0;
+  int64_t nowMs = 0;        // becomes the timestamp of batches with append time
   int64_t timestampBeforeMaxMs = INT64_MAX;
   int64_t timestampAfterMaxMs = INT64_MAX;
   /** Batches whose mean record size reaches this get a reference batch (see reference.h); SIZE_MAX: none. */
@@ -80,6 +80,10 @@ struct BatchCheck {
   int64_t maxTimestamp = -1;     // of the records; -1 when they have none
   int32_t offsetDeltaOfMaxTimestamp = -1;  // of the first record that has it
   ByteBuffer reference;          // the reference batch without its location, or empty
+  /** What the header of a client's batch has to say once it is stored: its timestamps are the topic's affair. */
+  uint16_t storedAttributes = 0;
+  int64_t storedMaxTimestamp = -1;
+  uint32_t storedCrc = 0;
 };
 
 /**

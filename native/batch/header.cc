@@ -1,5 +1,7 @@
 #include "batch/header.h"
 
+#include <cstring>
+
 #include "batch/bytes.h"
 #include "batch/crc32c.h"
 
@@ -15,7 +17,7 @@ BatchHeader BatchHeader::read(const uint8_t* b) {
   h.attributes = loadBe16(b + kBatchAttributesAt);
   h.lastOffsetDelta = static_cast<int32_t>(loadBe32(b + 23));
   h.baseTimestamp = static_cast<int64_t>(loadBe64(b + 27));
-  h.maxTimestamp = static_cast<int64_t>(loadBe64(b + 35));
+  h.maxTimestamp = static_cast<int64_t>(loadBe64(b + kBatchMaxTimestampAt));
   h.producerId = static_cast<int64_t>(loadBe64(b + 43));
   h.producerEpoch = static_cast<int16_t>(loadBe16(b + 51));
   h.baseSequence = static_cast<int32_t>(loadBe32(b + 53));
@@ -23,18 +25,13 @@ BatchHeader BatchHeader::read(const uint8_t* b) {
   return h;
 }
 
-void patchOffsetAndEpoch(uint8_t* batch, int64_t baseOffset, int32_t leaderEpoch) {
-  storeBe64(batch, static_cast<uint64_t>(baseOffset));
-  storeBe32(batch + 12, static_cast<uint32_t>(leaderEpoch));
-}
-
-void patchTimestamp(uint8_t* batch, size_t length, bool logAppendTime, int64_t maxTimestamp) {
-  uint16_t before = loadBe16(batch + kBatchAttributesAt);
-  uint16_t after = logAppendTime ? before | kLogAppendTimeBit : before & ~kLogAppendTimeBit;
-  if (before == after && static_cast<int64_t>(loadBe64(batch + 35)) == maxTimestamp) return;
-  storeBe16(batch + kBatchAttributesAt, after);
-  storeBe64(batch + 35, static_cast<uint64_t>(maxTimestamp));
-  storeBatchCrc(batch, length);
+uint32_t crcWithTimestamps(const uint8_t* batch, size_t length, uint16_t attributes, int64_t maxTimestamp) {
+  uint8_t header[kBatchHeaderBytes];
+  std::memcpy(header, batch, sizeof header);
+  storeBe16(header + kBatchAttributesAt, attributes);
+  storeBe64(header + kBatchMaxTimestampAt, static_cast<uint64_t>(maxTimestamp));
+  uint32_t crc = crc32c(0, header + kBatchCrcStart, sizeof header - kBatchCrcStart);
+  return crc32c(crc, batch + kBatchHeaderBytes, length - kBatchHeaderBytes);
 }
 
 void storeBatchCrc(uint8_t* batch, size_t length) {

@@ -11,6 +11,7 @@ constexpr size_t kBatchHeaderBytes = 61;
 constexpr size_t kBatchLogOverhead = 12;
 constexpr size_t kBatchCrcStart = 21;
 constexpr size_t kBatchAttributesAt = 21;
+constexpr size_t kBatchMaxTimestampAt = 35;
 
 constexpr uint16_t kCompressionMask = 0x07;
 constexpr uint16_t kLogAppendTimeBit = 0x08;
@@ -42,14 +43,8 @@ struct BatchHeader {
   static BatchHeader read(const uint8_t* bytes);
 };
 
-/** Assigns what the broker assigns; the CRC does not cover it. `batch` has at least kBatchHeaderBytes. */
-void patchOffsetAndEpoch(uint8_t* batch, int64_t baseOffset, int32_t leaderEpoch);
-
-/**
- * Sets the timestamp type and the maximum timestamp, and recomputes the CRC when that changes anything.
- * `batch` is a whole batch of `length` bytes.
- */
-void patchTimestamp(uint8_t* batch, size_t length, bool logAppendTime, int64_t maxTimestamp);
+/** The CRC that a whole batch of `length` bytes has with other attributes and another maximum timestamp. */
+uint32_t crcWithTimestamps(const uint8_t* batch, size_t length, uint16_t attributes, int64_t maxTimestamp);
 
 /** Computes and stores the CRC of a whole batch of `length` bytes. */
 void storeBatchCrc(uint8_t* batch, size_t length);

@@ -1,4 +1,4 @@
-// Record batches: validation, header patches, reference batches. The layouts shared with JavaScript are in src/native/batch-layout.ts.
+// Record batches: validation, recompression, reference batches. The layouts shared with JavaScript are in src/native/batch-layout.ts.
 #include "binding/batch.h"
 
 #include <algorithm>
@@ -7,6 +7,7 @@
 
 #include "batch/check.h"
 #include "batch/crc32c.h"
+#include "batch/recompress.h"
 #include "batch/reference.h"
 #include "binding/arena.h"
 #include "binding/batch_slots.h"
@@ -16,6 +17,9 @@
 namespace kafabric::binding {
 
 namespace {
+
+/** Results up to this are handed over as bytes: a view of the arena would cost as much as the copy. */
+constexpr size_t kSmallOutputBytes = 64 << 10;
 
 struct Bytes {
   uint8_t* data;
@@ -63,6 +67,9 @@ void fillSlots(double* slots, const BatchCheck& check, size_t base) {
   slots[kSlotKeyless] = check.keyless;
   slots[kSlotOffsetDeltaOfMaxTimestamp] = check.offsetDeltaOfMaxTimestamp;
   std::memcpy(slots + kSlotMaxTimestamp, &check.maxTimestamp, 8);
+  std::memcpy(slots + kSlotStoredMaxTimestamp, &check.storedMaxTimestamp, 8);
+  slots[kSlotStoredAttributes] = check.storedAttributes;
+  slots[kSlotStoredCrc] = check.storedCrc;
 }
 
 Napi::Value toUint8Array(Napi::Env env, const ByteBuffer& bytes) {
@@ -105,7 +112,7 @@ Napi::Value checkSync(const Napi::CallbackInfo& info) {
   return Napi::Number::New(env, static_cast<double>(checks.size()));
 }
 
-/** What a worker checks: memory that is kept meanwhile, or a copy. */
+/** What a worker reads: memory that is kept meanwhile, or a copy. */
 struct AsyncInput {
   MemoryRef memory;
   ByteBuffer copy;
@@ -145,26 +152,97 @@ void checkOnWorker(Napi::Env env, double id, std::shared_ptr<AsyncInput> input, 
   });
 }
 
-// (id, options, maxBatches, handle, offset, length); completes with [slots, attachments].
-void checkMemory(const Napi::CallbackInfo& info) {
+std::shared_ptr<AsyncInput> memoryInput(Napi::Env env, double handle, double offset, double length) {
   auto input = std::make_shared<AsyncInput>();
-  input->memory = borrowMemory(info.Env(), numberOf(info[3]), numberOf(info[4]), numberOf(info[5]));
-  input->bytes = input->memory.data() + static_cast<size_t>(numberOf(info[4]));
-  input->length = static_cast<size_t>(numberOf(info[5]));
-  checkOnWorker(info.Env(), numberOf(info[0]), std::move(input), optionsOf(info[1]),
-                static_cast<size_t>(numberOf(info[2])));
+  input->memory = borrowMemory(env, handle, offset, length);
+  input->bytes = input->memory.data() + static_cast<size_t>(offset);
+  input->length = static_cast<size_t>(length);
+  return input;
 }
 
-// (id, options, maxBatches, bytes): of a copy, since JavaScript may change the bytes meanwhile.
-void checkCopy(const Napi::CallbackInfo& info) {
-  Bytes bytes = bytesOf(info[3]);
+/** A copy, since JavaScript may change the bytes meanwhile. */
+std::shared_ptr<AsyncInput> copiedInput(const Napi::Value& value) {
+  Bytes bytes = bytesOf(value);
   auto input = std::make_shared<AsyncInput>();
   input->copy.append(bytes.data, bytes.length);
   input->bytes = input->copy.data();
   input->length = bytes.length;
-  checkOnWorker(info.Env(), numberOf(info[0]), std::move(input), optionsOf(info[1]),
+  return input;
+}
+
+// (id, options, maxBatches, handle, offset, length); completes with [slots, attachments].
+void checkMemory(const Napi::CallbackInfo& info) {
+  checkOnWorker(info.Env(), numberOf(info[0]),
+                memoryInput(info.Env(), numberOf(info[3]), numberOf(info[4]), numberOf(info[5])), optionsOf(info[1]),
                 static_cast<size_t>(numberOf(info[2])));
 }
+
+// (id, options, maxBatches, bytes)
+void checkCopy(const Napi::CallbackInfo& info) {
+  checkOnWorker(info.Env(), numberOf(info[0]), copiedInput(info[3]), optionsOf(info[1]),
+                static_cast<size_t>(numberOf(info[2])));
+}
+
+/** What a worker made: in the arena when it is large, so that nothing of it passes through JavaScript. */
+struct AsyncOutput {
+  MemoryRef memory;
+  ByteBuffer bytes;
+
+  void keepInArena() {
+    if (bytes.size() <= kSmallOutputBytes) return;
+    memory = Arena::process().allocate(bytes.size());
+    if (!memory) return;  // a full arena must not fail a request
+    std::memcpy(memory.data(), bytes.data(), bytes.size());
+    bytes = ByteBuffer();
+  }
+
+  /** [handle, offset, length] or a Uint8Array. */
+  Napi::Value take(Napi::Env env) {
+    if (!memory) return toUint8Array(env, bytes);
+    Napi::Array result = Napi::Array::New(env, 3);
+    result[1u] = static_cast<double>(memory.offset());
+    result[2u] = static_cast<double>(memory.size());
+    result[0u] = static_cast<double>(arenaHolds(env).give(std::move(memory)));
+    return result;
+  }
+};
+
+void recompressOnWorker(const Napi::CallbackInfo& info, std::shared_ptr<AsyncInput> input) {
+  double id = numberOf(info[0]);
+  auto codec = clampTo<uint32_t>(numberOf(info[1]), kCodecs);
+  if (codec == kCodecs || input->length < kBatchHeaderBytes)
+    throw Napi::RangeError::New(info.Env(), "a batch and a codec are needed");
+  auto maxUncompressedBytes = clampTo<size_t>(numberOf(info[2]), INT32_MAX);
+  Completions& completions = Completions::of(info.Env());
+  Workers::post(info.Env(), [id, codec, maxUncompressedBytes, input = std::move(input), &completions]() mutable {
+    Completion done;
+    done.id = id;
+    try {
+      auto output = std::make_shared<AsyncOutput>();
+      recompressBatch(input->bytes, input->length, static_cast<Codec>(codec), maxUncompressedBytes, threadScratch(),
+                      output->bytes);
+      output->keepInArena();
+      done.result = [output](Napi::Env env) { return output->take(env); };
+    } catch (const std::bad_alloc&) {
+      done.error = ENOMEM;
+      done.message = "not enough memory to compress a batch";
+    } catch (const CodecError& error) {
+      done.error = EINVAL;
+      done.message = error.what();
+    }
+    threadScratch().recycle(kScratchKeepBytes);
+    input.reset();  // memory goes back before anyone hears of it
+    completions.push(std::move(done));
+  });
+}
+
+// (id, codec, maxUncompressedBytes, handle, offset, length); completes with what AsyncOutput::take makes.
+void recompressMemory(const Napi::CallbackInfo& info) {
+  recompressOnWorker(info, memoryInput(info.Env(), numberOf(info[3]), numberOf(info[4]), numberOf(info[5])));
+}
+
+// (id, codec, maxUncompressedBytes, bytes)
+void recompressCopy(const Napi::CallbackInfo& info) { recompressOnWorker(info, copiedInput(info[3])); }
 
 /** A Uint8Array that starts with a whole batch header. */
 Bytes batchOf(const Napi::Value& value) {
@@ -176,16 +254,6 @@ Bytes batchOf(const Napi::Value& value) {
 int64_t int64Of(const Napi::Value& value) {
   bool lossless = false;
   return value.As<Napi::BigInt>().Int64Value(&lossless);
-}
-
-void patchOffset(const Napi::CallbackInfo& info) {
-  Bytes batch = batchOf(info[0]);
-  patchOffsetAndEpoch(batch.data, int64Of(info[1]), info[2].As<Napi::Number>().Int32Value());
-}
-
-void patchTime(const Napi::CallbackInfo& info) {
-  Bytes batch = batchOf(info[0]);
-  patchTimestamp(batch.data, batch.length, info[1].As<Napi::Boolean>().Value(), int64Of(info[2]));
 }
 
 // (reference, original header, store id, segment id as bigint, position); false when it is not this batch's reference batch.
@@ -210,8 +278,8 @@ void initBatch(Napi::Env env, Napi::Object exports) {
   exports["batchCheck"] = Napi::Function::New(env, checkSync, "batchCheck");
   exports["batchCheckMemory"] = Napi::Function::New(env, checkMemory, "batchCheckMemory");
   exports["batchCheckCopy"] = Napi::Function::New(env, checkCopy, "batchCheckCopy");
-  exports["batchPatchOffset"] = Napi::Function::New(env, patchOffset, "batchPatchOffset");
-  exports["batchPatchTime"] = Napi::Function::New(env, patchTime, "batchPatchTime");
+  exports["batchRecompressMemory"] = Napi::Function::New(env, recompressMemory, "batchRecompressMemory");
+  exports["batchRecompressCopy"] = Napi::Function::New(env, recompressCopy, "batchRecompressCopy");
   exports["batchLocateReference"] = Napi::Function::New(env, locate, "batchLocateReference");
 }
 

@@ -1,4 +1,4 @@
-// How batches are handed to JavaScript: a fixed number of 8-byte slots each, doubles first, then int64; the numbers are those of
+// How batches are handed to JavaScript: a fixed number of 8-byte slots each, doubles and int64; the numbers are those of
 // src/native/batch-layout.ts.
 #pragma once
 
@@ -10,7 +10,7 @@
 namespace kafabric::binding {
 
 constexpr size_t kOptionSlots = 7;
-constexpr size_t kBatchSlots = 21;
+constexpr size_t kBatchSlots = 24;
 
 constexpr size_t kSlotPosition = 0;
 constexpr size_t kSlotSizeBytes = 1;
@@ -33,6 +33,9 @@ constexpr size_t kSlotBaseTimestamp = 17;
 constexpr size_t kSlotMaxTimestamp = 18;        // of the records, where they were read
 constexpr size_t kSlotProducerId = 19;
 constexpr size_t kSlotHeaderMaxTimestamp = 20;
+constexpr size_t kSlotStoredMaxTimestamp = 21;
+constexpr size_t kSlotStoredAttributes = 22;    // doubles again
+constexpr size_t kSlotStoredCrc = 23;
 
 inline void fillHeaderSlots(double* slots, const BatchHeader& header, size_t position, size_t sizeBytes) {
   slots[kSlotPosition] = static_cast<double>(position);

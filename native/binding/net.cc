@@ -9,6 +9,7 @@
 
 #include "binding/arena.h"
 #include "binding/environment.h"
+#include "binding/loop_poll.h"
 #include "binding/wakeup.h"
 #include "net/net.h"
 
@@ -110,6 +111,8 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
       throw Napi::RangeError::New(env, "maxFrameBytes is larger than the arena");
     }
     wakeup_ = Wakeup::create(env, "kafabric net", info[1].As<Napi::Function>());
+    onEvents_ = Napi::Persistent(info[1].As<Napi::Function>());
+    context_ = std::make_unique<Napi::AsyncContext>(env, "kafabric net");
     try {
       net_ = std::make_unique<net::Net>(options, arena, [wakeup = wakeup_.get()] { wakeup->signal(); });
     } catch (const std::system_error& error) {
@@ -117,14 +120,32 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
     }
     outbox_ = std::make_shared<net::Region>(kOutboxBytes + kOutboxCommands * sizeof(OutboxCommand));
     batches_.resize(net_->reactors());
+    for (size_t i = 0; i < net_->reactors(); ++i) {
+      polls_.push_back(std::make_unique<LoopPoll>(env, net_->reactor(i).pollFd(), [this, i] { serve(i); }));
+    }
     hook_ = std::make_unique<CleanupHook>(env, [this] { end(); });
   }
   ~NetCore() override { end(); }
 
  private:
   void end() {
+    polls_.clear();
+    onEvents_.Reset();
     if (net_) net_->stop();
     if (wakeup_) wakeup_->close();
+  }
+
+  /** The event loop found sockets ready that reactor `index` has lent to it. */
+  void serve(size_t index) {
+    net::Reactor& reactor = net_->reactor(index);
+    polls_[index]->set(reactor.serveHere());
+    Napi::Env env = Env();
+    try {
+      onEvents_.MakeCallback(env.Global(), {}, *context_);
+    } catch (const Napi::Error& error) {
+      // Left to itself, Node would only print a warning.
+      napi_fatal_exception(env, error.Value());
+    }
   }
 
   // [{ buffer, dataBytes, events }] by reactor
@@ -170,7 +191,9 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
 
   // (reactor) → number of events; the first one follows the last one released
   Napi::Value collect(const Napi::CallbackInfo& info) {
-    net::Inbox& inbox = net_->reactor(info[0].As<Napi::Number>().Uint32Value()).inbox();
+    uint32_t index = info[0].As<Napi::Number>().Uint32Value();
+    if (index < polls_.size()) polls_[index]->set(net_->reactor(index).lent());
+    net::Inbox& inbox = net_->reactor(index).inbox();
     net::Inbox::Batch batch = inbox.collect();
     ArenaHolds& holds = arenaHolds(info.Env());
     for (uint32_t i = 0; i < batch.count; ++i) {
@@ -248,7 +271,10 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
 
   // Destroyed in reverse: the hook first, the wake-up after the threads that signal it.
   std::unique_ptr<Wakeup> wakeup_;
+  Napi::FunctionReference onEvents_;
+  std::unique_ptr<Napi::AsyncContext> context_;
   std::unique_ptr<net::Net> net_;
+  std::vector<std::unique_ptr<LoopPoll>> polls_;
   std::shared_ptr<net::Region> outbox_;
   std::vector<CommandBatch> batches_;
   std::unique_ptr<CleanupHook> hook_;

@@ -24,10 +24,10 @@ int32_t readLength(const uint8_t* bytes) {
 
 }  // namespace
 
-FrameReader::Progress FrameReader::receive() {
+FrameReader::Progress FrameReader::receive(bool smallOnly) {
   Progress progress = Progress::kTurnUsed;
   turnBytes_ = 0;
-  while (turnBytes_ < kTurnBytes) {
+  while (turnBytes_ < kTurnBytes && !(smallOnly && large_)) {
     if (!(large_ ? receiveLarge(progress) : receiveSmall(progress))) return progress;
   }
   return Progress::kTurnUsed;

@@ -60,6 +60,8 @@ class Inbox {
   void addControl(EventType type, uint64_t connection, double detail, double number, const std::string& data = {});
   /** Adds the control events that wait; not to be called between a reservation and its last addFrame. */
   void flushControls();
+  /** Events that the consumer has not released. */
+  uint64_t unhandled() const { return added_ - released_.load(std::memory_order_relaxed); }
   /** Makes what was added visible; true if there was anything. */
   bool publish();
 

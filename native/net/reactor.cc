@@ -1,7 +1,5 @@
 #include "net/reactor.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -18,10 +16,7 @@ namespace kafabric::net {
 
 namespace {
 
-constexpr int kEventsPerTurn = 64;
 constexpr size_t kInboxBytes = 2 << 20;
-constexpr uint64_t kStallCheckMs = 1000;
-constexpr uint64_t kReachCheckMs = 5000;
 constexpr size_t kMaxRefusals = 64;  // reported in one turn
 
 std::system_error lastError(const char* what) { return {errno, std::generic_category(), what}; }
@@ -41,7 +36,10 @@ Reactor::Reactor(const Options& options, Limits& limits, Arena& arena, std::func
       limits_(limits),
       arena_(arena),
       onEvents_(std::move(onEvents)),
-      inbox_(inboxBytes(options)) {
+      inbox_(inboxBytes(options)),
+      // More speak for another thread, which has something to do while JavaScript handles them; but with one or two processors it would
+      // only take time from JavaScript, clients or disks.
+      smallTurnSockets_(std::thread::hardware_concurrency() <= 2 ? kEventsPerTurn : 4) {
   epoll_ = epoll_create1(EPOLL_CLOEXEC);
   wakeFd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   epoll_event event{};
@@ -74,7 +72,11 @@ void Reactor::start() {
 
 void Reactor::stop() {
   if (!thread_.joinable()) return;
-  stopping_.store(true);
+  {
+    std::lock_guard turn(turn_);
+    stopping_.store(true);
+  }
+  parked_.notify_one();
   notify();
   thread_.join();
 }
@@ -85,24 +87,6 @@ void Reactor::adopt(Accepted accepted) {
     std::lock_guard lock(mutex_);
     accepted_.push_back(std::move(accepted));
   }
-  notify();
-}
-
-void Reactor::submit(CommandBatch& batch) {
-  {
-    std::lock_guard lock(mutex_);
-    if (submitted_.empty()) {
-      std::swap(submitted_, batch);
-    } else {
-      uint64_t base = submitted_.bytes.size();
-      submitted_.bytes.insert(submitted_.bytes.end(), batch.bytes.begin(), batch.bytes.end());
-      for (Command& command : batch.commands) {
-        if (command.kind == Command::Kind::kBytes) command.offset += base;
-        submitted_.commands.push_back(std::move(command));
-      }
-    }
-  }
-  batch.clear();
   notify();
 }
 
@@ -131,33 +115,56 @@ void Reactor::notify() {
 
 void Reactor::run() {
   epoll_event events[kEventsPerTurn];
+  std::unique_lock turn(turn_);
   nowMs_ = monotonicMs();
   while (!stopping_.load(std::memory_order_relaxed)) {
-    int count = epoll_wait(epoll_, events, kEventsPerTurn, waitMs());
-    nowMs_ = monotonicMs();
-    inbox_.flushControls();
-    for (int i = 0; i < count; ++i) {
-      auto* connection = static_cast<Connection*>(events[i].data.ptr);
-      if (connection) {
-        onSocketEvent(*connection, events[i].events);
-      } else {
-        notified_.store(false, std::memory_order_seq_cst);
-        runCommands();
-      }
+    int count = 0;
+    int wait = waitMs();
+    if (lent()) {
+      if (wait < 0) parked_.wait(turn);
+      else parked_.wait_for(turn, std::chrono::milliseconds(wait));
+    } else {
+      turn.unlock();
+      count = epoll_wait(epoll_, events, kEventsPerTurn, wait);
+      turn.lock();
     }
-    retryWaiting();
-    closeExpired();
-    graveyard_.clear();
-    if (draining_ && !drained_ && connections_.empty()) {
-      drained_ = true;
-      inbox_.addControl(EventType::kDrained, 0, 0, 0);
-    }
-    if (inbox_.publish()) onEvents_();
+    bool news = serve(events, std::max(count, 0));
+    if (!lent() && count > 0) news |= considerLending(count);
+    if (!news) continue;
+    turn.unlock();
+    onEvents_();
+    turn.lock();
   }
   for (auto& [id, connection] : connections_) limits_.removeConnection(connection->ip);
   stats_.connections.store(0, std::memory_order_relaxed);
   connections_.clear();
   graveyard_.clear();
+}
+
+bool Reactor::serve(epoll_event* events, int count) {
+  nowMs_ = monotonicMs();
+  heavy_ = false;
+  turnFrames_ = 0;
+  inbox_.flushControls();
+  for (int i = 0; i < count; ++i) {
+    auto* connection = static_cast<Connection*>(events[i].data.ptr);
+    if (connection) {
+      onSocketEvent(*connection, events[i].events);
+    } else {
+      notified_.store(false, std::memory_order_seq_cst);
+      runCommands();
+    }
+  }
+  retryWaiting();
+  closeExpired();
+  // Only the thread has events of an earlier epoll_wait in hand, and it has them no longer when it lends.
+  graveyard_.clear();
+  if (draining_ && !drained_ && connections_.empty()) {
+    drained_ = true;
+    inbox_.addControl(EventType::kDrained, 0, 0, 0);
+  }
+  heavy_ |= draining_ || !waiting_.empty();
+  return inbox_.publish();
 }
 
 void Reactor::runCommands() {
@@ -166,7 +173,8 @@ void Reactor::runCommands() {
   uint64_t drainDeadlineMs;
   {
     std::lock_guard lock(mutex_);
-    std::swap(running_, submitted_);
+    heavy_ |= here_ && !submitted_.empty();
+    if (!here_) std::swap(running_, submitted_);
     std::swap(accepted, accepted_);
     std::swap(refused, refused_);
     drainDeadlineMs = std::exchange(drainDeadlineMs_, 0);
@@ -197,6 +205,7 @@ void Reactor::runBatch(CommandBatch& batch) {
     } else {
       connection.output.addFile(std::move(command.file), command.offset, command.length);
     }
+    heavy_ |= command.kind == Command::Kind::kFile;  // which may wait for a disk
     if (command.endsReply) connection.output.endReply();
     if (!connection.touched) {
       connection.touched = true;
@@ -225,11 +234,15 @@ void Reactor::open(const Accepted& accepted) {
   added.armed = EPOLLIN;
   connections_.emplace(added.id, std::move(connection));
   activity_.add(added, nowMs_);
+  if (here_) parked_.notify_one();  // it may have to wake earlier
   inbox_.addControl(EventType::kOpened, added.id, accepted.listener, 0, accepted.ip + " " + std::to_string(accepted.port));
 }
 
 void Reactor::onSocketEvent(Connection& connection, uint32_t events) {
   if (connection.closed) return;
+  // Neither large frames nor long replies are for JavaScript's thread; the sockets stay ready for the other one.
+  heavy_ |= (events & EPOLLOUT) || connection.reader.inLargeFrame();
+  if (heavy_ && here_) return;
   if (events & EPOLLOUT) {
     send(connection);
     if (connection.closed) return;
@@ -247,12 +260,15 @@ void Reactor::onSocketEvent(Connection& connection, uint32_t events) {
 }
 
 void Reactor::receive(Connection& connection) {
-  FrameReader::Progress progress = connection.reader.receive();
+  FrameReader::Progress progress = connection.reader.receive(here_);
+  heavy_ |= progress != FrameReader::Progress::kDrained || connection.reader.inLargeFrame();
   if (uint64_t bytes = connection.reader.takeBytes()) {
     stats_.receivedBytes.fetch_add(bytes, std::memory_order_relaxed);
     activity_.touch(connection, nowMs_);
   }
-  stats_.frames.fetch_add(connection.reader.takeFrames(), std::memory_order_relaxed);
+  uint64_t frames = connection.reader.takeFrames();
+  turnFrames_ += frames;
+  stats_.frames.fetch_add(frames, std::memory_order_relaxed);
   switch (progress) {
     case FrameReader::Progress::kClosed:
       return close(connection, connection.reader.closeReason(), connection.reader.closeDetail());
@@ -276,6 +292,7 @@ void Reactor::receive(Connection& connection) {
 
 void Reactor::send(Connection& connection) {
   OutputQueue::Result result = connection.output.write(connection.fd);
+  heavy_ |= result != OutputQueue::Result::kDrained;
   if (uint64_t written = connection.output.takeWritten()) {
     stats_.sentBytes.fetch_add(written, std::memory_order_relaxed);
     activity_.touch(connection, nowMs_);
@@ -320,96 +337,6 @@ void Reactor::retryWaiting() {
   }
 }
 
-void Reactor::startDrain(uint64_t deadlineMs) {
-  draining_ = true;
-  deadlineMs_ = deadlineMs;
-  std::vector<Connection*> all;
-  for (auto& [id, connection] : connections_) all.push_back(connection.get());
-  for (Connection* connection : all) {
-    connection->reading = false;
-    connection->reader.abandon();
-    finishReplies(*connection);
-  }
-}
-
-void Reactor::closeExpired() {
-  if (draining_ && nowMs_ >= deadlineMs_) {
-    while (Connection* connection = activity_.oldest()) close(*connection, CloseReason::kShutdown);
-    return;
-  }
-  if (options_.idleMs > 0) closeIdle();
-  if (!waiting_.empty()) closeStalled();
-  if (nowMs_ >= nextReachCheckMs_) closeUnreachable();
-}
-
-void Reactor::closeIdle() {
-  while (Connection* connection = activity_.oldest()) {
-    if (connection->activeAtMs + options_.idleMs > nowMs_) return;
-    // Waiting for us is not idling, unless the peer does not take what we send.
-    bool ours = connection->inFlight.count() > (connection->reader.inLargeFrame() ? 1 : 0);
-    if (ours && connection->output.empty()) {
-      activity_.remove(*connection);
-      activity_.add(*connection, nowMs_);
-    } else {
-      close(*connection, CloseReason::kIdle);
-    }
-  }
-}
-
-void Reactor::closeStalled() {
-  Connection* next = nullptr;
-  for (Connection* connection = activity_.oldest(); connection; connection = next) {
-    if (connection->activeAtMs + options_.stalledFrameMs > nowMs_) return;
-    next = connection->newer;
-    bool stalled = connection->reading && connection->reader.inLargeFrame();
-    if (stalled) close(*connection, CloseReason::kStalledFrame);
-  }
-}
-
-void Reactor::closeUnreachable() {
-  nextReachCheckMs_ = nowMs_ + kReachCheckMs;
-  Connection* next = nullptr;
-  for (Connection* connection = activity_.oldest(); connection; connection = next) {
-    if (connection->activeAtMs + options_.peerTimeoutMs > nowMs_) return;
-    next = connection->newer;
-    if (connection->output.empty()) continue;
-    tcp_info info{};
-    socklen_t size = sizeof info;
-    bool known = getsockopt(connection->fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0;
-    // A peer that is alive acknowledges; one that only does not read has acknowledged all that it had room for.
-    bool silent = known && info.tcpi_unacked > 0 && info.tcpi_last_ack_recv > options_.peerTimeoutMs;
-    if (silent) close(*connection, CloseReason::kReset, ETIMEDOUT);
-  }
-}
-
-void Reactor::close(Connection& connection, CloseReason reason, double detail) {
-  connection.closed = true;
-  if (reason == CloseReason::kClosedHere || reason == CloseReason::kShutdown) {
-    // Unread data would turn the close into a reset, which can destroy replies on their way.
-    shutdown(connection.fd, SHUT_WR);
-    uint8_t discarded[4096];
-    for (int i = 0; i < 64 && recv(connection.fd, discarded, sizeof discarded, 0) > 0; ++i) {
-    }
-  }
-  epoll_ctl(epoll_, EPOLL_CTL_DEL, connection.fd, nullptr);
-  activity_.remove(connection);
-  limits_.removeConnection(connection.ip);
-  stats_.connections.fetch_sub(1, std::memory_order_relaxed);
-  inbox_.addControl(EventType::kClosed, connection.id, static_cast<double>(reason), detail);
-  auto found = connections_.find(connection.id);
-  graveyard_.push_back(std::move(found->second));
-  connections_.erase(found);
-}
-
-void Reactor::closeWhenSent(Connection& connection, CloseReason reason) {
-  if (!(connection.armed & EPOLLOUT)) send(connection);
-  if (connection.closed) return;
-  connection.reading = false;
-  connection.closeWhenSent = true;
-  connection.closeReason = reason;
-  finishReplies(connection);
-}
-
 void Reactor::arm(Connection& connection) {
   uint32_t wanted = (connection.reading ? EPOLLIN : 0u) | (connection.output.empty() ? 0u : EPOLLOUT);
   if (wanted == connection.armed) return;
@@ -418,17 +345,6 @@ void Reactor::arm(Connection& connection) {
   event.data.ptr = &connection;
   epoll_ctl(epoll_, EPOLL_CTL_MOD, connection.fd, &event);
   connection.armed = wanted;
-}
-
-int Reactor::waitMs() const {
-  uint64_t wakeAt = UINT64_MAX;
-  Connection* oldest = activity_.oldest();
-  if (oldest && options_.idleMs > 0) wakeAt = oldest->activeAtMs + options_.idleMs;
-  if (draining_ && oldest) wakeAt = std::min(wakeAt, deadlineMs_);
-  if (!waiting_.empty()) wakeAt = std::min(wakeAt, nowMs_ + kStallCheckMs);
-  if (oldest) wakeAt = std::min(wakeAt, std::max(nextReachCheckMs_, oldest->activeAtMs + options_.peerTimeoutMs));
-  if (wakeAt == UINT64_MAX) return -1;
-  return wakeAt <= nowMs_ ? 0 : static_cast<int>(std::min<uint64_t>(wakeAt - nowMs_, 1 << 30));
 }
 
 }  // namespace kafabric::net

@@ -1,7 +1,10 @@
 // One thread that serves a share of the connections.
 #pragma once
 
+#include <sys/epoll.h>
+
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -24,6 +27,12 @@ namespace kafabric::net {
 /**
  * Reads frames into its inbox, writes replies, and closes what is idle or broken. A connection that must wait, for its
  * peer or for room, costs nothing until it can go on, and never holds up another.
+ *
+ * A request costs two thread changes, there and back, which is most of what a small one costs when it is alone. So
+ * * JavaScript's thread sends a few small replies itself, where nothing is queued before them; and
+ * * while there is little to do, the reactor lends its sockets to JavaScript's event loop, which then waits for them and serves them
+ *   (serveHere). Large frames, long replies and many sockets at a time give them back to the thread.
+ * Whoever serves holds `turn_`; only the reactor's thread ever waits for it for long.
  */
 class Reactor {
  public:
@@ -48,8 +57,6 @@ class Reactor {
   // Any thread:
   /** Takes over an accepted connection. */
   void adopt(Accepted accepted);
-  /** Takes the commands and leaves the batch empty. */
-  void submit(CommandBatch& batch);
   /** Reports a connection that was not accepted; a flood of reports is cut short. */
   void refuse(uint32_t listener, std::string ip);
   /** Reads no more frames, closes each connection once its replies are written, and all of them at the deadline. */
@@ -57,11 +64,29 @@ class Reactor {
   /** Makes the reactor look for commands and for room. */
   void notify();
 
+  // JavaScript's thread:
+  /** Takes the commands and leaves the batch empty. */
+  void submit(CommandBatch& batch);
+  /** True while serveHere is to be called whenever pollFd is readable. It becomes true with a call of onEvents. */
+  bool lent() const { return lent_.load(std::memory_order_relaxed); }
+  int pollFd() const { return epoll_; }
+  /** Serves what is ready, within bounds that suit the caller; false when the sockets are not lent (any more). */
+  bool serveHere();
+
   Inbox& inbox() { return inbox_; }
   const Stats& stats() const { return stats_; }
 
  private:
+  static constexpr int kEventsPerTurn = 64;
+
   void run();
+  /** One turn; true if the inbox has something new. */
+  bool serve(epoll_event* events, int count);
+  bool smallTurn(int sockets) const;
+  bool considerLending(int sockets);
+  void takeBack();
+  /** Sends a few small replies at once; false if they are for the reactor's thread. */
+  bool runHere(CommandBatch& batch);
   void runCommands();
   void runBatch(CommandBatch& batch);
   void open(const Accepted& accepted);
@@ -85,6 +110,7 @@ class Reactor {
   Arena& arena_;
   std::function<void()> onEvents_;
   Inbox inbox_;
+  const uint32_t smallTurnSockets_;  // that may be ready in a small turn
   Stats stats_;
 
   int epoll_ = -1;
@@ -99,7 +125,13 @@ class Reactor {
   std::vector<std::pair<uint32_t, std::string>> refused_;
   uint64_t drainDeadlineMs_ = 0;
 
-  // The reactor's thread only.
+  std::mutex turn_;  // guards all that follows
+  std::condition_variable parked_;  // the thread waits here while its sockets are lent
+  std::atomic<bool> lent_{false};   // set by the thread, cleared by JavaScript's, both with turn_
+  bool here_ = false;               // JavaScript's thread serves
+  bool heavy_ = false;              // this turn met something that is not for JavaScript's thread
+  uint64_t turnFrames_ = 0;         // received in this turn
+  uint32_t turns_ = 0;              // consecutive ones that speak for lending, or for taking back
   CommandBatch running_;
   std::unordered_map<uint64_t, std::unique_ptr<Connection>> connections_;
   std::vector<std::unique_ptr<Connection>> graveyard_;  // closed in this turn: epoll may still name them

@@ -4,6 +4,7 @@
 
 #include "batch/check.h"
 #include "batch/crc32c.h"
+#include "batch/recompress.h"
 #include "batch/record.h"
 #include "batch/reference.h"
 #include "test/batches.h"
@@ -131,6 +132,61 @@ TEST(check_does_not_overflow_on_extreme_timestamps) {
   CHECK(check(makeBatch(records)).error == BatchError::none);
 }
 
+TEST(check_says_how_a_batch_is_to_be_stored) {
+  std::mt19937 random(7);
+  for (Codec codec : kAll) {
+    auto batch = makeBatch(randomRecords(random, 5, 100), codec);
+    // The helper's max timestamp is the base timestamp: corrected first, then left alone.
+    BatchCheck wrong = check(batch);
+    CHECK_EQ(wrong.storedMaxTimestamp, wrong.maxTimestamp);
+    storeBe64(&batch[kBatchMaxTimestampAt], static_cast<uint64_t>(wrong.maxTimestamp));
+    storeBatchCrc(batch.data(), batch.size());
+    BatchCheck right = check(batch);
+    CHECK_EQ(wrong.storedCrc, right.header.crc);
+    CHECK_EQ(right.storedCrc, right.header.crc);
+    CHECK_EQ(right.storedMaxTimestamp, right.header.maxTimestamp);
+    CheckOptions appendTime = kOptions;
+    appendTime.createTime = false;
+    appendTime.nowMs = 1'800'000'000'000;
+    BatchCheck result = check(batch, appendTime);
+    CHECK_EQ(result.storedAttributes, result.header.attributes | kLogAppendTimeBit);
+    CHECK_EQ(result.storedMaxTimestamp, appendTime.nowMs);
+    storeBe16(&batch[kBatchAttributesAt], result.storedAttributes);
+    storeBe64(&batch[kBatchMaxTimestampAt], static_cast<uint64_t>(result.storedMaxTimestamp));
+    CHECK_EQ(result.storedCrc, crc32c(0, &batch[kBatchCrcStart], batch.size() - kBatchCrcStart));
+    appendTime.fromClient = false;
+    BatchCheck broker = check(makeBatch(randomRecords(random, 5, 100), codec), appendTime);
+    CHECK_EQ(broker.storedCrc, broker.header.crc);
+  }
+}
+
+TEST(recompressed_batches_hold_the_same_records) {
+  std::mt19937 random(9);
+  auto records = randomRecords(random, 20, 2000);
+  std::string section = recordsSection(records);
+  ByteBuffer scratch;
+  ByteBuffer out;
+  for (Codec from : kAll) {
+    auto batch = makeBatch(records, from);
+    for (Codec to : kAll) {
+      recompressBatch(batch.data(), batch.size(), to, section.size(), scratch, out);
+      BatchCheck result = check({out.data(), out.data() + out.size()});
+      CHECK(result.error == BatchError::none);
+      CHECK_EQ(result.header.compression(), static_cast<int>(to));
+      CHECK_EQ(result.sizeBytes, out.size());
+      CHECK_EQ(result.uncompressedBytes, section.size());
+    }
+    if (from == Codec::none) continue;
+    bool refused = false;
+    try {
+      recompressBatch(batch.data(), batch.size(), Codec::none, section.size() - 1, scratch, out);
+    } catch (const UncompressedTooLarge&) {
+      refused = true;
+    }
+    CHECK(refused);
+  }
+}
+
 TEST(reference_batch_is_valid_and_complete) {
   std::mt19937 random(5);
   CheckOptions options = kOptions;
@@ -141,7 +197,7 @@ TEST(reference_batch_is_valid_and_complete) {
       auto batch = makeBatch(records, codec);
       BatchCheck result = check(batch, options);
       CHECK(result.reference.size() > 0);
-      patchOffsetAndEpoch(batch.data(), 12345, 6);
+      storeBe64(&batch[0], 12345);
       CHECK(locateReference(result.reference.data(), result.reference.size(), batch.data(), {1, 2, 3}));
       CheckOptions broker = kOptions;
       broker.fromClient = false;

@@ -1,5 +1,5 @@
 /** How native code hands over batches: slots of 8 bytes, as numbered in native/binding/batch_slots.h. */
-export const BATCH_SLOTS = 21;
+export const BATCH_SLOTS = 24;
 export const OPTION_SLOTS = 7;
 
 /** What a batch is told that decompresses to more than is allowed. */
@@ -71,6 +71,10 @@ export interface BatchCheck extends BatchHeader {
   maxTimestamp: bigint;
   /** Of the first record with that timestamp, or -1. */
   offsetDeltaOfMaxTimestamp: number;
+  /** What a client's batch has to say once it is stored (see storeTimestamps); meaningful when it is valid. */
+  storedAttributes: number;
+  storedMaxTimestamp: bigint;
+  storedCrc: number;
   /** The reference batch, still without its location (see locateReferenceBatch), when one was asked for. */
   reference: Uint8Array | null;
 }
@@ -128,6 +132,9 @@ export function readCheck(
     keyless: doubles[at + 9] === 1,
     maxTimestamp: integers[at + 18]!,
     offsetDeltaOfMaxTimestamp: doubles[at + 10]!,
+    storedAttributes: doubles[at + 22]!,
+    storedMaxTimestamp: integers[at + 21]!,
+    storedCrc: doubles[at + 23]!,
     reference: attachment instanceof Uint8Array ? attachment : null,
   };
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { NativeMemory } from './arena.ts';
+import { arenaStats, NativeMemory } from './arena.ts';
 import {
   buildReferenceBatch,
   checkBatches,
@@ -8,8 +8,8 @@ import {
   checkBatchesSoon,
   crc32c,
   locateReferenceBatch,
-  patchHeader,
-  patchMaxTimestamp,
+  recompressBatch,
+  storeTimestamps,
 } from './batch.ts';
 import { Codec, compress, decompress } from './codec.ts';
 import { MemoryPiece } from './pieces.ts';
@@ -177,26 +177,78 @@ describe('checkBatchesSoon', () => {
   });
 });
 
-describe('patchHeader', () => {
-  it('assigns offset and epoch without touching the CRC', () => {
-    const batch = fixture('keyed-gzip');
-    patchHeader(batch, 1n << 40n, 9);
-    const [check] = checkBatches(batch, { ...limits, origin: 'broker' });
-    assert.equal(check?.error, 0);
-    assert.equal(check?.baseOffset, 1n << 40n);
-    assert.equal(check?.partitionLeaderEpoch, 9);
+describe('storeTimestamps', () => {
+  it('stores the append time, with the CRC that the check computed', () => {
+    for (const [name] of codecs) {
+      const batch = fixture(`keyed-${name}`);
+      const options = { ...limits, timestampType: 'LogAppendTime', nowMs: 1_800_000_000_000 } as const;
+      const [found] = checkBatches(batch, options);
+      storeTimestamps(batch, found!);
+      const [check] = checkBatches(batch, { ...limits, origin: 'broker' });
+      assert.equal(check?.error, 0);
+      assert.equal(check?.headerMaxTimestamp, 1_800_000_000_000n);
+      assert.equal(check?.attributes, found!.attributes | 8);
+    }
   });
 
-  it('sets the append time and corrects a wrong max timestamp, with a new CRC', () => {
+  it('corrects a wrong max timestamp, and leaves a right one alone', async () => {
     const batch = fixture('keyed-gzip');
-    patchHeader(batch, 1n, 0, 1_800_000_000_000n);
-    const [check] = checkBatches(batch, { ...limits, origin: 'broker' });
-    assert.equal(check?.error, 0);
-    assert.equal(check?.headerMaxTimestamp, 1_800_000_000_000n);
-    assert.equal((check?.attributes ?? 0) & 8, 8);
-    patchMaxTimestamp(batch, 1_700_000_000_069n);
-    patchHeader(batch, 0n, -1);
-    assert.deepEqual(batch, fixture('keyed-gzip'));
+    batch.writeBigInt64BE(5n, 35);
+    const input = toMemory(withCrc(batch));
+    const [found] = await checkBatchesAsync(input, limits);
+    storeTimestamps(input, found!);
+    assert.deepEqual(Buffer.from(input.bytes()), fixture('keyed-gzip'));
+    const [again] = checkBatches(input, limits);
+    storeTimestamps(input, again!);
+    assert.deepEqual(Buffer.from(input.bytes()), fixture('keyed-gzip'));
+    input.memory.release();
+  });
+});
+
+describe('recompressBatch', () => {
+  it('keeps header and records, from and to every codec', async () => {
+    for (const [from, source] of codecs) {
+      const batch = fixture(`mixed-${from}`);
+      const records = decompress(source, batch.subarray(61), 1 << 20);
+      for (const [, codec] of codecs) {
+        const input = toMemory(batch);
+        const packed = await recompressBatch(input, codec, records.length);
+        assert.deepEqual(packed, await recompressBatch(batch, codec, records.length));
+        input.memory.release();
+        assert.ok(packed instanceof Uint8Array);
+        const [check] = checkBatches(packed, limits);
+        assert.equal(check?.error, 0);
+        assert.equal(check?.attributes, codec);
+        assert.equal(check?.sizeBytes, packed.byteLength);
+        assert.deepEqual(packed.subarray(23, 61), Uint8Array.from(batch.subarray(23, 61)));
+        assert.deepEqual(decompress(codec, packed.subarray(61), 1 << 20), records);
+      }
+    }
+  });
+
+  it('gives large results in native memory, and as bytes when there is no room for them', async () => {
+    const batch = Buffer.concat([fixture('mixed-none').subarray(0, 61), Buffer.alloc(100_000, 'a')]);
+    const used = arenaStats().usedBytes;
+    const packed = await recompressBatch(batch, Codec.NONE, 1 << 20);
+    assert.ok(packed instanceof MemoryPiece);
+    const bytes = Buffer.from(packed.bytes());
+    assert.deepEqual(bytes.subarray(61), batch.subarray(61));
+    assert.equal(bytes.readInt32BE(8), batch.length - 12);
+    packed.memory.release();
+    assert.equal(arenaStats().usedBytes, used);
+    const room = NativeMemory.allocate(arenaStats().capacityBytes - used);
+    try {
+      assert.deepEqual(await recompressBatch(batch, Codec.NONE, 1 << 20), Uint8Array.from(bytes));
+    } finally {
+      room?.release();
+    }
+  });
+
+  it('refuses what cannot be read', async () => {
+    const torn = fixture('mixed-gzip').subarray(0, 100);
+    await assert.rejects(recompressBatch(torn, Codec.ZSTD, 1 << 20), { code: 'EINVAL' });
+    await assert.rejects(recompressBatch(torn.subarray(0, 60), Codec.ZSTD, 1 << 20), RangeError);
+    await assert.rejects(recompressBatch(fixture('mixed-gzip'), Codec.NONE, 10), { code: 'EINVAL' });
   });
 });
 
@@ -237,7 +289,8 @@ describe('reference batches', () => {
   for (const [name, codec] of codecs) {
     it(`keep keys and headers and point into the extent (${name})`, () => {
       const original = fixture(`mixed-${name}`);
-      patchHeader(original, 1000n, 4);
+      original.writeBigInt64BE(1000n, 0);
+      original.writeInt32BE(4, 12);
       const reference = Buffer.from(buildReferenceBatch(original, location));
       const [check] = checkBatches(reference, { ...limits, origin: 'broker' });
       assert.equal(check?.error, 0);
@@ -276,12 +329,15 @@ describe('reference batches', () => {
   it('are built while checking, when records are large enough', () => {
     const batch = fixture('mixed-none');
     const mean = Math.floor((batch.length - 61) / 5);
-    const build = (referenceMinBytes: number): Uint8Array | null | undefined =>
-      checkBatches(batch, { ...limits, referenceMinBytes })[0]?.reference;
+    const options = { ...limits, timestampType: 'LogAppendTime', nowMs: 1_900_000_000_000 } as const;
+    const build = (referenceMinBytes: number): Uint8Array | null | undefined => {
+      const [check] = checkBatches(batch, { ...options, referenceMinBytes });
+      if (check?.reference) storeTimestamps(batch, check);
+      return check?.reference;
+    };
     assert.equal(build(mean + 1), null);
     const reference = build(mean);
     assert.ok(reference);
-    patchHeader(batch, 77n, 1, 1_900_000_000_000n);
     locateReferenceBatch(reference, batch, location);
     assert.deepEqual(reference, buildReferenceBatch(batch, location));
     assert.throws(

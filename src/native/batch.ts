@@ -1,4 +1,5 @@
 import { binding } from './addon.ts';
+import { NativeMemory } from './arena.ts';
 import {
   type Attachment,
   BATCH_SLOTS,
@@ -7,6 +8,7 @@ import {
   readCheck,
   UNCOMPRESSED_TOO_LARGE,
 } from './batch-layout.ts';
+import type { Codec } from './codec.ts';
 import { completion } from './completions.ts';
 import { MemoryPiece } from './pieces.ts';
 
@@ -31,8 +33,15 @@ interface BatchBinding {
     length: number,
   ): void;
   batchCheckCopy(id: number, options: Float64Array, maxBatches: number, bytes: Uint8Array): void;
-  batchPatchOffset(batch: Uint8Array, baseOffset: bigint, leaderEpoch: number): void;
-  batchPatchTime(batch: Uint8Array, logAppendTime: boolean, maxTimestamp: bigint): void;
+  batchRecompressMemory(
+    id: number,
+    codec: number,
+    maxUncompressedBytes: number,
+    handle: number,
+    offset: number,
+    length: number,
+  ): void;
+  batchRecompressCopy(id: number, codec: number, maxUncompressedBytes: number, bytes: Uint8Array): void;
   batchLocateReference(
     reference: Uint8Array,
     header: Uint8Array,
@@ -58,7 +67,7 @@ export interface CheckOptions {
   requireKeys?: boolean;
   /** The topic's `message.timestamp.type`; 'CreateTime' by default. The limits below hold for CreateTime only. */
   timestampType?: 'CreateTime' | 'LogAppendTime';
-  /** Now, in ms since the epoch; needed with the two limits that follow (default: none). */
+  /** Now, in ms since the epoch: the append time, and what the two limits that follow are measured from (default: no limits). */
   nowMs?: number;
   timestampBeforeMaxMs?: number;
   timestampAfterMaxMs?: number;
@@ -81,6 +90,7 @@ export interface ExtentLocation {
 
 const native = binding<BatchBinding>();
 
+const BATCH_HEADER_BYTES = 61;
 /** Batches in one answer of native code; more are fetched in rounds. */
 const ROUND = 32;
 const MAX_BATCHES = 65_536;
@@ -177,31 +187,41 @@ function writable(batch: Uint8Array | MemoryPiece): Uint8Array {
 }
 
 /**
- * Sets what the broker assigns, in place. `appendTimestamp` (ms) is given for topics with LogAppendTime only: it sets the timestamp type
- * and the max timestamp, and recomputes the CRC.
+ * Writes timestamp type, max timestamp and CRC into the header of a client's batch as its check found that they have to be: the append
+ * time for topics with LogAppendTime, else the highest timestamp of the records, which Kafka corrects where clients have it wrong.
  */
-export function patchHeader(
-  batch: Uint8Array | MemoryPiece,
-  baseOffset: bigint,
-  leaderEpoch: number,
-  appendTimestamp?: bigint,
-): void {
+export function storeTimestamps(batch: Uint8Array | MemoryPiece, check: BatchCheck): void {
+  const { storedAttributes, storedMaxTimestamp, storedCrc } = check;
+  if (storedAttributes === check.attributes && storedMaxTimestamp === check.headerMaxTimestamp) return;
   const bytes = writable(batch);
-  native.batchPatchOffset(bytes, baseOffset, leaderEpoch);
-  if (appendTimestamp !== undefined) native.batchPatchTime(bytes, true, appendTimestamp);
+  const header = Buffer.from(bytes.buffer, bytes.byteOffset, BATCH_HEADER_BYTES);
+  header.writeUInt32BE(storedCrc, 17);
+  header.writeUInt16BE(storedAttributes, 21);
+  header.writeBigInt64BE(storedMaxTimestamp, 35);
 }
 
 /**
- * Corrects the max timestamp of a batch with CreateTime, in place; the CRC is recomputed if it differed. Kafka does so for
- * clients that set it wrongly (BatchCheck: maxTimestamp is not headerMaxTimestamp).
+ * The same records with another compression, made on a worker thread from a batch that was checked. Memory is retained meanwhile, bytes are
+ * copied before this returns. A large result is in native memory, of which the caller owns the reference, while the arena has room.
  */
-export function patchMaxTimestamp(batch: Uint8Array | MemoryPiece, maxTimestamp: bigint): void {
-  native.batchPatchTime(writable(batch), false, maxTimestamp);
+export async function recompressBatch(
+  batch: Uint8Array | MemoryPiece,
+  codec: Codec,
+  maxUncompressedBytes: number,
+): Promise<Uint8Array | MemoryPiece> {
+  const result = await completion<Uint8Array | [handle: number, offset: number, length: number]>((id) => {
+    if (!(batch instanceof MemoryPiece))
+      return native.batchRecompressCopy(id, codec, maxUncompressedBytes, batch);
+    const { memory, offset, byteLength } = batch;
+    const from = memory.blockOffset + offset;
+    native.batchRecompressMemory(id, codec, maxUncompressedBytes, memory.handle, from, byteLength);
+  });
+  return result instanceof Uint8Array ? result : new MemoryPiece(NativeMemory.adopt(...result));
 }
 
 /**
  * Completes the reference batch of a BatchCheck, in place. `original` is the original batch, at least its header, with its final
- * offset, epoch and timestamps (patchHeader first). Throws if the two do not belong together.
+ * timestamps (storeTimestamps first). Throws if the two do not belong together.
  */
 export function locateReferenceBatch(
   reference: Uint8Array,

@@ -7,10 +7,10 @@ import { arenaStats } from './arena.ts';
 const child = fileURLToPath(new URL('./net-hygiene.child.js', import.meta.url));
 
 function run(
-  scenario: string,
+  ...scenario: string[]
 ): Promise<{ code: number | null; signal: string | null; stdout: string; stderr: string }> {
   return new Promise((resolve, reject) => {
-    const process_ = spawn(process.execPath, [child, scenario], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const process_ = spawn(process.execPath, [child, ...scenario], { stdio: ['ignore', 'pipe', 'pipe'] });
     let stdout = '';
     let stderr = '';
     process_.stdout.on('data', (chunk) => (stdout += chunk));
@@ -22,17 +22,22 @@ function run(
 
 describe('reactor threads', () => {
   it('let the process end after a shutdown', async () => {
-    assert.deepEqual(await run('shutdown'), { code: 0, signal: null, stdout: 'finished', stderr: '' });
+    const finished = { code: 0, signal: null, stdout: 'finished', stderr: '' };
+    assert.deepEqual(await run('shutdown'), finished);
+    assert.deepEqual(await run('shutdown', 'quiet'), finished);
   });
 
   it('end with a process that exits or fails under load', async function () {
     this.timeout(30_000);
     for (let i = 0; i < 3; i++) {
       assert.deepEqual(await run('exit'), { code: 0, signal: null, stdout: '', stderr: '' });
+      assert.deepEqual(await run('exit', 'quiet'), { code: 0, signal: null, stdout: '', stderr: '' });
     }
-    const thrown = await run('throw');
-    assert.equal(thrown.code, 1);
-    assert.match(thrown.stderr, /on purpose/);
+    for (const load of [[], ['quiet']]) {
+      const thrown = await run('throw', ...load);
+      assert.equal(thrown.code, 1);
+      assert.match(thrown.stderr, /on purpose/);
+    }
   });
 
   it('end with 100 workers, half of them terminated under load', async function () {
@@ -45,7 +50,7 @@ describe('reactor threads', () => {
         worker.once('message', () => void worker.terminate());
       });
     for (let i = 0; i < 100; i += 4) {
-      await Promise.all(['terminate', 'exit', 'terminate', 'exit'].map(work));
+      await Promise.all(['terminate', 'exit', 'terminate quiet', 'exit quiet'].map(work));
     }
     assert.equal(arenaStats().usedBytes, 0, 'dead workers gave their memory back');
   });

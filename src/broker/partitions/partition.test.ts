@@ -237,7 +237,7 @@ describe('Partition', () => {
 
   it('sets the append time where the topic asks for it, also on diverted batches', async () => {
     const partition = await start({ 'message.timestamp.type': 'LogAppendTime', 'payload.min.bytes': '1000' });
-    for (const value of ['small', Buffer.alloc(100_000)]) {
+    for (const value of ['small', Buffer.alloc(100_000), Buffer.alloc(300_000), 'last']) {
       const { logAppendTimeMs, baseOffset } = await produce(partition, batchOf([value], { timestamp: 5n }));
       const { bytes } = await broker.fetch('t', 0, baseOffset);
       assert.equal(readRecords(bytes)[0]!.timestamp, logAppendTimeMs);

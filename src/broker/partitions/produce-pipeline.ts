@@ -8,8 +8,8 @@ import {
   type CheckOptions,
   checkBatchesSoon,
   locateReferenceBatch,
-  patchHeader,
-  patchMaxTimestamp,
+  recompressBatch,
+  storeTimestamps,
 } from '../../native/batch.ts';
 import type { Codec } from '../../native/codec.ts';
 import { MemoryPiece } from '../../native/pieces.ts';
@@ -18,8 +18,7 @@ import type { Clock } from '../../util/clock.ts';
 import type { PartitionConfig } from './config.ts';
 import { findReference } from './diverted-batch.ts';
 import { InOrder } from './in-order.ts';
-import { acceptable, checkOptions, toProduceError } from './produce-rules.ts';
-import { codecOf, recompress } from './recompress.ts';
+import { acceptable, checkOptions, codecOf, toProduceError } from './produce-rules.ts';
 
 /** The store that this broker's own payload belongs to; others come with store processes. */
 const LOCAL_STORE_ID = 0;
@@ -125,7 +124,9 @@ export class ProducePipeline {
 
   #check(job: Job): BatchCheck | Promise<BatchCheck> {
     const { batch, config } = job;
-    const options = checkOptions(config, this.#clock.now());
+    const nowMs = this.#clock.now();
+    if (config.logAppendTime) job.logAppendTimeMs = BigInt(nowMs);
+    const options = checkOptions(config, nowMs);
     const { byteLength } = batch;
     if (config.compression === null) {
       try {
@@ -147,11 +148,11 @@ export class ProducePipeline {
     const found = await checkBatchesSoon(batch, options);
     const check = acceptable(found, batch.byteLength);
     if (codecOf(check.attributes) === codec) return check;
-    const bytes = await recompress(bytesOf(batch), check, codec);
+    const packed = await recompressBatch(batch, codec, check.uncompressedBytes);
     if (batch instanceof MemoryPiece) batch.memory.release();
-    job.batch = bytes;
+    job.batch = packed;
     const unlimited = { ...options, maxBatchBytes: Number.POSITIVE_INFINITY };
-    return acceptable(await checkBatchesSoon(bytes, unlimited), bytes.byteLength);
+    return acceptable(await checkBatchesSoon(packed, unlimited), packed.byteLength);
   }
 
   /** The batch in a form that outlives the call if it has to wait behind others. */
@@ -168,12 +169,7 @@ export class ProducePipeline {
 
   #store(job: Job, check: BatchCheck): void {
     try {
-      if (job.config.logAppendTime) {
-        job.logAppendTimeMs = BigInt(this.#clock.now());
-        patchHeader(job.batch, 0n, this.#log.leaderEpoch, job.logAppendTimeMs);
-      } else if (check.maxTimestamp !== check.headerMaxTimestamp) {
-        patchMaxTimestamp(job.batch, check.maxTimestamp);
-      }
+      storeTimestamps(job.batch, check);
       const { reference } = check;
       if (reference === null || findReference(reference) < 0)
         this.#stored.submit(null, () => this.#append(job, null), fail(job));
@@ -249,10 +245,6 @@ export class ProducePipeline {
     flushed.catch(() => undefined);
     return flushed;
   }
-}
-
-function bytesOf(batch: Uint8Array | MemoryPiece): Uint8Array {
-  return batch instanceof MemoryPiece ? batch.bytes() : batch;
 }
 
 /** The header, still valid when the batch has been written. */

@@ -1,10 +1,12 @@
 import { LogError } from '../../backend/log/errors.ts';
 import type { BatchCheck, CheckOptions } from '../../native/batch.ts';
+import type { Codec } from '../../native/codec.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import type { PartitionConfig } from './config.ts';
 
 /** Batches that decompress to more than this are refused. */
 const MAX_UNCOMPRESSED_BYTES = 2 ** 30;
+const COMPRESSION_MASK = 0x07;
 const TRANSACTIONAL = 0x10;
 
 /** Why a batch was not appended, in Kafka's terms. */
@@ -29,6 +31,11 @@ export function toProduceError(error: unknown): ProduceError {
     ErrorCode.KAFKA_STORAGE_ERROR,
     error instanceof Error ? error.message : String(error),
   );
+}
+
+/** The compression of a batch, from its attributes. */
+export function codecOf(attributes: number): Codec {
+  return (attributes & COMPRESSION_MASK) as Codec;
 }
 
 /** The rules of a topic for what is produced to it. */

@@ -1,0 +1,122 @@
+// How connections end, and the reactor's timers.
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "net/reactor.h"
+
+namespace kafabric::net {
+
+namespace {
+
+constexpr uint64_t kStallCheckMs = 1000;
+constexpr uint64_t kReachCheckMs = 5000;
+
+}  // namespace
+
+void Reactor::startDrain(uint64_t deadlineMs) {
+  draining_ = true;
+  deadlineMs_ = deadlineMs;
+  std::vector<Connection*> all;
+  for (auto& [id, connection] : connections_) all.push_back(connection.get());
+  for (Connection* connection : all) {
+    connection->reading = false;
+    connection->reader.abandon();
+    finishReplies(*connection);
+  }
+}
+
+void Reactor::closeExpired() {
+  if (draining_ && nowMs_ >= deadlineMs_) {
+    while (Connection* connection = activity_.oldest()) close(*connection, CloseReason::kShutdown);
+    return;
+  }
+  if (options_.idleMs > 0) closeIdle();
+  if (!waiting_.empty()) closeStalled();
+  if (nowMs_ >= nextReachCheckMs_) closeUnreachable();
+}
+
+void Reactor::closeIdle() {
+  while (Connection* connection = activity_.oldest()) {
+    if (connection->activeAtMs + options_.idleMs > nowMs_) return;
+    // Waiting for us is not idling, unless the peer does not take what we send.
+    bool ours = connection->inFlight.count() > (connection->reader.inLargeFrame() ? 1 : 0);
+    if (ours && connection->output.empty()) {
+      activity_.remove(*connection);
+      activity_.add(*connection, nowMs_);
+    } else {
+      close(*connection, CloseReason::kIdle);
+    }
+  }
+}
+
+void Reactor::closeStalled() {
+  Connection* next = nullptr;
+  for (Connection* connection = activity_.oldest(); connection; connection = next) {
+    if (connection->activeAtMs + options_.stalledFrameMs > nowMs_) return;
+    next = connection->newer;
+    bool stalled = connection->reading && connection->reader.inLargeFrame();
+    if (stalled) close(*connection, CloseReason::kStalledFrame);
+  }
+}
+
+void Reactor::closeUnreachable() {
+  nextReachCheckMs_ = nowMs_ + kReachCheckMs;
+  Connection* next = nullptr;
+  for (Connection* connection = activity_.oldest(); connection; connection = next) {
+    if (connection->activeAtMs + options_.peerTimeoutMs > nowMs_) return;
+    next = connection->newer;
+    if (connection->output.empty()) continue;
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    bool known = getsockopt(connection->fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0;
+    // A peer that is alive acknowledges; one that only does not read has acknowledged all that it had room for.
+    bool silent = known && info.tcpi_unacked > 0 && info.tcpi_last_ack_recv > options_.peerTimeoutMs;
+    if (silent) close(*connection, CloseReason::kReset, ETIMEDOUT);
+  }
+}
+
+void Reactor::close(Connection& connection, CloseReason reason, double detail) {
+  connection.closed = true;
+  if (reason == CloseReason::kClosedHere || reason == CloseReason::kShutdown) {
+    // Unread data would turn the close into a reset, which can destroy replies on their way.
+    shutdown(connection.fd, SHUT_WR);
+    uint8_t discarded[4096];
+    for (int i = 0; i < 64 && recv(connection.fd, discarded, sizeof discarded, 0) > 0; ++i) {
+    }
+  }
+  epoll_ctl(epoll_, EPOLL_CTL_DEL, connection.fd, nullptr);
+  activity_.remove(connection);
+  limits_.removeConnection(connection.ip);
+  stats_.connections.fetch_sub(1, std::memory_order_relaxed);
+  inbox_.addControl(EventType::kClosed, connection.id, static_cast<double>(reason), detail);
+  auto found = connections_.find(connection.id);
+  graveyard_.push_back(std::move(found->second));
+  connections_.erase(found);
+}
+
+void Reactor::closeWhenSent(Connection& connection, CloseReason reason) {
+  if (!(connection.armed & EPOLLOUT)) send(connection);
+  if (connection.closed) return;
+  connection.reading = false;
+  connection.closeWhenSent = true;
+  connection.closeReason = reason;
+  finishReplies(connection);
+}
+
+int Reactor::waitMs() const {
+  uint64_t wakeAt = UINT64_MAX;
+  Connection* oldest = activity_.oldest();
+  if (oldest && options_.idleMs > 0) wakeAt = oldest->activeAtMs + options_.idleMs;
+  if (draining_ && oldest) wakeAt = std::min(wakeAt, deadlineMs_);
+  if (!waiting_.empty()) wakeAt = std::min(wakeAt, nowMs_ + kStallCheckMs);
+  if (oldest) wakeAt = std::min(wakeAt, std::max(nextReachCheckMs_, oldest->activeAtMs + options_.peerTimeoutMs));
+  if (wakeAt == UINT64_MAX) return -1;
+  return wakeAt <= nowMs_ ? 0 : static_cast<int>(std::min<uint64_t>(wakeAt - nowMs_, 1 << 30));
+}
+
+}  // namespace kafabric::net
