@@ -1,5 +1,6 @@
 #include "binding/arena.h"
 
+#include <algorithm>
 #include <memory>
 #include <new>
 #include <string>
@@ -61,9 +62,13 @@ Napi::Value unlink(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), Arena::releaseProcess());
 }
 
+// (start, most) -> the arena's bytes from `start` on, at most so many
 Napi::Value buffer(const Napi::CallbackInfo& info) {
   Arena& arena = processArena(info.Env());
-  return Napi::ArrayBuffer::New(info.Env(), arena.base(), arena.capacity());
+  auto start = static_cast<size_t>(info[0].As<Napi::Number>().Int64Value());
+  auto most = static_cast<size_t>(info[1].As<Napi::Number>().Int64Value());
+  if (start >= arena.capacity()) throw Napi::RangeError::New(info.Env(), "not in the arena");
+  return Napi::ArrayBuffer::New(info.Env(), arena.base() + start, std::min(most, arena.capacity() - start));
 }
 
 // Returns [handle, offset], or null when the arena is full.

@@ -28,9 +28,11 @@ void replay(const Napi::CallbackInfo& info) {
   double id = info[0].As<Napi::Number>().DoubleValue();
   SharedPlace place{info[1].As<Napi::String>().Utf8Value()};
   Completions& completions = Completions::of(info.Env());
-  Workers::post(info.Env(), [id, place, &completions] {
+  SharedFile* shared = Arena::process().sharedFile();
+  std::string own = shared ? shared->path() : std::string();
+  Workers::post(info.Env(), [id, place, own, &completions] {
     IoStatus status;
-    ReplayReport report = replayJournals(place, status);
+    ReplayReport report = replayJournals(place, own, status);
     Completion done{id, status.error, status.message, nullptr};
     done.result = [report = std::move(report)](Napi::Env env) { return toObject(env, report); };
     completions.push(std::move(done));

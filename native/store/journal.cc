@@ -1,6 +1,7 @@
 #include "store/journal.h"
 
 #include <cstring>
+#include <map>
 
 #include "store/journal_region.h"
 
@@ -30,6 +31,17 @@ void FreeSlots::give(uint32_t slot) noexcept {
     uint64_t changed = ((top >> 32) + 1) << 32 | (slot + 1);
     if (top_.compare_exchange_weak(top, changed, std::memory_order_acq_rel, std::memory_order_relaxed)) return;
   }
+}
+
+std::shared_ptr<Journal> Journal::of(Arena& arena) {
+  static std::mutex mutex;
+  static auto* journals = new std::map<Arena*, std::weak_ptr<Journal>>;  // never destroyed, as the process's arena
+  if (!arena.shared()) return nullptr;
+  std::lock_guard lock(mutex);
+  std::weak_ptr<Journal>& known = (*journals)[&arena];
+  std::shared_ptr<Journal> journal = known.lock();
+  if (!journal) known = journal = std::make_shared<Journal>(arena);
+  return journal;
 }
 
 Journal::Journal(Arena& arena)

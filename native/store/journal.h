@@ -48,7 +48,9 @@ class Journal {
     uint64_t refusals = 0;     // entries and files for which there was no room
   };
 
-  /** `arena.shared()` must be true. */
+  /** The journal of an arena, shared by all who ask while somebody has it; null when its memory is not shared. */
+  static std::shared_ptr<Journal> of(Arena& arena);
+  /** `arena.shared()` must be true, and the arena have no other journal. */
   explicit Journal(Arena& arena);
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
@@ -88,17 +90,17 @@ struct ReplayReport {
   uint64_t bytes = 0;
   uint64_t files = 0;         // written to
   uint64_t skippedFiles = 0;  // gone, or another file has their name: the topic was deleted
-  /** Shared memory whose owner still lives half a second later; left alone. */
+  /** Shared memory whose owner still lives after a few seconds; left alone. */
   uint64_t inUse = 0;
   /** Shared memory that was not understood, and why. It stays where it is, and nothing of it was written. */
   std::vector<std::string> problems;
 };
 
 /**
- * For every shared memory of `place` whose owner is dead: writes its live entries to their files and flushes these, then removes
+ * For every shared memory of `place` but `own` (a path, may be empty) whose owner is dead: writes its live entries to their files and flushes these, then removes
  * it. It may be killed at any point and run again, as long as nothing else writes to these files between. A failure to write
  * or flush is returned in `status` and names the file; that shared memory stays for another attempt. Blocks.
  */
-ReplayReport replayJournals(const SharedPlace& place, IoStatus& status);
+ReplayReport replayJournals(const SharedPlace& place, const std::string& own, IoStatus& status);
 
 }  // namespace kafabric

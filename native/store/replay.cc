@@ -21,7 +21,7 @@ namespace {
 
 constexpr size_t kCopyBytes = size_t{1} << 20;
 constexpr std::chrono::milliseconds kOwnerWait{10};
-constexpr int kOwnerWaits = 50;
+constexpr int kOwnerWaits = 500;
 
 struct Descriptor {
   int fd;
@@ -209,12 +209,13 @@ bool Remains::write(ReplayReport& report, IoStatus& status) {
 
 }  // namespace
 
-ReplayReport replayJournals(const SharedPlace& place, IoStatus& status) {
+ReplayReport replayJournals(const SharedPlace& place, const std::string& own, IoStatus& status) {
   status = {};
   ReplayReport report;
   std::vector<std::unique_ptr<Remains>> all;
   int waits = kOwnerWaits;
   for (const std::string& path : sharedFilesOf(place)) {
+    if (path == own) continue;
     auto remains = std::make_unique<Remains>(path);
     bool claimed = false;
     // A dying process closes its files one by one: the lock on its data directory may be free before this one is.

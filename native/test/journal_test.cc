@@ -109,7 +109,7 @@ ReplayReport replayDamaged(const char* test, Damage damage) {
            *reinterpret_cast<JournalRegion*>(arena.sharedFile()->journal()));
   });
   IoStatus status;
-  ReplayReport report = replayJournals(place.shared, status);
+  ReplayReport report = replayJournals(place.shared, "", status);
   CHECK(status.ok());
   CHECK_EQ(contentOf(place.path(0)).size(), report.bytes);
   CHECK_EQ(sharedFilesOf(place.shared).size(), report.problems.size());
@@ -189,7 +189,7 @@ TEST(journal_counts_and_recycles_entries) {
 TEST(journal_replay_writes_what_was_not_removed) {
   Place place("replay");
   IoStatus status;
-  ReplayReport none = replayJournals(place.shared, status);
+  ReplayReport none = replayJournals(place.shared, "", status);
   CHECK(status.ok() && none.files == 0 && none.problems.empty());
   for (int file : {0, 1, 2, 3}) createFile(place.path(file));
   leaveBehind(place, [&](Arena& arena, Journal& journal) {
@@ -202,7 +202,7 @@ TEST(journal_replay_writes_what_was_not_removed) {
     journal.add(journal.addFile(place.path(2), 1, 1), 0, memory.data(), 100);  // another file has its name
     ::unlink(place.path(3).c_str());
   });
-  ReplayReport report = replayJournals(place.shared, status);
+  ReplayReport report = replayJournals(place.shared, "", status);
   CHECK(status.ok());
   CHECK_EQ(report.problems.size(), 0u);
   CHECK_EQ(report.files, 2u);
@@ -222,7 +222,7 @@ TEST(journal_replay_leaves_the_living_alone) {
   Place place("living");
   Arena arena(kArenaBytes, place.shared);
   IoStatus status;
-  CHECK_EQ(replayJournals(place.shared, status).inUse, 1u);
+  CHECK_EQ(replayJournals(place.shared, "", status).inUse, 1u);
   CHECK_EQ(sharedFilesOf(place.shared).size(), 1u);
 }
 
@@ -259,7 +259,7 @@ TEST(journal_replay_refuses_what_others_may_have_written) {
     ::chmod(arena.sharedFile()->path().c_str(), 0620);
   });
   IoStatus status;
-  CHECK_EQ(replayJournals(place.shared, status).problems.size(), 1u);
+  CHECK_EQ(replayJournals(place.shared, "", status).problems.size(), 1u);
   CHECK_EQ(contentOf(place.path(0)).size(), 0u);
 }
 
@@ -271,19 +271,19 @@ TEST(journal_replay_fails_on_a_full_disk_and_can_be_repeated) {
   IoStatus status;
   faults.writableBytes = 55'555;
   faults.writeError = ENOSPC;
-  ReplayReport report = replayJournals(place.shared, status);
+  ReplayReport report = replayJournals(place.shared, "", status);
   CHECK_EQ(status.error, ENOSPC);
   CHECK_EQ(status.message, "cannot write what was acknowledged to " + place.path(0) + ": No space left on device");
   CHECK_EQ(report.entries, 0u);
   faults.reset();
   faults.flushError = EIO;
-  replayJournals(place.shared, status);
+  replayJournals(place.shared, "", status);
   CHECK_EQ(status.error, EIO);
   CHECK_EQ(sharedFilesOf(place.shared).size(), 1u);
   faults.reset();
   faults.maxWriteBytes = 777;
   faults.interruptions = 3;
-  report = replayJournals(place.shared, status);
+  report = replayJournals(place.shared, "", status);
   CHECK(status.ok());
   CHECK_EQ(report.entries, 20u);
   checkBlocks(place, 20);
@@ -300,7 +300,7 @@ TEST(journal_replay_can_be_killed_and_run_again) {
       faults.maxWriteBytes = 1000;
       faults.flushDelayMs = 60'000;
       IoStatus status;
-      replayJournals(place.shared, status);
+      replayJournals(place.shared, "", status);
       ::_exit(1);
     }
     while (contentOf(place.path(0)).size() < std::min<size_t>(static_cast<size_t>(round) * 25'000, 20 * kBlockBytes)) {
@@ -311,7 +311,7 @@ TEST(journal_replay_can_be_killed_and_run_again) {
     CHECK_EQ(sharedFilesOf(place.shared).size(), 1u);
   }
   IoStatus status;
-  CHECK_EQ(replayJournals(place.shared, status).entries, 20u);
+  CHECK_EQ(replayJournals(place.shared, "", status).entries, 20u);
   CHECK(status.ok());
   checkBlocks(place, 20);
 }
@@ -347,7 +347,7 @@ TEST(journal_keeps_what_was_announced_through_kills) {
     ::kill(child, SIGKILL);
     waitKilled(child);
     IoStatus status;
-    ReplayReport report = replayJournals(place.shared, status);
+    ReplayReport report = replayJournals(place.shared, "", status);
     CHECK(status.ok());
     CHECK_EQ(report.problems.size(), 0u);
     recovered += report.entries;

@@ -8,6 +8,7 @@ import { arenaStats } from '../native/arena.ts';
 import { Store } from '../native/store.ts';
 import type { Clock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
+import { writeAcknowledged } from './acknowledged-memory.ts';
 import { ConfigManager } from './configs/config-manager.ts';
 import { groupConfig } from './groups/config.ts';
 import { GroupCoordinator } from './groups/coordinator.ts';
@@ -115,6 +116,7 @@ export class EmbeddedBroker {
       recoveryThreads: config.get('num.recovery.threads.per.data.dir'),
       producerIdExpirationMs: config.get('producer.id.expiration.ms'),
       intervals: logIntervals(config),
+      beforeLoading: () => writeAcknowledged(config, logger),
     });
     try {
       await logs.open();

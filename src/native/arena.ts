@@ -5,7 +5,7 @@ interface ArenaBinding {
   arenaTouch(): void;
   arenaShared(): [shared: boolean, reason: string | null];
   arenaUnlink(): boolean;
-  arenaBuffer(): ArrayBuffer;
+  arenaBuffer(start: number, maxBytes: number): ArrayBuffer;
   arenaAllocate(bytes: number): [handle: number, offset: number] | null;
   arenaRelease(handle: number): void;
   arenaStats(): ArenaStats;
@@ -27,12 +27,17 @@ export interface ArenaStats {
 }
 
 const native = binding<ArenaBinding>();
-let region: ArrayBuffer | null = null;
+/** Node 20 has no ArrayBuffer above 4 GiB: windows of 3 GiB begin at every GiB, so that each range lies in one of them. */
+const WINDOW_STRIDE_BYTES = 2 ** 30;
+const WINDOW_BYTES = 3 * WINDOW_STRIDE_BYTES;
+/** Made once: a view into one is twenty times cheaper than an external buffer of its own. */
+const windows: ArrayBuffer[] = [];
 
-/** The whole arena. Made once: a view into it is twenty times cheaper than an external buffer of its own. */
-function arenaRegion(): ArrayBuffer {
-  region ??= native.arenaBuffer();
-  return region;
+function arenaView(offset: number, byteLength: number): Uint8Array {
+  const index = Math.floor(offset / WINDOW_STRIDE_BYTES);
+  const start = index * WINDOW_STRIDE_BYTES;
+  windows[index] ??= native.arenaBuffer(start, WINDOW_BYTES);
+  return new Uint8Array(windows[index], offset - start, byteLength);
 }
 
 /**
@@ -127,7 +132,7 @@ export class NativeMemory {
   /** A view of the range, valid while it is held. */
   bytes(): Uint8Array {
     this.#assertHeld();
-    return new Uint8Array(arenaRegion(), this.#arenaOffset, this.byteLength);
+    return arenaView(this.#arenaOffset, this.byteLength);
   }
 
   /** A part of the range with a reference of its own. */

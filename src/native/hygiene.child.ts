@@ -20,7 +20,7 @@ function startMuch(): Promise<unknown>[] {
   const operations: Promise<unknown>[] = [];
   for (let i = 0; i < 20; i++) {
     operations.push(
-      file.append([Buffer.alloc(1000, i), piece]).done,
+      Promise.resolve(file.append([Buffer.alloc(1000, i), piece]).done),
       file.sync(),
       file.read(0, 50_000).then((read) => read.release()),
       checkBatchesAsync(piece, { maxUncompressedBytes: 1 << 20 }),
@@ -38,7 +38,7 @@ async function fillDisk(): Promise<void> {
   const outcomes = await Promise.allSettled(appends.map(({ done }) => done));
   const good = outcomes.findIndex(({ status }) => status === 'rejected');
   const codes = new Set(outcomes.slice(good).map((o) => (o as PromiseRejectedResult).reason?.code));
-  const later = await file.append([block]).done.catch((error: NodeJS.ErrnoException) => error.code);
+  const later = await file.append([block]).done!.catch((error: NodeJS.ErrnoException) => error.code);
   await file.truncate(10_000);
   const after = file.append([Buffer.from('after')]);
   await after.done;

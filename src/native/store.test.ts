@@ -119,9 +119,9 @@ describe('Store', () => {
     writeFileSync(path, 'good');
     const file = await store.open(path, { readOnly: true });
     const failed = [file.append([bytes(10, 1)]), file.append([bytes(10, 2)])];
-    for (const { done } of failed) await assert.rejects(done, { code: 'EBADF' });
+    for (const { done } of failed) await assert.rejects(done!, { code: 'EBADF' });
     await assert.rejects(file.sync(), { code: 'EBADF' });
-    await assert.rejects(file.append([bytes(10, 3)]).done, { code: 'EBADF' });
+    await assert.rejects(file.append([bytes(10, 3)]).done!, { code: 'EBADF' });
     assert.equal(store.stats().queuedBytes, 0);
   });
 

@@ -2,7 +2,14 @@ import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { EmbeddedBroker } from '../broker/embedded-broker.ts';
 import type { AdvertisedListener, KafabricConfig, Listener } from '../config/index.ts';
-import { configureArena } from '../native/arena.ts';
+import {
+  arenaShared,
+  arenaStats,
+  configureArena,
+  releaseSharedArena,
+  startTouchingArena,
+} from '../native/arena.ts';
+import { sharedMemoryName } from '../broker/acknowledged-memory.ts';
 import type { NetOptions } from '../native/net.ts';
 import { systemClock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
@@ -50,7 +57,7 @@ export class Gateway {
   }
 
   async #start(config: KafabricConfig): Promise<void> {
-    configureArena(arenaBytes(config));
+    configureArena(arenaBytes(config), sharedMemoryName(config));
     await this.#startHttp(config.get('metrics.listener'));
     const { listeners, advertised } = await withRealPorts(config);
     this.#state = 'recovering logs';
@@ -60,6 +67,9 @@ export class Gateway {
       logger: this.#log,
       endpoints: advertised,
     });
+    // Not before what another process left in memory is written.
+    startTouchingArena();
+    this.#sayHowMemoryIsUsed(config);
     this.#metrics.export(brokerMetrics(this.#broker));
     await this.#listen(config, this.#broker, listeners, advertised);
     this.#state = 'ready';
@@ -71,6 +81,13 @@ export class Gateway {
       },
       'kafabric is ready',
     );
+  }
+
+  #sayHowMemoryIsUsed(config: KafabricConfig): void {
+    const { shared, reason } = arenaShared();
+    const fields = { bytes: arenaStats().capacityBytes, shared, direct: config.get('log.direct.io.enable') };
+    this.#log.info(fields, 'arena');
+    if (!shared) this.#log.warn({ reason }, 'log.ack=memory is off: every answer waits for the disk');
   }
 
   async #startHttp(address: string): Promise<void> {
@@ -115,6 +132,8 @@ export class Gateway {
     this.#broker?.groups.close();
     await this.#listeners?.shutdown(SHUTDOWN_DEADLINE_MS);
     await this.#broker?.close();
+    if (!releaseSharedArena())
+      this.#log.error({}, 'acknowledged records could not be written; they stay in memory for the next start');
     await this.#http?.close();
   }
 }

@@ -56,6 +56,8 @@ export interface LogManagerOptions {
   /** Memory for indexes of segments that are not being written. */
   readonly indexCacheBytes?: number;
   readonly random?: () => number;
+  /** Called when the directories are this process's, before their logs are read. */
+  readonly beforeLoading?: () => Promise<void>;
   /** Called when a directory fails while it is used. */
   readonly onOffline?: (directory: string, error: LogError, logs: readonly PartitionLog[]) => void;
 }

@@ -61,6 +61,7 @@ export class LogManager {
     this.#assertOnline();
     this.#clusterId = this.#agreeOnCluster();
     const { clusterId } = this;
+    await this.#options.beforeLoading?.();
     await Promise.all(
       this.#online().map((directory) =>
         this.#use(directory, async () => {

@@ -1,0 +1,26 @@
+import { createHash } from 'node:crypto';
+import type { KafabricConfig } from '../config/index.ts';
+import { recoverAcknowledged } from '../native/journal.ts';
+import type { Logger } from '../util/logger.ts';
+
+/** Names the shared memory of the gateways that use these data directories, of which one runs at a time. */
+export function sharedMemoryName(config: KafabricConfig): string {
+  const directories = [...config.resolved.logDirs].sort().join('\n');
+  return createHash('sha256').update(directories).digest('hex').slice(0, 24);
+}
+
+/**
+ * Writes to their files what a killed gateway had acknowledged from memory. Called when the data directories are locked, before
+ * their logs are read. Rejects, with nothing lost, when that cannot be done: the logs must not be used without it.
+ */
+export async function writeAcknowledged(config: KafabricConfig, logger: Logger): Promise<void> {
+  const report = await recoverAcknowledged(sharedMemoryName(config));
+  if (report.inUse > 0) throw new Error('shared memory of these data directories is used by another process');
+  if (report.problems.length > 0) {
+    throw new Error(
+      `shared memory with acknowledged records cannot be read: ${report.problems.join('; ')}. Remove it to start without them`,
+    );
+  }
+  if (report.entries > 0)
+    logger.info(report, 'wrote what was acknowledged from memory when the last process died');
+}
