@@ -16,6 +16,8 @@ constexpr size_t kReadBytes = 128 << 10;
 constexpr size_t kReadAfterLargeBytes = 512;
 constexpr size_t kTurnBytes = 1 << 20;
 constexpr size_t kKeptCapacityBytes = 4096;
+// Inside a large frame, what is worth waking up for: each wake-up costs as much as copying some hundred kilobytes.
+constexpr size_t kWorthwhileBytes = 512 << 10;
 
 int32_t readLength(const uint8_t* bytes) {
   return static_cast<int32_t>(uint32_t{bytes[0]} << 24 | uint32_t{bytes[1]} << 16 | uint32_t{bytes[2]} << 8 |
@@ -62,8 +64,17 @@ bool FrameReader::receiveLarge(Progress& progress) {
   if (!count) return false;
   largeFilled_ += *count;
   if (largeFilled_ == large_.size()) return finishLarge(progress);
+  waitFor(large_.size() - largeFilled_);
   progress = Progress::kDrained;
   return *count == wanted;
+}
+
+/** Lets the socket become readable only when so much is there, or a worthwhile part of it. */
+void FrameReader::waitFor(size_t bytes) {
+  auto wanted = static_cast<int>(std::min(bytes, kWorthwhileBytes));
+  if (wanted == lowWater_) return;
+  lowWater_ = wanted;
+  setsockopt(fd_, SOL_SOCKET, SO_RCVLOWAT, &wanted, sizeof wanted);
 }
 
 bool FrameReader::receiveSmall(Progress& progress) {
@@ -158,6 +169,7 @@ bool FrameReader::startLarge(uint32_t length, const uint8_t* data, size_t availa
   }
   std::memcpy(large_.data(), data, available);
   largeFilled_ = available;
+  if (available < length) waitFor(length - available);
   return true;
 }
 
@@ -168,12 +180,14 @@ bool FrameReader::finishLarge(Progress& progress) {
   }
   inbox_.addLargeFrame(connection_, std::move(large_));
   ++frames_;
+  waitFor(1);
   return true;
 }
 
 void FrameReader::abandon() {
   if (!large_) return;
   large_.reset();
+  waitFor(1);
   inFlight_.cancel();
 }
 

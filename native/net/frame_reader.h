@@ -61,6 +61,7 @@ class FrameReader {
   bool checkLength(const uint8_t* header, int32_t length, Progress& progress);
   bool deliver(const uint8_t* body, uint32_t length, bool inPlace);
   bool startLarge(uint32_t length, const uint8_t* data, size_t available);
+  void waitFor(size_t bytes);
   bool finishLarge(Progress& progress);
   void keep(const uint8_t* data, size_t size);
   bool close(CloseReason reason, double detail, Progress& progress);
@@ -76,6 +77,7 @@ class FrameReader {
   size_t keptOffset_ = 0;
   bool keptIsParsed_ = true;  // what is kept is one incomplete frame
   MemoryRef large_;            // the large frame that is being received
+  int lowWater_ = 1;  // SO_RCVLOWAT
   size_t largeFilled_ = 0;
   bool lastWasLarge_ = false;
   bool first_ = true;

@@ -30,14 +30,15 @@ void BlockTail::set(uint64_t start, const uint8_t* bytes, size_t length, size_t 
   length_ = length;
 }
 
-DirectWriter::DirectWriter(int fd, size_t block, uint64_t position, BlockTail& tail)
+DirectWriter::DirectWriter(int fd, size_t block, uint64_t position, uint64_t end, BlockTail& tail)
     : fd_(fd),
       block_(block),
       tail_(tail),
       buffer_(threadBuffer()),
       flushedTo_(roundDown(position, block)),
       at_(position),
-      written_(position) {}
+      written_(position),
+      blockIsNew_(flushedTo_ >= end) {}
 
 /** The part of the first block that was written before. */
 int DirectWriter::begin() {
@@ -46,6 +47,8 @@ int DirectWriter::begin() {
   if (before == 0) return 0;
   if (tail_.holds(flushedTo_, before)) {
     std::memcpy(buffer_, tail_.bytes(), before);
+  } else if (blockIsNew_) {
+    std::memset(buffer_, 0, before);
   } else {
     size_t got = 0;
     int error = readFully(fd_, buffer_, block_, flushedTo_, got);

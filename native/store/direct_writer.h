@@ -30,8 +30,11 @@ class BlockTail {
  */
 class DirectWriter {
  public:
-  /** `position` is where the first byte goes; what its block holds before comes from `tail` or from the file. */
-  DirectWriter(int fd, size_t block, uint64_t position, BlockTail& tail);
+  /**
+   * `position` is where the first byte goes; what its block holds before comes from `tail` or from the file, of which everything
+   * below `end` is written.
+   */
+  DirectWriter(int fd, size_t block, uint64_t position, uint64_t end, BlockTail& tail);
 
   /** Behind what was added before; a gap in between is at least to the next block, and becomes zeros. 0 or an errno value, after which the writer is done. */
   int add(uint64_t position, const uint8_t* bytes, size_t length);
@@ -57,6 +60,7 @@ class DirectWriter {
   uint64_t flushedTo_;  // the block from which the vectors are written
   uint64_t at_;         // what was added ends here
   uint64_t written_;
+  const bool blockIsNew_;  // nothing was written to the first block
   bool begun_ = false;
 };
 

@@ -16,7 +16,7 @@ namespace {
 constexpr size_t kMaxBytesPerTurn = size_t{8} << 20;
 constexpr size_t kMaxPartsPerTurn = 1024;
 /** What is acknowledged waits for more to be written with it, up to so many bytes. */
-constexpr uint64_t kWriteAtOnceBytes = 1 << 20;
+constexpr uint64_t kWriteAtOnceBytes = 4 << 20;
 /** Less is copied faster than it is worth a gap in the file. */
 constexpr size_t kMinAlignedBytes = 16 << 10;
 

@@ -24,7 +24,7 @@ int StoreFile::write(const std::vector<Operation>& operations, uint64_t& written
   size_t block = handle_->blockBytes();
   int error = 0;
   if (block > 0) {
-    DirectWriter writer(handle_->fd(), block, start, tail_);
+    DirectWriter writer(handle_->fd(), block, start, this->written(), tail_);
     for (const Operation& operation : operations) {
       uint64_t position = operation.position;
       for (const QueuedPart& part : operation.parts) {

@@ -51,16 +51,18 @@ export const networkDefinitions = [
   {
     name: 'socket.send.buffer.bytes',
     type: 'int',
-    default: '102400',
+    default: '-1',
     min: -1,
     documentation: 'SO_SNDBUF of client connections; -1 leaves the operating system’s own sizing.',
+    kafkaDefault: { value: '102400', reason: 'the system sizes buffers for large requests better' },
   },
   {
     name: 'socket.receive.buffer.bytes',
     type: 'int',
-    default: '102400',
+    default: '-1',
     min: -1,
     documentation: 'SO_RCVBUF of client connections; -1 leaves the operating system’s own sizing.',
+    kafkaDefault: { value: '102400', reason: 'the system sizes buffers for large requests better' },
   },
   {
     name: 'socket.listen.backlog.size',
