@@ -123,6 +123,8 @@ class Gateway extends BrokerProcess {
       listeners: `PLAINTEXT://${this.bootstrap}`,
       'metrics.listener': this.metricsUrl,
       'log.dirs': this.dataDir,
+      // Many of them run beside each other; what does not fit has to be read back from disk.
+      'arena.bytes': '268435456',
       ...options.overrides,
     };
   }
