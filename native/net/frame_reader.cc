@@ -29,7 +29,9 @@ int32_t readLength(const uint8_t* bytes) {
 FrameReader::Progress FrameReader::receive(bool smallOnly) {
   Progress progress = Progress::kTurnUsed;
   turnBytes_ = 0;
-  while (turnBytes_ < kTurnBytes && !(smallOnly && large_)) {
+  // What has been read is never left for a later turn: the socket, which may have nothing more, would not cause one.
+  auto hasRead = [this] { return large_ ? largeFilled_ == large_.size() : !keptIsParsed_; };
+  while (hasRead() || (turnBytes_ < kTurnBytes && !(smallOnly && large_))) {
     if (!(large_ ? receiveLarge(progress) : receiveSmall(progress))) return progress;
   }
   return Progress::kTurnUsed;

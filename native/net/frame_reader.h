@@ -32,7 +32,7 @@ class FrameReader {
   FrameReader(uint64_t connection, int fd, const Options& options, Inbox& inbox, Arena& arena, InFlight& inFlight)
       : connection_(connection), fd_(fd), options_(options), inbox_(inbox), arena_(arena), inFlight_(inFlight) {}
 
-  /** Reads and hands over what there is, within a turn's bounds; with `smallOnly` it stops where a large frame begins. */
+  /** Reads and hands over what there is, within a turn's bounds; with `smallOnly` nothing of a large frame that was not read with others. */
   Progress receive(bool smallOnly = false);
 
   CloseReason closeReason() const { return closeReason_; }

@@ -36,10 +36,7 @@ Reactor::Reactor(const Options& options, Limits& limits, Arena& arena, std::func
       limits_(limits),
       arena_(arena),
       onEvents_(std::move(onEvents)),
-      inbox_(inboxBytes(options)),
-      // More speak for another thread, which has something to do while JavaScript handles them; but with one or two processors it would
-      // only take time from JavaScript, clients or disks.
-      smallTurnSockets_(std::thread::hardware_concurrency() <= 2 ? kEventsPerTurn : 4) {
+      inbox_(inboxBytes(options)) {
   epoll_ = epoll_create1(EPOLL_CLOEXEC);
   wakeFd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   epoll_event event{};

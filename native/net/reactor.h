@@ -31,7 +31,7 @@ namespace kafabric::net {
  * A request costs two thread changes, there and back, which is most of what a small one costs when it is alone. So
  * * JavaScript's thread sends a few small replies itself, where nothing is queued before them; and
  * * while there is little to do, the reactor lends its sockets to JavaScript's event loop, which then waits for them and serves them
- *   (serveHere). Large frames, long replies and many sockets at a time give them back to the thread.
+ *   (serveHere). Large frames, long replies, pipelining clients, and many sockets at a time when handlers are slow, give them back.
  * Whoever serves holds `turn_`; only the reactor's thread ever waits for it for long.
  */
 class Reactor {
@@ -82,8 +82,11 @@ class Reactor {
   void run();
   /** One turn; true if the inbox has something new. */
   bool serve(epoll_event* events, int count);
-  bool smallTurn(int sockets) const;
+  /** Nothing met that is not for JavaScript's thread; clients that pipeline keep two threads busy, and a change serves several requests. */
+  bool light(int sockets) const { return !heavy_ && turnFrames_ <= 2 * static_cast<uint64_t>(sockets); }
   bool considerLending(int sockets);
+  /** Counts the turns of JavaScript's thread; true if its sockets are for the other one. */
+  bool considerTakingBack(int sockets);
   void takeBack();
   /** Sends a few small replies at once; false if they are for the reactor's thread. */
   bool runHere(CommandBatch& batch);
@@ -110,7 +113,6 @@ class Reactor {
   Arena& arena_;
   std::function<void()> onEvents_;
   Inbox inbox_;
-  const uint32_t smallTurnSockets_;  // that may be ready in a small turn
   Stats stats_;
 
   int epoll_ = -1;
@@ -132,6 +134,9 @@ class Reactor {
   bool heavy_ = false;              // this turn met something that is not for JavaScript's thread
   uint64_t turnFrames_ = 0;         // received in this turn
   uint32_t turns_ = 0;              // consecutive ones that speak for lending, or for taking back
+  uint64_t turnsStartCpuNs_ = 0;    // what the thread had used when those that may speak for taking back began
+  uint64_t turnsFrames_ = 0;        // and what they delivered
+  bool slow_ = false;               // JavaScript needs long for each frame: two threads get more done
   CommandBatch running_;
   std::unordered_map<uint64_t, std::unique_ptr<Connection>> connections_;
   std::vector<std::unique_ptr<Connection>> graveyard_;  // closed in this turn: epoll may still name them

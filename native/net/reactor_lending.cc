@@ -1,4 +1,6 @@
 // What JavaScript's thread does of a reactor's work, and when.
+#include <time.h>
+
 #include <algorithm>
 
 #include "net/reactor.h"
@@ -13,6 +15,18 @@ constexpr size_t kDirectBytes = 64 << 10;
 // After so many small turns the sockets are lent, after so many others taken back.
 constexpr uint32_t kTurnsToLend = 64;
 constexpr uint32_t kTurnsToTakeBack = 8;
+// Up to this many sockets ready at a time, and events not yet handled, there is nothing that two threads could share.
+constexpr int kFewSockets = 4;
+constexpr uint64_t kFewEvents = 8;
+// Sockets and handlers together, in the caller's CPU. Above it, a second thread has something to do while JavaScript handles a frame; below,
+// changing threads would cost more.
+constexpr uint64_t kSlowFrameNs = 15'000;
+
+uint64_t threadCpuNs() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
 
 }  // namespace
 
@@ -67,19 +81,33 @@ bool Reactor::runHere(CommandBatch& batch) {
   return true;
 }
 
-bool Reactor::smallTurn(int sockets) const {
-  // Clients that pipeline keep two threads busy, and a change of thread serves several requests.
-  auto ready = static_cast<uint32_t>(sockets);
-  return !heavy_ && ready <= smallTurnSockets_ && turnFrames_ <= 2 * ready && inbox_.unhandled() <= 2 * smallTurnSockets_;
-}
-
 bool Reactor::considerLending(int sockets) {
-  turns_ = smallTurn(sockets) ? turns_ + 1 : 0;
+  bool few = sockets <= kFewSockets && inbox_.unhandled() <= kFewEvents;
+  turns_ = light(sockets) && (few || !slow_) ? turns_ + 1 : 0;
   bool asked = notified_.load(std::memory_order_relaxed);  // with something that may be long
   if (turns_ < kTurnsToLend || asked) return false;
   turns_ = 0;
   lent_.store(true, std::memory_order_relaxed);
   return true;
+}
+
+bool Reactor::considerTakingBack(int sockets) {
+  if (heavy_) return true;
+  if (light(sockets) && sockets <= kFewSockets) {
+    turns_ = 0;
+    return false;
+  }
+  if (turns_ == 0) {
+    turnsStartCpuNs_ = threadCpuNs();
+    turnsFrames_ = 0;
+  }
+  if (++turns_ <= kTurnsToTakeBack) {
+    turnsFrames_ += turnFrames_;
+    return false;
+  }
+  turns_ = 0;
+  slow_ = threadCpuNs() - turnsStartCpuNs_ > kSlowFrameNs * turnsFrames_;
+  return slow_ || !light(sockets);
 }
 
 bool Reactor::serveHere() {
@@ -92,8 +120,7 @@ bool Reactor::serveHere() {
     int count = epoll_wait(epoll_, events, kEventsPerTurn, 0);
     serve(events, std::max(count, 0));
     here_ = false;
-    turns_ = smallTurn(std::max(count, 0)) ? 0 : turns_ + 1;
-    if (!heavy_ && turns_ < kTurnsToTakeBack) return true;
+    if (!considerTakingBack(std::max(count, 0))) return true;
   }
   takeBack();
   return false;

@@ -40,6 +40,22 @@ TEST(net_lends_its_sockets_and_takes_them_back_for_large_frames) {
   CHECK_EQ(server.arena().stats().used, 0u);
 }
 
+TEST(net_hands_over_large_frames_that_were_read_with_small_ones) {
+  Server server(options(1));
+  server.start();
+  Client client(server.port);
+  for (int round = 0; round < 20; ++round) {
+    untilLent(server, client);
+    std::vector<uint8_t> together;
+    for (size_t length : {10, 40'000, 20, 33'000, 30}) {
+      std::vector<uint8_t> one = frame(length, 5);
+      together.insert(together.end(), one.begin(), one.end());
+    }
+    client.send(together);
+    for (size_t length : {10, 40'000, 20, 33'000, 30}) CHECK_EQ(client.read().size(), length);
+  }
+}
+
 TEST(net_takes_its_sockets_back_when_a_peer_does_not_read) {
   Server server(options(1));
   std::vector<uint8_t> large(8 << 20, 7);
