@@ -24,11 +24,8 @@ async function consumeCase(pass: Pass, { size, from, consumers }: ConsumeCase): 
   // After the measured run: a read before it would leave history in the caches.
   const counted = await pass.syscalls(() => pass.native.load('consume', { ...options, seconds: 0.5 }));
   const syscallsPerRequest = counted?.perRequest ?? Number.NaN;
-  pass.record(
-    'consume',
-    { size, from, consumers },
-    { ...loadMetrics(reports[0]!, usage), syscallsPerRequest },
-  );
+  const metrics = { ...loadMetrics(reports[0]!, usage), syscallsPerRequest, writtenPerByte: Number.NaN };
+  pass.record('consume', { size, from, consumers }, metrics);
 }
 
 /** Nothing of what is stored may be in memory: neither in the broker's own caches nor in the operating system's. */

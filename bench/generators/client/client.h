@@ -49,6 +49,7 @@ double wait_for_go(void);
 
 /** Sum of the requests that all clients have sent, from librdkafka's own statistics. */
 void count_requests(rd_kafka_conf_t *conf);
+enum { STATISTICS_MS = 100 };
 long requests_sent(void);
 
 int produce(const struct options *options);

@@ -102,7 +102,9 @@ static int on_statistics(rd_kafka_t *client, char *json, size_t length, void *op
 }
 
 void count_requests(rd_kafka_conf_t *conf) {
-  set_property(conf, "statistics.interval.ms", "250");
+  char interval[16];
+  snprintf(interval, sizeof interval, "%d", STATISTICS_MS);
+  set_property(conf, "statistics.interval.ms", interval);
   rd_kafka_conf_set_stats_cb(conf, on_statistics);
   rd_kafka_conf_set_opaque(conf, calloc(1, sizeof(long)));
 }

@@ -48,6 +48,11 @@ static void *run_consumer(void *argument) {
     if (good > 0) c->last = now();
     atomic_fetch_add(&seen, good);
   }
+  // The last statistics, which count the last requests.
+  for (double end = now(); now() < end + 1.5 * STATISTICS_MS / 1000;) {
+    ssize_t n = rd_kafka_consume_batch_queue(queue, 5, batch, BATCH);
+    for (ssize_t i = 0; i < n; i++) rd_kafka_message_destroy(batch[i]);
+  }
   rd_kafka_queue_destroy(queue);
   return NULL;
 }

@@ -49,7 +49,8 @@ static void *run_producer(void *argument) {
   }
   while (rd_kafka_outq_len(p->client) > 0) rd_kafka_poll(p->client, 1);
   p->finished = now();
-  rd_kafka_poll(p->client, 0);
+  // The last statistics, which count the last requests.
+  while (now() < p->finished + 1.5 * STATISTICS_MS / 1000) rd_kafka_poll(p->client, 10);
   return NULL;
 }
 
@@ -64,10 +65,12 @@ static void start_producer(struct producer *p, const struct options *options, co
   p->topic = open_topic(p->client, options);
 }
 
-static long record_limit(const struct options *options) {
-  double limit = options->records > 0 ? (double)options->records : 9e18;
+/** The share of one of the clients; the first ones take what does not divide. */
+static long record_limit(const struct options *options, int index) {
+  double limit = options->records > 0 ? (double)options->records : 9e15;
   if (options->bytes > 0 && options->bytes / options->size < limit) limit = options->bytes / options->size + 1;
-  return (long)(limit / options->clients);
+  long total = (long)limit;
+  return total / options->clients + (index < total % options->clients);
 }
 
 int produce(const struct options *options) {
@@ -77,7 +80,7 @@ int produce(const struct options *options) {
   double from = wait_for_go();
   double cpu = cpu_seconds();
   for (int i = 0; i < options->clients; i++) {
-    producers[i].limit = record_limit(options);
+    producers[i].limit = record_limit(options, i);
     producers[i].deadline = options->seconds > 0 ? from + options->seconds : from + 1e9;
     pthread_create(&producers[i].thread, NULL, run_producer, &producers[i]);
   }
