@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { BATCH = 1000 };
+enum { BATCH = 1000, PATIENCE = 30 };
 
 struct consumer {
   const struct options *options;
@@ -18,14 +18,20 @@ struct consumer {
 
 static atomic_long seen;
 static atomic_long failed;
+static _Atomic double oldest; // when any consumer first had a record
+static _Atomic double newest; // when one last had
 static double started;
 
 static bool finished(const struct consumer *c) {
   const struct options *o = c->options;
   double time = now();
   if (o->records > 0 && atomic_load(&seen) >= o->records) return true;
-  if (o->seconds > 0 && time - started > o->seconds) return true;
-  return o->idle > 0 && c->last > 0 && time - c->last > o->idle;
+  double first = atomic_load(&oldest);
+  // The time limit is for reading; a broker that is slow to begin is waited for.
+  if (o->seconds > 0 && (first > 0 ? time - first > o->seconds : time - started > PATIENCE)) return true;
+  double last = atomic_load(&newest);
+  // Before the first record the wait is longer; a consumer of an empty partition ends with the others.
+  return o->idle > 0 && (last > 0 ? time - last > o->idle : time - started > PATIENCE);
 }
 
 static void *run_consumer(void *argument) {
@@ -45,7 +51,11 @@ static void *run_consumer(void *argument) {
       }
       rd_kafka_message_destroy(batch[i]);
     }
-    if (good > 0) c->last = now();
+    if (good > 0) {
+      atomic_store(&newest, c->last = now());
+      double none = 0;
+      atomic_compare_exchange_strong(&oldest, &none, c->last);
+    }
     atomic_fetch_add(&seen, good);
   }
   // The last statistics, which count the last requests.
@@ -89,5 +99,6 @@ int consume(const struct options *options) {
          until - started, cpu_seconds() - cpu, atomic_load(&failed), requests_sent());
   fflush(stdout);
   // A process that ends is quicker than the orderly close of many consumers, and nobody waits for these.
+  if (atomic_load(&seen) == 0) fprintf(stderr, "client: no record came\n");
   _exit(atomic_load(&failed) == 0 && atomic_load(&seen) > 0 ? 0 : 1);
 }
