@@ -76,6 +76,6 @@ export function commandFor(plan: ClientPlan, index: number, program: string): st
       properties,
     });
   }
-  const options = { topic, partitions, clients, records, part: index, parts: count, idle: 5 };
+  const options = { topic, partitions, clients, records, part: index, parts: count, idle: 2 };
   return nativeCommand(program, 'consume', plan.bootstrap, { ...options, properties: plan.properties });
 }

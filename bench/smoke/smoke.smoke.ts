@@ -111,11 +111,14 @@ describe('the benchmark', function () {
         topic: 'many',
       };
       const rest = { partitions: '4', recordSize: '100', numRecords: '1001', ssh: server.command };
-      const run = (type: string) => runClients(parsePlan({ type, ...common, ...rest } as RawClientOptions));
-      const produced = mergeReports((await run('producer')).map(({ report }) => report));
+      const run = (type: string, property: string[]) =>
+        runClients(parsePlan({ type, ...common, ...rest, property } as RawClientOptions));
+      // A partition for each record, so that every host's half has some.
+      const spread = ['sticky.partitioning.linger.ms=0'];
+      const produced = mergeReports((await run('producer', spread)).map(({ report }) => report));
       assert.equal(produced.records, 1001);
       assert.equal(produced.bytes, 100_100);
-      const consumed = await run('consumer');
+      const consumed = await run('consumer', []);
       assert.deepEqual(
         consumed.map(({ host }) => host),
         ['127.0.0.1', 'localhost'],
