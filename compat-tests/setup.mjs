@@ -152,6 +152,11 @@ async function go(log) {
   await run(log, 'go', ['build', '-o', join(clients, 'go/driver'), '.'], { cwd: join(here, 'go') });
 }
 
+/** What the benchmark's generator is compiled with, and the ssh server of its smoke test. */
+async function bench(log) {
+  await debian(log, ['gcc', 'libc6-dev', 'librdkafka-dev', 'openssh-server', 'openssh-client']);
+}
+
 /** Newer versions of Node, which the gateway is tried on; the npm registry has them as packages of one binary. */
 async function nodeVersions(log) {
   const folder = join(clients, 'node-versions');
@@ -180,6 +185,7 @@ const lanes = [
     },
     { name: 'node-versions', inputs: [], install: nodeVersions },
     { name: 'kcat', inputs: [], install: kcat },
+    { name: 'bench', inputs: [], install: bench },
     { name: 'java', inputs: ['java'], install: java },
     { name: 'python', inputs: ['python/requirements.txt'], install: python },
     { name: 'go', inputs: ['go'], install: go },

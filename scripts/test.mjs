@@ -66,6 +66,13 @@ async function compatTests() {
   return mochaTests('--config', 'compat-tests/.mocharc.json');
 }
 
+/** The benchmark's harness at work, on the gateway alone. */
+async function benchTests() {
+  const { code } = await run(process.execPath, ['compat-tests/setup.mjs', 'bench']);
+  if (code !== 0) return { passed: 0, failed: 1, skipped: 0 };
+  return mochaTests('--config', 'bench/.mocharc.json');
+}
+
 const suites = {
   lint: () =>
     check(process.execPath, ['node_modules/@biomejs/biome/bin/biome', 'check', '--error-on-warnings']),
@@ -75,6 +82,7 @@ const suites = {
   'native-asan': () => nativeTests('--sanitize=address'),
   'native-tsan': () => nativeTests('--sanitize=thread'),
   unit: () => mochaTests(),
+  bench: benchTests,
   compat: compatTests,
 };
 

@@ -1,0 +1,90 @@
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { commandLine, type RunFlags } from './cli.ts';
+import { parsePlan } from './clients/plan.ts';
+import { printClients } from './clients/run.ts';
+import type { Results } from './model.ts';
+import { parseOptions, type RawOptions } from './options.ts';
+import { cache, resultsFolder, root, sources } from './paths.ts';
+import { htmlReport } from './report/html.ts';
+import { markdownReport } from './report/markdown.ts';
+import { falls, ratiosOf, readRegression, updated, writeRegression } from './report/regression.ts';
+import { tally, targetRows } from './report/tables.ts';
+import { runBenchmark } from './runner.ts';
+import { variants } from './systems/deployments.ts';
+import { workloads } from './workloads/index.ts';
+
+const regressionFile = join(sources, 'regression.json');
+const known = { systems: Object.keys(variants), workloads: workloads.map(({ name }) => name) };
+
+/** What was typed, so that the report can say how to do it again. */
+function typed(): string {
+  return process.argv
+    .slice(2)
+    .map((word) => (/[\s"'$]/.test(word) ? JSON.stringify(word) : word))
+    .join(' ');
+}
+
+function writeReports(results: Results, name: string, docs: boolean): void {
+  const page = join(resultsFolder, `${name}.html`);
+  const table = docs ? join(root, 'docs/benchmarks.md') : join(resultsFolder, `${name}.md`);
+  writeFileSync(page, htmlReport(results));
+  writeFileSync(table, markdownReport(results));
+  console.log(`\n${relative(root, page)}\n${relative(root, table)}`);
+}
+
+function summary(results: Results): void {
+  const rows = targetRows(results);
+  const { met, missed } = tally(rows);
+  console.log(`\n${results.seconds} s; targets: ${met} met, ${missed} missed`);
+  for (const row of rows)
+    console.log(
+      `  ${row.met ? 'met   ' : 'MISSED'} ${[row.path, row.params].filter((part) => part !== '').join(', ')}: ${row.figure} ${row.ratio}, ${row.wanted}`,
+    );
+}
+
+/** Fails the run when something got worse than allowed, or was to be checked and could not be measured. */
+function check(results: Results): void {
+  const regression = readRegression(regressionFile);
+  const compared = [...ratiosOf(results).keys()].filter((key) => key in regression.ratios).length;
+  if (compared === 0) throw new Error('--check: this run measured nothing that bench/regression.json has');
+  const worse = falls(results, regression);
+  for (const { key, before, now, allowed } of worse)
+    console.error(`worse: ${key}: ratio ${now.toFixed(2)}, was ${before}, allowed ${allowed.toFixed(2)}`);
+  if (worse.length > 0) process.exitCode = 1;
+  else console.log(`none of ${compared} ratios is worse than bench/regression.json allows`);
+}
+
+async function run(raw: RawOptions & RunFlags): Promise<void> {
+  const options = parseOptions(raw, known, { dataFolder: join(cache, 'data') });
+  const results = await runBenchmark(options, typed());
+  mkdirSync(resultsFolder, { recursive: true });
+  const name = results.started.replace(/[:T]/g, '-').slice(0, 19);
+  writeFileSync(join(resultsFolder, `${name}.json`), `${JSON.stringify(results, null, 1)}\n`);
+  summary(results);
+  writeReports(results, name, raw.docs ?? false);
+  if (raw.saveRegression) writeRegression(regressionFile, updated(results, readRegression(regressionFile)));
+  if (raw.check) check(results);
+}
+
+function newestResults(): string {
+  const names = readdirSync(resultsFolder).filter((name) => name.endsWith('.json'));
+  const last = names.sort().at(-1);
+  if (!last) throw new Error('there are no results yet: npm run bench -- --quick');
+  return join(resultsFolder, last);
+}
+
+async function report(file: string | undefined, { docs }: { docs?: boolean }): Promise<void> {
+  const source = file ?? newestResults();
+  const results = JSON.parse(readFileSync(source, 'utf8')) as Results;
+  const name = source.replace(/^.*\//, '').replace(/\.json$/, '');
+  summary(results);
+  writeReports(results, name, docs ?? false);
+}
+
+try {
+  await commandLine({ run, report, clients: (raw) => printClients(parsePlan(raw)) }, known).parseAsync();
+} catch (error) {
+  console.error(`bench: ${(error as Error).message}`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { cpuSeconds, memoryOf, parseCpu, parseMemory, parseWritten, writtenBytes } from './proc.ts';
+import { parsePerf, parseStrace } from './syscalls.ts';
+
+describe('what the benchmark reads of processes', () => {
+  it('takes user and system time, whatever the command is called', () => {
+    const rest = 'S 1 1 1 0 -1 4194304 500 0 0 0 250 150 0 0 20 0 11 0 100 0 0';
+    assert.equal(parseCpu(`42 (java) ${rest}`), 4);
+    assert.equal(parseCpu(`42 (a) b (c) ${rest}`), 4);
+  });
+
+  it('takes resident memory by kind', () => {
+    const status =
+      'Name:\tnode\nVmRSS:\t  250000 kB\nRssAnon:\t  125000 kB\nRssFile:\t   25000 kB\nRssShmem:\t  100000 kB\n';
+    assert.deepEqual(parseMemory(status), { rssMb: 256, rssAnonMb: 128, rssFileMb: 25.6, rssShmemMb: 102.4 });
+  });
+
+  it('takes written bytes without those that were taken back', () => {
+    const io =
+      'rchar: 1\nwchar: 2\nsyscr: 3\nsyscw: 4\nread_bytes: 5\nwrite_bytes: 4096000\ncancelled_write_bytes: 96000\n';
+    assert.equal(parseWritten(io), 4_000_000);
+  });
+
+  it('looks into this process, and into none that is gone', () => {
+    assert.ok(cpuSeconds(process.pid)! > 0);
+    assert.ok(memoryOf(process.pid)!.rssMb > 1);
+    assert.ok(writtenBytes(process.pid)! >= 0);
+    assert.equal(cpuSeconds(2 ** 30), null);
+  });
+
+  it('reads the counts of perf and strace', () => {
+    assert.equal(parsePerf('12345,,raw_syscalls:sys_enter,1000,100.00,,\n'), 12_345);
+    assert.equal(parsePerf('<not counted>,,raw_syscalls:sys_enter,0,100.00,,\n'), 0);
+    const table = (line: string) => `% time     seconds  usecs/call     calls    errors syscall
+------ ----------- ----------- --------- --------- ----------------
+ 90.00    0.000100           1        70         3 futex
+------ ----------- ----------- --------- --------- ----------------
+${line}\n`;
+    assert.equal(parseStrace(table('100.00    0.000123           1        80         3 total')), 80);
+    assert.equal(parseStrace(table('100.00    0.000123           1        81           total')), 81);
+    assert.equal(parseStrace('strace: nothing\n'), 0);
+  });
+});

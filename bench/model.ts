@@ -1,0 +1,58 @@
+/** What the harness passes around, and what a results file holds. */
+
+/** Figures by name; a figure that could not be taken is absent. */
+export type Metrics = Record<string, number>;
+
+/** What distinguishes one measurement of a workload from the others. */
+export type Params = Record<string, string | number>;
+
+export interface Measurement {
+  workload: string;
+  params: Params;
+  system: string;
+  round: number;
+  metrics: Metrics;
+}
+
+/** Something that was not measured, and why. */
+export interface Omission {
+  workload: string;
+  system: string;
+  reason: string;
+}
+
+export interface SystemInfo {
+  name: string;
+  version: string;
+  about: string;
+}
+
+export interface Results {
+  started: string;
+  seconds: number;
+  command: string;
+  mode: string;
+  rounds: number;
+  machine: Record<string, string>;
+  settings: Record<string, string>;
+  systems: SystemInfo[];
+  workloads: { name: string; about: string }[];
+  measurements: Measurement[];
+  omissions: Omission[];
+}
+
+/** The key of a measurement within its workload: `size=1000 acks=all`. */
+export function caseName(params: Params): string {
+  return Object.entries(params)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(' ');
+}
+
+/** 1000 → "1 KB"; sizes are decimal, as throughput is. */
+export function bytesText(bytes: number): string {
+  const units = ['B', 'KB', 'MB', 'GB', 'TB'];
+  let value = bytes;
+  let unit = 0;
+  for (; value >= 1000 && unit < units.length - 1; unit++) value /= 1000;
+  return `${Number(value.toPrecision(3))} ${units[unit]}`;
+}

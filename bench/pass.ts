@@ -1,0 +1,156 @@
+/** One system running under one deployment in one round: what a workload works with. */
+import type { Load, Report } from './generators/load.ts';
+import { NativeGenerator } from './generators/native.ts';
+import { Meter, type Usage } from './measure/meter.ts';
+import { countSyscalls, tracer } from './measure/syscalls.ts';
+import { caseName, type Measurement, type Metrics, type Params } from './model.ts';
+import type { Options } from './options.ts';
+import type { StartTimes, System } from './systems/system.ts';
+
+/** A topic with data that later workloads read. */
+export interface Stored {
+  topic: string;
+  partitions: number;
+  size: number;
+  records: number;
+}
+
+export class Pass {
+  readonly system: System;
+  readonly options: Options;
+  readonly round: number;
+  readonly native: NativeGenerator;
+  readonly started: StartTimes;
+  /** By record size; the produce workload leaves them, or whoever needs them first makes them. */
+  readonly stored = new Map<number, Stored>();
+  readonly measurements: Measurement[] = [];
+  /** Loads a broker that has just been started again, so that it is measured warm. */
+  readonly warmUp: () => Promise<void>;
+  #topics = 0;
+
+  constructor(
+    system: System,
+    options: Options,
+    round: number,
+    program: string,
+    started: StartTimes,
+    warmUp: (pass: Pass) => Promise<void>,
+  ) {
+    this.system = system;
+    this.options = options;
+    this.round = round;
+    this.native = new NativeGenerator(program, system.bootstrap);
+    this.started = started;
+    this.warmUp = () => warmUp(this);
+  }
+
+  record(workload: string, params: Params, metrics: Metrics): void {
+    const known = Object.entries(metrics).filter(([, value]) => Number.isFinite(value));
+    const measurement = {
+      workload,
+      params,
+      system: this.system.info.name,
+      round: this.round,
+      metrics: Object.fromEntries(known),
+    };
+    this.measurements.push(measurement);
+    const shown = known
+      .filter(([name]) => shownMetrics.has(name))
+      .map(([name, value]) => `${name} ${Number(value.toPrecision(4))}`);
+    console.log(`  ${workload.padEnd(10)} ${caseName(params).padEnd(44)} ${shown.join(', ')}`);
+  }
+
+  /** A new topic; its records may be as large as the largest workload's. */
+  async topic(partitions: number, config: Record<string, string> = {}): Promise<string> {
+    const name = `bench-${process.pid}-${Date.now().toString(36)}-${this.#topics++}`;
+    const all = { 'max.message.bytes': '104857600', ...this.system.topicConfig, ...config };
+    await this.native.createTopics([name], partitions, all);
+    return name;
+  }
+
+  async drop(topic: string): Promise<void> {
+    await this.native.deleteTopics([topic]);
+  }
+
+  /** Leaves nothing behind on a system that goes on running. */
+  async dropStored(): Promise<void> {
+    if (this.system.controllable) return;
+    for (const { topic } of this.stored.values()) await this.drop(topic);
+  }
+
+  /** Runs loads together and measures the broker meanwhile. */
+  async measure(loads: Load[]): Promise<{ reports: Report[]; usage: Usage }> {
+    const meter = new Meter(this.system.pid);
+    try {
+      await Promise.all(loads.map((load) => load.ready));
+      meter.start();
+      for (const load of loads) load.go();
+      const reports = await Promise.all(loads.map((load) => load.report));
+      return { reports, usage: await meter.stop() };
+    } finally {
+      meter.cancel();
+      for (const load of loads) load.kill();
+    }
+  }
+
+  /**
+   * System calls per request, in a short run of its own because counting disturbs. Taken in the first round only; null where nothing
+   * can count, or nothing can be looked into.
+   */
+  async syscalls(load: () => Load): Promise<{ perRequest: number; report: Report } | null> {
+    const pid = this.system.pid;
+    if (pid === null || this.round > 0 || !this.options.syscalls || tracer() === null) return null;
+    const run = load();
+    await run.ready;
+    const stop = await countSyscalls(pid);
+    try {
+      run.go();
+      const report = await run.report;
+      const calls = await stop();
+      return { perRequest: report.requests ? calls / report.requests : Number.NaN, report };
+    } catch (error) {
+      run.kill();
+      await stop();
+      throw error;
+    }
+  }
+}
+
+/** What is printed while the benchmark runs; the report has everything. */
+const shownMetrics = new Set([
+  'mbPerS',
+  'recordsPerS',
+  'cpuPerGb',
+  'cpuUsPerRecord',
+  'p50Ms',
+  'p99Ms',
+  'rssMb',
+  'acceptSeconds',
+  'restartSeconds',
+  'recoverySeconds',
+  'formSeconds',
+  'joinSeconds',
+  'leaveSeconds',
+  'bytesPerConnection',
+  'bytesPerPartition',
+]);
+
+/** The figures that every load has: rates, and the broker's costs for them. */
+export function loadMetrics(report: Report, usage: Usage): Metrics {
+  const { records = 0, bytes = 0, seconds = 0, clientCpu = 0, requests = 0 } = report;
+  const gigabytes = bytes / 1e9;
+  const cpu = usage.cpuSeconds ?? Number.NaN;
+  return {
+    mbPerS: bytes / 1e6 / seconds,
+    recordsPerS: records / seconds,
+    cpuPerGb: cpu / gigabytes,
+    cpuUsPerRecord: (cpu * 1e6) / records,
+    clientCpuPerGb: clientCpu / gigabytes,
+    requestsPerS: requests > 0 ? requests / seconds : Number.NaN,
+    writtenPerByte: (usage.writtenBytes ?? Number.NaN) / bytes,
+    rssMb: usage.peak?.rssMb ?? Number.NaN,
+    rssAnonMb: usage.peak?.rssAnonMb ?? Number.NaN,
+    rssFileMb: usage.peak?.rssFileMb ?? Number.NaN,
+    rssShmemMb: usage.peak?.rssShmemMb ?? Number.NaN,
+  };
+}

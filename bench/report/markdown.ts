@@ -1,0 +1,90 @@
+import type { Results } from '../model.ts';
+import { heading } from './figures.ts';
+import { type TargetRow, tally, targetRows, type WorkloadTable, workloadTables } from './tables.ts';
+
+function escaped(text: string): string {
+  return text.replaceAll('|', '\\|').replaceAll('\n', ' ');
+}
+
+export function markdownTable(head: string[], rows: string[][]): string {
+  const line = (cells: string[]): string => `| ${cells.map(escaped).join(' | ')} |`;
+  return [line(head), `|${head.map(() => '---').join('|')}|`, ...rows.map(line)].join('\n');
+}
+
+function pairs(record: Record<string, string>): string {
+  return Object.entries(record)
+    .map(([name, value]) => `* ${name}: ${value}`)
+    .join('\n');
+}
+
+function targetSection(rows: TargetRow[]): string {
+  if (rows.length === 0) return '';
+  const { met, missed } = tally(rows);
+  const table = markdownTable(
+    ['path', 'case', 'figure', 'target', 'measured', ''],
+    rows.map((row) => [
+      row.path,
+      row.params,
+      row.figure,
+      row.wanted,
+      row.ratio,
+      row.met ? 'met' : '**missed**',
+    ]),
+  );
+  return `## Targets: ${met} met, ${missed} missed
+Ratios to Apache Kafka, the median of the ratios of single rounds (with the extremes).
+
+${table}
+
+`;
+}
+
+function workloadSection({ name, about, metrics, rows }: WorkloadTable): string {
+  if (rows.length === 0) return '';
+  const table = markdownTable(
+    ['case', 'system', ...metrics.map(heading)],
+    rows.map(({ params, system, cells }) => [params, system, ...cells.map(({ text }) => text)]),
+  );
+  return `### ${name}\n${about}.\n\n${table}\n\n`;
+}
+
+function omissionSection(results: Results): string {
+  if (results.omissions.length === 0) return '';
+  const unique = new Set(
+    results.omissions.map(({ workload, system, reason }) => `* ${workload}, ${system}: ${escaped(reason)}`),
+  );
+  return `## Not measured\n${[...unique].join('\n')}\n`;
+}
+
+/** The whole of docs/benchmarks.md. */
+export function markdownReport(results: Results): string {
+  const systems = results.systems
+    .map(({ name, version, about }) => `* ${name}: ${version}, ${about}`)
+    .join('\n');
+  const tables = workloadTables(results, false).map(workloadSection).join('');
+  const minutes = (results.seconds / 60).toFixed(0);
+  return `# Benchmarks
+
+Written by the benchmark itself; see [bench](../bench/README.md) for what is measured and how.
+
+    npm run bench -- ${results.command}
+
+${results.started.slice(0, 10)}, ${results.mode}, ${results.rounds} rounds, ${minutes} minutes.
+
+## Systems
+${systems}
+
+## Machine
+${pairs(results.machine)}
+
+## Settings
+${pairs(results.settings)}
+
+${targetSection(targetRows(results))}## Figures
+Medians of the rounds with half of their range in per cent; in parentheses the ratio to Kafka in the same round (the median of those).
+
+${tables}${omissionSection(results)}`
+    .replace(/\n{3,}/g, '\n\n')
+    .trimEnd()
+    .concat('\n');
+}

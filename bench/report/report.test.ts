@@ -1,0 +1,191 @@
+import assert from 'node:assert/strict';
+import type { Metrics, Params, Results } from '../model.ts';
+import { chartsOf } from './charts.ts';
+import { number } from './figures.ts';
+import { escapeHtml, htmlReport } from './html.ts';
+import { markdownReport, markdownTable } from './markdown.ts';
+import { falls, updated } from './regression.ts';
+import { tally, targetRows } from './tables.ts';
+import { judge, paramsText, targets, wanted } from './targets.ts';
+
+const plain = (size: number): Params => ({
+  size,
+  acks: 'all',
+  compression: 'none',
+  partitions: 4,
+  producers: 1,
+});
+
+function results(measured: [system: string, workload: string, params: Params, metrics: Metrics][]): Results {
+  const names = [...new Set(measured.map(([, workload]) => workload))];
+  return {
+    started: '2026-01-02T03:04:05.000Z',
+    seconds: 120,
+    command: '--quick',
+    mode: 'quick',
+    rounds: 1,
+    machine: { processor: 'one <script>' },
+    settings: { client: 'librdkafka' },
+    systems: ['kafabric', 'kafka'].map((name) => ({ name, version: '1', about: 'as it is' })),
+    workloads: names.map((name) => ({ name, about: `about ${name}` })),
+    measurements: measured.map(([system, workload, params, metrics]) => ({
+      system,
+      workload,
+      params,
+      metrics,
+      round: 0,
+    })),
+    omissions: [{ workload: 'node', system: 'kafka', reason: 'no | client' }],
+  };
+}
+
+const sample = results([
+  ['kafabric', 'produce', plain(100_000), { mbPerS: 2700, cpuPerGb: 0.6 }],
+  ['kafka', 'produce', plain(100_000), { mbPerS: 300, cpuPerGb: 3 }],
+  ['kafabric', 'startup', {}, { acceptSeconds: 0.5, rssMb: 100 }],
+  ['kafka', 'startup', {}, { acceptSeconds: 4, rssMb: 300 }],
+]);
+
+describe('the targets', () => {
+  it('are met and missed by the ratio, in both directions', () => {
+    const verdicts = judge(sample.measurements, 'kafabric', 'kafka');
+    const seen = verdicts.map(({ target, ratio, met }) => [
+      target.metric,
+      Number(ratio.median.toFixed(3)),
+      met,
+    ]);
+    assert.deepEqual(seen, [
+      ['mbPerS', 9, true],
+      ['cpuPerGb', 0.2, false],
+      ['acceptSeconds', 0.125, true],
+      ['rssMb', 0.333, false],
+    ]);
+    assert.deepEqual(tally(targetRows(sample)), { met: 2, missed: 2 });
+  });
+
+  it('speak of the plain case alone where they say so', () => {
+    const lz4 = { ...plain(100_000), compression: 'lz4' };
+    const changed = results([
+      ['kafabric', 'produce', lz4, { mbPerS: 1 }],
+      ['kafka', 'produce', lz4, { mbPerS: 1 }],
+    ]);
+    assert.deepEqual(judge(changed.measurements, 'kafabric', 'kafka'), []);
+  });
+
+  it('each state one direction, for a figure that the report knows', () => {
+    for (const target of targets)
+      assert.ok((target.atLeast === undefined) !== (target.atMost === undefined), target.path);
+    assert.deepEqual(
+      [wanted(targets[0]!), wanted(targets[1]!), wanted(targets[7]!)],
+      ['at least 8x', 'at most 1/10', 'at most 1x'],
+    );
+  });
+
+  it('are not judged without a baseline', () => {
+    const alone = { ...sample, systems: sample.systems.slice(0, 1) };
+    assert.deepEqual(targetRows(alone), []);
+  });
+});
+
+describe('the report', () => {
+  it('says in words what a case is', () => {
+    assert.equal(paramsText(plain(1000)), '1 KB');
+    assert.equal(
+      paramsText({ ...plain(100), compression: 'lz4', producers: 64 }),
+      '100 B, lz4, 64 producers',
+    );
+    assert.equal(paramsText({ size: 1e6, from: 'tail', consumers: 4 }), '1 MB, tail, 4 consumers');
+    assert.equal(paramsText({ client: 'sockets', connections: 1 }), 'sockets, 1 connection');
+  });
+
+  it('rounds to three digits', () => {
+    assert.deepEqual([1234.5, 12.345, 0.012345, Number.NaN].map(number), ['1,235', '12.3', '0.0123', '-']);
+  });
+
+  it('is a Markdown page with the command, both systems, wins and losses', () => {
+    const text = markdownReport(sample);
+    assert.match(text, /npm run bench -- --quick/);
+    assert.match(text, /## Targets: 2 met, 2 missed/);
+    assert.match(
+      text,
+      /\| produce 100 KB, 1 MB, 10 MB \| 100 KB \| throughput \| at least 8x \| 9x \| met \|/,
+    );
+    assert.match(
+      text,
+      /\| memory at rest \| {2}\| resident memory \| at most 1\/4 \| 0.333x \| \*\*missed\*\* \|/,
+    );
+    assert.match(text, /\| 100 KB \| kafabric \| 2,700 \(9x\) \| 0.6 \(0.2x\) \|/);
+    assert.match(text, /\* node, kafka: no \\\| client/);
+    assert.match(text, /one <script>/);
+  });
+
+  it('escapes cells and markup', () => {
+    assert.equal(markdownTable(['a'], [['b|c']]), '| a |\n|---|\n| b\\|c |');
+    assert.equal(escapeHtml('<a href="&">'), '&lt;a href=&quot;&amp;&quot;&gt;');
+  });
+
+  it('is one HTML page that loads nothing', () => {
+    const page = htmlReport(sample);
+    assert.doesNotMatch(page, /<(script|link|img)[^>]*(src|href)=/);
+    assert.doesNotMatch(page, /one <script>/);
+    assert.match(page, /<span class="missed">2 missed<\/span>/);
+    assert.match(page, /<td class="better">2,700 \(9x\)<\/td>/);
+    assert.equal(page.match(/<canvas/g)!.length, 4);
+  });
+
+  it('plots on a logarithmic axis what would not fit otherwise', () => {
+    const wide = results([
+      ['kafabric', 'produce', plain(1000), { mbPerS: 2 }],
+      ['kafka', 'produce', plain(1000), { mbPerS: 200 }],
+    ]);
+    assert.deepEqual(
+      chartsOf(wide, 'produce').map((chart) => chart.logarithmic),
+      [true],
+    );
+    const [narrow] = chartsOf(sample, 'produce');
+    assert.deepEqual([narrow!.logarithmic, narrow!.labels], [false, ['100 KB']]);
+    assert.deepEqual(
+      narrow!.series.map(({ values }) => values),
+      [[2700], [300]],
+    );
+  });
+});
+
+describe('the regression check', () => {
+  const key = 'produce size=100000 acks=all compression=none partitions=4 producers=1';
+  const file = (mbPerS: number, cpuPerGb: number) => ({
+    tolerance: 0.1,
+    ratios: { [`${key} mbPerS`]: { ratio: mbPerS }, [`${key} cpuPerGb`]: { ratio: cpuPerGb } },
+  });
+
+  it('lets a ratio wander within the tolerance', () => {
+    assert.deepEqual(falls(sample, file(9.9, 0.19)), []);
+    assert.deepEqual(falls(sample, file(1, 5)), []);
+  });
+
+  it('names what got worse, in the direction in which it does', () => {
+    const worse = falls(sample, file(10.1, 0.18));
+    assert.deepEqual(
+      worse.map((fall) => fall.key),
+      [`${key} mbPerS`, `${key} cpuPerGb`],
+    );
+    assert.equal(worse[0]!.allowed.toFixed(2), '9.09');
+  });
+
+  it('obeys a tolerance of a single entry', () => {
+    const loose = { tolerance: 0.1, ratios: { [`${key} mbPerS`]: { ratio: 20, tolerance: 0.6 } } };
+    assert.deepEqual(falls(sample, loose), []);
+  });
+
+  it('takes new ratios and keeps what was not measured', () => {
+    const before = {
+      tolerance: 0.1,
+      ratios: { 'other x': { ratio: 1 }, [`${key} mbPerS`]: { ratio: 1, tolerance: 0.5 } },
+    };
+    const after = updated(sample, before);
+    assert.deepEqual(after.ratios['other x'], { ratio: 1 });
+    assert.deepEqual(after.ratios[`${key} mbPerS`], { ratio: 9, tolerance: 0.5 });
+    assert.deepEqual(after.ratios['startup acceptSeconds'], { ratio: 0.125 });
+    assert.deepEqual(Object.keys(after.ratios), Object.keys(after.ratios).sort());
+  });
+});

@@ -1,0 +1,189 @@
+import { type Case, groupCases, ratioOf, type Summary } from '../measure/statistics.ts';
+import { bytesText, type Measurement, type Params } from '../model.ts';
+
+/** A promise about a ratio to the baseline: at least, or at most, so much of its figure. */
+export interface Target {
+  path: string;
+  workload: string;
+  /** Values that the case's parameters must have; an array means any of them. */
+  where: Record<string, string | number | readonly (string | number)[]>;
+  metric: string;
+  /** In words, for the report. */
+  figure: string;
+  atLeast?: number;
+  atMost?: number;
+}
+
+const plain = { acks: 'all', compression: 'none', partitions: 4, producers: 1 };
+const large = [100_000, 1_000_000, 10_000_000];
+
+export const targets: readonly Target[] = [
+  {
+    path: 'produce 100 KB, 1 MB, 10 MB',
+    workload: 'produce',
+    where: { ...plain, size: large },
+    metric: 'mbPerS',
+    figure: 'throughput',
+    atLeast: 8,
+  },
+  {
+    path: 'produce 100 KB, 1 MB, 10 MB',
+    workload: 'produce',
+    where: { ...plain, size: large },
+    metric: 'cpuPerGb',
+    figure: 'broker CPU per GB',
+    atMost: 0.1,
+  },
+  {
+    path: 'produce 1 KB, 10 KB',
+    workload: 'produce',
+    where: { ...plain, size: [1000, 10_000] },
+    metric: 'recordsPerS',
+    figure: 'throughput',
+    atLeast: 3,
+  },
+  {
+    path: 'produce 1 KB, 10 KB',
+    workload: 'produce',
+    where: { ...plain, size: [1000, 10_000] },
+    metric: 'cpuUsPerRecord',
+    figure: 'broker CPU per record',
+    atMost: 1 / 6,
+  },
+  {
+    path: 'produce 100 B',
+    workload: 'produce',
+    where: { ...plain, size: 100 },
+    metric: 'recordsPerS',
+    figure: 'throughput',
+    atLeast: 1,
+  },
+  {
+    path: 'produce 100 B',
+    workload: 'produce',
+    where: { ...plain, size: 100 },
+    metric: 'cpuUsPerRecord',
+    figure: 'broker CPU per record',
+    atMost: 0.5,
+  },
+  {
+    path: 'consume, tail and history',
+    workload: 'consume',
+    where: {},
+    metric: 'mbPerS',
+    figure: 'throughput',
+    atLeast: 1,
+  },
+  {
+    path: 'consume, tail and history',
+    workload: 'consume',
+    where: {},
+    metric: 'cpuPerGb',
+    figure: 'broker CPU per GB',
+    atMost: 1,
+  },
+  {
+    path: 'latency at equal rates',
+    workload: 'latency',
+    where: {},
+    metric: 'p50Ms',
+    figure: 'p50',
+    atMost: 1,
+  },
+  {
+    path: 'latency at equal rates',
+    workload: 'latency',
+    where: {},
+    metric: 'p99Ms',
+    figure: 'p99',
+    atMost: 1,
+  },
+  {
+    path: 'small single-record requests',
+    workload: 'small',
+    where: {},
+    metric: 'recordsPerS',
+    figure: 'rate',
+    atLeast: 2,
+  },
+  {
+    path: 'small single-record requests',
+    workload: 'small',
+    where: {},
+    metric: 'cpuUsPerRecord',
+    figure: 'broker CPU per request',
+    atMost: 0.5,
+  },
+  { path: 'fsync on both', workload: 'fsync', where: {}, metric: 'mbPerS', figure: 'throughput', atLeast: 5 },
+  {
+    path: 'start-up',
+    workload: 'startup',
+    where: {},
+    metric: 'acceptSeconds',
+    figure: 'first accepted connection',
+    atMost: 0.25,
+  },
+  {
+    path: 'memory at rest',
+    workload: 'startup',
+    where: {},
+    metric: 'rssMb',
+    figure: 'resident memory',
+    atMost: 0.25,
+  },
+];
+
+export interface Verdict {
+  target: Target;
+  params: Params;
+  /** The ratio to the baseline, over the rounds. */
+  ratio: Summary;
+  met: boolean;
+}
+
+function matches(target: Target, { workload, params }: Case): boolean {
+  if (workload !== target.workload) return false;
+  return Object.entries(target.where).every(([name, wanted]) =>
+    Array.isArray(wanted) ? wanted.includes(params[name]!) : params[name] === wanted,
+  );
+}
+
+/** Every target with every case that it speaks of and that both systems were measured in. */
+export function judge(measurements: readonly Measurement[], system: string, baseline: string): Verdict[] {
+  const cases = groupCases(measurements);
+  return targets.flatMap((target) =>
+    cases
+      .filter((one) => matches(target, one))
+      .flatMap((one) => {
+        const ratio = ratioOf(one, system, baseline, target.metric);
+        if (!ratio) return [];
+        const met =
+          ratio.median >= (target.atLeast ?? 0) &&
+          ratio.median <= (target.atMost ?? Number.POSITIVE_INFINITY);
+        return [{ target, params: one.params, ratio, met }];
+      }),
+  );
+}
+
+/** "at least 8x", "at most 1/10". */
+export function wanted({ atLeast, atMost }: Target): string {
+  if (atLeast !== undefined) return `at least ${atLeast}x`;
+  return atMost === 1 ? 'at most 1x' : `at most 1/${Math.round(1 / atMost!)}`;
+}
+
+/** What a case is unless it says otherwise. */
+const usual: Params = { acks: 'all', compression: 'none', partitions: 4, producers: 1, consumers: 1 };
+
+/** The parameters as a person would say them, without the usual ones. */
+export function paramsText(params: Params): string {
+  const words = Object.entries(params)
+    .filter(([name, value]) => usual[name] !== value)
+    .map(([name, value]) => {
+      if (name === 'size') return bytesText(Number(value));
+      if (name === 'rate') return `${value}/s`;
+      if (name === 'acks') return `acks=${value}`;
+      if (typeof value === 'number') return `${value} ${value === 1 ? name.replace(/s$/, '') : name}`;
+      return value;
+    });
+  return words.join(', ');
+}

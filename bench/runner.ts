@@ -1,0 +1,158 @@
+import { mkdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { buildGenerator, generatorVersion } from './generators/build.ts';
+import { consumerProperties, producerProperties } from './generators/native.ts';
+import { cachesText, describeMachine } from './measure/machine.ts';
+import { tracer } from './measure/syscalls.ts';
+import type { Measurement, Omission, Results } from './model.ts';
+import type { Options } from './options.ts';
+import { Pass } from './pass.ts';
+import { type DeploymentName, deployments, variants } from './systems/deployments.ts';
+import { External } from './systems/external.ts';
+import { Kafabric } from './systems/kafabric.ts';
+import { Kafka } from './systems/kafka.ts';
+import type { System } from './systems/system.ts';
+import { selectWorkloads } from './workloads/index.ts';
+import { Omitted, type Workload } from './workloads/workload.ts';
+
+function makeSystem(name: string, options: Options): System {
+  const variant = variants[name]!;
+  if (variant.kind === 'kafabric')
+    return new Kafabric(options.dataFolder, name, variant, options.kafabricOverrides);
+  const heap =
+    name === 'kafka' && options.kafkaHeap
+      ? { heap: options.kafkaHeap, about: `heap ${options.kafkaHeap}` }
+      : {};
+  return new Kafka(options.dataFolder, name, { ...variant, ...heap }, options.kafkaOverrides);
+}
+
+function makeSystems(options: Options): System[] {
+  const external = options.targets.map(({ name, bootstrap, pid }) => new External(name, bootstrap, pid));
+  return [...options.systems.map((name) => makeSystem(name, options)), ...external];
+}
+
+/** Compiled code and grown buffers on the broker's side: a fresh Java process is several times slower. */
+export async function warmUp(pass: Pass): Promise<void> {
+  const topic = await pass.topic(4);
+  const seconds = pass.options.seconds;
+  for (const size of [1000, 100_000]) {
+    const properties = producerProperties('all');
+    const { records } = await pass.native.run('produce', { topic, size, seconds, bytes: 400e6, properties });
+    await pass.native.run('consume', {
+      topic,
+      partitions: 4,
+      records: records!,
+      seconds,
+      properties: consumerProperties,
+    });
+  }
+  await pass.native.run('raw', { topic, partitions: 4, size: 100, clients: 4, depth: 5, seconds });
+  await pass.drop(topic);
+}
+
+async function runWorkload(workload: Workload, pass: Pass): Promise<Omission | null> {
+  if (workload.needsControl && !pass.system.controllable)
+    return new Omitted('the benchmark does not start and stop this system').of(
+      workload.name,
+      pass.system.info.name,
+    );
+  try {
+    await workload.run(pass);
+    return null;
+  } catch (error) {
+    const reason = (error as Error).message;
+    console.error(`  ${workload.name}: ${error instanceof Omitted ? 'left out' : 'FAILED'}: ${reason}`);
+    return { workload: workload.name, system: pass.system.info.name, reason };
+  }
+}
+
+interface Collected {
+  measurements: Measurement[];
+  omissions: Omission[];
+}
+
+/** One system, alone on the machine, through all workloads of a deployment. */
+async function runPass(
+  system: System,
+  deployment: DeploymentName,
+  chosen: Workload[],
+  round: number,
+  options: Options,
+  program: string,
+  into: Collected,
+): Promise<void> {
+  console.log(
+    `\nround ${round + 1} of ${options.rounds}: ${system.info.name}, ${deployments[deployment].about}`,
+  );
+  try {
+    const pass = new Pass(system, options, round, program, await system.start(deployment), warmUp);
+    let warm = false;
+    for (const workload of chosen) {
+      // Start-up and memory at rest are those of a broker that nobody has used.
+      if (!warm && workload.name !== 'startup') {
+        await warmUp(pass);
+        warm = true;
+      }
+      const from = performance.now();
+      const omission = await runWorkload(workload, pass);
+      console.log(`  ${workload.name} took ${((performance.now() - from) / 1000).toFixed(0)} s`);
+      if (omission) into.omissions.push(omission);
+    }
+    into.measurements.push(...pass.measurements);
+    await pass.dropStored();
+  } catch (error) {
+    const reason = (error as Error).message;
+    console.error(`  FAILED: ${reason}`);
+    for (const { name } of chosen) into.omissions.push({ workload: name, system: system.info.name, reason });
+  } finally {
+    await system.stop('SIGTERM');
+    system.clear();
+  }
+}
+
+function settings(options: Options, program: string): Record<string, string> {
+  const joined = (pairs: Record<string, string>): string =>
+    Object.entries(pairs)
+      .map((pair) => pair.join('='))
+      .join(', ') || 'none';
+  return {
+    client: `${generatorVersion(program)} in a C program, on the same ${availableParallelism()} cores as the broker`,
+    'one measurement': `${options.seconds} s or ${options.bytes / 1e6} MB, whichever comes first`,
+    'page cache': cachesText(),
+    'system calls': tracer()
+      ? `counted with ${tracer()}, in runs of their own`
+      : 'not counted: needs perf or strace',
+    'Kafabric beyond its defaults': joined(options.kafabricOverrides),
+    'Kafka beyond its defaults': `message.max.bytes=104857600, replication factor 1 for internal topics, ${joined(options.kafkaOverrides)}`,
+  };
+}
+
+/** Runs everything that the options ask for: A B A B ..., so that a machine that changes its pace changes it for all. */
+export async function runBenchmark(options: Options, command: string): Promise<Results> {
+  const started = new Date();
+  mkdirSync(options.dataFolder, { recursive: true });
+  const program = buildGenerator();
+  const systems = makeSystems(options);
+  const chosen = selectWorkloads(options.workloads, options.quick);
+  const collected: Collected = { measurements: [], omissions: [] };
+  for (let round = 0; round < options.rounds; round++) {
+    for (const deployment of Object.keys(deployments) as DeploymentName[]) {
+      const here = chosen.filter((one) => one.deployment === deployment && !(one.once && round > 0));
+      if (here.length === 0) continue;
+      for (const system of systems)
+        await runPass(system, deployment, here, round, options, program, collected);
+    }
+  }
+  return {
+    started: started.toISOString(),
+    seconds: Math.round((Date.now() - started.getTime()) / 1000),
+    command,
+    mode: options.quick ? 'quick' : 'full',
+    rounds: options.rounds,
+    machine: describeMachine(options.dataFolder),
+    settings: settings(options, program),
+    systems: systems.map(({ info }) => info),
+    workloads: chosen.map(({ name, about }) => ({ name, about })),
+    ...collected,
+  };
+}

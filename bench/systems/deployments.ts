@@ -1,0 +1,53 @@
+/** Broker settings that a workload asks for, the same promise on every system. */
+export interface Deployment {
+  about: string;
+  kafabric: Record<string, string>;
+  kafka: Record<string, string>;
+}
+
+const quickRetention = { 'log.retention.check.interval.ms': '5000', 'log.segment.delete.delay.ms': '1000' };
+
+export const deployments = {
+  os: {
+    about: 'acks=all answers when the operating system has the records (Kafka on one node by default)',
+    kafabric: { 'log.durability': 'os' },
+    kafka: {},
+  },
+  flush: {
+    about: 'acks=all answers when the records are on the device',
+    kafabric: { 'log.durability': 'flush' },
+    kafka: { 'log.flush.interval.messages': '1' },
+  },
+  soak: {
+    about: 'as os, with retention that keeps the disk from filling',
+    kafabric: { 'log.durability': 'os', ...quickRetention },
+    kafka: quickRetention,
+  },
+} satisfies Record<string, Deployment>;
+
+export type DeploymentName = keyof typeof deployments;
+
+/** The systems that the benchmark can start, by the name given to --systems. */
+export interface Variant {
+  kind: 'kafabric' | 'kafka';
+  about: string;
+  settings: Record<string, string>;
+  /** Java heap: a size, or `default` for what the virtual machine takes by itself. */
+  heap?: string;
+}
+
+export const variants: Record<string, Variant> = {
+  kafabric: { kind: 'kafabric', about: 'default settings', settings: {} },
+  kafka: {
+    kind: 'kafka',
+    about: 'default settings, heap 1g as its start script has it',
+    settings: {},
+    heap: '1g',
+  },
+  'kafka-default-heap': {
+    kind: 'kafka',
+    about: "default settings, Java's own choice of heap",
+    settings: {},
+    heap: 'default',
+  },
+};

@@ -1,0 +1,93 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { SystemInfo } from '../model.ts';
+import type { DeploymentName } from './deployments.ts';
+import type { StartTimes, System } from './system.ts';
+import { accepts, answers, freePort } from './wire.ts';
+
+const pollMs = 5;
+const startTimeoutMs = 300_000;
+
+/** Brokers that are still running, ended when the benchmark is. */
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
+/** A broker that the benchmark starts itself, alone, with its data in one folder. */
+export abstract class LocalSystem implements System {
+  abstract readonly info: SystemInfo;
+  readonly controllable = true;
+  readonly topicConfig: Record<string, string> = { 'file.delete.delay.ms': '1000' };
+  protected dir = '';
+  protected port = 0;
+  readonly #folder: string;
+  #child: ChildProcess | null = null;
+
+  /** `folder`: where the data directories are made. */
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** Prepares the empty data directory and says how to start on it. */
+  protected abstract prepare(deployment: DeploymentName): Promise<string[]>;
+  #command: string[] = [];
+
+  get bootstrap(): string {
+    return `127.0.0.1:${this.port}`;
+  }
+
+  get pid(): number | null {
+    return this.#child?.pid ?? null;
+  }
+
+  async start(deployment: DeploymentName): Promise<StartTimes> {
+    this.dir = mkdtempSync(join(this.#folder, `${this.info.name}-`));
+    this.port = await freePort();
+    this.#command = await this.prepare(deployment);
+    // What the system before has left in the page cache is not to be written on this one's time.
+    execFileSync('sync');
+    return this.resume();
+  }
+
+  async resume(): Promise<StartTimes> {
+    const log = openSync(join(this.dir, 'log'), 'a');
+    const from = performance.now();
+    // As many files as the user may have: thousands of partitions and connections are measured.
+    const shell = ['-c', 'ulimit -n "$(ulimit -H -n)"; exec "$@"', 'sh', ...this.#command];
+    const child = spawn('sh', shell, { stdio: ['ignore', log, log] });
+    closeSync(log);
+    this.#child = child;
+    running.add(child);
+    child.once('exit', () => running.delete(child));
+    await this.#until(() => accepts(this.bootstrap));
+    const acceptSeconds = (performance.now() - from) / 1000;
+    await this.#until(() => answers(this.bootstrap));
+    return { acceptSeconds, answerSeconds: (performance.now() - from) / 1000 };
+  }
+
+  async #until(probe: () => Promise<boolean>): Promise<void> {
+    for (const deadline = performance.now() + startTimeoutMs; !(await probe()); await sleep(pollMs)) {
+      const ended = this.#child?.exitCode !== null || this.#child.signalCode !== null;
+      if (!ended && performance.now() < deadline) continue;
+      const log = readFileSync(join(this.dir, 'log'), 'utf8').slice(-2000);
+      throw new Error(`${this.info.name} ${ended ? 'ended' : 'does not answer'}; its log:\n${log}`);
+    }
+  }
+
+  async stop(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    const child = this.#child;
+    this.#child = null;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, 'exit');
+    child.kill(signal);
+    await ended;
+  }
+
+  clear(): void {
+    if (this.dir !== '') rmSync(this.dir, { recursive: true, force: true });
+  }
+}

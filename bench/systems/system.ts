@@ -1,0 +1,29 @@
+import type { SystemInfo } from '../model.ts';
+import type { DeploymentName } from './deployments.ts';
+
+export interface StartTimes {
+  /** From the start of the process to the first accepted connection. */
+  acceptSeconds: number;
+  /** From the start of the process to the first answered request. */
+  answerSeconds: number;
+}
+
+/** A broker under measurement. */
+export interface System {
+  readonly info: SystemInfo;
+  readonly bootstrap: string;
+  /** Whether the benchmark starts and stops it. */
+  readonly controllable: boolean;
+  /** The process that is looked into; null when there is none on this machine. */
+  readonly pid: number | null;
+  /** Whether topics are made with `file.delete.delay.ms`, so that deleted data leaves the disk soon. */
+  readonly topicConfig: Record<string, string>;
+  /** Starts on an empty data directory. */
+  start(deployment: DeploymentName): Promise<StartTimes>;
+  /** Ends the process: SIGTERM for a clean stop, SIGKILL for a crash. The data stays. */
+  stop(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>;
+  /** Starts again on the data of the last run. */
+  resume(): Promise<StartTimes>;
+  /** Removes the data. */
+  clear(): void;
+}

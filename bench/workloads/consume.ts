@@ -1,0 +1,52 @@
+import { consumerProperties } from '../generators/native.ts';
+import { dropCaches } from '../measure/machine.ts';
+import { loadMetrics, type Pass } from '../pass.ts';
+import { storedTopic } from './stored.ts';
+import { allSizes, quickSizes, sizesOf, type Workload } from './workload.ts';
+
+interface ConsumeCase {
+  size: number;
+  from: 'tail' | 'history';
+  consumers: number;
+}
+
+async function consumeCase(pass: Pass, { size, from, consumers }: ConsumeCase): Promise<void> {
+  const { topic, partitions, records } = await storedTopic(pass, size);
+  const options = {
+    topic,
+    partitions,
+    records,
+    clients: consumers,
+    seconds: pass.options.seconds * 2,
+    properties: consumerProperties,
+  };
+  const { reports, usage } = await pass.measure([pass.native.load('consume', options)]);
+  // After the measured run: a read before it would leave history in the caches.
+  const counted = await pass.syscalls(() => pass.native.load('consume', { ...options, seconds: 0.5 }));
+  const syscallsPerRequest = counted?.perRequest ?? Number.NaN;
+  const metrics = { ...loadMetrics(reports[0]!, usage), syscallsPerRequest, writtenPerByte: Number.NaN };
+  pass.record('consume', { size, from, consumers }, metrics);
+}
+
+/** Nothing of what is stored may be in memory: neither in the broker's own caches nor in the operating system's. */
+async function forget(pass: Pass): Promise<void> {
+  await pass.system.stop('SIGTERM');
+  dropCaches();
+  await pass.system.resume();
+  await pass.warmUp();
+}
+
+export const consume: Workload = {
+  name: 'consume',
+  about:
+    'librdkafka consumers that read a topic: from the tail (just written) and from history (after a restart, caches dropped)',
+  deployment: 'os',
+  async run(pass) {
+    const sizes = sizesOf(pass, quickSizes, allSizes);
+    const several = sizesOf(pass, [100_000], [1000, 100_000]);
+    for (const size of sizes) await consumeCase(pass, { size, from: 'tail', consumers: 1 });
+    for (const size of several) await consumeCase(pass, { size, from: 'tail', consumers: 4 });
+    await forget(pass);
+    for (const size of sizes) await consumeCase(pass, { size, from: 'history', consumers: 1 });
+  },
+};

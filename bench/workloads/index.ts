@@ -1,0 +1,37 @@
+import { consume } from './consume.ts';
+import { java } from './java.ts';
+import { latency } from './latency.ts';
+import { memory } from './memory.ts';
+import { mixed } from './mixed.ts';
+import { node } from './node.ts';
+import { fsync, produce } from './produce.ts';
+import { rebalance } from './rebalance.ts';
+import { recovery } from './recovery.ts';
+import { small } from './small.ts';
+import { soak } from './soak.ts';
+import { startup } from './startup.ts';
+import type { Workload } from './workload.ts';
+
+/** In the order in which they run on a system that has just started. */
+export const workloads: readonly Workload[] = [
+  startup,
+  produce,
+  consume,
+  mixed,
+  latency,
+  small,
+  rebalance,
+  java,
+  node,
+  recovery,
+  memory,
+  fsync,
+  soak,
+];
+
+export function selectWorkloads(names: string[] | null, quick: boolean): Workload[] {
+  return workloads.filter(({ name, onRequest }) => {
+    if (names) return names.includes(name);
+    return onRequest !== 'always' && !(quick && onRequest === 'quick');
+  });
+}

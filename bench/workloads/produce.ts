@@ -1,0 +1,98 @@
+import { producerProperties } from '../generators/native.ts';
+import type { Params } from '../model.ts';
+import { loadMetrics, type Pass } from '../pass.ts';
+import { allSizes, quickSizes, sizesOf, type Workload } from './workload.ts';
+
+export interface ProduceCase {
+  size: number;
+  acks: string;
+  compression: string;
+  partitions: number;
+  producers: number;
+}
+
+const plain = { acks: 'all', compression: 'none', partitions: 4, producers: 1 };
+
+/** The plain case at every size, then one thing changed at a time. */
+function cases(pass: Pass): ProduceCase[] {
+  const { quick } = pass.options;
+  const sizes = sizesOf(pass, quickSizes, allSizes);
+  const varied = sizesOf(pass, [100_000], [1000, 100_000]);
+  const changes: Partial<ProduceCase>[] = [
+    { acks: '1' },
+    { compression: 'lz4' },
+    ...(quick ? [] : [{ compression: 'zstd' }]),
+    ...(quick ? [1, 100] : [1, 100, 1000]).map((partitions) => ({ partitions })),
+    { producers: 64 },
+  ];
+  return [
+    ...sizes.map((size) => ({ ...plain, size })),
+    ...varied.flatMap((size) => changes.map((change) => ({ ...plain, ...change, size }))),
+  ];
+}
+
+/** Compressible data where compression is measured: half random, half blank. */
+function entropy(compression: string): number {
+  return compression === 'none' ? 1 : 0.5;
+}
+
+/** Produces one case to `topic` and records its figures; returns how many records the topic got. */
+export async function produceCase(
+  pass: Pass,
+  workload: string,
+  one: ProduceCase,
+  topic: string,
+): Promise<number> {
+  const { seconds, bytes } = pass.options;
+  const properties = producerProperties(one.acks, one.compression);
+  // Many producers share what one has as its queue.
+  const queue = Math.max(4096, Math.round(131_072 / one.producers));
+  properties['queue.buffering.max.kbytes'] = String(Math.max(queue, Math.ceil(one.size / 1000) * 2));
+  const shape = {
+    topic,
+    size: one.size,
+    clients: one.producers,
+    entropy: entropy(one.compression),
+    properties,
+  };
+  const counted = await pass.syscalls(() =>
+    pass.native.load('produce', { ...shape, seconds: 0.5, bytes: bytes / 4 }),
+  );
+  const { reports, usage } = await pass.measure([pass.native.load('produce', { ...shape, seconds, bytes })]);
+  const report = reports[0]!;
+  const { size, ...rest } = one;
+  const params: Params = { size, ...rest };
+  const syscallsPerRequest = counted?.perRequest ?? Number.NaN;
+  pass.record(workload, params, { ...loadMetrics(report, usage), syscallsPerRequest });
+  return report.records! + (counted?.report.records ?? 0);
+}
+
+export const produce: Workload = {
+  name: 'produce',
+  about:
+    'one librdkafka producer, as fast as the broker takes records; 4 partitions and acks=all unless said otherwise',
+  deployment: 'os',
+  async run(pass) {
+    for (const one of cases(pass)) {
+      const topic = await pass.topic(one.partitions);
+      const records = await produceCase(pass, 'produce', one, topic);
+      const keep =
+        one.acks === 'all' && one.compression === 'none' && one.producers === 1 && one.partitions === 4;
+      if (keep) pass.stored.set(one.size, { topic, partitions: one.partitions, size: one.size, records });
+      else await pass.drop(topic);
+    }
+  },
+};
+
+export const fsync: Workload = {
+  name: 'fsync',
+  about: 'as produce, acknowledged when the records are on the device, on every system',
+  deployment: 'flush',
+  async run(pass) {
+    for (const size of sizesOf(pass, [1000, 100_000], [1000, 100_000, 1_000_000])) {
+      const topic = await pass.topic(plain.partitions);
+      await produceCase(pass, 'fsync', { ...plain, size }, topic);
+      await pass.drop(topic);
+    }
+  },
+};
