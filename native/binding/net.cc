@@ -31,6 +31,8 @@ struct OutboxCommand {
   double reference;  // memory handle or file id
   double offset;
   double length;
+  double file;  // of memory: the id of the file that has the same bytes at `filePosition`, or 0
+  double filePosition;
 };
 
 Napi::ArrayBuffer share(Napi::Env env, std::shared_ptr<net::Region> region) {
@@ -64,6 +66,7 @@ net::Options readOptions(const Napi::Object& from) {
   to.maxConnectionsPerIp = static_cast<uint32_t>(number(from, "maxConnectionsPerIp", 0, UINT32_MAX));
   to.idleMs = static_cast<uint64_t>(number(from, "idleMs", 0, kAny));
   to.stalledFrameMs = static_cast<uint64_t>(number(from, "stalledFrameMs", 1, kAny));
+  to.heldReplyMs = static_cast<uint64_t>(number(from, "heldReplyMs", 0, kAny));
   to.peerTimeoutMs = static_cast<uint32_t>(number(from, "peerTimeoutMs", 1000, INT32_MAX));
   to.backlog = static_cast<uint32_t>(number(from, "backlog", 1, 65535));
   to.sendBufferBytes = static_cast<uint32_t>(number(from, "sendBufferBytes", 0, INT32_MAX));
@@ -236,6 +239,8 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
     } else if (from.kind == 1) {
       to.kind = Command::Kind::kMemory;
       to.memory = arenaHolds(env).borrow(static_cast<uint64_t>(from.reference));
+      if (from.file > 0) to.file = FileHandle::find(static_cast<uint64_t>(from.file));
+      to.filePosition = static_cast<uint64_t>(from.filePosition);
       to.failed = !to.memory || to.offset > to.memory.size() || to.length > to.memory.size() - to.offset;
     } else if (from.kind == 2) {
       to.kind = Command::Kind::kFile;
@@ -263,6 +268,7 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
     result["receivedBytes"] = static_cast<double>(now.receivedBytes);
     result["sentBytes"] = static_cast<double>(now.sentBytes);
     result["frames"] = static_cast<double>(now.frames);
+    result["givenBackBytes"] = static_cast<double>(now.givenBackBytes);
     result["replies"] = static_cast<double>(now.replies);
     result["connections"] = static_cast<double>(now.connections);
     result["inFlightBytes"] = static_cast<double>(now.inFlightBytes);

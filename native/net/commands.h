@@ -20,7 +20,8 @@ struct Command {
   uint64_t offset = 0;  // in the batch's bytes, the memory, or the file
   uint64_t length = 0;
   MemoryRef memory;
-  std::shared_ptr<FileHandle> file;
+  std::shared_ptr<FileHandle> file;  // of kMemory: where the same bytes are, or will be; may be null
+  uint64_t filePosition = 0;         // there, for kMemory
 };
 
 struct CommandBatch {

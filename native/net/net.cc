@@ -45,6 +45,7 @@ Net::Stats Net::stats() const {
     total.receivedBytes += one.receivedBytes.load(std::memory_order_relaxed);
     total.sentBytes += one.sentBytes.load(std::memory_order_relaxed);
     total.frames += one.frames.load(std::memory_order_relaxed);
+    total.givenBackBytes += one.givenBackBytes.load(std::memory_order_relaxed);
     total.replies += one.replies.load(std::memory_order_relaxed);
   }
   total.connections = limits_.connections();

@@ -26,6 +26,7 @@ class Net {
     uint64_t sentBytes = 0;
     uint64_t frames = 0;
     uint64_t replies = 0;
+    uint64_t givenBackBytes = 0;
     uint64_t connections = 0;
     uint64_t inFlightBytes = 0;
   };

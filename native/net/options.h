@@ -26,6 +26,8 @@ struct Options {
   uint64_t idleMs = 600'000;
   /** While memory is short, a connection that sends nothing for this long in the middle of a large frame is closed. */
   uint64_t stalledFrameMs = 30'000;
+  /** Memory of a reply that waits longer than this for its peer is given back; the rest is sent from the file it came from. */
+  uint64_t heldReplyMs = 1'000;
   /** A peer that acknowledges neither what was sent nor keep-alive probes for this long is gone. */
   uint32_t peerTimeoutMs = 60'000;
   /** socket.listen.backlog.size. */

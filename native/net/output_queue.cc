@@ -20,7 +20,11 @@ constexpr size_t kSharedBufferBytes = 16 << 10;
 
 }  // namespace
 
-OutputQueue::Piece& OutputQueue::push() { return pieces_.emplace_back(); }
+OutputQueue::Piece& OutputQueue::push() {
+  Piece& piece = pieces_.emplace_back();
+  piece.addedMs = nowMs_;
+  return piece;
+}
 
 void OutputQueue::addBytes(const uint8_t* data, size_t length) {
   if (length == 0) return;
@@ -32,10 +36,13 @@ void OutputQueue::addBytes(const uint8_t* data, size_t length) {
   queuedBytes_ += length;
 }
 
-void OutputQueue::addMemory(MemoryRef memory, size_t offset, size_t length) {
+void OutputQueue::addMemory(MemoryRef memory, size_t offset, size_t length, std::shared_ptr<FileHandle> file,
+                            uint64_t filePosition) {
   if (length == 0) return;
   Piece& piece = push();
   piece.memory = std::move(memory);
+  piece.file = std::move(file);
+  piece.filePosition = filePosition - offset;
   piece.position = offset;
   piece.left = length;
   queuedBytes_ += length;
@@ -58,12 +65,26 @@ void OutputQueue::endReply() {
   }
 }
 
+uint64_t OutputQueue::giveBackMemory(uint64_t before) {
+  uint64_t bytes = 0;
+  for (Piece& piece : pieces_) {
+    if (piece.addedMs > before) break;
+    uint64_t start = piece.filePosition + piece.position;
+    bool inFile = piece.memory && piece.file && start + piece.left <= piece.file->written() && piece.file->sendFd() >= 0;
+    if (!inFile) continue;
+    piece.memory.reset();
+    piece.position = start;
+    bytes += piece.left;
+  }
+  return bytes;
+}
+
 OutputQueue::Result OutputQueue::write(int socket) {
   size_t turn = 0;
   while (!pieces_.empty()) {
     if (turn >= kTurnBytes) return Result::kTurnUsed;
     Piece& front = pieces_.front();
-    ssize_t count = front.file ? sendFile(socket, front) : sendGathered(socket);
+    ssize_t count = front.isFile() ? sendFile(socket, front) : sendGathered(socket);
     if (count > 0) {
       consume(static_cast<uint64_t>(count));
       turn += static_cast<size_t>(count);
@@ -85,7 +106,7 @@ ssize_t OutputQueue::sendGathered(int socket) {
   size_t total = 0;
   bool more = false;
   for (Piece& piece : pieces_) {
-    more = static_cast<bool>(piece.file);
+    more = piece.isFile();
     if (more || count == kMaxGather || total >= kTurnBytes) break;
     uint8_t* start = piece.memory ? piece.memory.data() : piece.bytes.data();
     parts[count++] = {start + piece.position, piece.left};
@@ -100,7 +121,7 @@ ssize_t OutputQueue::sendGathered(int socket) {
 
 ssize_t OutputQueue::sendFile(int socket, Piece& piece) {
   auto offset = static_cast<off_t>(piece.position);
-  return sendfile(socket, piece.file->fd(), &offset, std::min<uint64_t>(piece.left, kSendFileBytes));
+  return sendfile(socket, piece.file->sendFd(), &offset, std::min<uint64_t>(piece.left, kSendFileBytes));
 }
 
 void OutputQueue::consume(uint64_t count) {

@@ -24,13 +24,23 @@ class OutputQueue {
 
   /** Copies the bytes. */
   void addBytes(const uint8_t* data, size_t length);
-  void addMemory(MemoryRef memory, size_t offset, size_t length);
+  /** With `file`, the same bytes are there from `filePosition` on, or will be: see giveBackMemory. */
+  void addMemory(MemoryRef memory, size_t offset, size_t length, std::shared_ptr<FileHandle> file = nullptr,
+                 uint64_t filePosition = 0);
   void addFile(std::shared_ptr<FileHandle> file, uint64_t position, uint64_t length);
   /** What was added since the last reply ended is one reply; nothing added: a request that gets no answer. */
   void endReply();
 
   /** Writes as much as the socket takes within a turn's bounds. */
   Result write(int socket);
+
+  /**
+   * Lets go of memory that has waited to be sent since `before` or longer, where its bytes are in a file by now: they are sent from there. So
+   * peers that read slowly do not hold the memory that all share. Returns the bytes.
+   */
+  uint64_t giveBackMemory(uint64_t before);
+  /** What is added from now on was added at this time. */
+  void setTime(uint64_t nowMs) { nowMs_ = nowMs; }
 
   bool empty() const { return pieces_.empty(); }
   uint64_t queuedBytes() const { return queuedBytes_; }
@@ -45,7 +55,10 @@ class OutputQueue {
     MemoryRef memory;
     std::shared_ptr<FileHandle> file;
     uint64_t position = 0;  // of the next byte to send
+    uint64_t filePosition = 0;  // with memory and file: where byte 0 of the memory is in the file
+    uint64_t addedMs = 0;
     uint64_t left = 0;
+    bool isFile() const { return file && !memory; }
     uint32_t repliesEnded = 0;  // replies that are complete once this piece is sent
   };
 
@@ -55,6 +68,7 @@ class OutputQueue {
   void consume(uint64_t count);
 
   std::deque<Piece> pieces_;
+  uint64_t nowMs_ = 0;
   uint64_t queuedBytes_ = 0;
   uint64_t written_ = 0;
   uint32_t finished_ = 0;

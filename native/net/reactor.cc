@@ -195,10 +195,12 @@ void Reactor::runBatch(CommandBatch& batch) {
       if (command.failed && !connection.closed) close(connection, CloseReason::kReplyFailed);
       continue;
     }
+    connection.output.setTime(nowMs_);
     if (command.kind == Command::Kind::kBytes) {
       connection.output.addBytes(batch.bytes.data() + command.offset, command.length);
     } else if (command.kind == Command::Kind::kMemory) {
-      connection.output.addMemory(std::move(command.memory), command.offset, command.length);
+      connection.output.addMemory(std::move(command.memory), command.offset, command.length, std::move(command.file),
+                                  command.filePosition);
     } else {
       connection.output.addFile(std::move(command.file), command.offset, command.length);
     }
@@ -341,6 +343,8 @@ void Reactor::arm(Connection& connection) {
   event.events = wanted;
   event.data.ptr = &connection;
   epoll_ctl(epoll_, EPOLL_CTL_MOD, connection.fd, &event);
+  if (connection.armed & EPOLLOUT) --blocked_;
+  if (wanted & EPOLLOUT) ++blocked_;
   connection.armed = wanted;
 }
 

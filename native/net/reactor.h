@@ -41,6 +41,7 @@ class Reactor {
     std::atomic<uint64_t> sentBytes{0};
     std::atomic<uint64_t> frames{0};
     std::atomic<uint64_t> replies{0};
+    std::atomic<uint64_t> givenBackBytes{0};  // of replies that wait for slow peers, now sent from files
     std::atomic<uint32_t> connections{0};
   };
 
@@ -102,6 +103,7 @@ class Reactor {
   void closeExpired();
   void closeIdle();
   void closeStalled();
+  void giveBackHeldMemory();
   void closeUnreachable();
   void close(Connection& connection, CloseReason reason, double detail = 0);
   void closeWhenSent(Connection& connection, CloseReason reason);
@@ -145,6 +147,8 @@ class Reactor {
   ActivityList activity_;
   uint64_t nowMs_ = 0;
   uint64_t nextReachCheckMs_ = 0;
+  uint64_t nextHeldCheckMs_ = 0;
+  size_t blocked_ = 0;  // connections whose peers do not take what is to be sent
   bool draining_ = false;
   bool drained_ = false;
   uint64_t deadlineMs_ = 0;

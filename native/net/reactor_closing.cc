@@ -15,6 +15,7 @@ namespace {
 
 constexpr uint64_t kStallCheckMs = 1000;
 constexpr uint64_t kReachCheckMs = 5000;
+constexpr uint64_t kHeldCheckMs = 500;
 
 }  // namespace
 
@@ -36,6 +37,7 @@ void Reactor::closeExpired() {
     return;
   }
   if (options_.idleMs > 0) closeIdle();
+  if (blocked_ > 0 && nowMs_ >= nextHeldCheckMs_) giveBackHeldMemory();
   if (!waiting_.empty()) closeStalled();
   if (nowMs_ >= nextReachCheckMs_) closeUnreachable();
 }
@@ -64,6 +66,17 @@ void Reactor::closeStalled() {
   }
 }
 
+/** Peers that are slow to read are served from the device. */
+void Reactor::giveBackHeldMemory() {
+  nextHeldCheckMs_ = nowMs_ + kHeldCheckMs;
+  uint64_t before = nowMs_ - std::min(nowMs_, options_.heldReplyMs);
+  uint64_t bytes = 0;
+  for (Connection* connection = activity_.oldest(); connection; connection = connection->newer) {
+    if (!connection->output.empty()) bytes += connection->output.giveBackMemory(before);
+  }
+  stats_.givenBackBytes.fetch_add(bytes, std::memory_order_relaxed);
+}
+
 void Reactor::closeUnreachable() {
   nextReachCheckMs_ = nowMs_ + kReachCheckMs;
   Connection* next = nullptr;
@@ -90,6 +103,7 @@ void Reactor::close(Connection& connection, CloseReason reason, double detail) {
     }
   }
   epoll_ctl(epoll_, EPOLL_CTL_DEL, connection.fd, nullptr);
+  if (connection.armed & EPOLLOUT) --blocked_;
   activity_.remove(connection);
   limits_.removeConnection(connection.ip);
   stats_.connections.fetch_sub(1, std::memory_order_relaxed);
@@ -113,6 +127,7 @@ int Reactor::waitMs() const {
   Connection* oldest = activity_.oldest();
   if (oldest && options_.idleMs > 0) wakeAt = oldest->activeAtMs + options_.idleMs;
   if (draining_ && oldest) wakeAt = std::min(wakeAt, deadlineMs_);
+  if (blocked_ > 0) wakeAt = std::min(wakeAt, nextHeldCheckMs_);
   if (!waiting_.empty()) wakeAt = std::min(wakeAt, nowMs_ + kStallCheckMs);
   if (oldest) wakeAt = std::min(wakeAt, std::max(nextReachCheckMs_, oldest->activeAtMs + options_.peerTimeoutMs));
   if (wakeAt == UINT64_MAX) return -1;

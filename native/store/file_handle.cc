@@ -1,5 +1,6 @@
 #include "store/file_handle.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <mutex>
@@ -39,12 +40,23 @@ std::shared_ptr<FileHandle> FileHandle::find(uint64_t id) {
   return found == all.files.end() ? nullptr : found->second.lock();
 }
 
+int FileHandle::sendFd() {
+  if (blockBytes_ == 0) return fd_;
+  std::lock_guard lock(mutex_);
+  if (cachedFd_ < 0) {
+    std::string self = "/proc/self/fd/" + std::to_string(fd_);  // the file itself, whatever its name is by now
+    cachedFd_ = ::open(self.c_str(), O_RDONLY | O_CLOEXEC);
+  }
+  return cachedFd_;
+}
+
 FileHandle::~FileHandle() {
   {
     std::lock_guard lock(registry().mutex);
     registry().files.erase(id_);
   }
   ::close(fd_);
+  if (cachedFd_ >= 0) ::close(cachedFd_);
 }
 
 }  // namespace kafabric

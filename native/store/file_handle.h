@@ -1,7 +1,9 @@
 // An open file, shared by those who read and write it (the store) and those who send it (the reactors).
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <mutex>
 #include <memory>
 #include <string>
 
@@ -28,6 +30,11 @@ class FileHandle {
   const std::string& path() const { return path_; }
   /** With direct I/O, the unit of positions, lengths and addresses; 0 where reads and writes go through the page cache. */
   size_t blockBytes() const { return blockBytes_; }
+  /** Everything below is on the device. */
+  uint64_t written() const { return written_.load(std::memory_order_acquire); }
+  void setWritten(uint64_t end) { written_.store(end, std::memory_order_release); }
+  /** For sendfile, through the page cache also where reads and writes bypass it; -1 when it cannot be had. */
+  int sendFd();
 
  private:
   FileHandle(int fd, uint64_t id, std::string path, size_t blockBytes)
@@ -37,6 +44,9 @@ class FileHandle {
   uint64_t id_;
   std::string path_;
   size_t blockBytes_;
+  std::atomic<uint64_t> written_{0};
+  std::mutex mutex_;
+  int cachedFd_ = -1;  // a descriptor of its own for the page cache, made when it is first needed
 };
 
 }  // namespace kafabric

@@ -30,7 +30,7 @@ StoreFile::StoreFile(Store& store, std::shared_ptr<FileHandle> handle, uint64_t 
       queued_(1),
       completed_(1),
       directoryDirty_(created) {
-  cached_.written = size;
+  setWritten(size);
 }
 
 StoreFile::~StoreFile() {

@@ -115,6 +115,10 @@ class StoreFile : public std::enable_shared_from_this<StoreFile> {
     void run();
   };
 
+  void setWritten(uint64_t end) {
+    cached_.written.store(end, std::memory_order_release);
+    handle_->setWritten(end);
+  }
   QueuedPart holdLocked(const AppendPart& part, uint64_t position);
   bool acknowledgeLocked(Operation& operation);
   /** Queues an operation; true when the caller has to start draining. */

@@ -62,7 +62,7 @@ void StoreFile::writeAppends(std::vector<Operation>& operations, Reports& report
     store_.counters().queuedBytes -= operation.length;
     bool whole = operation.end() <= written;
     if (whole) {
-      cached_.written.store(operation.end(), std::memory_order_release);
+      setWritten(operation.end());
       ++good;
       forgetJournalled(operation);
     } else if (operation.acknowledged()) {
@@ -93,7 +93,7 @@ void StoreFile::runOther(Operation& operation, Reports& reports) {
   } else if (!status.ok()) {
     poisonLocked(status, good, reports);
   } else if (truncates) {
-    cached_.written.store(size, std::memory_order_release);
+    setWritten(size);
     store_.cache().cutRead(cached_, size);
     poison_ = {};
   }
@@ -131,11 +131,11 @@ IoStatus StoreFile::writeStranded() {
     std::vector<Operation> one;
     one.push_back(std::move(stranded.front()));
     stranded.pop_front();
-    uint64_t written = 0;
-    int error = write(one, written);
+    uint64_t end = 0;
+    int error = write(one, end);
     std::lock_guard lock(mutex_);
     if (error == 0) {
-      cached_.written.store(std::max(cached_.written.load(), one[0].end()), std::memory_order_release);
+      setWritten(std::max(written(), one[0].end()));
       forgetJournalled(one[0]);
       continue;
     }

@@ -24,6 +24,8 @@ export interface NetOptions {
   idleMs: number;
   /** While memory is short, how long a connection may pause within a large frame. */
   stalledFrameMs: number;
+  /** Memory of a reply that waits longer than this for its peer is given back; the rest is sent from the file it came from. */
+  heldReplyMs: number;
   /** How long a peer may acknowledge neither what was sent nor keep-alive probes. */
   peerTimeoutMs: number;
   backlog: number;
@@ -43,6 +45,7 @@ export const defaultNetOptions: NetOptions = {
   maxConnectionsPerIp: 0x7fffffff,
   idleMs: 600_000,
   stalledFrameMs: 30_000,
+  heldReplyMs: 1_000,
   peerTimeoutMs: 60_000,
   backlog: 511,
   sendBufferBytes: 0,

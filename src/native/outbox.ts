@@ -1,5 +1,5 @@
 import type { NativeMemory } from './arena.ts';
-import { MemoryPiece, type Piece } from './pieces.ts';
+import { MemoryPiece, type Origin, type Piece } from './pieces.ts';
 
 /** The part of the native class that takes replies. */
 export interface OutboxCore {
@@ -9,8 +9,8 @@ export interface OutboxCore {
 }
 
 const Command = { bytes: 0, memory: 1, file: 2, close: 3 } as const;
-/** A command is kind, connection, ends the reply, memory handle or file id, offset, length. */
-const commandFields = 6;
+/** A command is kind, connection, ends the reply, memory handle or file id, offset, length; for memory, file id and position of its bytes. */
+const commandFields = 8;
 
 /** Collects replies in memory shared with native code, which takes all of them in one call. */
 export class Outbox {
@@ -40,9 +40,9 @@ export class Outbox {
       if (piece instanceof Uint8Array) {
         this.#addBytes(connection, piece, i === last);
       } else if (piece instanceof MemoryPiece) {
-        const { memory, offset, byteLength } = piece;
+        const { memory, offset, byteLength, origin } = piece;
         const start = memory.blockOffset + offset;
-        this.#push(Command.memory, connection, i === last, memory.handle, start, byteLength);
+        this.#push(Command.memory, connection, i === last, memory.handle, start, byteLength, origin);
         this.#held.push(memory);
       } else {
         const { file, position, byteLength } = piece;
@@ -91,6 +91,7 @@ export class Outbox {
     reference: number,
     offset: number,
     length: number,
+    origin: Origin | null = null,
   ): void {
     if (this.#count === this.#capacity) this.flush();
     const at = this.#count * commandFields;
@@ -101,6 +102,8 @@ export class Outbox {
     commands[at + 3] = reference;
     commands[at + 4] = offset;
     commands[at + 5] = length;
+    commands[at + 6] = origin?.file.fileId ?? 0;
+    commands[at + 7] = origin?.position ?? 0;
     this.#count++;
   }
 }

@@ -49,7 +49,7 @@ describe('Store', () => {
     read.release();
     const checked = await file.readCrc(1000, 2000, crc32c(expected.subarray(0, 1000)));
     assert.equal(checked.crc32c, crc32c(expected.subarray(0, 3000)));
-    checked.memory.release();
+    checked.piece.memory.release();
     const nothing = await file.read(9999, 10);
     assert.equal(nothing.byteLength, 0);
     nothing.release();

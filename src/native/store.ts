@@ -287,11 +287,11 @@ export class StoreFile implements FileSource {
 
   /** Reads what has been written: fewer bytes at its end. The caller releases the memory. */
   async read(position: number, length: number): Promise<NativeMemory> {
-    return (await this.#read(position, length, false, 0)).memory;
+    return (await this.#read(position, length, false, 0)).piece.memory;
   }
 
   /** As `read`, with the CRC-32C of what was read, continuing from `seed`. */
-  readCrc(position: number, length: number, seed = 0): Promise<{ memory: NativeMemory; crc32c: number }> {
+  readCrc(position: number, length: number, seed = 0): Promise<{ piece: MemoryPiece; crc32c: number }> {
     return this.#read(position, length, true, seed);
   }
 
@@ -300,11 +300,11 @@ export class StoreFile implements FileSource {
     length: number,
     withCrc: boolean,
     seed: number,
-  ): Promise<{ memory: NativeMemory; crc32c: number }> {
+  ): Promise<{ piece: MemoryPiece; crc32c: number }> {
     const [flat, crc32c] = await completion<[Float64Array, number]>((id) =>
       native.fileRead(this.fileId, id, position, length, withCrc, seed),
     );
-    return { memory: piecesOf(flat)[0]!.memory, crc32c };
+    return { piece: piecesOf(flat, this, position)[0]!, crc32c };
   }
 
   /**
@@ -314,13 +314,13 @@ export class StoreFile implements FileSource {
   find(position: number, length: number): Piece[] | null {
     if (!this.direct) return [new FilePiece(this, position, length)];
     const flat = native.fileFind(this.fileId, position, length, false);
-    return flat && piecesOf(flat);
+    return flat && piecesOf(flat, this, position);
   }
 
   /** A range as it was appended, if it is still in memory, and there in one piece. The caller releases it. */
   findAppended(position: number, length: number): MemoryPiece | null {
     const flat = native.fileFind(this.fileId, position, length, true);
-    const pieces = flat ? piecesOf(flat) : [];
+    const pieces = flat ? piecesOf(flat, this, position) : [];
     if (pieces.length === 1) return pieces[0]!;
     for (const { memory } of pieces) memory.release();
     return null;
@@ -330,6 +330,8 @@ export class StoreFile implements FileSource {
   async readPieces(position: number, length: number): Promise<MemoryPiece[]> {
     return piecesOf(
       await completion<Float64Array>((id) => native.fileReadPieces(this.fileId, id, position, length)),
+      this,
+      position,
     );
   }
 
@@ -355,10 +357,15 @@ export class StoreFile implements FileSource {
   }
 }
 
-function piecesOf(flat: Float64Array): MemoryPiece[] {
+/** Pieces of a file from `position` on, as native code lists them. */
+function piecesOf(flat: Float64Array, file: FileSource, position: number): MemoryPiece[] {
   const pieces: MemoryPiece[] = [];
+  let next = position;
   for (let i = 0; i < flat.length; i += 4) {
-    pieces.push(new MemoryPiece(NativeMemory.adopt(flat[i]!, flat[i + 1]!, flat[i + 3]!, flat[i + 2]!)));
+    const length = flat[i + 3]!;
+    const memory = NativeMemory.adopt(flat[i]!, flat[i + 1]!, length, flat[i + 2]!);
+    pieces.push(new MemoryPiece(memory, 0, length, { file, position: next }));
+    next += length;
   }
   return pieces;
 }

@@ -72,9 +72,9 @@ describe('PartitionPayloads', () => {
 
   async function read(payloads: PartitionPayloads, reference: Reference): Promise<string> {
     const { segmentId, position, length, headerCrc, batchCrc } = reference;
-    const memory = await payloads.read(segmentId, position, length, headerCrc, batchCrc);
-    const text = Buffer.from(memory.bytes()).toString();
-    memory.release();
+    const piece = await payloads.read(segmentId, position, length, headerCrc, batchCrc);
+    const text = Buffer.from(piece.bytes()).toString();
+    piece.memory.release();
     return text;
   }
 

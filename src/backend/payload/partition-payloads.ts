@@ -1,6 +1,5 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { NativeMemory } from '../../native/arena.ts';
 import type { MemoryPiece } from '../../native/pieces.ts';
 import type { Logger } from '../../util/logger.ts';
 import { type Extent, readExtentSummary } from './extents.ts';
@@ -191,13 +190,13 @@ export class PartitionPayloads {
   async #isIntact(reference: Reference): Promise<boolean> {
     const file = this.#open.acquire(payloadPath(this.#directory, reference.segmentId));
     try {
-      const { memory, crc32c } = await (await file.file).readCrc(
+      const { piece, crc32c } = await (await file.file).readCrc(
         reference.position,
         reference.length,
         reference.headerCrc,
       );
-      const whole = memory.byteLength === reference.length && crc32c === reference.batchCrc;
-      memory.release();
+      const whole = piece.byteLength === reference.length && crc32c === reference.batchCrc;
+      piece.memory.release();
       return whole;
     } finally {
       this.#open.release(file);
@@ -306,7 +305,7 @@ export class PartitionPayloads {
    * Reads an extent and checks it together with the header of its batch.
    * @param headerCrc CRC-32C of the original header from the attributes on
    * @param batchCrc the original batch's CRC
-   * @returns memory that the caller releases
+   * @returns a piece whose memory the caller releases
    * @throws PayloadError if the bytes are not there or not what was produced
    */
   async read(
@@ -315,16 +314,16 @@ export class PartitionPayloads {
     length: number,
     headerCrc: number,
     batchCrc: number,
-  ): Promise<NativeMemory> {
+  ): Promise<MemoryPiece> {
     const segment = this.#segments.get(segmentId);
     if (segment === undefined) throw new PayloadError('missing', segmentId, `no segment ${segmentId}`);
-    const { memory, crc32c } = await segment.read(position, length, headerCrc).catch((error: unknown) => {
+    const { piece, crc32c } = await segment.read(position, length, headerCrc).catch((error: unknown) => {
       if (isLackOfMemory(error)) throw error;
       throw new PayloadError('missing', segmentId, `${segment.path}: ${String(error)}`);
     });
-    if (memory.byteLength === length && crc32c === batchCrc) return memory;
-    const short = memory.byteLength < length;
-    memory.release();
+    if (piece.byteLength === length && crc32c === batchCrc) return piece;
+    const short = piece.byteLength < length;
+    piece.memory.release();
     const where = `${segment.path} at ${position}, ${length} bytes`;
     throw new PayloadError(short ? 'missing' : 'damaged', segmentId, where);
   }

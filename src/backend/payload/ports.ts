@@ -1,4 +1,3 @@
-import type { NativeMemory } from '../../native/arena.ts';
 import type { MemoryPiece } from '../../native/pieces.ts';
 
 /** What the payload tier uses of the native store's `StoreFile`; tests use one with faults. */
@@ -14,7 +13,7 @@ export interface PayloadFile {
   /** Resolves when everything appended before the call is durable. */
   sync(): Promise<void>;
   /** Reads up to `length` bytes and computes their CRC-32C, continuing from `seed`. */
-  readCrc(position: number, length: number, seed?: number): Promise<{ memory: NativeMemory; crc32c: number }>;
+  readCrc(position: number, length: number, seed?: number): Promise<{ piece: MemoryPiece; crc32c: number }>;
   /** A range as it was appended, if it is still in memory. The caller releases it. */
   findAppended(position: number, length: number): MemoryPiece | null;
   truncate(size: number): Promise<void>;

@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import type { NativeMemory } from '../../native/arena.ts';
 import type { MemoryPiece } from '../../native/pieces.ts';
 import { type Extent, type ExtentSummary, readExtents, summarize, writeExtents } from './extents.ts';
 import type { OpenFile, OpenFiles } from './open-files.ts';
@@ -282,7 +281,7 @@ export class PayloadSegment {
     position: number,
     length: number,
     seed: number,
-  ): Promise<{ memory: NativeMemory; crc32c: number }> {
+  ): Promise<{ piece: MemoryPiece; crc32c: number }> {
     const reader = this.#open.acquire(this.path);
     try {
       return await (await reader.file).readCrc(position, length, seed);

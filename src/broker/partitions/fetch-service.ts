@@ -230,8 +230,8 @@ async function readPart(partition: Partition, part: LogRange | DivertedBatch): P
 async function readExtent(partition: Partition, batch: DivertedBatch): Promise<Piece[]> {
   try {
     const { segmentId, position, length, headerCrc, batchCrc } = batch;
-    const memory = await partition.payloads.read(segmentId, position, length, headerCrc, batchCrc);
-    return [batch.header, new MemoryPiece(memory)];
+    const extent = await partition.payloads.read(segmentId, position, length, headerCrc, batchCrc);
+    return [batch.header, extent];
   } catch (error) {
     if (error instanceof PayloadError) partition.reportPayloadError(batch.baseOffset, error);
     throw error;
