@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { defaultLogConfig, type LogConfig } from '../backend/log/config.ts';
 import { LogManager } from '../backend/log/log-manager.ts';
 import type { LogIntervals } from '../backend/log/log-manager-options.ts';
@@ -120,6 +121,7 @@ export class EmbeddedBroker {
     });
     try {
       await logs.open();
+      await reportBufferedDirectories(store, options);
       const metadata = await openMetadata(logs, fileSystem, options);
       const broker = new EmbeddedBroker({ options, store, logs, metadata });
       await broker.#start();
@@ -148,6 +150,21 @@ export class EmbeddedBroker {
     await this.partitions.close();
     await this.logs.close();
     await this.store.shutdown();
+  }
+}
+
+/** Says which data directories are on file systems that cannot bypass the page cache. */
+async function reportBufferedDirectories(
+  store: Store,
+  { config, logger }: EmbeddedBrokerOptions,
+): Promise<void> {
+  if (!config.get('log.direct.io.enable')) return;
+  for (const directory of config.resolved.logDirs) {
+    // One that cannot be used has been reported.
+    const file = await store.open(join(directory, 'meta.properties'), { readOnly: true }).catch(() => null);
+    if (file && !file.direct)
+      logger.warn({ directory }, 'its file system has no direct I/O: reads and writes use the page cache');
+    await file?.close();
   }
 }
 

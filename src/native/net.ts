@@ -97,6 +97,8 @@ export interface NetStats {
   sentBytes: number;
   frames: number;
   replies: number;
+  /** Bytes of replies that waited for slow peers and are sent from files instead. */
+  givenBackBytes: number;
   connections: number;
   inFlightBytes: number;
 }

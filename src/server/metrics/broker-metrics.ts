@@ -48,6 +48,38 @@ export function brokerMetrics(broker: EmbeddedBroker): MetricSource[] {
     { name: 'kafabric_arena_bytes', help: 'Arena memory.', read: () => arenaStats().capacityBytes },
     { name: 'kafabric_arena_used_bytes', help: 'Arena memory in use.', read: () => arenaStats().usedBytes },
     {
+      name: 'kafabric_arena_touched_bytes',
+      help: 'Arena memory whose pages are there.',
+      read: () => arenaStats().touchedBytes,
+    },
+    counter(
+      'kafabric_arena_refusals_total',
+      'Requests for arena memory that had to wait.',
+      () => arenaStats().refusals,
+    ),
+    {
+      name: 'kafabric_cache_bytes',
+      help: 'What was written or read last, in arena memory that gives way.',
+      read: () => store.stats().cachedBytes,
+    },
+    counter(
+      'kafabric_cache_hit_bytes_total',
+      'Bytes of reads that were in memory.',
+      () => store.stats().cacheHitBytes,
+    ),
+    counter(
+      'kafabric_cache_miss_bytes_total',
+      'Bytes of reads that came from the device.',
+      () => store.stats().cacheMissBytes,
+    ),
+    counter('kafabric_store_appends_total', 'Appends to files.', () => store.stats().appends),
+    counter(
+      'kafabric_store_acknowledged_total',
+      'Appends that were acknowledged from memory (log.ack=memory).',
+      () => store.stats().acknowledged,
+    ),
+    counter('kafabric_store_writes_total', 'Groups of appends written.', () => store.stats().writes),
+    {
       name: 'kafabric_store_queued_bytes',
       help: 'Bytes appended and not yet written.',
       read: () => store.stats().queuedBytes,
@@ -68,6 +100,11 @@ export function networkMetrics(listeners: KafkaListeners): MetricSource[] {
       read: () => listeners.stats().inFlightBytes,
     },
     counter('kafabric_received_bytes_total', 'Bytes received.', () => listeners.stats().receivedBytes),
+    counter(
+      'kafabric_reply_memory_given_back_bytes_total',
+      'Bytes of replies to slow readers that are sent from files instead of memory.',
+      () => listeners.stats().givenBackBytes,
+    ),
     counter('kafabric_sent_bytes_total', 'Bytes sent.', () => listeners.stats().sentBytes),
   ];
 }
