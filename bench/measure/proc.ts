@@ -8,6 +8,8 @@ export interface Memory {
   rssAnonMb: number;
   rssFileMb: number;
   rssShmemMb: number;
+  /** Huge pages of hugetlbfs, which the kernel does not count as resident; here they are in `rssMb` too. */
+  rssHugeMb: number;
 }
 
 /** User and system seconds; the command's name may hold spaces and parentheses. */
@@ -20,10 +22,11 @@ export function parseMemory(status: string): Memory {
   const megabytes = (name: string): number =>
     (Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? 0) * 1024) / 1e6;
   return {
-    rssMb: megabytes('VmRSS'),
+    rssMb: megabytes('VmRSS') + megabytes('HugetlbPages'),
     rssAnonMb: megabytes('RssAnon'),
     rssFileMb: megabytes('RssFile'),
     rssShmemMb: megabytes('RssShmem'),
+    rssHugeMb: megabytes('HugetlbPages'),
   };
 }
 
