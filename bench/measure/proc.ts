@@ -30,10 +30,9 @@ export function parseMemory(status: string): Memory {
   };
 }
 
-/** Bytes that the process caused to be written to a device; those that it took back before they were are subtracted. */
+/** Bytes that the process caused to be written to a device; those of files that were deleted before are counted too. */
 export function parseWritten(io: string): number {
-  const field = (name: string): number => Number(new RegExp(`^${name}: (\\d+)`, 'm').exec(io)?.[1] ?? 0);
-  return field('write_bytes') - field('cancelled_write_bytes');
+  return Number(/^write_bytes: (\d+)/m.exec(io)?.[1] ?? 0);
 }
 
 function read(pid: number, file: string): string | null {
