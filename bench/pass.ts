@@ -152,5 +152,6 @@ export function loadMetrics(report: Report, usage: Usage): Metrics {
     rssAnonMb: usage.peak?.rssAnonMb ?? Number.NaN,
     rssFileMb: usage.peak?.rssFileMb ?? Number.NaN,
     rssShmemMb: usage.peak?.rssShmemMb ?? Number.NaN,
+    rssHugeMb: usage.peak?.rssHugeMb ?? Number.NaN,
   };
 }

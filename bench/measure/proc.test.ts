@@ -10,15 +10,18 @@ describe('what the benchmark reads of processes', () => {
   });
 
   it('takes resident memory by kind', () => {
-    const status =
-      'Name:\tnode\nVmRSS:\t  250000 kB\nRssAnon:\t  125000 kB\nRssFile:\t   25000 kB\nRssShmem:\t  100000 kB\n';
-    assert.deepEqual(parseMemory(status), { rssMb: 256, rssAnonMb: 128, rssFileMb: 25.6, rssShmemMb: 102.4 });
+    const resident =
+      'VmRSS:\t  250000 kB\nRssAnon:\t  125000 kB\nRssFile:\t   25000 kB\nRssShmem:\t  100000 kB\n';
+    const plain = { rssMb: 256, rssAnonMb: 128, rssFileMb: 25.6, rssShmemMb: 102.4, rssHugeMb: 0 };
+    assert.deepEqual(parseMemory(`Name:\tnode\n${resident}`), plain);
+    const huge = parseMemory(`${resident}HugetlbPages:\t  1000000 kB\n`);
+    assert.deepEqual(huge, { ...plain, rssMb: 1280, rssHugeMb: 1024 });
   });
 
-  it('takes written bytes without those that were taken back', () => {
+  it('takes bytes that go to a device, whether or not deleted files took some back', () => {
     const io =
       'rchar: 1\nwchar: 2\nsyscr: 3\nsyscw: 4\nread_bytes: 5\nwrite_bytes: 4096000\ncancelled_write_bytes: 96000\n';
-    assert.equal(parseWritten(io), 4_000_000);
+    assert.equal(parseWritten(io), 4_096_000);
   });
 
   it('looks into this process, and into none that is gone', () => {

@@ -8,6 +8,8 @@ export interface Memory {
   rssAnonMb: number;
   rssFileMb: number;
   rssShmemMb: number;
+  /** Huge pages of hugetlbfs, which the kernel does not count as resident; here they are in `rssMb` too. */
+  rssHugeMb: number;
 }
 
 /** User and system seconds; the command's name may hold spaces and parentheses. */
@@ -20,17 +22,17 @@ export function parseMemory(status: string): Memory {
   const megabytes = (name: string): number =>
     (Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? 0) * 1024) / 1e6;
   return {
-    rssMb: megabytes('VmRSS'),
+    rssMb: megabytes('VmRSS') + megabytes('HugetlbPages'),
     rssAnonMb: megabytes('RssAnon'),
     rssFileMb: megabytes('RssFile'),
     rssShmemMb: megabytes('RssShmem'),
+    rssHugeMb: megabytes('HugetlbPages'),
   };
 }
 
-/** Bytes that the process caused to be written to a device; those that it took back before they were are subtracted. */
+/** Bytes that the process caused to be written to a device; those of files that were deleted before are counted too. */
 export function parseWritten(io: string): number {
-  const field = (name: string): number => Number(new RegExp(`^${name}: (\\d+)`, 'm').exec(io)?.[1] ?? 0);
-  return field('write_bytes') - field('cancelled_write_bytes');
+  return Number(/^write_bytes: (\d+)/m.exec(io)?.[1] ?? 0);
 }
 
 function read(pid: number, file: string): string | null {

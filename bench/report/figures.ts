@@ -41,6 +41,7 @@ export const figures: Record<string, Figure> = {
   rssAnonMb: { title: 'anonymous', unit: 'MB', better: 'lower', detail: true },
   rssFileMb: { title: 'files', unit: 'MB', better: 'lower', detail: true },
   rssShmemMb: { title: 'shared', unit: 'MB', better: 'lower', detail: true },
+  rssHugeMb: { title: 'huge pages', unit: 'MB', better: 'lower', detail: true },
   rssDrift: { title: 'memory drift', unit: 'x', better: 'lower' },
   p50Drift: { title: 'p50 drift', unit: 'x', better: 'lower' },
   p99Drift: { title: 'p99 drift', unit: 'x', better: 'lower' },

@@ -75,7 +75,7 @@ async function underLoad(pass: Pass): Promise<void> {
   });
   const { reports, usage } = await pass.measure([load]);
   const metrics = loadMetrics(reports[0]!, usage);
-  const names = ['rssMb', 'rssAnonMb', 'rssFileMb', 'rssShmemMb', 'mbPerS'];
+  const names = ['rssMb', 'rssAnonMb', 'rssFileMb', 'rssShmemMb', 'rssHugeMb', 'mbPerS'];
   pass.record(
     'memory',
     { load: '100 KB records' },

@@ -146,8 +146,8 @@ static uint32_t word(const unsigned char *at) {
   return (uint32_t)at[0] << 24 | at[1] << 16 | at[2] << 8 | at[3];
 }
 
-/** Takes whole answers; the error code stands after correlation id, counts, topic and partition. */
-static long take(int fd, struct connection *c, size_t topic_length) {
+/** Takes whole answers; the error code, which stands after correlation id, counts, topic and partition, goes to `code` when it is not 0. */
+static long take(int fd, struct connection *c, size_t topic_length, int *code) {
   ssize_t n = recv(fd, c->answer + c->have, sizeof c->answer - c->have, 0);
   if (n <= 0) die("the broker closed the connection");
   c->have += (size_t)n;
@@ -155,16 +155,30 @@ static long take(int fd, struct connection *c, size_t topic_length) {
   size_t at = 0;
   for (; c->have - at >= 4 && c->have - at >= 4 + word(c->answer + at); at += 4 + word(c->answer + at)) {
     const unsigned char *error = c->answer + at + 4 + 4 + 4 + 2 + topic_length + 4 + 4;
-    if (error[0] || error[1]) {
-      fprintf(stderr, "client: the broker answered error %d\n", error[0] << 8 | error[1]);
-      exit(1);
-    }
+    if (error[0] || error[1]) *code = error[0] << 8 | error[1];
     answers++;
   }
   memmove(c->answer, c->answer + at, c->have - at);
   c->have -= at;
   c->in_flight -= (int)answers;
   return answers;
+}
+
+static void fail(int code) {
+  fprintf(stderr, "client: the broker answered error %d\n", code);
+  exit(1);
+}
+
+/** One request until it succeeds: the leader of a new partition may need a moment. */
+static void first_request(int fd, struct connection *c, size_t topic_length) {
+  for (double from = now();;) {
+    int code = 0;
+    fill(fd, c, 1);
+    while (c->in_flight > 0) take(fd, c, topic_length, &code);
+    if (code == 0) return;
+    if (now() - from > 30) fail(code);
+    usleep(50000);
+  }
 }
 
 int raw(const struct options *options) {
@@ -177,13 +191,16 @@ int raw(const struct options *options) {
     connections[i].frame = request(options, value_at(&pool, i), i % options->partitions);
   }
   size_t topic_length = strlen(options->topic);
+  for (int i = 0; i < count; i++) first_request(polled[i].fd, &connections[i], topic_length);
   double from = wait_for_go(), cpu = cpu_seconds();
   long answers = 0;
+  int code = 0;
   while (now() - from < options->seconds) {
     for (int i = 0; i < count; i++) fill(polled[i].fd, &connections[i], options->depth);
     if (poll(polled, count, 1000) < 0) die(strerror(errno));
     for (int i = 0; i < count; i++)
-      if (polled[i].revents) answers += take(polled[i].fd, &connections[i], topic_length);
+      if (polled[i].revents) answers += take(polled[i].fd, &connections[i], topic_length, &code);
+    if (code) fail(code);
   }
   double seconds = now() - from;
   printf("{\"records\":%ld,\"bytes\":%.0f,\"seconds\":%.4f,\"clientCpu\":%.3f,\"failed\":0,\"requests\":%ld}\n", answers,
