@@ -1,8 +1,7 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { errorInfo } from '../../protocol/errors.ts';
 import type { NetMetrics, RequestMeasurement } from '../net/metrics.ts';
-
-const latencyBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+import { RequestTotals } from './request-totals.ts';
 
 /** A number that is read when metrics are scraped, so that it costs nothing in between. */
 export interface MetricSource {
@@ -18,11 +17,8 @@ export interface MetricSource {
 /** The gateway's Prometheus metrics. Parts below the server give numbers to read; the network part reports as it goes. */
 export class GatewayMetrics implements NetMetrics {
   readonly registry = new Registry();
-  readonly #requests: Counter<'api' | 'version'>;
+  readonly #requests = new RequestTotals();
   readonly #errors: Counter<'api' | 'error'>;
-  readonly #latency: Histogram<'api'>;
-  readonly #requestBytes: Counter<'api'>;
-  readonly #responseBytes: Counter<'api'>;
   readonly #opened: Counter<'listener'>;
   readonly #closed: Counter<'listener' | 'reason'>;
   readonly #refused: Counter<'listener'>;
@@ -33,14 +29,12 @@ export class GatewayMetrics implements NetMetrics {
     collectDefaultMetrics({ register: this.registry });
     const counter = <L extends string>(name: string, help: string, labelNames: L[]) =>
       new Counter({ name, help, labelNames, registers });
-    this.#requests = counter('kafabric_requests_total', 'Requests answered.', ['api', 'version']);
+    this.#requests.register(this.registry);
     this.#errors = counter(
       'kafabric_request_errors_total',
       'Error codes in responses, also those of single topics, partitions and groups.',
       ['api', 'error'],
     );
-    this.#requestBytes = counter('kafabric_request_bytes_total', 'Bytes of requests.', ['api']);
-    this.#responseBytes = counter('kafabric_response_bytes_total', 'Bytes of responses.', ['api']);
     this.#opened = counter('kafabric_connections_opened_total', 'Connections accepted.', ['listener']);
     this.#closed = counter('kafabric_connections_closed_total', 'Connections closed.', [
       'listener',
@@ -56,13 +50,6 @@ export class GatewayMetrics implements NetMetrics {
       'Requests that could not be read or are not served.',
       ['listener'],
     );
-    this.#latency = new Histogram({
-      name: 'kafabric_request_duration_seconds',
-      help: 'From the reception of a request to the hand-over of its response.',
-      labelNames: ['api'],
-      buckets: latencyBuckets,
-      registers,
-    });
     new Gauge({ name: 'kafabric_info', help: 'Version.', labelNames: ['version'], registers }).set(
       { version },
       1,
@@ -86,11 +73,8 @@ export class GatewayMetrics implements NetMetrics {
   }
 
   requestFinished(request: RequestMeasurement): void {
-    const { api, version, errorCodes, failed } = request;
-    this.#requests.inc({ api, version });
-    this.#latency.observe({ api }, request.latencyMs / 1000);
-    this.#requestBytes.inc({ api }, request.requestBytes);
-    this.#responseBytes.inc({ api }, request.responseBytes);
+    const { api, errorCodes, failed } = request;
+    this.#requests.add(request);
     if (failed) this.#errors.inc({ api, error: 'FAILED' });
     for (const code of errorCodes) this.#errors.inc({ api, error: errorInfo(code).name });
   }
