@@ -40,10 +40,25 @@ bool frame(const uint8_t* bytes, size_t length, const CheckOptions& options, Bat
   }
   check.sizeBytes = header.sizeBytes();
   if (check.sizeBytes > options.maxBatchBytes) fail(check, BatchError::messageTooLarge, BatchProblem::tooLarge);
-  else if (options.verifyCrc &&
-           crc32c(0, bytes + kBatchCrcStart, check.sizeBytes - kBatchCrcStart) != header.crc)
-    fail(check, BatchError::corruptMessage, BatchProblem::crc);
   return check.error == BatchError::none;
+}
+
+/** A wrong CRC outweighs whatever else was found. */
+void checkCrc(uint32_t actual, BatchCheck& check) {
+  if (actual == check.header.crc) return;
+  BatchCheck refused;
+  refused.header = check.header;
+  refused.sizeBytes = check.sizeBytes;
+  fail(refused, BatchError::corruptMessage, BatchProblem::crc);
+  check = std::move(refused);
+}
+
+uint32_t crcOfBatch(const uint8_t* bytes, const BatchCheck& check) {
+  return crc32c(0, bytes + kBatchCrcStart, check.sizeBytes - kBatchCrcStart);
+}
+
+uint32_t crcOfBatch(const uint8_t* bytes, uint32_t crcOfSection, size_t sectionLength) {
+  return crc32cJoin(crc32c(0, bytes + kBatchCrcStart, kBatchHeaderBytes - kBatchCrcStart), crcOfSection, sectionLength);
 }
 
 /** The rules on the header, in Kafka's order. */
@@ -162,7 +177,7 @@ bool wantsReference(const BatchCheck& check, const CheckOptions& options) {
   return records > 0 && (check.sizeBytes - kBatchHeaderBytes) / records >= options.referenceMinBytes;
 }
 
-/** Append time, or what clients should have written; the CRC is computed here, where nobody waits for it. */
+/** Append time, or what clients should have written. */
 void assignTimestamps(const uint8_t* bytes, const CheckOptions& options, BatchCheck& check) {
   const BatchHeader& header = check.header;
   bool appendTime = options.fromClient && !options.createTime;
@@ -173,24 +188,39 @@ void assignTimestamps(const uint8_t* bytes, const CheckOptions& options, BatchCh
                          : crcWithTimestamps(bytes, check.sizeBytes, check.storedAttributes, check.storedMaxTimestamp);
 }
 
+/** Everything but size and CRC; the section is left in place or in `scratch`. */
+void checkContent(const uint8_t* bytes, const CheckOptions& options, BatchCheck& check, ByteBuffer& scratch,
+                  const uint8_t*& section, size_t& length) {
+  BatchProblem problem = headerProblem(check.header, options);
+  if (problem != BatchProblem::none) return fail(check, BatchError::invalidRecord, problem);
+  if (!openSection(bytes, options, check, scratch, section, length)) return;
+  check.uncompressedBytes = length;
+  checkRecords(section, length, options, check);
+}
+
 }  // namespace
 
 BatchCheck checkBatch(const uint8_t* bytes, size_t length, const CheckOptions& options, ByteBuffer& scratch) {
   BatchCheck check;
   if (!frame(bytes, length, options, check)) return check;
-  BatchProblem problem = headerProblem(check.header, options);
-  if (problem != BatchProblem::none) {
-    fail(check, BatchError::invalidRecord, problem);
-    return check;
-  }
+  bool reference = wantsReference(check, options);
+  // The references need the CRC of each value, and the batch's follows from them: large batches are read once. Until then nothing that
+  // was read may be trusted more than its bounds.
+  bool crcFollows = options.verifyCrc && reference && check.header.compression() == 0;
+  if (options.verifyCrc && !crcFollows) checkCrc(crcOfBatch(bytes, check), check);
+  if (check.error != BatchError::none) return check;
   const uint8_t* section = nullptr;
   size_t sectionLength = 0;
-  if (!openSection(bytes, options, check, scratch, section, sectionLength)) return check;
-  check.uncompressedBytes = sectionLength;
-  checkRecords(section, sectionLength, options, check);
-  if (check.error != BatchError::none) return check;
-  if (wantsReference(check, options)) buildReferenceTemplate(bytes, section, sectionLength, check.reference);
-  assignTimestamps(bytes, options, check);
+  checkContent(bytes, options, check, scratch, section, sectionLength);
+  if (check.error != BatchError::none) {
+    if (crcFollows) checkCrc(crcOfBatch(bytes, check), check);
+    return check;
+  }
+  if (reference) {
+    uint32_t crcOfSection = buildReferenceTemplate(bytes, section, sectionLength, check.reference);
+    if (crcFollows) checkCrc(crcOfBatch(bytes, crcOfSection, sectionLength), check);
+  }
+  if (check.error == BatchError::none) assignTimestamps(bytes, options, check);
   return check;
 }
 

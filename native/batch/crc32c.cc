@@ -70,6 +70,24 @@ uint32_t shift(const ShiftTable& table, uint32_t crc) {
   return table[0][crc & 0xff] ^ table[1][crc >> 8 & 0xff] ^ table[2][crc >> 16 & 0xff] ^ table[3][crc >> 24];
 }
 
+/** The product of two polynomials modulo the CRC's, in its reflected notation: bit 31 is the coefficient of x^0. */
+constexpr uint32_t multiply(uint32_t a, uint32_t b) {
+  uint32_t product = 0;
+  for (int bit = 31; bit >= 0; --bit) {
+    product ^= b & (0u - (a >> bit & 1));
+    b = (b >> 1) ^ (kPolynomial & (0u - (b & 1)));
+  }
+  return product;
+}
+
+/** Element k is x^(8 * 2^k): the factor that advances a CRC over 2^k zero bytes. */
+constexpr std::array<uint32_t, 64> kPowers = [] {
+  std::array<uint32_t, 64> powers{};
+  powers[0] = 0x00800000;
+  for (size_t k = 1; k < powers.size(); ++k) powers[k] = multiply(powers[k - 1], powers[k - 1]);
+  return powers;
+}();
+
 uint64_t load64(const uint8_t* p) {
   uint64_t v;
   std::memcpy(&v, p, 8);
@@ -141,6 +159,14 @@ uint32_t updateInstruction(uint32_t state, const uint8_t* p, size_t length) { re
 uint32_t crc32c(uint32_t seed, const void* data, size_t length) {
   const auto* p = static_cast<const uint8_t*>(data);
   return ~(kUseInstruction ? updateInstruction(~seed, p, length) : updatePortable(~seed, p, length));
+}
+
+uint32_t crc32cJoin(uint32_t first, uint32_t second, size_t secondLength) {
+  // The inversions at the start and the end of both cancel out.
+  for (int k = 0; secondLength > 0; secondLength >>= 1, ++k) {
+    if (secondLength & 1) first = multiply(kPowers[static_cast<size_t>(k)], first);
+  }
+  return first ^ second;
 }
 
 uint32_t crc32cPortable(uint32_t seed, const void* data, size_t length) {

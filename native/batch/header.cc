@@ -13,7 +13,7 @@ BatchHeader BatchHeader::read(const uint8_t* b) {
   h.batchLength = static_cast<int32_t>(loadBe32(b + 8));
   h.partitionLeaderEpoch = static_cast<int32_t>(loadBe32(b + 12));
   h.magic = static_cast<int8_t>(b[16]);
-  h.crc = loadBe32(b + 17);
+  h.crc = loadBe32(b + kBatchCrcAt);
   h.attributes = loadBe16(b + kBatchAttributesAt);
   h.lastOffsetDelta = static_cast<int32_t>(loadBe32(b + 23));
   h.baseTimestamp = static_cast<int64_t>(loadBe64(b + 27));
@@ -26,16 +26,18 @@ BatchHeader BatchHeader::read(const uint8_t* b) {
 }
 
 uint32_t crcWithTimestamps(const uint8_t* batch, size_t length, uint16_t attributes, int64_t maxTimestamp) {
+  constexpr size_t kCovered = kBatchHeaderBytes - kBatchCrcStart;
   uint8_t header[kBatchHeaderBytes];
   std::memcpy(header, batch, sizeof header);
   storeBe16(header + kBatchAttributesAt, attributes);
   storeBe64(header + kBatchMaxTimestampAt, static_cast<uint64_t>(maxTimestamp));
-  uint32_t crc = crc32c(0, header + kBatchCrcStart, sizeof header - kBatchCrcStart);
-  return crc32c(crc, batch + kBatchHeaderBytes, length - kBatchHeaderBytes);
+  // CRCs are linear: the difference of two headers, advanced over the records, is that of the two batches.
+  uint32_t difference = crc32c(0, header + kBatchCrcStart, kCovered) ^ crc32c(0, batch + kBatchCrcStart, kCovered);
+  return crc32cJoin(difference, loadBe32(batch + kBatchCrcAt), length - kBatchHeaderBytes);
 }
 
 void storeBatchCrc(uint8_t* batch, size_t length) {
-  storeBe32(batch + 17, crc32c(0, batch + kBatchCrcStart, length - kBatchCrcStart));
+  storeBe32(batch + kBatchCrcAt, crc32c(0, batch + kBatchCrcStart, length - kBatchCrcStart));
 }
 
 }  // namespace kafabric

@@ -9,6 +9,7 @@ namespace kafabric {
 constexpr size_t kBatchHeaderBytes = 61;
 /** Base offset and length: the part of the header that the length field does not count. */
 constexpr size_t kBatchLogOverhead = 12;
+constexpr size_t kBatchCrcAt = 17;
 constexpr size_t kBatchCrcStart = 21;
 constexpr size_t kBatchAttributesAt = 21;
 constexpr size_t kBatchMaxTimestampAt = 35;
@@ -43,7 +44,10 @@ struct BatchHeader {
   static BatchHeader read(const uint8_t* bytes);
 };
 
-/** The CRC that a whole batch of `length` bytes has with other attributes and another maximum timestamp. */
+/**
+ * The CRC that a whole batch of `length` bytes has with other attributes and another maximum timestamp. Reads its header only, whose CRC
+ * must be right.
+ */
 uint32_t crcWithTimestamps(const uint8_t* batch, size_t length, uint16_t attributes, int64_t maxTimestamp);
 
 /** Computes and stores the CRC of a whole batch of `length` bytes. */

@@ -15,19 +15,40 @@ constexpr uint8_t kMagic[4] = {'K', 'F', 'P', 'R'};
 constexpr uint8_t kVersion = 1;
 constexpr size_t kMaxVarints = 5 + 1 + 10 + 5 + 5 + 5;  // size, attributes, two deltas, key and value length
 
+/** What is being turned into references, and the CRC of its bytes up to `summed`. */
+struct Section {
+  const uint8_t* start;
+  size_t length;
+  const uint8_t* summed = start;
+  uint32_t crc = 0;
+
+  void sumTo(const uint8_t* end) {
+    crc = crc32c(crc, summed, static_cast<size_t>(end - summed));
+    summed = end;
+  }
+  /** Sums up to the end of a value, and returns the value's own CRC. */
+  uint32_t sumValue(const uint8_t* value, size_t bytes) {
+    sumTo(value);
+    uint32_t own = crc32c(0, value, bytes);
+    crc = crc32cJoin(crc, own, bytes);
+    summed = value + bytes;
+    return own;
+  }
+};
+
 /** The fields of a payload reference that do not depend on where the extent is. */
-void writeReference(uint8_t* p, const Record& record, uint32_t index, const uint8_t* section, size_t length) {
+void writeReference(uint8_t* p, const Record& record, uint32_t index, Section& section) {
   std::memset(p, 0, kPayloadReferenceBytes);
   std::memcpy(p, kMagic, sizeof(kMagic));
   p[4] = kVersion;
-  storeBe32(p + 36, static_cast<uint32_t>(record.value - section));
+  storeBe32(p + 36, static_cast<uint32_t>(record.value - section.start));
   storeBe32(p + 40, static_cast<uint32_t>(record.valueLength));
-  storeBe32(p + 44, crc32c(0, record.value, static_cast<size_t>(record.valueLength)));
+  storeBe32(p + 44, section.sumValue(record.value, static_cast<size_t>(record.valueLength)));
   storeBe32(p + 52, index);
-  storeBe32(p + 56, static_cast<uint32_t>(length));
+  storeBe32(p + 56, static_cast<uint32_t>(section.length));
 }
 
-void appendRecord(const Record& record, uint32_t index, const uint8_t* section, size_t length, ByteBuffer& out) {
+void appendRecord(const Record& record, uint32_t index, Section& section, ByteBuffer& out) {
   int32_t keyLength = record.key ? record.keyLength : -1;
   int32_t valueLength = record.value ? static_cast<int32_t>(kPayloadReferenceBytes) : -1;
   size_t keyBytes = keyLength > 0 ? static_cast<size_t>(keyLength) : 0;
@@ -42,7 +63,7 @@ void appendRecord(const Record& record, uint32_t index, const uint8_t* section, 
   p = writeVarint(p, keyLength);
   if (keyBytes) std::memcpy(p, record.key, keyBytes);
   p = writeVarint(p + keyBytes, valueLength);
-  if (record.value) writeReference(p, record, index, section, length);
+  if (record.value) writeReference(p, record, index, section);
   p += valueBytes;
   std::memcpy(p, record.headers, record.headersLength);
   out.commit(static_cast<size_t>(p + record.headersLength - start));
@@ -66,18 +87,21 @@ bool holdsReferences(const uint8_t* section, size_t length, uint32_t count) {
 
 }  // namespace
 
-void buildReferenceTemplate(const uint8_t* header, const uint8_t* section, size_t length, ByteBuffer& out) {
+uint32_t buildReferenceTemplate(const uint8_t* header, const uint8_t* section, size_t length, ByteBuffer& out) {
   size_t start = out.size();
   out.append(header, kBatchHeaderBytes);
+  Section summed{section, length};
   RecordCursor cursor(section, length);
   Record record;
   for (uint32_t index = 0; !cursor.atEnd() && cursor.next(record) == RecordFault::none; ++index)
-    appendRecord(record, index, section, length, out);
+    appendRecord(record, index, summed, out);
+  summed.sumTo(section + length);
   uint8_t* batch = out.data() + start;
   storeBe32(batch + 8, static_cast<uint32_t>(out.size() - start - kBatchLogOverhead));
   uint16_t attributes = loadBe16(header + kBatchAttributesAt);
   storeBe16(batch + kBatchAttributesAt, (attributes & ~kCompressionMask) | kReferenceBit);
   storeBatchCrc(batch, out.size() - start);
+  return summed.crc;
 }
 
 bool locateReference(uint8_t* reference, size_t length, const uint8_t* originalHeader, const ExtentLocation& location) {

@@ -30,9 +30,10 @@ struct ExtentLocation {
 
 /**
  * Appends the reference batch of a checked batch to `out`, without its location and CRC, which are set by locateReference.
- * `header` is the original's header (kBatchHeaderBytes), `section` its records after decompression.
+ * `header` is the original's header (kBatchHeaderBytes), `section` its records after decompression. Returns the CRC of `section`, which is
+ * read once for it and for the values' CRCs.
  */
-void buildReferenceTemplate(const uint8_t* header, const uint8_t* section, size_t length, ByteBuffer& out);
+uint32_t buildReferenceTemplate(const uint8_t* header, const uint8_t* section, size_t length, ByteBuffer& out);
 
 /**
  * Completes a reference batch in place: the location, and everything that may have changed in the original's header

@@ -222,6 +222,56 @@ TEST(reference_batch_is_valid_and_complete) {
   }
 }
 
+TEST(check_finds_the_same_whether_it_builds_references_or_not) {
+  std::mt19937 random(13);
+  CheckOptions plain = kOptions;
+  for (int round = 0; round < 3000; ++round) {
+    auto batch = makeBatch(randomRecords(random, 1 + random() % 8, round % 10 ? 60 : 20'000), kAll[random() % 3 ? 0 : random() % 5]);
+    bool damaged = round % 3;
+    if (damaged) batch[random() % batch.size()] ^= static_cast<uint8_t>(1 + random() % 255);
+    if (round % 2) storeBatchCrc(batch.data(), batch.size());
+    plain.fromClient = random() % 4;
+    plain.verifyCrc = random() % 8;
+    plain.requireKeys = random() % 2;
+    plain.createTime = random() % 4;
+    plain.nowMs = 1'700'000'000'000;
+    plain.timestampAfterMaxMs = random() % 2 ? 300 : INT64_MAX;
+    CheckOptions referring = plain;
+    referring.referenceMinBytes = 0;
+    BatchCheck expected = check(batch, plain);
+    BatchCheck found = check(batch, referring);
+    CHECK(found.error == expected.error && found.problem == expected.problem);
+    CHECK(found.errorRecords == expected.errorRecords);
+    CHECK_EQ(found.header.crc, expected.header.crc);
+    CHECK_EQ(found.sizeBytes, expected.sizeBytes);
+    CHECK_EQ(found.uncompressedBytes, expected.uncompressedBytes);
+    CHECK_EQ(found.keyless, expected.keyless);
+    CHECK_EQ(found.maxTimestamp, expected.maxTimestamp);
+    CHECK_EQ(found.offsetDeltaOfMaxTimestamp, expected.offsetDeltaOfMaxTimestamp);
+    CHECK_EQ(found.storedAttributes, expected.storedAttributes);
+    CHECK_EQ(found.storedMaxTimestamp, expected.storedMaxTimestamp);
+    CHECK_EQ(found.storedCrc, expected.storedCrc);
+    CHECK_EQ(found.reference.size() > 0, found.error == BatchError::none && found.header.recordCount > 0);
+  }
+}
+
+TEST(check_notices_damage_to_any_byte_of_what_it_reads_once) {
+  std::mt19937 random(17);
+  auto batch = makeBatch(randomRecords(random, 4, 30));
+  CheckOptions options = kOptions;
+  options.referenceMinBytes = 0;
+  CHECK(check(batch, options).reference.size() > 0);
+  for (size_t at = kBatchCrcAt; at < batch.size(); ++at) {
+    for (int bit = 0; bit < 8; ++bit) {
+      auto damaged = batch;
+      damaged[at] ^= static_cast<uint8_t>(1 << bit);
+      BatchCheck result = check(damaged, options);
+      CHECK(result.problem == BatchProblem::crc && result.error == BatchError::corruptMessage);
+      CHECK_EQ(result.reference.size(), 0u);
+    }
+  }
+}
+
 TEST(fuzz_check_and_locate) {
   // Bounded by time so that it may run under a sanitizer; the seed is fixed, so a failure can be repeated.
   auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(3);

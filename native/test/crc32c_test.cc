@@ -33,3 +33,24 @@ TEST(crc32c_continues_from_a_seed) {
   for (size_t split : {0, 1, 100, 12'288, 19'999})
     CHECK_EQ(crc32c(crc32c(0, bytes.data(), split), bytes.data() + split, bytes.size() - split), whole);
 }
+
+TEST(crc32c_joins_stretches_of_all_lengths) {
+  std::mt19937 random(2);
+  std::vector<uint8_t> bytes(70'000);
+  for (auto& byte : bytes) byte = static_cast<uint8_t>(random());
+  for (size_t first : {0, 1, 40, 5000}) {
+    for (size_t second : {0, 1, 2, 3, 7, 64, 255, 256, 1000, 4096, 65'000}) {
+      uint32_t left = crc32c(0, bytes.data(), first);
+      uint32_t right = crc32c(0, bytes.data() + first, second);
+      CHECK_EQ(crc32cJoin(left, right, second), crc32c(0, bytes.data(), first + second));
+    }
+  }
+  // 2^33 zero bytes: by doubling, and step by step.
+  std::vector<uint8_t> zeros(1 << 20, 0);
+  uint32_t once = crc32c(0, zeros.data(), zeros.size());
+  uint32_t doubled = once;
+  for (size_t length = zeros.size(); length < size_t{1} << 33; length *= 2) doubled = crc32cJoin(doubled, doubled, length);
+  uint32_t stepped = 0;
+  for (int step = 0; step < 1 << 13; ++step) stepped = crc32cJoin(stepped, once, zeros.size());
+  CHECK_EQ(doubled, stepped);
+}
