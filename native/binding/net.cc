@@ -69,6 +69,7 @@ net::Options readOptions(const Napi::Object& from) {
   to.heldReplyMs = static_cast<uint64_t>(number(from, "heldReplyMs", 0, kAny));
   to.peerTimeoutMs = static_cast<uint32_t>(number(from, "peerTimeoutMs", 1000, INT32_MAX));
   to.backlog = static_cast<uint32_t>(number(from, "backlog", 1, 65535));
+  to.busyPollMicros = static_cast<uint32_t>(number(from, "busyPollMicros", 0, 1'000'000));
   to.sendBufferBytes = static_cast<uint32_t>(number(from, "sendBufferBytes", 0, INT32_MAX));
   to.receiveBufferBytes = static_cast<uint32_t>(number(from, "receiveBufferBytes", 0, INT32_MAX));
   return to;

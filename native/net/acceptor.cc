@@ -32,6 +32,7 @@ void setInt(int fd, int level, int name, int value) { setsockopt(fd, level, name
 
 void prepareSocket(int fd, const Options& options) {
   setInt(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  if (options.busyPollMicros > 0) setInt(fd, SOL_SOCKET, SO_BUSY_POLL, static_cast<int>(options.busyPollMicros));
   // Finds out a peer that vanished without a word while nothing is sent to it; see Reactor::closeUnreachable for the rest.
   // TCP_USER_TIMEOUT would also end connections whose peer is alive and takes its time to read.
   int seconds = static_cast<int>(options.peerTimeoutMs / 1000);

@@ -32,6 +32,8 @@ struct Options {
   uint32_t peerTimeoutMs = 60'000;
   /** socket.listen.backlog.size. */
   uint32_t backlog = 511;
+  /** SO_BUSY_POLL: how long the kernel polls the network device for a socket before it waits for an interrupt; 0: not. */
+  uint32_t busyPollMicros = 0;
   /** SO_SNDBUF and SO_RCVBUF; 0 leaves them to the system. */
   uint32_t sendBufferBytes = 0;
   uint32_t receiveBufferBytes = 0;

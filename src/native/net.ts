@@ -29,6 +29,8 @@ export interface NetOptions {
   /** How long a peer may acknowledge neither what was sent nor keep-alive probes. */
   peerTimeoutMs: number;
   backlog: number;
+  /** SO_BUSY_POLL in microseconds; 0: not. */
+  busyPollMicros: number;
   /** 0: the system's choice. */
   sendBufferBytes: number;
   receiveBufferBytes: number;
@@ -48,6 +50,7 @@ export const defaultNetOptions: NetOptions = {
   heldReplyMs: 1_000,
   peerTimeoutMs: 60_000,
   backlog: 511,
+  busyPollMicros: 0,
   sendBufferBytes: 0,
   receiveBufferBytes: 0,
 };

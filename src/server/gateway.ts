@@ -175,6 +175,7 @@ function netOptions(config: KafabricConfig): Partial<NetOptions> {
     maxConnectionsPerIp: config.get('max.connections.per.ip'),
     idleMs: Math.max(config.get('connections.max.idle.ms'), 0),
     backlog: config.get('socket.listen.backlog.size'),
+    busyPollMicros: config.get('socket.busy.poll.us'),
     sendBufferBytes: orSystems(config.get('socket.send.buffer.bytes')),
     receiveBufferBytes: orSystems(config.get('socket.receive.buffer.bytes')),
   };

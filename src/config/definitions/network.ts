@@ -65,6 +65,15 @@ export const networkDefinitions = [
     kafkaDefault: { value: '102400', reason: 'the system sizes buffers for large requests better' },
   },
   {
+    name: 'socket.busy.poll.us',
+    type: 'int',
+    default: '0',
+    min: 0,
+    max: 1000000,
+    documentation:
+      'SO_BUSY_POLL of client connections: for so many microseconds the kernel polls the network device instead of waiting for an interrupt, which takes a processor and shortens round trips on adapters that support it. 0 does not.',
+  },
+  {
     name: 'socket.listen.backlog.size',
     type: 'int',
     default: '50',
