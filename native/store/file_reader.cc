@@ -11,12 +11,16 @@ namespace kafabric {
 
 namespace {
 
-/** More pieces are copied together: each costs whoever sends them. */
-constexpr size_t kMaxPieces = 64;
+/** Pieces cost whoever sends them: where they are more than so many, and smaller than so much on average, they are copied together. */
+constexpr size_t kFewPieces = 64;
+constexpr size_t kGoodPieceBytes = 32 << 10;
+constexpr size_t kJoinedBytes = 1 << 20;
 /** How far and in what pieces is read ahead of those who read on: enough to keep a disk busy while a piece is sent. */
 constexpr uint64_t kReadAheadBytes = 4 << 20;
 constexpr uint64_t kReadAheadPieceBytes = 1 << 20;
 constexpr size_t kLookBytes = 256 << 10;
+
+bool tooMany(size_t pieces, size_t bytes) { return pieces > kFewPieces + bytes / kGoodPieceBytes; }
 
 uint8_t* threadBuffer() {
   thread_local AlignedMemory buffer = allocateAligned(kLookBytes + 2 * kMaxBlockBytes);
@@ -45,7 +49,7 @@ bool FileReader::find(StoreFile& file, uint64_t position, size_t length, bool ap
   bool read = false;
   for (size_t got = 0; got < length;) {
     RangeCache::Found found = store_.cache().find(file.cached(), position + got, length - got);
-    if (!found.piece || (appended && !found.appended) || pieces.size() == kMaxPieces) return false;
+    if (!found.piece || (appended && !found.appended) || tooMany(pieces.size(), length)) return false;
     read |= !found.appended;
     got += found.piece.length;
     pieces.push_back(std::move(found.piece));
@@ -80,19 +84,46 @@ ReadPieces FileReader::read(const std::shared_ptr<StoreFile>& file, uint64_t pos
   return result;
 }
 
+ReadPieces FileReader::readFew(const std::shared_ptr<StoreFile>& file, uint64_t position, size_t length,
+                               size_t maxPieceBytes, Deadline deadline) {
+  ReadPieces result = read(file, position, length, maxPieceBytes, deadline);
+  if (!result.status.ok() || !tooMany(result.pieces.size(), result.length)) return result;
+  std::vector<MemoryPiece> few;
+  for (size_t first = 0; first < result.pieces.size();) {
+    size_t end = first;
+    size_t bytes = 0;
+    while (end < result.pieces.size() && (end == first || bytes + result.pieces[end].length <= kJoinedBytes))
+      bytes += result.pieces[end++].length;
+    few.push_back(join(result.pieces, first, end, bytes, deadline, result.status));
+    if (!few.back()) return {result.status, {}, 0};
+    first = end;
+  }
+  result.pieces = std::move(few);
+  return result;
+}
+
+/** Copies neighbours together; one alone stays what it is. Empty, with the reason in `status`, when there is no room. */
+MemoryPiece FileReader::join(const std::vector<MemoryPiece>& pieces, size_t first, size_t end, size_t bytes,
+                             Deadline deadline, IoStatus& status) {
+  if (end == first + 1) return pieces[first];
+  MemoryRef memory = allocate(std::max<size_t>(bytes, 1), deadline, status);
+  if (!memory) return {};
+  uint8_t* target = memory.data();
+  MemoryPiece joined{std::move(memory), target, bytes};
+  for (size_t i = first; i < end; ++i) {
+    std::memcpy(target, pieces[i].bytes, pieces[i].length);
+    target += pieces[i].length;
+  }
+  return joined;
+}
+
 ReadPieces FileReader::readWhole(const std::shared_ptr<StoreFile>& file, uint64_t position, size_t length,
                                  Deadline deadline) {
   ReadPieces result = read(file, position, length, SIZE_MAX, deadline);
   if (!result.status.ok() || result.pieces.size() == 1) return result;
-  MemoryRef memory = allocate(std::max<size_t>(result.length, 1), deadline, result.status);
-  if (!memory) return {result.status, {}, 0};
-  uint8_t* target = memory.data();
-  for (const MemoryPiece& piece : result.pieces) {
-    std::memcpy(target, piece.bytes, piece.length);
-    target += piece.length;
-  }
-  uint8_t* start = memory.data();
-  result.pieces.assign(1, {std::move(memory), start, result.length});
+  MemoryPiece whole = join(result.pieces, 0, result.pieces.size(), result.length, deadline, result.status);
+  if (!whole) return {result.status, {}, 0};
+  result.pieces.assign(1, std::move(whole));
   return result;
 }
 

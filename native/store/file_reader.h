@@ -36,6 +36,9 @@ class FileReader {
   /** Blocks; waits for room in the arena until `deadline`. No piece that is read is larger than `maxPieceBytes`. */
   ReadPieces read(const std::shared_ptr<StoreFile>& file, uint64_t position, size_t length, size_t maxPieceBytes,
                   Deadline deadline);
+  /** As `read`; many small pieces are copied together. */
+  ReadPieces readFew(const std::shared_ptr<StoreFile>& file, uint64_t position, size_t length, size_t maxPieceBytes,
+                     Deadline deadline);
   /** As `read`, in one piece: copied together unless it is. */
   ReadPieces readWhole(const std::shared_ptr<StoreFile>& file, uint64_t position, size_t length, Deadline deadline);
   /** Copies to the caller's memory, and caches nothing: for looking through a file. `got` is less at the end of what is appended. */
@@ -47,6 +50,8 @@ class FileReader {
  private:
   MemoryRef allocate(size_t length, Deadline deadline, IoStatus& status);
   MemoryPiece fill(StoreFile& file, uint64_t position, size_t length, Deadline deadline, IoStatus& status);
+  MemoryPiece join(const std::vector<MemoryPiece>& pieces, size_t first, size_t end, size_t bytes, Deadline deadline,
+                   IoStatus& status);
   void readAhead(const std::shared_ptr<StoreFile>& file, uint64_t from, uint64_t to);
 
   Store& store_;

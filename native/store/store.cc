@@ -96,7 +96,7 @@ void Store::readPieces(std::shared_ptr<StoreFile> file, uint64_t position, size_
                        std::function<void(ReadPieces)> done) {
   auto deadline = std::chrono::steady_clock::now() + options_.memoryTimeout;
   auto task = [this, file, position, length, done, deadline] {
-    done(reader_.read(file, position, length, kReplyPieceBytes, deadline));
+    done(reader_.readFew(file, position, length, kReplyPieceBytes, deadline));
   };
   if (!readers_.post(task)) done({{ESHUTDOWN, "the store is shut down: " + file->handle()->path()}, {}, 0});
 }

@@ -71,7 +71,7 @@ class Store {
    */
   void read(std::shared_ptr<StoreFile> file, uint64_t position, size_t length, bool withCrc, uint32_t seed,
             std::function<void(ReadResult)> done);
-  /** As `read`, in as many pieces as it is in memory. */
+  /** As `read`, in pieces as they are in memory; small ones may be copied together. */
   void readPieces(std::shared_ptr<StoreFile> file, uint64_t position, size_t length,
                   std::function<void(ReadPieces)> done);
 
