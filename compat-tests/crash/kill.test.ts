@@ -21,6 +21,7 @@ const loadsByTopic: Record<string, Omit<LoadOptions, 'topic' | 'partitions'>> = 
   'crash-mixed-all': { acks: -1, codec: 'zstd', ...mixed },
   'crash-small-leader': { acks: 1, codec: 'none', ...small },
   'crash-large-leader': { acks: 1, codec: 'snappy', ...large },
+  'crash-mixed-disk': { acks: 1, codec: 'none', ...mixed },
 };
 const topics = Object.keys(loadsByTopic);
 
@@ -41,7 +42,12 @@ describe(`kill -9 under load, ${rounds} rounds`, function () {
     await broker.start();
     loads = new Loads(broker.bootstrap);
     for (const topic of topics) {
-      await loads.client.call('create', { topic, partitions, configs: topicConfigs });
+      const configs = topic.endsWith('-disk') ? { ...topicConfigs, 'log.ack': 'disk' } : topicConfigs;
+      await loads.client.call('create', {
+        topic,
+        partitions,
+        configs: targetIsKafka ? topicConfigs : configs,
+      });
       await loads.start(topic, { topic, partitions, ...loadsByTopic[topic]! });
     }
   });
@@ -73,6 +79,8 @@ describe(`kill -9 under load, ${rounds} rounds`, function () {
       await broker.kill('SIGKILL');
       // No new records meanwhile, or a slow machine has more to compare from round to round.
       for (const topic of topics) await loads.pause(topic, true);
+      // Recovery must bear to be interrupted anywhere: what it writes for the dead process, truncates, rebuilds.
+      if (round % 2 === 0) await broker.startAndKill(100 + ((round * 4801) % 400));
       await broker.start();
       await verifyAll(false);
       for (const topic of topics) await loads.pause(topic, false);

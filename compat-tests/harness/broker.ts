@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Child, freePort, runCommand, until } from './child.ts';
+import { Child, freePort, runCommand, sleep, until } from './child.ts';
 import { javaCommand, root } from './paths.ts';
 
 export interface BrokerOptions {
@@ -25,6 +25,8 @@ export interface Broker {
   /** Starts the process and waits until it serves; rejects with its log when it does not. */
   start(): Promise<void>;
   kill(signal: NodeJS.Signals): Promise<void>;
+  /** Starts the process and kills it (SIGKILL) after so long, whatever it is doing then. */
+  startAndKill(afterMs: number): Promise<void>;
   /** Stops cleanly and starts on the same ports and data. */
   restart(): Promise<void>;
   /** Stops and removes what the harness made. */
@@ -92,6 +94,13 @@ abstract class BrokerProcess implements Broker {
 
   async kill(signal: NodeJS.Signals): Promise<void> {
     await this.child?.kill(signal);
+  }
+
+  async startAndKill(afterMs: number): Promise<void> {
+    const child = new Child(await this.command(), {}, logFile(this.bootstrap));
+    this.child = child;
+    await sleep(afterMs);
+    await child.kill('SIGKILL');
   }
 
   async restart(): Promise<void> {
