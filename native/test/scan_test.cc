@@ -1,8 +1,12 @@
 #include "store/scan.h"
 
-#include <sys/mman.h>
+#include <stdlib.h>
 #include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
+
+#include "store/store.h"
 #include "test/batches.h"
 #include "test/test.h"
 
@@ -11,17 +15,27 @@ using namespace kafabric::test;
 
 namespace {
 
-/** A file in memory. */
-struct MemoryFile {
-  int fd = ::memfd_create("scan", MFD_CLOEXEC);
+/** A file that is written anew for each scan. */
+struct ScannedFile {
+  std::string path = (std::filesystem::temp_directory_path() / "kafabric-scan-XXXXXX").string();
   std::string bytes;
-  ~MemoryFile() { ::close(fd); }
+  Arena arena{size_t{1} << 20};
+  Store store{{}, arena};
+
+  ScannedFile() {
+    int fd = ::mkstemp(path.data());
+    CHECK(fd >= 0);
+    ::close(fd);
+  }
+  ~ScannedFile() { std::filesystem::remove(path); }
 
   void add(const std::vector<uint8_t>& batch) { bytes.append(batch.begin(), batch.end()); }
   ScanResult scan(bool verifyCrc, uint64_t maxBytes = UINT64_MAX, size_t maxBatches = 1000, uint64_t position = 0) {
-    CHECK_EQ(::ftruncate(fd, 0), 0);
-    CHECK_EQ(::pwrite(fd, bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
-    return scanBatches(fd, {position, maxBytes, bytes.size(), maxBatches, verifyCrc});
+    std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
+    IoStatus status;
+    auto file = store.open(path, {}, status);
+    CHECK(status.ok());
+    return scanBatches(store.reader(), *file, {position, maxBytes, bytes.size(), maxBatches, verifyCrc});
   }
 };
 
@@ -34,7 +48,7 @@ std::vector<uint8_t> batchOf(size_t valueBytes) {
 }  // namespace
 
 TEST(scan_finds_batches_of_all_sizes) {
-  MemoryFile file;
+  ScannedFile file;
   std::vector<size_t> starts;
   for (size_t i = 0; i < 300; ++i) {
     starts.push_back(file.bytes.size());
@@ -55,7 +69,7 @@ TEST(scan_finds_batches_of_all_sizes) {
 }
 
 TEST(scan_stops_where_the_log_is_damaged) {
-  MemoryFile file;
+  ScannedFile file;
   file.add(batchOf(100));
   file.add(batchOf(400'000));
   uint64_t good = file.bytes.size();
