@@ -4,11 +4,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { arenaStats, NativeMemory } from './arena.ts';
 import { crc32c } from './batch.ts';
-import { MemoryPiece } from './pieces.ts';
+import { FilePiece, MemoryPiece } from './pieces.ts';
 import { Store, type StoreFile, scanBatches } from './store.ts';
 
 const bytes = (length: number, seed: number): Buffer =>
   Buffer.from(Uint8Array.from({ length }, (_, i) => (i * 31 + seed * 7) & 0xff));
+
+/** What is in a file, without the zeros of space that is allocated ahead. */
+function contentOf(file: StoreFile): Buffer {
+  const content = readFileSync(file.path);
+  assert.ok(content.length >= file.size, `${content.length} bytes of ${file.size}`);
+  assert.ok(content.subarray(file.size).every((byte) => byte === 0));
+  return content.subarray(0, file.size);
+}
 
 describe('Store', () => {
   let dir: string;
@@ -43,7 +51,7 @@ describe('Store', () => {
       Buffer.from('tail'),
       bytes(10_000, 1).subarray(250, 350),
     ]);
-    assert.deepEqual(readFileSync(file.path), expected);
+    assert.deepEqual(contentOf(file), expected);
     const read = await file.read(4, 6000);
     assert.deepEqual(Buffer.from(read.bytes()), expected.subarray(4));
     read.release();
@@ -53,6 +61,7 @@ describe('Store', () => {
     const nothing = await file.read(9999, 10);
     assert.equal(nothing.byteLength, 0);
     nothing.release();
+    await file.close();
     assert.equal(arenaStats().usedBytes, 0);
   });
 
@@ -69,7 +78,7 @@ describe('Store', () => {
     assert.ok(stats.writes - before.writes < 250, `${stats.writes} writes`);
     assert.ok(stats.syncs - before.syncs < 50, `${stats.syncs} syncs`);
     assert.equal(stats.queuedBytes, 0);
-    assert.ok(readFileSync(file.path).equals(Buffer.concat(parts)));
+    assert.ok(contentOf(file).equals(Buffer.concat(parts)));
     await file.sync();
     assert.equal(store.stats().syncs, stats.syncs, 'nothing to flush, no flush');
   });
@@ -82,7 +91,7 @@ describe('Store', () => {
     const { position, done } = file.append([bytes(50, 2)]);
     assert.equal(position, 300);
     await Promise.all([...writes, truncated, done, file.sync()]);
-    assert.deepEqual(readFileSync(file.path), Buffer.concat([bytes(1000, 1).subarray(0, 300), bytes(50, 2)]));
+    assert.deepEqual(contentOf(file), Buffer.concat([bytes(1000, 1).subarray(0, 300), bytes(50, 2)]));
   });
 
   it('keeps the size of a preallocated file and gives back the rest on close', async () => {
@@ -106,12 +115,68 @@ describe('Store', () => {
   });
 
   it('reads a file that became shorter', async () => {
-    const file = await open();
+    const uncached = new Store({ threads: 1, direct: false });
+    const file = await uncached.open(join(dir, 'file'), { create: true });
     await file.append([bytes(1000, 1)]).done;
     truncateSync(file.path, 400);
     const read = await file.read(100, 600);
     assert.equal(read.byteLength, 300);
     read.release();
+    await uncached.shutdown();
+  });
+
+  it('gives back what is allocated ahead', async () => {
+    const file = await open();
+    for (let i = 0; i < 5; i++) await file.append([bytes(10_000, i)]).done;
+    await file.trim();
+    assert.equal(statSync(file.path).size, 50_000);
+    const { position, done } = file.append([bytes(10, 9)]);
+    assert.equal(position, 50_000);
+    await done;
+    assert.deepEqual(contentOf(file).subarray(50_000), bytes(10, 9));
+  });
+
+  it('finds what is in memory, and reads the rest', async () => {
+    const file = await open();
+    const content = bytes(300_000, 3);
+    const memory = NativeMemory.allocate(content.length)!;
+    memory.bytes().set(content);
+    await file.append([bytes(1000, 1)]).done;
+    const { position, done } = file.append([new MemoryPiece(memory)], { align: true });
+    await done;
+    assert.ok(position >= 1000 && position < 1000 + 2 * 4096, `at ${position}`);
+    const found = file.findAppended(position + 5, 1000)!;
+    assert.deepEqual(Buffer.from(found.bytes()), content.subarray(5, 1005));
+    assert.equal(found.memory.handle, memory.handle, 'the memory itself, not a copy');
+    found.memory.release();
+    memory.release();
+    assert.equal(file.findAppended(position, content.length + 1), null);
+    await file.close();
+    // Opened again nothing of it is in memory.
+    const again = await store.open(file.path);
+    assert.equal(again.findAppended(position, 1000), null);
+    assert.equal(again.find(position, 1000), null);
+    const pieces = await again.readPieces(position, content.length);
+    assert.deepEqual(Buffer.concat(pieces.map((piece) => piece.bytes())), content);
+    for (const piece of pieces) piece.memory.release();
+    const kept = again.find(position + 7, 1000)!;
+    assert.deepEqual(
+      Buffer.concat(kept.map((piece) => (piece as MemoryPiece).bytes())),
+      content.subarray(7, 1007),
+    );
+    for (const piece of kept) (piece as MemoryPiece).memory.release();
+    assert.equal(again.findAppended(position, 1000), null, 'it was read, not appended');
+  });
+
+  it('uses the page cache where it is told to', async () => {
+    const cached = new Store({ threads: 1, direct: false });
+    const file = await cached.open(join(dir, 'file'), { create: true });
+    assert.equal(file.direct, false);
+    await file.append([bytes(1000, 1)], { align: true, fromMemory: true }).done;
+    assert.equal(file.findAppended(0, 1000), null);
+    assert.ok(file.find(0, 1000)![0] instanceof FilePiece);
+    assert.equal(statSync(file.path).size, 1000);
+    await cached.shutdown();
   });
 
   it('fails appends until truncated when the disk refuses', async () => {
