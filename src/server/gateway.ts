@@ -1,5 +1,6 @@
 import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
+import { sharedMemoryName } from '../broker/acknowledged-memory.ts';
 import { EmbeddedBroker } from '../broker/embedded-broker.ts';
 import type { AdvertisedListener, KafabricConfig, Listener } from '../config/index.ts';
 import {
@@ -9,7 +10,6 @@ import {
   releaseSharedArena,
   startTouchingArena,
 } from '../native/arena.ts';
-import { sharedMemoryName } from '../broker/acknowledged-memory.ts';
 import type { NetOptions } from '../native/net.ts';
 import { systemClock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
@@ -120,6 +120,11 @@ export class Gateway {
       metrics: this.#metrics,
       clock: systemClock,
     });
+    const kafkaListeners = this.#listeners;
+    const brokerConfigChanged = (changed: KafabricConfig) =>
+      kafkaListeners.setReferenceMinBytes(changed.get('payload.min.bytes'));
+    broker.metadata.addListener({ brokerConfigChanged });
+    brokerConfigChanged(broker.metadata.config);
     this.#metrics.export(networkMetrics(this.#listeners));
     for (const listener of listeners) await this.#listeners.listen(listener);
   }
@@ -133,7 +138,10 @@ export class Gateway {
     await this.#listeners?.shutdown(SHUTDOWN_DEADLINE_MS);
     await this.#broker?.close();
     if (!releaseSharedArena())
-      this.#log.error({}, 'acknowledged records could not be written; they stay in memory for the next start');
+      this.#log.error(
+        {},
+        'acknowledged records could not be written; they stay in memory for the next start',
+      );
     await this.#http?.close();
   }
 }
