@@ -16,6 +16,8 @@ void fail(BatchCheck& check, BatchError error, BatchProblem problem, int32_t rec
   if (record >= 0) check.errorRecords.push_back(record);
 }
 
+bool tooLarge(const BatchCheck& check, const CheckOptions& options) { return check.sizeBytes > options.maxBatchBytes; }
+
 /** Finds the end of the batch and reads its header; false when there is no whole batch of version 2. */
 bool frame(const uint8_t* bytes, size_t length, const CheckOptions& options, BatchCheck& check) {
   check.sizeBytes = length;
@@ -39,7 +41,7 @@ bool frame(const uint8_t* bytes, size_t length, const CheckOptions& options, Bat
     return false;
   }
   check.sizeBytes = header.sizeBytes();
-  if (check.sizeBytes > options.maxBatchBytes) fail(check, BatchError::messageTooLarge, BatchProblem::tooLarge);
+  if (tooLarge(check, options)) fail(check, BatchError::messageTooLarge, BatchProblem::tooLarge);
   return check.error == BatchError::none;
 }
 
@@ -57,6 +59,7 @@ uint32_t crcOfBatch(const uint8_t* bytes, const BatchCheck& check) {
   return crc32c(0, bytes + kBatchCrcStart, check.sizeBytes - kBatchCrcStart);
 }
 
+/** From the CRC of its records section, uncompressed. */
 uint32_t crcOfBatch(const uint8_t* bytes, uint32_t crcOfSection, size_t sectionLength) {
   return crc32cJoin(crc32c(0, bytes + kBatchCrcStart, kBatchHeaderBytes - kBatchCrcStart), crcOfSection, sectionLength);
 }
@@ -86,18 +89,29 @@ BatchProblem asProblem(RecordFault fault) {
   return BatchProblem::recordVarint;
 }
 
+bool outOfRange(int64_t timestamp, const CheckOptions& options) {
+  if (timestamp == -1) return false;
+  // As wide as needed: a client may send any timestamp.
+  __int128 age = static_cast<__int128>(options.nowMs) - timestamp;
+  return age > options.timestampBeforeMaxMs || -age > options.timestampAfterMaxMs;
+}
+
+/** Whether the content of some record breaks a rule. */
+bool refusesRecords(const BatchCheck& check, const CheckOptions& options) {
+  if (options.requireKeys && check.keyless) return true;
+  if (!options.fromClient) return false;
+  if (check.header.attributes & kLogAppendTimeBit) return true;
+  return options.createTime &&
+         (outOfRange(check.oldestTimestamp, options) || outOfRange(check.newestTimestamp, options));
+}
+
 /** The rules on one record's content, in Kafka's order; its structure has been checked. */
 BatchProblem recordProblem(const Record& record, int64_t timestamp, const BatchHeader& header,
                            const CheckOptions& options) {
   if (options.requireKeys && !record.key) return BatchProblem::missingKey;
   if (!options.fromClient) return BatchProblem::none;
   if (header.attributes & kLogAppendTimeBit) return BatchProblem::timestampType;
-  if (options.createTime && timestamp != -1) {
-    // As wide as needed: a client may send any timestamp.
-    __int128 age = static_cast<__int128>(options.nowMs) - timestamp;
-    if (age > options.timestampBeforeMaxMs || -age > options.timestampAfterMaxMs) return BatchProblem::timestampRange;
-  }
-  return BatchProblem::none;
+  return options.createTime && outOfRange(timestamp, options) ? BatchProblem::timestampRange : BatchProblem::none;
 }
 
 bool concernsTimestamp(BatchProblem problem) {
@@ -116,10 +130,33 @@ void noteProblem(BatchCheck& check, BatchProblem problem, int32_t record) {
   if (check.errorRecords.size() < kMaxErrorRecords) check.errorRecords.push_back(record);
 }
 
+/** Wraps like Java's addition. */
+int64_t timestampOf(const Record& record, const BatchHeader& header) {
+  return static_cast<int64_t>(static_cast<uint64_t>(header.baseTimestamp) +
+                              static_cast<uint64_t>(record.timestampDelta));
+}
+
+void noteTimestamp(int64_t timestamp, int32_t offsetDelta, BatchCheck& check) {
+  if (timestamp > check.maxTimestamp) {
+    check.maxTimestamp = timestamp;
+    check.offsetDeltaOfMaxTimestamp = offsetDelta;
+  }
+  if (timestamp == -1) return;
+  bool first = check.oldestTimestamp == -1;
+  if (first || timestamp < check.oldestTimestamp) check.oldestTimestamp = timestamp;
+  if (first || timestamp > check.newestTimestamp) check.newestTimestamp = timestamp;
+}
+
+/** The records section, uncompressed. */
+struct Section {
+  const uint8_t* bytes = nullptr;
+  size_t length = 0;
+};
+
 /** Reads all records: damage anywhere outweighs what their content may be refused for. */
-void checkRecords(const uint8_t* section, size_t length, const CheckOptions& options, BatchCheck& check) {
+void readRecords(const Section& section, const CheckOptions& options, BatchCheck& check) {
   const BatchHeader& header = check.header;
-  RecordCursor cursor(section, length);
+  RecordCursor cursor(section.bytes, section.length);
   Record record;
   int32_t previousDelta = -1;
   for (int32_t index = 0; index < header.recordCount; ++index) {
@@ -130,25 +167,26 @@ void checkRecords(const uint8_t* section, size_t length, const CheckOptions& opt
     if (!(options.fromClient ? consecutive : ascending))
       return fail(check, BatchError::invalidRecord, BatchProblem::offsetDelta, index);
     previousDelta = record.offsetDelta;
-    // Wraps like Java's addition.
-    auto timestamp = static_cast<int64_t>(static_cast<uint64_t>(header.baseTimestamp) +
-                                          static_cast<uint64_t>(record.timestampDelta));
-    BatchProblem problem = recordProblem(record, timestamp, header, options);
-    if (problem != BatchProblem::none) noteProblem(check, problem, index);
     if (!record.key) check.keyless = true;
-    if (timestamp > check.maxTimestamp) {
-      check.maxTimestamp = timestamp;
-      check.offsetDeltaOfMaxTimestamp = record.offsetDelta;
-    }
+    noteTimestamp(timestampOf(record, header), record.offsetDelta, check);
   }
   if (!cursor.atEnd()) fail(check, BatchError::invalidRecord, BatchProblem::trailingBytes);
 }
 
+/** Names the records that are refused, which were read without fault. */
+void listRefused(const Section& section, const CheckOptions& options, BatchCheck& check) {
+  RecordCursor cursor(section.bytes, section.length);
+  Record record;
+  for (int32_t index = 0; !cursor.atEnd() && cursor.next(record) == RecordFault::none; ++index) {
+    BatchProblem problem = recordProblem(record, timestampOf(record, check.header), check.header, options);
+    if (problem != BatchProblem::none) noteProblem(check, problem, index);
+  }
+}
+
 /** The records section uncompressed: in place, or in `scratch`. False when it cannot be read. */
 bool openSection(const uint8_t* bytes, const CheckOptions& options, BatchCheck& check, ByteBuffer& scratch,
-                 const uint8_t*& section, size_t& length) {
-  section = bytes + kBatchHeaderBytes;
-  length = check.sizeBytes - kBatchHeaderBytes;
+                 Section& section) {
+  section = {bytes + kBatchHeaderBytes, check.sizeBytes - kBatchHeaderBytes};
   int codec = check.header.compression();
   if (codec == 0) return true;
   if (codec >= kCodecs) {
@@ -157,7 +195,7 @@ bool openSection(const uint8_t* bytes, const CheckOptions& options, BatchCheck& 
   }
   try {
     scratch.clear();
-    decompress(static_cast<Codec>(codec), section, length, options.maxUncompressedBytes, scratch);
+    decompress(static_cast<Codec>(codec), section.bytes, section.length, options.maxUncompressedBytes, scratch);
   } catch (const UncompressedTooLarge&) {
     fail(check, BatchError::messageTooLarge, BatchProblem::uncompressedTooLarge);
     return false;
@@ -166,8 +204,7 @@ bool openSection(const uint8_t* bytes, const CheckOptions& options, BatchCheck& 
     fail(check, BatchError::invalidRecord, BatchProblem::decompression);
     return false;
   }
-  section = scratch.data();
-  length = scratch.size();
+  section = {scratch.data(), scratch.size()};
   return true;
 }
 
@@ -188,14 +225,15 @@ void assignTimestamps(const uint8_t* bytes, const CheckOptions& options, BatchCh
                          : crcWithTimestamps(bytes, check.sizeBytes, check.storedAttributes, check.storedMaxTimestamp);
 }
 
-/** Everything but size and CRC; the section is left in place or in `scratch`. */
+/** Everything but size and CRC. */
 void checkContent(const uint8_t* bytes, const CheckOptions& options, BatchCheck& check, ByteBuffer& scratch,
-                  const uint8_t*& section, size_t& length) {
+                  Section& section) {
   BatchProblem problem = headerProblem(check.header, options);
   if (problem != BatchProblem::none) return fail(check, BatchError::invalidRecord, problem);
-  if (!openSection(bytes, options, check, scratch, section, length)) return;
-  check.uncompressedBytes = length;
-  checkRecords(section, length, options, check);
+  if (!openSection(bytes, options, check, scratch, section)) return;
+  check.uncompressedBytes = section.length;
+  readRecords(section, options, check);
+  if (check.error == BatchError::none && refusesRecords(check, options)) listRefused(section, options, check);
 }
 
 }  // namespace
@@ -209,19 +247,28 @@ BatchCheck checkBatch(const uint8_t* bytes, size_t length, const CheckOptions& o
   bool crcFollows = options.verifyCrc && reference && check.header.compression() == 0;
   if (options.verifyCrc && !crcFollows) checkCrc(crcOfBatch(bytes, check), check);
   if (check.error != BatchError::none) return check;
-  const uint8_t* section = nullptr;
-  size_t sectionLength = 0;
-  checkContent(bytes, options, check, scratch, section, sectionLength);
+  Section section;
+  checkContent(bytes, options, check, scratch, section);
   if (check.error != BatchError::none) {
     if (crcFollows) checkCrc(crcOfBatch(bytes, check), check);
     return check;
   }
   if (reference) {
-    uint32_t crcOfSection = buildReferenceTemplate(bytes, section, sectionLength, check.reference);
-    if (crcFollows) checkCrc(crcOfBatch(bytes, crcOfSection, sectionLength), check);
+    uint32_t crcOfSection = buildReferenceTemplate(bytes, section.bytes, section.length, check.reference);
+    if (crcFollows) checkCrc(crcOfBatch(bytes, crcOfSection, section.length), check);
   }
   if (check.error == BatchError::none) assignTimestamps(bytes, options, check);
   return check;
+}
+
+bool recheck(BatchCheck& check, const uint8_t* bytes, const CheckOptions& options) {
+  bool reference = wantsReference(check, options);
+  if (check.error != BatchError::none || tooLarge(check, options) || refusesRecords(check, options) ||
+      (reference && check.reference.size() == 0))
+    return false;
+  if (!reference) check.reference = {};
+  assignTimestamps(bytes, options, check);
+  return true;
 }
 
 std::vector<BatchCheck> checkBatches(const uint8_t* bytes, size_t length, const CheckOptions& options,

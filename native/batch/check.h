@@ -79,6 +79,8 @@ struct BatchCheck {
   bool keyless = false;          // a record has no key
   int64_t maxTimestamp = -1;     // of the records; -1 when they have none
   int32_t offsetDeltaOfMaxTimestamp = -1;  // of the first record that has it
+  int64_t oldestTimestamp = -1;  // of the records that have one, and have it other than -1
+  int64_t newestTimestamp = -1;
   ByteBuffer reference;          // the reference batch without its location, or empty
   /** What the header of a client's batch has to say once it is stored: its timestamps are the topic's affair. */
   uint16_t storedAttributes = 0;
@@ -91,6 +93,13 @@ struct BatchCheck {
  * Never throws but std::bad_alloc.
  */
 BatchCheck checkBatch(const uint8_t* bytes, size_t length, const CheckOptions& options, ByteBuffer& scratch);
+
+/**
+ * The check of a batch by other options than those with which it was found good: `check` becomes what checkBatch would say. `bytes` is the
+ * batch, unchanged since; only its header is read. False, and nothing is changed, when the batch would be refused, or would need a
+ * reference batch that was not built.
+ */
+bool recheck(BatchCheck& check, const uint8_t* bytes, const CheckOptions& options);
 
 /** Checks batch after batch, at most `maxBatches`; stops behind the first whose end is not known. */
 std::vector<BatchCheck> checkBatches(const uint8_t* bytes, size_t length, const CheckOptions& options,

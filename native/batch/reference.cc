@@ -15,6 +15,9 @@ constexpr uint8_t kMagic[4] = {'K', 'F', 'P', 'R'};
 constexpr uint8_t kVersion = 1;
 constexpr size_t kMaxVarints = 5 + 1 + 10 + 5 + 5 + 5;  // size, attributes, two deltas, key and value length
 
+/** Joining CRCs takes about as long as summing so many bytes once more while they are in the nearest cache. */
+constexpr size_t kJoinBytes = 4096;
+
 /** What is being turned into references, and the CRC of its bytes up to `summed`. */
 struct Section {
   const uint8_t* start;
@@ -30,7 +33,7 @@ struct Section {
   uint32_t sumValue(const uint8_t* value, size_t bytes) {
     sumTo(value);
     uint32_t own = crc32c(0, value, bytes);
-    crc = crc32cJoin(crc, own, bytes);
+    crc = bytes < kJoinBytes ? crc32c(crc, value, bytes) : crc32cJoin(crc, own, bytes);
     summed = value + bytes;
     return own;
   }

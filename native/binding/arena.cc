@@ -106,16 +106,24 @@ Napi::Value stats(const Napi::CallbackInfo& info) {
 
 }  // namespace
 
-uint64_t ArenaHolds::give(MemoryRef memory) {
+uint64_t ArenaHolds::give(MemoryRef memory, std::shared_ptr<CheckedFrame> checked) {
   uint64_t handle = memory.handle();
   Hold& hold = holds_[handle];
-  if (hold.count++ == 0) hold.memory = std::move(memory);
+  if (hold.count++ == 0) {
+    hold.memory = std::move(memory);
+    hold.checked = std::move(checked);
+  }
   return handle;
 }
 
 MemoryRef ArenaHolds::borrow(uint64_t handle) const {
   auto found = holds_.find(handle);
   return found == holds_.end() ? MemoryRef() : found->second.memory;
+}
+
+CheckedFrame* ArenaHolds::checked(uint64_t handle) const {
+  auto found = holds_.find(handle);
+  return found == holds_.end() ? nullptr : found->second.checked.get();
 }
 
 bool ArenaHolds::take(uint64_t handle) {

@@ -4,9 +4,11 @@
 #include <napi.h>
 
 #include <cstdint>
+#include <memory>
 #include <unordered_map>
 
 #include "arena/arena.h"
+#include "batch/produce_check.h"
 
 namespace kafabric::binding {
 
@@ -16,10 +18,15 @@ namespace kafabric::binding {
  */
 class ArenaHolds {
  public:
-  /** Gives one reference to JavaScript, which releases it through releaseMemory; returns its handle. */
-  uint64_t give(MemoryRef memory);
+  /**
+   * Gives one reference to JavaScript, which releases it through releaseMemory; returns its handle. `checked` is what is known of a frame
+   * that fills the memory, and lives until JavaScript holds no reference to it.
+   */
+  uint64_t give(MemoryRef memory, std::shared_ptr<CheckedFrame> checked = nullptr);
   /** Another reference to memory that JavaScript holds; empty for a handle that it does not hold. */
   MemoryRef borrow(uint64_t handle) const;
+  /** What was given with the memory of this handle; null when that is nothing. */
+  CheckedFrame* checked(uint64_t handle) const;
   /** Takes back one reference; false when JavaScript holds none. */
   bool take(uint64_t handle);
 
@@ -27,6 +34,7 @@ class ArenaHolds {
   struct Hold {
     MemoryRef memory;
     uint32_t count = 0;
+    std::shared_ptr<CheckedFrame> checked;
   };
   std::unordered_map<uint64_t, Hold> holds_;
 };

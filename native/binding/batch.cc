@@ -7,6 +7,7 @@
 
 #include "batch/check.h"
 #include "batch/crc32c.h"
+#include "batch/produce_check.h"
 #include "batch/recompress.h"
 #include "batch/reference.h"
 #include "binding/arena.h"
@@ -160,6 +161,25 @@ std::shared_ptr<AsyncInput> memoryInput(Napi::Env env, double handle, double off
   return input;
 }
 
+// (options, slots, attachments, handle, offset, length) -> whether the check of the batch at exactly this range, made when its frame came,
+// is now in the first slots.
+Napi::Value takeCheck(const Napi::CallbackInfo& info) {
+  double handle = numberOf(info[3]);
+  double offset = numberOf(info[4]);
+  double length = numberOf(info[5]);
+  MemoryRef memory = borrowMemory(info.Env(), handle, offset, length);
+  CheckedFrame* frame = arenaHolds(info.Env()).checked(memory.handle());
+  BatchCheck check;
+  RecordsRange range{static_cast<size_t>(offset), static_cast<size_t>(length)};
+  bool taken = frame && frame->take(memory.data(), range, optionsOf(info[0]), check);
+  if (taken) {
+    fillSlots(info[1].As<Napi::Float64Array>().Data(), check, 0);
+    auto attachments = info[2].As<Napi::Array>();
+    attach(info.Env(), attachments, 0, check);
+  }
+  return Napi::Boolean::New(info.Env(), taken);
+}
+
 /** A copy, since JavaScript may change the bytes meanwhile. */
 std::shared_ptr<AsyncInput> copiedInput(const Napi::Value& value) {
   Bytes bytes = bytesOf(value);
@@ -276,6 +296,7 @@ void initBatch(Napi::Env env, Napi::Object exports) {
   exports["crc32c"] = Napi::Function::New(env, crc, "crc32c");
   exports["crc32cImplementation"] = Napi::String::New(env, crc32cImplementation());
   exports["batchCheck"] = Napi::Function::New(env, checkSync, "batchCheck");
+  exports["batchTakeCheck"] = Napi::Function::New(env, takeCheck, "batchTakeCheck");
   exports["batchCheckMemory"] = Napi::Function::New(env, checkMemory, "batchCheckMemory");
   exports["batchCheckCopy"] = Napi::Function::New(env, checkCopy, "batchCheckCopy");
   exports["batchRecompressMemory"] = Napi::Function::New(env, recompressMemory, "batchRecompressMemory");

@@ -7,6 +7,7 @@
 #include <system_error>
 #include <vector>
 
+#include "batch/produce_check.h"
 #include "binding/arena.h"
 #include "binding/environment.h"
 #include "binding/loop_poll.h"
@@ -102,6 +103,7 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
                                          InstanceMethod<&NetCore::submit>("submit"),
                                          InstanceMethod<&NetCore::drain>("drain"),
                                          InstanceMethod<&NetCore::stop>("stop"),
+                                         InstanceMethod<&NetCore::setReferenceMinBytes>("setReferenceMinBytes"),
                                          InstanceMethod<&NetCore::stats>("stats"),
                                      });
   }
@@ -114,6 +116,9 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
     if (options.maxFrameBytes > arena.capacity()) {
       throw Napi::RangeError::New(env, "maxFrameBytes is larger than the arena");
     }
+    options.checkFrame = [checker = checker_](const uint8_t* frame, size_t length) -> std::shared_ptr<void> {
+      return checker->check(frame, length);
+    };
     wakeup_ = Wakeup::create(env, "kafabric net", info[1].As<Napi::Function>());
     onEvents_ = Napi::Persistent(info[1].As<Napi::Function>());
     context_ = std::make_unique<Napi::AsyncContext>(env, "kafabric net");
@@ -201,8 +206,8 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
     net::Inbox::Batch batch = inbox.collect();
     ArenaHolds& holds = arenaHolds(info.Env());
     for (uint32_t i = 0; i < batch.count; ++i) {
-      MemoryRef memory = inbox.takeMemory((batch.first + i) % net::Inbox::kEvents);
-      if (memory) holds.give(std::move(memory));
+      net::LargeFrame large = inbox.takeLargeFrame((batch.first + i) % net::Inbox::kEvents);
+      if (large.memory) holds.give(std::move(large.memory), std::static_pointer_cast<CheckedFrame>(large.checked));
     }
     return Napi::Number::New(info.Env(), batch.count);
   }
@@ -263,6 +268,12 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
 
   void stop(const Napi::CallbackInfo&) { end(); }
 
+  // (bytes, negative: never)
+  void setReferenceMinBytes(const Napi::CallbackInfo& info) {
+    int64_t bytes = info[0].As<Napi::Number>().Int64Value();
+    checker_->setReferenceMinBytes(bytes < 0 ? SIZE_MAX : static_cast<size_t>(bytes));
+  }
+
   Napi::Value stats(const Napi::CallbackInfo& info) {
     net::Net::Stats now = net_->stats();
     Napi::Object result = Napi::Object::New(info.Env());
@@ -276,6 +287,7 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
     return result;
   }
 
+  std::shared_ptr<ProduceChecker> checker_ = std::make_shared<ProduceChecker>();
   // Destroyed in reverse: the hook first, the wake-up after the threads that signal it.
   std::unique_ptr<Wakeup> wakeup_;
   Napi::FunctionReference onEvents_;

@@ -11,7 +11,7 @@ Inbox::Inbox(size_t dataBytes)
       data_(region_->data()),
       events_(reinterpret_cast<Event*>(region_->data() + dataBytes_)),
       dataEnds_(kEvents),
-      memory_(kEvents) {}
+      large_(kEvents) {}
 
 void Inbox::refreshTail() {
   uint64_t released = released_.load(std::memory_order_acquire);
@@ -62,11 +62,12 @@ void Inbox::addFrame(uint64_t connection, const uint8_t* data, size_t length) {
       dataHead_);
 }
 
-void Inbox::addLargeFrame(uint64_t connection, MemoryRef memory) {
+void Inbox::addLargeFrame(uint64_t connection, LargeFrame frame) {
+  const MemoryRef& memory = frame.memory;
   Event event{static_cast<double>(EventType::kLargeFrame), static_cast<double>(connection),
               static_cast<double>(memory.offset()), static_cast<double>(memory.size()),
               static_cast<double>(memory.handle()), 0};
-  memory_[added_ % kEvents] = std::move(memory);
+  large_[added_ % kEvents] = std::move(frame);
   add(event, dataHead_);
 }
 

@@ -24,6 +24,12 @@ enum class EventType : uint8_t {
   kRefused = 6,   // data: the address that has too many connections; detail: the listener
 };
 
+/** The memory of a large frame, and what the frame check made of it; empty for other events. */
+struct LargeFrame {
+  MemoryRef memory;
+  std::shared_ptr<void> checked;
+};
+
 /** One event as JavaScript reads it: six doubles, all of them whole numbers below 2^53. */
 struct Event {
   double type = 0;
@@ -55,7 +61,7 @@ class Inbox {
   /** Adds the frame at `data`, which lies in the last reservation, after the frames added before. Needs hasRoom. */
   void addFrame(uint64_t connection, const uint8_t* data, size_t length);
   /** Needs hasRoom. */
-  void addLargeFrame(uint64_t connection, MemoryRef memory);
+  void addLargeFrame(uint64_t connection, LargeFrame frame);
   /** Adds an event that must not be lost: it waits in the reactor when there is no room. */
   void addControl(EventType type, uint64_t connection, double detail, double number, const std::string& data = {});
   /** Adds the control events that wait; not to be called between a reservation and its last addFrame. */
@@ -71,8 +77,8 @@ class Inbox {
     uint32_t count = 0;
   };
   Batch collect();
-  /** The memory of a large frame among the collected events; empty for the others. To be called once for each. */
-  MemoryRef takeMemory(uint32_t index) { return std::move(memory_[index]); }
+  /** What belongs to one of the collected events. To be called once for each. */
+  LargeFrame takeLargeFrame(uint32_t index) { return std::move(large_[index]); }
   Event& event(uint32_t index) { return events_[index]; }
   /** Gives back the oldest `count` events and their data; true if the reactor waits for room. */
   bool release(uint32_t count);
@@ -102,7 +108,7 @@ class Inbox {
   uint64_t tailEvent_ = 0;  // events whose data is counted in dataTail_
   uint64_t added_ = 0;
   std::vector<uint64_t> dataEnds_;  // by event index: where its data ends
-  std::vector<MemoryRef> memory_;   // by event index; handed over with `published_`
+  std::vector<LargeFrame> large_;   // by event index; handed over with `published_`
   std::deque<Control> waiting_;
 
   alignas(64) std::atomic<uint64_t> published_{0};

@@ -1,9 +1,18 @@
 // Limits and settings of the network part. Sizes are bytes, times milliseconds.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 
 namespace kafabric::net {
+
+/**
+ * Looks at a whole large frame, on the thread that has received it and before anybody hears of it. What it returns, if not null, goes with
+ * the frame to whoever takes it. Called by several reactors at a time, whose other connections wait meanwhile; must not throw.
+ */
+using FrameCheck = std::function<std::shared_ptr<void>(const uint8_t* frame, size_t length)>;
 
 struct Options {
   /** Reactor threads (num.network.threads), 1 to 64. */
@@ -37,6 +46,7 @@ struct Options {
   /** SO_SNDBUF and SO_RCVBUF; 0 leaves them to the system. */
   uint32_t sendBufferBytes = 0;
   uint32_t receiveBufferBytes = 0;
+  FrameCheck checkFrame;  // or none
 };
 
 /** Why a connection ended. The names for people are in src/native/net.ts, in the same order. */

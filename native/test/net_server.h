@@ -153,6 +153,7 @@ class Server {
 
   uint16_t port = 0;
   OnFrame onFrame;
+  std::function<void(const std::shared_ptr<void>&)> onChecked;  // what Options::checkFrame has returned
   std::atomic<size_t> drained{0};
   Net& net() { return *net_; }
   Arena& arena() { return arena_; }
@@ -180,8 +181,9 @@ class Server {
     Inbox::Batch batch = inbox.collect();
     for (uint32_t i = 0; i < batch.count; ++i) {
       uint32_t index = (batch.first + i) % Inbox::kEvents;
-      MemoryRef memory = inbox.takeMemory(index);
-      handle(inbox, inbox.event(index), std::move(memory));
+      LargeFrame large = inbox.takeLargeFrame(index);
+      if (large.checked && onChecked) onChecked(large.checked);
+      handle(inbox, inbox.event(index), std::move(large.memory));
     }
     net_->release(reactor, batch.count);
   }

@@ -32,6 +32,14 @@ interface BatchBinding {
     offset: number,
     length: number,
   ): void;
+  batchTakeCheck(
+    options: Float64Array,
+    slots: Float64Array,
+    attachments: Attachment[],
+    handle: number,
+    offset: number,
+    length: number,
+  ): boolean;
   batchCheckCopy(id: number, options: Float64Array, maxBatches: number, bytes: Uint8Array): void;
   batchRecompressMemory(
     id: number,
@@ -166,14 +174,26 @@ export async function checkBatchesAsync(
   return checks;
 }
 
+/** What the thread that received the batch has found; null when it did not look, or these options want another look. */
+function takeCheck({ memory, offset, byteLength }: MemoryPiece, options: CheckOptions): BatchCheck | null {
+  const attachments: Attachment[] = [];
+  const from = memory.blockOffset + offset;
+  const packed = packOptions(options);
+  const taken = native.batchTakeCheck(packed, slots, attachments, memory.handle, from, byteLength);
+  return taken ? readCheck(slots, slotIntegers, 0, attachments[0] ?? null) : null;
+}
+
 /**
- * Checks at once when that takes little time, else on a worker thread: the way to check what clients send. The size of the input says
+ * Answers at once when the batch was checked as it arrived (see native/batch/produce_check.h), each of them once: its owner may change it
+ * then. Otherwise checks at once when that takes little time, else on a worker thread: the way to check what clients send. The size of the input says
  * little: 30 KB can decompress to a gigabyte, which would hold up JavaScript for seconds.
  */
 export function checkBatchesSoon(
   input: Uint8Array | MemoryPiece,
   options: CheckOptions,
 ): BatchCheck[] | Promise<BatchCheck[]> {
+  const known = input instanceof MemoryPiece ? takeCheck(input, options) : null;
+  if (known !== null) return [known];
   if (input.byteLength > QUICK_BYTES) return checkBatchesAsync(input, options);
   const maxUncompressedBytes = Math.min(options.maxUncompressedBytes, QUICK_UNCOMPRESSED_BYTES);
   const checks = checkBatches(input, { ...options, maxUncompressedBytes });

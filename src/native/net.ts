@@ -114,6 +114,7 @@ interface NetCore extends OutboxCore {
   release(reactor: number, count: number): void;
   drain(deadlineMs: number): void;
   stop(): void;
+  setReferenceMinBytes(bytes: number): void;
   stats(): NetStats;
 }
 const native = binding<{ NetCore: new (options: NetOptions, onEvents: () => void) => NetCore }>();
@@ -197,6 +198,14 @@ export class Net {
   close(connection: number): void {
     this.#outbox.addClose(connection);
     this.#scheduleFlush();
+  }
+
+  /**
+   * The mean record size from which the batches of Produce requests that arrive in native memory get a reference batch before their topic
+   * is known (payload.min.bytes of most topics); -1, and before the first call: never. See checkBatchesSoon.
+   */
+  setReferenceMinBytes(bytes: number): void {
+    this.#core.setReferenceMinBytes(bytes);
   }
 
   stopAccepting(): void {

@@ -120,6 +120,11 @@ export class Gateway {
       metrics: this.#metrics,
       clock: systemClock,
     });
+    const kafkaListeners = this.#listeners;
+    const brokerConfigChanged = (changed: KafabricConfig) =>
+      kafkaListeners.setReferenceMinBytes(changed.get('payload.min.bytes'));
+    broker.metadata.addListener({ brokerConfigChanged });
+    brokerConfigChanged(broker.metadata.config);
     this.#metrics.export(networkMetrics(this.#listeners));
     for (const listener of listeners) await this.#listeners.listen(listener);
   }

@@ -62,7 +62,7 @@ interface Stored extends Diverted {
 
 /**
  * The way of produced batches into one partition, in the order in which they came:
- *  1. checked, natively; large ones on the pool, several at a time;
+ *  1. checked, natively: as they arrived, or small ones now, or others on the pool, several at a time;
  *  2. if diverted, the records section written to the payload tier;
  *  3. appended to the log, which assigns offsets: a reference never precedes its payload;
  *  4. visible once written, and acknowledged then, or after the flush that acks=all asks for.

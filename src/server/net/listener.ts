@@ -64,6 +64,11 @@ export class KafkaListeners implements NetHandler {
     }
   }
 
+  /** See Net.setReferenceMinBytes. */
+  setReferenceMinBytes(bytes: number): void {
+    this.#net.setReferenceMinBytes(bytes);
+  }
+
   /** Closes the listening sockets; connections go on. */
   stopAccepting(): void {
     this.#net.stopAccepting();

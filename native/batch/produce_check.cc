@@ -1,0 +1,153 @@
+#include "batch/produce_check.h"
+
+#include <new>
+#include <utility>
+
+#include "batch/bytes.h"
+
+namespace kafabric {
+
+namespace {
+
+constexpr int16_t kProduce = 0;
+constexpr int16_t kFirstVersion = 3;
+constexpr int16_t kFirstFlexibleVersion = 9;
+constexpr int16_t kFirstVersionWithTopicIds = 13;
+constexpr int16_t kLastVersion = 13;
+constexpr size_t kTopicIdBytes = 16;
+
+/** Reads a request's fields. After the first that does not fit, `ok` is false and every length is 0. */
+class FieldReader {
+ public:
+  FieldReader(const uint8_t* frame, size_t length) : at_(frame), end_(frame + length) {}
+
+  bool ok() const { return ok_; }
+  void useFlexible() { flexible_ = true; }
+  const uint8_t* at() const { return at_; }
+
+  int16_t int16() { return need(2) ? static_cast<int16_t>(loadBe16(advance(2))) : int16_t{0}; }
+  int32_t int32() { return need(4) ? static_cast<int32_t>(loadBe32(advance(4))) : 0; }
+  void skip(size_t bytes) {
+    if (need(bytes)) at_ += bytes;
+  }
+  /** A string with a length of 16 bits; -1: null. */
+  void skipPlainString() { skipNullable(int16()); }
+  void skipString() {
+    if (flexible_) skipNullable(compactLength());
+    else skipPlainString();
+  }
+  /** The length of nullable bytes, which fit; 0 for null. */
+  size_t bytesLength() {
+    int64_t length = flexible_ ? compactLength() : int32();
+    if (length < -1) ok_ = false;
+    auto bytes = length > 0 ? static_cast<size_t>(length) : 0;
+    return need(bytes) ? bytes : 0;
+  }
+  /** The number of elements of an array; each takes a byte at least. */
+  size_t arrayLength() {
+    int64_t length = flexible_ ? compactLength() : int32();
+    if (length < 0) ok_ = false;
+    auto count = length > 0 ? static_cast<size_t>(length) : 0;
+    return need(count) ? count : 0;
+  }
+  void skipTags() {
+    if (!flexible_) return;
+    for (uint64_t left = unsignedVarint(); ok_ && left > 0; --left) {
+      unsignedVarint();
+      skip(unsignedVarint());
+    }
+  }
+
+ private:
+  bool need(size_t bytes) { return ok_ = ok_ && bytes <= static_cast<size_t>(end_ - at_); }
+  const uint8_t* advance(size_t bytes) { return std::exchange(at_, at_ + bytes); }
+  void skipNullable(int64_t length) {
+    if (length < -1) ok_ = false;
+    else if (length > 0) skip(static_cast<size_t>(length));
+  }
+  uint32_t unsignedVarint() {
+    uint64_t value = 0;
+    if (ok_) ok_ = readUnsignedVarint(at_, end_, 5, value);
+    return static_cast<uint32_t>(value);
+  }
+  /** One less than what is written, so that 0 is null. */
+  int64_t compactLength() { return int64_t{unsignedVarint()} - 1; }
+
+  const uint8_t* at_;
+  const uint8_t* end_;
+  bool flexible_ = false;
+  bool ok_ = true;
+};
+
+/** Skips everything before the topics; false when this is no Produce request that is answered. Sets the version. */
+bool openRequest(FieldReader& reader, int16_t& version) {
+  int16_t apiKey = reader.int16();
+  version = reader.int16();
+  if (!reader.ok() || apiKey != kProduce || version < kFirstVersion || version > kLastVersion) return false;
+  reader.int32();            // correlation id
+  reader.skipPlainString();  // client id, in every header
+  if (version >= kFirstFlexibleVersion) reader.useFlexible();
+  reader.skipTags();
+  reader.skipString();  // transactional id
+  reader.int16();       // acks
+  reader.int32();       // timeout
+  return reader.ok();
+}
+
+}  // namespace
+
+std::vector<RecordsRange> findProducedRecords(const uint8_t* frame, size_t length, size_t maxRanges) {
+  FieldReader reader(frame, length);
+  int16_t version = 0;
+  if (!openRequest(reader, version)) return {};
+  std::vector<RecordsRange> ranges;
+  for (size_t topics = reader.arrayLength(); topics > 0; --topics) {
+    if (version >= kFirstVersionWithTopicIds) reader.skip(kTopicIdBytes);
+    else reader.skipString();
+    for (size_t partitions = reader.arrayLength(); partitions > 0; --partitions) {
+      reader.int32();  // partition index
+      size_t bytes = reader.bytesLength();
+      if (bytes > 0) ranges.push_back({static_cast<size_t>(reader.at() - frame), bytes});
+      reader.skip(bytes);
+      reader.skipTags();
+      if (!reader.ok()) return {};
+      if (ranges.size() == maxRanges) return ranges;
+    }
+    reader.skipTags();
+    if (!reader.ok()) return {};
+  }
+  return ranges;
+}
+
+bool CheckedFrame::take(const uint8_t* frame, const RecordsRange& range, const CheckOptions& options, BatchCheck& check) {
+  for (Entry& entry : batches_) {
+    if (entry.offset != range.offset || entry.check.sizeBytes != range.length) continue;
+    check = std::move(entry.check);
+    entry.check = {};
+    return recheck(check, frame + range.offset, options);
+  }
+  return false;
+}
+
+std::shared_ptr<CheckedFrame> ProduceChecker::check(const uint8_t* frame, size_t length) const noexcept {
+  if (length > kMaxFrameBytes) return nullptr;
+  CheckOptions options{0, SIZE_MAX};  // nothing is decompressed
+  options.referenceMinBytes = referenceMinBytes_.load(std::memory_order_relaxed);
+  try {
+    auto checked = std::make_shared<CheckedFrame>();
+    ByteBuffer scratch;
+    for (const RecordsRange& range : findProducedRecords(frame, length, kMaxBatches)) {
+      const uint8_t* batch = frame + range.offset;
+      if (range.length < kBatchHeaderBytes || BatchHeader::read(batch).compression() != 0) continue;
+      BatchCheck check = checkBatch(batch, range.length, options, scratch);
+      // One batch and nothing behind it. Refusals are for those who know the topic.
+      bool good = check.error == BatchError::none && check.sizeBytes == range.length;
+      if (good && check.reference.size() <= kMaxReferenceBytes) checked->add(range.offset, std::move(check));
+    }
+    return checked->empty() ? nullptr : checked;
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
+}  // namespace kafabric
