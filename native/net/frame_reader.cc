@@ -29,7 +29,7 @@ int32_t readLength(const uint8_t* bytes) {
 FrameReader::Progress FrameReader::receive(bool smallOnly) {
   Progress progress = Progress::kTurnUsed;
   turnBytes_ = 0;
-  while (turnBytes_ < kTurnBytes && !(smallOnly && large_)) {
+  while (holdsFrames() || (turnBytes_ < kTurnBytes && !(smallOnly && large_))) {
     if (!(large_ ? receiveLarge(progress) : receiveSmall(progress))) return progress;
   }
   return Progress::kTurnUsed;

@@ -50,6 +50,8 @@ class FrameReader {
   /** Continues the large frame; true when it is complete or the socket may have more. */
   bool receiveLarge(Progress& progress);
   bool receiveSmall(Progress& progress);
+  /** Whole frames may be here, of which the socket would not tell any more. */
+  bool holdsFrames() const { return large_ ? largeFilled_ == large_.size() : !keptIsParsed_; }
   bool parseKept(Progress& progress);
 
   struct Parsed {
