@@ -56,6 +56,44 @@ TEST(net_hands_over_large_frames_that_were_read_with_small_ones) {
   }
 }
 
+TEST(net_finishes_large_frames_that_were_read_in_one_piece_while_lent) {
+  Server server(options(1));
+  server.start();
+  Client client(server.port);
+  for (uint8_t round = 0; round < 5; ++round) {
+    untilLent(server, client);
+    roundTrip(client, 50'000, round);
+    untilLent(server, client);
+    std::vector<uint8_t> both = frame(50'000, 8);
+    std::vector<uint8_t> small = frame(20, 9);
+    both.insert(both.end(), small.begin(), small.end());
+    client.send(both);
+    CHECK(client.read() == std::vector<uint8_t>(50'000, 8));
+    CHECK(client.read() == std::vector<uint8_t>(20, 9));
+  }
+}
+
+TEST(net_hands_over_all_that_the_last_read_of_a_turn_holds) {
+  Server server(options(1));
+  server.start();
+  for (size_t count : {20, 21, 22, 40, 41}) {
+    Client client(server.port);
+    std::vector<uint8_t> all;
+    for (size_t i = 0; i < count; ++i) {
+      for (size_t length : {50'000, 20}) {
+        std::vector<uint8_t> one = frame(length, static_cast<uint8_t>(i));
+        all.insert(all.end(), one.begin(), one.end());
+      }
+    }
+    std::thread writer([&] { client.send(all); });
+    for (size_t i = 0; i < count; ++i) {
+      CHECK(client.read() == std::vector<uint8_t>(50'000, static_cast<uint8_t>(i)));
+      CHECK(client.read() == std::vector<uint8_t>(20, static_cast<uint8_t>(i)));
+    }
+    writer.join();
+  }
+}
+
 TEST(net_takes_its_sockets_back_when_a_peer_does_not_read) {
   Server server(options(1));
   std::vector<uint8_t> large(8 << 20, 7);
