@@ -13,6 +13,17 @@ const settlingMs = 100;
 const quietCpuShare = 0.2;
 const patienceMs = 1000;
 
+/** Waits until a process hardly uses the processor, or until the patience is at an end. */
+export async function quiet(pid: number, patienceMs: number): Promise<void> {
+  for (let waited = 0, before = cpuSeconds(pid); waited < patienceMs; waited += settlingMs) {
+    await sleep(settlingMs);
+    const now = cpuSeconds(pid);
+    if (now === null || before === null) return;
+    if (now - before <= (quietCpuShare * settlingMs) / 1000) return;
+    before = now;
+  }
+}
+
 /** What a process uses between two moments. A process that cannot be looked into gives nulls. */
 export class Meter {
   readonly #pid: number | null;
@@ -36,7 +47,7 @@ export class Meter {
   /** Waits until the process is quiet, so that what it does behind the last acknowledgement counts too. */
   async stop(): Promise<Usage> {
     if (this.#pid === null) return { cpuSeconds: null, writtenBytes: null, peak: null };
-    await this.#quiet(this.#pid);
+    await quiet(this.#pid, patienceMs);
     this.cancel();
     this.#sample();
     const since = (now: number | null, before: number | null): number | null =>
@@ -52,16 +63,6 @@ export class Meter {
   cancel(): void {
     if (this.#timer) clearInterval(this.#timer);
     this.#timer = null;
-  }
-
-  async #quiet(pid: number): Promise<void> {
-    for (let waited = 0, before = cpuSeconds(pid); waited < patienceMs; waited += settlingMs) {
-      await sleep(settlingMs);
-      const now = cpuSeconds(pid);
-      if (now === null || before === null) return;
-      if (now - before <= (quietCpuShare * settlingMs) / 1000) return;
-      before = now;
-    }
   }
 
   #sample(): void {
