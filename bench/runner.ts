@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { buildGenerator, generatorVersion } from './generators/build.ts';
 import { consumerProperties, producerProperties } from './generators/native.ts';
 import { cachesText, describeMachine } from './measure/machine.ts';
-import { untilQuiet } from './measure/meter.ts';
+import { quiet } from './measure/meter.ts';
 import { tracer } from './measure/syscalls.ts';
 import type { Measurement, Omission, Results } from './model.ts';
 import type { Options } from './options.ts';
@@ -37,7 +37,7 @@ const startPatienceMs = 20_000;
 
 /** Compiled code and grown buffers on the broker's side: a fresh Java process is several times slower. */
 export async function warmUp(pass: Pass): Promise<void> {
-  if (pass.system.pid !== null) await untilQuiet(pass.system.pid, startPatienceMs);
+  if (pass.system.pid !== null) await quiet(pass.system.pid, startPatienceMs);
   const topic = await pass.topic(4);
   const seconds = pass.options.seconds;
   for (const size of [1000, 100_000]) {

@@ -13,8 +13,8 @@ const settlingMs = 100;
 const quietCpuShare = 0.2;
 const patienceMs = 1000;
 
-/** Waits until a process does next to nothing, or has been waited for long enough. */
-export async function untilQuiet(pid: number, patienceMs: number): Promise<void> {
+/** Waits until a process hardly uses the processor, or until the patience is at an end. */
+export async function quiet(pid: number, patienceMs: number): Promise<void> {
   for (let waited = 0, before = cpuSeconds(pid); waited < patienceMs; waited += settlingMs) {
     await sleep(settlingMs);
     const now = cpuSeconds(pid);
@@ -47,7 +47,7 @@ export class Meter {
   /** Waits until the process is quiet, so that what it does behind the last acknowledgement counts too. */
   async stop(): Promise<Usage> {
     if (this.#pid === null) return { cpuSeconds: null, writtenBytes: null, peak: null };
-    await untilQuiet(this.#pid, patienceMs);
+    await quiet(this.#pid, patienceMs);
     this.cancel();
     this.#sample();
     const since = (now: number | null, before: number | null): number | null =>

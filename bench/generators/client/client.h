@@ -40,6 +40,8 @@ rd_kafka_topic_t *open_topic(rd_kafka_t *client, const struct options *options);
 struct pool {
   char *bytes;
   size_t size;
+  size_t spread; // values begin within so many bytes,
+  size_t step;   // so far apart
 };
 struct pool make_pool(const struct options *options);
 void *value_at(const struct pool *pool, long i);

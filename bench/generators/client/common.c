@@ -6,7 +6,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-enum { POOL_SPREAD = 1 << 20, POOL_STEP = 4096, CHUNK = 64 };
+enum { POOL_SPREAD = 1 << 20, POOL_STEP = 4096, LARGE_SPREAD = 32 << 20, CHUNK = 64 };
 
 double now(void) {
   struct timespec t;
@@ -62,7 +62,13 @@ rd_kafka_topic_t *open_topic(rd_kafka_t *client, const struct options *options) 
 }
 
 struct pool make_pool(const struct options *options) {
-  struct pool pool = {NULL, options->size + POOL_SPREAD + 8};
+  struct pool pool = {NULL, 0, POOL_SPREAD, POOL_STEP};
+  if (options->entropy < 1) {
+    // A compressor must not find one value in another; otherwise a pool that fits into the processor's cache costs the client less.
+    pool.spread = LARGE_SPREAD;
+    pool.step = options->size;
+  }
+  pool.size = options->size + pool.spread + 8;
   pool.bytes = malloc(pool.size);
   unsigned long long x = 88172645463325252ull;
   for (size_t i = 0; i + 8 <= pool.size; i += 8) {
@@ -76,7 +82,7 @@ struct pool make_pool(const struct options *options) {
 }
 
 void *value_at(const struct pool *pool, long i) {
-  return pool->bytes + (i * POOL_STEP) % POOL_SPREAD;
+  return pool->bytes + (i * pool->step) % pool->spread;
 }
 
 double wait_for_go(void) {
