@@ -1,27 +1,33 @@
 #include "store/scan.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include "test/batches.h"
-#include "test/test.h"
+#include "test/store_fixture.h"
 
 using namespace kafabric;
 using namespace kafabric::test;
 
 namespace {
 
-/** A file in memory. */
-struct MemoryFile {
-  int fd = ::memfd_create("scan", MFD_CLOEXEC);
+/** A log: written by somebody else, and appended, so that some of it is still in memory. */
+struct LogFile {
+  StoreFixture fixture{true, size_t{4} << 20};
   std::string bytes;
-  ~MemoryFile() { ::close(fd); }
+  int files = 0;
 
   void add(const std::vector<uint8_t>& batch) { bytes.append(batch.begin(), batch.end()); }
   ScanResult scan(bool verifyCrc, uint64_t maxBytes = UINT64_MAX, size_t maxBatches = 1000, uint64_t position = 0) {
-    CHECK_EQ(::ftruncate(fd, 0), 0);
-    CHECK_EQ(::pwrite(fd, bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
-    return scanBatches(fd, {position, maxBytes, bytes.size(), maxBatches, verifyCrc});
+    ScanRange range{position, maxBytes, bytes.size(), maxBatches, verifyCrc};
+    std::string name = std::to_string(++files);
+    std::ofstream(fixture.path(name), std::ios::binary) << bytes;
+    ScanResult result = scanBatches(fixture.store.reader(), *fixture.open(name), range);
+    auto appended = fixture.open("appended-" + name);
+    if (!bytes.empty()) CHECK(append(*appended, bytes).ok());
+    ScanResult again = scanBatches(fixture.store.reader(), *appended, range);
+    CHECK(result.status.ok() && again.status.ok());
+    CHECK(result.reason == again.reason);
+    CHECK_EQ(result.end, again.end);
+    CHECK_EQ(result.batches.size(), again.batches.size());
+    return result;
   }
 };
 
@@ -34,7 +40,7 @@ std::vector<uint8_t> batchOf(size_t valueBytes) {
 }  // namespace
 
 TEST(scan_finds_batches_of_all_sizes) {
-  MemoryFile file;
+  LogFile file;
   std::vector<size_t> starts;
   for (size_t i = 0; i < 300; ++i) {
     starts.push_back(file.bytes.size());
@@ -55,7 +61,7 @@ TEST(scan_finds_batches_of_all_sizes) {
 }
 
 TEST(scan_stops_where_the_log_is_damaged) {
-  MemoryFile file;
+  LogFile file;
   file.add(batchOf(100));
   file.add(batchOf(400'000));
   uint64_t good = file.bytes.size();
