@@ -1,5 +1,6 @@
 #include "test/faults.h"
 
+#include <fcntl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -24,9 +25,13 @@ void Faults::reset() {
   flushes = 0;
   allocatableBytes = 0;
   allocateError = 0;
+  truncateError = 0;
+  readError = 0;
 }
 
 namespace {
+
+constexpr size_t kBlockBytes = 4096;
 
 bool interrupted() {
   int left = faults.interruptions;
@@ -57,17 +62,19 @@ extern "C" ssize_t pwritev(int fd, const iovec* vectors, int count, off_t positi
     errno = EINTR;
     return -1;
   }
-  size_t limit = faults.maxWriteBytes ? faults.maxWriteBytes.load() : SIZE_MAX;
-  if (faults.writeError) {
-    if (faults.writableBytes == 0) {
-      errno = faults.writeError;
+  size_t unit = (fcntl(fd, F_GETFL) & O_DIRECT) != 0 ? kBlockBytes : 1;
+  size_t limit = faults.maxWriteBytes ? std::max(faults.maxWriteBytes.load() / unit * unit, unit) : SIZE_MAX;
+  int error = faults.writeError;
+  if (error != 0) {
+    limit = std::min(limit, faults.writableBytes.load() / unit * unit);
+    if (limit == 0) {
+      errno = error;
       return -1;
     }
-    limit = std::min(limit, faults.writableBytes.load());
   }
   std::vector<iovec> allowed = cut(vectors, count, limit);
   ssize_t written = syscall(SYS_pwritev, fd, allowed.data(), allowed.size(), position, off_t{0});
-  if (written > 0 && faults.writeError) faults.writableBytes -= static_cast<size_t>(written);
+  if (written > 0 && error != 0) faults.writableBytes -= static_cast<size_t>(written);
   return written;
 }
 
@@ -96,4 +103,22 @@ extern "C" int fallocate(int fd, int mode, off_t offset, off_t length) {
     faults.allocatableBytes -= static_cast<size_t>(length);
   }
   return static_cast<int>(syscall(SYS_fallocate, fd, mode, offset, length));
+}
+
+extern "C" int ftruncate(int fd, off_t length) {
+  using namespace kafabric::test;
+  if (faults.truncateError) {
+    errno = faults.truncateError;
+    return -1;
+  }
+  return static_cast<int>(syscall(SYS_ftruncate, fd, length));
+}
+
+extern "C" ssize_t pread(int fd, void* target, size_t length, off_t position) {
+  using namespace kafabric::test;
+  if (faults.readError) {
+    errno = faults.readError;
+    return -1;
+  }
+  return syscall(SYS_pread64, fd, target, length, position);
 }

@@ -7,7 +7,10 @@
 namespace kafabric::test {
 
 struct Faults {
-  /** Bytes that pwritev still accepts before it fails with `writeError`; only while that is set. */
+  /**
+   * Bytes that pwritev still accepts before it fails with `writeError`; only while that is set. Whole blocks of them where the
+   * file bypasses the page cache.
+   */
   std::atomic<size_t> writableBytes{0};
   std::atomic<int> writeError{0};
   /** pwritev writes at most so much at a time; 0: no limit. */
@@ -20,6 +23,8 @@ struct Faults {
   /** Bytes that fallocate still gives before it fails with `allocateError`; only while that is set. */
   std::atomic<size_t> allocatableBytes{0};
   std::atomic<int> allocateError{0};
+  std::atomic<int> truncateError{0};
+  std::atomic<int> readError{0};
 
   void reset();
 };

@@ -1,41 +1,33 @@
 #include "store/scan.h"
 
-#include <stdlib.h>
-#include <unistd.h>
-
-#include <filesystem>
-#include <fstream>
-
-#include "store/store.h"
 #include "test/batches.h"
-#include "test/test.h"
+#include "test/store_fixture.h"
 
 using namespace kafabric;
 using namespace kafabric::test;
 
 namespace {
 
-/** A file that is written anew for each scan. */
-struct ScannedFile {
-  std::string path = (std::filesystem::temp_directory_path() / "kafabric-scan-XXXXXX").string();
+/** A log: written by somebody else, and appended, so that some of it is still in memory. */
+struct LogFile {
+  StoreFixture fixture{true, size_t{4} << 20};
   std::string bytes;
-  Arena arena{size_t{1} << 20};
-  Store store{{}, arena};
-
-  ScannedFile() {
-    int fd = ::mkstemp(path.data());
-    CHECK(fd >= 0);
-    ::close(fd);
-  }
-  ~ScannedFile() { std::filesystem::remove(path); }
+  int files = 0;
 
   void add(const std::vector<uint8_t>& batch) { bytes.append(batch.begin(), batch.end()); }
   ScanResult scan(bool verifyCrc, uint64_t maxBytes = UINT64_MAX, size_t maxBatches = 1000, uint64_t position = 0) {
-    std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
-    IoStatus status;
-    auto file = store.open(path, {}, status);
-    CHECK(status.ok());
-    return scanBatches(store.reader(), *file, {position, maxBytes, bytes.size(), maxBatches, verifyCrc});
+    ScanRange range{position, maxBytes, bytes.size(), maxBatches, verifyCrc};
+    std::string name = std::to_string(++files);
+    std::ofstream(fixture.path(name), std::ios::binary) << bytes;
+    ScanResult result = scanBatches(fixture.store.reader(), *fixture.open(name), range);
+    auto appended = fixture.open("appended-" + name);
+    if (!bytes.empty()) CHECK(append(*appended, bytes).ok());
+    ScanResult again = scanBatches(fixture.store.reader(), *appended, range);
+    CHECK(result.status.ok() && again.status.ok());
+    CHECK(result.reason == again.reason);
+    CHECK_EQ(result.end, again.end);
+    CHECK_EQ(result.batches.size(), again.batches.size());
+    return result;
   }
 };
 
@@ -48,7 +40,7 @@ std::vector<uint8_t> batchOf(size_t valueBytes) {
 }  // namespace
 
 TEST(scan_finds_batches_of_all_sizes) {
-  ScannedFile file;
+  LogFile file;
   std::vector<size_t> starts;
   for (size_t i = 0; i < 300; ++i) {
     starts.push_back(file.bytes.size());
@@ -69,7 +61,7 @@ TEST(scan_finds_batches_of_all_sizes) {
 }
 
 TEST(scan_stops_where_the_log_is_damaged) {
-  ScannedFile file;
+  LogFile file;
   file.add(batchOf(100));
   file.add(batchOf(400'000));
   uint64_t good = file.bytes.size();

@@ -292,10 +292,7 @@ describe('Partition', () => {
     await setImmediate();
     assert.equal(partition.waiters.size, 10_000);
     await partition.produce(batchOf(['a']), null, false);
-    for (const [result] of await Promise.all(waiting)) {
-      assert.ok(result!.recordBytes > 0);
-      await gather(result!.records);
-    }
+    for (const [result] of await Promise.all(waiting)) assert.ok((await gather(result!.records)).length > 0);
     assert.equal(partition.waiters.size, 0);
   });
 
