@@ -44,12 +44,6 @@ TEST(store_survives_interruptions_and_partial_writes) {
   });
 }
 
-}  // namespace
-
-TEST(store_survives_interruptions_and_partial_writes) { surviveInterruptions(true); }
-
-TEST(store_survives_interruptions_and_partial_writes_of_the_page_cache) { surviveInterruptions(false); }
-
 TEST(store_appends_of_many_threads_do_not_mix) {
   inBothModes([](StoreFixture& fixture) {
     auto file = fixture.open();
