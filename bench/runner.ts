@@ -51,7 +51,6 @@ export async function warmUp(pass: Pass): Promise<void> {
       properties: consumerProperties,
     });
   }
-  await pass.native.run('raw', { topic, partitions: 4, size: 100, clients: 4, depth: 5, seconds });
   await pass.drop(topic);
 }
 

@@ -195,7 +195,7 @@ int raw(const struct options *options) {
   double from = wait_for_go(), cpu = cpu_seconds();
   long answers = 0;
   int code = 0;
-  while (now() - from < options->seconds) {
+  while (now() - from < options->seconds && (options->records == 0 || answers < options->records)) {
     for (int i = 0; i < count; i++) fill(polled[i].fd, &connections[i], options->depth);
     if (poll(polled, count, 1000) < 0) die(strerror(errno));
     for (int i = 0; i < count; i++)
