@@ -59,6 +59,8 @@ class MemoryRef {
   ~MemoryRef() { reset(); }
 
   void reset() noexcept;
+  /** Lets go without giving the range back: it is in use for as long as the arena exists. */
+  void abandon() noexcept { block_ = nullptr; }
   explicit operator bool() const { return block_ != nullptr; }
   uint8_t* data() const;
   /** The bytes that were asked for. */

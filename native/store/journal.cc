@@ -47,10 +47,31 @@ std::shared_ptr<Journal> Journal::of(Arena& arena) {
 Journal::Journal(Arena& arena)
     : shared_(*arena.sharedFile()),
       region_(*reinterpret_cast<JournalRegion*>(shared_.journal())),
-      base_(arena.base()) {}
+      base_(arena.base()) {
+  if (shared_.pending() > 0) keepLive();
+}
+
+void Journal::keepLive() {
+  std::vector<uint32_t> free;
+  for (uint32_t slot = entries_.take(); slot != kNone; slot = entries_.take()) {
+    const JournalEntry& entry = region_.entries[slot];
+    if (entry.state.load(std::memory_order_relaxed) == kJournalFree) {
+      free.push_back(slot);
+    } else {
+      ++live_;
+      bytes_ += entry.length;
+    }
+  }
+  for (; !free.empty(); free.pop_back()) entries_.give(free.back());
+  for (uint32_t slot = files_.take(); slot != kNone; slot = files_.take()) {
+    if (region_.files[slot].state.load(std::memory_order_relaxed) == kJournalFree) free.push_back(slot);
+  }
+  for (; !free.empty(); free.pop_back()) files_.give(free.back());
+  peak_ = live_.load();
+}
 
 uint32_t Journal::addFile(const std::string& path, uint64_t device, uint64_t inode) noexcept {
-  uint32_t index = path.empty() || path.size() > kMaxPathBytes ? kNone : files_.take();
+  uint32_t index = path[0] != '/' || path.size() > kMaxPathBytes ? kNone : files_.take();
   if (index == kNone) {
     ++refusals_;
     return kNone;

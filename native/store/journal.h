@@ -57,7 +57,7 @@ class Journal {
 
   /**
    * Names a file for entries; an absolute path. Device and inode identify it, so that a file that took its name is not written.
-   * kNone: the table is full, or the path too long.
+   * kNone: the table is full, or the path too long or not absolute.
    */
   uint32_t addFile(const std::string& path, uint64_t device, uint64_t inode) noexcept;
   /** None of its entries may be live. */
@@ -74,6 +74,9 @@ class Journal {
   Stats stats() const;
 
  private:
+  /** Takes the slots of what an earlier journal of the arena has left. */
+  void keepLive();
+
   SharedFile& shared_;
   JournalRegion& region_;
   const uint8_t* base_;

@@ -35,7 +35,10 @@ StoreFile::StoreFile(Store& store, std::shared_ptr<FileHandle> handle, uint64_t 
 
 StoreFile::~StoreFile() {
   store_.cache().drop(cached_);
-  // What the device refused stays recorded.
+  // What the device refused stays recorded, for the next process to write: nothing else may use its memory.
+  for (Operation& operation : stranded_) {
+    for (QueuedPart& part : operation.parts) part.memory.abandon();
+  }
   if (journalFile_ != Journal::kNone && stranded_.empty()) store_.journal()->removeFile(journalFile_);
 }
 
@@ -153,7 +156,7 @@ bool StoreFile::enqueueLocked(Operation operation, bool waits) {
 
 /** Leaves the queue to the store's timer; false when that has stopped. */
 bool StoreFile::waitLocked() {
-  if (!waiting_) waiting_ = store_.writeBehind().add(weak_from_this());
+  if (!waiting_) waiting_ = store_.writeBehind().add(shared_from_this());
   return waiting_;
 }
 

@@ -8,7 +8,7 @@
 
 namespace kafabric {
 
-bool WriteBehind::add(std::weak_ptr<StoreFile> file) {
+bool WriteBehind::add(std::shared_ptr<StoreFile> file) {
   std::lock_guard lock(mutex_);
   if (stopping_) return false;
   files_.emplace_back(Clock::now() + delay_, std::move(file));
@@ -48,10 +48,11 @@ void WriteBehind::run() {
       wake_.wait_until(lock, files_.front().first);
       continue;
     }
-    std::weak_ptr<StoreFile> next = std::move(files_.front().second);
+    std::shared_ptr<StoreFile> next = std::move(files_.front().second);
     files_.pop_front();
     lock.unlock();
-    if (auto file = next.lock()) file->writeWaiting();
+    next->writeWaiting();
+    next.reset();
     lock.lock();
   }
 }

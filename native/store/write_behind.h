@@ -20,8 +20,8 @@ class WriteBehind {
   WriteBehind(const WriteBehind&) = delete;
   WriteBehind& operator=(const WriteBehind&) = delete;
 
-  /** Calls the file's writeWaiting after the delay; false once stopped: then what waits has to be written at once. Any thread. */
-  bool add(std::weak_ptr<StoreFile> file);
+  /** Calls the file's writeWaiting after the delay, until when the file lives; false once stopped: then what waits has to be written at once. Any thread. */
+  bool add(std::shared_ptr<StoreFile> file);
   /** Calls all that wait, and joins. */
   void stop();
 
@@ -32,7 +32,7 @@ class WriteBehind {
   const std::chrono::milliseconds delay_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<std::pair<Clock::time_point, std::weak_ptr<StoreFile>>> files_;
+  std::deque<std::pair<Clock::time_point, std::shared_ptr<StoreFile>>> files_;
   std::thread thread_;  // started by the first file
   bool stopping_ = false;
 };
