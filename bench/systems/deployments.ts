@@ -38,6 +38,11 @@ export interface Variant {
 
 export const variants: Record<string, Variant> = {
   kafabric: { kind: 'kafabric', about: 'default settings', settings: {} },
+  'kafabric-disk': {
+    kind: 'kafabric',
+    about: 'every answer waits for the device: log.ack=disk',
+    settings: { 'log.ack': 'disk' },
+  },
   kafka: {
     kind: 'kafka',
     about: 'default settings, heap 1g as its start script has it',
