@@ -127,26 +127,33 @@ ReadPieces FileReader::readWhole(const std::shared_ptr<StoreFile>& file, uint64_
   return result;
 }
 
-/** Reads from the device into fresh memory, and leaves it in the cache. */
+/** Reads from the device into fresh memory, and leaves it in the cache. Less, or nothing, where the file was cut off meanwhile. */
 MemoryPiece FileReader::fill(StoreFile& file, uint64_t position, size_t length, Deadline deadline, IoStatus& status) {
   size_t block = file.handle()->blockBytes();
-  uint64_t cuts = store_.cache().cutsOf(file.cached());
   uint64_t from = block > 0 ? roundDown(position, block) : position;
   uint64_t to = block > 0 ? roundUp(position + length, block) : position + length;
   MemoryRef memory = allocate(static_cast<size_t>(to - from), deadline, status);
   if (!memory) return {};
-  size_t got = 0;
-  int error = readFully(file.handle()->fd(), memory.data(), static_cast<size_t>(to - from), from, got);
-  ++store_.counters().reads;
-  if (error != 0) {
-    status = IoStatus::failure(error, "cannot read", file.handle()->path());
-    return {};
-  }
   auto skip = static_cast<size_t>(position - from);
-  MemoryPiece piece{memory, memory.data() + skip, got > skip ? std::min(length, got - skip) : 0};
-  store_.counters().bytesRead += piece.length;
-  if (block > 0) store_.cache().addRead(file.cached(), position, piece, cuts);
-  return piece;
+  for (;;) {
+    // In this order: behind a cut the file may hold zeros that belong to nobody.
+    uint64_t cuts = store_.cache().cutsOf(file.cached());
+    uint64_t written = file.written();
+    if (position >= written) return {};
+    length = static_cast<size_t>(std::min<uint64_t>(length, written - position));
+    size_t got = 0;
+    int error = readFully(file.handle()->fd(), memory.data(), static_cast<size_t>(to - from), from, got);
+    ++store_.counters().reads;
+    if (error != 0) {
+      status = IoStatus::failure(error, "cannot read", file.handle()->path());
+      return {};
+    }
+    if (store_.cache().cutsOf(file.cached()) != cuts) continue;
+    MemoryPiece piece{memory, memory.data() + skip, got > skip ? std::min(length, got - skip) : 0};
+    store_.counters().bytesRead += piece.length;
+    if (block > 0) store_.cache().addRead(file.cached(), position, piece, cuts);
+    return piece;
+  }
 }
 
 void FileReader::readAhead(const std::shared_ptr<StoreFile>& file, uint64_t from, uint64_t to) {

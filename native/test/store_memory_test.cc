@@ -1,0 +1,257 @@
+// Appends that are acknowledged from shared memory, and what becomes of them when the device refuses them.
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "test/store_fixture.h"
+
+using namespace kafabric;
+using namespace kafabric::test;
+
+namespace {
+
+constexpr size_t kSharedBytes = size_t{4} << 20;
+constexpr AppendOptions kFromMemory{false, true};
+
+SharedPlace placeOf(const char* test) { return {std::string("test-") + test + "-" + std::to_string(::getpid())}; }
+
+/** Nothing is written before its time. */
+StoreOptions patient() {
+  StoreOptions options;
+  options.threads = 2;
+  options.writeDelay = std::chrono::hours(1);
+  return options;
+}
+
+struct SharedFixture : StoreFixture {
+  explicit SharedFixture(const char* test, StoreOptions options = patient())
+      : StoreFixture(options, kSharedBytes, placeOf(test)) {
+    CHECK_EQ(arena.sharedReason(), "");
+  }
+};
+
+/** A file with `text`, and space ahead of it. */
+std::shared_ptr<StoreFile> begun(StoreFixture& fixture, const std::string& text = "begin ", const std::string& name = "file") {
+  auto file = fixture.open(name);
+  CHECK(append(*file, text).ok());
+  return file;
+}
+
+bool acknowledged(StoreFile& file, const std::string& text) {
+  return file.append(parts(text), kFromMemory, [](const IoStatus&) {}).acknowledged;
+}
+
+/** Replays what a killed child has left, and checks that nothing is left then. */
+ReplayReport replay(const SharedPlace& place) {
+  IoStatus status;
+  ReplayReport report = replayJournals(place, "", status);
+  CHECK_EQ(status.message, "");
+  CHECK_EQ(report.problems.size(), 0u);
+  CHECK_EQ(sharedFilesOf(place).size(), 0u);
+  return report;
+}
+
+/** Runs `body`, which gets a directory, in a process that is killed at its end; `body` returns whether all was well. */
+template <typename Body>
+void leaveBehind(Body body) {
+  pid_t child = ::fork();
+  if (child == 0) {
+    try {
+      body();
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "%s\n", error.what());
+      ::_exit(1);
+    }
+    ::_exit(2);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+}  // namespace
+
+TEST(store_acknowledges_from_memory_what_has_space) {
+  SharedFixture fixture("space");
+  auto file = fixture.open();
+  CHECK(!acknowledged(*file, "no space is allocated yet"));
+  CHECK(sync(*file).ok());
+  uint64_t before = file->written();
+  CHECK(acknowledged(*file, "one "));
+  CHECK(acknowledged(*file, "two"));
+  CHECK_EQ(file->written(), before);
+  CHECK_EQ(fixture.textAt(file, before, 100), "one two");
+  CHECK_EQ(fixture.store.journal()->stats().entries, 2u);
+  CHECK_EQ(fixture.store.counters().acknowledged.load(), 2u);
+  // A flush writes them first.
+  CHECK(sync(*file).ok());
+  CHECK_EQ(written(*file).substr(before), "one two");
+  CHECK_EQ(fixture.store.journal()->stats().entries, 0u);
+  CHECK(!acknowledged(*file, std::string(1 << 20, 'x')));  // not allocated so far
+  CHECK(sync(*file).ok());
+  CHECK(acknowledged(*file, std::string(300'000, 'y')));
+  CHECK(close(*file).ok());
+  CHECK_EQ(content(fixture.path()).size(), before + 7 + (1 << 20) + 300'000);
+  CHECK_EQ(fixture.store.journal()->stats().entries, 0u);
+  CHECK(!acknowledged(*file, "closed"));
+}
+
+TEST(store_acknowledges_nothing_behind_what_may_fail) {
+  SharedFixture fixture("order");
+  auto file = begun(fixture);
+  faults.maxWriteBytes = 1;
+  Outcome plain;
+  file->append(parts(std::string(8 << 10, 'p')), {}, plain.done());
+  bool early = acknowledged(*file, "behind");
+  bool ready = plain.ready();
+  CHECK(!early || ready);
+  CHECK(plain.wait().ok());
+  CHECK(sync(*file).ok());
+  CHECK(acknowledged(*file, "now"));
+  Outcome cut;
+  file->truncate(3, cut.done());
+  early = acknowledged(*file, "behind a truncate");
+  CHECK(cut.wait().ok());
+  CHECK(!early);
+  CHECK(sync(*file).ok());
+  CHECK_EQ(written(*file), "begbehind a truncate");
+  // A plain append takes what was acknowledged before it along.
+  CHECK(acknowledged(*file, " one"));
+  CHECK(append(*file, " two").ok());
+  CHECK_EQ(written(*file), "begbehind a truncate one two");
+}
+
+TEST(store_acknowledges_no_more_than_a_share_of_the_arena) {
+  SharedFixture fixture("share");
+  auto file = begun(fixture);
+  CHECK(append(*file, std::string(4 << 20, 'a')).ok());  // space for as much again
+  std::string text(100'000, 'b');
+  size_t count = 0;
+  while (acknowledged(*file, text)) ++count;
+  CHECK(count == 10);
+  CHECK(close(*file).ok());
+  CHECK_EQ(content(fixture.path()).size(), 6 + (4 << 20) + (count + 1) * text.size());
+}
+
+TEST(store_writes_what_was_acknowledged_after_a_while) {
+  StoreOptions options;
+  options.writeDelay = std::chrono::milliseconds(2);
+  SharedFixture fixture("timer", options);
+  auto file = begun(fixture);
+  std::string expected = "begin ";
+  for (int i = 0; i < 50; ++i) {
+    std::string text = std::to_string(i) + ",";
+    expected += text;
+    acknowledged(*file, text);
+  }
+  CHECK(sync(*begun(fixture, "x", "other")).ok());
+  while (file->written() < expected.size()) std::this_thread::yield();
+  CHECK_EQ(written(*file), expected);
+  // A file that nobody holds any more is written all the same.
+  acknowledged(*file, "last");
+  std::string path = file->handle()->path();
+  file.reset();
+  while (content(path).find("last") == std::string::npos) std::this_thread::yield();
+  while (fixture.store.journal()->stats().entries > 0) std::this_thread::yield();
+}
+
+TEST(store_stop_writes_what_was_acknowledged) {
+  SharedFixture fixture("stop");
+  auto file = begun(fixture);
+  CHECK(acknowledged(*file, "one "));
+  fixture.store.stop();
+  CHECK_EQ(written(*file), "begin one ");
+  acknowledged(*file, "two");
+  CHECK_EQ(written(*file), "begin one two");
+}
+
+TEST(store_acknowledges_nothing_from_private_memory_or_the_page_cache) {
+  StoreFixture fixture(patient());
+  CHECK(!acknowledged(*begun(fixture), "private"));
+  StoreOptions buffered = patient();
+  buffered.direct = false;
+  SharedFixture shared("buffered", buffered);
+  CHECK(!acknowledged(*begun(shared), "buffered"));
+}
+
+TEST(store_keeps_what_the_device_refused) {
+  for (bool closes : {false, true}) {
+    SharedFixture fixture("refused");
+    auto file = begun(fixture);
+    CHECK(acknowledged(*file, "kept "));
+    CHECK(acknowledged(*file, std::string(9000, 'k')));
+    faults.writeError = ENOSPC;
+    Outcome behind;
+    file->append(parts("refused"), {}, behind.done());
+    CHECK_EQ(behind.wait().error, ENOSPC);
+    CHECK(!acknowledged(*file, "poisoned"));
+    CHECK_EQ(sync(*file).error, ENOSPC);
+    CHECK_EQ(file->written(), 6u);
+    uint64_t end = 6 + 5 + 9000;
+    std::string expected = "begin kept " + std::string(9000, 'k');
+    for (int i = 0; i < 5; ++i) fixture.arena.allocate(kSharedBytes / 2);  // nothing takes it away
+    CHECK_EQ(fixture.textAt(file, 0, 20'000), expected);
+    CHECK_EQ(fixture.store.journal()->stats().entries, 2u);
+    CHECK_EQ(truncate(*file, end).error, ENOSPC);
+    CHECK_EQ(fixture.store.journal()->stats().entries, 2u);
+    faults.reset();
+    CHECK((closes ? close(*file) : truncate(*file, end)).ok());
+    CHECK_EQ(content(fixture.path()), expected);
+    CHECK_EQ(fixture.store.journal()->stats().entries, 0u);
+    if (closes) continue;
+    CHECK(append(*file, "more").ok());
+    CHECK(acknowledged(*file, "again"));
+    faults.flushError = EIO;
+    CHECK_EQ(sync(*file).error, EIO);
+    faults.flushError = 0;
+    CHECK_EQ(fixture.textAt(file, end, 100), "moreagain");
+    // What is cut off is not written any more.
+    CHECK(truncate(*file, 8).ok());
+    CHECK_EQ(content(fixture.path()), "begin ke");
+    CHECK_EQ(fixture.store.journal()->stats().entries, 0u);
+  }
+}
+
+TEST(store_leaves_what_the_device_refused_to_the_next_process) {
+  SharedPlace place = placeOf("next");
+  std::string directory = StoreFixture::makeDirectory();
+  std::string large(300'000, 'l');
+  leaveBehind([&] {
+    Arena arena(kSharedBytes, place);
+    {
+      Store store(patient(), arena);
+      IoStatus status;
+      auto file = store.open(directory + "/file", {true}, status);
+      CHECK(append(*file, std::string(1 << 20, 'b')).ok());
+      CHECK(acknowledged(*file, "small"));
+      MemoryRef memory = arena.allocate(large.size());
+      std::memcpy(memory.data(), large.data(), large.size());
+      CHECK(file->append({{memory.data(), large.size(), memory}}, kFromMemory, [](const IoStatus&) {}).acknowledged);
+      faults.writeError = EIO;
+      CHECK_EQ(close(*file).error, EIO);
+    }
+    // The memory, and its place in the journal, are nobody else's, whatever happens next.
+    faults.reset();
+    Store store(patient(), arena);
+    IoStatus status;
+    auto other = store.open(directory + "/other", {true}, status);
+    for (int i = 0; i < 20; ++i) CHECK(append(*other, std::string(500'000, 'o')).ok());
+    CHECK(acknowledged(*other, "of the second"));
+    CHECK(!arena.releaseShared());
+    CHECK_EQ(store.journal()->stats().entries, 3u);
+    ::raise(SIGKILL);
+  });
+  ReplayReport report = replay(place);
+  CHECK_EQ(report.entries, 3u);
+  CHECK_EQ(report.files, 2u);
+  auto holds = [&](const char* name, const std::string& expected) {
+    std::string all = content(directory + name);  // ends with space that was allocated ahead
+    return all.compare(0, expected.size(), expected) == 0 && all.find_first_not_of('\0', expected.size()) == std::string::npos;
+  };
+  CHECK(holds("/file", std::string(1 << 20, 'b') + "small" + large));
+  CHECK(holds("/other", std::string(10'000'000, 'o') + "of the second"));
+  std::filesystem::remove_all(directory);
+}
