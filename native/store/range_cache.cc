@@ -30,6 +30,7 @@ RangeCache::~RangeCache() { arena_.setReclaimer({}); }
 
 MemoryPiece RangeCache::addCopy(File& file, uint64_t position, const uint8_t* bytes, size_t length) {
   std::vector<MemoryRef> freed;
+  size_t size = 0;
   {
     std::lock_guard lock(mutex_);
     cutLocked(file, position, freed);
@@ -41,9 +42,9 @@ MemoryPiece RangeCache::addCopy(File& file, uint64_t position, const uint8_t* by
       insertLocked(file, position, piece, true);
       return piece;
     }
+    size = std::max(length, std::clamp(2 * file.stagingBytes, kFirstStagingBytes, kMaxStagingBytes));
   }
   // Not under the lock: the arena may ask for ranges back.
-  size_t size = std::max(length, std::clamp(2 * file.stagingBytes, kFirstStagingBytes, kMaxStagingBytes));
   MemoryRef memory = arena_.allocate(size);
   if (!memory && size > length) memory = arena_.allocate(size = length);
   if (!memory) return {};
