@@ -186,7 +186,7 @@ export class ProducePipeline {
       extent.written,
       () => this.#append(job, { ...diverted, extent }),
       (error) => {
-        extent.abandon();
+        this.#giveBack(extent);
         fail(job)(error);
       },
     );
@@ -230,7 +230,10 @@ export class ProducePipeline {
       );
   }
 
-  /** The log could not take the reference: its payload, on a disk that may be full, goes with the end of its segment. */
+  /**
+   * The payload, or the reference to it, could not be written: the segment ends before it. So a full disk gets back what it holds, and what
+   * else the segment holds can be flushed again.
+   */
   #giveBack(extent: PendingExtent): void {
     extent.abandon();
     this.#payloads.endSegment();
