@@ -115,8 +115,9 @@ StoreFile::QueuedPart StoreFile::holdLocked(const AppendPart& part, uint64_t pos
 /** Records an append whose space is allocated; not behind one that may yet fail. */
 bool StoreFile::acknowledgeLocked(Operation& operation) {
   Journal* journal = store_.journal();
-  bool possible = journal && poison_.ok() && !closed_ && unacknowledged_ == 0 && stranded_.empty() &&
-                  operation.end() <= allocated_ && store_.mayAcknowledge();
+  // Where the page cache is used, readers would not find it.
+  bool possible = journal && handle_->blockBytes() > 0 && poison_.ok() && !closed_ && unacknowledged_ == 0 &&
+                  stranded_.empty() && operation.end() <= allocated_ && store_.mayAcknowledge();
   if (!possible) return false;
   if (journalFile_ == Journal::kNone) {
     struct stat info {};
@@ -247,6 +248,7 @@ void StoreFile::failQueuedLocked(Reports& reports) {
 
 void StoreFile::poisonLocked(const IoStatus& status, uint64_t good, Reports& reports) {
   if (poison_.ok()) poison_ = status;
+  ++poisonings_;
   failQueuedLocked(reports);
   while (!waiters_.empty() && waiters_.back().sequence > good) {
     reports.add(std::move(waiters_.back().done), poison_);
