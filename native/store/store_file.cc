@@ -248,6 +248,7 @@ void StoreFile::failQueuedLocked(Reports& reports) {
 
 void StoreFile::poisonLocked(const IoStatus& status, uint64_t good, Reports& reports) {
   if (poison_.ok()) poison_ = status;
+  ++poisonings_;
   failQueuedLocked(reports);
   while (!waiters_.empty() && waiters_.back().sequence > good) {
     reports.add(std::move(waiters_.back().done), poison_);

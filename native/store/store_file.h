@@ -174,6 +174,7 @@ class StoreFile : public std::enable_shared_from_this<StoreFile> {
   bool directoryDirty_;
   bool closed_ = false;
   IoStatus poison_;
+  uint64_t poisonings_ = 0;
 };
 
 }  // namespace kafabric

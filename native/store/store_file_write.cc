@@ -82,6 +82,11 @@ void StoreFile::writeAppends(std::vector<Operation>& operations, Reports& report
 
 void StoreFile::runOther(Operation& operation, Reports& reports) {
   bool truncates = operation.kind == Kind::truncate;
+  uint64_t poisonings = 0;
+  {
+    std::lock_guard lock(mutex_);
+    poisonings = poisonings_;
+  }
   if (truncates) dropStranded(operation.position);
   IoStatus status = writeStranded();
   uint64_t size = truncates ? operation.position : written();
@@ -97,7 +102,8 @@ void StoreFile::runOther(Operation& operation, Reports& reports) {
   } else if (truncates) {
     setWritten(size);
     store_.cache().cutRead(cached_, size);
-    poison_ = {};
+    // A flush that failed meanwhile has failed what was queued behind, so more must not follow.
+    if (poisonings_ == poisonings) poison_ = {};
   }
   reports.add(std::move(operation.done), status);
 }
