@@ -44,7 +44,7 @@ int StoreFile::write(const std::vector<Operation>& operations, uint64_t& written
     written = start + count;
   }
   // Not only what was allocated ahead is to be given back: the rest of the last block, and of a write that failed.
-  allocated_ = std::max(allocated_.load(), block > 0 ? roundUp(written, block) : written);
+  if (written > start) allocated_ = std::max(allocated_.load(), block > 0 ? roundUp(written, block) : written);
   ++store_.counters().writes;
   store_.counters().bytesWritten += written - start;
   return error;
