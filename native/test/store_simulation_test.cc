@@ -4,9 +4,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <map>
 #include <random>
-#include <set>
-#include <thread>
 
 #include "test/store_fixture.h"
 
@@ -141,7 +140,7 @@ class Simulation {
     CHECK(!good || !failed_);
     failed_ |= !good;
     if (!good) return;
-    if (operation.result.position > model_.size()) gaps_.insert(model_.size());
+    if (operation.result.position > model_.size()) gaps_[model_.size()] = operation.result.position;
     model_.resize(operation.result.position);
     model_ += operation.text;
   }
@@ -152,7 +151,7 @@ class Simulation {
     std::string expected = position < model_.size() ? model_.substr(position, length) : "";
     std::string text = fixture_.textAt(file_, position, length);
     // A gap is not in memory: it can be read when it is written.
-    if (gaps_.count(position + text.size()) > 0) expected.resize(text.size());
+    if (inGap(position + text.size())) expected.resize(text.size());
     CHECK(text == expected);
     std::vector<MemoryPiece> pieces;
     if (!fixture_.store.reader().find(*file_, position, length, pick(2) == 0, pieces)) return;
@@ -160,6 +159,11 @@ class Simulation {
     for (const MemoryPiece& piece : pieces) found.append(reinterpret_cast<const char*>(piece.bytes), piece.length);
     CHECK_EQ(found.size(), length);
     CHECK(found == model_.substr(position, length));
+  }
+
+  bool inGap(uint64_t position) const {
+    auto next = gaps_.upper_bound(position);
+    return next != gaps_.begin() && std::prev(next)->second > position;
   }
 
   void check() {
@@ -183,7 +187,7 @@ class Simulation {
   StoreFixture fixture_;
   std::shared_ptr<StoreFile> file_;
   std::string model_;
-  std::set<uint64_t> gaps_;
+  std::map<uint64_t, uint64_t> gaps_;  // start and end
   uint64_t end_ = 0;
   uint64_t safe_ = 0;  // no append may fail below, and leave something there
   bool failed_ = false;    // an operation, and no truncate behind it has succeeded
@@ -194,7 +198,7 @@ class Simulation {
 void simulate(bool direct) {
   uint64_t acknowledged = 0;
   uint64_t failures = 0;
-  for (uint32_t seed = 1; seed <= 150; ++seed) {
+  for (uint32_t seed = 1; seed <= 12; ++seed) {
     Simulation simulation(direct, seed);
     try {
       for (int i = 0; i < 60; ++i) simulation.step();

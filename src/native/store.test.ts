@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { arenaStats, NativeMemory } from './arena.ts';
 import { crc32c } from './batch.ts';
-import { FilePiece, MemoryPiece } from './pieces.ts';
+import { FilePiece, MemoryPiece, type Piece } from './pieces.ts';
 import { Store, type StoreFile, scanBatches } from './store.ts';
 
 const bytes = (length: number, seed: number): Buffer =>
@@ -17,6 +17,18 @@ function contentOf(file: StoreFile): Buffer {
   assert.ok(content.length >= file.size, `${content.length} bytes of ${file.size}`);
   assert.ok(content.subarray(file.size).every((byte) => byte === 0));
   return content.subarray(0, file.size);
+}
+
+/** The bytes of pieces of memory, which it releases. */
+function bytesOf(pieces: readonly Piece[]): Buffer {
+  return Buffer.concat(
+    pieces.map((piece) => {
+      assert.ok(piece instanceof MemoryPiece);
+      const copy = Buffer.from(piece.bytes());
+      piece.memory.release();
+      return copy;
+    }),
+  );
 }
 
 describe('Store', () => {
@@ -94,6 +106,62 @@ describe('Store', () => {
     assert.equal(position, 300);
     await Promise.all([...writes, truncated, done, file.sync()]);
     assert.deepEqual(contentOf(file), Buffer.concat([bytes(1000, 1).subarray(0, 300), bytes(50, 2)]));
+  });
+
+  it('finds in memory what was appended or read', async () => {
+    const file = await open();
+    assert.equal(file.direct, true);
+    const memory = NativeMemory.allocate(100_000)!;
+    memory.bytes().set(bytes(100_000, 3));
+    await Promise.all([
+      file.append([bytes(1000, 1)]).done,
+      file.append([bytes(500, 2)]).done,
+      file.append([new MemoryPiece(memory)]).done,
+    ]);
+    memory.release();
+    const all = Buffer.concat([bytes(1000, 1), bytes(500, 2), bytes(100_000, 3)]);
+    const { reads } = store.stats();
+    const found = file.find(100, 50_000);
+    assert.ok(found);
+    const origins = found.map((piece) => (piece as MemoryPiece).origin);
+    assert.deepEqual([origins[0]?.position, origins[0]?.file], [100, file]);
+    assert.ok(bytesOf(found).equals(all.subarray(100, 50_100)));
+    // Neighbours that were copied are one piece, memory that was handed over is another.
+    const whole = file.findAppended(900, 600);
+    assert.ok(whole);
+    assert.ok(bytesOf([whole]).equals(all.subarray(900, 1500)));
+    assert.equal(file.findAppended(1400, 200), null);
+    assert.ok(bytesOf([file.findAppended(1500, 100_000)!]).equals(all.subarray(1500)));
+    assert.equal(file.find(1500, 100_001), null);
+    assert.equal(store.stats().reads, reads);
+    await file.close();
+
+    const again = await open();
+    assert.equal(again.find(0, 10), null);
+    assert.ok(bytesOf(await again.readPieces(50, 1_000_000)).equals(all.subarray(50)));
+    assert.deepEqual(await again.readPieces(1_000_000, 10), []);
+    assert.ok(store.stats().reads > reads);
+    assert.ok(store.stats().cacheMissBytes > 0);
+    assert.ok(bytesOf(again.find(200, 60_000)!).equals(all.subarray(200, 60_200)));
+    assert.equal(again.findAppended(200, 600), null, 'it was read, and perhaps not as it was received');
+    await again.close();
+    assert.equal(arenaStats().usedBytes, 0);
+  });
+
+  it('aligns memory where that is asked for, and leaves a gap of zeros', async () => {
+    const file = await open();
+    const memory = NativeMemory.allocate(100_000)!;
+    memory.bytes().set(bytes(100_000, 3));
+    await file.append([bytes(10, 1)]).done;
+    const { position, done } = file.append([new MemoryPiece(memory, 61)], { align: true });
+    memory.release();
+    await done;
+    assert.equal(position % 512, 61);
+    assert.ok(position > 10 && position < 10 + 2 * 4096);
+    assert.equal(file.size, position + 99_939);
+    const expected = [bytes(10, 1), Buffer.alloc(position - 10), bytes(100_000, 3).subarray(61)];
+    assert.ok(contentOf(file).equals(Buffer.concat(expected)));
+    assert.ok(bytesOf([file.findAppended(position, 99_939)!]).equals(expected[2]!));
   });
 
   it('keeps the size of a preallocated file and gives back the rest on close', async () => {

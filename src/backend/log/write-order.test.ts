@@ -51,4 +51,44 @@ describe('WriteOrder', () => {
     assert.equal(order.failed, false);
     await order.written();
   });
+
+  it('finishes at once what is done already, unless something before it is not', async () => {
+    const order = new WriteOrder(0n, () => {});
+    assert.equal(order.add(1n, null), null);
+    assert.equal(order.endOffset, 1n);
+    const slow = write();
+    const finished: string[] = [];
+    const written = order.add(2n, slow.done);
+    const behind = order.add(3n, null);
+    assert.ok(behind, 'it waits for its turn');
+    void written!.then(() => finished.push('slow'));
+    void behind.then(() => finished.push('behind'));
+    await Promise.resolve();
+    assert.deepEqual([order.endOffset, finished], [1n, []]);
+    slow.succeed();
+    await order.written();
+    assert.deepEqual([order.endOffset, finished], [3n, ['slow', 'behind']]);
+    await order.idle();
+    assert.equal(order.add(4n, null), null);
+    await order.written();
+    assert.equal(order.endOffset, 4n);
+  });
+
+  it('fails what is done already behind a failed write', async () => {
+    const order = new WriteOrder(0n, () => {});
+    const failing = write();
+    const written = order.add(1n, failing.done);
+    const full = new Error('full');
+    const behind = order.add(2n, null);
+    failing.fail(full);
+    await assert.rejects(written!, full);
+    await assert.rejects(behind!, full);
+    const later = order.add(3n, null);
+    assert.ok(later, 'the log has not gone back yet');
+    assert.equal(order.endOffset, 0n);
+    await order.idle();
+    order.restart(0n);
+    assert.equal(order.add(1n, null), null);
+    assert.equal(order.endOffset, 1n);
+  });
 });

@@ -3,6 +3,7 @@ import {
   appendFileSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
   statSync,
   truncateSync,
@@ -11,8 +12,10 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { arenaStats } from '../../native/arena.ts';
+import { arenaStats, NativeMemory } from '../../native/arena.ts';
 import { crc32c } from '../../native/batch.ts';
+import { MemoryPiece } from '../../native/pieces.ts';
+import { Store } from '../../native/store.ts';
 import { silentLogger } from '../../util/logger.ts';
 import { OpenFiles } from './open-files.ts';
 import { PartitionPayloads, PayloadError, type RecoveryInput, type Reference } from './partition-payloads.ts';
@@ -50,8 +53,9 @@ describe('PartitionPayloads', () => {
   }
 
   /** Appends one extent for a batch of one record. */
-  async function append(payloads: PartitionPayloads, bytes: Uint8Array): Promise<Reference> {
-    const extent = payloads.append(bytes);
+  async function append(payloads: PartitionPayloads, piece: Uint8Array | MemoryPiece): Promise<Reference> {
+    const extent = payloads.append(piece);
+    const bytes = piece instanceof MemoryPiece ? piece.bytes() : piece;
     await extent.written;
     const offset = BigInt(log.length);
     extent.commit(offset, offset);
@@ -102,6 +106,64 @@ describe('PartitionPayloads', () => {
     await append(again, Buffer.from('more'));
     assert.equal(await read(again, log[5]!), 'more');
     await again.close();
+    assert.equal(arenaStats().usedBytes, 0);
+  });
+
+  it('keeps extents apart that are written from where they are, also over a crash', async () => {
+    let store = new Store({ threads: 1 });
+    const onStore = () =>
+      new PartitionPayloads(directory, new OpenFiles(store, 4), { segmentBytes: 1 << 20 }, silentLogger);
+    const payloads = onStore();
+    for (let i = 0; i < 5; i++) {
+      const memory = NativeMemory.allocate(40_000)!;
+      memory.bytes().fill(65 + i);
+      await append(payloads, new MemoryPiece(memory, i * 7, 30_000));
+      memory.release();
+    }
+    let end = 0;
+    for (const [i, { position }] of log.entries()) {
+      assert.ok(position >= end && position < end + 2 * 4096, `${position} behind ${end}`);
+      assert.equal(position % 512, i * 7);
+      end = position + 30_000;
+    }
+    assert.deepEqual([payloads.liveBytes, payloads.totalBytes], [150_000, end]);
+    const found = payloads.find(0, log[2]!.position, 30_000);
+    assert.equal(Buffer.from(found!.bytes()).toString(), 'C'.repeat(30_000));
+    found!.memory.release();
+    await store.shutdown();
+
+    // What lies between them, and behind the last one, is nobody's.
+    appendFileSync(payloadPath(0), Buffer.alloc(10_000));
+    const content = readFileSync(payloadPath(0));
+    content.fill(1, log[1]!.position + 30_000, log[2]!.position);
+    writeFileSync(payloadPath(0), content);
+    store = new Store({ threads: 1 });
+    const again = onStore();
+    assert.equal(await again.recover(recovery({ recoveryPoint: 0n })), null);
+    assert.deepEqual([again.liveBytes, again.totalBytes], [150_000, end]);
+    assert.equal(statSync(payloadPath(0)).size, end);
+    for (const [i, reference] of log.entries())
+      assert.equal(await read(again, reference), String.fromCharCode(65 + i).repeat(30_000));
+    await again.close();
+    await store.shutdown();
+
+    // As a clean end left it, and then cut off in the midst of the last one.
+    store = new Store({ threads: 1 });
+    const third = onStore();
+    const references = () => assert.fail('a clean start reads neither payload nor log');
+    assert.equal(await third.recover(recovery({ references })), null);
+    assert.equal((await read(third, log[4]!)).length, 30_000);
+    await third.close();
+    await store.shutdown();
+    truncateSync(payloadPath(0), end - 1);
+    rmSync(payloadPath(0).replace('.payload', '.extents'));
+    store = new Store({ threads: 1 });
+    const fourth = onStore();
+    assert.equal(await fourth.recover(recovery({ recoveryPoint: 0n })), 4n);
+    assert.equal(fourth.liveBytes, 120_000);
+    assert.equal(statSync(payloadPath(0)).size, log[3]!.position + 30_000);
+    await fourth.close();
+    await store.shutdown();
     assert.equal(arenaStats().usedBytes, 0);
   });
 

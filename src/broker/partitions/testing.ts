@@ -5,7 +5,7 @@ import type { PayloadFiles } from '../../backend/payload/ports.ts';
 import { type KafabricConfig, loadConfig, TopicConfig } from '../../config/index.ts';
 import { arenaStats, NativeMemory } from '../../native/arena.ts';
 import { MemoryPiece, type Piece } from '../../native/pieces.ts';
-import { Store, type StoreFile } from '../../native/store.ts';
+import { Store, type StoreFile, type StoreOptions } from '../../native/store.ts';
 import { systemClock } from '../../util/clock.ts';
 import { silentLogger } from '../../util/logger.ts';
 import { type FetchedPartition, FetchService } from './fetch-service.ts';
@@ -31,12 +31,17 @@ export class TestBroker {
   readonly logs: LogManager;
   readonly partitions: PartitionManager;
   readonly fetches: FetchService;
-  readonly #store: Store;
+  readonly store: Store;
   readonly #locks: { release(): void }[] = [];
 
-  private constructor(directory: string, wrap: (store: Store) => PayloadFiles, config: TopicConfig) {
-    this.#store = new Store();
-    const fileSystem = storeFileSystem(this.#store);
+  private constructor(
+    directory: string,
+    wrap: (store: Store) => PayloadFiles,
+    config: TopicConfig,
+    options: StoreOptions,
+  ) {
+    this.store = new Store(options);
+    const fileSystem = storeFileSystem(this.store);
     const lockDirectory = (path: string) => {
       const lock = fileSystem.lockDirectory(path);
       this.#locks.push(lock);
@@ -52,7 +57,7 @@ export class TestBroker {
     });
     this.partitions = new PartitionManager({
       logs: this.logs,
-      files: wrap(this.#store),
+      files: wrap(this.store),
       config: brokerConfig(),
       clock: systemClock,
       logger: silentLogger,
@@ -66,8 +71,9 @@ export class TestBroker {
     topics: readonly TopicDescription[],
     config: TopicConfig,
     wrap = (store: Store): PayloadFiles => store,
+    options: StoreOptions = {},
   ): Promise<TestBroker> {
-    const broker = new TestBroker(directory, wrap, config);
+    const broker = new TestBroker(directory, wrap, config, options);
     await broker.logs.open();
     await broker.partitions.open(topics, () => config);
     return broker;
@@ -76,12 +82,12 @@ export class TestBroker {
   async stop(): Promise<void> {
     await this.partitions.close();
     await this.logs.close();
-    await this.#store.shutdown();
+    await this.store.shutdown();
   }
 
   /** Leaves the files as they are, as a killed process does. */
   async crash(): Promise<void> {
-    await this.#store.shutdown();
+    await this.store.shutdown();
     for (const lock of this.#locks) lock.release();
   }
 

@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, rmSync, truncateSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { arenaStats } from '../../native/arena.ts';
+import { FilePiece, MemoryPiece, type Piece } from '../../native/pieces.ts';
+import { ErrorCode } from '../../protocol/errors.ts';
+import { buildBatch } from '../../protocol/records/builder.ts';
+import type { Isolation, Partition } from './partition.ts';
+import { gather, inNativeMemory, TestBroker, topicConfig, withoutPlace } from './testing.ts';
+
+const TOPIC = { name: 't', id: 'AAAAAAAAAAAAAAAAAAAABQ', partitions: [{ index: 0, leaderEpoch: 3 }] };
+const NOW = BigInt(Date.now());
+
+function batchOf(value: Uint8Array): Uint8Array {
+  return buildBatch([{ key: Buffer.from('k'), value }], { timestamp: NOW });
+}
+
+describe('FetchService', () => {
+  let directory: string;
+  let broker: TestBroker;
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'fetch-'));
+  });
+  afterEach(async () => {
+    await broker.stop();
+    rmSync(directory, { recursive: true });
+    assert.equal(arenaStats().usedBytes, 0);
+  });
+
+  async function start(direct = true): Promise<Partition> {
+    const config = topicConfig({ 'payload.min.bytes': '20000' });
+    broker = await TestBroker.start(directory, [TOPIC], config, undefined, { direct });
+    return broker.partitions.find('t', 0)!;
+  }
+
+  const small = batchOf(Buffer.alloc(1000, 's'));
+  const large = batchOf(Buffer.alloc(100_000, 'l'));
+
+  /** Small ones go to the log, large ones become payload, each from memory that starts at its own distance from a block. */
+  async function produceAll(partition: Partition): Promise<Buffer> {
+    const batches = [small, large, small, small, large, large, small];
+    for (const [i, batch] of batches.entries()) {
+      const frame = inNativeMemory(Buffer.concat([Buffer.alloc(i * 7), batch]));
+      const part = frame.slice(i * 7, batch.byteLength);
+      frame.release();
+      await partition.produce(part.bytes(), part, true);
+      part.release();
+    }
+    return Buffer.concat(batches.map(withoutPlace));
+  }
+
+  async function fetch(offset = 0n): Promise<{ errorCode: number; records: Piece[] }> {
+    const request = {
+      topic: 't',
+      partition: 0,
+      currentLeaderEpoch: -1,
+      fetchOffset: offset,
+      lastFetchedEpoch: -1,
+      logStartOffset: -1n,
+      maxBytes: 1 << 26,
+    };
+    const isolation: Isolation = 'read_uncommitted';
+    const parameters = {
+      minBytes: 1,
+      maxBytes: 1 << 26,
+      maxWaitMs: 0,
+      isolation,
+      onClosed: () => () => undefined,
+    };
+    const target = { request, partition: broker.partitions.find('t', 0), errorCode: 0 };
+    return (await broker.fetches.fetch([target], parameters))[0]!;
+  }
+
+  /** What a client gets, without what the broker changes. */
+  async function contentOf(records: Piece[]): Promise<Buffer> {
+    const bytes = await gather(records);
+    for (let at = 0; at < bytes.length; at += 12 + bytes.readInt32BE(at + 8)) {
+      bytes.fill(0, at, at + 8);
+      bytes.fill(0, at + 12, at + 16);
+    }
+    return bytes;
+  }
+
+  it('sends what was appended lately from memory, without reading', async () => {
+    const expected = await produceAll(await start());
+    const { reads } = broker.store.stats();
+    const { errorCode, records } = await fetch();
+    assert.equal(errorCode, ErrorCode.NONE);
+    assert.ok(records.some((piece) => piece instanceof MemoryPiece && piece.byteLength > 99_000));
+    assert.ok(!records.some((piece) => piece instanceof FilePiece));
+    assert.ok((await contentOf(records)).equals(expected));
+    assert.equal(broker.store.stats().reads, reads);
+  });
+
+  it('reads what is not in memory, and finds it there the next time', async () => {
+    const expected = await produceAll(await start());
+    await broker.stop();
+    await start();
+    const first = await fetch();
+    assert.ok((await contentOf(first.records)).equals(expected));
+    const { cacheMissBytes } = broker.store.stats();
+    assert.ok(cacheMissBytes >= 300_000);
+    // Payload that was read is checked again each time; the log's own bytes are not read from the device any more.
+    assert.ok((await contentOf((await fetch()).records)).equals(expected));
+    assert.equal(broker.store.stats().cacheMissBytes, cacheMissBytes);
+  });
+
+  it('sends ranges of files where they are in the page cache', async () => {
+    const expected = await produceAll(await start(false));
+    const { errorCode, records } = await fetch();
+    assert.equal(errorCode, ErrorCode.NONE);
+    assert.ok(records.some((piece) => piece instanceof FilePiece));
+    assert.ok((await contentOf(records)).equals(expected));
+  });
+
+  it('says so when records are missing that the log knows of, and keeps no memory', async () => {
+    await produceAll(await start());
+    await broker.stop();
+    await start();
+    await contentOf((await fetch(6n)).records);
+    const [log] = readdirSync(join(directory, 't-0')).filter((name) => name.endsWith('.log'));
+    truncateSync(join(directory, 't-0', log!), 500);
+    const { errorCode, records } = await fetch();
+    assert.equal(errorCode, ErrorCode.KAFKA_STORAGE_ERROR);
+    assert.deepEqual(records, []);
+  });
+});

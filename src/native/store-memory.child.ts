@@ -1,0 +1,36 @@
+// What store-memory.test.ts runs in processes of their own: store-memory.child.js <kill|exit> <name> <directory>
+import assert from 'node:assert/strict';
+import { writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { arenaShared, configureArena, NativeMemory } from './arena.ts';
+import { MemoryPiece } from './pieces.ts';
+import { Store } from './store.ts';
+
+const [scenario, name, directory] = process.argv.slice(2) as [string, string, string];
+configureArena(64 << 20, name);
+assert.equal(arenaShared().shared, true);
+const store = new Store({ threads: 1 });
+const file = await store.open(join(directory, 'log'), { create: true });
+
+const first = file.append([Buffer.alloc(1000, 'a')], { fromMemory: true });
+assert.ok(first.done, 'there is no space for it yet');
+await first.done;
+let acknowledged = 0;
+for (let i = 0; i < 20; i++) {
+  const memory = NativeMemory.allocate(500)!;
+  memory.bytes().fill(66 + i);
+  const bytes = i % 2 === 0 ? Buffer.alloc(500, 66 + i) : new MemoryPiece(memory);
+  const { position, done } = file.append([bytes], { fromMemory: true });
+  memory.release();
+  if (done === null) acknowledged++;
+  assert.equal(position, 1000 + i * 500);
+  const found = file.findAppended(position, 500)!;
+  assert.deepEqual(Buffer.from(found.bytes()), Buffer.alloc(500, 66 + i));
+  found.memory.release();
+}
+const asked = file.append([Buffer.from('end')]);
+assert.ok(asked.done, 'it was not content with memory');
+const { acknowledged: counted } = store.stats();
+writeSync(1, JSON.stringify({ acknowledged, counted, size: file.size }));
+if (scenario === 'kill') process.kill(process.pid, 'SIGKILL');
+process.exit(0);
