@@ -26,6 +26,14 @@ OutputQueue::Piece& OutputQueue::push() {
   return piece;
 }
 
+size_t OutputQueue::sendNow(int socket, const uint8_t* data, size_t length) {
+  if (!pieces_.empty() || length == 0) return 0;
+  ssize_t sent = ::send(socket, data, length, MSG_NOSIGNAL);
+  if (sent <= 0) return 0;
+  written_ += static_cast<size_t>(sent);
+  return static_cast<size_t>(sent);
+}
+
 void OutputQueue::addBytes(const uint8_t* data, size_t length) {
   if (length == 0) return;
   Piece* last = pieces_.empty() ? nullptr : &pieces_.back();

@@ -22,6 +22,8 @@ class OutputQueue {
     kShortFile,  // a file range ends before its length: the reply cannot be completed
   };
 
+  /** Sends what the socket takes at once of these bytes, unless others are before them; returns how many. Errors show with the next write. */
+  size_t sendNow(int socket, const uint8_t* data, size_t length);
   /** Copies the bytes. */
   void addBytes(const uint8_t* data, size_t length);
   /** With `file`, the same bytes are there from `filePosition` on, or will be: see giveBackMemory. */

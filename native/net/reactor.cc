@@ -197,7 +197,11 @@ void Reactor::runBatch(CommandBatch& batch) {
     }
     connection.output.setTime(nowMs_);
     if (command.kind == Command::Kind::kBytes) {
-      connection.output.addBytes(batch.bytes.data() + command.offset, command.length);
+      // A reply that no other can join goes out from where it is.
+      bool alone = command.endsReply && connection.inFlight.count() == 1;
+      const uint8_t* bytes = batch.bytes.data() + command.offset;
+      size_t sent = alone ? connection.output.sendNow(connection.fd, bytes, command.length) : 0;
+      connection.output.addBytes(bytes + sent, command.length - sent);
     } else if (command.kind == Command::Kind::kMemory) {
       connection.output.addMemory(std::move(command.memory), command.offset, command.length, std::move(command.file),
                                   command.filePosition);

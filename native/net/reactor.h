@@ -78,7 +78,8 @@ class Reactor {
   const Stats& stats() const { return stats_; }
 
  private:
-  static constexpr int kEventsPerTurn = 64;
+  // Few enough that clients get on with the first answers while the last requests are handled.
+  static constexpr int kEventsPerTurn = 32;
 
   void run();
   /** One turn; true if the inbox has something new. */
@@ -137,8 +138,9 @@ class Reactor {
   uint64_t turnFrames_ = 0;         // received in this turn
   uint32_t turns_ = 0;              // consecutive ones that speak for lending, or for taking back
   uint64_t turnsStartCpuNs_ = 0;    // what the thread had used when those that may speak for taking back began
-  uint64_t turnsFrames_ = 0;        // and what they delivered
-  bool slow_ = false;               // JavaScript needs long for each frame: two threads get more done
+  uint64_t turnsSocketCpuNs_ = 0;   // since then, in system calls for sockets
+  uint64_t turnsFrames_ = 0;        // and what those turns delivered
+  uint32_t slowTurns_ = 0;          // for so many, JavaScript is taken to need long for each frame: two threads get more done
   CommandBatch running_;
   std::unordered_map<uint64_t, std::unique_ptr<Connection>> connections_;
   std::vector<std::unique_ptr<Connection>> graveyard_;  // closed in this turn: epoll may still name them

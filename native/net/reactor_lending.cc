@@ -15,13 +15,16 @@ constexpr size_t kDirectBytes = 64 << 10;
 // After so many small turns the sockets are lent, after so many others taken back.
 constexpr uint32_t kTurnsToLend = 64;
 constexpr uint32_t kTurnsToTakeBack = 8;
+// How long handlers are taken for slow, until it is tried again: they become faster with use.
+constexpr uint32_t kSlowTurns = 1024;
 // Up to this many sockets ready at a time, and events not yet handled, there is nothing that two threads could share.
 constexpr int kFewSockets = 4;
 constexpr uint64_t kFewEvents = 8;
-// Sockets and handlers together, in the caller's CPU. Above it, a second thread has something to do while JavaScript handles a frame; below,
-// changing threads would cost more.
-constexpr uint64_t kSlowFrameNs = 15'000;
+// Handlers alone, in the caller's CPU. Above it, a second thread has something to do while JavaScript handles a frame; below, changing threads
+// would cost more.
+constexpr uint64_t kSlowFrameNs = 8'000;
 
+/** The calling thread's CPU. */
 uint64_t threadCpuNs() {
   timespec now{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
@@ -70,7 +73,9 @@ bool Reactor::runHere(CommandBatch& batch) {
     if (!connection.reading || connection.closeWhenSent || !connection.output.empty()) return false;
   }
   nowMs_ = monotonicMs();
+  uint64_t startNs = turns_ > 0 && lent() ? threadCpuNs() : 0;
   runBatch(batch);
+  if (startNs > 0) turnsSocketCpuNs_ += threadCpuNs() - startNs;
   batch.clear();
   bool closed = !graveyard_.empty();
   bool news = inbox_.publish();
@@ -83,7 +88,8 @@ bool Reactor::runHere(CommandBatch& batch) {
 
 bool Reactor::considerLending(int sockets) {
   bool few = sockets <= kFewSockets && inbox_.unhandled() <= kFewEvents;
-  turns_ = light(sockets) && (few || !slow_) ? turns_ + 1 : 0;
+  if (slowTurns_ > 0) --slowTurns_;
+  turns_ = light(sockets) && (few || slowTurns_ == 0) ? turns_ + 1 : 0;
   bool asked = notified_.load(std::memory_order_relaxed);  // with something that may be long
   if (turns_ < kTurnsToLend || asked) return false;
   turns_ = 0;
@@ -99,6 +105,7 @@ bool Reactor::considerTakingBack(int sockets) {
   }
   if (turns_ == 0) {
     turnsStartCpuNs_ = threadCpuNs();
+    turnsSocketCpuNs_ = 0;
     turnsFrames_ = 0;
   }
   if (++turns_ <= kTurnsToTakeBack) {
@@ -106,8 +113,9 @@ bool Reactor::considerTakingBack(int sockets) {
     return false;
   }
   turns_ = 0;
-  slow_ = threadCpuNs() - turnsStartCpuNs_ > kSlowFrameNs * turnsFrames_;
-  return slow_ || !light(sockets);
+  bool slow = threadCpuNs() - turnsStartCpuNs_ - turnsSocketCpuNs_ > kSlowFrameNs * turnsFrames_;
+  slowTurns_ = slow ? kSlowTurns : 0;
+  return slow || !light(sockets);
 }
 
 bool Reactor::serveHere() {
@@ -117,8 +125,10 @@ bool Reactor::serveHere() {
     std::lock_guard turn(turn_);
     if (!lent()) return false;
     here_ = true;
+    uint64_t startNs = turns_ > 0 ? threadCpuNs() : 0;
     int count = epoll_wait(epoll_, events, kEventsPerTurn, 0);
     serve(events, std::max(count, 0));
+    if (startNs > 0) turnsSocketCpuNs_ += threadCpuNs() - startNs;
     here_ = false;
     if (!considerTakingBack(std::max(count, 0))) return true;
   }
