@@ -1,3 +1,4 @@
+import { constants } from 'node:buffer';
 import { binding } from './addon.ts';
 
 interface ArenaBinding {
@@ -28,16 +29,20 @@ export interface ArenaStats {
 
 const native = binding<ArenaBinding>();
 /** Node 20 has no ArrayBuffer above 4 GiB: windows of 3 GiB begin at every GiB, so that each range lies in one of them. */
-const WINDOW_STRIDE_BYTES = 2 ** 30;
-const WINDOW_BYTES = 3 * WINDOW_STRIDE_BYTES;
+const ONE_WINDOW = constants.MAX_LENGTH > 2 ** 32;
+const WINDOW_STRIDE_BYTES = ONE_WINDOW ? 2 ** 52 : 2 ** 30;
+const WINDOW_BYTES = ONE_WINDOW ? 2 ** 52 : 3 * WINDOW_STRIDE_BYTES;
 /** Made once: a view into one is twenty times cheaper than an external buffer of its own. */
 const windows: ArrayBuffer[] = [];
 
+function arenaWindow(index: number): ArrayBuffer {
+  windows[index] ??= native.arenaBuffer(index * WINDOW_STRIDE_BYTES, WINDOW_BYTES);
+  return windows[index];
+}
+
 function arenaView(offset: number, byteLength: number): Uint8Array {
   const index = Math.floor(offset / WINDOW_STRIDE_BYTES);
-  const start = index * WINDOW_STRIDE_BYTES;
-  windows[index] ??= native.arenaBuffer(start, WINDOW_BYTES);
-  return new Uint8Array(windows[index], offset - start, byteLength);
+  return new Uint8Array(arenaWindow(index), offset - index * WINDOW_STRIDE_BYTES, byteLength);
 }
 
 /**
@@ -50,6 +55,15 @@ function arenaView(offset: number, byteLength: number): Uint8Array {
 export function configureArena(bytes: number, sharedName = ''): void {
   if (!native.arenaConfigure(bytes, sharedName))
     throw new Error('the arena is in use already with another size');
+}
+
+/**
+ * Makes the arena, and all that JavaScript needs to look into it. Each window has the garbage collector run, which takes it for memory of its
+ * own: milliseconds while the heap is small, and more than the work for a large request later.
+ */
+export function openArena(): void {
+  const { capacityBytes } = native.arenaStats();
+  for (let index = 0; index * WINDOW_STRIDE_BYTES < capacityBytes; index++) arenaWindow(index);
 }
 
 /** Makes the arena's pages present in the background, until all are or this environment ends. Returns at once. */

@@ -7,6 +7,7 @@ import {
   arenaShared,
   arenaStats,
   configureArena,
+  openArena,
   releaseSharedArena,
   startTouchingArena,
 } from '../native/arena.ts';
@@ -68,6 +69,7 @@ export class Gateway {
       endpoints: advertised,
     });
     // Not before what another process left in memory is written.
+    openArena();
     startTouchingArena();
     this.#sayHowMemoryIsUsed(config);
     this.#metrics.export(brokerMetrics(this.#broker));
