@@ -7,9 +7,6 @@ import { caseName, type Measurement, type Metrics, type Params } from './model.t
 import type { Options } from './options.ts';
 import type { StartTimes, System } from './systems/system.ts';
 
-const warmRequests = 200_000;
-const warmSeconds = 20;
-
 /** A topic with data that later workloads read. */
 export interface Stored {
   topic: string;
@@ -30,7 +27,6 @@ export class Pass {
   /** Loads a broker that has just been started again, so that it is measured warm. */
   readonly warmUp: () => Promise<void>;
   #topics = 0;
-  #requestsWarm = false;
 
   constructor(
     system: System,
@@ -74,27 +70,6 @@ export class Pass {
 
   async drop(topic: string): Promise<void> {
     await this.native.deleteTopics([topic]);
-  }
-
-  /**
-   * A Java broker needs a hundred thousand requests before its code for them is compiled well: until then each costs it five times as
-   * much. Done once, before the workloads whose cost is that of requests.
-   */
-  async warmUpRequests(): Promise<void> {
-    if (this.#requestsWarm) return;
-    this.#requestsWarm = true;
-    const partitions = 4;
-    const topic = await this.topic(partitions);
-    await this.native.run('raw', {
-      topic,
-      partitions,
-      size: 100,
-      clients: 4,
-      depth: 5,
-      records: warmRequests,
-      seconds: warmSeconds,
-    });
-    await this.drop(topic);
   }
 
   /** Leaves nothing behind on a system that goes on running. */

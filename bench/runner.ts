@@ -33,9 +33,15 @@ function makeSystems(options: Options): System[] {
 }
 
 /** What a broker does in the background after its start (Java compiles, Kafabric makes its arena's pages present). */
-const startPatienceMs = 20_000;
+const startPatienceMs = 40_000;
+/** Small requests of the warm-up, and how long it sends them at most. */
+const warmRequests = 150_000;
+const warmSeconds = 8;
 
-/** Compiled code and grown buffers on the broker's side: a fresh Java process is several times slower. */
+/**
+ * Compiled code and grown buffers on the broker's side, as a broker has that has been up for a minute: what a request costs falls to a
+ * fraction within the first ten thousands, on the Java virtual machine as on Node's.
+ */
 export async function warmUp(pass: Pass): Promise<void> {
   if (pass.system.pid !== null) await quiet(pass.system.pid, startPatienceMs);
   const topic = await pass.topic(4);
@@ -51,6 +57,11 @@ export async function warmUp(pass: Pass): Promise<void> {
       properties: consumerProperties,
     });
   }
+  // Many requests, each with one record of a size that large records have.
+  const properties = { ...producerProperties('all'), 'batch.num.messages': '1' };
+  await pass.native.run('produce', { topic, size: 70_000, seconds: 2 * seconds, bytes: 4e9, properties });
+  const small = { topic, partitions: 4, size: 100, clients: 4, depth: 5 };
+  await pass.native.run('raw', { ...small, records: warmRequests, seconds: warmSeconds });
   await pass.drop(topic);
 }
 

@@ -55,7 +55,6 @@ export const latency: Workload = {
   about: 'from the time when a record was due until a consumer has it, at a fixed rate; linger 0, acks=all',
   deployment: 'os',
   async run(pass) {
-    await pass.warmUpRequests();
     const sizes = sizesOf(pass, [1000, 100_000, 1_000_000], [100, 1000, 10_000, 100_000, 1_000_000]);
     for (const size of sizes) await at(pass, size, rateFor(size));
   },

@@ -42,7 +42,6 @@ export const small: Workload = {
   about: `requests of one record of ${size} bytes, linger 0, acks=1, ${depth} in flight on each connection`,
   deployment: 'os',
   async run(pass) {
-    await pass.warmUpRequests();
     for (const client of pass.options.quick ? ['sockets'] : Object.keys(clients))
       for (const connections of [1, 4, 64]) await measureOne(pass, client, connections);
   },
