@@ -79,15 +79,13 @@ Napi::Value toUint8Array(Napi::Env env, const ByteBuffer& bytes) {
   return array;
 }
 
-/** What does not fit into slots: the reference batch of a good batch, or the records at fault when they are several. */
-void attach(Napi::Env env, Napi::Array& attachments, size_t index, const BatchCheck& check) {
-  if (check.reference.size() > 0) {
-    attachments[static_cast<uint32_t>(index)] = toUint8Array(env, check.reference);
-  } else if (check.errorRecords.size() > 1) {
-    Napi::Int32Array records = Napi::Int32Array::New(env, check.errorRecords.size());
-    std::copy(check.errorRecords.begin(), check.errorRecords.end(), records.Data());
-    attachments[static_cast<uint32_t>(index)] = records;
-  }
+/** What does not fit into slots: the reference batch of a good batch, or the records at fault when they are several; else null. */
+Napi::Value attachment(Napi::Env env, const BatchCheck& check) {
+  if (check.reference.size() > 0) return toUint8Array(env, check.reference);
+  if (check.errorRecords.size() <= 1) return env.Null();
+  Napi::Int32Array records = Napi::Int32Array::New(env, check.errorRecords.size());
+  std::copy(check.errorRecords.begin(), check.errorRecords.end(), records.Data());
+  return records;
 }
 
 ByteBuffer& threadScratch() {
@@ -108,7 +106,8 @@ Napi::Value checkSync(const Napi::CallbackInfo& info) {
                              slots.ElementLength() / kBatchSlots, threadScratch());
   for (size_t i = 0; i < checks.size(); ++i) {
     fillSlots(slots.Data() + i * kBatchSlots, checks[i], start);
-    attach(env, attachments, i, checks[i]);
+    Napi::Value attached = attachment(env, checks[i]);
+    if (!attached.IsNull()) attachments[static_cast<uint32_t>(i)] = attached;
   }
   return Napi::Number::New(env, static_cast<double>(checks.size()));
 }
@@ -126,7 +125,8 @@ Napi::Value toResult(Napi::Env env, const std::vector<BatchCheck>& checks) {
   Napi::Array attachments = Napi::Array::New(env);
   for (size_t i = 0; i < checks.size(); ++i) {
     fillSlots(slots.Data() + i * kBatchSlots, checks[i], 0);
-    attach(env, attachments, i, checks[i]);
+    Napi::Value attached = attachment(env, checks[i]);
+    if (!attached.IsNull()) attachments[static_cast<uint32_t>(i)] = attached;
   }
   Napi::Array result = Napi::Array::New(env, 2);
   result[0u] = slots;
@@ -161,23 +161,20 @@ std::shared_ptr<AsyncInput> memoryInput(Napi::Env env, double handle, double off
   return input;
 }
 
-// (options, slots, attachments, handle, offset, length) -> whether the check of the batch at exactly this range, made when its frame came,
-// is now in the first slots.
+// (options, slots, handle, offset, length) -> undefined, or the attachment of the check of the batch at exactly this range, made when its frame
+// came, which is now in the first slots.
 Napi::Value takeCheck(const Napi::CallbackInfo& info) {
-  double handle = numberOf(info[3]);
-  double offset = numberOf(info[4]);
-  double length = numberOf(info[5]);
+  double handle = numberOf(info[2]);
+  double offset = numberOf(info[3]);
+  double length = numberOf(info[4]);
   MemoryRef memory = borrowMemory(info.Env(), handle, offset, length);
   CheckedFrame* frame = arenaHolds(info.Env()).checked(memory.handle());
   BatchCheck check;
   RecordsRange range{static_cast<size_t>(offset), static_cast<size_t>(length)};
   bool taken = frame && frame->take(memory.data(), range, optionsOf(info[0]), check);
-  if (taken) {
-    fillSlots(info[1].As<Napi::Float64Array>().Data(), check, 0);
-    auto attachments = info[2].As<Napi::Array>();
-    attach(info.Env(), attachments, 0, check);
-  }
-  return Napi::Boolean::New(info.Env(), taken);
+  if (!taken) return info.Env().Undefined();
+  fillSlots(info[1].As<Napi::Float64Array>().Data(), check, 0);
+  return attachment(info.Env(), check);
 }
 
 /** A copy, since JavaScript may change the bytes meanwhile. */

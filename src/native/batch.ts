@@ -35,11 +35,10 @@ interface BatchBinding {
   batchTakeCheck(
     options: Float64Array,
     slots: Float64Array,
-    attachments: Attachment[],
     handle: number,
     offset: number,
     length: number,
-  ): boolean;
+  ): Attachment | null | undefined;
   batchCheckCopy(id: number, options: Float64Array, maxBatches: number, bytes: Uint8Array): void;
   batchRecompressMemory(
     id: number,
@@ -176,11 +175,9 @@ export async function checkBatchesAsync(
 
 /** What the thread that received the batch has found; null when it did not look, or these options want another look. */
 function takeCheck({ memory, offset, byteLength }: MemoryPiece, options: CheckOptions): BatchCheck | null {
-  const attachments: Attachment[] = [];
   const from = memory.blockOffset + offset;
-  const packed = packOptions(options);
-  const taken = native.batchTakeCheck(packed, slots, attachments, memory.handle, from, byteLength);
-  return taken ? readCheck(slots, slotIntegers, 0, attachments[0] ?? null) : null;
+  const attachment = native.batchTakeCheck(packOptions(options), slots, memory.handle, from, byteLength);
+  return attachment === undefined ? null : readCheck(slots, slotIntegers, 0, attachment);
 }
 
 /**

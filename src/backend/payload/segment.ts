@@ -20,8 +20,35 @@ export interface PendingExtent {
   abandon(): void;
 }
 
-/** Appends `held`, or the bytes as they came, and says when they are written; null: they are. */
-type Place = (file: PayloadFile, held?: Uint8Array | MemoryPiece) => Promise<void> | null;
+/** An extent from its append to its commit. */
+class Appending implements PendingExtent {
+  readonly segmentId: number;
+  readonly length: number;
+  position = -1;
+  written: Promise<void> | null = null;
+  readonly #settle: (committed: Extent | null) => void;
+  #open = true;
+
+  constructor(segmentId: number, length: number, settle: (committed: Extent | null) => void) {
+    this.segmentId = segmentId;
+    this.length = length;
+    this.#settle = settle;
+  }
+
+  commit(baseOffset: bigint, lastOffset: bigint): void {
+    this.#end({ baseOffset, lastOffset, position: this.position, length: this.length });
+  }
+
+  abandon(): void {
+    this.#end(null);
+  }
+
+  #end(committed: Extent | null): void {
+    if (!this.#open) throw new Error('An extent is committed or abandoned once.');
+    this.#open = false;
+    this.#settle(committed);
+  }
+}
 
 /** `segment` identifies the files; ids rise within a partition, and so do the offsets that refer to them. */
 export function payloadPath(directory: string, segment: number): string {
@@ -137,36 +164,16 @@ export class PayloadSegment {
 
   /** `fromMemory`: be content when the bytes survive the death of the process, before they are in the file. */
   append(piece: Uint8Array | MemoryPiece, fromMemory: boolean): PendingExtent {
-    const length = piece.byteLength;
     this.#pending++;
-    let position = -1;
-    const place: Place = (file, held = piece) => {
-      const appended = file.append([held], { align: true, fromMemory });
-      position = appended.position;
-      this.#summary.bytes = position + length;
-      return appended.done;
-    };
-    const written = this.#write(piece, place);
-    let open = true;
-    const settle = () => {
-      if (!open) throw new Error('An extent is committed or abandoned once.');
-      open = false;
-      this.#pending--;
-      if (this.#pending === 0) this.#idle?.();
-    };
-    return {
-      segmentId: this.id,
-      get position() {
-        return position;
-      },
-      length,
-      written,
-      commit: (baseOffset, lastOffset) => {
-        this.#commit({ baseOffset, lastOffset, position, length });
-        settle();
-      },
-      abandon: settle,
-    };
+    const extent = new Appending(this.id, piece.byteLength, (committed) => this.#settle(committed));
+    extent.written = this.#write(piece, extent, fromMemory);
+    return extent;
+  }
+
+  #settle(committed: Extent | null): void {
+    if (committed !== null) this.#commit(committed);
+    this.#pending--;
+    if (this.#pending === 0) this.#idle?.();
   }
 
   async #openForAppends(directoryReady: Promise<unknown>): Promise<void> {
@@ -183,22 +190,34 @@ export class PayloadSegment {
     this.#queued.length = 0;
   }
 
-  #write(piece: Uint8Array | MemoryPiece, place: Place): Promise<void> | null {
+  #write(piece: Uint8Array | MemoryPiece, extent: Appending, fromMemory: boolean): Promise<void> | null {
     const refused = (error: unknown) => {
       this.#failed = true;
       throw error;
     };
-    if (this.#file === null) return this.#writeLater(piece, place).catch(refused);
+    if (this.#file === null) return this.#writeLater(piece, extent, fromMemory).catch(refused);
     try {
-      return place(this.#file)?.catch(refused) ?? null;
+      return this.#place(this.#file, piece, extent, fromMemory)?.catch(refused) ?? null;
     } catch (error) {
       this.#failed = true;
       return Promise.reject(error);
     }
   }
 
+  #place(
+    file: PayloadFile,
+    piece: Uint8Array | MemoryPiece,
+    extent: Appending,
+    fromMemory: boolean,
+  ): Promise<void> | null {
+    const { position, done } = file.append([piece], { align: true, fromMemory });
+    extent.position = position;
+    this.#summary.bytes = position + extent.length;
+    return done;
+  }
+
   /** The first appends of a segment wait for its file; what they hold must outlive the call. */
-  #writeLater(piece: Uint8Array | MemoryPiece, place: Place): Promise<void> {
+  #writeLater(piece: Uint8Array | MemoryPiece, extent: Appending, fromMemory: boolean): Promise<void> {
     const held = piece instanceof Uint8Array ? Uint8Array.from(piece) : piece;
     if (!(held instanceof Uint8Array)) held.memory.retain();
     this.#queuedBytes += held.byteLength;
@@ -206,7 +225,7 @@ export class PayloadSegment {
       this.#queued.push((file, error) => {
         this.#queuedBytes -= held.byteLength;
         if (file === null) reject(error);
-        else Promise.resolve(place(file, held)).then(() => resolve(), reject);
+        else Promise.resolve(this.#place(file, held, extent, fromMemory)).then(() => resolve(), reject);
         if (!(held instanceof Uint8Array)) held.memory.release();
       });
     });

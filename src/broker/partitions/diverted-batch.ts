@@ -18,7 +18,7 @@ const CRC_COVERS_FROM = 21;
 /** Neighbouring reference batches are read together, up to so many bytes. */
 const RUN_MAX_BYTES = 262_144;
 
-/** Batches that RecentlyDiverted keeps, some 300 bytes each. */
+/** Batches that RecentlyDiverted keeps, some 500 bytes each. */
 const RECENT_MAX = 64;
 
 /** A batch whose records lie in the payload tier, as it was produced. */
@@ -31,17 +31,23 @@ export interface DivertedBatch extends Reference {
 
 /** The newest diverted batches of a partition: consumers at its end need not read their references. */
 export class RecentlyDiverted {
-  readonly #batches = new Map<bigint, DivertedBatch>();
+  /** By base offset; a reference batch as the log got it is read when somebody asks. */
+  readonly #batches = new Map<bigint, DivertedBatch | Uint8Array>();
 
-  add(batch: DivertedBatch): void {
-    this.#batches.set(batch.baseOffset, batch);
+  /** `reference` must not change any more. */
+  add(baseOffset: bigint, reference: Uint8Array): void {
+    this.#batches.set(baseOffset, reference);
     if (this.#batches.size <= RECENT_MAX) return;
     const [oldest] = this.#batches.keys();
     this.#batches.delete(oldest!);
   }
 
   get(baseOffset: bigint): DivertedBatch | undefined {
-    return this.#batches.get(baseOffset);
+    const found = this.#batches.get(baseOffset);
+    if (!(found instanceof Uint8Array)) return found;
+    const batch = readDivertedBatch(found) ?? undefined;
+    if (batch !== undefined) this.#batches.set(baseOffset, batch);
+    return batch;
   }
 }
 

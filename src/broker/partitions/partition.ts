@@ -5,9 +5,9 @@ import { ErrorCode } from '../../protocol/errors.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
 import type { PartitionConfig } from './config.ts';
-import { RecentlyDiverted, readDivertedBatch } from './diverted-batch.ts';
+import { RecentlyDiverted } from './diverted-batch.ts';
 import type { FetchWait, Watched } from './fetch-wait.ts';
-import { type Appended, ProducePipeline } from './produce-pipeline.ts';
+import { type Appended, type DivertedEvent, ProducePipeline } from './produce-pipeline.ts';
 import { ProduceError } from './produce-rules.ts';
 
 /** Counters of all partitions, for the metrics. */
@@ -51,7 +51,7 @@ export class Partition implements Watched {
     this.metrics = metrics;
     this.#produce = new ProducePipeline(log, payloads, clock, {
       written: (endOffset, bytes) => this.#advance(endOffset, bytes),
-      diverted: (reference, records) => this.#diverted(reference, records),
+      diverted: (batch) => this.#diverted(batch),
     });
     log.onLogStartOffset = (offset) => void payloads.reclaimBefore(offset);
   }
@@ -111,12 +111,10 @@ export class Partition implements Watched {
     return this.#produce.appendAsCoordinator(batch, this.config, this.config.flushBeforeAck);
   }
 
-  #diverted(reference: Uint8Array, records: number): void {
-    const batch = readDivertedBatch(reference);
-    if (batch === null) return;
+  #diverted({ reference, baseOffset, records, extentBytes }: DivertedEvent): void {
     this.metrics.divertedRecords += records;
-    this.metrics.divertedBytes += batch.length;
-    this.recentlyDiverted.add(batch);
+    this.metrics.divertedBytes += extentBytes;
+    this.recentlyDiverted.add(baseOffset, reference);
   }
 
   #advance(endOffset: bigint, bytes: number): void {

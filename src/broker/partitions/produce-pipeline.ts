@@ -34,8 +34,17 @@ export interface Appended {
 export interface ProduceEvents {
   /** Records below `endOffset` are in the log; `bytes` is what the newest batch has for consumers. */
   written(endOffset: bigint, bytes: number): void;
-  /** A batch went to the payload tier; `reference` is what the log got. */
-  diverted(reference: Uint8Array, records: number): void;
+  /** A batch went to the payload tier. */
+  diverted(batch: DivertedEvent): void;
+}
+
+export interface DivertedEvent {
+  baseOffset: bigint;
+  records: number;
+  /** Of its records section. */
+  extentBytes: number;
+  /** What the log got. */
+  reference: Uint8Array;
 }
 
 interface Job {
@@ -56,7 +65,8 @@ interface Diverted {
   readonly header: Uint8Array;
 }
 
-interface Stored extends Diverted {
+interface Stored {
+  readonly diverted: Diverted;
   readonly extent: PendingExtent;
 }
 
@@ -184,7 +194,7 @@ export class ProducePipeline {
     const extent = this.#payloads.append(sectionOf(job.batch), job.config.ackFromMemory);
     this.#stored.submit(
       extent.written,
-      () => this.#append(job, { ...diverted, extent }),
+      () => this.#append(job, { diverted, extent }),
       (error) => {
         this.#giveBack(extent);
         fail(job)(error);
@@ -217,8 +227,7 @@ export class ProducePipeline {
     if (duplicate) {
       stored?.extent.abandon();
     } else {
-      stored?.extent.commit(baseOffset, lastOffset);
-      if (stored !== null) this.#events.diverted(stored.reference, stored.records);
+      if (stored !== null) this.#commit(stored, baseOffset, lastOffset);
       this.#events.written(lastOffset + 1n, job.batch.byteLength);
     }
     const answer = { baseOffset, logAppendTimeMs: job.logAppendTimeMs };
@@ -228,6 +237,15 @@ export class ProducePipeline {
         () => job.resolve(answer),
         (error) => job.reject(toProduceError(error)),
       );
+  }
+
+  #commit(
+    { extent, diverted: { reference, records } }: Stored,
+    baseOffset: bigint,
+    lastOffset: bigint,
+  ): void {
+    extent.commit(baseOffset, lastOffset);
+    this.#events.diverted({ baseOffset, records, extentBytes: extent.length, reference });
   }
 
   /**
@@ -264,7 +282,7 @@ function sectionOf(batch: Uint8Array | MemoryPiece): Uint8Array | MemoryPiece {
   );
 }
 
-function located({ reference, header, extent }: Stored): Uint8Array {
+function located({ diverted: { reference, header }, extent }: Stored): Uint8Array {
   const location = { storeId: LOCAL_STORE_ID, segmentId: extent.segmentId, extentPosition: extent.position };
   locateReferenceBatch(reference, header, location);
   return reference;
