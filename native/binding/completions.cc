@@ -80,7 +80,7 @@ Napi::Value Completions::take(Napi::Env env) {
 void initCompletions(Napi::Env env, Napi::Object exports) {
   exports["completionsStart"] = Napi::Function::New(env, [](const Napi::CallbackInfo& info) {
     Completions& completions = Completions::of(info.Env());
-    auto wakeup = Wakeup::create(info.Env(), "kafabric completions", info[0].As<Napi::Function>());
+    auto wakeup = std::make_unique<Wakeup>(info.Env(), "kafabric completions", info[0].As<Napi::Function>());
     std::lock_guard lock(completions.mutex_);
     completions.wakeup_ = std::move(wakeup);
     completions.hook_ = std::make_unique<CleanupHook>(info.Env(), [&completions] {
@@ -94,8 +94,8 @@ void initCompletions(Napi::Env env, Napi::Object exports) {
   exports["completionsHold"] = Napi::Function::New(env, [](const Napi::CallbackInfo& info) {
     Completions& completions = Completions::of(info.Env());
     if (!completions.wakeup_) return;
-    if (info[0].As<Napi::Boolean>().Value()) completions.wakeup_->ref(info.Env());
-    else completions.wakeup_->unref(info.Env());
+    if (info[0].As<Napi::Boolean>().Value()) completions.wakeup_->ref();
+    else completions.wakeup_->unref();
   });
 }
 

@@ -4,7 +4,8 @@
 #include <napi.h>
 
 #include <functional>
-#include <memory>
+
+#include "binding/loop_handle.h"
 
 namespace kafabric::binding {
 
@@ -24,8 +25,7 @@ class LoopPoll {
   void close();
 
  private:
-  struct State;
-  State* state_;  // until the loop has closed the handle, which is later than close()
+  LoopHandle* handle_;
   bool started_ = false;
 };
 

@@ -119,7 +119,7 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
     options.checkFrame = [checker = checker_](const uint8_t* frame, size_t length) -> std::shared_ptr<void> {
       return checker->check(frame, length);
     };
-    wakeup_ = Wakeup::create(env, "kafabric net", info[1].As<Napi::Function>());
+    wakeup_ = std::make_unique<Wakeup>(env, "kafabric net", info[1].As<Napi::Function>());
     onEvents_ = Napi::Persistent(info[1].As<Napi::Function>());
     context_ = std::make_unique<Napi::AsyncContext>(env, "kafabric net");
     try {
@@ -186,7 +186,7 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
     try {
       auto listening = net_->listen(info[0].As<Napi::String>().Utf8Value(),
                                     static_cast<uint16_t>(info[1].As<Napi::Number>().Uint32Value()));
-      wakeup_->ref(env);
+      wakeup_->ref();
       Napi::Array result = Napi::Array::New(env, 2);
       result[0u] = listening.listener;
       result[1u] = listening.port;
@@ -262,7 +262,7 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
 
   // (milliseconds from now)
   void drain(const Napi::CallbackInfo& info) {
-    wakeup_->ref(info.Env());  // the end of the drain is waited for
+    wakeup_->ref();  // the end of the drain is waited for
     net_->drain(net::monotonicMs() + static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value()));
   }
 

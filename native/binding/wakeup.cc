@@ -2,53 +2,41 @@
 
 namespace kafabric::binding {
 
-struct Wakeup::State {
-  Function function;
-  std::atomic<bool> pending{false};
-  // After the first status that is not ok, another call into the function would abort the process.
-  std::atomic<bool> ended{false};
-};
+Wakeup::Wakeup(Napi::Env env, const char* name, Napi::Function callback)
+    : env_(env),
+      callback_(Napi::Persistent(callback)),
+      context_(std::make_unique<Napi::AsyncContext>(env, name)),
+      handle_(new LoopHandle(
+          env, LoopHandleType::kAsync,
+          [](uv_loop_s* loop, uv_handle_s* handle) { return uv_async_init(loop, handle, LoopHandle::ready); },
+          [this] { call(); })) {}
 
-void Wakeup::call(Napi::Env env, Napi::Function callback, State* state, void* /*data*/) {
-  if (!env || !callback || state->ended.load(std::memory_order_relaxed)) return;
-  // Cleared first: a signal during the callback causes another call.
-  state->pending.store(false, std::memory_order_seq_cst);
+void Wakeup::call() {
   try {
-    callback.Call({});
+    callback_.MakeCallback(env_.Global(), {}, *context_);
   } catch (const Napi::Error& error) {
     // Left to itself, Node would only print a warning.
-    napi_fatal_exception(env, error.Value());
+    napi_fatal_exception(env_, error.Value());
   }
 }
 
-std::unique_ptr<Wakeup> Wakeup::create(Napi::Env env, const char* name, Napi::Function callback) {
-  auto state = std::make_shared<State>();
-  auto finalize = [](Napi::Env, std::shared_ptr<State>* held, State* ending) {
-    ending->ended.store(true);
-    delete held;
-  };
-  auto* held = new std::shared_ptr<State>(state);
-  state->function = Function::New(env, callback, name, 0, 1, state.get(), finalize, held);
-  state->function.Unref(env);
-  return std::unique_ptr<Wakeup>(new Wakeup(std::move(state)));
-}
-
 void Wakeup::signal() noexcept {
-  if (state_->ended.load(std::memory_order_relaxed)) return;
-  if (state_->pending.exchange(true, std::memory_order_seq_cst)) return;
-  if (state_->function.NonBlockingCall() != napi_ok) state_->ended.store(true, std::memory_order_relaxed);
+  if (handle_) uv_async_send(handle_->get());
 }
 
-void Wakeup::ref(Napi::Env env) {
-  if (!state_->ended.load()) state_->function.Ref(env);
+void Wakeup::ref() {
+  if (handle_) uv_ref(handle_->get());
 }
 
-void Wakeup::unref(Napi::Env env) {
-  if (!state_->ended.load()) state_->function.Unref(env);
+void Wakeup::unref() {
+  if (handle_) uv_unref(handle_->get());
 }
 
 void Wakeup::close() noexcept {
-  if (!state_->ended.exchange(true)) state_->function.Abort();
+  if (!handle_) return;
+  handle_->close();
+  handle_ = nullptr;
+  callback_.Reset();
 }
 
 }  // namespace kafabric::binding

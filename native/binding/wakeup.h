@@ -3,9 +3,9 @@
 
 #include <napi.h>
 
-#include <atomic>
 #include <memory>
-#include <utility>
+
+#include "binding/loop_handle.h"
 
 namespace kafabric::binding {
 
@@ -16,29 +16,31 @@ namespace kafabric::binding {
  *
  * Made, ref'd, unref'd and closed on the JavaScript thread. signal() may be called on any thread until the threads that
  * call it were joined, which must happen before close() and before the environment ends (see CleanupHook).
+ *
+ * A thread-safe function of Node-API does the same with a lock, which the signalled thread mostly found still held: two more thread changes.
  */
 class Wakeup {
  public:
   /** `name` is shown in Node's diagnostics. Exceptions thrown by `callback` are uncaught exceptions. */
-  static std::unique_ptr<Wakeup> create(Napi::Env env, const char* name, Napi::Function callback);
+  Wakeup(Napi::Env env, const char* name, Napi::Function callback);
   ~Wakeup() { close(); }
   Wakeup(const Wakeup&) = delete;
   Wakeup& operator=(const Wakeup&) = delete;
 
-  /** Never blocks; has no effect once the environment is ending. */
+  /** Never blocks. */
   void signal() noexcept;
-  void ref(Napi::Env env);
-  void unref(Napi::Env env);
+  void ref();
+  void unref();
   /** No callback comes after this. */
   void close() noexcept;
 
  private:
-  struct State;
-  static void call(Napi::Env env, Napi::Function callback, State* state, void* data);
-  using Function = Napi::TypedThreadSafeFunction<State, void, call>;
+  void call();
 
-  explicit Wakeup(std::shared_ptr<State> state) : state_(std::move(state)) {}
-  std::shared_ptr<State> state_;  // the function holds it too, until no call can be under way
+  Napi::Env env_;
+  Napi::FunctionReference callback_;
+  std::unique_ptr<Napi::AsyncContext> context_;
+  LoopHandle* handle_;
 };
 
 }  // namespace kafabric::binding
