@@ -84,7 +84,7 @@ function nextLine(child: ChildProcess): Promise<string> {
       lines.close();
       resolve(line);
     });
-    child.once('exit', (code) => reject(new Error(`exited with ${code}`)));
+    child.once('close', (code) => reject(new Error(`exited with ${code}`)));
   });
 }
 

@@ -23,6 +23,7 @@ using net::CommandBatch;
 
 constexpr uint32_t kOutboxCommands = 2048;
 constexpr size_t kOutboxBytes = 512 << 10;
+constexpr int kTurnsPerPoll = 4;
 
 /** One command as JavaScript writes it. */
 struct OutboxCommand {
@@ -144,16 +145,22 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
     if (wakeup_) wakeup_->close();
   }
 
-  /** The event loop found sockets ready that reactor `index` has lent to it. */
+  /** The event loop found sockets ready that reactor `index` has lent to it. A few turns at once spare the loop's own; others come then. */
   void serve(size_t index) {
     net::Reactor& reactor = net_->reactor(index);
-    polls_[index]->set(reactor.serveHere());
     Napi::Env env = Env();
-    try {
-      onEvents_.MakeCallback(env.Global(), {}, *context_);
-    } catch (const Napi::Error& error) {
-      // Left to itself, Node would only print a warning.
-      napi_fatal_exception(env, error.Value());
+    auto served = net::Reactor::Served::kSome;
+    // A callback may end it all.
+    for (int turn = 0; turn < kTurnsPerPoll && served == net::Reactor::Served::kSome && !polls_.empty(); ++turn) {
+      served = reactor.serveHere();
+      if (served == net::Reactor::Served::kNone) return;
+      polls_[index]->set(served != net::Reactor::Served::kNotLent);
+      try {
+        onEvents_.MakeCallback(env.Global(), {}, *context_);
+      } catch (const Napi::Error& error) {
+        // Left to itself, Node would only print a warning.
+        napi_fatal_exception(env, error.Value());
+      }
     }
   }
 

@@ -71,8 +71,13 @@ class Reactor {
   /** True while serveHere is to be called whenever pollFd is readable. It becomes true with a call of onEvents. */
   bool lent() const { return lent_.load(std::memory_order_relaxed); }
   int pollFd() const { return epoll_; }
-  /** Serves what is ready, within bounds that suit the caller; false when the sockets are not lent (any more). */
-  bool serveHere();
+  enum class Served : uint8_t {
+    kSome,
+    kNone,      // nothing was ready
+    kNotLent,   // the thread serves, from now on or already
+  };
+  /** Serves what is ready, within bounds that suit the caller. */
+  Served serveHere();
 
   Inbox& inbox() { return inbox_; }
   const Stats& stats() const { return stats_; }
@@ -136,6 +141,7 @@ class Reactor {
   bool here_ = false;               // JavaScript's thread serves
   bool heavy_ = false;              // this turn met something that is not for JavaScript's thread
   uint64_t turnFrames_ = 0;         // received in this turn
+  uint32_t trustedTurns_ = 0;       // for so many, JavaScript is taken to be quick
   uint32_t turns_ = 0;              // consecutive ones that speak for lending, or for taking back
   uint64_t turnsStartCpuNs_ = 0;    // what the thread had used when those that may speak for taking back began
   uint64_t turnsSocketCpuNs_ = 0;   // since then, in system calls for sockets

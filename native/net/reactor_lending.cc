@@ -15,8 +15,8 @@ constexpr size_t kDirectBytes = 64 << 10;
 // After so many small turns the sockets are lent, after so many others taken back.
 constexpr uint32_t kTurnsToLend = 64;
 constexpr uint32_t kTurnsToTakeBack = 8;
-// How long handlers are taken for slow, until it is tried again: they become faster with use.
-constexpr uint32_t kSlowTurns = 1024;
+// How long handlers are taken for slow or quick, until they are measured again: they become faster with use, and their work changes.
+constexpr uint32_t kVerdictTurns = 1024;
 // Up to this many sockets ready at a time, and events not yet handled, there is nothing that two threads could share.
 constexpr int kFewSockets = 4;
 constexpr uint64_t kFewEvents = 8;
@@ -99,7 +99,9 @@ bool Reactor::considerLending(int sockets) {
 
 bool Reactor::considerTakingBack(int sockets) {
   if (heavy_) return true;
-  if (light(sockets) && sockets <= kFewSockets) {
+  bool trusted = trustedTurns_ > 0 && light(sockets);
+  if (trusted) --trustedTurns_;
+  if (trusted || (light(sockets) && sockets <= kFewSockets)) {
     turns_ = 0;
     return false;
   }
@@ -114,26 +116,27 @@ bool Reactor::considerTakingBack(int sockets) {
   }
   turns_ = 0;
   bool slow = threadCpuNs() - turnsStartCpuNs_ - turnsSocketCpuNs_ > kSlowFrameNs * turnsFrames_;
-  slowTurns_ = slow ? kSlowTurns : 0;
+  slowTurns_ = slow ? kVerdictTurns : 0;
+  trustedTurns_ = slow ? 0 : kVerdictTurns;
   return slow || !light(sockets);
 }
 
-bool Reactor::serveHere() {
-  if (!lent()) return false;  // nor is the thread to be waited for
+Reactor::Served Reactor::serveHere() {
+  if (!lent()) return Served::kNotLent;  // nor is the thread to be waited for
   epoll_event events[kEventsPerTurn];
   {
     std::lock_guard turn(turn_);
-    if (!lent()) return false;
+    if (!lent()) return Served::kNotLent;
     here_ = true;
     uint64_t startNs = turns_ > 0 ? threadCpuNs() : 0;
     int count = epoll_wait(epoll_, events, kEventsPerTurn, 0);
-    serve(events, std::max(count, 0));
+    bool news = serve(events, std::max(count, 0));
     if (startNs > 0) turnsSocketCpuNs_ += threadCpuNs() - startNs;
     here_ = false;
-    if (!considerTakingBack(std::max(count, 0))) return true;
+    if (!considerTakingBack(std::max(count, 0))) return count > 0 || news ? Served::kSome : Served::kNone;
   }
   takeBack();
-  return false;
+  return Served::kNotLent;
 }
 
 void Reactor::takeBack() {
