@@ -134,9 +134,8 @@ function settings(options: Options, program: string): Record<string, string> {
     client: `${generatorVersion(program)} in a C program, on the same ${availableParallelism()} cores as the broker`,
     'one measurement': `${options.seconds} s or ${options.bytes / 1e6} MB, whichever comes first`,
     'page cache': cachesText(),
-    'system calls': tracer()
-      ? `counted with ${tracer()}, in runs of their own`
-      : 'not counted: needs perf or strace',
+    'system calls':
+      options.syscalls && tracer() ? `counted with ${tracer()}, in runs of their own` : 'not counted',
     'Kafabric beyond its defaults': joined(options.kafabricOverrides),
     'Kafka beyond its defaults': `message.max.bytes=104857600, replication factor 1 for internal topics, ${joined(options.kafkaOverrides)}`,
   };
