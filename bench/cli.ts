@@ -22,7 +22,7 @@ function addRun(program: Command, actions: Actions, known: { systems: string[]; 
   const run = program
     .command('run', { isDefault: true })
     .description('measure systems side by side (the default command)')
-    .option('--quick', 'fewer cases, one round: about two minutes instead of twenty')
+    .option('--quick', 'fewer cases, one round: some minutes')
     .option('--systems <names>', `of ${known.systems.join(', ')}`, 'kafabric,kafka')
     .option(
       '--workloads <names>',

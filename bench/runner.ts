@@ -125,6 +125,11 @@ async function runPass(
   }
 }
 
+function syscallsText({ syscalls }: Options): string {
+  if (!syscalls) return 'not counted';
+  return tracer() ? `counted with ${tracer()}, in runs of their own` : 'not counted: needs perf or strace';
+}
+
 function settings(options: Options, program: string): Record<string, string> {
   const joined = (pairs: Record<string, string>): string =>
     Object.entries(pairs)
@@ -134,8 +139,7 @@ function settings(options: Options, program: string): Record<string, string> {
     client: `${generatorVersion(program)} in a C program, on the same ${availableParallelism()} cores as the broker`,
     'one measurement': `${options.seconds} s or ${options.bytes / 1e6} MB, whichever comes first`,
     'page cache': cachesText(),
-    'system calls':
-      options.syscalls && tracer() ? `counted with ${tracer()}, in runs of their own` : 'not counted',
+    'system calls': syscallsText(options),
     'Kafabric beyond its defaults': joined(options.kafabricOverrides),
     'Kafka beyond its defaults': `message.max.bytes=104857600, replication factor 1 for internal topics, ${joined(options.kafkaOverrides)}`,
   };

@@ -68,11 +68,7 @@ Napi::Value buffer(const Napi::CallbackInfo& info) {
   auto start = static_cast<size_t>(info[0].As<Napi::Number>().Int64Value());
   auto most = static_cast<size_t>(info[1].As<Napi::Number>().Int64Value());
   if (start >= arena.capacity()) throw Napi::RangeError::New(info.Env(), "not in the arena");
-  size_t bytes = std::min(most, arena.capacity() - start);
-  Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(info.Env(), arena.base() + start, bytes);
-  // The garbage collector would take the arena for memory that collecting could free, and collect for it again and again.
-  Napi::MemoryManagement::AdjustExternalMemory(info.Env(), -static_cast<int64_t>(bytes));
-  return buffer;
+  return Napi::ArrayBuffer::New(info.Env(), arena.base() + start, std::min(most, arena.capacity() - start));
 }
 
 // Returns [handle, offset], or null when the arena is full.

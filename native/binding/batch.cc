@@ -88,6 +88,10 @@ Napi::Value attachment(Napi::Env env, const BatchCheck& check) {
   return records;
 }
 
+void attach(Napi::Array& attachments, size_t index, const Napi::Value& attached) {
+  if (!attached.IsNull()) attachments[static_cast<uint32_t>(index)] = attached;
+}
+
 ByteBuffer& threadScratch() {
   thread_local ByteBuffer scratch;
   return scratch;
@@ -106,8 +110,7 @@ Napi::Value checkSync(const Napi::CallbackInfo& info) {
                              slots.ElementLength() / kBatchSlots, threadScratch());
   for (size_t i = 0; i < checks.size(); ++i) {
     fillSlots(slots.Data() + i * kBatchSlots, checks[i], start);
-    Napi::Value attached = attachment(env, checks[i]);
-    if (!attached.IsNull()) attachments[static_cast<uint32_t>(i)] = attached;
+    attach(attachments, i, attachment(env, checks[i]));
   }
   return Napi::Number::New(env, static_cast<double>(checks.size()));
 }
@@ -125,8 +128,7 @@ Napi::Value toResult(Napi::Env env, const std::vector<BatchCheck>& checks) {
   Napi::Array attachments = Napi::Array::New(env);
   for (size_t i = 0; i < checks.size(); ++i) {
     fillSlots(slots.Data() + i * kBatchSlots, checks[i], 0);
-    Napi::Value attached = attachment(env, checks[i]);
-    if (!attached.IsNull()) attachments[static_cast<uint32_t>(i)] = attached;
+    attach(attachments, i, attachment(env, checks[i]));
   }
   Napi::Array result = Napi::Array::New(env, 2);
   result[0u] = slots;

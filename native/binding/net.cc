@@ -121,8 +121,6 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
       return checker->check(frame, length);
     };
     wakeup_ = std::make_unique<Wakeup>(env, "kafabric net", info[1].As<Napi::Function>());
-    onEvents_ = Napi::Persistent(info[1].As<Napi::Function>());
-    context_ = std::make_unique<Napi::AsyncContext>(env, "kafabric net");
     try {
       net_ = std::make_unique<net::Net>(options, arena, [wakeup = wakeup_.get()] { wakeup->signal(); });
     } catch (const std::system_error& error) {
@@ -140,7 +138,6 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
  private:
   void end() {
     polls_.clear();
-    onEvents_.Reset();
     if (net_) net_->stop();
     if (wakeup_) wakeup_->close();
   }
@@ -148,19 +145,13 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
   /** The event loop found sockets ready that reactor `index` has lent to it. A few turns at once spare the loop's own; others come then. */
   void serve(size_t index) {
     net::Reactor& reactor = net_->reactor(index);
-    Napi::Env env = Env();
     auto served = net::Reactor::Served::kSome;
     // A callback may end it all.
     for (int turn = 0; turn < kTurnsPerPoll && served == net::Reactor::Served::kSome && !polls_.empty(); ++turn) {
       served = reactor.serveHere();
       if (served == net::Reactor::Served::kNone) return;
       polls_[index]->set(served != net::Reactor::Served::kNotLent);
-      try {
-        onEvents_.MakeCallback(env.Global(), {}, *context_);
-      } catch (const Napi::Error& error) {
-        // Left to itself, Node would only print a warning.
-        napi_fatal_exception(env, error.Value());
-      }
+      wakeup_->call();
     }
   }
 
@@ -297,8 +288,6 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
   std::shared_ptr<ProduceChecker> checker_ = std::make_shared<ProduceChecker>();
   // Destroyed in reverse: the hook first, the wake-up after the threads that signal it.
   std::unique_ptr<Wakeup> wakeup_;
-  Napi::FunctionReference onEvents_;
-  std::unique_ptr<Napi::AsyncContext> context_;
   std::unique_ptr<net::Net> net_;
   std::vector<std::unique_ptr<LoopPoll>> polls_;
   std::shared_ptr<net::Region> outbox_;

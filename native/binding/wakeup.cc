@@ -12,6 +12,7 @@ Wakeup::Wakeup(Napi::Env env, const char* name, Napi::Function callback)
           [this] { call(); })) {}
 
 void Wakeup::call() {
+  if (!handle_) return;
   try {
     callback_.MakeCallback(env_.Global(), {}, *context_);
   } catch (const Napi::Error& error) {

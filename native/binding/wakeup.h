@@ -29,14 +29,14 @@ class Wakeup {
 
   /** Never blocks. */
   void signal() noexcept;
+  /** Calls the function at once; on the JavaScript thread, in a handle scope. */
+  void call();
   void ref();
   void unref();
   /** No callback comes after this. */
   void close() noexcept;
 
  private:
-  void call();
-
   Napi::Env env_;
   Napi::FunctionReference callback_;
   std::unique_ptr<Napi::AsyncContext> context_;

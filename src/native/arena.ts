@@ -59,7 +59,7 @@ export function configureArena(bytes: number, sharedName = ''): void {
 
 /**
  * Makes the arena, and all that JavaScript needs to look into it. Each window has the garbage collector run, which takes it for memory of its
- * own: milliseconds while the heap is small, and more than the work for a large request later.
+ * own: milliseconds each while the heap is small, and many times with more to do when load needs the first view.
  */
 export function openArena(): void {
   const { capacityBytes } = native.arenaStats();

@@ -69,11 +69,12 @@ export class Gateway {
       endpoints: advertised,
     });
     // Not before what another process left in memory is written.
-    openArena();
     startTouchingArena();
     this.#sayHowMemoryIsUsed(config);
     this.#metrics.export(brokerMetrics(this.#broker));
     await this.#listen(config, this.#broker, listeners, advertised);
+    // Takes a tenth of a second, which the listener need not wait for.
+    openArena();
     this.#state = 'ready';
     this.#log.info(
       {
