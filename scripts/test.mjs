@@ -12,6 +12,18 @@ import { root, setup } from './setup.mjs';
 const scratch = mkdtempSync(join(tmpdir(), 'kafabric-test-'));
 const strict = process.env.CI === 'true';
 
+/** A command that takes longer hangs. The longest, the tests of the clients, takes ten minutes on two cores. */
+const longestMinutes = 30;
+
+/** Sends a signal to the command that is running and all that it has started. */
+let endRunning = () => {};
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.once(signal, () => {
+    endRunning(signal);
+    process.kill(process.pid, signal);
+  });
+}
+
 /** Runs a command, shows its output as it comes, resolves to its exit code and output. */
 function run(command, args, env = {}) {
   return new Promise((done) => {
@@ -19,14 +31,25 @@ function run(command, args, env = {}) {
       cwd: root,
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'inherit'],
+      detached: true, // a process group, to be ended as a whole
     });
+    endRunning = (signal) => process.kill(-child.pid, signal);
+    const deadline = setTimeout(() => {
+      console.error(`ended after ${longestMinutes} minutes: ${command} ${args.join(' ')}`);
+      endRunning('SIGKILL');
+    }, longestMinutes * 60_000);
     let output = '';
     child.stdout.on('data', (chunk) => {
       process.stdout.write(chunk);
       output = (output + chunk).slice(-100_000);
     });
-    child.on('error', (error) => done({ code: 1, output: String(error) }));
-    child.on('close', (code) => done({ code: code ?? 1, output }));
+    const end = (result) => {
+      clearTimeout(deadline);
+      endRunning = () => {};
+      done(result);
+    };
+    child.on('error', (error) => end({ code: 1, output: String(error) }));
+    child.on('close', (code) => end({ code: code ?? 1, output }));
   });
 }
 

@@ -133,8 +133,9 @@ bool Arena::grow() noexcept {
 
 size_t Arena::growTo(size_t end) noexcept {
   for (;;) {
-    size_t backed = stats().backed;
-    if (backed >= end || !grow()) return backed;
+    if (size_t backed = stats().backed; backed >= end) return backed;
+    // Without growth of our own, another thread may have grown it to the end meanwhile.
+    if (!grow()) return stats().backed;
   }
 }
 

@@ -104,7 +104,7 @@ class Simulation {
     CHECK(all.size() <= roundUp(model_.size(), block_));
     CHECK(std::equal(model_.begin(), model_.end(), all.begin()));
     CHECK_EQ(all.find_first_not_of('\0', model_.size()), std::string::npos);
-    if (model_.size() < (size_t{24} << 20)) return;
+    if (model_.size() < (size_t{8} << 20)) return;
     model_.clear();
     tail_->forget();
     CHECK_EQ(::ftruncate(fd_, 0), 0);

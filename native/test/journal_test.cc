@@ -303,9 +303,8 @@ TEST(journal_replay_can_be_killed_and_run_again) {
       replayJournals(place.shared, "", status);
       ::_exit(1);
     }
-    while (contentOf(place.path(0)).size() < std::min<size_t>(static_cast<size_t>(round) * 25'000, 20 * kBlockBytes)) {
-      std::this_thread::yield();
-    }
+    size_t expected = std::min<size_t>(static_cast<size_t>(round) * 25'000, 20 * kBlockBytes);
+    WAIT_UNTIL(contentOf(place.path(0)).size() >= expected);
     ::kill(child, SIGKILL);
     waitKilled(child);
     CHECK_EQ(sharedFilesOf(place.shared).size(), 1u);
@@ -343,7 +342,7 @@ TEST(journal_keeps_what_was_announced_through_kills) {
     }
     // At a moment that the writers' progress decides.
     size_t until = random() % 2000;
-    while (announced[until] == kNothing) std::this_thread::yield();
+    WAIT_UNTIL(announced[until] != kNothing);
     ::kill(child, SIGKILL);
     waitKilled(child);
     IoStatus status;

@@ -1,20 +1,48 @@
 // Runs the native unit tests: native-test [--filter=part-of-a-name]
+#include <unistd.h>
+
+#include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 
 #include "test/test.h"
+
+namespace {
+
+constexpr unsigned kLongestTestSeconds = 300;
+
+const char* running = "";
+
+void say(const char* text) {
+  if (::write(STDERR_FILENO, text, std::strlen(text)) < 0) return;
+}
+
+/** A test that hangs is named, and the program ends where it hangs. */
+void onAlarm(int) {
+  say("\nHANGS ");
+  say(running);
+  say("\n");
+  std::signal(SIGABRT, SIG_DFL);
+  std::abort();
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   std::string filter;
   for (int i = 1; i < argc; ++i) {
     if (std::strncmp(argv[i], "--filter=", 9) == 0) filter = argv[i] + 9;
   }
+  std::signal(SIGALRM, onAlarm);
   int run = 0;
   int failed = 0;
   for (const auto& test : kafabric::test::cases()) {
     if (test.name.find(filter) == std::string::npos) continue;
     ++run;
+    running = test.name.c_str();
+    ::alarm(kLongestTestSeconds);
     try {
       test.body();
     } catch (const std::exception& error) {
@@ -22,6 +50,7 @@ int main(int argc, char** argv) {
       std::fprintf(stderr, "FAILED %s\n  %s\n", test.name.c_str(), error.what());
     }
   }
+  ::alarm(0);
   std::printf("%d passed, %d failed\n", run - failed, failed);
   return failed == 0 && run > 0 ? 0 : 1;
 }

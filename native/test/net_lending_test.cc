@@ -140,7 +140,7 @@ TEST(net_drains_and_stops_while_its_sockets_are_lent) {
     if (drain) {
       server.net().drain(monotonicMs() + 10'000);
       CHECK(client.ended());
-      while (server.drained < 1) std::this_thread::yield();
+      WAIT_UNTIL(server.drained == 1);
     }
     server.end();
     CHECK(client.ended());

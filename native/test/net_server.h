@@ -147,8 +147,7 @@ class Server {
     return closed_[index];
   }
   void waitForCloses(size_t count) {
-    for (int i = 0; i < 20000 && closes() < count; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    CHECK(closes() >= count);
+    WAIT_UNTIL(closes() >= count);
   }
 
   uint16_t port = 0;

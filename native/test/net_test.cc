@@ -162,7 +162,7 @@ TEST(net_drains_within_the_deadline) {
   Client partial(server.port);
   unanswered.send(frame(10, 1));
   partial.send(frame(100'000, 1), 0, 50'000);
-  while (seen == 0) std::this_thread::yield();
+  WAIT_UNTIL(seen == 1 && server.net().stats().connections == 3);
   uint64_t start = monotonicMs();
   server.net().drain(start + 200);
   CHECK(idle.ended());
@@ -170,7 +170,7 @@ TEST(net_drains_within_the_deadline) {
   CHECK(monotonicMs() - start < 150);
   CHECK(unanswered.ended());
   server.waitForCloses(3);
-  while (server.drained < 2) std::this_thread::yield();
+  WAIT_UNTIL(server.drained == 2);
   uint64_t took = monotonicMs() - start;
   CHECK(took >= 200 && took < 5000);
 }
@@ -188,7 +188,7 @@ TEST(net_stops_with_connections_and_memory_in_use) {
   client.send(frame(100'000, 7));
   Client other(server.port);
   other.send(frame(100'000, 7), 0, 1000);
-  while (!received) std::this_thread::yield();
+  WAIT_UNTIL(received);
   server.end();
   CHECK(kept);
   CHECK_EQ(kept.data()[99'999], 7);

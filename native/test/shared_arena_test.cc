@@ -195,13 +195,23 @@ TEST(arena_pages_are_touched_in_the_background_while_in_use) {
       held.push_back(arena.allocate(i % 2 ? 1 << 20 : 4096));
       std::memset(held.back().data(), i, held.back().size());
     }
-    while (arena.stats().touched < arena.capacity()) std::this_thread::yield();
+    WAIT_UNTIL(arena.stats().touched == arena.capacity());
     for (uint8_t i = 0; i < 24; ++i) {
       for (size_t at = 0; at < held[i].size(); at += 512) CHECK_EQ(held[i].data()[at], i);
     }
     CHECK_EQ(arena.stats().backed, arena.capacity());
     arena.stopTouching();
     arena.stopTouching();
+  }
+}
+
+TEST(arena_pages_are_all_touched_when_others_make_it_grow_meanwhile) {
+  for (int round = 0; round < 40; ++round) {
+    Arena arena(32 << 20, placeFor("growth"));
+    arena.startTouching();
+    for (int i = 0; i < round; ++i) std::this_thread::yield();
+    CHECK(arena.allocate(20 << 20));  // more than one step of growth
+    WAIT_UNTIL(arena.stats().touched == arena.capacity());
   }
 }
 

@@ -36,16 +36,6 @@ std::string textOf(const ReadPieces& read) {
   return text;
 }
 
-/** Lets threads of the store get somewhere; false when they do not. */
-template <typename Condition>
-bool eventually(Condition condition) {
-  for (int i = 0; i < 20'000; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return false;
-}
-
 }  // namespace
 
 TEST(store_direct_reads_what_does_not_fit_into_the_arena) {
@@ -120,7 +110,7 @@ TEST(store_direct_reads_ahead_of_those_who_read_on) {
   CHECK(textOf(fixture.readPieces(file, 5 << 20, 1000)) == pattern(5 << 20, 1000));
   CHECK(!found((5 << 20) + 1500));
   CHECK(textOf(fixture.readPieces(file, (5 << 20) + 1000, 500'000)) == pattern((5 << 20) + 1000, 500'000));
-  CHECK(eventually([&] { return found(8 << 20); }));
+  WAIT_UNTIL(found(8 << 20));
   CHECK(!found(1 << 20));
   uint64_t at = (5 << 20) + 501'000;
   for (size_t step = 600'000; at < kBytes; at += step) {
@@ -233,7 +223,7 @@ TEST(store_direct_small_files_cost_little) {
     CHECK_EQ(sizeOf(*file), file->written());
   }
   files.clear();
-  CHECK(eventually([&] { return fixture.arena.stats().used == 0; }));  // when threads have let go of the files
+  WAIT_UNTIL(fixture.arena.stats().used == 0);  // when threads have let go of the files
 }
 
 TEST(store_direct_needs_no_space_ahead) {

@@ -7,7 +7,6 @@
 #include <fstream>
 #include <future>
 #include <memory>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -94,10 +93,12 @@ inline std::vector<AppendPart> parts(const std::string& text) {
 }
 
 inline std::string content(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream all;
-  all << file.rdbuf();
-  return all.str();
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  std::string all(file ? static_cast<size_t>(file.tellg()) : 0, '\0');
+  file.seekg(0);
+  file.read(all.data(), static_cast<std::streamsize>(all.size()));
+  all.resize(static_cast<size_t>(file.gcount()));
+  return all;
 }
 
 /** What is written of a file, read past the store. Behind it there are only zeros. */
@@ -106,7 +107,8 @@ inline std::string written(const StoreFile& file) {
   auto size = static_cast<size_t>(file.written());
   CHECK(all.size() >= size);
   CHECK_EQ(all.find_first_not_of('\0', size), std::string::npos);
-  return all.substr(0, size);
+  all.resize(size);
+  return all;
 }
 
 inline IoStatus append(StoreFile& file, const std::string& text) {

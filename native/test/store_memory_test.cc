@@ -148,14 +148,14 @@ TEST(store_writes_what_was_acknowledged_after_a_while) {
     acknowledged(*file, text);
   }
   CHECK(sync(*begun(fixture, "x", "other")).ok());
-  while (file->written() < expected.size()) std::this_thread::yield();
+  WAIT_UNTIL(file->written() >= expected.size());
   CHECK_EQ(written(*file), expected);
   // A file that nobody holds any more is written all the same.
   acknowledged(*file, "last");
   std::string path = file->handle()->path();
   file.reset();
-  while (content(path).find("last") == std::string::npos) std::this_thread::yield();
-  while (fixture.store.journal()->stats().entries > 0) std::this_thread::yield();
+  WAIT_UNTIL(content(path).find("last") != std::string::npos);
+  WAIT_UNTIL(fixture.store.journal()->stats().entries == 0);
 }
 
 TEST(store_stop_writes_what_was_acknowledged) {

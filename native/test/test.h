@@ -1,10 +1,12 @@
 // The smallest possible test framework: TEST(name) { CHECK(...); CHECK_EQ(a, b); }
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace kafabric::test {
@@ -39,6 +41,16 @@ void checkEqual(const char* file, int line, const char* text, const A& actual, c
   fail(file, line, message.str());
 }
 
+/** Waits for what another thread or process does, a minute at most. */
+template <typename Condition>
+void waitUntil(const char* file, int line, const char* text, Condition condition) {
+  auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) fail(file, line, std::string("in vain waited for ") + text);
+    std::this_thread::yield();
+  }
+}
+
 }  // namespace kafabric::test
 
 #define TEST(name)                                                                  \
@@ -50,6 +62,9 @@ void checkEqual(const char* file, int line, const char* text, const A& actual, c
   do {                                                                     \
     if (!(condition)) ::kafabric::test::fail(__FILE__, __LINE__, #condition); \
   } while (false)
+
+#define WAIT_UNTIL(condition) \
+  ::kafabric::test::waitUntil(__FILE__, __LINE__, #condition, [&] { return static_cast<bool>(condition); })
 
 #define CHECK_EQ(actual, expected) \
   ::kafabric::test::checkEqual(__FILE__, __LINE__, #actual " == " #expected, actual, expected)
