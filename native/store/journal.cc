@@ -1,5 +1,6 @@
 #include "store/journal.h"
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 
@@ -65,6 +66,7 @@ void Journal::keepLive() {
   for (; !free.empty(); free.pop_back()) entries_.give(free.back());
   for (uint32_t slot = files_.take(); slot != kNone; slot = files_.take()) {
     if (region_.files[slot].state.load(std::memory_order_relaxed) == kJournalFree) free.push_back(slot);
+    else abandoned_.insert(slot);
   }
   for (; !free.empty(); free.pop_back()) files_.give(free.back());
   peak_ = live_.load();
@@ -88,6 +90,19 @@ uint32_t Journal::addFile(const std::string& path, uint64_t device, uint64_t ino
 void Journal::removeFile(uint32_t file) noexcept {
   region_.files[file].state.store(kJournalFree, std::memory_order_release);
   files_.give(file);
+}
+
+void Journal::abandonFile(uint32_t file) {
+  std::lock_guard lock(abandonedMutex_);
+  abandoned_.insert(file);
+}
+
+bool Journal::abandoned(const std::string& path, uint64_t device, uint64_t inode) const {
+  std::lock_guard lock(abandonedMutex_);
+  return std::any_of(abandoned_.begin(), abandoned_.end(), [&](uint32_t index) {
+    const JournalFile& file = region_.files[index];
+    return file.device == device && file.inode == inode && path == file.path;
+  });
 }
 
 uint32_t Journal::add(uint32_t file, uint64_t position, const uint8_t* bytes, size_t length) noexcept {

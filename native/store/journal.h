@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -62,6 +63,10 @@ class Journal {
   uint32_t addFile(const std::string& path, uint64_t device, uint64_t inode) noexcept;
   /** None of its entries may be live. */
   void removeFile(uint32_t file) noexcept;
+  /** Leaves its entries to the next process. May be called again. */
+  void abandonFile(uint32_t file);
+  /** The next process will write to this file: nothing may be written to it before. */
+  bool abandoned(const std::string& path, uint64_t device, uint64_t inode) const;
 
   /**
    * Once it returns, a kill no longer loses these bytes, which lie in the arena and must stay as they are until `remove`. kNone
@@ -82,6 +87,8 @@ class Journal {
   const uint8_t* base_;
   FreeSlots entries_{kMaxEntries};
   FreeSlots files_{kMaxFiles};
+  mutable std::mutex abandonedMutex_;
+  std::set<uint32_t> abandoned_;
   std::atomic<uint64_t> bytes_{0};
   std::atomic<uint64_t> live_{0};
   std::atomic<uint64_t> peak_{0};

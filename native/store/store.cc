@@ -75,6 +75,10 @@ std::shared_ptr<StoreFile> Store::open(const std::string& path, const OpenOption
     status = IoStatus::failure(error, "cannot open", path);
     return nullptr;
   }
+  if (journal_ && !options.readOnly && journal_->abandoned(path, info.st_dev, info.st_ino)) {
+    status = {EIO, "what was acknowledged for " + path + " could not be written to it, and will be at the next start"};
+    return nullptr;
+  }
   uint64_t allocated = reserve ? options.preallocateBytes : size;
   return std::make_shared<StoreFile>(*this, std::move(handle), size, allocated, created);
 }

@@ -39,7 +39,9 @@ StoreFile::~StoreFile() {
   for (Operation& operation : stranded_) {
     for (QueuedPart& part : operation.parts) part.memory.abandon();
   }
-  if (journalFile_ != Journal::kNone && stranded_.empty()) store_.journal()->removeFile(journalFile_);
+  if (journalFile_ == Journal::kNone) return;
+  if (stranded_.empty()) store_.journal()->removeFile(journalFile_);
+  else store_.journal()->abandonFile(journalFile_);
 }
 
 void StoreFile::Reports::run() {
@@ -86,6 +88,7 @@ void StoreFile::enqueue(Operation operation) {
     std::lock_guard lock(mutex_);
     if (operation.kind == Kind::truncate) {
       end_ = operation.position;
+      operation.flushFailures = flushFailures_;
       store_.cache().cut(cached_, end_);
     }
     start = enqueueLocked(std::move(operation), false);
@@ -248,7 +251,6 @@ void StoreFile::failQueuedLocked(Reports& reports) {
 
 void StoreFile::poisonLocked(const IoStatus& status, uint64_t good, Reports& reports) {
   if (poison_.ok()) poison_ = status;
-  ++poisonings_;
   failQueuedLocked(reports);
   while (!waiters_.empty() && waiters_.back().sequence > good) {
     reports.add(std::move(waiters_.back().done), poison_);
@@ -300,8 +302,12 @@ void StoreFile::runSync() {
     bool more = false;
     {
       std::lock_guard lock(mutex_);
-      if (!status.ok()) poisonLocked(status, 0, reports);
-      else if (poison_.ok()) synced_ = covered;
+      if (!status.ok()) {
+        ++flushFailures_;
+        poisonLocked(status, 0, reports);
+      } else if (poison_.ok()) {
+        synced_ = covered;
+      }
       while (!waiters_.empty() && waiters_.front().sequence <= covered) {
         reports.add(std::move(waiters_.front().done), status);
         waiters_.pop_front();

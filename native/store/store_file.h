@@ -43,7 +43,8 @@ struct AppendResult {
 /**
  * Operations are queued in the order of the calls, which return at once; their ends are reported on threads of the store. All
  * methods may be called on any thread. A failed write poisons the file: it and everything behind it fail, and so does every
- * later append, until a truncate has succeeded. A failed flush does the same, for the kernel may have dropped what it could not write.
+ * later append, until a truncate has succeeded. A failed flush does the same, for the kernel may have dropped what it could not write;
+ * then the truncate must have been asked for afterwards.
  *
  * With direct I/O what is appended stays in the cache of the arena; the file is allocated ahead of what is written, so that it ends in
  * zeros until it is truncated or closed. Appends that are acknowledged from memory are recorded in the journal until they are
@@ -99,6 +100,7 @@ class StoreFile : public std::enable_shared_from_this<StoreFile> {
     size_t length = 0;
     std::vector<QueuedPart> parts;
     Done done;          // none: acknowledged already
+    uint64_t flushFailures = 0;  // of a truncate: those before it was asked for
     uint64_t end() const { return position + length; }
     bool acknowledged() const { return kind == Kind::append && !done; }
   };
@@ -174,7 +176,7 @@ class StoreFile : public std::enable_shared_from_this<StoreFile> {
   bool directoryDirty_;
   bool closed_ = false;
   IoStatus poison_;
-  uint64_t poisonings_ = 0;
+  uint64_t flushFailures_ = 0;
 };
 
 }  // namespace kafabric

@@ -82,11 +82,6 @@ void StoreFile::writeAppends(std::vector<Operation>& operations, Reports& report
 
 void StoreFile::runOther(Operation& operation, Reports& reports) {
   bool truncates = operation.kind == Kind::truncate;
-  uint64_t poisonings = 0;
-  {
-    std::lock_guard lock(mutex_);
-    poisonings = poisonings_;
-  }
   if (truncates) dropStranded(operation.position);
   IoStatus status = writeStranded();
   uint64_t size = truncates ? operation.position : written();
@@ -97,13 +92,14 @@ void StoreFile::runOther(Operation& operation, Reports& reports) {
   --unacknowledged_;
   if (operation.kind == Kind::close) {
     closed_ = true;
+    if (!stranded_.empty()) store_.journal()->abandonFile(journalFile_);
   } else if (!status.ok()) {
     poisonLocked(status, good, reports);
   } else if (truncates) {
     setWritten(size);
     store_.cache().cutRead(cached_, size);
-    // A flush that failed meanwhile has failed what was queued behind, so more must not follow.
-    if (poisonings_ == poisonings) poison_ = {};
+    // Who asked for this did not know yet that a flush fails.
+    if (flushFailures_ == operation.flushFailures) poison_ = {};
   }
   reports.add(std::move(operation.done), status);
 }

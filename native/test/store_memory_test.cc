@@ -236,11 +236,18 @@ TEST(store_leaves_what_the_device_refused_to_the_next_process) {
       CHECK(file->append({{memory.data(), large.size(), memory}}, kFromMemory, [](const IoStatus&) {}).acknowledged);
       faults.writeError = EIO;
       CHECK_EQ(close(*file).error, EIO);
+      CHECK(!store.open(directory + "/file", {}, status));  // before the file is let go, too
     }
     // The memory, and its place in the journal, are nobody else's, whatever happens next.
     faults.reset();
     Store store(patient(), arena);
     IoStatus status;
+    CHECK(!store.open(directory + "/file", {}, status));
+    CHECK_EQ(status.error, EIO);
+    status = {};
+    OpenOptions toRead;
+    toRead.readOnly = true;
+    CHECK(store.open(directory + "/file", toRead, status));
     auto other = store.open(directory + "/other", {true}, status);
     for (int i = 0; i < 20; ++i) CHECK(append(*other, std::string(500'000, 'o')).ok());
     CHECK(acknowledged(*other, "of the second"));

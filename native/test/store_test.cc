@@ -143,6 +143,29 @@ TEST(store_failed_flush_poisons) {
   });
 }
 
+TEST(store_failed_flush_outlasts_a_truncate_that_was_queued_before) {
+  inBothModes([](StoreFixture& fixture) {
+    auto file = fixture.open();
+    CHECK(append(*file, "lost").ok());
+    std::promise<void> release;
+    std::shared_future<void> released = release.get_future().share();
+    for (int i = 0; i < 3; ++i) CHECK(fixture.store.writers().post([released] { released.wait(); }));
+    faults.flushDelayMs = 50;
+    faults.flushError = EIO;
+    Outcome flushed;
+    file->sync(flushed.done());
+    Outcome cut;
+    file->truncate(2, cut.done());
+    CHECK_EQ(flushed.wait().error, EIO);
+    faults.reset();
+    release.set_value();
+    CHECK(cut.wait().ok());
+    CHECK_EQ(append(*file, "more").error, EIO);
+    CHECK(truncate(*file, 0).ok());
+    CHECK(append(*file, "again").ok());
+  });
+}
+
 TEST(store_shares_flushes_and_makes_none_without_need) {
   inBothModes([](StoreFixture& fixture) {
     auto file = fixture.open();

@@ -275,6 +275,19 @@ describe('PartitionPayloads', () => {
     await again.close();
   });
 
+  it('flushes a segment that could not be completed', async () => {
+    const payloads = make();
+    await append(payloads, Buffer.from('before'));
+    files.refusedTruncates = 1;
+    payloads.endSegment();
+    while (files.refusedTruncates > 0) await setImmediate();
+    await setImmediate();
+    assert.equal(payloads.needsFlush, true);
+    await payloads.flush();
+    assert.equal(payloads.needsFlush, false);
+    await payloads.close();
+  });
+
   it('survives a full disk: what was there stays, and appends succeed once there is space', async () => {
     const payloads = make();
     await append(payloads, Buffer.from('before'));

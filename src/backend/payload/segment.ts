@@ -253,11 +253,16 @@ export class PayloadSegment {
 
   /** Makes everything appended before the call durable. */
   async sync(): Promise<void> {
-    if (this.#file === null) await this.#opening;
+    await this.#opening;
     const target = this.#summary.bytes;
-    if (this.#file === null) throw new Error(`${this.path} could not be opened.`);
-    await this.#file.sync();
-    this.#syncedBytes = Math.max(this.#syncedBytes, target);
+    const writer = this.#writer;
+    const holder = writer ?? this.#open.acquire(this.path); // closed by a seal that failed
+    try {
+      await (await holder.file).sync();
+      this.#syncedBytes = Math.max(this.#syncedBytes, target);
+    } finally {
+      if (writer === null) this.#open.release(holder);
+    }
   }
 
   /**

@@ -10,6 +10,8 @@ export class TestFiles implements PayloadFiles {
   freeBytes = Number.POSITIVE_INFINITY;
   /** Appends wait for this before they complete. */
   gate: Promise<void> = Promise.resolve();
+  /** So many calls of `truncate` fail. */
+  refusedTruncates = 0;
   opened = 0;
   syncs = 0;
 
@@ -71,6 +73,10 @@ class TestFile implements PayloadFile {
 
   truncate(size: number): Promise<void> {
     return Promise.resolve().then(() => {
+      if (this.#files.refusedTruncates > 0) {
+        this.#files.refusedTruncates--;
+        throw Object.assign(new Error('input/output error'), { code: 'EIO' });
+      }
       ftruncateSync(this.#fd, size);
       this.#size = size;
       this.#refusing = false;
