@@ -14,6 +14,7 @@ import { Kafabric } from './systems/kafabric.ts';
 import { Kafka } from './systems/kafka.ts';
 import type { System } from './systems/system.ts';
 import { selectWorkloads } from './workloads/index.ts';
+import { sustainedFactor } from './workloads/produce.ts';
 import { Omitted, type Workload } from './workloads/workload.ts';
 
 function makeSystem(name: string, options: Options): System {
@@ -137,7 +138,7 @@ function settings(options: Options, program: string): Record<string, string> {
       .join(', ') || 'none';
   return {
     client: `${generatorVersion(program)} in a C program, on the same ${availableParallelism()} cores as the broker`,
-    'one measurement': `${options.seconds} s or ${options.bytes / 1e6} MB, whichever comes first`,
+    'one measurement': `${options.seconds} s or ${options.bytes / 1e6} MB, whichever comes first; the plain produce cases ${sustainedFactor} times as long`,
     'page cache': cachesText(),
     'system calls': syscallsText(options),
     'Kafabric beyond its defaults': joined(options.kafabricOverrides),

@@ -11,6 +11,12 @@ export interface ProduceCase {
   producers: number;
 }
 
+/**
+ * How many times as long the plain cases are measured: where the page cache finds memory that was in use just before, the first gigabyte
+ * is faster by far than what follows, and the rate that lasts is what is asked for.
+ */
+export const sustainedFactor = 3;
+
 const plain = { acks: 'all', compression: 'none', partitions: 4, producers: 1 };
 
 /** The plain case at every size, then one thing changed at a time. */
@@ -42,8 +48,10 @@ export async function produceCase(
   workload: string,
   one: ProduceCase,
   topic: string,
+  factor = 1,
 ): Promise<number> {
-  const { seconds, bytes } = pass.options;
+  const seconds = pass.options.seconds * factor;
+  const bytes = pass.options.bytes * factor;
   const properties = producerProperties(one.acks, one.compression);
   // Many producers share what one has as its queue.
   const queue = Math.max(4096, Math.round(131_072 / one.producers));
@@ -56,7 +64,7 @@ export async function produceCase(
     properties,
   };
   const counted = await pass.syscalls(() =>
-    pass.native.load('produce', { ...shape, seconds: 0.5, bytes: bytes / 4 }),
+    pass.native.load('produce', { ...shape, seconds: 0.5, bytes: pass.options.bytes / 4 }),
   );
   const { reports, usage } = await pass.measure([pass.native.load('produce', { ...shape, seconds, bytes })]);
   const report = reports[0]!;
@@ -75,10 +83,10 @@ export const produce: Workload = {
   async run(pass) {
     for (const one of cases(pass)) {
       const topic = await pass.topic(one.partitions);
-      const records = await produceCase(pass, 'produce', one, topic);
-      const keep =
+      const isPlain =
         one.acks === 'all' && one.compression === 'none' && one.producers === 1 && one.partitions === 4;
-      if (keep) pass.stored.set(one.size, { topic, partitions: one.partitions, size: one.size, records });
+      const records = await produceCase(pass, 'produce', one, topic, isPlain ? sustainedFactor : 1);
+      if (isPlain) pass.stored.set(one.size, { topic, partitions: one.partitions, size: one.size, records });
       else await pass.drop(topic);
     }
   },
