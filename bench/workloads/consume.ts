@@ -1,7 +1,7 @@
 import { consumerProperties } from '../generators/native.ts';
 import { dropCaches } from '../measure/machine.ts';
-import { loadMetrics, type Pass } from '../pass.ts';
-import { storedTopic } from './stored.ts';
+import { loadMetrics, type Pass, type Stored } from '../pass.ts';
+import { freshTopic, storedTopic } from './stored.ts';
 import { allSizes, quickSizes, sizesOf, type Workload } from './workload.ts';
 
 interface ConsumeCase {
@@ -10,8 +10,11 @@ interface ConsumeCase {
   consumers: number;
 }
 
-async function consumeCase(pass: Pass, { size, from, consumers }: ConsumeCase): Promise<void> {
-  const { topic, partitions, records } = await storedTopic(pass, size);
+async function consumeCase(
+  pass: Pass,
+  { topic, partitions, records }: Stored,
+  { size, from, consumers }: ConsumeCase,
+): Promise<void> {
   const options = {
     topic,
     partitions,
@@ -44,9 +47,15 @@ export const consume: Workload = {
   async run(pass) {
     const sizes = sizesOf(pass, quickSizes, allSizes);
     const several = sizesOf(pass, [100_000], [1000, 100_000]);
-    for (const size of sizes) await consumeCase(pass, { size, from: 'tail', consumers: 1 });
-    for (const size of several) await consumeCase(pass, { size, from: 'tail', consumers: 4 });
+    for (const size of sizes) {
+      const written = await freshTopic(pass, size);
+      for (const consumers of several.includes(size) ? [1, 4] : [1])
+        await consumeCase(pass, written, { size, from: 'tail', consumers });
+      await pass.drop(written.topic);
+    }
+    for (const size of sizes) await storedTopic(pass, size);
     await forget(pass);
-    for (const size of sizes) await consumeCase(pass, { size, from: 'history', consumers: 1 });
+    for (const size of sizes)
+      await consumeCase(pass, await storedTopic(pass, size), { size, from: 'history', consumers: 1 });
   },
 };

@@ -1,16 +1,21 @@
 import { producerProperties } from '../generators/native.ts';
 import type { Pass, Stored } from '../pass.ts';
 
-/** The topic of this record size that earlier workloads left, or a new one with the bytes of one measurement. */
+/** The topic of this record size that earlier workloads left, or a new one. */
 export async function storedTopic(pass: Pass, size: number): Promise<Stored> {
   const found = pass.stored.get(size);
   if (found) return found;
+  const stored = await freshTopic(pass, size);
+  pass.stored.set(size, stored);
+  return stored;
+}
+
+/** A new topic with the bytes of one measurement. */
+export async function freshTopic(pass: Pass, size: number): Promise<Stored> {
   const partitions = 4;
   const topic = await pass.topic(partitions);
   const { seconds, bytes } = pass.options;
   const properties = producerProperties('1');
   const report = await pass.native.run('produce', { topic, size, seconds, bytes, properties });
-  const stored = { topic, partitions, size, records: report.records! };
-  pass.stored.set(size, stored);
-  return stored;
+  return { topic, partitions, size, records: report.records! };
 }
