@@ -26,6 +26,7 @@ import { clamp } from './offsets.ts';
 import { PartitionLog } from './partition-log.ts';
 import type { LogHost, PartitionLogOptions } from './partition-log-types.ts';
 import type { DirectoryLock } from './ports.ts';
+import { CoalescedWrite } from './serial.ts';
 
 const SMALL_FILE_LIMIT_BYTES = 1 << 16;
 
@@ -60,10 +61,14 @@ export class LogDirectory implements LogHost {
   readonly #environment: LogEnvironment;
   #lock: DirectoryLock | null = null;
   #clean = false;
+  #creating = 0;
+  /** Of the directory itself. Partitions that are made or removed at the same time share one. */
+  readonly #sync: CoalescedWrite;
 
   constructor(environment: LogEnvironment, path: string) {
     this.#environment = environment;
     this.path = path;
+    this.#sync = new CoalescedWrite(() => environment.fileSystem.syncDirectory(path));
     this.checkpoints = new DirectoryCheckpoints(environment, path, () => this.logs.values());
   }
 
@@ -125,14 +130,28 @@ export class LogDirectory implements LogHost {
     });
   }
 
+  /** Those being made included. */
+  get partitions(): number {
+    return this.logs.size + this.#creating;
+  }
+
   /** Makes a new log here. */
   async create(opening: LogOpening, topicId: string | null): Promise<PartitionLog> {
+    this.#creating++;
+    try {
+      return await this.#create(opening, topicId);
+    } finally {
+      this.#creating--;
+    }
+  }
+
+  async #create(opening: LogOpening, topicId: string | null): Promise<PartitionLog> {
     const { fileSystem } = this.#environment;
     const directory = this.#directoryOf(opening);
     await fileSystem.makeDirectory(directory);
     if (topicId)
       await fileSystem.replaceFile(join(directory, PARTITION_METADATA), encodePartitionMetadata(topicId));
-    await fileSystem.syncDirectory(this.path);
+    await this.#sync.request();
     const offsets = { recoveryPoint: 0n, logStartOffset: 0n, cleanedOffset: 0n };
     const { config } = opening;
     const loaded = await loadLog(this.#environment, { ...offsets, directory, config, clean: false });
@@ -147,7 +166,7 @@ export class LogDirectory implements LogHost {
     const renamed = join(this.path, name);
     await fileSystem.rename(log.directory, renamed);
     log.moved(renamed);
-    await fileSystem.syncDirectory(this.path);
+    await this.#sync.request();
     // A later partition of the same name must not find this one's offsets.
     this.logs.delete(partitionKey(log.topic, log.partition));
     await this.checkpoints.writeAll();

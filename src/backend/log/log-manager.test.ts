@@ -61,6 +61,27 @@ describe('LogManager', () => {
     assert.deepEqual(counts.sort(), [2, 3]);
   });
 
+  it('makes and deletes many partitions at the same time, each in order, and durably', async () => {
+    const fixture = new LogFixture(21, {}, { directories: ['/a', '/b'] });
+    const { manager } = fixture;
+    await manager.open();
+    const indexes = Array.from({ length: 40 }, (_, index) => index);
+    const made = indexes.map((index) => manager.create('t', index, { topicId: TOPIC_ID }));
+    const gone = indexes.slice(0, 10).map((index) => manager.delete('t', index));
+    const again = manager.create('t', 3, { topicId: TOPIC_ID });
+    await Promise.all([...made, ...gone]);
+    assert.notEqual(await again, await made[3]);
+    const counts = manager.directories.map((directory) => directory.logs.size);
+    assert.equal(counts[0]! + counts[1]!, 31);
+    assert.ok(Math.min(...counts) >= 10, `spread over the directories: ${counts}`);
+    fixture.files.crash({ power: true });
+    const next = new LogFixture(21, {}, { directories: ['/a', '/b'], fileSystem: fixture.files.mount() });
+    await next.manager.open();
+    const found = Array.from(next.manager.logs(), (log) => log.partition).sort((one, other) => one - other);
+    assert.deepEqual(found, [3, ...indexes.slice(10)]);
+    for (const log of next.manager.logs()) assert.equal(log.topicId, TOPIC_ID);
+  });
+
   it('gives the log that is there, unless it is of another topic id', async () => {
     const { manager } = new LogFixture(3);
     await manager.open();

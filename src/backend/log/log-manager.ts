@@ -7,7 +7,7 @@ import { IndexCache } from './index-cache.ts';
 import { LogDirectory } from './log-directory.ts';
 import { defaultLogIntervals, type LogIntervals, type LogManagerOptions } from './log-manager-options.ts';
 import type { PartitionLog } from './partition-log.ts';
-import { forEachParallel, SerialQueue } from './serial.ts';
+import { forEachParallel, SerialQueues } from './serial.ts';
 
 const DEFAULT_INDEX_CACHE_BYTES = 64 << 20;
 const DEFAULT_PRODUCER_ID_EXPIRATION_MS = 86_400_000;
@@ -19,7 +19,8 @@ export class LogManager {
   readonly #intervals: LogIntervals;
   readonly #directories: LogDirectory[];
   /** Creating and deleting logs, one at a time. */
-  readonly #changes = new SerialQueue();
+  /** By partition. */
+  readonly #changes = new SerialQueues();
   readonly #timers = new Set<Timer>();
   #clusterId: string | null = null;
   #closing = false;
@@ -100,13 +101,13 @@ export class LogManager {
     partition: number,
     options: { topicId?: string | null; config?: LogConfig } = {},
   ): Promise<PartitionLog> {
-    return this.#changes.run(async () => {
+    return this.#changes.run(partitionKey(topic, partition), async () => {
       const { topicId = null, config = this.#options.defaultConfig } = options;
       const existing = this.get(topic, partition);
       if (existing) return this.#checkTopicId(existing, topicId);
       this.#assertOnline();
       const directory = this.#online().reduce((least, next) =>
-        next.logs.size < least.logs.size ? next : least,
+        next.partitions < least.partitions ? next : least,
       );
       try {
         return await directory.create({ topic, partition, config }, topicId);
@@ -118,9 +119,10 @@ export class LogManager {
 
   /** Deletes the log of a partition, if there is one: it is gone, durably, when this resolves; its space is freed later. */
   delete(topic: string, partition: number): Promise<void> {
-    return this.#changes.run(async () => {
-      const log = this.get(topic, partition);
-      const directory = this.#directories.find((each) => log && [...each.logs.values()].includes(log));
+    const key = partitionKey(topic, partition);
+    return this.#changes.run(key, async () => {
+      const directory = this.#directories.find(({ logs }) => logs.has(key));
+      const log = directory?.logs.get(key);
       if (!log || !directory) return;
       try {
         await directory.delete(log);
@@ -135,7 +137,7 @@ export class LogManager {
     this.#closing = true;
     for (const timer of this.#timers) timer.cancel();
     this.#timers.clear();
-    await this.#changes.run(async () => {});
+    await this.#changes.idle();
     const threads = this.#threads();
     await Promise.all(
       this.#directories.map((directory) =>

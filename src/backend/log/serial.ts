@@ -9,6 +9,30 @@ export class SerialQueue {
   }
 }
 
+/** Runs asynchronous tasks of the same key one after another, and those of different keys at the same time. */
+export class SerialQueues {
+  readonly #last = new Map<string, Promise<void>>();
+
+  run<T>(key: string, task: () => Promise<T>): Promise<T> {
+    const result = (this.#last.get(key) ?? Promise.resolve()).then(task);
+    const ended = result
+      .then(
+        () => {},
+        () => {},
+      )
+      .then(() => {
+        if (this.#last.get(key) === ended) this.#last.delete(key);
+      });
+    this.#last.set(key, ended);
+    return result;
+  }
+
+  /** Resolves when what was given so far has ended. */
+  async idle(): Promise<void> {
+    await Promise.all(this.#last.values());
+  }
+}
+
 /** Writes a state out: calls made while a write is under way are served together by the next one. */
 export class CoalescedWrite {
   #running: Promise<void> | null = null;

@@ -17,8 +17,8 @@ import { logConfigOf, partitionConfigOf } from './topic-settings.ts';
 /** Payload files that are kept open beyond those being written. */
 const OPEN_PAYLOAD_FILES_MAX = 256;
 
-/** Topics, and partitions of one topic, that are opened at the same time. */
-const PARALLEL_OPENS = 8;
+/** Topics, and partitions of one topic, that are opened, made or removed at the same time: their flushes share the file system's commits. */
+const PARALLEL_OPENS = 32;
 
 export interface PartitionDescription {
   readonly index: number;
@@ -192,9 +192,8 @@ export class PartitionManager {
       this.#byId.delete(id);
       for (const partition of topic.partitions.values()) await partition.close();
     }
-    for (const log of [...logs.logs()]) {
-      if (log.topic === name && log.topicId === id) await logs.delete(name, log.partition);
-    }
+    const gone = Array.from(logs.logs()).filter((log) => log.topic === name && log.topicId === id);
+    await forEachParallel(gone, PARALLEL_OPENS, (log) => logs.delete(name, log.partition));
   }
 
   topicConfigChanged({ name }: Pick<TopicDescription, 'name'>, config: TopicConfig): void {
