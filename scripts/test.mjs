@@ -12,7 +12,7 @@ import { root, setup } from './setup.mjs';
 const scratch = mkdtempSync(join(tmpdir(), 'kafabric-test-'));
 const strict = process.env.CI === 'true';
 
-/** A command that takes longer hangs. The longest, the tests of the clients, takes ten minutes on two cores. */
+/** A command that takes longer hangs. The longest, the tests of the clients, takes five minutes on two cores. */
 const longestMinutes = 30;
 
 /** Sends a signal to the command that is running and all that it has started. */

@@ -12,8 +12,8 @@ export interface ProduceCase {
 }
 
 /**
- * How many times as long the plain cases are measured: where the page cache finds memory that was in use just before, the first gigabyte
- * is faster by far than what follows, and the rate that lasts is what is asked for.
+ * How many times as long the plain cases are measured, nearer to the rate that lasts: where the page cache finds memory that was in use
+ * just before, the first gigabyte is faster by far than what follows.
  */
 export const sustainedFactor = 3;
 

@@ -132,11 +132,8 @@ bool Arena::grow() noexcept {
 }
 
 size_t Arena::growTo(size_t end) noexcept {
-  for (;;) {
-    if (size_t backed = stats().backed; backed >= end) return backed;
-    // Without growth of our own, another thread may have grown it to the end meanwhile.
-    if (!grow()) return stats().backed;
-  }
+  while (stats().backed < end && grow()) continue;
+  return stats().backed;  // perhaps another thread's growth was the last
 }
 
 bool Arena::reclaim(size_t bytes) noexcept {

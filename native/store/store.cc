@@ -68,15 +68,13 @@ std::shared_ptr<StoreFile> Store::open(const std::string& path, const OpenOption
   int error = ::fstat(fd, &info) != 0 ? errno : 0;
   if (error == 0 && !S_ISREG(info.st_mode)) error = EINVAL;
   auto size = static_cast<uint64_t>(info.st_size);
+  bool abandoned = error == 0 && journal_ && !options.readOnly && journal_->abandoned(path, info.st_dev, info.st_ino);
   bool reserve = options.preallocateBytes > size && !options.readOnly;
-  if (error == 0 && reserve) error = preallocate(fd, options.preallocateBytes);
-  if (error != 0) {
+  if (error == 0 && reserve && !abandoned) error = preallocate(fd, options.preallocateBytes);
+  if (error != 0 || abandoned) {
     if (created) ::unlink(path.c_str());
     status = IoStatus::failure(error, "cannot open", path);
-    return nullptr;
-  }
-  if (journal_ && !options.readOnly && journal_->abandoned(path, info.st_dev, info.st_ino)) {
-    status = {EIO, "what was acknowledged for " + path + " could not be written to it, and will be at the next start"};
+    if (abandoned) status = {EIO, "what was acknowledged for " + path + " could not be written, and will be at the next start"};
     return nullptr;
   }
   uint64_t allocated = reserve ? options.preallocateBytes : size;

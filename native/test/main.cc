@@ -24,7 +24,6 @@ void onAlarm(int) {
   say("\nHANGS ");
   say(running);
   say("\n");
-  std::signal(SIGABRT, SIG_DFL);
   std::abort();
 }
 

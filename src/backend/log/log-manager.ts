@@ -18,8 +18,7 @@ export class LogManager {
   readonly #environment: LogEnvironment;
   readonly #intervals: LogIntervals;
   readonly #directories: LogDirectory[];
-  /** Creating and deleting logs, one at a time. */
-  /** By partition. */
+  /** Creating and deleting logs: for one partition one at a time. */
   readonly #changes = new SerialQueues();
   readonly #timers = new Set<Timer>();
   #clusterId: string | null = null;
@@ -122,8 +121,8 @@ export class LogManager {
     const key = partitionKey(topic, partition);
     return this.#changes.run(key, async () => {
       const directory = this.#directories.find(({ logs }) => logs.has(key));
-      const log = directory?.logs.get(key);
-      if (!log || !directory) return;
+      if (!directory) return;
+      const log = directory.logs.get(key)!;
       try {
         await directory.delete(log);
       } catch (error) {

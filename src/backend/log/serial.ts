@@ -15,14 +15,10 @@ export class SerialQueues {
 
   run<T>(key: string, task: () => Promise<T>): Promise<T> {
     const result = (this.#last.get(key) ?? Promise.resolve()).then(task);
-    const ended = result
-      .then(
-        () => {},
-        () => {},
-      )
-      .then(() => {
-        if (this.#last.get(key) === ended) this.#last.delete(key);
-      });
+    const leave = () => {
+      if (this.#last.get(key) === ended) this.#last.delete(key);
+    };
+    const ended = result.then(leave, leave);
     this.#last.set(key, ended);
     return result;
   }

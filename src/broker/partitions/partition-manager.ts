@@ -17,8 +17,11 @@ import { logConfigOf, partitionConfigOf } from './topic-settings.ts';
 /** Payload files that are kept open beyond those being written. */
 const OPEN_PAYLOAD_FILES_MAX = 256;
 
-/** Topics, and partitions of one topic, that are opened, made or removed at the same time: their flushes share the file system's commits. */
-const PARALLEL_OPENS = 32;
+/** Topics, and partitions of one topic, that are opened at the same time at the start. */
+const PARALLEL_OPENS = 8;
+
+/** Partitions of one topic that are made or removed at the same time: their flushes share the file system's commits. */
+const PARALLEL_CHANGES = 32;
 
 export interface PartitionDescription {
   readonly index: number;
@@ -146,7 +149,7 @@ export class PartitionManager {
   ): Promise<void> {
     const logConfig = logConfigOf(config);
     const opened: [number, Partition][] = [];
-    await forEachParallel(partitions, PARALLEL_OPENS, async ({ index, leaderEpoch }) => {
+    await forEachParallel(partitions, PARALLEL_CHANGES, async ({ index, leaderEpoch }) => {
       const log = await this.#options.logs.create(name, index, { topicId: id, config: logConfig });
       // One that was there already was opened before its topic's configuration was known.
       log.updateConfig(logConfig);
@@ -193,7 +196,7 @@ export class PartitionManager {
       for (const partition of topic.partitions.values()) await partition.close();
     }
     const gone = Array.from(logs.logs()).filter((log) => log.topic === name && log.topicId === id);
-    await forEachParallel(gone, PARALLEL_OPENS, (log) => logs.delete(name, log.partition));
+    await forEachParallel(gone, PARALLEL_CHANGES, (log) => logs.delete(name, log.partition));
   }
 
   topicConfigChanged({ name }: Pick<TopicDescription, 'name'>, config: TopicConfig): void {
