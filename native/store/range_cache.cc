@@ -51,6 +51,7 @@ MemoryPiece RangeCache::addCopy(File& file, uint64_t position, const uint8_t* by
   std::memcpy(memory.data(), bytes, length);
   MemoryPiece piece{memory, memory.data(), length};
   std::lock_guard lock(mutex_);
+  cutLocked(file, position, freed);  // what was read may have come in meanwhile
   if (file.staging) freed.push_back(std::move(file.staging));
   file.staging = std::move(memory);
   file.stagingUsed = length;
