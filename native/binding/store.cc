@@ -125,15 +125,19 @@ Napi::Value stats(const Napi::CallbackInfo& info) {
   put("cachedBytes", cache.bytes);
   put("cacheHitBytes", cache.hitBytes);
   put("cacheMissBytes", cache.missBytes);
+  RecycledFiles::Stats recycled = storeAt(info).store.recycled().stats();
+  put("recycledBytes", recycled.bytes);
+  put("recycledFiles", recycled.taken);
   return result;
 }
 
-// (store, id, path, create, readOnly, preallocateBytes); completes with [file, size, bypasses the page cache].
+// (store, id, path, create, readOnly, preallocateBytes, recycledBytes); completes with [file, size, bypasses the page cache].
 void open(const Napi::CallbackInfo& info) {
   HostedStore& hosted = storeAt(info);
   double id = numberAt(info, 1);
   std::string path = stringAt(info, 2);
-  OpenOptions options{info[3].As<Napi::Boolean>().Value(), info[4].As<Napi::Boolean>().Value(), integerAt(info, 5)};
+  OpenOptions options{info[3].As<Napi::Boolean>().Value(), info[4].As<Napi::Boolean>().Value(), integerAt(info, 5),
+                      integerAt(info, 6)};
   Completions& completions = Completions::of(info.Env());
   postOrFail(hosted.store.writers(), info.Env(), id, [&hosted, id, path, options, &completions] {
     IoStatus status;
@@ -308,6 +312,27 @@ void flushDirectory(const Napi::CallbackInfo& info) {
              [path = stringAt(info, 2), done] { done(syncDirectory(path)); });
 }
 
+// (store, id, path)
+void remove(const Napi::CallbackInfo& info) {
+  HostedStore& hosted = storeAt(info);
+  double id = numberAt(info, 1);
+  auto done = reporter(info.Env(), id);
+  postOrFail(hosted.store.syncers(), info.Env(), id,
+             [&hosted, path = stringAt(info, 2), done] { done(hosted.store.remove(path)); });
+}
+
+// (store, id, directory, bytes)
+void recycleIn(const Napi::CallbackInfo& info) {
+  HostedStore& hosted = storeAt(info);
+  double id = numberAt(info, 1);
+  auto done = reporter(info.Env(), id);
+  postOrFail(hosted.store.syncers(), info.Env(), id,
+             [&hosted, directory = stringAt(info, 2), bytes = integerAt(info, 3), done] {
+               hosted.store.recycled().keepIn(directory, bytes);
+               done({});
+             });
+}
+
 // (path) -> lock
 Napi::Value lock(const Napi::CallbackInfo& info) {
   IoStatus status;
@@ -329,6 +354,8 @@ void initStore(Napi::Env env, Napi::Object exports) {
   exports["storeOpen"] = Napi::Function::New(env, open, "storeOpen");
   exports["storeReplaceFile"] = Napi::Function::New(env, replaceFile, "storeReplaceFile");
   exports["storeSyncDirectory"] = Napi::Function::New(env, flushDirectory, "storeSyncDirectory");
+  exports["storeRemove"] = Napi::Function::New(env, remove, "storeRemove");
+  exports["storeRecycleIn"] = Napi::Function::New(env, recycleIn, "storeRecycleIn");
   exports["storeLock"] = Napi::Function::New(env, lock, "storeLock");
   exports["storeUnlock"] = Napi::Function::New(env, unlock, "storeUnlock");
   exports["fileAppend"] = Napi::Function::New(env, append, "fileAppend");

@@ -1,6 +1,7 @@
 #include "store/file_handle.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <mutex>
@@ -10,10 +11,15 @@ namespace kafabric {
 
 namespace {
 
+struct Entry {
+  std::weak_ptr<FileHandle> shared;
+  const FileHandle* file;  // alive as long as the entry, which its destructor removes
+};
+
 struct Registry {
   std::mutex mutex;
   uint64_t nextId = 1;
-  std::unordered_map<uint64_t, std::weak_ptr<FileHandle>> files;
+  std::unordered_map<uint64_t, Entry> files;
 };
 
 // Never destroyed: files may be closed while the process exits.
@@ -29,7 +35,7 @@ std::shared_ptr<FileHandle> FileHandle::adopt(int fd, std::string path, size_t b
   std::lock_guard lock(all.mutex);
   uint64_t id = all.nextId++;
   std::shared_ptr<FileHandle> file(new FileHandle(fd, id, std::move(path), blockBytes));
-  all.files.emplace(id, file);
+  all.files.emplace(id, Entry{file, file.get()});
   return file;
 }
 
@@ -37,7 +43,24 @@ std::shared_ptr<FileHandle> FileHandle::find(uint64_t id) {
   Registry& all = registry();
   std::lock_guard lock(all.mutex);
   auto found = all.files.find(id);
-  return found == all.files.end() ? nullptr : found->second.lock();
+  return found == all.files.end() ? nullptr : found->second.shared.lock();
+}
+
+bool FileHandle::isOpen(dev_t device, ino_t inode) {
+  Registry& all = registry();
+  std::lock_guard lock(all.mutex);
+  for (const auto& [id, entry] : all.files) {
+    if (entry.file->device() == device && entry.file->inode() == inode) return true;
+  }
+  return false;
+}
+
+FileHandle::FileHandle(int fd, uint64_t id, std::string path, size_t blockBytes)
+    : fd_(fd), id_(id), path_(std::move(path)), blockBytes_(blockBytes) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) return;
+  device_ = info.st_dev;
+  inode_ = info.st_ino;
 }
 
 int FileHandle::sendFd() {

@@ -1,6 +1,8 @@
 // An open file, shared by those who read and write it (the store) and those who send it (the reactors).
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <cstdint>
 #include <mutex>
@@ -19,6 +21,8 @@ class FileHandle {
   static std::shared_ptr<FileHandle> adopt(int fd, std::string path, size_t blockBytes = 0);
   /** The open file with this id, or null once its last holder has let go. */
   static std::shared_ptr<FileHandle> find(uint64_t id);
+  /** Whether somebody in this process holds a file, by whatever name. */
+  static bool isOpen(dev_t device, ino_t inode);
 
   ~FileHandle();
   FileHandle(const FileHandle&) = delete;
@@ -28,6 +32,8 @@ class FileHandle {
   /** Names the file within the process; never used again. How TypeScript refers to it. */
   uint64_t id() const { return id_; }
   const std::string& path() const { return path_; }
+  dev_t device() const { return device_; }
+  ino_t inode() const { return inode_; }
   /** With direct I/O, the unit of positions, lengths and addresses; 0 where reads and writes go through the page cache. */
   size_t blockBytes() const { return blockBytes_; }
   /** Everything below is on the device. */
@@ -37,13 +43,14 @@ class FileHandle {
   int sendFd();
 
  private:
-  FileHandle(int fd, uint64_t id, std::string path, size_t blockBytes)
-      : fd_(fd), id_(id), path_(std::move(path)), blockBytes_(blockBytes) {}
+  FileHandle(int fd, uint64_t id, std::string path, size_t blockBytes);
 
   int fd_;
   uint64_t id_;
   std::string path_;
   size_t blockBytes_;
+  dev_t device_ = 0;
+  ino_t inode_ = 0;
   std::atomic<uint64_t> written_{0};
   std::mutex mutex_;
   int cachedFd_ = -1;  // a descriptor of its own for the page cache, made when it is first needed

@@ -51,23 +51,29 @@ void Store::stop() {
 
 bool Store::mayAcknowledge() const { return counters_.queuedBytes.load() <= arena_.capacity() / kAcknowledgedShare; }
 
-std::shared_ptr<StoreFile> Store::open(const std::string& path, const OpenOptions& options, IoStatus& status) {
+Store::Opened Store::openByName(const std::string& path, const OpenOptions& options) {
   int flags = O_CLOEXEC | (options.readOnly ? O_RDONLY : O_RDWR);
-  bool created = false;
   int fd = ::open(path.c_str(), flags);
-  if (fd < 0 && errno == ENOENT && options.create && !options.readOnly) {
-    fd = ::open(path.c_str(), flags | O_CREAT | O_EXCL, 0644);
-    created = fd >= 0;
-  }
+  if (fd >= 0 || errno != ENOENT || !options.create || options.readOnly) return {fd, false, 0};
+  bool recycles = options_.direct && options.recycledBytes > 0;
+  uint64_t recycledBytes = recycles ? recycled_.take(path, options.recycledBytes) : 0;
+  fd = ::open(path.c_str(), recycledBytes > 0 ? flags : flags | O_CREAT | O_EXCL, 0644);
+  return {fd, fd >= 0, recycledBytes};
+}
+
+std::shared_ptr<StoreFile> Store::open(const std::string& path, const OpenOptions& options, IoStatus& status) {
+  auto opening = recycled_.opening();
+  auto [fd, created, recycledBytes] = openByName(path, options);
   if (fd < 0) {
     status = IoStatus::failure(errno, "cannot open", path);
     return nullptr;
   }
   auto handle = FileHandle::adopt(fd, path, options_.direct ? enableDirect(fd, path) : 0);
+  opening.unlock();
   struct stat info {};
   int error = ::fstat(fd, &info) != 0 ? errno : 0;
   if (error == 0 && !S_ISREG(info.st_mode)) error = EINVAL;
-  auto size = static_cast<uint64_t>(info.st_size);
+  uint64_t size = recycledBytes > 0 ? 0 : static_cast<uint64_t>(info.st_size);
   bool abandoned = error == 0 && journal_ && !options.readOnly && journal_->abandoned(path, info.st_dev, info.st_ino);
   bool reserve = options.preallocateBytes > size && !options.readOnly;
   if (error == 0 && reserve && !abandoned) error = preallocate(fd, options.preallocateBytes);
@@ -77,7 +83,7 @@ std::shared_ptr<StoreFile> Store::open(const std::string& path, const OpenOption
     if (abandoned) status = {EIO, "what was acknowledged for " + path + " could not be written, and will be at the next start"};
     return nullptr;
   }
-  uint64_t allocated = reserve ? options.preallocateBytes : size;
+  uint64_t allocated = std::max(reserve ? options.preallocateBytes : size, recycledBytes);
   return std::make_shared<StoreFile>(*this, std::move(handle), size, allocated, created);
 }
 

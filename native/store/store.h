@@ -13,6 +13,7 @@
 #include "store/io.h"
 #include "store/journal.h"
 #include "store/range_cache.h"
+#include "store/recycled_files.h"
 #include "store/store_file.h"
 #include "store/thread_pool.h"
 #include "store/write_behind.h"
@@ -47,6 +48,8 @@ struct OpenOptions {
   bool readOnly = false;
   /** Space to reserve from the start of the file, in bytes; given back on close. Ignored where the file system cannot. */
   uint64_t preallocateBytes = 0;
+  /** A file that is created may begin with as much space of a removed one; given back on close. See RecycledFiles. */
+  uint64_t recycledBytes = 0;
 };
 
 class Store {
@@ -58,6 +61,8 @@ class Store {
 
   /** Opens a file; blocks, so call it on a thread of the store. Null, and the reason in `status`, when that fails. */
   std::shared_ptr<StoreFile> open(const std::string& path, const OpenOptions& options, IoStatus& status);
+  /** Removes a file, or a directory with all it holds; keeps the space of large files for new ones where that is wanted. Blocks. */
+  IoStatus remove(const std::string& path) { return recycled_.remove(path); }
 
   struct ReadResult {
     IoStatus status;
@@ -85,16 +90,26 @@ class Store {
   StoreCounters& counters() { return counters_; }
   RangeCache& cache() { return *cache_; }
   FileReader& reader() { return reader_; }
+  RecycledFiles& recycled() { return recycled_; }
   /** Null where nothing can be acknowledged from memory. */
   Journal* journal() { return journal_.get(); }
   /** False while so much waits to be written that appending has to wait for the device. */
   bool mayAcknowledge() const;
 
  private:
+  /** An open file as its name was found; `created`: there was none. */
+  struct Opened {
+    int fd;
+    bool created;
+    uint64_t recycledBytes;  // of a new file
+  };
+  Opened openByName(const std::string& path, const OpenOptions& options);
+
   const StoreOptions options_;
   Arena& arena_;
   StoreCounters counters_;
   std::shared_ptr<RangeCache> cache_;
+  RecycledFiles recycled_;
   std::shared_ptr<Journal> journal_;
   WriteBehind writeBehind_;
   ThreadPool writers_;

@@ -1,6 +1,5 @@
 #include "store/store_file.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -122,12 +121,8 @@ bool StoreFile::acknowledgeLocked(Operation& operation) {
   bool possible = journal && handle_->blockBytes() > 0 && poison_.ok() && !closed_ && unacknowledged_ == 0 &&
                   stranded_.empty() && operation.end() <= allocated_ && store_.mayAcknowledge();
   if (!possible) return false;
-  if (journalFile_ == Journal::kNone) {
-    struct stat info {};
-    if (::fstat(handle_->fd(), &info) != 0) return false;
-    journalFile_ = journal->addFile(handle_->path(), info.st_dev, info.st_ino);
-    if (journalFile_ == Journal::kNone) return false;
-  }
+  if (journalFile_ == Journal::kNone) journalFile_ = journal->addFile(handle_->path(), handle_->device(), handle_->inode());
+  if (journalFile_ == Journal::kNone) return false;
   uint64_t position = operation.position;
   for (QueuedPart& part : operation.parts) {
     if (part.memory) part.journalled = journal->add(journalFile_, position, part.bytes, part.length);

@@ -132,6 +132,7 @@ class StoreFile : public std::enable_shared_from_this<StoreFile> {
   /** Takes appends from the front of the queue, up to a limit of bytes and parts, or one other operation. */
   std::vector<Operation> takeLocked();
   int write(const std::vector<Operation>& operations, uint64_t& written);
+  int writeOnce(const std::vector<Operation>& operations, uint64_t& written);
   void writeAppends(std::vector<Operation>& operations, Reports& reports);
   void runOther(Operation& operation, Reports& reports);
   void dropStranded(uint64_t size);

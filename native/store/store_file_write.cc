@@ -18,8 +18,15 @@ constexpr uint64_t kMaxStepBytes = 64 << 20;
 
 }  // namespace
 
-/** 0 or an errno value; `written` is where what is in the file ends. */
+/** As `writeOnce`; a full disk gives back what is kept for new files first. */
 int StoreFile::write(const std::vector<Operation>& operations, uint64_t& written) {
+  int error = writeOnce(operations, written);
+  bool again = error == ENOSPC && store_.recycled().giveBack(handle_->path());
+  return again ? writeOnce(operations, written) : error;
+}
+
+/** 0 or an errno value; `written` is where what is in the file ends. */
+int StoreFile::writeOnce(const std::vector<Operation>& operations, uint64_t& written) {
   uint64_t start = operations.front().position;
   size_t block = handle_->blockBytes();
   int error = 0;
@@ -160,13 +167,18 @@ void StoreFile::allocateAhead(uint64_t end) {
   if (allocated >= end + step / 2) return;
   uint64_t from = std::max(allocated, roundDown(end, block));
   uint64_t to = roundUp(end + step, kMaxBlockBytes);
-  int result = 0;
-  while ((result = ::fallocate(handle_->fd(), 0, static_cast<off_t>(from), static_cast<off_t>(to - from))) != 0 &&
-         errno == EINTR) {
-  }
-  if (result == 0) allocated_ = to;
+  auto allocate = [&] {
+    int result = 0;
+    while ((result = ::fallocate(handle_->fd(), 0, static_cast<off_t>(from), static_cast<off_t>(to - from))) != 0 &&
+           errno == EINTR) {
+    }
+    return result == 0 ? 0 : errno;
+  };
+  int error = allocate();
+  if (error == ENOSPC && store_.recycled().giveBack(handle_->path())) error = allocate();
+  if (error == 0) allocated_ = to;
   // A full disk shows itself to the appends that find no room.
-  else if (errno == EOPNOTSUPP || errno == ENOSYS) allocates_ = false;
+  else if (error == EOPNOTSUPP || error == ENOSYS) allocates_ = false;
 }
 
 }  // namespace kafabric

@@ -20,6 +20,7 @@ void Faults::reset() {
   writableBytes = 0;
   maxWriteBytes = 0;
   interruptions = 0;
+  fullWrites = 0;
   flushError = 0;
   flushDelayMs = 0;
   flushes = 0;
@@ -33,13 +34,15 @@ namespace {
 
 constexpr size_t kBlockBytes = 4096;
 
-bool interrupted() {
-  int left = faults.interruptions;
+bool countDown(std::atomic<int>& count) {
+  int left = count;
   while (left > 0) {
-    if (faults.interruptions.compare_exchange_weak(left, left - 1)) return true;
+    if (count.compare_exchange_weak(left, left - 1)) return true;
   }
   return false;
 }
+
+bool interrupted() { return countDown(faults.interruptions); }
 
 /** The first `limit` bytes of the vectors. */
 std::vector<iovec> cut(const iovec* vectors, int count, size_t limit) {
@@ -60,6 +63,10 @@ extern "C" ssize_t pwritev(int fd, const iovec* vectors, int count, off_t positi
   using namespace kafabric::test;
   if (interrupted()) {
     errno = EINTR;
+    return -1;
+  }
+  if (countDown(faults.fullWrites)) {
+    errno = ENOSPC;
     return -1;
   }
   size_t unit = (fcntl(fd, F_GETFL) & O_DIRECT) != 0 ? kBlockBytes : 1;

@@ -15,8 +15,9 @@ struct Faults {
   std::atomic<int> writeError{0};
   /** pwritev writes at most so much at a time; 0: no limit. */
   std::atomic<size_t> maxWriteBytes{0};
-  /** So many calls are interrupted (EINTR) first. */
+  /** So many calls are interrupted (EINTR) first, and so many writes find the disk full. */
   std::atomic<int> interruptions{0};
+  std::atomic<int> fullWrites{0};
   std::atomic<int> flushError{0};
   std::atomic<int> flushDelayMs{0};
   std::atomic<int> flushes{0};

@@ -122,6 +122,7 @@ export class EmbeddedBroker {
     try {
       await logs.open();
       await reportBufferedDirectories(store, options);
+      await keepRemovedSpace(store, logs, config);
       const metadata = await openMetadata(logs, fileSystem, options);
       const broker = new EmbeddedBroker({ options, store, logs, metadata });
       await broker.#start();
@@ -166,6 +167,12 @@ async function reportBufferedDirectories(
       logger.warn({ directory }, 'its file system has no direct I/O: reads and writes use the page cache');
     await file?.close();
   }
+}
+
+/** New segments begin with space of removed ones. */
+async function keepRemovedSpace(store: Store, logs: LogManager, config: KafabricConfig): Promise<void> {
+  const bytes = config.get('log.direct.io.enable') ? config.get('log.recycle.bytes') : 0;
+  for (const { path, error } of logs.directories) if (error === null) await store.recycleIn(path, bytes);
 }
 
 async function openMetadata(

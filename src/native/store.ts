@@ -15,7 +15,10 @@ interface StoreBinding {
     create: boolean,
     readOnly: boolean,
     preallocateBytes: number,
+    recycledBytes: number,
   ): void;
+  storeRemove(store: number, id: number, path: string): void;
+  storeRecycleIn(store: number, id: number, directory: string, bytes: number): void;
   storeReplaceFile(store: number, id: number, path: string, bytes: Uint8Array): void;
   storeSyncDirectory(store: number, id: number, path: string): void;
   storeLock(directory: string): number;
@@ -78,6 +81,9 @@ export interface StoreStats {
   /** Bytes that reads found in the arena, and those that they had to read from the device. */
   cacheHitBytes: number;
   cacheMissBytes: number;
+  /** Space of removed files that is kept for new ones, and how many files began with such space. */
+  recycledBytes: number;
+  recycledFiles: number;
 }
 
 export interface OpenOptions {
@@ -86,6 +92,11 @@ export interface OpenOptions {
   readOnly?: boolean;
   /** Reserve this much space; `size` stays as it is, and `close` and `truncate` give back what was not used. */
   preallocateBytes?: number;
+  /**
+   * A file that is created may begin with as much space of a removed one (see `recycleIn`), all zeros; `size` is 0 nevertheless, and
+   * `close` and `truncate` give back what was not used.
+   */
+  recycledBytes?: number;
 }
 
 /** Why a scan ended, in the order of ScanEnd in native/store/scan.h. */
@@ -123,6 +134,9 @@ export interface DirectoryLock {
   release(): void;
 }
 
+/** A file that is new and to which so much is appended at once will be large: it may begin with space of a removed one. */
+export const LARGE_APPEND_BYTES = 256 << 10;
+
 const native = binding<StoreBinding>();
 const MAX_SCANNED_BATCHES = 65_536;
 
@@ -156,6 +170,7 @@ export class Store {
         options.create ?? false,
         options.readOnly ?? false,
         options.preallocateBytes ?? 0,
+        options.recycledBytes ?? 0,
       ),
     );
     const file: StoreFile = new StoreFile({ path, fileId, size, direct }, () => this.#files.delete(file));
@@ -194,6 +209,21 @@ export class Store {
     };
     replaced.then(forget, forget);
     return replaced;
+  }
+
+  /** Removes a file, or a directory with all it holds; it may be gone already. Large files that nobody has open are kept for new ones: `recycleIn`. */
+  async remove(path: string): Promise<void> {
+    this.#assertRunning();
+    await completion((id) => native.storeRemove(this.#store, id, path));
+  }
+
+  /**
+   * Keeps the space of files that are removed below `directory` (absolute), up to `bytes` of it, as files of its own there; so is what an
+   * earlier process kept. A full disk gets it back.
+   */
+  async recycleIn(directory: string, bytes: number): Promise<void> {
+    this.#assertRunning();
+    await completion((id) => native.storeRecycleIn(this.#store, id, directory, bytes));
   }
 
   /** Makes it durable that files were created in, renamed in or removed from a directory. */

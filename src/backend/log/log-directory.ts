@@ -171,9 +171,12 @@ export class LogDirectory implements LogHost {
     this.logs.delete(partitionKey(log.topic, log.partition));
     await this.checkpoints.writeAll();
     clock.setTimer(log.config.fileDeleteDelayMs, () => {
-      Promise.all([log.closeFiles(), fileSystem.remove(renamed)]).catch((error: unknown) =>
-        logger.warn({ directory: renamed, error }, 'a deleted partition could not be removed'),
-      );
+      log
+        .closeFiles()
+        .then(() => fileSystem.remove(renamed))
+        .catch((error: unknown) =>
+          logger.warn({ directory: renamed, error }, 'a deleted partition could not be removed'),
+        );
     });
   }
 

@@ -24,6 +24,14 @@ export interface Appended {
   readonly done: Promise<void> | null;
 }
 
+export interface OpenOptions {
+  readonly create?: boolean;
+  /** Space to reserve. */
+  readonly preallocateBytes?: number;
+  /** How much space of removed files a new one may begin with, because it will be large. */
+  readonly recycledBytes?: number;
+}
+
 /** An open append-only file. */
 export interface LogFile {
   readonly path: string;
@@ -99,7 +107,7 @@ export interface DirectoryLock {
 
 /** Files and directories; every call rejects with an Error that carries `code`, as Node's do. */
 export interface FileSystem {
-  open(path: string, options?: { create?: boolean; preallocateBytes?: number }): Promise<LogFile>;
+  open(path: string, options?: OpenOptions): Promise<LogFile>;
   /** The whole of a small file; null when there is none. Rejects above `limitBytes`. */
   readFile(path: string, limitBytes: number): Promise<Uint8Array | null>;
   /** Replaces a file as one step: it has its old content or its new, and when the call resolves, durably the new. The bytes are copied at once. */

@@ -1,13 +1,21 @@
 import type { MemoryPiece } from '../../native/pieces.ts';
+import { LARGE_APPEND_BYTES } from '../../native/store.ts';
 import type { Clock } from '../../util/clock.ts';
 import { LogError, LogErrorCode, storageError } from './errors.ts';
-import type { Appended, AppendOptions, FileSystem, LogFile } from './ports.ts';
+import type { Appended, AppendOptions, FileSystem, LogFile, OpenOptions } from './ports.ts';
 
 interface QueuedAppend {
   readonly bytes: Uint8Array | MemoryPiece;
   readonly options: AppendOptions;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
+}
+
+/** How the file of a new segment is made. */
+export interface SegmentCreation {
+  readonly preallocateBytes: number;
+  /** About how large it will become, if it becomes large. */
+  readonly segmentBytes: number;
 }
 
 /**
@@ -17,7 +25,7 @@ interface QueuedAppend {
 export class SegmentFile {
   readonly #fileSystem: FileSystem;
   readonly #clock: Clock;
-  #create: { preallocateBytes: number } | null;
+  #create: SegmentCreation | null;
   #path: string;
   #size: number;
   /** Bytes that were handed to the file: what is not in the queue. */
@@ -35,7 +43,7 @@ export class SegmentFile {
   /** `create`: the file is new; otherwise it is there and has `size` bytes that are taken to be durable. */
   constructor(
     options: { fileSystem: FileSystem; clock: Clock; path: string; size: number },
-    create: { preallocateBytes: number } | null = null,
+    create: SegmentCreation | null = null,
   ) {
     this.#fileSystem = options.fileSystem;
     this.#clock = options.clock;
@@ -178,10 +186,7 @@ export class SegmentFile {
   }
 
   async #openAtEnd(): Promise<LogFile> {
-    const file = await this.#fileSystem.open(
-      this.#path,
-      this.#create ? { create: true, ...this.#create } : {},
-    );
+    const file = await this.#fileSystem.open(this.#path, this.#openOptions());
     this.#create = null;
     if (file.size < this.#handedBytes) {
       await file.close();
@@ -190,6 +195,13 @@ export class SegmentFile {
     // What is reserved and was never written.
     if (file.size > this.#handedBytes) await file.truncate(this.#handedBytes);
     return file;
+  }
+
+  #openOptions(): OpenOptions {
+    if (!this.#create) return {};
+    const { preallocateBytes, segmentBytes } = this.#create;
+    const large = this.#queue.some(({ bytes }) => bytes.byteLength >= LARGE_APPEND_BYTES);
+    return { create: true, preallocateBytes, recycledBytes: large ? segmentBytes : 0 };
   }
 
   #takeQueue(): QueuedAppend[] {

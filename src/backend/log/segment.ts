@@ -63,7 +63,12 @@ export class Segment {
     this.rollJitterMs = Math.floor(environment.random() * Math.min(config.segmentJitterMs, config.segmentMs));
     this.file = new SegmentFile(
       { fileSystem: environment.fileSystem, clock: environment.clock, path, size: options.size },
-      isNew ? { preallocateBytes: config.preallocate ? config.segmentBytes : 0 } : null,
+      isNew
+        ? {
+            preallocateBytes: config.preallocate ? config.segmentBytes : 0,
+            segmentBytes: config.segmentBytes,
+          }
+        : null,
     );
   }
 

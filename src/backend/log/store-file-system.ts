@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Codec, decompressAsync } from '../../native/codec.ts';
 import { type ScanResult, type Store, type StoreFile, scanBatches } from '../../native/store.ts';
@@ -22,7 +22,7 @@ export function storeFileSystem(store: Store): FileSystem {
       await mkdir(path, { recursive: true });
     },
     rename,
-    remove: (path) => rm(path, { recursive: true, force: true }),
+    remove: (path) => store.remove(path),
     syncDirectory: (path) => store.syncDirectory(path),
     lockDirectory: (path) => store.lockDirectory(path),
     // Every file of a log was opened above.

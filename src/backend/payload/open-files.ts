@@ -1,4 +1,4 @@
-import type { PayloadFile, PayloadFiles } from './ports.ts';
+import type { PayloadFile, PayloadFiles, PayloadOpenOptions } from './ports.ts';
 
 /** A file in use; give it back with `OpenFiles.release`. */
 export interface OpenFile {
@@ -24,12 +24,12 @@ export class OpenFiles {
   }
 
   /** The file, opened if need be; it stays open until it is released as often as it was acquired. */
-  acquire(path: string, create = false): OpenFile {
+  acquire(path: string, options: PayloadOpenOptions = {}): OpenFile {
     let entry = this.#open.get(path);
     if (entry === undefined) {
       entry = {
         path,
-        file: this.#files.open(path, { create }),
+        file: this.#files.open(path, options),
         opened: null,
         users: 0,
         forgotten: false,
@@ -65,13 +65,19 @@ export class OpenFiles {
     else this.#evict();
   }
 
-  /** Closes the file as soon as nobody uses it. */
-  forget(path: string): void {
+  /** Closes the file as soon as nobody uses it; resolves when it is closed, or still used. */
+  async forget(path: string): Promise<void> {
     const entry = this.#open.get(path);
     if (entry === undefined) return;
     this.#open.delete(path);
     entry.forgotten = true;
-    if (entry.users === 0) void close(entry);
+    if (entry.users === 0) await close(entry);
+  }
+
+  /** Whoever uses the file still can. */
+  async remove(path: string): Promise<void> {
+    await this.forget(path);
+    await this.#files.remove(path);
   }
 
   #evict(): void {
@@ -81,7 +87,7 @@ export class OpenFiles {
     for (const entry of this.#open.values()) {
       if (idle <= this.#limit) return;
       if (entry.users > 0) continue;
-      this.forget(entry.path);
+      void this.forget(entry.path);
       idle--;
     }
   }

@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { MemoryPiece } from '../../native/pieces.ts';
+import { LARGE_APPEND_BYTES } from '../../native/store.ts';
 import type { Logger } from '../../util/logger.ts';
 import { type Extent, readExtentSummary } from './extents.ts';
 import { isLackOfMemory } from './lack-of-memory.ts';
@@ -243,7 +244,9 @@ export class PartitionPayloads {
       this.#directoryReady.catch(() => {
         this.#directoryReady = null;
       });
-      active = PayloadSegment.create(this.#directory, this.#nextId++, this.#open, this.#directoryReady);
+      const recycledBytes = length >= LARGE_APPEND_BYTES ? this.#options.segmentBytes : 0;
+      const [directory, id] = [this.#directory, this.#nextId++];
+      active = PayloadSegment.create(directory, id, this.#open, this.#directoryReady, recycledBytes);
       this.#segments.set(active.id, active);
       this.#unsealed.add(active);
       this.#active = active;
@@ -355,6 +358,6 @@ export class PartitionPayloads {
   async close(): Promise<void> {
     this.endSegment();
     await this.#background;
-    for (const segment of this.#segments.values()) this.#open.forget(segment.path);
+    for (const segment of this.#segments.values()) void this.#open.forget(segment.path);
   }
 }

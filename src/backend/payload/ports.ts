@@ -20,7 +20,15 @@ export interface PayloadFile {
   close(): Promise<void>;
 }
 
-/** Opens files of the native store. */
+export interface PayloadOpenOptions {
+  create?: boolean;
+  /** How much space of removed files a new one may begin with. */
+  recycledBytes?: number;
+}
+
+/** Files of the native store. */
 export interface PayloadFiles {
-  open(path: string, options?: { create?: boolean }): Promise<PayloadFile>;
+  open(path: string, options?: PayloadOpenOptions): Promise<PayloadFile>;
+  /** Removes a file; it may be gone already. */
+  remove(path: string): Promise<void>;
 }

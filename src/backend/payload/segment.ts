@@ -101,15 +101,16 @@ export class PayloadSegment {
     this.#liveBytes = summary.extentBytes;
   }
 
-  /** A new, empty segment; its file is opened in the background. */
+  /** A new, empty segment; its file is opened in the background, and may begin with `recycledBytes` of a removed one. */
   static create(
     directory: string,
     id: number,
     open: OpenFiles,
     directoryReady: Promise<unknown>,
+    recycledBytes: number,
   ): PayloadSegment {
     const segment = new PayloadSegment(directory, id, open, [], summarize([], 0));
-    segment.#opening = segment.#openForAppends(directoryReady);
+    segment.#opening = segment.#openForAppends(directoryReady, recycledBytes);
     return segment;
   }
 
@@ -176,10 +177,10 @@ export class PayloadSegment {
     if (this.#pending === 0) this.#idle?.();
   }
 
-  async #openForAppends(directoryReady: Promise<unknown>): Promise<void> {
+  async #openForAppends(directoryReady: Promise<unknown>, recycledBytes: number): Promise<void> {
     try {
       await directoryReady;
-      this.#writer = this.#open.acquire(this.path, true);
+      this.#writer = this.#open.acquire(this.path, { create: true, recycledBytes });
       const file = await this.#writer.file;
       this.#file = file;
       for (const start of this.#queued) start(file);
@@ -328,17 +329,19 @@ export class PayloadSegment {
 
   /** Closes the file once what is under way has ended; nothing may be appended any more. */
   close(): void {
-    if (this.#writer !== null) {
-      this.#open.release(this.#writer);
-      this.#writer = null;
-    }
-    this.#open.forget(this.path);
+    this.#releaseWriter();
+    void this.#open.forget(this.path);
   }
 
   /** Removes the files; reads under way end well. */
   async remove(): Promise<void> {
-    this.close();
-    await removeFile(this.path);
+    this.#releaseWriter();
+    await this.#open.remove(this.path);
     await removeFile(this.#sidecar);
+  }
+
+  #releaseWriter(): void {
+    if (this.#writer !== null) this.#open.release(this.#writer);
+    this.#writer = null;
   }
 }

@@ -1,4 +1,5 @@
 import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { NativeMemory } from '../../native/arena.ts';
 import { crc32c } from '../../native/batch.ts';
 import { MemoryPiece } from '../../native/pieces.ts';
@@ -14,6 +15,10 @@ export class TestFiles implements PayloadFiles {
   refusedTruncates = 0;
   opened = 0;
   syncs = 0;
+
+  remove(path: string): Promise<void> {
+    return rm(path, { force: true });
+  }
 
   open(path: string, { create = false } = {}): Promise<PayloadFile> {
     return new Promise((resolve) => {

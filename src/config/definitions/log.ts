@@ -44,6 +44,14 @@ export const logDefinitions = [
       'Reads and writes of logs and payload bypass the page cache, and the arena is the only cache, where the file system can (ext4, XFS, Btrfs); false leaves caching to the operating system, and acknowledges from the page cache.',
   },
   {
+    name: 'log.recycle.bytes',
+    type: 'long',
+    default: '8589934592',
+    min: 0,
+    documentation:
+      'How much space of removed segments, of logs and payload, each log directory keeps for new ones, as files recycled-N.free: writing to it takes up to twice the bytes per second of new space, above all in virtual machines and on thinly provisioned volumes. Only with log.direct.io.enable, on file systems that can zero a range (ext4, XFS), and while a twentieth of the file system is free; a full disk gets it back. 0 keeps nothing.',
+  },
+  {
     name: 'log.segment.bytes',
     type: 'int',
     default: '1073741824',

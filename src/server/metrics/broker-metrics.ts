@@ -72,6 +72,16 @@ export function brokerMetrics(broker: EmbeddedBroker): MetricSource[] {
       'Bytes of reads that came from the device.',
       () => store.stats().cacheMissBytes,
     ),
+    {
+      name: 'kafabric_recycled_bytes',
+      help: 'Space of removed segments that is kept for new ones (log.recycle.bytes).',
+      read: () => store.stats().recycledBytes,
+    },
+    counter(
+      'kafabric_recycled_files_total',
+      'Segments that began with space of removed ones.',
+      () => store.stats().recycledFiles,
+    ),
     counter('kafabric_store_appends_total', 'Appends to files.', () => store.stats().appends),
     counter(
       'kafabric_store_acknowledged_total',

@@ -1,0 +1,181 @@
+#include "store/recycled_files.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <iterator>
+#include <system_error>
+#include <vector>
+
+#include "store/file_handle.h"
+
+namespace kafabric {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kPrefix[] = "recycled-";
+constexpr char kSuffix[] = ".free";
+
+/** The number in a kept file's name; false for any other name. */
+bool parseName(const std::string& name, uint64_t& number) {
+  constexpr size_t kPrefixLength = sizeof kPrefix - 1;
+  constexpr size_t kSuffixLength = sizeof kSuffix - 1;
+  if (name.size() <= kPrefixLength + kSuffixLength || name.size() > kPrefixLength + kSuffixLength + 18) return false;
+  if (name.compare(0, kPrefixLength, kPrefix) != 0) return false;
+  if (name.compare(name.size() - kSuffixLength, kSuffixLength, kSuffix) != 0) return false;
+  std::string digits = name.substr(kPrefixLength, name.size() - kPrefixLength - kSuffixLength);
+  if (digits.find_first_not_of("0123456789") != std::string::npos) return false;
+  number = std::stoull(digits);
+  return true;
+}
+
+/** A file of this process alone, of which all or nearly all is on the device. */
+bool worthKeeping(const struct stat& info) {
+  auto size = static_cast<uint64_t>(info.st_size);
+  auto space = static_cast<uint64_t>(info.st_blocks) * 512;
+  bool whole = space >= size - size / 16;
+  return S_ISREG(info.st_mode) && size >= RecycledFiles::kMinBytes && whole && info.st_nlink == 1 &&
+         !FileHandle::isOpen(info.st_dev, info.st_ino);
+}
+
+bool hasRoom(const std::string& directory) {
+  struct statvfs info {};
+  return ::statvfs(directory.c_str(), &info) == 0 && info.f_bavail >= info.f_blocks / RecycledFiles::kFreeShare;
+}
+
+/** Old content must not be seen under a new name: the change of names is in the file system's journal behind this one. */
+bool zero(const std::string& path, uint64_t size) {
+  int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) return false;
+  int result = 0;
+  while ((result = ::fallocate(fd, FALLOC_FL_ZERO_RANGE, 0, static_cast<off_t>(size))) != 0 && errno == EINTR) continue;
+  ::close(fd);
+  return result == 0;
+}
+
+}  // namespace
+
+void RecycledFiles::keepIn(const std::string& directory, uint64_t limit) {
+  std::lock_guard lock(mutex_);
+  Pool& pool = pools_[directory];
+  pool = {limit};
+  std::error_code error;
+  for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
+    uint64_t number = 0;
+    if (!parseName(entry->path().filename().string(), number)) continue;
+    pool.next = std::max(pool.next, number + 1);
+    struct stat info {};
+    std::string path = entry->path().string();
+    bool kept = ::lstat(path.c_str(), &info) == 0 && worthKeeping(info) &&
+                pool.bytes + static_cast<uint64_t>(info.st_size) <= limit;
+    if (!kept) {
+      ::unlink(path.c_str());
+      continue;
+    }
+    pool.bytes += static_cast<uint64_t>(info.st_size);
+    pool.files.emplace(info.st_size, path);
+  }
+}
+
+std::pair<const std::string, RecycledFiles::Pool>* RecycledFiles::poolOf(const std::string& path) {
+  for (auto& pool : pools_) {
+    const std::string& directory = pool.first;
+    if (path.size() > directory.size() && path[directory.size()] == '/' && path.compare(0, directory.size(), directory) == 0)
+      return &pool;
+  }
+  return nullptr;
+}
+
+IoStatus RecycledFiles::remove(const std::string& path) {
+  std::error_code error;
+  fs::file_status status = fs::symlink_status(path, error);
+  if (status.type() == fs::file_type::not_found) return {};
+  if (fs::is_directory(status)) {
+    std::vector<std::string> large;
+    for (fs::recursive_directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error)) {
+      std::error_code unknown;
+      if (entry->is_regular_file(unknown) && entry->file_size(unknown) >= kMinBytes) large.push_back(entry->path().string());
+    }
+    for (const std::string& file : large) keep(file);
+  } else if (keep(path)) {
+    return {};
+  }
+  fs::remove_all(path, error);
+  return error ? IoStatus::failure(error.value(), "cannot remove", path) : IoStatus{};
+}
+
+bool RecycledFiles::keep(const std::string& path) {
+  std::lock_guard names(names_);
+  std::lock_guard lock(mutex_);
+  auto* found = poolOf(path);
+  struct stat info {};
+  if (!found || found->second.limit == 0 || ::lstat(path.c_str(), &info) != 0 || !worthKeeping(info)) return false;
+  auto& [directory, pool] = *found;
+  auto size = static_cast<uint64_t>(info.st_size);
+  if (pool.bytes + size > pool.limit || !hasRoom(directory)) return false;
+  std::string name = directory + "/" + kPrefix + std::to_string(pool.next++) + kSuffix;
+  if (::rename(path.c_str(), name.c_str()) != 0) return false;
+  pool.bytes += size;
+  pool.files.emplace(size, name);
+  return true;
+}
+
+std::string RecycledFiles::takeName(const std::string& path, uint64_t most, uint64_t& size) {
+  std::lock_guard lock(mutex_);
+  auto* found = poolOf(path);
+  if (!found) return "";
+  Pool& pool = found->second;
+  auto behind = pool.files.upper_bound(most);
+  if (behind == pool.files.begin()) return "";
+  auto file = std::prev(behind);
+  size = file->first;
+  std::string name = file->second;
+  pool.bytes -= size;
+  pool.files.erase(file);
+  return name;
+}
+
+uint64_t RecycledFiles::take(const std::string& path, uint64_t most) {
+  uint64_t size = 0;
+  std::string name = takeName(path, most, size);
+  if (name.empty()) return 0;
+  if (zero(name, size) && ::renameat2(AT_FDCWD, name.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) == 0) {
+    std::lock_guard lock(mutex_);
+    ++taken_;
+    return size;
+  }
+  ::unlink(name.c_str());  // the file system cannot do it, or somebody else was here
+  return 0;
+}
+
+bool RecycledFiles::giveBack(const std::string& path) {
+  std::lock_guard lock(mutex_);
+  auto* found = poolOf(path);
+  if (!found || found->second.files.empty()) return false;
+  Pool& pool = found->second;
+  for (const auto& [size, name] : pool.files) ::unlink(name.c_str());
+  pool.files.clear();
+  pool.bytes = 0;
+  return true;
+}
+
+RecycledFiles::Stats RecycledFiles::stats() const {
+  std::lock_guard lock(mutex_);
+  Stats all;
+  all.taken = taken_;
+  for (const auto& [directory, pool] : pools_) {
+    all.bytes += pool.bytes;
+    all.files += pool.files.size();
+  }
+  return all;
+}
+
+}  // namespace kafabric

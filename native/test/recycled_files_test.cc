@@ -1,0 +1,170 @@
+// Space of removed files under new names.
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "test/store_fixture.h"
+
+using namespace kafabric;
+using namespace kafabric::test;
+
+namespace {
+
+constexpr uint64_t kSize = RecycledFiles::kMinBytes;
+
+/** A closed file of `size` bytes, written by the store. */
+void writeFile(StoreFixture& fixture, const std::string& name, uint64_t size, char byte = 'x') {
+  auto file = fixture.open(name);
+  std::string piece(1 << 20, byte);
+  Outcome last;
+  for (uint64_t at = 0; at < size; at += piece.size()) {
+    Outcome written;
+    file->append(parts(piece.substr(0, std::min<uint64_t>(piece.size(), size - at))), {}, written.done());
+    CHECK(written.wait().ok());
+  }
+  file->close(last.done());
+  CHECK(last.wait().ok());
+  auto handle = std::weak_ptr(file->handle());
+  file.reset();
+  WAIT_UNTIL(handle.expired());
+}
+
+ino_t inodeOf(const std::string& path) {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 ? info.st_ino : 0;
+}
+
+bool exists(const std::string& path) { return std::filesystem::exists(path); }
+
+OpenOptions recycling(uint64_t most = uint64_t{1} << 30) {
+  OpenOptions options{true};
+  options.recycledBytes = most;
+  return options;
+}
+
+std::string contentOf(StoreFixture& fixture, const std::shared_ptr<StoreFile>& file, uint64_t position, size_t length) {
+  Store::ReadResult read = fixture.read(file, position, length);
+  CHECK(read.status.ok());
+  return {reinterpret_cast<const char*>(read.piece.bytes), read.piece.length};
+}
+
+/** False where the file system cannot do it: there is nothing to test then. */
+bool canRecycle(StoreFixture& fixture) {
+  auto probe = fixture.open("probe");
+  return probe->handle()->blockBytes() > 0 && ::fallocate(probe->handle()->fd(), FALLOC_FL_ZERO_RANGE, 0, 4096) == 0;
+}
+
+}  // namespace
+
+TEST(recycled_space_becomes_a_new_file_without_its_old_bytes) {
+  StoreFixture fixture(true, size_t{8} << 20);
+  if (!canRecycle(fixture)) return;
+  fixture.store.recycled().keepIn(fixture.directory, 4 * kSize);
+  std::filesystem::create_directory(fixture.path("topic-0"));
+  writeFile(fixture, "topic-0/old", kSize + 5000);
+  ino_t inode = inodeOf(fixture.path("topic-0/old"));
+  CHECK(fixture.store.remove(fixture.path("topic-0/old")).ok());
+  CHECK(!exists(fixture.path("topic-0/old")));
+  CHECK_EQ(fixture.store.recycled().stats().bytes, kSize + 5000);
+
+  auto file = fixture.open("topic-0/new", recycling());
+  CHECK_EQ(inodeOf(fixture.path("topic-0/new")), inode);
+  CHECK_EQ(fixture.store.recycled().stats().bytes, 0u);
+  CHECK_EQ(fixture.store.recycled().stats().taken, 1u);
+  CHECK_EQ(file->written(), 0u);
+  CHECK_EQ(contentOf(fixture, file, 0, 100), "");
+  Outcome written;
+  CHECK_EQ(file->append(parts("first"), {}, written.done()).position, 0u);
+  CHECK(written.wait().ok());
+  CHECK_EQ(contentOf(fixture, file, 0, 100), "first");
+
+  // As a killed process leaves it: the bytes, and zeros to the end.
+  std::ifstream raw(fixture.path("topic-0/new"), std::ios::binary);
+  std::string all((std::istreambuf_iterator<char>(raw)), {});
+  CHECK_EQ(all.size(), kSize + 5000);
+  CHECK_EQ(all.substr(0, 5), "first");
+  CHECK_EQ(all.find_first_not_of('\0', 5), std::string::npos);
+
+  Outcome closed;
+  file->close(closed.done());
+  CHECK(closed.wait().ok());
+  CHECK_EQ(std::filesystem::file_size(fixture.path("topic-0/new")), 5u);
+}
+
+TEST(recycled_space_is_taken_only_where_it_fits_and_is_wanted) {
+  StoreFixture fixture(true, size_t{8} << 20);
+  if (!canRecycle(fixture)) return;
+  fixture.store.recycled().keepIn(fixture.directory, 8 * kSize);
+  writeFile(fixture, "small", kSize);
+  writeFile(fixture, "large", 2 * kSize);
+  CHECK(fixture.store.remove(fixture.path("small")).ok());
+  CHECK(fixture.store.remove(fixture.path("large")).ok());
+  fixture.open("unasked");
+  fixture.open("tiny", recycling(kSize - 1));
+  CHECK_EQ(fixture.store.recycled().stats().taken, 0u);
+  fixture.open("middle", recycling(2 * kSize - 1));
+  CHECK_EQ(std::filesystem::file_size(fixture.path("middle")), kSize);
+  fixture.open("any", recycling());
+  CHECK_EQ(std::filesystem::file_size(fixture.path("any")), 2 * kSize);
+  // One that is there is opened as it is.
+  auto again = fixture.open("middle", recycling());
+  CHECK_EQ(again->written(), kSize);
+}
+
+TEST(recycled_space_is_never_that_of_a_file_somebody_has) {
+  StoreFixture fixture(true, size_t{8} << 20);
+  if (!canRecycle(fixture)) return;
+  fixture.store.recycled().keepIn(fixture.directory, 8 * kSize);
+  writeFile(fixture, "read", kSize);
+  auto reader = fixture.open("read");
+  CHECK(fixture.store.remove(fixture.path("read")).ok());
+  writeFile(fixture, "linked", kSize);
+  std::filesystem::create_hard_link(fixture.path("linked"), fixture.path("backup"));
+  CHECK(fixture.store.remove(fixture.path("linked")).ok());
+  writeFile(fixture, "short", kSize - 1);
+  CHECK(fixture.store.remove(fixture.path("short")).ok());
+  CHECK_EQ(fixture.store.recycled().stats().files, 0u);
+  for (const char* name : {"read", "linked", "short"}) CHECK(!exists(fixture.path(name)));
+  CHECK_EQ(contentOf(fixture, reader, kSize - 3, 3), "xxx");
+}
+
+TEST(recycled_space_has_a_limit_and_outlives_the_process) {
+  StoreFixture fixture(true, size_t{8} << 20);
+  if (!canRecycle(fixture)) return;
+  fixture.store.recycled().keepIn(fixture.directory, 2 * kSize);
+  std::filesystem::create_directories(fixture.path("topic-0/payload"));
+  for (const char* name : {"topic-0/a", "topic-0/payload/b", "topic-0/c"}) writeFile(fixture, name, kSize);
+  CHECK(fixture.store.remove(fixture.path("topic-0")).ok());
+  CHECK(!exists(fixture.path("topic-0")));
+  CHECK_EQ(fixture.store.recycled().stats().files, 2u);
+  CHECK(fixture.store.remove(fixture.path("never")).ok());
+
+  Store next(StoreFixture::optionsOf(true), fixture.arena);
+  next.recycled().keepIn(fixture.directory, kSize);
+  CHECK_EQ(next.recycled().stats().bytes, kSize);
+  size_t left = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(fixture.directory)) {
+    left += entry.path().extension() == ".free";
+  }
+  CHECK_EQ(left, 1u);
+  IoStatus status;
+  CHECK(next.open(fixture.path("new"), recycling(), status));
+  CHECK_EQ(next.recycled().stats().taken, 1u);
+  next.stop();
+}
+
+TEST(recycled_space_goes_back_to_a_full_disk) {
+  StoreFixture fixture(true, size_t{8} << 20);
+  if (!canRecycle(fixture)) return;
+  fixture.store.recycled().keepIn(fixture.directory, 8 * kSize);
+  writeFile(fixture, "old", kSize);
+  CHECK(fixture.store.remove(fixture.path("old")).ok());
+  auto file = fixture.open("log");
+  faults.fullWrites = 1;
+  Outcome written;
+  file->append(parts("kept"), {}, written.done());
+  CHECK(written.wait().ok());
+  CHECK_EQ(fixture.store.recycled().stats().files, 0u);
+  CHECK_EQ(contentOf(fixture, file, 0, 10), "kept");
+}
