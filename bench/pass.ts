@@ -7,7 +7,7 @@ import { caseName, type Measurement, type Metrics, type Params } from './model.t
 import type { Options } from './options.ts';
 import type { StartTimes, System } from './systems/system.ts';
 
-/** A topic with data that later workloads read. */
+/** A topic with data. */
 export interface Stored {
   topic: string;
   partitions: number;
@@ -21,8 +21,8 @@ export class Pass {
   readonly round: number;
   readonly native: NativeGenerator;
   readonly started: StartTimes;
-  /** By record size; the produce workload leaves them, or whoever needs them first makes them. */
-  readonly stored = new Map<number, Stored>();
+  /** What the system keeps until its end. */
+  readonly stored: Stored[] = [];
   readonly measurements: Measurement[] = [];
   /** Loads a broker that has just been started again, so that it is measured warm. */
   readonly warmUp: () => Promise<void>;
@@ -75,7 +75,7 @@ export class Pass {
   /** Leaves nothing behind on a system that goes on running. */
   async dropStored(): Promise<void> {
     if (this.system.controllable) return;
-    for (const { topic } of this.stored.values()) await this.drop(topic);
+    for (const { topic } of this.stored) await this.drop(topic);
   }
 
   /** Runs loads together and measures the broker meanwhile. */

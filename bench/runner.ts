@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { buildGenerator, generatorVersion } from './generators/build.ts';
 import { consumerProperties, producerProperties } from './generators/native.ts';
-import { cachesText, describeMachine } from './measure/machine.ts';
+import { cachesText, describeMachine, levelMemory } from './measure/machine.ts';
 import { quiet } from './measure/meter.ts';
 import { tracer } from './measure/syscalls.ts';
 import type { Measurement, Omission, Results } from './model.ts';
@@ -100,6 +100,7 @@ async function runPass(
   console.log(
     `\nround ${round + 1} of ${options.rounds}: ${system.info.name}, ${deployments[deployment].about}`,
   );
+  if (system.controllable) await levelMemory();
   try {
     const pass = new Pass(system, options, round, program, await system.start(deployment), warmUp);
     let warm = false;

@@ -92,6 +92,7 @@ export const memory: Workload = {
   name: 'memory',
   about: 'resident memory under load, with idle connections and with many partitions (at rest: startup)',
   deployment: 'os',
+  onRequest: 'quick',
   once: true,
   async run(pass) {
     const count = pass.options.quick ? 1000 : 10_000;

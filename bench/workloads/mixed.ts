@@ -40,6 +40,7 @@ export const mixed: Workload = {
   name: 'mixed',
   about: 'a producer and a consumer on the same topic at the same time; CPU per GB that went in and out',
   deployment: 'os',
+  onRequest: 'quick',
   async run(pass) {
     for (const size of sizesOf(pass, [100_000], [1000, 100_000, 1_000_000])) await both(pass, size);
   },

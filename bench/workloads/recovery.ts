@@ -13,7 +13,7 @@ const reserve = 10e9;
 
 /** Bytes that earlier workloads left plus those added here. */
 async function fill(pass: Pass, wanted: number): Promise<number> {
-  const kept = [...pass.stored.values()].reduce((sum, one) => sum + one.records * one.size, 0);
+  const kept = pass.stored.reduce((sum, one) => sum + one.records * one.size, 0);
   if (kept >= wanted) return kept;
   const disk = statfsSync(pass.options.dataFolder);
   const free = disk.bavail * disk.bsize - reserve;
@@ -43,6 +43,7 @@ export const recovery: Workload = {
   about:
     'with data stored, caches dropped: start after a clean stop, and after kill -9, until the first answer',
   deployment: 'os',
+  onRequest: 'quick',
   once: true,
   needsControl: true,
   async run(pass) {

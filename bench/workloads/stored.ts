@@ -1,15 +1,6 @@
 import { producerProperties } from '../generators/native.ts';
 import type { Pass, Stored } from '../pass.ts';
 
-/** The topic of this record size that earlier workloads left, or a new one. */
-export async function storedTopic(pass: Pass, size: number): Promise<Stored> {
-  const found = pass.stored.get(size);
-  if (found) return found;
-  const stored = await freshTopic(pass, size);
-  pass.stored.set(size, stored);
-  return stored;
-}
-
 /** A new topic with the bytes of one measurement. */
 export async function freshTopic(pass: Pass, size: number): Promise<Stored> {
   const partitions = 4;

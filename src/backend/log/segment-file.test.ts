@@ -67,7 +67,10 @@ describe('SegmentFile', () => {
       },
     } as Partial<LogFile> as LogFile;
     const fileSystem = { open: () => Promise.resolve(acknowledging) } as Partial<FileSystem> as FileSystem;
-    const file = new SegmentFile({ fileSystem, clock, path, size: 0 }, { preallocateBytes: 0, segmentBytes: 1 << 30 });
+    const file = new SegmentFile(
+      { fileSystem, clock, path, size: 0 },
+      { preallocateBytes: 0, segmentBytes: 1 << 30 },
+    );
     // Taken before the file is open, it waits for that.
     const early = file.append(Buffer.from('early'), { fromMemory: true });
     assert.ok(early.done);
