@@ -22,11 +22,11 @@ function addRun(program: Command, actions: Actions, known: { systems: string[]; 
   const run = program
     .command('run', { isDefault: true })
     .description('measure systems side by side (the default command)')
-    .option('--quick', 'fewer cases, one round: some minutes')
+    .option('--quick', 'fewer cases, one round: two or three minutes')
     .option('--systems <names>', `of ${known.systems.join(', ')}`, 'kafabric,kafka')
     .option(
       '--workloads <names>',
-      `of ${known.workloads.join(', ')}; without it all but soak, and in a quick run java and node`,
+      `of ${known.workloads.join(', ')}; without it all but soak, and in a quick run startup, produce, consume, latency and small`,
     )
     .option('--sizes <list>', 'record sizes, as 100,1KB,1MB, instead of each workload’s own')
     .option('--rounds <n>', 'rounds in which the systems alternate (3, quick 1)')

@@ -74,7 +74,45 @@ void appendForEver(StoreFixture& fixture, int pipe, uint32_t thread, uint32_t se
   }
 }
 
-[[noreturn]] void runChild(const std::string& directory, const SharedPlace& place, int pipe, uint32_t seed) {
+/** What a process does until it is killed. */
+using Work = void (*)(StoreFixture&, int pipe, uint32_t seed);
+
+void appendToAll(StoreFixture& fixture, int pipe, uint32_t seed) {
+  std::vector<std::thread> threads;
+  for (uint32_t t = 0; t < kThreads; ++t) threads.emplace_back([&, t] { appendForEver(fixture, pipe, t, seed); });
+  for (auto& thread : threads) thread.join();
+}
+
+constexpr uint64_t kRemoved = UINT64_MAX;
+
+/** Fills one file after the other, each with the space of the one that was removed before. */
+void recycleForEver(StoreFixture& fixture, int pipe, uint32_t seed) {
+  std::mt19937 random(seed);
+  fixture.store.recycled().keepIn(fixture.directory, 4 * RecycledFiles::kMinBytes);
+  OpenOptions recycling{true};
+  recycling.recycledBytes = 4 * RecycledFiles::kMinBytes;
+  for (uint32_t number = seed % 1'000'000;; ++number) {
+    auto file = fixture.open(std::to_string(number), recycling);
+    uint64_t end = 0;
+    uint64_t most = RecycledFiles::kMinBytes + random() % 100'000;
+    while (end < most) {
+      size_t length = 1 + random() % 400'000;
+      Outcome outcome;
+      AppendResult result = file->append(parts(pattern(number, end, length)), {false, random() % 4 > 0}, outcome.done());
+      if (!result.acknowledged && !outcome.wait().ok()) ::_exit(5);
+      announce(pipe, {number, static_cast<uint32_t>(length), end});
+      end += length;
+    }
+    if (!close(*file).ok()) ::_exit(6);
+    std::weak_ptr<FileHandle> handle = file->handle();
+    file.reset();
+    while (!handle.expired()) std::this_thread::yield();
+    announce(pipe, {number, 0, kRemoved});
+    if (!fixture.store.remove(fixture.path(std::to_string(number))).ok()) ::_exit(7);
+  }
+}
+
+[[noreturn]] void runChild(Work work, const std::string& directory, const SharedPlace& place, int pipe, uint32_t seed) {
   StoreOptions options;
   options.threads = 2;
   options.writeDelay = std::chrono::milliseconds(seed % 8);
@@ -82,9 +120,7 @@ void appendForEver(StoreFixture& fixture, int pipe, uint32_t thread, uint32_t se
   std::filesystem::remove_all(fixture.directory);
   fixture.directory = directory;
   if (!fixture.arena.shared()) ::_exit(2);
-  std::vector<std::thread> threads;
-  for (uint32_t t = 0; t < kThreads; ++t) threads.emplace_back([&, t] { appendForEver(fixture, pipe, t, seed); });
-  for (auto& thread : threads) thread.join();
+  work(fixture, pipe, seed);
   ::_exit(1);
 }
 
@@ -127,21 +163,44 @@ struct Round {
     for (const auto& path : sharedFilesOf(place)) ::unlink(path.c_str());
   }
 
-  void appendUntilKilled(size_t announcements, std::mt19937& random) {
+  void runUntilKilled(Work work, size_t announcements, std::mt19937& random) {
     int ends[2];
     CHECK_EQ(::pipe(ends), 0);
     uint32_t seed = random();
     pid_t child = ::fork();
     if (child == 0) {
       ::close(ends[0]);
-      runChild(directory, place, ends[1], seed);
+      runChild(work, directory, place, ends[1], seed);
     }
     ::close(ends[1]);
+    announced.clear();
     readAnnouncements(ends[0], announcements, announced);
     std::this_thread::sleep_for(std::chrono::microseconds(random() % 2000));
     killAndWait(child);
     readAnnouncements(ends[0], SIZE_MAX, announced);
     ::close(ends[0]);
+  }
+
+  /** The file that was written last has what was announced, and behind it nothing of another file. Returns how many were removed before it. */
+  size_t checkLast() const {
+    size_t removals = 0;
+    uint32_t last = 0;
+    uint64_t end = 0;
+    for (const Announcement& a : announced) {
+      removals += a.position == kRemoved;
+      end = a.position == kRemoved ? 0 : a.position + a.length;
+      last = a.file;
+    }
+    if (end == 0) return removals;
+    std::string path = directory + "/" + std::to_string(last);
+    std::string all = content(path);
+    std::string wanted = pattern(last, 0, all.size());
+    CHECK(all.size() >= end);
+    CHECK(all.compare(0, end, wanted, 0, end) == 0);
+    // One append more may have begun.
+    for (size_t at = end; at < all.size(); ++at) CHECK(all[at] == 0 || all[at] == wanted[at]);
+    std::filesystem::remove(path);
+    return removals;
   }
 
   void check() const {
@@ -161,7 +220,7 @@ TEST(store_keeps_what_was_announced_through_kills) {
   uint64_t replayed = 0;
   for (int i = 0; i < 30; ++i) {
     Round round;
-    round.appendUntilKilled(i == 0 ? 0 : random() % 1500, random);
+    round.runUntilKilled(appendToAll, i == 0 ? 0 : random() % 1500, random);
     replayInterrupted(round.place, random);
     IoStatus status;
     ReplayReport report = replayJournals(round.place, "", status);
@@ -172,4 +231,19 @@ TEST(store_keeps_what_was_announced_through_kills) {
     round.check();
   }
   CHECK(replayed > 0);
+}
+
+TEST(store_keeps_what_was_announced_through_kills_while_space_is_recycled) {
+  std::mt19937 random(7);
+  Round round;  // one directory: each process takes over what the last one kept
+  size_t removals = 0;
+  for (int i = 0; i < 12; ++i) {
+    round.runUntilKilled(recycleForEver, random() % 400, random);
+    IoStatus status;
+    ReplayReport report = replayJournals(round.place, "", status);
+    CHECK_EQ(status.message, "");
+    CHECK_EQ(report.problems.size(), 0u);
+    removals += round.checkLast();
+  }
+  CHECK(removals > 0);
 }
