@@ -1,5 +1,6 @@
 // The least that a server can do, as the upper limit for bench/net: one thread that receives whole small frames with epoll and answers
-// each with a frame of 8 bytes. Frames that do not arrive whole end it. Prints its port, serves until its standard input ends.
+// each with a frame of 8 bytes. Frames that do not arrive whole end it. Prints its port, and for each line of its standard input its usage, until
+// that ends.
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -14,11 +15,12 @@
 namespace {
 
 /** CPU microseconds and context switches so far. */
-void usage(long long& cpuUs, long& switches) {
+void printUsage() {
   rusage all{};
   getrusage(RUSAGE_SELF, &all);
-  cpuUs = (all.ru_utime.tv_sec + all.ru_stime.tv_sec) * 1000000LL + all.ru_utime.tv_usec + all.ru_stime.tv_usec;
-  switches = all.ru_nvcsw + all.ru_nivcsw;
+  long long cpuUs = (all.ru_utime.tv_sec + all.ru_stime.tv_sec) * 1000000LL + all.ru_utime.tv_usec + all.ru_stime.tv_usec;
+  std::printf("%lld %ld\n", cpuUs, all.ru_nvcsw + all.ru_nivcsw);
+  std::fflush(stdout);
 }
 
 void watch(int epoll, int fd) {
@@ -62,16 +64,15 @@ int main() {
   int epoll = epoll_create1(0);
   watch(epoll, listener);
   watch(epoll, STDIN_FILENO);
-  long long cpuBefore;
-  long switchesBefore;
-  usage(cpuBefore, switchesBefore);
   for (bool running = true; running;) {
     epoll_event events[64];
     int count = epoll_wait(epoll, events, 64, -1);
     for (int i = 0; i < count; ++i) {
       int fd = events[i].data.fd;
       if (fd == STDIN_FILENO) {
-        running = false;
+        char line[64];
+        running = read(STDIN_FILENO, line, sizeof line) > 0;
+        if (running) printUsage();
       } else if (fd == listener) {
         int accepted = accept(listener, nullptr, nullptr);
         int one = 1;
@@ -82,9 +83,5 @@ int main() {
       }
     }
   }
-  long long cpu;
-  long switches;
-  usage(cpu, switches);
-  std::printf("%lld %ld\n", cpu - cpuBefore, switches - switchesBefore);
   return 0;
 }

@@ -7,8 +7,8 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
-const rounds = Number(process.argv[2] ?? 5);
-const seconds = Number(process.argv[3] ?? 3);
+const rounds = Number(process.argv[2] ?? 15);
+const seconds = Number(process.argv[3] ?? 1);
 /** Only cases whose name contains this. */
 const only = process.argv[4] ?? '';
 
@@ -69,6 +69,8 @@ interface Result {
   switches: number;
 }
 
+type Lines = AsyncIterator<string>;
+
 function build(name: string): string {
   mkdirSync(`${root}build/bench`, { recursive: true });
   const program = `${root}build/bench/net-${name}`;
@@ -77,40 +79,80 @@ function build(name: string): string {
   return program;
 }
 
-function nextLine(child: ChildProcess): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const lines = createInterface({ input: child.stdout! });
-    lines.once('line', (line) => {
-      lines.close();
-      resolve(line);
-    });
-    child.once('close', (code) => reject(new Error(`exited with ${code}`)));
-  });
+async function nextLine(lines: Lines): Promise<string> {
+  const { value, done } = await lines.next();
+  if (done) throw new Error('a server or the generator has ended');
+  return value;
 }
 
-async function measure(program: string, server: string, load: Case): Promise<Result> {
-  const script = fileURLToPath(new URL('servers.js', import.meta.url));
-  const [command, ...options] = server === 'bare' ? [bare] : [process.execPath, script, server];
-  const child = spawn(command, options, { stdio: ['pipe', 'pipe', 'inherit'] });
-  const port = await nextLine(child);
-  const args = [port, load.connections, load.depth, load.bytes, seconds].map(String);
-  const generator = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  const [perSecond = 0, p50Us = 0, p99Us = 0, loadCpuUs = 0] = (await nextLine(generator))
-    .split(' ')
-    .map(Number);
-  const usage = nextLine(child);
-  child.stdin!.end();
-  const [cpuUs = 0, switches = 0] = (await usage).split(' ').map(Number);
-  // The server counts the warm-up of a quarter as well.
-  const requests = perSecond * seconds * 1.25;
-  return {
-    perSecond,
-    p50Us,
-    p99Us,
-    serverCpuUs: cpuUs / requests,
-    loadCpuUs,
-    switches: switches / requests,
-  };
+function linesOf(child: ChildProcess): Lines {
+  return createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+}
+
+/** A server that runs through all rounds of a case, as a broker does: what it runs is compiled by then. */
+class Server {
+  readonly name: string;
+  readonly #child: ChildProcess;
+  readonly #lines: Lines;
+  #port = '';
+
+  constructor(name: string) {
+    const script = fileURLToPath(new URL('servers.js', import.meta.url));
+    const [command, ...options] = name === 'bare' ? [bare] : [process.execPath, script, name];
+    this.name = name;
+    this.#child = spawn(command, options, { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#lines = linesOf(this.#child);
+  }
+
+  async start(): Promise<void> {
+    this.#port = await nextLine(this.#lines);
+  }
+
+  stop(): void {
+    this.#child.stdin!.end();
+  }
+
+  async #usage(): Promise<number[]> {
+    this.#child.stdin!.write('\n');
+    return (await nextLine(this.#lines)).split(' ').map(Number);
+  }
+
+  async measure(load: Case): Promise<Result> {
+    const [cpuBefore = 0, switchesBefore = 0] = await this.#usage();
+    const args = [this.#port, load.connections, load.depth, load.bytes, seconds].map(String);
+    const generator = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const figures = (await nextLine(linesOf(generator))).split(' ').map(Number);
+    const [perSecond = 0, p50Us = 0, p99Us = 0, loadCpuUs = 0] = figures;
+    const [cpuUs = 0, switches = 0] = await this.#usage();
+    // The server counts the warm-up of a quarter as well.
+    const requests = perSecond * seconds * 1.25;
+    return {
+      perSecond,
+      p50Us,
+      p99Us,
+      serverCpuUs: (cpuUs - cpuBefore) / requests,
+      loadCpuUs,
+      switches: (switches - switchesBefore) / requests,
+    };
+  }
+}
+
+/** All servers of a case stay up, and take turns: a machine that changes its pace changes it for all. */
+async function run(load: Case): Promise<Map<string, Result[]>> {
+  // The bare server takes whole small frames only.
+  const names = servers.filter((server) => server !== 'bare' || load.bytes < 4096);
+  const running = names.map((name) => new Server(name));
+  const results = new Map<string, Result[]>(names.map((name) => [name, []]));
+  try {
+    for (const server of running) await server.start();
+    for (const server of running) await server.measure(load); // compiles
+    for (let round = 0; round < rounds; round++) {
+      for (const server of running) results.get(server.name)!.push(await server.measure(load));
+    }
+  } finally {
+    for (const server of running) server.stop();
+  }
+  return results;
 }
 
 function median(values: number[]): number {
@@ -147,12 +189,4 @@ function report(load: Case, results: Map<string, Result[]>): void {
 
 const program = build('load');
 const bare = build('bare');
-for (const load of cases.filter(({ name }) => name.includes(only))) {
-  // The bare server takes whole small frames only.
-  const compared = servers.filter((server) => server !== 'bare' || load.bytes < 4096);
-  const results = new Map<string, Result[]>(compared.map((server) => [server, []]));
-  for (let round = 0; round < rounds; round++) {
-    for (const server of compared) results.get(server)!.push(await measure(program, server, load));
-  }
-  report(load, results);
-}
+for (const load of cases.filter(({ name }) => name.includes(only))) report(load, await run(load));

@@ -1,7 +1,8 @@
 // The servers that bench/net/run.ts compares; each answers every frame with a frame of 8 bytes, made by the same handler.
 //
-//   node servers.js kafabric|node|node-corked          prints its port, serves until its standard input ends; then its CPU microseconds and context switches
+//   node servers.js kafabric|node|node-corked          prints its port, and for each line of its standard input its CPU microseconds and context switches so far, until that ends
 import { createServer, type Socket } from 'node:net';
+import { createInterface } from 'node:readline';
 import { Net } from '../../src/native/net.ts';
 
 /** Answers with the frame's first 8 bytes, as a protocol with correlation ids does. */
@@ -75,10 +76,6 @@ function usage(): [cpuUs: number, switches: number] {
 
 const which = process.argv[2];
 console.log(which === 'kafabric' ? await kafabric() : await node(which === 'node-corked'));
-const before = usage();
-process.stdin.on('end', () => {
-  const [cpuUs, switches] = usage();
-  console.log(`${cpuUs - before[0]} ${switches - before[1]}`);
-  process.exit(0);
-});
-process.stdin.resume();
+const asked = createInterface({ input: process.stdin });
+asked.on('line', () => console.log(usage().join(' ')));
+asked.on('close', () => process.exit(0));

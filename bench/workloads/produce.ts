@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { producerProperties } from '../generators/native.ts';
 import type { Params } from '../model.ts';
 import { loadMetrics, type Pass } from '../pass.ts';
@@ -16,6 +17,9 @@ export interface ProduceCase {
  * just before, the first gigabyte is faster by far than what follows.
  */
 export const sustainedFactor = 3;
+
+/** After which the files of a dropped topic are gone: removing them is not the next case's load, and their space can be written again. */
+const removalMs = 2000;
 
 const plain = { acks: 'all', compression: 'none', partitions: 4, producers: 1 };
 
@@ -86,6 +90,7 @@ export const produce: Workload = {
         one.acks === 'all' && one.compression === 'none' && one.producers === 1 && one.partitions === 4;
       await produceCase(pass, 'produce', one, topic, isPlain && !pass.options.quick ? sustainedFactor : 1);
       await pass.drop(topic);
+      if (isPlain) await sleep(removalMs);
     }
   },
 };

@@ -9,6 +9,7 @@ export const rebalance: Workload = {
   about: `a group of ${members} members on ${partitions} partitions: time to form, for the last to join, for it to leave; heartbeats every 200 ms`,
   deployment: 'os',
   onRequest: 'quick',
+  once: true,
   async run(pass) {
     const topic = await pass.topic(partitions);
     const properties = { 'heartbeat.interval.ms': '200', 'topic.metadata.refresh.interval.ms': '1000' };

@@ -6,7 +6,7 @@ import { type Broker, makeBroker, targetIsKafka } from '../harness/broker.ts';
 import { sleep } from '../harness/child.ts';
 import { requireToolchain } from '../harness/client.ts';
 import { type LoadOptions, Loads } from './load.ts';
-import { dumpLogSegments, orphans, partitionDirs } from './on-disk.ts';
+import { dumpLogSegments, orphans, partitionDirs, verifyPayload } from './on-disk.ts';
 
 const rounds = Number(process.env.KAFABRIC_CRASH_ROUNDS ?? 4);
 const partitions = 2;
@@ -110,6 +110,7 @@ describe(`kill -9 under load, ${rounds} rounds`, function () {
     requireToolchain(this, 'java');
     await broker.kill('SIGTERM');
     await dumpLogSegments(topics.flatMap((topic) => partitionDirs(broker.dataDir, topic)));
+    if (!targetIsKafka) await verifyPayload(broker.dataDir);
     await broker.start();
     await verifyAll(true);
   });

@@ -4,7 +4,7 @@ import { Attribute, BATCH_HEADER_SIZE, BatchHeader } from '../../src/protocol/re
 import { decodePayloadReference } from '../../src/protocol/records/payload-reference.ts';
 import { readRecords } from '../../src/protocol/records/reader.ts';
 import { runCommand } from '../harness/child.ts';
-import { javaCommand } from '../harness/paths.ts';
+import { gatewayProgram, javaCommand } from '../harness/paths.ts';
 
 /** A file of a partition, by its ending, in the order of the names. */
 export function filesOf(partitionDir: string, ending: string): string[] {
@@ -76,6 +76,12 @@ export function orphans(partitionDir: string): string[] {
       found.push(`${file}: ${size - end} bytes after the last extent`);
   }
   return found;
+}
+
+/** `kafabric payload verify` on the directory of a gateway that was stopped; rejects with its report when something is wrong. */
+export async function verifyPayload(dataDir: string): Promise<void> {
+  const verify = ['payload', 'verify', '--override', `log.dirs=${dataDir}`];
+  await runCommand([process.execPath, gatewayProgram, ...verify], 120_000);
 }
 
 /** Has Kafka's DumpLogSegments read logs and indexes; rejects when it complains. */

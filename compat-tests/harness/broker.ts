@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Child, freePort, runCommand, sleep, until } from './child.ts';
-import { javaCommand, root } from './paths.ts';
+import { gatewayProgram, javaCommand } from './paths.ts';
 
 export interface BrokerOptions {
   /** Configuration keys beyond the harness's own. */
@@ -143,14 +143,7 @@ class Gateway extends BrokerProcess {
       '--override',
       `${key}=${value}`,
     ]);
-    return [
-      this.#node,
-      join(root, 'dist/src/server/cli/main.js'),
-      'start',
-      '--log-level',
-      'debug',
-      ...overrides,
-    ];
+    return [this.#node, gatewayProgram, 'start', '--log-level', 'debug', ...overrides];
   }
 
   protected async ready(): Promise<boolean> {

@@ -4,6 +4,9 @@ import { fileURLToPath } from 'node:url';
 /** The checkout; this file runs from dist/compat-tests/harness. */
 export const root = resolve(dirname(fileURLToPath(import.meta.url)), '../../..');
 
+/** The command line, as it was built. */
+export const gatewayProgram = join(root, 'dist/src/server/cli/main.js');
+
 /** The folder of the compatibility suites, with the clients' own files. */
 export const suites = join(root, 'compat-tests');
 

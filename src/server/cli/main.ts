@@ -2,6 +2,7 @@
 import { Command, Option } from 'commander';
 import { version } from '../version.ts';
 import { configCommand } from './config-command.ts';
+import { type VerifyOptions, verifyCommand } from './payload-command.ts';
 import { type SettingOptions, settingsFrom } from './settings.ts';
 import { startCommand } from './start-command.ts';
 
@@ -44,6 +45,21 @@ withSettings(program.command('config'))
   .addOption(new Option('--format <format>', 'how').choices(['text', 'json', 'markdown']).default('text'))
   .action((options: SettingOptions & { format: 'text' | 'json' | 'markdown' }) => {
     process.stdout.write(configCommand(settingsFrom(options), options.format));
+  });
+
+const payload = program.command('payload').description('look after the payload of a gateway that is stopped');
+
+withSettings(payload.command('verify'))
+  .description(
+    'compare logs and payload: records whose payload is missing or damaged, and payload that no record refers to',
+  )
+  .option('-t, --topic <name>', 'only this topic (repeatable)', collect, [])
+  .option('--no-read', 'only look at sizes and lists; do not read and check the payload itself')
+  .option('--repair', 'remove payload that no record refers to, and lists that contradict the log', false)
+  .option('--json', 'print the report as JSON', false)
+  .addHelpText('after', '\nExit status: 0 when everything is in order or was repaired, 1 when not.')
+  .action(async (options: SettingOptions & VerifyOptions) => {
+    process.exitCode = await verifyCommand(settingsFrom(options), options);
   });
 
 try {

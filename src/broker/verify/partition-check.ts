@@ -1,0 +1,188 @@
+import { readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Extent, readExtents } from '../../backend/payload/extents.ts';
+import { EXTENTS_SUFFIX, extentsPath, PAYLOAD_SUFFIX, payloadPath } from '../../backend/payload/segment.ts';
+import type { Store, StoreFile } from '../../native/store.ts';
+import type { DivertedBatch } from '../partitions/diverted-batch.ts';
+import { type LogDamage, storedReferences } from './stored-references.ts';
+
+/** What is wrong, from the worst on: a record whose payload is gone or changed, a log that ends early, a list that contradicts the log, payload of nobody. */
+export type PayloadProblemKind = 'missing' | 'damaged' | 'log' | 'list' | 'orphan';
+
+export interface PayloadProblem {
+  readonly kind: PayloadProblemKind;
+  readonly topic: string;
+  readonly partition: number;
+  /** The file that it is about. */
+  readonly file: string;
+  /** Of the first record concerned; null for files that no record refers to. */
+  readonly offset: string | null;
+  readonly detail: string;
+  repaired: boolean;
+}
+
+export interface PartitionToCheck {
+  readonly topic: string;
+  readonly partition: number;
+  /** Absolute path of its directory. */
+  readonly directory: string;
+  /** Records below it are gone. */
+  readonly logStartOffset: bigint;
+}
+
+export interface CheckOptions {
+  readonly store: Store;
+  /** Read every extent and check it with its batch's CRC; otherwise only whether the files reach far enough. */
+  readonly readPayload: boolean;
+  /** Remove what no record refers to, and lists that contradict the log, which the next start makes anew. */
+  readonly repair: boolean;
+  readonly onProblem: (problem: PayloadProblem) => void;
+  /** Called with the bytes of each extent that was checked. */
+  readonly onExtent: (bytes: number) => void;
+}
+
+/** Compares the payload of one closed partition with the references in its log. */
+export async function checkPartition(target: PartitionToCheck, options: CheckOptions): Promise<void> {
+  const check = new PartitionCheck(target, options);
+  await check.run();
+}
+
+class PartitionCheck {
+  readonly #target: PartitionToCheck;
+  readonly #options: CheckOptions;
+  readonly #payloadDirectory: string;
+  /** Live references by payload segment. */
+  readonly #references = new Map<number, DivertedBatch[]>();
+
+  constructor(target: PartitionToCheck, options: CheckOptions) {
+    this.#target = target;
+    this.#options = options;
+    this.#payloadDirectory = join(target.directory, 'payload');
+  }
+
+  async run(): Promise<void> {
+    const { directory, logStartOffset } = this.#target;
+    let logIsWhole = true;
+    const onDamage = (damage: LogDamage) => {
+      logIsWhole = false;
+      this.#logDamaged(damage);
+    };
+    for await (const reference of storedReferences(this.#options.store, directory, onDamage)) {
+      if (reference.lastOffset < logStartOffset) continue;
+      const known = this.#references.get(reference.segmentId);
+      if (known) known.push(reference);
+      else this.#references.set(reference.segmentId, [reference]);
+    }
+    for (const [id, references] of this.#references) await this.#checkSegment(id, references);
+    // Behind the damage there may be records that refer to it.
+    if (logIsWhole) await this.#findOrphans();
+  }
+
+  async #checkSegment(id: number, references: readonly DivertedBatch[]): Promise<void> {
+    const path = payloadPath(this.#payloadDirectory, id);
+    const file = await this.#options.store.open(path, { readOnly: true }).catch((error: unknown) => {
+      const count = `${references.length} batches from here on are lost`;
+      this.#problem('missing', path, references[0]!.baseOffset, `${String(error)}; ${count}`);
+      return null;
+    });
+    if (file === null) return;
+    try {
+      for (const reference of references) await this.#checkExtent(file, path, reference);
+    } finally {
+      await file.close();
+    }
+    await this.#checkList(id, references);
+  }
+
+  async #checkExtent(file: StoreFile, path: string, reference: DivertedBatch): Promise<void> {
+    const { position, length, headerCrc, batchCrc, baseOffset } = reference;
+    const place = `${length} bytes at ${position}`;
+    if (position + length > file.size) {
+      this.#problem('missing', path, baseOffset, `${place}, but the file has ${file.size} bytes`);
+      return;
+    }
+    if (this.#options.readPayload) {
+      try {
+        const { piece, crc32c } = await file.readCrc(position, length, headerCrc);
+        piece.memory.release();
+        if (crc32c !== batchCrc)
+          this.#problem('damaged', path, baseOffset, `${place} are not what was produced`);
+      } catch (error) {
+        this.#problem('damaged', path, baseOffset, `${place} cannot be read: ${String(error)}`);
+      }
+    }
+    this.#options.onExtent(length);
+  }
+
+  /** A segment's list of extents has at least what the log refers to. */
+  async #checkList(id: number, references: readonly DivertedBatch[]): Promise<void> {
+    const path = extentsPath(this.#payloadDirectory, id);
+    if ((await sizeOf(path)) === null) return; // not completed: a start learns it from the log
+    const listed = await readExtents(path);
+    const lacking =
+      listed === null ? references[0] : references.find((reference) => !contains(listed, reference));
+    if (lacking === undefined) return;
+    const detail = listed === null ? 'the list of extents is damaged' : 'the list of extents lacks this one';
+    await this.#repairable('list', path, lacking.baseOffset, detail, [path]);
+  }
+
+  async #findOrphans(): Promise<void> {
+    const names = await readdir(this.#payloadDirectory).catch(() => [] as string[]);
+    for (const name of names.sort()) {
+      const id = Number(/^(\d{20})\.payload$/.exec(name)?.[1] ?? Number.NaN);
+      if (Number.isNaN(id) || this.#references.has(id)) continue;
+      const path = join(this.#payloadDirectory, name);
+      const list = path.slice(0, -PAYLOAD_SUFFIX.length) + EXTENTS_SUFFIX;
+      const detail = `${(await sizeOf(path)) ?? 0} bytes that no record refers to`;
+      await this.#repairable('orphan', path, null, detail, [path, list]);
+    }
+  }
+
+  #logDamaged({ file, position, reason }: LogDamage): void {
+    this.#problem('log', file, null, `${reason} at ${position}; what is behind it was not looked at`);
+  }
+
+  async #repairable(
+    kind: PayloadProblemKind,
+    file: string,
+    offset: bigint | null,
+    detail: string,
+    removed: readonly string[],
+  ): Promise<void> {
+    const { repair } = this.#options;
+    if (repair) for (const path of removed) await rm(path, { force: true });
+    this.#problem(kind, file, offset, detail, repair);
+  }
+
+  #problem(
+    kind: PayloadProblemKind,
+    file: string,
+    offset: bigint | null,
+    detail: string,
+    repaired = false,
+  ): void {
+    const { topic, partition } = this.#target;
+    const at = offset === null ? null : String(offset);
+    this.#options.onProblem({ kind, topic, partition, file, offset: at, detail, repaired });
+  }
+}
+
+async function sizeOf(path: string): Promise<number | null> {
+  return stat(path).then(
+    ({ size }) => size,
+    () => null,
+  );
+}
+
+/** Extents are in the order of their offsets. */
+function contains(extents: readonly Extent[], { baseOffset, position, length }: DivertedBatch): boolean {
+  let low = 0;
+  let high = extents.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (extents[middle]!.baseOffset < baseOffset) low = middle + 1;
+    else high = middle;
+  }
+  const found = extents[low];
+  return found?.baseOffset === baseOffset && found.position === position && found.length === length;
+}
