@@ -2,6 +2,7 @@
 import { Command, Option } from 'commander';
 import { version } from '../version.ts';
 import { configCommand } from './config-command.ts';
+import { type DoctorOptions, doctorCommand } from './doctor-command.ts';
 import { type VerifyOptions, verifyCommand } from './payload-command.ts';
 import { type SettingOptions, settingsFrom } from './settings.ts';
 import { startCommand } from './start-command.ts';
@@ -45,6 +46,15 @@ withSettings(program.command('config'))
   .addOption(new Option('--format <format>', 'how').choices(['text', 'json', 'markdown']).default('text'))
   .action((options: SettingOptions & { format: 'text' | 'json' | 'markdown' }) => {
     process.stdout.write(configCommand(settingsFrom(options), options.format));
+  });
+
+withSettings(program.command('doctor'))
+  .description('look at what the gateway depends on here: memory, limits, disks, listeners; say what to do')
+  .option('--no-measure', 'write nothing; by default 64 MiB go to each data directory and are removed again')
+  .option('--json', 'print the findings as JSON', false)
+  .addHelpText('after', '\nExit status: 0 when nothing is wrong, 1 when something is.')
+  .action(async (options: SettingOptions & DoctorOptions) => {
+    process.exitCode = await doctorCommand(settingsFrom(options), options);
   });
 
 const payload = program.command('payload').description('look after the payload of a gateway that is stopped');

@@ -1,0 +1,25 @@
+import type { KafabricConfig } from '../../config/index.ts';
+import { examine } from '../doctor/doctor.ts';
+import type { Finding } from '../doctor/finding.ts';
+
+export interface DoctorOptions {
+  /** False: nothing is written. */
+  measure: boolean;
+  json: boolean;
+}
+
+/** `kafabric doctor`; returns the exit status: 0 when nothing is wrong, 1 when the gateway would not start or not do what it is configured for. */
+export async function doctorCommand(
+  config: KafabricConfig,
+  { measure, json }: DoctorOptions,
+): Promise<number> {
+  const findings = await examine(config, measure);
+  const text = json ? JSON.stringify(findings, null, 2) : findings.map(line).join('\n');
+  process.stdout.write(`${text}\n`);
+  return findings.some(({ status }) => status === 'problem') ? 1 : 0;
+}
+
+function line({ status, text, advice }: Finding): string {
+  const mark = { ok: 'ok     ', note: 'note   ', problem: 'PROBLEM' }[status];
+  return advice === null ? `${mark} ${text}` : `${mark} ${text}\n        ${advice}`;
+}

@@ -1,0 +1,129 @@
+import { access, constants, mkdtemp, rm, stat, statfs } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { KafabricConfig } from '../../config/index.ts';
+import { NativeMemory } from '../../native/arena.ts';
+import { MemoryPiece } from '../../native/pieces.ts';
+import { Store, type StoreFile } from '../../native/store.ts';
+import { binaryBytes, type Finding, note, ok, problem } from './finding.ts';
+
+/** What statfs calls file systems that are met often. */
+const FILE_SYSTEMS: Record<number, string> = {
+  61267: 'ext4',
+  1481003842: 'XFS',
+  2435016766: 'Btrfs',
+  16914836: 'tmpfs',
+  26985: 'NFS',
+  2035054128: 'overlayfs',
+  801189825: 'ZFS',
+  198183888: 'Lustre',
+};
+const LOW_SHARE = 0.05;
+const FLUSHES = 9;
+const WRITE_BYTES = 64 << 20;
+const PIECE_BYTES = 1 << 20;
+
+/** Each data directory: whether it can be used, and what its device takes. */
+export async function checkDisks(config: KafabricConfig, measure: boolean): Promise<Finding[]> {
+  const store = new Store({ threads: 4, direct: config.get('log.direct.io.enable') });
+  try {
+    const findings: Finding[] = [];
+    for (const directory of config.resolved.logDirs)
+      findings.push(...(await checkDirectory(store, directory, measure)));
+    return findings;
+  } finally {
+    await store.shutdown();
+  }
+}
+
+async function checkDirectory(store: Store, directory: string, measure: boolean): Promise<Finding[]> {
+  const existing = await nearestPath(directory);
+  const where = existing === directory ? directory : `${directory}, which will be made in ${existing}`;
+  try {
+    if (!(await stat(existing)).isDirectory()) throw new Error(`${existing} is no directory`);
+    await access(existing, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    return [
+      problem(
+        'disk',
+        `${where}: ${(error as Error).message}`,
+        'change its owner, or set log.dirs to another',
+      ),
+    ];
+  }
+  const findings = [await space(existing, where)];
+  if (measure) findings.push(...(await speed(store, existing)));
+  return findings;
+}
+
+/** The path, or the part of it that is there. */
+async function nearestPath(path: string): Promise<string> {
+  const found = await stat(path).catch(() => null);
+  return found !== null || path === dirname(path) ? path : nearestPath(dirname(path));
+}
+
+async function space(existing: string, where: string): Promise<Finding> {
+  const { type, bavail, blocks, bsize } = await statfs(existing);
+  const free = bavail * bsize;
+  const kind = FILE_SYSTEMS[type] ?? `file system 0x${type.toString(16)}`;
+  const text = `${where}: ${kind}, ${binaryBytes(free)} of ${binaryBytes(blocks * bsize)} free`;
+  if (bavail < blocks * LOW_SHARE)
+    return problem('disk', text, 'make room, or lower retention: a full disk refuses what is produced');
+  if (kind === 'tmpfs') return note('disk', text, 'a restart of the machine loses what is here');
+  return ok('disk', text);
+}
+
+async function speed(store: Store, existing: string): Promise<Finding[]> {
+  const scratch = await mkdtemp(join(existing, '.kafabric-doctor-'));
+  try {
+    const file = await store.open(join(scratch, 'probe'), { create: true });
+    try {
+      return [directIo(file, existing), await measureDevice(file, existing)];
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    return [problem('disk', `${existing}: ${(error as Error).message}`, 'nothing could be stored here')];
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+function directIo(file: StoreFile, existing: string): Finding {
+  if (file.direct) return ok('disk', `${existing}: direct I/O, past the page cache`);
+  return note(
+    'disk',
+    `${existing}: no direct I/O here, or log.direct.io.enable=false: reads and writes use the page cache, answers wait for it`,
+    'use ext4 or XFS for log.dirs where throughput matters',
+  );
+}
+
+async function measureDevice(file: StoreFile, existing: string): Promise<Finding> {
+  const memory = NativeMemory.allocate(PIECE_BYTES);
+  if (memory === null) throw new Error('there is no memory for a measurement');
+  try {
+    crypto.getRandomValues(memory.bytes().subarray(0, 65_536));
+    const startMs = performance.now();
+    for (let written = 0; written < WRITE_BYTES; written += PIECE_BYTES)
+      await file.append([new MemoryPiece(memory, 0, PIECE_BYTES)]).done;
+    await file.sync();
+    const rate = WRITE_BYTES / 1e3 / (performance.now() - startMs);
+    const flushMs = await medianFlush(file);
+    const text = `${existing}: ${rate.toFixed(0)} MB/s in pieces of 1 MiB, one after the other; a small append and its flush take ${flushMs.toFixed(2)} ms`;
+    return flushMs < 20
+      ? ok('disk', text)
+      : note('disk', text, 'acks=all waits for flushes: log.durability=os does not');
+  } finally {
+    memory.release();
+  }
+}
+
+async function medianFlush(file: StoreFile): Promise<number> {
+  const times: number[] = [];
+  for (let i = 0; i < FLUSHES; i++) {
+    const startMs = performance.now();
+    await file.append([Buffer.alloc(4096, i)]).done;
+    await file.sync();
+    times.push(performance.now() - startMs);
+  }
+  return times.sort((a, b) => a - b)[FLUSHES >> 1]!;
+}

@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type KafabricConfig, loadConfig } from '../../config/index.ts';
+import { checkDisks } from './disks.ts';
+import { examine } from './doctor.ts';
+import { binaryBytes, type Finding } from './finding.ts';
+import { checkMachine, softLimit } from './machine.ts';
+import { checkNetwork } from './network.ts';
+
+describe('kafabric doctor', () => {
+  let directory: string;
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'doctor-'));
+  });
+  afterEach(() => rmSync(directory, { recursive: true }));
+
+  function config(...overrides: string[]): KafabricConfig {
+    const own = [`log.dirs=${directory}`, 'listeners=PLAINTEXT://127.0.0.1:0', 'arena.bytes=67108864'];
+    const keys = new Set(overrides.map((one) => one.split('=')[0]));
+    return loadConfig({
+      environment: {},
+      host: { isRoot: false, homeDirectory: '/nowhere' },
+      overrides: [...own.filter((one) => !keys.has(one.split('=')[0])), ...overrides],
+    });
+  }
+
+  const problems = (findings: readonly Finding[]) =>
+    findings.filter(({ status }) => status === 'problem').map(({ text }) => text);
+
+  it('finds nothing wrong with a small configuration, measures the disk, and leaves nothing behind', async () => {
+    const findings = await examine(config('log.ack=disk'), true);
+    assert.deepEqual(problems(findings), []);
+    assert.ok(findings.some(({ text }) => /MB\/s in pieces of 1 MiB/.test(text)));
+    assert.deepEqual(readdirSync(directory), []);
+    assert.ok(findings.every(({ status, advice }) => status !== 'ok' || advice === null));
+  });
+
+  it('writes nothing when it may not', async () => {
+    const findings = await checkDisks(config(), false);
+    assert.ok(!findings.some(({ text }) => text.includes('MB/s')));
+    assert.match(findings[0]!.text, /free$/);
+  });
+
+  it('says where a data directory would be made, and what stands in its way', async () => {
+    const [finding] = await checkDisks(config(`log.dirs=${join(directory, 'a/b')}`), false);
+    assert.match(finding!.text, new RegExp(`a/b, which will be made in ${directory}:`));
+    writeFileSync(join(directory, 'file'), '');
+    const [refused] = await checkDisks(config(`log.dirs=${join(directory, 'file/data')}`), true);
+    assert.equal(refused!.status, 'problem');
+    assert.match(refused!.text, /is no directory/);
+    assert.ok(refused!.advice);
+  });
+
+  it('finds an arena that the machine cannot hold', async () => {
+    const findings = problems(await checkMachine(config(`arena.bytes=${2 ** 50}`)));
+    assert.equal(findings.length, 2);
+    assert.match(findings[0]!, /^arena.bytes 1024\.0 TiB of /);
+    assert.match(findings[1]!, /every answer would wait for the disk$/);
+    const disk = await checkMachine(config(`arena.bytes=${2 ** 50}`, 'log.ack=disk'));
+    assert.equal(problems(disk).length, 1);
+  });
+
+  it('tells a port in use from an address that is not here', async () => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const [used] = await checkNetwork(config(`listeners=PLAINTEXT://127.0.0.1:${port}`));
+    assert.equal(used!.status, 'note');
+    server.close();
+    const [elsewhere] = await checkNetwork(config('listeners=PLAINTEXT://192.0.2.1:9092'));
+    assert.equal(elsewhere!.status, 'problem');
+    assert.match(elsewhere!.text, /EADDRNOTAVAIL/);
+  });
+
+  it('finds a name that clients could not find', async () => {
+    const findings = await checkNetwork(config('advertised.listeners=PLAINTEXT://no-such-host.invalid:9092'));
+    assert.match(problems(findings)[0]!, /no-such-host\.invalid/);
+  });
+
+  it('reads limits and writes sizes', () => {
+    const limits =
+      'Limit  Soft\nMax open files            1024                 4096   files\nMax locked memory         unlimited\n';
+    assert.equal(softLimit(limits, 'Max open files'), 1024);
+    assert.equal(softLimit(limits, 'Max locked memory'), Number.POSITIVE_INFINITY);
+    assert.equal(softLimit('', 'Max open files'), Number.POSITIVE_INFINITY);
+    assert.deepEqual([0, 1023, 1024, 1.5 * 2 ** 30].map(binaryBytes), [
+      '0 bytes',
+      '1023 bytes',
+      '1.0 KiB',
+      '1.5 GiB',
+    ]);
+  });
+});

@@ -1,0 +1,93 @@
+import { readFile, statfs } from 'node:fs/promises';
+import { availableParallelism, release, totalmem } from 'node:os';
+import type { KafabricConfig } from '../../config/index.ts';
+import { crc32cImplementation } from '../../native/batch.ts';
+import { arenaBytes } from '../memory.ts';
+import { binaryBytes, type Finding, note, ok, problem } from './finding.ts';
+
+const SHARED_MEMORY = '/dev/shm';
+/** Files, connections and partitions each take descriptors. */
+const ENOUGH_FILES = 65_536;
+
+/** Processor, memory and the process' limits. */
+export async function checkMachine(config: KafabricConfig): Promise<Finding[]> {
+  const limits = await readText('/proc/self/limits');
+  return [
+    ok('machine', `Node ${process.version}, Linux ${release()}, ${availableParallelism()} processors`),
+    checksums(),
+    arena(config),
+    await sharedMemory(config),
+    await hugePages(),
+    openFiles(limits),
+    lockedMemory(limits, arenaBytes(config)),
+  ];
+}
+
+function checksums(): Finding {
+  if (crc32cImplementation !== 'table')
+    return ok('machine', `CRC-32C by the processor (${crc32cImplementation})`);
+  return note('machine', 'this processor has no instruction for CRC-32C: each produced byte costs more');
+}
+
+function arena(config: KafabricConfig): Finding {
+  const bytes = arenaBytes(config);
+  const available = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
+  const text = `arena.bytes ${binaryBytes(bytes)} of ${binaryBytes(available)} memory`;
+  if (bytes <= available / 2) return ok('memory', text);
+  return problem('memory', text, 'set arena.bytes to at most half of the memory; a quarter is the default');
+}
+
+/** What log.ack=memory needs. */
+async function sharedMemory(config: KafabricConfig): Promise<Finding> {
+  const bytes = arenaBytes(config);
+  const found = await statfs(SHARED_MEMORY).catch(() => null);
+  if (found === null)
+    return problem('memory', `${SHARED_MEMORY} cannot be used`, 'mount a tmpfs there, or set log.ack=disk');
+  const free = found.bavail * found.bsize;
+  const text = `${SHARED_MEMORY} has room for ${binaryBytes(free)}, the arena wants ${binaryBytes(bytes)}`;
+  if (free >= bytes) return ok('memory', `${text}: answers come from memory (log.ack=memory)`);
+  if (found.blocks * found.bsize >= bytes)
+    return note('memory', text, 'fine if what fills it is the arena of a gateway that runs');
+  if (config.get('log.ack') === 'disk') return note('memory', `${text}; log.ack=disk does not need it`);
+  const advice = `mount -o remount,size=${Math.ceil(bytes / 2 ** 20) + 64}m ${SHARED_MEMORY}, with Docker --shm-size, or a smaller arena.bytes, or log.ack=disk`;
+  return problem('memory', `${text}: every answer would wait for the disk`, advice);
+}
+
+async function hugePages(): Promise<Finding> {
+  const mode = /\[(\w+)\]/.exec(await readText('/sys/kernel/mm/transparent_hugepage/enabled'))?.[1];
+  const reserved = /^HugePages_Free:\s+(\d+)/m.exec(await readText('/proc/meminfo'))?.[1] ?? '0';
+  return ok('memory', `huge pages: transparent ${mode ?? 'not there'}, ${reserved} reserved and free`);
+}
+
+function openFiles(limits: string): Finding {
+  const limit = softLimit(limits, 'Max open files');
+  const text = `up to ${Number.isFinite(limit) ? limit : 'any number of'} open files`;
+  if (limit >= ENOUGH_FILES) return ok('machine', text);
+  return note(
+    'machine',
+    text,
+    `each connection takes one, and each partition in use some: ulimit -n ${ENOUGH_FILES}, or LimitNOFILE= of a systemd unit`,
+  );
+}
+
+function lockedMemory(limits: string, bytes: number): Finding {
+  const limit = softLimit(limits, 'Max locked memory');
+  const text = `up to ${Number.isFinite(limit) ? binaryBytes(limit) : 'any amount of'} locked memory`;
+  if (limit >= bytes) return ok('machine', text);
+  return note(
+    'machine',
+    text,
+    'RDMA cards need as much as arena.bytes: ulimit -l unlimited, or LimitMEMLOCK=infinity',
+  );
+}
+
+/** A line of /proc/self/limits; infinity where there is none. */
+export function softLimit(limits: string, name: string): number {
+  const value = new RegExp(`^${name}\\s+(\\S+)`, 'm').exec(limits)?.[1];
+  return value === undefined || value === 'unlimited' ? Number.POSITIVE_INFINITY : Number(value);
+}
+
+/** The file's text; nothing where there is no such file. */
+async function readText(path: string): Promise<string> {
+  return readFile(path, 'utf8').catch(() => '');
+}

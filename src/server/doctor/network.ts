@@ -1,0 +1,53 @@
+import { lookup } from 'node:dns/promises';
+import { createServer } from 'node:net';
+import type { KafabricConfig } from '../../config/index.ts';
+import { type Finding, note, ok, problem } from './finding.ts';
+
+/** Whether the listeners can be opened, and the names that clients are told be found. */
+export async function checkNetwork(config: KafabricConfig): Promise<Finding[]> {
+  const { listeners, advertisedListeners } = config.resolved;
+  const findings: Finding[] = [];
+  for (const { name, host, port } of listeners) findings.push(await listener(name, host, port));
+  for (const { name, host, port } of advertisedListeners)
+    findings.push(await advertised(`${name}://${host}:${port}`, host));
+  return findings;
+}
+
+async function listener(name: string, host: string, port: number): Promise<Finding> {
+  const text = `listener ${name}://${host}:${port}`;
+  const code = await tryListening(host, port);
+  if (code === null) return ok('network', `${text} is free`);
+  if (code === 'EADDRINUSE')
+    return note(
+      'network',
+      `${text} is in use`,
+      'fine if that is the gateway; otherwise choose another port in listeners',
+    );
+  const advice =
+    code === 'EACCES'
+      ? 'ports below 1024 need CAP_NET_BIND_SERVICE'
+      : 'listeners must name an address of this machine; what clients connect to goes into advertised.listeners';
+  return problem('network', `${text} cannot be opened (${code})`, advice);
+}
+
+/** The error's code, or null. */
+function tryListening(host: string, port: number): Promise<string | null> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    server.listen({ port, ...(host === '' ? {} : { host }) }, () => server.close(() => resolve(null)));
+  });
+}
+
+async function advertised(text: string, host: string): Promise<Finding> {
+  try {
+    const { address } = await lookup(host, { verbatim: false });
+    return ok('network', `clients are told ${text}, which is ${address} here`);
+  } catch (error) {
+    return problem(
+      'network',
+      `clients are told ${text}: ${(error as Error).message}`,
+      'set advertised.listeners to a name that clients can find',
+    );
+  }
+}
