@@ -82,6 +82,9 @@ async function runWorkload(workload: Workload, pass: Pass): Promise<Omission | n
   }
 }
 
+/** Whether the last system found level memory. */
+let levelled = false;
+
 interface Collected {
   measurements: Measurement[];
   omissions: Omission[];
@@ -100,7 +103,7 @@ async function runPass(
   console.log(
     `\nround ${round + 1} of ${options.rounds}: ${system.info.name}, ${deployments[deployment].about}`,
   );
-  if (system.controllable) await levelMemory();
+  if (system.controllable) levelled = await levelMemory();
   try {
     const pass = new Pass(system, options, round, program, await system.start(deployment), warmUp);
     let warm = false;
@@ -139,11 +142,14 @@ function settings(options: Options, program: string): Record<string, string> {
       .join(', ') || 'none';
   return {
     client: `${generatorVersion(program)} in a C program, on the same ${availableParallelism()} cores as the broker`,
-    'one measurement': `${options.seconds} s or ${options.bytes / 1e6} MB, whichever comes first; the plain produce cases ${sustainedFactor} times as long`,
+    'one measurement': `${options.seconds} s or ${options.bytes / 1e6} MB, whichever comes first${options.quick ? '' : `; the plain produce cases ${sustainedFactor} times as long`}`,
+    'free memory': levelled
+      ? 'joined before each system starts, so that a host takes it back'
+      : 'left as it was: that needs root',
     'page cache': cachesText(),
     'system calls': syscallsText(options),
-    'Kafabric beyond its defaults': joined(options.kafabricOverrides),
-    'Kafka beyond its defaults': `message.max.bytes=104857600, replication factor 1 for internal topics, ${joined(options.kafkaOverrides)}`,
+    'Kafabric beyond its defaults': `log.segment.delete.delay.ms=1000, ${joined(options.kafabricOverrides)}`,
+    'Kafka beyond its defaults': `message.max.bytes=104857600, replication factor 1 for internal topics, log.segment.delete.delay.ms=1000, ${joined(options.kafkaOverrides)}`,
   };
 }
 

@@ -300,8 +300,9 @@ void replaceFile(const Napi::CallbackInfo& info) {
   auto bytes = std::make_shared<ByteBuffer>();
   bytes->append(array.Data(), array.ByteLength());
   auto done = reporter(info.Env(), id);
-  postOrFail(storeAt(info).store.syncers(), info.Env(), id,
-             [path, bytes, done] { done(writeAtomically(path, bytes->data(), bytes->size())); });
+  Store& store = storeAt(info).store;
+  postOrFail(store.syncers(), info.Env(), id,
+             [&store, path, bytes, done] { done(store.replace(path, bytes->data(), bytes->size())); });
 }
 
 // (store, id, path)
@@ -315,10 +316,9 @@ void flushDirectory(const Napi::CallbackInfo& info) {
 // (store, id, path)
 void remove(const Napi::CallbackInfo& info) {
   HostedStore& hosted = storeAt(info);
-  double id = numberAt(info, 1);
-  auto done = reporter(info.Env(), id);
-  postOrFail(hosted.store.syncers(), info.Env(), id,
-             [&hosted, path = stringAt(info, 2), done] { done(hosted.store.remove(path)); });
+  auto done = reporter(info.Env(), numberAt(info, 1));
+  // Not a thread that flushes wait for: large files take their time.
+  Workers::post(info.Env(), [&hosted, path = stringAt(info, 2), done] { done(hosted.store.remove(path)); });
 }
 
 // (store, id, directory, bytes)

@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <mutex>
+#include <set>
 #include <unordered_map>
+#include <utility>
 
 namespace kafabric {
 
@@ -20,6 +22,7 @@ struct Registry {
   std::mutex mutex;
   uint64_t nextId = 1;
   std::unordered_map<uint64_t, Entry> files;
+  std::set<std::pair<dev_t, ino_t>> sent;  // files that bypass the page cache otherwise
 };
 
 // Never destroyed: files may be closed while the process exits.
@@ -46,13 +49,14 @@ std::shared_ptr<FileHandle> FileHandle::find(uint64_t id) {
   return found == all.files.end() ? nullptr : found->second.shared.lock();
 }
 
-bool FileHandle::isOpen(dev_t device, ino_t inode) {
+bool FileHandle::isUnused(dev_t device, ino_t inode) {
   Registry& all = registry();
   std::lock_guard lock(all.mutex);
+  if (all.sent.count({device, inode}) > 0) return false;
   for (const auto& [id, entry] : all.files) {
-    if (entry.file->device() == device && entry.file->inode() == inode) return true;
+    if (entry.file->device() == device && entry.file->inode() == inode) return false;
   }
-  return false;
+  return true;
 }
 
 FileHandle::FileHandle(int fd, uint64_t id, std::string path, size_t blockBytes)
@@ -67,6 +71,10 @@ int FileHandle::sendFd() {
   if (blockBytes_ == 0) return fd_;
   std::lock_guard lock(mutex_);
   if (cachedFd_ < 0) {
+    {
+      std::lock_guard all(registry().mutex);
+      registry().sent.emplace(device_, inode_);
+    }
     std::string self = "/proc/self/fd/" + std::to_string(fd_);  // the file itself, whatever its name is by now
     cachedFd_ = ::open(self.c_str(), O_RDONLY | O_CLOEXEC);
   }

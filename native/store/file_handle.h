@@ -21,8 +21,11 @@ class FileHandle {
   static std::shared_ptr<FileHandle> adopt(int fd, std::string path, size_t blockBytes = 0);
   /** The open file with this id, or null once its last holder has let go. */
   static std::shared_ptr<FileHandle> find(uint64_t id);
-  /** Whether somebody in this process holds a file, by whatever name. */
-  static bool isOpen(dev_t device, ino_t inode);
+  /**
+   * Whether nobody in this process holds a file, by whatever name, nor has sent from its page cache: what was sent may wait in a socket, and
+   * change with the file.
+   */
+  static bool isUnused(dev_t device, ino_t inode);
 
   ~FileHandle();
   FileHandle(const FileHandle&) = delete;

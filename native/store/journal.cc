@@ -105,6 +105,13 @@ bool Journal::abandoned(const std::string& path, uint64_t device, uint64_t inode
   });
 }
 
+bool Journal::abandoned(uint64_t device, uint64_t inode) const {
+  std::lock_guard lock(abandonedMutex_);
+  return std::any_of(abandoned_.begin(), abandoned_.end(), [&](uint32_t index) {
+    return region_.files[index].device == device && region_.files[index].inode == inode;
+  });
+}
+
 uint32_t Journal::add(uint32_t file, uint64_t position, const uint8_t* bytes, size_t length) noexcept {
   bool begun = shared_.beginEntry();
   uint32_t index = begun ? entries_.take() : kNone;

@@ -67,6 +67,8 @@ class Journal {
   void abandonFile(uint32_t file);
   /** The next process will write to this file: nothing may be written to it before. */
   bool abandoned(const std::string& path, uint64_t device, uint64_t inode) const;
+  /** As above, whatever its name is by now. */
+  bool abandoned(uint64_t device, uint64_t inode) const;
 
   /**
    * Once it returns, a kill no longer loses these bytes, which lie in the arena and must stay as they are until `remove`. kNone

@@ -37,28 +37,24 @@ bool parseName(const std::string& name, uint64_t& number) {
   return true;
 }
 
-/** A file of this process alone, of which all or nearly all is on the device. */
-bool worthKeeping(const struct stat& info) {
-  auto size = static_cast<uint64_t>(info.st_size);
-  auto space = static_cast<uint64_t>(info.st_blocks) * 512;
-  bool whole = space >= size - size / 16;
-  return S_ISREG(info.st_mode) && size >= RecycledFiles::kMinBytes && whole && info.st_nlink == 1 &&
-         !FileHandle::isOpen(info.st_dev, info.st_ino);
-}
-
 bool hasRoom(const std::string& directory) {
   struct statvfs info {};
   return ::statvfs(directory.c_str(), &info) == 0 && info.f_bavail >= info.f_blocks / RecycledFiles::kFreeShare;
 }
 
-/** Old content must not be seen under a new name: the change of names is in the file system's journal behind this one. */
-bool zero(const std::string& path, uint64_t size) {
+/** 0, or an errno value. Old content must not be seen under a new name: the change of names is in the file system's journal behind this one. */
+int zero(const std::string& path, uint64_t size) {
   int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
-  if (fd < 0) return false;
-  int result = 0;
-  while ((result = ::fallocate(fd, FALLOC_FL_ZERO_RANGE, 0, static_cast<off_t>(size))) != 0 && errno == EINTR) continue;
+  if (fd < 0) return errno;
+  struct stat info {};
+  int result = ::fstat(fd, &info);
+  int error = result != 0 ? errno : 0;
+  if (error == 0 && info.st_nlink != 1) error = EEXIST;  // somebody has given it a second name meanwhile
+  while (error == 0 && (result = ::fallocate(fd, FALLOC_FL_ZERO_RANGE, 0, static_cast<off_t>(size))) != 0) {
+    if (errno != EINTR) error = errno;
+  }
   ::close(fd);
-  return result == 0;
+  return error;
 }
 
 }  // namespace
@@ -85,13 +81,24 @@ void RecycledFiles::keepIn(const std::string& directory, uint64_t limit) {
   }
 }
 
+/** A file of this process alone, of which all or nearly all is on the device. */
+bool RecycledFiles::worthKeeping(const struct stat& info) const {
+  auto size = static_cast<uint64_t>(info.st_size);
+  auto space = static_cast<uint64_t>(info.st_blocks) * 512;
+  bool whole = space >= size - size / 16;
+  return S_ISREG(info.st_mode) && size >= kMinBytes && whole && info.st_nlink == 1 &&
+         FileHandle::isUnused(info.st_dev, info.st_ino) && !isRecorded_(info.st_dev, info.st_ino);
+}
+
 std::pair<const std::string, RecycledFiles::Pool>* RecycledFiles::poolOf(const std::string& path) {
+  std::pair<const std::string, Pool>* found = nullptr;
   for (auto& pool : pools_) {
     const std::string& directory = pool.first;
-    if (path.size() > directory.size() && path[directory.size()] == '/' && path.compare(0, directory.size(), directory) == 0)
-      return &pool;
+    bool below = path.size() > directory.size() && path[directory.size()] == '/' &&
+                 path.compare(0, directory.size(), directory) == 0;
+    if (below && (!found || directory.size() > found->first.size())) found = &pool;
   }
-  return nullptr;
+  return found;
 }
 
 IoStatus RecycledFiles::remove(const std::string& path) {
@@ -114,15 +121,21 @@ IoStatus RecycledFiles::remove(const std::string& path) {
 
 bool RecycledFiles::keep(const std::string& path) {
   std::lock_guard names(names_);
-  std::lock_guard lock(mutex_);
-  auto* found = poolOf(path);
   struct stat info {};
-  if (!found || found->second.limit == 0 || ::lstat(path.c_str(), &info) != 0 || !worthKeeping(info)) return false;
-  auto& [directory, pool] = *found;
+  if (::lstat(path.c_str(), &info) != 0 || !worthKeeping(info)) return false;
   auto size = static_cast<uint64_t>(info.st_size);
-  if (pool.bytes + size > pool.limit || !hasRoom(directory)) return false;
-  std::string name = directory + "/" + kPrefix + std::to_string(pool.next++) + kSuffix;
-  if (::rename(path.c_str(), name.c_str()) != 0) return false;
+  std::string directory;
+  std::string name;
+  {
+    std::lock_guard lock(mutex_);
+    auto* found = poolOf(path);
+    if (!found || found->second.bytes + size > found->second.limit) return false;
+    directory = found->first;
+    name = directory + "/" + kPrefix + std::to_string(found->second.next++) + kSuffix;
+  }
+  if (!hasRoom(directory) || ::rename(path.c_str(), name.c_str()) != 0) return false;
+  std::lock_guard lock(mutex_);
+  Pool& pool = pools_[directory];
   pool.bytes += size;
   pool.files.emplace(size, name);
   return true;
@@ -147,23 +160,47 @@ uint64_t RecycledFiles::take(const std::string& path, uint64_t most) {
   uint64_t size = 0;
   std::string name = takeName(path, most, size);
   if (name.empty()) return 0;
-  if (zero(name, size) && ::renameat2(AT_FDCWD, name.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) == 0) {
+  int error = zero(name, size);
+  if (error == 0 && ::renameat2(AT_FDCWD, name.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) != 0) error = errno;
+  if (error == 0) {
     std::lock_guard lock(mutex_);
     ++taken_;
     return size;
   }
-  ::unlink(name.c_str());  // the file system cannot do it, or somebody else was here
+  ::unlink(name.c_str());
+  if (error != EEXIST) disable(path);
   return 0;
 }
 
-bool RecycledFiles::giveBack(const std::string& path) {
-  std::lock_guard lock(mutex_);
-  auto* found = poolOf(path);
-  if (!found || found->second.files.empty()) return false;
-  Pool& pool = found->second;
-  for (const auto& [size, name] : pool.files) ::unlink(name.c_str());
-  pool.files.clear();
-  pool.bytes = 0;
+void RecycledFiles::disable(const std::string& path) {
+  std::multimap<uint64_t, std::string> files;
+  {
+    std::lock_guard lock(mutex_);
+    auto* found = poolOf(path);
+    if (!found) return;
+    Pool& pool = found->second;
+    pool.limit = 0;
+    pool.bytes = 0;
+    files.swap(pool.files);
+  }
+  for (const auto& [size, name] : files) ::unlink(name.c_str());
+}
+
+bool RecycledFiles::giveBack(uint64_t before) {
+  std::lock_guard giving(giving_);
+  if (givenBack_.load() != before) return true;
+  std::vector<std::string> names;
+  {
+    std::lock_guard lock(mutex_);
+    for (auto& [directory, pool] : pools_) {
+      for (auto& [size, name] : pool.files) names.push_back(std::move(name));
+      pool.files.clear();
+      pool.bytes = 0;
+    }
+  }
+  if (names.empty()) return false;
+  for (const std::string& name : names) ::unlink(name.c_str());
+  ++givenBack_;
   return true;
 }
 

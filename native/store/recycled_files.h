@@ -1,9 +1,12 @@
 // Removed files whose space is written again by new ones.
 #pragma once
 
-#include <sys/types.h>
+#include <sys/stat.h>
 
+#include <atomic>
+#include <cerrno>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <shared_mutex>
@@ -32,6 +35,9 @@ class RecycledFiles {
     uint64_t taken = 0;  // begun anew so far
   };
 
+  /** `isRecorded`: whether somebody still means to write to a file that is closed. */
+  explicit RecycledFiles(std::function<bool(dev_t, ino_t)> isRecorded) : isRecorded_(std::move(isRecorded)) {}
+
   /** Removed files below `directory` are kept from now on, at most `limit` bytes of them; so is what an earlier process has kept. */
   void keepIn(const std::string& directory, uint64_t limit);
   /** Removes a file, or a directory with all it holds. It may be gone already. */
@@ -41,8 +47,14 @@ class RecycledFiles {
    * zeros; 0 when there is none.
    */
   uint64_t take(const std::string& path, uint64_t most);
-  /** The disk of `path` is full: lets go of what is kept there. True if that was anything. */
-  bool giveBack(const std::string& path);
+  /** Calls an operation that returns an errno value, and once more if the disk is full and all that is kept was given back for it. */
+  template <typename Operation>
+  int withSpace(Operation operation) {
+    uint64_t before = givenBack_.load();
+    int error = operation();
+    bool full = error == ENOSPC || error == EDQUOT;
+    return full && giveBack(before) ? operation() : error;
+  }
   /** While it is held, no file is kept: what is opened by its name meanwhile is what had that name. */
   std::shared_lock<std::shared_mutex> opening() { return std::shared_lock(names_); }
   Stats stats() const;
@@ -57,12 +69,20 @@ class RecycledFiles {
 
   /** The pool that a path belongs to, and its directory; null: none. */
   std::pair<const std::string, Pool>* poolOf(const std::string& path);
+  bool worthKeeping(const struct stat& info) const;
   /** True when the file became one that is kept. */
   bool keep(const std::string& path);
   std::string takeName(const std::string& path, uint64_t most, uint64_t& size);
+  /** Lets go of all that is kept. True if that was anything, or has happened since the count was `before`. */
+  bool giveBack(uint64_t before);
+  /** Nothing is kept for `path` and its like any more: their file system cannot do it. */
+  void disable(const std::string& path);
 
+  const std::function<bool(dev_t, ino_t)> isRecorded_;
+  std::mutex giving_;        // taken first
   std::shared_mutex names_;  // taken before mutex_
-  mutable std::mutex mutex_;
+  mutable std::mutex mutex_;  // JavaScript waits for it: not held while the file system is asked, but at the start
+  std::atomic<uint64_t> givenBack_{0};
   std::map<std::string, Pool> pools_;  // by directory
   uint64_t taken_ = 0;
 };

@@ -33,11 +33,21 @@ Store::Store(const StoreOptions& options, Arena& arena)
       arena_(arena),
       cache_(RangeCache::of(arena)),
       journal_(Journal::of(arena)),
+      recycled_([journal = journal_.get()](dev_t device, ino_t inode) { return journal && journal->abandoned(device, inode); }),
       writeBehind_(options.writeDelay),
       writers_(options.threads),
       syncers_(options.threads),
       readers_(options.threads),
       reader_(*this, arena) {}
+
+IoStatus Store::replace(const std::string& path, const uint8_t* bytes, size_t length) {
+  IoStatus status;
+  recycled_.withSpace([&] {
+    status = writeAtomically(path, bytes, length);
+    return status.error;
+  });
+  return status;
+}
 
 Store::~Store() { stop(); }
 
@@ -57,7 +67,12 @@ Store::Opened Store::openByName(const std::string& path, const OpenOptions& opti
   if (fd >= 0 || errno != ENOENT || !options.create || options.readOnly) return {fd, false, 0};
   bool recycles = options_.direct && options.recycledBytes > 0;
   uint64_t recycledBytes = recycles ? recycled_.take(path, options.recycledBytes) : 0;
-  fd = ::open(path.c_str(), recycledBytes > 0 ? flags : flags | O_CREAT | O_EXCL, 0644);
+  int error = recycled_.withSpace([&] {
+    fd = ::open(path.c_str(), recycledBytes > 0 ? flags : flags | O_CREAT | O_EXCL, 0644);
+    return fd < 0 ? errno : 0;
+  });
+  if (fd < 0 && recycledBytes > 0) ::unlink(path.c_str());
+  errno = error;
   return {fd, fd >= 0, recycledBytes};
 }
 
@@ -76,7 +91,7 @@ std::shared_ptr<StoreFile> Store::open(const std::string& path, const OpenOption
   uint64_t size = recycledBytes > 0 ? 0 : static_cast<uint64_t>(info.st_size);
   bool abandoned = error == 0 && journal_ && !options.readOnly && journal_->abandoned(path, info.st_dev, info.st_ino);
   bool reserve = options.preallocateBytes > size && !options.readOnly;
-  if (error == 0 && reserve && !abandoned) error = preallocate(fd, options.preallocateBytes);
+  if (error == 0 && reserve && !abandoned) error = recycled_.withSpace([&, fd = fd] { return preallocate(fd, options.preallocateBytes); });
   if (error != 0 || abandoned) {
     if (created) ::unlink(path.c_str());
     status = IoStatus::failure(error, "cannot open", path);

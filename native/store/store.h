@@ -63,6 +63,8 @@ class Store {
   std::shared_ptr<StoreFile> open(const std::string& path, const OpenOptions& options, IoStatus& status);
   /** Removes a file, or a directory with all it holds; keeps the space of large files for new ones where that is wanted. Blocks. */
   IoStatus remove(const std::string& path) { return recycled_.remove(path); }
+  /** As writeAtomically. Blocks. */
+  IoStatus replace(const std::string& path, const uint8_t* bytes, size_t length);
 
   struct ReadResult {
     IoStatus status;
@@ -109,8 +111,8 @@ class Store {
   Arena& arena_;
   StoreCounters counters_;
   std::shared_ptr<RangeCache> cache_;
-  RecycledFiles recycled_;
   std::shared_ptr<Journal> journal_;
+  RecycledFiles recycled_;
   WriteBehind writeBehind_;
   ThreadPool writers_;
   ThreadPool syncers_;

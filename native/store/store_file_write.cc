@@ -18,11 +18,9 @@ constexpr uint64_t kMaxStepBytes = 64 << 20;
 
 }  // namespace
 
-/** As `writeOnce`; a full disk gives back what is kept for new files first. */
+/** As `writeOnce`; for a full disk, what is kept for new files is given back first. */
 int StoreFile::write(const std::vector<Operation>& operations, uint64_t& written) {
-  int error = writeOnce(operations, written);
-  bool again = error == ENOSPC && store_.recycled().giveBack(handle_->path());
-  return again ? writeOnce(operations, written) : error;
+  return store_.recycled().withSpace([&] { return writeOnce(operations, written); });
 }
 
 /** 0 or an errno value; `written` is where what is in the file ends. */
@@ -167,15 +165,13 @@ void StoreFile::allocateAhead(uint64_t end) {
   if (allocated >= end + step / 2) return;
   uint64_t from = std::max(allocated, roundDown(end, block));
   uint64_t to = roundUp(end + step, kMaxBlockBytes);
-  auto allocate = [&] {
+  int error = store_.recycled().withSpace([&] {
     int result = 0;
     while ((result = ::fallocate(handle_->fd(), 0, static_cast<off_t>(from), static_cast<off_t>(to - from))) != 0 &&
            errno == EINTR) {
     }
     return result == 0 ? 0 : errno;
-  };
-  int error = allocate();
-  if (error == ENOSPC && store_.recycled().giveBack(handle_->path())) error = allocate();
+  });
   if (error == 0) allocated_ = to;
   // A full disk shows itself to the appends that find no room.
   else if (error == EOPNOTSUPP || error == ENOSYS) allocates_ = false;

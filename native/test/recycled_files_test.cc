@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "test/store_fixture.h"
 
@@ -167,4 +168,53 @@ TEST(recycled_space_goes_back_to_a_full_disk) {
   CHECK(written.wait().ok());
   CHECK_EQ(fixture.store.recycled().stats().files, 0u);
   CHECK_EQ(contentOf(fixture, file, 0, 10), "kept");
+}
+
+TEST(recycled_space_given_back_serves_all_who_found_the_disk_full) {
+  StoreFixture fixture(true, size_t{8} << 20);
+  if (!canRecycle(fixture)) return;
+  RecycledFiles& recycled = fixture.store.recycled();
+  recycled.keepIn(fixture.directory, 8 * kSize);
+  writeFile(fixture, "old", kSize);
+  CHECK(fixture.store.remove(fixture.path("old")).ok());
+  int calls = 0;
+  int error = recycled.withSpace([&] {
+    if (++calls > 1) return 0;
+    // Somebody else is faster.
+    CHECK_EQ(recycled.withSpace([first = true]() mutable { return std::exchange(first, false) ? EDQUOT : 0; }), 0);
+    return ENOSPC;
+  });
+  CHECK_EQ(error, 0);
+  CHECK_EQ(calls, 2);
+  CHECK_EQ(recycled.withSpace([] { return ENOSPC; }), ENOSPC);
+  CHECK_EQ(recycled.withSpace([] { return EIO; }), EIO);
+}
+
+TEST(recycled_space_is_never_that_of_a_file_that_was_sent_from_the_page_cache) {
+  StoreFixture fixture(true, size_t{8} << 20);
+  if (!canRecycle(fixture)) return;
+  fixture.store.recycled().keepIn(fixture.directory, 8 * kSize);
+  writeFile(fixture, "sent", kSize);
+  {
+    auto file = fixture.open("sent");
+    CHECK(file->handle()->sendFd() >= 0);
+    std::weak_ptr<FileHandle> handle = file->handle();
+    file.reset();
+    WAIT_UNTIL(handle.expired());
+  }
+  CHECK(fixture.store.remove(fixture.path("sent")).ok());
+  CHECK_EQ(fixture.store.recycled().stats().files, 0u);
+}
+
+TEST(recycled_space_stays_in_the_innermost_directory) {
+  StoreFixture fixture(true, size_t{8} << 20);
+  if (!canRecycle(fixture)) return;
+  std::filesystem::create_directory(fixture.path("inner"));
+  fixture.store.recycled().keepIn(fixture.directory, 8 * kSize);
+  fixture.store.recycled().keepIn(fixture.path("inner"), 8 * kSize);
+  writeFile(fixture, "inner/file", kSize);
+  CHECK(fixture.store.remove(fixture.path("inner/file")).ok());
+  CHECK(exists(fixture.path("inner/recycled-0.free")));
+  fixture.open("outer", recycling());
+  CHECK_EQ(fixture.store.recycled().stats().taken, 0u);
 }

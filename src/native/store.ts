@@ -135,7 +135,7 @@ export interface DirectoryLock {
 }
 
 /** A file that is new and to which so much is appended at once will be large: it may begin with space of a removed one. */
-export const LARGE_APPEND_BYTES = 256 << 10;
+export const LARGE_APPEND_BYTES = 64 << 10;
 
 const native = binding<StoreBinding>();
 const MAX_SCANNED_BATCHES = 65_536;
@@ -170,7 +170,7 @@ export class Store {
         options.create ?? false,
         options.readOnly ?? false,
         options.preallocateBytes ?? 0,
-        options.recycledBytes ?? 0,
+        Math.min(options.recycledBytes ?? 0, Number.MAX_SAFE_INTEGER),
       ),
     );
     const file: StoreFile = new StoreFile({ path, fileId, size, direct }, () => this.#files.delete(file));
@@ -223,7 +223,8 @@ export class Store {
    */
   async recycleIn(directory: string, bytes: number): Promise<void> {
     this.#assertRunning();
-    await completion((id) => native.storeRecycleIn(this.#store, id, directory, bytes));
+    const limit = Math.min(bytes, Number.MAX_SAFE_INTEGER);
+    await completion((id) => native.storeRecycleIn(this.#store, id, directory, limit));
   }
 
   /** Makes it durable that files were created in, renamed in or removed from a directory. */

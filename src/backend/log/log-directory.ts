@@ -173,6 +173,7 @@ export class LogDirectory implements LogHost {
     clock.setTimer(log.config.fileDeleteDelayMs, () => {
       log
         .closeFiles()
+        .catch((error: unknown) => logger.debug({ directory: renamed, error }, 'closing a deleted partition'))
         .then(() => fileSystem.remove(renamed))
         .catch((error: unknown) =>
           logger.warn({ directory: renamed, error }, 'a deleted partition could not be removed'),

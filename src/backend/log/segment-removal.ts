@@ -30,8 +30,8 @@ export async function deleteSegmentFiles(
   }
   await fileSystem.syncDirectory(directory);
   clock.setTimer(delayMs, () => {
-    // Closed first: the space of a file that is open cannot be used again.
-    Promise.all(segments.map((segment) => segment.file.close()))
+    // Closed first, if they can be: the space of a file that is open cannot be used again.
+    Promise.allSettled(segments.map((segment) => segment.file.close()))
       .then(() => Promise.all(renamed.map((path) => fileSystem.remove(path))))
       .catch((error: unknown) =>
         logger.warn({ directory, error }, 'deleted segment files could not be removed'),

@@ -1,9 +1,10 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Extent, readExtents } from '../../backend/payload/extents.ts';
+import { type Extent, readExtentSummary, readExtents } from '../../backend/payload/extents.ts';
+import { isLackOfMemory } from '../../backend/payload/lack-of-memory.ts';
+import type { Reference } from '../../backend/payload/partition-payloads.ts';
 import { EXTENTS_SUFFIX, extentsPath, PAYLOAD_SUFFIX, payloadPath } from '../../backend/payload/segment.ts';
 import type { Store, StoreFile } from '../../native/store.ts';
-import type { DivertedBatch } from '../partitions/diverted-batch.ts';
 import { type LogDamage, storedReferences } from './stored-references.ts';
 
 /** What is wrong, from the worst on: a record whose payload is gone or changed, a log that ends early, a list that contradicts the log, payload of nobody. */
@@ -51,8 +52,10 @@ class PartitionCheck {
   readonly #target: PartitionToCheck;
   readonly #options: CheckOptions;
   readonly #payloadDirectory: string;
-  /** Live references by payload segment. */
-  readonly #references = new Map<number, DivertedBatch[]>();
+  /** Payload segments that live records refer to. */
+  readonly #referred = new Set<number>();
+  /** Why records may be missing, so that payload without one may be theirs; null: none are. */
+  #doubt: string | null = null;
 
   constructor(target: PartitionToCheck, options: CheckOptions) {
     this.#target = target;
@@ -62,27 +65,40 @@ class PartitionCheck {
 
   async run(): Promise<void> {
     const { directory, logStartOffset } = this.#target;
-    let logIsWhole = true;
-    const onDamage = (damage: LogDamage) => {
-      logIsWhole = false;
-      this.#logDamaged(damage);
+    let logIsReadable = true;
+    const events = {
+      onDamage: (damage: LogDamage) => {
+        logIsReadable = false;
+        this.#logDamaged(damage);
+      },
+      onGap: (offset: bigint) => {
+        this.#doubt ??= `the log has no records right before offset ${offset}`;
+      },
     };
-    for await (const reference of storedReferences(this.#options.store, directory, onDamage)) {
-      if (reference.lastOffset < logStartOffset) continue;
-      const known = this.#references.get(reference.segmentId);
-      if (known) known.push(reference);
-      else this.#references.set(reference.segmentId, [reference]);
+    // Segments follow each other as offsets do: only one's references are held.
+    let segment: Reference[] = [];
+    for await (const found of storedReferences(this.#options.store, directory, logStartOffset, events)) {
+      if (found.lastOffset < logStartOffset) continue;
+      if (segment.length > 0 && segment[0]!.segmentId !== found.segmentId) {
+        await this.#checkSegment(segment);
+        segment = [];
+      }
+      const { segmentId, baseOffset, lastOffset, position, length, batchCrc, headerCrc } = found;
+      segment.push({ segmentId, baseOffset, lastOffset, position, length, batchCrc, headerCrc });
     }
-    for (const [id, references] of this.#references) await this.#checkSegment(id, references);
+    if (segment.length > 0) await this.#checkSegment(segment);
     // Behind the damage there may be records that refer to it.
-    if (logIsWhole) await this.#findOrphans();
+    if (logIsReadable) await this.#findOrphans();
   }
 
-  async #checkSegment(id: number, references: readonly DivertedBatch[]): Promise<void> {
+  async #checkSegment(references: readonly Reference[]): Promise<void> {
+    const id = references[0]!.segmentId;
+    this.#referred.add(id);
     const path = payloadPath(this.#payloadDirectory, id);
     const file = await this.#options.store.open(path, { readOnly: true }).catch((error: unknown) => {
-      const count = `${references.length} batches from here on are lost`;
-      this.#problem('missing', path, references[0]!.baseOffset, `${String(error)}; ${count}`);
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      const count = `the file is gone, and with it ${references.length} batches from here on`;
+      this.#problem('missing', path, references[0]!.baseOffset, count);
       return null;
     });
     if (file === null) return;
@@ -94,7 +110,7 @@ class PartitionCheck {
     await this.#checkList(id, references);
   }
 
-  async #checkExtent(file: StoreFile, path: string, reference: DivertedBatch): Promise<void> {
+  async #checkExtent(file: StoreFile, path: string, reference: Reference): Promise<void> {
     const { position, length, headerCrc, batchCrc, baseOffset } = reference;
     const place = `${length} bytes at ${position}`;
     if (position + length > file.size) {
@@ -108,6 +124,7 @@ class PartitionCheck {
         if (crc32c !== batchCrc)
           this.#problem('damaged', path, baseOffset, `${place} are not what was produced`);
       } catch (error) {
+        if (isLackOfMemory(error)) throw error;
         this.#problem('damaged', path, baseOffset, `${place} cannot be read: ${String(error)}`);
       }
     }
@@ -115,7 +132,7 @@ class PartitionCheck {
   }
 
   /** A segment's list of extents has at least what the log refers to. */
-  async #checkList(id: number, references: readonly DivertedBatch[]): Promise<void> {
+  async #checkList(id: number, references: readonly Reference[]): Promise<void> {
     const path = extentsPath(this.#payloadDirectory, id);
     if ((await sizeOf(path)) === null) return; // not completed: a start learns it from the log
     const listed = await readExtents(path);
@@ -130,12 +147,22 @@ class PartitionCheck {
     const names = await readdir(this.#payloadDirectory).catch(() => [] as string[]);
     for (const name of names.sort()) {
       const id = Number(/^(\d{20})\.payload$/.exec(name)?.[1] ?? Number.NaN);
-      if (Number.isNaN(id) || this.#references.has(id)) continue;
+      if (Number.isNaN(id) || this.#referred.has(id)) continue;
       const path = join(this.#payloadDirectory, name);
       const list = path.slice(0, -PAYLOAD_SUFFIX.length) + EXTENTS_SUFFIX;
       const detail = `${(await sizeOf(path)) ?? 0} bytes that no record refers to`;
-      await this.#repairable('orphan', path, null, detail, [path, list]);
+      const doubt = this.#doubt ?? (await this.#claimOf(list));
+      if (doubt === null) await this.#repairable('orphan', path, null, detail, [path, list]);
+      else this.#problem('orphan', path, null, `${detail}; not to be removed, for ${doubt}`);
     }
+  }
+
+  /** What a segment's own list says against its being nobody's; null: nothing. */
+  async #claimOf(list: string): Promise<string | null> {
+    const summary = await readExtentSummary(list);
+    if (summary === null || summary.count === 0 || summary.lastOffset < this.#target.logStartOffset)
+      return null;
+    return `its list says that offsets ${summary.firstOffset} to ${summary.lastOffset} are here`;
   }
 
   #logDamaged({ file, position, reason }: LogDamage): void {
@@ -175,7 +202,7 @@ async function sizeOf(path: string): Promise<number | null> {
 }
 
 /** Extents are in the order of their offsets. */
-function contains(extents: readonly Extent[], { baseOffset, position, length }: DivertedBatch): boolean {
+function contains(extents: readonly Extent[], { baseOffset, position, length }: Reference): boolean {
   let low = 0;
   let high = extents.length;
   while (low < high) {

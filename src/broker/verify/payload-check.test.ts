@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import {
+  copyFileSync,
   existsSync,
   mkdtempSync,
   readdirSync,
@@ -94,6 +95,7 @@ describe('checkPayload', () => {
     assert.equal(report.problems[0]!.file, path);
     assert.deepEqual((await check({ readPayload: false })).problems, []);
     assert.deepEqual((await check({ topics: ['b'] })).problems, []);
+    await assert.rejects(check({ topics: ['a', 'typo'] }), /no topic typo in/);
   });
 
   it('names what lies behind the end of a file that became shorter, and files that are gone', async () => {
@@ -122,6 +124,24 @@ describe('checkPayload', () => {
     );
     assert.ok(!existsSync(orphan));
     assert.deepEqual((await check()).problems, []);
+  });
+
+  it('removes no payload that a record may have been lost for', async () => {
+    // A segment whose list says that live offsets are in it.
+    const claimed = join(payloadOf('b'), '00000000000000000088');
+    for (const suffix of ['.payload', '.extents']) copyFileSync(files('b', suffix)[0]!, claimed + suffix);
+    const [claim] = (await check({ repair: true })).problems;
+    assert.equal(claim!.kind, 'orphan');
+    assert.match(claim!.detail, /not to be removed, for its list says that offsets 0 to 5/);
+    // A log whose files are gone.
+    rmSync(join(directory, 'a-0', '00000000000000000000.log'));
+    const { problems } = await check({ repair: true, topics: ['a'] });
+    assert.ok(problems.length > 0);
+    for (const { detail, repaired } of problems) {
+      assert.ok(!repaired);
+      assert.match(detail, /no records right before offset 0/);
+    }
+    assert.equal(files('a', '.payload').length, 2);
   });
 
   it('finds lists of extents that contradict the log; a start makes them anew', async () => {

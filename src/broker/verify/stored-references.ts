@@ -18,18 +18,31 @@ export interface LogDamage {
   readonly reason: string;
 }
 
-/** The reference batches of a closed partition's log files, in order; reads no payload. `onDamage`: the rest of that file is left out. */
+export interface LogEvents {
+  /** The rest of that file is left out. */
+  onDamage(damage: LogDamage): void;
+  /** Records may be missing before this offset: compaction leaves such gaps, and so does a log file that is gone. */
+  onGap(offset: bigint): void;
+}
+
+/** The reference batches of a closed partition's log files from an offset on, in order; reads no payload. */
 export async function* storedReferences(
   store: Store,
   directory: string,
-  onDamage: (damage: LogDamage) => void,
+  from: bigint,
+  events: LogEvents,
 ): AsyncGenerator<DivertedBatch> {
-  const logs = (await readdir(directory)).filter((name) => parseOffsetFileName(name)?.suffix === Suffix.log);
-  for (const name of logs.sort()) {
+  const names = await readdir(directory);
+  const logs = names.filter((name) => parseOffsetFileName(name)?.suffix === Suffix.log).sort();
+  if (logs.length === 0) events.onGap(from);
+  const walk = { nextOffset: from, events };
+  for (const name of logs) {
     const path = join(directory, name);
     const file = await store.open(path, { readOnly: true });
     try {
-      yield* referencesIn(file, path, onDamage);
+      const { offset } = parseOffsetFileName(name)!;
+      if (offset > walk.nextOffset) events.onGap(offset);
+      yield* referencesIn(file, path, walk);
     } finally {
       await file.close();
     }
@@ -39,12 +52,15 @@ export async function* storedReferences(
 async function* referencesIn(
   file: StoreFile,
   path: string,
-  onDamage: (damage: LogDamage) => void,
+  walk: { nextOffset: bigint; readonly events: LogEvents },
 ): AsyncGenerator<DivertedBatch> {
+  const { events } = walk;
   for (let position = 0; ; ) {
     const { batches, end, reason } = await scanBatches(file, position, SCAN_STEP_BYTES, { verifyCrc: true });
     const references: BatchDescriptor[] = [];
     for (const batch of batches) {
+      if (batch.baseOffset > walk.nextOffset) events.onGap(batch.baseOffset);
+      walk.nextOffset = batch.baseOffset + BigInt(batch.lastOffsetDelta) + 1n;
       if ((batch.attributes & REFERENCE_ATTRIBUTE) === 0) continue;
       const { baseOffset, position, sizeBytes, attributes } = batch;
       const lastOffset = baseOffset + BigInt(batch.lastOffsetDelta);
@@ -53,10 +69,10 @@ async function* referencesIn(
     try {
       yield* (await readDivertedBatches(references)).values();
     } catch (error) {
-      onDamage({ file: path, position: references[0]!.position, reason: String(error) });
+      events.onDamage({ file: path, position: references[0]!.position, reason: String(error) });
     }
     if (reason === 'torn' || reason === 'corrupt')
-      onDamage({ file: path, position: end, reason: `${reason} batch` });
+      events.onDamage({ file: path, position: end, reason: `${reason} batch` });
     if (reason !== 'limit' || end === position) return;
     position = end;
   }

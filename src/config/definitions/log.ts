@@ -49,7 +49,7 @@ export const logDefinitions = [
     default: '8589934592',
     min: 0,
     documentation:
-      'How much space of removed segments, of logs and payload, each log directory keeps for new ones, as files recycled-N.free: writing to it takes up to twice the bytes per second of new space, above all in virtual machines and on thinly provisioned volumes. Only with log.direct.io.enable, on file systems that can zero a range (ext4, XFS), and while a twentieth of the file system is free; a full disk gets it back. 0 keeps nothing.',
+      'How much space of removed segments, of logs and payload, each log directory keeps for new ones, as files recycled-N.free: writing to it takes up to twice the bytes per second of new space, above all in virtual machines and on thinly provisioned volumes. Only with log.direct.io.enable, on file systems that can zero a range in place (ext4), and while a twentieth of the file system is free; a full disk gets it back. 0 keeps nothing.',
   },
   {
     name: 'log.segment.bytes',

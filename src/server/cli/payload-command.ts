@@ -1,7 +1,9 @@
 import type { PayloadProblem } from '../../broker/verify/partition-check.ts';
 import { checkPayload, type PayloadReport } from '../../broker/verify/payload-check.ts';
 import type { KafabricConfig } from '../../config/index.ts';
+import { configureArena } from '../../native/arena.ts';
 import { Store } from '../../native/store.ts';
+import { arenaBytes } from '../memory.ts';
 
 export interface VerifyOptions {
   /** None: all. */
@@ -16,7 +18,9 @@ const progressMs = 2000;
 
 /** `kafabric payload verify`; returns the exit status: 0 when everything is in order or was repaired, 1 otherwise. */
 export async function verifyCommand(config: KafabricConfig, options: VerifyOptions): Promise<number> {
-  const store = new Store({ threads: 2 });
+  // An extent is read as one piece.
+  configureArena(arenaBytes(config));
+  const store = new Store({ threads: 2, direct: config.get('log.direct.io.enable') });
   try {
     const report = await checkPayload({
       store,
@@ -27,7 +31,7 @@ export async function verifyCommand(config: KafabricConfig, options: VerifyOptio
       onProgress: progressLine(),
     });
     process.stdout.write(options.json ? `${JSON.stringify(report, null, 2)}\n` : textReport(report, options));
-    return report.problems.every(({ repaired }) => repaired) ? 0 : 1;
+    return report.moreProblems === 0 && report.problems.every(({ repaired }) => repaired) ? 0 : 1;
   } finally {
     await store.shutdown();
   }
@@ -44,15 +48,16 @@ function progressLine(): (progress: { partitions: number; payload: number; probl
 }
 
 function textReport(report: PayloadReport, { read, repair }: VerifyOptions): string {
-  const { problems, unclean } = report;
+  const { problems, moreProblems, unclean } = report;
   const lines = problems.map(problemLine);
+  if (moreProblems > 0) lines.push(`and ${moreProblems} more problems`);
   for (const directory of unclean)
     lines.push(
       `${directory} was not closed by a gateway: what it was writing may be listed; its next start recovers it`,
     );
   const verified = `${report.extents} extents, ${gigabytes(report.payloadBytes)}${read ? '' : ', which were not read'}`;
   lines.push(
-    `${report.partitions} partitions, ${verified}: ${problems.length === 0 ? 'in order' : `${problems.length} problems`}`,
+    `${report.partitions} partitions, ${verified}: ${problems.length === 0 ? 'in order' : `${problems.length + moreProblems} problems`}`,
   );
   if (!repair && problems.some(({ kind }) => kind === 'orphan' || kind === 'list'))
     lines.push('--repair removes orphans, and lists, which the next start makes anew');

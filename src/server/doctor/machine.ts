@@ -40,6 +40,8 @@ function arena(config: KafabricConfig): Finding {
 /** What log.ack=memory needs. */
 async function sharedMemory(config: KafabricConfig): Promise<Finding> {
   const bytes = arenaBytes(config);
+  if (config.get('log.ack') === 'disk')
+    return ok('memory', `answers come from the disk (log.ack=disk): ${SHARED_MEMORY} is not needed`);
   const found = await statfs(SHARED_MEMORY).catch(() => null);
   if (found === null)
     return problem('memory', `${SHARED_MEMORY} cannot be used`, 'mount a tmpfs there, or set log.ack=disk');
@@ -48,7 +50,6 @@ async function sharedMemory(config: KafabricConfig): Promise<Finding> {
   if (free >= bytes) return ok('memory', `${text}: answers come from memory (log.ack=memory)`);
   if (found.blocks * found.bsize >= bytes)
     return note('memory', text, 'fine if what fills it is the arena of a gateway that runs');
-  if (config.get('log.ack') === 'disk') return note('memory', `${text}; log.ack=disk does not need it`);
   const advice = `mount -o remount,size=${Math.ceil(bytes / 2 ** 20) + 64}m ${SHARED_MEMORY}, with Docker --shm-size, or a smaller arena.bytes, or log.ack=disk`;
   return problem('memory', `${text}: every answer would wait for the disk`, advice);
 }
