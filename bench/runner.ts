@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { buildGenerator, generatorVersion } from './generators/build.ts';
 import { consumerProperties, producerProperties } from './generators/native.ts';
-import { cachesText, describeMachine, levelMemory } from './measure/machine.ts';
+import { cachesText, describeMachine, levelMemory, memoryText } from './measure/machine.ts';
 import { quiet } from './measure/meter.ts';
 import { tracer } from './measure/syscalls.ts';
 import type { Measurement, Omission, Results } from './model.ts';
@@ -82,9 +82,6 @@ async function runWorkload(workload: Workload, pass: Pass): Promise<Omission | n
   }
 }
 
-/** Whether the last system found level memory. */
-let levelled = false;
-
 interface Collected {
   measurements: Measurement[];
   omissions: Omission[];
@@ -103,7 +100,7 @@ async function runPass(
   console.log(
     `\nround ${round + 1} of ${options.rounds}: ${system.info.name}, ${deployments[deployment].about}`,
   );
-  if (system.controllable) levelled = await levelMemory();
+  if (system.controllable) await levelMemory();
   try {
     const pass = new Pass(system, options, round, program, await system.start(deployment), warmUp);
     let warm = false;
@@ -143,9 +140,7 @@ function settings(options: Options, program: string): Record<string, string> {
   return {
     client: `${generatorVersion(program)} in a C program, on the same ${availableParallelism()} cores as the broker`,
     'one measurement': `${options.seconds} s or ${options.bytes / 1e6} MB, whichever comes first${options.quick ? '' : `; the plain produce cases ${sustainedFactor} times as long`}`,
-    'free memory': levelled
-      ? 'joined before each system starts, so that a host takes it back'
-      : 'left as it was: that needs root',
+    'free memory': memoryText(),
     'page cache': cachesText(),
     'system calls': syscallsText(options),
     'Kafabric beyond its defaults': `log.segment.delete.delay.ms=1000, ${joined(options.kafabricOverrides)}`,

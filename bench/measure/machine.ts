@@ -51,22 +51,31 @@ export function dropCaches(): boolean {
   return dropped;
 }
 
+let levelled = false;
+
 /** How long a kernel takes to give memory that is free back to its host. */
 const REPORT_MS = 5000;
 
 /**
  * The same memory for whoever comes next: free memory that was in use just before is cheaper in a virtual machine than what its host has to
- * find first. Joins what is free, so that a host takes it back; false without root, which it needs.
+ * find first. Joins what is free, so that a host takes it back; nothing without root, which it needs.
  */
-export async function levelMemory(): Promise<boolean> {
+export async function levelMemory(): Promise<void> {
   try {
     execFileSync('sync');
     writeFileSync('/proc/sys/vm/compact_memory', '1');
     await setTimeout(REPORT_MS);
-    return true;
+    levelled = true;
   } catch {
-    return false;
+    levelled = false;
   }
+}
+
+/** Whether each system found level memory, for the report. */
+export function memoryText(): string {
+  return levelled
+    ? 'joined before each system starts, so that a host takes it back'
+    : 'left as it was: that needs root';
 }
 
 /** Whether history was read with an empty page cache, for the report. */

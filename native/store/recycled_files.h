@@ -79,8 +79,8 @@ class RecycledFiles {
   void disable(const std::string& path);
 
   const std::function<bool(dev_t, ino_t)> isRecorded_;
-  std::mutex giving_;        // taken first
-  std::shared_mutex names_;  // taken before mutex_
+  std::shared_mutex names_;  // taken first
+  std::mutex giving_;        // before mutex_
   mutable std::mutex mutex_;  // JavaScript waits for it: not held while the file system is asked, but at the start
   std::atomic<uint64_t> givenBack_{0};
   std::map<std::string, Pool> pools_;  // by directory

@@ -134,8 +134,12 @@ export interface DirectoryLock {
   release(): void;
 }
 
-/** A file that is new and to which so much is appended at once will be large: it may begin with space of a removed one. */
-export const LARGE_APPEND_BYTES = 64 << 10;
+const LARGE_APPEND_BYTES = 64 << 10;
+
+/** `OpenOptions.recycledBytes` of a new file of up to `fileBytes` whose first append is known: one that begins large will be large. */
+export function recycledBytesFor(appendBytes: number, fileBytes: number): number {
+  return appendBytes >= LARGE_APPEND_BYTES ? fileBytes : 0;
+}
 
 const native = binding<StoreBinding>();
 const MAX_SCANNED_BATCHES = 65_536;

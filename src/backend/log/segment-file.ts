@@ -1,5 +1,5 @@
 import type { MemoryPiece } from '../../native/pieces.ts';
-import { LARGE_APPEND_BYTES } from '../../native/store.ts';
+import { recycledBytesFor } from '../../native/store.ts';
 import type { Clock } from '../../util/clock.ts';
 import { LogError, LogErrorCode, storageError } from './errors.ts';
 import type { Appended, AppendOptions, FileSystem, LogFile, OpenOptions } from './ports.ts';
@@ -200,8 +200,8 @@ export class SegmentFile {
   #openOptions(): OpenOptions {
     if (!this.#create) return {};
     const { preallocateBytes, segmentBytes } = this.#create;
-    const large = this.#queue.some(({ bytes }) => bytes.byteLength >= LARGE_APPEND_BYTES);
-    return { create: true, preallocateBytes, recycledBytes: large ? segmentBytes : 0 };
+    const largest = Math.max(0, ...this.#queue.map(({ bytes }) => bytes.byteLength));
+    return { create: true, preallocateBytes, recycledBytes: recycledBytesFor(largest, segmentBytes) };
   }
 
   #takeQueue(): QueuedAppend[] {

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { MemoryPiece } from '../../native/pieces.ts';
-import { LARGE_APPEND_BYTES } from '../../native/store.ts';
+import { recycledBytesFor } from '../../native/store.ts';
 import type { Logger } from '../../util/logger.ts';
 import { type Extent, readExtentSummary } from './extents.ts';
 import { isLackOfMemory } from './lack-of-memory.ts';
@@ -244,7 +244,7 @@ export class PartitionPayloads {
       this.#directoryReady.catch(() => {
         this.#directoryReady = null;
       });
-      const recycledBytes = length >= LARGE_APPEND_BYTES ? this.#options.segmentBytes : 0;
+      const recycledBytes = recycledBytesFor(length, this.#options.segmentBytes);
       const [directory, id] = [this.#directory, this.#nextId++];
       active = PayloadSegment.create(directory, id, this.#open, this.#directoryReady, recycledBytes);
       this.#segments.set(active.id, active);

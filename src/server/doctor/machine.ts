@@ -1,8 +1,8 @@
 import { readFile, statfs } from 'node:fs/promises';
-import { availableParallelism, release, totalmem } from 'node:os';
+import { availableParallelism, release } from 'node:os';
 import type { KafabricConfig } from '../../config/index.ts';
 import { crc32cImplementation } from '../../native/batch.ts';
-import { arenaBytes } from '../memory.ts';
+import { arenaBytes, memoryBytes } from '../memory.ts';
 import { binaryBytes, type Finding, note, ok, problem } from './finding.ts';
 
 const SHARED_MEMORY = '/dev/shm';
@@ -31,7 +31,7 @@ function checksums(): Finding {
 
 function arena(config: KafabricConfig): Finding {
   const bytes = arenaBytes(config);
-  const available = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
+  const available = memoryBytes();
   const text = `arena.bytes ${binaryBytes(bytes)} of ${binaryBytes(available)} memory`;
   if (bytes <= available / 2) return ok('memory', text);
   return problem('memory', text, 'set arena.bytes to at most half of the memory; a quarter is the default');
