@@ -200,7 +200,7 @@ export class SegmentFile {
   #openOptions(): OpenOptions {
     if (!this.#create) return {};
     const { preallocateBytes, segmentBytes } = this.#create;
-    const largest = Math.max(0, ...this.#queue.map(({ bytes }) => bytes.byteLength));
+    const largest = this.#queue.reduce((most, { bytes }) => Math.max(most, bytes.byteLength), 0);
     return { create: true, preallocateBytes, recycledBytes: recycledBytesFor(largest, segmentBytes) };
   }
 
