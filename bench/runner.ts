@@ -8,6 +8,7 @@ import { tracer } from './measure/syscalls.ts';
 import type { Measurement, Omission, Results } from './model.ts';
 import type { Options } from './options.ts';
 import { Pass } from './pass.ts';
+import { Bare } from './systems/bare.ts';
 import { type DeploymentName, deployments, variants } from './systems/deployments.ts';
 import { External } from './systems/external.ts';
 import { Kafabric } from './systems/kafabric.ts';
@@ -21,6 +22,7 @@ function makeSystem(name: string, options: Options): System {
   const variant = variants[name]!;
   if (variant.kind === 'kafabric')
     return new Kafabric(options.dataFolder, name, variant, options.kafabricOverrides);
+  if (variant.kind === 'bare') return new Bare(options.dataFolder, name, variant);
   const heap =
     name === 'kafka' && options.kafkaHeap
       ? { heap: options.kafkaHeap, about: `heap ${options.kafkaHeap}` }
@@ -50,6 +52,7 @@ export async function warmUp(pass: Pass): Promise<void> {
   for (const size of [1000, 100_000]) {
     const properties = producerProperties('all');
     const { records } = await pass.native.run('produce', { topic, size, seconds, bytes: 400e6, properties });
+    if (pass.system.producesOnly) continue;
     await pass.native.run('consume', {
       topic,
       partitions: 4,
@@ -61,12 +64,17 @@ export async function warmUp(pass: Pass): Promise<void> {
   // Many requests, each with one record of a size that large records have.
   const properties = { ...producerProperties('all'), 'batch.num.messages': '1' };
   await pass.native.run('produce', { topic, size: 70_000, seconds: 2 * seconds, bytes: 4e9, properties });
-  const small = { topic, partitions: 4, size: 100, clients: 4, depth: 5 };
-  await pass.native.run('raw', { ...small, records: warmRequests, seconds: warmSeconds });
+  if (!pass.system.producesOnly) await warmSmall(pass, topic);
   await pass.drop(topic);
 }
 
+async function warmSmall(pass: Pass, topic: string): Promise<void> {
+  const small = { topic, partitions: 4, size: 100, clients: 4, depth: 5 };
+  await pass.native.run('raw', { ...small, records: warmRequests, seconds: warmSeconds });
+}
+
 async function runWorkload(workload: Workload, pass: Pass): Promise<Omission | null> {
+  if (pass.system.producesOnly && workload.name !== 'produce') return null;
   if (workload.needsControl && !pass.system.controllable)
     return new Omitted('the benchmark does not start and stop this system').of(
       workload.name,

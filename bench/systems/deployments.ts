@@ -31,7 +31,7 @@ export type DeploymentName = keyof typeof deployments;
 
 /** The systems that the benchmark can start, by the name given to --systems. */
 export interface Variant {
-  kind: 'kafabric' | 'kafka';
+  kind: 'kafabric' | 'kafka' | 'bare';
   about: string;
   settings: Record<string, string>;
   /** Java heap: a size, or `default` for what the virtual machine takes by itself. */
@@ -56,5 +56,11 @@ export const variants: Record<string, Variant> = {
     about: "default settings, Java's own choice of heap",
     settings: {},
     heap: 'default',
+  },
+  bare: {
+    kind: 'bare',
+    about:
+      'receives, checks CRC-32C, writes with O_DIRECT to files written before, and answers; keeps nothing',
+    settings: {},
   },
 };

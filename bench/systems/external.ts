@@ -9,6 +9,7 @@ export class External implements System {
   readonly controllable = false;
   readonly pid: number | null;
   readonly topicConfig: Record<string, string> = {};
+  readonly producesOnly = false;
 
   /** `pid`: its process on this machine, so that CPU, memory and disk are measured too. */
   constructor(name: string, bootstrap: string, pid: number | null) {

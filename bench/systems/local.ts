@@ -22,6 +22,7 @@ export abstract class LocalSystem implements System {
   abstract readonly info: SystemInfo;
   readonly controllable = true;
   readonly topicConfig: Record<string, string> = { 'file.delete.delay.ms': '1000' };
+  readonly producesOnly: boolean = false;
   protected dir = '';
   protected port = 0;
   readonly #folder: string;

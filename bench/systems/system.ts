@@ -18,6 +18,8 @@ export interface System {
   readonly pid: number | null;
   /** Whether topics are made with `file.delete.delay.ms`, so that deleted data leaves the disk soon. */
   readonly topicConfig: Record<string, string>;
+  /** Whether it takes one producer's records and can do nothing else. */
+  readonly producesOnly: boolean;
   /** Starts on an empty data directory. */
   start(deployment: DeploymentName): Promise<StartTimes>;
   /** Ends the process: SIGTERM for a clean stop, SIGKILL for a crash. The data stays. */
