@@ -61,9 +61,9 @@ export async function warmUp(pass: Pass): Promise<void> {
       properties: consumerProperties,
     });
   }
-  // Many requests, each with one record of a size that large records have.
+  // Many requests, each with one record of a size that large records have: code for a megabyte is compiled after some thousands.
   const properties = { ...producerProperties('all'), 'batch.num.messages': '1' };
-  await pass.native.run('produce', { topic, size: 70_000, seconds: 2 * seconds, bytes: 4e9, properties });
+  await pass.native.run('produce', { topic, size: 70_000, seconds: 4 * seconds, bytes: 8e9, properties });
   if (!pass.system.producesOnly) await warmSmall(pass, topic);
   await pass.drop(topic);
 }
