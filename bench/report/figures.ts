@@ -38,6 +38,7 @@ export const figures: Record<string, Figure> = {
   bytesPerConnection: { title: 'growth', unit: 'B/connection', better: 'lower' },
   bytesPerPartition: { title: 'growth', unit: 'B/partition', better: 'lower' },
   rssMb: { title: 'resident', unit: 'MB', better: 'lower' },
+  rssOwnMb: { title: 'resident without shared memory', unit: 'MB', better: 'lower' },
   rssAnonMb: { title: 'anonymous', unit: 'MB', better: 'lower', detail: true },
   rssFileMb: { title: 'files', unit: 'MB', better: 'lower', detail: true },
   rssShmemMb: { title: 'shared', unit: 'MB', better: 'lower', detail: true },

@@ -131,6 +131,15 @@ export const targets: readonly Target[] = [
     figure: 'resident memory',
     atMost: 0.25,
   },
+  {
+    // The arena is the cache of what is stored; Kafka's is the page cache, which counts to no process.
+    path: 'memory at rest',
+    workload: 'startup',
+    where: {},
+    metric: 'rssOwnMb',
+    figure: 'resident memory without the arena',
+    atMost: 0.25,
+  },
 ];
 
 export interface Verdict {

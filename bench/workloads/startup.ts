@@ -26,6 +26,7 @@ export const startup: Workload = {
         startCpuSeconds: startCpu,
         idleCpuPercent: (((cpuSeconds(pid) ?? Number.NaN) - before) / (restMs / 1000)) * 100,
         ...memory,
+        rssOwnMb: memory ? memory.rssMb - memory.rssShmemMb - memory.rssHugeMb : Number.NaN,
       },
     );
   },
