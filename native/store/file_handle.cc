@@ -4,6 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
 #include <mutex>
 #include <set>
 #include <unordered_map>
@@ -20,10 +23,13 @@ struct Entry {
 
 struct Registry {
   std::mutex mutex;
+  std::condition_variable gone;  // a file
   uint64_t nextId = 1;
   std::unordered_map<uint64_t, Entry> files;
   std::set<std::pair<dev_t, ino_t>> sent;  // files that bypass the page cache otherwise
 };
+
+constexpr std::chrono::milliseconds kClosingTime{100};
 
 // Never destroyed: files may be closed while the process exits.
 Registry& registry() {
@@ -59,6 +65,22 @@ bool FileHandle::isUnused(dev_t device, ino_t inode) {
   return true;
 }
 
+void FileHandle::awaitClosing(dev_t device, ino_t inode) {
+  Registry& all = registry();
+  std::unique_lock lock(all.mutex);
+  all.gone.wait_for(lock, kClosingTime, [&] {
+    return std::none_of(all.files.begin(), all.files.end(), [&](const auto& entry) {
+      const FileHandle& file = *entry.second.file;
+      return file.device() == device && file.inode() == inode && file.closing_.load(std::memory_order_relaxed);
+    });
+  });
+}
+
+void FileHandle::forgetSent(dev_t device, ino_t inode) {
+  std::lock_guard lock(registry().mutex);
+  registry().sent.erase({device, inode});
+}
+
 FileHandle::FileHandle(int fd, uint64_t id, std::string path, size_t blockBytes)
     : fd_(fd), id_(id), path_(std::move(path)), blockBytes_(blockBytes) {
   struct stat info {};
@@ -86,6 +108,7 @@ FileHandle::~FileHandle() {
     std::lock_guard lock(registry().mutex);
     registry().files.erase(id_);
   }
+  if (closing_.load(std::memory_order_relaxed)) registry().gone.notify_all();
   ::close(fd_);
   if (cachedFd_ >= 0) ::close(cachedFd_);
 }

@@ -26,6 +26,10 @@ class FileHandle {
    * change with the file.
    */
   static bool isUnused(dev_t device, ino_t inode);
+  /** Waits, 100 ms at most, until those who hold a file have let go of it, if they are about to: see setClosing. */
+  static void awaitClosing(dev_t device, ino_t inode);
+  /** A file is about to be removed: another one may get its inode, which nobody has sent. */
+  static void forgetSent(dev_t device, ino_t inode);
 
   ~FileHandle();
   FileHandle(const FileHandle&) = delete;
@@ -44,6 +48,8 @@ class FileHandle {
   void setWritten(uint64_t end) { written_.store(end, std::memory_order_release); }
   /** For sendfile, through the page cache also where reads and writes bypass it; -1 when it cannot be had. */
   int sendFd();
+  /** The store has closed the file: who holds it still will let go as soon as what is under way has ended. */
+  void setClosing() { closing_.store(true, std::memory_order_relaxed); }
 
  private:
   FileHandle(int fd, uint64_t id, std::string path, size_t blockBytes);
@@ -55,6 +61,7 @@ class FileHandle {
   dev_t device_ = 0;
   ino_t inode_ = 0;
   std::atomic<uint64_t> written_{0};
+  std::atomic<bool> closing_{false};
   std::mutex mutex_;
   int cachedFd_ = -1;  // a descriptor of its own for the page cache, made when it is first needed
 };

@@ -106,12 +106,12 @@ IoStatus RecycledFiles::remove(const std::string& path) {
   fs::file_status status = fs::symlink_status(path, error);
   if (status.type() == fs::file_type::not_found) return {};
   if (fs::is_directory(status)) {
-    std::vector<std::string> large;
+    std::vector<std::string> files;
     for (fs::recursive_directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error)) {
       std::error_code unknown;
-      if (entry->is_regular_file(unknown) && entry->file_size(unknown) >= kMinBytes) large.push_back(entry->path().string());
+      if (entry->is_regular_file(unknown)) files.push_back(entry->path().string());
     }
-    for (const std::string& file : large) keep(file);
+    for (const std::string& file : files) keep(file);
   } else if (keep(path)) {
     return {};
   }
@@ -120,9 +120,16 @@ IoStatus RecycledFiles::remove(const std::string& path) {
 }
 
 bool RecycledFiles::keep(const std::string& path) {
-  std::lock_guard names(names_);
   struct stat info {};
-  if (::lstat(path.c_str(), &info) != 0 || !worthKeeping(info)) return false;
+  if (::lstat(path.c_str(), &info) != 0) return false;
+  // Not while the names are held: files are opened meanwhile.
+  if (static_cast<uint64_t>(info.st_size) >= kMinBytes) FileHandle::awaitClosing(info.st_dev, info.st_ino);
+  std::lock_guard names(names_);
+  if (::lstat(path.c_str(), &info) != 0) return false;
+  if (!worthKeeping(info)) {
+    if (info.st_nlink == 1) FileHandle::forgetSent(info.st_dev, info.st_ino);
+    return false;
+  }
   auto size = static_cast<uint64_t>(info.st_size);
   std::string directory;
   std::string name;

@@ -97,6 +97,7 @@ void StoreFile::runOther(Operation& operation, Reports& reports) {
   --unacknowledged_;
   if (operation.kind == Kind::close) {
     closed_ = true;
+    handle_->setClosing();
     if (!stranded_.empty()) store_.journal()->abandonFile(journalFile_);
   } else if (!status.ok()) {
     poisonLocked(status, good, reports);

@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include "test/store_fixture.h"
@@ -202,8 +204,29 @@ TEST(recycled_space_is_never_that_of_a_file_that_was_sent_from_the_page_cache) {
     file.reset();
     WAIT_UNTIL(handle.expired());
   }
+  struct stat info {};
+  CHECK(::stat(fixture.path("sent").c_str(), &info) == 0);
+  CHECK(!FileHandle::isUnused(info.st_dev, info.st_ino));
   CHECK(fixture.store.remove(fixture.path("sent")).ok());
   CHECK_EQ(fixture.store.recycled().stats().files, 0u);
+  // The next file with this inode is another one.
+  CHECK(FileHandle::isUnused(info.st_dev, info.st_ino));
+}
+
+TEST(recycled_space_is_that_of_a_file_whose_holders_are_about_to_let_go) {
+  StoreFixture fixture(true, size_t{8} << 20);
+  if (!canRecycle(fixture)) return;
+  fixture.store.recycled().keepIn(fixture.directory, 8 * kSize);
+  writeFile(fixture, "closed", kSize);
+  auto file = fixture.open("closed");
+  CHECK(close(*file).ok());
+  std::thread holder([file = std::move(file)]() mutable {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    file.reset();
+  });
+  CHECK(fixture.store.remove(fixture.path("closed")).ok());
+  CHECK_EQ(fixture.store.recycled().stats().files, 1u);
+  holder.join();
 }
 
 TEST(recycled_space_stays_in_the_innermost_directory) {
