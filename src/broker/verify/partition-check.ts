@@ -1,9 +1,14 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Extent, readExtentSummary, readExtents } from '../../backend/payload/extents.ts';
+import {
+  EXTENTS_SUFFIX,
+  extentsPath,
+  PAYLOAD_SUFFIX,
+  payloadPath,
+} from '../../backend/payload/home-places.ts';
 import { isLackOfMemory } from '../../backend/payload/lack-of-memory.ts';
 import type { Reference } from '../../backend/payload/partition-payloads.ts';
-import { EXTENTS_SUFFIX, extentsPath, PAYLOAD_SUFFIX, payloadPath } from '../../backend/payload/segment.ts';
 import type { Store, StoreFile } from '../../native/store.ts';
 import { type LogDamage, storedReferences } from './stored-references.ts';
 
