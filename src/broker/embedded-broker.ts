@@ -207,7 +207,10 @@ function openTiers(parts: {
   });
 }
 
-/** New segments begin with space of removed ones; not in tiers with a size of their own, of which that would be a part. */
+/** Space of removed segments that a tier's path keeps is this part of it at most: its room is counted without it. */
+const RECYCLED_TIER_SHARE = 20;
+
+/** New segments begin with space of removed ones; not in paths with a size of their own, of which that would be a part. */
 async function keepRemovedSpace(
   store: Store,
   logs: LogManager,
@@ -215,8 +218,9 @@ async function keepRemovedSpace(
   config: KafabricConfig,
 ): Promise<void> {
   const bytes = config.get('log.direct.io.enable') ? config.get('log.recycle.bytes') : 0;
-  for (const { error, path, isLimited } of tiers.paths)
-    if (error === null && !isLimited) await store.recycleIn(path, bytes);
+  for (const { error, path, isLimited, capacityBytes } of tiers.paths)
+    if (error === null && !isLimited)
+      await store.recycleIn(path, Math.min(bytes, Math.floor(capacityBytes / RECYCLED_TIER_SHARE)));
   for (const { path, error } of logs.directories) if (error === null) await store.recycleIn(path, bytes);
 }
 

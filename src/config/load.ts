@@ -135,6 +135,9 @@ function resolve(
       parseAdvertisedListeners(get('advertised.listeners'), listeners, controllerNames, hostname()),
     );
   warnings.push(...exposureWarnings(listeners ?? []));
+  const forTiers = [...settings.keys()].filter((key) => key.startsWith('storage.'));
+  if (forTiers.length > 0 && get('log.channel.type') === 'file')
+    warnings.push(`${forTiers.join(', ')}: without effect while log.channel.type is file`);
   if (settings.has('log.pmem.pool.ratio'))
     warnings.push('log.pmem.pool.ratio has no effect: it is for the tier type PMEM, which is not built yet');
 

@@ -30,7 +30,12 @@ describe('The settings of storage tiers', () => {
   it('change nothing when they are not made', () => {
     assert.deepEqual(load().resolved.tiers, []);
     // As in Pafka: what is there for tiers does not count with another channel type.
-    assert.deepEqual(load('storage.tiers.types=S3', 'storage.tiers.first.paths=/a').resolved.tiers, []);
+    const { tiers, warnings } = load('storage.tiers.types=S3', 'storage.tiers.first.paths=/a').resolved;
+    assert.deepEqual(tiers, []);
+    assert.match(
+      warnings.join(),
+      /storage\.tiers\.types, storage\.tiers\.first\.paths: without effect while log\.channel\.type is file/,
+    );
   });
 
   it('name tiers with their paths and sizes', () => {

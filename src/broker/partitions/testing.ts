@@ -65,7 +65,11 @@ export class TestBroker {
     topics: readonly TopicDescription[],
     config: TopicConfig,
     wrap = (store: Store): PayloadFiles => store,
-    options: StoreOptions & { tiers?: (store: Store) => Partial<TieredStorageOptions> } = {},
+    options: StoreOptions & {
+      tiers?: (store: Store) => Partial<TieredStorageOptions>;
+      /** See LogManagerOptions. */
+      beforeLoading?: () => Promise<void>;
+    } = {},
   ): Promise<TestBroker> {
     const store = new Store(options);
     const fileSystem = storeFileSystem(store);
@@ -82,6 +86,7 @@ export class TestBroker {
       directories: [directory],
       nodeId: 1,
       defaultConfig: logConfigOf(config),
+      ...(options.beforeLoading && { beforeLoading: options.beforeLoading }),
     });
     await logs.open();
     const tiers = await TieredStorage.open({

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { PayloadFiles } from '../../backend/payload/ports.ts';
+import type { MigrationSettings } from '../../backend/payload/tiers/migrator.ts';
 import type { TieredStorageOptions, TierFiles } from '../../backend/payload/tiers/tiered-storage.ts';
 import type { TopicConfig } from '../../config/index.ts';
 import { arenaStats } from '../../native/arena.ts';
@@ -57,19 +58,23 @@ export interface TierSetup {
   topics?: (typeof TOPIC)[];
   faults?: TierFaults;
   wrap?: (store: Store) => PayloadFiles;
-  /** Other paths than those of the fixture. */
-  paths?: readonly (readonly string[])[];
+  /** Asked again and again. */
+  settings?: () => MigrationSettings;
+  beforeLoading?: () => Promise<void>;
 }
 
 /** A broker whose payload lies in tiers, in directories that a test may interfere with. */
 export class TierFixture {
-  readonly root = mkdtempSync(join(tmpdir(), 'tiers-'));
-  readonly logs = join(this.root, 'logs');
+  readonly root: string;
+  readonly logs: string;
   broker: TestBroker | null = null;
   readonly produced: Uint8Array[] = [];
 
-  constructor() {
-    mkdirSync(this.logs);
+  /** `root`: of an earlier fixture; a new directory otherwise. */
+  constructor(root = mkdtempSync(join(tmpdir(), 'tiers-'))) {
+    this.root = root;
+    this.logs = join(root, 'logs');
+    mkdirSync(this.logs, { recursive: true });
   }
 
   path(tier: number, index = 0): string {
@@ -94,7 +99,7 @@ export class TierFixture {
       ordinal: ordinals[tier]!,
       type: types[tier]!,
       paths: ofTier.map((sizeBytes, index) => ({
-        path: setup.paths?.[tier]?.[index] ?? this.path(tier, index),
+        path: this.path(tier, index),
         sizeBytes,
       })),
     }));
@@ -105,10 +110,11 @@ export class TierFixture {
       setup.wrap,
       {
         copyThreads: 2,
+        ...(setup.beforeLoading && { beforeLoading: setup.beforeLoading }),
         tiers: (store) => ({
           tiers,
           files: faults.files(store),
-          settings: () => ({ threshold, bytesPerSecond: -1 }),
+          settings: setup.settings ?? (() => ({ threshold, bytesPerSecond: -1 })),
         }),
       },
     );

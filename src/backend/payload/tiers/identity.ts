@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   decodeMetaProperties,
@@ -29,7 +29,7 @@ export interface TierOwner {
 }
 
 /**
- * Makes sure that a directory is the one that it was, or a new one.
+ * Makes sure that a directory, which must be there, is the one that it was, or a new one.
  * @param known those that were used before
  * @param configured all that are configured now
  * @returns the directory's id; null for a new one, which `claimPath` gives one
@@ -42,7 +42,6 @@ export async function identifyPath(
   configured: readonly string[],
 ): Promise<string | null> {
   const expected = known.find((each) => each.path === path)?.id ?? null;
-  if (expected === null) await mkdir(path, { recursive: true });
   const names = await readdir(path);
   if (names.includes(META_PROPERTIES)) throw new Error('it is a log directory');
   const text = await readFile(join(path, TIER_PROPERTIES)).catch((error: NodeJS.ErrnoException) => {

@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import type { DirectoryLock } from '../../log/ports.ts';
 import { isPartitionName } from './directories.ts';
 import {
@@ -36,6 +36,7 @@ export async function openTierPaths(
   for (const each of paths) {
     const { path } = each;
     try {
+      if (!known.some((before) => before.path === path)) await mkdir(path, { recursive: true });
       const found = await identifyPath(path, owner, known, configured);
       locks.push(files.lockDirectory(path));
       const id = found ?? (await claimPath(path, owner));

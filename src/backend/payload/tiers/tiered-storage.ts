@@ -276,8 +276,12 @@ export class TieredStorage {
     const gone = new Set<string>();
     for (const path of this.paths) {
       if (path.error !== null) continue;
-      for (const name of await readdir(path.path))
-        if (isPartitionName(name) && !known.has(name)) gone.add(name);
+      try {
+        for (const name of await readdir(path.path))
+          if (isPartitionName(name) && !known.has(name)) gone.add(name);
+      } catch (error) {
+        path.takeOut(error);
+      }
     }
     for (const name of gone) {
       this.#options.logger.warn({ directory: name }, 'Removing the payload of a deleted topic');
@@ -307,6 +311,21 @@ export class TieredStorage {
       }
       return view;
     });
+  }
+
+  /** Bytes of a tier above the threshold, and of files that are pinned to another one. */
+  backlogBytes(tier: number): number {
+    const { threshold } = this.#options.settings();
+    if (threshold < 0) return 0;
+    const { usedBytes, capacityBytes } = this.views()[tier]!;
+    const above = tier < this.tiers.length - 1 ? Math.max(0, usedBytes - threshold * capacityBytes) : 0;
+    let misplaced = 0;
+    for (const { files } of this.tiers[tier]!.paths)
+      for (const file of files) {
+        const isPinnedElsewhere = file.pin !== null && Math.min(file.pin, this.tiers.length - 1) !== tier;
+        if (isPinnedElsewhere && file.state === 'complete') misplaced += file.bytes;
+      }
+    return Math.max(above, misplaced);
   }
 
   /** Looks at the space and moves what has to move, from time to time, until `stop`. */
