@@ -78,13 +78,14 @@ void postOrFail(ThreadPool& pool, Napi::Env env, double id, std::function<void()
   if (!pool.post(std::move(task))) reporter(env, id)({ESHUTDOWN, "the store is shut down"});
 }
 
-// (threads, memoryTimeoutMs, maxQueuedBytes, direct) -> store
+// (threads, memoryTimeoutMs, maxQueuedBytes, direct, copyThreads) -> store
 Napi::Value create(const Napi::CallbackInfo& info) {
   Host& host = Host::of(info.Env());
   StoreOptions options;
   options.threads = static_cast<unsigned>(std::clamp(numberAt(info, 0), 1.0, 256.0));
   options.memoryTimeout = std::chrono::milliseconds(integerAt(info, 1));
   options.direct = info[3].As<Napi::Boolean>().Value();
+  options.copyThreads = static_cast<unsigned>(std::min(numberAt(info, 4), 256.0));
   try {
     host.stores.push_back(std::make_unique<HostedStore>(options, integerAt(info, 2)));
   } catch (const std::bad_alloc&) {
@@ -321,6 +322,41 @@ void remove(const Napi::CallbackInfo& info) {
   Workers::post(info.Env(), [&hosted, path = stringAt(info, 2), done] { done(hosted.store.remove(path)); });
 }
 
+/** Runs a task that copies on a thread of the store for that; no client waits for those. */
+void postCopy(const Napi::CallbackInfo& info, HostedStore& hosted, double id, std::function<void()> task) {
+  ThreadPool* copiers = hosted.store.copiers();
+  if (copiers) postOrFail(*copiers, info.Env(), id, std::move(task));
+  else reporter(info.Env(), id)({ENOTSUP, "the store was made without threads for copying"});
+}
+
+// (store, id, from, to, position, length); completes with the bytes copied.
+void copyRangeOf(const Napi::CallbackInfo& info) {
+  HostedStore& hosted = storeAt(info);
+  double id = numberAt(info, 1);
+  Completions& completions = Completions::of(info.Env());
+  postCopy(info, hosted, id,
+           [&hosted, id, from = stringAt(info, 2), to = stringAt(info, 3), position = integerAt(info, 4),
+            length = integerAt(info, 5), &completions] {
+             uint64_t copied = 0;
+             IoStatus status = hosted.store.copy(from, to, position, length, copied);
+             Completion done{id, status.error, status.message, nullptr};
+             done.result = [copied](Napi::Env env) -> Napi::Value {
+               return Napi::Number::New(env, static_cast<double>(copied));
+             };
+             completions.push(std::move(done));
+           });
+}
+
+// (store, id, from, copy, to)
+void publish(const Napi::CallbackInfo& info) {
+  HostedStore& hosted = storeAt(info);
+  double id = numberAt(info, 1);
+  auto done = reporter(info.Env(), id);
+  postCopy(info, hosted, id, [&hosted, from = stringAt(info, 2), copy = stringAt(info, 3), to = stringAt(info, 4), done] {
+    done(hosted.store.publish(from, copy, to));
+  });
+}
+
 // (store, id, directory, bytes)
 void recycleIn(const Napi::CallbackInfo& info) {
   HostedStore& hosted = storeAt(info);
@@ -355,6 +391,8 @@ void initStore(Napi::Env env, Napi::Object exports) {
   exports["storeReplaceFile"] = Napi::Function::New(env, replaceFile, "storeReplaceFile");
   exports["storeSyncDirectory"] = Napi::Function::New(env, flushDirectory, "storeSyncDirectory");
   exports["storeRemove"] = Napi::Function::New(env, remove, "storeRemove");
+  exports["storeCopyRange"] = Napi::Function::New(env, copyRangeOf, "storeCopyRange");
+  exports["storePublishCopy"] = Napi::Function::New(env, publish, "storePublishCopy");
   exports["storeRecycleIn"] = Napi::Function::New(env, recycleIn, "storeRecycleIn");
   exports["storeLock"] = Napi::Function::New(env, lock, "storeLock");
   exports["storeUnlock"] = Napi::Function::New(env, unlock, "storeUnlock");

@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "batch/crc32c.h"
+#include "store/file_copy.h"
 #include "store/file_handle.h"
 
 namespace kafabric {
@@ -38,12 +39,31 @@ Store::Store(const StoreOptions& options, Arena& arena)
       writers_(options.threads),
       syncers_(options.threads),
       readers_(options.threads),
+      copiers_(options.copyThreads > 0 ? std::make_unique<ThreadPool>(options.copyThreads) : nullptr),
       reader_(*this, arena) {}
 
 IoStatus Store::replace(const std::string& path, const uint8_t* bytes, size_t length) {
   IoStatus status;
   recycled_.withSpace([&] {
     status = writeAtomically(path, bytes, length);
+    return status.error;
+  });
+  return status;
+}
+
+IoStatus Store::copy(const std::string& from, const std::string& to, uint64_t position, uint64_t length, uint64_t& copied) {
+  IoStatus status;
+  recycled_.withSpace([&] {
+    status = copyRange(from, to, position, length, options_.direct, copied);
+    return status.error;
+  });
+  return status;
+}
+
+IoStatus Store::publish(const std::string& from, const std::string& copy, const std::string& to) {
+  IoStatus status;
+  recycled_.withSpace([&] {
+    status = publishCopy(from, copy, to);
     return status.error;
   });
   return status;
@@ -57,6 +77,7 @@ void Store::stop() {
   writers_.stop();
   syncers_.stop();
   readers_.stop();
+  if (copiers_) copiers_->stop();
 }
 
 bool Store::mayAcknowledge() const { return counters_.queuedBytes.load() <= arena_.capacity() / kAcknowledgedShare; }

@@ -29,6 +29,8 @@ struct StoreOptions {
   bool direct = true;
   /** How long an append that was acknowledged from memory waits for others to be written with it. */
   std::chrono::milliseconds writeDelay{25};
+  /** Threads of low priority for copying whole files; 0: none are copied. */
+  unsigned copyThreads = 0;
 };
 
 struct StoreCounters {
@@ -63,6 +65,9 @@ class Store {
   std::shared_ptr<StoreFile> open(const std::string& path, const OpenOptions& options, IoStatus& status);
   /** Removes a file, or a directory with all it holds; keeps the space of large files for new ones where that is wanted. Blocks. */
   IoStatus remove(const std::string& path) { return recycled_.remove(path); }
+  /** As copyRange and publishCopy in store/file_copy.h; for threads of `copiers`. */
+  IoStatus copy(const std::string& from, const std::string& to, uint64_t position, uint64_t length, uint64_t& copied);
+  IoStatus publish(const std::string& from, const std::string& copy, const std::string& to);
   /** As writeAtomically. Blocks. */
   IoStatus replace(const std::string& path, const uint8_t* bytes, size_t length);
 
@@ -88,6 +93,8 @@ class Store {
   ThreadPool& writers() { return writers_; }
   ThreadPool& syncers() { return syncers_; }
   ThreadPool& readers() { return readers_; }
+  /** Null without threads for it. */
+  ThreadPool* copiers() { return copiers_.get(); }
   WriteBehind& writeBehind() { return writeBehind_; }
   StoreCounters& counters() { return counters_; }
   RangeCache& cache() { return *cache_; }
@@ -117,6 +124,7 @@ class Store {
   ThreadPool writers_;
   ThreadPool syncers_;
   ThreadPool readers_;
+  std::unique_ptr<ThreadPool> copiers_;
   FileReader reader_;
 };
 

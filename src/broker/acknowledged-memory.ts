@@ -21,6 +21,11 @@ export async function writeAcknowledged(config: KafabricConfig, logger: Logger):
       `shared memory with acknowledged records cannot be read: ${report.problems.join('; ')}. Remove it to start without them`,
     );
   }
+  if (report.skippedFiles > 0)
+    logger.warn(
+      report,
+      'acknowledged records in memory are of files that are gone: their topics were deleted, or a directory of a tier is not mounted',
+    );
   if (report.entries > 0)
     logger.info(report, 'wrote what was acknowledged from memory when the last process died');
 }

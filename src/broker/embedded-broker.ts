@@ -4,6 +4,7 @@ import { LogManager } from '../backend/log/log-manager.ts';
 import type { LogIntervals } from '../backend/log/log-manager-options.ts';
 import type { FileSystem } from '../backend/log/ports.ts';
 import { storeFileSystem } from '../backend/log/store-file-system.ts';
+import { TieredStorage } from '../backend/payload/tiers/tiered-storage.ts';
 import type { KafabricConfig } from '../config/index.ts';
 import { arenaStats } from '../native/arena.ts';
 import { Store } from '../native/store.ts';
@@ -57,6 +58,7 @@ function memoryInUse(store: Store): MemoryGauge {
 export class EmbeddedBroker {
   readonly store: Store;
   readonly logs: LogManager;
+  readonly tiers: TieredStorage;
   readonly metadata: ClusterMetadata;
   readonly topics: TopicManager;
   readonly configs: ConfigManager;
@@ -70,16 +72,18 @@ export class EmbeddedBroker {
     options: EmbeddedBrokerOptions;
     store: Store;
     logs: LogManager;
+    tiers: TieredStorage;
     metadata: ClusterMetadata;
   }) {
-    const { options, store, logs, metadata } = parts;
+    const { options, store, logs, tiers, metadata } = parts;
     const { config, clock, logger } = options;
     this.store = store;
     this.logs = logs;
+    this.tiers = tiers;
     this.metadata = metadata;
     this.topics = new TopicManager(metadata, randomUuid);
     this.configs = new ConfigManager(metadata);
-    this.partitions = new PartitionManager({ logs, files: store, config, clock, logger });
+    this.partitions = new PartitionManager({ logs, files: store, tiers, config, clock, logger });
     this.producerIds = new ProducerIds(() => metadata.allocateProducerIds(), logger);
     const memory = new MemoryBudget(() => memoryInUse(store), FETCH_MEMORY_SHARE, clock);
     this.fetches = new FetchService({ maxBytes: config.get('fetch.max.bytes') }, memory, clock);
@@ -104,6 +108,7 @@ export class EmbeddedBroker {
     const store = new Store({
       threads: config.get('num.io.threads'),
       direct: config.get('log.direct.io.enable'),
+      copyThreads: config.resolved.tiers.length > 0 ? config.get('storage.migrate.threads') : 0,
     });
     const fileSystem = storeFileSystem(store);
     const logs = new LogManager({
@@ -119,15 +124,18 @@ export class EmbeddedBroker {
       intervals: logIntervals(config),
       beforeLoading: () => writeAcknowledged(config, logger),
     });
+    let tiers: TieredStorage | null = null;
     try {
       await logs.open();
       await reportBufferedDirectories(store, options);
-      await keepRemovedSpace(store, logs, config);
       const metadata = await openMetadata(logs, fileSystem, options);
-      const broker = new EmbeddedBroker({ options, store, logs, metadata });
+      tiers = await openTiers({ store, logs, metadata, options });
+      await keepRemovedSpace(store, logs, tiers, config);
+      const broker = new EmbeddedBroker({ options, store, logs, tiers, metadata });
       await broker.#start();
       return broker;
     } catch (error) {
+      tiers?.close();
       await logs.close();
       await store.shutdown();
       throw error;
@@ -138,6 +146,7 @@ export class EmbeddedBroker {
     const { metadata, partitions, groups } = this;
     await partitions.open(metadata.topics(), (topic) => metadata.topicConfig(topic));
     metadata.addListener(partitions);
+    this.tiers.start();
     partitions.startRetention(metadata.config.get('log.retention.check.interval.ms'));
     metadata.addListener({ topicDeleted: ({ name }) => groups.topicDeleted(name) });
     // Clients are told that groups are loading; nothing else waits for them.
@@ -148,7 +157,9 @@ export class EmbeddedBroker {
   async close(): Promise<void> {
     this.groups.close();
     await this.metadata.close();
+    await this.tiers.stop();
     await this.partitions.close();
+    this.tiers.close();
     await this.logs.close();
     await this.store.shutdown();
   }
@@ -169,9 +180,47 @@ async function reportBufferedDirectories(
   }
 }
 
-/** New segments begin with space of removed ones. */
-async function keepRemovedSpace(store: Store, logs: LogManager, config: KafabricConfig): Promise<void> {
+/** More of the arena waits to be written than this share: payload is not copied from tier to tier then. */
+const BUSY_SHARE = 16;
+
+function openTiers(parts: {
+  store: Store;
+  logs: LogManager;
+  metadata: ClusterMetadata;
+  options: EmbeddedBrokerOptions;
+}): Promise<TieredStorage> {
+  const { store, logs, metadata, options } = parts;
+  const { config, clock, logger } = options;
+  return TieredStorage.open({
+    tiers: config.resolved.tiers,
+    logDirectories: logs.directories.filter(({ error }) => error === null).map(({ path }) => path),
+    owner: { clusterId: logs.clusterId, nodeId: config.resolved.nodeId },
+    files: store,
+    clock,
+    logger,
+    settings: () => ({
+      threshold: metadata.config.get('storage.migrate.threshold'),
+      bytesPerSecond: metadata.config.get('storage.migrate.bytes.per.second'),
+    }),
+    threads: config.get('storage.migrate.threads'),
+    isBusy: () => store.stats().queuedBytes > arenaStats().capacityBytes / BUSY_SHARE,
+  });
+}
+
+/** Space of removed segments that a tier's path keeps is this part of it at most: its room is counted without it. */
+const RECYCLED_TIER_SHARE = 20;
+
+/** New segments begin with space of removed ones; not in paths with a size of their own, of which that would be a part. */
+async function keepRemovedSpace(
+  store: Store,
+  logs: LogManager,
+  tiers: TieredStorage,
+  config: KafabricConfig,
+): Promise<void> {
   const bytes = config.get('log.direct.io.enable') ? config.get('log.recycle.bytes') : 0;
+  for (const { error, path, isLimited, capacityBytes } of tiers.paths)
+    if (error === null && !isLimited)
+      await store.recycleIn(path, Math.min(bytes, Math.floor(capacityBytes / RECYCLED_TIER_SHARE)));
   for (const { path, error } of logs.directories) if (error === null) await store.recycleIn(path, bytes);
 }
 

@@ -7,6 +7,7 @@ import {
 } from './definitions/index.ts';
 import type { AdvertisedListener, Listener } from './listeners.ts';
 import type { ConfigSource, Setting } from './sources.ts';
+import type { TierConfig } from './tiers.ts';
 import { type ConfigValue, parseValue } from './value.ts';
 
 /** The value of a key and where it comes from. */
@@ -23,6 +24,8 @@ export interface ResolvedConfig {
   readonly nodeId: number;
   /** Absolute paths of log.dirs. */
   readonly logDirs: readonly string[];
+  /** Where payload lies, fastest first; none: in the directories of its partitions. */
+  readonly tiers: readonly TierConfig[];
   /** The default of log.dir on this machine for this user. */
   readonly defaultDataDirectory: string;
   readonly listeners: readonly Listener[];

@@ -37,11 +37,11 @@ function withLimits(schema: z.ZodType<number, string>, { min, max }: ConfigDefin
     .refine((value) => max === undefined || value <= max, { error: `Value must be no more than ${max}` });
 }
 
-function listSchema({ name, values }: ConfigDefinition) {
+function listSchema({ name, values, repeats }: ConfigDefinition) {
   return z
     .string()
     .transform(splitList)
-    .refine((items) => new Set(items).size === items.length, {
+    .refine((items) => repeats || new Set(items).size === items.length, {
       error: `Configuration '${name}' values must not be duplicated.`,
     })
     .refine((items) => !items.includes(''), { error: `Configuration '${name}' values must not be empty.` })

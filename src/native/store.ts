@@ -5,7 +5,13 @@ import { completion, completionUnlessDone, startCompletions } from './completion
 import { FilePiece, type FileSource, MemoryPiece, type Piece } from './pieces.ts';
 
 interface StoreBinding {
-  storeCreate(threads: number, memoryTimeoutMs: number, maxQueuedBytes: number, direct: boolean): number;
+  storeCreate(
+    threads: number,
+    memoryTimeoutMs: number,
+    maxQueuedBytes: number,
+    direct: boolean,
+    copyThreads: number,
+  ): number;
   storeStop(store: number, id: number): void;
   storeStats(store: number): StoreStats;
   storeOpen(
@@ -18,6 +24,8 @@ interface StoreBinding {
     recycledBytes: number,
   ): void;
   storeRemove(store: number, id: number, path: string): void;
+  storeCopyRange(store: number, id: number, from: string, to: string, position: number, length: number): void;
+  storePublishCopy(store: number, id: number, from: string, copy: string, to: string): void;
   storeRecycleIn(store: number, id: number, directory: string, bytes: number): void;
   storeReplaceFile(store: number, id: number, path: string, bytes: Uint8Array): void;
   storeSyncDirectory(store: number, id: number, path: string): void;
@@ -58,6 +66,8 @@ export interface StoreOptions {
   maxQueuedBytes?: number;
   /** Bypass the page cache where the file system can (default): the arena is the only cache then. */
   direct?: boolean;
+  /** Threads for `copyRange` and `publishCopy` (at most 256), at low priority; default 0, and then these fail. */
+  copyThreads?: number;
 }
 
 /** Counted since the store was made. */
@@ -161,6 +171,7 @@ export class Store {
       options.memoryTimeoutMs ?? 10_000,
       options.maxQueuedBytes ?? 2 ** 30,
       options.direct ?? true,
+      options.copyThreads ?? 0,
     );
   }
 
@@ -219,6 +230,24 @@ export class Store {
   async remove(path: string): Promise<void> {
     this.#assertRunning();
     await completion((id) => native.storeRemove(this.#store, id, path));
+  }
+
+  /**
+   * Copies up to `length` bytes at `position`, a multiple of 4096, from one file to the same place of another, which is created. Neither may
+   * be written meanwhile. Resolves to the bytes copied: fewer at the end of the file.
+   */
+  copyRange(from: string, to: string, position: number, length: number): Promise<number> {
+    this.#assertRunning();
+    return completion<number>((id) => native.storeCopyRange(this.#store, id, from, to, position, length));
+  }
+
+  /**
+   * Makes a complete copy of `from` durable under the name `to`, which must be new, with the original's time of change: after a crash it is
+   * there as a whole or not at all.
+   */
+  async publishCopy(from: string, copy: string, to: string): Promise<void> {
+    this.#assertRunning();
+    await completion((id) => native.storePublishCopy(this.#store, id, from, copy, to));
   }
 
   /**

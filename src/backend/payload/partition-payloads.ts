@@ -4,20 +4,18 @@ import type { MemoryPiece } from '../../native/pieces.ts';
 import { recycledBytesFor } from '../../native/store.ts';
 import type { Logger } from '../../util/logger.ts';
 import { type Extent, readExtentSummary } from './extents.ts';
+import { absentPlace, extentsPath, HomePlaces, payloadPath, segmentOfExtents } from './home-places.ts';
 import { isLackOfMemory } from './lack-of-memory.ts';
 import type { OpenFiles } from './open-files.ts';
-import {
-  EXTENTS_SUFFIX,
-  extentsPath,
-  PAYLOAD_SUFFIX,
-  PayloadSegment,
-  type PendingExtent,
-  payloadPath,
-} from './segment.ts';
-import { makeDirectory, removeFile } from './small-files.ts';
+import type { MoveTarget, PayloadPlace, PayloadPlaces, SegmentOwner } from './ports.ts';
+import { PayloadSegment, type PendingExtent, type SegmentOrigin } from './segment.ts';
+import { removeFile } from './small-files.ts';
 
 /** More extents than this are not put into one segment, whatever its size: their list is kept in memory. */
 const MAX_EXTENTS_PER_SEGMENT = 65_536;
+
+/** While payload may be where nobody can look, new segments are numbered so far behind those that are known. */
+const OUTAGE_ID_GAP = 1 << 20;
 
 /** A reference that the log holds, as far as recovery needs it. */
 export interface Reference extends Extent {
@@ -30,6 +28,10 @@ export interface Reference extends Extent {
 export interface PayloadOptions {
   /** A new segment is begun when the current one would grow beyond this. */
   segmentBytes: number;
+  /** Reserve all of it when it is begun. */
+  preallocate?: boolean;
+  /** The tier in which the payload stays; null: none. */
+  tier?: number | null;
 }
 
 export interface RecoveryInput {
@@ -61,9 +63,10 @@ export class PayloadError extends Error {
 
 /**
  * The payload of one partition: extents in the order of their offsets, in segment files that are removed as soon as no
- * record refers to them. It lives inside the partition's directory, so deleting the partition deletes it too.
+ * record refers to them. It lives inside the partition's directory, so deleting the partition deletes it too, unless it is given other
+ * places; the lists of extents are always there.
  */
-export class PartitionPayloads {
+export class PartitionPayloads implements SegmentOwner {
   readonly #directory: string;
   readonly #open: OpenFiles;
   readonly #logger: Logger;
@@ -73,15 +76,26 @@ export class PartitionPayloads {
   #options: PayloadOptions;
   #active: PayloadSegment | null = null;
   #nextId = 0;
-  #directoryReady: Promise<unknown> | null = null;
-  /** Seals and removals, one after the other. */
+  #closed = false;
+  readonly #places: PayloadPlaces;
+  /** Seals, removals and changes of place, one after the other. */
   #background: Promise<void> = Promise.resolve();
+  readonly #moves = new Set<Promise<unknown>>();
 
-  constructor(partitionDirectory: string, open: OpenFiles, options: PayloadOptions, logger: Logger) {
-    this.#directory = join(partitionDirectory, 'payload');
+  constructor(
+    partitionDirectory: string,
+    open: OpenFiles,
+    options: PayloadOptions,
+    logger: Logger,
+    places: PayloadPlaces = new HomePlaces(payloadDirectory(partitionDirectory)),
+  ) {
+    this.#directory = payloadDirectory(partitionDirectory);
     this.#open = open;
     this.#options = options;
     this.#logger = logger;
+    this.#places = places;
+    places.attach(this);
+    places.pinTo(options.tier ?? null);
   }
 
   get totalBytes(): number {
@@ -107,6 +121,11 @@ export class PartitionPayloads {
 
   configure(options: PayloadOptions): void {
     this.#options = options;
+    this.#places.pinTo(options.tier ?? null);
+  }
+
+  #origin(id: number, place: PayloadPlace): SegmentOrigin {
+    return { directory: this.#directory, id, open: this.#open, place };
   }
 
   /**
@@ -115,16 +134,18 @@ export class PartitionPayloads {
    * the recovery point.
    */
   async recover(input: RecoveryInput): Promise<bigint | null> {
-    const ids = await this.#listFiles();
+    const places = await this.#findPlaces();
     const unknown = new Map<number, Reference[]>();
+    const { outage } = this.#places;
     let from = input.logStartOffset;
-    for (const id of ids) {
+    for (const [id, place] of places) {
+      this.#nextId = id + 1;
       const summary = await readExtentSummary(extentsPath(this.#directory, id));
       if (summary === null || summary.lastOffset >= input.logEndOffset) {
         unknown.set(id, []);
         continue;
       }
-      const segment = PayloadSegment.sealed(this.#directory, id, this.#open, summary);
+      const segment = PayloadSegment.sealed(this.#origin(id, place), summary);
       if (segment.isDeadBefore(input.logStartOffset)) {
         await segment.remove();
         continue;
@@ -133,46 +154,55 @@ export class PartitionPayloads {
       this.#segments.set(id, segment);
       if (unknown.size === 0 && summary.lastOffset >= from) from = summary.lastOffset + 1n;
     }
-    const lastId = ids[ids.length - 1];
-    if (lastId !== undefined) this.#nextId = lastId + 1;
     // After a clean end every segment has its sidecar, and there is nothing to learn from the log.
-    if (unknown.size === 0 && input.recoveryPoint === null) return null;
+    if (unknown.size === 0 && input.recoveryPoint === null && outage === null) return null;
     // With nothing to learn, only what may not be durable has to be checked.
-    if (unknown.size === 0 && input.recoveryPoint !== null && input.recoveryPoint > from)
+    if (unknown.size === 0 && input.recoveryPoint !== null && input.recoveryPoint > from && outage === null)
       from = input.recoveryPoint;
-    const cut = await this.#adopt(unknown, from, input);
+    const cut = await this.#match(unknown, places, from, input);
+    await this.#adopt(unknown, places, input.logStartOffset);
     this.#sortSegments();
+    if (outage !== null) this.#nextId += OUTAGE_ID_GAP;
     return cut;
   }
 
-  async #adopt(
+  /** Finds the extents of segments in the log. Returns where the log has to be cut. */
+  async #match(
     unknown: Map<number, Reference[]>,
+    places: ReadonlyMap<number, PayloadPlace>,
     from: bigint,
     input: RecoveryInput,
   ): Promise<bigint | null> {
-    let cut: bigint | null = null;
     for await (const reference of input.references(from)) {
-      const found = unknown.get(reference.segmentId);
-      const checked = input.recoveryPoint !== null && reference.lastOffset >= input.recoveryPoint;
+      const { segmentId: segment, baseOffset } = reference;
+      this.#nextId = Math.max(this.#nextId, segment + 1);
+      const found = unknown.get(segment);
+      const outage = places.has(segment) ? places.get(segment)!.outage : this.#places.outage;
+      const checked =
+        outage === null && input.recoveryPoint !== null && reference.lastOffset >= input.recoveryPoint;
       if (
         found === undefined
-          ? !this.#segments.has(reference.segmentId)
-          : checked && !(await this.#isIntact(reference))
+          ? !this.#segments.has(segment)
+          : checked && !(await this.#isIntact(reference, places.get(segment)!))
       ) {
-        const fields = {
-          directory: this.#directory,
-          offset: reference.baseOffset,
-          segment: reference.segmentId,
-        };
+        const fields = { directory: this.#directory, offset: baseOffset, segment, outage };
         this.#logger.error(fields, 'A record refers to payload that is missing or damaged');
-        if (!checked) continue;
-        cut = reference.baseOffset;
-        break;
+        if (checked) return baseOffset;
+        continue;
       }
       found?.push(reference);
     }
+    return null;
+  }
+
+  /** Completes the segments whose extents were found in the log, and removes those of nobody. */
+  async #adopt(
+    unknown: ReadonlyMap<number, Reference[]>,
+    places: ReadonlyMap<number, PayloadPlace>,
+    logStartOffset: bigint,
+  ): Promise<void> {
     for (const [id, references] of unknown) {
-      const segment = PayloadSegment.recovered(this.#directory, id, this.#open, references);
+      const segment = PayloadSegment.recovered(this.#origin(id, places.get(id)!), references);
       if (segment.unused) {
         this.#logger.info(
           { directory: this.#directory, segment: id },
@@ -181,15 +211,14 @@ export class PartitionPayloads {
         await segment.remove();
         continue;
       }
-      await segment.seal();
-      await segment.countLiveFrom(input.logStartOffset);
+      if (segment.outage === null) await segment.seal();
+      await segment.countLiveFrom(logStartOffset);
       this.#segments.set(id, segment);
     }
-    return cut;
   }
 
-  async #isIntact(reference: Reference): Promise<boolean> {
-    const file = this.#open.acquire(payloadPath(this.#directory, reference.segmentId));
+  async #isIntact(reference: Reference, place: PayloadPlace): Promise<boolean> {
+    const file = this.#open.acquire(place.path);
     try {
       const { piece, crc32c } = await (await file.file).readCrc(
         reference.position,
@@ -204,22 +233,19 @@ export class PartitionPayloads {
     }
   }
 
-  async #listFiles(): Promise<number[]> {
-    const names = await readdir(this.#directory).catch(() => [] as string[]);
-    const ids: number[] = [];
-    const payloads = new Set(names.filter((name) => name.endsWith(PAYLOAD_SUFFIX)));
-    for (const name of names) {
-      const id = /^(\d{20})\.(payload|extents)$/.exec(name);
-      if (id?.[2] === 'payload') {
-        ids.push(Number(id[1]));
-      } else if (id === null && name.endsWith('.tmp')) {
-        await removeFile(join(this.#directory, name));
-      } else if (id !== null && !payloads.has(name.replace(EXTENTS_SUFFIX, PAYLOAD_SUFFIX))) {
-        // A removal that was interrupted, or payload that somebody took away: then reads of it will say so.
-        await removeFile(join(this.#directory, name));
-      }
+  /** Where the payload file of each segment is, in the order of the segments. */
+  async #findPlaces(): Promise<ReadonlyMap<number, PayloadPlace>> {
+    const places = new Map<number, PayloadPlace>();
+    for (const { segmentId, place } of await this.#places.find()) places.set(segmentId, place);
+    const { outage } = this.#places;
+    for (const name of await readdir(this.#directory).catch(() => [] as string[])) {
+      const id = segmentOfExtents(name);
+      const lost = id !== null && !places.has(id);
+      if (lost && outage !== null) places.set(id, absentPlace(payloadPath(this.#directory, id), outage));
+      // A removal that was interrupted, or payload that somebody took away: then reads of it will say so.
+      else if (lost || name.endsWith('.tmp')) await removeFile(join(this.#directory, name));
     }
-    return ids.sort((a, b) => a - b);
+    return new Map([...places].sort(([a], [b]) => a - b));
   }
 
   #sortSegments(): void {
@@ -240,13 +266,14 @@ export class PartitionPayloads {
       active = null;
     }
     if (active === null) {
-      this.#directoryReady ??= makeDirectory(this.#directory);
-      this.#directoryReady.catch(() => {
-        this.#directoryReady = null;
+      const { segmentBytes, preallocate } = this.#options;
+      const id = this.#nextId;
+      const place = this.#places.place(id, length);
+      this.#nextId++;
+      active = PayloadSegment.create(this.#origin(id, place), {
+        recycledBytes: recycledBytesFor(length, segmentBytes),
+        preallocateBytes: preallocate ? segmentBytes : 0,
       });
-      const recycledBytes = recycledBytesFor(length, this.#options.segmentBytes);
-      const [directory, id] = [this.#directory, this.#nextId++];
-      active = PayloadSegment.create(directory, id, this.#open, this.#directoryReady, recycledBytes);
       this.#segments.set(active.id, active);
       this.#unsealed.add(active);
       this.#active = active;
@@ -256,6 +283,7 @@ export class PartitionPayloads {
 
   #isFull(segment: PayloadSegment, length: number): boolean {
     if (segment.failed || segment.extentCount >= MAX_EXTENTS_PER_SEGMENT) return true;
+    if (!segment.hasRoomFor(length)) return true;
     return segment.bytes > 0 && segment.bytes + length > this.#options.segmentBytes;
   }
 
@@ -275,11 +303,40 @@ export class PartitionPayloads {
   }
 
   #inBackground(action: () => Promise<void>, failure: string): Promise<void> {
-    const done = this.#background.then(action).catch((error: unknown) => {
+    return this.#serially(action).catch((error: unknown) => {
       this.#logger.warn({ directory: this.#directory, err: error }, failure);
     });
-    this.#background = done;
+  }
+
+  #serially<T>(action: () => Promise<T>): Promise<T> {
+    const done = this.#background.then(action);
+    this.#background = done.then(
+      () => undefined,
+      () => undefined,
+    );
     return done;
+  }
+
+  complete(segmentId: number): void {
+    if (this.#active?.id === segmentId) this.endSegment();
+  }
+
+  move(segmentId: number, target: MoveTarget): Promise<boolean> {
+    const segment = this.#segments.get(segmentId);
+    if (!segment?.isMovable || this.#closed) return Promise.resolve(false);
+    const isWanted = () => !this.#closed && this.#segments.get(segmentId) === segment;
+    const moved = target.copy(segment.path, isWanted).then((copied) =>
+      this.#serially(async () => {
+        if (!copied || !isWanted()) return false;
+        await target.publish(segment.path);
+        await segment.moveTo(target.place);
+        return true;
+      }),
+    );
+    this.#moves.add(moved);
+    const ended = () => this.#moves.delete(moved);
+    moved.then(ended, ended);
+    return moved;
   }
 
   /** Ends the segment in progress, so that what no extent covers at its end is given back. */
@@ -319,10 +376,11 @@ export class PartitionPayloads {
     batchCrc: number,
   ): Promise<MemoryPiece> {
     const segment = this.#segments.get(segmentId);
-    if (segment === undefined) throw new PayloadError('missing', segmentId, `no segment ${segmentId}`);
+    if (segment === undefined)
+      throw new PayloadError('missing', segmentId, this.#places.outage ?? `no segment ${segmentId}`);
     const { piece, crc32c } = await segment.read(position, length, headerCrc).catch((error: unknown) => {
       if (isLackOfMemory(error)) throw error;
-      throw new PayloadError('missing', segmentId, `${segment.path}: ${String(error)}`);
+      throw new PayloadError('missing', segmentId, segment.outage ?? `${segment.path}: ${String(error)}`);
     });
     if (piece.byteLength === length && crc32c === batchCrc) return piece;
     const short = piece.byteLength < length;
@@ -349,6 +407,7 @@ export class PartitionPayloads {
   /** Closes the files as they are: the partition is being deleted. */
   abandon(): void {
     this.#active = null;
+    this.#closed = true;
     for (const segment of this.#segments.values()) segment.close();
     this.#segments.clear();
     this.#unsealed.clear();
@@ -356,8 +415,15 @@ export class PartitionPayloads {
 
   /** Completes the segment in progress; nothing may be appended afterwards. */
   async close(): Promise<void> {
+    this.#closed = true;
     this.endSegment();
+    await Promise.allSettled(this.#moves);
     await this.#background;
     for (const segment of this.#segments.values()) void this.#open.forget(segment.path);
   }
+}
+
+/** Where the lists of extents of a partition are, and its payload unless that is in other places. */
+export function payloadDirectory(partitionDirectory: string): string {
+  return join(partitionDirectory, 'payload');
 }

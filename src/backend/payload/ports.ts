@@ -22,6 +22,8 @@ export interface PayloadFile {
 
 export interface PayloadOpenOptions {
   create?: boolean;
+  /** Space to reserve. */
+  preallocateBytes?: number;
   /** How much space of removed files a new one may begin with. */
   recycledBytes?: number;
 }
@@ -31,4 +33,64 @@ export interface PayloadFiles {
   open(path: string, options?: PayloadOpenOptions): Promise<PayloadFile>;
   /** Removes a file; it may be gone already. */
   remove(path: string): Promise<void>;
+}
+
+/** Where the file of one payload segment is, and who counts its bytes. */
+export interface PayloadPlace {
+  /** Of the file. */
+  readonly path: string;
+  /** Resolves when the directory is there. */
+  readonly ready: Promise<unknown>;
+  /** Why the file cannot be used; null while it can. */
+  readonly outage: string | null;
+  /** Whether the file may grow by so much. */
+  hasRoomFor(bytes: number): boolean;
+  /** The file has so many bytes by now. */
+  resized(bytes: number): void;
+  /** The file takes no more, has its list of extents, and may be moved from now on. */
+  completed(bytes: number): void;
+  /** A write or a flush of the file failed. */
+  failed(error: unknown): void;
+  /** The file is gone. */
+  removed(): void;
+}
+
+/** A payload file that is there. */
+export interface FoundPayload {
+  readonly segmentId: number;
+  readonly place: PayloadPlace;
+}
+
+/** Where a complete file is moved to, and how it is copied there. */
+export interface MoveTarget {
+  readonly place: PayloadPlace;
+  /** Copies the file at `from`; false if `isWanted` became false meanwhile. */
+  copy(from: string, isWanted: () => boolean): Promise<boolean>;
+  /** Gives the copy its name, durably. */
+  publish(from: string): Promise<void>;
+}
+
+/** Whoever reads and writes the segments of one partition. */
+export interface SegmentOwner {
+  /**
+   * Moves the file of a complete segment while it is read on. False if it was not wanted any more: then, as when it rejects, the copy is
+   * of no use.
+   */
+  move(segmentId: number, target: MoveTarget): Promise<boolean>;
+  /** Ends a segment if it is the one that takes extents, so that it can be moved. */
+  complete(segmentId: number): void;
+}
+
+/** The places of one partition's payload files. */
+export interface PayloadPlaces {
+  /** Why files may exist that `find` does not list; null: it lists all. */
+  readonly outage: string | null;
+  /** Called once, before anything else. */
+  attach(owner: SegmentOwner): void;
+  /** The tier, from 0 on, in which the payload stays whatever its age; null: none. */
+  pinTo(tier: number | null): void;
+  /** What is there at the start; a file that is there twice is listed once. */
+  find(): Promise<FoundPayload[]>;
+  /** For a new segment that begins with `bytes`. Throws an Error with `code` ENOSPC when there is no room anywhere. */
+  place(segmentId: number, bytes: number): PayloadPlace;
 }

@@ -1,12 +1,9 @@
-import { join } from 'node:path';
 import type { MemoryPiece } from '../../native/pieces.ts';
 import { type Extent, type ExtentSummary, readExtents, summarize, writeExtents } from './extents.ts';
+import { extentsPath } from './home-places.ts';
 import type { OpenFile, OpenFiles } from './open-files.ts';
-import type { PayloadFile } from './ports.ts';
+import type { PayloadFile, PayloadOpenOptions, PayloadPlace } from './ports.ts';
 import { removeFile } from './small-files.ts';
-
-export const PAYLOAD_SUFFIX = '.payload';
-export const EXTENTS_SUFFIX = '.extents';
 
 /** Where an extent was put. Its owner calls `commit` once its reference has offsets, or `abandon` if it never gets any. */
 export interface PendingExtent {
@@ -50,13 +47,18 @@ class Appending implements PendingExtent {
   }
 }
 
-/** `segment` identifies the files; ids rise within a partition, and so do the offsets that refer to them. */
-export function payloadPath(directory: string, segment: number): string {
-  return join(directory, `${String(segment).padStart(20, '0')}${PAYLOAD_SUFFIX}`);
+/** Where a segment belongs. */
+export interface SegmentOrigin {
+  /** The payload directory of its partition. */
+  readonly directory: string;
+  readonly id: number;
+  readonly open: OpenFiles;
+  readonly place: PayloadPlace;
 }
 
-export function extentsPath(directory: string, segment: number): string {
-  return join(directory, `${String(segment).padStart(20, '0')}${EXTENTS_SUFFIX}`);
+function endOf(extents: readonly Extent[]): number {
+  const last = extents[extents.length - 1];
+  return last === undefined ? 0 : last.position + last.length;
 }
 
 /**
@@ -65,9 +67,10 @@ export function extentsPath(directory: string, segment: number): string {
  */
 export class PayloadSegment {
   readonly id: number;
-  readonly path: string;
+  /** In the partition's directory, wherever the file is. */
   readonly #sidecar: string;
   readonly #open: OpenFiles;
+  #place: PayloadPlace;
   /** Held while the segment takes extents or has some that are not durable. */
   #writer: OpenFile | null = null;
   #file: PayloadFile | null = null;
@@ -85,45 +88,42 @@ export class PayloadSegment {
   #deadBefore = 0n;
   #liveBytes: number;
 
-  private constructor(
-    directory: string,
-    id: number,
-    open: OpenFiles,
-    extents: Extent[] | null,
-    summary: ExtentSummary,
-  ) {
-    this.id = id;
-    this.path = payloadPath(directory, id);
-    this.#sidecar = extentsPath(directory, id);
-    this.#open = open;
+  private constructor(origin: SegmentOrigin, extents: Extent[] | null, summary: ExtentSummary) {
+    this.id = origin.id;
+    this.#place = origin.place;
+    this.#sidecar = extentsPath(origin.directory, origin.id);
+    this.#open = origin.open;
     this.#extents = extents;
     this.#summary = summary;
     this.#liveBytes = summary.extentBytes;
   }
 
-  /** A new, empty segment; its file is opened in the background, and may begin with `recycledBytes` of a removed one. */
-  static create(
-    directory: string,
-    id: number,
-    open: OpenFiles,
-    directoryReady: Promise<unknown>,
-    recycledBytes: number,
-  ): PayloadSegment {
-    const segment = new PayloadSegment(directory, id, open, [], summarize([], 0));
-    segment.#opening = segment.#openForAppends(directoryReady, recycledBytes);
+  /** A new, empty segment; its file is opened in the background, with these options. */
+  static create(origin: SegmentOrigin, options: PayloadOpenOptions): PayloadSegment {
+    const segment = new PayloadSegment(origin, [], summarize([], 0));
+    segment.#opening = segment.#openForAppends(options);
     return segment;
   }
 
   /** A segment whose sidecar was found to be good. */
-  static sealed(directory: string, id: number, open: OpenFiles, summary: ExtentSummary): PayloadSegment {
-    return new PayloadSegment(directory, id, open, null, summary);
+  static sealed(origin: SegmentOrigin, summary: ExtentSummary): PayloadSegment {
+    origin.place.completed(summary.bytes);
+    return new PayloadSegment(origin, null, summary);
   }
 
   /** A segment that was found without a good sidecar, its extents learned from the log; `seal` completes it. */
-  static recovered(directory: string, id: number, open: OpenFiles, extents: Extent[]): PayloadSegment {
-    const last = extents[extents.length - 1];
-    const bytes = last === undefined ? 0 : last.position + last.length;
-    return new PayloadSegment(directory, id, open, extents, summarize(extents, bytes));
+  static recovered(origin: SegmentOrigin, extents: Extent[]): PayloadSegment {
+    return new PayloadSegment(origin, extents, summarize(extents, endOf(extents)));
+  }
+
+  /** Of the payload file. */
+  get path(): string {
+    return this.#place.path;
+  }
+
+  /** Why the file cannot be used; null while it can. */
+  get outage(): string | null {
+    return this.#place.outage;
   }
 
   /** Logical size of the file, with what waits for it to be opened. */
@@ -141,9 +141,14 @@ export class PayloadSegment {
     return this.#summary.count === 0 && this.#pending === 0;
   }
 
-  /** An append was refused: the segment must be sealed and replaced. */
+  /** An append was refused, or would be: the segment must be sealed and replaced. */
   get failed(): boolean {
-    return this.#failed;
+    return this.#failed || this.#place.outage !== null;
+  }
+
+  /** Whether its place has room for so much more. */
+  hasRoomFor(bytes: number): boolean {
+    return this.#place.hasRoomFor(bytes);
   }
 
   get extentCount(): number {
@@ -177,35 +182,40 @@ export class PayloadSegment {
     if (this.#pending === 0) this.#idle?.();
   }
 
-  async #openForAppends(directoryReady: Promise<unknown>, recycledBytes: number): Promise<void> {
+  async #openForAppends(options: PayloadOpenOptions): Promise<void> {
     try {
-      await directoryReady;
-      this.#writer = this.#open.acquire(this.path, { create: true, recycledBytes });
+      await this.#place.ready;
+      this.#writer = this.#open.acquire(this.path, { create: true, ...options });
       const file = await this.#writer.file;
       this.#file = file;
       for (const start of this.#queued) start(file);
     } catch (error) {
-      this.#failed = true;
+      this.#refuse(error);
       for (const start of this.#queued) start(null, error);
     }
     this.#queued.length = 0;
   }
 
+  #refuse(error: unknown): void {
+    this.#failed = true;
+    this.#place.failed(error);
+  }
+
   #write(piece: Uint8Array | MemoryPiece, extent: Appending, fromMemory: boolean): Promise<void> | null {
     const refused = (error: unknown) => {
-      this.#failed = true;
+      this.#refuse(error);
       throw error;
     };
     if (this.#file === null) return this.#writeLater(piece, extent, fromMemory).catch(refused);
     try {
-      return this.#place(this.#file, piece, extent, fromMemory)?.catch(refused) ?? null;
+      return this.#put(this.#file, piece, extent, fromMemory)?.catch(refused) ?? null;
     } catch (error) {
-      this.#failed = true;
+      this.#refuse(error);
       return Promise.reject(error);
     }
   }
 
-  #place(
+  #put(
     file: PayloadFile,
     piece: Uint8Array | MemoryPiece,
     extent: Appending,
@@ -214,6 +224,7 @@ export class PayloadSegment {
     const { position, done } = file.append([piece], { align: true, fromMemory });
     extent.position = position;
     this.#summary.bytes = position + extent.length;
+    this.#place.resized(this.bytes);
     return done;
   }
 
@@ -222,11 +233,12 @@ export class PayloadSegment {
     const held = piece instanceof Uint8Array ? Uint8Array.from(piece) : piece;
     if (!(held instanceof Uint8Array)) held.memory.retain();
     this.#queuedBytes += held.byteLength;
+    this.#place.resized(this.bytes);
     return new Promise((resolve, reject) => {
       this.#queued.push((file, error) => {
         this.#queuedBytes -= held.byteLength;
         if (file === null) reject(error);
-        else Promise.resolve(this.#place(file, held, extent, fromMemory)).then(() => resolve(), reject);
+        else Promise.resolve(this.#put(file, held, extent, fromMemory)).then(() => resolve(), reject);
         if (!(held instanceof Uint8Array)) held.memory.release();
       });
     });
@@ -247,9 +259,13 @@ export class PayloadSegment {
     return this.#writer === null;
   }
 
-  /** Bytes were appended that are not known to be durable. */
+  /**
+   * Bytes were appended that are not known to be durable. Not where that cannot be had any more: whoever waits for it has begun to before
+   * the last extent was committed.
+   */
   get needsSync(): boolean {
-    return this.#opening !== null && this.#extents !== null && this.#syncedBytes < this.bytes;
+    if (this.#opening === null || this.#extents === null || this.#syncedBytes >= this.bytes) return false;
+    return this.#place.outage === null || this.#pending > 0;
   }
 
   /** Makes everything appended before the call durable. */
@@ -261,6 +277,9 @@ export class PayloadSegment {
     try {
       await (await holder.file).sync();
       this.#syncedBytes = Math.max(this.#syncedBytes, target);
+    } catch (error) {
+      this.#place.failed(error);
+      throw error;
     } finally {
       if (writer === null) this.#open.release(holder);
     }
@@ -281,19 +300,27 @@ export class PayloadSegment {
     if (extents === null) return;
     const writer = this.#writer ?? this.#open.acquire(this.path);
     try {
-      const file = await writer.file;
-      const last = extents[extents.length - 1];
-      this.#summary.bytes = last === undefined ? 0 : last.position + last.length;
-      await file.truncate(this.#summary.bytes);
-      await file.sync();
-      this.#syncedBytes = this.#summary.bytes;
+      await this.#cutAndSync(await writer.file, endOf(extents));
       await writeExtents(this.#sidecar, extents, this.#summary.bytes);
       this.#extents = null;
+      this.#place.completed(this.#summary.bytes);
     } finally {
       this.#writer = null;
       this.#file = null;
       this.#open.release(writer);
     }
+  }
+
+  async #cutAndSync(file: PayloadFile, bytes: number): Promise<void> {
+    this.#summary.bytes = bytes;
+    try {
+      await file.truncate(bytes);
+      await file.sync();
+    } catch (error) {
+      this.#place.failed(error);
+      throw error;
+    }
+    this.#syncedBytes = bytes;
   }
 
   /** An extent as it was appended, if it is still in memory. */
@@ -336,8 +363,31 @@ export class PayloadSegment {
   /** Removes the files; reads under way end well. */
   async remove(): Promise<void> {
     this.#releaseWriter();
-    await this.#open.remove(this.path);
+    await this.#removeFrom(this.#place);
     await removeFile(this.#sidecar);
+  }
+
+  /** The file may be moved: it takes no more, and its list is durable. */
+  get isMovable(): boolean {
+    return this.#extents === null && this.#place.outage === null;
+  }
+
+  /** Reads from the copy at `place` from now on, and removes the file where it was. */
+  async moveTo(place: PayloadPlace): Promise<void> {
+    const before = this.#place;
+    this.#place = place;
+    place.completed(this.#summary.bytes);
+    await this.#removeFrom(before);
+  }
+
+  async #removeFrom(place: PayloadPlace): Promise<void> {
+    try {
+      await this.#open.remove(place.path);
+    } catch (error) {
+      place.failed(error);
+      throw error;
+    }
+    place.removed();
   }
 
   #releaseWriter(): void {

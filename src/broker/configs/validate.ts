@@ -6,6 +6,7 @@ import {
   type KafabricConfig,
   parseValue,
   splitList,
+  TIER_ORDINALS,
   TopicConfig,
   topicDefinitionsByName,
 } from '../../config/index.ts';
@@ -58,6 +59,13 @@ export function validateTopicConfigs(values: ReadonlyMap<string, string>, broker
   if (config.get('remote.storage.enable')) {
     refuse(
       'Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log storage.',
+    );
+  }
+  const tier = (TIER_ORDINALS as readonly string[]).indexOf(config.get('payload.tier'));
+  const { tiers } = broker.resolved;
+  if (values.has('payload.tier') && tier >= tiers.length && tiers.length > 0) {
+    refuse(
+      `Invalid value ${values.get('payload.tier')} for configuration payload.tier: there are ${tiers.length} tiers`,
     );
   }
   for (const key of ['leader.replication.throttled.replicas', 'follower.replication.throttled.replicas']) {

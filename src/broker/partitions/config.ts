@@ -14,6 +14,10 @@ export interface PartitionConfig {
   /** `payload.min.bytes`: mean record size from which a batch is diverted; -1 never. */
   payloadMinBytes: number;
   payloadSegmentBytes: number;
+  /** Space for a whole payload segment is reserved when it is begun. */
+  payloadPreallocate: boolean;
+  /** `payload.tier`: the storage tier, from 0 on, in which the payload stays; null: none. */
+  payloadTier: number | null;
   /** -1: no limit. */
   retentionMs: number;
   /** Log and payload together; -1: no limit. */

@@ -2,8 +2,9 @@ import type { LogManager } from '../../backend/log/log-manager.ts';
 import type { PartitionLog } from '../../backend/log/partition-log.ts';
 import { forEachParallel } from '../../backend/log/serial.ts';
 import { OpenFiles } from '../../backend/payload/open-files.ts';
-import { PartitionPayloads } from '../../backend/payload/partition-payloads.ts';
+import { PartitionPayloads, payloadDirectory } from '../../backend/payload/partition-payloads.ts';
 import type { PayloadFiles } from '../../backend/payload/ports.ts';
+import type { TieredStorage } from '../../backend/payload/tiers/tiered-storage.ts';
 import type { KafabricConfig, TopicConfig } from '../../config/index.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import type { Uuid } from '../../protocol/wire/types.ts';
@@ -12,7 +13,7 @@ import type { Logger } from '../../util/logger.ts';
 import { Partition, type PartitionMetrics } from './partition.ts';
 import { enforcePayloadRetention } from './payload-retention.ts';
 import { recoverPayloads } from './recovery.ts';
-import { logConfigOf, partitionConfigOf } from './topic-settings.ts';
+import { logConfigOf, partitionConfigOf, payloadOptionsOf } from './topic-settings.ts';
 
 /** Payload files that are kept open beyond those being written. */
 const OPEN_PAYLOAD_FILES_MAX = 256;
@@ -39,6 +40,8 @@ export interface PartitionManagerOptions {
   logs: LogManager;
   /** The native store. */
   files: PayloadFiles;
+  /** Where payload lies. */
+  tiers: TieredStorage;
   config: KafabricConfig;
   clock: Clock;
   logger: Logger;
@@ -86,6 +89,7 @@ export class PartitionManager {
         await this.#options.logs.delete(log.topic, log.partition);
       }
     }
+    if (known.size > 0) await this.#options.tiers.removeAllBut(partitionsOf(known.values()));
     await forEachParallel([...known.values()], PARALLEL_OPENS, async (topic) => {
       this.#topic(topic.name, topic.id);
       const config = configOf(topic.name);
@@ -154,7 +158,7 @@ export class PartitionManager {
       // One that was there already was opened before its topic's configuration was known.
       log.updateConfig(logConfig);
       log.becomeLeader(leaderEpoch);
-      opened.push([index, await this.#openPartition(log, config)]);
+      opened.push([index, await this.#openPartition(log, id, config)]);
     });
     const topic = this.#topic(name, id);
     for (const [index, partition] of opened) topic.partitions.set(index, partition);
@@ -170,15 +174,16 @@ export class PartitionManager {
     return topic;
   }
 
-  async #openPartition(log: PartitionLog, topicConfig: TopicConfig): Promise<Partition> {
+  async #openPartition(log: PartitionLog, topicId: Uuid, topicConfig: TopicConfig): Promise<Partition> {
     const { clock } = this.#options;
     const config = partitionConfigOf(log.topic, topicConfig, this.#config);
     const logger = this.#options.logger;
     const payloads = new PartitionPayloads(
       log.directory,
       this.#openFiles,
-      { segmentBytes: config.payloadSegmentBytes },
+      payloadOptionsOf(config),
       logger,
+      this.#options.tiers.placesOf(log.topic, topicId, log.partition, payloadDirectory(log.directory)),
     );
     await recoverPayloads(log, payloads, logger);
     // The only replica is in sync with itself: all that survived is visible.
@@ -196,7 +201,10 @@ export class PartitionManager {
       for (const partition of topic.partitions.values()) await partition.close();
     }
     const gone = Array.from(logs.logs()).filter((log) => log.topic === name && log.topicId === id);
-    await forEachParallel(gone, PARALLEL_CHANGES, (log) => logs.delete(name, log.partition));
+    await forEachParallel(gone, PARALLEL_CHANGES, async (log) => {
+      await logs.delete(name, log.partition);
+      await this.#options.tiers.removePartition(name, id, log.partition);
+    });
   }
 
   topicConfigChanged({ name }: Pick<TopicDescription, 'name'>, config: TopicConfig): void {
@@ -241,6 +249,11 @@ export class PartitionManager {
     this.#timer = null;
     await Promise.all(Array.from(this.all(), (partition) => partition.close()));
   }
+}
+
+function* partitionsOf(topics: Iterable<TopicDescription>) {
+  for (const { name, id, partitions } of topics)
+    for (const { index } of partitions) yield { topic: name, topicId: id, partition: index };
 }
 
 /** The log of the cluster metadata is no topic. */

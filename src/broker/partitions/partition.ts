@@ -9,6 +9,7 @@ import { RecentlyDiverted } from './diverted-batch.ts';
 import type { FetchWait, Watched } from './fetch-wait.ts';
 import { type Appended, type DivertedEvent, ProducePipeline } from './produce-pipeline.ts';
 import { ProduceError } from './produce-rules.ts';
+import { payloadOptionsOf } from './topic-settings.ts';
 
 /** Counters of all partitions, for the metrics. */
 export interface PartitionMetrics {
@@ -145,7 +146,7 @@ export class Partition implements Watched {
 
   configure(config: PartitionConfig): void {
     this.config = config;
-    this.payloads.configure({ segmentBytes: config.payloadSegmentBytes });
+    this.payloads.configure(payloadOptionsOf(config));
   }
 
   /** Removes all records below `offset` (-1: below the high watermark); returns the new log start offset. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { LogManager } from '../../backend/log/log-manager.ts';
 import { storeFileSystem } from '../../backend/log/store-file-system.ts';
 import type { PayloadFiles } from '../../backend/payload/ports.ts';
+import { TieredStorage, type TieredStorageOptions } from '../../backend/payload/tiers/tiered-storage.ts';
 import { type KafabricConfig, loadConfig, TopicConfig } from '../../config/index.ts';
 import { arenaStats, NativeMemory } from '../../native/arena.ts';
 import { MemoryPiece, type Piece } from '../../native/pieces.ts';
@@ -30,34 +31,27 @@ function brokerConfig(): KafabricConfig {
 export class TestBroker {
   readonly logs: LogManager;
   readonly partitions: PartitionManager;
+  readonly tiers: TieredStorage;
   readonly fetches: FetchService;
   readonly store: Store;
-  readonly #locks: { release(): void }[] = [];
+  readonly #locks: { release(): void }[];
 
-  private constructor(
-    directory: string,
-    wrap: (store: Store) => PayloadFiles,
-    config: TopicConfig,
-    options: StoreOptions,
-  ) {
-    this.store = new Store(options);
-    const fileSystem = storeFileSystem(this.store);
-    const lockDirectory = (path: string) => {
-      const lock = fileSystem.lockDirectory(path);
-      this.#locks.push(lock);
-      return lock;
-    };
-    this.logs = new LogManager({
-      fileSystem: { ...fileSystem, lockDirectory },
-      clock: systemClock,
-      logger: silentLogger,
-      directories: [directory],
-      nodeId: 1,
-      defaultConfig: logConfigOf(config),
-    });
+  private constructor(parts: {
+    store: Store;
+    logs: LogManager;
+    tiers: TieredStorage;
+    locks: { release(): void }[];
+    wrap: (store: Store) => PayloadFiles;
+  }) {
+    const { store, logs, tiers, locks, wrap } = parts;
+    this.store = store;
+    this.logs = logs;
+    this.tiers = tiers;
+    this.#locks = locks;
     this.partitions = new PartitionManager({
-      logs: this.logs,
-      files: wrap(this.store),
+      logs,
+      files: wrap(store),
+      tiers,
       config: brokerConfig(),
       clock: systemClock,
       logger: silentLogger,
@@ -71,23 +65,60 @@ export class TestBroker {
     topics: readonly TopicDescription[],
     config: TopicConfig,
     wrap = (store: Store): PayloadFiles => store,
-    options: StoreOptions = {},
+    options: StoreOptions & {
+      tiers?: (store: Store) => Partial<TieredStorageOptions>;
+      /** See LogManagerOptions. */
+      beforeLoading?: () => Promise<void>;
+    } = {},
   ): Promise<TestBroker> {
-    const broker = new TestBroker(directory, wrap, config, options);
-    await broker.logs.open();
+    const store = new Store(options);
+    const fileSystem = storeFileSystem(store);
+    const locks: { release(): void }[] = [];
+    const lockDirectory = (path: string) => {
+      const lock = fileSystem.lockDirectory(path);
+      locks.push(lock);
+      return lock;
+    };
+    const logs = new LogManager({
+      fileSystem: { ...fileSystem, lockDirectory },
+      clock: systemClock,
+      logger: silentLogger,
+      directories: [directory],
+      nodeId: 1,
+      defaultConfig: logConfigOf(config),
+      ...(options.beforeLoading && { beforeLoading: options.beforeLoading }),
+    });
+    await logs.open();
+    const tiers = await TieredStorage.open({
+      tiers: [],
+      logDirectories: [directory],
+      owner: { clusterId: logs.clusterId, nodeId: 1 },
+      files: store,
+      clock: systemClock,
+      logger: silentLogger,
+      settings: () => ({ threshold: 0.5, bytesPerSecond: -1 }),
+      threads: 1,
+      isBusy: () => false,
+      ...options.tiers?.(store),
+    });
+    const broker = new TestBroker({ store, logs, tiers, locks, wrap });
     await broker.partitions.open(topics, () => config);
     return broker;
   }
 
   async stop(): Promise<void> {
+    await this.tiers.stop();
     await this.partitions.close();
+    this.tiers.close();
     await this.logs.close();
     await this.store.shutdown();
   }
 
   /** Leaves the files as they are, as a killed process does. */
   async crash(): Promise<void> {
+    await this.tiers.stop();
     await this.store.shutdown();
+    this.tiers.close();
     for (const lock of this.#locks) lock.release();
   }
 

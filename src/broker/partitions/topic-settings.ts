@@ -1,5 +1,6 @@
 import { defaultLogConfig, type LogConfig } from '../../backend/log/config.ts';
-import type { KafabricConfig, TopicConfig } from '../../config/index.ts';
+import type { PayloadOptions } from '../../backend/payload/partition-payloads.ts';
+import { type KafabricConfig, TIER_ORDINALS, type TopicConfig } from '../../config/index.ts';
 import { Codec } from '../../native/codec.ts';
 import { isInternalTopic } from '../metadata/topic-name.ts';
 import type { PartitionConfig } from './config.ts';
@@ -25,12 +26,24 @@ export function partitionConfigOf(name: string, topic: TopicConfig, broker: Kafa
     // Coordinators read their records back, however large.
     payloadMinBytes: isInternalTopic(name) ? -1 : topic.get('payload.min.bytes'),
     payloadSegmentBytes: topic.get('payload.segment.bytes'),
+    payloadPreallocate: topic.get('preallocate') && broker.resolved.tiers.length > 0,
+    payloadTier: tierOf(topic.get('payload.tier')),
     retentionMs: topic.get('retention.ms'),
     retentionBytes: topic.get('retention.bytes'),
     deletable: policies.includes('delete'),
     flushBeforeAck: broker.get('log.durability') === 'flush',
     ackFromMemory: topic.get('log.ack') === 'memory',
   };
+}
+
+function tierOf(ordinal: string): number | null {
+  const tier = (TIER_ORDINALS as readonly string[]).indexOf(ordinal);
+  return tier < 0 ? null : tier;
+}
+
+export function payloadOptionsOf(config: PartitionConfig): PayloadOptions {
+  const { payloadSegmentBytes, payloadPreallocate, payloadTier } = config;
+  return { segmentBytes: payloadSegmentBytes, preallocate: payloadPreallocate, tier: payloadTier };
 }
 
 export function logConfigOf(topic: TopicConfig): LogConfig {

@@ -1,14 +1,19 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Extent, readExtentSummary, readExtents } from '../../backend/payload/extents.ts';
+import { extentsPath, payloadPath, segmentOfPayload } from '../../backend/payload/home-places.ts';
 import { isLackOfMemory } from '../../backend/payload/lack-of-memory.ts';
-import type { Reference } from '../../backend/payload/partition-payloads.ts';
-import { EXTENTS_SUFFIX, extentsPath, PAYLOAD_SUFFIX, payloadPath } from '../../backend/payload/segment.ts';
+import { payloadDirectory, type Reference } from '../../backend/payload/partition-payloads.ts';
+import type { SurveyedFile } from '../../backend/payload/tiers/tier-survey.ts';
+import { chooseCopy } from '../../backend/payload/tiers/tiered-places.ts';
 import type { Store, StoreFile } from '../../native/store.ts';
 import { type LogDamage, storedReferences } from './stored-references.ts';
 
-/** What is wrong, from the worst on: a record whose payload is gone or changed, a log that ends early, a list that contradicts the log, payload of nobody. */
-export type PayloadProblemKind = 'missing' | 'damaged' | 'log' | 'list' | 'orphan';
+/**
+ * What is wrong, from the worst on: a record whose payload is gone or changed, a log that ends early, a list that contradicts the log, payload that
+ * is there twice, payload of nobody.
+ */
+export type PayloadProblemKind = 'missing' | 'damaged' | 'log' | 'list' | 'copy' | 'orphan';
 
 export interface PayloadProblem {
   readonly kind: PayloadProblemKind;
@@ -29,6 +34,18 @@ export interface PartitionToCheck {
   readonly directory: string;
   /** Records below it are gone. */
   readonly logStartOffset: bigint;
+  /** Its payload files in tiers, and unfinished copies of such. */
+  readonly tierFiles: readonly SurveyedFile[];
+  /** Why payload may be where nobody can look; null: it is not. */
+  readonly outage: string | null;
+}
+
+/** A payload file, wherever it is. */
+interface PayloadCopy {
+  readonly segmentId: number;
+  readonly path: string;
+  readonly tier: number;
+  readonly bytes: number;
 }
 
 export interface CheckOptions {
@@ -52,6 +69,8 @@ class PartitionCheck {
   readonly #target: PartitionToCheck;
   readonly #options: CheckOptions;
   readonly #payloadDirectory: string;
+  /** Where each segment's file is. */
+  readonly #files = new Map<number, PayloadCopy>();
   /** Payload segments that live records refer to. */
   readonly #referred = new Set<number>();
   /** Why records may be missing, so that payload without one may be theirs; null: none are. */
@@ -60,11 +79,12 @@ class PartitionCheck {
   constructor(target: PartitionToCheck, options: CheckOptions) {
     this.#target = target;
     this.#options = options;
-    this.#payloadDirectory = join(target.directory, 'payload');
+    this.#payloadDirectory = payloadDirectory(target.directory);
   }
 
   async run(): Promise<void> {
     const { directory, logStartOffset } = this.#target;
+    await this.#findFiles();
     let logIsReadable = true;
     const events = {
       onDamage: (damage: LogDamage) => {
@@ -91,14 +111,53 @@ class PartitionCheck {
     if (logIsReadable) await this.#findOrphans();
   }
 
+  /** Payload in its own directory counts as below the last tier. */
+  async #findFiles(): Promise<void> {
+    const bySegment = new Map<number, PayloadCopy[]>();
+    const add = (file: PayloadCopy) => {
+      const files = bySegment.get(file.segmentId);
+      if (files === undefined) bySegment.set(file.segmentId, [file]);
+      else files.push(file);
+    };
+    for (const { segmentId, path, tier, bytes } of this.#target.tierFiles) {
+      if (segmentId !== null) add({ segmentId, path, tier, bytes });
+      else
+        await this.#repairable('orphan', path, null, 'an unfinished copy of a move from tier to tier', [
+          path,
+        ]);
+    }
+    for (const name of await readdir(this.#payloadDirectory).catch(() => [] as string[])) {
+      const segmentId = segmentOfPayload(name);
+      const path = join(this.#payloadDirectory, name);
+      if (segmentId !== null)
+        add({ segmentId, path, tier: Number.POSITIVE_INFINITY, bytes: (await sizeOf(path)) ?? 0 });
+    }
+    for (const [id, files] of [...bySegment].sort(([a], [b]) => a - b)) await this.#chooseFile(id, files);
+  }
+
+  async #chooseFile(id: number, files: readonly PayloadCopy[]): Promise<void> {
+    const summary = await readExtentSummary(extentsPath(this.#payloadDirectory, id));
+    const { kept, extra } = chooseCopy(files, summary?.bytes ?? null);
+    this.#files.set(id, kept);
+    for (const file of files) {
+      if (file === kept) continue;
+      const detail = `${file.bytes} bytes of a segment that is in ${kept.path}, too`;
+      if (extra.includes(file)) await this.#repairable('copy', file.path, null, detail, [file.path]);
+      else this.#problem('copy', file.path, null, `${detail}, with another length; not to be removed`);
+    }
+  }
+
   async #checkSegment(references: readonly Reference[]): Promise<void> {
     const id = references[0]!.segmentId;
     this.#referred.add(id);
-    const path = payloadPath(this.#payloadDirectory, id);
+    const path = this.#files.get(id)?.path ?? payloadPath(this.#payloadDirectory, id);
     const file = await this.#options.store.open(path, { readOnly: true }).catch((error: unknown) => {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-      const count = `the file is gone, and with it ${references.length} batches from here on`;
-      this.#problem('missing', path, references[0]!.baseOffset, count);
+      const batches = `${references.length} batches from here on`;
+      const { outage } = this.#target;
+      const detail =
+        outage === null ? `the file is gone, and with it ${batches}` : `${batches} are not there: ${outage}`;
+      this.#problem('missing', path, references[0]!.baseOffset, detail);
       return null;
     });
     if (file === null) return;
@@ -144,13 +203,10 @@ class PartitionCheck {
   }
 
   async #findOrphans(): Promise<void> {
-    const names = await readdir(this.#payloadDirectory).catch(() => [] as string[]);
-    for (const name of names.sort()) {
-      const id = Number(/^(\d{20})\.payload$/.exec(name)?.[1] ?? Number.NaN);
-      if (Number.isNaN(id) || this.#referred.has(id)) continue;
-      const path = join(this.#payloadDirectory, name);
-      const list = path.slice(0, -PAYLOAD_SUFFIX.length) + EXTENTS_SUFFIX;
-      const detail = `${(await sizeOf(path)) ?? 0} bytes that no record refers to`;
+    for (const [id, { path, bytes }] of this.#files) {
+      if (this.#referred.has(id)) continue;
+      const list = extentsPath(this.#payloadDirectory, id);
+      const detail = `${bytes} bytes that no record refers to`;
       const doubt = this.#doubt ?? (await this.#claimOf(list));
       if (doubt === null) await this.#repairable('orphan', path, null, detail, [path, list]);
       else this.#problem('orphan', path, null, `${detail}; not to be removed, for ${doubt}`);

@@ -67,7 +67,7 @@ describe('checkPayload', () => {
   ): Promise<PayloadReport> {
     const { repair = false, readPayload = true, topics } = options;
     const chosen = topics ? new Set(topics) : null;
-    return checkPayload({ store, directories: [directory], topics: chosen, readPayload, repair });
+    return checkPayload({ store, directories: [directory], tiers: [], topics: chosen, readPayload, repair });
   }
 
   const kinds = ({ problems }: PayloadReport) =>
@@ -180,6 +180,7 @@ describe('checkPayload', () => {
       checkPayload({
         store,
         directories: [join(directory, 'none')],
+        tiers: [],
         topics: null,
         readPayload: true,
         repair: false,

@@ -1,12 +1,18 @@
 import { access, readdir, readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import {
   CLEAN_SHUTDOWN,
+  decodeMetaProperties,
   decodeOffsetCheckpoint,
+  decodePartitionMetadata,
   LOG_START_OFFSET_CHECKPOINT,
+  META_PROPERTIES,
+  PARTITION_METADATA,
   partitionKey,
 } from '../../backend/log/checkpoint-files.ts';
 import { parsePartitionDirectory } from '../../backend/log/log-file-names.ts';
+import { partitionName } from '../../backend/payload/tiers/directories.ts';
+import { surveyTiers, type TierSurvey } from '../../backend/payload/tiers/tier-survey.ts';
 import type { Store } from '../../native/store.ts';
 import { checkPartition, type PartitionToCheck, type PayloadProblem } from './partition-check.ts';
 
@@ -14,6 +20,8 @@ export interface PayloadCheckOptions {
   readonly store: Store;
   /** Those of `log.dirs`. */
   readonly directories: readonly string[];
+  /** The paths of each storage tier. */
+  readonly tiers: readonly (readonly string[])[];
   /** Only these topics; null: all. */
   readonly topics: ReadonlySet<string> | null;
   readonly readPayload: boolean;
@@ -29,6 +37,8 @@ export interface PayloadReport {
   payloadBytes: number;
   /** Directories that no gateway has closed: what it was writing may be among the problems. */
   unclean: string[];
+  /** Why payload may be where nobody could look; null: all could be seen. */
+  outage: string | null;
   /** The first ones; `moreProblems` counts the rest. */
   problems: PayloadProblem[];
   moreProblems: number;
@@ -47,6 +57,7 @@ export async function checkPayload(options: PayloadCheckOptions): Promise<Payloa
     extents: 0,
     payloadBytes: 0,
     unclean: [],
+    outage: null,
     problems: [],
     moreProblems: 0,
   };
@@ -61,8 +72,14 @@ export async function checkPayload(options: PayloadCheckOptions): Promise<Payloa
       throw new Error(
         `${report.unclean.join(', ')}: the gateway was not shut down there, and its next start recovers more than can be seen now; start and stop it once, then repair`,
       );
+    const survey = await surveyOf(options);
+    locks.push(...survey.locks);
+    report.outage = survey.outage;
     const found = new Set<string>();
-    for (const directory of options.directories) await checkDirectory(directory, options, report, found);
+    const names = new Set<string>();
+    for (const directory of options.directories)
+      await checkDirectory(directory, { ...options, survey, names }, report, found);
+    reportForeign(survey, names, options, report);
     const unknown = [...(options.topics ?? [])].filter((topic) => !found.has(topic));
     if (unknown.length > 0)
       throw new Error(`there is no topic ${unknown.join(', ')} in ${options.directories.join(', ')}`);
@@ -72,20 +89,65 @@ export async function checkPayload(options: PayloadCheckOptions): Promise<Payloa
   }
 }
 
+/** What the tiers hold of these log directories. */
+async function surveyOf({ store, directories, tiers }: PayloadCheckOptions): Promise<TierSurvey> {
+  const meta = await readFile(join(directories[0]!, META_PROPERTIES)).catch(() => null);
+  if (meta === null) return { files: new Map(), outage: null, locks: [] };
+  const { clusterId, nodeId } = decodeMetaProperties(meta);
+  return surveyTiers({
+    paths: tiers,
+    logDirectories: directories,
+    owner: { clusterId, nodeId },
+    lockDirectory: (path) => store.lockDirectory(path),
+  });
+}
+
+/** Payload in tiers whose partition is in no log directory; a start removes it when its topic is deleted. */
+function reportForeign(
+  { files }: TierSurvey,
+  names: ReadonlySet<string>,
+  { topics }: PayloadCheckOptions,
+  report: PayloadReport,
+): void {
+  for (const [name, found] of files) {
+    const [, topic, partition] = /^(.+)-(\d+)\./.exec(name)!;
+    if (names.has(name) || (topics !== null && !topics.has(topic!))) continue;
+    const bytes = found.reduce((sum, file) => sum + file.bytes, 0);
+    report.problems.push({
+      kind: 'orphan',
+      topic: topic!,
+      partition: Number(partition),
+      file: dirname(found[0]!.path),
+      offset: null,
+      detail: `${bytes} bytes of a partition that is in none of log.dirs; the next start removes them if its topic is deleted`,
+      repaired: false,
+    });
+  }
+}
+
+interface CheckDirectoryOptions extends PayloadCheckOptions {
+  readonly survey: TierSurvey;
+  /** Filled with the partitions' names in tiers. */
+  readonly names: Set<string>;
+}
+
 async function checkDirectory(
   directory: string,
-  options: PayloadCheckOptions,
+  options: CheckDirectoryOptions,
   report: PayloadReport,
   found: Set<string>,
 ): Promise<void> {
-  const { store, readPayload, repair, onProgress } = options;
+  const { store, readPayload, repair, onProgress, survey, names } = options;
   const progress = () =>
     onProgress?.({
       partitions: report.partitions,
       payload: report.payloadBytes,
       problems: report.problems.length + report.moreProblems,
     });
-  for (const target of await partitionsIn(directory)) {
+  for (const partition of await partitionsIn(directory)) {
+    const name = await tierNameOf(partition);
+    names.add(name);
+    const target = { ...partition, tierFiles: survey.files.get(name) ?? [], outage: survey.outage };
     if (options.topics !== null && !options.topics.has(target.topic)) continue;
     found.add(target.topic);
     await checkPartition(target, {
@@ -107,9 +169,16 @@ async function checkDirectory(
   }
 }
 
-async function partitionsIn(directory: string): Promise<PartitionToCheck[]> {
+type FoundPartition = Omit<PartitionToCheck, 'tierFiles' | 'outage'>;
+
+async function tierNameOf({ topic, partition, directory }: FoundPartition): Promise<string> {
+  const metadata = await readFile(join(directory, PARTITION_METADATA)).catch(() => null);
+  return partitionName(topic, partition, metadata === null ? '' : decodePartitionMetadata(metadata));
+}
+
+async function partitionsIn(directory: string): Promise<FoundPartition[]> {
   const starts = await readStarts(join(directory, LOG_START_OFFSET_CHECKPOINT));
-  const found: PartitionToCheck[] = [];
+  const found: FoundPartition[] = [];
   for (const name of await readdir(directory)) {
     const parsed = parsePartitionDirectory(name);
     if (parsed === null || !(await stat(join(directory, name))).isDirectory()) continue;

@@ -24,6 +24,8 @@ export interface ConfigDefinition {
   readonly max?: number;
   /** The allowed values of a string, or elements of a list. */
   readonly values?: readonly string[];
+  /** The elements of a list may be equal. */
+  readonly repeats?: true;
   /** Values that are allowed outside the limits. */
   readonly also?: readonly string[];
   /** Absent means read-only. */

@@ -6,6 +6,7 @@ import { networkDefinitions } from './network.ts';
 import { payloadDefinitions } from './payload.ts';
 import { clientMetricsDefinitions, groupKeyDefinitions } from './resources.ts';
 import { serverDefinitions } from './server.ts';
+import { tierDefinitions } from './tiers.ts';
 import { topicDefinitions } from './topics.ts';
 import { transactionDefinitions } from './transactions.ts';
 
@@ -16,6 +17,7 @@ export type {
   TopicConfigDefinition,
   UpdateMode,
 } from './definition.ts';
+export { TIER_ORDINALS, type TierOrdinal } from './tiers.ts';
 
 const broker = [
   ...serverDefinitions,
@@ -25,6 +27,7 @@ const broker = [
   ...groupDefinitions,
   ...transactionDefinitions,
   ...payloadDefinitions,
+  ...tierDefinitions,
 ] as const;
 
 /** Every broker key, in the order of the documentation. */

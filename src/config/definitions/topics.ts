@@ -1,4 +1,5 @@
 import { LONG_MAX, type TopicConfigDefinition } from './definition.ts';
+import { TIER_ORDINALS } from './tiers.ts';
 
 const HOUR_MS = 3_600_000;
 const MINUTE_MS = 60_000;
@@ -225,11 +226,21 @@ export const topicDefinitions = [
       'Bytes after which a new payload file is started; whole files are deleted, so smaller ones free space sooner.',
   },
   {
+    name: 'payload.tier',
+    type: 'string',
+    default: '',
+    values: ['', ...TIER_ORDINALS],
+    synonyms: [],
+    documentation:
+      'The storage tier in which the topic’s payload stays, whatever its age: first, second, ...; empty: where the others’ is, by age. While that tier is full, new payload goes to the next one and moves when there is room.',
+  },
+  {
     name: 'preallocate',
     type: 'boolean',
     default: 'false',
     synonyms: [{ name: 'log.preallocate' }],
-    documentation: 'Whether the space of a new segment is reserved on disk at once.',
+    documentation:
+      'Whether the space of a new segment is reserved on disk at once, of the log and, with log.channel.type=tiered, of payload.',
   },
   {
     name: 'remote.log.copy.disable',

@@ -25,6 +25,7 @@ export async function verifyCommand(config: KafabricConfig, options: VerifyOptio
     const report = await checkPayload({
       store,
       directories: config.resolved.logDirs,
+      tiers: config.resolved.tiers.map(({ paths }) => paths.map(({ path }) => path)),
       topics: options.topic.length === 0 ? null : new Set(options.topic),
       readPayload: options.read,
       repair: options.repair,
@@ -55,12 +56,13 @@ function textReport(report: PayloadReport, { read, repair }: VerifyOptions): str
     lines.push(
       `${directory} was not closed by a gateway: what it was writing may be listed; its next start recovers it`,
     );
+  if (report.outage !== null) lines.push(`not all payload could be looked at: ${report.outage}`);
   const verified = `${report.extents} extents, ${gigabytes(report.payloadBytes)}${read ? '' : ', which were not read'}`;
   lines.push(
     `${report.partitions} partitions, ${verified}: ${problems.length === 0 ? 'in order' : `${problems.length + moreProblems} problems`}`,
   );
-  if (!repair && problems.some(({ kind }) => kind === 'orphan' || kind === 'list'))
-    lines.push('--repair removes orphans, and lists, which the next start makes anew');
+  if (!repair && problems.some(({ kind }) => kind === 'orphan' || kind === 'copy' || kind === 'list'))
+    lines.push('--repair removes orphans, second copies, and lists, which the next start makes anew');
   return `${lines.join('\n')}\n`;
 }
 

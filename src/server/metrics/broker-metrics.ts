@@ -2,6 +2,7 @@ import type { EmbeddedBroker } from '../../broker/embedded-broker.ts';
 import { arenaStats } from '../../native/arena.ts';
 import type { KafkaListeners } from '../net/listener.ts';
 import type { MetricSource } from './gateway-metrics.ts';
+import { tierMetrics } from './tier-metrics.ts';
 
 /** What the embedded broker keeps count of. */
 export function brokerMetrics(broker: EmbeddedBroker): MetricSource[] {
@@ -44,6 +45,7 @@ export function brokerMetrics(broker: EmbeddedBroker): MetricSource[] {
       'Reads that found payload missing or damaged.',
       () => partitions.metrics.payloadErrors,
     ),
+    ...tierMetrics(broker.tiers),
     { name: 'kafabric_fetch_sessions', help: 'Fetch sessions.', read: () => fetchSessions.size },
     { name: 'kafabric_arena_bytes', help: 'Arena memory.', read: () => arenaStats().capacityBytes },
     { name: 'kafabric_arena_used_bytes', help: 'Arena memory in use.', read: () => arenaStats().usedBytes },

@@ -1,0 +1,112 @@
+#include "store/file_copy.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <vector>
+
+#include "store/aligned_memory.h"
+
+namespace kafabric {
+
+namespace {
+
+constexpr size_t kPieceBytes = size_t{1} << 20;
+constexpr int kLowPriority = 10;
+
+/** Whoever serves clients goes first. */
+void lowerPriority() {
+  thread_local const bool lowered = ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), kLowPriority) == 0;
+  (void)lowered;
+}
+
+struct Descriptor {
+  int fd;
+  explicit Descriptor(int opened) : fd(opened) {}
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+};
+
+/** The end of a file need not be whole blocks. */
+int useThePageCache(int fd) {
+  int flags = ::fcntl(fd, F_GETFL);
+  return flags < 0 || ::fcntl(fd, F_SETFL, flags & ~O_DIRECT) != 0 ? errno : 0;
+}
+
+int writePiece(int fd, uint8_t* bytes, size_t length, uint64_t position, size_t& block) {
+  if (block > 0 && length % block != 0) {
+    if (int error = useThePageCache(fd); error != 0) return error;
+    block = 0;
+  }
+  std::vector<iovec> parts{{bytes, length}};
+  size_t written = 0;
+  return writeFully(fd, parts, position, written, std::max<size_t>(block, 1));
+}
+
+/** As rename, but never over another file, also where the file system cannot promise that: nobody else makes such names. */
+int renameToNew(const std::string& from, const std::string& to) {
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return 0;
+  if (errno != EINVAL && errno != ENOSYS) return errno;
+  struct stat info {};
+  if (::lstat(to.c_str(), &info) == 0) return EEXIST;
+  if (errno != ENOENT) return errno;
+  return ::rename(from.c_str(), to.c_str()) == 0 ? 0 : errno;
+}
+
+}  // namespace
+
+IoStatus copyRange(const std::string& from, const std::string& to, uint64_t position, uint64_t length, bool direct, uint64_t& copied) {
+  copied = 0;
+  lowerPriority();
+  Descriptor source(::open(from.c_str(), O_RDONLY | O_CLOEXEC));
+  if (source.fd < 0) return IoStatus::failure(errno, "cannot open", from);
+  Descriptor target(::open(to.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  if (target.fd < 0) return IoStatus::failure(errno, "cannot create", to);
+  if (direct) enableDirect(source.fd, from);
+  size_t block = direct ? enableDirect(target.fd, to) : 0;
+  AlignedMemory buffer = allocateAligned(kPieceBytes);
+  while (copied < length) {
+    // Whole blocks are asked for: the end of the file may come before the end of the range.
+    size_t wanted = static_cast<size_t>(std::min<uint64_t>(kPieceBytes, length - copied));
+    size_t got = 0;
+    int error = readFully(source.fd, buffer.get(), static_cast<size_t>(roundUp(wanted, kMaxBlockBytes)), position + copied, got);
+    if (error != 0) return IoStatus::failure(error, "cannot read", from);
+    got = std::min(got, wanted);
+    if (got == 0) break;
+    error = writePiece(target.fd, buffer.get(), got, position + copied, block);
+    if (error != 0) return IoStatus::failure(error, "cannot write", to);
+    copied += got;
+    if (got < wanted) break;
+  }
+  return {};
+}
+
+IoStatus publishCopy(const std::string& from, const std::string& copy, const std::string& to) {
+  struct stat original {};
+  if (::stat(from.c_str(), &original) != 0) return IoStatus::failure(errno, "cannot examine", from);
+  {
+    Descriptor file(::open(copy.c_str(), O_RDWR | O_CLOEXEC));
+    if (file.fd < 0) return IoStatus::failure(errno, "cannot open", copy);
+    struct stat info {};
+    if (::fstat(file.fd, &info) != 0) return IoStatus::failure(errno, "cannot examine", copy);
+    if (info.st_size != original.st_size) return IoStatus::failure(EIO, "another length than the original has", copy);
+    timespec times[2] = {original.st_atim, original.st_mtim};
+    if (::futimens(file.fd, times) != 0) return IoStatus::failure(errno, "cannot date", copy);
+    int result = 0;
+    while ((result = ::fdatasync(file.fd)) != 0 && errno == EINTR) continue;
+    if (result != 0) return IoStatus::failure(errno, "cannot flush", copy);
+  }
+  if (int error = renameToNew(copy, to); error != 0) return IoStatus::failure(error, "cannot rename a copy to", to);
+  return syncDirectory(parentOf(to));
+}
+
+}  // namespace kafabric

@@ -1,0 +1,98 @@
+import type { PayloadPlace, SegmentOwner } from '../ports.ts';
+import type { FileView } from './policy.ts';
+import type { TierPath } from './tier-path.ts';
+
+/** What a tier's files know of their partition. */
+export interface TierFileOwner {
+  readonly segments: SegmentOwner | null;
+  readonly pin: number | null;
+}
+
+/**
+ * `writing`: being appended to, or found without a list of its extents. `complete`: may be moved. `arriving`: is being copied here. `leaving`: is being
+ * copied elsewhere. `stuck`: cannot be moved.
+ */
+export type TierFileState = 'writing' | 'complete' | 'arriving' | 'leaving' | 'stuck';
+
+/** One payload file in a tier, and its share of the path's bytes. */
+export class TierFile implements PayloadPlace, FileView {
+  readonly segmentId: number;
+  readonly path: string;
+  readonly ready: Promise<unknown>;
+  readonly at: TierPath;
+  /** Null for one whose partition is not open. */
+  owner: TierFileOwner | null;
+  state: TierFileState;
+  bytes = 0;
+  modifiedMs: number;
+  /** Not to be moved before. */
+  retryAtMs = 0;
+  readonly #now: () => number;
+
+  constructor(options: {
+    segmentId: number;
+    path: string;
+    ready: Promise<unknown>;
+    at: TierPath;
+    owner: TierFileOwner | null;
+    state: TierFileState;
+    bytes: number;
+    modifiedMs: number;
+    now: () => number;
+  }) {
+    this.segmentId = options.segmentId;
+    this.path = options.path;
+    this.ready = options.ready;
+    this.at = options.at;
+    this.owner = options.owner;
+    this.state = options.state;
+    this.modifiedMs = options.modifiedMs;
+    this.#now = options.now;
+    this.at.files.add(this);
+    this.#setBytes(options.bytes);
+  }
+
+  get tier(): number {
+    return this.at.tier;
+  }
+
+  get pin(): number | null {
+    return this.owner?.pin ?? null;
+  }
+
+  get outage(): string | null {
+    return this.at.error;
+  }
+
+  hasRoomFor(bytes: number): boolean {
+    return bytes <= this.at.roomBytes;
+  }
+
+  resized(bytes: number): void {
+    this.#setBytes(bytes);
+    this.modifiedMs = this.#now();
+  }
+
+  completed(bytes: number): void {
+    this.#setBytes(bytes);
+    this.state = 'complete';
+  }
+
+  failed(error: unknown): void {
+    if (this.state !== 'writing') this.state = 'stuck';
+    this.at.failed(error);
+  }
+
+  isMovable(nowMs: number): boolean {
+    return this.state === 'complete' && this.owner?.segments != null && nowMs >= this.retryAtMs;
+  }
+
+  removed(): void {
+    if (this.at.files.delete(this)) this.at.usedBytes -= this.bytes;
+  }
+
+  #setBytes(bytes: number): void {
+    if (this.at.files.has(this)) this.at.usedBytes += bytes - this.bytes;
+    this.bytes = bytes;
+  }
+}

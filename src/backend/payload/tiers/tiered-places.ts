@@ -1,0 +1,113 @@
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readExtentSummary } from '../extents.ts';
+import { extentsPath, segmentOfPayload } from '../home-places.ts';
+import type { FoundPayload, PayloadPlace, PayloadPlaces, SegmentOwner } from '../ports.ts';
+import { makeDirectory } from '../small-files.ts';
+import type { TierFile, TierFileOwner } from './tier-file.ts';
+import type { TieredStorage } from './tiered-storage.ts';
+
+/** The places of one partition's payload: the tiers, and its own directory, where it was before there were tiers. */
+export class TieredPlaces implements PayloadPlaces, TierFileOwner {
+  /** Of the partition's directory in each path. */
+  readonly name: string;
+  segments: SegmentOwner | null = null;
+  pin: number | null = null;
+  /** The partition's own payload directory. */
+  readonly #home: string;
+  readonly #storage: TieredStorage;
+  #homeMade: Promise<void> | null = null;
+
+  constructor(storage: TieredStorage, name: string, home: string) {
+    this.#storage = storage;
+    this.name = name;
+    this.#home = home;
+  }
+
+  get outage(): string | null {
+    return this.#storage.outage;
+  }
+
+  attach(segments: SegmentOwner): void {
+    this.segments = segments;
+  }
+
+  pinTo(tier: number | null): void {
+    this.pin = tier;
+  }
+
+  /** Makes the partition's own payload directory, for the lists of extents, unless it is there. */
+  makeHome(): Promise<void> {
+    this.#homeMade ??= makeDirectory(this.#home);
+    this.#homeMade.catch(() => {
+      this.#homeMade = null;
+    });
+    return this.#homeMade;
+  }
+
+  place(segmentId: number, bytes: number): PayloadPlace {
+    return this.#storage.place(this, segmentId, bytes);
+  }
+
+  async find(): Promise<FoundPayload[]> {
+    const bySegment = new Map<number, TierFile[]>();
+    for (const file of [...this.#storage.adopt(this), ...(await this.#findAtHome())]) {
+      const files = bySegment.get(file.segmentId);
+      if (files === undefined) bySegment.set(file.segmentId, [file]);
+      else files.push(file);
+    }
+    const found: FoundPayload[] = [];
+    for (const [segmentId, files] of bySegment) {
+      const place = files.length === 1 ? files[0]! : await this.#chooseAmong(segmentId, files);
+      found.push({ segmentId, place });
+    }
+    return found;
+  }
+
+  async #findAtHome(): Promise<TierFile[]> {
+    const files: TierFile[] = [];
+    for (const name of await readdir(this.#home).catch(() => [] as string[])) {
+      const segmentId = segmentOfPayload(name);
+      if (segmentId === null) continue;
+      const path = join(this.#home, name);
+      const { size, mtimeMs } = await stat(path);
+      files.push(this.#storage.addAtHome(this, { segmentId, path, bytes: size, modifiedMs: mtimeMs }));
+    }
+    return files;
+  }
+
+  /** A move was interrupted between the naming of the copy and the removal of the original. */
+  async #chooseAmong(segmentId: number, files: readonly TierFile[]): Promise<TierFile> {
+    const summary = await readExtentSummary(extentsPath(this.#home, segmentId));
+    const { kept, extra } = chooseCopy(files, summary?.bytes ?? null);
+    await this.#storage.dropCopies(kept, extra);
+    return kept;
+  }
+}
+
+/** What `chooseCopy` has to know of a file. */
+export interface Copy {
+  readonly tier: number;
+  readonly bytes: number;
+}
+
+/**
+ * Which of several files of one segment is used. A move gives the copy its name when it is complete and durable, and only complete segments
+ * move, so that they are equal: the one in the slowest tier stays, for the room in the others. When lengths differ something else has
+ * happened: the one that has the length of the list stays, or the longest, and the others are left to people.
+ * @param listedBytes the length that the list of extents says; null: there is no list
+ */
+export function chooseCopy<C extends Copy>(
+  files: readonly C[],
+  listedBytes: number | null,
+): { kept: C; extra: readonly C[] } {
+  const length = listedBytes ?? Math.max(...files.map(({ bytes }) => bytes));
+  const whole = files.filter(({ bytes }) => bytes === length);
+  if (whole.length === 0) return { kept: longest(files), extra: [] };
+  const kept = whole.reduce((best, file) => (file.tier > best.tier ? file : best));
+  return { kept, extra: whole.filter((file) => file !== kept) };
+}
+
+function longest<C extends Copy>(files: readonly C[]): C {
+  return files.reduce((best, file) => (file.bytes > best.bytes ? file : best));
+}

@@ -1,0 +1,373 @@
+import { mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock, Timer } from '../../../util/clock.ts';
+import type { Logger } from '../../../util/logger.ts';
+import type { DirectoryLock } from '../../log/ports.ts';
+import { HomePlaces, payloadPath } from '../home-places.ts';
+import type { PayloadPlaces } from '../ports.ts';
+import { syncDirectory } from '../small-files.ts';
+import { isPartitionName, partitionName, scanTierPath } from './directories.ts';
+import type { TierOwner } from './identity.ts';
+import { type MigrationSettings, Migrator } from './migrator.ts';
+import { openTierPaths } from './open-paths.ts';
+import { type Move, nextMove, type TierView } from './policy.ts';
+import { TierFile } from './tier-file.ts';
+import { TierPath } from './tier-path.ts';
+import { TieredPlaces } from './tiered-places.ts';
+
+/** How often space is looked at, and what to move. */
+const LOOK_MS = 1_000;
+/** A segment that got nothing for so long is completed when its tier is too full. */
+const IDLE_MS = 60_000;
+
+/** What the tiers use of the native store; tests use one with faults. */
+export interface TierFiles {
+  /** Removes a file, or a directory with all it holds; it may be gone already. */
+  remove(path: string): Promise<void>;
+  copyRange(from: string, to: string, position: number, length: number): Promise<number>;
+  publishCopy(from: string, copy: string, to: string): Promise<void>;
+  lockDirectory(path: string): DirectoryLock;
+}
+
+export interface TieredStorageOptions {
+  /** Fastest first; none: payload lies in the directories of its partitions. */
+  readonly tiers: readonly {
+    readonly ordinal: string;
+    readonly type: string;
+    readonly paths: readonly { readonly path: string; readonly sizeBytes: number }[];
+  }[];
+  /** Those that are in use. */
+  readonly logDirectories: readonly string[];
+  readonly owner: TierOwner;
+  readonly files: TierFiles;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly settings: () => MigrationSettings;
+  readonly threads: number;
+  /** Whether what clients wait for leaves no room for copying now. */
+  readonly isBusy: () => boolean;
+}
+
+/** Where the payload of all partitions lies when it is not in their own directories. See docs/tiers.md. */
+export class TieredStorage {
+  readonly tiers: readonly {
+    readonly ordinal: string;
+    readonly type: string;
+    readonly paths: readonly TierPath[];
+  }[];
+  readonly migrator: Migrator;
+  readonly #options: TieredStorageOptions;
+  /** Payload in the directories of its partitions, from before there were tiers. */
+  readonly #home: TierPath;
+  /** Files that were found at the start, by the directory of their partition, until that is opened. */
+  readonly #found = new Map<string, TierFile[]>();
+  readonly #directories = new Map<string, Promise<unknown>>();
+  /** Paths that held payload before and are not configured or cannot be looked at. */
+  #absent: readonly string[] = [];
+  #locks: DirectoryLock[] = [];
+  #timer: Timer | null = null;
+
+  private constructor(options: TieredStorageOptions) {
+    const { clock, logger } = options;
+    this.#options = options;
+    this.tiers = options.tiers.map(({ ordinal, type, paths }, tier) => ({
+      ordinal,
+      type,
+      paths: paths.map((each) => new TierPath({ ...each, tier, clock, logger })),
+    }));
+    this.#home = new TierPath({ path: '', tier: this.tiers.length, sizeBytes: 0, clock, logger });
+    this.migrator = new Migrator(this, options);
+  }
+
+  /**
+   * Takes the directories of the tiers. One that cannot be used is left out, with an error in the log. Rejects with an error for people
+   * when none of the first tier can be used.
+   */
+  static async open(options: TieredStorageOptions): Promise<TieredStorage> {
+    const storage = new TieredStorage(options);
+    try {
+      const { locks, absent } = await openTierPaths(storage.paths, options);
+      storage.#locks = locks;
+      storage.#absent = absent;
+      for (const path of storage.paths) if (path.error === null) await storage.#scan(path);
+      if (storage.tiers.length > 0 && storage.paths.every(({ error }) => error !== null))
+        throw new Error(`no tier directory can be used: ${storage.outage}`);
+      await storage.#measure();
+      return storage;
+    } catch (error) {
+      storage.close();
+      throw error;
+    }
+  }
+
+  get paths(): readonly TierPath[] {
+    return this.tiers.flatMap(({ paths }) => paths);
+  }
+
+  async #scan(at: TierPath): Promise<void> {
+    const { files, logger } = this.#options;
+    try {
+      for (const found of await scanTierPath(at.path)) {
+        if (found.segmentId === null) {
+          logger.info({ path: found.path }, 'removing the copy of a move that was interrupted');
+          await files.remove(found.path);
+          continue;
+        }
+        const { segmentId, path, bytes, modifiedMs } = found;
+        const file = this.#file({ segmentId, path, at, bytes, modifiedMs, owner: null });
+        const known = this.#found.get(found.partition);
+        if (known === undefined) this.#found.set(found.partition, [file]);
+        else known.push(file);
+      }
+    } catch (error) {
+      at.takeOut(error);
+    }
+  }
+
+  #file(
+    options: Pick<TierFile, 'segmentId' | 'path' | 'at' | 'bytes' | 'modifiedMs' | 'owner'> &
+      Partial<Pick<TierFile, 'state' | 'ready'>>,
+  ): TierFile {
+    const now = () => this.#options.clock.now();
+    return new TierFile({ state: 'writing', ready: Promise.resolve(), now, ...options });
+  }
+
+  /** Why payload may be unavailable, for people; null: all of it is there. */
+  get outage(): string | null {
+    const reasons = [...this.#absent, ...this.paths.flatMap(({ error }) => error ?? [])];
+    return reasons.length === 0 ? null : reasons.join('; ');
+  }
+
+  /** The places of a partition's payload; `home`: its own payload directory. */
+  placesOf(topic: string, topicId: string, partition: number, home: string): PayloadPlaces {
+    return this.tiers.length === 0
+      ? new HomePlaces(home, this.outage)
+      : new TieredPlaces(this, partitionName(topic, partition, topicId), home);
+  }
+
+  /** The files that were found at the start of a partition that is opened. */
+  adopt(places: TieredPlaces): readonly TierFile[] {
+    const files = this.#found.get(places.name) ?? [];
+    this.#found.delete(places.name);
+    for (const file of files) file.owner = places;
+    return files;
+  }
+
+  addAtHome(
+    owner: TieredPlaces,
+    file: { segmentId: number; path: string; bytes: number; modifiedMs: number },
+  ): TierFile {
+    return this.#file({ ...file, at: this.#home, owner });
+  }
+
+  /** Removes what is there twice; `kept` is used. */
+  async dropCopies(kept: TierFile, extra: readonly TierFile[]): Promise<void> {
+    const { files, logger } = this.#options;
+    for (const file of extra) {
+      logger.info(
+        { kept: kept.path, removed: file.path },
+        'removing what an interrupted move left in its old place',
+      );
+      await files.remove(file.path).then(
+        () => file.removed(),
+        (error: unknown) => file.failed(error),
+      );
+    }
+  }
+
+  /**
+   * Where a new segment goes: to the first tier, or the one to which it is pinned, or the next one that has room; there to the path on
+   * which the fewest segments are written.
+   */
+  place(owner: TieredPlaces, segmentId: number, bytes: number): TierFile {
+    const first = Math.min(owner.pin ?? 0, this.tiers.length - 1);
+    for (let tier = first; tier < this.tiers.length; tier++) {
+      const at = this.#choosePath(tier, bytes);
+      if (at === null) continue;
+      const modifiedMs = this.#options.clock.now();
+      return this.#newFile(owner, segmentId, at, { bytes: 0, modifiedMs, state: 'writing' });
+    }
+    const reason = this.outage === null ? 'are full' : `are full or out of use (${this.outage})`;
+    throw Object.assign(
+      new Error(`no room for payload: all tiers from the ${this.tiers[first]!.ordinal} on ${reason}`),
+      {
+        code: 'ENOSPC',
+      },
+    );
+  }
+
+  /** Room in another tier for a file that is to move there; null: there is none. */
+  arrive(file: TierFile, tier: number): TierFile | null {
+    const at = this.#choosePath(tier, file.bytes);
+    if (at === null || !(file.owner instanceof TieredPlaces)) return null;
+    const { segmentId, bytes, modifiedMs, owner } = file;
+    return this.#newFile(owner, segmentId, at, { bytes, modifiedMs, state: 'arriving' });
+  }
+
+  #newFile(
+    owner: TieredPlaces,
+    segmentId: number,
+    at: TierPath,
+    rest: Pick<TierFile, 'bytes' | 'modifiedMs' | 'state'>,
+  ): TierFile {
+    const directory = join(at.path, owner.name);
+    const path = payloadPath(directory, segmentId);
+    const ready = Promise.all([owner.makeHome(), this.#makeDirectory(at, directory)]);
+    ready.catch(() => undefined); // who writes there hears of it
+    return this.#file({ segmentId, path, at, owner, ready, ...rest });
+  }
+
+  #choosePath(tier: number, bytes: number): TierPath | null {
+    let best: TierPath | null = null;
+    for (const path of this.tiers[tier]!.paths) {
+      if (path.error !== null || path.roomBytes < bytes) continue;
+      const less = best === null ? -1 : path.writing - best.writing || best.roomBytes - path.roomBytes;
+      if (less < 0) best = path;
+    }
+    return best;
+  }
+
+  /** Not with its parents: without them nothing is mounted there. */
+  #makeDirectory(at: TierPath, directory: string): Promise<unknown> {
+    let made = this.#directories.get(directory);
+    if (made === undefined) {
+      made = mkdir(directory).then(
+        () => syncDirectory(at.path),
+        (error: NodeJS.ErrnoException) => {
+          if (error.code !== 'EEXIST') throw error;
+        },
+      );
+      this.#directories.set(directory, made);
+      made.catch(() => this.#directories.delete(directory));
+    }
+    return made;
+  }
+
+  /** Removes the payload of a partition that is deleted, wherever it is. */
+  async removePartition(topic: string, topicId: string, partition: number): Promise<void> {
+    await this.#removeDirectories(partitionName(topic, partition, topicId));
+  }
+
+  async #removeDirectories(name: string): Promise<void> {
+    this.#found.delete(name);
+    for (const path of this.paths) {
+      const directory = join(path.path, name);
+      this.#directories.delete(directory);
+      const files = [...path.files].filter((file) => file.path.startsWith(`${directory}/`));
+      if (path.error !== null) continue; // the next start with it removes what is left there
+      await this.#options.files.remove(directory).then(
+        () => {
+          for (const file of files) file.removed();
+        },
+        (error: unknown) => path.failed(error),
+      );
+    }
+    for (const file of [...this.#home.files])
+      if (file.owner instanceof TieredPlaces && file.owner.name === name) file.removed();
+  }
+
+  /** Removes what is left of partitions that are gone: a crash interrupted their deletion. */
+  async removeAllBut(
+    partitions: Iterable<{ topic: string; topicId: string; partition: number }>,
+  ): Promise<void> {
+    const known = new Set<string>();
+    for (const { topic, topicId, partition } of partitions)
+      known.add(partitionName(topic, partition, topicId));
+    const gone = new Set<string>();
+    for (const path of this.paths) {
+      if (path.error !== null) continue;
+      try {
+        for (const name of await readdir(path.path))
+          if (isPartitionName(name) && !known.has(name)) gone.add(name);
+      } catch (error) {
+        path.takeOut(error);
+      }
+    }
+    for (const name of gone) {
+      this.#options.logger.warn({ directory: name }, 'Removing the payload of a deleted topic');
+      await this.#removeDirectories(name);
+    }
+  }
+
+  /** What to move next. */
+  nextMove(): Move<TierFile> | null {
+    const movable: TierFile[] = [];
+    const now = this.#options.clock.now();
+    for (const path of [...this.paths, this.#home]) {
+      if (path.error !== null) continue;
+      for (const file of path.files) if (file.isMovable(now)) movable.push(file);
+    }
+    return nextMove(this.views(), movable, this.#options.settings().threshold);
+  }
+
+  views(): TierView[] {
+    return this.tiers.map(({ paths }) => {
+      const usable = paths.filter(({ error }) => error === null);
+      const view = { capacityBytes: 0, usedBytes: 0, roomBytes: 0 };
+      for (const path of usable) {
+        view.capacityBytes += path.capacityBytes;
+        view.usedBytes += path.usedBytes - path.leavingBytes;
+        view.roomBytes = Math.max(view.roomBytes, path.roomBytes);
+      }
+      return view;
+    });
+  }
+
+  /** Bytes of a tier above the threshold, and of files that are pinned to another one. */
+  backlogBytes(tier: number): number {
+    const { threshold } = this.#options.settings();
+    if (threshold < 0) return 0;
+    const { usedBytes, capacityBytes } = this.views()[tier]!;
+    const above = tier < this.tiers.length - 1 ? Math.max(0, usedBytes - threshold * capacityBytes) : 0;
+    let misplaced = 0;
+    for (const { files } of this.tiers[tier]!.paths)
+      for (const file of files) {
+        const isPinnedElsewhere = file.pin !== null && Math.min(file.pin, this.tiers.length - 1) !== tier;
+        if (isPinnedElsewhere && file.state === 'complete') misplaced += file.bytes;
+      }
+    return Math.max(above, misplaced);
+  }
+
+  /** Looks at the space and moves what has to move, from time to time, until `stop`. */
+  start(): void {
+    if (this.tiers.length === 0) return;
+    this.migrator.look();
+    this.#timer = this.#options.clock.setTimer(LOOK_MS, () => {
+      void this.#measure().then(() => {
+        this.#completeIdle();
+        if (this.#timer !== null) this.start();
+      });
+    });
+  }
+
+  async #measure(): Promise<void> {
+    await Promise.all(this.paths.map((path) => path.measure()));
+  }
+
+  /** So that quiet partitions do not keep a tier for themselves. */
+  #completeIdle(): void {
+    const { threshold } = this.#options.settings();
+    if (threshold < 0) return;
+    const since = this.#options.clock.now() - IDLE_MS;
+    for (const [tier, { capacityBytes, usedBytes }] of this.views().slice(0, -1).entries()) {
+      if (usedBytes <= threshold * capacityBytes) continue;
+      for (const path of this.tiers[tier]!.paths)
+        for (const file of path.files)
+          if (file.state === 'writing' && file.modifiedMs < since)
+            file.owner?.segments?.complete(file.segmentId);
+    }
+  }
+
+  /** Ends what is being moved. */
+  async stop(): Promise<void> {
+    this.#timer?.cancel();
+    this.#timer = null;
+    await this.migrator.stop();
+  }
+
+  /** Gives the directories back; everything in them is closed. */
+  close(): void {
+    for (const lock of this.#locks) lock.release();
+    this.#locks = [];
+  }
+}

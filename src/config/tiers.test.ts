@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'mocha';
+import { ConfigurationError } from './errors.ts';
+import { loadConfig } from './load.ts';
+
+const TIERED = [
+  'log.dirs=/logs',
+  'log.channel.type=tiered',
+  'storage.tiers.types=NVME,HDD',
+  'storage.tiers.first.paths=/nvme/a, /nvme/b',
+  'storage.tiers.second.paths=/hdd',
+];
+
+function load(...overrides: string[]) {
+  return loadConfig({ environment: {}, overrides, host: { isRoot: false, homeDirectory: '/home/ada' } });
+}
+
+/** What is wrong, one line for each problem. */
+function problems(...overrides: string[]): string {
+  try {
+    load(...overrides);
+  } catch (error) {
+    assert.ok(error instanceof ConfigurationError);
+    return error.message.split('\n').slice(1).join('\n');
+  }
+  return '';
+}
+
+describe('The settings of storage tiers', () => {
+  it('change nothing when they are not made', () => {
+    assert.deepEqual(load().resolved.tiers, []);
+    // As in Pafka: what is there for tiers does not count with another channel type.
+    const { tiers, warnings } = load('storage.tiers.types=S3', 'storage.tiers.first.paths=/a').resolved;
+    assert.deepEqual(tiers, []);
+    assert.match(
+      warnings.join(),
+      /storage\.tiers\.types, storage\.tiers\.first\.paths: without effect while log\.channel\.type is file/,
+    );
+  });
+
+  it('name tiers with their paths and sizes', () => {
+    assert.deepEqual(load(...TIERED, 'storage.tiers.first.sizes=1000000,-1').resolved.tiers, [
+      {
+        ordinal: 'first',
+        type: 'NVME',
+        paths: [
+          { path: '/nvme/a', sizeBytes: 1_000_000 },
+          { path: '/nvme/b', sizeBytes: -1 },
+        ],
+      },
+      { ordinal: 'second', type: 'HDD', paths: [{ path: '/hdd', sizeBytes: -1 }] },
+    ]);
+    const same = load(...TIERED, 'storage.tiers.types=SSD,SSD', 'storage.tiers.first.sizes=5,5').resolved
+      .tiers;
+    assert.deepEqual(
+      same.map(({ type, paths }) => [type, paths[0]!.sizeBytes]),
+      [
+        ['SSD', 5],
+        ['SSD', -1],
+      ],
+    );
+  });
+
+  it('have Pafka’s defaults', () => {
+    const config = load(...TIERED);
+    assert.equal(config.get('storage.migrate.threshold'), 0.5);
+    assert.equal(config.get('storage.migrate.threads'), 1);
+    assert.equal(load('storage.migrate.threshold=-1').get('storage.migrate.threshold'), -1);
+    assert.match(
+      problems('storage.migrate.threshold=1.5'),
+      /no more than 1 \(allowed: a number from 0 to 1, or -1/,
+    );
+  });
+
+  it('are refused for what is not built, saying what to use', () => {
+    assert.match(
+      problems('log.channel.type=pmem'),
+      /log\.channel\.type=pmem .*not built yet; use file or tiered/,
+    );
+    for (const [type, hint] of [
+      ['PMEM', /name its DAX file system as NVME/],
+      ['MEMORY', /arena\.bytes/],
+      ['S3', /use NVME, SSD, HDD or PFS/],
+    ] as const)
+      assert.match(problems(...TIERED, `storage.tiers.types=${type},HDD`), hint);
+    assert.match(problems(...TIERED, 'storage.tiers.types=TAPE,HDD'), /must be one of: PMEM, NVME/);
+    assert.match(
+      load('log.pmem.pool.ratio=0.9').resolved.warnings.join(),
+      /log\.pmem\.pool\.ratio has no effect/,
+    );
+  });
+
+  it('are refused when they do not fit together', () => {
+    assert.match(problems('log.channel.type=tiered'), /storage\.tiers\.types: .*needs the kind of each tier/);
+    assert.match(
+      problems(...TIERED.slice(0, -1)),
+      /storage\.tiers\.second\.paths: the second tier, of type HDD, needs/,
+    );
+    assert.match(
+      problems(...TIERED, 'storage.tiers.third.paths=/c'),
+      /storage\.tiers\.types names only 2 tiers/,
+    );
+    assert.match(problems(...TIERED, 'storage.tiers.first.sizes=1,2,3'), /3 sizes for 2 paths/);
+    assert.match(problems(...TIERED, 'storage.tiers.first.sizes=1'), /1 sizes for 2 paths/);
+    assert.match(problems(...TIERED, 'storage.tiers.second.sizes=10GB'), /10GB is no number of bytes/);
+    assert.match(problems(...TIERED, 'storage.tiers.second.sizes=0'), /0 is no number of bytes/);
+    assert.match(
+      problems(...TIERED, `storage.tiers.types=${Array(9).fill('SSD').join()}`),
+      /at most 8 tiers are possible/,
+    );
+  });
+
+  it('are refused when a directory is for two things', () => {
+    const overlaps = /must not be, or lie in, each other/;
+    assert.match(problems(...TIERED, 'storage.tiers.second.paths=/nvme/a'), overlaps);
+    assert.match(problems(...TIERED, 'storage.tiers.second.paths=/nvme/a/b'), overlaps);
+    assert.match(problems(...TIERED, 'storage.tiers.second.paths=/'), overlaps);
+    assert.match(problems(...TIERED, 'storage.tiers.second.paths=/logs/t'), overlaps);
+    assert.equal(problems(...TIERED, 'storage.tiers.second.paths=/nvme/ab'), '');
+  });
+});

@@ -1,0 +1,110 @@
+import path from 'node:path';
+import { type BrokerKey, type BrokerValues, TIER_ORDINALS, type TierOrdinal } from './definitions/index.ts';
+
+/** One storage tier; the first of them is the fastest. */
+export interface TierConfig {
+  readonly ordinal: TierOrdinal;
+  readonly type: string;
+  readonly paths: readonly TierPathConfig[];
+}
+
+export interface TierPathConfig {
+  /** Absolute. */
+  readonly path: string;
+  /** -1: what the file system has. */
+  readonly sizeBytes: number;
+}
+
+/** What cannot be used yet, and what to use in its place. */
+const NOT_BUILT: Readonly<Record<string, string>> = {
+  PMEM: 'persistent memory is not built yet; name its DAX file system as NVME',
+  MEMORY:
+    'a tier in memory is not built yet; the arena (arena.bytes) serves the newest payload from memory already',
+  S3: 'object stores are not built yet; use NVME, SSD, HDD or PFS',
+};
+
+type Getter = <K extends BrokerKey>(key: K) => BrokerValues[K];
+/** Runs a check; what it throws becomes a problem of the key. */
+type Attempt = <T>(key: BrokerKey, check: () => T) => T | undefined;
+
+/** The storage tiers; none unless log.channel.type=tiered. */
+export function resolveTiers(get: Getter, attempt: Attempt, logDirs: readonly string[]): TierConfig[] {
+  const channel = get('log.channel.type');
+  attempt('log.channel.type', () => {
+    if (channel === 'pmem') throw new Error('pmem is not built yet; use file or tiered');
+  });
+  if (channel !== 'tiered') return [];
+  const types = attempt('storage.tiers.types', () => checkedTypes(get('storage.tiers.types')));
+  if (types === undefined) return [];
+  const tiers: TierConfig[] = [];
+  for (const [i, ordinal] of TIER_ORDINALS.entries()) {
+    const type = types[i];
+    const paths = attempt(`storage.tiers.${ordinal}.paths`, () =>
+      checkedPaths(get, ordinal, type, types.length),
+    );
+    const sizes = paths && attempt(`storage.tiers.${ordinal}.sizes`, () => checkedSizes(get, ordinal, paths));
+    if (type === undefined || paths === undefined || sizes === undefined) continue;
+    tiers.push({
+      ordinal,
+      type,
+      paths: paths.map((directory, at) => ({ path: directory, sizeBytes: sizes[at]! })),
+    });
+  }
+  attempt('storage.tiers.first.paths', () => checkApart(tiers, logDirs));
+  return tiers;
+}
+
+function checkedTypes(types: readonly string[] | null): readonly string[] {
+  if (types === null || types.length === 0)
+    throw new Error('log.channel.type=tiered needs the kind of each tier, such as NVME,HDD');
+  if (types.length > TIER_ORDINALS.length)
+    throw new Error(`at most ${TIER_ORDINALS.length} tiers are possible`);
+  const reason = types.map((type) => NOT_BUILT[type]).find((text) => text !== undefined);
+  if (reason !== undefined) throw new Error(reason);
+  return types;
+}
+
+function checkedPaths(get: Getter, ordinal: TierOrdinal, type: string | undefined, count: number): string[] {
+  const paths = get(`storage.tiers.${ordinal}.paths`) ?? [];
+  if (type === undefined) {
+    if (paths.length > 0) throw new Error(`storage.tiers.types names only ${count} tiers`);
+    return [];
+  }
+  if (paths.length === 0)
+    throw new Error(`the ${ordinal} tier, of type ${type}, needs at least one directory`);
+  return paths.map((directory) => path.resolve(directory));
+}
+
+function checkedSizes(get: Getter, ordinal: TierOrdinal, paths: readonly string[]): number[] {
+  const texts = get(`storage.tiers.${ordinal}.sizes`);
+  const sizes = texts.map((text) => {
+    const bytes = /^-?\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
+    if (!Number.isSafeInteger(bytes) || (bytes < 1 && bytes !== -1))
+      throw new Error(
+        `${text} is no number of bytes: whole numbers from 1 on, or -1 for all that the file system has`,
+      );
+    return bytes;
+  });
+  if (sizes.length === 1 && sizes[0] === -1) return paths.map(() => -1);
+  if (sizes.length !== paths.length)
+    throw new Error(`${sizes.length} sizes for ${paths.length} paths: one for each is needed, or -1 alone`);
+  return sizes;
+}
+
+/** Every directory is for one thing alone. */
+function checkApart(tiers: readonly TierConfig[], logDirs: readonly string[]): void {
+  const paths = tiers.flatMap((tier) => tier.paths.map((each) => each.path));
+  for (const [i, directory] of paths.entries()) {
+    const others = [...paths.slice(0, i), ...logDirs];
+    const other = others.find((each) => contains(each, directory) || contains(directory, each));
+    if (other === undefined) continue;
+    throw new Error(
+      `${directory} and ${other}: directories of tiers and of log.dirs must not be, or lie in, each other`,
+    );
+  }
+}
+
+function contains(outer: string, inner: string): boolean {
+  const between = path.relative(outer, inner);
+  return between === '' || (!between.startsWith('..') && !path.isAbsolute(between));
+}
