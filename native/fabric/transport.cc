@@ -145,6 +145,17 @@ void Transport::stop() {
   if (thread_.joinable()) thread_.join();
 }
 
+bool Transport::stopWithin(Clock::duration patience) {
+  stopping_ = true;
+  wake();
+  {
+    std::unique_lock lock(inboxMutex_);
+    if (!finishedSignal_.wait_for(lock, patience, [&] { return finished_; })) return false;
+  }
+  stop();
+  return true;
+}
+
 void Transport::runCommands() {
   std::vector<std::function<void()>> commands;
   {
@@ -167,8 +178,9 @@ void Transport::disconnectLeaving() {
 
 void Transport::run() {
   while (!stopping_) {
-    runCommands();
     Clock::time_point now = Clock::now();
+    lastRound_ = now.time_since_epoch().count();
+    runCommands();
     std::set<PeerId> stuck = scheduler_.expire(now);
     if (!stuck.empty()) {
       ++recoveries_;
@@ -192,6 +204,9 @@ void Transport::run() {
   scheduler_.failAll(kStopped, Clock::now());
   local_.clear();
   published_.clear();
+  std::lock_guard lock(inboxMutex_);
+  finished_ = true;
+  finishedSignal_.notify_all();
 }
 
 const Transport::Memory* Transport::localMemory(const uint8_t* start, uint64_t length) const {

@@ -7,6 +7,7 @@
 #include <sys/uio.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
@@ -80,6 +81,13 @@ class Transport : protected Carrier {
 
   /** Fails what is under way and joins the thread. More calls do nothing. */
   void stop();
+  /**
+   * As `stop`, but gives up after the time: false when the thread is still inside the provider. Then nothing of this object may be destroyed
+   * any more.
+   */
+  bool stopWithin(Clock::duration patience);
+  /** How long ago the thread began its current round: far more than a second means that the provider does not return. */
+  Clock::duration sinceLastRound() const { return Clock::now() - Clock::time_point(Clock::duration(lastRound_)); }
 
   TransferStatistics total() const { return scheduler_.total(); }
   std::vector<std::pair<PeerId, TransferStatistics>> byPeer() const { return scheduler_.byPeer(); }
@@ -168,6 +176,9 @@ class Transport : protected Carrier {
   std::set<PeerId> leaving_;  // removed, but not disconnected
 
   std::atomic<bool> stopping_{false};
+  std::atomic<Clock::rep> lastRound_{Clock::now().time_since_epoch().count()};
+  bool finished_ = false;  // under inboxMutex_: the thread has nothing left to do
+  std::condition_variable finishedSignal_;
   std::mutex joinMutex_;
   std::thread thread_;
 };

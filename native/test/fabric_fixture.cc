@@ -69,14 +69,18 @@ std::vector<std::string> unpack(const std::string& all) {
   return fields;
 }
 
-template <typename Start>
-IoStatus waitFor(Start start) {
+}  // namespace
+
+IoStatus waitFor(const std::function<void(Transport::Done)>& start) {
   auto promise = std::make_shared<std::promise<IoStatus>>();
   start([promise](const IoStatus& status) { promise->set_value(status); });
   return promise->get_future().get();
 }
 
-}  // namespace
+ProviderHere providerHere(const std::string& name) {
+  auto provider = findProvider(name);
+  return {loaded().opened.library, provider};
+}
 
 std::unique_ptr<Transport> openTransport(const std::string& provider, const BulkLimits& limits) {
   IoStatus status;
@@ -156,7 +160,7 @@ void Target::attachAgain(Transport& store) {
   CHECK_EQ(fields.size(), 3u);
   published.address = std::stoull(fields[1]);
   published.key = std::stoull(fields[2]);
-  IoStatus status = waitFor([&](auto done) { peer = store.addPeer(fields[0], done); });
+  IoStatus status = waitFor([&](Transport::Done done) { peer = store.addPeer(fields[0], done); });
   CHECK_EQ(status.message, "");
 }
 
@@ -169,7 +173,7 @@ std::string Target::ask(const std::string& question) {
 
 Store::Store(const std::string& provider, size_t bytes, const BulkLimits& limits)
     : transport(openTransport(provider, limits)), memory(bytes) {
-  IoStatus status = waitFor([&](auto done) { transport->registerMemory(memory.data(), bytes, nullptr, done); });
+  IoStatus status = waitFor([&](Transport::Done done) { transport->registerMemory(memory.data(), bytes, nullptr, done); });
   CHECK_EQ(status.message, "");
 }
 
@@ -189,7 +193,7 @@ namespace {
 /** The target's side of an attachment; what it answers. */
 std::string attach(Transport& transport, SharedMemory& memory, const std::string& offer) {
   Published published;
-  IoStatus status = waitFor([&](auto done) {
+  IoStatus status = waitFor([&](Transport::Done done) {
     transport.publish(memory.data(), memory.size(), kPeerReads | kPeerWrites, nullptr, [&, done](const IoStatus& status, const Published& what) {
       published = what;
       done(status);
@@ -197,7 +201,7 @@ std::string attach(Transport& transport, SharedMemory& memory, const std::string
   });
   CHECK_EQ(status.message, "");
   std::string address;
-  status = waitFor([&](auto done) {
+  status = waitFor([&](Transport::Done done) {
     transport.answer(offer, [&, done](const IoStatus& status, const std::string& text) {
       address = text;
       done(status);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "fabric/providers.h"
 #include "fabric/transport.h"
 #include "test/child_process.h"
 #include "test/test.h"
@@ -17,6 +18,16 @@ constexpr const char* kTestedProviders[] = {"tcp;ofi_rxm", "tcp", "shm", "socket
 
 /** A transport of this provider on the loopback interface; throws Skipped when it is not here. */
 std::unique_ptr<fabric::Transport> openTransport(const std::string& provider, const fabric::BulkLimits& limits = {});
+
+/** One of libfabric's providers on the loopback interface, or shm; throws Skipped when it is not here. */
+struct ProviderHere {
+  std::shared_ptr<const fabric::Library> library;
+  std::shared_ptr<const fabric::Provider> provider;
+};
+ProviderHere providerHere(const std::string& name);
+
+/** Waits for the end of what `start` begins, which gets the callback. */
+IoStatus waitFor(const std::function<void(fabric::Transport::Done)>& start);
 
 /** Throws Skipped where the provider cannot stand peers that stop or die. */
 void needFaultTolerance(const std::string& provider);

@@ -1,5 +1,7 @@
 // Transfers between two processes, over every provider that works without a card.
 #include <csignal>
+#include <cstdlib>
+#include <cstring>
 #include <random>
 
 #include "fabric/library.h"
@@ -104,6 +106,22 @@ PROVIDER_TEST(fabric_refuses_local_memory_that_is_not_registered) {
   CHECK_EQ(store.transfer(Direction::kRead, target.peer, {target.range(store.memory.data() + kPiece - 1, 2, 0)}).error, EFAULT);
   CHECK_EQ(store.transfer(Direction::kRead, target.peer, {target.range(store.memory.data(), 1, 0)}).message, "");
   CHECK_EQ(store.transfer(Direction::kRead, target.peer + 1, {target.range(store.memory.data(), 1, 0)}).error, ENOTCONN);
+}
+
+PROVIDER_TEST(fabric_moves_much) {
+  const size_t bytes = size_t{std::getenv("KAFABRIC_LONG_TESTS") ? 1024u : 32u} << 20;
+  Store store(provider, bytes);
+  Target target(*store.transport, bytes);
+  auto stamp = [&](uint8_t* memory, uint64_t seed) {
+    for (size_t at = 0; at < bytes; at += 4096) std::memcpy(memory + at, &(seed += 4096), sizeof(seed));
+  };
+  stamp(target.memory.data(), 1);
+  CHECK_EQ(store.transfer(Direction::kRead, target.peer, {target.range(store.memory.data(), bytes, 0)}, std::chrono::seconds(120)).message, "");
+  CHECK(std::memcmp(store.memory.data(), target.memory.data(), bytes) == 0);
+  stamp(store.memory.data(), 7);
+  CHECK_EQ(store.transfer(Direction::kWrite, target.peer, {target.range(store.memory.data(), bytes, 0)}, std::chrono::seconds(120)).message, "");
+  CHECK(std::memcmp(store.memory.data(), target.memory.data(), bytes) == 0);
+  CHECK_EQ(store.transport->total().operations, 2 * bytes / BulkLimits{}.pieceBytes);
 }
 
 TEST(fabric_names_what_was_tried_when_there_is_no_library) {
