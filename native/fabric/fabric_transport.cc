@@ -212,7 +212,8 @@ void FabricTransport::collectError() {
   else stray_ = status;
 }
 
-void FabricTransport::report() {
+bool FabricTransport::report() {
+  if (ended_.empty()) return false;
   std::vector<Ended> ended;
   ended.swap(ended_);
   for (Ended& one : ended) {
@@ -220,22 +221,24 @@ void FabricTransport::report() {
   }
   ended.clear();
   ended_.swap(ended);  // keeps the room
+  return true;
 }
 
-void FabricTransport::poll() {
+bool FabricTransport::poll() {
   Clock::time_point before = Clock::now();
   if (!endpoint_) {
     if (before >= nextReopening_) reopen();
-    return;
+    return false;
   }
   bool usable = collect();
   if (!ended_.empty() || Clock::now() - before > kIdleLook) lastWork_ = before;
   stray_ = {};
-  report();
-  if (usable) return;
+  bool any = report();
+  if (usable) return any;
   IoStatus fault = broken_;
   reopen();
   allBroken(fault);
+  return true;
 }
 
 void FabricTransport::wait(int wakeFd, Clock::duration longest, bool busy) {

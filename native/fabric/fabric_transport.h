@@ -46,7 +46,7 @@ class FabricTransport final : public Transport {
   void connectPeer(PeerId peer, const std::string& address, Done done) override;
   void disconnectPeer(PeerId peer) override;
   Posted postPiece(Operation& operation, IoStatus& status) override;
-  void poll() override;
+  bool poll() override;
   void wait(int wakeFd, Clock::duration longest, bool busy) override;
   std::set<PeerId> forget(const std::set<PeerId>& peers) override;
   void shutDown() override;
@@ -55,7 +55,8 @@ class FabricTransport final : public Transport {
   /** Takes what has ended from the queue. False when the queue is of no use any more. */
   bool collect();
   void collectError();
-  void report();
+  /** Whether there was anything to report. */
+  bool report();
   void closeEndpoint();
   void reopen();
   void setAddress();

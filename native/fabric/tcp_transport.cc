@@ -297,7 +297,7 @@ void TcpTransport::watch(Link& link) {
   ::epoll_ctl(epoll_, EPOLL_CTL_MOD, link.connection->fd(), &event);
 }
 
-void TcpTransport::poll() {
+bool TcpTransport::poll() {
   epoll_event events[kEvents];
   int count = ::epoll_wait(epoll_, events, kEvents, 0);
   for (int i = 0; i < count; ++i) {
@@ -305,6 +305,7 @@ void TcpTransport::poll() {
     else serve(events[i].data.fd, events[i].events);
   }
   if (Clock::now() >= nextLook_) dropLate();
+  return count > 0;
 }
 
 void TcpTransport::serve(int fd, uint32_t events) {

@@ -61,7 +61,7 @@ class TcpTransport final : public Transport, private TcpConnection::Receiver {
   void connectPeer(PeerId peer, const std::string& address, Done done) override;
   void disconnectPeer(PeerId peer) override;
   Posted postPiece(Operation& operation, IoStatus& status) override;
-  void poll() override;
+  bool poll() override;
   void wait(int wakeFd, Clock::duration longest, bool busy) override;
   std::set<PeerId> forget(const std::set<PeerId>& peers) override;
   void shutDown() override;

@@ -188,8 +188,8 @@ void Transport::run() {
     }
     disconnectLeaving();
     Scheduler::Pumped pumped = scheduler_.pump(now);
-    poll();
-    if (pumped.posted) continue;
+    // What has ended makes room for more.
+    if (poll() || pumped.posted) continue;
     auto longest = std::min<Clock::duration>(kLongestWait, scheduler_.nextDeadline() - now);
     wait(wakeFd_, std::max(longest, Clock::duration::zero()), pumped.busy);
     uint64_t signals = 0;

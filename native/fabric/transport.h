@@ -115,8 +115,8 @@ class Transport : protected Carrier {
   virtual std::unique_ptr<Registration> makeRegistration(uint8_t* base, size_t length, uint8_t access, IoStatus& status) = 0;
   virtual void connectPeer(PeerId peer, const std::string& address, Done done) = 0;
   virtual void disconnectPeer(PeerId peer) = 0;
-  /** Collects what has ended. */
-  virtual void poll() = 0;
+  /** Collects what has ended; whether there was anything. */
+  virtual bool poll() = 0;
   /** Returns when there may be something to collect, when `wakeFd` is readable, or after the time; `busy`: a piece could not be posted. */
   virtual void wait(int wakeFd, Clock::duration longest, bool busy) = 0;
   /** Makes it forget the pieces under way to these peers; returns all peers whose pieces it has forgotten. */
