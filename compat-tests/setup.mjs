@@ -157,6 +157,11 @@ async function bench(log) {
   await debian(log, ['gcc', 'libc6-dev', 'librdkafka-dev', 'openssh-server', 'openssh-client']);
 }
 
+/** What the tests of native/fabric load; without it they are skipped. */
+async function libfabric(log) {
+  await debian(log, ['libfabric1']);
+}
+
 /** Newer versions of Node, which the gateway is tried on; the npm registry has them as packages of one binary. */
 async function nodeVersions(log) {
   const folder = join(clients, 'node-versions');
@@ -186,6 +191,7 @@ const lanes = [
     { name: 'node-versions', inputs: [], install: nodeVersions },
     { name: 'kcat', inputs: [], install: kcat },
     { name: 'bench', inputs: [], install: bench },
+    { name: 'libfabric', inputs: [], install: libfabric },
     { name: 'java', inputs: ['java'], install: java },
     { name: 'python', inputs: ['python/requirements.txt'], install: python },
     { name: 'go', inputs: ['go'], install: go },

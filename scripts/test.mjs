@@ -64,11 +64,17 @@ async function check(command, args) {
 }
 
 async function nativeTests(...args) {
+  const prepared = await run(process.execPath, ['compat-tests/setup.mjs', 'libfabric']);
+  if (prepared.code !== 0) return { passed: 0, failed: 1, skipped: 0 };
   const { code, output } = await run(process.execPath, ['scripts/build-native.mjs', '--test', ...args]);
-  const counts = output.match(/(\d+) passed, (\d+) failed\s*$/);
+  const counts = output.match(/(\d+) passed, (\d+) failed(?:, (\d+) skipped)?\s*$/);
   if (!counts) return { passed: 0, failed: 1, skipped: 0 };
   const failed = Number(counts[2]);
-  return { passed: Number(counts[1]), failed: code === 0 ? failed : Math.max(failed, 1), skipped: 0 };
+  return {
+    passed: Number(counts[1]),
+    failed: code === 0 ? failed : Math.max(failed, 1),
+    skipped: Number(counts[3] ?? 0),
+  };
 }
 
 async function mochaTests(...args) {

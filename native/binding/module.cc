@@ -6,6 +6,7 @@
 #include "binding/codec.h"
 #include "binding/completions.h"
 #include "binding/environment.h"
+#include "binding/fabric.h"
 #include "binding/journal.h"
 #include "binding/net.h"
 #include "binding/store.h"
@@ -18,6 +19,8 @@ Napi::Object InitModule(Napi::Env env, Napi::Object exports) {
   kafabric::binding::initCompletions(env, exports);
   kafabric::binding::initBatch(env, exports);
   kafabric::binding::initCodec(env, exports);
+  kafabric::binding::initFabric(env, exports);
+  kafabric::binding::initRemoteMemory(env, exports);
   kafabric::binding::initJournal(env, exports);
   kafabric::binding::initNet(env, exports);
   kafabric::binding::initStore(env, exports);

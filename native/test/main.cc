@@ -1,4 +1,4 @@
-// Runs the native unit tests: native-test [--filter=part-of-a-name]
+// Runs the native unit tests: native-test [--filter=part-of-a-name]; as native-test --child=name it is a process of one of them.
 #include <unistd.h>
 
 #include <csignal>
@@ -7,6 +7,7 @@
 #include <cstring>
 #include <exception>
 
+#include "test/child_process.h"
 #include "test/test.h"
 
 namespace {
@@ -27,16 +28,32 @@ void onAlarm(int) {
   std::abort();
 }
 
+int runChild(const char* name) {
+  for (const auto& child : kafabric::test::children()) {
+    if (child.name != name) continue;
+    try {
+      child.body(kafabric::test::kChildControl);
+      return 0;
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "child %s: %s\n", name, error.what());
+      return 1;
+    }
+  }
+  return 2;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   std::string filter;
   for (int i = 1; i < argc; ++i) {
     if (std::strncmp(argv[i], "--filter=", 9) == 0) filter = argv[i] + 9;
+    if (std::strncmp(argv[i], "--child=", 8) == 0) return runChild(argv[i] + 8);
   }
   std::signal(SIGALRM, onAlarm);
   int run = 0;
   int failed = 0;
+  int skipped = 0;
   for (const auto& test : kafabric::test::cases()) {
     if (test.name.find(filter) == std::string::npos) continue;
     ++run;
@@ -44,12 +61,17 @@ int main(int argc, char** argv) {
     ::alarm(kLongestTestSeconds);
     try {
       test.body();
+    } catch (const kafabric::test::Skipped& reason) {
+      ++skipped;
+      std::printf("skipped %s: %s\n", test.name.c_str(), reason.what());
     } catch (const std::exception& error) {
       ++failed;
       std::fprintf(stderr, "FAILED %s\n  %s\n", test.name.c_str(), error.what());
     }
   }
   ::alarm(0);
-  std::printf("%d passed, %d failed\n", run - failed, failed);
+  std::printf("%d passed, %d failed", run - failed - skipped, failed);
+  if (skipped > 0) std::printf(", %d skipped", skipped);
+  std::printf("\n");
   return failed == 0 && run > 0 ? 0 : 1;
 }

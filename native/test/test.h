@@ -29,6 +29,26 @@ struct Failure : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/** What a test throws that cannot run here, with the reason: it counts as skipped. */
+struct Skipped : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/** What a process of its own does for a test; `control` is a socket to the test. See ChildProcess. */
+struct Child {
+  std::string name;
+  std::function<void(int control)> body;
+};
+
+inline std::vector<Child>& children() {
+  static std::vector<Child> all;
+  return all;
+}
+
+struct ChildRegistration {
+  ChildRegistration(const char* name, std::function<void(int)> body) { children().push_back({name, std::move(body)}); }
+};
+
 [[noreturn]] inline void fail(const char* file, int line, const std::string& message) {
   throw Failure(std::string(file) + ":" + std::to_string(line) + ": " + message);
 }
@@ -57,6 +77,11 @@ void waitUntil(const char* file, int line, const char* text, Condition condition
   static void test_##name();                                                        \
   static const ::kafabric::test::Registration registration_##name(#name, test_##name); \
   static void test_##name()
+
+#define CHILD(name)                                                                     \
+  static void child_##name(int control);                                                \
+  static const ::kafabric::test::ChildRegistration childOf_##name(#name, child_##name); \
+  static void child_##name([[maybe_unused]] int control)
 
 #define CHECK(condition)                                                   \
   do {                                                                     \

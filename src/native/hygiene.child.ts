@@ -5,6 +5,7 @@ import { parentPort, threadId, workerData } from 'node:worker_threads';
 import { NativeMemory } from './arena.ts';
 import { checkBatchesAsync } from './batch.ts';
 import { Codec, compressAsync } from './codec.ts';
+import { FabricTransport, PLAIN_TCP } from './fabric.ts';
 import { MemoryPiece } from './pieces.ts';
 import { Store } from './store.ts';
 
@@ -29,6 +30,18 @@ function startMuch(): Promise<unknown>[] {
   }
   memory.release();
   return operations;
+}
+
+/** A transport that nobody closes, with a transfer under way to a target that does not come. */
+async function startFabric(): Promise<void> {
+  const way = { provider: PLAIN_TCP, domain: '', network: '' };
+  const transport = await FabricTransport.open(way, { library: '', pieceBytes: 4096, window: 4 });
+  await transport.registerArena();
+  const peer = await transport.addPeer(transport.offer());
+  const memory = NativeMemory.allocate(100_000);
+  if (!memory) throw new Error('the arena is full');
+  const range = BigUint64Array.of(0n, 100_000n, 1n);
+  transport.read(peer, range, [{ memory, offset: 0 }], 50).done.catch(({ code }) => writeSync(1, code));
 }
 
 /** Appends until the disk is full, makes room, goes on. */
@@ -62,6 +75,11 @@ if (scenario === 'finish') {
 } else if (scenario === 'worker') {
   for (const operation of startMuch()) operation.catch(() => {});
   parentPort?.postMessage('started');
+} else if (scenario === 'fabric') {
+  await startFabric();
+} else if (scenario === 'fabric-exit') {
+  await startFabric();
+  process.exit(0);
 } else if (scenario === 'fill-disk') {
   await fillDisk();
 } else throw new Error(`unknown scenario ${scenario}`);

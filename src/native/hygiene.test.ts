@@ -53,6 +53,16 @@ describe('native threads', () => {
     assert.match(thrown.stderr, /on purpose/);
   });
 
+  it('of the fabric end with the process, which they do not keep alive', async () => {
+    const { code, stdout, stderr } = await node('fabric');
+    assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: 'ETIMEDOUT', stderr: '' });
+    const exited = await node('fabric-exit');
+    assert.deepEqual(
+      { code: exited.code, signal: exited.signal, stderr: exited.stderr },
+      { code: 0, signal: null, stderr: '' },
+    );
+  });
+
   it('end with 100 workers, half of them terminated in the midst of operations', async function () {
     this.timeout(60_000);
     const work = async (terminate: boolean): Promise<void> => {

@@ -1,5 +1,6 @@
 import { cleanerDefinitions } from './cleaner.ts';
 import type { ConfigDefinition, TopicConfigDefinition, ValueOf } from './definition.ts';
+import { fabricDefinitions } from './fabric.ts';
 import { groupDefinitions } from './groups.ts';
 import { logDefinitions } from './log.ts';
 import { networkDefinitions } from './network.ts';
@@ -28,6 +29,7 @@ const broker = [
   ...transactionDefinitions,
   ...payloadDefinitions,
   ...tierDefinitions,
+  ...fabricDefinitions,
 ] as const;
 
 /** Every broker key, in the order of the documentation. */

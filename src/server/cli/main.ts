@@ -49,7 +49,9 @@ withSettings(program.command('config'))
   });
 
 withSettings(program.command('doctor'))
-  .description('look at what the gateway depends on here: memory, limits, disks, listeners; say what to do')
+  .description(
+    'look at what the gateway depends on here: memory, limits, disks, listeners, fabric; say what to do',
+  )
   .option('--no-measure', 'write nothing; by default 64 MiB go to each data directory and are removed again')
   .option('--json', 'print the findings as JSON', false)
   .addHelpText('after', '\nExit status: 0 when nothing is wrong, 1 when something is.')

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { type KafabricConfig, loadConfig } from '../../config/index.ts';
 import { checkDisks } from './disks.ts';
 import { examine } from './doctor.ts';
+import { checkFabric } from './fabric.ts';
 import { binaryBytes, type Finding } from './finding.ts';
 import { checkMachine, softLimit } from './machine.ts';
 import { checkNetwork } from './network.ts';
@@ -79,6 +80,16 @@ describe('kafabric doctor', () => {
   it('finds a name that clients could not find', async () => {
     const findings = await checkNetwork(config('advertised.listeners=PLAINTEXT://no-such-host.invalid:9092'));
     assert.match(problems(findings)[0]!, /no-such-host\.invalid/);
+  });
+
+  it('says what would carry payload, and what of the fabric is not there', async () => {
+    const plain = await checkFabric(config('fabric.provider=plain-tcp'));
+    assert.deepEqual(problems(plain), []);
+    assert.equal(plain.at(-1)!.text, 'payload would go over plain-tcp');
+    const missing = await checkFabric(config('fabric.library=/nowhere/libfabric.so.1'));
+    assert.match(problems(missing)[0]!, /tried \/nowhere\/libfabric\.so\.1 \(cannot open shared object file/);
+    const absent = await checkFabric(config('fabric.provider=cxi', 'fabric.domain=cxi99'));
+    assert.match(problems(absent)[0]!, /^fabric\.provider=cxi with fabric\.domain=cxi99 is not available/);
   });
 
   it('reads limits and writes sizes', () => {

@@ -1,5 +1,6 @@
 import type { KafabricConfig } from '../../config/index.ts';
 import { checkDisks } from './disks.ts';
+import { checkFabric } from './fabric.ts';
 import { type Finding, note } from './finding.ts';
 import { checkMachine } from './machine.ts';
 import { checkNetwork } from './network.ts';
@@ -11,6 +12,7 @@ export async function examine(config: KafabricConfig, measure: boolean): Promise
     ...(await checkMachine(config)),
     ...(await checkDisks(config, measure)),
     ...(await checkNetwork(config)),
+    ...(await checkFabric(config)),
     ...warnings,
   ];
 }

@@ -1,0 +1,103 @@
+#include "fabric/library.h"
+
+#include <dlfcn.h>
+
+#include <cstdlib>
+
+#include "fabric/signal_handlers.h"
+
+namespace kafabric::fabric {
+
+namespace {
+
+/** What the loader looks for in LD_LIBRARY_PATH and its cache, and where sites put it otherwise. */
+constexpr const char* kCandidates[] = {
+    "libfabric.so.1",
+    "/opt/cray/libfabric/lib64/libfabric.so.1",
+    "/opt/cray/lib64/libfabric.so.1",
+    "/opt/amazon/efa/lib64/libfabric.so.1",
+    "/opt/amazon/efa/lib/libfabric.so.1",
+    "/opt/libfabric/lib/libfabric.so.1",
+    "/usr/local/lib64/libfabric.so.1",
+    "/usr/local/lib/libfabric.so.1",
+    "/usr/lib64/libfabric.so.1",
+    "/usr/lib/libfabric.so.1",
+    "libfabric.so",
+};
+
+constexpr const char* kInstall =
+    "install it (Debian, Ubuntu: apt-get install libfabric1; Fedora, RHEL: dnf install libfabric), load the site's module "
+    "(module load libfabric), or set fabric.library to its path";
+
+std::string versionOf(uint32_t version) {
+  return std::to_string(FI_MAJOR(version)) + "." + std::to_string(FI_MINOR(version));
+}
+
+std::string explain(const std::vector<std::string>& tried) {
+  std::string message = "libfabric cannot be used; tried ";
+  for (size_t i = 0; i < tried.size(); ++i) message += (i > 0 ? "; " : "") + tried[i];
+  return message + ". To have it, " + kInstall;
+}
+
+}  // namespace
+
+void Library::prepareEnvironment() { ::setenv("IPATH_NO_BACKTRACE", "1", 0); }
+
+Library::Opened Library::open(const std::string& configured) {
+  prepareEnvironment();
+  std::vector<std::string> names;
+  if (configured.empty()) names.assign(std::begin(kCandidates), std::end(kCandidates));
+  else names.push_back(configured);
+  Opened opened;
+  for (const std::string& name : names) {
+    std::shared_ptr<Library> library(new Library);
+    std::string problem = library->load(name);
+    if (problem.empty()) {
+      opened.tried.push_back(name);
+      opened.library = std::move(library);
+      return opened;
+    }
+    opened.tried.push_back(name + " (" + problem + ")");
+  }
+  opened.error = explain(opened.tried);
+  return opened;
+}
+
+std::string Library::load(const std::string& name) {
+  SignalHandlers handlers;
+  void* loaded = ::dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!loaded) {
+    const char* reason = ::dlerror();
+    std::string text = reason ? reason : "the loader does not say why";
+    // "<name>: <reason>"
+    return text.compare(0, name.size() + 2, name + ": ") == 0 ? text.substr(name.size() + 2) : text;
+  }
+  // Never closed again: providers have threads and handlers at exit.
+  auto find = [&](auto& function, const char* symbol) {
+    function = reinterpret_cast<std::decay_t<decltype(function)>>(::dlsym(loaded, symbol));
+    return function != nullptr;
+  };
+  if (!find(getInfo_, "fi_getinfo") || !find(freeInfo_, "fi_freeinfo") || !find(duplicateInfo_, "fi_dupinfo") ||
+      !find(fabric_, "fi_fabric") || !find(strerror_, "fi_strerror") || !find(version_, "fi_version"))
+    return "it is no libfabric";
+  if (version_() < kApiVersion)
+    return "it is version " + versionText() + ", " + versionOf(kApiVersion) + " or newer is needed";
+  Dl_info where{};
+  path_ = ::dladdr(reinterpret_cast<void*>(version_), &where) != 0 && where.dli_fname ? where.dli_fname : name;
+  return {};
+}
+
+std::string Library::versionText() const { return versionOf(version()); }
+
+int Library::getInfo(const fi_info* hints, fi_info** list) const {
+  SignalHandlers handlers;
+  *list = nullptr;
+  return getInfo_(kApiVersion, nullptr, nullptr, 0, hints, list);
+}
+
+std::string Library::text(int64_t code) const {
+  const char* text = strerror_(static_cast<int>(code < 0 ? -code : code));
+  return text ? text : "unknown error";
+}
+
+}  // namespace kafabric::fabric

@@ -1,0 +1,475 @@
+#include "fabric/tcp_transport.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace kafabric::fabric {
+
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "frames are sent as they are in memory");
+
+namespace {
+
+/** A connection has so long to say who it is, and a ticket to be used. */
+constexpr auto kGreetingTime = std::chrono::seconds(5);
+constexpr auto kTicketTime = std::chrono::seconds(60);
+constexpr auto kLookPause = std::chrono::milliseconds(500);
+constexpr size_t kMaxTickets = 65'536;
+constexpr size_t kMaxStrangers = 256;
+constexpr int kEvents = 64;
+
+const IoStatus kLost{ECONNRESET, "the peer's connection is lost; it has to attach again"};
+
+IoStatus systemFailure(const std::string& what) { return {errno, what + ": " + std::strerror(errno)}; }
+
+struct Resolved {
+  addrinfo* list = nullptr;
+  ~Resolved() {
+    if (list) ::freeaddrinfo(list);
+  }
+};
+
+/** A numeric address; names would wait for a server. */
+int resolve(const std::string& host, uint16_t port, bool passive, Resolved& resolved) {
+  addrinfo hints{};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | (passive ? AI_PASSIVE : 0);
+  return ::getaddrinfo(host.empty() ? nullptr : host.c_str(), std::to_string(port).c_str(), &hints, &resolved.list);
+}
+
+int listenOn(const TcpOptions& options, uint16_t& port, IoStatus& status) {
+  Resolved resolved;
+  // One socket for both families where nothing else is said.
+  if (resolve(options.host.empty() ? "::" : options.host, options.port, true, resolved) != 0) {
+    status = {EINVAL, "not a numeric address: " + options.host};
+    return -1;
+  }
+  int fd = ::socket(resolved.list->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0 && options.host.empty()) {
+    TcpOptions onlyV4 = options;
+    onlyV4.host = "0.0.0.0";
+    return listenOn(onlyV4, port, status);
+  }
+  int on = 1;
+  int off = 0;
+  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  if (resolved.list->ai_family == AF_INET6) ::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+  sockaddr_storage bound{};
+  socklen_t length = sizeof(bound);
+  if (fd < 0 || ::bind(fd, resolved.list->ai_addr, resolved.list->ai_addrlen) != 0 || ::listen(fd, SOMAXCONN) != 0 ||
+      ::getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &length) != 0) {
+    status = systemFailure("plain TCP cannot listen on " + (options.host.empty() ? "any address" : options.host));
+    if (fd >= 0) ::close(fd);
+    return -1;
+  }
+  port = ntohs(bound.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(bound).sin6_port
+                                           : reinterpret_cast<sockaddr_in&>(bound).sin_port);
+  return fd;
+}
+
+uint64_t randomNumber() {
+  uint64_t number = 0;
+  while (::getrandom(&number, sizeof(number), 0) != sizeof(number)) {
+  }
+  return number;
+}
+
+}  // namespace
+
+std::string TcpAddress::encode() const {
+  std::string text(reinterpret_cast<const char*>(ticket.data()), sizeof(Ticket));
+  text.append(reinterpret_cast<const char*>(&port), sizeof(port));
+  return text + host;
+}
+
+bool TcpAddress::decode(const std::string& text, TcpAddress& address) {
+  constexpr size_t kFixed = sizeof(Ticket) + sizeof(uint16_t);
+  constexpr size_t kMaxHostBytes = 64;  // an IPv6 address with its interface
+  if (text.size() < kFixed || text.size() > kFixed + kMaxHostBytes) return false;
+  std::memcpy(address.ticket.data(), text.data(), sizeof(Ticket));
+  std::memcpy(&address.port, text.data() + sizeof(Ticket), sizeof(uint16_t));
+  address.host = text.substr(kFixed);
+  return true;
+}
+
+/** Published memory, as long as it is. */
+struct TcpTransport::Region final : Registration {
+  Region(TcpTransport& transport, uint8_t* base, uint64_t length, uint8_t access)
+      : owner(transport), base(base), length(length), access(access) {}
+  ~Region() override {
+    owner.regions_.erase(key);
+    std::vector<int> using_;
+    for (auto& [fd, link] : owner.links_) {
+      if (link.connection->uses(base, length)) using_.push_back(fd);
+    }
+    for (int fd : using_) owner.drop(fd, {ECONNABORTED, "memory was withdrawn while it was in use"});
+  }
+
+  TcpTransport& owner;
+  uint8_t* base;
+  uint64_t length;
+  uint8_t access;
+};
+
+std::unique_ptr<TcpTransport> TcpTransport::open(const TcpOptions& options, const BulkLimits& limits, IoStatus& status) {
+  uint16_t port = 0;
+  int listener = options.listen ? listenOn(options, port, status) : -1;
+  if (options.listen && listener < 0) return nullptr;
+  BulkLimits own = limits;
+  own.pieceBytes = std::min(own.pieceBytes, kMaxPieceBytes);
+  std::unique_ptr<TcpTransport> transport(new TcpTransport(options, own, listener, port));
+  if (transport->epoll_ < 0) {
+    status = systemFailure("epoll");
+    return nullptr;
+  }
+  transport->startThread();
+  return transport;
+}
+
+TcpTransport::TcpTransport(const TcpOptions& options, const BulkLimits& limits, int listener, uint16_t port)
+    : Transport({kTcpTransportName, options.host.empty() ? "any" : options.host}, limits),
+      options_(options),
+      listener_(listener),
+      port_(port),
+      epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.fd = listener_;
+  if (listener_ >= 0 && epoll_ >= 0) ::epoll_ctl(epoll_, EPOLL_CTL_ADD, listener_, &event);
+}
+
+TcpTransport::~TcpTransport() {
+  stop();
+  if (listener_ >= 0) ::close(listener_);
+  if (epoll_ >= 0) ::close(epoll_);
+}
+
+std::string TcpTransport::offer() {
+  TcpAddress address;
+  address.ticket = {randomNumber(), randomNumber()};
+  address.port = port_;
+  address.host = options_.advertised;
+  std::lock_guard lock(ticketsMutex_);
+  // Above the limit the ticket is not taken, and whoever comes with it is turned away.
+  if (tickets_.size() < kMaxTickets) tickets_[address.ticket].since = Clock::now();
+  return address.encode();
+}
+
+void TcpTransport::answer(const std::string& offer, AnswerDone done) {
+  if (!command([this, offer, done] { dial(offer, done); })) done({ESHUTDOWN, "the transport is stopped"}, {});
+}
+
+void TcpTransport::dial(const std::string& offer, AnswerDone done) {
+  TcpAddress address;
+  Resolved resolved;
+  if (!TcpAddress::decode(offer, address) || address.port == 0 || address.host.empty() ||
+      resolve(address.host, address.port, false, resolved) != 0) {
+    return done({EINVAL, "the peer's address cannot be used"}, {});
+  }
+  int fd = ::socket(resolved.list->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return done(systemFailure("socket"), {});
+  if (::connect(fd, resolved.list->ai_addr, resolved.list->ai_addrlen) != 0 && errno != EINPROGRESS) {
+    IoStatus status = systemFailure("plain TCP to " + address.host + " port " + std::to_string(address.port));
+    ::close(fd);
+    return done(status, {});
+  }
+  Link& link = addLink(fd, Link::State::kConnecting);
+  link.ticket = address.ticket;
+  link.answered = std::move(done);
+  link.answer = TcpAddress{address.ticket, 0, {}}.encode();
+  link.connection->send({FrameKind::kHello, 0, address.ticket[0], address.ticket[1], kTcpMagic, 0});
+  watch(link);
+}
+
+TcpTransport::Link& TcpTransport::addLink(int fd, Link::State state) {
+  int on = 1;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  Link& link = links_[fd];
+  link.connection.reset(new TcpConnection(fd, *this));
+  link.since = Clock::now();
+  link.state = state;
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.fd = fd;
+  ::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event);
+  return link;
+}
+
+void TcpTransport::acceptAll() {
+  for (;;) {
+    int fd = ::accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) return;
+    auto strangers = std::count_if(links_.begin(), links_.end(),
+                                   [](const auto& link) { return link.second.state == Link::State::kStranger; });
+    if (static_cast<size_t>(strangers) >= kMaxStrangers) ::close(fd);
+    else addLink(fd, Link::State::kStranger);
+  }
+}
+
+std::unique_ptr<Transport::Registration> TcpTransport::makeRegistration(uint8_t* base, size_t length, uint8_t access, IoStatus&) {
+  auto region = std::make_unique<Region>(*this, base, length, access);
+  if (access == 0) return region;
+  region->key = randomNumber();
+  regions_[region->key] = region.get();
+  return region;
+}
+
+void TcpTransport::connectPeer(PeerId peer, const std::string& text, Done done) {
+  TcpAddress address;
+  {
+    std::lock_guard lock(ticketsMutex_);
+    auto found = TcpAddress::decode(text, address) ? tickets_.find(address.ticket) : tickets_.end();
+    if (found != tickets_.end() && found->second.peer == 0) {
+      found->second.peer = peer;
+      peers_[peer] = address.ticket;
+    }
+  }
+  done(peers_.count(peer) > 0 ? IoStatus{} : IoStatus{EINVAL, "the peer answers to no offer of ours"});
+}
+
+TcpTransport::Expected* TcpTransport::expectedOf(PeerId peer) {
+  auto known = peers_.find(peer);
+  if (known == peers_.end()) return nullptr;
+  auto found = tickets_.find(known->second);
+  return found == tickets_.end() ? nullptr : &found->second;
+}
+
+void TcpTransport::disconnectPeer(PeerId peer) {
+  int fd = -1;
+  {
+    std::lock_guard lock(ticketsMutex_);
+    Expected* expected = expectedOf(peer);
+    if (expected && expected->connection) fd = expected->connection->fd();
+    if (!expected) return;
+    tickets_.erase(peers_.at(peer));
+  }
+  peers_.erase(peer);
+  if (fd >= 0) drop(fd, kLost);
+}
+
+Carrier::Posted TcpTransport::postPiece(Operation& operation, IoStatus& status) {
+  TcpConnection* connection = nullptr;
+  {
+    std::lock_guard lock(ticketsMutex_);
+    Expected* expected = expectedOf(operation.peer);
+    if (!expected) {
+      status = kLost;
+      return Posted::kFailed;
+    }
+    connection = expected->connection;
+  }
+  if (!connection || connection->isFull()) return Posted::kBusy;
+  Link& link = links_.at(connection->fd());
+  const Range& piece = operation.piece;
+  uint64_t number = nextOperation_++;
+  bool reads = operation.direction == Direction::kRead;
+  Frame frame{reads ? FrameKind::kRead : FrameKind::kWrite, 0, number, piece.address, piece.key, piece.length};
+  link.operations[number] = &operation;
+  connection->send(frame, piece.local, reads ? 0 : piece.length);
+  sendNow(link);
+  return Posted::kUnderWay;
+}
+
+/** A broken connection is noticed when it is read from: this is called where it must not vanish. */
+void TcpTransport::sendNow(Link& link) {
+  link.connection->flush();
+  watch(link);
+}
+
+void TcpTransport::watch(Link& link) {
+  bool output = link.connection->hasOutput();
+  bool paused = link.connection->isFull();
+  if (output == link.wantsOutput && paused == link.paused) return;
+  link.wantsOutput = output;
+  link.paused = paused;
+  epoll_event event{};
+  event.events = (paused ? 0u : EPOLLIN) | (output ? EPOLLOUT : 0u);
+  event.data.fd = link.connection->fd();
+  ::epoll_ctl(epoll_, EPOLL_CTL_MOD, link.connection->fd(), &event);
+}
+
+bool TcpTransport::poll() {
+  epoll_event events[kEvents];
+  int count = ::epoll_wait(epoll_, events, kEvents, 0);
+  for (int i = 0; i < count; ++i) {
+    if (events[i].data.fd == listener_) acceptAll();
+    else serve(events[i].data.fd, events[i].events);
+  }
+  if (Clock::now() >= nextLook_) dropLate();
+  return count > 0;
+}
+
+void TcpTransport::serve(int fd, uint32_t events) {
+  auto found = links_.find(fd);
+  if (found == links_.end()) return;  // dropped in this round
+  Link& link = found->second;
+  bool alive = true;
+  errno = 0;
+  if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) alive = link.connection->receive();
+  if (alive) alive = link.connection->flush();
+  if (alive) return watch(link);
+  bool dialled = link.answered != nullptr;
+  if (errno == 0) errno = ECONNRESET;
+  drop(fd, dialled ? systemFailure("the peer cannot be reached by plain TCP") : kLost);
+}
+
+void TcpTransport::wait(int wakeFd, Clock::duration longest, bool) {
+  pollfd fds[2] = {{wakeFd, POLLIN, 0}, {epoll_, POLLIN, 0}};
+  auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(longest).count();
+  ::poll(fds, 2, static_cast<int>(milliseconds));
+}
+
+void TcpTransport::drop(int fd, const IoStatus& why) {
+  auto found = links_.find(fd);
+  if (found == links_.end()) return;
+  Link link = std::move(found->second);
+  links_.erase(found);
+  if (link.state == Link::State::kTarget) {
+    std::lock_guard lock(ticketsMutex_);
+    tickets_.erase(link.ticket);
+  }
+  link.connection.reset();
+  if (link.answered) link.answered(why, {});
+  for (auto& [number, operation] : link.operations) ended(*operation, why, false);
+}
+
+void TcpTransport::dropLate() {
+  Clock::time_point now = Clock::now();
+  nextLook_ = now + kLookPause;
+  std::vector<int> late;
+  for (auto& [fd, link] : links_) {
+    bool greeted = link.state == Link::State::kTarget || link.state == Link::State::kInitiator;
+    if (!greeted && now - link.since > kGreetingTime) late.push_back(fd);
+  }
+  {
+    std::lock_guard lock(ticketsMutex_);
+    for (auto at = tickets_.begin(); at != tickets_.end();) {
+      bool unused = at->second.peer == 0 && now - at->second.since > kTicketTime;
+      if (unused && at->second.connection) late.push_back(at->second.connection->fd());
+      at = unused ? tickets_.erase(at) : std::next(at);
+    }
+  }
+  for (int fd : late) drop(fd, {ETIMEDOUT, "the peer did not greet in time"});
+}
+
+std::set<PeerId> TcpTransport::forget(const std::set<PeerId>& peers) {
+  for (PeerId peer : peers) {
+    int fd = -1;
+    {
+      std::lock_guard lock(ticketsMutex_);
+      Expected* expected = expectedOf(peer);
+      if (expected && expected->connection) fd = expected->connection->fd();
+    }
+    if (fd >= 0) drop(fd, kLost);
+  }
+  return peers;
+}
+
+void TcpTransport::shutDown() {
+  while (!links_.empty()) drop(links_.begin()->first, {ESHUTDOWN, "the transport is stopped"});
+}
+
+bool TcpTransport::onFrame(TcpConnection& connection, const Frame& frame, uint8_t*& body, uint64_t& bodyBytes) {
+  Link& link = links_.at(connection.fd());
+  switch (link.state) {
+    case Link::State::kStranger: return onHello(link, frame);
+    case Link::State::kConnecting:
+    case Link::State::kGreeting: return frame.kind == FrameKind::kWelcome && onWelcome(link);
+    case Link::State::kTarget: return onAnswer(link, frame, body, bodyBytes);
+    case Link::State::kInitiator: return onAsked(link, frame, body, bodyBytes);
+  }
+  return false;
+}
+
+bool TcpTransport::onHello(Link& link, const Frame& frame) {
+  if (frame.kind != FrameKind::kHello || frame.key != kTcpMagic) return false;
+  std::lock_guard lock(ticketsMutex_);
+  auto found = tickets_.find({frame.operation, frame.address});
+  if (found == tickets_.end() || found->second.connection) return false;
+  found->second.connection = link.connection.get();
+  link.ticket = found->first;
+  link.state = Link::State::kTarget;
+  link.connection->send({FrameKind::kWelcome, 0, 0, 0, kTcpMagic, 0});
+  return true;
+}
+
+bool TcpTransport::onWelcome(Link& link) {
+  link.state = Link::State::kInitiator;
+  AnswerDone answered = std::move(link.answered);
+  link.answered = nullptr;
+  if (answered) answered({}, link.answer);
+  return true;
+}
+
+uint8_t* TcpTransport::permitted(const Frame& frame, uint8_t access, int& error) const {
+  auto found = regions_.find(frame.key);
+  error = EACCES;
+  if (found == regions_.end() || (found->second->access & access) == 0) return nullptr;
+  const Region& region = *found->second;
+  error = EFAULT;
+  if (frame.address > region.length || frame.length > region.length - frame.address) return nullptr;
+  error = 0;
+  return region.base + frame.address;
+}
+
+bool TcpTransport::onAsked(Link& link, const Frame& frame, uint8_t*& body, uint64_t& bodyBytes) {
+  int error = 0;
+  if (frame.length > kMaxPieceBytes) return false;
+  if (frame.kind == FrameKind::kRead) {
+    uint8_t* memory = permitted(frame, kPeerReads, error);
+    Frame answer{FrameKind::kReadAnswer, error, frame.operation, 0, 0, memory ? frame.length : 0};
+    link.connection->send(answer, memory, answer.length);
+    return link.connection->flush();
+  }
+  if (frame.kind != FrameKind::kWrite) return false;
+  body = permitted(frame, kPeerWrites, error);
+  bodyBytes = frame.length;
+  return bodyBytes > 0 || onBody(*link.connection, frame);
+}
+
+bool TcpTransport::onAnswer(Link& link, const Frame& frame, uint8_t*& body, uint64_t& bodyBytes) {
+  auto found = link.operations.find(frame.operation);
+  if (found == link.operations.end()) return false;
+  Operation& operation = *found->second;
+  bool reads = operation.direction == Direction::kRead;
+  if (frame.kind != (reads ? FrameKind::kReadAnswer : FrameKind::kWriteAnswer)) return false;
+  if (reads && frame.error == 0) {
+    if (frame.length != operation.piece.length || frame.length == 0) return false;
+    body = operation.piece.local;
+    bodyBytes = frame.length;
+    return true;
+  }
+  if (frame.length != 0) return false;
+  link.operations.erase(found);
+  IoStatus status;
+  if (frame.error != 0) status = {frame.error, std::string("the peer refuses the transfer: ") + std::strerror(frame.error)};
+  ended(operation, status, false);
+  return true;
+}
+
+bool TcpTransport::onBody(TcpConnection& connection, const Frame& frame) {
+  Link& link = links_.at(connection.fd());
+  if (link.state == Link::State::kInitiator) {
+    int error = 0;
+    permitted(frame, kPeerWrites, error);
+    connection.send({FrameKind::kWriteAnswer, error, frame.operation, 0, 0, 0});
+    return connection.flush();
+  }
+  auto found = link.operations.find(frame.operation);
+  if (found == link.operations.end()) return false;
+  Operation& operation = *found->second;
+  link.operations.erase(found);
+  ended(operation, {}, false);
+  return true;
+}
+
+}  // namespace kafabric::fabric

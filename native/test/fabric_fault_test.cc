@@ -1,0 +1,169 @@
+// Peers that die, stop or answer nonsense, and requests that must fail.
+#include <cerrno>
+#include <thread>
+
+#include "fabric/tcp_transport.h"
+#include "test/fabric_fixture.h"
+
+using namespace kafabric;
+using namespace kafabric::fabric;
+using namespace kafabric::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr size_t kBytes = 4 << 20;
+
+BulkLimits smallPieces() {
+  BulkLimits limits;
+  limits.pieceBytes = 64 << 10;
+  return limits;
+}
+
+std::vector<Range> all(const Target& target, const Store& store, size_t at = 0) {
+  return {target.range(store.memory.data() + at, kBytes, 0)};
+}
+
+/** The store still serves others. */
+void checkHealthy(Store& store, Target& target, Direction direction) {
+  fillPattern(direction == Direction::kRead ? target.memory.data() : store.memory.data(), kBytes, 77);
+  CHECK_EQ(store.transfer(direction, target.peer, all(target, store)).message, "");
+  CHECK(isPattern(direction == Direction::kRead ? store.memory.data() : target.memory.data(), kBytes, 77));
+}
+
+}  // namespace
+
+PROVIDER_TEST(fabric_survives_a_killed_target) {
+  needFaultTolerance(provider);
+  Store store(provider, 2 * kBytes, smallPieces());
+  Target healthy(*store.transport, kBytes);
+  Target doomed(*store.transport, kBytes);
+  for (Direction direction : {Direction::kRead, Direction::kWrite}) checkHealthy(store, doomed, direction);
+  std::vector<Store::Pending> pending;
+  for (int i = 0; i < 200; ++i) {
+    pending.push_back(store.start(i % 2 ? Direction::kRead : Direction::kWrite, doomed.peer, all(doomed, store, kBytes), 20s));
+  }
+  doomed.process.kill();
+  // As the control connection tells.
+  store.transport->removePeer(doomed.peer, {ECONNRESET, "the peer is gone"});
+  int failed = 0;
+  for (auto& one : pending) failed += !one.done.get().ok();
+  CHECK(failed > 0);
+  checkHealthy(store, healthy, Direction::kRead);
+  checkHealthy(store, healthy, Direction::kWrite);
+  // A new process in its place.
+  Target again(*store.transport, kBytes);
+  checkHealthy(store, again, Direction::kRead);
+}
+
+PROVIDER_TEST(fabric_survives_a_stopped_target) {
+  needFaultTolerance(provider);
+  Store store(provider, 2 * kBytes, smallPieces());
+  Target healthy(*store.transport, kBytes);
+  Target stopped(*store.transport, kBytes);
+  checkHealthy(store, stopped, Direction::kWrite);
+  stopped.process.signal(SIGSTOP);
+  std::vector<Store::Pending> pending;
+  for (int i = 0; i < 8; ++i) pending.push_back(store.start(Direction::kWrite, stopped.peer, all(stopped, store, kBytes), 700ms));
+  // Others are served meanwhile, and when everything that is under way is given up.
+  std::vector<Store::Pending> others;
+  for (int i = 0; i < 40; ++i) {
+    others.push_back(store.start(Direction::kRead, healthy.peer, all(healthy, store)));
+    std::this_thread::sleep_for(25ms);
+  }
+  for (auto& one : others) CHECK_EQ(one.done.get().message, "");
+  for (auto& one : pending) CHECK(!one.done.get().ok());
+  TransferStatistics total = store.transport->total();
+  CHECK(total.timeouts > 0);
+  CHECK(store.transport->recoveries() > 0);
+  store.transport->removePeer(stopped.peer, {ETIMEDOUT, "the peer does not answer"});
+  checkHealthy(store, healthy, Direction::kWrite);
+  stopped.process.signal(SIGCONT);
+  checkHealthy(store, healthy, Direction::kRead);
+}
+
+PROVIDER_TEST(fabric_survives_wrong_keys_and_ranges) {
+  Store store(provider, kBytes, smallPieces());
+  Target target(*store.transport, kBytes);
+  Range wrongKey = target.range(store.memory.data(), 1000, 0);
+  wrongKey.key ^= 0x5a5a;
+  Range beyond = target.range(store.memory.data(), kBytes, 4096);
+  for (Direction direction : {Direction::kRead, Direction::kWrite}) {
+    for (const Range& range : {wrongKey, beyond}) {
+      IoStatus status = store.transfer(direction, target.peer, {range}, 2s);
+      // shm looks at neither: only RemoteMemory's checks count.
+      if (provider != "shm") CHECK(!status.ok());
+    }
+  }
+  store.transport->removePeer(target.peer, {EPROTO, "it told nonsense"});
+  Target healthy(*store.transport, kBytes);
+  checkHealthy(store, healthy, Direction::kRead);
+  checkHealthy(store, healthy, Direction::kWrite);
+}
+
+PROVIDER_TEST(fabric_cancels_and_stops) {
+  Store store(provider, kBytes, smallPieces());
+  Target target(*store.transport, kBytes);
+  checkHealthy(store, target, Direction::kRead);
+  std::vector<Store::Pending> pending;
+  for (int i = 0; i < 100; ++i) pending.push_back(store.start(Direction::kRead, target.peer, all(target, store)));
+  for (auto& one : pending) store.transport->cancel(one.id);
+  int cancelled = 0;
+  for (auto& one : pending) cancelled += one.done.get().error == ECANCELED;
+  CHECK(cancelled > 50);
+  checkHealthy(store, target, Direction::kRead);
+  pending.clear();
+  for (int i = 0; i < 100; ++i) pending.push_back(store.start(Direction::kRead, target.peer, all(target, store)));
+  store.transport->stop();
+  int ended = 0;
+  for (auto& one : pending) {
+    int error = one.done.get().error;
+    CHECK(error == 0 || error == ESHUTDOWN);
+    ended += error != 0;
+  }
+  CHECK(ended > 50);
+  CHECK_EQ(store.transfer(Direction::kRead, target.peer, all(target, store)).error, ESHUTDOWN);
+}
+
+PROVIDER_TEST(fabric_attaches_and_detaches_without_leaks) {
+  Store store(provider, kBytes, smallPieces());
+  Target target(*store.transport, kBytes);
+  checkHealthy(store, target, Direction::kRead);
+  size_t before = 0;
+  int cycles = std::getenv("KAFABRIC_LONG_TESTS") ? 1000 : 50;
+  for (int i = 0; i < cycles; ++i) {
+    store.transport->removePeer(target.peer, {ENOTCONN, "it detached"});
+    target.attachAgain(*store.transport);
+    CHECK_EQ(store.transfer(Direction::kRead, target.peer, {target.range(store.memory.data(), 1000, 0)}).message, "");
+    if (i == 20) before = openDescriptors();
+  }
+  CHECK(openDescriptors() <= before + 2);
+  CHECK_EQ(store.transport->byPeer().size(), 1u);
+  std::string answer = target.ask("descriptors");
+  CHECK(std::stoul(answer) < 100);
+}
+
+TEST(fabric_plain_tcp_turns_strangers_away) {
+  IoStatus status;
+  TcpOptions options;
+  options.host = options.advertised = "127.0.0.1";
+  auto store = TcpTransport::open(options, {}, status);
+  auto target = TcpTransport::open({false, "", 0, ""}, {}, status);
+  std::string offer = store->offer();
+  auto answer = [&](const std::string& text) {
+    std::promise<std::pair<int, std::string>> promise;
+    target->answer(text, [&](const IoStatus& status, const std::string& address) { promise.set_value({status.error, address}); });
+    return promise.get_future().get();
+  };
+  std::string wrong = offer;
+  wrong[0] = static_cast<char>(wrong[0] ^ 1);
+  CHECK(answer(wrong).first != 0);
+  CHECK_EQ(answer("short").first, EINVAL);
+  CHECK_EQ(answer(offer).first, 0);
+  CHECK(answer(offer).first != 0);  // a ticket is for one
+  std::promise<int> added;
+  store->addPeer(wrong, [&](const IoStatus& status) { added.set_value(status.error); });
+  CHECK_EQ(added.get_future().get(), EINVAL);
+  target->stop();
+  store->stop();
+}

@@ -1,0 +1,188 @@
+import assert from 'node:assert/strict';
+import { VirtualClock } from '../util/testing/virtual-clock.ts';
+import { arenaStats, NativeMemory } from './arena.ts';
+import {
+  FabricTransport,
+  inspectFabric,
+  PEER_READS,
+  PEER_WRITES,
+  PLAIN_TCP,
+  type TransferOrder,
+  type TransportOptions,
+} from './fabric.ts';
+import { type AttachOptions, InitiatorAttachment, TargetAttachment } from './fabric-attach.ts';
+import type { Way } from './fabric-choice.ts';
+
+const HEARTBEAT_MS = 3000;
+const BYTES = 300_000;
+const options: TransportOptions = { library: '', pieceBytes: 65_536, window: 4, host: '127.0.0.1' };
+const plain: Way = { provider: PLAIN_TCP, domain: '', network: '' };
+
+/** Ends that are joined by a control connection of this process. */
+class Joined {
+  readonly clock = new VirtualClock();
+  readonly opened: FabricTransport[] = [];
+  readonly initiator: InitiatorAttachment;
+  readonly target: TargetAttachment;
+  /** Nothing gets through any more. */
+  cut = false;
+
+  constructor(ways: { initiator: Way[]; target: Way[]; broken?: Way }) {
+    const side = (of: Way[], fails: Way | undefined, deliver: (message: string) => void): AttachOptions => ({
+      ways: of,
+      host: 'here',
+      clock: this.clock,
+      send: (message) => queueMicrotask(() => this.cut || deliver(message)),
+      open: async (way) => {
+        if (way === fails) throw new Error('it does not open');
+        const transport = await FabricTransport.open(way, options);
+        await transport.registerArena();
+        this.opened.push(transport);
+        return transport;
+      },
+    });
+    this.initiator = new InitiatorAttachment({
+      ...side(ways.initiator, undefined, (message) => this.target.receive(message)),
+      heartbeatMs: HEARTBEAT_MS,
+    });
+    this.target = new TargetAttachment({
+      ...side(ways.target, ways.broken, (message) => this.initiator.receive(message)),
+      peerHost: '127.0.0.1',
+    });
+  }
+
+  attach() {
+    return Promise.all([this.initiator.attach(), this.target.attach()]);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.opened.map((transport) => transport.close()));
+  }
+}
+
+describe('attaching to the fabric', () => {
+  let joined: Joined;
+  let libfabric: Way | undefined;
+
+  before(async () => {
+    const { providers } = await inspectFabric('');
+    libfabric = providers.find(({ provider, domain }) => provider === 'tcp;ofi_rxm' && domain === 'lo');
+  });
+  afterEach(async () => {
+    await joined?.close();
+    assert.equal(arenaStats().usedBytes, 0);
+  });
+
+  function filled(seed: number): NativeMemory {
+    const memory = NativeMemory.allocate(BYTES)!;
+    const bytes = memory.bytes();
+    for (let i = 0; i < BYTES; i++) bytes[i] = (i * seed) >> 3;
+    return memory;
+  }
+
+  /** Both directions, by orders as a client gives them. */
+  async function moveBytes(way: Way): Promise<void> {
+    joined = new Joined({ initiator: [way], target: [way] });
+    const [store, client] = await joined.attach();
+    const memories = [filled(3), filled(5), filled(7)] as const;
+    const [source, sink, local] = memories;
+    const region = await client.transport.publish(source, PEER_READS);
+    const other = await client.transport.publish(sink, PEER_WRITES);
+    joined.target.publish(region, 1n, BYTES, PEER_READS);
+    joined.target.publish(other, 2n, BYTES, PEER_WRITES);
+    await new Promise((resolve) => setImmediate(resolve));
+    const now = joined.clock.now();
+    const order = (sequence: bigint, name: bigint, key: bigint, write: boolean): TransferOrder => ({
+      attachment: client.attachment,
+      sequence,
+      expiresMs: now + 1000,
+      write,
+      parts: [{ region: name, key, offset: 1n, length: BigInt(BYTES - 1) }],
+    });
+    const ranges = store.memory.resolve(order(1n, 1n, region.key, false), now);
+    await store.transport.read(store.peer, ranges, [{ memory: local, offset: 1 }], 10_000).done;
+    assert.deepEqual(local.bytes().subarray(1), source.bytes().subarray(1));
+    const into = store.memory.resolve(order(2n, 2n, other.key, true), now);
+    await store.transport.write(store.peer, into, [{ memory: local, offset: 1 }], 10_000).done;
+    assert.deepEqual(sink.bytes().subarray(1), source.bytes().subarray(1));
+
+    assert.throws(() => store.memory.resolve(order(2n, 2n, other.key, true), now), { code: 'EALREADY' });
+    assert.throws(() => store.memory.resolve(order(3n, 1n, region.key, true), now), { code: 'EACCES' });
+    assert.throws(() => store.memory.resolve(order(4n, 1n, region.key ^ 1n, false), now), {
+      code: 'EKEYREJECTED',
+    });
+    const { requests, bytesRead, bytesWritten, errors, peers, latency } = store.transport.statistics();
+    assert.deepEqual(
+      { requests, bytesRead, bytesWritten, errors },
+      { requests: 3, bytesRead: BYTES - 1 + 1024, bytesWritten: BYTES - 1, errors: 0 },
+    );
+    assert.equal(peers[store.peer]!.requests, 3);
+    assert.equal(
+      latency.reduce((sum, count) => sum + count),
+      3,
+    );
+    joined.target.detach('done');
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(joined.initiator.ended, 'the other end detached: done');
+    const late = store.transport.read(store.peer, ranges, [{ memory: local, offset: 1 }], 1000);
+    await assert.rejects(late.done, { code: 'ENOTCONN' });
+    await client.transport.withdraw(region);
+    await client.transport.withdraw(other);
+    for (const memory of memories) memory.release();
+  }
+
+  it('moves bytes over plain TCP', () => moveBytes(plain));
+
+  it('moves bytes over libfabric', async function () {
+    if (libfabric === undefined) this.skip();
+    else await moveBytes(libfabric);
+  });
+
+  it('takes the next way when one does not open', async function () {
+    if (libfabric === undefined) return this.skip();
+    joined = new Joined({ initiator: [libfabric, plain], target: [libfabric, plain], broken: libfabric });
+    const [store, client] = await joined.attach();
+    assert.equal(store.way.provider, PLAIN_TCP);
+    assert.equal(client.way.provider, PLAIN_TCP);
+  });
+
+  it('tells both ends why there is no way', async () => {
+    const other: Way = { provider: 'cxi', domain: 'cxi0', network: 'cxi' };
+    joined = new Joined({ initiator: [plain], target: [other] });
+    const [store, client] = await Promise.allSettled([joined.initiator.attach(), joined.target.attach()]);
+    const reason = 'no way in common: here plain-tcp; there cxi';
+    assert.equal((store as PromiseRejectedResult).reason.message, reason);
+    assert.equal((client as PromiseRejectedResult).reason.message, reason);
+
+    joined = new Joined({ initiator: [plain], target: [plain], broken: plain });
+    const [failed] = await Promise.allSettled([joined.initiator.attach(), joined.target.attach()]);
+    assert.equal((failed as PromiseRejectedResult).reason.message, 'plain-tcp on any: it does not open');
+  });
+
+  it('ends when the other end is silent', async () => {
+    joined = new Joined({ initiator: [plain], target: [plain] });
+    await joined.attach();
+    for (let i = 0; i < 10; i++) {
+      joined.clock.tick(HEARTBEAT_MS / 2);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    assert.equal(joined.initiator.ended, null);
+    const ends: string[] = [];
+    joined.initiator.onEnd((reason) => ends.push(reason));
+    joined.cut = true;
+    joined.clock.tick(2 * HEARTBEAT_MS);
+    assert.deepEqual(ends, ['the other end is silent']);
+    assert.equal(joined.target.ended, 'the other end is silent');
+    assert.equal(joined.clock.pending, 0);
+  });
+
+  it('ends when the other end sends nonsense', async () => {
+    for (const nonsense of ['{', '{"type":"publish","region":"x"}', '{"type":"no"}', '[]']) {
+      joined = new Joined({ initiator: [plain], target: [plain] });
+      const attached = joined.initiator.attach();
+      joined.initiator.receive(nonsense);
+      await assert.rejects(attached, /the peer sent /);
+      joined.target.detach('enough');
+    }
+  });
+});

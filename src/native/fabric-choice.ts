@@ -1,0 +1,97 @@
+import { readFileSync, readlinkSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { type FabricReport, PLAIN_TCP } from './fabric.ts';
+
+/** A way to reach peers: a provider on a domain. */
+export interface Way {
+  readonly provider: string;
+  readonly domain: string;
+  readonly network: string;
+}
+
+/** What the configuration asks for; empty: whatever is fastest. */
+export interface FabricWish {
+  readonly provider: string;
+  readonly domain: string;
+}
+
+/** Stands for all networks: plain TCP goes wherever the control connection goes. */
+const PLAIN_TCP_WAY: Way = { provider: PLAIN_TCP, domain: '', network: '' };
+const SHARED_MEMORY = 'shm';
+/** Never chosen unasked: slow, and meant for tests of libfabric. */
+const UNASKED_NEVER = new Set(['sockets']);
+/** Their networks are routed: a peer on another one may be reached. */
+const ROUTED = new Set(['tcp;ofi_rxm', 'tcp', 'sockets']);
+
+/**
+ * The ways that may be taken here, best first; plain TCP is the last. Throws an Error that says what there is when the provider or domain
+ * that was asked for is not there: what is asked for by name is never replaced silently.
+ */
+export function usableWays(report: FabricReport, wish: FabricWish): Way[] {
+  if (wish.provider === PLAIN_TCP) return [PLAIN_TCP_WAY];
+  const ways = report.providers.filter(
+    ({ provider, domain, against }) =>
+      (wish.provider === '' ? against === '' && !UNASKED_NEVER.has(provider) : provider === wish.provider) &&
+      (wish.domain === '' || domain === wish.domain),
+  );
+  if (wish.provider === '' && wish.domain === '') return [...ways, PLAIN_TCP_WAY];
+  if (ways.length > 0) return ways;
+  const wanted = [
+    wish.provider && `fabric.provider=${wish.provider}`,
+    wish.domain && `fabric.domain=${wish.domain}`,
+  ];
+  const there = new Set(report.providers.map(({ provider, domain }) => `${provider} on ${domain}`));
+  const found = report.providers.length > 0 ? `there is ${[...there].join(', ')}` : report.error;
+  throw new Error(`${wanted.filter(Boolean).join(' with ')} is not available: ${found}`);
+}
+
+const isLoopback = ({ domain, network }: Way) =>
+  domain === 'lo' || network.startsWith('127.') || network.startsWith('::1/');
+const isLinkLocal = ({ network }: Way) => network.startsWith('fe80:');
+
+/**
+ * The pairs of an initiator's and a target's way that may reach each other, best first. `sameHost`: both run on one machine, for one user.
+ */
+export function matchWays(ours: readonly Way[], theirs: readonly Way[], sameHost: boolean): [Way, Way][] {
+  const pairs: { pair: [Way, Way]; rank: number }[] = [];
+  ours.forEach((our, place) => {
+    for (const their of theirs) {
+      if (our.provider !== their.provider) continue;
+      const detour = detourOf(our, their, sameHost);
+      if (detour !== null) pairs.push({ pair: [our, their], rank: rankOf(ours, our, place, detour) });
+    }
+  });
+  return pairs.sort((a, b) => a.rank - b.rank).map(({ pair }) => pair);
+}
+
+/** Providers in our order; within one, the same network before a routed one. */
+function rankOf(ours: readonly Way[], our: Way, place: number, detour: number): number {
+  const first = ours.findIndex(({ provider }) => provider === our.provider);
+  return (first * 2 + detour) * 1000 + place;
+}
+
+/** 0: directly; 1: perhaps by a router; null: not at all. */
+function detourOf(our: Way, their: Way, sameHost: boolean): 0 | 1 | null {
+  if (our.provider === PLAIN_TCP) return 0;
+  if (our.provider === SHARED_MEMORY) return sameHost ? 0 : null;
+  if (isLinkLocal(our) || isLinkLocal(their)) return null;
+  if (isLoopback(our) || isLoopback(their))
+    return sameHost && isLoopback(our) && our.network === their.network ? 0 : null;
+  if (our.network === their.network) return 0;
+  const sameFamily = our.network.includes(':') === their.network.includes(':');
+  return ROUTED.has(our.provider) && sameFamily ? 1 : null;
+}
+
+/** Equal for processes that see each other's processes and shared memory, of one user. */
+export function hostIdentity(): string {
+  const read = (look: () => string) => {
+    try {
+      return look().trim();
+    } catch {
+      return '';
+    }
+  };
+  const boot = read(() => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8')) || hostname();
+  const spaces = ['pid', 'ipc', 'mnt'].map((name) => read(() => readlinkSync(`/proc/self/ns/${name}`)));
+  return [boot, ...spaces, process.getuid?.() ?? ''].join(' ');
+}
