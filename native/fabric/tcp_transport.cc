@@ -1,7 +1,6 @@
 #include "fabric/tcp_transport.h"
 
-#include <arpa/inet.h>
-#include <netdb.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -11,6 +10,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+
+#include "fabric/tcp_socket.h"
 
 namespace kafabric::fabric {
 
@@ -28,54 +29,6 @@ constexpr int kEvents = 64;
 
 const IoStatus kLost{ECONNRESET, "the peer's connection is lost; it has to attach again"};
 
-IoStatus systemFailure(const std::string& what) { return {errno, what + ": " + std::strerror(errno)}; }
-
-struct Resolved {
-  addrinfo* list = nullptr;
-  ~Resolved() {
-    if (list) ::freeaddrinfo(list);
-  }
-};
-
-/** A numeric address; names would wait for a server. */
-int resolve(const std::string& host, uint16_t port, bool passive, Resolved& resolved) {
-  addrinfo hints{};
-  hints.ai_family = AF_UNSPEC;
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | (passive ? AI_PASSIVE : 0);
-  return ::getaddrinfo(host.empty() ? nullptr : host.c_str(), std::to_string(port).c_str(), &hints, &resolved.list);
-}
-
-int listenOn(const TcpOptions& options, uint16_t& port, IoStatus& status) {
-  Resolved resolved;
-  // One socket for both families where nothing else is said.
-  if (resolve(options.host.empty() ? "::" : options.host, options.port, true, resolved) != 0) {
-    status = {EINVAL, "not a numeric address: " + options.host};
-    return -1;
-  }
-  int fd = ::socket(resolved.list->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0 && options.host.empty()) {
-    TcpOptions onlyV4 = options;
-    onlyV4.host = "0.0.0.0";
-    return listenOn(onlyV4, port, status);
-  }
-  int on = 1;
-  int off = 0;
-  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  if (resolved.list->ai_family == AF_INET6) ::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-  sockaddr_storage bound{};
-  socklen_t length = sizeof(bound);
-  if (fd < 0 || ::bind(fd, resolved.list->ai_addr, resolved.list->ai_addrlen) != 0 || ::listen(fd, SOMAXCONN) != 0 ||
-      ::getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &length) != 0) {
-    status = systemFailure("plain TCP cannot listen on " + (options.host.empty() ? "any address" : options.host));
-    if (fd >= 0) ::close(fd);
-    return -1;
-  }
-  port = ntohs(bound.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(bound).sin6_port
-                                           : reinterpret_cast<sockaddr_in&>(bound).sin_port);
-  return fd;
-}
-
 uint64_t randomNumber() {
   uint64_t number = 0;
   while (::getrandom(&number, sizeof(number), 0) != sizeof(number)) {
@@ -84,22 +37,6 @@ uint64_t randomNumber() {
 }
 
 }  // namespace
-
-std::string TcpAddress::encode() const {
-  std::string text(reinterpret_cast<const char*>(ticket.data()), sizeof(Ticket));
-  text.append(reinterpret_cast<const char*>(&port), sizeof(port));
-  return text + host;
-}
-
-bool TcpAddress::decode(const std::string& text, TcpAddress& address) {
-  constexpr size_t kFixed = sizeof(Ticket) + sizeof(uint16_t);
-  constexpr size_t kMaxHostBytes = 64;  // an IPv6 address with its interface
-  if (text.size() < kFixed || text.size() > kFixed + kMaxHostBytes) return false;
-  std::memcpy(address.ticket.data(), text.data(), sizeof(Ticket));
-  std::memcpy(&address.port, text.data() + sizeof(Ticket), sizeof(uint16_t));
-  address.host = text.substr(kFixed);
-  return true;
-}
 
 /** Published memory, as long as it is. */
 struct TcpTransport::Region final : Registration {
@@ -122,7 +59,7 @@ struct TcpTransport::Region final : Registration {
 
 std::unique_ptr<TcpTransport> TcpTransport::open(const TcpOptions& options, const BulkLimits& limits, IoStatus& status) {
   uint16_t port = 0;
-  int listener = options.listen ? listenOn(options, port, status) : -1;
+  int listener = options.listen ? listenOn(options.host, options.port, port, status) : -1;
   if (options.listen && listener < 0) return nullptr;
   BulkLimits own = limits;
   own.pieceBytes = std::min(own.pieceBytes, kMaxPieceBytes);
@@ -170,18 +107,10 @@ void TcpTransport::answer(const std::string& offer, AnswerDone done) {
 
 void TcpTransport::dial(const std::string& offer, AnswerDone done) {
   TcpAddress address;
-  Resolved resolved;
-  if (!TcpAddress::decode(offer, address) || address.port == 0 || address.host.empty() ||
-      resolve(address.host, address.port, false, resolved) != 0) {
-    return done({EINVAL, "the peer's address cannot be used"}, {});
-  }
-  int fd = ::socket(resolved.list->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return done(systemFailure("socket"), {});
-  if (::connect(fd, resolved.list->ai_addr, resolved.list->ai_addrlen) != 0 && errno != EINPROGRESS) {
-    IoStatus status = systemFailure("plain TCP to " + address.host + " port " + std::to_string(address.port));
-    ::close(fd);
-    return done(status, {});
-  }
+  if (!TcpAddress::decode(offer, address) || address.port == 0) return done({EINVAL, "the peer's address cannot be used"}, {});
+  IoStatus status;
+  int fd = startConnecting(address.host, address.port, status);
+  if (fd < 0) return done(status, {});
   Link& link = addLink(fd, Link::State::kConnecting);
   link.ticket = address.ticket;
   link.answered = std::move(done);
@@ -382,8 +311,7 @@ bool TcpTransport::onFrame(TcpConnection& connection, const Frame& frame, uint8_
   Link& link = links_.at(connection.fd());
   switch (link.state) {
     case Link::State::kStranger: return onHello(link, frame);
-    case Link::State::kConnecting:
-    case Link::State::kGreeting: return frame.kind == FrameKind::kWelcome && onWelcome(link);
+    case Link::State::kConnecting: return frame.kind == FrameKind::kWelcome && onWelcome(link);
     case Link::State::kTarget: return onAnswer(link, frame, body, bodyBytes);
     case Link::State::kInitiator: return onAsked(link, frame, body, bodyBytes);
   }

@@ -46,7 +46,7 @@ class TcpTransport final : public Transport, private TcpConnection::Receiver {
   struct Link {
     std::unique_ptr<TcpConnection> connection;
     Clock::time_point since;
-    enum class State { kConnecting, kGreeting, kStranger, kTarget, kInitiator } state;
+    enum class State { kConnecting, kStranger, kTarget, kInitiator } state;
     Ticket ticket{};
     AnswerDone answered;          // of a dialled one, until it is greeted
     std::string answer;
