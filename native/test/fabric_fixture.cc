@@ -40,7 +40,7 @@ std::shared_ptr<const Provider> findProvider(const std::string& name) {
     if (provider->name != name) continue;
     if (!found || provider->network == "127.0.0.1/32" || provider->network == "127.0.0.0/8") found = provider;
   }
-  if (!found) throw Skipped("provider " + name + " is not in " + all.opened.library->path());
+  if (!found) throw LeftOut("provider " + name + " is not in " + all.opened.library->path());
   return found;
 }
 
@@ -101,7 +101,7 @@ void needFaultTolerance(const std::string& provider) {
   if (provider == kTcpTransportName) return;
   findProvider(provider);
   std::string reason = reasonAgainst(*loaded().opened.library, provider);
-  if (!reason.empty()) throw Skipped(reason);
+  if (!reason.empty()) throw LeftOut(reason);
 }
 
 SharedMemory::SharedMemory(size_t bytes) : fd_(::memfd_create("test", MFD_CLOEXEC)), bytes_(bytes) {

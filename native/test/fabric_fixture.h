@@ -13,13 +13,13 @@
 
 namespace kafabric::test {
 
-/** The providers that can be tried without a network card; those that are not here are skipped. */
+/** The providers that can be tried without a network card; those that are not here are left out. */
 constexpr const char* kTestedProviders[] = {"tcp;ofi_rxm", "tcp", "shm", "sockets", "plain-tcp"};
 
-/** A transport of this provider on the loopback interface; throws Skipped when it is not here. */
+/** A transport of this provider on the loopback interface; throws LeftOut when the library does not have it. */
 std::unique_ptr<fabric::Transport> openTransport(const std::string& provider, const fabric::BulkLimits& limits = {});
 
-/** One of libfabric's providers on the loopback interface, or shm; throws Skipped when it is not here. */
+/** One of libfabric's providers on the loopback interface, or shm; throws LeftOut when the library does not have it. */
 struct ProviderHere {
   std::shared_ptr<const fabric::Library> library;
   std::shared_ptr<const fabric::Provider> provider;
@@ -29,7 +29,7 @@ ProviderHere providerHere(const std::string& name);
 /** Waits for the end of what `start` begins, which gets the callback. */
 IoStatus waitFor(const std::function<void(fabric::Transport::Done)>& start);
 
-/** Throws Skipped where the provider cannot stand peers that stop or die. */
+/** Throws LeftOut where the provider cannot stand peers that stop or die. */
 void needFaultTolerance(const std::string& provider);
 
 /** One test for each provider, with its name behind that of the test. */

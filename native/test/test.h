@@ -34,6 +34,11 @@ struct Skipped : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/** The same where nothing is missing: what this machine's version of a library does not have. It does not count. */
+struct LeftOut : Skipped {
+  using Skipped::Skipped;
+};
+
 /** What a process of its own does for a test; `control` is a socket to the test. See ChildProcess. */
 struct Child {
   std::string name;
