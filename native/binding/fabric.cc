@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "binding/arena.h"
+#include "binding/arguments.h"
 #include "binding/completions.h"
 #include "binding/environment.h"
 #include "binding/workers.h"
@@ -22,13 +23,6 @@ namespace {
 constexpr auto kPatience = std::chrono::seconds(5);
 constexpr uint32_t kRangeWords = 3;  // address, length, key
 
-double numberAt(const Napi::CallbackInfo& info, size_t index) {
-  double value = info[index].As<Napi::Number>().DoubleValue();
-  if (!(value >= 0 && value <= 9007199254740991.0)) throw Napi::RangeError::New(info.Env(), "number out of range");
-  return value;
-}
-uint64_t integerAt(const Napi::CallbackInfo& info, size_t index) { return static_cast<uint64_t>(numberAt(info, index)); }
-std::string stringAt(const Napi::CallbackInfo& info, size_t index) { return info[index].As<Napi::String>().Utf8Value(); }
 
 std::string bytesAt(const Napi::CallbackInfo& info, size_t index) {
   auto bytes = info[index].As<Napi::Uint8Array>();

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "binding/arena.h"
+#include "binding/arguments.h"
 #include "binding/batch_slots.h"
 #include "binding/completions.h"
 #include "binding/workers.h"
@@ -18,13 +19,6 @@ namespace kafabric::binding {
 
 namespace {
 
-double numberAt(const Napi::CallbackInfo& info, size_t index) {
-  double value = info[index].As<Napi::Number>().DoubleValue();
-  if (!(value >= 0 && value <= 9007199254740991.0)) throw Napi::RangeError::New(info.Env(), "number out of range");
-  return value;
-}
-uint64_t integerAt(const Napi::CallbackInfo& info, size_t index) { return static_cast<uint64_t>(numberAt(info, index)); }
-std::string stringAt(const Napi::CallbackInfo& info, size_t index) { return info[index].As<Napi::String>().Utf8Value(); }
 
 /** A store with what its JavaScript face limits. */
 struct HostedStore {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "store/aligned_memory.h"
+#include "store/descriptor.h"
 
 namespace kafabric {
 
@@ -25,16 +26,6 @@ void lowerPriority() {
   thread_local const bool lowered = ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), kLowPriority) == 0;
   (void)lowered;
 }
-
-struct Descriptor {
-  int fd;
-  explicit Descriptor(int opened) : fd(opened) {}
-  ~Descriptor() {
-    if (fd >= 0) ::close(fd);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-};
 
 /** The end of a file need not be whole blocks. */
 int useThePageCache(int fd) {

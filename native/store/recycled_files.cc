@@ -57,6 +57,11 @@ int zero(const std::string& path, uint64_t size) {
   return error;
 }
 
+/** The file is about to go, with its last name. */
+void forget(const struct stat& info) {
+  if (info.st_nlink == 1) FileHandle::forgetSent(info.st_dev, info.st_ino);
+}
+
 }  // namespace
 
 void RecycledFiles::keepIn(const std::string& directory, uint64_t limit) {
@@ -122,12 +127,16 @@ IoStatus RecycledFiles::remove(const std::string& path) {
 bool RecycledFiles::keep(const std::string& path) {
   struct stat info {};
   if (::lstat(path.c_str(), &info) != 0) return false;
+  if (static_cast<uint64_t>(info.st_size) < kMinBytes) {
+    forget(info);
+    return false;
+  }
   // Not while the names are held: files are opened meanwhile.
-  if (static_cast<uint64_t>(info.st_size) >= kMinBytes) FileHandle::awaitClosing(info.st_dev, info.st_ino);
+  FileHandle::awaitClosing(info.st_dev, info.st_ino);
   std::lock_guard names(names_);
   if (::lstat(path.c_str(), &info) != 0) return false;
   if (!worthKeeping(info)) {
-    if (info.st_nlink == 1) FileHandle::forgetSent(info.st_dev, info.st_ino);
+    forget(info);
     return false;
   }
   auto size = static_cast<uint64_t>(info.st_size);

@@ -13,6 +13,7 @@
 #include <thread>
 #include <utility>
 
+#include "store/descriptor.h"
 #include "store/journal_region.h"
 
 namespace kafabric {
@@ -22,16 +23,6 @@ namespace {
 constexpr size_t kCopyBytes = size_t{1} << 20;
 constexpr std::chrono::milliseconds kOwnerWait{10};
 constexpr int kOwnerWaits = 500;
-
-struct Descriptor {
-  int fd;
-  explicit Descriptor(int opened) : fd(opened) {}
-  ~Descriptor() {
-    if (fd >= 0) ::close(fd);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-};
 
 /** One live entry, checked. */
 struct Piece {

@@ -19,6 +19,7 @@ export interface MigrationSettings {
 }
 
 export interface MigrationFiles {
+  /** Removes a file, or a directory with all it holds; it may be gone already. */
   remove(path: string): Promise<void>;
   copyRange(from: string, to: string, position: number, length: number): Promise<number>;
   publishCopy(from: string, copy: string, to: string): Promise<void>;
@@ -31,6 +32,7 @@ export interface MigratorOptions {
   readonly settings: () => MigrationSettings;
   /** Moves at the same time. */
   readonly threads: number;
+  /** Whether what clients wait for leaves no room for copying now. */
   readonly isBusy: () => boolean;
 }
 

@@ -1,14 +1,13 @@
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Clock, Timer } from '../../../util/clock.ts';
-import type { Logger } from '../../../util/logger.ts';
+import type { Timer } from '../../../util/clock.ts';
 import type { DirectoryLock } from '../../log/ports.ts';
 import { HomePlaces, payloadPath } from '../home-places.ts';
 import type { PayloadPlaces } from '../ports.ts';
 import { syncDirectory } from '../small-files.ts';
 import { isPartitionName, partitionName, scanTierPath } from './directories.ts';
 import type { TierOwner } from './identity.ts';
-import { type MigrationSettings, Migrator } from './migrator.ts';
+import { type MigrationFiles, Migrator, type MigratorOptions } from './migrator.ts';
 import { openTierPaths } from './open-paths.ts';
 import { type Move, nextMove, type TierView } from './policy.ts';
 import { TierFile } from './tier-file.ts';
@@ -21,15 +20,11 @@ const LOOK_MS = 1_000;
 const IDLE_MS = 60_000;
 
 /** What the tiers use of the native store; tests use one with faults. */
-export interface TierFiles {
-  /** Removes a file, or a directory with all it holds; it may be gone already. */
-  remove(path: string): Promise<void>;
-  copyRange(from: string, to: string, position: number, length: number): Promise<number>;
-  publishCopy(from: string, copy: string, to: string): Promise<void>;
+export interface TierFiles extends MigrationFiles {
   lockDirectory(path: string): DirectoryLock;
 }
 
-export interface TieredStorageOptions {
+export interface TieredStorageOptions extends MigratorOptions {
   /** Fastest first; none: payload lies in the directories of its partitions. */
   readonly tiers: readonly {
     readonly ordinal: string;
@@ -40,12 +35,6 @@ export interface TieredStorageOptions {
   readonly logDirectories: readonly string[];
   readonly owner: TierOwner;
   readonly files: TierFiles;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly settings: () => MigrationSettings;
-  readonly threads: number;
-  /** Whether what clients wait for leaves no room for copying now. */
-  readonly isBusy: () => boolean;
 }
 
 /** Where the payload of all partitions lies when it is not in their own directories. See docs/tiers.md. */
