@@ -6,6 +6,7 @@ import { type Broker, makeBroker } from '../harness/broker.ts';
 import { sleep } from '../harness/child.ts';
 import { type Client, clientKinds, requireToolchain, startClient } from '../harness/client.ts';
 import type { PlannedRecord } from '../harness/payload.ts';
+import { dumpLogSegments, dumpTransactions, partitionDirs } from './on-disk.ts';
 
 const rounds = Number(process.env.KAFABRIC_CRASH_ROUNDS ?? 4);
 const topics = ['txn-crash-a', 'txn-crash-b'];
@@ -104,6 +105,14 @@ describe(`kill -9 within transactions, ${rounds} rounds`, function () {
         writer.stop();
         await running;
         await check(helper, writer.outcomes);
+        await broker.kill('SIGTERM');
+        const directories = topics.flatMap((topic) => partitionDirs(broker.dataDir, topic));
+        await dumpLogSegments(directories);
+        const stateDirectories = partitionDirs(broker.dataDir, '__transaction_state');
+        const { aborted, states } = await dumpTransactions(directories, stateDirectories);
+        assert.match(aborted, /producerId: \d+ firstOffset: \d+ lastOffset: \d+ lastStableOffset: \d+/);
+        // Kafka's number for a transaction that is committed.
+        assert.match(states, /"transactionStatus":4/);
       } finally {
         await client.stop();
         await helper.stop();

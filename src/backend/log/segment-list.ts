@@ -42,7 +42,11 @@ export class SegmentList {
   /** The aborted transactions that have records in [from, end), ascending by their first offsets. */
   abortedTransactions(from: bigint, end: bigint): AbortedTransaction[] {
     const found: AbortedTransaction[] = [];
-    for (const { transactions } of this.from(from)) if (!transactions.collect(from, end, found)) break;
+    for (let i = Math.max(this.#floorIndex(from), 0); i < this.#segments.length; i++) {
+      const { transactions } = this.#segments[i]!;
+      // Most have none; many a reader asks, for librdkafka's are read_committed unless told otherwise.
+      if (transactions.count > 0 && !transactions.collect(from, end, found)) break;
+    }
     return found.sort((a, b) => (a.firstOffset < b.firstOffset ? -1 : 1));
   }
 
