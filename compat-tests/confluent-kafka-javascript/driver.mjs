@@ -69,9 +69,52 @@ function makeConsumer(group, options) {
   });
 }
 
-async function consume({ topics }) {
+/** Transactional producers, their open transactions, and consumers that stand for groups. */
+const transactional = new Map();
+
+async function openTransactional({ producer: name, transactionalId, timeoutMs }) {
+  const producer = kafka.producer({
+    'transactional.id': transactionalId,
+    'transaction.timeout.ms': timeoutMs,
+    'socket.timeout.ms': Math.min(timeoutMs, 10_000),
+    'message.max.bytes': 20_000_000,
+    'linger.ms': 0,
+  });
+  transactional.set(name, { producer, transaction: null });
+  await producer.connect();
+}
+
+async function begin({ producer: name }) {
+  const entry = transactional.get(name);
+  entry.transaction = await entry.producer.transaction();
+}
+
+async function send({ producer: name, topic, partition, records }) {
+  const messages = records.map((record) => ({ key: record.key, value: plannedValue(record), partition }));
+  await transactional.get(name).transaction.send({ topic, messages });
+}
+
+async function sendOffsets({ producer: name, group, topic, offsets }) {
+  const consumer = makeConsumer(group, {});
+  await consumer.connect();
+  const partitions = offsets.map(([partition, offset]) => ({ partition, offset: String(offset) }));
+  await transactional.get(name).transaction.sendOffsets({ consumer, topics: [{ topic, partitions }] });
+  await consumer.disconnect();
+}
+
+async function end({ producer: name, commit }) {
+  const { transaction } = transactional.get(name);
+  await (commit ? transaction.commit() : transaction.abort());
+}
+
+async function closeTransactional({ producer: name }) {
+  await transactional.get(name).producer.disconnect();
+  transactional.delete(name);
+}
+
+async function consume({ topics, isolation = 'read_uncommitted' }) {
   const progress = new Progress(topics);
-  const consumer = makeConsumer(`compat-${randomUUID()}`, {});
+  const consumer = makeConsumer(`compat-${randomUUID()}`, { 'isolation.level': isolation });
   await consumer.connect();
   await consumer.subscribe({ topics: topics.map(({ topic }) => topic) });
   await new Promise((done, fail) => {
@@ -132,6 +175,12 @@ serve({
   produce,
   consume,
   join,
+  openTransactional,
+  begin,
+  send,
+  sendOffsets,
+  end,
+  closeTransactional,
   seen: ({ member }) => members.get(member).seen.splice(0),
   leave: async ({ member }) => {
     await members.get(member).consumer.disconnect();

@@ -104,3 +104,17 @@ export async function dumpLogSegments(directories: string[]): Promise<void> {
       );
   }
 }
+
+/** What Kafka's DumpLogSegments prints of transactions: aborted ones, from their indexes, and those of __transaction_state. */
+export async function dumpTransactions(
+  directories: string[],
+  stateDirectories: string[],
+): Promise<{ aborted: string; states: string }> {
+  const dump = [...javaCommand('org.apache.kafka.tools.DumpLogSegments', 256), '--files'];
+  const indexes = directories.flatMap((dir) => filesOf(dir, '.txnindex')).join(',');
+  const logs = stateDirectories.flatMap((dir) => filesOf(dir, '.log')).join(',');
+  return {
+    aborted: await runCommand([...dump, indexes], 120_000),
+    states: await runCommand([...dump, logs, '--transaction-log-decoder'], 120_000),
+  };
+}

@@ -20,14 +20,31 @@ export interface Operations {
     { topic: string; partition: number; codec: string; acks: number; records: PlannedRecord[] },
     { baseOffset: number },
   ];
-  /** Reads every partition from its beginning up to its end offset. */
-  consume: [{ topics: { topic: string; ends: number[] }[] }, SeenRecord[]];
+  /** Reads every partition from its beginning up to its end offset, the last record that it gives out; Kafka's names of isolation levels. */
+  consume: [
+    {
+      topics: { topic: string; ends: number[] }[];
+      isolation?: 'read_uncommitted' | 'read_committed';
+    },
+    SeenRecord[],
+  ];
   /** Starts a group member that consumes and commits in the background. */
   join: [{ member: string; group: string; topic: string; strategy: string }, null];
   /** What the member has consumed since the last call, as [partition, offset]. */
   seen: [{ member: string }, [number, number][]];
   /** Leaves the group; the rest of what it has consumed. */
   leave: [{ member: string }, [number, number][]];
+  /** Opens a producer with a transactional id, which fences the one before. */
+  openTransactional: [{ producer: string; transactionalId: string; timeoutMs: number }, null];
+  begin: [{ producer: string }, null];
+  /** Writes records within the open transaction; resolves when they are acknowledged. */
+  send: [{ producer: string; topic: string; partition: number; records: PlannedRecord[] }, null];
+  /** Commits a group's offsets, as [partition, offset], within the open transaction. */
+  sendOffsets: [{ producer: string; group: string; topic: string; offsets: [number, number][] }, null];
+  end: [{ producer: string; commit: boolean }, null];
+  closeTransactional: [{ producer: string }, null];
+  /** What a group has committed, -1 if nothing (java only). */
+  committed: [{ group: string; topic: string; partition: number }, { offset: number }];
 }
 
 export interface Hello {

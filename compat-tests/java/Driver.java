@@ -17,6 +17,7 @@ import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
@@ -32,9 +33,11 @@ public class Driver {
   private final Admin admin;
   private final Map<String, KafkaProducer<byte[], byte[]>> producers = new HashMap<>();
   private final Map<String, Member> members = new HashMap<>();
+  private final Transactions transactions;
 
   Driver(String bootstrap) {
     this.bootstrap = bootstrap;
+    this.transactions = new Transactions(bootstrap);
     this.admin = Admin.create(Map.of("bootstrap.servers", bootstrap, "client.id", "compat-java"));
   }
 
@@ -86,6 +89,26 @@ public class Driver {
         Member gone = members.remove(text(args, "member"));
         gone.leave();
         return JSON.valueToTree(gone.take());
+      case "openTransactional":
+        transactions.open(args);
+        return null;
+      case "begin":
+        transactions.begin(args);
+        return null;
+      case "send":
+        transactions.send(args);
+        return null;
+      case "sendOffsets":
+        transactions.sendOffsets(args);
+        return null;
+      case "end":
+        transactions.end(args);
+        return null;
+      case "closeTransactional":
+        transactions.close(args);
+        return null;
+      case "committed":
+        return committed(args);
       case "tool":
         String[] words = JSON.convertValue(args.get("args"), String[].class);
         return JSON.valueToTree(Tools.run(text(args, "main"), words, text(args, "input"), args.get("timeoutMs").asLong()));
@@ -115,6 +138,12 @@ public class Driver {
     OffsetSpec at = OffsetSpec.forTimestamp(args.get("timestamp").asLong());
     long offset = admin.listOffsets(Map.of(where, at)).partitionResult(where).get().offset();
     return JSON.createObjectNode().put("offset", offset);
+  }
+
+  private JsonNode committed(JsonNode args) throws Exception {
+    String group = text(args, "group");
+    OffsetAndMetadata found = admin.listConsumerGroupOffsets(group).partitionsToOffsetAndMetadata(group).get().get(partition(args));
+    return JSON.createObjectNode().put("offset", found == null ? -1 : found.offset());
   }
 
   private KafkaProducer<byte[], byte[]> producer(String codec, int acks) {
@@ -166,7 +195,8 @@ public class Driver {
       }
     }
     ArrayNode seen = JSON.createArrayNode();
-    try (KafkaConsumer<byte[], byte[]> consumer = consumer(Map.of())) {
+    String isolation = args.has("isolation") ? text(args, "isolation") : "read_uncommitted";
+    try (KafkaConsumer<byte[], byte[]> consumer = consumer(Map.of("isolation.level", isolation))) {
       consumer.assign(ends.keySet());
       consumer.seekToBeginning(List.of());
       while (!ends.isEmpty()) {

@@ -95,13 +95,55 @@ async function produce({ topic, partition, codec, acks, records }) {
   return { baseOffset: Number(answer?.baseOffset ?? -1) };
 }
 
-async function consume({ topics }) {
+/** Transactional producers and their open transactions. */
+const transactional = new Map();
+
+async function openTransactional({ producer: name, transactionalId, timeoutMs }) {
+  const opened = kafka.producer({
+    transactionalId,
+    transactionTimeout: timeoutMs,
+    idempotent: true,
+    maxInFlightRequests: 1,
+    retry: { initialRetryTime: 50, retries: 8 },
+  });
+  transactional.set(name, { opened, transaction: null });
+  await opened.connect();
+}
+
+async function begin({ producer: name }) {
+  const entry = transactional.get(name);
+  entry.transaction = await entry.opened.transaction();
+}
+
+async function send({ producer: name, topic, partition, records }) {
+  const messages = records.map((record) => ({ key: record.key, value: plannedValue(record), partition }));
+  await transactional.get(name).transaction.send({ topic, messages });
+}
+
+async function sendOffsets({ producer: name, group, topic, offsets }) {
+  const partitions = offsets.map(([partition, offset]) => ({ partition, offset: String(offset) }));
+  const topics = [{ topic, partitions }];
+  await transactional.get(name).transaction.sendOffsets({ consumerGroupId: group, topics });
+}
+
+async function end({ producer: name, commit }) {
+  const { transaction } = transactional.get(name);
+  await (commit ? transaction.commit() : transaction.abort());
+}
+
+async function closeTransactional({ producer: name }) {
+  await transactional.get(name).opened.disconnect();
+  transactional.delete(name);
+}
+
+async function consume({ topics, isolation }) {
   const progress = new Progress(topics);
   const consumer = kafka.consumer({
     groupId: `compat-${randomUUID()}`,
     maxBytesPerPartition: 20_000_000,
     maxBytes: 50_000_000,
     maxWaitTimeInMs: 200,
+    readUncommitted: isolation !== 'read_committed',
   });
   await consumer.connect();
   await consumer.subscribe({ topics: topics.map(({ topic }) => topic), fromBeginning: true });
@@ -165,6 +207,12 @@ serve({
   produce,
   consume,
   join,
+  openTransactional,
+  begin,
+  send,
+  sendOffsets,
+  end,
+  closeTransactional,
   seen: ({ member }) => members.get(member).seen.splice(0),
   leave: async ({ member }) => {
     await members.get(member).consumer.disconnect();

@@ -12,6 +12,7 @@ import type { Clock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
 import { writeAcknowledged } from './acknowledged-memory.ts';
 import { ConfigManager } from './configs/config-manager.ts';
+import type { CoordinatorTopic } from './coordinator-shards.ts';
 import { groupConfig } from './groups/config.ts';
 import { GroupCoordinator } from './groups/coordinator.ts';
 import { PartitionOffsetsLog } from './groups/partition-offsets-log.ts';
@@ -19,12 +20,17 @@ import { type BrokerEndpoint, ClusterMetadata } from './metadata/cluster-metadat
 import { PartitionMetadataLog } from './metadata/partition-metadata-log.ts';
 import { METADATA_TOPIC_ID, randomUuid } from './metadata/topic-id.ts';
 import { TopicManager } from './metadata/topic-manager.ts';
-import { METADATA_TOPIC, OFFSETS_TOPIC } from './metadata/topic-name.ts';
+import { METADATA_TOPIC, OFFSETS_TOPIC, TRANSACTION_TOPIC } from './metadata/topic-name.ts';
 import { FetchService } from './partitions/fetch-service.ts';
 import { FetchSessions } from './partitions/fetch-session.ts';
 import { MemoryBudget, type MemoryGauge } from './partitions/memory-budget.ts';
 import { PartitionManager } from './partitions/partition-manager.ts';
 import { ProducerIds } from './producers/producer-ids.ts';
+import { transactionConfig } from './transactions/config.ts';
+import { TransactionCoordinator } from './transactions/coordinator.ts';
+import { PartitionMarkers } from './transactions/partition-markers.ts';
+import { PartitionTransactionLog } from './transactions/partition-transaction-log.ts';
+import type { TransactionPartitions } from './transactions/ports.ts';
 
 export interface EmbeddedBrokerOptions {
   readonly config: KafabricConfig;
@@ -67,6 +73,9 @@ export class EmbeddedBroker {
   readonly fetches: FetchService;
   readonly fetchSessions: FetchSessions;
   readonly groups: GroupCoordinator;
+  readonly transactions: TransactionCoordinator;
+  readonly markers: TransactionPartitions;
+  readonly clock: Clock;
 
   private constructor(parts: {
     options: EmbeddedBrokerOptions;
@@ -77,6 +86,7 @@ export class EmbeddedBroker {
   }) {
     const { options, store, logs, tiers, metadata } = parts;
     const { config, clock, logger } = options;
+    this.clock = clock;
     this.store = store;
     this.logs = logs;
     this.tiers = tiers;
@@ -94,11 +104,18 @@ export class EmbeddedBroker {
       config: groupConfig(config),
       logger,
       log: new PartitionOffsetsLog(this.partitions, clock),
-      topic: {
-        partitionCount: () => metadata.topicByName(OFFSETS_TOPIC)?.partitions.length ?? null,
-        ensure: async () => (await this.topics.ensureTopic(OFFSETS_TOPIC)).partitions.length,
-      },
+      topic: this.#coordinatorTopic(OFFSETS_TOPIC),
       randomId: () => crypto.randomUUID(),
+    });
+    this.markers = new PartitionMarkers(this.partitions, this.groups, clock);
+    this.transactions = new TransactionCoordinator({
+      clock,
+      config: transactionConfig(() => metadata.config),
+      logger,
+      log: new PartitionTransactionLog(this.partitions, clock),
+      topic: this.#coordinatorTopic(TRANSACTION_TOPIC),
+      partitions: this.markers,
+      newProducerId: () => this.producerIds.next(),
     });
   }
 
@@ -142,19 +159,29 @@ export class EmbeddedBroker {
     }
   }
 
+  #coordinatorTopic(name: string): CoordinatorTopic {
+    return {
+      name,
+      partitionCount: () => this.metadata.topicByName(name)?.partitions.length ?? null,
+      ensure: async () => (await this.topics.ensureTopic(name)).partitions.length,
+    };
+  }
+
   async #start(): Promise<void> {
-    const { metadata, partitions, groups } = this;
+    const { metadata, partitions, groups, transactions } = this;
     await partitions.open(metadata.topics(), (topic) => metadata.topicConfig(topic));
     metadata.addListener(partitions);
     this.tiers.start();
     partitions.startRetention(metadata.config.get('log.retention.check.interval.ms'));
     metadata.addListener({ topicDeleted: ({ name }) => groups.topicDeleted(name) });
-    // Clients are told that groups are loading; nothing else waits for them.
+    // Clients are told that groups and transactions are loading; nothing else waits for them.
     void groups.start();
+    void transactions.start();
   }
 
   /** Flushes and marks the directories as cleanly closed. Requests must have ended. */
   async close(): Promise<void> {
+    this.transactions.close();
     this.groups.close();
     await this.metadata.close();
     await this.tiers.stop();

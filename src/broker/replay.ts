@@ -1,5 +1,6 @@
 import { type Codec, decompress as decompressNative } from '../native/codec.ts';
 import { BatchHeader } from '../protocol/records/batch-header.ts';
+import { ControlType, controlType } from '../protocol/records/control-records.ts';
 import { type RecordView, readRecords } from '../protocol/records/reader.ts';
 
 /** Bytes of a log that are read at once. */
@@ -24,20 +25,21 @@ export interface ReplayableLog {
 }
 
 /**
- * Hands every record of an internal topic's log from the offset `from` on to `apply`, in order; control batches hold none. A record's bytes
- * are valid during the call only. Resolves with the bytes of the batches; rejects when the log cannot be read to its end.
+ * Hands every record of an internal topic's log from the offset `from` on to `apply`, in order, and the ends of transactions to `onMarker`. A
+ * record's bytes are valid during the call only. Resolves with the bytes of the batches; rejects when the log cannot be read to its end.
  */
 export async function replayLog(
   log: ReplayableLog,
   from: bigint,
-  apply: (record: RecordView) => void,
+  apply: (record: RecordView, batch: BatchHeader) => void,
+  onMarker: (batch: BatchHeader, commit: boolean) => void = () => undefined,
 ): Promise<number> {
   let next = from;
   let bytes = 0;
   while (next < log.logEndOffset) {
     const { batches } = await log.read(next, CHUNK_BYTES);
     for (const batch of batches) {
-      await readBatch(batch, apply);
+      await readBatch(batch, apply, onMarker);
       bytes += batch.sizeBytes;
       next = batch.lastOffset + 1n;
     }
@@ -46,12 +48,23 @@ export async function replayLog(
   return bytes;
 }
 
-async function readBatch(batch: StoredBatch, apply: (record: RecordView) => void): Promise<void> {
+async function readBatch(
+  batch: StoredBatch,
+  apply: (record: RecordView, batch: BatchHeader) => void,
+  onMarker: (batch: BatchHeader, commit: boolean) => void,
+): Promise<void> {
   const memory = await batch.file.read(batch.position, batch.sizeBytes);
   try {
     const bytes = memory.bytes();
-    if (new BatchHeader(bytes).isControl) return;
-    for (const record of readRecords(bytes, decompress)) apply(record);
+    const header = new BatchHeader(bytes);
+    for (const record of readRecords(bytes, decompress)) {
+      if (!header.isControl) apply(record, header);
+      else if (record.key !== null) {
+        const type = controlType(record.key);
+        if (type === ControlType.commit || type === ControlType.abort)
+          onMarker(header, type === ControlType.commit);
+      }
+    }
   } finally {
     memory.release();
   }

@@ -136,7 +136,8 @@ export class Gateway {
   async stop(): Promise<void> {
     this.#state = 'shutting down';
     this.#listeners?.stopAccepting();
-    // Members that wait for a rebalance are answered, so that the listeners need not wait for them.
+    // Transactions stay as they are; members that wait for a rebalance are answered, so that the listeners need not wait for them.
+    this.#broker?.transactions.close();
     this.#broker?.groups.close();
     await this.#listeners?.shutdown(SHUTDOWN_DEADLINE_MS);
     await this.#broker?.close();

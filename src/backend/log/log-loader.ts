@@ -12,6 +12,7 @@ import { type RecoveryState, recover } from './recovery.ts';
 import { Segment } from './segment.ts';
 import { SegmentIndexes } from './segment-indexes.ts';
 import { SegmentList } from './segment-list.ts';
+import { TransactionIndex } from './transaction-index.ts';
 
 const CHECKPOINT_LIMIT_BYTES = 1 << 24;
 const SCAN_BYTES = 1 << 20;
@@ -53,6 +54,8 @@ class LogLoader {
   readonly #environment: LogEnvironment;
   readonly #options: LoadOptions;
   #epochs = new LeaderEpochs([], () => {});
+  /** Segments whose aborted transactions have to be found again. */
+  readonly #rebuilt = new Set<Segment>();
 
   constructor(environment: LogEnvironment, options: LoadOptions) {
     this.#environment = environment;
@@ -61,7 +64,8 @@ class LogLoader {
 
   async load(): Promise<LoadedLog> {
     const { directory, clean, recoveryPoint } = this.#options;
-    const { found, snapshots } = await this.#findFiles();
+    const { found, snapshots, aborted } = await this.#findFiles();
+    await this.#loadTransactions(found, aborted);
     this.#epochs = new LeaderEpochs(await this.#readEpochs(), () => {});
     const nextOffset = clean ? await this.#openEnd(found) : await this.#recover(found);
     const segments = await this.#atLeastOne(found, nextOffset);
@@ -79,7 +83,9 @@ class LogLoader {
       logStartOffset,
       logEndOffset,
       afterCrash: !clean,
+      rebuilt: this.#rebuilt,
     });
+    for (const segment of this.#rebuilt) if (segment.persisted) await segment.writeTransactions();
     // Idle logs hold no descriptor; what is used is opened again.
     for (const segment of segments.all) await segment.file.close();
     return {
@@ -101,12 +107,13 @@ class LogLoader {
   }
 
   /** Takes stock of the directory and removes what a crash left behind. */
-  async #findFiles(): Promise<{ found: Segment[]; snapshots: bigint[] }> {
+  async #findFiles(): Promise<{ found: Segment[]; snapshots: bigint[]; aborted: ReadonlySet<bigint> }> {
     const { fileSystem } = this.#environment;
     const { directory, config } = this.#options;
     const entries = (await fileSystem.list(directory)) ?? [];
     const logs = new Map<bigint, DirectoryEntry>();
     const snapshots: bigint[] = [];
+    const aborted = new Set<bigint>();
     for (const entry of entries) {
       const name = entry.isDirectory ? null : parseOffsetFileName(entry.name);
       if (!name) continue;
@@ -119,6 +126,7 @@ class LogLoader {
         await fileSystem.remove(join(directory, entry.name));
       } else if (name.suffix === Suffix.log) logs.set(name.offset, entry);
       else if (name.suffix === Suffix.snapshot) snapshots.push(name.offset);
+      else if (name.suffix === Suffix.transactionIndex) aborted.add(name.offset);
     }
     await this.#removeOrphans(entries, logs);
     const found = [...logs]
@@ -126,7 +134,23 @@ class LogLoader {
       .map(([baseOffset, { sizeBytes, modifiedMs }]) =>
         Segment.existing(this.#environment, { directory, baseOffset, size: sizeBytes, modifiedMs }, config),
       );
-    return { found, snapshots };
+    return { found, snapshots, aborted };
+  }
+
+  /** Reads which transactions were aborted in the segments that have a file of them. */
+  async #loadTransactions(found: readonly Segment[], withFile: ReadonlySet<bigint>): Promise<void> {
+    for (const segment of found) {
+      if (!withFile.has(segment.baseOffset) || (await segment.loadTransactions())) continue;
+      const path = segment.path(Suffix.transactionIndex);
+      this.#environment.logger.warn({ index: path }, 'rebuilding a damaged transaction index');
+      this.#forgetTransactions(segment);
+    }
+  }
+
+  /** The replay of the producers finds them again. */
+  #forgetTransactions(segment: Segment): void {
+    segment.transactions = new TransactionIndex(segment.baseOffset);
+    this.#rebuilt.add(segment);
   }
 
   /** Removes indexes without a segment. */
@@ -199,6 +223,7 @@ class LogLoader {
     const { config } = this.#options;
     const indexes = new SegmentIndexes(segment.baseOffset, config);
     segment.activate(indexes);
+    this.#forgetTransactions(segment);
     segment.linked = false;
     segment.file.markUnsynced();
     const from = { validBytes: 0, nextOffset: segment.baseOffset };
@@ -289,6 +314,8 @@ export interface ProducerReload {
   readonly logEndOffset: bigint;
   /** Whether producers may send again what they had sent before. */
   readonly afterCrash: boolean;
+  /** Segments whose aborted transactions are not known: the replay adds them. */
+  readonly rebuilt: ReadonlySet<Segment>;
 }
 
 /** Rebuilds producer state as of the log's end from the last snapshot and the batches after it. */
@@ -297,7 +324,7 @@ export async function reloadProducers(
   config: LogConfig,
   reload: ProducerReload,
 ): Promise<void> {
-  const { segments, snapshots, producers, logStartOffset, logEndOffset } = reload;
+  const { segments, snapshots, producers, logStartOffset, logEndOffset, rebuilt } = reload;
   await snapshots.removeWhere((offset) => offset > logEndOffset || offset <= logStartOffset);
   const snapshot = await startingSnapshot(reload);
   producers.reset(snapshot?.entries ?? [], snapshot?.offset ?? logStartOffset);
@@ -306,7 +333,10 @@ export async function reloadProducers(
     let position = (await segment.indexes(config)).offset.lookup(producers.endOffset);
     for (;;) {
       const { batches, end } = await segment.scan(position);
-      for (const batch of batches) if (batch.lastOffset < logEndOffset) producers.replay(batch);
+      for (const batch of batches) {
+        const aborted = batch.lastOffset < logEndOffset ? producers.replay(batch) : null;
+        if (aborted && rebuilt.has(segment)) segment.transactions.append(aborted);
+      }
       if (batches.length === 0) break;
       position = end;
     }
@@ -317,11 +347,13 @@ export async function reloadProducers(
 
 /**
  * A snapshot holds only the last batch of each producer, as Kafka's do, but after a crash a producer may send several again. So the
- * replay begins a segment earlier then.
+ * replay begins a segment earlier then, and before the first segment whose aborted transactions have to be found.
  */
-async function startingSnapshot({ segments, snapshots, logEndOffset, afterCrash }: ProducerReload) {
+async function startingSnapshot({ segments, snapshots, logEndOffset, afterCrash, rebuilt }: ProducerReload) {
+  const firstRebuilt = segments.all.find((segment) => rebuilt.has(segment));
   const previous = segments.all.at(-2);
-  if (!afterCrash || !previous) return snapshots.latest(logEndOffset);
-  const snapshot = await snapshots.latest(previous.baseOffset);
-  return snapshot || previous === segments.first ? snapshot : snapshots.latest(logEndOffset);
+  const atMost = firstRebuilt?.baseOffset ?? logEndOffset;
+  if (!afterCrash || !previous) return snapshots.latest(atMost);
+  const snapshot = await snapshots.latest(smallest(previous.baseOffset, atMost));
+  return snapshot || previous === segments.first ? snapshot : snapshots.latest(atMost);
 }

@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict';
 import { setImmediate } from 'node:timers/promises';
+import { Attribute } from '../../protocol/records/batch-header.ts';
 import { LogError } from './errors.ts';
 import type { PartitionLog } from './partition-log.ts';
-import { testBatch } from './testing/batches.ts';
+import { testBatch, testMarker } from './testing/batches.ts';
 import { LogFixture } from './testing/log-fixture.ts';
 import { LogModel } from './testing/log-model.ts';
 
 const SEEDS = Number(process.env.KAFABRIC_LOG_SEEDS ?? 40);
 const STEPS = 120;
+/** Producer 0 stands for batches without one. */
+const PRODUCERS = 6;
+const FIRST_TRANSACTIONAL = 3;
 
 /** Appends, flushes, rolls, truncates, deletes, runs full, closes and crashes at random, and compares with a model. */
 class Simulation {
@@ -38,7 +42,8 @@ class Simulation {
   async #step(): Promise<void> {
     const { random } = this.#fixture;
     const dice = random.below(100);
-    if (dice < 55) return this.#append(random.chance(0.5));
+    if (dice < 48) return this.#append(random.chance(0.5));
+    if (dice < 55) return this.#endTransaction();
     if (dice < 70) return this.#do('flush', () => this.#flush());
     if (dice < 76) return this.#do('time', () => this.#passTime());
     if (dice < 79) return this.#do('check', () => this.#check());
@@ -57,15 +62,18 @@ class Simulation {
   async #append(wait: boolean): Promise<void> {
     const { random, clock } = this.#fixture;
     clock.tick(random.below(1000));
-    const producer = random.below(4);
+    const producer = random.below(PRODUCERS);
     const count = 1 + random.below(4);
     const sequence = this.#sequences.get(producer) ?? 0;
     const records = Array.from({ length: count }, () => ({
       timestamp: clock.now() - random.below(5000),
       value: 'v'.repeat(random.below(120)),
     }));
+    const attributes = producer >= FIRST_TRANSACTIONAL ? Attribute.transactional : 0;
     const identity =
-      producer === 0 ? {} : { producerId: BigInt(producer), producerEpoch: 0, baseSequence: sequence };
+      producer === 0
+        ? {}
+        : { producerId: BigInt(producer), producerEpoch: 0, baseSequence: sequence, attributes };
     const bytes = testBatch(records, identity);
     const result = this.#log.append(bytes);
     this.trace.push(`append ${result.baseOffset}-${result.lastOffset}`);
@@ -74,6 +82,17 @@ class Simulation {
     this.#sequences.set(producer, sequence + count);
     this.#model.append(bytes);
     if (wait) await result.written;
+  }
+
+  async #endTransaction(): Promise<void> {
+    const { random, clock } = this.#fixture;
+    const producerId = BigInt(FIRST_TRANSACTIONAL + random.below(PRODUCERS - FIRST_TRANSACTIONAL));
+    const identity = { producerId, producerEpoch: 0, timestamp: clock.now() };
+    const bytes = testMarker(random.chance(0.5), 0, identity);
+    const result = this.#log.append(bytes, 'coordinator');
+    this.trace.push(`end of ${producerId} at ${result.baseOffset}`);
+    this.#model.append(bytes);
+    await result.written;
   }
 
   async #flush(): Promise<void> {
@@ -162,9 +181,9 @@ class Simulation {
 
   #adoptEnd(least: bigint): void {
     this.#model.adoptEnd(this.#log, least);
-    for (let producer = 1; producer < 4; producer++) {
+    for (let producer = 1; producer < PRODUCERS; producer++) {
       const entry = this.#log.activeProducers().find(({ producerId }) => producerId === BigInt(producer));
-      this.#sequences.set(producer, entry ? entry.batches.at(-1)!.lastSequence + 1 : 0);
+      this.#sequences.set(producer, (entry?.batches.at(-1)?.lastSequence ?? -1) + 1);
     }
   }
 

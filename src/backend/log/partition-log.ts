@@ -14,8 +14,9 @@ import type { AppendResult, LogHost, PartitionLogOptions } from './partition-log
 import type { AppendOrigin, ProducerEntry } from './producer-entry.ts';
 import type { ProducerSnapshots } from './producer-snapshots.ts';
 import type { ProducerStates } from './producer-states.ts';
-import { SerialQueue } from './serial.ts';
+import { handled, SerialQueue } from './serial.ts';
 import { type FoundRecord, findMaxTimestamp, findTimestamp } from './timestamp-search.ts';
+import type { AbortedTransaction } from './transaction-index.ts';
 import { WriteOrder } from './write-order.ts';
 
 const ROLLBACK_RETRY_MS = 1000;
@@ -128,11 +129,13 @@ export class PartitionLog {
 
   set highWatermark(offset: bigint) {
     this.#highWatermark = clamp(offset, this.#logStartOffset, this.#logEndOffset);
+    this.#producers.markersVisible(this.#highWatermark);
   }
 
-  /** Where the oldest open transaction begins; null without one. */
+  /** Where the oldest transaction begins that is open, or whose end is above the high watermark; null without one. */
   get firstUnstableOffset(): bigint | null {
-    return this.#producers.firstUnstableOffset;
+    const first = this.#producers.firstUnstableOffset;
+    return first === null ? null : largest(first, this.#logStartOffset);
   }
 
   /** The epoch that appended batches get; -1 before the first. */
@@ -193,7 +196,8 @@ export class PartitionLog {
     if (this.#segments.mustRoll(batches, bytes.byteLength, this.#config)) this.#roll(first.baseOffset);
     const done = this.#segments.list.active.append(records, batches, this.#config, { fromMemory });
     this.#logEndOffset = last.lastOffset + 1n;
-    this.#producers.apply(check.updates, this.#logEndOffset);
+    const aborted = this.#producers.apply(check.changes, this.#logEndOffset);
+    for (const transaction of aborted) this.#segments.list.active.transactions.append(transaction);
     for (const batch of batches) {
       if (batch.leaderEpoch > this.#epochs.latest) this.#epochs.assign(batch.leaderEpoch, batch.baseOffset);
     }
@@ -258,6 +262,16 @@ export class PartitionLog {
   /** The epoch in which the record at `offset` was written; -1 when not known. */
   epochForOffset(offset: bigint): number {
     return this.#epochs.epochFor(offset);
+  }
+
+  /** The aborted transactions that have records in [from, end), ascending by their first offsets. */
+  abortedTransactions(from: bigint, end: bigint): AbortedTransaction[] {
+    return this.#segments.list.abortedTransactions(from, end);
+  }
+
+  /** What is known of a producer that wrote to the log. */
+  producer(producerId: bigint): ProducerEntry | undefined {
+    return this.#producers.get(producerId);
   }
 
   /** What is known of each producer that wrote to the log. */
@@ -456,6 +470,7 @@ export class PartitionLog {
       logStartOffset: this.#logStartOffset,
       logEndOffset: end,
       afterCrash: true,
+      rebuilt: new Set(),
     });
     this.#writes.restart(end);
   }
@@ -481,10 +496,4 @@ export class PartitionLog {
     this.#warnedMs = clock.now();
     logger.error({ directory: this.directory, error }, error.message);
   }
-}
-
-/** Marks a promise whose rejection nobody may be waiting for. */
-function handled(promise: Promise<void> | null): Promise<void> | null {
-  promise?.catch(() => {});
-  return promise;
 }

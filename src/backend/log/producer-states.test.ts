@@ -6,15 +6,23 @@ import type { AppendOrigin } from './producer-entry.ts';
 import { decodeSnapshot, encodeSnapshot } from './producer-snapshot.ts';
 import { ProducerStates } from './producer-states.ts';
 import { testBatch, testMarker } from './testing/batches.ts';
+import type { AbortedTransaction } from './transaction-index.ts';
 
 const MAX_SEQUENCE = 0x7fffffff;
 
-/** A batch of `count` records from producer 7. */
-function batch(baseOffset: number, sequence: number, count = 1, epoch = 0, attributes = 0): BatchInfo {
+/** A batch of `count` records, of producer 7 unless given. */
+function batch(
+  baseOffset: number,
+  sequence: number,
+  count = 1,
+  epoch = 0,
+  attributes = 0,
+  producerId = 7,
+): BatchInfo {
   const records = Array.from({ length: count }, () => ({ value: 'v', timestamp: 1000 + baseOffset }));
   const bytes = testBatch(records, {
     baseOffset: BigInt(baseOffset),
-    producerId: 7n,
+    producerId: BigInt(producerId),
     producerEpoch: epoch,
     baseSequence: sequence,
     attributes,
@@ -22,15 +30,32 @@ function batch(baseOffset: number, sequence: number, count = 1, epoch = 0, attri
   return readBatchInfo(viewOf(bytes), 0, 0);
 }
 
-function marker(baseOffset: number, commit: boolean, coordinatorEpoch: number, epoch = 0): BatchInfo {
-  const identity = { baseOffset: BigInt(baseOffset), producerId: 7n, producerEpoch: epoch };
+function marker(
+  baseOffset: number,
+  commit: boolean,
+  coordinatorEpoch: number,
+  epoch = 0,
+  producerId = 7,
+): BatchInfo {
+  const identity = {
+    baseOffset: BigInt(baseOffset),
+    producerId: BigInt(producerId),
+    producerEpoch: epoch,
+  };
   return readBatchInfo(viewOf(testMarker(commit, coordinatorEpoch, identity)), 0, 0);
+}
+
+/** As `append`, of a marker; returns what it aborted. */
+function end(states: ProducerStates, next: BatchInfo): readonly AbortedTransaction[] {
+  const check = states.check([next], 'coordinator');
+  assert.ok(!check.duplicate);
+  return states.apply(check.changes, next.lastOffset + 1n);
 }
 
 function append(states: ProducerStates, next: BatchInfo, origin: AppendOrigin = 'client'): bigint | null {
   const check = states.check([next], origin);
   if (check.duplicate) return check.duplicate.firstOffset;
-  states.apply(check.updates, next.lastOffset + 1n);
+  states.apply(check.changes, next.lastOffset + 1n);
   return null;
 }
 
@@ -78,7 +103,7 @@ describe('ProducerStates', () => {
     assert.throws(() => states.check([batch(0, 0), batch(1, 2)], 'client'), outOfOrder);
     assert.equal(states.size, 0);
     const check = states.check([batch(0, 0), batch(1, 1)], 'client');
-    assert.ok(!check.duplicate && check.updates.get(7n)?.batches.length === 2);
+    assert.ok(!check.duplicate && check.changes.entries.get(7n)?.batches.length === 2);
   });
 
   it('checks only the epoch of a coordinator, and nothing of a replica', () => {
@@ -96,11 +121,41 @@ describe('ProducerStates', () => {
     append(states, batch(1, 1, 1, 0, 0x10));
     assert.equal(states.firstUnstableOffset, 0n);
     assert.throws(() => append(states, batch(2, 2)), { code: LogErrorCode.INVALID_TXN_STATE });
-    append(states, marker(2, true, 4), 'coordinator');
+    assert.deepEqual(end(states, marker(2, true, 4)), []);
+    assert.equal(states.firstUnstableOffset, 0n, 'its marker is not visible');
+    states.markersVisible(2n);
+    assert.equal(states.firstUnstableOffset, 0n);
+    states.markersVisible(3n);
     assert.equal(states.firstUnstableOffset, null);
     assert.equal(states.get(7n)?.coordinatorEpoch, 4);
     const fenced = { code: LogErrorCode.TRANSACTION_COORDINATOR_FENCED };
     assert.throws(() => append(states, marker(3, false, 3), 'coordinator'), fenced);
+  });
+
+  it('says what was aborted, and how far the log was stable then', () => {
+    const states = new ProducerStates();
+    append(states, batch(0, 0, 2, 0, 0x10, 7));
+    append(states, batch(2, 0, 1, 0, 0x10, 8));
+    append(states, batch(3, 0, 1, 0, 0, 9));
+    const [first] = end(states, marker(4, false, 0, 0, 8));
+    assert.deepEqual(first, { producerId: 8n, firstOffset: 2n, lastOffset: 4n, lastStableOffset: 0n });
+    const [second] = end(states, marker(5, false, 0, 0, 7));
+    assert.deepEqual(second, { producerId: 7n, firstOffset: 0n, lastOffset: 5n, lastStableOffset: 6n });
+    assert.deepEqual(end(states, marker(6, false, 0, 0, 7)), [], 'a marker that comes again aborts nothing');
+  });
+
+  it('keeps the oldest open transaction first, also after a snapshot in another order', () => {
+    const states = new ProducerStates();
+    append(states, batch(0, 0, 1, 0, 0x10, 1));
+    append(states, batch(1, 0, 1, 0, 0x10, 2));
+    append(states, batch(2, 1, 1, 0, 0x10, 1));
+    assert.equal(states.firstUnstableOffset, 0n);
+    const again = new ProducerStates();
+    again.reset(states.entries().reverse(), 3n);
+    assert.equal(again.firstUnstableOffset, 0n);
+    end(again, marker(3, true, 0, 0, 1));
+    again.markersVisible(4n);
+    assert.equal(again.firstUnstableOffset, 1n);
   });
 
   it('forgets idle producers, unless they have an open transaction', () => {

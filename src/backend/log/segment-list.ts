@@ -1,4 +1,5 @@
 import type { Segment } from './segment.ts';
+import type { AbortedTransaction } from './transaction-index.ts';
 
 /** The segments of a log, ascending by base offset; there is always one, and the last is the one appended to. */
 export class SegmentList {
@@ -36,6 +37,17 @@ export class SegmentList {
   /** The floor segment and all after it. */
   from(offset: bigint): readonly Segment[] {
     return this.#segments.slice(Math.max(this.#floorIndex(offset), 0));
+  }
+
+  /** The aborted transactions that have records in [from, end), ascending by their first offsets. */
+  abortedTransactions(from: bigint, end: bigint): AbortedTransaction[] {
+    const found: AbortedTransaction[] = [];
+    for (let i = Math.max(this.#floorIndex(from), 0); i < this.#segments.length; i++) {
+      const { transactions } = this.#segments[i]!;
+      // Most have none; many a reader asks, for librdkafka's are read_committed unless told otherwise.
+      if (transactions.count > 0 && !transactions.collect(from, end, found)) break;
+    }
+    return found.sort((a, b) => (a.firstOffset < b.firstOffset ? -1 : 1));
   }
 
   add(segment: Segment): void {

@@ -8,6 +8,7 @@ import { RecentBatches } from './recent-batches.ts';
 import { SegmentFile } from './segment-file.ts';
 import { SegmentIndexes } from './segment-indexes.ts';
 import type { TimestampOffset } from './time-index.ts';
+import { TransactionIndex } from './transaction-index.ts';
 
 const MAX_RELATIVE_OFFSET = 0x7fffffffn;
 const INDEX_FILE_LIMIT_BYTES = 0x7fffffff;
@@ -34,6 +35,8 @@ export class Segment {
   persisted: boolean;
   /** Whether its directory entry is durable. */
   linked: boolean;
+  /** Of the aborted transactions that end in the segment. */
+  transactions: TransactionIndex;
   /** The first batch's largest timestamp; null when there is none or it is not known. */
   firstTimestamp: bigint | null = null;
   readonly #createdMs: number;
@@ -45,6 +48,8 @@ export class Segment {
   #maxTimestamp: TimestampOffset | null = null;
   /** Whether the indexes say more than their files, or less. */
   #changed = false;
+  /** Whether there may be a file of aborted transactions. */
+  #hasTransactionFile = false;
 
   private constructor(
     environment: LogEnvironment,
@@ -58,6 +63,7 @@ export class Segment {
     this.#modifiedMs = options.modifiedMs;
     this.#createdMs = environment.clock.now();
     this.baseOffset = options.baseOffset;
+    this.transactions = new TransactionIndex(options.baseOffset);
     this.persisted = !isNew;
     this.linked = !isNew;
     this.rollJitterMs = Math.floor(environment.random() * Math.min(config.segmentJitterMs, config.segmentMs));
@@ -111,6 +117,15 @@ export class Segment {
     this.#changed ||= changed;
     this.persisted = false;
     this.recent = new RecentBatches(this.baseOffset);
+  }
+
+  /** Reads the file of aborted transactions; false when it is damaged. */
+  async loadTransactions(): Promise<boolean> {
+    this.#hasTransactionFile = true;
+    const path = this.path(Suffix.transactionIndex);
+    const bytes = await this.#environment.fileSystem.readFile(path, INDEX_FILE_LIMIT_BYTES);
+    this.transactions = new TransactionIndex(this.baseOffset, bytes ?? undefined);
+    return this.transactions.isValid();
   }
 
   /** Whether the relative offset of `lastOffset` fits the index. */
@@ -203,6 +218,7 @@ export class Segment {
     if (this.#changed) {
       indexes.close();
       await this.#writeIndexes(indexes);
+      await this.writeTransactions();
       this.#changed = false;
     }
     this.persisted = true;
@@ -245,6 +261,15 @@ export class Segment {
     indexes.close();
     await this.#writeIndexes(indexes);
     return indexes;
+  }
+
+  /** Brings the file of aborted transactions up to date; most segments have none. */
+  async writeTransactions(): Promise<void> {
+    const { fileSystem } = this.#environment;
+    const path = this.path(Suffix.transactionIndex);
+    if (this.transactions.count > 0) await fileSystem.replaceFile(path, this.transactions.content());
+    else if (this.#hasTransactionFile) await fileSystem.remove(path);
+    this.#hasTransactionFile = this.transactions.count > 0;
   }
 
   async #writeIndexes(indexes: SegmentIndexes): Promise<void> {

@@ -85,3 +85,9 @@ export async function forEachParallel<T>(
   await Promise.all(Array.from({ length: Math.min(parallel, items.length) }, work));
   if (failure) throw (failure as { error: unknown }).error;
 }
+
+/** Marks a promise whose rejection nobody may be waiting for. */
+export function handled(promise: Promise<void> | null): Promise<void> | null {
+  promise?.catch(() => {});
+  return promise;
+}

@@ -30,6 +30,7 @@ export async function truncateSegments(
 async function truncateActive(active: Segment, config: LogConfig, offset: bigint): Promise<bigint> {
   const indexes = await active.indexes(config);
   indexes.truncateTo(offset);
+  active.transactions.truncateTo(offset);
   const start = indexes.offset.lastPosition;
   active.activate(indexes);
   let nextOffset = active.baseOffset;

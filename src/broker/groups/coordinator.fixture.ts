@@ -14,26 +14,47 @@ import type { SyncGroupResponse } from '../../protocol/generated/sync-group-resp
 import { encodeVersioned } from '../../protocol/internal-records.ts';
 import { silentLogger } from '../../util/logger.ts';
 import { settled, VirtualClock } from '../../util/testing/virtual-clock.ts';
+import type { CoordinatorTopic } from '../coordinator-shards.ts';
+import type { TransactionalProducer, TransactionMarker } from '../transaction-marker.ts';
 import type { GroupConfig } from './config.ts';
 import { GroupCoordinator } from './coordinator.ts';
-import type { OffsetsLog, OffsetsRecord, OffsetsTopic } from './ports.ts';
+import type { OffsetsLog, OffsetsRecord, OffsetsReplay } from './ports.ts';
 
 export const GROUP = 'group';
 
 /** A log in memory that writes at once, unless it is told to hold or to fail. */
 export class MemoryOffsetsLog implements OffsetsLog {
   readonly records: OffsetsRecord[] = [];
+  /** What is in the log, by what it means for a replay. */
+  readonly #replays: ((replay: OffsetsReplay) => void)[] = [];
   failure: ErrorCode | null = null;
   #held: (() => void)[] | null = null;
 
-  append(_partition: number, records: readonly OffsetsRecord[]): Promise<void> {
+  append(
+    _partition: number,
+    records: readonly OffsetsRecord[],
+    producer?: TransactionalProducer,
+  ): Promise<void> {
+    return this.#write(() => {
+      this.records.push(...records);
+      const producerId = producer?.producerId ?? null;
+      for (const { key, value } of records)
+        this.#replays.push((replay) => replay.record(key, value, producerId));
+    });
+  }
+
+  appendMarker(_partition: number, { producerId, commit }: TransactionMarker): Promise<void> {
+    return this.#write(() => this.#replays.push((replay) => replay.transactionEnded(producerId, commit)));
+  }
+
+  #write(keep: () => void): Promise<void> {
     return new Promise((resolve, reject) => {
       const finish = () => {
         if (this.failure !== null) {
           reject(new ApiError(this.failure));
           return;
         }
-        this.records.push(...records);
+        keep();
         resolve();
       };
       if (this.#held === null) finish();
@@ -41,13 +62,10 @@ export class MemoryOffsetsLog implements OffsetsLog {
     });
   }
 
-  async replay(
-    _partition: number,
-    apply: (key: Uint8Array, value: Uint8Array | null) => void,
-  ): Promise<void> {
+  async replay(_partition: number, replay: OffsetsReplay): Promise<void> {
     await settled();
     if (this.failure !== null) throw new ApiError(this.failure);
-    for (const { key, value } of this.records) apply(key, value);
+    for (const one of this.#replays) one(replay);
   }
 
   hold(): void {
@@ -83,7 +101,7 @@ export interface TestBroker {
 export function createGroups(
   former?: { clock: VirtualClock; log: MemoryOffsetsLog },
   config: Partial<GroupConfig> = {},
-  topic: OffsetsTopic = { partitionCount: () => 1, ensure: async () => 1 },
+  topic: CoordinatorTopic = { name: '__consumer_offsets', partitionCount: () => 1, ensure: async () => 1 },
 ): TestBroker {
   const clock = former?.clock ?? new VirtualClock();
   const log = former?.log ?? new MemoryOffsetsLog();

@@ -1,4 +1,4 @@
-import { ErrorCode } from '../../protocol/errors.ts';
+import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import type { HeartbeatRequest } from '../../protocol/generated/heartbeat-request.ts';
 import type { JoinGroupRequest } from '../../protocol/generated/join-group-request.ts';
 import type { JoinGroupResponse } from '../../protocol/generated/join-group-response.ts';
@@ -11,11 +11,12 @@ import {
 } from '../../protocol/generated/sync-group-response.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
+import { CoordinatorShards, type CoordinatorTopic, partitionOf } from '../coordinator-shards.ts';
+import type { TransactionMarker } from '../transaction-marker.ts';
 import { groupAppendError } from './append-errors.ts';
 import { joinResponse } from './classic-group.ts';
 import type { GroupConfig } from './config.ts';
-import { partitionOf } from './partitioner.ts';
-import type { OffsetsLog, OffsetsTopic } from './ports.ts';
+import type { OffsetsLog } from './ports.ts';
 import { GroupShard } from './shard.ts';
 
 export interface GroupCoordinatorOptions {
@@ -23,7 +24,7 @@ export interface GroupCoordinatorOptions {
   readonly config: GroupConfig;
   readonly logger: Logger;
   readonly log: OffsetsLog;
-  readonly topic: OffsetsTopic;
+  readonly topic: CoordinatorTopic;
   /** A random UUID as text; part of new member ids. */
   randomId(): string;
 }
@@ -40,18 +41,22 @@ export interface GroupClient {
  */
 export class GroupCoordinator {
   readonly #options: GroupCoordinatorOptions;
-  #shards: readonly GroupShard[] = [];
-  #closed = false;
-  #preparing: Promise<ErrorCode> | null = null;
+  readonly #shards: CoordinatorShards<GroupShard>;
 
   constructor(options: GroupCoordinatorOptions) {
     this.#options = options;
+    const { clock, config, logger, log, topic } = options;
+    const randomId = () => options.randomId();
+    this.#shards = new CoordinatorShards(
+      topic,
+      logger,
+      (partition) => new GroupShard({ partition, clock, config, logger, log, randomId }),
+    );
   }
 
   /** Begins to load all groups if the topic exists; resolves when every shard has been tried once. */
-  async start(): Promise<void> {
-    const count = this.#options.topic.partitionCount();
-    if (count !== null) await this.#open(count);
+  start(): Promise<void> {
+    return this.#shards.start();
   }
 
   /**
@@ -59,42 +64,35 @@ export class GroupCoordinator {
    * Returns NONE or what a client that looks for its coordinator is told.
    */
   prepare(): Promise<ErrorCode> {
-    if (this.#closed) return Promise.resolve(ErrorCode.COORDINATOR_NOT_AVAILABLE);
-    if (this.#shards.length > 0) return Promise.resolve(ErrorCode.NONE);
-    // One at a time: the topic is known before its partitions can be read.
-    this.#preparing ??= this.#prepare().finally(() => {
-      this.#preparing = null;
-    });
-    return this.#preparing;
-  }
-
-  async #prepare(): Promise<ErrorCode> {
-    try {
-      const count = await this.#options.topic.ensure();
-      if (this.#shards.length === 0 && !this.#closed) await this.#open(count);
-      return ErrorCode.NONE;
-    } catch (error) {
-      this.#options.logger.error({ err: error }, '__consumer_offsets could not be created');
-      return ErrorCode.COORDINATOR_NOT_AVAILABLE;
-    }
+    return this.#shards.prepare();
   }
 
   /** Answers everybody who waits; nothing is served afterwards. */
   close(): void {
-    this.#closed = true;
-    for (const shard of this.#shards) shard.close();
-    this.#shards = [];
+    this.#shards.close();
   }
 
   get shards(): readonly GroupShard[] {
-    return this.#shards;
+    return this.#shards.all;
   }
 
   /** The shard of a group, or the error that its clients get for now. */
   shardOf(groupId: string): GroupShard | ErrorCode {
-    if (this.#shards.length === 0) return ErrorCode.NOT_COORDINATOR;
-    const shard = this.#shards[partitionOf(groupId, this.#shards.length)]!;
-    return shard.unavailable === ErrorCode.NONE ? shard : shard.unavailable;
+    return this.#shards.of(groupId);
+  }
+
+  /** The partition of __consumer_offsets that a group belongs to; null while there is none. */
+  partitionOf(groupId: string): number | null {
+    const { length } = this.#shards.all;
+    return length === 0 ? null : partitionOf(groupId, length);
+  }
+
+  /** Ends a transaction in a partition of __consumer_offsets. Rejects with an error that has a Kafka error code. */
+  async endTransaction(partition: number, marker: TransactionMarker): Promise<void> {
+    const shard = this.#shards.all[partition];
+    const error = shard?.unavailable ?? ErrorCode.NOT_COORDINATOR;
+    if (error !== ErrorCode.NONE) throw new ApiError(error);
+    await shard!.endTransaction(marker);
   }
 
   join(request: JoinGroupRequest, apiVersion: number, client: GroupClient): Promise<JoinGroupResponse> {
@@ -147,7 +145,7 @@ export class GroupCoordinator {
 
   /** Removes what groups committed for a topic that was deleted. Failures are logged: retention removes the rest. */
   async topicDeleted(topic: string): Promise<void> {
-    for (const shard of this.#shards) {
+    for (const shard of this.#shards.all) {
       if (shard.unavailable !== ErrorCode.NONE) continue;
       try {
         await shard.offsetOperations.deleteTopic(topic);
@@ -156,16 +154,6 @@ export class GroupCoordinator {
         this.#options.logger.warn({ topic, errorCode, err: error }, 'offsets of a deleted topic remain');
       }
     }
-  }
-
-  async #open(count: number): Promise<void> {
-    const { clock, config, logger, log } = this.#options;
-    const randomId = () => this.#options.randomId();
-    this.#shards = Array.from(
-      { length: count },
-      (_, partition) => new GroupShard({ partition, clock, config, logger, log, randomId }),
-    );
-    await Promise.all(this.#shards.map((shard) => shard.load()));
   }
 }
 

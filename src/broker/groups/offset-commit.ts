@@ -13,6 +13,13 @@ import {
   createOffsetDeleteResponseTopic,
   type OffsetDeleteResponse,
 } from '../../protocol/generated/offset-delete-response.ts';
+import type { TxnOffsetCommitRequest } from '../../protocol/generated/txn-offset-commit-request.ts';
+import {
+  createTxnOffsetCommitResponse,
+  createTxnOffsetCommitResponsePartition,
+  createTxnOffsetCommitResponseTopic,
+  type TxnOffsetCommitResponse,
+} from '../../protocol/generated/txn-offset-commit-response.ts';
 import type { GroupCoordinator } from './coordinator.ts';
 import type { CommitPart, DeletePart } from './offset-operations.ts';
 import type { TopicNames } from './ports.ts';
@@ -53,6 +60,41 @@ export async function commitOffsets(
     else await shard.offsetOperations.commit(request, apiVersion, parts);
   }
   return createOffsetCommitResponse({ topics });
+}
+
+/** TxnOffsetCommit: resolves when what could be committed is written. `mayWrite`: whether the group belongs to the transaction. */
+export async function commitPendingOffsets(
+  coordinator: GroupCoordinator,
+  topicNames: TopicNames,
+  request: TxnOffsetCommitRequest,
+  mayWrite: () => ErrorCode | Promise<ErrorCode>,
+): Promise<TxnOffsetCommitResponse> {
+  const parts: CommitPart[] = [];
+  const topics = request.topics.map(({ name, partitions }) => {
+    const count = topicNames.partitionCount(name) ?? 0;
+    return createTxnOffsetCommitResponseTopic({
+      name,
+      partitions: partitions.map((partition) => {
+        const { partitionIndex } = partition;
+        const response = createTxnOffsetCommitResponsePartition({ partitionIndex });
+        if (partitionIndex < 0 || partitionIndex >= count)
+          response.errorCode = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
+        else parts.push({ topic: name, request: partition, response });
+        return response;
+      }),
+    });
+  });
+  if (parts.length > 0) {
+    const refuse = (error: ErrorCode) => {
+      for (const { response } of parts) response.errorCode = error;
+    };
+    const allowed = request.groupId === '' ? ErrorCode.INVALID_GROUP_ID : mayWrite();
+    const error = allowed instanceof Promise ? await allowed : allowed;
+    const shard = error === ErrorCode.NONE ? coordinator.shardOf(request.groupId) : error;
+    if (typeof shard === 'number') refuse(shard);
+    else await shard.offsetOperations.commitPending(request, parts);
+  }
+  return createTxnOffsetCommitResponse({ topics });
 }
 
 /** OffsetDelete: resolves when the deletions are written. */

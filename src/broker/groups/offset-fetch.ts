@@ -26,7 +26,7 @@ const HAS_GROUPS = 8;
 /** From this version topics go by id. */
 const USES_TOPIC_IDS = 10;
 
-/** OffsetFetch in all its versions. There are no pending transactional offsets, so `requireStable` is always met. */
+/** OffsetFetch in all its versions. With `requireStable` offsets that an open transaction may change are an error (KIP-447). */
 export function fetchOffsets(
   coordinator: GroupCoordinator,
   topicNames: TopicNames,
@@ -34,7 +34,7 @@ export function fetchOffsets(
   apiVersion: number,
 ): OffsetFetchResponse {
   const fetch = (group: Pick<OffsetFetchRequestGroup, 'groupId' | 'topics'>) =>
-    fetchGroup(coordinator, topicNames, group, apiVersion >= USES_TOPIC_IDS);
+    fetchGroup(coordinator, topicNames, group, apiVersion >= USES_TOPIC_IDS, request.requireStable);
   if (apiVersion >= HAS_GROUPS) return createOffsetFetchResponse({ groups: request.groups.map(fetch) });
 
   const topics = request.topics?.map((topic) => ({ ...topic, topicId: ZERO_UUID })) ?? null;
@@ -54,34 +54,53 @@ function fetchGroup(
   topicNames: TopicNames,
   { groupId, topics }: Pick<OffsetFetchRequestGroup, 'groupId' | 'topics'>,
   usesIds: boolean,
+  requireStable: boolean,
 ): OffsetFetchResponseGroup {
   const shard = coordinator.shardOf(groupId);
   if (typeof shard === 'number') return createOffsetFetchResponseGroup({ groupId, errorCode: shard });
+  const find = (topic: string, index: number): OffsetFetchResponsePartitions =>
+    requireStable && shard.offsets.isUnstable(groupId, topic, index)
+      ? answer(index, null, ErrorCode.UNSTABLE_OFFSET_COMMIT)
+      : answer(index, shard.offsets.get(groupId, topic, index));
   return createOffsetFetchResponseGroup({
     groupId,
     topics:
       topics === null
-        ? allTopics(shard.offsets, topicNames, groupId, usesIds)
-        : topics.map((topic) => oneTopic(shard.offsets, topicNames, groupId, topic, usesIds)),
+        ? allTopics(partitionsOf(shard.offsets, groupId, requireStable), topicNames, usesIds, find)
+        : topics.map((topic) => oneTopic(topicNames, topic, usesIds, find)),
   });
 }
 
+/** The partitions in which a group has committed something, by topic; with `withUnstable` also those of open transactions. */
+function partitionsOf(offsets: Offsets, groupId: string, withUnstable: boolean): Map<string, Set<number>> {
+  const found = new Map<string, Set<number>>();
+  for (const { topic, partition, committed, pending } of offsets.entries(groupId)) {
+    if (committed === null && !(withUnstable && pending)) continue;
+    const partitions = found.get(topic);
+    if (partitions === undefined) found.set(topic, new Set([partition]));
+    else partitions.add(partition);
+  }
+  return found;
+}
+
+type FindOffset = (topic: string, index: number) => OffsetFetchResponsePartitions;
+
 /** Everything that the group has committed; by id only what still exists. */
 function allTopics(
-  offsets: Offsets,
+  committed: ReadonlyMap<string, ReadonlySet<number>>,
   topicNames: TopicNames,
-  groupId: string,
   usesIds: boolean,
+  find: FindOffset,
 ): OffsetFetchResponseTopics[] {
   const topics: OffsetFetchResponseTopics[] = [];
-  for (const [name, partitions] of offsets.topics(groupId)) {
+  for (const [name, partitions] of committed) {
     const topicId = usesIds ? topicNames.idOf(name) : ZERO_UUID;
     if (topicId === null) continue;
     topics.push(
       createOffsetFetchResponseTopics({
         name,
         topicId,
-        partitions: partitions.map(([index, committed]) => answer(index, committed)),
+        partitions: Array.from(partitions, (index) => find(name, index)),
       }),
     );
   }
@@ -89,20 +108,17 @@ function allTopics(
 }
 
 function oneTopic(
-  offsets: Offsets,
   topicNames: TopicNames,
-  groupId: string,
   { name: givenName, topicId, partitionIndexes }: OffsetFetchRequestTopics,
   usesIds: boolean,
+  find: FindOffset,
 ): OffsetFetchResponseTopics {
   const name = usesIds ? topicNames.nameOf(topicId) : givenName;
   return createOffsetFetchResponseTopics({
     name: name ?? '',
     topicId,
     partitions: partitionIndexes.map((index) =>
-      name === null
-        ? answer(index, null, ErrorCode.UNKNOWN_TOPIC_ID)
-        : answer(index, offsets.get(groupId, name, index)),
+      name === null ? answer(index, null, ErrorCode.UNKNOWN_TOPIC_ID) : find(name, index),
     ),
   });
 }

@@ -1,9 +1,6 @@
 import { ErrorCode } from '../../protocol/errors.ts';
-import type {
-  OffsetCommitRequest,
-  OffsetCommitRequestPartition,
-} from '../../protocol/generated/offset-commit-request.ts';
-import type { OffsetCommitResponsePartition } from '../../protocol/generated/offset-commit-response.ts';
+import type { OffsetCommitRequest } from '../../protocol/generated/offset-commit-request.ts';
+import type { TxnOffsetCommitRequest } from '../../protocol/generated/txn-offset-commit-request.ts';
 import type { Clock } from '../../util/clock.ts';
 import { offsetAppendError } from './append-errors.ts';
 import { ClassicGroup } from './classic-group.ts';
@@ -15,8 +12,13 @@ import type { ShardLog } from './shard-log.ts';
 /** A partition of a commit and its place in the response. */
 export interface CommitPart {
   readonly topic: string;
-  readonly request: OffsetCommitRequestPartition;
-  readonly response: OffsetCommitResponsePartition;
+  readonly request: {
+    readonly partitionIndex: number;
+    readonly committedOffset: bigint;
+    readonly committedLeaderEpoch: number;
+    readonly committedMetadata: string | null;
+  };
+  readonly response: { errorCode: number };
 }
 
 export interface DeletePart {
@@ -53,14 +55,39 @@ export class OffsetOperations {
     apiVersion: number,
     parts: readonly CommitPart[],
   ): Promise<void> {
-    const { clock, groups, log } = this.#options;
+    const { clock, log } = this.#options;
     const error = this.#mayCommit(request, apiVersion);
+    const retentionMs = Number(request.retentionTimeMs);
+    const now = clock.now();
+    const expireTimestampMs =
+      retentionMs === -1 ? null : Math.min(now + retentionMs, Number.MAX_SAFE_INTEGER);
+    await this.#write(request.groupId, error, parts, { now, expireTimestampMs }, (changes) =>
+      log.write(changes),
+    );
+  }
+
+  /**
+   * As `commit`, but within a transaction: the offsets take effect when it is committed. The caller has made sure that the
+   * group belongs to the transaction.
+   */
+  async commitPending(request: TxnOffsetCommitRequest, parts: readonly CommitPart[]): Promise<void> {
+    const { clock, log } = this.#options;
+    const error = this.#mayCommitPending(request);
+    const times = { now: clock.now(), expireTimestampMs: null };
+    await this.#write(request.groupId, error, parts, times, (changes) => log.writePending(changes, request));
+  }
+
+  async #write(
+    groupId: string,
+    error: ErrorCode,
+    parts: readonly CommitPart[],
+    { now, expireTimestampMs }: { now: number; expireTimestampMs: number | null },
+    write: (changes: readonly OffsetChange[]) => Promise<void>,
+  ): Promise<void> {
     if (error !== ErrorCode.NONE) {
       for (const { response } of parts) response.errorCode = error;
       return;
     }
-    const now = clock.now();
-    const retentionMs = Number(request.retentionTimeMs);
     const accepted: CommitPart[] = [];
     const changes: OffsetChange[] = [];
     for (const part of parts) {
@@ -71,7 +98,7 @@ export class OffsetOperations {
       }
       accepted.push(part);
       changes.push({
-        groupId: request.groupId,
+        groupId,
         topic: part.topic,
         partition: part.request.partitionIndex,
         value: {
@@ -79,15 +106,15 @@ export class OffsetOperations {
           leaderEpoch: part.request.committedLeaderEpoch,
           metadata,
           commitTimestampMs: now,
-          expireTimestampMs: retentionMs === -1 ? null : Math.min(now + retentionMs, Number.MAX_SAFE_INTEGER),
+          expireTimestampMs,
         },
       });
     }
     // A group that only stores offsets begins with its first one.
-    if (changes.length > 0 && !groups.has(request.groupId))
-      groups.set(request.groupId, new ClassicGroup(request.groupId, now));
+    const { groups } = this.#options;
+    if (changes.length > 0 && !groups.has(groupId)) groups.set(groupId, new ClassicGroup(groupId, now));
     try {
-      await log.write(changes);
+      await write(changes);
     } catch (failure) {
       for (const { response } of accepted) response.errorCode = offsetAppendError(failure);
     }
@@ -146,6 +173,17 @@ export class OffsetOperations {
     const member = group.member(memberId);
     if (member !== undefined) this.#options.rebalancer.restartSession(group, member);
     return ErrorCode.NONE;
+  }
+
+  /** Whoever commits in a transaction without saying which member it is, as older clients do, is not checked. */
+  #mayCommitPending({ groupId, memberId, groupInstanceId, generationId }: TxnOffsetCommitRequest): ErrorCode {
+    const group = this.#options.groups.get(groupId);
+    if (group === undefined) return generationId < 0 ? ErrorCode.NONE : ErrorCode.ILLEGAL_GENERATION;
+    if (generationId < 0 && (group.state === 'Empty' || (memberId === '' && groupInstanceId === null)))
+      return ErrorCode.NONE;
+    const error = group.validateMember(memberId, groupInstanceId);
+    if (error !== ErrorCode.NONE) return error;
+    return generationId === group.generationId ? ErrorCode.NONE : ErrorCode.ILLEGAL_GENERATION;
   }
 
   #isTooLong(metadata: string): boolean {

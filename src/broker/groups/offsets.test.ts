@@ -226,6 +226,7 @@ describe('loading groups', () => {
       undefined,
       {},
       {
+        name: '__consumer_offsets',
         partitionCount: () => null,
         ensure: async () => {
           opened++;

@@ -1,11 +1,13 @@
 import { ErrorCode } from '../../protocol/errors.ts';
+import { Attribute } from '../../protocol/records/batch-header.ts';
 import { buildBatch } from '../../protocol/records/builder.ts';
 import type { Clock } from '../../util/clock.ts';
 import { OFFSETS_TOPIC } from '../metadata/topic-name.ts';
 import type { Partition } from '../partitions/partition.ts';
 import type { PartitionManager } from '../partitions/partition-manager.ts';
 import { replayLog } from '../replay.ts';
-import type { OffsetsLog, OffsetsRecord } from './ports.ts';
+import { markerBatch, type TransactionalProducer, type TransactionMarker } from '../transaction-marker.ts';
+import type { OffsetsLog, OffsetsRecord, OffsetsReplay } from './ports.ts';
 
 /** The partition of __consumer_offsets is not here. */
 class NotCoordinator extends Error {
@@ -22,16 +24,30 @@ export class PartitionOffsetsLog implements OffsetsLog {
     this.#clock = clock;
   }
 
-  async append(partition: number, records: readonly OffsetsRecord[]): Promise<void> {
-    const batch = buildBatch(records, { timestamp: BigInt(this.#clock.now()) });
+  async append(
+    partition: number,
+    records: readonly OffsetsRecord[],
+    producer?: TransactionalProducer,
+  ): Promise<void> {
+    const attributes = producer === undefined ? 0 : Attribute.transactional;
+    const batch = buildBatch(records, { timestamp: BigInt(this.#clock.now()), attributes, ...producer });
     await this.#find(partition).appendAsCoordinator(batch);
   }
 
-  async replay(partition: number, apply: (key: Uint8Array, value: Uint8Array | null) => void): Promise<void> {
+  async appendMarker(partition: number, marker: TransactionMarker): Promise<void> {
+    await this.#find(partition).appendAsCoordinator(markerBatch(marker, this.#clock.now()));
+  }
+
+  async replay(partition: number, replay: OffsetsReplay): Promise<void> {
     const { log } = this.#find(partition);
-    await replayLog(log, log.logStartOffset, ({ key, value }) => {
-      if (key !== null) apply(key, value);
-    });
+    await replayLog(
+      log,
+      log.logStartOffset,
+      ({ key, value }, batch) => {
+        if (key !== null) replay.record(key, value, batch.isTransactional ? batch.producerId : null);
+      },
+      (batch, commit) => replay.transactionEnded(batch.producerId, commit),
+    );
   }
 
   #find(index: number): Partition {

@@ -1,4 +1,5 @@
 import type { Uuid } from '../../protocol/wire/types.ts';
+import type { TransactionalProducer, TransactionMarker } from '../transaction-marker.ts';
 
 /** A record of __consumer_offsets; a null value is a tombstone. */
 export interface OffsetsRecord {
@@ -12,17 +13,21 @@ export interface OffsetsLog {
    * Appends records that stay together in the order of the calls. Resolves when they are written with the promise of
    * acks=all; promises of one partition settle in order. Rejects with an error whose `code` is a Kafka error code.
    */
-  append(partition: number, records: readonly OffsetsRecord[]): Promise<void>;
-  /** Calls `apply` for every record in offset order. The bytes are valid during the call only. */
-  replay(partition: number, apply: (key: Uint8Array, value: Uint8Array | null) => void): Promise<void>;
+  append(
+    partition: number,
+    records: readonly OffsetsRecord[],
+    producer?: TransactionalProducer,
+  ): Promise<void>;
+  /** Appends what ends a transaction, as `append` does. */
+  appendMarker(partition: number, marker: TransactionMarker): Promise<void>;
+  /** Calls back for everything in offset order. */
+  replay(partition: number, replay: OffsetsReplay): Promise<void>;
 }
 
-/** The topic __consumer_offsets itself. */
-export interface OffsetsTopic {
-  /** Its number of partitions, or null while it does not exist. */
-  partitionCount(): number | null;
-  /** Creates the topic unless it exists and returns its number of partitions. @throws an error with a Kafka `code` */
-  ensure(): Promise<number>;
+export interface OffsetsReplay {
+  /** `producerId` is that of the transaction that the record belongs to, if any. The bytes are valid during the call only. */
+  record(key: Uint8Array, value: Uint8Array | null, producerId: bigint | null): void;
+  transactionEnded(producerId: bigint, commit: boolean): void;
 }
 
 /** The topics that offsets are committed for. */

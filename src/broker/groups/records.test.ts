@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
+import { partitionOf } from '../coordinator-shards.ts';
 import { ClassicGroup } from './classic-group.ts';
 import { ClassicMember } from './member.ts';
-import { partitionOf } from './partitioner.ts';
 import { groupRecord, groupTombstone, offsetRecord, parseRecord } from './records.ts';
 
 const change = { groupId: 'g', topic: 't', partition: 3 };

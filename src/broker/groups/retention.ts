@@ -40,8 +40,8 @@ export class Retention {
     const removed: ClassicGroup[] = [];
     for (const group of groups.values()) {
       let kept = 0;
-      for (const { topic, partition, committed, writing } of offsets.entries(group.groupId)) {
-        if (committed !== null && !writing && this.#isExpired(group, topic, committed, now))
+      for (const { topic, partition, committed, writing, pending } of offsets.entries(group.groupId)) {
+        if (committed !== null && !writing && !pending && this.#isExpired(group, topic, committed, now))
           changes.push({ groupId: group.groupId, topic, partition, value: null });
         else kept++;
       }

@@ -1,6 +1,7 @@
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import type { Clock, Timer } from '../../util/clock.ts';
-import type { OffsetChange, Offsets } from './offsets.ts';
+import type { TransactionalProducer, TransactionMarker } from '../transaction-marker.ts';
+import type { Finish, OffsetChange, Offsets } from './offsets.ts';
 import type { OffsetsLog, OffsetsRecord } from './ports.ts';
 import { offsetRecord } from './records.ts';
 
@@ -38,10 +39,10 @@ export class ShardLog {
     return this.#inTime(this.#append(records));
   }
 
-  async #append(records: readonly OffsetsRecord[]): Promise<void> {
+  async #append(records: readonly OffsetsRecord[], producer?: TransactionalProducer): Promise<void> {
     if (this.#closed) throw new ApiError(ErrorCode.NOT_COORDINATOR);
     const appends: Promise<void>[] = [];
-    for (const chunk of chunks(records)) appends.push(this.#log.append(this.#partition, chunk));
+    for (const chunk of chunks(records)) appends.push(this.#log.append(this.#partition, chunk, producer));
     await Promise.all(appends);
   }
 
@@ -53,7 +54,30 @@ export class ShardLog {
     const all = [...changes.map(offsetRecord), ...records];
     if (all.length === 0) return Promise.resolve();
     const finishes = changes.map((change) => this.#offsets.begin(change));
-    const appended = this.#append(all);
+    return this.#inTime(this.#takeEffect(this.#append(all), finishes));
+  }
+
+  /** Appends offset changes that take effect with the producer's transaction. Rejects as `append`. */
+  writePending(changes: readonly OffsetChange[], producer: TransactionalProducer): Promise<void> {
+    if (changes.length === 0) return Promise.resolve();
+    const finishes = changes.map((change) => this.#offsets.beginPending(producer.producerId, change));
+    return this.#inTime(this.#takeEffect(this.#append(changes.map(offsetRecord), producer), finishes));
+  }
+
+  /** Appends what ends a transaction, and lets its offsets take effect or forgets them. Rejects as `append`, but waits for ever. */
+  endTransaction(marker: TransactionMarker): Promise<void> {
+    const { producerId, commit } = marker;
+    const finish = (written: boolean) => {
+      if (written) this.#offsets.endTransaction(producerId, commit);
+    };
+    const appended = this.#closed
+      ? Promise.reject(new ApiError(ErrorCode.NOT_COORDINATOR))
+      : this.#log.appendMarker(this.#partition, marker);
+    return this.#takeEffect(appended, [finish]);
+  }
+
+  /** Calls `finishes` when an append has settled and all before it have taken effect. */
+  #takeEffect(appended: Promise<void>, finishes: readonly Finish[]): Promise<void> {
     // Its failure is met below, perhaps later.
     appended.catch(() => undefined);
     const effect = this.#lastEffect.then(async () => {
@@ -66,7 +90,7 @@ export class ShardLog {
       }
     });
     this.#lastEffect = effect.catch(() => undefined);
-    return this.#inTime(effect);
+    return effect;
   }
 
   close(): void {

@@ -10,6 +10,7 @@ import {
 import { ProtocolError } from '../../protocol/wire/errors.ts';
 import type { Clock, Timer } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
+import type { TransactionMarker } from '../transaction-marker.ts';
 import { ClassicGroup, joinResponse } from './classic-group.ts';
 import type { GroupConfig } from './config.ts';
 import type { GroupContext } from './group-context.ts';
@@ -95,7 +96,10 @@ export class GroupShard {
   async load(): Promise<void> {
     const { clock, log, partition, logger } = this.#options;
     try {
-      await log.replay(partition, (key, value) => this.#replay(key, value));
+      await log.replay(partition, {
+        record: (key, value, producerId) => this.#replay(key, value, producerId),
+        transactionEnded: (producerId, commit) => this.offsets.endTransaction(producerId, commit),
+      });
     } catch (error) {
       if (this.#isClosed) return;
       logger.error({ partition, err: error }, 'the groups of a partition could not be loaded');
@@ -158,18 +162,23 @@ export class GroupShard {
     return group === undefined ? null : this.#membership.leave(group, identities);
   }
 
+  /** Appends what ends a transaction; its offsets take effect, or are forgotten. Rejects with an error that has a Kafka code. */
+  endTransaction(marker: TransactionMarker): Promise<void> {
+    return this.#log.endTransaction(marker);
+  }
+
   get #isClosed(): boolean {
     return this.#unavailable === ErrorCode.NOT_COORDINATOR;
   }
 
-  #replay(key: Uint8Array, value: Uint8Array | null): void {
+  #replay(key: Uint8Array, value: Uint8Array | null, producerId: bigint | null): void {
     const { partition, logger } = this.#options;
     try {
       const record = parseRecord(key, value);
       if (record.kind === 'unknown') {
         logger.debug({ partition, type: record.type }, 'a record of a type that is not served was skipped');
       } else if (record.kind === 'offset') {
-        this.offsets.replay(record);
+        this.offsets.replay(record, producerId);
       } else if (record.value === null) {
         this.groups.delete(record.groupId);
       } else {

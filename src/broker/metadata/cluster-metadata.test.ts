@@ -265,14 +265,17 @@ describe('ClusterMetadata', () => {
     };
     await log.append(
       [
-        metadataRecord('featureLevel', { name: 'transaction.version', featureLevel: 2 }),
+        metadataRecord('featureLevel', { name: 'streams.version', featureLevel: 1 }),
         metadataRecord('featureLevel', { name: 'metadata.version', featureLevel: 30 }),
         metadataRecord('topic', { name: 'orders', topicId: id }),
         metadataRecord('partition', partition),
       ].map(encodeMetadataRecord),
     );
     const { metadata } = await startBroker(log);
-    assert.deepEqual([...metadata.finalizedFeatures], [['metadata.version', 30]]);
+    assert.deepEqual(Object.fromEntries(metadata.finalizedFeatures), {
+      'metadata.version': 30,
+      'transaction.version': 2,
+    });
     const [orders] = metadata.topicByName('orders')!.partitions;
     assert.deepEqual([orders?.isr, orders?.leader, orders?.leaderEpoch], [[1], 1, 5]);
     assert.equal(orders?.hasEligibleLeaders, false);
@@ -282,7 +285,7 @@ describe('ClusterMetadata', () => {
     const log = new MemoryMetadataLog();
     await startBroker(log);
     log.values.push(Uint8Array.of(1, 2, 0, 0xff));
-    await assert.rejects(startBroker(log), /record 2 of the cluster metadata cannot be used/);
+    await assert.rejects(startBroker(log), /record 3 of the cluster metadata cannot be used/);
   });
 });
 

@@ -7,8 +7,10 @@ export interface SupportedFeature {
 
 /**
  * What is served decides what is announced: a client that sees `transaction.version` 2 leaves AddPartitionsToTxn out,
- * one that sees `group.version` 1 joins with ConsumerGroupHeartbeat. So only the record format is here, at Kafka 4.3's level.
+ * one that sees `group.version` 1 joins with ConsumerGroupHeartbeat. So only the record format and transactions are
+ * here, at Kafka 4.3's levels.
  */
 export const supportedFeatures: readonly SupportedFeature[] = [
   { name: 'metadata.version', minLevel: 7, maxLevel: 30 },
+  { name: 'transaction.version', minLevel: 0, maxLevel: 2 },
 ];

@@ -16,12 +16,14 @@ export interface FetchPlan {
   parts: (LogRange | DivertedBatch)[];
   /** Bytes that will go out. */
   bytes: number;
+  /** The offset behind the last batch; 0 without any. */
+  endOffset: bigint;
 }
 
 /** Reads of a log that holds references go in steps of so many bytes: each may stand for a large payload. */
 const REFERENCE_STEP_BYTES = 32_768;
 
-export const EMPTY_PLAN: FetchPlan = { parts: [], bytes: 0 };
+export const EMPTY_PLAN: FetchPlan = { parts: [], bytes: 0, endOffset: 0n };
 
 /**
  * Finds what to send from `offset` on: whole batches, at most `maxBytes` of them as they go out, but with `minOneBatch` at least
@@ -45,6 +47,7 @@ class Planner {
   readonly #minOneBatch: boolean;
   readonly #parts: FetchPlan['parts'] = [];
   #bytes = 0;
+  #endOffset = 0n;
   #full = false;
 
   constructor(partition: Partition, end: bigint, maxBytes: number, minOneBatch: boolean) {
@@ -64,7 +67,7 @@ class Planner {
         return this.#runAsync(offset, batches);
       }
       offset = this.#add(batches, recent) ?? offset;
-      if (this.#isComplete(batches, offset)) return { parts: this.#parts, bytes: this.#bytes };
+      if (this.#isComplete(batches, offset)) return this.#plan();
     }
   }
 
@@ -79,9 +82,13 @@ class Planner {
         for (const [baseOffset, batch] of await readDivertedBatches(unknown)) diverted.set(baseOffset, batch);
       }
       offset = this.#add(batches, diverted) ?? offset;
-      if (this.#isComplete(batches, offset)) return { parts: this.#parts, bytes: this.#bytes };
+      if (this.#isComplete(batches, offset)) return this.#plan();
       batches = null;
     }
+  }
+
+  #plan(): FetchPlan {
+    return { parts: this.#parts, bytes: this.#bytes, endOffset: this.#endOffset };
   }
 
   #isComplete(batches: readonly BatchDescriptor[], next: bigint): boolean {
@@ -104,6 +111,7 @@ class Planner {
     for (const batch of batches) {
       if (isReference(batch)) this.#addDiverted(diverted.get(batch.baseOffset));
       else this.#addPlain(batch);
+      if (!this.#full) this.#endOffset = batch.lastOffset + 1n;
     }
     const last = batches[batches.length - 1];
     return last && last.lastOffset + 1n;

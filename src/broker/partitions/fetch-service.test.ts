@@ -6,7 +6,8 @@ import { arenaStats } from '../../native/arena.ts';
 import { FilePiece, MemoryPiece, type Piece } from '../../native/pieces.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import { buildBatch } from '../../protocol/records/builder.ts';
-import type { Isolation, Partition } from './partition.ts';
+import type { Isolation } from './fetch-wait.ts';
+import type { Partition } from './partition.ts';
 import { gather, inNativeMemory, TestBroker, topicConfig, withoutPlace } from './testing.ts';
 
 const TOPIC = { name: 't', id: 'AAAAAAAAAAAAAAAAAAAABQ', partitions: [{ index: 0, leaderEpoch: 3 }] };

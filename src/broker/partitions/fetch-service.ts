@@ -1,4 +1,5 @@
 import { LogError } from '../../backend/log/errors.ts';
+import type { AbortedTransaction } from '../../backend/log/transaction-index.ts';
 import { isLackOfMemory } from '../../backend/payload/lack-of-memory.ts';
 import { PayloadError } from '../../backend/payload/partition-payloads.ts';
 import { MemoryPiece, type Piece } from '../../native/pieces.ts';
@@ -7,9 +8,9 @@ import type { Clock } from '../../util/clock.ts';
 import type { DivertedBatch } from './diverted-batch.ts';
 import { EMPTY_PLAN, type FetchPlan, isLogRange, type LogRange, planFetch } from './fetch-plan.ts';
 import type { FetchRequestPartition } from './fetch-session.ts';
-import { FetchWait } from './fetch-wait.ts';
+import { FetchWait, type Isolation } from './fetch-wait.ts';
 import type { MemoryBudget } from './memory-budget.ts';
-import type { Isolation, Partition } from './partition.ts';
+import type { Partition } from './partition.ts';
 
 export interface FetchParameters {
   minBytes: number;
@@ -33,6 +34,8 @@ export interface FetchedPartition {
   lastStableOffset: bigint;
   logStartOffset: bigint;
   divergingEpoch: { epoch: number; endOffset: bigint } | null;
+  /** For read_committed: what the client has to leave out of the records. */
+  abortedTransactions: AbortedTransaction[] | null;
   /** Each memory piece holds one reference, for whoever sends it. */
   records: Piece[];
   recordBytes: number;
@@ -92,6 +95,7 @@ export class FetchService {
         const limit = Math.min(partitionMaxBytes, rest);
         const plan = planFetch(item.partition, fetchOffset, item.visibleEnd, limit, minOneBatch);
         item.plan = plan instanceof Promise ? await plan : plan;
+        if (isolation === 'read_committed') item.abortedTransactions = abortedIn(item.partition, item);
       } catch (error) {
         item.errorCode = errorCodeOf(error, item);
         continue;
@@ -111,7 +115,7 @@ export class FetchService {
   ): Promise<boolean> {
     const missing = minBytes - bytesOf(planned);
     if (planned.some((item) => hasChanged(item, parameters.isolation))) return false;
-    const wait = new FetchWait(missing, waitMs, this.#clock);
+    const wait = new FetchWait(missing, waitMs, this.#clock, parameters.isolation);
     for (const { partition } of planned) if (partition !== null) wait.watch(partition);
     const stopListening = parameters.onClosed(() => wait.finish());
     await wait.done;
@@ -165,6 +169,7 @@ function startPlan({ request, partition, errorCode }: FetchTarget, isolation: Is
     lastStableOffset: -1n,
     logStartOffset: -1n,
     divergingEpoch: null,
+    abortedTransactions: null,
     partition,
     request,
     visibleEnd: 0n,
@@ -191,6 +196,10 @@ function startPlan({ request, partition, errorCode }: FetchTarget, isolation: Is
       item.divergingEpoch = { epoch: leaderEpoch, endOffset };
   }
   return item;
+}
+
+function abortedIn({ log }: Partition, { request, plan }: Planned): AbortedTransaction[] {
+  return plan.bytes === 0 ? [] : log.abortedTransactions(request.fetchOffset, plan.endOffset);
 }
 
 function isSatisfied(planned: readonly Planned[], minBytes: number): boolean {
@@ -264,7 +273,17 @@ function errorCodeOf(error: unknown, { partition, request }: Planned): number {
 
 function fetched(item: Planned, records: Piece[]): FetchedPartition {
   const { errorCode, highWatermark, lastStableOffset, logStartOffset, divergingEpoch } = item;
+  const { abortedTransactions } = item;
   let recordBytes = 0;
   for (const piece of records) recordBytes += piece.byteLength;
-  return { errorCode, highWatermark, lastStableOffset, logStartOffset, divergingEpoch, records, recordBytes };
+  return {
+    errorCode,
+    highWatermark,
+    lastStableOffset,
+    logStartOffset,
+    divergingEpoch,
+    abortedTransactions,
+    records,
+    recordBytes,
+  };
 }

@@ -1,5 +1,8 @@
 import type { Clock, Timer } from '../../util/clock.ts';
 
+/** How far a fetch may read. */
+export type Isolation = 'read_uncommitted' | 'read_committed';
+
 /** Where a waiting fetch is told of new records. */
 export interface Watched {
   readonly waiters: Set<FetchWait>;
@@ -11,13 +14,15 @@ export interface Watched {
  */
 export class FetchWait {
   readonly done: Promise<void>;
+  readonly isolation: Isolation;
   #missingBytes: number;
   #resolve: () => void = () => undefined;
   #timer: Timer | null = null;
   readonly #watched: Watched[] = [];
 
-  constructor(missingBytes: number, waitMs: number, clock: Clock) {
+  constructor(missingBytes: number, waitMs: number, clock: Clock, isolation: Isolation = 'read_uncommitted') {
     this.#missingBytes = missingBytes;
+    this.isolation = isolation;
     this.done = new Promise((resolve) => {
       this.#resolve = resolve;
     });

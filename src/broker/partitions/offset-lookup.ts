@@ -1,4 +1,5 @@
-import type { Isolation, Partition } from './partition.ts';
+import type { Isolation } from './fetch-wait.ts';
+import type { Partition } from './partition.ts';
 
 /** The timestamps of ListOffsets that are none. */
 const LATEST = -1n;

@@ -6,7 +6,7 @@ import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
 import type { PartitionConfig } from './config.ts';
 import { RecentlyDiverted } from './diverted-batch.ts';
-import type { FetchWait, Watched } from './fetch-wait.ts';
+import type { FetchWait, Isolation, Watched } from './fetch-wait.ts';
 import { type Appended, type DivertedEvent, ProducePipeline } from './produce-pipeline.ts';
 import { ProduceError } from './produce-rules.ts';
 import { payloadOptionsOf } from './topic-settings.ts';
@@ -28,9 +28,6 @@ export interface PartitionDependencies {
   metrics: PartitionMetrics;
 }
 
-/** How far a fetch may read. */
-export type Isolation = 'read_uncommitted' | 'read_committed';
-
 /** One partition: its log, its payload, and whoever waits for either. */
 export class Partition implements Watched {
   readonly log: PartitionLog;
@@ -41,6 +38,8 @@ export class Partition implements Watched {
   readonly metrics: PartitionMetrics;
   config: PartitionConfig;
   readonly #produce: ProducePipeline;
+  /** Of what was written behind the last stable offset, about; it comes to read_committed consumers when that rises. */
+  #unstableBytes = 0;
   #closed = false;
 
   /** The log is open and the payload recovered; see `openPartition`. */
@@ -96,11 +95,18 @@ export class Partition implements Watched {
    * too takes as at most the number of replicas, is always met.
    * @param frame the request's memory; null if `records` is valid only during the call
    * @param allReplicas acks=all: answer when the batch is durable, unless log.durability=os
+   * @param inTransaction whether a transactional batch was found to belong to an open transaction
    * @returns rejects with a ProduceError
    */
-  produce(records: Uint8Array, frame: NativeMemory | null, allReplicas: boolean): Promise<Appended> {
+  produce(
+    records: Uint8Array,
+    frame: NativeMemory | null,
+    allReplicas: boolean,
+    inTransaction = false,
+  ): Promise<Appended> {
     if (this.#closed) return Promise.reject(closedError());
-    return this.#produce.append(records, frame, this.config, allReplicas && this.config.flushBeforeAck);
+    const { config } = this;
+    return this.#produce.append(records, frame, config, allReplicas && config.flushBeforeAck, inTransaction);
   }
 
   /**
@@ -120,8 +126,15 @@ export class Partition implements Watched {
 
   #advance(endOffset: bigint, bytes: number): void {
     if (endOffset <= this.log.highWatermark) return;
+    const stableBefore = this.lastStableOffset;
     this.log.highWatermark = endOffset;
-    for (const waiter of this.waiters) waiter.offer(bytes);
+    this.#unstableBytes += bytes;
+    const stableBytes = this.lastStableOffset > stableBefore ? this.#unstableBytes : 0;
+    if (stableBytes > 0) this.#unstableBytes = 0;
+    for (const waiter of this.waiters) {
+      if (waiter.isolation === 'read_uncommitted') waiter.offer(bytes);
+      else if (stableBytes > 0) waiter.offer(stableBytes);
+    }
   }
 
   /** Whether a client that knows `epoch` (-1: none) may use this partition; an ErrorCode. */

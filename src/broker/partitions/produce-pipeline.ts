@@ -51,6 +51,7 @@ interface Job {
   readonly config: PartitionConfig;
   readonly origin: 'client' | 'coordinator';
   readonly flush: boolean;
+  readonly inTransaction: boolean;
   readonly resolve: (appended: Appended) => void;
   readonly reject: (error: unknown) => void;
   /** The batch as it was produced, or with the compression that the topic asks for. */
@@ -98,6 +99,7 @@ export class ProducePipeline {
    * @param records the batch, a view into the request's frame
    * @param frame the frame's memory, or null if the view is valid only during the call
    * @param flush whether to answer only when the batch is durable
+   * @param inTransaction whether a transactional batch was found to belong to an open transaction
    * @returns rejects with a ProduceError that holds Kafka's code
    */
   append(
@@ -105,11 +107,13 @@ export class ProducePipeline {
     frame: NativeMemory | null,
     config: PartitionConfig,
     flush: boolean,
+    inTransaction = false,
   ): Promise<Appended> {
     return new Promise((resolve, reject) => {
       const job: Job = {
         config,
         flush,
+        inTransaction,
         resolve,
         reject,
         batch: this.#hold(records, frame),
@@ -123,7 +127,16 @@ export class ProducePipeline {
   /** Appends a batch of a coordinator, which needs no validation; it queues behind what clients produce. */
   appendAsCoordinator(batch: Uint8Array, config: PartitionConfig, flush: boolean): Promise<Appended> {
     return new Promise((resolve, reject) => {
-      const job: Job = { config, flush, resolve, reject, batch, logAppendTimeMs: -1n, origin: 'coordinator' };
+      const job: Job = {
+        config,
+        flush,
+        inTransaction: true,
+        resolve,
+        reject,
+        batch,
+        logAppendTimeMs: -1n,
+        origin: 'coordinator',
+      };
       this.#checked.submit(
         null,
         () => this.#stored.submit(null, () => this.#append(job, null), fail(job)),
@@ -133,7 +146,7 @@ export class ProducePipeline {
   }
 
   #check(job: Job): BatchCheck | Promise<BatchCheck> {
-    const { batch, config } = job;
+    const { batch, config, inTransaction } = job;
     const nowMs = this.#clock.now();
     if (config.logAppendTime) job.logAppendTimeMs = BigInt(nowMs);
     const options = checkOptions(config, nowMs);
@@ -141,10 +154,10 @@ export class ProducePipeline {
     if (config.compression === null) {
       try {
         const checks = checkBatchesSoon(batch, options);
-        if (Array.isArray(checks)) return acceptable(checks, byteLength);
+        if (Array.isArray(checks)) return acceptable(checks, byteLength, inTransaction);
         // The batch is appended after this call, when a view of the request may hold something else.
         if (batch instanceof Uint8Array) job.batch = Uint8Array.from(batch);
-        return checks.then((found) => acceptable(found, byteLength));
+        return checks.then((found) => acceptable(found, byteLength, inTransaction));
       } catch (error) {
         return Promise.reject(error);
       }
@@ -154,15 +167,15 @@ export class ProducePipeline {
 
   async #checkAndRecompress(job: Job, options: CheckOptions, codec: Codec): Promise<BatchCheck> {
     if (job.batch instanceof Uint8Array) job.batch = Uint8Array.from(job.batch);
-    const { batch } = job;
+    const { batch, inTransaction } = job;
     const found = await checkBatchesSoon(batch, options);
-    const check = acceptable(found, batch.byteLength);
+    const check = acceptable(found, batch.byteLength, inTransaction);
     if (codecOf(check.attributes) === codec) return check;
     const packed = await recompressBatch(batch, codec, check.uncompressedBytes);
     if (batch instanceof MemoryPiece) batch.memory.release();
     job.batch = packed;
     const unlimited = { ...options, maxBatchBytes: Number.POSITIVE_INFINITY };
-    return acceptable(await checkBatchesSoon(packed, unlimited), packed.byteLength);
+    return acceptable(await checkBatchesSoon(packed, unlimited), packed.byteLength, inTransaction);
   }
 
   /** The batch in a form that outlives the call if it has to wait behind others. */

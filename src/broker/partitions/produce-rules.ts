@@ -54,9 +54,14 @@ export function checkOptions(config: PartitionConfig, nowMs: number): CheckOptio
 
 /**
  * The one batch that a produced partition holds, after its check.
+ * @param inTransaction whether it was found to belong to an open transaction
  * @throws ProduceError if it is not acceptable, or not one
  */
-export function acceptable(checks: readonly BatchCheck[], length: number): BatchCheck {
+export function acceptable(
+  checks: readonly BatchCheck[],
+  length: number,
+  inTransaction: boolean,
+): BatchCheck {
   const check = checks[0];
   if (check === undefined)
     throw new ProduceError(ErrorCode.INVALID_RECORD, 'A partition needs one record batch');
@@ -68,8 +73,9 @@ export function acceptable(checks: readonly BatchCheck[], length: number): Batch
   if (check.sizeBytes !== length) {
     throw new ProduceError(ErrorCode.INVALID_RECORD, 'A partition needs exactly one record batch');
   }
-  if ((check.attributes & TRANSACTIONAL) !== 0) {
-    throw new ProduceError(ErrorCode.INVALID_TXN_STATE, 'Transactions are not available');
+  if ((check.attributes & TRANSACTIONAL) !== 0 && !inTransaction) {
+    const message = 'Transactional records need a request that names their transaction';
+    throw new ProduceError(ErrorCode.INVALID_TXN_STATE, message);
   }
   return check;
 }

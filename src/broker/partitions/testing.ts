@@ -11,8 +11,8 @@ import { systemClock } from '../../util/clock.ts';
 import { silentLogger } from '../../util/logger.ts';
 import { type FetchedPartition, FetchService } from './fetch-service.ts';
 import type { FetchRequestPartition } from './fetch-session.ts';
+import type { Isolation } from './fetch-wait.ts';
 import { MemoryBudget } from './memory-budget.ts';
-import type { Isolation } from './partition.ts';
 import { PartitionManager, type TopicDescription } from './partition-manager.ts';
 import { logConfigOf } from './topic-settings.ts';
 

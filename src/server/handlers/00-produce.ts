@@ -2,6 +2,8 @@ import type { Partition } from '../../broker/partitions/partition.ts';
 import type { PartitionManager } from '../../broker/partitions/partition-manager.ts';
 import type { Appended } from '../../broker/partitions/produce-pipeline.ts';
 import { ProduceError } from '../../broker/partitions/produce-rules.ts';
+import type { ProduceGate } from '../../broker/transactions/produce-gate.ts';
+import type { ProducerIdentity, TopicPartition } from '../../broker/transactions/transaction.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import {
   type PartitionProduceData,
@@ -16,23 +18,28 @@ import {
   type ProduceResponse,
   produceResponse,
 } from '../../protocol/generated/produce-response.ts';
+import { BATCH_HEADER_SIZE, BatchHeader } from '../../protocol/records/batch-header.ts';
 import { type ApiHandler, type RequestContext, UnansweredFailure } from '../net/handler.ts';
 
 const FIRST_VERSION_WITH_ZSTD = 7;
+const FIRST_VERSION_WITH_ABORTABLE = 11;
+const FIRST_VERSION_THAT_ADDS_PARTITIONS = 12;
 const FIRST_VERSION_WITH_TOPIC_IDS = 13;
-const BATCH_HEADER_BYTES = 61;
 const ATTRIBUTES_LOW_BYTE = 22;
 const ZSTD = 4;
 
 /**
  * Produce, versions 3 to 13 (topic ids from 13). Batches are handed to their partitions in the order of requests; the answer follows
  * when all are written, for acks=all flushed (log.durability). acks=0 gets no answer; if it fails the connection is closed, so
- * that the client notices. Transactional batches are refused.
+ * that the client notices. Transactional batches have to belong to an open transaction, to which their partitions are added from
+ * version 12 on (KIP-890).
  */
 export function produceHandler({
   partitions,
+  gate,
 }: {
   partitions: PartitionManager;
+  gate: ProduceGate;
 }): ApiHandler<ProduceRequest, ProduceResponse> {
   return {
     apiKey: 0,
@@ -42,28 +49,104 @@ export function produceHandler({
     response: produceResponse,
     borrowsFrame: true,
     handle(request, context) {
-      const pending: Promise<void>[] = [];
-      const responses = request.topicData.map((topic) => ({
-        name: topic.name,
-        topicId: topic.topicId,
-        partitionResponses: topic.partitionData.map((data) => {
-          const answer = createPartitionProduceResponse({
-            index: data.index,
-            baseOffset: -1n,
-            logStartOffset: -1n,
-          });
-          const partition = findPartition(partitions, topic, data, context);
-          if (typeof partition === 'number') answer.errorCode = partition;
-          else producePartition(partition, request.acks, data, context, answer, pending);
-          return answer;
-        }),
-      }));
-      const finish = () =>
-        request.acks === 0 ? finishUnanswered(responses) : createProduceResponse({ responses });
-      // One promise for what is most often one partition.
-      return pending.length === 1 ? pending[0]!.then(finish) : Promise.all(pending).then(finish);
+      if (request.transactionalId === null) return produce(partitions, request, context, null);
+      const admitted = admit(partitions, gate, request, context);
+      if (!(admitted instanceof Promise)) return produce(partitions, request, context, admitted);
+      if (context.memory === null) keepRecords(request);
+      return admitted.then((error) => produce(partitions, request, context, error));
     },
   };
+}
+
+/** @param admitted of a request with a transactional id: NONE, or why its transactional batches must not be appended */
+function produce(
+  partitions: PartitionManager,
+  request: ProduceRequest,
+  context: RequestContext,
+  admitted: ErrorCode | null,
+): Promise<ProduceResponse | null> {
+  const pending: Promise<void>[] = [];
+  const responses = request.topicData.map((topic) => ({
+    name: topic.name,
+    topicId: topic.topicId,
+    partitionResponses: topic.partitionData.map((data) => {
+      const answer = createPartitionProduceResponse({
+        index: data.index,
+        baseOffset: -1n,
+        logStartOffset: -1n,
+      });
+      const partition = findPartition(partitions, topic, data, context);
+      if (typeof partition === 'number') answer.errorCode = partition;
+      else if (admitted && transactionOf(data)) answer.errorCode = toldAs(admitted, context.apiVersion);
+      else producePartition(partition, request, data, context, answer, pending);
+      return answer;
+    }),
+  }));
+  const finish = () =>
+    request.acks === 0 ? finishUnanswered(responses) : createProduceResponse({ responses });
+  // One promise for what is most often one partition.
+  return pending.length === 1 ? pending[0]!.then(finish) : Promise.all(pending).then(finish);
+}
+
+/** Whether the transactional batches of a request belong to an open transaction. */
+function admit(
+  partitions: PartitionManager,
+  gate: ProduceGate,
+  request: ProduceRequest,
+  context: RequestContext,
+): ErrorCode | Promise<ErrorCode> {
+  let producer: ProducerIdentity | null = null;
+  const written: TopicPartition[] = [];
+  for (const topic of request.topicData) {
+    for (const data of topic.partitionData) {
+      const partition = findPartition(partitions, topic, data, context);
+      const found = typeof partition === 'number' ? null : transactionOf(data);
+      if (found === null || typeof partition === 'number') continue;
+      producer ??= found;
+      if (producer.producerId !== found.producerId || producer.producerEpoch !== found.producerEpoch)
+        return ErrorCode.INVALID_PRODUCER_ID_MAPPING;
+      written.push({ topic: partition.topic, partition: partition.index });
+    }
+  }
+  if (producer === null) return ErrorCode.NONE;
+  const addsPartitions = context.apiVersion >= FIRST_VERSION_THAT_ADDS_PARTITIONS;
+  return gate.admit({
+    ...producer,
+    transactionalId: request.transactionalId!,
+    partitions: written,
+    addsPartitions,
+  });
+}
+
+/** The producer of a transactional batch; null for another, or what is none. */
+function transactionOf({ records }: PartitionProduceData): ProducerIdentity | null {
+  if (records === null || records.byteLength < BATCH_HEADER_SIZE) return null;
+  const { isTransactional, producerId, producerEpoch } = new BatchHeader(records);
+  return isTransactional ? { producerId, producerEpoch } : null;
+}
+
+/** Copies batches that would otherwise be valid only now. */
+function keepRecords(request: ProduceRequest): void {
+  for (const { partitionData } of request.topicData)
+    for (const data of partitionData) if (data.records !== null) data.records = Uint8Array.from(data.records);
+}
+
+/** Kafka's broker answers so when it cannot make sure that a batch belongs to a transaction. */
+function toldAs(error: ErrorCode, apiVersion: number): ErrorCode {
+  switch (error) {
+    case ErrorCode.PRODUCER_FENCED:
+      return ErrorCode.INVALID_PRODUCER_EPOCH;
+    case ErrorCode.CONCURRENT_TRANSACTIONS:
+      return apiVersion >= FIRST_VERSION_THAT_ADDS_PARTITIONS ? error : ErrorCode.NOT_ENOUGH_REPLICAS;
+    case ErrorCode.COORDINATOR_LOAD_IN_PROGRESS:
+    case ErrorCode.COORDINATOR_NOT_AVAILABLE:
+    case ErrorCode.NOT_COORDINATOR:
+      return ErrorCode.NOT_ENOUGH_REPLICAS;
+    case ErrorCode.TRANSACTION_ABORTABLE:
+      return apiVersion >= FIRST_VERSION_WITH_ABORTABLE ? error : ErrorCode.INVALID_TXN_STATE;
+    default:
+      return error;
+  }
 }
 
 /** acks=0: there is no answer, but the client has to notice an error. */
@@ -93,7 +176,7 @@ function findPartition(
 /** Fills `answer`, at once or when what it adds to `pending` settles. */
 function producePartition(
   partition: Partition,
-  acks: number,
+  { acks, transactionalId }: ProduceRequest,
   { records }: PartitionProduceData,
   { apiVersion, memory }: RequestContext,
   answer: PartitionProduceResponse,
@@ -114,7 +197,9 @@ function producePartition(
       answer.logStartOffset = partition.logStartOffset;
     };
     pending.push(
-      partition.produce(records, memory, acks === -1).then(appended, (error) => refuse(answer, error)),
+      partition
+        .produce(records, memory, acks === -1, transactionalId !== null)
+        .then(appended, (error) => refuse(answer, error)),
     );
   }
 }
@@ -130,5 +215,5 @@ function refuse(answer: PartitionProduceResponse, error: unknown): void {
 }
 
 function isZstd(records: Uint8Array): boolean {
-  return records.byteLength >= BATCH_HEADER_BYTES && (records[ATTRIBUTES_LOW_BYTE]! & 0x07) === ZSTD;
+  return records.byteLength >= BATCH_HEADER_SIZE && (records[ATTRIBUTES_LOW_BYTE]! & 0x07) === ZSTD;
 }

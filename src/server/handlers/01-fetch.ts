@@ -30,7 +30,8 @@ export interface FetchHandlerDependencies {
 
 /**
  * Fetch, versions 4 to 18: long poll with min bytes and max wait, fetch sessions (KIP-227), topic ids from 13, leader epoch checks,
- * diverging epochs (KIP-595). The preferred read replica is always this broker (-1).
+ * diverging epochs (KIP-595). Consumers that read committed records get those below the last stable offset and the transactions that were
+ * aborted among them. The preferred read replica is always this broker (-1).
  */
 export function fetchHandler(
   dependencies: FetchHandlerDependencies,
@@ -130,6 +131,7 @@ function topicOf(responses: FetchableTopicResponse[], topic: string, byId: boole
 
 function partitionData(partitionIndex: number, result: FetchedPartition): FetchResponsePartitionData {
   const { errorCode, highWatermark, lastStableOffset, logStartOffset, divergingEpoch, records } = result;
+  const aborted = result.abortedTransactions;
   return createFetchResponsePartitionData({
     partitionIndex,
     errorCode,
@@ -137,7 +139,7 @@ function partitionData(partitionIndex: number, result: FetchedPartition): FetchR
     lastStableOffset,
     logStartOffset,
     divergingEpoch,
-    abortedTransactions: null,
+    abortedTransactions: aborted?.map(({ producerId, firstOffset }) => ({ producerId, firstOffset })) ?? null,
     records,
   });
 }

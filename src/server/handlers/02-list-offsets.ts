@@ -1,5 +1,6 @@
+import type { Isolation } from '../../broker/partitions/fetch-wait.ts';
 import { findOffset } from '../../broker/partitions/offset-lookup.ts';
-import type { Isolation, Partition } from '../../broker/partitions/partition.ts';
+import type { Partition } from '../../broker/partitions/partition.ts';
 import type { PartitionManager } from '../../broker/partitions/partition-manager.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import {

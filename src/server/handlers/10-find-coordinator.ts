@@ -1,4 +1,5 @@
 import type { GroupCoordinator } from '../../broker/groups/coordinator.ts';
+import type { TransactionCoordinator } from '../../broker/transactions/coordinator.ts';
 import { ApiKey } from '../../protocol/api-keys.ts';
 import { ErrorCode, errorInfo } from '../../protocol/errors.ts';
 import {
@@ -27,21 +28,22 @@ const SHARE_KEY = /^.+:[A-Za-z0-9_-]{22}:\d{1,10}$/s;
 
 export interface FindCoordinatorDependencies {
   groups: GroupCoordinator;
+  transactions: TransactionCoordinator;
   /** This broker as clients of the listener reach it. */
   broker: (listenerName: string) => { nodeId: number; host: string; port: number };
 }
 
 /**
- * FindCoordinator 0-6: this broker coordinates every group. Share groups have no coordinator yet, which clients are told as
- * COORDINATOR_NOT_AVAILABLE. Clients would ask for one for transactions for ever, so that they get an error that ends it, with a reason.
+ * FindCoordinator 0-6: this broker coordinates every group and every transaction. Share groups have no coordinator yet, which clients are
+ * told as COORDINATOR_NOT_AVAILABLE.
  */
 export function findCoordinatorHandler(
   deps: FindCoordinatorDependencies,
 ): ApiHandler<FindCoordinatorRequest, FindCoordinatorResponse> {
   async function find(key: string, keyType: number, apiVersion: number, listenerName: string) {
-    const errorCode = await coordinatorError(deps.groups, key, keyType, apiVersion);
+    const errorCode = await coordinatorError(deps, key, keyType, apiVersion);
     if (errorCode === ErrorCode.NONE) return createCoordinator({ key, ...deps.broker(listenerName) });
-    const errorMessage = messageOf(keyType, errorCode);
+    const errorMessage = keyType === SHARE ? '' : errorInfo(errorCode).message;
     return createCoordinator({ key, nodeId: -1, host: '', port: -1, errorCode, errorMessage });
   }
   return {
@@ -61,13 +63,8 @@ export function findCoordinatorHandler(
   };
 }
 
-function messageOf(keyType: number, errorCode: ErrorCode): string {
-  if (keyType === TRANSACTION) return 'This version of Kafabric does not serve transactions.';
-  return keyType === SHARE ? '' : errorInfo(errorCode).message;
-}
-
 async function coordinatorError(
-  groups: GroupCoordinator,
+  { groups, transactions }: FindCoordinatorDependencies,
   key: string,
   keyType: number,
   apiVersion: number,
@@ -76,7 +73,7 @@ async function coordinatorError(
     case GROUP:
       return groups.prepare();
     case TRANSACTION:
-      return ErrorCode.INVALID_REQUEST;
+      return transactions.prepare();
     case SHARE:
       return apiVersion >= HAS_SHARE_KEYS && SHARE_KEY.test(key)
         ? ErrorCode.COORDINATOR_NOT_AVAILABLE

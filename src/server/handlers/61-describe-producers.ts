@@ -14,7 +14,7 @@ import {
 } from '../../protocol/generated/describe-producers-response.ts';
 import type { ApiHandler } from '../net/handler.ts';
 
-/** DescribeProducers, version 0: the idempotent producers whose state a partition remembers. */
+/** DescribeProducers, version 0: the producers whose state a partition remembers, and the transactions that they have open. */
 export function describeProducersHandler({
   partitions,
 }: {

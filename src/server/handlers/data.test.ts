@@ -6,6 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { FetchSessions } from '../../broker/partitions/fetch-session.ts';
 import { gather, TestBroker, topicConfig } from '../../broker/partitions/testing.ts';
 import { ProducerIds } from '../../broker/producers/producer-ids.ts';
+import { startTransactions, type TestTransactions } from '../../broker/transactions/coordinator.fixture.ts';
+import { ProduceGate } from '../../broker/transactions/produce-gate.ts';
 import { arenaStats } from '../../native/arena.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import type { FetchRequest } from '../../protocol/generated/fetch-request.ts';
@@ -51,14 +53,19 @@ describe('data handlers', () => {
   let broker: TestBroker;
   let sessions: FetchSessions;
   let closed: AbortController;
+  let transactions: TestTransactions;
+  let gate: ProduceGate;
 
   beforeEach(async () => {
     directory = mkdtempSync(join(tmpdir(), 'handlers-'));
     broker = await TestBroker.start(directory, [TOPIC], topicConfig({ 'payload.min.bytes': '1000' }));
     sessions = new FetchSessions({ slots: 10, evictionMs: 1000 }, systemClock);
     closed = new AbortController();
+    transactions = await startTransactions();
+    gate = new ProduceGate(transactions.transactions);
   });
   afterEach(async () => {
+    transactions.transactions.close();
     await broker.stop();
     rmSync(directory, { recursive: true });
     assert.equal(arenaStats().usedBytes, 0);
@@ -105,7 +112,7 @@ describe('data handlers', () => {
     records: Uint8Array | null,
     over: { index?: number; acks?: number; topicId?: string } = {},
   ) {
-    const handler = produceHandler(broker);
+    const handler = produceHandler({ partitions: broker.partitions, gate });
     const topic =
       version >= 13
         ? { name: '', topicId: over.topicId ?? ID }
@@ -193,7 +200,7 @@ describe('data handlers', () => {
   });
 
   it('produce with acks=0 has no answer, and fails the connection when it fails', async () => {
-    const handler = produceHandler(broker);
+    const handler = produceHandler({ partitions: broker.partitions, gate });
     await assert.rejects(produce(9, batch(['a']), { acks: 0 }), /false == true|falsy/);
     assert.equal(broker.partitions.find('t', 0)!.highWatermark, 1n);
     const request = {
@@ -293,9 +300,10 @@ describe('data handlers', () => {
     assert.equal((await remove(0n, '__consumer_offsets')).errorCode, ErrorCode.INVALID_TOPIC_EXCEPTION);
   });
 
-  it('give producers new ids and refuse transactions', async () => {
+  it('give producers new ids', async () => {
     const handler = initProducerIdHandler({
       producerIds: new ProducerIds(async () => ({ first: 1000n, size: 1000 }), silentLogger),
+      transactions: transactions.transactions,
     });
     assert.equal((await call(handler, 0, { transactionalId: null })).producerId, 1000n);
     const again = await call(handler, 5, { transactionalId: null, producerId: 1000n, producerEpoch: 4 });
@@ -305,10 +313,6 @@ describe('data handlers', () => {
       ErrorCode.INVALID_REQUEST,
     );
     assert.equal((await call(handler, 4, { transactionalId: '' })).errorCode, ErrorCode.INVALID_REQUEST);
-    assert.equal(
-      (await call(handler, 4, { transactionalId: 'tx' })).errorCode,
-      ErrorCode.UNSUPPORTED_VERSION,
-    );
   });
 
   it('describe epochs, log directories and producers', async () => {

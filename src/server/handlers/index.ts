@@ -1,5 +1,6 @@
 import type { EmbeddedBroker } from '../../broker/embedded-broker.ts';
 import type { TopicNames } from '../../broker/groups/ports.ts';
+import { ProduceGate } from '../../broker/transactions/produce-gate.ts';
 import type { AdvertisedListener } from '../../config/index.ts';
 import type { AnyHandler } from '../net/handler.ts';
 import { produceHandler } from './00-produce.ts';
@@ -20,6 +21,11 @@ import { deleteTopicsHandler } from './20-delete-topics.ts';
 import { deleteRecordsHandler } from './21-delete-records.ts';
 import { initProducerIdHandler } from './22-init-producer-id.ts';
 import { offsetForLeaderEpochHandler } from './23-offset-for-leader-epoch.ts';
+import { addPartitionsToTxnHandler } from './24-add-partitions-to-txn.ts';
+import { addOffsetsToTxnHandler } from './25-add-offsets-to-txn.ts';
+import { endTxnHandler } from './26-end-txn.ts';
+import { writeTxnMarkersHandler } from './27-write-txn-markers.ts';
+import { txnOffsetCommitHandler } from './28-txn-offset-commit.ts';
 import { describeConfigsHandler } from './32-describe-configs.ts';
 import { alterConfigsHandler } from './33-alter-configs.ts';
 import { describeLogDirsHandler } from './35-describe-log-dirs.ts';
@@ -30,6 +36,8 @@ import { listPartitionReassignmentsHandler } from './46-list-partition-reassignm
 import { offsetDeleteHandler } from './47-offset-delete.ts';
 import { describeClusterHandler } from './60-describe-cluster.ts';
 import { describeProducersHandler } from './61-describe-producers.ts';
+import { describeTransactionsHandler } from './65-describe-transactions.ts';
+import { listTransactionsHandler } from './66-list-transactions.ts';
 import { listConfigResourcesHandler } from './74-list-config-resources.ts';
 import { describeTopicPartitionsHandler } from './75-describe-topic-partitions.ts';
 
@@ -38,7 +46,7 @@ export function brokerHandlers(
   broker: EmbeddedBroker,
   advertised: readonly AdvertisedListener[],
 ): AnyHandler[] {
-  const { metadata, topics, configs, partitions, producerIds, groups, logs } = broker;
+  const { metadata, topics, configs, partitions, producerIds, groups, transactions, logs } = broker;
   const addressOf = (listener: string) => {
     const { host, port } = advertised.find(({ name }) => name === listener) ?? advertised[0]!;
     return { host, port };
@@ -54,12 +62,13 @@ export function brokerHandlers(
     idOf: (name) => metadata.topicByName(name)?.id ?? null,
     nameOf: (id) => metadata.topicById(id)?.name ?? null,
   };
+  const gate = new ProduceGate(transactions);
   return [
-    produceHandler({ partitions }),
+    produceHandler({ partitions, gate }),
     fetchHandler({ partitions, fetches: broker.fetches, sessions: broker.fetchSessions }),
     listOffsetsHandler({ partitions }),
     deleteRecordsHandler({ partitions }),
-    initProducerIdHandler({ producerIds }),
+    initProducerIdHandler({ producerIds, transactions }),
     offsetForLeaderEpochHandler({ partitions }),
     describeLogDirsHandler({ partitions, logs }),
     describeProducersHandler({ partitions }),
@@ -76,6 +85,7 @@ export function brokerHandlers(
     listConfigResourcesHandler({ metadata }),
     findCoordinatorHandler({
       groups,
+      transactions,
       broker: (listener) => ({ nodeId: metadata.nodeId, ...addressOf(listener) }),
     }),
     joinGroupHandler({ groups }),
@@ -88,5 +98,12 @@ export function brokerHandlers(
     describeGroupsHandler({ groups }),
     listGroupsHandler({ groups }),
     deleteGroupsHandler({ groups }),
+    addPartitionsToTxnHandler({ transactions, topics: names }),
+    addOffsetsToTxnHandler({ transactions, groups }),
+    endTxnHandler({ transactions }),
+    writeTxnMarkersHandler({ partitions, markers: broker.markers }),
+    txnOffsetCommitHandler({ groups, gate, topics: names }),
+    describeTransactionsHandler({ transactions }),
+    listTransactionsHandler({ transactions, clock: broker.clock }),
   ];
 }

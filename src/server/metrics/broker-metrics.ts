@@ -6,7 +6,7 @@ import { tierMetrics } from './tier-metrics.ts';
 
 /** What the embedded broker keeps count of. */
 export function brokerMetrics(broker: EmbeddedBroker): MetricSource[] {
-  const { partitions, store, metadata, fetchSessions } = broker;
+  const { partitions, store, metadata, fetchSessions, transactions } = broker;
   const all = () => [...partitions.all()];
   const sum = (read: (partition: ReturnType<typeof all>[number]) => number) =>
     all().reduce((total, partition) => total + read(partition), 0);
@@ -46,6 +46,27 @@ export function brokerMetrics(broker: EmbeddedBroker): MetricSource[] {
       () => partitions.metrics.payloadErrors,
     ),
     ...tierMetrics(broker.tiers),
+    {
+      name: 'kafabric_transactional_ids',
+      help: 'Transactional ids by the state of their transaction.',
+      label: 'state',
+      read: () => transactions.states(),
+    },
+    counter(
+      'kafabric_transactions_committed_total',
+      'Transactions committed.',
+      () => transactions.metrics.committed,
+    ),
+    counter(
+      'kafabric_transactions_aborted_total',
+      'Transactions aborted.',
+      () => transactions.metrics.aborted,
+    ),
+    counter(
+      'kafabric_transactions_timed_out_total',
+      'Transactions that were aborted because they took too long.',
+      () => transactions.metrics.timedOut,
+    ),
     { name: 'kafabric_fetch_sessions', help: 'Fetch sessions.', read: () => fetchSessions.size },
     { name: 'kafabric_arena_bytes', help: 'Arena memory.', read: () => arenaStats().capacityBytes },
     { name: 'kafabric_arena_used_bytes', help: 'Arena memory in use.', read: () => arenaStats().usedBytes },

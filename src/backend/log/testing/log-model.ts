@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { BATCH_HEADER_SIZE, HeaderField } from '../../../protocol/records/batch-header.ts';
 import type { SeededRandom } from '../../../util/testing/seeded-random.ts';
-import { RecordCursor, readBatchInfo, viewOf } from '../batch.ts';
-import { smallest } from '../offsets.ts';
+import { isTransactional, RecordCursor, readBatchInfo, viewOf } from '../batch.ts';
+import { largest, smallest } from '../offsets.ts';
 import type { PartitionLog } from '../partition-log.ts';
 import type { BatchInfo } from '../ports.ts';
 import { ProducerStates } from '../producer-states.ts';
+import type { AbortedTransaction } from '../transaction-index.ts';
 import { readAll } from './log-fixture.ts';
 
 interface ModelBatch {
@@ -67,6 +68,7 @@ export class LogModel {
       await this.#checkTimestamp(log, readable, random);
     }
     this.#checkProducers(log);
+    this.#checkTransactions(log, random);
   }
 
   async #checkOffset(
@@ -102,11 +104,94 @@ export class LogModel {
     const known = new Map(log.activeProducers().map((entry) => [entry.producerId, entry]));
     for (const expected of states.entries()) {
       const entry = known.get(expected.producerId);
-      // A producer all of whose batches were deleted may be forgotten.
-      if (!entry && expected.batches.at(-1)!.lastOffset < this.startOffset) continue;
-      assert.deepEqual(entry?.batches.at(-1), expected.batches.at(-1), `producer ${expected.producerId}`);
+      // A producer all of whose batches were deleted may be forgotten, or known by a marker alone.
+      const isGone = (expected.batches.at(-1)?.lastOffset ?? -1n) < this.startOffset;
+      if (isGone && (entry?.batches.length ?? 0) === 0) continue;
+      // A snapshot has one time for the last batch and the marker after it.
+      const timeless = expected.coordinatorEpoch >= 0 ? { timestamp: 0n } : {};
+      const [found, wanted] = [entry, expected].map((one) => {
+        const last = one?.batches.at(-1);
+        return last && { ...last, ...timeless };
+      });
+      assert.deepEqual(found, wanted, `producer ${expected.producerId}`);
     }
   }
+
+  /** Whatever was deleted, what is left of a transaction must be told as aborted, or keep the log unstable. */
+  #checkTransactions(log: PartitionLog, random: SeededRandom): void {
+    const { ended, open } = transactionsOf(this.batches);
+    log.highWatermark = log.logEndOffset;
+    this.#checkUnstable(log.firstUnstableOffset, open);
+    const aborted = ended.filter(({ marker }) => !marker.marker!.commit);
+    for (let probe = 0; probe < 5; probe++) {
+      const from = this.startOffset + BigInt(random.below(Number(this.endOffset - this.startOffset) + 1));
+      const end = from + BigInt(random.below(Number(this.endOffset - from) + 1));
+      checkAborted(log.abortedTransactions(from, end), aborted, { from, end });
+    }
+  }
+
+  #checkUnstable(found: bigint | null, open: readonly ModelTransaction[]): void {
+    if (open.length === 0) {
+      assert.equal(found, null);
+      return;
+    }
+    const first = open.map(({ data }) => data[0]!.baseOffset).reduce(smallest);
+    const left = open.flatMap(({ data }) => data).filter(({ lastOffset }) => lastOffset >= this.startOffset);
+    if (left.length === 0) return;
+    const firstLeft = left.map(({ baseOffset }) => baseOffset).reduce(smallest);
+    assert.ok(found !== null && found <= largest(firstLeft, this.startOffset), `unstable from ${found}`);
+    assert.ok(found >= largest(first, this.startOffset), `unstable from ${found}, not ${first}`);
+  }
+}
+
+interface ModelTransaction {
+  readonly data: BatchInfo[];
+}
+
+interface EndedModelTransaction extends ModelTransaction {
+  readonly marker: BatchInfo;
+}
+
+/** The transactions that are in the batches, found by looking at every one. */
+function transactionsOf(batches: readonly ModelBatch[]): {
+  ended: EndedModelTransaction[];
+  open: ModelTransaction[];
+} {
+  const open = new Map<bigint, ModelTransaction>();
+  const ended: EndedModelTransaction[] = [];
+  for (const { info } of batches) {
+    const current = open.get(info.producerId);
+    if (info.marker !== null) {
+      if (current) ended.push({ ...current, marker: info });
+      open.delete(info.producerId);
+    } else if (isTransactional(info)) {
+      if (current) current.data.push(info);
+      else open.set(info.producerId, { data: [info] });
+    }
+  }
+  return { ended, open: [...open.values()] };
+}
+
+function checkAborted(
+  told: readonly AbortedTransaction[],
+  aborted: readonly EndedModelTransaction[],
+  { from, end }: { from: bigint; end: bigint },
+): void {
+  const firsts = told.map(({ firstOffset }) => firstOffset);
+  assert.deepEqual(
+    firsts,
+    [...firsts].sort((a, b) => Number(a - b)),
+    'ascending',
+  );
+  const ends = new Set(told.map(({ lastOffset }) => lastOffset));
+  for (const { data, marker } of aborted) {
+    const isIn = data.some(({ baseOffset, lastOffset }) => baseOffset < end && lastOffset >= from);
+    const isOut = data[0]!.baseOffset >= end || marker.baseOffset < from;
+    if (isIn && end > from) assert.ok(ends.has(marker.baseOffset), `${marker.baseOffset} in ${from}-${end}`);
+    if (isOut) assert.ok(!ends.has(marker.baseOffset), `no ${marker.baseOffset} in ${from}-${end}`);
+  }
+  const markers = new Set(aborted.map(({ marker }) => marker.baseOffset));
+  for (const offset of ends) assert.ok(markers.has(offset), `nothing was aborted at ${offset}`);
 }
 
 function recordsOf({ info, bytes }: ModelBatch): { timestamp: bigint; offset: bigint }[] {

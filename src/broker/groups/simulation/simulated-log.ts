@@ -1,7 +1,7 @@
 import { ApiError, ErrorCode } from '../../../protocol/errors.ts';
 import type { SeededRandom } from '../../../util/testing/seeded-random.ts';
 import type { VirtualClock } from '../../../util/testing/virtual-clock.ts';
-import type { OffsetsLog, OffsetsRecord } from '../ports.ts';
+import type { OffsetsLog, OffsetsRecord, OffsetsReplay } from '../ports.ts';
 
 interface Write {
   readonly records: readonly OffsetsRecord[];
@@ -41,9 +41,13 @@ export class SimulatedLog implements OffsetsLog {
     });
   }
 
-  async replay(partition: number, apply: (key: Uint8Array, value: Uint8Array | null) => void): Promise<void> {
+  appendMarker(): Promise<void> {
+    return Promise.reject(new ApiError(ErrorCode.UNSUPPORTED_VERSION, 'there are no transactions here'));
+  }
+
+  async replay(partition: number, { record }: OffsetsReplay): Promise<void> {
     await new Promise<void>((resolve) => this.#clock.setTimer(this.#random.integer(0, 500), resolve));
-    for (const { key, value } of this.#durable.get(partition) ?? []) apply(key, value);
+    for (const { key, value } of this.#durable.get(partition) ?? []) record(key, value, null);
   }
 
   /** The process dies: of the writes under way some first ones survive, and nobody is told. */

@@ -80,7 +80,7 @@ export class World {
       config: simulationConfig,
       logger: silentLogger,
       log: this.log,
-      topic: { partitionCount: () => SHARDS, ensure: async () => SHARDS },
+      topic: { name: '__consumer_offsets', partitionCount: () => SHARDS, ensure: async () => SHARDS },
       randomId: () => `id-${this.#ids++}`,
     });
     this.#coordinator = coordinator;

@@ -1,0 +1,112 @@
+import type { TopicNames } from '../../broker/groups/ports.ts';
+import type { TransactionCoordinator } from '../../broker/transactions/coordinator.ts';
+import { type ProducerIdentity, TransactionVersion } from '../../broker/transactions/transaction.ts';
+import { ApiKey } from '../../protocol/api-keys.ts';
+import { ErrorCode } from '../../protocol/errors.ts';
+import {
+  type AddPartitionsToTxnRequest,
+  type AddPartitionsToTxnTopic,
+  addPartitionsToTxnRequest,
+} from '../../protocol/generated/add-partitions-to-txn-request.ts';
+import {
+  type AddPartitionsToTxnResponse,
+  type AddPartitionsToTxnTopicResult,
+  addPartitionsToTxnResponse,
+  createAddPartitionsToTxnResponse,
+} from '../../protocol/generated/add-partitions-to-txn-response.ts';
+import type { ApiHandler } from '../net/handler.ts';
+import { fencedFor } from './transaction-errors.ts';
+
+/** From this version a request has several transactions, and may only ask; brokers send it to coordinators. */
+const HAS_TRANSACTIONS = 4;
+/** From this version clients know PRODUCER_FENCED. */
+const KNOWS_FENCED = 2;
+
+interface Addition extends ProducerIdentity {
+  readonly transactionalId: string;
+  readonly verifyOnly: boolean;
+  readonly topics: readonly AddPartitionsToTxnTopic[];
+}
+
+interface Dependencies {
+  readonly transactions: TransactionCoordinator;
+  readonly topics: TopicNames;
+}
+
+/** AddPartitionsToTxn, versions 0 to 5: all partitions of a transaction are added, or none if one of them does not exist. */
+export function addPartitionsToTxnHandler(
+  deps: Dependencies,
+): ApiHandler<AddPartitionsToTxnRequest, AddPartitionsToTxnResponse> {
+  return {
+    apiKey: ApiKey.AddPartitionsToTxn,
+    minVersion: 0,
+    maxVersion: 5,
+    request: addPartitionsToTxnRequest,
+    response: addPartitionsToTxnResponse,
+    async handle(request, { apiVersion }) {
+      if (apiVersion >= HAS_TRANSACTIONS) {
+        const resultsByTransaction = request.transactions.map(async (addition) => ({
+          transactionalId: addition.transactionalId,
+          topicResults: await add(deps, addition, apiVersion),
+        }));
+        return createAddPartitionsToTxnResponse({
+          resultsByTransaction: await Promise.all(resultsByTransaction),
+        });
+      }
+      const addition = {
+        transactionalId: request.v3AndBelowTransactionalId,
+        producerId: request.v3AndBelowProducerId,
+        producerEpoch: request.v3AndBelowProducerEpoch,
+        verifyOnly: false,
+        topics: request.v3AndBelowTopics,
+      };
+      return createAddPartitionsToTxnResponse({
+        resultsByTopicV3AndBelow: await add(deps, addition, apiVersion),
+      });
+    },
+  };
+}
+
+async function add(
+  { transactions, topics: names }: Dependencies,
+  { transactionalId, verifyOnly, topics, producerId, producerEpoch }: Addition,
+  apiVersion: number,
+): Promise<AddPartitionsToTxnTopicResult[]> {
+  const producer = { producerId, producerEpoch };
+  const partitions = topics.flatMap(({ name, partitions: indexes }) =>
+    indexes.map((partition) => ({ topic: name, partition })),
+  );
+  const knowsFenced = apiVersion >= KNOWS_FENCED;
+  if (verifyOnly) {
+    return results(topics, (topic, partition) =>
+      fencedFor(transactions.verify(transactionalId, producer, { topic, partition }), knowsFenced),
+    );
+  }
+  const isMissing = ({ topic, partition }: { topic: string; partition: number }) =>
+    partition < 0 || partition >= (names.partitionCount(topic) ?? 0);
+  if (partitions.some(isMissing)) {
+    return results(topics, (topic, partition) =>
+      isMissing({ topic, partition })
+        ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+        : ErrorCode.OPERATION_NOT_ATTEMPTED,
+    );
+  }
+  // The versions that brokers send stand for clients that leave the adding to them (KIP-890).
+  const version =
+    apiVersion >= HAS_TRANSACTIONS ? TransactionVersion.epochPerTransaction : TransactionVersion.classic;
+  const error = await transactions.addPartitions(transactionalId, producer, partitions, version);
+  return results(topics, () => fencedFor(error, knowsFenced));
+}
+
+function results(
+  topics: readonly AddPartitionsToTxnTopic[],
+  errorOf: (topic: string, partition: number) => ErrorCode,
+): AddPartitionsToTxnTopicResult[] {
+  return topics.map(({ name, partitions }) => ({
+    name,
+    resultsByPartition: partitions.map((partitionIndex) => ({
+      partitionIndex,
+      partitionErrorCode: errorOf(name, partitionIndex),
+    })),
+  }));
+}

@@ -1,0 +1,70 @@
+import type { GroupCoordinator } from '../../broker/groups/coordinator.ts';
+import { commitPendingOffsets } from '../../broker/groups/offset-commit.ts';
+import type { TopicNames } from '../../broker/groups/ports.ts';
+import { OFFSETS_TOPIC } from '../../broker/metadata/topic-name.ts';
+import type { ProduceGate } from '../../broker/transactions/produce-gate.ts';
+import { ApiKey } from '../../protocol/api-keys.ts';
+import { ErrorCode } from '../../protocol/errors.ts';
+import {
+  type TxnOffsetCommitRequest,
+  txnOffsetCommitRequest,
+} from '../../protocol/generated/txn-offset-commit-request.ts';
+import {
+  type TxnOffsetCommitResponse,
+  txnOffsetCommitResponse,
+} from '../../protocol/generated/txn-offset-commit-response.ts';
+import type { ApiHandler } from '../net/handler.ts';
+
+/** From this version clients know TRANSACTION_ABORTABLE. */
+const KNOWS_ABORTABLE = 4;
+/** From this version the broker adds the group's partition to the transaction (KIP-890). */
+const ADDS_PARTITION = 5;
+
+/** TxnOffsetCommit, versions 0 to 5: answered when the offsets are written; they take effect with the transaction. */
+export function txnOffsetCommitHandler(deps: {
+  groups: GroupCoordinator;
+  gate: ProduceGate;
+  topics: TopicNames;
+}): ApiHandler<TxnOffsetCommitRequest, TxnOffsetCommitResponse> {
+  const { groups, gate, topics } = deps;
+  return {
+    apiKey: ApiKey.TxnOffsetCommit,
+    minVersion: 0,
+    maxVersion: 5,
+    request: txnOffsetCommitRequest,
+    response: txnOffsetCommitResponse,
+    handle(request, { apiVersion }) {
+      const told = (error: ErrorCode) => toldAs(error, apiVersion);
+      return commitPendingOffsets(groups, topics, request, () => {
+        const partition = groups.partitionOf(request.groupId);
+        if (partition === null) return ErrorCode.NOT_COORDINATOR;
+        const { transactionalId, producerId, producerEpoch } = request;
+        const admitted = gate.admit({
+          transactionalId,
+          producerId,
+          producerEpoch,
+          partitions: [{ topic: OFFSETS_TOPIC, partition }],
+          addsPartitions: apiVersion >= ADDS_PARTITION,
+        });
+        return admitted instanceof Promise ? admitted.then(told) : told(admitted);
+      });
+    },
+  };
+}
+
+/** Kafka's broker answers so when it cannot make sure that the offsets belong to a transaction. */
+function toldAs(error: ErrorCode, apiVersion: number): ErrorCode {
+  switch (error) {
+    case ErrorCode.PRODUCER_FENCED:
+      return ErrorCode.INVALID_PRODUCER_EPOCH;
+    case ErrorCode.CONCURRENT_TRANSACTIONS:
+      return apiVersion >= ADDS_PARTITION ? error : ErrorCode.COORDINATOR_LOAD_IN_PROGRESS;
+    case ErrorCode.NOT_COORDINATOR:
+    case ErrorCode.COORDINATOR_NOT_AVAILABLE:
+      return ErrorCode.COORDINATOR_LOAD_IN_PROGRESS;
+    case ErrorCode.TRANSACTION_ABORTABLE:
+      return apiVersion >= KNOWS_ABORTABLE ? error : ErrorCode.INVALID_TXN_STATE;
+    default:
+      return error;
+  }
+}

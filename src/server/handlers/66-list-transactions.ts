@@ -1,0 +1,68 @@
+import type { TransactionCoordinator } from '../../broker/transactions/coordinator.ts';
+import { TRANSACTION_STATES } from '../../broker/transactions/transaction.ts';
+import { ApiKey } from '../../protocol/api-keys.ts';
+import { ErrorCode } from '../../protocol/errors.ts';
+import {
+  type ListTransactionsRequest,
+  listTransactionsRequest,
+} from '../../protocol/generated/list-transactions-request.ts';
+import {
+  createListTransactionsResponse,
+  type ListTransactionsResponse,
+  listTransactionsResponse,
+} from '../../protocol/generated/list-transactions-response.ts';
+import type { Clock } from '../../util/clock.ts';
+import { linearPattern } from '../../util/linear-pattern.ts';
+import type { ApiHandler } from '../net/handler.ts';
+
+const KNOWN_STATES: ReadonlySet<string> = new Set(TRANSACTION_STATES);
+
+/** ListTransactions, versions 0 to 2: transactional ids by state, producer id, duration (from 1) and pattern (from 2). */
+export function listTransactionsHandler(deps: {
+  transactions: TransactionCoordinator;
+  clock: Clock;
+}): ApiHandler<ListTransactionsRequest, ListTransactionsResponse> {
+  return {
+    apiKey: ApiKey.ListTransactions,
+    minVersion: 0,
+    maxVersion: 2,
+    request: listTransactionsRequest,
+    response: listTransactionsResponse,
+    handle(request) {
+      const { stateFilters, producerIdFilters, transactionalIdPattern, durationFilter } = request;
+      const { shards } = deps.transactions;
+      if (shards.some(({ unavailable }) => unavailable !== ErrorCode.NONE))
+        return createListTransactionsResponse({ errorCode: ErrorCode.COORDINATOR_LOAD_IN_PROGRESS });
+      const matches = transactionalIdPattern ? patternOf(transactionalIdPattern) : () => true;
+      if (matches === null)
+        return createListTransactionsResponse({ errorCode: ErrorCode.INVALID_REGULAR_EXPRESSION });
+      const states = new Set(stateFilters);
+      const producerIds = new Set(producerIdFilters);
+      const now = BigInt(deps.clock.now());
+      const listed = shards
+        .flatMap(({ entries }) => [...entries.values()])
+        .filter(({ transactionalId, current: { state, producerId, startMs } }) => {
+          if (states.size > 0 && !states.has(state)) return false;
+          if (producerIds.size > 0 && !producerIds.has(producerId)) return false;
+          if (durationFilter >= 0n && now - BigInt(startMs) <= durationFilter) return false;
+          return matches(transactionalId);
+        });
+      return createListTransactionsResponse({
+        unknownStateFilters: stateFilters.filter((state) => !KNOWN_STATES.has(state)),
+        transactionStates: listed.map(({ transactionalId, current: { producerId, state } }) => ({
+          transactionalId,
+          producerId,
+          transactionState: state,
+        })),
+      });
+    },
+  };
+}
+
+function patternOf(pattern: string): ((text: string) => boolean) | null {
+  try {
+    return linearPattern(pattern);
+  } catch {
+    return null;
+  }
+}
