@@ -137,7 +137,11 @@ describe('transaction handlers', () => {
 
   async function end(version: number, producer: Producer, committed: boolean): Promise<EndTxnResponse> {
     const request = { transactionalId: 'tx', ...identity(producer), committed };
-    return ask<EndTxnResponse>(ApiKey.EndTxn, version, request);
+    for (let tries = 0; ; tries++) {
+      const answer = await ask<EndTxnResponse>(ApiKey.EndTxn, version, request);
+      if (answer.errorCode !== ErrorCode.COORDINATOR_LOAD_IN_PROGRESS || tries === 200) return answer;
+      await sleep(5);
+    }
   }
 
   function identity({ producerId, producerEpoch }: Producer): Producer {
