@@ -75,18 +75,29 @@ bool Arena::releaseProcess() {
   return !processArena || processArena->releaseShared();
 }
 
-MemoryRef Arena::allocate(size_t bytes) noexcept {
+MemoryRef Arena::allocate(size_t bytes) noexcept { return bytes == 0 ? MemoryRef{} : allocate(bytes, 0); }
+
+MemoryRef Arena::allocateFor(size_t bytes, const AppendGuesses::Guess& guess) noexcept {
   if (bytes == 0) return {};
-  MemoryRef memory = take(bytes, false);
-  while (!memory && bytes <= capacity_ && (grow() || reclaim(bytes))) memory = take(bytes, false);
-  return memory ? std::move(memory) : take(bytes, true);
+  // The address of a large range is not worth more memory: it might be the last.
+  if (guess.length == 0 || bytes > capacity_ / 16) return allocate(bytes, 0);
+  MemoryRef memory = allocate(bytes, (guess.position - guess.offset) % AppendGuesses::kUnitBytes);
+  if (memory) memory.block_->guess = guess;
+  return memory;
 }
 
-MemoryRef Arena::take(size_t bytes, bool refuse) noexcept {
+MemoryRef Arena::allocate(size_t bytes, size_t start) noexcept {
+  MemoryRef memory = take(bytes, start, false);
+  while (!memory && bytes <= capacity_ && (grow() || reclaim(start + bytes))) memory = take(bytes, start, false);
+  return memory ? std::move(memory) : take(bytes, start, true);
+}
+
+MemoryRef Arena::take(size_t bytes, size_t start, bool refuse) noexcept {
   std::lock_guard lock(mutex_);
   uint32_t first = GranuleTree::kNone;
-  if (bytes <= capacity_ && !(freeSlots_.empty() && blocks_.size() == kMaxBlocks)) {
-    first = bytes <= kSmallBytes ? tree_.find(granulesOf(bytes)) : tree_.findHighest(granulesOf(bytes));
+  uint32_t granules = granulesOf(start + bytes);
+  if (start + bytes <= capacity_ && !(freeSlots_.empty() && blocks_.size() == kMaxBlocks)) {
+    first = bytes <= kSmallBytes ? tree_.find(granules) : tree_.findHighest(granules);
   }
   if (first == GranuleTree::kNone) {
     if (refuse) {
@@ -102,13 +113,15 @@ MemoryRef Arena::take(size_t bytes, bool refuse) noexcept {
     fresh.generation = 1;
     freeSlots_.push_back(fresh.slot);
   }
-  tree_.mark(first, granulesOf(bytes), true);
+  tree_.mark(first, granules, true);
   ArenaBlock& block = blocks_[freeSlots_.back()];
   freeSlots_.pop_back();
   block.firstGranule = first;
+  block.start = static_cast<uint32_t>(start);
   block.size = bytes;
+  block.guess = {};
   block.references.store(1, std::memory_order_relaxed);
-  stats_.used += size_t{granulesOf(bytes)} * kGranuleBytes;
+  stats_.used += size_t{granules} * kGranuleBytes;
   stats_.peak = std::max(stats_.peak, stats_.used);
   ++stats_.blocks;
   return MemoryRef(&block);
@@ -174,7 +187,7 @@ void Arena::free(ArenaBlock* block) noexcept {
   bool notify = false;
   {
     std::lock_guard lock(mutex_);
-    uint32_t granules = granulesOf(block->size);
+    uint32_t granules = granulesOf(block->start + block->size);
     tree_.mark(block->firstGranule, granules, false);
     block->generation = (block->generation + 1) & kGenerationMask;
     freeSlots_.push_back(block->slot);

@@ -26,6 +26,7 @@
 #include <utility>
 #include <vector>
 
+#include "arena/append_guesses.h"
 #include "arena/granule_tree.h"
 #include "arena/shared_file.h"
 #include "arena/toucher.h"
@@ -41,7 +42,9 @@ struct ArenaBlock {
   uint32_t slot = 0;
   uint32_t generation = 0;  // rises each time the slot is freed, so that old handles are recognised
   uint32_t firstGranule = 0;
-  size_t size = 0;  // bytes asked for
+  uint32_t start = 0;  // of the bytes asked for, in the first granule
+  size_t size = 0;     // bytes asked for
+  AppendGuesses::Guess guess;  // what the range was placed for
 };
 
 /** A counted reference to an allocated range; empty when default-constructed or moved from. */
@@ -69,6 +72,8 @@ class MemoryRef {
   size_t offset() const;
   /** A number below 2^53 that names this range until it is freed; see Arena::find. */
   uint64_t handle() const { return (uint64_t{block_->generation} << 22) | block_->slot; }
+  /** `bytes`, which lie in this range, have been appended to a file at `position`: later ranges are placed accordingly. */
+  void appendedAt(const uint8_t* bytes, uint64_t position) const;
 
  private:
   friend class Arena;
@@ -114,6 +119,12 @@ class Arena {
    * is 0. The caller must not hold a lock that the reclaimer or the destruction of what it drops takes.
    */
   MemoryRef allocate(size_t bytes) noexcept;
+  /**
+   * As `allocate`, for a frame of `bytes` whose records, at guess.offset, can be written with direct I/O from where they are when the guess
+   * is right.
+   */
+  MemoryRef allocateFor(size_t bytes, const AppendGuesses::Guess& guess) noexcept;
+  AppendGuesses& guesses() { return guesses_; }
   /** The range that a handle names; empty when it has been freed or never was. */
   MemoryRef find(uint64_t handle);
 
@@ -157,8 +168,9 @@ class Arena {
 
   uint8_t* map(const SharedPlace& place);
   void free(ArenaBlock* block) noexcept;
-  /** Takes a range if there is room; if not and `refuse`, counts a refusal and remembers to tell the subscribers. */
-  MemoryRef take(size_t bytes, bool refuse) noexcept;
+  /** Takes a range that begins `start` bytes behind a granule if there is room; if not and `refuse`, counts a refusal and remembers to tell the subscribers. */
+  MemoryRef take(size_t bytes, size_t start, bool refuse) noexcept;
+  MemoryRef allocate(size_t bytes, size_t start) noexcept;
   /** Makes more of the region usable; false when there is no more. */
   bool grow() noexcept;
   size_t growTo(size_t end) noexcept;
@@ -188,6 +200,7 @@ class Arena {
   std::mutex reclaimMutex_;
   std::function<bool(size_t)> reclaimer_;
   std::atomic<uint64_t> reclaims_{0};
+  AppendGuesses guesses_;
 
   Toucher toucher_;  // last: its thread ends before the rest goes
 };
@@ -196,7 +209,11 @@ inline void MemoryRef::reset() noexcept {
   ArenaBlock* block = std::exchange(block_, nullptr);
   if (block && block->references.fetch_sub(1, std::memory_order_acq_rel) == 1) block->arena->free(block);
 }
-inline size_t MemoryRef::offset() const { return size_t{block_->firstGranule} * Arena::kGranuleBytes; }
+inline size_t MemoryRef::offset() const { return size_t{block_->firstGranule} * Arena::kGranuleBytes + block_->start; }
 inline uint8_t* MemoryRef::data() const { return block_->arena->base() + offset(); }
+inline void MemoryRef::appendedAt(const uint8_t* bytes, uint64_t position) const {
+  const AppendGuesses::Guess& guess = block_->guess;
+  if (guess.length > 0 && bytes == data() + guess.offset) block_->arena->guesses().learn(guess, position);
+}
 
 }  // namespace kafabric

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "batch/bytes.h"
+#include "batch/crc32c.h"
 
 namespace kafabric {
 
@@ -16,17 +17,18 @@ constexpr int16_t kFirstVersionWithTopicIds = 13;
 constexpr int16_t kLastVersion = 13;
 constexpr size_t kTopicIdBytes = 16;
 
-/** Reads a request's fields. After the first that does not fit, `ok` is false and every length is 0. */
+/** Reads the fields of a request, or of its beginning. After the first that does not fit, `ok` is false and every length is 0. */
 class FieldReader {
  public:
-  FieldReader(const uint8_t* frame, size_t length) : at_(frame), end_(frame + length) {}
+  /** `available` bytes of the request's `length` are there to be read; the others can be skipped. */
+  FieldReader(const uint8_t* frame, size_t available, size_t length) : frame_(frame), available_(available), length_(length) {}
 
   bool ok() const { return ok_; }
   void useFlexible() { flexible_ = true; }
-  const uint8_t* at() const { return at_; }
+  size_t position() const { return at_; }
 
-  int16_t int16() { return need(2) ? static_cast<int16_t>(loadBe16(advance(2))) : int16_t{0}; }
-  int32_t int32() { return need(4) ? static_cast<int32_t>(loadBe32(advance(4))) : 0; }
+  int16_t int16() { return there(2) ? static_cast<int16_t>(loadBe16(advance(2))) : int16_t{0}; }
+  int32_t int32() { return there(4) ? static_cast<int32_t>(loadBe32(advance(4))) : 0; }
   void skip(size_t bytes) {
     if (need(bytes)) at_ += bytes;
   }
@@ -59,22 +61,28 @@ class FieldReader {
   }
 
  private:
-  bool need(size_t bytes) { return ok_ = ok_ && bytes <= static_cast<size_t>(end_ - at_); }
-  const uint8_t* advance(size_t bytes) { return std::exchange(at_, at_ + bytes); }
+  bool need(size_t bytes) { return ok_ = ok_ && bytes <= length_ - at_; }
+  bool there(size_t bytes) { return ok_ = ok_ && at_ <= available_ && bytes <= available_ - at_; }
+  const uint8_t* advance(size_t bytes) { return frame_ + std::exchange(at_, at_ + bytes); }
   void skipNullable(int64_t length) {
     if (length < -1) ok_ = false;
     else if (length > 0) skip(static_cast<size_t>(length));
   }
   uint32_t unsignedVarint() {
     uint64_t value = 0;
-    if (ok_) ok_ = readUnsignedVarint(at_, end_, 5, value);
+    if (!there(1)) return 0;
+    const uint8_t* at = frame_ + at_;
+    ok_ = readUnsignedVarint(at, frame_ + available_, 5, value);
+    at_ = static_cast<size_t>(at - frame_);
     return static_cast<uint32_t>(value);
   }
   /** One less than what is written, so that 0 is null. */
   int64_t compactLength() { return int64_t{unsignedVarint()} - 1; }
 
-  const uint8_t* at_;
-  const uint8_t* end_;
+  const uint8_t* frame_;
+  size_t available_;
+  size_t length_;
+  size_t at_ = 0;
   bool flexible_ = false;
   bool ok_ = true;
 };
@@ -94,20 +102,40 @@ bool openRequest(FieldReader& reader, int16_t& version) {
   return reader.ok();
 }
 
+void skipTopic(FieldReader& reader, int16_t version) {
+  if (version >= kFirstVersionWithTopicIds) reader.skip(kTopicIdBytes);
+  else reader.skipString();
+}
+
 }  // namespace
 
+std::optional<FirstRecords> findFirstRecords(const uint8_t* frame, size_t available, size_t length) {
+  FieldReader reader(frame, available, length);
+  int16_t version = 0;
+  if (!openRequest(reader, version) || reader.arrayLength() == 0) return std::nullopt;
+  size_t start = reader.position();
+  skipTopic(reader, version);
+  size_t end = reader.position();
+  if (reader.arrayLength() == 0) return std::nullopt;
+  auto partition = static_cast<uint32_t>(reader.int32());
+  if (!reader.ok()) return std::nullopt;
+  uint64_t hash = uint64_t{crc32c(0, frame + start, end - start)} + partition;
+  size_t bytes = reader.bytesLength();
+  if (bytes == 0) return std::nullopt;
+  return FirstRecords{{reader.position(), bytes}, hash};
+}
+
 std::vector<RecordsRange> findProducedRecords(const uint8_t* frame, size_t length, size_t maxRanges) {
-  FieldReader reader(frame, length);
+  FieldReader reader(frame, length, length);
   int16_t version = 0;
   if (!openRequest(reader, version)) return {};
   std::vector<RecordsRange> ranges;
   for (size_t topics = reader.arrayLength(); topics > 0; --topics) {
-    if (version >= kFirstVersionWithTopicIds) reader.skip(kTopicIdBytes);
-    else reader.skipString();
+    skipTopic(reader, version);
     for (size_t partitions = reader.arrayLength(); partitions > 0; --partitions) {
       reader.int32();  // partition index
       size_t bytes = reader.bytesLength();
-      if (bytes > 0) ranges.push_back({static_cast<size_t>(reader.at() - frame), bytes});
+      if (bytes > 0) ranges.push_back({reader.position(), bytes});
       reader.skip(bytes);
       reader.skipTags();
       if (!reader.ok()) return {};

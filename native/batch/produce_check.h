@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "batch/check.h"
@@ -23,6 +24,18 @@ struct RecordsRange {
  * Nothing for any other frame, and for one that is malformed before it has found so many.
  */
 std::vector<RecordsRange> findProducedRecords(const uint8_t* frame, size_t length, size_t maxRanges);
+
+/** Records of a Produce request, and a hash of the partition that they are for. */
+struct FirstRecords {
+  RecordsRange range;
+  uint64_t partitionHash;
+};
+
+/**
+ * The first records of a Produce request of `length` bytes, of which `available` are there. Nothing for any other frame, and when they
+ * begin behind what is there.
+ */
+std::optional<FirstRecords> findFirstRecords(const uint8_t* frame, size_t available, size_t length);
 
 /** The batches of one frame that were found good by the rules for clients. For one thread at a time. */
 class CheckedFrame {

@@ -117,6 +117,10 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
     if (options.maxFrameBytes > arena.capacity()) {
       throw Napi::RangeError::New(env, "maxFrameBytes is larger than the arena");
     }
+    options.locateRecords = [](const uint8_t* frame, size_t available, size_t length) {
+      std::optional<FirstRecords> first = findFirstRecords(frame, available, length);
+      return first ? net::FrameRecords{first->partitionHash, first->range.offset, first->range.length} : net::FrameRecords{};
+    };
     options.checkFrame = [checker = checker_](const uint8_t* frame, size_t length) -> std::shared_ptr<void> {
       return checker->check(frame, length);
     };

@@ -112,6 +112,7 @@ Napi::Value stats(const Napi::CallbackInfo& info) {
   put("acknowledged", counters.acknowledged);
   put("writes", counters.writes);
   put("bytesWritten", counters.bytesWritten);
+  put("bytesGathered", counters.bytesGathered);
   put("syncs", counters.syncs);
   put("reads", counters.reads);
   put("bytesRead", counters.bytesRead);

@@ -164,7 +164,7 @@ bool FrameReader::checkLength(const uint8_t* header, int32_t length, Progress& p
 
 bool FrameReader::startLarge(uint32_t length, const uint8_t* data, size_t available) {
   if (!inFlight_.start(length)) return false;
-  large_ = arena_.allocate(length);
+  large_ = allocateLarge(length, data, available);
   if (!large_) {
     inFlight_.cancel();
     return false;
@@ -173,6 +173,13 @@ bool FrameReader::startLarge(uint32_t length, const uint8_t* data, size_t availa
   largeFilled_ = available;
   if (available < length) waitFor(length - available);
   return true;
+}
+
+MemoryRef FrameReader::allocateLarge(uint32_t length, const uint8_t* data, size_t available) {
+  FrameRecords records{};
+  if (options_.locateRecords) records = options_.locateRecords(data, available, length);
+  if (records.length == 0) return arena_.allocate(length);
+  return arena_.allocateFor(length, arena_.guesses().guess(records.stream, records.offset, records.length));
 }
 
 bool FrameReader::finishLarge(Progress& progress) {

@@ -61,6 +61,7 @@ class FrameReader {
   bool checkLength(const uint8_t* header, int32_t length, Progress& progress);
   bool deliver(const uint8_t* body, uint32_t length, bool inPlace);
   bool startLarge(uint32_t length, const uint8_t* data, size_t available);
+  MemoryRef allocateLarge(uint32_t length, const uint8_t* data, size_t available);
   void waitFor(size_t bytes);
   bool finishLarge(Progress& progress);
   void keep(const uint8_t* data, size_t size);

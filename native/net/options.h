@@ -8,6 +8,15 @@
 
 namespace kafabric::net {
 
+/** What the records of a frame are appended to, by a hash, and where in the frame they are; `length` 0: nothing is known. */
+struct FrameRecords {
+  uint64_t stream = 0;
+  size_t offset = 0;
+  size_t length = 0;
+};
+/** Looks at the first `available` of a large frame's `length` bytes, before there is memory for it. As a FrameCheck otherwise. */
+using RecordsLocator = std::function<FrameRecords(const uint8_t* frame, size_t available, size_t length)>;
+
 /**
  * Looks at a whole large frame, on the thread that has received it and before anybody hears of it. What it returns, if not null, goes with
  * the frame to whoever takes it. Called by several reactors at a time, whose other connections wait meanwhile; must not throw.
@@ -46,7 +55,8 @@ struct Options {
   /** SO_SNDBUF and SO_RCVBUF; 0 leaves them to the system. */
   uint32_t sendBufferBytes = 0;
   uint32_t receiveBufferBytes = 0;
-  FrameCheck checkFrame;  // or none
+  RecordsLocator locateRecords;  // or none
+  FrameCheck checkFrame;         // or none
 };
 
 /** Why a connection ended. The names for people are in src/native/net.ts, in the same order. */

@@ -78,6 +78,7 @@ int DirectWriter::add(uint64_t position, const uint8_t* bytes, size_t length) {
 }
 
 int DirectWriter::gather(const uint8_t* bytes, size_t length) {
+  gathered_ += length;
   while (length > 0) {
     if (buffered_ == kBufferBytes) {
       int error = flush();

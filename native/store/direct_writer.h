@@ -42,6 +42,8 @@ class DirectWriter {
   int finish();
   /** Up to where what was added is on the device. */
   uint64_t written() const { return written_; }
+  /** Bytes of what was added that were gathered. */
+  uint64_t gathered() const { return gathered_; }
 
  private:
   int begin();
@@ -60,6 +62,7 @@ class DirectWriter {
   uint64_t flushedTo_;  // the block from which the vectors are written
   uint64_t at_;         // what was added ends here
   uint64_t written_;
+  uint64_t gathered_ = 0;
   const bool blockIsNew_;  // nothing was written to the first block
   bool begun_ = false;
 };

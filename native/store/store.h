@@ -39,6 +39,7 @@ struct StoreCounters {
   std::atomic<uint64_t> acknowledged{0};  // appends that were acknowledged from memory
   std::atomic<uint64_t> writes{0};        // groups of appends written
   std::atomic<uint64_t> bytesWritten{0};
+  std::atomic<uint64_t> bytesGathered{0};
   std::atomic<uint64_t> syncs{0};  // fdatasync calls
   std::atomic<uint64_t> reads{0};  // system calls' worth of reading from files
   std::atomic<uint64_t> bytesRead{0};

@@ -62,6 +62,8 @@ AppendResult StoreFile::append(const std::vector<AppendPart>& parts, const Appen
     end_ = operation.end();
     uint64_t position = operation.position;
     for (const AppendPart& part : parts) {
+      // Where gaps are allowed any address suits.
+      if (part.memory && block > 0 && !options.align) part.memory.appendedAt(part.bytes, position);
       operation.parts.push_back(holdLocked(part, position));
       position += part.length;
     }

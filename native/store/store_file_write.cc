@@ -39,6 +39,7 @@ int StoreFile::writeOnce(const std::vector<Operation>& operations, uint64_t& wri
     }
     if (error == 0) error = writer.finish();
     written = writer.written();
+    store_.counters().bytesGathered += writer.gathered();
   } else {
     std::vector<iovec> vectors;
     for (const Operation& operation : operations) {

@@ -93,6 +93,8 @@ struct Exact {
 
 std::vector<RecordsRange> find(const std::string& bytes, size_t maxRanges = 100) {
   Exact exact(bytes);
+  findFirstRecords(exact.data.get(), exact.length / 2, exact.length);
+  findFirstRecords(exact.data.get(), exact.length, exact.length + 100);
   auto ranges = findProducedRecords(exact.data.get(), exact.length, maxRanges);
   for (const RecordsRange& range : ranges) {
     CHECK(range.length > 0 && range.offset <= exact.length && range.length <= exact.length - range.offset);
@@ -153,6 +155,29 @@ TEST(produced_records_are_found_in_all_versions) {
   std::string fetch = ProduceFrame(9, kTopics).bytes;
   fetch[1] = 1;
   CHECK(find(fetch).empty());
+}
+
+TEST(the_first_records_are_found_in_the_beginning_of_a_frame) {
+  auto first = [](const std::string& bytes, size_t available) {
+    Exact exact(bytes.substr(0, available));
+    return findFirstRecords(exact.data.get(), exact.length, bytes.size());
+  };
+  for (int version = 3; version <= 13; ++version) {
+    ProduceFrame frame(version, kTopics);
+    RecordsRange expected = frame.ranges[0];
+    auto found = first(frame.bytes, frame.bytes.size());
+    CHECK(found && found->range.offset == expected.offset && found->range.length == expected.length);
+    auto early = first(frame.bytes, expected.offset);
+    CHECK(early && early->range.offset == expected.offset && early->partitionHash == found->partitionHash);
+    for (size_t available = 0; available < expected.offset; ++available) CHECK(!first(frame.bytes, available));
+    std::string other = frame.bytes;
+    other[expected.offset - (version >= 9 ? 2 : 5)] ^= 1;  // the partition
+    CHECK(first(other, other.size())->partitionHash != found->partitionHash);
+    CHECK(!first(ProduceFrame(version, {{{}, bytesOf(9)}}).bytes, frame.bytes.size()));
+    std::string shorter = frame.bytes.substr(0, expected.offset);
+    CHECK(!first(shorter, shorter.size()));  // the records would end behind the frame
+  }
+  for (int version : {0, 2, 14}) CHECK(!first(ProduceFrame(version, kTopics).bytes, 1000));
 }
 
 TEST(produced_records_of_truncated_and_random_frames_stay_inside) {

@@ -80,6 +80,8 @@ export interface StoreStats {
   /** Groups of appends, each written by one system call. */
   writes: number;
   bytesWritten: number;
+  /** Of these, copied before, because their address in memory did not suit their position in the file. */
+  bytesGathered: number;
   /** fdatasync calls. */
   syncs: number;
   reads: number;

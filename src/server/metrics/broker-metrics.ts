@@ -118,6 +118,11 @@ export function brokerMetrics(broker: EmbeddedBroker): MetricSource[] {
       read: () => store.stats().queuedBytes,
     },
     counter('kafabric_store_written_bytes_total', 'Bytes written to disk.', () => store.stats().bytesWritten),
+    counter(
+      'kafabric_store_gathered_bytes_total',
+      'Bytes copied together before they were written with direct I/O.',
+      () => store.stats().bytesGathered,
+    ),
     counter('kafabric_store_read_bytes_total', 'Bytes read from disk.', () => store.stats().bytesRead),
     counter('kafabric_store_syncs_total', 'Flushes (fdatasync).', () => store.stats().syncs),
   ];
