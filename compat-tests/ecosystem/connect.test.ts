@@ -107,7 +107,11 @@ describe('Kafka Connect, distributed', () => {
     writeFileSync(source(), `${lines(0, 1000).join('\n')}\n`);
     await start();
     const connector = 'org.apache.kafka.connect.file.FileStream';
-    await create('source', { 'connector.class': `${connector}SourceConnector`, file: source(), topic: 'lines' });
+    await create('source', {
+      'connector.class': `${connector}SourceConnector`,
+      file: source(),
+      topic: 'lines',
+    });
     await create('sink', { 'connector.class': `${connector}SinkConnector`, file: sink(), topics: 'lines' });
     await arrives('line 999');
     assert.deepEqual(sunk(), lines(0, 1000));

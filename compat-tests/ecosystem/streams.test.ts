@@ -31,7 +31,9 @@ function differences(found: Record<string, string[]>, wanted: Record<string, str
   const keys = [...new Set([...Object.keys(found), ...Object.keys(wanted)])];
   const wrong = keys.filter((key) => `${found[key]}` !== `${wanted[key]}`);
   const short = (values: string[] = []) => `${values.length} values ending in ${values.slice(-3)}`;
-  return wrong.slice(0, 5).map((key) => `${key}: ${short(found[key])}, not ${short(wanted[key])} (${wrong.length} wrong)`);
+  return wrong
+    .slice(0, 5)
+    .map((key) => `${key}: ${short(found[key])}, not ${short(wanted[key])} (${wrong.length} wrong)`);
 }
 
 describe('Kafka Streams', () => {
