@@ -95,6 +95,13 @@ async function compatTests() {
   return mochaTests('--config', 'compat-tests/.mocharc.json');
 }
 
+/** What people build with Kafka, unmodified: Streams, Connect, MirrorMaker. */
+async function ecosystemTests() {
+  const { code } = await run(process.execPath, ['compat-tests/setup.mjs', 'java']);
+  if (code !== 0) return { passed: 0, failed: 1, skipped: 0 };
+  return mochaTests('--config', 'compat-tests/ecosystem/.mocharc.json');
+}
+
 /** The benchmark's harness at work, on the gateway alone. */
 async function benchTests() {
   const { code } = await run(process.execPath, ['compat-tests/setup.mjs', 'bench']);
@@ -113,6 +120,7 @@ const suites = {
   unit: () => mochaTests(),
   bench: benchTests,
   compat: compatTests,
+  ecosystem: ecosystemTests,
 };
 
 function selectedSuites() {
