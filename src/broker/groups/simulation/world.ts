@@ -6,6 +6,7 @@ import { silentLogger } from '../../../util/logger.ts';
 import { SeededRandom } from '../../../util/testing/seeded-random.ts';
 import { settled, VirtualClock } from '../../../util/testing/virtual-clock.ts';
 import type { GroupConfig } from '../config.ts';
+import { TestTopics, testConsumerConfig } from '../coordinator.fixture.ts';
 import { GroupCoordinator } from '../coordinator.ts';
 import { commitOffsets } from '../offset-commit.ts';
 import { fetchOffsets } from '../offset-fetch.ts';
@@ -81,6 +82,8 @@ export class World {
       logger: silentLogger,
       log: this.log,
       topic: { name: '__consumer_offsets', partitionCount: () => SHARDS, ensure: async () => SHARDS },
+      consumer: testConsumerConfig,
+      topics: new TestTopics(),
       randomId: () => `id-${this.#ids++}`,
     });
     this.#coordinator = coordinator;
