@@ -83,8 +83,8 @@ class Consumed {
 const cases = clientKinds.flatMap(
   (kind) =>
     ({
-      java: ['range', 'cooperative-sticky'],
-      'confluent-kafka-python': ['range', 'cooperative-sticky'],
+      java: ['range', 'cooperative-sticky', 'consumer-uniform', 'consumer-range'],
+      'confluent-kafka-python': ['range', 'cooperative-sticky', 'consumer-uniform'],
       aiokafka: ['sticky'],
       'franz-go': ['sticky', 'cooperative-sticky'],
       'confluent-kafka-javascript': ['roundrobin', 'cooperative-sticky'],
