@@ -22,7 +22,7 @@ import type { TransactionMarker } from '../transaction-marker.ts';
 import { groupAppendError } from './append-errors.ts';
 import { joinResponse } from './classic-group.ts';
 import type { GroupConfig } from './config.ts';
-import type { ConsumerConfig } from './consumer/context.ts';
+import type { ConsumerConfig, Group } from './consumer/context.ts';
 import { describeConsumerGroup } from './consumer/describe.ts';
 import { checkHeartbeat } from './consumer/request-checks.ts';
 import type { Topics } from './consumer/topics.ts';
@@ -171,6 +171,15 @@ export class GroupCoordinator {
   describeConsumerGroup(groupId: string): ConsumerGroupDescribeResponseDescribedGroup {
     const { consumer, topics } = this.#options;
     return describeConsumerGroup(this, topics, groupId, consumer.assignors[0]!);
+  }
+
+  /** How many groups there are in each state of a protocol. */
+  states(type: Group['type']): Map<string, number> {
+    const states = new Map<string, number>();
+    for (const { groups } of this.#shards.all)
+      for (const group of groups.values())
+        if (group.type === type) states.set(group.state, (states.get(group.state) ?? 0) + 1);
+    return states;
   }
 
   /** A topic was created, deleted, or got partitions. */

@@ -379,6 +379,8 @@ describe('lists and descriptions of consumer groups', () => {
     assert.deepEqual(listed(['stable'], ['Consumer']), [['consumer', 'Stable', 'consumer']]);
     assert.deepEqual(listed([], ['classic']), []);
     assert.deepEqual(listed(['Empty'], []), []);
+    assert.deepEqual([...broker.groups.states('consumer')], [['Stable', 1]]);
+    assert.deepEqual([...broker.groups.states('classic')], []);
     const described = describeGroup(broker.groups, GROUP, 6);
     assert.equal(described.errorCode, ErrorCode.GROUP_ID_NOT_FOUND);
     assert.equal(described.errorMessage, 'Group group is not a classic group.');
