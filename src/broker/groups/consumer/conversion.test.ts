@@ -148,6 +148,17 @@ describe('conversion of groups with members', () => {
     assert.match(errorMessage ?? '', /does not use the consumer embedded protocol/);
   });
 
+  it('waits for the first generation of a classic group', async () => {
+    const broker = await startConsumers();
+    const joining = join(broker);
+    const c = new TestMember(broker, 'c');
+    assert.equal((await c.join()).errorCode, ErrorCode.COORDINATOR_LOAD_IN_PROGRESS);
+    await broker.clock.advance(6_000);
+    assert.equal((await joining).errorCode, ErrorCode.NONE);
+    assert.equal((await c.join()).errorCode, ErrorCode.NONE);
+    assert.equal(groupOf(broker).size, 2);
+  });
+
   it('needs nothing of a group without members', async () => {
     const broker = await startConsumers();
     const [leader, follower] = await classicPair(broker);

@@ -94,8 +94,10 @@ export class Conversion {
     };
     if (migrationPolicy !== 'bidirectional' && migrationPolicy !== 'upgrade')
       refuse('online upgrade is disabled');
-    if (!classic.isConsumerGroup || classic.protocolName === null)
-      refuse('the group does not use the consumer embedded protocol');
+    if (!classic.isConsumerGroup) refuse('the group does not use the consumer embedded protocol');
+    // Its first rebalance is under way, and what its members subscribe to is not known yet. Kafka fails here for good.
+    if (classic.protocolName === null)
+      throw new ApiError(ErrorCode.COORDINATOR_LOAD_IN_PROGRESS, 'The classic group is about to begin.');
     if (classic.size > maxSize) refuse('the group size exceeds the consumer group maximum size');
   }
 
