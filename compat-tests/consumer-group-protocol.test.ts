@@ -11,6 +11,8 @@ import { consumerProtocolAssignment } from '../src/protocol/generated/consumer-p
 import { consumerProtocolSubscription } from '../src/protocol/generated/consumer-protocol-subscription.ts';
 import { createTopicsRequest } from '../src/protocol/generated/create-topics-request.ts';
 import { createTopicsResponse } from '../src/protocol/generated/create-topics-response.ts';
+import { findCoordinatorRequest } from '../src/protocol/generated/find-coordinator-request.ts';
+import { findCoordinatorResponse } from '../src/protocol/generated/find-coordinator-response.ts';
 import { heartbeatRequest } from '../src/protocol/generated/heartbeat-request.ts';
 import { heartbeatResponse } from '../src/protocol/generated/heartbeat-response.ts';
 import { joinGroupRequest } from '../src/protocol/generated/join-group-request.ts';
@@ -48,6 +50,8 @@ describe('consumer group protocol', () => {
     const created = await client.call([createTopicsRequest, createTopicsResponse], 7, request);
     topicId = created.topics[0]!.topicId;
     await until('groups are served', 30_000, async () => {
+      const find = [findCoordinatorRequest, findCoordinatorResponse] as const;
+      await client.call(find, 4, { coordinatorKeys: ['group'] });
       const answer = await beat('probe', 'm', 1);
       return answer.startsWith('GROUP_ID_NOT_FOUND');
     });

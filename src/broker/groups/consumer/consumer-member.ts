@@ -77,6 +77,22 @@ export function newMember(memberId: string): ConsumerMember {
   return { memberId, ...NEW_METADATA, ...NEW_ASSIGNMENT };
 }
 
+/** What the record of a member's metadata carries. */
+export function metadataOf(member: MemberMetadata): MemberMetadata {
+  const { instanceId, rackId, clientId, clientHost, rebalanceTimeoutMs } = member;
+  const { topicNames, topicRegex, serverAssignor, classic } = member;
+  return {
+    ...{ instanceId, rackId, clientId, clientHost, rebalanceTimeoutMs },
+    ...{ topicNames, topicRegex, serverAssignor, classic },
+  };
+}
+
+/** What the record of a member's assignment carries. */
+export function progressOf(member: MemberAssignment): MemberAssignment {
+  const { memberEpoch, previousEpoch, state, assigned, pendingRevocation } = member;
+  return { memberEpoch, previousEpoch, state, assigned, pendingRevocation };
+}
+
 /** The member in another epoch; the one before is remembered. */
 export function inEpoch(member: ConsumerMember, memberEpoch: number): ConsumerMember {
   return { ...member, memberEpoch, previousEpoch: member.memberEpoch };

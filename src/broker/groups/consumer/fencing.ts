@@ -26,7 +26,7 @@ export class Fencing {
   }
 
   /** Takes members out of the group, which becomes a classic one if only such members stay. Rejects as a write. */
-  fence(group: ConsumerGroup, members: readonly ConsumerMember[]): Promise<void> {
+  async fence(group: ConsumerGroup, members: readonly ConsumerMember[]): Promise<void> {
     if (members.length === 0) return this.#context.writer.write({ groupId: group.groupId, records: [] });
     if (this.#conversion.canDowngradeWithout(group, members))
       return this.#conversion.downgradeWithout(group, members);

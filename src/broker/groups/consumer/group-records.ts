@@ -1,6 +1,14 @@
 import type { Assignment } from './assignment.ts';
 import { type ConsumerGroup, NO_EPOCH } from './consumer-group.ts';
-import { type MemberAssignment, type MemberMetadata, NEW_ASSIGNMENT, newMember } from './consumer-member.ts';
+import {
+  type ConsumerMember,
+  type MemberAssignment,
+  type MemberMetadata,
+  metadataOf,
+  NEW_ASSIGNMENT,
+  newMember,
+  progressOf,
+} from './consumer-member.ts';
 import type { ResolvedRegex } from './subscriptions.ts';
 
 /** What a record of a consumer group says; a null value is its tombstone. */
@@ -33,11 +41,7 @@ export function apply(group: ConsumerGroup, record: ConsumerGroupRecord): void {
       break;
     case 'member':
       if (record.value === null) group.removeMember(record.memberId);
-      else
-        group.setMember({
-          ...(group.member(record.memberId) ?? newMember(record.memberId)),
-          ...record.value,
-        });
+      else group.setMember({ ...memberOf(group, record.memberId), ...metadataOf(record.value) });
       break;
     case 'target-epoch':
       group.assignmentEpoch = record.value?.epoch ?? NO_EPOCH;
@@ -46,16 +50,19 @@ export function apply(group: ConsumerGroup, record: ConsumerGroupRecord): void {
     case 'target':
       group.setTarget(record.memberId, record.value);
       break;
-    case 'current': {
-      const member = group.member(record.memberId);
+    case 'current':
       if (record.value !== null)
-        group.setMember({ ...(member ?? newMember(record.memberId)), ...record.value });
-      else if (member !== undefined) group.setMember({ ...member, ...NEW_ASSIGNMENT });
+        group.setMember({ ...memberOf(group, record.memberId), ...progressOf(record.value) });
+      else if (group.member(record.memberId) !== undefined)
+        group.setMember({ ...memberOf(group, record.memberId), ...NEW_ASSIGNMENT });
       break;
-    }
     case 'regex':
       group.resolveRegex(record.regex, record.value);
   }
+}
+
+function memberOf(group: ConsumerGroup, memberId: string): ConsumerMember {
+  return group.member(memberId) ?? newMember(memberId);
 }
 
 /** Records that take a member out of its group. */

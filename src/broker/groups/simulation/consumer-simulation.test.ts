@@ -84,6 +84,33 @@ function assertShared({ consumers, world }: Life): void {
   }
 }
 
+/** What is read back is what was. */
+async function assertReplayed({ world }: Life): Promise<void> {
+  const state = () =>
+    world.coordinator!.shards.flatMap(({ groups }) =>
+      Array.from(groups.values(), (group) => {
+        assert.ok(group.type === 'consumer');
+        const { groupId, groupEpoch, assignmentEpoch, assignmentTimestampMs, metadataHash } = group;
+        const members = [...group.members()].sort((a, b) => (a.memberId < b.memberId ? -1 : 1));
+        const targets = members.map(({ memberId }) => group.targetOf(memberId));
+        return {
+          groupId,
+          groupEpoch,
+          assignmentEpoch,
+          assignmentTimestampMs,
+          metadataHash,
+          members,
+          targets,
+        };
+      }),
+    );
+  const before = state();
+  world.stopCoordinator(true);
+  world.startCoordinator();
+  await world.run(1_000);
+  assert.deepEqual(state(), before);
+}
+
 /** One life of the world; returns its fingerprint. */
 async function simulate(seed: number): Promise<{ digest: string; assignments: number }> {
   const life = begin(seed);
@@ -96,6 +123,8 @@ async function simulate(seed: number): Promise<{ digest: string; assignments: nu
   // Those who are up settle.
   calm(life);
   await world.run(400_000);
+  assertShared(life);
+  await assertReplayed(life);
   assertShared(life);
   assert.equal(world.unanswered, 0, 'requests without an answer');
   for (const consumer of consumers) if (consumer.isUp) consumer.kill();
