@@ -152,8 +152,8 @@ describe('consumer group protocol', () => {
           member.targetAssignment.topicPartitions.flatMap(({ partitions }) => partitions).sort(),
         ]),
       [
-        ['a', null, 2, 1, null, [0, 1, 2, 3], [0, 1]],
-        ['b', 'rack', 3, 1, null, [], [2, 3]],
+        ['a', null, 2, 1, '', [0, 1, 2, 3], [0, 1]],
+        ['b', 'rack', 3, 1, '', [], [2, 3]],
       ],
     );
     assert.equal(await beat(group, 'a', 2, owning(0, 1)), '3 -');

@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { ErrorCode } from '../../../protocol/errors.ts';
 import { createOffsetCommitRequest } from '../../../protocol/generated/offset-commit-request.ts';
 import { createOffsetFetchRequest } from '../../../protocol/generated/offset-fetch-request.ts';
+import { createTxnOffsetCommitRequest } from '../../../protocol/generated/txn-offset-commit-request.ts';
 import { settled } from '../../../util/testing/virtual-clock.ts';
 import { GROUP, topicId } from '../coordinator.fixture.ts';
 import { describeGroup, listGroups } from '../group-listing.ts';
-import { commitOffsets } from '../offset-commit.ts';
+import { commitOffsets, commitPendingOffsets } from '../offset-commit.ts';
 import { fetchOffsets } from '../offset-fetch.ts';
 import type { TopicNames } from '../ports.ts';
 import { type ConsumerBroker, groupOf, settle, startConsumers, TestMember } from './consumer.fixture.ts';
@@ -328,6 +329,35 @@ describe('offsets of consumer groups', () => {
     assert.equal(await commit(broker, 'a', 2, given), ErrorCode.STALE_MEMBER_EPOCH);
     assert.equal(await commit(broker, 'b', 2, given), ErrorCode.STALE_MEMBER_EPOCH);
     assert.equal(await commit(broker, 'b', 3, given), ErrorCode.NONE);
+  });
+
+  it('are committed in transactions under the same rules, with the error that their clients know', async () => {
+    const broker = await startConsumers();
+    const a = new TestMember(broker, 'a');
+    await a.join();
+    const commitPending = async (memberId: string, generationId: number) => {
+      const part = {
+        partitionIndex: 0,
+        committedOffset: 5n,
+        committedLeaderEpoch: -1,
+        committedMetadata: null,
+      };
+      const request = createTxnOffsetCommitRequest({
+        transactionalId: 'tx',
+        groupId: GROUP,
+        producerId: 1n,
+        memberId,
+        generationId,
+        topics: [{ name: 'events', partitions: [part] }],
+      });
+      const { topics } = await commitPendingOffsets(broker.groups, names, request, () => ErrorCode.NONE);
+      return topics[0]!.partitions[0]!.errorCode;
+    };
+    assert.equal(await commitPending('a', 2), ErrorCode.NONE);
+    assert.equal(await commitPending('', -1), ErrorCode.NONE);
+    assert.equal(await commitPending('a', 3), ErrorCode.ILLEGAL_GENERATION);
+    assert.equal(await commitPending('a', 1), ErrorCode.ILLEGAL_GENERATION);
+    assert.equal(await commitPending('z', 2), ErrorCode.UNKNOWN_MEMBER_ID);
   });
 
   it('are fetched by members in their epoch, and by who is none', async () => {

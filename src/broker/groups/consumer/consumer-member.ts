@@ -60,7 +60,7 @@ export const NEW_METADATA: MemberMetadata = {
   clientHost: '',
   rebalanceTimeoutMs: -1,
   topicNames: new Set(),
-  topicRegex: null,
+  topicRegex: '',
   serverAssignor: null,
   classic: null,
 };
