@@ -83,8 +83,8 @@ class Consumed {
 const cases = clientKinds.flatMap(
   (kind) =>
     ({
-      java: ['range', 'cooperative-sticky'],
-      'confluent-kafka-python': ['range', 'cooperative-sticky'],
+      java: ['range', 'cooperative-sticky', 'consumer-uniform', 'consumer-range'],
+      'confluent-kafka-python': ['range', 'cooperative-sticky', 'consumer-uniform'],
       aiokafka: ['sticky'],
       'franz-go': ['sticky', 'cooperative-sticky'],
       'confluent-kafka-javascript': ['roundrobin', 'cooperative-sticky'],
@@ -151,6 +151,65 @@ describe('groups', () => {
       finished.set(name, { producer, consumed });
     });
   }
+
+  it('java: a group changes its protocol while members of both are in it', async function () {
+    const kind = clientKinds.find(({ name }) => name === 'java');
+    if (!kind) return this.skip();
+    requireToolchain(this, kind.setup);
+    const client = sharedClient(kind, broker.bootstrap);
+    const helper = helperClient(broker.bootstrap);
+    const topic = 'groups-converted';
+    await helper.call('create', { topic, partitions, configs: {} });
+    const producer = new SteadyProducer(helper, topic);
+    const consumed = new Consumed();
+    const classic = { member: 'converted classic', group: topic, topic, strategy: 'cooperative-sticky' };
+    const modern = { ...classic, member: 'converted consumer', strategy: 'consumer-uniform' };
+    producer.start();
+    await client.call('join', classic);
+    await until('the classic member consumes', 20_000, async () => {
+      await collect(client, [classic.member], consumed);
+      return consumed.counts.every((counts) => counts.size > 0);
+    });
+    await client.call('join', modern);
+    const shares = new Set<string>();
+    await until('both members consume', 30_000, async () => {
+      for (const { member } of [classic, modern]) {
+        const seen = await client.call('seen', { member });
+        consumed.add(seen);
+        if (seen.length > 0) shares.add(member);
+      }
+      return shares.size === 2;
+    });
+    consumed.add(await client.call('leave', { member: modern.member }));
+    await sleep(500);
+    await producer.stop();
+    await until('everything is consumed', 30_000, async () => {
+      await collect(client, [classic.member], consumed);
+      return consumed.covers(producer.produced, 0);
+    });
+    consumed.add(await client.call('leave', { member: classic.member }));
+  });
+
+  it('confluent-kafka-python: the broker matches a regular expression', async function () {
+    const kind = clientKinds.find(({ name }) => name === 'confluent-kafka-python');
+    if (!kind) return this.skip();
+    requireToolchain(this, kind.setup);
+    const client = sharedClient(kind, broker.bootstrap);
+    const helper = helperClient(broker.bootstrap);
+    const topic = 'groups-matched-1';
+    await helper.call('create', { topic, partitions, configs: {} });
+    const producer = new SteadyProducer(helper, topic);
+    for (let partition = 0; partition < partitions; partition++) await producer.produce(partition);
+    const consumed = new Consumed();
+    const member = 'matched';
+    const strategy = 'consumer-uniform';
+    await client.call('join', { member, group: member, topic: '^groups-matched-[0-9]+$', strategy });
+    await until('everything is consumed', 30_000, async () => {
+      await collect(client, [member], consumed);
+      return consumed.covers(producer.produced, 0);
+    });
+    await client.call('leave', { member });
+  });
 
   it('the broker restarts', async () => {
     await broker.restart();

@@ -44,6 +44,8 @@ const commonOverrides = {
   'message.max.bytes': '104857600',
   'auto.create.topics.enable': 'true',
   'group.min.session.timeout.ms': '1000',
+  'group.consumer.heartbeat.interval.ms': '500',
+  'group.consumer.min.heartbeat.interval.ms': '500',
 };
 
 /** KAFABRIC_TEST_LOGS names a directory that gets the whole log of every broker. */

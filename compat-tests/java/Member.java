@@ -11,7 +11,10 @@ import org.apache.kafka.common.errors.RebalanceInProgressException;
 /** A group member that commits what it has handed over. */
 final class Member implements Runnable {
   private static final String PACKAGE = "org.apache.kafka.clients.consumer.";
+  /** Those that name an assignor of the broker use the consumer protocol (KIP-848). */
   static final Map<String, String> STRATEGIES = Map.of(
+      "consumer-uniform", "uniform",
+      "consumer-range", "range",
       "range", PACKAGE + "RangeAssignor",
       "roundrobin", PACKAGE + "RoundRobinAssignor",
       "sticky", PACKAGE + "StickyAssignor",
@@ -23,9 +26,16 @@ final class Member implements Runnable {
   private volatile boolean stopping = false;
 
   static Map<String, Object> options(String group, String strategy) {
+    String assignor = STRATEGIES.get(strategy);
+    if (strategy.startsWith("consumer-"))
+      return Map.of(
+          "group.id", group,
+          "group.protocol", "consumer",
+          "group.remote.assignor", assignor,
+          "max.poll.interval.ms", 10_000);
     return Map.of(
         "group.id", group,
-        "partition.assignment.strategy", STRATEGIES.get(strategy),
+        "partition.assignment.strategy", assignor,
         "session.timeout.ms", 6000,
         "heartbeat.interval.ms", 300,
         "max.poll.interval.ms", 10_000);

@@ -75,6 +75,25 @@ describe("Kafka's command-line tools", () => {
     assert.doesNotMatch(await run(command, '--list'), /tools-group/);
   });
 
+  it('groups of the consumer protocol are listed, described and deleted', async () => {
+    const group = 'tools-consumer';
+    const limits = '--max-messages 20 --timeout-ms 30000 --command-property group.protocol=consumer';
+    await run(
+      `${tools}.consumer.ConsoleConsumer`,
+      `--topic tools --from-beginning --group ${group} ${limits}`,
+    );
+    const command = `${tools}.consumer.group.ConsumerGroupCommand`;
+    assert.match(await run(command, '--list --type'), /tools-consumer\s+Consumer/);
+    assert.match(await run(`${tools}.GroupsCommand`, '--list'), /tools-consumer\s+Consumer\s+consumer/);
+    const state = await run(command, `--describe --group ${group} --state --verbose`);
+    assert.match(state, /tools-consumer[\s\S]*uniform\s+Empty/);
+    assert.match(
+      await run(command, `--describe --group ${group}`),
+      /tools-consumer\s+tools\s+\d\s+\d+\s+\d+\s+0/,
+    );
+    assert.match(await run(command, `--group ${group} --delete`), /successful/);
+  });
+
   it('ConfigCommand describes and alters topics and the broker', async () => {
     const command = 'kafka.admin.ConfigCommand';
     const topic = '--entity-type topics --entity-name tools';

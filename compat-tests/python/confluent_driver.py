@@ -96,12 +96,15 @@ class Member(threading.Thread):
 
     def __init__(self, group, topic, strategy):
         super().__init__(daemon=True)
-        options = {
-            "session.timeout.ms": 6000,
-            "heartbeat.interval.ms": 300,
-            "enable.auto.commit": False,
-            "partition.assignment.strategy": strategy,
-        }
+        options = {"enable.auto.commit": False}
+        if strategy.startswith("consumer-"):
+            # An assignor of the broker: the consumer protocol (KIP-848).
+            options["group.protocol"] = "consumer"
+            options["group.remote.assignor"] = strategy.removeprefix("consumer-")
+        else:
+            options["session.timeout.ms"] = 6000
+            options["heartbeat.interval.ms"] = 300
+            options["partition.assignment.strategy"] = strategy
         self.consumer = make_consumer(group, **options)
         self.consumer.subscribe([topic])
         self.seen = []
@@ -126,6 +129,7 @@ class Member(threading.Thread):
                     KafkaError.UNKNOWN_MEMBER_ID,
                     KafkaError._STATE,
                     KafkaError._ASSIGNMENT_LOST,
+                    KafkaError.STALE_MEMBER_EPOCH,
                 )
                 if failure.args[0].code() not in rebalancing:
                     print(failure, file=sys.stderr)

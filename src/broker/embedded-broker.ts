@@ -14,10 +14,13 @@ import { writeAcknowledged } from './acknowledged-memory.ts';
 import { ConfigManager } from './configs/config-manager.ts';
 import type { CoordinatorTopic } from './coordinator-shards.ts';
 import { groupConfig } from './groups/config.ts';
+import { consumerConfig } from './groups/consumer/config.ts';
 import { GroupCoordinator } from './groups/coordinator.ts';
+import { MetadataTopics } from './groups/metadata-topics.ts';
 import { PartitionOffsetsLog } from './groups/partition-offsets-log.ts';
 import { type BrokerEndpoint, ClusterMetadata } from './metadata/cluster-metadata.ts';
 import { PartitionMetadataLog } from './metadata/partition-metadata-log.ts';
+import { ResourceType } from './metadata/state.ts';
 import { METADATA_TOPIC_ID, randomUuid } from './metadata/topic-id.ts';
 import { TopicManager } from './metadata/topic-manager.ts';
 import { METADATA_TOPIC, OFFSETS_TOPIC, TRANSACTION_TOPIC } from './metadata/topic-name.ts';
@@ -105,6 +108,8 @@ export class EmbeddedBroker {
       logger,
       log: new PartitionOffsetsLog(this.partitions, clock),
       topic: this.#coordinatorTopic(OFFSETS_TOPIC),
+      consumer: consumerConfig(config, (groupId) => metadata.state.configs(ResourceType.GROUP, groupId)),
+      topics: new MetadataTopics(metadata),
       randomId: () => crypto.randomUUID(),
     });
     this.markers = new PartitionMarkers(this.partitions, this.groups, clock);
@@ -173,7 +178,10 @@ export class EmbeddedBroker {
     metadata.addListener(partitions);
     this.tiers.start();
     partitions.startRetention(metadata.config.get('log.retention.check.interval.ms'));
-    metadata.addListener({ topicDeleted: ({ name }) => groups.topicDeleted(name) });
+    metadata.addListener({
+      partitionsCreated: async ({ name }) => groups.topicChanged(name),
+      topicDeleted: ({ name }) => groups.topicDeleted(name),
+    });
     // Clients are told that groups and transactions are loading; nothing else waits for them.
     void groups.start();
     void transactions.start();

@@ -11,6 +11,7 @@ import type { ClusterMetadata } from '../metadata/cluster-metadata.ts';
 import { type MetadataRecord, metadataRecord } from '../metadata/records.ts';
 import { type MetadataState, ResourceType } from '../metadata/state.ts';
 import { topicNameProblem } from '../metadata/topic-name.ts';
+import { validateGroupConfigs } from './group-limits.ts';
 import { isClusterDefault, plainResourceKind } from './resources.ts';
 import { validateBrokerConfigs, validateTopicConfigs, validateValues } from './validate.ts';
 
@@ -126,6 +127,7 @@ export class ConfigManager {
     } else {
       const kind = plainResourceKind(type, name);
       validateValues(values, kind.definitions, kind.label, kind.errorCode);
+      if (type === ResourceType.GROUP) validateGroupConfigs(values, this.#metadata.config);
     }
   }
 

@@ -33,6 +33,7 @@ export interface GroupSnapshot {
  * those are in rebalance.ts. Every operation costs at most the number of members.
  */
 export class ClassicGroup {
+  readonly type = 'classic';
   readonly groupId: string;
   generationId = 0;
   protocolType: string | null = null;

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import { consumerProtocolSubscription } from '../../protocol/generated/consumer-protocol-subscription.ts';
 import { createHeartbeatRequest } from '../../protocol/generated/heartbeat-request.ts';
@@ -17,6 +18,8 @@ import { settled, VirtualClock } from '../../util/testing/virtual-clock.ts';
 import type { CoordinatorTopic } from '../coordinator-shards.ts';
 import type { TransactionalProducer, TransactionMarker } from '../transaction-marker.ts';
 import type { GroupConfig } from './config.ts';
+import type { ConsumerConfig } from './consumer/context.ts';
+import type { Topics } from './consumer/topics.ts';
 import { GroupCoordinator } from './coordinator.ts';
 import type { OffsetsLog, OffsetsRecord, OffsetsReplay } from './ports.ts';
 
@@ -91,6 +94,52 @@ export const testConfig: GroupConfig = {
   offsetsRetentionCheckIntervalMs: 60_000,
 };
 
+export const testConsumerConfig: ConsumerConfig = {
+  enabled: true,
+  maxSize: 10,
+  assignors: ['uniform', 'range'],
+  migrationPolicy: 'bidirectional',
+  regexRefreshIntervalMs: 600_000,
+  timesOf: () => ({ sessionTimeoutMs: 45_000, heartbeatIntervalMs: 5_000, assignmentIntervalMs: 0 }),
+};
+
+/** Topics by name; ids are made of names. */
+export class TestTopics implements Topics {
+  readonly #counts = new Map<string, number>();
+  version = 1n;
+
+  constructor(counts: Readonly<Record<string, number>> = {}) {
+    for (const [name, count] of Object.entries(counts)) this.set(name, count);
+  }
+
+  /** Creates or extends a topic; 0 partitions delete it. */
+  set(name: string, partitionCount: number): void {
+    if (partitionCount === 0) this.#counts.delete(name);
+    else this.#counts.set(name, partitionCount);
+    this.version++;
+  }
+
+  byName(name: string) {
+    const partitionCount = this.#counts.get(name);
+    return partitionCount === undefined ? null : { id: topicId(name), partitionCount };
+  }
+
+  byId(id: string) {
+    for (const [name, partitionCount] of this.#counts)
+      if (topicId(name) === id) return { name, partitionCount };
+    return null;
+  }
+
+  names(): Iterable<string> {
+    return this.#counts.keys();
+  }
+}
+
+/** A uuid in Kafka's text form that is always the same for a name. */
+export function topicId(name: string): string {
+  return createHash('sha256').update(name).digest().subarray(0, 16).toString('base64url');
+}
+
 export interface TestBroker {
   readonly clock: VirtualClock;
   readonly log: MemoryOffsetsLog;
@@ -102,6 +151,7 @@ export function createGroups(
   former?: { clock: VirtualClock; log: MemoryOffsetsLog },
   config: Partial<GroupConfig> = {},
   topic: CoordinatorTopic = { name: '__consumer_offsets', partitionCount: () => 1, ensure: async () => 1 },
+  consumers: { readonly config?: Partial<ConsumerConfig>; readonly topics?: Topics } = {},
 ): TestBroker {
   const clock = former?.clock ?? new VirtualClock();
   const log = former?.log ?? new MemoryOffsetsLog();
@@ -112,6 +162,8 @@ export function createGroups(
     logger: silentLogger,
     log,
     topic,
+    consumer: { ...testConsumerConfig, ...consumers.config },
+    topics: consumers.topics ?? new TestTopics({ events: 4 }),
     randomId: () => `id${former === undefined ? '' : 'x'}${++ids}`,
   });
   return { clock, log, groups };

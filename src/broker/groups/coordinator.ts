@@ -1,4 +1,10 @@
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
+import type { ConsumerGroupDescribeResponseDescribedGroup } from '../../protocol/generated/consumer-group-describe-response.ts';
+import type { ConsumerGroupHeartbeatRequest } from '../../protocol/generated/consumer-group-heartbeat-request.ts';
+import {
+  type ConsumerGroupHeartbeatResponse,
+  createConsumerGroupHeartbeatResponse,
+} from '../../protocol/generated/consumer-group-heartbeat-response.ts';
 import type { HeartbeatRequest } from '../../protocol/generated/heartbeat-request.ts';
 import type { JoinGroupRequest } from '../../protocol/generated/join-group-request.ts';
 import type { JoinGroupResponse } from '../../protocol/generated/join-group-response.ts';
@@ -16,6 +22,11 @@ import type { TransactionMarker } from '../transaction-marker.ts';
 import { groupAppendError } from './append-errors.ts';
 import { joinResponse } from './classic-group.ts';
 import type { GroupConfig } from './config.ts';
+import type { ConsumerConfig, Group } from './consumer/context.ts';
+import { describeConsumerGroup } from './consumer/describe.ts';
+import { checkHeartbeat } from './consumer/request-checks.ts';
+import type { Topics } from './consumer/topics.ts';
+import type { GroupClient } from './group-client.ts';
 import type { OffsetsLog } from './ports.ts';
 import { GroupShard } from './shard.ts';
 
@@ -25,14 +36,11 @@ export interface GroupCoordinatorOptions {
   readonly logger: Logger;
   readonly log: OffsetsLog;
   readonly topic: CoordinatorTopic;
+  readonly consumer: ConsumerConfig;
+  /** What members of the consumer protocol can subscribe to. */
+  readonly topics: Topics;
   /** A random UUID as text; part of new member ids. */
   randomId(): string;
-}
-
-/** Who sends a JoinGroup. */
-export interface GroupClient {
-  readonly clientId: string;
-  readonly clientHost: string;
 }
 
 /**
@@ -45,12 +53,12 @@ export class GroupCoordinator {
 
   constructor(options: GroupCoordinatorOptions) {
     this.#options = options;
-    const { clock, config, logger, log, topic } = options;
+    const { clock, config, logger, log, topic, consumer, topics } = options;
     const randomId = () => options.randomId();
     this.#shards = new CoordinatorShards(
       topic,
       logger,
-      (partition) => new GroupShard({ partition, clock, config, logger, log, randomId }),
+      (partition) => new GroupShard({ partition, clock, config, logger, log, consumer, topics, randomId }),
     );
   }
 
@@ -126,15 +134,57 @@ export class GroupCoordinator {
   }
 
   /** One response for each identity, or the error of the request as a whole. */
-  leave(groupId: string, identities: readonly MemberIdentity[]): MemberResponse[] | ErrorCode {
+  async leave(groupId: string, identities: readonly MemberIdentity[]): Promise<MemberResponse[] | ErrorCode> {
     const shard = groupId === '' ? ErrorCode.INVALID_GROUP_ID : this.shardOf(groupId);
     if (typeof shard === 'number') return shard;
-    return (
-      shard.leave(groupId, identities) ??
-      identities.map(({ memberId, groupInstanceId }) =>
-        createMemberResponse({ memberId, groupInstanceId, errorCode: ErrorCode.UNKNOWN_MEMBER_ID }),
-      )
+    try {
+      const left = await shard.leave(groupId, identities);
+      if (left !== null) return left;
+    } catch (error) {
+      return groupAppendError(error);
+    }
+    return identities.map(({ memberId, groupInstanceId }) =>
+      createMemberResponse({ memberId, groupInstanceId, errorCode: ErrorCode.UNKNOWN_MEMBER_ID }),
     );
+  }
+
+  /** ConsumerGroupHeartbeat: answered when what the answer says is written. */
+  async consumerHeartbeat(
+    request: ConsumerGroupHeartbeatRequest,
+    apiVersion: number,
+    client: GroupClient,
+  ): Promise<ConsumerGroupHeartbeatResponse> {
+    const { enabled, assignors } = this.#options.consumer;
+    if (!enabled) return createConsumerGroupHeartbeatResponse({ errorCode: ErrorCode.UNSUPPORTED_VERSION });
+    try {
+      checkHeartbeat(request, apiVersion, assignors);
+    } catch (error) {
+      const { code: errorCode, message: errorMessage } = error as ApiError;
+      return createConsumerGroupHeartbeatResponse({ errorCode, errorMessage });
+    }
+    const shard = this.shardOf(request.groupId);
+    if (typeof shard === 'number') return createConsumerGroupHeartbeatResponse({ errorCode: shard });
+    return shard.consumers.heartbeat(request, client);
+  }
+
+  /** A group of the consumer protocol with its members. */
+  describeConsumerGroup(groupId: string): ConsumerGroupDescribeResponseDescribedGroup {
+    const { consumer, topics } = this.#options;
+    return describeConsumerGroup(this, topics, groupId, consumer.assignors[0]!);
+  }
+
+  /** How many groups there are in each state of a protocol. */
+  states(type: Group['type']): Map<string, number> {
+    const states = new Map<string, number>();
+    for (const { groups } of this.#shards.all)
+      for (const group of groups.values())
+        if (group.type === type) states.set(group.state, (states.get(group.state) ?? 0) + 1);
+    return states;
+  }
+
+  /** A topic was created, deleted, or got partitions. */
+  topicChanged(name: string): void {
+    for (const shard of this.#shards.all) shard.consumers.topicChanged(name);
   }
 
   /** Deletes a group without members and its offsets. */
@@ -145,6 +195,7 @@ export class GroupCoordinator {
 
   /** Removes what groups committed for a topic that was deleted. Failures are logged: retention removes the rest. */
   async topicDeleted(topic: string): Promise<void> {
+    this.topicChanged(topic);
     for (const shard of this.#shards.all) {
       if (shard.unavailable !== ErrorCode.NONE) continue;
       try {

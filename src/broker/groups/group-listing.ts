@@ -9,7 +9,6 @@ import { createListedGroup, type ListedGroup } from '../../protocol/generated/li
 import type { ClassicGroup } from './classic-group.ts';
 import type { GroupCoordinator } from './coordinator.ts';
 
-const CLASSIC_TYPE = 'classic';
 /** From this version a group that does not exist is an error; before it was described as Dead. */
 const REPORTS_MISSING_GROUPS = 6;
 
@@ -22,22 +21,16 @@ export function listGroups(
   states: readonly string[],
   types: readonly string[],
 ): { errorCode: ErrorCode; groups: ListedGroup[] } {
-  const wanted = new Set(states.map((state) => state.toLowerCase()));
+  const wanted = new Set(states.map((state) => state.trim().toLowerCase()));
+  const wantedTypes = new Set(types.map((type) => type.trim().toLowerCase()));
   const groups: ListedGroup[] = [];
-  if (types.length > 0 && !types.some((type) => type.toLowerCase() === CLASSIC_TYPE))
-    return { errorCode: ErrorCode.NONE, groups };
   for (const shard of coordinator.shards) {
     if (shard.unavailable !== ErrorCode.NONE) return { errorCode: shard.unavailable, groups: [] };
-    for (const { groupId, protocolType, state } of shard.groups.values())
-      if (wanted.size === 0 || wanted.has(state.toLowerCase()))
-        groups.push(
-          createListedGroup({
-            groupId,
-            protocolType: protocolType ?? '',
-            groupState: state,
-            groupType: CLASSIC_TYPE,
-          }),
-        );
+    for (const { groupId, protocolType, state: groupState, type: groupType } of shard.groups.values()) {
+      if (wanted.size > 0 && !wanted.has(groupState.toLowerCase())) continue;
+      if (wantedTypes.size > 0 && !wantedTypes.has(groupType)) continue;
+      groups.push(createListedGroup({ groupId, protocolType: protocolType ?? '', groupState, groupType }));
+    }
   }
   return { errorCode: ErrorCode.NONE, groups };
 }
@@ -52,7 +45,9 @@ export function describeGroup(
   if (typeof shard === 'number')
     return createDescribeGroupsResponseDescribedGroup({ groupId, errorCode: shard });
   const group = shard.groups.get(groupId);
-  if (group === undefined) return missingGroup(groupId, apiVersion);
+  if (group === undefined) return missingGroup(groupId, apiVersion, `Group ${groupId} not found.`);
+  if (group.type !== 'classic')
+    return missingGroup(groupId, apiVersion, `Group ${groupId} is not a classic group.`);
   const isStable = group.state === 'Stable';
   return createDescribeGroupsResponseDescribedGroup({
     groupId,
@@ -63,11 +58,15 @@ export function describeGroup(
   });
 }
 
-function missingGroup(groupId: string, apiVersion: number): DescribeGroupsResponseDescribedGroup {
+function missingGroup(
+  groupId: string,
+  apiVersion: number,
+  message: string,
+): DescribeGroupsResponseDescribedGroup {
   const described = createDescribeGroupsResponseDescribedGroup({ groupId, groupState: 'Dead' });
   if (apiVersion < REPORTS_MISSING_GROUPS) return described;
   described.errorCode = ErrorCode.GROUP_ID_NOT_FOUND;
-  described.errorMessage = `Group ${groupId} not found.`;
+  described.errorMessage = message;
   return described;
 }
 

@@ -17,7 +17,7 @@ export interface JoinCall {
 }
 
 /** From this version a dynamic member is given its id first and joins with it (KIP-394). */
-const REQUIRES_MEMBER_ID = 4;
+export const REQUIRES_MEMBER_ID = 4;
 /** From this version a replaced static leader learns the members and is told not to assign (KIP-814). */
 const SUPPORTS_SKIPPING_ASSIGNMENT = 9;
 

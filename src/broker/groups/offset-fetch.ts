@@ -15,6 +15,7 @@ import {
   type OffsetFetchResponseTopics,
 } from '../../protocol/generated/offset-fetch-response.ts';
 import { ZERO_UUID } from '../../protocol/wire/types.ts';
+import { checkFetch } from './consumer/offset-checks.ts';
 import type { GroupCoordinator } from './coordinator.ts';
 import type { CommittedOffset, Offsets } from './offsets.ts';
 import type { TopicNames } from './ports.ts';
@@ -33,12 +34,12 @@ export function fetchOffsets(
   request: OffsetFetchRequest,
   apiVersion: number,
 ): OffsetFetchResponse {
-  const fetch = (group: Pick<OffsetFetchRequestGroup, 'groupId' | 'topics'>) =>
+  const fetch = (group: OffsetFetchRequestGroup) =>
     fetchGroup(coordinator, topicNames, group, apiVersion >= USES_TOPIC_IDS, request.requireStable);
   if (apiVersion >= HAS_GROUPS) return createOffsetFetchResponse({ groups: request.groups.map(fetch) });
 
   const topics = request.topics?.map((topic) => ({ ...topic, topicId: ZERO_UUID })) ?? null;
-  const group = fetch({ groupId: request.groupId, topics });
+  const group = fetch({ groupId: request.groupId, memberId: null, memberEpoch: -1, topics });
   if (apiVersion < HAS_GROUP_ERROR && group.errorCode !== ErrorCode.NONE)
     return createOffsetFetchResponse({
       topics: (request.topics ?? []).map(({ name, partitionIndexes }) => ({
@@ -52,12 +53,15 @@ export function fetchOffsets(
 function fetchGroup(
   coordinator: GroupCoordinator,
   topicNames: TopicNames,
-  { groupId, topics }: Pick<OffsetFetchRequestGroup, 'groupId' | 'topics'>,
+  { groupId, memberId, memberEpoch, topics }: OffsetFetchRequestGroup,
   usesIds: boolean,
   requireStable: boolean,
 ): OffsetFetchResponseGroup {
   const shard = coordinator.shardOf(groupId);
   if (typeof shard === 'number') return createOffsetFetchResponseGroup({ groupId, errorCode: shard });
+  const group = shard.groups.get(groupId);
+  const errorCode = group?.type === 'consumer' ? checkFetch(group, memberId, memberEpoch) : ErrorCode.NONE;
+  if (errorCode !== ErrorCode.NONE) return createOffsetFetchResponseGroup({ groupId, errorCode });
   const find = (topic: string, index: number): OffsetFetchResponsePartitions =>
     requireStable && shard.offsets.isUnstable(groupId, topic, index)
       ? answer(index, null, ErrorCode.UNSTABLE_OFFSET_COMMIT)

@@ -5,6 +5,10 @@ import type { Clock } from '../../util/clock.ts';
 import { offsetAppendError } from './append-errors.ts';
 import { ClassicGroup } from './classic-group.ts';
 import type { GroupConfig } from './config.ts';
+import type { Group } from './consumer/context.ts';
+import type { GroupWriter } from './consumer/group-writer.ts';
+import { checkCommit } from './consumer/offset-checks.ts';
+import type { Topics } from './consumer/topics.ts';
 import type { OffsetChange, Offsets } from './offsets.ts';
 import type { Rebalancer } from './rebalance.ts';
 import type { ShardLog } from './shard-log.ts';
@@ -35,9 +39,11 @@ const MAX_STRING_BYTES = 32767;
 export interface OffsetOperationsOptions {
   readonly clock: Clock;
   readonly config: GroupConfig;
-  readonly groups: Map<string, ClassicGroup>;
+  readonly groups: Map<string, Group>;
   readonly offsets: Offsets;
+  readonly topics: Topics;
   readonly log: ShardLog;
+  readonly writer: GroupWriter;
   readonly rebalancer: Rebalancer;
 }
 
@@ -56,7 +62,7 @@ export class OffsetOperations {
     parts: readonly CommitPart[],
   ): Promise<void> {
     const { clock, log } = this.#options;
-    const error = this.#mayCommit(request, apiVersion);
+    const error = this.#mayCommit(request, apiVersion, parts);
     const retentionMs = Number(request.retentionTimeMs);
     const now = clock.now();
     const expireTimestampMs =
@@ -72,7 +78,7 @@ export class OffsetOperations {
    */
   async commitPending(request: TxnOffsetCommitRequest, parts: readonly CommitPart[]): Promise<void> {
     const { clock, log } = this.#options;
-    const error = this.#mayCommitPending(request);
+    const error = this.#mayCommitPending(request, parts);
     const times = { now: clock.now(), expireTimestampMs: null };
     await this.#write(request.groupId, error, parts, times, (changes) => log.writePending(changes, request));
   }
@@ -128,7 +134,8 @@ export class OffsetOperations {
     const { groups, offsets, log } = this.#options;
     const group = groups.get(groupId);
     if (group === undefined) return ErrorCode.GROUP_ID_NOT_FOUND;
-    if (group.state !== 'Empty' && !group.isConsumerGroup) return ErrorCode.NON_EMPTY_GROUP;
+    if (group.type === 'classic' && group.state !== 'Empty' && !group.isConsumerGroup)
+      return ErrorCode.NON_EMPTY_GROUP;
     const changes: OffsetChange[] = [];
     for (const { topic, partition, response } of parts) {
       if (group.isSubscribedTo(topic)) response.errorCode = ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC;
@@ -153,7 +160,7 @@ export class OffsetOperations {
     await log.write(changes);
   }
 
-  #mayCommit(request: OffsetCommitRequest, apiVersion: number): ErrorCode {
+  #mayCommit(request: OffsetCommitRequest, apiVersion: number, parts: readonly CommitPart[]): ErrorCode {
     const { groupId, memberId, groupInstanceId, generationIdOrMemberEpoch: generationId } = request;
     const group = this.#options.groups.get(groupId);
     if (group === undefined) {
@@ -161,6 +168,10 @@ export class OffsetOperations {
       return apiVersion >= KNOWS_GROUP_ID_NOT_FOUND
         ? ErrorCode.GROUP_ID_NOT_FOUND
         : ErrorCode.ILLEGAL_GENERATION;
+    }
+    if (group.type === 'consumer') {
+      const commit = { memberId, instanceId: groupInstanceId, memberEpoch: generationId, apiVersion, parts };
+      return checkCommit(group, { ...commit, isTransactional: false }, this.#options.topics);
     }
     // Without a generation it is an administrator or a consumer that assigns itself, which need an empty group.
     if (generationId < 0 && group.state === 'Empty') return ErrorCode.NONE;
@@ -176,9 +187,16 @@ export class OffsetOperations {
   }
 
   /** Whoever commits in a transaction without saying which member it is, as older clients do, is not checked. */
-  #mayCommitPending({ groupId, memberId, groupInstanceId, generationId }: TxnOffsetCommitRequest): ErrorCode {
+  #mayCommitPending(
+    { groupId, memberId, groupInstanceId, generationId }: TxnOffsetCommitRequest,
+    parts: readonly CommitPart[],
+  ): ErrorCode {
     const group = this.#options.groups.get(groupId);
     if (group === undefined) return generationId < 0 ? ErrorCode.NONE : ErrorCode.ILLEGAL_GENERATION;
+    if (group.type === 'consumer') {
+      const commit = { memberId, instanceId: groupInstanceId, memberEpoch: generationId, parts };
+      return checkCommit(group, { ...commit, isTransactional: true, apiVersion: 0 }, this.#options.topics);
+    }
     if (generationId < 0 && (group.state === 'Empty' || (memberId === '' && groupInstanceId === null)))
       return ErrorCode.NONE;
     const error = group.validateMember(memberId, groupInstanceId);

@@ -1,6 +1,9 @@
 import { ErrorCode } from '../../protocol/errors.ts';
 import { groupAppendError } from './append-errors.ts';
 import { ClassicGroup } from './classic-group.ts';
+import type { ConsumerGroup } from './consumer/consumer-group.ts';
+import type { Group } from './consumer/context.ts';
+import { groupTombstones } from './consumer/group-records.ts';
 import type { OffsetOperationsOptions } from './offset-operations.ts';
 import type { CommittedOffset, OffsetChange } from './offsets.ts';
 import { groupTombstone } from './records.ts';
@@ -15,13 +18,21 @@ export class Retention {
 
   /** DeleteGroups: a group without members goes with all its offsets. */
   async deleteGroup(groupId: string): Promise<ErrorCode> {
-    const { groups, offsets, log } = this.#options;
+    const { groups, offsets, log, writer } = this.#options;
     const group = groups.get(groupId);
     if (group === undefined) return ErrorCode.GROUP_ID_NOT_FOUND;
     if (group.state !== 'Empty') return ErrorCode.NON_EMPTY_GROUP;
     const changes: OffsetChange[] = [];
     for (const { topic, partition } of offsets.entries(groupId))
       changes.push({ groupId, topic, partition, value: null });
+    if (group.type === 'consumer') {
+      try {
+        await writer.write({ groupId, records: groupTombstones(group), offsets: changes });
+        return ErrorCode.NONE;
+      } catch (failure) {
+        return groupAppendError(failure);
+      }
+    }
     const restore = this.#remove(group);
     try {
       await log.write(changes, [groupTombstone(groupId)]);
@@ -34,10 +45,11 @@ export class Retention {
 
   /** Deletes expired offsets, and the groups that have neither members nor offsets. Rejects if not written. */
   async expire(): Promise<void> {
-    const { clock, groups, offsets, log } = this.#options;
+    const { clock, groups, offsets, log, writer } = this.#options;
     const now = clock.now();
     const changes: OffsetChange[] = [];
     const removed: ClassicGroup[] = [];
+    const ended: ConsumerGroup[] = [];
     for (const group of groups.values()) {
       let kept = 0;
       for (const { topic, partition, committed, writing, pending } of offsets.entries(group.groupId)) {
@@ -45,21 +57,27 @@ export class Retention {
           changes.push({ groupId: group.groupId, topic, partition, value: null });
         else kept++;
       }
-      if (kept === 0 && group.state === 'Empty' && group.pendingMembers.size === 0) removed.push(group);
+      if (kept > 0 || group.state !== 'Empty') continue;
+      if (group.type === 'consumer') ended.push(group);
+      else if (group.pendingMembers.size === 0) removed.push(group);
     }
+    // Behind the offsets, so that no group outlives its offsets in the log.
+    const ends = () =>
+      ended.map((group) => writer.write({ groupId: group.groupId, records: groupTombstones(group) }));
     const restores = removed.map((group) => this.#remove(group));
     try {
-      await log.write(
+      const written = log.write(
         changes,
         removed.map(({ groupId }) => groupTombstone(groupId)),
       );
+      await Promise.all([written, ...ends()]);
     } catch (failure) {
       for (const restore of restores) restore();
       throw failure;
     }
   }
 
-  #isExpired(group: ClassicGroup, topic: string, offset: CommittedOffset, nowMs: number): boolean {
+  #isExpired(group: Group, topic: string, offset: CommittedOffset, nowMs: number): boolean {
     const unusedSinceMs = unusedSince(group, topic, offset);
     if (unusedSinceMs === null) return false;
     if (offset.expireTimestampMs !== null) return nowMs >= offset.expireTimestampMs;
@@ -85,7 +103,8 @@ export class Retention {
  * commit. For one without members: since it lost the last. For consumers at work: since the commit, if no member
  * subscribes to the topic.
  */
-function unusedSince(group: ClassicGroup, topic: string, offset: CommittedOffset): number | null {
+function unusedSince(group: Group, topic: string, offset: CommittedOffset): number | null {
+  if (group.type === 'consumer') return group.isSubscribedTo(topic) ? null : offset.commitTimestampMs;
   if (group.protocolType === null) return offset.commitTimestampMs;
   if (group.state === 'Empty') return group.stateSinceMs ?? offset.commitTimestampMs;
   if (group.isConsumerGroup && group.state === 'Stable' && !group.isSubscribedTo(topic))

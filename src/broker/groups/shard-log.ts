@@ -17,6 +17,7 @@ export class ShardLog {
   readonly #timeoutMs: number;
   /** Of the writes that are waited for. */
   readonly #timers = new Set<Timer>();
+  readonly #pending = new Set<Promise<unknown>>();
   #lastEffect: Promise<void> = Promise.resolve();
   #closed = false;
 
@@ -43,6 +44,11 @@ export class ShardLog {
     if (this.#closed) throw new ApiError(ErrorCode.NOT_COORDINATOR);
     const appends: Promise<void>[] = [];
     for (const chunk of chunks(records)) appends.push(this.#log.append(this.#partition, chunk, producer));
+    const all = Promise.allSettled(appends);
+    this.#pending.add(all);
+    await all;
+    this.#pending.delete(all);
+    // All have settled: the first failure is the failure.
     await Promise.all(appends);
   }
 
@@ -55,6 +61,28 @@ export class ShardLog {
     if (all.length === 0) return Promise.resolve();
     const finishes = changes.map((change) => this.#offsets.begin(change));
     return this.#inTime(this.#takeEffect(this.#append(all), finishes));
+  }
+
+  /**
+   * As `write`, for records whose effect is there already: `failed` is called if they are not written, also after the
+   * time-out.
+   */
+  writeApplied(
+    changes: readonly OffsetChange[],
+    records: readonly OffsetsRecord[],
+    failed: (error: unknown) => void,
+  ): Promise<void> {
+    const finishes = changes.map((change) => this.#offsets.begin(change));
+    const all = [...changes.map(offsetRecord), ...records];
+    const effect = this.#takeEffect(this.#append(all), finishes);
+    effect.catch(failed);
+    return this.#inTime(effect);
+  }
+
+  /** Resolves when no append is under way, and all have taken effect or failed. */
+  async idle(): Promise<void> {
+    while (this.#pending.size > 0) await Promise.allSettled([...this.#pending, this.#lastEffect]);
+    await this.#lastEffect;
   }
 
   /** Appends offset changes that take effect with the producer's transaction. Rejects as `append`. */

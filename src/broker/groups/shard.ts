@@ -13,6 +13,11 @@ import type { Logger } from '../../util/logger.ts';
 import type { TransactionMarker } from '../transaction-marker.ts';
 import { ClassicGroup, joinResponse } from './classic-group.ts';
 import type { GroupConfig } from './config.ts';
+import { ConsumerGroups } from './consumer/consumer-groups.ts';
+import type { ConsumerConfig, Group } from './consumer/context.ts';
+import { GroupWriter } from './consumer/group-writer.ts';
+import { parseConsumerRecord } from './consumer/record-codec.ts';
+import type { Topics } from './consumer/topics.ts';
 import type { GroupContext } from './group-context.ts';
 import { type JoinCall, JoinPhase } from './join.ts';
 import type { Reply } from './member.ts';
@@ -33,6 +38,8 @@ export interface ShardOptions {
   readonly config: GroupConfig;
   readonly logger: Logger;
   readonly log: OffsetsLog;
+  readonly consumer: ConsumerConfig;
+  readonly topics: Topics;
   randomId(): string;
 }
 
@@ -44,7 +51,7 @@ const LOAD_RETRY_MS = 1_000;
  * While `unavailable` is not NONE only `load`, `close` and `unavailable` may be called.
  */
 export class GroupShard {
-  readonly groups = new Map<string, ClassicGroup>();
+  readonly groups = new Map<string, Group>();
   readonly offsets = new Offsets();
   readonly #options: ShardOptions;
   readonly #log: ShardLog;
@@ -52,6 +59,9 @@ export class GroupShard {
   readonly #joinPhase: JoinPhase;
   readonly #syncPhase: SyncPhase;
   readonly #membership: Membership;
+  readonly #writer: GroupWriter;
+  /** The groups that use the consumer protocol. */
+  readonly consumers: ConsumerGroups;
   readonly retention: Retention;
   readonly offsetOperations: OffsetOperations;
   #unavailable: ErrorCode = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS;
@@ -79,9 +89,20 @@ export class GroupShard {
     this.#joinPhase = new JoinPhase(context, this.#rebalancer);
     this.#syncPhase = new SyncPhase(context, this.#rebalancer);
     this.#membership = new Membership(context, this.#rebalancer);
-    const shared = { clock, config, groups: this.groups, offsets: this.offsets, log: this.#log };
-    this.offsetOperations = new OffsetOperations({ ...shared, rebalancer: this.#rebalancer });
-    this.retention = new Retention({ ...shared, rebalancer: this.#rebalancer });
+    const { groups, offsets } = this;
+    const rebalancer = this.#rebalancer;
+    const { topics } = options;
+    const writer = new GroupWriter(groups, this.#log, (error) => this.#reload(error));
+    this.#writer = writer;
+    this.consumers = new ConsumerGroups({
+      ...{ clock, logger, topics, groups, writer, rebalancer },
+      config: options.consumer,
+      classicMaxSize: config.maxSize,
+      randomId: () => options.randomId(),
+    });
+    const shared = { clock, config, groups, offsets, topics, writer, rebalancer, log: this.#log };
+    this.offsetOperations = new OffsetOperations(shared);
+    this.retention = new Retention(shared);
   }
 
   /** NONE while the shard serves, else what its callers are told. */
@@ -123,18 +144,52 @@ export class GroupShard {
     this.#log.close();
     this.#timer?.cancel();
     this.#timer = null;
-    for (const group of this.groups.values()) this.#rebalancer.bury(group, ErrorCode.NOT_COORDINATOR);
+    this.#abandon();
+  }
+
+  /**
+   * What is not written must not be believed, nor what was built on it: the shard is read again. Members wait, as for one that
+   * moves to another broker.
+   */
+  #reload(error: unknown): void {
+    if (this.#unavailable !== ErrorCode.NONE) return;
+    const { partition, logger } = this.#options;
+    logger.error({ partition, err: error }, 'groups could not be written: they are read again');
+    this.#unavailable = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS;
+    this.#timer?.cancel();
+    this.#timer = null;
+    this.#abandon();
+    void this.#log.idle().then(() => {
+      if (this.#isClosed) return;
+      this.groups.clear();
+      this.offsets.clear();
+      this.#writer.reset();
+      return this.load();
+    });
+  }
+
+  /** Sends waiting members elsewhere and ends all timers of groups. */
+  #abandon(): void {
+    for (const group of this.groups.values()) {
+      if (group.type === 'classic') this.#rebalancer.bury(group, ErrorCode.NOT_COORDINATOR);
+      else group.timers.cancelAll();
+    }
     this.groups.clear();
   }
 
   join(call: JoinCall): void {
     const { groupId, memberId } = call.request;
     let group = this.groups.get(groupId);
-    if (group === undefined) {
+    if (group?.type === 'consumer' && group.size > 0) {
+      this.consumers.join(group, call);
+      return;
+    }
+    if (group === undefined || group.type === 'consumer') {
       if (memberId !== '') {
         call.reply(joinResponse({ memberId, errorCode: ErrorCode.UNKNOWN_MEMBER_ID }));
         return;
       }
+      if (group !== undefined) this.consumers.makeRoom(group);
       group = new ClassicGroup(groupId, this.#options.clock.now());
       this.groups.set(groupId, group);
       this.#joinPhase.join(group, call);
@@ -148,17 +203,20 @@ export class GroupShard {
   sync(request: SyncGroupRequest, reply: Reply<SyncGroupResponse>): void {
     const group = this.groups.get(request.groupId);
     if (group === undefined) reply(createSyncGroupResponse({ errorCode: ErrorCode.UNKNOWN_MEMBER_ID }));
+    else if (group.type === 'consumer') this.consumers.sync(group, request, reply);
     else this.#syncPhase.sync(group, request, reply);
   }
 
   heartbeat(request: HeartbeatRequest): ErrorCode {
     const group = this.groups.get(request.groupId);
+    if (group?.type === 'consumer') return this.consumers.classicHeartbeat(group, request);
     return group === undefined ? ErrorCode.UNKNOWN_MEMBER_ID : this.#membership.heartbeat(group, request);
   }
 
-  /** One response for each identity; null if there is no such group. */
-  leave(groupId: string, identities: readonly MemberIdentity[]): MemberResponse[] | null {
+  /** One response for each identity; null if there is no such group. Rejects if a leave that must be written is not. */
+  async leave(groupId: string, identities: readonly MemberIdentity[]): Promise<MemberResponse[] | null> {
     const group = this.groups.get(groupId);
+    if (group?.type === 'consumer') return this.consumers.classicLeave(group, identities);
     return group === undefined ? null : this.#membership.leave(group, identities);
   }
 
@@ -174,13 +232,18 @@ export class GroupShard {
   #replay(key: Uint8Array, value: Uint8Array | null, producerId: bigint | null): void {
     const { partition, logger } = this.#options;
     try {
+      const consumer = parseConsumerRecord(key, value);
+      if (consumer !== null) {
+        this.#writer.replay(consumer.groupId, consumer.record);
+        return;
+      }
       const record = parseRecord(key, value);
       if (record.kind === 'unknown') {
         logger.debug({ partition, type: record.type }, 'a record of a type that is not served was skipped');
       } else if (record.kind === 'offset') {
         this.offsets.replay(record, producerId);
       } else if (record.value === null) {
-        this.groups.delete(record.groupId);
+        if (this.groups.get(record.groupId)?.type === 'classic') this.groups.delete(record.groupId);
       } else {
         this.groups.set(record.groupId, ClassicGroup.restore(record.groupId, record.value));
       }
@@ -191,7 +254,11 @@ export class GroupShard {
   }
 
   /** Starts the sessions of a group that was read back. */
-  #revive(group: ClassicGroup): void {
+  #revive(group: Group): void {
+    if (group.type === 'consumer') {
+      this.consumers.revive(group);
+      return;
+    }
     for (const member of group.members()) this.#rebalancer.restartSession(group, member);
     if (group.size > this.#options.config.maxSize)
       this.#rebalancer.prepare(group, 'the group is larger than group.max.size');

@@ -14,8 +14,8 @@ import {
   type TestBroker,
 } from './coordinator.fixture.ts';
 
-function leave({ groups }: TestBroker, ...identities: Partial<MemberIdentity>[]): number[] {
-  const result = groups.leave(GROUP, identities.map(createMemberIdentity));
+async function leave({ groups }: TestBroker, ...identities: Partial<MemberIdentity>[]): Promise<number[]> {
+  const result = await groups.leave(GROUP, identities.map(createMemberIdentity));
   return typeof result === 'number' ? [result] : result.map(({ errorCode }) => errorCode);
 }
 
@@ -113,7 +113,7 @@ describe('leaving a classic group', () => {
   it('takes several members out at once, also by instance id alone (KIP-345)', async () => {
     const broker = await startGroups();
     const [leader] = await stableGroup(broker, [null, 'b', 'c']);
-    const codes = leave(
+    const codes = await leave(
       broker,
       { memberId: leader!.memberId },
       { groupInstanceId: 'b' },
@@ -136,7 +136,7 @@ describe('leaving a classic group', () => {
   it('empties the group with the last member, and writes that', async () => {
     const broker = await startGroups();
     const [only] = await stableGroup(broker);
-    assert.deepEqual(leave(broker, { memberId: only!.memberId }), [ErrorCode.NONE]);
+    assert.deepEqual(await leave(broker, { memberId: only!.memberId }), [ErrorCode.NONE]);
     assert.equal(stateOf(broker), 'Empty');
     await settled();
     broker.groups.close();
@@ -149,11 +149,11 @@ describe('leaving a classic group', () => {
   it('answers who waits, and forgets ids that were only given out', async () => {
     const broker = await startGroups();
     const { memberId } = await join(broker, {}, 4);
-    assert.deepEqual(leave(broker, { memberId }), [ErrorCode.NONE]);
+    assert.deepEqual(await leave(broker, { memberId }), [ErrorCode.NONE]);
     const joined = await join(broker, { memberId }, 4);
     assert.equal(joined.errorCode, ErrorCode.UNKNOWN_MEMBER_ID);
     const waiting = join(broker, { groupInstanceId: 'a' }, 5);
-    assert.deepEqual(leave(broker, { groupInstanceId: 'a' }), [ErrorCode.NONE]);
+    assert.deepEqual(await leave(broker, { groupInstanceId: 'a' }), [ErrorCode.NONE]);
     assert.equal((await waiting).errorCode, ErrorCode.UNKNOWN_MEMBER_ID);
   });
 
@@ -161,12 +161,12 @@ describe('leaving a classic group', () => {
     const broker = await startGroups();
     const [leader, follower] = await stableGroup(broker, [null, null]);
     const rejoin = join(broker, { memberId: leader!.memberId });
-    leave(broker, { memberId: follower!.memberId });
+    await leave(broker, { memberId: follower!.memberId });
     assert.equal((await rejoin).generationId, 2);
   });
 
   it('knows no members of a group that does not exist', async () => {
     const broker = await startGroups();
-    assert.deepEqual(leave(broker, { memberId: 'who' }), [ErrorCode.UNKNOWN_MEMBER_ID]);
+    assert.deepEqual(await leave(broker, { memberId: 'who' }), [ErrorCode.UNKNOWN_MEMBER_ID]);
   });
 });

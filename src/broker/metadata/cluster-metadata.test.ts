@@ -273,6 +273,7 @@ describe('ClusterMetadata', () => {
     );
     const { metadata } = await startBroker(log);
     assert.deepEqual(Object.fromEntries(metadata.finalizedFeatures), {
+      'group.version': 1,
       'metadata.version': 30,
       'transaction.version': 2,
     });
@@ -285,7 +286,7 @@ describe('ClusterMetadata', () => {
     const log = new MemoryMetadataLog();
     await startBroker(log);
     log.values.push(Uint8Array.of(1, 2, 0, 0xff));
-    await assert.rejects(startBroker(log), /record 3 of the cluster metadata cannot be used/);
+    await assert.rejects(startBroker(log), /record 4 of the cluster metadata cannot be used/);
   });
 });
 

@@ -111,6 +111,11 @@ export class ClusterMetadata {
     return this.#brokerEpoch;
   }
 
+  /** Rises with every change: the offset behind the last record. */
+  get version(): bigint {
+    return this.#options.log.endOffset;
+  }
+
   get finalizedFeatures(): ReadonlyMap<string, number> {
     return this.#state.features;
   }

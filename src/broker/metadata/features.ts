@@ -7,10 +7,11 @@ export interface SupportedFeature {
 
 /**
  * What is served decides what is announced: a client that sees `transaction.version` 2 leaves AddPartitionsToTxn out,
- * one that sees `group.version` 1 joins with ConsumerGroupHeartbeat. So only the record format and transactions are
- * here, at Kafka 4.3's levels.
+ * one that sees `group.version` 1 may join with ConsumerGroupHeartbeat. So only what is served is here, at Kafka 4.3's
+ * levels.
  */
 export const supportedFeatures: readonly SupportedFeature[] = [
+  { name: 'group.version', minLevel: 0, maxLevel: 1 },
   { name: 'metadata.version', minLevel: 7, maxLevel: 30 },
   { name: 'transaction.version', minLevel: 0, maxLevel: 2 },
 ];

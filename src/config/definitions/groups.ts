@@ -5,10 +5,11 @@ export const groupDefinitions = [
   {
     name: 'group.coordinator.rebalance.protocols',
     type: 'list',
-    default: 'classic',
-    values: ['classic'],
-    documentation: 'The group protocols that are served. This version serves the classic one.',
-    kafkaDefault: { value: 'classic,consumer,streams', reason: 'the newer protocols are not served yet' },
+    default: 'classic,consumer',
+    values: ['classic', 'consumer'],
+    documentation:
+      'The group protocols that are served, besides the classic one, which always is: consumer is that of KIP-848.',
+    kafkaDefault: { value: 'classic,consumer,streams', reason: 'streams groups are not served yet' },
   },
   {
     name: 'group.min.session.timeout.ms',

@@ -1,4 +1,5 @@
 import { cleanerDefinitions } from './cleaner.ts';
+import { consumerGroupDefinitions } from './consumer-groups.ts';
 import type { ConfigDefinition, TopicConfigDefinition, ValueOf } from './definition.ts';
 import { fabricDefinitions } from './fabric.ts';
 import { groupDefinitions } from './groups.ts';
@@ -26,6 +27,7 @@ const broker = [
   ...logDefinitions,
   ...cleanerDefinitions,
   ...groupDefinitions,
+  ...consumerGroupDefinitions,
   ...transactionDefinitions,
   ...payloadDefinitions,
   ...tierDefinitions,

@@ -25,9 +25,10 @@ export function leaveGroupHandler(deps: {
     maxVersion: 5,
     request: leaveGroupRequest,
     response: leaveGroupResponse,
-    handle({ groupId, memberId, members }, { apiVersion }) {
+    async handle({ groupId, memberId, members }, { apiVersion }) {
       const several = apiVersion >= HAS_SEVERAL_MEMBERS;
-      const result = deps.groups.leave(groupId, several ? members : [createMemberIdentity({ memberId })]);
+      const identities = several ? members : [createMemberIdentity({ memberId })];
+      const result = await deps.groups.leave(groupId, identities);
       if (typeof result === 'number') return createLeaveGroupResponse({ errorCode: result });
       return createLeaveGroupResponse(several ? { members: result } : { errorCode: result[0]!.errorCode });
     },

@@ -47,6 +47,18 @@ export function brokerMetrics(broker: EmbeddedBroker): MetricSource[] {
     ),
     ...tierMetrics(broker.tiers),
     {
+      name: 'kafabric_classic_groups',
+      help: 'Groups of the classic protocol by state.',
+      label: 'state',
+      read: () => broker.groups.states('classic'),
+    },
+    {
+      name: 'kafabric_consumer_groups',
+      help: 'Groups of the consumer protocol (KIP-848) by state.',
+      label: 'state',
+      read: () => broker.groups.states('consumer'),
+    },
+    {
       name: 'kafabric_transactional_ids',
       help: 'Transactional ids by the state of their transaction.',
       label: 'state',

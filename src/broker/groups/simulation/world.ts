@@ -6,6 +6,7 @@ import { silentLogger } from '../../../util/logger.ts';
 import { SeededRandom } from '../../../util/testing/seeded-random.ts';
 import { settled, VirtualClock } from '../../../util/testing/virtual-clock.ts';
 import type { GroupConfig } from '../config.ts';
+import { TestTopics, testConsumerConfig } from '../coordinator.fixture.ts';
 import { GroupCoordinator } from '../coordinator.ts';
 import { commitOffsets } from '../offset-commit.ts';
 import { fetchOffsets } from '../offset-fetch.ts';
@@ -27,6 +28,8 @@ export const simulationConfig: GroupConfig = {
   offsetsRetentionCheckIntervalMs: 600_000,
 };
 
+const CONSUMER_TIMES = { sessionTimeoutMs: 45_000, heartbeatIntervalMs: 3_000, assignmentIntervalMs: 1_000 };
+
 const topicNames: TopicNames = { partitionCount: () => 100, idOf: () => null, nameOf: () => null };
 
 interface Commit {
@@ -37,16 +40,23 @@ interface Commit {
   readonly partition: number;
 }
 
+export interface Connection {
+  lastArrivalMs: number;
+}
+
 /** A coordinator that crashes, a log that fails, and a network that delays and loses: all from one seed. */
 export class World {
   readonly clock = new VirtualClock();
   readonly random: SeededRandom;
   readonly checker = new Checker();
   readonly log: SimulatedLog;
+  readonly topics = new TestTopics();
   /** Probability that a request or an answer is lost. */
   lossRate = 0;
   /** Probability that a message arrives seconds later. */
   lagRate = 0;
+  /** Probability that a request arrives twice, where that can be. */
+  duplicationRate = 0;
   /** Requests that the coordinator has not answered. */
   unanswered = 0;
   #coordinator: GroupCoordinator | null = null;
@@ -81,6 +91,8 @@ export class World {
       logger: silentLogger,
       log: this.log,
       topic: { name: '__consumer_offsets', partitionCount: () => SHARDS, ensure: async () => SHARDS },
+      consumer: { ...testConsumerConfig, maxSize: 100, timesOf: () => CONSUMER_TIMES },
+      topics: this.topics,
       randomId: () => `id-${this.#ids++}`,
     });
     this.#coordinator = coordinator;
@@ -108,10 +120,19 @@ export class World {
     );
   }
 
-  /** Sends a request over the network and hands its answer to the client, unless either is lost. */
-  request<T>(action: (coordinator: GroupCoordinator) => Promise<T>, answered: (value: T) => void): void {
+  /**
+   * Sends a request over the network and hands its answer to the client, unless either is lost. What goes through one
+   * connection arrives in order.
+   */
+  request<T>(
+    action: (coordinator: GroupCoordinator) => Promise<T>,
+    answered: (value: T) => void,
+    connection?: Connection,
+  ): void {
     if (this.random.chance(this.lossRate)) return;
-    this.clock.setTimer(this.#delayMs(), () => {
+    const arrivesAtMs = Math.max(this.clock.now() + this.#delayMs(), connection?.lastArrivalMs ?? 0);
+    if (connection !== undefined) connection.lastArrivalMs = arrivesAtMs;
+    this.clock.setTimer(arrivesAtMs - this.clock.now(), () => {
       const coordinator = this.#coordinator;
       if (coordinator === null) return;
       const life = this.#life;

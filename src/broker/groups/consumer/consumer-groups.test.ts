@@ -1,0 +1,443 @@
+import assert from 'node:assert/strict';
+import { ErrorCode } from '../../../protocol/errors.ts';
+import { createOffsetCommitRequest } from '../../../protocol/generated/offset-commit-request.ts';
+import { createOffsetFetchRequest } from '../../../protocol/generated/offset-fetch-request.ts';
+import { createTxnOffsetCommitRequest } from '../../../protocol/generated/txn-offset-commit-request.ts';
+import { settled } from '../../../util/testing/virtual-clock.ts';
+import { GROUP, topicId } from '../coordinator.fixture.ts';
+import { describeGroup, listGroups } from '../group-listing.ts';
+import { commitOffsets, commitPendingOffsets } from '../offset-commit.ts';
+import { fetchOffsets } from '../offset-fetch.ts';
+import type { TopicNames } from '../ports.ts';
+import { type ConsumerBroker, groupOf, settle, startConsumers, TestMember } from './consumer.fixture.ts';
+
+const EVENTS = topicId('events');
+const all = (topic: string, count: number) =>
+  Array.from({ length: count }, (_, partition) => `${topicId(topic)}:${partition}`).sort();
+
+async function pair(broker: ConsumerBroker): Promise<[TestMember, TestMember]> {
+  const a = new TestMember(broker, 'a');
+  const b = new TestMember(broker, 'b');
+  await a.join();
+  await b.join();
+  await settle(a, b);
+  return [a, b];
+}
+
+describe('consumer groups (KIP-848)', () => {
+  it('give the only member everything, in its first answer', async () => {
+    const broker = await startConsumers();
+    const a = new TestMember(broker, 'a');
+    const response = await a.join();
+    assert.deepEqual(
+      [response.errorCode, response.memberId, response.memberEpoch, response.heartbeatIntervalMs],
+      [0, 'a', 2, 5_000],
+    );
+    assert.deepEqual(a.owned, all('events', 6));
+    assert.equal(groupOf(broker).state, 'Stable');
+  });
+
+  it('take partitions away from their owner before they give them to another', async () => {
+    const broker = await startConsumers();
+    const a = new TestMember(broker, 'a');
+    const b = new TestMember(broker, 'b');
+    await a.join();
+    assert.deepEqual((await b.join()).assignment?.topicPartitions, []);
+    assert.equal(b.epoch, 3);
+    // The owner is told, and stays in its epoch until it says that it has let go.
+    const told = await a.send({});
+    assert.equal(told.memberEpoch, 2);
+    assert.equal(told.assignment?.topicPartitions[0]?.partitions.length, 3);
+    await b.beat();
+    assert.deepEqual(b.owned, []);
+    assert.equal((await a.send({})).memberEpoch, 2);
+    a.take(told);
+    await a.beat();
+    assert.equal(a.epoch, 3);
+    await b.beat();
+    assert.equal(b.owned.length, 3);
+    assert.deepEqual([...a.owned, ...b.owned].sort(), all('events', 6));
+  });
+
+  it('remove a member that does not let go in time', async () => {
+    const broker = await startConsumers();
+    const a = new TestMember(broker, 'a');
+    const b = new TestMember(broker, 'b');
+    await a.join();
+    await b.join();
+    await a.send({});
+    for (let i = 0; i < 7; i++) {
+      await broker.clock.advance(5_000);
+      await a.send({ topicPartitions: null });
+      await b.beat();
+    }
+    assert.equal((await a.send({})).errorCode, ErrorCode.UNKNOWN_MEMBER_ID);
+    await b.beat();
+    assert.deepEqual(b.owned, all('events', 6));
+  });
+
+  it('remove a member whose session ends, and share its partitions out', async () => {
+    const broker = await startConsumers();
+    const [a, b] = await pair(broker);
+    await broker.clock.advance(30_000);
+    await b.beat();
+    await broker.clock.advance(20_000);
+    assert.equal(groupOf(broker).size, 1);
+    await settle(b);
+    assert.deepEqual(b.owned, all('events', 6));
+    assert.equal((await a.beat()).errorCode, ErrorCode.UNKNOWN_MEMBER_ID);
+  });
+
+  it('fence epochs that are not theirs, but repeat an answer that was lost', async () => {
+    const broker = await startConsumers();
+    const [a] = await pair(broker);
+    const { epoch } = a;
+    assert.equal((await a.send({ memberEpoch: epoch + 1 })).errorCode, ErrorCode.FENCED_MEMBER_EPOCH);
+    assert.equal((await a.send({ memberEpoch: epoch - 1 })).errorCode, ErrorCode.FENCED_MEMBER_EPOCH);
+    const repeated = await a.send({ memberEpoch: epoch - 1, topicPartitions: [] });
+    assert.deepEqual([repeated.errorCode, repeated.memberEpoch], [0, epoch]);
+    assert.equal((await new TestMember(broker, 'c').send({ memberEpoch: 3 })).errorCode, 25);
+  });
+
+  it('refuse requests that say too little', async () => {
+    const broker = await startConsumers();
+    const a = new TestMember(broker, 'a');
+    const refused = async (request: Parameters<TestMember['send']>[0]) => {
+      const { errorCode, errorMessage } = await a.send(request);
+      return [errorCode, errorMessage];
+    };
+    const full = { rebalanceTimeoutMs: 1_000, topicPartitions: [], subscribedTopicNames: [] };
+    const { INVALID_REQUEST } = ErrorCode;
+    assert.deepEqual(await refused({ ...full, groupId: '' }), [INVALID_REQUEST, "GroupId can't be empty."]);
+    assert.deepEqual(await refused({ ...full, memberId: '' }), [INVALID_REQUEST, "MemberId can't be empty."]);
+    assert.deepEqual(await refused({ ...full, rebalanceTimeoutMs: -1 }), [
+      INVALID_REQUEST,
+      'RebalanceTimeoutMs must be provided in first request.',
+    ]);
+    assert.equal((await refused({ ...full, topicPartitions: null }))[0], INVALID_REQUEST);
+    assert.equal((await refused({ ...full, subscribedTopicNames: null }))[0], INVALID_REQUEST);
+    assert.equal((await refused({ memberEpoch: -2 }))[0], INVALID_REQUEST);
+    assert.equal((await refused({ memberEpoch: -3 }))[0], INVALID_REQUEST);
+    assert.deepEqual(await refused({ ...full, serverAssignor: 'sticky' }), [
+      ErrorCode.UNSUPPORTED_ASSIGNOR,
+      'ServerAssignor sticky is not supported. Supported assignors: uniform, range.',
+    ]);
+    assert.deepEqual(await refused({ memberEpoch: 1 }), [
+      ErrorCode.GROUP_ID_NOT_FOUND,
+      'Consumer group group not found.',
+    ]);
+  });
+
+  it('are not served when the configuration leaves them out', async () => {
+    const broker = await startConsumers({}, { consumer: { enabled: false } });
+    assert.equal((await new TestMember(broker, 'a').join()).errorCode, ErrorCode.UNSUPPORTED_VERSION);
+  });
+
+  it('turn away who is too many', async () => {
+    const broker = await startConsumers({ events: 6 }, { consumer: { maxSize: 2 } });
+    await pair(broker);
+    const { errorCode } = await new TestMember(broker, 'c').join();
+    assert.equal(errorCode, ErrorCode.GROUP_MAX_SIZE_REACHED);
+  });
+
+  it('keep the partitions of a static member that leaves for a while', async () => {
+    const broker = await startConsumers();
+    const a = new TestMember(broker, 'a', 'instance-1');
+    const b = new TestMember(broker, 'b', 'instance-2');
+    await a.join();
+    await b.join();
+    await settle(a, b);
+    const { owned } = a;
+    const early = await new TestMember(broker, 'a2', 'instance-1').join();
+    assert.equal(early.errorCode, ErrorCode.UNRELEASED_INSTANCE_ID);
+    assert.equal((await a.leave(-2)).memberEpoch, -2);
+    await settle(b);
+    assert.equal(b.owned.length, 3);
+    const back = new TestMember(broker, 'a2', 'instance-1');
+    await back.join();
+    assert.deepEqual(back.owned, owned);
+    assert.equal(back.epoch, b.epoch);
+    assert.equal((await a.beat()).errorCode, ErrorCode.FENCED_INSTANCE_ID);
+    await back.leave(-2);
+    await broker.clock.advance(44_000);
+    await b.beat();
+    await broker.clock.advance(2_000);
+    await settle(b);
+    assert.deepEqual(b.owned, all('events', 6));
+  });
+
+  it('follow topics that are created, extended and deleted', async () => {
+    const broker = await startConsumers({ events: 2 });
+    const a = new TestMember(broker, 'a');
+    a.subscription = { subscribedTopicNames: ['events', 'later'] };
+    await a.join();
+    assert.deepEqual(a.owned, all('events', 2));
+    broker.topics.set('later', 3);
+    broker.groups.topicChanged('later');
+    await settle(a);
+    assert.deepEqual(a.owned, [...all('events', 2), ...all('later', 3)].sort());
+    broker.topics.set('events', 4);
+    broker.groups.topicChanged('events');
+    await settle(a);
+    assert.equal(a.owned.length, 7);
+    broker.topics.set('events', 0);
+    broker.groups.topicChanged('events');
+    await settle(a);
+    assert.deepEqual(a.owned, all('later', 3));
+  });
+
+  it('follow members that change what they subscribe to', async () => {
+    const broker = await startConsumers({ events: 2, audits: 2 });
+    const [a, b] = await pair(broker);
+    await a.beat({ subscribedTopicNames: ['audits'] });
+    await settle(a, b);
+    assert.deepEqual(a.owned, all('audits', 2));
+    assert.deepEqual(b.owned, all('events', 2));
+  });
+
+  it('wait between two assignments as long as the group wants', async () => {
+    const times = { sessionTimeoutMs: 45_000, heartbeatIntervalMs: 5_000, assignmentIntervalMs: 1_000 };
+    const broker = await startConsumers({ events: 6 }, { consumer: { timesOf: () => times } });
+    const a = new TestMember(broker, 'a');
+    const b = new TestMember(broker, 'b');
+    await a.join();
+    await b.join();
+    assert.equal(groupOf(broker).assignmentEpoch, 2);
+    assert.equal(groupOf(broker).state, 'Assigning');
+    await broker.clock.advance(1_000);
+    await settle(a, b);
+    assert.equal(groupOf(broker).assignmentEpoch, 3);
+    assert.equal(b.owned.length, 3);
+  });
+
+  it('are what they were after a restart, and go on', async () => {
+    const broker = await startConsumers();
+    const [a, b] = await pair(broker);
+    const before = groupOf(broker);
+    broker.groups.close();
+    const restarted = await startConsumers({}, { former: broker });
+    const after = groupOf(restarted);
+    assert.deepEqual([...after.members()], [...before.members()]);
+    assert.deepEqual(
+      [after.groupEpoch, after.assignmentEpoch, after.metadataHash, after.state],
+      [before.groupEpoch, before.assignmentEpoch, before.metadataHash, 'Stable'],
+    );
+    for (const { memberId } of before.members())
+      assert.deepEqual(after.targetOf(memberId), before.targetOf(memberId));
+    // Sessions begin anew.
+    await restarted.clock.advance(44_000);
+    assert.equal(groupOf(restarted).size, 2);
+    await restarted.clock.advance(2_000);
+    assert.equal(groupOf(restarted).state, 'Empty');
+    assert.deepEqual([a.owned.length, b.owned.length], [3, 3]);
+  });
+
+  it('answer when it is written, and take everything back that cannot be', async () => {
+    const broker = await startConsumers();
+    const [a, b] = await pair(broker);
+    broker.log.hold();
+    const c = new TestMember(broker, 'c');
+    let answered = false;
+    const joining = c.join().then((response) => {
+      answered = true;
+      return response;
+    });
+    await settled();
+    assert.equal(answered, false);
+    broker.log.failure = ErrorCode.KAFKA_STORAGE_ERROR;
+    broker.log.release();
+    assert.equal((await joining).errorCode, ErrorCode.NOT_COORDINATOR);
+    assert.equal((await a.beat()).errorCode, ErrorCode.COORDINATOR_LOAD_IN_PROGRESS);
+    broker.log.failure = null;
+    await broker.clock.advance(2_000);
+    assert.equal(groupOf(broker).size, 2);
+    await settle(a, b);
+    assert.equal((await c.join()).errorCode, ErrorCode.NONE);
+  });
+
+  it('match topics with regular expressions', async () => {
+    const broker = await startConsumers({ 'events-1': 2, 'events-2': 1, other: 1 });
+    const a = new TestMember(broker, 'a');
+    a.subscription = { subscribedTopicNames: null, subscribedTopicRegex: 'events-[0-9]+' };
+    await a.join();
+    await settled();
+    await settle(a);
+    const first = [...all('events-1', 2), ...all('events-2', 1)].sort();
+    assert.deepEqual(a.owned, first);
+    broker.topics.set('events-3', 1);
+    await a.beat();
+    assert.deepEqual(a.owned, first);
+    // Not more often than every ten seconds.
+    await broker.clock.advance(11_000);
+    await a.beat();
+    await settled();
+    await settle(a);
+    assert.deepEqual(a.owned, [...first, ...all('events-3', 1)].sort());
+    const restarted = await startConsumers({}, { former: broker });
+    assert.deepEqual([...groupOf(restarted).subscriptions.resolved.keys()], ['events-[0-9]+']);
+    const { errorCode, errorMessage } = await a.send({ subscribedTopicRegex: '(' });
+    assert.equal(errorCode, ErrorCode.INVALID_REGULAR_EXPRESSION);
+    assert.match(errorMessage ?? '', /^SubscribedTopicRegex `\(` is not a valid regular expression: /);
+    await a.beat({ subscribedTopicRegex: '', subscribedTopicNames: ['other'] });
+    await settle(a);
+    assert.deepEqual(a.owned, all('other', 1));
+    assert.equal(groupOf(broker).subscriptions.resolved.size, 0);
+  });
+});
+
+const names: TopicNames = {
+  partitionCount: (name) => (name === 'events' ? 6 : null),
+  idOf: (name) => (name === 'events' ? EVENTS : null),
+  nameOf: (id) => (id === EVENTS ? 'events' : null),
+};
+
+function commit(broker: ConsumerBroker, memberId: string, epoch: number, partition: number, version = 10) {
+  const part = {
+    partitionIndex: partition,
+    committedOffset: 5n,
+    committedLeaderEpoch: -1,
+    committedMetadata: null,
+  };
+  const request = createOffsetCommitRequest({
+    groupId: GROUP,
+    memberId,
+    generationIdOrMemberEpoch: epoch,
+    topics: [{ name: 'events', topicId: EVENTS, partitions: [part] }],
+  });
+  return commitOffsets(broker.groups, names, request, version).then(
+    ({ topics }) => topics[0]!.partitions[0]!.errorCode,
+  );
+}
+
+describe('offsets of consumer groups', () => {
+  it('are committed in the epoch of the member, or in that since which it has the partition', async () => {
+    const broker = await startConsumers();
+    const a = new TestMember(broker, 'a');
+    const b = new TestMember(broker, 'b');
+    await a.join();
+    assert.equal(await commit(broker, 'a', 2, 0), ErrorCode.NONE);
+    assert.equal(await commit(broker, 'a', 3, 0), ErrorCode.STALE_MEMBER_EPOCH);
+    assert.equal(await commit(broker, 'b', 1, 0), ErrorCode.UNKNOWN_MEMBER_ID);
+    assert.equal(await commit(broker, '', -1, 0), ErrorCode.UNKNOWN_MEMBER_ID);
+    assert.equal(await commit(broker, 'a', 2, 0, 8), ErrorCode.UNSUPPORTED_VERSION);
+    await b.join();
+    await settle(a, b);
+    const kept = Number(a.owned[0]!.split(':')[1]);
+    const given = Number(b.owned[0]!.split(':')[1]);
+    assert.equal(a.epoch, 3);
+    assert.equal(await commit(broker, 'a', 2, kept), ErrorCode.NONE);
+    assert.equal(await commit(broker, 'a', 2, given), ErrorCode.STALE_MEMBER_EPOCH);
+    assert.equal(await commit(broker, 'b', 2, given), ErrorCode.STALE_MEMBER_EPOCH);
+    assert.equal(await commit(broker, 'b', 3, given), ErrorCode.NONE);
+  });
+
+  it('are committed in transactions under the same rules, with the error that their clients know', async () => {
+    const broker = await startConsumers();
+    const a = new TestMember(broker, 'a');
+    await a.join();
+    const commitPending = async (memberId: string, generationId: number) => {
+      const part = {
+        partitionIndex: 0,
+        committedOffset: 5n,
+        committedLeaderEpoch: -1,
+        committedMetadata: null,
+      };
+      const request = createTxnOffsetCommitRequest({
+        transactionalId: 'tx',
+        groupId: GROUP,
+        producerId: 1n,
+        memberId,
+        generationId,
+        topics: [{ name: 'events', partitions: [part] }],
+      });
+      const { topics } = await commitPendingOffsets(broker.groups, names, request, () => ErrorCode.NONE);
+      return topics[0]!.partitions[0]!.errorCode;
+    };
+    assert.equal(await commitPending('a', 2), ErrorCode.NONE);
+    assert.equal(await commitPending('', -1), ErrorCode.NONE);
+    assert.equal(await commitPending('a', 3), ErrorCode.ILLEGAL_GENERATION);
+    assert.equal(await commitPending('a', 1), ErrorCode.ILLEGAL_GENERATION);
+    assert.equal(await commitPending('z', 2), ErrorCode.UNKNOWN_MEMBER_ID);
+  });
+
+  it('are fetched by members in their epoch, and by who is none', async () => {
+    const broker = await startConsumers();
+    const a = new TestMember(broker, 'a');
+    await a.join();
+    await commit(broker, 'a', 2, 0);
+    const fetch = (memberId: string | null, memberEpoch: number) => {
+      const topics = [{ name: 'events', topicId: EVENTS, partitionIndexes: [0] }];
+      const request = createOffsetFetchRequest({
+        groups: [{ groupId: GROUP, memberId, memberEpoch, topics }],
+      });
+      const group = fetchOffsets(broker.groups, names, request, 10).groups[0]!;
+      return [group.errorCode, group.topics[0]?.partitions[0]?.committedOffset];
+    };
+    assert.deepEqual(fetch(null, -1), [0, 5n]);
+    assert.deepEqual(fetch('a', 2), [0, 5n]);
+    assert.deepEqual(fetch('a', 3), [ErrorCode.STALE_MEMBER_EPOCH, undefined]);
+    assert.deepEqual(fetch('z', 1), [ErrorCode.UNKNOWN_MEMBER_ID, undefined]);
+  });
+
+  it('go with their group', async () => {
+    const broker = await startConsumers();
+    const a = new TestMember(broker, 'a');
+    await a.join();
+    await commit(broker, 'a', 2, 0);
+    assert.equal(await broker.groups.deleteGroup(GROUP), ErrorCode.NON_EMPTY_GROUP);
+    await a.leave();
+    assert.equal(groupOf(broker).state, 'Empty');
+    await broker.clock.advance(3600_000 + 60_000);
+    assert.equal(broker.groups.shards[0]!.groups.has(GROUP), false);
+    const restarted = await startConsumers({}, { former: broker });
+    assert.equal(restarted.groups.shards[0]!.groups.size, 0);
+    assert.deepEqual([...restarted.groups.shards[0]!.offsets.groupIds()], []);
+  });
+});
+
+describe('lists and descriptions of consumer groups', () => {
+  it('say their type and state', async () => {
+    const broker = await startConsumers();
+    await pair(broker);
+    const listed = (states: string[], types: string[]) =>
+      listGroups(broker.groups, states, types).groups.map(({ groupType, groupState, protocolType }) => [
+        groupType,
+        groupState,
+        protocolType,
+      ]);
+    assert.deepEqual(listed([], []), [['consumer', 'Stable', 'consumer']]);
+    assert.deepEqual(listed(['stable'], ['Consumer']), [['consumer', 'Stable', 'consumer']]);
+    assert.deepEqual(listed([], ['classic']), []);
+    assert.deepEqual(listed(['Empty'], []), []);
+    assert.deepEqual([...broker.groups.states('consumer')], [['Stable', 1]]);
+    assert.deepEqual([...broker.groups.states('classic')], []);
+    const described = describeGroup(broker.groups, GROUP, 6);
+    assert.equal(described.errorCode, ErrorCode.GROUP_ID_NOT_FOUND);
+    assert.equal(described.errorMessage, 'Group group is not a classic group.');
+  });
+
+  it('show members with what they have and what they are to have', async () => {
+    const broker = await startConsumers();
+    const a = new TestMember(broker, 'a');
+    await a.join({ rackId: 'rack-1', serverAssignor: 'range' });
+    await new TestMember(broker, 'b').join();
+    const described = broker.groups.describeConsumerGroup(GROUP);
+    assert.deepEqual(
+      [described.groupState, described.groupEpoch, described.assignmentEpoch, described.assignorName],
+      ['Reconciling', 3, 3, 'range'],
+    );
+    const [first, second] = described.members;
+    assert.deepEqual(
+      [first!.memberId, first!.rackId, first!.memberType, first!.subscribedTopicNames],
+      ['a', 'rack-1', 1, ['events']],
+    );
+    assert.deepEqual(first!.assignment.topicPartitions, [
+      { topicId: EVENTS, topicName: 'events', partitions: [0, 1, 2, 3, 4, 5] },
+    ]);
+    assert.deepEqual(second!.targetAssignment.topicPartitions, [
+      { topicId: EVENTS, topicName: 'events', partitions: [3, 4, 5] },
+    ]);
+    const missing = broker.groups.describeConsumerGroup('other');
+    assert.deepEqual([missing.errorCode, missing.errorMessage], [69, 'Group other not found.']);
+  });
+});
