@@ -134,7 +134,7 @@ export const logDefinitions = [
     values: ['compact', 'delete'],
     update: 'cluster-wide',
     documentation:
-      'What happens to old segments of topics that do not say: delete, compact or both. Compacted topics are kept whole by this version.',
+      'What happens to old segments of topics that do not say: delete, compact or both.',
   },
   {
     name: 'log.segment.delete.delay.ms',
