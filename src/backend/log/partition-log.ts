@@ -413,8 +413,7 @@ export class PartitionLog {
       segments: this.#segments,
       version: () => (this.#blocked || this.#closed ? null : this.#truncations),
       exclusively: (task) => this.#maintenance.run(task),
-      settleClosedSegments: () =>
-        this.#persistRolled().then(() => this.#host.checkpointRecoveryPoints(this)),
+      settleClosedSegments: () => this.#persistRolled().then(() => this.#host.checkpointRecoveryPoints(this)),
       checkpointCleanedOffset: () => this.#host.checkpointCleanedOffsets(this),
       forgetSnapshots: (offsets) => this.#snapshots.removeWhere((offset) => offsets.has(offset)),
       failed: (action, cause) => this.#failures.report(action, cause),

@@ -242,7 +242,9 @@ async function readExtent(partition: Partition, batch: DivertedBatch): Promise<P
   try {
     const { segmentId, position, length, headerCrc, batchCrc } = batch;
     const extent = await partition.payloads.read(segmentId, position, length, headerCrc, batchCrc);
-    return batch.partial === null ? [batch.header, extent] : [await restore(batch.partial, segmentId, extent)];
+    return batch.partial === null
+      ? [batch.header, extent]
+      : [await restore(batch.partial, segmentId, extent)];
   } catch (error) {
     if (error instanceof PayloadError) partition.reportPayloadError(batch.baseOffset, error);
     throw error;

@@ -54,7 +54,9 @@ export function logConfigOf(topic: TopicConfig): LogConfig {
     ...defaultLogConfig,
     segmentBytes: topic.get('segment.bytes'),
     // What must be compacted by then must have left the active segment.
-    segmentMs: cleanupCompact ? Math.min(topic.get('segment.ms'), maxCompactionLagMs) : topic.get('segment.ms'),
+    segmentMs: cleanupCompact
+      ? Math.min(topic.get('segment.ms'), maxCompactionLagMs)
+      : topic.get('segment.ms'),
     segmentJitterMs: topic.get('segment.jitter.ms'),
     segmentIndexBytes: topic.get('segment.index.bytes'),
     indexIntervalBytes: topic.get('index.interval.bytes'),

@@ -36,7 +36,8 @@ export async function dirtyRange(
   const limit = smallest(state.lastStableOffset, active.baseOffset);
   const within = closed.filter((_, index) => segments[index + 1]!.baseOffset <= limit);
   const young = await firstYoung(dirty, config, state.nowMs);
-  const cleanable = young === null ? within : within.filter((segment) => segment.baseOffset < young.baseOffset);
+  const cleanable =
+    young === null ? within : within.filter((segment) => segment.baseOffset < young.baseOffset);
   const end = segments[cleanable.length]!.baseOffset;
   return {
     firstDirty,
@@ -70,8 +71,7 @@ async function firstYoung(
   const window = config.compactionStrategy === 'hybrid' ? config.compactionWindowMs : 0;
   const lagMs = Math.max(config.minCompactionLagMs, window);
   if (lagMs <= 0) return null;
-  for (const segment of dirty)
-    if ((await segment.largestTimestampMs(config)) > nowMs - lagMs) return segment;
+  for (const segment of dirty) if ((await segment.largestTimestampMs(config)) > nowMs - lagMs) return segment;
   return null;
 }
 

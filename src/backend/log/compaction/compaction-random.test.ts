@@ -24,7 +24,8 @@ class Model {
   }
 
   end(transaction: bigint, commit: boolean): void {
-    if (commit) for (const record of this.open.get(transaction) ?? []) this.records.set(record.offset, record);
+    if (commit)
+      for (const record of this.open.get(transaction) ?? []) this.records.set(record.offset, record);
     this.open.delete(transaction);
   }
 
@@ -144,7 +145,11 @@ class Run {
 
   /** Each key is there once, and no record without one. */
   async #checkClean(): Promise<void> {
-    for (let round = 0; this.fixture.log.compaction.cleanedOffset < (await this.fixture.log.compaction.survey()).end; round++) {
+    for (
+      let round = 0;
+      this.fixture.log.compaction.cleanedOffset < (await this.fixture.log.compaction.survey()).end;
+      round++
+    ) {
       assert.ok(round < 100, 'it does not end');
       await this.fixture.compact();
     }

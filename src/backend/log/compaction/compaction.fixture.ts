@@ -6,7 +6,11 @@ import { Codec, compress, decompress } from '../../../native/codec.ts';
 import { Store } from '../../../native/store.ts';
 import { Attribute, BatchHeader, CRC_COVERS_FROM } from '../../../protocol/records/batch-header.ts';
 import { buildBatch } from '../../../protocol/records/builder.ts';
-import { buildEndTransactionBatch, ControlType, controlType } from '../../../protocol/records/control-records.ts';
+import {
+  buildEndTransactionBatch,
+  ControlType,
+  controlType,
+} from '../../../protocol/records/control-records.ts';
 import { type RecordView, readRecords } from '../../../protocol/records/reader.ts';
 import { silentLogger } from '../../../util/logger.ts';
 import { VirtualClock } from '../../../util/testing/virtual-clock.ts';
@@ -130,7 +134,11 @@ export class CompactionFixture {
       {
         attributes: codec | (transactional ? Attribute.transactional : 0),
         ...(codec !== Codec.NONE && { compress: (section) => compress(codec, section) }),
-        ...(producerId !== undefined && { producerId, producerEpoch: producerEpoch ?? 0, baseSequence: baseSequence ?? 0 }),
+        ...(producerId !== undefined && {
+          producerId,
+          producerEpoch: producerEpoch ?? 0,
+          baseSequence: baseSequence ?? 0,
+        }),
       },
     );
     return this.#append(bytes, 'client');
@@ -165,10 +173,14 @@ export class CompactionFixture {
     let next = this.log.logStartOffset;
     return (await readAll(this.log)).map(({ bytes, baseOffset, lastOffset }) => {
       const header = new BatchHeader(bytes);
-      if (crc32c(bytes.subarray(CRC_COVERS_FROM)) !== header.crc) throw new Error(`wrong CRC at ${baseOffset}`);
+      if (crc32c(bytes.subarray(CRC_COVERS_FROM)) !== header.crc)
+        throw new Error(`wrong CRC at ${baseOffset}`);
       if (baseOffset < next) throw new Error(`offset ${baseOffset} where ${next} is due`);
       next = lastOffset + 1n;
-      return { header, records: readRecords(bytes, (codec, section) => decompress(codec as Codec, section, 1 << 28)) };
+      return {
+        header,
+        records: readRecords(bytes, (codec, section) => decompress(codec as Codec, section, 1 << 28)),
+      };
     });
   }
 
@@ -182,7 +194,8 @@ export class CompactionFixture {
     for (const { header, records } of await this.batches()) {
       const { baseOffset, producerId, attributes } = header;
       if (baseOffset >= end) break;
-      for (; waiting[0] && waiting[0].firstOffset <= header.lastOffset; waiting.shift()) aborted.add(waiting[0].producerId);
+      for (; waiting[0] && waiting[0].firstOffset <= header.lastOffset; waiting.shift())
+        aborted.add(waiting[0].producerId);
       if (header.isControl) {
         const [record] = records;
         if (record && controlType(record.key!) === ControlType.abort) aborted.delete(producerId);

@@ -24,9 +24,15 @@ describe('log compaction', () => {
   const files = (suffix: string) => readdirSync(fixture.path).filter((name) => name.endsWith(suffix));
 
   it('keeps the latest record of each key, at its offset', async () => {
-    await fixture.write([{ key: 'a', value: '1' }, { key: 'b', value: '1' }]);
+    await fixture.write([
+      { key: 'a', value: '1' },
+      { key: 'b', value: '1' },
+    ]);
     await fixture.write([{ key: 'a', value: '2' }]);
-    await fixture.write([{ key: 'c', value: '1' }, { key: 'a', value: '3' }]);
+    await fixture.write([
+      { key: 'c', value: '1' },
+      { key: 'a', value: '3' },
+    ]);
     await fixture.roll();
     const stats = await fixture.compact();
     assert.deepEqual(await read(), ['1 b=1', '3 c=1', '4 a=3']);
@@ -38,7 +44,14 @@ describe('log compaction', () => {
   for (const codec of CODECS) {
     it(`writes batches of codec ${codec} anew with the same codec`, async () => {
       const value = 'v'.repeat(200);
-      await fixture.write([{ key: 'a', value: 'old' }, { key: 'b', value }, { key: 'c', value: '' }], { codec });
+      await fixture.write(
+        [
+          { key: 'a', value: 'old' },
+          { key: 'b', value },
+          { key: 'c', value: '' },
+        ],
+        { codec },
+      );
       await fixture.write([{ key: 'a', value: 'new' }], { codec });
       await fixture.roll();
       await fixture.compact();
@@ -50,7 +63,10 @@ describe('log compaction', () => {
   }
 
   it('keeps tombstones until their time is over', async () => {
-    await fixture.write([{ key: 'a', value: '1' }, { key: 'b', value: '1' }]);
+    await fixture.write([
+      { key: 'a', value: '1' },
+      { key: 'b', value: '1' },
+    ]);
     await fixture.write([{ key: 'a', value: null }]);
     await fixture.roll();
     const now = fixture.clock.now();
@@ -71,7 +87,10 @@ describe('log compaction', () => {
   });
 
   it('removes records without a key', async () => {
-    await fixture.write([{ key: null, value: '1' }, { key: 'b', value: '1' }]);
+    await fixture.write([
+      { key: null, value: '1' },
+      { key: 'b', value: '1' },
+    ]);
     await fixture.roll();
     await fixture.compact();
     assert.deepEqual(await read(), ['1 b=1']);
@@ -117,8 +136,17 @@ describe('log compaction', () => {
   });
 
   it('keeps the last sequence number of producers in an empty batch', async () => {
-    await fixture.write([{ key: 'a', value: '1' }, { key: 'b', value: '1' }], { producerId: 9n, baseSequence: 0 });
-    await fixture.write([{ key: 'a', value: '2' }, { key: 'b', value: '2' }]);
+    await fixture.write(
+      [
+        { key: 'a', value: '1' },
+        { key: 'b', value: '1' },
+      ],
+      { producerId: 9n, baseSequence: 0 },
+    );
+    await fixture.write([
+      { key: 'a', value: '2' },
+      { key: 'b', value: '2' },
+    ]);
     await fixture.roll();
     await fixture.compact();
     const [empty] = await fixture.batches();
@@ -127,7 +155,9 @@ describe('log compaction', () => {
     assert.deepEqual([header.baseOffset, header.lastOffset, header.baseTimestamp], [0n, 1n, -1n]);
     await fixture.crash();
     assert.equal(fixture.log.producer(9n)!.batches.at(-1)!.lastSequence, 1);
-    await assert.rejects(fixture.write([{ key: 'c', value: '1' }], { producerId: 9n, baseSequence: 3 }), { code: 45 });
+    await assert.rejects(fixture.write([{ key: 'c', value: '1' }], { producerId: 9n, baseSequence: 3 }), {
+      code: 45,
+    });
     await fixture.write([{ key: 'c', value: '1' }], { producerId: 9n, baseSequence: 2 });
   });
 
@@ -141,7 +171,10 @@ describe('log compaction', () => {
     const stats = await fixture.compact();
     assert.deepEqual([stats.segmentsBefore > 5, stats.segmentsAfter], [true, 1]);
     assert.equal(fixture.log.segmentCount, 2);
-    assert.deepEqual((await fixture.read()).slice(0, 3).map(({ offset }) => offset), [57n, 58n, 59n]);
+    assert.deepEqual(
+      (await fixture.read()).slice(0, 3).map(({ offset }) => offset),
+      [57n, 58n, 59n],
+    );
     const { batches } = await fixture.log.read(10n, 1 << 20);
     assert.ok(batches.length > 0 && batches.at(-1)!.lastOffset >= 57n);
   });
@@ -154,13 +187,19 @@ describe('log compaction', () => {
       await fixture.compact({ ...ROUND, mapBytes: 24 * 50 });
     assert.ok(rounds > 2, `${rounds} rounds`);
     const found = without(await fixture.read());
-    assert.deepEqual(found.map(({ offset }) => Number(offset)), Array.from({ length: 100 }, (_, i) => 200 + i));
+    assert.deepEqual(
+      found.map(({ offset }) => Number(offset)),
+      Array.from({ length: 100 }, (_, i) => 200 + i),
+    );
   });
 
   it('says so when not even one batch fits', async () => {
     await fixture.write(Array.from({ length: 50 }, (_, i) => ({ key: `${i}`, value: '' })));
     await fixture.roll();
-    await assert.rejects(fixture.compact({ ...ROUND, mapBytes: 24 * 20 }), /log\.cleaner\.dedupe\.buffer\.size/);
+    await assert.rejects(
+      fixture.compact({ ...ROUND, mapBytes: 24 * 20 }),
+      /log\.cleaner\.dedupe\.buffer\.size/,
+    );
   });
 
   it('keeps what it has made across a clean stop, a crash and Kafka’s checkpoint', async () => {
@@ -186,7 +225,8 @@ describe('log compaction', () => {
     assert.deepEqual([files('.cleaned'), files('.swap')], [[], []]);
     assert.ok(files('.deleted').length > 3);
     fixture.clock.tick(1000);
-    for (let turn = 0; turn < 200 && files('.deleted').length > 0; turn++) await new Promise((done) => setTimeout(done, 5));
+    for (let turn = 0; turn < 200 && files('.deleted').length > 0; turn++)
+      await new Promise((done) => setTimeout(done, 5));
     assert.deepEqual(files('.deleted'), []);
     assert.equal(files('.log').length, fixture.log.segmentCount);
   });
@@ -335,7 +375,8 @@ describe('log compaction', () => {
 
     it('does not count before the log file has its name', async () => {
       for (const [name, bytes] of before) put(name, bytes);
-      for (const suffix of names) if (after.has(`${first}${suffix}`)) put(`${first}${suffix}.cleaned`, after.get(`${first}${suffix}`)!);
+      for (const suffix of names)
+        if (after.has(`${first}${suffix}`)) put(`${first}${suffix}.cleaned`, after.get(`${first}${suffix}`)!);
       await fixture.open();
       assert.equal((await read()).length, 30);
       assert.deepEqual(files('.cleaned'), []);
@@ -348,7 +389,10 @@ describe('log compaction', () => {
     for (let i = 0; i < 400; i++) {
       const key = `k${i % 7}`;
       latest.set(key, `${i}`);
-      await fixture.write([{ key, value: `${i}` }, { key: 'filler', value: 'x'.repeat(150) }]);
+      await fixture.write([
+        { key, value: `${i}` },
+        { key: 'filler', value: 'x'.repeat(150) },
+      ]);
       if (i % 40 !== 39) continue;
       await running;
       running = fixture.compact();

@@ -168,7 +168,15 @@ export class LogCleaner {
       this.#count(stats);
       const { fromOffset, endOffset, segmentsBefore, segmentsAfter, bytesWritten, recordsRemoved } = stats;
       const offsets = { from: String(fromOffset), to: String(endOffset) };
-      const fields = { topic, partition, ...offsets, segmentsBefore, segmentsAfter, bytesWritten, recordsRemoved };
+      const fields = {
+        topic,
+        partition,
+        ...offsets,
+        segmentsBefore,
+        segmentsAfter,
+        bytesWritten,
+        recordsRemoved,
+      };
       logger.info({ ...fields, ms: clock.now() - startMs }, 'compacted a log');
       // Retention leaves a log alone while it is compacted.
       await log.deleteOldSegments();

@@ -218,7 +218,8 @@ export class LogCompaction {
 
   #exclusively<T>(version: number | null, task: () => Promise<T>): Promise<T> {
     return this.#log.exclusively(async () => {
-      if (this.#stopping || version === null || this.#log.version() !== version) throw new CompactionStopped();
+      if (this.#stopping || version === null || this.#log.version() !== version)
+        throw new CompactionStopped();
       return task();
     });
   }

@@ -28,8 +28,11 @@ export async function finishSwaps(
   const remove = (file: LogFileName) => fileSystem.remove(join(directory, file.name));
   // Kafka splits a segment whose offsets do not fit into several: they are all there, or none counts.
   const firstCleaned = files.find(({ stage, suffix }) => stage === 'cleaned' && suffix === Suffix.log);
-  const isUnfinished = ({ offset }: LogFileName) => firstCleaned !== undefined && offset >= firstCleaned.offset;
-  const logs = files.filter((file) => file.stage === 'swap' && file.suffix === Suffix.log && !isUnfinished(file));
+  const isUnfinished = ({ offset }: LogFileName) =>
+    firstCleaned !== undefined && offset >= firstCleaned.offset;
+  const logs = files.filter(
+    (file) => file.stage === 'swap' && file.suffix === Suffix.log && !isUnfinished(file),
+  );
   const swapped = new Set(logs.map(({ offset }) => offset));
   for (const log of logs) {
     const end = await endOf(environment, directory, log);
@@ -45,7 +48,11 @@ export async function finishSwaps(
     // Where the log file is complete, so are its indexes, whatever they are called.
     const isPart = file.stage === 'swap' ? !isUnfinished(file) : swapped.has(file.offset);
     if (!isPart) await remove(file);
-    else await fileSystem.rename(join(directory, file.name), join(directory, offsetFileName(file.offset, file.suffix)));
+    else
+      await fileSystem.rename(
+        join(directory, file.name),
+        join(directory, offsetFileName(file.offset, file.suffix)),
+      );
   }
   await fileSystem.syncDirectory(directory);
   return true;
@@ -68,7 +75,10 @@ async function endOf({ fileSystem }: LogEnvironment, directory: string, log: Log
   try {
     let end = log.offset;
     for (let position = 0; ; ) {
-      const scan = await fileSystem.scanBatches(file, position, file.size, { maxBytes: 1 << 20, verifyCrc: false });
+      const scan = await fileSystem.scanBatches(file, position, file.size, {
+        maxBytes: 1 << 20,
+        verifyCrc: false,
+      });
       const last = scan.batches.at(-1);
       if (last === undefined) return end;
       end = last.lastOffset + 1n;
