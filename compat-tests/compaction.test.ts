@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { dumpLogSegments, verifyPayload } from './crash/on-disk.ts';
 import { type Broker, startBroker, targetIsKafka } from './harness/broker.ts';
 import { sleep } from './harness/child.ts';
 import { type Client, clientKinds, requireToolchain, startClient } from './harness/client.ts';
@@ -81,5 +84,14 @@ describe('compacted topics', function () {
     assert.ok(read('kafabric_cleaner_runs_total') > 0);
     assert.ok(read('kafabric_cleaner_removed_records_total') >= (rounds - 1) * keys);
     assert.equal(read('kafabric_cleaner_uncleanable_partitions'), 0);
+  });
+
+  it('leaves logs, indexes and payload as Kafka’s DumpLogSegments and kafabric payload verify want them', async function () {
+    requireToolchain(this, 'java');
+    await broker.kill('SIGTERM');
+    const topics = readdirSync(broker.dataDir).filter((name) => name.startsWith('compacted-'));
+    assert.ok(topics.length > 0);
+    await dumpLogSegments(topics.map((name) => join(broker.dataDir, name)));
+    if (!targetIsKafka) await verifyPayload(broker.dataDir);
   });
 });

@@ -198,13 +198,15 @@ export class LogCompaction {
           (segment, index) => all.includes(segment) && segment !== active && segment.size === sizes[index],
         );
         if (!isSame) throw new CompactionStopped();
+        for (const segment of group) await segment.pin(config);
         swapping = true;
         await swapIn(this.#environment, segments, { old: group, size: cleaned.size, transactions }, config);
-        await this.#log.forgetSnapshots(new Set(group.slice(1).map((segment) => segment.baseOffset)));
+        swapping = false;
         this.cleanedOffset = largest(this.cleanedOffset, smallest(end, mappedEnd));
+        this.onSwapped?.(cleaned.released);
+        await this.#log.forgetSnapshots(new Set(group.slice(1).map((segment) => segment.baseOffset)));
         await this.#log.checkpointCleanedOffset();
       });
-      this.onSwapped?.(cleaned.released);
       return cleaned;
     } catch (error) {
       // The files' names are somewhere between the old and the new, which only a start puts in order.

@@ -41,7 +41,7 @@ export async function dropCleaned(
 }
 
 /**
- * Puts a new segment, whose files are durable, in the place of those that it was made of. A process that dies meanwhile finishes it at its next
+ * Puts a new segment, whose files are durable, in the place of those that it was made of, which are pinned. A process that dies meanwhile finishes it at its next
  * start: see `finishSwaps`. Nothing else may change the log's segments; readers go on with those that they have.
  */
 export async function swapIn(
@@ -54,7 +54,6 @@ export async function swapIn(
   const { directory } = segments;
   const { baseOffset } = old[0]!;
   const stem = cleanedStem(directory, baseOffset);
-  for (const segment of old) await segment.pin(config);
   for (const suffix of SEGMENT_SUFFIXES)
     await renameIfThere(environment, `${stem}${suffix}${Suffix.cleaned}`, `${stem}${suffix}${Suffix.swap}`);
   // From here on it is the new segment that counts.
