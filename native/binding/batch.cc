@@ -10,6 +10,7 @@
 #include "batch/produce_check.h"
 #include "batch/recompress.h"
 #include "batch/reference.h"
+#include "batch/restore.h"
 #include "binding/arena.h"
 #include "binding/batch_slots.h"
 #include "binding/completions.h"
@@ -263,6 +264,39 @@ void recompressMemory(const Napi::CallbackInfo& info) {
 // (id, codec, maxUncompressedBytes, bytes)
 void recompressCopy(const Napi::CallbackInfo& info) { recompressOnWorker(info, copiedInput(info[3])); }
 
+// (id, reference batch, handle, offset, length) of the extent; completes with what AsyncOutput::take makes.
+void restoreOnWorker(const Napi::CallbackInfo& info) {
+  double id = numberOf(info[0]);
+  auto reference = copiedInput(info[1]);
+  auto extent = memoryInput(info.Env(), numberOf(info[2]), numberOf(info[3]), numberOf(info[4]));
+  Completions& completions = Completions::of(info.Env());
+  Workers::post(info.Env(), [id, reference, extent = std::move(extent), &completions]() mutable {
+    Completion done;
+    done.id = id;
+    try {
+      auto output = std::make_shared<AsyncOutput>();
+      restoreBatch(reference->bytes, reference->length, extent->bytes, extent->length, threadScratch(), output->bytes);
+      output->keepInArena();
+      done.result = [output](Napi::Env env) { return output->take(env); };
+    } catch (const std::bad_alloc&) {
+      done.error = ENOMEM;
+      done.message = "not enough memory to restore a batch";
+    } catch (const CodecError& error) {
+      done.error = EBADMSG;
+      done.message = error.what();
+    }
+    threadScratch().recycle(kScratchKeepBytes);
+    extent.reset();  // memory goes back before anyone hears of it
+    completions.push(std::move(done));
+  });
+}
+
+// (reference batch) -> bytes of what it stands for
+Napi::Value restoredSize(const Napi::CallbackInfo& info) {
+  Bytes bytes = bytesOf(info[0]);
+  return Napi::Number::New(info.Env(), static_cast<double>(restoredBytes(bytes.data, bytes.length)));
+}
+
 /** A Uint8Array that starts with a whole batch header. */
 Bytes batchOf(const Napi::Value& value) {
   Bytes bytes = bytesOf(value);
@@ -300,6 +334,8 @@ void initBatch(Napi::Env env, Napi::Object exports) {
   exports["batchCheckCopy"] = Napi::Function::New(env, checkCopy, "batchCheckCopy");
   exports["batchRecompressMemory"] = Napi::Function::New(env, recompressMemory, "batchRecompressMemory");
   exports["batchRecompressCopy"] = Napi::Function::New(env, recompressCopy, "batchRecompressCopy");
+  exports["batchRestore"] = Napi::Function::New(env, restoreOnWorker, "batchRestore");
+  exports["batchRestoredBytes"] = Napi::Function::New(env, restoredSize, "batchRestoredBytes");
   exports["batchLocateReference"] = Napi::Function::New(env, locate, "batchLocateReference");
 }
 

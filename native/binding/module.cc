@@ -4,6 +4,7 @@
 #include "binding/arena.h"
 #include "binding/batch.h"
 #include "binding/codec.h"
+#include "binding/compaction.h"
 #include "binding/completions.h"
 #include "binding/environment.h"
 #include "binding/fabric.h"
@@ -24,6 +25,7 @@ Napi::Object InitModule(Napi::Env env, Napi::Object exports) {
   kafabric::binding::initJournal(env, exports);
   kafabric::binding::initNet(env, exports);
   kafabric::binding::initStore(env, exports);
+  kafabric::binding::initCompaction(env, exports);
   return exports;
 }
 

@@ -378,6 +378,12 @@ void unlock(const Napi::CallbackInfo& info) { Host::of(info.Env()).locks.erase(i
 
 }  // namespace
 
+Store& storeOf(Napi::Env env, uint64_t index) {
+  Host& host = Host::of(env);
+  if (index >= host.stores.size()) throw Napi::Error::New(env, "no such store");
+  return host.stores[index]->store;
+}
+
 void initStore(Napi::Env env, Napi::Object exports) {
   exports["storeCreate"] = Napi::Function::New(env, create, "storeCreate");
   exports["storeStop"] = Napi::Function::New(env, stop, "storeStop");

@@ -2,9 +2,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,19 +11,13 @@
 
 #include "store/aligned_memory.h"
 #include "store/descriptor.h"
+#include "store/low_priority.h"
 
 namespace kafabric {
 
 namespace {
 
 constexpr size_t kPieceBytes = size_t{1} << 20;
-constexpr int kLowPriority = 10;
-
-/** Whoever serves clients goes first. */
-void lowerPriority() {
-  thread_local const bool lowered = ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), kLowPriority) == 0;
-  (void)lowered;
-}
 
 /** The end of a file need not be whole blocks. */
 int useThePageCache(int fd) {

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { LogCleaner } from '../backend/log/compaction/log-cleaner.ts';
 import { defaultLogConfig, type LogConfig } from '../backend/log/config.ts';
 import { LogManager } from '../backend/log/log-manager.ts';
 import type { LogIntervals } from '../backend/log/log-manager-options.ts';
@@ -11,6 +12,7 @@ import { Store } from '../native/store.ts';
 import type { Clock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
 import { writeAcknowledged } from './acknowledged-memory.ts';
+import { makeCleaner } from './cleaner.ts';
 import { ConfigManager } from './configs/config-manager.ts';
 import type { CoordinatorTopic } from './coordinator-shards.ts';
 import { groupConfig } from './groups/config.ts';
@@ -68,6 +70,7 @@ export class EmbeddedBroker {
   readonly store: Store;
   readonly logs: LogManager;
   readonly tiers: TieredStorage;
+  readonly cleaner: LogCleaner;
   readonly metadata: ClusterMetadata;
   readonly topics: TopicManager;
   readonly configs: ConfigManager;
@@ -93,6 +96,7 @@ export class EmbeddedBroker {
     this.store = store;
     this.logs = logs;
     this.tiers = tiers;
+    this.cleaner = makeCleaner({ logs, store, config: () => metadata.config, clock, logger });
     this.metadata = metadata;
     this.topics = new TopicManager(metadata, randomUuid);
     this.configs = new ConfigManager(metadata);
@@ -178,6 +182,7 @@ export class EmbeddedBroker {
     metadata.addListener(partitions);
     this.tiers.start();
     partitions.startRetention(metadata.config.get('log.retention.check.interval.ms'));
+    this.cleaner.start();
     metadata.addListener({
       partitionsCreated: async ({ name }) => groups.topicChanged(name),
       topicDeleted: ({ name }) => groups.topicDeleted(name),
@@ -192,6 +197,7 @@ export class EmbeddedBroker {
     this.transactions.close();
     this.groups.close();
     await this.metadata.close();
+    await this.cleaner.stop();
     await this.tiers.stop();
     await this.partitions.close();
     this.tiers.close();

@@ -49,6 +49,8 @@ interface BatchBinding {
     length: number,
   ): void;
   batchRecompressCopy(id: number, codec: number, maxUncompressedBytes: number, bytes: Uint8Array): void;
+  batchRestore(id: number, reference: Uint8Array, handle: number, offset: number, length: number): void;
+  batchRestoredBytes(reference: Uint8Array): number;
   batchLocateReference(
     reference: Uint8Array,
     header: Uint8Array,
@@ -233,6 +235,27 @@ export async function recompressBatch(
     const from = memory.blockOffset + offset;
     native.batchRecompressMemory(id, codec, maxUncompressedBytes, memory.handle, from, byteLength);
   });
+  return result instanceof Uint8Array ? result : new MemoryPiece(NativeMemory.adopt(...result));
+}
+
+/** Bytes of the batch that `restoreBatch` makes of a reference batch; 0 when that is damaged. */
+export function restoredBytes(reference: Uint8Array): number {
+  return native.batchRestoredBytes(reference);
+}
+
+/**
+ * The batch that a reference batch stands for when compaction has left only some of its records: uncompressed, made on a worker thread.
+ * `extent` is its payload, which was checked; it is retained meanwhile. The caller owns what memory the result has. Rejects with EBADMSG
+ * when the two do not belong together.
+ */
+export async function restoreBatch(
+  reference: Uint8Array,
+  extent: MemoryPiece,
+): Promise<Uint8Array | MemoryPiece> {
+  const { memory, offset, byteLength } = extent;
+  const result = await completion<Uint8Array | [handle: number, offset: number, length: number]>((id) =>
+    native.batchRestore(id, reference, memory.handle, memory.blockOffset + offset, byteLength),
+  );
   return result instanceof Uint8Array ? result : new MemoryPiece(NativeMemory.adopt(...result));
 }
 

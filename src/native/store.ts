@@ -1,6 +1,7 @@
 import { binding } from './addon.ts';
 import { NativeMemory } from './arena.ts';
 import { BATCH_SLOTS, type BatchHeader, readHeader } from './batch-layout.ts';
+import { type CompactionOptions, CompactionRound } from './compaction.ts';
 import { completion, completionUnlessDone, startCompletions } from './completions.ts';
 import { FilePiece, type FileSource, MemoryPiece, type Piece } from './pieces.ts';
 
@@ -161,6 +162,7 @@ const MAX_SCANNED_BATCHES = 65_536;
  */
 export class Store {
   readonly #store: number;
+  readonly #direct: boolean;
   readonly #files = new Set<StoreFile>();
   /** The last replacement under way for each path. */
   readonly #replacements = new Map<string, Promise<void>>();
@@ -168,11 +170,12 @@ export class Store {
 
   constructor(options: StoreOptions = {}) {
     startCompletions();
+    this.#direct = options.direct ?? true;
     this.#store = native.storeCreate(
       options.threads ?? 4,
       options.memoryTimeoutMs ?? 10_000,
       options.maxQueuedBytes ?? 2 ** 30,
-      options.direct ?? true,
+      this.#direct,
       options.copyThreads ?? 0,
     );
   }
@@ -266,6 +269,12 @@ export class Store {
   async syncDirectory(directory: string): Promise<void> {
     this.#assertRunning();
     await completion((id) => native.storeSyncDirectory(this.#store, id, directory));
+  }
+
+  /** Begins a round of compaction of files below its directories. Throws ENOMEM. */
+  compact(options: CompactionOptions): CompactionRound {
+    this.#assertRunning();
+    return new CompactionRound(this.#store, this.#direct, options);
   }
 
   stats(): StoreStats {

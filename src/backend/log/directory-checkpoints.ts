@@ -19,7 +19,7 @@ export interface CheckpointedOffsets {
   readonly recoveryPoint: bigint;
   readonly logStartOffset: bigint;
   readonly highWatermark: bigint;
-  /** Below it Apache Kafka has compacted the log. */
+  /** Below it the log was compacted. */
   readonly cleanedOffset: bigint;
 }
 
@@ -31,6 +31,7 @@ export class DirectoryCheckpoints {
   readonly #recoveryPoints: CoalescedWrite;
   readonly #logStartOffsets: CoalescedWrite;
   readonly #highWatermarks: CoalescedWrite;
+  readonly #cleanedOffsets: CoalescedWrite;
   readonly #read = new Map<string, ReadonlyMap<string, bigint>>();
 
   constructor(environment: LogEnvironment, path: string, logs: () => Iterable<PartitionLog>) {
@@ -39,6 +40,10 @@ export class DirectoryCheckpoints {
     this.#logs = logs;
     this.#recoveryPoints = this.#file(RECOVERY_POINT_CHECKPOINT, (log) => log.recoveryPoint);
     this.#highWatermarks = this.#file(HIGH_WATERMARK_CHECKPOINT, (log) => log.highWatermark);
+    // As in Kafka, logs that were never compacted are left out.
+    this.#cleanedOffsets = this.#file(CLEANER_OFFSET_CHECKPOINT, ({ compaction }) =>
+      compaction.cleanedOffset > 0n ? compaction.cleanedOffset : null,
+    );
     // As in Kafka, a start that the first segment's name says already is left out.
     this.#logStartOffsets = this.#file(LOG_START_OFFSET_CHECKPOINT, (log) =>
       log.logStartOffset > log.firstSegmentOffset ? log.logStartOffset : null,
@@ -80,8 +85,17 @@ export class DirectoryCheckpoints {
     return this.#highWatermarks.request();
   }
 
+  writeCleanedOffsets(): Promise<void> {
+    return this.#cleanedOffsets.request();
+  }
+
   async writeAll(): Promise<void> {
-    await Promise.all([this.writeRecoveryPoints(), this.writeLogStartOffsets(), this.writeHighWatermarks()]);
+    await Promise.all([
+      this.writeRecoveryPoints(),
+      this.writeLogStartOffsets(),
+      this.writeHighWatermarks(),
+      this.writeCleanedOffsets(),
+    ]);
   }
 
   async #readFile(name: string): Promise<ReadonlyMap<string, bigint>> {

@@ -126,6 +126,7 @@ export class LogDirectory implements LogHost {
       directory,
       topicId: metadata && decodePartitionMetadata(metadata),
       highWatermark: offsets.highWatermark,
+      cleanedOffset: offsets.cleanedOffset,
       recoveredFrom: clean ? null : clamp(offsets.recoveryPoint, loaded.logStartOffset, loaded.logEndOffset),
     });
   }
@@ -155,7 +156,14 @@ export class LogDirectory implements LogHost {
     const offsets = { recoveryPoint: 0n, logStartOffset: 0n, cleanedOffset: 0n };
     const { config } = opening;
     const loaded = await loadLog(this.#environment, { ...offsets, directory, config, clean: false });
-    return this.#add(opening, { loaded, directory, topicId, highWatermark: 0n, recoveredFrom: null });
+    return this.#add(opening, {
+      loaded,
+      directory,
+      topicId,
+      highWatermark: 0n,
+      cleanedOffset: 0n,
+      recoveredFrom: null,
+    });
   }
 
   /** Takes a log away: its directory is renamed, durably, and removed with all it holds after `file.delete.delay.ms`. */
@@ -189,6 +197,10 @@ export class LogDirectory implements LogHost {
 
   checkpointRecoveryPoints(): Promise<void> {
     return this.checkpoints.writeRecoveryPoints();
+  }
+
+  checkpointCleanedOffsets(): Promise<void> {
+    return this.checkpoints.writeCleanedOffsets();
   }
 
   checkpointLogStartOffsets(): Promise<void> {

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { decodeLeaderEpochs, LEADER_EPOCH_CHECKPOINT } from './checkpoint-files.ts';
+import { finishSwaps } from './compaction/swap-recovery.ts';
 import type { LogConfig } from './config.ts';
 import type { LogEnvironment } from './environment.ts';
 import { LeaderEpochs } from './leader-epochs.ts';
@@ -27,7 +28,7 @@ export interface LoadOptions {
   /** From the checkpoints. */
   readonly recoveryPoint: bigint;
   readonly logStartOffset: bigint;
-  /** Below it Apache Kafka has compacted the log, so that offsets may be missing. */
+  /** Below it the log was compacted, so that offsets may be missing. */
   readonly cleanedOffset: bigint;
   /** Whether the last process that had the log closed it. */
   readonly clean: boolean;
@@ -110,19 +111,16 @@ class LogLoader {
   async #findFiles(): Promise<{ found: Segment[]; snapshots: bigint[]; aborted: ReadonlySet<bigint> }> {
     const { fileSystem } = this.#environment;
     const { directory, config } = this.#options;
-    const entries = (await fileSystem.list(directory)) ?? [];
+    let entries = (await fileSystem.list(directory)) ?? [];
+    if (await finishSwaps(this.#environment, directory, entries))
+      entries = (await fileSystem.list(directory)) ?? [];
     const logs = new Map<bigint, DirectoryEntry>();
     const snapshots: bigint[] = [];
     const aborted = new Set<bigint>();
     for (const entry of entries) {
       const name = entry.isDirectory ? null : parseOffsetFileName(entry.name);
       if (!name) continue;
-      if (name.suffix.endsWith(Suffix.swap)) {
-        throw new Error(
-          `${join(directory, entry.name)}: Apache Kafka was stopped while compacting; start and stop it once`,
-        );
-      }
-      if (name.suffix.endsWith(Suffix.deleted) || name.suffix.endsWith(Suffix.cleaned)) {
+      if (name.suffix.endsWith(Suffix.deleted)) {
         await fileSystem.remove(join(directory, entry.name));
       } else if (name.suffix === Suffix.log) logs.set(name.offset, entry);
       else if (name.suffix === Suffix.snapshot) snapshots.push(name.offset);

@@ -1,4 +1,6 @@
 import type { LogConfig } from './config.ts';
+import { LogError, LogErrorCode } from './errors.ts';
+import { smallest } from './offsets.ts';
 import type { LogFile } from './ports.ts';
 import type { BatchPlace } from './recent-batches.ts';
 import type { Segment } from './segment.ts';
@@ -30,6 +32,21 @@ export interface ReadRange {
   readonly upTo: bigint;
   readonly maxBytes: number;
   readonly options: ReadOptions;
+}
+
+/** What to collect of a log from an offset on. Throws LogError OFFSET_OUT_OF_RANGE outside of the log. */
+export function rangeOf(
+  log: { readonly logStartOffset: bigint; readonly logEndOffset: bigint; readonly writtenEndOffset: bigint },
+  from: bigint,
+  maxBytes: number,
+  options: ReadOptions,
+): ReadRange {
+  if (from < log.logStartOffset || from > log.logEndOffset) {
+    const message = `offset ${from} is not in ${log.logStartOffset} to ${log.logEndOffset}`;
+    throw new LogError(LogErrorCode.OFFSET_OUT_OF_RANGE, message);
+  }
+  const written = log.writtenEndOffset;
+  return { from, upTo: smallest(options.upToOffset ?? written, written), maxBytes, options };
 }
 
 /** The batches of a range if they are among the recent ones of an open file; null when they have to be looked for. */

@@ -85,6 +85,12 @@ export class LogSegments {
     return segments.slice(0, expiredSegments(summaries, config, { ...state, nowMs }));
   }
 
+  /** Puts one segment in the place of several that were compacted into it; their files have been set aside. */
+  replace(old: readonly Segment[], segment: Segment): void {
+    for (const each of old) this.#environment.indexCache.forget(each);
+    this.list.replace(old, segment);
+  }
+
   /** Takes segments out, durably; their files are removed later. */
   async delete(segments: readonly Segment[], config: LogConfig): Promise<void> {
     // The names of the segments that stay say where the log is.

@@ -21,6 +21,8 @@ export interface AppendResult {
 export interface LogHost {
   /** Makes the recovery points of the log's data directory durable as they are. */
   checkpointRecoveryPoints(log: PartitionLog): Promise<void>;
+  /** Makes durable up to where the logs of the log's data directory are compacted. */
+  checkpointCleanedOffsets(log: PartitionLog): Promise<void>;
   /** Makes the log start offsets of the log's data directory durable. */
   checkpointLogStartOffsets(log: PartitionLog): Promise<void>;
   /** The log's disk has failed. */
@@ -34,8 +36,9 @@ export interface PartitionLogOptions {
   readonly directory: string;
   readonly config: LogConfig;
   readonly loaded: LoadedLog;
-  /** From the checkpoint. */
+  /** From the checkpoints. */
   readonly highWatermark: bigint;
+  readonly cleanedOffset: bigint;
   /** Null after a clean start. */
   readonly recoveredFrom: bigint | null;
 }

@@ -1,13 +1,15 @@
 import type { MemoryPiece } from '../../native/pieces.ts';
 import { Attribute, NO_TIMESTAMP } from '../../protocol/records/batch-header.ts';
 import { checkAppend, readAppend } from './append.ts';
+import { LogCompaction } from './compaction/log-compaction.ts';
+import type { CompactedLog } from './compaction/ports.ts';
 import type { LogConfig } from './config.ts';
 import type { LogEnvironment } from './environment.ts';
-import { isTransient, LogError, LogErrorCode, storageError } from './errors.ts';
+import { LogError, LogErrorCode } from './errors.ts';
 import { LeaderEpochFile } from './leader-epoch-file.ts';
 import { LeaderEpochs } from './leader-epochs.ts';
 import { reloadProducers } from './log-loader.ts';
-import { type LogRead, type ReadOptions, type ReadRange, readRecent, readSegments } from './log-reader.ts';
+import { type LogRead, type ReadOptions, rangeOf, readRecent, readSegments } from './log-reader.ts';
 import { LogSegments } from './log-segments.ts';
 import { clamp, largest, smallest } from './offsets.ts';
 import type { AppendResult, LogHost, PartitionLogOptions } from './partition-log-types.ts';
@@ -15,12 +17,12 @@ import type { AppendOrigin, ProducerEntry } from './producer-entry.ts';
 import type { ProducerSnapshots } from './producer-snapshots.ts';
 import type { ProducerStates } from './producer-states.ts';
 import { handled, SerialQueue } from './serial.ts';
+import { StorageFailures } from './storage-failures.ts';
 import { type FoundRecord, findMaxTimestamp, findTimestamp } from './timestamp-search.ts';
 import type { AbortedTransaction } from './transaction-index.ts';
 import { WriteOrder } from './write-order.ts';
 
 const ROLLBACK_RETRY_MS = 1000;
-const WARNING_INTERVAL_MS = 10_000;
 
 /**
  * The log of one partition: Kafka's segment files with their indexes, producer state and leader epochs. Offsets are assigned in the order
@@ -35,8 +37,10 @@ export class PartitionLog {
   readonly recoveredFrom: bigint | null;
   /** Called when the log start offset has risen, durably. */
   onLogStartOffset: ((offset: bigint) => void) | null = null;
+  readonly compaction: LogCompaction;
   readonly #environment: LogEnvironment;
   readonly #host: LogHost;
+  readonly #failures: StorageFailures;
   readonly #segments: LogSegments;
   readonly #epochs: LeaderEpochs;
   readonly #epochFile: LeaderEpochFile;
@@ -55,7 +59,6 @@ export class PartitionLog {
   /** Why nothing can be appended, if so. */
   #blocked: LogError | null = null;
   #closed = false;
-  #warnedMs = 0;
 
   constructor(environment: LogEnvironment, host: LogHost, options: PartitionLogOptions) {
     const { loaded } = options;
@@ -66,6 +69,7 @@ export class PartitionLog {
     this.topicId = options.topicId;
     this.recoveredFrom = options.recoveredFrom;
     this.#config = options.config;
+    this.#failures = new StorageFailures(environment, this, (error) => host.storageFailed(this, error));
     this.#segments = new LogSegments(environment, options.directory, loaded.segments);
     this.#producers = loaded.producers;
     this.#snapshots = loaded.snapshots;
@@ -76,11 +80,12 @@ export class PartitionLog {
     this.#epochFile = new LeaderEpochFile(
       environment.fileSystem,
       { directory: () => this.directory, entries: () => this.#epochs.entries() },
-      (error) => this.#failed(`writing the leader epochs of ${this.directory}`, error),
+      (error) => this.#failures.report(`writing the leader epochs of ${this.directory}`, error),
     );
     this.#epochs = new LeaderEpochs(loaded.epochs, () => this.#epochFile.save());
     this.#leaderEpoch = this.#epochs.latest;
     this.#writes = new WriteOrder(loaded.logEndOffset, (error) => this.#rollBack(error));
+    this.compaction = new LogCompaction(environment, this.#compacted(), options.cleanedOffset);
   }
 
   /** Absolute; changes when the log is deleted. */
@@ -202,7 +207,8 @@ export class PartitionLog {
       if (batch.leaderEpoch > this.#epochs.latest) this.#epochs.assign(batch.leaderEpoch, batch.baseOffset);
     }
     this.#unflushedSinceMs ??= this.#environment.clock.now();
-    if (this.#logEndOffset - this.#flushedOffset >= this.#config.flushMessages) this.#flushInBackground();
+    // Its failure is dealt with where it happens.
+    if (this.#logEndOffset - this.#flushedOffset >= this.#config.flushMessages) this.flush().catch(() => {});
     return {
       baseOffset: first.baseOffset,
       lastOffset: last.lastOffset,
@@ -221,14 +227,14 @@ export class PartitionLog {
     try {
       await Promise.all([this.#writes.written(), this.#segments.sync(this.#flushedOffset)]);
     } catch (error) {
-      throw this.#failed(`flushing ${this.directory}`, error);
+      throw this.#failures.report(`flushing ${this.directory}`, error);
     }
     if (truncations === this.#truncations) this.#flushedOffset = largest(this.#flushedOffset, end);
   }
 
   /** As `read`, when it takes no waiting: the batches are recent and their file is open. Null when it would. */
   readCached(from: bigint, maxBytes: number, options: ReadOptions = {}): LogRead | null {
-    const range = this.#range(from, maxBytes, options);
+    const range = rangeOf(this, from, maxBytes, options);
     if (range.from >= range.upTo) return { batches: [] };
     return readRecent(this.#segments.list.floor(from), range);
   }
@@ -238,7 +244,7 @@ export class PartitionLog {
    * outside of the log and KAFKA_STORAGE_ERROR.
    */
   async read(from: bigint, maxBytes: number, options: ReadOptions = {}): Promise<LogRead> {
-    const range = this.#range(from, maxBytes, options);
+    const range = rangeOf(this, from, maxBytes, options);
     if (range.from >= range.upTo) return { batches: [] };
     return readSegments(this.#segments.list, this.#config, range);
   }
@@ -291,12 +297,13 @@ export class PartitionLog {
     if (offset >= this.#logEndOffset) return;
     const blocked = new LogError(LogErrorCode.KAFKA_STORAGE_ERROR, `${this.directory} is being truncated`);
     this.#blocked = blocked;
+    await this.compaction.stop();
     await this.#maintenance.run(async () => {
       await this.#writes.idle();
       try {
         if (this.#blocked === blocked) await this.#truncate(smallest(offset, this.#writes.endOffset));
       } catch (error) {
-        throw this.#failed(`truncating ${this.directory}`, error);
+        throw this.#failures.report(`truncating ${this.directory}`, error);
       }
       if (this.#blocked === blocked) this.#blocked = null;
     });
@@ -322,7 +329,8 @@ export class PartitionLog {
   /** Deletes the segments that retention lets go; returns how many. */
   deleteOldSegments(): Promise<number> {
     return this.#maintenance.run(async () => {
-      if (this.#blocked || this.#closed) return 0;
+      // A compaction reads them; whoever runs it sees to this afterwards.
+      if (this.#blocked || this.#closed || this.compaction.isRunning) return 0;
       const { logStartOffset, logEndOffset, highWatermark } = this;
       const state = { logStartOffset, logEndOffset, highWatermark };
       const expired = await this.#segments.expired(this.#config, state);
@@ -358,6 +366,7 @@ export class PartitionLog {
 
   /** Makes everything durable, so that the next start need not recover, and closes the files. */
   async close(): Promise<void> {
+    await this.compaction.stop();
     await this.#writes.idle();
     await this.#maintenance.run(async () => {
       if (this.#closed) return;
@@ -377,7 +386,13 @@ export class PartitionLog {
   async retire(reason: LogError): Promise<void> {
     this.#blocked = reason;
     this.#closed = true;
+    await this.compaction.stop();
     await this.#maintenance.run(async () => {});
+  }
+
+  /** Whether it takes no appends any more, for good. */
+  get isClosed(): boolean {
+    return this.#closed;
   }
 
   /** Closes the files of a log that was retired, without making anything durable. */
@@ -389,6 +404,20 @@ export class PartitionLog {
   moved(directory: string): void {
     this.#snapshots.moved(directory);
     this.#segments.moved(directory);
+  }
+
+  /** The log as compaction sees it. */
+  #compacted(): CompactedLog {
+    return {
+      log: this,
+      segments: this.#segments,
+      version: () => (this.#blocked || this.#closed ? null : this.#truncations),
+      exclusively: (task) => this.#maintenance.run(task),
+      settleClosedSegments: () => this.#persistRolled().then(() => this.#host.checkpointRecoveryPoints(this)),
+      checkpointCleanedOffset: () => this.#host.checkpointCleanedOffsets(this),
+      forgetSnapshots: (offsets) => this.#snapshots.removeWhere((offset) => offsets.has(offset)),
+      failed: (action, cause) => this.#failures.report(action, cause),
+    };
   }
 
   #assertWritable(): void {
@@ -406,7 +435,7 @@ export class PartitionLog {
       await snapshot;
       if (!this.#blocked && !this.#closed) await this.#persistRolled();
     });
-    persisted.catch((error: unknown) => this.#failed(`rolling ${this.directory}`, error));
+    persisted.catch((error: unknown) => this.#failures.report(`rolling ${this.directory}`, error));
   }
 
   async #persistRolled(): Promise<void> {
@@ -422,18 +451,9 @@ export class PartitionLog {
     this.#epochs.truncateFromStart(offset);
   }
 
-  #range(from: bigint, maxBytes: number, options: ReadOptions): ReadRange {
-    if (from < this.#logStartOffset || from > this.#logEndOffset) {
-      const message = `offset ${from} is not in ${this.#logStartOffset} to ${this.#logEndOffset}`;
-      throw new LogError(LogErrorCode.OFFSET_OUT_OF_RANGE, message);
-    }
-    const written = this.#writes.endOffset;
-    return { from, upTo: smallest(options.upToOffset ?? written, written), maxBytes, options };
-  }
-
   /** Goes back to the last batch that is in its file, so that appending can begin again. */
   #rollBack(cause: unknown): void {
-    const error = this.#failed(`writing ${this.directory}`, cause);
+    const error = this.#failures.report(`writing ${this.directory}`, cause);
     if (this.#blocked) return;
     this.#blocked = error;
     const attempt = async () => {
@@ -443,7 +463,7 @@ export class PartitionLog {
     };
     this.#maintenance.run(attempt).catch((failure: unknown) => {
       this.#blocked = this.#blocked === error ? null : this.#blocked;
-      this.#failed(`going back to the last batch of ${this.directory}`, failure);
+      this.#failures.report(`going back to the last batch of ${this.directory}`, failure);
       this.#environment.clock.setTimer(ROLLBACK_RETRY_MS, () => this.#rollBack(cause));
     });
   }
@@ -452,6 +472,7 @@ export class PartitionLog {
     this.#truncations++;
     const end = await this.#segments.truncate(offset, this.#config);
     this.#logEndOffset = end;
+    this.compaction.truncated(end);
     if (end < this.#logStartOffset) {
       this.#logStartOffset = end;
       await this.#host.checkpointLogStartOffsets(this);
@@ -473,27 +494,5 @@ export class PartitionLog {
       rebuilt: new Set(),
     });
     this.#writes.restart(end);
-  }
-
-  #flushInBackground(): void {
-    // The failure was dealt with where it happened.
-    this.flush().catch(() => {});
-  }
-
-  /** Reports a failure of the disk; it puts the directory out of use unless it may pass. Returns what to tell the caller. */
-  #failed(action: string, cause: unknown): LogError {
-    const error = storageError(action, cause);
-    if (this.#closed) return error;
-    if (!isTransient(cause)) this.#host.storageFailed(this, error);
-    else this.#warn(error);
-    return error;
-  }
-
-  /** A full disk fails every request; one line in a while is enough. */
-  #warn(error: LogError): void {
-    const { clock, logger } = this.#environment;
-    if (clock.now() - this.#warnedMs < WARNING_INTERVAL_MS) return;
-    this.#warnedMs = clock.now();
-    logger.error({ directory: this.directory, error }, error.message);
   }
 }

@@ -24,9 +24,10 @@ export function expiredSegments(
   config: LogConfig,
   state: RetentionState,
 ): number {
+  const isEmptyEnd = (segment: SegmentSummary) => segment === segments.at(-1) && segment.sizeBytes === 0;
   const below = countWhile(
     segments,
-    (segment) => segment.endOffset <= state.highWatermark && segment.sizeBytes > 0,
+    (segment) => segment.endOffset <= state.highWatermark && !isEmptyEnd(segment),
   );
   const deletable = segments.slice(0, below);
   let expired = countWhile(

@@ -33,6 +33,7 @@ export class SegmentFile {
   #writtenBytes: number;
   #file: LogFile | null = null;
   #opening: Promise<LogFile> | null = null;
+  #renaming: Promise<void> | null = null;
   #queue: QueuedAppend[] = [];
   #unfinished = 0;
   #syncedBytes: number;
@@ -151,6 +152,19 @@ export class SegmentFile {
     if (this.#lastUsedMs <= before && this.#unfinished === 0) await this.close();
   }
 
+  /** Renames the file; it is not opened meanwhile, and an open one stays usable. Rejects with ENOENT when it was never made. */
+  async rename(path: string): Promise<void> {
+    while (this.#opening) await this.#opening.catch(() => {});
+    const before = this.#path;
+    this.#path = path;
+    this.#renaming = this.#fileSystem.rename(before, path);
+    try {
+      await this.#renaming;
+    } finally {
+      this.#renaming = null;
+    }
+  }
+
   /** The file was renamed; an open one stays usable. */
   moved(path: string): void {
     this.#path = path;
@@ -158,6 +172,7 @@ export class SegmentFile {
 
   async #openAndDrain(): Promise<LogFile> {
     try {
+      await this.#renaming?.catch(() => {});
       const file = await this.#openAtEnd();
       const queue = this.#takeQueue();
       this.#file = file;

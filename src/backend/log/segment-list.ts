@@ -59,6 +59,12 @@ export class SegmentList {
     this.#segments = [segment];
   }
 
+  /** Puts one segment in the place of some that follow each other. */
+  replace(old: readonly Segment[], segment: Segment): void {
+    const first = this.#segments.indexOf(old[0]!);
+    this.#segments = this.#segments.toSpliced(first, old.length, segment);
+  }
+
   remove(segments: readonly Segment[]): void {
     const gone = new Set(segments);
     this.#segments = this.#segments.filter((segment) => !gone.has(segment));

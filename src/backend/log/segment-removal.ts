@@ -13,22 +13,47 @@ export async function deleteSegmentFiles(
   segments: readonly Segment[],
   delayMs: number,
 ): Promise<void> {
-  const { fileSystem, clock, indexCache, logger } = environment;
   const renamed: string[] = [];
   for (const segment of segments) {
-    indexCache.forget(segment);
-    for (const suffix of [...SEGMENT_SUFFIXES, Suffix.snapshot]) {
-      const path = segment.path(suffix);
-      try {
-        await fileSystem.rename(path, path + Suffix.deleted);
-        renamed.push(path + Suffix.deleted);
-      } catch (error) {
-        if (!isMissing(error)) throw error;
-      }
-    }
-    segment.file.moved(segment.file.path + Suffix.deleted);
+    environment.indexCache.forget(segment);
+    renamed.push(...(await setAside(environment, segment, [Suffix.snapshot])));
   }
-  await fileSystem.syncDirectory(directory);
+  await environment.fileSystem.syncDirectory(directory);
+  removeLater(environment, directory, { segments, renamed }, delayMs);
+}
+
+/**
+ * Renames a segment's files, and those with `more` suffixes, so that a start removes them; whoever has the segment can still open its log file.
+ * Not durable yet. `tag`: makes the names differ from those of an earlier segment of the same offset. Returns the new paths.
+ */
+export async function setAside(
+  { fileSystem }: LogEnvironment,
+  segment: Segment,
+  more: readonly string[],
+  tag = '',
+): Promise<string[]> {
+  const renamed: string[] = [];
+  for (const suffix of [...SEGMENT_SUFFIXES, ...more]) {
+    const path = segment.path(suffix);
+    const aside = `${path}${tag}${Suffix.deleted}`;
+    try {
+      if (suffix === Suffix.log) await segment.file.rename(aside);
+      else await fileSystem.rename(path, aside);
+      renamed.push(aside);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+    }
+  }
+  return renamed;
+}
+
+/** Removes files that were set aside, after a while. */
+export function removeLater(
+  { fileSystem, clock, logger }: LogEnvironment,
+  directory: string,
+  { segments, renamed }: { segments: readonly Segment[]; renamed: readonly string[] },
+  delayMs: number,
+): void {
   clock.setTimer(delayMs, () => {
     // Closed first, if they can be: the space of a file that is open cannot be used again.
     Promise.allSettled(segments.map((segment) => segment.file.close()))

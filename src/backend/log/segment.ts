@@ -46,6 +46,7 @@ export class Segment {
   #indexes: SegmentIndexes | null = null;
   #loading: Promise<SegmentIndexes> | null = null;
   #maxTimestamp: TimestampOffset | null = null;
+  #pinned = false;
   /** Whether the indexes say more than their files, or less. */
   #changed = false;
   /** Whether there may be a file of aborted transactions. */
@@ -128,6 +129,12 @@ export class Segment {
     return this.transactions.isValid();
   }
 
+  /** The aborted transactions of a segment whose file of them is as they are. */
+  adoptTransactions(transactions: TransactionIndex): void {
+    this.transactions = transactions;
+    this.#hasTransactionFile = transactions.count > 0;
+  }
+
   /** Whether the relative offset of `lastOffset` fits the index. */
   holds(lastOffset: bigint): boolean {
     return lastOffset - this.baseOffset <= MAX_RELATIVE_OFFSET;
@@ -161,7 +168,7 @@ export class Segment {
   /** The indexes; read, or rebuilt from the batches, when they are not in memory. */
   async indexes(config: LogConfig): Promise<SegmentIndexes> {
     if (this.#indexes) {
-      if (this.persisted) this.#environment.indexCache.touch(this);
+      if (this.persisted && !this.#pinned) this.#environment.indexCache.touch(this);
       return this.#indexes;
     }
     this.#loading ??= this.#load(config).finally(() => {
@@ -170,8 +177,19 @@ export class Segment {
     return this.#loading;
   }
 
+  /**
+   * Another segment is about to take its place, and its files' names: whoever still reads it goes on with the indexes in memory. Only of a
+   * persisted segment.
+   */
+  async pin(config: LogConfig): Promise<void> {
+    this.#pinned = true;
+    await this.indexes(config);
+    this.#environment.indexCache.forget(this);
+  }
+
   /** Gives the indexes' memory back. Only of a persisted segment. */
   unload(): void {
+    if (this.#pinned) return;
     this.#maxTimestamp = this.#indexes?.maxTimestamp ?? this.#maxTimestamp;
     this.#indexes = null;
   }
@@ -180,6 +198,17 @@ export class Segment {
     if (this.#indexes) return this.#indexes.maxTimestamp;
     this.#maxTimestamp ??= (await this.indexes(config)).maxTimestamp;
     return this.#maxTimestamp;
+  }
+
+  /** The largest timestamp of the first batch; -1 when there is none. */
+  async firstBatchTimestamp(): Promise<bigint> {
+    this.firstTimestamp ??= (await this.scan(0, 1)).batches[0]?.maxTimestamp ?? null;
+    return this.firstTimestamp ?? -1n;
+  }
+
+  /** When the log file was last written. */
+  get modifiedMs(): number {
+    return this.#modifiedMs;
   }
 
   /** What retention by time goes by: the largest timestamp, or, without timestamps, when the file was last written. */
@@ -246,7 +275,7 @@ export class Segment {
       indexes = await this.#rebuild(config);
     }
     this.#indexes = indexes;
-    if (this.persisted) indexCache.touch(this);
+    if (this.persisted && !this.#pinned) indexCache.touch(this);
     return indexes;
   }
 

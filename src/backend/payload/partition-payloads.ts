@@ -404,6 +404,52 @@ export class PartitionPayloads implements SegmentOwner {
     }, 'Payload could not be removed');
   }
 
+  /** Forgets extents to which no record refers any more, durably; segments of which none is left are removed. */
+  release(extents: readonly { readonly segmentId: number; readonly baseOffset: bigint }[]): Promise<void> {
+    const dead = new Map<number, Set<bigint>>();
+    for (const { segmentId, baseOffset } of extents) {
+      const offsets = dead.get(segmentId);
+      if (offsets === undefined) dead.set(segmentId, new Set([baseOffset]));
+      else offsets.add(baseOffset);
+    }
+    return this.#inBackground(async () => {
+      for (const [id, offsets] of dead) await this.#drop(id, ({ baseOffset }) => offsets.has(baseOffset));
+    }, 'Payload that nothing refers to could not be removed');
+  }
+
+  /**
+   * Forgets everything but what the log refers to, after a crash that may have come between compaction of the log and `release`. Nothing may
+   * be appended meanwhile.
+   * @param references all of the log's, in order
+   */
+  async retainOnly(references: AsyncIterable<Reference>): Promise<void> {
+    const unseen = new Set(this.#segments.keys());
+    const settle = async (id: number, live: ReadonlySet<bigint>) => {
+      unseen.delete(id);
+      await this.#drop(id, ({ baseOffset }) => !live.has(baseOffset));
+    };
+    // Segments follow each other as offsets do: only one's references are held.
+    let id = -1;
+    let live = new Set<bigint>();
+    for await (const { segmentId, baseOffset } of references) {
+      if (id !== segmentId) {
+        await settle(id, live);
+        id = segmentId;
+        live = new Set();
+      }
+      live.add(baseOffset);
+    }
+    await settle(id, live);
+    for (const id of unseen) await this.#drop(id, () => true);
+  }
+
+  async #drop(id: number, isDead: (extent: Extent) => boolean): Promise<void> {
+    const segment = this.#segments.get(id);
+    if (segment === undefined || segment.outage !== null) return;
+    await segment.drop(isDead);
+    if (segment !== this.#active && segment.isComplete && segment.unused) await this.#remove(segment);
+  }
+
   /** Closes the files as they are: the partition is being deleted. */
   abandon(): void {
     this.#active = null;

@@ -354,6 +354,23 @@ export class PayloadSegment {
     );
   }
 
+  /** Forgets extents to which nothing refers any more, also in the list on disk. Not while the segment is being completed. */
+  async drop(isDead: (extent: Extent) => boolean): Promise<void> {
+    const extents = this.#extents ?? (await readExtents(this.#sidecar));
+    if (extents === null) return;
+    const live = extents.filter((extent) => !isDead(extent));
+    if (live.length === extents.length) return;
+    if (this.#extents === null) {
+      // Without any the segment goes as a whole.
+      if (live.length > 0) await writeExtents(this.#sidecar, live, this.#summary.bytes);
+    } else this.#extents = live;
+    this.#summary = summarize(live, this.#summary.bytes);
+    this.#liveBytes = live.reduce(
+      (sum, extent) => (extent.lastOffset >= this.#deadBefore ? sum + extent.length : sum),
+      0,
+    );
+  }
+
   /** Closes the file once what is under way has ended; nothing may be appended any more. */
   close(): void {
     this.#releaseWriter();

@@ -1,7 +1,7 @@
 import type { BatchDescriptor } from '../../backend/log/log-reader.ts';
 import type { Reference } from '../../backend/payload/partition-payloads.ts';
-import { crc32c } from '../../native/batch.ts';
-import { BATCH_HEADER_SIZE } from '../../protocol/records/batch-header.ts';
+import { crc32c, restoredBytes } from '../../native/batch.ts';
+import { BATCH_HEADER_SIZE, HeaderField } from '../../protocol/records/batch-header.ts';
 import {
   decodePayloadReference,
   PAYLOAD_REFERENCE_SIZE,
@@ -25,8 +25,10 @@ const RECENT_MAX = 64;
 export interface DivertedBatch extends Reference {
   /** The original header, with the offset and leader epoch that the broker assigned. */
   header: Uint8Array;
-  /** Of the original batch. */
+  /** Of the batch as it goes out. */
   sizeBytes: number;
+  /** The reference batch, when compaction has removed some of its records: what goes out is made of the rest. */
+  partial: Uint8Array | null;
 }
 
 /** The newest diverted batches of a partition: consumers at its end need not read their references. */
@@ -40,6 +42,11 @@ export class RecentlyDiverted {
     if (this.#batches.size <= RECENT_MAX) return;
     const [oldest] = this.#batches.keys();
     this.#batches.delete(oldest!);
+  }
+
+  /** What was added is no longer what the log has. */
+  clear(): void {
+    this.#batches.clear();
   }
 
   get(baseOffset: bigint): DivertedBatch | undefined {
@@ -64,6 +71,7 @@ export function readDivertedBatch(bytes: Uint8Array): DivertedBatch | null {
   const header = restoreBatchHeader(bytes, reference);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const baseOffset = view.getBigInt64(0);
+  const isPartial = view.getInt32(HeaderField.recordCount) < reference.originalRecordCount;
   return {
     baseOffset,
     lastOffset: baseOffset + BigInt(view.getInt32(23)),
@@ -73,7 +81,8 @@ export function readDivertedBatch(bytes: Uint8Array): DivertedBatch | null {
     batchCrc: reference.originalCrc,
     headerCrc: crc32c(header.subarray(CRC_COVERS_FROM)),
     header,
-    sizeBytes: BATCH_HEADER_SIZE + reference.extentLength,
+    sizeBytes: isPartial ? restoredBytes(bytes) : BATCH_HEADER_SIZE + reference.extentLength,
+    partial: isPartial ? Uint8Array.from(bytes) : null,
   };
 }
 

@@ -2,6 +2,7 @@ import { LogError } from '../../backend/log/errors.ts';
 import type { AbortedTransaction } from '../../backend/log/transaction-index.ts';
 import { isLackOfMemory } from '../../backend/payload/lack-of-memory.ts';
 import { PayloadError } from '../../backend/payload/partition-payloads.ts';
+import { restoreBatch } from '../../native/batch.ts';
 import { MemoryPiece, type Piece } from '../../native/pieces.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import type { Clock } from '../../util/clock.ts';
@@ -221,6 +222,7 @@ function bytesOf(planned: readonly Planned[]): number {
 /** The pieces of a part that are in memory as they are to be sent; null if it has to be read. */
 function findPart(partition: Partition, part: LogRange | DivertedBatch): Piece[] | null {
   if (isLogRange(part)) return part.file.find(part.position, part.byteLength);
+  if (part.partial !== null) return null;
   const extent = partition.payloads.find(part.segmentId, part.position, part.length);
   return extent && [part.header, extent];
 }
@@ -240,15 +242,30 @@ async function readExtent(partition: Partition, batch: DivertedBatch): Promise<P
   try {
     const { segmentId, position, length, headerCrc, batchCrc } = batch;
     const extent = await partition.payloads.read(segmentId, position, length, headerCrc, batchCrc);
-    return [batch.header, extent];
+    return batch.partial === null
+      ? [batch.header, extent]
+      : [await restore(batch.partial, segmentId, extent)];
   } catch (error) {
     if (error instanceof PayloadError) partition.reportPayloadError(batch.baseOffset, error);
     throw error;
   }
 }
 
+/** What compaction has left of a batch, made of its payload, which is given back. */
+async function restore(reference: Uint8Array, segmentId: number, extent: MemoryPiece): Promise<Piece> {
+  try {
+    return await restoreBatch(reference, extent);
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== 'EBADMSG') throw error;
+    throw new PayloadError('damaged', segmentId, (error as Error).message);
+  } finally {
+    extent.memory.release();
+  }
+}
+
 function bytesToRead(part: LogRange | DivertedBatch): number {
-  return isLogRange(part) ? part.byteLength : part.length;
+  if (isLogRange(part)) return part.byteLength;
+  return part.partial === null ? part.length : part.length + part.sizeBytes;
 }
 
 function release(pieces: readonly Piece[]): void {

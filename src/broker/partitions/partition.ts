@@ -7,6 +7,7 @@ import type { Logger } from '../../util/logger.ts';
 import type { PartitionConfig } from './config.ts';
 import { RecentlyDiverted } from './diverted-batch.ts';
 import type { FetchWait, Isolation, Watched } from './fetch-wait.ts';
+import { PayloadRelease } from './payload-release.ts';
 import { type Appended, type DivertedEvent, ProducePipeline } from './produce-pipeline.ts';
 import { ProduceError } from './produce-rules.ts';
 import { payloadOptionsOf } from './topic-settings.ts';
@@ -38,6 +39,7 @@ export class Partition implements Watched {
   readonly metrics: PartitionMetrics;
   config: PartitionConfig;
   readonly #produce: ProducePipeline;
+  readonly #release: PayloadRelease;
   /** Of what was written behind the last stable offset, about; it comes to read_committed consumers when that rises. */
   #unstableBytes = 0;
   #closed = false;
@@ -54,6 +56,11 @@ export class Partition implements Watched {
       diverted: (batch) => this.#diverted(batch),
     });
     log.onLogStartOffset = (offset) => void payloads.reclaimBefore(offset);
+    this.#release = new PayloadRelease(payloads, clock);
+    log.compaction.onSwapped = (released) => {
+      this.recentlyDiverted.clear();
+      if (released.length > 0) this.#release.add(released, log.config.fileDeleteDelayMs);
+    };
   }
 
   get topic(): string {
@@ -175,12 +182,14 @@ export class Partition implements Watched {
   /** Ends the waits and completes the payload; the log is closed by its manager. */
   async close(): Promise<void> {
     this.#end();
+    await this.#release.flush();
     await this.payloads.close();
   }
 
   /** Ends the waits; log and payload are about to be deleted. */
   abandon(): void {
     this.#end();
+    this.#release.cancel();
     this.payloads.abandon();
   }
 

@@ -32,6 +32,10 @@ export async function recoverPayloads(
     recoveryPoint: log.recoveredFrom,
     references: (from) => referencesOf(log, from),
   });
+  // What compaction had dropped of the log when the process died is still there.
+  const isCompacted = log.config.cleanupCompact || log.compaction.cleanedOffset > 0n;
+  if (isCompacted && log.recoveredFrom !== null && !payloads.isEmpty)
+    await payloads.retainOnly(referencesOf(log, log.logStartOffset));
   if (cut === null) return;
   const { topic, partition } = log;
   logger.warn(

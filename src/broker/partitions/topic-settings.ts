@@ -1,4 +1,4 @@
-import { defaultLogConfig, type LogConfig } from '../../backend/log/config.ts';
+import { type CompactionStrategy, defaultLogConfig, type LogConfig } from '../../backend/log/config.ts';
 import type { PayloadOptions } from '../../backend/payload/partition-payloads.ts';
 import { type KafabricConfig, TIER_ORDINALS, type TopicConfig } from '../../config/index.ts';
 import { Codec } from '../../native/codec.ts';
@@ -47,10 +47,16 @@ export function payloadOptionsOf(config: PartitionConfig): PayloadOptions {
 }
 
 export function logConfigOf(topic: TopicConfig): LogConfig {
+  const policies = topic.get('cleanup.policy');
+  const cleanupCompact = policies.includes('compact');
+  const maxCompactionLagMs = topic.get('max.compaction.lag.ms');
   return {
     ...defaultLogConfig,
     segmentBytes: topic.get('segment.bytes'),
-    segmentMs: topic.get('segment.ms'),
+    // What must be compacted by then must have left the active segment.
+    segmentMs: cleanupCompact
+      ? Math.min(topic.get('segment.ms'), maxCompactionLagMs)
+      : topic.get('segment.ms'),
     segmentJitterMs: topic.get('segment.jitter.ms'),
     segmentIndexBytes: topic.get('segment.index.bytes'),
     indexIntervalBytes: topic.get('index.interval.bytes'),
@@ -60,6 +66,14 @@ export function logConfigOf(topic: TopicConfig): LogConfig {
     flushMessages: topic.get('flush.messages'),
     flushMs: topic.get('flush.ms'),
     preallocate: topic.get('preallocate'),
-    cleanupDelete: topic.get('cleanup.policy').includes('delete'),
+    cleanupDelete: policies.includes('delete'),
+    cleanupCompact,
+    minCleanableDirtyRatio: topic.get('min.cleanable.dirty.ratio'),
+    minCompactionLagMs: topic.get('min.compaction.lag.ms'),
+    maxCompactionLagMs,
+    deleteRetentionMs: topic.get('delete.retention.ms'),
+    // One of the values of its definition.
+    compactionStrategy: topic.get('compaction.strategy') as CompactionStrategy,
+    compactionWindowMs: topic.get('compaction.window.ms'),
   };
 }

@@ -1,12 +1,13 @@
 import { type ConfigDefinition, LONG_MAX } from './definition.ts';
 
-/** Log compaction. This version keeps compacted topics whole, so these take effect only as topic defaults. */
+/** Log compaction: what the cleaner may take, and the defaults of topics. */
 export const cleanerDefinitions = [
   {
     name: 'log.cleaner.enable',
     type: 'boolean',
     default: 'true',
-    documentation: 'Whether compacted topics are cleaned. This version keeps them whole.',
+    documentation:
+      'Whether compacted topics are compacted. Without it, those and the internal ones grow for ever.',
   },
   {
     name: 'log.cleaner.threads',
@@ -14,7 +15,8 @@ export const cleanerDefinitions = [
     default: '1',
     min: 0,
     update: 'cluster-wide',
-    documentation: 'Threads that compact logs.',
+    documentation:
+      'Logs that are compacted at the same time, each on a thread of its own at low priority; 0 compacts none.',
   },
   {
     name: 'log.cleaner.backoff.ms',
@@ -28,8 +30,10 @@ export const cleanerDefinitions = [
     name: 'log.cleaner.dedupe.buffer.size',
     type: 'long',
     default: '134217728',
+    min: 1048576,
     update: 'cluster-wide',
-    documentation: 'Memory for finding the latest record of each key, all cleaners together.',
+    documentation:
+      'Memory for finding the latest record of each key, 24 bytes a key, all cleaners together. It is taken as it is used, and given back after each log. What does not fit is compacted in another round.',
   },
   {
     name: 'log.cleaner.io.buffer.size',
@@ -37,12 +41,15 @@ export const cleanerDefinitions = [
     default: '524288',
     min: 0,
     update: 'cluster-wide',
-    documentation: 'Memory for reading and writing while compacting, all cleaners together.',
+    documentation:
+      'Memory for reading while compacting, all cleaners together; at least 64 KiB each, and as much as a batch is large.',
   },
   {
     name: 'log.cleaner.io.buffer.load.factor',
     type: 'double',
     default: '0.9',
+    min: 0.1,
+    max: 0.95,
     update: 'cluster-wide',
     documentation: 'How full the table of keys may become.',
   },
@@ -85,5 +92,22 @@ export const cleanerDefinitions = [
     min: 1,
     update: 'cluster-wide',
     documentation: 'The longest time that a record may stay uncompacted, in milliseconds.',
+  },
+  {
+    name: 'log.cleaner.compaction.strategy',
+    type: 'string',
+    default: 'keep-latest',
+    values: ['keep-latest', 'time-window', 'hybrid'],
+    update: 'cluster-wide',
+    documentation: 'Which records of a key compaction keeps, for topics that do not set compaction.strategy.',
+  },
+  {
+    name: 'log.cleaner.compaction.window.ms',
+    type: 'long',
+    default: '86400000',
+    min: 1,
+    update: 'cluster-wide',
+    documentation:
+      'The window of the compaction strategies that have one, in milliseconds, for topics that do not set compaction.window.ms.',
   },
 ] as const satisfies readonly ConfigDefinition[];

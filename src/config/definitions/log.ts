@@ -133,8 +133,7 @@ export const logDefinitions = [
     default: 'delete',
     values: ['compact', 'delete'],
     update: 'cluster-wide',
-    documentation:
-      'What happens to old segments of topics that do not say: delete, compact or both. Compacted topics are kept whole by this version.',
+    documentation: 'What happens to old segments of topics that do not say: delete, compact or both.',
   },
   {
     name: 'log.segment.delete.delay.ms',

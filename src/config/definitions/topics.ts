@@ -13,7 +13,24 @@ export const topicDefinitions = [
     values: ['compact', 'delete'],
     synonyms: [{ name: 'log.cleanup.policy' }],
     documentation:
-      'What happens to old segments: delete removes them by age and size, compact keeps the latest record of each key. Compacted topics are kept whole by this version.',
+      'What happens to old segments: delete removes them by age and size, compact keeps the latest record of each key.',
+  },
+  {
+    name: 'compaction.strategy',
+    type: 'string',
+    default: 'keep-latest',
+    values: ['keep-latest', 'time-window', 'hybrid'],
+    synonyms: [{ name: 'log.cleaner.compaction.strategy' }],
+    documentation:
+      'Which records of a key compaction keeps: keep-latest, the latest, as Kafka; time-window, the latest of each window of compaction.window.ms, by the records’ timestamps; hybrid, all that are younger than compaction.window.ms, and the latest of the older ones.',
+  },
+  {
+    name: 'compaction.window.ms',
+    type: 'long',
+    default: '86400000',
+    min: 1,
+    synonyms: [{ name: 'log.cleaner.compaction.window.ms' }],
+    documentation: 'The window of compaction.strategy, in milliseconds.',
   },
   {
     name: 'compression.type',

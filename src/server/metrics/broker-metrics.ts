@@ -1,6 +1,7 @@
 import type { EmbeddedBroker } from '../../broker/embedded-broker.ts';
 import { arenaStats } from '../../native/arena.ts';
 import type { KafkaListeners } from '../net/listener.ts';
+import { cleanerMetrics } from './cleaner-metrics.ts';
 import type { MetricSource } from './gateway-metrics.ts';
 import { tierMetrics } from './tier-metrics.ts';
 
@@ -46,6 +47,7 @@ export function brokerMetrics(broker: EmbeddedBroker): MetricSource[] {
       () => partitions.metrics.payloadErrors,
     ),
     ...tierMetrics(broker.tiers),
+    ...cleanerMetrics(broker.cleaner, broker.clock),
     {
       name: 'kafabric_classic_groups',
       help: 'Groups of the classic protocol by state.',
