@@ -26,6 +26,8 @@ import { FetchSessions } from './partitions/fetch-session.ts';
 import { MemoryBudget, type MemoryGauge } from './partitions/memory-budget.ts';
 import { PartitionManager } from './partitions/partition-manager.ts';
 import { ProducerIds } from './producers/producer-ids.ts';
+import { ClientQuotas } from './quotas/client-quotas.ts';
+import { QuotaManager } from './quotas/quota-manager.ts';
 import { transactionConfig } from './transactions/config.ts';
 import { TransactionCoordinator } from './transactions/coordinator.ts';
 import { PartitionMarkers } from './transactions/partition-markers.ts';
@@ -68,6 +70,8 @@ export class EmbeddedBroker {
   readonly metadata: ClusterMetadata;
   readonly topics: TopicManager;
   readonly configs: ConfigManager;
+  readonly quotas: QuotaManager;
+  readonly clientQuotas: ClientQuotas;
   readonly partitions: PartitionManager;
   readonly producerIds: ProducerIds;
   readonly fetches: FetchService;
@@ -93,6 +97,8 @@ export class EmbeddedBroker {
     this.metadata = metadata;
     this.topics = new TopicManager(metadata, randomUuid);
     this.configs = new ConfigManager(metadata);
+    this.quotas = new QuotaManager(metadata);
+    this.clientQuotas = new ClientQuotas(config, clock);
     this.partitions = new PartitionManager({ logs, files: store, tiers, config, clock, logger });
     this.producerIds = new ProducerIds(() => metadata.allocateProducerIds(), logger);
     const memory = new MemoryBudget(() => memoryInUse(store), FETCH_MEMORY_SHARE, clock);
@@ -171,6 +177,9 @@ export class EmbeddedBroker {
     const { metadata, partitions, groups, transactions } = this;
     await partitions.open(metadata.topics(), (topic) => metadata.topicConfig(topic));
     metadata.addListener(partitions);
+    const quotasChanged = () => this.clientQuotas.update(metadata.state.quotas.entries());
+    metadata.addListener({ quotasChanged });
+    quotasChanged();
     this.tiers.start();
     partitions.startRetention(metadata.config.get('log.retention.check.interval.ms'));
     metadata.addListener({ topicDeleted: ({ name }) => groups.topicDeleted(name) });

@@ -122,6 +122,8 @@ export class Gateway {
       logger: this.#log,
       metrics: this.#metrics,
       clock: systemClock,
+      requestQuota: broker.clientQuotas.request,
+      connectionQuota: broker.clientQuotas.connections,
     });
     const kafkaListeners = this.#listeners;
     const brokerConfigChanged = (changed: KafabricConfig) =>

@@ -73,7 +73,7 @@ export function validateTopicConfigs(values: ReadonlyMap<string, string>, broker
     if (text === undefined || text === '*') continue;
     if (!splitList(text).every((item) => /^\d+:\d+$/.test(item))) {
       refuse(
-        `${key} must be the literal '*' or a list of replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...`,
+        `Invalid value [${splitList(text).join(', ')}] for configuration ${key}: ${key} must be the literal '*' or a list of replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...`,
       );
     }
   }

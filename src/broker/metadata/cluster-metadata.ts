@@ -23,6 +23,7 @@ export interface MetadataListener {
   topicDeleted?(topic: Topic): Promise<void>;
   topicConfigChanged?(topic: Topic, config: TopicConfig): void;
   brokerConfigChanged?(config: KafabricConfig): void;
+  quotasChanged?(): void;
 }
 
 export interface BrokerEndpoint {
@@ -109,6 +110,12 @@ export class ClusterMetadata {
   /** The offset of this start's registration record. */
   get brokerEpoch(): bigint {
     return this.#brokerEpoch;
+  }
+
+  /** The metadata log as its quorum of one. */
+  get quorum(): { readonly leaderEpoch: number; readonly endOffset: bigint } {
+    const { leaderEpoch, endOffset } = this.#options.log;
+    return { leaderEpoch, endOffset };
   }
 
   get finalizedFeatures(): ReadonlyMap<string, number> {
@@ -235,6 +242,10 @@ export class ClusterMetadata {
     if (topic === undefined) return;
     const config = this.topicConfig(name);
     for (const listener of this.#listeners) listener.topicConfigChanged?.(topic, config);
+  }
+
+  notifyQuotasChanged(): void {
+    for (const listener of this.#listeners) listener.quotasChanged?.();
   }
 
   /** Takes over the dynamic broker settings of the state; topics get their defaults from them. */

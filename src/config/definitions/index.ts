@@ -5,6 +5,7 @@ import { groupDefinitions } from './groups.ts';
 import { logDefinitions } from './log.ts';
 import { networkDefinitions } from './network.ts';
 import { payloadDefinitions } from './payload.ts';
+import { quotaDefinitions } from './quotas.ts';
 import { clientMetricsDefinitions, groupKeyDefinitions } from './resources.ts';
 import { serverDefinitions } from './server.ts';
 import { tierDefinitions } from './tiers.ts';
@@ -27,6 +28,7 @@ const broker = [
   ...cleanerDefinitions,
   ...groupDefinitions,
   ...transactionDefinitions,
+  ...quotaDefinitions,
   ...payloadDefinitions,
   ...tierDefinitions,
   ...fabricDefinitions,

@@ -40,6 +40,7 @@ import { describeTransactionsHandler } from './65-describe-transactions.ts';
 import { listTransactionsHandler } from './66-list-transactions.ts';
 import { listConfigResourcesHandler } from './74-list-config-resources.ts';
 import { describeTopicPartitionsHandler } from './75-describe-topic-partitions.ts';
+import { administrationHandlers } from './administration.ts';
 
 /** Every API that the embedded broker serves, except ApiVersions, which needs the registry of all. */
 export function brokerHandlers(
@@ -47,6 +48,7 @@ export function brokerHandlers(
   advertised: readonly AdvertisedListener[],
 ): AnyHandler[] {
   const { metadata, topics, configs, partitions, producerIds, groups, transactions, logs } = broker;
+  const quotas = broker.clientQuotas;
   const addressOf = (listener: string) => {
     const { host, port } = advertised.find(({ name }) => name === listener) ?? advertised[0]!;
     return { host, port };
@@ -64,8 +66,13 @@ export function brokerHandlers(
   };
   const gate = new ProduceGate(transactions);
   return [
-    produceHandler({ partitions, gate }),
-    fetchHandler({ partitions, fetches: broker.fetches, sessions: broker.fetchSessions }),
+    produceHandler({ partitions, gate, quota: quotas.produce }),
+    fetchHandler({
+      partitions,
+      fetches: broker.fetches,
+      sessions: broker.fetchSessions,
+      quota: quotas.fetch,
+    }),
     listOffsetsHandler({ partitions }),
     deleteRecordsHandler({ partitions }),
     initProducerIdHandler({ producerIds, transactions }),
@@ -75,10 +82,11 @@ export function brokerHandlers(
     metadataHandler(cluster),
     describeClusterHandler(cluster),
     describeTopicPartitionsHandler(cluster),
-    createTopicsHandler({ metadata, topics }),
-    deleteTopicsHandler({ metadata, topics }),
-    createPartitionsHandler({ topics }),
+    createTopicsHandler({ metadata, topics, quota: quotas.mutations }),
+    deleteTopicsHandler({ metadata, topics, quota: quotas.mutations }),
+    createPartitionsHandler({ topics, quota: quotas.mutations }),
     listPartitionReassignmentsHandler(),
+    ...administrationHandlers(broker, advertised),
     describeConfigsHandler({ metadata }),
     alterConfigsHandler({ configs }),
     incrementalAlterConfigsHandler({ configs }),

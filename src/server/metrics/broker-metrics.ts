@@ -47,6 +47,13 @@ export function brokerMetrics(broker: EmbeddedBroker): MetricSource[] {
     ),
     ...tierMetrics(broker.tiers),
     {
+      name: 'kafabric_throttled_total',
+      help: 'Requests and connections that had to wait because their client is over a quota.',
+      label: 'quota',
+      counter: true,
+      read: () => broker.clientQuotas.throttled(),
+    },
+    {
       name: 'kafabric_transactional_ids',
       help: 'Transactional ids by the state of their transaction.',
       label: 'state',
