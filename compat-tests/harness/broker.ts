@@ -191,6 +191,9 @@ class Kafka extends BrokerProcess {
         ...format,
         'format',
         '--ignore-formatted',
+        // As on one node: no leaders from outside the ISR.
+        '--feature',
+        'eligible.leader.replicas.version=0',
         '-t',
         'AAAAAAAAAAAAAAAAAAAAAQ',
         '-c',
@@ -214,10 +217,19 @@ class Kafka extends BrokerProcess {
   }
 }
 
-/** A broker that is not started yet. */
-export async function makeBroker(options: BrokerOptions = {}): Promise<Broker> {
-  const [port, second] = [await freePort(), await freePort()];
-  return targetIsKafka ? new Kafka(port, second, options) : new Gateway(port, second, options);
+/** A broker under test that is not started yet. */
+export function makeBroker(options: BrokerOptions = {}): Promise<Broker> {
+  return targetIsKafka ? makeKafka(options) : makeGateway(options);
+}
+
+/** A gateway that is not started yet. */
+export async function makeGateway(options: BrokerOptions = {}): Promise<Broker> {
+  return new Gateway(await freePort(), await freePort(), options);
+}
+
+/** Apache Kafka, not started yet. */
+export async function makeKafka(options: BrokerOptions = {}): Promise<Broker> {
+  return new Kafka(await freePort(), await freePort(), options);
 }
 
 /** A broker that serves. */

@@ -1,0 +1,20 @@
+/** APIs that Apache Kafka 4.3 announces and this gateway does not, yet. */
+export const NOT_SERVED: readonly string[] = [
+  // Directories are for the broker to choose.
+  'AlterReplicaLogDirs',
+  'AlterUserScramCredentials',
+  'ConsumerGroupHeartbeat',
+  'ConsumerGroupDescribe',
+  'ShareGroupHeartbeat',
+  'ShareGroupDescribe',
+  'ShareFetch',
+  'ShareAcknowledge',
+  'StreamsGroupHeartbeat',
+  'StreamsGroupDescribe',
+  'DescribeShareGroupOffsets',
+  'AlterShareGroupOffsets',
+  'DeleteShareGroupOffsets',
+  // The quorum is this broker.
+  'AddRaftVoter',
+  'RemoveRaftVoter',
+];
