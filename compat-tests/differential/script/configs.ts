@@ -96,15 +96,19 @@ export const configs = chapter('configurations', (call) => {
     'compression.type',
     'log.segment.bytes',
     'min.insync.replicas',
-    'node.id',
     'auto.create.topics.enable',
-    'max.connections',
     'quota.window.num',
     'quota.window.size.seconds',
     'controller.quota.window.num',
   ])
     call('DescribeConfigs', `broker key ${key}`, describeConfigs(BROKER, '1', [key]), { except: DOCUMENTED });
 
+  call('DescribeConfigs', 'broker key node.id', describeConfigs(BROKER, '1', ['node.id']), {
+    except: { fields: ['documentation', 'synonyms'], because: 'here a node has an id by default' },
+  });
+  call('DescribeConfigs', 'broker key max.connections', describeConfigs(BROKER, '1', ['max.connections']), {
+    except: { fields: ['documentation', 'readOnly'], because: 'limits of connections are fixed at start' },
+  });
   call(
     'IncrementalAlterConfigs',
     'set',

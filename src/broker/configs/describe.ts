@@ -44,6 +44,13 @@ export function describeResource(
   return described.sort((a, b) => (a.definition.name < b.definition.name ? -1 : 1));
 }
 
+/** Keys of groups for which brokers have none. */
+const WITHOUT_BROKER_KEY: ReadonlySet<string> = new Set([
+  'share.auto.offset.reset',
+  'share.isolation.level',
+  'share.renew.acknowledge.enable',
+]);
+
 function describeUnsorted(metadata: ClusterMetadata, resourceType: number, name: string): DescribedConfig[] {
   if (resourceType === ResourceType.TOPIC) {
     const problem = topicNameProblem(name);
@@ -68,7 +75,8 @@ function describeUnsorted(metadata: ClusterMetadata, resourceType: number, name:
     const synonyms = [...ownSynonym(definition, own, source)];
     if (defaultsFrom !== null) {
       const inherited = synonym(definition, definition.default, WireSource.DEFAULT_CONFIG);
-      synonyms.push(...inherited.map((each) => ({ ...each, name: `${defaultsFrom}${definition.name}` })));
+      const prefix = WITHOUT_BROKER_KEY.has(definition.name) ? '' : defaultsFrom;
+      synonyms.push(...inherited.map((each) => ({ ...each, name: `${prefix}${definition.name}` })));
     }
     const described = fromSynonyms(definition, synonyms, false);
     return { ...described, value: shown(definition, own.get(definition.name) ?? definition.default) };

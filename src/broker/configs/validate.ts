@@ -34,7 +34,14 @@ export function validateValues(
       throw new ApiError(code, `Unknown ${what} config name: ${name}${hint}`);
     }
     const result = parseValue(definition, text);
-    if ('reason' in result) throw new ApiError(code, invalidValueMessage(definition, text, result.reason));
+    if ('reason' in result) {
+      // Of lists Kafka tells the key already.
+      const isWhole = result.reason.startsWith('Configuration ');
+      throw new ApiError(
+        code,
+        isWhole ? result.reason : invalidValueMessage(definition, text, result.reason),
+      );
+    }
     if (Buffer.byteLength(text) > VALUE_BYTES_MAX) {
       throw new ApiError(
         code,

@@ -118,7 +118,8 @@ function produce(
       });
       const partition = findPartition(partitions, topic, data, context);
       if (typeof partition === 'number') answer.errorCode = partition;
-      else if (admitted && transactionOf(data)) answer.errorCode = toldAs(admitted, context.apiVersion);
+      else if (admitted && transactionOf(data))
+        refuseTransactional(answer, toldAs(admitted, context.apiVersion));
       else producePartition(partition, request, data, context, answer, pending);
       return answer;
     }),
@@ -180,6 +181,12 @@ function isTransactional({ topicData }: ProduceRequest): boolean {
 function keepRecords(request: ProduceRequest): void {
   for (const { partitionData } of request.topicData)
     for (const data of partitionData) if (data.records !== null) data.records = Uint8Array.from(data.records);
+}
+
+function refuseTransactional(answer: PartitionProduceResponse, errorCode: ErrorCode): void {
+  answer.errorCode = errorCode;
+  if (errorCode === ErrorCode.INVALID_TXN_STATE)
+    answer.errorMessage = 'Partition was not added to the transaction';
 }
 
 /** Kafka's broker answers so when it cannot make sure that a batch belongs to a transaction. */
@@ -250,14 +257,22 @@ function producePartition(
     pending.push(
       partition
         .produce(records, memory, acks === -1, transactionalId !== null)
-        .then(appended, (error) => refuse(answer, error)),
+        .then(appended, (error) => refuse(answer, error, partition)),
     );
   }
 }
 
-function refuse(answer: PartitionProduceResponse, error: unknown): void {
+/** Errors of what is in a batch that is whole, with which Kafka tells where the log starts. */
+const WITH_LOG_START: ReadonlySet<number> = new Set([
+  ErrorCode.INVALID_TIMESTAMP,
+  ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
+  ErrorCode.INVALID_PRODUCER_EPOCH,
+]);
+
+function refuse(answer: PartitionProduceResponse, error: unknown, partition: Partition): void {
   if (!(error instanceof ProduceError)) throw error;
   answer.errorCode = error.code;
+  if (WITH_LOG_START.has(error.code)) answer.logStartOffset = partition.logStartOffset;
   answer.errorMessage = error.message;
   answer.recordErrors = error.records.map(({ index, message }) => ({
     batchIndex: index,

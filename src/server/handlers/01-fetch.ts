@@ -23,6 +23,10 @@ import { quotaClientOf } from '../net/quota-client.ts';
 
 const FIRST_VERSION_WITH_TOPIC_IDS = 13;
 const READ_COMMITTED = 1;
+const MISSING: ReadonlySet<number> = new Set([
+  ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+  ErrorCode.UNKNOWN_TOPIC_ID,
+]);
 
 export interface FetchHandlerDependencies {
   partitions: PartitionManager;
@@ -183,8 +187,8 @@ function topicOf(responses: FetchableTopicResponse[], topic: string, byId: boole
 
 function partitionData(partitionIndex: number, result: FetchedPartition): FetchResponsePartitionData {
   const { errorCode, highWatermark, lastStableOffset, logStartOffset, divergingEpoch, records } = result;
-  // An error has no transactions, which is not the same as that nobody asked for them.
-  const aborted = result.abortedTransactions ?? (errorCode === ErrorCode.NONE ? null : []);
+  // As Kafka has it: a partition that does not exist has no transactions, of others nobody asked.
+  const aborted = result.abortedTransactions ?? (MISSING.has(errorCode) ? [] : null);
   return createFetchResponsePartitionData({
     partitionIndex,
     errorCode,

@@ -17,6 +17,10 @@ export function describeAclsHandler(): ApiHandler<DescribeAclsRequest, DescribeA
     maxVersion: 3,
     request: describeAclsRequest,
     response: describeAclsResponse,
-    handle: () => describeAclsResponse.create({ ...NO_AUTHORIZER }),
+    handle: () =>
+      describeAclsResponse.create({
+        ...NO_AUTHORIZER,
+        errorMessage: 'No Authorizer is configured on the broker',
+      }),
   };
 }

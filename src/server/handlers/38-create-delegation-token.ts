@@ -9,6 +9,8 @@ import {
 } from '../../protocol/generated/create-delegation-token-response.ts';
 import type { ApiHandler } from '../net/handler.ts';
 
+const FIRST_VERSION_WITH_REQUESTER = 3;
+
 /** CreateDelegationToken 1-3: delegation tokens are for clients that have authenticated, and on these listeners none has. */
 export function createDelegationTokenHandler(): ApiHandler<
   CreateDelegationTokenRequest,
@@ -20,12 +22,21 @@ export function createDelegationTokenHandler(): ApiHandler<
     maxVersion: 3,
     request: createDelegationTokenRequest,
     response: createDelegationTokenResponse,
-    handle: () =>
-      createDelegationTokenResponse.create({
+    handle(_request, { apiVersion, connection }) {
+      const [principalType = '', principalName = ''] = connection.principal.split(':');
+      const requester =
+        apiVersion < FIRST_VERSION_WITH_REQUESTER
+          ? {}
+          : { tokenRequesterPrincipalType: principalType, tokenRequesterPrincipalName: principalName };
+      return createDelegationTokenResponse.create({
         errorCode: ErrorCode.DELEGATION_TOKEN_REQUEST_NOT_ALLOWED,
+        principalType,
+        principalName,
+        ...requester,
         issueTimestampMs: -1n,
         expiryTimestampMs: -1n,
         maxTimestampMs: -1n,
-      }),
+      });
+    },
   };
 }

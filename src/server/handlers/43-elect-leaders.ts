@@ -14,6 +14,15 @@ import type { ApiHandler } from '../net/handler.ts';
 const PREFERRED = 0;
 const UNCLEAN = 1;
 
+function unknownType(wanted: NonNullable<ElectLeadersRequest['topicPartitions']>, electionType: number) {
+  const errorCode = ErrorCode.INVALID_REQUEST;
+  const errorMessage = `Unknown election type ${electionType}`;
+  return wanted.map(({ topic, partitions }) => ({
+    topic,
+    partitionResult: partitions.map((partitionId) => ({ partitionId, errorCode, errorMessage })),
+  }));
+}
+
 function outcome(metadata: ClusterMetadata, topic: string, partition: number) {
   const found = metadata.topicByName(topic);
   const errorCode = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
@@ -36,7 +45,10 @@ export function electLeadersHandler(deps: {
     response: electLeadersResponse,
     handle({ topicPartitions, electionType }) {
       if (electionType !== PREFERRED && electionType !== UNCLEAN)
-        return electLeadersResponse.create({ errorCode: ErrorCode.INVALID_REQUEST });
+        return electLeadersResponse.create({
+          errorCode: ErrorCode.INVALID_REQUEST,
+          replicaElectionResults: unknownType(topicPartitions ?? [], electionType),
+        });
       const wanted =
         topicPartitions ?? [...deps.metadata.topics()].map(({ name }) => ({ topic: name, partitions: [] }));
       return electLeadersResponse.create({

@@ -10,14 +10,14 @@ import {
 } from '../../protocol/generated/update-features-response.ts';
 import type { ApiHandler } from '../net/handler.ts';
 
-/** From this version on all updates are made or none. */
-const FIRST_ATOMIC_VERSION = 2;
+/** All updates are made or none; from this version on that is all that is told. */
+const FIRST_VERSION_WITHOUT_RESULTS = 2;
 /** Kafka's upgrade types. */
 const UPGRADE = 1;
 const UNSAFE_DOWNGRADE = 3;
 
 function outcome(
-  { finalizedFeatures, supportedFeatures }: ClusterMetadata,
+  { finalizedFeatures, supportedFeatures, nodeId }: ClusterMetadata,
   update: UpdateFeaturesRequest['featureUpdates'][number],
   apiVersion: number,
 ): { errorCode: ErrorCode; errorMessage: string | null } {
@@ -34,9 +34,11 @@ function outcome(
   if (level < 0) return refuse('A feature version cannot be less than 0.');
   const supported = supportedFeatures.find(({ name }) => name === feature);
   if (level !== 0 && supported === undefined)
-    return refuse(`Local controller does not support this feature.`);
+    return refuse(`Local controller ${nodeId} does not support this feature.`);
   if (level !== 0 && (level < supported!.minLevel || level > supported!.maxLevel))
-    return refuse(`Local controller only supports versions ${supported!.minLevel}-${supported!.maxLevel}`);
+    return refuse(
+      `Local controller ${nodeId} only supports versions ${supported!.minLevel}-${supported!.maxLevel}`,
+    );
   if (level < current && type === UPGRADE)
     return refuse(
       "Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe downgrade.",
@@ -62,11 +64,10 @@ export function updateFeaturesHandler(deps: {
         ...outcome(deps.metadata, update, apiVersion),
       }));
       const failed = outcomes.find(({ errorCode }) => errorCode !== ErrorCode.NONE);
-      if (apiVersion < FIRST_ATOMIC_VERSION || failed === undefined)
-        return updateFeaturesResponse.create({
-          errorMessage: null,
-          results: apiVersion < FIRST_ATOMIC_VERSION ? outcomes : [],
-        });
+      if (failed === undefined) {
+        const results = apiVersion < FIRST_VERSION_WITHOUT_RESULTS ? outcomes : [];
+        return updateFeaturesResponse.create({ errorMessage: null, results });
+      }
       return updateFeaturesResponse.create({
         errorCode: failed.errorCode,
         errorMessage: `The update failed for all features since the following feature had an error: ${failed.errorMessage}`,
