@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Broker, startBroker } from '../harness/broker.ts';
-import { runCommand } from '../harness/child.ts';
+import { runCommand, until } from '../harness/child.ts';
 import { type Client, clientKinds, requireToolchain, sharedClient } from '../harness/client.ts';
 import { javaCommand } from '../harness/paths.ts';
 
@@ -134,6 +134,25 @@ describe("Kafka's tools of administration", () => {
     assert.doesNotMatch(await run(command, '--list'), /subscription/);
   });
 
+  it('clients push the metrics that are subscribed to, to our metrics endpoint', async () => {
+    const subscription = '--alter --name all --metrics org.apache.kafka.producer.record.send. --interval 200';
+    await run(`${tools}.ClientMetricsCommand`, subscription);
+    // A producer of its own, which is told of the subscription when it starts.
+    const producer = runCommand([
+      ...javaCommand(`${tools}.ProducerPerformance`, 128),
+      ...'--topic admin --num-records 3000 --record-size 100 --throughput 1000'.split(' '),
+      ...`--command-property bootstrap.servers=${broker.bootstrap} client.id=measured`.split(' '),
+    ]);
+    await until('a pushed metric', 30_000, async () => {
+      const text = await (await fetch(`${broker.metricsUrl}/metrics`)).text();
+      return /kafabric_client_metric\{metric="org\.apache\.kafka\.producer\.record\.send\.[a-z.]+",client_id="measured",/.test(
+        text,
+      );
+    });
+    await producer;
+    await run(`${tools}.ClientMetricsCommand`, '--delete --name all');
+  });
+
   it('kafka-leader-election', async () => {
     const command = `${tools}.LeaderElectionCommand`;
     assert.match(
@@ -199,16 +218,20 @@ describe("Kafka's tools of administration", () => {
     );
   });
 
-  it('kafka-dump-log: the metadata, with its quotas', async () => {
-    const folder = join(broker.dataDir, '__cluster_metadata-0');
-    const log = readdirSync(folder).find((name) => name.endsWith('.log'))!;
-    const dumped = await runCommand([
-      ...javaCommand(`${tools}.DumpLogSegments`, 128),
-      '--cluster-metadata-decoder',
-      '--files',
-      join(folder, log),
-    ]);
-    assert.match(dumped, /"type":"CLIENT_QUOTA_RECORD".*"key":"connection_creation_rate","value":10\.0/);
-    assert.match(dumped, /"type":"TOPIC_RECORD".*"name":"admin"/);
+  it('kafka-dump-log: the metadata with its quotas, and the internal topics', async () => {
+    // While it runs, files are longer than what is in them.
+    await broker.kill('SIGTERM');
+    const dump = async (folder: string, decoder: string) => {
+      const path = join(broker.dataDir, folder);
+      const logs = readdirSync(path).filter((name) => name.endsWith('.log'));
+      const files = logs.map((name) => join(path, name)).join(',');
+      return runCommand([...javaCommand(`${tools}.DumpLogSegments`, 128), decoder, '--files', files]);
+    };
+    const metadata = await dump('__cluster_metadata-0', '--cluster-metadata-decoder');
+    assert.match(metadata, /"type":"CLIENT_QUOTA_RECORD".*"key":"connection_creation_rate","value":10\.0/);
+    assert.match(metadata, /"type":"TOPIC_RECORD".*"name":"admin"/);
+    const offsets = readdirSync(broker.dataDir).filter((name) => name.startsWith('__consumer_offsets-'));
+    const dumped = await Promise.all(offsets.slice(0, 1).map((folder) => dump(folder, '--offsets-decoder')));
+    for (const text of dumped) assert.match(text, /Log starting offset: 0/);
   });
 });

@@ -18,6 +18,7 @@ import { GroupCoordinator } from './groups/coordinator.ts';
 import { PartitionOffsetsLog } from './groups/partition-offsets-log.ts';
 import { type BrokerEndpoint, ClusterMetadata } from './metadata/cluster-metadata.ts';
 import { PartitionMetadataLog } from './metadata/partition-metadata-log.ts';
+import { ResourceType } from './metadata/state.ts';
 import { METADATA_TOPIC_ID, randomUuid } from './metadata/topic-id.ts';
 import { TopicManager } from './metadata/topic-manager.ts';
 import { METADATA_TOPIC, OFFSETS_TOPIC, TRANSACTION_TOPIC } from './metadata/topic-name.ts';
@@ -28,6 +29,7 @@ import { PartitionManager } from './partitions/partition-manager.ts';
 import { ProducerIds } from './producers/producer-ids.ts';
 import { ClientQuotas } from './quotas/client-quotas.ts';
 import { QuotaManager } from './quotas/quota-manager.ts';
+import { ClientTelemetry } from './telemetry/client-telemetry.ts';
 import { transactionConfig } from './transactions/config.ts';
 import { TransactionCoordinator } from './transactions/coordinator.ts';
 import { PartitionMarkers } from './transactions/partition-markers.ts';
@@ -72,6 +74,7 @@ export class EmbeddedBroker {
   readonly configs: ConfigManager;
   readonly quotas: QuotaManager;
   readonly clientQuotas: ClientQuotas;
+  readonly telemetry: ClientTelemetry;
   readonly partitions: PartitionManager;
   readonly producerIds: ProducerIds;
   readonly fetches: FetchService;
@@ -99,6 +102,7 @@ export class EmbeddedBroker {
     this.configs = new ConfigManager(metadata);
     this.quotas = new QuotaManager(metadata);
     this.clientQuotas = new ClientQuotas(config, clock);
+    this.telemetry = new ClientTelemetry(clock, config.get('telemetry.max.bytes'));
     this.partitions = new PartitionManager({ logs, files: store, tiers, config, clock, logger });
     this.producerIds = new ProducerIds(() => metadata.allocateProducerIds(), logger);
     const memory = new MemoryBudget(() => memoryInUse(store), FETCH_MEMORY_SHARE, clock);
@@ -178,8 +182,10 @@ export class EmbeddedBroker {
     await partitions.open(metadata.topics(), (topic) => metadata.topicConfig(topic));
     metadata.addListener(partitions);
     const quotasChanged = () => this.clientQuotas.update(metadata.state.quotas.entries());
-    metadata.addListener({ quotasChanged });
+    const clientMetricsChanged = () => this.telemetry.update(clientMetricsOf(metadata));
+    metadata.addListener({ quotasChanged, clientMetricsChanged });
     quotasChanged();
+    clientMetricsChanged();
     this.tiers.start();
     partitions.startRetention(metadata.config.get('log.retention.check.interval.ms'));
     metadata.addListener({ topicDeleted: ({ name }) => groups.topicDeleted(name) });
@@ -199,6 +205,12 @@ export class EmbeddedBroker {
     await this.logs.close();
     await this.store.shutdown();
   }
+}
+
+/** The configured subscriptions to clients' metrics. */
+function clientMetricsOf({ state }: ClusterMetadata): ReadonlyMap<string, string>[] {
+  const type = ResourceType.CLIENT_METRICS;
+  return state.configuredResources(type).map((name) => state.configs(type, name));
 }
 
 /** Says which data directories are on file systems that cannot bypass the page cache. */

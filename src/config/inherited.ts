@@ -58,7 +58,6 @@ const NAMES = new Set([
   'security.providers',
   'share.fetch.purgatory.purge.interval.requests',
   'super.users',
-  'telemetry.max.bytes',
   'transaction.two.phase.commit.enable',
 ]);
 

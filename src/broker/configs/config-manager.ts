@@ -93,6 +93,8 @@ export class ConfigManager {
 
   #notify(altered: readonly ConfigResource[]): void {
     if (altered.some(({ type }) => type === ResourceType.BROKER)) this.#metadata.refreshConfig();
+    if (altered.some(({ type }) => type === ResourceType.CLIENT_METRICS))
+      this.#metadata.notifyClientMetricsChanged();
     for (const { type, name } of altered) {
       if (type === ResourceType.TOPIC) this.#metadata.notifyTopicConfigChanged(name);
     }

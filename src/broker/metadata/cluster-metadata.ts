@@ -24,6 +24,7 @@ export interface MetadataListener {
   topicConfigChanged?(topic: Topic, config: TopicConfig): void;
   brokerConfigChanged?(config: KafabricConfig): void;
   quotasChanged?(): void;
+  clientMetricsChanged?(): void;
 }
 
 export interface BrokerEndpoint {
@@ -246,6 +247,10 @@ export class ClusterMetadata {
 
   notifyQuotasChanged(): void {
     for (const listener of this.#listeners) listener.quotasChanged?.();
+  }
+
+  notifyClientMetricsChanged(): void {
+    for (const listener of this.#listeners) listener.clientMetricsChanged?.();
   }
 
   /** Takes over the dynamic broker settings of the state; topics get their defaults from them. */

@@ -1,6 +1,6 @@
 import { type ConfigDefinition, INT_MAX } from './definition.ts';
 
-/** The windows over which quotas measure. The quotas themselves are set per user, client id and address (kafka-configs). */
+/** The windows over which quotas measure (the quotas are set per user, client id and address by kafka-configs), and the limit of clients' metrics. */
 export const quotaDefinitions = [
   {
     name: 'quota.window.num',
@@ -34,5 +34,13 @@ export const quotaDefinitions = [
     min: 1,
     max: INT_MAX,
     documentation: 'The length of each of these samples, in seconds.',
+  },
+  {
+    name: 'telemetry.max.bytes',
+    type: 'int',
+    default: '1048576',
+    min: 1,
+    max: INT_MAX,
+    documentation: 'The largest push of a client’s metrics (KIP-714), as it arrives.',
   },
 ] as const satisfies readonly ConfigDefinition[];

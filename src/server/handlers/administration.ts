@@ -18,13 +18,15 @@ import { describeUserScramCredentialsHandler } from './50-describe-user-scram-cr
 import { describeQuorumHandler } from './55-describe-quorum.ts';
 import { updateFeaturesHandler } from './57-update-features.ts';
 import { unregisterBrokerHandler } from './64-unregister-broker.ts';
+import { getTelemetrySubscriptionsHandler } from './71-get-telemetry-subscriptions.ts';
+import { pushTelemetryHandler } from './72-push-telemetry.ts';
 
 /** The APIs of administration, apart from those of topics and configurations. */
 export function administrationHandlers(
   broker: EmbeddedBroker,
   advertised: readonly AdvertisedListener[],
 ): AnyHandler[] {
-  const { metadata, quotas } = broker;
+  const { metadata, quotas, telemetry } = broker;
   return [
     describeClientQuotasHandler({ quotas }),
     alterClientQuotasHandler({ quotas }),
@@ -43,5 +45,7 @@ export function administrationHandlers(
     describeQuorumHandler({ metadata, advertised, clock: broker.clock }),
     updateFeaturesHandler({ metadata }),
     unregisterBrokerHandler({ metadata }),
+    getTelemetrySubscriptionsHandler({ telemetry }),
+    pushTelemetryHandler({ telemetry }),
   ];
 }

@@ -46,6 +46,16 @@ export function brokerMetrics(broker: EmbeddedBroker): MetricSource[] {
       () => partitions.metrics.payloadErrors,
     ),
     ...tierMetrics(broker.tiers),
+    counter(
+      'kafabric_client_telemetry_pushes_total',
+      "Pushes of clients' metrics that were taken.",
+      () => broker.telemetry.pushed,
+    ),
+    counter(
+      'kafabric_client_telemetry_refused_total',
+      "Requests about clients' metrics that were refused.",
+      () => broker.telemetry.refused,
+    ),
     {
       name: 'kafabric_throttled_total',
       help: 'Requests and connections that had to wait because their client is over a quota.',
