@@ -193,6 +193,9 @@ class Kafka extends BrokerProcess {
         ...format,
         'format',
         '--ignore-formatted',
+        // As on one node: no leaders from outside the ISR.
+        '--feature',
+        'eligible.leader.replicas.version=0',
         '-t',
         'AAAAAAAAAAAAAAAAAAAAAQ',
         '-c',

@@ -35,11 +35,32 @@ export class WireClient {
 
   /** Answers come in the order of the requests. Rejects when the connection closes. */
   async call<Req, Res>(
-    codecs: readonly [MessageCodec<Req>, MessageCodec<Res>],
+    [requestCodec, responseCodec]: readonly [MessageCodec<Req>, MessageCodec<Res>],
     version: number,
     request: Partial<Req>,
   ): Promise<Res> {
-    const [requestCodec, responseCodec] = codecs;
+    const body = await this.exchange(requestCodec, version, request);
+    return responseCodec.read(new Reader(body), version);
+  }
+
+  /** As `call`, with the answer as it came, without its header. */
+  async exchange<Req>(
+    requestCodec: MessageCodec<Req>,
+    version: number,
+    request: Partial<Req>,
+  ): Promise<Uint8Array> {
+    const frame = await new Promise<Buffer>((resolve, reject) => {
+      if (this.#socket.destroyed) return reject(new Error('the connection is closed'));
+      this.#waiting.push({ resolve, reject });
+      this.sendUnanswered(requestCodec, version, request);
+    });
+    const reader = new Reader(frame);
+    responseHeader.read(reader, responseHeaderVersion(requestCodec.apiKey, version));
+    return reader.view(reader.remaining);
+  }
+
+  /** Sends a request that gets no answer. */
+  sendUnanswered<Req>(requestCodec: MessageCodec<Req>, version: number, request: Partial<Req>): void {
     const { apiKey } = requestCodec;
     const writer = new Writer();
     const header = requestHeader.create({
@@ -53,13 +74,7 @@ export class WireClient {
     const bytes = writer.finishBytes();
     const length = Buffer.alloc(4);
     length.writeInt32BE(bytes.byteLength);
-    const frame = await new Promise<Buffer>((resolve, reject) => {
-      this.#waiting.push({ resolve, reject });
-      this.#socket.write(Buffer.concat([length, bytes]));
-    });
-    const reader = new Reader(frame);
-    responseHeader.read(reader, responseHeaderVersion(apiKey, version));
-    return responseCodec.read(reader, version);
+    this.#socket.write(Buffer.concat([length, bytes]));
   }
 
   close(): void {

@@ -31,6 +31,9 @@ import { FetchSessions } from './partitions/fetch-session.ts';
 import { MemoryBudget, type MemoryGauge } from './partitions/memory-budget.ts';
 import { PartitionManager } from './partitions/partition-manager.ts';
 import { ProducerIds } from './producers/producer-ids.ts';
+import { ClientQuotas } from './quotas/client-quotas.ts';
+import { QuotaManager } from './quotas/quota-manager.ts';
+import { ClientTelemetry } from './telemetry/client-telemetry.ts';
 import { transactionConfig } from './transactions/config.ts';
 import { TransactionCoordinator } from './transactions/coordinator.ts';
 import { PartitionMarkers } from './transactions/partition-markers.ts';
@@ -74,6 +77,9 @@ export class EmbeddedBroker {
   readonly metadata: ClusterMetadata;
   readonly topics: TopicManager;
   readonly configs: ConfigManager;
+  readonly quotas: QuotaManager;
+  readonly clientQuotas: ClientQuotas;
+  readonly telemetry: ClientTelemetry;
   readonly partitions: PartitionManager;
   readonly producerIds: ProducerIds;
   readonly fetches: FetchService;
@@ -100,6 +106,9 @@ export class EmbeddedBroker {
     this.metadata = metadata;
     this.topics = new TopicManager(metadata, randomUuid);
     this.configs = new ConfigManager(metadata);
+    this.quotas = new QuotaManager(metadata);
+    this.clientQuotas = new ClientQuotas(config, clock);
+    this.telemetry = new ClientTelemetry(clock, config.get('telemetry.max.bytes'));
     this.partitions = new PartitionManager({ logs, files: store, tiers, config, clock, logger });
     this.producerIds = new ProducerIds(() => metadata.allocateProducerIds(), logger);
     const memory = new MemoryBudget(() => memoryInUse(store), FETCH_MEMORY_SHARE, clock);
@@ -180,6 +189,11 @@ export class EmbeddedBroker {
     const { metadata, partitions, groups, transactions } = this;
     await partitions.open(metadata.topics(), (topic) => metadata.topicConfig(topic));
     metadata.addListener(partitions);
+    const quotasChanged = () => this.clientQuotas.update(metadata.state.quotas.entries());
+    const clientMetricsChanged = () => this.telemetry.update(clientMetricsOf(metadata));
+    metadata.addListener({ quotasChanged, clientMetricsChanged });
+    quotasChanged();
+    clientMetricsChanged();
     this.tiers.start();
     partitions.startRetention(metadata.config.get('log.retention.check.interval.ms'));
     this.cleaner.start();
@@ -204,6 +218,12 @@ export class EmbeddedBroker {
     await this.logs.close();
     await this.store.shutdown();
   }
+}
+
+/** The configured subscriptions to clients' metrics. */
+function clientMetricsOf({ state }: ClusterMetadata): ReadonlyMap<string, string>[] {
+  const type = ResourceType.CLIENT_METRICS;
+  return state.configuredResources(type).map((name) => state.configs(type, name));
 }
 
 /** Says which data directories are on file systems that cannot bypass the page cache. */

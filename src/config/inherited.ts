@@ -1,5 +1,5 @@
 /**
- * Keys of Apache Kafka that have no effect here (security, remote storage, quorum, quotas, newer group protocols, thread queues).
+ * Keys of Apache Kafka that have no effect here (security, remote storage, quorum,  newer group protocols, thread queues).
  * They are accepted with a warning, so that a Kafka configuration can be used as it is.
  */
 const PREFIXES = [
@@ -21,7 +21,6 @@ const PREFIXES = [
   'metadata.max.',
   'metric.',
   'metrics.',
-  'quota.',
   'remote.',
   'replica.',
   'replication.quota.',
@@ -49,8 +48,6 @@ const NAMES = new Set([
   'group.consumer.assignor.offload.enable',
   'inter.broker.listener.name',
   'log.dir.failure.timeout.ms',
-  'log.local.retention.bytes',
-  'log.local.retention.ms',
   'max.connection.creation.rate',
   'num.replica.alter.log.dirs.threads',
   'num.replica.fetchers',
@@ -61,7 +58,6 @@ const NAMES = new Set([
   'security.providers',
   'share.fetch.purgatory.purge.interval.requests',
   'super.users',
-  'telemetry.max.bytes',
   'transaction.two.phase.commit.enable',
 ]);
 

@@ -68,7 +68,7 @@ describe('The settings of storage tiers', () => {
     assert.equal(load('storage.migrate.threshold=-1').get('storage.migrate.threshold'), -1);
     assert.match(
       problems('storage.migrate.threshold=1.5'),
-      /no more than 1 \(allowed: a number from 0 to 1, or -1/,
+      /between 0 and 1 or equal to -1 \(allowed: a number from 0 to 1, or -1/,
     );
   });
 

@@ -31,7 +31,11 @@ const booleanSchema = z
   .regex(/^(true|false)$/i, { error: 'Expected value to be either true or false' })
   .transform((text) => text.toLowerCase() === 'true');
 
-function withLimits(schema: z.ZodType<number, string>, { min, max }: ConfigDefinition) {
+function withLimits(schema: z.ZodType<number, string>, { min, max, also }: ConfigDefinition) {
+  if (also !== undefined && min !== undefined && max !== undefined)
+    return schema.refine((value) => value >= min && value <= max, {
+      error: `Value must be between ${min} and ${max} or equal to ${also.join(' or ')}`,
+    });
   return schema
     .refine((value) => min === undefined || value >= min, { error: `Value must be at least ${min}` })
     .refine((value) => max === undefined || value <= max, { error: `Value must be no more than ${max}` });

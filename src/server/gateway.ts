@@ -19,6 +19,7 @@ import { brokerHandlers } from './handlers/index.ts';
 import { type HttpServer, startHttpServer } from './http/http-server.ts';
 import { arenaBytes } from './memory.ts';
 import { brokerMetrics, networkMetrics } from './metrics/broker-metrics.ts';
+import { exportClientMetrics } from './metrics/client-metrics.ts';
 import { GatewayMetrics } from './metrics/gateway-metrics.ts';
 import { KafkaListeners } from './net/listener.ts';
 import { HandlerRegistry } from './net/registry.ts';
@@ -72,6 +73,7 @@ export class Gateway {
     startTouchingArena();
     this.#sayHowMemoryIsUsed(config);
     this.#metrics.export(brokerMetrics(this.#broker));
+    exportClientMetrics(this.#metrics.registry, this.#broker.telemetry);
     await this.#listen(config, this.#broker, listeners, advertised);
     // Takes a tenth of a second, which the listener need not wait for.
     openArena();
@@ -122,6 +124,8 @@ export class Gateway {
       logger: this.#log,
       metrics: this.#metrics,
       clock: systemClock,
+      requestQuota: broker.clientQuotas.request,
+      connectionQuota: broker.clientQuotas.connections,
     });
     const kafkaListeners = this.#listeners;
     const brokerConfigChanged = (changed: KafabricConfig) =>

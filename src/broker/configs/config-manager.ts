@@ -12,7 +12,7 @@ import { type MetadataRecord, metadataRecord } from '../metadata/records.ts';
 import { type MetadataState, ResourceType } from '../metadata/state.ts';
 import { topicNameProblem } from '../metadata/topic-name.ts';
 import { validateGroupConfigs } from './group-limits.ts';
-import { isClusterDefault, plainResourceKind } from './resources.ts';
+import { isPlainResource, plainResourceKind } from './resources.ts';
 import { validateBrokerConfigs, validateTopicConfigs, validateValues } from './validate.ts';
 
 /** Kafka's AlterConfigOp types. */
@@ -94,6 +94,8 @@ export class ConfigManager {
 
   #notify(altered: readonly ConfigResource[]): void {
     if (altered.some(({ type }) => type === ResourceType.BROKER)) this.#metadata.refreshConfig();
+    if (altered.some(({ type }) => type === ResourceType.CLIENT_METRICS))
+      this.#metadata.notifyClientMetricsChanged();
     for (const { type, name } of altered) {
       if (type === ResourceType.TOPIC) this.#metadata.notifyTopicConfigChanged(name);
     }
@@ -109,9 +111,11 @@ export class ConfigManager {
         throw new ApiError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, `The topic '${name}' does not exist.`);
       }
     } else if (type === ResourceType.BROKER) {
-      isClusterDefault(name, this.#metadata.nodeId);
+      checkBrokerName(name, this.#metadata.nodeId);
     } else {
-      plainResourceKind(type, name);
+      if (!isPlainResource(type))
+        throw new ApiError(ErrorCode.INVALID_REQUEST, `Unknown resource type ${type}`);
+      if (name === '') throw new ApiError(ErrorCode.INVALID_REQUEST, plainResourceKind(type, 'any').unnamed);
     }
   }
 
@@ -126,6 +130,7 @@ export class ConfigManager {
       validateBrokerConfigs(values, changed, name === '');
     } else {
       const kind = plainResourceKind(type, name);
+      kind.check(values);
       validateValues(values, kind.definitions, kind.label, kind.errorCode);
       if (type === ResourceType.GROUP) validateGroupConfigs(values, this.#metadata.config);
     }
@@ -147,14 +152,14 @@ export class ConfigManager {
       case AlterOperation.SUBTRACT: {
         const definition = this.#definition(resource, name);
         const verb = operation === AlterOperation.APPEND ? 'APPEND' : 'SUBTRACT';
-        if (definition?.type !== 'list') {
+        if (definition?.type !== 'list' || resource.type === ResourceType.CLIENT_METRICS) {
           throw new ApiError(
             ErrorCode.INVALID_CONFIG,
             `Can't ${verb} to key ${name} because its type is not LIST.`,
           );
         }
         const before = splitList(values.get(name) ?? this.#inherited(resource, definition));
-        const items = splitList(value!);
+        const items = value!.split(',').map((item) => item.trim());
         const after =
           operation === AlterOperation.APPEND
             ? [...new Set([...before, ...items])]
@@ -182,6 +187,17 @@ export class ConfigManager {
   }
 }
 
+function checkBrokerName(name: string, nodeId: number): void {
+  if (name === '') return;
+  if (!/^[+-]?\d+$/.test(name))
+    throw new ApiError(ErrorCode.INVALID_REQUEST, `Node id must be an integer, but it is: ${name}`);
+  if (Number(name) !== nodeId)
+    throw new ApiError(
+      ErrorCode.INVALID_REQUEST,
+      `Unexpected broker id, expected ${nodeId}, but received ${name}`,
+    );
+}
+
 function checkAlterations(alterations: readonly ConfigAlteration[]): void {
   refuseDuplicates(alterations);
   refuseNulls(
@@ -197,12 +213,8 @@ function refuseNulls(alterations: readonly { name: string }[]): void {
 
 function refuseDuplicates(alterations: readonly { name: string }[]): void {
   const names = alterations.map(({ name }) => name);
-  const duplicates = [...new Set(names.filter((name, index) => names.indexOf(name) !== index))];
-  if (duplicates.length === 0) return;
-  throw new ApiError(
-    ErrorCode.INVALID_REQUEST,
-    `Error due to duplicate config keys : ${duplicates.join(',')}`,
-  );
+  if (new Set(names).size === names.length) return;
+  throw new ApiError(ErrorCode.INVALID_REQUEST, 'Error due to duplicate config keys');
 }
 
 function difference(

@@ -44,6 +44,13 @@ export function describeResource(
   return described.sort((a, b) => (a.definition.name < b.definition.name ? -1 : 1));
 }
 
+/** Keys of groups for which brokers have none. */
+const WITHOUT_BROKER_KEY: ReadonlySet<string> = new Set([
+  'share.auto.offset.reset',
+  'share.isolation.level',
+  'share.renew.acknowledge.enable',
+]);
+
 function describeUnsorted(metadata: ClusterMetadata, resourceType: number, name: string): DescribedConfig[] {
   if (resourceType === ResourceType.TOPIC) {
     const problem = topicNameProblem(name);
@@ -61,14 +68,18 @@ function describeUnsorted(metadata: ClusterMetadata, resourceType: number, name:
       ? describeClusterDefault(metadata)
       : describeBroker(metadata.config);
   }
-  const { definitions, source } = plainResourceKind(resourceType, name);
+  if (resourceType === ResourceType.BROKER_LOGGER) refuseLoggers(name, metadata.nodeId);
+  const { definitions, source, defaultsFrom } = plainResourceKind(resourceType, name);
   const own = metadata.state.configs(resourceType, name);
   return [...definitions.values()].map((definition) => {
-    const synonyms = [
-      ...ownSynonym(definition, own, source),
-      ...synonym(definition, definition.default, WireSource.DEFAULT_CONFIG),
-    ];
-    return fromSynonyms(definition, synonyms, false);
+    const synonyms = [...ownSynonym(definition, own, source)];
+    if (defaultsFrom !== null) {
+      const inherited = synonym(definition, definition.default, WireSource.DEFAULT_CONFIG);
+      const prefix = WITHOUT_BROKER_KEY.has(definition.name) ? '' : defaultsFrom;
+      synonyms.push(...inherited.map((each) => ({ ...each, name: `${prefix}${definition.name}` })));
+    }
+    const described = fromSynonyms(definition, synonyms, false);
+    return { ...described, value: shown(definition, own.get(definition.name) ?? definition.default) };
   });
 }
 
@@ -77,10 +88,11 @@ export function describeTopic(config: KafabricConfig, own: ReadonlyMap<string, s
   return topicKeyDefinitions.map((definition) => {
     const synonyms: ConfigSynonym[] = ownSynonym(definition, own, WireSource.TOPIC_CONFIG);
     let effective = own.get(definition.name) ?? null;
+    const brokerKey = definition.synonyms[0]?.name;
+    if (brokerKey !== undefined) synonyms.push(...brokerSynonyms(config, brokerKey));
     for (const { name, factor } of definition.synonyms) {
-      const inherited = brokerSynonyms(config, name);
-      synonyms.push(...inherited);
-      effective ??= scaled(inherited[0]?.value ?? null, factor);
+      const inherited = config.entry(name)?.text ?? null;
+      effective ??= scaled(inherited, factor);
     }
     const described = fromSynonyms(definition, synonyms, false);
     return { ...described, value: shown(definition, effective ?? definition.default) };
@@ -106,6 +118,15 @@ function describeClusterDefault(metadata: ClusterMetadata): DescribedConfig[] {
   });
 }
 
+/** This broker's loggers have no levels that change. */
+function refuseLoggers(name: string, nodeId: number): never {
+  const { INVALID_REQUEST } = ErrorCode;
+  if (name === '') throw new ApiError(INVALID_REQUEST, 'Broker id must not be empty');
+  if (name !== String(nodeId))
+    throw new ApiError(INVALID_REQUEST, `Unexpected broker id, expected ${nodeId} but received ${name}`);
+  throw new ApiError(INVALID_REQUEST, 'The levels of loggers cannot be described; see --log-level');
+}
+
 const BROKER_SOURCES: Record<ConfigSource, number> = {
   default: WireSource.DEFAULT_CONFIG,
   file: WireSource.STATIC_BROKER_CONFIG,
@@ -115,7 +136,36 @@ const BROKER_SOURCES: Record<ConfigSource, number> = {
   'dynamic-broker': WireSource.DYNAMIC_BROKER_CONFIG,
 };
 
+/** Broker keys that stand in for one another, the strongest first. */
+const STAND_INS: readonly (readonly string[])[] = [
+  ['log.roll.ms', 'log.roll.hours'],
+  ['log.roll.jitter.ms', 'log.roll.jitter.hours'],
+  ['log.flush.interval.ms', 'log.flush.scheduler.interval.ms'],
+  ['log.retention.ms', 'log.retention.minutes', 'log.retention.hours'],
+];
+const standInsByName = new Map(
+  STAND_INS.flatMap((names) => names.map((name): [string, readonly string[]] => [name, names])),
+);
+/** Has a meaning of its own, too. */
+standInsByName.delete('log.flush.scheduler.interval.ms');
+
+/** What gives a broker key its value: by source, and within that by key; as in Kafka, nothing before the key itself. */
 function brokerSynonyms(config: KafabricConfig, name: string): ConfigSynonym[] {
+  const synonyms = (standInsByName.get(name) ?? [name])
+    .flatMap((each) => settingsOf(config, each))
+    .sort((a, b) => SOURCE_ORDER.indexOf(a.source) - SOURCE_ORDER.indexOf(b.source));
+  const first = synonyms.findIndex((each) => each.name === name);
+  return first < 0 ? [] : synonyms.slice(first);
+}
+
+const SOURCE_ORDER: readonly number[] = [
+  WireSource.DYNAMIC_BROKER_CONFIG,
+  WireSource.DYNAMIC_DEFAULT_BROKER_CONFIG,
+  WireSource.STATIC_BROKER_CONFIG,
+  WireSource.DEFAULT_CONFIG,
+];
+
+function settingsOf(config: KafabricConfig, name: string): ConfigSynonym[] {
   const definition = brokerDefinitionsByName.get(name)!;
   const synonyms: ConfigSynonym[] = [];
   for (const { text, source } of config.settingsOf(name)) {

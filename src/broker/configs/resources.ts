@@ -1,6 +1,7 @@
 import { type ConfigDefinition, clientMetricsDefinitions, groupKeyDefinitions } from '../../config/index.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import { ResourceType } from '../metadata/state.ts';
+import { checkClientMetrics, checkGroup } from './plain-checks.ts';
 
 /** Kafka's ConfigDef types on the wire. */
 export const WIRE_TYPES = {
@@ -29,8 +30,14 @@ export const WireSource = {
 /** A kind of resource whose values are its own or the default, with no broker keys behind them. */
 export interface PlainResourceKind {
   readonly label: string;
+  /** Why it cannot be described, or altered, without a name. */
   readonly emptyNameMessage: string;
+  readonly unnamed: string;
   readonly source: number;
+  /** The prefix of the broker keys from which defaults come; null for none. */
+  readonly defaultsFrom: string | null;
+  /** Checks that concern more than one value by its definition. @throws ApiError */
+  readonly check: (values: ReadonlyMap<string, string>) => void;
   readonly definitions: ReadonlyMap<string, ConfigDefinition>;
   /** With which an invalid value is refused. */
   readonly errorCode: ErrorCode;
@@ -44,23 +51,33 @@ const plainKinds = new Map<number, PlainResourceKind>([
     ResourceType.CLIENT_METRICS,
     {
       label: 'client metrics',
+      defaultsFrom: null,
+      check: checkClientMetrics,
       emptyNameMessage: 'Client metrics subscription name must not be empty',
+      unnamed: "Subscription name can't be empty",
       source: WireSource.CLIENT_METRICS_CONFIG,
       definitions: byName(clientMetricsDefinitions),
-      errorCode: ErrorCode.INVALID_REQUEST,
+      errorCode: ErrorCode.INVALID_CONFIG,
     },
   ],
   [
     ResourceType.GROUP,
     {
       label: 'group',
+      defaultsFrom: 'group.',
+      check: checkGroup,
       emptyNameMessage: 'Group name must not be empty',
+      unnamed: 'Default group resources are not allowed.',
       source: WireSource.GROUP_CONFIG,
       definitions: byName(groupKeyDefinitions),
       errorCode: ErrorCode.INVALID_CONFIG,
     },
   ],
 ]);
+
+export function isPlainResource(resourceType: number): boolean {
+  return plainKinds.has(resourceType);
+}
 
 /** @throws ApiError INVALID_REQUEST for a type that has no configuration, or an empty name */
 export function plainResourceKind(resourceType: number, resourceName: string): PlainResourceKind {

@@ -34,7 +34,14 @@ export function validateValues(
       throw new ApiError(code, `Unknown ${what} config name: ${name}${hint}`);
     }
     const result = parseValue(definition, text);
-    if ('reason' in result) throw new ApiError(code, invalidValueMessage(definition, text, result.reason));
+    if ('reason' in result) {
+      // Of lists Kafka tells the key already.
+      const isWhole = result.reason.startsWith('Configuration ');
+      throw new ApiError(
+        code,
+        isWhole ? result.reason : invalidValueMessage(definition, text, result.reason),
+      );
+    }
     if (Buffer.byteLength(text) > VALUE_BYTES_MAX) {
       throw new ApiError(
         code,
@@ -73,7 +80,7 @@ export function validateTopicConfigs(values: ReadonlyMap<string, string>, broker
     if (text === undefined || text === '*') continue;
     if (!splitList(text).every((item) => /^\d+:\d+$/.test(item))) {
       refuse(
-        `${key} must be the literal '*' or a list of replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...`,
+        `Invalid value [${splitList(text).join(', ')}] for configuration ${key}: ${key} must be the literal '*' or a list of replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...`,
       );
     }
   }

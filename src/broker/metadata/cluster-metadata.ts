@@ -23,6 +23,8 @@ export interface MetadataListener {
   topicDeleted?(topic: Topic): Promise<void>;
   topicConfigChanged?(topic: Topic, config: TopicConfig): void;
   brokerConfigChanged?(config: KafabricConfig): void;
+  quotasChanged?(): void;
+  clientMetricsChanged?(): void;
 }
 
 export interface BrokerEndpoint {
@@ -114,6 +116,12 @@ export class ClusterMetadata {
   /** Rises with every change: the offset behind the last record. */
   get version(): bigint {
     return this.#options.log.endOffset;
+  }
+
+  /** The metadata log as its quorum of one. */
+  get quorum(): { readonly leaderEpoch: number; readonly endOffset: bigint } {
+    const { leaderEpoch, endOffset } = this.#options.log;
+    return { leaderEpoch, endOffset };
   }
 
   get finalizedFeatures(): ReadonlyMap<string, number> {
@@ -240,6 +248,14 @@ export class ClusterMetadata {
     if (topic === undefined) return;
     const config = this.topicConfig(name);
     for (const listener of this.#listeners) listener.topicConfigChanged?.(topic, config);
+  }
+
+  notifyQuotasChanged(): void {
+    for (const listener of this.#listeners) listener.quotasChanged?.();
+  }
+
+  notifyClientMetricsChanged(): void {
+    for (const listener of this.#listeners) listener.clientMetricsChanged?.();
   }
 
   /** Takes over the dynamic broker settings of the state; topics get their defaults from them. */

@@ -2,6 +2,8 @@
 export interface MetadataLog {
   /** The offset that the next record gets. */
   readonly endOffset: bigint;
+  /** The leader epoch of what is appended now. */
+  readonly leaderEpoch: number;
   /** Bytes of records since the last snapshot. */
   readonly bytesSinceSnapshot: number;
   /** Resolves when all values are durable; they are appended together and in order. */

@@ -12,6 +12,7 @@ export class MemoryMetadataLog implements MetadataLog {
   failure: Error | null = null;
 
   snapshots = 0;
+  readonly leaderEpoch = 1;
   bytesSinceSnapshot = 0;
   #before = 0n;
 

@@ -55,6 +55,10 @@ export class PartitionMetadataLog implements MetadataLog {
     log.becomeLeader(log.leaderEpoch + 1);
   }
 
+  get leaderEpoch(): number {
+    return this.#log.leaderEpoch;
+  }
+
   get endOffset(): bigint {
     return this.#log.logEndOffset;
   }

@@ -1,4 +1,5 @@
 import { brokerRegistrationChangeRecord } from '../../protocol/generated/broker-registration-change-record.ts';
+import { clientQuotaRecord } from '../../protocol/generated/client-quota-record.ts';
 import { configRecord } from '../../protocol/generated/config-record.ts';
 import { featureLevelRecord } from '../../protocol/generated/feature-level-record.ts';
 import { partitionChangeRecord } from '../../protocol/generated/partition-change-record.ts';
@@ -21,6 +22,7 @@ const codecs = {
   partition: partitionRecord,
   partitionChange: partitionChangeRecord,
   config: configRecord,
+  clientQuota: clientQuotaRecord,
   removeTopic: removeTopicRecord,
   featureLevel: featureLevelRecord,
   producerIds: producerIdsRecord,
@@ -40,6 +42,7 @@ const WRITTEN_VERSIONS: Record<Kind, number> = {
   partition: 2,
   partitionChange: 2,
   config: 0,
+  clientQuota: 0,
   removeTopic: 0,
   featureLevel: 0,
   producerIds: 0,

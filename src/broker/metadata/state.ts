@@ -2,6 +2,7 @@ import type { PartitionChangeRecord } from '../../protocol/generated/partition-c
 import type { PartitionRecord } from '../../protocol/generated/partition-record.ts';
 import type { RegisterBrokerRecord } from '../../protocol/generated/register-broker-record.ts';
 import type { Uuid } from '../../protocol/wire/types.ts';
+import { QuotaState } from './quota-state.ts';
 import { type MetadataRecord, metadataRecord } from './records.ts';
 import { METADATA_TOPIC_ID } from './topic-id.ts';
 import { collisionKey } from './topic-name.ts';
@@ -42,6 +43,7 @@ export class MetadataState {
   /** Names by collision key, of topics whose name has a '.' or '_'. */
   readonly #collisions = new Map<string, Set<string>>();
   readonly #configs = new Map<string, Map<string, string>>();
+  readonly quotas = new QuotaState();
   readonly #features = new Map<string, number>();
   readonly #brokers = new Map<number, RegisterBrokerRecord>();
   /** The leader epoch with which a deleted topic would come back, by name, oldest first. */
@@ -120,6 +122,9 @@ export class MetadataState {
       case 'config':
         this.#setConfig(record.value);
         return;
+      case 'clientQuota':
+        this.quotas.apply(record.value);
+        return;
       case 'producerIds':
         this.#nextProducerId = record.value.nextProducerId;
         return;
@@ -174,6 +179,7 @@ export class MetadataState {
       for (const [name, value] of values)
         yield metadataRecord('config', { resourceType, resourceName, name, value });
     }
+    yield* this.quotas.records();
     yield metadataRecord('producerIds', { nextProducerId: this.#nextProducerId });
   }
 

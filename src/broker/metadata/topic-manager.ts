@@ -3,6 +3,7 @@ import type { CreatePartitionsTopic } from '../../protocol/generated/create-part
 import type { CreatableTopic } from '../../protocol/generated/create-topics-request.ts';
 import type { Uuid } from '../../protocol/wire/types.ts';
 import { apiErrorOf } from '../api-error.ts';
+import { type MutationPermits, NO_LIMIT } from '../quotas/mutation-quota.ts';
 import type { ClusterMetadata } from './cluster-metadata.ts';
 import { metadataRecord } from './records.ts';
 import type { Topic } from './state.ts';
@@ -35,6 +36,7 @@ export class TopicManager {
   createTopics(
     topics: readonly CreatableTopic[],
     validateOnly = false,
+    permits: MutationPermits = NO_LIMIT,
   ): Promise<TopicOutcome<PlannedTopic>[]> {
     return this.#metadata.change((state) => {
       const outcomes: TopicOutcome<PlannedTopic>[] = [];
@@ -57,6 +59,7 @@ export class TopicManager {
                 'Excessively large number of partitions per request.',
               );
             }
+            if (!validateOnly) permits.take(planned.partitions.length);
             names.push(topic.name);
             return planned;
           }),
@@ -94,7 +97,7 @@ export class TopicManager {
   }
 
   /** Resolves when the topics are gone for clients; their files are removed in the background. */
-  deleteTopics(ids: readonly Uuid[]): Promise<TopicOutcome<Topic>[]> {
+  deleteTopics(ids: readonly Uuid[], permits: MutationPermits = NO_LIMIT): Promise<TopicOutcome<Topic>[]> {
     return this.#metadata.change((state) => {
       const outcomes = ids.map((id) =>
         outcomeOf<Topic>(id, () => {
@@ -108,6 +111,7 @@ export class TopicManager {
               `The internal topic ${topic.name} cannot be deleted.`,
             );
           }
+          permits.take(topic.partitions.length);
           return topic;
         }),
       );
@@ -126,10 +130,15 @@ export class TopicManager {
   createPartitions(
     topics: readonly CreatePartitionsTopic[],
     validateOnly: boolean,
+    permits: MutationPermits = NO_LIMIT,
   ): Promise<TopicOutcome<Topic>[]> {
     return this.#metadata.change((state) => {
       const plans = topics.map((topic) =>
-        outcomeOf(topic.name, () => planPartitions(topic, state, this.#metadata.nodeId)),
+        outcomeOf(topic.name, () => {
+          const plan = planPartitions(topic, state, this.#metadata.nodeId);
+          if (!validateOnly) permits.take(topic.count - plan.before);
+          return plan;
+        }),
       );
       const outcomes: TopicOutcome<Topic>[] = plans.map((plan) =>
         plan.error === null ? { name: plan.name, error: null, value: plan.value.topic } : plan,

@@ -6,6 +6,7 @@ import { groupDefinitions } from './groups.ts';
 import { logDefinitions } from './log.ts';
 import { networkDefinitions } from './network.ts';
 import { payloadDefinitions } from './payload.ts';
+import { quotaDefinitions } from './quotas.ts';
 import { clientMetricsDefinitions, groupKeyDefinitions } from './resources.ts';
 import { serverDefinitions } from './server.ts';
 import { tierDefinitions } from './tiers.ts';
@@ -29,6 +30,7 @@ const broker = [
   ...groupDefinitions,
   ...consumerGroupDefinitions,
   ...transactionDefinitions,
+  ...quotaDefinitions,
   ...payloadDefinitions,
   ...tierDefinitions,
   ...fabricDefinitions,

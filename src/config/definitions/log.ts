@@ -184,6 +184,24 @@ export const logDefinitions = [
       'Records after which a partition is flushed to the device even if no producer asked for it.',
   },
   {
+    name: 'log.local.retention.bytes',
+    type: 'long',
+    default: '-2',
+    min: -2,
+    update: 'cluster-wide',
+    documentation:
+      'Bytes kept locally of topics with remote storage; -2 means log.retention.bytes. Remote storage is not offered.',
+  },
+  {
+    name: 'log.local.retention.ms',
+    type: 'long',
+    default: '-2',
+    min: -2,
+    update: 'cluster-wide',
+    documentation:
+      'Milliseconds kept locally of topics with remote storage; -2 means log.retention.ms. Remote storage is not offered.',
+  },
+  {
     name: 'log.flush.interval.ms',
     type: 'long',
     default: null,

@@ -1,6 +1,6 @@
 import type { ConfigDefinition } from './definition.ts';
 
-/** Keys of CLIENT_METRICS resources (KIP-714). They are kept, and take effect once telemetry is served. */
+/** Keys of CLIENT_METRICS resources (KIP-714). */
 export const clientMetricsDefinitions: readonly ConfigDefinition[] = [
   {
     name: 'interval.ms',

@@ -135,7 +135,7 @@ export const topicDefinitions = [
     type: 'long',
     default: '-2',
     min: -2,
-    synonyms: [],
+    synonyms: [{ name: 'log.local.retention.bytes' }],
     documentation:
       'Bytes kept locally of a topic with remote storage; -2 means retention.bytes. Remote storage is not offered.',
   },
@@ -144,7 +144,7 @@ export const topicDefinitions = [
     type: 'long',
     default: '-2',
     min: -2,
-    synonyms: [],
+    synonyms: [{ name: 'log.local.retention.ms' }],
     documentation:
       'Milliseconds kept locally of a topic with remote storage; -2 means retention.ms. Remote storage is not offered.',
   },

@@ -2,6 +2,7 @@ import type { Partition } from '../../broker/partitions/partition.ts';
 import type { PartitionManager } from '../../broker/partitions/partition-manager.ts';
 import type { Appended } from '../../broker/partitions/produce-pipeline.ts';
 import { ProduceError } from '../../broker/partitions/produce-rules.ts';
+import type { RateQuota } from '../../broker/quotas/client-quotas.ts';
 import type { ProduceGate } from '../../broker/transactions/produce-gate.ts';
 import type { ProducerIdentity, TopicPartition } from '../../broker/transactions/transaction.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
@@ -18,8 +19,9 @@ import {
   type ProduceResponse,
   produceResponse,
 } from '../../protocol/generated/produce-response.ts';
-import { BATCH_HEADER_SIZE, BatchHeader } from '../../protocol/records/batch-header.ts';
+import { Attribute, BATCH_HEADER_SIZE, BatchHeader } from '../../protocol/records/batch-header.ts';
 import { type ApiHandler, type RequestContext, UnansweredFailure } from '../net/handler.ts';
+import { quotaClientOf } from '../net/quota-client.ts';
 
 const FIRST_VERSION_WITH_ZSTD = 7;
 const FIRST_VERSION_WITH_ABORTABLE = 11;
@@ -37,9 +39,11 @@ const ZSTD = 4;
 export function produceHandler({
   partitions,
   gate,
+  quota,
 }: {
   partitions: PartitionManager;
   gate: ProduceGate;
+  quota: RateQuota;
 }): ApiHandler<ProduceRequest, ProduceResponse> {
   return {
     apiKey: 0,
@@ -49,13 +53,50 @@ export function produceHandler({
     response: produceResponse,
     borrowsFrame: true,
     handle(request, context) {
-      if (request.transactionalId === null) return produce(partitions, request, context, null);
-      const admitted = admit(partitions, gate, request, context);
-      if (!(admitted instanceof Promise)) return produce(partitions, request, context, admitted);
-      if (context.memory === null) keepRecords(request);
-      return admitted.then((error) => produce(partitions, request, context, error));
+      const answer = admitAndProduce(partitions, gate, request, context);
+      return quota.active ? withQuota(quota, request, context, answer) : answer;
     },
   };
+}
+
+/** What was produced counts when it is answered; the client waits before its next request. */
+async function withQuota(
+  quota: RateQuota,
+  request: ProduceRequest,
+  context: RequestContext,
+  answer: Promise<ProduceResponse | null>,
+): Promise<ProduceResponse | null> {
+  // Read now: the records are views of memory that is given back.
+  const bytes = recordBytes(request);
+  const response = await answer;
+  const throttleTimeMs = quota.record(quotaClientOf(context), bytes);
+  context.connection.throttle(throttleTimeMs);
+  if (response !== null) response.throttleTimeMs = throttleTimeMs;
+  return response;
+}
+
+function recordBytes({ topicData }: ProduceRequest): number {
+  let bytes = 0;
+  for (const { partitionData } of topicData)
+    for (const { records } of partitionData) bytes += records?.byteLength ?? 0;
+  return bytes;
+}
+
+function admitAndProduce(
+  partitions: PartitionManager,
+  gate: ProduceGate,
+  request: ProduceRequest,
+  context: RequestContext,
+): Promise<ProduceResponse | null> {
+  if (request.transactionalId === null) {
+    // Nobody may write to a transaction that has no name.
+    const refused = isTransactional(request) ? ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED : null;
+    return produce(partitions, request, context, refused);
+  }
+  const admitted = admit(partitions, gate, request, context);
+  if (!(admitted instanceof Promise)) return produce(partitions, request, context, admitted);
+  if (context.memory === null) keepRecords(request);
+  return admitted.then((error) => produce(partitions, request, context, error));
 }
 
 /** @param admitted of a request with a transactional id: NONE, or why its transactional batches must not be appended */
@@ -77,7 +118,8 @@ function produce(
       });
       const partition = findPartition(partitions, topic, data, context);
       if (typeof partition === 'number') answer.errorCode = partition;
-      else if (admitted && transactionOf(data)) answer.errorCode = toldAs(admitted, context.apiVersion);
+      else if (admitted && transactionOf(data))
+        refuseTransactional(answer, toldAs(admitted, context.apiVersion));
       else producePartition(partition, request, data, context, answer, pending);
       return answer;
     }),
@@ -125,10 +167,26 @@ function transactionOf({ records }: PartitionProduceData): ProducerIdentity | nu
   return isTransactional ? { producerId, producerEpoch } : null;
 }
 
+function isTransactional({ topicData }: ProduceRequest): boolean {
+  for (const { partitionData } of topicData)
+    for (const { records } of partitionData) {
+      // Every plain produce comes here: one byte decides.
+      const isWhole = records !== null && records.byteLength >= BATCH_HEADER_SIZE;
+      if (isWhole && (records[ATTRIBUTES_LOW_BYTE]! & Attribute.transactional) !== 0) return true;
+    }
+  return false;
+}
+
 /** Copies batches that would otherwise be valid only now. */
 function keepRecords(request: ProduceRequest): void {
   for (const { partitionData } of request.topicData)
     for (const data of partitionData) if (data.records !== null) data.records = Uint8Array.from(data.records);
+}
+
+function refuseTransactional(answer: PartitionProduceResponse, errorCode: ErrorCode): void {
+  answer.errorCode = errorCode;
+  if (errorCode === ErrorCode.INVALID_TXN_STATE)
+    answer.errorMessage = 'Partition was not added to the transaction';
 }
 
 /** Kafka's broker answers so when it cannot make sure that a batch belongs to a transaction. */
@@ -199,14 +257,22 @@ function producePartition(
     pending.push(
       partition
         .produce(records, memory, acks === -1, transactionalId !== null)
-        .then(appended, (error) => refuse(answer, error)),
+        .then(appended, (error) => refuse(answer, error, partition)),
     );
   }
 }
 
-function refuse(answer: PartitionProduceResponse, error: unknown): void {
+/** Errors of what is in a batch that is whole, with which Kafka tells where the log starts. */
+const WITH_LOG_START: ReadonlySet<number> = new Set([
+  ErrorCode.INVALID_TIMESTAMP,
+  ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
+  ErrorCode.INVALID_PRODUCER_EPOCH,
+]);
+
+function refuse(answer: PartitionProduceResponse, error: unknown, partition: Partition): void {
   if (!(error instanceof ProduceError)) throw error;
   answer.errorCode = error.code;
+  if (WITH_LOG_START.has(error.code)) answer.logStartOffset = partition.logStartOffset;
   answer.errorMessage = error.message;
   answer.recordErrors = error.records.map(({ index, message }) => ({
     batchIndex: index,

@@ -5,6 +5,7 @@ import type {
   FetchSessions,
 } from '../../broker/partitions/fetch-session.ts';
 import type { PartitionManager } from '../../broker/partitions/partition-manager.ts';
+import type { RateQuota } from '../../broker/quotas/client-quotas.ts';
 import { MemoryPiece } from '../../native/pieces.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import { type FetchRequest, fetchRequest } from '../../protocol/generated/fetch-request.ts';
@@ -17,15 +18,21 @@ import {
   type FetchResponsePartitionData,
   fetchResponse,
 } from '../../protocol/generated/fetch-response.ts';
-import type { ApiHandler, ConnectionContext } from '../net/handler.ts';
+import type { ApiHandler, ConnectionContext, RequestContext } from '../net/handler.ts';
+import { quotaClientOf } from '../net/quota-client.ts';
 
 const FIRST_VERSION_WITH_TOPIC_IDS = 13;
 const READ_COMMITTED = 1;
+const MISSING: ReadonlySet<number> = new Set([
+  ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+  ErrorCode.UNKNOWN_TOPIC_ID,
+]);
 
 export interface FetchHandlerDependencies {
   partitions: PartitionManager;
   fetches: FetchService;
   sessions: FetchSessions;
+  quota: RateQuota;
 }
 
 /**
@@ -36,29 +43,74 @@ export interface FetchHandlerDependencies {
 export function fetchHandler(
   dependencies: FetchHandlerDependencies,
 ): ApiHandler<FetchRequest, FetchResponse> {
-  const { partitions, fetches, sessions } = dependencies;
+  const { partitions, fetches, sessions, quota } = dependencies;
   return {
     apiKey: 1,
     minVersion: 4,
     maxVersion: 18,
     request: fetchRequest,
     response: fetchResponse,
-    async handle(request, { apiVersion, connection }) {
+    async handle(request, context) {
+      const { apiVersion, connection } = context;
       const byId = apiVersion >= FIRST_VERSION_WITH_TOPIC_IDS;
       const committed = request.isolationLevel === READ_COMMITTED;
       const fetch = begin(sessions, request, byId);
       if (fetch.kind === 'error') return createFetchResponse({ errorCode: ErrorCode[fetch.error] });
-      const targets = fetch.partitions.map((partition) => targetOf(partitions, partition, byId));
+      const fromReplica = request.replicaId >= 0 || (request.replicaState?.replicaId ?? -1) >= 0;
+      const targets = fetch.partitions
+        .map((partition) => targetOf(partitions, partition, byId))
+        .map((target) => (fromReplica && target.partition !== null ? notReplicated(target) : target));
       const results = await fetches.fetch(targets, {
         minBytes: request.minBytes,
-        maxBytes: request.maxBytes,
+        maxBytes: quota.active ? Math.min(request.maxBytes, mostOf(quota, context)) : request.maxBytes,
         maxWaitMs: request.maxWaitMs,
         isolation: committed ? 'read_committed' : 'read_uncommitted',
         onClosed: (action) => whenClosed(connection, action),
       });
-      return respond(fetch, targets, results, byId);
+      const throttleMs = quota.active ? countFetched(quota, context, results) : 0;
+      return throttleMs === 0
+        ? respond(fetch, targets, results, byId)
+        : throttled(fetch, results, throttleMs);
     },
   };
+}
+
+/** More than this in one answer is throttled whatever else the client does. */
+function mostOf(quota: RateQuota, context: RequestContext): number {
+  return Math.min(Math.floor(quota.largest(quotaClientOf(context))), 0x7fffffff);
+}
+
+/** Counts what an answer holds; if the client has to wait, it gets an empty one, and waits. */
+function countFetched(
+  quota: RateQuota,
+  context: RequestContext,
+  results: readonly FetchedPartition[],
+): number {
+  const client = quotaClientOf(context);
+  const bytes = results.reduce(
+    (total, { records }) => total + records.reduce((sum, piece) => sum + piece.byteLength, 0),
+    0,
+  );
+  const throttleMs = quota.record(client, bytes);
+  if (throttleMs === 0) return 0;
+  quota.takeBack(client, bytes);
+  context.connection.throttle(throttleMs);
+  return throttleMs;
+}
+
+function throttled(
+  fetch: Exclude<FetchContext, { kind: 'error' }>,
+  results: readonly FetchedPartition[],
+  throttleTimeMs: number,
+): FetchResponse {
+  release(results);
+  const sessionId = fetch.kind === 'incremental' ? fetch.session.id : 0;
+  return createFetchResponse({ throttleTimeMs, sessionId, responses: [] });
+}
+
+function release(results: readonly FetchedPartition[]): void {
+  for (const { records } of results)
+    for (const piece of records) if (piece instanceof MemoryPiece) piece.memory.release();
 }
 
 function begin(sessions: FetchSessions, request: FetchRequest, byId: boolean): FetchContext {
@@ -92,6 +144,11 @@ function targetOf(partitions: PartitionManager, request: FetchRequestPartition, 
   return { request, partition, errorCode };
 }
 
+/** No other broker has replicas. */
+function notReplicated({ request }: FetchTarget): FetchTarget {
+  return { request, partition: null, errorCode: ErrorCode.NOT_LEADER_OR_FOLLOWER };
+}
+
 function whenClosed({ closed }: ConnectionContext, action: () => void): () => void {
   closed.addEventListener('abort', action);
   if (closed.aborted) action();
@@ -106,8 +163,7 @@ function respond(
 ): FetchResponse {
   const { session } = fetch;
   if (fetch.kind === 'incremental' && fetch.session.epoch !== fetch.expectedEpoch) {
-    for (const { records } of results)
-      for (const piece of records) if (piece instanceof MemoryPiece) piece.memory.release();
+    release(results);
     return createFetchResponse({ errorCode: ErrorCode.INVALID_FETCH_SESSION_EPOCH });
   }
   const responses: FetchableTopicResponse[] = [];
@@ -131,7 +187,8 @@ function topicOf(responses: FetchableTopicResponse[], topic: string, byId: boole
 
 function partitionData(partitionIndex: number, result: FetchedPartition): FetchResponsePartitionData {
   const { errorCode, highWatermark, lastStableOffset, logStartOffset, divergingEpoch, records } = result;
-  const aborted = result.abortedTransactions;
+  // As Kafka has it: a partition that does not exist has no transactions, of others nobody asked.
+  const aborted = result.abortedTransactions ?? (MISSING.has(errorCode) ? [] : null);
   return createFetchResponsePartitionData({
     partitionIndex,
     errorCode,

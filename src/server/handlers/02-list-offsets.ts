@@ -16,6 +16,7 @@ import {
   listOffsetsResponse,
 } from '../../protocol/generated/list-offsets-response.ts';
 import type { ApiHandler } from '../net/handler.ts';
+import { duplicatesOf } from './duplicates.ts';
 import { errorCodeOf } from './error-code.ts';
 
 const READ_COMMITTED = 1;
@@ -46,11 +47,11 @@ export function listOffsetsHandler({
     async handle({ topics, isolationLevel }, { apiVersion }) {
       const isolation = isolationLevel === READ_COMMITTED ? 'read_committed' : 'read_uncommitted';
       const answered = topics.map(async ({ name, partitions: wanted }) => {
-        const seen = new Set<number>();
-        const results = wanted.map((request) => {
-          const duplicate = seen.has(request.partitionIndex);
-          seen.add(request.partitionIndex);
-          if (duplicate) return failure(request.partitionIndex, ErrorCode.INVALID_REQUEST);
+        const duplicates = duplicatesOf(wanted.map(({ partitionIndex }) => partitionIndex));
+        const once = [...new Map(wanted.map((request) => [request.partitionIndex, request])).values()];
+        const results = once.map((request) => {
+          if (duplicates.has(request.partitionIndex))
+            return failure(request.partitionIndex, ErrorCode.INVALID_REQUEST);
           const partition = partitions.find(name, request.partitionIndex);
           if (partition !== null) return listOffset(partition, request, isolation, apiVersion);
           return failure(request.partitionIndex, partitions.errorOfMissing(name, request.partitionIndex));

@@ -15,6 +15,8 @@ import { ZERO_UUID } from '../../protocol/wire/types.ts';
 import type { ApiHandler } from '../net/handler.ts';
 import { CLUSTER_OPERATIONS, NO_OPERATIONS, TOPIC_OPERATIONS } from './authorized-operations.ts';
 
+const FIRST_VERSION_WITH_IDS = 12;
+
 /** What the metadata handlers need. */
 export interface MetadataDeps {
   readonly metadata: ClusterMetadata;
@@ -35,6 +37,7 @@ export function metadataHandler(deps: MetadataDeps): ApiHandler<MetadataRequest,
     response: metadataResponse,
     async handle(request, context) {
       const { metadata } = deps;
+      if (isRefused(request, context.apiVersion)) return refused(request);
       const { host, port } = deps.advertised(context.connection.listenerName);
       return metadataResponse.create({
         brokers: [{ nodeId: metadata.nodeId, host, port, rack: metadata.config.get('broker.rack') }],
@@ -49,6 +52,25 @@ export function metadataHandler(deps: MetadataDeps): ApiHandler<MetadataRequest,
   };
 }
 
+/** Whether a topic is named in a way that the version does not have. */
+function isRefused({ topics }: MetadataRequest, version: number): boolean {
+  const wrong = (name: string | null, topicId: string) =>
+    version < FIRST_VERSION_WITH_IDS
+      ? name === null || topicId !== ZERO_UUID
+      : name === null && topicId === ZERO_UUID;
+  return topics?.some(({ name, topicId }) => wrong(name, topicId)) ?? false;
+}
+
+/** The answer to a request that is refused as a whole: of the cluster it says nothing. */
+function refused({ topics }: MetadataRequest): MetadataResponse {
+  const errorCode = ErrorCode.INVALID_REQUEST;
+  return metadataResponse.create({
+    topics: topics!.map(({ name, topicId }) =>
+      createMetadataResponseTopic({ errorCode, name: name ?? '', topicId }),
+    ),
+  });
+}
+
 async function describeTopics(
   deps: MetadataDeps,
   request: MetadataRequest,
@@ -59,11 +81,6 @@ async function describeTopics(
   // An empty list means all topics in version 0, and none from version 1 on, where null means all.
   if (request.topics === null || (version === 0 && request.topics.length === 0)) {
     return [...deps.metadata.topics()].map(describe);
-  }
-  if (version < 12 && request.topics.some(({ name, topicId }) => name === null || topicId !== ZERO_UUID)) {
-    return request.topics.map(({ name, topicId }) =>
-      errorTopic(ErrorCode.INVALID_REQUEST, name ?? '', topicId, operations),
-    );
   }
   const ids = new Set(
     request.topics.filter(({ topicId }) => topicId !== ZERO_UUID).map(({ topicId }) => topicId),

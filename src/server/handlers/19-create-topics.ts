@@ -2,6 +2,7 @@ import { describeTopic } from '../../broker/configs/describe.ts';
 import type { ClusterMetadata } from '../../broker/metadata/cluster-metadata.ts';
 import type { TopicManager, TopicOutcome } from '../../broker/metadata/topic-manager.ts';
 import type { PlannedTopic } from '../../broker/metadata/topic-plan.ts';
+import type { MutationQuota } from '../../broker/quotas/mutation-quota.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import {
   type CreateTopicsRequest,
@@ -14,12 +15,17 @@ import {
   createTopicsResponse,
 } from '../../protocol/generated/create-topics-response.ts';
 import type { ApiHandler } from '../net/handler.ts';
+import { quotaClientOf } from '../net/quota-client.ts';
 import { duplicatesOf } from './duplicates.ts';
+
+/** Clients of older versions do not know that they may be refused by a quota (KIP-599). */
+const FIRST_STRICT_VERSION = 6;
 
 /** CreateTopics 2-7. Answers when the partitions of the new topics serve. */
 export function createTopicsHandler(deps: {
   readonly metadata: ClusterMetadata;
   readonly topics: TopicManager;
+  readonly quota: MutationQuota;
 }): ApiHandler<CreateTopicsRequest, CreateTopicsResponse> {
   return {
     apiKey: createTopicsRequest.apiKey,
@@ -27,19 +33,22 @@ export function createTopicsHandler(deps: {
     maxVersion: 7,
     request: createTopicsRequest,
     response: createTopicsResponse,
-    async handle(request) {
+    async handle(request, context) {
+      const permits = deps.quota.begin(quotaClientOf(context), context.apiVersion >= FIRST_STRICT_VERSION);
       const duplicates = duplicatesOf(request.topics.map(({ name }) => name));
       const distinct = request.topics.filter(({ name }) => !duplicates.has(name));
       let results: CreatableTopicResult[];
       try {
-        const outcomes = await deps.topics.createTopics(distinct, request.validateOnly);
+        const outcomes = await deps.topics.createTopics(distinct, request.validateOnly, permits);
         results = outcomes.map((outcome) => result(deps.metadata, outcome));
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
         results = distinct.map(({ name }) => failure(name, error));
       }
       const repeated = new ApiError(ErrorCode.INVALID_REQUEST, 'Duplicate topic name.');
+      context.connection.throttle(permits.throttleMs);
       return createTopicsResponse.create({
+        throttleTimeMs: permits.throttleMs,
         topics: [...[...duplicates].map((name) => failure(name, repeated)), ...results],
       });
     },

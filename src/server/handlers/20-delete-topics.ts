@@ -1,6 +1,7 @@
 import type { ClusterMetadata } from '../../broker/metadata/cluster-metadata.ts';
 import type { Topic } from '../../broker/metadata/state.ts';
 import type { TopicManager, TopicOutcome } from '../../broker/metadata/topic-manager.ts';
+import type { MutationPermits, MutationQuota } from '../../broker/quotas/mutation-quota.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import {
   type DeleteTopicsRequest,
@@ -14,7 +15,11 @@ import {
 } from '../../protocol/generated/delete-topics-response.ts';
 import { ZERO_UUID } from '../../protocol/wire/types.ts';
 import type { ApiHandler } from '../net/handler.ts';
+import { quotaClientOf } from '../net/quota-client.ts';
 import { duplicatesOf } from './duplicates.ts';
+
+/** Clients of older versions do not know that they may be refused by a quota (KIP-599). */
+const FIRST_STRICT_VERSION = 5;
 
 interface Wanted {
   readonly name: string | null;
@@ -25,6 +30,7 @@ interface Wanted {
 export function deleteTopicsHandler(deps: {
   readonly metadata: ClusterMetadata;
   readonly topics: TopicManager;
+  readonly quota: MutationQuota;
 }): ApiHandler<DeleteTopicsRequest, DeleteTopicsResponse> {
   return {
     apiKey: deleteTopicsRequest.apiKey,
@@ -32,7 +38,8 @@ export function deleteTopicsHandler(deps: {
     maxVersion: 6,
     request: deleteTopicsRequest,
     response: deleteTopicsResponse,
-    async handle(request, { apiVersion }) {
+    async handle(request, context) {
+      const { apiVersion } = context;
       const wanted: readonly Wanted[] =
         apiVersion >= 6 ? request.topics : request.topicNames.map((name) => ({ name, topicId: ZERO_UUID }));
       if (!deps.metadata.config.get('delete.topic.enable')) {
@@ -43,18 +50,29 @@ export function deleteTopicsHandler(deps: {
         return deleteTopicsResponse.create({ responses: wanted.map((topic) => failure(topic, refused)) });
       }
       const { found, responses } = resolve(deps.metadata, wanted);
+      const permits = deps.quota.begin(quotaClientOf(context), apiVersion >= FIRST_STRICT_VERSION);
+      const outcomes = await deleted(deps.topics, found, permits);
+      context.connection.throttle(permits.throttleMs);
       return deleteTopicsResponse.create({
-        responses: [...responses, ...(await deleted(deps.topics, found))],
+        throttleTimeMs: permits.throttleMs,
+        responses: [...responses, ...outcomes],
       });
     },
   };
 }
 
-async function deleted(topics: TopicManager, found: readonly Topic[]): Promise<DeletableTopicResult[]> {
+async function deleted(
+  topics: TopicManager,
+  found: readonly Topic[],
+  permits: MutationPermits,
+): Promise<DeletableTopicResult[]> {
   if (found.length === 0) return [];
   let outcomes: TopicOutcome<Topic>[];
   try {
-    outcomes = await topics.deleteTopics(found.map(({ id }) => id));
+    outcomes = await topics.deleteTopics(
+      found.map(({ id }) => id),
+      permits,
+    );
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     outcomes = found.map(({ name }) => ({ name, error }));
@@ -72,6 +90,8 @@ function resolve(
 ): { found: Topic[]; responses: DeletableTopicResult[] } {
   const found = new Map<string, Topic>();
   const responses: DeletableTopicResult[] = [];
+  /** Named by name and by id. */
+  const twice = new Set<string>();
   const refuse = (topic: Wanted, code: ErrorCode, message?: string) => {
     responses.push(failure(topic, new ApiError(code, message)));
   };
@@ -92,16 +112,18 @@ function resolve(
       const existing = name === null ? metadata.topicById(topicId) : metadata.topicByName(name);
       if (existing === undefined) {
         refuse(topic, name === null ? ErrorCode.UNKNOWN_TOPIC_ID : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
-      } else if (found.has(existing.id)) {
-        refuse(
-          topic,
-          ErrorCode.INVALID_REQUEST,
-          'The provided topic name maps to an ID that was already supplied.',
-        );
+      } else if (found.has(existing.id) || twice.has(existing.id)) {
+        twice.add(existing.id);
+        found.delete(existing.id);
       } else {
         found.set(existing.id, existing);
       }
     }
+  }
+  for (const topicId of twice) {
+    const name = metadata.topicById(topicId)?.name ?? null;
+    const message = 'The provided topic name maps to an ID that was already supplied.';
+    refuse({ name, topicId }, ErrorCode.INVALID_REQUEST, message);
   }
   return { found: [...found.values()], responses };
 }

@@ -30,11 +30,18 @@ export function deleteRecordsHandler({
     async handle({ topics }) {
       const answered = topics.map(async ({ name, partitions: wanted }) => ({
         name,
-        partitions: await Promise.all(wanted.map((request) => deleteRecords(partitions, name, request))),
+        partitions: await Promise.all(
+          lastOfEach(wanted).map((request) => deleteRecords(partitions, name, request)),
+        ),
       }));
       return createDeleteRecordsResponse({ topics: await Promise.all(answered) });
     },
   };
+}
+
+/** Of a partition that is named twice the last counts, as in Kafka. */
+function lastOfEach(wanted: readonly DeleteRecordsPartition[]): DeleteRecordsPartition[] {
+  return [...new Map(wanted.map((request) => [request.partitionIndex, request])).values()];
 }
 
 async function deleteRecords(

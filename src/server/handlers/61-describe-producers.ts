@@ -1,6 +1,7 @@
 import { lastSequence } from '../../backend/log/producer-entry.ts';
+import { topicNameProblem } from '../../broker/metadata/topic-name.ts';
 import type { PartitionManager } from '../../broker/partitions/partition-manager.ts';
-import { ErrorCode } from '../../protocol/errors.ts';
+import { ErrorCode, errorInfo } from '../../protocol/errors.ts';
 import {
   type DescribeProducersRequest,
   describeProducersRequest,
@@ -38,9 +39,15 @@ export function describeProducersHandler({
 }
 
 function describe(partitions: PartitionManager, topic: string, partitionIndex: number): PartitionResponse {
+  const problem = topicNameProblem(topic);
+  if (problem !== null) {
+    const errorCode = ErrorCode.INVALID_TOPIC_EXCEPTION;
+    return createPartitionResponse({ partitionIndex, errorCode, errorMessage: problem });
+  }
   const partition = partitions.find(topic, partitionIndex);
   if (partition === null) {
-    return createPartitionResponse({ partitionIndex, errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION });
+    const errorCode = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
+    return createPartitionResponse({ partitionIndex, errorCode, errorMessage: errorInfo(errorCode).message });
   }
   return createPartitionResponse({
     partitionIndex,

@@ -35,6 +35,8 @@ export function describeTopicPartitionsHandler(
         ? [...metadata.topics()].map(({ name }) => name)
         : [...new Set(request.topics.map(({ name }) => name))];
       const { cursor } = request;
+      if (cursor !== null && (cursor.partitionIndex < 0 || (!all && !wanted.includes(cursor.topicName))))
+        return refused(request);
       const names = wanted.sort().filter((name) => cursor === null || name >= cursor.topicName);
       const limit = metadata.config.get('max.request.partition.size.limit');
       let remaining = Math.max(1, Math.min(request.responsePartitionLimit, limit));
@@ -55,6 +57,14 @@ export function describeTopicPartitionsHandler(
       return describeTopicPartitionsResponse.create({ topics });
     },
   };
+}
+
+/** A cursor that no answer can have given. */
+function refused({ topics }: DescribeTopicPartitionsRequest): DescribeTopicPartitionsResponse {
+  const errorCode = ErrorCode.INVALID_REQUEST;
+  return describeTopicPartitionsResponse.create({
+    topics: topics.map(({ name }) => createDescribeTopicPartitionsResponseTopic({ errorCode, name })),
+  });
 }
 
 function page(

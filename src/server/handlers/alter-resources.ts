@@ -21,11 +21,9 @@ export async function alterResources<R extends Resource>(
   const duplicates = duplicatesOf(resources.map(keyOf));
   const distinct = resources.filter((resource) => !duplicates.has(keyOf(resource)));
   const repeated = new ApiError(ErrorCode.INVALID_REQUEST, 'Each resource must appear at most once.');
-  const refused = new Map(
-    resources
-      .filter((resource) => duplicates.has(keyOf(resource)))
-      .map((resource) => [keyOf(resource), response(resource, repeated)]),
-  );
+  const refused = resources
+    .filter((resource) => duplicates.has(keyOf(resource)))
+    .map((resource) => response(resource, repeated));
   let outcomes: AlterOutcome[];
   try {
     outcomes = await alter(distinct);
@@ -33,10 +31,7 @@ export async function alterResources<R extends Resource>(
     if (!(error instanceof ApiError)) throw error;
     outcomes = distinct.map(() => error);
   }
-  return [
-    ...refused.values(),
-    ...distinct.map((resource, position) => response(resource, outcomes[position]!)),
-  ];
+  return [...refused, ...distinct.map((resource, position) => response(resource, outcomes[position]!))];
 }
 
 function response({ resourceType, resourceName }: Resource, error: AlterOutcome): ResourceResponse {

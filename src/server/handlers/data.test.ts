@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { FetchSessions } from '../../broker/partitions/fetch-session.ts';
 import { gather, TestBroker, topicConfig } from '../../broker/partitions/testing.ts';
 import { ProducerIds } from '../../broker/producers/producer-ids.ts';
+import { RateQuota } from '../../broker/quotas/client-quotas.ts';
 import { startTransactions, type TestTransactions } from '../../broker/transactions/coordinator.fixture.ts';
 import { ProduceGate } from '../../broker/transactions/produce-gate.ts';
 import { arenaStats } from '../../native/arena.ts';
@@ -55,6 +56,9 @@ describe('data handlers', () => {
   let closed: AbortController;
   let transactions: TestTransactions;
   let gate: ProduceGate;
+  let quota: RateQuota;
+  /** How long the handlers let the client wait. */
+  let throttles: number[];
 
   beforeEach(async () => {
     directory = mkdtempSync(join(tmpdir(), 'handlers-'));
@@ -63,6 +67,8 @@ describe('data handlers', () => {
     closed = new AbortController();
     transactions = await startTransactions();
     gate = new ProduceGate(transactions.transactions);
+    quota = new RateQuota('rate', systemClock, { samples: 11, sampleMs: 1000 });
+    throttles = [];
   });
   afterEach(async () => {
     transactions.transactions.close();
@@ -89,6 +95,7 @@ describe('data handlers', () => {
       clientSoftwareName: 'test',
       clientSoftwareVersion: '1',
       closed: closed.signal,
+      throttle: (ms: number) => void throttles.push(ms),
     };
     const context = {
       apiKey: handler.apiKey,
@@ -112,7 +119,7 @@ describe('data handlers', () => {
     records: Uint8Array | null,
     over: { index?: number; acks?: number; topicId?: string } = {},
   ) {
-    const handler = produceHandler({ partitions: broker.partitions, gate });
+    const handler = produceHandler({ partitions: broker.partitions, gate, quota });
     const topic =
       version >= 13
         ? { name: '', topicId: over.topicId ?? ID }
@@ -148,6 +155,7 @@ describe('data handlers', () => {
       partitions: broker.partitions,
       fetches: broker.fetches,
       sessions,
+      quota,
     });
     return call(handler, version, {
       maxWaitMs: 0,
@@ -200,7 +208,7 @@ describe('data handlers', () => {
   });
 
   it('produce with acks=0 has no answer, and fails the connection when it fails', async () => {
-    const handler = produceHandler({ partitions: broker.partitions, gate });
+    const handler = produceHandler({ partitions: broker.partitions, gate, quota });
     await assert.rejects(produce(9, batch(['a']), { acks: 0 }), /false == true|falsy/);
     assert.equal(broker.partitions.find('t', 0)!.highWatermark, 1n);
     const request = {
@@ -347,4 +355,32 @@ describe('data handlers', () => {
     assert.equal(producers.topics[0]!.partitions[0]!.activeProducers[0]!.producerId, 7n);
     assert.equal(producers.topics[0]!.partitions[1]!.errorCode, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
   });
+
+  it('let a producer over its quota wait, after its records are kept', async () => {
+    quota.update(limit(1_000_000));
+    await produce(9, batch(['a']));
+    assert.deepEqual(throttles, [0]);
+    quota.update(limit(1));
+    await produce(9, batch(['b']));
+    assert.ok(throttles[1]! > 1000, String(throttles[1]));
+    quota.update([]);
+    const { responses } = await fetch(12, { topics: fetchTopics(12, 0n) });
+    assert.equal(responses[0]!.partitions[0]!.highWatermark, 2n);
+  });
+
+  it('give a consumer over its quota nothing, and the same records later', async () => {
+    await produce(9, batch(['a']));
+    quota.update(limit(2));
+    const empty = await fetch(12, { topics: fetchTopics(12, 0n) });
+    assert.deepEqual(empty.responses, []);
+    assert.ok(empty.throttleTimeMs > 0);
+    assert.deepEqual(throttles.slice(-1), [empty.throttleTimeMs]);
+    quota.update([]);
+    const { responses } = await fetch(12, { topics: fetchTopics(12, 0n) });
+    assert.ok((responses[0]!.partitions[0]!.records as Uint8Array).byteLength > 60);
+  });
 });
+
+function limit(rate: number) {
+  return [{ entity: new Map([['client-id', null]]), values: new Map([['rate', rate]]) }];
+}

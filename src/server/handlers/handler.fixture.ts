@@ -30,6 +30,7 @@ export async function call<Req, Res>(
       clientSoftwareName: 'unknown',
       clientSoftwareVersion: 'unknown',
       closed: new AbortController().signal,
+      throttle: () => {},
     },
     receivedAtMs: 0,
     memory: null,

@@ -42,6 +42,7 @@ import { consumerGroupHeartbeatHandler } from './68-consumer-group-heartbeat.ts'
 import { consumerGroupDescribeHandler } from './69-consumer-group-describe.ts';
 import { listConfigResourcesHandler } from './74-list-config-resources.ts';
 import { describeTopicPartitionsHandler } from './75-describe-topic-partitions.ts';
+import { administrationHandlers } from './administration.ts';
 
 /** Every API that the embedded broker serves, except ApiVersions, which needs the registry of all. */
 export function brokerHandlers(
@@ -49,6 +50,7 @@ export function brokerHandlers(
   advertised: readonly AdvertisedListener[],
 ): AnyHandler[] {
   const { metadata, topics, configs, partitions, producerIds, groups, transactions, logs } = broker;
+  const quotas = broker.clientQuotas;
   const addressOf = (listener: string) => {
     const { host, port } = advertised.find(({ name }) => name === listener) ?? advertised[0]!;
     return { host, port };
@@ -66,8 +68,13 @@ export function brokerHandlers(
   };
   const gate = new ProduceGate(transactions);
   return [
-    produceHandler({ partitions, gate }),
-    fetchHandler({ partitions, fetches: broker.fetches, sessions: broker.fetchSessions }),
+    produceHandler({ partitions, gate, quota: quotas.produce }),
+    fetchHandler({
+      partitions,
+      fetches: broker.fetches,
+      sessions: broker.fetchSessions,
+      quota: quotas.fetch,
+    }),
     listOffsetsHandler({ partitions }),
     deleteRecordsHandler({ partitions }),
     initProducerIdHandler({ producerIds, transactions }),
@@ -77,10 +84,11 @@ export function brokerHandlers(
     metadataHandler(cluster),
     describeClusterHandler(cluster),
     describeTopicPartitionsHandler(cluster),
-    createTopicsHandler({ metadata, topics }),
-    deleteTopicsHandler({ metadata, topics }),
-    createPartitionsHandler({ topics }),
+    createTopicsHandler({ metadata, topics, quota: quotas.mutations }),
+    deleteTopicsHandler({ metadata, topics, quota: quotas.mutations }),
+    createPartitionsHandler({ topics, quota: quotas.mutations }),
     listPartitionReassignmentsHandler(),
+    ...administrationHandlers(broker, advertised),
     describeConfigsHandler({ metadata }),
     alterConfigsHandler({ configs }),
     incrementalAlterConfigsHandler({ configs }),

@@ -237,7 +237,7 @@ describe('transaction handlers', () => {
   it('transactional records need their transactional id and their own producer', async () => {
     const producer = await init(5);
     const anonymous = await produce(12, producer, 0, { transactionalId: null });
-    assert.equal(anonymous.errorCode, ErrorCode.INVALID_TXN_STATE);
+    assert.equal(anonymous.errorCode, ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
     const stranger = { producerId: producer.producerId + 1n, producerEpoch: 0 };
     assert.equal((await produce(12, stranger, 0)).errorCode, ErrorCode.INVALID_PRODUCER_ID_MAPPING);
     const unknown = await produce(12, producer, 0, { transactionalId: 'other' });

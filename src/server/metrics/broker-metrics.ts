@@ -60,6 +60,23 @@ export function brokerMetrics(broker: EmbeddedBroker): MetricSource[] {
       label: 'state',
       read: () => broker.groups.states('consumer'),
     },
+    counter(
+      'kafabric_client_telemetry_pushes_total',
+      "Pushes of clients' metrics that were taken.",
+      () => broker.telemetry.pushed,
+    ),
+    counter(
+      'kafabric_client_telemetry_refused_total',
+      "Requests about clients' metrics that were refused.",
+      () => broker.telemetry.refused,
+    ),
+    {
+      name: 'kafabric_throttled_total',
+      help: 'Requests and connections that had to wait because their client is over a quota.',
+      label: 'quota',
+      counter: true,
+      read: () => broker.clientQuotas.throttled(),
+    },
     {
       name: 'kafabric_transactional_ids',
       help: 'Transactional ids by the state of their transaction.',

@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import type { NativeMemory } from '../../native/arena.ts';
 import { MemoryPiece, type Piece } from '../../native/pieces.ts';
 import type { ConnectionContext } from './handler.ts';
 
@@ -15,6 +16,12 @@ export interface ReplySlot {
   finished: boolean;
 }
 
+/** A request that is not looked at yet. */
+export interface HeldFrame {
+  readonly bytes: Uint8Array;
+  readonly memory: NativeMemory | null;
+}
+
 /** One client connection: what handlers know of it, and its replies, which finish in any order and leave in request order. */
 export class Connection implements ConnectionContext {
   readonly id: number;
@@ -29,6 +36,8 @@ export class Connection implements ConnectionContext {
   readonly #sink: ReplySink;
   #slots: ReplySlot[] = [];
   #refusing = false;
+  #throttledUntil = 0;
+  readonly #held: HeldFrame[] = [];
 
   constructor(
     id: number,
@@ -52,6 +61,30 @@ export class Connection implements ConnectionContext {
   /** True once `refuse` was called: further requests are not looked at. */
   get isRefusing(): boolean {
     return this.#refusing;
+  }
+
+  throttle(ms: number): void {
+    if (ms > 0) this.#throttledUntil = Math.max(this.#throttledUntil, performance.now() + ms);
+  }
+
+  /** For how many milliseconds requests have to wait; 0 for most. */
+  get throttledMs(): number {
+    return this.#throttledUntil === 0 ? 0 : Math.max(0, this.#throttledUntil - performance.now());
+  }
+
+  /** Whether requests wait until the client may be served again. */
+  get isHolding(): boolean {
+    return this.#held.length > 0;
+  }
+
+  /** Takes over one reference of the frame's memory. */
+  hold(frame: HeldFrame): void {
+    this.#held.push(frame);
+  }
+
+  /** The oldest request that waits, with the reference of its memory. */
+  takeHeld(): HeldFrame | undefined {
+    return this.#held.shift();
   }
 
   /** Takes the next place in the order; to be called once for each request, in order. */
@@ -84,6 +117,7 @@ export class Connection implements ConnectionContext {
     const slots = this.#slots;
     this.#slots = [];
     this.#ending.abort();
+    for (const { memory } of this.#held.splice(0)) memory?.release();
     for (const { pieces } of slots) if (pieces) releasePieces(pieces);
   }
 

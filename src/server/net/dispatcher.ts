@@ -1,3 +1,4 @@
+import type { RateQuota } from '../../broker/quotas/client-quotas.ts';
 import type { NativeMemory } from '../../native/arena.ts';
 import type { Piece } from '../../native/pieces.ts';
 import { ApiKey, apiName, requestHeaderVersion, responseHeaderVersion } from '../../protocol/api-keys.ts';
@@ -13,6 +14,7 @@ import type { Connection, ReplySlot } from './connection.ts';
 import { type AnyHandler, type RequestContext, UnansweredFailure } from './handler.ts';
 import { LogLimiter } from './log-limiter.ts';
 import type { NetMetrics } from './metrics.ts';
+import { quotaClientOf } from './quota-client.ts';
 import type { HandlerRegistry } from './registry.ts';
 import { errorCodesOf } from './response-errors.ts';
 
@@ -21,8 +23,12 @@ export interface DispatcherOptions {
   logger: Logger;
   metrics: NetMetrics;
   clock: Clock;
+  /** Limits the time of this thread that a client may take; none when absent. */
+  requestQuota?: RateQuota;
 }
 
+/** A wait is looked at again after this time, which ends with the connection. */
+const LONGEST_WAIT_MS = 60_000;
 /** What every request starts with: API key, version, correlation id. */
 const FIXED_HEADER_BYTES = 8;
 
@@ -32,6 +38,8 @@ interface Request {
   slot: ReplySlot;
   startedAt: number;
   requestBytes: number;
+  /** The time that the handler took of this thread before its first await; measured only for the quota. */
+  usedMs: number;
 }
 
 /** Turns frames into calls of handlers, and what these return into replies. */
@@ -41,6 +49,7 @@ export class Dispatcher {
   readonly #metrics: NetMetrics;
   readonly #clock: Clock;
   readonly #limiter: LogLimiter;
+  readonly #requestQuota: RateQuota | null;
 
   constructor(options: DispatcherOptions) {
     this.#registry = options.registry;
@@ -48,6 +57,7 @@ export class Dispatcher {
     this.#metrics = options.metrics;
     this.#clock = options.clock;
     this.#limiter = new LogLimiter(options.clock);
+    this.#requestQuota = options.requestQuota ?? null;
   }
 
   /**
@@ -59,6 +69,32 @@ export class Dispatcher {
       memory?.release();
       return;
     }
+    if (connection.isHolding || connection.throttledMs > 0) {
+      this.#hold(connection, bytes, memory);
+      return;
+    }
+    this.#dispatchNow(connection, bytes, memory);
+  }
+
+  /** Keeps a request of a client that is over its quota; their number is bounded by the connection's limit of unanswered ones. */
+  #hold(connection: Connection, bytes: Uint8Array, memory: NativeMemory | null): void {
+    const isFirst = !connection.isHolding;
+    connection.hold({ bytes: memory === null ? Uint8Array.from(bytes) : bytes, memory });
+    if (isFirst) this.#resumeLater(connection);
+  }
+
+  #resumeLater(connection: Connection): void {
+    this.#clock.setTimer(Math.min(Math.ceil(connection.throttledMs), LONGEST_WAIT_MS), () => {
+      while (connection.isHolding && connection.throttledMs === 0) {
+        const { bytes, memory } = connection.takeHeld()!;
+        if (connection.isRefusing || connection.isClosed) memory?.release();
+        else this.#dispatchNow(connection, bytes, memory);
+      }
+      if (connection.isHolding) this.#resumeLater(connection);
+    });
+  }
+
+  #dispatchNow(connection: Connection, bytes: Uint8Array, memory: NativeMemory | null): void {
     let held = memory;
     try {
       const frame = asBuffer(bytes);
@@ -121,7 +157,14 @@ export class Dispatcher {
       return;
     }
     const slot = connection.begin();
-    const request = { handler, context, slot, startedAt: performance.now(), requestBytes: frame.length };
+    const request = {
+      handler,
+      context,
+      slot,
+      startedAt: performance.now(),
+      requestBytes: frame.length,
+      usedMs: 0,
+    };
     let result: unknown;
     try {
       result = handler.handle(body, context);
@@ -129,6 +172,7 @@ export class Dispatcher {
       this.#fail(connection, request, error);
       return;
     }
+    if (this.#requestQuota?.active) request.usedMs = performance.now() - request.startedAt;
     if (result instanceof Promise) {
       result.then(
         (response) => this.#answer(connection, request, response),
@@ -145,6 +189,7 @@ export class Dispatcher {
     try {
       let pieces: readonly Piece[] | null = null;
       if (response !== null) {
+        if (this.#requestQuota?.active) this.#countTime(this.#requestQuota, connection, request, response);
         pieces = encode(handler, context.apiVersion, context.correlationId, response);
         for (const piece of pieces) responseBytes += piece.byteLength;
       }
@@ -155,6 +200,21 @@ export class Dispatcher {
     }
     context.memory?.release();
     this.#measure(request, responseBytes, errorCodesOf(response), false);
+  }
+
+  /** Counts what a request took of this thread, in percent of a second; a client that took too much waits. */
+  #countTime(
+    quota: RateQuota,
+    connection: Connection,
+    { context, usedMs }: Request,
+    response: unknown,
+  ): void {
+    const throttleMs = quota.record(quotaClientOf(context), usedMs / 10);
+    if (throttleMs === 0) return;
+    const answer = response as { throttleTimeMs?: number };
+    if (answer.throttleTimeMs !== undefined)
+      answer.throttleTimeMs = Math.max(answer.throttleTimeMs, throttleMs);
+    connection.throttle(throttleMs);
   }
 
   #fail(connection: Connection, request: Request, error: unknown): void {

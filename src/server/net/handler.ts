@@ -14,6 +14,8 @@ export interface ConnectionContext {
   clientSoftwareVersion: string;
   /** Aborted when the connection closes: what waits on its behalf gives up. */
   readonly closed: AbortSignal;
+  /** Lets the client's next requests wait for so many milliseconds, because it is over a quota; 0 does nothing. */
+  throttle(ms: number): void;
 }
 
 export interface RequestContext {

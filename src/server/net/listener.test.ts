@@ -388,4 +388,47 @@ describe('KafkaListeners', () => {
       }
     });
   });
+
+  it('lets a client over its quota wait, and then serves what it has sent, in order', async () => {
+    const seen: number[] = [];
+    const one = await start(
+      handler<HeartbeatRequest, HeartbeatResponse>(
+        heartbeatRequest,
+        heartbeatResponse,
+        (request, context) => {
+          seen.push(request.generationId);
+          context.connection.throttle(request.generationId === 1 ? 20 : 0);
+          return heartbeatResponse.create();
+        },
+      ),
+    );
+    for (const generationId of [1, 2, 3]) one.send(heartbeatRequest, 4, { generationId });
+    for (const correlationId of [1, 2, 3])
+      assert.equal((await one.receive(heartbeatResponse, 4)).correlationId, correlationId);
+    assert.deepEqual(seen, [1, 2, 3]);
+  });
+
+  it('answers a client over its quota, then looks at nothing more of it, while others are served', async () => {
+    let calls = 0;
+    const one = await start(
+      handler<HeartbeatRequest, HeartbeatResponse>(
+        heartbeatRequest,
+        heartbeatResponse,
+        (_request, context) => {
+          calls++;
+          if (calls === 1) context.connection.throttle(1_000_000);
+          return heartbeatResponse.create();
+        },
+      ),
+    );
+    one.send(heartbeatRequest, 4, {});
+    one.send(heartbeatRequest, 4, {});
+    await one.receive(heartbeatResponse, 4);
+    const other = client();
+    other.send(heartbeatRequest, 4, {});
+    await other.receive(heartbeatResponse, 4);
+    assert.equal(calls, 2);
+    one.socket.destroy();
+    await one.closed;
+  });
 });

@@ -1,3 +1,5 @@
+import type { RateQuota } from '../../broker/quotas/client-quotas.ts';
+import type { ConnectionQuota } from '../../broker/quotas/connection-quota.ts';
 import type { NativeMemory } from '../../native/arena.ts';
 import {
   type CloseReason,
@@ -29,6 +31,9 @@ export interface KafkaListenersOptions {
   logger: Logger;
   metrics: NetMetrics;
   clock: Clock;
+  requestQuota?: RateQuota;
+  /** Limits how often an address may connect; not when absent. */
+  connectionQuota?: ConnectionQuota;
 }
 
 /** The listeners of the Kafka protocol and their connections. */
@@ -41,6 +46,8 @@ export class KafkaListeners implements NetHandler {
   readonly #names = new Map<number, string>();
   readonly #connections = new Map<number, Connection>();
   readonly #maxFrameBytes: number | undefined;
+  readonly #connectionQuota: ConnectionQuota | null;
+  readonly #clock: Clock;
 
   constructor(options: KafkaListenersOptions) {
     this.#net = new Net(options.net, this);
@@ -49,6 +56,8 @@ export class KafkaListeners implements NetHandler {
     this.#metrics = options.metrics;
     this.#limiter = new LogLimiter(options.clock);
     this.#maxFrameBytes = options.net.maxFrameBytes;
+    this.#connectionQuota = options.connectionQuota ?? null;
+    this.#clock = options.clock;
   }
 
   /** Accepts connections from now on. Rejects, naming the endpoint, if it cannot be bound. Returns it with its real port. */
@@ -89,6 +98,14 @@ export class KafkaListeners implements NetHandler {
     const connection = new Connection(id, this.#net, { listenerName, remoteAddress, remotePort });
     this.#connections.set(id, connection);
     this.#metrics.connectionOpened(listenerName);
+    const throttleMs = this.#connectionQuota?.record(remoteAddress) ?? 0;
+    if (throttleMs > 0) this.#closeLater(connection, throttleMs);
+  }
+
+  /** A client that connects too often finds its connection silent, then closed, so that it does not come back at once (KIP-612). */
+  #closeLater(connection: Connection, ms: number): void {
+    connection.throttle(Number.POSITIVE_INFINITY);
+    this.#clock.setTimer(ms, () => connection.refuse());
   }
 
   onFrame(id: number, bytes: Uint8Array, memory: NativeMemory | null): void {

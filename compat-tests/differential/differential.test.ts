@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict';
+import { ApiKey, type ApiKeyName, apiName } from '../../src/protocol/api-keys.ts';
+import { type Broker, makeGateway, makeKafka } from '../harness/broker.ts';
+import { sleep } from '../harness/child.ts';
+import { requireToolchain } from '../harness/client.ts';
+import type { Case } from './case.ts';
+import { type Difference, differences, Names, normalized } from './compare.ts';
+import { NOT_SERVED, SERVED_HERE_ALONE } from './not-served.ts';
+import { chapters } from './script/index.ts';
+import { Side } from './side.ts';
+
+/** What both brokers are told, so that they answer alike. */
+const overrides = {
+  'offsets.topic.num.partitions': '4',
+  'transaction.state.log.num.partitions': '4',
+  'message.max.bytes': '1048588',
+};
+const CLUSTER_ID = 'AAAAAAAAAAAAAAAAAAAAAQ';
+
+/** APIs that change what others answer: Kafka's broker learns of a change some time after it is acknowledged. */
+const CHANGES: readonly ApiKeyName[] = [
+  'CreateTopics',
+  'DeleteTopics',
+  'CreatePartitions',
+  'AlterConfigs',
+  'IncrementalAlterConfigs',
+  'AlterClientQuotas',
+  'UpdateFeatures',
+  'EndTxn',
+  'AlterUserScramCredentials',
+];
+const SETTLE_MS = 120;
+/** Calls that change nothing: asked again while the answers differ, since Kafka's broker may not have learned of a change. */
+const READS: readonly ApiKeyName[] = [
+  'Metadata',
+  'Fetch',
+  'ListOffsets',
+  'FindCoordinator',
+  'OffsetFetch',
+  'OffsetForLeaderEpoch',
+  'AddOffsetsToTxn',
+  'OffsetCommit',
+];
+const ATTEMPTS = 8;
+
+describe('the same calls to Apache Kafka and to Kafabric', function () {
+  this.timeout(60_000);
+  let brokers: Broker[] = [];
+  let kafka: Side;
+  let kafabric: Side;
+  const names = { kafka: new Names(), kafabric: new Names() };
+
+  before(async function () {
+    requireToolchain(this, 'java');
+    brokers = [
+      await makeKafka({ overrides }),
+      await makeGateway({ overrides: { ...overrides, 'cluster.id': CLUSTER_ID, 'node.id': '1' } }),
+    ];
+    await Promise.all(brokers.map((broker) => broker.start()));
+    const [left, right] = brokers as [Broker, Broker];
+    kafka = new Side('kafka', left.bootstrap, [left.dataDir]);
+    kafabric = new Side('kafabric', right.bootstrap, [right.dataDir]);
+    await Promise.all([kafka.open(), kafabric.open()]);
+  });
+
+  after(async () => {
+    kafka?.close();
+    kafabric?.close();
+    await Promise.all(brokers.map((broker) => broker.stop()));
+  });
+
+  it('announce the same APIs in the same versions, but for those that are written down', () => {
+    const announced = (side: Side) =>
+      [...side.versions]
+        .sort(([a], [b]) => a - b)
+        .map(([key, { min, max }]) => `${apiName(key)} ${min}-${max}`)
+        .filter((line) => ![...NOT_SERVED, ...SERVED_HERE_ALONE].includes(line.split(' ')[0]!));
+    assert.deepEqual(announced(kafabric), announced(kafka));
+  });
+
+  for (const { title, cases } of chapters) {
+    describe(title, () => {
+      for (const test of cases) it(test.name, () => run(test));
+    });
+  }
+
+  async function run(test: Case): Promise<void> {
+    const problems: string[] = [];
+    let calls = 0;
+    let attempts = READS.includes(test.api) || /^(Describe|List)/.test(test.api) ? ATTEMPTS : 1;
+    await Promise.all([kafka.learnTopics(), kafabric.learnTopics()]);
+    for (const version of versionsOf(test)) {
+      const [toKafka, toKafabric] = [kafka.requestOf(test, version), kafabric.requestOf(test, version)];
+      if (toKafka === null || toKafabric === null) continue;
+      calls++;
+      const found = await compare(test, version, attempts, toKafka, toKafabric);
+      // One version had the patience that it takes.
+      if (found.length > 0) attempts = 1;
+      for (const { path, kafka: expected, kafabric: actual } of found)
+        problems.push(`version ${version}, ${path}: Kafka ${expected}, Kafabric ${actual}`);
+    }
+    if (CHANGES.includes(test.api)) await sleep(SETTLE_MS);
+    if (test.differs !== undefined) {
+      assert.notDeepEqual(problems, [], `they no longer differ: ${test.differs}`);
+      return;
+    }
+    assert.deepEqual(problems, [], `${test.name}\n${problems.join('\n')}`);
+    assert.ok(calls > 0, 'no version carries this request');
+  }
+
+  async function compare(
+    test: Case,
+    version: number,
+    attempts: number,
+    toKafka: Record<string, unknown>,
+    toKafabric: Record<string, unknown>,
+  ): Promise<Difference[]> {
+    let found: Difference[] = [];
+    const except = test.except?.fields ?? [];
+    for (let attempt = 0; attempt < attempts; attempt++) {
+      if (attempt > 0) await sleep(SETTLE_MS);
+      const [left, right] = await Promise.all([
+        kafka.ask(test, version, toKafka),
+        kafabric.ask(test, version, toKafabric),
+      ]);
+      kafka.save(test.save ?? {}, version, left);
+      kafabric.save(test.save ?? {}, version, right);
+      found = differences(
+        normalized(test.api, left, kafka, names.kafka, except),
+        normalized(test.api, right, kafabric, names.kafabric, except),
+      );
+      if (found.length === 0) return [];
+    }
+    return found;
+  }
+
+  function versionsOf({ api, versions }: Case): number[] {
+    if (versions !== undefined) return range(...versions);
+    const [left, right] = [kafka.versions.get(ApiKey[api]), kafabric.versions.get(ApiKey[api])];
+    assert.ok(left, `Kafka does not serve ${api}`);
+    assert.ok(right, `Kafabric does not serve ${api}`);
+    return range(Math.max(left.min, right.min), Math.min(left.max, right.max));
+  }
+});
+
+function range(first: number, last: number): number[] {
+  return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+}

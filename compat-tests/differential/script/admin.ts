@@ -1,0 +1,377 @@
+import { chapter } from '../case.ts';
+import { create } from './build.ts';
+
+const CREATED = { fields: ['configs'], because: 'Kafabric lists keys of its own too' } as const;
+const ENTITY_ORDER = {
+  fields: ['errorMessage'],
+  because: 'Kafka writes an entity as Java shows a map',
+} as const;
+
+type Entity = [type: string, name: string | null][];
+type Ops = [key: string, value: number | null][];
+const quota = (entity: Entity, ops: Ops) => ({
+  entity: entity.map(([entityType, entityName]) => ({ entityType, entityName })),
+  ops: ops.map(([key, value]) => ({ key, value: value ?? 0, remove: value === null })),
+});
+const quotas = (entity: Entity, ops: Ops, more: object = {}) => ({ entries: [quota(entity, ops)], ...more });
+const filter = (components: [type: string, matchType: number, match: string | null][], strict = false) => ({
+  components: components.map(([entityType, matchType, match]) => ({ entityType, matchType, match })),
+  strict,
+});
+const reassign = (name: string, partitionIndex: number, replicas: number[] | null) => ({
+  timeoutMs: 5_000,
+  topics: [{ name, partitions: [{ partitionIndex, replicas }] }],
+});
+const elect = (electionType: number, topic: string, partitions: number[]) => ({
+  electionType,
+  topicPartitions: [{ topic, partitions }],
+  timeoutMs: 5_000,
+});
+const update = (feature: string, maxVersionLevel: number, upgradeType: number) => ({
+  timeoutMs: 5_000,
+  featureUpdates: [{ feature, maxVersionLevel, upgradeType, allowDowngrade: false }],
+});
+const older = (feature: string, maxVersionLevel: number, allowDowngrade: boolean) => ({
+  timeoutMs: 5_000,
+  featureUpdates: [{ feature, maxVersionLevel, upgradeType: 1, allowDowngrade }],
+});
+const acl = {
+  resourceType: 2,
+  resourceName: 'x',
+  resourcePatternType: 3,
+  principal: 'User:x',
+  host: '*',
+  operation: 3,
+  permissionType: 3,
+};
+const aclFilter = {
+  resourceTypeFilter: 2,
+  resourceNameFilter: 'x',
+  patternTypeFilter: 3,
+  principalFilter: null,
+  hostFilter: null,
+  operation: 1,
+  permissionType: 1,
+};
+const quorum = (topicName: string, ...indexes: number[]) => ({
+  topics: [{ topicName, partitions: indexes.map((partitionIndex) => ({ partitionIndex })) }],
+});
+const LOG_POSITIONS = {
+  fields: [
+    'leaderEpoch',
+    'highWatermark',
+    'logEndOffset',
+    'lastFetchTimestamp',
+    'lastCaughtUpTimestamp',
+    'listeners',
+  ],
+  because: 'the metadata logs hold different records, and the controller of Kafka has a listener of its own',
+} as const;
+
+export const admin = chapter('administration', (call) => {
+  call('CreateTopics', 'a topic to administer', create('admin-topic', 2), {
+    versions: [7, 7],
+    except: CREATED,
+  });
+
+  call('DescribeClientQuotas', 'none yet', filter([]));
+  call(
+    'AlterClientQuotas',
+    'of a user',
+    quotas(
+      [['user', 'u$v']],
+      [
+        ['producer_byte_rate', 1000000],
+        ['consumer_byte_rate', 2000000],
+      ],
+    ),
+  );
+  call('AlterClientQuotas', 'of a client id', quotas([['client-id', 'c$v']], [['request_percentage', 12.5]]));
+  call(
+    'AlterClientQuotas',
+    'of both',
+    quotas(
+      [
+        ['user', 'u$v'],
+        ['client-id', 'c$v'],
+      ],
+      [['controller_mutation_rate', 3.5]],
+    ),
+  );
+  call(
+    'AlterClientQuotas',
+    'of users by default',
+    quotas([['user', null]], [['producer_byte_rate', 5000000]]),
+  );
+  call(
+    'AlterClientQuotas',
+    'of a user and client ids by default',
+    quotas(
+      [
+        ['user', 'u$v'],
+        ['client-id', null],
+      ],
+      [['producer_byte_rate', 6000000]],
+    ),
+  );
+  call(
+    'AlterClientQuotas',
+    'of an address',
+    quotas([['ip', '10.0.0.$v']], [['connection_creation_rate', 100]]),
+  );
+  call(
+    'AlterClientQuotas',
+    'of addresses by default',
+    quotas([['ip', null]], [['connection_creation_rate', 1000]]),
+  );
+  call(
+    'AlterClientQuotas',
+    'of an address that is none',
+    quotas([['ip', 'not an address']], [['connection_creation_rate', 100]]),
+  );
+  call(
+    'AlterClientQuotas',
+    'of an address and a user',
+    quotas(
+      [
+        ['ip', '10.0.0.1'],
+        ['user', 'x'],
+      ],
+      [['connection_creation_rate', 100]],
+    ),
+  );
+  call('AlterClientQuotas', 'of nobody', quotas([], [['producer_byte_rate', 1000000]]));
+  call(
+    'AlterClientQuotas',
+    'of something else',
+    quotas([['planet', 'earth']], [['producer_byte_rate', 1000000]]),
+  );
+  call(
+    'AlterClientQuotas',
+    'of a user without a name',
+    quotas([['user', '']], [['producer_byte_rate', 1000000]]),
+  );
+  call('AlterClientQuotas', 'an unknown key', quotas([['user', 'u$v']], [['no_such_rate', 1]]));
+  call(
+    'AlterClientQuotas',
+    "an address's key for a user",
+    quotas([['user', 'u$v']], [['connection_creation_rate', 1]]),
+  );
+  call(
+    'AlterClientQuotas',
+    "a user's key for an address",
+    quotas([['ip', '10.0.0.1']], [['producer_byte_rate', 1]]),
+  );
+  call('AlterClientQuotas', 'zero', quotas([['user', 'u$v']], [['producer_byte_rate', 0]]));
+  call('AlterClientQuotas', 'a negative rate', quotas([['user', 'u$v']], [['producer_byte_rate', -5]]));
+  call('AlterClientQuotas', 'a fraction of a byte', quotas([['user', 'u$v']], [['producer_byte_rate', 1.5]]));
+  call('AlterClientQuotas', 'too much', quotas([['user', 'u$v']], [['producer_byte_rate', 1e30]]));
+  call(
+    'AlterClientQuotas',
+    'too many connections',
+    quotas([['ip', '10.0.0.1']], [['connection_creation_rate', 3000000000]]),
+  );
+  call(
+    'AlterClientQuotas',
+    'a key twice',
+    quotas(
+      [['user', 'u$v']],
+      [
+        ['producer_byte_rate', 1],
+        ['producer_byte_rate', 2],
+      ],
+    ),
+    { except: ENTITY_ORDER },
+  );
+  call(
+    'AlterClientQuotas',
+    'a user twice',
+    {
+      entries: [
+        quota([['user', 'twice']], [['producer_byte_rate', 7]]),
+        quota([['user', 'twice']], [['producer_byte_rate', 8]]),
+      ],
+    },
+    { differs: 'Kafka answers for both with one entry' },
+  );
+  call(
+    'AlterClientQuotas',
+    'validate only',
+    quotas([['user', 'u$v']], [['producer_byte_rate', 77]], { validateOnly: true }),
+  );
+  call(
+    'AlterClientQuotas',
+    'what is not set, removed',
+    quotas([['user', 'nobody']], [['producer_byte_rate', null]]),
+  );
+  call('AlterClientQuotas', 'good and bad together', {
+    entries: [
+      quota([['user', 'good-$v']], [['producer_byte_rate', 7]]),
+      quota([['user', 'bad']], [['producer_byte_rate', -8]]),
+    ],
+  });
+  call('AlterClientQuotas', 'nothing', { entries: [] });
+  call('DescribeClientQuotas', 'all', filter([]));
+  call('DescribeClientQuotas', 'all, strictly', filter([], true));
+  call('DescribeClientQuotas', 'a user', filter([['user', 0, 'u1']]));
+  call('DescribeClientQuotas', 'a user alone', filter([['user', 0, 'u1']], true));
+  call(
+    'DescribeClientQuotas',
+    'a user and a client id',
+    filter([
+      ['user', 0, 'u1'],
+      ['client-id', 0, 'c1'],
+    ]),
+  );
+  call('DescribeClientQuotas', 'users by default', filter([['user', 1, null]]));
+  call('DescribeClientQuotas', 'whatever user', filter([['user', 2, null]]));
+  call('DescribeClientQuotas', 'whatever address', filter([['ip', 2, null]]));
+  call(
+    'DescribeClientQuotas',
+    'an address and a user',
+    filter([
+      ['ip', 2, null],
+      ['user', 2, null],
+    ]),
+  );
+  call('DescribeClientQuotas', 'something else', filter([['planet', 2, null]]));
+  call('DescribeClientQuotas', 'no type', filter([['', 2, null]]));
+  call(
+    'DescribeClientQuotas',
+    'a type twice',
+    filter([
+      ['user', 2, null],
+      ['user', 0, 'x'],
+    ]),
+  );
+  call('DescribeClientQuotas', 'an unknown match', filter([['user', 9, null]]));
+  call('DescribeClientQuotas', 'a name and the default', filter([['user', 1, 'x']]));
+  call('DescribeClientQuotas', 'exactly nothing', filter([['user', 0, null]]));
+  call(
+    'AlterClientQuotas',
+    'removed',
+    quotas(
+      [['user', 'u$v']],
+      [
+        ['producer_byte_rate', null],
+        ['consumer_byte_rate', null],
+      ],
+    ),
+  );
+  call('AlterClientQuotas', 'defaults removed', {
+    entries: [
+      quota([['user', null]], [['producer_byte_rate', null]]),
+      quota([['ip', null]], [['connection_creation_rate', null]]),
+    ],
+  });
+  call('DescribeClientQuotas', 'what is left', filter([]));
+
+  call('DescribeCluster', 'brokers', {}, {});
+  call('DescribeCluster', 'what may be done', { includeClusterAuthorizedOperations: true });
+  call('DescribeCluster', 'controllers', { endpointType: 2 }, { versions: [1, 2] });
+  call('DescribeCluster', 'something else', { endpointType: 9 }, { versions: [1, 2] });
+  call('DescribeCluster', 'fenced brokers', { includeFencedBrokers: true }, { versions: [2, 2] });
+
+  call('ElectLeaders', 'preferred', elect(0, 'admin-topic', [0, 1]));
+  call('ElectLeaders', 'unclean', elect(1, 'admin-topic', [0]));
+  call('ElectLeaders', 'a partition that does not exist', elect(0, 'admin-topic', [7]));
+  call('ElectLeaders', 'a topic that does not exist', elect(0, 'never', [0]));
+  call('ElectLeaders', 'an unknown kind', elect(5, 'admin-topic', [0]));
+  call('ElectLeaders', 'nothing', { electionType: 0, topicPartitions: [], timeoutMs: 5_000 });
+
+  call('AlterPartitionReassignments', 'to where it is', reassign('admin-topic', 0, [1]));
+  call('AlterPartitionReassignments', 'to a broker that is not there', reassign('admin-topic', 0, [2]));
+  call('AlterPartitionReassignments', 'to a second one', reassign('admin-topic', 0, [1, 2]));
+  call('AlterPartitionReassignments', 'to the same twice', reassign('admin-topic', 0, [1, 1]));
+  call('AlterPartitionReassignments', 'to none', reassign('admin-topic', 0, []));
+  call('AlterPartitionReassignments', 'cancelled', reassign('admin-topic', 0, null));
+  call('AlterPartitionReassignments', 'a partition that does not exist', reassign('admin-topic', 7, [1]));
+  call('AlterPartitionReassignments', 'a topic that does not exist', reassign('never', 0, [1]));
+  call(
+    'AlterPartitionReassignments',
+    'as many replicas',
+    { ...reassign('admin-topic', 0, [1]), allowReplicationFactorChange: false },
+    { versions: [1, 1] },
+  );
+  call('AlterPartitionReassignments', 'nothing', { timeoutMs: 5_000, topics: [] });
+  call('ListPartitionReassignments', 'all', { timeoutMs: 5_000, topics: null });
+  call('ListPartitionReassignments', 'of a partition', {
+    timeoutMs: 5_000,
+    topics: [{ name: 'admin-topic', partitionIndexes: [0] }],
+  });
+  call('ListPartitionReassignments', 'of a topic that does not exist', {
+    timeoutMs: 5_000,
+    topics: [{ name: 'never', partitionIndexes: [0] }],
+  });
+
+  call('DescribeQuorum', 'the metadata', quorum('__cluster_metadata', 0), { except: LOG_POSITIONS });
+  call('DescribeQuorum', 'a partition that does not exist', quorum('__cluster_metadata', 1));
+  call('DescribeQuorum', 'a topic', quorum('admin-topic', 0));
+  call('DescribeQuorum', 'two partitions', quorum('__cluster_metadata', 0, 1));
+  call('DescribeQuorum', 'nothing', { topics: [] });
+
+  call('UpdateFeatures', 'as it is', update('transaction.version', 2, 1), { versions: [1, 2] });
+  call('UpdateFeatures', 'metadata as it is', update('metadata.version', 30, 1), { versions: [1, 2] });
+  call('UpdateFeatures', 'down, without saying so', update('transaction.version', 1, 1), {
+    versions: [1, 2],
+  });
+  call('UpdateFeatures', 'beyond what there is', update('transaction.version', 99, 1), { versions: [1, 2] });
+  call('UpdateFeatures', 'below zero', update('transaction.version', -1, 1), { versions: [1, 2] });
+  call('UpdateFeatures', 'an unknown kind', update('transaction.version', 2, 9), { versions: [1, 2] });
+  call('UpdateFeatures', 'an unknown feature', update('no.such.feature', 1, 1), { versions: [1, 2] });
+  call('UpdateFeatures', 'the older way, as it is', older('transaction.version', 2, false), {
+    versions: [0, 0],
+  });
+  call('UpdateFeatures', 'the older way, down', older('transaction.version', 1, false), { versions: [0, 0] });
+  call('UpdateFeatures', 'nothing', { featureUpdates: [], timeoutMs: 5_000 });
+  call('UnregisterBroker', 'one that is not there', { brokerId: 77 });
+
+  call('DescribeAcls', 'all', aclFilter);
+  call('CreateAcls', 'one', { creations: [acl] });
+  call('CreateAcls', 'none', { creations: [] });
+  call('DeleteAcls', 'all', { filters: [aclFilter, aclFilter] });
+  call('DescribeUserScramCredentials', 'of all', { users: null });
+  call('DescribeUserScramCredentials', 'of nobody', { users: [] });
+  call('DescribeUserScramCredentials', 'of one', { users: [{ name: 'alice' }] });
+  call('DescribeUserScramCredentials', 'of one twice', { users: [{ name: 'alice' }, { name: 'alice' }] });
+  call('SaslHandshake', 'on a plain listener', { mechanism: 'PLAIN' });
+  call('SaslAuthenticate', 'on a plain listener', { authBytes: Buffer.from('x') });
+  call('CreateDelegationToken', 'on a plain listener', { renewers: [], maxLifetimeMs: -1n });
+  call('RenewDelegationToken', 'on a plain listener', { hmac: Buffer.from('x'), renewPeriodMs: -1n });
+  call('ExpireDelegationToken', 'on a plain listener', { hmac: Buffer.from('x'), expiryTimePeriodMs: -1n });
+  call('DescribeDelegationToken', 'on a plain listener', { owners: null });
+
+  call(
+    'DescribeLogDirs',
+    'a topic',
+    { topics: [{ topic: 'admin-topic', partitions: [0, 1] }] },
+    {
+      except: {
+        fields: ['totalBytes', 'usableBytes', 'logDir'],
+        because: 'the directories are different ones',
+      },
+    },
+  );
+  call(
+    'DescribeLogDirs',
+    'a topic that does not exist',
+    { topics: [{ topic: 'never', partitions: [0] }] },
+    {
+      except: {
+        fields: ['totalBytes', 'usableBytes', 'logDir'],
+        because: 'the directories are different ones',
+      },
+    },
+  );
+  call(
+    'DescribeLogDirs',
+    'nothing',
+    { topics: [] },
+    {
+      except: {
+        fields: ['totalBytes', 'usableBytes', 'logDir'],
+        because: 'the directories are different ones',
+      },
+    },
+  );
+});

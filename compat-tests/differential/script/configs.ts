@@ -1,0 +1,492 @@
+import { chapter } from '../case.ts';
+import { alter, create, describeConfigs, Op, ResourceType, replace } from './build.ts';
+
+const { TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP } = ResourceType;
+const CREATED = { fields: ['configs'], because: 'Kafabric lists keys of its own too' } as const;
+const DOCUMENTED = {
+  fields: ['documentation'],
+  because: 'each describes its keys in its own words',
+} as const;
+
+/** Every topic key of Kafka's; ours have the prefix `payload.`. */
+const TOPIC_KEYS = [
+  'cleanup.policy',
+  'compression.gzip.level',
+  'compression.lz4.level',
+  'compression.type',
+  'compression.zstd.level',
+  'delete.retention.ms',
+  'file.delete.delay.ms',
+  'flush.messages',
+  'flush.ms',
+  'follower.replication.throttled.replicas',
+  'index.interval.bytes',
+  'leader.replication.throttled.replicas',
+  'local.retention.bytes',
+  'local.retention.ms',
+  'max.compaction.lag.ms',
+
+  'message.timestamp.after.max.ms',
+  'message.timestamp.before.max.ms',
+  'message.timestamp.type',
+  'min.cleanable.dirty.ratio',
+  'min.compaction.lag.ms',
+  'min.insync.replicas',
+  'preallocate',
+  'remote.log.copy.disable',
+  'remote.log.delete.on.disable',
+  'remote.storage.enable',
+  'retention.bytes',
+  'retention.ms',
+  'segment.bytes',
+  'segment.index.bytes',
+  'segment.jitter.ms',
+  'segment.ms',
+  'unclean.leader.election.enable',
+];
+
+export const configs = chapter('configurations', (call) => {
+  call('CreateTopics', 'a topic to configure', create('conf-$v', 1, 1, { 'retention.ms': '1000000' }), {
+    except: CREATED,
+  });
+  call(
+    'CreateTopics',
+    'a compacted one',
+    create('conf-compacted-$v', 1, 1, { 'cleanup.policy': 'compact' }),
+    { except: CREATED },
+  );
+
+  for (const key of TOPIC_KEYS)
+    call('DescribeConfigs', `topic key ${key}`, describeConfigs(TOPIC, 'conf-7', [key]), {
+      except: DOCUMENTED,
+    });
+  call(
+    'DescribeConfigs',
+    'without synonyms',
+    describeConfigs(TOPIC, 'conf-7', ['retention.ms', 'segment.ms'], false),
+  );
+  call('DescribeConfigs', 'a key that does not exist', describeConfigs(TOPIC, 'conf-7', ['no.such.key']));
+  call('DescribeConfigs', 'no keys', describeConfigs(TOPIC, 'conf-7', []), {
+    except: { fields: ['configs'], because: 'means all keys, of which Kafabric has more' },
+  });
+  call('DescribeConfigs', 'a topic that does not exist', describeConfigs(TOPIC, 'never'));
+  call('DescribeConfigs', 'a topic that cannot exist', describeConfigs(TOPIC, 'no/pe'));
+  call('DescribeConfigs', 'an empty topic name', describeConfigs(TOPIC, ''));
+  call('DescribeConfigs', 'another broker', describeConfigs(BROKER, '7'));
+  call('DescribeConfigs', 'a broker that is no number', describeConfigs(BROKER, 'one'));
+  call('DescribeConfigs', 'brokers by default', describeConfigs(BROKER, ''));
+  call('DescribeConfigs', 'a type that does not exist', describeConfigs(99, 'x'));
+  call('DescribeConfigs', 'type zero', describeConfigs(0, 'x'));
+  call('DescribeConfigs', 'a group', describeConfigs(GROUP, 'g'), { except: DOCUMENTED });
+  call('DescribeConfigs', 'no group', describeConfigs(GROUP, ''));
+  call(
+    'DescribeConfigs',
+    'a subscription that does not exist',
+    describeConfigs(CLIENT_METRICS, 'no-metrics'),
+    { except: DOCUMENTED },
+  );
+  call('DescribeConfigs', 'no subscription', describeConfigs(CLIENT_METRICS, ''));
+  call('DescribeConfigs', 'loggers of another broker', describeConfigs(BROKER_LOGGER, '7'));
+  call('DescribeConfigs', 'loggers of no broker', describeConfigs(BROKER_LOGGER, ''));
+  call('DescribeConfigs', 'nothing', { resources: [] });
+  for (const key of [
+    'log.retention.ms',
+    'log.retention.hours',
+    'log.cleaner.threads',
+    'compression.type',
+    'log.segment.bytes',
+    'min.insync.replicas',
+    'auto.create.topics.enable',
+    'quota.window.num',
+    'quota.window.size.seconds',
+    'controller.quota.window.num',
+  ])
+    call('DescribeConfigs', `broker key ${key}`, describeConfigs(BROKER, '1', [key]), { except: DOCUMENTED });
+
+  call('DescribeConfigs', 'broker key node.id', describeConfigs(BROKER, '1', ['node.id']), {
+    except: { fields: ['documentation', 'synonyms'], because: 'here a node has an id by default' },
+  });
+  call('DescribeConfigs', 'broker key max.connections', describeConfigs(BROKER, '1', ['max.connections']), {
+    except: { fields: ['documentation', 'readOnly'], because: 'limits of connections are fixed at start' },
+  });
+  call(
+    'IncrementalAlterConfigs',
+    'set',
+    alter(TOPIC, 'conf-5', [
+      ['retention.bytes', Op.SET, '1$v000'],
+      ['segment.ms', Op.SET, '70000'],
+    ]),
+  );
+  call('IncrementalAlterConfigs', 'delete', alter(TOPIC, 'conf-5', [['segment.ms', Op.DELETE, null]]));
+  call(
+    'IncrementalAlterConfigs',
+    'delete what is not set',
+    alter(TOPIC, 'conf-5', [['segment.jitter.ms', Op.DELETE, null]]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'append',
+    alter(TOPIC, 'conf-5', [['cleanup.policy', Op.APPEND, 'compact']]),
+  );
+  call(
+    'DescribeConfigs',
+    'after an append',
+    describeConfigs(TOPIC, 'conf-5', ['cleanup.policy', 'retention.bytes', 'segment.ms']),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'append what is there',
+    alter(TOPIC, 'conf-5', [['cleanup.policy', Op.APPEND, 'compact']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'subtract',
+    alter(TOPIC, 'conf-5', [['cleanup.policy', Op.SUBTRACT, 'delete']]),
+  );
+  call('DescribeConfigs', 'after a subtraction', describeConfigs(TOPIC, 'conf-5', ['cleanup.policy']));
+  call(
+    'IncrementalAlterConfigs',
+    'subtract all',
+    alter(TOPIC, 'conf-6', [['cleanup.policy', Op.SUBTRACT, 'delete']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'append to a number',
+    alter(TOPIC, 'conf-5', [['retention.ms', Op.APPEND, '1']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'subtract from a number',
+    alter(TOPIC, 'conf-5', [['retention.ms', Op.SUBTRACT, '1']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'append to a key that does not exist',
+    alter(TOPIC, 'conf-5', [['no.such.key', Op.APPEND, '1']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'append nothing',
+    alter(TOPIC, 'conf-5', [['cleanup.policy', Op.APPEND, '']]),
+  );
+  call('IncrementalAlterConfigs', 'an unknown key', alter(TOPIC, 'conf-5', [['no.such.key', Op.SET, '1']]));
+  call(
+    'IncrementalAlterConfigs',
+    'an unknown operation',
+    alter(TOPIC, 'conf-5', [['retention.ms', 9, '1']]),
+    { differs: 'Kafka answers UNKNOWN_SERVER_ERROR' },
+  );
+  call('IncrementalAlterConfigs', 'null', alter(TOPIC, 'conf-5', [['retention.ms', Op.SET, null]]));
+  call(
+    'IncrementalAlterConfigs',
+    'a key twice',
+    alter(TOPIC, 'conf-5', [
+      ['retention.ms', Op.SET, '1'],
+      ['retention.ms', Op.DELETE, null],
+    ]),
+  );
+  call('IncrementalAlterConfigs', 'no number', alter(TOPIC, 'conf-5', [['retention.ms', Op.SET, 'soon']]));
+  call(
+    'IncrementalAlterConfigs',
+    'no whole number',
+    alter(TOPIC, 'conf-5', [['retention.ms', Op.SET, '1.5']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'below the least',
+    alter(TOPIC, 'conf-5', [['retention.ms', Op.SET, '-2']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'above the most',
+    alter(TOPIC, 'conf-5', [['min.cleanable.dirty.ratio', Op.SET, '1.5']]),
+  );
+  call('IncrementalAlterConfigs', 'no boolean', alter(TOPIC, 'conf-5', [['preallocate', Op.SET, 'maybe']]));
+  call('IncrementalAlterConfigs', 'no codec', alter(TOPIC, 'conf-5', [['compression.type', Op.SET, 'rar']]));
+  call(
+    'IncrementalAlterConfigs',
+    'a gzip level of 0',
+    alter(TOPIC, 'conf-5', [['compression.gzip.level', Op.SET, '0']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'a lag beyond the other',
+    alter(TOPIC, 'conf-5', [
+      ['min.compaction.lag.ms', Op.SET, '10'],
+      ['max.compaction.lag.ms', Op.SET, '5'],
+    ]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'remote storage',
+    alter(TOPIC, 'conf-5', [['remote.storage.enable', Op.SET, 'true']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'throttled replicas',
+    alter(TOPIC, 'conf-5', [['leader.replication.throttled.replicas', Op.SET, '0:1,0:2']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'all replicas throttled',
+    alter(TOPIC, 'conf-5', [['follower.replication.throttled.replicas', Op.SET, '*']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'no throttled replicas',
+    alter(TOPIC, 'conf-5', [['leader.replication.throttled.replicas', Op.SET, '0-1']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'validate only',
+    alter(TOPIC, 'conf-5', [['retention.ms', Op.SET, '5']], true),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'a topic that does not exist',
+    alter(TOPIC, 'never', [['retention.ms', Op.SET, '5']]),
+  );
+  call('IncrementalAlterConfigs', 'an empty topic name', alter(TOPIC, '', [['retention.ms', Op.SET, '5']]));
+  call(
+    'IncrementalAlterConfigs',
+    'a topic that cannot exist',
+    alter(TOPIC, 'no/pe', [['retention.ms', Op.SET, '5']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'a type that does not exist',
+    alter(77, 'x', [['retention.ms', Op.SET, '5']]),
+  );
+  call('IncrementalAlterConfigs', 'nothing', { resources: [], validateOnly: false });
+  call('IncrementalAlterConfigs', 'a resource twice', {
+    resources: [
+      ...alter(TOPIC, 'conf-5', [['retention.ms', Op.SET, '5']]).resources,
+      ...alter(TOPIC, 'conf-5', [['segment.ms', Op.SET, '5']]).resources,
+    ],
+    validateOnly: false,
+  });
+  call('IncrementalAlterConfigs', 'no changes', alter(TOPIC, 'conf-5', []));
+
+  call(
+    'IncrementalAlterConfigs',
+    'a cluster-wide default',
+    alter(BROKER, '', [['log.retention.ms', Op.SET, '777777']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'a default that only brokers can have',
+    alter(BROKER, '', [['ssl.keystore.location', Op.SET, '/x']]),
+    { except: { fields: ['errorMessage'], because: 'there is no such key' } },
+  );
+  call('IncrementalAlterConfigs', 'one broker', alter(BROKER, '1', [['log.cleaner.threads', Op.SET, '2']]));
+  call('DescribeConfigs', 'a cluster-wide default', describeConfigs(BROKER, ''), { except: DOCUMENTED });
+  call(
+    'DescribeConfigs',
+    'a broker under a default',
+    describeConfigs(BROKER, '1', ['log.retention.ms', 'log.cleaner.threads']),
+    { except: DOCUMENTED },
+  );
+  call('DescribeConfigs', 'a topic under a default', describeConfigs(TOPIC, 'conf-6', ['retention.ms']), {
+    except: DOCUMENTED,
+  });
+  call('IncrementalAlterConfigs', 'a key that is fixed', alter(BROKER, '1', [['node.id', Op.SET, '2']]));
+  call(
+    'IncrementalAlterConfigs',
+    'a key that is fixed, by default',
+    alter(BROKER, '', [['broker.rack', Op.SET, 'r']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'no number for a broker',
+    alter(BROKER, '1', [['log.retention.ms', Op.SET, 'soon']]),
+  );
+  call('IncrementalAlterConfigs', 'no threads', alter(BROKER, '1', [['num.io.threads', Op.SET, '0']]), {
+    except: { fields: ['errorMessage'], because: 'the number of threads is fixed' },
+  });
+  call(
+    'IncrementalAlterConfigs',
+    'many more threads',
+    alter(BROKER, '1', [['num.io.threads', Op.SET, '500']]),
+    {
+      except: { fields: ['errorMessage'], because: 'the number of threads is fixed' },
+    },
+  );
+  call('IncrementalAlterConfigs', 'another broker', alter(BROKER, '7', [['log.retention.ms', Op.SET, '5']]));
+  call(
+    'IncrementalAlterConfigs',
+    'a broker that is no number',
+    alter(BROKER, 'one', [['log.retention.ms', Op.SET, '5']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'an unknown broker key',
+    alter(BROKER, '1', [['no.such.key', Op.SET, '5']]),
+    { differs: 'Kafka takes any key; here a key that nobody knows is refused, as in the file' },
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'a cluster-wide default, removed',
+    alter(BROKER, '', [['log.retention.ms', Op.DELETE, null]]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'one broker, removed',
+    alter(BROKER, '1', [
+      ['log.cleaner.threads', Op.DELETE, null],
+      ['log.cleaner.io.buffer.load.factor', Op.DELETE, null],
+    ]),
+  );
+  call(
+    'DescribeConfigs',
+    'a broker without a default',
+    describeConfigs(BROKER, '1', ['log.retention.ms', 'log.cleaner.threads']),
+    { except: DOCUMENTED },
+  );
+
+  call(
+    'IncrementalAlterConfigs',
+    'a subscription',
+    alter(CLIENT_METRICS, 'sub-$v', [
+      ['metrics', Op.SET, 'org.apache.kafka.producer.'],
+      ['interval.ms', Op.SET, '5000'],
+      ['match', Op.SET, 'client_id=a.*,client_software_name=java'],
+    ]),
+  );
+  call('DescribeConfigs', 'a subscription', describeConfigs(CLIENT_METRICS, 'sub-1'), { except: DOCUMENTED });
+  call(
+    'IncrementalAlterConfigs',
+    'a subscription, too often',
+    alter(CLIENT_METRICS, 'sub-$v', [['interval.ms', Op.SET, '1']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'a subscription, too seldom',
+    alter(CLIENT_METRICS, 'sub-$v', [['interval.ms', Op.SET, '3600001']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'a subscription, no number',
+    alter(CLIENT_METRICS, 'sub-$v', [['interval.ms', Op.SET, 'x']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'a subscription, an unknown selector',
+    alter(CLIENT_METRICS, 'sub-$v', [['match', Op.SET, 'colour=red']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'a subscription, a selector without a pattern',
+    alter(CLIENT_METRICS, 'sub-$v', [['match', Op.SET, 'client_id']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'a subscription, a pattern that is none',
+    alter(CLIENT_METRICS, 'sub-$v', [['match', Op.SET, 'client_id=(']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'a subscription, an unknown key',
+    alter(CLIENT_METRICS, 'sub-$v', [['no.such.key', Op.SET, '1']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'a subscription without a name',
+    alter(CLIENT_METRICS, '', [['interval.ms', Op.SET, '1000']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'a subscription, more metrics',
+    alter(CLIENT_METRICS, 'sub-$v', [['metrics', Op.APPEND, 'org.apache.kafka.consumer.']]),
+  );
+  call('DescribeConfigs', 'a subscription with more metrics', describeConfigs(CLIENT_METRICS, 'sub-1'), {
+    except: DOCUMENTED,
+  });
+
+  call(
+    'IncrementalAlterConfigs',
+    'a group',
+    alter(GROUP, 'conf-group-$v', [['consumer.session.timeout.ms', Op.SET, '50000']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'a group, too short',
+    alter(GROUP, 'conf-group-$v', [['consumer.session.timeout.ms', Op.SET, '5']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'a group, a heartbeat beyond its session',
+    alter(GROUP, 'conf-group-$v', [
+      ['consumer.heartbeat.interval.ms', Op.SET, '14000'],
+      ['consumer.session.timeout.ms', Op.SET, '45000'],
+    ]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'a group, an unknown key',
+    alter(GROUP, 'conf-group-$v', [['no.such.key', Op.SET, '1']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'a group, no number',
+    alter(GROUP, 'conf-group-$v', [['share.session.timeout.ms', Op.SET, 'x']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'a group, no reset',
+    alter(GROUP, 'conf-group-$v', [['share.auto.offset.reset', Op.SET, 'sometimes']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'a group, a duration',
+    alter(GROUP, 'conf-group-$v', [['share.auto.offset.reset', Op.SET, 'by_duration:PT1H']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'a group, no duration',
+    alter(GROUP, 'conf-group-$v', [['share.auto.offset.reset', Op.SET, 'by_duration:1H']]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'a group without a name',
+    alter(GROUP, '', [['consumer.session.timeout.ms', Op.SET, '50000']]),
+  );
+  call('DescribeConfigs', 'a group that is configured', describeConfigs(GROUP, 'conf-group-1'), {
+    except: DOCUMENTED,
+  });
+
+  call('AlterConfigs', 'set', replace(TOPIC, 'conf-4', { 'retention.ms': '4$v0000', 'segment.ms': '99999' }));
+  call('AlterConfigs', 'set other keys', replace(TOPIC, 'conf-4', { 'flush.ms': '4$v0000' }));
+  call(
+    'DescribeConfigs',
+    'after keys were replaced',
+    describeConfigs(TOPIC, 'conf-4', ['retention.ms', 'segment.ms', 'flush.ms']),
+  );
+  call('AlterConfigs', 'null', replace(TOPIC, 'conf-4', { 'retention.ms': null }));
+  call('AlterConfigs', 'an unknown key', replace(TOPIC, 'conf-4', { 'no.such.key': '1' }));
+  call('AlterConfigs', 'no number', replace(TOPIC, 'conf-4', { 'retention.ms': 'x' }));
+  call('AlterConfigs', 'a topic that does not exist', replace(TOPIC, 'never', { 'retention.ms': '1' }));
+  call('AlterConfigs', 'validate only', replace(TOPIC, 'conf-4', { 'retention.ms': '1' }, true));
+  call('AlterConfigs', 'no keys', replace(TOPIC, 'conf-4', {}));
+  call(
+    'DescribeConfigs',
+    'after all keys were removed',
+    describeConfigs(TOPIC, 'conf-4', ['retention.ms', 'flush.ms']),
+  );
+
+  call('ListConfigResources', 'subscriptions', { resourceTypes: [CLIENT_METRICS] });
+  call('ListConfigResources', 'groups', { resourceTypes: [GROUP] });
+  call('ListConfigResources', 'brokers', { resourceTypes: [BROKER] });
+  call('ListConfigResources', 'loggers', { resourceTypes: [BROKER_LOGGER] });
+  call(
+    'ListConfigResources',
+    'topics',
+    { resourceTypes: [TOPIC] },
+    {
+      except: {
+        fields: ['configResources'],
+        because: 'lists every topic, of which chapters before left different ones',
+      },
+    },
+  );
+  call('ListConfigResources', 'what does not exist', { resourceTypes: [3] });
+});

@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict';
+import { compress } from '../../native/codec.ts';
+import { ErrorCode } from '../../protocol/errors.ts';
+import { ZERO_UUID } from '../../protocol/wire/types.ts';
+import { VirtualClock } from '../../util/testing/virtual-clock.ts';
+import { type ClientDescription, ClientTelemetry } from './client-telemetry.ts';
+import { decodeMetrics } from './otlp.ts';
+
+const description: ClientDescription = {
+  client_id: 'app-1',
+  client_software_name: 'apache-kafka-java',
+  client_software_version: '4.3.0',
+  client_source_address: '127.0.0.1',
+  client_source_port: '50000',
+};
+
+/** A field of protobuf: a message or text. */
+const message = (id: number, ...parts: (Uint8Array | string)[]): Buffer => {
+  const body = Buffer.concat(parts.map((part) => Buffer.from(part)));
+  return Buffer.concat([Buffer.from([(id << 3) | 2, body.length]), body]);
+};
+const double = (id: number, value: number): Buffer => {
+  const bytes = Buffer.alloc(9);
+  bytes[0] = (id << 3) | 1;
+  bytes.writeDoubleLE(value, 1);
+  return bytes;
+};
+const fixed = (id: number, value: bigint): Buffer => {
+  const bytes = Buffer.alloc(9);
+  bytes[0] = (id << 3) | 1;
+  bytes.writeBigInt64LE(value, 1);
+  return bytes;
+};
+const attribute = (id: number, key: string, value: string) =>
+  message(id, message(1, key), message(2, message(1, value)));
+
+/** What OpenTelemetry calls MetricsData: a sum with an attribute and a gauge, of a resource that has one too. */
+const METRICS = message(
+  1,
+  message(1, attribute(1, 'zone', 'a')),
+  message(
+    2,
+    message(2, message(1, 'sent.total'), message(7, message(1, fixed(6, 42n), attribute(7, 'topic', 't')))),
+    message(2, message(1, 'rate.avg'), message(5, message(1, double(4, 1.5)))),
+  ),
+);
+
+describe('client telemetry', () => {
+  let clock: VirtualClock;
+  let telemetry: ClientTelemetry;
+
+  beforeEach(() => {
+    clock = new VirtualClock();
+    telemetry = new ClientTelemetry(clock, 1000);
+    telemetry.update([
+      new Map([
+        ['metrics', 'org.apache.kafka.producer.'],
+        ['interval.ms', '10000'],
+        ['match', 'client_id=app-.*'],
+      ]),
+      new Map([
+        ['metrics', 'org.apache.kafka.consumer.'],
+        ['interval.ms', '5000'],
+        ['match', 'client_id=other'],
+      ]),
+    ]);
+  });
+
+  const push = (over: Partial<Parameters<ClientTelemetry['push']>[2]>, id: string) =>
+    telemetry.push(id, description, {
+      subscriptionId: 0,
+      terminating: false,
+      compressionType: 0,
+      metrics: METRICS,
+      ...over,
+    });
+  const refusedWith = (code: number) => (error: unknown) => (error as { code: number }).code === code;
+
+  it('subscribes a client to what matches it, under an id of its own', () => {
+    const one = telemetry.subscribe(ZERO_UUID, description);
+    const two = telemetry.subscribe(ZERO_UUID, description);
+    assert.deepEqual(one.metrics, ['org.apache.kafka.producer.']);
+    assert.equal(one.intervalMs, 10_000);
+    assert.notEqual(one.clientInstanceId, two.clientInstanceId);
+    assert.notEqual(one.id, two.id);
+    const none = telemetry.subscribe(ZERO_UUID, { ...description, client_id: 'x' });
+    assert.deepEqual(none.metrics, []);
+    assert.equal(none.intervalMs, 300_000);
+    telemetry.update([new Map([['metrics', '*,a']])]);
+    assert.deepEqual(telemetry.subscribe(one.clientInstanceId, description).metrics, ['*']);
+  });
+
+  it('keeps what was pushed, and refuses what it should', () => {
+    const { id, clientInstanceId } = telemetry.subscribe(ZERO_UUID, description);
+    assert.throws(
+      () => telemetry.subscribe(clientInstanceId, description),
+      refusedWith(ErrorCode.THROTTLING_QUOTA_EXCEEDED),
+    );
+    push({ subscriptionId: id }, clientInstanceId);
+    const [client] = telemetry.clients();
+    assert.deepEqual(
+      client!.metrics.map(({ name, value, attributes }) => [name, value, [...attributes]]),
+      [
+        [
+          'sent.total',
+          42,
+          [
+            ['zone', 'a'],
+            ['topic', 't'],
+          ],
+        ],
+        ['rate.avg', 1.5, [['zone', 'a']]],
+      ],
+    );
+    assert.throws(
+      () => push({ subscriptionId: id }, clientInstanceId),
+      refusedWith(ErrorCode.THROTTLING_QUOTA_EXCEEDED),
+    );
+    const later = (over: Parameters<typeof push>[0], code: number) => {
+      clock.tick(10_000);
+      assert.throws(() => push(over, clientInstanceId), refusedWith(code));
+    };
+    later({ subscriptionId: id + 1 }, ErrorCode.UNKNOWN_SUBSCRIPTION_ID);
+    later({ subscriptionId: id, compressionType: 7 }, ErrorCode.UNSUPPORTED_COMPRESSION_TYPE);
+    later({ subscriptionId: id, metrics: Buffer.alloc(1001) }, ErrorCode.TELEMETRY_TOO_LARGE);
+    later({ subscriptionId: id, metrics: Buffer.from([0xff, 0xff]) }, ErrorCode.INVALID_RECORD);
+    assert.throws(() => push({ subscriptionId: id }, ZERO_UUID), refusedWith(ErrorCode.INVALID_REQUEST));
+    push({ subscriptionId: id, terminating: true }, clientInstanceId);
+    later({ subscriptionId: id }, ErrorCode.INVALID_REQUEST);
+  });
+
+  it('reads every compression, and takes no more than it may', () => {
+    for (const codec of [1, 2, 3, 4] as const) {
+      const { id, clientInstanceId } = telemetry.subscribe(ZERO_UUID, description);
+      push(
+        { subscriptionId: id, compressionType: codec, metrics: compress(codec, METRICS) },
+        clientInstanceId,
+      );
+    }
+    assert.deepEqual(
+      telemetry.clients().map(({ metrics }) => metrics.length),
+      [2, 2, 2, 2],
+    );
+    assert.equal(decodeMetrics(METRICS, 1).length, 1);
+  });
+
+  it('forgets clients that are silent', () => {
+    telemetry.subscribe(ZERO_UUID, description);
+    clock.tick(59_000);
+    assert.equal(telemetry.clients().length, 1);
+    clock.tick(2_000);
+    assert.equal(telemetry.clients().length, 0);
+  });
+});
