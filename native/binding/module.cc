@@ -5,6 +5,7 @@
 #include "binding/batch.h"
 #include "binding/codec.h"
 #include "binding/completions.h"
+#include "binding/direct.h"
 #include "binding/environment.h"
 #include "binding/fabric.h"
 #include "binding/journal.h"
@@ -19,6 +20,7 @@ Napi::Object InitModule(Napi::Env env, Napi::Object exports) {
   kafabric::binding::initCompletions(env, exports);
   kafabric::binding::initBatch(env, exports);
   kafabric::binding::initCodec(env, exports);
+  kafabric::binding::initDirect(env, exports);
   kafabric::binding::initFabric(env, exports);
   kafabric::binding::initRemoteMemory(env, exports);
   kafabric::binding::initJournal(env, exports);

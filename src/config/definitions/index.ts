@@ -1,5 +1,6 @@
 import { cleanerDefinitions } from './cleaner.ts';
 import type { ConfigDefinition, TopicConfigDefinition, ValueOf } from './definition.ts';
+import { directDefinitions } from './direct.ts';
 import { fabricDefinitions } from './fabric.ts';
 import { groupDefinitions } from './groups.ts';
 import { logDefinitions } from './log.ts';
@@ -30,6 +31,7 @@ const broker = [
   ...payloadDefinitions,
   ...tierDefinitions,
   ...fabricDefinitions,
+  ...directDefinitions,
 ] as const;
 
 /** Every broker key, in the order of the documentation. */

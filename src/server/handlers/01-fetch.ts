@@ -4,6 +4,7 @@ import type {
   FetchRequestPartition,
   FetchSessions,
 } from '../../broker/partitions/fetch-session.ts';
+import type { Partition } from '../../broker/partitions/partition.ts';
 import type { PartitionManager } from '../../broker/partitions/partition-manager.ts';
 import { MemoryPiece } from '../../native/pieces.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
@@ -22,10 +23,17 @@ import type { ApiHandler, ConnectionContext } from '../net/handler.ts';
 const FIRST_VERSION_WITH_TOPIC_IDS = 13;
 const READ_COMMITTED = 1;
 
+/** How references are signed for whoever is at the other end of a connection; see broker/direct. */
+export type ReferenceSigning = (
+  principal: string,
+) => (partition: Partition, batches: Uint8Array) => Uint8Array;
+
 export interface FetchHandlerDependencies {
   partitions: PartitionManager;
   fetches: FetchService;
   sessions: FetchSessions;
+  /** For direct listeners: reference batches are returned as they are, signed. */
+  signing?: ReferenceSigning;
 }
 
 /**
@@ -36,7 +44,7 @@ export interface FetchHandlerDependencies {
 export function fetchHandler(
   dependencies: FetchHandlerDependencies,
 ): ApiHandler<FetchRequest, FetchResponse> {
-  const { partitions, fetches, sessions } = dependencies;
+  const { partitions, fetches, sessions, signing } = dependencies;
   return {
     apiKey: 1,
     minVersion: 4,
@@ -55,6 +63,7 @@ export function fetchHandler(
         maxWaitMs: request.maxWaitMs,
         isolation: committed ? 'read_committed' : 'read_uncommitted',
         onClosed: (action) => whenClosed(connection, action),
+        ...(signing === undefined ? {} : { signReferences: signing(connection.principal) }),
       });
       return respond(fetch, targets, results, byId);
     },
