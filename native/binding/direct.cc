@@ -247,9 +247,12 @@ void moveAll(const Napi::CallbackInfo& info) {
 
 /** Memory that a client shares, in JavaScript's hands: it goes with the ArrayBuffer. */
 struct Shared {
-  int fd;
-  void* base;
-  size_t size;
+  const int fd;
+  const size_t size;
+  void* base = MAP_FAILED;
+  Shared(int opened, size_t bytes) : fd(opened), size(bytes) {}
+  Shared(const Shared&) = delete;
+  Shared& operator=(const Shared&) = delete;
   ~Shared() {
     if (base != MAP_FAILED) munmap(base, size);
     close(fd);
@@ -265,7 +268,7 @@ void createSharedBuffer(const Napi::CallbackInfo& info) {
     Completion done;
     done.id = id;
     int fd = createShared(size);
-    auto shared = fd < 0 ? nullptr : std::make_shared<Shared>(Shared{fd, MAP_FAILED, size});
+    auto shared = fd < 0 ? nullptr : std::make_shared<Shared>(fd, size);
     if (shared) shared->base = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
     if (!shared || shared->base == MAP_FAILED) {
       done.error = fd < 0 ? -fd : ENOMEM;

@@ -2,6 +2,7 @@
 import { Command, Option } from 'commander';
 import { version } from '../version.ts';
 import { configCommand } from './config-command.ts';
+import { addDirectBenchCommand } from './direct-bench-command.ts';
 import { type DoctorOptions, doctorCommand } from './doctor-command.ts';
 import { type VerifyOptions, verifyCommand } from './payload-command.ts';
 import { type SettingOptions, settingsFrom } from './settings.ts';
@@ -73,6 +74,8 @@ withSettings(payload.command('verify'))
   .action(async (options: SettingOptions & VerifyOptions) => {
     process.exitCode = await verifyCommand(settingsFrom(options), options);
   });
+
+addDirectBenchCommand(program);
 
 try {
   await program.parseAsync();

@@ -1,6 +1,7 @@
 import type { EmbeddedBroker } from '../../broker/embedded-broker.ts';
 import { arenaStats } from '../../native/arena.ts';
 import type { KafkaListeners } from '../net/listener.ts';
+import { directMetrics } from './direct-metrics.ts';
 import type { MetricSource } from './gateway-metrics.ts';
 import { tierMetrics } from './tier-metrics.ts';
 
@@ -46,6 +47,7 @@ export function brokerMetrics(broker: EmbeddedBroker): MetricSource[] {
       () => partitions.metrics.payloadErrors,
     ),
     ...tierMetrics(broker.tiers),
+    ...directMetrics(broker.direct),
     {
       name: 'kafabric_transactional_ids',
       help: 'Transactional ids by the state of their transaction.',
