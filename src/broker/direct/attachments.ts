@@ -67,6 +67,7 @@ export class Attachments {
   readonly #options: AttachmentOptions;
   readonly #byId = new Map<bigint, Attachment>();
   readonly #byToken = new Map<string, Attachment>();
+  readonly #byOwner = new WeakMap<object, Attachment>();
   readonly #socket: RegionSocket;
   #nextId = 1n;
 
@@ -95,11 +96,14 @@ export class Attachments {
     return { attachments: this.#byId.size, regions, bytes };
   }
 
-  /** A new attachment of a connection; it ends when `closed` is aborted. */
+  /** The attachment of a connection, one for each; it ends when `closed` is aborted. */
   attach(owner: object, closed: AbortSignal): Attachment {
+    const known = this.#byOwner.get(owner);
+    if (known !== undefined && this.#byId.has(known.id)) return known;
     const attachment = new Attachment(this.#nextId++, owner);
     this.#byId.set(attachment.id, attachment);
     this.#byToken.set(keyOf(attachment.token), attachment);
+    this.#byOwner.set(owner, attachment);
     closed.addEventListener('abort', () => this.end(attachment), { once: true });
     if (closed.aborted) this.end(attachment);
     return attachment;

@@ -1,12 +1,16 @@
-import { NativeMemory } from '../../native/arena.ts';
+import { arenaStats, NativeMemory } from '../../native/arena.ts';
 import { type Blocks, type Move, moveBlocks } from '../../native/direct.ts';
 import { MemoryPiece } from '../../native/pieces.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import type { SignedReference } from '../../protocol/records/signed-reference.ts';
 import type { Logger } from '../../util/logger.ts';
+import type { MemoryBudget } from '../partitions/memory-budget.ts';
 import type { Attachment } from './attachments.ts';
-import { lackOfMemory, type PayloadSource } from './payload-source.ts';
+import { lackOfMemory, type PayloadSource, uncompressed } from './payload-source.ts';
 import { type ReferenceKeys, ReferenceRefused } from './reference-keys.ts';
+
+/** Each is a signature to check, which holds up everybody else. */
+const MAX_ITEMS = 4096;
 
 export interface GetItem {
   readonly reference: Uint8Array;
@@ -40,6 +44,8 @@ export interface DirectLimits {
 
 /** One item on its way. */
 interface Wanted {
+  /** Its place in the request. */
+  readonly index: number;
   readonly item: GetItem;
   readonly signed: SignedReference;
   readonly blocks: readonly Blocks[];
@@ -51,11 +57,19 @@ export class DirectGets {
   readonly #source: PayloadSource;
   readonly #keys: ReferenceKeys;
   readonly #limits: DirectLimits;
+  readonly #memory: MemoryBudget;
   readonly #logger: Logger;
   /** Since the start. */
   readonly counters = { items: 0, bytes: 0, refused: 0 };
 
-  constructor(parts: { source: PayloadSource; keys: ReferenceKeys; limits: DirectLimits; logger: Logger }) {
+  constructor(parts: {
+    source: PayloadSource;
+    keys: ReferenceKeys;
+    limits: DirectLimits;
+    memory: MemoryBudget;
+    logger: Logger;
+  }) {
+    this.#memory = parts.memory;
     this.#source = parts.source;
     this.#keys = parts.keys;
     this.#limits = parts.limits;
@@ -67,10 +81,12 @@ export class DirectGets {
    * @throws ApiError when the request as a whole is not acceptable
    */
   async get(items: readonly GetItem[], principal: string, attachment: Attachment | null): Promise<Got> {
+    if (items.length > MAX_ITEMS)
+      throw invalid(`${items.length} items in one request, ${MAX_ITEMS} are allowed`);
     const answers: GotItem[] = items.map(() => ({ errorCode: 0, errorMessage: null, length: 0, crc: 0 }));
     const wanted: Wanted[] = [];
     for (const [i, item] of items.entries()) {
-      const found = this.#check(item, answers[i]!, principal, attachment);
+      const found = this.#check(i, item, answers[i]!, principal, attachment);
       if (found !== null) wanted.push(found);
     }
     this.#checkLimits(wanted);
@@ -86,14 +102,20 @@ export class DirectGets {
   }
 
   /** Fills in what is wrong with an item; null then. */
-  #check(item: GetItem, answer: GotItem, principal: string, attachment: Attachment | null): Wanted | null {
+  #check(
+    index: number,
+    item: GetItem,
+    answer: GotItem,
+    principal: string,
+    attachment: Attachment | null,
+  ): Wanted | null {
     try {
       const signed = this.#keys.verify(item.reference, principal);
       const blocks = blocksOf(signed, item.ranges);
       for (const { count, block } of blocks) answer.length += count * block;
       if (attachment !== null && !attachment.holds(item.region, item.targetOffset, answer.length))
         throw invalid('the target is not in memory that was attached');
-      return { item, signed, blocks, answer };
+      return { index, item, signed, blocks, answer };
     } catch (error) {
       refuse(answer, error, this.#logger);
       return null;
@@ -116,32 +138,107 @@ export class DirectGets {
       throw invalid(`${ranges} ranges in one request, ${maxRanges} are allowed (direct.max.ranges)`);
   }
 
+  /** Nothing waits for memory while it holds some that others wait for. */
   async #move(wanted: readonly Wanted[], attachment: Attachment | null): Promise<MemoryPiece[]> {
-    const extents = new Map<string, Promise<MemoryPiece>>();
-    for (const { signed } of wanted) {
-      const key = extentKey(signed);
-      if (!extents.has(key)) extents.set(key, this.#source.open(signed));
+    const groups = new Map<string, Wanted[]>();
+    for (const one of wanted) {
+      const key = extentKey(one.signed);
+      const group = groups.get(key);
+      if (group === undefined) groups.set(key, [one]);
+      else group.push(one);
     }
-    const opened = new Map<string, MemoryPiece | { error: unknown }>();
-    for (const [key, extent] of extents) {
-      opened.set(key, await extent.catch((error: unknown) => ({ error })));
+    if (attachment === null) return this.#moveInline([...groups.values()]);
+    await Promise.all(
+      Array.from(groups.values(), (group) => {
+        const found = this.#find(group);
+        return found === null
+          ? this.#withRoom(group[0]!.signed.reference.extentLength, () =>
+              this.#run([group], [null], attachment),
+            )
+          : this.#run([group], [found], attachment);
+      }),
+    );
+    return [];
+  }
+
+  /** What is sent behind the answer stays in memory until it is sent. */
+  async #moveInline(groups: readonly Wanted[][]): Promise<MemoryPiece[]> {
+    const found = groups.map((group) => this.#find(group));
+    let bytes = 0;
+    for (const [i, group] of groups.entries()) {
+      if (found[i] === null) bytes += group[0]!.signed.reference.extentLength;
+      for (const { blocks, answer } of group) if (!isContiguous(blocks)) bytes += answer.length;
     }
-    const plan = new MovePlan(attachment);
+    if (bytes === 0) return this.#run(groups, found, null);
+    return this.#withRoom(bytes, () => this.#run(groups, found, null)).catch((error: unknown) => {
+      if (error instanceof ApiError) for (const extent of found) release(extent);
+      throw error;
+    });
+  }
+
+  async #withRoom<T>(bytes: number, action: () => Promise<T>): Promise<T> {
+    const { capacityBytes } = arenaStats();
+    if (bytes > capacityBytes / 2)
+      throw new ApiError(
+        ErrorCode.MESSAGE_TOO_LARGE,
+        `${bytes} bytes have to be read for one request, the gateway has memory for half of ${capacityBytes} (arena.bytes)`,
+      );
+    const room = this.#memory.acquire(bytes);
+    if (room !== undefined) await room;
     try {
-      for (const one of wanted) {
-        const extent = opened.get(extentKey(one.signed))!;
-        try {
-          if (!(extent instanceof MemoryPiece)) throw extent.error;
-          plan.add(one, extent);
-        } catch (error) {
-          refuse(one.answer, error, this.#logger);
+      return await action();
+    } finally {
+      this.#memory.taken(bytes);
+    }
+  }
+
+  /** The extent of a group, if it is in memory; an error is found again when it is read. */
+  #find([first]: readonly Wanted[]): MemoryPiece | null {
+    try {
+      return this.#source.find(first!.signed);
+    } catch {
+      return null;
+    }
+  }
+
+  /** Takes over the extents; null: it has to be read. */
+  async #run(
+    groups: readonly (readonly Wanted[])[],
+    found: readonly (MemoryPiece | null)[],
+    attachment: Attachment | null,
+  ): Promise<MemoryPiece[]> {
+    const plan = new MovePlan(attachment);
+    const opened = await Promise.allSettled(
+      groups.map(async ([first], i) => {
+        const { signed } = first!;
+        return uncompressed(found[i] ?? (await this.#source.read(signed)), signed);
+      }),
+    );
+    try {
+      for (const [i, group] of groups.entries()) {
+        const extent = opened[i]!;
+        for (const one of group) {
+          try {
+            if (extent.status === 'rejected') throw extent.reason;
+            plan.add(one, extent.value);
+          } catch (error) {
+            refuse(one.answer, error, this.#logger);
+          }
         }
       }
       return await plan.run();
     } finally {
-      for (const extent of opened.values()) if (extent instanceof MemoryPiece) extent.memory.release();
+      for (const extent of opened) if (extent.status === 'fulfilled') release(extent.value);
     }
   }
+}
+
+function release(piece: MemoryPiece | null): void {
+  piece?.memory.release();
+}
+
+function isContiguous(blocks: readonly Blocks[]): boolean {
+  return blocks.length === 1 && blocks[0]!.count === 1;
 }
 
 /** The copies that a request needs, and the memory that they need meanwhile. */
@@ -150,14 +247,13 @@ class MovePlan {
   readonly #moves: Move[] = [];
   /** For each move, whose CRC it finds. */
   readonly #answers: GotItem[] = [];
-  /** In the order of the items. */
-  readonly #data: { piece: MemoryPiece; answer: GotItem }[] = [];
+  readonly #data: { piece: MemoryPiece; index: number }[] = [];
 
   constructor(attachment: Attachment | null) {
     this.#attachment = attachment;
   }
 
-  add({ item, signed, blocks, answer }: Wanted, extent: MemoryPiece): void {
+  add({ index, item, signed, blocks, answer }: Wanted, extent: MemoryPiece): void {
     const { valueOffset, valueLength, valueCrc } = signed.reference;
     if (valueOffset + valueLength > extent.byteLength)
       throw new ApiError(ErrorCode.INVALID_REQUEST, 'The reference lies outside its extent');
@@ -169,12 +265,11 @@ class MovePlan {
       return;
     }
     const [only] = blocks;
-    const contiguous = blocks.length === 1 && only!.count === 1;
-    if (!contiguous) {
+    if (!isContiguous(blocks)) {
       const target = NativeMemory.allocate(answer.length);
       if (target === null) throw lackOfMemory();
       this.#move({ kind: 'gather', memory: value(), blocks, target }, answer);
-      this.#data.push({ piece: new MemoryPiece(target), answer });
+      this.#data.push({ piece: new MemoryPiece(target), index });
       return;
     }
     const { offset, block } = only!;
@@ -182,7 +277,7 @@ class MovePlan {
     const at = valueOffset + offset;
     const file = origin && { file: origin.file, position: origin.position + at };
     const piece = new MemoryPiece(extent.memory.slice(extent.offset + at, block), 0, block, file);
-    this.#data.push({ piece, answer });
+    this.#data.push({ piece, index });
     if (block === valueLength) answer.crc = valueCrc;
     else this.#move({ kind: 'check', memory: value(), blocks }, answer);
   }
@@ -202,7 +297,8 @@ class MovePlan {
         answer.errorCode = ErrorCode.INVALID_REQUEST;
         answer.errorMessage = `The attached memory cannot be written (errno ${error}): it must keep its size`;
       }
-      return this.#data.map(({ piece }) => piece);
+      // Items of one extent were added together.
+      return this.#data.sort((a, b) => a.index - b.index).map(({ piece }) => piece);
     } catch (error) {
       for (const { piece } of this.#data) piece.memory.release();
       throw error;

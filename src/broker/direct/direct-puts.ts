@@ -1,4 +1,4 @@
-import { NativeMemory } from '../../native/arena.ts';
+import { arenaStats, NativeMemory } from '../../native/arena.ts';
 import { type Move, moveBlocks } from '../../native/direct.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import { BATCH_HEADER_SIZE } from '../../protocol/records/batch-header.ts';
@@ -98,6 +98,12 @@ export class DirectPuts {
       throw new ApiError(
         ErrorCode.MESSAGE_TOO_LARGE,
         `${total} bytes in one request, ${maxRequestBytes} are allowed (direct.max.request.bytes)`,
+      );
+    const { capacityBytes } = arenaStats();
+    if (total > capacityBytes / 2)
+      throw new ApiError(
+        ErrorCode.MESSAGE_TOO_LARGE,
+        `${total} bytes in one request, the gateway has memory for half of ${capacityBytes} (arena.bytes)`,
       );
     if (ranges > maxRanges)
       throw invalid(`${ranges} ranges in one request, ${maxRanges} are allowed (direct.max.ranges)`);

@@ -39,8 +39,9 @@ export class DirectService {
       maxRanges: config.get('direct.max.ranges'),
     };
     this.keys = new ReferenceKeys(config.get('payload.reference.ttl.ms'), clock);
-    const source = new LocalPayloads(partitions, memory.reads);
-    this.gets = new DirectGets({ source, keys: this.keys, limits: this.limits, logger });
+    const source = new LocalPayloads(partitions);
+    const { keys, limits } = this;
+    this.gets = new DirectGets({ source, keys, limits, memory: memory.reads, logger });
     this.puts = new DirectPuts(this.limits, memory.writes, clock);
     const uids = config.get('direct.shared.memory.uids');
     this.attachments = config.get('direct.shared.memory.enable')

@@ -4,9 +4,11 @@ import { version } from '../version.ts';
 import { configCommand } from './config-command.ts';
 import { addDirectBenchCommand } from './direct-bench-command.ts';
 import { type DoctorOptions, doctorCommand } from './doctor-command.ts';
+import { addEventCommands } from './event-commands.ts';
 import { type VerifyOptions, verifyCommand } from './payload-command.ts';
 import { type SettingOptions, settingsFrom } from './settings.ts';
 import { startCommand } from './start-command.ts';
+import { addTopicCommands } from './topic-commands.ts';
 
 function withSettings(command: Command): Command {
   return command
@@ -75,6 +77,8 @@ withSettings(payload.command('verify'))
     process.exitCode = await verifyCommand(settingsFrom(options), options);
   });
 
+addTopicCommands(program);
+addEventCommands(program);
 addDirectBenchCommand(program);
 
 try {
