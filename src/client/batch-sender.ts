@@ -5,7 +5,7 @@ import { produceResponse } from '../protocol/generated/produce-response.ts';
 import { type BatchProducer, type EncodedBatch, type EventRecord, encodeBatch } from './batch-encoder.ts';
 import type { Cluster, DataChannel } from './cluster.ts';
 import { brokerError, DirectError } from './errors.ts';
-import type { Path, RegisteredBuffer, SharedPool } from './shared-memory.ts';
+import { type Path, RegionRefused, type RegisteredBuffer, type SharedPool } from './shared-memory.ts';
 import type { TopicHandle } from './topic.ts';
 
 const PRODUCE_VERSION = 13;
@@ -59,8 +59,13 @@ export class BatchSender {
         this.#path = 'tcp';
         return await this.#produce(channel, partition, encodeBatch(events, producer), sent);
       }
+      const answer = await this.#put(channel, partition, encodeBatch(placed, producer), sent);
       this.#path = 'shared-memory';
-      return await this.#put(channel, partition, encodeBatch(placed, producer), sent);
+      return answer;
+    } catch (error) {
+      if (!(error instanceof RegionRefused)) throw error;
+      this.#path = 'tcp';
+      return await this.#produce(channel, partition, encodeBatch(events, producer), sent);
     } finally {
       // An answer has come, or the connection is gone: the gateway no longer reads there.
       for (const buffer of staged) buffer.release();

@@ -6,13 +6,14 @@ import { decodeSignedReference } from '../protocol/records/signed-reference.ts';
 import type { Cluster, DataChannel } from './cluster.ts';
 import { brokerError, DirectError } from './errors.ts';
 import type { Range } from './selection.ts';
-import type { RegisteredBuffer, SharedPool } from './shared-memory.ts';
+import { RegionRefused, type RegisteredBuffer, type SharedPool } from './shared-memory.ts';
 
 const MAX_ITEMS = 256;
 const REQUEST_BYTES = 16 << 20;
 const MAX_IN_FLIGHT = 4;
+/** Of data that arrives damaged, or references that are refused; a gateway that is away is waited for as long as for an answer. */
 const MAX_ATTEMPTS = 5;
-const RETRY_MS = 50;
+const RETRY_MS = 100;
 /** A gateway whose answer was lost may still write where it was asked to. */
 const QUARANTINE_MS = 30_000;
 
@@ -30,6 +31,7 @@ export interface Wanted {
 
 interface Queued extends Wanted {
   attempts: number;
+  readonly deadline: number;
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
 }
@@ -54,7 +56,8 @@ export class Getter {
     if (wanted.target.byteLength === 0) return Promise.resolve();
     return new Promise((resolve, reject) => {
       const queue = this.#queueOf(wanted.node);
-      queue.push({ ...wanted, attempts: 0, resolve, reject });
+      const deadline = Date.now() + this.#cluster.options.requestTimeoutMs;
+      queue.push({ ...wanted, attempts: 0, deadline, resolve, reject });
       // What is wanted in one go is asked for in one request.
       if (queue.length === 1) queueMicrotask(() => this.#pump(wanted.node));
     });
@@ -92,7 +95,12 @@ export class Getter {
     try {
       const channel = await this.#cluster.channel(node, 'get');
       const shared = channel.attachment.path === 'shared-memory';
-      const answer = shared ? await this.#toShared(channel, items) : await this.#inline(channel, items);
+      const answer = await (shared
+        ? this.#toShared(channel, items).catch((error: unknown) => {
+            if (error instanceof RegionRefused) return this.#inline(channel, items);
+            throw error;
+          })
+        : this.#inline(channel, items));
       if (answer.errorCode !== 0) throw brokerError(answer.errorCode, answer.errorMessage, items[0]!.doing);
       for (const [i, item] of items.entries()) this.#finish(item, answer.items[i]);
     } catch (error) {
@@ -183,8 +191,9 @@ export class Getter {
     else item.reject(error);
   }
 
-  #again(item: Queued, error: Error): void {
-    if (++item.attempts >= MAX_ATTEMPTS) {
+  #again(item: Queued, error: DirectError): void {
+    const counts = error.code === 'CHECKSUM' || error.code === 'EXPIRED';
+    if (counts ? ++item.attempts >= MAX_ATTEMPTS : Date.now() >= item.deadline) {
       item.reject(error);
       return;
     }

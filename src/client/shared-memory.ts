@@ -136,6 +136,9 @@ export class SharedPool {
   }
 }
 
+/** The gateway takes no more memory of this client; data has to move inline. */
+export class RegionRefused extends DirectError {}
+
 /** How data moves between a client and a gateway. */
 export type Path = 'shared-memory' | 'tcp';
 
@@ -213,7 +216,7 @@ export class ClientAttachment {
   async #offer({ shared }: Chunk): Promise<number> {
     const answer = await offerSharedBuffer(this.#socketName, this.#token, shared, OFFER_TIMEOUT_MS);
     if (answer >= 0) return answer;
-    throw new DirectError('CONNECTION', `the gateway does not take shared memory (errno ${-answer})`, {
+    throw new RegionRefused('CONNECTION', `the gateway does not take shared memory (errno ${-answer})`, {
       doing: 'attach',
       todo: 'both must be on one machine and in one network namespace, of one user, or see direct.shared.memory.uids',
     });

@@ -149,13 +149,15 @@ export class DirectGets {
     }
     if (attachment === null) return this.#moveInline([...groups.values()]);
     await Promise.all(
-      Array.from(groups.values(), (group) => {
+      Array.from(groups.values(), async (group) => {
         const found = this.#find(group);
-        return found === null
-          ? this.#withRoom(group[0]!.signed.reference.extentLength, () =>
-              this.#run([group], [null], attachment),
-            )
-          : this.#run([group], [found], attachment);
+        const run = () => this.#run([group], [found], attachment);
+        try {
+          await (found === null ? this.#withRoom(group[0]!.signed.reference.extentLength, run) : run());
+        } catch (error) {
+          if (!(error instanceof ApiError)) throw error;
+          for (const { answer } of group) refuse(answer, error, this.#logger);
+        }
       }),
     );
     return [];
