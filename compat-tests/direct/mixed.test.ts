@@ -11,7 +11,13 @@ import { directPutRequest } from '../../src/protocol/generated/direct-put-reques
 import { directPutResponse } from '../../src/protocol/generated/direct-put-response.ts';
 import { targetIsKafka } from '../harness/broker.ts';
 import { until } from '../harness/child.ts';
-import { clientKinds, helperClient, type Client as KafkaClient, sharedClient } from '../harness/client.ts';
+import {
+  clientKinds,
+  helperClient,
+  type Client as KafkaClient,
+  requireToolchain,
+  sharedClient,
+} from '../harness/client.ts';
 import { digest, makeValue } from '../harness/payload.ts';
 import { WireClient } from '../harness/wire-client.ts';
 import { collect, content, type DirectGateway, startDirectGateway } from './fixture.ts';
