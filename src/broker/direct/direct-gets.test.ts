@@ -25,7 +25,7 @@ const TOPIC = { name: 't', id: TOPIC_ID, partitions: [{ index: 0, leaderEpoch: 0
 const WHO = 'User:ANONYMOUS';
 const VALUE_BYTES = 3000;
 
-function valueOf(seed: number): Buffer {
+function valueFor(seed: number): Buffer {
   return Buffer.from(Uint8Array.from({ length: VALUE_BYTES + seed }, (_, i) => (i * 31 + seed) & 0xff));
 }
 
@@ -60,7 +60,7 @@ describe('gets of direct clients', () => {
     for (const seeds of batches) {
       const records = seeds.map((seed) => ({
         key: null,
-        value: valueOf(seed),
+        value: valueFor(seed),
         timestamp: BigInt(Date.now()),
       }));
       const options =
@@ -95,7 +95,7 @@ describe('gets of direct clients', () => {
       WHO,
       null,
     );
-    const values = order.map(valueOf);
+    const values = order.map(valueFor);
     assert.deepEqual(
       items.map(({ errorCode, length, crc }) => [errorCode, length, crc]),
       values.map((value) => [0, value.byteLength, crc32c(value)]),
@@ -121,7 +121,7 @@ describe('gets of direct clients', () => {
           fc.array(range, { minLength: 1, maxLength: 5 }),
           async (which, ranges) => {
             const { items, data } = await gets.get([item(references[which]!, ranges)], WHO, null);
-            const value = valueOf(5 + which);
+            const value = valueFor(5 + which);
             const expected = Buffer.concat(
               ranges.flatMap(({ offset, block, count, stride }) =>
                 Array.from({ length: count }, (_, i) =>
@@ -161,7 +161,7 @@ describe('gets of direct clients', () => {
         ErrorCode.NONE,
       ],
     );
-    assert.deepEqual(await gather(data), valueOf(1));
+    assert.deepEqual(await gather(data), valueFor(1));
     const foreign = await gets.get([item(references[1]!)], 'User:other', null);
     assert.equal(foreign.items[0]!.errorCode, ErrorCode.TOPIC_AUTHORIZATION_FAILED);
   });
