@@ -6,6 +6,7 @@
 #include "binding/codec.h"
 #include "binding/compaction.h"
 #include "binding/completions.h"
+#include "binding/direct.h"
 #include "binding/environment.h"
 #include "binding/fabric.h"
 #include "binding/journal.h"
@@ -20,6 +21,7 @@ Napi::Object InitModule(Napi::Env env, Napi::Object exports) {
   kafabric::binding::initCompletions(env, exports);
   kafabric::binding::initBatch(env, exports);
   kafabric::binding::initCodec(env, exports);
+  kafabric::binding::initDirect(env, exports);
   kafabric::binding::initFabric(env, exports);
   kafabric::binding::initRemoteMemory(env, exports);
   kafabric::binding::initJournal(env, exports);

@@ -16,6 +16,9 @@ const plugin = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1';
 /** Where each jar keeps its definitions, inside the jar. */
 const folders = ['common/message', 'common/metadata', 'message'];
 
+/** Kafabric's own messages, in the same form. */
+const own = fileURLToPath(new URL('./messages', import.meta.url));
+
 /** Maven is needed only where the definitions were not fetched before. */
 export class MavenMissingError extends Error {}
 
@@ -56,10 +59,11 @@ export function fetchDefinitions() {
  */
 export function readDefinitions() {
   const definitions = [];
-  for (const folder of folders) {
-    for (const file of readdirSync(join(cache, folder))) {
+  for (const folder of [...folders.map((name) => join(cache, name)), own]) {
+    for (const file of readdirSync(folder)) {
       if (!file.endsWith('.json') || file.startsWith('Remote')) continue;
-      const definition = JSON.parse(withoutComments(readFileSync(join(cache, folder, file), 'utf8')));
+      const definition = JSON.parse(withoutComments(readFileSync(join(folder, file), 'utf8')));
+      definition.origin = folder === own ? 'Kafabric' : `Apache Kafka ${KAFKA_VERSION}`;
       if (definition.validVersions !== 'none') definitions.push(definition);
     }
   }

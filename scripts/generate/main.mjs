@@ -18,9 +18,7 @@ const output = fileURLToPath(new URL('../../src/protocol/generated', import.meta
 function generate() {
   fetchDefinitions();
   const messages = buildMessages(readDefinitions());
-  const files = new Map(
-    messages.map((message) => [fileName(message.name), emitMessage(message, KAFKA_VERSION)]),
-  );
+  const files = new Map(messages.map((message) => [fileName(message.name), emitMessage(message)]));
   files.set('index.ts', emitIndex(messages, KAFKA_VERSION));
   files.set('api-key.ts', emitApiKeys(messages, KAFKA_VERSION));
   return files;

@@ -24,6 +24,7 @@
  *
  * @typedef {object} Message
  * @property {string} name
+ * @property {string} origin     whose message it is
  * @property {string} kind       Kafka's type: request, response, header, data, metadata, coordinator-key, coordinator-value
  * @property {number} apiKey     -1 if none
  * @property {Range} versions
@@ -53,6 +54,7 @@ function buildMessage(json) {
   const root = buildStruct({ name: json.name, fields: json.fields }, versions, common, structs, []);
   return {
     name: json.name,
+    origin: json.origin,
     kind: json.type,
     apiKey: json.apiKey ?? -1,
     versions,

@@ -15,6 +15,7 @@ import { writeAcknowledged } from './acknowledged-memory.ts';
 import { makeCleaner } from './cleaner.ts';
 import { ConfigManager } from './configs/config-manager.ts';
 import type { CoordinatorTopic } from './coordinator-shards.ts';
+import { DirectService } from './direct/direct-service.ts';
 import { groupConfig } from './groups/config.ts';
 import { consumerConfig } from './groups/consumer/config.ts';
 import { GroupCoordinator } from './groups/coordinator.ts';
@@ -50,6 +51,8 @@ export interface EmbeddedBrokerOptions {
 
 /** Answers to fetches may take arena memory while no more than this share of it is in use: the rest is for what is produced. */
 const FETCH_MEMORY_SHARE = 0.5;
+/** The same for what direct clients put. */
+const PUT_MEMORY_SHARE = 0.75;
 const FETCH_SESSION_EVICTION_MS = 120_000;
 /** For the metadata log, which only snapshots shorten, and for every log whose topic's configuration is not known yet. */
 const KEEP_ALL: LogConfig = {
@@ -84,6 +87,7 @@ export class EmbeddedBroker {
   readonly producerIds: ProducerIds;
   readonly fetches: FetchService;
   readonly fetchSessions: FetchSessions;
+  readonly direct: DirectService;
   readonly groups: GroupCoordinator;
   readonly transactions: TransactionCoordinator;
   readonly markers: TransactionPartitions;
@@ -113,6 +117,14 @@ export class EmbeddedBroker {
     this.producerIds = new ProducerIds(() => metadata.allocateProducerIds(), logger);
     const memory = new MemoryBudget(() => memoryInUse(store), FETCH_MEMORY_SHARE, clock);
     this.fetches = new FetchService({ maxBytes: config.get('fetch.max.bytes') }, memory, clock);
+    this.direct = new DirectService({
+      config,
+      partitions: this.partitions,
+      topicId: (name) => metadata.topicByName(name)?.id ?? null,
+      memory: { reads: memory, writes: new MemoryBudget(() => memoryInUse(store), PUT_MEMORY_SHARE, clock) },
+      clock,
+      logger,
+    });
     const slots = config.get('max.incremental.fetch.session.cache.slots');
     this.fetchSessions = new FetchSessions({ slots, evictionMs: FETCH_SESSION_EVICTION_MS }, clock);
     this.groups = new GroupCoordinator({
@@ -208,6 +220,7 @@ export class EmbeddedBroker {
 
   /** Flushes and marks the directories as cleanly closed. Requests must have ended. */
   async close(): Promise<void> {
+    this.direct.close();
     this.transactions.close();
     this.groups.close();
     await this.metadata.close();

@@ -4,7 +4,8 @@ import { splitList } from './value.ts';
 export interface Listener {
   /** Upper case, as Kafka normalizes it. */
   readonly name: string;
-  readonly protocol: 'PLAINTEXT';
+  /** DIRECT: Kafka's protocol, but large values come as references. */
+  readonly protocol: 'PLAINTEXT' | 'DIRECT';
   /** Empty for every interface. */
   readonly host: string;
   /** 0 for a free port. */
@@ -19,7 +20,7 @@ export interface AdvertisedListener {
 }
 
 const ENDPOINT = /^([A-Za-z0-9_-]+):\/\/(?:\[([0-9A-Fa-f:.%]*)\]|([^[\]/:]*)):(-?\d+)$/;
-const PROTOCOLS = ['PLAINTEXT', 'SSL', 'SASL_PLAINTEXT', 'SASL_SSL'];
+const PROTOCOLS = ['PLAINTEXT', 'SSL', 'SASL_PLAINTEXT', 'SASL_SSL', 'DIRECT'];
 
 /** Hosts that mean "every interface" and that no client can connect to. */
 export function isWildcardHost(host: string): boolean {
@@ -72,9 +73,9 @@ export function parseListeners(
         `no security protocol is defined for listener ${endpoint.name} in listener.security.protocol.map`,
       );
     }
-    if (protocol !== 'PLAINTEXT') {
+    if (protocol !== 'PLAINTEXT' && protocol !== 'DIRECT') {
       throw new Error(
-        `security protocol ${protocol} of listener ${endpoint.name} is not served by this version, PLAINTEXT is`,
+        `security protocol ${protocol} of listener ${endpoint.name} is not served by this version, PLAINTEXT and DIRECT are`,
       );
     }
     for (const other of listeners) {

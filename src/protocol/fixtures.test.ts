@@ -62,6 +62,7 @@ describe('messages of Apache Kafka', () => {
     const expected = new Set(samples.map(([name, version]) => `${name} ${version}`));
     const actual = new Set<string>();
     for (const { name, minVersion, maxVersion } of allCodecs) {
+      if (name.startsWith('Direct')) continue; // Kafabric's own
       for (let version = minVersion; version <= maxVersion; version++) actual.add(`${name} ${version}`);
     }
     assert.deepEqual([...actual].sort(), [...expected].sort());

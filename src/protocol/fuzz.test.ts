@@ -111,7 +111,9 @@ describe('decoders, given bad bytes', function () {
 
   it('refuse damaged messages with a ProtocolError, or read something that can be written', () => {
     assertAll((codec, version) => {
-      const sample = fc.constantFrom(...samples.get(`${codec.name} ${version}`)!);
+      // Kafka has no samples of Kafabric's own messages.
+      const known = samples.get(`${codec.name} ${version}`) ?? [write(codec, codec.create(), version)];
+      const sample = fc.constantFrom(...known);
       return fc.property(sample, damage, (bytes, damages) =>
         checkDecoder(codec, version, damaged(bytes, damages)),
       );

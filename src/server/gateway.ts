@@ -15,12 +15,13 @@ import type { NetOptions } from '../native/net.ts';
 import { systemClock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
 import { apiVersionsHandler } from './handlers/18-api-versions.ts';
-import { brokerHandlers } from './handlers/index.ts';
+import { brokerHandlers, directHandlers } from './handlers/index.ts';
 import { type HttpServer, startHttpServer } from './http/http-server.ts';
 import { arenaBytes } from './memory.ts';
 import { brokerMetrics, networkMetrics } from './metrics/broker-metrics.ts';
 import { exportClientMetrics } from './metrics/client-metrics.ts';
 import { GatewayMetrics } from './metrics/gateway-metrics.ts';
+import type { AnyHandler } from './net/handler.ts';
 import { KafkaListeners } from './net/listener.ts';
 import { HandlerRegistry } from './net/registry.ts';
 import { version } from './version.ts';
@@ -116,8 +117,9 @@ export class Gateway {
     listeners: readonly Listener[],
     advertised: readonly AdvertisedListener[],
   ): Promise<void> {
-    const registry = new HandlerRegistry(brokerHandlers(broker, advertised));
-    registry.add(apiVersionsHandler({ registry, features: () => features(broker) }));
+    const handlers = brokerHandlers(broker, advertised);
+    const registry = registryOf(handlers, broker);
+    const directRegistry = registryOf(directHandlers(broker, handlers), broker);
     this.#listeners = new KafkaListeners({
       net: netOptions(config),
       registry,
@@ -133,7 +135,8 @@ export class Gateway {
     broker.metadata.addListener({ brokerConfigChanged });
     brokerConfigChanged(broker.metadata.config);
     this.#metrics.export(networkMetrics(this.#listeners));
-    for (const listener of listeners) await this.#listeners.listen(listener);
+    for (const listener of listeners)
+      await this.#listeners.listen(listener, listener.protocol === 'DIRECT' ? directRegistry : registry);
   }
 
   /** Stops accepting, answers what is in flight, flushes and closes everything. Safe to call at any stage of a start. */
@@ -152,6 +155,12 @@ export class Gateway {
       );
     await this.#http?.close();
   }
+}
+
+function registryOf(handlers: readonly AnyHandler[], broker: EmbeddedBroker): HandlerRegistry {
+  const registry = new HandlerRegistry(handlers);
+  registry.add(apiVersionsHandler({ registry, features: () => features(broker) }));
+  return registry;
 }
 
 /** `port 0` becomes a port that is free now: what clients are told is recorded before the listeners open. */

@@ -9,6 +9,8 @@ export interface LogRange {
   file: LogFile;
   position: number;
   byteLength: number;
+  /** Reference batches, to be sent as such. */
+  references?: true;
 }
 
 /** What a fetch will send of one partition: ranges of the log's files, and diverted batches to be put back. */
@@ -20,6 +22,9 @@ export interface FetchPlan {
   endOffset: bigint;
 }
 
+/** A signed reference batch takes at most so many times the bytes of the one in the log. */
+const SIGNED_GROWTH = 3;
+
 /** Reads of a log that holds references go in steps of so many bytes: each may stand for a large payload. */
 const REFERENCE_STEP_BYTES = 32_768;
 
@@ -27,7 +32,7 @@ export const EMPTY_PLAN: FetchPlan = { parts: [], bytes: 0, endOffset: 0n };
 
 /**
  * Finds what to send from `offset` on: whole batches, at most `maxBytes` of them as they go out, but with `minOneBatch` at least
- * one. Reads no payload. Answers at once where the log knows its recent batches.
+ * one. Reads no payload. `asReferences`: reference batches are sent as they are. Answers at once where the log knows its recent batches.
  */
 export function planFetch(
   partition: Partition,
@@ -35,9 +40,10 @@ export function planFetch(
   end: bigint,
   maxBytes: number,
   minOneBatch: boolean,
+  asReferences = false,
 ): FetchPlan | Promise<FetchPlan> {
   if (offset >= end || (maxBytes <= 0 && !minOneBatch)) return EMPTY_PLAN;
-  return new Planner(partition, end, maxBytes, minOneBatch).run(offset);
+  return new Planner(partition, end, maxBytes, minOneBatch, asReferences).run(offset);
 }
 
 class Planner {
@@ -45,16 +51,24 @@ class Planner {
   readonly #end: bigint;
   readonly #maxBytes: number;
   readonly #minOneBatch: boolean;
+  readonly #asReferences: boolean;
   readonly #parts: FetchPlan['parts'] = [];
   #bytes = 0;
   #endOffset = 0n;
   #full = false;
 
-  constructor(partition: Partition, end: bigint, maxBytes: number, minOneBatch: boolean) {
+  constructor(
+    partition: Partition,
+    end: bigint,
+    maxBytes: number,
+    minOneBatch: boolean,
+    asReferences: boolean,
+  ) {
     this.#partition = partition;
     this.#end = end;
     this.#maxBytes = maxBytes;
     this.#minOneBatch = minOneBatch;
+    this.#asReferences = asReferences;
   }
 
   run(from: bigint): FetchPlan | Promise<FetchPlan> {
@@ -63,7 +77,7 @@ class Planner {
       const batches = log.readCached(offset, this.#stepBytes(), this.#options())?.batches ?? null;
       if (batches === null) return this.#runAsync(offset, null);
       const recent = this.#recentOf(batches);
-      if (batches.some((batch) => isReference(batch) && !recent.has(batch.baseOffset))) {
+      if (batches.some((batch) => this.#isDiverted(batch) && !recent.has(batch.baseOffset))) {
         return this.#runAsync(offset, batches);
       }
       offset = this.#add(batches, recent) ?? offset;
@@ -77,7 +91,7 @@ class Planner {
     for (let offset = from; ; ) {
       batches ??= (await log.read(offset, this.#stepBytes(), this.#options())).batches;
       const diverted = this.#recentOf(batches);
-      const unknown = batches.filter((batch) => isReference(batch) && !diverted.has(batch.baseOffset));
+      const unknown = batches.filter((batch) => this.#isDiverted(batch) && !diverted.has(batch.baseOffset));
       if (unknown.length > 0) {
         for (const [baseOffset, batch] of await readDivertedBatches(unknown)) diverted.set(baseOffset, batch);
       }
@@ -98,7 +112,7 @@ class Planner {
   #recentOf(batches: readonly BatchDescriptor[]): Map<bigint, DivertedBatch> {
     const recent = new Map<bigint, DivertedBatch>();
     for (const batch of batches) {
-      const diverted = isReference(batch)
+      const diverted = this.#isDiverted(batch)
         ? this.#partition.recentlyDiverted.get(batch.baseOffset)
         : undefined;
       if (diverted !== undefined) recent.set(batch.baseOffset, diverted);
@@ -109,8 +123,8 @@ class Planner {
   /** Returns the offset behind the batches; undefined without any. */
   #add(batches: readonly BatchDescriptor[], diverted: Map<bigint, DivertedBatch>): bigint | undefined {
     for (const batch of batches) {
-      if (isReference(batch)) this.#addDiverted(diverted.get(batch.baseOffset));
-      else this.#addPlain(batch);
+      if (this.#isDiverted(batch)) this.#addDiverted(diverted.get(batch.baseOffset));
+      else this.#addPlain(batch, isReference(batch));
       if (!this.#full) this.#endOffset = batch.lastOffset + 1n;
     }
     const last = batches[batches.length - 1];
@@ -119,7 +133,8 @@ class Planner {
 
   #stepBytes(): number {
     const rest = Math.max(0, this.#maxBytes - this.#bytes);
-    return this.#partition.payloads.isEmpty ? rest : Math.min(rest, REFERENCE_STEP_BYTES);
+    if (this.#asReferences || this.#partition.payloads.isEmpty) return rest;
+    return Math.min(rest, REFERENCE_STEP_BYTES);
   }
 
   #options(): ReadOptions {
@@ -134,18 +149,26 @@ class Planner {
     return !this.#full;
   }
 
-  #addPlain(batch: BatchDescriptor): void {
-    if (!this.#hasRoomFor(batch.sizeBytes)) return;
+  /** The batch is to be sent with its payload. */
+  #isDiverted(batch: BatchDescriptor): boolean {
+    return !this.#asReferences && isReference(batch);
+  }
+
+  #addPlain(batch: BatchDescriptor, references: boolean): void {
+    const bytes = references ? batch.sizeBytes * SIGNED_GROWTH : batch.sizeBytes;
+    if (!this.#hasRoomFor(bytes)) return;
     const { file, position, sizeBytes: byteLength } = batch;
     const last = this.#parts[this.#parts.length - 1];
     const follows =
       last !== undefined &&
       isLogRange(last) &&
       last.file === file &&
+      (last.references ?? false) === references &&
       last.position + last.byteLength === position;
     if (follows) last.byteLength += byteLength;
+    else if (references) this.#parts.push({ file, position, byteLength, references });
     else this.#parts.push({ file, position, byteLength });
-    this.#bytes += batch.sizeBytes;
+    this.#bytes += bytes;
   }
 
   #addDiverted(batch: DivertedBatch | undefined): void {

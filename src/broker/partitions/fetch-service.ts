@@ -18,9 +18,13 @@ export interface FetchParameters {
   maxBytes: number;
   maxWaitMs: number;
   isolation: Isolation;
+  /** For direct clients: reference batches are returned as this makes them, in place of what they stand for. */
+  signReferences?: (partition: Partition, batches: Uint8Array) => Uint8Array;
   /** Calls back when the client is gone, so that nothing waits for it; returns how to call that off. */
   onClosed(action: () => void): () => void;
 }
+
+type Signing = FetchParameters['signReferences'] | null;
 
 /** One partition to fetch; `partition` is null if it does not exist, and then `errorCode` says why. */
 export interface FetchTarget {
@@ -72,17 +76,21 @@ export class FetchService {
     const maxBytes = Math.min(parameters.maxBytes, this.#options.maxBytes);
     const minBytes = Math.min(parameters.minBytes, maxBytes);
     const deadline = this.#clock.now() + parameters.maxWaitMs;
-    let planned = await this.#plan(targets, maxBytes, parameters.isolation);
+    let planned = await this.#plan(targets, maxBytes, parameters);
     for (let waited = false; !waited && !isSatisfied(planned, minBytes); ) {
       const waitMs = deadline - this.#clock.now();
       if (waitMs <= 0) break;
       waited = await this.#wait(planned, minBytes, waitMs, parameters);
-      planned = await this.#plan(targets, maxBytes, parameters.isolation);
+      planned = await this.#plan(targets, maxBytes, parameters);
     }
-    return this.#read(planned);
+    return this.#read(planned, parameters.signReferences ?? null);
   }
 
-  async #plan(targets: readonly FetchTarget[], maxBytes: number, isolation: Isolation): Promise<Planned[]> {
+  async #plan(
+    targets: readonly FetchTarget[],
+    maxBytes: number,
+    { isolation, signReferences }: FetchParameters,
+  ): Promise<Planned[]> {
     const planned: Planned[] = [];
     let rest = maxBytes;
     let minOneBatch = true;
@@ -94,7 +102,15 @@ export class FetchService {
       const { fetchOffset, maxBytes: partitionMaxBytes } = target.request;
       try {
         const limit = Math.min(partitionMaxBytes, rest);
-        const plan = planFetch(item.partition, fetchOffset, item.visibleEnd, limit, minOneBatch);
+        const asReferences = signReferences !== undefined;
+        const plan = planFetch(
+          item.partition,
+          fetchOffset,
+          item.visibleEnd,
+          limit,
+          minOneBatch,
+          asReferences,
+        );
         item.plan = plan instanceof Promise ? await plan : plan;
         if (isolation === 'read_committed') item.abortedTransactions = abortedIn(item.partition, item);
       } catch (error) {
@@ -125,8 +141,10 @@ export class FetchService {
   }
 
   /** Takes what is in memory, and reads the rest when there is room for it. */
-  async #read(planned: readonly Planned[]): Promise<FetchedPartition[]> {
-    const found = planned.map(({ partition, plan }) => plan.parts.map((part) => findPart(partition!, part)));
+  async #read(planned: readonly Planned[], sign: Signing): Promise<FetchedPartition[]> {
+    const found = planned.map(({ partition, plan }) =>
+      plan.parts.map((part) => findPart(partition!, part, sign)),
+    );
     let missingBytes = 0;
     for (const [i, { plan }] of planned.entries())
       for (const [j, part] of plan.parts.entries())
@@ -135,17 +153,21 @@ export class FetchService {
     const room = this.#memory.acquire(missingBytes);
     if (room !== undefined) await room;
     try {
-      return await Promise.all(planned.map((item, i) => this.#readPartition(item, found[i]!)));
+      return await Promise.all(planned.map((item, i) => this.#readPartition(item, found[i]!, sign)));
     } finally {
       this.#memory.taken(missingBytes);
     }
   }
 
   /** Reads what was not found of one partition. What precedes a part that cannot be read is still given. */
-  async #readPartition(item: Planned, found: readonly (Piece[] | null)[]): Promise<FetchedPartition> {
+  async #readPartition(
+    item: Planned,
+    found: readonly (Piece[] | null)[],
+    sign: Signing,
+  ): Promise<FetchedPartition> {
     const { partition, plan } = item;
     const results = await Promise.allSettled(
-      plan.parts.map((part, i) => found[i] ?? readPart(partition!, part)),
+      plan.parts.map((part, i) => found[i] ?? readPart(partition!, part, sign)),
     );
     const records: Piece[] = [];
     let failed = false;
@@ -220,19 +242,48 @@ function bytesOf(planned: readonly Planned[]): number {
 }
 
 /** The pieces of a part that are in memory as they are to be sent; null if it has to be read. */
-function findPart(partition: Partition, part: LogRange | DivertedBatch): Piece[] | null {
-  if (isLogRange(part)) return part.file.find(part.position, part.byteLength);
+function findPart(partition: Partition, part: LogRange | DivertedBatch, sign: Signing): Piece[] | null {
+  if (isLogRange(part)) {
+    const pieces = part.file.find(part.position, part.byteLength);
+    if (part.references === undefined || pieces === null) return pieces;
+    // What is not in memory is a range of the file, which holds no reference.
+    return pieces.every(isBytes) ? signPieces(partition, pieces, sign) : null;
+  }
   if (part.partial !== null) return null;
   const extent = partition.payloads.find(part.segmentId, part.position, part.length);
   return extent && [part.header, extent];
 }
 
-async function readPart(partition: Partition, part: LogRange | DivertedBatch): Promise<Piece[]> {
+function isBytes(piece: Piece): piece is Uint8Array | MemoryPiece {
+  return piece instanceof MemoryPiece || piece instanceof Uint8Array;
+}
+
+/** Reference batches in the form in which direct clients get them; releases the pieces. */
+function signPieces(
+  partition: Partition,
+  pieces: readonly (Uint8Array | MemoryPiece)[],
+  sign: Signing,
+): Piece[] {
+  try {
+    const parts = pieces.map((piece) => (piece instanceof MemoryPiece ? piece.bytes() : piece));
+    return [sign!(partition, Buffer.concat(parts))];
+  } finally {
+    release(pieces);
+  }
+}
+
+async function readPart(
+  partition: Partition,
+  part: LogRange | DivertedBatch,
+  sign: Signing,
+): Promise<Piece[]> {
   if (!isLogRange(part)) return readExtent(partition, part);
   const pieces = await part.file.readPieces(part.position, part.byteLength);
   let missing = part.byteLength;
   for (const { byteLength } of pieces) missing -= byteLength;
-  if (missing === 0) return pieces;
+  if (missing === 0) {
+    return part.references ? signPieces(partition, pieces.filter(isBytes), sign) : pieces;
+  }
   release(pieces);
   const where = `${part.file.path} at ${part.position}, ${part.byteLength} bytes`;
   throw new LogError(ErrorCode.KAFKA_STORAGE_ERROR, `Records are missing: ${where}`);

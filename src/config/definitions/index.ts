@@ -1,6 +1,7 @@
 import { cleanerDefinitions } from './cleaner.ts';
 import { consumerGroupDefinitions } from './consumer-groups.ts';
 import type { ConfigDefinition, TopicConfigDefinition, ValueOf } from './definition.ts';
+import { directDefinitions } from './direct.ts';
 import { fabricDefinitions } from './fabric.ts';
 import { groupDefinitions } from './groups.ts';
 import { logDefinitions } from './log.ts';
@@ -34,6 +35,7 @@ const broker = [
   ...payloadDefinitions,
   ...tierDefinitions,
   ...fabricDefinitions,
+  ...directDefinitions,
 ] as const;
 
 /** Every broker key, in the order of the documentation. */

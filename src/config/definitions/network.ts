@@ -23,9 +23,13 @@ export const networkDefinitions = [
   {
     name: 'listener.security.protocol.map',
     type: 'string',
-    default: 'SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT',
+    default: 'SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,DIRECT:DIRECT',
     documentation:
-      'The security protocol of each listener name, as NAME:PROTOCOL separated by commas. This version serves PLAINTEXT.',
+      'The security protocol of each listener name, as NAME:PROTOCOL separated by commas. This version serves PLAINTEXT, and DIRECT: Kafka’s protocol with references in place of large values, for the direct API (docs/direct-api.md).',
+    kafkaDefault: {
+      value: 'SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT',
+      reason: 'the direct path is not Kafka’s',
+    },
   },
   {
     name: 'num.network.threads',

@@ -81,6 +81,29 @@ export const topicDefinitions = [
     documentation: 'How long tombstones of a compacted topic stay visible after compaction, in milliseconds.',
   },
   {
+    name: 'direct.partition.selector',
+    type: 'string',
+    default: '',
+    synonyms: [],
+    documentation:
+      'How direct producers choose the partition of an event, as JSON; see docs/direct-api.md. Empty: by the key if there is one, else in turn.',
+  },
+  {
+    name: 'direct.serializer',
+    type: 'string',
+    default: '',
+    synonyms: [],
+    documentation: 'The form of the metadata of direct events, as JSON; see docs/direct-api.md. Empty: JSON.',
+  },
+  {
+    name: 'direct.validator',
+    type: 'string',
+    default: '',
+    synonyms: [],
+    documentation:
+      'What direct producers require of the metadata of an event, as JSON; see docs/direct-api.md. Empty: nothing.',
+  },
+  {
     name: 'file.delete.delay.ms',
     type: 'long',
     default: '60000',

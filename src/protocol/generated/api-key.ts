@@ -90,6 +90,10 @@ export const ApiKey = {
   DescribeShareGroupOffsets: 90,
   AlterShareGroupOffsets: 91,
   DeleteShareGroupOffsets: 92,
+  DirectAttach: 16384,
+  DirectPut: 16385,
+  DirectGet: 16386,
+  DirectRelease: 16387,
 } as const;
 
 export type ApiKeyName = keyof typeof ApiKey;

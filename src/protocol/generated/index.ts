@@ -110,6 +110,14 @@ import { describeTransactionsRequest } from './describe-transactions-request.ts'
 import { describeTransactionsResponse } from './describe-transactions-response.ts';
 import { describeUserScramCredentialsRequest } from './describe-user-scram-credentials-request.ts';
 import { describeUserScramCredentialsResponse } from './describe-user-scram-credentials-response.ts';
+import { directAttachRequest } from './direct-attach-request.ts';
+import { directAttachResponse } from './direct-attach-response.ts';
+import { directGetRequest } from './direct-get-request.ts';
+import { directGetResponse } from './direct-get-response.ts';
+import { directPutRequest } from './direct-put-request.ts';
+import { directPutResponse } from './direct-put-response.ts';
+import { directReleaseRequest } from './direct-release-request.ts';
+import { directReleaseResponse } from './direct-release-response.ts';
 import { electLeadersRequest } from './elect-leaders-request.ts';
 import { electLeadersResponse } from './elect-leaders-response.ts';
 import { endQuorumEpochRequest } from './end-quorum-epoch-request.ts';
@@ -360,6 +368,10 @@ export const requestCodecs: ReadonlyMap<number, AnyCodec> = new Map<number, AnyC
   [90, describeShareGroupOffsetsRequest],
   [91, alterShareGroupOffsetsRequest],
   [92, deleteShareGroupOffsetsRequest],
+  [16384, directAttachRequest],
+  [16385, directPutRequest],
+  [16386, directGetRequest],
+  [16387, directReleaseRequest],
 ]);
 
 /** Response codecs by API key. */
@@ -453,6 +465,10 @@ export const responseCodecs: ReadonlyMap<number, AnyCodec> = new Map<number, Any
   [90, describeShareGroupOffsetsResponse],
   [91, alterShareGroupOffsetsResponse],
   [92, deleteShareGroupOffsetsResponse],
+  [16384, directAttachResponse],
+  [16385, directPutResponse],
+  [16386, directGetResponse],
+  [16387, directReleaseResponse],
 ]);
 
 /** Records of __cluster_metadata by record type. */
@@ -597,6 +613,14 @@ export const allCodecs: readonly AnyCodec[] = [
   describeTransactionsResponse,
   describeUserScramCredentialsRequest,
   describeUserScramCredentialsResponse,
+  directAttachRequest,
+  directAttachResponse,
+  directGetRequest,
+  directGetResponse,
+  directPutRequest,
+  directPutResponse,
+  directReleaseRequest,
+  directReleaseResponse,
   electLeadersRequest,
   electLeadersResponse,
   endQuorumEpochRequest,

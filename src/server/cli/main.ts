@@ -2,10 +2,13 @@
 import { Command, Option } from 'commander';
 import { version } from '../version.ts';
 import { configCommand } from './config-command.ts';
+import { addDirectBenchCommand } from './direct-bench-command.ts';
 import { type DoctorOptions, doctorCommand } from './doctor-command.ts';
+import { addEventCommands } from './event-commands.ts';
 import { type VerifyOptions, verifyCommand } from './payload-command.ts';
 import { type SettingOptions, settingsFrom } from './settings.ts';
 import { startCommand } from './start-command.ts';
+import { addTopicCommands } from './topic-commands.ts';
 
 function withSettings(command: Command): Command {
   return command
@@ -73,6 +76,10 @@ withSettings(payload.command('verify'))
   .action(async (options: SettingOptions & VerifyOptions) => {
     process.exitCode = await verifyCommand(settingsFrom(options), options);
   });
+
+addTopicCommands(program);
+addEventCommands(program);
+addDirectBenchCommand(program);
 
 try {
   await program.parseAsync();

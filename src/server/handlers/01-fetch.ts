@@ -4,6 +4,7 @@ import type {
   FetchRequestPartition,
   FetchSessions,
 } from '../../broker/partitions/fetch-session.ts';
+import type { Partition } from '../../broker/partitions/partition.ts';
 import type { PartitionManager } from '../../broker/partitions/partition-manager.ts';
 import type { RateQuota } from '../../broker/quotas/client-quotas.ts';
 import { MemoryPiece } from '../../native/pieces.ts';
@@ -28,11 +29,18 @@ const MISSING: ReadonlySet<number> = new Set([
   ErrorCode.UNKNOWN_TOPIC_ID,
 ]);
 
+/** How references are signed for whoever is at the other end of a connection; see broker/direct. */
+export type ReferenceSigning = (
+  principal: string,
+) => (partition: Partition, batches: Uint8Array) => Uint8Array;
+
 export interface FetchHandlerDependencies {
   partitions: PartitionManager;
   fetches: FetchService;
   sessions: FetchSessions;
   quota: RateQuota;
+  /** For direct listeners: reference batches are returned as they are, signed. */
+  signing?: ReferenceSigning;
 }
 
 /**
@@ -43,7 +51,7 @@ export interface FetchHandlerDependencies {
 export function fetchHandler(
   dependencies: FetchHandlerDependencies,
 ): ApiHandler<FetchRequest, FetchResponse> {
-  const { partitions, fetches, sessions, quota } = dependencies;
+  const { partitions, fetches, sessions, quota, signing } = dependencies;
   return {
     apiKey: 1,
     minVersion: 4,
@@ -66,6 +74,7 @@ export function fetchHandler(
         maxWaitMs: request.maxWaitMs,
         isolation: committed ? 'read_committed' : 'read_uncommitted',
         onClosed: (action) => whenClosed(connection, action),
+        ...(signing === undefined ? {} : { signReferences: signing(connection.principal) }),
       });
       const throttleMs = quota.active ? countFetched(quota, context, results) : 0;
       return throttleMs === 0

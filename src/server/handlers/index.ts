@@ -2,6 +2,7 @@ import type { EmbeddedBroker } from '../../broker/embedded-broker.ts';
 import type { TopicNames } from '../../broker/groups/ports.ts';
 import { ProduceGate } from '../../broker/transactions/produce-gate.ts';
 import type { AdvertisedListener } from '../../config/index.ts';
+import { ApiKey } from '../../protocol/api-keys.ts';
 import type { AnyHandler } from '../net/handler.ts';
 import { produceHandler } from './00-produce.ts';
 import { fetchHandler } from './01-fetch.ts';
@@ -42,6 +43,10 @@ import { consumerGroupHeartbeatHandler } from './68-consumer-group-heartbeat.ts'
 import { consumerGroupDescribeHandler } from './69-consumer-group-describe.ts';
 import { listConfigResourcesHandler } from './74-list-config-resources.ts';
 import { describeTopicPartitionsHandler } from './75-describe-topic-partitions.ts';
+import { directAttachHandler } from './16384-direct-attach.ts';
+import { directPutHandler } from './16385-direct-put.ts';
+import { directGetHandler } from './16386-direct-get.ts';
+import { directReleaseHandler } from './16387-direct-release.ts';
 import { administrationHandlers } from './administration.ts';
 
 /** Every API that the embedded broker serves, except ApiVersions, which needs the registry of all. */
@@ -117,5 +122,22 @@ export function brokerHandlers(
     txnOffsetCommitHandler({ groups, gate, topics: names }),
     describeTransactionsHandler({ transactions }),
     listTransactionsHandler({ transactions, clock: broker.clock }),
+  ];
+}
+
+/** What a direct listener serves: everything, with references in place of what they stand for, and the APIs that move data. */
+export function directHandlers(broker: EmbeddedBroker, handlers: readonly AnyHandler[]): AnyHandler[] {
+  const { direct, partitions, fetches, fetchSessions: sessions } = broker;
+  const signing = (principal: string) => direct.signing(principal);
+  const quota = broker.clientQuotas.fetch;
+  const fetch = fetchHandler({ partitions, fetches, sessions, quota, signing });
+  const produce = handlers.find(({ apiKey }) => apiKey === ApiKey.Produce)!;
+  return [
+    ...handlers.filter(({ apiKey }) => apiKey !== ApiKey.Fetch),
+    fetch,
+    directAttachHandler(direct),
+    directPutHandler(direct, produce),
+    directGetHandler(direct),
+    directReleaseHandler(direct),
   ];
 }

@@ -2,6 +2,7 @@ import type { EmbeddedBroker } from '../../broker/embedded-broker.ts';
 import { arenaStats } from '../../native/arena.ts';
 import type { KafkaListeners } from '../net/listener.ts';
 import { cleanerMetrics } from './cleaner-metrics.ts';
+import { directMetrics } from './direct-metrics.ts';
 import type { MetricSource } from './gateway-metrics.ts';
 import { tierMetrics } from './tier-metrics.ts';
 
@@ -77,6 +78,7 @@ export function brokerMetrics(broker: EmbeddedBroker): MetricSource[] {
       counter: true,
       read: () => broker.clientQuotas.throttled(),
     },
+    ...directMetrics(broker.direct),
     {
       name: 'kafabric_transactional_ids',
       help: 'Transactional ids by the state of their transaction.',

@@ -267,9 +267,13 @@ function encode(handler: AnyHandler, version: number, correlationId: number, res
   writer.int32(0);
   responseHeader.write(writer, { correlationId }, responseHeaderVersion(handler.apiKey, version));
   handler.response.write(writer, response, version);
-  const length = writer.length - 4;
+  let length = writer.length - 4;
   // The segments that handlers put into responses are the native ones.
   const pieces = writer.finish() as Piece[];
+  for (const piece of handler.trailer?.(response) ?? []) {
+    pieces.push(piece);
+    length += piece.byteLength;
+  }
   asBuffer(pieces[0] as Uint8Array).writeInt32BE(length, 0);
   return pieces;
 }

@@ -1,4 +1,5 @@
 import type { NativeMemory } from '../../native/arena.ts';
+import type { Piece } from '../../native/pieces.ts';
 import type { MessageCodec } from '../../protocol/wire/codec.ts';
 
 /** What is known of the client at the other end; one for the life of a connection. */
@@ -50,6 +51,8 @@ export interface ApiHandler<Req, Res> {
    * request is copied first and its byte fields may be kept for ever.
    */
   readonly borrowsFrame?: boolean;
+  /** What follows an encoded response in its frame: data that the message is about. Takes over one reference of each memory piece. */
+  readonly trailer?: (response: Res) => readonly Piece[];
   /**
    * Called in the order of a connection's requests: what it does before its first await is ordered, the rest runs beside other requests; the
    * dispatcher sends replies in request order. `null` means no reply (Produce with acks=0). A rejection closes the connection and is

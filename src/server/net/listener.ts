@@ -27,6 +27,7 @@ export interface Endpoint {
 
 export interface KafkaListenersOptions {
   net: Partial<NetOptions>;
+  /** What listeners serve that are not given a registry of their own. */
   registry: HandlerRegistry;
   logger: Logger;
   metrics: NetMetrics;
@@ -44,12 +45,15 @@ export class KafkaListeners implements NetHandler {
   readonly #metrics: NetMetrics;
   readonly #limiter: LogLimiter;
   readonly #names = new Map<number, string>();
+  readonly #options: KafkaListenersOptions;
+  readonly #dispatchers = new Map<string, Dispatcher>();
   readonly #connections = new Map<number, Connection>();
   readonly #maxFrameBytes: number | undefined;
   readonly #connectionQuota: ConnectionQuota | null;
   readonly #clock: Clock;
 
   constructor(options: KafkaListenersOptions) {
+    this.#options = options;
     this.#net = new Net(options.net, this);
     this.#dispatcher = new Dispatcher(options);
     this.#logger = options.logger;
@@ -60,9 +64,10 @@ export class KafkaListeners implements NetHandler {
     this.#clock = options.clock;
   }
 
-  /** Accepts connections from now on. Rejects, naming the endpoint, if it cannot be bound. Returns it with its real port. */
-  async listen(endpoint: Endpoint): Promise<Endpoint> {
+  /** Accepts connections from now on, which are served by `registry`. Rejects, naming the endpoint, if it cannot be bound. Returns it with its real port. */
+  async listen(endpoint: Endpoint, registry?: HandlerRegistry): Promise<Endpoint> {
     const { name, host } = endpoint;
+    if (registry) this.#dispatchers.set(name, new Dispatcher({ ...this.#options, registry }));
     try {
       const { listener, port } = await this.#net.listen(host, endpoint.port);
       this.#names.set(listener, name);
@@ -110,8 +115,13 @@ export class KafkaListeners implements NetHandler {
 
   onFrame(id: number, bytes: Uint8Array, memory: NativeMemory | null): void {
     const connection = this.#connections.get(id);
-    if (connection) this.#dispatcher.dispatch(connection, bytes, memory);
-    else memory?.release();
+    if (!connection) memory?.release();
+    else
+      (this.#dispatchers.get(connection.listenerName) ?? this.#dispatcher).dispatch(
+        connection,
+        bytes,
+        memory,
+      );
   }
 
   onClose(id: number, reason: CloseReason, detail: number): void {

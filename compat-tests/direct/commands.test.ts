@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { targetIsKafka } from '../harness/broker.ts';
+import { gatewayProgram } from '../harness/paths.ts';
+import { content, type DirectGateway, startDirectGateway } from './fixture.ts';
+
+const run = promisify(execFile);
+
+describe('commands of the direct API', function () {
+  if (targetIsKafka) return;
+  this.timeout(60_000);
+  let gateway: DirectGateway;
+  let directory: string;
+
+  before(async () => {
+    gateway = await startDirectGateway();
+    directory = mkdtempSync(join(tmpdir(), 'commands-'));
+  });
+  after(async () => {
+    rmSync(directory, { recursive: true });
+    await gateway.broker.stop();
+  });
+
+  const kafabric = async (...args: string[]) =>
+    (await run(process.execPath, [gatewayProgram, ...args, '--bootstrap', gateway.direct])).stdout;
+
+  it('create, fill, read and delete a topic', async () => {
+    await kafabric('topics', 'create', 'files', '--partitions', '2', '--set', 'retention.ms=1000000');
+    assert.deepEqual(
+      JSON.parse(await kafabric('topics', 'list', '--json')).map(({ topic, partitions }: never) => [
+        topic,
+        partitions,
+      ]),
+      [['files', 2]],
+    );
+    assert.match(await kafabric('configs', 'show', 'files'), /retention\.ms +1000000\n/);
+    await kafabric('configs', 'set', 'files', 'retention.ms=');
+    assert.match(await kafabric('configs', 'show', 'files'), /retention\.ms +604800000\n/);
+    const file = join(directory, 'data');
+    writeFileSync(file, content(300_000, 8));
+    const pushed = await kafabric(
+      'produce',
+      'files',
+      '--data',
+      file,
+      '--metadata',
+      '{"a":1}',
+      '--partition',
+      '1',
+      '--json',
+    );
+    assert.deepEqual(JSON.parse(pushed), { partition: 1, offset: '0' });
+    const selection = ['--select', '1000:50:3:2000', '--count', '1', '--out', directory];
+    const line = JSON.parse(await kafabric('consume', 'files', ...selection));
+    assert.deepEqual([line.metadata, line.size, line.selected, line.partition], [{ a: 1 }, 300_000, 150, 1]);
+    const bytes = content(300_000, 8);
+    const blocks = [1000, 3000, 5000].map((at) => bytes.subarray(at, at + 50));
+    assert.deepEqual(readFileSync(join(directory, 'files-1-0.bin')), Buffer.concat(blocks));
+    await kafabric('topics', 'delete', 'files');
+    await assert.rejects(
+      kafabric('consume', 'files', '--count', '1'),
+      /there is no such topic.*create it first/,
+    );
+  });
+
+  it('direct-bench pushes and pulls what it says', async () => {
+    const out = await kafabric(
+      'direct-bench',
+      '--events',
+      '20',
+      '--size',
+      '100000',
+      '--selectivity',
+      '0.5',
+      '--json',
+    );
+    const [push, pull] = out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    assert.deepEqual(
+      [push.phase, push.bytes, pull.phase, pull.bytes],
+      ['push', 2_000_000, 'pull', 1_000_000],
+    );
+  });
+});

@@ -1,0 +1,47 @@
+import { randomBytes } from 'node:crypto';
+import { Client, type ClientOptions } from '../../src/client/index.ts';
+import { type Broker, makeBroker } from '../harness/broker.ts';
+import { freePort } from '../harness/child.ts';
+
+/** A gateway with a listener for Kafka clients and a direct one. */
+export interface DirectGateway {
+  readonly broker: Broker;
+  /** For Kafka clients. */
+  readonly bootstrap: string;
+  /** For direct ones. */
+  readonly direct: string;
+  connect(options?: Partial<ClientOptions>): Promise<Client>;
+}
+
+export async function startDirectGateway(overrides: Record<string, string> = {}): Promise<DirectGateway> {
+  const bootstrap = `127.0.0.1:${await freePort()}`;
+  const direct = `127.0.0.1:${await freePort()}`;
+  const listeners = `PLAINTEXT://${bootstrap},DIRECT://${direct}`;
+  const broker = await makeBroker({ overrides: { listeners, ...overrides } });
+  await broker.start();
+  return {
+    broker,
+    bootstrap,
+    direct,
+    connect: (options = {}) => Client.connect({ bootstrap: direct, sharedChunkBytes: 16 << 20, ...options }),
+  };
+}
+
+const noise = randomBytes(1 << 20);
+
+/** `bytes` bytes that differ by `seed`. */
+export function content(bytes: number, seed = 0): Buffer {
+  const value = Buffer.alloc(bytes, noise.subarray((seed * 4099) % 65_536));
+  if (bytes >= 4) value.writeInt32LE(seed);
+  return value;
+}
+
+export async function collect<T>(count: number, next: () => Promise<T | null>): Promise<T[]> {
+  const items: T[] = [];
+  while (items.length < count) {
+    const item = await next();
+    if (item === null) throw new Error(`${items.length} of ${count} came`);
+    items.push(item);
+  }
+  return items;
+}

@@ -1,0 +1,59 @@
+#include "direct/region.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace kafabric::direct {
+
+namespace {
+
+// Of one system call: other threads' work on the same pages is not held up for longer.
+constexpr size_t kCallBytes = size_t{4} << 20;
+
+template <typename Call>
+int transfer(size_t length, uint64_t offset, Call call) {
+  for (size_t done = 0; done < length;) {
+    ssize_t count = call(done, std::min(length - done, kCallBytes), static_cast<off_t>(offset + done));
+    if (count > 0) done += static_cast<size_t>(count);
+    else if (count == 0) return EFAULT;
+    else if (errno != EINTR) return errno;
+  }
+  return 0;
+}
+
+}  // namespace
+
+int Region::read(uint8_t* into, size_t length, uint64_t offset) const {
+  return transfer(length, offset, [&](size_t done, size_t bytes, off_t at) { return pread(descriptor_.fd, into + done, bytes, at); });
+}
+
+int Region::write(const uint8_t* from, size_t length, uint64_t offset) const {
+  return transfer(length, offset, [&](size_t done, size_t bytes, off_t at) { return pwrite(descriptor_.fd, from + done, bytes, at); });
+}
+
+int checkRegion(int fd, uint64_t size) {
+  struct stat status;
+  if (fstat(fd, &status) != 0) return errno;
+  // Reads of a pipe, a device or a file of a network would wait for others.
+  if (!S_ISREG(status.st_mode) || fcntl(fd, F_GET_SEALS) < 0) return EINVAL;
+  if ((fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDWR) return EACCES;
+  return size > 0 && static_cast<uint64_t>(status.st_size) >= size ? 0 : ERANGE;
+}
+
+int createShared(uint64_t size) {
+  int fd = memfd_create("kafabric-client", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd < 0) return -errno;
+  int error = posix_fallocate(fd, 0, static_cast<off_t>(size));
+  // Nobody, not even this process, can take away what another is told of.
+  if (error == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0) error = errno;
+  if (error == 0) return fd;
+  close(fd);
+  return -error;
+}
+
+}  // namespace kafabric::direct

@@ -1,0 +1,40 @@
+// The Unix socket over which clients of this machine hand over their memory: one message each, a token, a size and a descriptor.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace kafabric::direct {
+
+constexpr size_t kTokenBytes = 16;
+
+/** What a client sends, beside the descriptor; little-endian. */
+struct RegionOffer {
+  std::array<uint8_t, kTokenBytes> token;
+  uint64_t size;
+};
+static_assert(sizeof(RegionOffer) == kTokenBytes + 8);
+
+/** Who is at the other end, as the kernel says. */
+struct Peer {
+  uid_t uid;
+  pid_t pid;
+};
+
+/** A listening socket with this abstract name, which does not block; negative: an errno value. */
+int listenAbstract(const std::string& name);
+/** Accepts a connection that does not block; negative: an errno value, EAGAIN when there is none. */
+int acceptPeer(int listening, Peer& peer);
+/** Receives the one message of a client; `fd` is negative, or the caller's. 0, EAGAIN, or another errno value when it is no offer. */
+int receiveOffer(int socket, RegionOffer& offer, int& fd);
+/** Sends the answer, a region's number or a negative errno value; what is not taken at once is lost. */
+void answerOffer(int socket, int64_t answer);
+
+/** The client's part: connects, hands over, waits at most `timeoutMs`. Returns the answer, or a negative errno value. */
+int64_t offerRegion(const std::string& name, const RegionOffer& offer, int fd, int timeoutMs);
+
+}  // namespace kafabric::direct

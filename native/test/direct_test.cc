@@ -1,0 +1,103 @@
+// Memory of clients: copies from and to it, and how it is handed over.
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <thread>
+
+#include "batch/crc32c.h"
+#include "direct/move.h"
+#include "direct/region_socket.h"
+#include "test/test.h"
+
+using namespace kafabric;
+using namespace kafabric::direct;
+
+namespace {
+
+MemoryRef filled(Arena& arena, size_t bytes) {
+  MemoryRef memory = arena.allocate(bytes);
+  for (size_t i = 0; i < bytes; ++i) memory.data()[i] = static_cast<uint8_t>(i * 7 + i / 251);
+  return memory;
+}
+
+std::vector<uint8_t> selected(const MemoryRef& memory, const std::vector<Blocks>& blocks) {
+  std::vector<uint8_t> bytes;
+  for (const Blocks& part : blocks)
+    for (size_t i = 0; i < part.count; ++i) {
+      const uint8_t* block = memory.data() + part.offset + i * part.stride;
+      bytes.insert(bytes.end(), block, block + part.block);
+    }
+  return bytes;
+}
+
+}  // namespace
+
+TEST(direct_moves_blocks_to_a_region_and_back) {
+  Arena arena(size_t{8} << 20);
+  MemoryRef memory = filled(arena, size_t{3} << 20);
+  auto region = std::make_shared<Region>(createShared(size_t{4} << 20), size_t{4} << 20);
+  for (const std::vector<Blocks>& blocks : {std::vector<Blocks>{{5, 1, 1000, 1000}}, {{0, 300, 40, 4001}, {17, 3, 1, 1}},
+                                            {{1, 1, (size_t{2} << 20) + 3, 1}}, {{9, 5, 300000, 300001}, {0, 2, 7, 100}}}) {
+    std::vector<uint8_t> expected = selected(memory, blocks);
+    Move push{Move::Kind::kPush, memory, blocks, {}, region, 33};
+    Moved pushed = perform(push);
+    CHECK_EQ(pushed.error, 0);
+    CHECK_EQ(pushed.crc, crc32c(0, expected.data(), expected.size()));
+    MemoryRef back = arena.allocate(expected.size() + 10);
+    Move pull{Move::Kind::kPull, back, {{10, 1, expected.size(), expected.size()}}, {}, region, 33};
+    CHECK_EQ(perform(pull).crc, pushed.crc);
+    CHECK(std::memcmp(back.data() + 10, expected.data(), expected.size()) == 0);
+    MemoryRef target = arena.allocate(expected.size());
+    CHECK_EQ(perform({Move::Kind::kGather, memory, blocks, target, nullptr, 0}).crc, pushed.crc);
+    CHECK(std::memcmp(target.data(), expected.data(), expected.size()) == 0);
+    CHECK_EQ(perform({Move::Kind::kCheck, memory, blocks, {}, nullptr, 0}).crc, pushed.crc);
+  }
+}
+
+TEST(direct_region_that_its_owner_has_made_shorter_is_an_error) {
+  Arena arena(size_t{1} << 20);
+  int fd = memfd_create("test", MFD_ALLOW_SEALING);
+  CHECK(ftruncate(fd, 100000) == 0);
+  CHECK_EQ(checkRegion(fd, 100000), 0);
+  CHECK_EQ(checkRegion(fd, 100001), ERANGE);
+  auto region = std::make_shared<Region>(dup(fd), 100000);
+  CHECK(ftruncate(fd, 10) == 0);
+  MemoryRef memory = arena.allocate(50000);
+  CHECK_EQ(perform({Move::Kind::kPull, memory, {{0, 1, 50000, 50000}}, {}, region, 20}).error, EFAULT);
+  close(fd);
+  int ends[2];
+  CHECK(pipe(ends) == 0);
+  CHECK_EQ(checkRegion(ends[0], 1), EINVAL);
+  close(ends[0]);
+  close(ends[1]);
+}
+
+TEST(direct_hands_memory_over_a_socket_that_knows_its_peer) {
+  std::string name = "kafabric-test-" + std::to_string(getpid());
+  int listening = listenAbstract(name);
+  CHECK(listening >= 0);
+  int shared = createShared(4096);
+  RegionOffer offer{{1, 2, 3}, 4096};
+  int64_t answer = 0;
+  std::thread client([&] { answer = offerRegion(name, offer, shared, 5000); });
+  Peer peer{};
+  int socket = -EAGAIN;
+  while (socket == -EAGAIN) socket = acceptPeer(listening, peer);
+  CHECK(socket >= 0);
+  CHECK_EQ(peer.uid, getuid());
+  RegionOffer received{};
+  int fd = -1;
+  int error = EAGAIN;
+  while (error == EAGAIN) error = receiveOffer(socket, received, fd);
+  CHECK_EQ(error, 0);
+  CHECK(received.token == offer.token && received.size == offer.size);
+  CHECK_EQ(checkRegion(fd, received.size), 0);
+  answerOffer(socket, 42);
+  client.join();
+  CHECK_EQ(answer, 42);
+  for (int open : {fd, socket, shared, listening}) close(open);
+  CHECK_EQ(offerRegion(name, offer, 0, 100), -ECONNREFUSED);
+}

@@ -1,0 +1,176 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { arenaStats } from '../../native/arena.ts';
+import { crc32c } from '../../native/batch.ts';
+import { compress } from '../../native/codec.ts';
+import type { Blocks } from '../../native/direct.ts';
+import { ErrorCode } from '../../protocol/errors.ts';
+import { splitBatches } from '../../protocol/records/batch-header.ts';
+import { buildBatch } from '../../protocol/records/builder.ts';
+import { readRecords } from '../../protocol/records/reader.ts';
+import { systemClock } from '../../util/clock.ts';
+import { silentLogger } from '../../util/logger.ts';
+import { MemoryBudget } from '../partitions/memory-budget.ts';
+import { gather, TestBroker, topicConfig } from '../partitions/testing.ts';
+import { DirectGets, type GetItem } from './direct-gets.ts';
+import { LocalPayloads } from './payload-source.ts';
+import { ReferenceKeys } from './reference-keys.ts';
+import { signBatches } from './signed-batches.ts';
+
+const TOPIC_ID = 'AAAAAAAAAAAAAAAAAAAABQ';
+const TOPIC = { name: 't', id: TOPIC_ID, partitions: [{ index: 0, leaderEpoch: 0 }] };
+const WHO = 'User:ANONYMOUS';
+const VALUE_BYTES = 3000;
+
+function valueFor(seed: number): Buffer {
+  return Buffer.from(Uint8Array.from({ length: VALUE_BYTES + seed }, (_, i) => (i * 31 + seed) & 0xff));
+}
+
+describe('gets of direct clients', () => {
+  let directory: string;
+  let broker: TestBroker;
+  let keys: ReferenceKeys;
+  let gets: DirectGets;
+
+  beforeEach(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'gets-'));
+    broker = await TestBroker.start(directory, [TOPIC], topicConfig({ 'payload.min.bytes': '10' }));
+    keys = new ReferenceKeys(60_000, systemClock);
+    gets = new DirectGets({
+      source: new LocalPayloads(broker.partitions),
+      keys,
+      limits: { maxRequestBytes: 1 << 20, maxRanges: 1000 },
+      memory: new MemoryBudget(arenaStats, 0.75, systemClock),
+      logger: silentLogger,
+    });
+  });
+  afterEach(async () => {
+    await broker.stop();
+    rmSync(directory, { recursive: true });
+    assert.equal(arenaStats().usedBytes, 0, 'all memory is given back');
+  });
+
+  const partition = () => broker.partitions.find('t', 0)!;
+
+  /** Produces batches of values; returns their references as a direct listener gives them out. */
+  async function produce(batches: number[][], codec: 0 | 1 = 0): Promise<Uint8Array[]> {
+    for (const seeds of batches) {
+      const records = seeds.map((seed) => ({
+        key: null,
+        value: valueFor(seed),
+        timestamp: BigInt(Date.now()),
+      }));
+      const options =
+        codec === 0 ? {} : { attributes: codec, compress: (bytes: Uint8Array) => compress(codec, bytes) };
+      await partition().produce(buildBatch(records, options), null, false);
+    }
+    const file = await partition().log.read(0n, 1 << 20, { upToOffset: 1000n, minOneBatch: true });
+    const references: Uint8Array[] = [];
+    for (const { file: from, position, sizeBytes } of file.batches) {
+      const memory = await from.read(position, sizeBytes);
+      const context = { keys, principal: WHO, topicId: TOPIC_ID, partition: 0 };
+      const signed = signBatches(Uint8Array.from(memory.bytes()), context);
+      memory.release();
+      for (const { bytes } of splitBatches(signed))
+        for (const { value } of readRecords(bytes)) references.push(value!);
+    }
+    return references;
+  }
+
+  const item = (reference: Uint8Array, ranges: Blocks[] = []): GetItem => ({
+    reference,
+    ranges,
+    region: -1,
+    targetOffset: 0,
+  });
+
+  it('give the data in the order of the items, whatever extents it is in', async () => {
+    const references = await produce([[0, 1], [2], [3, 4]]);
+    const order = [4, 0, 2, 1, 3, 0];
+    const { items, data } = await gets.get(
+      order.map((i) => item(references[i]!)),
+      WHO,
+      null,
+    );
+    const values = order.map(valueFor);
+    assert.deepEqual(
+      items.map(({ errorCode, length, crc }) => [errorCode, length, crc]),
+      values.map((value) => [0, value.byteLength, crc32c(value)]),
+    );
+    assert.deepEqual(await gather(data), Buffer.concat(values));
+  });
+
+  for (const codec of [0, 1] as const) {
+    it(`give what plain slices of the value are, for any ranges (codec ${codec})`, async () => {
+      const references = await produce([[5, 6, 7]], codec);
+      const range = fc
+        .record({
+          offset: fc.nat(VALUE_BYTES),
+          block: fc.integer({ min: 1, max: 200 }),
+          count: fc.integer({ min: 1, max: 9 }),
+          gap: fc.nat(100),
+        })
+        .map(({ gap, ...rest }) => ({ ...rest, stride: rest.block + gap }))
+        .filter(({ offset, block, count, stride }) => offset + (count - 1) * stride + block <= VALUE_BYTES);
+      await fc.assert(
+        fc.asyncProperty(
+          fc.nat(2),
+          fc.array(range, { minLength: 1, maxLength: 5 }),
+          async (which, ranges) => {
+            const { items, data } = await gets.get([item(references[which]!, ranges)], WHO, null);
+            const value = valueFor(5 + which);
+            const expected = Buffer.concat(
+              ranges.flatMap(({ offset, block, count, stride }) =>
+                Array.from({ length: count }, (_, i) =>
+                  value.subarray(offset + i * stride, offset + i * stride + block),
+                ),
+              ),
+            );
+            assert.deepEqual(await gather(data), expected);
+            assert.equal(items[0]!.crc, crc32c(expected));
+          },
+        ),
+        { numRuns: 40 },
+      );
+    });
+  }
+
+  it('have an error of their own for each item that cannot be had', async () => {
+    const references = await produce([[0], [1]]);
+    await partition().deleteRecordsBefore(1n);
+    const outside = { offset: 0, count: 2, block: 2000, stride: 2000 };
+    const { items, data } = await gets.get(
+      [
+        item(references[0]!),
+        item(references[1]!, [outside]),
+        item(new Uint8Array(144)),
+        item(references[1]!),
+      ],
+      WHO,
+      null,
+    );
+    assert.deepEqual(
+      items.map(({ errorCode }) => errorCode),
+      [
+        ErrorCode.OFFSET_OUT_OF_RANGE,
+        ErrorCode.INVALID_REQUEST,
+        ErrorCode.KAFKA_STORAGE_ERROR,
+        ErrorCode.NONE,
+      ],
+    );
+    assert.deepEqual(await gather(data), valueFor(1));
+    const foreign = await gets.get([item(references[1]!)], 'User:other', null);
+    assert.equal(foreign.items[0]!.errorCode, ErrorCode.TOPIC_AUTHORIZATION_FAILED);
+  });
+
+  it('are refused as a whole above the limits', async () => {
+    const [reference] = await produce([[0]]);
+    const blocks = { offset: 0, count: 1001, block: 1, stride: 1 };
+    await assert.rejects(gets.get([item(reference!, [blocks])], WHO, null), /1001 ranges in one request/);
+    const many = Array.from({ length: 400 }, () => item(reference!));
+    await assert.rejects(gets.get(many, WHO, null), /bytes in one request/);
+  });
+});

@@ -1,0 +1,349 @@
+import { arenaStats, NativeMemory } from '../../native/arena.ts';
+import { type Blocks, type Move, moveBlocks } from '../../native/direct.ts';
+import { MemoryPiece } from '../../native/pieces.ts';
+import { ApiError, ErrorCode } from '../../protocol/errors.ts';
+import type { SignedReference } from '../../protocol/records/signed-reference.ts';
+import type { Logger } from '../../util/logger.ts';
+import type { MemoryBudget } from '../partitions/memory-budget.ts';
+import type { Attachment } from './attachments.ts';
+import { lackOfMemory, type PayloadSource, uncompressed } from './payload-source.ts';
+import { type ReferenceKeys, ReferenceRefused } from './reference-keys.ts';
+
+/** Each is a signature to check, which holds up everybody else. */
+const MAX_ITEMS = 4096;
+
+export interface GetItem {
+  readonly reference: Uint8Array;
+  /** Parts of the value, in the order in which they are wanted; none: all of it. */
+  readonly ranges: readonly Blocks[];
+  readonly region: number;
+  readonly targetOffset: number;
+}
+
+export interface GotItem {
+  errorCode: number;
+  errorMessage: string | null;
+  /** Of the selected parts. */
+  length: number;
+  /** CRC-32C of the selected parts, one behind the other. */
+  crc: number;
+}
+
+export interface Got {
+  readonly items: GotItem[];
+  /** The selected parts of the items without an error, unless they went to the client's memory; whoever sends them releases them. */
+  readonly data: MemoryPiece[];
+}
+
+export interface DirectLimits {
+  /** `direct.max.request.bytes` */
+  maxRequestBytes: number;
+  /** `direct.max.ranges` */
+  maxRanges: number;
+}
+
+/** One item on its way. */
+interface Wanted {
+  /** Its place in the request. */
+  readonly index: number;
+  readonly item: GetItem;
+  readonly signed: SignedReference;
+  readonly blocks: readonly Blocks[];
+  readonly answer: GotItem;
+}
+
+/** Serves gets: many references, each with the ranges that are wanted of its value, to the client's memory or behind the answer. */
+export class DirectGets {
+  readonly #source: PayloadSource;
+  readonly #keys: ReferenceKeys;
+  readonly #limits: DirectLimits;
+  readonly #memory: MemoryBudget;
+  readonly #logger: Logger;
+  /** Since the start. */
+  readonly counters = { items: 0, bytes: 0, refused: 0 };
+
+  constructor(parts: {
+    source: PayloadSource;
+    keys: ReferenceKeys;
+    limits: DirectLimits;
+    memory: MemoryBudget;
+    logger: Logger;
+  }) {
+    this.#memory = parts.memory;
+    this.#source = parts.source;
+    this.#keys = parts.keys;
+    this.#limits = parts.limits;
+    this.#logger = parts.logger;
+  }
+
+  /**
+   * @param attachment whose memory the data goes to; null: none
+   * @throws ApiError when the request as a whole is not acceptable
+   */
+  async get(items: readonly GetItem[], principal: string, attachment: Attachment | null): Promise<Got> {
+    if (items.length > MAX_ITEMS)
+      throw invalid(`${items.length} items in one request, ${MAX_ITEMS} are allowed`);
+    const answers: GotItem[] = items.map(() => ({ errorCode: 0, errorMessage: null, length: 0, crc: 0 }));
+    const wanted: Wanted[] = [];
+    for (const [i, item] of items.entries()) {
+      const found = this.#check(i, item, answers[i]!, principal, attachment);
+      if (found !== null) wanted.push(found);
+    }
+    this.#checkLimits(wanted);
+    const data = await this.#move(wanted, attachment);
+    for (const { errorCode, length } of answers) {
+      if (errorCode !== ErrorCode.NONE) this.counters.refused++;
+      else {
+        this.counters.items++;
+        this.counters.bytes += length;
+      }
+    }
+    return { items: answers, data };
+  }
+
+  /** Fills in what is wrong with an item; null then. */
+  #check(
+    index: number,
+    item: GetItem,
+    answer: GotItem,
+    principal: string,
+    attachment: Attachment | null,
+  ): Wanted | null {
+    try {
+      const signed = this.#keys.verify(item.reference, principal);
+      const blocks = blocksOf(signed, item.ranges);
+      for (const { count, block } of blocks) answer.length += count * block;
+      if (attachment !== null && !attachment.holds(item.region, item.targetOffset, answer.length))
+        throw invalid('the target is not in memory that was attached');
+      return { index, item, signed, blocks, answer };
+    } catch (error) {
+      refuse(answer, error, this.#logger);
+      return null;
+    }
+  }
+
+  #checkLimits(wanted: readonly Wanted[]): void {
+    const { maxRequestBytes, maxRanges } = this.#limits;
+    let bytes = 0;
+    let ranges = 0;
+    for (const { answer, blocks } of wanted) {
+      bytes += answer.length;
+      for (const { count } of blocks) ranges += count;
+    }
+    if (bytes > maxRequestBytes)
+      throw invalid(
+        `${bytes} bytes in one request, ${maxRequestBytes} are allowed (direct.max.request.bytes)`,
+      );
+    if (ranges > maxRanges)
+      throw invalid(`${ranges} ranges in one request, ${maxRanges} are allowed (direct.max.ranges)`);
+  }
+
+  /** Nothing waits for memory while it holds some that others wait for. */
+  async #move(wanted: readonly Wanted[], attachment: Attachment | null): Promise<MemoryPiece[]> {
+    const groups = new Map<string, Wanted[]>();
+    for (const one of wanted) {
+      const key = extentKey(one.signed);
+      const group = groups.get(key);
+      if (group === undefined) groups.set(key, [one]);
+      else group.push(one);
+    }
+    if (attachment === null) return this.#moveInline([...groups.values()]);
+    await Promise.all(
+      Array.from(groups.values(), async (group) => {
+        const found = this.#find(group);
+        const run = () => this.#run([group], [found], attachment);
+        try {
+          await (found === null ? this.#withRoom(group[0]!.signed.reference.extentLength, run) : run());
+        } catch (error) {
+          if (!(error instanceof ApiError)) throw error;
+          for (const { answer } of group) refuse(answer, error, this.#logger);
+        }
+      }),
+    );
+    return [];
+  }
+
+  /** What is sent behind the answer stays in memory until it is sent. */
+  async #moveInline(groups: readonly Wanted[][]): Promise<MemoryPiece[]> {
+    const found = groups.map((group) => this.#find(group));
+    let bytes = 0;
+    for (const [i, group] of groups.entries()) {
+      if (found[i] === null) bytes += group[0]!.signed.reference.extentLength;
+      for (const { blocks, answer } of group) if (!isContiguous(blocks)) bytes += answer.length;
+    }
+    if (bytes === 0) return this.#run(groups, found, null);
+    return this.#withRoom(bytes, () => this.#run(groups, found, null)).catch((error: unknown) => {
+      if (error instanceof ApiError) for (const extent of found) release(extent);
+      throw error;
+    });
+  }
+
+  async #withRoom<T>(bytes: number, action: () => Promise<T>): Promise<T> {
+    const { capacityBytes } = arenaStats();
+    if (bytes > capacityBytes / 2)
+      throw new ApiError(
+        ErrorCode.MESSAGE_TOO_LARGE,
+        `${bytes} bytes have to be read for one request, the gateway has memory for half of ${capacityBytes} (arena.bytes)`,
+      );
+    const room = this.#memory.acquire(bytes);
+    if (room !== undefined) await room;
+    try {
+      return await action();
+    } finally {
+      this.#memory.taken(bytes);
+    }
+  }
+
+  /** The extent of a group, if it is in memory; an error is found again when it is read. */
+  #find([first]: readonly Wanted[]): MemoryPiece | null {
+    try {
+      return this.#source.find(first!.signed);
+    } catch {
+      return null;
+    }
+  }
+
+  /** Takes over the extents; null: it has to be read. */
+  async #run(
+    groups: readonly (readonly Wanted[])[],
+    found: readonly (MemoryPiece | null)[],
+    attachment: Attachment | null,
+  ): Promise<MemoryPiece[]> {
+    const plan = new MovePlan(attachment);
+    const opened = await Promise.allSettled(
+      groups.map(async ([first], i) => {
+        const { signed } = first!;
+        return uncompressed(found[i] ?? (await this.#source.read(signed)), signed);
+      }),
+    );
+    try {
+      for (const [i, group] of groups.entries()) {
+        const extent = opened[i]!;
+        for (const one of group) {
+          try {
+            if (extent.status === 'rejected') throw extent.reason;
+            plan.add(one, extent.value);
+          } catch (error) {
+            refuse(one.answer, error, this.#logger);
+          }
+        }
+      }
+      return await plan.run();
+    } finally {
+      for (const extent of opened) if (extent.status === 'fulfilled') release(extent.value);
+    }
+  }
+}
+
+function release(piece: MemoryPiece | null): void {
+  piece?.memory.release();
+}
+
+function isContiguous(blocks: readonly Blocks[]): boolean {
+  return blocks.length === 1 && blocks[0]!.count === 1;
+}
+
+/** The copies that a request needs, and the memory that they need meanwhile. */
+class MovePlan {
+  readonly #attachment: Attachment | null;
+  readonly #moves: Move[] = [];
+  /** For each move, whose CRC it finds. */
+  readonly #answers: GotItem[] = [];
+  readonly #data: { piece: MemoryPiece; index: number }[] = [];
+
+  constructor(attachment: Attachment | null) {
+    this.#attachment = attachment;
+  }
+
+  add({ index, item, signed, blocks, answer }: Wanted, extent: MemoryPiece): void {
+    const { valueOffset, valueLength, valueCrc } = signed.reference;
+    if (valueOffset + valueLength > extent.byteLength)
+      throw new ApiError(ErrorCode.INVALID_REQUEST, 'The reference lies outside its extent');
+    if (answer.length === 0) return;
+    const value = () => extent.memory.slice(extent.offset + valueOffset, valueLength);
+    if (this.#attachment !== null) {
+      const { region, targetOffset } = item;
+      this.#move({ kind: 'push', memory: value(), blocks, region, targetOffset }, answer);
+      return;
+    }
+    const [only] = blocks;
+    if (!isContiguous(blocks)) {
+      const target = NativeMemory.allocate(answer.length);
+      if (target === null) throw lackOfMemory();
+      this.#move({ kind: 'gather', memory: value(), blocks, target }, answer);
+      this.#data.push({ piece: new MemoryPiece(target), index });
+      return;
+    }
+    const { offset, block } = only!;
+    const { origin } = extent;
+    const at = valueOffset + offset;
+    const file = origin && { file: origin.file, position: origin.position + at };
+    const piece = new MemoryPiece(extent.memory.slice(extent.offset + at, block), 0, block, file);
+    this.#data.push({ piece, index });
+    if (block === valueLength) answer.crc = valueCrc;
+    else this.#move({ kind: 'check', memory: value(), blocks }, answer);
+  }
+
+  #move(move: Move, answer: GotItem): void {
+    this.#moves.push(move);
+    this.#answers.push(answer);
+  }
+
+  async run(): Promise<MemoryPiece[]> {
+    try {
+      const moved = await moveBlocks(this.#moves);
+      for (const [i, { error, crc }] of moved.entries()) {
+        const answer = this.#answers[i]!;
+        answer.crc = crc;
+        if (error === 0) continue;
+        answer.errorCode = ErrorCode.INVALID_REQUEST;
+        answer.errorMessage = `The attached memory cannot be written (errno ${error}): it must keep its size`;
+      }
+      // Items of one extent were added together.
+      return this.#data.sort((a, b) => a.index - b.index).map(({ piece }) => piece);
+    } catch (error) {
+      for (const { piece } of this.#data) piece.memory.release();
+      throw error;
+    } finally {
+      for (const { memory } of this.#moves) memory.release();
+    }
+  }
+}
+
+function extentKey({ claim, reference }: SignedReference): string {
+  return `${claim.topicId}/${claim.partition}/${reference.segmentId}/${reference.extentPosition}`;
+}
+
+/** @throws ApiError when a range is not inside the value */
+function blocksOf({ reference }: SignedReference, ranges: readonly Blocks[]): readonly Blocks[] {
+  const { valueLength } = reference;
+  if (ranges.length === 0) return [{ offset: 0, count: 1, block: valueLength, stride: valueLength }];
+  for (const { offset, count, block, stride } of ranges) {
+    const last = offset + (count - 1) * stride + block;
+    if (offset < 0 || count < 1 || block < 0 || stride < block || last > valueLength)
+      throw invalid(
+        `${count} blocks of ${block} bytes from ${offset} on, every ${stride}, are not inside a value of ${valueLength}`,
+      );
+  }
+  return ranges;
+}
+
+function invalid(message: string): ApiError {
+  return new ApiError(ErrorCode.INVALID_REQUEST, message);
+}
+
+function refuse(answer: GotItem, error: unknown, logger: Logger): void {
+  answer.length = 0;
+  if (error instanceof ReferenceRefused) {
+    answer.errorCode =
+      error.reason === 'expired' ? ErrorCode.DELEGATION_TOKEN_EXPIRED : ErrorCode.TOPIC_AUTHORIZATION_FAILED;
+    answer.errorMessage = error.message;
+  } else if (error instanceof ApiError) {
+    answer.errorCode = error.code;
+    answer.errorMessage = error.message;
+  } else {
+    logger.error({ err: error }, 'A payload could not be read for a direct client');
+    answer.errorCode = ErrorCode.UNKNOWN_SERVER_ERROR;
+    answer.errorMessage = 'The payload could not be read; the log of the gateway says why';
+  }
+}

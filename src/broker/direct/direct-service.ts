@@ -1,0 +1,69 @@
+import type { KafabricConfig } from '../../config/index.ts';
+import type { Uuid } from '../../protocol/wire/types.ts';
+import type { Clock } from '../../util/clock.ts';
+import type { Logger } from '../../util/logger.ts';
+import type { MemoryBudget } from '../partitions/memory-budget.ts';
+import type { Partition } from '../partitions/partition.ts';
+import type { PartitionManager } from '../partitions/partition-manager.ts';
+import { Attachments } from './attachments.ts';
+import { DirectGets, type DirectLimits } from './direct-gets.ts';
+import { DirectPuts } from './direct-puts.ts';
+import { LocalPayloads } from './payload-source.ts';
+import { ReferenceKeys } from './reference-keys.ts';
+import { signBatches } from './signed-batches.ts';
+
+export interface DirectServiceOptions {
+  readonly config: KafabricConfig;
+  readonly partitions: PartitionManager;
+  readonly topicId: (name: string) => Uuid | null;
+  /** For what is read, and for what is produced. */
+  readonly memory: { readonly reads: MemoryBudget; readonly writes: MemoryBudget };
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** What direct listeners serve beside the Kafka protocol: signed references, and data that moves to and from memory of clients. */
+export class DirectService {
+  readonly keys: ReferenceKeys;
+  readonly gets: DirectGets;
+  readonly puts: DirectPuts;
+  readonly limits: DirectLimits;
+  /** Null when clients may not hand over shared memory. */
+  readonly attachments: Attachments | null;
+  readonly #topicId: DirectServiceOptions['topicId'];
+
+  constructor({ config, partitions, topicId, memory, clock, logger }: DirectServiceOptions) {
+    this.#topicId = topicId;
+    this.limits = {
+      maxRequestBytes: config.get('direct.max.request.bytes'),
+      maxRanges: config.get('direct.max.ranges'),
+    };
+    this.keys = new ReferenceKeys(config.get('payload.reference.ttl.ms'), clock);
+    const source = new LocalPayloads(partitions);
+    const { keys, limits } = this;
+    this.gets = new DirectGets({ source, keys, limits, memory: memory.reads, logger });
+    this.puts = new DirectPuts(this.limits, memory.writes, clock);
+    const uids = config.get('direct.shared.memory.uids');
+    this.attachments = config.get('direct.shared.memory.enable')
+      ? new Attachments({
+          maxRegions: config.get('direct.max.regions'),
+          maxRegionBytes: config.get('direct.max.region.bytes'),
+          allows: (uid) => uids.includes('*') || uids.includes(String(uid)),
+          logger,
+        })
+      : null;
+  }
+
+  /** How the reference batches of a fetch are returned to this principal. */
+  signing(principal: string): (partition: Partition, batches: Uint8Array) => Uint8Array {
+    return ({ topic, index }, batches) => {
+      const topicId = this.#topicId(topic);
+      if (topicId === null) throw new Error('the topic has been deleted');
+      return signBatches(batches, { keys: this.keys, principal, topicId, partition: index });
+    };
+  }
+
+  close(): void {
+    this.attachments?.close();
+  }
+}

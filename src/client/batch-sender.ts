@@ -1,0 +1,172 @@
+import { directPutRequest } from '../protocol/generated/direct-put-request.ts';
+import { directPutResponse } from '../protocol/generated/direct-put-response.ts';
+import { produceRequest } from '../protocol/generated/produce-request.ts';
+import { produceResponse } from '../protocol/generated/produce-response.ts';
+import { type BatchProducer, type EncodedBatch, type EventRecord, encodeBatch } from './batch-encoder.ts';
+import type { Cluster, DataChannel } from './cluster.ts';
+import { brokerError, DirectError } from './errors.ts';
+import { type Path, RegionRefused, type RegisteredBuffer, type SharedPool } from './shared-memory.ts';
+import type { TopicHandle } from './topic.ts';
+
+const PRODUCE_VERSION = 13;
+/** Smaller batches go inline also where memory is shared. */
+const SHARED_MIN_BYTES = 32 * 1024;
+const DUPLICATE_SEQUENCE_NUMBER = 46;
+
+/** Sends batches of one topic: as Produce, or as a put whose data the gateway takes from shared memory. */
+export class BatchSender {
+  readonly #topic: TopicHandle;
+  readonly #cluster: Cluster;
+  readonly #pool: SharedPool;
+  readonly #acks: number;
+  #path: Path | null = null;
+
+  constructor(topic: TopicHandle, cluster: Cluster, pool: SharedPool, acks: 'all' | 1) {
+    this.#topic = topic;
+    this.#cluster = cluster;
+    this.#pool = pool;
+    this.#acks = acks === 'all' ? -1 : 1;
+  }
+
+  /** How large data has moved, last; null before the first. */
+  get path(): Path | null {
+    return this.#path;
+  }
+
+  /**
+   * Resolves to the offset of the first event. `sent` is called once the request is on its way: what is sent after that comes behind it.
+   * @param isRetry whether to ask anew who leads the partition
+   */
+  async send(
+    partition: number,
+    events: readonly EventRecord[],
+    producer: BatchProducer | null,
+    isRetry: boolean,
+    sent: () => void,
+  ): Promise<bigint> {
+    const leader = await this.#cluster.leaderOf(this.#topic.name, partition, isRetry);
+    const channel = await this.#cluster.channel(leader, 'put');
+    let dataBytes = 0;
+    for (const event of events) dataBytes += event.dataBytes;
+    if (channel.attachment.path !== 'shared-memory' || dataBytes < SHARED_MIN_BYTES) {
+      if (channel.attachment.path === 'tcp') this.#path = 'tcp';
+      return this.#produce(channel, partition, encodeBatch(events, producer), sent);
+    }
+    const staged: RegisteredBuffer[] = [];
+    try {
+      const placed = await this.#place(events, staged);
+      if (placed === null) {
+        this.#path = 'tcp';
+        return await this.#produce(channel, partition, encodeBatch(events, producer), sent);
+      }
+      const answer = await this.#put(channel, partition, encodeBatch(placed, producer), sent);
+      this.#path = 'shared-memory';
+      return answer;
+    } catch (error) {
+      if (!(error instanceof RegionRefused)) throw error;
+      this.#path = 'tcp';
+      return await this.#produce(channel, partition, encodeBatch(events, producer), sent);
+    } finally {
+      // An answer has come, or the connection is gone: the gateway no longer reads there.
+      for (const buffer of staged) buffer.release();
+    }
+  }
+
+  /** The events with their data in shared memory; null when there is no room for it. */
+  async #place(events: readonly EventRecord[], staged: RegisteredBuffer[]): Promise<EventRecord[] | null> {
+    const placed: EventRecord[] = [];
+    for (const event of events) {
+      const outside = (event.data ?? []).some((part) => this.#pool.locate(part) === null);
+      if (event.data === null || !outside || event.dataBytes === 0) {
+        placed.push(event);
+        continue;
+      }
+      const room = await this.#pool.allocate(event.dataBytes);
+      if (room === null) return null;
+      staged.push(room);
+      let at = 0;
+      for (const part of event.data) {
+        room.bytes.set(part, at);
+        at += part.byteLength;
+      }
+      placed.push({ ...event, data: [room.bytes] });
+    }
+    return placed;
+  }
+
+  async #produce(
+    { connection }: DataChannel,
+    index: number,
+    { pieces }: EncodedBatch,
+    sent: () => void,
+  ): Promise<bigint> {
+    const doing = `push to ${this.#topic.name}-${index}`;
+    const called = connection.call(
+      produceRequest,
+      produceResponse,
+      {
+        transactionalId: null,
+        acks: this.#acks,
+        timeoutMs: this.#cluster.options.requestTimeoutMs,
+        topicData: [
+          { name: '', topicId: this.#topic.id, partitionData: [{ index, records: pieces }] as never },
+        ],
+      },
+      { version: PRODUCE_VERSION, doing },
+    );
+    sent();
+    const answer = await called;
+    const [partition] = answer.responses[0]?.partitionResponses ?? [];
+    return this.#offsetOf(partition, doing);
+  }
+
+  async #put(
+    { connection, attachment }: DataChannel,
+    index: number,
+    encoded: EncodedBatch,
+    sent: () => void,
+  ): Promise<bigint> {
+    const doing = `push to ${this.#topic.name}-${index}`;
+    const parts: Uint8Array[] = [];
+    const data: { at: number; region: number; offset: bigint; length: number }[] = [];
+    let at = 0;
+    for (const [i, piece] of encoded.pieces.entries()) {
+      const place = encoded.isData[i] ? this.#pool.locate(piece) : null;
+      if (place === null) {
+        parts.push(piece);
+        at += piece.byteLength;
+        continue;
+      }
+      const region = await attachment.regionOf(place.chunk);
+      data.push({ at, region, offset: BigInt(place.offset), length: piece.byteLength });
+    }
+    const called = connection.call(
+      directPutRequest,
+      directPutResponse,
+      {
+        attachmentId: attachment.id,
+        transactionalId: null,
+        acks: this.#acks,
+        timeoutMs: this.#cluster.options.requestTimeoutMs,
+        topics: [{ topicId: this.#topic.id, partitions: [{ index, batch: Buffer.concat(parts), data }] }],
+      },
+      { doing },
+    );
+    sent();
+    const answer = await called;
+    if (answer.errorCode !== 0) throw brokerError(answer.errorCode, answer.errorMessage, doing);
+    return this.#offsetOf(answer.topics[0]?.partitions[0], doing);
+  }
+
+  #offsetOf(
+    partition: { errorCode: number; errorMessage: string | null; baseOffset: bigint } | undefined,
+    doing: string,
+  ): bigint {
+    if (partition === undefined)
+      throw new DirectError('BROKER', 'an answer without the partition', { doing });
+    const { errorCode, errorMessage, baseOffset } = partition;
+    if (errorCode === DUPLICATE_SEQUENCE_NUMBER) return -1n; // it is there, too long ago for its offset to be known
+    if (errorCode !== 0) throw brokerError(errorCode, errorMessage, doing);
+    return baseOffset;
+  }
+}

@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { murmur2, partitionOfKey } from './murmur2.ts';
+import { copySelected, type Range, rangesOf, selectedBytes, selectorOf } from './selection.ts';
+import { checkEvolution, serializerOf } from './topic-form.ts';
+
+const SIZE = 200;
+const range = fc
+  .record({
+    offset: fc.nat(SIZE),
+    length: fc.nat(SIZE),
+    count: fc.integer({ min: 1, max: 10 }),
+    extra: fc.nat(20),
+  })
+  .map(({ extra, ...rest }) => ({ ...rest, stride: rest.length + extra }))
+  .filter(({ offset, length, count, stride }) => offset + (count - 1) * stride + length <= SIZE);
+
+describe('selections', () => {
+  it('of any shape copy what plain slices do', () => {
+    const data = Uint8Array.from({ length: SIZE }, (_, i) => (i * 37) & 0xff);
+    fc.assert(
+      fc.property(fc.array(range, { maxLength: 8 }), (wanted: Range[]) => {
+        const ranges = rangesOf(wanted, SIZE, 'test')!;
+        const slices = wanted.flatMap(({ offset, length, count = 1, stride = length }) =>
+          Array.from({ length: count }, (_, i) =>
+            data.subarray(offset + i * stride, offset + i * stride + length),
+          ),
+        );
+        const expected = Buffer.concat(slices);
+        const target = new Uint8Array(selectedBytes(ranges));
+        copySelected(data, ranges, target);
+        assert.deepEqual(Buffer.from(target), expected);
+      }),
+    );
+  });
+
+  it('outside the data are refused', () => {
+    for (const wrong of [
+      { offset: -1, length: 1 },
+      { offset: 0, length: 11 },
+      { offset: 0, length: 4, count: 3 },
+      { offset: 0, length: 4, count: 2, stride: 3 },
+      { offset: 0.5, length: 1 },
+      { offset: 0, length: 1, count: 0 },
+    ])
+      assert.throws(() => rangesOf(wrong, 10, 'test'), { code: 'INVALID_ARGUMENT' });
+  });
+
+  it('may be declared', () => {
+    const select = selectorOf({
+      rules: [
+        { when: { 'run.kind': 'hot', t: { min: 2 } }, select: 'all' },
+        { when: { t: 1 }, select: { offset: 0, length: 8 } },
+      ],
+    });
+    const descriptor = { size: 100, inline: false };
+    assert.equal(select({ run: { kind: 'hot' }, t: 2 }, descriptor), 'all');
+    assert.deepEqual(select({ run: { kind: 'hot' }, t: 1 }, descriptor), { offset: 0, length: 8 });
+    assert.equal(select(null, descriptor), 'none');
+  });
+});
+
+describe('partitions of keys', () => {
+  it('are those of Kafka’s producers', () => {
+    // From org.apache.kafka.common.utils.UtilsTest.
+    const known: [string, number][] = [
+      ['21', -973932308],
+      ['foobar', -790332482],
+      ['a-little-bit-long-string', -985981536],
+      ['a-little-bit-longer-string', -1486304829],
+      ['lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8', -58897971],
+      ['abc', 479470107],
+    ];
+    for (const [text, hash] of known) assert.equal(murmur2(Buffer.from(text)), hash, text);
+    assert.equal(partitionOfKey(Buffer.from('foobar'), 7), (-790332482 & 0x7fffffff) % 7);
+  });
+});
+
+describe('serializers', () => {
+  it('give back what they were given', () => {
+    const metadata = { step: 3, name: 'x', values: [1, 2.5] };
+    for (const type of ['json', 'msgpack'] as const) {
+      const serializer = serializerOf({ type }, {});
+      assert.deepEqual(serializer.deserialize(serializer.serialize(metadata)), metadata);
+    }
+    assert.throws(() => serializerOf({ type: 'raw' }, {}).serialize('text'), { code: 'INVALID_METADATA' });
+    assert.throws(() => serializerOf({ type: 'custom', name: 'mine' }, {}), { code: 'INVALID_ARGUMENT' });
+  });
+
+  it('refuse schemas that cannot read what is there', () => {
+    const before = { type: 'record', name: 'A', fields: [{ name: 'a', type: 'int' }] };
+    checkEvolution([before, { ...before, fields: [{ name: 'a', type: 'long' }] }]);
+    assert.throws(() => checkEvolution([before, { ...before, fields: [{ name: 'b', type: 'int' }] }]), {
+      code: 'INVALID_ARGUMENT',
+    });
+  });
+});

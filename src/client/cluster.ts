@@ -1,0 +1,204 @@
+import { ApiKey } from '../protocol/api-keys.ts';
+import { findCoordinatorRequest } from '../protocol/generated/find-coordinator-request.ts';
+import { findCoordinatorResponse } from '../protocol/generated/find-coordinator-response.ts';
+import { metadataRequest } from '../protocol/generated/metadata-request.ts';
+import { metadataResponse } from '../protocol/generated/metadata-response.ts';
+import type { Uuid } from '../protocol/wire/types.ts';
+import { Connection } from './connection.ts';
+import { brokerError, DirectError } from './errors.ts';
+import { ClientAttachment, type Path, type SharedPool } from './shared-memory.ts';
+
+/** Older gateways aside, what both ends speak. */
+const METADATA_VERSION = 12;
+const METADATA_AGE_MS = 30_000;
+
+export interface ClusterOptions {
+  readonly bootstrap: readonly { host: string; port: number }[];
+  readonly clientId: string;
+  readonly connectTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+  readonly path: Path | 'auto';
+}
+
+export interface PartitionInfo {
+  readonly index: number;
+  readonly leader: number;
+  readonly leaderEpoch: number;
+}
+
+export interface TopicInfo {
+  readonly name: string;
+  readonly id: Uuid;
+  readonly partitions: readonly PartitionInfo[];
+}
+
+/**
+ * What a connection is for. Answers come in the order of requests, so that what may wait long has a connection of its own: `fetch` waits for
+ * records, `put` for the disk, `get` for neither.
+ */
+export type Purpose = 'control' | 'fetch' | 'put' | 'get' | `group ${string}`;
+
+/** A connection and how data moves over it. */
+export interface DataChannel {
+  readonly connection: Connection;
+  readonly attachment: ClientAttachment;
+}
+
+/** The gateways of one cluster: who they are, which leads which partition, and connections to them. */
+export class Cluster {
+  readonly options: ClusterOptions;
+  readonly #pool: SharedPool;
+  readonly #connections = new Map<string, Promise<Connection>>();
+  readonly #channels = new Map<string, Promise<DataChannel>>();
+  #brokers = new Map<number, { host: string; port: number }>();
+  readonly #topics = new Map<string, { info: TopicInfo; readAt: number }>();
+  #closed = false;
+
+  constructor(options: ClusterOptions, pool: SharedPool) {
+    this.options = options;
+    this.#pool = pool;
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const connection of this.#connections.values())
+      connection.then((open) => open.close()).catch(() => undefined);
+    this.#connections.clear();
+    this.#channels.clear();
+  }
+
+  /** A connection to a gateway, or to any with -1. */
+  async connection(node: number, purpose: Purpose): Promise<Connection> {
+    if (this.#closed) throw new DirectError('CLOSED', 'the client is closed', { doing: 'connect' });
+    const key = `${node} ${purpose}`;
+    let opened = this.#connections.get(key);
+    if (opened === undefined) {
+      opened = this.#open(node);
+      this.#connections.set(key, opened);
+      const forget = () => {
+        if (this.#connections.get(key) === opened) this.#connections.delete(key);
+      };
+      opened.then((connection) => connection.onClosed(forget), forget);
+    }
+    return opened;
+  }
+
+  /** A connection over which data moves, attached. */
+  async channel(node: number, purpose: 'put' | 'get'): Promise<DataChannel> {
+    const key = `${node} ${purpose}`;
+    let channel = this.#channels.get(key);
+    if (channel === undefined) {
+      channel = this.#attach(node, purpose);
+      this.#channels.set(key, channel);
+      const forget = () => {
+        if (this.#channels.get(key) === channel) this.#channels.delete(key);
+      };
+      channel.then(({ connection }) => connection.onClosed(forget), forget);
+    }
+    return channel;
+  }
+
+  async #attach(node: number, purpose: Purpose): Promise<DataChannel> {
+    const connection = await this.connection(node, purpose);
+    if (!connection.serves(ApiKey.DirectAttach))
+      throw new DirectError('NOT_DIRECT', 'this listener serves the Kafka protocol alone', {
+        doing: 'attach',
+        todo: 'use the address of the gateway’s DIRECT listener',
+      });
+    return {
+      connection,
+      attachment: await ClientAttachment.attach(connection, this.options.path, this.#pool),
+    };
+  }
+
+  async #open(node: number): Promise<Connection> {
+    const known = this.#brokers.get(node);
+    const addresses = known === undefined ? this.options.bootstrap : [known];
+    const { clientId, connectTimeoutMs, requestTimeoutMs } = this.options;
+    let failure: unknown = null;
+    for (const address of addresses) {
+      try {
+        return await Connection.open({ ...address, clientId, connectTimeoutMs, requestTimeoutMs });
+      } catch (error) {
+        failure = error;
+      }
+    }
+    throw failure;
+  }
+
+  /** What is known of a topic, not older than half a minute; `fresh` asks again. */
+  async topic(name: string, fresh = false): Promise<TopicInfo> {
+    const known = this.#topics.get(name);
+    if (!fresh && known !== undefined && Date.now() - known.readAt < METADATA_AGE_MS) return known.info;
+    const [topic] = await this.topics([name]);
+    if (topic === undefined)
+      throw new DirectError('BROKER', 'there is no such topic', {
+        doing: `find topic ${name}`,
+        broker: 'UNKNOWN_TOPIC_OR_PARTITION',
+        todo: 'create it first',
+      });
+    return topic;
+  }
+
+  /** Topics by name, or all (null); those that do not exist are left out. */
+  async topics(names: readonly string[] | null): Promise<TopicInfo[]> {
+    const connection = await this.connection(-1, 'control');
+    const answer = await connection.call(
+      metadataRequest,
+      metadataResponse,
+      {
+        topics: names?.map((name) => ({ name, topicId: 'AAAAAAAAAAAAAAAAAAAAAA' })) ?? null,
+        allowAutoTopicCreation: false,
+      },
+      { version: METADATA_VERSION, doing: 'describe topics' },
+    );
+    this.#brokers = new Map(answer.brokers.map(({ nodeId, host, port }) => [nodeId, { host, port }]));
+    const found: TopicInfo[] = [];
+    for (const { errorCode, name, topicId, partitions } of answer.topics) {
+      if (name === null || errorCode === 3) continue;
+      if (errorCode !== 0) throw brokerError(errorCode, null, `describe topic ${name}`);
+      const info = {
+        name,
+        id: topicId,
+        partitions: partitions
+          .map(({ partitionIndex: index, leaderId: leader, leaderEpoch }) => ({ index, leader, leaderEpoch }))
+          .sort((a, b) => a.index - b.index),
+      };
+      this.#topics.set(name, { info, readAt: Date.now() });
+      found.push(info);
+    }
+    return found;
+  }
+
+  /** The gateway that leads a partition. */
+  async leaderOf(topic: string, partition: number, fresh = false): Promise<number> {
+    const { partitions } = await this.topic(topic, fresh);
+    const found = partitions[partition];
+    if (found !== undefined) return found.leader;
+    throw new DirectError(
+      'INVALID_ARGUMENT',
+      `${topic} has ${partitions.length} partitions, not one ${partition}`,
+      {
+        doing: 'find a partition',
+      },
+    );
+  }
+
+  /** A connection of its own to the coordinator of a group, whose requests may wait for other members. */
+  async coordinator(groupId: string): Promise<Connection> {
+    const doing = `find the coordinator of group ${groupId}`;
+    const connection = await this.connection(-1, 'control');
+    const { coordinators } = await connection.call(
+      findCoordinatorRequest,
+      findCoordinatorResponse,
+      { keyType: 0, coordinatorKeys: [groupId] },
+      { version: 4, doing },
+    );
+    const [found] = coordinators;
+    if (found === undefined) throw brokerError(15, null, doing);
+    if (found.errorCode !== 0) throw brokerError(found.errorCode, found.errorMessage, doing);
+    const { nodeId, host, port } = found;
+    if (!this.#brokers.has(nodeId)) this.#brokers.set(nodeId, { host, port });
+    return this.connection(nodeId, `group ${groupId}`);
+  }
+}

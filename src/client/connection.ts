@@ -1,0 +1,377 @@
+import { connect, type Socket } from 'node:net';
+import { apiName, requestHeaderVersion, responseHeaderVersion } from '../protocol/api-keys.ts';
+import { apiVersionsRequest } from '../protocol/generated/api-versions-request.ts';
+import { apiVersionsResponse } from '../protocol/generated/api-versions-response.ts';
+import { requestHeader } from '../protocol/generated/request-header.ts';
+import { responseHeader } from '../protocol/generated/response-header.ts';
+import type { MessageCodec } from '../protocol/wire/codec.ts';
+import { ProtocolError } from '../protocol/wire/errors.ts';
+import { Reader } from '../protocol/wire/reader.ts';
+import { Writer } from '../protocol/wire/writer.ts';
+import { aborted, brokerError, DirectError } from './errors.ts';
+
+const SCRATCH_BYTES = 256 * 1024;
+const MAX_FRAME_BYTES = 2 ** 31 - 1;
+const FRAME_LENGTH_BYTES = 4;
+const SOFTWARE = { clientSoftwareName: 'kafabric-client', clientSoftwareVersion: '1.0.0' };
+
+export interface CallOptions<Res> {
+  /** The newest version to use; the gateway's limits it further. */
+  version?: number;
+  timeoutMs?: number;
+  signal?: AbortSignal | undefined;
+  /** For people, in errors. */
+  doing?: string;
+  /** Where what follows the message in its frame is to be put: memory that together takes all of it. */
+  land?: (response: Res) => readonly Uint8Array[];
+}
+
+interface Pending {
+  readonly correlationId: number;
+  /** Null when there are too few bytes yet. Otherwise what is left of the frame goes to the targets, in order. */
+  readonly open: (
+    frame: Buffer,
+    whole: boolean,
+  ) => { headBytes: number; targets: readonly Uint8Array[] } | null;
+  readonly done: () => void;
+  readonly fail: (error: Error) => void;
+  /** What follows the message is received where it belongs. */
+  readonly lands: boolean;
+}
+
+/** Bytes of a frame that are still to come, and where they go. */
+interface Landing {
+  readonly targets: readonly Uint8Array[];
+  index: number;
+  filled: number;
+  readonly done: () => void;
+  readonly fail: (error: Error) => void;
+}
+
+interface ConnectionOptions {
+  host: string;
+  port: number;
+  clientId: string;
+  connectTimeoutMs: number;
+  requestTimeoutMs: number;
+}
+
+/**
+ * One connection to a gateway. Requests are answered in their order; large answers are received where they belong, without a copy. When it
+ * fails, so do all requests under way, and it is of no more use.
+ */
+export class Connection {
+  readonly #options: ConnectionOptions;
+  readonly #socket: Socket;
+  readonly #pending: Pending[] = [];
+  readonly #versions = new Map<number, { min: number; max: number }>();
+  readonly #onClosed: (() => void)[] = [];
+  readonly #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+  #start = 0;
+  #end = 0;
+  #landing: Landing | null = null;
+  #nextId = 1;
+  #failure: DirectError | null = null;
+
+  private constructor(options: ConnectionOptions, onConnect: () => void) {
+    this.#options = options;
+    const { host, port } = options;
+    const onread = {
+      buffer: () => this.#space(),
+      callback: (bytes: number) => {
+        this.#received(bytes);
+        return true;
+      },
+    };
+    // The types of Node do not know that `buffer` may be a function.
+    this.#socket = connect({ host, port, noDelay: true, onread: onread as never }, onConnect);
+    this.#socket.on('error', (error) => this.#fail(error));
+    this.#socket.on('close', () => this.#fail(new Error('the gateway closed the connection')));
+  }
+
+  /** Connects, and learns what is served there. */
+  static async open(options: ConnectionOptions): Promise<Connection> {
+    const doing = `connect to ${options.host}:${options.port}`;
+    const connection = await new Promise<Connection>((resolve, reject) => {
+      const opened: Connection = new Connection(options, () => {
+        clearTimeout(timer);
+        resolve(opened);
+      });
+      const timer = setTimeout(() => {
+        reject(new DirectError('TIMEOUT', `no connection in ${options.connectTimeoutMs} ms`, { doing }));
+        opened.close();
+      }, options.connectTimeoutMs);
+      opened.#onClosed.push(() => {
+        clearTimeout(timer);
+        reject(opened.#failure);
+      });
+    });
+    const request = { ...SOFTWARE };
+    const { errorCode, apiKeys } = await connection.call(apiVersionsRequest, apiVersionsResponse, request, {
+      version: 3,
+      doing,
+    });
+    if (errorCode !== 0) throw brokerError(errorCode, null, doing);
+    for (const { apiKey, minVersion, maxVersion } of apiKeys)
+      connection.#versions.set(apiKey, { min: minVersion, max: maxVersion });
+    return connection;
+  }
+
+  get isClosed(): boolean {
+    return this.#failure !== null;
+  }
+
+  get host(): string {
+    return this.#options.host;
+  }
+
+  /** Whether the gateway serves an API on this listener. */
+  serves(apiKey: number): boolean {
+    return this.#versions.has(apiKey);
+  }
+
+  onClosed(action: () => void): void {
+    if (this.isClosed) action();
+    else this.#onClosed.push(action);
+  }
+
+  close(): void {
+    this.#fail(new DirectError('CLOSED', 'the connection was closed', { doing: 'close' }));
+  }
+
+  /** Sends a request and returns its answer; byte fields of it may be kept. Rejects with a DirectError. */
+  call<Req, Res>(
+    requestCodec: MessageCodec<Req>,
+    responseCodec: MessageCodec<Res>,
+    request: Partial<Req>,
+    options: CallOptions<Res> = {},
+  ): Promise<Res> {
+    const { apiKey } = requestCodec;
+    const doing = options.doing ?? apiName(apiKey) ?? 'call';
+    const { signal, timeoutMs = this.#options.requestTimeoutMs } = options;
+    if (this.#failure !== null) return Promise.reject(this.#lost(doing));
+    if (signal?.aborted) return Promise.reject(aborted(doing, signal));
+    const served = this.#versions.get(apiKey);
+    if (served === undefined && apiKey !== apiVersionsRequest.apiKey)
+      return Promise.reject(
+        new DirectError('NOT_DIRECT', `${apiName(apiKey)} is not served on this listener`, {
+          doing,
+          todo: 'use the address of the gateway’s DIRECT listener',
+        }),
+      );
+    const version = Math.min(options.version ?? requestCodec.maxVersion, served?.max ?? 3);
+    return new Promise<Res>((resolve, reject) => {
+      const correlationId = this.#nextId++;
+      let settled = false;
+      let response: Res | null = null;
+      const settle = (action: () => void) => {
+        if (settled) return;
+        settled = true;
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', onAbort);
+        action();
+      };
+      // An answer that nobody waits for any more is still received, into memory of its own.
+      const onAbort = () => settle(() => reject(aborted(doing, signal!)));
+      const timer = setTimeout(() => {
+        settle(() => reject(new DirectError('TIMEOUT', `no answer in ${timeoutMs} ms`, { doing })));
+        // What follows would come behind an answer that may never come.
+        this.#fail(new Error(`no answer to ${doing} in ${timeoutMs} ms`));
+      }, timeoutMs);
+      signal?.addEventListener('abort', onAbort, { once: true });
+      this.#pending.push({
+        correlationId,
+        open: (frame, whole) => {
+          const reader = new Reader(frame);
+          try {
+            responseHeader.read(reader, responseHeaderVersion(apiKey, version));
+            // Without a target the message is the whole frame, and its bytes are kept.
+            if (!whole && options.land === undefined) return null;
+            response = responseCodec.read(reader, version);
+          } catch (error) {
+            if (!whole && error instanceof ProtocolError) return null;
+            throw error;
+          }
+          const rest = settled ? [] : (options.land?.(response) ?? []);
+          return { headBytes: reader.position, targets: rest };
+        },
+        lands: options.land !== undefined,
+        done: () => settle(() => resolve(response!)),
+        fail: (error) =>
+          settle(() =>
+            reject(
+              error instanceof DirectError && error.code !== 'CONNECTION' ? error : this.#lost(doing, error),
+            ),
+          ),
+      });
+      this.#send(requestCodec, request, version, correlationId);
+    });
+  }
+
+  #lost(doing: string, cause: unknown = this.#failure): DirectError {
+    const { host, port } = this.#options;
+    const why = cause instanceof Error ? cause.message : 'lost';
+    return new DirectError('CONNECTION', `connection to ${host}:${port} failed (${why})`, { doing, cause });
+  }
+
+  #send<Req>(codec: MessageCodec<Req>, request: Partial<Req>, version: number, correlationId: number): void {
+    const writer = new Writer();
+    writer.int32(0);
+    const { apiKey } = codec;
+    const header = { requestApiKey: apiKey, requestApiVersion: version, correlationId };
+    const { clientId } = this.#options;
+    requestHeader.write(
+      writer,
+      requestHeader.create({ ...header, clientId }),
+      requestHeaderVersion(apiKey, version),
+    );
+    codec.write(writer, codec.create(request), version);
+    const length = writer.length - FRAME_LENGTH_BYTES;
+    const pieces = writer.finish() as Uint8Array[];
+    const first = pieces[0]!;
+    Buffer.from(first.buffer, first.byteOffset, first.byteLength).writeInt32BE(length, 0);
+    this.#socket.cork();
+    for (const piece of pieces) this.#socket.write(piece);
+    this.#socket.uncork();
+  }
+
+  /** Where the next bytes are to be read to. */
+  #space(): Uint8Array {
+    const landing = this.#landing;
+    if (landing !== null) return landing.targets[landing.index]!.subarray(landing.filled);
+    return this.#scratch.subarray(this.#end);
+  }
+
+  #received(bytes: number): void {
+    try {
+      if (this.#landing === null) this.#end += bytes;
+      else this.#landed(this.#landing, bytes);
+      while (this.#landing === null && this.#parse());
+    } catch (error) {
+      this.#fail(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  #landed(landing: Landing, bytes: number): void {
+    landing.filled += bytes;
+    while (
+      landing.index < landing.targets.length &&
+      landing.filled === landing.targets[landing.index]!.byteLength
+    ) {
+      landing.index++;
+      landing.filled = 0;
+    }
+    if (landing.index < landing.targets.length) return;
+    this.#landing = null;
+    landing.done();
+  }
+
+  /** Takes one frame from what has been received, or its beginning; false when more is needed. */
+  #parse(): boolean {
+    const available = this.#end - this.#start - FRAME_LENGTH_BYTES;
+    if (available < FRAME_LENGTH_BYTES) return this.#makeRoom();
+    const length = this.#scratch.readInt32BE(this.#start);
+    if (length < FRAME_LENGTH_BYTES || length > MAX_FRAME_BYTES)
+      throw new Error(`a frame of ${length} bytes`);
+    const pending = this.#pending[0];
+    const body = this.#start + FRAME_LENGTH_BYTES;
+    if (pending === undefined || pending.correlationId !== this.#scratch.readInt32BE(body))
+      throw new Error('an answer that nothing was asked for');
+    const whole = available >= length;
+    const have = Math.min(available, length);
+    const opened = pending.open(
+      whole
+        ? Buffer.from(this.#scratch.subarray(body, body + have))
+        : this.#scratch.subarray(body, body + have),
+      whole,
+    );
+    if (opened === null) {
+      const waits = length <= SCRATCH_BYTES / 2 || (pending.lands && have < SCRATCH_BYTES / 2);
+      return waits ? this.#makeRoom() : this.#gather(pending, length, have);
+    }
+    this.#pending.shift();
+    this.#land(pending, opened, length, body, have);
+    return true;
+  }
+
+  /** Puts what has come of a frame's rest where it belongs, and has the remainder read there. */
+  #land(
+    pending: Pending,
+    { headBytes, targets }: { headBytes: number; targets: readonly Uint8Array[] },
+    length: number,
+    body: number,
+    have: number,
+  ): void {
+    const rest = length - headBytes;
+    let room = 0;
+    for (const target of targets) room += target.byteLength;
+    // Nobody waits for it any more, or it is not what was asked for.
+    const places = room === rest ? targets : rest > 0 ? [Buffer.allocUnsafe(rest)] : [];
+    if (room !== rest && targets.length > 0) throw new Error(`${rest} bytes of data in place of ${room}`);
+    const landing: Landing = {
+      targets: places.filter(({ byteLength }) => byteLength > 0),
+      index: 0,
+      filled: 0,
+      done: pending.done,
+      fail: pending.fail,
+    };
+    let from = body + headBytes;
+    this.#start = body + have;
+    if (this.#start === this.#end) this.#start = this.#end = 0;
+    const end = body + have;
+    this.#landing = landing;
+    if (landing.targets.length === 0) this.#landed(landing, 0);
+    while (from < end && this.#landing !== null) {
+      const target = landing.targets[landing.index]!;
+      const bytes = Math.min(end - from, target.byteLength - landing.filled);
+      target.set(this.#scratch.subarray(from, from + bytes), landing.filled);
+      from += bytes;
+      this.#landed(landing, bytes);
+    }
+  }
+
+  /** A large frame without a place for its data is received as a whole. */
+  #gather(pending: Pending, length: number, have: number): boolean {
+    const frame = Buffer.allocUnsafeSlow(length);
+    const body = this.#start + FRAME_LENGTH_BYTES;
+    this.#scratch.copy(frame, 0, body, body + have);
+    this.#start = this.#end = 0;
+    this.#pending.shift();
+    this.#landing = {
+      targets: [frame],
+      index: 0,
+      filled: have,
+      fail: pending.fail,
+      done: () => {
+        const opened = pending.open(frame, true)!;
+        let from = opened.headBytes;
+        for (const target of opened.targets) {
+          frame.copy(target, 0, from, from + target.byteLength);
+          from += target.byteLength;
+        }
+        pending.done();
+      },
+    };
+    return true;
+  }
+
+  /** Makes sure that the rest of a frame has room behind what is there of it. Returns false, for the sake of its callers. */
+  #makeRoom(): false {
+    if (this.#start > 0 && this.#end >= SCRATCH_BYTES / 2) {
+      this.#scratch.copyWithin(0, this.#start, this.#end);
+      this.#end -= this.#start;
+      this.#start = 0;
+    }
+    return false;
+  }
+
+  #fail(error: Error): void {
+    if (this.#failure !== null) return;
+    this.#failure = error instanceof DirectError ? error : this.#lost('receive', error);
+    this.#socket.destroy();
+    for (const pending of this.#pending.splice(0)) pending.fail(this.#failure);
+    this.#landing?.fail(this.#failure);
+    this.#landing = null;
+    for (const action of this.#onClosed.splice(0)) action();
+  }
+}

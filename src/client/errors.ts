@@ -1,0 +1,109 @@
+import { ErrorCode } from '../protocol/errors.ts';
+
+/**
+ * Stable codes of errors. `BROKER` errors carry Kafka's name in `broker`.
+ *
+ * INVALID_ARGUMENT: the call is wrong · INVALID_METADATA: the topic's validator refuses it · TIMEOUT: no answer in time · ABORTED: an
+ * AbortSignal · CLOSED: the client, producer or consumer is closed · CONNECTION: the gateway cannot be reached, or went away ·
+ * NOT_DIRECT: the listener is not a direct one · BUFFER_FULL: too much waits to be sent · CHECKSUM: data arrived damaged ·
+ * DELETED: the data is no longer there · EXPIRED: a reference has expired and its record cannot be found again · FENCED: another took over
+ * the group membership or the producer's id · BROKER: the gateway refused.
+ */
+export type DirectErrorCode =
+  | 'INVALID_ARGUMENT'
+  | 'INVALID_METADATA'
+  | 'TIMEOUT'
+  | 'ABORTED'
+  | 'CLOSED'
+  | 'CONNECTION'
+  | 'NOT_DIRECT'
+  | 'BUFFER_FULL'
+  | 'CHECKSUM'
+  | 'DELETED'
+  | 'EXPIRED'
+  | 'FENCED'
+  | 'BROKER';
+
+export interface DirectErrorDetails {
+  /** What was being done, for people: "push to fields". */
+  doing: string;
+  /** What to do about it, for people. */
+  todo?: string;
+  /** Kafka's name of the error, of BROKER errors. */
+  broker?: string;
+  /** Whether the same call may succeed later. */
+  retriable?: boolean;
+  cause?: unknown;
+}
+
+/** Every error of the client library. */
+export class DirectError extends Error {
+  readonly code: DirectErrorCode;
+  readonly doing: string;
+  readonly todo: string | null;
+  readonly broker: string | null;
+  readonly retriable: boolean;
+
+  constructor(code: DirectErrorCode, message: string, details: DirectErrorDetails) {
+    const { doing, todo, broker, retriable, cause } = details;
+    super(`${doing}: ${message}${todo ? `; ${todo}` : ''}`, cause === undefined ? undefined : { cause });
+    this.name = 'DirectError';
+    this.code = code;
+    this.doing = doing;
+    this.todo = todo ?? null;
+    this.broker = broker ?? null;
+    this.retriable = retriable ?? (code === 'TIMEOUT' || code === 'CONNECTION');
+  }
+}
+
+const names = new Map<number, string>(Object.entries(ErrorCode).map(([name, code]) => [code, name]));
+
+/** What clients of Kafka try again after. */
+const RETRIABLE: ReadonlySet<number> = new Set([
+  ErrorCode.LEADER_NOT_AVAILABLE,
+  ErrorCode.NOT_LEADER_OR_FOLLOWER,
+  ErrorCode.REQUEST_TIMED_OUT,
+  ErrorCode.NETWORK_EXCEPTION,
+  ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
+  ErrorCode.COORDINATOR_NOT_AVAILABLE,
+  ErrorCode.NOT_COORDINATOR,
+  ErrorCode.NOT_ENOUGH_REPLICAS,
+  ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+  ErrorCode.KAFKA_STORAGE_ERROR,
+  // One before it is on its way again.
+  ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
+]);
+
+const CODES: ReadonlyMap<number, DirectErrorCode> = new Map<number, DirectErrorCode>([
+  [ErrorCode.OFFSET_OUT_OF_RANGE, 'DELETED'],
+  [ErrorCode.DELEGATION_TOKEN_EXPIRED, 'EXPIRED'],
+  [ErrorCode.PRODUCER_FENCED, 'FENCED'],
+  [ErrorCode.INVALID_PRODUCER_EPOCH, 'FENCED'],
+  [ErrorCode.FENCED_INSTANCE_ID, 'FENCED'],
+]);
+
+const TODO: ReadonlyMap<number, string> = new Map([
+  [ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, 'create the topic first'],
+  [
+    ErrorCode.MESSAGE_TOO_LARGE,
+    'raise max.message.bytes of the topic, or direct.max.request.bytes of the gateway',
+  ],
+  [ErrorCode.TOPIC_ALREADY_EXISTS, 'open it instead'],
+  [ErrorCode.INVALID_RECORD, 'see the message for the record at fault'],
+]);
+
+/** An answer of the gateway as an error. */
+export function brokerError(code: number, message: string | null, doing: string): DirectError {
+  const broker = names.get(code) ?? `error ${code}`;
+  const todo = TODO.get(code);
+  return new DirectError(CODES.get(code) ?? 'BROKER', message ? `${message} (${broker})` : broker, {
+    doing,
+    broker,
+    retriable: RETRIABLE.has(code),
+    ...(todo === undefined ? {} : { todo }),
+  });
+}
+
+export function aborted(doing: string, signal: AbortSignal): DirectError {
+  return new DirectError('ABORTED', 'aborted', { doing, cause: signal.reason });
+}

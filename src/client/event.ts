@@ -1,0 +1,116 @@
+import type { RecordHeader } from '../protocol/records/builder.ts';
+import { METADATA_HEADER } from './batch-encoder.ts';
+import { DirectError } from './errors.ts';
+import type { Getter } from './getter.ts';
+import { copySelected, type DataDescriptor, rangesOf, type Selection, selectedBytes } from './selection.ts';
+import type { TopicHandle } from './topic.ts';
+
+/** Where an event's data comes from: it came with the record, or a reference to it did. */
+export type DataSource =
+  | { readonly kind: 'inline'; readonly value: Uint8Array | null }
+  | {
+      readonly kind: 'reference';
+      readonly size: number;
+      readonly reference: Uint8Array;
+      readonly node: number;
+      readonly renew: () => Promise<Uint8Array | null>;
+    };
+
+export interface EventParts {
+  readonly topic: TopicHandle;
+  readonly partition: number;
+  readonly offset: bigint;
+  readonly timestamp: number;
+  readonly key: Uint8Array | null;
+  readonly headers: readonly RecordHeader[];
+  readonly source: DataSource;
+}
+
+/** An event, or a record of a plain Kafka producer: it has no metadata, and its value is the data. */
+export class Event {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: bigint;
+  /** Milliseconds since the epoch. */
+  readonly timestamp: number;
+  readonly key: Uint8Array | null;
+  /** Those that the producer added. */
+  readonly headers: readonly RecordHeader[];
+  readonly descriptor: DataDescriptor;
+  readonly #handle: TopicHandle;
+  readonly #source: DataSource;
+  readonly #getter: Getter;
+  readonly #onAcknowledge: (event: Event) => void;
+  readonly #metadataBytes: Uint8Array | null;
+  #metadata: unknown;
+  #hasMetadata = false;
+  #selected: Uint8Array | null = null;
+
+  constructor(parts: EventParts, getter: Getter, onAcknowledge: (event: Event) => void) {
+    this.topic = parts.topic.name;
+    this.partition = parts.partition;
+    this.offset = parts.offset;
+    this.timestamp = parts.timestamp;
+    this.key = parts.key;
+    this.headers = parts.headers.filter(({ key }) => key !== METADATA_HEADER);
+    this.#metadataBytes = parts.headers.find(({ key }) => key === METADATA_HEADER)?.value ?? null;
+    this.#handle = parts.topic;
+    this.#source = parts.source;
+    this.#getter = getter;
+    this.#onAcknowledge = onAcknowledge;
+    const { source } = parts;
+    const size = source.kind === 'inline' ? (source.value?.byteLength ?? 0) : source.size;
+    this.descriptor = { size, inline: source.kind === 'inline' };
+  }
+
+  /** Read when it is asked for first; null for records of plain producers. @throws DirectError INVALID_METADATA */
+  get metadata(): unknown {
+    if (!this.#hasMetadata) {
+      this.#metadata = this.#metadataBytes === null ? null : this.#handle.deserialize(this.#metadataBytes);
+      this.#hasMetadata = true;
+    }
+    return this.#metadata;
+  }
+
+  /** What the consumer's data selector selected, in the memory that its data broker gave; null when that was none. */
+  get selected(): Uint8Array | null {
+    return this.#selected;
+  }
+
+  /**
+   * Gets data, now or later; many may be under way.
+   * @param selection what is wanted, one part behind the other; default all
+   * @param target where it goes: as many bytes as are selected; memory of `client.allocate` is not copied to. Its content is undefined
+   *   when the promise rejects
+   * @returns the target
+   */
+  async data(selection: Selection = 'all', target?: Uint8Array): Promise<Uint8Array> {
+    const doing = `get data of ${this.topic}-${this.partition} at ${this.offset}`;
+    const ranges = rangesOf(selection, this.descriptor.size, doing) ?? [];
+    const bytes = selectedBytes(ranges);
+    const into = target ?? Buffer.allocUnsafe(bytes);
+    if (into.byteLength !== bytes)
+      throw new DirectError('INVALID_ARGUMENT', `a target of ${into.byteLength} bytes for ${bytes}`, {
+        doing,
+      });
+    const source = this.#source;
+    if (source.kind === 'inline') {
+      if (source.value !== null) copySelected(source.value, ranges, into);
+    } else if (bytes > 0) {
+      const { reference, node, renew } = source;
+      await this.#getter.get({ reference, node, renew, ranges, target: into, doing });
+    }
+    return into;
+  }
+
+  /** For the consumer, which selects before it hands events out. */
+  async select(selection: Selection, target: Uint8Array | undefined): Promise<void> {
+    if (selection === 'none') return;
+    this.#selected = await this.data(selection, target);
+  }
+
+  /** This event and those before it in its partition need not be delivered again: what commits are made of. */
+  acknowledge(): void {
+    this.#onAcknowledge(this);
+  }
+}

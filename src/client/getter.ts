@@ -1,0 +1,220 @@
+import { crc32c } from '../native/batch.ts';
+import { ErrorCode } from '../protocol/errors.ts';
+import { type DirectGetItem, directGetRequest } from '../protocol/generated/direct-get-request.ts';
+import { type DirectGetResponse, directGetResponse } from '../protocol/generated/direct-get-response.ts';
+import { decodeSignedReference } from '../protocol/records/signed-reference.ts';
+import type { Cluster, DataChannel } from './cluster.ts';
+import { brokerError, DirectError } from './errors.ts';
+import type { Range } from './selection.ts';
+import { RegionRefused, type RegisteredBuffer, type SharedPool } from './shared-memory.ts';
+
+const MAX_ITEMS = 256;
+const REQUEST_BYTES = 16 << 20;
+const MAX_IN_FLIGHT = 4;
+/** Of data that arrives damaged, or references that are refused; a gateway that is away is waited for as long as for an answer. */
+const MAX_ATTEMPTS = 5;
+const RETRY_MS = 100;
+/** A gateway whose answer was lost may still write where it was asked to. */
+const QUARANTINE_MS = 30_000;
+
+/** One value, or parts of it. */
+export interface Wanted {
+  readonly node: number;
+  reference: Uint8Array;
+  readonly ranges: readonly Required<Range>[];
+  /** As many bytes as the ranges select. */
+  readonly target: Uint8Array;
+  readonly doing: string;
+  /** Fetches the record again, for a reference that is valid; null when it is gone. */
+  readonly renew: () => Promise<Uint8Array | null>;
+}
+
+interface Queued extends Wanted {
+  attempts: number;
+  readonly deadline: number;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+/**
+ * Gets data for references: many in one request, several requests at a time. Data goes to its target without a copy over TCP and for targets
+ * in registered memory, and is checked there. What fails half-way is asked for again as a whole.
+ */
+export class Getter {
+  readonly #cluster: Cluster;
+  readonly #pool: SharedPool;
+  readonly #queues = new Map<number, Queued[]>();
+  readonly #inFlight = new Map<number, number>();
+
+  constructor(cluster: Cluster, pool: SharedPool) {
+    this.#cluster = cluster;
+    this.#pool = pool;
+  }
+
+  /** Resolves when the target holds what was wanted. */
+  get(wanted: Wanted): Promise<void> {
+    if (wanted.target.byteLength === 0) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const queue = this.#queueOf(wanted.node);
+      const deadline = Date.now() + this.#cluster.options.requestTimeoutMs;
+      queue.push({ ...wanted, attempts: 0, deadline, resolve, reject });
+      // What is wanted in one go is asked for in one request.
+      if (queue.length === 1) queueMicrotask(() => this.#pump(wanted.node));
+    });
+  }
+
+  #queueOf(node: number): Queued[] {
+    let queue = this.#queues.get(node);
+    if (queue === undefined) {
+      queue = [];
+      this.#queues.set(node, queue);
+    }
+    return queue;
+  }
+
+  #pump(node: number): void {
+    const queue = this.#queueOf(node);
+    while (queue.length > 0 && (this.#inFlight.get(node) ?? 0) < MAX_IN_FLIGHT) {
+      let bytes = 0;
+      let count = 0;
+      while (count < queue.length && count < MAX_ITEMS) {
+        bytes += queue[count]!.target.byteLength;
+        if (count > 0 && bytes > REQUEST_BYTES) break;
+        count++;
+      }
+      const items = queue.splice(0, count);
+      this.#inFlight.set(node, (this.#inFlight.get(node) ?? 0) + 1);
+      void this.#request(node, items).finally(() => {
+        this.#inFlight.set(node, this.#inFlight.get(node)! - 1);
+        this.#pump(node);
+      });
+    }
+  }
+
+  async #request(node: number, items: Queued[]): Promise<void> {
+    try {
+      const channel = await this.#cluster.channel(node, 'get');
+      const shared = channel.attachment.path === 'shared-memory';
+      const answer = await (shared
+        ? this.#toShared(channel, items).catch((error: unknown) => {
+            if (error instanceof RegionRefused) return this.#inline(channel, items);
+            throw error;
+          })
+        : this.#inline(channel, items));
+      if (answer.errorCode !== 0) throw brokerError(answer.errorCode, answer.errorMessage, items[0]!.doing);
+      for (const [i, item] of items.entries()) this.#finish(item, answer.items[i]);
+    } catch (error) {
+      const failure =
+        error instanceof DirectError
+          ? error
+          : new DirectError('BROKER', String(error), { doing: items[0]!.doing, cause: error });
+      for (const item of items) this.#failed(item, failure);
+    }
+  }
+
+  #inline({ connection }: DataChannel, items: readonly Queued[]): Promise<DirectGetResponse> {
+    const request = { attachmentId: 0n, items: items.map((item) => itemOf(item, -1, 0)) };
+    return connection.call(directGetRequest, directGetResponse, request, {
+      doing: items[0]!.doing,
+      land: (answer) => items.filter((_, i) => answer.items[i]?.errorCode === 0).map(({ target }) => target),
+    });
+  }
+
+  async #toShared(
+    { connection, attachment }: DataChannel,
+    items: readonly Queued[],
+  ): Promise<DirectGetResponse> {
+    const staged = new Map<Queued, RegisteredBuffer>();
+    try {
+      const wire: DirectGetItem[] = [];
+      for (const item of items) {
+        let place = this.#pool.locate(item.target);
+        if (place === null) {
+          const room = await this.#pool.allocate(item.target.byteLength);
+          if (room === null)
+            throw new DirectError('BUFFER_FULL', 'no room in shared memory', {
+              doing: item.doing,
+              todo: 'raise sharedMaxBytes, or release what is no longer used',
+              retriable: true,
+            });
+          staged.set(item, room);
+          place = this.#pool.locate(room.bytes)!;
+        }
+        wire.push(itemOf(item, await attachment.regionOf(place.chunk), place.offset));
+      }
+      const request = { attachmentId: attachment.id, items: wire };
+      const doing = items[0]!.doing;
+      const answer = await connection.call(directGetRequest, directGetResponse, request, { doing });
+      for (const [item, room] of staged) item.target.set(room.bytes);
+      for (const room of staged.values()) room.release();
+      return answer;
+    } catch (error) {
+      const release = () => {
+        for (const room of staged.values()) room.release();
+      };
+      setTimeout(release, QUARANTINE_MS).unref();
+      throw error;
+    }
+  }
+
+  #finish(item: Queued, answer: DirectGetResponse['items'][number] | undefined): void {
+    if (answer === undefined) {
+      this.#failed(item, new DirectError('BROKER', 'an answer without the item', { doing: item.doing }));
+    } else if (answer.errorCode === ErrorCode.DELEGATION_TOKEN_EXPIRED) {
+      void this.#renew(item);
+    } else if (answer.errorCode !== 0) {
+      this.#failed(item, brokerError(answer.errorCode, answer.errorMessage, item.doing));
+    } else if (answer.length !== item.target.byteLength || !isWhole(item, answer.crc)) {
+      const { doing } = item;
+      this.#failed(item, new DirectError('CHECKSUM', 'the data arrived damaged', { doing, retriable: true }));
+    } else {
+      item.resolve();
+    }
+  }
+
+  async #renew(item: Queued): Promise<void> {
+    try {
+      const reference = await item.renew();
+      if (reference === null)
+        throw new DirectError('EXPIRED', 'the reference has expired, and its record is gone', {
+          doing: item.doing,
+        });
+      item.reference = reference;
+      this.#again(item, brokerError(ErrorCode.DELEGATION_TOKEN_EXPIRED, null, item.doing));
+    } catch (error) {
+      item.reject(error as Error);
+    }
+  }
+
+  #failed(item: Queued, error: DirectError): void {
+    if (error.retriable) setTimeout(() => this.#again(item, error), RETRY_MS);
+    else item.reject(error);
+  }
+
+  #again(item: Queued, error: DirectError): void {
+    const counts = error.code === 'CHECKSUM' || error.code === 'EXPIRED';
+    if (counts ? ++item.attempts >= MAX_ATTEMPTS : Date.now() >= item.deadline) {
+      item.reject(error);
+      return;
+    }
+    this.#queueOf(item.node).push(item);
+    this.#pump(item.node);
+  }
+}
+
+function itemOf({ reference, ranges }: Wanted, region: number, targetOffset: number): DirectGetItem {
+  return {
+    reference,
+    ranges: ranges.map(({ offset, length: block, count, stride }) => ({ offset, count, block, stride })),
+    region,
+    targetOffset: BigInt(targetOffset),
+  };
+}
+
+/** Checks what arrived: a whole value by the checksum in its reference, which was made when it was produced; parts by the gateway's. */
+function isWhole({ reference, ranges, target }: Wanted, crc: number): boolean {
+  const { valueLength, valueCrc } = decodeSignedReference(reference).reference;
+  const [only] = ranges;
+  const all = ranges.length === 1 && only!.offset === 0 && only!.count === 1 && only!.length === valueLength;
+  return crc32c(target) === (all ? valueCrc : crc);
+}

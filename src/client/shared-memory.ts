@@ -1,0 +1,229 @@
+import { createSharedBuffer, offerSharedBuffer, type SharedBuffer } from '../native/direct.ts';
+import { directAttachRequest } from '../protocol/generated/direct-attach-request.ts';
+import { directAttachResponse } from '../protocol/generated/direct-attach-response.ts';
+import { directReleaseRequest } from '../protocol/generated/direct-release-request.ts';
+import { directReleaseResponse } from '../protocol/generated/direct-release-response.ts';
+import type { Connection } from './connection.ts';
+import { brokerError, DirectError } from './errors.ts';
+
+const GRANULE_BYTES = 4096;
+const OFFER_TIMEOUT_MS = 5_000;
+
+/** One piece of shared memory, of which ranges are handed out. */
+class Chunk {
+  readonly shared: SharedBuffer;
+  /** Free ranges by their start, in order; neighbours are joined. */
+  readonly #free: { start: number; length: number }[];
+
+  constructor(shared: SharedBuffer) {
+    this.shared = shared;
+    this.#free = [{ start: 0, length: shared.buffer.byteLength }];
+  }
+
+  get isFree(): boolean {
+    return this.#free.length === 1 && this.#free[0]!.length === this.shared.buffer.byteLength;
+  }
+
+  /** The start of a range, or -1. */
+  take(length: number): number {
+    const index = this.#free.findIndex((range) => range.length >= length);
+    const range = this.#free[index];
+    if (range === undefined) return -1;
+    const { start } = range;
+    range.start += length;
+    range.length -= length;
+    if (range.length === 0) this.#free.splice(index, 1);
+    return start;
+  }
+
+  give(start: number, length: number): void {
+    let index = this.#free.findIndex((range) => range.start > start);
+    if (index < 0) index = this.#free.length;
+    this.#free.splice(index, 0, { start, length });
+    for (const at of [index, index - 1]) {
+      const range = this.#free[at];
+      const next = this.#free[at + 1];
+      if (range === undefined || next === undefined || range.start + range.length !== next.start) continue;
+      range.length += next.length;
+      this.#free.splice(at + 1, 1);
+    }
+  }
+}
+
+/**
+ * Memory that the gateway reads and writes itself: what lies in it is pushed without a copy here, and what is pulled into it arrives there.
+ * Its owner calls `release` once nothing uses it any more; it is not collected.
+ */
+export interface RegisteredBuffer {
+  readonly bytes: Uint8Array;
+  release(): void;
+}
+
+/** Where a range of bytes lies in shared memory. */
+export interface Place {
+  readonly chunk: object;
+  readonly offset: number;
+}
+
+/** The registered memory of one client, in pieces that are made as they are needed. */
+export class SharedPool {
+  readonly #chunkBytes: number;
+  readonly #maxBytes: number;
+  readonly #chunks = new Map<ArrayBufferLike, Chunk>();
+  #growing: Promise<unknown> = Promise.resolve();
+  #bytes = 0;
+
+  constructor(chunkBytes: number, maxBytes: number) {
+    this.#chunkBytes = chunkBytes;
+    this.#maxBytes = maxBytes;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Null when the limit would be exceeded. */
+  async allocate(bytes: number): Promise<RegisteredBuffer | null> {
+    const length = Math.max(1, Math.ceil(bytes / GRANULE_BYTES)) * GRANULE_BYTES;
+    const found = this.#take(bytes, length);
+    if (found !== null) return found;
+    const grown = this.#growing.then(() => this.#take(bytes, length) ?? this.#grow(bytes, length));
+    this.#growing = grown.catch(() => undefined);
+    return grown;
+  }
+
+  /** As `allocate`, from what is there already. */
+  allocateNow(bytes: number): RegisteredBuffer | null {
+    return this.#take(bytes, Math.max(1, Math.ceil(bytes / GRANULE_BYTES)) * GRANULE_BYTES);
+  }
+
+  /** Where bytes lie; null when they are not in the pool. */
+  locate({ buffer, byteOffset }: Uint8Array): Place | null {
+    const chunk = this.#chunks.get(buffer);
+    return chunk === undefined ? null : { chunk, offset: byteOffset };
+  }
+
+  #take(bytes: number, length: number): RegisteredBuffer | null {
+    for (const chunk of this.#chunks.values()) {
+      const start = chunk.take(length);
+      if (start < 0) continue;
+      let held = true;
+      const release = () => {
+        if (held) chunk.give(start, length);
+        held = false;
+      };
+      return { bytes: new Uint8Array(chunk.shared.buffer, start, bytes), release };
+    }
+    return null;
+  }
+
+  async #grow(bytes: number, length: number): Promise<RegisteredBuffer | null> {
+    const size = Math.max(length, this.#chunkBytes);
+    if (this.#bytes + size > this.#maxBytes) return null;
+    this.#bytes += size;
+    try {
+      const shared = await createSharedBuffer(size);
+      this.#chunks.set(shared.buffer, new Chunk(shared));
+    } catch (cause) {
+      this.#bytes -= size;
+      throw new DirectError('BUFFER_FULL', `${size} bytes of shared memory cannot be had`, {
+        doing: 'allocate',
+        todo: 'raise the limit on shared memory, or allocate less',
+        cause,
+      });
+    }
+    return this.#take(bytes, length);
+  }
+}
+
+/** The gateway takes no more memory of this client; data has to move inline. */
+export class RegionRefused extends DirectError {}
+
+/** How data moves between a client and a gateway. */
+export type Path = 'shared-memory' | 'tcp';
+
+/** What one connection has attached: the numbers that the pool's memory has for the gateway. */
+export class ClientAttachment {
+  readonly path: Path;
+  readonly id: bigint;
+  readonly maxRequestBytes: number;
+  readonly #connection: Connection;
+  readonly #socketName: string;
+  readonly #token: Uint8Array;
+  readonly #regions = new Map<object, Promise<number>>();
+
+  private constructor(connection: Connection, answer: ReturnType<typeof directAttachResponse.create>) {
+    this.#connection = connection;
+    this.path = answer.transport === 'shared-memory' ? 'shared-memory' : 'tcp';
+    this.id = answer.attachmentId;
+    this.maxRequestBytes = Number(answer.maxRequestBytes);
+    this.#socketName = answer.socketName;
+    this.#token = Uint8Array.from(answer.token);
+  }
+
+  /**
+   * Attaches by shared memory where both are on one machine and the gateway takes it, else inline; `wanted` leaves no choice.
+   * @param probe a small piece of memory, to find out whether the gateway can be reached that way
+   */
+  static async attach(
+    connection: Connection,
+    wanted: Path | 'auto',
+    pool: SharedPool,
+  ): Promise<ClientAttachment> {
+    const doing = 'attach';
+    const transports = {
+      'shared-memory': ['shared-memory'],
+      tcp: ['inline'],
+      auto: ['shared-memory', 'inline'],
+    };
+    const attach = async (ways: string[]) => {
+      const answer = await connection.call(
+        directAttachRequest,
+        directAttachResponse,
+        { transports: ways },
+        { doing },
+      );
+      if (answer.errorCode !== 0) throw brokerError(answer.errorCode, answer.errorMessage, doing);
+      return new ClientAttachment(connection, answer);
+    };
+    const attachment = await attach(transports[wanted]);
+    if (attachment.path === 'tcp') return attachment;
+    try {
+      const probe = await pool.allocate(1);
+      if (probe !== null) {
+        await attachment.regionOf(pool.locate(probe.bytes)!.chunk);
+        probe.release();
+      }
+      return attachment;
+    } catch (error) {
+      if (wanted === 'shared-memory') throw error;
+      await attachment.#end();
+      return attach(transports.tcp);
+    }
+  }
+
+  /** The number of a chunk, which is handed over when it is used for the first time. */
+  regionOf(chunk: object): Promise<number> {
+    let region = this.#regions.get(chunk);
+    if (region === undefined) {
+      region = this.#offer(chunk as Chunk);
+      region.catch(() => this.#regions.delete(chunk));
+      this.#regions.set(chunk, region);
+    }
+    return region;
+  }
+
+  async #offer({ shared }: Chunk): Promise<number> {
+    const answer = await offerSharedBuffer(this.#socketName, this.#token, shared, OFFER_TIMEOUT_MS);
+    if (answer >= 0) return answer;
+    throw new RegionRefused('CONNECTION', `the gateway does not take shared memory (errno ${-answer})`, {
+      doing: 'attach',
+      todo: 'both must be on one machine and in one network namespace, of one user, or see direct.shared.memory.uids',
+    });
+  }
+
+  async #end(): Promise<void> {
+    const request = { attachmentId: this.id, regions: null };
+    await this.#connection.call(directReleaseRequest, directReleaseResponse, request).catch(() => undefined);
+  }
+}

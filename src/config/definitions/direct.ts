@@ -1,0 +1,59 @@
+import type { ConfigDefinition } from './definition.ts';
+
+/** The direct listener: references, and data that moves beside the Kafka protocol. See docs/direct-api.md. */
+export const directDefinitions = [
+  {
+    name: 'payload.reference.ttl.ms',
+    type: 'long',
+    default: '3600000',
+    min: 1000,
+    documentation:
+      'How long a reference that a direct listener hands out can be used, in milliseconds. A client whose reference has expired fetches the record again. The keys that sign references change as often; those before stay valid until what they signed has expired.',
+  },
+  {
+    name: 'direct.max.request.bytes',
+    type: 'long',
+    default: '1073741824',
+    min: 1,
+    max: 2147483647,
+    documentation: 'Bytes of data that one put or get on a direct listener may move.',
+  },
+  {
+    name: 'direct.max.ranges',
+    type: 'int',
+    default: '1048576',
+    min: 1,
+    max: 16777216,
+    documentation: 'Ranges of data that one put or get may name, each block of a strided range counted.',
+  },
+  {
+    name: 'direct.max.regions',
+    type: 'int',
+    default: '64',
+    min: 1,
+    max: 4096,
+    documentation: 'Regions of memory that one direct client may attach.',
+  },
+  {
+    name: 'direct.max.region.bytes',
+    type: 'long',
+    default: '17179869184',
+    min: 1048576,
+    documentation:
+      'Bytes of memory that one direct client may attach. It is the client’s own memory, the gateway maps none of it.',
+  },
+  {
+    name: 'direct.shared.memory.enable',
+    type: 'boolean',
+    default: 'true',
+    documentation:
+      'Whether direct clients on this machine may hand over shared memory, which moves data at the speed of memory. Otherwise it moves over their connections.',
+  },
+  {
+    name: 'direct.shared.memory.uids',
+    type: 'list',
+    default: '',
+    documentation:
+      'Numeric user ids whose processes may hand over shared memory, beside the gateway’s own user and root; * for all. The kernel says who they are.',
+  },
+] as const satisfies readonly ConfigDefinition[];

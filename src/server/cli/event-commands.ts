@@ -1,0 +1,117 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Command } from 'commander';
+import type { PushOptions, Selection } from '../../client/index.ts';
+import { target, withClient } from './topic-commands.ts';
+
+interface ProduceOptions {
+  bootstrap: string;
+  json: boolean;
+  data?: string;
+  metadata?: string;
+  key?: string;
+  partition?: number;
+}
+
+interface ConsumeOptions {
+  bootstrap: string;
+  json: boolean;
+  group?: string;
+  from: string;
+  count?: number;
+  idleMs?: number;
+  select: string;
+  metadataOnly: boolean;
+  out?: string;
+}
+
+/** `kafabric produce` and `kafabric consume`: events from and to files, standard input and output. */
+export function addEventCommands(program: Command): void {
+  target(program.command('produce <topic>'))
+    .description(
+      'push events: one with --data or --metadata, else one for each line of JSON on standard input',
+    )
+    .option('--data <file>', 'its content is the data')
+    .option('--metadata <json>', 'the metadata; null when absent')
+    .option('--key <text>', 'the key of every event')
+    .option('--partition <n>', 'for every event', Number)
+    .action(produce);
+  target(program.command('consume <topic>'))
+    .description('pull events: one line of JSON each')
+    .option('--group <id>', 'share the partitions with others of this group, and commit')
+    .option('--from <position>', 'earliest, latest, or an offset', 'earliest')
+    .option('--count <n>', 'end after so many', Number)
+    .option('--idle-ms <ms>', 'end when nothing has come for so long', Number)
+    .option('--select <selection>', 'all, none, or offset:length[:count:stride], in bytes', 'none')
+    .option('--metadata-only', 'the same as --select none', false)
+    .option('--out <directory>', 'write the selected data to files there, <topic>-<partition>-<offset>.bin')
+    .action(consume);
+}
+
+async function produce(topic: string, options: ProduceOptions): Promise<void> {
+  const { data, metadata, key, partition, json } = options;
+  const common: PushOptions = {
+    ...(key === undefined ? {} : { key }),
+    ...(partition === undefined ? {} : { partition }),
+  };
+  await withClient(options, async (client) => {
+    const producer = (await client.openTopic(topic)).producer();
+    let pushed = 0;
+    const say = (result: { partition: number; offset: bigint }) => {
+      pushed++;
+      const { partition: index, offset } = result;
+      if (json) process.stdout.write(`${JSON.stringify({ partition: index, offset: String(offset) })}\n`);
+    };
+    if (data !== undefined || metadata !== undefined) {
+      const bytes = data === undefined ? new Uint8Array(0) : await readFile(data);
+      say(await producer.push(metadata === undefined ? null : JSON.parse(metadata), bytes, common));
+    } else {
+      for await (const line of createInterface({ input: process.stdin })) {
+        if (line.trim() !== '') say(await producer.push(JSON.parse(line), undefined, common));
+      }
+    }
+    await producer.close();
+    if (!json) process.stdout.write(`${pushed} events pushed\n`);
+  });
+}
+
+async function consume(topic: string, options: ConsumeOptions): Promise<void> {
+  const { group, count = Number.POSITIVE_INFINITY, idleMs, out } = options;
+  const select = options.metadataOnly ? 'none' : selectionOf(options.select);
+  const from =
+    options.from === 'earliest' || options.from === 'latest'
+      ? options.from
+      : { offset: BigInt(options.from) };
+  await withClient(options, async (client) => {
+    const handle = await client.openTopic(topic);
+    const consumer = handle.consumer({ select, from, ...(group === undefined ? {} : { groupId: group }) });
+    for (let seen = 0; seen < count; seen++) {
+      const event = await consumer.pull(idleMs === undefined ? {} : { timeoutMs: idleMs });
+      if (event === null) break;
+      const { partition, offset, timestamp, key, metadata, descriptor, selected } = event;
+      const file = `${topic}-${partition}-${offset}.bin`;
+      if (out !== undefined && selected !== null) await writeFile(join(out, file), selected);
+      const line = {
+        partition,
+        offset: String(offset),
+        timestamp,
+        key: key === null ? null : Buffer.from(key).toString(),
+        metadata,
+        size: descriptor.size,
+        selected: selected?.byteLength ?? 0,
+      };
+      process.stdout.write(`${JSON.stringify(line)}\n`);
+      event.acknowledge();
+    }
+    await consumer.close();
+  });
+}
+
+function selectionOf(text: string): Selection {
+  if (text === 'all' || text === 'none') return text;
+  const [offset, length, count = 1, stride = length] = text.split(':').map(Number);
+  if ([offset, length, count, stride].every(Number.isSafeInteger))
+    return { offset: offset!, length: length!, count, stride: stride! };
+  throw new Error(`"${text}" is no selection: all, none, offset:length or offset:length:count:stride`);
+}
