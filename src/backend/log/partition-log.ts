@@ -413,7 +413,12 @@ export class PartitionLog {
       segments: this.#segments,
       version: () => (this.#blocked || this.#closed ? null : this.#truncations),
       exclusively: (task) => this.#maintenance.run(task),
-      settleClosedSegments: () => this.#persistRolled().then(() => this.#host.checkpointRecoveryPoints(this)),
+      settleClosedSegments: async () => {
+        const { baseOffset } = this.#segments.list.active;
+        await this.#persistRolled();
+        await this.#host.checkpointRecoveryPoints(this);
+        return baseOffset;
+      },
       checkpointCleanedOffset: () => this.#host.checkpointCleanedOffsets(this),
       forgetSnapshots: (offsets) => this.#snapshots.removeWhere((offset) => offsets.has(offset)),
       failed: (action, cause) => this.#failures.report(action, cause),

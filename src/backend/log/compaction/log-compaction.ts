@@ -34,13 +34,14 @@ export class LogCompaction {
     return this.#running !== null;
   }
 
-  /** What a round would find. */
-  survey(): Promise<DirtyRange> {
+  /** What a round would find, below `limit`. */
+  survey(limit = this.#log.log.logEndOffset): Promise<DirtyRange> {
     const { log, segments } = this.#log;
     const { config, logStartOffset, logEndOffset, highWatermark, firstUnstableOffset } = log;
     const nowMs = this.#environment.clock.now();
     const { cleanedOffset } = this;
-    const lastStableOffset = smallest(firstUnstableOffset ?? highWatermark, highWatermark);
+    const stable = smallest(firstUnstableOffset ?? highWatermark, highWatermark);
+    const lastStableOffset = smallest(stable, limit);
     const state = { nowMs, cleanedOffset, logStartOffset, logEndOffset, lastStableOffset };
     return dirtyRange(segments.list.all, config, state);
   }
@@ -78,8 +79,8 @@ export class LogCompaction {
     this.#stopping = false;
     const version = this.#log.version();
     // Its segments will have gaps, which a recovery from further back would take for damage.
-    await this.#exclusively(version, () => this.#log.settleClosedSegments());
-    const range = await this.survey();
+    const settled = await this.#exclusively(version, () => this.#log.settleClosedSegments());
+    const range = await this.survey(settled);
     const work = engine.compact(this.#optionsOf(range, settings));
     this.#work = work;
     try {

@@ -38,8 +38,11 @@ export interface CompactedLog {
   version(): number | null;
   /** Runs a task while nothing else changes the log's segments. */
   exclusively<T>(task: () => Promise<T>): Promise<T>;
-  /** Completes all segments but the active one on disk, and makes a start begin its recovery behind them. */
-  settleClosedSegments(): Promise<void>;
+  /**
+   * Completes all segments but the active one on disk, and makes a start begin its recovery behind them: at the offset that it resolves
+   * with, or later. Segments may have been closed meanwhile.
+   */
+  settleClosedSegments(): Promise<bigint>;
   checkpointCleanedOffset(): Promise<void>;
   /** The segments of these offsets are gone. */
   forgetSnapshots(offsets: ReadonlySet<bigint>): Promise<void>;
