@@ -23,7 +23,4 @@ export const NOT_SERVED: readonly string[] = [
   'WriteShareGroupState',
   'DeleteShareGroupState',
   'ReadShareGroupStateSummary',
-  // The quorum is this broker.
-  'AddRaftVoter',
-  'RemoveRaftVoter',
 ];

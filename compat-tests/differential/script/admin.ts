@@ -68,6 +68,15 @@ const LOG_POSITIONS = {
   because: 'the metadata logs hold different records, and the controller of Kafka has a listener of its own',
 } as const;
 
+const DIRECTORY = 'UVVVVVVVVVVVVVVVVVVVVQ';
+const voter = (voterId: number) => ({
+  clusterId: null,
+  timeoutMs: 1_000,
+  voterId,
+  voterDirectoryId: DIRECTORY,
+  listeners: [{ name: 'CONTROLLER', host: '127.0.0.1', port: 1 }],
+});
+
 export const admin = chapter('administration', (call) => {
   call('CreateTopics', 'a topic to administer', create('admin-topic', 2), {
     versions: [7, 7],
@@ -309,6 +318,19 @@ export const admin = chapter('administration', (call) => {
   call('DescribeQuorum', 'a topic', quorum('admin-topic', 0));
   call('DescribeQuorum', 'two partitions', quorum('__cluster_metadata', 0, 1));
   call('DescribeQuorum', 'nothing', { topics: [] });
+
+  call('AddRaftVoter', 'to a quorum that is fixed', voter(3));
+  call('AddRaftVoter', 'of another cluster', { ...voter(3), clusterId: 'BBBBBBBBBBBBBBBBBBBBBQ' });
+  call('RemoveRaftVoter', 'from a quorum that is fixed', {
+    clusterId: null,
+    voterId: 1,
+    voterDirectoryId: DIRECTORY,
+  });
+  call('RemoveRaftVoter', 'of another cluster', {
+    clusterId: 'BBBBBBBBBBBBBBBBBBBBBQ',
+    voterId: 1,
+    voterDirectoryId: DIRECTORY,
+  });
 
   call('UpdateFeatures', 'as it is', update('transaction.version', 2, 1), { versions: [1, 2] });
   call('UpdateFeatures', 'metadata as it is', update('metadata.version', 30, 1), { versions: [1, 2] });

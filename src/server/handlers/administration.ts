@@ -20,6 +20,8 @@ import { updateFeaturesHandler } from './57-update-features.ts';
 import { unregisterBrokerHandler } from './64-unregister-broker.ts';
 import { getTelemetrySubscriptionsHandler } from './71-get-telemetry-subscriptions.ts';
 import { pushTelemetryHandler } from './72-push-telemetry.ts';
+import { addRaftVoterHandler } from './80-add-raft-voter.ts';
+import { removeRaftVoterHandler } from './81-remove-raft-voter.ts';
 
 /** The APIs of administration, apart from those of topics and configurations. */
 export function administrationHandlers(
@@ -47,5 +49,7 @@ export function administrationHandlers(
     unregisterBrokerHandler({ metadata }),
     getTelemetrySubscriptionsHandler({ telemetry }),
     pushTelemetryHandler({ telemetry }),
+    addRaftVoterHandler({ metadata }),
+    removeRaftVoterHandler({ metadata }),
   ];
 }
