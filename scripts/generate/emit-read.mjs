@@ -42,7 +42,9 @@ function readOne(field, version, context) {
   const nullable = !field.array && includes(field.nullable, version);
   if (field.struct) {
     const read = context.call(`read${field.struct.type}`, 'r');
-    return nullable ? `(r.int8() < 0 ? null : ${read})` : read;
+    // As Kafka's own classes: whether a struct is there is a varint within a tag, and an int8 elsewhere.
+    const isNull = field.tagged ? 'r.uvarint() === 0' : 'r.int8() < 0';
+    return nullable ? `(${isNull} ? null : ${read})` : read;
   }
   if (isFixed(field.type)) return `r.${field.type}()`;
   return `r.${methodName(field, nullable, context.isCompact(field, version))}()`;

@@ -86,7 +86,8 @@ function writeOne(field, value, version, context, nullable) {
   }
   // A tagged struct that is null is left out altogether.
   if (isOptionalStruct(field)) return ['w.int8(1);', write];
-  return [`if (${value} === null) {`, '  w.int8(-1);', '} else {', '  w.int8(1);', `  ${write}`, '}'];
+  const absent = field.tagged ? 'w.int8(0);' : 'w.int8(-1);';
+  return [`if (${value} === null) {`, `  ${absent}`, '} else {', '  w.int8(1);', `  ${write}`, '}'];
 }
 
 /** The section of tagged fields: those that differ from their defaults, ascending by tag. */

@@ -136,7 +136,7 @@ function readConsumerGroupMemberMetadataValue(r: Reader): ConsumerGroupMemberMet
     const end = r.beginTag();
     switch (tag) {
       case 0: {
-        classicMemberMetadata = (r.int8() < 0 ? null : readClassicMemberMetadata(r));
+        classicMemberMetadata = (r.uvarint() === 0 ? null : readClassicMemberMetadata(r));
         r.endTag(end);
         break;
       }
@@ -172,7 +172,7 @@ function writeConsumerGroupMemberMetadataValue(w: Writer, m: ConsumerGroupMember
   if ((m.classicMemberMetadata === null || !isDefaultClassicMemberMetadata(m.classicMemberMetadata))) {
     const start = w.beginTag(0);
     if (m.classicMemberMetadata === null) {
-      w.int8(-1);
+      w.int8(0);
     } else {
       w.int8(1);
       writeClassicMemberMetadata(w, m.classicMemberMetadata);
