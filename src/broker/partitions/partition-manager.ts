@@ -4,6 +4,7 @@ import { forEachParallel } from '../../backend/log/serial.ts';
 import { OpenFiles } from '../../backend/payload/open-files.ts';
 import { PartitionPayloads, payloadDirectory } from '../../backend/payload/partition-payloads.ts';
 import type { PayloadFiles } from '../../backend/payload/ports.ts';
+import type { PayloadStores } from '../../backend/payload/stores/payload-stores.ts';
 import type { TieredStorage } from '../../backend/payload/tiers/tiered-storage.ts';
 import type { KafabricConfig, TopicConfig } from '../../config/index.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
@@ -42,6 +43,8 @@ export interface PartitionManagerOptions {
   files: PayloadFiles;
   /** Where payload lies. */
   tiers: TieredStorage;
+  /** Where new payload goes instead; null: nowhere. */
+  stores: PayloadStores | null;
   config: KafabricConfig;
   clock: Clock;
   logger: Logger;
@@ -71,7 +74,8 @@ export class PartitionManager {
   constructor(options: PartitionManagerOptions) {
     this.#options = options;
     this.#config = options.config;
-    this.#openFiles = new OpenFiles(options.files, OPEN_PAYLOAD_FILES_MAX);
+    const { files, stores } = options;
+    this.#openFiles = new OpenFiles(stores?.over(files) ?? files, OPEN_PAYLOAD_FILES_MAX);
   }
 
   /** Opens the partitions of all topics, and removes logs that belong to none: a crash interrupted their deletion. */
@@ -175,15 +179,17 @@ export class PartitionManager {
   }
 
   async #openPartition(log: PartitionLog, topicId: Uuid, topicConfig: TopicConfig): Promise<Partition> {
-    const { clock } = this.#options;
+    const { clock, tiers, stores } = this.#options;
     const config = partitionConfigOf(log.topic, topicConfig, this.#config);
     const logger = this.#options.logger;
+    const directory = payloadDirectory(log.directory);
+    const home = tiers.placesOf(log.topic, topicId, log.partition, directory);
     const payloads = new PartitionPayloads(
       log.directory,
       this.#openFiles,
       payloadOptionsOf(config),
       logger,
-      this.#options.tiers.placesOf(log.topic, topicId, log.partition, payloadDirectory(log.directory)),
+      stores?.placesOf(log.topic, topicId, log.partition, directory, home) ?? home,
     );
     await recoverPayloads(log, payloads, logger);
     // The only replica is in sync with itself: all that survived is visible.
@@ -204,6 +210,7 @@ export class PartitionManager {
     await forEachParallel(gone, PARALLEL_CHANGES, async (log) => {
       await logs.delete(name, log.partition);
       await this.#options.tiers.removePartition(name, id, log.partition);
+      await this.#options.stores?.removePartition(name, id, log.partition);
     });
   }
 

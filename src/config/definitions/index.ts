@@ -7,6 +7,7 @@ import { networkDefinitions } from './network.ts';
 import { payloadDefinitions } from './payload.ts';
 import { clientMetricsDefinitions, groupKeyDefinitions } from './resources.ts';
 import { serverDefinitions } from './server.ts';
+import { storeDefinitions } from './stores.ts';
 import { tierDefinitions } from './tiers.ts';
 import { topicDefinitions } from './topics.ts';
 import { transactionDefinitions } from './transactions.ts';
@@ -28,6 +29,7 @@ const broker = [
   ...groupDefinitions,
   ...transactionDefinitions,
   ...payloadDefinitions,
+  ...storeDefinitions,
   ...tierDefinitions,
   ...fabricDefinitions,
 ] as const;
