@@ -273,6 +273,7 @@ function openStores(
     zone: config.get('broker.rack') ?? '',
     requestTimeoutMs: config.get('payload.stores.request.timeout.ms'),
     lostAfterMs: config.get('payload.stores.lost.after.ms'),
+    scrubBytesPerSecond: () => metadata.config.get('payload.stores.scrub.bytes.per.second'),
     repairBytesPerSecond: () => metadata.config.get('payload.stores.repair.bytes.per.second'),
     clock,
     logger,

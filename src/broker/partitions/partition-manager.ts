@@ -13,7 +13,7 @@ import type { Clock, Timer } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
 import { Partition, type PartitionMetrics } from './partition.ts';
 import { enforcePayloadRetention } from './payload-retention.ts';
-import { recoverPayloads } from './recovery.ts';
+import { recoverPayloads, referencesOf } from './recovery.ts';
 import { logConfigOf, partitionConfigOf, payloadOptionsOf } from './topic-settings.ts';
 
 /** Payload files that are kept open beyond those being written. */
@@ -192,6 +192,7 @@ export class PartitionManager {
       stores?.placesOf(log.topic, topicId, log.partition, directory, home) ?? home,
     );
     await recoverPayloads(log, payloads, logger);
+    stores?.opened(log.topic, topicId, log.partition, () => referencesOf(log, log.logStartOffset));
     // The only replica is in sync with itself: all that survived is visible.
     log.highWatermark = log.writtenEndOffset;
     return new Partition({ log, payloads, config, clock, logger, metrics: this.metrics });

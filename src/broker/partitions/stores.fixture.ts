@@ -116,6 +116,7 @@ export class StoresFixture {
       requestTimeoutMs: 5000,
       lostAfterMs: 200,
       repairBytesPerSecond: () => -1,
+      scrubBytesPerSecond: () => -1,
       clock: systemClock,
       logger: silentLogger,
       ...stores,

@@ -108,6 +108,28 @@ describe('Payload at stores', function () {
     for (const at of fixture.placement().values()) assert.equal(at.length, 2);
   });
 
+  it('is found to be damaged before anybody reads it', async () => {
+    await fixture.startStores(2);
+    await fixture.start({ config: TWO });
+    await fixture.produce(9);
+    await fixture.stop();
+    const [name] = [...fixture.placement().keys()].sort();
+    for (const store of fixture.stores) await store.stop();
+    const path = join(fixture.stores[1]!.path, 'cluster.1', `t-0.${TOPIC_ID}`, `${name}.payload`);
+    writeFileSync(path, Buffer.alloc(100, 7), { flag: 'r+' });
+    for (const store of fixture.stores) await store.start();
+    await fixture.start({ config: TWO });
+    const { scrubber, repairs } = fixture.broker!.stores!;
+    await scrubber.round();
+    assert.equal(scrubber.counters.damaged, 1);
+    assert.equal(scrubber.counters.lost, 0);
+    await fixture.until('it is repaired', () => repairs.counters.copies === 1);
+    await scrubber.round();
+    assert.equal(scrubber.counters.damaged, 1);
+    await fixture.stores[0]!.stop();
+    await fixture.check();
+  });
+
   it('is copied elsewhere when a store is lost for good; a store that returns with old payload loses that', async () => {
     await fixture.startStores(3);
     await fixture.start({ config: TWO });
@@ -205,7 +227,6 @@ describe('Payload at stores', function () {
     const [store] = fixture.stores;
     assert.ok(store!.files.length > 0);
     await store!.server!.setDraining(true);
-    await fixture.broker!.partitions.find('t', 0)!.payloads.endSegment();
     await fixture.until('it is empty', () => store!.files.length === 0);
     await fixture.produce(3);
     assert.equal(store!.files.length, 0);

@@ -70,6 +70,16 @@ export const storeDefinitions = [
     documentation: 'The most that is copied and compared to repair copies at stores; -1: no limit.',
   },
   {
+    name: 'payload.stores.scrub.bytes.per.second',
+    type: 'long',
+    default: '8388608',
+    min: 0,
+    also: ['-1'],
+    update: 'cluster-wide',
+    documentation:
+      'The most that stores read to find damaged copies before they are needed, over and over again; 0: nothing, -1: no limit.',
+  },
+  {
     name: 'payload.store.listener',
     type: 'string',
     default: '127.0.0.1:9095',

@@ -62,6 +62,7 @@ function storesOf(config: KafabricConfig): PayloadCheckOptions['openStores'] {
       requestTimeoutMs: config.get('payload.stores.request.timeout.ms'),
       lostAfterMs: config.get('payload.stores.lost.after.ms'),
       repairBytesPerSecond: () => -1,
+      scrubBytesPerSecond: () => 0,
       clock: systemClock,
       logger: silentLogger,
     });

@@ -55,7 +55,7 @@ export function storePeerMetrics(stores: PayloadStores): MetricSource[] {
     counter,
     read: () => new Map(stores.peers.map((peer) => [peer.address, read(peer)])),
   });
-  const { repairs } = stores;
+  const { repairs, scrubber } = stores;
   const one = (name: string, help: string, read: () => number, counter = false): MetricSource => ({
     name: `kafabric_stores_${name}`,
     help,
@@ -101,6 +101,20 @@ export function storePeerMetrics(stores: PayloadStores): MetricSource[] {
     one('copies_made_total', 'Copies of segments that were made anew.', () => repairs.counters.copies, true),
     one('copied_bytes_total', 'Bytes copied for them.', () => repairs.counters.copiedBytes, true),
     one('damaged_copies_total', 'Copies that were not whole.', () => repairs.counters.damaged, true),
+    one('scrubbed_bytes_total', 'Bytes read to find damage.', () => scrubber.counters.bytes, true),
+    one('scrub_rounds_total', 'Times that everything was read.', () => scrubber.counters.rounds, true),
+    one(
+      'scrub_damaged_extents_total',
+      'Damaged extents that were found by it.',
+      () => scrubber.counters.damaged,
+      true,
+    ),
+    one(
+      'scrub_lost_extents_total',
+      'Those of which no whole copy was there.',
+      () => scrubber.counters.lost,
+      true,
+    ),
     one('files_removed_total', 'Files of nobody removed from stores.', () => repairs.counters.removed, true),
     one(
       'repair_failures_total',

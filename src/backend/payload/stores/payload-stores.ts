@@ -3,6 +3,7 @@ import { FabricTransport, inspectFabric, type TransportOptions } from '../../../
 import { type FabricWish, hostIdentity, usableWays } from '../../../native/fabric-choice.ts';
 import type { Clock, Timer } from '../../../util/clock.ts';
 import type { Logger } from '../../../util/logger.ts';
+import type { Reference } from '../partition-payloads.ts';
 import type { PayloadFile, PayloadFiles, PayloadOpenOptions, PayloadPlaces } from '../ports.ts';
 import { partitionName } from '../tiers/directories.ts';
 import { addressesOf } from './addresses.ts';
@@ -10,6 +11,7 @@ import type { ListedFile } from './messages.ts';
 import { chooseStores } from './placement.ts';
 import { Repairs } from './repairs.ts';
 import { notEnough, ReplicatedSegment, type SegmentStores, STORES_PREFIX } from './replicated-segment.ts';
+import { Scrubber } from './scrubber.ts';
 import type { SegmentRecord } from './segment-record.ts';
 import { StorePeer } from './store-peer.ts';
 import { StorePlaces } from './store-places.ts';
@@ -32,6 +34,8 @@ export interface PayloadStoresOptions {
   /** A store that is away for so long is taken for lost: its copies are made anew elsewhere. */
   readonly lostAfterMs: number;
   readonly repairBytesPerSecond: () => number;
+  /** 0: nothing is read to find damage. */
+  readonly scrubBytesPerSecond: () => number;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -46,6 +50,7 @@ export interface KnownPartitions {
 export class PayloadStores implements SegmentStores {
   readonly peers: StorePeer[] = [];
   readonly repairs: Repairs;
+  readonly scrubber: Scrubber;
   readonly requestTimeoutMs: number;
   readonly areConfigured: boolean;
   readonly #options: PayloadStoresOptions;
@@ -54,12 +59,20 @@ export class PayloadStores implements SegmentStores {
   #host = '';
   #peerOptions: ConstructorParameters<typeof StorePeer>[1] | null = null;
   #timer: Timer | null = null;
+  readonly #openedAtMs: number;
   #known: KnownPartitions | null = null;
 
   private constructor(options: PayloadStoresOptions) {
     this.#options = options;
     this.requestTimeoutMs = options.requestTimeoutMs;
     this.areConfigured = options.stores.length > 0;
+    this.#openedAtMs = options.clock.now();
+    this.scrubber = new Scrubber({
+      stores: this,
+      clock: options.clock,
+      logger: options.logger,
+      bytesPerSecond: options.scrubBytesPerSecond,
+    });
     this.repairs = new Repairs({
       stores: this,
       clock: options.clock,
@@ -125,7 +138,10 @@ export class PayloadStores implements SegmentStores {
         {
           up: (store) => this.#up(store),
           down: (store) => this.#down(store),
-          drainingChanged: () => this.repairs.lookAtAll(),
+          drainingChanged: () => {
+            this.#completeAll();
+            this.repairs.lookAtAll();
+          },
         },
         logger,
       );
@@ -139,11 +155,13 @@ export class PayloadStores implements SegmentStores {
     if (!this.areConfigured) return;
     this.#known = known;
     this.repairs.start();
+    this.scrubber.start();
     for (const peer of this.peers) if (peer.isUp) this.#up(peer);
   }
 
   /** Ends repairs; stores are still there for what is to be completed. */
   async stop(): Promise<void> {
+    await this.scrubber.stop();
     await this.repairs.stop();
     this.#known = null;
   }
@@ -167,6 +185,25 @@ export class PayloadStores implements SegmentStores {
     const places = new StorePlaces(this, name, directory, home);
     this.#places.set(name, places);
     return places;
+  }
+
+  /**
+   * All segments of the partition are known: what stores have beyond them is nobody's.
+   * @param references what its log refers to
+   */
+  opened(
+    topic: string,
+    topicId: string,
+    partition: number,
+    references: () => AsyncIterable<Reference>,
+  ): void {
+    const places = this.#places.get(partitionName(topic, partition, topicId));
+    if (places !== undefined) places.openReferences = references;
+  }
+
+  /** Of partitions whose segments are known. */
+  *openPlaces(): Iterable<StorePlaces> {
+    for (const places of this.#places.values()) if (places.openReferences !== null) yield places;
   }
 
   /** A partition was deleted; stores that are away are told when they are back. */
@@ -265,9 +302,10 @@ export class PayloadStores implements SegmentStores {
     return this.peers.find(({ id, isUp }) => isUp && id === store) ?? null;
   }
 
-  /** When the store was lost; 0 while it is there; null when it was never here. */
-  lostAtMs(store: string): number | null {
-    return this.peers.find(({ id }) => id === store)?.lostAtMs ?? null;
+  /** When the store was seen last; one that was not, when this gateway began to look. */
+  seenAtMs(store: string): number {
+    const seen = this.peers.filter(({ id }) => id === store).map(({ lostAtMs }) => lostAtMs);
+    return Math.max(this.#openedAtMs, ...seen);
   }
 
   spare(copies: readonly string[]): number {
@@ -317,15 +355,19 @@ export class PayloadStores implements SegmentStores {
     const segment = this.#segments.get(`${STORES_PREFIX}${file}`);
     if (segment !== undefined) return segment;
     const partition = file.slice(0, file.indexOf('/'));
-    if (this.#places.has(partition)) return null;
+    if ((this.#places.get(partition)?.openReferences ?? null) !== null) return null;
     // A partition that could not be opened may refer to it.
     return this.#known === null || this.#known.has(partition) ? 'unknown' : null;
   }
 
   #up(peer: StorePeer): void {
     if (this.#known === null) return;
-    for (const { owner } of this.#places.values()) owner?.completeAll();
+    this.#completeAll();
     this.repairs.compare(peer);
+  }
+
+  #completeAll(): void {
+    for (const { owner } of this.#places.values()) owner?.completeAll();
   }
 
   #down(peer: StorePeer): void {

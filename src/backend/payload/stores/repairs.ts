@@ -116,8 +116,7 @@ export class Repairs {
     const now = clock.now();
     const copies = segment.copies.map(({ store, doubtful }): CopyState => {
       const peer = stores.peer(store);
-      const lostAt = stores.lostAtMs(store);
-      const away = lostAt === null || (peer === null && now - lostAt >= lostAfterMs) ? 'lost' : 'away';
+      const away = now - stores.seenAtMs(store) >= lostAfterMs ? 'lost' : 'away';
       return {
         store,
         doubtful,

@@ -66,6 +66,7 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
   #copies: Copy[];
   #broken = false;
   #removed = false;
+  #isSealed = false;
   #recording: Promise<void> = Promise.resolve();
 
   /** `copies`: where it is, or is to be. `made`: when the directory of a new one is there, and its record can be written; null: it is not new. */
@@ -100,9 +101,10 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
     return stores === '' ? 'no store has it' : `its payload stores are not there: ${stores}`;
   }
 
-  /** A segment that is short of copies ends, so that the next one gets all. */
+  /** A segment that is short of copies, or at a store that is drained, ends, so that the next one gets all. */
   hasRoomFor(): boolean {
     if (this.#broken || this.#copies.some(({ doubtful }) => doubtful)) return false;
+    if (this.#copies.some(({ store }) => this.#stores.peer(store)?.status?.draining === true)) return false;
     const lacking = this.replicas - this.#copies.length;
     return lacking <= 0 || this.#stores.spare(this.#copies.map(({ store }) => store)) === 0;
   }
@@ -150,8 +152,9 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
     return { position, done: done.finally(() => memory.release()) };
   }
 
-  sync(): Promise<void> {
-    return this.#atCopies((peer) => peer.request({ op: 'sync', file: this.file }));
+  async sync(): Promise<void> {
+    // What stores have completed is durable there.
+    if (!this.#isSealed) await this.#atCopies((peer) => peer.request({ op: 'sync', file: this.file }));
   }
 
   /**
@@ -163,6 +166,7 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
     const sealed = (await this.#seal(size, false, failures)) || (await this.#seal(size, true, failures));
     if (!sealed) throw new StoreError('EIO', `no store could complete ${this.file}: ${failures.join('; ')}`);
     this.bytes = size;
+    this.#isSealed = true;
     await this.#record();
   }
 

@@ -147,8 +147,10 @@ export class StorePeer {
     const { host, port } = splitAddress(this.address);
     try {
       const connection = await StoreConnection.open({ ...this.#options, host, port });
-      if (this.#stopped) connection.end('the gateway stops');
-      this.#opened(connection);
+      if (this.#stopped) {
+        connection.end('the gateway stops');
+        await connection.closed;
+      } else this.#opened(connection);
     } catch (error) {
       this.#failed((error as Error).message);
     }

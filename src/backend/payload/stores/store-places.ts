@@ -1,3 +1,4 @@
+import type { Reference } from '../partition-payloads.ts';
 import type { FoundPayload, PayloadPlace, PayloadPlaces, PlacementOptions, SegmentOwner } from '../ports.ts';
 import { makeDirectory } from '../small-files.ts';
 import type { PayloadStores } from './payload-stores.ts';
@@ -9,6 +10,8 @@ export class StorePlaces implements PayloadPlaces {
   /** Of the partition. */
   readonly name: string;
   owner: SegmentOwner | null = null;
+  /** What the log refers to, in order; null before all segments are known. */
+  openReferences: (() => AsyncIterable<Reference>) | null = null;
   /** What the topic asks for. */
   replicas = 1;
   minInsync = 1;
@@ -25,6 +28,10 @@ export class StorePlaces implements PayloadPlaces {
     this.name = name;
     this.directory = directory;
     this.#home = home;
+  }
+
+  async *references(): AsyncGenerator<Reference> {
+    if (this.openReferences !== null) yield* this.openReferences();
   }
 
   get outage(): string | null {
