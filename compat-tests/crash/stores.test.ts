@@ -9,7 +9,7 @@ import { requireToolchain } from '../harness/client.ts';
 import { STORES_SECRET, StoreUnderTest } from '../harness/store.ts';
 import { Loads } from './load.ts';
 
-const seconds = Number(process.env.KAFABRIC_STORE_CRASH_SECONDS ?? 45);
+const seconds = Number(process.env.KAFABRIC_STORE_CRASH_SECONDS ?? 10);
 const seed = Number(process.env.KAFABRIC_STORE_CRASH_SEED ?? 1);
 const topics = { 'stored-all': -1, 'stored-leader': 1 } as const;
 

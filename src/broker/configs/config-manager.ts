@@ -11,7 +11,6 @@ import type { ClusterMetadata } from '../metadata/cluster-metadata.ts';
 import { type MetadataRecord, metadataRecord } from '../metadata/records.ts';
 import { type MetadataState, ResourceType } from '../metadata/state.ts';
 import { topicNameProblem } from '../metadata/topic-name.ts';
-import { validateGroupConfigs } from './group-limits.ts';
 import { isPlainResource, plainResourceKind } from './resources.ts';
 import { validateBrokerConfigs, validateTopicConfigs, validateValues } from './validate.ts';
 
@@ -130,9 +129,8 @@ export class ConfigManager {
       validateBrokerConfigs(values, changed, name === '');
     } else {
       const kind = plainResourceKind(type, name);
-      kind.check(values);
+      kind.check(values, this.#metadata.config);
       validateValues(values, kind.definitions, kind.label, kind.errorCode);
-      if (type === ResourceType.GROUP) validateGroupConfigs(values, this.#metadata.config);
     }
   }
 

@@ -73,14 +73,23 @@ function describeUnsorted(metadata: ClusterMetadata, resourceType: number, name:
   const own = metadata.state.configs(resourceType, name);
   return [...definitions.values()].map((definition) => {
     const synonyms = [...ownSynonym(definition, own, source)];
-    if (defaultsFrom !== null) {
-      const inherited = synonym(definition, definition.default, WireSource.DEFAULT_CONFIG);
-      const prefix = WITHOUT_BROKER_KEY.has(definition.name) ? '' : defaultsFrom;
-      synonyms.push(...inherited.map((each) => ({ ...each, name: `${prefix}${definition.name}` })));
-    }
+    if (defaultsFrom !== null) synonyms.push(...inheritedSynonyms(metadata.config, definition, defaultsFrom));
     const described = fromSynonyms(definition, synonyms, false);
-    return { ...described, value: shown(definition, own.get(definition.name) ?? definition.default) };
+    return { ...described, value: described.value ?? shown(definition, definition.default) };
   });
+}
+
+/** What a key has from the broker key of the same name behind a prefix, or would have if there were one. */
+function inheritedSynonyms(
+  config: KafabricConfig,
+  definition: ConfigDefinition,
+  prefix: string,
+): ConfigSynonym[] {
+  const brokerKey = `${prefix}${definition.name}`;
+  if (config.entry(brokerKey) !== null) return brokerSynonyms(config, brokerKey);
+  const name = WITHOUT_BROKER_KEY.has(definition.name) ? definition.name : brokerKey;
+  const inherited = synonym(definition, definition.default, WireSource.DEFAULT_CONFIG);
+  return inherited.map((each) => ({ ...each, name }));
 }
 
 /** A topic's keys: its own values over the broker's. */

@@ -1,5 +1,5 @@
 import { parseMatch } from '../../config/client-match.ts';
-import { clientMetricsDefinitions, groupKeyDefinitions } from '../../config/index.ts';
+import { clientMetricsDefinitions, groupKeyDefinitions, type KafabricConfig } from '../../config/index.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 
 const INTERVAL_MIN_MS = 100;
@@ -27,8 +27,9 @@ export function checkClientMetrics(values: ReadonlyMap<string, string>): void {
     throw new ApiError(ErrorCode.INVALID_CONFIG, `Illegal client matching pattern: ${result.illegal}`);
 }
 
-/** The keys of groups that Kafka limits by broker keys, with the defaults of these. */
+/** The keys of groups that Kafka limits by broker keys, with the defaults of these, which hold where this broker has no such key. */
 const LIMITS: readonly (readonly [key: string, min: number, max: number])[] = [
+  ['consumer.assignment.interval.ms', 0, 15_000],
   ['consumer.heartbeat.interval.ms', 5_000, 15_000],
   ['consumer.session.timeout.ms', 45_000, 60_000],
   ['share.heartbeat.interval.ms', 5_000, 15_000],
@@ -43,8 +44,11 @@ const LIMITS: readonly (readonly [key: string, min: number, max: number])[] = [
 const defaults = new Map(groupKeyDefinitions.map(({ name, default: text }) => [name, Number(text)]));
 const DURATION = /^by_duration:P(?=\d|T\d)(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+(\.\d{1,9})?S)?)?$/i;
 
-/** Checks a group's values against the limits and each other. @throws ApiError INVALID_CONFIG with Kafka's message */
-export function checkGroup(values: ReadonlyMap<string, string>): void {
+/**
+ * Checks a group's values against the broker's limits and each other; what it does not have is the broker's.
+ * @throws ApiError INVALID_CONFIG with Kafka's message
+ */
+export function checkGroup(values: ReadonlyMap<string, string>, config: KafabricConfig): void {
   const refuse = (message: string): never => {
     throw new ApiError(ErrorCode.INVALID_CONFIG, message);
   };
@@ -55,15 +59,17 @@ export function checkGroup(values: ReadonlyMap<string, string>): void {
       `Invalid value ${reset} for configuration ${key}: Invalid value \`${reset}\` for configuration ${key}. The value must be either 'earliest', 'latest' or of the format 'by_duration:<PnDTnHnMn.nS>'.`,
     );
   }
+  const brokerNumber = (key: string, fallback: number) => Number(config.entry(key)?.text ?? fallback);
   const numberOf = (key: string) => {
     const text = values.get(key);
-    return text === undefined ? defaults.get(key)! : Number(text);
+    return text === undefined ? brokerNumber(`group.${key}`, defaults.get(key)!) : Number(text);
   };
   for (const [key, min, max] of LIMITS) {
     if (!values.has(key)) continue;
     const value = numberOf(key);
-    if (value < min) refuse(`${key} must be greater than or equal to ${limitKey(key, 'min')}`);
-    if (value > max) refuse(`${key} must be less than or equal to ${limitKey(key, 'max')}`);
+    const [least, most] = [limitKey(key, 'min'), limitKey(key, 'max')];
+    if (value < brokerNumber(least, min)) refuse(`${key} must be greater than or equal to ${least}`);
+    if (value > brokerNumber(most, max)) refuse(`${key} must be less than or equal to ${most}`);
   }
   for (const protocol of ['consumer', 'share', 'streams']) {
     const [session, heartbeat] = [`${protocol}.session.timeout.ms`, `${protocol}.heartbeat.interval.ms`];

@@ -1,4 +1,9 @@
-import { type ConfigDefinition, clientMetricsDefinitions, groupKeyDefinitions } from '../../config/index.ts';
+import {
+  type ConfigDefinition,
+  clientMetricsDefinitions,
+  groupKeyDefinitions,
+  type KafabricConfig,
+} from '../../config/index.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import { ResourceType } from '../metadata/state.ts';
 import { checkClientMetrics, checkGroup } from './plain-checks.ts';
@@ -36,8 +41,8 @@ export interface PlainResourceKind {
   readonly source: number;
   /** The prefix of the broker keys from which defaults come; null for none. */
   readonly defaultsFrom: string | null;
-  /** Checks that concern more than one value by its definition. @throws ApiError */
-  readonly check: (values: ReadonlyMap<string, string>) => void;
+  /** Checks that concern more than one value by its definition; `config` is the broker's. @throws ApiError */
+  readonly check: (values: ReadonlyMap<string, string>, config: KafabricConfig) => void;
   readonly definitions: ReadonlyMap<string, ConfigDefinition>;
   /** With which an invalid value is refused. */
   readonly errorCode: ErrorCode;
