@@ -113,7 +113,6 @@ describe('compacted topics whose payload is diverted', () => {
         directories: [directory],
         tiers: [],
         topics: null,
-        openStores: null,
         readPayload: true,
         repair: false,
       };

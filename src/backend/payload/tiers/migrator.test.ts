@@ -38,7 +38,6 @@ describe('Migrator', () => {
         pin: null,
         segments: {
           complete() {},
-          completeAll() {},
           async move(_, { copy, publish, place }) {
             if (!(await copy(`${at.path}/${segmentId}`, () => true))) return false;
             await publish(`${at.path}/${segmentId}`);
