@@ -18,6 +18,9 @@ const CRC_COVERS_FROM = 21;
 /** Neighbouring reference batches are read together, up to so many bytes. */
 const RUN_MAX_BYTES = 262_144;
 
+/** What compaction has left of a batch is made anew up to this size, uncompressed; a larger batch goes out as it was produced. */
+const RESTORED_MAX_BYTES = 64 << 20;
+
 /** Batches that RecentlyDiverted keeps, some 500 bytes each. */
 const RECENT_MAX = 64;
 
@@ -71,7 +74,9 @@ export function readDivertedBatch(bytes: Uint8Array): DivertedBatch | null {
   const header = restoreBatchHeader(bytes, reference);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const baseOffset = view.getBigInt64(0);
-  const isPartial = view.getInt32(HeaderField.recordCount) < reference.originalRecordCount;
+  const restored =
+    view.getInt32(HeaderField.recordCount) < reference.originalRecordCount ? restoredBytes(bytes) : 0;
+  const isPartial = restored > 0 && restored <= RESTORED_MAX_BYTES;
   return {
     baseOffset,
     lastOffset: baseOffset + BigInt(view.getInt32(23)),
@@ -81,7 +86,7 @@ export function readDivertedBatch(bytes: Uint8Array): DivertedBatch | null {
     batchCrc: reference.originalCrc,
     headerCrc: crc32c(header.subarray(CRC_COVERS_FROM)),
     header,
-    sizeBytes: isPartial ? restoredBytes(bytes) : BATCH_HEADER_SIZE + reference.extentLength,
+    sizeBytes: isPartial ? restored : BATCH_HEADER_SIZE + reference.extentLength,
     partial: isPartial ? Uint8Array.from(bytes) : null,
   };
 }

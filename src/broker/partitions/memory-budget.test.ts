@@ -40,4 +40,19 @@ describe('MemoryBudget', () => {
     await large;
     assert.notEqual(budget.acquire(1), undefined);
   });
+
+  it('is not held up by an answer that is larger than the memory', async () => {
+    const clock = new VirtualClock();
+    const budget = new MemoryBudget(() => ({ capacityBytes: 1000, usedBytes: 100 }), 0.5, clock);
+    assert.equal(budget.acquire(100), undefined);
+    const never = budget.acquire(5000);
+    const next = budget.acquire(10);
+    budget.taken(100);
+    clock.tick(5);
+    await never;
+    budget.taken(5000);
+    clock.tick(5);
+    await next;
+    assert.equal(budget.waiters, 0);
+  });
 });

@@ -62,11 +62,12 @@ export class MemoryBudget {
     if (this.#waiting.length > 0) this.#timer = this.#clock.setTimer(POLL_MS, () => this.#poll());
   }
 
-  /** An answer above the share gets it once nothing else is promised and it fits at all. */
+  /** An answer above the share gets it once nothing else is promised and it fits; one that never can does not hold up the others. */
   #hasRoomFor(bytes: number): boolean {
     const { capacityBytes, usedBytes } = this.#gauge();
     const limit = capacityBytes * this.#share;
     const needed = usedBytes + this.#promisedBytes + bytes;
+    if (bytes > capacityBytes) return this.#promisedBytes === 0;
     return needed <= limit || (bytes > limit && this.#promisedBytes === 0 && needed <= capacityBytes);
   }
 }

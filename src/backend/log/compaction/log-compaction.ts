@@ -122,7 +122,8 @@ export class LogCompaction {
   async #compact(work: CompactionWork, range: DirtyRange, version: number | null): Promise<RoundStats> {
     const { list } = this.#log.segments;
     const { firstDirty, end } = range;
-    const closed = list.all.filter((segment) => segment.baseOffset < end);
+    // Never the active one, though the log may have come to start in it.
+    const closed = list.all.slice(0, -1).filter((segment) => segment.baseOffset < end);
     const sources = await this.#sourcesOf(closed, end, firstDirty);
     const dirty = sources.filter(({ endOffset }) => endOffset > firstDirty);
     const mapped =
