@@ -12,6 +12,7 @@ import {
   startTouchingArena,
 } from '../native/arena.ts';
 import type { NetOptions } from '../native/net.ts';
+import { ApiKey } from '../protocol/api-keys.ts';
 import { systemClock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
 import { apiVersionsHandler } from './handlers/18-api-versions.ts';
@@ -157,9 +158,13 @@ export class Gateway {
   }
 }
 
+const TELEMETRY: ReadonlySet<number> = new Set([ApiKey.GetTelemetrySubscriptions, ApiKey.PushTelemetry]);
+
 function registryOf(handlers: readonly AnyHandler[], broker: EmbeddedBroker): HandlerRegistry {
   const registry = new HandlerRegistry(handlers);
-  registry.add(apiVersionsHandler({ registry, features: () => features(broker) }));
+  // Clients ask for subscriptions as soon as they may, and librdkafka up to 2.15 can crash when there are none.
+  const isAnnounced = (apiKey: number) => !TELEMETRY.has(apiKey) || broker.telemetry.isWanted;
+  registry.add(apiVersionsHandler({ registry, features: () => features(broker), isAnnounced }));
   return registry;
 }
 

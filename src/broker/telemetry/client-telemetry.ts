@@ -77,6 +77,11 @@ export class ClientTelemetry {
     return this.#maxBytes;
   }
 
+  /** Whether any subscription asks for metrics. */
+  get isWanted(): boolean {
+    return this.#rules.some(({ metrics }) => metrics.length > 0);
+  }
+
   /** Takes over the subscriptions, each as its configured values. */
   update(subscriptions: Iterable<ReadonlyMap<string, string>>): void {
     this.#version++;

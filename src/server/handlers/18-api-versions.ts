@@ -35,6 +35,8 @@ const ANNOUNCED_MIN_VERSION: ReadonlyMap<number, number> = new Map([[ApiKey.Prod
 export function apiVersionsHandler(deps: {
   registry: HandlerRegistry;
   features: () => Features;
+  /** Whether clients are told of an API now. */
+  isAnnounced: (apiKey: number) => boolean;
 }): ApiHandler<ApiVersionsRequest, ApiVersionsResponse> {
   return {
     apiKey: ApiKey.ApiVersions,
@@ -51,7 +53,10 @@ export function apiVersionsHandler(deps: {
         connection.clientSoftwareName = clientSoftwareName;
         connection.clientSoftwareVersion = clientSoftwareVersion;
       }
-      const apiKeys = deps.registry.all().map(announced);
+      const apiKeys = deps.registry
+        .all()
+        .filter(({ apiKey }) => deps.isAnnounced(apiKey))
+        .map(announced);
       if (apiVersion < 3) return apiVersionsResponse.create({ apiKeys });
       const { supported, finalized, finalizedEpoch } = deps.features();
       return apiVersionsResponse.create({

@@ -115,6 +115,7 @@ describe('KafkaListeners', () => {
     registry.add(
       apiVersionsHandler({
         registry,
+        isAnnounced: () => true,
         features: () => ({
           supported: [
             { name: 'group.version', minVersion: 0, maxVersion: 1 },
