@@ -3,6 +3,7 @@ import { type Broker, startBroker } from './harness/broker.ts';
 import { sleep } from './harness/child.ts';
 import { type Client, clientKinds, requireToolchain, startClient } from './harness/client.ts';
 import type { PlannedRecord, SeenRecord } from './harness/payload.ts';
+import { runTool } from './harness/tools.ts';
 
 const partitions = 2;
 const tested = ['java', 'confluent-kafka-javascript', 'kafkajs'];
@@ -188,16 +189,9 @@ describe('transactions', () => {
     await helper.call('openTransactional', { producer, transactionalId, timeoutMs });
     await helper.call('begin', { producer });
     await helper.call('send', { producer, topic, partition: 0, records: records('x') });
-    const run = async (args: string) => {
-      const call = helper.call.bind(helper) as unknown as (
-        op: string,
-        args: object,
-      ) => Promise<{ exitCode: number; output: string }>;
+    const run = (args: string) => {
       const words = ['--bootstrap-server', broker.bootstrap, ...args.split(' ')];
-      const main = 'org.apache.kafka.tools.TransactionsCommand';
-      const { exitCode, output } = await call('tool', { main, args: words, input: '', timeoutMs: 60_000 });
-      assert.equal(exitCode, 0, output);
-      return output;
+      return runTool(helper, 'org.apache.kafka.tools.TransactionsCommand', words);
     };
     assert.match(await run('list'), /txn-tools-id\s+\d+\s+\d+\s+Ongoing/);
     assert.doesNotMatch(await run('list --transactional-id-pattern other.*'), /txn-tools-id/);

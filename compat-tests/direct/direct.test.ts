@@ -106,7 +106,7 @@ describe('direct API', function () {
     });
   }
 
-  it('pushes slices of allocated memory without moving them', async () => {
+  it('pushes slices of allocated memory', async () => {
     const client = await gateway.connect();
     const topic = await client.createTopic('allocated');
     const field = await client.allocate(2_000_000);

@@ -7,6 +7,7 @@ import { Child, freePort, until } from '../harness/child.ts';
 import { type Client, clientKinds, requireToolchain, startClient } from '../harness/client.ts';
 import { javaCommand } from '../harness/paths.ts';
 import type { PlannedRecord } from '../harness/payload.ts';
+import { runTool } from '../harness/tools.ts';
 
 const patienceMs = 120_000;
 
@@ -87,28 +88,15 @@ describe('MirrorMaker 2, between Apache Kafka and the gateway', () => {
     await client.call('produce', args);
   }
 
-  async function tool(client: Client, main: string, broker: Broker, args: string): Promise<string> {
-    const call = client.call.bind(client) as unknown as (
-      op: string,
-      args: object,
-    ) => Promise<{ exitCode: number; output: string }>;
-    const words = ['--bootstrap-server', broker.bootstrap, ...args.split(' ')];
-    const name = `org.apache.kafka.tools.${main}`;
-    const { exitCode, output } = await call('tool', {
-      main: name,
-      args: words,
-      input: '',
-      timeoutMs: 60_000,
-    });
-    assert.equal(exitCode, 0, output);
-    return output;
+  function tool(client: Client, main: string, args: string): Promise<string> {
+    const { bootstrap } = client === onKafka ? kafka : gateway;
+    const words = ['--bootstrap-server', bootstrap, ...args.split(' ')];
+    return runTool(client, `org.apache.kafka.tools.${main}`, words);
   }
-
-  const brokerOf = (client: Client) => (client === onKafka ? kafka : gateway);
 
   /** What a topic holds, without what differs between clusters. */
   async function content(client: Client, topic: string) {
-    const output = await tool(client, 'GetOffsetShell', brokerOf(client), `--topic ${topic} --time -1`);
+    const output = await tool(client, 'GetOffsetShell', `--topic ${topic} --time -1`);
     const ends = [0, 1].map((index) => Number(output.match(new RegExp(`:${index}:(\\d+)`))?.[1] ?? 0));
     const seen = await client.call('consume', { topics: [{ topic, ends }], isolation: 'read_committed' });
     const records = seen.map(({ topic: _, offset: __, ...rest }) => rest);
@@ -120,7 +108,7 @@ describe('MirrorMaker 2, between Apache Kafka and the gateway', () => {
     const name = `${from === onKafka ? 'kafka' : 'gateway'}.${topic}`;
     await until(`${topic} is mirrored`, patienceMs, async () => {
       if (!mirror!.running) throw new Error(`MirrorMaker ended:\n${mirror!.output.slice(-4000)}`);
-      const exists = (await tool(to, 'TopicCommand', brokerOf(to), '--list')).split('\n').includes(name);
+      const exists = (await tool(to, 'TopicCommand', '--list')).split('\n').includes(name);
       return exists && (await content(to, name)).length >= wanted.length;
     });
     assert.deepEqual(await content(to, name), wanted);

@@ -45,6 +45,11 @@ export interface Operations {
   closeTransactional: [{ producer: string }, null];
   /** What a group has committed, -1 if nothing (java only). */
   committed: [{ group: string; topic: string; partition: number }, { offset: number }];
+  /** Runs the main class of a program of Kafka's inside the driver's virtual machine (java only). */
+  tool: [
+    { main: string; args: string[]; input: string; timeoutMs: number },
+    { exitCode: number; output: string },
+  ];
 }
 
 export interface Hello {
@@ -171,12 +176,13 @@ export function startClient(kind: ClientKind, bootstrap: string): Client {
 
 const shared = new Map<string, Client>();
 
-/** The process of a client that the suites share. */
+/** The process of a client of a broker that the suites share. */
 export function sharedClient(kind: ClientKind, bootstrap: string): Client {
-  let client = shared.get(kind.name);
+  const key = `${kind.name} ${bootstrap}`;
+  let client = shared.get(key);
   if (!client) {
     client = startClient(kind, bootstrap);
-    shared.set(kind.name, client);
+    shared.set(key, client);
   }
   return client;
 }

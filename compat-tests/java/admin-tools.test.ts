@@ -6,6 +6,7 @@ import { type Broker, startBroker } from '../harness/broker.ts';
 import { runCommand, until } from '../harness/child.ts';
 import { type Client, clientKinds, requireToolchain, sharedClient } from '../harness/client.ts';
 import { javaCommand } from '../harness/paths.ts';
+import { runTool } from '../harness/tools.ts';
 
 const tools = 'org.apache.kafka.tools';
 const configCommand = 'kafka.admin.ConfigCommand';
@@ -30,19 +31,8 @@ describe("Kafka's tools of administration", () => {
     await broker?.stop();
   });
 
-  /** Runs a tool inside the driver's virtual machine; rejects with its output when it fails. */
-  async function run(main: string, args: string): Promise<string> {
-    return runWords(main, ['--bootstrap-server', broker.bootstrap, ...args.split(' ')]);
-  }
-
-  async function runWords(main: string, words: string[]): Promise<string> {
-    const call = driver.call.bind(driver) as unknown as (
-      op: string,
-      args: object,
-    ) => Promise<{ exitCode: number; output: string }>;
-    const { exitCode, output } = await call('tool', { main, args: words, input: '', timeoutMs: 60_000 });
-    assert.equal(exitCode, 0, `${main} ${words.join(' ')}\n${output}`);
-    return output;
+  function run(main: string, args: string): Promise<string> {
+    return runTool(driver, main, ['--bootstrap-server', broker.bootstrap, ...args.split(' ')]);
   }
 
   it('kafka-configs: quotas of users, client ids and addresses', async () => {
@@ -205,8 +195,11 @@ describe("Kafka's tools of administration", () => {
 
   it('kafka-cluster', async () => {
     const words = ['--bootstrap-server', broker.bootstrap];
-    assert.match(await runWords(`${tools}.ClusterTool`, ['cluster-id', ...words]), /Cluster ID: \S+/);
-    assert.match(await runWords(`${tools}.ClusterTool`, ['list-endpoints', ...words]), /^1\s+127\.0\.0\.1/m);
+    assert.match(await runTool(driver, `${tools}.ClusterTool`, ['cluster-id', ...words]), /Cluster ID: \S+/);
+    assert.match(
+      await runTool(driver, `${tools}.ClusterTool`, ['list-endpoints', ...words]),
+      /^1\s+127\.0\.0\.1/m,
+    );
   });
 
   it('kafka-streams-application-reset', async () => {

@@ -6,6 +6,7 @@ import { type Broker, sharedBroker } from '../harness/broker.ts';
 import { runCommand } from '../harness/child.ts';
 import { type Client, clientKinds, requireToolchain, sharedClient } from '../harness/client.ts';
 import { javaCommand } from '../harness/paths.ts';
+import { runTool } from '../harness/tools.ts';
 
 const tools = 'org.apache.kafka.tools';
 
@@ -27,16 +28,8 @@ describe("Kafka's command-line tools", () => {
     if (dir) rmSync(dir, { recursive: true });
   });
 
-  /** Runs a tool inside the driver's virtual machine; rejects with its output when it fails. */
   async function run(main: string, args: string, input = ''): Promise<string> {
-    const words = ['--bootstrap-server', broker.bootstrap, ...args.split(' ')];
-    const call = driver.call.bind(driver) as unknown as (
-      op: string,
-      args: object,
-    ) => Promise<{ exitCode: number; output: string }>;
-    const { exitCode, output } = await call('tool', { main, args: words, input, timeoutMs: 60_000 });
-    assert.equal(exitCode, 0, `${main} ${args}\n${output}`);
-    return output;
+    return runTool(driver, main, ['--bootstrap-server', broker.bootstrap, ...args.split(' ')], input);
   }
 
   it('TopicCommand creates, alters, lists and describes', async () => {
@@ -174,16 +167,6 @@ describe("Kafka's command-line tools", () => {
   it('BrokerApiVersionsCommand, FeatureCommand and ClusterTool', async () => {
     assert.match(await run(`${tools}.BrokerApiVersionsCommand`, ''), /Produce\(0\): \d+ to \d+/);
     const words = ['cluster-id', '--bootstrap-server', broker.bootstrap];
-    const call = driver.call.bind(driver) as unknown as (
-      op: string,
-      args: object,
-    ) => Promise<{ output: string }>;
-    const { output } = await call('tool', {
-      main: `${tools}.ClusterTool`,
-      args: words,
-      input: '',
-      timeoutMs: 30_000,
-    });
-    assert.match(output, /Cluster ID: \S+/);
+    assert.match(await runTool(driver, `${tools}.ClusterTool`, words), /Cluster ID: \S+/);
   });
 });

@@ -15,7 +15,6 @@ class Region {
   /** Owns `fd`, which was found to be a file of at least `size` bytes. */
   Region(int fd, uint64_t size) : descriptor_(fd), size_(size) {}
 
-  uint64_t size() const { return size_; }
   bool holds(uint64_t offset, uint64_t length) const { return length <= size_ && offset <= size_ - length; }
 
   /** Copies from the region, or to it; the range is inside it. Returns 0 or an errno value: EFAULT where the owner has made it shorter. */

@@ -11,21 +11,11 @@
 #include <cstring>
 
 #include "store/aligned_memory.h"
+#include "store/descriptor.h"
 
 namespace kafabric {
 
 namespace {
-
-/** Closes a descriptor at the end of a scope. */
-struct ScopedFd {
-  int fd;
-  explicit ScopedFd(int opened) : fd(opened) {}
-  ~ScopedFd() {
-    if (fd >= 0) ::close(fd);
-  }
-  ScopedFd(const ScopedFd&) = delete;
-  ScopedFd& operator=(const ScopedFd&) = delete;
-};
 
 constexpr size_t kMaxVectors = 1024;  // IOV_MAX on Linux
 
@@ -109,7 +99,7 @@ std::string parentOf(const std::string& path) {
 }
 
 IoStatus syncDirectory(const std::string& path) {
-  ScopedFd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  Descriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (directory.fd < 0) return IoStatus::failure(errno, "cannot open directory", path);
   if (::fsync(directory.fd) != 0) return IoStatus::failure(errno, "cannot flush directory", path);
   return {};
@@ -118,7 +108,7 @@ IoStatus syncDirectory(const std::string& path) {
 IoStatus writeAtomically(const std::string& path, const uint8_t* bytes, size_t length) {
   std::string temporary = path + ".tmp";
   {
-    ScopedFd file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+    Descriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
     if (file.fd < 0) return IoStatus::failure(errno, "cannot create", temporary);
     std::vector<iovec> parts{{const_cast<uint8_t*>(bytes), length}};
     size_t written = 0;

@@ -1,10 +1,7 @@
 #include "compaction/compaction.h"
 
-#include <dirent.h>
-#include <unistd.h>
-
 #include <cerrno>
-#include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <random>
@@ -16,6 +13,7 @@
 #include "batch/restore.h"
 #include "compaction/segment_reader.h"
 #include "test/batches.h"
+#include "test/store_fixture.h"
 #include "test/test.h"
 
 using namespace kafabric;
@@ -93,22 +91,11 @@ struct Filtering {
 };
 
 struct Directory {
-  std::string path;
-  Directory() {
-    std::string name = "/tmp/compaction-XXXXXX";
-    CHECK(::mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~Directory() {
-    for (const std::string& name : files()) ::unlink((path + "/" + name).c_str());
-    ::rmdir(path.c_str());
-  }
+  std::string path = StoreFixture::makeDirectory();
+  ~Directory() { std::filesystem::remove_all(path); }
   std::set<std::string> files() const {
     std::set<std::string> found;
-    DIR* directory = ::opendir(path.c_str());
-    while (dirent* entry = ::readdir(directory))
-      if (entry->d_name[0] != '.') found.insert(entry->d_name);
-    ::closedir(directory);
+    for (const auto& entry : std::filesystem::directory_iterator(path)) found.insert(entry.path().filename());
     return found;
   }
 };

@@ -13,7 +13,7 @@ import { aborted, brokerError, DirectError } from './errors.ts';
 const SCRATCH_BYTES = 256 * 1024;
 const MAX_FRAME_BYTES = 2 ** 31 - 1;
 const FRAME_LENGTH_BYTES = 4;
-const SOFTWARE = { clientSoftwareName: 'kafabric-client', clientSoftwareVersion: '1.0.0' };
+const SOFTWARE = { clientSoftwareName: 'kafabric-client', clientSoftwareVersion: '0.1.0' };
 
 export interface CallOptions<Res> {
   /** The newest version to use; the gateway's limits it further. */

@@ -50,7 +50,7 @@ export interface ConsumerOptions {
   prefetchBytes?: number;
   /** Selected data that is got ahead, in bytes; default 64 MiB. One event may exceed it. */
   prefetchDataBytes?: number;
-  /** When acknowledged offsets of a group are committed: every so many milliseconds, or by `commit` alone. Default 5000. */
+  /** When acknowledged offsets of a group are committed: every so many milliseconds, or only by `commit`, at `close` and before partitions go to others. Default 5000. */
   commitEveryMs?: number | 'manual';
   /** Whether events of open and aborted transactions are seen; default committed only. */
   isolation?: 'committed' | 'uncommitted';

@@ -82,7 +82,7 @@ const CODES: ReadonlyMap<number, DirectErrorCode> = new Map<number, DirectErrorC
   [ErrorCode.FENCED_INSTANCE_ID, 'FENCED'],
 ]);
 
-const TODO: ReadonlyMap<number, string> = new Map([
+const WHAT_TO_DO: ReadonlyMap<number, string> = new Map([
   [ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, 'create the topic first'],
   [
     ErrorCode.MESSAGE_TOO_LARGE,
@@ -95,7 +95,7 @@ const TODO: ReadonlyMap<number, string> = new Map([
 /** An answer of the gateway as an error. */
 export function brokerError(code: number, message: string | null, doing: string): DirectError {
   const broker = names.get(code) ?? `error ${code}`;
-  const todo = TODO.get(code);
+  const todo = WHAT_TO_DO.get(code);
   return new DirectError(CODES.get(code) ?? 'BROKER', message ? `${message} (${broker})` : broker, {
     doing,
     broker,

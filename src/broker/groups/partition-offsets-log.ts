@@ -1,4 +1,4 @@
-import { ErrorCode } from '../../protocol/errors.ts';
+import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import { Attribute } from '../../protocol/records/batch-header.ts';
 import { buildBatch } from '../../protocol/records/builder.ts';
 import type { Clock } from '../../util/clock.ts';
@@ -8,11 +8,6 @@ import type { PartitionManager } from '../partitions/partition-manager.ts';
 import { replayLog } from '../replay.ts';
 import { markerBatch, type TransactionalProducer, type TransactionMarker } from '../transaction-marker.ts';
 import type { OffsetsLog, OffsetsRecord, OffsetsReplay } from './ports.ts';
-
-/** The partition of __consumer_offsets is not here. */
-class NotCoordinator extends Error {
-  readonly code = ErrorCode.NOT_COORDINATOR;
-}
 
 /** Keeps groups and offsets in the partitions of __consumer_offsets. */
 export class PartitionOffsetsLog implements OffsetsLog {
@@ -52,7 +47,8 @@ export class PartitionOffsetsLog implements OffsetsLog {
 
   #find(index: number): Partition {
     const partition = this.#partitions.find(OFFSETS_TOPIC, index);
-    if (partition === null) throw new NotCoordinator(`${OFFSETS_TOPIC}-${index} is not open`);
+    if (partition === null)
+      throw new ApiError(ErrorCode.NOT_COORDINATOR, `${OFFSETS_TOPIC}-${index} is not open`);
     return partition;
   }
 }

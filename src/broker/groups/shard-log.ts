@@ -37,7 +37,7 @@ export class ShardLog {
 
   /** Rejects with an error that has a Kafka error code; REQUEST_TIMED_OUT if the write is slow, which may still succeed. */
   append(records: readonly OffsetsRecord[]): Promise<void> {
-    return this.#inTime(this.#append(records));
+    return this.inTime(this.#append(records));
   }
 
   async #append(records: readonly OffsetsRecord[], producer?: TransactionalProducer): Promise<void> {
@@ -57,26 +57,14 @@ export class ShardLog {
    * callers were told that it takes too long. Rejects as `append`.
    */
   write(changes: readonly OffsetChange[], records: readonly OffsetsRecord[] = []): Promise<void> {
-    const all = [...changes.map(offsetRecord), ...records];
-    if (all.length === 0) return Promise.resolve();
-    const finishes = changes.map((change) => this.#offsets.begin(change));
-    return this.#inTime(this.#takeEffect(this.#append(all), finishes));
+    if (changes.length + records.length === 0) return Promise.resolve();
+    return this.inTime(this.writeApplied(changes, records));
   }
 
-  /**
-   * As `write`, for records whose effect is there already: `failed` is called if they are not written, also after the
-   * time-out.
-   */
-  writeApplied(
-    changes: readonly OffsetChange[],
-    records: readonly OffsetsRecord[],
-    failed: (error: unknown) => void,
-  ): Promise<void> {
+  /** As `write`, for records whose effect is there already, and however long it takes. */
+  writeApplied(changes: readonly OffsetChange[], records: readonly OffsetsRecord[]): Promise<void> {
     const finishes = changes.map((change) => this.#offsets.begin(change));
-    const all = [...changes.map(offsetRecord), ...records];
-    const effect = this.#takeEffect(this.#append(all), finishes);
-    effect.catch(failed);
-    return this.#inTime(effect);
+    return this.#takeEffect(this.#append([...changes.map(offsetRecord), ...records]), finishes);
   }
 
   /** Resolves when no append is under way, and all have taken effect or failed. */
@@ -89,7 +77,7 @@ export class ShardLog {
   writePending(changes: readonly OffsetChange[], producer: TransactionalProducer): Promise<void> {
     if (changes.length === 0) return Promise.resolve();
     const finishes = changes.map((change) => this.#offsets.beginPending(producer.producerId, change));
-    return this.#inTime(this.#takeEffect(this.#append(changes.map(offsetRecord), producer), finishes));
+    return this.inTime(this.#takeEffect(this.#append(changes.map(offsetRecord), producer), finishes));
   }
 
   /** Appends what ends a transaction, and lets its offsets take effect or forgets them. Rejects as `append`, but waits for ever. */
@@ -127,7 +115,8 @@ export class ShardLog {
     this.#timers.clear();
   }
 
-  #inTime(written: Promise<void>): Promise<void> {
+  /** Rejects with REQUEST_TIMED_OUT if what is being written is slow; it may still succeed. */
+  inTime(written: Promise<void>): Promise<void> {
     return new Promise((resolve, reject) => {
       const timer = this.#clock.setTimer(this.#timeoutMs, () => {
         this.#timers.delete(timer);

@@ -117,7 +117,7 @@ export class Partition implements Watched {
   }
 
   /**
-   * Appends a batch of a coordinator to the topic in which it keeps its state.
+   * Appends a batch of a coordinator, behind what clients produce: a part of its state, or the end of a transaction.
    * @returns rejects with a ProduceError; resolves when the batch is as durable as acks=all
    */
   appendAsCoordinator(batch: Uint8Array): Promise<Appended> {

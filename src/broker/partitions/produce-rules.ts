@@ -1,7 +1,7 @@
 import { LogError } from '../../backend/log/errors.ts';
 import type { BatchCheck, CheckOptions } from '../../native/batch.ts';
 import type { Codec } from '../../native/codec.ts';
-import { ErrorCode } from '../../protocol/errors.ts';
+import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import type { PartitionConfig } from './config.ts';
 
 /** Batches that decompress to more than this are refused. */
@@ -10,15 +10,12 @@ const COMPRESSION_MASK = 0x07;
 const TRANSACTIONAL = 0x10;
 
 /** Why a batch was not appended, in Kafka's terms. */
-export class ProduceError extends Error {
-  /** A code of `ErrorCode`. */
-  readonly code: number;
+export class ProduceError extends ApiError {
   /** The records at fault, by their index in the batch (KIP-467). */
   readonly records: readonly { index: number; message: string | null }[];
 
   constructor(code: number, message: string, records: ProduceError['records'] = []) {
-    super(message);
-    this.code = code;
+    super(code as ErrorCode, message);
     this.records = records;
   }
 }

@@ -27,19 +27,22 @@ export class MutationQuota {
     const limit = this.#limits.of(user, clientId);
     if (limit === null) return NO_LIMIT;
     const bucket = this.#users.of(limit.sharedBy);
+    // A request counts once, however much of it has to wait or is refused.
+    const wait = (ms: number) => {
+      if (ms > 0 && permits.throttleMs === 0) this.throttled++;
+      permits.throttleMs = Math.max(permits.throttleMs, ms);
+    };
     const permits = {
       throttleMs: 0,
       take: (partitions: number) => {
         const now = this.#clock.now();
         const missing = bucket.throttleMs(limit.perSecond, now);
         if (strict && missing > 0) {
-          permits.throttleMs = Math.max(permits.throttleMs, missing);
-          this.throttled++;
+          wait(missing);
           throw new ApiError(ErrorCode.THROTTLING_QUOTA_EXCEEDED);
         }
         bucket.take(partitions, limit.perSecond, now);
-        if (!strict)
-          permits.throttleMs = Math.max(permits.throttleMs, bucket.throttleMs(limit.perSecond, now));
+        if (!strict) wait(bucket.throttleMs(limit.perSecond, now));
       },
     };
     return permits;

@@ -17,10 +17,6 @@ export class Users<T> {
     this.#create = create;
   }
 
-  get size(): number {
-    return this.#users.size;
-  }
-
   of(name: string): T {
     const user = this.#users.get(name) ?? this.#create();
     // The order of the map is that of the last use.

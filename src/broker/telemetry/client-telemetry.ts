@@ -128,7 +128,7 @@ export class ClientTelemetry {
     } finally {
       instance.terminating = push.terminating;
     }
-    if (push.metrics.byteLength > 0) instance.metrics = this.#decode(push);
+    if (push.metrics.byteLength > 0) instance.metrics = this.#decode(instance, push);
     this.pushed++;
   }
 
@@ -150,9 +150,13 @@ export class ClientTelemetry {
       this.#refuse(ErrorCode.TELEMETRY_TOO_LARGE, `A push is at most ${this.#maxBytes} bytes`);
   }
 
-  #decode({ compressionType, metrics }: { compressionType: number; metrics: Uint8Array }): ClientMetric[] {
+  /** What a client had pushed before gives way to this. */
+  #decode(
+    instance: Instance,
+    { compressionType, metrics }: { compressionType: number; metrics: Uint8Array },
+  ): ClientMetric[] {
     let others = 0;
-    for (const each of this.#instances.values()) others += each.metrics.length;
+    for (const each of this.#instances.values()) if (each !== instance) others += each.metrics.length;
     const limit = Math.max(0, Math.min(METRICS_PER_CLIENT_MAX, METRICS_MAX - others));
     try {
       const plain =

@@ -197,7 +197,7 @@ describe('TransactionCoordinator', () => {
     broker.transactions.close();
   });
 
-  it('forgets ids that are not used, but no open transaction', async () => {
+  it('forgets ids that nobody uses, also after a restart', async () => {
     const broker = await startTransactions();
     await init(broker);
     await broker.transactions.initProducer({ transactionalId: 'other', timeoutMs: 60_000, expected: null });

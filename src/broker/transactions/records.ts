@@ -10,10 +10,10 @@ import {
   encodeCoordinatorKey,
   encodeVersioned,
 } from '../../protocol/internal-records.ts';
+import { NO_PRODUCER_EPOCH } from '../../protocol/records/batch-header.ts';
 import { ProtocolError } from '../../protocol/wire/errors.ts';
 import type { TransactionRecord } from './ports.ts';
 import {
-  NO_PRODUCER_EPOCH,
   TRANSACTION_STATES,
   type Transaction,
   type TransactionState,

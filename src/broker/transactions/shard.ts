@@ -1,4 +1,5 @@
 import { ErrorCode } from '../../protocol/errors.ts';
+import { NO_PRODUCER_EPOCH, NO_PRODUCER_ID } from '../../protocol/records/batch-header.ts';
 import { ProtocolError } from '../../protocol/wire/errors.ts';
 import type { Clock, Timer } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
@@ -18,8 +19,6 @@ import {
   mayExpire,
   mayGoOn,
   NO_EPOCH_LEFT,
-  NO_PRODUCER_EPOCH,
-  NO_PRODUCER_ID,
   needsNewProducerId,
   newTransaction,
   type ProducerIdentity,

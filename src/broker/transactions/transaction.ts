@@ -1,4 +1,5 @@
 import { ErrorCode } from '../../protocol/errors.ts';
+import { NO_PRODUCER_EPOCH, NO_PRODUCER_ID } from '../../protocol/records/batch-header.ts';
 
 /** The states of a transactional id, with Kafka's names and, by their place, its numbers. */
 export const TRANSACTION_STATES = [
@@ -18,8 +19,6 @@ export type TransactionState = (typeof TRANSACTION_STATES)[number];
 export const TransactionVersion = { classic: 0, epochPerTransaction: 2 } as const;
 export type TransactionVersion = (typeof TransactionVersion)[keyof typeof TransactionVersion];
 
-export const NO_PRODUCER_ID = -1n;
-export const NO_PRODUCER_EPOCH = -1;
 /** An epoch that no client gets: it serves to fence the one before. */
 export const NO_EPOCH_LEFT = 32767;
 const NO_TIME = -1;
@@ -77,7 +76,7 @@ export function newTransaction(producerId: bigint, timeoutMs: number, nowMs: num
 }
 
 /** Whether the producer needs another id: the last epoch is kept for fencing it. */
-export function isEpochExhausted(producerEpoch: number): boolean {
+function isEpochExhausted(producerEpoch: number): boolean {
   return producerEpoch >= NO_EPOCH_LEFT - 1;
 }
 

@@ -6,7 +6,7 @@ import { addDirectBenchCommand } from './direct-bench-command.ts';
 import { type DoctorOptions, doctorCommand } from './doctor-command.ts';
 import { addEventCommands } from './event-commands.ts';
 import { type VerifyOptions, verifyCommand } from './payload-command.ts';
-import { type SettingOptions, settingsFrom } from './settings.ts';
+import { collect, type SettingOptions, settingsFrom } from './settings.ts';
 import { startCommand } from './start-command.ts';
 import { addTopicCommands } from './topic-commands.ts';
 
@@ -14,10 +14,6 @@ function withSettings(command: Command): Command {
   return command
     .option('-c, --config <file>', 'properties file; ./kafabric.properties is read when it is there')
     .option('-o, --override <key=value>', 'set one configuration key (repeatable)', collect, []);
-}
-
-function collect(value: string, previous: string[]): string[] {
-  return [...previous, value];
 }
 
 const program = new Command('kafabric')

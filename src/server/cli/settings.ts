@@ -8,6 +8,11 @@ export interface SettingOptions {
   override: string[];
 }
 
+/** For an option that may be given several times. */
+export function collect(value: string, previous: string[]): string[] {
+  return [...previous, value];
+}
+
 const defaultFile = 'kafabric.properties';
 
 /**

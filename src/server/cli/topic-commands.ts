@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { Client } from '../../client/index.ts';
+import { collect } from './settings.ts';
 
 interface Target {
   bootstrap: string;
@@ -79,10 +80,6 @@ export async function withClient(
   } finally {
     client.close();
   }
-}
-
-export function collect(value: string, previous: string[]): string[] {
-  return [...previous, value];
 }
 
 function pairOf(text: string): [string, string] {

@@ -98,8 +98,9 @@ function produceOf(request: DirectPutRequest, { batches }: Assembled): ProduceRe
   return produceRequest.create({ transactionalId, acks, timeoutMs, topicData });
 }
 
-function answer({ responses }: ProduceResponse): DirectPutResponse {
+function answer({ responses, throttleTimeMs }: ProduceResponse): DirectPutResponse {
   return directPutResponse.create({
+    throttleTimeMs,
     topics: responses.map(({ topicId, partitionResponses }) => ({
       topicId,
       partitions: partitionResponses.map(

@@ -244,7 +244,7 @@ describe('transaction handlers', () => {
     assert.equal(unknown.errorCode, ErrorCode.INVALID_PRODUCER_ID_MAPPING);
   });
 
-  it('partitions that do not exist are not added, nor others with them', async () => {
+  it('partitions that do not exist are not added', async () => {
     const producer = await init(4);
     const unknown = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
     assert.deepEqual(await add(3, producer, 'none'), [unknown, unknown]);
@@ -350,6 +350,7 @@ describe('transaction handlers', () => {
       return answer.markers[0]!.topics[0]!.partitions[0]!.errorCode;
     };
     assert.equal(await write(2, producer.producerEpoch, 2), ErrorCode.INVALID_PRODUCER_EPOCH);
+    assert.equal(await write(1, producer.producerEpoch - 1, 0), ErrorCode.INVALID_PRODUCER_EPOCH);
     assert.equal(await write(1, producer.producerEpoch, 0), ErrorCode.NONE);
     assert.equal(await latest(1), 2n);
   });

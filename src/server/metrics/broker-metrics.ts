@@ -3,7 +3,7 @@ import { arenaStats } from '../../native/arena.ts';
 import type { KafkaListeners } from '../net/listener.ts';
 import { cleanerMetrics } from './cleaner-metrics.ts';
 import { directMetrics } from './direct-metrics.ts';
-import type { MetricSource } from './gateway-metrics.ts';
+import { counter, type MetricSource } from './gateway-metrics.ts';
 import { tierMetrics } from './tier-metrics.ts';
 
 /** What the embedded broker keeps count of. */
@@ -178,10 +178,6 @@ export function networkMetrics(listeners: KafkaListeners): MetricSource[] {
     ),
     counter('kafabric_sent_bytes_total', 'Bytes sent.', () => listeners.stats().sentBytes),
   ];
-}
-
-function counter(name: string, help: string, read: () => number): MetricSource {
-  return { name, help, read, counter: true };
 }
 
 function byTopic<P extends { topic: string }>(

@@ -1,25 +1,39 @@
 import type { LogCleaner } from '../../backend/log/compaction/log-cleaner.ts';
 import type { Clock } from '../../util/clock.ts';
-import type { MetricSource } from './gateway-metrics.ts';
+import { counter, type MetricSource } from './gateway-metrics.ts';
 
 /** What log compaction keeps count of. */
 export function cleanerMetrics(cleaner: LogCleaner, clock: Clock): MetricSource[] {
   const { metrics } = cleaner;
-  const counter = (name: string, help: string, read: () => number): MetricSource => ({
-    name: `kafabric_cleaner_${name}_total`,
-    help,
-    read,
-    counter: true,
-  });
   const uncleanable = () => cleaner.uncleanable();
   return [
-    counter('runs', 'Logs that were compacted.', () => metrics.runs),
-    counter('stopped', 'Compactions that were stopped, for the log was changed.', () => metrics.stopped),
-    counter('failures', 'Compactions that failed.', () => metrics.failures),
-    counter('read_bytes', 'Bytes of logs that compaction read.', () => metrics.bytesRead),
-    counter('written_bytes', 'Bytes of logs that compaction wrote.', () => metrics.bytesWritten),
-    counter('read_records', 'Records that compaction looked at.', () => metrics.recordsRead),
-    counter('removed_records', 'Records that compaction removed.', () => metrics.recordsRemoved),
+    counter('kafabric_cleaner_runs_total', 'Logs that were compacted.', () => metrics.runs),
+    counter(
+      'kafabric_cleaner_stopped_total',
+      'Compactions that were stopped, for the log was changed.',
+      () => metrics.stopped,
+    ),
+    counter('kafabric_cleaner_failures_total', 'Compactions that failed.', () => metrics.failures),
+    counter(
+      'kafabric_cleaner_read_bytes_total',
+      'Bytes of logs that compaction read.',
+      () => metrics.bytesRead,
+    ),
+    counter(
+      'kafabric_cleaner_written_bytes_total',
+      'Bytes of logs that compaction wrote.',
+      () => metrics.bytesWritten,
+    ),
+    counter(
+      'kafabric_cleaner_read_records_total',
+      'Records that compaction looked at.',
+      () => metrics.recordsRead,
+    ),
+    counter(
+      'kafabric_cleaner_removed_records_total',
+      'Records that compaction removed.',
+      () => metrics.recordsRemoved,
+    ),
     {
       name: 'kafabric_cleaner_max_dirty_ratio',
       help: 'The largest share of a compacted log that is not compacted yet.',

@@ -1,15 +1,9 @@
 import type { DirectService } from '../../broker/direct/direct-service.ts';
-import type { MetricSource } from './gateway-metrics.ts';
+import { counter, type MetricSource } from './gateway-metrics.ts';
 
 /** What direct clients have attached, put and got. */
 export function directMetrics({ attachments, gets, puts }: DirectService): MetricSource[] {
   const attached = () => attachments?.stats() ?? { attachments: 0, regions: 0, bytes: 0 };
-  const counter = (name: string, help: string, read: () => number): MetricSource => ({
-    name,
-    help,
-    counter: true,
-    read,
-  });
   return [
     {
       name: 'kafabric_direct_attachments',

@@ -14,6 +14,11 @@ export interface MetricSource {
   counter?: boolean;
 }
 
+/** A number that only grows. */
+export function counter(name: string, help: string, read: () => number): MetricSource {
+  return { name, help, read, counter: true };
+}
+
 /** The gateway's Prometheus metrics. Parts below the server give numbers to read; the network part reports as it goes. */
 export class GatewayMetrics implements NetMetrics {
   readonly registry = new Registry();

@@ -2,6 +2,7 @@ import type { Clock, Timer } from '../../../util/clock.ts';
 import type { Logger } from '../../../util/logger.ts';
 import { isTransient } from '../errors.ts';
 import type { PartitionLog } from '../partition-log.ts';
+import { SerialQueue } from '../serial.ts';
 import { type DirtyRange, dirtyRatio, isDue } from './cleanable.ts';
 import { CompactionStopped } from './log-compaction.ts';
 import type { CompactionEngine, RoundStats } from './ports.ts';
@@ -66,7 +67,8 @@ export class LogCleaner {
   /** Logs whose compaction failed, as Kafka until the next start, and how many bytes wait there. */
   readonly #uncleanable = new Map<PartitionLog, number>();
   #timer: Timer | null = null;
-  #looking: Promise<void> | null = null;
+  /** One look after another: two would choose the same log. */
+  readonly #looks = new SerialQueue();
   #started = false;
 
   constructor(options: LogCleanerOptions) {
@@ -83,7 +85,7 @@ export class LogCleaner {
     this.#started = false;
     this.#timer?.cancel();
     this.#timer = null;
-    await this.#looking;
+    await this.#looks.run(async () => {});
     for (const log of this.#running.keys()) void log.compaction.stop();
     await Promise.all(this.#running.values());
   }
@@ -97,12 +99,10 @@ export class LogCleaner {
     if (!this.#started || this.#timer) return;
     this.#timer = this.#options.clock.setTimer(delayMs, () => {
       this.#timer = null;
-      this.#looking = this.#look()
+      void this.#looks
+        .run(() => this.#look())
         .catch((error: unknown) => this.#options.logger.error({ err: error }, 'the log cleaner failed'))
-        .then(() => {
-          this.#looking = null;
-          this.#lookIn(this.#options.settings().backoffMs);
-        });
+        .then(() => this.#lookIn(this.#options.settings().backoffMs));
     });
   }
 
@@ -153,7 +153,7 @@ export class LogCleaner {
       this.#uncleanable.set(log, range.dirtyBytes);
       return null;
     } catch (error) {
-      this.#failed(log, error);
+      if (!log.isClosed && !this.#uncleanable.has(log)) this.#failed(log, error);
       return null;
     }
   }
@@ -194,7 +194,7 @@ export class LogCleaner {
     const share = Math.max(threads, 1);
     return {
       mapBytes: Math.floor(dedupeBufferBytes / share),
-      bufferBytes: Math.max(Math.floor(ioBufferBytes / share / 2), MIN_BUFFER_BYTES),
+      bufferBytes: Math.max(Math.floor(ioBufferBytes / share), MIN_BUFFER_BYTES),
       loadFactor,
     };
   }

@@ -132,7 +132,7 @@ export class LogCompaction {
         : await work.map(dirty, firstDirty, list.abortedTransactions(firstDirty, end));
     if (mapped.endOffset <= firstDirty && dirty.length > 0)
       throw new Error(
-        `the keys of one batch do not fit into the cleaner's memory: raise log.cleaner.dedupe.buffer.size, or lower log.cleaner.threads`,
+        `the keys of one batch do not fit into the cleaner's memory: raise log.cleaner.dedupe.buffer.size, or lower log.cleaner.threads, and restart`,
       );
     const cleaned = closed.filter((segment) => segment.baseOffset < mapped.endOffset);
     const groups = groupSegments(cleaned, this.#endOf(cleaned), this.#log.log.config);

@@ -22,8 +22,8 @@ export async function finishSwaps(
   entries: readonly DirectoryEntry[],
 ): Promise<boolean> {
   const files = entries.map(parseName).filter((file) => file !== null);
-  files.sort((a, b) => (a.offset < b.offset ? -1 : 1));
   if (files.every(({ stage }) => stage === 'log')) return false;
+  files.sort((a, b) => (a.offset < b.offset ? -1 : 1));
   const { fileSystem, logger } = environment;
   const remove = (file: LogFileName) => fileSystem.remove(join(directory, file.name));
   // Kafka splits a segment whose offsets do not fit into several: they are all there, or none counts.

@@ -88,15 +88,15 @@ export class ClassicMembers {
     });
   }
 
-  async #finish(group: ConsumerGroup, draft: MemberDraft, request: JoinGroupRequest): Promise<void> {
+  #finish(group: ConsumerGroup, draft: MemberDraft, request: JoinGroupRequest): Promise<void> {
     const { memberId } = draft.updated;
     const written = this.#context.writer.write({ groupId: group.groupId, records: draft.records });
     group.metadataMayDiffer = false;
-    await written;
-    if (group.member(memberId) === undefined) return;
+    // At once, for the member is there, also if the write takes so long that its client is not told.
     group.timers.cancel(memberId, 'join');
     this.#fencing.startSession(group, memberId);
     this.#fencing.start(group, memberId, 'sync', request.rebalanceTimeoutMs);
+    return written;
   }
 
   /** `former`: the static member that is there. */

@@ -116,7 +116,7 @@ export class ConsumerGroups {
   }
 
   #codeOf(error: unknown): ErrorCode {
-    if ((error as { code?: unknown } | null)?.code === undefined) {
+    if (typeof (error as { code?: unknown } | null)?.code !== 'number') {
       this.#context.logger.error({ err: error }, 'a request of a consumer group failed');
       return ErrorCode.UNKNOWN_SERVER_ERROR;
     }

@@ -28,7 +28,8 @@ export class GroupWriter {
   readonly #groups: Map<string, Group>;
   readonly #log: ShardLog;
   readonly #failed: (error: unknown) => void;
-  #lastWrite: Promise<void> = Promise.resolve();
+  /** While it is under way. */
+  #lastWrite: Promise<void> | null = null;
 
   constructor(groups: Map<string, Group>, log: ShardLog, failed: (error: unknown) => void) {
     this.#groups = groups;
@@ -42,13 +43,18 @@ export class GroupWriter {
    */
   write({ groupId, records, before = [], after = [], offsets = [] }: GroupChange): Promise<void> {
     const encoded = [...before, ...records.map((record) => encodeConsumerRecord(groupId, record)), ...after];
-    if (encoded.length === 0 && offsets.length === 0) return this.#lastWrite;
+    if (encoded.length === 0 && offsets.length === 0)
+      return this.#lastWrite === null ? Promise.resolve() : this.#log.inTime(this.#lastWrite);
     for (const { key, value } of encoded)
       if (key.byteLength + (value?.byteLength ?? 0) > RECORD_BYTES_MAX)
         throw new ApiError(ErrorCode.UNKNOWN_SERVER_ERROR, 'The group has become too large to be stored.');
     for (const record of records) this.replay(groupId, record);
-    const written = this.#log.writeApplied(offsets, encoded, this.#failed);
-    this.#lastWrite = written;
+    const effect = this.#log.writeApplied(offsets, encoded);
+    this.#lastWrite = effect;
+    effect.then(() => {
+      if (this.#lastWrite === effect) this.#lastWrite = null;
+    }, this.#failed);
+    const written = this.#log.inTime(effect);
     // Its failure is met by whoever waits.
     written.catch(() => undefined);
     return written;
@@ -72,6 +78,6 @@ export class GroupWriter {
 
   /** What could not be written has been taken back. */
   reset(): void {
-    this.#lastWrite = Promise.resolve();
+    this.#lastWrite = null;
   }
 }
