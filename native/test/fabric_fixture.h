@@ -68,6 +68,7 @@ class SharedMemory {
 
 /** Fills with what depends on the place and the seed. */
 void fillPattern(uint8_t* data, size_t bytes, uint64_t seed);
+void fillZero(uint8_t* data, size_t bytes);
 /** Whether all of it is the pattern, as of `offset`. */
 bool isPattern(const uint8_t* data, size_t bytes, uint64_t seed, size_t offset = 0);
 

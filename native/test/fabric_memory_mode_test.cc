@@ -49,7 +49,7 @@ void moveBytes(const ProviderHere& here, const std::shared_ptr<const Provider>& 
     uint8_t* from = direction == Direction::kRead ? remote.data() : local.data();
     uint8_t* to = direction == Direction::kRead ? local.data() : remote.data();
     fillPattern(from, kBytes, 5);
-    std::fill_n(to, kBytes, uint8_t{0});
+    fillZero(to, kBytes);
     status = waitFor([&](Transport::Done done) {
       BulkRequest request{peer, direction, {{local.data() + 1, kBytes - 1, published.address + 1, published.key}},
                           Clock::now() + std::chrono::seconds(20), done, nullptr};

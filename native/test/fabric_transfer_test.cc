@@ -30,14 +30,14 @@ PROVIDER_TEST(fabric_moves_ranges_of_every_size) {
   for (uint64_t length : {uint64_t{0}, uint64_t{1}, kPiece - 1, kPiece, kPiece + 1, 3 * kPiece}) {
     for (uint64_t offset : {uint64_t{0}, uint64_t{7}}) {
       fillPattern(target.memory.data(), target.memory.size(), ++seed);
-      std::fill_n(store.memory.data(), store.memory.size(), uint8_t{0});
+      fillZero(store.memory.data(), store.memory.size());
       IoStatus status = store.transfer(Direction::kRead, target.peer, {target.range(store.memory.data() + 3, length, offset)});
       CHECK_EQ(status.message, "");
       CHECK(isPattern(store.memory.data() + 3, length, seed, offset));
       CHECK_EQ(store.memory.data()[3 + length], 0);
 
       fillPattern(store.memory.data(), store.memory.size(), ++seed);
-      std::fill_n(target.memory.data(), target.memory.size(), uint8_t{0});
+      fillZero(target.memory.data(), target.memory.size());
       status = store.transfer(Direction::kWrite, target.peer, {target.range(store.memory.data() + 5, length, offset)});
       CHECK_EQ(status.message, "");
       CHECK(isPattern(target.memory.data() + offset, length, seed, 5));
