@@ -15,6 +15,7 @@ export interface Target {
 }
 
 const plain = { acks: 'all', compression: 'none', partitions: 4, producers: 1 };
+const keptPath = 'the same, with the default log.segment.delete.delay.ms';
 const large = [100_000, 1_000_000, 10_000_000];
 
 export const targets: readonly Target[] = [
@@ -30,6 +31,22 @@ export const targets: readonly Target[] = [
     path: 'produce 100 KB, 1 MB, 10 MB',
     workload: 'produce',
     where: { ...plain, size: large },
+    metric: 'cpuPerGb',
+    figure: 'broker CPU per GB',
+    atMost: 0.1,
+  },
+  {
+    path: keptPath,
+    workload: 'produce-kept',
+    where: {},
+    metric: 'mbPerS',
+    figure: 'throughput',
+    atLeast: 8,
+  },
+  {
+    path: keptPath,
+    workload: 'produce-kept',
+    where: {},
     metric: 'cpuPerGb',
     figure: 'broker CPU per GB',
     atMost: 0.1,

@@ -3,9 +3,12 @@ export interface Deployment {
   about: string;
   kafabric: Record<string, string>;
   kafka: Record<string, string>;
+  /** Settings of every topic, on every system. */
+  topics: Record<string, string>;
 }
 
-/** The files of a dropped topic go soon, on every system: what is left of one case is not the next one's load. */
+/** The files of a dropped topic go soon, on every system: what is left of one case is not the next one's load (Kafka goes by the broker's setting). */
+const topics = { 'file.delete.delay.ms': '1000' };
 const removal = { 'log.segment.delete.delay.ms': '1000' };
 const quickRetention = { 'log.retention.check.interval.ms': '5000' };
 
@@ -14,16 +17,25 @@ export const deployments = {
     about: 'acks=all answers when the operating system has the records (Kafka on one node by default)',
     kafabric: { 'log.durability': 'os', ...removal },
     kafka: removal,
+    topics,
+  },
+  kept: {
+    about: 'as os, with the files of dropped topics kept for a minute, the default of both',
+    kafabric: { 'log.durability': 'os' },
+    kafka: {},
+    topics: {},
   },
   flush: {
     about: 'acks=all answers when the records are on the device',
     kafabric: { 'log.durability': 'flush', ...removal },
     kafka: { 'log.flush.interval.messages': '1', ...removal },
+    topics,
   },
   soak: {
     about: 'as os, with retention that keeps the disk from filling',
     kafabric: { 'log.durability': 'os', ...removal, ...quickRetention },
     kafka: { ...removal, ...quickRetention },
+    topics,
   },
 } satisfies Record<string, Deployment>;
 

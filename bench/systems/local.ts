@@ -4,7 +4,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SystemInfo } from '../model.ts';
-import type { DeploymentName } from './deployments.ts';
+import { type DeploymentName, deployments } from './deployments.ts';
 import type { StartTimes, System } from './system.ts';
 import { accepts, answers, freePort } from './wire.ts';
 
@@ -21,7 +21,7 @@ process.on('exit', () => {
 export abstract class LocalSystem implements System {
   abstract readonly info: SystemInfo;
   readonly controllable = true;
-  readonly topicConfig: Record<string, string> = { 'file.delete.delay.ms': '1000' };
+  topicConfig: Record<string, string> = {};
   readonly producesOnly: boolean = false;
   protected dir = '';
   protected port = 0;
@@ -48,6 +48,7 @@ export abstract class LocalSystem implements System {
   async start(deployment: DeploymentName): Promise<StartTimes> {
     this.dir = mkdtempSync(join(this.#folder, `${this.info.name}-`));
     this.port = await freePort();
+    this.topicConfig = deployments[deployment].topics;
     this.#command = await this.prepare(deployment);
     // What the system before has left in the page cache is not to be written on this one's time.
     execFileSync('sync');

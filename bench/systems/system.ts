@@ -16,7 +16,7 @@ export interface System {
   readonly controllable: boolean;
   /** The process that is looked into; null when there is none on this machine. */
   readonly pid: number | null;
-  /** Whether topics are made with `file.delete.delay.ms`, so that deleted data leaves the disk soon. */
+  /** What every topic is made with. */
   readonly topicConfig: Record<string, string>;
   /** Whether it takes one producer's records and can do nothing else. */
   readonly producesOnly: boolean;

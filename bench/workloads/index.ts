@@ -4,7 +4,7 @@ import { latency } from './latency.ts';
 import { memory } from './memory.ts';
 import { mixed } from './mixed.ts';
 import { node } from './node.ts';
-import { fsync, produce } from './produce.ts';
+import { fsync, produce, produceKept } from './produce.ts';
 import { rebalance } from './rebalance.ts';
 import { recovery } from './recovery.ts';
 import { small } from './small.ts';
@@ -25,6 +25,7 @@ export const workloads: readonly Workload[] = [
   node,
   recovery,
   memory,
+  produceKept,
   fsync,
   soak,
 ];

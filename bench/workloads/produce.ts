@@ -83,6 +83,7 @@ export const produce: Workload = {
   about:
     'one librdkafka producer, as fast as the broker takes records; 4 partitions and acks=all unless said otherwise',
   deployment: 'os',
+  producesOnly: true,
   async run(pass) {
     for (const one of cases(pass)) {
       const isPlain =
@@ -92,6 +93,28 @@ export const produce: Workload = {
       await produceCase(pass, 'produce', one, topic, isPlain && !pass.options.quick ? sustainedFactor : 1);
       await pass.drop(topic);
       if (isPlain) await sleep(removalMs);
+    }
+  },
+};
+
+export const produceKept: Workload = {
+  name: 'produce-kept',
+  about:
+    "as produce, large records, with both brokers' default for the files of dropped topics: they stay for a minute, so that what one case has used is not the next one's",
+  deployment: 'kept',
+  onRequest: 'quick',
+  producesOnly: true,
+  async run(pass) {
+    for (const size of sizesOf(pass, [1_000_000], [100_000, 1_000_000, 10_000_000])) {
+      const topic = await pass.topic(plain.partitions);
+      await produceCase(
+        pass,
+        'produce-kept',
+        { ...plain, size },
+        topic,
+        pass.options.quick ? 1 : sustainedFactor,
+      );
+      await pass.drop(topic);
     }
   },
 };

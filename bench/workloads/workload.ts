@@ -13,6 +13,8 @@ export interface Workload {
   readonly once?: boolean;
   /** Starts and stops the system, which an external one does not allow. */
   readonly needsControl?: boolean;
+  /** Also for systems that take one producer's records and can do nothing else. */
+  readonly producesOnly?: boolean;
   run(pass: Pass): Promise<void>;
 }
 
