@@ -57,6 +57,11 @@ export const variants: Record<string, Variant> = {
     about: 'every answer waits for the device: log.ack=disk',
     settings: { 'log.ack': 'disk' },
   },
+  'kafabric-prepared': {
+    kind: 'kafabric',
+    about: 'space is written ahead: log.recycle.prepare.bytes',
+    settings: { 'log.recycle.bytes': '25769803776', 'log.recycle.prepare.bytes': '25769803776' },
+  },
   kafka: {
     kind: 'kafka',
     about: 'default settings, heap 1g as its start script has it',

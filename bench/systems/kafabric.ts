@@ -1,9 +1,16 @@
+import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { version } from '../../src/server/version.ts';
 import type { SystemInfo } from '../model.ts';
 import { root } from '../paths.ts';
 import { type DeploymentName, deployments, type Variant } from './deployments.ts';
 import { LocalSystem } from './local.ts';
+import type { StartTimes } from './system.ts';
+
+/** Space is written ahead for a quarter of the disk's time. */
+const preparePollMs = 500;
+const prepareTimeoutMs = 600_000;
 
 export class Kafabric extends LocalSystem {
   readonly info: SystemInfo;
@@ -14,6 +21,26 @@ export class Kafabric extends LocalSystem {
     this.#settings = { ...variant.settings, ...overrides };
     const changed = Object.entries(this.#settings).map(([key, value]) => `${key}=${value}`);
     this.info = { name, version: `Kafabric ${version}`, about: changed.join(', ') || variant.about };
+  }
+
+  override async start(deployment: DeploymentName): Promise<StartTimes> {
+    const times = await super.start(deployment);
+    await this.#spaceWritten(Number(this.#settings['log.recycle.prepare.bytes'] ?? 0));
+    return times;
+  }
+
+  /** Until `bytes` but for a last file are written ahead, as after a start some time ago. */
+  async #spaceWritten(bytes: number): Promise<void> {
+    const data = join(this.dir, 'data');
+    const deadline = performance.now() + prepareTimeoutMs;
+    for (let sum = 0, largest = 0; sum + largest < bytes; await sleep(preparePollMs)) {
+      if (performance.now() > deadline) throw new Error('space is not written ahead in its time');
+      const sizes = readdirSync(data)
+        .filter((name) => name.endsWith('.free'))
+        .map((name) => statSync(join(data, name)).size);
+      sum = sizes.reduce((all, size) => all + size, 0);
+      largest = Math.max(0, ...sizes);
+    }
   }
 
   protected async prepare(deployment: DeploymentName): Promise<string[]> {

@@ -352,14 +352,16 @@ void publish(const Napi::CallbackInfo& info) {
   });
 }
 
-// (store, id, directory, bytes)
+// (store, id, directory, bytes, preparedBytes, fileBytes)
 void recycleIn(const Napi::CallbackInfo& info) {
   HostedStore& hosted = storeAt(info);
   double id = numberAt(info, 1);
   auto done = reporter(info.Env(), id);
   postOrFail(hosted.store.syncers(), info.Env(), id,
-             [&hosted, directory = stringAt(info, 2), bytes = integerAt(info, 3), done] {
+             [&hosted, directory = stringAt(info, 2), bytes = integerAt(info, 3), prepared = integerAt(info, 4),
+              fileBytes = integerAt(info, 5), done] {
                hosted.store.recycled().keepIn(directory, bytes);
+               if (prepared > 0) hosted.store.preparer().prepare(directory, std::min(prepared, bytes), fileBytes);
                done({});
              });
 }

@@ -37,11 +37,6 @@ bool parseName(const std::string& name, uint64_t& number) {
   return true;
 }
 
-bool hasRoom(const std::string& directory) {
-  struct statvfs info {};
-  return ::statvfs(directory.c_str(), &info) == 0 && info.f_bavail >= info.f_blocks / RecycledFiles::kFreeShare;
-}
-
 /** 0, or an errno value. Old content must not be seen under a new name: the change of names is in the file system's journal behind this one. */
 int zero(const std::string& path, uint64_t size) {
   int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
@@ -141,19 +136,50 @@ bool RecycledFiles::keep(const std::string& path) {
   }
   auto size = static_cast<uint64_t>(info.st_size);
   std::string directory;
-  std::string name;
   {
     std::lock_guard lock(mutex_);
     auto* found = poolOf(path);
-    if (!found || found->second.bytes + size > found->second.limit) return false;
+    if (!found) return false;
     directory = found->first;
-    name = directory + "/" + kPrefix + std::to_string(found->second.next++) + kSuffix;
   }
-  if (!hasRoom(directory) || ::rename(path.c_str(), name.c_str()) != 0) return false;
+  std::string name = nameFor(directory, size);
+  if (name.empty() || !hasRoom(directory) || ::rename(path.c_str(), name.c_str()) != 0) return false;
+  record(directory, name, size);
+  return true;
+}
+
+std::string RecycledFiles::nameFor(const std::string& directory, uint64_t size) {
+  std::lock_guard lock(mutex_);
+  auto found = pools_.find(directory);
+  if (found == pools_.end()) return "";
+  Pool& pool = found->second;
+  if (pool.bytes + size > pool.limit) return "";
+  return directory + "/" + kPrefix + std::to_string(pool.next++) + kSuffix;
+}
+
+void RecycledFiles::record(const std::string& directory, const std::string& name, uint64_t size) {
   std::lock_guard lock(mutex_);
   Pool& pool = pools_[directory];
   pool.bytes += size;
   pool.files.emplace(size, name);
+}
+
+bool RecycledFiles::hasRoom(const std::string& directory) {
+  struct statvfs info {};
+  return ::statvfs(directory.c_str(), &info) == 0 && info.f_bavail >= info.f_blocks / kFreeShare;
+}
+
+uint64_t RecycledFiles::keptIn(const std::string& directory) const {
+  std::lock_guard lock(mutex_);
+  auto found = pools_.find(directory);
+  return found == pools_.end() ? 0 : found->second.bytes;
+}
+
+bool RecycledFiles::adopt(const std::string& directory, int fd, uint64_t size) {
+  std::string name = nameFor(directory, size);
+  std::string open = "/proc/self/fd/" + std::to_string(fd);
+  if (name.empty() || ::linkat(AT_FDCWD, open.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) != 0) return false;
+  record(directory, name, size);
   return true;
 }
 

@@ -42,6 +42,12 @@ class RecycledFiles {
   void keepIn(const std::string& directory, uint64_t limit);
   /** Removes a file, or a directory with all it holds. It may be gone already. */
   IoStatus remove(const std::string& path);
+  /** How much is kept in `directory`, one given to keepIn. */
+  uint64_t keptIn(const std::string& directory) const;
+  /** Whether its file system has the space that files are kept at all. */
+  static bool hasRoom(const std::string& directory);
+  /** Keeps an open file of zeros that has no name yet (O_TMPFILE). False when it is too much, or cannot be named. */
+  bool adopt(const std::string& directory, int fd, uint64_t size);
   /**
    * Makes `path`, which does not exist, from the largest kept file of its log directory that has at most `most` bytes. Its size, all of it
    * zeros; 0 when there is none.
@@ -72,6 +78,9 @@ class RecycledFiles {
   bool worthKeeping(const struct stat& info) const;
   /** True when the file became one that is kept. */
   bool keep(const std::string& path);
+  /** The name of the next file that is kept, when its size is within the limit; else empty. */
+  std::string nameFor(const std::string& directory, uint64_t size);
+  void record(const std::string& directory, const std::string& name, uint64_t size);
   std::string takeName(const std::string& path, uint64_t most, uint64_t& size);
   /** Lets go of all that is kept. True if that was anything, or has happened since the count was `before`. */
   bool giveBack(uint64_t before);

@@ -35,6 +35,7 @@ Store::Store(const StoreOptions& options, Arena& arena)
       cache_(RangeCache::of(arena)),
       journal_(Journal::of(arena)),
       recycled_([journal = journal_.get()](dev_t device, ino_t inode) { return journal && journal->abandoned(device, inode); }),
+      preparer_(recycled_),
       writeBehind_(options.writeDelay),
       writers_(options.threads),
       syncers_(options.threads),
@@ -72,6 +73,7 @@ IoStatus Store::publish(const std::string& from, const std::string& copy, const 
 Store::~Store() { stop(); }
 
 void Store::stop() {
+  preparer_.stop();
   reader_.stop();
   writeBehind_.stop();
   writers_.stop();

@@ -14,6 +14,7 @@
 #include "store/journal.h"
 #include "store/range_cache.h"
 #include "store/recycled_files.h"
+#include "store/space_preparer.h"
 #include "store/store_file.h"
 #include "store/thread_pool.h"
 #include "store/write_behind.h"
@@ -101,6 +102,7 @@ class Store {
   RangeCache& cache() { return *cache_; }
   FileReader& reader() { return reader_; }
   RecycledFiles& recycled() { return recycled_; }
+  SpacePreparer& preparer() { return preparer_; }
   /** Null where nothing can be acknowledged from memory. */
   Journal* journal() { return journal_.get(); }
   /** False while so much waits to be written that appending has to wait for the device. */
@@ -121,6 +123,7 @@ class Store {
   std::shared_ptr<RangeCache> cache_;
   std::shared_ptr<Journal> journal_;
   RecycledFiles recycled_;
+  SpacePreparer preparer_;
   WriteBehind writeBehind_;
   ThreadPool writers_;
   ThreadPool syncers_;

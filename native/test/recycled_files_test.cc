@@ -157,6 +157,44 @@ TEST(recycled_space_has_a_limit_and_outlives_the_process) {
   next.stop();
 }
 
+TEST(prepared_space_is_kept_like_recycled_space) {
+  StoreFixture fixture(true, size_t{8} << 20);
+  if (!canRecycle(fixture)) return;
+  RecycledFiles& recycled = fixture.store.recycled();
+  recycled.keepIn(fixture.directory, 4 * kSize);
+  fixture.store.preparer().prepare(fixture.directory, 3 * kSize - 1, kSize);
+  WAIT_UNTIL(recycled.stats().files == 2u);
+  // The whole of it is on the device, and is nothing but zeros.
+  struct stat info {};
+  CHECK_EQ(::stat(fixture.path("recycled-0.free").c_str(), &info), 0);
+  CHECK_EQ(static_cast<uint64_t>(info.st_size), kSize);
+  CHECK(static_cast<uint64_t>(info.st_blocks) * 512 >= kSize);
+  auto file = fixture.open("new", recycling());
+  CHECK_EQ(recycled.stats().taken, 1u);
+  Outcome written;
+  file->append(parts("first"), {}, written.done());
+  CHECK(written.wait().ok());
+  CHECK_EQ(contentOf(fixture, file, 0, 100), "first");
+  // What is there after a restart counts.
+  Store next(StoreFixture::optionsOf(true), fixture.arena);
+  next.recycled().keepIn(fixture.directory, 4 * kSize);
+  next.preparer().prepare(fixture.directory, 2 * kSize, kSize);
+  WAIT_UNTIL(next.recycled().stats().files == 2u);
+  next.stop();
+}
+
+TEST(preparing_space_ends_with_the_store_and_leaves_nothing) {
+  StoreFixture fixture(true, size_t{8} << 20);
+  if (!canRecycle(fixture)) return;
+  Store store(StoreFixture::optionsOf(true), fixture.arena);
+  store.recycled().keepIn(fixture.directory, uint64_t{1} << 40);
+  store.preparer().prepare(fixture.directory, uint64_t{1} << 30, uint64_t{1} << 30);
+  store.stop();
+  store.preparer().prepare(fixture.directory, kSize, kSize);
+  CHECK_EQ(store.recycled().stats().files, 0u);
+  for (const auto& entry : std::filesystem::directory_iterator(fixture.directory)) CHECK(entry.path().extension() != ".free");
+}
+
 TEST(recycled_space_goes_back_to_a_full_disk) {
   StoreFixture fixture(true, size_t{8} << 20);
   if (!canRecycle(fixture)) return;

@@ -295,7 +295,12 @@ async function keepRemovedSpace(
   for (const { error, path, isLimited, capacityBytes } of tiers.paths)
     if (error === null && !isLimited)
       await store.recycleIn(path, Math.min(bytes, Math.floor(capacityBytes / RECYCLED_TIER_SHARE)));
-  for (const { path, error } of logs.directories) if (error === null) await store.recycleIn(path, bytes);
+  const prepare = {
+    bytes: config.get('log.recycle.prepare.bytes'),
+    fileBytes: Math.min(config.get('log.segment.bytes'), config.get('payload.segment.bytes')),
+  };
+  for (const { path, error } of logs.directories)
+    if (error === null) await store.recycleIn(path, bytes, prepare);
 }
 
 async function openMetadata(

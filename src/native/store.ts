@@ -27,7 +27,14 @@ interface StoreBinding {
   storeRemove(store: number, id: number, path: string): void;
   storeCopyRange(store: number, id: number, from: string, to: string, position: number, length: number): void;
   storePublishCopy(store: number, id: number, from: string, copy: string, to: string): void;
-  storeRecycleIn(store: number, id: number, directory: string, bytes: number): void;
+  storeRecycleIn(
+    store: number,
+    id: number,
+    directory: string,
+    bytes: number,
+    preparedBytes: number,
+    fileBytes: number,
+  ): void;
   storeReplaceFile(store: number, id: number, path: string, bytes: Uint8Array): void;
   storeSyncDirectory(store: number, id: number, path: string): void;
   storeLock(directory: string): number;
@@ -257,12 +264,15 @@ export class Store {
 
   /**
    * Keeps the space of files that are removed below `directory` (absolute), up to `bytes` of it, as files of its own there; so is what an
-   * earlier process kept. A full disk gets it back.
+   * earlier process kept. A full disk gets it back. `prepare`: writes files of `fileBytes` to have `bytes` of them soon, in the background.
    */
-  async recycleIn(directory: string, bytes: number): Promise<void> {
+  async recycleIn(directory: string, bytes: number, prepare = { bytes: 0, fileBytes: 0 }): Promise<void> {
     this.#assertRunning();
     const limit = Math.min(bytes, Number.MAX_SAFE_INTEGER);
-    await completion((id) => native.storeRecycleIn(this.#store, id, directory, limit));
+    const ahead = Math.min(prepare.bytes, limit);
+    await completion((id) =>
+      native.storeRecycleIn(this.#store, id, directory, limit, ahead, prepare.fileBytes),
+    );
   }
 
   /** Makes it durable that files were created in, renamed in or removed from a directory. */

@@ -1,0 +1,70 @@
+#include "store/space_preparer.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <thread>
+
+#include "store/aligned_memory.h"
+#include "store/descriptor.h"
+#include "store/io.h"
+
+namespace kafabric {
+
+namespace {
+
+constexpr size_t kPieceBytes = size_t{1} << 20;
+constexpr int kLowestPriority = 19;
+/** Pauses are so many times as long as the writes before them. */
+constexpr int kPause = 3;
+
+}  // namespace
+
+void SpacePreparer::prepare(const std::string& directory, uint64_t bytes, uint64_t fileBytes) {
+  fileBytes = std::max(fileBytes, RecycledFiles::kMinBytes) / kPieceBytes * kPieceBytes;
+  std::lock_guard lock(mutex_);
+  if (stopping_) return;
+  if (!thread_) thread_ = std::make_unique<ThreadPool>(1);
+  thread_->post([this, directory, bytes, fileBytes] {
+    ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), kLowestPriority);
+    while (!stopping_ && recycled_.keptIn(directory) + fileBytes <= bytes && prepareFile(directory, fileBytes)) continue;
+  });
+}
+
+void SpacePreparer::stop() {
+  std::lock_guard lock(mutex_);
+  stopping_ = true;
+  if (thread_) thread_->stop();
+}
+
+bool SpacePreparer::prepareFile(const std::string& directory, uint64_t fileBytes) {
+  if (!RecycledFiles::hasRoom(directory)) return false;
+  Descriptor file(::open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0644));
+  if (file.fd < 0 || enableDirect(file.fd, "/proc/self/fd/" + std::to_string(file.fd)) == 0) return false;
+  return fill(file.fd, fileBytes) == 0 && !stopping_ && recycled_.adopt(directory, file.fd, fileBytes);
+}
+
+int SpacePreparer::fill(int fd, uint64_t bytes) {
+  int result = 0;
+  while ((result = ::fallocate(fd, 0, 0, static_cast<off_t>(bytes))) != 0 && errno == EINTR) continue;
+  if (result != 0) return errno;
+  AlignedMemory zeros = allocateAligned(kPieceBytes);
+  std::memset(zeros.get(), 0, kPieceBytes);
+  for (uint64_t at = 0; at < bytes && !stopping_; at += kPieceBytes) {
+    auto before = std::chrono::steady_clock::now();
+    std::vector<iovec> parts{{zeros.get(), kPieceBytes}};
+    size_t written = 0;
+    int error = writeFully(fd, parts, at, written, kMaxBlockBytes);
+    if (error != 0) return error;
+    std::this_thread::sleep_for(kPause * (std::chrono::steady_clock::now() - before));
+  }
+  return 0;
+}
+
+}  // namespace kafabric
