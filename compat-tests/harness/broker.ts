@@ -10,6 +10,8 @@ export interface BrokerOptions {
   overrides?: Record<string, string>;
   /** Where the data directory `data` lies; a temporary directory, removed at `stop`, when absent. */
   dir?: string;
+  /** Of Apache Kafka: the controllers' quorum is kept in the log (KIP-853), not in its configuration. */
+  dynamicQuorum?: boolean;
   /** The Node binary that runs the gateway; this process's own when absent. */
   node?: string;
 }
@@ -161,21 +163,26 @@ class Kafka extends BrokerProcess {
   readonly metricsUrl = null;
   readonly #controllerPort: number;
   readonly #overrides: Record<string, string>;
+  readonly #dynamicQuorum: boolean;
   #formatted = false;
 
   constructor(port: number, controllerPort: number, options: BrokerOptions) {
     super(port, options.dir);
     this.#controllerPort = controllerPort;
     this.#overrides = options.overrides ?? {};
+    this.#dynamicQuorum = options.dynamicQuorum ?? false;
   }
 
   protected async command(): Promise<string[]> {
+    const controller = `127.0.0.1:${this.#controllerPort}`;
     const properties = {
       ...commonOverrides,
       'process.roles': 'broker,controller',
       'node.id': '1',
-      'controller.quorum.voters': `1@127.0.0.1:${this.#controllerPort}`,
-      listeners: `PLAINTEXT://${this.bootstrap},CONTROLLER://127.0.0.1:${this.#controllerPort}`,
+      ...(this.#dynamicQuorum
+        ? { 'controller.quorum.bootstrap.servers': controller }
+        : { 'controller.quorum.voters': `1@${controller}` }),
+      listeners: `PLAINTEXT://${this.bootstrap},CONTROLLER://${controller}`,
       'controller.listener.names': 'CONTROLLER',
       'log.dirs': this.dataDir,
       'offsets.topic.replication.factor': '1',
@@ -193,6 +200,7 @@ class Kafka extends BrokerProcess {
         ...format,
         'format',
         '--ignore-formatted',
+        ...(this.#dynamicQuorum ? ['--standalone'] : []),
         // As on one node: no leaders from outside the ISR.
         '--feature',
         'eligible.leader.replicas.version=0',

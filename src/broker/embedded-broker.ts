@@ -151,26 +151,14 @@ export class EmbeddedBroker {
 
   /** Rejects with an error for people when a directory is locked, belongs to another cluster, or cannot be used. */
   static async open(options: EmbeddedBrokerOptions): Promise<EmbeddedBroker> {
-    const { config, clock, logger } = options;
+    const { config } = options;
     const store = new Store({
       threads: config.get('num.io.threads'),
       direct: config.get('log.direct.io.enable'),
       copyThreads: config.resolved.tiers.length > 0 ? config.get('storage.migrate.threads') : 0,
     });
     const fileSystem = storeFileSystem(store);
-    const logs = new LogManager({
-      fileSystem,
-      clock,
-      logger,
-      directories: config.resolved.logDirs,
-      nodeId: config.resolved.nodeId,
-      clusterId: config.get('cluster.id'),
-      defaultConfig: KEEP_ALL,
-      recoveryThreads: config.get('num.recovery.threads.per.data.dir'),
-      producerIdExpirationMs: config.get('producer.id.expiration.ms'),
-      intervals: logIntervals(config),
-      beforeLoading: () => writeAcknowledged(config, logger),
-    });
+    const logs = makeLogs(fileSystem, options);
     let tiers: TieredStorage | null = null;
     try {
       await logs.open();
@@ -201,6 +189,11 @@ export class EmbeddedBroker {
     const { metadata, partitions, groups, transactions } = this;
     await partitions.open(metadata.topics(), (topic) => metadata.topicConfig(topic));
     metadata.addListener(partitions);
+    const brokerConfigChanged = (config: KafabricConfig) => {
+      this.logs.producerIdExpirationMs = config.get('producer.id.expiration.ms');
+    };
+    metadata.addListener({ brokerConfigChanged });
+    brokerConfigChanged(metadata.config);
     const quotasChanged = () => this.clientQuotas.update(metadata.state.quotas.entries());
     const clientMetricsChanged = () => this.telemetry.update(clientMetricsOf(metadata));
     metadata.addListener({ quotasChanged, clientMetricsChanged });
@@ -257,7 +250,7 @@ async function reportBufferedDirectories(
 /** More of the arena waits to be written than this share: payload is not copied from tier to tier then. */
 const BUSY_SHARE = 16;
 
-function openTiers(parts: {
+export function openTiers(parts: {
   store: Store;
   logs: LogManager;
   metadata: ClusterMetadata;
@@ -303,7 +296,27 @@ async function keepRemovedSpace(
     if (error === null) await store.recycleIn(path, bytes, prepare);
 }
 
-async function openMetadata(
+export function makeLogs(
+  fileSystem: FileSystem,
+  { config, clock, logger }: EmbeddedBrokerOptions,
+): LogManager {
+  return new LogManager({
+    fileSystem,
+    clock,
+    logger,
+    directories: config.resolved.logDirs,
+    nodeId: config.resolved.nodeId,
+    clusterId: config.get('cluster.id'),
+    defaultConfig: KEEP_ALL,
+    recoveryThreads: config.get('num.recovery.threads.per.data.dir'),
+    producerIdExpirationMs: config.get('producer.id.expiration.ms'),
+    intervals: logIntervals(config),
+    beforeLoading: () => writeAcknowledged(config, logger),
+  });
+}
+
+/** The cluster's metadata, of logs that are open. Rejects with an error for people when it is not there but should be. */
+export async function openMetadata(
   logs: LogManager,
   fileSystem: FileSystem,
   { config, clock, logger, endpoints }: EmbeddedBrokerOptions,

@@ -25,21 +25,22 @@ export interface ReplayableLog {
 }
 
 /**
- * Hands every record of an internal topic's log from the offset `from` on to `apply`, in order, and the ends of transactions to `onMarker`. A
- * record's bytes are valid during the call only. Resolves with the bytes of the batches; rejects when the log cannot be read to its end.
+ * Hands every record of an internal topic's log from the offset `from` on to `apply`, in order, and the ends of transactions to `onMarker`;
+ * other control records go to `onControl`, with their type. A record's bytes are valid during the call only. Resolves with the bytes of the batches; rejects when the log cannot be read to its end.
  */
 export async function replayLog(
   log: ReplayableLog,
   from: bigint,
   apply: (record: RecordView, batch: BatchHeader) => void,
   onMarker: (batch: BatchHeader, commit: boolean) => void = () => undefined,
+  onControl: (type: number, value: Uint8Array | null) => void = () => undefined,
 ): Promise<number> {
   let next = from;
   let bytes = 0;
   while (next < log.logEndOffset) {
     const { batches } = await log.read(next, CHUNK_BYTES);
     for (const batch of batches) {
-      await readBatch(batch, apply, onMarker);
+      await readBatch(batch, apply, onMarker, onControl);
       bytes += batch.sizeBytes;
       next = batch.lastOffset + 1n;
     }
@@ -52,6 +53,7 @@ async function readBatch(
   batch: StoredBatch,
   apply: (record: RecordView, batch: BatchHeader) => void,
   onMarker: (batch: BatchHeader, commit: boolean) => void,
+  onControl: (type: number, value: Uint8Array | null) => void,
 ): Promise<void> {
   const memory = await batch.file.read(batch.position, batch.sizeBytes);
   try {
@@ -63,6 +65,7 @@ async function readBatch(
         const type = controlType(record.key);
         if (type === ControlType.commit || type === ControlType.abort)
           onMarker(header, type === ControlType.commit);
+        else onControl(type, record.value);
       }
     }
   } finally {

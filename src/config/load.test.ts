@@ -210,4 +210,9 @@ describe('dynamic and topic configuration', () => {
     assert.equal(new TopicConfig(base).text('flush.ms'), '9223372036854775807');
     assert.equal(new TopicConfig(base).text('nope'), null);
   });
+
+  it('refuses an empty list where one element is needed', () => {
+    const [problem] = problemsOf({ text: 'group.consumer.assignors=' });
+    assert.match(problem!, /'group.consumer.assignors' must not be empty/);
+  });
 });

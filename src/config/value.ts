@@ -41,12 +41,15 @@ function withLimits(schema: z.ZodType<number, string>, { min, max, also }: Confi
     .refine((value) => max === undefined || value <= max, { error: `Value must be no more than ${max}` });
 }
 
-function listSchema({ name, values, repeats }: ConfigDefinition) {
+function listSchema({ name, values, repeats, filled }: ConfigDefinition) {
   return z
     .string()
     .transform(splitList)
     .refine((items) => repeats || new Set(items).size === items.length, {
       error: `Configuration '${name}' values must not be duplicated.`,
+    })
+    .refine((items) => filled !== true || items.length > 0, {
+      error: `Configuration '${name}' must not be empty. Valid values include: any non-empty value`,
     })
     .refine((items) => !items.includes(''), { error: `Configuration '${name}' values must not be empty.` })
     .refine((items) => values === undefined || items.every((item) => values.includes(item)), {

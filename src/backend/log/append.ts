@@ -1,8 +1,16 @@
-import { BATCH_HEADER_SIZE, HeaderField, LOG_OVERHEAD } from '../../protocol/records/batch-header.ts';
+import {
+  Attribute,
+  BATCH_HEADER_SIZE,
+  HeaderField,
+  LOG_OVERHEAD,
+  NO_TIMESTAMP,
+} from '../../protocol/records/batch-header.ts';
 import { readBatchInfo, viewOf } from './batch.ts';
 import type { LogConfig } from './config.ts';
 import { LogError, LogErrorCode } from './errors.ts';
+import type { AppendResult } from './partition-log-types.ts';
 import type { BatchInfo } from './ports.ts';
+import type { RememberedBatch } from './producer-entry.ts';
 
 /**
  * Reads the headers of the batches in `bytes`, which must be whole; positions count from its start. With `assign`, base offsets (from
@@ -46,6 +54,21 @@ export function checkAppend(first: BatchInfo, bytes: number, logEndOffset: bigin
     const message = `${bytes} bytes of batches where a segment has ${config.segmentBytes}`;
     throw new LogError(LogErrorCode.RECORD_LIST_TOO_LARGE, message);
   }
+}
+
+/** The time of the append, if batches like this one carry it: `timestamp`; -1 otherwise. */
+export function appendTimeOf({ attributes }: BatchInfo, timestamp: bigint): bigint {
+  return (attributes & Attribute.logAppendTime) === 0 ? NO_TIMESTAMP : timestamp;
+}
+
+/** The answer when batches, of which `last` is the last, come again that are in the log. */
+export function answerAgain(
+  { firstOffset, lastOffset, timestamp }: RememberedBatch,
+  last: BatchInfo,
+  written: Promise<void> | null,
+): AppendResult {
+  const logAppendTimeMs = appendTimeOf(last, timestamp);
+  return { baseOffset: firstOffset, lastOffset, duplicate: true, logAppendTimeMs, written };
 }
 
 function malformed(what: string): LogError {

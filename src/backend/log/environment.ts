@@ -11,6 +11,6 @@ export interface LogEnvironment {
   readonly indexCache: IndexCache;
   /** From 0 up to 1, for jitter. */
   readonly random: () => number;
-  /** How long a producer is remembered that writes nothing. */
-  readonly producerIdExpirationMs: number;
+  /** How long a producer is remembered that writes nothing; may change at any time. */
+  producerIdExpirationMs: number;
 }

@@ -22,7 +22,7 @@ import {
   partitionDirectoryName,
 } from './log-file-names.ts';
 import { loadLog, type VerifyBatch } from './log-loader.ts';
-import { clamp } from './offsets.ts';
+import { clamp, smallest } from './offsets.ts';
 import { PartitionLog } from './partition-log.ts';
 import type { LogHost, PartitionLogOptions } from './partition-log-types.ts';
 import type { DirectoryLock } from './ports.ts';
@@ -126,7 +126,8 @@ export class LogDirectory implements LogHost {
       directory,
       topicId: metadata && decodePartitionMetadata(metadata),
       highWatermark: offsets.highWatermark,
-      cleanedOffset: offsets.cleanedOffset,
+      // What was cut off comes again as records that were never compacted.
+      cleanedOffset: smallest(offsets.cleanedOffset, loaded.logEndOffset),
       recoveredFrom: clean ? null : clamp(offsets.recoveryPoint, loaded.logStartOffset, loaded.logEndOffset),
     });
   }

@@ -57,6 +57,8 @@ class LogLoader {
   #epochs = new LeaderEpochs([], () => {});
   /** Segments whose aborted transactions have to be found again. */
   readonly #rebuilt = new Set<Segment>();
+  /** Whether offsets were found to be missing within segments. */
+  #hasGaps = false;
 
   constructor(environment: LogEnvironment, options: LoadOptions) {
     this.#environment = environment;
@@ -184,9 +186,9 @@ class LogLoader {
     active.firstTimestamp = (await active.scan(0, 1)).batches[0]?.maxTimestamp ?? null;
     const start = indexes.offset.lastPosition;
     const from = { validBytes: start, nextOffset: active.baseOffset };
-    const state = await this.#readOn(active, from, (batch) => indexes.observe(batch));
+    const state = await this.#readOn(active, null, from, (batch) => indexes.observe(batch));
     // The index may be what is wrong, so look at the whole segment before anything is cut off.
-    if (state.problem) return (await this.#recoverSegment(active)).nextOffset;
+    if (state.problem) return (await this.#recoverSegment(active, null)).nextOffset;
     await this.#cut(active, state);
     return state.nextOffset;
   }
@@ -203,12 +205,12 @@ class LogLoader {
     let nextOffset = found[first]?.baseOffset ?? 0n;
     for (let index = first; index < found.length; index++) {
       const segment = found[index]!;
-      const gap = segment.baseOffset > nextOffset && segment.baseOffset > this.#options.cleanedOffset;
+      const gap = segment.baseOffset > nextOffset && !this.#isCompacted(segment.baseOffset);
       if (gap || segment.baseOffset < nextOffset) {
         await this.#drop(found.splice(index), `begins at ${segment.baseOffset} where ${nextOffset} is due`);
         break;
       }
-      const problem = await this.#recoverSegment(segment);
+      const problem = await this.#recoverSegment(segment, found[index + 1]?.baseOffset ?? null);
       nextOffset = problem.nextOffset;
       if (problem.reason === null) continue;
       await this.#drop(found.splice(index + 1), 'follows damage');
@@ -217,7 +219,15 @@ class LogLoader {
     return nextOffset;
   }
 
-  async #recoverSegment(segment: Segment): Promise<{ nextOffset: bigint; reason: string | null }> {
+  /** Whether whole segments may have gone before `offset`: the checkpoint says so, or gaps that only compaction leaves. */
+  #isCompacted(offset: bigint): boolean {
+    return this.#hasGaps || offset <= this.#options.cleanedOffset;
+  }
+
+  async #recoverSegment(
+    segment: Segment,
+    endOffset: bigint | null,
+  ): Promise<{ nextOffset: bigint; reason: string | null }> {
     const { config } = this.#options;
     const indexes = new SegmentIndexes(segment.baseOffset, config);
     segment.activate(indexes);
@@ -225,7 +235,10 @@ class LogLoader {
     segment.linked = false;
     segment.file.markUnsynced();
     const from = { validBytes: 0, nextOffset: segment.baseOffset };
-    const state = await this.#readOn(segment, from, (batch) => {
+    let dueOffset = segment.baseOffset;
+    const state = await this.#readOn(segment, endOffset, from, (batch) => {
+      this.#hasGaps ||= batch.baseOffset > dueOffset;
+      dueOffset = batch.lastOffset + 1n;
       segment.firstTimestamp ??= batch.maxTimestamp;
       indexes.add(batch, config.indexIntervalBytes);
       if (batch.leaderEpoch > this.#epochs.latest) this.#epochs.assign(batch.leaderEpoch, batch.baseOffset);
@@ -237,13 +250,15 @@ class LogLoader {
   /** Reads good batches up to the end of a segment or the first thing wrong. */
   async #readOn(
     segment: Segment,
+    endOffset: bigint | null,
     from: RecoveryState,
     take: (batch: BatchInfo) => void,
   ): Promise<RecoveryState & { problem: string | null }> {
     let state = from;
     let verifyCrc = this.#mayBeTorn(from.nextOffset);
     const { clean, cleanedOffset } = this.#options;
-    const bounds = { baseOffset: segment.baseOffset, cleanedOffset: clean ? MAX_OFFSET : cleanedOffset };
+    const { baseOffset } = segment;
+    const bounds = { baseOffset, endOffset, cleanedOffset: clean ? MAX_OFFSET : cleanedOffset };
     for (;;) {
       const scan = await segment.scan(state.validBytes, SCAN_BYTES, verifyCrc);
       const step = recover(scan, state, bounds);

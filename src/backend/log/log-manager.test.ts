@@ -229,4 +229,19 @@ describe('LogManager', () => {
     assert.equal(again.logStartOffset, 20n);
     assert.equal(again.logEndOffset, 20n);
   });
+
+  it('forgets silent producers after the time that is configured by then', async () => {
+    const fixture = new LogFixture(14);
+    const log = await fixture.open();
+    const record = { value: 'v', timestamp: fixture.clock.now() };
+    log.append(testBatch([record], { producerId: 7n, producerEpoch: 0, baseSequence: 0 }));
+    await log.flush();
+    fixture.clock.tick(5000);
+    log.expireProducers();
+    assert.equal(log.activeProducers().length, 1);
+    fixture.manager.producerIdExpirationMs = 4000;
+    log.expireProducers();
+    assert.deepEqual(log.activeProducers(), []);
+    await fixture.manager.close();
+  });
 });

@@ -45,6 +45,11 @@ export class LogManager {
     return this.#clusterId;
   }
 
+  /** How long producers are remembered from now on that write nothing. */
+  set producerIdExpirationMs(durationMs: number) {
+    this.#environment.producerIdExpirationMs = durationMs;
+  }
+
   /** The data directories, also those that failed. */
   get directories(): readonly LogDirectory[] {
     return this.#directories;

@@ -85,10 +85,10 @@ export class LogSegments {
     return segments.slice(0, expiredSegments(summaries, config, { ...state, nowMs }));
   }
 
-  /** Puts one segment in the place of several that were compacted into it; their files have been set aside. */
-  replace(old: readonly Segment[], segment: Segment): void {
+  /** Puts segments in the place of those that they were made of, whose files have been set aside. */
+  replace(old: readonly Segment[], made: readonly Segment[]): void {
     for (const each of old) this.#environment.indexCache.forget(each);
-    this.list.replace(old, segment);
+    this.list.replace(old, made);
   }
 
   /** Takes segments out, durably; their files are removed later. */

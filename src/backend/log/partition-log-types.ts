@@ -29,6 +29,13 @@ export interface LogHost {
   storageFailed(log: PartitionLog, error: LogError): void;
 }
 
+/** What a log's records refer to. */
+export interface LogPayload {
+  readonly needsFlush: boolean;
+  /** Makes what was appended before the call durable. */
+  flush(): Promise<void>;
+}
+
 export interface PartitionLogOptions {
   readonly topic: string;
   readonly partition: number;

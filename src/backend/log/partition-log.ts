@@ -1,6 +1,5 @@
 import type { MemoryPiece } from '../../native/pieces.ts';
-import { Attribute, NO_TIMESTAMP } from '../../protocol/records/batch-header.ts';
-import { checkAppend, readAppend } from './append.ts';
+import { answerAgain, appendTimeOf, checkAppend, readAppend } from './append.ts';
 import { LogCompaction } from './compaction/log-compaction.ts';
 import type { CompactedLog } from './compaction/ports.ts';
 import type { LogConfig } from './config.ts';
@@ -8,11 +7,12 @@ import type { LogEnvironment } from './environment.ts';
 import { LogError, LogErrorCode } from './errors.ts';
 import { LeaderEpochFile } from './leader-epoch-file.ts';
 import { LeaderEpochs } from './leader-epochs.ts';
+import { LogDurability } from './log-durability.ts';
 import { reloadProducers } from './log-loader.ts';
 import { type LogRead, type ReadOptions, rangeOf, readRecent, readSegments } from './log-reader.ts';
 import { LogSegments } from './log-segments.ts';
 import { clamp, largest, smallest } from './offsets.ts';
-import type { AppendResult, LogHost, PartitionLogOptions } from './partition-log-types.ts';
+import type { AppendResult, LogHost, LogPayload, PartitionLogOptions } from './partition-log-types.ts';
 import type { AppendOrigin, ProducerEntry } from './producer-entry.ts';
 import type { ProducerSnapshots } from './producer-snapshots.ts';
 import type { ProducerStates } from './producer-states.ts';
@@ -51,11 +51,9 @@ export class PartitionLog {
   #config: LogConfig;
   #logStartOffset: bigint;
   #logEndOffset: bigint;
-  #flushedOffset: bigint;
+  readonly #durability: LogDurability;
   #highWatermark: bigint;
   #leaderEpoch: number;
-  #truncations = 0;
-  #unflushedSinceMs: number | null = null;
   /** Why nothing can be appended, if so. */
   #blocked: LogError | null = null;
   #closed = false;
@@ -75,7 +73,6 @@ export class PartitionLog {
     this.#snapshots = loaded.snapshots;
     this.#logStartOffset = loaded.logStartOffset;
     this.#logEndOffset = loaded.logEndOffset;
-    this.#flushedOffset = loaded.recoveryPoint;
     this.#highWatermark = clamp(options.highWatermark, loaded.logStartOffset, loaded.logEndOffset);
     this.#epochFile = new LeaderEpochFile(
       environment.fileSystem,
@@ -85,6 +82,12 @@ export class PartitionLog {
     this.#epochs = new LeaderEpochs(loaded.epochs, () => this.#epochFile.save());
     this.#leaderEpoch = this.#epochs.latest;
     this.#writes = new WriteOrder(loaded.logEndOffset, (error) => this.#rollBack(error));
+    this.#durability = new LogDurability(environment, {
+      segments: this.#segments,
+      writes: this.#writes,
+      failures: this.#failures,
+      flushedOffset: loaded.recoveryPoint,
+    });
     this.compaction = new LogCompaction(environment, this.#compacted(), options.cleanedOffset);
   }
 
@@ -99,7 +102,12 @@ export class PartitionLog {
 
   /** Takes effect from the next append or check on. */
   updateConfig(config: LogConfig): void {
+    const { compactionStrategy, compactionWindowMs } = this.#config;
     this.#config = config;
+    const isWider = config.compactionWindowMs > compactionWindowMs;
+    // A window had a record of each key: without it, or with wider ones, fewer are to stay. At a start the checkpoint is of the configuration.
+    if (compactionStrategy === 'time-window' && (config.compactionStrategy !== 'time-window' || isWider))
+      this.compaction.startOver();
   }
 
   /** The first offset that may be read. */
@@ -119,12 +127,17 @@ export class PartitionLog {
 
   /** Everything below it is durable. */
   get flushedOffset(): bigint {
-    return this.#flushedOffset;
+    return this.#durability.flushedOffset;
+  }
+
+  /** What records refer to, which is durable before they are taken for durable. */
+  set payload(payload: LogPayload) {
+    this.#durability.payload = payload;
   }
 
   /** Recovery after a crash need not look below it. */
   get recoveryPoint(): bigint {
-    return this.#segments.recoveryPoint(this.#flushedOffset, this.#logEndOffset);
+    return this.#segments.recoveryPoint(this.flushedOffset, this.#logEndOffset);
   }
 
   /** Kept for the partition, which sets it; the manager writes it down. */
@@ -186,18 +199,9 @@ export class PartitionLog {
     const batches = readAppend(bytes, origin === 'replication' ? null : assign);
     const first = batches[0]!;
     const last = batches.at(-1)!;
-    const appended = (last.attributes & Attribute.logAppendTime) !== 0;
     checkAppend(first, bytes.byteLength, this.#logEndOffset, this.#config);
     const check = this.#producers.check(batches, origin);
-    if (check.duplicate) {
-      return {
-        baseOffset: check.duplicate.firstOffset,
-        lastOffset: check.duplicate.lastOffset,
-        duplicate: true,
-        logAppendTimeMs: appended ? check.duplicate.timestamp : NO_TIMESTAMP,
-        written: handled(this.#writes.written()),
-      };
-    }
+    if (check.duplicate) return answerAgain(check.duplicate, last, handled(this.#writes.written()));
     if (this.#segments.mustRoll(batches, bytes.byteLength, this.#config)) this.#roll(first.baseOffset);
     const done = this.#segments.list.active.append(records, batches, this.#config, { fromMemory });
     this.#logEndOffset = last.lastOffset + 1n;
@@ -206,30 +210,24 @@ export class PartitionLog {
     for (const batch of batches) {
       if (batch.leaderEpoch > this.#epochs.latest) this.#epochs.assign(batch.leaderEpoch, batch.baseOffset);
     }
-    this.#unflushedSinceMs ??= this.#environment.clock.now();
+    this.#durability.appended();
     // Its failure is dealt with where it happens.
-    if (this.#logEndOffset - this.#flushedOffset >= this.#config.flushMessages) this.flush().catch(() => {});
+    if (this.#logEndOffset - this.flushedOffset >= this.#config.flushMessages) this.flush().catch(() => {});
     return {
       baseOffset: first.baseOffset,
       lastOffset: last.lastOffset,
       duplicate: false,
-      logAppendTimeMs: appended ? last.maxTimestamp : NO_TIMESTAMP,
+      logAppendTimeMs: appendTimeOf(last, last.maxTimestamp),
       written: handled(this.#writes.add(this.#logEndOffset, done)),
     };
   }
 
-  /** Resolves when everything appended before the call is durable; rejects with KAFKA_STORAGE_ERROR if it could not be made so. */
-  async flush(): Promise<void> {
-    const end = this.#logEndOffset;
-    if (end <= this.#flushedOffset) return;
-    const truncations = this.#truncations;
-    this.#unflushedSinceMs = null;
-    try {
-      await Promise.all([this.#writes.written(), this.#segments.sync(this.#flushedOffset)]);
-    } catch (error) {
-      throw this.#failures.report(`flushing ${this.directory}`, error);
-    }
-    if (truncations === this.#truncations) this.#flushedOffset = largest(this.#flushedOffset, end);
+  /**
+   * Resolves when everything appended before the call is durable, and the payload it refers to; rejects with KAFKA_STORAGE_ERROR, or the
+   * payload's error, if it could not be made so.
+   */
+  flush(): Promise<void> {
+    return this.#durability.flush(this.#logEndOffset);
   }
 
   /** As `read`, when it takes no waiting: the batches are recent and their file is open. Null when it would. */
@@ -346,15 +344,14 @@ export class PartitionLog {
 
   /** Flushes when `flush.ms` is over. */
   async flushIfDue(): Promise<void> {
-    const since = this.#unflushedSinceMs;
-    if (since !== null && this.#environment.clock.now() - since >= this.#config.flushMs) await this.flush();
+    if (this.#durability.isDue(this.#config.flushMs)) await this.flush();
   }
 
   /** Completes what rolled segments lack on disk, so that the recovery point may pass them. */
   prepareCheckpoint(): Promise<void> {
     return this.#maintenance.run(async () => {
       if (this.#blocked || this.#closed) return;
-      await this.#persistRolled();
+      await this.#durability.persistRolled();
       await this.#epochFile.idle();
     });
   }
@@ -372,7 +369,7 @@ export class PartitionLog {
       if (this.#closed) return;
       if (!this.#blocked) {
         await this.flush();
-        await this.#persistRolled();
+        await this.#durability.persistRolled();
         await this.#segments.list.active.persist();
         await this.#snapshots.write(this.#logEndOffset, this.#producers.entries());
         await this.#epochFile.idle();
@@ -411,13 +408,17 @@ export class PartitionLog {
     return {
       log: this,
       segments: this.#segments,
-      version: () => (this.#blocked || this.#closed ? null : this.#truncations),
+      version: () => (this.#blocked || this.#closed ? null : this.#durability.version),
       exclusively: (task) => this.#maintenance.run(task),
-      settleClosedSegments: async () => {
-        const { baseOffset } = this.#segments.list.active;
-        await this.#persistRolled();
+      settleClosedSegments: async (all = false) => {
+        if (all && this.#segments.list.active.size > 0) this.#segments.roll(this.#logEndOffset, this.#config);
+        const { active } = this.#segments.list;
+        // Or a start would take the segment before it for the last one, in which it allows no gaps.
+        if (!active.linked) await active.sync();
+        await this.#durability.flushPayload();
+        await this.#durability.persistRolled();
         await this.#host.checkpointRecoveryPoints(this);
-        return baseOffset;
+        return active.baseOffset;
       },
       checkpointCleanedOffset: () => this.#host.checkpointCleanedOffsets(this),
       forgetSnapshots: (offsets) => this.#snapshots.removeWhere((offset) => offsets.has(offset)),
@@ -438,16 +439,9 @@ export class PartitionLog {
     const snapshot = this.#snapshots.write(this.#producers.endOffset, this.#producers.entries());
     const persisted = this.#maintenance.run(async () => {
       await snapshot;
-      if (!this.#blocked && !this.#closed) await this.#persistRolled();
+      if (!this.#blocked && !this.#closed) await this.#durability.persistRolled();
     });
     persisted.catch((error: unknown) => this.#failures.report(`rolling ${this.directory}`, error));
-  }
-
-  async #persistRolled(): Promise<void> {
-    const truncations = this.#truncations;
-    const { baseOffset } = this.#segments.list.active;
-    await this.#segments.persistRolled();
-    if (truncations === this.#truncations) this.#flushedOffset = largest(this.#flushedOffset, baseOffset);
   }
 
   #raiseLogStartOffset(offset: bigint): void {
@@ -474,7 +468,7 @@ export class PartitionLog {
   }
 
   async #truncate(offset: bigint): Promise<void> {
-    this.#truncations++;
+    this.#durability.truncating();
     const end = await this.#segments.truncate(offset, this.#config);
     this.#logEndOffset = end;
     this.compaction.truncated(end);
@@ -482,11 +476,8 @@ export class PartitionLog {
       this.#logStartOffset = end;
       await this.#host.checkpointLogStartOffsets(this);
     }
-    if (end < this.#flushedOffset) {
-      this.#flushedOffset = end;
-      // Or recovery would take what is appended next for durable.
-      await this.#host.checkpointRecoveryPoints(this);
-    }
+    // Or recovery would take what is appended next for durable.
+    if (this.#durability.truncated(end)) await this.#host.checkpointRecoveryPoints(this);
     this.#highWatermark = clamp(this.#highWatermark, this.#logStartOffset, end);
     this.#epochs.truncateFromEnd(end);
     await reloadProducers(this.#environment, this.#config, {

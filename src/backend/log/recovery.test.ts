@@ -11,11 +11,20 @@ function info(baseOffset: number, lastOffset: number, position: number, sizeByte
   return { ...rest, ...place, baseSequence: -1, recordCount: 1, marker: null };
 }
 
-function step(batches: BatchInfo[], stop: BatchScan['stop'] = 'end', cleanedOffset = 0n) {
+function step(
+  batches: BatchInfo[],
+  stop: BatchScan['stop'] = 'end',
+  cleanedOffset = 0n,
+  endOffset: bigint | null = null,
+) {
   const start = { validBytes: 0, nextOffset: 10n };
   const end = (batches.at(-1)?.position ?? 0) + (batches.at(-1)?.sizeBytes ?? 0);
   const scan = { batches, end, stop, reason: stop === 'damaged' ? 'a bad checksum' : '' };
-  const { validBytes, nextOffset, problem } = recover(scan, start, { baseOffset: 10n, cleanedOffset });
+  const { validBytes, nextOffset, problem } = recover(scan, start, {
+    baseOffset: 10n,
+    endOffset,
+    cleanedOffset,
+  });
   return { validBytes, nextOffset, problem };
 }
 
@@ -27,6 +36,8 @@ describe('recover', () => {
     assert.equal(step(gap).validBytes, 100);
     assert.equal(step(gap, 'end', 19n).validBytes, 100);
     assert.equal(step(gap, 'end', 20n).validBytes, 170);
+    assert.equal(step(gap, 'end', 0n, 21n).validBytes, 170, 'in a segment that is not the last');
+    assert.equal(step(gap, 'end', 0n, 20n).validBytes, 100, 'it reaches into the next one');
   });
 
   it('takes zeros for the end, and damage for what is wrong', () => {

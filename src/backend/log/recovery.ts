@@ -19,7 +19,12 @@ export interface RecoveryStep extends RecoveryState {
 export interface RecoveryBounds {
   /** The segment's. */
   readonly baseOffset: bigint;
-  /** Below it the log was compacted, and offsets may be missing. */
+  /**
+   * Where the next segment begins; null in the last one. Before it offsets may be missing: in a whole file only compaction, whose checkpoint
+   * may be lost or have been behind, leaves such gaps. What a crash loses is missing in the file, too.
+   */
+  readonly endOffset: bigint | null;
+  /** Below it the log was compacted, and offsets may be missing in the last segment. */
   readonly cleanedOffset: bigint;
 }
 
@@ -41,8 +46,11 @@ function problemOf(batch: BatchInfo, state: RecoveryState, bounds: RecoveryBound
   const { validBytes, nextOffset } = state;
   if (batch.position !== validBytes) return `a batch at ${batch.position} where ${validBytes} is due`;
   // The base offset is not covered by the checksum.
-  const isGap = batch.baseOffset > nextOffset && batch.baseOffset > bounds.cleanedOffset;
+  const mayBeMissing = bounds.endOffset !== null || batch.baseOffset <= bounds.cleanedOffset;
+  const isGap = batch.baseOffset > nextOffset && !mayBeMissing;
   if (isGap || batch.baseOffset < nextOffset) return `offset ${batch.baseOffset} where ${nextOffset} is due`;
+  if (bounds.endOffset !== null && batch.lastOffset >= bounds.endOffset)
+    return `offset ${batch.lastOffset} before a segment that begins at ${bounds.endOffset}`;
   if (batch.lastOffset - bounds.baseOffset <= MAX_RELATIVE_OFFSET) return null;
   return `offset ${batch.lastOffset} in the segment of ${bounds.baseOffset}`;
 }

@@ -1,7 +1,7 @@
 import type { MemoryPiece } from '../../native/pieces.ts';
 import { recycledBytesFor } from '../../native/store.ts';
 import type { Clock } from '../../util/clock.ts';
-import { LogError, LogErrorCode, storageError } from './errors.ts';
+import { isMissing, LogError, LogErrorCode, storageError } from './errors.ts';
 import type { Appended, AppendOptions, FileSystem, LogFile, OpenOptions } from './ports.ts';
 
 interface QueuedAppend {
@@ -160,6 +160,9 @@ export class SegmentFile {
     this.#renaming = this.#fileSystem.rename(before, path);
     try {
       await this.#renaming;
+    } catch (error) {
+      if (!isMissing(error)) this.#path = before;
+      throw error;
     } finally {
       this.#renaming = null;
     }

@@ -59,10 +59,10 @@ export class SegmentList {
     this.#segments = [segment];
   }
 
-  /** Puts one segment in the place of some that follow each other. */
-  replace(old: readonly Segment[], segment: Segment): void {
+  /** Puts segments in the place of others that follow each other. */
+  replace(old: readonly Segment[], made: readonly Segment[]): void {
     const first = this.#segments.indexOf(old[0]!);
-    this.#segments = this.#segments.toSpliced(first, old.length, segment);
+    this.#segments = this.#segments.toSpliced(first, old.length, ...made);
   }
 
   remove(segments: readonly Segment[]): void {

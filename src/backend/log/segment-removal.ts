@@ -3,6 +3,9 @@ import { isMissing } from './errors.ts';
 import { SEGMENT_SUFFIXES, Suffix } from './log-file-names.ts';
 import type { Segment } from './segment.ts';
 
+/** Runs a step of a change that must be completed, perhaps again and again. */
+export type Attempt = (step: () => Promise<void>) => Promise<void>;
+
 /**
  * Takes segments out of a log's directory: their files are renamed, durably, and removed after `delayMs`, so that reads under way
  * can end. The segments must be out of the log's list already.
@@ -24,21 +27,24 @@ export async function deleteSegmentFiles(
 
 /**
  * Renames a segment's files, and those with `more` suffixes, so that a start removes them; whoever has the segment can still open its log file.
- * Not durable yet. `tag`: makes the names differ from those of an earlier segment of the same offset. Returns the new paths.
+ * Not durable yet. `tag`: makes the names differ from those of an earlier segment of the same offset. `attempt` runs each renaming.
+ * Returns the new paths.
  */
 export async function setAside(
   { fileSystem }: LogEnvironment,
   segment: Segment,
   more: readonly string[],
   tag = '',
+  attempt: Attempt = (step) => step(),
 ): Promise<string[]> {
   const renamed: string[] = [];
   for (const suffix of [...SEGMENT_SUFFIXES, ...more]) {
     const path = segment.path(suffix);
     const aside = `${path}${tag}${Suffix.deleted}`;
     try {
-      if (suffix === Suffix.log) await segment.file.rename(aside);
-      else await fileSystem.rename(path, aside);
+      await attempt(() =>
+        suffix === Suffix.log ? segment.file.rename(aside) : fileSystem.rename(path, aside),
+      );
       renamed.push(aside);
     } catch (error) {
       if (!isMissing(error)) throw error;

@@ -392,6 +392,7 @@ export class PartitionPayloads implements SegmentOwner {
   /** Removes segments to which only records below `offset` refer. The log start must be durable by now. */
   reclaimBefore(offset: bigint): Promise<void> {
     return this.#inBackground(async () => {
+      if (this.#closed) return;
       for (const segment of [...this.#segments.values()]) {
         if (segment.unused) continue;
         if (!segment.isDeadBefore(offset)) {
@@ -404,17 +405,29 @@ export class PartitionPayloads implements SegmentOwner {
     }, 'Payload could not be removed');
   }
 
-  /** Forgets extents to which no record refers any more, durably; segments of which none is left are removed. */
-  release(extents: readonly { readonly segmentId: number; readonly baseOffset: bigint }[]): Promise<void> {
+  /**
+   * Forgets extents to which no record refers any more, durably; segments of which none is left are removed. Rejects, after it was logged,
+   * when that could not be written down; then it can be called again. Nothing happens once the payload is closed.
+   */
+  async release(
+    extents: readonly { readonly segmentId: number; readonly baseOffset: bigint }[],
+  ): Promise<void> {
     const dead = new Map<number, Set<bigint>>();
     for (const { segmentId, baseOffset } of extents) {
       const offsets = dead.get(segmentId);
       if (offsets === undefined) dead.set(segmentId, new Set([baseOffset]));
       else offsets.add(baseOffset);
     }
-    return this.#inBackground(async () => {
-      for (const [id, offsets] of dead) await this.#drop(id, ({ baseOffset }) => offsets.has(baseOffset));
-    }, 'Payload that nothing refers to could not be removed');
+    try {
+      await this.#serially(async () => {
+        for (const [id, offsets] of dead)
+          if (!this.#closed) await this.#drop(id, ({ baseOffset }) => offsets.has(baseOffset));
+      });
+    } catch (error) {
+      const fields = { directory: this.#directory, err: error };
+      this.#logger.warn(fields, 'Payload that nothing refers to could not be removed');
+      throw error;
+    }
   }
 
   /**

@@ -1,5 +1,8 @@
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
-import type { ConsumerGroupDescribeResponseDescribedGroup } from '../../protocol/generated/consumer-group-describe-response.ts';
+import {
+  type ConsumerGroupDescribeResponseDescribedGroup,
+  createConsumerGroupDescribeResponseDescribedGroup,
+} from '../../protocol/generated/consumer-group-describe-response.ts';
 import type { ConsumerGroupHeartbeatRequest } from '../../protocol/generated/consumer-group-heartbeat-request.ts';
 import {
   type ConsumerGroupHeartbeatResponse,
@@ -170,6 +173,11 @@ export class GroupCoordinator {
   /** A group of the consumer protocol with its members. */
   describeConsumerGroup(groupId: string): ConsumerGroupDescribeResponseDescribedGroup {
     const { consumer, topics } = this.#options;
+    if (!consumer.enabled)
+      return createConsumerGroupDescribeResponseDescribedGroup({
+        groupId,
+        errorCode: ErrorCode.UNSUPPORTED_VERSION,
+      });
     return describeConsumerGroup(this, topics, groupId, consumer.assignors[0]!);
   }
 

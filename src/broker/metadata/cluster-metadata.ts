@@ -3,6 +3,7 @@ import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import type { Uuid } from '../../protocol/wire/types.ts';
 import type { Logger } from '../../util/logger.ts';
 import { type SupportedFeature, supportedFeatures } from './features.ts';
+import { KeptRecords } from './kept-records.ts';
 import type { MetadataLog } from './metadata-log.ts';
 import {
   decodeMetadataRecord,
@@ -72,6 +73,7 @@ export class ClusterMetadata {
   readonly nodeId: number;
   readonly #options: ClusterMetadataOptions;
   readonly #state = new MetadataState();
+  readonly #kept = new KeptRecords();
   readonly #listeners: MetadataListener[] = [];
   readonly #topicConfigs = new Map<string, TopicConfig>();
   #config: KafabricConfig;
@@ -275,6 +277,7 @@ export class ClusterMetadata {
       try {
         const record = decodeMetadataRecord(value);
         if (record !== null) this.#state.apply(record);
+        else this.#kept.take(value);
       } catch (error) {
         throw new Error(
           `record ${index} of the cluster metadata cannot be used: ${(error as Error).message}`,
@@ -358,7 +361,8 @@ export class ClusterMetadata {
     const { log, logger, config } = this.#options;
     if (log.bytesSinceSnapshot < config.get('metadata.log.max.record.bytes.between.snapshots')) return;
     try {
-      await log.snapshot([...this.#state.records()].map(encodeMetadataRecord));
+      const values = [...this.#state.records()].map(encodeMetadataRecord);
+      await log.snapshot([...values, ...this.#kept.values()]);
       logger.info({ endOffset: log.endOffset }, 'wrote a snapshot of the cluster metadata');
     } catch (error) {
       logger.warn({ error }, 'could not write a snapshot of the cluster metadata');

@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
 import { ErrorCode } from '../../protocol/errors.ts';
 import { BatchHeader } from '../../protocol/records/batch-header.ts';
+import { buildControlBatch, ControlType } from '../../protocol/records/control-records.ts';
 import { systemClock } from '../../util/clock.ts';
 import { newTopic, startBroker } from './metadata.fixture.ts';
 import { PartitionMetadataLog, type RecordLog, type SnapshotFiles } from './partition-metadata-log.ts';
+import { decodeSnapshot } from './snapshot.ts';
 
 /** A partition's log in memory, whose next write, flush or truncation can fail. */
 class MemoryRecordLog implements RecordLog, SnapshotFiles {
@@ -171,6 +173,32 @@ describe('PartitionMetadataLog', () => {
       await assert.rejects(start(), /cannot be used: it is not whole/);
       log.files.clear();
       await assert.rejects(start(), /the metadata log begins at \d+, and no snapshot covers the rest/);
+    });
+
+    it('keep what Apache Kafka wrote of its quorum', async () => {
+      const log = new MemoryRecordLog();
+      const voters = Buffer.from([0, 0, 1, 2, 3]);
+      log.append(buildControlBatch(ControlType.leaderChange, Buffer.from([0, 0]), {}));
+      log.append(buildControlBatch(ControlType.kraftVersion, Buffer.from([0, 0, 0, 1]), {}));
+      log.append(buildControlBatch(ControlType.kraftVoters, Buffer.from([0, 0, 9]), {}));
+      log.append(buildControlBatch(ControlType.kraftVoters, voters, {}));
+      for (let start = 0; start < 2; start++) {
+        const { topics } = await startBroker(new PartitionMetadataLog(log, systemClock, log), {
+          seed: start,
+          overrides,
+        });
+        await topics.createTopics([newTopic(`t${start}`)]);
+        const found: [number, number[]][] = [];
+        decodeSnapshot(
+          [...log.files.values()].at(-1)!,
+          () => {},
+          (type, value) => found.push([type, [...value]]),
+        );
+        assert.deepEqual(found, [
+          [ControlType.kraftVersion, [0, 0, 0, 1]],
+          [ControlType.kraftVoters, [...voters]],
+        ]);
+      }
     });
   });
 });

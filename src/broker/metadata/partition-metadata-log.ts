@@ -6,6 +6,7 @@ import type { MetadataLog } from './metadata-log.ts';
 import {
   decodeSnapshot,
   encodeSnapshot,
+  isQuorumRecord,
   parseSnapshotFileName,
   type SnapshotId,
   snapshotFileName,
@@ -44,6 +45,8 @@ export class PartitionMetadataLog implements MetadataLog {
   readonly #clock: Clock;
   readonly #files: SnapshotFiles;
   #bytesSinceSnapshot = 0;
+  /** What Apache Kafka wrote of its quorum: it needs them when it gets the directory back. */
+  readonly #quorum = new Map<number, Uint8Array>();
   /** Set when records may be in the log that were never applied: nothing more can be appended after them. */
   #broken: Error | null = null;
 
@@ -86,16 +89,24 @@ export class PartitionMetadataLog implements MetadataLog {
 
   async replay(sink: (value: Uint8Array) => void): Promise<void> {
     const from = await this.#replaySnapshot(sink);
-    this.#bytesSinceSnapshot += await replayLog(this.#log, from, ({ value }) => {
-      if (value !== null) sink(value);
-    });
+    this.#bytesSinceSnapshot += await replayLog(
+      this.#log,
+      from,
+      ({ value }) => {
+        if (value !== null) sink(value);
+      },
+      undefined,
+      (type, value) => {
+        if (value !== null && isQuorumRecord(type)) this.#keepQuorumRecord(type, value);
+      },
+    );
     this.#log.highWatermark = this.#log.logEndOffset;
   }
 
   async snapshot(values: readonly Uint8Array[]): Promise<void> {
     this.#bytesSinceSnapshot = 0;
     const { logEndOffset: endOffset, leaderEpoch: epoch } = this.#log;
-    const bytes = encodeSnapshot(values, epoch, BigInt(this.#clock.now()));
+    const bytes = encodeSnapshot(values, this.#quorum, epoch, BigInt(this.#clock.now()));
     const older = await this.#snapshots();
     await this.#files.replaceFile(this.#path({ endOffset, epoch }), bytes);
     await this.#log.deleteRecordsBefore(endOffset);
@@ -119,13 +130,17 @@ export class PartitionMetadataLog implements MetadataLog {
     }
     const bytes = await this.#files.readFile(this.#path(latest), SNAPSHOT_BYTES_MAX);
     try {
-      decodeSnapshot(bytes ?? new Uint8Array(0), sink);
+      decodeSnapshot(bytes ?? new Uint8Array(0), sink, (type, value) => this.#keepQuorumRecord(type, value));
     } catch (error) {
       throw new Error(`snapshot ${name} of the metadata log cannot be used: ${(error as Error).message}`, {
         cause: error,
       });
     }
     return latest.endOffset;
+  }
+
+  #keepQuorumRecord(type: number, value: Uint8Array): void {
+    this.#quorum.set(type, Uint8Array.from(value));
   }
 
   /** The oldest first. */

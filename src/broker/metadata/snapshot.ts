@@ -28,8 +28,21 @@ export function parseSnapshotFileName(name: string): SnapshotId | null {
   return match === null ? null : { endOffset: BigInt(match[1]!), epoch: Number(match[2]) };
 }
 
-/** A snapshot file in Kafka's format (KIP-630): a header, the metadata records, a footer. */
-export function encodeSnapshot(values: readonly Uint8Array[], epoch: number, timestamp: bigint): Uint8Array {
+/** The quorum's own records by their types (`ControlType`): its version, and, if that has them, the voters (KIP-853). */
+export type QuorumRecords = ReadonlyMap<number, Uint8Array>;
+
+/** Whether Kafka's snapshots carry control records of this type on. */
+export function isQuorumRecord(type: number): boolean {
+  return type === ControlType.kraftVersion || type === ControlType.kraftVoters;
+}
+
+/** A snapshot file in Kafka's format (KIP-630): a header, the quorum's records, the metadata records, a footer. */
+export function encodeSnapshot(
+  values: readonly Uint8Array[],
+  quorum: QuorumRecords,
+  epoch: number,
+  timestamp: bigint,
+): Uint8Array {
   const header = control(snapshotHeaderRecord, { lastContainedLogTimestamp: timestamp });
   const footer = control(snapshotFooterRecord, {});
   const at = (baseOffset: number) => ({
@@ -38,11 +51,13 @@ export function encodeSnapshot(values: readonly Uint8Array[], epoch: number, tim
     timestamp,
   });
   const batches = [buildControlBatch(ControlType.snapshotHeader, header, at(0))];
+  for (const [type, value] of quorum) batches.push(buildControlBatch(type, value, at(batches.length)));
+  const first = batches.length;
   for (let start = 0; start < values.length; start += RECORDS_PER_BATCH) {
     const records = values.slice(start, start + RECORDS_PER_BATCH).map((value) => ({ key: null, value }));
-    batches.push(buildBatch(records, at(start + 1)));
+    batches.push(buildBatch(records, at(first + start)));
   }
-  batches.push(buildControlBatch(ControlType.snapshotFooter, footer, at(values.length + 1)));
+  batches.push(buildControlBatch(ControlType.snapshotFooter, footer, at(first + values.length)));
   return Buffer.concat(batches);
 }
 
@@ -54,10 +69,14 @@ function control<T>(codec: MessageCodec<T>, value: Partial<T>): Uint8Array {
 }
 
 /**
- * Hands over every record of a snapshot file.
+ * Hands over every record of a snapshot file, and the quorum's to `onQuorum`.
  * @throws Error for a file that is damaged or not whole
  */
-export function decodeSnapshot(bytes: Uint8Array, sink: (value: Uint8Array) => void): void {
+export function decodeSnapshot(
+  bytes: Uint8Array,
+  sink: (value: Uint8Array) => void,
+  onQuorum: (type: number, value: Uint8Array) => void = () => {},
+): void {
   let header = false;
   let footer = false;
   for (const batch of splitBatches(bytes)) {
@@ -69,6 +88,7 @@ export function decodeSnapshot(bytes: Uint8Array, sink: (value: Uint8Array) => v
         const type = key === null ? -1 : controlType(key);
         header ||= type === ControlType.snapshotHeader;
         footer ||= type === ControlType.snapshotFooter;
+        if (value !== null && isQuorumRecord(type)) onQuorum(type, value);
       } else if (value !== null) {
         sink(value);
       }

@@ -55,6 +55,7 @@ export class Partition implements Watched {
       written: (endOffset, bytes) => this.#advance(endOffset, bytes),
       diverted: (batch) => this.#diverted(batch),
     });
+    log.payload = payloads;
     log.onLogStartOffset = (offset) => void payloads.reclaimBefore(offset);
     this.#release = new PayloadRelease(payloads, clock);
     log.compaction.onSwapped = (released) => {
@@ -182,7 +183,7 @@ export class Partition implements Watched {
   /** Ends the waits and completes the payload; the log is closed by its manager. */
   async close(): Promise<void> {
     this.#end();
-    await this.#release.flush();
+    await this.#release.close();
     await this.payloads.close();
   }
 

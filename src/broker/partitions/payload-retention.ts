@@ -2,18 +2,19 @@ import type { Partition } from './partition.ts';
 
 /**
  * Applies `retention.ms` and `retention.bytes` to a partition's payload, whole segments of it, oldest first. The log alone would
- * not do: its references are small, so that one log segment can stand for more payload than the topic is to keep.
+ * not do: its references are small, so that one log segment can stand for more payload than the topic is to keep. What compaction has
+ * given up does not count.
  */
 export async function enforcePayloadRetention(partition: Partition, nowMs: number): Promise<void> {
   const { config, log, payloads } = partition;
   if (!config.deletable || payloads.isEmpty) return;
   const end = await expiredEnd(partition, nowMs);
-  let excess = config.retentionBytes < 0 ? -1 : log.sizeBytes + payloads.totalBytes - config.retentionBytes;
+  let excess = config.retentionBytes < 0 ? -1 : log.sizeBytes + payloads.liveBytes - config.retentionBytes;
   let start = partition.logStartOffset;
   for (const segment of payloads.segments) {
     const expired = segment.lastOffset < end;
-    if (!expired && (segment.bytes > excess || !segment.isComplete)) break;
-    excess -= segment.bytes;
+    if (!expired && (excess <= 0 || segment.liveBytes > excess || !segment.isComplete)) break;
+    excess -= segment.liveBytes;
     if (segment.lastOffset >= start) start = segment.lastOffset + 1n;
   }
   if (start > partition.logStartOffset) await log.deleteRecordsBefore(start);

@@ -270,11 +270,9 @@ export class ProducePipeline {
     this.#payloads.endSegment();
   }
 
-  /** Payload and log together: a batch behind another is durable only with what it stands on. */
+  /** Payload and log together, as the log does it: a batch behind another is durable only with what it stands on. */
   #flush(): Promise<unknown> {
-    const flushed = this.#payloads.needsFlush
-      ? Promise.all([this.#payloads.flush(), this.#log.flush()])
-      : this.#log.flush();
+    const flushed = this.#log.flush();
     // Whoever waits for it hears of a failure; it may come before anybody does.
     flushed.catch(() => undefined);
     return flushed;

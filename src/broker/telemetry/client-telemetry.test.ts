@@ -90,13 +90,13 @@ describe('client telemetry', () => {
     assert.deepEqual(telemetry.subscribe(one.clientInstanceId, description).metrics, ['*']);
   });
 
-  it('keeps what was pushed, and refuses what it should', () => {
+  it('keeps what was pushed, and refuses what it should', async () => {
     const { id, clientInstanceId } = telemetry.subscribe(ZERO_UUID, description);
     assert.throws(
       () => telemetry.subscribe(clientInstanceId, description),
       refusedWith(ErrorCode.THROTTLING_QUOTA_EXCEEDED),
     );
-    push({ subscriptionId: id }, clientInstanceId);
+    await push({ subscriptionId: id }, clientInstanceId);
     const [client] = telemetry.clients();
     assert.deepEqual(
       client!.metrics.map(({ name, value, attributes }) => [name, value, [...attributes]]),
@@ -112,27 +112,27 @@ describe('client telemetry', () => {
         ['rate.avg', 1.5, [['zone', 'a']]],
       ],
     );
-    assert.throws(
-      () => push({ subscriptionId: id }, clientInstanceId),
+    await assert.rejects(
+      push({ subscriptionId: id }, clientInstanceId),
       refusedWith(ErrorCode.THROTTLING_QUOTA_EXCEEDED),
     );
     const later = (over: Parameters<typeof push>[0], code: number) => {
       clock.tick(10_000);
-      assert.throws(() => push(over, clientInstanceId), refusedWith(code));
+      return assert.rejects(push(over, clientInstanceId), refusedWith(code));
     };
-    later({ subscriptionId: id + 1 }, ErrorCode.UNKNOWN_SUBSCRIPTION_ID);
-    later({ subscriptionId: id, compressionType: 7 }, ErrorCode.UNSUPPORTED_COMPRESSION_TYPE);
-    later({ subscriptionId: id, metrics: Buffer.alloc(1001) }, ErrorCode.TELEMETRY_TOO_LARGE);
-    later({ subscriptionId: id, metrics: Buffer.from([0xff, 0xff]) }, ErrorCode.INVALID_RECORD);
-    assert.throws(() => push({ subscriptionId: id }, ZERO_UUID), refusedWith(ErrorCode.INVALID_REQUEST));
-    push({ subscriptionId: id, terminating: true }, clientInstanceId);
-    later({ subscriptionId: id }, ErrorCode.INVALID_REQUEST);
+    await later({ subscriptionId: id + 1 }, ErrorCode.UNKNOWN_SUBSCRIPTION_ID);
+    await later({ subscriptionId: id, compressionType: 7 }, ErrorCode.UNSUPPORTED_COMPRESSION_TYPE);
+    await later({ subscriptionId: id, metrics: Buffer.alloc(1001) }, ErrorCode.TELEMETRY_TOO_LARGE);
+    await later({ subscriptionId: id, metrics: Buffer.from([0xff, 0xff]) }, ErrorCode.INVALID_RECORD);
+    await assert.rejects(push({ subscriptionId: id }, ZERO_UUID), refusedWith(ErrorCode.INVALID_REQUEST));
+    await push({ subscriptionId: id, terminating: true }, clientInstanceId);
+    await later({ subscriptionId: id }, ErrorCode.INVALID_REQUEST);
   });
 
-  it('reads every compression, and takes no more than it may', () => {
+  it('reads every compression, and takes no more than it may', async () => {
     for (const codec of [1, 2, 3, 4] as const) {
       const { id, clientInstanceId } = telemetry.subscribe(ZERO_UUID, description);
-      push(
+      await push(
         { subscriptionId: id, compressionType: codec, metrics: compress(codec, METRICS) },
         clientInstanceId,
       );
@@ -141,7 +141,56 @@ describe('client telemetry', () => {
       telemetry.clients().map(({ metrics }) => metrics.length),
       [2, 2, 2, 2],
     );
-    assert.equal(decodeMetrics(METRICS, 1).length, 1);
+    assert.equal(decodeMetrics(METRICS, { numbers: 1, bytes: 1 << 20 }).metrics.length, 1);
+    assert.equal(decodeMetrics(METRICS, { numbers: 9, bytes: 300 }).metrics.length, 1);
+  });
+
+  it('refuses what becomes many times as large, or has very many parts', async () => {
+    const bombs = [Buffer.alloc(4001), Buffer.alloc(1_000_000)];
+    for (const bomb of bombs) {
+      for (const codec of [1, 2, 3, 4] as const) {
+        const metrics = compress(codec, bomb);
+        if (metrics.byteLength > 1000) continue;
+        const { id, clientInstanceId } = telemetry.subscribe(ZERO_UUID, description);
+        await assert.rejects(
+          push({ subscriptionId: id, compressionType: codec, metrics }, clientInstanceId),
+          refusedWith(ErrorCode.INVALID_RECORD),
+        );
+      }
+    }
+    const emptyParts = Buffer.alloc(500_000).fill(Buffer.from([(1 << 3) | 2, 0]));
+    assert.throws(() => decodeMetrics(emptyParts, { numbers: 9, bytes: 1 << 20 }), /fields/);
+  });
+
+  it('keeps so many bytes of all clients, and cuts long names', async () => {
+    telemetry = new ClientTelemetry(clock, 1 << 20);
+    telemetry.update([new Map([['metrics', '*']])]);
+    const long = (id: number, text: string) =>
+      Buffer.concat([
+        Buffer.from([(id << 3) | 2, 0x80 | (text.length & 0x7f), text.length >> 7]),
+        Buffer.from(text),
+      ]);
+    const size = (id: number, body: Buffer) =>
+      Buffer.concat([
+        Buffer.from([
+          (id << 3) | 2,
+          0x80 | (body.length & 0x7f),
+          0x80 | ((body.length >> 7) & 0x7f),
+          body.length >> 14,
+        ]),
+        body,
+      ]);
+    const point = message(7, message(1, fixed(6, 1n)));
+    const one = size(2, Buffer.concat([long(1, 'n'.repeat(4000)), point]));
+    const metrics = size(1, size(2, Buffer.concat(Array.from({ length: 200 }, () => one))));
+    for (let client = 0; client < 200; client++) {
+      const { id, clientInstanceId } = telemetry.subscribe(ZERO_UUID, description);
+      await push({ subscriptionId: id, metrics }, clientInstanceId);
+    }
+    const kept = telemetry.clients().flatMap((each) => each.metrics);
+    assert.equal(kept[0]!.name.length, 1024);
+    const bytes = kept.reduce((sum, { name }) => sum + name.length, 0);
+    assert.ok(kept.length > 1000 && bytes < 32 << 20, `${bytes} bytes`);
   });
 
   it('forgets clients that are silent', () => {

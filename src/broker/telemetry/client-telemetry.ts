@@ -1,12 +1,12 @@
 import { type ClientMatch, type ClientSelector, parseMatch } from '../../config/client-match.ts';
 import { splitList } from '../../config/index.ts';
-import { type Codec, decompress } from '../../native/codec.ts';
+import { type Codec, decompressAsync } from '../../native/codec.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import { crc32c } from '../../protocol/records/crc32c.ts';
 import { type Uuid, ZERO_UUID } from '../../protocol/wire/types.ts';
 import type { Clock } from '../../util/clock.ts';
 import { randomUuid } from '../metadata/topic-id.ts';
-import { type ClientMetric, decodeMetrics } from './otlp.ts';
+import { type ClientMetric, type DecodedMetrics, decodeMetrics } from './otlp.ts';
 
 /** What is known of a client that selectors can ask for, by selector. */
 export type ClientDescription = Readonly<Record<Exclude<ClientSelector, 'client_instance_id'>, string>>;
@@ -31,6 +31,8 @@ interface Instance extends TelemetryClient {
   /** The state of the subscriptions that `subscription` was made of. */
   readonly version: number;
   metrics: readonly ClientMetric[];
+  /** About how much memory they take. */
+  bytes: number;
   lastGetMs: number;
   lastPushMs: number;
   terminating: boolean;
@@ -53,9 +55,14 @@ const ALL_METRICS = '*';
 /** Of one client, and of all: more are not kept. */
 const METRICS_PER_CLIENT_MAX = 2_000;
 const METRICS_MAX = 50_000;
+const BYTES_PER_CLIENT_MAX = 1 << 20;
+const BYTES_MAX = 32 << 20;
 const HIGHEST_COMPRESSION = 4;
-/** A push may become so many times as large when it is decompressed. */
-const EXPANSION_MAX = 64;
+/** A push may become so many times telemetry.max.bytes when it is decompressed: Kafka's clients send a tenth of that. */
+const EXPANSION_MAX = 4;
+const EXPANDED_BYTES_MAX = 2 ** 31 - 1;
+/** Pushes that are decompressed at the same time; clients whose push comes beyond that are told to come again. */
+const DECOMPRESSING_MAX = 16;
 
 /** Clients' metrics (KIP-714): tells clients what to push, by the subscriptions of client-metrics configurations, and keeps what they pushed last. */
 export class ClientTelemetry {
@@ -64,6 +71,7 @@ export class ClientTelemetry {
   readonly #instances = new Map<Uuid, Instance>();
   #rules: readonly Rule[] = [];
   #version = 0;
+  #decompressing = 0;
   pushed = 0;
   refused = 0;
 
@@ -114,12 +122,12 @@ export class ClientTelemetry {
     return instance.subscription;
   }
 
-  /** Keeps what a client pushed. @throws ApiError with Kafka's code */
-  push(
+  /** Keeps what a client pushed; it is decompressed on a worker thread. Rejects with an ApiError with Kafka's code. */
+  async push(
     instanceId: Uuid,
     description: ClientDescription,
     push: { subscriptionId: number; terminating: boolean; compressionType: number; metrics: Uint8Array },
-  ): void {
+  ): Promise<void> {
     if (RESERVED_IDS.has(instanceId))
       this.#refuse(ErrorCode.INVALID_REQUEST, 'The client instance id is invalid');
     const instance = this.#instance(instanceId, description);
@@ -128,7 +136,12 @@ export class ClientTelemetry {
     } finally {
       instance.terminating = push.terminating;
     }
-    if (push.metrics.byteLength > 0) instance.metrics = this.#decode(instance, push);
+    if (push.metrics.byteLength > 0) {
+      const plain = await this.#decompress(push.compressionType, push.metrics);
+      // The client may have become another instance meanwhile, of other subscriptions.
+      const current = this.#instances.get(instanceId);
+      if (current !== undefined) Object.assign(current, this.#decode(current, plain));
+    }
     this.pushed++;
   }
 
@@ -148,22 +161,40 @@ export class ClientTelemetry {
       this.#refuse(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, `Unknown compression ${push.compressionType}`);
     if (push.metrics.byteLength > this.#maxBytes)
       this.#refuse(ErrorCode.TELEMETRY_TOO_LARGE, `A push is at most ${this.#maxBytes} bytes`);
+    if (push.compressionType !== 0 && this.#decompressing >= DECOMPRESSING_MAX)
+      this.#refuse(ErrorCode.THROTTLING_QUOTA_EXCEEDED, 'Too many pushes are being decompressed');
+  }
+
+  async #decompress(compressionType: number, metrics: Uint8Array): Promise<Uint8Array> {
+    if (compressionType === 0) return metrics;
+    this.#decompressing++;
+    try {
+      const limit = Math.min(this.#maxBytes * EXPANSION_MAX, EXPANDED_BYTES_MAX);
+      return await decompressAsync(compressionType as Codec, metrics, limit);
+    } catch (error) {
+      return this.#refuse(
+        ErrorCode.INVALID_RECORD,
+        `The metrics cannot be decompressed: ${(error as Error).message}`,
+      );
+    } finally {
+      this.#decompressing--;
+    }
   }
 
   /** What a client had pushed before gives way to this. */
-  #decode(
-    instance: Instance,
-    { compressionType, metrics }: { compressionType: number; metrics: Uint8Array },
-  ): ClientMetric[] {
-    let others = 0;
-    for (const each of this.#instances.values()) if (each !== instance) others += each.metrics.length;
-    const limit = Math.max(0, Math.min(METRICS_PER_CLIENT_MAX, METRICS_MAX - others));
+  #decode(instance: Instance, plain: Uint8Array): DecodedMetrics {
+    let numbers = METRICS_MAX;
+    let bytes = BYTES_MAX;
+    for (const each of this.#instances.values()) {
+      if (each === instance) continue;
+      numbers -= each.metrics.length;
+      bytes -= each.bytes;
+    }
     try {
-      const plain =
-        compressionType === 0
-          ? metrics
-          : decompress(compressionType as Codec, metrics, Math.min(this.#maxBytes * EXPANSION_MAX, 2 ** 30));
-      return decodeMetrics(plain, limit);
+      return decodeMetrics(plain, {
+        numbers: Math.max(0, Math.min(METRICS_PER_CLIENT_MAX, numbers)),
+        bytes: Math.max(0, Math.min(BYTES_PER_CLIENT_MAX, bytes)),
+      });
     } catch (error) {
       return this.#refuse(
         ErrorCode.INVALID_RECORD,
@@ -184,12 +215,12 @@ export class ClientTelemetry {
     const instance =
       known !== undefined && known.version === this.#version
         ? known
-        : this.#create(instanceId, known?.description ?? description, known?.metrics ?? []);
+        : this.#create(instanceId, known?.description ?? description, known);
     this.#instances.set(instanceId, instance);
     return instance;
   }
 
-  #create(instanceId: Uuid, description: ClientDescription, metrics: readonly ClientMetric[]): Instance {
+  #create(instanceId: Uuid, description: ClientDescription, before: Instance | undefined): Instance {
     const wanted = new Set<string>();
     let intervalMs = DEFAULT_INTERVAL_MS;
     for (const rule of this.#rules) {
@@ -207,7 +238,8 @@ export class ClientTelemetry {
       description,
       subscription,
       version,
-      metrics,
+      metrics: before?.metrics ?? [],
+      bytes: before?.bytes ?? 0,
       lastGetMs: never,
       lastPushMs: never,
       terminating: false,

@@ -80,6 +80,7 @@ export const consumerGroupDefinitions = [
     type: 'list',
     default: 'uniform,range',
     values: ['uniform', 'range'],
+    filled: true,
     documentation:
       'The assignors that members of a consumer group may ask for. The first is that of groups whose members ask for none.',
   },

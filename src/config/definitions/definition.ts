@@ -26,6 +26,8 @@ export interface ConfigDefinition {
   readonly values?: readonly string[];
   /** The elements of a list may be equal. */
   readonly repeats?: true;
+  /** A list has at least one element. */
+  readonly filled?: true;
   /** Values that are allowed outside the limits. */
   readonly also?: readonly string[];
   /** Absent means read-only. */

@@ -5,6 +5,7 @@ import { configCommand } from './config-command.ts';
 import { addDirectBenchCommand } from './direct-bench-command.ts';
 import { type DoctorOptions, doctorCommand } from './doctor-command.ts';
 import { addEventCommands } from './event-commands.ts';
+import { type InlineCommandOptions, inlineCommand } from './log-command.ts';
 import { type VerifyOptions, verifyCommand } from './payload-command.ts';
 import { collect, type SettingOptions, settingsFrom } from './settings.ts';
 import { startCommand } from './start-command.ts';
@@ -72,6 +73,20 @@ withSettings(payload.command('verify'))
   .action(async (options: SettingOptions & VerifyOptions) => {
     process.exitCode = await verifyCommand(settingsFrom(options), options);
   });
+
+const log = program.command('log').description('look after the logs of a gateway that is stopped');
+
+withSettings(log.command('inline'))
+  .description(
+    'put all payload back into the logs, and take out of the metadata what Apache Kafka does not know, so that Kafka can be started on the data directories',
+  )
+  .option('--dry-run', 'only say how much there is to do', false)
+  .option('--json', 'print the report as JSON', false)
+  .addHelpText(
+    'after',
+    '\nNeeds as much free space as the largest log segment with its payload. Safe to interrupt, also by kill -9: run it again.',
+  )
+  .action((options: SettingOptions & InlineCommandOptions) => inlineCommand(settingsFrom(options), options));
 
 addTopicCommands(program);
 addEventCommands(program);

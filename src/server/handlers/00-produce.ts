@@ -22,6 +22,7 @@ import {
 import { Attribute, BATCH_HEADER_SIZE, BatchHeader } from '../../protocol/records/batch-header.ts';
 import { type ApiHandler, type RequestContext, UnansweredFailure } from '../net/handler.ts';
 import { quotaClientOf } from '../net/quota-client.ts';
+import { transactionRefusal } from './transaction-refusals.ts';
 
 const FIRST_VERSION_WITH_ZSTD = 7;
 const FIRST_VERSION_WITH_ABORTABLE = 11;
@@ -189,22 +190,12 @@ function refuseTransactional(answer: PartitionProduceResponse, errorCode: ErrorC
     answer.errorMessage = 'Partition was not added to the transaction';
 }
 
-/** Kafka's broker answers so when it cannot make sure that a batch belongs to a transaction. */
 function toldAs(error: ErrorCode, apiVersion: number): ErrorCode {
-  switch (error) {
-    case ErrorCode.PRODUCER_FENCED:
-      return ErrorCode.INVALID_PRODUCER_EPOCH;
-    case ErrorCode.CONCURRENT_TRANSACTIONS:
-      return apiVersion >= FIRST_VERSION_THAT_ADDS_PARTITIONS ? error : ErrorCode.NOT_ENOUGH_REPLICAS;
-    case ErrorCode.COORDINATOR_LOAD_IN_PROGRESS:
-    case ErrorCode.COORDINATOR_NOT_AVAILABLE:
-    case ErrorCode.NOT_COORDINATOR:
-      return ErrorCode.NOT_ENOUGH_REPLICAS;
-    case ErrorCode.TRANSACTION_ABORTABLE:
-      return apiVersion >= FIRST_VERSION_WITH_ABORTABLE ? error : ErrorCode.INVALID_TXN_STATE;
-    default:
-      return error;
-  }
+  return transactionRefusal(error, {
+    addsPartitions: apiVersion >= FIRST_VERSION_THAT_ADDS_PARTITIONS,
+    knowsAbortable: apiVersion >= FIRST_VERSION_WITH_ABORTABLE,
+    notReady: ErrorCode.NOT_ENOUGH_REPLICAS,
+  });
 }
 
 /** acks=0: there is no answer, but the client has to notice an error. */

@@ -14,6 +14,7 @@ import {
   txnOffsetCommitResponse,
 } from '../../protocol/generated/txn-offset-commit-response.ts';
 import type { ApiHandler } from '../net/handler.ts';
+import { transactionRefusal } from './transaction-refusals.ts';
 
 /** From this version clients know TRANSACTION_ABORTABLE. */
 const KNOWS_ABORTABLE = 4;
@@ -34,7 +35,13 @@ export function txnOffsetCommitHandler(deps: {
     request: txnOffsetCommitRequest,
     response: txnOffsetCommitResponse,
     handle(request, { apiVersion }) {
-      const told = (error: ErrorCode) => toldAs(error, apiVersion);
+      const addsPartitions = apiVersion >= ADDS_PARTITION;
+      const told = (error: ErrorCode) =>
+        transactionRefusal(error, {
+          addsPartitions,
+          knowsAbortable: apiVersion >= KNOWS_ABORTABLE,
+          notReady: ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
+        });
       return commitPendingOffsets(groups, topics, request, () => {
         const partition = groups.partitionOf(request.groupId);
         if (partition === null) return ErrorCode.NOT_COORDINATOR;
@@ -44,27 +51,10 @@ export function txnOffsetCommitHandler(deps: {
           producerId,
           producerEpoch,
           partitions: [{ topic: OFFSETS_TOPIC, partition }],
-          addsPartitions: apiVersion >= ADDS_PARTITION,
+          addsPartitions,
         });
         return admitted instanceof Promise ? admitted.then(told) : told(admitted);
       });
     },
   };
-}
-
-/** Kafka's broker answers so when it cannot make sure that the offsets belong to a transaction. */
-function toldAs(error: ErrorCode, apiVersion: number): ErrorCode {
-  switch (error) {
-    case ErrorCode.PRODUCER_FENCED:
-      return ErrorCode.INVALID_PRODUCER_EPOCH;
-    case ErrorCode.CONCURRENT_TRANSACTIONS:
-      return apiVersion >= ADDS_PARTITION ? error : ErrorCode.COORDINATOR_LOAD_IN_PROGRESS;
-    case ErrorCode.NOT_COORDINATOR:
-    case ErrorCode.COORDINATOR_NOT_AVAILABLE:
-      return ErrorCode.COORDINATOR_LOAD_IN_PROGRESS;
-    case ErrorCode.TRANSACTION_ABORTABLE:
-      return apiVersion >= KNOWS_ABORTABLE ? error : ErrorCode.INVALID_TXN_STATE;
-    default:
-      return error;
-  }
 }

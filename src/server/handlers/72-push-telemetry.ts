@@ -21,9 +21,9 @@ export function pushTelemetryHandler(deps: {
     maxVersion: 0,
     request: pushTelemetryRequest,
     response: pushTelemetryResponse,
-    handle(request, context) {
+    async handle(request, context) {
       try {
-        deps.telemetry.push(request.clientInstanceId, describeClient(context), request);
+        await deps.telemetry.push(request.clientInstanceId, describeClient(context), request);
         return pushTelemetryResponse.create();
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;

@@ -10,6 +10,7 @@ import { plainCompaction } from '../testing/plain-compaction.ts';
 const SEEDS = Number(process.env.KAFABRIC_COMPACTION_CRASHES ?? 60);
 const STEPS = 25;
 const KEYS = 9;
+const LOST_CHECKPOINTS = ['/data/recovery-point-offset-checkpoint', '/data/cleaner-offset-checkpoint'];
 const ROUND = { mapBytes: 1 << 20, loadFactor: 0.9, bufferBytes: 65_536 };
 
 /** Appends, flushes and compacts, and is killed or loses its power at any moment of that. */
@@ -79,7 +80,9 @@ class Run {
     const power = random.chance(0.6);
     const least = power ? this.#durable : this.#log.writtenEndOffset;
     this.trace.push(power ? 'power' : 'kill');
-    this.#log = await this.fixture.crash({ power });
+    const without = random.chance(0.4) ? LOST_CHECKPOINTS : [];
+    if (without.length > 0) this.trace.push('without checkpoints');
+    this.#log = await this.fixture.crash({ power, without });
     this.#log.becomeLeader(this.#log.leaderEpoch + 1);
     this.#log.highWatermark = this.#log.writtenEndOffset;
     const end = this.#log.logEndOffset;

@@ -48,6 +48,13 @@ export interface LogCleanerOptions {
 }
 
 const MIN_BUFFER_BYTES = 65_536;
+const BACK_OFF_MIN_MS = 100;
+const BACK_OFF_MAX_MS = 300_000;
+
+interface BackOff {
+  readonly untilMs: number;
+  readonly delayMs: number;
+}
 
 /** Compacts the logs of compacted topics in the background, the dirtiest first. */
 export class LogCleaner {
@@ -66,6 +73,8 @@ export class LogCleaner {
   readonly #running = new Map<PartitionLog, Promise<void>>();
   /** Logs whose compaction failed, as Kafka until the next start, and how many bytes wait there. */
   readonly #uncleanable = new Map<PartitionLog, number>();
+  /** Logs that are to be tried again, and when: until then others have their turn. */
+  readonly #backingOff = new Map<PartitionLog, BackOff>();
   #timer: Timer | null = null;
   /** One look after another: two would choose the same log. */
   readonly #looks = new SerialQueue();
@@ -116,9 +125,8 @@ export class LogCleaner {
       const log = await this.#filthiest();
       if (log === null || !this.#started) return;
       limitRate(maxIoBytesPerSecond >= Number.MAX_VALUE ? 0 : maxIoBytesPerSecond);
-      const round = this.#clean(log).then((isWell) => {
+      const round = this.#clean(log).then(() => {
         this.#running.delete(log);
-        if (!isWell) return;
         // There may be more to do at once.
         this.#timer?.cancel();
         this.#timer = null;
@@ -130,12 +138,14 @@ export class LogCleaner {
 
   async #filthiest(): Promise<PartitionLog | null> {
     const logs = new Set(this.#options.logs());
-    for (const log of this.#uncleanable.keys()) if (!logs.has(log)) this.#uncleanable.delete(log);
+    for (const each of [this.#uncleanable, this.#backingOff])
+      for (const log of each.keys()) if (!logs.has(log)) each.delete(log);
     let best: { log: PartitionLog; ratio: number } | null = null;
     let maxRatio = 0;
     for (const log of logs) {
       const { compaction, config, isClosed } = log;
       if (!config.cleanupCompact || isClosed || compaction.isRunning) continue;
+      if ((this.#backingOff.get(log)?.untilMs ?? 0) > this.#options.clock.now()) continue;
       const range = await this.#survey(log);
       if (range === null) continue;
       const ratio = dirtyRatio(range);
@@ -158,14 +168,14 @@ export class LogCleaner {
     }
   }
 
-  /** False when it failed. */
-  async #clean(log: PartitionLog): Promise<boolean> {
+  async #clean(log: PartitionLog): Promise<void> {
     const { engine, logger, clock } = this.#options;
     const { topic, partition } = log;
     const startMs = clock.now();
     try {
       const stats = await log.compaction.run(engine, this.#roundSettings());
       this.#count(stats);
+      this.#backingOff.delete(log);
       const { fromOffset, endOffset, segmentsBefore, segmentsAfter, bytesWritten, recordsRemoved } = stats;
       const offsets = { from: String(fromOffset), to: String(endOffset) };
       const fields = {
@@ -180,12 +190,10 @@ export class LogCleaner {
       logger.info({ ...fields, ms: clock.now() - startMs }, 'compacted a log');
       // Retention leaves a log alone while it is compacted.
       await log.deleteOldSegments();
-      return true;
     } catch (error) {
       const isStopped = error instanceof CompactionStopped || log.isClosed;
       if (isStopped) this.metrics.stopped++;
       else this.#failed(log, error);
-      return isStopped;
     }
   }
 
@@ -212,10 +220,20 @@ export class LogCleaner {
     const fields = { topic: log.topic, partition: log.partition, err: error };
     this.metrics.failures++;
     if (isTransient(error)) {
-      logger.warn(fields, 'a log could not be compacted, and will be tried again');
+      const delayMs = this.#backOff(log);
+      logger.warn({ ...fields, delayMs }, 'a log could not be compacted, and will be tried again');
       return;
     }
     this.#uncleanable.set(log, 0);
     logger.error(fields, 'a log could not be compacted, and is left as it is until the next start');
+  }
+
+  /** Each failure of a log doubles the time until it is tried again. Returns it. */
+  #backOff(log: PartitionLog): number {
+    const { clock, settings } = this.#options;
+    const before = this.#backingOff.get(log)?.delayMs ?? settings().backoffMs / 2;
+    const delayMs = Math.min(Math.max(before * 2, BACK_OFF_MIN_MS), BACK_OFF_MAX_MS);
+    this.#backingOff.set(log, { untilMs: clock.now() + delayMs, delayMs });
+    return delayMs;
   }
 }

@@ -2,12 +2,15 @@ import type { Cleaned, LastRecord, ReleasedExtent, SourceSegment } from '../../.
 import type { LogEnvironment } from '../environment.ts';
 import { isTransient } from '../errors.ts';
 import { largest, smallest } from '../offsets.ts';
+import { type BatchRewriter, rewriteSegments } from '../rewrite/rewrite-segments.ts';
 import type { Segment } from '../segment.ts';
+import { removeLater } from '../segment-removal.ts';
 import { type DirtyRange, dirtyRange, groupSegments } from './cleanable.ts';
 import type { CompactedLog, CompactionEngine, CompactionWork, RoundSettings, RoundStats } from './ports.ts';
 import { cleanedStem, dropCleaned, swapIn, writeCleanedTransactions } from './segment-swap.ts';
 
 const MAP_ENTRY_BYTES = 24;
+const SWAP_RETRY_MS = 1000;
 
 /** The round was stopped, or the log was changed under it: nothing is wrong, and what it has replaced stays. */
 export class CompactionStopped extends Error {}
@@ -23,6 +26,8 @@ export class LogCompaction {
   #work: CompactionWork | null = null;
   #running: Promise<void> | null = null;
   #stopping = false;
+  /** Since the round that runs began. */
+  #rulesChanged = false;
 
   constructor(environment: LogEnvironment, log: CompactedLog, cleanedOffset: bigint) {
     this.#environment = environment;
@@ -62,12 +67,31 @@ export class LogCompaction {
     }
   }
 
+  /**
+   * Replaces batches of the whole log, for tools that have it to themselves; see `rewriteSegments`. Rejects with what went wrong, and the
+   * log is as it was, or in part as it is to become.
+   */
+  async rewrite(rewriter: BatchRewriter): Promise<void> {
+    const { log, segments } = this.#log;
+    this.#stopping = false;
+    await this.#exclusively(this.#log.version(), async () => {
+      await this.#log.settleClosedSegments(true);
+      await rewriteSegments(this.#environment, segments, log.config, rewriter);
+    });
+  }
+
   /** Ends the round that is running, if any; resolves when it has. Not to be called while the log's segments are being changed. */
   async stop(): Promise<void> {
     if (!this.#running) return;
     this.#stopping = true;
     this.#work?.stop();
     await this.#running;
+  }
+
+  /** What was compacted by other rules has to be compacted again. */
+  startOver(): void {
+    this.cleanedOffset = 0n;
+    this.#rulesChanged = true;
   }
 
   /** The log ends at `end` now. */
@@ -77,6 +101,7 @@ export class LogCompaction {
 
   async #run(engine: CompactionEngine, settings: RoundSettings): Promise<RoundStats> {
     this.#stopping = false;
+    this.#rulesChanged = false;
     const version = this.#log.version();
     // Its segments will have gaps, which a recovery from further back would take for damage.
     const settled = await this.#exclusively(version, () => this.#log.settleClosedSegments());
@@ -193,7 +218,12 @@ export class LogCompaction {
         indexIntervalBytes: config.indexIntervalBytes,
         maxIndexBytes: config.segmentIndexBytes,
       });
-      const transactions = await writeCleanedTransactions(this.#environment, directory, baseOffset, cleaned);
+      const transactions = await writeCleanedTransactions(
+        this.#environment,
+        directory,
+        baseOffset,
+        cleaned.aborted,
+      );
       await this.#exclusively(version, async () => {
         const { all, active } = segments.list;
         const isSame = group.every(
@@ -202,9 +232,13 @@ export class LogCompaction {
         if (!isSame) throw new CompactionStopped();
         for (const segment of group) await segment.pin(config);
         swapping = true;
-        await swapIn(this.#environment, segments, { old: group, size: cleaned.size, transactions }, config);
+        const replacement = { old: group, made: [{ baseOffset, size: cleaned.size, transactions }] };
+        const replaced = await swapIn(this.#environment, segments, replacement, config, (step) =>
+          this.#persist(step),
+        );
+        removeLater(this.#environment, directory, replaced, config.fileDeleteDelayMs);
         swapping = false;
-        this.cleanedOffset = largest(this.cleanedOffset, smallest(end, mappedEnd));
+        if (!this.#rulesChanged) this.cleanedOffset = largest(this.cleanedOffset, smallest(end, mappedEnd));
         this.onSwapped?.(cleaned.released);
         await this.#log.forgetSnapshots(new Set(group.slice(1).map((segment) => segment.baseOffset)));
         await this.#log.checkpointCleanedOffset();
@@ -217,6 +251,21 @@ export class LogCompaction {
         if (!isTransient(failure)) throw this.#log.failed(`compacting ${directory}`, failure);
       });
       throw error;
+    }
+  }
+
+  /** Repeats a step until it succeeds, while what is in its way may pass: a full disk, too many open files. */
+  async #persist(step: () => Promise<void>): Promise<void> {
+    const { clock, logger } = this.#environment;
+    for (let told = false; ; told = true) {
+      try {
+        return await step();
+      } catch (error) {
+        if (!isTransient(error) || this.#stopping) throw error;
+        const { directory } = this.#log.segments;
+        if (!told) logger.warn({ directory, error }, 'segments cannot be replaced yet');
+      }
+      await new Promise<void>((resolve) => clock.setTimer(SWAP_RETRY_MS, resolve));
     }
   }
 

@@ -40,9 +40,9 @@ export interface CompactedLog {
   exclusively<T>(task: () => Promise<T>): Promise<T>;
   /**
    * Completes all segments but the active one on disk, and makes a start begin its recovery behind them: at the offset that it resolves
-   * with, or later. Segments may have been closed meanwhile.
+   * with, or later. Segments may have been closed meanwhile. `all`: the active segment is closed before, if there is anything in it.
    */
-  settleClosedSegments(): Promise<bigint>;
+  settleClosedSegments(all?: boolean): Promise<bigint>;
   checkpointCleanedOffset(): Promise<void>;
   /** The segments of these offsets are gone. */
   forgetSnapshots(offsets: ReadonlySet<bigint>): Promise<void>;

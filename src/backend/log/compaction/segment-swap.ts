@@ -1,12 +1,11 @@
-import type { Cleaned } from '../../../native/compaction.ts';
 import type { LogConfig } from '../config.ts';
 import type { LogEnvironment } from '../environment.ts';
 import { isMissing } from '../errors.ts';
 import { offsetFilePath, SEGMENT_SUFFIXES, Suffix } from '../log-file-names.ts';
 import type { LogSegments } from '../log-segments.ts';
 import { Segment } from '../segment.ts';
-import { removeLater, setAside } from '../segment-removal.ts';
-import { TransactionIndex } from '../transaction-index.ts';
+import { type Attempt, setAside } from '../segment-removal.ts';
+import { type AbortedTransaction, TransactionIndex } from '../transaction-index.ts';
 
 /** Tells apart the files of segments of the same offset that wait for their removal. */
 let asideNumber = 0;
@@ -21,10 +20,10 @@ export async function writeCleanedTransactions(
   { fileSystem }: LogEnvironment,
   directory: string,
   baseOffset: bigint,
-  cleaned: Cleaned,
+  aborted: readonly AbortedTransaction[],
 ): Promise<TransactionIndex> {
   const index = new TransactionIndex(baseOffset);
-  for (const transaction of cleaned.aborted) index.append(transaction);
+  for (const transaction of aborted) index.append(transaction);
   const path = `${cleanedStem(directory, baseOffset)}${Suffix.transactionIndex}${Suffix.cleaned}`;
   if (index.count > 0) await fileSystem.replaceFile(path, index.content());
   return index;
@@ -40,39 +39,64 @@ export async function dropCleaned(
     await fileSystem.remove(`${cleanedStem(directory, baseOffset)}${suffix}${Suffix.cleaned}`);
 }
 
+/** A segment that was written as `.cleaned` files, durably. */
+export interface MadeSegment {
+  readonly baseOffset: bigint;
+  readonly size: number;
+  readonly transactions: TransactionIndex;
+}
+
+/** Segments that are out of the log, and the paths that their files have now; see `removeLater`. */
+export interface ReplacedSegments {
+  readonly segments: readonly Segment[];
+  readonly renamed: readonly string[];
+}
+
 /**
- * Puts a new segment, whose files are durable, in the place of those that it was made of, which are pinned. A process that dies meanwhile finishes it at its next
- * start: see `finishSwaps`. Nothing else may change the log's segments; readers go on with those that they have.
+ * Puts new segments in the place of those that they were made of, which are pinned; both begin at the same offset. A process that dies meanwhile finishes it at its next
+ * start: see `finishSwaps`. Nothing else may change the log's segments; readers go on with those that they have. `attempt` runs each step;
+ * when it gives up, the files' names are somewhere between the old and the new.
  */
 export async function swapIn(
   environment: LogEnvironment,
   segments: LogSegments,
-  { old, size, transactions }: { old: readonly Segment[]; size: number; transactions: TransactionIndex },
+  { old, made }: { old: readonly Segment[]; made: readonly MadeSegment[] },
   config: LogConfig,
-): Promise<void> {
+  attempt: Attempt = (step) => step(),
+): Promise<ReplacedSegments> {
   const { fileSystem } = environment;
   const { directory } = segments;
-  const { baseOffset } = old[0]!;
-  const stem = cleanedStem(directory, baseOffset);
-  for (const suffix of SEGMENT_SUFFIXES)
-    await renameIfThere(environment, `${stem}${suffix}${Suffix.cleaned}`, `${stem}${suffix}${Suffix.swap}`);
-  // From here on it is the new segment that counts.
-  await fileSystem.syncDirectory(directory);
+  // The first last: while its log file is not renamed, none of them counts.
+  for (const { baseOffset } of made.toReversed()) {
+    const stem = cleanedStem(directory, baseOffset);
+    for (const suffix of SEGMENT_SUFFIXES)
+      await attempt(() =>
+        renameIfThere(environment, `${stem}${suffix}${Suffix.cleaned}`, `${stem}${suffix}${Suffix.swap}`),
+      );
+  }
+  // From here on it is the new segments that count.
+  await attempt(() => fileSystem.syncDirectory(directory));
   const tag = `.${++asideNumber}`;
   const renamed: string[] = [];
   for (const segment of old) {
     // Producers are as they were where the new segment begins.
     const more = segment === old[0] ? [] : [Suffix.snapshot];
-    renamed.push(...(await setAside(environment, segment, more, tag)));
+    renamed.push(...(await setAside(environment, segment, more, tag, attempt)));
   }
-  for (const suffix of SEGMENT_SUFFIXES)
-    await renameIfThere(environment, `${stem}${suffix}${Suffix.swap}`, `${stem}${suffix}`);
-  await fileSystem.syncDirectory(directory);
+  for (const { baseOffset } of made) {
+    const stem = cleanedStem(directory, baseOffset);
+    for (const suffix of SEGMENT_SUFFIXES)
+      await attempt(() => renameIfThere(environment, `${stem}${suffix}${Suffix.swap}`, `${stem}${suffix}`));
+  }
+  await attempt(() => fileSystem.syncDirectory(directory));
   const { modifiedMs } = old.at(-1)!;
-  const segment = Segment.existing(environment, { directory, baseOffset, size, modifiedMs }, config);
-  segment.adoptTransactions(transactions);
-  segments.replace(old, segment);
-  removeLater(environment, directory, { segments: old, renamed }, config.fileDeleteDelayMs);
+  const replacement = made.map(({ baseOffset, size, transactions }) => {
+    const segment = Segment.existing(environment, { directory, baseOffset, size, modifiedMs }, config);
+    segment.adoptTransactions(transactions);
+    return segment;
+  });
+  segments.replace(old, replacement);
+  return { segments: old, renamed };
 }
 
 async function renameIfThere({ fileSystem }: LogEnvironment, from: string, to: string): Promise<void> {

@@ -38,10 +38,17 @@ export class LogFixture {
     return this.open();
   }
 
-  /** Kills the process, or, with `power`, cuts the power, and starts again. */
-  crash(options: { power: boolean }): Promise<PartitionLog> {
-    this.files.crash(options);
+  /** Kills the process, or, with `power`, cuts the power, and starts again; `without`: paths of files that are lost. */
+  async crash({
+    power,
+    without = [],
+  }: {
+    power: boolean;
+    without?: readonly string[];
+  }): Promise<PartitionLog> {
+    this.files.crash({ power });
     this.clock.clear();
+    for (const path of without) await this.files.mount().remove(path);
     return this.open();
   }
 

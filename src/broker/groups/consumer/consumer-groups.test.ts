@@ -131,6 +131,8 @@ describe('consumer groups (KIP-848)', () => {
   it('are not served when the configuration leaves them out', async () => {
     const broker = await startConsumers({}, { consumer: { enabled: false } });
     assert.equal((await new TestMember(broker, 'a').join()).errorCode, ErrorCode.UNSUPPORTED_VERSION);
+    const { groupId, errorCode } = broker.groups.describeConsumerGroup(GROUP);
+    assert.deepEqual([groupId, errorCode], [GROUP, ErrorCode.UNSUPPORTED_VERSION]);
   });
 
   it('turn away who is too many', async () => {

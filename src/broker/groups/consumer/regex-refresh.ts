@@ -1,3 +1,4 @@
+import { SerialQueue } from '../../../backend/log/serial.ts';
 import type { ConsumerGroup } from './consumer-group.ts';
 import { sameTopics } from './consumer-member.ts';
 import type { ConsumerContext } from './context.ts';
@@ -6,13 +7,18 @@ import { resolveRegexes } from './regex.ts';
 import type { ResolvedRegex } from './subscriptions.ts';
 import { metadataHash } from './topics.ts';
 
+/** Groups that wait for their turn; others are looked at again with a later heartbeat. */
+const WAITING_MAX = 1_000;
 /** Kafka's own constant: a group's regular expressions are not matched more often. */
 const REFRESH_INTERVAL_MIN_MS = 10_000;
 
 /** Matches the regular expressions of groups with the topics there are. */
 export class RegexRefresh {
   readonly #context: ConsumerContext;
+  /** Groups that wait or have their turn. */
   readonly #running = new Set<string>();
+  /** One group after another: together they would take all the time there is. */
+  readonly #turns = new SerialQueue();
 
   constructor(context: ConsumerContext) {
     this.#context = context;
@@ -22,6 +28,7 @@ export class RegexRefresh {
   refreshIfDue(group: ConsumerGroup, isNew: boolean, nowMs: number): void {
     const { groupId, subscriptions } = group;
     if (subscriptions.regexes.size === 0 || this.#running.has(groupId)) return;
+    if (this.#running.size >= WAITING_MAX) return;
     const [last] = subscriptions.resolved.values();
     const lastMs = last?.timestampMs ?? Number.NEGATIVE_INFINITY;
     if (nowMs <= lastMs + REFRESH_INTERVAL_MIN_MS) return;
@@ -38,7 +45,7 @@ export class RegexRefresh {
     const { clock, groups, logger, topics } = this.#context;
     this.#running.add(groupId);
     try {
-      const resolved = await resolveRegexes(topics, regexes, clock);
+      const resolved = await this.#turns.run(() => resolveRegexes(topics, regexes, clock));
       const group = groups.get(groupId);
       if (group?.type === 'consumer') await this.#take(group, resolved);
     } catch (error) {

@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict';
+import { setImmediate } from 'node:timers/promises';
+import { silentLogger } from '../../../util/logger.ts';
+import type { PartitionLog } from '../partition-log.ts';
+import { testBatch } from '../testing/batches.ts';
+import { LogFixture, readAll } from '../testing/log-fixture.ts';
+import { plainCompaction } from '../testing/plain-compaction.ts';
+import { LogCleaner } from './log-cleaner.ts';
+
+const ROUND = { mapBytes: 1 << 20, loadFactor: 0.9, bufferBytes: 65_536 };
+const SETTINGS = {
+  enabled: true,
+  threads: 1,
+  backoffMs: 1000,
+  dedupeBufferBytes: 1 << 20,
+  ioBufferBytes: 1 << 20,
+  loadFactor: 0.9,
+  maxIoBytesPerSecond: Number.MAX_VALUE,
+};
+
+describe('compaction whose disk fails for a while', () => {
+  let fixture: LogFixture;
+
+  beforeEach(() => {
+    fixture = new LogFixture(1, {
+      segmentBytes: 400,
+      retentionMs: -1,
+      fileDeleteDelayMs: 1000,
+      cleanupDelete: false,
+      cleanupCompact: true,
+      minCleanableDirtyRatio: 0,
+    });
+  });
+  afterEach(() => fixture.manager.close());
+
+  async function fill(log: PartitionLog): Promise<void> {
+    log.becomeLeader(0);
+    for (let index = 0; index < 30; index++)
+      await log.append(testBatch([{ key: `k${index % 3}`, value: `${index}`, timestamp: index }])).written;
+    log.highWatermark = log.writtenEndOffset;
+    await log.prepareCheckpoint();
+  }
+
+  /** Lets time pass until something is over. */
+  async function until<T>(promise: Promise<T>): Promise<T> {
+    let pending = true;
+    const ended = () => {
+      pending = false;
+    };
+    promise.then(ended, ended);
+    while (pending) {
+      fixture.clock.runNext();
+      await setImmediate();
+    }
+    return promise;
+  }
+
+  for (const operation of ['rename', 'syncDirectory']) {
+    it(`goes on with replacing segments once ${operation} works again`, async () => {
+      const log = await fixture.open();
+      await fill(log);
+      let failures = 0;
+      let swapping = false;
+      fixture.files.fault = (each, path) => {
+        swapping ||= each === 'rename' && path.endsWith('.cleaned');
+        return swapping && each === operation && failures++ % 3 !== 2 ? 'EMFILE' : null;
+      };
+      await until(log.compaction.run(plainCompaction(fixture.files.mount(), fixture.config), ROUND));
+      assert.ok(failures > 3);
+      assert.equal(fixture.manager.directories[0]!.error, null);
+      const batches = await readAll(log);
+      assert.ok(batches.length < 15, `${batches.length} batches`);
+      fixture.files.fault = () => null;
+      const again = await fixture.reopen();
+      assert.equal((await readAll(again)).length, batches.length);
+    });
+  }
+
+  it('leaves other logs their turn', async () => {
+    const first = await fixture.open();
+    await fill(first);
+    const second = await fixture.manager.create('u', 0, { config: fixture.config });
+    second.updateConfig(fixture.config);
+    await fill(second);
+    // The first is the dirtier one, and always fails.
+    await first.append(testBatch([{ key: 'k', value: 'x'.repeat(300), timestamp: 1 }])).written;
+    const engine = plainCompaction(fixture.files.mount(), fixture.config);
+    const cleaner = new LogCleaner({
+      logs: () => [first, second],
+      engine,
+      settings: () => SETTINGS,
+      limitRate: () => {},
+      clock: fixture.clock,
+      logger: silentLogger,
+    });
+    first.compaction.run = async () => {
+      throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
+    };
+    const before = (await readAll(second)).length;
+    cleaner.start();
+    for (let turn = 0; turn < 2000 && cleaner.metrics.runs === 0; turn++) {
+      fixture.clock.runNext(fixture.clock.now() + 1000);
+      await setImmediate();
+    }
+    assert.equal(cleaner.metrics.runs, 1);
+    assert.ok(cleaner.metrics.failures < 20, `${cleaner.metrics.failures} failures`);
+    assert.ok((await readAll(second)).length < before);
+    await cleaner.stop();
+  });
+
+  it('does not take a directory of many segments for damaged when its checkpoints are lost', async () => {
+    const log = await fixture.open();
+    await fill(log);
+    await until(log.compaction.run(plainCompaction(fixture.files.mount(), fixture.config), ROUND));
+    const end = log.logEndOffset;
+    const count = (await readAll(log)).length;
+    await log.flush();
+    const lost = ['recovery-point-offset-checkpoint', 'cleaner-offset-checkpoint'].map(
+      (each) => `/data/${each}`,
+    );
+    const again = await fixture.crash({ power: true, without: lost });
+    assert.equal(again.logEndOffset, end);
+    assert.equal((await readAll(again)).length, count);
+  });
+
+  it('does not believe a checkpoint that lies behind the end of the log', async () => {
+    const log = await fixture.open();
+    await fill(log);
+    await fixture.manager.close();
+    const path = '/data/cleaner-offset-checkpoint';
+    fixture.files.put(path, new TextEncoder().encode('0\n1\nt 0 1000\n'));
+    const again = await fixture.open();
+    assert.equal(again.compaction.cleanedOffset, again.logEndOffset);
+  });
+
+  it('compacts again what was compacted by window', async () => {
+    fixture.config = { ...fixture.config, compactionStrategy: 'time-window', compactionWindowMs: 1000 };
+    const log = await fixture.open();
+    log.compaction.cleanedOffset = 5n;
+    log.updateConfig({ ...fixture.config, compactionWindowMs: 500 });
+    assert.equal(log.compaction.cleanedOffset, 5n, 'narrower windows keep more');
+    log.updateConfig({ ...fixture.config, compactionStrategy: 'keep-latest' });
+    assert.equal(log.compaction.cleanedOffset, 0n);
+  });
+});

@@ -1,0 +1,163 @@
+import { rmdir } from 'node:fs/promises';
+import type { LogManager } from '../../backend/log/log-manager.ts';
+import { storeFileSystem } from '../../backend/log/store-file-system.ts';
+import { payloadDirectory } from '../../backend/payload/partition-payloads.ts';
+import type { TieredStorage } from '../../backend/payload/tiers/tiered-storage.ts';
+import type { KafabricConfig } from '../../config/index.ts';
+import { Store } from '../../native/store.ts';
+import type { Clock } from '../../util/clock.ts';
+import type { Logger } from '../../util/logger.ts';
+import { type EmbeddedBrokerOptions, makeLogs, openMetadata, openTiers } from '../embedded-broker.ts';
+import type { ClusterMetadata } from '../metadata/cluster-metadata.ts';
+import { metadataRecord } from '../metadata/records.ts';
+import { ResourceType } from '../metadata/state.ts';
+import type { Partition } from '../partitions/partition.ts';
+import { PartitionManager } from '../partitions/partition-manager.ts';
+import { inlinePartition } from './inline-partition.ts';
+import { ourValues, withoutValue } from './kafka-keys.ts';
+
+export interface InlineOptions {
+  readonly config: KafabricConfig;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Called for every batch that was put back. */
+  readonly onProgress?: (progress: InlineProgress) => void;
+}
+
+export interface InlineProgress {
+  /** That are done. */
+  partitions: number;
+  /** Of payload that are in the logs again, and their bytes. */
+  batches: number;
+  bytes: number;
+}
+
+export interface InlineReport extends InlineProgress {
+  /** Values of keys that Kafka does not know, which were taken away: `topic orders: payload.min.bytes=4096`. */
+  removedSettings: string[];
+}
+
+/** A fenced registration: Kafka's controller lets the broker register anew at once. */
+const FENCED = 1;
+
+/**
+ * Makes the data directories of a gateway that does not run into such as Apache Kafka writes and opens: all payload goes back into the logs,
+ * and settings that Kafka does not know out of the metadata. It can be interrupted, also killed, at any time, and run again.
+ * @throws Error for people, when a gateway has a directory, when one cannot be used, or when payload is missing or damaged
+ */
+export async function inlineLogs(options: InlineOptions): Promise<InlineReport> {
+  const { config, logger } = options;
+  const storage = await openStorage(options);
+  const { metadata, partitions } = storage;
+  try {
+    const report: InlineReport = { partitions: 0, batches: 0, bytes: 0, removedSettings: [] };
+    for (const partition of allOf(metadata, partitions)) {
+      await inlinePartition(partition, (bytes) => {
+        report.batches++;
+        report.bytes += bytes;
+        options.onProgress?.(report);
+      }).catch((error: unknown) => {
+        throw new Error(messageOf(partition, error, config), { cause: error });
+      });
+      report.partitions++;
+    }
+    report.removedSettings = await fitForKafka(metadata);
+    const directories = Array.from(partitions.all(), ({ log }) => payloadDirectory(log.directory));
+    await storage.close();
+    // Only those that are empty can be removed.
+    for (const directory of directories) await rmdir(directory).catch(() => {});
+    return report;
+  } catch (error) {
+    await storage
+      .close()
+      .catch((failure: unknown) => logger.error({ err: failure }, 'closing the logs failed'));
+    throw error;
+  }
+}
+
+/** Takes out of the metadata what Kafka does not know; returns it for people to read. */
+async function fitForKafka(metadata: ClusterMetadata): Promise<string[]> {
+  return metadata.change((state) => {
+    const values = ourValues(state);
+    const fenced = metadataRecord('brokerRegistrationChange', {
+      brokerId: metadata.nodeId,
+      brokerEpoch: metadata.brokerEpoch,
+      fenced: FENCED,
+    });
+    const result = values.map(({ resourceType, resourceName, name, value }) => {
+      const kind = resourceType === ResourceType.TOPIC ? 'topic' : 'broker';
+      return `${kind} ${resourceName || '(default)'}: ${name}=${value}`;
+    });
+    return { records: [...values.map(withoutValue), fenced], result };
+  });
+}
+
+interface Storage {
+  readonly metadata: ClusterMetadata;
+  readonly partitions: PartitionManager;
+  close(): Promise<void>;
+}
+
+/** The part of a broker that has the data. Rejects unless all of it can be used. */
+async function openStorage({ config, clock, logger }: InlineOptions): Promise<Storage> {
+  const endpoints = config.resolved.advertisedListeners.map(({ name, host, port }) => ({ name, host, port }));
+  const options: EmbeddedBrokerOptions = { config, clock, logger, endpoints };
+  const store = new Store({
+    threads: config.get('num.io.threads'),
+    direct: config.get('log.direct.io.enable'),
+  });
+  const fileSystem = storeFileSystem(store);
+  const logs = makeLogs(fileSystem, options);
+  let tiers: TieredStorage | null = null;
+  let partitions: PartitionManager | null = null;
+  const close = async () => {
+    await partitions?.close();
+    tiers?.close();
+    await logs.close();
+    await store.shutdown();
+  };
+  try {
+    await logs.open();
+    assertAllOnline(logs);
+    const metadata = await openMetadata(logs, fileSystem, options);
+    tiers = await openTiers({ store, logs, metadata, options });
+    partitions = new PartitionManager({ logs, files: store, tiers, config, clock, logger });
+    await partitions.open(metadata.topics(), (topic) => metadata.topicConfig(topic));
+    return {
+      metadata,
+      partitions,
+      close: async () => {
+        await metadata.close();
+        await close();
+      },
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function assertAllOnline({ directories }: LogManager): void {
+  const unusable = directories.find(({ error }) => error !== null);
+  if (unusable !== undefined)
+    throw new Error(`${unusable.error!.message}; all of log.dirs are needed, and no gateway may run on them`);
+}
+
+function* allOf(metadata: ClusterMetadata, partitions: PartitionManager): Iterable<Partition> {
+  for (const { name, partitions: described } of metadata.topics())
+    for (const { index } of described) {
+      const partition = partitions.find(name, index);
+      if (partition === null) throw new Error(`partition ${name}-${index} cannot be opened; see the log`);
+      yield partition;
+    }
+}
+
+function messageOf({ topic, index }: Partition, error: unknown, config: KafabricConfig): string {
+  const reason = error instanceof Error ? error.message : String(error);
+  const code = (error as { code?: unknown } | null)?.code;
+  let advice = 'nothing is lost: it can be run again';
+  if (code === 'ENOSPC') advice = `there is no space in ${config.resolved.logDirs.join(', ')}; ${advice}`;
+  else if (code === 'ENOMEM' || code === 'ENOBUFS')
+    advice = 'a batch does not fit into memory: raise arena.bytes';
+  return `${topic}-${index}: ${reason}; ${advice}`;
+}
