@@ -132,6 +132,13 @@ SharedFile::~SharedFile() {
   ::close(fd_);
 }
 
+int SharedFile::open() const {
+  char path[32];
+  std::snprintf(path, sizeof(path), "/proc/self/fd/%d", fd_);
+  int fd = ::open(path, O_RDWR | O_CLOEXEC);
+  return fd < 0 ? -errno : fd;
+}
+
 size_t SharedFile::grow() {
   size_t step = std::min(kGrowthBytes, dataBytes_ - backed_);
   while (step > 0) {

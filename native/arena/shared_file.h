@@ -54,6 +54,8 @@ class SharedFile {
   SharedFile& operator=(const SharedFile&) = delete;
 
   uint8_t* data() const { return map_ + kDataOffset; }
+  /** The file, opened anew: the caller's, without the lock of this one. A negative errno value when it cannot be. */
+  int open() const;
   uint8_t* journal() const { return map_ + kJournalOffset; }
   const std::string& path() const { return path_; }
 

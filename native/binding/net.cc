@@ -27,9 +27,9 @@ constexpr int kTurnsPerPoll = 4;
 
 /** One command as JavaScript writes it. */
 struct OutboxCommand {
-  double kind;  // 0 bytes, 1 memory, 2 file, 3 close
+  double kind;  // 0 bytes, 1 memory, 2 file, 3 close, 4 pause, 5 resume
   double connection;
-  double endsReply;
+  double endsReply;  // 1, or 2 when its end is to be reported
   double reference;  // memory handle or file id
   double offset;
   double length;
@@ -69,6 +69,7 @@ net::Options readOptions(const Napi::Object& from) {
   to.idleMs = static_cast<uint64_t>(number(from, "idleMs", 0, kAny));
   to.stalledFrameMs = static_cast<uint64_t>(number(from, "stalledFrameMs", 1, kAny));
   to.heldReplyMs = static_cast<uint64_t>(number(from, "heldReplyMs", 0, kAny));
+  to.stalledReplyMs = static_cast<uint64_t>(number(from, "stalledReplyMs", 1, kAny));
   to.peerTimeoutMs = static_cast<uint32_t>(number(from, "peerTimeoutMs", 1000, INT32_MAX));
   to.backlog = static_cast<uint32_t>(number(from, "backlog", 1, 65535));
   to.busyPollMicros = static_cast<uint32_t>(number(from, "busyPollMicros", 0, 1'000'000));
@@ -237,6 +238,7 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
     Command to;
     to.connection = connection;
     to.endsReply = from.endsReply != 0;
+    to.reports = from.endsReply == 2;
     to.offset = static_cast<uint64_t>(from.offset);
     to.length = static_cast<uint64_t>(from.length);
     if (from.kind == 0 && to.offset <= kOutboxBytes && to.length <= kOutboxBytes - to.offset) {
@@ -254,6 +256,8 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
       to.kind = Command::Kind::kFile;
       to.file = FileHandle::find(static_cast<uint64_t>(from.reference));
       to.failed = !to.file;
+    } else if (from.kind == 4 || from.kind == 5) {
+      to.kind = from.kind == 4 ? Command::Kind::kPause : Command::Kind::kResume;
     } else {
       to.kind = Command::Kind::kClose;
     }

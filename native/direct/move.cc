@@ -71,7 +71,7 @@ Moved pull(const Move& move) {
   for (size_t done = 0; done < blocks.block && moved.error == 0; done += kStepBytes) {
     size_t length = std::min(kStepBytes, blocks.block - done);
     moved.error = move.region->read(into + done, length, move.targetOffset + done);
-    if (moved.error == 0) moved.crc = crc32c(moved.crc, into + done, length);
+    if (moved.error == 0 && move.checksum) moved.crc = crc32c(moved.crc, into + done, length);
   }
   return moved;
 }
@@ -84,7 +84,7 @@ Moved perform(const Move& move) {
   if (move.kind == Move::Kind::kPush) {
     RegionWriter writer(*move.region, move.targetOffset);
     moved.error = forEachStep(move, [&](const uint8_t* bytes, size_t length) {
-      moved.crc = crc32c(moved.crc, bytes, length);
+      if (move.checksum) moved.crc = crc32c(moved.crc, bytes, length);
       return writer.put(bytes, length);
     });
     if (moved.error == 0) moved.error = writer.flush();
@@ -92,7 +92,7 @@ Moved perform(const Move& move) {
   }
   uint8_t* into = move.kind == Move::Kind::kGather ? move.target.data() + move.targetOffset : nullptr;
   forEachStep(move, [&](const uint8_t* bytes, size_t length) {
-    moved.crc = crc32c(moved.crc, bytes, length);
+    if (move.checksum) moved.crc = crc32c(moved.crc, bytes, length);
     if (into) {
       std::memcpy(into, bytes, length);
       into += length;

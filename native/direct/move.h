@@ -35,12 +35,14 @@ struct Move {
   MemoryRef target;
   std::shared_ptr<Region> region;
   uint64_t targetOffset = 0;
+  /** Whether the CRC is wanted: it costs about as much as a copy. */
+  bool checksum = true;
 };
 
 struct Moved {
   /** 0 or an errno value. */
   int error = 0;
-  /** Of the blocks, one behind the other, as they are in arena memory. */
+  /** Of the blocks, one behind the other, as they are in arena memory; 0 when it was not wanted. */
   uint32_t crc = 0;
 };
 

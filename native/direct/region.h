@@ -1,6 +1,6 @@
-// Memory that another process owns, reached through its file descriptor: a memfd that came over a Unix socket. It is read and written by
-// system calls and never mapped, so that whatever its owner does to it (shrinks it, fills it with holes) is an error of that call, not a
-// signal to this process.
+// Memory that another process owns, reached through its file descriptor: a memfd that came over a Unix socket, sealed so that it keeps its
+// size. It is read and written by system calls and never mapped, so that whatever its owner does to it (fills it with holes) is an error of
+// that call, not a signal to this process.
 #pragma once
 
 #include <cstddef>
@@ -26,7 +26,7 @@ class Region {
   uint64_t size_;
 };
 
-/** Whether `fd` can be a region of `size` bytes: 0, or an errno value. */
+/** Whether `fd` can be a region of `size` bytes, a memfd that is sealed against becoming shorter: 0, or an errno value. */
 int checkRegion(int fd, uint64_t size);
 
 /** A new memfd of `size` bytes, all of whose memory is there; negative: an errno value. */

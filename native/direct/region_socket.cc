@@ -5,8 +5,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "store/descriptor.h"
 
@@ -30,6 +32,82 @@ union Control {
   cmsghdr header;
   char bytes[CMSG_SPACE(sizeof(int))];
 };
+
+/** The descriptors that came with a message: the first is returned, others are closed, and said in `more`. The room for one has that for two. */
+int takeDescriptor(msghdr& message, bool& more) {
+  int first = -1;
+  more = (message.msg_flags & MSG_CTRUNC) != 0;
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS || header->cmsg_len < CMSG_LEN(0)) continue;
+    size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; ++i) {
+      int fd;
+      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
+      if (first < 0) {
+        first = fd;
+      } else {
+        close(fd);
+        more = true;
+      }
+    }
+  }
+  return first;
+}
+
+/** Receives `size` bytes and at most one descriptor; 0 or an errno value, and no descriptor then. */
+int receiveWith(int socket, void* into, size_t size, int& fd) {
+  fd = -1;
+  iovec part{into, size};
+  Control control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.bytes;
+  message.msg_controllen = sizeof control.bytes;
+  ssize_t count = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  if (count < 0) return errno;
+  bool more = false;
+  fd = takeDescriptor(message, more);
+  if (count == static_cast<ssize_t>(size) && !more && !(message.msg_flags & MSG_TRUNC)) return 0;
+  if (fd >= 0) close(fd);
+  fd = -1;
+  return EPROTO;
+}
+
+/** Sends `size` bytes, with a descriptor unless it is negative; 0 or an errno value. */
+int sendWith(int socket, void* from, size_t size, int fd, int flags) {
+  iovec part{from, size};
+  Control control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  if (fd >= 0) {
+    message.msg_control = control.bytes;
+    message.msg_controllen = sizeof control.bytes;
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof fd);
+    std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
+  }
+  return sendmsg(socket, &message, MSG_NOSIGNAL | flags) < 0 ? errno : 0;
+}
+
+/** A socket that is connected to a server; negative: an errno value. */
+int connectTo(const std::string& name, int timeoutMs) {
+  sockaddr_un address;
+  socklen_t length;
+  if (!abstractAddress(name, address, length)) return -ENAMETOOLONG;
+  int fd = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -errno;
+  timeval limit{timeoutMs / 1000, timeoutMs % 1000 * 1000};
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+  if (connect(fd, reinterpret_cast<sockaddr*>(&address), length) == 0) return fd;
+  int error = errno;
+  close(fd);
+  return -error;
+}
 
 }  // namespace
 
@@ -60,57 +138,49 @@ int acceptPeer(int listening, Peer& peer) {
 }
 
 int receiveOffer(int socket, RegionOffer& offer, int& fd) {
-  fd = -1;
-  iovec part{&offer, sizeof offer};
-  Control control{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.bytes;
-  message.msg_controllen = sizeof control.bytes;
-  ssize_t count = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-  if (count < 0) return errno;
-  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS && header->cmsg_len >= CMSG_LEN(sizeof fd))
-      std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
-  }
-  // More descriptors than one have been closed by the kernel: there was no room for them.
-  bool whole = count == static_cast<ssize_t>(sizeof offer) && fd >= 0 && !(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC));
-  return whole ? 0 : EPROTO;
+  int error = receiveWith(socket, &offer, sizeof offer, fd);
+  if (error == 0 && (fd < 0) != (offer.size == 0)) error = EPROTO;
+  if (error != 0 && fd >= 0) close(std::exchange(fd, -1));
+  return error;
 }
 
 void answerOffer(int socket, int64_t answer) {
   [[maybe_unused]] ssize_t sent = send(socket, &answer, sizeof answer, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
+void answerWithMemory(int socket, const ServerMemory& memory, int fd) {
+  ServerMemory answer = memory;
+  sendWith(socket, &answer, sizeof answer, fd, MSG_DONTWAIT);
+}
+
 int64_t offerRegion(const std::string& name, const RegionOffer& offer, int fd, int timeoutMs) {
-  sockaddr_un address;
-  socklen_t length;
-  if (!abstractAddress(name, address, length)) return -ENAMETOOLONG;
-  Descriptor socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  if (socket.fd < 0) return -errno;
-  timeval limit{timeoutMs / 1000, timeoutMs % 1000 * 1000};
-  setsockopt(socket.fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-  setsockopt(socket.fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-  if (connect(socket.fd, reinterpret_cast<sockaddr*>(&address), length) != 0) return -errno;
+  Descriptor socket(connectTo(name, timeoutMs));
+  if (socket.fd < 0) return socket.fd;
   RegionOffer copy = offer;
-  iovec part{&copy, sizeof copy};
-  Control control{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.bytes;
-  message.msg_controllen = sizeof control.bytes;
-  cmsghdr* header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof fd);
-  std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
-  if (sendmsg(socket.fd, &message, MSG_NOSIGNAL) < 0) return -errno;
+  if (int error = sendWith(socket.fd, &copy, sizeof copy, fd, 0)) return -error;
   int64_t answer = 0;
   ssize_t count = recv(socket.fd, &answer, sizeof answer, 0);
   if (count == sizeof answer) return answer;
   return count < 0 ? -errno : -ECONNRESET;
+}
+
+ServerMemory askForMemory(const std::string& name, const std::array<uint8_t, kTokenBytes>& token, int timeoutMs, int& socket,
+                          int& fd) {
+  socket = fd = -1;
+  int connected = connectTo(name, timeoutMs);
+  if (connected < 0) return {connected, 0};
+  RegionOffer question{token, 0};
+  ServerMemory memory{};
+  int error = sendWith(connected, &question, sizeof question, -1, 0);
+  if (error == 0) error = receiveWith(connected, &memory, sizeof memory, fd);
+  if (error == 0 && memory.bytes > 0 && fd < 0) error = EPROTO;
+  if (error == 0 && memory.bytes > 0) {
+    socket = connected;
+    return memory;
+  }
+  if (fd >= 0) close(std::exchange(fd, -1));
+  close(connected);
+  return {error != 0 ? -error : std::min<int64_t>(memory.bytes, -1), 0};
 }
 
 }  // namespace kafabric::direct

@@ -29,12 +29,29 @@ struct Peer {
 int listenAbstract(const std::string& name);
 /** Accepts a connection that does not block; negative: an errno value, EAGAIN when there is none. */
 int acceptPeer(int listening, Peer& peer);
-/** Receives the one message of a client; `fd` is negative, or the caller's. 0, EAGAIN, or another errno value when it is no offer. */
+/**
+ * Receives the one message of a client; `fd` is negative, or the caller's. A client that asks for the server's memory sends a size of 0 and no
+ * descriptor. 0, EAGAIN, or another errno value when it is no message that makes sense: then there is no descriptor.
+ */
 int receiveOffer(int socket, RegionOffer& offer, int& fd);
 /** Sends the answer, a region's number or a negative errno value; what is not taken at once is lost. */
 void answerOffer(int socket, int64_t answer);
 
+/** Where memory of the server is, in the file that comes with the answer. */
+struct ServerMemory {
+  int64_t bytes;  // or a negative errno value
+  int64_t fileOffset;
+};
+/** Answers a client that asks for the server's memory, with its own descriptor of it. */
+void answerWithMemory(int socket, const ServerMemory& memory, int fd);
+
 /** The client's part: connects, hands over, waits at most `timeoutMs`. Returns the answer, or a negative errno value. */
 int64_t offerRegion(const std::string& name, const RegionOffer& offer, int fd, int timeoutMs);
+
+/**
+ * The client's part: asks for the server's memory, waits at most `timeoutMs`. `socket` and `fd` are the caller's when memory.bytes is positive:
+ * what the server lends is lent until the socket is closed.
+ */
+ServerMemory askForMemory(const std::string& name, const std::array<uint8_t, kTokenBytes>& token, int timeoutMs, int& socket, int& fd);
 
 }  // namespace kafabric::direct

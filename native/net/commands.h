@@ -11,10 +11,11 @@
 namespace kafabric::net {
 
 struct Command {
-  enum class Kind : uint8_t { kBytes, kMemory, kFile, kClose };
+  enum class Kind : uint8_t { kBytes, kMemory, kFile, kClose, kPause, kResume };
 
   Kind kind = Kind::kBytes;
   bool endsReply = false;
+  bool reports = false;  // with endsReply: JavaScript hears when the reply is sent
   bool failed = false;  // kClose: because a reply could not be made
   uint64_t connection = 0;
   uint64_t offset = 0;  // in the batch's bytes, the memory, or the file

@@ -43,6 +43,7 @@ struct Connection {
   uint32_t armed = 0;       // the epoll events that are asked for
   bool reading = true;      // false while a limit holds, or at the end
   bool waiting = false;     // is in the reactor's queue for shared room
+  uint64_t sentAtMs = 0;    // when the peer last took something, or had nothing to take
   bool touched = false;     // has replies that this turn has not tried to write
   bool closeWhenSent = false;
   bool closed = false;

@@ -169,6 +169,7 @@ bool FrameReader::startLarge(uint32_t length, const uint8_t* data, size_t availa
     inFlight_.cancel();
     return false;
   }
+  guess_.reset();
   std::memcpy(large_.data(), data, available);
   largeFilled_ = available;
   if (available < length) waitFor(length - available);
@@ -176,10 +177,14 @@ bool FrameReader::startLarge(uint32_t length, const uint8_t* data, size_t availa
 }
 
 MemoryRef FrameReader::allocateLarge(uint32_t length, const uint8_t* data, size_t available) {
-  FrameRecords records{};
-  if (options_.locateRecords) records = options_.locateRecords(data, available, length);
-  if (records.length == 0) return arena_.allocate(length);
-  return arena_.allocateFor(length, arena_.guesses().guess(records.stream, records.offset, records.length));
+  // Guessed once for a frame, however often it has to wait: each guess moves on where the next records are expected.
+  if (!guess_) {
+    FrameRecords records{};
+    if (options_.locateRecords) records = options_.locateRecords(data, available, length);
+    guess_.emplace();
+    if (records.length > 0) guess_ = arena_.guesses().guess(records.stream, records.offset, records.length);
+  }
+  return guess_->length == 0 ? arena_.allocate(length) : arena_.allocateFor(length, *guess_);
 }
 
 bool FrameReader::finishLarge(Progress& progress) {

@@ -77,6 +77,7 @@ class FrameReader {
   std::vector<uint8_t> kept_;  // bytes read and not handed over, from keptOffset_
   size_t keptOffset_ = 0;
   bool keptIsParsed_ = true;  // what is kept is one incomplete frame
+  std::optional<AppendGuesses::Guess> guess_;  // for the large frame that waits for memory
   MemoryRef large_;            // the large frame that is being received
   int lowWater_ = 1;  // SO_RCVLOWAT
   size_t largeFilled_ = 0;

@@ -22,7 +22,7 @@ class InFlight {
 
   /** True when this connection may not start another frame. */
   bool full() const {
-    return frames_.size() >= options_.maxRequestsPerConnection ||
+    return paused_ || frames_.size() >= options_.maxRequestsPerConnection ||
            frameBytes_ + replyBytes_ >= options_.maxBytesPerConnection;
   }
   /** Starts a frame; false at the limit that all connections share. */
@@ -47,6 +47,9 @@ class InFlight {
     frameBytes_ -= bytes;
     limits_.release(bytes);
   }
+  /** While paused no frame is started; one that has begun is received to its end. */
+  void setPaused(bool paused) { paused_ = paused; }
+  bool paused() const { return paused_; }
   void setReplyBytes(uint64_t queued) { replyBytes_ = queued; }
   size_t count() const { return frames_.size(); }
 
@@ -56,6 +59,7 @@ class InFlight {
   std::deque<uint32_t> frames_;
   uint64_t frameBytes_ = 0;
   uint64_t replyBytes_ = 0;
+  bool paused_ = false;
 };
 
 }  // namespace kafabric::net

@@ -22,6 +22,7 @@ enum class EventType : uint8_t {
   kClosed = 4,    // detail: CloseReason; length: the reason's own number
   kDrained = 5,   // the reactor has no connections left after a drain
   kRefused = 6,   // data: the address that has too many connections; detail: the listener
+  kSent = 7,      // detail: so many replies more, of those that are reported, are sent
 };
 
 /** The memory of a large frame, and what the frame check made of it; empty for other events. */

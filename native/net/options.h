@@ -46,6 +46,8 @@ struct Options {
   uint64_t stalledFrameMs = 30'000;
   /** Memory of a reply that waits longer than this for its peer is given back; the rest is sent from the file it came from. */
   uint64_t heldReplyMs = 1'000;
+  /** A peer that takes nothing of a reply that is reported for this long is closed: such replies hold memory that all share. */
+  uint64_t stalledReplyMs = 30'000;
   /** A peer that acknowledges neither what was sent nor keep-alive probes for this long is gone. */
   uint32_t peerTimeoutMs = 60'000;
   /** socket.listen.backlog.size. */
@@ -72,6 +74,7 @@ enum class CloseReason : uint8_t {
   kClosedHere,
   kShutdown,
   kReplyFailed,  // a reply named memory or a file range that does not exist
+  kReplyNotTaken,
 };
 
 }  // namespace kafabric::net

@@ -65,11 +65,15 @@ void OutputQueue::addFile(std::shared_ptr<FileHandle> file, uint64_t position, u
   queuedBytes_ += length;
 }
 
-void OutputQueue::endReply() {
+void OutputQueue::endReply(bool reported) {
   if (pieces_.empty()) {
     ++finished_;
+    if (reported) ++reported_;
   } else {
     ++pieces_.back().repliesEnded;
+    if (!reported) return;
+    ++pieces_.back().reportsEnded;
+    ++reporting_;
   }
 }
 
@@ -143,6 +147,8 @@ void OutputQueue::consume(uint64_t count) {
     count -= part;
     if (front.left > 0) return;
     finished_ += front.repliesEnded;
+    reported_ += front.reportsEnded;
+    reporting_ -= front.reportsEnded;
     pieces_.pop_front();
   }
 }

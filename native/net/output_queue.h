@@ -30,8 +30,8 @@ class OutputQueue {
   void addMemory(MemoryRef memory, size_t offset, size_t length, std::shared_ptr<FileHandle> file = nullptr,
                  uint64_t filePosition = 0);
   void addFile(std::shared_ptr<FileHandle> file, uint64_t position, uint64_t length);
-  /** What was added since the last reply ended is one reply; nothing added: a request that gets no answer. */
-  void endReply();
+  /** What was added since the last reply ended is one reply; nothing added: a request that gets no answer. `reported`: see takeReported. */
+  void endReply(bool reported = false);
 
   /** Writes as much as the socket takes within a turn's bounds. */
   Result write(int socket);
@@ -49,6 +49,10 @@ class OutputQueue {
   int error() const { return error_; }
   /** Replies that were written, or that were empty with nothing before them, since the last call. */
   uint32_t takeFinished() { return std::exchange(finished_, 0); }
+  /** Those of them whose end is to be reported. */
+  uint32_t takeReported() { return std::exchange(reported_, 0); }
+  /** Whether replies wait to be sent whose end is to be reported. */
+  bool reporting() const { return reporting_ > 0; }
   uint64_t takeWritten() { return std::exchange(written_, 0); }
 
  private:
@@ -62,6 +66,7 @@ class OutputQueue {
     uint64_t left = 0;
     bool isFile() const { return file && !memory; }
     uint32_t repliesEnded = 0;  // replies that are complete once this piece is sent
+    uint32_t reportsEnded = 0;  // those of them that are to be reported
   };
 
   Piece& push();
@@ -74,6 +79,8 @@ class OutputQueue {
   uint64_t queuedBytes_ = 0;
   uint64_t written_ = 0;
   uint32_t finished_ = 0;
+  uint32_t reported_ = 0;
+  uint32_t reporting_ = 0;
   int error_ = 0;
 };
 

@@ -195,7 +195,13 @@ void Reactor::runBatch(CommandBatch& batch) {
       if (command.failed && !connection.closed) close(connection, CloseReason::kReplyFailed);
       continue;
     }
+    if (command.kind == Command::Kind::kPause || command.kind == Command::Kind::kResume) {
+      connection.inFlight.setPaused(command.kind == Command::Kind::kPause);
+      if (!connection.closed) readOn(connection);
+      continue;
+    }
     connection.output.setTime(nowMs_);
+    if (connection.output.empty()) connection.sentAtMs = nowMs_;
     if (command.kind == Command::Kind::kBytes) {
       // A reply that no other can join goes out from where it is.
       bool alone = command.endsReply && connection.inFlight.count() == 1;
@@ -209,7 +215,7 @@ void Reactor::runBatch(CommandBatch& batch) {
       connection.output.addFile(std::move(command.file), command.offset, command.length);
     }
     heavy_ |= command.kind == Command::Kind::kFile;  // which may wait for a disk
-    if (command.endsReply) connection.output.endReply();
+    if (command.endsReply) connection.output.endReply(command.reports);
     if (!connection.touched) {
       connection.touched = true;
       touched_.push_back(&connection);
@@ -299,6 +305,7 @@ void Reactor::send(Connection& connection) {
   if (uint64_t written = connection.output.takeWritten()) {
     stats_.sentBytes.fetch_add(written, std::memory_order_relaxed);
     activity_.touch(connection, nowMs_);
+    connection.sentAtMs = nowMs_;
   }
   if (result == OutputQueue::Result::kBroken) {
     close(connection, CloseReason::kReset, connection.output.error());
@@ -314,12 +321,15 @@ void Reactor::finishReplies(Connection& connection) {
   stats_.replies.fetch_add(finished, std::memory_order_relaxed);
   bool done = connection.output.empty() && (connection.closeWhenSent || (draining_ && connection.inFlight.count() == 0));
   if (done) return close(connection, draining_ ? CloseReason::kShutdown : connection.closeReason);
+  if (uint32_t reported = connection.output.takeReported()) inbox_.addControl(EventType::kSent, connection.id, reported, 0);
+  if (!readOn(connection)) arm(connection);
+}
+
+bool Reactor::readOn(Connection& connection) {
   bool limited = !connection.reading && !connection.waiting && !connection.closeWhenSent && !draining_;
-  if (limited && !connection.inFlight.full()) {
-    receive(connection);
-  } else {
-    arm(connection);
-  }
+  if (!limited || connection.inFlight.full()) return false;
+  receive(connection);
+  return true;
 }
 
 void Reactor::retryWaiting() {

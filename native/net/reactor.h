@@ -104,12 +104,15 @@ class Reactor {
   void receive(Connection& connection);
   void send(Connection& connection);
   void finishReplies(Connection& connection);
+  /** Reads from a connection that had reached its own limit, if it is below it now; false otherwise. */
+  bool readOn(Connection& connection);
   void retryWaiting();
   void startDrain(uint64_t deadlineMs);
   void closeExpired();
   void closeIdle();
   void closeStalled();
   void giveBackHeldMemory();
+  bool holdsUp(const Connection& connection) const;
   void closeUnreachable();
   void close(Connection& connection, CloseReason reason, double detail = 0);
   void closeWhenSent(Connection& connection, CloseReason reason);

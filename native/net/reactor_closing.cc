@@ -46,7 +46,7 @@ void Reactor::closeIdle() {
   while (Connection* connection = activity_.oldest()) {
     if (connection->activeAtMs + options_.idleMs > nowMs_) return;
     // Waiting for us is not idling, unless the peer does not take what we send.
-    bool ours = connection->inFlight.count() > (connection->reader.inLargeFrame() ? 1 : 0);
+    bool ours = connection->inFlight.paused() || connection->inFlight.count() > (connection->reader.inLargeFrame() ? 1 : 0);
     if (ours && connection->output.empty()) {
       activity_.remove(*connection);
       activity_.add(*connection, nowMs_);
@@ -66,13 +66,21 @@ void Reactor::closeStalled() {
   }
 }
 
-/** Peers that are slow to read are served from the device. */
+/** Whether the peer takes nothing of a reply that holds memory. */
+bool Reactor::holdsUp(const Connection& connection) const {
+  return connection.output.reporting() && connection.sentAtMs + options_.stalledReplyMs <= nowMs_;
+}
+
+/** Peers that are slow to read are served from the device; those that do not read at all are closed, if they hold much. */
 void Reactor::giveBackHeldMemory() {
   nextHeldCheckMs_ = nowMs_ + kHeldCheckMs;
   uint64_t before = nowMs_ - std::min(nowMs_, options_.heldReplyMs);
   uint64_t bytes = 0;
-  for (Connection* connection = activity_.oldest(); connection; connection = connection->newer) {
+  Connection* next = nullptr;
+  for (Connection* connection = activity_.oldest(); connection; connection = next) {
+    next = connection->newer;
     if (!connection->output.empty()) bytes += connection->output.giveBackMemory(before);
+    if (holdsUp(*connection)) close(*connection, CloseReason::kReplyNotTaken);
   }
   stats_.givenBackBytes.fetch_add(bytes, std::memory_order_relaxed);
 }

@@ -57,12 +57,29 @@ TEST(direct_moves_blocks_to_a_region_and_back) {
   }
 }
 
-TEST(direct_region_that_its_owner_has_made_shorter_is_an_error) {
+TEST(direct_moves_without_a_checksum_where_none_is_wanted) {
+  Arena arena(size_t{1} << 20);
+  MemoryRef memory = filled(arena, 100000);
+  MemoryRef target = arena.allocate(100000);
+  auto region = std::make_shared<Region>(createShared(100000), 100000);
+  std::vector<Blocks> all{{0, 1, 100000, 100000}};
+  CHECK_EQ(perform({Move::Kind::kPush, memory, all, {}, region, 0, false}).crc, 0u);
+  CHECK_EQ(perform({Move::Kind::kPull, target, all, {}, region, 0, false}).crc, 0u);
+  CHECK(std::memcmp(target.data(), memory.data(), 100000) == 0);
+  MemoryRef gathered = arena.allocate(100000);
+  CHECK_EQ(perform({Move::Kind::kGather, memory, all, gathered, nullptr, 0, false}).crc, 0u);
+  CHECK(std::memcmp(gathered.data(), memory.data(), 100000) == 0);
+}
+
+TEST(direct_region_has_to_keep_its_size) {
   Arena arena(size_t{1} << 20);
   int fd = memfd_create("test", MFD_ALLOW_SEALING);
   CHECK(ftruncate(fd, 100000) == 0);
-  CHECK_EQ(checkRegion(fd, 100000), 0);
-  CHECK_EQ(checkRegion(fd, 100001), ERANGE);
+  CHECK_EQ(checkRegion(fd, 100000), EPERM);
+  int sealed = createShared(100000);
+  CHECK_EQ(checkRegion(sealed, 100000), 0);
+  CHECK_EQ(checkRegion(sealed, 100001), ERANGE);
+  close(sealed);
   auto region = std::make_shared<Region>(dup(fd), 100000);
   CHECK(ftruncate(fd, 10) == 0);
   MemoryRef memory = arena.allocate(50000);

@@ -66,6 +66,7 @@ class Client {
     CHECK(readAll(body.data(), body.size()));
     return body;
   }
+  void readExactly(std::vector<uint8_t>& into) { CHECK(readAll(into.data(), into.size())); }
   bool ended() {
     uint8_t byte;
     return recv(fd_, &byte, 1, 0) <= 0;
@@ -154,6 +155,7 @@ class Server {
   OnFrame onFrame;
   std::function<void(const std::shared_ptr<void>&)> onChecked;  // what Options::checkFrame has returned
   std::atomic<size_t> drained{0};
+  std::atomic<size_t> sent{0};  // replies whose end was reported
   Net& net() { return *net_; }
   Arena& arena() { return arena_; }
 
@@ -205,6 +207,9 @@ class Server {
         closed_.push_back(static_cast<CloseReason>(event.detail));
         break;
       }
+      case EventType::kSent:
+        sent += static_cast<size_t>(event.detail);
+        break;
       case EventType::kDrained:
         ++drained;
         break;

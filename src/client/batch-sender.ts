@@ -5,6 +5,7 @@ import { produceResponse } from '../protocol/generated/produce-response.ts';
 import { type BatchProducer, type EncodedBatch, type EventRecord, encodeBatch } from './batch-encoder.ts';
 import type { Cluster, DataChannel } from './cluster.ts';
 import { brokerError, DirectError } from './errors.ts';
+import { inPlace } from './mapped-memory.ts';
 import { type Path, RegionRefused, type RegisteredBuffer, type SharedPool } from './shared-memory.ts';
 import type { TopicHandle } from './topic.ts';
 
@@ -50,9 +51,34 @@ export class BatchSender {
     for (const event of events) dataBytes += event.dataBytes;
     if (channel.attachment.path !== 'shared-memory' || dataBytes < SHARED_MIN_BYTES) {
       if (channel.attachment.path === 'tcp') this.#path = 'tcp';
-      return this.#produce(channel, partition, encodeBatch(events, producer), sent);
+      const offset = await this.#produce(channel, partition, encodeBatch(events, producer), sent);
+      this.#handOver(events);
+      return offset;
     }
     const staged: RegisteredBuffer[] = [];
+    try {
+      const offset = await this.#sendShared(channel, partition, events, producer, staged, sent);
+      this.#handOver(events);
+      return offset;
+    } finally {
+      // An answer has come, or the connection is gone: the gateway no longer reads there.
+      for (const buffer of staged) buffer.release();
+    }
+  }
+
+  /** Of what was pushed from memory of the gateway, all of a buffer is the gateway's now. */
+  #handOver(events: readonly EventRecord[]): void {
+    for (const { data } of events) this.#pool.handedOver(data);
+  }
+
+  async #sendShared(
+    channel: DataChannel,
+    partition: number,
+    events: readonly EventRecord[],
+    producer: BatchProducer | null,
+    staged: RegisteredBuffer[],
+    sent: () => void,
+  ): Promise<bigint> {
     try {
       const placed = await this.#place(events, staged);
       if (placed === null) {
@@ -66,9 +92,6 @@ export class BatchSender {
       if (!(error instanceof RegionRefused)) throw error;
       this.#path = 'tcp';
       return await this.#produce(channel, partition, encodeBatch(events, producer), sent);
-    } finally {
-      // An answer has come, or the connection is gone: the gateway no longer reads there.
-      for (const buffer of staged) buffer.release();
     }
   }
 
@@ -129,8 +152,10 @@ export class BatchSender {
     const doing = `push to ${this.#topic.name}-${index}`;
     const parts: Uint8Array[] = [];
     const data: { at: number; region: number; offset: bigint; length: number }[] = [];
+    const whole = inPlace(encoded, (piece) => this.#pool.mappedAt(piece), attachment.mapped);
+    if (whole !== null) data.push({ at: 0, ...whole });
     let at = 0;
-    for (const [i, piece] of encoded.pieces.entries()) {
+    for (const [i, piece] of whole === null ? encoded.pieces.entries() : []) {
       const place = encoded.isData[i] ? this.#pool.locate(piece) : null;
       if (place === null) {
         parts.push(piece);

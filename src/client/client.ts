@@ -22,7 +22,10 @@ export interface ClientOptions {
   bootstrap: string | readonly string[];
   /** For the gateway's logs; default kafabric-client. */
   clientId?: string;
-  /** How data moves: shared memory where both are on one machine, else TCP ('auto', default); or one that has to be. */
+  /**
+   * How data moves: shared memory where both are on one machine, else TCP ('auto', default); or one that has to be. 'mapped' lets this
+   * process use the gateway's memory, where the gateway trusts it.
+   */
   path?: Path | 'auto';
   /** Default 10 s. */
   connectTimeoutMs?: number;
@@ -71,7 +74,8 @@ export class Client {
     );
     try {
       const { attachment } = await cluster.channel(-1, 'get');
-      return new Client(cluster, pool, custom, attachment.path);
+      const used = attachment.mapped === null ? attachment.path : 'mapped';
+      return new Client(cluster, pool, custom, used);
     } catch (error) {
       cluster.close();
       throw error;
@@ -86,11 +90,18 @@ export class Client {
   /**
    * Memory that pushes from it and pulls into it do not copy here, where the path is shared memory; ordinary memory otherwise. Rejects with
    * BUFFER_FULL when `sharedMaxBytes` would be exceeded.
+   *
+   * Where the path is `mapped` it is memory of the gateway, for one push of all of it that nobody copies: the push hands it over, and it is
+   * empty then. Rejects with BUFFER_FULL at a limit of the gateway.
    */
   async allocate(bytes: number): Promise<RegisteredBuffer> {
     if (!(Number.isSafeInteger(bytes) && bytes > 0))
       throw new DirectError('INVALID_ARGUMENT', `${bytes} bytes`, { doing: 'allocate' });
     if (this.#path === 'tcp') return { bytes: Buffer.allocUnsafeSlow(bytes), release() {} };
+    if (this.#path === 'mapped') {
+      const { attachment } = await this.#cluster.channel(await this.#cluster.anyNode(), 'put');
+      if (attachment.mapped !== null) return this.#pool.allocateMapped(attachment.mapped, bytes);
+    }
     const allocated = await this.#pool.allocate(bytes);
     if (allocated !== null) return allocated;
     throw new DirectError('BUFFER_FULL', `no room for ${bytes} bytes`, {

@@ -83,6 +83,13 @@ export class Cluster {
     return opened;
   }
 
+  /** A gateway that leads partitions. */
+  async anyNode(): Promise<number> {
+    if (this.#brokers.size === 0) await this.topics([]);
+    const [node] = this.#brokers.keys();
+    return node ?? -1;
+  }
+
   /** A connection over which data moves, attached. */
   async channel(node: number, purpose: 'put' | 'get'): Promise<DataChannel> {
     const key = `${node} ${purpose}`;

@@ -2,6 +2,7 @@ import type { RecordHeader } from '../protocol/records/builder.ts';
 import { METADATA_HEADER } from './batch-encoder.ts';
 import { DirectError } from './errors.ts';
 import type { Getter } from './getter.ts';
+import type { View } from './mapped-memory.ts';
 import { copySelected, type DataDescriptor, rangesOf, type Selection, selectedBytes } from './selection.ts';
 import type { TopicHandle } from './topic.ts';
 
@@ -101,6 +102,24 @@ export class Event {
       await this.#getter.get({ reference, node, renew, ranges, target: into, doing });
     }
     return into;
+  }
+
+  /**
+   * A part of the data where it lies, where the client's path is `mapped`: nothing is copied, it must only be read (a write ends the
+   * process), and it takes of what the gateway lets one client hold until it is released. A copy of it on other paths.
+   * @param range default: all
+   */
+  async view(range?: { offset: number; length: number }): Promise<View> {
+    const doing = `view data of ${this.topic}-${this.partition} at ${this.offset}`;
+    const selection = range === undefined ? 'all' : [range];
+    const source = this.#source;
+    const [part] = rangesOf(selection, this.descriptor.size, doing) ?? [];
+    if (source.kind === 'reference' && part !== undefined && part.length > 0) {
+      const { reference, node, renew } = source;
+      const view = await this.#getter.view({ reference, node, renew, doing }, part);
+      if (view !== null) return view;
+    }
+    return { bytes: await this.data(selection), release() {} };
   }
 
   /** For the consumer, which selects before it hands events out. */

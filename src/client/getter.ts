@@ -5,6 +5,7 @@ import { type DirectGetResponse, directGetResponse } from '../protocol/generated
 import { decodeSignedReference } from '../protocol/records/signed-reference.ts';
 import type { Cluster, DataChannel } from './cluster.ts';
 import { brokerError, DirectError } from './errors.ts';
+import type { View } from './mapped-memory.ts';
 import type { Range } from './selection.ts';
 import { RegionRefused, type RegisteredBuffer, type SharedPool } from './shared-memory.ts';
 
@@ -61,6 +62,32 @@ export class Getter {
       // What is wanted in one go is asked for in one request.
       if (queue.length === 1) queueMicrotask(() => this.#pump(wanted.node));
     });
+  }
+
+  /**
+   * A part of a value where it lies in the gateway's memory, checked. Null when that is not mapped here, or the value is compressed: it has to
+   * be got.
+   */
+  async view(wanted: Omit<Wanted, 'ranges' | 'target'>, range: Required<Range>): Promise<View | null> {
+    const { attachment } = await this.#cluster.channel(wanted.node, 'get');
+    const channel = attachment.mapped;
+    if (channel === null) return null;
+    const { doing } = wanted;
+    let { reference } = wanted;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const view = await channel.view(reference, range.offset, range.length, doing);
+        if (isWhole({ reference, ranges: [range], target: view.bytes }, view.crc)) return view;
+        view.release();
+        throw new DirectError('CHECKSUM', 'the data is damaged', { doing, retriable: true });
+      } catch (error) {
+        if (!(error instanceof DirectError)) throw error;
+        if (error.broker === 'INVALID_REQUEST') return null;
+        const again = error.code === 'CHECKSUM' || error.code === 'EXPIRED';
+        if (!again || attempt >= MAX_ATTEMPTS) throw error;
+        if (error.code === 'EXPIRED') reference = (await wanted.renew()) ?? reference;
+      }
+    }
   }
 
   #queueOf(node: number): Queued[] {
@@ -212,7 +239,10 @@ function itemOf({ reference, ranges }: Wanted, region: number, targetOffset: num
 }
 
 /** Checks what arrived: a whole value by the checksum in its reference, which was made when it was produced; parts by the gateway's. */
-function isWhole({ reference, ranges, target }: Wanted, crc: number): boolean {
+function isWhole(
+  { reference, ranges, target }: Pick<Wanted, 'reference' | 'ranges' | 'target'>,
+  crc: number,
+): boolean {
   const { valueLength, valueCrc } = decodeSignedReference(reference).reference;
   const [only] = ranges;
   const all = ranges.length === 1 && only!.offset === 0 && only!.count === 1 && only!.length === valueLength;

@@ -4,6 +4,7 @@ export { Client, type ClientOptions, type CreateTopicOptions } from './client.ts
 export { Consumer, type ConsumerOptions, type DataBroker, type StartPosition } from './consumer.ts';
 export { DirectError, type DirectErrorCode } from './errors.ts';
 export type { Event } from './event.ts';
+export type { View } from './mapped-memory.ts';
 export {
   type EventData,
   Producer,

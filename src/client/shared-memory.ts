@@ -5,6 +5,7 @@ import { directReleaseRequest } from '../protocol/generated/direct-release-reque
 import { directReleaseResponse } from '../protocol/generated/direct-release-response.ts';
 import type { Connection } from './connection.ts';
 import { brokerError, DirectError } from './errors.ts';
+import { MappedBuffer, MappedChannel } from './mapped-memory.ts';
 
 const GRANULE_BYTES = 4096;
 const OFFER_TIMEOUT_MS = 5_000;
@@ -70,6 +71,8 @@ export class SharedPool {
   readonly #chunkBytes: number;
   readonly #maxBytes: number;
   readonly #chunks = new Map<ArrayBufferLike, Chunk>();
+  /** Memory of gateways that is mapped to be written to. */
+  readonly #mapped = new Map<ArrayBufferLike, MappedBuffer>();
   #growing: Promise<unknown> = Promise.resolve();
   #bytes = 0;
 
@@ -97,10 +100,35 @@ export class SharedPool {
     return this.#take(bytes, Math.max(1, Math.ceil(bytes / GRANULE_BYTES)) * GRANULE_BYTES);
   }
 
+  /** Memory of a gateway that a connection maps. Rejects with BUFFER_FULL at a limit of the gateway. */
+  async allocateMapped(channel: MappedChannel, bytes: number): Promise<RegisteredBuffer> {
+    let pages: ArrayBufferLike | null = null;
+    const mapped = await channel.allocate(bytes, () => this.#mapped.delete(pages!));
+    pages = mapped.bytes.buffer;
+    this.#mapped.set(pages, mapped);
+    return mapped;
+  }
+
+  /** The buffer of a gateway's memory that bytes lie in; null when they do not. */
+  mappedAt({ buffer }: Uint8Array): MappedBuffer | null {
+    return this.#mapped.get(buffer) ?? null;
+  }
+
+  /** Data has been pushed: buffers of which it was all are the gateway's now. */
+  handedOver(data: readonly Uint8Array[] | null): void {
+    for (const part of data ?? []) {
+      const buffer = this.mappedAt(part);
+      if (buffer !== null && buffer.bytes.byteLength === part.byteLength) buffer.release();
+    }
+  }
+
   /** Where bytes lie; null when they are not in the pool. */
-  locate({ buffer, byteOffset }: Uint8Array): Place | null {
+  locate(bytes: Uint8Array): Place | null {
+    const { buffer, byteOffset } = bytes;
     const chunk = this.#chunks.get(buffer);
-    return chunk === undefined ? null : { chunk, offset: byteOffset };
+    if (chunk !== undefined) return { chunk, offset: byteOffset };
+    const mapped = this.mappedAt(bytes);
+    return mapped === null ? null : { chunk: mapped, offset: mapped.offsetOf(bytes) };
   }
 
   #take(bytes: number, length: number): RegisteredBuffer | null {
@@ -139,22 +167,27 @@ export class SharedPool {
 /** The gateway takes no more memory of this client; data has to move inline. */
 export class RegionRefused extends DirectError {}
 
-/** How data moves between a client and a gateway. */
-export type Path = 'shared-memory' | 'tcp';
+/**
+ * How data moves between a client and a gateway. `mapped` is shared memory of the gateway, which has to allow it (direct.mapped.listeners):
+ * `client.allocate` and `event.view` do not copy then.
+ */
+export type Path = 'mapped' | 'shared-memory' | 'tcp';
 
 /** What one connection has attached: the numbers that the pool's memory has for the gateway. */
 export class ClientAttachment {
-  readonly path: Path;
+  /** Large data also moves by shared memory where the gateway's is mapped. */
+  readonly path: 'shared-memory' | 'tcp';
   readonly id: bigint;
   readonly maxRequestBytes: number;
   readonly #connection: Connection;
   readonly #socketName: string;
   readonly #token: Uint8Array;
   readonly #regions = new Map<object, Promise<number>>();
+  #mapped: MappedChannel | null = null;
 
   private constructor(connection: Connection, answer: ReturnType<typeof directAttachResponse.create>) {
     this.#connection = connection;
-    this.path = answer.transport === 'shared-memory' ? 'shared-memory' : 'tcp';
+    this.path = answer.transport === 'inline' ? 'tcp' : 'shared-memory';
     this.id = answer.attachmentId;
     this.maxRequestBytes = Number(answer.maxRequestBytes);
     this.#socketName = answer.socketName;
@@ -172,6 +205,7 @@ export class ClientAttachment {
   ): Promise<ClientAttachment> {
     const doing = 'attach';
     const transports = {
+      mapped: ['mapped'],
       'shared-memory': ['shared-memory'],
       tcp: ['inline'],
       auto: ['shared-memory', 'inline'],
@@ -184,7 +218,9 @@ export class ClientAttachment {
         { doing },
       );
       if (answer.errorCode !== 0) throw brokerError(answer.errorCode, answer.errorMessage, doing);
-      return new ClientAttachment(connection, answer);
+      const attached = new ClientAttachment(connection, answer);
+      if (answer.transport === 'mapped') await attached.#openMapped();
+      return attached;
     };
     const attachment = await attach(transports[wanted]);
     if (attachment.path === 'tcp') return attachment;
@@ -196,14 +232,27 @@ export class ClientAttachment {
       }
       return attachment;
     } catch (error) {
-      if (wanted === 'shared-memory') throw error;
+      if (wanted !== 'auto') throw error;
       await attachment.#end();
       return attach(transports.tcp);
     }
   }
 
+  /** What is mapped of the gateway's memory; null when nothing may be. */
+  get mapped(): MappedChannel | null {
+    return this.#mapped;
+  }
+
+  async #openMapped(): Promise<void> {
+    this.#mapped = await MappedChannel.open(this.#connection, this.id, this.#socketName, this.#token);
+  }
+
   /** The number of a chunk, which is handed over when it is used for the first time. */
-  regionOf(chunk: object): Promise<number> {
+  async regionOf(chunk: object): Promise<number> {
+    if (chunk instanceof MappedBuffer) {
+      if (chunk.owner === this.#mapped) return -chunk.lease;
+      throw new RegionRefused('CONNECTION', 'the memory is of another connection', { doing: 'move data' });
+    }
     let region = this.#regions.get(chunk);
     if (region === undefined) {
       region = this.#offer(chunk as Chunk);

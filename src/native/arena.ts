@@ -143,6 +143,12 @@ export class NativeMemory {
     return this.#block.handle;
   }
 
+  /** Where in the arena the range begins, in bytes. */
+  get arenaOffset(): number {
+    this.#assertHeld();
+    return this.#arenaOffset;
+  }
+
   /** A view of the range, valid while it is held. */
   bytes(): Uint8Array {
     this.#assertHeld();

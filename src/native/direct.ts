@@ -3,14 +3,28 @@ import type { NativeMemory } from './arena.ts';
 import { completion, startCompletions } from './completions.ts';
 
 interface SocketBinding {
+  collect(): [
+    kind: number,
+    peer: number,
+    token: Uint8Array,
+    size: number,
+    uid: number,
+    pid: number,
+    region: number,
+  ][];
+  answer(peer: number, number: number): void;
+  lend(peer: number): number;
+  turnedAway(): number;
+  close(): void;
+}
+
+interface LentMemoryBinding {
+  map(offset: number, bytes: number, writable: boolean): [pages: ArrayBuffer, start: number];
   close(): void;
 }
 
 interface DirectBinding {
-  RegionSocket: new (
-    name: string,
-    onOffer: (token: Uint8Array, size: number, uid: number, pid: number, region: number) => number,
-  ) => SocketBinding;
+  RegionSocket: new (name: string, onRequests: () => void) => SocketBinding;
   regionClose(region: number): void;
   directMove(id: number, words: Float64Array): void;
   sharedCreate(id: number, bytes: number): void;
@@ -22,6 +36,8 @@ interface DirectBinding {
     descriptor: number,
     timeoutMs: number,
   ): void;
+  sharedBorrow(id: number, name: string, token: Uint8Array, timeoutMs: number): void;
+  sharedDetach(buffer: ArrayBufferLike): void;
 }
 
 const native = binding<DirectBinding>();
@@ -38,21 +54,62 @@ export interface RegionOffer {
   readonly region: number;
 }
 
-/** Takes memory of other processes, over an abstract Unix socket. It does not keep the process alive. */
+/** A process on this machine that asks for memory of this one. */
+export interface MapRequest {
+  readonly token: Uint8Array;
+  readonly uid: number;
+  readonly pid: number;
+  /** Names the process until it has gone, if memory is lent to it. */
+  readonly peer: number;
+}
+
+export interface RegionSocketHandler {
+  /** Returns the region's number to take it, or a negative errno value, which the other end gets as its answer. */
+  onOffer(offer: RegionOffer): number;
+  /** Returns 0 to let it see the arena, which has to be shared, or a negative errno value. */
+  onMap(request: MapRequest): number;
+  /** The process has gone, or has given back all that was lent to it. */
+  onGone(peer: number): void;
+}
+
+const Request = { offer: 0, map: 1, gone: 2 } as const;
+
+/**
+ * Hears what other processes want, over an abstract Unix socket, on a thread of its own. Each user may ask only so often. It does not keep
+ * the process alive.
+ */
 export class RegionSocket {
   readonly name: string;
   readonly #socket: SocketBinding;
+  readonly #handler: RegionSocketHandler;
 
-  /** `onOffer` returns the region's number to take it, or a negative errno value, which the other end gets as its answer. */
-  constructor(name: string, onOffer: (offer: RegionOffer) => number) {
+  constructor(name: string, handler: RegionSocketHandler) {
     this.name = name;
-    this.#socket = new native.RegionSocket(name, (token, bytes, uid, pid, region) =>
-      onOffer({ token, bytes, uid, pid, region }),
-    );
+    this.#handler = handler;
+    this.#socket = new native.RegionSocket(name, () => this.#collect());
+  }
+
+  /** Processes that were turned away since the start, because of their user's rate or their number. */
+  get turnedAway(): number {
+    return this.#socket.turnedAway();
   }
 
   close(): void {
     this.#socket.close();
+  }
+
+  #collect(): void {
+    for (const [kind, peer, token, bytes, uid, pid, region] of this.#socket.collect()) {
+      if (kind === Request.offer) {
+        this.#socket.answer(peer, this.#handler.onOffer({ token, bytes, uid, pid, region }));
+      } else if (kind === Request.map) {
+        const refusal = this.#handler.onMap({ token, uid, pid, peer });
+        if (refusal !== 0) this.#socket.answer(peer, refusal);
+        else if (this.#socket.lend(peer) !== 0) this.#handler.onGone(peer);
+      } else {
+        this.#handler.onGone(peer);
+      }
+    }
   }
 }
 
@@ -84,12 +141,14 @@ export interface Move {
   readonly target?: NativeMemory;
   readonly region?: number;
   readonly targetOffset?: number;
+  /** Whether its CRC is wanted; default true. */
+  readonly checksum?: boolean;
 }
 
 export interface Moved {
   /** 0, or an errno value: the region does not hold what its owner said it does. */
   readonly error: number;
-  /** CRC-32C of the blocks, one behind the other. */
+  /** CRC-32C of the blocks, one behind the other; 0 when it was not wanted. */
   readonly crc: number;
 }
 
@@ -106,16 +165,17 @@ export async function moveBlocks(moves: readonly Move[]): Promise<Moved[]> {
 
 function wordsOf(moves: readonly Move[]): Float64Array {
   let size = 0;
-  for (const { blocks } of moves) size += 7 + 4 * blocks.length;
+  for (const { blocks } of moves) size += 8 + 4 * blocks.length;
   const words = new Float64Array(size);
   let at = 0;
-  for (const { kind, memory, blocks, target, region = 0, targetOffset = 0 } of moves) {
+  for (const { kind, memory, blocks, target, region = 0, targetOffset = 0, checksum = true } of moves) {
     words[at++] = KINDS.indexOf(kind);
     words[at++] = memory.handle;
     words[at++] = memory.blockOffset;
     words[at++] = memory.byteLength;
     words[at++] = target?.handle ?? region;
     words[at++] = targetOffset + (target?.blockOffset ?? 0);
+    words[at++] = checksum ? 1 : 0;
     words[at++] = blocks.length;
     for (const { offset, count, block, stride } of blocks) {
       words[at++] = offset;
@@ -153,4 +213,48 @@ export function offerSharedBuffer(
   return completion((id) =>
     native.sharedOffer(id, socketName, token, buffer.byteLength, descriptor, timeoutMs),
   );
+}
+
+/** A range of a server's memory, in this process. */
+export interface LentRange {
+  /** A write to a range that is only to be read ends the process. */
+  readonly bytes: Uint8Array;
+  /** The memory is no longer here: `bytes` and all views of its buffer are empty. */
+  unmap(): void;
+}
+
+/** Memory of a server on this machine, of which this process maps what is lent to it. */
+export class LentMemory {
+  readonly #memory: LentMemoryBinding;
+
+  private constructor(memory: LentMemoryBinding) {
+    this.#memory = memory;
+  }
+
+  /** Asks for it at the server's abstract socket; a negative errno value when it is refused. */
+  static async borrow(
+    socketName: string,
+    token: Uint8Array,
+    timeoutMs: number,
+  ): Promise<LentMemory | number> {
+    startCompletions();
+    const given = await completion<LentMemoryBinding | number>((id) =>
+      native.sharedBorrow(id, socketName, token, timeoutMs),
+    );
+    return typeof given === 'number' ? given : new LentMemory(given);
+  }
+
+  /** Throws an error with an errno code when it cannot be mapped. */
+  map(offset: number, byteLength: number, writable: boolean): LentRange {
+    const [pages, start] = this.#memory.map(offset, byteLength, writable);
+    return {
+      bytes: new Uint8Array(pages, start, byteLength),
+      unmap: () => native.sharedDetach(pages),
+    };
+  }
+
+  /** The server takes back all that it has lent once nothing is mapped. */
+  close(): void {
+    this.#memory.close();
+  }
 }

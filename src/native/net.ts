@@ -26,6 +26,8 @@ export interface NetOptions {
   stalledFrameMs: number;
   /** Memory of a reply that waits longer than this for its peer is given back; the rest is sent from the file it came from. */
   heldReplyMs: number;
+  /** How long a peer may take nothing of a reply whose end is reported. */
+  stalledReplyMs: number;
   /** How long a peer may acknowledge neither what was sent nor keep-alive probes. */
   peerTimeoutMs: number;
   backlog: number;
@@ -48,6 +50,7 @@ export const defaultNetOptions: NetOptions = {
   idleMs: 600_000,
   stalledFrameMs: 30_000,
   heldReplyMs: 1_000,
+  stalledReplyMs: 30_000,
   peerTimeoutMs: 60_000,
   backlog: 511,
   busyPollMicros: 0,
@@ -68,6 +71,7 @@ const closeReasons = [
   'closed here',
   'shutdown',
   'reply failed',
+  'reply not taken',
 ] as const;
 export type CloseReason = (typeof closeReasons)[number];
 
@@ -91,6 +95,8 @@ export interface NetHandler {
    * of a reset.
    */
   onClose(connection: number, reason: CloseReason, detail: number): void;
+  /** So many more replies, of those that are reported, have been sent. */
+  onSent?(connection: number, replies: number): void;
   /** A connection was closed at once because its address has too many. */
   onRefused?(listener: number, remoteAddress: string): void;
 }
@@ -119,7 +125,7 @@ interface NetCore extends OutboxCore {
 }
 const native = binding<{ NetCore: new (options: NetOptions, onEvents: () => void) => NetCore }>();
 
-const Event = { opened: 1, frame: 2, largeFrame: 3, closed: 4, drained: 5, refused: 6 } as const;
+const Event = { opened: 1, frame: 2, largeFrame: 3, closed: 4, drained: 5, refused: 6, sent: 7 } as const;
 /** An event is type, connection, offset, length, handle, detail. */
 const eventFields = 6;
 /** Events of one reactor handled before their space is given back, replies are handed over, and others get their turn. */
@@ -182,15 +188,22 @@ export class Net {
   /**
    * Answers the oldest unanswered frame; the pieces include the response's length field. Takes over one reference of each
    * memory piece. A connection that has closed meanwhile is ignored.
+   * @param reported whether to call onSent when it has been sent, unless the connection closes before
    */
-  reply(connection: number, pieces: readonly Piece[]): void {
-    this.#outbox.add(connection, pieces);
+  reply(connection: number, pieces: readonly Piece[], reported = false): void {
+    this.#outbox.add(connection, pieces, reported);
     this.#scheduleFlush();
   }
 
   /** The oldest unanswered frame gets no answer. */
   skip(connection: number): void {
     this.#outbox.add(connection, []);
+    this.#scheduleFlush();
+  }
+
+  /** Stops reading frames of a connection, at once but for those that are on their way to the handler, or goes on. */
+  setReading(connection: number, reads: boolean): void {
+    this.#outbox.addReading(connection, reads);
     this.#scheduleFlush();
   }
 
@@ -300,6 +313,9 @@ export class Net {
       }
       case Event.closed:
         this.#handler.onClose(connection, closeReasons[events[at + 5]!]!, length);
+        break;
+      case Event.sent:
+        this.#handler.onSent?.(connection, events[at + 5]!);
         break;
       case Event.refused: {
         const remoteAddress = Buffer.from(buffer, offset, length).toString('latin1');

@@ -8,7 +8,9 @@ export interface OutboxCore {
   submit(commands: number): void;
 }
 
-const Command = { bytes: 0, memory: 1, file: 2, close: 3 } as const;
+const Command = { bytes: 0, memory: 1, file: 2, close: 3, pause: 4, resume: 5 } as const;
+/** How a command ends its reply. */
+const End = { not: 0, reply: 1, reported: 2 } as const;
 /** A command is kind, connection, ends the reply, memory handle or file id, offset, length; for memory, file id and position of its bytes. */
 const commandFields = 8;
 
@@ -31,28 +33,34 @@ export class Outbox {
     this.#capacity = commands;
   }
 
-  /** One whole reply; without pieces, the end of a request that gets none. */
-  add(connection: number, pieces: readonly Piece[]): void {
+  /** One whole reply; without pieces, the end of a request that gets none. With `reported` it is heard of when it is sent. */
+  add(connection: number, pieces: readonly Piece[], reported = false): void {
     const last = pieces.length - 1;
-    if (last < 0) this.#push(Command.bytes, connection, true, 0, 0, 0);
+    if (last < 0) this.#push(Command.bytes, connection, End.reply, 0, 0, 0);
     for (let i = 0; i <= last; i++) {
       const piece = pieces[i]!;
+      const end = i < last ? End.not : reported ? End.reported : End.reply;
       if (piece instanceof Uint8Array) {
-        this.#addBytes(connection, piece, i === last);
+        this.#addBytes(connection, piece, end);
       } else if (piece instanceof MemoryPiece) {
         const { memory, offset, byteLength, origin } = piece;
         const start = memory.blockOffset + offset;
-        this.#push(Command.memory, connection, i === last, memory.handle, start, byteLength, origin);
+        this.#push(Command.memory, connection, end, memory.handle, start, byteLength, origin);
         this.#held.push(memory);
       } else {
         const { file, position, byteLength } = piece;
-        this.#push(Command.file, connection, i === last, file.fileId, position, byteLength);
+        this.#push(Command.file, connection, end, file.fileId, position, byteLength);
       }
     }
   }
 
   addClose(connection: number): void {
-    this.#push(Command.close, connection, false, 0, 0, 0);
+    this.#push(Command.close, connection, End.not, 0, 0, 0);
+  }
+
+  /** Whether frames of a connection are read. */
+  addReading(connection: number, reads: boolean): void {
+    this.#push(reads ? Command.resume : Command.pause, connection, End.not, 0, 0, 0);
   }
 
   /** What is added from now on is dropped. */
@@ -71,14 +79,14 @@ export class Outbox {
     this.#held.length = 0;
   }
 
-  #addBytes(connection: number, bytes: Uint8Array, endsReply: boolean): void {
+  #addBytes(connection: number, bytes: Uint8Array, end: number): void {
     let from = 0;
     do {
       if (this.#dataLength === this.#data.length || this.#count === this.#capacity) this.flush();
       const length = Math.min(bytes.length - from, this.#data.length - this.#dataLength);
       this.#data.set(length === bytes.length ? bytes : bytes.subarray(from, from + length), this.#dataLength);
       from += length;
-      const last = endsReply && from === bytes.length;
+      const last = from === bytes.length ? end : End.not;
       this.#push(Command.bytes, connection, last, 0, this.#dataLength, length);
       this.#dataLength += length;
     } while (from < bytes.length);
@@ -87,7 +95,7 @@ export class Outbox {
   #push(
     kind: number,
     connection: number,
-    endsReply: boolean,
+    end: number,
     reference: number,
     offset: number,
     length: number,
@@ -98,7 +106,7 @@ export class Outbox {
     const commands = this.#commands;
     commands[at] = kind;
     commands[at + 1] = connection;
-    commands[at + 2] = endsReply ? 1 : 0;
+    commands[at + 2] = end;
     commands[at + 3] = reference;
     commands[at + 4] = offset;
     commands[at + 5] = length;

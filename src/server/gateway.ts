@@ -129,6 +129,7 @@ export class Gateway {
       clock: systemClock,
       requestQuota: broker.clientQuotas.request,
       connectionQuota: broker.clientQuotas.connections,
+      maxOutstandingBytes: config.get('direct.max.unsent.bytes'),
     });
     const kafkaListeners = this.#listeners;
     const brokerConfigChanged = (changed: KafabricConfig) =>

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:os';
-import { closeRegion, type RegionOffer, RegionSocket } from '../../native/direct.ts';
+import { closeRegion, type MapRequest, type RegionOffer, RegionSocket } from '../../native/direct.ts';
 import type { Logger } from '../../util/logger.ts';
+import type { MappedMemory, MappedSession } from './mapped-memory.ts';
 
 const TOKEN_BYTES = 16;
 const SOCKET_NAME_BYTES = 16;
@@ -17,6 +18,11 @@ export interface AttachmentLimits {
 export interface AttachmentOptions extends AttachmentLimits {
   /** Whether processes of this user may hand over memory. */
   allows: (uid: number) => boolean;
+  /** The listeners whose clients may map the gateway's memory. */
+  mappedListeners: ReadonlySet<string>;
+  /** Whether processes of this user may, beside the gateway's own and root's. */
+  allowsMapping: (uid: number) => boolean;
+  mapped: MappedMemory;
   logger: Logger;
 }
 
@@ -32,12 +38,20 @@ export class Attachment {
   readonly id: bigint;
   readonly token: Uint8Array = randomBytes(TOKEN_BYTES);
   readonly regions = new Map<number, AttachedRegion>();
+  /** Whether it may map the gateway's memory. */
+  readonly maps: boolean;
+  /** What it has mapped; null before. It may outlive the connection: the process may still be using it. */
+  session: MappedSession | null = null;
   /** The connection that it belongs to; others cannot name it. */
   readonly owner: object;
+  /** No longer listens for the end of the connection. */
+  readonly forgetOwner: () => void;
 
-  constructor(id: bigint, owner: object) {
+  constructor(id: bigint, owner: object, maps: boolean, forgetOwner: () => void) {
     this.id = id;
     this.owner = owner;
+    this.maps = maps;
+    this.forgetOwner = forgetOwner;
   }
 
   get bytes(): number {
@@ -46,10 +60,10 @@ export class Attachment {
     return bytes;
   }
 
-  /** Whether a range lies in memory that was attached. */
+  /** Whether a range lies in memory that was attached, or is lent to the client to write to (region -n is lease n). */
   holds(region: number, offset: number, length: number): boolean {
-    const found = this.regions.get(region);
-    return found !== undefined && offset >= 0 && length >= 0 && offset + length <= found.bytes;
+    const bytes = this.regions.get(region)?.bytes ?? this.session?.writable(-region)?.byteLength;
+    return bytes !== undefined && offset >= 0 && length >= 0 && offset + length <= bytes;
   }
 
   release(region: number): boolean {
@@ -61,7 +75,8 @@ export class Attachment {
 
 /**
  * The memory that clients of this machine have handed over. They get a token over their connection, and show it, with a memfd, at a Unix
- * socket, where the kernel says who they are. The gateway does not map what it gets, and forgets it with the connection.
+ * socket, where the kernel says who they are. The gateway does not map what it gets, and forgets it with the connection. Trusted clients may
+ * map the gateway's memory instead.
  */
 export class Attachments {
   readonly #options: AttachmentOptions;
@@ -74,7 +89,11 @@ export class Attachments {
   constructor(options: AttachmentOptions) {
     this.#options = options;
     const name = `kafabric-${randomBytes(SOCKET_NAME_BYTES).toString('hex')}`;
-    this.#socket = new RegionSocket(name, (offer) => this.#take(offer));
+    this.#socket = new RegionSocket(name, {
+      onOffer: (offer) => this.#take(offer),
+      onMap: (request) => this.#map(request),
+      onGone: (peer) => options.mapped.gone(peer),
+    });
   }
 
   get socketName(): string {
@@ -85,27 +104,45 @@ export class Attachments {
     return this.#options;
   }
 
-  /** Clients that are attached, and the memory that they have handed over. */
-  stats(): { attachments: number; regions: number; bytes: number } {
+  /** Whether clients of a listener may map the gateway's memory. */
+  mapsOn(listenerName: string): boolean {
+    return this.#options.mappedListeners.has(listenerName);
+  }
+
+  /** Clients that are attached, the memory that they have handed over, and that of the gateway which they have mapped. */
+  stats(): { attachments: number; regions: number; bytes: number; mappedBytes: number; turnedAway: number } {
     let regions = 0;
     let bytes = 0;
     for (const attachment of this.#byId.values()) {
       regions += attachment.regions.size;
       bytes += attachment.bytes;
     }
-    return { attachments: this.#byId.size, regions, bytes };
+    const { turnedAway } = this.#socket;
+    return {
+      attachments: this.#byId.size,
+      regions,
+      bytes,
+      mappedBytes: this.#options.mapped.bytes,
+      turnedAway,
+    };
   }
 
   /** The attachment of a connection, one for each; it ends when `closed` is aborted. */
-  attach(owner: object, closed: AbortSignal): Attachment {
+  attach(owner: object, closed: AbortSignal, maps = false): Attachment {
     const known = this.#byOwner.get(owner);
-    if (known !== undefined && this.#byId.has(known.id)) return known;
-    const attachment = new Attachment(this.#nextId++, owner);
+    if (known !== undefined && this.#byId.has(known.id)) {
+      if (known.maps === maps) return known;
+      this.end(known);
+    }
+    const end = () => this.end(attachment);
+    const attachment = new Attachment(this.#nextId++, owner, maps, () =>
+      closed.removeEventListener('abort', end),
+    );
     this.#byId.set(attachment.id, attachment);
     this.#byToken.set(keyOf(attachment.token), attachment);
     this.#byOwner.set(owner, attachment);
-    closed.addEventListener('abort', () => this.end(attachment), { once: true });
-    if (closed.aborted) this.end(attachment);
+    closed.addEventListener('abort', end, { once: true });
+    if (closed.aborted) end();
     return attachment;
   }
 
@@ -116,6 +153,7 @@ export class Attachments {
   }
 
   end(attachment: Attachment): void {
+    attachment.forgetOwner();
     for (const region of [...attachment.regions.keys()]) attachment.release(region);
     this.#byId.delete(attachment.id);
     this.#byToken.delete(keyOf(attachment.token));
@@ -123,6 +161,7 @@ export class Attachments {
 
   close(): void {
     this.#socket.close();
+    this.#options.mapped.close();
     for (const attachment of [...this.#byId.values()]) this.end(attachment);
   }
 
@@ -139,6 +178,24 @@ export class Attachments {
     }
     attachment.regions.set(region, { region, bytes });
     return region;
+  }
+
+  /** 0, or a negative errno value. */
+  #map({ token, uid, pid, peer }: MapRequest): number {
+    const { EACCES, EBUSY } = constants.errno;
+    const attachment = this.#byToken.get(keyOf(token));
+    const known = uid === process.getuid?.() || uid === ROOT || this.#options.allowsMapping(uid);
+    if (attachment?.maps && known && attachment.session === null) {
+      attachment.session = this.#options.mapped.begin(peer);
+      return 0;
+    }
+    const why = !attachment?.maps
+      ? 'its token is not known'
+      : known
+        ? 'it has it already'
+        : `user ${uid} may not (direct.mapped.uids)`;
+    this.#options.logger.warn({ uid, pid }, `a client may not map memory of the gateway: ${why}`);
+    return -(attachment?.maps && known ? EBUSY : EACCES);
   }
 
   #refusal(

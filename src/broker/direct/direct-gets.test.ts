@@ -10,12 +10,13 @@ import type { Blocks } from '../../native/direct.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import { splitBatches } from '../../protocol/records/batch-header.ts';
 import { buildBatch } from '../../protocol/records/builder.ts';
+import { PAYLOAD_REFERENCE_SIZE } from '../../protocol/records/payload-reference.ts';
 import { readRecords } from '../../protocol/records/reader.ts';
 import { systemClock } from '../../util/clock.ts';
 import { silentLogger } from '../../util/logger.ts';
 import { MemoryBudget } from '../partitions/memory-budget.ts';
 import { gather, TestBroker, topicConfig } from '../partitions/testing.ts';
-import { DirectGets, type GetItem } from './direct-gets.ts';
+import { type AnswerRoom, DirectGets, type GetItem } from './direct-gets.ts';
 import { LocalPayloads } from './payload-source.ts';
 import { ReferenceKeys } from './reference-keys.ts';
 import { signBatches } from './signed-batches.ts';
@@ -29,21 +30,49 @@ function valueFor(seed: number): Buffer {
   return Buffer.from(Uint8Array.from({ length: VALUE_BYTES + seed }, (_, i) => (i * 31 + seed) & 0xff));
 }
 
+/** Counts what answers hold. */
+class TestRoom implements AnswerRoom {
+  bytes = 0;
+  most = 0;
+  /** Answers wait for it. */
+  gate: Promise<void> | undefined;
+
+  acquire(bytes: number): Promise<void> | undefined {
+    this.bytes += bytes;
+    this.most = Math.max(this.most, this.bytes);
+    return this.gate;
+  }
+
+  release(bytes: number): void {
+    this.bytes -= bytes;
+  }
+}
+
 describe('gets of direct clients', () => {
   let directory: string;
   let broker: TestBroker;
   let keys: ReferenceKeys;
   let gets: DirectGets;
+  let room: TestRoom;
+  let budget: MemoryBudget;
+  let used: number;
 
   beforeEach(async () => {
     directory = mkdtempSync(join(tmpdir(), 'gets-'));
     broker = await TestBroker.start(directory, [TOPIC], topicConfig({ 'payload.min.bytes': '10' }));
     keys = new ReferenceKeys(60_000, systemClock);
+    room = new TestRoom();
+    used = 0;
+    budget = new MemoryBudget(
+      () => ({ capacityBytes: arenaStats().capacityBytes, usedBytes: used }),
+      0.75,
+      systemClock,
+    );
     gets = new DirectGets({
       source: new LocalPayloads(broker.partitions),
       keys,
       limits: { maxRequestBytes: 1 << 20, maxRanges: 1000 },
-      memory: new MemoryBudget(arenaStats, 0.75, systemClock),
+      memory: budget,
       logger: silentLogger,
     });
   });
@@ -94,6 +123,7 @@ describe('gets of direct clients', () => {
       order.map((i) => item(references[i]!)),
       WHO,
       null,
+      room,
     );
     const values = order.map(valueFor);
     assert.deepEqual(
@@ -120,7 +150,7 @@ describe('gets of direct clients', () => {
           fc.nat(2),
           fc.array(range, { minLength: 1, maxLength: 5 }),
           async (which, ranges) => {
-            const { items, data } = await gets.get([item(references[which]!, ranges)], WHO, null);
+            const { items, data } = await gets.get([item(references[which]!, ranges)], WHO, null, room);
             const value = valueFor(5 + which);
             const expected = Buffer.concat(
               ranges.flatMap(({ offset, block, count, stride }) =>
@@ -151,6 +181,7 @@ describe('gets of direct clients', () => {
       ],
       WHO,
       null,
+      room,
     );
     assert.deepEqual(
       items.map(({ errorCode }) => errorCode),
@@ -162,15 +193,58 @@ describe('gets of direct clients', () => {
       ],
     );
     assert.deepEqual(await gather(data), valueFor(1));
-    const foreign = await gets.get([item(references[1]!)], 'User:other', null);
+    const foreign = await gets.get([item(references[1]!)], 'User:other', null, room);
     assert.equal(foreign.items[0]!.errorCode, ErrorCode.TOPIC_AUTHORIZATION_FAILED);
+  });
+
+  it('expand nothing beyond the memory, and within its budget', async () => {
+    const [reference] = await produce([[5]], 1);
+    used = arenaStats().capacityBytes;
+    const waiting = gets.get([item(reference!)], WHO, null, room);
+    assert.equal(budget.waiters, 1);
+    used = 0;
+    assert.deepEqual(await gather((await waiting).data), valueFor(5));
+    // As if it became more than there is memory for.
+    const bomb = Uint8Array.from(reference!);
+    new DataView(bomb.buffer).setUint32(56, arenaStats().capacityBytes);
+    keys.sign(bomb, bomb.subarray(PAYLOAD_REFERENCE_SIZE), keys.begin().keyId, WHO);
+    await assert.rejects(gets.get([item(bomb)], WHO, null, room), /read or expanded for one request/);
+  });
+
+  it('hold the memory of their answers until the client has taken them, and wait for others’', async () => {
+    const references = await produce([[0, 1], [2]]);
+    const first = await gets.get([item(references[0]!), item(references[2]!)], WHO, null, room);
+    assert.ok(first.heldBytes > 3 * VALUE_BYTES, 'whole extents count');
+    assert.equal(room.bytes, first.heldBytes);
+    await gather(first.data);
+    let open = () => {};
+    room.gate = new Promise((resolve) => {
+      open = resolve;
+    });
+    let got = false;
+    const second = gets.get([item(references[1]!)], WHO, null, room).then((result) => {
+      got = true;
+      return result;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(got, false);
+    open();
+    await gather((await second).data);
+    const before = room.bytes;
+    await partition().deleteRecordsBefore(3n);
+    const gone = await gets.get([item(references[1]!)], WHO, null, room);
+    assert.equal(gone.items[0]!.errorCode, ErrorCode.OFFSET_OUT_OF_RANGE);
+    assert.equal(room.bytes, before, 'an answer without data holds nothing');
   });
 
   it('are refused as a whole above the limits', async () => {
     const [reference] = await produce([[0]]);
     const blocks = { offset: 0, count: 1001, block: 1, stride: 1 };
-    await assert.rejects(gets.get([item(reference!, [blocks])], WHO, null), /1001 ranges in one request/);
+    await assert.rejects(
+      gets.get([item(reference!, [blocks])], WHO, null, room),
+      /1001 ranges in one request/,
+    );
     const many = Array.from({ length: 400 }, () => item(reference!));
-    await assert.rejects(gets.get(many, WHO, null), /bytes in one request/);
+    await assert.rejects(gets.get(many, WHO, null, room), /bytes in one request/);
   });
 });

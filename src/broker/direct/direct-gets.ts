@@ -1,12 +1,13 @@
 import { arenaStats, NativeMemory } from '../../native/arena.ts';
-import { type Blocks, type Move, moveBlocks } from '../../native/direct.ts';
+import type { Blocks, Move } from '../../native/direct.ts';
 import { MemoryPiece } from '../../native/pieces.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import type { SignedReference } from '../../protocol/records/signed-reference.ts';
 import type { Logger } from '../../util/logger.ts';
 import type { MemoryBudget } from '../partitions/memory-budget.ts';
 import type { Attachment } from './attachments.ts';
-import { lackOfMemory, type PayloadSource, uncompressed } from './payload-source.ts';
+import { moveForClient } from './checked-moves.ts';
+import { expansionBytes, lackOfMemory, type PayloadSource, uncompressed } from './payload-source.ts';
 import { type ReferenceKeys, ReferenceRefused } from './reference-keys.ts';
 
 /** Each is a signature to check, which holds up everybody else. */
@@ -33,6 +34,14 @@ export interface Got {
   readonly items: GotItem[];
   /** The selected parts of the items without an error, unless they went to the client's memory; whoever sends them releases them. */
   readonly data: MemoryPiece[];
+  /** What was acquired of the room for answers, to be given back when this one has been sent. */
+  readonly heldBytes: number;
+}
+
+/** The room that answers of one connection have, until the client has taken them. */
+export interface AnswerRoom {
+  acquire(bytes: number): Promise<void> | undefined;
+  release(bytes: number): void;
 }
 
 export interface DirectLimits {
@@ -78,9 +87,15 @@ export class DirectGets {
 
   /**
    * @param attachment whose memory the data goes to; null: none
+   * @param room for data that is sent behind the answer, which holds memory meanwhile
    * @throws ApiError when the request as a whole is not acceptable
    */
-  async get(items: readonly GetItem[], principal: string, attachment: Attachment | null): Promise<Got> {
+  async get(
+    items: readonly GetItem[],
+    principal: string,
+    attachment: Attachment | null,
+    room: AnswerRoom,
+  ): Promise<Got> {
     if (items.length > MAX_ITEMS)
       throw invalid(`${items.length} items in one request, ${MAX_ITEMS} are allowed`);
     const answers: GotItem[] = items.map(() => ({ errorCode: 0, errorMessage: null, length: 0, crc: 0 }));
@@ -90,7 +105,7 @@ export class DirectGets {
       if (found !== null) wanted.push(found);
     }
     this.#checkLimits(wanted);
-    const data = await this.#move(wanted, attachment);
+    const { data, heldBytes } = await this.#move(wanted, attachment, room);
     for (const { errorCode, length } of answers) {
       if (errorCode !== ErrorCode.NONE) this.counters.refused++;
       else {
@@ -98,7 +113,7 @@ export class DirectGets {
         this.counters.bytes += length;
       }
     }
-    return { items: answers, data };
+    return { items: answers, data, heldBytes };
   }
 
   /** Fills in what is wrong with an item; null then. */
@@ -113,7 +128,9 @@ export class DirectGets {
       const signed = this.#keys.verify(item.reference, principal);
       const blocks = blocksOf(signed, item.ranges);
       for (const { count, block } of blocks) answer.length += count * block;
-      if (attachment !== null && !attachment.holds(item.region, item.targetOffset, answer.length))
+      const isHeld = (found: Attachment) =>
+        item.region >= 0 && found.holds(item.region, item.targetOffset, answer.length);
+      if (attachment !== null && !isHeld(attachment))
         throw invalid('the target is not in memory that was attached');
       return { index, item, signed, blocks, answer };
     } catch (error) {
@@ -139,7 +156,11 @@ export class DirectGets {
   }
 
   /** Nothing waits for memory while it holds some that others wait for. */
-  async #move(wanted: readonly Wanted[], attachment: Attachment | null): Promise<MemoryPiece[]> {
+  async #move(
+    wanted: readonly Wanted[],
+    attachment: Attachment | null,
+    room: AnswerRoom,
+  ): Promise<Pick<Got, 'data' | 'heldBytes'>> {
     const groups = new Map<string, Wanted[]>();
     for (const one of wanted) {
       const key = extentKey(one.signed);
@@ -147,51 +168,74 @@ export class DirectGets {
       if (group === undefined) groups.set(key, [one]);
       else group.push(one);
     }
-    if (attachment === null) return this.#moveInline([...groups.values()]);
+    if (attachment === null) return this.#moveInline([...groups.values()], room);
     await Promise.all(
       Array.from(groups.values(), async (group) => {
         const found = this.#find(group);
-        const run = () => this.#run([group], [found], attachment);
         try {
-          await (found === null ? this.#withRoom(group[0]!.signed.reference.extentLength, run) : run());
+          await this.#runWithRoom(readBytes(group, found), [group], [found], attachment);
         } catch (error) {
           if (!(error instanceof ApiError)) throw error;
           for (const { answer } of group) refuse(answer, error, this.#logger);
         }
       }),
     );
-    return [];
+    return { data: [], heldBytes: 0 };
   }
 
-  /** What is sent behind the answer stays in memory until it is sent. */
-  async #moveInline(groups: readonly Wanted[][]): Promise<MemoryPiece[]> {
+  /** What is sent behind the answer stays in memory until it is sent: the extents, or what was gathered from them. */
+  async #moveInline(groups: readonly Wanted[][], room: AnswerRoom): Promise<Pick<Got, 'data' | 'heldBytes'>> {
+    let heldBytes = 0;
+    for (const [{ signed }] of groups as [Wanted][])
+      heldBytes += signed.reference.extentLength + expansionBytes(signed);
+    const gathered = bytesGathered(groups);
+    heldBytes += gathered;
+    const wait = room.acquire(heldBytes);
+    if (wait !== undefined) await wait;
     const found = groups.map((group) => this.#find(group));
-    let bytes = 0;
-    for (const [i, group] of groups.entries()) {
-      if (found[i] === null) bytes += group[0]!.signed.reference.extentLength;
-      for (const { blocks, answer } of group) if (!isContiguous(blocks)) bytes += answer.length;
-    }
-    if (bytes === 0) return this.#run(groups, found, null);
-    return this.#withRoom(bytes, () => this.#run(groups, found, null)).catch((error: unknown) => {
-      if (error instanceof ApiError) for (const extent of found) release(extent);
+    try {
+      let bytes = gathered;
+      for (const [i, group] of groups.entries()) bytes += readBytes(group, found[i]!);
+      const data = await this.#runWithRoom(bytes, groups, found, null);
+      if (data.length > 0) return { data, heldBytes };
+      room.release(heldBytes);
+      return { data, heldBytes: 0 };
+    } catch (error) {
+      room.release(heldBytes);
       throw error;
-    });
+    }
   }
 
-  async #withRoom<T>(bytes: number, action: () => Promise<T>): Promise<T> {
+  /** Takes over the extents that were found. @param bytes that are read, expanded or gathered */
+  async #runWithRoom(
+    bytes: number,
+    groups: readonly (readonly Wanted[])[],
+    found: readonly (MemoryPiece | null)[],
+    attachment: Attachment | null,
+  ): Promise<MemoryPiece[]> {
+    if (bytes === 0) return this.#run(groups, found, attachment);
+    try {
+      await this.#acquire(bytes);
+    } catch (error) {
+      for (const extent of found) release(extent);
+      throw error;
+    }
+    try {
+      return await this.#run(groups, found, attachment);
+    } finally {
+      this.#memory.taken(bytes);
+    }
+  }
+
+  async #acquire(bytes: number): Promise<void> {
     const { capacityBytes } = arenaStats();
     if (bytes > capacityBytes / 2)
       throw new ApiError(
         ErrorCode.MESSAGE_TOO_LARGE,
-        `${bytes} bytes have to be read for one request, the gateway has memory for half of ${capacityBytes} (arena.bytes)`,
+        `${bytes} bytes have to be read or expanded for one request, the gateway has memory for half of ${capacityBytes} (arena.bytes)`,
       );
     const room = this.#memory.acquire(bytes);
     if (room !== undefined) await room;
-    try {
-      return await action();
-    } finally {
-      this.#memory.taken(bytes);
-    }
   }
 
   /** The extent of a group, if it is in memory; an error is found again when it is read. */
@@ -239,6 +283,20 @@ function release(piece: MemoryPiece | null): void {
   piece?.memory.release();
 }
 
+/** What has to be allocated to serve the items of one extent from it. */
+function readBytes([first]: readonly Wanted[], found: MemoryPiece | null): number {
+  const { signed } = first!;
+  return (found === null ? signed.reference.extentLength : 0) + expansionBytes(signed);
+}
+
+/** What is copied together because it does not lie together. */
+function bytesGathered(groups: readonly (readonly Wanted[])[]): number {
+  let bytes = 0;
+  for (const group of groups)
+    for (const { blocks, answer } of group) if (!isContiguous(blocks)) bytes += answer.length;
+  return bytes;
+}
+
 function isContiguous(blocks: readonly Blocks[]): boolean {
   return blocks.length === 1 && blocks[0]!.count === 1;
 }
@@ -263,7 +321,10 @@ class MovePlan {
     const value = () => extent.memory.slice(extent.offset + valueOffset, valueLength);
     if (this.#attachment !== null) {
       const { region, targetOffset } = item;
-      this.#move({ kind: 'push', memory: value(), blocks, region, targetOffset }, answer);
+      // A whole value has a checksum, which was made when it was produced.
+      const checksum = !(isContiguous(blocks) && blocks[0]!.block === valueLength);
+      if (!checksum) answer.crc = valueCrc;
+      this.#move({ kind: 'push', memory: value(), blocks, region, targetOffset, checksum }, answer);
       return;
     }
     const [only] = blocks;
@@ -291,10 +352,10 @@ class MovePlan {
 
   async run(): Promise<MemoryPiece[]> {
     try {
-      const moved = await moveBlocks(this.#moves);
+      const moved = await moveForClient(this.#moves);
       for (const [i, { error, crc }] of moved.entries()) {
         const answer = this.#answers[i]!;
-        answer.crc = crc;
+        if (this.#moves[i]!.checksum !== false) answer.crc = crc;
         if (error === 0) continue;
         answer.errorCode = ErrorCode.INVALID_REQUEST;
         answer.errorMessage = `The attached memory cannot be written (errno ${error}): it must keep its size`;
@@ -333,17 +394,20 @@ function invalid(message: string): ApiError {
 }
 
 function refuse(answer: GotItem, error: unknown, logger: Logger): void {
-  answer.length = 0;
+  Object.assign(answer, { length: 0, crc: 0 }, refusalOf(error, logger));
+}
+
+/** What a client is told of an item that it cannot have. */
+export function refusalOf(error: unknown, logger: Logger): Pick<GotItem, 'errorCode' | 'errorMessage'> {
   if (error instanceof ReferenceRefused) {
-    answer.errorCode =
-      error.reason === 'expired' ? ErrorCode.DELEGATION_TOKEN_EXPIRED : ErrorCode.TOPIC_AUTHORIZATION_FAILED;
-    answer.errorMessage = error.message;
-  } else if (error instanceof ApiError) {
-    answer.errorCode = error.code;
-    answer.errorMessage = error.message;
-  } else {
-    logger.error({ err: error }, 'A payload could not be read for a direct client');
-    answer.errorCode = ErrorCode.UNKNOWN_SERVER_ERROR;
-    answer.errorMessage = 'The payload could not be read; the log of the gateway says why';
+    const expired = error.reason === 'expired';
+    const errorCode = expired ? ErrorCode.DELEGATION_TOKEN_EXPIRED : ErrorCode.TOPIC_AUTHORIZATION_FAILED;
+    return { errorCode, errorMessage: error.message };
   }
+  if (error instanceof ApiError) return { errorCode: error.code, errorMessage: error.message };
+  logger.error({ err: error }, 'A payload could not be read for a direct client');
+  return {
+    errorCode: ErrorCode.UNKNOWN_SERVER_ERROR,
+    errorMessage: 'The payload could not be read; the log of the gateway says why',
+  };
 }

@@ -1,10 +1,11 @@
 import { arenaStats, NativeMemory } from '../../native/arena.ts';
-import { type Move, moveBlocks } from '../../native/direct.ts';
+import type { Move } from '../../native/direct.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import { BATCH_HEADER_SIZE } from '../../protocol/records/batch-header.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { MemoryBudget } from '../partitions/memory-budget.ts';
 import type { Attachment } from './attachments.ts';
+import { moveForClient } from './checked-moves.ts';
 import type { DirectLimits } from './direct-gets.ts';
 import { lackOfMemory } from './payload-source.ts';
 
@@ -14,9 +15,9 @@ const MAX_WAIT_MS = 30_000;
 
 /** A batch whose data is in the client's memory. */
 export interface PutBatch {
-  /** The batch without the data. */
+  /** The batch without the data; empty when all of it is in one piece of the gateway's memory that is lent to the client. */
   readonly batch: Uint8Array;
-  /** What is left out, in order: `at` is where in `batch` it belongs. */
+  /** What is left out, in order: `at` is where in `batch` it belongs. Region -n is what lease n lends. */
   readonly data: readonly { at: number; region: number; offset: number; length: number }[];
 }
 
@@ -26,6 +27,8 @@ export interface Assembled {
   readonly memory: NativeMemory;
   /** Views of it, in the order of the batches. */
   readonly batches: Uint8Array[];
+  /** The lease whose memory this is: not to be lent any longer once it has been appended. */
+  readonly lease: number | null;
 }
 
 /** Takes the data of puts from the memory of clients, and makes the batches whole; what follows is Produce. */
@@ -48,6 +51,12 @@ export class DirectPuts {
    */
   async assemble(puts: readonly PutBatch[], attachment: Attachment, timeoutMs: number): Promise<Assembled> {
     const total = this.#check(puts, attachment);
+    const there = inPlace(puts, attachment);
+    if (there !== null) {
+      this.counters.batches++;
+      this.counters.bytes += total;
+      return there;
+    }
     const memory = await this.#allocate(total, Math.min(timeoutMs, MAX_WAIT_MS));
     try {
       const batches: Uint8Array[] = [];
@@ -56,16 +65,16 @@ export class DirectPuts {
       let at = 0;
       for (const put of puts) {
         const start = at;
-        at = layOut(put, memory, bytes, start, moves);
+        at = layOut(put, attachment, memory, bytes, start, moves);
         batches.push(bytes.subarray(start, at));
       }
-      for (const { error } of await moveBlocks(moves)) {
+      for (const { error } of await moveForClient(moves)) {
         if (error !== 0)
           throw invalid(`the attached memory cannot be read (errno ${error}): it must keep its size`);
       }
       this.counters.batches += batches.length;
       this.counters.bytes += total;
-      return { memory, batches };
+      return { memory, batches, lease: null };
     } catch (error) {
       memory.release();
       throw error;
@@ -78,14 +87,16 @@ export class DirectPuts {
     let total = 0;
     let ranges = 0;
     for (const { batch, data } of puts) {
-      if (batch.byteLength < BATCH_HEADER_SIZE) throw invalid('a batch without a whole header');
+      const isInPlace = batch.byteLength === 0;
+      if (isInPlace ? puts.length !== 1 || data.length !== 1 : batch.byteLength < BATCH_HEADER_SIZE)
+        throw invalid('a batch without a whole header');
       total += batch.byteLength;
       ranges += data.length;
-      let last = BATCH_HEADER_SIZE;
+      let last = isInPlace ? 0 : BATCH_HEADER_SIZE;
       for (const { at, region, offset, length } of data) {
         if (at < last || at > batch.byteLength)
           throw invalid(`data at ${at} is not in order, or outside the batch`);
-        if (length < 0 || !attachment.holds(region, offset, length))
+        if (length < (isInPlace ? BATCH_HEADER_SIZE : 0) || !attachment.holds(region, offset, length))
           throw invalid(
             `${length} bytes at ${offset} of region ${region} are not in memory that was attached`,
           );
@@ -112,8 +123,7 @@ export class DirectPuts {
 
   async #allocate(bytes: number, timeoutMs: number): Promise<NativeMemory> {
     const deadline = this.#clock.now() + timeoutMs;
-    const room = this.#memory.acquire(bytes);
-    if (room !== undefined) await room;
+    if (!(await this.#memory.acquireWithin(bytes, timeoutMs))) throw lackOfMemory();
     try {
       for (;;) {
         const memory = NativeMemory.allocate(bytes);
@@ -127,9 +137,23 @@ export class DirectPuts {
   }
 }
 
+/** The batch where the client has written it; null when it has to be made. */
+function inPlace([put]: readonly PutBatch[], attachment: Attachment): Assembled | null {
+  if (put!.batch.byteLength > 0) return null;
+  const [{ region, offset, length }] = put!.data as [PutBatch['data'][number]];
+  const memory = attachment.session?.writable(-region);
+  if (!memory) throw invalid('a whole batch has to be in memory of the gateway that is lent to the client');
+  return {
+    memory: memory.retain(),
+    batches: [memory.bytes().subarray(offset, offset + length)],
+    lease: -region,
+  };
+}
+
 /** Puts the parts of a batch that are there in their places, and says what is to be moved between them. Returns the end of the batch. */
 function layOut(
   { batch, data }: PutBatch,
+  attachment: Attachment,
   memory: NativeMemory,
   bytes: Uint8Array,
   start: number,
@@ -141,9 +165,16 @@ function layOut(
     bytes.set(batch.subarray(from, at), to);
     to += at - from;
     from = at;
-    if (length > 0) {
+    const lent = region < 0 ? (attachment.session?.writable(-region) ?? null) : null;
+    if (region < 0 && lent === null) throw invalid(`lease ${-region} was released before it had been used`);
+    if (length > 0 && lent !== null) {
+      const blocks = [{ offset, count: 1, block: length, stride: length }];
+      const target = { target: memory, targetOffset: to };
+      moves.push({ kind: 'gather', memory: lent, blocks, ...target, checksum: false });
+    } else if (length > 0) {
       const blocks = [{ offset: to, count: 1, block: length, stride: length }];
-      moves.push({ kind: 'pull', memory, blocks, region, targetOffset: offset });
+      // The batch has a CRC of its own, which is checked when it is whole.
+      moves.push({ kind: 'pull', memory, blocks, region, targetOffset: offset, checksum: false });
     }
     to += length;
   }

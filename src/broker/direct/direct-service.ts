@@ -1,4 +1,5 @@
 import type { KafabricConfig } from '../../config/index.ts';
+import { arenaShared } from '../../native/arena.ts';
 import type { Uuid } from '../../protocol/wire/types.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
@@ -8,6 +9,8 @@ import type { PartitionManager } from '../partitions/partition-manager.ts';
 import { Attachments } from './attachments.ts';
 import { DirectGets, type DirectLimits } from './direct-gets.ts';
 import { DirectPuts } from './direct-puts.ts';
+import { MappedMemory } from './mapped-memory.ts';
+import { MappedViews } from './mapped-views.ts';
 import { LocalPayloads } from './payload-source.ts';
 import { ReferenceKeys } from './reference-keys.ts';
 import { signBatches } from './signed-batches.ts';
@@ -28,12 +31,15 @@ export class DirectService {
   readonly gets: DirectGets;
   readonly puts: DirectPuts;
   readonly limits: DirectLimits;
+  readonly views: MappedViews;
   /** Null when clients may not hand over shared memory. */
   readonly attachments: Attachments | null;
+  readonly logger: Logger;
   readonly #topicId: DirectServiceOptions['topicId'];
 
   constructor({ config, partitions, topicId, memory, clock, logger }: DirectServiceOptions) {
     this.#topicId = topicId;
+    this.logger = logger;
     this.limits = {
       maxRequestBytes: config.get('direct.max.request.bytes'),
       maxRanges: config.get('direct.max.ranges'),
@@ -43,12 +49,18 @@ export class DirectService {
     const { keys, limits } = this;
     this.gets = new DirectGets({ source, keys, limits, memory: memory.reads, logger });
     this.puts = new DirectPuts(this.limits, memory.writes, clock);
+    this.views = new MappedViews({ source, keys, memory: memory.reads });
     const uids = config.get('direct.shared.memory.uids');
+    const mappedUids = config.get('direct.mapped.uids');
+    const mapped = new MappedMemory({ maxClientBytes: config.get('direct.mapped.max.bytes') });
     this.attachments = config.get('direct.shared.memory.enable')
       ? new Attachments({
           maxRegions: config.get('direct.max.regions'),
           maxRegionBytes: config.get('direct.max.region.bytes'),
           allows: (uid) => uids.includes('*') || uids.includes(String(uid)),
+          mapped,
+          mappedListeners: mappedListeners(config, logger),
+          allowsMapping: (uid) => mappedUids.includes(String(uid)),
           logger,
         })
       : null;
@@ -66,4 +78,13 @@ export class DirectService {
   close(): void {
     this.attachments?.close();
   }
+}
+
+/** The listeners whose clients may map memory: none while the arena's is of no use to them. */
+function mappedListeners(config: KafabricConfig, logger: Logger): ReadonlySet<string> {
+  const listeners = new Set(config.get('direct.mapped.listeners'));
+  const { shared, reason } = arenaShared();
+  if (listeners.size === 0 || shared) return listeners;
+  logger.warn({ reason }, 'direct.mapped.listeners is off: the arena is not in shared memory');
+  return new Set();
 }

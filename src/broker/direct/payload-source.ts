@@ -69,7 +69,13 @@ export class LocalPayloads implements PayloadSource {
   }
 }
 
-/** An extent without compression; takes over the piece. */
+/** Bytes of native memory that `uncompressed` takes for an extent at most; 0 when there is nothing to expand. */
+export function expansionBytes({ reference }: SignedReference): number {
+  if ((reference.originalAttributes & COMPRESSION_MASK) === Codec.NONE) return 0;
+  return 2 * BATCH_HEADER_SIZE + reference.extentLength + reference.uncompressedLength;
+}
+
+/** An extent without compression; takes over the piece. Whoever calls has made sure that there is room, see `expansionBytes`. */
 export async function uncompressed(
   extent: MemoryPiece,
   { reference }: SignedReference,
@@ -89,7 +95,7 @@ export async function uncompressed(
     try {
       const blocks = [{ offset: 0, count: 1, block, stride: block }];
       const target = { target: whole, targetOffset: BATCH_HEADER_SIZE };
-      await moveBlocks([{ kind: 'gather', memory: from, blocks, ...target }]);
+      await moveBlocks([{ kind: 'gather', memory: from, blocks, checksum: false, ...target }]);
     } finally {
       from.release();
     }

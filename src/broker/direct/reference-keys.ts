@@ -9,6 +9,10 @@ import {
 import type { Clock } from '../../util/clock.ts';
 
 const KEY_BYTES = 32;
+/** So many signatures are remembered: references of one batch share theirs, and many clients fetch the same batches. */
+const REMEMBERED_MAX = 1024;
+/** References of one such part of their life expire together, so that what is signed is the same. */
+const EXPIRIES_PER_LIFE = 16;
 
 interface Key {
   readonly id: number;
@@ -37,6 +41,10 @@ export class ReferenceKeys {
   readonly #clock: Clock;
   #keys: Key[] = [];
   #nextId = randomBytes(4).readUInt32BE();
+  /** What each signature was right for, by the signature. */
+  readonly #right = new Map<string, { readonly parts: Buffer; readonly principal: string }>();
+  /** Signatures by what was signed. */
+  readonly #made = new Map<string, Buffer>();
 
   constructor(ttlMs: number, clock: Clock) {
     this.#ttlMs = ttlMs;
@@ -45,14 +53,20 @@ export class ReferenceKeys {
 
   /** When a reference that is signed now expires, and with which key; to be put into the claim. */
   begin(): { expiresMs: number; keyId: number } {
-    return { expiresMs: this.#clock.now() + this.#ttlMs, keyId: this.#current().id };
+    const step = Math.ceil(this.#ttlMs / EXPIRIES_PER_LIFE);
+    const expiresMs = Math.floor((this.#clock.now() + this.#ttlMs) / step) * step;
+    return { expiresMs, keyId: this.#current().id };
   }
 
   /** Signs a claim of `begin` in place, for any record of the reference's batch. */
   sign(reference: Uint8Array, claim: Uint8Array, keyId: number, principal: string): void {
     const key = this.#keys.find(({ id }) => id === keyId);
     if (key === undefined) throw new Error('the key has been retired');
-    setSignature(claim, hmac(key, reference, claim, principal));
+    const parts = Buffer.concat(signedParts(reference, claim));
+    const name = `${parts.toString('latin1')}${principal}`;
+    const signature = this.#made.get(name) ?? hmac(key, parts, principal);
+    remember(this.#made, name, signature);
+    setSignature(claim, signature);
   }
 
   /** @throws ReferenceRefused */
@@ -62,13 +76,21 @@ export class ReferenceKeys {
     // Also when the gateway was started again: to the client it is the same.
     if (key === undefined)
       throw new ReferenceRefused('expired', 'The reference was signed with a key that is no longer valid');
-    const claim = bytes.subarray(PAYLOAD_REFERENCE_SIZE);
-    const expected = hmac(key, bytes, claim, principal);
-    if (!timingSafeEqual(expected, signed.signature))
+    if (!this.#isRight(key, bytes, signed.signature, principal))
       throw new ReferenceRefused('forged', 'The signature of the reference is not right for this client');
     if (signed.claim.expiresMs < this.#clock.now())
       throw new ReferenceRefused('expired', 'The reference has expired (payload.reference.ttl.ms)');
     return signed;
+  }
+
+  #isRight(key: Key, bytes: Uint8Array, signature: Uint8Array, principal: string): boolean {
+    const parts = Buffer.concat(signedParts(bytes, bytes.subarray(PAYLOAD_REFERENCE_SIZE)));
+    const name = Buffer.from(signature.buffer, signature.byteOffset, signature.byteLength).toString('latin1');
+    const known = this.#right.get(name);
+    if (known !== undefined && known.principal === principal && known.parts.equals(parts)) return true;
+    if (!timingSafeEqual(hmac(key, parts, principal), signature)) return false;
+    remember(this.#right, name, { parts, principal });
+    return true;
   }
 
   #current(): Key {
@@ -83,8 +105,13 @@ export class ReferenceKeys {
   }
 }
 
-function hmac({ secret }: Key, reference: Uint8Array, claim: Uint8Array, principal: string): Buffer {
-  const mac = createHmac('sha256', secret);
-  for (const part of signedParts(reference, claim)) mac.update(part);
-  return mac.update(principal).digest();
+/** The oldest is forgotten. */
+function remember<T>(known: Map<string, T>, name: string, value: T): void {
+  if (known.has(name)) return;
+  if (known.size >= REMEMBERED_MAX) known.delete(known.keys().next().value!);
+  known.set(name, value);
+}
+
+function hmac({ secret }: Key, parts: Buffer, principal: string): Buffer {
+  return createHmac('sha256', secret).update(parts).update(principal).digest();
 }

@@ -81,12 +81,24 @@ export class TopicManager {
     return outcome!.value;
   }
 
-  /** The topics of these names, which must be distinct; those that do not exist are created with the broker's defaults. */
-  async ensureTopics(names: readonly string[]): Promise<TopicOutcome<Topic>[]> {
+  /**
+   * The topics of these names, which must be distinct; those that do not exist are created with the broker's defaults, and counted by
+   * `permits`.
+   */
+  async ensureTopics(
+    names: readonly string[],
+    permits: MutationPermits = NO_LIMIT,
+  ): Promise<TopicOutcome<Topic>[]> {
     await Promise.all(names.map((name) => this.#metadata.whenOpen(name)));
     const missing = names.filter((name) => this.#metadata.topicByName(name) === undefined);
     const created =
-      missing.length === 0 ? [] : await this.createTopics(missing.map((name) => this.#template(name)));
+      missing.length === 0
+        ? []
+        : await this.createTopics(
+            missing.map((name) => this.#template(name)),
+            false,
+            permits,
+          );
     const errors = new Map(created.map(({ name, error }) => [name, error]));
     return names.map((name) => {
       const topic = this.#metadata.topicByName(name);

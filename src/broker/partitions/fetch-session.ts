@@ -171,6 +171,11 @@ export class FetchSessions {
     return { kind: 'incremental', session, expectedEpoch: session.epoch, partitions: session.requests() };
   }
 
+  /** Forgets a session whose client was never told of it. */
+  discard(session: FetchSession): void {
+    this.#sessions.delete(session.id);
+  }
+
   #create(usesTopicIds: boolean, partitions: readonly FetchRequestPartition[]): FetchSession | null {
     const now = this.#clock.now();
     if (this.#sessions.size >= this.#options.slots) {

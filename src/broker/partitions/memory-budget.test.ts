@@ -41,6 +41,22 @@ describe('MemoryBudget', () => {
     assert.notEqual(budget.acquire(1), undefined);
   });
 
+  it('lets those go that would wait for too long, and counts nothing for them', async () => {
+    const clock = new VirtualClock();
+    const budget = new MemoryBudget(() => ({ capacityBytes: 1000, usedBytes: 0 }), 0.5, clock);
+    assert.equal(budget.acquireWithin(400, 100), true);
+    const first = budget.acquire(300);
+    const late = budget.acquireWithin(300, 100);
+    clock.tick(105);
+    assert.equal(await late, false);
+    assert.equal(budget.waiters, 1);
+    budget.taken(400);
+    clock.tick(5);
+    await first;
+    budget.taken(300);
+    assert.equal(budget.acquire(500), undefined);
+  });
+
   it('is not held up by an answer that is larger than the memory', async () => {
     const clock = new VirtualClock();
     const budget = new MemoryBudget(() => ({ capacityBytes: 1000, usedBytes: 100 }), 0.5, clock);

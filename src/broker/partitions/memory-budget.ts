@@ -17,7 +17,7 @@ export class MemoryBudget {
   /** The share of the memory that may be in use, by whomever, when an answer takes some. */
   readonly #share: number;
   readonly #clock: Clock;
-  readonly #waiting: { bytes: number; grant: () => void }[] = [];
+  readonly #waiting: { bytes: number; untilMs: number; settle: (granted: boolean) => void }[] = [];
   /** Granted, but not yet seen in the gauge. */
   #promisedBytes = 0;
   #timer: Timer | null = null;
@@ -34,12 +34,24 @@ export class MemoryBudget {
 
   /** A promise if the bytes have to be waited for. Call `taken` when they have been allocated, or will not be. */
   acquire(bytes: number): Promise<void> | undefined {
-    if (this.#waiting.length === 0 && this.#hasRoomFor(bytes)) {
-      this.#promisedBytes += bytes;
-      return undefined;
-    }
-    return new Promise((grant) => {
-      this.#waiting.push({ bytes, grant });
+    if (this.#takeNow(bytes)) return undefined;
+    return this.#wait(bytes, Number.POSITIVE_INFINITY).then(() => undefined);
+  }
+
+  /** As `acquire`, but for so many milliseconds at most: false when there was no room in that time, and nothing is to be given back. */
+  acquireWithin(bytes: number, timeoutMs: number): Promise<boolean> | true {
+    return this.#takeNow(bytes) || this.#wait(bytes, this.#clock.now() + timeoutMs);
+  }
+
+  #takeNow(bytes: number): boolean {
+    if (this.#waiting.length > 0 || !this.#hasRoomFor(bytes)) return false;
+    this.#promisedBytes += bytes;
+    return true;
+  }
+
+  #wait(bytes: number, untilMs: number): Promise<boolean> {
+    return new Promise((settle) => {
+      this.#waiting.push({ bytes, untilMs, settle });
       this.#timer ??= this.#clock.setTimer(POLL_MS, () => this.#poll());
     });
   }
@@ -57,9 +69,20 @@ export class MemoryBudget {
     ) {
       this.#waiting.shift();
       this.#promisedBytes += next.bytes;
-      next.grant();
+      next.settle(true);
     }
+    this.#giveUp();
     if (this.#waiting.length > 0) this.#timer = this.#clock.setTimer(POLL_MS, () => this.#poll());
+  }
+
+  /** Those that have waited for long enough leave, also from behind others. */
+  #giveUp(): void {
+    const now = this.#clock.now();
+    for (let i = this.#waiting.length - 1; i >= 0; i--) {
+      if (this.#waiting[i]!.untilMs > now) continue;
+      const [late] = this.#waiting.splice(i, 1);
+      late!.settle(false);
+    }
   }
 
   /** An answer above the share gets it once nothing else is promised and it fits; one that never can does not hold up the others. */

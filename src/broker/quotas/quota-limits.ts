@@ -7,9 +7,15 @@ export interface Limit {
   readonly sharedBy: string;
 }
 
+/** Of so many clients is remembered which limit they have; then it is looked for again. */
+const REMEMBERED_MAX = 10_000;
+
 /** The limits of one quota key, by the entity that has them. */
 export class QuotaLimits {
   readonly #byEntity = new Map<string, number>();
+  /** By user and client id: every request asks. */
+  readonly #found = new Map<string, Map<string, Limit | null>>();
+  #remembered = 0;
 
   constructor(entries: Iterable<QuotaEntry>, key: string) {
     for (const { entity, values } of entries) {
@@ -25,6 +31,20 @@ export class QuotaLimits {
 
   /** The limit of a client: the most specific entity counts, in Kafka's order. Null for none. */
   of(user: string, clientId: string): Limit | null {
+    if (this.isEmpty) return null;
+    const known = this.#found.get(user)?.get(clientId);
+    if (known !== undefined) return known;
+    const limit = this.#find(user, clientId);
+    if (this.#remembered++ >= REMEMBERED_MAX) {
+      this.#found.clear();
+      this.#remembered = 1;
+    }
+    const ofUser = this.#found.get(user) ?? new Map<string, Limit | null>();
+    this.#found.set(user, ofUser.set(clientId, limit));
+    return limit;
+  }
+
+  #find(user: string, clientId: string): Limit | null {
     // An entity that names only the user is shared by all its clients, and the other way round.
     return (
       this.#at(user, clientId, user, clientId) ??

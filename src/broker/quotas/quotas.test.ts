@@ -104,6 +104,24 @@ describe('client quotas', () => {
     assert.equal(bucket.throttleMs(1, 2_000_000), 0);
   });
 
+  it('are found once for each client, and again for those that were forgotten', () => {
+    const limits = new QuotaLimits([entry([['user', 'u']], { k: 1 }), entry([['user', 'v']], { k: 2 })], 'k');
+    const first = limits.of('u', 'c');
+    assert.equal(limits.of('u', 'c'), first);
+    for (let n = 0; n < 20_000; n++) assert.equal(limits.of('v', `client-${n}`)?.perSecond, 2);
+    assert.deepEqual(limits.of('u', 'c'), first);
+    assert.equal(limits.of('w', 'c'), null);
+  });
+
+  it('tell clients no time that they would take for a negative one', () => {
+    const rate = new SampledRate(WINDOW);
+    rate.record(1e12, 0);
+    assert.equal(rate.throttleMs(1, 0), 2 ** 31 - 1);
+    const bucket = new TokenBucket(WINDOW);
+    bucket.take(1e9, 0.001, 0);
+    assert.equal(bucket.throttleMs(0.001, 0), 2 ** 31 - 1);
+  });
+
   it('throttle whom they limit, and count nothing while there are none', async () => {
     const { metadata } = await startBroker(new MemoryMetadataLog());
     const clock = new VirtualClock();

@@ -5,6 +5,9 @@ export interface RateWindow {
   readonly sampleMs: number;
 }
 
+/** Clients are told how long to wait in 32 bits: 24 days. */
+export const MAX_THROTTLE_MS = 0x7fffffff;
+
 interface Sample {
   readonly startMs: number;
   sum: number;
@@ -45,7 +48,7 @@ export class SampledRate {
   throttleMs(limitPerSecond: number, nowMs: number): number {
     const excess = this.perSecond(nowMs) - limitPerSecond;
     if (!(excess > 0)) return 0;
-    return Math.round((excess / limitPerSecond) * this.coveredMs(nowMs));
+    return Math.min(MAX_THROTTLE_MS, Math.round((excess / limitPerSecond) * this.coveredMs(nowMs)));
   }
 
   #forget(nowMs: number): void {

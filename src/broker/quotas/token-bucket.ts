@@ -1,4 +1,4 @@
-import type { RateWindow } from './sampled-rate.ts';
+import { MAX_THROTTLE_MS, type RateWindow } from './sampled-rate.ts';
 
 /** Kafka's token bucket (KIP-599): fills at the limit's rate, up to what the whole window allows; what is taken may exceed what is there. */
 export class TokenBucket {
@@ -19,7 +19,8 @@ export class TokenBucket {
   /** How long it takes until as much is there as was taken, milliseconds; 0 if it is. */
   throttleMs(perSecond: number, nowMs: number): number {
     this.#fill(perSecond, nowMs);
-    return this.#tokens >= 0 ? 0 : Math.round((-this.#tokens / perSecond) * 1000);
+    if (this.#tokens >= 0) return 0;
+    return Math.min(MAX_THROTTLE_MS, Math.round((-this.#tokens / perSecond) * 1000));
   }
 
   #fill(perSecond: number, nowMs: number): void {

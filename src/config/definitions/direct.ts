@@ -8,7 +8,7 @@ export const directDefinitions = [
     default: '3600000',
     min: 1000,
     documentation:
-      'How long a reference that a direct listener hands out can be used, in milliseconds. A client whose reference has expired fetches the record again. The keys that sign references change as often; those before stay valid until what they signed has expired.',
+      'How long a reference that a direct listener hands out can be used, in milliseconds, up to a sixteenth less. A client whose reference has expired fetches the record again. The keys that sign references change as often; those before stay valid until what they signed has expired.',
   },
   {
     name: 'direct.max.request.bytes',
@@ -25,6 +25,14 @@ export const directDefinitions = [
     min: 1,
     max: 16777216,
     documentation: 'Ranges of data that one put or get may name, each block of a strided range counted.',
+  },
+  {
+    name: 'direct.max.unsent.bytes',
+    type: 'long',
+    default: '268435456',
+    min: 1048576,
+    documentation:
+      'Bytes of memory that answers to gets on one connection may hold until the client has taken them; further gets of it wait. A client that takes nothing of them for half a minute is closed. One request may exceed it.',
   },
   {
     name: 'direct.max.regions',
@@ -55,5 +63,27 @@ export const directDefinitions = [
     default: '',
     documentation:
       'Numeric user ids whose processes may hand over shared memory, beside the gateway’s own user and root; * for all. The kernel says who they are.',
+  },
+  {
+    name: 'direct.mapped.listeners',
+    type: 'list',
+    default: '',
+    documentation:
+      'Names of direct listeners whose clients on this machine may map memory of the gateway, so that data is not copied between them: they can read, and by malice overwrite, whatever passes through it. For trusted users only. Needs shared memory for the arena (log.ack) and direct.shared.memory.enable.',
+  },
+  {
+    name: 'direct.mapped.uids',
+    type: 'list',
+    default: '',
+    documentation:
+      'Numeric user ids whose processes may map memory of the gateway, beside the gateway’s own user and root, on the listeners of direct.mapped.listeners. The kernel says who they are.',
+  },
+  {
+    name: 'direct.mapped.max.bytes',
+    type: 'long',
+    default: '268435456',
+    min: 1048576,
+    documentation:
+      'Bytes of the gateway’s memory that one client may hold mapped, whole extents counted where it looks at a part; a connection for pushes and one for pulls count each. All clients together may hold a quarter of arena.bytes.',
   },
 ] as const satisfies readonly ConfigDefinition[];

@@ -94,6 +94,7 @@ export const ApiKey = {
   DirectPut: 16385,
   DirectGet: 16386,
   DirectRelease: 16387,
+  DirectMap: 16388,
 } as const;
 
 export type ApiKeyName = keyof typeof ApiKey;

@@ -6,7 +6,7 @@ import type { Writer } from '../wire/writer.ts';
 
 /** DirectAttachRequest, API key 16384: version 0, flexible from 0. */
 export interface DirectAttachRequest {
-  /** The ways in which the client can move data, best first: shared-memory, inline. */
+  /** The ways in which the client can move data, best first: mapped, shared-memory, inline. */
   transports: string[];
 }
 

@@ -114,6 +114,8 @@ import { directAttachRequest } from './direct-attach-request.ts';
 import { directAttachResponse } from './direct-attach-response.ts';
 import { directGetRequest } from './direct-get-request.ts';
 import { directGetResponse } from './direct-get-response.ts';
+import { directMapRequest } from './direct-map-request.ts';
+import { directMapResponse } from './direct-map-response.ts';
 import { directPutRequest } from './direct-put-request.ts';
 import { directPutResponse } from './direct-put-response.ts';
 import { directReleaseRequest } from './direct-release-request.ts';
@@ -372,6 +374,7 @@ export const requestCodecs: ReadonlyMap<number, AnyCodec> = new Map<number, AnyC
   [16385, directPutRequest],
   [16386, directGetRequest],
   [16387, directReleaseRequest],
+  [16388, directMapRequest],
 ]);
 
 /** Response codecs by API key. */
@@ -469,6 +472,7 @@ export const responseCodecs: ReadonlyMap<number, AnyCodec> = new Map<number, Any
   [16385, directPutResponse],
   [16386, directGetResponse],
   [16387, directReleaseResponse],
+  [16388, directMapResponse],
 ]);
 
 /** Records of __cluster_metadata by record type. */
@@ -617,6 +621,8 @@ export const allCodecs: readonly AnyCodec[] = [
   directAttachResponse,
   directGetRequest,
   directGetResponse,
+  directMapRequest,
+  directMapResponse,
   directPutRequest,
   directPutResponse,
   directReleaseRequest,

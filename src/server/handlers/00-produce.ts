@@ -179,7 +179,7 @@ function isTransactional({ topicData }: ProduceRequest): boolean {
 }
 
 /** Copies batches that would otherwise be valid only now. */
-function keepRecords(request: ProduceRequest): void {
+export function keepRecords(request: ProduceRequest): void {
   for (const { partitionData } of request.topicData)
     for (const data of partitionData) if (data.records !== null) data.records = Uint8Array.from(data.records);
 }

@@ -79,7 +79,7 @@ export function fetchHandler(
       const throttleMs = quota.active ? countFetched(quota, context, results) : 0;
       return throttleMs === 0
         ? respond(fetch, targets, results, byId)
-        : throttled(fetch, results, throttleMs);
+        : throttled(sessions, fetch, results, throttleMs);
     },
   };
 }
@@ -107,13 +107,16 @@ function countFetched(
   return throttleMs;
 }
 
+/** Of a session that would begin with this answer the client does not hear: it asks for one again. */
 function throttled(
+  sessions: FetchSessions,
   fetch: Exclude<FetchContext, { kind: 'error' }>,
   results: readonly FetchedPartition[],
   throttleTimeMs: number,
 ): FetchResponse {
   release(results);
   const sessionId = fetch.kind === 'incremental' ? fetch.session.id : 0;
+  if (fetch.kind === 'full' && fetch.session !== null) sessions.discard(fetch.session);
   return createFetchResponse({ throttleTimeMs, sessionId, responses: [] });
 }
 

@@ -2,6 +2,7 @@ import type { ClusterMetadata } from '../../broker/metadata/cluster-metadata.ts'
 import type { PartitionMetadata, Topic } from '../../broker/metadata/state.ts';
 import type { TopicManager } from '../../broker/metadata/topic-manager.ts';
 import { isInternalTopic, topicNameProblem } from '../../broker/metadata/topic-name.ts';
+import { type MutationPermits, type MutationQuota, NO_LIMIT } from '../../broker/quotas/mutation-quota.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import { type MetadataRequest, metadataRequest } from '../../protocol/generated/metadata-request.ts';
 import {
@@ -13,6 +14,7 @@ import {
 } from '../../protocol/generated/metadata-response.ts';
 import { ZERO_UUID } from '../../protocol/wire/types.ts';
 import type { ApiHandler } from '../net/handler.ts';
+import { quotaClientOf } from '../net/quota-client.ts';
 import { CLUSTER_OPERATIONS, NO_OPERATIONS, TOPIC_OPERATIONS } from './authorized-operations.ts';
 
 const FIRST_VERSION_WITH_IDS = 12;
@@ -27,8 +29,10 @@ export interface MetadataDeps {
   readonly isOffline: (topic: Topic, partitionIndex: number) => boolean;
 }
 
-/** Metadata 0-13: brokers, topics by name or id, automatic creation. */
-export function metadataHandler(deps: MetadataDeps): ApiHandler<MetadataRequest, MetadataResponse> {
+/** Metadata 0-13: brokers, topics by name or id, automatic creation, which counts in the quota of whoever caused it. */
+export function metadataHandler(
+  deps: MetadataDeps & { readonly quota: MutationQuota },
+): ApiHandler<MetadataRequest, MetadataResponse> {
   return {
     apiKey: metadataRequest.apiKey,
     minVersion: 0,
@@ -39,11 +43,18 @@ export function metadataHandler(deps: MetadataDeps): ApiHandler<MetadataRequest,
       const { metadata } = deps;
       if (isRefused(request, context.apiVersion)) return refused(request);
       const { host, port } = deps.advertised(context.connection.listenerName);
+      // Clients do not know that they may be refused here: they wait.
+      const permits = request.allowAutoTopicCreation
+        ? deps.quota.begin(quotaClientOf(context), false)
+        : NO_LIMIT;
+      const topics = await describeTopics(deps, request, context.apiVersion, permits);
+      context.connection.throttle(permits.throttleMs);
       return metadataResponse.create({
+        throttleTimeMs: permits.throttleMs,
         brokers: [{ nodeId: metadata.nodeId, host, port, rack: metadata.config.get('broker.rack') }],
         clusterId: metadata.clusterId,
         controllerId: metadata.nodeId,
-        topics: await describeTopics(deps, request, context.apiVersion),
+        topics,
         clusterAuthorizedOperations: request.includeClusterAuthorizedOperations
           ? CLUSTER_OPERATIONS
           : NO_OPERATIONS,
@@ -75,6 +86,7 @@ async function describeTopics(
   deps: MetadataDeps,
   request: MetadataRequest,
   version: number,
+  permits: MutationPermits,
 ): Promise<MetadataResponseTopic[]> {
   const operations = request.includeTopicAuthorizedOperations ? TOPIC_OPERATIONS : NO_OPERATIONS;
   const describe = (topic: Topic) => topicResponse(deps, topic, operations);
@@ -102,7 +114,7 @@ async function describeTopics(
         : describe(topic);
     });
   }
-  const outcomes = await deps.topics.ensureTopics(names);
+  const outcomes = await deps.topics.ensureTopics(names, permits);
   return outcomes.map((outcome) =>
     outcome.error === null
       ? describe(outcome.value)

@@ -25,8 +25,10 @@ export function directAttachHandler(
       const common = { maxRequestBytes: BigInt(limits.maxRequestBytes), maxRanges: limits.maxRanges };
       for (const transport of transports) {
         if (transport === 'inline') return directAttachResponse.create({ ...common, transport });
-        if (transport !== 'shared-memory' || attachments === null) continue;
-        const { id, token } = attachments.attach(connection, connection.closed);
+        const maps = transport === 'mapped';
+        if ((!maps && transport !== 'shared-memory') || attachments === null) continue;
+        if (maps && !attachments.mapsOn(connection.listenerName)) continue;
+        const { id, token } = attachments.attach(connection, connection.closed, maps);
         const { maxRegions, maxRegionBytes } = attachments.limits;
         return directAttachResponse.create({
           ...common,
@@ -38,7 +40,8 @@ export function directAttachHandler(
           maxRegionBytes: BigInt(maxRegionBytes),
         });
       }
-      const here = attachments === null ? 'inline' : 'shared-memory and inline';
+      const mapped = attachments?.mapsOn(connection.listenerName) ? 'mapped, ' : '';
+      const here = attachments === null ? 'inline' : `${mapped}shared-memory and inline`;
       return directAttachResponse.create({
         errorCode: ErrorCode.INVALID_REQUEST,
         errorMessage: `None of ${transports.join(', ')} is served here; ${here} can be had`,

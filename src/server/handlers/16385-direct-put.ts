@@ -1,6 +1,6 @@
 import type { Assembled, PutBatch } from '../../broker/direct/direct-puts.ts';
 import type { DirectService } from '../../broker/direct/direct-service.ts';
-import { InOrder } from '../../broker/partitions/in-order.ts';
+import type { InOrder } from '../../broker/partitions/in-order.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import { type DirectPutRequest, directPutRequest } from '../../protocol/generated/direct-put-request.ts';
 import { type DirectPutResponse, directPutResponse } from '../../protocol/generated/direct-put-response.ts';
@@ -8,19 +8,20 @@ import { type ProduceRequest, produceRequest } from '../../protocol/generated/pr
 import type { ProduceResponse } from '../../protocol/generated/produce-response.ts';
 import type { ApiHandler, ConnectionContext, RequestContext } from '../net/handler.ts';
 import { noAttachment } from './16386-direct-get.ts';
+import type { ProduceOrders } from './direct-order.ts';
 
 /** The version of Produce whose rules a put follows. */
 const PRODUCE_VERSION = 13;
 
 /**
  * DirectPut: Produce, with data that is taken from memory which the client has attached. Puts of a connection are appended in the order of
- * the requests; everything that Produce promises (order, idempotence, transactions, acks) holds.
+ * the requests, Produce requests among them; everything that Produce promises (order, idempotence, transactions, acks) holds.
  */
 export function directPutHandler(
   direct: DirectService,
   produce: ApiHandler<ProduceRequest, ProduceResponse>,
+  orders: ProduceOrders,
 ): ApiHandler<DirectPutRequest, DirectPutResponse> {
-  const orders = new WeakMap<ConnectionContext, InOrder>();
   return {
     apiKey: directPutRequest.apiKey,
     minVersion: 0,
@@ -28,13 +29,7 @@ export function directPutHandler(
     request: directPutRequest,
     response: directPutResponse,
     handle(request, context) {
-      const { connection } = context;
-      let order = orders.get(connection);
-      if (order === undefined) {
-        order = new InOrder();
-        orders.set(connection, order);
-      }
-      return append(direct, produce, request, context, order);
+      return append(direct, produce, request, context, orders.of(context.connection));
     },
   };
 }
@@ -54,14 +49,19 @@ function append(
     order.submit(
       assemble(direct, request, context.connection),
       (assembled) => {
-        const { memory } = assembled;
+        const { memory, lease } = assembled;
+        const attachment = direct.attachments?.find(request.attachmentId, context.connection);
         const produced = produce.handle(produceOf(request, assembled), {
           ...context,
           apiVersion: PRODUCE_VERSION,
           memory,
         });
         Promise.resolve(produced)
-          .then((response) => resolve(answer(response!)), failed)
+          .then((response) => {
+            // What was appended is the gateway's; what was refused the client may send again.
+            if (lease !== null && isAppended(response!)) attachment?.session?.release(lease);
+            resolve(answer(response!));
+          }, failed)
           .finally(() => memory.release());
       },
       failed,
@@ -85,6 +85,12 @@ async function assemble(
     })),
   );
   return direct.puts.assemble(puts, attachment, timeoutMs);
+}
+
+function isAppended({ responses }: ProduceResponse): boolean {
+  return responses.every(({ partitionResponses }) =>
+    partitionResponses.every(({ errorCode }) => errorCode === ErrorCode.NONE),
+  );
 }
 
 function produceOf(request: DirectPutRequest, { batches }: Assembled): ProduceRequest {

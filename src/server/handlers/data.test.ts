@@ -19,6 +19,7 @@ import { Writer } from '../../protocol/wire/writer.ts';
 import { systemClock } from '../../util/clock.ts';
 import { silentLogger } from '../../util/logger.ts';
 import type { ApiHandler } from '../net/handler.ts';
+import { Outstanding } from '../net/outstanding.ts';
 import { produceHandler } from './00-produce.ts';
 import { fetchHandler } from './01-fetch.ts';
 import { listOffsetsHandler } from './02-list-offsets.ts';
@@ -95,6 +96,7 @@ describe('data handlers', () => {
       clientSoftwareName: 'test',
       clientSoftwareVersion: '1',
       closed: closed.signal,
+      outstanding: new Outstanding(Number.POSITIVE_INFINITY),
       throttle: (ms: number) => void throttles.push(ms),
     };
     const context = {
@@ -375,6 +377,8 @@ describe('data handlers', () => {
     assert.deepEqual(empty.responses, []);
     assert.ok(empty.throttleTimeMs > 0);
     assert.deepEqual(throttles.slice(-1), [empty.throttleTimeMs]);
+    await fetch(12, { topics: fetchTopics(12, 0n), sessionEpoch: 0 });
+    assert.equal(sessions.size, 0, 'of a session that was not announced nothing is kept');
     quota.update([]);
     const { responses } = await fetch(12, { topics: fetchTopics(12, 0n) });
     assert.ok((responses[0]!.partitions[0]!.records as Uint8Array).byteLength > 60);

@@ -1,6 +1,7 @@
 import { Reader } from '../../protocol/wire/reader.ts';
 import { Writer } from '../../protocol/wire/writer.ts';
 import type { ApiHandler, RequestContext } from '../net/handler.ts';
+import { Outstanding } from '../net/outstanding.ts';
 
 /** The versions that a handler announces. */
 export function versionsOf({ minVersion, maxVersion }: { minVersion: number; maxVersion: number }): number[] {
@@ -30,6 +31,7 @@ export async function call<Req, Res>(
       clientSoftwareName: 'unknown',
       clientSoftwareVersion: 'unknown',
       closed: new AbortController().signal,
+      outstanding: new Outstanding(Number.POSITIVE_INFINITY),
       throttle: () => {},
     },
     receivedAtMs: 0,

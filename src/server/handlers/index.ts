@@ -47,7 +47,9 @@ import { directAttachHandler } from './16384-direct-attach.ts';
 import { directPutHandler } from './16385-direct-put.ts';
 import { directGetHandler } from './16386-direct-get.ts';
 import { directReleaseHandler } from './16387-direct-release.ts';
+import { directMapHandler } from './16388-direct-map.ts';
 import { administrationHandlers } from './administration.ts';
+import { orderedProduce, ProduceOrders } from './direct-order.ts';
 
 /** Every API that the embedded broker serves, except ApiVersions, which needs the registry of all. */
 export function brokerHandlers(
@@ -86,7 +88,7 @@ export function brokerHandlers(
     offsetForLeaderEpochHandler({ partitions }),
     describeLogDirsHandler({ partitions, logs }),
     describeProducersHandler({ partitions }),
-    metadataHandler(cluster),
+    metadataHandler({ ...cluster, quota: quotas.mutations }),
     describeClusterHandler(cluster),
     describeTopicPartitionsHandler(cluster),
     createTopicsHandler({ metadata, topics, quota: quotas.mutations }),
@@ -132,12 +134,15 @@ export function directHandlers(broker: EmbeddedBroker, handlers: readonly AnyHan
   const quota = broker.clientQuotas.fetch;
   const fetch = fetchHandler({ partitions, fetches, sessions, quota, signing });
   const produce = handlers.find(({ apiKey }) => apiKey === ApiKey.Produce)!;
+  const orders = new ProduceOrders();
   return [
-    ...handlers.filter(({ apiKey }) => apiKey !== ApiKey.Fetch),
+    ...handlers.filter(({ apiKey }) => apiKey !== ApiKey.Fetch && apiKey !== ApiKey.Produce),
+    orderedProduce(produce, orders),
     fetch,
     directAttachHandler(direct),
-    directPutHandler(direct, produce),
-    directGetHandler(direct),
+    directPutHandler(direct, produce, orders),
+    directGetHandler(direct, quota),
     directReleaseHandler(direct),
+    directMapHandler(direct, quota),
   ];
 }

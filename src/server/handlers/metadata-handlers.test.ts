@@ -107,6 +107,18 @@ describe('Metadata', () => {
     assert.equal(offsets.topics[0]?.partitions.length, 8);
   });
 
+  it('counts partitions that it creates in the quota of whoever asked', async () => {
+    deps.quota.update([
+      { entity: new Map([['client-id', 'test']]), values: new Map([['controller_mutation_rate', 0.001]]) },
+    ]);
+    const handler = metadataHandler(deps);
+    const request = { topics: [byName('new')], allowAutoTopicCreation: true };
+    const created = await call(handler, 12, request);
+    assert.equal(created.topics[0]?.errorCode, 0);
+    assert.ok(created.throttleTimeMs > 0);
+    assert.equal((await call(handler, 12, { topics: [byName('new')] })).throttleTimeMs, 0);
+  });
+
   it('does not create topics where the broker forbids it', async () => {
     await start('auto.create.topics.enable=false');
     const answer = await call(metadataHandler(deps), 0, { topics: [byName('new'), byName('..')] });

@@ -3,7 +3,8 @@ import { counter, type MetricSource } from './gateway-metrics.ts';
 
 /** What direct clients have attached, put and got. */
 export function directMetrics({ attachments, gets, puts }: DirectService): MetricSource[] {
-  const attached = () => attachments?.stats() ?? { attachments: 0, regions: 0, bytes: 0 };
+  const nothing = { attachments: 0, regions: 0, bytes: 0, mappedBytes: 0, turnedAway: 0 };
+  const attached = () => attachments?.stats() ?? nothing;
   return [
     {
       name: 'kafabric_direct_attachments',
@@ -15,6 +16,16 @@ export function directMetrics({ attachments, gets, puts }: DirectService): Metri
       help: 'Memory that clients have handed over.',
       read: () => attached().bytes,
     },
+    {
+      name: 'kafabric_direct_mapped_bytes',
+      help: 'Memory of the gateway that clients hold mapped.',
+      read: () => attached().mappedBytes,
+    },
+    counter(
+      'kafabric_direct_turned_away_total',
+      'Processes that were turned away at the socket for shared memory, because of their number or their rate.',
+      () => attached().turnedAway,
+    ),
     counter(
       'kafabric_direct_put_bytes_total',
       'Batches taken from clients’ memory.',

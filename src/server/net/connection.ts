@@ -2,17 +2,35 @@ import { setMaxListeners } from 'node:events';
 import type { NativeMemory } from '../../native/arena.ts';
 import { MemoryPiece, type Piece } from '../../native/pieces.ts';
 import type { ConnectionContext } from './handler.ts';
+import type { HeldBudget } from './held-budget.ts';
+import { Outstanding } from './outstanding.ts';
 
 /** The part of Net that replies go to. */
 export interface ReplySink {
-  reply(connection: number, pieces: readonly Piece[]): void;
+  reply(connection: number, pieces: readonly Piece[], reported?: boolean): void;
   skip(connection: number): void;
   close(connection: number): void;
+  setReading(connection: number, reads: boolean): void;
+}
+
+export interface ConnectionOptions {
+  readonly sink: ReplySink;
+  readonly listenerName: string;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  /** Shared by all connections. */
+  readonly held: HeldBudget;
+  /** How much memory answers may hold until the client has taken them. */
+  readonly maxOutstandingBytes: number;
+  /** The client has to wait from now on: somebody has to call `resume`. */
+  readonly onThrottled: (connection: Connection) => void;
 }
 
 /** The place of one request's reply among those of its connection. */
 export interface ReplySlot {
   pieces: readonly Piece[] | null;
+  /** What is given back to `outstanding` when the reply has been sent. */
+  heldBytes: number;
   finished: boolean;
 }
 
@@ -32,23 +50,28 @@ export class Connection implements ConnectionContext {
   clientSoftwareName = 'unknown';
   clientSoftwareVersion = 'unknown';
   readonly closed: AbortSignal;
+  readonly outstanding: Outstanding;
   readonly #ending = new AbortController();
   readonly #sink: ReplySink;
+  readonly #budget: HeldBudget;
+  readonly #onThrottled: (connection: Connection) => void;
   #slots: ReplySlot[] = [];
   #refusing = false;
   #throttledUntil = 0;
+  #paused = false;
   readonly #held: HeldFrame[] = [];
+  /** Of the replies that are reported and not sent yet, in order. */
+  readonly #unsent: number[] = [];
 
-  constructor(
-    id: number,
-    sink: ReplySink,
-    peer: { listenerName: string; remoteAddress: string; remotePort: number },
-  ) {
+  constructor(id: number, options: ConnectionOptions) {
     this.id = id;
-    this.#sink = sink;
-    this.listenerName = peer.listenerName;
-    this.remoteAddress = peer.remoteAddress;
-    this.remotePort = peer.remotePort;
+    this.#sink = options.sink;
+    this.#budget = options.held;
+    this.#onThrottled = options.onThrottled;
+    this.outstanding = new Outstanding(options.maxOutstandingBytes);
+    this.listenerName = options.listenerName;
+    this.remoteAddress = options.remoteAddress;
+    this.remotePort = options.remotePort;
     this.closed = this.#ending.signal;
     // Each pending request may listen; their number is bounded by the connection's limit.
     setMaxListeners(0, this.closed);
@@ -64,7 +87,19 @@ export class Connection implements ConnectionContext {
   }
 
   throttle(ms: number): void {
-    if (ms > 0) this.#throttledUntil = Math.max(this.#throttledUntil, performance.now() + ms);
+    if (!(ms > 0) || this.isClosed) return;
+    this.#throttledUntil = Math.max(this.#throttledUntil, performance.now() + ms);
+    if (this.#paused) return;
+    this.#paused = true;
+    this.#sink.setReading(this.id, false);
+    this.#onThrottled(this);
+  }
+
+  /** The client has waited for as long as it had to. */
+  resume(): void {
+    this.#paused = false;
+    this.#throttledUntil = 0;
+    if (!this.isClosed) this.#sink.setReading(this.id, true);
   }
 
   /** For how many milliseconds requests have to wait; 0 for most. */
@@ -77,30 +112,38 @@ export class Connection implements ConnectionContext {
     return this.#held.length > 0;
   }
 
-  /** Takes over one reference of the frame's memory. */
-  hold(frame: HeldFrame): void {
-    this.#held.push(frame);
+  /** Takes over one reference of the frame's memory, unless there is no room for it: then false. */
+  hold(bytes: Uint8Array, memory: NativeMemory | null): boolean {
+    if (!this.#budget.take(bytes.byteLength)) return false;
+    this.#held.push({ bytes: memory === null ? Uint8Array.from(bytes) : bytes, memory });
+    return true;
   }
 
   /** The oldest request that waits, with the reference of its memory. */
   takeHeld(): HeldFrame | undefined {
-    return this.#held.shift();
+    const frame = this.#held.shift();
+    if (frame !== undefined) this.#budget.give(frame.bytes.byteLength);
+    return frame;
   }
 
   /** Takes the next place in the order; to be called once for each request, in order. */
   begin(): ReplySlot {
-    const slot: ReplySlot = { pieces: null, finished: false };
+    const slot: ReplySlot = { pieces: null, heldBytes: 0, finished: false };
     this.#slots.push(slot);
     return slot;
   }
 
-  /** Fills a place; null means that the request gets no reply. Takes over one reference of each memory piece. */
-  finish(slot: ReplySlot, pieces: readonly Piece[] | null): void {
+  /**
+   * Fills a place; null means that the request gets no reply. Takes over one reference of each memory piece.
+   * @param heldBytes what was acquired of `outstanding` for it
+   */
+  finish(slot: ReplySlot, pieces: readonly Piece[] | null, heldBytes = 0): void {
     if (this.isClosed) {
       if (pieces) releasePieces(pieces);
       return;
     }
     slot.pieces = pieces;
+    slot.heldBytes = heldBytes;
     slot.finished = true;
     if (this.#slots[0] === slot) this.#sendFinished();
   }
@@ -112,20 +155,27 @@ export class Connection implements ConnectionContext {
     this.#sink.close(this.id);
   }
 
+  /** So many more of the replies that are reported have been sent. */
+  sent(replies: number): void {
+    for (const bytes of this.#unsent.splice(0, replies)) this.outstanding.release(bytes);
+  }
+
   /** The connection is gone: replies are dropped, and what waits for the client gives up. */
   end(): void {
     const slots = this.#slots;
     this.#slots = [];
     this.#ending.abort();
-    for (const { memory } of this.#held.splice(0)) memory?.release();
+    this.outstanding.end();
+    for (let frame = this.takeHeld(); frame !== undefined; frame = this.takeHeld()) frame.memory?.release();
     for (const { pieces } of slots) if (pieces) releasePieces(pieces);
   }
 
   #sendFinished(): void {
     let count = 0;
     while (this.#slots[count]?.finished) {
-      const { pieces } = this.#slots[count++]!;
-      if (pieces) this.#sink.reply(this.id, pieces);
+      const { pieces, heldBytes } = this.#slots[count++]!;
+      if (heldBytes > 0) this.#unsent.push(heldBytes);
+      if (pieces) this.#sink.reply(this.id, pieces, heldBytes > 0);
       else this.#sink.skip(this.id);
     }
     if (count === this.#slots.length) this.#slots.length = 0;

@@ -65,33 +65,35 @@ export class Dispatcher {
    * `memory`. To be called in the order of the connection's requests.
    */
   dispatch(connection: Connection, bytes: Uint8Array, memory: NativeMemory | null): void {
-    if (connection.isRefusing || connection.isClosed) {
-      memory?.release();
-      return;
-    }
     if (connection.isHolding || connection.throttledMs > 0) {
-      this.#hold(connection, bytes, memory);
-      return;
+      if (connection.hold(bytes, memory)) return;
+      // Others need the room that it would take. Its client waits the longer: nothing more is read from it.
+      this.#serveHeld(connection, () => true);
     }
-    this.#dispatchNow(connection, bytes, memory);
+    this.#dispatchOpen(connection, bytes, memory);
   }
 
-  /** Keeps a request of a client that is over its quota; their number is bounded by the connection's limit of unanswered ones. */
-  #hold(connection: Connection, bytes: Uint8Array, memory: NativeMemory | null): void {
-    const isFirst = !connection.isHolding;
-    connection.hold({ bytes: memory === null ? Uint8Array.from(bytes) : bytes, memory });
-    if (isFirst) this.#resumeLater(connection);
-  }
-
-  #resumeLater(connection: Connection): void {
+  /** Serves what a throttled client had sent before it was not read from any more, and reads on, when its time has come. */
+  resumeLater(connection: Connection): void {
     this.#clock.setTimer(Math.min(Math.ceil(connection.throttledMs), LONGEST_WAIT_MS), () => {
-      while (connection.isHolding && connection.throttledMs === 0) {
-        const { bytes, memory } = connection.takeHeld()!;
-        if (connection.isRefusing || connection.isClosed) memory?.release();
-        else this.#dispatchNow(connection, bytes, memory);
-      }
-      if (connection.isHolding) this.#resumeLater(connection);
+      if (connection.isClosed) return;
+      this.#serveHeld(connection, () => connection.throttledMs === 0);
+      if (connection.isHolding || connection.throttledMs > 0) this.resumeLater(connection);
+      else connection.resume();
     });
+  }
+
+  /** In the order in which they came. */
+  #serveHeld(connection: Connection, goesOn: () => boolean): void {
+    while (connection.isHolding && goesOn()) {
+      const { bytes, memory } = connection.takeHeld()!;
+      this.#dispatchOpen(connection, bytes, memory);
+    }
+  }
+
+  #dispatchOpen(connection: Connection, bytes: Uint8Array, memory: NativeMemory | null): void {
+    if (connection.isRefusing || connection.isClosed) memory?.release();
+    else this.#dispatchNow(connection, bytes, memory);
   }
 
   #dispatchNow(connection: Connection, bytes: Uint8Array, memory: NativeMemory | null): void {
@@ -188,12 +190,12 @@ export class Dispatcher {
     let responseBytes = 0;
     try {
       let pieces: readonly Piece[] | null = null;
+      if (this.#requestQuota?.active) this.#countTime(this.#requestQuota, connection, request, response);
       if (response !== null) {
-        if (this.#requestQuota?.active) this.#countTime(this.#requestQuota, connection, request, response);
         pieces = encode(handler, context.apiVersion, context.correlationId, response);
         for (const piece of pieces) responseBytes += piece.byteLength;
       }
-      connection.finish(slot, pieces);
+      connection.finish(slot, pieces, response === null ? 0 : handler.heldBytes?.(response));
     } catch (error) {
       this.#fail(connection, request, error);
       return;
@@ -211,8 +213,8 @@ export class Dispatcher {
   ): void {
     const throttleMs = quota.record(quotaClientOf(context), usedMs / 10);
     if (throttleMs === 0) return;
-    const answer = response as { throttleTimeMs?: number };
-    if (answer.throttleTimeMs !== undefined)
+    const answer = response as { throttleTimeMs?: number } | null;
+    if (answer?.throttleTimeMs !== undefined)
       answer.throttleTimeMs = Math.max(answer.throttleTimeMs, throttleMs);
     connection.throttle(throttleMs);
   }

@@ -1,6 +1,7 @@
 import type { NativeMemory } from '../../native/arena.ts';
 import type { Piece } from '../../native/pieces.ts';
 import type { MessageCodec } from '../../protocol/wire/codec.ts';
+import type { Outstanding } from './outstanding.ts';
 
 /** What is known of the client at the other end; one for the life of a connection. */
 export interface ConnectionContext {
@@ -15,6 +16,8 @@ export interface ConnectionContext {
   clientSoftwareVersion: string;
   /** Aborted when the connection closes: what waits on its behalf gives up. */
   readonly closed: AbortSignal;
+  /** For answers that hold much memory until the client has taken them; see ApiHandler.heldBytes. */
+  readonly outstanding: Outstanding;
   /** Lets the client's next requests wait for so many milliseconds, because it is over a quota; 0 does nothing. */
   throttle(ms: number): void;
 }
@@ -53,6 +56,8 @@ export interface ApiHandler<Req, Res> {
   readonly borrowsFrame?: boolean;
   /** What follows an encoded response in its frame: data that the message is about. Takes over one reference of each memory piece. */
   readonly trailer?: (response: Res) => readonly Piece[];
+  /** What was acquired of the connection's `outstanding` for a response: given back when it has been sent. */
+  readonly heldBytes?: (response: Res) => number;
   /**
    * Called in the order of a connection's requests: what it does before its first await is ordered, the rest runs beside other requests; the
    * dispatcher sends replies in request order. `null` means no reply (Produce with acks=0). A rejection closes the connection and is

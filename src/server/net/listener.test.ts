@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
-import { connect, type Socket } from 'node:net';
 import { arenaStats, NativeMemory } from '../../native/arena.ts';
 import { MemoryPiece } from '../../native/pieces.ts';
-import { ApiKey, requestHeaderVersion, responseHeaderVersion } from '../../protocol/api-keys.ts';
+import { ApiKey } from '../../protocol/api-keys.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import { apiVersionsRequest } from '../../protocol/generated/api-versions-request.ts';
 import { apiVersionsResponse } from '../../protocol/generated/api-versions-response.ts';
@@ -15,87 +14,20 @@ import {
 } from '../../protocol/generated/fetch-response.ts';
 import { type HeartbeatRequest, heartbeatRequest } from '../../protocol/generated/heartbeat-request.ts';
 import { type HeartbeatResponse, heartbeatResponse } from '../../protocol/generated/heartbeat-response.ts';
-import { requestHeader } from '../../protocol/generated/request-header.ts';
-import { responseHeader } from '../../protocol/generated/response-header.ts';
 import {
   type SaslAuthenticateRequest,
   saslAuthenticateRequest,
 } from '../../protocol/generated/sasl-authenticate-request.ts';
 import { saslAuthenticateResponse } from '../../protocol/generated/sasl-authenticate-response.ts';
-import type { AnyCodec, MessageCodec } from '../../protocol/wire/codec.ts';
-import { Reader } from '../../protocol/wire/reader.ts';
-import { Writer } from '../../protocol/wire/writer.ts';
+import type { AnyCodec } from '../../protocol/wire/codec.ts';
 import { systemClock } from '../../util/clock.ts';
 import { type Logger, silentLogger } from '../../util/logger.ts';
 import { apiVersionsHandler } from '../handlers/18-api-versions.ts';
-import { type AnyHandler, type RequestContext, UnansweredFailure } from './handler.ts';
+import { Client, handler } from './client.fixture.ts';
+import { type AnyHandler, UnansweredFailure } from './handler.ts';
 import { KafkaListeners } from './listener.ts';
 import { noMetrics, type RequestMeasurement } from './metrics.ts';
 import { HandlerRegistry } from './registry.ts';
-
-class Client {
-  readonly socket: Socket;
-  readonly closed: Promise<void>;
-  #received = Buffer.alloc(0);
-  #waiter: (() => void) | null = null;
-  #correlationId = 0;
-
-  constructor(port: number) {
-    this.socket = connect(port, '127.0.0.1');
-    this.socket.on('error', () => {});
-    this.socket.on('data', (data) => {
-      this.#received = Buffer.concat([this.#received, data]);
-      this.#waiter?.();
-    });
-    this.closed = new Promise((resolve) => this.socket.on('close', () => resolve()));
-  }
-
-  /** Returns the correlation id. */
-  send<T>(codec: MessageCodec<T>, version: number, body: Partial<T>): number {
-    const writer = new Writer();
-    const known = Math.min(version, codec.maxVersion);
-    const header = requestHeader.create({
-      requestApiKey: codec.apiKey,
-      requestApiVersion: version,
-      correlationId: ++this.#correlationId,
-      clientId: 'test',
-    });
-    requestHeader.write(writer, header, requestHeaderVersion(codec.apiKey, version));
-    codec.write(writer, codec.create(body), known);
-    this.sendFrame(writer.finishBytes());
-    return this.#correlationId;
-  }
-
-  sendFrame(bytes: Uint8Array): void {
-    const length = Buffer.alloc(4);
-    length.writeInt32BE(bytes.length);
-    this.socket.write(Buffer.concat([length, bytes]));
-  }
-
-  async receive<T>(codec: MessageCodec<T>, version: number): Promise<{ correlationId: number; body: T }> {
-    while (this.#received.length < 4 || this.#received.length < 4 + this.#received.readInt32BE(0)) {
-      await new Promise<void>((resolve) => {
-        this.#waiter = resolve;
-      });
-    }
-    const end = 4 + this.#received.readInt32BE(0);
-    const reader = new Reader(this.#received, 4, end);
-    const header = responseHeader.read(reader, responseHeaderVersion(codec.apiKey, version));
-    const body = codec.read(reader, version);
-    assert.equal(reader.remaining, 0);
-    this.#received = this.#received.subarray(end);
-    return { correlationId: header.correlationId, body };
-  }
-}
-
-function handler<Req, Res>(
-  request: MessageCodec<Req>,
-  response: MessageCodec<Res>,
-  handle: (request: Req, context: RequestContext) => Res | null | Promise<Res | null>,
-): AnyHandler {
-  const { apiKey, minVersion, maxVersion } = request;
-  return { apiKey, minVersion, maxVersion, request, response, handle };
-}
 
 describe('KafkaListeners', () => {
   let listeners: KafkaListeners;
@@ -127,7 +59,14 @@ describe('KafkaListeners', () => {
       }),
     );
     const metrics = { ...noMetrics, requestFinished: (one: RequestMeasurement) => requests.push(one) };
-    listeners = new KafkaListeners({ net: {}, registry, logger, metrics, clock: systemClock });
+    listeners = new KafkaListeners({
+      net: {},
+      registry,
+      logger,
+      metrics,
+      clock: systemClock,
+      maxOutstandingBytes: 1 << 20,
+    });
     port = (await listeners.listen({ name: 'PLAINTEXT', host: 'localhost', port: 0 })).port;
     return client();
   }

@@ -4,6 +4,7 @@ import type { NativeMemory } from '../../native/arena.ts';
 import {
   type CloseReason,
   type ConnectionInfo,
+  defaultNetOptions,
   Net,
   type NetHandler,
   type NetOptions,
@@ -13,9 +14,13 @@ import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
 import { Connection } from './connection.ts';
 import { Dispatcher } from './dispatcher.ts';
+import { HeldBudget } from './held-budget.ts';
 import { LogLimiter } from './log-limiter.ts';
 import type { NetMetrics } from './metrics.ts';
 import type { HandlerRegistry } from './registry.ts';
+
+/** The share of what may be in flight that may be held back of throttled clients. */
+const HELD_SHARE = 0.25;
 
 export interface Endpoint {
   /** The listener's name, e.g. PLAINTEXT. */
@@ -35,6 +40,8 @@ export interface KafkaListenersOptions {
   requestQuota?: RateQuota;
   /** Limits how often an address may connect; not when absent. */
   connectionQuota?: ConnectionQuota;
+  /** `direct.max.unsent.bytes` */
+  maxOutstandingBytes: number;
 }
 
 /** The listeners of the Kafka protocol and their connections. */
@@ -49,6 +56,7 @@ export class KafkaListeners implements NetHandler {
   readonly #dispatchers = new Map<string, Dispatcher>();
   readonly #connections = new Map<number, Connection>();
   readonly #maxFrameBytes: number | undefined;
+  readonly #held: HeldBudget;
   readonly #connectionQuota: ConnectionQuota | null;
   readonly #clock: Clock;
 
@@ -62,6 +70,8 @@ export class KafkaListeners implements NetHandler {
     this.#maxFrameBytes = options.net.maxFrameBytes;
     this.#connectionQuota = options.connectionQuota ?? null;
     this.#clock = options.clock;
+    const { maxInFlightBytes } = { ...defaultNetOptions, ...options.net };
+    this.#held = new HeldBudget(maxInFlightBytes * HELD_SHARE);
   }
 
   /** Accepts connections from now on, which are served by `registry`. Rejects, naming the endpoint, if it cannot be bound. Returns it with its real port. */
@@ -100,7 +110,15 @@ export class KafkaListeners implements NetHandler {
   onConnect(id: number, info: ConnectionInfo): void {
     const { remoteAddress, remotePort } = info;
     const listenerName = this.#nameOf(info.listener);
-    const connection = new Connection(id, this.#net, { listenerName, remoteAddress, remotePort });
+    const connection = new Connection(id, {
+      sink: this.#net,
+      listenerName,
+      remoteAddress,
+      remotePort,
+      held: this.#held,
+      maxOutstandingBytes: this.#options.maxOutstandingBytes,
+      onThrottled: (throttled) => this.#dispatcherOf(throttled).resumeLater(throttled),
+    });
     this.#connections.set(id, connection);
     this.#metrics.connectionOpened(listenerName);
     const throttleMs = this.#connectionQuota?.record(remoteAddress) ?? 0;
@@ -116,12 +134,15 @@ export class KafkaListeners implements NetHandler {
   onFrame(id: number, bytes: Uint8Array, memory: NativeMemory | null): void {
     const connection = this.#connections.get(id);
     if (!connection) memory?.release();
-    else
-      (this.#dispatchers.get(connection.listenerName) ?? this.#dispatcher).dispatch(
-        connection,
-        bytes,
-        memory,
-      );
+    else this.#dispatcherOf(connection).dispatch(connection, bytes, memory);
+  }
+
+  onSent(id: number, replies: number): void {
+    this.#connections.get(id)?.sent(replies);
+  }
+
+  #dispatcherOf({ listenerName }: Connection): Dispatcher {
+    return this.#dispatchers.get(listenerName) ?? this.#dispatcher;
   }
 
   onClose(id: number, reason: CloseReason, detail: number): void {
@@ -173,6 +194,8 @@ export class KafkaListeners implements NetHandler {
         return 'the client paused in the middle of a large frame while memory was short';
       case 'reply failed':
         return 'a reply could not be sent: its file or memory is gone';
+      case 'reply not taken':
+        return 'the client did not take the data that it had asked for, which holds memory of the gateway';
       default:
         return null;
     }

@@ -1,0 +1,128 @@
+// The class RegionSocket: direct::RegionServer for src/native/direct.ts.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <memory>
+#include <system_error>
+#include <unordered_map>
+
+#include "arena/arena.h"
+#include "binding/arguments.h"
+#include "binding/completions.h"
+#include "binding/direct.h"
+#include "binding/wakeup.h"
+#include "direct/region_server.h"
+
+namespace kafabric::binding {
+
+using namespace direct;
+
+namespace {
+
+class HostedRegionSocket : public Napi::ObjectWrap<HostedRegionSocket> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "RegionSocket",
+                       {InstanceMethod("collect", &HostedRegionSocket::collect), InstanceMethod("answer", &HostedRegionSocket::answer),
+                        InstanceMethod("lend", &HostedRegionSocket::lend), InstanceMethod("turnedAway", &HostedRegionSocket::turnedAway),
+                        InstanceMethod("close", &HostedRegionSocket::closeAll)});
+  }
+
+  // (abstract name, onRequests)
+  explicit HostedRegionSocket(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+    Napi::Env env = info.Env();
+    int fd = listenAbstract(stringAt(info, 0));
+    if (fd < 0) throw Completions::error(env, -fd, "the socket for shared memory cannot be opened");
+    wakeup_ = std::make_unique<Wakeup>(env, "kafabric shared memory", info[1].As<Napi::Function>());
+    try {
+      server_ = std::make_unique<RegionServer>(fd, [wakeup = wakeup_.get()] { wakeup->signal(); });
+    } catch (const std::system_error& error) {
+      wakeup_->close();
+      throw Completions::error(env, error.code().value(), error.what());
+    }
+    hook_ = std::make_unique<CleanupHook>(env, [this] { close(); });
+  }
+  ~HostedRegionSocket() override { close(); }
+
+ private:
+  // → [kind: 0 offer, 1 map, 2 gone; peer, token, size, uid, pid, region or a negative errno value][]
+  Napi::Value collect(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    Napi::Array result = Napi::Array::New(env);
+    if (!server_) return result;
+    uint32_t count = 0;
+    for (RegionServer::Request& request : server_->take()) {
+      Napi::Array one = Napi::Array::New(env, 7);
+      auto token = Napi::Uint8Array::New(env, request.offer.token.size());
+      std::memcpy(token.Data(), request.offer.token.data(), request.offer.token.size());
+      one[0u] = static_cast<double>(request.kind);
+      one[1u] = static_cast<double>(request.peer);
+      one[2u] = token;
+      one[3u] = static_cast<double>(request.offer.size);
+      one[4u] = static_cast<double>(request.who.uid);
+      one[5u] = static_cast<double>(request.who.pid);
+      one[6u] = static_cast<double>(adopt(env, request));
+      result[count++] = one;
+    }
+    return result;
+  }
+
+  /** The number of an offer's region. */
+  int64_t adopt(Napi::Env env, RegionServer::Request& request) {
+    if (request.kind != RegionServer::Request::Kind::kOffer) return 0;
+    auto region = std::make_shared<Region>(request.fd, request.offer.size);
+    if (request.error != 0) return -request.error;
+    Regions& regions = Regions::of(env);
+    regions.byId[regions.nextId] = std::move(region);
+    offered_[request.peer] = regions.nextId;
+    return static_cast<int64_t>(regions.nextId++);
+  }
+
+  // (peer, a region's number, or a negative errno value: then its region is closed)
+  void answer(const Napi::CallbackInfo& info) {
+    if (!server_) return;
+    uint64_t peer = integerAt(info, 0);
+    int64_t number = info[1].As<Napi::Number>().Int64Value();
+    auto found = offered_.find(peer);
+    if (found != offered_.end()) {
+      if (number < 0) Regions::of(info.Env()).byId.erase(found->second);
+      offered_.erase(found);
+    }
+    server_->answer(peer, number);
+  }
+
+  // (peer): lends it the process's arena, which has to be shared; 0 or a negative errno value, which the peer gets as well
+  Napi::Value lend(const Napi::CallbackInfo& info) {
+    if (!server_) return Napi::Number::New(info.Env(), -EBADF);
+    Arena& arena = Arena::process();
+    // A description of its own: the lock on the arena's file says whether this process lives, not whether its clients do.
+    int fd = arena.shared() ? arena.sharedFile()->open() : -ENOTSUP;
+    ServerMemory memory{fd < 0 ? fd : static_cast<int64_t>(arena.capacity()), SharedFile::kDataOffset};
+    server_->answer(integerAt(info, 0), memory, fd);
+    if (fd >= 0) ::close(fd);
+    return Napi::Number::New(info.Env(), fd < 0 ? fd : 0);
+  }
+
+  Napi::Value turnedAway(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), server_ ? static_cast<double>(server_->stats().turnedAway) : 0);
+  }
+
+  void closeAll(const Napi::CallbackInfo&) { close(); }
+  void close() {
+    server_.reset();
+    if (wakeup_) wakeup_->close();
+  }
+
+  // Destroyed in reverse: the hook first, the wake-up after the thread that signals it.
+  std::unique_ptr<Wakeup> wakeup_;
+  std::unique_ptr<RegionServer> server_;
+  std::unordered_map<uint64_t, uint64_t> offered_;  // by peer: the region whose fate is not known yet
+  std::unique_ptr<CleanupHook> hook_;
+};
+
+}  // namespace
+
+void initRegionSocket(Napi::Env env, Napi::Object exports) { exports["RegionSocket"] = HostedRegionSocket::define(env); }
+
+}  // namespace kafabric::binding

@@ -1,0 +1,136 @@
+// Connections that are not read from for a while, replies that are heard of, and peers that do not take them.
+#include "test/net_server.h"
+
+using namespace kafabric;
+using namespace kafabric::test;
+
+namespace {
+
+void command(Server& server, uint64_t connection, Command::Kind kind) {
+  CommandBatch batch;
+  Command one;
+  one.kind = kind;
+  one.connection = connection;
+  batch.commands.push_back(std::move(one));
+  server.net().reactor(server.net().reactorOf(connection)).submit(batch);
+}
+
+/** A reply of so many bytes of arena memory, whose end is reported. */
+void reportedReply(Server& server, uint64_t connection, size_t length) {
+  CommandBatch batch;
+  Command one;
+  one.kind = Command::Kind::kMemory;
+  one.connection = connection;
+  one.memory = server.arena().allocate(length);
+  one.length = length;
+  one.endsReply = true;
+  one.reports = true;
+  batch.commands.push_back(std::move(one));
+  server.net().reactor(server.net().reactorOf(connection)).submit(batch);
+}
+
+}  // namespace
+
+TEST(net_starts_no_frame_of_a_paused_connection_until_it_goes_on) {
+  Options limits = options(1);
+  limits.maxInFlightBytes = 300'000;
+  Server server(limits);
+  std::atomic<int> paused{0};
+  std::atomic<int> frames{0};
+  std::atomic<uint64_t> held{0};
+  server.onFrame = [&](uint64_t connection, const uint8_t* data, size_t length, MemoryRef memory) {
+    ++frames;
+    if (data[0] == 1 && paused.fetch_add(1) == 0) {
+      held = connection;
+      command(server, connection, Command::Kind::kPause);
+    }
+    server.reply(connection, data, 1);
+    (void)length;
+    (void)memory;
+  };
+  server.start();
+  Client first(server.port);
+  first.send(frame(100'000, 1));
+  CHECK_EQ(first.read().size(), 1u);
+  std::thread writer([&] {
+    for (int i = 0; i < 20; ++i) first.send(frame(100'000, 1));
+  });
+  // Others are served meanwhile: what is not read takes nothing of what all share.
+  Client other(server.port);
+  for (int i = 0; i < 50; ++i) {
+    other.send(frame(100'000, 2));
+    CHECK_EQ(other.read().size(), 1u);
+  }
+  CHECK_EQ(frames.load(), 51);
+  command(server, held, Command::Kind::kResume);
+  for (int i = 0; i < 20; ++i) CHECK_EQ(first.read().size(), 1u);
+  writer.join();
+  server.end();
+}
+
+TEST(net_reports_when_a_reply_has_been_sent) {
+  Server server(options(1));
+  server.onFrame = [&](uint64_t connection, const uint8_t*, size_t, MemoryRef) { reportedReply(server, connection, 40'000'000); };
+  server.start();
+  Client client(server.port);
+  client.send(frame(10, 1));
+  client.send(frame(10, 1));
+  std::vector<uint8_t> some(80'000'000);
+  client.readExactly(some);
+  WAIT_UNTIL(server.sent.load() == 2);
+  server.end();
+  CHECK_EQ(server.arena().stats().used, 0u);
+}
+
+TEST(net_closes_who_takes_nothing_of_a_reported_reply) {
+  Options limits = options(1);
+  limits.stalledReplyMs = 50;
+  Server server(limits);
+  server.onFrame = [&](uint64_t connection, const uint8_t*, size_t, MemoryRef) { reportedReply(server, connection, 40'000'000); };
+  server.start();
+  Client client(server.port);
+  client.send(frame(10, 1));
+  server.waitForCloses(1);
+  CHECK(server.closeReason(0) == CloseReason::kReplyNotTaken);
+  CHECK_EQ(server.sent.load(), 0u);
+  WAIT_UNTIL(server.arena().stats().used == 0);
+}
+
+TEST(net_guesses_once_where_a_frame_that_waits_will_be_appended) {
+  Options limits = options(1);
+  limits.maxFrameBytes = 600'000;
+  limits.largeFrameBytes = 1000;
+  std::atomic<int> located{0};
+  limits.locateRecords = [&](const uint8_t*, size_t, size_t length) {
+    ++located;
+    return FrameRecords{1, 100, length - 100};
+  };
+  Server server(limits, 1 << 20);
+  std::mutex mutex;
+  std::vector<std::pair<uint64_t, MemoryRef>> kept;
+  server.onFrame = [&](uint64_t connection, const uint8_t*, size_t, MemoryRef memory) {
+    std::lock_guard lock(mutex);
+    kept.emplace_back(connection, std::move(memory));
+  };
+  server.start();
+  Client first(server.port);
+  first.send(frame(600'000, 1));
+  WAIT_UNTIL([&] {
+    std::lock_guard lock(mutex);
+    return kept.size() == 1;
+  }());
+  Client second(server.port);
+  second.send(frame(600'000, 1), 0, 4096);
+  // Each notification lets the reactor look for room again.
+  WAIT_UNTIL(located.load() >= 2);
+  for (int i = 0; i < 20; ++i) {
+    server.net().reactor(0).notify();
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  CHECK_EQ(located.load(), 2);
+  {
+    std::lock_guard lock(mutex);
+    kept.clear();
+  }
+  server.end();
+}

@@ -1,0 +1,204 @@
+// What clients want at the Unix socket, and the memory of the server that they map.
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <condition_variable>
+#include <cstring>
+#include <mutex>
+#include <thread>
+
+#include "direct/lent_memory.h"
+#include "direct/region.h"
+#include "direct/region_server.h"
+#include "test/test.h"
+
+using namespace kafabric;
+using namespace kafabric::direct;
+
+namespace {
+
+size_t openDescriptors() {
+  size_t count = 0;
+  DIR* all = opendir("/proc/self/fd");
+  CHECK(all != nullptr);
+  while (readdir(all)) ++count;
+  closedir(all);
+  return count;
+}
+
+/** A server whose requests a test takes one by one. */
+class Served {
+ public:
+  Served() : name("kafabric-test-" + std::to_string(getpid()) + "-" + std::to_string(++made())) {
+    int listening = listenAbstract(name);
+    CHECK(listening >= 0);
+    server = std::make_unique<RegionServer>(listening, [this] {
+      std::lock_guard lock(mutex_);
+      ++signals_;
+      changed_.notify_all();
+    });
+  }
+
+  ~Served() { server.reset(); }  // before what its thread uses
+
+  RegionServer::Request next() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      for (RegionServer::Request& request : server->take()) waiting_.push_back(request);
+      if (!waiting_.empty()) {
+        RegionServer::Request first = waiting_.front();
+        waiting_.erase(waiting_.begin());
+        return first;
+      }
+      CHECK(changed_.wait_for(lock, std::chrono::seconds(60), [this] { return signals_ > 0; }));
+      signals_ = 0;
+    }
+  }
+
+  const std::string name;
+  std::unique_ptr<RegionServer> server;
+
+ private:
+  static int& made() {
+    static int count = 0;
+    return count;
+  }
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int signals_ = 0;
+  std::vector<RegionServer::Request> waiting_;
+};
+
+int connectTo(const std::string& name) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path + 1, name.data(), name.size());
+  int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  CHECK(fd >= 0);
+  CHECK(connect(fd, reinterpret_cast<sockaddr*>(&address), static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size())) == 0);
+  return fd;
+}
+
+/** An offer with so many descriptors. */
+void sendOffer(int socket, int fd, size_t descriptors) {
+  RegionOffer offer{{1}, 4096};
+  iovec part{&offer, sizeof offer};
+  alignas(cmsghdr) char control[CMSG_SPACE(4 * sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = CMSG_SPACE(descriptors * sizeof(int));
+  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(descriptors * sizeof(int));
+  for (size_t i = 0; i < descriptors; ++i) std::memcpy(CMSG_DATA(header) + i * sizeof(int), &fd, sizeof fd);
+  CHECK(sendmsg(socket, &message, MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof offer));
+}
+
+}  // namespace
+
+TEST(region_socket_closes_every_descriptor_that_is_one_too_many) {
+  int shared = createShared(4096);
+  for (size_t descriptors : {size_t{2}, size_t{3}, size_t{4}}) {
+    int ends[2];
+    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
+    size_t before = openDescriptors();
+    sendOffer(ends[0], shared, descriptors);
+    RegionOffer offer;
+    int fd = -1;
+    CHECK_EQ(receiveOffer(ends[1], offer, fd), EPROTO);
+    CHECK_EQ(fd, -1);
+    CHECK_EQ(openDescriptors(), before);
+    close(ends[0]);
+    close(ends[1]);
+  }
+  close(shared);
+}
+
+TEST(region_server_takes_offers_on_a_thread_of_its_own) {
+  Served served;
+  int shared = createShared(4096);
+  int64_t answer = 0;
+  std::thread client([&] { answer = offerRegion(served.name, {{1, 2, 3}, 4096}, shared, 60'000); });
+  RegionServer::Request request = served.next();
+  CHECK(request.kind == RegionServer::Request::Kind::kOffer);
+  CHECK_EQ(request.error, 0);
+  CHECK_EQ(request.who.uid, getuid());
+  CHECK_EQ(request.offer.size, 4096u);
+  served.server->answer(request.peer, 42);
+  client.join();
+  CHECK_EQ(answer, 42);
+  close(request.fd);
+  close(shared);
+}
+
+TEST(region_server_turns_away_who_asks_too_often) {
+  Served served;
+  uint64_t turnedAway = 0;
+  // As fast as it can, which is more than the rate allows for long; whoever is turned away hears it.
+  for (size_t i = 0; i < 100 * RegionServer::kBurst && turnedAway == 0; ++i) {
+    int fd = connectTo(served.name);
+    close(fd);
+    turnedAway = served.server->stats().turnedAway;
+  }
+  CHECK(turnedAway > 0);
+}
+
+TEST(region_server_lends_memory_until_the_client_has_gone) {
+  Served served;
+  int file = memfd_create("server", MFD_CLOEXEC);
+  CHECK(ftruncate(file, 16 * 4096) == 0);
+  auto* own = static_cast<uint8_t*>(mmap(nullptr, 16 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0));
+  CHECK(own != MAP_FAILED);
+  int socket = -1;
+  int fd = -1;
+  ServerMemory memory{};
+  std::thread client([&] { memory = askForMemory(served.name, {9}, 60'000, socket, fd); });
+  RegionServer::Request request = served.next();
+  CHECK(request.kind == RegionServer::Request::Kind::kMap);
+  CHECK_EQ(request.offer.token[0], 9);
+  served.server->answer(request.peer, {12 * 4096, 4 * 4096}, file);
+  client.join();
+  CHECK_EQ(memory.bytes, 12 * 4096);
+  {
+    auto lent = std::make_shared<LentMemory>(socket, fd, memory);
+    auto written = lent->map(4096, 5000, true);
+    CHECK(written != nullptr);
+    std::memset(static_cast<uint8_t*>(written->pages()) + written->start(), 7, 5000);
+    CHECK_EQ(own[5 * 4096], 7);
+    auto seen = lent->map(4096 + 100, 10, false);
+    CHECK_EQ(seen->start(), 100u);
+    CHECK_EQ(static_cast<uint8_t*>(seen->pages())[100], 7);
+    CHECK(lent->map(12 * 4096 - 9, 10, false) == nullptr);
+    CHECK(lent->map(UINT64_MAX - 1, 10, false) == nullptr);
+    CHECK(lent->map(0, 0, false) == nullptr);
+    // What is mapped keeps it.
+    lent.reset();
+    written.reset();
+    CHECK_EQ(static_cast<uint8_t*>(seen->pages())[100], 7);
+  }
+  RegionServer::Request gone = served.next();
+  CHECK(gone.kind == RegionServer::Request::Kind::kGone);
+  CHECK_EQ(gone.peer, request.peer);
+  munmap(own, 16 * 4096);
+  close(file);
+}
+
+TEST(region_server_says_why_it_lends_nothing) {
+  Served served;
+  int socket = -1;
+  int fd = -1;
+  ServerMemory memory{};
+  std::thread client([&] { memory = askForMemory(served.name, {9}, 60'000, socket, fd); });
+  served.server->answer(served.next().peer, -EACCES);
+  client.join();
+  CHECK_EQ(memory.bytes, -EACCES);
+  CHECK_EQ(socket, -1);
+}

@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
+import { arenaStats, NativeMemory } from '../../native/arena.ts';
+import { createSharedBuffer, offerSharedBuffer } from '../../native/direct.ts';
+import { ErrorCode } from '../../protocol/errors.ts';
+import { BATCH_HEADER_SIZE } from '../../protocol/records/batch-header.ts';
+import { systemClock } from '../../util/clock.ts';
+import { silentLogger } from '../../util/logger.ts';
+import { VirtualClock } from '../../util/testing/virtual-clock.ts';
+import { MemoryBudget } from '../partitions/memory-budget.ts';
+import { type Attachment, Attachments } from './attachments.ts';
+import { DirectPuts } from './direct-puts.ts';
+import { allocateFor, MappedMemory } from './mapped-memory.ts';
+
+const CHUNK_BYTES = 1 << 20;
+
+function attachmentsOf(mapped = new MappedMemory({ maxClientBytes: CHUNK_BYTES })): Attachments {
+  return new Attachments({
+    maxRegions: 4,
+    maxRegionBytes: 1 << 30,
+    allows: () => false,
+    allowsMapping: () => false,
+    mappedListeners: new Set(['MAPPED']),
+    mapped,
+    logger: silentLogger,
+  });
+}
+
+describe('memory of direct clients', () => {
+  let attachments: Attachments;
+  let mapped: MappedMemory;
+  let attachment: Attachment;
+  const connection = {};
+  const closed = new AbortController();
+
+  beforeEach(() => {
+    mapped = new MappedMemory({ maxClientBytes: CHUNK_BYTES });
+    attachments = attachmentsOf(mapped);
+    attachment = attachments.attach(connection, closed.signal);
+  });
+  afterEach(() => {
+    attachments.close();
+    assert.equal(arenaStats().blocks, 0, 'all memory is given back');
+  });
+
+  const put = (region: number) => [
+    {
+      batch: new Uint8Array(BATCH_HEADER_SIZE),
+      data: [{ at: BATCH_HEADER_SIZE, region, offset: 0, length: 100 }],
+    },
+  ];
+  const limits = { maxRequestBytes: 1 << 30, maxRanges: 100 };
+
+  async function attached(): Promise<number> {
+    const shared = await createSharedBuffer(CHUNK_BYTES);
+    return offerSharedBuffer(attachments.socketName, attachment.token, shared, 30_000);
+  }
+
+  it('that is released while a put waits for room is the client’s mistake, which it is told', async () => {
+    const clock = new VirtualClock();
+    let usedBytes = arenaStats().capacityBytes;
+    const { capacityBytes } = arenaStats();
+    const memory = new MemoryBudget(() => ({ capacityBytes, usedBytes }), 0.5, clock);
+    const puts = new DirectPuts(limits, memory, clock);
+    const region = await attached();
+    const waiting = puts.assemble(put(region), attachment, 1000);
+    attachment.release(region);
+    usedBytes = 0;
+    const refused = assert.rejects(waiting, { code: ErrorCode.INVALID_REQUEST });
+    await clock.advance(10);
+    await refused;
+  });
+
+  it('is waited for no longer than the put says', async () => {
+    const clock = new VirtualClock();
+    const { capacityBytes } = arenaStats();
+    const memory = new MemoryBudget(() => ({ capacityBytes, usedBytes: capacityBytes }), 0.5, clock);
+    const puts = new DirectPuts(limits, memory, clock);
+    const refused = assert.rejects(puts.assemble(put(await attached()), attachment, 1000), {
+      code: ErrorCode.REQUEST_TIMED_OUT,
+    });
+    await clock.advance(1005);
+    await refused;
+  });
+
+  it('leaves nothing behind when it is released and attached again', () => {
+    const before = getEventListeners(closed.signal, 'abort').length;
+    for (let n = 0; n < 10; n++) {
+      attachments.end(attachment);
+      attachment = attachments.attach(connection, closed.signal);
+    }
+    assert.equal(getEventListeners(closed.signal, 'abort').length, before);
+  });
+
+  it('of the gateway is lent up to a limit, extents once, and comes back when the client has gone', () => {
+    const session = mapped.begin(1);
+    const memory = () => NativeMemory.allocate(CHUNK_BYTES / 2)!;
+    const first = session.lend(memory(), 'a', CHUNK_BYTES / 2, false);
+    session.lend(memory(), 'a', CHUNK_BYTES / 2, false);
+    session.lend(memory(), 'b', CHUNK_BYTES / 2, false);
+    assert.equal(mapped.bytes, CHUNK_BYTES);
+    assert.throws(() => session.lend(memory(), 'c', 1, false), /direct\.mapped\.max\.bytes/);
+    assert.throws(() => allocateFor(session, 1), { code: ErrorCode.POLICY_VIOLATION });
+    assert.equal(session.release(first), true);
+    assert.equal(session.release(first), false);
+    assert.equal(mapped.bytes, CHUNK_BYTES, 'another lease needs it');
+    assert.equal(session.writable(first + 1), null, 'what is read is not written');
+    mapped.gone(1);
+    assert.equal(mapped.bytes, 0);
+    assert.throws(() => session.lend(memory(), 'a', 1, false), /let go/);
+  });
+
+  it('of the gateway is no more than a quarter of it for all together', () => {
+    const all = new MappedMemory({ maxClientBytes: Number.MAX_SAFE_INTEGER });
+    const quarter = Math.floor(arenaStats().capacityBytes / 4);
+    const [one, other] = [all.begin(1), all.begin(2)];
+    one.check('a', quarter);
+    assert.throws(() => one.check('a', quarter + 1), /a quarter of arena\.bytes/);
+    one.lend(NativeMemory.allocate(1)!, 'a', quarter, false);
+    assert.throws(() => other.check('b', 1), /a quarter of arena\.bytes/);
+    all.close();
+  });
+
+  it('of the gateway can be put from where it is, or gathered from', async () => {
+    const memory = new MemoryBudget(arenaStats, 1, systemClock);
+    const puts = new DirectPuts(limits, memory, systemClock);
+    attachment.session = mapped.begin(1);
+    const { lease } = allocateFor(attachment.session, 8192);
+    const lent = attachment.session.writable(lease)!;
+    lent.bytes().fill(7);
+    const whole = { batch: new Uint8Array(), data: [{ at: 0, region: -lease, offset: 100, length: 1000 }] };
+    const inPlace = await puts.assemble([whole], attachment, 1000);
+    assert.equal(inPlace.lease, lease);
+    assert.equal(inPlace.batches[0]!.byteOffset, lent.bytes().byteOffset + 100);
+    inPlace.memory.release();
+    const gathered = await puts.assemble(put(-lease), attachment, 1000);
+    assert.equal(gathered.lease, null);
+    assert.deepEqual(
+      gathered.batches[0]!,
+      Uint8Array.from([...new Uint8Array(BATCH_HEADER_SIZE), ...new Uint8Array(100).fill(7)]),
+    );
+    gathered.memory.release();
+    const bad = [
+      [{ ...whole, data: [{ at: 0, region: -lease, offset: 8000, length: 1000 }] }],
+      [{ ...whole, data: [{ at: 0, region: -lease - 1, offset: 0, length: 1000 }] }],
+      [{ ...whole, data: [{ at: 0, region: -lease, offset: 0, length: 10 }] }],
+      [{ ...whole, data: [] }],
+      [whole, whole],
+    ];
+    for (const puts_ of bad)
+      await assert.rejects(puts.assemble(puts_, attachment, 1000), { code: ErrorCode.INVALID_REQUEST });
+    const region = await attached();
+    const outside = [{ ...whole, data: [{ at: 0, region, offset: 0, length: 1000 }] }];
+    await assert.rejects(puts.assemble(outside, attachment, 1000), { code: ErrorCode.INVALID_REQUEST });
+    mapped.close();
+  });
+});

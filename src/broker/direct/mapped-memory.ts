@@ -1,0 +1,178 @@
+import { arenaStats, NativeMemory } from '../../native/arena.ts';
+import { ApiError, ErrorCode } from '../../protocol/errors.ts';
+
+/** All clients together hold no more than this share of the arena: others need it. */
+const TOTAL_SHARE = 0.25;
+const FIRST_LEASE = 1;
+
+export interface MappedLimits {
+  /** `direct.mapped.max.bytes` */
+  maxClientBytes: number;
+}
+
+interface Lease {
+  readonly memory: NativeMemory;
+  /** What else is kept because of it has this name. */
+  readonly pin: string;
+  /** Whether the client may write to it. */
+  readonly writable: boolean;
+}
+
+/** The memory of the gateway that one client process holds mapped, until it lets go or has gone. */
+export class MappedSession {
+  /** The process, for the socket. */
+  readonly peer: number;
+  readonly #owner: MappedMemory;
+  readonly #leases = new Map<number, Lease>();
+  /** Leases of one extent keep it once. */
+  readonly #pins = new Map<string, { leases: number; readonly bytes: number }>();
+  #nextLease = FIRST_LEASE;
+  #bytes = 0;
+  #ended = false;
+
+  constructor(peer: number, owner: MappedMemory) {
+    this.peer = peer;
+    this.#owner = owner;
+  }
+
+  /** Bytes of the arena that cannot be used otherwise. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get leases(): number {
+    return this.#leases.size;
+  }
+
+  /** @throws ApiError when so many more would exceed a limit */
+  check(pin: string, bytes: number): void {
+    if (this.#ended) throw new ApiError(ErrorCode.INVALID_REQUEST, 'The client has let go of the memory');
+    if (this.#pins.has(pin)) return;
+    this.#owner.check(this.#bytes, bytes);
+  }
+
+  /**
+   * Lends a range; takes over the memory, also when it throws.
+   * @param pin names what is kept: several leases of one count once
+   * @param bytes of what is kept
+   * @throws ApiError when that would exceed a limit
+   */
+  lend(memory: NativeMemory, pin: string, bytes: number, writable: boolean): number {
+    try {
+      this.check(pin, bytes);
+    } catch (error) {
+      memory.release();
+      throw error;
+    }
+    const pinned = this.#pins.get(pin);
+    if (pinned !== undefined) pinned.leases++;
+    else {
+      this.#pins.set(pin, { leases: 1, bytes });
+      this.#count(bytes);
+    }
+    const lease = this.#nextLease++;
+    this.#leases.set(lease, { memory, pin, writable });
+    return lease;
+  }
+
+  /** What was allocated for the client to write to; null when it is not lent to it. */
+  writable(lease: number): NativeMemory | null {
+    const found = this.#leases.get(lease);
+    return found?.writable ? found.memory : null;
+  }
+
+  /** False when there is no such lease. */
+  release(lease: number): boolean {
+    const found = this.#leases.get(lease);
+    if (found === undefined) return false;
+    this.#leases.delete(lease);
+    found.memory.release();
+    const pinned = this.#pins.get(found.pin)!;
+    if (--pinned.leases === 0) {
+      this.#pins.delete(found.pin);
+      this.#count(-pinned.bytes);
+    }
+    return true;
+  }
+
+  end(): void {
+    this.#ended = true;
+    for (const lease of [...this.#leases.keys()]) this.release(lease);
+  }
+
+  #count(bytes: number): void {
+    this.#bytes += bytes;
+    this.#owner.count(bytes);
+  }
+}
+
+/** What of the arena clients hold mapped, and how much they may. */
+export class MappedMemory {
+  readonly #limits: MappedLimits;
+  readonly #sessions = new Map<number, MappedSession>();
+  #bytes = 0;
+
+  constructor(limits: MappedLimits) {
+    this.#limits = limits;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get sessions(): number {
+    return this.#sessions.size;
+  }
+
+  begin(peer: number): MappedSession {
+    const session = new MappedSession(peer, this);
+    this.#sessions.set(peer, session);
+    return session;
+  }
+
+  /** The process has gone, or has let go of all. */
+  gone(peer: number): void {
+    this.#sessions.get(peer)?.end();
+    this.#sessions.delete(peer);
+  }
+
+  close(): void {
+    for (const peer of [...this.#sessions.keys()]) this.gone(peer);
+  }
+
+  /** For sessions: whether one that holds `held` bytes may have `bytes` more. @throws ApiError */
+  check(held: number, bytes: number): void {
+    const { maxClientBytes } = this.#limits;
+    if (held + bytes > maxClientBytes)
+      throw new ApiError(
+        ErrorCode.POLICY_VIOLATION,
+        `with ${bytes} bytes more the client would hold more than ${maxClientBytes} (direct.mapped.max.bytes): release some first`,
+      );
+    const total = Math.floor(arenaStats().capacityBytes * TOTAL_SHARE);
+    if (this.#bytes + bytes > total)
+      throw new ApiError(
+        ErrorCode.POLICY_VIOLATION,
+        `with ${bytes} bytes more all clients would hold more than ${total}, a quarter of arena.bytes: release some first`,
+      );
+  }
+
+  /** For sessions. */
+  count(bytes: number): void {
+    this.#bytes += bytes;
+  }
+}
+
+/** Memory that a client is to write to. @throws ApiError when there is none */
+export function allocateFor(session: MappedSession, bytes: number): { lease: number; offset: number } {
+  if (!(Number.isSafeInteger(bytes) && bytes > 0))
+    throw new ApiError(ErrorCode.INVALID_REQUEST, `${bytes} bytes cannot be allocated`);
+  const pin = `allocated ${session.peer} ${nextPin++}`;
+  session.check(pin, bytes);
+  const memory = NativeMemory.allocate(bytes);
+  if (memory === null)
+    throw new ApiError(ErrorCode.REQUEST_TIMED_OUT, 'The gateway is short of memory; try again');
+  const offset = memory.arenaOffset;
+  return { lease: session.lend(memory, pin, bytes, true), offset };
+}
+
+let nextPin = 1;

@@ -1,0 +1,216 @@
+import { LentMemory, type LentRange } from '../native/direct.ts';
+import { ErrorCode } from '../protocol/errors.ts';
+import { type DirectMapRequest, directMapRequest } from '../protocol/generated/direct-map-request.ts';
+import { type DirectMapResponse, directMapResponse } from '../protocol/generated/direct-map-response.ts';
+import type { EncodedBatch } from './batch-encoder.ts';
+import type { Connection } from './connection.ts';
+import { brokerError, DirectError } from './errors.ts';
+
+const BORROW_TIMEOUT_MS = 5_000;
+/** Room before and behind the data, for what makes a batch of it: headers, keys, metadata. What needs more is copied. */
+const HEAD_BYTES = 4096;
+const TAIL_BYTES = 16 * 1024;
+
+/** A part of an event's data where it lies, which must only be read. */
+export interface View {
+  readonly bytes: Uint8Array;
+  /** The bytes are no longer used: `bytes`, and all views of its buffer, may be empty from now on. */
+  release(): void;
+}
+
+/** Where a batch lies that is put from where it is. */
+export interface InPlace {
+  readonly region: number;
+  readonly offset: bigint;
+  readonly length: number;
+}
+
+/**
+ * Memory of the gateway to write an event's data into. A push of all of it hands it over: it is empty then. What is not pushed is released.
+ */
+export class MappedBuffer {
+  readonly bytes: Uint8Array;
+  readonly owner: MappedChannel;
+  readonly lease: number;
+  readonly #range: LentRange;
+  readonly #all: Uint8Array;
+  readonly #onRelease: (buffer: MappedBuffer) => void;
+  #released = false;
+
+  constructor(
+    owner: MappedChannel,
+    lease: number,
+    range: LentRange,
+    byteLength: number,
+    onRelease: (buffer: MappedBuffer) => void,
+  ) {
+    this.owner = owner;
+    this.lease = lease;
+    this.#range = range;
+    this.#all = range.bytes;
+    this.bytes = this.#all.subarray(HEAD_BYTES, HEAD_BYTES + byteLength);
+    this.#onRelease = onRelease;
+  }
+
+  /** Where bytes of this buffer lie in what was lent. */
+  offsetOf({ byteOffset }: Uint8Array): number {
+    return byteOffset - this.#all.byteOffset;
+  }
+
+  /** Puts what makes a batch of the data around it; null when there is no room for it. */
+  frame(before: readonly Uint8Array[], after: readonly Uint8Array[]): InPlace | null {
+    const head = sizeOf(before);
+    const tail = sizeOf(after);
+    if (head > HEAD_BYTES || tail > TAIL_BYTES) return null;
+    const start = HEAD_BYTES - head;
+    const dataEnd = HEAD_BYTES + this.bytes.byteLength;
+    copyTo(this.#all, start, before);
+    copyTo(this.#all, dataEnd, after);
+    return { region: -this.lease, offset: BigInt(start), length: dataEnd + tail - start };
+  }
+
+  release(): void {
+    if (this.#released) return;
+    this.#released = true;
+    this.#onRelease(this);
+    this.#range.unmap();
+    this.owner.release(this.lease);
+  }
+}
+
+/** What one connection has mapped of the gateway's memory. */
+export class MappedChannel {
+  readonly #connection: Connection;
+  readonly #attachmentId: bigint;
+  readonly #memory: LentMemory;
+  #toRelease: number[] = [];
+
+  private constructor(connection: Connection, attachmentId: bigint, memory: LentMemory) {
+    this.#connection = connection;
+    this.#attachmentId = attachmentId;
+    this.#memory = memory;
+    // The gateway keeps what is lent for as long as any of it is mapped here.
+    connection.onClosed(() => memory.close());
+  }
+
+  static async open(
+    connection: Connection,
+    attachmentId: bigint,
+    socketName: string,
+    token: Uint8Array,
+  ): Promise<MappedChannel> {
+    const memory = await LentMemory.borrow(socketName, token, BORROW_TIMEOUT_MS);
+    if (typeof memory !== 'number') return new MappedChannel(connection, attachmentId, memory);
+    throw new DirectError('CONNECTION', `the gateway lets nobody map its memory (errno ${-memory})`, {
+      doing: 'attach',
+      todo: 'both must be on one machine and in one network namespace, of one user, or see direct.mapped.uids',
+      retriable: false,
+    });
+  }
+
+  /** Rejects with BUFFER_FULL at a limit of the gateway. @param onRelease called when the buffer is of no more use */
+  async allocate(bytes: number, onRelease: (buffer: MappedBuffer) => void): Promise<MappedBuffer> {
+    const doing = 'allocate';
+    const all = HEAD_BYTES + bytes + TAIL_BYTES;
+    const { allocated } = await this.#call({ allocate: [BigInt(all)] }, doing);
+    const { lease, offset } = this.#checked(allocated[0], doing);
+    const range = this.#map(lease, Number(offset), all, true, doing);
+    return new MappedBuffer(this, lease, range, bytes, onRelease);
+  }
+
+  /** Rejects with a DirectError. The bytes are not checked: `crc` is what theirs has to be. */
+  async view(
+    reference: Uint8Array,
+    offset: number,
+    length: number,
+    doing: string,
+  ): Promise<View & { readonly crc: number }> {
+    const { views } = await this.#call({ views: [{ reference, offset, length }] }, doing);
+    const { lease, offset: at, crc } = this.#checked(views[0], doing);
+    const range = this.#map(lease, Number(at), length, false, doing);
+    let held = true;
+    const release = () => {
+      if (!held) return;
+      held = false;
+      range.unmap();
+      this.release(lease);
+    };
+    return { bytes: range.bytes, crc, release };
+  }
+
+  /** Those of one turn of the event loop go together. */
+  release(lease: number): void {
+    this.#toRelease.push(lease);
+    if (this.#toRelease.length > 1) return;
+    // The memory is unmapped by then.
+    setImmediate(() => {
+      if (this.#toRelease.length > 0) this.#call({}, 'release').catch(() => undefined);
+    });
+  }
+
+  async #call(
+    request: Partial<DirectMapRequest>,
+    doing: string,
+  ): Promise<Pick<DirectMapResponse, 'allocated' | 'views'>> {
+    const release = this.#toRelease;
+    this.#toRelease = [];
+    const wanted = { attachmentId: this.#attachmentId, allocate: [], views: [], ...request, release };
+    const answer = await this.#connection.call(directMapRequest, directMapResponse, wanted, { doing });
+    if (answer.errorCode !== 0) throw brokerError(answer.errorCode, answer.errorMessage, doing);
+    return answer;
+  }
+
+  #checked<T extends { errorCode: number; errorMessage: string | null }>(
+    one: T | undefined,
+    doing: string,
+  ): T {
+    if (one === undefined) throw new DirectError('BROKER', 'an answer without what was asked for', { doing });
+    const { errorCode, errorMessage } = one;
+    if (errorCode === ErrorCode.POLICY_VIOLATION)
+      throw new DirectError('BUFFER_FULL', errorMessage ?? 'a limit of the gateway', {
+        doing,
+        todo: 'release what is no longer used, or raise the limit',
+        retriable: true,
+      });
+    if (errorCode !== 0) throw brokerError(errorCode, errorMessage, doing);
+    return one;
+  }
+
+  #map(lease: number, offset: number, bytes: number, writable: boolean, doing: string): LentRange {
+    try {
+      return this.#memory.map(offset, bytes, writable);
+    } catch (cause) {
+      this.release(lease);
+      throw new DirectError('BUFFER_FULL', 'memory of the gateway cannot be mapped', { doing, cause });
+    }
+  }
+}
+
+/** A batch of one event whose data is all of a buffer of this connection, in place; null for any other. */
+export function inPlace(
+  { pieces, isData }: EncodedBatch,
+  bufferAt: (piece: Uint8Array) => MappedBuffer | null,
+  channel: MappedChannel | null,
+): InPlace | null {
+  if (channel === null) return null;
+  const at = isData.indexOf(true);
+  if (at < 0 || isData.indexOf(true, at + 1) >= 0) return null;
+  const data = pieces[at]!;
+  const buffer = bufferAt(data);
+  if (buffer === null || buffer.owner !== channel || data.byteLength !== buffer.bytes.byteLength) return null;
+  return buffer.frame(pieces.slice(0, at), pieces.slice(at + 1));
+}
+
+function sizeOf(pieces: readonly Uint8Array[]): number {
+  let bytes = 0;
+  for (const { byteLength } of pieces) bytes += byteLength;
+  return bytes;
+}
+
+function copyTo(target: Uint8Array, offset: number, pieces: readonly Uint8Array[]): void {
+  let at = offset;
+  for (const piece of pieces) {
+    target.set(piece, at);
+    at += piece.byteLength;
+  }
+}
