@@ -5,6 +5,7 @@ import { configCommand } from './config-command.ts';
 import { addDirectBenchCommand } from './direct-bench-command.ts';
 import { type DoctorOptions, doctorCommand } from './doctor-command.ts';
 import { addEventCommands } from './event-commands.ts';
+import { addGroupsCommand } from './groups-command.ts';
 import { type VerifyOptions, verifyCommand } from './payload-command.ts';
 import { collect, type SettingOptions, settingsFrom } from './settings.ts';
 import { startCommand } from './start-command.ts';
@@ -74,6 +75,7 @@ withSettings(payload.command('verify'))
   });
 
 addTopicCommands(program);
+addGroupsCommand(program);
 addEventCommands(program);
 addDirectBenchCommand(program);
 
