@@ -15,6 +15,11 @@ export const deployments = {
     kafabric: { 'log.durability': 'os', ...removal },
     kafka: removal,
   },
+  direct: {
+    about: 'as os, with a listener for direct clients where there is one',
+    kafabric: { 'log.durability': 'os', ...removal },
+    kafka: removal,
+  },
   flush: {
     about: 'acks=all answers when the records are on the device',
     kafabric: { 'log.durability': 'flush', ...removal },
