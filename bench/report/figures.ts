@@ -23,6 +23,8 @@ export const figures: Record<string, Figure> = {
   syscallsPerRequest: { title: 'system calls', unit: '1/request', better: 'lower' },
   writtenPerByte: { title: 'written', unit: 'B/B', better: 'lower' },
   clientCpuPerGb: { title: 'client CPU', unit: 's/GB', better: 'lower', detail: true },
+  bothCpuPerGb: { title: 'client and broker CPU', unit: 's/GB', better: 'lower', detail: true },
+  ofIdeal: { title: 'time of the part', unit: 'x ideal', better: 'lower', detail: true },
   acceptSeconds: { title: 'first connection', unit: 's', better: 'lower' },
   answerSeconds: { title: 'first answer', unit: 's', better: 'lower' },
   startCpuSeconds: { title: 'CPU to start', unit: 's', better: 'lower', detail: true },

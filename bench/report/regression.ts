@@ -24,7 +24,8 @@ function keyOf({ target, params }: Verdict): string {
 }
 
 export function ratiosOf(results: Results, system = 'kafabric'): Map<string, Verdict> {
-  return new Map(judge(results.measurements, system, baseline).map((verdict) => [keyOf(verdict), verdict]));
+  const ratios = judge(results.measurements, system, baseline).filter(({ target }) => !target.own);
+  return new Map(ratios.map((verdict) => [keyOf(verdict), verdict]));
 }
 
 /** The limit that a ratio must keep: below it where more is better, above it where less is. */

@@ -4,7 +4,7 @@ import { chartsOf } from './charts.ts';
 import { number } from './figures.ts';
 import { escapeHtml, htmlReport } from './html.ts';
 import { markdownReport, markdownTable } from './markdown.ts';
-import { falls, updated } from './regression.ts';
+import { falls, ratiosOf, updated } from './regression.ts';
 import { tally, targetRows } from './tables.ts';
 import { judge, paramsText, targets, wanted } from './targets.ts';
 
@@ -79,6 +79,20 @@ describe('the targets', () => {
       [wanted(targets[0]!), wanted(targets[1]!), wanted(targets[7]!)],
       ['at least 8x', 'at most 1/10', 'at most 1x'],
     );
+  });
+
+  it('may be about a figure itself, whatever the baseline has', () => {
+    const params = { what: 'latency', size: 1000, path: 'shared-memory' };
+    const direct = results([
+      ['kafabric', 'direct', params, { p50Ms: 0.15 }],
+      ['kafka', 'direct', params, { p50Ms: 0.1 }],
+    ]);
+    const rows = targetRows(direct).map((row) => [row.wanted, row.ratio, row.met]);
+    assert.deepEqual(rows, [
+      ['at most 1x', '1.5x', false],
+      ['at most 0.2 ms', '0.15 ms', true],
+    ]);
+    assert.equal(ratiosOf(direct).size, 1, 'only ratios are watched for regressions');
   });
 
   it('are not judged without a baseline', () => {

@@ -44,6 +44,12 @@ export function ratioText({ median, min, max, count }: Summary): string {
   return `${number(median)}x${range}`;
 }
 
+/** As `ratioText`, of a figure itself. */
+function ownText({ median, min, max, count }: Summary, metric: string): string {
+  const range = count > 1 ? ` (${number(min)}-${number(max)})` : '';
+  return `${number(median)} ${figures[metric]!.unit}${range}`;
+}
+
 /** The targets are Kafabric's; its variants are held to them as well. */
 export function targetRows(results: Results): TargetRow[] {
   if (!hasBaseline(results)) return [];
@@ -55,7 +61,7 @@ export function targetRows(results: Results): TargetRow[] {
       params: paramsText(params),
       figure: target.figure,
       wanted: wanted(target),
-      ratio: ratioText(ratio),
+      ratio: target.own ? ownText(ratio, target.metric) : ratioText(ratio),
       met,
     })),
   );

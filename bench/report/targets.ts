@@ -1,7 +1,8 @@
-import { type Case, groupCases, ratioOf, type Summary } from '../measure/statistics.ts';
+import { type Case, groupCases, metricOf, ratioOf, type Summary } from '../measure/statistics.ts';
 import { bytesText, type Measurement, type Params } from '../model.ts';
+import { figures, number } from './figures.ts';
 
-/** A promise about a ratio to the baseline: at least, or at most, so much of its figure. */
+/** A promise about a ratio to the baseline: at least, or at most, so much of its figure; or about the figure itself. */
 export interface Target {
   path: string;
   workload: string;
@@ -12,6 +13,8 @@ export interface Target {
   figure: string;
   atLeast?: number;
   atMost?: number;
+  /** The figure itself, whatever the baseline's is. */
+  own?: true;
 }
 
 const plain = { acks: 'all', compression: 'none', partitions: 4, producers: 1 };
@@ -157,12 +160,117 @@ export const targets: readonly Target[] = [
     figure: 'resident memory without the arena',
     atMost: 0.25,
   },
+  {
+    path: 'direct push 1 MB, 10 MB',
+    workload: 'direct',
+    where: { what: 'push', size: [1_000_000, 10_000_000], path: 'shared-memory' },
+    metric: 'mbPerS',
+    figure: 'throughput',
+    atLeast: 8,
+  },
+  {
+    path: 'direct push 1 MB, 10 MB',
+    workload: 'direct',
+    where: { what: 'push', size: [1_000_000, 10_000_000], path: 'shared-memory' },
+    metric: 'cpuPerGb',
+    figure: 'broker CPU per GB',
+    atMost: 0.1,
+  },
+  {
+    path: 'direct pull of all, 1 MB, 10 MB',
+    workload: 'direct',
+    where: { what: 'pull all', size: [1_000_000, 10_000_000], path: 'shared-memory' },
+    metric: 'mbPerS',
+    figure: 'throughput',
+    atLeast: 8,
+  },
+  {
+    path: 'direct pull of all, 1 MB, 10 MB',
+    workload: 'direct',
+    where: { what: 'pull all', size: [1_000_000, 10_000_000], path: 'shared-memory' },
+    metric: 'mbPerS',
+    figure: 'throughput',
+    atLeast: 4900,
+    own: true,
+  },
+  {
+    path: 'direct, 1 MB',
+    workload: 'direct',
+    where: { what: ['push', 'pull all'], size: 1_000_000, path: 'shared-memory' },
+    metric: 'bothCpuPerGb',
+    figure: 'client and broker CPU',
+    atMost: 0.3,
+    own: true,
+  },
+  {
+    path: 'direct, 1 MB',
+    workload: 'direct',
+    where: { what: ['push', 'pull all'], size: 1_000_000, path: 'tcp' },
+    metric: 'bothCpuPerGb',
+    figure: 'client and broker CPU',
+    atMost: 1,
+    own: true,
+  },
+  {
+    path: 'direct pull of metadata',
+    workload: 'direct',
+    where: { what: 'pull metadata only', size: [100_000, 1_000_000, 10_000_000], path: 'shared-memory' },
+    metric: 'recordsPerS',
+    figure: 'events a second',
+    atLeast: 5,
+  },
+  {
+    path: 'direct pull of a part',
+    workload: 'direct',
+    where: {
+      what: ['pull 50 %', 'pull 10 %', 'pull 1 %'],
+      size: [100_000, 1_000_000, 10_000_000],
+      path: 'shared-memory',
+    },
+    metric: 'ofIdeal',
+    figure: 'time against the same part of the whole’s',
+    atMost: 1.5,
+    own: true,
+  },
+  {
+    path: 'direct, small events',
+    workload: 'direct',
+    where: { what: ['push', 'pull all'], size: 1000, path: 'shared-memory' },
+    metric: 'recordsPerS',
+    figure: 'events a second',
+    atLeast: 1,
+  },
+  {
+    path: 'direct, from push to pull',
+    workload: 'direct',
+    where: { what: 'latency' },
+    metric: 'p50Ms',
+    figure: 'p50',
+    atMost: 1,
+  },
+  {
+    path: 'direct, from push to pull',
+    workload: 'direct',
+    where: { what: 'latency' },
+    metric: 'p99Ms',
+    figure: 'p99',
+    atMost: 1,
+  },
+  {
+    path: 'direct, from push to pull',
+    workload: 'direct',
+    where: { what: 'latency', size: 1000 },
+    metric: 'p50Ms',
+    figure: 'p50',
+    atMost: 0.2,
+    own: true,
+  },
 ];
 
 export interface Verdict {
   target: Target;
   params: Params;
-  /** The ratio to the baseline, over the rounds. */
+  /** The ratio to the baseline, over the rounds; or the figure itself, where the target is about it. */
   ratio: Summary;
   met: boolean;
 }
@@ -181,7 +289,9 @@ export function judge(measurements: readonly Measurement[], system: string, base
     cases
       .filter((one) => matches(target, one))
       .flatMap((one) => {
-        const ratio = ratioOf(one, system, baseline, target.metric);
+        const ratio = target.own
+          ? metricOf(one, system, target.metric)
+          : ratioOf(one, system, baseline, target.metric);
         if (!ratio) return [];
         const met =
           ratio.median >= (target.atLeast ?? 0) &&
@@ -191,8 +301,10 @@ export function judge(measurements: readonly Measurement[], system: string, base
   );
 }
 
-/** "at least 8x", "at most 1/10". */
-export function wanted({ atLeast, atMost }: Target): string {
+/** "at least 8x", "at most 1/10", "at most 0.3 s/GB". */
+export function wanted({ atLeast, atMost, own, metric }: Target): string {
+  if (own)
+    return `at ${atLeast === undefined ? 'most' : 'least'} ${number(atLeast ?? atMost!)} ${figures[metric]!.unit}`;
   if (atLeast !== undefined) return `at least ${atLeast}x`;
   return atMost === 1 ? 'at most 1x' : `at most 1/${Math.round(1 / atMost!)}`;
 }

@@ -95,6 +95,20 @@ describe('the benchmark', function () {
     assert.match(htmlReport(results), /<canvas id="chart-0">/);
   });
 
+  it('measures the direct API', async () => {
+    const raw = { systems: 'kafabric', workloads: 'direct', sizes: '100KB', seconds: '0.1', bytes: '5MB' };
+    const names = { systems: Object.keys(variants), workloads: workloads.map(({ name }) => name) };
+    const options = parseOptions({ ...raw, quick: true }, names, { dataFolder: folder });
+    const results = await runBenchmark(options, '--quick');
+    assert.deepEqual(results.omissions, []);
+    const of = (what: string, size: number) =>
+      results.measurements.find(({ params }) => params.what === what && params.size === size)!.metrics;
+    const [all, half] = [of('pull all', 100_000), of('pull 50 %', 100_000)];
+    assert.ok(of('push', 100_000).mbPerS! > 0 && all.mbPerS! > 0 && half.ofIdeal! > 0);
+    assert.ok(of('pull metadata only', 100_000).recordsPerS! > 0);
+    assert.ok(of('latency', 1000).p50Ms! > 0);
+  });
+
   it('merges what the clients of several hosts measured over ssh', async function () {
     skipWithout(
       this,

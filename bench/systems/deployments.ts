@@ -25,6 +25,12 @@ export const deployments = {
     kafka: {},
     topics: {},
   },
+  direct: {
+    about: 'as os, with a listener for direct clients where there is one',
+    kafabric: { 'log.durability': 'os', ...removal },
+    kafka: removal,
+    topics,
+  },
   flush: {
     about: 'acks=all answers when the records are on the device',
     kafabric: { 'log.durability': 'flush', ...removal },

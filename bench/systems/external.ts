@@ -6,6 +6,7 @@ import { answers, splitAddress } from './wire.ts';
 export class External implements System {
   readonly info: SystemInfo;
   readonly bootstrap: string;
+  readonly direct = null;
   readonly controllable = false;
   readonly pid: number | null;
   readonly topicConfig: Record<string, string> = {};

@@ -7,6 +7,7 @@ import { root } from '../paths.ts';
 import { type DeploymentName, deployments, type Variant } from './deployments.ts';
 import { LocalSystem } from './local.ts';
 import type { StartTimes } from './system.ts';
+import { freePort } from './wire.ts';
 
 /** Space is written ahead for a quarter of the disk's time. */
 const preparePollMs = 500;
@@ -15,6 +16,7 @@ const prepareTimeoutMs = 600_000;
 export class Kafabric extends LocalSystem {
   readonly info: SystemInfo;
   readonly #settings: Record<string, string>;
+  #direct: string | null = null;
 
   constructor(folder: string, name: string, variant: Variant, overrides: Record<string, string>) {
     super(folder);
@@ -43,9 +45,15 @@ export class Kafabric extends LocalSystem {
     }
   }
 
+  override get direct(): string | null {
+    return this.#direct;
+  }
+
   protected async prepare(deployment: DeploymentName): Promise<string[]> {
+    this.#direct = deployment === 'direct' ? `127.0.0.1:${await freePort()}` : null;
+    const more = this.#direct === null ? '' : `,DIRECT://${this.#direct}`;
     const settings: Record<string, string> = {
-      listeners: `PLAINTEXT://${this.bootstrap}`,
+      listeners: `PLAINTEXT://${this.bootstrap}${more}`,
       'metrics.listener': '',
       'log.dirs': join(this.dir, 'data'),
       ...deployments[deployment].kafabric,

@@ -41,6 +41,10 @@ export abstract class LocalSystem implements System {
     return `127.0.0.1:${this.port}`;
   }
 
+  get direct(): string | null {
+    return null;
+  }
+
   get pid(): number | null {
     return this.#child?.pid ?? null;
   }

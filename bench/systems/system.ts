@@ -12,6 +12,8 @@ export interface StartTimes {
 export interface System {
   readonly info: SystemInfo;
   readonly bootstrap: string;
+  /** Where direct clients connect; null when it serves none, or was not asked to (the deployment `direct`). */
+  readonly direct: string | null;
   /** Whether the benchmark starts and stops it. */
   readonly controllable: boolean;
   /** The process that is looked into; null when there is none on this machine. */

@@ -1,4 +1,5 @@
 import { consume } from './consume.ts';
+import { directApi } from './direct.ts';
 import { java } from './java.ts';
 import { latency } from './latency.ts';
 import { memory } from './memory.ts';
@@ -26,6 +27,7 @@ export const workloads: readonly Workload[] = [
   recovery,
   memory,
   produceKept,
+  directApi,
   fsync,
   soak,
 ];

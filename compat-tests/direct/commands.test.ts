@@ -87,4 +87,21 @@ describe('commands of the direct API', function () {
       ['push', 2_000_000, 'pull', 1_000_000],
     );
   });
+
+  it('direct-bench adds up what several processes do', async () => {
+    const options = ['--events', '10', '--size', '100000', '--metadata-size', '1000', '--partitions', '2'];
+    const out = await kafabric('direct-bench', ...options, '--processes', '2', '--json');
+    const phases = out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    assert.deepEqual(
+      phases.map(({ phase, events, bytes }) => [phase, events, bytes]),
+      [
+        ['push', 20, 2_000_000],
+        ['pull', 20, 2_000_000],
+      ],
+    );
+    await assert.rejects(kafabric('direct-bench', '--selectivity', '2'), /not from 0 to 1/);
+  });
 });

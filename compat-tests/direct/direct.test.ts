@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { type Client, type DirectError, type Path, slice, strided } from '../../src/client/index.ts';
 import { targetIsKafka } from '../harness/broker.ts';
+import { until } from '../harness/child.ts';
 import { collect, content, type DirectGateway, startDirectGateway } from './fixture.ts';
 
 const PULL = { timeoutMs: 20_000 };
@@ -87,6 +88,36 @@ describe('direct API', function () {
         ring.release();
       });
 
+      it('keeps the order of large and small events, also where it is not idempotent', async () => {
+        const topic = await client.createTopic(`order-${path}`);
+        for (const acks of ['all', 1] as const) {
+          const producer = topic.producer({ acks, idempotent: false, batchSize: 1 });
+          const sizes = Array.from({ length: 60 }, (_, i) => (i % 3 === 0 ? 2_000_000 : 10));
+          const pushed = await Promise.all(sizes.map((size, i) => producer.push({ i }, content(size, i))));
+          for (const [i, { offset }] of pushed.entries())
+            assert.equal(offset, pushed[0]!.offset + BigInt(i), `event ${i} with acks ${acks}`);
+          await producer.close();
+        }
+      });
+
+      it('asks for no more data ahead than it may, and pulls everything', async () => {
+        const topic = await client.createTopic(`ahead-${path}`);
+        const producer = topic.producer();
+        const [count, size, limit] = [40, 300_000, 1_000_000];
+        await Promise.all(Array.from({ length: count }, (_, i) => producer.push({ i }, content(size, i))));
+        const consumer = topic.consumer({ select: 'all', prefetchDataBytes: limit });
+        for (let i = 0; i < count; i++) {
+          const event = (await consumer.pull(PULL))!;
+          assert.ok(
+            consumer.prefetched.dataBytes < limit + size,
+            `${consumer.prefetched.dataBytes} are ahead`,
+          );
+          assert.equal(Buffer.compare(event.selected!, content(size, i)), 0, `event ${i}`);
+        }
+        await consumer.close();
+        await producer.close();
+      });
+
       it('gets data later, many at once', async () => {
         const topic = await client.createTopic(`later-${path}`);
         const producer = topic.producer();
@@ -105,6 +136,31 @@ describe('direct API', function () {
       });
     });
   }
+
+  it('makes shared memory when it is used, not when it connects', async () => {
+    const attached = async () => {
+      const text = await (await fetch(`${gateway.broker.metricsUrl}/metrics`)).text();
+      return Number(/^kafabric_direct_region_bytes (\d+)/m.exec(text)![1]);
+    };
+    await until('clients before are forgotten', 20_000, async () => (await attached()) === 0);
+    const client = await gateway.connect({ path: 'shared-memory' });
+    assert.equal(await attached(), 0);
+    const buffer = await client.allocate(100_000);
+    const topic = await client.createTopic('lazy');
+    await topic.producer().push({}, buffer.bytes);
+    assert.equal(await attached(), 16 << 20);
+    client.close();
+  });
+
+  it('refuses forms that no client could open', async () => {
+    const client = await gateway.connect();
+    await assert.rejects(client.createTopic('bare', { serializer: 'json' as never }), {
+      code: 'INVALID_ARGUMENT',
+      message: /serializer "json" is none; give an object with a type: json, msgpack/,
+    });
+    await assert.rejects(client.openTopic('bare'), { broker: 'UNKNOWN_TOPIC_OR_PARTITION' });
+    client.close();
+  });
 
   it('pushes slices of allocated memory', async () => {
     const client = await gateway.connect();

@@ -1,21 +1,82 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { copyFileSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { targetIsKafka } from '../harness/broker.ts';
+import { requireToolchain } from '../harness/client.ts';
+import { root, suites } from '../harness/paths.ts';
+import { startDirectGateway } from './fixture.ts';
 
 const run = promisify(execFile);
+const example = (path: string) => join(root, 'examples', path);
 
 describe('examples of the direct API', function () {
   if (targetIsKafka) return;
-  this.timeout(60_000);
+  this.timeout(90_000);
+
+  const output = async (path: string, ...args: string[]) =>
+    (await run(process.execPath, [example(path), ...args])).stdout;
 
   it('heat runs by one command, and moves what it selects', async () => {
-    const program = fileURLToPath(new URL('../../../examples/heat/run.mjs', import.meta.url));
-    const { stdout } = await run(process.execPath, [program, '21', '256']);
+    const stdout = await output('heat/run.mjs', '21', '256');
     assert.match(stdout, /21 steps of 0\.5 MB pushed/);
     assert.match(stdout, /step 20: hottest/);
     const selected = 3 * 256 * 8;
     assert.match(stdout, new RegExp(`${selected} of ${21 * 256 * 256 * 8} bytes were moved`));
+  });
+
+  it('the dashboard of a plain kafkajs client sees every step without its field', async function () {
+    requireToolchain(this, 'kafkajs');
+    const gateway = await startDirectGateway();
+    // Where the client is installed for the tests, in place of `npm install`.
+    const directory = mkdtempSync(join(tmpdir(), 'dashboard-'));
+    try {
+      symlinkSync(join(suites, 'kafkajs', 'node_modules'), join(directory, 'node_modules'));
+      copyFileSync(example('kafkajs/dashboard.mjs'), join(directory, 'dashboard.mjs'));
+      await run(process.execPath, [example('heat/simulation.mjs'), gateway.direct, '12', '256']);
+      const watch = (bootstrap: string) =>
+        run(process.execPath, [join(directory, 'dashboard.mjs'), bootstrap, '12']);
+      const { stdout } = await watch(gateway.direct);
+      assert.match(stdout, /^step +0 \|#{50}\| 100\.0$/m);
+      assert.match(stdout, /^step +11 \|/m);
+      assert.match(stdout, new RegExp(`12 steps watched, ${12 * 144} bytes of values received`));
+      const whole = await watch(gateway.bootstrap);
+      assert.match(
+        whole.stdout,
+        new RegExp(`12 steps watched, ${12 * 256 * 256 * 8} bytes of values received`),
+      );
+    } finally {
+      rmSync(directory, { recursive: true });
+      await gateway.broker.stop();
+    }
+  });
+
+  it('retention removes old events, with their data', async () => {
+    const stdout = await output('retention/run.mjs');
+    assert.match(stdout, /event 0 is there: 1000000 bytes/);
+    assert.match(stdout, /event 0 is gone, and its data with it/);
+    const oldest = Number(/the oldest event that is left is (\d+)/.exec(stdout)?.[1]);
+    assert.ok(oldest > 0 && oldest < 60, stdout);
+    assert.match(stdout, new RegExp(`${60 - oldest} events are left, whole`));
+  });
+
+  it('offsets go on where they were committed, and back where they are moved', async () => {
+    const stdout = await output('offsets/run.mjs');
+    for (const line of [
+      'the first consumer takes 0 to 9 and commits',
+      'then 10 to 14, and vanishes before it commits',
+      'the second goes on with 10 to 24',
+      'the group is 5 behind',
+      'moved back in time, it takes 5 to 9 again',
+      'a reader without a group begins where it likes: 28 to 29',
+    ])
+      assert.ok(stdout.includes(line), `${line}\n\n${stdout}`);
+  });
+
+  it('partitioned writers and readers see every event', async () => {
+    const stdout = await output('partitioned/run.mjs', '4', '10');
+    assert.match(stdout, /40 events of 4 ranks in 4 partitions, each seen/);
   });
 });

@@ -13,11 +13,16 @@ export interface DirectGateway {
   connect(options?: Partial<ClientOptions>): Promise<Client>;
 }
 
-export async function startDirectGateway(overrides: Record<string, string> = {}): Promise<DirectGateway> {
+/** @param dir where its data lies; removed at the end when absent */
+export async function startDirectGateway(
+  overrides: Record<string, string> = {},
+  dir?: string,
+): Promise<DirectGateway> {
   const bootstrap = `127.0.0.1:${await freePort()}`;
   const direct = `127.0.0.1:${await freePort()}`;
   const listeners = `PLAINTEXT://${bootstrap},DIRECT://${direct}`;
-  const broker = await makeBroker({ overrides: { listeners, ...overrides } });
+  const place = dir === undefined ? {} : { dir };
+  const broker = await makeBroker({ overrides: { listeners, ...overrides }, ...place });
   await broker.start();
   return {
     broker,

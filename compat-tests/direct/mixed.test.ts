@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { type Client, METADATA_HEADER, slice, strided } from '../../src/client/index.ts';
 import { apiVersionsRequest } from '../../src/protocol/generated/api-versions-request.ts';
 import { apiVersionsResponse } from '../../src/protocol/generated/api-versions-response.ts';
@@ -12,6 +14,7 @@ import { directPutResponse } from '../../src/protocol/generated/direct-put-respo
 import { targetIsKafka } from '../harness/broker.ts';
 import { until } from '../harness/child.ts';
 import { clientKinds, type Client as KafkaClient, requireToolchain, startClient } from '../harness/client.ts';
+import { gatewayProgram } from '../harness/paths.ts';
 import { digest, makeValue } from '../harness/payload.ts';
 import { WireClient } from '../harness/wire-client.ts';
 import { collect, content, type DirectGateway, startDirectGateway } from './fixture.ts';
@@ -96,6 +99,61 @@ describe('direct and plain clients on one topic', function () {
         sizes.map((size, i) => [`k${i}`, digest(content(size, i))]),
       );
       assert.deepEqual(seen[0]!.headers, [[METADATA_HEADER, '{"i":0}']]);
+    });
+  }
+
+  for (const kind of clientKinds) {
+    it(`direct consumers read what ${kind.name} wrote`, async function () {
+      requireToolchain(this, kind.setup);
+      const plain = plainClient(kind, gateway.bootstrap);
+      const name = `written-${kind.name}`;
+      const topic = await client.createTopic(name);
+      const sizes = [1, 100, 70_000, 1_000_000, 3_000_000];
+      const records = sizes.map((size, seed) => ({
+        key: `k${seed}`,
+        size,
+        seed,
+        headers: [],
+        timestamp: Date.now(),
+      }));
+      await plain.call('produce', { topic: name, partition: 0, codec: 'none', acks: -1, records });
+      const consumer = topic.consumer({ select: 'all' });
+      const events = await collect(sizes.length, () => consumer.pull(PULL));
+      for (const [seed, event] of events.entries()) {
+        assert.equal(event.key?.toString(), `k${seed}`);
+        assert.equal(digest(event.selected!), digest(makeValue(sizes[seed]!, seed)));
+      }
+      await consumer.close();
+    });
+  }
+
+  for (const path of ['shared-memory', 'tcp']) {
+    it(`does not wait for a client that stalls (${path})`, async () => {
+      const name = `stalled-${path}`;
+      const topic = await client.createTopic(name);
+      const producer = topic.producer();
+      const push = (i: number) => producer.push({ i }, content(1_000_000, i));
+      await Promise.all(Array.from({ length: 40 }, (_, i) => push(i)));
+      const args = ['consume', name, '--bootstrap', gateway.direct, '--select', 'all', '--path', path];
+      const guest = spawn(process.execPath, [gatewayProgram, ...args], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      const ended = once(guest, 'exit');
+      try {
+        // Much of what it asked for is under way.
+        await once(guest.stdout, 'data');
+        guest.kill('SIGSTOP');
+        await Promise.all(Array.from({ length: 10 }, (_, i) => push(40 + i)));
+        const consumer = topic.consumer({ select: 'all' });
+        const events = await collect(50, () => consumer.pull(PULL));
+        for (const [i, { selected }] of events.entries())
+          assert.equal(Buffer.compare(selected!, content(1_000_000, i)), 0, `event ${i}`);
+        await consumer.close();
+      } finally {
+        guest.kill('SIGKILL');
+        await ended;
+      }
+      await producer.close();
     });
   }
 

@@ -1,5 +1,6 @@
 import { crc32c } from '../native/batch.ts';
 import {
+  Attribute,
   BATCH_HEADER_SIZE,
   BatchHeader,
   CRC_COVERS_FROM,
@@ -27,6 +28,8 @@ export interface BatchProducer {
   readonly producerId: bigint;
   readonly producerEpoch: number;
   readonly baseSequence: number;
+  /** Whether the batch belongs to a transaction. */
+  readonly isTransactional: boolean;
 }
 
 /** A record batch in pieces, one behind the other; the data of events is among them as it was given. */
@@ -62,7 +65,7 @@ export function encodeBatch(events: readonly EventRecord[], producer: BatchProdu
   header.batchLength = bytes - LOG_OVERHEAD;
   header.partitionLeaderEpoch = -1;
   header.magic = MAGIC;
-  header.attributes = 0;
+  header.attributes = producer?.isTransactional ? Attribute.transactional : 0;
   header.lastOffsetDelta = events.length - 1;
   header.baseTimestamp = BigInt(baseTimestamp);
   header.maxTimestamp = BigInt(maxTimestamp);

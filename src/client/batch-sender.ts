@@ -1,3 +1,4 @@
+import { ErrorCode } from '../protocol/errors.ts';
 import { directPutRequest } from '../protocol/generated/direct-put-request.ts';
 import { directPutResponse } from '../protocol/generated/direct-put-response.ts';
 import { produceRequest } from '../protocol/generated/produce-request.ts';
@@ -6,27 +7,48 @@ import { type BatchProducer, type EncodedBatch, type EventRecord, encodeBatch } 
 import type { Cluster, DataChannel } from './cluster.ts';
 import { brokerError, DirectError } from './errors.ts';
 import { inPlace } from './mapped-memory.ts';
+import type { ProducerIdentity } from './producer-identity.ts';
 import { type Path, RegionRefused, type RegisteredBuffer, type SharedPool } from './shared-memory.ts';
 import type { TopicHandle } from './topic.ts';
 
 const PRODUCE_VERSION = 13;
 /** Smaller batches go inline also where memory is shared. */
 const SHARED_MIN_BYTES = 32 * 1024;
-const DUPLICATE_SEQUENCE_NUMBER = 46;
 
-/** Sends batches of one topic: as Produce, or as a put whose data the gateway takes from shared memory. */
+export interface BatchSenderOptions {
+  readonly topic: TopicHandle;
+  readonly cluster: Cluster;
+  readonly pool: SharedPool;
+  readonly acks: 'all' | 1;
+  readonly transactionalId: string | null;
+}
+
+/** In the name of whom a batch is sent. */
+export interface BatchIdentity extends ProducerIdentity {
+  readonly baseSequence: number;
+}
+
+/**
+ * Sends batches of one topic, over one connection to each gateway: as Produce, or as a put whose data the gateway takes from shared memory. While a
+ * put of a partition is under way, everything for it goes as a put, small as it may be: gateways answer puts and Produce in the order of
+ * requests, but older ones append a Produce that is behind a put first.
+ */
 export class BatchSender {
   readonly #topic: TopicHandle;
   readonly #cluster: Cluster;
   readonly #pool: SharedPool;
   readonly #acks: number;
+  readonly #transactionalId: string | null;
+  /** Puts under way, by partition. */
+  readonly #puts = new Map<number, number>();
   #path: Path | null = null;
 
-  constructor(topic: TopicHandle, cluster: Cluster, pool: SharedPool, acks: 'all' | 1) {
+  constructor({ topic, cluster, pool, acks, transactionalId }: BatchSenderOptions) {
     this.#topic = topic;
     this.#cluster = cluster;
     this.#pool = pool;
     this.#acks = acks === 'all' ? -1 : 1;
+    this.#transactionalId = transactionalId;
   }
 
   /** How large data has moved, last; null before the first. */
@@ -41,15 +63,17 @@ export class BatchSender {
   async send(
     partition: number,
     events: readonly EventRecord[],
-    producer: BatchProducer | null,
+    identity: BatchIdentity | null,
     isRetry: boolean,
     sent: () => void,
   ): Promise<bigint> {
     const leader = await this.#cluster.leaderOf(this.#topic.name, partition, isRetry);
     const channel = await this.#cluster.channel(leader, 'put');
+    const producer = identity && { ...identity, isTransactional: this.#transactionalId !== null };
     let dataBytes = 0;
     for (const event of events) dataBytes += event.dataBytes;
-    if (channel.attachment.path !== 'shared-memory' || dataBytes < SHARED_MIN_BYTES) {
+    const isSmall = dataBytes < SHARED_MIN_BYTES && !this.#puts.has(partition);
+    if (channel.attachment.path !== 'shared-memory' || isSmall) {
       if (channel.attachment.path === 'tcp') this.#path = 'tcp';
       const offset = await this.#produce(channel, partition, encodeBatch(events, producer), sent);
       this.#handOver(events);
@@ -128,7 +152,7 @@ export class BatchSender {
       produceRequest,
       produceResponse,
       {
-        transactionalId: null,
+        transactionalId: this.#transactionalId,
         acks: this.#acks,
         timeoutMs: this.#cluster.options.requestTimeoutMs,
         topicData: [
@@ -170,15 +194,20 @@ export class BatchSender {
       directPutResponse,
       {
         attachmentId: attachment.id,
-        transactionalId: null,
+        transactionalId: this.#transactionalId,
         acks: this.#acks,
         timeoutMs: this.#cluster.options.requestTimeoutMs,
         topics: [{ topicId: this.#topic.id, partitions: [{ index, batch: Buffer.concat(parts), data }] }],
       },
       { doing },
     );
+    this.#puts.set(index, (this.#puts.get(index) ?? 0) + 1);
     sent();
-    const answer = await called;
+    const answer = await called.finally(() => {
+      const left = this.#puts.get(index)! - 1;
+      if (left > 0) this.#puts.set(index, left);
+      else this.#puts.delete(index);
+    });
     if (answer.errorCode !== 0) throw brokerError(answer.errorCode, answer.errorMessage, doing);
     return this.#offsetOf(answer.topics[0]?.partitions[0], doing);
   }
@@ -190,7 +219,7 @@ export class BatchSender {
     if (partition === undefined)
       throw new DirectError('BROKER', 'an answer without the partition', { doing });
     const { errorCode, errorMessage, baseOffset } = partition;
-    if (errorCode === DUPLICATE_SEQUENCE_NUMBER) return -1n; // it is there, too long ago for its offset to be known
+    if (errorCode === ErrorCode.DUPLICATE_SEQUENCE_NUMBER) return -1n; // it is there, too long ago for its offset to be known
     if (errorCode !== 0) throw brokerError(errorCode, errorMessage, doing);
     return baseOffset;
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { murmur2, partitionOfKey } from './murmur2.ts';
 import { copySelected, type Range, rangesOf, selectedBytes, selectorOf } from './selection.ts';
-import { checkEvolution, serializerOf } from './topic-form.ts';
+import { checkEvolution, checkForm, formOfConfigs, serializerOf } from './topic-form.ts';
 
 const SIZE = 200;
 const range = fc
@@ -93,5 +93,31 @@ describe('serializers', () => {
     assert.throws(() => checkEvolution([before, { ...before, fields: [{ name: 'b', type: 'int' }] }]), {
       code: 'INVALID_ARGUMENT',
     });
+  });
+});
+
+describe('forms of topics', () => {
+  it('are refused before they are stored, and when they were stored by somebody else', () => {
+    const wrong = [
+      { serializer: 'json' },
+      { serializer: { type: 'xml' } },
+      { serializer: { type: 'toString' } },
+      { serializer: { type: 'avro', schemas: {} } },
+      { validator: { type: 'json-schema' } },
+      { validator: { type: 'avro', schema: null } },
+      { partitionSelector: { type: 'field' } },
+      { partitionSelector: null },
+    ];
+    for (const form of wrong) {
+      assert.throws(() => checkForm(form as never, 'test'), { code: 'INVALID_ARGUMENT' });
+      const [[part, value]] = Object.entries(form) as [[string, unknown]];
+      const name = { serializer: 'direct.serializer', validator: 'direct.validator' }[part];
+      const config = name ?? 'direct.partition.selector';
+      assert.throws(() => formOfConfigs(new Map([[config, JSON.stringify(value)]])), {
+        code: 'INVALID_ARGUMENT',
+      });
+    }
+    checkForm({ serializer: { type: 'raw' }, partitionSelector: { type: 'field', field: 'a.b' } }, 'test');
+    assert.deepEqual(formOfConfigs(new Map()).serializer, { type: 'json' });
   });
 });

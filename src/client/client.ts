@@ -3,13 +3,16 @@ import { createTopicsResponse } from '../protocol/generated/create-topics-respon
 import { deleteTopicsRequest } from '../protocol/generated/delete-topics-request.ts';
 import { deleteTopicsResponse } from '../protocol/generated/delete-topics-response.ts';
 import { Cluster, type TopicInfo } from './cluster.ts';
-import { Consumer, type ConsumerOptions } from './consumer.ts';
+import { Consumer } from './consumer.ts';
+import type { ConsumerOptions } from './consumer-options.ts';
 import { brokerError, DirectError } from './errors.ts';
+import { GroupAdmin } from './group-admin.ts';
 import { type Path, type RegisteredBuffer, SharedPool } from './shared-memory.ts';
 import { alterConfigs, configsOf, TopicHandle } from './topic.ts';
 import {
   type CustomForms,
   checkEvolution,
+  checkForm,
   configsOfForm,
   type TopicForm,
   validatorOf,
@@ -52,10 +55,13 @@ export class Client {
   readonly #cluster: Cluster;
   readonly #pool: SharedPool;
   readonly #custom: CustomForms;
+  /** Consumer groups of any client: what they have committed, who is in them. */
+  readonly groups: GroupAdmin;
   #path: Path;
 
   private constructor(cluster: Cluster, pool: SharedPool, custom: CustomForms, path: Path) {
     this.#cluster = cluster;
+    this.groups = new GroupAdmin(cluster);
     this.#pool = pool;
     this.#custom = custom;
     this.#path = path;
@@ -68,10 +74,7 @@ export class Client {
     const { sharedChunkBytes = 64 * MIB, sharedMaxBytes = 1024 * MIB } = options;
     const addresses = (typeof bootstrap === 'string' ? bootstrap.split(',') : bootstrap).map(addressOf);
     const pool = new SharedPool(sharedChunkBytes, sharedMaxBytes);
-    const cluster = new Cluster(
-      { bootstrap: addresses, clientId, connectTimeoutMs, requestTimeoutMs, path },
-      pool,
-    );
+    const cluster = new Cluster({ bootstrap: addresses, clientId, connectTimeoutMs, requestTimeoutMs, path });
     try {
       const { attachment } = await cluster.channel(-1, 'get');
       const used = attachment.mapped === null ? attachment.path : 'mapped';
@@ -115,6 +118,7 @@ export class Client {
   async createTopic(name: string, options: CreateTopicOptions = {}): Promise<TopicHandle> {
     const doing = `create topic ${name}`;
     const { partitions = 1, configs = {}, timeoutMs = 30_000, ...form } = options;
+    checkForm(form, doing);
     if (form.serializer?.type === 'avro') checkEvolution(form.serializer.schemas);
     if (form.validator !== undefined && form.validator.type !== 'custom')
       validatorOf(form.validator, this.#custom);

@@ -1,4 +1,5 @@
 import { ApiKey } from '../protocol/api-keys.ts';
+import { ErrorCode } from '../protocol/errors.ts';
 import { findCoordinatorRequest } from '../protocol/generated/find-coordinator-request.ts';
 import { findCoordinatorResponse } from '../protocol/generated/find-coordinator-response.ts';
 import { metadataRequest } from '../protocol/generated/metadata-request.ts';
@@ -6,11 +7,15 @@ import { metadataResponse } from '../protocol/generated/metadata-response.ts';
 import type { Uuid } from '../protocol/wire/types.ts';
 import { Connection } from './connection.ts';
 import { brokerError, DirectError } from './errors.ts';
-import { ClientAttachment, type Path, type SharedPool } from './shared-memory.ts';
+import { ClientAttachment, type Path } from './shared-memory.ts';
 
 /** Older gateways aside, what both ends speak. */
 const METADATA_VERSION = 12;
 const METADATA_AGE_MS = 30_000;
+const FIND_COORDINATOR_VERSION = 4;
+/** In the order of Kafka's numbers. */
+const COORDINATOR_KINDS = ['group', 'transaction'] as const;
+export type CoordinatorKind = (typeof COORDINATOR_KINDS)[number];
 
 export interface ClusterOptions {
   readonly bootstrap: readonly { host: string; port: number }[];
@@ -34,9 +39,9 @@ export interface TopicInfo {
 
 /**
  * What a connection is for. Answers come in the order of requests, so that what may wait long has a connection of its own: `fetch` waits for
- * records, `put` for the disk, `get` for neither.
+ * records, `put` for the disk, `get` for neither, and each member of a group for the other members.
  */
-export type Purpose = 'control' | 'fetch' | 'put' | 'get' | `group ${string}`;
+export type Purpose = 'control' | 'fetch' | 'put' | 'get' | `member ${number}`;
 
 /** A connection and how data moves over it. */
 export interface DataChannel {
@@ -47,16 +52,15 @@ export interface DataChannel {
 /** The gateways of one cluster: who they are, which leads which partition, and connections to them. */
 export class Cluster {
   readonly options: ClusterOptions;
-  readonly #pool: SharedPool;
   readonly #connections = new Map<string, Promise<Connection>>();
   readonly #channels = new Map<string, Promise<DataChannel>>();
   #brokers = new Map<number, { host: string; port: number }>();
   readonly #topics = new Map<string, { info: TopicInfo; readAt: number }>();
+  readonly #coordinators = new Map<string, number>();
   #closed = false;
 
-  constructor(options: ClusterOptions, pool: SharedPool) {
+  constructor(options: ClusterOptions) {
     this.options = options;
-    this.#pool = pool;
   }
 
   close(): void {
@@ -90,6 +94,15 @@ export class Cluster {
     return node ?? -1;
   }
 
+  /** Closes the connections of a purpose that is no more. */
+  closeConnections(purpose: Purpose): void {
+    for (const [key, opened] of this.#connections) {
+      if (!key.endsWith(` ${purpose}`)) continue;
+      this.#connections.delete(key);
+      opened.then((connection) => connection.close()).catch(() => undefined);
+    }
+  }
+
   /** A connection over which data moves, attached. */
   async channel(node: number, purpose: 'put' | 'get'): Promise<DataChannel> {
     const key = `${node} ${purpose}`;
@@ -112,10 +125,7 @@ export class Cluster {
         doing: 'attach',
         todo: 'use the address of the gateway’s DIRECT listener',
       });
-    return {
-      connection,
-      attachment: await ClientAttachment.attach(connection, this.options.path, this.#pool),
-    };
+    return { connection, attachment: await ClientAttachment.attach(connection, this.options.path) };
   }
 
   async #open(node: number): Promise<Connection> {
@@ -162,7 +172,7 @@ export class Cluster {
     this.#brokers = new Map(answer.brokers.map(({ nodeId, host, port }) => [nodeId, { host, port }]));
     const found: TopicInfo[] = [];
     for (const { errorCode, name, topicId, partitions } of answer.topics) {
-      if (name === null || errorCode === 3) continue;
+      if (name === null || errorCode === ErrorCode.UNKNOWN_TOPIC_OR_PARTITION) continue;
       if (errorCode !== 0) throw brokerError(errorCode, null, `describe topic ${name}`);
       const info = {
         name,
@@ -191,21 +201,42 @@ export class Cluster {
     );
   }
 
-  /** A connection of its own to the coordinator of a group, whose requests may wait for other members. */
-  async coordinator(groupId: string): Promise<Connection> {
-    const doing = `find the coordinator of group ${groupId}`;
+  /** The gateways that are known, by number; asks when none is. */
+  async nodes(): Promise<number[]> {
+    if (this.#brokers.size === 0) await this.topics([]);
+    return [...this.#brokers.keys()];
+  }
+
+  /** A connection to the coordinator of a group or a transactional id, which is asked for once. */
+  async coordinator(kind: CoordinatorKind, key: string, purpose: Purpose): Promise<Connection> {
+    const name = `${kind} ${key}`;
+    let node = this.#coordinators.get(name);
+    if (node === undefined) {
+      node = await this.#findCoordinator(kind, key);
+      this.#coordinators.set(name, node);
+    }
+    return this.connection(node, purpose);
+  }
+
+  /** It is another one by now, or will be. */
+  forgetCoordinator(kind: CoordinatorKind, key: string): void {
+    this.#coordinators.delete(`${kind} ${key}`);
+  }
+
+  async #findCoordinator(kind: CoordinatorKind, key: string): Promise<number> {
+    const doing = `find the coordinator of ${kind} ${key}`;
     const connection = await this.connection(-1, 'control');
     const { coordinators } = await connection.call(
       findCoordinatorRequest,
       findCoordinatorResponse,
-      { keyType: 0, coordinatorKeys: [groupId] },
-      { version: 4, doing },
+      { keyType: COORDINATOR_KINDS.indexOf(kind), coordinatorKeys: [key] },
+      { version: FIND_COORDINATOR_VERSION, doing },
     );
     const [found] = coordinators;
-    if (found === undefined) throw brokerError(15, null, doing);
+    if (found === undefined) throw brokerError(ErrorCode.COORDINATOR_NOT_AVAILABLE, null, doing);
     if (found.errorCode !== 0) throw brokerError(found.errorCode, found.errorMessage, doing);
     const { nodeId, host, port } = found;
     if (!this.#brokers.has(nodeId)) this.#brokers.set(nodeId, { host, port });
-    return this.connection(nodeId, `group ${groupId}`);
+    return nodeId;
   }
 }

@@ -121,10 +121,6 @@ export class Connection {
     return this.#failure !== null;
   }
 
-  get host(): string {
-    return this.#options.host;
-  }
-
   /** Whether the gateway serves an API on this listener. */
   serves(apiKey: number): boolean {
     return this.#versions.has(apiKey);
@@ -286,11 +282,14 @@ export class Connection {
       whole,
     );
     if (opened === null) {
-      const waits = length <= SCRATCH_BYTES / 2 || (pending.lands && have < SCRATCH_BYTES / 2);
-      return waits ? this.#makeRoom() : this.#gather(pending, length, have);
+      if (length <= SCRATCH_BYTES / 2) return this.#makeRoom();
+      if (!pending.lands) return this.#gather(pending, length, have);
+      // Only the message has to fit, not the data behind it; the gateway limits its items.
+      if (have >= SCRATCH_BYTES / 2) throw new Error(`a message of more than ${have} bytes before its data`);
+      return this.#makeRoom();
     }
-    this.#pending.shift();
     this.#land(pending, opened, length, body, have);
+    this.#pending.shift();
     return true;
   }
 
@@ -330,7 +329,7 @@ export class Connection {
     }
   }
 
-  /** A large frame without a place for its data is received as a whole. */
+  /** A large frame whose bytes are the message's own is received as a whole, into memory that the message keeps. */
   #gather(pending: Pending, length: number, have: number): boolean {
     const frame = Buffer.allocUnsafeSlow(length);
     const body = this.#start + FRAME_LENGTH_BYTES;
@@ -343,11 +342,11 @@ export class Connection {
       filled: have,
       fail: pending.fail,
       done: () => {
-        const opened = pending.open(frame, true)!;
-        let from = opened.headBytes;
-        for (const target of opened.targets) {
-          frame.copy(target, 0, from, from + target.byteLength);
-          from += target.byteLength;
+        try {
+          pending.open(frame, true);
+        } catch (error) {
+          pending.fail(error as Error);
+          throw error;
         }
         pending.done();
       },

@@ -7,7 +7,8 @@ import { ErrorCode } from '../protocol/errors.ts';
  * AbortSignal · CLOSED: the client, producer or consumer is closed · CONNECTION: the gateway cannot be reached, or went away ·
  * NOT_DIRECT: the listener is not a direct one · BUFFER_FULL: too much waits to be sent · CHECKSUM: data arrived damaged ·
  * DELETED: the data is no longer there · EXPIRED: a reference has expired and its record cannot be found again · FENCED: another took over
- * the group membership or the producer's id · BROKER: the gateway refused.
+ * the group membership or the producer's id · ABORTABLE: the transaction cannot be committed any more, abort it and begin anew ·
+ * BROKER: the gateway refused.
  */
 export type DirectErrorCode =
   | 'INVALID_ARGUMENT'
@@ -22,6 +23,7 @@ export type DirectErrorCode =
   | 'DELETED'
   | 'EXPIRED'
   | 'FENCED'
+  | 'ABORTABLE'
   | 'BROKER';
 
 export interface DirectErrorDetails {
@@ -67,6 +69,8 @@ const RETRIABLE: ReadonlySet<number> = new Set([
   ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
   ErrorCode.COORDINATOR_NOT_AVAILABLE,
   ErrorCode.NOT_COORDINATOR,
+  // One transaction is still being ended.
+  ErrorCode.CONCURRENT_TRANSACTIONS,
   ErrorCode.NOT_ENOUGH_REPLICAS,
   ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
   ErrorCode.KAFKA_STORAGE_ERROR,
@@ -80,6 +84,10 @@ const CODES: ReadonlyMap<number, DirectErrorCode> = new Map<number, DirectErrorC
   [ErrorCode.PRODUCER_FENCED, 'FENCED'],
   [ErrorCode.INVALID_PRODUCER_EPOCH, 'FENCED'],
   [ErrorCode.FENCED_INSTANCE_ID, 'FENCED'],
+  [ErrorCode.TRANSACTION_COORDINATOR_FENCED, 'FENCED'],
+  [ErrorCode.INVALID_PRODUCER_ID_MAPPING, 'FENCED'],
+  [ErrorCode.INVALID_TXN_STATE, 'ABORTABLE'],
+  [ErrorCode.TRANSACTION_ABORTABLE, 'ABORTABLE'],
 ]);
 
 const WHAT_TO_DO: ReadonlyMap<number, string> = new Map([
@@ -90,6 +98,12 @@ const WHAT_TO_DO: ReadonlyMap<number, string> = new Map([
   ],
   [ErrorCode.TOPIC_ALREADY_EXISTS, 'open it instead'],
   [ErrorCode.INVALID_RECORD, 'see the message for the record at fault'],
+  [ErrorCode.GROUP_ID_NOT_FOUND, '`kafabric groups list` shows those that there are'],
+  [ErrorCode.NON_EMPTY_GROUP, 'stop its consumers first'],
+  [
+    ErrorCode.INVALID_TRANSACTION_TIMEOUT,
+    'lower transactionTimeoutMs, or raise transaction.max.timeout.ms of the gateway',
+  ],
 ]);
 
 /** An answer of the gateway as an error. */
@@ -102,6 +116,13 @@ export function brokerError(code: number, message: string | null, doing: string)
     retriable: RETRIABLE.has(code),
     ...(todo === undefined ? {} : { todo }),
   });
+}
+
+/** Errors that are none of this library's are those of a program: they keep their cause. */
+export function asDirectError(error: unknown, doing: string): DirectError {
+  return error instanceof DirectError
+    ? error
+    : new DirectError('BROKER', String(error), { doing, cause: error });
 }
 
 export function aborted(doing: string, signal: AbortSignal): DirectError {

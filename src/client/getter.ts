@@ -152,6 +152,7 @@ export class Getter {
     items: readonly Queued[],
   ): Promise<DirectGetResponse> {
     const staged = new Map<Queued, RegisteredBuffer>();
+    let isAsked = false;
     try {
       const wire: DirectGetItem[] = [];
       for (const item of items) {
@@ -171,6 +172,7 @@ export class Getter {
       }
       const request = { attachmentId: attachment.id, items: wire };
       const doing = items[0]!.doing;
+      isAsked = true;
       const answer = await connection.call(directGetRequest, directGetResponse, request, { doing });
       for (const [item, room] of staged) item.target.set(room.bytes);
       for (const room of staged.values()) room.release();
@@ -179,7 +181,9 @@ export class Getter {
       const release = () => {
         for (const room of staged.values()) room.release();
       };
-      setTimeout(release, QUARANTINE_MS).unref();
+      // What nobody was asked to write to is free at once: it may be all that others wait for.
+      if (isAsked) setTimeout(release, QUARANTINE_MS).unref();
+      else release();
       throw error;
     }
   }

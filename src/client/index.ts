@@ -1,17 +1,23 @@
 /** The direct API of Kafabric; docs/direct-api.md begins with five minutes of it. */
 export { METADATA_HEADER } from './batch-encoder.ts';
 export { Client, type ClientOptions, type CreateTopicOptions } from './client.ts';
-export { Consumer, type ConsumerOptions, type DataBroker, type StartPosition } from './consumer.ts';
+export { Consumer } from './consumer.ts';
+export type { ConsumerOptions, DataBroker } from './consumer-options.ts';
 export { DirectError, type DirectErrorCode } from './errors.ts';
 export type { Event } from './event.ts';
+export type {
+  GroupAdmin,
+  GroupDescription,
+  GroupListing,
+  GroupPartition,
+  OffsetChange,
+} from './group-admin.ts';
+export type { PartitionOffset } from './group-offsets.ts';
+export type { PushResult } from './lane.ts';
+export type { StartPosition } from './list-offsets.ts';
 export type { View } from './mapped-memory.ts';
-export {
-  type EventData,
-  Producer,
-  type ProducerOptions,
-  type PushOptions,
-  type PushResult,
-} from './producer.ts';
+export { type EventData, Producer, type PushOptions, type Transaction } from './producer.ts';
+export type { ProducerOptions } from './producer-options.ts';
 export {
   type DataDescriptor,
   type DataSelector,

@@ -81,10 +81,6 @@ export class SharedPool {
     this.#maxBytes = maxBytes;
   }
 
-  get bytes(): number {
-    return this.#bytes;
-  }
-
   /** Null when the limit would be exceeded. */
   async allocate(bytes: number): Promise<RegisteredBuffer | null> {
     const length = Math.max(1, Math.ceil(bytes / GRANULE_BYTES)) * GRANULE_BYTES;
@@ -93,11 +89,6 @@ export class SharedPool {
     const grown = this.#growing.then(() => this.#take(bytes, length) ?? this.#grow(bytes, length));
     this.#growing = grown.catch(() => undefined);
     return grown;
-  }
-
-  /** As `allocate`, from what is there already. */
-  allocateNow(bytes: number): RegisteredBuffer | null {
-    return this.#take(bytes, Math.max(1, Math.ceil(bytes / GRANULE_BYTES)) * GRANULE_BYTES);
   }
 
   /** Memory of a gateway that a connection maps. Rejects with BUFFER_FULL at a limit of the gateway. */
@@ -178,7 +169,6 @@ export class ClientAttachment {
   /** Large data also moves by shared memory where the gateway's is mapped. */
   readonly path: 'shared-memory' | 'tcp';
   readonly id: bigint;
-  readonly maxRequestBytes: number;
   readonly #connection: Connection;
   readonly #socketName: string;
   readonly #token: Uint8Array;
@@ -189,20 +179,15 @@ export class ClientAttachment {
     this.#connection = connection;
     this.path = answer.transport === 'inline' ? 'tcp' : 'shared-memory';
     this.id = answer.attachmentId;
-    this.maxRequestBytes = Number(answer.maxRequestBytes);
     this.#socketName = answer.socketName;
     this.#token = Uint8Array.from(answer.token);
   }
 
   /**
-   * Attaches by shared memory where both are on one machine and the gateway takes it, else inline; `wanted` leaves no choice.
-   * @param probe a small piece of memory, to find out whether the gateway can be reached that way
+   * Attaches by shared memory where both are on one machine and the gateway takes it, else inline; `wanted` leaves no choice. Whether the
+   * gateway can be reached that way is found out with one page, which it gives back: the memory of the client is made when it is used.
    */
-  static async attach(
-    connection: Connection,
-    wanted: Path | 'auto',
-    pool: SharedPool,
-  ): Promise<ClientAttachment> {
+  static async attach(connection: Connection, wanted: Path | 'auto'): Promise<ClientAttachment> {
     const doing = 'attach';
     const transports = {
       mapped: ['mapped'],
@@ -225,15 +210,12 @@ export class ClientAttachment {
     const attachment = await attach(transports[wanted]);
     if (attachment.path === 'tcp') return attachment;
     try {
-      const probe = await pool.allocate(1);
-      if (probe !== null) {
-        await attachment.regionOf(pool.locate(probe.bytes)!.chunk);
-        probe.release();
-      }
+      const region = await attachment.#offer(await createSharedBuffer(GRANULE_BYTES));
+      await attachment.#release([region]);
       return attachment;
     } catch (error) {
       if (wanted !== 'auto') throw error;
-      await attachment.#end();
+      await attachment.#release(null);
       return attach(transports.tcp);
     }
   }
@@ -255,14 +237,14 @@ export class ClientAttachment {
     }
     let region = this.#regions.get(chunk);
     if (region === undefined) {
-      region = this.#offer(chunk as Chunk);
+      region = this.#offer((chunk as Chunk).shared);
       region.catch(() => this.#regions.delete(chunk));
       this.#regions.set(chunk, region);
     }
     return region;
   }
 
-  async #offer({ shared }: Chunk): Promise<number> {
+  async #offer(shared: SharedBuffer): Promise<number> {
     const answer = await offerSharedBuffer(this.#socketName, this.#token, shared, OFFER_TIMEOUT_MS);
     if (answer >= 0) return answer;
     throw new RegionRefused('CONNECTION', `the gateway does not take shared memory (errno ${-answer})`, {
@@ -271,8 +253,9 @@ export class ClientAttachment {
     });
   }
 
-  async #end(): Promise<void> {
-    const request = { attachmentId: this.id, regions: null };
+  /** Gives up regions, or all with null. */
+  async #release(regions: number[] | null): Promise<void> {
+    const request = { attachmentId: this.id, regions };
     await this.#connection.call(directReleaseRequest, directReleaseResponse, request).catch(() => undefined);
   }
 }

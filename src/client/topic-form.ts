@@ -243,6 +243,52 @@ const DEFAULTS: TopicForm = {
   partitionSelector: { type: 'key' },
 };
 
+/** The types of each part of a form, with the fields that they need and the types of those. */
+const TYPES: Readonly<Record<keyof TopicForm, Readonly<Record<string, Readonly<Record<string, string>>>>>> = {
+  validator: {
+    none: {},
+    'json-schema': { schema: 'object' },
+    avro: { schema: 'object or string' },
+    custom: { name: 'string' },
+  },
+  serializer: { json: {}, msgpack: {}, raw: {}, avro: { schemas: 'list' }, custom: { name: 'string' } },
+  partitionSelector: {
+    key: {},
+    'round-robin': {},
+    field: { field: 'string' },
+    explicit: {},
+    custom: { name: 'string' },
+  },
+};
+
+/** @throws DirectError INVALID_ARGUMENT when a part of a form is none: it would be stored, and no client could open the topic */
+export function checkForm(form: Partial<TopicForm>, doing: string): void {
+  for (const part of Object.keys(TYPES) as (keyof TopicForm)[]) {
+    const spec: unknown = form[part];
+    if (spec === undefined) continue;
+    const types = TYPES[part];
+    const isObject = typeof spec === 'object' && spec !== null;
+    const { type, ...fields } = (isObject ? spec : {}) as { type?: unknown } & Record<string, unknown>;
+    const needed = typeof type === 'string' && Object.hasOwn(types, type) ? types[type] : undefined;
+    if (needed === undefined)
+      throw new DirectError('INVALID_ARGUMENT', `${part} ${JSON.stringify(spec)} is none`, {
+        doing,
+        todo: `give an object with a type: ${Object.keys(types).join(', ')}`,
+      });
+    for (const [field, kind] of Object.entries(needed))
+      if (!isOf(kind, fields[field]))
+        throw new DirectError('INVALID_ARGUMENT', `${part} of type ${type} needs "${field}" (${kind})`, {
+          doing,
+        });
+  }
+}
+
+function isOf(kind: string, value: unknown): boolean {
+  if (kind === 'list') return Array.isArray(value);
+  if (value === null || Array.isArray(value)) return false;
+  return kind.split(' or ').includes(typeof value);
+}
+
 /** The form that a topic's configs describe. */
 export function formOfConfigs(configs: ReadonlyMap<string, string | null>): TopicForm {
   const read = <T>(name: string, fallback: T): T => {
@@ -257,11 +303,13 @@ export function formOfConfigs(configs: ReadonlyMap<string, string | null>): Topi
       });
     }
   };
-  return {
+  const form = {
     validator: read(FORM_CONFIGS.validator, DEFAULTS.validator),
     serializer: read(FORM_CONFIGS.serializer, DEFAULTS.serializer),
     partitionSelector: read(FORM_CONFIGS.partitionSelector, DEFAULTS.partitionSelector),
   };
+  checkForm(form, 'open a topic');
+  return form;
 }
 
 /** What has to be configured for a form. */

@@ -4,9 +4,11 @@ import { incrementalAlterConfigsRequest } from '../protocol/generated/incrementa
 import { incrementalAlterConfigsResponse } from '../protocol/generated/incremental-alter-configs-response.ts';
 import type { Uuid } from '../protocol/wire/types.ts';
 import type { Cluster, TopicInfo } from './cluster.ts';
-import { Consumer, type ConsumerOptions } from './consumer.ts';
+import { Consumer } from './consumer.ts';
+import type { ConsumerOptions } from './consumer-options.ts';
 import { brokerError, DirectError } from './errors.ts';
-import { Producer, type ProducerOptions } from './producer.ts';
+import { Producer } from './producer.ts';
+import type { ProducerOptions } from './producer-options.ts';
 import type { SharedPool } from './shared-memory.ts';
 import {
   type CustomForms,

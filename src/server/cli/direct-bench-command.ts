@@ -1,18 +1,25 @@
+import { fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
 import type { Client, Path, TopicHandle } from '../../client/index.ts';
+import { jsonOf, pathOption } from './target.ts';
 
 interface BenchOptions {
   bootstrap: string;
   topic?: string;
+  partitions: number;
   events: number;
   size: number;
+  metadataSize: number;
   batchSize: number;
+  maxInFlight: number;
+  lingerMs?: number;
   acks: 'all' | '1';
   path: Path | 'auto';
   /** The part of the events whose data is pulled, and the part of that. */
   interest: number;
   selectivity: number;
+  processes: number;
   json: boolean;
 }
 
@@ -24,36 +31,69 @@ interface Phase {
   seconds: number;
   eventsPerSecond: number;
   megabytesPerSecond: number;
-  /** Of this process, per 10^9 bytes moved. */
+  /** Of the benchmark's processes, per 10^9 bytes moved. */
   cpuSecondsPerGB: number;
 }
 
 /** Bytes that are reused in turn, by pushes and by pulls. */
 const RING_BYTES = 64 << 20;
+const GIGABYTE = 1e9;
 
-/** `kafabric direct-bench`: pushes events and pulls them again, in one process, and says how fast. */
+/** `kafabric direct-bench`: pushes events and pulls them again, in one process or several, and says how fast. */
 export function addDirectBenchCommand(program: Command): void {
   program
     .command('direct-bench')
     .description('measure pushes and pulls of the direct API against a running gateway')
     .requiredOption('--bootstrap <host:port>', 'a DIRECT listener')
-    .option('--topic <name>', 'an existing topic; a new one, removed at the end, when absent')
-    .option('--events <n>', 'events to push and pull', Number, 1000)
+    .option('--topic <name>', 'an existing topic that is empty; new ones, removed at the end, when absent')
+    .option('--partitions <n>', 'of a new topic', Number, 1)
+    .option('--events <n>', 'events that each process pushes and pulls', Number, 1000)
     .option('--size <bytes>', 'data of one event', Number, 1_000_000)
+    .option('--metadata-size <bytes>', 'metadata of one event, at least', Number, 0)
     .option('--batch-size <n>', 'events of one batch at most', Number, 128)
+    .option('--max-in-flight <n>', 'batches of a partition under way at once, 1 to 5', Number, 5)
+    .option('--linger-ms <ms>', 'how long a batch waits for more events; adaptive when absent', Number)
     .option('--acks <acks>', 'all or 1', 'all')
-    .option('--path <path>', 'auto, shared-memory or tcp', 'auto')
+    .addOption(pathOption())
     .option('--interest <part>', 'part of the events whose data is pulled, 0 to 1', Number, 1)
     .option('--selectivity <part>', 'part of each such event that is pulled, 0 to 1', Number, 1)
+    .option(
+      '--processes <n>',
+      'processes, each with a topic of its own, that push and then pull together',
+      Number,
+      1,
+    )
     .option('--json', 'one JSON line for each phase', false)
     .action(async (options: BenchOptions) => {
-      for (const phase of await bench(options))
-        process.stdout.write(`${options.json ? JSON.stringify(phase) : textOf(phase)}\n`);
+      check(options);
+      const show = (phase: Phase) =>
+        process.stdout.write(`${options.json ? jsonOf(phase) : textOf(phase)}\n`);
+      if (options.processes > 1) await benchTogether(options, show);
+      else await bench(options, process.send === undefined ? show : toParent, process.send && parentsGo);
     });
 }
 
-async function bench(options: BenchOptions): Promise<Phase[]> {
-  const { bootstrap, path } = options;
+/** @throws Error for what would measure nothing, or run for ever */
+function check(options: BenchOptions): void {
+  const { events, size, metadataSize, partitions, processes, interest, selectivity, topic } = options;
+  for (const [name, value] of Object.entries({ events, partitions, processes }))
+    if (!(Number.isSafeInteger(value) && value >= 1))
+      throw new Error(`--${name} is ${value}, not at least 1`);
+  for (const [name, value] of Object.entries({ size, 'metadata-size': metadataSize }))
+    if (!(Number.isSafeInteger(value) && value >= 0)) throw new Error(`--${name} is ${value}`);
+  for (const [name, value] of Object.entries({ interest, selectivity }))
+    if (!(value >= 0 && value <= 1)) throw new Error(`--${name} is ${value}, not from 0 to 1`);
+  if (processes > 1 && topic !== undefined)
+    throw new Error('--topic and --processes: each process needs a topic of its own');
+}
+
+/** @param go resolves when a phase may begin */
+async function bench(
+  options: BenchOptions,
+  show: (phase: Phase) => void,
+  go: () => Promise<void> = async () => {},
+): Promise<void> {
+  const { bootstrap, path, partitions } = options;
   // Other commands need not load it.
   const { Client } = await import('../../client/index.ts');
   const client = await Client.connect({ bootstrap, path, sharedMaxBytes: 2 ** 31 });
@@ -61,27 +101,41 @@ async function bench(options: BenchOptions): Promise<Phase[]> {
   try {
     const topic =
       options.topic === undefined
-        ? await client.createTopic(name, { configs: { 'max.message.bytes': '2147483647' } })
+        ? await client.createTopic(name, { partitions, configs: { 'max.message.bytes': '2147483647' } })
         : await client.openTopic(name);
-    return [await push(client, topic, options), await pull(client, topic, options)];
+    show(await push(client, topic, options, go));
+    show(await pull(client, topic, options, go));
   } finally {
     if (options.topic === undefined) await client.deleteTopic(name).catch(() => undefined);
     client.close();
   }
 }
 
-async function push(client: Client, topic: TopicHandle, options: BenchOptions): Promise<Phase> {
-  const { events, size, batchSize, acks } = options;
+/** Begins to measure when all are ready. */
+async function push(
+  client: Client,
+  topic: TopicHandle,
+  options: BenchOptions,
+  go: () => Promise<void>,
+): Promise<Phase> {
+  const { events, size, metadataSize, batchSize, maxInFlight, lingerMs, acks } = options;
   const slots = Math.max(2, Math.floor(RING_BYTES / Math.max(size, 1)));
-  const producer = topic.producer({ batchSize, acks: acks === '1' ? 1 : 'all' });
+  const producer = topic.producer({
+    batchSize,
+    maxInFlight,
+    acks: acks === '1' ? 1 : 'all',
+    ...(lingerMs === undefined ? {} : { lingerMs }),
+  });
   const ring = await client.allocate(Math.max(1, slots * size));
   ring.bytes.fill(7);
+  const more = metadataSize > 0 ? { more: 'm'.repeat(metadataSize) } : {};
   const inUse: Promise<unknown>[] = [];
+  await go();
   const measured = begin();
   for (let i = 0; i < events; i++) {
     const slot = i % slots;
     await inUse[slot];
-    inUse[slot] = producer.push({ i }, ring.bytes.subarray(slot * size, (slot + 1) * size));
+    inUse[slot] = producer.push({ i, ...more }, ring.bytes.subarray(slot * size, (slot + 1) * size));
   }
   await Promise.all(inUse);
   const phase = measured('push', producer.path ?? client.path, events, events * size);
@@ -90,8 +144,12 @@ async function push(client: Client, topic: TopicHandle, options: BenchOptions): 
   return phase;
 }
 
-async function pull(client: Client, topic: TopicHandle, options: BenchOptions): Promise<Phase> {
-  const { events, size, interest, selectivity } = options;
+async function pull(
+  client: Client,
+  topic: TopicHandle,
+  { events, size, interest, selectivity }: BenchOptions,
+  go: () => Promise<void>,
+): Promise<Phase> {
   const wanted = Math.round(size * selectivity);
   const slots = Math.max(4, Math.floor((2 * RING_BYTES) / Math.max(wanted, 1)));
   const ring = await client.allocate(Math.max(1, slots * wanted));
@@ -108,6 +166,7 @@ async function pull(client: Client, topic: TopicHandle, options: BenchOptions): 
     // What is under way must not come round the ring.
     prefetchDataBytes: Math.max(1, Math.floor(RING_BYTES / 2)),
   });
+  await go();
   const measured = begin();
   let bytes = 0;
   for (let i = 0; i < events; i++) bytes += (await consumer.pull())!.selected?.byteLength ?? 0;
@@ -123,27 +182,107 @@ function begin() {
   return (phase: Phase['phase'], path: string, events: number, bytes: number): Phase => {
     const seconds = (performance.now() - startedAt) / 1000;
     const { user, system } = process.cpuUsage(cpu);
-    return {
-      phase,
-      path,
-      events,
-      bytes,
-      seconds,
-      eventsPerSecond: events / seconds,
-      megabytesPerSecond: bytes / seconds / 1e6,
-      cpuSecondsPerGB: bytes > 0 ? (user + system) / 1e6 / (bytes / 1e9) : 0,
-    };
+    return phaseOf(phase, path, events, bytes, seconds, (user + system) / 1e6);
   };
 }
 
-function textOf({
-  phase,
-  path,
-  events,
-  seconds,
-  eventsPerSecond,
-  megabytesPerSecond,
-  cpuSecondsPerGB,
-}: Phase): string {
-  return `${phase} (${path}): ${events} events in ${seconds.toFixed(2)} s, ${eventsPerSecond.toFixed(0)}/s, ${megabytesPerSecond.toFixed(0)} MB/s, ${cpuSecondsPerGB.toFixed(2)} s of this process's CPU per GB`;
+function phaseOf(
+  phase: Phase['phase'],
+  path: string,
+  events: number,
+  bytes: number,
+  seconds: number,
+  cpuSeconds: number,
+): Phase {
+  return {
+    phase,
+    path,
+    events,
+    bytes,
+    seconds,
+    eventsPerSecond: events / seconds,
+    megabytesPerSecond: bytes / seconds / 1e6,
+    cpuSecondsPerGB: bytes > 0 ? cpuSeconds / (bytes / GIGABYTE) : 0,
+  };
+}
+
+/** In a process of several: the parent says when all are ready. */
+function parentsGo(): Promise<void> {
+  return new Promise((resolve) => {
+    process.once('message', () => resolve());
+    process.send!('ready');
+  });
+}
+
+function toParent(phase: Phase): void {
+  process.send!(phase);
+  // Or the channel would keep the process from its end.
+  if (phase.phase === 'pull') process.disconnect();
+}
+
+/** Runs processes that begin each phase together; a phase lasts as long as the slowest of them. */
+async function benchTogether({ processes }: BenchOptions, show: (phase: Phase) => void): Promise<void> {
+  const workers = Array.from({ length: processes }, () => new Worker());
+  const next = () => Promise.all(workers.map((worker) => worker.next()));
+  try {
+    for (const phase of ['push', 'pull'] as const) {
+      await next();
+      for (const worker of workers) worker.go();
+      const all = (await next()) as Phase[];
+      const sum = (value: (one: Phase) => number) => all.reduce((total, one) => total + value(one), 0);
+      const cpuSeconds = sum(({ cpuSecondsPerGB, bytes }) => (cpuSecondsPerGB * bytes) / GIGABYTE);
+      const seconds = Math.max(...all.map((one) => one.seconds));
+      const [events, bytes] = [sum((one) => one.events), sum((one) => one.bytes)];
+      show(phaseOf(phase, all[0]!.path, events, bytes, seconds, cpuSeconds));
+    }
+    await Promise.all(workers.map((worker) => worker.ended));
+  } finally {
+    for (const worker of workers) worker.kill();
+  }
+}
+
+/** A process of the benchmark: it says that it is ready for a phase, is told to go, and says how that was. */
+class Worker {
+  readonly #child = fork(process.argv[1]!, [...process.argv.slice(2), '--processes', '1']);
+  readonly #messages: unknown[] = [];
+  readonly ended: Promise<void>;
+  #wake: () => void = () => {};
+
+  constructor() {
+    this.#child.on('message', (message) => {
+      this.#messages.push(message);
+      this.#wake();
+    });
+    this.ended = new Promise((resolve) => {
+      this.#child.once('exit', () => {
+        this.#wake();
+        resolve();
+      });
+    });
+  }
+
+  /** The next thing that it says. */
+  async next(): Promise<unknown> {
+    while (this.#messages.length === 0) {
+      if (this.#child.exitCode !== null || this.#child.signalCode !== null)
+        throw new Error(`a process of the benchmark ended with ${this.#child.exitCode}`);
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    return this.#messages.shift();
+  }
+
+  go(): void {
+    this.#child.send('go');
+  }
+
+  kill(): void {
+    this.#child.kill();
+  }
+}
+
+function textOf(phase: Phase): string {
+  const { phase: name, path, events, seconds, eventsPerSecond, megabytesPerSecond, cpuSecondsPerGB } = phase;
+  return `${name} (${path}): ${events} events in ${seconds.toFixed(2)} s, ${eventsPerSecond.toFixed(0)}/s, ${megabytesPerSecond.toFixed(0)} MB/s, ${cpuSecondsPerGB.toFixed(2)} s of client CPU per GB`;
 }

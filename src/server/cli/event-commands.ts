@@ -2,21 +2,20 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
-import type { PushOptions, Selection } from '../../client/index.ts';
-import { target, withClient } from './topic-commands.ts';
+import type { Path, PushOptions, PushResult, Selection } from '../../client/index.ts';
+import { Progress } from './progress.ts';
+import { jsonOf, pathOption, positionOf, positionText, type Target, target, withClient } from './target.ts';
 
-interface ProduceOptions {
-  bootstrap: string;
-  json: boolean;
+interface ProduceOptions extends Target {
+  path: Path | 'auto';
   data?: string;
   metadata?: string;
   key?: string;
   partition?: number;
 }
 
-interface ConsumeOptions {
-  bootstrap: string;
-  json: boolean;
+interface ConsumeOptions extends Target {
+  path: Path | 'auto';
   group?: string;
   from: string;
   count?: number;
@@ -25,6 +24,9 @@ interface ConsumeOptions {
   metadataOnly: boolean;
   out?: string;
 }
+
+/** Lines of standard input that are under way; each is an event. */
+const MAX_UNDER_WAY = 1000;
 
 /** `kafabric produce` and `kafabric consume`: events from and to files, standard input and output. */
 export function addEventCommands(program: Command): void {
@@ -36,14 +38,16 @@ export function addEventCommands(program: Command): void {
     .option('--metadata <json>', 'the metadata; null when absent')
     .option('--key <text>', 'the key of every event')
     .option('--partition <n>', 'for every event', Number)
+    .addOption(pathOption())
     .action(produce);
   target(program.command('consume <topic>'))
     .description('pull events: one line of JSON each')
     .option('--group <id>', 'share the partitions with others of this group, and commit')
-    .option('--from <position>', 'earliest, latest, or an offset', 'earliest')
+    .option('--from <position>', positionText, 'earliest')
     .option('--count <n>', 'end after so many', Number)
     .option('--idle-ms <ms>', 'end when nothing has come for so long', Number)
     .option('--select <selection>', 'all, none, or offset:length[:count:stride], in bytes', 'none')
+    .addOption(pathOption())
     .option('--metadata-only', 'the same as --select none', false)
     .option('--out <directory>', 'write the selected data to files there, <topic>-<partition>-<offset>.bin')
     .action(consume);
@@ -57,19 +61,31 @@ async function produce(topic: string, options: ProduceOptions): Promise<void> {
   };
   await withClient(options, async (client) => {
     const producer = (await client.openTopic(topic)).producer();
+    const progress = new Progress('pushed');
     let pushed = 0;
-    const say = (result: { partition: number; offset: bigint }) => {
+    const say = ({ partition: index, offset }: PushResult, bytes: number) => {
       pushed++;
-      const { partition: index, offset } = result;
+      progress.add(bytes);
       if (json) process.stdout.write(`${JSON.stringify({ partition: index, offset: String(offset) })}\n`);
     };
     if (data !== undefined || metadata !== undefined) {
       const bytes = data === undefined ? new Uint8Array(0) : await readFile(data);
-      say(await producer.push(metadata === undefined ? null : JSON.parse(metadata), bytes, common));
+      const parsed: unknown = metadata === undefined ? null : JSON.parse(metadata);
+      say(await producer.push(parsed, bytes, common), bytes.byteLength);
     } else {
+      const underWay: { result: Promise<PushResult>; bytes: number }[] = [];
+      const sayFirst = async () => {
+        const { result, bytes } = underWay.shift()!;
+        say(await result, bytes);
+      };
       for await (const line of createInterface({ input: process.stdin })) {
-        if (line.trim() !== '') say(await producer.push(JSON.parse(line), undefined, common));
+        if (line.trim() === '') continue;
+        const result = producer.push(JSON.parse(line), undefined, common);
+        result.catch(() => undefined); // seen when its turn comes
+        underWay.push({ result, bytes: line.length });
+        if (underWay.length >= MAX_UNDER_WAY) await sayFirst();
       }
+      while (underWay.length > 0) await sayFirst();
     }
     await producer.close();
     if (!json) process.stdout.write(`${pushed} events pushed\n`);
@@ -79,13 +95,11 @@ async function produce(topic: string, options: ProduceOptions): Promise<void> {
 async function consume(topic: string, options: ConsumeOptions): Promise<void> {
   const { group, count = Number.POSITIVE_INFINITY, idleMs, out } = options;
   const select = options.metadataOnly ? 'none' : selectionOf(options.select);
-  const from =
-    options.from === 'earliest' || options.from === 'latest'
-      ? options.from
-      : { offset: BigInt(options.from) };
+  const from = positionOf(options.from);
   await withClient(options, async (client) => {
     const handle = await client.openTopic(topic);
     const consumer = handle.consumer({ select, from, ...(group === undefined ? {} : { groupId: group }) });
+    const progress = new Progress('pulled');
     for (let seen = 0; seen < count; seen++) {
       const event = await consumer.pull(idleMs === undefined ? {} : { timeoutMs: idleMs });
       if (event === null) break;
@@ -101,8 +115,9 @@ async function consume(topic: string, options: ConsumeOptions): Promise<void> {
         size: descriptor.size,
         selected: selected?.byteLength ?? 0,
       };
-      process.stdout.write(`${JSON.stringify(line)}\n`);
+      process.stdout.write(`${jsonOf(line)}\n`);
       event.acknowledge();
+      progress.add(line.selected);
     }
     await consumer.close();
   });

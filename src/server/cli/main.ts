@@ -5,6 +5,7 @@ import { configCommand } from './config-command.ts';
 import { addDirectBenchCommand } from './direct-bench-command.ts';
 import { type DoctorOptions, doctorCommand } from './doctor-command.ts';
 import { addEventCommands } from './event-commands.ts';
+import { addGroupsCommand } from './groups-command.ts';
 import { type InlineCommandOptions, inlineCommand } from './log-command.ts';
 import { type VerifyOptions, verifyCommand } from './payload-command.ts';
 import { collect, type SettingOptions, settingsFrom } from './settings.ts';
@@ -89,6 +90,7 @@ withSettings(log.command('inline'))
   .action((options: SettingOptions & InlineCommandOptions) => inlineCommand(settingsFrom(options), options));
 
 addTopicCommands(program);
+addGroupsCommand(program);
 addEventCommands(program);
 addDirectBenchCommand(program);
 

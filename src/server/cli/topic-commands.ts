@@ -1,11 +1,6 @@
 import type { Command } from 'commander';
-import type { Client } from '../../client/index.ts';
 import { collect } from './settings.ts';
-
-interface Target {
-  bootstrap: string;
-  json: boolean;
-}
+import { print, say, type Target, target, withClient } from './target.ts';
 
 /** `kafabric topics` and `kafabric configs`: administration of a running gateway, over its direct listener. */
 export function addTopicCommands(program: Command): void {
@@ -30,12 +25,21 @@ export function addTopicCommands(program: Command): void {
     .action((topic: string, options: Target & { partitions: number; set: string[] }) =>
       withClient(options, async (client) => {
         const configs = Object.fromEntries(options.set.map(pairOf)) as Record<string, string>;
-        await client.createTopic(topic, { partitions: options.partitions, configs });
+        const { id, partitions } = await client.createTopic(topic, {
+          partitions: options.partitions,
+          configs,
+        });
+        say({ topic, partitions, id }, `topic ${topic} created, ${partitions} partitions`, options.json);
       }),
     );
   target(topics.command('delete <topic>'))
     .description('delete a topic with all that it holds')
-    .action((topic: string, options: Target) => withClient(options, (client) => client.deleteTopic(topic)));
+    .action((topic: string, options: Target) =>
+      withClient(options, async (client) => {
+        await client.deleteTopic(topic);
+        say({ topic, deleted: true }, `topic ${topic} deleted`, options.json);
+      }),
+    );
   const configs = program
     .command('configs')
     .description('show and alter the configs of topics of a running gateway');
@@ -53,54 +57,20 @@ export function addTopicCommands(program: Command): void {
   target(configs.command('set <topic> <key=value...>'))
     .description('alter configs; an empty value gives one its default again')
     .action((topic: string, pairs: string[], options: Target) =>
-      withClient(options, (client) =>
-        client.alterTopicConfigs(
-          topic,
-          Object.fromEntries(pairs.map(pairOf).map(([key, value]) => [key, value === '' ? null : value])),
-        ),
-      ),
+      withClient(options, async (client) => {
+        const values = Object.fromEntries(
+          pairs.map(pairOf).map(([key, value]) => [key, value === '' ? null : value]),
+        );
+        await client.alterTopicConfigs(topic, values);
+        const rows = Object.entries(values).map(([config, value]) => ({ config, value }));
+        if (options.json) print(rows, true);
+        else say({}, `${rows.length} configs of ${topic} altered`, false);
+      }),
     );
-}
-
-export function target(command: Command): Command {
-  return command
-    .requiredOption('--bootstrap <host:port>', 'a DIRECT listener')
-    .option('--json', 'JSON instead of text', false);
-}
-
-/** Other commands need not load the client. */
-export async function withClient(
-  options: { bootstrap: string },
-  action: (client: Client) => Promise<void>,
-): Promise<void> {
-  const { Client } = await import('../../client/index.ts');
-  const client = await Client.connect({ bootstrap: options.bootstrap, clientId: 'kafabric-cli' });
-  try {
-    await action(client);
-  } finally {
-    client.close();
-  }
 }
 
 function pairOf(text: string): [string, string] {
   const at = text.indexOf('=');
   if (at <= 0) throw new Error(`"${text}" is not of the form key=value`);
   return [text.slice(0, at), text.slice(at + 1)];
-}
-
-function print(rows: readonly Record<string, string | number>[], json: boolean): void {
-  if (json) {
-    process.stdout.write(`${JSON.stringify(rows)}\n`);
-    return;
-  }
-  const names = Object.keys(rows[0] ?? {});
-  const lines = [names, ...rows.map((row) => names.map((name) => String(row[name])))];
-  const widths = names.map((_, i) => Math.max(...lines.map((line) => line[i]!.length)));
-  for (const line of lines)
-    process.stdout.write(
-      `${line
-        .map((cell, i) => cell.padEnd(widths[i]!))
-        .join('  ')
-        .trimEnd()}\n`,
-    );
 }

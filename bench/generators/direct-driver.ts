@@ -1,0 +1,150 @@
+// Pushes and pulls as a program of the direct API would.
+//   node direct-driver.js '{"what":"push",...}'
+import { createInterface } from 'node:readline';
+import { Client, type Consumer, type Path, type TopicHandle } from '../../src/client/index.ts';
+import { percentile } from '../measure/statistics.ts';
+
+export interface DirectPlan {
+  what: 'push' | 'pull' | 'latency';
+  /** The DIRECT listener. */
+  bootstrap: string;
+  path: Path;
+  topic: string;
+  /** Data of one event. */
+  size: number;
+  seconds: number;
+  /** A push ends after so many bytes. */
+  bytes?: number;
+  batchSize?: number;
+  /** A pull ends after so many events. */
+  records?: number;
+  /** The part of each event's data that is pulled; 0: metadata alone. */
+  part?: number;
+  /** Events a second, where latency is measured. */
+  rate?: number;
+}
+
+/** Memory that is pushed from, and pulled to, in turn. */
+const ringBytes = 128 << 20;
+const plan = JSON.parse(process.argv[2]!) as DirectPlan;
+
+/** Resolves to the milliseconds at which the harness said to start. */
+async function start(): Promise<number> {
+  console.log('ready');
+  for await (const _ of createInterface({ input: process.stdin })) break;
+  return performance.now();
+}
+
+/** Begins to count this process's own time. */
+function counted(): (records: number, bytes: number, ms: number, more?: Record<string, number>) => void {
+  const cpu = process.cpuUsage();
+  return (records, bytes, ms, more = {}) => {
+    const { user, system } = process.cpuUsage(cpu);
+    const report = { records, bytes, seconds: ms / 1000, clientCpu: (user + system) / 1e6, ...more };
+    console.log(JSON.stringify(report));
+  };
+}
+
+async function push(client: Client, topic: TopicHandle): Promise<void> {
+  const { size, seconds, bytes = Number.POSITIVE_INFINITY, batchSize = 128 } = plan;
+  // Not all of the ring at once: its first round should not last as long as the measurement.
+  const slots = Math.max(4, Math.floor(ringBytes / 2 / size));
+  const producer = topic.producer({ batchSize });
+  const ring = await client.allocate(slots * size);
+  ring.bytes.fill(7);
+  const inUse: Promise<unknown>[] = [];
+  const from = await start();
+  const report = counted();
+  let pushed = 0;
+  for (; performance.now() - from < seconds * 1000 && pushed * size < bytes; pushed++) {
+    const slot = pushed % slots;
+    await inUse[slot];
+    inUse[slot] = producer.push({ i: pushed }, ring.bytes.subarray(slot * size, (slot + 1) * size));
+  }
+  await Promise.all(inUse);
+  report(pushed, pushed * size, performance.now() - from);
+  await producer.close();
+}
+
+async function consumerOf(client: Client, topic: TopicHandle, wanted: number): Promise<Consumer> {
+  if (wanted === 0) return topic.consumer();
+  const slots = Math.max(4, Math.floor(ringBytes / wanted));
+  const ring = await client.allocate(slots * wanted);
+  let taken = 0;
+  return topic.consumer({
+    select: { offset: 0, length: wanted },
+    broker: () => {
+      const at = (taken++ % slots) * wanted;
+      return ring.bytes.subarray(at, at + wanted);
+    },
+    // What is under way must not come round the ring.
+    prefetchDataBytes: ringBytes / 4,
+    maxWaitMs: 100,
+  });
+}
+
+async function pull(client: Client, topic: TopicHandle): Promise<void> {
+  const { size, seconds, records = 0, part = 1 } = plan;
+  const consumer = await consumerOf(client, topic, Math.round(size * part));
+  const from = await start();
+  const report = counted();
+  let seen = 0;
+  let bytes = 0;
+  for (; seen < records && performance.now() - from < seconds * 1000; seen++)
+    bytes += (await consumer.pull())!.selected?.byteLength ?? 0;
+  report(seen, bytes, performance.now() - from);
+  await consumer.close();
+}
+
+/** From the time when an event was due until its data is here. */
+async function latency(client: Client, topic: TopicHandle): Promise<void> {
+  const { size, seconds, rate = 100 } = plan;
+  const total = Math.max(1, Math.round(seconds * rate));
+  const slots = 64;
+  const producer = topic.producer({ batchSize: 1 });
+  const consumer = await consumerOf(client, topic, size);
+  const ring = await client.allocate(slots * size);
+  // Both are connected before it begins.
+  await producer.push({ due: null }, ring.bytes.subarray(0, size));
+  await consumer.pull();
+  const from = await start();
+  const report = counted();
+  const delays: number[] = [];
+  const pulling = (async () => {
+    while (delays.length < total) {
+      const event = (await consumer.pull())!;
+      delays.push(performance.now() - (event.metadata as { due: number }).due);
+    }
+  })();
+  const pushes: Promise<unknown>[] = [];
+  for (let i = 0; i < total; ) {
+    const dueAt = from + (i * 1000) / rate;
+    const waitMs = dueAt - performance.now();
+    if (waitMs > 0) {
+      // Timers are of whole milliseconds, and late: the last of them is spent watching the clock.
+      await new Promise((resolve) => (waitMs > 2 ? setTimeout(resolve, waitMs - 2) : setImmediate(resolve)));
+      continue;
+    }
+    const at = (i % slots) * size;
+    pushes.push(producer.push({ due: dueAt }, ring.bytes.subarray(at, at + size)));
+    i++;
+  }
+  await Promise.all([...pushes, pulling]);
+  const ms = performance.now() - from;
+  const at = (part: number) => percentile(delays, part);
+  const figures = { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: at(1) };
+  report(total, total * size, ms, figures);
+  await producer.close();
+  await consumer.close();
+}
+
+const client = await Client.connect({
+  bootstrap: plan.bootstrap,
+  path: plan.path,
+  sharedMaxBytes: 2 ** 31,
+});
+const topic = await client.openTopic(plan.topic);
+const loads = { push, pull, latency };
+await loads[plan.what](client, topic);
+client.close();
+process.exit(0);

@@ -1,0 +1,135 @@
+import { fileURLToPath } from 'node:url';
+import type { Path } from '../../src/client/index.ts';
+import type { DirectPlan } from '../generators/direct-driver.ts';
+import { Load, type Report } from '../generators/load.ts';
+import { consumerProperties, producerProperties } from '../generators/native.ts';
+import type { Usage } from '../measure/meter.ts';
+import type { Metrics } from '../model.ts';
+import { loadMetrics, type Pass } from '../pass.ts';
+import { latencyMetrics, promptProducer, rateFor } from './latency.ts';
+import { sizesOf, type Workload } from './workload.ts';
+
+const partitions = 4;
+const driver = fileURLToPath(new URL('../generators/direct-driver.js', import.meta.url));
+/** Of each event's data. */
+const parts: readonly { name: string; part: number }[] = [
+  { name: 'all', part: 1 },
+  { name: '50 %', part: 0.5 },
+  { name: '10 %', part: 0.1 },
+  { name: '1 %', part: 0.01 },
+];
+const metadataOnly = 'metadata only';
+/** Events of one batch, of the direct producer and of the plain one. */
+const batchSize = 128;
+
+/** The paths that data takes at a size; everything is measured over shared memory, the rest of the sizes tell what the path costs. */
+function pathsFor(size: number): Path[] {
+  return size === 1_000_000 ? ['shared-memory', 'tcp'] : ['shared-memory'];
+}
+
+/** Measures one direct client; the figures count what the gateway and the client use together, too. */
+async function direct(
+  pass: Pass,
+  bootstrap: string,
+  plan: Omit<DirectPlan, 'bootstrap'>,
+): Promise<{ report: Report; metrics: Metrics }> {
+  const command = [process.execPath, driver, JSON.stringify({ bootstrap, ...plan })];
+  const { reports, usage } = await pass.measure([new Load(command)]);
+  return { report: reports[0]!, metrics: metricsOf(reports[0]!, usage) };
+}
+
+function metricsOf(report: Report, usage: Usage): Metrics {
+  const metrics = loadMetrics(report, usage);
+  const { cpuPerGb = Number.NaN, clientCpuPerGb = Number.NaN } = metrics;
+  return { ...metrics, bothCpuPerGb: cpuPerGb + clientCpuPerGb };
+}
+
+function record(pass: Pass, what: string, size: number, path: string, metrics: Metrics): void {
+  pass.record('direct', { what, size, path }, metrics);
+}
+
+/** Pushes a topic, and pulls all and parts of it. */
+async function throughDirect(pass: Pass, bootstrap: string, size: number, path: Path): Promise<void> {
+  const { seconds, bytes } = pass.options;
+  const topic = await pass.topic(partitions);
+  const common = { path, topic, size, seconds };
+  const pushed = await direct(pass, bootstrap, { ...common, what: 'push', bytes, batchSize });
+  record(pass, 'push', size, path, pushed.metrics);
+  const pull = (part: number) =>
+    direct(pass, bootstrap, {
+      ...common,
+      what: 'pull',
+      seconds: 10 * seconds,
+      records: pushed.report.records!,
+      part,
+    });
+  let secondsPerEvent = Number.NaN;
+  for (const { name, part } of parts) {
+    const { report, metrics } = await pull(part);
+    const each = report.seconds! / report.records!;
+    if (part === 1) secondsPerEvent = each;
+    const ofIdeal = part === 1 ? Number.NaN : each / (part * secondsPerEvent);
+    record(pass, `pull ${name}`, size, path, { ...metrics, ofIdeal });
+  }
+  record(pass, `pull ${metadataOnly}`, size, path, (await pull(0)).metrics);
+  await pass.drop(topic);
+}
+
+/** What a plain client does instead: it has to take all of every record. */
+async function throughPlain(pass: Pass, size: number): Promise<void> {
+  const { seconds, bytes } = pass.options;
+  const topic = await pass.topic(partitions);
+  const properties = { ...producerProperties('all'), 'batch.num.messages': String(batchSize) };
+  const produced = await pass.measure([
+    pass.native.load('produce', { topic, size, seconds, bytes, properties }),
+  ]);
+  const records = produced.reports[0]!.records!;
+  const consumed = await pass.measure([
+    pass.native.load('consume', {
+      topic,
+      partitions,
+      records,
+      seconds: 10 * seconds,
+      properties: consumerProperties,
+    }),
+  ]);
+  for (const path of pathsFor(size)) {
+    record(pass, 'push', size, path, metricsOf(produced.reports[0]!, produced.usage));
+    for (const name of [...parts.map((one) => one.name), metadataOnly])
+      record(pass, `pull ${name}`, size, path, metricsOf(consumed.reports[0]!, consumed.usage));
+  }
+  await pass.drop(topic);
+}
+
+async function latencyAt(pass: Pass, size: number): Promise<void> {
+  const topic = await pass.topic(partitions);
+  const seconds = pass.options.seconds * 2;
+  const rate = rateFor(size);
+  const { direct: bootstrap } = pass.system;
+  const path = 'shared-memory';
+  const load = { topic, size, rate, seconds };
+  const plain = { ...load, partitions, properties: promptProducer('all') };
+  const { report } =
+    bootstrap === null
+      ? { report: (await pass.measure([pass.native.load('latency', plain)])).reports[0]! }
+      : await direct(pass, bootstrap, { ...load, what: 'latency', path });
+  record(pass, 'latency', size, path, latencyMetrics(report));
+  await pass.drop(topic);
+}
+
+export const directApi: Workload = {
+  name: 'direct',
+  about:
+    'the direct API (pushes, pulls of all, parts and metadata alone, latency) against librdkafka, which has to take every record as a whole',
+  deployment: 'direct',
+  onRequest: 'quick',
+  async run(pass) {
+    const { direct: bootstrap } = pass.system;
+    const sizes = sizesOf(pass, [1000, 1_000_000], [1000, 100_000, 1_000_000, 10_000_000]);
+    for (const size of sizes) {
+      if (bootstrap === null) await throughPlain(pass, size);
+      else for (const path of pathsFor(size)) await throughDirect(pass, bootstrap, size, path);
+    }
+    for (const size of [1000, 1_000_000]) await latencyAt(pass, size);
+  },
+};

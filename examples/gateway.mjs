@@ -1,0 +1,53 @@
+// Starts a gateway of its own for an example, on free ports and an empty directory, and removes it again.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const program = fileURLToPath(new URL('../dist/src/server/cli/main.js', import.meta.url));
+
+const freePort = () =>
+  new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+
+/**
+ * Runs `work({ plain, direct })` beside a gateway: the addresses of its listener for Kafka clients and of its direct one.
+ * @param settings configuration keys beyond those that are needed
+ */
+export async function withGateway(settings, work) {
+  const [plain, direct, metrics] = [await freePort(), await freePort(), await freePort()];
+  const directory = mkdtempSync(join(tmpdir(), 'kafabric-example-'));
+  const all = {
+    listeners: `PLAINTEXT://127.0.0.1:${plain},DIRECT://127.0.0.1:${direct}`,
+    'metrics.listener': `http://127.0.0.1:${metrics}`,
+    'log.dirs': join(directory, 'data'),
+    'arena.bytes': '268435456',
+    ...settings,
+  };
+  const overrides = Object.entries(all).flatMap(([key, value]) => ['--override', `${key}=${value}`]);
+  const gateway = spawn(process.execPath, [program, 'start', '--log-level', 'warn', ...overrides], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  try {
+    for (let ready = false; !ready; ) {
+      if (gateway.exitCode !== null) throw new Error('the gateway did not start: npm run build comes first');
+      ready = await fetch(`http://127.0.0.1:${metrics}/health/ready`).then(
+        ({ ok }) => ok,
+        () => false,
+      );
+      if (!ready) await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    return await work({ plain: `127.0.0.1:${plain}`, direct: `127.0.0.1:${direct}` });
+  } finally {
+    const ended = new Promise((resolve) => gateway.once('exit', resolve));
+    gateway.kill();
+    if (gateway.exitCode === null) await ended;
+    rmSync(directory, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict';
+import type { EventRecord } from './batch-encoder.ts';
+import type { BatchIdentity, BatchSender } from './batch-sender.ts';
+import { Delivery, type DeliveryOptions } from './delivery.ts';
+import { DirectError } from './errors.ts';
+import type { PushResult } from './lane.ts';
+
+const LOST = new DirectError('CONNECTION', 'lost', { doing: 'test' });
+const REFUSED = new DirectError('BROKER', 'refused', { doing: 'test' });
+
+interface Sent {
+  readonly key: string;
+  readonly identity: BatchIdentity | null;
+}
+
+/** A gateway that appends what it gets in order, unless `fail` says otherwise. */
+class FakeSender {
+  readonly appended: Sent[] = [];
+  /** Asked for each attempt: an error before the batch is on its way, or null. */
+  fail: (key: string, attempt: number) => DirectError | null = () => null;
+  readonly #attempts = new Map<string, number>();
+
+  async send(
+    _partition: number,
+    events: readonly EventRecord[],
+    identity: BatchIdentity | null,
+    _isRetry: boolean,
+    sent: () => void,
+  ): Promise<bigint> {
+    const key = Buffer.from(events[0]!.key!).toString();
+    const attempt = (this.#attempts.get(key) ?? 0) + 1;
+    this.#attempts.set(key, attempt);
+    await new Promise((resolve) => setImmediate(resolve));
+    const failure = this.fail(key, attempt);
+    if (failure !== null) throw failure;
+    sent();
+    this.appended.push({ key, identity });
+    return BigInt(this.appended.length - 1);
+  }
+}
+
+describe('delivery of events', () => {
+  let sender: FakeSender;
+  let settledBytes: number;
+
+  function deliveryOf(options: Partial<DeliveryOptions> = {}): Delivery {
+    sender = new FakeSender();
+    settledBytes = 0;
+    return new Delivery({
+      batchSize: 1,
+      batchBytes: 1000,
+      lingerMs: 'adaptive',
+      maxInFlight: 5,
+      deliveryTimeoutMs: 60_000,
+      sender: sender as unknown as BatchSender,
+      doing: 'test',
+      identify: null,
+      onLost: null,
+      onSettled: (bytes) => {
+        settledBytes += bytes;
+      },
+      ...options,
+    });
+  }
+
+  function add(delivery: Delivery, key: string): Promise<PushResult> {
+    const event = { key: Buffer.from(key), data: null, dataBytes: 0, headers: [], timestamp: 0 };
+    return new Promise((resolve, reject) => delivery.add(0, { event, bytes: 10, resolve, reject }));
+  }
+
+  const keys = () => sender.appended.map(({ key }) => key);
+
+  it('keeps the order when a batch cannot be sent at first, idempotent or not', async () => {
+    for (const identify of [null, async () => ({ producerId: 1n, producerEpoch: 0 })]) {
+      const delivery = deliveryOf({ identify });
+      sender.fail = (key, attempt) => (key === 'b' && attempt === 1 ? LOST : null);
+      const results = await Promise.all(['a', 'b', 'c', 'd'].map((key) => add(delivery, key)));
+      assert.deepEqual(keys(), ['a', 'b', 'c', 'd']);
+      assert.deepEqual(
+        results.map(({ offset }) => offset),
+        [0n, 1n, 2n, 3n],
+      );
+      if (identify !== null)
+        assert.deepEqual(
+          sender.appended.map(({ identity }) => identity?.baseSequence),
+          [0, 1, 2, 3],
+        );
+      assert.equal(settledBytes, 40);
+    }
+  });
+
+  it('goes on under another id, with sequences from 0, when an event is lost', async () => {
+    let ids = 0n;
+    const delivery = deliveryOf({ identify: async () => ({ producerId: ++ids, producerEpoch: 0 }) });
+    sender.fail = (key) => (key === 'a' ? REFUSED : null);
+    const lost = add(delivery, 'a');
+    await assert.rejects(lost, { code: 'BROKER' });
+    await add(delivery, 'b');
+    assert.deepEqual(sender.appended[0]!.identity, { producerId: 2n, producerEpoch: 0, baseSequence: 0 });
+  });
+
+  it('tells of an event that is lost, and rejects what is behind it when it is abandoned', async () => {
+    const lost: DirectError[] = [];
+    const delivery: Delivery = deliveryOf({
+      identify: async () => ({ producerId: 1n, producerEpoch: 0 }),
+      maxInFlight: 1,
+      onLost: (error) => {
+        lost.push(error);
+        delivery.abandon(error);
+      },
+    });
+    delivery.restart({ producerId: 1n, producerEpoch: 0 });
+    sender.fail = (key) => (key === 'b' ? REFUSED : null);
+    const settled = await Promise.allSettled(['a', 'b', 'c', 'd'].map((key) => add(delivery, key)));
+    assert.deepEqual(
+      settled.map(({ status }) => status),
+      ['fulfilled', 'rejected', 'rejected', 'rejected'],
+    );
+    assert.deepEqual([keys(), lost, settledBytes], [['a'], [REFUSED], 40]);
+    await assert.rejects(add(delivery, 'e'), { code: 'BROKER' });
+    await delivery.flush();
+    delivery.restart({ producerId: 1n, producerEpoch: 1 });
+    await add(delivery, 'f');
+    assert.deepEqual(sender.appended[1]!.identity, { producerId: 1n, producerEpoch: 1, baseSequence: 0 });
+  });
+
+  it('rejects everything that waits when no id can be had', async () => {
+    const delivery = deliveryOf({ identify: () => Promise.reject(REFUSED) });
+    const settled = await Promise.allSettled(['a', 'b'].map((key) => add(delivery, key)));
+    assert.ok(settled.every(({ status }) => status === 'rejected'));
+    await delivery.flush();
+    assert.equal(settledBytes, 20);
+  });
+});

@@ -1,0 +1,242 @@
+import type { BatchSender } from './batch-sender.ts';
+import { asDirectError, DirectError } from './errors.ts';
+import { type Batch, Lane, openBatch, type Waiting } from './lane.ts';
+import type { ProducerIdentity } from './producer-identity.ts';
+import type { CheckedProducerOptions } from './producer-options.ts';
+
+const RETRY_MS = 50;
+
+export interface DeliveryOptions
+  extends Pick<
+    CheckedProducerOptions,
+    'batchSize' | 'batchBytes' | 'lingerMs' | 'maxInFlight' | 'deliveryTimeoutMs'
+  > {
+  readonly sender: BatchSender;
+  /** For people, in errors. */
+  readonly doing: string;
+  /** Under which id events are sent; null: under none, not idempotent. */
+  readonly identify: (() => Promise<ProducerIdentity>) | null;
+  /**
+   * Transactions: an event was lost, and those behind it must not be sent. Null: an idempotent producer goes on under another id.
+   */
+  readonly onLost: ((error: DirectError) => void) | null;
+  /** So many bytes are settled. */
+  readonly onSettled: (bytes: number) => void;
+}
+
+/**
+ * Puts events into batches, and sends those of each partition in order: several at a time, and after a failure again, one at a time, in their order.
+ */
+export class Delivery {
+  readonly #options: DeliveryOptions;
+  readonly #lanes = new Map<number, Lane>();
+  #identity: ProducerIdentity | null = null;
+  #identifying: Promise<void> | null = null;
+  /** An event was lost: sequences begin anew, under another id, once nothing is under way. */
+  #identityIsStale = false;
+  /** Nothing is sent any more, until `restart`. */
+  #abandoned: DirectError | null = null;
+  #onIdle: (() => void)[] = [];
+
+  constructor(options: DeliveryOptions) {
+    this.#options = options;
+  }
+
+  add(partition: number, waiting: Waiting): void {
+    if (this.#abandoned !== null) {
+      this.#options.onSettled(waiting.bytes);
+      waiting.reject(this.#abandoned);
+      return;
+    }
+    let lane = this.#lanes.get(partition);
+    if (lane === undefined) {
+      lane = new Lane(partition);
+      this.#lanes.set(partition, lane);
+    }
+    const { batchSize, batchBytes } = this.#options;
+    if (lane.open !== null && lane.open.bytes + waiting.bytes > batchBytes) this.#seal(lane);
+    const batch = lane.open ?? this.#openIn(lane);
+    batch.events.push(waiting);
+    batch.bytes += waiting.bytes;
+    if (batch.events.length >= batchSize || batch.bytes >= batchBytes) this.#seal(lane);
+  }
+
+  /** Resolves when all that was added before is acknowledged, or has failed. */
+  async flush(): Promise<void> {
+    while ([...this.#lanes.values()].some((lane) => !lane.isIdle)) {
+      for (const lane of this.#lanes.values()) this.#seal(lane);
+      await new Promise<void>((resolve) => this.#onIdle.push(resolve));
+    }
+  }
+
+  /** Rejects what is not on its way, and what follows; what is on its way ends without further attempts. */
+  abandon(error: DirectError): void {
+    this.#abandoned ??= error;
+    for (const lane of this.#lanes.values())
+      for (const batch of lane.takeWaiting()) this.#settle(batch, (waiting) => waiting.reject(error));
+    this.#idle();
+  }
+
+  /** Goes on under another identity, with sequences from 0; nothing may be under way. */
+  restart(identity: ProducerIdentity): void {
+    this.#identity = identity;
+    this.#abandoned = null;
+    for (const lane of this.#lanes.values()) lane.sequence = 0;
+  }
+
+  #openIn(lane: Lane): Batch {
+    const { lingerMs, deliveryTimeoutMs } = this.#options;
+    const batch = openBatch(Date.now() + deliveryTimeoutMs);
+    lane.open = batch;
+    // Events that are pushed in one go are sent in one batch.
+    if (lingerMs === 'adaptive') setImmediate(() => lane.open === batch && this.#pump(lane));
+    else batch.timer = setTimeout(() => lane.open === batch && this.#seal(lane), lingerMs);
+    return batch;
+  }
+
+  #seal(lane: Lane): void {
+    if (lane.open === null) return;
+    lane.seal();
+    this.#pump(lane);
+  }
+
+  /** Sends what may be sent now. */
+  #pump(lane: Lane): void {
+    const { maxInFlight, identify, lingerMs } = this.#options;
+    if (identify !== null && !this.#identify(identify)) return;
+    if (lane.failed.length > 0) {
+      // Order: what failed goes first, alone.
+      if (lane.inFlight === 0) void this.#send(lane, lane.failed[0]!);
+      return;
+    }
+    while (lane.inFlight < maxInFlight) {
+      if (lane.full.length === 0 && lingerMs === 'adaptive' && lane.inFlight === 0) lane.seal();
+      const batch = lane.next();
+      if (batch === undefined) return;
+      void this.#send(lane, batch);
+    }
+  }
+
+  /** Whether there is an id under which batches can be sent; asks for one, and goes on then. */
+  #identify(identify: () => Promise<ProducerIdentity>): boolean {
+    if (this.#identityIsStale) {
+      for (const lane of this.#lanes.values()) if (lane.inFlight > 0) return false;
+      this.#identity = null;
+      this.#identityIsStale = false;
+      for (const lane of this.#lanes.values()) {
+        this.#dropUncertain(lane);
+        lane.full.unshift(...lane.failed.splice(0));
+        lane.sequence = 0;
+      }
+    }
+    if (this.#identity !== null) return true;
+    this.#identifying ??= identify()
+      .then(
+        (identity) => {
+          this.#identity = identity;
+        },
+        (error: unknown) => this.#giveUp(asDirectError(error, this.#options.doing)),
+      )
+      .finally(() => {
+        this.#identifying = null;
+        if (this.#identity !== null) for (const lane of this.#lanes.values()) this.#pump(lane);
+      });
+    return false;
+  }
+
+  /** Under another id the gateway could not tell whether it has them. */
+  #dropUncertain(lane: Lane): void {
+    for (const batch of lane.failed.filter(({ uncertain }) => uncertain)) {
+      lane.forget(batch);
+      const error = new DirectError('CONNECTION', 'the answer was lost, and an event before it failed', {
+        doing: this.#options.doing,
+        retriable: false,
+        todo: 'look whether the events are there',
+      });
+      this.#settle(batch, (waiting) => waiting.reject(error));
+    }
+  }
+
+  /** Without an id nothing can be sent. */
+  #giveUp(error: DirectError): void {
+    for (const lane of this.#lanes.values())
+      for (const batch of lane.takeWaiting()) this.#settle(batch, (waiting) => waiting.reject(error));
+    this.#idle();
+  }
+
+  async #send(lane: Lane, batch: Batch): Promise<void> {
+    lane.inFlight++;
+    const failure = await this.#attempt(lane, batch);
+    lane.inFlight--;
+    if (failure === null) {
+      lane.forget(batch);
+    } else if (lane.failed.includes(batch)) {
+      batch.uncertain ||= failure.code === 'CONNECTION' || failure.code === 'TIMEOUT';
+      if (lane.inFlight === 0) await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    } else {
+      this.#settle(batch, (waiting) => waiting.reject(failure));
+      this.#lost(failure);
+    }
+    if (this.#identityIsStale) for (const other of this.#lanes.values()) this.#pump(other);
+    else this.#pump(lane);
+    this.#idle();
+  }
+
+  /** Sends a batch in its turn; returns why it failed, and keeps it if it may be tried again. Null: it is acknowledged. */
+  async #attempt(lane: Lane, batch: Batch): Promise<DirectError | null> {
+    const { turn } = lane;
+    let sent = () => {};
+    lane.turn = new Promise<void>((resolve) => {
+      sent = resolve;
+    });
+    try {
+      await turn;
+      // One before it could not be sent: it goes first.
+      if (lane.failed.length > 0 && lane.failed[0] !== batch) throw overtaking(this.#options.doing);
+      const { partition } = lane;
+      const producer = this.#identity === null ? null : { ...this.#identity, baseSequence: batch.sequence };
+      const events = batch.events.map(({ event }) => event);
+      const isRetry = batch.attempts++ > 0;
+      const baseOffset = await this.#options.sender.send(partition, events, producer, isRetry, sent);
+      const offsetOf = (i: number) => (baseOffset < 0n ? -1n : baseOffset + BigInt(i));
+      this.#settle(batch, (waiting, i) => waiting.resolve({ partition, offset: offsetOf(i) }));
+      return null;
+    } catch (error) {
+      const failure = asDirectError(error, this.#options.doing);
+      // Before the next one has its turn, which looks whether this one is to go first.
+      if (this.#mayTryAgain(batch, failure)) lane.keep(batch);
+      else lane.forget(batch);
+      return failure;
+    } finally {
+      sent();
+    }
+  }
+
+  #mayTryAgain(batch: Batch, { retriable, code }: DirectError): boolean {
+    return retriable && this.#abandoned === null && Date.now() < batch.deadline && code !== 'CLOSED';
+  }
+
+  /** Those behind it would be out of sequence. */
+  #lost(error: DirectError): void {
+    const { onLost, identify } = this.#options;
+    if (onLost !== null) onLost(error);
+    else if (identify !== null) this.#identityIsStale = true;
+  }
+
+  #settle(batch: Batch, settle: (waiting: Waiting, index: number) => void): void {
+    let bytes = 0;
+    for (const [i, waiting] of batch.events.entries()) {
+      bytes += waiting.bytes;
+      settle(waiting, i);
+    }
+    this.#options.onSettled(bytes);
+  }
+
+  #idle(): void {
+    for (const waiting of this.#onIdle.splice(0)) waiting();
+  }
+}
+
+function overtaking(doing: string): DirectError {
+  return new DirectError('BROKER', 'a batch before it goes first', { doing, retriable: true });
+}

@@ -1,0 +1,85 @@
+import { ErrorCode } from '../protocol/errors.ts';
+import { listOffsetsRequest } from '../protocol/generated/list-offsets-request.ts';
+import { listOffsetsResponse } from '../protocol/generated/list-offsets-response.ts';
+import type { Cluster } from './cluster.ts';
+import { type AssignedPartition, byTopic } from './consumer-protocol.ts';
+import { brokerError, DirectError } from './errors.ts';
+
+const LIST_OFFSETS_VERSION = 7;
+const EARLIEST = -2n;
+const LATEST = -1n;
+
+/** Where to begin in a partition. */
+export type StartPosition =
+  | 'earliest'
+  | 'latest'
+  /** The first event that is not older, in milliseconds since the epoch; behind the last when all are. */
+  | { readonly timestamp: number }
+  | { readonly offset: bigint };
+
+/** 0: of all records; 1: only of committed ones. */
+export type IsolationLevel = 0 | 1;
+
+/** The offsets at which a position is in each of the partitions, in their order. */
+export async function offsetsAt(
+  cluster: Cluster,
+  partitions: readonly AssignedPartition[],
+  position: StartPosition,
+  isolationLevel: IsolationLevel,
+): Promise<bigint[]> {
+  if (typeof position === 'object' && 'offset' in position) return partitions.map(() => position.offset);
+  const timestamp =
+    position === 'earliest' ? EARLIEST : position === 'latest' ? LATEST : BigInt(position.timestamp);
+  const found = await listOffsets(cluster, partitions, timestamp, isolationLevel);
+  const missing = partitions.filter((_, i) => found[i]! < 0n);
+  if (missing.length === 0) return found;
+  // Nothing is as new as the timestamp: what comes will be.
+  const ends = await listOffsets(cluster, missing, LATEST, isolationLevel);
+  return found.map((offset, i) => (offset < 0n ? ends[missing.indexOf(partitions[i]!)]! : offset));
+}
+
+/** -1 where nothing is as new as the timestamp. */
+async function listOffsets(
+  cluster: Cluster,
+  partitions: readonly AssignedPartition[],
+  timestamp: bigint,
+  isolationLevel: IsolationLevel,
+): Promise<bigint[]> {
+  const byNode = new Map<number, AssignedPartition[]>();
+  for (const one of partitions) {
+    const node = await cluster.leaderOf(one.topic, one.partition);
+    byNode.set(node, [...(byNode.get(node) ?? []), one]);
+  }
+  const found = new Map<string, bigint>();
+  for (const [node, ones] of byNode) {
+    const doing = `find offsets of ${ones[0]!.topic}${ones.length > 1 ? ' and others' : ''}`;
+    const topics = byTopic(ones).map(([name, items]) => ({
+      name,
+      partitions: items.map(({ partition }) => ({
+        partitionIndex: partition,
+        currentLeaderEpoch: -1,
+        timestamp,
+      })),
+    }));
+    const connection = await cluster.connection(node, 'control');
+    const answer = await connection.call(
+      listOffsetsRequest,
+      listOffsetsResponse,
+      { replicaId: -1, isolationLevel, topics },
+      { version: LIST_OFFSETS_VERSION, doing },
+    );
+    for (const topic of answer.topics)
+      for (const { partitionIndex, errorCode, offset } of topic.partitions) {
+        if (errorCode !== ErrorCode.NONE) throw brokerError(errorCode, null, doing);
+        found.set(`${topic.name} ${partitionIndex}`, offset);
+      }
+  }
+  return partitions.map(({ topic, partition }) => {
+    const offset = found.get(`${topic} ${partition}`);
+    if (offset === undefined)
+      throw new DirectError('BROKER', 'an answer without the partition', {
+        doing: `find offsets of ${topic}-${partition}`,
+      });
+    return offset;
+  });
+}

@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import type { Event } from './event.ts';
+import { PrefetchQueue } from './prefetch-queue.ts';
+import type { DataSelector, Selection } from './selection.ts';
+
+const ALL: DataSelector = () => 'all';
+
+/** An event whose data arrives when the test says so. */
+class SlowEvent {
+  readonly topic = 't';
+  readonly partition = 0;
+  readonly metadata = null;
+  readonly descriptor: { size: number; inline: boolean };
+  readonly offset: bigint;
+  isAskedFor = false;
+  arrive: () => void = () => undefined;
+
+  constructor(offset: number, size: number) {
+    this.offset = BigInt(offset);
+    this.descriptor = { size, inline: false };
+  }
+
+  select(selection: Selection): Promise<void> {
+    if (selection === 'none') return Promise.resolve();
+    this.isAskedFor = true;
+    return new Promise((resolve) => {
+      this.arrive = resolve;
+    });
+  }
+}
+
+function queueOf(dataBytes: number, select = ALL, onRoom = () => {}): PrefetchQueue {
+  return new PrefetchQueue({ metadataBytes: 100, dataBytes }, select, undefined, onRoom);
+}
+
+function push(queue: PrefetchQueue, event: SlowEvent, metadataBytes = 1): void {
+  queue.push(event as unknown as Event, metadataBytes);
+}
+
+describe('events that are fetched ahead', () => {
+  it('have their data asked for while less than the limit is outstanding', async () => {
+    const queue = queueOf(25);
+    const events = Array.from({ length: 6 }, (_, i) => new SlowEvent(i, 10));
+    for (const event of events) push(queue, event);
+    const asked = () => events.filter(({ isAskedFor }) => isAskedFor).length;
+    assert.equal(asked(), 3);
+    assert.equal(queue.dataBytes, 30);
+    const taken = queue.take();
+    assert.equal(asked(), 4);
+    events[0]!.arrive();
+    assert.equal((await taken).offset, 0n);
+    queue.clear();
+    assert.deepEqual([queue.size, queue.dataBytes, queue.metadataBytes], [0, 0, 0]);
+  });
+
+  it('are limited by their metadata, however little of their data is wanted', async () => {
+    let rooms = 0;
+    const queue = queueOf(
+      10,
+      () => 'none',
+      () => rooms++,
+    );
+    for (let i = 0; i < 3; i++) push(queue, new SlowEvent(i, 1e9), 40);
+    assert.ok(queue.isFull);
+    await queue.take();
+    assert.ok(!queue.isFull);
+    assert.equal(rooms, 1);
+  });
+
+  it('always have the data of the first asked for, and never more than one event above the limit', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.nat(50), { minLength: 1, maxLength: 30 }),
+        fc.nat(60),
+        async (sizes, limit) => {
+          const queue = queueOf(limit);
+          const events = sizes.map((size, i) => new SlowEvent(i, size));
+          for (const event of events) push(queue, event);
+          for (const event of events) {
+            assert.ok(event.isAskedFor, 'the first');
+            const asked = events.filter((one) => one.isAskedFor && one.offset >= event.offset);
+            const outstanding = asked.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
+            assert.equal(queue.dataBytes, outstanding);
+            const last = asked.findLast(({ descriptor }) => descriptor.size > 0)?.descriptor.size ?? 0;
+            assert.ok(
+              outstanding - last <= limit,
+              `${outstanding} with ${last} as the last, ${limit} allowed`,
+            );
+            event.arrive();
+            await queue.take();
+          }
+        },
+      ),
+      { numRuns: 100 },
+    );
+  });
+
+  it('reject what cannot be selected, and go on with the next', async () => {
+    const queue = queueOf(100, (_metadata, { size }) => ({ offset: 0, length: size === 1 ? 2 : 1 }));
+    const [wrong, right] = [new SlowEvent(0, 1), new SlowEvent(1, 5)];
+    push(queue, wrong);
+    push(queue, right);
+    await assert.rejects(queue.take(), { code: 'INVALID_ARGUMENT' });
+    right.arrive();
+    assert.equal((await queue.take()).offset, 1n);
+  });
+});

@@ -1,0 +1,64 @@
+import { initProducerIdRequest } from '../protocol/generated/init-producer-id-request.ts';
+import { initProducerIdResponse } from '../protocol/generated/init-producer-id-response.ts';
+import type { Cluster } from './cluster.ts';
+import { CoordinatorLink } from './coordinator-link.ts';
+import { brokerError, DirectError } from './errors.ts';
+
+const INIT_PRODUCER_ID_VERSION = 4;
+const RETRY_MS = 50;
+/** Of transactions that there are none of, as Kafka's clients say it. */
+const NO_TIMEOUT_MS = 2 ** 31 - 1;
+
+/** Who produces: the gateway tells by it what it has already, and who was fenced. */
+export interface ProducerIdentity {
+  readonly producerId: bigint;
+  readonly producerEpoch: number;
+}
+
+/** Tries an action again while its errors are retriable and time is left. */
+export async function withRetries<T>(deadline: number, action: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await action();
+    } catch (error) {
+      if (!(error instanceof DirectError && error.retriable) || Date.now() >= deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
+  }
+}
+
+/** An id of its own for an idempotent producer. */
+export function newIdentity(cluster: Cluster, doing: string, timeoutMs: number): Promise<ProducerIdentity> {
+  return withRetries(Date.now() + timeoutMs, async () => {
+    const connection = await cluster.connection(-1, 'control');
+    const { errorCode, producerId, producerEpoch } = await connection.call(
+      initProducerIdRequest,
+      initProducerIdResponse,
+      { transactionalId: null, transactionTimeoutMs: NO_TIMEOUT_MS, producerId: -1n, producerEpoch: -1 },
+      { version: INIT_PRODUCER_ID_VERSION, doing },
+    );
+    if (errorCode !== 0) throw brokerError(errorCode, null, doing);
+    return { producerId, producerEpoch };
+  });
+}
+
+/** The id of a transactional producer, in a new epoch: producers before it are fenced, and their open transaction is ended. */
+export function transactionalIdentity(
+  cluster: Cluster,
+  transactionalId: string,
+  transactionTimeoutMs: number,
+  timeoutMs: number,
+): Promise<ProducerIdentity> {
+  const doing = `begin as transactional producer ${transactionalId}`;
+  const coordinator = new CoordinatorLink(cluster, 'transaction', transactionalId, 'control');
+  return withRetries(Date.now() + timeoutMs, async () => {
+    const { errorCode, producerId, producerEpoch } = await coordinator.call(
+      initProducerIdRequest,
+      initProducerIdResponse,
+      { transactionalId, transactionTimeoutMs, producerId: -1n, producerEpoch: -1 },
+      { version: INIT_PRODUCER_ID_VERSION, doing, errorsOf: (answer) => [answer.errorCode] },
+    );
+    if (errorCode !== 0) throw brokerError(errorCode, null, doing);
+    return { producerId, producerEpoch };
+  });
+}

@@ -1,0 +1,70 @@
+import { DirectError } from './errors.ts';
+
+export interface ProducerOptions {
+  /** Events of one batch; default 128. */
+  batchSize?: number;
+  /** Bytes at which a batch is full; larger events have one of their own. Default 4 MiB. */
+  batchBytes?: number;
+  /** How long a batch may wait for more events, in milliseconds; 'adaptive' (default): while the one before is under way. */
+  lingerMs?: number | 'adaptive';
+  /** Batches under way for one partition at the same time, 1 to 5; default 5. */
+  maxInFlight?: number;
+  /** Bytes pushed and not yet acknowledged, above which pushes wait. Default 256 MiB; one event may exceed it. */
+  maxBufferedBytes?: number;
+  /** How long a push may wait for room; default 60 s. */
+  maxBlockMs?: number;
+  /** How long an event may take until it is acknowledged, attempts included; default 120 s. */
+  deliveryTimeoutMs?: number;
+  /** 'all' (default): when it is as durable as the topic promises; 1: when it is written. */
+  acks?: 'all' | 1;
+  /** No duplicates and no gaps by attempts that were made again. Default true; needs acks 'all'. */
+  idempotent?: boolean;
+  /** Events are pushed in transactions, under this name: whoever begins under it fences those before. Default none. */
+  transactionalId?: string;
+  /** How long a transaction may take before the gateway aborts it; default 60 s. */
+  transactionTimeoutMs?: number;
+}
+
+export type CheckedProducerOptions = Required<Omit<ProducerOptions, 'transactionalId'>> & {
+  readonly transactionalId: string | null;
+};
+
+/** Options with their defaults. @throws DirectError INVALID_ARGUMENT */
+export function checkProducerOptions(options: ProducerOptions): CheckedProducerOptions {
+  const checked = {
+    batchSize: 128,
+    batchBytes: 4 << 20,
+    lingerMs: 'adaptive' as const,
+    maxInFlight: 5,
+    maxBufferedBytes: 256 << 20,
+    maxBlockMs: 60_000,
+    deliveryTimeoutMs: 120_000,
+    acks: 'all' as const,
+    idempotent: options.acks !== 1,
+    transactionTimeoutMs: 60_000,
+    ...options,
+    transactionalId: options.transactionalId ?? null,
+  };
+  const { acks, idempotent, transactionalId, maxInFlight, lingerMs } = checked;
+  if (transactionalId === '') throw invalid('transactionalId is empty');
+  if (transactionalId !== null && !idempotent) throw invalid('a transactional producer is idempotent');
+  if (idempotent && acks !== 'all') throw invalid('an idempotent producer needs acks "all"');
+  if (!(maxInFlight >= 1 && maxInFlight <= 5)) throw invalid(`maxInFlight is ${maxInFlight}, not 1 to 5`);
+  if (lingerMs !== 'adaptive' && !(lingerMs >= 0)) throw invalid(`lingerMs is ${lingerMs}`);
+  const { batchSize, batchBytes, maxBufferedBytes, maxBlockMs, deliveryTimeoutMs, transactionTimeoutMs } =
+    checked;
+  for (const [name, value] of Object.entries({
+    batchSize,
+    batchBytes,
+    maxBufferedBytes,
+    transactionTimeoutMs,
+  }))
+    if (!(value >= 1)) throw invalid(`${name} is ${value}, not at least 1`);
+  for (const [name, value] of Object.entries({ maxBlockMs, deliveryTimeoutMs }))
+    if (!(value >= 0)) throw invalid(`${name} is ${value}`);
+  return checked;
+}
+
+function invalid(message: string): DirectError {
+  return new DirectError('INVALID_ARGUMENT', message, { doing: 'make a producer' });
+}

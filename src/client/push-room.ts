@@ -1,0 +1,72 @@
+import { aborted, DirectError } from './errors.ts';
+
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/** The bytes that were pushed and are not acknowledged: pushes wait, first come first served, while there are too many. */
+export class PushRoom {
+  readonly #maxBytes: number;
+  readonly #maxBlockMs: number;
+  readonly #waiting: { bytes: number; enter: () => void }[] = [];
+  #bytes = 0;
+
+  constructor(maxBytes: number, maxBlockMs: number) {
+    this.#maxBytes = maxBytes;
+    this.#maxBlockMs = maxBlockMs;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Pushes that wait. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  /** Takes room if there is some, and nobody waits for it. */
+  takeNow(bytes: number): boolean {
+    if (this.#waiting.length > 0 || !this.#fits(bytes)) return false;
+    this.#bytes += bytes;
+    return true;
+  }
+
+  /** Takes room when there is some. Rejects with BUFFER_FULL when that takes too long, or ABORTED. */
+  take(bytes: number, doing: string, signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const settle = (action: () => void) => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', onAbort);
+        const at = this.#waiting.indexOf(entry);
+        if (at >= 0) this.#waiting.splice(at, 1);
+        action();
+      };
+      const entry = { bytes, enter: () => settle(resolve) };
+      const onAbort = () => settle(() => reject(aborted(doing, signal!)));
+      const onTimeout = () =>
+        settle(() =>
+          reject(
+            new DirectError('BUFFER_FULL', `no room for ${bytes} bytes in ${this.#maxBlockMs} ms`, {
+              doing,
+              todo: 'push less at a time, or raise maxBufferedBytes',
+              retriable: true,
+            }),
+          ),
+        );
+      const timer = setTimeout(onTimeout, Math.min(this.#maxBlockMs, MAX_TIMER_MS));
+      signal?.addEventListener('abort', onAbort, { once: true });
+      this.#waiting.push(entry);
+    });
+  }
+
+  give(bytes: number): void {
+    this.#bytes -= bytes;
+    for (let next = this.#waiting[0]; next !== undefined && this.#fits(next.bytes); next = this.#waiting[0]) {
+      this.#bytes += next.bytes;
+      next.enter();
+    }
+  }
+
+  #fits(bytes: number): boolean {
+    return this.#bytes === 0 || this.#bytes + bytes <= this.#maxBytes;
+  }
+}
