@@ -143,6 +143,12 @@ export class NativeMemory {
     return this.#block.handle;
   }
 
+  /** Where the range begins in the arena; a whole block begins at a multiple of 4096. */
+  get arenaOffset(): number {
+    this.#assertHeld();
+    return this.#arenaOffset;
+  }
+
   /** A view of the range, valid while it is held. */
   bytes(): Uint8Array {
     this.#assertHeld();
