@@ -49,7 +49,7 @@ export class StoreProcess {
       await started.#start(config);
       return started;
     } catch (error) {
-      await started.stop();
+      await started.stop().catch(() => undefined);
       throw error;
     }
   }
@@ -72,7 +72,10 @@ export class StoreProcess {
     });
     this.#store = store;
     this.#state = 'looking at its files';
-    const directory = await StoreDirectory.open(at, store, () => writeAcknowledgedOf(memoryName, this.#log));
+    const directory = await StoreDirectory.open(at, store, () => writeAcknowledgedOf(memoryName, this.#log), {
+      clock: systemClock,
+      logger: this.#log,
+    });
     this.#directory = directory;
     if (config.get('log.direct.io.enable')) await store.recycleIn(at, config.get('log.recycle.bytes'));
     startTouchingArena();
@@ -127,24 +130,52 @@ export class StoreProcess {
       host: host.replace(/^\[|\]$/g, ''),
       port: Number(port || 80),
       metrics: this.#registry,
-      readiness: () => ({
-        ready: this.#state === 'ready',
-        reasons: this.#state === 'ready' ? [] : [this.#state],
-      }),
+      readiness: () => {
+        const reasons = this.#troubles();
+        return { ready: reasons.length === 0, reasons };
+      },
       version,
     });
   }
 
-  /** Ends what gateways have under way, closes the files. Safe to call at any stage of a start. */
+  #troubles(): string[] {
+    if (this.#state !== 'ready') return [this.#state];
+    const { state, trouble } = this.#directory!.disk;
+    return state === 'failed' ? [trouble] : [];
+  }
+
+  /**
+   * Ends what gateways have under way, waits for what is being written, flushes and closes the files. Safe to call at any stage of a start. What
+   * fails is logged, and the rest is done nevertheless; rejects with the first failure.
+   */
   async stop(): Promise<void> {
     this.#state = 'shutting down';
-    if (this.#addressFile !== null) await removeAddress(this.#addressFile);
-    await this.#server?.stop();
-    await this.#directory?.close();
-    await this.#store?.shutdown();
-    if (this.#store !== null && !releaseSharedArena())
-      this.#log.error({}, 'acknowledged payload could not be written; it stays in memory for the next start');
-    await this.#http?.close();
+    const failures: unknown[] = [];
+    const steps: (() => Promise<unknown> | undefined)[] = [
+      async () => {
+        if (this.#addressFile !== null) await removeAddress(this.#addressFile);
+      },
+      () => this.#server?.stop(),
+      () => this.#directory?.close(),
+      () => this.#store?.shutdown(),
+      async () => {
+        if (this.#store !== null && !releaseSharedArena())
+          this.#log.error(
+            {},
+            'acknowledged payload could not be written; it stays in memory for the next start',
+          );
+      },
+      () => this.#http?.close(),
+    ];
+    for (const step of steps) {
+      try {
+        await step();
+      } catch (error) {
+        this.#log.error({ err: error }, 'a step of shutting down failed');
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
   }
 }
 

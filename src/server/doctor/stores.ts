@@ -98,11 +98,19 @@ async function checkStore(
 async function examine(connection: StoreConnection, address: string, measure: boolean): Promise<Finding[]> {
   const { store, provider, domain } = connection;
   const { roundTripMs, skewMs } = await roundTrips(connection);
-  const { freeBytes, draining } = connection.status;
+  const { freeBytes, draining, trouble } = connection.status;
   const where = `${provider}${domain === '' ? '' : ` on ${domain}`}`;
   const zone = store.zone === '' ? '' : `, zone ${store.zone}`;
-  const rates = measure ? `, ${await transferRates(connection)}` : '';
+  const rates = measure && trouble === undefined ? `, ${await transferRates(connection)}` : '';
   const text = `store ${address} (${store.id}${zone}): ${where}, ${roundTripMs.toFixed(2)} ms there and back${rates}, ${binaryBytes(freeBytes)} free`;
+  if (trouble !== undefined)
+    return [
+      problem(
+        'stores',
+        `${text}; it takes nothing new: ${trouble}`,
+        'see to its disk; it tries again by itself',
+      ),
+    ];
   const first = draining
     ? note('stores', text, 'it is being drained, and gets nothing new')
     : ok('stores', text);

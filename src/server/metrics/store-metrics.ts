@@ -6,6 +6,8 @@ import { arenaStats } from '../../native/arena.ts';
 import type { Store } from '../../native/store.ts';
 import type { MetricSource } from './gateway-metrics.ts';
 
+const DISK_STATES = { ok: 0, full: 1, failed: 2 } as const;
+
 /** What a store process keeps count of. */
 export function storeMetrics(server: StoreServer, directory: StoreDirectory, store: Store): MetricSource[] {
   const gauge = (name: string, help: string, read: MetricSource['read'], label?: string): MetricSource => ({
@@ -25,6 +27,18 @@ export function storeMetrics(server: StoreServer, directory: StoreDirectory, sto
     gauge('used_bytes', 'Payload in the store.', () => directory.usedBytes),
     gauge('files', 'Copies of segments in the store.', () => directory.files),
     gauge('draining', '1 while the store is being emptied.', () => Number(directory.draining)),
+    gauge(
+      'disk_state',
+      '0 well, 1 full, 2 failed: nothing new is taken.',
+      () => DISK_STATES[directory.disk.state],
+    ),
+    counter(
+      'disk_failures_total',
+      'Writes and flushes that the disk refused.',
+      () => directory.disk.failures,
+    ),
+    gauge('open_files', 'Files that are open, or were a short while ago.', () => directory.open.count),
+    gauge('memory_waiting', 'Appends that wait for memory.', () => server.waitingForMemory),
     gauge('gateways', 'Gateways that are attached, by provider.', () => server.attached, 'provider'),
     counter('written_bytes_total', 'Payload taken from gateways.', () => counters.writtenBytes),
     counter('read_bytes_total', 'Payload given to gateways.', () => counters.readBytes),

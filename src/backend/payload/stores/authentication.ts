@@ -1,6 +1,6 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { z } from 'zod';
-import { type answer, STORE_VERSION, type welcome } from './messages.ts';
+import type { answer, welcome } from './messages.ts';
 
 type Answer = z.output<typeof answer>;
 type Welcome = Extract<z.output<typeof welcome>, { type: 'welcome' }>;
@@ -16,24 +16,26 @@ export function newNonce(): string {
   return randomBytes(32).toString('hex');
 }
 
-/** A client's proof: for this store's nonce, and for nothing else. */
-export function clientProof(
-  secret: string,
-  storeNonce: string,
-  said: Omit<Answer, 'proof' | 'type'>,
-): string {
-  const { role, cluster, node, nonce, version } = said;
-  return proof(secret, ['client', version, storeNonce, nonce, role, cluster, node]);
+type Said = Omit<Answer, 'proof' | 'type'>;
+
+/** A client's proof: that this client, and no other, talks to this store, for the nonces of both, and for nothing else. */
+export function clientProof(secret: string, challenge: { nonce: string; store: string }, said: Said): string {
+  return proof(secret, ['client', ...greeting(challenge, said)]);
 }
 
-/** A store's proof, for the client's nonce. */
+/** A store's proof, for the same two ends and their nonces. */
 export function storeProof(
   secret: string,
-  nonces: { store: string; client: string },
-  said: Omit<Welcome, 'proof' | 'type'>,
+  challenge: { nonce: string; store: string },
+  said: Said,
+  { store, zone, host }: Omit<Welcome, 'proof' | 'type'>,
 ): string {
-  const { store, zone, host } = said;
-  return proof(secret, ['store', STORE_VERSION, nonces.client, nonces.store, store, zone, host]);
+  return proof(secret, ['store', ...greeting(challenge, said), store, zone, host]);
+}
+
+function greeting(challenge: { nonce: string; store: string }, said: Said): (string | number)[] {
+  const { role, cluster, node, nonce, version } = said;
+  return [version, challenge.nonce, challenge.store, nonce, role, cluster, node];
 }
 
 /** Takes the same time wherever they differ. */

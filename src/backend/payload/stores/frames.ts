@@ -4,6 +4,8 @@ import { MAX_FRAME_BYTES, MAX_GREETING_BYTES } from './messages.ts';
 /** Bytes that may wait for a peer that does not read. */
 const MAX_UNSENT_BYTES = 16 * MAX_FRAME_BYTES;
 const LENGTH_BYTES = 4;
+/** How long what was sent last may take to leave when the connection is closed gently. */
+const GENTLY_MS = 1000;
 
 export interface FrameEvents {
   onFrame(message: string): void;
@@ -20,6 +22,8 @@ export class Frames {
   readonly #events: FrameEvents;
   #chunks: Buffer[] = [];
   #bytes = 0;
+  /** Below so many bytes there is nothing to be done with them. */
+  #wanted = LENGTH_BYTES;
   #limit = MAX_GREETING_BYTES;
   #reason = 'the other end closed the connection';
   #closed = false;
@@ -55,12 +59,16 @@ export class Frames {
     if (this.#socket.writableLength > MAX_UNSENT_BYTES) this.close('the other end does not read');
   }
 
-  /** What was sent is still delivered where `gently`. */
+  /** What was sent is still delivered where `gently`, if the other end takes it soon. */
   close(reason: string, gently = false): void {
     if (this.#closed) return;
     this.#reason = reason;
-    if (gently) this.#socket.destroySoon();
-    else this.#socket.destroy();
+    if (gently) {
+      this.#socket.destroySoon();
+      const timer = setTimeout(() => this.#socket.destroy(), GENTLY_MS);
+      timer.unref();
+      this.#socket.once('close', () => clearTimeout(timer));
+    } else this.#socket.destroy();
     this.#ended();
   }
 
@@ -75,14 +83,16 @@ export class Frames {
     if (this.#closed) return;
     this.#chunks.push(chunk);
     this.#bytes += chunk.length;
-    while (!this.#closed && this.#bytes >= LENGTH_BYTES) {
+    while (!this.#closed && this.#bytes >= this.#wanted) {
       const all = this.#joined();
       const length = all.readUInt32BE(0);
       if (length > this.#limit) {
         this.close(`a frame of ${length} bytes came; ${this.#limit} are allowed`);
         return;
       }
-      if (all.length < LENGTH_BYTES + length) return;
+      this.#wanted = LENGTH_BYTES + length;
+      if (all.length < this.#wanted) return;
+      this.#wanted = LENGTH_BYTES;
       const message = all.toString('utf8', LENGTH_BYTES, LENGTH_BYTES + length);
       const rest = all.subarray(LENGTH_BYTES + length);
       this.#chunks = rest.length > 0 ? [rest] : [];

@@ -36,7 +36,12 @@ const partition = z
   .regex(/^[\w.-]{1,200}-\d{1,10}\.[\w-]{22}$/);
 
 /** What a store says first. */
-export const challenge = z.object({ type: z.literal('challenge'), version: z.int(), nonce });
+export const challenge = z.object({
+  type: z.literal('challenge'),
+  version: z.int(),
+  nonce,
+  store: identifier,
+});
 
 /** Who wants to talk to it, and the proof that he knows the secret. */
 export const answer = z.object({
@@ -75,8 +80,8 @@ export const operation = z.discriminatedUnion('op', [
   /** What was appended is durable. */
   z.object({ op: z.literal('sync'), file }),
   /**
-   * Cuts the file to `bytes`, durably; it takes no more. EBADMSG if it has less, or, unless `trust`, if a crash of the store left it unknown what it
-   * has.
+   * Cuts the file to `bytes`, durably; it takes no more. EBADMSG if it has less for sure: what was acknowledged is known, also after a crash of
+   * the store. With `trust`, what may be space without content counts too, but not what a failed write or flush has left out.
    */
   z.object({ op: z.literal('seal'), file, bytes, trust: z.boolean() }),
   /** Puts bytes of the file into the gateway's arena. */
@@ -105,6 +110,8 @@ const status = z.object({
   files: bytes,
   draining: z.boolean(),
   nowMs: z.number(),
+  /** Why it takes nothing new, for people; empty or not there while it does. `freeBytes` is 0 then. */
+  trouble: text.optional(),
 });
 export type StoreStatus = z.output<typeof status>;
 

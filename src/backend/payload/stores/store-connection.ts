@@ -25,8 +25,10 @@ import {
   welcome,
 } from './messages.ts';
 
-/** How long the connection and the greetings may take. */
+/** How long the connection may take, and then the store's first word. */
 const GREETING_MS = 10_000;
+/** How long finding a way for payload may take; each step of it has a limit of its own, and there may be several ways to try. */
+const ATTACH_MS = 120_000;
 /** A store is to answer within the time that it was given for an operation, and so much more. */
 const GRACE_MS = 2000;
 const MAX_REQUESTS = 16_384;
@@ -112,9 +114,17 @@ export class StoreConnection {
         connection?.end(reason);
       },
     });
-    const timer = options.clock.setTimer(GREETING_MS, () => frames.close('the store does not answer'));
+    const { clock, requestTimeoutMs } = options;
+    const limit = (ms: number, reason: string) => clock.setTimer(ms, () => frames.close(reason));
+    let timer = limit(GREETING_MS, 'the store does not answer');
     try {
-      const store = await greet(frames, waiting, options);
+      const store = await greet(frames, waiting, options, () => {
+        timer.cancel();
+        // A store first ends what the connection before had under way.
+        timer = limit(GREETING_MS + requestTimeoutMs, 'the store does not answer');
+      });
+      timer.cancel();
+      timer = limit(ATTACH_MS, 'the store did not find a way for payload in time');
       connection = new StoreConnection(options, frames, store);
       frames.allowLong();
       for (const message of waiting.rest()) connection.#receive(message);
@@ -348,16 +358,19 @@ async function greet(
   frames: Frames,
   waiting: Greetings,
   { secret, identity }: ConnectionOptions,
+  answered: () => void,
 ): Promise<StoreIdentity> {
   const first = parseMessage(challenge, await waiting.next());
   if (first.version !== STORE_VERSION)
     throw new Error(`the store speaks version ${first.version}, this gateway ${STORE_VERSION}`);
   const said = { version: STORE_VERSION, nonce: newNonce(), ...identity };
-  frames.send(JSON.stringify({ type: 'answer', ...said, proof: clientProof(secret, first.nonce, said) }));
+  frames.send(JSON.stringify({ type: 'answer', ...said, proof: clientProof(secret, first, said) }));
+  answered();
   const second = parseMessage(welcome, await waiting.next());
   if (second.type === 'refused') throw new Error(`the store refuses: ${second.reason}`);
   const { proof, store, zone, host } = second;
-  const expected = storeProof(secret, { store: first.nonce, client: said.nonce }, { store, zone, host });
-  if (!isSameProof(proof, expected)) throw new Error('the store does not know payload.stores.secret');
+  const expected = storeProof(secret, first, said, { store, zone, host });
+  if (store !== first.store || !isSameProof(proof, expected))
+    throw new Error('the store does not know payload.stores.secret');
   return { id: store, zone, host };
 }

@@ -9,9 +9,10 @@ import { crc32c } from '../../../native/batch.ts';
 import { FabricTransport, inspectFabric } from '../../../native/fabric.ts';
 import type { Way } from '../../../native/fabric-choice.ts';
 import { Store } from '../../../native/store.ts';
-import { systemClock } from '../../../util/clock.ts';
+import { type Clock, systemClock } from '../../../util/clock.ts';
 import { silentLogger } from '../../../util/logger.ts';
-import { clientProof } from './authentication.ts';
+import { VirtualClock } from '../../../util/testing/virtual-clock.ts';
+import { clientProof, storeProof } from './authentication.ts';
 import type { Operation } from './messages.ts';
 import { StoreDirectory } from './process/store-directory.ts';
 import { StoreServer } from './process/store-server.ts';
@@ -24,6 +25,8 @@ const FABRIC_OPTIONS = { library: '', pieceBytes: 65_536, window: 8, host: '127.
 
 describe('The control connection of a store', () => {
   const root = mkdtempSync(join(tmpdir(), 'store-protocol-'));
+  /** When the disk is tried again. */
+  const diskClock = new VirtualClock();
   let native: Store;
   let directory: StoreDirectory;
   let server: StoreServer;
@@ -31,7 +34,10 @@ describe('The control connection of a store', () => {
 
   before(async () => {
     native = new Store({ threads: 1 });
-    directory = await StoreDirectory.open(join(root, 'store'), native, async () => undefined);
+    directory = await StoreDirectory.open(join(root, 'store'), native, async () => undefined, {
+      clock: diskClock,
+      logger: silentLogger,
+    });
     server = await StoreServer.start({
       directory,
       secret: SECRET,
@@ -88,7 +94,9 @@ describe('The control connection of a store', () => {
   }
 
   /** What a store answers to bytes, until it closes the connection. */
-  async function raw(send: (socket: Socket, challenge: { nonce: string }) => void): Promise<string> {
+  async function raw(
+    send: (socket: Socket, challenge: { nonce: string; store: string }) => void,
+  ): Promise<string> {
     const socket = connect(server.port, '127.0.0.1');
     open.push(socket);
     let received = Buffer.alloc(0);
@@ -172,7 +180,8 @@ describe('The control connection of a store', () => {
     assert.equal(server.refused, refused + 1);
     // A store that only pretends to know it.
     const liar = createServer((socket) => {
-      socket.write(framed(JSON.stringify({ type: 'challenge', version: 1, nonce: '0'.repeat(64) })));
+      const challenge = { type: 'challenge', version: 1, nonce: '0'.repeat(64), store: 's' };
+      socket.write(framed(JSON.stringify(challenge)));
       const welcome = { type: 'welcome', proof: '0'.repeat(64), store: 's', zone: '', host: '' };
       socket.once('data', () => socket.write(framed(JSON.stringify(welcome))));
     });
@@ -182,19 +191,149 @@ describe('The control connection of a store', () => {
     await assert.rejects(connected({ port }), /does not know payload.stores.secret/);
   });
 
-  it('accepts a proof for its own nonce only', async () => {
+  it('accepts a proof for its own nonce, itself and this gateway only', async () => {
     const said = { version: 1, role: 'gateway', cluster: 'c', node: 1, nonce: '1'.repeat(64) } as const;
-    const replayed = clientProof(SECRET, '2'.repeat(64), said);
+    const replayed = clientProof(SECRET, { nonce: '2'.repeat(64), store: directory.id }, said);
     const answer = await raw((socket) =>
       socket.write(framed(JSON.stringify({ type: 'answer', ...said, proof: replayed }))),
     );
     assert.match(answer, /"refused"/);
-    // For another gateway than the one that it is for.
-    const other = await raw((socket, { nonce }) => {
-      const proof = clientProof(SECRET, nonce, { ...said, node: 2 });
-      socket.write(framed(JSON.stringify({ type: 'answer', ...said, proof })));
+    const attempt = (change: object, changed: Partial<typeof said> | { node: number }) =>
+      raw((socket, challenge) => {
+        const proof = clientProof(SECRET, { ...challenge, ...change }, { ...said, ...changed });
+        socket.write(framed(JSON.stringify({ type: 'answer', ...said, proof })));
+      });
+    // For another gateway than the one that it is for; for another store, to which somebody passes it on.
+    assert.match(await attempt({}, { node: 2 }), /"refused"/);
+    assert.match(await attempt({ store: 'another' }, {}), /"refused"/);
+  });
+
+  it('is no other store than the one that began to talk, and talks to no other gateway', async () => {
+    // Somebody between the two passes on what stores say who know the secret.
+    const between = async (said: object, shown: { store: string }) => {
+      const server = createServer((socket) => {
+        const challenge = { nonce: '3'.repeat(64), store: 'a-store' };
+        socket.write(framed(JSON.stringify({ type: 'challenge', version: 1, ...challenge })));
+        socket.once('data', (chunk: Buffer) => {
+          const answer = { ...JSON.parse(chunk.toString('utf8', 4)), ...said };
+          const identity = { ...shown, zone: '', host: '' };
+          const proof = storeProof(SECRET, challenge, answer, identity);
+          socket.write(framed(JSON.stringify({ type: 'welcome', proof, ...identity })));
+        });
+      });
+      open.push(server);
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      return connected({ port: (server.address() as { port: number }).port, fabric: null });
+    };
+    await assert.rejects(between({}, { store: 'another' }), /does not know payload.stores.secret/);
+    await assert.rejects(between({ node: 2 }, { store: 'a-store' }), /does not know payload.stores.secret/);
+    await assert.rejects(between({ cluster: 'd' }, { store: 'a-store' }), /does not know/);
+  });
+
+  it('lets finding a way for payload take longer than the greeting may', async () => {
+    const greetings = new Set<() => void>();
+    const clock: Clock = {
+      now: () => systemClock.now(),
+      setTimer(delayMs, action) {
+        if (delayMs !== 10_000 && delayMs !== 12_000) return systemClock.setTimer(delayMs, action);
+        greetings.add(action);
+        return { cancel: () => greetings.delete(action) };
+      },
+    };
+    const { fabric } = options();
+    const connection = await connected({
+      clock,
+      fabric: {
+        ...fabric!,
+        open: (way) => {
+          // The time for all of them is over.
+          for (const late of [...greetings]) late();
+          return fabric!.open(way);
+        },
+      },
     });
-    assert.match(other, /"refused"/);
+    await connection.request({ op: 'status' });
+  });
+
+  it('checks and moves ranges of any size', async () => {
+    const connection = await connected();
+    const { key } = connection;
+    const piece = NativeMemory.allocate(9 << 20)!;
+    piece.bytes().forEach((_, i, bytes) => {
+      bytes[i] = i * 31 + (i >> 12);
+    });
+    const length = piece.byteLength;
+    const order = { file: FILE, length, key, timeoutMs: 20_000 };
+    await connection.request({ op: 'create', file: FILE });
+    const count = 8;
+    let crc = 0;
+    for (let i = 0; i < count; i++) {
+      const from = { ...order, position: i * length, source: piece.arenaOffset };
+      await connection.request({ op: 'append', ...from, fromMemory: false });
+      crc = crc32c(piece.bytes(), crc);
+    }
+    const all = { position: 0, length: count * length, seed: 0 };
+    assert.ok(all.length > 64 << 20);
+    const check = await connection.request({ op: 'check', file: FILE, ...all });
+    assert.deepEqual(check, { crc, length: all.length });
+    const rest = { position: length, length: 2 ** 31, seed: 5 };
+    assert.equal(
+      (await connection.request({ op: 'check', file: FILE, ...rest })).length,
+      (count - 1) * length,
+    );
+    const beyond = { position: all.length + 1, length: 10, seed: 77 };
+    assert.deepEqual(await connection.request({ op: 'check', file: FILE, ...beyond }), {
+      crc: 77,
+      length: 0,
+    });
+    const sink = NativeMemory.allocate(length)!;
+    const into = { ...order, position: 12_345, seed: 9, target: sink.arenaOffset };
+    const read = await connection.request({ op: 'read', ...into });
+    const expected = Buffer.concat([piece.bytes().subarray(12_345), piece.bytes().subarray(0, 12_345)]);
+    assert.deepEqual(read, { crc: crc32c(expected, 9), length });
+    assert.ok(expected.equals(sink.bytes()));
+    await connection.request({ op: 'remove', file: FILE });
+    piece.release();
+    sink.release();
+  });
+
+  it('says that its disk has failed, takes nothing then, and still gives what it has', async () => {
+    const connection = await connected();
+    const { key } = connection;
+    const source = NativeMemory.allocate(1000)!;
+    source.bytes().fill(3);
+    const order = { file: FILE, key, length: 1000, timeoutMs: 2000 };
+    const append = { op: 'append', ...order, source: source.arenaOffset, fromMemory: false } as const;
+    await connection.request({ op: 'create', file: FILE });
+    await connection.request({ ...append, position: 0 });
+    const told = new Promise<string>((resolve) => {
+      connection.onStatus(({ trouble, freeBytes }) => {
+        if (trouble !== undefined) resolve(`${trouble}, ${freeBytes} bytes are free`);
+      });
+    });
+    directory.disk.failed(Object.assign(new Error('cannot flush: Input/output error'), { code: 'EIO' }));
+    assert.match(await told, /the disk has failed: cannot flush.*, 0 bytes are free/);
+    await assert.rejects(connection.request({ ...append, position: 1000 }), { code: 'EIO' });
+    const another = FILE.replace('7-', '8-');
+    await assert.rejects(connection.request({ op: 'create', file: another }), { code: 'EIO' });
+    const read = await connection.request({
+      op: 'read',
+      ...order,
+      position: 0,
+      seed: 0,
+      target: source.arenaOffset,
+    });
+    assert.equal(read.length, 1000);
+    const well = new Promise<void>((resolve) => {
+      connection.onStatus(({ trouble }) => {
+        if (trouble === undefined) resolve();
+      });
+    });
+    diskClock.tick(1000);
+    await well;
+    await connection.request({ ...append, position: 1000 });
+    await connection.request({ op: 'remove', file: FILE });
+    source.release();
   });
 
   it('closes on what is no message, before and after the greeting', async () => {
@@ -208,9 +347,9 @@ describe('The control connection of a store', () => {
     for (const bytes of nonsense) await raw((socket) => socket.write(bytes));
     await raw((socket) => socket.end(Buffer.from([0, 0])));
     const greeted = (bytes: Buffer) =>
-      raw((socket, { nonce }) => {
+      raw((socket, challenge) => {
         const said = { version: 1, role: 'operator', cluster: 'c', node: 1, nonce: '1'.repeat(64) } as const;
-        const proof = clientProof(SECRET, nonce, said);
+        const proof = clientProof(SECRET, challenge, said);
         socket.write(framed(JSON.stringify({ type: 'answer', ...said, proof })));
         socket.once('data', () => socket.write(bytes));
       });
@@ -223,6 +362,26 @@ describe('The control connection of a store', () => {
     ])
       assert.match(await greeted(framed(text)), /"welcome"/);
     assert.match(await greeted(Buffer.from([0x7f, 0, 0, 0])), /"welcome"/);
+  });
+
+  it('has no room for many who do not say who they are, and then again', async () => {
+    const silent = async () => {
+      const socket = connect(server.port, '127.0.0.1');
+      open.push(socket);
+      socket.on('error', () => undefined);
+      return new Promise<'greeted' | 'closed'>((resolve) => {
+        socket.once('data', () => resolve('greeted'));
+        socket.once('close', () => resolve('closed'));
+      });
+    };
+    const first = await Promise.all(Array.from({ length: 128 }, silent));
+    assert.ok(first.every((answer) => answer === 'greeted'));
+    const { refused } = server;
+    assert.equal(await silent(), 'closed');
+    assert.ok(server.refused > refused);
+    for (const socket of open) if ('destroy' in socket) socket.destroy();
+    for (let attempt = await connected().catch(() => null); attempt === null; )
+      attempt = await connected().catch(() => null);
   });
 
   it('checks what is asked for', async () => {

@@ -1,18 +1,16 @@
-import type { NativeMemory } from '../../../../native/arena.ts';
 import type { AttachedTarget } from '../../../../native/fabric-attach.ts';
+import type { MemoryPiece } from '../../../../native/pieces.ts';
 import { recycledBytesFor } from '../../../../native/store.ts';
 import type { Clock } from '../../../../util/clock.ts';
 import type { Identity } from '../authentication.ts';
 import { ARENA_REGION, type Operation, StoreError, type StoreStatus } from '../messages.ts';
 import type { ArenaQueue } from './arena-queue.ts';
+import type { DiskHealth } from './disk-health.ts';
 import type { GatewayFiles } from './gateway-files.ts';
-import { StoredFile } from './stored-file.ts';
+import { PIECE_BYTES, type StoredFile } from './stored-file.ts';
 
 /** Files begin with so much space of removed ones at most: segments are as large as topics say, a gigabyte by default. */
 const RECYCLED_BYTES = 1 << 30;
-/** The length among the words of a range. */
-const RANGE_LENGTH = 1;
-const MAX_CHECK_BYTES = 64 << 20;
 
 export interface StoreCounters {
   writtenBytes: number;
@@ -25,6 +23,7 @@ export interface StoreCounters {
 export interface OperationsOptions {
   readonly files: GatewayFiles;
   readonly memory: ArenaQueue;
+  readonly disk: DiskHealth;
   readonly counters: StoreCounters;
   readonly status: () => StoreStatus;
   readonly setDraining: (on: boolean) => Promise<void>;
@@ -77,10 +76,10 @@ export class Operations {
         await this.#append(operation, sequence, attached(target));
         return {};
       case 'sync':
-        await files.get(operation.file).sync();
+        await files.use(operation.file).sync();
         return {};
       case 'seal':
-        await files.get(operation.file).seal(operation.bytes, operation.trust);
+        await files.use(operation.file).seal(operation.bytes, operation.trust);
         return {};
       case 'read':
         return this.#read(operation, sequence, attached(target));
@@ -126,49 +125,98 @@ export class Operations {
     sequence: bigint,
     target: AttachedTarget,
   ): Promise<void> {
-    const { files, memory, counters, clock } = this.#options;
+    const { files, memory, disk, counters, clock } = this.#options;
     const deadlineMs = clock.now() + timeoutMs;
+    const stored = files.use(file);
+    disk.assertTakes();
     const ranges = this.#resolve(target, sequence, { write: false, key, offset: source, length, timeoutMs });
-    const allocate = () => memory.allocate(StoredFile.memoryFor(position, length), deadlineMs);
-    const fill = async (block: NativeMemory, offset: number) => {
-      const leftMs = Math.max(1, deadlineMs - clock.now());
-      await target.transport.read(target.peer, ranges, [{ memory: block, offset }], leftMs).done;
-    };
-    await files.get(file).append(position, length, fromMemory, allocate, fill);
+    await stored.append(position, length, {
+      fromMemory,
+      allocate: (bytes) => memory.allocate(bytes, deadlineMs),
+      freed: (bytes) => memory.freed(bytes),
+      fill: async (block, offset, from, bytes) => {
+        const leftMs = Math.max(1, deadlineMs - clock.now());
+        const part = partOf(ranges, from, bytes);
+        await target.transport.read(target.peer, part, [{ memory: block, offset }], leftMs).done;
+      },
+    });
     counters.writtenBytes += length;
   }
 
+  /** Piece by piece: the next is read while one is on its way. */
   async #read(
     { file, position, length, seed, target: offset, key, timeoutMs }: Of<'read'>,
     sequence: bigint,
     target: AttachedTarget,
   ): Promise<object> {
-    const { files, counters } = this.#options;
+    const { files, counters, clock } = this.#options;
+    const deadlineMs = clock.now() + timeoutMs;
+    const stored = files.use(file);
     const order = { write: true, key, offset, timeoutMs };
     const ranges = this.#resolve(target, sequence, { ...order, length });
-    const { piece, crc32c } = await files.touch(file).read(position, length, seed);
+    let sending: Promise<void> = Promise.resolve();
+    const send = async (before: Promise<void>, piece: MemoryPiece, from: number) => {
+      try {
+        await before;
+        const leftMs = Math.max(1, deadlineMs - clock.now());
+        const local = [{ memory: piece.memory, offset: piece.offset }];
+        const part = partOf(ranges, from, piece.byteLength);
+        await target.transport.write(target.peer, part, local, leftMs).done;
+      } finally {
+        piece.memory.release();
+      }
+    };
     try {
-      const { memory, byteLength } = piece;
-      // Fewer at the end of the file.
-      ranges[RANGE_LENGTH] = BigInt(byteLength);
-      const local = [{ memory, offset: piece.offset }];
-      await target.transport.write(target.peer, ranges, local, timeoutMs).done;
-      counters.readBytes += byteLength;
-      return { crc: crc32c, length: byteLength };
+      const read = await this.#pieces(stored, position, length, seed, async (piece, from) => {
+        const before = sending;
+        sending = send(before, piece, from);
+        sending.catch(() => undefined);
+        await before;
+      });
+      await sending;
+      counters.readBytes += read.length;
+      return read;
     } finally {
-      piece.memory.release();
+      // Nothing moves when the gateway hears that this has ended.
+      await sending.catch(() => undefined);
     }
   }
 
   async #check({ file, position, length, seed }: Of<'check'>): Promise<object> {
-    if (length > MAX_CHECK_BYTES)
-      throw new StoreError('E2BIG', `at most ${MAX_CHECK_BYTES} bytes are checked at a time`);
-    const { piece, crc32c } = await this.#options.files.touch(file).read(position, length, seed);
-    const { byteLength } = piece;
-    piece.memory.release();
-    this.#options.counters.checkedBytes += byteLength;
-    return { crc: crc32c, length: byteLength };
+    const stored = this.#options.files.use(file);
+    const found = await this.#pieces(stored, position, length, seed, ({ memory }) => memory.release());
+    this.#options.counters.checkedBytes += found.length;
+    return found;
   }
+
+  /** Reads a range piece by piece; `take` releases them. Fewer bytes at the end of the file. */
+  async #pieces(
+    stored: StoredFile,
+    position: number,
+    length: number,
+    seed: number,
+    take: (piece: MemoryPiece, from: number) => void | Promise<void>,
+  ): Promise<{ crc: number; length: number }> {
+    let crc = seed;
+    let done = 0;
+    while (done < length) {
+      const read = await stored.read(position + done, Math.min(PIECE_BYTES, length - done), crc);
+      if (read === null || read.piece.byteLength === 0) {
+        read?.piece.memory.release();
+        break;
+      }
+      const from = done;
+      crc = read.crc32c;
+      done += read.piece.byteLength;
+      await take(read.piece, from);
+    }
+    return { crc, length: done };
+  }
+}
+
+/** A part of the one range that an order resolved to: its address, length and key. */
+function partOf(range: BigUint64Array, from: number, length: number): BigUint64Array {
+  return BigUint64Array.of(range[0]! + BigInt(from), BigInt(length), range[2]!);
 }
 
 function attached(target: AttachedTarget | null): AttachedTarget {

@@ -1,15 +1,27 @@
 import { randomUUID } from 'node:crypto';
-import { access, readdir, readFile, rm, statfs } from 'node:fs/promises';
+import { readdir, readFile, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DirectoryLock, Store } from '../../../../native/store.ts';
-import { makeDirectory, replaceFile, syncDirectory } from '../../small-files.ts';
+import { type Clock, systemClock } from '../../../../util/clock.ts';
+import { type Logger, silentLogger } from '../../../../util/logger.ts';
+import { makeDirectory, replaceFile } from '../../small-files.ts';
 import type { Identity } from '../authentication.ts';
-import { GatewayFiles } from './gateway-files.ts';
+import { StoreError } from '../messages.ts';
+import { DiskHealth } from './disk-health.ts';
+import { GatewayFiles, type SharedByFiles } from './gateway-files.ts';
+import { OpenFiles } from './open-files.ts';
 
 const PROPERTIES = 'store.properties';
-/** It is there while the store does not run, and was not killed. */
-const CLEAN = '.closed';
+/** Gateways whose files a store has. */
+const MAX_GATEWAYS = 1024;
+/** Files that stay open though nobody uses them now; one that takes appends has two descriptors. */
+const OPEN_MAX = 512;
 const GATEWAY = /^[\w-]{1,64}\.-?\d+$/;
+
+interface Surroundings {
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
 
 /** A store's directory: who the store is, and the files of each gateway. */
 export class StoreDirectory {
@@ -19,26 +31,61 @@ export class StoreDirectory {
   draining: boolean;
   capacityBytes = 0;
   freeBytes = 0;
-  readonly #store: Store;
+  readonly disk: DiskHealth;
+  /** Those of all gateways. */
+  readonly open = new OpenFiles(OPEN_MAX);
+  readonly #logger: Logger;
   readonly #lock: DirectoryLock;
+  readonly #shared: SharedByFiles;
   readonly #gateways = new Map<string, GatewayFiles>();
+  readonly #listeners: (() => void)[] = [];
 
-  private constructor(path: string, store: Store, lock: DirectoryLock, id: string, draining: boolean) {
+  private constructor(
+    path: string,
+    lock: DirectoryLock,
+    { id, draining }: { id: string; draining: boolean },
+    store: Store,
+    { clock, logger }: Surroundings,
+  ) {
     this.path = path;
-    this.#store = store;
-    this.#lock = lock;
     this.id = id;
     this.draining = draining;
+    this.#lock = lock;
+    this.#logger = logger;
+    this.disk = new DiskHealth({
+      directory: path,
+      clock,
+      measure: () => this.measure(),
+      changed: (state, reason) => {
+        const fields = { dir: path, reason };
+        if (state === 'ok') logger.info(fields, 'the disk of the store takes payload again');
+        else
+          logger.error(
+            { ...fields, state },
+            'the disk of the store takes no payload; what is there is still read',
+          );
+        for (const listener of this.#listeners) listener();
+      },
+    });
+    this.#shared = { store, open: this.open, disk: this.disk };
   }
 
-  /** Rejects with an Error for people when it cannot be used. `beforeLoading`: when it is locked, before its files are looked at. */
-  static async open(path: string, store: Store, beforeLoading: () => Promise<void>): Promise<StoreDirectory> {
+  /**
+   * Finds out what the store has. Rejects with an Error for people when the directory cannot be used.
+   * `beforeLoading`: when it is locked, before its files are looked at.
+   */
+  static async open(
+    path: string,
+    store: Store,
+    beforeLoading: () => Promise<void>,
+    surroundings: Surroundings = { clock: systemClock, logger: silentLogger },
+  ): Promise<StoreDirectory> {
     await makeDirectory(path);
     const lock = store.lockDirectory(path);
     try {
       await beforeLoading();
-      const { id, draining } = await readProperties(path);
-      const directory = new StoreDirectory(path, store, lock, id, draining);
+      const properties = await readProperties(path);
+      const directory = new StoreDirectory(path, lock, properties, store, surroundings);
       await directory.#writeProperties();
       await directory.#load();
       await directory.measure();
@@ -50,30 +97,32 @@ export class StoreDirectory {
   }
 
   async #load(): Promise<void> {
-    const clean = join(this.path, CLEAN);
-    const wasClosed = await access(clean).then(
-      () => true,
-      () => false,
-    );
-    await rm(clean, { force: true });
-    await syncDirectory(this.path);
     for (const name of await readdir(this.path)) {
       if (!GATEWAY.test(name)) continue;
-      const files = new GatewayFiles(join(this.path, name), this.#store);
-      await files.load(wasClosed);
+      const files = new GatewayFiles(join(this.path, name), this.#shared);
+      const { recovered, bytes } = await files.load();
+      if (recovered > 0)
+        this.#logger.info({ gateway: name, files: recovered, bytes }, 'found what was being written');
       this.#gateways.set(name, files);
     }
+  }
+
+  /** The disk has failed, or takes payload again. */
+  onDiskChange(listener: () => void): void {
+    this.#listeners.push(listener);
   }
 
   /** The files of one gateway; no other one reaches them. */
   async filesOf({ cluster, node }: Identity): Promise<GatewayFiles> {
     const name = `${cluster}.${node}`;
-    let files = this.#gateways.get(name);
-    if (files === undefined) {
-      files = new GatewayFiles(join(this.path, name), this.#store);
-      this.#gateways.set(name, files);
-      await makeDirectory(join(this.path, name));
-    }
+    const known = this.#gateways.get(name);
+    if (known !== undefined) return known;
+    if (this.#gateways.size >= MAX_GATEWAYS)
+      throw new StoreError('EMFILE', `the store has files of ${MAX_GATEWAYS} gateways; remove some`);
+    await makeDirectory(join(this.path, name));
+    // Another one may have come meanwhile.
+    const files = this.#gateways.get(name) ?? new GatewayFiles(join(this.path, name), this.#shared);
+    this.#gateways.set(name, files);
     return files;
   }
 
@@ -89,16 +138,24 @@ export class StoreDirectory {
     return used;
   }
 
+  /** Rejects, and nothing has changed, when it cannot be made to last. */
   async setDraining(on: boolean): Promise<void> {
+    const before = this.draining;
     this.draining = on;
-    await this.#writeProperties();
+    try {
+      await this.#writeProperties();
+    } catch (error) {
+      this.draining = before;
+      throw error;
+    }
   }
 
   /** Looks at the room that there is. */
-  async measure(): Promise<void> {
+  async measure(): Promise<{ freeBytes: number; capacityBytes: number }> {
     const { blocks, bavail, bsize } = await statfs(this.path);
     this.capacityBytes = blocks * bsize;
     this.freeBytes = bavail * bsize;
+    return { freeBytes: this.freeBytes, capacityBytes: this.capacityBytes };
   }
 
   async #writeProperties(): Promise<void> {
@@ -106,11 +163,14 @@ export class StoreDirectory {
     await replaceFile(join(this.path, PROPERTIES), Buffer.from(lines.join('\n')));
   }
 
-  /** Closes the files, says that this was done, and gives the directory back. */
+  /** Waits for what is under way, flushes and closes the files, and gives the directory back. */
   async close(): Promise<void> {
-    await Promise.all([...this.#gateways.values()].map((files) => files.close()));
-    await replaceFile(join(this.path, CLEAN), Buffer.alloc(0));
-    this.#lock.release();
+    try {
+      await this.disk.stop();
+      await Promise.all([...this.#gateways.values()].map((files) => files.close()));
+    } finally {
+      this.#lock.release();
+    }
   }
 }
 

@@ -1,4 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net';
+import { arenaStats } from '../../../../native/arena.ts';
 import { FabricTransport, inspectFabric, type TransportOptions } from '../../../../native/fabric.ts';
 import { type FabricWish, hostIdentity, usableWays, type Way } from '../../../../native/fabric-choice.ts';
 import type { Clock, Timer } from '../../../../util/clock.ts';
@@ -8,10 +9,19 @@ import { ArenaQueue } from './arena-queue.ts';
 import { Operations, type StoreCounters } from './operations.ts';
 import type { StoreDirectory } from './store-directory.ts';
 import { StoreSession } from './store-session.ts';
+import { PIECE_BYTES } from './stored-file.ts';
 
 const MEASURE_MS = 1000;
+/** Of what a status says about the disk. */
+const MAX_TROUBLE = 1000;
 /** Connections that have not said who they are, and gateways. */
 const MAX_SESSIONS = 1024;
+/** Of these, connections that have not said who they are: they take no place of gateways. */
+const MAX_GREETING = 128;
+/** How often refused connections are logged at most. */
+const REFUSED_WARNING_MS = 1000;
+/** What appends may have of the arena; reads find the rest. */
+const APPEND_SHARE = 0.75;
 
 export interface StoreServerOptions {
   readonly directory: StoreDirectory;
@@ -47,11 +57,15 @@ export class StoreServer {
   readonly #ending = new Map<StoreSession, Promise<void>>();
   #timer: Timer | null = null;
   #refused = 0;
+  #warnedMs = 0;
 
   private constructor(options: StoreServerOptions, ways: readonly Way[]) {
     this.#options = options;
     this.#ways = ways;
-    this.#memory = new ArenaQueue(options.clock);
+    const { capacityBytes } = arenaStats();
+    const least = Math.min(capacityBytes, 2 * PIECE_BYTES);
+    this.#memory = new ArenaQueue(options.clock, Math.max(least, capacityBytes * APPEND_SHARE));
+    options.directory.onDiskChange(() => this.#tell());
     this.#server = createServer((socket) => this.#accept(socket));
   }
 
@@ -96,13 +110,24 @@ export class StoreServer {
   status(): StoreStatus {
     const { directory, clock } = this.#options;
     const { capacityBytes, freeBytes, usedBytes, files, draining } = directory;
-    return { capacityBytes, freeBytes, usedBytes, files, draining, nowMs: clock.now() };
+    const { trouble } = directory.disk;
+    const status = { capacityBytes, freeBytes, usedBytes, files, draining, nowMs: clock.now() };
+    return trouble === '' ? status : { ...status, freeBytes: 0, trouble: trouble.slice(0, MAX_TROUBLE) };
   }
 
   async setDraining(on: boolean): Promise<void> {
     await this.#options.directory.setDraining(on);
     this.#options.logger.info({ draining: on }, on ? 'the store is being drained' : 'draining has ended');
+    this.#tell();
+  }
+
+  #tell(): void {
     for (const session of this.#sessions) session.tell();
+  }
+
+  /** Requests that wait for memory. */
+  get waitingForMemory(): number {
+    return this.#memory.waiting;
   }
 
   #measure(): void {
@@ -118,7 +143,10 @@ export class StoreServer {
   }
 
   #accept(socket: Socket): void {
-    if (this.#sessions.size >= MAX_SESSIONS) {
+    let greeting = 0;
+    for (const { isGreeting } of this.#sessions) if (isGreeting) greeting++;
+    if (this.#sessions.size >= MAX_SESSIONS || greeting >= MAX_GREETING) {
+      this.#refused++;
       socket.destroy();
       return;
     }
@@ -154,6 +182,7 @@ export class StoreServer {
     return new Operations({
       files: await directory.filesOf(identity!),
       memory: this.#memory,
+      disk: directory.disk,
       counters: this.counters,
       status: () => this.status(),
       setDraining: (on) => this.setDraining(on),
@@ -166,10 +195,18 @@ export class StoreServer {
     const fields = { gateway: session.identity, remote: session.remote, reason };
     if (session.identity === null) {
       this.#refused++;
-      this.#options.logger.warn(fields, 'a connection was refused');
+      this.#warnOfRefused(fields);
     } else if (session.identity.role === 'gateway') this.#options.logger.info(fields, 'gateway is gone');
     const ended = session.idle().finally(() => this.#ending.delete(session));
     this.#ending.set(session, ended);
+  }
+
+  /** Not of each, where somebody tries all the time. */
+  #warnOfRefused(fields: object): void {
+    const now = this.#options.clock.now();
+    if (now - this.#warnedMs < REFUSED_WARNING_MS) return;
+    this.#warnedMs = now;
+    this.#options.logger.warn({ ...fields, refused: this.#refused }, 'a connection was refused');
   }
 
   /** One for each way, for all gateways. */

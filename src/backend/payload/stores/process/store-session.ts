@@ -21,6 +21,8 @@ import type { Operations } from './operations.ts';
 const GREETING_MS = 10_000;
 /** Requests of one gateway that are not answered. */
 const MAX_REQUESTS = 16_384;
+/** An operator who asks for nothing for so long is gone; gateways give signs of life. */
+const OPERATOR_IDLE_MS = 600_000;
 
 export interface SessionOptions {
   readonly secret: string;
@@ -42,7 +44,7 @@ export class StoreSession {
   readonly remote: string;
   readonly #options: SessionOptions;
   readonly #frames: Frames;
-  readonly #nonce = newNonce();
+  readonly #challenge: { readonly nonce: string; readonly store: string };
   readonly #running = new Set<Promise<void>>();
   readonly #greeting: Timer;
   #state: 'greeting' | 'admitting' | 'open' | 'ended' = 'greeting';
@@ -53,13 +55,19 @@ export class StoreSession {
 
   constructor(socket: Socket, options: SessionOptions) {
     this.#options = options;
+    this.#challenge = { nonce: newNonce(), store: options.store.id };
     this.remote = `${socket.remoteAddress}:${socket.remotePort}`;
     this.#frames = new Frames(socket, {
       onFrame: (message) => this.#receive(message),
       onClose: (reason) => this.end(reason),
     });
     this.#greeting = options.clock.setTimer(GREETING_MS, () => this.end('it does not say who it is'));
-    this.#frames.send(JSON.stringify({ type: 'challenge', version: STORE_VERSION, nonce: this.#nonce }));
+    this.#frames.send(JSON.stringify({ type: 'challenge', version: STORE_VERSION, ...this.#challenge }));
+  }
+
+  /** It has not shown who it is. */
+  get isGreeting(): boolean {
+    return this.#state === 'greeting';
   }
 
   /** What carries payload; empty before that is known. */
@@ -110,8 +118,8 @@ export class StoreSession {
       this.#refuse(`it speaks version ${said.version}, this store ${STORE_VERSION}`);
       return;
     }
-    const { role, cluster, node, nonce, version } = said;
-    const expected = clientProof(secret, this.#nonce, { role, cluster, node, nonce, version });
+    const { role, cluster, node } = said;
+    const expected = clientProof(secret, this.#challenge, said);
     if (!isSameProof(said.proof, expected)) {
       this.#refuse('payload.stores.secret is not the one of this store');
       return;
@@ -121,7 +129,7 @@ export class StoreSession {
     this.#greeting.cancel();
     const { id, zone, host } = store;
     const welcome = { store: id, zone, host };
-    const proof = storeProof(secret, { store: this.#nonce, client: nonce }, welcome);
+    const proof = storeProof(secret, this.#challenge, said, welcome);
     void this.#options.admit(this).then(
       (operations) => {
         if (this.#state !== 'admitting') return;
@@ -130,6 +138,7 @@ export class StoreSession {
         this.#frames.allowLong();
         this.#frames.send(JSON.stringify({ type: 'welcome', proof, ...welcome }));
         if (role === 'gateway') this.#attach();
+        else this.#watchIdle();
       },
       (error: Error) => this.#refuse(error.message),
     );
@@ -179,7 +188,13 @@ export class StoreSession {
       this.#send({ type: 'status', status: this.#options.status() });
   }
 
+  #watchIdle(): void {
+    this.#beat?.cancel();
+    this.#beat = this.#options.clock.setTimer(OPERATOR_IDLE_MS, () => this.end('it asks for nothing'));
+  }
+
   #handle(message: z.output<typeof toStore>): void {
+    if (this.identity!.role === 'operator') this.#watchIdle();
     if (message.type === 'attach') {
       if (this.#attachment === null) throw new Error('an operator has nothing to attach');
       this.#attachment.receive(message.message);
