@@ -323,10 +323,25 @@ Napi::Value crc(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), crc32c(info[1].As<Napi::Number>().Uint32Value(), bytes.data, bytes.length));
 }
 
+// (id, seed, handle, offset, length); completes with the CRC-32C, computed by a worker thread.
+void crcOfMemory(const Napi::CallbackInfo& info) {
+  Completions& completions = Completions::of(info.Env());
+  double id = info[0].As<Napi::Number>().DoubleValue();
+  uint32_t seed = info[1].As<Napi::Number>().Uint32Value();
+  double offset = info[3].As<Napi::Number>().DoubleValue();
+  double length = info[4].As<Napi::Number>().DoubleValue();
+  MemoryRef memory = borrowMemory(info.Env(), info[2].As<Napi::Number>().DoubleValue(), offset, length);
+  Workers::post(info.Env(), [=, &completions] {
+    uint32_t result = crc32c(seed, memory.data() + static_cast<size_t>(offset), static_cast<size_t>(length));
+    completions.push({id, 0, "", [result](Napi::Env env) { return Napi::Number::New(env, result); }});
+  });
+}
+
 }  // namespace
 
 void initBatch(Napi::Env env, Napi::Object exports) {
   exports["crc32c"] = Napi::Function::New(env, crc, "crc32c");
+  exports["crc32cOfMemory"] = Napi::Function::New(env, crcOfMemory, "crc32cOfMemory");
   exports["crc32cImplementation"] = Napi::String::New(env, crc32cImplementation());
   exports["batchCheck"] = Napi::Function::New(env, checkSync, "batchCheck");
   exports["batchTakeCheck"] = Napi::Function::New(env, takeCheck, "batchTakeCheck");

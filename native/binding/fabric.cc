@@ -205,22 +205,35 @@ void registerArena(const Napi::CallbackInfo& info) {
   transportAt(info).registerMemory(arena.base(), arena.capacity(), nullptr, reporter(info.Env(), numberAt(info, 1)));
 }
 
-// (transport, id, handle, offset, length, access); completes with [published, address, key].
+/** Completes with [published, address, key]. */
+Transport::PublishedDone publishedReporter(Napi::Env env, double id) {
+  Completions& completions = Completions::of(env);
+  return [id, &completions](const IoStatus& status, const Published& published) {
+    completions.push({id, status.error, status.message, [published](Napi::Env env) -> Napi::Value {
+                        Napi::Array result = Napi::Array::New(env, 3);
+                        result[0u] = static_cast<double>(published.id);
+                        result[1u] = Napi::BigInt::New(env, published.address);
+                        result[2u] = Napi::BigInt::New(env, published.key);
+                        return result;
+                      }});
+  };
+}
+
+// (transport, id, handle, offset, length, access); completes as publishedReporter.
 void publish(const Napi::CallbackInfo& info) {
-  Completions& completions = Completions::of(info.Env());
   double id = numberAt(info, 1);
   auto memory = std::make_shared<MemoryRef>(borrowMemory(info.Env(), numberAt(info, 2), numberAt(info, 3), numberAt(info, 4)));
   uint8_t* base = memory->data() + integerAt(info, 3);
-  transportAt(info).publish(base, integerAt(info, 4), static_cast<uint8_t>(integerAt(info, 5)), memory,
-                            [id, &completions](const IoStatus& status, const Published& published) {
-                              completions.push({id, status.error, status.message, [published](Napi::Env env) -> Napi::Value {
-                                                  Napi::Array result = Napi::Array::New(env, 3);
-                                                  result[0u] = static_cast<double>(published.id);
-                                                  result[1u] = Napi::BigInt::New(env, published.address);
-                                                  result[2u] = Napi::BigInt::New(env, published.key);
-                                                  return result;
-                                                }});
-                            });
+  auto access = static_cast<uint8_t>(integerAt(info, 5));
+  transportAt(info).publish(base, integerAt(info, 4), access, memory, publishedReporter(info.Env(), id));
+}
+
+// (transport, id, access): all of the arena, which lives as long as the process; completes as publishedReporter.
+void publishArena(const Napi::CallbackInfo& info) {
+  Arena& arena = Arena::process();
+  auto access = static_cast<uint8_t>(integerAt(info, 2));
+  auto done = publishedReporter(info.Env(), numberAt(info, 1));
+  transportAt(info).publish(arena.base(), arena.capacity(), access, nullptr, done);
 }
 
 // (transport, id, published)
@@ -298,6 +311,7 @@ void initFabric(Napi::Env env, Napi::Object exports) {
   exports["fabricRemovePeer"] = Napi::Function::New(env, removePeer, "fabricRemovePeer");
   exports["fabricRegisterArena"] = Napi::Function::New(env, registerArena, "fabricRegisterArena");
   exports["fabricPublish"] = Napi::Function::New(env, publish, "fabricPublish");
+  exports["fabricPublishArena"] = Napi::Function::New(env, publishArena, "fabricPublishArena");
   exports["fabricWithdraw"] = Napi::Function::New(env, withdraw, "fabricWithdraw");
   exports["fabricTransfer"] = Napi::Function::New(env, transfer, "fabricTransfer");
   exports["fabricCancel"] = Napi::Function::New(env, cancel, "fabricCancel");

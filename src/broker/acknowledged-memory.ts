@@ -13,8 +13,13 @@ export function sharedMemoryName(config: KafabricConfig): string {
  * Writes to their files what a killed gateway had acknowledged from memory. Called when the data directories are locked, before
  * their logs are read. Rejects, with nothing lost, when that cannot be done: the logs must not be used without it.
  */
-export async function writeAcknowledged(config: KafabricConfig, logger: Logger): Promise<void> {
-  const report = await recoverAcknowledged(sharedMemoryName(config));
+export function writeAcknowledged(config: KafabricConfig, logger: Logger): Promise<void> {
+  return writeAcknowledgedOf(sharedMemoryName(config), logger);
+}
+
+/** As `writeAcknowledged`, for shared memory of this name. */
+export async function writeAcknowledgedOf(name: string, logger: Logger): Promise<void> {
+  const report = await recoverAcknowledged(name);
   if (report.inUse > 0) throw new Error('shared memory of these data directories is used by another process');
   if (report.problems.length > 0) {
     throw new Error(

@@ -5,6 +5,8 @@ import { LogManager } from '../backend/log/log-manager.ts';
 import type { LogIntervals } from '../backend/log/log-manager-options.ts';
 import type { FileSystem } from '../backend/log/ports.ts';
 import { storeFileSystem } from '../backend/log/store-file-system.ts';
+import { PayloadStores, type PayloadStoresOptions } from '../backend/payload/stores/payload-stores.ts';
+import { partitionName } from '../backend/payload/tiers/directories.ts';
 import { TieredStorage } from '../backend/payload/tiers/tiered-storage.ts';
 import type { KafabricConfig } from '../config/index.ts';
 import { arenaStats } from '../native/arena.ts';
@@ -47,6 +49,8 @@ export interface EmbeddedBrokerOptions {
   readonly logger: Logger;
   /** What clients are told to connect to, one for each listener. */
   readonly endpoints: readonly BrokerEndpoint[];
+  /** How payload reaches the stores of `payload.stores`; without it there are none. */
+  readonly storeAccess?: Pick<PayloadStoresOptions, 'fabric' | 'secret'>;
 }
 
 /** Answers to fetches may take arena memory while no more than this share of it is in use: the rest is for what is produced. */
@@ -77,6 +81,7 @@ export class EmbeddedBroker {
   readonly logs: LogManager;
   readonly tiers: TieredStorage;
   readonly cleaner: LogCleaner;
+  readonly stores: PayloadStores;
   readonly metadata: ClusterMetadata;
   readonly topics: TopicManager;
   readonly configs: ConfigManager;
@@ -98,14 +103,16 @@ export class EmbeddedBroker {
     store: Store;
     logs: LogManager;
     tiers: TieredStorage;
+    stores: PayloadStores;
     metadata: ClusterMetadata;
   }) {
-    const { options, store, logs, tiers, metadata } = parts;
+    const { options, store, logs, tiers, stores, metadata } = parts;
     const { config, clock, logger } = options;
     this.clock = clock;
     this.store = store;
     this.logs = logs;
     this.tiers = tiers;
+    this.stores = stores;
     this.cleaner = makeCleaner({ logs, store, config: () => metadata.config, clock, logger });
     this.metadata = metadata;
     this.topics = new TopicManager(metadata, randomUuid);
@@ -113,7 +120,7 @@ export class EmbeddedBroker {
     this.quotas = new QuotaManager(metadata);
     this.clientQuotas = new ClientQuotas(config, clock);
     this.telemetry = new ClientTelemetry(clock, config.get('telemetry.max.bytes'));
-    this.partitions = new PartitionManager({ logs, files: store, tiers, config, clock, logger });
+    this.partitions = new PartitionManager({ logs, files: store, tiers, stores, config, clock, logger });
     this.producerIds = new ProducerIds(() => metadata.allocateProducerIds(), logger);
     const memory = new MemoryBudget(() => memoryInUse(store), FETCH_MEMORY_SHARE, clock);
     this.fetches = new FetchService({ maxBytes: config.get('fetch.max.bytes') }, memory, clock);
@@ -160,16 +167,20 @@ export class EmbeddedBroker {
     const fileSystem = storeFileSystem(store);
     const logs = makeLogs(fileSystem, options);
     let tiers: TieredStorage | null = null;
+    let stores: PayloadStores | null = null;
     try {
       await logs.open();
       await reportBufferedDirectories(store, options);
       const metadata = await openMetadata(logs, fileSystem, options);
       tiers = await openTiers({ store, logs, metadata, options });
       await keepRemovedSpace(store, logs, tiers, config);
-      const broker = new EmbeddedBroker({ options, store, logs, tiers, metadata });
+      stores = await openStores(logs, metadata, options);
+      const broker = new EmbeddedBroker({ options, store, logs, tiers, stores, metadata });
       await broker.#start();
       return broker;
     } catch (error) {
+      await stores?.stop();
+      await stores?.close();
       tiers?.close();
       await logs.close();
       await store.shutdown();
@@ -200,6 +211,7 @@ export class EmbeddedBroker {
     quotasChanged();
     clientMetricsChanged();
     this.tiers.start();
+    this.stores.start({ has: (name) => this.#partitionNames().has(name) });
     partitions.startRetention(metadata.config.get('log.retention.check.interval.ms'));
     this.cleaner.start();
     metadata.addListener({
@@ -211,6 +223,14 @@ export class EmbeddedBroker {
     void transactions.start();
   }
 
+  /** Of all partitions of the metadata, also those that are offline. */
+  #partitionNames(): Set<string> {
+    const names = new Set<string>();
+    for (const { name, id, partitions } of this.metadata.topics())
+      for (const { index } of partitions) names.add(partitionName(name, index, id));
+    return names;
+  }
+
   /** Flushes and marks the directories as cleanly closed. Requests must have ended. */
   async close(): Promise<void> {
     this.direct.close();
@@ -219,7 +239,9 @@ export class EmbeddedBroker {
     await this.metadata.close();
     await this.cleaner.stop();
     await this.tiers.stop();
+    await this.stores.stop();
     await this.partitions.close();
+    await this.stores.close();
     this.tiers.close();
     await this.logs.close();
     await this.store.shutdown();
@@ -271,6 +293,30 @@ export function openTiers(parts: {
     }),
     threads: config.get('storage.migrate.threads'),
     isBusy: () => store.stats().queuedBytes > arenaStats().capacityBytes / BUSY_SHARE,
+  });
+}
+
+const NO_ACCESS: NonNullable<EmbeddedBrokerOptions['storeAccess']> = {
+  secret: '',
+  fabric: { wish: { provider: '', domain: '' }, options: { library: '', pieceBytes: 1, window: 1 } },
+};
+
+function openStores(
+  logs: LogManager,
+  metadata: ClusterMetadata,
+  { config, clock, logger, storeAccess = NO_ACCESS }: EmbeddedBrokerOptions,
+): Promise<PayloadStores> {
+  return PayloadStores.open({
+    ...storeAccess,
+    stores: storeAccess === NO_ACCESS ? [] : config.get('payload.stores'),
+    owner: { clusterId: logs.clusterId, nodeId: config.resolved.nodeId },
+    zone: config.get('broker.rack') ?? '',
+    requestTimeoutMs: config.get('payload.stores.request.timeout.ms'),
+    lostAfterMs: config.get('payload.stores.lost.after.ms'),
+    scrubBytesPerSecond: () => metadata.config.get('payload.stores.scrub.bytes.per.second'),
+    repairBytesPerSecond: () => metadata.config.get('payload.stores.repair.bytes.per.second'),
+    clock,
+    logger,
   });
 }
 

@@ -143,7 +143,7 @@ export class NativeMemory {
     return this.#block.handle;
   }
 
-  /** Where in the arena the range begins, in bytes. */
+  /** Where the range begins in the arena; a whole block begins at a multiple of 4096. */
   get arenaOffset(): number {
     this.#assertHeld();
     return this.#arenaOffset;

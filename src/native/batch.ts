@@ -16,6 +16,7 @@ export type { BatchCheck, BatchHeader } from './batch-layout.ts';
 
 interface BatchBinding {
   crc32c(bytes: Uint8Array, seed: number): number;
+  crc32cOfMemory(id: number, seed: number, handle: number, offset: number, length: number): void;
   crc32cImplementation: string;
   batchCheck(
     bytes: Uint8Array,
@@ -128,6 +129,13 @@ function packOptions(options: CheckOptions): Float64Array {
 /** CRC-32C, continuing from `seed` (the CRC of the bytes before; 0 at the start). */
 export function crc32c(bytes: Uint8Array, seed = 0): number {
   return native.crc32c(bytes, seed);
+}
+
+/** As `crc32c`, of memory that is held until it is done, by a native thread. */
+export function crc32cSoon({ memory, offset, byteLength }: MemoryPiece, seed = 0): Promise<number> {
+  return completion((id) =>
+    native.crc32cOfMemory(id, seed, memory.handle, memory.blockOffset + offset, byteLength),
+  );
 }
 
 /** What computes CRC-32C on this machine: 'sse4.2', 'armv8' or 'table'. */

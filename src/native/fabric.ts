@@ -98,6 +98,7 @@ interface FabricBinding {
     length: number,
     access: number,
   ): void;
+  fabricPublishArena(transport: number, id: number, access: number): void;
   fabricWithdraw(transport: number, id: number, published: number): void;
   fabricTransfer(
     transport: number,
@@ -241,6 +242,14 @@ export class FabricTransport {
     return { id: published, address, key };
   }
 
+  /** Lets peers that are trusted at all of the arena, at its offsets (`NativeMemory.arenaOffset`). */
+  async publishArena(access: number): Promise<PublishedMemory> {
+    const [published, address, key] = await completion<[number, bigint, bigint]>((id) =>
+      native.fabricPublishArena(this.#transport, id, access),
+    );
+    return { id: published, address, key };
+  }
+
   /** After it no peer reaches the memory any more; with shm it must be gone itself before that is certain. */
   async withdraw(published: PublishedMemory): Promise<void> {
     await completion((id) => native.fabricWithdraw(this.#transport, id, published.id));
@@ -312,10 +321,12 @@ export interface TransferOrder {
 
 /** What one attached peer has published; checks every order that refers to it, whatever the provider would let pass. */
 export class RemoteMemory {
+  readonly attachment: bigint;
   readonly #native: RemoteMemoryBinding;
 
   /** `attachment`: names the attachment, not to be guessed. */
   constructor(attachment: bigint) {
+    this.attachment = attachment;
     this.#native = new native.RemoteMemory(attachment);
   }
 

@@ -15,6 +15,7 @@ import type { NetOptions } from '../native/net.ts';
 import { ApiKey } from '../protocol/api-keys.ts';
 import { systemClock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
+import { fabricSettings } from './fabric-settings.ts';
 import { apiVersionsHandler } from './handlers/18-api-versions.ts';
 import { brokerHandlers, directHandlers } from './handlers/index.ts';
 import { type HttpServer, startHttpServer } from './http/http-server.ts';
@@ -22,9 +23,11 @@ import { arenaBytes } from './memory.ts';
 import { brokerMetrics, networkMetrics } from './metrics/broker-metrics.ts';
 import { exportClientMetrics } from './metrics/client-metrics.ts';
 import { GatewayMetrics } from './metrics/gateway-metrics.ts';
+import { storePeerMetrics } from './metrics/store-metrics.ts';
 import type { AnyHandler } from './net/handler.ts';
 import { KafkaListeners } from './net/listener.ts';
 import { HandlerRegistry } from './net/registry.ts';
+import { storesSecret } from './store-settings.ts';
 import { version } from './version.ts';
 
 /** How long requests in flight may take to be answered when the gateway stops. */
@@ -70,12 +73,14 @@ export class Gateway {
       clock: systemClock,
       logger: this.#log,
       endpoints: advertised,
+      storeAccess: { fabric: fabricSettings(config), secret: storesSecret(config) },
     });
     // Not before what another process left in memory is written.
     startTouchingArena();
     this.#sayHowMemoryIsUsed(config);
     this.#metrics.export(brokerMetrics(this.#broker));
     exportClientMetrics(this.#metrics.registry, this.#broker.telemetry);
+    this.#metrics.export(storePeerMetrics(this.#broker.stores));
     await this.#listen(config, this.#broker, listeners, advertised);
     // Takes a tenth of a second, which the listener need not wait for.
     openArena();

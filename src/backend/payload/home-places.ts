@@ -45,7 +45,7 @@ export class HomePlaces implements PayloadPlaces {
 
   attach(): void {}
 
-  pinTo(): void {}
+  configure(): void {}
 
   async find(): Promise<FoundPayload[]> {
     const names = await readdir(this.#directory).catch(() => [] as string[]);

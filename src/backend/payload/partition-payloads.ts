@@ -7,9 +7,10 @@ import { type Extent, readExtentSummary } from './extents.ts';
 import { absentPlace, extentsPath, HomePlaces, payloadPath, segmentOfExtents } from './home-places.ts';
 import { isLackOfMemory } from './lack-of-memory.ts';
 import type { OpenFiles } from './open-files.ts';
-import type { MoveTarget, PayloadPlace, PayloadPlaces, SegmentOwner } from './ports.ts';
+import type { MoveTarget, PayloadPlace, PayloadPlaces, PlacementOptions, SegmentOwner } from './ports.ts';
 import { PayloadSegment, type PendingExtent, type SegmentOrigin } from './segment.ts';
 import { removeFile } from './small-files.ts';
+import { StoreError } from './stores/messages.ts';
 
 /** More extents than this are not put into one segment, whatever its size: their list is kept in memory. */
 const MAX_EXTENTS_PER_SEGMENT = 65_536;
@@ -25,13 +26,11 @@ export interface Reference extends Extent {
   headerCrc: number;
 }
 
-export interface PayloadOptions {
+export interface PayloadOptions extends PlacementOptions {
   /** A new segment is begun when the current one would grow beyond this. */
   segmentBytes: number;
   /** Reserve all of it when it is begun. */
   preallocate?: boolean;
-  /** The tier in which the payload stays; null: none. */
-  tier?: number | null;
 }
 
 export interface RecoveryInput {
@@ -95,7 +94,7 @@ export class PartitionPayloads implements SegmentOwner {
     this.#logger = logger;
     this.#places = places;
     places.attach(this);
-    places.pinTo(options.tier ?? null);
+    places.configure(options);
   }
 
   get totalBytes(): number {
@@ -121,7 +120,7 @@ export class PartitionPayloads implements SegmentOwner {
 
   configure(options: PayloadOptions): void {
     this.#options = options;
-    this.#places.pinTo(options.tier ?? null);
+    this.#places.configure(options);
   }
 
   #origin(id: number, place: PayloadPlace): SegmentOrigin {
@@ -211,23 +210,39 @@ export class PartitionPayloads implements SegmentOwner {
         await segment.remove();
         continue;
       }
-      if (segment.outage === null) await segment.seal();
+      await this.#sealFound(segment);
       await segment.countLiveFrom(logStartOffset);
       this.#segments.set(id, segment);
     }
   }
 
+  /** A segment whose stores are away, or cannot end it now, is ended when they are back. */
+  async #sealFound(segment: PayloadSegment): Promise<void> {
+    if (segment.outage === null) {
+      try {
+        await segment.seal();
+        return;
+      } catch (error) {
+        if (!(error instanceof StoreError)) throw error;
+        this.#logger.warn({ segment: segment.path, err: error }, 'A payload segment could not be completed');
+      }
+    }
+    this.#unsealed.add(segment);
+  }
+
+  /** What stores cannot tell now is taken for intact: reads of it will say so. */
   async #isIntact(reference: Reference, place: PayloadPlace): Promise<boolean> {
+    const { position, length, headerCrc, batchCrc } = reference;
     const file = this.#open.acquire(place.path);
     try {
-      const { piece, crc32c } = await (await file.file).readCrc(
-        reference.position,
-        reference.length,
-        reference.headerCrc,
-      );
-      const whole = piece.byteLength === reference.length && crc32c === reference.batchCrc;
+      const { piece, crc32c } = await (await file.file).readCrc(position, length, headerCrc, batchCrc);
+      const whole = piece.byteLength === length && crc32c === batchCrc;
       piece.memory.release();
       return whole;
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      this.#logger.warn({ segment: place.path, err: error }, 'Payload could not be checked');
+      return true;
     } finally {
       this.#open.release(file);
     }
@@ -321,6 +336,11 @@ export class PartitionPayloads implements SegmentOwner {
     if (this.#active?.id === segmentId) this.endSegment();
   }
 
+  completeAll(): void {
+    for (const segment of [...this.#unsealed])
+      if (segment !== this.#active || segment.failed || !segment.hasRoomFor(0)) this.#roll(segment);
+  }
+
   move(segmentId: number, target: MoveTarget): Promise<boolean> {
     const segment = this.#segments.get(segmentId);
     if (!segment?.isMovable || this.#closed) return Promise.resolve(false);
@@ -378,10 +398,12 @@ export class PartitionPayloads implements SegmentOwner {
     const segment = this.#segments.get(segmentId);
     if (segment === undefined)
       throw new PayloadError('missing', segmentId, this.#places.outage ?? `no segment ${segmentId}`);
-    const { piece, crc32c } = await segment.read(position, length, headerCrc).catch((error: unknown) => {
-      if (isLackOfMemory(error)) throw error;
-      throw new PayloadError('missing', segmentId, segment.outage ?? `${segment.path}: ${String(error)}`);
-    });
+    const { piece, crc32c } = await segment
+      .read(position, length, headerCrc, batchCrc)
+      .catch((error: unknown) => {
+        if (isLackOfMemory(error)) throw error;
+        throw new PayloadError('missing', segmentId, segment.outage ?? `${segment.path}: ${String(error)}`);
+      });
     if (piece.byteLength === length && crc32c === batchCrc) return piece;
     const short = piece.byteLength < length;
     piece.memory.release();

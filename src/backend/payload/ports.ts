@@ -12,8 +12,16 @@ export interface PayloadFile {
   ): { position: number; done: Promise<void> | null };
   /** Resolves when everything appended before the call is durable. */
   sync(): Promise<void>;
-  /** Reads up to `length` bytes and computes their CRC-32C, continuing from `seed`. */
-  readCrc(position: number, length: number, seed?: number): Promise<{ piece: MemoryPiece; crc32c: number }>;
+  /**
+   * Reads up to `length` bytes and computes their CRC-32C, continuing from `seed`. `expected`: what it is to be; where there are several copies, one
+   * for which it is so is looked for.
+   */
+  readCrc(
+    position: number,
+    length: number,
+    seed?: number,
+    expected?: number,
+  ): Promise<{ piece: MemoryPiece; crc32c: number }>;
   /** A range as it was appended, if it is still in memory. The caller releases it. */
   findAppended(position: number, length: number): MemoryPiece | null;
   truncate(size: number): Promise<void>;
@@ -79,6 +87,17 @@ export interface SegmentOwner {
   move(segmentId: number, target: MoveTarget): Promise<boolean>;
   /** Ends a segment if it is the one that takes extents, so that it can be moved. */
   complete(segmentId: number): void;
+  /** Tries again to end segments that could not be, and ends the one that takes extents if it is short of copies. */
+  completeAll(): void;
+}
+
+/** What a topic asks of places. */
+export interface PlacementOptions {
+  /** The tier, from 0 on, in which the payload stays whatever its age; null: none. */
+  readonly tier?: number | null;
+  /** Copies at different stores, and how many of them an extent needs before it counts; 1 by default. */
+  readonly replicas?: number;
+  readonly minInsyncReplicas?: number;
 }
 
 /** The places of one partition's payload files. */
@@ -87,8 +106,7 @@ export interface PayloadPlaces {
   readonly outage: string | null;
   /** Called once, before anything else. */
   attach(owner: SegmentOwner): void;
-  /** The tier, from 0 on, in which the payload stays whatever its age; null: none. */
-  pinTo(tier: number | null): void;
+  configure(options: PlacementOptions): void;
   /** What is there at the start; a file that is there twice is listed once. */
   find(): Promise<FoundPayload[]>;
   /** For a new segment that begins with `bytes`. Throws an Error with `code` ENOSPC when there is no room anywhere. */

@@ -328,15 +328,16 @@ export class PayloadSegment {
     return (this.#file ?? this.#open.peek(this.path))?.findAppended(position, length) ?? null;
   }
 
-  /** Reads an extent and its CRC-32C, which continues from `seed`. */
+  /** Reads an extent and its CRC-32C, which continues from `seed` and is to be `expected`. */
   async read(
     position: number,
     length: number,
     seed: number,
+    expected: number,
   ): Promise<{ piece: MemoryPiece; crc32c: number }> {
     const reader = this.#open.acquire(this.path);
     try {
-      return await (await reader.file).readCrc(position, length, seed);
+      return await (await reader.file).readCrc(position, length, seed, expected);
     } finally {
       this.#open.release(reader);
     }

@@ -113,6 +113,7 @@ describe('compacted topics whose payload is diverted', () => {
         directories: [directory],
         tiers: [],
         topics: null,
+        openStores: null,
         readPayload: true,
         repair: false,
       };

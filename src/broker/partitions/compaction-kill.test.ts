@@ -59,6 +59,7 @@ describe('Compaction, with the process killed again and again', function () {
         directories: [directory],
         tiers: [],
         topics: null,
+        openStores: null,
         readPayload: true,
         repair: false,
       };

@@ -18,6 +18,10 @@ export interface PartitionConfig {
   payloadPreallocate: boolean;
   /** `payload.tier`: the storage tier, from 0 on, in which the payload stays; null: none. */
   payloadTier: number | null;
+  /** `payload.replicas`: stores that get each extent. */
+  payloadReplicas: number;
+  /** `payload.min.insync.replicas`: how many must have it before it is acknowledged. */
+  payloadMinInsync: number;
   /** -1: no limit. */
   retentionMs: number;
   /** Log and payload together; -1: no limit. */

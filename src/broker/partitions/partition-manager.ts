@@ -4,6 +4,7 @@ import { forEachParallel } from '../../backend/log/serial.ts';
 import { OpenFiles } from '../../backend/payload/open-files.ts';
 import { PartitionPayloads, payloadDirectory } from '../../backend/payload/partition-payloads.ts';
 import type { PayloadFiles } from '../../backend/payload/ports.ts';
+import type { PayloadStores } from '../../backend/payload/stores/payload-stores.ts';
 import type { TieredStorage } from '../../backend/payload/tiers/tiered-storage.ts';
 import type { KafabricConfig, TopicConfig } from '../../config/index.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
@@ -12,7 +13,7 @@ import type { Clock, Timer } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
 import { Partition, type PartitionMetrics } from './partition.ts';
 import { enforcePayloadRetention } from './payload-retention.ts';
-import { recoverPayloads } from './recovery.ts';
+import { recoverPayloads, referencesOf } from './recovery.ts';
 import { logConfigOf, partitionConfigOf, payloadOptionsOf } from './topic-settings.ts';
 
 /** Payload files that are kept open beyond those being written. */
@@ -42,6 +43,8 @@ export interface PartitionManagerOptions {
   files: PayloadFiles;
   /** Where payload lies. */
   tiers: TieredStorage;
+  /** Where new payload goes instead; null: nowhere. */
+  stores: PayloadStores | null;
   config: KafabricConfig;
   clock: Clock;
   logger: Logger;
@@ -71,7 +74,8 @@ export class PartitionManager {
   constructor(options: PartitionManagerOptions) {
     this.#options = options;
     this.#config = options.config;
-    this.#openFiles = new OpenFiles(options.files, OPEN_PAYLOAD_FILES_MAX);
+    const { files, stores } = options;
+    this.#openFiles = new OpenFiles(stores?.over(files) ?? files, OPEN_PAYLOAD_FILES_MAX);
   }
 
   /** Opens the partitions of all topics, and removes logs that belong to none: a crash interrupted their deletion. */
@@ -175,17 +179,20 @@ export class PartitionManager {
   }
 
   async #openPartition(log: PartitionLog, topicId: Uuid, topicConfig: TopicConfig): Promise<Partition> {
-    const { clock } = this.#options;
+    const { clock, tiers, stores } = this.#options;
     const config = partitionConfigOf(log.topic, topicConfig, this.#config);
     const logger = this.#options.logger;
+    const directory = payloadDirectory(log.directory);
+    const home = tiers.placesOf(log.topic, topicId, log.partition, directory);
     const payloads = new PartitionPayloads(
       log.directory,
       this.#openFiles,
       payloadOptionsOf(config),
       logger,
-      this.#options.tiers.placesOf(log.topic, topicId, log.partition, payloadDirectory(log.directory)),
+      stores?.placesOf(log.topic, topicId, log.partition, directory, home) ?? home,
     );
     await recoverPayloads(log, payloads, logger);
+    stores?.opened(log.topic, topicId, log.partition, () => referencesOf(log, log.logStartOffset));
     // The only replica is in sync with itself: all that survived is visible.
     log.highWatermark = log.writtenEndOffset;
     return new Partition({ log, payloads, config, clock, logger, metrics: this.metrics });
@@ -204,6 +211,7 @@ export class PartitionManager {
     await forEachParallel(gone, PARALLEL_CHANGES, async (log) => {
       await logs.delete(name, log.partition);
       await this.#options.tiers.removePartition(name, id, log.partition);
+      await this.#options.stores?.removePartition(name, id, log.partition);
     });
   }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { LogManager } from '../../backend/log/log-manager.ts';
 import { storeFileSystem } from '../../backend/log/store-file-system.ts';
 import type { PayloadFiles } from '../../backend/payload/ports.ts';
+import type { PayloadStores } from '../../backend/payload/stores/payload-stores.ts';
 import { TieredStorage, type TieredStorageOptions } from '../../backend/payload/tiers/tiered-storage.ts';
 import { type KafabricConfig, loadConfig, TopicConfig } from '../../config/index.ts';
 import { arenaStats, NativeMemory } from '../../native/arena.ts';
@@ -34,6 +35,7 @@ export class TestBroker {
   readonly tiers: TieredStorage;
   readonly fetches: FetchService;
   readonly store: Store;
+  readonly stores: PayloadStores | null;
   readonly #locks: { release(): void }[];
 
   private constructor(parts: {
@@ -42,8 +44,10 @@ export class TestBroker {
     tiers: TieredStorage;
     locks: { release(): void }[];
     wrap: (store: Store) => PayloadFiles;
+    stores: PayloadStores | null;
   }) {
-    const { store, logs, tiers, locks, wrap } = parts;
+    const { store, logs, tiers, locks, wrap, stores } = parts;
+    this.stores = stores;
     this.store = store;
     this.logs = logs;
     this.tiers = tiers;
@@ -52,6 +56,7 @@ export class TestBroker {
       logs,
       files: wrap(store),
       tiers,
+      stores,
       config: brokerConfig(),
       clock: systemClock,
       logger: silentLogger,
@@ -69,6 +74,7 @@ export class TestBroker {
       tiers?: (store: Store) => Partial<TieredStorageOptions>;
       /** See LogManagerOptions. */
       beforeLoading?: () => Promise<void>;
+      stores?: PayloadStores;
     } = {},
   ): Promise<TestBroker> {
     const store = new Store(options);
@@ -101,14 +107,16 @@ export class TestBroker {
       isBusy: () => false,
       ...options.tiers?.(store),
     });
-    const broker = new TestBroker({ store, logs, tiers, locks, wrap });
+    const broker = new TestBroker({ store, logs, tiers, locks, wrap, stores: options.stores ?? null });
     await broker.partitions.open(topics, () => config);
     return broker;
   }
 
   async stop(): Promise<void> {
     await this.tiers.stop();
+    await this.stores?.stop();
     await this.partitions.close();
+    await this.stores?.close();
     this.tiers.close();
     await this.logs.close();
     await this.store.shutdown();
@@ -117,6 +125,8 @@ export class TestBroker {
   /** Leaves the files as they are, as a killed process does. */
   async crash(): Promise<void> {
     await this.tiers.stop();
+    await this.stores?.stop();
+    await this.stores?.close();
     await this.store.shutdown();
     this.tiers.close();
     for (const lock of this.#locks) lock.release();

@@ -28,6 +28,8 @@ export function partitionConfigOf(name: string, topic: TopicConfig, broker: Kafa
     payloadSegmentBytes: topic.get('payload.segment.bytes'),
     payloadPreallocate: topic.get('preallocate') && broker.resolved.tiers.length > 0,
     payloadTier: tierOf(topic.get('payload.tier')),
+    payloadReplicas: topic.get('payload.replicas'),
+    payloadMinInsync: topic.get('payload.min.insync.replicas'),
     retentionMs: topic.get('retention.ms'),
     retentionBytes: topic.get('retention.bytes'),
     deletable: policies.includes('delete'),
@@ -42,8 +44,13 @@ function tierOf(ordinal: string): number | null {
 }
 
 export function payloadOptionsOf(config: PartitionConfig): PayloadOptions {
-  const { payloadSegmentBytes, payloadPreallocate, payloadTier } = config;
-  return { segmentBytes: payloadSegmentBytes, preallocate: payloadPreallocate, tier: payloadTier };
+  return {
+    segmentBytes: config.payloadSegmentBytes,
+    preallocate: config.payloadPreallocate,
+    tier: config.payloadTier,
+    replicas: config.payloadReplicas,
+    minInsyncReplicas: config.payloadMinInsync,
+  };
 }
 
 export function logConfigOf(topic: TopicConfig): LogConfig {

@@ -4,9 +4,11 @@ import { type Extent, readExtentSummary, readExtents } from '../../backend/paylo
 import { extentsPath, payloadPath, segmentOfPayload } from '../../backend/payload/home-places.ts';
 import { isLackOfMemory } from '../../backend/payload/lack-of-memory.ts';
 import { payloadDirectory, type Reference } from '../../backend/payload/partition-payloads.ts';
+import { readRecords, recordPath, type SegmentRecord } from '../../backend/payload/stores/segment-record.ts';
 import type { SurveyedFile } from '../../backend/payload/tiers/tier-survey.ts';
 import { chooseCopy } from '../../backend/payload/tiers/tiered-places.ts';
 import type { Store, StoreFile } from '../../native/store.ts';
+import type { StoreCopies } from './store-copies.ts';
 import { type LogDamage, storedReferences } from './stored-references.ts';
 
 /**
@@ -38,6 +40,8 @@ export interface PartitionToCheck {
   readonly tierFiles: readonly SurveyedFile[];
   /** Why payload may be where nobody can look; null: it is not. */
   readonly outage: string | null;
+  /** As `partitionName`. */
+  readonly name: string;
 }
 
 /** A payload file, wherever it is. */
@@ -50,6 +54,8 @@ interface PayloadCopy {
 
 export interface CheckOptions {
   readonly store: Store;
+  /** Copies at stores; null without `payload.stores`. */
+  readonly copies: StoreCopies | null;
   /** Read every extent and check it with its batch's CRC; otherwise only whether the files reach far enough. */
   readonly readPayload: boolean;
   /** Remove what no record refers to, and lists that contradict the log, which the next start makes anew. */
@@ -71,6 +77,8 @@ class PartitionCheck {
   readonly #payloadDirectory: string;
   /** Where each segment's file is. */
   readonly #files = new Map<number, PayloadCopy>();
+  /** Segments that stores have. */
+  #records: ReadonlyMap<number, SegmentRecord> = new Map();
   /** Payload segments that live records refer to. */
   readonly #referred = new Set<number>();
   /** Why records may be missing, so that payload without one may be theirs; null: none are. */
@@ -83,8 +91,10 @@ class PartitionCheck {
   }
 
   async run(): Promise<void> {
-    const { directory, logStartOffset } = this.#target;
+    const { directory, logStartOffset, name } = this.#target;
     await this.#findFiles();
+    this.#records = await readRecords(this.#payloadDirectory);
+    for (const [id, record] of this.#records) this.#options.copies?.name(name, id, record);
     let logIsReadable = true;
     const events = {
       onDamage: (damage: LogDamage) => {
@@ -150,6 +160,12 @@ class PartitionCheck {
   async #checkSegment(references: readonly Reference[]): Promise<void> {
     const id = references[0]!.segmentId;
     this.#referred.add(id);
+    const record = this.#records.get(id);
+    if (record !== undefined) {
+      await this.#checkCopies(record, references);
+      await this.#checkList(id, references);
+      return;
+    }
     const path = this.#files.get(id)?.path ?? payloadPath(this.#payloadDirectory, id);
     const file = await this.#options.store.open(path, { readOnly: true }).catch((error: unknown) => {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
@@ -167,6 +183,24 @@ class PartitionCheck {
       await file.close();
     }
     await this.#checkList(id, references);
+  }
+
+  async #checkCopies(record: SegmentRecord, references: readonly Reference[]): Promise<void> {
+    const { copies, readPayload, onExtent } = this.#options;
+    if (copies === null) {
+      const path = recordPath(this.#payloadDirectory, references[0]!.segmentId);
+      const detail = `${references.length} batches from here on are at stores, which payload.stores does not name`;
+      this.#problem('missing', path, references[0]!.baseOffset, detail);
+      return;
+    }
+    for (const { kind, file, offset, detail } of await copies.check(
+      this.#target.name,
+      record,
+      references,
+      readPayload,
+    ))
+      this.#problem(kind, file, offset, detail);
+    for (const { length } of references) onExtent(length);
   }
 
   async #checkExtent(file: StoreFile, path: string, reference: Reference): Promise<void> {
@@ -208,6 +242,20 @@ class PartitionCheck {
       const list = extentsPath(this.#payloadDirectory, id);
       const detail = `${bytes} bytes that no record refers to`;
       const doubt = this.#doubt ?? (await this.#claimOf(list));
+      if (doubt === null) await this.#repairable('orphan', path, null, detail, [path, list]);
+      else this.#problem('orphan', path, null, `${detail}; not to be removed, for ${doubt}`);
+    }
+    await this.#findOrphanRecords();
+  }
+
+  /** Their copies go when the gateway runs. */
+  async #findOrphanRecords(): Promise<void> {
+    for (const id of this.#records.keys()) {
+      if (this.#referred.has(id)) continue;
+      const list = extentsPath(this.#payloadDirectory, id);
+      const path = recordPath(this.#payloadDirectory, id);
+      const doubt = this.#doubt ?? (await this.#claimOf(list));
+      const detail = 'a segment at stores that no record refers to';
       if (doubt === null) await this.#repairable('orphan', path, null, detail, [path, list]);
       else this.#problem('orphan', path, null, `${detail}; not to be removed, for ${doubt}`);
     }

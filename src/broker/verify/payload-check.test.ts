@@ -67,7 +67,15 @@ describe('checkPayload', () => {
   ): Promise<PayloadReport> {
     const { repair = false, readPayload = true, topics } = options;
     const chosen = topics ? new Set(topics) : null;
-    return checkPayload({ store, directories: [directory], tiers: [], topics: chosen, readPayload, repair });
+    return checkPayload({
+      store,
+      directories: [directory],
+      tiers: [],
+      openStores: null,
+      topics: chosen,
+      readPayload,
+      repair,
+    });
   }
 
   const kinds = ({ problems }: PayloadReport) =>
@@ -181,6 +189,7 @@ describe('checkPayload', () => {
         store,
         directories: [join(directory, 'none')],
         tiers: [],
+        openStores: null,
         topics: null,
         readPayload: true,
         repair: false,

@@ -11,10 +11,12 @@ import {
   partitionKey,
 } from '../../backend/log/checkpoint-files.ts';
 import { parsePartitionDirectory } from '../../backend/log/log-file-names.ts';
+import type { PayloadStores } from '../../backend/payload/stores/payload-stores.ts';
 import { partitionName } from '../../backend/payload/tiers/directories.ts';
 import { surveyTiers, type TierSurvey } from '../../backend/payload/tiers/tier-survey.ts';
 import type { Store } from '../../native/store.ts';
 import { checkPartition, type PartitionToCheck, type PayloadProblem } from './partition-check.ts';
+import { StoreCopies } from './store-copies.ts';
 
 export interface PayloadCheckOptions {
   readonly store: Store;
@@ -22,6 +24,8 @@ export interface PayloadCheckOptions {
   readonly directories: readonly string[];
   /** The paths of each storage tier. */
   readonly tiers: readonly (readonly string[])[];
+  /** The stores of a gateway; null: it has none. */
+  readonly openStores: ((owner: { clusterId: string; nodeId: number }) => Promise<PayloadStores>) | null;
   /** Only these topics; null: all. */
   readonly topics: ReadonlySet<string> | null;
   readonly readPayload: boolean;
@@ -62,6 +66,7 @@ export async function checkPayload(options: PayloadCheckOptions): Promise<Payloa
     moreProblems: 0,
   };
   const locks = [];
+  let stores: PayloadStores | null = null;
   try {
     for (const directory of options.directories) {
       await access(directory);
@@ -77,14 +82,19 @@ export async function checkPayload(options: PayloadCheckOptions): Promise<Payloa
     report.outage = survey.outage;
     const found = new Set<string>();
     const names = new Set<string>();
+    stores = await openStores(options);
+    const copies = stores && (await StoreCopies.survey(stores));
+    report.outage ??= copies?.outage ?? null;
     for (const directory of options.directories)
-      await checkDirectory(directory, { ...options, survey, names }, report, found);
+      await checkDirectory(directory, { ...options, survey, names, copies }, report, found);
     reportForeign(survey, names, options, report);
+    if (copies !== null && options.topics === null) await reportUnknown(copies, options, report);
     const unknown = [...(options.topics ?? [])].filter((topic) => !found.has(topic));
     if (unknown.length > 0)
       throw new Error(`there is no topic ${unknown.join(', ')} in ${options.directories.join(', ')}`);
     return report;
   } finally {
+    await stores?.close();
     for (const lock of locks) lock.release();
   }
 }
@@ -100,6 +110,34 @@ async function surveyOf({ store, directories, tiers }: PayloadCheckOptions): Pro
     owner: { clusterId, nodeId },
     lockDirectory: (path) => store.lockDirectory(path),
   });
+}
+
+async function openStores({ openStores, directories }: PayloadCheckOptions): Promise<PayloadStores | null> {
+  const meta = await readFile(join(directories[0]!, META_PROPERTIES)).catch(() => null);
+  if (meta === null || openStores === null) return null;
+  const { clusterId, nodeId } = decodeMetaProperties(meta);
+  return openStores({ clusterId, nodeId });
+}
+
+/** Copies that no record names: the gateway removes them when it runs. */
+async function reportUnknown(
+  copies: StoreCopies,
+  { repair }: PayloadCheckOptions,
+  report: PayloadReport,
+): Promise<void> {
+  for (const unknown of copies.unknown()) {
+    if (repair) await copies.remove(unknown);
+    const [, topic, partition] = /^(.+)-(\d+)\./.exec(unknown.file)!;
+    report.problems.push({
+      kind: 'orphan',
+      topic: topic!,
+      partition: Number(partition),
+      file: `stores:${unknown.file}`,
+      offset: null,
+      detail: `${unknown.bytes} bytes at the store ${unknown.store} that no segment is recorded for`,
+      repaired: repair,
+    });
+  }
 }
 
 /** Payload in tiers whose partition is in no log directory; a start removes it when its topic is deleted. */
@@ -127,6 +165,7 @@ function reportForeign(
 
 interface CheckDirectoryOptions extends PayloadCheckOptions {
   readonly survey: TierSurvey;
+  readonly copies: StoreCopies | null;
   /** Filled with the partitions' names in tiers. */
   readonly names: Set<string>;
 }
@@ -137,7 +176,7 @@ async function checkDirectory(
   report: PayloadReport,
   found: Set<string>,
 ): Promise<void> {
-  const { store, readPayload, repair, onProgress, survey, names } = options;
+  const { store, readPayload, repair, onProgress, survey, names, copies } = options;
   const progress = () =>
     onProgress?.({
       partitions: report.partitions,
@@ -147,11 +186,12 @@ async function checkDirectory(
   for (const partition of await partitionsIn(directory)) {
     const name = await tierNameOf(partition);
     names.add(name);
-    const target = { ...partition, tierFiles: survey.files.get(name) ?? [], outage: survey.outage };
+    const target = { ...partition, name, tierFiles: survey.files.get(name) ?? [], outage: survey.outage };
     if (options.topics !== null && !options.topics.has(target.topic)) continue;
     found.add(target.topic);
     await checkPartition(target, {
       store,
+      copies,
       readPayload,
       repair,
       onProblem: (problem) => {
@@ -169,7 +209,7 @@ async function checkDirectory(
   }
 }
 
-type FoundPartition = Omit<PartitionToCheck, 'tierFiles' | 'outage'>;
+type FoundPartition = Omit<PartitionToCheck, 'name' | 'tierFiles' | 'outage'>;
 
 async function tierNameOf({ topic, partition, directory }: FoundPartition): Promise<string> {
   const metadata = await readFile(join(directory, PARTITION_METADATA)).catch(() => null);

@@ -39,6 +39,7 @@ describe('checkPayload with storage tiers', () => {
       store,
       directories: [tiers.logs],
       tiers: [[tiers.path(0)], [tiers.path(1)]],
+      openStores: null,
       topics: null,
       readPayload: true,
       repair,

@@ -10,6 +10,7 @@ import { payloadDefinitions } from './payload.ts';
 import { quotaDefinitions } from './quotas.ts';
 import { clientMetricsDefinitions, groupKeyDefinitions } from './resources.ts';
 import { serverDefinitions } from './server.ts';
+import { storeDefinitions } from './stores.ts';
 import { tierDefinitions } from './tiers.ts';
 import { topicDefinitions } from './topics.ts';
 import { transactionDefinitions } from './transactions.ts';
@@ -33,6 +34,7 @@ const broker = [
   ...transactionDefinitions,
   ...quotaDefinitions,
   ...payloadDefinitions,
+  ...storeDefinitions,
   ...tierDefinitions,
   ...fabricDefinitions,
   ...directDefinitions,

@@ -257,6 +257,26 @@ export const topicDefinitions = [
       'A batch whose mean record size is at least this many bytes goes to the payload store, and its place in the log is taken by a reference. 0 diverts everything, -1 nothing.',
   },
   {
+    name: 'payload.min.insync.replicas',
+    type: 'int',
+    default: '2',
+    min: 1,
+    max: 8,
+    synonyms: [{ name: 'payload.min.insync.replicas' }],
+    documentation:
+      'How many stores must have an extent before its record is acknowledged, at most payload.replicas; with fewer, Produce is answered with NOT_ENOUGH_REPLICAS.',
+  },
+  {
+    name: 'payload.replicas',
+    type: 'int',
+    default: '1',
+    min: 1,
+    max: 8,
+    synonyms: [{ name: 'payload.replicas' }],
+    documentation:
+      'How many stores get each extent (payload.stores), in different zones if there are as many.',
+  },
+  {
     name: 'payload.segment.bytes',
     type: 'long',
     default: '1073741824',

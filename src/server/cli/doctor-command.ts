@@ -1,6 +1,10 @@
 import type { KafabricConfig } from '../../config/index.ts';
+import { configureArena } from '../../native/arena.ts';
 import { examine } from '../doctor/doctor.ts';
 import type { Finding } from '../doctor/finding.ts';
+
+/** For what is moved to measure. */
+const ARENA_BYTES = 64 << 20;
 
 export interface DoctorOptions {
   /** False: nothing is written. */
@@ -13,6 +17,7 @@ export async function doctorCommand(
   config: KafabricConfig,
   { measure, json }: DoctorOptions,
 ): Promise<number> {
+  configureArena(ARENA_BYTES);
   const findings = await examine(config, measure);
   const text = json ? JSON.stringify(findings, null, 2) : findings.map(line).join('\n');
   process.stdout.write(`${text}\n`);

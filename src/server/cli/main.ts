@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command, Option } from 'commander';
+import type { LogLevel } from '../logging.ts';
 import { version } from '../version.ts';
 import { configCommand } from './config-command.ts';
 import { addDirectBenchCommand } from './direct-bench-command.ts';
@@ -10,12 +11,20 @@ import { type InlineCommandOptions, inlineCommand } from './log-command.ts';
 import { type VerifyOptions, verifyCommand } from './payload-command.ts';
 import { collect, type SettingOptions, settingsFrom } from './settings.ts';
 import { startCommand } from './start-command.ts';
+import { type DrainOptions, drainCommand, storeCommand } from './store-command.ts';
 import { addTopicCommands } from './topic-commands.ts';
 
 function withSettings(command: Command): Command {
   return command
     .option('-c, --config <file>', 'properties file; ./kafabric.properties is read when it is there')
     .option('-o, --override <key=value>', 'set one configuration key (repeatable)', collect, []);
+}
+
+function logLevel(): Option {
+  return new Option('--log-level <level>', 'least severe level that is logged')
+    .choices(['debug', 'info', 'warn', 'error'])
+    .default('info')
+    .env('KAFABRIC_LOG_LEVEL');
 }
 
 const program = new Command('kafabric')
@@ -32,15 +41,34 @@ const program = new Command('kafabric')
 
 withSettings(program.command('start', { isDefault: true }))
   .description('run the gateway (the default command)')
-  .addOption(
-    new Option('--log-level <level>', 'least severe level that is logged')
-      .choices(['debug', 'info', 'warn', 'error'])
-      .default('info')
-      .env('KAFABRIC_LOG_LEVEL'),
-  )
-  .action((options: SettingOptions & { logLevel: 'debug' | 'info' | 'warn' | 'error' }) =>
+  .addOption(logLevel())
+  .action((options: SettingOptions & { logLevel: LogLevel }) =>
     startCommand(settingsFrom(options), options.logLevel),
   );
+
+const store = program
+  .command('store')
+  .description(
+    'run a payload store, which keeps payload for gateways (the default command), or look after one',
+  );
+
+withSettings(store.command('run', { isDefault: true }))
+  .description('run a payload store: payload.store.* and payload.stores.secret say how (the default)')
+  .addOption(logLevel())
+  .addHelpText('after', '\nSee docs/stores.md.')
+  .action((options: SettingOptions & { logLevel: LogLevel }) =>
+    storeCommand(settingsFrom(options), options.logLevel),
+  );
+
+withSettings(store.command('drain'))
+  .description('have gateways move what the store at an address has to others, and give it nothing new')
+  .argument('<host:port>', 'the address of the store')
+  .option('--wait', 'return when the store is empty', false)
+  .option('--off', 'end draining: the store takes payload again', false)
+  .addHelpText('after', '\nThe store stays drained when it is started again. It needs payload.stores.secret.')
+  .action(async (address: string, options: SettingOptions & DrainOptions) => {
+    process.exitCode = await drainCommand(settingsFrom(options), address, options);
+  });
 
 withSettings(program.command('config'))
   .description('print every configuration key with its default, effective value, source and documentation')
@@ -51,9 +79,12 @@ withSettings(program.command('config'))
 
 withSettings(program.command('doctor'))
   .description(
-    'look at what the gateway depends on here: memory, limits, disks, listeners, fabric; say what to do',
+    'look at what the gateway depends on: memory, limits, disks, listeners, fabric, stores; say what to do',
   )
-  .option('--no-measure', 'write nothing; by default 64 MiB go to each data directory and are removed again')
+  .option(
+    '--no-measure',
+    'write nothing; by default 64 MiB go to each data directory and store, and are removed again',
+  )
   .option('--json', 'print the findings as JSON', false)
   .addHelpText('after', '\nExit status: 0 when nothing is wrong, 1 when something is.')
   .action(async (options: SettingOptions & DoctorOptions) => {

@@ -1,9 +1,18 @@
+import { PayloadStores } from '../../backend/payload/stores/payload-stores.ts';
 import type { PayloadProblem } from '../../broker/verify/partition-check.ts';
-import { checkPayload, type PayloadReport } from '../../broker/verify/payload-check.ts';
+import {
+  checkPayload,
+  type PayloadCheckOptions,
+  type PayloadReport,
+} from '../../broker/verify/payload-check.ts';
 import type { KafabricConfig } from '../../config/index.ts';
 import { configureArena } from '../../native/arena.ts';
 import { Store } from '../../native/store.ts';
+import { systemClock } from '../../util/clock.ts';
+import { silentLogger } from '../../util/logger.ts';
+import { fabricSettings } from '../fabric-settings.ts';
 import { arenaBytes } from '../memory.ts';
+import { storesSecret } from '../store-settings.ts';
 
 export interface VerifyOptions {
   /** None: all. */
@@ -26,6 +35,7 @@ export async function verifyCommand(config: KafabricConfig, options: VerifyOptio
       store,
       directories: config.resolved.logDirs,
       tiers: config.resolved.tiers.map(({ paths }) => paths.map(({ path }) => path)),
+      openStores: storesOf(config),
       topics: options.topic.length === 0 ? null : new Set(options.topic),
       readPayload: options.read,
       repair: options.repair,
@@ -36,6 +46,26 @@ export async function verifyCommand(config: KafabricConfig, options: VerifyOptio
   } finally {
     await store.shutdown();
   }
+}
+
+/** The stores of the gateway, asked in its name; null without. */
+function storesOf(config: KafabricConfig): PayloadCheckOptions['openStores'] {
+  const stores = config.get('payload.stores');
+  if (stores.length === 0) return null;
+  return (owner) =>
+    PayloadStores.open({
+      stores,
+      secret: storesSecret(config),
+      owner,
+      zone: '',
+      fabric: fabricSettings(config),
+      requestTimeoutMs: config.get('payload.stores.request.timeout.ms'),
+      lostAfterMs: config.get('payload.stores.lost.after.ms'),
+      repairBytesPerSecond: () => -1,
+      scrubBytesPerSecond: () => 0,
+      clock: systemClock,
+      logger: silentLogger,
+    });
 }
 
 /** A line on the error stream every few seconds. */

@@ -1,34 +1,11 @@
 import type { KafabricConfig } from '../../config/index.ts';
 import { Gateway } from '../gateway.ts';
-import { createLogger, type LogLevel } from '../logging.ts';
-import { version } from '../version.ts';
+import type { LogLevel } from '../logging.ts';
+import { runUntilStopped } from './run-until-stopped.ts';
 
-const exitCodes = { SIGINT: 130, SIGTERM: 143 } as const;
-type StopSignal = keyof typeof exitCodes;
-
-/** Runs the gateway until SIGTERM or SIGINT. A signal while it starts, or a second one while it stops, ends it at once: that is safe, as a crash is. */
-export async function startCommand(config: KafabricConfig, level: LogLevel): Promise<void> {
-  const log = createLogger(level);
-  for (const warning of config.resolved.warnings) log.warn({}, warning);
-  log.info({ version, node: process.version, pid: process.pid }, 'kafabric is starting');
-  const exitAtOnce = (signal: StopSignal) => process.exit(exitCodes[signal]);
-  process.on('SIGTERM', exitAtOnce).on('SIGINT', exitAtOnce);
-  const gateway = await Gateway.start({ config, log }).catch((error: unknown) => {
-    log.debug({ error }, 'the start failed');
-    throw error;
-  });
-  process.off('SIGTERM', exitAtOnce).off('SIGINT', exitAtOnce);
-  const signal = await stopSignal();
-  process.on('SIGTERM', exitAtOnce).on('SIGINT', exitAtOnce);
-  log.info({ signal }, 'shutting down');
-  await gateway.stop();
-  log.info({}, 'kafabric has stopped');
-  process.exit(0);
-}
-
-function stopSignal(): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    process.once('SIGTERM', resolve);
-    process.once('SIGINT', resolve);
-  });
+/** `kafabric start`: runs the gateway until it is told to stop. */
+export function startCommand(config: KafabricConfig, level: LogLevel): Promise<void> {
+  return runUntilStopped('kafabric', level, config.resolved.warnings, (log) =>
+    Gateway.start({ config, log }),
+  );
 }

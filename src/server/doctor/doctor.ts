@@ -4,8 +4,9 @@ import { checkFabric } from './fabric.ts';
 import { type Finding, note } from './finding.ts';
 import { checkMachine } from './machine.ts';
 import { checkNetwork } from './network.ts';
+import { checkStores } from './stores.ts';
 
-/** Looks at everything that the gateway depends on. `measure`: write 64 MiB to each data directory's device, and time it. */
+/** Looks at everything that the gateway depends on. `measure`: write 64 MiB to each data directory's device and each store, and time it. */
 export async function examine(config: KafabricConfig, measure: boolean): Promise<Finding[]> {
   const warnings = config.resolved.warnings.map((warning) => note('machine', warning));
   return [
@@ -13,6 +14,7 @@ export async function examine(config: KafabricConfig, measure: boolean): Promise
     ...(await checkDisks(config, measure)),
     ...(await checkNetwork(config)),
     ...(await checkFabric(config)),
+    ...(await checkStores(config, measure)),
     ...warnings,
   ];
 }

@@ -86,31 +86,31 @@ export class GatewayMetrics implements NetMetrics {
 
   /** Exports numbers that another part keeps. */
   export(sources: readonly MetricSource[]): void {
-    for (const source of sources) {
-      const { name, help, label } = source;
-      const shared = {
-        name,
-        help,
-        labelNames: label === undefined ? [] : [label],
-        registers: [this.registry],
-      };
-      if (source.counter) {
-        new Counter({
-          ...shared,
-          collect() {
-            this.reset();
-            for (const [labels, value] of valuesOf(source)) this.inc(labels, value);
-          },
-        });
-      } else {
-        new Gauge({
-          ...shared,
-          collect() {
-            this.reset();
-            for (const [labels, value] of valuesOf(source)) this.set(labels, value);
-          },
-        });
-      }
+    exportTo(this.registry, sources);
+  }
+}
+
+/** Exports numbers that other parts keep. */
+export function exportTo(registry: Registry, sources: readonly MetricSource[]): void {
+  for (const source of sources) {
+    const { name, help, label } = source;
+    const shared = { name, help, labelNames: label === undefined ? [] : [label], registers: [registry] };
+    if (source.counter) {
+      new Counter({
+        ...shared,
+        collect() {
+          this.reset();
+          for (const [labels, value] of valuesOf(source)) this.inc(labels, value);
+        },
+      });
+    } else {
+      new Gauge({
+        ...shared,
+        collect() {
+          this.reset();
+          for (const [labels, value] of valuesOf(source)) this.set(labels, value);
+        },
+      });
     }
   }
 }

@@ -38,6 +38,7 @@ describe('Migrator', () => {
         pin: null,
         segments: {
           complete() {},
+          completeAll() {},
           async move(_, { copy, publish, place }) {
             if (!(await copy(`${at.path}/${segmentId}`, () => true))) return false;
             await publish(`${at.path}/${segmentId}`);

@@ -2,7 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readExtentSummary } from '../extents.ts';
 import { extentsPath, segmentOfPayload } from '../home-places.ts';
-import type { FoundPayload, PayloadPlace, PayloadPlaces, SegmentOwner } from '../ports.ts';
+import type { FoundPayload, PayloadPlace, PayloadPlaces, PlacementOptions, SegmentOwner } from '../ports.ts';
 import { makeDirectory } from '../small-files.ts';
 import type { TierFile, TierFileOwner } from './tier-file.ts';
 import type { TieredStorage } from './tiered-storage.ts';
@@ -32,8 +32,8 @@ export class TieredPlaces implements PayloadPlaces, TierFileOwner {
     this.segments = segments;
   }
 
-  pinTo(tier: number | null): void {
-    this.pin = tier;
+  configure({ tier }: PlacementOptions): void {
+    this.pin = tier ?? null;
   }
 
   /** Makes the partition's own payload directory, for the lists of extents, unless it is there. */

@@ -1,0 +1,184 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { SeededRandom } from '../../src/util/testing/seeded-random.ts';
+import { type Broker, makeBroker, targetIsKafka } from '../harness/broker.ts';
+import { sleep, until } from '../harness/child.ts';
+import { requireToolchain } from '../harness/client.ts';
+import { STORES_SECRET, StoreUnderTest } from '../harness/store.ts';
+import { Loads } from './load.ts';
+
+const seconds = Number(process.env.KAFABRIC_STORE_CRASH_SECONDS ?? 10);
+const seed = Number(process.env.KAFABRIC_STORE_CRASH_SEED ?? 1);
+const topics = { 'stored-all': -1, 'stored-leader': 1 } as const;
+
+/** Two gateways over three stores, two copies of each extent; one process at a time is killed or stopped in its tracks. */
+describe(`stores and gateways killed for ${seconds} s`, function () {
+  this.timeout((seconds + 240) * 1000);
+  const random = new SeededRandom(seed);
+  const stores: StoreUnderTest[] = [];
+  const gateways: { broker: Broker; loads: Loads }[] = [];
+  let dir: string;
+  let failed = false;
+
+  before(async function () {
+    if (targetIsKafka) this.skip();
+    requireToolchain(this, 'go');
+    dir = mkdtempSync(join(tmpdir(), 'kafabric-stores-crash-'));
+    for (let i = 0; i < 3; i++) {
+      const store = await StoreUnderTest.make(join(dir, `store-${i}`));
+      await store.start();
+      stores.push(store);
+    }
+    for (let node = 1; node <= 2; node++) {
+      const broker = await makeBroker({
+        dir: join(dir, `gateway-${node}`),
+        overrides: {
+          'node.id': String(node),
+          'payload.stores': stores.map(({ address }) => address).join(),
+          'payload.stores.secret': STORES_SECRET,
+          'payload.stores.lost.after.ms': '2000',
+          'payload.replicas': '2',
+          'payload.segment.bytes': '4194304',
+          'arena.bytes': '134217728',
+        },
+      });
+      await broker.start();
+      const loads = new Loads(broker.bootstrap);
+      gateways.push({ broker, loads });
+      for (const [topic, acks] of Object.entries(topics)) {
+        await loads.client.call('create', { topic, partitions: 2, configs: {} });
+        const sizes = { minBytes: 70_000, maxBytes: 200_000, pauseMicros: 20_000 };
+        await loads.start(topic, { topic, partitions: 2, acks, codec: 'none', ...sizes });
+      }
+    }
+  });
+
+  afterEach(function () {
+    failed ||= this.currentTest?.state === 'failed';
+  });
+
+  after(async () => {
+    for (const { loads, broker } of gateways) {
+      await loads.close();
+      await broker.stop();
+    }
+    for (const store of stores) {
+      store.freeze(false);
+      await store.kill();
+    }
+    if (failed) console.log(`      the files are kept in ${dir}`);
+    else if (dir) rmSync(dir, { recursive: true, force: true });
+  });
+
+  async function verify(fromStart: boolean): Promise<void> {
+    for (const { loads } of gateways) {
+      for (const topic of Object.keys(topics)) {
+        const { problems, acknowledged } = await loads.verify(topic, fromStart);
+        assert.deepEqual(problems, [], topic);
+        assert.ok(acknowledged > 0, `${topic}: nothing was acknowledged`);
+      }
+    }
+  }
+
+  /** Every store is there for every gateway, and no segment lacks a copy. */
+  async function healed(): Promise<void> {
+    for (const { broker } of gateways) {
+      await until('all copies are there', 60_000, async () => {
+        const text = await (await fetch(`${broker.metricsUrl}/metrics`)).text();
+        const up = [...text.matchAll(/^kafabric_stores_up\{.*\} (\d)$/gm)].map(([, value]) => value);
+        const lacking = /^kafabric_stores_lacking_bytes (\d+)$/m.exec(text)?.[1];
+        return up.length === stores.length && up.every((value) => value === '1') && lacking === '0';
+      });
+    }
+  }
+
+  const events: Record<string, () => Promise<void>> = {
+    'a store is killed': async () => {
+      const store = random.pick(stores);
+      await store.kill('SIGKILL');
+      await sleep(random.integer(0, 4000));
+      await store.start();
+    },
+    'a store is stopped in its tracks': async () => {
+      const store = random.pick(stores);
+      store.freeze(true);
+      await sleep(random.integer(100, 4000));
+      store.freeze(false);
+    },
+    'a store is restarted': async () => {
+      const store = random.pick(stores);
+      await store.kill('SIGTERM');
+      await store.start();
+    },
+    'a gateway is killed': async () => {
+      const { broker } = random.pick(gateways);
+      await broker.kill('SIGKILL');
+      await broker.start();
+    },
+    'a gateway is killed while a store is away': async () => {
+      const store = random.pick(stores);
+      await store.kill('SIGKILL');
+      const { broker } = random.pick(gateways);
+      await broker.kill('SIGKILL');
+      await broker.start();
+      await store.start();
+    },
+  };
+
+  it('what was acknowledged is there, once and in order', async () => {
+    const end = Date.now() + seconds * 1000;
+    while (Date.now() < end) {
+      const event = random.pick(Object.keys(events));
+      await sleep(random.integer(200, 1500));
+      await events[event]!().catch((error: Error) => {
+        throw new Error(`${event}: ${error.message}`);
+      });
+      // The next one may hit the other copy.
+      await healed();
+      await verify(false);
+    }
+    for (const { loads } of gateways) for (const topic of Object.keys(topics)) await loads.stop(topic);
+    await verify(true);
+  });
+
+  it('each store alone may be missing', async () => {
+    await healed();
+    for (const store of stores) {
+      await store.kill('SIGKILL');
+      await verify(true);
+      await store.start();
+      await healed();
+    }
+  });
+
+  it('stores have two copies of what is referred to, and nothing else', async () => {
+    for (const { loads } of gateways) await loads.client.call('delete', { topic: 'stored-leader' });
+    await until('what was deleted is gone', 60_000, () =>
+      stores.every((store) => !store.files().some((file) => file.includes('/stored-leader-'))),
+    );
+    await verifyAllOf('stored-all');
+    for (const { broker } of gateways) {
+      await broker.restart();
+    }
+    await until('there are two copies of every segment', 90_000, () => {
+      const copies = new Map<string, number>();
+      for (const file of stores.flatMap((store) => store.files())) {
+        const name = file
+          .split('/')
+          .slice(-3)
+          .join('/')
+          .replace(/\.\w+$/, '');
+        copies.set(name, (copies.get(name) ?? 0) + 1);
+      }
+      return copies.size > 0 && [...copies.values()].every((count) => count === 2);
+    });
+    for (const { loads } of gateways) await loads.client.call('delete', { topic: 'stored-all' });
+    await until('stores are empty', 60_000, () => stores.every((store) => store.files().length === 0));
+  });
+
+  async function verifyAllOf(topic: string): Promise<void> {
+    for (const { loads } of gateways) assert.deepEqual((await loads.verify(topic, true)).problems, []);
+  }
+});

@@ -1,0 +1,76 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { Child, freePort, until } from './child.ts';
+import { gatewayProgram } from './paths.ts';
+
+export const STORES_SECRET = 'known to stores and gateways';
+
+/** A store process under test: the same address and directory, whenever it is started again. */
+export class StoreUnderTest {
+  readonly address: string;
+  readonly metricsUrl: string;
+  readonly directory: string;
+  readonly #overrides: Record<string, string>;
+  #child: Child | null = null;
+
+  private constructor(ports: [number, number], directory: string, overrides: Record<string, string>) {
+    this.address = `127.0.0.1:${ports[0]}`;
+    this.metricsUrl = `http://127.0.0.1:${ports[1]}`;
+    this.directory = directory;
+    this.#overrides = overrides;
+  }
+
+  /** One that is not started yet. */
+  static async make(directory: string, overrides: Record<string, string> = {}): Promise<StoreUnderTest> {
+    return new StoreUnderTest([await freePort(), await freePort()], directory, overrides);
+  }
+
+  get running(): boolean {
+    return this.#child?.running ?? false;
+  }
+
+  logs(): string {
+    return this.#child?.output ?? '';
+  }
+
+  async start(): Promise<void> {
+    const overrides = {
+      'payload.store.listener': this.address,
+      'payload.store.dir': this.directory,
+      'payload.store.heartbeat.ms': '1000',
+      'payload.stores.secret': STORES_SECRET,
+      'metrics.listener': this.metricsUrl,
+      'arena.bytes': '134217728',
+      ...this.#overrides,
+    };
+    const options = Object.entries(overrides).flatMap(([key, value]) => ['--override', `${key}=${value}`]);
+    const child = new Child([process.execPath, gatewayProgram, 'store', 'run', ...options]);
+    this.#child = child;
+    await until('the store is ready', 60_000, async () => {
+      if (!child.running) throw new Error(`the store ended: ${child.output.slice(-4000)}`);
+      const answer = await fetch(`${this.metricsUrl}/health/ready`).catch(() => null);
+      return answer?.ok ?? false;
+    });
+  }
+
+  async kill(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    await this.#child?.kill(signal);
+  }
+
+  /** Stops it in its tracks, or lets it go on. */
+  freeze(on: boolean): void {
+    this.#child?.process.kill(on ? 'SIGSTOP' : 'SIGCONT');
+  }
+
+  /** The files of segments that it has. */
+  files(): string[] {
+    return readdirSync(this.directory, { recursive: true, encoding: 'utf8' })
+      .filter((name) => /\.(payload|open)$/.test(name))
+      .map((name) => join(this.directory, name));
+  }
+
+  async metric(name: string): Promise<number> {
+    const text = await (await fetch(`${this.metricsUrl}/metrics`)).text();
+    return Number(new RegExp(`^kafabric_store_${name} (\\S+)$`, 'm').exec(text)?.[1]);
+  }
+}

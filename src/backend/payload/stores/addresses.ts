@@ -1,0 +1,59 @@
+import { readdir, readFile, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from '../../../util/logger.ts';
+import { makeDirectory, replaceFile } from '../small-files.ts';
+import { splitAddress } from './store-peer.ts';
+
+const MAX_ADDRESSES = 1024;
+const SUFFIX = '.address';
+
+/** Whether an element of `payload.stores` is a path. */
+export function isPath(store: string): boolean {
+  return store.startsWith('/');
+}
+
+/** The addresses in `payload.stores`: `host:port`, files with one in each line, and directories of such files. */
+export async function addressesOf(stores: readonly string[], logger: Logger): Promise<string[]> {
+  const found = new Set<string>();
+  for (const store of stores) {
+    const addresses = isPath(store) ? await inFiles(store, logger) : [store];
+    for (const address of addresses) if (found.size < MAX_ADDRESSES) found.add(address);
+  }
+  return [...found];
+}
+
+async function inFiles(path: string, logger: Logger): Promise<string[]> {
+  try {
+    if (!(await stat(path)).isDirectory()) return addressesIn(await readFile(path, 'utf8'));
+    const names = (await readdir(path)).filter((name) => name.endsWith(SUFFIX));
+    const all = await Promise.all(names.map((name) => readFile(join(path, name), 'utf8').catch(() => '')));
+    return all.flatMap(addressesIn);
+  } catch (error) {
+    logger.warn({ path, reason: (error as Error).message }, 'addresses of payload stores cannot be read');
+    return [];
+  }
+}
+
+function addressesIn(text: string): string[] {
+  const lines = text.split('\n').map((line) => line.trim());
+  return lines.filter((line) => {
+    if (line === '' || line.startsWith('#')) return false;
+    splitAddress(line);
+    return true;
+  });
+}
+
+/** Where a store writes its address: the file itself, or one of its own in a directory (a path that ends with a slash). */
+export function addressFile(path: string, store: string): string {
+  return path.endsWith('/') ? join(path, `${store}${SUFFIX}`) : path;
+}
+
+/** Writes a store's address so that readers see all of it or nothing. */
+export async function writeAddress(path: string, address: string): Promise<void> {
+  await makeDirectory(join(path, '..'));
+  await replaceFile(path, Buffer.from(`${address}\n`));
+}
+
+export async function removeAddress(path: string): Promise<void> {
+  await rm(path, { force: true });
+}

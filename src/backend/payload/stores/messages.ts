@@ -1,0 +1,180 @@
+import { z } from 'zod';
+
+/** The version of what follows; ends with different ones do not talk. */
+export const STORE_VERSION = 1;
+
+/** Of a frame of the control connection; what comes before authentication is small. */
+export const MAX_FRAME_BYTES = 1 << 20;
+export const MAX_GREETING_BYTES = 4096;
+
+/** The largest extent, by what one transfer may carry. */
+export const MAX_EXTENT_BYTES = 2 ** 31;
+
+/** Files that one answer lists. */
+export const LIST_PAGE = 1000;
+
+/** The region that is a gateway's arena. */
+export const ARENA_REGION = 1n;
+
+const MAX_TEXT = 1000;
+const text = z.string().max(MAX_TEXT);
+const nonce = z.string().regex(/^[0-9a-f]{64}$/);
+const identifier = z.string().regex(/^[\w-]{1,64}$/);
+const bytes = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
+const extent = z.int().min(0).max(MAX_EXTENT_BYTES);
+const crc = z.int().min(0).max(0xffffffff);
+const word = z.string().regex(/^[0-9a-f]{1,16}$/);
+const timeoutMs = z.int().min(1).max(3_600_000);
+/** `<partition>/<segment>-<incarnation>`; see `storedName`. */
+const file = z
+  .string()
+  .max(300)
+  .regex(/^[\w.-]{1,200}-\d{1,10}\.[\w-]{22}\/\d{20}-[0-9a-f]{16}$/);
+const partition = z
+  .string()
+  .max(250)
+  .regex(/^[\w.-]{1,200}-\d{1,10}\.[\w-]{22}$/);
+
+/** What a store says first. */
+export const challenge = z.object({
+  type: z.literal('challenge'),
+  version: z.int(),
+  nonce,
+  store: identifier,
+});
+
+/** Who wants to talk to it, and the proof that he knows the secret. */
+export const answer = z.object({
+  type: z.literal('answer'),
+  version: z.int(),
+  role: z.enum(['gateway', 'operator']),
+  cluster: identifier,
+  node: z.int(),
+  nonce,
+  proof: nonce,
+});
+
+/** The store's proof, and who it is. */
+export const welcome = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('welcome'), proof: nonce, store: identifier, zone: text, host: text }),
+  z.object({ type: z.literal('refused'), reason: text }),
+]);
+
+/** What gateways and operators ask for. */
+export const operation = z.discriminatedUnion('op', [
+  z.object({ op: z.literal('status') }),
+  z.object({ op: z.literal('drain'), on: z.boolean() }),
+  z.object({ op: z.literal('list'), after: z.union([z.literal(''), file]) }),
+  z.object({ op: z.literal('create'), file }),
+  /** Takes the bytes from the gateway's arena and puts them to the end of the file, which is at `position`. */
+  z.object({
+    op: z.literal('append'),
+    file,
+    position: bytes,
+    length: extent,
+    source: bytes,
+    key: word,
+    fromMemory: z.boolean(),
+    timeoutMs,
+  }),
+  /** What was appended is durable. */
+  z.object({ op: z.literal('sync'), file }),
+  /**
+   * Cuts the file to `bytes`, durably; it takes no more. EBADMSG if it has less for sure: what was acknowledged is known, also after a crash of
+   * the store. With `trust`, what may be space without content counts too, but not what a failed write or flush has left out.
+   */
+  z.object({ op: z.literal('seal'), file, bytes, trust: z.boolean() }),
+  /** Puts bytes of the file into the gateway's arena. */
+  z.object({
+    op: z.literal('read'),
+    file,
+    position: bytes,
+    length: extent,
+    seed: crc,
+    target: bytes,
+    key: word,
+    timeoutMs,
+  }),
+  /** CRC-32C of bytes of the file. */
+  z.object({ op: z.literal('check'), file, position: bytes, length: extent, seed: crc }),
+  z.object({ op: z.literal('remove'), file }),
+  z.object({ op: z.literal('removePartition'), partition }),
+]);
+
+export type Operation = z.output<typeof operation>;
+
+const status = z.object({
+  capacityBytes: bytes,
+  freeBytes: bytes,
+  usedBytes: bytes,
+  files: bytes,
+  draining: z.boolean(),
+  nowMs: z.number(),
+  /** Why it takes nothing new, for people; empty or not there while it does. `freeBytes` is 0 then. */
+  trouble: text.optional(),
+});
+export type StoreStatus = z.output<typeof status>;
+
+const listed = z.object({ file, bytes, sealed: z.boolean() });
+export type ListedFile = z.output<typeof listed>;
+
+const none = z.object({});
+
+/** What each operation answers. */
+export const results = {
+  status,
+  drain: none,
+  list: z.object({ files: z.array(listed).max(LIST_PAGE), more: z.boolean() }),
+  create: none,
+  append: none,
+  sync: none,
+  seal: none,
+  read: z.object({ crc, length: extent }),
+  check: z.object({ crc, length: extent }),
+  remove: none,
+  removePartition: none,
+} as const;
+
+export type ResultOf<O extends Operation['op']> = z.output<(typeof results)[O]>;
+
+const id = z.int().min(1).max(Number.MAX_SAFE_INTEGER);
+
+/** What comes to a store after the welcome. `attach`: a message of the fabric's attachment. */
+export const toStore = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('attach'), message: z.string() }),
+  z.object({ type: z.literal('request'), id, operation }),
+]);
+
+export const fromStore = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('attach'), message: z.string() }),
+  z.object({ type: z.literal('done'), id, result: z.unknown() }),
+  z.object({ type: z.literal('failed'), id, code: z.string().max(40), message: text }),
+  z.object({ type: z.literal('status'), status }),
+]);
+
+export type ToStore = z.output<typeof toStore>;
+export type FromStore = z.output<typeof fromStore>;
+
+/** Throws an Error that says what is wrong with it. */
+export function parseMessage<T>(schema: z.ZodType<T>, message: string): T {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(message);
+  } catch {
+    throw new Error('what came is no JSON');
+  }
+  const result = schema.safeParse(parsed);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new Error(`an impossible message came: ${issue?.path.join('.')} ${issue?.message}`);
+}
+
+/** Errors of a store, with a code of the system (`ENOSPC`, `ENOENT`, `EBADMSG`, ...). */
+export class StoreError extends Error {
+  readonly code: string;
+
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}

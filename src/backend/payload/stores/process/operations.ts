@@ -1,0 +1,225 @@
+import type { AttachedTarget } from '../../../../native/fabric-attach.ts';
+import type { MemoryPiece } from '../../../../native/pieces.ts';
+import { recycledBytesFor } from '../../../../native/store.ts';
+import type { Clock } from '../../../../util/clock.ts';
+import type { Identity } from '../authentication.ts';
+import { ARENA_REGION, type Operation, StoreError, type StoreStatus } from '../messages.ts';
+import type { ArenaQueue } from './arena-queue.ts';
+import type { DiskHealth } from './disk-health.ts';
+import type { GatewayFiles } from './gateway-files.ts';
+import { PIECE_BYTES, type StoredFile } from './stored-file.ts';
+
+/** Files begin with so much space of removed ones at most: segments are as large as topics say, a gigabyte by default. */
+const RECYCLED_BYTES = 1 << 30;
+
+export interface StoreCounters {
+  writtenBytes: number;
+  readBytes: number;
+  checkedBytes: number;
+  operations: number;
+  failures: number;
+}
+
+export interface OperationsOptions {
+  readonly files: GatewayFiles;
+  readonly memory: ArenaQueue;
+  readonly disk: DiskHealth;
+  readonly counters: StoreCounters;
+  readonly status: () => StoreStatus;
+  readonly setDraining: (on: boolean) => Promise<void>;
+  readonly clock: Clock;
+}
+
+type Of<O extends Operation['op']> = Extract<Operation, { op: O }>;
+
+/** What one gateway can have a store do: with its own files only, and for payload only with the arena that it has published. */
+export class Operations {
+  readonly #options: OperationsOptions;
+
+  constructor(options: OperationsOptions) {
+    this.#options = options;
+  }
+
+  /** `sequence`: rises with each operation of a session. Rejects with an Error that has a `code`. */
+  async run(
+    operation: Operation,
+    sequence: bigint,
+    target: AttachedTarget | null,
+    role: Identity['role'],
+  ): Promise<object> {
+    const { counters } = this.#options;
+    counters.operations++;
+    try {
+      if (role === 'operator' && operation.op !== 'status' && operation.op !== 'drain')
+        throw new StoreError('EACCES', `an operator may not ${operation.op}`);
+      return await this.#run(operation, sequence, target);
+    } catch (error) {
+      counters.failures++;
+      throw error;
+    }
+  }
+
+  async #run(operation: Operation, sequence: bigint, target: AttachedTarget | null): Promise<object> {
+    const { files, status, setDraining } = this.#options;
+    switch (operation.op) {
+      case 'status':
+        return status();
+      case 'drain':
+        await setDraining(operation.on);
+        return {};
+      case 'list':
+        return files.list(operation.after);
+      case 'create':
+        await files.create(operation.file, recycledBytesFor(RECYCLED_BYTES, RECYCLED_BYTES));
+        return {};
+      case 'append':
+        await this.#append(operation, sequence, attached(target));
+        return {};
+      case 'sync':
+        await files.use(operation.file).sync();
+        return {};
+      case 'seal':
+        await files.use(operation.file).seal(operation.bytes, operation.trust);
+        return {};
+      case 'read':
+        return this.#read(operation, sequence, attached(target));
+      case 'check':
+        return this.#check(operation);
+      case 'remove':
+        await files.remove(operation.file);
+        return {};
+      case 'removePartition':
+        await files.removePartition(operation.partition);
+        return {};
+    }
+  }
+
+  /** The range of the gateway's memory; throws for what it has not published. */
+  #resolve(
+    { memory }: AttachedTarget,
+    sequence: bigint,
+    order: { write: boolean; key: string; offset: number; length: number; timeoutMs: number },
+  ): BigUint64Array {
+    const nowMs = this.#options.clock.now();
+    return memory.resolve(
+      {
+        attachment: memory.attachment,
+        sequence,
+        expiresMs: nowMs + order.timeoutMs,
+        write: order.write,
+        parts: [
+          {
+            region: ARENA_REGION,
+            key: BigInt(`0x${order.key}`),
+            offset: BigInt(order.offset),
+            length: BigInt(order.length),
+          },
+        ],
+      },
+      nowMs,
+    );
+  }
+
+  async #append(
+    { file, position, length, source, key, fromMemory, timeoutMs }: Of<'append'>,
+    sequence: bigint,
+    target: AttachedTarget,
+  ): Promise<void> {
+    const { files, memory, disk, counters, clock } = this.#options;
+    const deadlineMs = clock.now() + timeoutMs;
+    const stored = files.use(file);
+    disk.assertTakes();
+    const ranges = this.#resolve(target, sequence, { write: false, key, offset: source, length, timeoutMs });
+    await stored.append(position, length, {
+      fromMemory,
+      allocate: (bytes) => memory.allocate(bytes, deadlineMs),
+      freed: (bytes) => memory.freed(bytes),
+      fill: async (block, offset, from, bytes) => {
+        const leftMs = Math.max(1, deadlineMs - clock.now());
+        const part = partOf(ranges, from, bytes);
+        await target.transport.read(target.peer, part, [{ memory: block, offset }], leftMs).done;
+      },
+    });
+    counters.writtenBytes += length;
+  }
+
+  /** Piece by piece: the next is read while one is on its way. */
+  async #read(
+    { file, position, length, seed, target: offset, key, timeoutMs }: Of<'read'>,
+    sequence: bigint,
+    target: AttachedTarget,
+  ): Promise<object> {
+    const { files, counters, clock } = this.#options;
+    const deadlineMs = clock.now() + timeoutMs;
+    const stored = files.use(file);
+    const order = { write: true, key, offset, timeoutMs };
+    const ranges = this.#resolve(target, sequence, { ...order, length });
+    let sending: Promise<void> = Promise.resolve();
+    const send = async (before: Promise<void>, piece: MemoryPiece, from: number) => {
+      try {
+        await before;
+        const leftMs = Math.max(1, deadlineMs - clock.now());
+        const local = [{ memory: piece.memory, offset: piece.offset }];
+        const part = partOf(ranges, from, piece.byteLength);
+        await target.transport.write(target.peer, part, local, leftMs).done;
+      } finally {
+        piece.memory.release();
+      }
+    };
+    try {
+      const read = await this.#pieces(stored, position, length, seed, async (piece, from) => {
+        const before = sending;
+        sending = send(before, piece, from);
+        sending.catch(() => undefined);
+        await before;
+      });
+      await sending;
+      counters.readBytes += read.length;
+      return read;
+    } finally {
+      // Nothing moves when the gateway hears that this has ended.
+      await sending.catch(() => undefined);
+    }
+  }
+
+  async #check({ file, position, length, seed }: Of<'check'>): Promise<object> {
+    const stored = this.#options.files.use(file);
+    const found = await this.#pieces(stored, position, length, seed, ({ memory }) => memory.release());
+    this.#options.counters.checkedBytes += found.length;
+    return found;
+  }
+
+  /** Reads a range piece by piece; `take` releases them. Fewer bytes at the end of the file. */
+  async #pieces(
+    stored: StoredFile,
+    position: number,
+    length: number,
+    seed: number,
+    take: (piece: MemoryPiece, from: number) => void | Promise<void>,
+  ): Promise<{ crc: number; length: number }> {
+    let crc = seed;
+    let done = 0;
+    while (done < length) {
+      const read = await stored.read(position + done, Math.min(PIECE_BYTES, length - done), crc);
+      if (read === null || read.piece.byteLength === 0) {
+        read?.piece.memory.release();
+        break;
+      }
+      const from = done;
+      crc = read.crc32c;
+      done += read.piece.byteLength;
+      await take(read.piece, from);
+    }
+    return { crc, length: done };
+  }
+}
+
+/** A part of the one range that an order resolved to: its address, length and key. */
+function partOf(range: BigUint64Array, from: number, length: number): BigUint64Array {
+  return BigUint64Array.of(range[0]! + BigInt(from), BigInt(length), range[2]!);
+}
+
+function attached(target: AttachedTarget | null): AttachedTarget {
+  if (target === null) throw new StoreError('ENOTCONN', 'no memory is attached');
+  return target;
+}

@@ -1,0 +1,239 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import { arenaStats } from '../../../../native/arena.ts';
+import { FabricTransport, inspectFabric, type TransportOptions } from '../../../../native/fabric.ts';
+import { type FabricWish, hostIdentity, usableWays, type Way } from '../../../../native/fabric-choice.ts';
+import type { Clock, Timer } from '../../../../util/clock.ts';
+import type { Logger } from '../../../../util/logger.ts';
+import type { StoreStatus } from '../messages.ts';
+import { ArenaQueue } from './arena-queue.ts';
+import { Operations, type StoreCounters } from './operations.ts';
+import type { StoreDirectory } from './store-directory.ts';
+import { StoreSession } from './store-session.ts';
+import { PIECE_BYTES } from './stored-file.ts';
+
+const MEASURE_MS = 1000;
+/** Of what a status says about the disk. */
+const MAX_TROUBLE = 1000;
+/** Connections that have not said who they are, and gateways. */
+const MAX_SESSIONS = 1024;
+/** Of these, connections that have not said who they are: they take no place of gateways. */
+const MAX_GREETING = 128;
+/** How often refused connections are logged at most. */
+const REFUSED_WARNING_MS = 1000;
+/** What appends may have of the arena; reads find the rest. */
+const APPEND_SHARE = 0.75;
+
+export interface StoreServerOptions {
+  readonly directory: StoreDirectory;
+  readonly secret: string;
+  readonly zone: string;
+  /** Where gateways connect to. */
+  readonly host: string;
+  /** 0: any. */
+  readonly port: number;
+  readonly heartbeatMs: number;
+  readonly fabric: { readonly wish: FabricWish; readonly options: TransportOptions };
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** A store: serves gateways, each of which has its own files. */
+export class StoreServer {
+  readonly counters: StoreCounters = {
+    writtenBytes: 0,
+    readBytes: 0,
+    checkedBytes: 0,
+    operations: 0,
+    failures: 0,
+  };
+  readonly #options: StoreServerOptions;
+  readonly #server: Server;
+  readonly #sessions = new Set<StoreSession>();
+  readonly #transports = new Map<string, Promise<FabricTransport>>();
+  readonly #memory: ArenaQueue;
+  readonly #ways: readonly Way[];
+  readonly #host = hostIdentity();
+  /** Sessions that end. */
+  readonly #ending = new Map<StoreSession, Promise<void>>();
+  #timer: Timer | null = null;
+  #refused = 0;
+  #warnedMs = 0;
+
+  private constructor(options: StoreServerOptions, ways: readonly Way[]) {
+    this.#options = options;
+    this.#ways = ways;
+    const { capacityBytes } = arenaStats();
+    const least = Math.min(capacityBytes, 2 * PIECE_BYTES);
+    this.#memory = new ArenaQueue(options.clock, Math.max(least, capacityBytes * APPEND_SHARE));
+    options.directory.onDiskChange(() => this.#tell());
+    this.#server = createServer((socket) => this.#accept(socket));
+  }
+
+  /** Rejects with an Error for people when it cannot listen, or not have the provider that it is to use. */
+  static async start(options: StoreServerOptions): Promise<StoreServer> {
+    const report = await inspectFabric(options.fabric.options.library);
+    const server = new StoreServer(options, usableWays(report, options.fabric.wish));
+    await server.#listen();
+    server.#measure();
+    return server;
+  }
+
+  #listen(): Promise<void> {
+    const { host, port } = this.#options;
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen({ port, ...(host === '' ? {} : { host }) }, () => {
+        this.#server.off('error', reject);
+        resolve();
+      });
+    });
+  }
+
+  get port(): number {
+    const address = this.#server.address();
+    return typeof address === 'object' && address !== null ? address.port : 0;
+  }
+
+  /** Gateways that are attached, by provider. */
+  get attached(): Map<string, number> {
+    const counts = new Map<string, number>();
+    for (const { provider } of this.#sessions)
+      if (provider !== '') counts.set(provider, (counts.get(provider) ?? 0) + 1);
+    return counts;
+  }
+
+  /** Connections that could not show that they know the secret, or sent nonsense before. */
+  get refused(): number {
+    return this.#refused;
+  }
+
+  status(): StoreStatus {
+    const { directory, clock } = this.#options;
+    const { capacityBytes, freeBytes, usedBytes, files, draining } = directory;
+    const { trouble } = directory.disk;
+    const status = { capacityBytes, freeBytes, usedBytes, files, draining, nowMs: clock.now() };
+    return trouble === '' ? status : { ...status, freeBytes: 0, trouble: trouble.slice(0, MAX_TROUBLE) };
+  }
+
+  async setDraining(on: boolean): Promise<void> {
+    await this.#options.directory.setDraining(on);
+    this.#options.logger.info({ draining: on }, on ? 'the store is being drained' : 'draining has ended');
+    this.#tell();
+  }
+
+  #tell(): void {
+    for (const session of this.#sessions) session.tell();
+  }
+
+  /** Requests that wait for memory. */
+  get waitingForMemory(): number {
+    return this.#memory.waiting;
+  }
+
+  #measure(): void {
+    this.#timer = this.#options.clock.setTimer(MEASURE_MS, () => {
+      const { directory, logger } = this.#options;
+      void directory
+        .measure()
+        .catch((error: unknown) => logger.warn({ err: error }, 'the room of the store cannot be found'))
+        .finally(() => {
+          if (this.#timer !== null) this.#measure();
+        });
+    });
+  }
+
+  #accept(socket: Socket): void {
+    let greeting = 0;
+    for (const { isGreeting } of this.#sessions) if (isGreeting) greeting++;
+    if (this.#sessions.size >= MAX_SESSIONS || greeting >= MAX_GREETING) {
+      this.#refused++;
+      socket.destroy();
+      return;
+    }
+    const { secret, zone, heartbeatMs, clock, logger, directory } = this.#options;
+    const session = new StoreSession(socket, {
+      secret,
+      store: { id: directory.id, zone, host: this.#host },
+      heartbeatMs,
+      ways: this.#ways,
+      open: (way) => this.#open(way),
+      status: () => this.status(),
+      admit: (admitted) => this.#admit(admitted),
+      closed: (closed, reason) => this.#closed(closed, reason),
+      clock,
+      logger,
+    });
+    this.#sessions.add(session);
+  }
+
+  /** A gateway has one session: an older one is of a process that is gone, or of a connection that is. */
+  async #admit(session: StoreSession): Promise<Operations> {
+    const { directory, clock } = this.#options;
+    const { identity } = session;
+    if (identity!.role === 'gateway') {
+      const isSame = (other: StoreSession) =>
+        other !== session &&
+        other.identity?.role === 'gateway' &&
+        other.identity.cluster === identity!.cluster &&
+        other.identity.node === identity!.node;
+      for (const other of this.#sessions) if (isSame(other)) other.end('the gateway has connected anew');
+      await Promise.all([...this.#ending].flatMap(([other, ended]) => (isSame(other) ? ended : [])));
+    }
+    return new Operations({
+      files: await directory.filesOf(identity!),
+      memory: this.#memory,
+      disk: directory.disk,
+      counters: this.counters,
+      status: () => this.status(),
+      setDraining: (on) => this.setDraining(on),
+      clock,
+    });
+  }
+
+  #closed(session: StoreSession, reason: string): void {
+    this.#sessions.delete(session);
+    const fields = { gateway: session.identity, remote: session.remote, reason };
+    if (session.identity === null) {
+      this.#refused++;
+      this.#warnOfRefused(fields);
+    } else if (session.identity.role === 'gateway') this.#options.logger.info(fields, 'gateway is gone');
+    const ended = session.idle().finally(() => this.#ending.delete(session));
+    this.#ending.set(session, ended);
+  }
+
+  /** Not of each, where somebody tries all the time. */
+  #warnOfRefused(fields: object): void {
+    const now = this.#options.clock.now();
+    if (now - this.#warnedMs < REFUSED_WARNING_MS) return;
+    this.#warnedMs = now;
+    this.#options.logger.warn({ ...fields, refused: this.#refused }, 'a connection was refused');
+  }
+
+  /** One for each way, for all gateways. */
+  #open(way: Way): Promise<FabricTransport> {
+    const key = JSON.stringify(way);
+    let opened = this.#transports.get(key);
+    if (opened === undefined) {
+      opened = FabricTransport.open(way, this.#options.fabric.options).then(async (transport) => {
+        await transport.registerArena();
+        return transport;
+      });
+      this.#transports.set(key, opened);
+      opened.catch(() => this.#transports.delete(key));
+    }
+    return opened;
+  }
+
+  /** What is under way of gateways ends or fails; files are closed by whoever has the directory. */
+  async stop(): Promise<void> {
+    this.#timer?.cancel();
+    this.#timer = null;
+    const closed = new Promise<void>((resolve) => {
+      this.#server.close(() => resolve());
+    });
+    for (const session of [...this.#sessions]) session.end('the store stops');
+    await Promise.all(this.#ending.values());
+    await closed;
+    for (const transport of this.#transports.values()) await (await transport.catch(() => null))?.close();
+  }
+}

@@ -1,0 +1,253 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { NativeMemory } from '../../../../native/arena.ts';
+import { crc32c } from '../../../../native/batch.ts';
+import { Store } from '../../../../native/store.ts';
+import { StoreError } from '../messages.ts';
+import { GatewayFiles } from './gateway-files.ts';
+import { OpenFiles } from './open-files.ts';
+import { StoreDirectory } from './store-directory.ts';
+import { PIECE_BYTES } from './stored-file.ts';
+import { append, contentOf, GATEWAY, gate, nameOf, PARTITION, sourceOf, TestDirectory } from './testing.ts';
+
+describe('The files of a store', () => {
+  let test: TestDirectory;
+
+  beforeEach(async () => {
+    test = new TestDirectory();
+    await test.open();
+  });
+  afterEach(() => test.end());
+
+  async function created(segment: number) {
+    const files = await test.directory.filesOf(GATEWAY);
+    await files.create(nameOf(segment), 0);
+    return files.use(nameOf(segment));
+  }
+
+  it('put appends behind each other in the order in which they were asked for, whatever comes first', async () => {
+    const file = await created(1);
+    const parts = [100_000, 5, 70_001, 4096, 1].map((length, i) => Buffer.alloc(length, i + 1));
+    const { passed, open } = gate();
+    let position = 0;
+    const appended = parts.map((part, i) => {
+      const done = append(file, position, part, i === 0 ? () => passed : undefined);
+      position += part.byteLength;
+      return done;
+    });
+    open();
+    await Promise.all(appended);
+    const all = Buffer.concat(parts);
+    assert.ok((await contentOf(file, 0, all.length)).equals(all));
+    assert.ok((await contentOf(file, 99_999, 10)).equals(all.subarray(99_999, 100_009)));
+    await file.seal(100_003, false);
+    assert.ok((await contentOf(file, 0, all.length)).equals(all.subarray(0, 100_003)));
+  });
+
+  it('take what is large in pieces, so that it needs no more memory than others', async () => {
+    const file = await created(1);
+    const head = Buffer.alloc(5000, 7);
+    const large = Buffer.alloc(2 * PIECE_BYTES + 12_345);
+    for (let at = 0; at + 4 <= large.length; at += 4) large.writeUInt32LE((at * 7919) % 2 ** 32, at);
+    await append(file, 0, head);
+    const asked: number[] = [];
+    let freed = 0;
+    const source = sourceOf(large);
+    await file.append(head.length, large.length, {
+      ...source,
+      allocate: (bytes) => {
+        asked.push(bytes);
+        return source.allocate(bytes);
+      },
+      freed: (bytes) => {
+        freed += bytes;
+      },
+    });
+    assert.ok(asked.length >= 3 && asked.every((bytes) => bytes <= PIECE_BYTES), String(asked));
+    await file.sync();
+    assert.equal(
+      freed,
+      asked.reduce((sum, bytes) => sum + bytes),
+    );
+    let crc = 0;
+    for (let at = 0; at < large.length; ) {
+      const read = (await file.read(head.length + at, 1 << 20, crc))!;
+      crc = read.crc32c;
+      at += read.piece.byteLength;
+      read.piece.memory.release();
+    }
+    assert.equal(crc, crc32c(large));
+  });
+
+  it('take nothing behind an append that failed', async () => {
+    const file = await created(1);
+    await append(file, 0, Buffer.alloc(1000, 1));
+    const failing = append(file, 1000, Buffer.alloc(1000, 2), () =>
+      Promise.reject(new StoreError('ENOTCONN', 'gone')),
+    );
+    const behind = append(file, 2000, Buffer.alloc(1000, 3));
+    await assert.rejects(failing, { code: 'ENOTCONN' });
+    await assert.rejects(behind, { code: 'EIO' });
+    assert.throws(() => append(file, 3000, Buffer.alloc(1)), { code: 'EPERM' });
+    assert.equal(file.bytes, 1000);
+    await file.sync();
+    await assert.rejects(file.seal(1001, true), { code: 'EBADMSG' });
+    await file.seal(1000, false);
+    assert.ok((await contentOf(file, 0, 2000)).equals(Buffer.alloc(1000, 1)));
+    assert.equal(test.directory.disk.state, 'ok');
+  });
+
+  it('that are complete are cut again when the gateway has less, durably', async () => {
+    const file = await created(1);
+    const bytes = Buffer.alloc(10_000, 5);
+    await append(file, 0, bytes);
+    await file.seal(9000, false);
+    await assert.rejects(file.seal(9001, true), { code: 'EBADMSG' });
+    let flushed = 0;
+    test.faults.sync = (_, doIt) => {
+      flushed++;
+      return doIt();
+    };
+    await file.seal(7000, false);
+    assert.equal(flushed, 1);
+    assert.deepEqual([file.bytes, test.directory.usedBytes], [7000, 7000]);
+    assert.equal((await contentOf(file, 0, 10_000)).length, 7000);
+    await test.crash();
+    const again = (await test.directory.filesOf(GATEWAY)).use(nameOf(1));
+    assert.deepEqual([again.bytes, again.sealed], [7000, true]);
+    await again.seal(7000, false);
+    assert.ok((await contentOf(again, 0, 10_000)).equals(bytes.subarray(0, 7000)));
+  });
+
+  it('are read and flushed while they are completed', async () => {
+    for (let round = 0; round < 10; round++) {
+      const file = await created(round);
+      const bytes = Buffer.alloc(30_000, round + 1);
+      await append(file, 0, bytes);
+      // Completing stands still before each step, while others go on.
+      const { passed, open } = gate();
+      test.faults.truncate = (_, doIt) => passed.then(doIt);
+      const sealed = file.seal(30_000, false);
+      assert.throws(() => append(file, 30_000, bytes), { code: 'EPERM' });
+      const during = [file.sync(), file.seal(30_000, false), file.sync()];
+      assert.ok((await contentOf(file, 0, 30_000)).equals(bytes));
+      open();
+      const reads = Array.from({ length: 20 }, async (_, i) => {
+        for (let turn = 0; turn < i; turn++) await new Promise(setImmediate);
+        assert.ok((await contentOf(file, 0, 30_000)).equals(bytes));
+      });
+      await Promise.all([sealed, ...during, ...reads]);
+      assert.ok(file.sealed);
+      delete test.faults.truncate;
+    }
+  });
+
+  it('are closed when too many are open, and opened again when they are used', async () => {
+    const open = new OpenFiles(2);
+    const shared = { store: test.store, open, disk: test.directory.disk };
+    const files = new GatewayFiles(join(test.root, 'few'), shared);
+    const parts = [Buffer.alloc(3000, 1), Buffer.alloc(6001, 2)];
+    const numbers = [0, 1, 2, 3, 4, 5];
+    let opened = 0;
+    test.faults.open = (_, doIt) => {
+      opened++;
+      return doIt();
+    };
+    for (const i of numbers) {
+      await files.create(nameOf(i), 0);
+      await append(files.use(nameOf(i)), 0, parts[0]!);
+      assert.ok(open.count <= 2);
+    }
+    assert.equal(opened, 12);
+    for (const i of numbers) await files.use(nameOf(i)).sync();
+    for (const i of numbers) {
+      await append(files.use(nameOf(i)), 3000, parts[1]!);
+      if (i % 2 === 0) await files.use(nameOf(i)).seal(9001, false);
+    }
+    assert.ok(opened > 24);
+    for (const i of numbers)
+      assert.ok((await contentOf(files.use(nameOf(i)), 0, 9001)).equals(Buffer.concat(parts)));
+    // One that is used stays open.
+    const { passed, open: go } = gate();
+    const busy = append(files.use(nameOf(1)), 9001, parts[0]!, () => passed);
+    for (const i of numbers) await contentOf(files.use(nameOf(i)), 0, 1);
+    go();
+    await busy;
+    await files.close();
+  });
+
+  it('are listed in pages, and removed with their directory', async () => {
+    await created(0);
+    const directoryOfPartition = join(test.path, 'c.1', PARTITION);
+    await test.close();
+    for (let i = 1; i < 2500; i++)
+      writeFileSync(join(directoryOfPartition, `${nameOf(i).split('/')[1]}.payload`), 'x');
+    writeFileSync(join(directoryOfPartition, 'what is this'), '');
+    await test.open();
+    const again = await test.directory.filesOf(GATEWAY);
+    const names: string[] = [];
+    for (let more = true; more; ) {
+      const page = again.list(names[names.length - 1] ?? '');
+      names.push(...page.files.map(({ file }) => file));
+      more = page.more;
+    }
+    assert.deepEqual(
+      names,
+      Array.from({ length: 2500 }, (_, i) => nameOf(i)),
+    );
+    rmSync(join(directoryOfPartition, 'what is this'));
+    await again.removePartition(PARTITION);
+    assert.deepEqual(readdirSync(join(test.path, 'c.1')), []);
+    assert.deepEqual(again.list('').files, []);
+    assert.equal(test.directory.usedBytes, 0);
+  });
+
+  it('may have the name of one that is being removed, and are then another one', async () => {
+    const file = await created(1);
+    await append(file, 0, Buffer.alloc(5000, 1));
+    const files = await test.directory.filesOf(GATEWAY);
+    const removed = files.remove(nameOf(1));
+    await files.create(nameOf(1), 0);
+    await removed;
+    const again = files.use(nameOf(1));
+    await append(again, 0, Buffer.alloc(10, 2));
+    await again.seal(10, false);
+    assert.ok((await contentOf(again, 0, 100)).equals(Buffer.alloc(10, 2)));
+    await assert.rejects(contentOf(file, 0, 10), { code: 'ENOENT' });
+    assert.ok(existsSync(again.path));
+  });
+
+  it('are refused when their directory is another’s', async () => {
+    await test.close();
+    writeFileSync(join(test.path, 'store.properties'), 'nonsense');
+    const native = new Store({ threads: 1 });
+    await assert.rejects(
+      StoreDirectory.open(test.path, native, async () => undefined),
+      /is not understood/,
+    );
+    await native.shutdown();
+    rmSync(join(test.path, 'store.properties'));
+    await test.open();
+  });
+
+  it('give memory back when it is not used', async () => {
+    const file = await created(1);
+    let given = 0;
+    const source = sourceOf(Buffer.alloc(10_000, 1), () => Promise.reject(new Error('gone')));
+    await assert.rejects(
+      file.append(0, 10_000, {
+        ...source,
+        allocate: async (bytes) => {
+          given += bytes;
+          return NativeMemory.allocate(bytes)!;
+        },
+        freed: (bytes) => {
+          given -= bytes;
+        },
+      }),
+      /gone/,
+    );
+    assert.equal(given, 0);
+  });
+});

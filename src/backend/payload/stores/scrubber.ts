@@ -1,0 +1,137 @@
+import type { Clock, Timer } from '../../../util/clock.ts';
+import type { Logger } from '../../../util/logger.ts';
+import type { Reference } from '../partition-payloads.ts';
+import { RateLimit } from '../tiers/rate-limit.ts';
+import type { StoreError } from './messages.ts';
+import type { PayloadStores } from './payload-stores.ts';
+import type { ReplicatedSegment } from './replicated-segment.ts';
+import type { StorePlaces } from './store-places.ts';
+
+/** Between two rounds over everything, and when nothing is to be read. */
+const PAUSE_MS = 60_000;
+
+export interface ScrubOptions {
+  readonly stores: PayloadStores;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** 0: nothing is read. */
+  readonly bytesPerSecond: () => number;
+}
+
+/**
+ * Reads all that stores have, slowly, and compares it with the checksums in the log: what is damaged is made anew from a copy that is not, before
+ * that one is lost. The bytes stay where they are; stores tell their checksums.
+ */
+export class Scrubber {
+  /** Rounds that ended, bytes that were read, and extents that were not what they should be, without any copy that is. */
+  readonly counters = { rounds: 0, bytes: 0, damaged: 0, lost: 0 };
+  readonly #options: ScrubOptions;
+  readonly #rate: RateLimit;
+  #running = false;
+  #timer: Timer | null = null;
+  #wake: () => void = () => undefined;
+  #work: Promise<void> = Promise.resolve();
+
+  constructor(options: ScrubOptions) {
+    this.#options = options;
+    this.#rate = new RateLimit(options.clock);
+  }
+
+  start(): void {
+    this.#running = true;
+    this.#later();
+  }
+
+  #later(): void {
+    this.#timer = this.#options.clock.setTimer(PAUSE_MS, () => {
+      if (!this.#running) return;
+      this.#work = this.round().finally(() => {
+        if (this.#running) this.#later();
+      });
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#running = false;
+    this.#timer?.cancel();
+    this.#wake();
+    await this.#work;
+  }
+
+  /** Once over everything. */
+  async round(): Promise<void> {
+    if (this.#options.bytesPerSecond() === 0) return;
+    for (const places of [...this.#options.stores.openPlaces()]) {
+      if (!this.#running) return;
+      try {
+        await this.#scrub(places);
+      } catch (error) {
+        const fields = { partition: places.name, reason: (error as Error).message };
+        this.#options.logger.warn(fields, 'payload at stores could not be checked');
+      }
+    }
+    this.counters.rounds++;
+  }
+
+  async #scrub(places: StorePlaces): Promise<void> {
+    for await (const reference of places.references()) {
+      if (!this.#running || this.#options.bytesPerSecond() === 0) return;
+      const segment = places.segments.get(reference.segmentId);
+      if (segment?.isComplete) await this.#check(segment, reference);
+    }
+  }
+
+  async #check(
+    segment: ReplicatedSegment,
+    { position, length, headerCrc, batchCrc }: Reference,
+  ): Promise<void> {
+    const { stores, logger } = this.#options;
+    const { file } = segment;
+    const damaged: string[] = [];
+    let whole = 0;
+    for (const { store, doubtful } of segment.copies) {
+      const peer = stores.peer(store);
+      if (peer === null || doubtful) continue;
+      await this.#pace(length);
+      if (!this.#running) return;
+      try {
+        const found = await peer.request({ op: 'check', file, position, length, seed: headerCrc });
+        if (found.length === length && found.crc === batchCrc) whole++;
+        else damaged.push(store);
+      } catch (error) {
+        const { code } = error as StoreError;
+        // The store has gone, or has no memory now; or it cannot read the disk.
+        if (code === 'EIO' || code === 'ENOENT') damaged.push(store);
+      }
+      this.counters.bytes += length;
+    }
+    if (damaged.length === 0 || !stores.has(segment)) return;
+    this.counters.damaged += damaged.length;
+    const fields = { file, position, length, stores: damaged };
+    if (whole === 0) {
+      this.counters.lost++;
+      logger.error(fields, 'payload at stores is damaged, and no copy that is there is whole');
+      return;
+    }
+    logger.warn(fields, 'a copy of payload at a store is damaged: it is made anew');
+    await segment.setCopies(
+      segment.copies.map(({ store, doubtful }) => ({
+        store,
+        doubtful: doubtful || damaged.includes(store),
+      })),
+    );
+    stores.changed(segment);
+  }
+
+  async #pace(bytes: number): Promise<void> {
+    const delay = this.#rate.delayMs(bytes, this.#options.bytesPerSecond());
+    if (delay <= 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = this.#options.clock.setTimer(delay, resolve);
+      this.#wake = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
+  }
+}

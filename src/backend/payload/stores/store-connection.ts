@@ -1,0 +1,376 @@
+import { connect, type Socket } from 'node:net';
+import {
+  type FabricTransport,
+  PEER_READS,
+  PEER_WRITES,
+  type TransportStatistics,
+} from '../../../native/fabric.ts';
+import { TargetAttachment } from '../../../native/fabric-attach.ts';
+import type { Way } from '../../../native/fabric-choice.ts';
+import type { Clock, Timer } from '../../../util/clock.ts';
+import { clientProof, type Identity, isSameProof, newNonce, storeProof } from './authentication.ts';
+import { Frames } from './frames.ts';
+import {
+  ARENA_REGION,
+  challenge,
+  fromStore,
+  type Operation,
+  parseMessage,
+  type ResultOf,
+  results,
+  STORE_VERSION,
+  StoreError,
+  type StoreStatus,
+  type ToStore,
+  welcome,
+} from './messages.ts';
+
+/** How long the connection may take, and then the store's first word. */
+const GREETING_MS = 10_000;
+/** How long finding a way for payload may take; each step of it has a limit of its own, and there may be several ways to try. */
+const ATTACH_MS = 120_000;
+/** A store is to answer within the time that it was given for an operation, and so much more. */
+const GRACE_MS = 2000;
+const MAX_REQUESTS = 16_384;
+
+export interface ConnectionOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly secret: string;
+  readonly identity: Identity;
+  /** For answers to what has no time of its own. */
+  readonly requestTimeoutMs: number;
+  readonly clock: Clock;
+  /** How payload moves; null for an operator, who moves none. */
+  readonly fabric: {
+    readonly ways: readonly Way[];
+    readonly host: string;
+    readonly arenaBytes: number;
+    readonly open: (way: Way) => Promise<FabricTransport>;
+  } | null;
+}
+
+interface Pending {
+  readonly op: Operation['op'];
+  readonly timer: Timer;
+  resolve(result: unknown): void;
+  reject(error: Error): void;
+}
+
+/** Who is at the other end. */
+export interface StoreIdentity {
+  readonly id: string;
+  readonly zone: string;
+  /** See `hostIdentity`. */
+  readonly host: string;
+}
+
+/**
+ * One connection to a store, from its greeting to its end. When it ends, what was asked for fails with ENOTCONN, and not before nothing can touch
+ * the memory of those requests any more.
+ */
+export class StoreConnection {
+  readonly store: StoreIdentity;
+  status: StoreStatus;
+  readonly #options: ConnectionOptions;
+  readonly #frames: Frames;
+  readonly #pending = new Map<number, Pending>();
+  readonly #listeners: ((reason: string) => void)[] = [];
+  #nextId = 1;
+  #attachment: TargetAttachment | null = null;
+  #transport: FabricTransport | null = null;
+  #key = '0';
+  #ended: string | null = null;
+  #statusReceived: (status: StoreStatus) => void = () => {};
+  /** Resolves when nothing of it is left. */
+  #closed: Promise<void> | null = null;
+
+  private constructor(options: ConnectionOptions, frames: Frames, store: StoreIdentity) {
+    this.#options = options;
+    this.#frames = frames;
+    this.store = store;
+    this.status = {
+      capacityBytes: 0,
+      freeBytes: 0,
+      usedBytes: 0,
+      files: 0,
+      draining: false,
+      nowMs: 0,
+    };
+  }
+
+  /** Connects, greets, attaches. Rejects with an Error for people, and nothing is left then. */
+  static async open(options: ConnectionOptions): Promise<StoreConnection> {
+    const socket = await connected(options);
+    let connection: StoreConnection | null = null;
+    const waiting = new Greetings();
+    const frames = new Frames(socket, {
+      onFrame: (message) => {
+        if (connection === null) waiting.take(message);
+        else connection.#receive(message);
+      },
+      onClose: (reason) => {
+        waiting.fail(reason);
+        connection?.end(reason);
+      },
+    });
+    const { clock, requestTimeoutMs } = options;
+    const limit = (ms: number, reason: string) => clock.setTimer(ms, () => frames.close(reason));
+    let timer = limit(GREETING_MS, 'the store does not answer');
+    try {
+      const store = await greet(frames, waiting, options, () => {
+        timer.cancel();
+        // A store first ends what the connection before had under way.
+        timer = limit(GREETING_MS + requestTimeoutMs, 'the store does not answer');
+      });
+      timer.cancel();
+      timer = limit(ATTACH_MS, 'the store did not find a way for payload in time');
+      connection = new StoreConnection(options, frames, store);
+      frames.allowLong();
+      for (const message of waiting.rest()) connection.#receive(message);
+      if (options.fabric !== null) await connection.#attach(socket);
+      connection.status = await connection.request({ op: 'status' });
+      return connection;
+    } catch (error) {
+      const reason = (error as Error).message;
+      connection?.end(reason);
+      await connection?.closed;
+      frames.close(reason);
+      throw error;
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  /** Why it has ended; null while it has not. */
+  get ended(): string | null {
+    return this.#ended;
+  }
+
+  /** What carries payload: 'plain-tcp', or a provider of libfabric. */
+  get provider(): string {
+    return this.#transport?.provider ?? '';
+  }
+
+  get domain(): string {
+    return this.#transport?.domain ?? '';
+  }
+
+  /** Requests that are not answered. */
+  get load(): number {
+    return this.#pending.size;
+  }
+
+  transfers(): TransportStatistics | null {
+    return this.#ended === null ? (this.#transport?.statistics() ?? null) : null;
+  }
+
+  /** Resolves when nothing of it is left, after `end`. */
+  get closed(): Promise<void> {
+    return this.#closed ?? Promise.resolve();
+  }
+
+  onEnd(listener: (reason: string) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  onStatus(listener: (status: StoreStatus) => void): void {
+    this.#statusReceived = listener;
+  }
+
+  /** What opens the arena for this store; part of orders to move payload. */
+  get key(): string {
+    return this.#key;
+  }
+
+  /**
+   * Asks the store. Rejects with a StoreError: the store's own, or ENOTCONN when the connection ends. A store that does not answer in time loses
+   * the connection.
+   */
+  request<O extends Operation>(operation: O): Promise<ResultOf<O['op']>> {
+    if (this.#ended !== null) return Promise.reject(new StoreError('ENOTCONN', this.#ended));
+    if (this.#pending.size >= MAX_REQUESTS)
+      return Promise.reject(new StoreError('ENOBUFS', 'too many requests wait for the store'));
+    const id = this.#nextId++;
+    const timeoutMs =
+      'timeoutMs' in operation ? operation.timeoutMs : Math.max(this.#options.requestTimeoutMs, 1);
+    const answered = new Promise<ResultOf<O['op']>>((resolve, reject) => {
+      const timer = this.#options.clock.setTimer(timeoutMs + GRACE_MS, () =>
+        this.end(`the store did not answer ${operation.op} in time`),
+      );
+      this.#pending.set(id, { op: operation.op, timer, resolve: resolve as Pending['resolve'], reject });
+    });
+    this.#send({ type: 'request', id, operation });
+    return answered;
+  }
+
+  /** Everything that waits fails. */
+  end(reason: string): void {
+    if (this.#ended !== null) return;
+    this.#ended = reason;
+    this.#attachment?.detach(reason);
+    this.#frames.close(reason, true);
+    this.#closed = this.#close(reason);
+    for (const listener of this.#listeners) listener(reason);
+  }
+
+  async #close(reason: string): Promise<void> {
+    try {
+      await this.#transport?.close();
+    } catch {
+      // The provider keeps its thread; a store that is gone transfers nothing any more.
+    }
+    for (const { timer, reject } of this.#pending.values()) {
+      timer.cancel();
+      reject(new StoreError('ENOTCONN', reason));
+    }
+    this.#pending.clear();
+  }
+
+  async #attach(socket: Socket): Promise<void> {
+    const { fabric, clock } = this.#options;
+    const { ways, host, open, arenaBytes } = fabric!;
+    const attachment = new TargetAttachment({
+      ways,
+      host,
+      clock,
+      peerHost: socket.remoteAddress ?? this.#options.host,
+      send: (message) => this.#send({ type: 'attach', message }),
+      open: async (way) => {
+        const transport = await open(way);
+        if (this.#ended !== null) {
+          await transport.close();
+          throw new Error(this.#ended);
+        }
+        return transport;
+      },
+    });
+    this.#attachment = attachment;
+    attachment.onEnd((reason) => this.end(reason));
+    const { transport } = await attachment.attach();
+    this.#transport = transport;
+    if (this.#ended !== null) {
+      await transport.close();
+      throw new Error(this.#ended);
+    }
+    const published = await transport.publishArena(PEER_READS | PEER_WRITES);
+    this.#key = published.key.toString(16);
+    attachment.publish(published, ARENA_REGION, arenaBytes, PEER_READS | PEER_WRITES);
+  }
+
+  #send(message: ToStore): void {
+    this.#frames.send(JSON.stringify(message));
+  }
+
+  #receive(text: string): void {
+    if (this.#ended !== null) return;
+    try {
+      const message = parseMessage(fromStore, text);
+      switch (message.type) {
+        case 'attach':
+          this.#attachment?.receive(message.message);
+          break;
+        case 'status':
+          this.status = message.status;
+          this.#statusReceived(message.status);
+          break;
+        default:
+          this.#answered(message.id, message);
+      }
+    } catch (error) {
+      this.end((error as Error).message);
+    }
+  }
+
+  #answered(id: number, message: { type: 'done'; result?: unknown } | FailedMessage): void {
+    const pending = this.#pending.get(id);
+    if (pending === undefined) throw new Error('an answer came to what was not asked');
+    this.#pending.delete(id);
+    pending.timer.cancel();
+    if (message.type === 'failed') {
+      pending.reject(new StoreError(message.code, message.message));
+      return;
+    }
+    const parsed = results[pending.op].safeParse(message.result);
+    if (parsed.success) pending.resolve(parsed.data);
+    else {
+      pending.reject(new StoreError('EPROTO', `an impossible answer to ${pending.op} came`));
+      throw new Error(`an impossible answer to ${pending.op} came`);
+    }
+  }
+}
+
+interface FailedMessage {
+  type: 'failed';
+  code: string;
+  message: string;
+}
+
+/** What comes before the connection is one. */
+class Greetings {
+  readonly #messages: string[] = [];
+  #failed: string | null = null;
+  #wake: (() => void) | null = null;
+
+  take(message: string): void {
+    this.#messages.push(message);
+    this.#wake?.();
+  }
+
+  fail(reason: string): void {
+    this.#failed ??= reason;
+    this.#wake?.();
+  }
+
+  async next(): Promise<string> {
+    for (;;) {
+      const message = this.#messages.shift();
+      if (message !== undefined) return message;
+      if (this.#failed !== null) throw new Error(this.#failed);
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  rest(): string[] {
+    return this.#messages.splice(0);
+  }
+}
+
+function connected({ host, port, clock }: ConnectionOptions): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host, port });
+    const timer = clock.setTimer(GREETING_MS, () => socket.destroy(new Error('the store does not answer')));
+    socket.once('error', (error) => {
+      timer.cancel();
+      reject(error);
+    });
+    socket.once('connect', () => {
+      timer.cancel();
+      socket.removeAllListeners('error');
+      resolve(socket);
+    });
+  });
+}
+
+async function greet(
+  frames: Frames,
+  waiting: Greetings,
+  { secret, identity }: ConnectionOptions,
+  answered: () => void,
+): Promise<StoreIdentity> {
+  const first = parseMessage(challenge, await waiting.next());
+  if (first.version !== STORE_VERSION)
+    throw new Error(`the store speaks version ${first.version}, this gateway ${STORE_VERSION}`);
+  const said = { version: STORE_VERSION, nonce: newNonce(), ...identity };
+  frames.send(JSON.stringify({ type: 'answer', ...said, proof: clientProof(secret, first, said) }));
+  answered();
+  const second = parseMessage(welcome, await waiting.next());
+  if (second.type === 'refused') throw new Error(`the store refuses: ${second.reason}`);
+  const { proof, store, zone, host } = second;
+  const expected = storeProof(secret, first, said, { store, zone, host });
+  if (store !== first.store || !isSameProof(proof, expected))
+    throw new Error('the store does not know payload.stores.secret');
+  return { id: store, zone, host };
+}

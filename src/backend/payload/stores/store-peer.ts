@@ -1,0 +1,223 @@
+import type { Timer } from '../../../util/clock.ts';
+import type { Logger } from '../../../util/logger.ts';
+import type { Operation, ResultOf, StoreStatus } from './messages.ts';
+import { StoreError } from './messages.ts';
+import { type ConnectionOptions, StoreConnection } from './store-connection.ts';
+
+/**
+ * Of the circuit to a store. `closed`: requests go through; `open`: it failed, and nothing is sent for a while; `half-open`: a probe (connection,
+ * greeting, attachment, status) is under way.
+ */
+export type Circuit = 'closed' | 'open' | 'half-open';
+
+const FIRST_DELAY_MS = 100;
+const LONGEST_DELAY_MS = 5000;
+/** A store whose disk was full gets nothing new for so long. */
+const FULL_MS = 10_000;
+/** A store with less room than this part of its disk is full. */
+const FULL_SHARE = 50;
+const FULL_BYTES = 1 << 30;
+
+export interface PeerEvents {
+  up(peer: StorePeer): void;
+  down(peer: StorePeer): void;
+  /** It has begun to be emptied, or stopped to be. */
+  drainingChanged(peer: StorePeer): void;
+}
+
+export interface PeerCounters {
+  requests: number;
+  failures: number;
+  /** How often the connection was lost. */
+  losses: number;
+  writtenBytes: number;
+  readBytes: number;
+}
+
+/** A store at an address, as a gateway sees it: keeps a connection to it, and says how it is. */
+export class StorePeer {
+  readonly address: string;
+  readonly counters: PeerCounters = { requests: 0, failures: 0, losses: 0, writtenBytes: 0, readBytes: 0 };
+  /** Of the store that was there last; null until one was. */
+  id: string | null = null;
+  zone = '';
+  circuit: Circuit = 'open';
+  /** Why it is not there; null while it is. */
+  trouble: string | null = 'it was not reached yet';
+  /** When it was lost; 0 while it is there. */
+  lostAtMs: number;
+  readonly #options: Omit<ConnectionOptions, 'host' | 'port'>;
+  readonly #logger: Logger;
+  readonly #events: PeerEvents;
+  #connection: StoreConnection | null = null;
+  #timer: Timer | null = null;
+  #failures = 0;
+  #fullUntilMs = 0;
+  #stopped = false;
+  #connecting: Promise<void> = Promise.resolve();
+  #tried: () => void = () => {};
+  /** Resolves when the first attempt has ended, either way. */
+  readonly firstAttempt: Promise<void>;
+
+  constructor(
+    address: string,
+    options: Omit<ConnectionOptions, 'host' | 'port'>,
+    events: PeerEvents,
+    logger: Logger,
+  ) {
+    this.address = address;
+    this.#options = options;
+    this.#events = events;
+    this.#logger = logger;
+    this.lostAtMs = options.clock.now();
+    this.firstAttempt = new Promise((resolve) => {
+      this.#tried = resolve;
+    });
+  }
+
+  start(): void {
+    this.#connecting = this.#connect();
+  }
+
+  get isUp(): boolean {
+    return this.#connection !== null;
+  }
+
+  get status(): StoreStatus | null {
+    return this.#connection?.status ?? null;
+  }
+
+  /** How far its clock is ahead, in milliseconds, when it said last. */
+  clockSkewMs = 0;
+
+  /** Whether it takes new segments. */
+  get takesNew(): boolean {
+    const status = this.status;
+    if (status === null || status.draining) return false;
+    const reserve = Math.min(FULL_BYTES, status.capacityBytes / FULL_SHARE);
+    return status.freeBytes > reserve && this.#options.clock.now() >= this.#fullUntilMs;
+  }
+
+  /** Its disk has turned out to be full. */
+  isFull(): void {
+    this.#fullUntilMs = this.#options.clock.now() + FULL_MS;
+  }
+
+  get provider(): string {
+    return this.#connection?.provider ?? '';
+  }
+
+  get host(): string {
+    return this.#connection?.store.host ?? '';
+  }
+
+  get load(): number {
+    return this.#connection?.load ?? 0;
+  }
+
+  /** Part of orders that move payload. */
+  get key(): string {
+    return this.#connection?.key ?? '0';
+  }
+
+  /** As `StoreConnection.request`. */
+  request<O extends Operation>(operation: O): Promise<ResultOf<O['op']>> {
+    const connection = this.#connection;
+    if (connection === null)
+      return Promise.reject(new StoreError('ENOTCONN', `${this.address}: ${this.trouble}`));
+    this.counters.requests++;
+    return connection.request(operation).catch((error: unknown) => {
+      this.counters.failures++;
+      if ((error as StoreError).code === 'ENOSPC') this.isFull();
+      throw error;
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#timer?.cancel();
+    const connection = this.#connection;
+    connection?.end('the gateway stops');
+    await connection?.closed;
+    await this.#connecting;
+  }
+
+  async #connect(): Promise<void> {
+    this.circuit = 'half-open';
+    const { host, port } = splitAddress(this.address);
+    try {
+      const connection = await StoreConnection.open({ ...this.#options, host, port });
+      if (this.#stopped) {
+        connection.end('the gateway stops');
+        await connection.closed;
+      } else this.#opened(connection);
+    } catch (error) {
+      this.#failed((error as Error).message);
+    }
+    this.#tried();
+  }
+
+  #opened(connection: StoreConnection): void {
+    if (connection.ended !== null) {
+      this.#failed(connection.ended);
+      return;
+    }
+    const { store, status, provider, domain } = connection;
+    if (this.id !== null && this.id !== store.id)
+      this.#logger.warn(
+        { store: store.id, before: this.id, address: this.address },
+        'another store is here now',
+      );
+    this.id = store.id;
+    this.zone = store.zone;
+    this.circuit = 'closed';
+    this.trouble = null;
+    this.lostAtMs = 0;
+    this.#failures = 0;
+    this.#connection = connection;
+    this.clockSkewMs = status.nowMs - this.#options.clock.now();
+    const fields = { store: store.id, address: this.address, zone: store.zone, provider, domain };
+    this.#logger.info(fields, 'payload store is in');
+    connection.onEnd((reason) => this.#lost(connection, reason));
+    connection.onStatus((now) => this.#told(now));
+    this.#draining = status.draining;
+    this.#events.up(this);
+  }
+
+  #draining = false;
+
+  #told({ draining, nowMs }: StoreStatus): void {
+    this.clockSkewMs = nowMs - this.#options.clock.now();
+    if (draining === this.#draining) return;
+    this.#draining = draining;
+    this.#events.drainingChanged(this);
+  }
+
+  #lost(connection: StoreConnection, reason: string): void {
+    if (this.#connection !== connection) return;
+    this.#connection = null;
+    this.counters.losses++;
+    this.lostAtMs = this.#options.clock.now();
+    this.#failed(reason);
+    this.#events.down(this);
+  }
+
+  #failed(reason: string): void {
+    this.circuit = 'open';
+    const fields = { store: this.id, address: this.address, reason };
+    if (this.#stopped) return;
+    if (this.trouble !== reason) this.#logger.warn(fields, 'payload store is not there');
+    this.trouble = reason;
+    const delay = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(this.#failures++, 10));
+    this.#timer = this.#options.clock.setTimer(delay, () => this.start());
+  }
+}
+
+/** `host:port`, with the host of an IPv6 address in brackets; throws an Error for people. */
+export function splitAddress(address: string): { host: string; port: number } {
+  const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(address) ?? [];
+  const host = bracketed ?? plain;
+  if (host === undefined || Number(port) > 65_535 || Number(port) === 0)
+    throw new Error(`"${address}" is no host:port`);
+  return { host, port: Number(port) };
+}

@@ -1,0 +1,206 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { PayloadStores, type PayloadStoresOptions } from '../../backend/payload/stores/payload-stores.ts';
+import { StoreDirectory } from '../../backend/payload/stores/process/store-directory.ts';
+import { StoreServer, type StoreServerOptions } from '../../backend/payload/stores/process/store-server.ts';
+import { arenaStats } from '../../native/arena.ts';
+import { Store } from '../../native/store.ts';
+import { buildBatch } from '../../protocol/records/builder.ts';
+import { systemClock } from '../../util/clock.ts';
+import { silentLogger } from '../../util/logger.ts';
+import { inNativeMemory, TestBroker, topicConfig, withoutPlace } from './testing.ts';
+
+export const TOPIC_ID = 'AAAAAAAAAAAAAAAAAAAABQ';
+export const TOPIC = { name: 't', id: TOPIC_ID, partitions: [{ index: 0, leaderEpoch: 0 }] };
+export const SECRET = 'a secret for tests only';
+/** Three batches fill a segment. */
+export const BATCH_BYTES = 300_000;
+const SETTINGS = { 'payload.min.bytes': '1000', 'payload.segment.bytes': '1048576' };
+const FABRIC: StoreServerOptions['fabric'] = {
+  wish: { provider: 'plain-tcp', domain: '' },
+  options: { library: '', pieceBytes: 65_536, window: 8, host: '127.0.0.1' },
+};
+
+/** A store in this process, at one port and over one directory, also when it is started again. */
+export class TestStore {
+  readonly path: string;
+  readonly zone: string;
+  port = 0;
+  server: StoreServer | null = null;
+  #directory: StoreDirectory | null = null;
+  #store: Store | null = null;
+
+  constructor(path: string, zone: string) {
+    this.path = path;
+    this.zone = zone;
+  }
+
+  get id(): string {
+    return this.#directory!.id;
+  }
+
+  get address(): string {
+    return `127.0.0.1:${this.port}`;
+  }
+
+  /** The names of what it has for all gateways, and their suffixes. */
+  get files(): string[] {
+    const names = readdirSync(this.path, { recursive: true, withFileTypes: true });
+    return names.filter((entry) => /\.(open|payload)$/.test(entry.name)).map(({ name }) => name);
+  }
+
+  async start(options: Partial<StoreServerOptions> = {}): Promise<void> {
+    this.#store = new Store({ threads: 1 });
+    this.#directory = await StoreDirectory.open(this.path, this.#store, async () => undefined);
+    this.server = await StoreServer.start({
+      directory: this.#directory,
+      secret: SECRET,
+      zone: this.zone,
+      host: '127.0.0.1',
+      port: this.port,
+      heartbeatMs: 1000,
+      fabric: FABRIC,
+      clock: systemClock,
+      logger: silentLogger,
+      ...options,
+    });
+    this.port = this.server.port;
+  }
+
+  /** `killed`: what it leaves looks as if it had been. */
+  async stop({ killed = false } = {}): Promise<void> {
+    if (this.server === null) return;
+    await this.server.stop();
+    await this.#directory!.close();
+    await this.#store!.shutdown();
+    // Space that was allocated ahead stays behind what files have.
+    if (killed)
+      for (const name of readdirSync(this.path, { recursive: true, encoding: 'utf8' }))
+        if (name.endsWith('.open')) truncateSync(join(this.path, name), 64 << 20);
+    this.server = null;
+  }
+}
+
+export interface GatewaySetup {
+  config?: Record<string, string>;
+  stores?: Partial<PayloadStoresOptions>;
+  topics?: (typeof TOPIC)[];
+}
+
+/** Stores, and a broker whose payload they keep. */
+export class StoresFixture {
+  readonly root = mkdtempSync(join(tmpdir(), 'stores-'));
+  readonly stores: TestStore[] = [];
+  readonly logs = join(this.root, 'logs');
+  broker: TestBroker | null = null;
+  readonly produced: Uint8Array[] = [];
+  /** Of the metadata. */
+  partitions = new Set<string>();
+
+  async startStores(count: number, zones: readonly string[] = []): Promise<void> {
+    for (let i = 0; i < count; i++) {
+      const store = new TestStore(join(this.root, `store-${i}`), zones[i] ?? '');
+      await store.start();
+      this.stores.push(store);
+    }
+  }
+
+  async start({ config = {}, stores = {}, topics = [TOPIC] }: GatewaySetup = {}): Promise<TestBroker> {
+    mkdirSync(this.logs, { recursive: true });
+    const payloadStores = await PayloadStores.open({
+      stores: this.stores.map(({ address }) => address),
+      secret: SECRET,
+      owner: { clusterId: 'cluster', nodeId: 1 },
+      zone: '',
+      fabric: FABRIC,
+      requestTimeoutMs: 5000,
+      lostAfterMs: 200,
+      repairBytesPerSecond: () => -1,
+      scrubBytesPerSecond: () => -1,
+      clock: systemClock,
+      logger: silentLogger,
+      ...stores,
+    });
+    this.broker = await TestBroker.start(
+      this.logs,
+      topics,
+      topicConfig({ ...SETTINGS, ...config }),
+      undefined,
+      { stores: payloadStores },
+    );
+    this.partitions = new Set(topics.map(({ name, id }) => `${name}-0.${id}`));
+    payloadStores.start({ has: (name) => this.partitions.has(name) });
+    return this.broker;
+  }
+
+  async stop(): Promise<void> {
+    await this.broker?.stop();
+    this.broker = null;
+  }
+
+  async crash(): Promise<void> {
+    await this.broker?.crash();
+    this.broker = null;
+  }
+
+  /** Appends one batch of one record of `BATCH_BYTES`, different from all others. */
+  async produceOne(): Promise<void> {
+    const value = Buffer.alloc(BATCH_BYTES, this.produced.length + 1);
+    const batch = buildBatch([{ key: null, value }], { timestamp: BigInt(Date.now()) });
+    const frame = inNativeMemory(batch);
+    try {
+      await this.broker!.partitions.find('t', 0)!.produce(frame.bytes(), frame, true);
+      this.produced.push(batch);
+    } finally {
+      frame.release();
+    }
+  }
+
+  async produce(count: number): Promise<void> {
+    for (let i = 0; i < count; i++) await this.produceOne();
+  }
+
+  /** What was produced is there from `offset` on. */
+  async check(offset = 0): Promise<void> {
+    for (let next = offset; next < this.produced.length; ) {
+      const { result, bytes } = await this.broker!.fetch('t', 0, BigInt(next), { maxBytes: 1 << 20 });
+      assert.equal(result.errorCode, 0, `offset ${next}`);
+      const size = this.produced[0]!.byteLength;
+      assert.ok(bytes.byteLength >= size, `offset ${next}`);
+      for (let at = 0; at < bytes.byteLength; at += size, next++) {
+        const wanted = withoutPlace(this.produced[next]!);
+        assert.ok(withoutPlace(bytes.subarray(at, at + size)).equals(wanted), `offset ${next}`);
+      }
+    }
+  }
+
+  /** Files of all stores by name without suffix, with the stores that have them. */
+  placement(): Map<string, number[]> {
+    const found = new Map<string, number[]>();
+    for (const [i, store] of this.stores.entries()) {
+      if (!existsSync(store.path)) continue;
+      for (const name of store.files) {
+        const file = name.slice(0, name.lastIndexOf('.'));
+        found.set(file, [...(found.get(file) ?? []), i]);
+      }
+    }
+    return found;
+  }
+
+  async until(what: string, probe: () => boolean): Promise<void> {
+    for (let i = 0; !probe(); i++) {
+      if (i > 1000) assert.fail(`not within 10 s: ${what}: ${JSON.stringify([...this.placement()])}`);
+      await setTimeout(10);
+    }
+  }
+
+  async end(): Promise<void> {
+    await this.stop();
+    for (const store of this.stores) await store.stop();
+    rmSync(this.root, { recursive: true });
+    assert.equal(arenaStats().usedBytes, 0);
+  }
+}

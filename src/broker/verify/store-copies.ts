@@ -1,0 +1,137 @@
+import type { Reference } from '../../backend/payload/partition-payloads.ts';
+import { StoreError } from '../../backend/payload/stores/messages.ts';
+import type { PayloadStores } from '../../backend/payload/stores/payload-stores.ts';
+import type { SegmentRecord } from '../../backend/payload/stores/segment-record.ts';
+import { storedName } from '../../backend/payload/stores/stored-name.ts';
+
+/** What is wrong with the copies of one segment. */
+export interface CopyProblem {
+  /** `copy`: at one store, while another has it whole. */
+  readonly kind: 'missing' | 'damaged' | 'copy';
+  readonly file: string;
+  readonly offset: bigint;
+  readonly detail: string;
+}
+
+/** A file that a store has and no record of a segment names. */
+export interface UnknownCopy {
+  readonly store: string;
+  readonly file: string;
+  readonly bytes: number;
+}
+
+/** The copies of segments at stores, as they are there, while the gateway does not run. */
+export class StoreCopies {
+  readonly #stores: PayloadStores;
+  /** By store: the bytes of each file. */
+  readonly #listed: Map<string, Map<string, number>>;
+  readonly #named = new Set<string>();
+
+  private constructor(stores: PayloadStores, listed: Map<string, Map<string, number>>) {
+    this.#stores = stores;
+    this.#listed = listed;
+  }
+
+  /** Asks all stores that are there what they have. */
+  static async survey(stores: PayloadStores): Promise<StoreCopies> {
+    const listed = new Map<string, Map<string, number>>();
+    for (const peer of stores.peers) {
+      if (!peer.isUp || peer.id === null) continue;
+      const files = new Map<string, number>();
+      for (let after = ''; ; ) {
+        const page = await peer.request({ op: 'list', after });
+        for (const { file, bytes } of page.files) files.set(file, bytes);
+        if (!page.more || page.files.length === 0) break;
+        after = page.files[page.files.length - 1]!.file;
+      }
+      listed.set(peer.id, files);
+    }
+    return new StoreCopies(stores, listed);
+  }
+
+  /** Why not all copies could be looked at; null: they could. */
+  get outage(): string | null {
+    const away = this.#stores.peers.filter(({ isUp }) => !isUp);
+    return away.length === 0 ? null : away.map(({ address, trouble }) => `${address}: ${trouble}`).join('; ');
+  }
+
+  /** Of the segment's copies, whether or not anybody refers to it. */
+  name(partition: string, segment: number, { incarnation }: SegmentRecord): void {
+    this.#named.add(storedName({ partition, segment, incarnation }));
+  }
+
+  /** Checks all copies of what the log refers to in one segment. `read`: with checksums, otherwise only lengths. */
+  async check(
+    partition: string,
+    record: SegmentRecord,
+    references: readonly Reference[],
+    read: boolean,
+  ): Promise<CopyProblem[]> {
+    const file = storedName({
+      partition,
+      segment: references[0]!.segmentId,
+      incarnation: record.incarnation,
+    });
+    const problems: CopyProblem[] = [];
+    const bad = new Map<string, number>();
+    for (const reference of references) {
+      const found: string[] = [];
+      let whole = 0;
+      for (const { store } of record.copies) {
+        const trouble = await this.#troubleAt(store, file, reference, read);
+        if (trouble === null) {
+          whole++;
+          continue;
+        }
+        found.push(`${store}: ${trouble}`);
+        bad.set(store, (bad.get(store) ?? 0) + 1);
+      }
+      if (whole > 0) continue;
+      const kind = found.some((text) => text.endsWith(CHANGED)) ? 'damaged' : 'missing';
+      const detail = found.join('; ') || 'no store has it';
+      problems.push({ kind, file: `stores:${file}`, offset: reference.baseOffset, detail });
+    }
+    const offset = references[0]!.baseOffset;
+    for (const [store, count] of bad)
+      problems.push({
+        kind: 'copy',
+        file: `stores:${file}`,
+        offset,
+        detail: `the copy at the store ${store} lacks ${count} of ${references.length} extents; a gateway that runs makes it anew`,
+      });
+    return problems.filter(({ kind }) => kind !== 'copy' || problems.every((other) => other.kind === 'copy'));
+  }
+
+  /** Null when the store has it. */
+  async #troubleAt(store: string, file: string, reference: Reference, read: boolean): Promise<string | null> {
+    const peer = this.#stores.peer(store);
+    const files = this.#listed.get(store);
+    if (peer === null || files === undefined) return 'the store is not there';
+    const bytes = files.get(file);
+    const { position, length, headerCrc, batchCrc } = reference;
+    if (bytes === undefined) return 'there is no copy';
+    if (bytes < position + length) return `${length} bytes at ${position}, but the copy has ${bytes} bytes`;
+    if (!read) return null;
+    try {
+      const { crc } = await peer.request({ op: 'check', file, position, length, seed: headerCrc });
+      return crc === batchCrc ? null : CHANGED;
+    } catch (error) {
+      if (error instanceof StoreError && error.code === 'ENOMEM') throw error;
+      return (error as Error).message;
+    }
+  }
+
+  /** What no record names; only when all records were seen. */
+  unknown(): UnknownCopy[] {
+    const found: UnknownCopy[] = [];
+    for (const [store, files] of this.#listed)
+      for (const [file, bytes] of files) if (!this.#named.has(file)) found.push({ store, file, bytes });
+    return found;
+  }
+
+  async remove({ store, file }: UnknownCopy): Promise<void> {
+    await this.#stores.peer(store)?.request({ op: 'remove', file });
+  }
+}
+
+const CHANGED = 'it is not what was produced';

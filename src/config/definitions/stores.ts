@@ -1,0 +1,135 @@
+import type { ConfigDefinition } from './definition.ts';
+
+/** Stores that keep payload for gateways, from either side. */
+export const storeDefinitions = [
+  {
+    name: 'payload.stores',
+    type: 'list',
+    default: '',
+    documentation:
+      'The stores that keep new payload: host:port, or absolute paths of files with an address in each line, or of directories of files named *.address, as stores write them. Empty keeps payload in this gateway. See docs/stores.md.',
+  },
+  {
+    name: 'payload.stores.secret',
+    type: 'password',
+    default: '',
+    sensitive: true,
+    documentation:
+      'What gateways and stores know of each other to be who they are: the same for all, at least 16 characters. Neither end sends it.',
+  },
+  {
+    name: 'payload.stores.secret.file',
+    type: 'string',
+    default: '',
+    documentation: 'A file that holds payload.stores.secret instead; white space around it does not count.',
+  },
+  {
+    name: 'payload.replicas',
+    type: 'int',
+    default: '1',
+    min: 1,
+    max: 8,
+    update: 'cluster-wide',
+    documentation:
+      'How many stores get each extent, in different zones if there are as many. Topics may set their own.',
+  },
+  {
+    name: 'payload.min.insync.replicas',
+    type: 'int',
+    default: '2',
+    min: 1,
+    max: 8,
+    update: 'cluster-wide',
+    documentation:
+      'How many stores must have an extent before its record is acknowledged, at most payload.replicas; with fewer, Produce is answered with NOT_ENOUGH_REPLICAS. Topics may set their own.',
+  },
+  {
+    name: 'payload.stores.request.timeout.ms',
+    type: 'int',
+    default: '30000',
+    min: 100,
+    max: 3600000,
+    documentation:
+      'How long a store may take for one request; a store that takes longer is given up until it answers a probe.',
+  },
+  {
+    name: 'payload.stores.lost.after.ms',
+    type: 'long',
+    default: '60000',
+    min: 0,
+    documentation:
+      'A store that is away for so long is taken for lost: other stores get new copies of what it has.',
+  },
+  {
+    name: 'payload.stores.repair.bytes.per.second',
+    type: 'long',
+    default: '134217728',
+    min: 1,
+    also: ['-1'],
+    update: 'cluster-wide',
+    documentation: 'The most that is copied and compared to repair copies at stores; -1: no limit.',
+  },
+  {
+    name: 'payload.stores.scrub.bytes.per.second',
+    type: 'long',
+    default: '8388608',
+    min: 0,
+    also: ['-1'],
+    update: 'cluster-wide',
+    documentation:
+      'The most that stores read to find damaged copies before they are needed, over and over again; 0: nothing, -1: no limit.',
+  },
+  {
+    name: 'payload.store.listener',
+    type: 'string',
+    default: '127.0.0.1:9095',
+    documentation:
+      'Of a store (kafabric store): the host:port that gateways connect to; port 0 takes a free one.',
+  },
+  {
+    name: 'payload.store.bulk.port',
+    type: 'int',
+    default: '0',
+    min: 0,
+    max: 65535,
+    documentation:
+      'Of a store: the port to which gateways connect for payload over plain TCP, on the same host; 0 takes a free one.',
+  },
+  {
+    name: 'payload.store.dir',
+    type: 'string',
+    default: '',
+    documentation:
+      'Of a store: the directory for its payload; empty is "store" beside the default data directory. A machine with several disks runs a store for each.',
+  },
+  {
+    name: 'payload.store.zone',
+    type: 'string',
+    default: '',
+    documentation:
+      'Of a store: what it shares with stores that may fail together, such as a rack; copies go to different zones. Gateways read from stores whose zone is their broker.rack first.',
+  },
+  {
+    name: 'payload.store.address.file',
+    type: 'string',
+    default: '',
+    documentation:
+      'Of a store: the file to which it writes its address for payload.stores, or, with a slash at the end, the directory for a file of its own there. Removed when the store ends.',
+  },
+  {
+    name: 'payload.store.advertised.address',
+    type: 'string',
+    default: '',
+    documentation:
+      'Of a store: the host:port that it writes to payload.store.address.file; empty is that of payload.store.listener, with the host’s name where that is every interface.',
+  },
+  {
+    name: 'payload.store.heartbeat.ms',
+    type: 'int',
+    default: '3000',
+    min: 100,
+    max: 600000,
+    documentation:
+      'Of a store: how long either end may be silent before the other takes it for gone; both speak every third of it.',
+  },
+] as const satisfies readonly ConfigDefinition[];

@@ -1,0 +1,176 @@
+import { addressesOf } from '../../backend/payload/stores/addresses.ts';
+import { StoreConnection } from '../../backend/payload/stores/store-connection.ts';
+import { splitAddress } from '../../backend/payload/stores/store-peer.ts';
+import { newIncarnation, storedName } from '../../backend/payload/stores/stored-name.ts';
+import type { KafabricConfig } from '../../config/index.ts';
+import { arenaStats, NativeMemory } from '../../native/arena.ts';
+import { FabricTransport, inspectFabric } from '../../native/fabric.ts';
+import { hostIdentity, usableWays } from '../../native/fabric-choice.ts';
+import { systemClock } from '../../util/clock.ts';
+import { silentLogger } from '../../util/logger.ts';
+import { fabricSettings } from '../fabric-settings.ts';
+import { storesSecret } from '../store-settings.ts';
+import { binaryBytes, type Finding, note, ok, problem } from './finding.ts';
+
+const ROUND_TRIPS = 50;
+const PIECE_BYTES = 4 << 20;
+const PIECES = 16;
+/** Clocks further apart make logs hard to read side by side. */
+const MAX_SKEW_MS = 1000;
+/** Of the files that are written to measure: of no gateway. */
+const IDENTITY = { role: 'gateway', cluster: 'doctor', node: 0 } as const;
+const PARTITION = 'doctor-0.AAAAAAAAAAAAAAAAAAAAAA';
+
+/** Whether the stores of `payload.stores` are there, over what, and how fast. `measure`: write 64 MiB to each, which are removed again. */
+export async function checkStores(config: KafabricConfig, measure: boolean): Promise<Finding[]> {
+  const configured = config.get('payload.stores');
+  if (configured.length === 0) return [];
+  let addresses: string[];
+  let secret: string;
+  try {
+    addresses = await addressesOf(configured, silentLogger);
+    secret = storesSecret(config);
+  } catch (error) {
+    return [problem('stores', (error as Error).message, 'see docs/stores.md')];
+  }
+  if (secret === '')
+    return [problem('stores', 'payload.stores without a secret', 'set payload.stores.secret.file')];
+  if (addresses.length === 0)
+    return [
+      problem('stores', `${configured.join()} names no store`, 'start stores, or correct payload.stores'),
+    ];
+  const findings: Finding[] = [];
+  let there = 0;
+  for (const address of addresses) {
+    const found = await checkStore(config, address, secret, measure);
+    if (found.every(({ status }) => status !== 'problem')) there++;
+    findings.push(...found);
+  }
+  const replicas = Math.min(config.get('payload.replicas'), config.get('payload.min.insync.replicas'));
+  if (there < replicas)
+    findings.push(
+      problem(
+        'stores',
+        `${there} stores are there, ${replicas} must have an extent before it is acknowledged`,
+        'start more stores, or lower payload.min.insync.replicas',
+      ),
+    );
+  return findings;
+}
+
+async function checkStore(
+  config: KafabricConfig,
+  address: string,
+  secret: string,
+  measure: boolean,
+): Promise<Finding[]> {
+  let connection: StoreConnection;
+  try {
+    const { wish, options } = fabricSettings(config);
+    const ways = usableWays(await inspectFabric(options.library), wish);
+    connection = await StoreConnection.open({
+      ...splitAddress(address),
+      secret,
+      identity: IDENTITY,
+      requestTimeoutMs: config.get('payload.stores.request.timeout.ms'),
+      clock: systemClock,
+      fabric: {
+        ways,
+        host: hostIdentity(),
+        arenaBytes: arenaStats().capacityBytes,
+        open: (way) => FabricTransport.open(way, { ...options, listen: false }),
+      },
+    });
+  } catch (error) {
+    const advice = 'start it, or correct payload.stores, the secret, or fabric.provider on either end';
+    return [problem('stores', `store ${address}: ${(error as Error).message}`, advice)];
+  }
+  try {
+    return await examine(connection, address, measure);
+  } catch (error) {
+    return [problem('stores', `store ${address}: ${(error as Error).message}`, 'see its log')];
+  } finally {
+    connection.end('examined');
+    await connection.closed;
+  }
+}
+
+async function examine(connection: StoreConnection, address: string, measure: boolean): Promise<Finding[]> {
+  const { store, provider, domain } = connection;
+  const { roundTripMs, skewMs } = await roundTrips(connection);
+  const { freeBytes, draining, trouble } = connection.status;
+  const where = `${provider}${domain === '' ? '' : ` on ${domain}`}`;
+  const zone = store.zone === '' ? '' : `, zone ${store.zone}`;
+  const rates = measure && trouble === undefined ? `, ${await transferRates(connection)}` : '';
+  const text = `store ${address} (${store.id}${zone}): ${where}, ${roundTripMs.toFixed(2)} ms there and back${rates}, ${binaryBytes(freeBytes)} free`;
+  if (trouble !== undefined)
+    return [
+      problem(
+        'stores',
+        `${text}; it takes nothing new: ${trouble}`,
+        'see to its disk; it tries again by itself',
+      ),
+    ];
+  const first = draining
+    ? note('stores', text, 'it is being drained, and gets nothing new')
+    : ok('stores', text);
+  if (Math.abs(skewMs) <= MAX_SKEW_MS) return [first];
+  const clock = `the clock of store ${address} is ${(skewMs / 1000).toFixed(1)} s ${skewMs > 0 ? 'ahead' : 'behind'}`;
+  return [first, note('stores', clock, 'synchronise the clocks (chrony, ntpd)')];
+}
+
+async function roundTrips(connection: StoreConnection): Promise<{ roundTripMs: number; skewMs: number }> {
+  const times: number[] = [];
+  let skewMs = 0;
+  for (let i = 0; i < ROUND_TRIPS; i++) {
+    const began = performance.now();
+    const wall = Date.now();
+    const { nowMs } = await connection.request({ op: 'status' });
+    const took = performance.now() - began;
+    times.push(took);
+    skewMs = nowMs - (wall + took / 2);
+  }
+  return { roundTripMs: times.sort((a, b) => a - b)[ROUND_TRIPS >> 1]!, skewMs };
+}
+
+/** Of writing to the store's disk, and of reading back what it still has in memory. */
+async function transferRates(connection: StoreConnection): Promise<string> {
+  const memory = NativeMemory.allocate(PIECE_BYTES);
+  if (memory === null) return 'no memory to measure with';
+  const file = storedName({ partition: PARTITION, segment: 0, incarnation: newIncarnation() });
+  const { key } = connection;
+  const order = { file, length: PIECE_BYTES, key, timeoutMs: 30_000 };
+  const positions = Array.from({ length: PIECES }, (_, i) => i * PIECE_BYTES);
+  const timed = async (action: () => Promise<unknown>) => {
+    const began = performance.now();
+    await action();
+    return (PIECES * PIECE_BYTES) / 1e6 / ((performance.now() - began) / 1000);
+  };
+  try {
+    await connection.request({ op: 'create', file });
+    const writing = await timed(async () => {
+      const appends = positions.map((position) =>
+        connection.request({
+          op: 'append',
+          ...order,
+          position,
+          source: memory.arenaOffset,
+          fromMemory: false,
+        }),
+      );
+      await Promise.all(appends);
+      await connection.request({ op: 'sync', file });
+    });
+    const reading = await timed(() =>
+      Promise.all(
+        positions.map((position) =>
+          connection.request({ op: 'read', ...order, position, seed: 0, target: memory.arenaOffset }),
+        ),
+      ),
+    );
+    return `writes ${writing.toFixed(0)} MB/s to its disk, gives ${reading.toFixed(0)} MB/s`;
+  } finally {
+    await connection.request({ op: 'remove', file }).catch(() => undefined);
+    memory.release();
+  }
+}

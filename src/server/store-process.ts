@@ -1,0 +1,208 @@
+import { createHash } from 'node:crypto';
+import { hostname } from 'node:os';
+import path from 'node:path';
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import { addressFile, removeAddress, writeAddress } from '../backend/payload/stores/addresses.ts';
+import { StoreDirectory } from '../backend/payload/stores/process/store-directory.ts';
+import { StoreServer } from '../backend/payload/stores/process/store-server.ts';
+import { writeAcknowledgedOf } from '../broker/acknowledged-memory.ts';
+import type { KafabricConfig } from '../config/index.ts';
+import { isLoopbackHost } from '../config/listeners.ts';
+import {
+  arenaShared,
+  arenaStats,
+  configureArena,
+  openArena,
+  releaseSharedArena,
+  startTouchingArena,
+} from '../native/arena.ts';
+import { Store } from '../native/store.ts';
+import { systemClock } from '../util/clock.ts';
+import type { Logger } from '../util/logger.ts';
+import { fabricSettings } from './fabric-settings.ts';
+import { type HttpServer, startHttpServer } from './http/http-server.ts';
+import { arenaBytes } from './memory.ts';
+import { exportTo } from './metrics/gateway-metrics.ts';
+import { storeMetrics } from './metrics/store-metrics.ts';
+import { storesSecret } from './store-settings.ts';
+import { version } from './version.ts';
+
+/** `kafabric store`: the payload tier alone, for gateways. */
+export class StoreProcess {
+  readonly #log: Logger;
+  readonly #registry = new Registry();
+  #state = 'starting';
+  #http: HttpServer | null = null;
+  #store: Store | null = null;
+  #directory: StoreDirectory | null = null;
+  #server: StoreServer | null = null;
+  #addressFile: string | null = null;
+
+  private constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  /** Resolves when gateways are served. Rejects, with everything closed again, when it cannot start. */
+  static async start(config: KafabricConfig, log: Logger): Promise<StoreProcess> {
+    const started = new StoreProcess(log);
+    try {
+      await started.#start(config);
+      return started;
+    } catch (error) {
+      await started.stop().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async #start(config: KafabricConfig): Promise<void> {
+    const secret = storesSecret(config);
+    if (secret === '')
+      throw new Error(
+        'a store needs payload.stores.secret or payload.stores.secret.file: the one of its gateways',
+      );
+    const at = storePath(config);
+    const listener = storeListener(config);
+    const memoryName = sharedName(at);
+    configureArena(arenaBytes(config), memoryName);
+    await this.#startHttp(config.get('metrics.listener'));
+    const store = new Store({
+      threads: config.get('num.io.threads'),
+      direct: config.get('log.direct.io.enable'),
+      maxQueuedBytes: arenaBytes(config),
+    });
+    this.#store = store;
+    this.#state = 'looking at its files';
+    const directory = await StoreDirectory.open(at, store, () => writeAcknowledgedOf(memoryName, this.#log), {
+      clock: systemClock,
+      logger: this.#log,
+    });
+    this.#directory = directory;
+    if (config.get('log.direct.io.enable')) await store.recycleIn(at, config.get('log.recycle.bytes'));
+    startTouchingArena();
+    openArena();
+    const { shared, reason } = arenaShared();
+    this.#log.info({ bytes: arenaStats().capacityBytes, shared }, 'arena');
+    if (!shared) this.#log.warn({ reason }, 'log.ack=memory is off: every answer waits for the disk');
+    const { wish, options } = fabricSettings(config);
+    const bulk = { host: numericOrAny(listener.host), port: config.get('payload.store.bulk.port') };
+    this.#server = await StoreServer.start({
+      directory,
+      secret,
+      zone: config.get('payload.store.zone'),
+      ...listener,
+      heartbeatMs: config.get('payload.store.heartbeat.ms'),
+      fabric: { wish, options: { ...options, ...bulk } },
+      clock: systemClock,
+      logger: this.#log,
+    });
+    exportTo(this.#registry, storeMetrics(this.#server, directory, store));
+    if (!isLoopbackHost(listener.host))
+      this.#log.warn(
+        {},
+        'gateways show that they know the secret, but payload is not encrypted: use a network that you trust',
+      );
+    await this.#announce(config, directory.id, this.#server.port);
+    this.#state = 'ready';
+    const { id } = directory;
+    this.#log.info(
+      { store: id, address: `${listener.host}:${this.#server.port}`, dir: at },
+      'kafabric store is ready',
+    );
+  }
+
+  async #announce(config: KafabricConfig, id: string, port: number): Promise<void> {
+    const file = config.get('payload.store.address.file');
+    if (file === '') return;
+    const { host } = storeListener(config);
+    const shown = host === '' || host === '0.0.0.0' || host === '::' ? hostname() : host;
+    const advertised = config.get('payload.store.advertised.address');
+    const own = shown.includes(':') ? `[${shown}]:${port}` : `${shown}:${port}`;
+    const target = addressFile(file.endsWith('/') ? `${path.resolve(file)}/` : path.resolve(file), id);
+    await writeAddress(target, advertised === '' ? own : advertised);
+    this.#addressFile = target;
+  }
+
+  async #startHttp(address: string): Promise<void> {
+    collectDefaultMetrics({ register: this.#registry });
+    if (address === '') return;
+    const { hostname: host, port } = new URL(address);
+    this.#http = await startHttpServer({
+      host: host.replace(/^\[|\]$/g, ''),
+      port: Number(port || 80),
+      metrics: this.#registry,
+      readiness: () => {
+        const reasons = this.#troubles();
+        return { ready: reasons.length === 0, reasons };
+      },
+      version,
+    });
+  }
+
+  #troubles(): string[] {
+    if (this.#state !== 'ready') return [this.#state];
+    const { state, trouble } = this.#directory!.disk;
+    return state === 'failed' ? [trouble] : [];
+  }
+
+  /**
+   * Ends what gateways have under way, waits for what is being written, flushes and closes the files. Safe to call at any stage of a start. What
+   * fails is logged, and the rest is done nevertheless; rejects with the first failure.
+   */
+  async stop(): Promise<void> {
+    this.#state = 'shutting down';
+    const failures: unknown[] = [];
+    const steps: (() => Promise<unknown> | undefined)[] = [
+      async () => {
+        if (this.#addressFile !== null) await removeAddress(this.#addressFile);
+      },
+      () => this.#server?.stop(),
+      () => this.#directory?.close(),
+      () => this.#store?.shutdown(),
+      async () => {
+        if (this.#store !== null && !releaseSharedArena())
+          this.#log.error(
+            {},
+            'acknowledged payload could not be written; it stays in memory for the next start',
+          );
+      },
+      () => this.#http?.close(),
+    ];
+    for (const step of steps) {
+      try {
+        await step();
+      } catch (error) {
+        this.#log.error({ err: error }, 'a step of shutting down failed');
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+  }
+}
+
+/** Absolute path of `payload.store.dir`. */
+export function storePath(config: KafabricConfig): string {
+  const configured = config.get('payload.store.dir');
+  const { defaultDataDirectory } = config.resolved;
+  return path.resolve(
+    configured === '' ? path.join(path.dirname(defaultDataDirectory), 'kafabric-store') : configured,
+  );
+}
+
+/** Names the shared memory of whoever uses this directory, one at a time. */
+function sharedName(directory: string): string {
+  return createHash('sha256').update(`store\n${directory}`).digest('hex').slice(0, 24);
+}
+
+function storeListener(config: KafabricConfig): { host: string; port: number } {
+  const address = config.get('payload.store.listener');
+  const [, bracketed, plain, port] = /^(?:\[([^\]]*)\]|([^:[\]]*)):(\d{1,5})$/.exec(address) ?? [];
+  const host = bracketed ?? plain;
+  if (host === undefined || Number(port) > 65_535)
+    throw new Error(`payload.store.listener=${address}: expected host:port`);
+  return { host, port: Number(port) };
+}
+
+/** Bulk transfers listen on numeric addresses. */
+function numericOrAny(host: string): string {
+  return /^[\d.]+$|:/.test(host) ? host : '';
+}
