@@ -195,11 +195,11 @@ describe('Payload at stores', function () {
     await fixture.crash();
     for (const store of fixture.stores) await store.stop();
     await fixture.start({ config: TWO });
-    const { result } = await fixture.broker!.fetch('t', 0, 0n);
-    assert.equal(result.errorCode, 56);
-    assert.equal(result.highWatermark, 5n);
+    const { partitions } = fixture.broker!;
+    assert.equal(partitions.find('t', 0), null);
+    assert.equal(partitions.errorOfMissing('t', 0), 56);
     for (const store of fixture.stores) await store.start();
-    await fixture.until('the stores are in', () => fixture.broker!.stores!.peers.every(({ isUp }) => isUp));
+    await fixture.until('the partition is online', () => partitions.find('t', 0) !== null);
     await fixture.check();
     await fixture.produce(3);
     await fixture.check();
