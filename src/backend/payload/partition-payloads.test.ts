@@ -352,7 +352,8 @@ describe('PartitionPayloads', () => {
       attach: () => undefined,
       configure: () => undefined,
       place: () => assert.fail(),
-      find: async () => (await home.find()).map((found) => ({ ...found, place: { ...found.place, isAwaited: true } })),
+      find: async () =>
+        (await home.find()).map((found) => ({ ...found, place: { ...found.place, isAwaited: true } })),
     };
     const remote = {
       remove: (path: string) => files.remove(path),

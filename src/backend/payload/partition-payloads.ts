@@ -409,7 +409,10 @@ export class PartitionPayloads implements SegmentOwner {
       await replaceFile(join(this.#directory, UNRELEASED), Buffer.alloc(0));
     } catch (error) {
       const fields = { directory: this.#directory, err: error };
-      this.#logger.warn(fields, 'Payload that nothing refers to stays until the log is recovered after a crash');
+      this.#logger.warn(
+        fields,
+        'Payload that nothing refers to stays until the log is recovered after a crash',
+      );
     }
   }
 }

@@ -129,8 +129,13 @@ export class PartitionManager {
     } catch (error) {
       this.#offline.add(`${topic.name}-${partition.index}`);
       if (error instanceof PayloadUnreachable) {
-        logger.error({ ...fields, reason: error.message }, 'A partition is offline until its payload can be read');
-        this.#later.add(`${topic.name}-${partition.index}`, () => this.#openLater(topic, partition, configNow));
+        logger.error(
+          { ...fields, reason: error.message },
+          'A partition is offline until its payload can be read',
+        );
+        this.#later.add(`${topic.name}-${partition.index}`, () =>
+          this.#openLater(topic, partition, configNow),
+        );
       } else logger.error({ ...fields, err: error }, 'A partition could not be opened');
     }
   }

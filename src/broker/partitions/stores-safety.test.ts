@@ -7,7 +7,15 @@ import { Store } from '../../native/store.ts';
 import { systemClock } from '../../util/clock.ts';
 import { silentLogger } from '../../util/logger.ts';
 import { checkPayload } from '../verify/payload-check.ts';
-import { BATCH_BYTES, FABRIC, SECRET, StoresFixture, type TestStore, TOPIC, TOPIC_ID } from './stores.fixture.ts';
+import {
+  BATCH_BYTES,
+  FABRIC,
+  SECRET,
+  StoresFixture,
+  type TestStore,
+  TOPIC,
+  TOPIC_ID,
+} from './stores.fixture.ts';
 
 const TWO = { 'payload.replicas': '2' };
 

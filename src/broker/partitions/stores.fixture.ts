@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { PayloadStores, type PayloadStoresOptions } from '../../backend/payload/stores/payload-stores.ts';
-import type { ReplicatedSegment } from '../../backend/payload/stores/replicated-segment.ts';
 import { StoreDirectory } from '../../backend/payload/stores/process/store-directory.ts';
 import { StoreServer, type StoreServerOptions } from '../../backend/payload/stores/process/store-server.ts';
+import type { ReplicatedSegment } from '../../backend/payload/stores/replicated-segment.ts';
 import { arenaStats } from '../../native/arena.ts';
 import { Store } from '../../native/store.ts';
 import { buildBatch } from '../../protocol/records/builder.ts';
@@ -240,6 +240,16 @@ export class StoresFixture {
         const file = name.slice(0, name.lastIndexOf('.'));
         found.set(file, [...(found.get(file) ?? []), i]);
       }
+    }
+    return found;
+  }
+
+  /** For one gateway: the stores that have a copy of each segment, whatever its name. */
+  copies(): Map<string, number[]> {
+    const found = new Map<string, number[]>();
+    for (const [name, stores] of this.placement()) {
+      const segment = name.slice(0, name.indexOf('-'));
+      found.set(segment, [...(found.get(segment) ?? []), ...stores].sort());
     }
     return found;
   }

@@ -7,8 +7,8 @@ import { StoreError } from './messages.ts';
 import type { PayloadStores } from './payload-stores.ts';
 import { type CopyState, planRepair } from './repair-plan.ts';
 import type { ReplicatedSegment } from './replicated-segment.ts';
-import { isAnswer } from './segment-copies.ts';
 import { type CopySources, LostExtent, SegmentCopier } from './segment-copier.ts';
+import { isAnswer } from './segment-copies.ts';
 import { StoreComparison } from './store-comparison.ts';
 import type { StorePeer } from './store-peer.ts';
 
@@ -227,10 +227,7 @@ export class Repairs {
   }
 
   /** A doubtful copy that has all that the log refers to is a good one. Returns the stores of others. */
-  async #resolveDoubts(
-    segment: ReplicatedSegment,
-    references: readonly Reference[],
-  ): Promise<Set<string>> {
+  async #resolveDoubts(segment: ReplicatedSegment, references: readonly Reference[]): Promise<Set<string>> {
     const damaged = new Set<string>();
     for (const { store, doubtful, file } of segment.copies) {
       const peer = this.#options.stores.peer(store);

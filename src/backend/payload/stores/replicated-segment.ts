@@ -195,7 +195,8 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
     for (const reader of readersOf(copies, this.#stores)) {
       try {
         const read = await readCopy(reader, range, this.#stores.requestTimeoutMs);
-        const good = read.piece.byteLength === range.length && (expected === null || read.crc32c === expected);
+        const good =
+          read.piece.byteLength === range.length && (expected === null || read.crc32c === expected);
         best?.piece.memory.release();
         best = read;
         if (good) return read;
@@ -285,9 +286,7 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
   }
 
   async setDoubt(store: string, doubtful: boolean): Promise<void> {
-    await this.setCopies(
-      this.#copies.map((copy) => (copy.store === store ? { ...copy, doubtful } : copy)),
-    );
+    await this.setCopies(this.#copies.map((copy) => (copy.store === store ? { ...copy, doubtful } : copy)));
   }
 
   /** Whether the file is one of its copies, or is to be one. */

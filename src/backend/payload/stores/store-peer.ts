@@ -265,7 +265,8 @@ export class StorePeer {
     this.circuit = 'open';
     const fields = { store: this.id, address: this.address, reason };
     if (this.#stopped) return;
-    if (this.trouble !== reason && this.#rival === null) this.#logger.warn(fields, 'payload store is not there');
+    if (this.trouble !== reason && this.#rival === null)
+      this.#logger.warn(fields, 'payload store is not there');
     this.trouble = reason;
     const delay = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(this.#failures++, 10));
     this.#timer = this.#options.clock.setTimer(delay, () => this.start());
