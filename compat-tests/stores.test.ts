@@ -39,6 +39,7 @@ describe('payload stores', function () {
       'payload.stores': addresses,
       'payload.stores.secret': STORES_SECRET,
       'payload.stores.lost.after.ms': '1000',
+      'payload.stores.orphan.grace.ms': '0',
       'payload.replicas': '2',
       'payload.segment.bytes': '2097152',
     };

@@ -90,7 +90,7 @@ async function measure(connection: StoreConnection, memory: NativeMemory, piece:
   const file = storedName({
     partition: 'bench-0.AAAAAAAAAAAAAAAAAAAAAA',
     segment: 0,
-    incarnation: newIncarnation(),
+    incarnation: newIncarnation('bench'),
   });
   const order = { file, length: piece, key: connection.key, timeoutMs: TIMEOUT_MS };
   const offset = (i: number) => memory.arenaOffset + (i % UNDER_WAY) * piece;

@@ -39,6 +39,7 @@ describe(`stores and gateways killed for ${seconds} s`, function () {
           'payload.stores': stores.map(({ address }) => address).join(),
           'payload.stores.secret': STORES_SECRET,
           'payload.stores.lost.after.ms': '2000',
+          'payload.stores.orphan.grace.ms': '0',
           'payload.replicas': '2',
           'payload.segment.bytes': '4194304',
           'arena.bytes': '134217728',

@@ -6,7 +6,6 @@ import type { LogIntervals } from '../backend/log/log-manager-options.ts';
 import type { FileSystem } from '../backend/log/ports.ts';
 import { storeFileSystem } from '../backend/log/store-file-system.ts';
 import { PayloadStores, type PayloadStoresOptions } from '../backend/payload/stores/payload-stores.ts';
-import { partitionName } from '../backend/payload/tiers/directories.ts';
 import { TieredStorage } from '../backend/payload/tiers/tiered-storage.ts';
 import type { KafabricConfig } from '../config/index.ts';
 import { arenaStats } from '../native/arena.ts';
@@ -23,6 +22,7 @@ import { consumerConfig } from './groups/consumer/config.ts';
 import { GroupCoordinator } from './groups/coordinator.ts';
 import { MetadataTopics } from './groups/metadata-topics.ts';
 import { PartitionOffsetsLog } from './groups/partition-offsets-log.ts';
+import { knownPartitions } from './known-partitions.ts';
 import { type BrokerEndpoint, ClusterMetadata } from './metadata/cluster-metadata.ts';
 import { PartitionMetadataLog } from './metadata/partition-metadata-log.ts';
 import { ResourceType } from './metadata/state.ts';
@@ -211,7 +211,7 @@ export class EmbeddedBroker {
     quotasChanged();
     clientMetricsChanged();
     this.tiers.start();
-    this.stores.start({ has: (name) => this.#partitionNames().has(name) });
+    this.stores.start(knownPartitions(metadata, this.logs, this.clock));
     partitions.startRetention(metadata.config.get('log.retention.check.interval.ms'));
     this.cleaner.start();
     metadata.addListener({
@@ -221,14 +221,6 @@ export class EmbeddedBroker {
     // Clients are told that groups and transactions are loading; nothing else waits for them.
     void groups.start();
     void transactions.start();
-  }
-
-  /** Of all partitions of the metadata, also those that are offline. */
-  #partitionNames(): Set<string> {
-    const names = new Set<string>();
-    for (const { name, id, partitions } of this.metadata.topics())
-      for (const { index } of partitions) names.add(partitionName(name, index, id));
-    return names;
   }
 
   /** Flushes and marks the directories as cleanly closed. Requests must have ended. */
@@ -301,7 +293,7 @@ const NO_ACCESS: NonNullable<EmbeddedBrokerOptions['storeAccess']> = {
   fabric: { wish: { provider: '', domain: '' }, options: { library: '', pieceBytes: 1, window: 1 } },
 };
 
-function openStores(
+export function openStores(
   logs: LogManager,
   metadata: ClusterMetadata,
   { config, clock, logger, storeAccess = NO_ACCESS }: EmbeddedBrokerOptions,
@@ -313,6 +305,8 @@ function openStores(
     zone: config.get('broker.rack') ?? '',
     requestTimeoutMs: config.get('payload.stores.request.timeout.ms'),
     lostAfterMs: config.get('payload.stores.lost.after.ms'),
+    orphanGraceMs: config.get('payload.stores.orphan.grace.ms'),
+    givenUp: config.get('payload.stores.given.up'),
     scrubBytesPerSecond: () => metadata.config.get('payload.stores.scrub.bytes.per.second'),
     repairBytesPerSecond: () => metadata.config.get('payload.stores.repair.bytes.per.second'),
     clock,

@@ -1,7 +1,6 @@
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FoundPayload, PayloadPlace, PayloadPlaces } from './ports.ts';
-import { makeDirectory } from './small-files.ts';
+import { makeDirectory, namesIn } from './small-files.ts';
 
 export const PAYLOAD_SUFFIX = '.payload';
 export const EXTENTS_SUFFIX = '.extents';
@@ -48,9 +47,8 @@ export class HomePlaces implements PayloadPlaces {
   configure(): void {}
 
   async find(): Promise<FoundPayload[]> {
-    const names = await readdir(this.#directory).catch(() => [] as string[]);
     const found: FoundPayload[] = [];
-    for (const name of names) {
+    for (const name of await namesIn(this.#directory)) {
       const segmentId = segmentOfPayload(name);
       if (segmentId !== null)
         found.push({ segmentId, place: homePlace(join(this.#directory, name), Promise.resolve()) });

@@ -17,8 +17,12 @@ import { crc32c } from '../../native/batch.ts';
 import { MemoryPiece } from '../../native/pieces.ts';
 import { Store } from '../../native/store.ts';
 import { silentLogger } from '../../util/logger.ts';
+import { HomePlaces } from './home-places.ts';
 import { OpenFiles } from './open-files.ts';
-import { PartitionPayloads, PayloadError, type RecoveryInput, type Reference } from './partition-payloads.ts';
+import { PartitionPayloads, PayloadError } from './partition-payloads.ts';
+import { PayloadUnreachable, type RecoveryInput, type Reference } from './payload-recovery.ts';
+import type { PayloadPlaces } from './ports.ts';
+import { StoreError } from './stores/messages.ts';
 import { TestFiles } from './testing.ts';
 
 const HEADER_CRC = crc32c(Buffer.from('header'));
@@ -273,6 +277,108 @@ describe('PartitionPayloads', () => {
     assert.equal(again.liveBytes, 80);
     assert.equal(statSync(payloadPath(0)).size, 120);
     await again.close();
+  });
+
+  it('gives up what it could not give up before, with the next release or after a restart', async () => {
+    const payloads = make();
+    for (let i = 0; i < 2; i++) {
+      await append(payloads, Buffer.alloc(40, i));
+      payloads.endSegment();
+    }
+    await payloads.reclaimBefore(0n);
+    files.refusedRemovals = 2;
+    await payloads.release([log[0]!]);
+    assert.equal(payloads.totalBytes, 80);
+    await payloads.release([]);
+    assert.equal(payloads.totalBytes, 80);
+    await payloads.release([]);
+    assert.equal(payloads.totalBytes, 40);
+    files.refusedRemovals = 1;
+    await payloads.release([log[1]!]);
+    await payloads.close();
+
+    const again = make();
+    await again.recover(recovery());
+    assert.equal(again.totalBytes, 40);
+    assert.ok(again.mayHoldDead);
+    await again.retainOnly((async function* () {})());
+    assert.equal(again.totalBytes, 0);
+    assert.deepEqual(names(), []);
+    await again.close();
+  });
+
+  it('forgets what is given up while its file is out of reach', async () => {
+    let outage: string | null = null;
+    const home = new HomePlaces(join(directory, 'payload'));
+    const places: PayloadPlaces = {
+      outage: null,
+      attach: () => undefined,
+      configure: () => undefined,
+      find: () => home.find(),
+      place(segmentId) {
+        const place = home.place(segmentId);
+        return Object.defineProperty({ ...place }, 'outage', { get: () => outage });
+      },
+    };
+    const open = new OpenFiles(files, 4);
+    const options = { segmentBytes: 1 << 20 };
+    const payloads = new PartitionPayloads(directory, open, options, silentLogger, places);
+    for (let i = 0; i < 2; i++) await append(payloads, Buffer.alloc(40, i));
+    payloads.endSegment();
+    await payloads.reclaimBefore(0n);
+    outage = 'nobody is there';
+    await payloads.release([log[0]!]);
+    await payloads.close();
+    const again = make();
+    await again.recover(recovery());
+    assert.equal(again.liveBytes, 40);
+    await again.close();
+  });
+
+  it('is not taken for empty when its directory cannot be read', async () => {
+    writeFileSync(join(directory, 'payload'), '');
+    await assert.rejects(make().recover(recovery()), { code: 'ENOTDIR' });
+  });
+
+  it('waits for payload that may be somewhere, and looks at it again, also after a clean end', async () => {
+    const payloads = make();
+    for (let i = 0; i < 2; i++) await append(payloads, Buffer.alloc(40, i));
+    await payloads.flush();
+    truncateSync(payloadPath(0), 50);
+    let answer: 'EAGAIN' | 'ENOENT' = 'EAGAIN';
+    const home = new HomePlaces(join(directory, 'payload'));
+    const places: PayloadPlaces = {
+      outage: null,
+      attach: () => undefined,
+      configure: () => undefined,
+      place: () => assert.fail(),
+      find: async () =>
+        (await home.find()).map((found) => ({ ...found, place: { ...found.place, isAwaited: true } })),
+    };
+    const remote = {
+      remove: (path: string) => files.remove(path),
+      open: async () => ({
+        readCrc: () => Promise.reject(new StoreError(answer, 'a test')),
+        truncate: async () => undefined,
+        sync: async () => undefined,
+        close: async () => undefined,
+      }),
+    } as unknown as TestFiles;
+    const awaiting = () =>
+      new PartitionPayloads(
+        directory,
+        new OpenFiles(remote, 4),
+        { segmentBytes: 1 << 20 },
+        silentLogger,
+        places,
+      );
+    await assert.rejects(awaiting().recover(recovery({ recoveryPoint: 1n })), PayloadUnreachable);
+    await assert.rejects(awaiting().recover(recovery({ recoveryPoint: null })), PayloadUnreachable);
+    answer = 'ENOENT';
+    const again = awaiting();
+    assert.equal(await again.recover(recovery({ recoveryPoint: null })), 1n);
+    await again.close();
+    assert.ok(!names().includes('unchecked'));
   });
 
   it('flushes a segment that could not be completed', async () => {

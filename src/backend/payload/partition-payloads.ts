@@ -1,45 +1,28 @@
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { MemoryPiece } from '../../native/pieces.ts';
 import { recycledBytesFor } from '../../native/store.ts';
 import type { Logger } from '../../util/logger.ts';
-import { type Extent, readExtentSummary } from './extents.ts';
-import { absentPlace, extentsPath, HomePlaces, payloadPath, segmentOfExtents } from './home-places.ts';
+import type { Extent } from './extents.ts';
+import { HomePlaces } from './home-places.ts';
 import { isLackOfMemory } from './lack-of-memory.ts';
 import type { OpenFiles } from './open-files.ts';
+import { type RecoveryInput, type Reference, recoverSegments } from './payload-recovery.ts';
 import type { MoveTarget, PayloadPlace, PayloadPlaces, PlacementOptions, SegmentOwner } from './ports.ts';
 import { PayloadSegment, type PendingExtent, type SegmentOrigin } from './segment.ts';
-import { removeFile } from './small-files.ts';
-import { StoreError } from './stores/messages.ts';
+import { namesIn, removeFile, replaceFile } from './small-files.ts';
 
 /** More extents than this are not put into one segment, whatever its size: their list is kept in memory. */
 const MAX_EXTENTS_PER_SEGMENT = 65_536;
 
-/** While payload may be where nobody can look, new segments are numbered so far behind those that are known. */
-const OUTAGE_ID_GAP = 1 << 20;
-
-/** A reference that the log holds, as far as recovery needs it. */
-export interface Reference extends Extent {
-  segmentId: number;
-  /** CRC-32C of the original batch, and of the part of its header that precedes the extent. */
-  batchCrc: number;
-  headerCrc: number;
-}
+/** Is there when a process has ended before it could give up all that it was to. */
+const UNRELEASED = 'unreleased';
+const NOT_RELEASED = 'Payload that nothing refers to could not be removed';
 
 export interface PayloadOptions extends PlacementOptions {
   /** A new segment is begun when the current one would grow beyond this. */
   segmentBytes: number;
   /** Reserve all of it when it is begun. */
   preallocate?: boolean;
-}
-
-export interface RecoveryInput {
-  logStartOffset: bigint;
-  logEndOffset: bigint;
-  /** Offsets from here on were not known to be durable when the process ended; null after a clean shutdown. */
-  recoveryPoint: bigint | null;
-  /** The references in the log from an offset on, in order. */
-  references(from: bigint): AsyncIterable<Reference>;
 }
 
 /** What retention needs to know of a segment. */
@@ -72,6 +55,11 @@ export class PartitionPayloads implements SegmentOwner {
   readonly #segments = new Map<number, PayloadSegment>();
   /** Those whose end is not yet written down; few, among perhaps many. */
   readonly #unsealed = new Set<PayloadSegment>();
+  /** Those of them whose end waits for its turn in the background, or is under way. */
+  readonly #ending = new Set<PayloadSegment>();
+  /** What is to be given up, by segment: base offsets of extents. */
+  readonly #unreleased = new Map<number, Set<bigint>>();
+  #mayHoldDead = false;
   #options: PayloadOptions;
   #active: PayloadSegment | null = null;
   #nextId = 0;
@@ -129,144 +117,27 @@ export class PartitionPayloads implements SegmentOwner {
 
   /**
    * Learns what is there, removes what no record refers to, and returns the offset of the first reference beyond the recovery
-   * point whose payload is missing or damaged: the log has to be cut there (null: nothing to cut). Reads payload only beyond
-   * the recovery point.
+   * point whose payload is missing or damaged: the log has to be cut there (null: nothing to cut).
+   * @throws PayloadUnreachable while that cannot be said: nothing was taken in then, and it may be called again
    */
   async recover(input: RecoveryInput): Promise<bigint | null> {
-    const places = await this.#findPlaces();
-    const unknown = new Map<number, Reference[]>();
-    const { outage } = this.#places;
-    let from = input.logStartOffset;
-    for (const [id, place] of places) {
-      this.#nextId = id + 1;
-      const summary = await readExtentSummary(extentsPath(this.#directory, id));
-      if (summary === null || summary.lastOffset >= input.logEndOffset) {
-        unknown.set(id, []);
-        continue;
-      }
-      const segment = PayloadSegment.sealed(this.#origin(id, place), summary);
-      if (segment.isDeadBefore(input.logStartOffset)) {
-        await segment.remove();
-        continue;
-      }
-      await segment.countLiveFrom(input.logStartOffset);
-      this.#segments.set(id, segment);
-      if (unknown.size === 0 && summary.lastOffset >= from) from = summary.lastOffset + 1n;
-    }
-    // After a clean end every segment has its sidecar, and there is nothing to learn from the log.
-    if (unknown.size === 0 && input.recoveryPoint === null && outage === null) return null;
-    // With nothing to learn, only what may not be durable has to be checked.
-    if (unknown.size === 0 && input.recoveryPoint !== null && input.recoveryPoint > from && outage === null)
-      from = input.recoveryPoint;
-    const cut = await this.#match(unknown, places, from, input);
-    await this.#adopt(unknown, places, input.logStartOffset);
-    this.#sortSegments();
-    if (outage !== null) this.#nextId += OUTAGE_ID_GAP;
+    const scope = {
+      directory: this.#directory,
+      open: this.#open,
+      places: this.#places,
+      logger: this.#logger,
+    };
+    const { segments, unsealed, nextId, cut } = await recoverSegments(scope, input);
+    for (const segment of segments) this.#segments.set(segment.id, segment);
+    for (const segment of unsealed) this.#unsealed.add(segment);
+    this.#nextId = nextId;
+    this.#mayHoldDead = (await namesIn(this.#directory)).includes(UNRELEASED);
     return cut;
   }
 
-  /** Finds the extents of segments in the log. Returns where the log has to be cut. */
-  async #match(
-    unknown: Map<number, Reference[]>,
-    places: ReadonlyMap<number, PayloadPlace>,
-    from: bigint,
-    input: RecoveryInput,
-  ): Promise<bigint | null> {
-    for await (const reference of input.references(from)) {
-      const { segmentId: segment, baseOffset } = reference;
-      this.#nextId = Math.max(this.#nextId, segment + 1);
-      const found = unknown.get(segment);
-      const outage = places.has(segment) ? places.get(segment)!.outage : this.#places.outage;
-      const checked =
-        outage === null && input.recoveryPoint !== null && reference.lastOffset >= input.recoveryPoint;
-      if (
-        found === undefined
-          ? !this.#segments.has(segment)
-          : checked && !(await this.#isIntact(reference, places.get(segment)!))
-      ) {
-        const fields = { directory: this.#directory, offset: baseOffset, segment, outage };
-        this.#logger.error(fields, 'A record refers to payload that is missing or damaged');
-        if (checked) return baseOffset;
-        continue;
-      }
-      found?.push(reference);
-    }
-    return null;
-  }
-
-  /** Completes the segments whose extents were found in the log, and removes those of nobody. */
-  async #adopt(
-    unknown: ReadonlyMap<number, Reference[]>,
-    places: ReadonlyMap<number, PayloadPlace>,
-    logStartOffset: bigint,
-  ): Promise<void> {
-    for (const [id, references] of unknown) {
-      const segment = PayloadSegment.recovered(this.#origin(id, places.get(id)!), references);
-      if (segment.unused) {
-        this.#logger.info(
-          { directory: this.#directory, segment: id },
-          'Removed payload that no record refers to',
-        );
-        await segment.remove();
-        continue;
-      }
-      await this.#sealFound(segment);
-      await segment.countLiveFrom(logStartOffset);
-      this.#segments.set(id, segment);
-    }
-  }
-
-  /** A segment whose stores are away, or cannot end it now, is ended when they are back. */
-  async #sealFound(segment: PayloadSegment): Promise<void> {
-    if (segment.outage === null) {
-      try {
-        await segment.seal();
-        return;
-      } catch (error) {
-        if (!(error instanceof StoreError)) throw error;
-        this.#logger.warn({ segment: segment.path, err: error }, 'A payload segment could not be completed');
-      }
-    }
-    this.#unsealed.add(segment);
-  }
-
-  /** What stores cannot tell now is taken for intact: reads of it will say so. */
-  async #isIntact(reference: Reference, place: PayloadPlace): Promise<boolean> {
-    const { position, length, headerCrc, batchCrc } = reference;
-    const file = this.#open.acquire(place.path);
-    try {
-      const { piece, crc32c } = await (await file.file).readCrc(position, length, headerCrc, batchCrc);
-      const whole = piece.byteLength === length && crc32c === batchCrc;
-      piece.memory.release();
-      return whole;
-    } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
-      this.#logger.warn({ segment: place.path, err: error }, 'Payload could not be checked');
-      return true;
-    } finally {
-      this.#open.release(file);
-    }
-  }
-
-  /** Where the payload file of each segment is, in the order of the segments. */
-  async #findPlaces(): Promise<ReadonlyMap<number, PayloadPlace>> {
-    const places = new Map<number, PayloadPlace>();
-    for (const { segmentId, place } of await this.#places.find()) places.set(segmentId, place);
-    const { outage } = this.#places;
-    for (const name of await readdir(this.#directory).catch(() => [] as string[])) {
-      const id = segmentOfExtents(name);
-      const lost = id !== null && !places.has(id);
-      if (lost && outage !== null) places.set(id, absentPlace(payloadPath(this.#directory, id), outage));
-      // A removal that was interrupted, or payload that somebody took away: then reads of it will say so.
-      else if (lost || name.endsWith('.tmp')) await removeFile(join(this.#directory, name));
-    }
-    return new Map([...places].sort(([a], [b]) => a - b));
-  }
-
-  #sortSegments(): void {
-    const sorted = [...this.#segments].sort(([a], [b]) => a - b);
-    this.#segments.clear();
-    for (const [id, segment] of sorted) this.#segments.set(id, segment);
+  /** What was to be given up may still be listed: `retainOnly` is to be told what the log refers to. */
+  get mayHoldDead(): boolean {
+    return this.#mayHoldDead;
   }
 
   /**
@@ -304,17 +175,29 @@ export class PartitionPayloads implements SegmentOwner {
 
   #roll(segment: PayloadSegment): void {
     if (this.#active === segment) this.#active = null;
+    if (this.#ending.has(segment)) return;
+    this.#ending.add(segment);
     void this.#inBackground(async () => {
-      await segment.seal();
-      this.#unsealed.delete(segment);
-      if (segment.unused) await this.#remove(segment);
+      try {
+        await segment.idle();
+        if (this.#segments.get(segment.id) !== segment) return;
+        if (segment.unused) {
+          await this.#remove(segment);
+          return;
+        }
+        await segment.seal();
+        this.#unsealed.delete(segment);
+      } finally {
+        this.#ending.delete(segment);
+      }
     }, 'A payload segment could not be completed');
   }
 
+  /** One that cannot be removed stays known, and is tried again with what is given up next. */
   async #remove(segment: PayloadSegment): Promise<void> {
+    await segment.remove();
     this.#segments.delete(segment.id);
     this.#unsealed.delete(segment);
-    await segment.remove();
   }
 
   #inBackground(action: () => Promise<void>, failure: string): Promise<void> {
@@ -337,8 +220,18 @@ export class PartitionPayloads implements SegmentOwner {
   }
 
   completeAll(): void {
-    for (const segment of [...this.#unsealed])
-      if (segment !== this.#active || segment.failed || !segment.hasRoomFor(0)) this.#roll(segment);
+    for (const segment of this.#unsealed) {
+      const takesMore = segment === this.#active && !segment.failed && segment.hasRoomFor(0);
+      // What nobody can end now is tried again when somebody is there.
+      if (!takesMore && segment.outage === null) this.#roll(segment);
+    }
+    if (this.#unreleased.size > 0) void this.#inBackground(() => this.#dropUnreleased(), NOT_RELEASED);
+  }
+
+  offsetsOf(segmentId: number): { first: bigint; last: bigint } | null {
+    const segment = this.#segments.get(segmentId);
+    if (segment === undefined || segment.unused) return null;
+    return { first: segment.firstOffset, last: segment.lastOffset };
   }
 
   move(segmentId: number, target: MoveTarget): Promise<boolean> {
@@ -428,28 +321,39 @@ export class PartitionPayloads implements SegmentOwner {
   }
 
   /**
-   * Forgets extents to which no record refers any more, durably; segments of which none is left are removed. Rejects, after it was logged,
-   * when that could not be written down; then it can be called again. Nothing happens once the payload is closed.
+   * Forgets extents to which no record refers any more, durably; segments of which none is left are removed. What cannot be done now is tried
+   * again, also by the next start; the promise is rejected then, after it was logged. Nothing happens once the payload is closed.
    */
   async release(
     extents: readonly { readonly segmentId: number; readonly baseOffset: bigint }[],
   ): Promise<void> {
-    const dead = new Map<number, Set<bigint>>();
     for (const { segmentId, baseOffset } of extents) {
-      const offsets = dead.get(segmentId);
-      if (offsets === undefined) dead.set(segmentId, new Set([baseOffset]));
+      const offsets = this.#unreleased.get(segmentId);
+      if (offsets === undefined) this.#unreleased.set(segmentId, new Set([baseOffset]));
       else offsets.add(baseOffset);
     }
     try {
-      await this.#serially(async () => {
-        for (const [id, offsets] of dead)
-          if (!this.#closed) await this.#drop(id, ({ baseOffset }) => offsets.has(baseOffset));
-      });
+      await this.#serially(() => this.#dropUnreleased());
     } catch (error) {
-      const fields = { directory: this.#directory, err: error };
-      this.#logger.warn(fields, 'Payload that nothing refers to could not be removed');
+      this.#logger.warn({ directory: this.#directory, err: error }, NOT_RELEASED);
       throw error;
     }
+  }
+
+  async #dropUnreleased(): Promise<void> {
+    const failures: unknown[] = [];
+    for (const [id, offsets] of [...this.#unreleased]) {
+      if (this.#closed) return;
+      this.#unreleased.delete(id);
+      try {
+        await this.#drop(id, ({ baseOffset }) => offsets.has(baseOffset));
+      } catch (error) {
+        failures.push(error);
+        const added = this.#unreleased.get(id) ?? [];
+        this.#unreleased.set(id, new Set([...offsets, ...added]));
+      }
+    }
+    if (failures.length > 0) throw failures[0];
   }
 
   /**
@@ -476,11 +380,14 @@ export class PartitionPayloads implements SegmentOwner {
     }
     await settle(id, live);
     for (const id of unseen) await this.#drop(id, () => true);
+    if (this.#mayHoldDead) await removeFile(join(this.#directory, UNRELEASED));
+    this.#mayHoldDead = false;
   }
 
   async #drop(id: number, isDead: (extent: Extent) => boolean): Promise<void> {
     const segment = this.#segments.get(id);
-    if (segment === undefined || segment.outage !== null) return;
+    if (segment === undefined) return;
+    // The list is here, wherever the payload is.
     await segment.drop(isDead);
     if (segment !== this.#active && segment.isComplete && segment.unused) await this.#remove(segment);
   }
@@ -500,7 +407,21 @@ export class PartitionPayloads implements SegmentOwner {
     this.endSegment();
     await Promise.allSettled(this.#moves);
     await this.#background;
+    if (this.#unreleased.size > 0) await this.#noteUnreleased();
     for (const segment of this.#segments.values()) void this.#open.forget(segment.path);
+  }
+
+  /** For the next start, which looks into the log then. */
+  async #noteUnreleased(): Promise<void> {
+    try {
+      await replaceFile(join(this.#directory, UNRELEASED), Buffer.alloc(0));
+    } catch (error) {
+      const fields = { directory: this.#directory, err: error };
+      this.#logger.warn(
+        fields,
+        'Payload that nothing refers to stays until the log is recovered after a crash',
+      );
+    }
   }
 }
 

@@ -51,6 +51,8 @@ export interface PayloadPlace {
   readonly ready: Promise<unknown>;
   /** Why the file cannot be used; null while it can. */
   readonly outage: string | null;
+  /** The file is where others look after it: what cannot be read now may be there later, and recovery waits for it. */
+  readonly isAwaited?: true;
   /** Whether the file may grow by so much. */
   hasRoomFor(bytes: number): boolean;
   /** The file has so many bytes by now. */
@@ -87,6 +89,8 @@ export interface SegmentOwner {
   move(segmentId: number, target: MoveTarget): Promise<boolean>;
   /** Ends a segment if it is the one that takes extents, so that it can be moved. */
   complete(segmentId: number): void;
+  /** The offsets of the batches whose payload a complete segment has; null when it is not complete, or has none. */
+  offsetsOf(segmentId: number): { readonly first: bigint; readonly last: bigint } | null;
   /** Tries again to end segments that could not be, and ends the one that takes extents if it is short of copies. */
   completeAll(): void;
 }

@@ -285,17 +285,22 @@ export class PayloadSegment {
     }
   }
 
-  /**
-   * Ends the segment: waits for pending extents, cuts off what no extent covers, and writes the sidecar. Without it (full
-   * disk) the segment stays readable and the next start learns its extents from the log.
-   */
-  async seal(): Promise<void> {
+  /** Resolves when no extent is pending. */
+  async idle(): Promise<void> {
     if (this.#pending > 0) {
       await new Promise<void>((resolve) => {
         this.#idle = resolve;
       });
     }
     await this.#opening;
+  }
+
+  /**
+   * Ends the segment: waits for pending extents, cuts off what no extent covers, and writes the sidecar. Without it (full
+   * disk) the segment stays readable and the next start learns its extents from the log.
+   */
+  async seal(): Promise<void> {
+    await this.idle();
     const extents = this.#extents;
     if (extents === null) return;
     const writer = this.#writer ?? this.#open.acquire(this.path);

@@ -13,11 +13,15 @@ export class TestFiles implements PayloadFiles {
   gate: Promise<void> = Promise.resolve();
   /** So many calls of `truncate` fail. */
   refusedTruncates = 0;
+  /** So many calls of `remove` fail. */
+  refusedRemovals = 0;
   opened = 0;
   syncs = 0;
 
   remove(path: string): Promise<void> {
-    return rm(path, { force: true });
+    if (this.refusedRemovals === 0) return rm(path, { force: true });
+    this.refusedRemovals--;
+    return Promise.reject(Object.assign(new Error('input/output error'), { code: 'EIO' }));
   }
 
   open(path: string, { create = false } = {}): Promise<PayloadFile> {

@@ -2,12 +2,19 @@ import { rmdir } from 'node:fs/promises';
 import type { LogManager } from '../../backend/log/log-manager.ts';
 import { storeFileSystem } from '../../backend/log/store-file-system.ts';
 import { payloadDirectory } from '../../backend/payload/partition-payloads.ts';
+import type { PayloadStores } from '../../backend/payload/stores/payload-stores.ts';
 import type { TieredStorage } from '../../backend/payload/tiers/tiered-storage.ts';
 import type { KafabricConfig } from '../../config/index.ts';
 import { Store } from '../../native/store.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
-import { type EmbeddedBrokerOptions, makeLogs, openMetadata, openTiers } from '../embedded-broker.ts';
+import {
+  type EmbeddedBrokerOptions,
+  makeLogs,
+  openMetadata,
+  openStores,
+  openTiers,
+} from '../embedded-broker.ts';
 import type { ClusterMetadata } from '../metadata/cluster-metadata.ts';
 import { metadataRecord } from '../metadata/records.ts';
 import { ResourceType } from '../metadata/state.ts';
@@ -20,6 +27,8 @@ export interface InlineOptions {
   readonly config: KafabricConfig;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** As of a broker: how the stores of `payload.stores` are reached. */
+  readonly storeAccess?: EmbeddedBrokerOptions['storeAccess'];
   /** Called for every batch that was put back. */
   readonly onProgress?: (progress: InlineProgress) => void;
 }
@@ -99,9 +108,9 @@ interface Storage {
 }
 
 /** The part of a broker that has the data. Rejects unless all of it can be used. */
-async function openStorage({ config, clock, logger }: InlineOptions): Promise<Storage> {
+async function openStorage({ config, clock, logger, storeAccess }: InlineOptions): Promise<Storage> {
   const endpoints = config.resolved.advertisedListeners.map(({ name, host, port }) => ({ name, host, port }));
-  const options: EmbeddedBrokerOptions = { config, clock, logger, endpoints };
+  const options: EmbeddedBrokerOptions = { config, clock, logger, endpoints, storeAccess };
   const store = new Store({
     threads: config.get('num.io.threads'),
     direct: config.get('log.direct.io.enable'),
@@ -109,9 +118,12 @@ async function openStorage({ config, clock, logger }: InlineOptions): Promise<St
   const fileSystem = storeFileSystem(store);
   const logs = makeLogs(fileSystem, options);
   let tiers: TieredStorage | null = null;
+  let stores: PayloadStores | null = null;
   let partitions: PartitionManager | null = null;
   const close = async () => {
+    await stores?.stop();
     await partitions?.close();
+    await stores?.close();
     tiers?.close();
     await logs.close();
     await store.shutdown();
@@ -121,7 +133,8 @@ async function openStorage({ config, clock, logger }: InlineOptions): Promise<St
     assertAllOnline(logs);
     const metadata = await openMetadata(logs, fileSystem, options);
     tiers = await openTiers({ store, logs, metadata, options });
-    partitions = new PartitionManager({ logs, files: store, tiers, config, clock, logger });
+    stores = await openStores(logs, metadata, options);
+    partitions = new PartitionManager({ logs, files: store, tiers, stores, config, clock, logger });
     await partitions.open(metadata.topics(), (topic) => metadata.topicConfig(topic));
     return {
       metadata,

@@ -1,5 +1,5 @@
 import type { BatchDescriptor } from '../../backend/log/log-reader.ts';
-import type { Reference } from '../../backend/payload/partition-payloads.ts';
+import type { Reference } from '../../backend/payload/payload-recovery.ts';
 import { crc32c, restoredBytes } from '../../native/batch.ts';
 import { BATCH_HEADER_SIZE, HeaderField } from '../../protocol/records/batch-header.ts';
 import {

@@ -1,8 +1,10 @@
+import { partitionKey } from '../../backend/log/checkpoint-files.ts';
 import type { LogManager } from '../../backend/log/log-manager.ts';
 import type { PartitionLog } from '../../backend/log/partition-log.ts';
 import { forEachParallel } from '../../backend/log/serial.ts';
 import { OpenFiles } from '../../backend/payload/open-files.ts';
 import { PartitionPayloads, payloadDirectory } from '../../backend/payload/partition-payloads.ts';
+import { PayloadUnreachable } from '../../backend/payload/payload-recovery.ts';
 import type { PayloadFiles } from '../../backend/payload/ports.ts';
 import type { PayloadStores } from '../../backend/payload/stores/payload-stores.ts';
 import type { TieredStorage } from '../../backend/payload/tiers/tiered-storage.ts';
@@ -11,6 +13,7 @@ import { ErrorCode } from '../../protocol/errors.ts';
 import type { Uuid } from '../../protocol/wire/types.ts';
 import type { Clock, Timer } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
+import { LaterOpens } from './later-opens.ts';
 import { Partition, type PartitionMetrics } from './partition.ts';
 import { enforcePayloadRetention } from './payload-retention.ts';
 import { recoverPayloads, referencesOf } from './recovery.ts';
@@ -68,6 +71,8 @@ export class PartitionManager {
   readonly #byId = new Map<Uuid, OpenTopic>();
   /** Partitions that the metadata has and that could not be opened. */
   readonly #offline = new Set<string>();
+  /** Those of them whose payload is where nobody answers now. */
+  readonly #later: LaterOpens;
   #config: KafabricConfig;
   #timer: Timer | null = null;
 
@@ -76,6 +81,7 @@ export class PartitionManager {
     this.#config = options.config;
     const { files, stores } = options;
     this.#openFiles = new OpenFiles(stores?.over(files) ?? files, OPEN_PAYLOAD_FILES_MAX);
+    this.#later = new LaterOpens(options.clock);
   }
 
   /** Opens the partitions of all topics, and removes logs that belong to none: a crash interrupted their deletion. */
@@ -98,7 +104,7 @@ export class PartitionManager {
       this.#topic(topic.name, topic.id);
       const config = configOf(topic.name);
       await forEachParallel(topic.partitions, PARALLEL_OPENS, (partition) =>
-        this.#reopen(topic, partition, config),
+        this.#reopen(topic, partition, () => configOf(topic.name), config),
       );
     });
   }
@@ -107,6 +113,7 @@ export class PartitionManager {
   async #reopen(
     topic: TopicDescription,
     partition: PartitionDescription,
+    configNow: () => TopicConfig,
     config: TopicConfig,
   ): Promise<void> {
     const { logs, logger } = this.#options;
@@ -120,9 +127,41 @@ export class PartitionManager {
     try {
       await this.partitionsCreated(topic, [partition], config);
     } catch (error) {
-      logger.error({ ...fields, err: error }, 'A partition could not be opened');
       this.#offline.add(`${topic.name}-${partition.index}`);
+      if (error instanceof PayloadUnreachable) {
+        logger.error(
+          { ...fields, reason: error.message },
+          'A partition is offline until its payload can be read',
+        );
+        this.#later.add(`${topic.name}-${partition.index}`, () =>
+          this.#openLater(topic, partition, configNow),
+        );
+      } else logger.error({ ...fields, err: error }, 'A partition could not be opened');
     }
+  }
+
+  /** Whether the partition is settled, and need not be tried again. */
+  async #openLater(
+    topic: TopicDescription,
+    partition: PartitionDescription,
+    configNow: () => TopicConfig,
+  ): Promise<boolean> {
+    const { logs, logger } = this.#options;
+    if (!this.#byId.has(topic.id) || logs.get(topic.name, partition.index) === undefined) return true;
+    const fields = { topic: topic.name, partition: partition.index };
+    try {
+      const opened = await this.#create(topic, partition, configNow());
+      const served = this.#byId.get(topic.id);
+      if (served === undefined) opened.abandon();
+      else served.partitions.set(partition.index, opened);
+    } catch (error) {
+      if (error instanceof PayloadUnreachable) return false;
+      logger.error({ ...fields, err: error }, 'A partition could not be opened');
+      return true;
+    }
+    this.#offline.delete(`${topic.name}-${partition.index}`);
+    logger.info(fields, 'A partition is online: its payload can be read');
+    return true;
   }
 
   /** The partition, or null if there is none. */
@@ -155,17 +194,25 @@ export class PartitionManager {
     partitions: TopicDescription['partitions'],
     config: TopicConfig,
   ): Promise<void> {
-    const logConfig = logConfigOf(config);
     const opened: [number, Partition][] = [];
-    await forEachParallel(partitions, PARALLEL_CHANGES, async ({ index, leaderEpoch }) => {
-      const log = await this.#options.logs.create(name, index, { topicId: id, config: logConfig });
-      // One that was there already was opened before its topic's configuration was known.
-      log.updateConfig(logConfig);
-      log.becomeLeader(leaderEpoch);
-      opened.push([index, await this.#openPartition(log, id, config)]);
+    await forEachParallel(partitions, PARALLEL_CHANGES, async (partition) => {
+      opened.push([partition.index, await this.#create({ name, id }, partition, config)]);
     });
     const topic = this.#topic(name, id);
     for (const [index, partition] of opened) topic.partitions.set(index, partition);
+  }
+
+  async #create(
+    { name, id }: Pick<TopicDescription, 'name' | 'id'>,
+    { index, leaderEpoch }: PartitionDescription,
+    config: TopicConfig,
+  ): Promise<Partition> {
+    const logConfig = logConfigOf(config);
+    const log = await this.#options.logs.create(name, index, { topicId: id, config: logConfig });
+    // One that was there already was opened before its topic's configuration was known.
+    log.updateConfig(logConfig);
+    log.becomeLeader(leaderEpoch);
+    return this.#openPartition(log, id, config);
   }
 
   #topic(name: string, id: Uuid): OpenTopic {
@@ -183,19 +230,30 @@ export class PartitionManager {
     const config = partitionConfigOf(log.topic, topicConfig, this.#config);
     const logger = this.#options.logger;
     const directory = payloadDirectory(log.directory);
+    const directoryId = this.#directoryIdOf(log);
     const home = tiers.placesOf(log.topic, topicId, log.partition, directory);
     const payloads = new PartitionPayloads(
       log.directory,
       this.#openFiles,
       payloadOptionsOf(config),
       logger,
-      stores?.placesOf(log.topic, topicId, log.partition, directory, home) ?? home,
+      stores?.placesOf(log.topic, topicId, log.partition, { directory, directoryId }, home) ?? home,
     );
     await recoverPayloads(log, payloads, logger);
-    stores?.opened(log.topic, topicId, log.partition, () => referencesOf(log, log.logStartOffset));
+    stores?.opened(log.topic, topicId, log.partition, {
+      get endOffset() {
+        return log.writtenEndOffset;
+      },
+      from: (offset) => referencesOf(log, offset > log.logStartOffset ? offset : log.logStartOffset),
+    });
     // The only replica is in sync with itself: all that survived is visible.
     log.highWatermark = log.writtenEndOffset;
     return new Partition({ log, payloads, config, clock, logger, metrics: this.metrics });
+  }
+
+  #directoryIdOf(log: PartitionLog): string {
+    const key = partitionKey(log.topic, log.partition);
+    return this.#options.logs.directories.find(({ logs }) => logs.get(key) === log)?.id ?? '';
   }
 
   /** Also removes logs that were never served: those of a creation that failed, and of offline partitions. */
@@ -207,6 +265,8 @@ export class PartitionManager {
       this.#byId.delete(id);
       for (const partition of topic.partitions.values()) await partition.close();
     }
+    // One that is being opened now is closed again.
+    await this.#later.idle();
     const gone = Array.from(logs.logs()).filter((log) => log.topic === name && log.topicId === id);
     await forEachParallel(gone, PARALLEL_CHANGES, async (log) => {
       await logs.delete(name, log.partition);
@@ -251,10 +311,16 @@ export class PartitionManager {
     }
   }
 
+  /** Partitions that could not be opened yet are not tried again. */
+  stopOpening(): Promise<void> {
+    return this.#later.stop();
+  }
+
   /** Ends waiting fetches and completes the payload. The log manager is closed after it. */
   async close(): Promise<void> {
     this.#timer?.cancel();
     this.#timer = null;
+    await this.stopOpening();
     await Promise.all(Array.from(this.all(), (partition) => partition.close()));
   }
 }

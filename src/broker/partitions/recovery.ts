@@ -1,5 +1,6 @@
 import type { PartitionLog } from '../../backend/log/partition-log.ts';
-import type { PartitionPayloads, Reference } from '../../backend/payload/partition-payloads.ts';
+import type { PartitionPayloads } from '../../backend/payload/partition-payloads.ts';
+import type { Reference } from '../../backend/payload/payload-recovery.ts';
 import type { Logger } from '../../util/logger.ts';
 import { REFERENCE_ATTRIBUTE, readDivertedBatches } from './diverted-batch.ts';
 
@@ -34,7 +35,8 @@ export async function recoverPayloads(
   });
   // What compaction had dropped of the log when the process died is still there.
   const isCompacted = log.config.cleanupCompact || log.compaction.cleanedOffset > 0n;
-  if (isCompacted && log.recoveredFrom !== null && !payloads.isEmpty)
+  const mayHoldDead = log.recoveredFrom !== null || payloads.mayHoldDead;
+  if (isCompacted && mayHoldDead && !payloads.isEmpty)
     await payloads.retainOnly(referencesOf(log, log.logStartOffset));
   if (cut === null) return;
   const { topic, partition } = log;

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
-import { rmSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { SeededRandom } from '../../util/testing/seeded-random.ts';
-import { StoresFixture } from './stores.fixture.ts';
+import { StoresFixture, type TestStore } from './stores.fixture.ts';
 
 const seeds = Number(process.env.KAFABRIC_STORE_SEEDS ?? 3);
 const STEPS = 40;
 const CONFIG = { 'payload.replicas': '2' };
 
-/** Two gateways over four stores, of which at most one is away at a time; what happens is chosen by a seed. */
+/** Two gateways over four stores, of which at most one is away, damaged or stale at a time; what happens is chosen by a seed. */
 describe(`Payload at stores that come and go, ${seeds} seeds`, function () {
   this.timeout(60_000 * seeds);
 
@@ -44,7 +45,7 @@ describe(`Payload at stores that come and go, ${seeds} seeds`, function () {
         'bring it back': async () => {
           for (const store of first.stores) if (store.server === null) await store.start();
           // Another one may go only when nothing depends on this one any more.
-          for (const gateway of gateways) await healed(gateway);
+          for (const gateway of gateways) await gateway.healed();
         },
         'give up records': async () => {
           const i = random.integer(0, 1);
@@ -55,14 +56,70 @@ describe(`Payload at stores that come and go, ${seeds} seeds`, function () {
         },
         'restart a gateway': async () => {
           const i = random.integer(0, 1);
-          if (random.chance(0.5)) await gateways[i]!.crash();
-          else await gateways[i]!.stop();
+          await leave(i);
           await gateways[i]!.start(setups[i]);
+        },
+        'start a gateway without its logs for once': async () => {
+          const i = random.integer(0, 1);
+          await leave(i);
+          const { logs } = gateways[i]!;
+          renameSync(logs, `${logs}-away`);
+          await gateways[i]!.start(setups[i]);
+          await gateways[i]!.compared();
+          await gateways[i]!.stop();
+          rmSync(logs, { recursive: true });
+          renameSync(`${logs}-away`, logs);
+          await gateways[i]!.start(setups[i]);
+        },
+        'kill a store, and have it lose or change what it has': async () => {
+          await events['bring it back']!();
+          const store = random.pick(first.stores);
+          await store.stop({ killed: true });
+          if (store.files.length > 0) spoil(store);
+          await events.produce!();
+          if (random.chance(0.3)) await events['restart a gateway']!();
+          await events['bring it back']!();
+          await scrubbed();
+        },
+        'keep what a store has, and put it back later': async () => {
+          await events['bring it back']!();
+          const store = random.pick(first.stores);
+          const copy = `${store.path}-kept`;
+          await store.stop({ killed: random.chance(0.5) });
+          if (existsSync(copy)) {
+            rmSync(store.path, { recursive: true });
+            renameSync(copy, store.path);
+          } else cpSync(store.path, copy, { recursive: true });
+          await events['bring it back']!();
+          await scrubbed();
         },
         check: async () => {
           for (const [i, gateway] of gateways.entries()) await gateway.check(starts[i]);
         },
       };
+      async function leave(i: number): Promise<void> {
+        if (random.chance(0.5)) await gateways[i]!.crash();
+        else await gateways[i]!.stop();
+      }
+
+      /** What is not whole is found, before the other copy may go. */
+      async function scrubbed(): Promise<void> {
+        for (const gateway of gateways) {
+          await gateway.broker!.stores!.scrubber.round();
+          await gateway.healed();
+        }
+      }
+
+      /** Cuts off a file, or changes a part of it, or removes it. */
+      function spoil(store: TestStore): void {
+        const path = join(store.path, random.pick(store.paths));
+        const bytes = readFileSync(path);
+        const at = random.integer(0, Math.max(0, bytes.length - 1));
+        if (random.chance(0.4)) truncateSync(path, at);
+        else if (random.chance(0.2)) rmSync(path);
+        else writeFileSync(path, bytes.fill(random.integer(0, 255), at, at + 50_000));
+      }
+
       for (let step = 0; step < STEPS; step++) {
         const event = random.pick(['produce', 'produce', ...Object.keys(events)]);
         await events[event]!();
@@ -72,30 +129,19 @@ describe(`Payload at stores that come and go, ${seeds} seeds`, function () {
       for (const [i, gateway] of gateways.entries()) {
         await gateway.stop();
         await gateway.start(setups[i]);
-        for (const peer of gateway.broker!.stores!.peers) gateway.broker!.stores!.repairs.compare(peer);
+        await gateway.compared();
       }
       await first.until('stores have two copies of each segment, and nothing else', () => {
         const wanted = gateways.flatMap(({ broker }) => [...broker!.stores!.segments]);
         const found = first.placement();
-        return wanted.length === found.size && [...found.values()].every(({ length }) => length === 2);
+        const isWanted = wanted.every(({ copies }) => copies.length === 2);
+        const count = [...found.values()].reduce((sum, { length }) => sum + length, 0);
+        return isWanted && count === 2 * wanted.length;
       });
       await events.check!();
       await second.stop();
       rmSync(second.root, { recursive: true });
       await first.end();
-    });
-  }
-
-  /** Nothing lacks a copy, and no copy is in doubt. */
-  async function healed(gateway: StoresFixture): Promise<void> {
-    const stores = gateway.broker!.stores!;
-    gateway.broker!.partitions.find('t', 0)!.payloads.endSegment();
-    await gateway.until('it is repaired', () => {
-      for (const { copies, isComplete } of stores.segments) {
-        const whole = copies.filter(({ doubtful }) => !doubtful);
-        if (!isComplete || whole.length < 2 || whole.length !== copies.length) return false;
-      }
-      return stores.peers.every(({ isUp }) => isUp);
     });
   }
 });

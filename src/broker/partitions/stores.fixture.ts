@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { PayloadStores, type PayloadStoresOptions } from '../../backend/payload/stores/payload-stores.ts';
 import { StoreDirectory } from '../../backend/payload/stores/process/store-directory.ts';
 import { StoreServer, type StoreServerOptions } from '../../backend/payload/stores/process/store-server.ts';
+import type { ReplicatedSegment } from '../../backend/payload/stores/replicated-segment.ts';
 import { arenaStats } from '../../native/arena.ts';
 import { Store } from '../../native/store.ts';
 import { buildBatch } from '../../protocol/records/builder.ts';
@@ -19,7 +20,7 @@ export const SECRET = 'a secret for tests only';
 /** Three batches fill a segment. */
 export const BATCH_BYTES = 300_000;
 const SETTINGS = { 'payload.min.bytes': '1000', 'payload.segment.bytes': '1048576' };
-const FABRIC: StoreServerOptions['fabric'] = {
+export const FABRIC: StoreServerOptions['fabric'] = {
   wish: { provider: 'plain-tcp', domain: '' },
   options: { library: '', pieceBytes: 65_536, window: 8, host: '127.0.0.1' },
 };
@@ -48,8 +49,13 @@ export class TestStore {
 
   /** The names of what it has for all gateways, and their suffixes. */
   get files(): string[] {
-    const names = readdirSync(this.path, { recursive: true, withFileTypes: true });
-    return names.filter((entry) => /\.(open|payload)$/.test(entry.name)).map(({ name }) => name);
+    return this.paths.map((path) => basename(path));
+  }
+
+  /** The same, from its directory on. */
+  get paths(): string[] {
+    const paths = readdirSync(this.path, { recursive: true, encoding: 'utf8' });
+    return paths.filter((path) => /\.(open|payload)$/.test(path)).sort();
   }
 
   async start(options: Partial<StoreServerOptions> = {}): Promise<void> {
@@ -118,6 +124,8 @@ export class StoresFixture {
       fabric: FABRIC,
       requestTimeoutMs: 5000,
       lostAfterMs: 200,
+      orphanGraceMs: 0,
+      givenUp: [],
       repairBytesPerSecond: () => -1,
       scrubBytesPerSecond: () => -1,
       clock: systemClock,
@@ -132,7 +140,14 @@ export class StoresFixture {
       { stores: payloadStores },
     );
     this.partitions = new Set(topics.map(({ name, id }) => `${name}-0.${id}`));
-    payloadStores.start({ has: (name) => this.partitions.has(name) });
+    const { partitions } = this;
+    payloadStores.start({
+      has: (name) => partitions.has(name),
+      get isEmpty() {
+        return partitions.size === 0;
+      },
+      directoryIds: this.broker.logs.directories.flatMap(({ id }) => id ?? []),
+    });
     return this.broker;
   }
 
@@ -163,6 +178,48 @@ export class StoresFixture {
     for (let i = 0; i < count; i++) await this.produceOne();
   }
 
+  /** The stores of the gateway that runs. */
+  get access(): PayloadStores {
+    return this.broker!.stores!;
+  }
+
+  get segments(): ReplicatedSegment[] {
+    return [...this.access.segments];
+  }
+
+  /** Path of a store's copy. */
+  pathAt(store: number, name: string): string {
+    const { path } = this.stores[store]!;
+    const directory = join(path, 'cluster.1', `t-0.${TOPIC_ID}`);
+    const found = [`${name}.open`, `${name}.payload`].find((file) => existsSync(join(directory, file)));
+    assert.ok(found !== undefined, `store ${store} has no ${name}`);
+    return join(directory, found);
+  }
+
+  /** All stores were asked what they have, and it was compared with what the gateway refers to. */
+  async compared(): Promise<void> {
+    const { peers, repairs } = this.access;
+    // One that is under way may have begun too early.
+    for (let i = 0; i < 2; i++) await Promise.all(peers.map((peer) => peer.isUp && repairs.compare(peer)));
+  }
+
+  /** Nothing lacks a copy, and no copy is in doubt. */
+  async healed(): Promise<void> {
+    await this.until('stores are in', () => this.access.peers.every(({ isUp }) => isUp));
+    await this.compared();
+    await this.until('the partition is online', () => this.broker!.partitions.find('t', 0) !== null);
+    const { payloads } = this.broker!.partitions.find('t', 0)!;
+    payloads.endSegment();
+    payloads.completeAll();
+    this.access.repairs.lookAtAll();
+    await this.until('it is repaired', () =>
+      this.segments.every(
+        ({ copies, isComplete, replicas }) =>
+          isComplete && copies.length === replicas && copies.every(({ doubtful }) => !doubtful),
+      ),
+    );
+  }
+
   /** What was produced is there from `offset` on. */
   async check(offset = 0): Promise<void> {
     for (let next = offset; next < this.produced.length; ) {
@@ -190,9 +247,19 @@ export class StoresFixture {
     return found;
   }
 
+  /** For one gateway: the stores that have a copy of each segment, whatever its name. */
+  copies(): Map<string, number[]> {
+    const found = new Map<string, number[]>();
+    for (const [name, stores] of this.placement()) {
+      const segment = name.slice(0, name.indexOf('-'));
+      found.set(segment, [...(found.get(segment) ?? []), ...stores].sort());
+    }
+    return found;
+  }
+
   async until(what: string, probe: () => boolean): Promise<void> {
     for (let i = 0; !probe(); i++) {
-      if (i > 1000) assert.fail(`not within 10 s: ${what}: ${JSON.stringify([...this.placement()])}`);
+      if (i > 3000) assert.fail(`not within 30 s: ${what}: ${JSON.stringify([...this.placement()])}`);
       await setTimeout(10);
     }
   }

@@ -124,6 +124,7 @@ export class TestBroker {
 
   /** Leaves the files as they are, as a killed process does. */
   async crash(): Promise<void> {
+    await this.partitions.stopOpening();
     await this.tiers.stop();
     await this.stores?.stop();
     await this.stores?.close();

@@ -1,10 +1,13 @@
-import { readdir, rm, stat } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Extent, readExtentSummary, readExtents } from '../../backend/payload/extents.ts';
 import { extentsPath, payloadPath, segmentOfPayload } from '../../backend/payload/home-places.ts';
 import { isLackOfMemory } from '../../backend/payload/lack-of-memory.ts';
-import { payloadDirectory, type Reference } from '../../backend/payload/partition-payloads.ts';
+import { payloadDirectory } from '../../backend/payload/partition-payloads.ts';
+import type { Reference } from '../../backend/payload/payload-recovery.ts';
+import { namesIn } from '../../backend/payload/small-files.ts';
 import { readRecords, recordPath, type SegmentRecord } from '../../backend/payload/stores/segment-record.ts';
+import { isPartitionName } from '../../backend/payload/tiers/directories.ts';
 import type { SurveyedFile } from '../../backend/payload/tiers/tier-survey.ts';
 import { chooseCopy } from '../../backend/payload/tiers/tiered-places.ts';
 import type { Store, StoreFile } from '../../native/store.ts';
@@ -136,7 +139,7 @@ class PartitionCheck {
           path,
         ]);
     }
-    for (const name of await readdir(this.#payloadDirectory).catch(() => [] as string[])) {
+    for (const name of await namesIn(this.#payloadDirectory)) {
       const segmentId = segmentOfPayload(name);
       const path = join(this.#payloadDirectory, name);
       if (segmentId !== null)
@@ -190,6 +193,12 @@ class PartitionCheck {
     if (copies === null) {
       const path = recordPath(this.#payloadDirectory, references[0]!.segmentId);
       const detail = `${references.length} batches from here on are at stores, which payload.stores does not name`;
+      this.#problem('missing', path, references[0]!.baseOffset, detail);
+      return;
+    }
+    if (!isPartitionName(this.#target.name)) {
+      const path = recordPath(this.#payloadDirectory, references[0]!.segmentId);
+      const detail = `${references.length} batches from here on are at stores, which know them by the topic id: partition.metadata is missing`;
       this.#problem('missing', path, references[0]!.baseOffset, detail);
       return;
     }

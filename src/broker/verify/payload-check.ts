@@ -122,22 +122,30 @@ async function openStores({ openStores, directories }: PayloadCheckOptions): Pro
 /** Copies that no record names: the gateway removes them when it runs. */
 async function reportUnknown(
   copies: StoreCopies,
-  { repair }: PayloadCheckOptions,
+  { repair, directories }: PayloadCheckOptions,
   report: PayloadReport,
 ): Promise<void> {
-  for (const unknown of copies.unknown()) {
-    if (repair) await copies.remove(unknown);
-    const [, topic, partition] = /^(.+)-(\d+)\./.exec(unknown.file)!;
+  for (const unknown of copies.unknown(await directoryIdsOf(directories))) {
+    const { store, file, bytes, doubt } = unknown;
+    const repaired = repair && doubt === null;
+    if (repaired) await copies.remove(unknown);
+    const [, topic, partition] = /^(.+)-(\d+)\./.exec(file)!;
+    const detail = `${bytes} bytes at the store ${store} that no segment is recorded for`;
     report.problems.push({
       kind: 'orphan',
       topic: topic!,
       partition: Number(partition),
-      file: `stores:${unknown.file}`,
+      file: `stores:${file}`,
       offset: null,
-      detail: `${unknown.bytes} bytes at the store ${unknown.store} that no segment is recorded for`,
-      repaired: repair,
+      detail: doubt === null ? detail : `${detail}; not to be removed, for ${doubt}`,
+      repaired,
     });
   }
+}
+
+async function directoryIdsOf(directories: readonly string[]): Promise<string[]> {
+  const metas = await Promise.all(directories.map((path) => readFile(join(path, META_PROPERTIES))));
+  return metas.flatMap((meta) => decodeMetaProperties(meta).directoryId ?? []);
 }
 
 /** Payload in tiers whose partition is in no log directory; a start removes it when its topic is deleted. */
@@ -184,7 +192,9 @@ async function checkDirectory(
       problems: report.problems.length + report.moreProblems,
     });
   for (const partition of await partitionsIn(directory)) {
-    const name = await tierNameOf(partition);
+    const topicId = await topicIdOf(partition);
+    if (topicId === null) copies?.cannotName(partition.topic, partition.partition);
+    const name = partitionName(partition.topic, partition.partition, topicId ?? '');
     names.add(name);
     const target = { ...partition, name, tierFiles: survey.files.get(name) ?? [], outage: survey.outage };
     if (options.topics !== null && !options.topics.has(target.topic)) continue;
@@ -211,9 +221,15 @@ async function checkDirectory(
 
 type FoundPartition = Omit<PartitionToCheck, 'name' | 'tierFiles' | 'outage'>;
 
-async function tierNameOf({ topic, partition, directory }: FoundPartition): Promise<string> {
-  const metadata = await readFile(join(directory, PARTITION_METADATA)).catch(() => null);
-  return partitionName(topic, partition, metadata === null ? '' : decodePartitionMetadata(metadata));
+/** Null when there is no partition.metadata. */
+async function topicIdOf({ directory }: FoundPartition): Promise<string | null> {
+  const metadata = await readFile(join(directory, PARTITION_METADATA)).catch(
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return null;
+      throw error;
+    },
+  );
+  return metadata === null ? null : decodePartitionMetadata(metadata);
 }
 
 async function partitionsIn(directory: string): Promise<FoundPartition[]> {

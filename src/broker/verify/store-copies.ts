@@ -1,8 +1,15 @@
-import type { Reference } from '../../backend/payload/partition-payloads.ts';
+import type { Reference } from '../../backend/payload/payload-recovery.ts';
+import { hasExtent, unpaced } from '../../backend/payload/stores/extent-check.ts';
 import { StoreError } from '../../backend/payload/stores/messages.ts';
 import type { PayloadStores } from '../../backend/payload/stores/payload-stores.ts';
 import type { SegmentRecord } from '../../backend/payload/stores/segment-record.ts';
-import { storedName } from '../../backend/payload/stores/stored-name.ts';
+import {
+  generationIn,
+  generationOf,
+  parseStoredName,
+  storedName,
+} from '../../backend/payload/stores/stored-name.ts';
+import { partitionName } from '../../backend/payload/tiers/directories.ts';
 
 /** What is wrong with the copies of one segment. */
 export interface CopyProblem {
@@ -18,6 +25,8 @@ export interface UnknownCopy {
   readonly store: string;
   readonly file: string;
   readonly bytes: number;
+  /** Why it may be somebody's; null: it is nobody's. */
+  readonly doubt: string | null;
 }
 
 /** The copies of segments at stores, as they are there, while the gateway does not run. */
@@ -26,6 +35,8 @@ export class StoreCopies {
   /** By store: the bytes of each file. */
   readonly #listed: Map<string, Map<string, number>>;
   readonly #named = new Set<string>();
+  /** How names of partitions begin whose topic id is not known. */
+  readonly #unnameable: string[] = [];
 
   private constructor(stores: PayloadStores, listed: Map<string, Map<string, number>>) {
     this.#stores = stores;
@@ -51,13 +62,18 @@ export class StoreCopies {
 
   /** Why not all copies could be looked at; null: they could. */
   get outage(): string | null {
-    const away = this.#stores.peers.filter(({ isUp }) => !isUp);
+    const away = this.#stores.peers.filter(({ isUp, isSpare }) => !isUp && !isSpare);
     return away.length === 0 ? null : away.map(({ address, trouble }) => `${address}: ${trouble}`).join('; ');
   }
 
   /** Of the segment's copies, whether or not anybody refers to it. */
-  name(partition: string, segment: number, { incarnation }: SegmentRecord): void {
-    this.#named.add(storedName({ partition, segment, incarnation }));
+  name(partition: string, segment: number, { copies }: SegmentRecord): void {
+    for (const { incarnation } of copies) this.#named.add(storedName({ partition, segment, incarnation }));
+  }
+
+  /** Some segments of the partition cannot be named: none of its copies is unknown. */
+  cannotName(topic: string, partition: number): void {
+    this.#unnameable.push(partitionName(topic, partition, ''));
   }
 
   /** Checks all copies of what the log refers to in one segment. `read`: with checksums, otherwise only lengths. */
@@ -67,18 +83,16 @@ export class StoreCopies {
     references: readonly Reference[],
     read: boolean,
   ): Promise<CopyProblem[]> {
-    const file = storedName({
-      partition,
-      segment: references[0]!.segmentId,
-      incarnation: record.incarnation,
-    });
+    const segment = references[0]!.segmentId;
+    const file = storedName({ partition, segment, incarnation: record.incarnation });
     const problems: CopyProblem[] = [];
     const bad = new Map<string, number>();
     for (const reference of references) {
       const found: string[] = [];
       let whole = 0;
-      for (const { store } of record.copies) {
-        const trouble = await this.#troubleAt(store, file, reference, read);
+      for (const { store, incarnation } of record.copies) {
+        const name = storedName({ partition, segment, incarnation });
+        const trouble = await this.#troubleAt(store, name, reference, read);
         if (trouble === null) {
           whole++;
           continue;
@@ -108,25 +122,35 @@ export class StoreCopies {
     const files = this.#listed.get(store);
     if (peer === null || files === undefined) return 'the store is not there';
     const bytes = files.get(file);
-    const { position, length, headerCrc, batchCrc } = reference;
+    const { position, length } = reference;
     if (bytes === undefined) return 'there is no copy';
     if (bytes < position + length) return `${length} bytes at ${position}, but the copy has ${bytes} bytes`;
     if (!read) return null;
     try {
-      const { crc } = await peer.request({ op: 'check', file, position, length, seed: headerCrc });
-      return crc === batchCrc ? null : CHANGED;
+      return (await hasExtent(peer, file, reference, unpaced)) ? null : CHANGED;
     } catch (error) {
       if (error instanceof StoreError && error.code === 'ENOMEM') throw error;
       return (error as Error).message;
     }
   }
 
-  /** What no record names; only when all records were seen. */
-  unknown(): UnknownCopy[] {
+  /** What no record names; only when all records were seen. `directoryIds`: of the log directories that were looked at. */
+  unknown(directoryIds: readonly string[]): UnknownCopy[] {
+    const generations = new Set(directoryIds.map(generationOf));
     const found: UnknownCopy[] = [];
     for (const [store, files] of this.#listed)
-      for (const [file, bytes] of files) if (!this.#named.has(file)) found.push({ store, file, bytes });
+      for (const [file, bytes] of files)
+        if (!this.#named.has(file))
+          found.push({ store, file, bytes, doubt: this.#doubtAbout(file, generations) });
     return found;
+  }
+
+  #doubtAbout(file: string, generations: ReadonlySet<string>): string | null {
+    if (this.#unnameable.some((prefix) => file.startsWith(prefix)))
+      return 'a partition without partition.metadata may have it';
+    const name = parseStoredName(file);
+    if (name !== null && generations.has(generationIn(name))) return null;
+    return this.#named.size === 0 ? 'no segment is recorded at all' : 'another log directory has made it';
   }
 
   async remove({ store, file }: UnknownCopy): Promise<void> {

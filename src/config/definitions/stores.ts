@@ -61,6 +61,21 @@ export const storeDefinitions = [
       'A store that is away for so long is taken for lost: other stores get new copies of what it has.',
   },
   {
+    name: 'payload.stores.given.up',
+    type: 'list',
+    default: '',
+    documentation:
+      'The ids of stores that will not come back, as store.properties, logs and errors have them. Copies there do not count any more: partitions that wait for them go on without, and what only those stores had is lost.',
+  },
+  {
+    name: 'payload.stores.orphan.grace.ms',
+    type: 'long',
+    default: '3600000',
+    min: 0,
+    documentation:
+      'Files at stores that nothing refers to, and that this gateway has not given up itself, are removed when they have been that for so long without a restart.',
+  },
+  {
     name: 'payload.stores.repair.bytes.per.second',
     type: 'long',
     default: '134217728',

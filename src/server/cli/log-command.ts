@@ -4,8 +4,10 @@ import type { KafabricConfig } from '../../config/index.ts';
 import { configureArena } from '../../native/arena.ts';
 import { Store } from '../../native/store.ts';
 import { systemClock } from '../../util/clock.ts';
+import { fabricSettings } from '../fabric-settings.ts';
 import { createLogger } from '../logging.ts';
 import { arenaBytes } from '../memory.ts';
+import { storesSecret } from '../store-settings.ts';
 
 export interface InlineCommandOptions {
   dryRun: boolean;
@@ -25,6 +27,7 @@ async function inline(config: KafabricConfig, { json }: InlineCommandOptions): P
   const report = await inlineLogs({
     config,
     clock: systemClock,
+    storeAccess: { fabric: fabricSettings(config), secret: storesSecret(config) },
     logger: createLogger(json ? 'error' : 'warn'),
     onProgress: progressLine(),
   });

@@ -61,6 +61,8 @@ function storesOf(config: KafabricConfig): PayloadCheckOptions['openStores'] {
       fabric: fabricSettings(config),
       requestTimeoutMs: config.get('payload.stores.request.timeout.ms'),
       lostAfterMs: config.get('payload.stores.lost.after.ms'),
+      orphanGraceMs: 0,
+      givenUp: [],
       repairBytesPerSecond: () => -1,
       scrubBytesPerSecond: () => 0,
       clock: systemClock,

@@ -137,7 +137,7 @@ async function roundTrips(connection: StoreConnection): Promise<{ roundTripMs: n
 async function transferRates(connection: StoreConnection): Promise<string> {
   const memory = NativeMemory.allocate(PIECE_BYTES);
   if (memory === null) return 'no memory to measure with';
-  const file = storedName({ partition: PARTITION, segment: 0, incarnation: newIncarnation() });
+  const file = storedName({ partition: PARTITION, segment: 0, incarnation: newIncarnation(PARTITION) });
   const { key } = connection;
   const order = { file, length: PIECE_BYTES, key, timeoutMs: 30_000 };
   const positions = Array.from({ length: PIECES }, (_, i) => i * PIECE_BYTES);

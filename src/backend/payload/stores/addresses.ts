@@ -24,23 +24,35 @@ export async function addressesOf(stores: readonly string[], logger: Logger): Pr
 
 async function inFiles(path: string, logger: Logger): Promise<string[]> {
   try {
-    if (!(await stat(path)).isDirectory()) return addressesIn(await readFile(path, 'utf8'));
+    if (!(await stat(path)).isDirectory()) return addressesIn(path, await readFile(path, 'utf8'), logger);
     const names = (await readdir(path)).filter((name) => name.endsWith(SUFFIX));
-    const all = await Promise.all(names.map((name) => readFile(join(path, name), 'utf8').catch(() => '')));
-    return all.flatMap(addressesIn);
+    const files = names.map((name) => join(path, name));
+    const all = await Promise.all(files.map((file) => readFile(file, 'utf8').catch(() => '')));
+    return all.flatMap((text, i) => addressesIn(files[i]!, text, logger));
   } catch (error) {
     logger.warn({ path, reason: (error as Error).message }, 'addresses of payload stores cannot be read');
     return [];
   }
 }
 
-function addressesIn(text: string): string[] {
+/** A line that is none keeps nobody from the others. */
+function addressesIn(path: string, text: string, logger: Logger): string[] {
   const lines = text.split('\n').map((line) => line.trim());
   return lines.filter((line) => {
     if (line === '' || line.startsWith('#')) return false;
-    splitAddress(line);
-    return true;
+    if (isAddress(line)) return true;
+    logger.warn({ path, line: line.slice(0, 100) }, 'a line is no address of a payload store, no host:port');
+    return false;
   });
+}
+
+function isAddress(text: string): boolean {
+  try {
+    splitAddress(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Where a store writes its address: the file itself, or one of its own in a directory (a path that ends with a slash). */

@@ -1,54 +1,50 @@
-import { arenaStats } from '../../../native/arena.ts';
-import { FabricTransport, inspectFabric, type TransportOptions } from '../../../native/fabric.ts';
-import { type FabricWish, hostIdentity, usableWays } from '../../../native/fabric-choice.ts';
-import type { Clock, Timer } from '../../../util/clock.ts';
-import type { Logger } from '../../../util/logger.ts';
-import type { Reference } from '../partition-payloads.ts';
+import { forEachParallel } from '../../log/serial.ts';
+import type { Reference } from '../payload-recovery.ts';
 import type { PayloadFile, PayloadFiles, PayloadOpenOptions, PayloadPlaces } from '../ports.ts';
 import { partitionName } from '../tiers/directories.ts';
-import { addressesOf } from './addresses.ts';
 import type { ListedFile } from './messages.ts';
 import { chooseStores } from './placement.ts';
 import { Repairs } from './repairs.ts';
-import { notEnough, ReplicatedSegment, type SegmentStores, STORES_PREFIX } from './replicated-segment.ts';
+import { ReplicatedSegment, STORES_PREFIX } from './replicated-segment.ts';
 import { Scrubber } from './scrubber.ts';
+import { notEnough, type SegmentStores } from './segment-copies.ts';
 import type { SegmentRecord } from './segment-record.ts';
-import { StorePeer } from './store-peer.ts';
-import { StorePlaces } from './store-places.ts';
-import { newIncarnation } from './stored-name.ts';
+import type { StrayKind } from './store-comparison.ts';
+import type { StorePeer } from './store-peer.ts';
+import { StorePeers, type StorePeersOptions } from './store-peers.ts';
+import { type LogReferences, StorePlaces } from './store-places.ts';
+import { newIncarnation, parseStoredName, type StoredName, storedName } from './stored-name.ts';
+import { Strays } from './strays.ts';
 
-/** How often an address file is looked at. */
-const LOOK_MS = 5000;
-/** How long a start waits for stores. */
-const FIRST_WAIT_MS = 5000;
+/** Segments whose copies are removed at the same time. */
+const PARALLEL_REMOVALS = 32;
+/** How often segments that could not be completed are tried again, at the least. */
+const COMPLETE_MS = 30_000;
 
-export interface PayloadStoresOptions {
-  /** `payload.stores`: addresses, and files of addresses; none: payload stays here. */
-  readonly stores: readonly string[];
-  readonly secret: string;
-  readonly owner: { readonly clusterId: string; readonly nodeId: number };
-  /** Of this gateway; empty: none. */
-  readonly zone: string;
-  readonly fabric: { readonly wish: FabricWish; readonly options: TransportOptions };
-  readonly requestTimeoutMs: number;
+export interface PayloadStoresOptions extends StorePeersOptions {
   /** A store that is away for so long is taken for lost: its copies are made anew elsewhere. */
   readonly lostAfterMs: number;
+  /** Files of nobody are removed from stores when they have been seen as that for so long. */
+  readonly orphanGraceMs: number;
+  /** The ids of stores that will not come back: copies there do not count any more. */
+  readonly givenUp: readonly string[];
   readonly repairBytesPerSecond: () => number;
   /** 0: nothing is read to find damage. */
   readonly scrubBytesPerSecond: () => number;
-  readonly clock: Clock;
-  readonly logger: Logger;
 }
 
-/** Which partitions there are, for whoever removes what belongs to none. */
+/** What there is, for whoever removes what belongs to none of it. */
 export interface KnownPartitions {
   /** As `partitionName`; also those that could not be opened. */
   has(name: string): boolean;
+  /** There is none: rather has the gateway lost its memory than stores have nothing to keep. */
+  readonly isEmpty: boolean;
+  /** The ids of the log directories that are in use. */
+  readonly directoryIds: readonly string[];
 }
 
 /** The stores that keep payload for this gateway, and what is where. */
 export class PayloadStores implements SegmentStores {
-  readonly peers: StorePeer[] = [];
   readonly repairs: Repairs;
   readonly scrubber: Scrubber;
   readonly requestTimeoutMs: number;
@@ -56,17 +52,24 @@ export class PayloadStores implements SegmentStores {
   readonly #options: PayloadStoresOptions;
   readonly #places = new Map<string, StorePlaces>();
   readonly #segments = new Map<string, ReplicatedSegment>();
-  #host = '';
-  #peerOptions: ConstructorParameters<typeof StorePeer>[1] | null = null;
-  #timer: Timer | null = null;
-  readonly #openedAtMs: number;
+  readonly #peers: StorePeers;
+  readonly #strays = new Strays();
   #known: KnownPartitions | null = null;
+  #completedAtMs = 0;
 
   private constructor(options: PayloadStoresOptions) {
     this.#options = options;
     this.requestTimeoutMs = options.requestTimeoutMs;
     this.areConfigured = options.stores.length > 0;
-    this.#openedAtMs = options.clock.now();
+    this.#peers = new StorePeers(options, {
+      up: (store) => this.#up(store),
+      down: (store) => this.#down(store),
+      drainingChanged: () => {
+        this.#completeAll();
+        this.repairs.lookAtAll();
+      },
+      looked: () => this.#completeNowAndThen(),
+    });
     this.scrubber = new Scrubber({
       stores: this,
       clock: options.clock,
@@ -78,6 +81,7 @@ export class PayloadStores implements SegmentStores {
       clock: options.clock,
       logger: options.logger,
       lostAfterMs: options.lostAfterMs,
+      orphanGraceMs: options.orphanGraceMs,
       bytesPerSecond: options.repairBytesPerSecond,
     });
   }
@@ -88,66 +92,12 @@ export class PayloadStores implements SegmentStores {
     if (!stores.areConfigured) return stores;
     if (options.secret === '')
       throw new Error('payload.stores needs payload.stores.secret, the one that the stores have');
-    await stores.#connect();
+    await stores.#peers.connect();
     return stores;
   }
 
-  async #connect(): Promise<void> {
-    const { clock, fabric, owner, secret, requestTimeoutMs } = this.#options;
-    const report = await inspectFabric(fabric.options.library);
-    const ways = usableWays(report, fabric.wish);
-    this.#host = hostIdentity();
-    this.#peerOptions = {
-      secret,
-      identity: { role: 'gateway', cluster: owner.clusterId, node: owner.nodeId },
-      requestTimeoutMs,
-      clock,
-      fabric: {
-        ways,
-        host: this.#host,
-        arenaBytes: arenaStats().capacityBytes,
-        open: (way) => FabricTransport.open(way, { ...fabric.options, listen: false }),
-      },
-    };
-    await this.#discover();
-    let timer: Timer | null = null;
-    const late = new Promise<void>((resolve) => {
-      timer = clock.setTimer(FIRST_WAIT_MS, resolve);
-    });
-    await Promise.race([Promise.all(this.peers.map(({ firstAttempt }) => firstAttempt)), late]);
-    (timer as Timer | null)?.cancel();
-    this.#look();
-  }
-
-  #look(): void {
-    this.#timer = this.#options.clock.setTimer(LOOK_MS, () => {
-      void this.#discover().finally(() => {
-        if (this.#timer !== null) this.#look();
-      });
-    });
-  }
-
-  /** Stores that were not known. One whose address is gone is kept: it may have copies. */
-  async #discover(): Promise<void> {
-    const { stores, logger } = this.#options;
-    for (const address of await addressesOf(stores, logger)) {
-      if (this.peers.some((peer) => peer.address === address)) continue;
-      const peer = new StorePeer(
-        address,
-        this.#peerOptions!,
-        {
-          up: (store) => this.#up(store),
-          down: (store) => this.#down(store),
-          drainingChanged: () => {
-            this.#completeAll();
-            this.repairs.lookAtAll();
-          },
-        },
-        logger,
-      );
-      this.peers.push(peer);
-      peer.start();
-    }
+  get peers(): readonly StorePeer[] {
+    return this.#peers.all;
   }
 
   /** From now on what belongs to no partition is removed from stores, and lacking copies are made. */
@@ -167,9 +117,7 @@ export class PayloadStores implements SegmentStores {
   }
 
   async close(): Promise<void> {
-    this.#timer?.cancel();
-    this.#timer = null;
-    await Promise.all(this.peers.map((peer) => peer.stop()));
+    await this.#peers.close();
   }
 
   // Partitions
@@ -178,27 +126,23 @@ export class PayloadStores implements SegmentStores {
     topic: string,
     topicId: string,
     partition: number,
-    directory: string,
+    { directory, directoryId }: { readonly directory: string; readonly directoryId: string },
     home: PayloadPlaces,
   ): PayloadPlaces {
     const name = partitionName(topic, partition, topicId);
-    const places = new StorePlaces(this, name, directory, home);
+    const places = new StorePlaces(this, { name, directory, directoryId }, home);
     this.#places.set(name, places);
     return places;
   }
 
-  /**
-   * All segments of the partition are known: what stores have beyond them is nobody's.
-   * @param references what its log refers to
-   */
-  opened(
-    topic: string,
-    topicId: string,
-    partition: number,
-    references: () => AsyncIterable<Reference>,
-  ): void {
+  /** All segments of the partition are known: what stores have beyond them is nobody's. */
+  opened(topic: string, topicId: string, partition: number, references: LogReferences): void {
     const places = this.#places.get(partitionName(topic, partition, topicId));
-    if (places !== undefined) places.openReferences = references;
+    if (places === undefined) return;
+    places.openReferences = references;
+    if (this.#known === null) return;
+    places.owner?.completeAll();
+    for (const segment of places.segments.values()) this.repairs.lookAgain(segment);
   }
 
   /** Of partitions whose segments are known. */
@@ -211,9 +155,17 @@ export class PayloadStores implements SegmentStores {
     const name = partitionName(topic, partition, topicId);
     const places = this.#places.get(name);
     this.#places.delete(name);
-    for (const segment of places?.segments.values() ?? []) this.forgotten(segment);
-    const peers = this.peers.filter(({ isUp }) => isUp);
-    await Promise.allSettled(peers.map((peer) => peer.request({ op: 'removePartition', partition: name })));
+    this.#strays.partitionRemoved(name);
+    const segments = [...(places?.segments.values() ?? [])];
+    for (const segment of segments) {
+      segment.abandon();
+      this.forgotten(segment);
+    }
+    // A few at a time: no request grows with what there is.
+    await forEachParallel(segments, PARALLEL_REMOVALS, (segment) => segment.removeCopies());
+    // One that was never opened may have segments that nobody has named.
+    if (places === undefined || places.openReferences === null)
+      for (const peer of this.peers) if (peer.isUp) void this.repairs.compare(peer);
   }
 
   /** Throws NOT_ENOUGH_REPLICAS when more copies are needed than the one that is kept here. */
@@ -223,47 +175,39 @@ export class PayloadStores implements SegmentStores {
 
   /** Where a new segment goes. Throws NOT_ENOUGH_REPLICAS. */
   place(places: StorePlaces, segment: number): ReplicatedSegment {
-    const name = { partition: places.name, segment, incarnation: newIncarnation() };
-    const candidates = this.#takingNew();
+    const incarnation = newIncarnation(places.directoryId);
+    const name = { partition: places.name, segment, incarnation };
+    const candidates = this.#peers.takingNew();
     const { replicas, minInsync } = places;
     if (candidates.length < Math.max(1, minInsync))
-      throw notEnough(candidates.length, Math.max(1, minInsync), this.#troubles());
-    const chosen = chooseStores(`${name.partition}/${segment}`, candidates, replicas);
-    const plan = { name, directory: places.directory, replicas, minInsync };
+      throw notEnough(candidates.length, Math.max(1, minInsync), this.#peers.troubles);
+    const chosen = chooseStores(placementName(name), candidates, replicas);
+    const { directory, directoryId } = places;
+    const plan = { name, directory, directoryId, replicas, minInsync };
     const made = places.makeDirectory();
-    const copies = chosen.map(({ id }) => ({ store: id, doubtful: false }));
+    const copies = chosen.map(({ id }) => ({ store: id, doubtful: false, incarnation }));
     return this.#add(places, new ReplicatedSegment(plan, copies, made, this));
   }
 
-  /** A segment that was there at the start. */
+  /** A segment that was there at the start. One that an earlier attempt to open its partition has found is known better than its record. */
   adopt(places: StorePlaces, segment: number, { incarnation, copies }: SegmentRecord): ReplicatedSegment {
     const name = { partition: places.name, segment, incarnation };
-    const { directory, replicas, minInsync } = places;
-    return this.#add(
-      places,
-      new ReplicatedSegment({ name, directory, replicas, minInsync }, copies, null, this),
-    );
+    const known = this.#segments.get(`${STORES_PREFIX}${storedName(name)}`);
+    const { directory, directoryId, replicas, minInsync } = places;
+    if (known !== undefined && !known.isRemoved) {
+      known.replicas = replicas;
+      known.minInsync = minInsync;
+      return this.#add(places, known);
+    }
+    const plan = { name, directory, directoryId, replicas, minInsync };
+    const left = copies.filter(({ store }) => !this.#options.givenUp.includes(store));
+    return this.#add(places, new ReplicatedSegment(plan, left, null, this));
   }
 
   #add(places: StorePlaces, segment: ReplicatedSegment): ReplicatedSegment {
     this.#segments.set(segment.path, segment);
     places.segments.set(segment.name.segment, segment);
     return segment;
-  }
-
-  #takingNew(): (StorePeer & { id: string })[] {
-    const byId = new Map<string, StorePeer & { id: string }>();
-    for (const peer of this.peers)
-      if (peer.takesNew && peer.id !== null) byId.set(peer.id, peer as StorePeer & { id: string });
-    return [...byId.values()];
-  }
-
-  #troubles(): string {
-    const troubles = this.peers.map((peer) => {
-      const full = peer.status?.draining ? 'it is being drained' : 'it is full';
-      return peer.takesNew ? '' : `${peer.address}: ${peer.trouble ?? full}`;
-    });
-    return troubles.filter((trouble) => trouble !== '').join('; ');
   }
 
   // As the files of the payload tier
@@ -299,42 +243,25 @@ export class PayloadStores implements SegmentStores {
   }
 
   peer(store: string): StorePeer | null {
-    return this.peers.find(({ id, isUp }) => isUp && id === store) ?? null;
+    return this.#peers.find(store);
   }
 
-  /** When the store was seen last; one that was not, when this gateway began to look. */
+  /** See `StorePeers`. */
   seenAtMs(store: string): number {
-    const seen = this.peers.filter(({ id }) => id === store).map(({ lostAtMs }) => lostAtMs);
-    return Math.max(this.#openedAtMs, ...seen);
+    return this.#peers.seenAtMs(store);
   }
 
   spare(copies: readonly string[]): number {
-    return this.#takingNew().filter(({ id }) => !copies.includes(id)).length;
+    return this.#peers.takingNew().filter(({ id }) => !copies.includes(id)).length;
   }
 
   /** The best stores for more copies of a segment, beside those that have one. */
-  choose(segment: ReplicatedSegment, have: readonly string[], count: number): StorePeer[] {
-    const { partition, segment: number } = segment.name;
-    const taking = this.#takingNew();
-    const having = have.flatMap((store) => this.peers.find(({ id }) => id === store) ?? []);
-    // Those that have one stand first, so that others go to other zones.
-    const zones = new Set(having.map(({ zone }) => zone).filter((zone) => zone !== ''));
-    const free = chooseStores(
-      `${partition}/${number}`,
-      taking.filter(({ id }) => !have.includes(id)),
-      taking.length,
-    );
-    const elsewhere = free.filter(({ zone }) => !zones.has(zone));
-    const rest = free.filter(({ zone }) => zones.has(zone));
-    return [...elsewhere, ...rest].slice(0, count);
+  choose({ name }: ReplicatedSegment, have: readonly string[], count: number): StorePeer[] {
+    return this.#peers.chooseMore(placementName(name), have, count);
   }
 
   byDistance(peers: StorePeer[]): StorePeer[] {
-    const distance = (peer: StorePeer) => {
-      if (peer.host === this.#host) return 0;
-      return this.#options.zone !== '' && peer.zone === this.#options.zone ? 1 : 2;
-    };
-    return peers.sort((a, b) => distance(a) - distance(b) || a.load - b.load);
+    return this.#peers.byDistance(peers);
   }
 
   changed(segment: ReplicatedSegment): void {
@@ -350,23 +277,44 @@ export class PayloadStores implements SegmentStores {
     this.#options.logger.warn(fields, message);
   }
 
-  /** What the gateway has to do with a file that a store has; null: nobody refers to it. */
-  ownerOf({ file }: ListedFile): ReplicatedSegment | 'unknown' | null {
-    const segment = this.#segments.get(`${STORES_PREFIX}${file}`);
-    if (segment !== undefined) return segment;
-    const partition = file.slice(0, file.indexOf('/'));
-    if ((this.#places.get(partition)?.openReferences ?? null) !== null) return null;
+  gone(file: string): void {
+    this.#strays.fileGone(file);
+  }
+
+  async references(segment: ReplicatedSegment): Promise<readonly Reference[] | null> {
+    const places = this.#places.get(segment.name.partition);
+    return (await places?.referencesIn(segment.name.segment)) ?? null;
+  }
+
+  /** The segment that the file at a store is a copy of, or what else it is. */
+  ownerOf(store: string, { file }: ListedFile): ReplicatedSegment | StrayKind {
+    const name = parseStoredName(file);
+    if (name === null) return 'unknown';
+    const places = this.#places.get(name.partition);
+    const segment = places?.segments.get(name.segment);
+    if (segment?.hasCopy(store, file)) return segment;
+    if (this.#strays.isGone(name.partition, file)) return 'gone';
+    if (this.#known === null) return 'unknown';
     // A partition that could not be opened may refer to it.
-    return this.#known === null || this.#known.has(partition) ? 'unknown' : null;
+    const isOpen = (places?.openReferences ?? null) !== null;
+    return this.#strays.kindOf(name, this.#known, isOpen);
   }
 
   #up(peer: StorePeer): void {
     if (this.#known === null) return;
     this.#completeAll();
-    this.repairs.compare(peer);
+    this.repairs.lookAtAll();
+    void this.repairs.compare(peer);
   }
 
+  #completeNowAndThen(): void {
+    if (this.#options.clock.now() - this.#completedAtMs >= COMPLETE_MS) this.#completeAll();
+  }
+
+  /** Segments that could not be completed: few. */
   #completeAll(): void {
+    if (this.#known === null) return;
+    this.#completedAtMs = this.#options.clock.now();
     for (const { owner } of this.#places.values()) owner?.completeAll();
   }
 
@@ -374,4 +322,8 @@ export class PayloadStores implements SegmentStores {
     if (peer.id === null) return;
     for (const segment of this.#segments.values()) segment.lost(peer.id);
   }
+}
+
+function placementName({ partition, segment }: StoredName): string {
+  return `${partition}/${segment}`;
 }

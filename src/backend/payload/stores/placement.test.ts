@@ -54,6 +54,7 @@ describe('planRepair', () => {
     store,
     presence,
     doubtful,
+    damaged: false,
   });
 
   it('waits for a store that is away, and not for one that is lost', () => {
@@ -70,5 +71,8 @@ describe('planRepair', () => {
     assert.deepEqual(planRepair([copy('a'), copy('b'), copy('c')], 2).kept, ['a', 'b']);
     assert.deepEqual(planRepair([copy('a', 'in', true), copy('b')], 1).kept, ['a', 'b']);
     assert.equal(planRepair([copy('a', 'in', true), copy('b')], 1).isNeeded, true);
+    const damaged = { ...copy('a', 'in', true), damaged: true };
+    assert.deepEqual(planRepair([damaged, copy('b')], 2).kept, ['a', 'b']);
+    assert.deepEqual(planRepair([damaged, copy('b'), copy('c')], 2).dropped, ['a']);
   });
 });

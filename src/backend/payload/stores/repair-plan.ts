@@ -2,6 +2,8 @@
 export interface CopyState {
   readonly store: string;
   readonly doubtful: boolean;
+  /** It was found to lack something that the log refers to. */
+  readonly damaged: boolean;
   /** `away`: not for long; it may come back. `lost`: it is not waited for. */
   readonly presence: 'in' | 'draining' | 'away' | 'lost';
 }
@@ -17,7 +19,7 @@ export interface RepairPlan {
 
 /**
  * What a segment needs so that there are as many copies as wanted. Copies at stores that are away for a short time count, so that a restart moves
- * nothing; copies go only when there are enough whole ones at stores that are in.
+ * nothing; copies go, damaged ones too, only when there are enough whole ones at stores that are in.
  */
 export function planRepair(copies: readonly CopyState[], replicas: number): RepairPlan {
   const whole = copies.filter(({ doubtful, presence }) => presence === 'in' && !doubtful);
@@ -31,7 +33,7 @@ export function planRepair(copies: readonly CopyState[], replicas: number): Repa
   const dropped: string[] = [];
   for (const copy of copies) {
     // Who is in doubt is first compared.
-    const isCompared = copy.doubtful && copy.presence === 'in';
+    const isCompared = copy.doubtful && !copy.damaged && copy.presence === 'in';
     if (whole.length < replicas || enough.includes(copy) || isCompared) kept.push(copy.store);
     else dropped.push(copy.store);
   }

@@ -1,66 +1,98 @@
-import { NativeMemory } from '../../../native/arena.ts';
-import { crc32cSoon } from '../../../native/batch.ts';
-import { MemoryPiece } from '../../../native/pieces.ts';
 import type { Clock, Timer } from '../../../util/clock.ts';
 import type { Logger } from '../../../util/logger.ts';
+import type { Reference } from '../payload-recovery.ts';
 import { RateLimit } from '../tiers/rate-limit.ts';
-import { type ListedFile, StoreError } from './messages.ts';
+import { hasAll } from './extent-check.ts';
+import { StoreError } from './messages.ts';
 import type { PayloadStores } from './payload-stores.ts';
 import { type CopyState, planRepair } from './repair-plan.ts';
 import type { ReplicatedSegment } from './replicated-segment.ts';
+import { type CopySources, LostExtent, SegmentCopier } from './segment-copier.ts';
+import { isAnswer } from './segment-copies.ts';
+import { StoreComparison } from './store-comparison.ts';
 import type { StorePeer } from './store-peer.ts';
 
-/** Segments are copied and compared in steps of so many bytes. */
-const STEP_BYTES = 4 << 20;
-/** How often all segments are looked at, and stores are asked what they have. */
+/** How often segments are looked at, so many of them at a time, and how often each store is asked what it has. */
 const LOOK_MS = 2000;
+const LOOK_SEGMENTS = 5000;
 const COMPARE_MS = 60_000;
+/** A segment about which nothing could be done is tried again after the first time, then ever later. */
+const FIRST_RETRY_MS = 2000;
+const LAST_RETRY_MS = 300_000;
 
 export interface RepairOptions {
   readonly stores: PayloadStores;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly lostAfterMs: number;
+  readonly orphanGraceMs: number;
   readonly bytesPerSecond: () => number;
 }
 
 export interface RepairCounters {
-  /** Copies that were made, and their bytes. */
+  /** Copies that were made. */
   copies: number;
-  copiedBytes: number;
   /** Copies that were not what they should be. */
   damaged: number;
+  /** Segments of which something was found at no store. */
+  lost: number;
   /** Files that nobody referred to, removed from stores. */
   removed: number;
   failures: number;
 }
 
+/** What has been tried in vain. */
+interface Delay {
+  readonly untilMs: number;
+  readonly delayMs: number;
+}
+
 /**
  * Brings stores to what the gateway refers to: copies of segments that have too few are made, those that are not needed go, and what no segment
- * refers to is removed. One segment at a time, below a rate.
+ * refers to is removed. One segment at a time, below a rate. The checksums in the log say which copies are good; what is good somewhere is never
+ * given up before there are enough copies that have it.
  */
 export class Repairs {
-  readonly counters: RepairCounters = { copies: 0, copiedBytes: 0, damaged: 0, removed: 0, failures: 0 };
+  readonly counters: RepairCounters = { copies: 0, damaged: 0, lost: 0, removed: 0, failures: 0 };
+  readonly comparison: StoreComparison;
   readonly #options: RepairOptions;
+  readonly #copier: SegmentCopier;
   readonly #rate: RateLimit;
   readonly #waiting = new Set<ReplicatedSegment>();
   readonly #comparing = new Map<StorePeer, Promise<void>>();
+  #delays = new WeakMap<ReplicatedSegment, Delay>();
+  /** Those that are looked at next, of all. */
+  #sweep: Iterator<ReplicatedSegment> | null = null;
   #timer: Timer | null = null;
   #comparedMs = 0;
   #running = false;
-  /** The segment that is being repaired. */
-  #current: ReplicatedSegment | null = null;
   #work: Promise<void> | null = null;
-  #wake: () => void = () => {};
+  readonly #wake = new Set<() => void>();
 
   constructor(options: RepairOptions) {
+    const { stores, clock, logger, orphanGraceMs } = options;
     this.#options = options;
-    this.#rate = new RateLimit(options.clock);
+    this.#rate = new RateLimit(clock);
+    this.#copier = new SegmentCopier(stores, (bytes) => this.#pace(bytes));
+    this.comparison = new StoreComparison({
+      stores,
+      clock,
+      logger,
+      orphanGraceMs,
+      found: (segment) => this.look(segment),
+      removed: () => {
+        this.counters.removed++;
+      },
+    });
   }
 
   /** Segments that are to be repaired. */
   get waiting(): number {
     return this.#waiting.size;
+  }
+
+  get copiedBytes(): number {
+    return this.#copier.copiedBytes;
   }
 
   /** Bytes of copies that are lacking. */
@@ -78,11 +110,11 @@ export class Repairs {
   #tick(): void {
     this.#timer = this.#options.clock.setTimer(LOOK_MS, () => {
       if (!this.#running) return;
-      this.lookAtAll();
+      this.#lookAtSome();
       const now = this.#options.clock.now();
       if (now - this.#comparedMs >= COMPARE_MS) {
         this.#comparedMs = now;
-        for (const peer of this.#options.stores.peers) if (peer.isUp) this.compare(peer);
+        for (const peer of this.#options.stores.peers) if (peer.isUp) void this.compare(peer);
       }
       this.#tick();
     });
@@ -91,26 +123,48 @@ export class Repairs {
   async stop(): Promise<void> {
     this.#running = false;
     this.#timer?.cancel();
-    this.#wake();
+    for (const wake of this.#wake) wake();
     this.#waiting.clear();
     await this.#work;
     await Promise.allSettled(this.#comparing.values());
   }
 
+  #lookAtSome(): void {
+    this.#sweep ??= this.#options.stores.segments[Symbol.iterator]();
+    for (let i = 0; i < LOOK_SEGMENTS; i++) {
+      const next = this.#sweep.next();
+      if (next.done === true) {
+        this.#sweep = null;
+        return;
+      }
+      this.look(next.value);
+    }
+  }
+
+  /** Stores have changed: what could not be done may be possible now. */
   lookAtAll(): void {
+    this.#delays = new WeakMap();
     for (const segment of this.#options.stores.segments) this.look(segment);
+  }
+
+  /** What could not be done for the segment may be possible now. */
+  lookAgain(segment: ReplicatedSegment): void {
+    this.#delays.delete(segment);
+    this.look(segment);
   }
 
   /** Something about the segment may have to be done. */
   look(segment: ReplicatedSegment): void {
     if (!this.#running || !segment.isComplete || !this.#plan(segment).isNeeded) return;
+    const delay = this.#delays.get(segment);
+    if (delay !== undefined && this.#options.clock.now() < delay.untilMs) return;
     this.#waiting.add(segment);
     this.#work ??= this.#run().finally(() => {
       this.#work = null;
     });
   }
 
-  #plan(segment: ReplicatedSegment) {
+  #plan(segment: ReplicatedSegment, damaged: ReadonlySet<string> = new Set()) {
     if (!segment.isComplete) return { isNeeded: false, lacking: 0, kept: [], dropped: [] };
     const { stores, clock, lostAfterMs } = this.#options;
     const now = clock.now();
@@ -120,6 +174,7 @@ export class Repairs {
       return {
         store,
         doubtful,
+        damaged: damaged.has(store),
         presence: peer === null ? away : peer.status?.draining === true ? 'draining' : 'in',
       };
     });
@@ -130,167 +185,138 @@ export class Repairs {
     for (const segment of this.#waiting) {
       this.#waiting.delete(segment);
       if (!this.#running) return;
-      this.#current = segment;
       try {
         await this.#repair(segment);
+        if (this.#plan(segment).isNeeded) this.#delay(segment);
+        else this.#delays.delete(segment);
       } catch (error) {
-        this.counters.failures++;
-        const fields = { file: segment.file, reason: (error as Error).message };
-        this.#options.logger.warn(fields, 'a payload segment could not be repaired; it is tried again');
-      } finally {
-        this.#current = null;
+        this.#failed(segment, error);
       }
     }
+  }
+
+  #delay(segment: ReplicatedSegment): void {
+    const { delayMs } = this.#delays.get(segment) ?? { delayMs: FIRST_RETRY_MS / 2 };
+    const longer = Math.min(LAST_RETRY_MS, 2 * delayMs);
+    this.#delays.set(segment, { delayMs: longer, untilMs: this.#options.clock.now() + longer });
+  }
+
+  #failed(segment: ReplicatedSegment, error: unknown): void {
+    if (!this.#running) return;
+    this.#delay(segment);
+    const fields = { file: segment.file, reason: (error as Error).message };
+    if (error instanceof LostExtent) {
+      this.counters.lost++;
+      this.#options.logger.error(fields, 'payload at stores is lost; what is left of it stays where it is');
+      return;
+    }
+    this.counters.failures++;
+    this.#options.logger.warn(fields, 'a payload segment could not be repaired; it is tried again');
   }
 
   async #repair(segment: ReplicatedSegment): Promise<void> {
-    for (const { store, doubtful } of segment.copies) {
-      const peer = this.#options.stores.peer(store);
-      if (doubtful && peer !== null) await this.#resolveDoubt(segment, peer);
-    }
-    const { lacking } = this.#plan(segment);
-    if (lacking > 0) await this.#addCopies(segment, lacking);
-    const { kept, dropped } = this.#plan(segment);
+    const references = await this.#options.stores.references(segment);
+    // A partition that is not open cannot say what is good.
+    if (references === null) return;
+    const damaged = await this.#resolveDoubts(segment, references);
+    const { lacking } = this.#plan(segment, damaged);
+    if (lacking > 0) await this.#addCopies(segment, references, lacking, damaged);
+    const { kept, dropped } = this.#plan(segment, damaged);
     if (dropped.length === 0 || !this.#isLive(segment)) return;
     await segment.setCopies(segment.copies.filter(({ store }) => kept.includes(store)));
-    for (const store of dropped) {
+  }
+
+  /** A doubtful copy that has all that the log refers to is a good one. Returns the stores of others. */
+  async #resolveDoubts(segment: ReplicatedSegment, references: readonly Reference[]): Promise<Set<string>> {
+    const damaged = new Set<string>();
+    for (const { store, doubtful, file } of segment.copies) {
       const peer = this.#options.stores.peer(store);
-      await peer?.request({ op: 'remove', file: segment.file });
-    }
-  }
-
-  /** A doubtful copy that equals a good one is a good one; another goes. */
-  async #resolveDoubt(segment: ReplicatedSegment, peer: StorePeer): Promise<void> {
-    const source = this.#goodPeer(segment, peer);
-    const others = segment.copies.filter(({ store, doubtful }) => store !== peer.id && !doubtful);
-    // Without a good copy to compare it with it stays as it is, unless it is the only one.
-    if (source === null && others.length > 0) return;
-    const same = source === null || (await this.#areEqual(segment, source, peer));
-    if (!this.#isLive(segment)) return;
-    if (same) {
-      const { file, bytes } = segment;
-      const sealed = await peer.request({ op: 'seal', file, bytes, trust: true }).then(
-        () => true,
-        (error: StoreError) => {
-          if (error.code !== 'EBADMSG' && error.code !== 'ENOENT') throw error;
-          return false;
-        },
-      );
-      if (sealed) {
-        await this.#setDoubt(segment, peer, false);
-        return;
+      if (!doubtful || peer === null) continue;
+      const isWhole =
+        (await hasAll(peer, file, references, (bytes) => this.#pace(bytes))) &&
+        (await this.#seal(segment, peer, file));
+      if (!this.#isLive(segment)) break;
+      if (isWhole) {
+        await segment.setDoubt(store, false);
+        continue;
       }
+      damaged.add(store);
+      this.counters.damaged++;
+      this.#options.logger.warn({ store, file }, 'a copy of a payload segment is not whole: it is made anew');
     }
-    if (source === null) return;
-    this.counters.damaged++;
-    this.#options.logger.warn(
-      { store: peer.id, file: segment.file },
-      'a copy of a payload segment is not whole: it is made anew',
-    );
-    await segment.setCopies(segment.copies.filter(({ store }) => store !== peer.id));
-    await peer.request({ op: 'remove', file: segment.file });
+    return damaged;
   }
 
-  #setDoubt(segment: ReplicatedSegment, peer: StorePeer, doubtful: boolean): Promise<void> {
-    return segment.setCopies(
-      segment.copies.map((copy) => (copy.store === peer.id ? { store: copy.store, doubtful } : copy)),
+  async #seal({ bytes }: ReplicatedSegment, peer: StorePeer, file: string): Promise<boolean> {
+    return peer.request({ op: 'seal', file, bytes, trust: true }).then(
+      () => true,
+      (error: unknown) => {
+        if (isAnswer(error)) return false;
+        throw error;
+      },
     );
   }
 
-  #goodPeer(segment: ReplicatedSegment, except: StorePeer | null): StorePeer | null {
-    const { stores } = this.#options;
-    const good = segment.copies
-      .filter(({ doubtful }) => !doubtful)
-      .flatMap(({ store }) => stores.peer(store) ?? [])
-      .filter((peer) => peer !== except);
-    return stores.byDistance(good)[0] ?? null;
-  }
-
-  async #areEqual(segment: ReplicatedSegment, a: StorePeer, b: StorePeer): Promise<boolean> {
-    const { file, bytes } = segment;
-    for (let position = 0; position < bytes; position += STEP_BYTES) {
-      const length = Math.min(STEP_BYTES, bytes - position);
-      await this.#pace(length);
-      const ask = { op: 'check', file, position, length, seed: 0 } as const;
-      const expected = await a.request(ask);
-      const found = await b.request(ask).catch((error: StoreError) => {
-        if (error.code === 'ENOTCONN' || error.code === 'ENOMEM') throw error;
-        return null; // it is not there, or cannot be read
-      });
-      if (expected.length !== length) throw new StoreError('EBADMSG', `${a.address} has less than it should`);
-      if (found === null || found.length !== length || found.crc !== expected.crc) return false;
-    }
-    return true;
-  }
-
-  async #addCopies(segment: ReplicatedSegment, count: number): Promise<void> {
-    const have = segment.copies.map(({ store }) => store);
-    for (const target of this.#options.stores.choose(segment, have, count)) {
-      const source = this.#goodPeer(segment, null);
-      if (source === null) return;
-      await this.#copy(segment, source, target);
-      if (!this.#isLive(segment)) {
-        await target.request({ op: 'remove', file: segment.file });
-        return;
-      }
-      await segment.setCopies([...segment.copies, { store: target.id!, doubtful: false }]);
-      this.counters.copies++;
-      const fields = { file: segment.file, bytes: segment.bytes, from: source.id, to: target.id };
-      this.#options.logger.info(fields, 'made another copy of a payload segment');
-    }
-  }
-
-  /** Through this gateway's memory, step by step. */
-  async #copy(segment: ReplicatedSegment, source: StorePeer, target: StorePeer): Promise<void> {
-    const { file, bytes } = segment;
-    await target.request({ op: 'remove', file });
-    await target.request({ op: 'create', file });
-    try {
-      for (let position = 0; position < bytes; position += STEP_BYTES) {
-        const length = Math.min(STEP_BYTES, bytes - position);
-        await this.#pace(length);
-        if (!this.#isLive(segment)) return;
-        await this.#copyStep(file, position, length, source, target);
-      }
-      await target.request({ op: 'seal', file, bytes, trust: true });
-    } catch (error) {
-      await target.request({ op: 'remove', file }).catch(() => undefined);
-      throw error;
-    }
-  }
-
-  async #copyStep(
-    file: string,
-    position: number,
-    length: number,
-    source: StorePeer,
-    target: StorePeer,
+  /** At stores that have none, and beside damaged ones, which they replace. */
+  async #addCopies(
+    segment: ReplicatedSegment,
+    references: readonly Reference[],
+    count: number,
+    damaged: ReadonlySet<string>,
   ): Promise<void> {
-    const memory = NativeMemory.allocate(length);
-    if (memory === null) throw new StoreError('ENOMEM', 'the arena is full');
-    const at = memory.arenaOffset;
-    const timeoutMs = this.#options.stores.requestTimeoutMs;
-    try {
-      const order = { file, position, length, timeoutMs };
-      const read = await source.request({ op: 'read', ...order, seed: 0, target: at, key: source.key });
-      if (read.length !== length || (await crc32cSoon(new MemoryPiece(memory))) !== read.crc)
-        throw new StoreError('EBADMSG', `${source.address} did not give what it has`);
-      await target.request({ op: 'append', ...order, source: at, key: target.key, fromMemory: false });
-      this.counters.copiedBytes += length;
-    } finally {
-      memory.release();
+    const { stores } = this.#options;
+    const sources = await this.#copier.find(segment, references);
+    await this.#doubt(segment, sources);
+    const have = segment.copies.map(({ store }) => store);
+    const beside = [...damaged].flatMap((store) => stores.peer(store) ?? []).filter((peer) => peer.takesNew);
+    const targets = [...beside, ...stores.choose(segment, have, count)].slice(0, count);
+    for (const target of targets) {
+      if (!this.#isLive(segment)) return;
+      await this.#addCopy(segment, references, sources, target);
     }
+  }
+
+  /** Copies that were taken for good, and are not. */
+  async #doubt(segment: ReplicatedSegment, { damaged }: CopySources): Promise<void> {
+    for (const { store, doubtful } of segment.copies)
+      if (!doubtful && damaged.has(store)) await segment.setDoubt(store, true);
+  }
+
+  async #addCopy(
+    segment: ReplicatedSegment,
+    references: readonly Reference[],
+    { parts }: CopySources,
+    peer: StorePeer,
+  ): Promise<void> {
+    const { incarnation, file, made } = segment.beginCopy();
+    const store = peer.id!;
+    try {
+      if (!(await this.#copier.copy(segment, parts, references, { peer, file }))) return;
+      if (!this.#isLive(segment)) {
+        this.#options.stores.gone(file);
+        return;
+      }
+      const others = segment.copies.filter((copy) => copy.store !== store);
+      await segment.setCopies([...others, { store, doubtful: false, incarnation }]);
+    } finally {
+      made();
+    }
+    this.counters.copies++;
+    const fields = { file, bytes: segment.bytes, to: store };
+    this.#options.logger.info(fields, 'made another copy of a payload segment');
   }
 
   async #pace(bytes: number): Promise<void> {
     const delay = this.#rate.delayMs(bytes, this.#options.bytesPerSecond());
     if (delay > 0) {
       await new Promise<void>((resolve) => {
-        const timer = this.#options.clock.setTimer(delay, resolve);
-        this.#wake = () => {
+        const done = () => {
+          this.#wake.delete(done);
           timer.cancel();
           resolve();
         };
+        const timer = this.#options.clock.setTimer(delay, done);
+        this.#wake.add(done);
       });
     }
     if (!this.#running) throw new StoreError('ESHUTDOWN', 'the gateway stops');
@@ -302,72 +328,19 @@ export class Repairs {
 
   // What stores have
 
-  /** Asks a store what it has, removes what nobody refers to, and notes what it lacks. */
-  compare(peer: StorePeer): void {
-    if (!this.#running || this.#comparing.has(peer)) return;
-    const compared = this.#compare(peer)
+  /** Asks a store what it has, removes what nobody refers to, and notes what it lacks. Resolves when that is done, or could not be. */
+  compare(peer: StorePeer): Promise<void> {
+    const underWay = this.#comparing.get(peer);
+    if (underWay !== undefined) return underWay;
+    if (!this.#running) return Promise.resolve();
+    const compared = this.comparison
+      .compare(peer, () => this.#running)
       .catch((error: unknown) => {
         const fields = { store: peer.id, reason: (error as Error).message };
         this.#options.logger.warn(fields, 'a payload store could not be compared with what is referred to');
       })
       .finally(() => this.#comparing.delete(peer));
     this.#comparing.set(peer, compared);
-  }
-
-  async #compare(peer: StorePeer): Promise<void> {
-    const { stores } = this.#options;
-    const store = peer.id!;
-    // Only what was complete before the store was asked can be said to be lacking.
-    const expected = new Set<ReplicatedSegment>();
-    for (const segment of stores.segments)
-      if (segment.isComplete && segment.copies.some((copy) => copy.store === store)) expected.add(segment);
-    for (let after = ''; ; ) {
-      const { files, more } = await peer.request({ op: 'list', after });
-      for (const file of files) {
-        const owner = stores.ownerOf(file);
-        if (owner === null) await this.#removeFile(peer, file);
-        else if (owner !== 'unknown') await this.#compareFile(peer, file, owner, expected);
-      }
-      if (!more || files.length === 0 || !this.#running) break;
-      after = files[files.length - 1]!.file;
-    }
-    for (const segment of expected) {
-      if (!this.#running || !this.#isLive(segment) || this.#isTouched(segment, store)) continue;
-      this.#options.logger.warn(
-        { store, file: segment.file },
-        'a payload store has lost a copy of a segment',
-      );
-      const left = segment.copies.filter((copy) => copy.store !== store);
-      if (left.length > 0) await segment.setCopies(left);
-      this.look(segment);
-    }
-  }
-
-  /** Its copy there was taken away since the comparison began. */
-  #isTouched(segment: ReplicatedSegment, store: string): boolean {
-    return !segment.copies.some((copy) => copy.store === store);
-  }
-
-  async #compareFile(
-    peer: StorePeer,
-    file: ListedFile,
-    segment: ReplicatedSegment,
-    expected: Set<ReplicatedSegment>,
-  ): Promise<void> {
-    expected.delete(segment);
-    if (!segment.isComplete || segment === this.#current) return;
-    const copy = segment.copies.find(({ store }) => store === peer.id);
-    if (copy === undefined) {
-      if (segment.outage === null) await this.#removeFile(peer, file);
-      return;
-    }
-    if (!copy.doubtful && (!file.sealed || file.bytes !== segment.bytes))
-      await this.#setDoubt(segment, peer, true);
-    this.look(segment);
-  }
-
-  async #removeFile(peer: StorePeer, { file }: ListedFile): Promise<void> {
-    await peer.request({ op: 'remove', file });
-    this.counters.removed++;
+    return compared;
   }
 }

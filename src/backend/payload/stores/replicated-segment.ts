@@ -1,31 +1,25 @@
-import { NativeMemory } from '../../../native/arena.ts';
-import { crc32cSoon } from '../../../native/batch.ts';
-import { MemoryPiece } from '../../../native/pieces.ts';
-import { LogError, LogErrorCode } from '../../log/errors.ts';
+import type { MemoryPiece } from '../../../native/pieces.ts';
 import type { PayloadFile, PayloadPlace } from '../ports.ts';
 import { removeFile } from '../small-files.ts';
 import { StoreError } from './messages.ts';
+import {
+  type Copy,
+  held,
+  isAnswer,
+  notEnough,
+  type ReachedCopy,
+  type ReadPiece,
+  readCopy,
+  readersOf,
+  type SegmentStores,
+} from './segment-copies.ts';
 import { type CopyRecord, recordPath, type SegmentRecord, writeRecord } from './segment-record.ts';
+import { sealSegment } from './segment-sealing.ts';
 import type { StorePeer } from './store-peer.ts';
-import { type StoredName, storedName } from './stored-name.ts';
+import { newIncarnation, type StoredName, storedName } from './stored-name.ts';
 
 /** How paths of segments at stores begin, where files are named by paths. */
 export const STORES_PREFIX = 'stores:';
-
-/** What a segment needs of those who know the stores. */
-export interface SegmentStores {
-  readonly requestTimeoutMs: number;
-  /** The store, while it is in. */
-  peer(store: string): StorePeer | null;
-  /** Stores that could take a copy, of those that have none. */
-  spare(copies: readonly string[]): number;
-  /** Reads go first to whoever this puts first. */
-  byDistance(peers: StorePeer[]): StorePeer[];
-  /** Something about the segment is not as it should be, or was completed. */
-  changed(segment: ReplicatedSegment): void;
-  forgotten(segment: ReplicatedSegment): void;
-  warn(fields: object, message: string): void;
-}
 
 export interface SegmentPlan {
   readonly name: StoredName;
@@ -34,13 +28,8 @@ export interface SegmentPlan {
   /** Wanted copies, and how many an extent needs before it is acknowledged. */
   readonly replicas: number;
   readonly minInsync: number;
-}
-
-/** A copy of the segment at one store. */
-interface Copy {
-  readonly store: string;
-  /** What has come since then is not there for sure. */
-  doubtful: boolean;
+  /** The id of the partition's log directory. */
+  readonly directoryId: string;
 }
 
 /**
@@ -49,21 +38,24 @@ interface Copy {
  */
 export class ReplicatedSegment implements PayloadPlace, PayloadFile {
   readonly name: StoredName;
-  /** As stores know it. */
+  /** As stores know the copies that it began with. */
   readonly file: string;
   readonly path: string;
   readonly ready: Promise<void>;
   /** Of what was appended; once it is complete, of the segment. */
   bytes = 0;
+  /** What cannot be read now may be at a store that is away. */
+  readonly isAwaited = true;
   /** It takes no more, and has its list of extents. */
   isComplete = false;
-  /** Being copied or compared. */
-  isBusy = false;
   replicas: number;
   minInsync: number;
   readonly #stores: SegmentStores;
   readonly #directory: string;
+  readonly #directoryId: string;
   #copies: Copy[];
+  /** Copies that are being made, which count when they are whole. */
+  readonly #making = new Set<string>();
   #broken = false;
   #removed = false;
   #isSealed = false;
@@ -82,8 +74,9 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
     this.replicas = plan.replicas;
     this.minInsync = plan.minInsync;
     this.#directory = plan.directory;
+    this.#directoryId = plan.directoryId;
     this.#stores = stores;
-    this.#copies = copies.map(({ store, doubtful }) => ({ store, doubtful }));
+    this.#copies = copies.map((copy) => this.#copy(copy));
     this.ready = made === null ? Promise.resolve() : made.then(() => this.#record());
     // Whoever opens the file hears of a failure.
     this.ready.catch(() => undefined);
@@ -91,6 +84,10 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
 
   get copies(): readonly Readonly<Copy>[] {
     return this.#copies;
+  }
+
+  #copy({ store, doubtful, incarnation }: CopyRecord): Copy {
+    return { store, doubtful, incarnation, file: storedName({ ...this.name, incarnation }) };
   }
 
   // As a place
@@ -130,7 +127,7 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
   /** Makes it at its stores. */
   async create(): Promise<void> {
     await this.ready;
-    await this.#atCopies((peer) => peer.request({ op: 'create', file: this.file }));
+    await this.#atCopies(({ peer, copy: { file } }) => peer.request({ op: 'create', file }));
   }
 
   append(
@@ -143,8 +140,7 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
     this.bytes += length;
     const source = memory.arenaOffset + piece.offset;
     const timeoutMs = this.#stores.requestTimeoutMs;
-    const done = this.#atCopies(async (peer) => {
-      const { file } = this;
+    const done = this.#atCopies(async ({ peer, copy: { file } }) => {
       const { key } = peer;
       await peer.request({ op: 'append', file, position, length, source, key, fromMemory, timeoutMs });
       peer.counters.writtenBytes += length;
@@ -154,67 +150,80 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
 
   async sync(): Promise<void> {
     // What stores have completed is durable there.
-    if (!this.#isSealed) await this.#atCopies((peer) => peer.request({ op: 'sync', file: this.file }));
+    if (!this.#isSealed)
+      await this.#atCopies(({ peer, copy: { file } }) => peer.request({ op: 'sync', file }));
   }
 
-  /**
-   * Ends the segment at all stores that are in; copies at others, and those of which a store cannot say what they hold, are doubtful from now
-   * on. Where no copy is without a doubt, all are taken for what they seem to be: extents are checked when they are read.
-   */
+  /** Ends the segment; see `sealSegment`. */
   async truncate(size: number): Promise<void> {
-    const failures: string[] = [];
-    const sealed = (await this.#seal(size, false, failures)) || (await this.#seal(size, true, failures));
-    if (!sealed) throw new StoreError('EIO', `no store could complete ${this.file}: ${failures.join('; ')}`);
+    await sealSegment(this, this.#copies, size, this.#stores);
     this.bytes = size;
     this.#isSealed = true;
     await this.#record();
   }
 
-  /** Whether one copy at least was completed. */
-  async #seal(bytes: number, trust: boolean, failures: string[]): Promise<boolean> {
-    const { file } = this;
-    const sealed = await Promise.all(
-      this.#copies.map(async (copy) => {
-        try {
-          await this.#peerOf(copy).request({ op: 'seal', file, bytes, trust });
-          copy.doubtful = false;
-          return true;
-        } catch (error) {
-          copy.doubtful = true;
-          failures.push(`${copy.store}: ${(error as Error).message}`);
-          return false;
-        }
-      }),
-    );
-    return sealed.includes(true);
-  }
-
-  /** Of one store after the other until one has it; `expected`: and has what is expected. */
+  /**
+   * Of one store after the other until one has it; `expected`: and has what is expected. Rejects with ENOENT when all stores that have the segment
+   * were asked and none has it; with another code when one that may have it could not be asked. In the same way something else than was expected
+   * comes only when nobody has that.
+   */
   async readCrc(
     position: number,
     length: number,
     seed = 0,
     expected: number | null = null,
-  ): Promise<{ piece: MemoryPiece; crc32c: number }> {
-    let best: { piece: MemoryPiece; crc32c: number } | null = null;
-    let failure: unknown = new StoreError('ENOENT', this.outage ?? 'no store has it');
-    for (const peer of this.#readers()) {
+  ): Promise<ReadPiece> {
+    for (;;) {
+      const copies = this.#copies;
       try {
-        const read = await this.#readFrom(peer, position, length, seed);
-        const good = read.piece.byteLength === length && (expected === null || read.crc32c === expected);
+        return await this.#readAny({ position, length, seed }, expected);
+      } catch (error) {
+        // Copies are replaced by others while they are read.
+        if (copies === this.#copies || (error as StoreError).code === 'ENOMEM') throw error;
+      }
+    }
+  }
+
+  async #readAny(
+    range: { position: number; length: number; seed: number },
+    expected: number | null,
+  ): Promise<ReadPiece> {
+    const copies = this.#copies;
+    let best: ReadPiece | null = null;
+    let answers = 0;
+    const failures: string[] = [];
+    for (const reader of readersOf(copies, this.#stores)) {
+      try {
+        const read = await readCopy(reader, range, this.#stores.requestTimeoutMs);
+        const good =
+          read.piece.byteLength === range.length && (expected === null || read.crc32c === expected);
         best?.piece.memory.release();
         best = read;
         if (good) return read;
-        this.#isDamagedAt(peer, position, length);
+        answers++;
+        this.#isDamagedAt(reader, range);
       } catch (error) {
-        const { code } = error as StoreError;
-        if (code === 'ENOMEM') throw error;
-        failure = error;
-        if (code === 'ENOENT' || code === 'EIO') this.#isDamagedAt(peer, position, length);
+        const { code, message } = error as StoreError;
+        if (code === 'ENOMEM') {
+          best?.piece.memory.release();
+          throw error;
+        }
+        if (isAnswer(error)) answers++;
+        failures.push(`${reader.copy.store}: ${message}`);
+        if (code === 'ENOENT' || code === 'EIO') this.#isDamagedAt(reader, range);
       }
     }
-    if (best !== null) return best;
-    throw failure;
+    const wasReplaced = copies !== this.#copies;
+    if (best !== null && answers === copies.length && !wasReplaced) return best;
+    best?.piece.memory.release();
+    const reasons = [...failures, ...this.#absent()].join('; ');
+    if (answers < copies.length) throw new StoreError('EAGAIN', `not every store answers: ${reasons}`);
+    throw new StoreError('ENOENT', `no store has it: ${reasons}`);
+  }
+
+  #absent(): string[] {
+    const away = this.#copies.filter(({ store }) => this.#stores.peer(store) === null);
+    return away.map(({ store }) => `${store} is not there`);
   }
 
   findAppended(): MemoryPiece | null {
@@ -230,31 +239,67 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
 
   /** Removes its record, then the copies: those at stores that are away go when they are back. */
   async remove(): Promise<void> {
-    this.#removed = true;
+    this.abandon();
     await this.#recording.catch(() => undefined);
     await removeFile(recordPath(this.#directory, this.name.segment));
-    const peers = this.#copies.flatMap(({ store }) => this.#stores.peer(store) ?? []);
-    await Promise.allSettled(peers.map((peer) => peer.request({ op: 'remove', file: this.file })));
+    await this.removeCopies();
+  }
+
+  /** Its directory goes: nothing is recorded any more. */
+  abandon(): void {
+    this.#removed = true;
+  }
+
+  async removeCopies(): Promise<void> {
+    await Promise.all(this.#copies.map((copy) => this.#removeCopy(copy)));
+  }
+
+  async #removeCopy({ store, file }: Copy): Promise<void> {
+    try {
+      await this.#peerOf(store).request({ op: 'remove', file });
+    } catch {
+      this.#stores.gone(file);
+    }
   }
 
   // For those who repair
 
   /** The store was lost: what it lacks from now on is not known. */
   lost(store: string): void {
-    if (this.isComplete) return;
+    if (this.#isSealed || this.isComplete) return;
     for (const copy of this.#copies) if (copy.store === store) copy.doubtful = true;
   }
 
-  /** Changes where copies are, durably. */
+  /** Changes where copies are, durably; files of copies that are left out are removed then. */
   async setCopies(copies: readonly CopyRecord[]): Promise<void> {
     const before = this.#copies;
-    this.#copies = copies.map(({ store, doubtful }) => ({ store, doubtful }));
+    const after = copies.map((copy) => this.#copy(copy));
+    this.#copies = after;
     try {
       await this.#record();
     } catch (error) {
-      this.#copies = before;
+      if (this.#copies === after) this.#copies = before;
       throw error;
     }
+    const left = before.filter(({ store, file }) => !this.hasCopy(store, file));
+    for (const copy of left) await this.#removeCopy(copy);
+  }
+
+  async setDoubt(store: string, doubtful: boolean): Promise<void> {
+    await this.setCopies(this.#copies.map((copy) => (copy.store === store ? { ...copy, doubtful } : copy)));
+  }
+
+  /** Whether the file is one of its copies, or is to be one. */
+  hasCopy(store: string, file: string): boolean {
+    return this.#making.has(file) || this.#copies.some((copy) => copy.store === store && copy.file === file);
+  }
+
+  /** A name for another copy; `made` when that counts, or was given up. */
+  beginCopy(): { readonly incarnation: string; readonly file: string; made(): void } {
+    const incarnation = newIncarnation(this.#directoryId);
+    const file = storedName({ ...this.name, incarnation });
+    this.#making.add(file);
+    return { incarnation, file, made: () => this.#making.delete(file) };
   }
 
   /** One after the other; what has no record any more gets none. */
@@ -268,24 +313,24 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
     return this.#recording;
   }
 
-  #peerOf({ store }: Copy): StorePeer {
+  #peerOf(store: string): StorePeer {
     const peer = this.#stores.peer(store);
     if (peer === null) throw new StoreError('ENOTCONN', `the store ${store} is not there`);
     return peer;
   }
 
   /** Does it at every copy without a doubt. One where it fails is doubtful from then on; rejects when too few are left. */
-  async #atCopies(action: (peer: StorePeer) => Promise<unknown>): Promise<void> {
+  async #atCopies(action: (reached: ReachedCopy) => Promise<unknown>): Promise<void> {
     const errors: unknown[] = [];
     let done = 0;
     const whole = this.#copies.filter(({ doubtful }) => !doubtful);
     const attempts = whole.map(async (copy) => {
       try {
-        await action(this.#peerOf(copy));
+        await action({ copy, peer: this.#peerOf(copy.store) });
         done++;
       } catch (error) {
         if (!copy.doubtful) {
-          const fields = { store: copy.store, file: this.file, reason: (error as Error).message };
+          const fields = { store: copy.store, file: copy.file, reason: (error as Error).message };
           this.#stores.warn(fields, 'a payload store misses something of a segment, which ends therefore');
         }
         copy.doubtful = true;
@@ -298,66 +343,12 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
     throw notEnough(done, this.minInsync, reasons);
   }
 
-  /** Whole copies before doubtful ones, near ones first. */
-  #readers(): StorePeer[] {
-    const peersOf = (doubtful: boolean) =>
-      this.#stores.byDistance(
-        this.#copies
-          .filter((copy) => copy.doubtful === doubtful)
-          .flatMap(({ store }) => this.#stores.peer(store) ?? []),
-      );
-    return [...peersOf(false), ...peersOf(true)];
-  }
-
-  async #readFrom(peer: StorePeer, position: number, length: number, seed: number) {
-    const memory = NativeMemory.allocate(Math.max(length, 1));
-    if (memory === null) throw new StoreError('ENOMEM', 'the arena is full');
-    try {
-      const read = await peer.request({
-        op: 'read',
-        file: this.file,
-        position,
-        length,
-        seed,
-        target: memory.arenaOffset,
-        key: peer.key,
-        timeoutMs: this.#stores.requestTimeoutMs,
-      });
-      if (read.length > length) throw new StoreError('EPROTO', 'the store sent more than was asked for');
-      peer.counters.readBytes += read.length;
-      const piece = new MemoryPiece(memory, 0, read.length);
-      // What the store has read may have been changed on the way.
-      return { piece, crc32c: await crc32cSoon(piece, seed) };
-    } catch (error) {
-      memory.release();
-      throw error;
-    }
-  }
-
-  #isDamagedAt(peer: StorePeer, position: number, length: number): void {
-    const fields = { store: peer.id, file: this.file, position, length };
-    this.#stores.warn(fields, 'a payload store has a damaged copy of an extent');
-    const copy = this.#copies.find(({ store }) => store === peer.id);
-    if (copy === undefined) return;
+  #isDamagedAt({ copy }: ReachedCopy, { position, length }: { position: number; length: number }): void {
+    if (!this.#copies.includes(copy)) return;
+    const { store, file } = copy;
+    const fields = { store, file, position, length };
+    if (!copy.doubtful) this.#stores.warn(fields, 'a payload store has a damaged copy of an extent');
     copy.doubtful = true;
     this.#stores.changed(this);
   }
-}
-
-/** Kafka's NOT_ENOUGH_REPLICAS: nothing was appended, and the producer tries again. */
-export function notEnough(available: number, needed: number, reason: string): LogError {
-  const what = `${available} payload stores can take it, ${needed} are needed`;
-  return new LogError(LogErrorCode.NOT_ENOUGH_REPLICAS, reason === '' ? what : `${what}: ${reason}`);
-}
-
-/** In the arena, where stores can take it from; the caller releases it. */
-function held(piece: Uint8Array | MemoryPiece): MemoryPiece {
-  if (piece instanceof MemoryPiece) {
-    piece.memory.retain();
-    return piece;
-  }
-  const memory = NativeMemory.allocate(Math.max(piece.byteLength, 1));
-  if (memory === null) throw new StoreError('ENOBUFS', 'the arena is full');
-  memory.bytes().set(piece);
-  return new MemoryPiece(memory, 0, piece.byteLength);
 }

@@ -1,8 +1,8 @@
 import type { Clock, Timer } from '../../../util/clock.ts';
 import type { Logger } from '../../../util/logger.ts';
-import type { Reference } from '../partition-payloads.ts';
+import type { Reference } from '../payload-recovery.ts';
 import { RateLimit } from '../tiers/rate-limit.ts';
-import type { StoreError } from './messages.ts';
+import { hasExtent } from './extent-check.ts';
 import type { PayloadStores } from './payload-stores.ts';
 import type { ReplicatedSegment } from './replicated-segment.ts';
 import type { StorePlaces } from './store-places.ts';
@@ -81,44 +81,34 @@ export class Scrubber {
     }
   }
 
-  async #check(
-    segment: ReplicatedSegment,
-    { position, length, headerCrc, batchCrc }: Reference,
-  ): Promise<void> {
+  async #check(segment: ReplicatedSegment, reference: Reference): Promise<void> {
     const { stores, logger } = this.#options;
-    const { file } = segment;
+    const { position, length } = reference;
     const damaged: string[] = [];
     let whole = 0;
-    for (const { store, doubtful } of segment.copies) {
+    // A copy in doubt is looked at by repairs, unless there is no other.
+    const inOrder = [...segment.copies].sort((a, b) => Number(a.doubtful) - Number(b.doubtful));
+    for (const { store, doubtful, file } of inOrder) {
       const peer = stores.peer(store);
-      if (peer === null || doubtful) continue;
-      await this.#pace(length);
-      if (!this.#running) return;
+      if (peer === null || (doubtful && (whole > 0 || damaged.length === 0))) continue;
       try {
-        const found = await peer.request({ op: 'check', file, position, length, seed: headerCrc });
-        if (found.length === length && found.crc === batchCrc) whole++;
-        else damaged.push(store);
-      } catch (error) {
-        const { code } = error as StoreError;
-        // The store has gone, or has no memory now; or it cannot read the disk.
-        if (code === 'EIO' || code === 'ENOENT') damaged.push(store);
+        if (await hasExtent(peer, file, reference, (bytes) => this.#pace(bytes))) whole++;
+        else if (!doubtful) damaged.push(store);
+      } catch {
+        // The store has gone, or has no memory now.
       }
+      if (!this.#running) return;
       this.counters.bytes += length;
     }
     if (damaged.length === 0 || !stores.has(segment)) return;
     this.counters.damaged += damaged.length;
-    const fields = { file, position, length, stores: damaged };
+    const fields = { file: segment.file, position, length, stores: damaged };
     if (whole === 0) {
       this.counters.lost++;
       logger.error(fields, 'payload at stores is damaged, and no copy that is there is whole');
-      return;
-    }
-    logger.warn(fields, 'a copy of payload at a store is damaged: it is made anew');
+    } else logger.warn(fields, 'a copy of payload at a store is damaged: it is made anew');
     await segment.setCopies(
-      segment.copies.map(({ store, doubtful }) => ({
-        store,
-        doubtful: doubtful || damaged.includes(store),
-      })),
+      segment.copies.map((copy) => ({ ...copy, doubtful: copy.doubtful || damaged.includes(copy.store) })),
     );
     stores.changed(segment);
   }

@@ -1,16 +1,17 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { replaceFile } from '../small-files.ts';
+import { namesIn, replaceFile } from '../small-files.ts';
 
 const SUFFIX = '.stores';
 const MAX_COPIES = 64;
 
+const incarnation = z.string().regex(/^[0-9a-f]{16}$/);
 const record = z.object({
   version: z.literal(1),
-  incarnation: z.string().regex(/^[0-9a-f]{16}$/),
+  incarnation,
   copies: z
-    .array(z.object({ store: z.string().regex(/^[\w-]{1,64}$/), doubtful: z.boolean() }))
+    .array(z.object({ store: z.string().regex(/^[\w-]{1,64}$/), doubtful: z.boolean(), incarnation }))
     .max(MAX_COPIES),
 });
 
@@ -19,6 +20,8 @@ export interface CopyRecord {
   readonly store: string;
   /** The store was away when the segment ended: the copy may lack its end. */
   readonly doubtful: boolean;
+  /** In the name that the store knows it by: one that is made anew gets another name than the one that it replaces. */
+  readonly incarnation: string;
 }
 
 /** Which stores have a segment; kept beside its list of extents, and durable before the segment gets its first extent. */
@@ -32,13 +35,18 @@ export function recordPath(directory: string, segment: number): string {
 }
 
 export async function writeRecord(path: string, { incarnation, copies }: SegmentRecord): Promise<void> {
-  await replaceFile(path, Buffer.from(`${JSON.stringify({ version: 1, incarnation, copies })}\n`));
+  const plain = copies.map((copy) => ({
+    store: copy.store,
+    doubtful: copy.doubtful,
+    incarnation: copy.incarnation,
+  }));
+  await replaceFile(path, Buffer.from(`${JSON.stringify({ version: 1, incarnation, copies: plain })}\n`));
 }
 
 /** The records of a partition's payload directory, by segment. Throws an Error for people when one cannot be understood. */
 export async function readRecords(directory: string): Promise<Map<number, SegmentRecord>> {
   const found = new Map<number, SegmentRecord>();
-  for (const name of await readdir(directory).catch(() => [] as string[])) {
+  for (const name of await namesIn(directory)) {
     if (!name.endsWith(SUFFIX)) continue;
     const digits = name.slice(0, -SUFFIX.length);
     if (!/^\d{20}$/.test(digits)) continue;

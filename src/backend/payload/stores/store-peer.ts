@@ -11,6 +11,9 @@ import { type ConnectionOptions, StoreConnection } from './store-connection.ts';
 export type Circuit = 'closed' | 'open' | 'half-open';
 
 const FIRST_DELAY_MS = 100;
+/** How often the second address of a store is looked at, and for how long the first one may be away before. */
+const RIVAL_LOOK_MS = 5000;
+const RIVAL_AWAY_MS = 10_000;
 const LONGEST_DELAY_MS = 5000;
 /** A store whose disk was full gets nothing new for so long. */
 const FULL_MS = 10_000;
@@ -21,6 +24,8 @@ const FULL_BYTES = 1 << 30;
 export interface PeerEvents {
   up(peer: StorePeer): void;
   down(peer: StorePeer): void;
+  /** Another address of the store with this id, which is to be used instead; null: there is none. */
+  rival(peer: StorePeer, id: string): StorePeer | null;
   /** It has begun to be emptied, or stopped to be. */
   drainingChanged(peer: StorePeer): void;
 }
@@ -50,10 +55,13 @@ export class StorePeer {
   readonly #logger: Logger;
   readonly #events: PeerEvents;
   #connection: StoreConnection | null = null;
+  /** Another address of the same store, which is used. */
+  #rival: StorePeer | null = null;
   #timer: Timer | null = null;
   #failures = 0;
   #fullUntilMs = 0;
   #stopped = false;
+  #wasUp = false;
   #connecting: Promise<void> = Promise.resolve();
   #tried: () => void = () => {};
   /** Resolves when the first attempt has ended, either way. */
@@ -76,7 +84,47 @@ export class StorePeer {
   }
 
   start(): void {
+    const rival = this.#rival;
+    if (rival?.isThereOrWas() === true) {
+      this.#connecting = this.#watch(rival);
+      return;
+    }
+    this.#rival = null;
     this.#connecting = this.#connect();
+  }
+
+  /** Looks who is at the address, as an operator, for whom the store leaves nobody: it may be another store by now. */
+  async #watch(rival: StorePeer): Promise<void> {
+    const identity = { ...this.#options.identity, role: 'operator' } as const;
+    let id = rival.id;
+    try {
+      const at = splitAddress(this.address);
+      const connection = await StoreConnection.open({ ...this.#options, ...at, identity, fabric: null });
+      id = connection.store.id;
+      connection.end('it was only asked who it is');
+      await connection.closed;
+    } catch {
+      // Nobody is there.
+    }
+    if (this.#stopped) return;
+    if (id !== rival.id) this.#rival = null;
+    this.#timer = this.#options.clock.setTimer(RIVAL_LOOK_MS, () => this.start());
+  }
+
+  /** It is another address of a store that is reached at a better one: a store talks to a gateway once. */
+  get isSpare(): boolean {
+    return this.#rival !== null;
+  }
+
+  /** It is in, or was so a moment ago. */
+  isThereOrWas(): boolean {
+    return this.isUp || (this.#wasUp && this.#options.clock.now() - this.lostAtMs < RIVAL_AWAY_MS);
+  }
+
+  /** Leaves the store to another address of it. */
+  stepBack(rival: StorePeer): void {
+    this.#rival = rival;
+    this.#connection?.end(`the store is used at ${rival.address}`);
   }
 
   get isUp(): boolean {
@@ -144,13 +192,14 @@ export class StorePeer {
 
   async #connect(): Promise<void> {
     this.circuit = 'half-open';
-    const { host, port } = splitAddress(this.address);
     try {
+      const { host, port } = splitAddress(this.address);
       const connection = await StoreConnection.open({ ...this.#options, host, port });
       if (this.#stopped) {
         connection.end('the gateway stops');
         await connection.closed;
       } else this.#opened(connection);
+      if (connection.ended !== null) await connection.closed;
     } catch (error) {
       this.#failed((error as Error).message);
     }
@@ -163,6 +212,15 @@ export class StorePeer {
       return;
     }
     const { store, status, provider, domain } = connection;
+    const rival = this.#events.rival(this, store.id);
+    if (rival !== null) {
+      const fields = { store: store.id, address: this.address, used: rival.address };
+      this.#logger.warn(fields, 'a payload store has two addresses: the first one is used');
+      this.#rival = rival;
+      connection.end(`the store is used at ${rival.address}`);
+      this.#failed(`it is the store at ${rival.address}`);
+      return;
+    }
     if (this.id !== null && this.id !== store.id)
       this.#logger.warn(
         { store: store.id, before: this.id, address: this.address },
@@ -174,6 +232,7 @@ export class StorePeer {
     this.trouble = null;
     this.lostAtMs = 0;
     this.#failures = 0;
+    this.#wasUp = true;
     this.#connection = connection;
     this.clockSkewMs = status.nowMs - this.#options.clock.now();
     const fields = { store: store.id, address: this.address, zone: store.zone, provider, domain };
@@ -206,7 +265,8 @@ export class StorePeer {
     this.circuit = 'open';
     const fields = { store: this.id, address: this.address, reason };
     if (this.#stopped) return;
-    if (this.trouble !== reason) this.#logger.warn(fields, 'payload store is not there');
+    if (this.trouble !== reason && this.#rival === null)
+      this.#logger.warn(fields, 'payload store is not there');
     this.trouble = reason;
     const delay = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(this.#failures++, 10));
     this.#timer = this.#options.clock.setTimer(delay, () => this.start());

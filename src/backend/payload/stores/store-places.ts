@@ -1,9 +1,17 @@
-import type { Reference } from '../partition-payloads.ts';
+import type { Reference } from '../payload-recovery.ts';
 import type { FoundPayload, PayloadPlace, PayloadPlaces, PlacementOptions, SegmentOwner } from '../ports.ts';
 import { makeDirectory } from '../small-files.ts';
 import type { PayloadStores } from './payload-stores.ts';
 import type { ReplicatedSegment } from './replicated-segment.ts';
 import { readRecords } from './segment-record.ts';
+
+/** What a partition's log refers to. */
+export interface LogReferences {
+  /** Batches below are in the log for good. */
+  readonly endOffset: bigint;
+  /** In order, from the batch with this offset on. */
+  from(offset: bigint): AsyncIterable<Reference>;
+}
 
 /** The places of one partition's payload when stores have it; what was there before stays where it is. */
 export class StorePlaces implements PayloadPlaces {
@@ -11,7 +19,7 @@ export class StorePlaces implements PayloadPlaces {
   readonly name: string;
   owner: SegmentOwner | null = null;
   /** What the log refers to, in order; null before all segments are known. */
-  openReferences: (() => AsyncIterable<Reference>) | null = null;
+  openReferences: LogReferences | null = null;
   /** What the topic asks for. */
   replicas = 1;
   minInsync = 1;
@@ -19,19 +27,39 @@ export class StorePlaces implements PayloadPlaces {
   readonly segments = new Map<number, ReplicatedSegment>();
   /** The partition's payload directory. */
   readonly directory: string;
+  /** Of the log directory that it is in. */
+  readonly directoryId: string;
   readonly #stores: PayloadStores;
   readonly #home: PayloadPlaces;
   #made: Promise<void> | null = null;
 
-  constructor(stores: PayloadStores, name: string, directory: string, home: PayloadPlaces) {
+  constructor(
+    stores: PayloadStores,
+    partition: { readonly name: string; readonly directory: string; readonly directoryId: string },
+    home: PayloadPlaces,
+  ) {
     this.#stores = stores;
-    this.name = name;
-    this.directory = directory;
+    this.name = partition.name;
+    this.directory = partition.directory;
+    this.directoryId = partition.directoryId;
     this.#home = home;
   }
 
   async *references(): AsyncGenerator<Reference> {
-    if (this.openReferences !== null) yield* this.openReferences();
+    if (this.openReferences !== null) yield* this.openReferences.from(0n);
+  }
+
+  /** All that the log refers to in a segment; null while that cannot be said, and when it is nothing. */
+  async referencesIn(segment: number): Promise<Reference[] | null> {
+    const log = this.openReferences;
+    const offsets = this.owner?.offsetsOf(segment) ?? null;
+    if (log === null || offsets === null || log.endOffset <= offsets.last) return null;
+    const found: Reference[] = [];
+    for await (const reference of log.from(offsets.first)) {
+      if (reference.baseOffset > offsets.last) break;
+      if (reference.segmentId === segment) found.push(reference);
+    }
+    return found.length === 0 ? null : found;
   }
 
   get outage(): string | null {

@@ -1,5 +1,6 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 
+const GENERATION_DIGITS = 8;
 const NAME = /^(.+)\/(\d{20})-([0-9a-f]{16})$/;
 
 /** How gateways and stores call the copies of one segment. A segment that is begun anew gets another incarnation. */
@@ -21,6 +22,20 @@ export function parseStoredName(name: string): StoredName | null {
   return { partition, segment: Number(segment), incarnation: incarnation! };
 }
 
-export function newIncarnation(): string {
-  return randomBytes(8).toString('hex');
+/**
+ * The incarnation of a copy that is begun now. Its first half says from which log directory it comes: a gateway that has lost its directories, and
+ * knows of nothing therefore, does not take what others had made for rubbish.
+ */
+export function newIncarnation(directoryId: string): string {
+  return `${generationOf(directoryId)}${randomBytes(4).toString('hex')}`;
+}
+
+/** Stands for a log directory in incarnations. */
+export function generationOf(directoryId: string): string {
+  return createHash('sha256').update(directoryId).digest('hex').slice(0, GENERATION_DIGITS);
+}
+
+/** Of the log directory that the copy comes from. */
+export function generationIn({ incarnation }: StoredName): string {
+  return incarnation.slice(0, GENERATION_DIGITS);
 }

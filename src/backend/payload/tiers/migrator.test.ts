@@ -39,6 +39,7 @@ describe('Migrator', () => {
         segments: {
           complete() {},
           completeAll() {},
+          offsetsOf: () => null,
           async move(_, { copy, publish, place }) {
             if (!(await copy(`${at.path}/${segmentId}`, () => true))) return false;
             await publish(`${at.path}/${segmentId}`);

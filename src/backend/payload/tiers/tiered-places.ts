@@ -1,9 +1,9 @@
-import { readdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readExtentSummary } from '../extents.ts';
 import { extentsPath, segmentOfPayload } from '../home-places.ts';
 import type { FoundPayload, PayloadPlace, PayloadPlaces, PlacementOptions, SegmentOwner } from '../ports.ts';
-import { makeDirectory } from '../small-files.ts';
+import { makeDirectory, namesIn } from '../small-files.ts';
 import type { TierFile, TierFileOwner } from './tier-file.ts';
 import type { TieredStorage } from './tiered-storage.ts';
 
@@ -66,7 +66,7 @@ export class TieredPlaces implements PayloadPlaces, TierFileOwner {
 
   async #findAtHome(): Promise<TierFile[]> {
     const files: TierFile[] = [];
-    for (const name of await readdir(this.#home).catch(() => [] as string[])) {
+    for (const name of await namesIn(this.#home)) {
       const segmentId = segmentOfPayload(name);
       if (segmentId === null) continue;
       const path = join(this.#home, name);

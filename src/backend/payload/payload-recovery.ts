@@ -1,0 +1,258 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from '../../util/logger.ts';
+import { type Extent, readExtentSummary } from './extents.ts';
+import { absentPlace, extentsPath, payloadPath, segmentOfExtents } from './home-places.ts';
+import type { OpenFiles } from './open-files.ts';
+import type { PayloadPlace, PayloadPlaces } from './ports.ts';
+import { PayloadSegment, type SegmentOrigin } from './segment.ts';
+import { makeDirectory, namesIn, removeFile, replaceFile } from './small-files.ts';
+import { StoreError } from './stores/messages.ts';
+
+/** While payload may be where nobody can look, new segments are numbered so far behind those that are known. */
+const OUTAGE_ID_GAP = 1 << 20;
+
+/** Says from which offset on payload was not looked at yet: a start that could not do so leaves it to the next one. */
+const UNCHECKED = 'unchecked';
+
+/** A reference that the log holds, as far as recovery needs it. */
+export interface Reference extends Extent {
+  segmentId: number;
+  /** CRC-32C of the original batch, and of the part of its header that precedes the extent. */
+  batchCrc: number;
+  headerCrc: number;
+}
+
+export interface RecoveryInput {
+  logStartOffset: bigint;
+  logEndOffset: bigint;
+  /** Offsets from here on were not known to be durable when the process ended; null after a clean shutdown. */
+  recoveryPoint: bigint | null;
+  /** The references in the log from an offset on, in order. */
+  references(from: bigint): AsyncIterable<Reference>;
+}
+
+/** Whether payload is there cannot be said yet: not everybody who may have it answers. Recovery is to be tried again. */
+export class PayloadUnreachable extends Error {
+  constructor(segmentId: number, offset: bigint, reason: string) {
+    super(`payload of segment ${segmentId}, offset ${offset}, is not reachable yet: ${reason}`);
+  }
+}
+
+export interface RecoveredPayload {
+  /** In the order of their numbers. */
+  readonly segments: readonly PayloadSegment[];
+  /** Those of them whose end could not be written down yet. */
+  readonly unsealed: readonly PayloadSegment[];
+  readonly nextId: number;
+  /** The offset of the first reference whose payload is missing or damaged, where the log has to be cut; null: nowhere. */
+  readonly cut: bigint | null;
+}
+
+/** What recovery works on: a partition's payload directory, and where its files are. */
+export interface RecoveryScope {
+  readonly directory: string;
+  readonly open: OpenFiles;
+  readonly places: PayloadPlaces;
+  readonly logger: Logger;
+}
+
+/**
+ * Learns what payload is there at the start, and removes what no record refers to. Reads payload only beyond the recovery point.
+ * @throws PayloadUnreachable, and then it has changed nothing that a second attempt needs
+ */
+export async function recoverSegments(scope: RecoveryScope, input: RecoveryInput): Promise<RecoveredPayload> {
+  const unchecked = await readUnchecked(scope.directory);
+  const { recoveryPoint } = input;
+  const isEarlier = unchecked !== null && (recoveryPoint === null || unchecked < recoveryPoint);
+  const recovery = new PayloadRecovery(scope, isEarlier ? { ...input, recoveryPoint: unchecked } : input);
+  try {
+    const recovered = await recovery.run();
+    if (unchecked !== null) await removeFile(join(scope.directory, UNCHECKED));
+    return recovered;
+  } catch (error) {
+    if (error instanceof PayloadUnreachable && unchecked === null && recoveryPoint !== null)
+      await writeUnchecked(scope.directory, recoveryPoint);
+    throw error;
+  }
+}
+
+async function readUnchecked(directory: string): Promise<bigint | null> {
+  const path = join(directory, UNCHECKED);
+  try {
+    const text = await readFile(path, 'utf8');
+    if (!/^\d{1,19}\n$/.test(text)) throw new Error(`${path} holds no offset: put 0 into it, or remove it`);
+    return BigInt(text.trim());
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+async function writeUnchecked(directory: string, offset: bigint): Promise<void> {
+  await makeDirectory(directory);
+  await replaceFile(join(directory, UNCHECKED), Buffer.from(`${offset}\n`));
+}
+
+class PayloadRecovery {
+  readonly #scope: RecoveryScope;
+  readonly #input: RecoveryInput;
+  readonly #segments = new Map<number, PayloadSegment>();
+  readonly #unsealed: PayloadSegment[] = [];
+  /** Segments without a good list, and what the log says that they have. */
+  readonly #unknown = new Map<number, Reference[]>();
+  #places: ReadonlyMap<number, PayloadPlace> = new Map();
+  #nextId = 0;
+
+  constructor(scope: RecoveryScope, input: RecoveryInput) {
+    this.#scope = scope;
+    this.#input = input;
+  }
+
+  async run(): Promise<RecoveredPayload> {
+    const { outage } = this.#scope.places;
+    const { recoveryPoint } = this.#input;
+    this.#places = await this.#findPlaces();
+    let from = await this.#adoptListed();
+    const unknown = this.#unknown;
+    // After a clean end every segment has its sidecar, and there is nothing to learn from the log.
+    if (unknown.size === 0 && recoveryPoint === null && outage === null) return this.#result(null);
+    // With nothing to learn, only what may not be durable has to be checked.
+    if (unknown.size === 0 && recoveryPoint !== null && recoveryPoint > from && outage === null)
+      from = recoveryPoint;
+    const cut = await this.#match(from);
+    await this.#adoptUnknown();
+    if (outage !== null) this.#nextId += OUTAGE_ID_GAP;
+    return this.#result(cut);
+  }
+
+  #result(cut: bigint | null): RecoveredPayload {
+    const segments = [...this.#segments].sort(([a], [b]) => a - b).map(([, segment]) => segment);
+    return { segments, unsealed: this.#unsealed, nextId: this.#nextId, cut };
+  }
+
+  #origin(id: number): SegmentOrigin {
+    const { directory, open } = this.#scope;
+    return { directory, id, open, place: this.#places.get(id)! };
+  }
+
+  /** Takes the segments that have good lists; returns from which offset on the log has more to tell. */
+  async #adoptListed(): Promise<bigint> {
+    const { logStartOffset, logEndOffset } = this.#input;
+    let from = logStartOffset;
+    for (const id of this.#places.keys()) {
+      this.#nextId = id + 1;
+      const summary = await readExtentSummary(extentsPath(this.#scope.directory, id));
+      if (summary === null || summary.lastOffset >= logEndOffset) {
+        this.#unknown.set(id, []);
+        continue;
+      }
+      const segment = PayloadSegment.sealed(this.#origin(id), summary);
+      if (segment.isDeadBefore(logStartOffset)) {
+        await segment.remove();
+        continue;
+      }
+      await segment.countLiveFrom(logStartOffset);
+      this.#segments.set(id, segment);
+      if (this.#unknown.size === 0 && summary.lastOffset >= from) from = summary.lastOffset + 1n;
+    }
+    return from;
+  }
+
+  /** Finds the extents of segments in the log. Returns where the log has to be cut. */
+  async #match(from: bigint): Promise<bigint | null> {
+    const { directory, logger, places } = this.#scope;
+    for await (const reference of this.#input.references(from)) {
+      const { segmentId: segment, baseOffset } = reference;
+      this.#nextId = Math.max(this.#nextId, segment + 1);
+      const place = this.#places.get(segment);
+      const found = this.#unknown.get(segment);
+      const isThere = found === undefined ? this.#segments.has(segment) : await this.#isThere(reference);
+      if (!isThere) {
+        const outage = place === undefined ? places.outage : place.outage;
+        const fields = { directory, offset: baseOffset, segment, outage };
+        logger.error(fields, 'A record refers to payload that is missing or damaged');
+        if (this.#isChecked(reference)) return baseOffset;
+        continue;
+      }
+      found?.push(reference);
+    }
+    return null;
+  }
+
+  /** The bytes of the reference may not have been durable, and can be looked at, now or later. */
+  #isChecked({ segmentId, lastOffset }: Reference): boolean {
+    const { recoveryPoint } = this.#input;
+    if (recoveryPoint === null || lastOffset < recoveryPoint) return false;
+    const place = this.#places.get(segmentId);
+    if (place === undefined) return this.#scope.places.outage === null;
+    return place.outage === null || place.isAwaited === true;
+  }
+
+  async #isThere(reference: Reference): Promise<boolean> {
+    if (!this.#isChecked(reference)) return true;
+    const { segmentId, baseOffset, position, length, headerCrc, batchCrc } = reference;
+    const { open } = this.#scope;
+    const file = open.acquire(this.#places.get(segmentId)!.path);
+    try {
+      const { piece, crc32c } = await (await file.file).readCrc(position, length, headerCrc, batchCrc);
+      const whole = piece.byteLength === length && crc32c === batchCrc;
+      piece.memory.release();
+      return whole;
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      // All who were to have it were asked, and none has.
+      if (error.code === 'ENOENT') return false;
+      throw new PayloadUnreachable(segmentId, baseOffset, error.message);
+    } finally {
+      open.release(file);
+    }
+  }
+
+  /** Completes the segments whose extents were found in the log, and removes those of nobody. */
+  async #adoptUnknown(): Promise<void> {
+    const { directory, logger } = this.#scope;
+    for (const [id, references] of this.#unknown) {
+      const segment = PayloadSegment.recovered(this.#origin(id), references);
+      if (segment.unused) {
+        logger.info({ directory, segment: id }, 'Removed payload that no record refers to');
+        await segment.remove();
+        continue;
+      }
+      await this.#seal(segment);
+      await segment.countLiveFrom(this.#input.logStartOffset);
+      this.#segments.set(id, segment);
+    }
+  }
+
+  /** A segment whose stores are away, or cannot end it now, is ended when they are back. */
+  async #seal(segment: PayloadSegment): Promise<void> {
+    if (segment.outage === null) {
+      try {
+        await segment.seal();
+        return;
+      } catch (error) {
+        if (!(error instanceof StoreError)) throw error;
+        const fields = { segment: segment.path, err: error };
+        this.#scope.logger.warn(fields, 'A payload segment could not be completed');
+      }
+    }
+    this.#unsealed.push(segment);
+  }
+
+  /** Where the payload file of each segment is, in the order of the segments. */
+  async #findPlaces(): Promise<ReadonlyMap<number, PayloadPlace>> {
+    const { directory } = this.#scope;
+    const places = new Map<number, PayloadPlace>();
+    for (const { segmentId, place } of await this.#scope.places.find()) places.set(segmentId, place);
+    const { outage } = this.#scope.places;
+    for (const name of await namesIn(directory)) {
+      const id = segmentOfExtents(name);
+      const lost = id !== null && !places.has(id);
+      if (lost && outage !== null) places.set(id, absentPlace(payloadPath(directory, id), outage));
+      // A removal that was interrupted, or payload that somebody took away: then reads of it will say so.
+      else if (lost || name.endsWith('.tmp')) await removeFile(join(directory, name));
+    }
+    return new Map([...places].sort(([a], [b]) => a - b));
+  }
+}

@@ -1,0 +1,166 @@
+import { NativeMemory } from '../../../native/arena.ts';
+import { crc32cSoon } from '../../../native/batch.ts';
+import { MemoryPiece } from '../../../native/pieces.ts';
+import type { Reference } from '../payload-recovery.ts';
+import { hasAll, hasExtent, type Pace } from './extent-check.ts';
+import { StoreError } from './messages.ts';
+import type { PayloadStores } from './payload-stores.ts';
+import type { ReplicatedSegment } from './replicated-segment.ts';
+import { isAnswer, type ReachedCopy, readersOf } from './segment-copies.ts';
+import type { StorePeer } from './store-peer.ts';
+
+/** Segments are copied in steps of so many bytes. */
+const STEP_BYTES = 4 << 20;
+
+/** A range of a segment, and the copy from which it is taken. */
+interface Part {
+  readonly position: number;
+  readonly length: number;
+  readonly source: ReachedCopy;
+  /** The log refers to it. What lies between is kept for whoever has read of it before it was given up. */
+  readonly isLive: boolean;
+}
+
+/** Where the parts of a good copy are. */
+export interface CopySources {
+  readonly parts: readonly Part[];
+  /** Stores of copies that lack something. */
+  readonly damaged: ReadonlySet<string>;
+}
+
+/** No copy has an extent as it was produced, though all were asked. */
+export class LostExtent extends Error {
+  constructor(segment: ReplicatedSegment, { baseOffset, position, length }: Reference) {
+    super(`no copy of ${segment.file} has offset ${baseOffset}, ${length} bytes at ${position}, as produced`);
+  }
+}
+
+/** Makes copies of segments from what is good of those that are there, and nothing else. */
+export class SegmentCopier {
+  readonly #stores: PayloadStores;
+  readonly #pace: Pace;
+  copiedBytes = 0;
+
+  /** `pace`: called before bytes are read or copied. */
+  constructor(stores: PayloadStores, pace: Pace) {
+    this.#stores = stores;
+    this.#pace = pace;
+  }
+
+  /**
+   * Finds a copy for each extent that has it as the log says. Rejects with a LostExtent, and with a StoreError when one that may have it does not
+   * answer.
+   */
+  async find(segment: ReplicatedSegment, references: readonly Reference[]): Promise<CopySources> {
+    const parts: Part[] = [];
+    const damaged = new Set<string>();
+    const readers = readersOf(segment.copies, this.#stores);
+    let at = 0;
+    for (const reference of references) {
+      const source = await this.#sourceOf(segment, reference, readers, damaged);
+      // Most likely the next one is there, too.
+      readers.sort((a, b) => Number(b === source) - Number(a === source));
+      const { position, length } = reference;
+      if (position > at) parts.push({ position: at, length: position - at, source, isLive: false });
+      parts.push({ position, length, source, isLive: true });
+      at = position + length;
+    }
+    const [source] = readers;
+    if (source !== undefined && at < segment.bytes)
+      parts.push({ position: at, length: segment.bytes - at, source, isLive: false });
+    return { parts, damaged };
+  }
+
+  async #sourceOf(
+    segment: ReplicatedSegment,
+    reference: Reference,
+    readers: readonly ReachedCopy[],
+    damaged: Set<string>,
+  ): Promise<ReachedCopy> {
+    const failures: string[] = [];
+    for (const reader of readers) {
+      const { peer, copy } = reader;
+      try {
+        if (await hasExtent(peer, copy.file, reference, this.#pace)) return reader;
+        damaged.add(copy.store);
+      } catch (error) {
+        const { code, message } = error as StoreError;
+        if (code === 'ESHUTDOWN') throw error;
+        failures.push(`${copy.store}: ${message}`);
+      }
+    }
+    if (failures.length === 0 && readers.length === segment.copies.length)
+      throw new LostExtent(segment, reference);
+    throw new StoreError('EAGAIN', `not every store that may have it answers: ${failures.join('; ')}`);
+  }
+
+  /** Makes a copy under another name, and sees whether it is what it should be. Nothing of it is left when it is not, or is not wanted any more. */
+  async copy(
+    segment: ReplicatedSegment,
+    parts: readonly Part[],
+    references: readonly Reference[],
+    target: { readonly peer: StorePeer; readonly file: string },
+  ): Promise<boolean> {
+    const { peer, file } = target;
+    const { bytes } = segment;
+    try {
+      await peer.request({ op: 'create', file });
+      for (const part of parts) {
+        for (let done = 0; done < part.length; done += STEP_BYTES) {
+          const length = Math.min(STEP_BYTES, part.length - done);
+          await this.#pace(length);
+          if (!this.#stores.has(segment)) throw new StoreError('ECANCELED', `${segment.file} is gone`);
+          await this.#copyStep({ ...part, position: part.position + done, length }, target);
+        }
+      }
+      await peer.request({ op: 'seal', file, bytes, trust: true });
+      if (!(await hasAll(peer, file, references, this.#pace)))
+        throw new StoreError('EBADMSG', `${peer.address} does not have what was given to it`);
+      return true;
+    } catch (error) {
+      await peer.request({ op: 'remove', file }).catch(() => this.#stores.gone(file));
+      if ((error as StoreError).code === 'ECANCELED') return false;
+      throw error;
+    }
+  }
+
+  async #copyStep(
+    { source, position, length, isLive }: Part,
+    { peer, file }: { readonly peer: StorePeer; readonly file: string },
+  ): Promise<void> {
+    const memory = NativeMemory.allocate(length);
+    if (memory === null) throw new StoreError('ENOMEM', 'the arena is full');
+    const at = memory.arenaOffset;
+    const timeoutMs = this.#stores.requestTimeoutMs;
+    try {
+      const order = { position, length, timeoutMs };
+      const isRead = await readInto(memory, source, order);
+      if (!isRead && isLive)
+        throw new StoreError('EBADMSG', `${source.peer.address} did not give what it has`);
+      if (!isRead) memory.bytes().fill(0, 0, length);
+      await peer.request({ op: 'append', file, ...order, source: at, key: peer.key, fromMemory: false });
+      this.copiedBytes += length;
+    } finally {
+      memory.release();
+    }
+  }
+}
+
+/** Whether all of it came, as the store has it. */
+async function readInto(
+  memory: NativeMemory,
+  { peer, copy: { file } }: ReachedCopy,
+  order: { readonly position: number; readonly length: number; readonly timeoutMs: number },
+): Promise<boolean> {
+  try {
+    const { key } = peer;
+    const read = await peer.request({ op: 'read', file, ...order, seed: 0, target: memory.arenaOffset, key });
+    return (
+      read.length === order.length &&
+      (await crc32cSoon(new MemoryPiece(memory, 0, order.length))) === read.crc
+    );
+  } catch (error) {
+    if (isAnswer(error) || (error as StoreError).code === 'EIO') return false;
+    throw error;
+  }
+}
