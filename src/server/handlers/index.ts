@@ -48,6 +48,7 @@ import { directPutHandler } from './16385-direct-put.ts';
 import { directGetHandler } from './16386-direct-get.ts';
 import { directReleaseHandler } from './16387-direct-release.ts';
 import { administrationHandlers } from './administration.ts';
+import { shareHandlers } from './share-handlers.ts';
 
 /** Every API that the embedded broker serves, except ApiVersions, which needs the registry of all. */
 export function brokerHandlers(
@@ -101,6 +102,7 @@ export function brokerHandlers(
     findCoordinatorHandler({
       groups,
       transactions,
+      states: broker.sharing.states,
       broker: (listener) => ({ nodeId: metadata.nodeId, ...addressOf(listener) }),
     }),
     joinGroupHandler({ groups }),
@@ -115,6 +117,7 @@ export function brokerHandlers(
     deleteGroupsHandler({ groups }),
     consumerGroupHeartbeatHandler({ groups }),
     consumerGroupDescribeHandler({ groups }),
+    ...shareHandlers(broker, names),
     addPartitionsToTxnHandler({ transactions, topics: names }),
     addOffsetsToTxnHandler({ transactions, groups }),
     endTxnHandler({ transactions }),
