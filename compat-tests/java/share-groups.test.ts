@@ -78,8 +78,7 @@ describe('share groups with the clients and tools of Kafka 4.3', function () {
   });
 
   it('what was acknowledged stays so over a restart', async () => {
-    await broker.stop();
-    await broker.start();
+    await broker.restart();
     const described = await run(shareGroups, '--describe --group large-workers');
     assert.equal([...described.matchAll(/large-workers\s+large-queue\s+\d\s+\d+\s+0/g)].length, 3, described);
   });

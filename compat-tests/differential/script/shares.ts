@@ -67,6 +67,17 @@ export const shares = chapter('share groups', (call) => {
     { versions: [1, 1] },
   );
 
+  call('FindCoordinator', 'of a share group', { keyType: 0, coordinatorKeys: [GROUP] }, { versions: [6, 6] });
+  call(
+    'FindCoordinator',
+    'of share partitions',
+    (a) => ({
+      keyType: 2,
+      coordinatorKeys: [GROUP, 'share-state'].map((group) => `${group}:${a.topicId('share-topic')}:0`),
+    }),
+    { versions: [6, 6] },
+  );
+
   call('ShareGroupHeartbeat', 'without a group', heartbeat({ groupId: '' }));
   call('ShareGroupHeartbeat', 'without a member', heartbeat({ memberId: '' }));
   call('ShareGroupHeartbeat', 'with an empty rack', heartbeat({ rackId: '' }));

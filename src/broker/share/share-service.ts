@@ -178,7 +178,10 @@ export class ShareService {
           this.#logOf(topicId, partition);
           const share = this.#options.shares.find({ groupId, topicId, partition });
           if (share === null)
-            throw new ApiError(ErrorCode.INVALID_RECORD_STATE, 'Nothing of the partition is acquired.');
+            throw new ApiError(
+              ErrorCode.INVALID_RECORD_STATE,
+              'Batch record not found. The request batch offsets are not found in the cache.',
+            );
           await share.acknowledge(memberId, batches);
         } catch (error) {
           this.#refuse(outcome, error);
