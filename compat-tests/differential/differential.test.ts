@@ -13,6 +13,7 @@ import { Side } from './side.ts';
 const overrides = {
   'offsets.topic.num.partitions': '4',
   'transaction.state.log.num.partitions': '4',
+  'share.coordinator.state.topic.num.partitions': '4',
   'message.max.bytes': '1048588',
   // The records of the script are years old: retention is not to find them.
   'log.initial.task.delay.ms': '3600000',
@@ -41,6 +42,8 @@ const READS: readonly ApiKeyName[] = [
   'OffsetForLeaderEpoch',
   'AddOffsetsToTxn',
   'OffsetCommit',
+  'ShareGroupDescribe',
+  'DescribeShareGroupOffsets',
 ];
 const ATTEMPTS = 8;
 

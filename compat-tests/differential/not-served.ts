@@ -3,19 +3,6 @@ export const NOT_SERVED: readonly string[] = [
   // Directories are for the broker to choose.
   'AlterReplicaLogDirs',
   'AlterUserScramCredentials',
-  'ShareGroupHeartbeat',
-  'ShareGroupDescribe',
-  'ShareFetch',
-  'ShareAcknowledge',
   'StreamsGroupHeartbeat',
   'StreamsGroupDescribe',
-  'DescribeShareGroupOffsets',
-  'AlterShareGroupOffsets',
-  'DeleteShareGroupOffsets',
-  // Between brokers.
-  'InitializeShareGroupState',
-  'ReadShareGroupState',
-  'WriteShareGroupState',
-  'DeleteShareGroupState',
-  'ReadShareGroupStateSummary',
 ];

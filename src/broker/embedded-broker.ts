@@ -22,13 +22,19 @@ import { consumerConfig } from './groups/consumer/config.ts';
 import { GroupCoordinator } from './groups/coordinator.ts';
 import { MetadataTopics } from './groups/metadata-topics.ts';
 import { PartitionOffsetsLog } from './groups/partition-offsets-log.ts';
+import { shareGroupConfig } from './groups/share/config.ts';
 import { knownPartitions } from './known-partitions.ts';
 import { type BrokerEndpoint, ClusterMetadata } from './metadata/cluster-metadata.ts';
 import { PartitionMetadataLog } from './metadata/partition-metadata-log.ts';
 import { ResourceType } from './metadata/state.ts';
 import { METADATA_TOPIC_ID, randomUuid } from './metadata/topic-id.ts';
 import { TopicManager } from './metadata/topic-manager.ts';
-import { METADATA_TOPIC, OFFSETS_TOPIC, TRANSACTION_TOPIC } from './metadata/topic-name.ts';
+import {
+  METADATA_TOPIC,
+  OFFSETS_TOPIC,
+  SHARE_STATE_TOPIC,
+  TRANSACTION_TOPIC,
+} from './metadata/topic-name.ts';
 import { FetchService } from './partitions/fetch-service.ts';
 import { FetchSessions } from './partitions/fetch-session.ts';
 import { MemoryBudget, type MemoryGauge } from './partitions/memory-budget.ts';
@@ -36,6 +42,7 @@ import { PartitionManager } from './partitions/partition-manager.ts';
 import { ProducerIds } from './producers/producer-ids.ts';
 import { ClientQuotas } from './quotas/client-quotas.ts';
 import { QuotaManager } from './quotas/quota-manager.ts';
+import { openSharing, type Sharing } from './share/sharing.ts';
 import { ClientTelemetry } from './telemetry/client-telemetry.ts';
 import { transactionConfig } from './transactions/config.ts';
 import { TransactionCoordinator } from './transactions/coordinator.ts';
@@ -93,6 +100,7 @@ export class EmbeddedBroker {
   readonly fetches: FetchService;
   readonly fetchSessions: FetchSessions;
   readonly direct: DirectService;
+  readonly sharing: Sharing;
   readonly groups: GroupCoordinator;
   readonly transactions: TransactionCoordinator;
   readonly markers: TransactionPartitions;
@@ -134,14 +142,29 @@ export class EmbeddedBroker {
     });
     const slots = config.get('max.incremental.fetch.session.cache.slots');
     this.fetchSessions = new FetchSessions({ slots, evictionMs: FETCH_SESSION_EVICTION_MS }, clock);
+    const groupConfigs = (groupId: string) => metadata.state.configs(ResourceType.GROUP, groupId);
+    this.sharing = openSharing({
+      ...{ config, clock, logger, groupConfigs },
+      partitions: this.partitions,
+      fetches: this.fetches,
+      topic: this.#coordinatorTopic(SHARE_STATE_TOPIC),
+    });
+    const { states, service } = this.sharing;
     this.groups = new GroupCoordinator({
       clock,
       config: groupConfig(config),
       logger,
       log: new PartitionOffsetsLog(this.partitions, clock),
       topic: this.#coordinatorTopic(OFFSETS_TOPIC),
-      consumer: consumerConfig(config, (groupId) => metadata.state.configs(ResourceType.GROUP, groupId)),
+      consumer: consumerConfig(config, groupConfigs),
       topics: new MetadataTopics(metadata),
+      share: {
+        config: shareGroupConfig(config, groupConfigs),
+        states,
+        endOffset: (topicId, partition) =>
+          this.partitions.findById(topicId, partition)?.highWatermark ?? null,
+        forget: (which) => service.forget(which),
+      },
       randomId: () => crypto.randomUUID(),
     });
     this.markers = new PartitionMarkers(this.partitions, this.groups, clock);
@@ -219,6 +242,7 @@ export class EmbeddedBroker {
       topicDeleted: ({ name }) => groups.topicDeleted(name),
     });
     // Clients are told that groups and transactions are loading; nothing else waits for them.
+    void this.sharing.states.start();
     void groups.start();
     void transactions.start();
   }
@@ -228,6 +252,7 @@ export class EmbeddedBroker {
     this.direct.close();
     this.transactions.close();
     this.groups.close();
+    this.sharing.close();
     await this.metadata.close();
     await this.cleaner.stop();
     await this.tiers.stop();

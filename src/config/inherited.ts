@@ -1,5 +1,5 @@
 /**
- * Keys of Apache Kafka that have no effect here (security, remote storage, quorum, share and streams groups, thread queues).
+ * Keys of Apache Kafka that have no effect here (security, remote storage, quorum, streams groups, thread queues).
  * They are accepted with a warning, so that a Kafka configuration can be used as it is.
  */
 const PREFIXES = [

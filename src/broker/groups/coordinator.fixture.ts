@@ -22,6 +22,8 @@ import type { ConsumerConfig } from './consumer/context.ts';
 import type { Topics } from './consumer/topics.ts';
 import { GroupCoordinator } from './coordinator.ts';
 import type { OffsetsLog, OffsetsRecord, OffsetsReplay } from './ports.ts';
+import type { SharePorts } from './share/context.ts';
+import { testShares } from './share/share.fixture.ts';
 
 export const GROUP = 'group';
 
@@ -151,7 +153,11 @@ export function createGroups(
   former?: { clock: VirtualClock; log: MemoryOffsetsLog },
   config: Partial<GroupConfig> = {},
   topic: CoordinatorTopic = { name: '__consumer_offsets', partitionCount: () => 1, ensure: async () => 1 },
-  consumers: { readonly config?: Partial<ConsumerConfig>; readonly topics?: Topics } = {},
+  consumers: {
+    readonly config?: Partial<ConsumerConfig>;
+    readonly topics?: Topics;
+    readonly share?: SharePorts;
+  } = {},
 ): TestBroker {
   const clock = former?.clock ?? new VirtualClock();
   const log = former?.log ?? new MemoryOffsetsLog();
@@ -164,6 +170,7 @@ export function createGroups(
     topic,
     consumer: { ...testConsumerConfig, ...consumers.config },
     topics: consumers.topics ?? new TestTopics({ events: 4 }),
+    share: consumers.share ?? testShares(),
     randomId: () => `id${former === undefined ? '' : 'x'}${++ids}`,
   });
   return { clock, log, groups };

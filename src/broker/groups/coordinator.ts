@@ -13,6 +13,12 @@ import type { JoinGroupRequest } from '../../protocol/generated/join-group-reque
 import type { JoinGroupResponse } from '../../protocol/generated/join-group-response.ts';
 import type { MemberIdentity } from '../../protocol/generated/leave-group-request.ts';
 import { createMemberResponse, type MemberResponse } from '../../protocol/generated/leave-group-response.ts';
+import type { ShareGroupDescribeResponseDescribedGroup } from '../../protocol/generated/share-group-describe-response.ts';
+import type { ShareGroupHeartbeatRequest } from '../../protocol/generated/share-group-heartbeat-request.ts';
+import {
+  createShareGroupHeartbeatResponse,
+  type ShareGroupHeartbeatResponse,
+} from '../../protocol/generated/share-group-heartbeat-response.ts';
 import type { SyncGroupRequest } from '../../protocol/generated/sync-group-request.ts';
 import {
   createSyncGroupResponse,
@@ -32,6 +38,9 @@ import type { Topics } from './consumer/topics.ts';
 import type { GroupClient } from './group-client.ts';
 import type { OffsetsLog } from './ports.ts';
 import { GroupShard } from './shard.ts';
+import type { SharePorts } from './share/context.ts';
+import { checkShareHeartbeat } from './share/request-checks.ts';
+import { describeShareGroup } from './share/share-describe.ts';
 
 export interface GroupCoordinatorOptions {
   readonly clock: Clock;
@@ -42,6 +51,7 @@ export interface GroupCoordinatorOptions {
   readonly consumer: ConsumerConfig;
   /** What members of the consumer protocol can subscribe to. */
   readonly topics: Topics;
+  readonly share: SharePorts;
   /** A random UUID as text; part of new member ids. */
   randomId(): string;
 }
@@ -56,12 +66,13 @@ export class GroupCoordinator {
 
   constructor(options: GroupCoordinatorOptions) {
     this.#options = options;
-    const { clock, config, logger, log, topic, consumer, topics } = options;
+    const { clock, config, logger, log, topic, consumer, topics, share } = options;
     const randomId = () => options.randomId();
     this.#shards = new CoordinatorShards(
       topic,
       logger,
-      (partition) => new GroupShard({ partition, clock, config, logger, log, consumer, topics, randomId }),
+      (partition) =>
+        new GroupShard({ partition, clock, config, logger, log, consumer, topics, share, randomId }),
     );
   }
 
@@ -181,6 +192,27 @@ export class GroupCoordinator {
     return describeConsumerGroup(this, topics, groupId, consumer.assignors[0]!);
   }
 
+  /** ShareGroupHeartbeat: answered when what the answer says is written. */
+  async shareHeartbeat(
+    request: ShareGroupHeartbeatRequest,
+    client: GroupClient,
+  ): Promise<ShareGroupHeartbeatResponse> {
+    try {
+      checkShareHeartbeat(request);
+    } catch (error) {
+      const { code: errorCode, message: errorMessage } = error as ApiError;
+      return createShareGroupHeartbeatResponse({ errorCode, errorMessage });
+    }
+    const shard = this.shardOf(request.groupId);
+    if (typeof shard === 'number') return createShareGroupHeartbeatResponse({ errorCode: shard });
+    return shard.shares.heartbeat(request, client);
+  }
+
+  /** A share group with its members. */
+  describeShareGroup(groupId: string): ShareGroupDescribeResponseDescribedGroup {
+    return describeShareGroup(this, this.#options.topics, groupId);
+  }
+
   /** How many groups there are in each state of a protocol. */
   states(type: Group['type']): Map<string, number> {
     const states = new Map<string, number>();
@@ -192,13 +224,18 @@ export class GroupCoordinator {
 
   /** A topic was created, deleted, or got partitions. */
   topicChanged(name: string): void {
-    for (const shard of this.#shards.all) shard.consumers.topicChanged(name);
+    for (const shard of this.#shards.all) {
+      shard.consumers.topicChanged(name);
+      shard.shares.topicChanged(name);
+    }
   }
 
   /** Deletes a group without members and its offsets. */
   async deleteGroup(groupId: string): Promise<ErrorCode> {
     const shard = this.shardOf(groupId);
-    return typeof shard === 'number' ? shard : shard.retention.deleteGroup(groupId);
+    if (typeof shard === 'number') return shard;
+    const group = shard.groups.get(groupId);
+    return group?.type === 'share' ? shard.shares.delete(group) : shard.retention.deleteGroup(groupId);
   }
 
   /** Removes what groups committed for a topic that was deleted. Failures are logged: retention removes the rest. */
@@ -206,6 +243,7 @@ export class GroupCoordinator {
     this.topicChanged(topic);
     for (const shard of this.#shards.all) {
       if (shard.unavailable !== ErrorCode.NONE) continue;
+      await shard.shares.offsets.topicDeleted(topic);
       try {
         await shard.offsetOperations.deleteTopic(topic);
       } catch (error) {

@@ -133,7 +133,7 @@ export class OffsetOperations {
   async delete(groupId: string, parts: readonly DeletePart[]): Promise<ErrorCode> {
     const { groups, offsets, log } = this.#options;
     const group = groups.get(groupId);
-    if (group === undefined) return ErrorCode.GROUP_ID_NOT_FOUND;
+    if (group === undefined || group.type === 'share') return ErrorCode.GROUP_ID_NOT_FOUND;
     if (group.type === 'classic' && group.state !== 'Empty' && !group.isConsumerGroup)
       return ErrorCode.NON_EMPTY_GROUP;
     const changes: OffsetChange[] = [];
@@ -163,8 +163,8 @@ export class OffsetOperations {
   #mayCommit(request: OffsetCommitRequest, apiVersion: number, parts: readonly CommitPart[]): ErrorCode {
     const { groupId, memberId, groupInstanceId, generationIdOrMemberEpoch: generationId } = request;
     const group = this.#options.groups.get(groupId);
-    if (group === undefined) {
-      if (generationId < 0) return ErrorCode.NONE;
+    if (group === undefined || group.type === 'share') {
+      if (group === undefined && generationId < 0) return ErrorCode.NONE;
       return apiVersion >= KNOWS_GROUP_ID_NOT_FOUND
         ? ErrorCode.GROUP_ID_NOT_FOUND
         : ErrorCode.ILLEGAL_GENERATION;
@@ -193,6 +193,7 @@ export class OffsetOperations {
   ): ErrorCode {
     const group = this.#options.groups.get(groupId);
     if (group === undefined) return generationId < 0 ? ErrorCode.NONE : ErrorCode.ILLEGAL_GENERATION;
+    if (group.type === 'share') return ErrorCode.ILLEGAL_GENERATION;
     if (group.type === 'consumer') {
       const commit = { memberId, instanceId: groupInstanceId, memberEpoch: generationId, parts };
       return checkCommit(group, { ...commit, isTransactional: true, apiVersion: 0 }, this.#options.topics);

@@ -7,6 +7,7 @@ import { groupTombstones } from './consumer/group-records.ts';
 import type { OffsetOperationsOptions } from './offset-operations.ts';
 import type { CommittedOffset, OffsetChange } from './offsets.ts';
 import { groupTombstone } from './records.ts';
+import type { ShareGroup } from './share/share-group.ts';
 
 /** The removal of groups and of offsets that nobody needs any more (KIP-211). */
 export class Retention {
@@ -20,7 +21,7 @@ export class Retention {
   async deleteGroup(groupId: string): Promise<ErrorCode> {
     const { groups, offsets, log, writer } = this.#options;
     const group = groups.get(groupId);
-    if (group === undefined) return ErrorCode.GROUP_ID_NOT_FOUND;
+    if (group === undefined || group.type === 'share') return ErrorCode.GROUP_ID_NOT_FOUND;
     if (group.state !== 'Empty') return ErrorCode.NON_EMPTY_GROUP;
     const changes: OffsetChange[] = [];
     for (const { topic, partition } of offsets.entries(groupId))
@@ -51,6 +52,7 @@ export class Retention {
     const removed: ClassicGroup[] = [];
     const ended: ConsumerGroup[] = [];
     for (const group of groups.values()) {
+      if (group.type === 'share') continue;
       let kept = 0;
       for (const { topic, partition, committed, writing, pending } of offsets.entries(group.groupId)) {
         if (committed !== null && !writing && !pending && this.#isExpired(group, topic, committed, now))
@@ -77,7 +79,12 @@ export class Retention {
     }
   }
 
-  #isExpired(group: Group, topic: string, offset: CommittedOffset, nowMs: number): boolean {
+  #isExpired(
+    group: Exclude<Group, ShareGroup>,
+    topic: string,
+    offset: CommittedOffset,
+    nowMs: number,
+  ): boolean {
     const unusedSinceMs = unusedSince(group, topic, offset);
     if (unusedSinceMs === null) return false;
     if (offset.expireTimestampMs !== null) return nowMs >= offset.expireTimestampMs;
@@ -103,7 +110,11 @@ export class Retention {
  * commit. For one without members: since it lost the last. For consumers at work: since the commit, if no member
  * subscribes to the topic.
  */
-function unusedSince(group: Group, topic: string, offset: CommittedOffset): number | null {
+function unusedSince(
+  group: Exclude<Group, ShareGroup>,
+  topic: string,
+  offset: CommittedOffset,
+): number | null {
   if (group.type === 'consumer') return group.isSubscribedTo(topic) ? null : offset.commitTimestampMs;
   if (group.protocolType === null) return offset.commitTimestampMs;
   if (group.state === 'Empty') return group.stateSinceMs ?? offset.commitTimestampMs;

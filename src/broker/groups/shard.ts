@@ -29,6 +29,10 @@ import { Rebalancer } from './rebalance.ts';
 import { groupRecord, parseRecord } from './records.ts';
 import { Retention } from './retention.ts';
 import { ShardLog } from './shard-log.ts';
+import type { SharePorts } from './share/context.ts';
+import { ShareGroups } from './share/share-groups.ts';
+import { parseShareRecord } from './share/share-record-codec.ts';
+import { ShareGroupWriter } from './share/share-writer.ts';
 import { SyncPhase } from './sync.ts';
 
 export interface ShardOptions {
@@ -40,6 +44,7 @@ export interface ShardOptions {
   readonly log: OffsetsLog;
   readonly consumer: ConsumerConfig;
   readonly topics: Topics;
+  readonly share: SharePorts;
   randomId(): string;
 }
 
@@ -60,8 +65,10 @@ export class GroupShard {
   readonly #syncPhase: SyncPhase;
   readonly #membership: Membership;
   readonly #writer: GroupWriter;
+  readonly #shareWriter: ShareGroupWriter;
   /** The groups that use the consumer protocol. */
   readonly consumers: ConsumerGroups;
+  readonly shares: ShareGroups;
   readonly retention: Retention;
   readonly offsetOperations: OffsetOperations;
   #unavailable: ErrorCode = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS;
@@ -99,6 +106,11 @@ export class GroupShard {
       config: options.consumer,
       classicMaxSize: config.maxSize,
       randomId: () => options.randomId(),
+    });
+    this.#shareWriter = new ShareGroupWriter(groups, this.#log, (error) => this.#reload(error));
+    this.shares = new ShareGroups({
+      ...options.share,
+      ...{ clock, logger, topics, groups, writer: this.#shareWriter },
     });
     const shared = { clock, config, groups, offsets, topics, writer, rebalancer, log: this.#log };
     this.offsetOperations = new OffsetOperations(shared);
@@ -164,6 +176,7 @@ export class GroupShard {
       this.groups.clear();
       this.offsets.clear();
       this.#writer.reset();
+      this.#shareWriter.reset();
       return this.load();
     });
   }
@@ -184,6 +197,10 @@ export class GroupShard {
       this.consumers.join(group, call);
       return;
     }
+    if (group?.type === 'share') {
+      call.reply(joinResponse({ memberId, errorCode: ErrorCode.INCONSISTENT_GROUP_PROTOCOL }));
+      return;
+    }
     if (group === undefined || group.type === 'consumer') {
       if (memberId !== '') {
         call.reply(joinResponse({ memberId, errorCode: ErrorCode.UNKNOWN_MEMBER_ID }));
@@ -202,7 +219,8 @@ export class GroupShard {
 
   sync(request: SyncGroupRequest, reply: Reply<SyncGroupResponse>): void {
     const group = this.groups.get(request.groupId);
-    if (group === undefined) reply(createSyncGroupResponse({ errorCode: ErrorCode.UNKNOWN_MEMBER_ID }));
+    if (group === undefined || group.type === 'share')
+      reply(createSyncGroupResponse({ errorCode: ErrorCode.UNKNOWN_MEMBER_ID }));
     else if (group.type === 'consumer') this.consumers.sync(group, request, reply);
     else this.#syncPhase.sync(group, request, reply);
   }
@@ -210,14 +228,16 @@ export class GroupShard {
   heartbeat(request: HeartbeatRequest): ErrorCode {
     const group = this.groups.get(request.groupId);
     if (group?.type === 'consumer') return this.consumers.classicHeartbeat(group, request);
-    return group === undefined ? ErrorCode.UNKNOWN_MEMBER_ID : this.#membership.heartbeat(group, request);
+    return group === undefined || group.type === 'share'
+      ? ErrorCode.UNKNOWN_MEMBER_ID
+      : this.#membership.heartbeat(group, request);
   }
 
   /** One response for each identity; null if there is no such group. Rejects if a leave that must be written is not. */
   async leave(groupId: string, identities: readonly MemberIdentity[]): Promise<MemberResponse[] | null> {
     const group = this.groups.get(groupId);
     if (group?.type === 'consumer') return this.consumers.classicLeave(group, identities);
-    return group === undefined ? null : this.#membership.leave(group, identities);
+    return group === undefined || group.type === 'share' ? null : this.#membership.leave(group, identities);
   }
 
   /** Appends what ends a transaction; its offsets take effect, or are forgotten. Rejects with an error that has a Kafka code. */
@@ -235,6 +255,11 @@ export class GroupShard {
       const consumer = parseConsumerRecord(key, value);
       if (consumer !== null) {
         this.#writer.replay(consumer.groupId, consumer.record);
+        return;
+      }
+      const share = parseShareRecord(key, value);
+      if (share !== null) {
+        this.#shareWriter.replay(share.groupId, share.record);
         return;
       }
       const record = parseRecord(key, value);
@@ -257,6 +282,10 @@ export class GroupShard {
   #revive(group: Group): void {
     if (group.type === 'consumer') {
       this.consumers.revive(group);
+      return;
+    }
+    if (group.type === 'share') {
+      this.shares.revive(group);
       return;
     }
     for (const member of group.members()) this.#rebalancer.restartSession(group, member);

@@ -110,7 +110,13 @@ interface Storage {
 /** The part of a broker that has the data. Rejects unless all of it can be used. */
 async function openStorage({ config, clock, logger, storeAccess }: InlineOptions): Promise<Storage> {
   const endpoints = config.resolved.advertisedListeners.map(({ name, host, port }) => ({ name, host, port }));
-  const options: EmbeddedBrokerOptions = { config, clock, logger, endpoints, storeAccess };
+  const options: EmbeddedBrokerOptions = {
+    config,
+    clock,
+    logger,
+    endpoints,
+    ...(storeAccess && { storeAccess }),
+  };
   const store = new Store({
     threads: config.get('num.io.threads'),
     direct: config.get('log.direct.io.enable'),

@@ -13,5 +13,6 @@ export interface SupportedFeature {
 export const supportedFeatures: readonly SupportedFeature[] = [
   { name: 'group.version', minLevel: 0, maxLevel: 1 },
   { name: 'metadata.version', minLevel: 7, maxLevel: 30 },
+  { name: 'share.version', minLevel: 0, maxLevel: 1 },
   { name: 'transaction.version', minLevel: 0, maxLevel: 2 },
 ];

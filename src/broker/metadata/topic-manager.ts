@@ -7,7 +7,7 @@ import { type MutationPermits, NO_LIMIT } from '../quotas/mutation-quota.ts';
 import type { ClusterMetadata } from './cluster-metadata.ts';
 import { metadataRecord } from './records.ts';
 import type { Topic } from './state.ts';
-import { isInternalTopic, OFFSETS_TOPIC, TRANSACTION_TOPIC } from './topic-name.ts';
+import { isInternalTopic, OFFSETS_TOPIC, SHARE_STATE_TOPIC, TRANSACTION_TOPIC } from './topic-name.ts';
 import { type PlannedTopic, planPartitions, planTopic, topicRecords } from './topic-plan.ts';
 
 /** What became of one topic of a request. */
@@ -231,6 +231,21 @@ export class TopicManager {
           ...NEVER_DIVERTED,
           'segment.bytes': String(config.get('transaction.state.log.segment.bytes')),
           'unclean.leader.election.enable': 'false',
+        },
+      );
+    }
+    if (name === SHARE_STATE_TOPIC) {
+      return topic(
+        config.get('share.coordinator.state.topic.num.partitions'),
+        config.get('share.coordinator.state.topic.replication.factor'),
+        {
+          'cleanup.policy': 'delete',
+          'compression.type': 'producer',
+          'min.insync.replicas': String(config.get('share.coordinator.state.topic.min.isr')),
+          ...NEVER_DIVERTED,
+          'retention.bytes': '-1',
+          'retention.ms': '-1',
+          'segment.bytes': String(config.get('share.coordinator.state.topic.segment.bytes')),
         },
       );
     }

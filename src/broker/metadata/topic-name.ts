@@ -1,12 +1,13 @@
 export const OFFSETS_TOPIC = '__consumer_offsets';
 export const TRANSACTION_TOPIC = '__transaction_state';
+export const SHARE_STATE_TOPIC = '__share_group_state';
 export const METADATA_TOPIC = '__cluster_metadata';
 
 const MAX_LENGTH = 249;
 
 /** Whether the broker keeps its own state in the topic. */
 export function isInternalTopic(name: string): boolean {
-  return name === OFFSETS_TOPIC || name === TRANSACTION_TOPIC;
+  return name === OFFSETS_TOPIC || name === TRANSACTION_TOPIC || name === SHARE_STATE_TOPIC;
 }
 
 /** Why a topic may not have this name, in Kafka's words; null if it may. */

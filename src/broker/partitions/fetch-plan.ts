@@ -18,7 +18,8 @@ export interface FetchPlan {
   parts: (LogRange | DivertedBatch)[];
   /** Bytes that will go out. */
   bytes: number;
-  /** The offset behind the last batch; 0 without any. */
+  /** Where the first batch begins, and the offset behind the last; 0 without any. */
+  baseOffset: bigint;
   endOffset: bigint;
 }
 
@@ -28,11 +29,12 @@ const SIGNED_GROWTH = 3;
 /** Reads of a log that holds references go in steps of so many bytes: each may stand for a large payload. */
 const REFERENCE_STEP_BYTES = 32_768;
 
-export const EMPTY_PLAN: FetchPlan = { parts: [], bytes: 0, endOffset: 0n };
+export const EMPTY_PLAN: FetchPlan = { parts: [], bytes: 0, baseOffset: 0n, endOffset: 0n };
 
 /**
  * Finds what to send from `offset` on: whole batches, at most `maxBytes` of them as they go out, but with `minOneBatch` at least
- * one. Reads no payload. `asReferences`: reference batches are sent as they are. Answers at once where the log knows its recent batches.
+ * one. Reads no payload. `asReferences`: reference batches are sent as they are. `enough`: no batch but the first begins above it. Answers at
+ * once where the log knows its recent batches.
  */
 export function planFetch(
   partition: Partition,
@@ -41,9 +43,10 @@ export function planFetch(
   maxBytes: number,
   minOneBatch: boolean,
   asReferences = false,
+  enough: bigint | null = null,
 ): FetchPlan | Promise<FetchPlan> {
   if (offset >= end || (maxBytes <= 0 && !minOneBatch)) return EMPTY_PLAN;
-  return new Planner(partition, end, maxBytes, minOneBatch, asReferences).run(offset);
+  return new Planner(partition, end, maxBytes, minOneBatch, asReferences, enough).run(offset);
 }
 
 class Planner {
@@ -52,8 +55,10 @@ class Planner {
   readonly #maxBytes: number;
   readonly #minOneBatch: boolean;
   readonly #asReferences: boolean;
+  readonly #enough: bigint | null;
   readonly #parts: FetchPlan['parts'] = [];
   #bytes = 0;
+  #baseOffset: bigint | null = null;
   #endOffset = 0n;
   #full = false;
 
@@ -63,12 +68,14 @@ class Planner {
     maxBytes: number,
     minOneBatch: boolean,
     asReferences: boolean,
+    enough: bigint | null,
   ) {
     this.#partition = partition;
     this.#end = end;
     this.#maxBytes = maxBytes;
     this.#minOneBatch = minOneBatch;
     this.#asReferences = asReferences;
+    this.#enough = enough;
   }
 
   run(from: bigint): FetchPlan | Promise<FetchPlan> {
@@ -102,7 +109,8 @@ class Planner {
   }
 
   #plan(): FetchPlan {
-    return { parts: this.#parts, bytes: this.#bytes, endOffset: this.#endOffset };
+    const baseOffset = this.#baseOffset ?? 0n;
+    return { parts: this.#parts, bytes: this.#bytes, baseOffset, endOffset: this.#endOffset };
   }
 
   #isComplete(batches: readonly BatchDescriptor[], next: bigint): boolean {
@@ -123,9 +131,13 @@ class Planner {
   /** Returns the offset behind the batches; undefined without any. */
   #add(batches: readonly BatchDescriptor[], diverted: Map<bigint, DivertedBatch>): bigint | undefined {
     for (const batch of batches) {
+      if (this.#enough !== null && this.#parts.length > 0 && batch.baseOffset > this.#enough)
+        this.#full = true;
       if (this.#isDiverted(batch)) this.#addDiverted(diverted.get(batch.baseOffset));
       else this.#addPlain(batch, isReference(batch));
-      if (!this.#full) this.#endOffset = batch.lastOffset + 1n;
+      if (this.#full) break;
+      this.#baseOffset ??= batch.baseOffset;
+      this.#endOffset = batch.lastOffset + 1n;
     }
     const last = batches[batches.length - 1];
     return last && last.lastOffset + 1n;

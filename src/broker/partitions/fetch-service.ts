@@ -44,9 +44,11 @@ export interface FetchedPartition {
   /** Each memory piece holds one reference, for whoever sends it. */
   records: Piece[];
   recordBytes: number;
+  /** Where the first batch of the records begins, and the offset behind the last; null if not all that was found could be read. */
+  offsets: { base: bigint; end: bigint } | null;
 }
 
-interface Planned extends Omit<FetchedPartition, 'records' | 'recordBytes'> {
+interface Planned extends Omit<FetchedPartition, 'records' | 'recordBytes' | 'offsets'> {
   partition: Partition | null;
   request: FetchRequestPartition;
   /** Where the plan had to stop; what lies behind became visible since. */
@@ -110,6 +112,7 @@ export class FetchService {
           limit,
           minOneBatch,
           asReferences,
+          target.request.enoughOffset ?? null,
         );
         item.plan = plan instanceof Promise ? await plan : plan;
         if (isolation === 'read_committed') item.abortedTransactions = abortedIn(item.partition, item);
@@ -181,7 +184,7 @@ export class FetchService {
         records.push(...result.value);
       }
     }
-    return fetched(item, records);
+    return fetched(item, records, !failed);
   }
 }
 
@@ -339,8 +342,8 @@ function errorCodeOf(error: unknown, { partition, request }: Planned): number {
   return ErrorCode.KAFKA_STORAGE_ERROR;
 }
 
-function fetched(item: Planned, records: Piece[]): FetchedPartition {
-  const { errorCode, highWatermark, lastStableOffset, logStartOffset, divergingEpoch } = item;
+function fetched(item: Planned, records: Piece[], isComplete = true): FetchedPartition {
+  const { errorCode, highWatermark, lastStableOffset, logStartOffset, divergingEpoch, plan } = item;
   const { abortedTransactions } = item;
   let recordBytes = 0;
   for (const piece of records) recordBytes += piece.byteLength;
@@ -353,5 +356,6 @@ function fetched(item: Planned, records: Piece[]): FetchedPartition {
     abortedTransactions,
     records,
     recordBytes,
+    offsets: isComplete ? { base: plan.baseOffset, end: plan.endOffset } : null,
   };
 }

@@ -11,6 +11,8 @@ export interface FetchRequestPartition {
   logStartOffset: bigint;
   /** Bytes. */
   maxBytes: number;
+  /** No batch but the first has to begin above it; nothing or null: whatever fits. */
+  enoughOffset?: bigint | null;
 }
 
 /** What of an answer decides whether an incremental fetch repeats a partition (KIP-227). */

@@ -10,6 +10,7 @@ import { payloadDefinitions } from './payload.ts';
 import { quotaDefinitions } from './quotas.ts';
 import { clientMetricsDefinitions, groupKeyDefinitions } from './resources.ts';
 import { serverDefinitions } from './server.ts';
+import { shareGroupDefinitions } from './share-groups.ts';
 import { storeDefinitions } from './stores.ts';
 import { tierDefinitions } from './tiers.ts';
 import { topicDefinitions } from './topics.ts';
@@ -31,6 +32,7 @@ const broker = [
   ...cleanerDefinitions,
   ...groupDefinitions,
   ...consumerGroupDefinitions,
+  ...shareGroupDefinitions,
   ...transactionDefinitions,
   ...quotaDefinitions,
   ...payloadDefinitions,

@@ -1,4 +1,5 @@
 import type { GroupCoordinator } from '../../broker/groups/coordinator.ts';
+import type { ShareStateCoordinator } from '../../broker/share/state-coordinator.ts';
 import type { TransactionCoordinator } from '../../broker/transactions/coordinator.ts';
 import { ApiKey } from '../../protocol/api-keys.ts';
 import { ErrorCode, errorInfo } from '../../protocol/errors.ts';
@@ -29,13 +30,13 @@ const SHARE_KEY = /^.+:[A-Za-z0-9_-]{22}:\d{1,10}$/s;
 export interface FindCoordinatorDependencies {
   groups: GroupCoordinator;
   transactions: TransactionCoordinator;
+  states: Pick<ShareStateCoordinator, 'prepare'>;
   /** This broker as clients of the listener reach it. */
   broker: (listenerName: string) => { nodeId: number; host: string; port: number };
 }
 
 /**
- * FindCoordinator 0-6: this broker coordinates every group and every transaction. Share groups have no coordinator yet, which clients are
- * told as COORDINATOR_NOT_AVAILABLE.
+ * FindCoordinator 0-6: this broker coordinates every group, every transaction, and the state of every share partition.
  */
 export function findCoordinatorHandler(
   deps: FindCoordinatorDependencies,
@@ -64,7 +65,7 @@ export function findCoordinatorHandler(
 }
 
 async function coordinatorError(
-  { groups, transactions }: FindCoordinatorDependencies,
+  { groups, transactions, states }: FindCoordinatorDependencies,
   key: string,
   keyType: number,
   apiVersion: number,
@@ -76,7 +77,7 @@ async function coordinatorError(
       return transactions.prepare();
     case SHARE:
       return apiVersion >= HAS_SHARE_KEYS && SHARE_KEY.test(key)
-        ? ErrorCode.COORDINATOR_NOT_AVAILABLE
+        ? states.prepare()
         : ErrorCode.INVALID_REQUEST;
     default:
       return ErrorCode.INVALID_REQUEST;

@@ -50,6 +50,7 @@ import { directReleaseHandler } from './16387-direct-release.ts';
 import { directMapHandler } from './16388-direct-map.ts';
 import { administrationHandlers } from './administration.ts';
 import { orderedProduce, ProduceOrders } from './direct-order.ts';
+import { shareHandlers } from './share-handlers.ts';
 
 /** Every API that the embedded broker serves, except ApiVersions, which needs the registry of all. */
 export function brokerHandlers(
@@ -103,6 +104,7 @@ export function brokerHandlers(
     findCoordinatorHandler({
       groups,
       transactions,
+      states: broker.sharing.states,
       broker: (listener) => ({ nodeId: metadata.nodeId, ...addressOf(listener) }),
     }),
     joinGroupHandler({ groups }),
@@ -117,6 +119,7 @@ export function brokerHandlers(
     deleteGroupsHandler({ groups }),
     consumerGroupHeartbeatHandler({ groups }),
     consumerGroupDescribeHandler({ groups }),
+    ...shareHandlers(broker, names),
     addPartitionsToTxnHandler({ transactions, topics: names }),
     addOffsetsToTxnHandler({ transactions, groups }),
     endTxnHandler({ transactions }),

@@ -4,6 +4,7 @@ import type { KafkaListeners } from '../net/listener.ts';
 import { cleanerMetrics } from './cleaner-metrics.ts';
 import { directMetrics } from './direct-metrics.ts';
 import { counter, type MetricSource } from './gateway-metrics.ts';
+import { shareMetrics } from './share-metrics.ts';
 import { tierMetrics } from './tier-metrics.ts';
 
 /** What the embedded broker keeps count of. */
@@ -78,6 +79,7 @@ export function brokerMetrics(broker: EmbeddedBroker): MetricSource[] {
       counter: true,
       read: () => broker.clientQuotas.throttled(),
     },
+    ...shareMetrics(broker),
     ...directMetrics(broker.direct),
     {
       name: 'kafabric_transactional_ids',

@@ -2,12 +2,13 @@ import type { Clock } from '../../../util/clock.ts';
 import type { Logger } from '../../../util/logger.ts';
 import type { ClassicGroup } from '../classic-group.ts';
 import type { Rebalancer } from '../rebalance.ts';
+import type { ShareGroup } from '../share/share-group.ts';
 import type { ConsumerGroup } from './consumer-group.ts';
 import type { GroupWriter } from './group-writer.ts';
 import type { Topics } from './topics.ts';
 
-/** A group of either protocol. */
-export type Group = ClassicGroup | ConsumerGroup;
+/** A group of any protocol. */
+export type Group = ClassicGroup | ConsumerGroup | ShareGroup;
 
 /** Which groups change their protocol when the first member of the new one joins, or the last of it leaves. */
 export type MigrationPolicy = 'bidirectional' | 'upgrade' | 'downgrade' | 'disabled';

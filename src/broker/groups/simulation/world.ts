@@ -11,6 +11,7 @@ import { GroupCoordinator } from '../coordinator.ts';
 import { commitOffsets } from '../offset-commit.ts';
 import { fetchOffsets } from '../offset-fetch.ts';
 import type { TopicNames } from '../ports.ts';
+import { testShares } from '../share/share.fixture.ts';
 import { Checker } from './checker.ts';
 import { SimulatedLog } from './simulated-log.ts';
 
@@ -93,6 +94,7 @@ export class World {
       topic: { name: '__consumer_offsets', partitionCount: () => SHARDS, ensure: async () => SHARDS },
       consumer: { ...testConsumerConfig, maxSize: 100, timesOf: () => CONSUMER_TIMES },
       topics: this.topics,
+      share: testShares(),
       randomId: () => `id-${this.#ids++}`,
     });
     this.#coordinator = coordinator;

@@ -1,0 +1,47 @@
+import type { Uuid } from '../../../protocol/wire/types.ts';
+import type { Clock } from '../../../util/clock.ts';
+import type { Logger } from '../../../util/logger.ts';
+import type { PartitionState, SharePartitionKey } from '../../share/partition-state.ts';
+import type { Group } from '../consumer/context.ts';
+import type { Topics } from '../consumer/topics.ts';
+import type { ShareGroupWriter } from './share-writer.ts';
+
+/** What a share group may have of its own (a GROUP resource); milliseconds. */
+export interface ShareGroupTimes {
+  readonly sessionTimeoutMs: number;
+  readonly heartbeatIntervalMs: number;
+  /** The least time between two target assignments. */
+  readonly assignmentIntervalMs: number;
+}
+
+export interface ShareGroupConfig {
+  /** The most members of one group. */
+  readonly maxSize: number;
+  timesOf(groupId: string): ShareGroupTimes;
+}
+
+/** Where the states of share partitions are; its methods reject with, or throw, an ApiError. */
+export interface ShareStates {
+  initialize(key: SharePartitionKey, stateEpoch: number, startOffset: bigint): Promise<void>;
+  summary(key: SharePartitionKey): PartitionState | null;
+  delete(key: SharePartitionKey): Promise<void>;
+}
+
+/** What share groups need besides what all groups do. */
+export interface SharePorts {
+  readonly config: ShareGroupConfig;
+  readonly states: ShareStates;
+  /** Where a partition's log ends for consumers; null if it is not there. */
+  endOffset(topicId: Uuid, partition: number): bigint | null;
+  /** The states of a group's partitions were changed, or are gone: nobody may go on with what was read before. */
+  forget(which: { groupId?: string; topicId?: Uuid }): void;
+}
+
+/** What the parts of share groups in one shard share. */
+export interface ShareContext extends SharePorts {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly topics: Topics;
+  readonly groups: Map<string, Group>;
+  readonly writer: ShareGroupWriter;
+}

@@ -1,0 +1,203 @@
+import assert from 'node:assert/strict';
+import { ErrorCode } from '../../../protocol/errors.ts';
+import {
+  createShareGroupHeartbeatRequest,
+  type ShareGroupHeartbeatRequest,
+} from '../../../protocol/generated/share-group-heartbeat-request.ts';
+import { GROUP, startGroups, type TestBroker, TestTopics, topicId } from '../coordinator.fixture.ts';
+import { MemoryStates, testShares } from './share.fixture.ts';
+
+const CLIENT = { clientId: 'client', clientHost: '/127.0.0.1' };
+
+function heartbeat({ groups }: TestBroker, request: Partial<ShareGroupHeartbeatRequest>) {
+  return groups.shareHeartbeat(
+    createShareGroupHeartbeatRequest({ groupId: GROUP, memberId: 'a', ...request }),
+    CLIENT,
+  );
+}
+
+function join(broker: TestBroker, memberId: string, ...subscribedTopicNames: string[]) {
+  return heartbeat(broker, { memberId, memberEpoch: 0, subscribedTopicNames });
+}
+
+function partitionsOf(response: Awaited<ReturnType<typeof heartbeat>>): string[] {
+  return (response.assignment?.topicPartitions ?? []).flatMap((topic) =>
+    topic.partitions.map((partition) => `${topic.topicId}:${partition}`),
+  );
+}
+
+describe('share groups', () => {
+  let topics: TestTopics;
+  let states: MemoryStates;
+  let forgotten: number;
+  let broker: TestBroker;
+
+  const start = (former?: TestBroker) =>
+    startGroups(former, {}, undefined, {
+      topics,
+      share: testShares(states, {
+        forget: () => {
+          forgotten++;
+        },
+      }),
+    });
+  const groupOf = () => broker.groups.shards[0]!.groups.get(GROUP);
+
+  beforeEach(async () => {
+    topics = new TestTopics({ events: 4, audits: 1 });
+    states = new MemoryStates();
+    forgotten = 0;
+    broker = await start();
+  });
+  afterEach(() => broker.groups.close());
+
+  it('gives the first member everything, with a state for each partition', async () => {
+    const joined = await join(broker, 'a', 'events');
+    assert.equal(joined.errorCode, ErrorCode.NONE);
+    assert.ok(joined.memberEpoch > 0);
+    assert.equal(partitionsOf(joined).length, 4);
+    assert.equal(states.states.size, 4);
+    assert.equal(groupOf()?.state, 'Stable');
+    const again = await heartbeat(broker, { memberEpoch: joined.memberEpoch });
+    assert.equal(again.memberEpoch, joined.memberEpoch);
+    assert.equal(again.assignment, null);
+  });
+
+  it('shares partitions among more members than there are', async () => {
+    for (const memberId of ['a', 'b', 'c']) await join(broker, memberId, 'audits');
+    for (const memberId of ['a', 'b', 'c']) {
+      const settled = await join(broker, memberId, 'audits');
+      assert.deepEqual(partitionsOf(settled), [`${topicId('audits')}:0`], memberId);
+    }
+  });
+
+  it('splits partitions among fewer members', async () => {
+    await join(broker, 'a', 'events');
+    await join(broker, 'b', 'events');
+    const both = [
+      ...partitionsOf(await join(broker, 'a', 'events')),
+      ...partitionsOf(await join(broker, 'b', 'events')),
+    ];
+    assert.equal(both.length, 4);
+    assert.equal(new Set(both).size, 4);
+  });
+
+  it('is the same after a restart', async () => {
+    const { memberEpoch } = await join(broker, 'a', 'events');
+    broker.groups.close();
+    broker = await start(broker);
+    const group = groupOf();
+    assert.ok(group?.type === 'share');
+    assert.equal(group.states.initialized.get(topicId('events'))?.partitions.size, 4);
+    const next = await heartbeat(broker, { memberEpoch });
+    assert.equal(next.errorCode, ErrorCode.NONE);
+    assert.equal(next.memberEpoch, memberEpoch);
+  });
+
+  it('fences members with other epochs, and those that nobody knows', async () => {
+    const { memberEpoch } = await join(broker, 'a', 'events');
+    assert.equal(
+      (await heartbeat(broker, { memberEpoch: memberEpoch + 1 })).errorCode,
+      ErrorCode.FENCED_MEMBER_EPOCH,
+    );
+    assert.equal(
+      (await heartbeat(broker, { memberId: 'b', memberEpoch })).errorCode,
+      ErrorCode.UNKNOWN_MEMBER_ID,
+    );
+    assert.equal(
+      (await heartbeat(broker, { groupId: 'none', memberEpoch })).errorCode,
+      ErrorCode.GROUP_ID_NOT_FOUND,
+    );
+    assert.equal((await heartbeat(broker, { memberEpoch: -2 })).errorCode, ErrorCode.INVALID_REQUEST);
+    assert.equal((await join(broker, 'c')).errorCode, ErrorCode.INVALID_REQUEST);
+  });
+
+  it('removes a member that is silent, or leaves', async () => {
+    await join(broker, 'a', 'events');
+    await join(broker, 'b', 'events');
+    assert.equal((await heartbeat(broker, { memberId: 'b', memberEpoch: -1 })).memberEpoch, -1);
+    assert.equal(groupOf()?.size, 1);
+    await broker.clock.advance(45_000);
+    assert.equal(groupOf()?.state, 'Empty');
+  });
+
+  it('takes new topics and partitions into account', async () => {
+    const { memberEpoch } = await join(broker, 'a', 'events', 'later');
+    topics.set('later', 2);
+    topics.set('events', 5);
+    broker.groups.topicChanged('later');
+    broker.groups.topicChanged('events');
+    const next = await heartbeat(broker, { memberEpoch });
+    assert.ok(next.memberEpoch > memberEpoch);
+    assert.equal(partitionsOf(next).length, 7);
+  });
+
+  it('gives nothing whose state could not be made, and tries again', async () => {
+    states.failure = ErrorCode.COORDINATOR_NOT_AVAILABLE;
+    const joined = await join(broker, 'a', 'events');
+    assert.equal(joined.errorCode, ErrorCode.NONE);
+    assert.deepEqual(partitionsOf(joined), []);
+    states.failure = null;
+    const next = await heartbeat(broker, { memberEpoch: joined.memberEpoch });
+    assert.equal(partitionsOf(next).length, 4);
+  });
+
+  it('is full at its limit', async () => {
+    for (let i = 0; i < 10; i++) await join(broker, `m${i}`, 'events');
+    assert.equal((await join(broker, 'late', 'events')).errorCode, ErrorCode.GROUP_MAX_SIZE_REACHED);
+  });
+
+  it('deletes a group without members, with its states', async () => {
+    await join(broker, 'a', 'events');
+    assert.equal(await broker.groups.deleteGroup(GROUP), ErrorCode.NON_EMPTY_GROUP);
+    await heartbeat(broker, { memberEpoch: -1 });
+    assert.equal(await broker.groups.deleteGroup(GROUP), ErrorCode.NONE);
+    assert.equal(states.states.size, 0);
+    assert.equal(groupOf(), undefined);
+    broker.groups.close();
+    broker = await start(broker);
+    assert.equal(groupOf(), undefined);
+  });
+
+  it('forgets the states of a topic that is deleted', async () => {
+    await join(broker, 'a', 'events', 'audits');
+    topics.set('events', 0);
+    await broker.groups.topicDeleted('events');
+    assert.equal(states.states.size, 1);
+    const group = groupOf();
+    assert.ok(group?.type === 'share');
+    assert.deepEqual([...group.states.initialized.keys()], [topicId('audits')]);
+    assert.equal(group.states.deleting.size, 0);
+    assert.ok(forgotten > 0);
+  });
+
+  it('describes, alters and deletes offsets', async () => {
+    const { offsets } = broker.groups.shards[0]!.shares;
+    const id = topicId('events');
+    await join(broker, 'a', 'events');
+    const part = { topicId: id, name: 'events', partition: 1, startOffset: 40n };
+    await assert.rejects(offsets.alter(GROUP, [part]), { code: ErrorCode.NON_EMPTY_GROUP });
+    await heartbeat(broker, { memberEpoch: -1 });
+    assert.deepEqual(await offsets.alter(GROUP, [part]), [{ errorCode: 0, errorMessage: null }]);
+    assert.ok(forgotten > 0);
+    assert.deepEqual(offsets.describe(GROUP, id, [0, 1, 9]), [
+      { partition: 0, startOffset: -1n, leaderEpoch: 0, lag: -1n },
+      { partition: 1, startOffset: 40n, leaderEpoch: 0, lag: 60n },
+      { partition: 9, startOffset: -1n, leaderEpoch: 0, lag: -1n },
+    ]);
+    assert.deepEqual(await offsets.delete(GROUP, [id]), [{ errorCode: 0, errorMessage: null }]);
+    assert.deepEqual(offsets.known(GROUP), []);
+    assert.throws(() => offsets.known('none'), { code: ErrorCode.GROUP_ID_NOT_FOUND });
+  });
+
+  it('is read again when it cannot be written', async () => {
+    const { memberEpoch } = await join(broker, 'a', 'events');
+    broker.log.failure = ErrorCode.KAFKA_STORAGE_ERROR;
+    assert.notEqual((await join(broker, 'b', 'events')).errorCode, ErrorCode.NONE);
+    broker.log.failure = null;
+    await broker.clock.advance(2_000);
+    const next = await heartbeat(broker, { memberEpoch });
+    assert.equal(next.errorCode, ErrorCode.NONE);
+    assert.equal(groupOf()?.size, 1);
+  });
+});

@@ -1,0 +1,75 @@
+import type { Uuid } from '../../../protocol/wire/types.ts';
+import { UNINITIALIZED_OFFSET } from '../../share/partition-state.ts';
+import type { ShareContext } from './context.ts';
+import { type ShareGroup, type TopicStates, withStates } from './share-group.ts';
+
+/** Makes the states of partitions that a group's members have come to subscribe to. Without its state nobody gets a partition. */
+export class ShareInitializer {
+  readonly #context: ShareContext;
+
+  constructor(context: ShareContext) {
+    this.#context = context;
+  }
+
+  /** Resolves when everything that members subscribe to has a state, or when that has failed: it is tried again with the next heartbeat. */
+  async initialize(group: ShareGroup): Promise<void> {
+    const { logger } = this.#context;
+    while (this.#missing(group).size > 0) {
+      if (group.initialization !== null) {
+        await group.initialization;
+        continue;
+      }
+      const work = this.#make(group);
+      group.initialization = work.catch(() => undefined);
+      try {
+        await work;
+      } catch (error) {
+        logger.warn({ group: group.groupId, err: error }, 'states of share partitions could not be made');
+        return;
+      } finally {
+        group.initialization = null;
+      }
+    }
+  }
+
+  async #make(group: ShareGroup): Promise<void> {
+    const { groups, states, writer } = this.#context;
+    const { groupId } = group;
+    const missing = this.#missing(group);
+    // So that a crash leaves no state that nobody knows of.
+    let value = group.states;
+    for (const [topicId, topic] of missing) value = withStates(value, 'initializing', topicId, topic);
+    await writer.write(groupId, [{ kind: 'states', value }]);
+    const stateEpoch = group.groupEpoch;
+    const made: Promise<void>[] = [];
+    for (const [topicId, { partitions }] of missing)
+      for (const partition of partitions)
+        made.push(states.initialize({ groupId, topicId, partition }, stateEpoch, UNINITIALIZED_OFFSET));
+    for (const outcome of await Promise.allSettled(made))
+      if (outcome.status === 'rejected') throw outcome.reason;
+    if (groups.get(groupId) !== group) return;
+    value = group.states;
+    for (const [topicId, topic] of missing) value = withStates(value, 'initialized', topicId, topic);
+    const epoch = { epoch: group.groupEpoch + 1, metadataHash: group.metadataHash };
+    await writer.write(groupId, [
+      { kind: 'states', value },
+      { kind: 'epoch', value: epoch },
+    ]);
+  }
+
+  /** What is subscribed to, exists, and has no state. */
+  #missing(group: ShareGroup): Map<Uuid, TopicStates> {
+    const { topics, groups } = this.#context;
+    const missing = new Map<Uuid, TopicStates>();
+    if (groups.get(group.groupId) !== group) return missing;
+    for (const name of group.topicNames()) {
+      const topic = topics.byName(name);
+      if (topic === null) continue;
+      const known = group.states.initialized.get(topic.id)?.partitions;
+      const partitions = new Set<number>();
+      for (let i = 0; i < topic.partitionCount; i++) if (known?.has(i) !== true) partitions.add(i);
+      if (partitions.size > 0) missing.set(topic.id, { name, partitions });
+    }
+    return missing;
+  }
+}

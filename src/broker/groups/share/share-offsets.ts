@@ -1,0 +1,188 @@
+import { ApiError, ErrorCode } from '../../../protocol/errors.ts';
+import type { Uuid } from '../../../protocol/wire/types.ts';
+import { type PartitionState, UNINITIALIZED_OFFSET, UNKNOWN_COUNT } from '../../share/partition-state.ts';
+import type { ShareContext } from './context.ts';
+import { type ShareGroup, type TopicStates, withoutTopic, withStates } from './share-group.ts';
+
+/** How far a group has come in a partition. */
+export interface ShareOffset {
+  readonly partition: number;
+  readonly startOffset: bigint;
+  readonly leaderEpoch: number;
+  /** Records that are not done with; -1 if unknown. */
+  readonly lag: bigint;
+}
+
+/** What became of one partition or topic. */
+export interface ShareOutcome {
+  readonly errorCode: ErrorCode;
+  readonly errorMessage: string | null;
+}
+
+const DONE: ShareOutcome = { errorCode: ErrorCode.NONE, errorMessage: null };
+const NOTHING = { startOffset: UNINITIALIZED_OFFSET, leaderEpoch: 0, lag: -1n };
+
+/** Describe-, Alter- and DeleteShareGroupOffsets. Methods reject with an ApiError when the request as a whole is refused. */
+export class ShareOffsets {
+  readonly #context: ShareContext;
+
+  constructor(context: ShareContext) {
+    this.#context = context;
+  }
+
+  /** Where the group is in partitions of a topic. @throws ApiError */
+  describe(groupId: string, topicId: Uuid, partitions: readonly number[]): ShareOffset[] {
+    const group = this.#groupOf(groupId);
+    const { states } = this.#context;
+    return partitions.map((partition) => {
+      const isKnown = group.states.initialized.get(topicId)?.partitions.has(partition) ?? false;
+      const state = isKnown ? states.summary({ groupId, topicId, partition }) : null;
+      if (state === null) return { partition, ...NOTHING };
+      const { startOffset, leaderEpoch } = state;
+      return { partition, startOffset, leaderEpoch, lag: this.#lagOf(topicId, partition, state) };
+    });
+  }
+
+  /** Every partition that the group has a state of, by topic. @throws ApiError */
+  known(groupId: string): { topicId: Uuid; name: string; partitions: number[] }[] {
+    return Array.from(this.#groupOf(groupId).states.initialized, ([topicId, { name, partitions }]) => ({
+      topicId,
+      name,
+      partitions: [...partitions].sort((a, b) => a - b),
+    }));
+  }
+
+  /** Sets where a group without members begins in partitions that exist; resolves with one outcome for each. */
+  async alter(
+    groupId: string,
+    parts: readonly { topicId: Uuid; name: string; partition: number; startOffset: bigint }[],
+  ): Promise<ShareOutcome[]> {
+    const group = this.#emptyGroupOf(groupId);
+    const { states, writer, forget } = this.#context;
+    const epoch = group.groupEpoch + 1;
+    let value = group.states;
+    for (const { topicId, name, partition } of parts)
+      value = withStates(value, 'initializing', topicId, { name, partitions: new Set([partition]) });
+    await writer.write(groupId, [
+      { kind: 'states', value },
+      { kind: 'epoch', value: { epoch, metadataHash: group.metadataHash } },
+    ]);
+    const outcomes = await Promise.all(
+      parts.map(({ topicId, partition, startOffset }) =>
+        outcomeOf(states.initialize({ groupId, topicId, partition }, epoch, startOffset)),
+      ),
+    );
+    value = group.states;
+    for (const [i, { topicId, name, partition }] of parts.entries())
+      if (outcomes[i] === DONE)
+        value = withStates(value, 'initialized', topicId, { name, partitions: new Set([partition]) });
+    forget({ groupId });
+    if (this.#context.groups.get(groupId) === group) await writer.write(groupId, [{ kind: 'states', value }]);
+    return outcomes;
+  }
+
+  /** Forgets where a group without members is in topics; one outcome for each. */
+  async delete(groupId: string, topicIds: readonly Uuid[]): Promise<ShareOutcome[]> {
+    const group = this.#emptyGroupOf(groupId);
+    return Promise.all(
+      topicIds.map((topicId) => {
+        const topics = [group.states.initialized, group.states.initializing].flatMap((states) => {
+          const topic = states.get(topicId);
+          return topic === undefined ? [] : [[topicId, topic] as const];
+        });
+        return outcomeOf(this.deleteStates(group, topics));
+      }),
+    );
+  }
+
+  /** A topic is gone, and its states with it. Failures are logged. */
+  async topicDeleted(name: string): Promise<void> {
+    const { groups, logger } = this.#context;
+    for (const group of [...groups.values()]) {
+      if (group.type !== 'share') continue;
+      const gone = [...group.states.initialized, ...group.states.initializing].filter(
+        ([topicId, topic]) => topic.name === name && this.#context.topics.byId(topicId) === null,
+      );
+      if (gone.length === 0) continue;
+      try {
+        await this.deleteStates(group, gone);
+      } catch (error) {
+        logger.warn({ group: group.groupId, topic: name, err: error }, 'states of a deleted topic remain');
+      }
+    }
+  }
+
+  /** Removes the states of topics, and then that the group has any. Rejects with an ApiError. */
+  async deleteStates(group: ShareGroup, topics: readonly (readonly [Uuid, TopicStates])[]): Promise<void> {
+    const { states, writer, forget } = this.#context;
+    const { groupId } = group;
+    if (topics.length === 0) return;
+    const deleting = new Map(group.states.deleting);
+    for (const [topicId, { name }] of topics) deleting.set(topicId, name);
+    await writer.write(groupId, [{ kind: 'states', value: { ...group.states, deleting } }]);
+    const removed: Promise<void>[] = [];
+    for (const [topicId, { partitions }] of topics)
+      for (const partition of partitions) removed.push(states.delete({ groupId, topicId, partition }));
+    const outcomes = await Promise.allSettled(removed);
+    forget({ groupId });
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+    if (this.#context.groups.get(groupId) !== group) return;
+    let value = group.states;
+    for (const [topicId] of topics) value = withoutTopic(value, topicId);
+    await writer.write(groupId, [{ kind: 'states', value }]);
+  }
+
+  /** States that were being removed when the broker ended may be there or not: the group has none of them, and gets new ones. */
+  finishDeletion(group: ShareGroup): void {
+    const { states, writer, logger } = this.#context;
+    const { groupId, states: before } = group;
+    if (before.deleting.size === 0) return;
+    let value = before;
+    const removed: Promise<void>[] = [];
+    for (const topicId of before.deleting.keys()) {
+      value = withoutTopic(value, topicId);
+      for (const topics of [before.initialized, before.initializing])
+        for (const partition of topics.get(topicId)?.partitions ?? [])
+          removed.push(states.delete({ groupId, topicId, partition }));
+    }
+    void Promise.all([writer.write(groupId, [{ kind: 'states', value }]), ...removed]).catch(
+      (error: unknown) => {
+        logger.warn({ group: groupId, err: error }, 'states of share partitions that nobody needs remain');
+      },
+    );
+  }
+
+  #lagOf(topicId: Uuid, partition: number, state: PartitionState): bigint {
+    const end = this.#context.endOffset(topicId, partition);
+    const { startOffset, deliveryCompleteCount } = state;
+    if (end === null || startOffset === UNINITIALIZED_OFFSET || deliveryCompleteCount === UNKNOWN_COUNT)
+      return -1n;
+    const lag = end - startOffset - BigInt(deliveryCompleteCount);
+    return lag < 0n ? 0n : lag;
+  }
+
+  #groupOf(groupId: string): ShareGroup {
+    const group = this.#context.groups.get(groupId);
+    if (group?.type === 'share') return group;
+    throw new ApiError(
+      ErrorCode.GROUP_ID_NOT_FOUND,
+      group === undefined ? `Group ${groupId} not found.` : `Group ${groupId} is not a share group.`,
+    );
+  }
+
+  #emptyGroupOf(groupId: string): ShareGroup {
+    const group = this.#groupOf(groupId);
+    if (group.size > 0) throw new ApiError(ErrorCode.NON_EMPTY_GROUP, 'The group is not empty.');
+    return group;
+  }
+}
+
+async function outcomeOf(done: Promise<void>): Promise<ShareOutcome> {
+  try {
+    await done;
+    return DONE;
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    return { errorCode: error.code, errorMessage: error.message };
+  }
+}

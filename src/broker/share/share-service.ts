@@ -1,0 +1,294 @@
+import type { Piece } from '../../native/pieces.ts';
+import { ApiError, ErrorCode } from '../../protocol/errors.ts';
+import type { Logger } from '../../util/logger.ts';
+import type { Partition } from '../partitions/partition.ts';
+import type { PartitionManager } from '../partitions/partition-manager.ts';
+import type { ShareConfig } from './config.ts';
+import type { AcknowledgementBatch, Acquired } from './in-flight.ts';
+import type { ShareFetches } from './share-fetches.ts';
+import type { SharePartition } from './share-partition.ts';
+import type { SharePartitions } from './share-partitions.ts';
+import {
+  FINAL_EPOCH,
+  INITIAL_EPOCH,
+  type SharedPartition,
+  type ShareSession,
+  type ShareSessions,
+} from './share-sessions.ts';
+
+/** Who calls, and until when. */
+export interface ShareClient {
+  readonly groupId: string;
+  readonly memberId: string;
+  readonly sessionEpoch: number;
+  readonly connectionId: number;
+  readonly closed: AbortSignal;
+}
+
+/** A partition and what a member says of its records. */
+export interface PartitionAcknowledgement extends SharedPartition {
+  readonly batches: readonly AcknowledgementBatch[];
+}
+
+export interface ShareFetchCall extends ShareClient {
+  readonly maxWaitMs: number;
+  readonly minBytes: number;
+  readonly maxBytes: number;
+  readonly maxRecords: number;
+  /** At most so many records; otherwise the last batch is given as a whole. */
+  readonly isStrict: boolean;
+  readonly added: readonly SharedPartition[];
+  readonly forgotten: readonly SharedPartition[];
+  readonly acknowledgements: readonly PartitionAcknowledgement[];
+}
+
+/** What became of one partition of a request. */
+export interface PartitionOutcome extends SharedPartition {
+  errorCode: number;
+  errorMessage: string | null;
+}
+
+export interface FetchedShare extends PartitionOutcome {
+  acknowledgeErrorCode: number;
+  acknowledgeErrorMessage: string | null;
+  /** Each memory piece holds one reference, for whoever sends it. */
+  records: Piece[];
+  acquired: readonly Acquired[];
+}
+
+/** A partition that a fetch may take records of. */
+export interface ShareTarget extends SharedPartition {
+  readonly log: Partition;
+  readonly share: SharePartition;
+}
+
+export interface ShareServiceOptions {
+  readonly config: ShareConfig;
+  readonly partitions: PartitionManager;
+  readonly shares: SharePartitions;
+  readonly sessions: ShareSessions;
+  readonly fetches: ShareFetches;
+  readonly logger: Logger;
+}
+
+/** ShareFetch and ShareAcknowledge: share sessions, what their members say of records, and what they get. */
+export class ShareService {
+  readonly #options: ShareServiceOptions;
+
+  constructor(options: ShareServiceOptions) {
+    this.#options = options;
+  }
+
+  get sessions(): ShareSessions {
+    return this.#options.sessions;
+  }
+
+  get shares(): SharePartitions {
+    return this.#options.shares;
+  }
+
+  lockDurationMs(groupId: string): number {
+    return this.#options.config.settingsOf(groupId).lockDurationMs;
+  }
+
+  /** One outcome for each partition that there is something to say of, or the error of the request. */
+  async fetch(call: ShareFetchCall): Promise<FetchedShare[] | ErrorCode> {
+    const { groupId, memberId, sessionEpoch } = call;
+    const session = this.#sessionOf(call);
+    if (typeof session === 'number') return session;
+    session.update(call.added, call.forgotten);
+    const wanted = sessionEpoch === FINAL_EPOCH || call.maxRecords <= 0 ? [] : session.partitions();
+    const acknowledged = await this.#acknowledgeAll(call, call.acknowledgements);
+    if (sessionEpoch === FINAL_EPOCH) {
+      await this.#release(groupId, memberId);
+      return acknowledged.map(acknowledgedShare);
+    }
+    const outcomes: FetchedShare[] = [];
+    const targets = await this.#targets(groupId, wanted, outcomes);
+    outcomes.push(...(await this.#options.fetches.fetch(call, targets)));
+    return merged(acknowledged, outcomes, sessionEpoch === INITIAL_EPOCH);
+  }
+
+  /** One outcome for each partition, or the error of the request. */
+  async acknowledge(
+    call: ShareClient,
+    acknowledgements: readonly PartitionAcknowledgement[],
+  ): Promise<PartitionOutcome[] | ErrorCode> {
+    const { groupId, memberId, sessionEpoch } = call;
+    if (sessionEpoch === INITIAL_EPOCH) return ErrorCode.INVALID_SHARE_SESSION_EPOCH;
+    const session = this.#sessionOf(call);
+    if (typeof session === 'number') return session;
+    const outcomes = await this.#acknowledgeAll(call, acknowledgements);
+    if (sessionEpoch === FINAL_EPOCH) await this.#release(groupId, memberId);
+    return outcomes;
+  }
+
+  /** What the group has read, has been changed or is gone; its members begin anew. */
+  forget(which: { groupId?: string; topicId?: string }): void {
+    this.#options.shares.forget(which);
+  }
+
+  close(): void {
+    this.#options.shares.close();
+  }
+
+  #sessionOf({
+    groupId,
+    memberId,
+    sessionEpoch,
+    connectionId,
+    closed,
+  }: ShareClient): ShareSession | ErrorCode {
+    const { sessions } = this.#options;
+    if (sessionEpoch === FINAL_EPOCH) return sessions.end(groupId, memberId);
+    if (sessionEpoch !== INITIAL_EPOCH) return sessions.next(groupId, memberId, sessionEpoch);
+    const session = sessions.begin(groupId, memberId, connectionId);
+    if (typeof session === 'number') return session;
+    // Whoever is gone keeps nothing.
+    const end = () => {
+      if (sessions.endIfCurrent(session)) void this.#release(groupId, memberId);
+    };
+    closed.addEventListener('abort', end, { once: true });
+    if (closed.aborted) end();
+    return session;
+  }
+
+  /** Takes back what the member has; nothing is left of a group without sessions. */
+  async #release(groupId: string, memberId: string): Promise<void> {
+    const { shares, sessions, logger } = this.#options;
+    const released = shares.ofGroup(groupId).map((share) => share.releaseAll(memberId));
+    // Their time will be up.
+    for (const outcome of await Promise.allSettled(released))
+      if (outcome.status === 'rejected')
+        logger.warn({ groupId, memberId, err: outcome.reason }, 'records of a member that left stay locked');
+    if (sessions.has(groupId)) return;
+    if (shares.ofGroup(groupId).every(({ inFlight }) => inFlight.acquiredCount === 0))
+      shares.forget({ groupId });
+  }
+
+  async #acknowledgeAll(
+    { groupId, memberId }: ShareClient,
+    acknowledgements: readonly PartitionAcknowledgement[],
+  ): Promise<PartitionOutcome[]> {
+    return Promise.all(
+      acknowledgements.map(async ({ topicId, partition, batches }) => {
+        const outcome = { topicId, partition, errorCode: 0, errorMessage: null };
+        try {
+          checkBatches(batches);
+          this.#logOf(topicId, partition);
+          const share = this.#options.shares.find({ groupId, topicId, partition });
+          if (share === null)
+            throw new ApiError(
+              ErrorCode.INVALID_RECORD_STATE,
+              'Batch record not found. The request batch offsets are not found in the cache.',
+            );
+          await share.acknowledge(memberId, batches);
+        } catch (error) {
+          this.#refuse(outcome, error);
+        }
+        return outcome;
+      }),
+    );
+  }
+
+  async #targets(
+    groupId: string,
+    wanted: readonly SharedPartition[],
+    outcomes: FetchedShare[],
+  ): Promise<ShareTarget[]> {
+    const targets: ShareTarget[] = [];
+    for (const { topicId, partition } of wanted) {
+      try {
+        const log = this.#logOf(topicId, partition);
+        const share = await this.#options.shares.open({ groupId, topicId, partition }, log);
+        targets.push({ topicId, partition, log, share });
+      } catch (error) {
+        const outcome = emptyShare({ topicId, partition });
+        this.#refuse(outcome, error);
+        outcomes.push(outcome);
+      }
+    }
+    return targets;
+  }
+
+  /** @throws ApiError */
+  #logOf(topicId: string, partition: number): Partition {
+    const { partitions } = this.#options;
+    const found = partitions.findById(topicId, partition);
+    if (found === null) throw new ApiError(partitions.errorOfMissingById(topicId, partition) as ErrorCode);
+    return found;
+  }
+
+  #refuse(outcome: PartitionOutcome, error: unknown): void {
+    if (error instanceof ApiError) {
+      outcome.errorCode = error.code;
+      outcome.errorMessage = error.message;
+      return;
+    }
+    this.#options.logger.error({ err: error }, 'a request of a share group failed');
+    outcome.errorCode = ErrorCode.UNKNOWN_SERVER_ERROR;
+  }
+}
+
+export function emptyShare({ topicId, partition }: SharedPartition): FetchedShare {
+  return {
+    ...{ topicId, partition, errorCode: 0, errorMessage: null },
+    ...{ acknowledgeErrorCode: 0, acknowledgeErrorMessage: null, records: [], acquired: [] },
+  };
+}
+
+function acknowledgedShare(outcome: PartitionOutcome): FetchedShare {
+  const share = emptyShare(outcome);
+  share.acknowledgeErrorCode = outcome.errorCode;
+  share.acknowledgeErrorMessage = outcome.errorMessage;
+  return share;
+}
+
+/** What was acknowledged and what was fetched; later answers of a session leave out partitions with nothing to say. */
+function merged(
+  acknowledged: readonly PartitionOutcome[],
+  fetched: readonly FetchedShare[],
+  isFirst: boolean,
+): FetchedShare[] {
+  const all = new Map<string, FetchedShare>();
+  for (const share of fetched)
+    if (isFirst || share.errorCode !== 0 || share.acquired.length > 0)
+      all.set(`${share.topicId}:${share.partition}`, share);
+  for (const outcome of acknowledged) {
+    const key = `${outcome.topicId}:${outcome.partition}`;
+    const share = all.get(key) ?? emptyShare(outcome);
+    share.acknowledgeErrorCode = outcome.errorCode;
+    share.acknowledgeErrorMessage = outcome.errorMessage;
+    all.set(key, share);
+  }
+  return [...all.values()];
+}
+
+const LAST_TYPE = 4;
+
+/** @throws ApiError INVALID_REQUEST for batches that contradict themselves or each other */
+function checkBatches(batches: readonly AcknowledgementBatch[]): void {
+  let previous = -1n;
+  for (const { firstOffset, lastOffset, acknowledgeTypes } of batches) {
+    refuseIf(
+      firstOffset < 0n || firstOffset > lastOffset,
+      'First offset is greater than last offset in acknowledgement batch.',
+    );
+    refuseIf(firstOffset <= previous, 'Acknowledgement batches are not in order, or overlap.');
+    refuseIf(acknowledgeTypes.length === 0, 'Acknowledge types are empty.');
+    const count = BigInt(acknowledgeTypes.length);
+    refuseIf(
+      count > 1n && count !== lastOffset - firstOffset + 1n,
+      'The number of acknowledge types is not that of the offsets.',
+    );
+    refuseIf(
+      acknowledgeTypes.some((type) => type < 0 || type > LAST_TYPE),
+      'The acknowledge type is unknown.',
+    );
+    previous = lastOffset;
+  }
+}
+
+function refuseIf(condition: boolean, message: string): void {
+  if (condition) throw new ApiError(ErrorCode.INVALID_REQUEST, message);
+}

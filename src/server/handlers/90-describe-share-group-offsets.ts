@@ -1,0 +1,93 @@
+import type { GroupCoordinator } from '../../broker/groups/coordinator.ts';
+import type { TopicNames } from '../../broker/groups/ports.ts';
+import type { ShareOffsets } from '../../broker/groups/share/share-offsets.ts';
+import { ApiKey } from '../../protocol/api-keys.ts';
+import { ApiError, ErrorCode, errorInfo } from '../../protocol/errors.ts';
+import {
+  type DescribeShareGroupOffsetsRequest,
+  describeShareGroupOffsetsRequest,
+  type DescribeShareGroupOffsetsRequestGroup as RequestGroup,
+} from '../../protocol/generated/describe-share-group-offsets-request.ts';
+import {
+  createDescribeShareGroupOffsetsResponse,
+  createDescribeShareGroupOffsetsResponseGroup,
+  createDescribeShareGroupOffsetsResponsePartition,
+  createDescribeShareGroupOffsetsResponseTopic,
+  type DescribeShareGroupOffsetsResponse,
+  describeShareGroupOffsetsResponse,
+  type DescribeShareGroupOffsetsResponseGroup as ResponseGroup,
+  type DescribeShareGroupOffsetsResponseTopic as ResponseTopic,
+} from '../../protocol/generated/describe-share-group-offsets-response.ts';
+import type { ApiHandler } from '../net/handler.ts';
+
+/** DescribeShareGroupOffsets 0-1: where share groups are, and from version 1 how many records they have to do. */
+export function describeShareGroupOffsetsHandler(deps: {
+  groups: GroupCoordinator;
+  topics: TopicNames;
+}): ApiHandler<DescribeShareGroupOffsetsRequest, DescribeShareGroupOffsetsResponse> {
+  return {
+    apiKey: ApiKey.DescribeShareGroupOffsets,
+    minVersion: 0,
+    maxVersion: 1,
+    request: describeShareGroupOffsetsRequest,
+    response: describeShareGroupOffsetsResponse,
+    handle: ({ groups }) =>
+      createDescribeShareGroupOffsetsResponse({
+        groups: groups.map((group) => describe(deps.groups, deps.topics, group)),
+      }),
+  };
+}
+
+function describe(groups: GroupCoordinator, topics: TopicNames, request: RequestGroup): ResponseGroup {
+  const { groupId } = request;
+  const shard = groupId === '' ? ErrorCode.INVALID_GROUP_ID : groups.shardOf(groupId);
+  if (typeof shard === 'number')
+    return createDescribeShareGroupOffsetsResponseGroup({
+      ...{ groupId, errorCode: shard, errorMessage: errorInfo(shard).message },
+    });
+  const { offsets } = shard.shares;
+  try {
+    const known = offsets.known(groupId);
+    return createDescribeShareGroupOffsetsResponseGroup({
+      groupId,
+      topics:
+        request.topics === null
+          ? known.map(({ topicId, name, partitions }) => topicOf(offsets, groupId, topicId, name, partitions))
+          : request.topics.map(({ topicName, partitions }) =>
+              topicOf(offsets, groupId, topics.idOf(topicName), topicName, partitions),
+            ),
+    });
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    const { code: errorCode, message: errorMessage } = error;
+    return createDescribeShareGroupOffsetsResponseGroup({ groupId, errorCode, errorMessage });
+  }
+}
+
+function topicOf(
+  offsets: ShareOffsets,
+  groupId: string,
+  topicId: string | null,
+  topicName: string,
+  partitions: readonly number[],
+): ResponseTopic {
+  if (topicId === null)
+    return createDescribeShareGroupOffsetsResponseTopic({
+      topicName,
+      partitions: partitions.map((partitionIndex) =>
+        createDescribeShareGroupOffsetsResponsePartition({
+          ...{ partitionIndex, startOffset: -1n, errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION },
+          errorMessage: errorInfo(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION).message,
+        }),
+      ),
+    });
+  return createDescribeShareGroupOffsetsResponseTopic({
+    topicName,
+    topicId,
+    partitions: offsets
+      .describe(groupId, topicId, partitions)
+      .map(({ partition: partitionIndex, ...offset }) =>
+        createDescribeShareGroupOffsetsResponsePartition({ partitionIndex, ...offset }),
+      ),
+  });
+}

@@ -1,0 +1,70 @@
+import type { GroupCoordinator } from '../../broker/groups/coordinator.ts';
+import type { TopicNames } from '../../broker/groups/ports.ts';
+import { ApiKey } from '../../protocol/api-keys.ts';
+import { ErrorCode, errorInfo } from '../../protocol/errors.ts';
+import {
+  type AlterShareGroupOffsetsRequest,
+  alterShareGroupOffsetsRequest,
+} from '../../protocol/generated/alter-share-group-offsets-request.ts';
+import {
+  type AlterShareGroupOffsetsResponse,
+  alterShareGroupOffsetsResponse,
+  createAlterShareGroupOffsetsResponse,
+  createAlterShareGroupOffsetsResponsePartition,
+  createAlterShareGroupOffsetsResponseTopic,
+} from '../../protocol/generated/alter-share-group-offsets-response.ts';
+import { ZERO_UUID } from '../../protocol/wire/types.ts';
+import type { ApiHandler } from '../net/handler.ts';
+import { shareRefusal } from './share-refusal.ts';
+
+/** AlterShareGroupOffsets 0: where a share group without members begins. */
+export function alterShareGroupOffsetsHandler(deps: {
+  groups: GroupCoordinator;
+  topics: TopicNames;
+}): ApiHandler<AlterShareGroupOffsetsRequest, AlterShareGroupOffsetsResponse> {
+  return {
+    apiKey: ApiKey.AlterShareGroupOffsets,
+    minVersion: 0,
+    maxVersion: 0,
+    request: alterShareGroupOffsetsRequest,
+    response: alterShareGroupOffsetsResponse,
+    async handle({ groupId, topics }) {
+      const shard = groupId === '' ? ErrorCode.INVALID_GROUP_ID : deps.groups.shardOf(groupId);
+      if (typeof shard === 'number')
+        return createAlterShareGroupOffsetsResponse({
+          ...{ errorCode: shard, errorMessage: errorInfo(shard).message },
+        });
+      const responses = topics.map(({ topicName, partitions }) =>
+        createAlterShareGroupOffsetsResponseTopic({
+          topicName,
+          topicId: deps.topics.idOf(topicName) ?? ZERO_UUID,
+          partitions: partitions.map(({ partitionIndex }) => unknownPartition(partitionIndex)),
+        }),
+      );
+      const parts = topics.flatMap(({ topicName, partitions }, i) => {
+        const topicId = deps.topics.idOf(topicName);
+        const count = deps.topics.partitionCount(topicName) ?? 0;
+        if (topicId === null) return [];
+        return partitions.flatMap(({ partitionIndex: partition, startOffset }, j) =>
+          partition >= 0 && partition < count
+            ? [{ topicId, name: topicName, partition, startOffset, response: responses[i]!.partitions[j]! }]
+            : [],
+        );
+      });
+      try {
+        const outcomes = await shard.shares.offsets.alter(groupId, parts);
+        for (const [i, outcome] of outcomes.entries()) Object.assign(parts[i]!.response, outcome);
+      } catch (error) {
+        return createAlterShareGroupOffsetsResponse(shareRefusal(error));
+      }
+      return createAlterShareGroupOffsetsResponse({ responses });
+    },
+  };
+}
+
+function unknownPartition(partitionIndex: number) {
+  const errorCode = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
+  return createAlterShareGroupOffsetsResponsePartition({
+    ...{ partitionIndex, errorCode, errorMessage: errorInfo(errorCode).message },
+  });
+}
