@@ -1,7 +1,7 @@
-// The word count and the windowed join of StreamsCheck.java, with kafabric/streams: node application.js <bootstrap> <application> <guarantee>
+// The word count and the windowed join of StreamsCheck.java, with kafabric/streams: node application.js <bootstrap> <application> <directory for state>
 import { StreamsApp, StreamsBuilder, serdes, within } from '../../src/streams/index.ts';
 
-const [bootstrap, applicationId, guarantee] = process.argv.slice(2);
+const [bootstrap, applicationId, stateDir] = process.argv.slice(2);
 const HOUR_MS = 3_600_000;
 
 const builder = new StreamsBuilder({ value: serdes.string as never });
@@ -28,7 +28,7 @@ const logger = { debug: say, info: say, warn: say, error: say, child: () => logg
 const app = new StreamsApp(builder.build(), {
   applicationId: applicationId!,
   bootstrap: bootstrap!,
-  guarantee: guarantee as 'exactly-once',
+  stateDir: stateDir!,
   commitIntervalMs: 200,
   sessionTimeoutMs: 6000,
   heartbeatMs: 500,

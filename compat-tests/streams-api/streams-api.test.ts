@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Admin, Producer } from '@platformatic/kafka';
 import { StreamsApp, StreamsBuilder, type StreamsError } from '../../src/streams/index.ts';
@@ -38,9 +41,11 @@ function differences(found: Record<string, string[]>, wanted: Record<string, str
 
 describe('kafabric/streams', () => {
   let broker: Broker;
+  let stateDir: string;
   const applications: Child[] = [];
 
   before(async () => {
+    stateDir = mkdtempSync(join(tmpdir(), 'kafabric-streams-api-'));
     broker = await startBroker();
   });
 
@@ -50,6 +55,7 @@ describe('kafabric/streams', () => {
 
   after(async () => {
     await broker?.stop();
+    rmSync(stateDir, { recursive: true, force: true });
   });
 
   function program(mode: string, ...args: number[]): Promise<string> {
@@ -59,7 +65,7 @@ describe('kafabric/streams', () => {
 
   function run(application: string): Child {
     const path = fileURLToPath(new URL('application.js', import.meta.url));
-    const child = new Child([process.execPath, path, broker.bootstrap, application, 'exactly-once']);
+    const child = new Child([process.execPath, path, broker.bootstrap, application, stateDir]);
     applications.push(child);
     return child;
   }
@@ -92,9 +98,11 @@ describe('kafabric/streams', () => {
     const logs = () => [again, second].map(({ output }) => output.slice(-1500)).join('\n----\n');
     assert.deepEqual(differences(found.joined, joined), [], logs());
     assert.deepEqual(differences(found.counts, counts), [], logs());
-    await Promise.all([second.kill('SIGTERM'), again.kill('SIGTERM')]);
+    await Promise.all([second.kill('SIGTERM', patienceMs), again.kill('SIGTERM', patienceMs)]);
     assert.match(again.output, /state closed/);
     assert.match(second.output, /state closed/);
+    // What the killed one has left went when the next one started.
+    assert.deepEqual(readdirSync(stateDir), []);
   }).timeout(400_000);
 
   describe('an instance in this process', () => {
