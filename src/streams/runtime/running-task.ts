@@ -1,0 +1,230 @@
+import { nameOf, type RawRecord, type TopicPartition } from '../records.ts';
+import { committed, listOffsets } from '../transport/admin.ts';
+import type { Cluster } from '../transport/cluster.ts';
+import { BrokerError } from '../transport/errors.ts';
+import { type Fetched, fetchFrom, type ReadOptions } from '../transport/reader.ts';
+import { type GroupIdentity, Writer } from '../transport/writer.ts';
+import type { PlannedTask } from './layout.ts';
+import type { Settings } from './options.ts';
+import { Task, type TaskEnvironment } from './task.ts';
+
+/** Output that gathers before it is sent, in bytes. */
+const MAX_OUTPUT_BYTES = 1 << 20;
+const RESTORE: ReadOptions = { maxWaitMs: 100, maxBytes: 8 << 20, maxPartitionBytes: 4 << 20 };
+
+interface Input extends TopicPartition {
+  /** Where processing goes on. */
+  position: number;
+  /** Where fetching goes on. */
+  fetchPosition: number;
+  /** Whether the last fetch reached the end of what was there. */
+  atEnd: boolean;
+  queue: RawRecord[];
+  /** Of the first in the queue that is not processed. */
+  head: number;
+}
+
+export interface RunningTaskContext {
+  readonly settings: Settings;
+  readonly environment: TaskEnvironment;
+  /** For writing, and for restoring state. */
+  readonly cluster: Cluster;
+  readonly reading: Cluster;
+  /** Whether opening is of no use any more. */
+  interrupted(): boolean;
+}
+
+/** A task with its inputs and its writer. */
+export class RunningTask {
+  readonly id: string;
+  readonly inputs: ReadonlyMap<string, Input>;
+  readonly #task: Task;
+  readonly #writer: Writer;
+  readonly #context: RunningTaskContext;
+  #dirty = false;
+  #closed = false;
+
+  private constructor(task: Task, writer: Writer, inputs: Map<string, Input>, context: RunningTaskContext) {
+    this.id = task.id;
+    this.inputs = inputs;
+    this.#task = task;
+    this.#writer = writer;
+    this.#context = context;
+  }
+
+  /** Takes the task over: fences whoever had it, then reads what was committed and the state. @returns null when interrupted */
+  static async open(planned: PlannedTask, context: RunningTaskContext): Promise<RunningTask | null> {
+    const { settings, cluster } = context;
+    const { applicationId, exactlyOnce, transactionTimeoutMs, compression } = settings;
+    const writer = new Writer(cluster, {
+      transactionalId: exactlyOnce ? `${applicationId}-${planned.id}` : null,
+      transactionTimeoutMs,
+      compression,
+    });
+    await writer.start();
+    const task = new Task(planned.subTopology, planned.partition, context.environment);
+    try {
+      const inputs = await openInputs(planned, task, context);
+      const restored = await restore(task, context);
+      if (restored) return new RunningTask(task, writer, inputs, context);
+      task.close();
+      return null;
+    } catch (error) {
+      task.close();
+      throw error;
+    }
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Whether it has done what is not committed. */
+  get dirty(): boolean {
+    return this.#dirty;
+  }
+
+  get buffered(): number {
+    let records = 0;
+    for (const { queue, head } of this.inputs.values()) records += queue.length - head;
+    return records;
+  }
+
+  wants(input: Input): boolean {
+    return input.queue.length - input.head < this.#context.settings.maxBufferedRecords;
+  }
+
+  /** Takes what a fetch from `offset` has brought. */
+  feed(fetched: Fetched, offset: number): void {
+    const input = this.inputs.get(nameOf(fetched));
+    if (this.#closed || input === undefined || input.fetchPosition !== offset) return;
+    input.queue = input.queue.slice(input.head);
+    input.head = 0;
+    for (const record of fetched.records) input.queue.push(record);
+    input.fetchPosition = fetched.nextOffset;
+    input.atEnd = fetched.atEnd;
+    // What was left out (markers, aborted records) is committed with the next record.
+    if (input.queue.length === 0) input.position = fetched.nextOffset;
+  }
+
+  /** The offset where it was is gone: goes on where the topic begins or ends. */
+  async reset(input: Input): Promise<void> {
+    const which = this.#task.startOf(input.topic);
+    const found = await listOffsets(this.#context.cluster, [input], which);
+    if (this.#closed) return;
+    input.queue = [];
+    input.head = 0;
+    input.position = found.get(nameOf(input))!;
+    input.fetchPosition = input.position;
+    input.atEnd = false;
+  }
+
+  /** The oldest record of all inputs; none while an input is empty whose next record may be older. */
+  #next(): Input | null {
+    let first: Input | null = null;
+    for (const input of this.inputs.values()) {
+      const record = input.queue[input.head];
+      if (record === undefined) {
+        if (!input.atEnd) return null;
+      } else if (first === null || record.timestamp < first.queue[first.head]!.timestamp) first = input;
+    }
+    return first;
+  }
+
+  /** @returns how many records it has processed, at most `limit`. @throws as `Task.process`, and errors of writing */
+  async process(limit: number): Promise<number> {
+    let done = 0;
+    while (done < limit) {
+      const input = this.#next();
+      if (input === null) break;
+      const record = input.queue[input.head++]!;
+      this.#dirty = true;
+      this.#task.process(record);
+      input.position = input.head === input.queue.length ? input.fetchPosition : record.offset + 1;
+      done++;
+      if (this.#task.outputBytes >= MAX_OUTPUT_BYTES) await this.#writer.write(this.#task.takeOutput());
+    }
+    return done;
+  }
+
+  /** Makes what it has done count. */
+  async commit(group: GroupIdentity): Promise<void> {
+    if (!this.#dirty) return;
+    await this.#writer.write(this.#task.takeOutput());
+    const metadata = `t=${this.#task.streamTime}`;
+    const offsets = [...this.inputs.values()].map(({ topic, partition, position }) => ({
+      topic,
+      partition,
+      offset: position,
+      metadata,
+    }));
+    await this.#writer.commit(group, offsets);
+    this.#dirty = false;
+  }
+
+  /** Gives up what is not committed; the brokers are told, if they can be. */
+  async abort(): Promise<void> {
+    this.close();
+    await this.#writer.abort();
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#task.close();
+  }
+}
+
+async function openInputs(
+  planned: PlannedTask,
+  task: Task,
+  { settings, cluster }: RunningTaskContext,
+): Promise<Map<string, Input>> {
+  const offsets = await committed(cluster, settings.applicationId, planned.inputs);
+  const inputs = new Map<string, Input>();
+  for (const { topic, partition } of planned.inputs) {
+    const name = nameOf({ topic, partition });
+    const found = offsets.get(name) ?? null;
+    const time = Number(/^t=(\d+)$/.exec(found?.metadata ?? '')?.[1] ?? -1);
+    task.streamTime = Math.max(task.streamTime, time);
+    const position =
+      found?.offset ?? (await listOffsets(cluster, [{ topic, partition }], task.startOf(topic))).get(name)!;
+    inputs.set(name, {
+      topic,
+      partition,
+      position,
+      fetchPosition: position,
+      atEnd: false,
+      queue: [],
+      head: 0,
+    });
+  }
+  return inputs;
+}
+
+/** Reads the changelogs up to their ends. @returns whether it came to the end */
+async function restore(task: Task, context: RunningTaskContext): Promise<boolean> {
+  const { reading, environment } = context;
+  const { changelogs } = task;
+  if (changelogs.length === 0) return true;
+  const starts = await listOffsets(context.cluster, changelogs, 'earliest');
+  const ends = await listOffsets(context.cluster, changelogs, 'latest');
+  const positions = new Map(
+    changelogs.map((log) => [nameOf(log), { ...log, offset: starts.get(nameOf(log))! }]),
+  );
+  for (;;) {
+    const open = [...positions.values()].filter((position) => position.offset < ends.get(nameOf(position))!);
+    if (open.length === 0) return true;
+    if (context.interrupted()) return false;
+    await reading.retry(async () => {
+      for (const [leader, group] of await reading.byLeader(open)) {
+        for (const fetched of await fetchFrom(reading, leader, group, RESTORE)) {
+          if (fetched.error !== null) throw new BrokerError(fetched.error, `restore from ${nameOf(fetched)}`);
+          for (const record of fetched.records) task.restore(fetched.topic, record);
+          environment.metrics.restored.inc(fetched.records.length);
+          positions.get(nameOf(fetched))!.offset = fetched.nextOffset;
+        }
+      }
+    });
+  }
+}

@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict';
+import type { Cluster } from './cluster.ts';
+import { BrokerError, isFatal, isTransient } from './errors.ts';
+import { fetchFrom } from './reader.ts';
+
+const TRANSACTIONAL = 1 << 4;
+const CONTROL = 1 << 5;
+
+/** A batch as the client reads it, of records at consecutive offsets. */
+function batch(firstOffset: number, values: string[], producerId = -1n, attributes = 0) {
+  return {
+    firstOffset: BigInt(firstOffset),
+    lastOffsetDelta: values.length - 1,
+    attributes,
+    producerId,
+    firstTimestamp: 1000n,
+    records: values.map((value, i) => ({
+      offsetDelta: i,
+      timestampDelta: BigInt(i),
+      key: Buffer.from('k'),
+      value: Buffer.from(value),
+      headers: [[Buffer.from('h'), null]],
+    })),
+  };
+}
+
+/** The marker that ends a transaction. */
+function marker(offset: number, producerId: bigint, committed: boolean) {
+  const one = batch(offset, [''], producerId, TRANSACTIONAL | CONTROL);
+  one.records[0]!.key = Buffer.from([0, 0, 0, committed ? 1 : 0]);
+  return one;
+}
+
+/** What is read from `offset` when a broker answers so. */
+async function read(offset: number, answer: object) {
+  const partition = {
+    partitionIndex: 0,
+    errorCode: 0,
+    lastStableOffset: 100n,
+    abortedTransactions: [],
+    ...answer,
+  };
+  const cluster = {
+    apis: {},
+    topic: async () => ({ id: 'id', leaders: [1] }),
+    callNode: async () => ({ errorCode: 0, responses: [{ topicId: 'id', partitions: [partition] }] }),
+    check: (code: number) => assert.equal(code, 0),
+    idOf: (code: number) => `error ${code}`,
+  } as unknown as Cluster;
+  const options = { maxWaitMs: 0, maxBytes: 1, maxPartitionBytes: 1 };
+  const [fetched] = await fetchFrom(cluster, 1, [{ topic: 't', partition: 0, offset }], options);
+  return { ...fetched!, values: fetched!.records.map(({ value }) => String(value)) };
+}
+
+describe('reading committed records', () => {
+  it('leaves out aborted transactions, also when their marker is not there yet', async () => {
+    const records = [
+      batch(0, ['plain']),
+      batch(1, ['aborted', 'aborted'], 7n, TRANSACTIONAL),
+      batch(3, ['committed'], 8n, TRANSACTIONAL),
+      marker(4, 7n, false),
+      batch(5, ['committed'], 7n, TRANSACTIONAL),
+      marker(6, 7n, true),
+      batch(7, ['aborted'], 7n, TRANSACTIONAL),
+    ];
+    const abortedTransactions = [
+      { producerId: 7n, firstOffset: 7n },
+      { producerId: 7n, firstOffset: 1n },
+    ];
+    const { values, nextOffset, atEnd } = await read(0, {
+      records,
+      abortedTransactions,
+      lastStableOffset: 8n,
+    });
+    assert.deepEqual(values, ['plain', 'committed', 'committed']);
+    assert.equal(nextOffset, 8);
+    assert.equal(atEnd, true);
+  });
+
+  it('begins within a batch, and goes on behind markers', async () => {
+    const { records, values, nextOffset, atEnd } = await read(2, {
+      records: [batch(0, ['a', 'b', 'c']), marker(3, 7n, true)],
+    });
+    assert.deepEqual(values, ['c']);
+    assert.equal(nextOffset, 4);
+    assert.equal(atEnd, false);
+    const [{ offset, timestamp, headers } = assert.fail()] = records;
+    assert.deepEqual([offset, timestamp, headers], [2, 1002, [['h', null]]]);
+  });
+
+  it('reports errors of partitions, and stays where it was', async () => {
+    const { error, nextOffset } = await read(5, { errorCode: 1 });
+    assert.deepEqual([error, nextOffset], ['error 1', 5]);
+  });
+});
+
+describe('errors of brokers', () => {
+  it('are told apart by what helps', () => {
+    const nested = new AggregateError([Object.assign(new Error('x'), { apiId: 'NOT_COORDINATOR' })]);
+    const network = Object.assign(new Error('x'), { code: 'PLT_KFK_NETWORK' });
+    assert.deepEqual([nested, network].map(isTransient), [true, true]);
+    assert.equal(isTransient(new BrokerError('PRODUCER_FENCED', 'commit')), false);
+    assert.equal(isFatal(new BrokerError('PRODUCER_FENCED', 'commit')), false);
+    assert.equal(isFatal(new BrokerError('TOPIC_AUTHORIZATION_FAILED', 'write')), true);
+    assert.equal(isFatal(new Error('x', { cause: new BrokerError('INVALID_GROUP_ID', 'join') })), true);
+  });
+});
