@@ -36,12 +36,12 @@ describe('the order of what a direct connection produces', () => {
     const answered = handle(requestOf(frame), contextOf(connection));
     // The frame is valid during the call only.
     frame.fill(0);
-    handle(requestOf(Buffer.from('other')), contextOf({}));
+    void handle(requestOf(Buffer.from('other')), contextOf({}));
     assert.deepEqual(seen, ['other'], 'other connections do not wait');
     taken('put');
     await answered;
     assert.deepEqual(seen, ['other', 'put', 'after']);
-    handle(requestOf(Buffer.from('now')), contextOf(connection));
+    void handle(requestOf(Buffer.from('now')), contextOf(connection));
     assert.equal(seen.at(-1), 'now');
   });
 
