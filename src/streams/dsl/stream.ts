@@ -67,7 +67,7 @@ export class Stream<K, V> {
     map: ValueFunction<K, V, readonly [K2, V2]>,
     options: SerdeOptions<K2, V2> & Named = {},
   ): Stream<K2, V2> {
-    return this.flatMap((value, key) => [map(value, key)], options);
+    return this.#pairs('map', (value, key) => [map(value, key)], options);
   }
 
   mapValues<V2>(
@@ -83,12 +83,20 @@ export class Stream<K, V> {
     map: ValueFunction<K, V, Iterable<readonly [K2, V2]>>,
     options: SerdeOptions<K2, V2> & Named = {},
   ): Stream<K2, V2> {
+    return this.#pairs('flat-map', map, options);
+  }
+
+  #pairs<K2, V2>(
+    kind: string,
+    map: ValueFunction<K, V, Iterable<readonly [K2, V2]>>,
+    options: SerdeOptions<K2, V2> & Named,
+  ): Stream<K2, V2> {
     const step = (record: FlowRecord) =>
-      Array.from(settled(map(record.value as V, record.key as K), 'flatMap'), (pair) => {
+      Array.from(settled(map(record.value as V, record.key as K), kind), (pair) => {
         if (!Array.isArray(pair)) throw invalid('map and flatMap return pairs: [key, value]');
         return { ...record, key: pair[0] as unknown, value: pair[1] as unknown };
       });
-    return this.#next('flat-map', checkedRecords('flatMap', step), this.#serdes(options, true), options);
+    return this.#next(kind, checkedRecords(kind, step), this.#serdes(options, true), options);
   }
 
   /** Any number of values for each; keys stay. */
