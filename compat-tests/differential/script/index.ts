@@ -2,9 +2,8 @@ import { admin } from './admin.ts';
 import { configs } from './configs.ts';
 import { data } from './data.ts';
 import { groups } from './groups.ts';
-import { shares } from './shares.ts';
 import { topics } from './topics.ts';
 import { transactions } from './transactions.ts';
 
 /** All calls, in the order in which they are made. */
-export const chapters = [topics, configs, data, groups, shares, transactions, admin];
+export const chapters = [topics, configs, data, groups, transactions, admin];
