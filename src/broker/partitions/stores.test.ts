@@ -77,9 +77,7 @@ describe('Payload at stores', function () {
     await fixture.produce(3);
     await fixture.stop();
     await fixture.start({ config: { ...TWO, 'payload.min.insync.replicas': '1' } });
-    await fixture.until('all segments have two copies', () =>
-      [...fixture.copies().values()].every(({ length }) => length === 2),
-    );
+    await fixture.healed();
     await fixture.stores[1]!.stop();
     await fixture.check();
   });
