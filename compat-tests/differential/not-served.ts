@@ -7,8 +7,6 @@ export const NOT_SERVED: readonly string[] = [
   'ShareGroupDescribe',
   'ShareFetch',
   'ShareAcknowledge',
-  'StreamsGroupHeartbeat',
-  'StreamsGroupDescribe',
   'DescribeShareGroupOffsets',
   'AlterShareGroupOffsets',
   'DeleteShareGroupOffsets',

@@ -21,6 +21,7 @@ import { consumerConfig } from './groups/consumer/config.ts';
 import { GroupCoordinator } from './groups/coordinator.ts';
 import { MetadataTopics } from './groups/metadata-topics.ts';
 import { PartitionOffsetsLog } from './groups/partition-offsets-log.ts';
+import { streamsConfig } from './groups/streams/config.ts';
 import { type BrokerEndpoint, ClusterMetadata } from './metadata/cluster-metadata.ts';
 import { PartitionMetadataLog } from './metadata/partition-metadata-log.ts';
 import { ResourceType } from './metadata/state.ts';
@@ -134,7 +135,9 @@ export class EmbeddedBroker {
       log: new PartitionOffsetsLog(this.partitions, clock),
       topic: this.#coordinatorTopic(OFFSETS_TOPIC),
       consumer: consumerConfig(config, (groupId) => metadata.state.configs(ResourceType.GROUP, groupId)),
+      streams: streamsConfig(config, (groupId) => metadata.state.configs(ResourceType.GROUP, groupId)),
       topics: new MetadataTopics(metadata),
+      createTopics: (topics) => this.topics.createTopics(topics),
       randomId: () => crypto.randomUUID(),
     });
     this.markers = new PartitionMarkers(this.partitions, this.groups, clock);

@@ -22,6 +22,8 @@ import type { ConsumerConfig } from './consumer/context.ts';
 import type { Topics } from './consumer/topics.ts';
 import { GroupCoordinator } from './coordinator.ts';
 import type { OffsetsLog, OffsetsRecord, OffsetsReplay } from './ports.ts';
+import type { StreamsConfig, StreamsGroupConfig } from './streams/context.ts';
+import type { CreateTopics } from './streams/internal-topics.ts';
 
 export const GROUP = 'group';
 
@@ -103,6 +105,20 @@ export const testConsumerConfig: ConsumerConfig = {
   timesOf: () => ({ sessionTimeoutMs: 45_000, heartbeatIntervalMs: 5_000, assignmentIntervalMs: 0 }),
 };
 
+export const testStreamsGroupConfig: StreamsGroupConfig = {
+  sessionTimeoutMs: 45_000,
+  heartbeatIntervalMs: 5_000,
+  assignmentIntervalMs: 0,
+  initialRebalanceDelayMs: 0,
+  standbyReplicas: 0,
+};
+
+export const testStreamsConfig: StreamsConfig = {
+  enabled: true,
+  maxSize: 10,
+  of: () => testStreamsGroupConfig,
+};
+
 /** Topics by name; ids are made of names. */
 export class TestTopics implements Topics {
   readonly #counts = new Map<string, number>();
@@ -133,6 +149,11 @@ export class TestTopics implements Topics {
   names(): Iterable<string> {
     return this.#counts.keys();
   }
+
+  readonly create: CreateTopics = async (topics) => {
+    for (const { name, numPartitions } of topics) this.set(name, numPartitions);
+    return topics.map(({ name }) => ({ name, error: null }));
+  };
 }
 
 /** A uuid in Kafka's text form that is always the same for a name. */
@@ -151,7 +172,12 @@ export function createGroups(
   former?: { clock: VirtualClock; log: MemoryOffsetsLog },
   config: Partial<GroupConfig> = {},
   topic: CoordinatorTopic = { name: '__consumer_offsets', partitionCount: () => 1, ensure: async () => 1 },
-  consumers: { readonly config?: Partial<ConsumerConfig>; readonly topics?: Topics } = {},
+  others: {
+    readonly config?: Partial<ConsumerConfig>;
+    readonly streams?: Partial<StreamsConfig>;
+    readonly topics?: Topics;
+    readonly createTopics?: CreateTopics;
+  } = {},
 ): TestBroker {
   const clock = former?.clock ?? new VirtualClock();
   const log = former?.log ?? new MemoryOffsetsLog();
@@ -162,8 +188,10 @@ export function createGroups(
     logger: silentLogger,
     log,
     topic,
-    consumer: { ...testConsumerConfig, ...consumers.config },
-    topics: consumers.topics ?? new TestTopics({ events: 4 }),
+    consumer: { ...testConsumerConfig, ...others.config },
+    streams: { ...testStreamsConfig, ...others.streams },
+    topics: others.topics ?? new TestTopics({ events: 4 }),
+    createTopics: others.createTopics ?? (async () => []),
     randomId: () => `id${former === undefined ? '' : 'x'}${++ids}`,
   });
   return { clock, log, groups };

@@ -10,6 +10,12 @@ import type { JoinGroupRequest } from '../../protocol/generated/join-group-reque
 import type { JoinGroupResponse } from '../../protocol/generated/join-group-response.ts';
 import type { MemberIdentity } from '../../protocol/generated/leave-group-request.ts';
 import { createMemberResponse, type MemberResponse } from '../../protocol/generated/leave-group-response.ts';
+import type { StreamsGroupDescribeResponseDescribedGroup } from '../../protocol/generated/streams-group-describe-response.ts';
+import type { StreamsGroupHeartbeatRequest } from '../../protocol/generated/streams-group-heartbeat-request.ts';
+import {
+  createStreamsGroupHeartbeatResponse,
+  type StreamsGroupHeartbeatResponse,
+} from '../../protocol/generated/streams-group-heartbeat-response.ts';
 import type { SyncGroupRequest } from '../../protocol/generated/sync-group-request.ts';
 import {
   createSyncGroupResponse,
@@ -29,6 +35,10 @@ import type { Topics } from './consumer/topics.ts';
 import type { GroupClient } from './group-client.ts';
 import type { OffsetsLog } from './ports.ts';
 import { GroupShard } from './shard.ts';
+import type { StreamsConfig } from './streams/context.ts';
+import { describeStreamsGroup } from './streams/describe.ts';
+import { type CreateTopics, InternalTopics } from './streams/internal-topics.ts';
+import { checkHeartbeat as checkStreamsHeartbeat } from './streams/request-checks.ts';
 
 export interface GroupCoordinatorOptions {
   readonly clock: Clock;
@@ -37,8 +47,11 @@ export interface GroupCoordinatorOptions {
   readonly log: OffsetsLog;
   readonly topic: CoordinatorTopic;
   readonly consumer: ConsumerConfig;
+  readonly streams: StreamsConfig;
   /** What members of the consumer protocol can subscribe to. */
   readonly topics: Topics;
+  /** Creates the internal topics of streams groups. */
+  readonly createTopics: CreateTopics;
   /** A random UUID as text; part of new member ids. */
   randomId(): string;
 }
@@ -50,16 +63,19 @@ export interface GroupCoordinatorOptions {
 export class GroupCoordinator {
   readonly #options: GroupCoordinatorOptions;
   readonly #shards: CoordinatorShards<GroupShard>;
+  readonly #internalTopics: InternalTopics;
 
   constructor(options: GroupCoordinatorOptions) {
     this.#options = options;
-    const { clock, config, logger, log, topic, consumer, topics } = options;
+    const { clock, config, logger, log, topic, consumer, streams, topics, createTopics } = options;
     const randomId = () => options.randomId();
     this.#shards = new CoordinatorShards(
       topic,
       logger,
-      (partition) => new GroupShard({ partition, clock, config, logger, log, consumer, topics, randomId }),
+      (partition) =>
+        new GroupShard({ partition, clock, config, logger, log, consumer, streams, topics, randomId }),
     );
+    this.#internalTopics = new InternalTopics({ clock, logger, createTopics });
   }
 
   /** Begins to load all groups if the topic exists; resolves when every shard has been tried once. */
@@ -173,6 +189,32 @@ export class GroupCoordinator {
     return describeConsumerGroup(this, topics, groupId, consumer.assignors[0]!);
   }
 
+  /** StreamsGroupHeartbeat: answered when what the answer says is written; internal topics are created behind it. */
+  async streamsHeartbeat(
+    request: StreamsGroupHeartbeatRequest,
+    client: GroupClient,
+  ): Promise<StreamsGroupHeartbeatResponse> {
+    const refuse = (errorCode: ErrorCode, errorMessage: string | null = null) =>
+      createStreamsGroupHeartbeatResponse({ errorCode, errorMessage });
+    if (!this.#options.streams.enabled) return refuse(ErrorCode.UNSUPPORTED_VERSION);
+    try {
+      checkStreamsHeartbeat(request);
+    } catch (error) {
+      const { code, message } = error as ApiError;
+      return refuse(code, message);
+    }
+    const shard = this.shardOf(request.groupId);
+    if (typeof shard === 'number') return refuse(shard);
+    const { response, missingTopics } = await shard.streams.heartbeat(request, client);
+    this.#internalTopics.request(missingTopics, response);
+    return response;
+  }
+
+  /** A streams group with its members. */
+  describeStreamsGroup(groupId: string): StreamsGroupDescribeResponseDescribedGroup {
+    return describeStreamsGroup(this, groupId);
+  }
+
   /** How many groups there are in each state of a protocol. */
   states(type: Group['type']): Map<string, number> {
     const states = new Map<string, number>();
@@ -184,7 +226,10 @@ export class GroupCoordinator {
 
   /** A topic was created, deleted, or got partitions. */
   topicChanged(name: string): void {
-    for (const shard of this.#shards.all) shard.consumers.topicChanged(name);
+    for (const shard of this.#shards.all) {
+      shard.consumers.topicChanged(name);
+      shard.streams.topicChanged(name);
+    }
   }
 
   /** Deletes a group without members and its offsets. */

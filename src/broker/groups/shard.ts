@@ -15,7 +15,8 @@ import { ClassicGroup, joinResponse } from './classic-group.ts';
 import type { GroupConfig } from './config.ts';
 import { ConsumerGroups } from './consumer/consumer-groups.ts';
 import type { ConsumerConfig, Group } from './consumer/context.ts';
-import { GroupWriter } from './consumer/group-writer.ts';
+import type { ConsumerGroupRecord } from './consumer/group-records.ts';
+import { consumerWriter, type GroupWriter } from './consumer/group-writer.ts';
 import { parseConsumerRecord } from './consumer/record-codec.ts';
 import type { Topics } from './consumer/topics.ts';
 import type { GroupContext } from './group-context.ts';
@@ -29,6 +30,10 @@ import { Rebalancer } from './rebalance.ts';
 import { groupRecord, parseRecord } from './records.ts';
 import { Retention } from './retention.ts';
 import { ShardLog } from './shard-log.ts';
+import type { StreamsConfig } from './streams/context.ts';
+import type { StreamsGroupRecord } from './streams/group-records.ts';
+import { parseStreamsRecord } from './streams/record-codec.ts';
+import { StreamsGroups, streamsWriter } from './streams/streams-groups.ts';
 import { SyncPhase } from './sync.ts';
 
 export interface ShardOptions {
@@ -39,6 +44,7 @@ export interface ShardOptions {
   readonly logger: Logger;
   readonly log: OffsetsLog;
   readonly consumer: ConsumerConfig;
+  readonly streams: StreamsConfig;
   readonly topics: Topics;
   randomId(): string;
 }
@@ -59,9 +65,12 @@ export class GroupShard {
   readonly #joinPhase: JoinPhase;
   readonly #syncPhase: SyncPhase;
   readonly #membership: Membership;
-  readonly #writer: GroupWriter;
+  readonly #writer: GroupWriter<ConsumerGroupRecord>;
+  readonly #streamsWriter: GroupWriter<StreamsGroupRecord>;
   /** The groups that use the consumer protocol. */
   readonly consumers: ConsumerGroups;
+  /** The streams groups. */
+  readonly streams: StreamsGroups;
   readonly retention: Retention;
   readonly offsetOperations: OffsetOperations;
   #unavailable: ErrorCode = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS;
@@ -92,15 +101,25 @@ export class GroupShard {
     const { groups, offsets } = this;
     const rebalancer = this.#rebalancer;
     const { topics } = options;
-    const writer = new GroupWriter(groups, this.#log, (error) => this.#reload(error));
+    const written = { groups, log: this.#log, failed: (error: unknown) => this.#reload(error) };
+    const writer = consumerWriter(written);
     this.#writer = writer;
+    this.#streamsWriter = streamsWriter(written);
     this.consumers = new ConsumerGroups({
       ...{ clock, logger, topics, groups, writer, rebalancer },
       config: options.consumer,
       classicMaxSize: config.maxSize,
       randomId: () => options.randomId(),
     });
-    const shared = { clock, config, groups, offsets, topics, writer, rebalancer, log: this.#log };
+    this.streams = new StreamsGroups({
+      ...{ clock, logger, topics, groups },
+      config: options.streams,
+      writer: this.#streamsWriter,
+    });
+    const shared = {
+      ...{ clock, config, groups, offsets, topics, writer, rebalancer, log: this.#log },
+      streamsWriter: this.#streamsWriter,
+    };
     this.offsetOperations = new OffsetOperations(shared);
     this.retention = new Retention(shared);
   }
@@ -164,6 +183,7 @@ export class GroupShard {
       this.groups.clear();
       this.offsets.clear();
       this.#writer.reset();
+      this.#streamsWriter.reset();
       return this.load();
     });
   }
@@ -172,6 +192,7 @@ export class GroupShard {
   #abandon(): void {
     for (const group of this.groups.values()) {
       if (group.type === 'classic') this.#rebalancer.bury(group, ErrorCode.NOT_COORDINATOR);
+      else if (group.type === 'streams') group.cancelTimers();
       else group.timers.cancelAll();
     }
     this.groups.clear();
@@ -184,12 +205,17 @@ export class GroupShard {
       this.consumers.join(group, call);
       return;
     }
-    if (group === undefined || group.type === 'consumer') {
+    if (group?.type === 'streams' && group.size > 0) {
+      call.reply(joinResponse({ memberId, errorCode: ErrorCode.INCONSISTENT_GROUP_PROTOCOL }));
+      return;
+    }
+    if (group?.type !== 'classic') {
       if (memberId !== '') {
         call.reply(joinResponse({ memberId, errorCode: ErrorCode.UNKNOWN_MEMBER_ID }));
         return;
       }
-      if (group !== undefined) this.consumers.makeRoom(group);
+      if (group?.type === 'streams') this.streams.makeRoom(group);
+      else if (group !== undefined) this.consumers.makeRoom(group);
       group = new ClassicGroup(groupId, this.#options.clock.now());
       this.groups.set(groupId, group);
       this.#joinPhase.join(group, call);
@@ -202,7 +228,8 @@ export class GroupShard {
 
   sync(request: SyncGroupRequest, reply: Reply<SyncGroupResponse>): void {
     const group = this.groups.get(request.groupId);
-    if (group === undefined) reply(createSyncGroupResponse({ errorCode: ErrorCode.UNKNOWN_MEMBER_ID }));
+    if (group === undefined || group.type === 'streams')
+      reply(createSyncGroupResponse({ errorCode: ErrorCode.UNKNOWN_MEMBER_ID }));
     else if (group.type === 'consumer') this.consumers.sync(group, request, reply);
     else this.#syncPhase.sync(group, request, reply);
   }
@@ -210,14 +237,16 @@ export class GroupShard {
   heartbeat(request: HeartbeatRequest): ErrorCode {
     const group = this.groups.get(request.groupId);
     if (group?.type === 'consumer') return this.consumers.classicHeartbeat(group, request);
-    return group === undefined ? ErrorCode.UNKNOWN_MEMBER_ID : this.#membership.heartbeat(group, request);
+    return group?.type === 'classic'
+      ? this.#membership.heartbeat(group, request)
+      : ErrorCode.UNKNOWN_MEMBER_ID;
   }
 
   /** One response for each identity; null if there is no such group. Rejects if a leave that must be written is not. */
   async leave(groupId: string, identities: readonly MemberIdentity[]): Promise<MemberResponse[] | null> {
     const group = this.groups.get(groupId);
     if (group?.type === 'consumer') return this.consumers.classicLeave(group, identities);
-    return group === undefined ? null : this.#membership.leave(group, identities);
+    return group?.type === 'classic' ? this.#membership.leave(group, identities) : null;
   }
 
   /** Appends what ends a transaction; its offsets take effect, or are forgotten. Rejects with an error that has a Kafka code. */
@@ -235,6 +264,11 @@ export class GroupShard {
       const consumer = parseConsumerRecord(key, value);
       if (consumer !== null) {
         this.#writer.replay(consumer.groupId, consumer.record);
+        return;
+      }
+      const streams = parseStreamsRecord(key, value);
+      if (streams !== null) {
+        this.#streamsWriter.replay(streams.groupId, streams.record);
         return;
       }
       const record = parseRecord(key, value);
@@ -257,6 +291,10 @@ export class GroupShard {
   #revive(group: Group): void {
     if (group.type === 'consumer') {
       this.consumers.revive(group);
+      return;
+    }
+    if (group.type === 'streams') {
+      this.streams.revive(group);
       return;
     }
     for (const member of group.members()) this.#rebalancer.restartSession(group, member);

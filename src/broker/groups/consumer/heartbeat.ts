@@ -116,7 +116,7 @@ export class Heartbeats {
       if (joins) return { group: new ConsumerGroup(groupId), before: [], creation: [] };
       throw new ApiError(ErrorCode.GROUP_ID_NOT_FOUND, `Consumer group ${groupId} not found.`);
     }
-    if (joins) return this.#conversion.toConsumer(group);
+    if (joins && group.type === 'classic') return this.#conversion.toConsumer(group);
     throw new ApiError(ErrorCode.GROUP_ID_NOT_FOUND, `Group ${groupId} is not a consumer group.`);
   }
 
