@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Broker, startBroker } from '../harness/broker.ts';
-import type { Child } from '../harness/child.ts';
+import { type Child, until } from '../harness/child.ts';
 import { type Client, clientKinds, requireToolchain, sharedClient } from '../harness/client.ts';
 import { runTool } from '../harness/tools.ts';
 import { differences, expected, StreamsApplication } from './streams-application.ts';
@@ -80,6 +80,31 @@ describe('Kafka Streams with group.protocol=streams', function () {
     const { counts, joined } = expected(sentences);
     assert.deepEqual(differences(found.joined, joined), []);
     assert.deepEqual(differences(found.counts, counts), []);
+    const offsets = await groupTool(`--describe --group ${GROUP} --offsets`);
+    assert.match(offsets, /sentences\s+0\s+/);
     await application.killAll('SIGTERM');
+    await until('the group is empty', 60_000, async () =>
+      /\bEmpty\b/.test(await groupTool(`--describe --group ${GROUP} --state`)),
+    );
+  });
+
+  it('gets other offsets from kafka-streams-groups', async () => {
+    const reset = await groupTool(
+      `--reset-offsets --group ${GROUP} --input-topic sentences --to-earliest --execute`,
+    );
+    assert.match(reset, /sentences\s+0\s+0/);
+  });
+
+  it('is reset by kafka-streams-application-reset', async () => {
+    const cleaned = await tool(
+      `${tools}.StreamsResetter`,
+      `--application-id ${GROUP} --input-topics sentences,left,right --force`,
+    );
+    assert.match(cleaned, /Deleting inferred internal topics/);
+  });
+
+  it('is deleted by kafka-streams-groups', async () => {
+    assert.match(await groupTool(`--delete --group ${GROUP}`), /was successful/);
+    assert.doesNotMatch(await groupTool('--list'), new RegExp(`^${GROUP}$`, 'm'));
   });
 });

@@ -87,6 +87,13 @@ export const streamsGroups = chapter('streams groups', (call) => {
     'that joins with copies',
     join('s-none', 'm', { standbyTasks: [{ subtopologyId: '0', partitions: [0] }] }),
   );
+  refuse(
+    'with warm-up tasks',
+    join('s-none', 'm', { warmupTasks: [{ subtopologyId: '0', partitions: [0] }] }),
+  );
+  const offsets = [{ subtopologyId: '0', partition: 0, offset: 5n }];
+  refuse('with offsets of tasks', join('s-none', 'm', { taskOffsets: offsets }));
+  refuse('with end offsets of tasks', join('s-none', 'm', { taskEndOffsets: offsets }));
   refuse('of an epoch that cannot be', beat('s-none', 'm', -3));
   refuse('of a static member that leaves, without its name', beat('s-none', 'm', -2));
   refuse('with some kinds of tasks', beat('s-none', 'm', 1, { activeTasks: [] }));

@@ -7,18 +7,20 @@ import { invalidTopology } from './topology.ts';
 export function checkHeartbeat(request: StreamsGroupHeartbeatRequest): void {
   const { memberEpoch, topology, activeTasks, standbyTasks, warmupTasks } = request;
   refuseIf(request.instanceId !== null, 'Static membership is not yet supported.');
+  refuseIf(isFilled(request.taskOffsets), 'TaskOffsets are not supported yet.');
+  refuseIf(isFilled(request.taskEndOffsets), 'TaskEndOffsets are not supported yet.');
+  refuseIf(isFilled(warmupTasks), 'WarmupTasks are not supported yet.');
   for (const { sourceTopicRegex } of topology?.subtopologies ?? [])
     refuseIf(sourceTopicRegex.length > 0, 'Regular expressions for source topics are not supported yet.');
   refuseIf(request.memberId.trim() === '', "MemberId can't be empty.");
   refuseIf(request.groupId.trim() === '', "GroupId can't be empty.");
   refuseIf(request.rackId?.trim() === '', "RackId can't be empty.");
   if (memberEpoch === 0) checkJoin(request);
-  else if (memberEpoch === STATIC_LEAVE_EPOCH) refuseIf(true, "InstanceId can't be null.");
-  else
-    refuseIf(
-      memberEpoch < STATIC_LEAVE_EPOCH,
-      `MemberEpoch is ${memberEpoch}, but must be greater than or equal to -2.`,
-    );
+  refuseIf(memberEpoch === STATIC_LEAVE_EPOCH, "InstanceId can't be null.");
+  refuseIf(
+    memberEpoch < STATIC_LEAVE_EPOCH,
+    `MemberEpoch is ${memberEpoch}, but must be greater than or equal to -2.`,
+  );
   const tasks = [activeTasks, standbyTasks, warmupTasks];
   refuseIf(
     tasks.includes(null) && tasks.some((some) => some !== null),
@@ -29,11 +31,9 @@ export function checkHeartbeat(request: StreamsGroupHeartbeatRequest): void {
 
 function checkJoin(request: StreamsGroupHeartbeatRequest): void {
   const { topology } = request;
-  const isOwner = (tasks: readonly unknown[] | null) => tasks !== null && tasks.length > 0;
   refuseIf(request.rebalanceTimeoutMs === -1, 'RebalanceTimeoutMs must be provided in first request.');
-  refuseIf(isOwner(request.activeTasks), 'ActiveTasks must be empty when (re-)joining.');
-  refuseIf(isOwner(request.standbyTasks), 'StandbyTasks must be empty when (re-)joining.');
-  refuseIf(isOwner(request.warmupTasks), 'WarmupTasks must be empty when (re-)joining.');
+  refuseIf(isFilled(request.activeTasks), 'ActiveTasks must be empty when (re-)joining.');
+  refuseIf(isFilled(request.standbyTasks), 'StandbyTasks must be empty when (re-)joining.');
   if (topology === null)
     throw new ApiError(ErrorCode.INVALID_REQUEST, 'Topology must be non-null when (re-)joining.');
   refuseIf(topology.epoch < 0, 'Topology epoch must be non-negative.');
@@ -43,6 +43,10 @@ function checkJoin(request: StreamsGroupHeartbeatRequest): void {
         throw invalidTopology(
           `Changelog topic ${name} must have an undefined partition count, but it is set to ${partitions}.`,
         );
+}
+
+function isFilled(list: readonly unknown[] | null): boolean {
+  return list !== null && list.length > 0;
 }
 
 function refuseIf(condition: boolean, message: string): void {

@@ -294,6 +294,10 @@ describe('streams groups', () => {
       await refused({ memberEpoch: -3 }),
       'MemberEpoch is -3, but must be greater than or equal to -2.',
     );
+    const tasks = [{ subtopologyId: '0', partitions: [0] }];
+    assert.equal(await refused({ warmupTasks: tasks }), 'WarmupTasks are not supported yet.');
+    const taskOffsets = [{ subtopologyId: '0', partition: 0, offset: 1n }];
+    assert.equal(await refused({ taskOffsets }), 'TaskOffsets are not supported yet.');
     assert.equal(await refused({ memberEpoch: 1 }), 'Topology can only be provided when (re-)joining.');
     assert.equal(await refused({ instanceId: 'i' }), 'Static membership is not yet supported.');
     assert.equal(
