@@ -101,7 +101,8 @@ async function latency(client: Client, topic: TopicHandle): Promise<void> {
   const { size, seconds, rate = 100 } = plan;
   const total = Math.max(1, Math.round(seconds * rate));
   const slots = 64;
-  const producer = topic.producer({ batchSize: 1 });
+  // Sent at once where nothing of the partition is under way, together where something is: as a plain producer with linger 0 does.
+  const producer = topic.producer();
   const consumer = await consumerOf(client, topic, size);
   const ring = await client.allocate(slots * size);
   // Both are connected before it begins.

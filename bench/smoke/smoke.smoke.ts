@@ -95,7 +95,9 @@ describe('the benchmark', function () {
     assert.match(htmlReport(results), /<canvas id="chart-0">/);
   });
 
-  it('measures the direct API', async () => {
+  it('measures the direct API', async function () {
+    // A client process for each of its cases.
+    this.timeout(180_000);
     const raw = { systems: 'kafabric', workloads: 'direct', sizes: '100KB', seconds: '0.1', bytes: '5MB' };
     const names = { systems: Object.keys(variants), workloads: workloads.map(({ name }) => name) };
     const options = parseOptions({ ...raw, quick: true }, names, { dataFolder: folder });

@@ -12,7 +12,7 @@ const run = promisify(execFile);
 
 describe('commands of the direct API', function () {
   if (targetIsKafka) return;
-  this.timeout(60_000);
+  this.timeout(120_000);
   let gateway: DirectGateway;
   let directory: string;
 

@@ -14,7 +14,7 @@ const example = (path: string) => join(root, 'examples', path);
 
 describe('examples of the direct API', function () {
   if (targetIsKafka) return;
-  this.timeout(90_000);
+  this.timeout(180_000);
 
   const output = async (path: string, ...args: string[]) =>
     (await run(process.execPath, [example(path), ...args])).stdout;

@@ -11,7 +11,7 @@ const PULL = { timeoutMs: 20_000 };
 
 describe('kafabric groups', function () {
   if (targetIsKafka) return;
-  this.timeout(90_000);
+  this.timeout(180_000);
   let gateway: DirectGateway;
   let client: Client;
   let middle: number;

@@ -9,7 +9,7 @@ const SIZES = [10, 200_000, 1_000];
 
 describe('transactions of the direct API', function () {
   if (targetIsKafka) return;
-  this.timeout(90_000);
+  this.timeout(180_000);
   let gateway: DirectGateway;
 
   before(async () => {

@@ -70,12 +70,12 @@ TEST(net_starts_no_frame_of_a_paused_connection_until_it_goes_on) {
 
 TEST(net_reports_when_a_reply_has_been_sent) {
   Server server(options(1));
-  server.onFrame = [&](uint64_t connection, const uint8_t*, size_t, MemoryRef) { reportedReply(server, connection, 40'000'000); };
+  server.onFrame = [&](uint64_t connection, const uint8_t*, size_t, MemoryRef) { reportedReply(server, connection, 20'000'000); };
   server.start();
   Client client(server.port);
   client.send(frame(10, 1));
   client.send(frame(10, 1));
-  std::vector<uint8_t> some(80'000'000);
+  std::vector<uint8_t> some(40'000'000);
   client.readExactly(some);
   WAIT_UNTIL(server.sent.load() == 2);
   server.end();

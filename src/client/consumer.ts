@@ -49,7 +49,8 @@ export class Consumer implements AsyncIterable<Event> {
   #failure: DirectError | null = null;
   /** Events were taken whose partitions have gone to another member before a transaction had their offsets. */
   #hasLostOffsets = false;
-  #wakePull: (() => void)[] = [];
+  /** One pull waits at a time. */
+  #wakePull: () => void = () => undefined;
   /** Pulls take events in the order in which they were called. */
   #pulling: Promise<unknown> = Promise.resolve();
 
@@ -69,7 +70,7 @@ export class Consumer implements AsyncIterable<Event> {
       maxWaitMs,
       from,
       onAcknowledge: (reading, offset) => this.#acknowledge(reading, offset),
-      onEvents: () => this.#wake(),
+      onEvents: () => this.#wakePull(),
     });
   }
 
@@ -160,7 +161,7 @@ export class Consumer implements AsyncIterable<Event> {
     await this.#group?.close();
     this.#fetcher.close();
     this.#queue.clear();
-    this.#wake();
+    this.#wakePull();
   }
 
   async #pull({ timeoutMs, signal }: { timeoutMs?: number; signal?: AbortSignal }): Promise<Event | null> {
@@ -178,7 +179,10 @@ export class Consumer implements AsyncIterable<Event> {
         if (this.#queue.head !== head) continue; // revoked meanwhile
         if (isReady) return this.#queue.take();
       } else if (waitMs === null || waitMs > 0) {
-        await settles(new Promise<void>((resolve) => this.#wakePull.push(resolve)), waitMs, signal);
+        const woken = new Promise<void>((resolve) => {
+          this.#wakePull = resolve;
+        });
+        await settles(woken, waitMs, signal);
       }
       if (deadline !== null && Date.now() >= deadline) return null;
     }
@@ -274,11 +278,7 @@ export class Consumer implements AsyncIterable<Event> {
 
   #fail(error: unknown): void {
     this.#failure ??= asDirectError(error, 'pull');
-    this.#wake();
-  }
-
-  #wake(): void {
-    for (const wake of this.#wakePull.splice(0)) wake();
+    this.#wakePull();
   }
 }
 

@@ -287,14 +287,14 @@ describe('PartitionPayloads', () => {
     }
     await payloads.reclaimBefore(0n);
     files.refusedRemovals = 2;
-    await payloads.release([log[0]!]);
+    await assert.rejects(payloads.release([log[0]!]));
     assert.equal(payloads.totalBytes, 80);
-    await payloads.release([]);
+    await assert.rejects(payloads.release([]));
     assert.equal(payloads.totalBytes, 80);
     await payloads.release([]);
     assert.equal(payloads.totalBytes, 40);
     files.refusedRemovals = 1;
-    await payloads.release([log[1]!]);
+    await assert.rejects(payloads.release([log[1]!]));
     await payloads.close();
 
     const again = make();

@@ -28,6 +28,7 @@ describe('inlining the payload of a partition', () => {
   afterEach(async () => {
     await broker.stop();
     rmSync(directory, { recursive: true });
+    assert.equal(arenaStats().usedBytes, 0);
   });
 
   async function start(values: Record<string, string> = {}): Promise<void> {

@@ -55,7 +55,12 @@ class Inliner implements BatchRewriter {
         : await restoreBatch(partial, extent)
             .then(restored)
             .finally(() => extent.memory.release());
-    this.#onInlined(replacement.sizeBytes);
+    try {
+      this.#onInlined(replacement.sizeBytes);
+    } catch (error) {
+      replacement.release();
+      throw error;
+    }
     return replacement;
   }
 

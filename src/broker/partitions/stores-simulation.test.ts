@@ -117,7 +117,7 @@ describe(`Payload at stores that come and go, ${seeds} seeds`, function () {
         const at = random.integer(0, Math.max(0, bytes.length - 1));
         if (random.chance(0.4)) truncateSync(path, at);
         else if (random.chance(0.2)) rmSync(path);
-        else writeFileSync(path, bytes.fill(random.integer(0, 255), at, at + 50_000));
+        else writeFileSync(path, bytes.fill(random.integer(0, 255), at, Math.min(bytes.length, at + 50_000)));
       }
 
       for (let step = 0; step < STEPS; step++) {

@@ -9,7 +9,17 @@ import { GatewayFiles } from './gateway-files.ts';
 import { OpenFiles } from './open-files.ts';
 import { StoreDirectory } from './store-directory.ts';
 import { PIECE_BYTES } from './stored-file.ts';
-import { append, contentOf, GATEWAY, gate, nameOf, PARTITION, sourceOf, TestDirectory } from './testing.ts';
+import {
+  append,
+  contentOf,
+  filesOf,
+  GATEWAY,
+  gate,
+  nameOf,
+  PARTITION,
+  sourceOf,
+  TestDirectory,
+} from './testing.ts';
 
 describe('The files of a store', () => {
   let test: TestDirectory;
@@ -141,6 +151,7 @@ describe('The files of a store', () => {
       assert.ok(file.sealed);
       delete test.faults.truncate;
     }
+    assert.deepEqual(filesOf(test.path, '.marks'), []);
   });
 
   it('are closed when too many are open, and opened again when they are used', async () => {
@@ -201,6 +212,17 @@ describe('The files of a store', () => {
     assert.deepEqual(readdirSync(join(test.path, 'c.1')), []);
     assert.deepEqual(again.list('').files, []);
     assert.equal(test.directory.usedBytes, 0);
+  });
+
+  it('are completed with what was on its way when that was asked for', async () => {
+    const file = await created(1);
+    const bytes = Buffer.alloc(20_000, 4);
+    const { passed, open } = gate();
+    const appended = [append(file, 0, bytes, () => passed), append(file, 20_000, bytes)];
+    const sealed = file.seal(40_000, false);
+    setImmediate(open);
+    await Promise.all([...appended, sealed]);
+    assert.ok((await contentOf(file, 0, 50_000)).equals(Buffer.concat([bytes, bytes])));
   });
 
   it('may have the name of one that is being removed, and are then another one', async () => {
