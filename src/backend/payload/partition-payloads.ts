@@ -195,9 +195,10 @@ export class PartitionPayloads implements SegmentOwner {
 
   /** One that cannot be removed stays known, and is tried again with what is given up next. */
   async #remove(segment: PayloadSegment): Promise<void> {
+    // No flush waits for what goes.
+    this.#unsealed.delete(segment);
     await segment.remove();
     this.#segments.delete(segment.id);
-    this.#unsealed.delete(segment);
   }
 
   #inBackground(action: () => Promise<void>, failure: string): Promise<void> {
@@ -308,6 +309,7 @@ export class PartitionPayloads implements SegmentOwner {
   reclaimBefore(offset: bigint): Promise<void> {
     return this.#inBackground(async () => {
       if (this.#closed) return;
+      const failures: unknown[] = [];
       for (const segment of [...this.#segments.values()]) {
         if (segment.unused) continue;
         if (!segment.isDeadBefore(offset)) {
@@ -315,8 +317,10 @@ export class PartitionPayloads implements SegmentOwner {
           break;
         }
         if (segment === this.#active) this.#active = null;
-        await this.#remove(segment);
+        // One on a disk that has failed keeps nobody from the others.
+        await this.#remove(segment).catch((error: unknown) => failures.push(error));
       }
+      if (failures.length > 0) throw failures[0];
     }, 'Payload could not be removed');
   }
 

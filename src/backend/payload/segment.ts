@@ -188,12 +188,11 @@ export class PayloadSegment {
       this.#writer = this.#open.acquire(this.path, { create: true, ...options });
       const file = await this.#writer.file;
       this.#file = file;
-      for (const start of this.#queued) start(file);
+      for (let start = this.#queued.shift(); start !== undefined; start = this.#queued.shift()) start(file);
     } catch (error) {
       this.#refuse(error);
-      for (const start of this.#queued) start(null, error);
+      for (const start of this.#queued.splice(0)) start(null, error);
     }
-    this.#queued.length = 0;
   }
 
   #refuse(error: unknown): void {
@@ -237,9 +236,14 @@ export class PayloadSegment {
     return new Promise((resolve, reject) => {
       this.#queued.push((file, error) => {
         this.#queuedBytes -= held.byteLength;
-        if (file === null) reject(error);
-        else Promise.resolve(this.#put(file, held, extent, fromMemory)).then(() => resolve(), reject);
-        if (!(held instanceof Uint8Array)) held.memory.release();
+        try {
+          if (file === null) reject(error);
+          else Promise.resolve(this.#put(file, held, extent, fromMemory)).then(() => resolve(), reject);
+        } catch (failure) {
+          reject(failure);
+        } finally {
+          if (!(held instanceof Uint8Array)) held.memory.release();
+        }
       });
     });
   }
