@@ -15,6 +15,8 @@ const overrides = {
   'transaction.state.log.num.partitions': '4',
   'share.coordinator.state.topic.num.partitions': '4',
   'message.max.bytes': '1048588',
+  'group.streams.initial.rebalance.delay.ms': '0',
+  'group.streams.assignment.interval.ms': '0',
   // The records of the script are years old: retention is not to find them.
   'log.initial.task.delay.ms': '3600000',
 };

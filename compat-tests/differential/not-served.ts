@@ -3,6 +3,4 @@ export const NOT_SERVED: readonly string[] = [
   // Directories are for the broker to choose.
   'AlterReplicaLogDirs',
   'AlterUserScramCredentials',
-  'StreamsGroupHeartbeat',
-  'StreamsGroupDescribe',
 ];

@@ -23,6 +23,7 @@ import { GroupCoordinator } from './groups/coordinator.ts';
 import { MetadataTopics } from './groups/metadata-topics.ts';
 import { PartitionOffsetsLog } from './groups/partition-offsets-log.ts';
 import { shareGroupConfig } from './groups/share/config.ts';
+import { streamsConfig } from './groups/streams/config.ts';
 import { knownPartitions } from './known-partitions.ts';
 import { type BrokerEndpoint, ClusterMetadata } from './metadata/cluster-metadata.ts';
 import { PartitionMetadataLog } from './metadata/partition-metadata-log.ts';
@@ -157,7 +158,9 @@ export class EmbeddedBroker {
       log: new PartitionOffsetsLog(this.partitions, clock),
       topic: this.#coordinatorTopic(OFFSETS_TOPIC),
       consumer: consumerConfig(config, groupConfigs),
+      streams: streamsConfig(config, groupConfigs),
       topics: new MetadataTopics(metadata),
+      createTopics: (topics) => this.topics.createTopics(topics),
       share: {
         config: shareGroupConfig(config, groupConfigs),
         states,

@@ -1,5 +1,5 @@
 /**
- * Keys of Apache Kafka that have no effect here (security, remote storage, quorum, streams groups, thread queues).
+ * Keys of Apache Kafka that have no effect here (security, remote storage, quorum, thread queues).
  * They are accepted with a warning, so that a Kafka configuration can be used as it is.
  */
 const PREFIXES = [
@@ -12,7 +12,6 @@ const PREFIXES = [
   'delegation.token.',
   'group.coordinator.',
   'group.share.',
-  'group.streams.',
   'kafka.metrics.',
   'leader.imbalance.',
   'listener.name.',
@@ -46,6 +45,7 @@ const NAMES = new Set([
   'follower.fetch.last.tiered.offset.enable',
   'initial.broker.registration.timeout.ms',
   'group.consumer.assignor.offload.enable',
+  'group.streams.assignor.offload.enable',
   'inter.broker.listener.name',
   'log.dir.failure.timeout.ms',
   'max.connection.creation.rate',

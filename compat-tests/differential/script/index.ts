@@ -2,8 +2,9 @@ import { admin } from './admin.ts';
 import { configs } from './configs.ts';
 import { data } from './data.ts';
 import { groups } from './groups.ts';
+import { streamsGroups } from './streams-groups.ts';
 import { topics } from './topics.ts';
 import { transactions } from './transactions.ts';
 
 /** All calls, in the order in which they are made. */
-export const chapters = [topics, configs, data, groups, transactions, admin];
+export const chapters = [topics, configs, data, groups, streamsGroups, transactions, admin];

@@ -38,6 +38,7 @@ const LIMITS: readonly (readonly [key: string, min: number, max: number])[] = [
   ['share.delivery.count.limit', 2, 10],
   ['share.partition.max.record.locks', 100, 4_000],
   ['share.assignment.interval.ms', 0, 15_000],
+  ['streams.assignment.interval.ms', 0, 15_000],
   ['streams.heartbeat.interval.ms', 5_000, 15_000],
   ['streams.session.timeout.ms', 45_000, 60_000],
   ['streams.num.standby.replicas', 0, 2],
@@ -78,8 +79,8 @@ export function checkGroup(values: ReadonlyMap<string, string>, config: Kafabric
   }
 }
 
-/** Kafka's broker key for a limit: `group.consumer.min.session.timeout.ms`. */
+/** Kafka's broker key for a limit: `group.consumer.min.session.timeout.ms`, but `group.streams.max.standby.replicas`. */
 function limitKey(key: string, limit: 'min' | 'max'): string {
   const [protocol, ...rest] = key.split('.');
-  return `group.${protocol}.${limit}.${rest.join('.')}`;
+  return `group.${protocol}.${limit}.${rest.join('.').replace(/^num\.standby/, 'standby')}`;
 }

@@ -24,6 +24,8 @@ import { GroupCoordinator } from './coordinator.ts';
 import type { OffsetsLog, OffsetsRecord, OffsetsReplay } from './ports.ts';
 import type { SharePorts } from './share/context.ts';
 import { testShares } from './share/share.fixture.ts';
+import type { StreamsConfig, StreamsGroupConfig } from './streams/context.ts';
+import type { CreateTopics } from './streams/internal-topics.ts';
 
 export const GROUP = 'group';
 
@@ -105,6 +107,20 @@ export const testConsumerConfig: ConsumerConfig = {
   timesOf: () => ({ sessionTimeoutMs: 45_000, heartbeatIntervalMs: 5_000, assignmentIntervalMs: 0 }),
 };
 
+export const testStreamsGroupConfig: StreamsGroupConfig = {
+  sessionTimeoutMs: 45_000,
+  heartbeatIntervalMs: 5_000,
+  assignmentIntervalMs: 0,
+  initialRebalanceDelayMs: 0,
+  standbyReplicas: 0,
+};
+
+export const testStreamsConfig: StreamsConfig = {
+  enabled: true,
+  maxSize: 10,
+  of: () => testStreamsGroupConfig,
+};
+
 /** Topics by name; ids are made of names. */
 export class TestTopics implements Topics {
   readonly #counts = new Map<string, number>();
@@ -135,6 +151,11 @@ export class TestTopics implements Topics {
   names(): Iterable<string> {
     return this.#counts.keys();
   }
+
+  readonly create: CreateTopics = async (topics) => {
+    for (const { name, numPartitions } of topics) this.set(name, numPartitions);
+    return topics.map(({ name }) => ({ name, error: null }));
+  };
 }
 
 /** A uuid in Kafka's text form that is always the same for a name. */
@@ -153,10 +174,12 @@ export function createGroups(
   former?: { clock: VirtualClock; log: MemoryOffsetsLog },
   config: Partial<GroupConfig> = {},
   topic: CoordinatorTopic = { name: '__consumer_offsets', partitionCount: () => 1, ensure: async () => 1 },
-  consumers: {
+  others: {
     readonly config?: Partial<ConsumerConfig>;
+    readonly streams?: Partial<StreamsConfig>;
     readonly topics?: Topics;
     readonly share?: SharePorts;
+    readonly createTopics?: CreateTopics;
   } = {},
 ): TestBroker {
   const clock = former?.clock ?? new VirtualClock();
@@ -168,9 +191,11 @@ export function createGroups(
     logger: silentLogger,
     log,
     topic,
-    consumer: { ...testConsumerConfig, ...consumers.config },
-    topics: consumers.topics ?? new TestTopics({ events: 4 }),
-    share: consumers.share ?? testShares(),
+    consumer: { ...testConsumerConfig, ...others.config },
+    streams: { ...testStreamsConfig, ...others.streams },
+    topics: others.topics ?? new TestTopics({ events: 4 }),
+    createTopics: others.createTopics ?? (async () => []),
+    share: others.share ?? testShares(),
     randomId: () => `id${former === undefined ? '' : 'x'}${++ids}`,
   });
   return { clock, log, groups };

@@ -19,6 +19,12 @@ import {
   createShareGroupHeartbeatResponse,
   type ShareGroupHeartbeatResponse,
 } from '../../protocol/generated/share-group-heartbeat-response.ts';
+import type { StreamsGroupDescribeResponseDescribedGroup } from '../../protocol/generated/streams-group-describe-response.ts';
+import type { StreamsGroupHeartbeatRequest } from '../../protocol/generated/streams-group-heartbeat-request.ts';
+import {
+  createStreamsGroupHeartbeatResponse,
+  type StreamsGroupHeartbeatResponse,
+} from '../../protocol/generated/streams-group-heartbeat-response.ts';
 import type { SyncGroupRequest } from '../../protocol/generated/sync-group-request.ts';
 import {
   createSyncGroupResponse,
@@ -41,6 +47,10 @@ import { GroupShard } from './shard.ts';
 import type { SharePorts } from './share/context.ts';
 import { checkShareHeartbeat } from './share/request-checks.ts';
 import { describeShareGroup } from './share/share-describe.ts';
+import type { StreamsConfig } from './streams/context.ts';
+import { describeStreamsGroup } from './streams/describe.ts';
+import { type CreateTopics, InternalTopics } from './streams/internal-topics.ts';
+import { checkHeartbeat as checkStreamsHeartbeat } from './streams/request-checks.ts';
 
 export interface GroupCoordinatorOptions {
   readonly clock: Clock;
@@ -49,9 +59,12 @@ export interface GroupCoordinatorOptions {
   readonly log: OffsetsLog;
   readonly topic: CoordinatorTopic;
   readonly consumer: ConsumerConfig;
+  readonly streams: StreamsConfig;
   /** What members of the consumer protocol can subscribe to. */
   readonly topics: Topics;
   readonly share: SharePorts;
+  /** Creates the internal topics of streams groups. */
+  readonly createTopics: CreateTopics;
   /** A random UUID as text; part of new member ids. */
   randomId(): string;
 }
@@ -63,17 +76,19 @@ export interface GroupCoordinatorOptions {
 export class GroupCoordinator {
   readonly #options: GroupCoordinatorOptions;
   readonly #shards: CoordinatorShards<GroupShard>;
+  readonly #internalTopics: InternalTopics;
 
   constructor(options: GroupCoordinatorOptions) {
     this.#options = options;
-    const { clock, config, logger, log, topic, consumer, topics, share } = options;
+    const { clock, config, logger, log, topic, consumer, share, streams, topics, createTopics } = options;
     const randomId = () => options.randomId();
     this.#shards = new CoordinatorShards(
       topic,
       logger,
       (partition) =>
-        new GroupShard({ partition, clock, config, logger, log, consumer, topics, share, randomId }),
+        new GroupShard({ partition, clock, config, logger, log, consumer, share, streams, topics, randomId }),
     );
+    this.#internalTopics = new InternalTopics({ clock, logger, createTopics });
   }
 
   /** Begins to load all groups if the topic exists; resolves when every shard has been tried once. */
@@ -213,6 +228,32 @@ export class GroupCoordinator {
     return describeShareGroup(this, this.#options.topics, groupId);
   }
 
+  /** StreamsGroupHeartbeat: answered when what the answer says is written; internal topics are created behind it. */
+  async streamsHeartbeat(
+    request: StreamsGroupHeartbeatRequest,
+    client: GroupClient,
+  ): Promise<StreamsGroupHeartbeatResponse> {
+    const refuse = (errorCode: ErrorCode, errorMessage: string | null = null) =>
+      createStreamsGroupHeartbeatResponse({ errorCode, errorMessage });
+    if (!this.#options.streams.enabled) return refuse(ErrorCode.UNSUPPORTED_VERSION);
+    try {
+      checkStreamsHeartbeat(request);
+    } catch (error) {
+      const { code, message } = error as ApiError;
+      return refuse(code, message);
+    }
+    const shard = this.shardOf(request.groupId);
+    if (typeof shard === 'number') return refuse(shard);
+    const { response, missingTopics } = await shard.streams.heartbeat(request, client);
+    this.#internalTopics.request(missingTopics, response);
+    return response;
+  }
+
+  /** A streams group with its members. */
+  describeStreamsGroup(groupId: string): StreamsGroupDescribeResponseDescribedGroup {
+    return describeStreamsGroup(this, groupId);
+  }
+
   /** How many groups there are in each state of a protocol. */
   states(type: Group['type']): Map<string, number> {
     const states = new Map<string, number>();
@@ -227,6 +268,7 @@ export class GroupCoordinator {
     for (const shard of this.#shards.all) {
       shard.consumers.topicChanged(name);
       shard.shares.topicChanged(name);
+      shard.streams.topicChanged(name);
     }
   }
 

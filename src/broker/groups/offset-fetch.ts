@@ -15,10 +15,12 @@ import {
   type OffsetFetchResponseTopics,
 } from '../../protocol/generated/offset-fetch-response.ts';
 import { ZERO_UUID } from '../../protocol/wire/types.ts';
+import type { Group } from './consumer/context.ts';
 import { checkFetch } from './consumer/offset-checks.ts';
 import type { GroupCoordinator } from './coordinator.ts';
 import type { CommittedOffset, Offsets } from './offsets.ts';
 import type { TopicNames } from './ports.ts';
+import { checkStreamsFetch } from './streams/offset-checks.ts';
 
 /** From this version an error of the group stands beside its partitions, before only in them. */
 const HAS_GROUP_ERROR = 2;
@@ -60,7 +62,7 @@ function fetchGroup(
   const shard = coordinator.shardOf(groupId);
   if (typeof shard === 'number') return createOffsetFetchResponseGroup({ groupId, errorCode: shard });
   const group = shard.groups.get(groupId);
-  const errorCode = group?.type === 'consumer' ? checkFetch(group, memberId, memberEpoch) : ErrorCode.NONE;
+  const errorCode = mayFetch(group, memberId, memberEpoch);
   if (errorCode !== ErrorCode.NONE) return createOffsetFetchResponseGroup({ groupId, errorCode });
   const find = (topic: string, index: number): OffsetFetchResponsePartitions =>
     requireStable && shard.offsets.isUnstable(groupId, topic, index)
@@ -73,6 +75,13 @@ function fetchGroup(
         ? allTopics(partitionsOf(shard.offsets, groupId, requireStable), topicNames, usesIds, find)
         : topics.map((topic) => oneTopic(topicNames, topic, usesIds, find)),
   });
+}
+
+/** Whether who asks may know; members of classic groups do not say who they are. */
+function mayFetch(group: Group | undefined, memberId: string | null, memberEpoch: number): ErrorCode {
+  if (group?.type === 'consumer') return checkFetch(group, memberId, memberEpoch);
+  if (group?.type === 'streams') return checkStreamsFetch(group, memberId, memberEpoch);
+  return ErrorCode.NONE;
 }
 
 /** The partitions in which a group has committed something, by topic; with `withUnstable` also those of open transactions. */

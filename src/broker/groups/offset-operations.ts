@@ -6,12 +6,15 @@ import { offsetAppendError } from './append-errors.ts';
 import { ClassicGroup } from './classic-group.ts';
 import type { GroupConfig } from './config.ts';
 import type { Group } from './consumer/context.ts';
+import type { ConsumerGroupRecord } from './consumer/group-records.ts';
 import type { GroupWriter } from './consumer/group-writer.ts';
 import { checkCommit } from './consumer/offset-checks.ts';
 import type { Topics } from './consumer/topics.ts';
 import type { OffsetChange, Offsets } from './offsets.ts';
 import type { Rebalancer } from './rebalance.ts';
 import type { ShardLog } from './shard-log.ts';
+import type { StreamsGroupRecord } from './streams/group-records.ts';
+import { checkStreamsCommit } from './streams/offset-checks.ts';
 
 /** A partition of a commit and its place in the response. */
 export interface CommitPart {
@@ -43,7 +46,8 @@ export interface OffsetOperationsOptions {
   readonly offsets: Offsets;
   readonly topics: Topics;
   readonly log: ShardLog;
-  readonly writer: GroupWriter;
+  readonly writer: GroupWriter<ConsumerGroupRecord>;
+  readonly streamsWriter: GroupWriter<StreamsGroupRecord>;
   readonly rebalancer: Rebalancer;
 }
 
@@ -173,6 +177,10 @@ export class OffsetOperations {
       const commit = { memberId, instanceId: groupInstanceId, memberEpoch: generationId, apiVersion, parts };
       return checkCommit(group, { ...commit, isTransactional: false }, this.#options.topics);
     }
+    if (group.type === 'streams') {
+      const commit = { memberId, instanceId: groupInstanceId, memberEpoch: generationId, apiVersion, parts };
+      return checkStreamsCommit(group, { ...commit, isTransactional: false });
+    }
     // Without a generation it is an administrator or a consumer that assigns itself, which need an empty group.
     if (generationId < 0 && group.state === 'Empty') return ErrorCode.NONE;
     if (generationId < 0 && memberId === '' && groupInstanceId === null) return ErrorCode.UNKNOWN_MEMBER_ID;
@@ -197,6 +205,10 @@ export class OffsetOperations {
     if (group.type === 'consumer') {
       const commit = { memberId, instanceId: groupInstanceId, memberEpoch: generationId, parts };
       return checkCommit(group, { ...commit, isTransactional: true, apiVersion: 0 }, this.#options.topics);
+    }
+    if (group.type === 'streams') {
+      const commit = { memberId, instanceId: groupInstanceId, memberEpoch: generationId, parts };
+      return checkStreamsCommit(group, { ...commit, isTransactional: true, apiVersion: 0 });
     }
     if (generationId < 0 && (group.state === 'Empty' || (memberId === '' && groupInstanceId === null)))
       return ErrorCode.NONE;

@@ -8,6 +8,8 @@ import type { OffsetOperationsOptions } from './offset-operations.ts';
 import type { CommittedOffset, OffsetChange } from './offsets.ts';
 import { groupTombstone } from './records.ts';
 import type { ShareGroup } from './share/share-group.ts';
+import { groupTombstones as streamsTombstones } from './streams/group-records.ts';
+import type { StreamsGroup } from './streams/streams-group.ts';
 
 /** The removal of groups and of offsets that nobody needs any more (KIP-211). */
 export class Retention {
@@ -19,16 +21,16 @@ export class Retention {
 
   /** DeleteGroups: a group without members goes with all its offsets. */
   async deleteGroup(groupId: string): Promise<ErrorCode> {
-    const { groups, offsets, log, writer } = this.#options;
+    const { groups, offsets, log } = this.#options;
     const group = groups.get(groupId);
     if (group === undefined || group.type === 'share') return ErrorCode.GROUP_ID_NOT_FOUND;
     if (group.state !== 'Empty') return ErrorCode.NON_EMPTY_GROUP;
     const changes: OffsetChange[] = [];
     for (const { topic, partition } of offsets.entries(groupId))
       changes.push({ groupId, topic, partition, value: null });
-    if (group.type === 'consumer') {
+    if (group.type !== 'classic') {
       try {
-        await writer.write({ groupId, records: groupTombstones(group), offsets: changes });
+        await this.#end(group, changes);
         return ErrorCode.NONE;
       } catch (failure) {
         return groupAppendError(failure);
@@ -46,11 +48,11 @@ export class Retention {
 
   /** Deletes expired offsets, and the groups that have neither members nor offsets. Rejects if not written. */
   async expire(): Promise<void> {
-    const { clock, groups, offsets, log, writer } = this.#options;
+    const { clock, groups, offsets, log } = this.#options;
     const now = clock.now();
     const changes: OffsetChange[] = [];
     const removed: ClassicGroup[] = [];
-    const ended: ConsumerGroup[] = [];
+    const ended: (ConsumerGroup | StreamsGroup)[] = [];
     for (const group of groups.values()) {
       if (group.type === 'share') continue;
       let kept = 0;
@@ -60,12 +62,11 @@ export class Retention {
         else kept++;
       }
       if (kept > 0 || group.state !== 'Empty') continue;
-      if (group.type === 'consumer') ended.push(group);
+      if (group.type !== 'classic') ended.push(group);
       else if (group.pendingMembers.size === 0) removed.push(group);
     }
     // Behind the offsets, so that no group outlives its offsets in the log.
-    const ends = () =>
-      ended.map((group) => writer.write({ groupId: group.groupId, records: groupTombstones(group) }));
+    const ends = () => ended.map((group) => this.#end(group, []));
     const restores = removed.map((group) => this.#remove(group));
     try {
       const written = log.write(
@@ -77,6 +78,15 @@ export class Retention {
       for (const restore of restores) restore();
       throw failure;
     }
+  }
+
+  /** Writes the end of a group whose members the coordinator assigns. Rejects as a write. */
+  #end(group: ConsumerGroup | StreamsGroup, offsets: readonly OffsetChange[]): Promise<void> {
+    const { writer, streamsWriter } = this.#options;
+    const { groupId } = group;
+    return group.type === 'consumer'
+      ? writer.write({ groupId, records: groupTombstones(group), offsets })
+      : streamsWriter.write({ groupId, records: streamsTombstones(group), offsets });
   }
 
   #isExpired(
@@ -115,7 +125,7 @@ function unusedSince(
   topic: string,
   offset: CommittedOffset,
 ): number | null {
-  if (group.type === 'consumer') return group.isSubscribedTo(topic) ? null : offset.commitTimestampMs;
+  if (group.type !== 'classic') return group.isSubscribedTo(topic) ? null : offset.commitTimestampMs;
   if (group.protocolType === null) return offset.commitTimestampMs;
   if (group.state === 'Empty') return group.stateSinceMs ?? offset.commitTimestampMs;
   if (group.isConsumerGroup && group.state === 'Stable' && !group.isSubscribedTo(topic))

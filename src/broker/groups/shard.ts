@@ -15,7 +15,8 @@ import { ClassicGroup, joinResponse } from './classic-group.ts';
 import type { GroupConfig } from './config.ts';
 import { ConsumerGroups } from './consumer/consumer-groups.ts';
 import type { ConsumerConfig, Group } from './consumer/context.ts';
-import { GroupWriter } from './consumer/group-writer.ts';
+import type { ConsumerGroupRecord } from './consumer/group-records.ts';
+import { consumerWriter, type GroupWriter } from './consumer/group-writer.ts';
 import { parseConsumerRecord } from './consumer/record-codec.ts';
 import type { Topics } from './consumer/topics.ts';
 import type { GroupContext } from './group-context.ts';
@@ -33,6 +34,10 @@ import type { SharePorts } from './share/context.ts';
 import { ShareGroups } from './share/share-groups.ts';
 import { parseShareRecord } from './share/share-record-codec.ts';
 import { ShareGroupWriter } from './share/share-writer.ts';
+import type { StreamsConfig } from './streams/context.ts';
+import type { StreamsGroupRecord } from './streams/group-records.ts';
+import { parseStreamsRecord } from './streams/record-codec.ts';
+import { StreamsGroups, streamsWriter } from './streams/streams-groups.ts';
 import { SyncPhase } from './sync.ts';
 
 export interface ShardOptions {
@@ -43,6 +48,7 @@ export interface ShardOptions {
   readonly logger: Logger;
   readonly log: OffsetsLog;
   readonly consumer: ConsumerConfig;
+  readonly streams: StreamsConfig;
   readonly topics: Topics;
   readonly share: SharePorts;
   randomId(): string;
@@ -64,11 +70,15 @@ export class GroupShard {
   readonly #joinPhase: JoinPhase;
   readonly #syncPhase: SyncPhase;
   readonly #membership: Membership;
-  readonly #writer: GroupWriter;
+  readonly #writer: GroupWriter<ConsumerGroupRecord>;
   readonly #shareWriter: ShareGroupWriter;
+  readonly #streamsWriter: GroupWriter<StreamsGroupRecord>;
   /** The groups that use the consumer protocol. */
   readonly consumers: ConsumerGroups;
+  /** The share groups. */
   readonly shares: ShareGroups;
+  /** The streams groups. */
+  readonly streams: StreamsGroups;
   readonly retention: Retention;
   readonly offsetOperations: OffsetOperations;
   #unavailable: ErrorCode = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS;
@@ -99,8 +109,10 @@ export class GroupShard {
     const { groups, offsets } = this;
     const rebalancer = this.#rebalancer;
     const { topics } = options;
-    const writer = new GroupWriter(groups, this.#log, (error) => this.#reload(error));
+    const written = { groups, log: this.#log, failed: (error: unknown) => this.#reload(error) };
+    const writer = consumerWriter(written);
     this.#writer = writer;
+    this.#streamsWriter = streamsWriter(written);
     this.consumers = new ConsumerGroups({
       ...{ clock, logger, topics, groups, writer, rebalancer },
       config: options.consumer,
@@ -112,7 +124,15 @@ export class GroupShard {
       ...options.share,
       ...{ clock, logger, topics, groups, writer: this.#shareWriter },
     });
-    const shared = { clock, config, groups, offsets, topics, writer, rebalancer, log: this.#log };
+    this.streams = new StreamsGroups({
+      ...{ clock, logger, topics, groups },
+      config: options.streams,
+      writer: this.#streamsWriter,
+    });
+    const shared = {
+      ...{ clock, config, groups, offsets, topics, writer, rebalancer, log: this.#log },
+      streamsWriter: this.#streamsWriter,
+    };
     this.offsetOperations = new OffsetOperations(shared);
     this.retention = new Retention(shared);
   }
@@ -177,6 +197,7 @@ export class GroupShard {
       this.offsets.clear();
       this.#writer.reset();
       this.#shareWriter.reset();
+      this.#streamsWriter.reset();
       return this.load();
     });
   }
@@ -185,6 +206,7 @@ export class GroupShard {
   #abandon(): void {
     for (const group of this.groups.values()) {
       if (group.type === 'classic') this.#rebalancer.bury(group, ErrorCode.NOT_COORDINATOR);
+      else if (group.type === 'streams') group.cancelTimers();
       else group.timers.cancelAll();
     }
     this.groups.clear();
@@ -197,16 +219,17 @@ export class GroupShard {
       this.consumers.join(group, call);
       return;
     }
-    if (group?.type === 'share') {
+    if (group?.type === 'share' || (group?.type === 'streams' && group.size > 0)) {
       call.reply(joinResponse({ memberId, errorCode: ErrorCode.INCONSISTENT_GROUP_PROTOCOL }));
       return;
     }
-    if (group === undefined || group.type === 'consumer') {
+    if (group?.type !== 'classic') {
       if (memberId !== '') {
         call.reply(joinResponse({ memberId, errorCode: ErrorCode.UNKNOWN_MEMBER_ID }));
         return;
       }
-      if (group !== undefined) this.consumers.makeRoom(group);
+      if (group?.type === 'streams') this.streams.makeRoom(group);
+      else if (group !== undefined) this.consumers.makeRoom(group);
       group = new ClassicGroup(groupId, this.#options.clock.now());
       this.groups.set(groupId, group);
       this.#joinPhase.join(group, call);
@@ -219,25 +242,24 @@ export class GroupShard {
 
   sync(request: SyncGroupRequest, reply: Reply<SyncGroupResponse>): void {
     const group = this.groups.get(request.groupId);
-    if (group === undefined || group.type === 'share')
-      reply(createSyncGroupResponse({ errorCode: ErrorCode.UNKNOWN_MEMBER_ID }));
-    else if (group.type === 'consumer') this.consumers.sync(group, request, reply);
-    else this.#syncPhase.sync(group, request, reply);
+    if (group?.type === 'consumer') this.consumers.sync(group, request, reply);
+    else if (group?.type === 'classic') this.#syncPhase.sync(group, request, reply);
+    else reply(createSyncGroupResponse({ errorCode: ErrorCode.UNKNOWN_MEMBER_ID }));
   }
 
   heartbeat(request: HeartbeatRequest): ErrorCode {
     const group = this.groups.get(request.groupId);
     if (group?.type === 'consumer') return this.consumers.classicHeartbeat(group, request);
-    return group === undefined || group.type === 'share'
-      ? ErrorCode.UNKNOWN_MEMBER_ID
-      : this.#membership.heartbeat(group, request);
+    return group?.type === 'classic'
+      ? this.#membership.heartbeat(group, request)
+      : ErrorCode.UNKNOWN_MEMBER_ID;
   }
 
   /** One response for each identity; null if there is no such group. Rejects if a leave that must be written is not. */
   async leave(groupId: string, identities: readonly MemberIdentity[]): Promise<MemberResponse[] | null> {
     const group = this.groups.get(groupId);
     if (group?.type === 'consumer') return this.consumers.classicLeave(group, identities);
-    return group === undefined || group.type === 'share' ? null : this.#membership.leave(group, identities);
+    return group?.type === 'classic' ? this.#membership.leave(group, identities) : null;
   }
 
   /** Appends what ends a transaction; its offsets take effect, or are forgotten. Rejects with an error that has a Kafka code. */
@@ -260,6 +282,11 @@ export class GroupShard {
       const share = parseShareRecord(key, value);
       if (share !== null) {
         this.#shareWriter.replay(share.groupId, share.record);
+        return;
+      }
+      const streams = parseStreamsRecord(key, value);
+      if (streams !== null) {
+        this.#streamsWriter.replay(streams.groupId, streams.record);
         return;
       }
       const record = parseRecord(key, value);
@@ -286,6 +313,10 @@ export class GroupShard {
     }
     if (group.type === 'share') {
       this.shares.revive(group);
+      return;
+    }
+    if (group.type === 'streams') {
+      this.streams.revive(group);
       return;
     }
     for (const member of group.members()) this.#rebalancer.restartSession(group, member);

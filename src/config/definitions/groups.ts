@@ -5,11 +5,10 @@ export const groupDefinitions = [
   {
     name: 'group.coordinator.rebalance.protocols',
     type: 'list',
-    default: 'classic,consumer',
-    values: ['classic', 'consumer'],
+    default: 'classic,consumer,streams',
+    values: ['classic', 'consumer', 'streams'],
     documentation:
-      'The group protocols that are served, besides the classic one, which always is: consumer is that of KIP-848.',
-    kafkaDefault: { value: 'classic,consumer,streams', reason: 'streams groups are not served yet' },
+      'The group protocols that are served, besides the classic one, which always is: consumer is that of KIP-848, streams that of KIP-1071.',
   },
   {
     name: 'group.min.session.timeout.ms',

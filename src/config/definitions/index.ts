@@ -12,6 +12,7 @@ import { clientMetricsDefinitions, groupKeyDefinitions } from './resources.ts';
 import { serverDefinitions } from './server.ts';
 import { shareGroupDefinitions } from './share-groups.ts';
 import { storeDefinitions } from './stores.ts';
+import { streamsGroupDefinitions } from './streams-groups.ts';
 import { tierDefinitions } from './tiers.ts';
 import { topicDefinitions } from './topics.ts';
 import { transactionDefinitions } from './transactions.ts';
@@ -33,6 +34,7 @@ const broker = [
   ...groupDefinitions,
   ...consumerGroupDefinitions,
   ...shareGroupDefinitions,
+  ...streamsGroupDefinitions,
   ...transactionDefinitions,
   ...quotaDefinitions,
   ...payloadDefinitions,

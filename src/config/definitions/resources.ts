@@ -24,7 +24,7 @@ export const clientMetricsDefinitions: readonly ConfigDefinition[] = [
   },
 ];
 
-/** Keys of GROUP resources. Those of streams groups are kept, and take effect once such groups are served. */
+/** Keys of GROUP resources. */
 export const groupKeyDefinitions: readonly ConfigDefinition[] = [
   {
     name: 'consumer.assignment.interval.ms',

@@ -43,6 +43,8 @@ import { consumerGroupHeartbeatHandler } from './68-consumer-group-heartbeat.ts'
 import { consumerGroupDescribeHandler } from './69-consumer-group-describe.ts';
 import { listConfigResourcesHandler } from './74-list-config-resources.ts';
 import { describeTopicPartitionsHandler } from './75-describe-topic-partitions.ts';
+import { streamsGroupHeartbeatHandler } from './88-streams-group-heartbeat.ts';
+import { streamsGroupDescribeHandler } from './89-streams-group-describe.ts';
 import { directAttachHandler } from './16384-direct-attach.ts';
 import { directPutHandler } from './16385-direct-put.ts';
 import { directGetHandler } from './16386-direct-get.ts';
@@ -120,6 +122,8 @@ export function brokerHandlers(
     consumerGroupHeartbeatHandler({ groups }),
     consumerGroupDescribeHandler({ groups }),
     ...shareHandlers(broker, names),
+    streamsGroupHeartbeatHandler({ groups }),
+    streamsGroupDescribeHandler({ groups }),
     addPartitionsToTxnHandler({ transactions, topics: names }),
     addOffsetsToTxnHandler({ transactions, groups }),
     endTxnHandler({ transactions }),

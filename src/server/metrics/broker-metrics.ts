@@ -62,6 +62,12 @@ export function brokerMetrics(broker: EmbeddedBroker): MetricSource[] {
       label: 'state',
       read: () => broker.groups.states('consumer'),
     },
+    {
+      name: 'kafabric_streams_groups',
+      help: 'Streams groups (KIP-1071) by state.',
+      label: 'state',
+      read: () => broker.groups.states('streams'),
+    },
     counter(
       'kafabric_client_telemetry_pushes_total',
       "Pushes of clients' metrics that were taken.",

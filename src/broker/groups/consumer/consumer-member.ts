@@ -94,11 +94,17 @@ export function progressOf(member: MemberAssignment): MemberAssignment {
 }
 
 /** The member in another epoch; the one before is remembered. */
-export function inEpoch(member: ConsumerMember, memberEpoch: number): ConsumerMember {
+export function inEpoch<M extends Pick<MemberAssignment, 'memberEpoch' | 'previousEpoch'>>(
+  member: M,
+  memberEpoch: number,
+): M {
   return { ...member, memberEpoch, previousEpoch: member.memberEpoch };
 }
 
-export function isReconciledTo(member: MemberAssignment, targetEpoch: number): boolean {
+export function isReconciledTo(
+  member: Pick<MemberAssignment, 'state' | 'memberEpoch'>,
+  targetEpoch: number,
+): boolean {
   return member.state === MemberState.STABLE && member.memberEpoch === targetEpoch;
 }
 

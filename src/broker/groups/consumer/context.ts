@@ -3,12 +3,14 @@ import type { Logger } from '../../../util/logger.ts';
 import type { ClassicGroup } from '../classic-group.ts';
 import type { Rebalancer } from '../rebalance.ts';
 import type { ShareGroup } from '../share/share-group.ts';
+import type { StreamsGroup } from '../streams/streams-group.ts';
 import type { ConsumerGroup } from './consumer-group.ts';
+import type { ConsumerGroupRecord } from './group-records.ts';
 import type { GroupWriter } from './group-writer.ts';
 import type { Topics } from './topics.ts';
 
 /** A group of any protocol. */
-export type Group = ClassicGroup | ConsumerGroup | ShareGroup;
+export type Group = ClassicGroup | ConsumerGroup | ShareGroup | StreamsGroup;
 
 /** Which groups change their protocol when the first member of the new one joins, or the last of it leaves. */
 export type MigrationPolicy = 'bidirectional' | 'upgrade' | 'downgrade' | 'disabled';
@@ -43,7 +45,7 @@ export interface ConsumerContext {
   readonly logger: Logger;
   readonly topics: Topics;
   readonly groups: Map<string, Group>;
-  readonly writer: GroupWriter;
+  readonly writer: GroupWriter<ConsumerGroupRecord>;
   /** Of the classic groups. */
   readonly rebalancer: Rebalancer;
   /** A random UUID, for member ids. */

@@ -5,7 +5,7 @@ import { MemoryOffsetsLog } from '../coordinator.fixture.ts';
 import { Offsets } from '../offsets.ts';
 import { ShardLog } from '../shard-log.ts';
 import type { Group } from './context.ts';
-import { GroupWriter } from './group-writer.ts';
+import { consumerWriter } from './group-writer.ts';
 
 describe('what is written of groups of the consumer protocol', () => {
   const empty = { groupId: 'g', records: [] };
@@ -16,7 +16,7 @@ describe('what is written of groups of the consumer protocol', () => {
     const shardLog = new ShardLog({ log, partition: 0, offsets: new Offsets(), clock, timeoutMs: 5000 });
     const failures: unknown[] = [];
     const groups = new Map<string, Group>();
-    const writer = new GroupWriter(groups, shardLog, (error) => failures.push(error));
+    const writer = consumerWriter({ groups, log: shardLog, failed: (error) => failures.push(error) });
     log.hold();
     const slow = assert.rejects(writer.write({ groupId: 'g', records: [epoch] }), {
       code: ErrorCode.REQUEST_TIMED_OUT,

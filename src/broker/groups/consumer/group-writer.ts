@@ -11,73 +11,96 @@ import { encodeConsumerRecord } from './record-codec.ts';
 const RECORD_BYTES_MAX = 900 * 1024;
 
 /** What is written of a group at once. */
-export interface GroupChange {
+export interface GroupChange<R> {
   readonly groupId: string;
-  readonly records: readonly ConsumerGroupRecord[];
+  readonly records: readonly R[];
   /** Records of other kinds before and after those. */
   readonly before?: readonly OffsetsRecord[];
   readonly after?: readonly OffsetsRecord[];
   readonly offsets?: readonly OffsetChange[];
 }
 
+/** Where the groups of one protocol, whose records say `R`, are kept. */
+export interface GroupWriterOptions<R> {
+  readonly groups: Map<string, Group>;
+  readonly log: ShardLog;
+  /** A write has failed: what is not written is to be taken back, by reading the shard again. */
+  failed(error: unknown): void;
+  encode(groupId: string, record: R): OffsetsRecord;
+  /** Changes the groups as the record says. */
+  replay(groupId: string, record: R): void;
+}
+
 /**
- * Changes groups of the consumer protocol: the change is there at once, so that others build on it, and answered when it is
- * written. If it cannot be written everything that is not is taken back, by reading the shard again.
+ * Changes groups of a protocol in which the coordinator assigns: the change is there at once, so that others build on it, and
+ * answered when it is written. If it cannot be written everything that is not is taken back, by reading the shard again.
  */
-export class GroupWriter {
-  readonly #groups: Map<string, Group>;
-  readonly #log: ShardLog;
-  readonly #failed: (error: unknown) => void;
+export class GroupWriter<R> {
+  readonly #options: GroupWriterOptions<R>;
   /** While it is under way. */
   #lastWrite: Promise<void> | null = null;
 
-  constructor(groups: Map<string, Group>, log: ShardLog, failed: (error: unknown) => void) {
-    this.#groups = groups;
-    this.#log = log;
-    this.#failed = failed;
+  constructor(options: GroupWriterOptions<R>) {
+    this.#options = options;
   }
 
   /**
    * Applies the change and appends it. A change without records resolves when what it may rest on is written. Rejects with an
    * error that has a Kafka code. @throws ApiError if a record is too long, and changes nothing
    */
-  write({ groupId, records, before = [], after = [], offsets = [] }: GroupChange): Promise<void> {
-    const encoded = [...before, ...records.map((record) => encodeConsumerRecord(groupId, record)), ...after];
+  write({ groupId, records, before = [], after = [], offsets = [] }: GroupChange<R>): Promise<void> {
+    const { log, encode, failed } = this.#options;
+    const encoded = [...before, ...records.map((record) => encode(groupId, record)), ...after];
     if (encoded.length === 0 && offsets.length === 0)
-      return this.#lastWrite === null ? Promise.resolve() : this.#log.inTime(this.#lastWrite);
+      return this.#lastWrite === null ? Promise.resolve() : log.inTime(this.#lastWrite);
     for (const { key, value } of encoded)
       if (key.byteLength + (value?.byteLength ?? 0) > RECORD_BYTES_MAX)
         throw new ApiError(ErrorCode.UNKNOWN_SERVER_ERROR, 'The group has become too large to be stored.');
     for (const record of records) this.replay(groupId, record);
-    const effect = this.#log.writeApplied(offsets, encoded);
+    const effect = log.writeApplied(offsets, encoded);
     this.#lastWrite = effect;
     effect.then(() => {
       if (this.#lastWrite === effect) this.#lastWrite = null;
-    }, this.#failed);
-    const written = this.#log.inTime(effect);
+    }, failed);
+    const written = log.inTime(effect);
     // Its failure is met by whoever waits.
     written.catch(() => undefined);
     return written;
   }
 
-  /** Changes the groups as the record says. A tombstone of the group's epoch is its last record. */
-  replay(groupId: string, record: ConsumerGroupRecord): void {
-    const known = this.#groups.get(groupId);
-    let group = known?.type === 'consumer' ? known : undefined;
-    if (group === undefined) {
-      if (record.value === null) return;
-      group = new ConsumerGroup(groupId);
-      this.#groups.set(groupId, group);
-    }
-    apply(group, record);
-    if (record.kind === 'epoch' && record.value === null) {
-      group.timers.cancelAll();
-      this.#groups.delete(groupId);
-    }
+  /** Changes the groups as the record says. */
+  replay(groupId: string, record: R): void {
+    this.#options.replay(groupId, record);
   }
 
   /** What could not be written has been taken back. */
   reset(): void {
     this.#lastWrite = null;
   }
+}
+
+/** Writes the records of groups of the consumer protocol. */
+export function consumerWriter(
+  options: Pick<GroupWriterOptions<ConsumerGroupRecord>, 'groups' | 'log' | 'failed'>,
+): GroupWriter<ConsumerGroupRecord> {
+  const { groups } = options;
+  return new GroupWriter({
+    ...options,
+    encode: encodeConsumerRecord,
+    replay(groupId, record) {
+      const known = groups.get(groupId);
+      let group = known?.type === 'consumer' ? known : undefined;
+      if (group === undefined) {
+        if (record.value === null) return;
+        group = new ConsumerGroup(groupId);
+        groups.set(groupId, group);
+      }
+      apply(group, record);
+      // A tombstone of the group's epoch is its last record.
+      if (record.kind === 'epoch' && record.value === null) {
+        group.timers.cancelAll();
+        groups.delete(groupId);
+      }
+    },
+  });
 }

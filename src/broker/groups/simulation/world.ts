@@ -6,7 +6,7 @@ import { silentLogger } from '../../../util/logger.ts';
 import { SeededRandom } from '../../../util/testing/seeded-random.ts';
 import { settled, VirtualClock } from '../../../util/testing/virtual-clock.ts';
 import type { GroupConfig } from '../config.ts';
-import { TestTopics, testConsumerConfig } from '../coordinator.fixture.ts';
+import { TestTopics, testConsumerConfig, testStreamsConfig } from '../coordinator.fixture.ts';
 import { GroupCoordinator } from '../coordinator.ts';
 import { commitOffsets } from '../offset-commit.ts';
 import { fetchOffsets } from '../offset-fetch.ts';
@@ -30,6 +30,14 @@ export const simulationConfig: GroupConfig = {
 };
 
 const CONSUMER_TIMES = { sessionTimeoutMs: 45_000, heartbeatIntervalMs: 3_000, assignmentIntervalMs: 1_000 };
+
+const STREAMS_GROUP = {
+  sessionTimeoutMs: 45_000,
+  heartbeatIntervalMs: 3_000,
+  assignmentIntervalMs: 1_000,
+  initialRebalanceDelayMs: 3_000,
+  standbyReplicas: 1,
+};
 
 const topicNames: TopicNames = { partitionCount: () => 100, idOf: () => null, nameOf: () => null };
 
@@ -93,8 +101,14 @@ export class World {
       log: this.log,
       topic: { name: '__consumer_offsets', partitionCount: () => SHARDS, ensure: async () => SHARDS },
       consumer: { ...testConsumerConfig, maxSize: 100, timesOf: () => CONSUMER_TIMES },
+      streams: { ...testStreamsConfig, maxSize: 100, of: () => STREAMS_GROUP },
       topics: this.topics,
       share: testShares(),
+      createTopics: async (topics) => {
+        const outcomes = await this.topics.create(topics);
+        for (const { name } of topics) this.#coordinator?.topicChanged(name);
+        return outcomes;
+      },
       randomId: () => `id-${this.#ids++}`,
     });
     this.#coordinator = coordinator;
