@@ -145,7 +145,7 @@ describe('What was acknowledged at two stores', function () {
     await fixture.healed();
     await fixture.access.scrubber.round();
     assert.equal(fixture.access.scrubber.counters.damaged, 0);
-    assert.ok(!fixture.placement().has(name!));
+    await fixture.until('what was damaged is gone', () => !fixture.placement().has(name!));
     await fixture.check();
     for (const [away, other] of [
       [0, 1],
@@ -155,7 +155,7 @@ describe('What was acknowledged at two stores', function () {
       await fixture.check();
       await fixture.stores[away]!.start();
       await fixture.until('it is in', () => fixture.access.peers.every(({ isUp }) => isUp));
-      assert.ok(fixture.stores[other]!.files.length === 2);
+      await fixture.until('it has what it had', () => fixture.stores[other]!.files.length === 2);
     }
   });
 
