@@ -52,6 +52,7 @@ describe('PartitionPayloads', () => {
       async *references(from) {
         for (const reference of log) if (reference.lastOffset >= from) yield reference;
       },
+      truncate: async () => undefined,
       ...over,
     };
   }
@@ -251,6 +252,23 @@ describe('PartitionPayloads', () => {
     await third.close();
   });
 
+  it('keeps what is referred to behind the end of the log until that is cut', async () => {
+    const payloads = make(50);
+    for (let i = 0; i < 2; i++) await append(payloads, Buffer.alloc(40, i));
+    await payloads.close();
+    truncateSync(payloadPath(0), 10);
+    for (const name of names().filter((name) => !name.endsWith('.payload')))
+      rmSync(join(directory, 'payload', name));
+    let kept: string[] = [];
+    const truncate = async (cut: bigint) => {
+      assert.equal(cut, 0n);
+      kept = names();
+    };
+    assert.equal(await make().recover(recovery({ recoveryPoint: 0n, truncate })), 0n);
+    assert.equal(kept.length, 2);
+    assert.deepEqual(names(), []);
+  });
+
   it('keeps records below the recovery point even if their payload is damaged', async () => {
     const payloads = make();
     for (let i = 0; i < 3; i++) await append(payloads, Buffer.alloc(40, i + 1));
@@ -376,6 +394,9 @@ describe('PartitionPayloads', () => {
     await assert.rejects(awaiting().recover(recovery({ recoveryPoint: null })), PayloadUnreachable);
     answer = 'ENOENT';
     const again = awaiting();
+    // Where the log could not be cut, the next start does it.
+    const truncate = () => Promise.reject(new Error('not now'));
+    await assert.rejects(awaiting().recover(recovery({ truncate })), /not now/);
     assert.equal(await again.recover(recovery({ recoveryPoint: null })), 1n);
     await again.close();
     assert.ok(!names().includes('unchecked'));

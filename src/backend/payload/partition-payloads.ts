@@ -117,7 +117,7 @@ export class PartitionPayloads implements SegmentOwner {
 
   /**
    * Learns what is there, removes what no record refers to, and returns the offset of the first reference beyond the recovery
-   * point whose payload is missing or damaged: the log has to be cut there (null: nothing to cut).
+   * point whose payload is missing or damaged: the log was cut there (null: nothing to cut).
    * @throws PayloadUnreachable while that cannot be said: nothing was taken in then, and it may be called again
    */
   async recover(input: RecoveryInput): Promise<bigint | null> {

@@ -30,6 +30,8 @@ export interface RecoveryInput {
   recoveryPoint: bigint | null;
   /** The references in the log from an offset on, in order. */
   references(from: bigint): AsyncIterable<Reference>;
+  /** Cuts the log there, durably, before payload that is referred to behind goes. */
+  truncate(cut: bigint): Promise<void>;
 }
 
 /** Whether payload is there cannot be said yet: not everybody who may have it answers. Recovery is to be tried again. */
@@ -45,7 +47,7 @@ export interface RecoveredPayload {
   /** Those of them whose end could not be written down yet. */
   readonly unsealed: readonly PayloadSegment[];
   readonly nextId: number;
-  /** The offset of the first reference whose payload is missing or damaged, where the log has to be cut; null: nowhere. */
+  /** The offset of the first reference whose payload is missing or damaged, where the log was cut; null: nowhere. */
   readonly cut: bigint | null;
 }
 
@@ -121,6 +123,7 @@ class PayloadRecovery {
     if (unknown.size === 0 && recoveryPoint !== null && recoveryPoint > from && outage === null)
       from = recoveryPoint;
     const cut = await this.#match(from);
+    if (cut !== null) await this.#input.truncate(cut);
     await this.#adoptUnknown();
     if (outage !== null) this.#nextId += OUTAGE_ID_GAP;
     return this.#result(cut);

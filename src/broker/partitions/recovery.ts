@@ -27,22 +27,23 @@ export async function recoverPayloads(
   payloads: PartitionPayloads,
   logger: Logger,
 ): Promise<void> {
-  const cut = await payloads.recover({
+  const { topic, partition } = log;
+  await payloads.recover({
     logStartOffset: log.logStartOffset,
     logEndOffset: log.writtenEndOffset,
     recoveryPoint: log.recoveredFrom,
     references: (from) => referencesOf(log, from),
+    truncate: async (cut) => {
+      logger.warn(
+        { topic, partition, offset: String(cut) },
+        'The log ends here: the payload of what follows was lost in a crash',
+      );
+      await log.truncateTo(cut);
+    },
   });
   // What compaction had dropped of the log when the process died is still there.
   const isCompacted = log.config.cleanupCompact || log.compaction.cleanedOffset > 0n;
   const mayHoldDead = log.recoveredFrom !== null || payloads.mayHoldDead;
   if (isCompacted && mayHoldDead && !payloads.isEmpty)
     await payloads.retainOnly(referencesOf(log, log.logStartOffset));
-  if (cut === null) return;
-  const { topic, partition } = log;
-  logger.warn(
-    { topic, partition, offset: String(cut) },
-    'The log ends here: the payload of what follows was lost in a crash',
-  );
-  await log.truncateTo(cut);
 }

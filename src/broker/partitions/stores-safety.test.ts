@@ -196,6 +196,43 @@ describe('What was acknowledged at two stores', function () {
     await fixture.check();
   });
 
+  it('stays at stores that come back as others', async () => {
+    await fixture.produce(4);
+    await fixture.stop();
+    const before = fixture.placement();
+    await stopStores(false);
+    const properties = fixture.stores.map(({ path }) => join(path, 'store.properties'));
+    const contents = properties.map((path) => readFileSync(path, 'utf8'));
+    for (const [i, path] of properties.entries())
+      writeFileSync(path, contents[i]!.replace(/^id=.*$/m, `id=another-${i}`));
+    await startStores();
+    await start();
+    await fixture.compared();
+    assert.deepEqual(fixture.placement(), before);
+    await fixture.stop();
+    await stopStores(false);
+    for (const [i, path] of properties.entries()) writeFileSync(path, contents[i]!);
+    await startStores();
+    await start();
+    await fixture.check();
+  });
+
+  it('is not given up for a copy that turns out to be damaged when fewer are wanted', async () => {
+    await fixture.produce(3);
+    await fixture.healed();
+    const kept = fixture.segments[0]!.copies[0]!.store;
+    const damaged = fixture.stores.findIndex(({ id }) => id === kept);
+    await fixture.stop();
+    await stopStores(false);
+    damage(damaged, names()[0]!, 0);
+    await startStores();
+    await fixture.start();
+    await fixture.until('one copy is left', () =>
+      fixture.segments.every(({ copies }) => copies.length === 1),
+    );
+    await fixture.check();
+  });
+
   it('leaves nothing behind where a segment could not be begun', async () => {
     const blocked = join(fixture.stores[1]!.path, 'cluster.1', `t-0.${TOPIC_ID}`);
     mkdirSync(join(blocked, '..'), { recursive: true });

@@ -295,6 +295,9 @@ export class PayloadStores implements SegmentStores {
     if (segment?.hasCopy(store, file)) return segment;
     if (this.#strays.isGone(name.partition, file)) return 'gone';
     if (this.#known === null) return 'unknown';
+    // What is left of a segment of which no whole copy is there; its store may only have another id.
+    if (segment?.copies.every(({ store, doubtful }) => doubtful || this.peer(store) === null))
+      return 'unknown';
     // A partition that could not be opened may refer to it.
     const isOpen = (places?.openReferences ?? null) !== null;
     return this.#strays.kindOf(name, this.#known, isOpen);

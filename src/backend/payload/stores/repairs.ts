@@ -223,7 +223,25 @@ export class Repairs {
     if (lacking > 0) await this.#addCopies(segment, references, lacking, damaged);
     const { kept, dropped } = this.#plan(segment, damaged);
     if (dropped.length === 0 || !this.#isLive(segment)) return;
+    const isOneIn = dropped.some((store) => this.#options.stores.peer(store) !== null);
+    if (isOneIn && !(await this.#isWholeAt(segment, references, kept))) return;
+    if (!this.#isLive(segment)) return;
     await segment.setCopies(segment.copies.filter(({ store }) => kept.includes(store)));
+  }
+
+  /** Whether one of the copies that stay has all, so that others may go; those that were taken for that, and have not, are doubtful then. */
+  async #isWholeAt(
+    segment: ReplicatedSegment,
+    references: readonly Reference[],
+    kept: readonly string[],
+  ): Promise<boolean> {
+    for (const { store, doubtful, file } of segment.copies) {
+      const peer = this.#options.stores.peer(store);
+      if (doubtful || peer === null || !kept.includes(store)) continue;
+      if (await hasAll(peer, file, references, (bytes) => this.#pace(bytes))) return true;
+      if (this.#isLive(segment)) await segment.setDoubt(store, true);
+    }
+    return false;
   }
 
   /** A doubtful copy that has all that the log refers to is a good one. Returns the stores of others. */

@@ -74,7 +74,7 @@ export class Scrubber {
   }
 
   async #scrub(places: StorePlaces): Promise<void> {
-    for await (const reference of places.references()) {
+    for await (const reference of places.completeReferences()) {
       if (!this.#running || this.#options.bytesPerSecond() === 0) return;
       const segment = places.segments.get(reference.segmentId);
       if (segment?.isComplete) await this.#check(segment, reference);

@@ -45,8 +45,13 @@ export class StorePlaces implements PayloadPlaces {
     this.#home = home;
   }
 
-  async *references(): AsyncGenerator<Reference> {
-    if (this.openReferences !== null) yield* this.openReferences.from(0n);
+  /** Of the log, from the first segment on that is complete. */
+  async *completeReferences(): AsyncGenerator<Reference> {
+    const firsts = [...this.segments].flatMap(([id, { isComplete }]) =>
+      isComplete ? (this.owner?.offsetsOf(id)?.first ?? []) : [],
+    );
+    if (this.openReferences === null || firsts.length === 0) return;
+    yield* this.openReferences.from(firsts.reduce((a, b) => (b < a ? b : a)));
   }
 
   /** All that the log refers to in a segment; null while that cannot be said, and when it is nothing. */

@@ -88,13 +88,13 @@ export class GatewayFiles {
     }
     if (suffix !== OPEN_SUFFIX || names.has(`${stem}${SEALED_SUFFIX}`)) return null;
     const { size } = await stat(`${base}${suffix}`);
-    const { end, synced, markBytes } = await recoverEnd(
+    const { end, ...recovered } = await recoverEnd(
       `${base}${suffix}`,
       `${base}${MARKS_SUFFIX}`,
       size,
       this.#shared.store,
     );
-    return { name: file, base, sealed: false, bytes: end, synced, markBytes };
+    return { name: file, base, sealed: false, bytes: end, ...recovered };
   }
 
   #add(name: string, file: StoredFile): void {

@@ -26,7 +26,7 @@ export interface FoundAppend extends AppendMark {
 export interface FoundMarks {
   /** All before was flushed. */
   readonly synced: number;
-  /** Appends that end behind `synced`, in order. */
+  /** In order; also those that end before `synced`. */
   readonly appended: readonly FoundAppend[];
   /** Bytes of the marks that are whole; what follows them is nothing. */
   readonly bytes: number;
@@ -89,8 +89,7 @@ async function readAll(handle: FileHandle): Promise<FoundMarks> {
     bytes += at;
     if (at < READ_BYTES) break;
   }
-  const first = appended.findIndex(({ end }) => end > synced);
-  return { synced, appended: first < 0 ? [] : appended.slice(first), bytes };
+  return { synced, appended, bytes };
 }
 
 function decode(mark: Buffer): { kind: number; end: number; crc: number } | null {

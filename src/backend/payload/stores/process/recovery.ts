@@ -13,6 +13,8 @@ export interface RecoveredEnd {
   readonly synced: number;
   /** Bytes of its marks that hold. */
   readonly markBytes: number;
+  /** The device does not give the marks: nothing can be said. */
+  readonly isUnknown: boolean;
 }
 
 /**
@@ -26,21 +28,29 @@ export async function recoverEnd(
   size: number,
   store: Store,
 ): Promise<RecoveredEnd> {
-  const { synced, appended, bytes } = await readMarks(marksPath).catch((error: StoreError) => {
+  const marks = await readMarks(marksPath).catch((error: StoreError) => {
     if (error.code !== 'EIO') throw error;
-    return { synced: 0, appended: [], bytes: 0 };
+    return null;
   });
-  // Somebody has cut what was flushed.
-  if (synced > size) return { end: 0, synced: 0, markBytes: 0 };
-  if (appended.length === 0) return { end: synced, synced, markBytes: bytes };
+  if (marks === null) return { end: 0, synced: 0, markBytes: 0, isUnknown: true };
+  // One that was cut below what was flushed, as sealing does before it gives it another name, is read as a whole.
+  const isCut = marks.synced > size;
+  const flushed = isCut ? 0 : marks.synced;
+  const appended = marks.appended.filter((mark) => mark.end > flushed);
+  if (appended.length === 0)
+    return { end: flushed, synced: flushed, markBytes: marks.bytes, isUnknown: false };
   const file = await store.open(path, { readOnly: true });
   try {
-    let end = synced;
+    let end = flushed;
+    let markBytes = marks.bytes;
     for (const mark of appended) {
-      if (mark.end > size || !(await isThere(file, end, mark))) return { end, synced, markBytes: mark.at };
+      if (mark.end > size || !(await isThere(file, end, mark))) {
+        markBytes = mark.at;
+        break;
+      }
       end = mark.end;
     }
-    return { end, synced, markBytes: bytes };
+    return { end, synced: isCut ? end : flushed, markBytes, isUnknown: false };
   } finally {
     await file.close();
   }

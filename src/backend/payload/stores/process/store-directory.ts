@@ -179,7 +179,15 @@ async function readProperties(path: string): Promise<{ id: string; draining: boo
     if (error.code === 'ENOENT') return null;
     throw error;
   });
-  if (text === null) return { id: randomUUID(), draining: false };
+  if (text === null) {
+    // With another id nobody would know what is there.
+    const gateway = (await readdir(path)).find((name) => GATEWAY.test(name));
+    if (gateway === undefined) return { id: randomUUID(), draining: false };
+    throw new Error(
+      `${path} has files of ${gateway}, but no ${PROPERTIES}: put it back, or write one with the lines version=1 and ` +
+        'id=<the id of this store, which the .stores files of its gateways name>; move the files away for a new store',
+    );
+  }
   const id = /^id=([\w-]{1,64})$/m.exec(text)?.[1];
   if (id === undefined || !/^version=1$/m.test(text))
     throw new Error(`${join(path, PROPERTIES)} is not understood; put back the one that was there`);

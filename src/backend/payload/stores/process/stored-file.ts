@@ -30,6 +30,8 @@ export interface StoredFileState {
   readonly synced: number;
   /** Bytes of its marks that hold. */
   readonly markBytes: number;
+  /** Its marks cannot be read: nothing is said of what it holds. */
+  readonly isUnknown?: boolean;
 }
 
 /** Whoever has the file. */
@@ -81,6 +83,7 @@ export class StoredFile {
   /** Why it takes nothing more. */
   #failure: string | null = null;
   #flushFailed = false;
+  readonly #isUnknown: boolean;
   #removed = false;
   #users = 0;
 
@@ -91,6 +94,8 @@ export class StoredFile {
     this.#good = state.bytes;
     this.#queued = state.bytes;
     this.#synced = state.synced;
+    this.#isUnknown = state.isUnknown ?? false;
+    if (this.#isUnknown) this.#failure = 'its marks cannot be read';
     this.#owner = owner;
     this.#marks = new MarksFile(`${state.base}${MARKS_SUFFIX}`, state.markBytes, owner.store);
   }
@@ -241,6 +246,7 @@ export class StoredFile {
 
   /** What was appended before is durable. */
   async sync(): Promise<void> {
+    this.#assertKnown();
     do {
       await this.#sealing?.catch(() => undefined);
       await this.#handed;
@@ -290,6 +296,11 @@ export class StoredFile {
     }
   }
 
+  /** What cannot be said now is no answer. */
+  #assertKnown(): void {
+    if (this.#isUnknown) throw new StoreError('EIO', `${this.path}: ${this.#failure}`);
+  }
+
   #assertFlushed(): void {
     if (this.#flushFailed)
       throw new StoreError('EIO', `a flush before failed: ${this.path}: ${this.#failure}`);
@@ -310,6 +321,7 @@ export class StoredFile {
   }
 
   async #seal(bytes: number, trust: boolean): Promise<void> {
+    this.#assertKnown();
     await this.#idle();
     if (this.#sealed) this.#assertFlushed();
     if (this.#sealed && this.#end === bytes) return;
@@ -349,6 +361,7 @@ export class StoredFile {
     length: number,
     seed: number,
   ): Promise<{ piece: MemoryPiece; crc32c: number } | null> {
+    this.#assertKnown();
     // Behind its end there may be space that was allocated ahead.
     const bytes = Math.min(length, this.bytes - position);
     if (bytes <= 0) return null;

@@ -3,8 +3,10 @@ import {
   closeSync,
   existsSync,
   openSync,
+  readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
   writeSync,
@@ -81,6 +83,55 @@ describe('The files of a store that failed', () => {
     assert.equal((await fileOf()).bytes, WITHOUT_LAST);
     await test.crash((path) => overwrite(filesOf(path, '.marks')[0]!, MARK_BYTES + 3, 200));
     assert.equal((await fileOf()).bytes, PARTS[0]!.length);
+  });
+
+  for (const bytes of [ALL.length, WITHOUT_LAST, WITHOUT_LAST + 7])
+    it(`have what they were cut to by a seal that a kill has ended, ${bytes} bytes`, async () => {
+      await written(4);
+      // Of allocated space and without its name yet.
+      await test.crash((path) => truncateSync(filesOf(path, '.open')[0]!, bytes));
+      const file = await fileOf();
+      const expected = bytes === ALL.length ? ALL : ALL.subarray(0, WITHOUT_LAST);
+      assert.equal(file.bytes, expected.length);
+      assert.ok((await contentOf(file, 0, 1 << 20)).equals(expected));
+      await append(file, expected.length, PARTS[0]!);
+      await test.crash();
+      await (await fileOf()).seal(expected.length, false);
+      assert.ok((await contentOf(await fileOf(), 0, 1 << 20)).equals(expected));
+    });
+
+  it('lack what is damaged also when they were cut', async () => {
+    await written(4);
+    await test.crash((path) => {
+      const [name] = filesOf(path, '.open');
+      truncateSync(name!, WITHOUT_LAST);
+      overwrite(name!, PARTS[0]!.length, 9);
+    });
+    assert.equal((await fileOf()).bytes, PARTS[0]!.length);
+  });
+
+  it('whose marks cannot be read give no answer, and are as they were when that is over', async () => {
+    await written(4);
+    let marks = Buffer.alloc(0);
+    await test.crash((path) => {
+      const [name] = filesOf(path, '.marks');
+      marks = readFileSync(name!);
+      rmSync(name!);
+      // Reading its begin fails with EIO.
+      symlinkSync('/proc/self/mem', name!);
+    });
+    const file = await fileOf();
+    const refused = { code: 'EIO', message: /marks cannot be read/ };
+    await assert.rejects(contentOf(file, 0, 1), refused);
+    await assert.rejects(file.sync(), refused);
+    for (const trust of [false, true]) await assert.rejects(file.seal(0, trust), refused);
+    assert.throws(() => append(file, 0, Buffer.alloc(1)), { code: 'EPERM' });
+    await test.crash((path) => {
+      const [name] = filesOf(path, '.marks');
+      rmSync(name!);
+      writeFileSync(name!, marks);
+    });
+    assert.ok((await contentOf(await fileOf(), 0, 1 << 20)).equals(ALL));
   });
 
   it('of which nothing is known hold what they seem to, if the gateway wants that', async () => {

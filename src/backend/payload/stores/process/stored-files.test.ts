@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { NativeMemory } from '../../../../native/arena.ts';
 import { crc32c } from '../../../../native/batch.ts';
@@ -250,6 +250,18 @@ describe('The files of a store', () => {
     );
     await native.shutdown();
     rmSync(join(test.path, 'store.properties'));
+    await test.open();
+  });
+
+  it('are refused when nobody knows whose they are', async () => {
+    await created(1);
+    await test.close();
+    const properties = join(test.path, 'store.properties');
+    const before = readFileSync(properties);
+    rmSync(properties);
+    await assert.rejects(test.open(), /has files of c\.1, but no store\.properties: put it back/);
+    assert.ok(!existsSync(properties));
+    writeFileSync(properties, before);
     await test.open();
   });
 
