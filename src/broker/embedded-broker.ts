@@ -262,6 +262,7 @@ export class EmbeddedBroker {
     this.tiers.close();
     await this.logs.close();
     await this.store.shutdown();
+    this.direct.takeBack();
   }
 }
 
