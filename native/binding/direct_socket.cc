@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
 #include <memory>
 #include <system_error>
@@ -92,16 +93,16 @@ class HostedRegionSocket : public Napi::ObjectWrap<HostedRegionSocket> {
     server_->answer(peer, number);
   }
 
-  // (peer): lends it the process's arena, which has to be shared; 0 or a negative errno value, which the peer gets as well
+  // (peer): lends it the process's arena, which has to be shared; 0 or a negative errno value, which the peer gets as well: it will not be gone
   Napi::Value lend(const Napi::CallbackInfo& info) {
     if (!server_) return Napi::Number::New(info.Env(), -EBADF);
     Arena& arena = Arena::process();
     // A description of its own: the lock on the arena's file says whether this process lives, not whether its clients do.
     int fd = arena.shared() ? arena.sharedFile()->open() : -ENOTSUP;
     ServerMemory memory{fd < 0 ? fd : static_cast<int64_t>(arena.capacity()), SharedFile::kDataOffset};
-    server_->answer(integerAt(info, 0), memory, fd);
+    bool kept = server_->answer(integerAt(info, 0), memory, fd);
     if (fd >= 0) ::close(fd);
-    return Napi::Number::New(info.Env(), fd < 0 ? fd : 0);
+    return Napi::Number::New(info.Env(), fd < 0 ? fd : kept ? 0 : -ENOSPC);
   }
 
   Napi::Value turnedAway(const Napi::CallbackInfo& info) {

@@ -75,17 +75,21 @@ void RegionServer::answer(uint64_t peer, int64_t number) {
   forget(peer);
 }
 
-void RegionServer::answer(uint64_t peer, const ServerMemory& memory, int fd) {
+bool RegionServer::answer(uint64_t peer, const ServerMemory& memory, int fd) {
   std::lock_guard lock(mutex_);
   auto found = peers_.find(peer);
-  if (found == peers_.end()) return;
+  if (found == peers_.end()) return false;
   bool keep = memory.bytes > 0 && kept_ < kMaxKept;
   answerWithMemory(found->second.fd, keep ? memory : ServerMemory{memory.bytes > 0 ? -ENOSPC : memory.bytes, 0}, keep ? fd : -1);
-  if (!keep) return forget(peer);
+  if (!keep) {
+    forget(peer);
+    return false;
+  }
   found->second.kept = true;
   ++kept_;
   uint64_t one = 1;
   [[maybe_unused]] ssize_t written = write(wakeFd_, &one, sizeof one);  // it is to be watched again
+  return true;
 }
 
 void RegionServer::run() {

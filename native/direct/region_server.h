@@ -56,8 +56,11 @@ class RegionServer {
   std::vector<Request> take();
   /** Answers an offer, or refuses memory with a negative errno value; the peer is closed then. */
   void answer(uint64_t peer, int64_t number);
-  /** Answers who asked for memory, which is what `fd` is of; it stays the caller's. The peer is kept, unless `memory` is an error. */
-  void answer(uint64_t peer, const ServerMemory& memory, int fd);
+  /**
+   * Answers who asked for memory, which is what `fd` is of; it stays the caller's. The peer is kept, unless `memory` is an error; false: it
+   * is not, there are too many, or it has gone, and there will be no kGone.
+   */
+  bool answer(uint64_t peer, const ServerMemory& memory, int fd);
   Stats stats() const { return {turnedAway_.load(std::memory_order_relaxed)}; }
   /** Closes all peers and joins the thread; requests that were not taken are gone. */
   void stop();

@@ -164,7 +164,7 @@ TEST(region_server_lends_memory_until_the_client_has_gone) {
   RegionServer::Request request = served.next();
   CHECK(request.kind == RegionServer::Request::Kind::kMap);
   CHECK_EQ(request.offer.token[0], 9);
-  served.server->answer(request.peer, {12 * 4096, 4 * 4096}, file);
+  CHECK(served.server->answer(request.peer, {12 * 4096, 4 * 4096}, file));
   client.join();
   CHECK_EQ(memory.bytes, 12 * 4096);
   {
@@ -187,6 +187,7 @@ TEST(region_server_lends_memory_until_the_client_has_gone) {
   RegionServer::Request gone = served.next();
   CHECK(gone.kind == RegionServer::Request::Kind::kGone);
   CHECK_EQ(gone.peer, request.peer);
+  CHECK(!served.server->answer(request.peer, {12 * 4096, 4 * 4096}, file));
   munmap(own, 16 * 4096);
   close(file);
 }

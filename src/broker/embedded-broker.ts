@@ -265,6 +265,7 @@ export class EmbeddedBroker {
     this.tiers.close();
     await this.logs.close();
     await this.store.shutdown();
+    this.direct.takeBack();
   }
 }
 

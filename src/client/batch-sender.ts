@@ -109,7 +109,7 @@ export class BatchSender {
         this.#path = 'tcp';
         return await this.#produce(channel, partition, encodeBatch(events, producer), sent);
       }
-      const answer = await this.#put(channel, partition, encodeBatch(placed, producer), sent);
+      const answer = await this.#put(channel, partition, placed, producer, sent);
       this.#path = 'shared-memory';
       return answer;
     } catch (error) {
@@ -170,10 +170,12 @@ export class BatchSender {
   async #put(
     { connection, attachment }: DataChannel,
     index: number,
-    encoded: EncodedBatch,
+    events: readonly EventRecord[],
+    producer: BatchProducer | null,
     sent: () => void,
   ): Promise<bigint> {
     const doing = `push to ${this.#topic.name}-${index}`;
+    const encoded = encodeBatch(events, producer);
     const parts: Uint8Array[] = [];
     const data: { at: number; region: number; offset: bigint; length: number }[] = [];
     const whole = inPlace(encoded, (piece) => this.#pool.mappedAt(piece), attachment.mapped);
@@ -203,11 +205,15 @@ export class BatchSender {
     );
     this.#puts.set(index, (this.#puts.get(index) ?? 0) + 1);
     sent();
-    const answer = await called.finally(() => {
-      const left = this.#puts.get(index)! - 1;
-      if (left > 0) this.#puts.set(index, left);
-      else this.#puts.delete(index);
-    });
+    const answer = await called
+      .catch((error: unknown) => {
+        throw whole !== null && producer === null ? takenOrNot(error, doing) : error;
+      })
+      .finally(() => {
+        const left = this.#puts.get(index)! - 1;
+        if (left > 0) this.#puts.set(index, left);
+        else this.#puts.delete(index);
+      });
     if (answer.errorCode !== 0) throw brokerError(answer.errorCode, answer.errorMessage, doing);
     return this.#offsetOf(answer.topics[0]?.partitions[0], doing);
   }
@@ -223,4 +229,15 @@ export class BatchSender {
     if (errorCode !== 0) throw brokerError(errorCode, errorMessage, doing);
     return baseOffset;
   }
+}
+
+/** The gateway may have taken the memory over, and use it otherwise: what is there now must not be sent again as the event. */
+function takenOrNot(error: unknown, doing: string): unknown {
+  if (!(error instanceof DirectError) || !error.retriable) return error;
+  return new DirectError('CONNECTION', 'the answer was lost, and the data may be the gateway’s now', {
+    doing,
+    retriable: false,
+    todo: 'look whether the event is there',
+    cause: error,
+  });
 }

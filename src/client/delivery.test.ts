@@ -124,6 +124,18 @@ describe('delivery of events', () => {
     assert.deepEqual(sender.appended[1]!.identity, { producerId: 1n, producerEpoch: 1, baseSequence: 0 });
   });
 
+  it('settles a batch once that is abandoned while it is tried again', async () => {
+    const delivery = deliveryOf();
+    sender.fail = (_key, attempt) => {
+      if (attempt === 1) return LOST;
+      delivery.abandon(REFUSED);
+      return null;
+    };
+    await assert.rejects(add(delivery, 'a'), { code: 'BROKER' });
+    await delivery.flush();
+    assert.deepEqual([keys(), settledBytes], [['a'], 10]);
+  });
+
   it('rejects everything that waits when no id can be had', async () => {
     const delivery = deliveryOf({ identify: () => Promise.reject(REFUSED) });
     const settled = await Promise.allSettled(['a', 'b'].map((key) => add(delivery, key)));

@@ -224,6 +224,9 @@ export class Delivery {
   }
 
   #settle(batch: Batch, settle: (waiting: Waiting, index: number) => void): void {
+    // One that is tried again may be abandoned on its way.
+    if (batch.settled) return;
+    batch.settled = true;
     let bytes = 0;
     for (const [i, waiting] of batch.events.entries()) {
       bytes += waiting.bytes;

@@ -24,10 +24,13 @@ export interface Batch {
   attempts: number;
   /** Nobody knows whether it was appended. */
   uncertain: boolean;
+  /** Its events have their results; it may still be on its way. */
+  settled: boolean;
 }
 
 export function openBatch(deadline: number): Batch {
-  return { events: [], bytes: 0, deadline, sequence: -1, timer: null, attempts: 0, uncertain: false };
+  const state = { timer: null, attempts: 0, uncertain: false, settled: false };
+  return { events: [], bytes: 0, deadline, sequence: -1, ...state };
 }
 
 /** The events of one partition, in their order. */

@@ -159,10 +159,15 @@ export class Attachments {
     this.#byToken.delete(keyOf(attachment.token));
   }
 
+  /** Clients may go on writing to what is lent to them: it stays theirs until `takeBack`. */
   close(): void {
     this.#socket.close();
-    this.#options.mapped.close();
     for (const attachment of [...this.#byId.values()]) this.end(attachment);
+  }
+
+  /** Once nothing is allocated any more that a client could write to. */
+  takeBack(): void {
+    this.#options.mapped.close();
   }
 
   /** The answer to a client: its region, or a negative errno value. */

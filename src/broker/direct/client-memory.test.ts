@@ -40,6 +40,7 @@ describe('memory of direct clients', () => {
   });
   afterEach(() => {
     attachments.close();
+    attachments.takeBack();
     assert.equal(arenaStats().blocks, 0, 'all memory is given back');
   });
 
@@ -108,6 +109,21 @@ describe('memory of direct clients', () => {
     mapped.gone(1);
     assert.equal(mapped.bytes, 0);
     assert.throws(() => session.lend(memory(), 'a', 1, false), /let go/);
+  });
+
+  it('of the gateway stays lent after the end of the socket: clients may still write to it', () => {
+    allocateFor(mapped.begin(1), 8192);
+    attachments.close();
+    assert.equal(mapped.bytes, 8192);
+    attachments.takeBack();
+    assert.equal(mapped.bytes, 0);
+  });
+
+  it('of the gateway counts as what the arena gives for it', () => {
+    const session = mapped.begin(1);
+    for (let n = 0; n < CHUNK_BYTES / 4096; n++) allocateFor(session, 1);
+    assert.equal(mapped.bytes, CHUNK_BYTES);
+    assert.throws(() => allocateFor(session, 1), { code: ErrorCode.POLICY_VIOLATION });
   });
 
   it('of the gateway is no more than a quarter of it for all together', () => {

@@ -34,6 +34,7 @@ function valueFor(seed: number): Buffer {
 class TestRoom implements AnswerRoom {
   bytes = 0;
   most = 0;
+  ended = false;
   /** Answers wait for it. */
   gate: Promise<void> | undefined;
 
@@ -204,6 +205,11 @@ describe('gets of direct clients', () => {
     assert.equal(budget.waiters, 1);
     used = 0;
     assert.deepEqual(await gather((await waiting).data), valueFor(5));
+    used = arenaStats().capacityBytes;
+    const left = gets.get([item(reference!)], WHO, null, room);
+    room.ended = true;
+    await assert.rejects(left, { code: ErrorCode.REQUEST_TIMED_OUT });
+    assert.equal(budget.waiters, 0);
     // As if it became more than there is memory for.
     const bomb = Uint8Array.from(reference!);
     new DataView(bomb.buffer).setUint32(56, arenaStats().capacityBytes);

@@ -12,6 +12,8 @@ import { type ReferenceKeys, ReferenceRefused } from './reference-keys.ts';
 
 /** Each is a signature to check, which holds up everybody else. */
 const MAX_ITEMS = 4096;
+/** For memory; clients wait no longer for an answer, unless they are told to. */
+const ROOM_TIMEOUT_MS = 30_000;
 
 export interface GetItem {
   readonly reference: Uint8Array;
@@ -40,6 +42,8 @@ export interface Got {
 
 /** The room that answers of one connection have, until the client has taken them. */
 export interface AnswerRoom {
+  /** The connection is closed. */
+  readonly ended: boolean;
   acquire(bytes: number): Promise<void> | undefined;
   release(bytes: number): void;
 }
@@ -173,7 +177,7 @@ export class DirectGets {
       Array.from(groups.values(), async (group) => {
         const found = this.#find(group);
         try {
-          await this.#runWithRoom(readBytes(group, found), [group], [found], attachment);
+          await this.#runWithRoom(readBytes(group, found), [group], [found], attachment, room);
         } catch (error) {
           if (!(error instanceof ApiError)) throw error;
           for (const { answer } of group) refuse(answer, error, this.#logger);
@@ -196,7 +200,7 @@ export class DirectGets {
     try {
       let bytes = gathered;
       for (const [i, group] of groups.entries()) bytes += readBytes(group, found[i]!);
-      const data = await this.#runWithRoom(bytes, groups, found, null);
+      const data = await this.#runWithRoom(bytes, groups, found, null, room);
       if (data.length > 0) return { data, heldBytes };
       room.release(heldBytes);
       return { data, heldBytes: 0 };
@@ -212,10 +216,11 @@ export class DirectGets {
     groups: readonly (readonly Wanted[])[],
     found: readonly (MemoryPiece | null)[],
     attachment: Attachment | null,
+    room: AnswerRoom,
   ): Promise<MemoryPiece[]> {
     if (bytes === 0) return this.#run(groups, found, attachment);
     try {
-      await this.#acquire(bytes);
+      await this.#acquire(bytes, room);
     } catch (error) {
       for (const extent of found) release(extent);
       throw error;
@@ -227,15 +232,14 @@ export class DirectGets {
     }
   }
 
-  async #acquire(bytes: number): Promise<void> {
+  async #acquire(bytes: number, room: AnswerRoom): Promise<void> {
     const { capacityBytes } = arenaStats();
     if (bytes > capacityBytes / 2)
       throw new ApiError(
         ErrorCode.MESSAGE_TOO_LARGE,
         `${bytes} bytes have to be read or expanded for one request, the gateway has memory for half of ${capacityBytes} (arena.bytes)`,
       );
-    const room = this.#memory.acquire(bytes);
-    if (room !== undefined) await room;
+    if (!(await this.#memory.acquireWithin(bytes, ROOM_TIMEOUT_MS, () => room.ended))) throw lackOfMemory();
   }
 
   /** The extent of a group, if it is in memory; an error is found again when it is read. */

@@ -78,6 +78,11 @@ export class DirectService {
   close(): void {
     this.attachments?.close();
   }
+
+  /** What is lent to clients, once nothing is allocated any more. */
+  takeBack(): void {
+    this.attachments?.takeBack();
+  }
 }
 
 /** The listeners whose clients may map memory: none while the arena's is of no use to them. */

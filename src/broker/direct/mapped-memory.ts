@@ -4,6 +4,8 @@ import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 /** All clients together hold no more than this share of the arena: others need it. */
 const TOTAL_SHARE = 0.25;
 const FIRST_LEASE = 1;
+/** The arena gives out whole ones. */
+const GRANULE_BYTES = 4096;
 
 export interface MappedLimits {
   /** `direct.mapped.max.bytes` */
@@ -48,7 +50,7 @@ export class MappedSession {
   check(pin: string, bytes: number): void {
     if (this.#ended) throw new ApiError(ErrorCode.INVALID_REQUEST, 'The client has let go of the memory');
     if (this.#pins.has(pin)) return;
-    this.#owner.check(this.#bytes, bytes);
+    this.#owner.check(this.#bytes, granulesOf(bytes));
   }
 
   /**
@@ -67,8 +69,9 @@ export class MappedSession {
     const pinned = this.#pins.get(pin);
     if (pinned !== undefined) pinned.leases++;
     else {
-      this.#pins.set(pin, { leases: 1, bytes });
-      this.#count(bytes);
+      const kept = granulesOf(bytes);
+      this.#pins.set(pin, { leases: 1, bytes: kept });
+      this.#count(kept);
     }
     const lease = this.#nextLease++;
     this.#leases.set(lease, { memory, pin, writable });
@@ -176,3 +179,7 @@ export function allocateFor(session: MappedSession, bytes: number): { lease: num
 }
 
 let nextPin = 1;
+
+function granulesOf(bytes: number): number {
+  return Math.ceil(bytes / GRANULE_BYTES) * GRANULE_BYTES;
+}

@@ -6,26 +6,26 @@ import { MemoryBudget } from './memory-budget.ts';
 describe('MemoryBudget', () => {
   it('lets answers wait in order until memory has been freed, and polls only then', async () => {
     const clock = new VirtualClock();
-    let usedBytes = 0;
+    let usedBytes = 200;
     const budget = new MemoryBudget(() => ({ capacityBytes: 1000, usedBytes }), 0.5, clock);
-    assert.equal(budget.acquire(300), undefined);
+    assert.equal(budget.acquire(240), undefined);
     const granted: number[] = [];
-    void budget.acquire(300)?.then(() => granted.push(300));
+    void budget.acquire(240)?.then(() => granted.push(240));
     void budget.acquire(100)?.then(() => granted.push(100));
     assert.equal(budget.waiters, 2, 'nobody overtakes');
     usedBytes = 300;
-    budget.taken(300);
+    budget.taken(240);
     clock.tick(5);
     await setImmediate();
     assert.deepEqual(granted, []);
-    usedBytes = 150;
+    usedBytes = 200;
     clock.tick(5);
     await setImmediate();
-    assert.deepEqual(granted, [300]);
-    budget.taken(300);
+    assert.deepEqual(granted, [240]);
+    budget.taken(240);
     clock.tick(5);
     await setImmediate();
-    assert.deepEqual(granted, [300, 100]);
+    assert.deepEqual(granted, [240, 100]);
     assert.equal(clock.pending, 0);
   });
 
@@ -39,6 +39,32 @@ describe('MemoryBudget', () => {
     clock.tick(5);
     await large;
     assert.notEqual(budget.acquire(1), undefined);
+  });
+
+  it('does not have others wait behind a large part of its share until nearly nothing is in use', async () => {
+    const clock = new VirtualClock();
+    const budget = new MemoryBudget(() => ({ capacityBytes: 1000, usedBytes: 400 }), 0.5, clock);
+    assert.equal(budget.acquire(50), undefined);
+    const large = budget.acquire(500);
+    assert.notEqual(large, undefined);
+    budget.taken(50);
+    clock.tick(5);
+    await large;
+    budget.taken(500);
+    assert.equal(budget.acquire(50), undefined);
+  });
+
+  it('lets those go that are gone, also while there is no room', async () => {
+    const clock = new VirtualClock();
+    const budget = new MemoryBudget(() => ({ capacityBytes: 1000, usedBytes: 1000 }), 0.5, clock);
+    let isGone = false;
+    const waiting = budget.acquireWithin(10, 1000, () => isGone);
+    clock.tick(5);
+    assert.equal(budget.waiters, 1);
+    isGone = true;
+    clock.tick(5);
+    assert.equal(await waiting, false);
+    assert.equal(clock.pending, 0);
   });
 
   it('lets those go that would wait for too long, and counts nothing for them', async () => {

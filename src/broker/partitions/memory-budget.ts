@@ -8,6 +8,13 @@ export interface MemoryGauge {
   readonly usedBytes: number;
 }
 
+interface Waiting {
+  readonly bytes: number;
+  readonly untilMs: number;
+  readonly isGone: () => boolean;
+  readonly settle: (granted: boolean) => void;
+}
+
 /**
  * Lets fetch answers take native memory only while enough of it is free, so that slow consumers cannot take what produce
  * requests need. Who finds no room waits, first come first served; nothing is polled while nobody waits.
@@ -17,7 +24,7 @@ export class MemoryBudget {
   /** The share of the memory that may be in use, by whomever, when an answer takes some. */
   readonly #share: number;
   readonly #clock: Clock;
-  readonly #waiting: { bytes: number; untilMs: number; settle: (granted: boolean) => void }[] = [];
+  readonly #waiting: Waiting[] = [];
   /** Granted, but not yet seen in the gauge. */
   #promisedBytes = 0;
   #timer: Timer | null = null;
@@ -38,9 +45,12 @@ export class MemoryBudget {
     return this.#wait(bytes, Number.POSITIVE_INFINITY).then(() => undefined);
   }
 
-  /** As `acquire`, but for so many milliseconds at most: false when there was no room in that time, and nothing is to be given back. */
-  acquireWithin(bytes: number, timeoutMs: number): Promise<boolean> | true {
-    return this.#takeNow(bytes) || this.#wait(bytes, this.#clock.now() + timeoutMs);
+  /**
+   * As `acquire`, but for so many milliseconds at most: false when there was no room in that time, and nothing is to be given back.
+   * @param isGone whether nobody wants it any more: it waits no longer then
+   */
+  acquireWithin(bytes: number, timeoutMs: number, isGone = () => false): Promise<boolean> | true {
+    return this.#takeNow(bytes) || this.#wait(bytes, this.#clock.now() + timeoutMs, isGone);
   }
 
   #takeNow(bytes: number): boolean {
@@ -49,9 +59,9 @@ export class MemoryBudget {
     return true;
   }
 
-  #wait(bytes: number, untilMs: number): Promise<boolean> {
+  #wait(bytes: number, untilMs: number, isGone = () => false): Promise<boolean> {
     return new Promise((settle) => {
-      this.#waiting.push({ bytes, untilMs, settle });
+      this.#waiting.push({ bytes, untilMs, isGone, settle });
       this.#timer ??= this.#clock.setTimer(POLL_MS, () => this.#poll());
     });
   }
@@ -62,6 +72,7 @@ export class MemoryBudget {
 
   #poll(): void {
     this.#timer = null;
+    this.#giveUp();
     for (
       let next = this.#waiting[0];
       next !== undefined && this.#hasRoomFor(next.bytes);
@@ -71,26 +82,29 @@ export class MemoryBudget {
       this.#promisedBytes += next.bytes;
       next.settle(true);
     }
-    this.#giveUp();
     if (this.#waiting.length > 0) this.#timer = this.#clock.setTimer(POLL_MS, () => this.#poll());
   }
 
-  /** Those that have waited for long enough leave, also from behind others. */
+  /** Those that have waited for long enough, or are gone, leave, also from behind others. */
   #giveUp(): void {
     const now = this.#clock.now();
     for (let i = this.#waiting.length - 1; i >= 0; i--) {
-      if (this.#waiting[i]!.untilMs > now) continue;
+      const { untilMs, isGone } = this.#waiting[i]!;
+      if (untilMs > now && !isGone()) continue;
       const [late] = this.#waiting.splice(i, 1);
       late!.settle(false);
     }
   }
 
-  /** An answer above the share gets it once nothing else is promised and it fits; one that never can does not hold up the others. */
+  /**
+   * An answer above half of the share, which others would wait behind for long, gets it once nothing else is promised and it fits; one that
+   * never can does not hold up the others.
+   */
   #hasRoomFor(bytes: number): boolean {
     const { capacityBytes, usedBytes } = this.#gauge();
     const limit = capacityBytes * this.#share;
     const needed = usedBytes + this.#promisedBytes + bytes;
     if (bytes > capacityBytes) return this.#promisedBytes === 0;
-    return needed <= limit || (bytes > limit && this.#promisedBytes === 0 && needed <= capacityBytes);
+    return needed <= limit || (bytes > limit / 2 && this.#promisedBytes === 0 && needed <= capacityBytes);
   }
 }

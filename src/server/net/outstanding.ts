@@ -22,6 +22,10 @@ export class Outstanding {
     return this.#bytes;
   }
 
+  get ended(): boolean {
+    return this.#ended;
+  }
+
   /** A promise if there is no room yet, which is rejected when the connection ends. What was acquired is given back by `release`. */
   acquire(bytes: number): Promise<void> | undefined {
     if (this.#ended) return Promise.reject(ended());
