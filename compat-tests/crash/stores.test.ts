@@ -9,13 +9,13 @@ import { requireToolchain } from '../harness/client.ts';
 import { STORES_SECRET, StoreUnderTest } from '../harness/store.ts';
 import { Loads } from './load.ts';
 
-const seconds = Number(process.env.KAFABRIC_STORE_CRASH_SECONDS ?? 10);
+const seconds = Number(process.env.KAFABRIC_STORE_CRASH_SECONDS ?? 5);
 const seed = Number(process.env.KAFABRIC_STORE_CRASH_SEED ?? 1);
 const topics = { 'stored-all': -1, 'stored-leader': 1 } as const;
 
 /** Two gateways over three stores, two copies of each extent; one process at a time is killed or stopped in its tracks. */
 describe(`stores and gateways killed for ${seconds} s`, function () {
-  this.timeout((seconds + 240) * 1000);
+  this.timeout((seconds + 600) * 1000);
   const random = new SeededRandom(seed);
   const stores: StoreUnderTest[] = [];
   const gateways: { broker: Broker; loads: Loads }[] = [];
@@ -86,7 +86,7 @@ describe(`stores and gateways killed for ${seconds} s`, function () {
   /** Every store is there for every gateway, and no segment lacks a copy. */
   async function healed(): Promise<void> {
     for (const { broker } of gateways) {
-      await until('all copies are there', 60_000, async () => {
+      await until('all copies are there', 240_000, async () => {
         const text = await (await fetch(`${broker.metricsUrl}/metrics`)).text();
         const up = [...text.matchAll(/^kafabric_stores_up\{.*\} (\d)$/gm)].map(([, value]) => value);
         const lacking = /^kafabric_stores_lacking_bytes (\d+)$/m.exec(text)?.[1];
@@ -156,14 +156,14 @@ describe(`stores and gateways killed for ${seconds} s`, function () {
 
   it('stores have two copies of what is referred to, and nothing else', async () => {
     for (const { loads } of gateways) await loads.client.call('delete', { topic: 'stored-leader' });
-    await until('what was deleted is gone', 60_000, () =>
+    await until('what was deleted is gone', 240_000, () =>
       stores.every((store) => !store.files().some((file) => file.includes('/stored-leader-'))),
     );
     await verifyAllOf('stored-all');
     for (const { broker } of gateways) {
       await broker.restart();
     }
-    await until('there are two copies of every segment', 90_000, () => {
+    await until('there are two copies of every segment', 240_000, () => {
       const copies = new Map<string, number>();
       for (const file of stores.flatMap((store) => store.files())) {
         const name = file
@@ -177,7 +177,7 @@ describe(`stores and gateways killed for ${seconds} s`, function () {
       return copies.size > 0 && [...copies.values()].every((count) => count === 2);
     });
     for (const { loads } of gateways) await loads.client.call('delete', { topic: 'stored-all' });
-    await until('stores are empty', 60_000, () => stores.every((store) => store.files().length === 0));
+    await until('stores are empty', 240_000, () => stores.every((store) => store.files().length === 0));
   });
 
   async function verifyAllOf(topic: string): Promise<void> {
