@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Admin, Producer } from '@platformatic/kafka';
 import { StreamsApp, StreamsBuilder, type StreamsError } from '../../src/streams/index.ts';
+import { differences, expected } from '../ecosystem/streams-application.ts';
 import { type Broker, startBroker } from '../harness/broker.ts';
 import { Child, runCommand, sleep, until } from '../harness/child.ts';
 import { requireToolchain } from '../harness/client.ts';
@@ -14,30 +15,6 @@ const sentences = 2000;
 const wordsPerSentence = 3;
 const matching = sentences / 2;
 const patienceMs = 90_000;
-
-/** The counts that a word goes through, and each join once; see StreamsCheck.java for what is fed. */
-function expected(): { counts: Record<string, string[]>; joined: Record<string, string[]> } {
-  const counts: Record<string, string[]> = {};
-  const joined: Record<string, string[]> = {};
-  for (let i = 0; i < sentences; i++) {
-    for (const word of ['all', `w${i % 17}`, `v${i % 5}`]) {
-      counts[word] ??= [];
-      counts[word].push(`${counts[word].length + 1}`);
-    }
-    if (i % 2 === 0) joined[`k${i}`] = [`l${i}/r${i}`];
-  }
-  return { counts, joined };
-}
-
-/** The first keys whose values are not as they should be, said shortly. */
-function differences(found: Record<string, string[]>, wanted: Record<string, string[]>): string[] {
-  const keys = [...new Set([...Object.keys(found), ...Object.keys(wanted)])];
-  const wrong = keys.filter((key) => `${found[key]}` !== `${wanted[key]}`);
-  const short = (values: string[] = []) => `${values.length} values ending in ${values.slice(-3)}`;
-  return wrong
-    .slice(0, 5)
-    .map((key) => `${key}: ${short(found[key])}, not ${short(wanted[key])} (${wrong.length} wrong)`);
-}
 
 describe('kafabric/streams', () => {
   let broker: Broker;
@@ -99,7 +76,7 @@ describe('kafabric/streams', () => {
     await running(again);
     const output = await program('read', sentences * wordsPerSentence, matching, patienceMs);
     const found = JSON.parse(output.match(/^RESULT (.*)$/m)![1]!);
-    const { counts, joined } = expected();
+    const { counts, joined } = expected(sentences);
     const logs = () => [again, second].map(({ output }) => output.slice(-1500)).join('\n----\n');
     assert.deepEqual(differences(found.joined, joined), [], logs());
     assert.deepEqual(differences(found.counts, counts), [], logs());

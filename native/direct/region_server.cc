@@ -1,8 +1,6 @@
 #include "direct/region_server.h"
 
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -13,6 +11,7 @@
 #include <utility>
 
 #include "direct/region.h"
+#include "store/start_thread.h"
 
 namespace kafabric::direct {
 
@@ -36,14 +35,7 @@ RegionServer::RegionServer(int listening, std::function<void()> onRequests)
     ::close(listening_);
     throw std::system_error(error, std::generic_category(), "shared memory of clients");
   }
-  // Signals are for the main thread; the new thread inherits the mask.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] { run(); });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  pthread_setname_np(thread_.native_handle(), "kafabric-memory");
+  thread_ = startThread("kafabric-memory", [this] { run(); });
 }
 
 void RegionServer::stop() {

@@ -4,8 +4,6 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -17,6 +15,7 @@
 #include <system_error>
 
 #include "net/reactor.h"
+#include "store/start_thread.h"
 
 namespace kafabric::net {
 
@@ -138,13 +137,7 @@ Acceptor::Listening Acceptor::listen(const std::string& ip, uint16_t port) {
   event.data.u64 = listener;
   epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event);
   if (!thread_.joinable()) {
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    thread_ = std::thread([this] { run(); });
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    pthread_setname_np(thread_.native_handle(), "kafabric-accept");
+    thread_ = startThread("kafabric-accept", [this] { run(); });
   }
   return {listener, boundPort(fd)};
 }

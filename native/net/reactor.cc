@@ -1,7 +1,5 @@
 #include "net/reactor.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -11,6 +9,8 @@
 #include <cerrno>
 #include <chrono>
 #include <system_error>
+
+#include "store/start_thread.h"
 
 namespace kafabric::net {
 
@@ -57,14 +57,7 @@ Reactor::~Reactor() {
 }
 
 void Reactor::start() {
-  // Signals are for the main thread; the new thread inherits the mask.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] { run(); });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  pthread_setname_np(thread_.native_handle(), "kafabric-net");
+  thread_ = startThread("kafabric-net", [this] { run(); });
 }
 
 void Reactor::stop() {

@@ -23,7 +23,7 @@ class SpacePreparer {
   ~SpacePreparer() { stop(); }
 
   /**
-   * Once: until `bytes` are kept in `directory`, which RecycledFiles knows, in files of `fileBytes`. Returns at once. Ends early where the file system
+   * Until `bytes` are kept in `directory`, which RecycledFiles knows, in files of `fileBytes`. Returns at once. Ends early where the file system
    * has no files without a name or no direct I/O, is nearly full, or the limit of what is kept is reached.
    */
   void prepare(const std::string& directory, uint64_t bytes, uint64_t fileBytes);

@@ -1,20 +1,13 @@
 #include "store/thread_pool.h"
 
-#include <pthread.h>
-
 #include <algorithm>
-#include <csignal>
+
+#include "store/start_thread.h"
 
 namespace kafabric {
 
 ThreadPool::ThreadPool(unsigned threads) {
-  // Signals are Node's business: its own threads take them.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  for (unsigned i = 0; i < std::max(threads, 1u); ++i) threads_.emplace_back([this] { run(); });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  for (unsigned i = 0; i < std::max(threads, 1u); ++i) threads_.push_back(startThread("kafabric-store", [this] { run(); }));
 }
 
 bool ThreadPool::post(std::function<void()> task) {
@@ -40,7 +33,6 @@ void ThreadPool::stop() {
 }
 
 void ThreadPool::run() {
-  pthread_setname_np(pthread_self(), "kafabric-store");
   for (;;) {
     std::unique_lock lock(mutex_);
     wake_.wait(lock, [this] { return stopping_ || !tasks_.empty(); });

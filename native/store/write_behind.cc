@@ -1,9 +1,6 @@
 #include "store/write_behind.h"
 
-#include <pthread.h>
-
-#include <csignal>
-
+#include "store/start_thread.h"
 #include "store/store_file.h"
 
 namespace kafabric {
@@ -16,13 +13,7 @@ bool WriteBehind::add(std::shared_ptr<StoreFile> file) {
     if (files_.size() == 1) wake_.notify_one();
     return true;
   }
-  // Signals are Node's business: its own threads take them.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] { run(); });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  thread_ = startThread("kafabric-write", [this] { run(); });
   return true;
 }
 
@@ -36,7 +27,6 @@ void WriteBehind::stop() {
 }
 
 void WriteBehind::run() {
-  pthread_setname_np(pthread_self(), "kafabric-write");
   std::unique_lock lock(mutex_);
   for (;;) {
     if (files_.empty()) {

@@ -166,7 +166,7 @@ export class EmbeddedBroker {
         states,
         endOffset: (topicId, partition) =>
           this.partitions.findById(topicId, partition)?.highWatermark ?? null,
-        forget: (which) => service.forget(which),
+        forget: (groupId) => service.forget(groupId),
       },
       randomId: () => crypto.randomUUID(),
     });

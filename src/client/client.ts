@@ -102,7 +102,8 @@ export class Client {
       throw new DirectError('INVALID_ARGUMENT', `${bytes} bytes`, { doing: 'allocate' });
     if (this.#path === 'tcp') return { bytes: Buffer.allocUnsafeSlow(bytes), release() {} };
     if (this.#path === 'mapped') {
-      const { attachment } = await this.#cluster.channel(await this.#cluster.anyNode(), 'put');
+      const [node = -1] = await this.#cluster.nodes();
+      const { attachment } = await this.#cluster.channel(node, 'put');
       if (attachment.mapped !== null) return this.#pool.allocateMapped(attachment.mapped, bytes);
     }
     const allocated = await this.#pool.allocate(bytes);

@@ -87,13 +87,6 @@ export class Cluster {
     return opened;
   }
 
-  /** A gateway that leads partitions. */
-  async anyNode(): Promise<number> {
-    if (this.#brokers.size === 0) await this.topics([]);
-    const [node] = this.#brokers.keys();
-    return node ?? -1;
-  }
-
   /** Closes the connections of a purpose that is no more. */
   closeConnections(purpose: Purpose): void {
     for (const [key, opened] of this.#connections) {

@@ -49,14 +49,14 @@ export function byTopic<T extends AssignedPartition>(items: readonly T[]): [topi
 }
 
 /** Messages of the consumer protocol have their version in front. */
-function framed<T>(codec: MessageCodec<T>, message: Partial<T>): Uint8Array {
+export function framed<T>(codec: MessageCodec<T>, message: Partial<T>): Uint8Array {
   const writer = new Writer();
   writer.int16(VERSION);
   codec.write(writer, codec.create(message), VERSION);
   return writer.finishBytes();
 }
 
-function unframed<T>(codec: MessageCodec<T>, bytes: Uint8Array): T {
+export function unframed<T>(codec: MessageCodec<T>, bytes: Uint8Array): T {
   const reader = new Reader(bytes);
   return codec.read(reader, Math.min(reader.int16(), codec.maxVersion));
 }

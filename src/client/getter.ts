@@ -4,7 +4,7 @@ import { type DirectGetItem, directGetRequest } from '../protocol/generated/dire
 import { type DirectGetResponse, directGetResponse } from '../protocol/generated/direct-get-response.ts';
 import { decodeSignedReference } from '../protocol/records/signed-reference.ts';
 import type { Cluster, DataChannel } from './cluster.ts';
-import { brokerError, DirectError } from './errors.ts';
+import { asDirectError, brokerError, DirectError } from './errors.ts';
 import type { View } from './mapped-memory.ts';
 import type { Range } from './selection.ts';
 import { RegionRefused, type RegisteredBuffer, type SharedPool } from './shared-memory.ts';
@@ -131,10 +131,7 @@ export class Getter {
       if (answer.errorCode !== 0) throw brokerError(answer.errorCode, answer.errorMessage, items[0]!.doing);
       for (const [i, item] of items.entries()) this.#finish(item, answer.items[i]);
     } catch (error) {
-      const failure =
-        error instanceof DirectError
-          ? error
-          : new DirectError('BROKER', String(error), { doing: items[0]!.doing, cause: error });
+      const failure = asDirectError(error, items[0]!.doing);
       for (const item of items) this.#failed(item, failure);
     }
   }

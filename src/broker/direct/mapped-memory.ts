@@ -42,10 +42,6 @@ export class MappedSession {
     return this.#bytes;
   }
 
-  get leases(): number {
-    return this.#leases.size;
-  }
-
   /** @throws ApiError when so many more would exceed a limit */
   check(pin: string, bytes: number): void {
     if (this.#ended) throw new ApiError(ErrorCode.INVALID_REQUEST, 'The client has let go of the memory');
@@ -121,10 +117,6 @@ export class MappedMemory {
 
   get bytes(): number {
     return this.#bytes;
-  }
-
-  get sessions(): number {
-    return this.#sessions.size;
   }
 
   begin(peer: number): MappedSession {

@@ -64,8 +64,11 @@ export class ReferenceKeys {
     if (key === undefined) throw new Error('the key has been retired');
     const parts = Buffer.concat(signedParts(reference, claim));
     const name = `${parts.toString('latin1')}${principal}`;
-    const signature = this.#made.get(name) ?? hmac(key, parts, principal);
-    remember(this.#made, name, signature);
+    let signature = this.#made.get(name);
+    if (signature === undefined) {
+      signature = hmac(key, parts, principal);
+      remember(this.#made, name, signature);
+    }
     setSignature(claim, signature);
   }
 

@@ -31,9 +31,9 @@ import { groupRecord, parseRecord } from './records.ts';
 import { Retention } from './retention.ts';
 import { ShardLog } from './shard-log.ts';
 import type { SharePorts } from './share/context.ts';
-import { ShareGroups } from './share/share-groups.ts';
+import type { ShareGroupRecord } from './share/share-group.ts';
+import { ShareGroups, shareWriter } from './share/share-groups.ts';
 import { parseShareRecord } from './share/share-record-codec.ts';
-import { ShareGroupWriter } from './share/share-writer.ts';
 import type { StreamsConfig } from './streams/context.ts';
 import type { StreamsGroupRecord } from './streams/group-records.ts';
 import { parseStreamsRecord } from './streams/record-codec.ts';
@@ -71,7 +71,7 @@ export class GroupShard {
   readonly #syncPhase: SyncPhase;
   readonly #membership: Membership;
   readonly #writer: GroupWriter<ConsumerGroupRecord>;
-  readonly #shareWriter: ShareGroupWriter;
+  readonly #shareWriter: GroupWriter<ShareGroupRecord>;
   readonly #streamsWriter: GroupWriter<StreamsGroupRecord>;
   /** The groups that use the consumer protocol. */
   readonly consumers: ConsumerGroups;
@@ -119,7 +119,7 @@ export class GroupShard {
       classicMaxSize: config.maxSize,
       randomId: () => options.randomId(),
     });
-    this.#shareWriter = new ShareGroupWriter(groups, this.#log, (error) => this.#reload(error));
+    this.#shareWriter = shareWriter(written);
     this.shares = new ShareGroups({
       ...options.share,
       ...{ clock, logger, topics, groups, writer: this.#shareWriter },

@@ -230,14 +230,19 @@ export class PartitionManager {
     const config = partitionConfigOf(log.topic, topicConfig, this.#config);
     const logger = this.#options.logger;
     const directory = payloadDirectory(log.directory);
-    const directoryId = this.#directoryIdOf(log);
     const home = tiers.placesOf(log.topic, topicId, log.partition, directory);
     const payloads = new PartitionPayloads(
       log.directory,
       this.#openFiles,
       payloadOptionsOf(config),
       logger,
-      stores?.placesOf(log.topic, topicId, log.partition, { directory, directoryId }, home) ?? home,
+      stores?.placesOf(
+        log.topic,
+        topicId,
+        log.partition,
+        { directory, directoryId: this.#directoryIdOf(log) },
+        home,
+      ) ?? home,
     );
     await recoverPayloads(log, payloads, logger);
     stores?.opened(log.topic, topicId, log.partition, {

@@ -1,9 +1,7 @@
 import type { PartitionLog } from '../../backend/log/partition-log.ts';
 import type { AbortedTransaction } from '../../backend/log/transaction-index.ts';
-import { Attribute, BatchHeader } from '../../protocol/records/batch-header.ts';
+import { Attribute, BATCH_HEADER_SIZE, BatchHeader } from '../../protocol/records/batch-header.ts';
 
-/** Bytes of a batch in front of its records. */
-const HEADER_BYTES = 61;
 /** Batches that are looked for at once, by their bytes in the log. */
 const STEP_BYTES = 1 << 20;
 
@@ -27,7 +25,7 @@ export async function abortedRanges(
       next = lastOffset + 1n;
       const isData = (attributes & Attribute.transactional) !== 0 && (attributes & Attribute.control) === 0;
       if (!isData) continue;
-      const memory = await file.read(position, HEADER_BYTES);
+      const memory = await file.read(position, BATCH_HEADER_SIZE);
       try {
         const { producerId } = new BatchHeader(memory.bytes());
         if (aborted.some((each) => holds(each, producerId, baseOffset)))

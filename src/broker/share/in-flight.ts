@@ -203,7 +203,7 @@ export class InFlight {
     const checked = batches.flatMap((batch) => this.#checked(memberId, batch));
     for (const { first, last, type } of checked) {
       // Found anew: what was checked may have been cut by an earlier part.
-      for (const run of [...this.#runs.between(first, last)]) {
+      for (const run of this.#runs.between(first, last)) {
         const part = this.#runs.cut(
           run,
           run.first < first ? first : run.first,
@@ -240,9 +240,10 @@ export class InFlight {
   /** When the first record's time is up; null if none is acquired. */
   get nextDeadlineMs(): number | null {
     let next: number | null = null;
-    for (const run of [...this.#runs.all, ...this.#orphans])
-      if (run.state === DeliveryState.ACQUIRED && run.transition === null)
-        next = next === null ? run.deadlineMs : Math.min(next, run.deadlineMs);
+    for (const runs of [this.#runs.all, this.#orphans])
+      for (const run of runs)
+        if (run.state === DeliveryState.ACQUIRED && run.transition === null)
+          next = next === null ? run.deadlineMs : Math.min(next, run.deadlineMs);
     return next;
   }
 

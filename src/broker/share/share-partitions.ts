@@ -1,4 +1,3 @@
-import type { Uuid } from '../../protocol/wire/types.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
 import { findOffset } from '../partitions/offset-lookup.ts';
@@ -81,13 +80,9 @@ export class SharePartitions {
     );
   }
 
-  /** What is stored has been changed, or is gone: forgets a group's partitions, or those of a topic. */
-  forget(which: { groupId?: string; topicId?: Uuid }): void {
-    for (const [text, { key }] of [...this.#opened]) {
-      if (which.groupId !== undefined && key.groupId !== which.groupId) continue;
-      if (which.topicId !== undefined && key.topicId !== which.topicId) continue;
-      this.#close(text);
-    }
+  /** What is stored has been changed, or is gone: forgets a group's partitions. */
+  forget(groupId: string): void {
+    for (const [text, { key }] of [...this.#opened]) if (key.groupId === groupId) this.#close(text);
   }
 
   /** Records that members have at the moment. */

@@ -72,7 +72,7 @@ describe('share sessions, fetches and acknowledgements', () => {
 
   function call(sessionEpoch: number, more: Partial<ShareFetchCall> = {}): ShareFetchCall {
     return {
-      ...{ groupId: 'group', memberId: 'a', sessionEpoch, connectionId: 1, closed: connection.signal },
+      ...{ groupId: 'group', memberId: 'a', sessionEpoch, closed: connection.signal },
       ...{ maxWaitMs: 0, minBytes: 1, maxBytes: 1 << 26, maxRecords: 500, isStrict: false },
       ...{ added: sessionEpoch === 0 ? [HERE] : [], forgotten: [], acknowledgements: [] },
       ...more,
@@ -112,7 +112,7 @@ describe('share sessions, fetches and acknowledgements', () => {
   it('gives each record to one member until it is acknowledged', async () => {
     await produce('a', 'b', 'c');
     assert.deepEqual(await read(await fetch(0)), { values: ['a', 'b', 'c'], acquired: ['0-2:1'] });
-    const other = { memberId: 'b', connectionId: 2 };
+    const other = { memberId: 'b' };
     assert.deepEqual(await read(await fetch(0, other)), { values: [], acquired: [] });
     const acknowledgements = [acknowledgement(0n, 1n, ACCEPT), acknowledgement(2n, 2n, RELEASE)];
     const [answer] = await fetch(1, { acknowledgements: acknowledgements.slice(0, 1) });
@@ -143,7 +143,7 @@ describe('share sessions, fetches and acknowledgements', () => {
     const waiting = fetch(0, { maxWaitMs: 30_000 });
     await produce('late');
     assert.deepEqual((await read(await waiting)).values, ['late']);
-    const second = fetch(0, { memberId: 'b', maxWaitMs: 30_000, connectionId: 2 });
+    const second = fetch(0, { memberId: 'b', maxWaitMs: 30_000 });
     await fetch(1, { acknowledgements: [acknowledgement(0n, 0n, RELEASE)], maxRecords: 0 });
     assert.deepEqual((await read(await second)).acquired, ['0-0:2']);
   });

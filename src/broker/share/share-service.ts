@@ -1,16 +1,18 @@
 import type { Piece } from '../../native/pieces.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import type { Logger } from '../../util/logger.ts';
+import { refuseIf } from '../groups/consumer/request-checks.ts';
 import type { Partition } from '../partitions/partition.ts';
 import type { PartitionManager } from '../partitions/partition-manager.ts';
 import type { ShareConfig } from './config.ts';
-import type { AcknowledgementBatch, Acquired } from './in-flight.ts';
+import { type AcknowledgementBatch, AcknowledgeType, type Acquired } from './in-flight.ts';
 import type { ShareFetches } from './share-fetches.ts';
 import type { SharePartition } from './share-partition.ts';
 import type { SharePartitions } from './share-partitions.ts';
 import {
   FINAL_EPOCH,
   INITIAL_EPOCH,
+  partitionText,
   type SharedPartition,
   type ShareSession,
   type ShareSessions,
@@ -21,7 +23,6 @@ export interface ShareClient {
   readonly groupId: string;
   readonly memberId: string;
   readonly sessionEpoch: number;
-  readonly connectionId: number;
   readonly closed: AbortSignal;
 }
 
@@ -101,7 +102,7 @@ export class ShareService {
     const acknowledged = await this.#acknowledgeAll(call, call.acknowledgements);
     if (sessionEpoch === FINAL_EPOCH) {
       await this.#release(groupId, memberId);
-      return acknowledged.map(acknowledgedShare);
+      return acknowledged.map((outcome) => acknowledgedShare(outcome));
     }
     const outcomes: FetchedShare[] = [];
     const targets = await this.#targets(groupId, wanted, outcomes);
@@ -124,25 +125,19 @@ export class ShareService {
   }
 
   /** What the group has read, has been changed or is gone; its members begin anew. */
-  forget(which: { groupId?: string; topicId?: string }): void {
-    this.#options.shares.forget(which);
+  forget(groupId: string): void {
+    this.#options.shares.forget(groupId);
   }
 
   close(): void {
     this.#options.shares.close();
   }
 
-  #sessionOf({
-    groupId,
-    memberId,
-    sessionEpoch,
-    connectionId,
-    closed,
-  }: ShareClient): ShareSession | ErrorCode {
+  #sessionOf({ groupId, memberId, sessionEpoch, closed }: ShareClient): ShareSession | ErrorCode {
     const { sessions } = this.#options;
     if (sessionEpoch === FINAL_EPOCH) return sessions.end(groupId, memberId);
     if (sessionEpoch !== INITIAL_EPOCH) return sessions.next(groupId, memberId, sessionEpoch);
-    const session = sessions.begin(groupId, memberId, connectionId);
+    const session = sessions.begin(groupId, memberId);
     if (typeof session === 'number') return session;
     // Whoever is gone keeps nothing.
     const end = () => {
@@ -162,8 +157,7 @@ export class ShareService {
       if (outcome.status === 'rejected')
         logger.warn({ groupId, memberId, err: outcome.reason }, 'records of a member that left stay locked');
     if (sessions.has(groupId)) return;
-    if (shares.ofGroup(groupId).every(({ inFlight }) => inFlight.acquiredCount === 0))
-      shares.forget({ groupId });
+    if (shares.ofGroup(groupId).every(({ inFlight }) => inFlight.acquiredCount === 0)) shares.forget(groupId);
   }
 
   async #acknowledgeAll(
@@ -237,8 +231,7 @@ export function emptyShare({ topicId, partition }: SharedPartition): FetchedShar
   };
 }
 
-function acknowledgedShare(outcome: PartitionOutcome): FetchedShare {
-  const share = emptyShare(outcome);
+function acknowledgedShare(outcome: PartitionOutcome, share = emptyShare(outcome)): FetchedShare {
   share.acknowledgeErrorCode = outcome.errorCode;
   share.acknowledgeErrorMessage = outcome.errorMessage;
   return share;
@@ -252,19 +245,13 @@ function merged(
 ): FetchedShare[] {
   const all = new Map<string, FetchedShare>();
   for (const share of fetched)
-    if (isFirst || share.errorCode !== 0 || share.acquired.length > 0)
-      all.set(`${share.topicId}:${share.partition}`, share);
+    if (isFirst || share.errorCode !== 0 || share.acquired.length > 0) all.set(partitionText(share), share);
   for (const outcome of acknowledged) {
-    const key = `${outcome.topicId}:${outcome.partition}`;
-    const share = all.get(key) ?? emptyShare(outcome);
-    share.acknowledgeErrorCode = outcome.errorCode;
-    share.acknowledgeErrorMessage = outcome.errorMessage;
-    all.set(key, share);
+    const key = partitionText(outcome);
+    all.set(key, acknowledgedShare(outcome, all.get(key)));
   }
   return [...all.values()];
 }
-
-const LAST_TYPE = 4;
 
 /** @throws ApiError INVALID_REQUEST for batches that contradict themselves or each other */
 function checkBatches(batches: readonly AcknowledgementBatch[]): void {
@@ -282,13 +269,9 @@ function checkBatches(batches: readonly AcknowledgementBatch[]): void {
       'The number of acknowledge types is not that of the offsets.',
     );
     refuseIf(
-      acknowledgeTypes.some((type) => type < 0 || type > LAST_TYPE),
+      acknowledgeTypes.some((type) => type < 0 || type > AcknowledgeType.RENEW),
       'The acknowledge type is unknown.',
     );
     previous = lastOffset;
   }
-}
-
-function refuseIf(condition: boolean, message: string): void {
-  if (condition) throw new ApiError(ErrorCode.INVALID_REQUEST, message);
 }

@@ -13,15 +13,12 @@ export interface SharedPartition {
 export class ShareSession {
   readonly groupId: string;
   readonly memberId: string;
-  /** The connection that it ends with. */
-  readonly connectionId: number;
   epoch = 1;
   readonly #partitions = new Map<string, SharedPartition>();
 
-  constructor(groupId: string, memberId: string, connectionId: number) {
+  constructor(groupId: string, memberId: string) {
     this.groupId = groupId;
     this.memberId = memberId;
-    this.connectionId = connectionId;
   }
 
   update(added: readonly SharedPartition[], forgotten: readonly SharedPartition[]): void {
@@ -51,11 +48,11 @@ export class ShareSessions {
   }
 
   /** A new session, in place of one that the member had; an error if there are too many. */
-  begin(groupId: string, memberId: string, connectionId: number): ShareSession | ErrorCode {
+  begin(groupId: string, memberId: string): ShareSession | ErrorCode {
     const key = keyOf(groupId, memberId);
     this.#sessions.delete(key);
     if (this.#sessions.size >= this.#limit) return ErrorCode.SHARE_SESSION_LIMIT_REACHED;
-    const session = new ShareSession(groupId, memberId, connectionId);
+    const session = new ShareSession(groupId, memberId);
     this.#sessions.set(key, session);
     return session;
   }

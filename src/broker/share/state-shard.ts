@@ -167,7 +167,7 @@ export class ShareStateShard implements CoordinatorShard {
     } else await this.#update(entry, update);
   }
 
-  /** The state without its batches, or null if there is none. */
+  /** What is known of the state, which may not be written yet; null if there is none. */
   summary(key: SharePartitionKey): PartitionState | null {
     return this.#entries.get(keyText(key))?.state ?? null;
   }

@@ -66,9 +66,9 @@ withSettings(store.command('drain'))
   .option('--wait', 'return when the store is empty', false)
   .option('--off', 'end draining: the store takes payload again', false)
   .addHelpText('after', '\nThe store stays drained when it is started again. It needs payload.stores.secret.')
-  .action(async (address: string, options: SettingOptions & DrainOptions) => {
-    process.exitCode = await drainCommand(settingsFrom(options), address, options);
-  });
+  .action((address: string, options: SettingOptions & DrainOptions) =>
+    drainCommand(settingsFrom(options), address, options),
+  );
 
 withSettings(program.command('config'))
   .description('print every configuration key with its default, effective value, source and documentation')

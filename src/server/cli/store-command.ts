@@ -23,12 +23,12 @@ export interface DrainOptions {
   wait: boolean;
 }
 
-/** `kafabric store drain <address>`: has gateways move what a store has to others; returns the exit status. */
+/** `kafabric store drain <address>`: has gateways move what a store has to others. */
 export async function drainCommand(
   config: KafabricConfig,
   address: string,
   { off, wait }: DrainOptions,
-): Promise<number> {
+): Promise<void> {
   const { host, port } = splitAddress(address);
   const connection = await StoreConnection.open({
     host,
@@ -54,7 +54,6 @@ export async function drainCommand(
       if (left.files !== before)
         process.stdout.write(`${left.files} files with ${left.usedBytes} bytes are left\n`);
     }
-    return 0;
   } finally {
     connection.end('done');
     await connection.closed;

@@ -65,7 +65,6 @@ function callOf(request: ShareFetchRequest, { connection }: RequestContext): Sha
     groupId: request.groupId!,
     memberId: request.memberId!,
     sessionEpoch: request.shareSessionEpoch,
-    connectionId: connection.id,
     closed: connection.closed,
     maxWaitMs: request.maxWaitMs,
     minBytes: request.minBytes,

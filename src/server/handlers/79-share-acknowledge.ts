@@ -33,7 +33,6 @@ export function shareAcknowledgeHandler(deps: {
         groupId: request.groupId!,
         memberId: request.memberId!,
         sessionEpoch: request.shareSessionEpoch,
-        connectionId: connection.id,
         closed: connection.closed,
       };
       const acknowledgements = request.topics.flatMap(({ topicId, partitions }) =>

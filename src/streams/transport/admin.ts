@@ -1,3 +1,4 @@
+import { byTopic } from '../../client/consumer-protocol.ts';
 import { nameOf, type TopicPartition } from '../records.ts';
 import type { Cluster } from './cluster.ts';
 import { CoordinatorType } from './cluster.ts';
@@ -5,17 +6,6 @@ import { BrokerError } from './errors.ts';
 
 const CREATE_TIMEOUT_MS = 30_000;
 const READ_COMMITTED = 1;
-
-/** Items by their topic. */
-export function byTopic<T extends TopicPartition>(items: readonly T[]): [string, T[]][] {
-  const groups = new Map<string, T[]>();
-  for (const item of items) {
-    const group = groups.get(item.topic);
-    if (group === undefined) groups.set(item.topic, [item]);
-    else group.push(item);
-  }
-  return [...groups];
-}
 
 /** Does nothing when the topic exists. */
 export function createTopic(

@@ -1,11 +1,8 @@
+import { byTopic, framed, unframed } from '../../client/consumer-protocol.ts';
 import { consumerProtocolAssignment } from '../../protocol/generated/consumer-protocol-assignment.ts';
 import { consumerProtocolSubscription } from '../../protocol/generated/consumer-protocol-subscription.ts';
-import type { MessageCodec } from '../../protocol/wire/codec.ts';
-import { Reader } from '../../protocol/wire/reader.ts';
-import { Writer } from '../../protocol/wire/writer.ts';
 import { StreamsError } from '../errors.ts';
 import type { TopicPartition } from '../records.ts';
-import { byTopic } from './admin.ts';
 import { type Cluster, CoordinatorType } from './cluster.ts';
 import { BrokerError, isId, isTransient } from './errors.ts';
 import type { GroupIdentity } from './writer.ts';
@@ -13,7 +10,6 @@ import type { GroupIdentity } from './writer.ts';
 /** Of the way in which tasks are assigned: another client with another way is refused by the coordinator. */
 const PROTOCOL = 'kafabric-streams-1';
 const PROTOCOL_TYPE = 'consumer';
-const VERSION = 1;
 
 export interface MemberOptions {
   readonly groupId: string;
@@ -86,7 +82,7 @@ export class Member {
     const { apis } = this.#cluster;
     const userData = Buffer.from(JSON.stringify({ topology, tasks } satisfies UserData));
     const subscription = { topics: [...topics].sort(), userData };
-    const metadata = framed(consumerProtocolSubscription, subscription);
+    const metadata = Buffer.from(framed(consumerProtocolSubscription, subscription));
     const joined = await this.#cluster.callCoordinator(
       CoordinatorType.group,
       groupId,
@@ -137,7 +133,7 @@ export class Member {
       }));
       return {
         memberId,
-        assignment: framed(consumerProtocolAssignment, { assignedPartitions, userData: null }),
+        assignment: Buffer.from(framed(consumerProtocolAssignment, { assignedPartitions, userData: null })),
       };
     });
   }
@@ -210,17 +206,4 @@ export class Member {
       members,
     );
   }
-}
-
-/** Messages of the consumer protocol have their version in front. */
-function framed<T>(codec: MessageCodec<T>, message: Partial<T>): Buffer {
-  const writer = new Writer();
-  writer.int16(VERSION);
-  codec.write(writer, codec.create(message), VERSION);
-  return Buffer.from(writer.finishBytes());
-}
-
-function unframed<T>(codec: MessageCodec<T>, bytes: Uint8Array): T {
-  const reader = new Reader(bytes);
-  return codec.read(reader, Math.min(reader.int16(), codec.maxVersion));
 }

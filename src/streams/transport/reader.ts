@@ -1,6 +1,6 @@
 import type * as Kafka from '@platformatic/kafka';
+import { byTopic } from '../../client/consumer-protocol.ts';
 import { nameOf, type RawRecord, type TopicPartition } from '../records.ts';
-import { byTopic } from './admin.ts';
 import type { Cluster } from './cluster.ts';
 
 const READ_COMMITTED = 1;

@@ -1,6 +1,6 @@
 import type * as Kafka from '@platformatic/kafka';
+import { byTopic } from '../../client/consumer-protocol.ts';
 import { bytesOf, nameOf, type OutputRecord, type TopicPartition } from '../records.ts';
-import { byTopic } from './admin.ts';
 import { type Cluster, CoordinatorType } from './cluster.ts';
 import { BrokerError } from './errors.ts';
 

@@ -79,28 +79,47 @@ export class GroupWriter<R> {
   }
 }
 
+/** What the groups of one protocol are, and what their records do to them. */
+export interface GroupKind<R, G extends Group> {
+  readonly type: G['type'];
+  create(groupId: string): G;
+  apply(group: G, record: R): void;
+  cancelTimers(group: G): void;
+}
+
+/** Changes groups as a record says. A tombstone of a group's epoch is its last record. */
+export function replayOf<R extends { readonly kind: string; readonly value: unknown }, G extends Group>(
+  groups: Map<string, Group>,
+  kind: GroupKind<R, G>,
+): (groupId: string, record: R) => void {
+  return (groupId, record) => {
+    const known = groups.get(groupId);
+    let group = known?.type === kind.type ? (known as G) : undefined;
+    if (group === undefined) {
+      if (record.value === null) return;
+      group = kind.create(groupId);
+      groups.set(groupId, group);
+    }
+    kind.apply(group, record);
+    if (record.kind === 'epoch' && record.value === null) {
+      kind.cancelTimers(group);
+      groups.delete(groupId);
+    }
+  };
+}
+
 /** Writes the records of groups of the consumer protocol. */
 export function consumerWriter(
   options: Pick<GroupWriterOptions<ConsumerGroupRecord>, 'groups' | 'log' | 'failed'>,
 ): GroupWriter<ConsumerGroupRecord> {
-  const { groups } = options;
   return new GroupWriter({
     ...options,
     encode: encodeConsumerRecord,
-    replay(groupId, record) {
-      const known = groups.get(groupId);
-      let group = known?.type === 'consumer' ? known : undefined;
-      if (group === undefined) {
-        if (record.value === null) return;
-        group = new ConsumerGroup(groupId);
-        groups.set(groupId, group);
-      }
-      apply(group, record);
-      // A tombstone of the group's epoch is its last record.
-      if (record.kind === 'epoch' && record.value === null) {
-        group.timers.cancelAll();
-        groups.delete(groupId);
-      }
-    },
+    replay: replayOf<ConsumerGroupRecord, ConsumerGroup>(options.groups, {
+      type: 'consumer',
+      create: (groupId) => new ConsumerGroup(groupId),
+      apply,
+      cancelTimers: (group) => group.timers.cancelAll(),
+    }),
   });
 }

@@ -39,6 +39,7 @@ export function checkHeartbeat(
     );
 }
 
-function refuseIf(condition: boolean, message: string): void {
+/** @throws ApiError INVALID_REQUEST */
+export function refuseIf(condition: boolean, message: string): void {
   if (condition) throw new ApiError(ErrorCode.INVALID_REQUEST, message);
 }

@@ -3,8 +3,9 @@ import type { Clock } from '../../../util/clock.ts';
 import type { Logger } from '../../../util/logger.ts';
 import type { PartitionState, SharePartitionKey } from '../../share/partition-state.ts';
 import type { Group } from '../consumer/context.ts';
+import type { GroupWriter } from '../consumer/group-writer.ts';
 import type { Topics } from '../consumer/topics.ts';
-import type { ShareGroupWriter } from './share-writer.ts';
+import type { ShareGroupRecord } from './share-group.ts';
 
 /** What a share group may have of its own (a GROUP resource); milliseconds. */
 export interface ShareGroupTimes {
@@ -34,7 +35,7 @@ export interface SharePorts {
   /** Where a partition's log ends for consumers; null if it is not there. */
   endOffset(topicId: Uuid, partition: number): bigint | null;
   /** The states of a group's partitions were changed, or are gone: nobody may go on with what was read before. */
-  forget(which: { groupId?: string; topicId?: Uuid }): void;
+  forget(groupId: string): void;
 }
 
 /** What the parts of share groups in one shard share. */
@@ -43,5 +44,5 @@ export interface ShareContext extends SharePorts {
   readonly logger: Logger;
   readonly topics: Topics;
   readonly groups: Map<string, Group>;
-  readonly writer: ShareGroupWriter;
+  readonly writer: GroupWriter<ShareGroupRecord>;
 }

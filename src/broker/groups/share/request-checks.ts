@@ -1,5 +1,5 @@
-import { ApiError, ErrorCode } from '../../../protocol/errors.ts';
 import type { ShareGroupHeartbeatRequest } from '../../../protocol/generated/share-group-heartbeat-request.ts';
+import { refuseIf } from '../consumer/request-checks.ts';
 
 const LEAVE_EPOCH = -1;
 
@@ -14,8 +14,4 @@ export function checkShareHeartbeat(request: ShareGroupHeartbeatRequest): void {
       'SubscribedTopicNames must be set in first request.',
     );
   else refuseIf(request.memberEpoch < LEAVE_EPOCH, 'MemberEpoch is invalid.');
-}
-
-function refuseIf(condition: boolean, message: string): void {
-  if (condition) throw new ApiError(ErrorCode.INVALID_REQUEST, message);
 }

@@ -6,6 +6,8 @@ import {
 } from '../../../protocol/generated/share-group-heartbeat-response.ts';
 import { groupAppendError } from '../append-errors.ts';
 import { sameAssignment, topicPartitionsOf } from '../consumer/assignment.ts';
+import { sameTopics } from '../consumer/consumer-member.ts';
+import { GroupWriter, type GroupWriterOptions, replayOf } from '../consumer/group-writer.ts';
 import { metadataHash, topicIdsOf } from '../consumer/topics.ts';
 import type { GroupClient } from '../group-client.ts';
 import type { ShareContext } from './context.ts';
@@ -18,10 +20,27 @@ import {
 import { ShareInitializer } from './share-initializer.ts';
 import { newShareMember, type ShareMember } from './share-member.ts';
 import { ShareOffsets } from './share-offsets.ts';
+import { encodeShareRecord } from './share-record-codec.ts';
 import { assignShares, SIMPLE_ASSIGNOR } from './simple-assignor.ts';
 
 const JOIN_EPOCH = 0;
 const LEAVE_EPOCH = -1;
+
+/** Writes the records of share groups. */
+export function shareWriter(
+  options: Pick<GroupWriterOptions<ShareGroupRecord>, 'groups' | 'log' | 'failed'>,
+): GroupWriter<ShareGroupRecord> {
+  return new GroupWriter({
+    ...options,
+    encode: encodeShareRecord,
+    replay: replayOf<ShareGroupRecord, ShareGroup>(options.groups, {
+      type: 'share',
+      create: (groupId) => new ShareGroup(groupId),
+      apply: (group, record) => group.apply(record),
+      cancelTimers: (group) => group.timers.cancelAll(),
+    }),
+  });
+}
 
 /** The share groups (KIP-932) in one shard. */
 export class ShareGroups {
@@ -59,7 +78,7 @@ export class ShareGroups {
       await this.offsets.deleteStates(group, [...group.states.initialized, ...group.states.initializing]);
       if (group.size > 0) return ErrorCode.NON_EMPTY_GROUP;
       if (this.#context.groups.get(groupId) !== group) return ErrorCode.GROUP_ID_NOT_FOUND;
-      await this.#context.writer.write(groupId, shareGroupTombstones(group));
+      await this.#context.writer.write({ groupId, records: shareGroupTombstones(group) });
       return ErrorCode.NONE;
     } catch (error) {
       return this.#codeOf(error);
@@ -116,7 +135,7 @@ export class ShareGroups {
   #update(group: ShareGroup, present: ShareMember | null, updated: ShareMember): void {
     const records: ShareGroupRecord[] = [];
     const { memberId } = updated;
-    const topicsChanged = present === null || !sameNames(present.topicNames, updated.topicNames);
+    const topicsChanged = present === null || !sameTopics(present.topicNames, updated.topicNames);
     if (topicsChanged || !sameOrigin(present, updated))
       records.push({ kind: 'member', memberId, value: updated });
     if (topicsChanged || group.metadataMayDiffer) {
@@ -127,7 +146,7 @@ export class ShareGroups {
       if (topicsChanged || hash !== group.metadataHash)
         records.push({ kind: 'epoch', value: { epoch: group.groupEpoch + 1, metadataHash: hash } });
     }
-    if (records.length > 0) void this.#context.writer.write(group.groupId, records);
+    if (records.length > 0) void this.#context.writer.write({ groupId: group.groupId, records });
     group.metadataMayDiffer = false;
   }
 
@@ -147,7 +166,7 @@ export class ShareGroups {
       member = { ...found, memberEpoch: target.epoch, previousEpoch: found.memberEpoch, assigned };
       records.push({ kind: 'current', memberId, value: member });
     }
-    await writer.write(group.groupId, records);
+    await writer.write({ groupId: group.groupId, records });
     return member;
   }
 
@@ -195,10 +214,13 @@ export class ShareGroups {
     for (const member of group.members())
       if (member.memberId !== memberId) for (const name of member.topicNames) names.add(name);
     const hash = metadataHash(this.#context.topics, names);
-    return this.#context.writer.write(group.groupId, [
-      ...shareMemberTombstones(memberId),
-      { kind: 'epoch', value: { epoch: group.groupEpoch + 1, metadataHash: hash } },
-    ]);
+    return this.#context.writer.write({
+      groupId: group.groupId,
+      records: [
+        ...shareMemberTombstones(memberId),
+        { kind: 'epoch', value: { epoch: group.groupEpoch + 1, metadataHash: hash } },
+      ],
+    });
   }
 
   #startSession(group: ShareGroup, memberId: string): void {
@@ -263,11 +285,4 @@ function unknownMember(groupId: string, memberId: string): ApiError {
 
 function sameOrigin(a: ShareMember | null, b: ShareMember): boolean {
   return a?.rackId === b.rackId && a.clientId === b.clientId && a.clientHost === b.clientHost;
-}
-
-function sameNames(a: ReadonlySet<string>, b: ReadonlySet<string>): boolean {
-  if (a === b) return true;
-  if (a.size !== b.size) return false;
-  for (const name of a) if (!b.has(name)) return false;
-  return true;
 }

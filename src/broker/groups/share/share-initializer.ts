@@ -39,7 +39,7 @@ export class ShareInitializer {
     // So that a crash leaves no state that nobody knows of.
     let value = group.states;
     for (const [topicId, topic] of missing) value = withStates(value, 'initializing', topicId, topic);
-    await writer.write(groupId, [{ kind: 'states', value }]);
+    await writer.write({ groupId, records: [{ kind: 'states', value }] });
     const stateEpoch = group.groupEpoch;
     const made: Promise<void>[] = [];
     for (const [topicId, { partitions }] of missing)
@@ -51,10 +51,13 @@ export class ShareInitializer {
     value = group.states;
     for (const [topicId, topic] of missing) value = withStates(value, 'initialized', topicId, topic);
     const epoch = { epoch: group.groupEpoch + 1, metadataHash: group.metadataHash };
-    await writer.write(groupId, [
-      { kind: 'states', value },
-      { kind: 'epoch', value: epoch },
-    ]);
+    await writer.write({
+      groupId,
+      records: [
+        { kind: 'states', value },
+        { kind: 'epoch', value: epoch },
+      ],
+    });
   }
 
   /** What is subscribed to, exists, and has no state. */

@@ -63,10 +63,13 @@ export class ShareOffsets {
     let value = group.states;
     for (const { topicId, name, partition } of parts)
       value = withStates(value, 'initializing', topicId, { name, partitions: new Set([partition]) });
-    await writer.write(groupId, [
-      { kind: 'states', value },
-      { kind: 'epoch', value: { epoch, metadataHash: group.metadataHash } },
-    ]);
+    await writer.write({
+      groupId,
+      records: [
+        { kind: 'states', value },
+        { kind: 'epoch', value: { epoch, metadataHash: group.metadataHash } },
+      ],
+    });
     const outcomes = await Promise.all(
       parts.map(({ topicId, partition, startOffset }) =>
         outcomeOf(states.initialize({ groupId, topicId, partition }, epoch, startOffset)),
@@ -76,8 +79,9 @@ export class ShareOffsets {
     for (const [i, { topicId, name, partition }] of parts.entries())
       if (outcomes[i] === DONE)
         value = withStates(value, 'initialized', topicId, { name, partitions: new Set([partition]) });
-    forget({ groupId });
-    if (this.#context.groups.get(groupId) === group) await writer.write(groupId, [{ kind: 'states', value }]);
+    forget(groupId);
+    if (this.#context.groups.get(groupId) === group)
+      await writer.write({ groupId, records: [{ kind: 'states', value }] });
     return outcomes;
   }
 
@@ -119,17 +123,20 @@ export class ShareOffsets {
     if (topics.length === 0) return;
     const deleting = new Map(group.states.deleting);
     for (const [topicId, { name }] of topics) deleting.set(topicId, name);
-    await writer.write(groupId, [{ kind: 'states', value: { ...group.states, deleting } }]);
+    await writer.write({
+      groupId,
+      records: [{ kind: 'states', value: { ...group.states, deleting } }],
+    });
     const removed: Promise<void>[] = [];
     for (const [topicId, { partitions }] of topics)
       for (const partition of partitions) removed.push(states.delete({ groupId, topicId, partition }));
     const outcomes = await Promise.allSettled(removed);
-    forget({ groupId });
+    forget(groupId);
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
     if (this.#context.groups.get(groupId) !== group) return;
     let value = group.states;
     for (const [topicId] of topics) value = withoutTopic(value, topicId);
-    await writer.write(groupId, [{ kind: 'states', value }]);
+    await writer.write({ groupId, records: [{ kind: 'states', value }] });
   }
 
   /** States that were being removed when the broker ended may be there or not: the group has none of them, and gets new ones. */
@@ -145,7 +152,7 @@ export class ShareOffsets {
         for (const partition of topics.get(topicId)?.partitions ?? [])
           removed.push(states.delete({ groupId, topicId, partition }));
     }
-    void Promise.all([writer.write(groupId, [{ kind: 'states', value }]), ...removed]).catch(
+    void Promise.all([writer.write({ groupId, records: [{ kind: 'states', value }] }), ...removed]).catch(
       (error: unknown) => {
         logger.warn({ group: groupId, err: error }, 'states of share partitions that nobody needs remain');
       },

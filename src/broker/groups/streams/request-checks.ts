@@ -1,6 +1,7 @@
 import { ApiError, ErrorCode } from '../../../protocol/errors.ts';
 import type { StreamsGroupHeartbeatRequest } from '../../../protocol/generated/streams-group-heartbeat-request.ts';
 import { STATIC_LEAVE_EPOCH } from '../consumer/consumer-member.ts';
+import { refuseIf } from '../consumer/request-checks.ts';
 import { invalidTopology } from './topology.ts';
 
 /** @throws ApiError for a request that says too little, contradicts itself, or asks for what Kafka 4.3 has not */
@@ -47,8 +48,4 @@ function checkJoin(request: StreamsGroupHeartbeatRequest): void {
 
 function isFilled(list: readonly unknown[] | null): boolean {
   return list !== null && list.length > 0;
-}
-
-function refuseIf(condition: boolean, message: string): void {
-  if (condition) throw new ApiError(ErrorCode.INVALID_REQUEST, message);
 }

@@ -2,7 +2,7 @@ import { ApiError, ErrorCode } from '../../../protocol/errors.ts';
 import type { StreamsGroupHeartbeatRequest } from '../../../protocol/generated/streams-group-heartbeat-request.ts';
 import { createStreamsGroupHeartbeatResponse } from '../../../protocol/generated/streams-group-heartbeat-response.ts';
 import { groupAppendError } from '../append-errors.ts';
-import { GroupWriter, type GroupWriterOptions } from '../consumer/group-writer.ts';
+import { GroupWriter, type GroupWriterOptions, replayOf } from '../consumer/group-writer.ts';
 import type { GroupClient } from '../group-client.ts';
 import type { StreamsContext } from './context.ts';
 import { StreamsFencing } from './fencing.ts';
@@ -15,25 +15,15 @@ import { StreamsGroup } from './streams-group.ts';
 export function streamsWriter(
   options: Pick<GroupWriterOptions<StreamsGroupRecord>, 'groups' | 'log' | 'failed'>,
 ): GroupWriter<StreamsGroupRecord> {
-  const { groups } = options;
   return new GroupWriter({
     ...options,
     encode: encodeStreamsRecord,
-    replay(groupId, record) {
-      const known = groups.get(groupId);
-      let group = known?.type === 'streams' ? known : undefined;
-      if (group === undefined) {
-        if (record.value === null) return;
-        group = new StreamsGroup(groupId);
-        groups.set(groupId, group);
-      }
-      apply(group, record);
-      // A tombstone of the group's epoch is its last record.
-      if (record.kind === 'epoch' && record.value === null) {
-        group.cancelTimers();
-        groups.delete(groupId);
-      }
-    },
+    replay: replayOf<StreamsGroupRecord, StreamsGroup>(options.groups, {
+      type: 'streams',
+      create: (groupId) => new StreamsGroup(groupId),
+      apply,
+      cancelTimers: (group) => group.cancelTimers(),
+    }),
   });
 }
 

@@ -1,0 +1,25 @@
+// How the addon's threads begin.
+#pragma once
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <thread>
+#include <utility>
+
+namespace kafabric {
+
+/** Starts a thread that takes no signals: they are Node's business, whose own threads take them. `name`: at most 15 characters. */
+template <typename Body>
+std::thread startThread(const char* name, Body body) {
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  std::thread thread(std::move(body));
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  pthread_setname_np(thread.native_handle(), name);
+  return thread;
+}
+
+}  // namespace kafabric
