@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { collectDefaultMetrics, Registry } from 'prom-client';
-import { addressFile, removeAddress, writeAddress } from '../backend/payload/stores/addresses.ts';
+import { removeFile } from '../backend/payload/small-files.ts';
+import { addressFile, writeAddress } from '../backend/payload/stores/addresses.ts';
 import { StoreDirectory } from '../backend/payload/stores/process/store-directory.ts';
 import { StoreServer } from '../backend/payload/stores/process/store-server.ts';
 import { writeAcknowledgedOf } from '../broker/acknowledged-memory.ts';
@@ -153,7 +154,7 @@ export class StoreProcess {
     const failures: unknown[] = [];
     const steps: (() => Promise<unknown> | undefined)[] = [
       async () => {
-        if (this.#addressFile !== null) await removeAddress(this.#addressFile);
+        if (this.#addressFile !== null) await removeFile(this.#addressFile);
       },
       () => this.#server?.stop(),
       () => this.#directory?.close(),

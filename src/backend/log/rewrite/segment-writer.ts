@@ -45,11 +45,6 @@ export class SegmentWriter {
     this.#aborted = aborted;
   }
 
-  /** Bytes of the segment that is being written. */
-  get size(): number {
-    return this.#open?.size ?? 0;
-  }
-
   /** Begins with a segment of this offset. */
   async begin(baseOffset: bigint): Promise<void> {
     const path = `${cleanedStem(this.#directory, baseOffset)}${Suffix.log}${Suffix.cleaned}`;

@@ -1,4 +1,4 @@
-import { readdir, readFile, rm, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '../../../util/logger.ts';
 import { makeDirectory, replaceFile } from '../small-files.ts';
@@ -64,8 +64,4 @@ export function addressFile(path: string, store: string): string {
 export async function writeAddress(path: string, address: string): Promise<void> {
   await makeDirectory(join(path, '..'));
   await replaceFile(path, Buffer.from(`${address}\n`));
-}
-
-export async function removeAddress(path: string): Promise<void> {
-  await rm(path, { force: true });
 }

@@ -50,11 +50,11 @@ export class Frames {
 
   send(message: string): void {
     if (this.#closed) return;
-    const body = Buffer.from(message);
-    if (body.length > MAX_FRAME_BYTES) throw new Error(`a message of ${body.length} bytes is too long`);
-    const frame = Buffer.allocUnsafe(LENGTH_BYTES + body.length);
-    frame.writeUInt32BE(body.length, 0);
-    body.copy(frame, LENGTH_BYTES);
+    const length = Buffer.byteLength(message);
+    if (length > MAX_FRAME_BYTES) throw new Error(`a message of ${length} bytes is too long`);
+    const frame = Buffer.allocUnsafe(LENGTH_BYTES + length);
+    frame.writeUInt32BE(length, 0);
+    frame.write(message, LENGTH_BYTES);
     this.#socket.write(frame);
     if (this.#socket.writableLength > MAX_UNSENT_BYTES) this.close('the other end does not read');
   }

@@ -170,12 +170,12 @@ export class Repairs {
     const now = clock.now();
     const copies = segment.copies.map(({ store, doubtful }): CopyState => {
       const peer = stores.peer(store);
-      const away = now - stores.seenAtMs(store) >= lostAfterMs ? 'lost' : 'away';
+      const away = () => (now - stores.seenAtMs(store) >= lostAfterMs ? 'lost' : 'away');
       return {
         store,
         doubtful,
         damaged: damaged.has(store),
-        presence: peer === null ? away : peer.status?.draining === true ? 'draining' : 'in',
+        presence: peer === null ? away() : peer.status?.draining === true ? 'draining' : 'in',
       };
     });
     return planRepair(copies, segment.replicas);
