@@ -56,3 +56,8 @@ export class FilePiece {
 
 /** A part of a reply or of an append. Bytes are copied when handed over, the other kinds are not. */
 export type Piece = Uint8Array | MemoryPiece | FilePiece;
+
+/** Whether the bytes of a piece are in memory. */
+export function isBytes(piece: Piece): piece is Uint8Array | MemoryPiece {
+  return piece instanceof MemoryPiece || piece instanceof Uint8Array;
+}

@@ -1,6 +1,7 @@
 import type { BatchDescriptor } from '../../backend/log/log-reader.ts';
 import type { Reference } from '../../backend/payload/payload-recovery.ts';
 import { crc32c, restoredBytes } from '../../native/batch.ts';
+import { isBytes, MemoryPiece } from '../../native/pieces.ts';
 import { BATCH_HEADER_SIZE, HeaderField } from '../../protocol/records/batch-header.ts';
 import {
   decodePayloadReference,
@@ -128,30 +129,81 @@ function readVarint(bytes: Uint8Array, cursor: { at: number }): number {
   return (value >>> 1) ^ -(value & 1);
 }
 
-/** Reads reference batches of the log, neighbours together. Those without a reference are missing in the result. */
+/**
+ * Reads reference batches of the log, neighbours together. Those without a reference are missing in the result, and so are those behind the
+ * one with which `enoughBytes` of them as they go out are there.
+ */
 export async function readDivertedBatches(
   batches: readonly BatchDescriptor[],
+  enoughBytes = Number.POSITIVE_INFINITY,
 ): Promise<Map<bigint, DivertedBatch>> {
-  const found = new Map<bigint, DivertedBatch>();
-  for (let from = 0; from < batches.length; ) {
+  const found = new DivertedBatches(enoughBytes);
+  for (let from = 0; from < batches.length && !found.isEnough; ) {
     const to = endOfRun(batches, from);
     const first = batches[from]!;
-    const last = batches[to - 1]!;
-    const memory = await first.file.read(first.position, last.position + last.sizeBytes - first.position);
+    const memory = await first.file.read(first.position, bytesOfRun(batches, from, to));
     try {
-      const bytes = memory.bytes();
-      for (let i = from; i < to; i++) {
-        const { baseOffset, position, sizeBytes } = batches[i]!;
-        const start = position - first.position;
-        const diverted = readDivertedBatch(bytes.subarray(start, start + sizeBytes));
-        if (diverted !== null) found.set(baseOffset, diverted);
-      }
+      found.addRun(batches.slice(from, to), memory.bytes());
     } finally {
       memory.release();
     }
     from = to;
   }
-  return found;
+  return found.byBaseOffset;
+}
+
+/** As `readDivertedBatches`, of what is in memory; null when some of it is not. */
+export function findDivertedBatches(
+  batches: readonly BatchDescriptor[],
+  enoughBytes: number,
+): Map<bigint, DivertedBatch> | null {
+  const found = new DivertedBatches(enoughBytes);
+  for (let from = 0; from < batches.length && !found.isEnough; ) {
+    const to = endOfRun(batches, from);
+    const first = batches[from]!;
+    const pieces = first.file.find(first.position, bytesOfRun(batches, from, to));
+    if (pieces === null) return null;
+    try {
+      if (!pieces.every(isBytes)) return null;
+      const parts = pieces.map((piece) => (piece instanceof MemoryPiece ? piece.bytes() : piece));
+      found.addRun(batches.slice(from, to), parts.length === 1 ? parts[0]! : Buffer.concat(parts));
+    } finally {
+      for (const piece of pieces) if (piece instanceof MemoryPiece) piece.memory.release();
+    }
+    from = to;
+  }
+  return found.byBaseOffset;
+}
+
+/** Diverted batches, collected until there are enough. */
+class DivertedBatches {
+  readonly byBaseOffset = new Map<bigint, DivertedBatch>();
+  #missingBytes: number;
+
+  constructor(enoughBytes: number) {
+    this.#missingBytes = enoughBytes;
+  }
+
+  get isEnough(): boolean {
+    return this.byBaseOffset.size > 0 && this.#missingBytes <= 0;
+  }
+
+  /** `bytes`: those of the batches, which lie behind each other. */
+  addRun(batches: readonly BatchDescriptor[], bytes: Uint8Array): void {
+    for (const { baseOffset, position, sizeBytes } of batches) {
+      if (this.isEnough) return;
+      const start = position - batches[0]!.position;
+      const diverted = readDivertedBatch(bytes.subarray(start, start + sizeBytes));
+      if (diverted === null) continue;
+      this.byBaseOffset.set(baseOffset, diverted);
+      this.#missingBytes -= diverted.sizeBytes;
+    }
+  }
+}
+
+function bytesOfRun(batches: readonly BatchDescriptor[], from: number, to: number): number {
+  const last = batches[to - 1]!;
+  return last.position + last.sizeBytes - batches[from]!.position;
 }
 
 /** Where the run of batches that lie behind each other in one file ends. */

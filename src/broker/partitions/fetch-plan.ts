@@ -1,7 +1,12 @@
 import type { BatchDescriptor, ReadOptions } from '../../backend/log/log-reader.ts';
 import type { LogFile } from '../../backend/log/ports.ts';
 import { PayloadError } from '../../backend/payload/partition-payloads.ts';
-import { type DivertedBatch, REFERENCE_ATTRIBUTE, readDivertedBatches } from './diverted-batch.ts';
+import {
+  type DivertedBatch,
+  findDivertedBatches,
+  REFERENCE_ATTRIBUTE,
+  readDivertedBatches,
+} from './diverted-batch.ts';
 import type { Partition } from './partition.ts';
 
 /** Batches that lie behind each other in a log's file, to be sent as they are. */
@@ -83,11 +88,14 @@ class Planner {
     for (let offset = from; ; ) {
       const batches = log.readCached(offset, this.#stepBytes(), this.#options())?.batches ?? null;
       if (batches === null) return this.#runAsync(offset, null);
-      const recent = this.#recentOf(batches);
-      if (batches.some((batch) => this.#isDiverted(batch) && !recent.has(batch.baseOffset))) {
-        return this.#runAsync(offset, batches);
+      const diverted = this.#recentOf(batches);
+      const unknown = this.#unknownOf(batches, diverted);
+      if (unknown.length > 0) {
+        const found = findDivertedBatches(unknown, this.#rest);
+        if (found === null) return this.#runAsync(offset, batches);
+        for (const [baseOffset, batch] of found) diverted.set(baseOffset, batch);
       }
-      offset = this.#add(batches, recent) ?? offset;
+      offset = this.#add(batches, diverted) ?? offset;
       if (this.#isComplete(batches, offset)) return this.#plan();
     }
   }
@@ -98,10 +106,9 @@ class Planner {
     for (let offset = from; ; ) {
       batches ??= (await log.read(offset, this.#stepBytes(), this.#options())).batches;
       const diverted = this.#recentOf(batches);
-      const unknown = batches.filter((batch) => this.#isDiverted(batch) && !diverted.has(batch.baseOffset));
-      if (unknown.length > 0) {
-        for (const [baseOffset, batch] of await readDivertedBatches(unknown)) diverted.set(baseOffset, batch);
-      }
+      const unknown = this.#unknownOf(batches, diverted);
+      const found = unknown.length > 0 ? await readDivertedBatches(unknown, this.#rest) : [];
+      for (const [baseOffset, batch] of found) diverted.set(baseOffset, batch);
       offset = this.#add(batches, diverted) ?? offset;
       if (this.#isComplete(batches, offset)) return this.#plan();
       batches = null;
@@ -128,11 +135,18 @@ class Planner {
     return recent;
   }
 
-  /** Returns the offset behind the batches; undefined without any. */
+  #unknownOf(
+    batches: readonly BatchDescriptor[],
+    known: ReadonlyMap<bigint, DivertedBatch>,
+  ): BatchDescriptor[] {
+    return batches.filter((batch) => this.#isDiverted(batch) && !known.has(batch.baseOffset));
+  }
+
+  /** Returns the offset behind the batches; undefined without any. Those that begin where there is enough may be missing in `diverted`. */
   #add(batches: readonly BatchDescriptor[], diverted: Map<bigint, DivertedBatch>): bigint | undefined {
     for (const batch of batches) {
-      if (this.#enough !== null && this.#parts.length > 0 && batch.baseOffset > this.#enough)
-        this.#full = true;
+      if (this.#parts.length > 0 && (this.#rest === 0 || this.#isBehindEnough(batch))) this.#full = true;
+      if (this.#full) break;
       if (this.#isDiverted(batch)) this.#addDiverted(diverted.get(batch.baseOffset));
       else this.#addPlain(batch, isReference(batch));
       if (this.#full) break;
@@ -143,10 +157,17 @@ class Planner {
     return last && last.lastOffset + 1n;
   }
 
+  #isBehindEnough({ baseOffset }: BatchDescriptor): boolean {
+    return this.#enough !== null && baseOffset > this.#enough;
+  }
+
+  get #rest(): number {
+    return Math.max(0, this.#maxBytes - this.#bytes);
+  }
+
   #stepBytes(): number {
-    const rest = Math.max(0, this.#maxBytes - this.#bytes);
-    if (this.#asReferences || this.#partition.payloads.isEmpty) return rest;
-    return Math.min(rest, REFERENCE_STEP_BYTES);
+    if (this.#asReferences || this.#partition.payloads.isEmpty) return this.#rest;
+    return Math.min(this.#rest, REFERENCE_STEP_BYTES);
   }
 
   #options(): ReadOptions {

@@ -52,7 +52,10 @@ describe('FetchService', () => {
     return Buffer.concat(batches.map(withoutPlace));
   }
 
-  async function fetch(offset = 0n): Promise<{ errorCode: number; records: Piece[] }> {
+  async function fetch(
+    offset = 0n,
+    maxBytes = 1 << 26,
+  ): Promise<{ errorCode: number; records: Piece[]; recordBytes: number }> {
     const request = {
       topic: 't',
       partition: 0,
@@ -60,7 +63,7 @@ describe('FetchService', () => {
       fetchOffset: offset,
       lastFetchedEpoch: -1,
       logStartOffset: -1n,
-      maxBytes: 1 << 26,
+      maxBytes,
     };
     const isolation: Isolation = 'read_uncommitted';
     const parameters = {
@@ -94,6 +97,35 @@ describe('FetchService', () => {
     assert.ok((await contentOf(records)).equals(expected));
     assert.equal(broker.store.stats().reads, reads);
   });
+
+  for (const restarted of [false, true]) {
+    const where = restarted ? 'of an earlier process' : 'from memory, without reading';
+    it(`gives as much as was asked for of many payloads, ${where}`, async () => {
+      const partition = await start();
+      const count = 150;
+      const batch = batchOf(Buffer.alloc(30_000, 'l'));
+      for (let i = 0; i < count; i++) await partition.produce(batch, null, true);
+      if (restarted) {
+        await broker.stop();
+        await start();
+      }
+      const { reads } = broker.store.stats();
+      const perFetch = 3;
+      const maxBytes = Math.floor(batch.byteLength * (perFetch + 0.5));
+      for (let offset = 0; offset < count; offset += perFetch) {
+        const { errorCode, records, recordBytes } = await fetch(BigInt(offset), maxBytes);
+        assert.equal(errorCode, ErrorCode.NONE);
+        assert.equal(recordBytes, perFetch * batch.byteLength, `at ${offset}`);
+        const bytes = await gather(records);
+        for (let i = 0; i < perFetch; i++)
+          assert.equal(bytes.readBigInt64BE(i * batch.byteLength), BigInt(offset + i));
+      }
+      const one = await fetch(7n, 1);
+      assert.equal(one.recordBytes, batch.byteLength);
+      await gather(one.records);
+      if (!restarted) assert.equal(broker.store.stats().reads, reads);
+    });
+  }
 
   it('reads what is not in memory, and finds it there the next time', async () => {
     const expected = await produceAll(await start());

@@ -3,7 +3,7 @@ import type { AbortedTransaction } from '../../backend/log/transaction-index.ts'
 import { isLackOfMemory } from '../../backend/payload/lack-of-memory.ts';
 import { PayloadError } from '../../backend/payload/partition-payloads.ts';
 import { restoreBatch } from '../../native/batch.ts';
-import { MemoryPiece, type Piece } from '../../native/pieces.ts';
+import { isBytes, MemoryPiece, type Piece } from '../../native/pieces.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { DivertedBatch } from './diverted-batch.ts';
@@ -255,10 +255,6 @@ function findPart(partition: Partition, part: LogRange | DivertedBatch, sign: Si
   if (part.partial !== null) return null;
   const extent = partition.payloads.find(part.segmentId, part.position, part.length);
   return extent && [part.header, extent];
-}
-
-function isBytes(piece: Piece): piece is Uint8Array | MemoryPiece {
-  return piece instanceof MemoryPiece || piece instanceof Uint8Array;
 }
 
 /** Reference batches in the form in which direct clients get them; releases the pieces. */
