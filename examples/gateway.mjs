@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const program = fileURLToPath(new URL('../dist/src/server/cli/main.js', import.meta.url));
+const program = fileURLToPath(new URL('../dist/kafabric/main.js', import.meta.url));
 
 const freePort = () =>
   new Promise((resolve) => {

@@ -7,7 +7,7 @@ import { root, setup } from './setup.mjs';
 setup();
 const run = (script, ...args) =>
   execFileSync(process.execPath, [join(root, script), ...args], { encoding: 'utf8', env: {} });
-const configuration = run('dist/src/server/cli/main.js', 'config', '--format', 'markdown');
+const configuration = run('dist/kafabric/main.js', 'config', '--format', 'markdown');
 
 function withDefaults(readme) {
   const table = configuration.match(/\| Key \| Default \| Kafka[\s\S]*?\n\n/)[0].trim();

@@ -66,8 +66,7 @@ function compileTypeScript() {
   console.log('compiling TypeScript ...');
   // A fresh dist/: the compiled twin of a deleted test must not run.
   rmSync(join(root, 'dist'), { recursive: true, force: true });
-  const compiler = join(root, 'node_modules/typescript/bin/tsc');
-  runOrExit(process.execPath, [compiler, '-p', 'tsconfig.json'], 'compiling TypeScript failed');
+  runOrExit(process.execPath, ['scripts/build-ts.mjs'], 'compiling TypeScript failed');
   writeFileSync(stamp, String(newest));
 }
 

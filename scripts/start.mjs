@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { root, setup } from './setup.mjs';
 
 setup();
-const gateway = spawn(process.execPath, ['dist/src/server/cli/main.js', 'start', ...process.argv.slice(2)], {
+const gateway = spawn(process.execPath, ['dist/kafabric/main.js', 'start', ...process.argv.slice(2)], {
   cwd: root,
   stdio: 'inherit',
 });

@@ -47,7 +47,7 @@ async function startStore(directory: string) {
     'fabric.provider': 'plain-tcp',
   };
   const overrides = Object.entries(settings).flatMap(([key, value]) => ['--override', `${key}=${value}`]);
-  const program = [join(root, 'dist/src/server/cli/main.js'), 'store', 'run', ...overrides];
+  const program = [join(root, 'dist/kafabric/main.js'), 'store', 'run', ...overrides];
   const child = spawn(process.execPath, program, { stdio: ['ignore', 'ignore', 'inherit'] });
   while (!existsSync(address)) {
     if (child.exitCode !== null) throw new Error('the store has ended');

@@ -60,6 +60,6 @@ export class Kafabric extends LocalSystem {
       ...this.#settings,
     };
     const overrides = Object.entries(settings).flatMap(([key, value]) => ['--override', `${key}=${value}`]);
-    return [process.execPath, join(root, 'dist/src/server/cli/main.js'), 'start', ...overrides];
+    return [process.execPath, join(root, 'dist/kafabric/main.js'), 'start', ...overrides];
   }
 }

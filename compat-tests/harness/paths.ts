@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 export const root = resolve(dirname(fileURLToPath(import.meta.url)), '../../..');
 
 /** The command line, as it was built. */
-export const gatewayProgram = join(root, 'dist/src/server/cli/main.js');
+export const gatewayProgram = join(root, 'dist/kafabric/main.js');
 
 /** The folder of the compatibility suites, with the clients' own files. */
 export const suites = join(root, 'compat-tests');

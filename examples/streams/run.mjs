@@ -26,7 +26,7 @@ const settings = {
   'arena.bytes': '268435456',
 };
 const overrides = Object.entries(settings).flatMap(([key, value]) => ['--override', `${key}=${value}`]);
-const program = fileURLToPath(new URL('../../dist/src/server/cli/main.js', import.meta.url));
+const program = fileURLToPath(new URL('../../dist/kafabric/main.js', import.meta.url));
 const gateway = spawn(process.execPath, [program, 'start', '--log-level', 'warn', ...overrides], {
   stdio: ['ignore', 'inherit', 'inherit'],
 });

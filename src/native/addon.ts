@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { installation } from '../util/installation.ts';
 
 /** Loads build/kafabric.node; this module is the only one that does. The result is the raw, untyped binding. */
 function loadAddon(): unknown {
-  // This file runs as dist/src/native/addon.js.
-  const path = fileURLToPath(new URL('../../../build/kafabric.node', import.meta.url));
+  const path = join(installation, 'build/kafabric.node');
   if (!existsSync(path)) {
     throw new Error(`${path} is missing: build it with "npm run build:native"`);
   }

@@ -23,24 +23,36 @@ export async function runUntilStopped(
   const log = createLogger(level);
   for (const warning of warnings) log.warn({}, warning);
   log.info({ version, node: process.version, pid: process.pid }, `${name} is starting`);
-  const exitAtOnce = (signal: StopSignal) => process.exit(exitCodes[signal]);
-  process.on('SIGTERM', exitAtOnce).on('SIGINT', exitAtOnce);
+  const signals = new StopSignals();
   const running = await start(log).catch((error: unknown) => {
     log.debug({ error }, 'the start failed');
     throw error;
   });
-  process.off('SIGTERM', exitAtOnce).off('SIGINT', exitAtOnce);
-  const signal = await stopSignal();
-  process.on('SIGTERM', exitAtOnce).on('SIGINT', exitAtOnce);
+  const signal = await signals.next();
   log.info({ signal }, 'shutting down');
   await running.stop();
   log.info({}, `${name} has stopped`);
   process.exit(0);
 }
 
-function stopSignal(): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    process.once('SIGTERM', resolve);
-    process.once('SIGINT', resolve);
-  });
+/** Listens from the start to the end, without a moment between two listeners in which a signal would be lost. */
+class StopSignals {
+  #onSignal: ((signal: StopSignal) => void) | null = null;
+
+  constructor() {
+    for (const name of Object.keys(exitCodes) as StopSignal[]) {
+      process.on(name, () => {
+        if (this.#onSignal === null) process.exit(exitCodes[name]);
+        this.#onSignal(name);
+        this.#onSignal = null;
+      });
+    }
+  }
+
+  /** The next signal does not end the process, but resolves this. */
+  next(): Promise<StopSignal> {
+    return new Promise((resolve) => {
+      this.#onSignal = resolve;
+    });
+  }
 }
