@@ -120,6 +120,8 @@ export class Pass {
 const shownMetrics = new Set([
   'mbPerS',
   'recordsPerS',
+  'commitsPerS',
+  'cpuUsPerCommit',
   'cpuPerGb',
   'cpuUsPerRecord',
   'p50Ms',

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { Load, type LoadOptions, type Report } from './load.ts';
 
-export type NativeLoad = 'produce' | 'consume' | 'latency' | 'group' | 'raw';
+export type NativeLoad = 'produce' | 'consume' | 'latency' | 'transactions' | 'group' | 'raw';
 
 export interface NativeArguments {
   topic: string;
@@ -12,6 +12,8 @@ export interface NativeArguments {
   seconds?: number;
   bytes?: number;
   records?: number;
+  /** Keys that the records have in turn. */
+  keys?: number;
   clients?: number;
   partitions?: number;
   entropy?: number;
@@ -19,6 +21,10 @@ export interface NativeArguments {
   idle?: number;
   interval?: number;
   depth?: number;
+  /** Records of a transaction. */
+  transaction?: number;
+  /** Seconds between commits. */
+  commit?: number;
   /** Of the consumers of all hosts, those of this one: part 0 of 2. */
   part?: number;
   parts?: number;
@@ -82,8 +88,12 @@ export class NativeGenerator {
   }
 
   async createTopics(names: string[], partitions: number, config: Record<string, string>): Promise<number> {
-    const entries = Object.entries(config).map((entry) => entry.join('='));
-    return this.#admin('create', { topic: names.join(','), partitions, config: entries.join(',') });
+    return this.#admin('create', { topic: names.join(','), partitions, config: listOf(config) });
+  }
+
+  /** Replaces the configuration of a topic. */
+  async configureTopic(topic: string, config: Record<string, string>): Promise<void> {
+    await this.#admin('configure', { topic, config: listOf(config) });
   }
 
   async deleteTopics(names: string[]): Promise<void> {
@@ -95,4 +105,10 @@ export class NativeGenerator {
     const { stdout } = await promisify(execFile)(program!, args);
     return (JSON.parse(stdout) as Report).seconds!;
   }
+}
+
+function listOf(config: Record<string, string>): string {
+  return Object.entries(config)
+    .map((entry) => entry.join('='))
+    .join(',');
 }

@@ -12,6 +12,8 @@ export const figures: Record<string, Figure> = {
   consumedMbPerS: { title: 'consumed', unit: 'MB/s', better: 'higher' },
   recordsPerS: { title: 'records', unit: '1/s', better: 'higher' },
   requestsPerS: { title: 'requests', unit: '1/s', better: 'higher', detail: true },
+  commitsPerS: { title: 'commits', unit: '1/s', better: 'higher' },
+  cpuUsPerCommit: { title: 'broker CPU', unit: 'us/commit', better: 'lower' },
   p50Ms: { title: 'p50', unit: 'ms', better: 'lower' },
   p90Ms: { title: 'p90', unit: 'ms', better: 'lower', detail: true },
   p99Ms: { title: 'p99', unit: 'ms', better: 'lower' },

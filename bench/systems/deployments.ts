@@ -10,6 +10,7 @@ export interface Deployment {
 /** The files of a dropped topic go soon, on every system: what is left of one case is not the next one's load (Kafka goes by the broker's setting). */
 const topics = { 'file.delete.delay.ms': '1000' };
 const removal = { 'log.segment.delete.delay.ms': '1000' };
+const quickCleaner = { 'log.cleaner.backoff.ms': '100' };
 const quickRetention = { 'log.retention.check.interval.ms': '5000' };
 
 export const deployments = {
@@ -35,6 +36,12 @@ export const deployments = {
     about: 'acks=all answers when the records are on the device',
     kafabric: { 'log.durability': 'flush', ...removal },
     kafka: { 'log.flush.interval.messages': '1', ...removal },
+    topics,
+  },
+  compaction: {
+    about: 'as os, with a cleaner that looks for work ten times a second',
+    kafabric: { 'log.durability': 'os', ...removal, ...quickCleaner },
+    kafka: { ...removal, ...quickCleaner },
     topics,
   },
   soak: {

@@ -9,6 +9,7 @@ export class External implements System {
   readonly direct = null;
   readonly controllable = false;
   readonly pid: number | null;
+  readonly dataFolder = null;
   readonly topicConfig: Record<string, string> = {};
   readonly producesOnly = false;
 

@@ -45,6 +45,10 @@ export abstract class LocalSystem implements System {
     return null;
   }
 
+  get dataFolder(): string | null {
+    return this.dir;
+  }
+
   get pid(): number | null {
     return this.#child?.pid ?? null;
   }

@@ -18,6 +18,8 @@ export interface System {
   readonly controllable: boolean;
   /** The process that is looked into; null when there is none on this machine. */
   readonly pid: number | null;
+  /** Where it keeps its data; null when that is not on this machine, or not known. */
+  readonly dataFolder: string | null;
   /** What every topic is made with. */
   readonly topicConfig: Record<string, string>;
   /** Whether it takes one producer's records and can do nothing else. */

@@ -1,3 +1,4 @@
+import { compaction } from './compaction.ts';
 import { consume } from './consume.ts';
 import { directApi } from './direct.ts';
 import { java } from './java.ts';
@@ -11,6 +12,7 @@ import { recovery } from './recovery.ts';
 import { small } from './small.ts';
 import { soak } from './soak.ts';
 import { startup } from './startup.ts';
+import { transactions } from './transactions.ts';
 import type { Workload } from './workload.ts';
 
 /** In the order in which they run on a system that has just started. */
@@ -21,6 +23,7 @@ export const workloads: readonly Workload[] = [
   mixed,
   latency,
   small,
+  transactions,
   rebalance,
   java,
   node,
@@ -28,6 +31,7 @@ export const workloads: readonly Workload[] = [
   memory,
   produceKept,
   directApi,
+  compaction,
   fsync,
   soak,
 ];

@@ -14,6 +14,7 @@ struct options {
   double seconds;     // time limit of the load; 0: none
   double bytes;       // byte limit of the load; 0: none
   long records;       // record limit of the load; 0: none
+  long keys;          // records have one of so many keys in turn; 0: none
   int clients;        // client instances, each with its own connection and thread
   int partitions;
   double entropy;     // part of the value that is random: 1 does not compress
@@ -21,6 +22,8 @@ struct options {
   double idle;        // a consumer ends after so many seconds without a record
   double interval;    // seconds between reports of a long run
   int depth;          // requests in flight on a connection, for raw requests
+  int transaction;    // records of a transaction
+  double commit;      // seconds between commits of a load with a schedule; 0: no transactions
   int part;           // which of `parts` processes this is, that share the partitions of a topic
   int parts;
   const char *config; // name=value,... of a topic that is made
@@ -49,6 +52,10 @@ void *value_at(const struct pool *pool, long i);
 /** Says that everything is connected, then waits for a line on standard input, so that many clients start together. */
 double wait_for_go(void);
 
+/** A producer that may begin transactions; its id is the topic's name with a number. */
+rd_kafka_t *start_transactional(const struct options *options, rd_kafka_conf_t *conf, int index);
+void check_transaction(rd_kafka_error_t *error);
+
 /** Sum of the requests that all clients have sent, from librdkafka's own statistics. */
 void count_requests(rd_kafka_conf_t *conf);
 enum { STATISTICS_MS = 100 };
@@ -59,4 +66,5 @@ int consume(const struct options *options);
 int latency(const struct options *options);
 int group(const struct options *options);
 int raw(const struct options *options);
+int transactions(const struct options *options);
 int topics(const struct options *options, const char *what);

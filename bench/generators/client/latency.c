@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { TIMEOUT_MS = 60000 };
+
 static atomic_long failed;
 static atomic_bool stopping;
 
@@ -88,6 +90,7 @@ static rd_kafka_t *start_consumer(const struct options *options) {
   rd_kafka_conf_t *conf = configuration(&plain);
   set_property(conf, "group.id", "bench");
   set_property(conf, "enable.auto.commit", "false");
+  set_property(conf, "isolation.level", options->commit > 0 ? "read_committed" : "read_uncommitted");
   rd_kafka_t *client = start_client(RD_KAFKA_CONSUMER, conf);
   rd_kafka_poll_set_consumer(client);
   rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(options->partitions);
@@ -107,7 +110,9 @@ static void send_record(rd_kafka_t *client, rd_kafka_topic_t *topic, void *value
 
 /** One record to each partition, received before the clock starts: everything is connected and fetching. */
 static void warm_up(rd_kafka_t *client, rd_kafka_topic_t *topic, const struct options *options, const struct pool *pool) {
+  if (options->commit > 0) check_transaction(rd_kafka_begin_transaction(client));
   for (int p = 0; p < options->partitions; p++) send_record(client, topic, value_at(pool, p), options->size, p, 0);
+  if (options->commit > 0) check_transaction(rd_kafka_commit_transaction(client, TIMEOUT_MS));
   for (double from = now(); atomic_load(&received) < options->partitions;) {
     rd_kafka_poll(client, 10);
     if (now() - from > 60) die("the first records did not come back within 60 s");
@@ -123,13 +128,15 @@ int latency(const struct options *options) {
   struct pool pool = make_pool(options);
   rd_kafka_conf_t *conf = configuration(options);
   rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
-  rd_kafka_t *client = start_client(RD_KAFKA_PRODUCER, conf);
+  bool commits = options->commit > 0;
+  rd_kafka_t *client = commits ? start_transactional(options, conf, 0) : start_client(RD_KAFKA_PRODUCER, conf);
   rd_kafka_topic_t *topic = open_topic(client, options);
   pthread_t receiver;
   pthread_create(&receiver, NULL, receive, start_consumer(options));
   warm_up(client, topic, options, &pool);
-  double from = wait_for_go(), cpu = cpu_seconds(), reported = from;
+  double from = wait_for_go(), cpu = cpu_seconds(), reported = from, committed = from;
   long sent = 0;
+  if (commits) check_transaction(rd_kafka_begin_transaction(client));
   for (; sent < options->seconds * options->rate; sent++) {
     double due = from + sent / options->rate;
     if (due > now()) {
@@ -137,11 +144,18 @@ int latency(const struct options *options) {
       sleep_until(due);
     }
     send_record(client, topic, value_at(&pool, sent), options->size, (int)(sent % options->partitions), due);
+    if (commits && now() - committed >= options->commit) {
+      // The schedule goes on meanwhile: what is due waits, and counts its waiting.
+      check_transaction(rd_kafka_commit_transaction(client, TIMEOUT_MS));
+      committed = now();
+      check_transaction(rd_kafka_begin_transaction(client));
+    }
     if (options->interval > 0 && now() - reported >= options->interval) {
       report(now() - reported, cpu_seconds() - cpu, options->size);
       reported = now();
     }
   }
+  if (commits) check_transaction(rd_kafka_commit_transaction(client, TIMEOUT_MS));
   for (double end = now(); atomic_load(&received) < sent + options->partitions && now() - end < 20;) rd_kafka_poll(client, 5);
   bool complete = atomic_load(&received) >= sent + options->partitions;
   report(now() - reported, cpu_seconds() - cpu, options->size);

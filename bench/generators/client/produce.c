@@ -31,8 +31,14 @@ static void on_failure(rd_kafka_t *client, const rd_kafka_message_t *message, vo
 /** Small records go in batches, which spares a lock a record; returns how many the queue took. */
 static int produce_some(struct producer *p, int wanted) {
   rd_kafka_message_t messages[BATCH];
-  for (int i = 0; i < wanted; i++)
+  long keys[BATCH];
+  for (int i = 0; i < wanted; i++) {
     messages[i] = (rd_kafka_message_t){.payload = value_at(p->pool, p->sent + i), .len = p->options->size};
+    if (p->options->keys == 0) continue;
+    keys[i] = (p->sent + i) % p->options->keys;
+    messages[i].key = &keys[i];
+    messages[i].key_len = sizeof keys[i];
+  }
   return rd_kafka_produce_batch(p->topic, RD_KAFKA_PARTITION_UA, 0, messages, wanted);
 }
 

@@ -1,4 +1,4 @@
-// Makes and deletes topics; "topic" is one name or several separated by commas.
+// Makes, configures and deletes topics; "topic" is one name or several separated by commas.
 #include "client.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,14 +13,24 @@ static int names(const struct options *options, char **into) {
   return count;
 }
 
-static void configure(rd_kafka_NewTopic_t *topic, const struct options *options) {
+typedef rd_kafka_resp_err_t (*take_config)(void *into, const char *name, const char *value);
+
+static rd_kafka_resp_err_t of_new_topic(void *topic, const char *name, const char *value) {
+  return rd_kafka_NewTopic_set_config(topic, name, value);
+}
+
+static rd_kafka_resp_err_t of_resource(void *resource, const char *name, const char *value) {
+  return rd_kafka_ConfigResource_set_config(resource, name, value);
+}
+
+static void each_config(const struct options *options, take_config take, void *into) {
   char *all = strdup(options->config ? options->config : "");
   char *rest = NULL;
   for (char *entry = strtok_r(all, ",", &rest); entry; entry = strtok_r(NULL, ",", &rest)) {
     char *equals = strchr(entry, '=');
     if (!equals) die("a topic's configuration is name=value,...");
     *equals = 0;
-    rd_kafka_NewTopic_set_config(topic, entry, equals + 1);
+    take(into, entry, equals + 1);
   }
   free(all);
 }
@@ -52,7 +62,7 @@ static int create(rd_kafka_t *client, rd_kafka_queue_t *queue, const struct opti
   for (size_t i = 0; i < count; i++) {
     topics[i] = rd_kafka_NewTopic_new(list[i], options->partitions, 1, error, sizeof error);
     if (!topics[i]) die(error);
-    configure(topics[i], options);
+    each_config(options, of_new_topic, topics[i]);
   }
   rd_kafka_CreateTopics(client, topics, count, patience(client), queue);
   rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 150000);
@@ -60,6 +70,19 @@ static int create(rd_kafka_t *client, rd_kafka_queue_t *queue, const struct opti
   const rd_kafka_topic_result_t **results =
       event ? rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &n) : NULL;
   return check(event, results, n);
+}
+
+/** Replaces the configuration of one topic. */
+static int configure(rd_kafka_t *client, rd_kafka_queue_t *queue, const struct options *options) {
+  rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, options->topic);
+  each_config(options, of_resource, resource);
+  rd_kafka_AlterConfigs(client, &resource, 1, patience(client), queue);
+  rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 150000);
+  check(event, NULL, 0);
+  size_t n = 0;
+  const rd_kafka_ConfigResource_t **results = rd_kafka_AlterConfigs_result_resources(rd_kafka_event_AlterConfigs_result(event), &n);
+  if (n != 1 || rd_kafka_ConfigResource_error(results[0])) die(n == 1 ? rd_kafka_ConfigResource_error_string(results[0]) : "no answer");
+  return 0;
 }
 
 static int delete(rd_kafka_t *client, rd_kafka_queue_t *queue, const struct options *options) {
@@ -79,7 +102,9 @@ int topics(const struct options *options, const char *what) {
   rd_kafka_t *client = start_client(RD_KAFKA_PRODUCER, configuration(options));
   rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
   double from = now();
-  int failed = strcmp(what, "create") == 0 ? create(client, queue, options) : delete(client, queue, options);
+  int (*change)(rd_kafka_t *, rd_kafka_queue_t *, const struct options *) =
+      strcmp(what, "create") == 0 ? create : strcmp(what, "configure") == 0 ? configure : delete;
+  int failed = change(client, queue, options);
   printf("{\"seconds\":%.4f}\n", now() - from);
   return failed;
 }
