@@ -152,6 +152,18 @@ async function go(log) {
   await run(log, 'go', ['build', '-o', join(clients, 'go/driver'), '.'], { cwd: join(here, 'go') });
 }
 
+/** The object store that the storage tier S3 is tried on: Versity's S3 gateway over a directory. */
+async function s3Server(log) {
+  requireCommands(
+    ['go'],
+    'apt-get install golang, or the tar file from the Go project; version 1.26 or newer',
+  );
+  const version = readFileSync(join(here, 's3-server/version.txt'), 'utf8').trim();
+  await run(log, 'go', ['install', `github.com/versity/versitygw/cmd/versitygw@${version}`], {
+    env: { GOBIN: join(clients, 's3-server'), GOFLAGS: '-buildvcs=false' },
+  });
+}
+
 /** What the benchmark's generator is compiled with, and the ssh server of its smoke test. */
 async function bench(log) {
   await debian(log, ['gcc', 'libc6-dev', 'librdkafka-dev', 'openssh-server', 'openssh-client']);
@@ -195,6 +207,7 @@ const lanes = [
     { name: 'java', inputs: ['java'], install: java },
     { name: 'python', inputs: ['python/requirements.txt'], install: python },
     { name: 'go', inputs: ['go'], install: go },
+    { name: 's3-server', inputs: ['s3-server'], install: s3Server },
   ],
 ];
 

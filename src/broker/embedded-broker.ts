@@ -6,6 +6,7 @@ import type { LogIntervals } from '../backend/log/log-manager-options.ts';
 import type { FileSystem } from '../backend/log/ports.ts';
 import { storeFileSystem } from '../backend/log/store-file-system.ts';
 import { PayloadStores, type PayloadStoresOptions } from '../backend/payload/stores/payload-stores.ts';
+import { Bucket } from '../backend/payload/tiers/s3/bucket.ts';
 import { TieredStorage } from '../backend/payload/tiers/tiered-storage.ts';
 import type { KafabricConfig } from '../config/index.ts';
 import { arenaStats } from '../native/arena.ts';
@@ -293,7 +294,7 @@ async function reportBufferedDirectories(
 /** More of the arena waits to be written than this share: payload is not copied from tier to tier then. */
 const BUSY_SHARE = 16;
 
-export function openTiers(parts: {
+export async function openTiers(parts: {
   store: Store;
   logs: LogManager;
   metadata: ClusterMetadata;
@@ -301,8 +302,10 @@ export function openTiers(parts: {
 }): Promise<TieredStorage> {
   const { store, logs, metadata, options } = parts;
   const { config, clock, logger } = options;
+  const { s3, tiers } = config.resolved;
   return TieredStorage.open({
-    tiers: config.resolved.tiers,
+    tiers,
+    bucket: s3 && (await Bucket.open({ config: s3, files: store, logger })),
     logDirectories: logs.directories.filter(({ error }) => error === null).map(({ path }) => path),
     owner: { clusterId: logs.clusterId, nodeId: config.resolved.nodeId },
     files: store,

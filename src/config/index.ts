@@ -5,6 +5,7 @@ export { type ConfigEntry, KafabricConfig, type ResolvedConfig } from './kafabri
 export type { AdvertisedListener, Listener } from './listeners.ts';
 export { isLoopbackHost } from './listeners.ts';
 export { type ConfigInput, defaultDataDirectory, loadConfig } from './load.ts';
+export { bucketUrl, S3_SCHEME, type S3Config } from './s3.ts';
 export { type ConfigSource, environmentVariable, type Setting } from './sources.ts';
 export type { TierConfig, TierPathConfig } from './tiers.ts';
 export { TopicConfig } from './topic-config.ts';

@@ -6,6 +6,7 @@ import {
   type ConfigDefinition,
 } from './definitions/index.ts';
 import type { AdvertisedListener, Listener } from './listeners.ts';
+import type { S3Config } from './s3.ts';
 import type { ConfigSource, Setting } from './sources.ts';
 import type { TierConfig } from './tiers.ts';
 import { type ConfigValue, parseValue } from './value.ts';
@@ -26,6 +27,8 @@ export interface ResolvedConfig {
   readonly logDirs: readonly string[];
   /** Where payload lies, fastest first; none: in the directories of its partitions. */
   readonly tiers: readonly TierConfig[];
+  /** The bucket of the last tier, if that is S3. */
+  readonly s3: S3Config | null;
   /** The default of log.dir on this machine for this user. */
   readonly defaultDataDirectory: string;
   readonly listeners: readonly Listener[];

@@ -80,7 +80,7 @@ describe('The settings of storage tiers', () => {
     for (const [type, hint] of [
       ['PMEM', /name its DAX file system as NVME/],
       ['MEMORY', /arena\.bytes/],
-      ['S3', /use NVME, SSD, HDD or PFS/],
+      ['S3', /S3 cannot be the first tier: .* name a tier before it, such as SSD,S3/],
     ] as const)
       assert.match(problems(...TIERED, `storage.tiers.types=${type},HDD`), hint);
     assert.match(problems(...TIERED, 'storage.tiers.types=TAPE,HDD'), /must be one of: PMEM, NVME/);
@@ -88,6 +88,44 @@ describe('The settings of storage tiers', () => {
       load('log.pmem.pool.ratio=0.9').resolved.warnings.join(),
       /log\.pmem\.pool\.ratio has no effect/,
     );
+  });
+
+  it('name a bucket for the last tier', () => {
+    const s3 = [...TIERED.slice(0, -1), 'storage.tiers.types=NVME,S3', 'storage.s3.cache.dir=/cache'];
+    const { tiers, s3: found } = load(
+      ...s3,
+      'storage.s3.bucket=payload',
+      'storage.s3.prefix=a/node-1',
+    ).resolved;
+    assert.deepEqual(tiers[1], {
+      ordinal: 'second',
+      type: 'S3',
+      paths: [{ path: 's3://payload/a/node-1', sizeBytes: -1 }],
+    });
+    assert.deepEqual(
+      [found?.prefix, found?.region, found?.forcePathStyle, found?.cacheDirectory],
+      ['a/node-1/', '', false, '/cache'],
+    );
+    const own = load(
+      ...s3,
+      'storage.s3.bucket=payload',
+      'storage.s3.endpoint=http://localhost:9000',
+    ).resolved;
+    assert.deepEqual([own.s3?.prefix, own.s3?.region, own.s3?.forcePathStyle], ['', 'us-east-1', true]);
+    assert.equal(own.tiers[1]?.paths[0]?.path, 's3://payload');
+
+    assert.match(problems(...s3), /storage\.s3\.bucket=: .*needs the name of a bucket/);
+    assert.match(problems(...s3, 'storage.s3.bucket=a/b'), /3 to 63 letters/);
+    const bucket = [...s3, 'storage.s3.bucket=payload'];
+    assert.match(problems(...bucket, 'storage.tiers.types=S3,NVME'), /cannot be the first tier/);
+    assert.match(problems(...bucket, 'storage.tiers.types=NVME,S3,HDD'), /can only be the last tier/);
+    assert.match(problems(...bucket, 'storage.tiers.second.paths=/b'), /the tier S3 has no directories/);
+    assert.match(problems(...bucket, 'storage.s3.prefix=/a'), /with single slashes between/);
+    assert.match(problems(...bucket, 'storage.s3.prefix=a/../b'), /with single slashes between/);
+    assert.match(problems(...bucket, 'storage.s3.endpoint=minio:9000'), /a URL such as/);
+    assert.match(problems(...bucket, 'storage.s3.cache.dir='), /needs a local directory/);
+    assert.match(problems(...bucket, 'storage.s3.cache.dir=/nvme/a/c'), /must not be, or lie in, each other/);
+    assert.match(problems(...bucket, 'storage.s3.kms.key.id=k'), /a key is for storage\.s3\.server/);
   });
 
   it('are refused when they do not fit together', () => {

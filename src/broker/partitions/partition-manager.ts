@@ -79,8 +79,8 @@ export class PartitionManager {
   constructor(options: PartitionManagerOptions) {
     this.#options = options;
     this.#config = options.config;
-    const { files, stores } = options;
-    this.#openFiles = new OpenFiles(stores?.over(files) ?? files, OPEN_PAYLOAD_FILES_MAX);
+    const { files, stores, tiers } = options;
+    this.#openFiles = new OpenFiles(tiers.over(stores?.over(files) ?? files), OPEN_PAYLOAD_FILES_MAX);
     this.#later = new LaterOpens(options.clock);
   }
 

@@ -5,11 +5,13 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { PayloadFiles } from '../../backend/payload/ports.ts';
 import type { MigrationSettings } from '../../backend/payload/tiers/migrator.ts';
+import type { Bucket } from '../../backend/payload/tiers/s3/bucket.ts';
 import type { TieredStorageOptions, TierFiles } from '../../backend/payload/tiers/tiered-storage.ts';
 import type { TopicConfig } from '../../config/index.ts';
 import { arenaStats } from '../../native/arena.ts';
 import type { Store } from '../../native/store.ts';
 import { buildBatch } from '../../protocol/records/builder.ts';
+import type { Clock } from '../../util/clock.ts';
 import { inNativeMemory, TestBroker, topicConfig, withoutPlace } from './testing.ts';
 
 export const TOPIC_ID = 'AAAAAAAAAAAAAAAAAAAABQ';
@@ -61,6 +63,9 @@ export interface TierSetup {
   /** Asked again and again. */
   settings?: () => MigrationSettings;
   beforeLoading?: () => Promise<void>;
+  /** Is the last tier, behind those of `sizes`. */
+  bucket?: Bucket;
+  clock?: Clock;
 }
 
 /** A broker whose payload lies in tiers, in directories that a test may interfere with. */
@@ -95,7 +100,8 @@ export class TierFixture {
     const { sizes, threshold = 0.5, faults = new TierFaults(), config = {} } = setup;
     const types = ['NVME', 'SSD', 'HDD'];
     const ordinals = ['first', 'second', 'third'];
-    const tiers: TieredStorageOptions['tiers'] = sizes.map((ofTier, tier) => ({
+    const { bucket, clock } = setup;
+    const directories: TieredStorageOptions['tiers'] = sizes.map((ofTier, tier) => ({
       ordinal: ordinals[tier]!,
       type: types[tier]!,
       paths: ofTier.map((sizeBytes, index) => ({
@@ -103,6 +109,8 @@ export class TierFixture {
         sizeBytes,
       })),
     }));
+    const inBucket = { ordinal: 'last', type: 'S3', paths: [{ path: bucket?.url ?? '', sizeBytes: -1 }] };
+    const tiers = bucket === undefined ? directories : [...directories, inBucket];
     this.broker = await TestBroker.start(
       this.logs,
       setup.topics ?? [TOPIC],
@@ -114,6 +122,8 @@ export class TierFixture {
         tiers: (store) => ({
           tiers,
           files: faults.files(store),
+          ...(bucket && { bucket }),
+          ...(clock && { clock }),
           settings: setup.settings ?? (() => ({ threshold, bytesPerSecond: -1 })),
         }),
       },
@@ -171,7 +181,8 @@ export class TierFixture {
   /** The bytes that each tier believes to have are those of its files. */
   checkSpace(): void {
     for (const { paths } of this.broker!.tiers.tiers) {
-      for (const { path, usedBytes, files } of paths) {
+      for (const { path, usedBytes, files, bucket } of paths) {
+        if (bucket !== null) continue;
         const found = readdirSync(path, { recursive: true, withFileTypes: true }).filter((entry) =>
           entry.name.endsWith('.payload'),
         );

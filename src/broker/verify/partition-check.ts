@@ -8,6 +8,8 @@ import type { Reference } from '../../backend/payload/payload-recovery.ts';
 import { namesIn } from '../../backend/payload/small-files.ts';
 import { readRecords, recordPath, type SegmentRecord } from '../../backend/payload/stores/segment-record.ts';
 import { isPartitionName } from '../../backend/payload/tiers/directories.ts';
+import type { Bucket } from '../../backend/payload/tiers/s3/bucket.ts';
+import { ObjectError } from '../../backend/payload/tiers/s3/objects.ts';
 import type { SurveyedFile } from '../../backend/payload/tiers/tier-survey.ts';
 import { chooseCopy } from '../../backend/payload/tiers/tiered-places.ts';
 import type { Store, StoreFile } from '../../native/store.ts';
@@ -55,8 +57,13 @@ interface PayloadCopy {
   readonly bytes: number;
 }
 
+/** A payload file, or an object. */
+type CheckedFile = Pick<StoreFile, 'size' | 'readCrc' | 'close'>;
+
 export interface CheckOptions {
   readonly store: Store;
+  /** Of the last tier, if that is S3. */
+  readonly bucket: Bucket | null;
   /** Copies at stores; null without `payload.stores`. */
   readonly copies: StoreCopies | null;
   /** Read every extent and check it with its batch's CRC; otherwise only whether the files reach far enough. */
@@ -170,7 +177,7 @@ class PartitionCheck {
       return;
     }
     const path = this.#files.get(id)?.path ?? payloadPath(this.#payloadDirectory, id);
-    const file = await this.#options.store.open(path, { readOnly: true }).catch((error: unknown) => {
+    const file = await this.#open(path).catch((error: unknown) => {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
       const batches = `${references.length} batches from here on`;
       const { outage } = this.#target;
@@ -212,7 +219,15 @@ class PartitionCheck {
     for (const { length } of references) onExtent(length);
   }
 
-  async #checkExtent(file: StoreFile, path: string, reference: Reference): Promise<void> {
+  async #open(path: string): Promise<CheckedFile> {
+    const { store, bucket } = this.#options;
+    if (bucket === null || !path.startsWith(`${bucket.url}/`)) return store.open(path, { readOnly: true });
+    const size = await bucket.size(path);
+    const readCrc: StoreFile['readCrc'] = (...range) => bucket.read(path, ...range);
+    return { size, readCrc, close: async () => undefined };
+  }
+
+  async #checkExtent(file: CheckedFile, path: string, reference: Reference): Promise<void> {
     const { position, length, headerCrc, batchCrc, baseOffset } = reference;
     const place = `${length} bytes at ${position}`;
     if (position + length > file.size) {
@@ -226,7 +241,7 @@ class PartitionCheck {
         if (crc32c !== batchCrc)
           this.#problem('damaged', path, baseOffset, `${place} are not what was produced`);
       } catch (error) {
-        if (isLackOfMemory(error)) throw error;
+        if (isLackOfMemory(error) || (error instanceof ObjectError && error.isOutage)) throw error;
         this.#problem('damaged', path, baseOffset, `${place} cannot be read: ${String(error)}`);
       }
     }
@@ -290,8 +305,15 @@ class PartitionCheck {
     removed: readonly string[],
   ): Promise<void> {
     const { repair } = this.#options;
-    if (repair) for (const path of removed) await rm(path, { force: true });
+    if (repair) for (const path of removed) await this.#remove(path);
     this.#problem(kind, file, offset, detail, repair);
+  }
+
+  async #remove(path: string): Promise<void> {
+    const { bucket } = this.#options;
+    if (bucket === null || !path.startsWith(`${bucket.url}/`)) return rm(path, { force: true });
+    await bucket.remove(path);
+    if (bucket.removals.size > 0) throw new Error(`${path} could not be removed`);
   }
 
   #problem(

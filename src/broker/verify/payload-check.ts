@@ -13,6 +13,7 @@ import {
 import { parsePartitionDirectory } from '../../backend/log/log-file-names.ts';
 import type { PayloadStores } from '../../backend/payload/stores/payload-stores.ts';
 import { partitionName } from '../../backend/payload/tiers/directories.ts';
+import type { Bucket } from '../../backend/payload/tiers/s3/bucket.ts';
 import { surveyTiers, type TierSurvey } from '../../backend/payload/tiers/tier-survey.ts';
 import type { Store } from '../../native/store.ts';
 import { checkPartition, type PartitionToCheck, type PayloadProblem } from './partition-check.ts';
@@ -24,6 +25,8 @@ export interface PayloadCheckOptions {
   readonly directories: readonly string[];
   /** The paths of each storage tier. */
   readonly tiers: readonly (readonly string[])[];
+  /** Of the last tier, if that is S3. */
+  readonly bucket?: Bucket | null;
   /** The stores of a gateway; null: it has none. */
   readonly openStores: ((owner: { clusterId: string; nodeId: number }) => Promise<PayloadStores>) | null;
   /** Only these topics; null: all. */
@@ -100,12 +103,18 @@ export async function checkPayload(options: PayloadCheckOptions): Promise<Payloa
 }
 
 /** What the tiers hold of these log directories. */
-async function surveyOf({ store, directories, tiers }: PayloadCheckOptions): Promise<TierSurvey> {
+async function surveyOf({
+  store,
+  directories,
+  tiers,
+  bucket = null,
+}: PayloadCheckOptions): Promise<TierSurvey> {
   const meta = await readFile(join(directories[0]!, META_PROPERTIES)).catch(() => null);
   if (meta === null) return { files: new Map(), outage: null, locks: [] };
   const { clusterId, nodeId } = decodeMetaProperties(meta);
   return surveyTiers({
     paths: tiers,
+    bucket,
     logDirectories: directories,
     owner: { clusterId, nodeId },
     lockDirectory: (path) => store.lockDirectory(path),
@@ -184,7 +193,7 @@ async function checkDirectory(
   report: PayloadReport,
   found: Set<string>,
 ): Promise<void> {
-  const { store, readPayload, repair, onProgress, survey, names, copies } = options;
+  const { store, bucket = null, readPayload, repair, onProgress, survey, names, copies } = options;
   const progress = () =>
     onProgress?.({
       partitions: report.partitions,
@@ -201,6 +210,7 @@ async function checkDirectory(
     found.add(target.topic);
     await checkPartition(target, {
       store,
+      bucket,
       copies,
       readPayload,
       repair,

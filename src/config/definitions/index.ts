@@ -9,6 +9,7 @@ import { networkDefinitions } from './network.ts';
 import { payloadDefinitions } from './payload.ts';
 import { quotaDefinitions } from './quotas.ts';
 import { clientMetricsDefinitions, groupKeyDefinitions } from './resources.ts';
+import { s3Definitions } from './s3.ts';
 import { serverDefinitions } from './server.ts';
 import { shareGroupDefinitions } from './share-groups.ts';
 import { storeDefinitions } from './stores.ts';
@@ -40,6 +41,7 @@ const broker = [
   ...payloadDefinitions,
   ...storeDefinitions,
   ...tierDefinitions,
+  ...s3Definitions,
   ...fabricDefinitions,
   ...directDefinitions,
 ] as const;

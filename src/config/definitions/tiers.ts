@@ -48,7 +48,7 @@ export const tierDefinitions = [
     values: ['PMEM', 'NVME', 'SSD', 'HDD', 'MEMORY', 'PFS', 'S3'],
     repeats: true,
     documentation:
-      'The kind of each tier, fastest first, separated by commas: NVME, SSD, HDD, or PFS for a mounted parallel file system. PMEM, MEMORY and S3 are not built yet and are refused. Needed with log.channel.type=tiered; each tier has its storage.tiers.<first|second|...>.paths.',
+      'The kind of each tier, fastest first, separated by commas: NVME, SSD, HDD, PFS for a mounted parallel file system, and, as the last one only, S3 for an object store (storage.s3.*). PMEM and MEMORY are not built yet and are refused. Needed with log.channel.type=tiered; each tier but S3 has its storage.tiers.<first|second|...>.paths.',
   },
   ...keysOf('first'),
   ...keysOf('second'),

@@ -1,4 +1,5 @@
 import { PayloadStores } from '../../backend/payload/stores/payload-stores.ts';
+import { Bucket } from '../../backend/payload/tiers/s3/bucket.ts';
 import type { PayloadProblem } from '../../broker/verify/partition-check.ts';
 import {
   checkPayload,
@@ -30,11 +31,15 @@ export async function verifyCommand(config: KafabricConfig, options: VerifyOptio
   // An extent is read as one piece.
   configureArena(arenaBytes(config));
   const store = new Store({ threads: 2, direct: config.get('log.direct.io.enable') });
+  const { s3 } = config.resolved;
+  let bucket: Bucket | null = null;
   try {
+    bucket = s3 === null ? null : await Bucket.open({ config: s3, files: store, logger: silentLogger });
     const report = await checkPayload({
       store,
       directories: config.resolved.logDirs,
       tiers: config.resolved.tiers.map(({ paths }) => paths.map(({ path }) => path)),
+      bucket,
       openStores: storesOf(config),
       topics: options.topic.length === 0 ? null : new Set(options.topic),
       readPayload: options.read,
@@ -44,6 +49,7 @@ export async function verifyCommand(config: KafabricConfig, options: VerifyOptio
     process.stdout.write(options.json ? `${JSON.stringify(report, null, 2)}\n` : textReport(report, options));
     return report.moreProblems === 0 && report.problems.every(({ repaired }) => repaired) ? 0 : 1;
   } finally {
+    bucket?.close();
     await store.shutdown();
   }
 }

@@ -4,9 +4,10 @@ import { checkFabric } from './fabric.ts';
 import { type Finding, note } from './finding.ts';
 import { checkMachine } from './machine.ts';
 import { checkNetwork } from './network.ts';
+import { checkObjectStore } from './object-store.ts';
 import { checkStores } from './stores.ts';
 
-/** Looks at everything that the gateway depends on. `measure`: write 64 MiB to each data directory's device and each store, and time it. */
+/** Looks at everything that the gateway depends on. `measure`: write 64 MiB to each data directory's device and each store, and time it; a small object goes to the bucket, too. */
 export async function examine(config: KafabricConfig, measure: boolean): Promise<Finding[]> {
   const warnings = config.resolved.warnings.map((warning) => note('machine', warning));
   return [
@@ -15,6 +16,7 @@ export async function examine(config: KafabricConfig, measure: boolean): Promise
     ...(await checkNetwork(config)),
     ...(await checkFabric(config)),
     ...(await checkStores(config, measure)),
+    ...(await checkObjectStore(config, measure)),
     ...warnings,
   ];
 }

@@ -1,6 +1,6 @@
 /** One thing that was looked at. `advice`: what to do about it. */
 export interface Finding {
-  readonly area: 'machine' | 'memory' | 'disk' | 'network' | 'fabric' | 'stores';
+  readonly area: 'machine' | 'memory' | 'disk' | 'network' | 'fabric' | 'stores' | 'objects';
   readonly status: 'ok' | 'note' | 'problem';
   readonly text: string;
   readonly advice: string | null;

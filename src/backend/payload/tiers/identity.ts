@@ -1,5 +1,6 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { S3_SCHEME } from '../../../config/index.ts';
 import {
   decodeMetaProperties,
   encodeMetaProperties,
@@ -28,35 +29,48 @@ export interface TierOwner {
   readonly nodeId: number;
 }
 
+/** What a directory, or a bucket, says about whose it is. */
+export interface PathContents {
+  readonly names: readonly string[];
+  /** Of `tier.properties`; null: there is none. */
+  readonly properties: Buffer | null;
+}
+
+/** What is there of a directory, which must be there. */
+export async function readContents(path: string): Promise<PathContents> {
+  const names = await readdir(path);
+  const properties = await readFile(join(path, TIER_PROPERTIES)).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
+    throw error;
+  });
+  return { names, properties };
+}
+
 /**
- * Makes sure that a directory, which must be there, is the one that it was, or a new one.
+ * Makes sure that a directory, or a bucket, is the one that it was, or a new one.
  * @param known those that were used before
  * @param configured all that are configured now
  * @returns the directory's id; null for a new one, which `claimPath` gives one
  * @throws Error for people
  */
-export async function identifyPath(
+export function identify(
   path: string,
+  { names, properties: text }: PathContents,
   owner: TierOwner,
-  known: readonly KnownPath[],
-  configured: readonly string[],
-): Promise<string | null> {
+  { known, configured }: { known: readonly KnownPath[]; configured: readonly string[] },
+): string | null {
   const expected = known.find((each) => each.path === path)?.id ?? null;
-  const names = await readdir(path);
+  const isBucket = path.startsWith(S3_SCHEME);
   if (names.includes(META_PROPERTIES)) throw new Error('it is a log directory');
-  const text = await readFile(join(path, TIER_PROPERTIES)).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null;
-    throw error;
-  });
   if (text === null) {
     if (expected !== null)
       throw new Error(
-        `it was the tier directory ${expected} and has no ${TIER_PROPERTIES} now; is its disk not mounted? If what it held is lost, remove ${KNOWN_PATHS} from every directory of log.dirs, and it will be used anew`,
+        `it was the tier directory ${expected} and has no ${TIER_PROPERTIES} now; ${isBucket ? 'is it another bucket?' : 'is its disk not mounted?'} If what it held is lost, remove ${KNOWN_PATHS} from every directory of log.dirs, and it will be used anew`,
       );
     const foreign = names.find((name) => !NOTHING.has(name));
     if (foreign !== undefined)
       throw new Error(
-        `it holds ${foreign} and has no ${TIER_PROPERTIES}; a tier needs an empty directory for itself`,
+        `it holds ${foreign} and has no ${TIER_PROPERTIES}; a tier needs an empty ${isBucket ? 'bucket or prefix' : 'directory'} for itself`,
       );
     return null;
   }
@@ -67,7 +81,7 @@ export async function identifyPath(
     );
   if (expected !== null && directoryId !== expected)
     throw new Error(
-      `it is the tier directory ${directoryId}, where ${expected} was before; are disks swapped?`,
+      `it is the tier directory ${directoryId}, where ${expected} was before; are ${isBucket ? 'buckets' : 'disks'} swapped?`,
     );
   const before = known.find((each) => each.id === directoryId && each.path !== path);
   if (before !== undefined && configured.includes(before.path))

@@ -5,8 +5,6 @@ import type { Move } from './policy.ts';
 import { RateLimit } from './rate-limit.ts';
 import type { TierFile } from './tier-file.ts';
 
-/** Copied without a look at whether it is still wanted and whether clients wait. */
-const STEP_BYTES = 4 << 20;
 const LOOK_AGAIN_MS = 20;
 /** A file that could not be moved is left alone for so long. */
 const RETRY_MS = 60_000;
@@ -102,7 +100,8 @@ export class Migrator {
       await target.ready;
       moved = await source.owner!.segments!.move(source.segmentId, {
         place: target,
-        copy: (from, isWanted) => this.#copy(from, copy, source.bytes, isWanted),
+        copy: (from, isWanted) =>
+          this.#copy(from, copy, source.bytes, target.at.stepBytes(source.bytes), isWanted),
         publish: (from) => files.publishCopy(from, copy, target.path),
       });
     } catch (error) {
@@ -121,10 +120,16 @@ export class Migrator {
   }
 
   /** Copies a file in steps; no step is begun while clients wait for the disks. */
-  async #copy(from: string, to: string, bytes: number, isWanted: () => boolean): Promise<boolean> {
+  async #copy(
+    from: string,
+    to: string,
+    bytes: number,
+    stepBytes: number,
+    isWanted: () => boolean,
+  ): Promise<boolean> {
     const { files, clock, settings, isBusy } = this.#options;
     for (let position = 0; position < bytes; ) {
-      const length = Math.min(STEP_BYTES, bytes - position);
+      const length = Math.min(stepBytes, bytes - position);
       const beginMs = clock.now() + this.#rate.delayMs(length, settings().bytesPerSecond);
       while (isBusy() || clock.now() < beginMs) {
         if (this.#stopped || !isWanted()) return false;

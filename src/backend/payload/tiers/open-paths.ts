@@ -1,10 +1,9 @@
-import { mkdir, readdir } from 'node:fs/promises';
 import type { DirectoryLock } from '../../log/ports.ts';
 import { isPartitionName } from './directories.ts';
 import {
-  claimPath,
-  identifyPath,
+  identify,
   type KnownPath,
+  readContents,
   readKnownPaths,
   type TierOwner,
   writeKnownPaths,
@@ -36,10 +35,11 @@ export async function openTierPaths(
   for (const each of paths) {
     const { path } = each;
     try {
-      if (!known.some((before) => before.path === path)) await mkdir(path, { recursive: true });
-      const found = await identifyPath(path, owner, known, configured);
-      locks.push(files.lockDirectory(path));
-      const id = found ?? (await claimPath(path, owner));
+      if (!known.some((before) => before.path === path)) await each.make();
+      const found = await each.identify(owner, known, configured);
+      const lock = each.lock(files);
+      if (lock !== null) locks.push(lock);
+      const id = found ?? (await each.claim(owner));
       if ([...now.values()].includes(id))
         throw new Error('it is a directory that is named by another path, too');
       now.set(path, id);
@@ -71,11 +71,26 @@ export async function openTierPaths(
   return { locks, absent };
 }
 
+/** As `openTierPaths` for one that could not be asked then. Rejects with an error for people while it cannot be used. */
+export async function admitPath(
+  path: TierPath,
+  paths: readonly TierPath[],
+  { logDirectories, owner }: Pick<OpenPathsOptions, 'logDirectories' | 'owner'>,
+): Promise<void> {
+  const { version, paths: known } = await readKnownPaths(logDirectories);
+  const configured = paths.map((each) => each.path);
+  const id = (await path.identify(owner, known, configured)) ?? (await path.claim(owner));
+  if (known.some((each) => each.path === path.path)) return;
+  const used = [...known, { path: path.path, id }];
+  await writeKnownPaths(logDirectories, { version: version + 1, paths: used });
+}
+
 /** Whether a directory that is not configured any more holds nothing. */
 async function isEmptied(path: string, id: string, owner: TierOwner): Promise<boolean> {
   try {
-    if ((await identifyPath(path, owner, [{ path, id }], [path])) !== id) return false;
-    return !(await readdir(path)).some(isPartitionName);
+    const contents = await readContents(path);
+    if (identify(path, contents, owner, { known: [{ path, id }], configured: [path] }) !== id) return false;
+    return !contents.names.some(isPartitionName);
   } catch {
     return false;
   }

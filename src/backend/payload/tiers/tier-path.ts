@@ -1,6 +1,12 @@
-import { stat, statfs } from 'node:fs/promises';
+import { mkdir, readdir, stat, statfs } from 'node:fs/promises';
 import type { Clock } from '../../../util/clock.ts';
 import type { Logger } from '../../../util/logger.ts';
+import type { DirectoryLock } from '../../log/ports.ts';
+import { payloadPath } from '../home-places.ts';
+import { syncDirectory } from '../small-files.ts';
+import { type FoundTierFile, isPartitionName, scanTierPath } from './directories.ts';
+import { claimPath, identify, type KnownPath, readContents, type TierOwner } from './identity.ts';
+import type { Bucket } from './s3/bucket.ts';
 import type { TierFile } from './tier-file.ts';
 
 /** This share of a file system stays free, and at most so much of it: others write there too, and space is allocated ahead. */
@@ -23,15 +29,21 @@ const HARMLESS = new Set([
   'EINTR',
   'EAGAIN',
 ]);
+/** Copied without a look at whether it is still wanted and whether clients wait. */
+const STEP_BYTES = 4 << 20;
 const FULL = new Set(['ENOSPC', 'EDQUOT']);
 
 /** One directory of a tier: what lies in it and how much room it has. */
 export class TierPath {
-  /** Absolute. */
+  /** Absolute; the URL of a bucket. */
   readonly path: string;
   /** From 0 on; the number of tiers for directories of partitions. */
   readonly tier: number;
   readonly files = new Set<TierFile>();
+  /** Segments may be begun there. */
+  readonly takesNew: boolean = true;
+  /** What it is, if it is no directory. */
+  readonly bucket: Bucket | null = null;
   /** Bytes of all of `files`. */
   usedBytes = 0;
   readonly #sizeBytes: number;
@@ -40,6 +52,7 @@ export class TierPath {
   /** Bytes that it may hold, as it was measured last. */
   #capacityBytes = 0;
   #device: number | null = null;
+  readonly #made = new Map<string, Promise<unknown>>();
   #fullUntilMs = 0;
   #error: string | null = null;
 
@@ -85,6 +98,76 @@ export class TierPath {
     return Math.max(0, this.capacityBytes - this.usedBytes);
   }
 
+  /** Where a segment's file is, or a new one is to be. */
+  pathOf(partition: string, segmentId: number, _modifiedMs: number): string {
+    return payloadPath(this.directoryOf(partition), segmentId);
+  }
+
+  /** What all paths of a partition's files begin with, before a slash. */
+  directoryOf(partition: string): string {
+    return `${this.path}/${partition}`;
+  }
+
+  /** Resolves when files of the partition can be made. Makes no parents: without them nothing is mounted there. */
+  prepare(partition: string): Promise<unknown> {
+    let made = this.#made.get(partition);
+    if (made === undefined) {
+      made = mkdir(this.directoryOf(partition)).then(
+        () => syncDirectory(this.path),
+        (error: NodeJS.ErrnoException) => {
+          if (error.code !== 'EEXIST') throw error;
+        },
+      );
+      this.#made.set(partition, made);
+      made.catch(() => this.#made.delete(partition));
+    }
+    return made;
+  }
+
+  /** What was prepared for the partition is going to be removed. */
+  forget(partition: string): void {
+    this.#made.delete(partition);
+  }
+
+  /** Makes it, if it was not used before. */
+  async make(): Promise<void> {
+    await mkdir(this.path, { recursive: true });
+  }
+
+  /** See `identify`. */
+  async identify(
+    owner: TierOwner,
+    known: readonly KnownPath[],
+    configured: readonly string[],
+  ): Promise<string | null> {
+    return identify(this.path, await readContents(this.path), owner, { known, configured });
+  }
+
+  /** Makes it this gateway's, durably; returns its new id. */
+  claim(owner: TierOwner): Promise<string> {
+    return claimPath(this.path, owner);
+  }
+
+  /** Null where none is needed. */
+  lock(files: { lockDirectory(path: string): DirectoryLock }): DirectoryLock | null {
+    return files.lockDirectory(this.path);
+  }
+
+  /** What is there at the start. */
+  scan(): Promise<FoundTierFile[]> {
+    return scanTierPath(this.path);
+  }
+
+  /** The names of the partitions that have something there. */
+  async partitions(): Promise<string[]> {
+    return (await readdir(this.path)).filter(isPartitionName);
+  }
+
+  /** How much of a file of this size is copied there at a time. */
+  stepBytes(_bytes: number): number {
+    return STEP_BYTES;
+  }
+
   /** Looks how much space there is, and whether the directory is still the one that it was. */
   async measure(): Promise<void> {
     if (this.#error !== null || this.#sizeBytes === 0) return;
@@ -100,6 +183,14 @@ export class TierPath {
     } catch (error) {
       this.takeOut(error);
     }
+  }
+
+  protected setCapacity(bytes: number): void {
+    this.#capacityBytes = bytes;
+  }
+
+  protected setError(error: string | null): void {
+    this.#error = error;
   }
 
   /** What to think of the path after a write or a flush in it failed. */

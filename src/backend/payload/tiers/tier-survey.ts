@@ -1,6 +1,7 @@
 import type { DirectoryLock } from '../../log/ports.ts';
 import { type FoundTierFile, scanTierPath } from './directories.ts';
-import { identifyPath, readKnownPaths, type TierOwner } from './identity.ts';
+import { identify, readContents, readKnownPaths, type TierOwner } from './identity.ts';
+import type { Bucket } from './s3/bucket.ts';
 
 export interface SurveyedFile extends FoundTierFile {
   /** From 0 on. */
@@ -20,13 +21,15 @@ export interface TierSurveyOptions {
   /** By tier. */
   readonly paths: readonly (readonly string[])[];
   readonly logDirectories: readonly string[];
+  /** Of the last tier, if that is S3. */
+  readonly bucket: Bucket | null;
   readonly owner: TierOwner;
   lockDirectory(path: string): DirectoryLock;
 }
 
 /** Looks through the tiers and changes nothing. Takes the directories' locks; rejects when another process has one. */
 export async function surveyTiers(options: TierSurveyOptions): Promise<TierSurvey> {
-  const { paths, logDirectories, owner } = options;
+  const { paths, logDirectories, owner, bucket } = options;
   const { paths: known } = await readKnownPaths(logDirectories);
   const configured = paths.flat();
   const files = new Map<string, SurveyedFile[]>();
@@ -37,15 +40,18 @@ export async function surveyTiers(options: TierSurveyOptions): Promise<TierSurve
   try {
     for (const [tier, ofTier] of paths.entries()) {
       for (const path of ofTier) {
-        const identified = await identifyPath(path, owner, known, configured).then(
-          (id) => ({ id, error: null }),
-          (error: unknown) => ({ id: null, error: String(error) }),
-        );
+        const at = path === bucket?.url ? bucket : null;
+        const identified = await (at?.contents() ?? readContents(path))
+          .then((contents) => identify(path, contents, owner, { known, configured }))
+          .then(
+            (id) => ({ id, error: null }),
+            (error: unknown) => ({ id: null, error: String(error) }),
+          );
         const isKnown = known.some((before) => before.path === path);
         if (identified.error !== null && isKnown) outages.push(`${path}: ${identified.error}`);
         if (identified.id === null) continue;
-        locks.push(options.lockDirectory(path));
-        for (const file of await scanTierPath(path)) {
+        if (at === null) locks.push(options.lockDirectory(path));
+        for (const file of await (at?.scan() ?? scanTierPath(path))) {
           const ofPartition = files.get(file.partition);
           if (ofPartition === undefined) files.set(file.partition, [{ ...file, tier }]);
           else ofPartition.push({ ...file, tier });

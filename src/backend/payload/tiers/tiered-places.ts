@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readExtentSummary } from '../extents.ts';
-import { extentsPath, segmentOfPayload } from '../home-places.ts';
+import { extentsPath, segmentOfExtents, segmentOfPayload } from '../home-places.ts';
 import type { FoundPayload, PayloadPlace, PayloadPlaces, PlacementOptions, SegmentOwner } from '../ports.ts';
 import { makeDirectory, namesIn } from '../small-files.ts';
 import type { TierFile, TierFileOwner } from './tier-file.ts';
@@ -56,6 +56,7 @@ export class TieredPlaces implements PayloadPlaces, TierFileOwner {
       if (files === undefined) bySegment.set(file.segmentId, [file]);
       else files.push(file);
     }
+    for (const file of await this.#assumeInBucket(bySegment)) bySegment.set(file.segmentId, [file]);
     const found: FoundPayload[] = [];
     for (const [segmentId, files] of bySegment) {
       const place = files.length === 1 ? files[0]! : await this.#chooseAmong(segmentId, files);
@@ -74,6 +75,22 @@ export class TieredPlaces implements PayloadPlaces, TierFileOwner {
       files.push(this.#storage.addAtHome(this, { segmentId, path, bytes: size, modifiedMs: mtimeMs }));
     }
     return files;
+  }
+
+  /** While the bucket cannot be listed, complete segments that are nowhere else are there. */
+  async #assumeInBucket(found: ReadonlyMap<number, unknown>): Promise<TierFile[]> {
+    const assumed: TierFile[] = [];
+    for (const name of await namesIn(this.#home)) {
+      const segmentId = segmentOfExtents(name);
+      if (segmentId === null || found.has(segmentId)) continue;
+      const path = join(this.#home, name);
+      const summary = await readExtentSummary(path);
+      if (summary === null) continue;
+      const { mtimeMs: modifiedMs } = await stat(path);
+      const file = this.#storage.assumeInBucket(this, { segmentId, bytes: summary.bytes, modifiedMs });
+      if (file !== null) assumed.push(file);
+    }
+    return assumed;
   }
 
   /** A move was interrupted between the naming of the copy and the removal of the original. */

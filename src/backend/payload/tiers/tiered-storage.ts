@@ -1,15 +1,14 @@
-import { mkdir, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Timer } from '../../../util/clock.ts';
 import type { DirectoryLock } from '../../log/ports.ts';
-import { HomePlaces, payloadPath } from '../home-places.ts';
-import type { PayloadPlaces } from '../ports.ts';
-import { syncDirectory } from '../small-files.ts';
-import { isPartitionName, partitionName, scanTierPath } from './directories.ts';
+import { HomePlaces } from '../home-places.ts';
+import type { PayloadFiles, PayloadPlaces } from '../ports.ts';
+import { partitionName } from './directories.ts';
 import type { TierOwner } from './identity.ts';
 import { type MigrationFiles, Migrator, type MigratorOptions } from './migrator.ts';
-import { openTierPaths } from './open-paths.ts';
+import { admitPath, openTierPaths } from './open-paths.ts';
 import { type Move, nextMove, type TierView } from './policy.ts';
+import type { Bucket } from './s3/bucket.ts';
+import { S3Path } from './s3/s3-path.ts';
 import { TierFile } from './tier-file.ts';
 import { TierPath } from './tier-path.ts';
 import { TieredPlaces } from './tiered-places.ts';
@@ -35,6 +34,8 @@ export interface TieredStorageOptions extends MigratorOptions {
   readonly logDirectories: readonly string[];
   readonly owner: TierOwner;
   readonly files: TierFiles;
+  /** Of the last tier, if that is S3. */
+  readonly bucket?: Bucket | null;
 }
 
 /** Where the payload of all partitions lies when it is not in their own directories. See docs/tiers.md. */
@@ -50,19 +51,24 @@ export class TieredStorage {
   readonly #home: TierPath;
   /** Files that were found at the start, by the directory of their partition, until that is opened. */
   readonly #found = new Map<string, TierFile[]>();
-  readonly #directories = new Map<string, Promise<unknown>>();
   /** Paths that held payload before and are not configured or cannot be looked at. */
   #absent: readonly string[] = [];
   #locks: DirectoryLock[] = [];
   #timer: Timer | null = null;
 
-  private constructor(options: TieredStorageOptions) {
-    const { clock, logger } = options;
+  private constructor(given: TieredStorageOptions) {
+    const { clock, logger, bucket = null } = given;
+    const options =
+      bucket === null ? given : { ...given, files: bucket.overMigration(tierFiles(given.files)) };
     this.#options = options;
+    const pathOf = (tier: number, each: { path: string; sizeBytes: number }) =>
+      bucket !== null && each.path === bucket.url
+        ? new S3Path({ bucket, tier, sizeBytes: each.sizeBytes, clock, logger })
+        : new TierPath({ ...each, tier, clock, logger });
     this.tiers = options.tiers.map(({ ordinal, type, paths }, tier) => ({
       ordinal,
       type,
-      paths: paths.map((each) => new TierPath({ ...each, tier, clock, logger })),
+      paths: paths.map((each) => pathOf(tier, each)),
     }));
     this.#home = new TierPath({ path: '', tier: this.tiers.length, sizeBytes: 0, clock, logger });
     this.migrator = new Migrator(this, options);
@@ -77,6 +83,8 @@ export class TieredStorage {
     try {
       const { locks, absent } = await openTierPaths(storage.paths, options);
       storage.#locks = locks;
+      for (const path of storage.paths)
+        if (path instanceof S3Path) path.admit = () => admitPath(path, storage.paths, options);
       storage.#absent = absent;
       for (const path of storage.paths) if (path.error === null) await storage.#scan(path);
       if (storage.tiers.length > 0 && storage.paths.every(({ error }) => error !== null))
@@ -96,7 +104,7 @@ export class TieredStorage {
   async #scan(at: TierPath): Promise<void> {
     const { files, logger } = this.#options;
     try {
-      for (const found of await scanTierPath(at.path)) {
+      for (const found of await at.scan()) {
         if (found.segmentId === null) {
           logger.info({ path: found.path }, 'removing the copy of a move that was interrupted');
           await files.remove(found.path);
@@ -142,6 +150,18 @@ export class TieredStorage {
     return files;
   }
 
+  /**
+   * A segment that is complete and in none of the tiers, while the bucket cannot be listed, is there; null: it can.
+   */
+  assumeInBucket(
+    owner: TieredPlaces,
+    { segmentId, ...rest }: { segmentId: number; bytes: number; modifiedMs: number },
+  ): TierFile | null {
+    const at = this.paths.find(({ bucket }) => bucket !== null);
+    if (at?.bucket == null || at.error === null) return null;
+    return this.#file({ segmentId, path: at.bucket.unlistedPath(owner.name, segmentId), at, owner, ...rest });
+  }
+
   addAtHome(
     owner: TieredPlaces,
     file: { segmentId: number; path: string; bytes: number; modifiedMs: number },
@@ -169,8 +189,9 @@ export class TieredStorage {
    * which the fewest segments are written.
    */
   place(owner: TieredPlaces, segmentId: number, bytes: number): TierFile {
-    const first = Math.min(owner.pin ?? 0, this.tiers.length - 1);
-    for (let tier = first; tier < this.tiers.length; tier++) {
+    const last = this.tiers.findLastIndex(({ paths }) => paths.some(({ takesNew }) => takesNew));
+    const first = Math.min(owner.pin ?? 0, last);
+    for (let tier = first; tier <= last; tier++) {
       const at = this.#choosePath(tier, bytes);
       if (at === null) continue;
       const modifiedMs = this.#options.clock.now();
@@ -199,9 +220,8 @@ export class TieredStorage {
     at: TierPath,
     rest: Pick<TierFile, 'bytes' | 'modifiedMs' | 'state'>,
   ): TierFile {
-    const directory = join(at.path, owner.name);
-    const path = payloadPath(directory, segmentId);
-    const ready = Promise.all([owner.makeHome(), this.#makeDirectory(at, directory)]);
+    const path = at.pathOf(owner.name, segmentId, rest.modifiedMs);
+    const ready = Promise.all([owner.makeHome(), at.prepare(owner.name)]);
     ready.catch(() => undefined); // who writes there hears of it
     return this.#file({ segmentId, path, at, owner, ready, ...rest });
   }
@@ -216,22 +236,6 @@ export class TieredStorage {
     return best;
   }
 
-  /** Not with its parents: without them nothing is mounted there. */
-  #makeDirectory(at: TierPath, directory: string): Promise<unknown> {
-    let made = this.#directories.get(directory);
-    if (made === undefined) {
-      made = mkdir(directory).then(
-        () => syncDirectory(at.path),
-        (error: NodeJS.ErrnoException) => {
-          if (error.code !== 'EEXIST') throw error;
-        },
-      );
-      this.#directories.set(directory, made);
-      made.catch(() => this.#directories.delete(directory));
-    }
-    return made;
-  }
-
   /** Removes the payload of a partition that is deleted, wherever it is. */
   async removePartition(topic: string, topicId: string, partition: number): Promise<void> {
     await this.#removeDirectories(partitionName(topic, partition, topicId));
@@ -240,10 +244,11 @@ export class TieredStorage {
   async #removeDirectories(name: string): Promise<void> {
     this.#found.delete(name);
     for (const path of this.paths) {
-      const directory = join(path.path, name);
-      this.#directories.delete(directory);
+      const directory = path.directoryOf(name);
+      path.forget(name);
       const files = [...path.files].filter((file) => file.path.startsWith(`${directory}/`));
-      if (path.error !== null) continue; // the next start with it removes what is left there
+      // The next start with it removes what is left there; of a bucket that is back later, this one.
+      if (path.error !== null && path.bucket === null) continue;
       await this.#options.files.remove(directory).then(
         () => {
           for (const file of files) file.removed();
@@ -266,8 +271,7 @@ export class TieredStorage {
     for (const path of this.paths) {
       if (path.error !== null) continue;
       try {
-        for (const name of await readdir(path.path))
-          if (isPartitionName(name) && !known.has(name)) gone.add(name);
+        for (const name of await path.partitions()) if (!known.has(name)) gone.add(name);
       } catch (error) {
         path.takeOut(error);
       }
@@ -347,10 +351,21 @@ export class TieredStorage {
     }
   }
 
-  /** Ends what is being moved. */
+  /** Payload files of others, and those of the tiers. */
+  over(files: PayloadFiles): PayloadFiles {
+    return this.bucket?.over(files) ?? files;
+  }
+
+  /** Of the last tier, if that is S3. */
+  get bucket(): Bucket | null {
+    return this.#options.bucket ?? null;
+  }
+
+  /** Ends what is being moved. Nothing is read from a bucket any more. */
   async stop(): Promise<void> {
     this.#timer?.cancel();
     this.#timer = null;
+    this.bucket?.stop();
     await this.migrator.stop();
   }
 
@@ -358,5 +373,16 @@ export class TieredStorage {
   close(): void {
     for (const lock of this.#locks) lock.release();
     this.#locks = [];
+    this.bucket?.close();
   }
+}
+
+/** What is used of a store, whose methods are those of an object. */
+function tierFiles(files: TierFiles): TierFiles {
+  return {
+    lockDirectory: (path) => files.lockDirectory(path),
+    remove: (path) => files.remove(path),
+    copyRange: (from, to, position, length) => files.copyRange(from, to, position, length),
+    publishCopy: (from, copy, to) => files.publishCopy(from, copy, to),
+  };
 }

@@ -1,0 +1,79 @@
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Child, freePort, until } from './child.ts';
+import { installed } from './paths.ts';
+
+const ACCESS = 'kafabric-tests';
+const SECRET = 'only-for-tests';
+
+/** An object store over a directory, with one bucket, which can be killed and started again. */
+export class S3Server {
+  static readonly setup = 's3-server';
+  readonly bucket = 'payload';
+  /** Of the AWS SDK. */
+  readonly credentialsFile: string;
+  readonly #dir: string;
+  readonly #port: number;
+  #child: Child | null = null;
+
+  private constructor(dir: string, port: number) {
+    this.#dir = dir;
+    this.#port = port;
+    this.credentialsFile = join(dir, 'credentials');
+    for (const name of ['objects', 'metadata', 'iam']) mkdirSync(join(dir, name), { recursive: true });
+    mkdirSync(join(dir, 'objects', this.bucket), { recursive: true });
+    writeFileSync(
+      this.credentialsFile,
+      `[default]\naws_access_key_id = ${ACCESS}\naws_secret_access_key = ${SECRET}\n`,
+    );
+  }
+
+  /** `dir`: for all that it has. */
+  static async make(dir: string): Promise<S3Server> {
+    return new S3Server(dir, await freePort());
+  }
+
+  get endpoint(): string {
+    return `http://127.0.0.1:${this.#port}`;
+  }
+
+  async start(): Promise<void> {
+    const common = ['--access', ACCESS, '--secret', SECRET, '--port', `127.0.0.1:${this.#port}`, '--quiet'];
+    const child = new Child([
+      join(installed, 's3-server/versitygw'),
+      ...[...common, '--health', '/health', '--iam-dir', join(this.#dir, 'iam')],
+      ...['posix', '--sidecar', join(this.#dir, 'metadata'), join(this.#dir, 'objects')],
+    ]);
+    this.#child = child;
+    await until('the object store is ready', 60_000, async () => {
+      if (!child.running) throw new Error(`the object store ended: ${child.output}`);
+      return fetch(`${this.endpoint}/health`).then(
+        ({ ok }) => ok,
+        () => false,
+      );
+    });
+  }
+
+  async kill(): Promise<void> {
+    await this.#child?.kill('SIGKILL');
+  }
+
+  /** Payload files in the bucket, and parts of uploads that are not completed. */
+  contents(): { objects: string[]; parts: number } {
+    const files = filesBelow(join(this.#dir, 'objects', this.bucket));
+    const parts = files.filter(({ parentPath }) => parentPath.includes('.sgwtmp'));
+    const objects = files.filter((file) => !parts.includes(file) && file.name.endsWith('.payload'));
+    return { objects: objects.map(({ name }) => name), parts: parts.length };
+  }
+}
+
+/** What is removed meanwhile is not among them. */
+function filesBelow(root: string) {
+  for (;;) {
+    try {
+      return readdirSync(root, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
+  }
+}

@@ -1,0 +1,35 @@
+import type { PayloadFile } from '../../ports.ts';
+import type { Bucket, ReadExtent } from './bucket.ts';
+
+/** A complete payload segment in a bucket. */
+export class BucketFile implements PayloadFile {
+  readonly #bucket: Bucket;
+  readonly #path: string;
+
+  constructor(bucket: Bucket, path: string) {
+    this.#bucket = bucket;
+    this.#path = path;
+  }
+
+  append(): never {
+    throw new Error(`${this.#path} is an object: nothing can be appended`);
+  }
+
+  async sync(): Promise<void> {}
+
+  readCrc(position: number, length: number, seed?: number, expected?: number): Promise<ReadExtent> {
+    return this.#bucket.read(this.#path, position, length, seed, expected);
+  }
+
+  findAppended(): null {
+    return null;
+  }
+
+  /** An object cannot be cut: what is behind `size` stays. */
+  async truncate(size: number): Promise<void> {
+    const bytes = await this.#bucket.size(this.#path);
+    if (bytes < size) throw new Error(`${this.#path} has ${bytes} bytes and not ${size}`);
+  }
+
+  async close(): Promise<void> {}
+}

@@ -1,0 +1,59 @@
+import { StoreError } from '../../stores/messages.ts';
+
+export interface FoundObject {
+  readonly key: string;
+  readonly bytes: number;
+}
+
+export interface UploadedPart {
+  readonly number: number;
+  readonly etag: string;
+  /** Base64 of its CRC-32, as the object store has checked it. */
+  readonly crc32: string | null;
+}
+
+/** A part of a local file. */
+export interface FileRange {
+  readonly path: string;
+  readonly position: number;
+  readonly length: number;
+}
+
+/** What the tier uses of an object store. All of it rejects with `ObjectError` only. */
+export interface ObjectStore {
+  /** The objects whose keys begin with `prefix`, in the order of their keys, behind `after`; a thousand at most. */
+  list(prefix: string, after: string): Promise<FoundObject[]>;
+  /** A small object; null when there is none. */
+  read(key: string): Promise<Uint8Array | null>;
+  write(key: string, bytes: Uint8Array): Promise<void>;
+  /** The size of an object; null when there is none. */
+  size(key: string): Promise<number | null>;
+  /** Removes an object; it may be gone already. */
+  remove(key: string): Promise<void>;
+  beginUpload(key: string): Promise<string>;
+  /** `number`: from 1 on. */
+  uploadPart(key: string, upload: string, number: number, from: FileRange): Promise<UploadedPart>;
+  /** Makes the object of its parts: it is there as a whole or not at all. */
+  completeUpload(key: string, upload: string, parts: readonly UploadedPart[]): Promise<void>;
+  /** Forgets an upload and its parts; it may be gone already. */
+  abortUpload(key: string, upload: string): Promise<void>;
+  /** Uploads that were begun and neither completed nor aborted. */
+  uploads(prefix: string): Promise<{ key: string; upload: string }[]>;
+  /**
+   * Writes a range of an object to the same length of a local file, which is created; resolves to its bytes, fewer at the end of the object.
+   * @throws ObjectError with `code` ENOENT when there is no such object
+   */
+  download(key: string, position: number, to: FileRange): Promise<number>;
+  /** What is under way, and all that is asked from now on, ends with an error. */
+  stop(): void;
+  /** Gives back what it has. */
+  close(): void;
+}
+
+/** `code`: ENOENT: there is no such object; EHOSTDOWN: an outage; ESHUTDOWN: stopped; EIO or one of the file system: this request only. */
+export class ObjectError extends StoreError {
+  /** Nothing can be expected of the object store until it answers again, or is asked with other settings. */
+  get isOutage(): boolean {
+    return this.code === 'EHOSTDOWN';
+  }
+}

@@ -1,0 +1,132 @@
+import type { Clock } from '../../../../util/clock.ts';
+import type { Logger } from '../../../../util/logger.ts';
+import { encodeMetaProperties, randomUuid } from '../../../log/checkpoint-files.ts';
+import type { FoundTierFile } from '../directories.ts';
+import { identify, type KnownPath, type TierOwner } from '../identity.ts';
+import { TierPath } from '../tier-path.ts';
+import type { Bucket } from './bucket.ts';
+import { newObjectName } from './object-names.ts';
+import { ObjectError } from './objects.ts';
+
+/** How long after an outage the object store is asked whether it is back, and how often then. */
+const PROBE_MS = 5_000;
+
+/** The bucket as the one path of the tier S3. It takes complete segments only, and is in use again when the object store answers again. */
+export class S3Path extends TierPath {
+  override readonly takesNew = false;
+  override readonly bucket: Bucket;
+  readonly #sizeBytes: number;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  #nextProbeMs = 0;
+  #probing = false;
+  /** Makes sure that the bucket is the one that it was; set when the tier is opened. */
+  admit: () => Promise<void> = () => Promise.resolve();
+
+  /** `sizeBytes`: -1: no limit. */
+  constructor(options: { bucket: Bucket; tier: number; sizeBytes: number; clock: Clock; logger: Logger }) {
+    super({ ...options, path: options.bucket.url });
+    this.bucket = options.bucket;
+    this.#sizeBytes = options.sizeBytes;
+    this.#clock = options.clock;
+    this.#logger = options.logger;
+    this.bucket.onOutage = (error) => this.takeOut(error);
+    this.bucket.outage = () => this.error;
+  }
+
+  /** Keeps no space of removed files. */
+  override get isLimited(): boolean {
+    return true;
+  }
+
+  override pathOf(partition: string, segmentId: number, modifiedMs: number): string {
+    return `${this.path}/${newObjectName({ partition, segmentId, modifiedMs })}`;
+  }
+
+  override prepare(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  override async make(): Promise<void> {}
+
+  override async identify(
+    owner: TierOwner,
+    known: readonly KnownPath[],
+    configured: readonly string[],
+  ): Promise<string | null> {
+    return identify(this.path, await this.bucket.contents(), owner, { known, configured });
+  }
+
+  override async claim({ clusterId, nodeId }: TierOwner): Promise<string> {
+    const directoryId = randomUuid();
+    const text = encodeMetaProperties({ clusterId, nodeId, directoryId });
+    await this.bucket.writeProperties(Buffer.from(text));
+    return directoryId;
+  }
+
+  /** The lock of the log directories is enough: the bucket is this gateway's. */
+  override lock(): null {
+    return null;
+  }
+
+  override async scan(): Promise<FoundTierFile[]> {
+    await this.bucket.abortUploads();
+    return this.bucket.scan();
+  }
+
+  /** Of what is known: it was listed when it was scanned. */
+  override async partitions(): Promise<string[]> {
+    const names = new Set<string>();
+    for (const { path } of this.files) names.add(path.slice(this.path.length + 1).split('/')[0]!);
+    return [...names];
+  }
+
+  override stepBytes(bytes: number): number {
+    return this.bucket.stepBytes(bytes);
+  }
+
+  /** Never waits for the object store. */
+  override async measure(): Promise<void> {
+    if (this.error === null) {
+      this.setCapacity(this.#sizeBytes < 0 ? Number.MAX_SAFE_INTEGER : this.#sizeBytes);
+      void this.bucket.removals.retry();
+    } else if (!this.#probing && this.#clock.now() >= this.#nextProbeMs) {
+      this.#probing = true;
+      void this.#probe().finally(() => {
+        this.#probing = false;
+      });
+    }
+  }
+
+  async #probe(): Promise<void> {
+    try {
+      await this.admit();
+      await this.bucket.abortUploads();
+    } catch (error) {
+      this.#nextProbeMs = this.#clock.now() + PROBE_MS;
+      this.setError(this.#reason(error));
+      return;
+    }
+    this.setError(null);
+    await this.measure();
+    this.#logger.info({ path: this.path }, 'the object store is in use again');
+  }
+
+  override failed(error: unknown): void {
+    if (error instanceof ObjectError && error.isOutage) this.takeOut(error);
+  }
+
+  override takeOut(error: unknown): void {
+    if (this.error !== null) return;
+    this.#nextProbeMs = this.#clock.now() + PROBE_MS;
+    this.setError(this.#reason(error));
+    this.#logger.error(
+      { path: this.path, bytes: this.usedBytes, err: error },
+      'the object store is out of use; the payload in it is unavailable until it answers again, which is tried every few seconds',
+    );
+  }
+
+  #reason(error: unknown): string {
+    return `the object store ${this.path} is out of use: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
