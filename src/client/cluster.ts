@@ -13,6 +13,8 @@ import { ClientAttachment, type Path } from './shared-memory.ts';
 const METADATA_VERSION = 12;
 const METADATA_AGE_MS = 30_000;
 const FIND_COORDINATOR_VERSION = 4;
+const ATTACH_AGAIN_MS = 1_000;
+const ATTACH_AGAIN_MAX_MS = 60_000;
 /** In the order of Kafka's numbers. */
 const COORDINATOR_KINDS = ['group', 'transaction'] as const;
 export type CoordinatorKind = (typeof COORDINATOR_KINDS)[number];
@@ -54,6 +56,8 @@ export class Cluster {
   readonly options: ClusterOptions;
   readonly #connections = new Map<string, Promise<Connection>>();
   readonly #channels = new Map<string, Promise<DataChannel>>();
+  /** When those who were turned away ask again. */
+  readonly #attachAgainAt = new WeakMap<ClientAttachment, { atMs: number; waitMs: number }>();
   #brokers = new Map<number, { host: string; port: number }>();
   readonly #topics = new Map<string, { info: TopicInfo; readAt: number }>();
   readonly #coordinators = new Map<string, number>();
@@ -108,7 +112,31 @@ export class Cluster {
       };
       channel.then(({ connection }) => connection.onClosed(forget), forget);
     }
-    return channel;
+    const found = await channel;
+    if (found.attachment.wasTurnedAway) this.#attachAgain(key, found);
+    return found;
+  }
+
+  /** Shared memory may be had by now; until then data moves over the connection. */
+  #attachAgain(key: string, { connection, attachment }: DataChannel): void {
+    const now = Date.now();
+    const { atMs, waitMs } = this.#attachAgainAt.get(attachment) ?? {
+      atMs: now + ATTACH_AGAIN_MS,
+      waitMs: ATTACH_AGAIN_MS,
+    };
+    if (now < atMs) {
+      this.#attachAgainAt.set(attachment, { atMs, waitMs });
+      return;
+    }
+    const nextMs = Math.min(2 * waitMs, ATTACH_AGAIN_MAX_MS);
+    this.#attachAgainAt.set(attachment, { atMs: now + nextMs * (0.5 + Math.random()), waitMs: nextMs });
+    ClientAttachment.attach(connection, this.options.path).then(
+      (attached) => {
+        if (attached.wasTurnedAway || connection.isClosed) return;
+        this.#channels.set(key, Promise.resolve({ connection, attachment: attached }));
+      },
+      () => undefined,
+    );
   }
 
   async #attach(node: number, purpose: Purpose): Promise<DataChannel> {
@@ -192,6 +220,22 @@ export class Cluster {
         doing: 'find a partition',
       },
     );
+  }
+
+  /** Things of partitions, by the gateway that leads each. */
+  async byLeader<T>(
+    ones: readonly T[],
+    partitionOf: (one: T) => { topic: string; partition: number },
+  ): Promise<Map<number, T[]>> {
+    const led = new Map<number, T[]>();
+    for (const one of ones) {
+      const { topic, partition } = partitionOf(one);
+      const node = await this.leaderOf(topic, partition);
+      const others = led.get(node);
+      if (others === undefined) led.set(node, [one]);
+      else others.push(one);
+    }
+    return led;
   }
 
   /** The gateways that are known, by number; asks when none is. */
