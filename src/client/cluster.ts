@@ -5,6 +5,7 @@ import { findCoordinatorResponse } from '../protocol/generated/find-coordinator-
 import { metadataRequest } from '../protocol/generated/metadata-request.ts';
 import { metadataResponse } from '../protocol/generated/metadata-response.ts';
 import type { Uuid } from '../protocol/wire/types.ts';
+import { AttachAgain } from './attach-again.ts';
 import { Connection } from './connection.ts';
 import { brokerError, DirectError } from './errors.ts';
 import { ClientAttachment, type Path } from './shared-memory.ts';
@@ -13,8 +14,6 @@ import { ClientAttachment, type Path } from './shared-memory.ts';
 const METADATA_VERSION = 12;
 const METADATA_AGE_MS = 30_000;
 const FIND_COORDINATOR_VERSION = 4;
-const ATTACH_AGAIN_MS = 1_000;
-const ATTACH_AGAIN_MAX_MS = 60_000;
 /** In the order of Kafka's numbers. */
 const COORDINATOR_KINDS = ['group', 'transaction'] as const;
 export type CoordinatorKind = (typeof COORDINATOR_KINDS)[number];
@@ -56,8 +55,7 @@ export class Cluster {
   readonly options: ClusterOptions;
   readonly #connections = new Map<string, Promise<Connection>>();
   readonly #channels = new Map<string, Promise<DataChannel>>();
-  /** When those who were turned away ask again. */
-  readonly #attachAgainAt = new WeakMap<ClientAttachment, { atMs: number; waitMs: number }>();
+  readonly #again = new AttachAgain();
   #brokers = new Map<number, { host: string; port: number }>();
   readonly #topics = new Map<string, { info: TopicInfo; readAt: number }>();
   readonly #coordinators = new Map<string, number>();
@@ -107,33 +105,28 @@ export class Cluster {
     if (channel === undefined) {
       channel = this.#attach(node, purpose);
       this.#channels.set(key, channel);
-      const forget = () => {
-        if (this.#channels.get(key) === channel) this.#channels.delete(key);
-      };
+      const opened = channel;
+      const forget = () => this.#forgetChannel(key, opened);
       channel.then(({ connection }) => connection.onClosed(forget), forget);
     }
     const found = await channel;
-    if (found.attachment.wasTurnedAway) this.#attachAgain(key, found);
+    const { attachment } = found;
+    if (attachment.wasTurnedAway && this.#again.isDue(attachment)) this.#attachAgain(key, found);
     return found;
   }
 
+  #forgetChannel(key: string, channel: Promise<DataChannel>): void {
+    if (this.#channels.get(key) === channel) this.#channels.delete(key);
+  }
+
   /** Shared memory may be had by now; until then data moves over the connection. */
-  #attachAgain(key: string, { connection, attachment }: DataChannel): void {
-    const now = Date.now();
-    const { atMs, waitMs } = this.#attachAgainAt.get(attachment) ?? {
-      atMs: now + ATTACH_AGAIN_MS,
-      waitMs: ATTACH_AGAIN_MS,
-    };
-    if (now < atMs) {
-      this.#attachAgainAt.set(attachment, { atMs, waitMs });
-      return;
-    }
-    const nextMs = Math.min(2 * waitMs, ATTACH_AGAIN_MAX_MS);
-    this.#attachAgainAt.set(attachment, { atMs: now + nextMs * (0.5 + Math.random()), waitMs: nextMs });
+  #attachAgain(key: string, { connection }: DataChannel): void {
     ClientAttachment.attach(connection, this.options.path).then(
-      (attached) => {
-        if (attached.wasTurnedAway || connection.isClosed) return;
-        this.#channels.set(key, Promise.resolve({ connection, attachment: attached }));
+      (attachment) => {
+        if (attachment.wasTurnedAway || this.#closed || connection.isClosed) return;
+        const channel = Promise.resolve({ connection, attachment });
+        this.#channels.set(key, channel);
+        connection.onClosed(() => this.#forgetChannel(key, channel));
       },
       () => undefined,
     );
