@@ -10,8 +10,8 @@ import type { GetItem, GotItem } from './direct-gets.ts';
 import type { ExtentParts, Picked } from './extent-parts.ts';
 import { lackOfMemory } from './payload-source.ts';
 
-/** Copying so much takes ten times as long as waking another thread. */
-const JOB_BYTES = 2 << 20;
+/** Copying so much takes twenty times as long as waking another thread. */
+const JOB_BYTES = 4 << 20;
 
 /** One item on its way. */
 export interface Wanted {
