@@ -28,6 +28,9 @@ export interface DirectPlan {
 const ringBytes = 128 << 20;
 const plan = JSON.parse(process.argv[2]!) as DirectPlan;
 
+/** Events before the measurement: connections are there then, and the JavaScript of the client is compiled, as librdkafka is. */
+const warmUpEvents = Math.round(Math.min(20_000, Math.max(20, 200e6 / plan.size)));
+
 /** Resolves to the milliseconds at which the harness said to start. */
 async function start(): Promise<number> {
   console.log('ready');
@@ -53,6 +56,12 @@ async function push(client: Client, topic: TopicHandle): Promise<void> {
   const ring = await client.allocate(slots * size);
   ring.bytes.fill(7);
   const inUse: Promise<unknown>[] = [];
+  for (let i = 0; i < warmUpEvents; i++) {
+    const slot = i % slots;
+    await inUse[slot];
+    inUse[slot] = producer.push({ i }, ring.bytes.subarray(slot * size, (slot + 1) * size));
+  }
+  await Promise.all(inUse);
   const from = await start();
   const report = counted();
   let pushed = 0;
@@ -64,6 +73,63 @@ async function push(client: Client, topic: TopicHandle): Promise<void> {
   await Promise.all(inUse);
   report(pushed, pushed * size, performance.now() - from);
   await producer.close();
+}
+
+/** Each event's data is memory of the gateway that is handed over: nobody copies it. */
+async function pushMapped(client: Client, topic: TopicHandle): Promise<void> {
+  const { size, seconds, bytes = Number.POSITIVE_INFINITY } = plan;
+  const producer = topic.producer();
+  let pushed = 0;
+  const pushWhile = (goOn: () => boolean) =>
+    Promise.all(
+      Array.from({ length: mappedAtOnce() }, async () => {
+        while (goOn()) {
+          const i = pushed++;
+          const field = await client.allocate(size);
+          await producer.push({ i }, field.bytes);
+        }
+      }),
+    );
+  await pushWhile(() => pushed < warmUpEvents);
+  const from = await start();
+  const report = counted();
+  pushed = 0;
+  await pushWhile(() => performance.now() - from < seconds * 1000 && pushed * size < bytes);
+  report(pushed, pushed * size, performance.now() - from);
+  await producer.close();
+}
+
+/** Looks at all of each event's data where it lies; `view` checks it. */
+async function pullMapped(topic: TopicHandle): Promise<void> {
+  const { seconds, records = 0 } = plan;
+  let seen = 0;
+  let bytes = 0;
+  const viewWhile = (consumer: Consumer, goOn: () => boolean) =>
+    Promise.all(
+      Array.from({ length: mappedAtOnce() }, async () => {
+        while (goOn()) {
+          seen++;
+          const view = await (await consumer.pull())!.view();
+          bytes += view.bytes.byteLength;
+          view.release();
+        }
+      }),
+    );
+  const before = topic.consumer({ maxWaitMs: 100 });
+  await viewWhile(before, () => seen < Math.min(warmUpEvents, records));
+  await before.close();
+  const consumer = topic.consumer({ maxWaitMs: 100 });
+  const from = await start();
+  const report = counted();
+  seen = bytes = 0;
+  await viewWhile(consumer, () => seen < records && performance.now() - from < seconds * 1000);
+  report(seen, bytes, performance.now() - from);
+  await consumer.close();
+}
+
+/** Well below what one client may hold, whole batches counted. */
+function mappedAtOnce(): number {
+  return Math.max(2, Math.min(16, Math.floor((64 << 20) / plan.size)));
 }
 
 async function consumerOf(client: Client, topic: TopicHandle, wanted: number): Promise<Consumer> {
@@ -85,6 +151,10 @@ async function consumerOf(client: Client, topic: TopicHandle, wanted: number): P
 
 async function pull(client: Client, topic: TopicHandle): Promise<void> {
   const { size, seconds, records = 0, part = 1 } = plan;
+  const before = await consumerOf(client, topic, Math.round(size * part));
+  for (let i = 0; i < Math.min(warmUpEvents, records); i++) await before.pull();
+  await before.close();
+  // It has nothing yet of what the one before has fetched.
   const consumer = await consumerOf(client, topic, Math.round(size * part));
   const from = await start();
   const report = counted();
@@ -145,7 +215,12 @@ const client = await Client.connect({
   sharedMaxBytes: 2 ** 31,
 });
 const topic = await client.openTopic(plan.topic);
-const loads = { push, pull, latency };
+const isMapped = plan.path === 'mapped';
+const loads = {
+  push: isMapped ? pushMapped : push,
+  pull: isMapped && plan.part === 1 ? (_: Client, from: TopicHandle) => pullMapped(from) : pull,
+  latency,
+};
 await loads[plan.what](client, topic);
 client.close();
 process.exit(0);

@@ -27,8 +27,8 @@ export const deployments = {
     topics: {},
   },
   direct: {
-    about: 'as os, with a listener for direct clients where there is one',
-    kafabric: { 'log.durability': 'os', ...removal },
+    about: 'as os, with a listener for direct clients, who may map memory, where there is one',
+    kafabric: { 'log.durability': 'os', 'direct.mapped.listeners': 'DIRECT', ...removal },
     kafka: removal,
     topics,
   },

@@ -254,7 +254,9 @@ BatchCheck checkBatch(const uint8_t* bytes, size_t length, const CheckOptions& o
     return check;
   }
   if (reference) {
-    uint32_t crcOfSection = buildReferenceTemplate(bytes, section.bytes, section.length, check.reference);
+    bool asItIs = check.header.compression() == 0;
+    uint32_t crcOfSection =
+        buildReferenceTemplate(bytes, section.bytes, section.length, check.reference, asItIs ? &check.pieces : nullptr);
     if (crcFollows) checkCrc(crcOfBatch(bytes, crcOfSection, section.length), check);
   }
   if (check.error == BatchError::none) assignTimestamps(bytes, options, check);
@@ -266,7 +268,10 @@ bool recheck(BatchCheck& check, const uint8_t* bytes, const CheckOptions& option
   if (check.error != BatchError::none || tooLarge(check, options) || refusesRecords(check, options) ||
       (reference && check.reference.size() == 0))
     return false;
-  if (!reference) check.reference = {};
+  if (!reference) {
+    check.reference = {};
+    check.pieces.clear();
+  }
   assignTimestamps(bytes, options, check);
   return true;
 }

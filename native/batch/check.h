@@ -82,6 +82,7 @@ struct BatchCheck {
   int64_t oldestTimestamp = -1;  // of the records that have one, and have it other than -1
   int64_t newestTimestamp = -1;
   ByteBuffer reference;          // the reference batch without its location, or empty
+  std::vector<uint32_t> pieces;  // with it: CRCs of the records section's pieces, see reference.h; none where it is small or compressed
   /** What the header of a client's batch has to say once it is stored: its timestamps are the topic's affair. */
   uint16_t storedAttributes = 0;
   int64_t storedMaxTimestamp = -1;

@@ -21,6 +21,10 @@ namespace {
 constexpr uint32_t kPolynomial = 0x82f63b78;  // reflected
 constexpr size_t kLong = 4096;                // bytes of each of three stretches
 constexpr size_t kShort = 256;
+constexpr size_t kLine = 64;  // of the caches
+// Each stretch is a page or two, too short for the processor to see where it goes on before it ends: what is not in the caches yet is asked
+// for so far ahead.
+constexpr size_t kAhead = 1024;
 
 using ByteTables = std::array<std::array<uint32_t, 256>, 8>;
 using ShiftTable = std::array<std::array<uint32_t, 256>, 4>;
@@ -122,25 +126,53 @@ constexpr const char* kInstructionName = "armv8";
 #endif
 
 #if defined(KAFABRIC_CRC_TARGET)
-template <size_t Stretch>
-KAFABRIC_CRC_TARGET inline uint64_t threeStretches(uint64_t first, const uint8_t* p, const ShiftTable& table) {
+/** Three CRCs that are computed side by side. */
+struct Sums {
+  uint64_t first;
   uint64_t second = 0;
   uint64_t third = 0;
-  for (const uint8_t* end = p + Stretch; p < end; p += 8) {
-    first = step64(first, load64(p));
-    second = step64(second, load64(p + Stretch));
-    third = step64(third, load64(p + 2 * Stretch));
+};
+
+/** Sums each stretch from `p` up to `end`, whole lines; asks for what lies `Ahead` bytes further, unless that is 0. */
+template <size_t Stretch, size_t Ahead>
+KAFABRIC_CRC_TARGET inline void sumLines(Sums& sums, const uint8_t* p, const uint8_t* end) {
+  for (; p < end; p += kLine) {
+    if constexpr (Ahead > 0) {
+      __builtin_prefetch(p + Ahead);
+      __builtin_prefetch(p + Stretch + Ahead);
+      __builtin_prefetch(p + 2 * Stretch + Ahead);
+    }
+    for (size_t i = 0; i < kLine; i += 8) {
+      sums.first = step64(sums.first, load64(p + i));
+      sums.second = step64(sums.second, load64(p + Stretch + i));
+      sums.third = step64(sums.third, load64(p + 2 * Stretch + i));
+    }
   }
-  first = shift(table, static_cast<uint32_t>(first)) ^ second;
-  return shift(table, static_cast<uint32_t>(first)) ^ third;
+}
+
+inline uint64_t join(const Sums& sums, const ShiftTable& table) {
+  uint32_t two = shift(table, static_cast<uint32_t>(sums.first)) ^ static_cast<uint32_t>(sums.second);
+  return shift(table, two) ^ static_cast<uint32_t>(sums.third);
+}
+
+KAFABRIC_CRC_TARGET inline uint64_t threeLong(uint64_t first, const uint8_t* p) {
+  Sums sums{first};
+  // The end of a stretch asks for the beginning of the one that is summed next. Nothing is read there, so that it may lie behind the input.
+  sumLines<kLong, kAhead>(sums, p, p + kLong - kAhead);
+  sumLines<kLong, 2 * kLong + kAhead>(sums, p + kLong - kAhead, p + kLong);
+  return join(sums, tables().longShift);
+}
+
+KAFABRIC_CRC_TARGET inline uint64_t threeShort(uint64_t first, const uint8_t* p) {
+  Sums sums{first};
+  sumLines<kShort, 0>(sums, p, p + kShort);
+  return join(sums, tables().shortShift);
 }
 
 KAFABRIC_CRC_TARGET uint32_t updateInstruction(uint32_t state, const uint8_t* p, size_t length) {
   uint64_t crc = state;
-  for (; length >= 3 * kLong; p += 3 * kLong, length -= 3 * kLong)
-    crc = threeStretches<kLong>(crc, p, tables().longShift);
-  for (; length >= 3 * kShort; p += 3 * kShort, length -= 3 * kShort)
-    crc = threeStretches<kShort>(crc, p, tables().shortShift);
+  for (; length >= 3 * kLong; p += 3 * kLong, length -= 3 * kLong) crc = threeLong(crc, p);
+  for (; length >= 3 * kShort; p += 3 * kShort, length -= 3 * kShort) crc = threeShort(crc, p);
   for (; length >= 8; p += 8, length -= 8) crc = step64(crc, load64(p));
   auto narrow = static_cast<uint32_t>(crc);
   for (; length > 0; ++p, --length) narrow = step8(narrow, *p);

@@ -157,22 +157,32 @@ bool CheckedFrame::take(const uint8_t* frame, const RecordsRange& range, const C
   return false;
 }
 
-std::shared_ptr<CheckedFrame> ProduceChecker::check(const uint8_t* frame, size_t length) const noexcept {
-  if (length > kMaxFrameBytes) return nullptr;
+std::shared_ptr<CheckedFrame> checkRanges(const uint8_t* frame, const std::vector<RecordsRange>& ranges,
+                                          size_t referenceMinBytes) noexcept {
   CheckOptions options{0, SIZE_MAX};  // nothing is decompressed
-  options.referenceMinBytes = referenceMinBytes_.load(std::memory_order_relaxed);
+  options.referenceMinBytes = referenceMinBytes;
   try {
     auto checked = std::make_shared<CheckedFrame>();
     ByteBuffer scratch;
-    for (const RecordsRange& range : findProducedRecords(frame, length, kMaxBatches)) {
+    for (const RecordsRange& range : ranges) {
       const uint8_t* batch = frame + range.offset;
       if (range.length < kBatchHeaderBytes || BatchHeader::read(batch).compression() != 0) continue;
       BatchCheck check = checkBatch(batch, range.length, options, scratch);
       // One batch and nothing behind it. Refusals are for those who know the topic.
       bool good = check.error == BatchError::none && check.sizeBytes == range.length;
-      if (good && check.reference.size() <= kMaxReferenceBytes) checked->add(range.offset, std::move(check));
+      if (good && check.reference.size() <= ProduceChecker::kMaxReferenceBytes) checked->add(range.offset, std::move(check));
     }
     return checked->empty() ? nullptr : checked;
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
+std::shared_ptr<CheckedFrame> ProduceChecker::check(const uint8_t* frame, size_t length) const noexcept {
+  if (length > kMaxFrameBytes) return nullptr;
+  try {
+    auto ranges = findProducedRecords(frame, length, kMaxBatches);
+    return checkRanges(frame, ranges, referenceMinBytes_.load(std::memory_order_relaxed));
   } catch (const std::bad_alloc&) {
     return nullptr;
   }

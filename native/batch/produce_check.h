@@ -58,6 +58,13 @@ class CheckedFrame {
   std::vector<Entry> batches_;
 };
 
+/**
+ * Checks batches of `frame` by the rules for clients; those that are not compressed and are good are in the result, null when there are none.
+ * `referenceMinBytes`: see ProduceChecker. Never throws.
+ */
+std::shared_ptr<CheckedFrame> checkRanges(const uint8_t* frame, const std::vector<RecordsRange>& ranges,
+                                          size_t referenceMinBytes) noexcept;
+
 /** Thread-safe. */
 class ProduceChecker {
  public:

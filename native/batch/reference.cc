@@ -18,25 +18,79 @@ constexpr size_t kMaxVarints = 5 + 1 + 10 + 5 + 5 + 5;  // size, attributes, two
 /** Joining CRCs takes about as long as summing so many bytes once more while they are in the nearest cache. */
 constexpr size_t kJoinBytes = 4096;
 
-/** What is being turned into references, and the CRC of its bytes up to `summed`. */
-struct Section {
-  const uint8_t* start;
-  size_t length;
-  const uint8_t* summed = start;
-  uint32_t crc = 0;
+/** A CRC of what follows another stretch: joined with it, or summed anew where that is quicker. */
+uint32_t append(uint32_t before, uint32_t own, const uint8_t* bytes, size_t length) {
+  if (before == 0) return own;
+  return length < kJoinBytes ? crc32c(before, bytes, length) : crc32cJoin(before, own, length);
+}
 
-  void sumTo(const uint8_t* end) {
-    crc = crc32c(crc, summed, static_cast<size_t>(end - summed));
-    summed = end;
+/** What is being turned into references, and the CRCs of its bytes up to `summed`: each byte is read once for all of them. */
+class Section {
+ public:
+  Section(const uint8_t* start, size_t length, std::vector<uint32_t>* pieces)
+      : start_(start), length_(length), summed_(start), pieces_(length < kPiecedExtentBytes ? nullptr : pieces) {
+    if (!pieces_) return;
+    pieces_->reserve((length + kExtentPieceBytes - 1) / kExtentPieceBytes);
+    pieceEnd_ = start + kExtentPieceBytes;
   }
+
+  const uint8_t* start() const { return start_; }
+  size_t length() const { return length_; }
+
   /** Sums up to the end of a value, and returns the value's own CRC. */
   uint32_t sumValue(const uint8_t* value, size_t bytes) {
     sumTo(value);
-    uint32_t own = crc32c(0, value, bytes);
-    crc = bytes < kJoinBytes ? crc32c(crc, value, bytes) : crc32cJoin(crc, own, bytes);
-    summed = value + bytes;
+    uint32_t own = 0;
+    for (const uint8_t* end = value + bytes; summed_ < end;) {
+      size_t step = stepTo(end);
+      uint32_t crc = crc32c(0, summed_, step);
+      own = append(own, crc, summed_, step);
+      take(append(piece_, crc, summed_, step), step);
+    }
     return own;
   }
+
+  /** The CRC of all. */
+  uint32_t finish() {
+    sumTo(start_ + length_);
+    if (!pieces_) return piece_;
+    if (size_t rest = length_ % kExtentPieceBytes) {
+      pieces_->push_back(piece_);
+      whole_ = crc32cJoin(whole_, piece_, rest);
+    }
+    return whole_;
+  }
+
+ private:
+  void sumTo(const uint8_t* end) {
+    while (summed_ < end) {
+      size_t step = stepTo(end);
+      take(crc32c(piece_, summed_, step), step);
+    }
+  }
+
+  size_t stepTo(const uint8_t* end) const {
+    return static_cast<size_t>((pieceEnd_ && pieceEnd_ < end ? pieceEnd_ : end) - summed_);
+  }
+
+  /** `crc` is the piece's, with `step` bytes more. */
+  void take(uint32_t crc, size_t step) {
+    piece_ = crc;
+    summed_ += step;
+    if (summed_ != pieceEnd_) return;
+    pieces_->push_back(piece_);
+    whole_ = crc32cJoin(whole_, piece_, kExtentPieceBytes);
+    piece_ = 0;
+    pieceEnd_ += kExtentPieceBytes;
+  }
+
+  const uint8_t* const start_;
+  const size_t length_;
+  const uint8_t* summed_;
+  std::vector<uint32_t>* const pieces_;
+  const uint8_t* pieceEnd_ = nullptr;  // null: there is one piece, which is all
+  uint32_t piece_ = 0;                 // of what is summed of this piece
+  uint32_t whole_ = 0;                 // of the pieces before it
 };
 
 /** The fields of a payload reference that do not depend on where the extent is. */
@@ -44,11 +98,11 @@ void writeReference(uint8_t* p, const Record& record, uint32_t index, Section& s
   std::memset(p, 0, kPayloadReferenceBytes);
   std::memcpy(p, kMagic, sizeof(kMagic));
   p[4] = kVersion;
-  storeBe32(p + 36, static_cast<uint32_t>(record.value - section.start));
+  storeBe32(p + 36, static_cast<uint32_t>(record.value - section.start()));
   storeBe32(p + 40, static_cast<uint32_t>(record.valueLength));
   storeBe32(p + 44, section.sumValue(record.value, static_cast<size_t>(record.valueLength)));
   storeBe32(p + 52, index);
-  storeBe32(p + 56, static_cast<uint32_t>(section.length));
+  storeBe32(p + 56, static_cast<uint32_t>(section.length()));
 }
 
 void appendRecord(const Record& record, uint32_t index, Section& section, ByteBuffer& out) {
@@ -90,21 +144,22 @@ bool holdsReferences(const uint8_t* section, size_t length, uint32_t count) {
 
 }  // namespace
 
-uint32_t buildReferenceTemplate(const uint8_t* header, const uint8_t* section, size_t length, ByteBuffer& out) {
+uint32_t buildReferenceTemplate(const uint8_t* header, const uint8_t* section, size_t length, ByteBuffer& out,
+                                std::vector<uint32_t>* pieces) {
   size_t start = out.size();
   out.append(header, kBatchHeaderBytes);
-  Section summed{section, length};
+  Section summed(section, length, pieces);
   RecordCursor cursor(section, length);
   Record record;
   for (uint32_t index = 0; !cursor.atEnd() && cursor.next(record) == RecordFault::none; ++index)
     appendRecord(record, index, summed, out);
-  summed.sumTo(section + length);
+  uint32_t crc = summed.finish();
   uint8_t* batch = out.data() + start;
   storeBe32(batch + 8, static_cast<uint32_t>(out.size() - start - kBatchLogOverhead));
   uint16_t attributes = loadBe16(header + kBatchAttributesAt);
   storeBe16(batch + kBatchAttributesAt, (attributes & ~kCompressionMask) | kReferenceBit);
   storeBatchCrc(batch, out.size() - start);
-  return summed.crc;
+  return crc;
 }
 
 bool locateReference(uint8_t* reference, size_t length, const uint8_t* originalHeader, const ExtentLocation& location) {

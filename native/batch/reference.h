@@ -14,12 +14,17 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "codec/buffer.h"
 
 namespace kafabric {
 
 constexpr size_t kPayloadReferenceBytes = 64;
+/** Extents have a CRC for each stretch of so many bytes, so that a part of one can be checked without the rest. */
+constexpr size_t kExtentPieceBytes = size_t{32} << 10;
+/** Smaller extents are always read as a whole. */
+constexpr size_t kPiecedExtentBytes = 4 * kExtentPieceBytes;
 
 /** Where the payload tier put the records section. */
 struct ExtentLocation {
@@ -31,9 +36,11 @@ struct ExtentLocation {
 /**
  * Appends the reference batch of a checked batch to `out`, without its location and CRC, which are set by locateReference.
  * `header` is the original's header (kBatchHeaderBytes), `section` its records after decompression. Returns the CRC of `section`, which is
- * read once for it and for the values' CRCs.
+ * read once for it and for the values' CRCs, and for those of its pieces, kExtentPieceBytes each but for the last, if `pieces` is given and
+ * it has kPiecedExtentBytes or more.
  */
-uint32_t buildReferenceTemplate(const uint8_t* header, const uint8_t* section, size_t length, ByteBuffer& out);
+uint32_t buildReferenceTemplate(const uint8_t* header, const uint8_t* section, size_t length, ByteBuffer& out,
+                                std::vector<uint32_t>* pieces = nullptr);
 
 /**
  * Completes a reference batch in place: the location, and everything that may have changed in the original's header

@@ -91,6 +91,12 @@ void release(const Napi::CallbackInfo& info) {
   }
 }
 
+// (handle) -> bytes of the block
+Napi::Value blockBytes(const Napi::CallbackInfo& info) {
+  MemoryRef memory = borrowMemory(info.Env(), info[0].As<Napi::Number>().DoubleValue(), 0, 0);
+  return Napi::Number::New(info.Env(), static_cast<double>(memory.size()));
+}
+
 Napi::Value stats(const Napi::CallbackInfo& info) {
   Arena::Stats now = processArena(info.Env()).stats();
   Napi::Object result = Napi::Object::New(info.Env());
@@ -126,6 +132,11 @@ CheckedFrame* ArenaHolds::checked(uint64_t handle) const {
   return found == holds_.end() ? nullptr : found->second.checked.get();
 }
 
+void ArenaHolds::setChecked(uint64_t handle, std::shared_ptr<CheckedFrame> checked) {
+  auto found = holds_.find(handle);
+  if (found != holds_.end()) found->second.checked = std::move(checked);
+}
+
 bool ArenaHolds::take(uint64_t handle) {
   auto found = holds_.find(handle);
   if (found == holds_.end()) return false;
@@ -153,6 +164,7 @@ void initArena(Napi::Env env, Napi::Object exports) {
   exports["arenaBuffer"] = Napi::Function::New(env, buffer, "arenaBuffer");
   exports["arenaAllocate"] = Napi::Function::New(env, allocate, "arenaAllocate");
   exports["arenaRelease"] = Napi::Function::New(env, release, "arenaRelease");
+  exports["arenaBlockBytes"] = Napi::Function::New(env, blockBytes, "arenaBlockBytes");
   exports["arenaStats"] = Napi::Function::New(env, stats, "arenaStats");
 }
 

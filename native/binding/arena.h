@@ -27,6 +27,8 @@ class ArenaHolds {
   MemoryRef borrow(uint64_t handle) const;
   /** What was given with the memory of this handle; null when that is nothing. */
   CheckedFrame* checked(uint64_t handle) const;
+  /** Batches in it were checked; nothing when it was given back meanwhile. */
+  void setChecked(uint64_t handle, std::shared_ptr<CheckedFrame> checked);
   /** Takes back one reference; false when JavaScript holds none. */
   bool take(uint64_t handle);
 

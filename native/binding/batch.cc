@@ -80,8 +80,23 @@ Napi::Value toUint8Array(Napi::Env env, const ByteBuffer& bytes) {
   return array;
 }
 
-/** What does not fit into slots: the reference batch of a good batch, or the records at fault when they are several; else null. */
+Napi::Value toUint32Array(Napi::Env env, const std::vector<uint32_t>& numbers) {
+  Napi::Uint32Array array = Napi::Uint32Array::New(env, numbers.size());
+  std::copy(numbers.begin(), numbers.end(), array.Data());
+  return array;
+}
+
+/**
+ * What does not fit into slots: the reference batch of a good batch, in an array with the CRCs of pieces where there are some, or the records
+ * at fault when they are several; else null.
+ */
 Napi::Value attachment(Napi::Env env, const BatchCheck& check) {
+  if (check.reference.size() > 0 && !check.pieces.empty()) {
+    Napi::Array both = Napi::Array::New(env, 2);
+    both[0u] = toUint8Array(env, check.reference);
+    both[1u] = toUint32Array(env, check.pieces);
+    return both;
+  }
   if (check.reference.size() > 0) return toUint8Array(env, check.reference);
   if (check.errorRecords.size() <= 1) return env.Null();
   Napi::Int32Array records = Napi::Int32Array::New(env, check.errorRecords.size());
@@ -323,6 +338,13 @@ Napi::Value crc(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), crc32c(info[1].As<Napi::Number>().Uint32Value(), bytes.data, bytes.length));
 }
 
+// (CRC of the first stretch, CRC of the second, length of the second) -> CRC of both
+Napi::Value joinCrcs(const Napi::CallbackInfo& info) {
+  auto length = clampTo<size_t>(numberOf(info[2]), SIZE_MAX);
+  uint32_t first = info[0].As<Napi::Number>().Uint32Value();
+  return Napi::Number::New(info.Env(), crc32cJoin(first, info[1].As<Napi::Number>().Uint32Value(), length));
+}
+
 // (id, seed, handle, offset, length); completes with the CRC-32C, computed by a worker thread.
 void crcOfMemory(const Napi::CallbackInfo& info) {
   Completions& completions = Completions::of(info.Env());
@@ -341,6 +363,7 @@ void crcOfMemory(const Napi::CallbackInfo& info) {
 
 void initBatch(Napi::Env env, Napi::Object exports) {
   exports["crc32c"] = Napi::Function::New(env, crc, "crc32c");
+  exports["crc32cJoin"] = Napi::Function::New(env, joinCrcs, "crc32cJoin");
   exports["crc32cOfMemory"] = Napi::Function::New(env, crcOfMemory, "crc32cOfMemory");
   exports["crc32cImplementation"] = Napi::String::New(env, crc32cImplementation());
   exports["batchCheck"] = Napi::Function::New(env, checkSync, "batchCheck");

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "batch/produce_check.h"
 #include "binding/arena.h"
 #include "binding/arguments.h"
 #include "binding/completions.h"
@@ -105,20 +106,50 @@ class MoveReader {
   const double* end_;
 };
 
-// (id, words); completes with error and CRC of each move.
+/** Batches that are whole once all has moved. */
+struct Batches {
+  MemoryRef memory;
+  std::vector<RecordsRange> ranges;  // of the block
+  size_t referenceMinBytes = SIZE_MAX;
+};
+
+/** Of handle, least size of a record that gets a reference (negative: none), then offset and length of each batch; empty without words. */
+Batches batchesOf(Napi::Env env, const Napi::Value& value) {
+  Batches batches;
+  if (value.IsUndefined()) return batches;
+  auto words = value.As<Napi::Float64Array>();
+  size_t count = words.ElementLength();
+  for (size_t i = 2; i + 1 < count; i += 2) {
+    batches.memory = borrowMemory(env, words[0], words[i], words[i + 1]);
+    batches.ranges.push_back({static_cast<size_t>(words[i]), static_cast<size_t>(words[i + 1])});
+  }
+  if (count > 1 && words[1] >= 0) batches.referenceMinBytes = static_cast<size_t>(words[1]);
+  return batches;
+}
+
+// (id, words, batches that are checked when all has moved); completes with error and CRC of each move.
 void moveAll(const Napi::CallbackInfo& info) {
   double id = numberAt(info, 0);
   auto moves = std::make_shared<std::vector<Move>>();
   MoveReader reader(info.Env(), info[1].As<Napi::Float64Array>());
   while (reader.more()) moves->push_back(reader.next());
+  Batches batches = batchesOf(info.Env(), info[2]);
   Completions& completions = Completions::of(info.Env());
-  Workers::post(info.Env(), [id, moves = std::move(moves), &completions]() mutable {
+  Workers::post(info.Env(), [id, moves = std::move(moves), batches = std::move(batches), &completions]() mutable {
     auto results = std::make_shared<std::vector<Moved>>();
     Completion done;
     done.id = id;
     try {
-      for (const Move& move : *moves) results->push_back(perform(move));
-      done.result = [results](Napi::Env env) {
+      bool moved = true;
+      for (const Move& move : *moves) {
+        results->push_back(perform(move));
+        moved &= results->back().error == 0;
+      }
+      uint64_t handle = batches.memory ? batches.memory.handle() : 0;
+      std::shared_ptr<CheckedFrame> checked;
+      if (moved && batches.memory) checked = checkRanges(batches.memory.data(), batches.ranges, batches.referenceMinBytes);
+      done.result = [results, handle, checked](Napi::Env env) {
+        if (checked) arenaHolds(env).setChecked(handle, checked);
         auto array = Napi::Float64Array::New(env, results->size() * 2);
         for (size_t i = 0; i < results->size(); ++i) {
           array[2 * i] = (*results)[i].error;
@@ -131,6 +162,7 @@ void moveAll(const Napi::CallbackInfo& info) {
       done.message = "not enough memory to copy";
     }
     moves.reset();  // memory goes back before anyone hears of it
+    batches.memory.reset();
     completions.push(std::move(done));
   });
 }

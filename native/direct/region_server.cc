@@ -127,7 +127,7 @@ bool RegionServer::acceptAll(uint64_t nowMs) {
     int fd = acceptPeer(listening_, who);
     if (fd == -EINTR || fd == -ECONNABORTED) continue;
     if (fd < 0) return fd == -EAGAIN;
-    if (!allows(who.uid, nowMs) || peers_.size() - kept_ >= kMaxPeers) {
+    if (!allows(who.uid, nowMs) || !hasRoomFor(who.uid)) {
       turnedAway_.fetch_add(1, std::memory_order_relaxed);
       answerOffer(fd, -EAGAIN);
       ::close(fd);
@@ -136,6 +136,13 @@ bool RegionServer::acceptAll(uint64_t nowMs) {
     peers_.emplace(nextId_++, Connected{fd, who, nowMs + kSilentMs});
   }
   return true;
+}
+
+bool RegionServer::hasRoomFor(uid_t user) const {
+  size_t waiting = peers_.size() - kept_;
+  if (waiting < kMaxPeersOfUser || waiting >= kMaxPeers) return waiting < kMaxPeers;
+  auto isOf = [user](const auto& peer) { return !peer.second.kept && peer.second.who.uid == user; };
+  return static_cast<size_t>(std::count_if(peers_.begin(), peers_.end(), isOf)) < kMaxPeersOfUser;
 }
 
 bool RegionServer::allows(uid_t user, uint64_t nowMs) {

@@ -18,6 +18,8 @@ class RegionServer {
  public:
   /** Of peers that have connected and are not answered; a new one is turned away at it. */
   static constexpr size_t kMaxPeers = 256;
+  /** Of one user: others still get in. */
+  static constexpr size_t kMaxPeersOfUser = kMaxPeers / 2;
   /** Peers that are kept because memory is lent to them. */
   static constexpr size_t kMaxKept = 4096;
   /** A peer that says nothing for so long is closed. */
@@ -83,6 +85,7 @@ class RegionServer {
   /** False when this process can have no more descriptors now. */
   bool acceptAll(uint64_t nowMs);
   bool allows(uid_t user, uint64_t nowMs);
+  bool hasRoomFor(uid_t user) const;
   void receive(uint64_t id, Connected& peer);
   void closeSilent(uint64_t nowMs);
   void forget(uint64_t id);

@@ -157,7 +157,9 @@ int64_t offerRegion(const std::string& name, const RegionOffer& offer, int fd, i
   Descriptor socket(connectTo(name, timeoutMs));
   if (socket.fd < 0) return socket.fd;
   RegionOffer copy = offer;
-  if (int error = sendWith(socket.fd, &copy, sizeof copy, fd, 0)) return -error;
+  int error = sendWith(socket.fd, &copy, sizeof copy, fd, 0);
+  // Who is turned away is told so, and may be left before it has asked.
+  if (error != 0 && error != EPIPE) return -error;
   int64_t answer = 0;
   ssize_t count = recv(socket.fd, &answer, sizeof answer, 0);
   if (count == sizeof answer) return answer;

@@ -44,6 +44,7 @@ struct Connection {
   bool reading = true;      // false while a limit holds, or at the end
   bool waiting = false;     // is in the reactor's queue for shared room
   uint64_t sentAtMs = 0;    // when the peer last took something, or had nothing to take
+  bool peerEnded = false;   // it has sent all that it will, of which some is not read yet
   bool touched = false;     // has replies that this turn has not tried to write
   bool closeWhenSent = false;
   bool closed = false;

@@ -30,8 +30,7 @@ FrameReader::Progress FrameReader::receive(bool smallOnly) {
   Progress progress = Progress::kTurnUsed;
   turnBytes_ = 0;
   // What has been read is never left for a later turn: the socket, which may have nothing more, would not cause one.
-  auto hasRead = [this] { return large_ ? largeFilled_ == large_.size() : !keptIsParsed_; };
-  while (hasRead() || (turnBytes_ < kTurnBytes && !(smallOnly && large_))) {
+  while (holdsFrames() || (turnBytes_ < kTurnBytes && !(smallOnly && large_))) {
     if (!(large_ ? receiveLarge(progress) : receiveSmall(progress))) return progress;
   }
   return Progress::kTurnUsed;

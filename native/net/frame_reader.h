@@ -38,6 +38,8 @@ class FrameReader {
   CloseReason closeReason() const { return closeReason_; }
   double closeDetail() const { return closeDetail_; }
   bool inLargeFrame() const { return static_cast<bool>(large_); }
+  /** Frames may have been read whole that are not handed over yet. */
+  bool holdsFrames() const { return large_ ? largeFilled_ == large_.size() : !keptIsParsed_; }
   /** Forgets the large frame that is being received, which is then no longer in flight. */
   void abandon();
   /** Bytes received and frames handed over since the last call. */

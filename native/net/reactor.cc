@@ -258,6 +258,8 @@ void Reactor::onSocketEvent(Connection& connection, uint32_t events) {
     socklen_t size = sizeof error;
     getsockopt(connection.fd, SOL_SOCKET, SO_ERROR, &error, &size);
     close(connection, CloseReason::kReset, error);
+  } else if (events & EPOLLRDHUP) {
+    onPeerEnded(connection);
   }
 }
 
@@ -344,7 +346,9 @@ void Reactor::retryWaiting() {
 }
 
 void Reactor::arm(Connection& connection) {
-  uint32_t wanted = (connection.reading ? EPOLLIN : 0u) | (connection.output.empty() ? 0u : EPOLLOUT);
+  bool watchesEnd = !connection.reading && !connection.peerEnded && !connection.closeWhenSent && !draining_;
+  uint32_t wanted = (connection.reading ? EPOLLIN : 0u) | (connection.output.empty() ? 0u : EPOLLOUT) |
+                    (watchesEnd ? EPOLLRDHUP : 0u);
   if (wanted == connection.armed) return;
   epoll_event event{};
   event.events = wanted;

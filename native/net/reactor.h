@@ -101,6 +101,7 @@ class Reactor {
   void runBatch(CommandBatch& batch);
   void open(const Accepted& accepted);
   void onSocketEvent(Connection& connection, uint32_t events);
+  void onPeerEnded(Connection& connection);
   void receive(Connection& connection);
   void send(Connection& connection);
   void finishReplies(Connection& connection);

@@ -2,6 +2,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -119,6 +120,15 @@ void Reactor::close(Connection& connection, CloseReason reason, double detail) {
   auto found = connections_.find(connection.id);
   graveyard_.push_back(std::move(found->second));
   connections_.erase(found);
+}
+
+/** Of a peer that is not read from. What it has sent before is still served. */
+void Reactor::onPeerEnded(Connection& connection) {
+  int unread = 0;
+  if (ioctl(connection.fd, FIONREAD, &unread) == 0 && unread == 0 && !connection.reader.holdsFrames())
+    return close(connection, CloseReason::kPeerClosed);
+  connection.peerEnded = true;
+  arm(connection);
 }
 
 void Reactor::closeWhenSent(Connection& connection, CloseReason reason) {

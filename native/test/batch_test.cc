@@ -222,6 +222,36 @@ TEST(reference_batch_is_valid_and_complete) {
   }
 }
 
+TEST(check_finds_the_crcs_of_the_pieces_of_what_it_reads_once) {
+  std::mt19937 random(19);
+  CheckOptions options = kOptions;
+  options.referenceMinBytes = 0;
+  for (int round = 0; round < 40; ++round) {
+    // Values that end in pieces, go over several, and begin where one begins.
+    auto records = randomRecords(random, 1 + random() % 12, round % 4 ? 90'000 : 300);
+    if (round % 5 == 0) records[0].value = std::string(5 * kExtentPieceBytes, 'x');
+    auto batch = makeBatch(records);
+    BatchCheck result = check(batch, options);
+    CHECK(result.error == BatchError::none && result.reference.size() > 0);
+    std::string section = recordsSection(records);
+    size_t pieces = section.size() < kPiecedExtentBytes ? 0 : (section.size() + kExtentPieceBytes - 1) / kExtentPieceBytes;
+    CHECK_EQ(result.pieces.size(), pieces);
+    for (size_t i = 0; i < pieces; ++i) {
+      size_t start = i * kExtentPieceBytes;
+      size_t length = std::min(kExtentPieceBytes, section.size() - start);
+      CHECK_EQ(result.pieces[i], crc32c(0, section.data() + start, length));
+    }
+    size_t next = 0;
+    RecordCursor cursor(result.reference.data() + kBatchHeaderBytes, result.reference.size() - kBatchHeaderBytes);
+    for (Record record; !cursor.atEnd() && cursor.next(record) == RecordFault::none; ++next) {
+      if (!record.value) continue;
+      const std::string& value = *records[next].value;
+      CHECK_EQ(loadBe32(record.value + 44), crc32c(0, value.data(), value.size()));
+    }
+    CHECK(check(makeBatch(records, Codec::lz4), options).pieces.empty());
+  }
+}
+
 TEST(check_finds_the_same_whether_it_builds_references_or_not) {
   std::mt19937 random(13);
   CheckOptions plain = kOptions;

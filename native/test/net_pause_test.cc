@@ -68,6 +68,49 @@ TEST(net_starts_no_frame_of_a_paused_connection_until_it_goes_on) {
   server.end();
 }
 
+TEST(net_notices_that_the_peer_of_a_paused_connection_has_gone) {
+  Server server(options(1));
+  server.onFrame = [&](uint64_t connection, const uint8_t* data, size_t, MemoryRef) {
+    command(server, connection, Command::Kind::kPause);
+    server.reply(connection, data, 1);
+  };
+  server.start();
+  {
+    Client client(server.port);
+    client.send(frame(10, 1));
+    CHECK_EQ(client.read().size(), 1u);  // it is paused by now
+  }
+  server.waitForCloses(1);
+  CHECK(server.closeReason(0) == CloseReason::kPeerClosed);
+  server.end();
+}
+
+TEST(net_serves_what_the_peer_of_a_paused_connection_has_sent_before_it_ended) {
+  Server server(options(1));
+  std::atomic<uint64_t> held{0};
+  std::atomic<int> frames{0};
+  server.onFrame = [&](uint64_t connection, const uint8_t* data, size_t, MemoryRef) {
+    ++frames;
+    if (data[0] != 1) return;  // what is not answered cannot be refused by the peer's end
+    command(server, connection, Command::Kind::kPause);
+    held = connection;
+    server.reply(connection, data, 1);
+  };
+  server.start();
+  {
+    Client client(server.port);
+    client.send(frame(10, 1));
+    CHECK_EQ(client.read().size(), 1u);
+    for (int i = 0; i < 3; ++i) client.send(frame(1'000, 2));
+  }
+  CHECK_EQ(frames.load(), 1);
+  command(server, held, Command::Kind::kResume);
+  server.waitForCloses(1);
+  CHECK_EQ(frames.load(), 4);
+  CHECK(server.closeReason(0) == CloseReason::kPeerClosed);
+  server.end();
+}
+
 TEST(net_reports_when_a_reply_has_been_sent) {
   Server server(options(1));
   server.onFrame = [&](uint64_t connection, const uint8_t*, size_t, MemoryRef) { reportedReply(server, connection, 20'000'000); };

@@ -139,6 +139,28 @@ TEST(region_server_takes_offers_on_a_thread_of_its_own) {
   close(shared);
 }
 
+TEST(region_server_turns_away_one_user_before_all_places_are_taken) {
+  static_assert(RegionServer::kMaxPeersOfUser < RegionServer::kMaxPeers);
+  Served served;
+  int shared = createShared(4096);
+  std::vector<int> waiting;
+  for (size_t i = 0; i < RegionServer::kMaxPeersOfUser; ++i) {
+    waiting.push_back(connectTo(served.name));
+    sendOffer(waiting.back(), shared, 1);
+  }
+  CHECK_EQ(offerRegion(served.name, {{1}, 4096}, shared, 60'000), -EAGAIN);
+  CHECK_EQ(served.server->stats().turnedAway, 1u);
+  RegionServer::Request first = served.next();
+  served.server->answer(first.peer, -EACCES);
+  close(first.fd);
+  // One place is free again.
+  waiting.push_back(connectTo(served.name));
+  sendOffer(waiting.back(), shared, 1);
+  for (size_t i = 0; i < RegionServer::kMaxPeersOfUser; ++i) close(served.next().fd);
+  for (int fd : waiting) close(fd);
+  close(shared);
+}
+
 TEST(region_server_turns_away_who_asks_too_often) {
   Served served;
   uint64_t turnedAway = 0;

@@ -8,10 +8,13 @@ import {
   MAGIC,
 } from '../protocol/records/batch-header.ts';
 import type { RecordHeader } from '../protocol/records/builder.ts';
-import { Writer } from '../protocol/wire/writer.ts';
 
 /** The header of a record that holds the metadata of an event, in the form of its topic's serializer. */
 export const METADATA_HEADER = 'kafabric-metadata';
+const METADATA_NAME = Buffer.from(METADATA_HEADER);
+
+/** Smaller data travels within its batch, wherever it is: naming the place would cost more. */
+export const SEPARATE_BYTES = 4096;
 
 /** An event as it goes out. */
 export interface EventRecord {
@@ -32,35 +35,34 @@ export interface BatchProducer {
   readonly isTransactional: boolean;
 }
 
-/** A record batch in pieces, one behind the other; the data of events is among them as it was given. */
+/** A record batch in pieces, one behind the other. */
 export interface EncodedBatch {
   readonly pieces: readonly Uint8Array[];
   readonly bytes: number;
-  /** Which of the pieces are data of events. */
+  /** Which of the pieces are data of events as it was given. */
   readonly isData: readonly boolean[];
 }
 
-/** Encodes events as one uncompressed record batch. Data is read for the CRC, and not copied. */
+/**
+ * Encodes events as one uncompressed record batch. Data of SEPARATE_BYTES and more is read for the CRC, and not copied; smaller data is put
+ * where it belongs.
+ */
 export function encodeBatch(events: readonly EventRecord[], producer: BatchProducer | null): EncodedBatch {
-  const pieces: Uint8Array[] = [new Uint8Array(BATCH_HEADER_SIZE)];
-  const isData = [false];
   const baseTimestamp = events[0]!.timestamp;
   let maxTimestamp = baseTimestamp;
-  for (const [i, event] of events.entries()) {
+  let bytes = BATCH_HEADER_SIZE;
+  let separate = 0;
+  const bodies = events.map((event, i) => {
     maxTimestamp = Math.max(maxTimestamp, event.timestamp);
-    const { before, after } = recordParts(event, i, event.timestamp - baseTimestamp);
-    pieces.push(before);
-    isData.push(false);
-    for (const part of event.data ?? []) {
-      if (part.byteLength === 0) continue;
-      pieces.push(part);
-      isData.push(true);
-    }
-    pieces.push(after);
-    isData.push(false);
-  }
-  let bytes = 0;
-  for (const { byteLength } of pieces) bytes += byteLength;
+    const body = bodyBytes(event, i, event.timestamp - baseTimestamp);
+    bytes += varintBytes(body) + body;
+    for (const { byteLength } of event.data ?? []) if (byteLength >= SEPARATE_BYTES) separate += byteLength;
+    return body;
+  });
+  const writer = new RecordWriter(bytes - separate);
+  for (const [i, event] of events.entries())
+    writer.add(event, bodies[i]!, i, event.timestamp - baseTimestamp);
+  const { pieces, isData } = writer.finish();
   const header = new BatchHeader(pieces[0]!);
   header.batchLength = bytes - LOG_OVERHEAD;
   header.partitionLeaderEpoch = -1;
@@ -74,39 +76,114 @@ export function encodeBatch(events: readonly EventRecord[], producer: BatchProdu
   header.baseSequence = producer?.baseSequence ?? -1;
   header.recordCount = events.length;
   let crc = crc32c(pieces[0]!.subarray(CRC_COVERS_FROM));
-  for (const piece of pieces.slice(1)) crc = crc32c(piece, crc);
+  for (let i = 1; i < pieces.length; i++) crc = crc32c(pieces[i]!, crc);
   header.crc = crc;
   return { pieces, bytes, isData };
 }
 
-/** What precedes the data of a record, its length included, and what follows. */
-function recordParts(
+/** Writes records one behind the other into one buffer, around the data that stays where it is. */
+class RecordWriter {
+  readonly #buffer: Buffer;
+  readonly #pieces: Uint8Array[] = [];
+  readonly #isData: boolean[] = [];
+  /** The pieces have what is before. */
+  #from = 0;
+  #at = BATCH_HEADER_SIZE;
+
+  /** @param bytes of the batch but for separate data */
+  constructor(bytes: number) {
+    this.#buffer = Buffer.allocUnsafe(bytes);
+    this.#buffer.fill(0, 0, BATCH_HEADER_SIZE);
+  }
+
+  add({ key, data, dataBytes, headers }: EventRecord, body: number, delta: number, timestampDelta: number) {
+    this.#varint(body);
+    this.#buffer[this.#at++] = 0; // attributes
+    this.#varint(timestampDelta);
+    this.#varint(delta);
+    this.#varint(key === null ? -1 : key.byteLength);
+    if (key !== null) this.#bytes(key);
+    this.#varint(data === null ? -1 : dataBytes);
+    for (const part of data ?? []) this.#data(part);
+    this.#varint(headers.length);
+    for (const { key: name, value } of headers) {
+      if (name === METADATA_HEADER) {
+        this.#varint(METADATA_NAME.byteLength);
+        this.#bytes(METADATA_NAME);
+      } else {
+        this.#varint(Buffer.byteLength(name));
+        this.#at += this.#buffer.write(name, this.#at);
+      }
+      this.#varint(value === null ? -1 : value.byteLength);
+      if (value !== null) this.#bytes(value);
+    }
+  }
+
+  finish(): Pick<EncodedBatch, 'pieces' | 'isData'> {
+    if (this.#at !== this.#buffer.byteLength) throw new Error('a record is not as long as it was to be');
+    this.#cut();
+    return { pieces: this.#pieces, isData: this.#isData };
+  }
+
+  #data(part: Uint8Array): void {
+    if (part.byteLength < SEPARATE_BYTES) {
+      this.#bytes(part);
+      return;
+    }
+    this.#cut();
+    this.#pieces.push(part);
+    this.#isData.push(true);
+  }
+
+  #cut(): void {
+    if (this.#at === this.#from) return;
+    this.#pieces.push(this.#buffer.subarray(this.#from, this.#at));
+    this.#isData.push(false);
+    this.#from = this.#at;
+  }
+
+  #bytes(bytes: Uint8Array): void {
+    this.#buffer.set(bytes, this.#at);
+    this.#at += bytes.byteLength;
+  }
+
+  /** Zigzag, of any safe integer. */
+  #varint(value: number): void {
+    let rest = zigzag(value);
+    while (rest > 0x7f) {
+      this.#buffer[this.#at++] = (rest % 0x80) | 0x80;
+      rest = Math.floor(rest / 0x80);
+    }
+    this.#buffer[this.#at++] = rest;
+  }
+}
+
+function zigzag(value: number): number {
+  return value >= 0 ? value * 2 : -value * 2 - 1;
+}
+
+function varintBytes(value: number): number {
+  let bytes = 1;
+  for (let rest = zigzag(value); rest > 0x7f; rest = Math.floor(rest / 0x80)) bytes++;
+  return bytes;
+}
+
+/** Of a record, behind its length. */
+function bodyBytes(
   { key, data, dataBytes, headers }: EventRecord,
   offsetDelta: number,
   timestampDelta: number,
-): { before: Uint8Array; after: Uint8Array } {
-  const before = new Writer(64 + (key?.byteLength ?? 0));
-  before.int8(0);
-  before.varlong(BigInt(timestampDelta));
-  before.varint(offsetDelta);
-  before.varint(key === null ? -1 : key.byteLength);
-  if (key !== null) before.raw(key);
-  before.varint(data === null ? -1 : dataBytes);
-  const after = new Writer(128);
-  after.varint(headers.length);
+): number {
+  const sized = (length: number | null) => varintBytes(length ?? -1) + (length ?? 0);
+  let bytes = 1 + varintBytes(timestampDelta) + varintBytes(offsetDelta);
+  bytes += sized(key === null ? null : key.byteLength);
+  bytes += sized(data === null ? null : dataBytes);
+  bytes += varintBytes(headers.length);
   for (const { key: name, value } of headers) {
-    const text = Buffer.from(name);
-    after.varint(text.byteLength);
-    after.raw(text);
-    after.varint(value === null ? -1 : value.byteLength);
-    if (value !== null) after.raw(value);
+    bytes += sized(name === METADATA_HEADER ? METADATA_NAME.byteLength : Buffer.byteLength(name));
+    bytes += sized(value === null ? null : value.byteLength);
   }
-  const head = before.finishBytes();
-  const tail = after.finishBytes();
-  const whole = new Writer(8 + head.byteLength);
-  whole.varint(head.byteLength + dataBytes + tail.byteLength);
-  whole.raw(head);
-  return { before: whole.finishBytes(), after: tail };
+  return bytes;
 }
 
 /** An upper bound for what a record takes beside its data. */

@@ -3,7 +3,13 @@ import { directPutRequest } from '../protocol/generated/direct-put-request.ts';
 import { directPutResponse } from '../protocol/generated/direct-put-response.ts';
 import { produceRequest } from '../protocol/generated/produce-request.ts';
 import { produceResponse } from '../protocol/generated/produce-response.ts';
-import { type BatchProducer, type EncodedBatch, type EventRecord, encodeBatch } from './batch-encoder.ts';
+import {
+  type BatchProducer,
+  type EncodedBatch,
+  type EventRecord,
+  encodeBatch,
+  SEPARATE_BYTES,
+} from './batch-encoder.ts';
 import type { Cluster, DataChannel } from './cluster.ts';
 import { brokerError, DirectError } from './errors.ts';
 import { inPlace } from './mapped-memory.ts';
@@ -123,8 +129,10 @@ export class BatchSender {
   async #place(events: readonly EventRecord[], staged: RegisteredBuffer[]): Promise<EventRecord[] | null> {
     const placed: EventRecord[] = [];
     for (const event of events) {
-      const outside = (event.data ?? []).some((part) => this.#pool.locate(part) === null);
-      if (event.data === null || !outside || event.dataBytes === 0) {
+      const outside = (event.data ?? []).some(
+        (part) => part.byteLength >= SEPARATE_BYTES && this.#pool.locate(part) === null,
+      );
+      if (event.data === null || !outside) {
         placed.push(event);
         continue;
       }

@@ -5,6 +5,7 @@ import { findCoordinatorResponse } from '../protocol/generated/find-coordinator-
 import { metadataRequest } from '../protocol/generated/metadata-request.ts';
 import { metadataResponse } from '../protocol/generated/metadata-response.ts';
 import type { Uuid } from '../protocol/wire/types.ts';
+import { AttachAgain } from './attach-again.ts';
 import { Connection } from './connection.ts';
 import { brokerError, DirectError } from './errors.ts';
 import { ClientAttachment, type Path } from './shared-memory.ts';
@@ -54,6 +55,7 @@ export class Cluster {
   readonly options: ClusterOptions;
   readonly #connections = new Map<string, Promise<Connection>>();
   readonly #channels = new Map<string, Promise<DataChannel>>();
+  readonly #again = new AttachAgain();
   #brokers = new Map<number, { host: string; port: number }>();
   readonly #topics = new Map<string, { info: TopicInfo; readAt: number }>();
   readonly #coordinators = new Map<string, number>();
@@ -103,12 +105,31 @@ export class Cluster {
     if (channel === undefined) {
       channel = this.#attach(node, purpose);
       this.#channels.set(key, channel);
-      const forget = () => {
-        if (this.#channels.get(key) === channel) this.#channels.delete(key);
-      };
+      const opened = channel;
+      const forget = () => this.#forgetChannel(key, opened);
       channel.then(({ connection }) => connection.onClosed(forget), forget);
     }
-    return channel;
+    const found = await channel;
+    const { attachment } = found;
+    if (attachment.wasTurnedAway && this.#again.isDue(attachment)) this.#attachAgain(key, found);
+    return found;
+  }
+
+  #forgetChannel(key: string, channel: Promise<DataChannel>): void {
+    if (this.#channels.get(key) === channel) this.#channels.delete(key);
+  }
+
+  /** Shared memory may be had by now; until then data moves over the connection. */
+  #attachAgain(key: string, { connection }: DataChannel): void {
+    ClientAttachment.attach(connection, this.options.path).then(
+      (attachment) => {
+        if (attachment.wasTurnedAway || this.#closed || connection.isClosed) return;
+        const channel = Promise.resolve({ connection, attachment });
+        this.#channels.set(key, channel);
+        connection.onClosed(() => this.#forgetChannel(key, channel));
+      },
+      () => undefined,
+    );
   }
 
   async #attach(node: number, purpose: Purpose): Promise<DataChannel> {
@@ -192,6 +213,22 @@ export class Cluster {
         doing: 'find a partition',
       },
     );
+  }
+
+  /** Things of partitions, by the gateway that leads each. */
+  async byLeader<T>(
+    ones: readonly T[],
+    partitionOf: (one: T) => { topic: string; partition: number },
+  ): Promise<Map<number, T[]>> {
+    const led = new Map<number, T[]>();
+    for (const one of ones) {
+      const { topic, partition } = partitionOf(one);
+      const node = await this.leaderOf(topic, partition);
+      const others = led.get(node);
+      if (others === undefined) led.set(node, [one]);
+      else others.push(one);
+    }
+    return led;
   }
 
   /** The gateways that are known, by number; asks when none is. */

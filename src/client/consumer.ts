@@ -51,7 +51,9 @@ export class Consumer implements AsyncIterable<Event> {
   #hasLostOffsets = false;
   /** One pull waits at a time. */
   #wakePull: () => void = () => undefined;
-  /** Pulls take events in the order in which they were called. */
+  /** Pulls that wait. */
+  #pulls = 0;
+  /** They take events in the order in which they were called. */
   #pulling: Promise<unknown> = Promise.resolve();
 
   constructor(topics: readonly TopicHandle[], cluster: Cluster, pool: SharedPool, options: ConsumerOptions) {
@@ -90,7 +92,12 @@ export class Consumer implements AsyncIterable<Event> {
    * with a DirectError when its data cannot be had; the pull after that gets the event behind it.
    */
   pull(options: { timeoutMs?: number; signal?: AbortSignal } = {}): Promise<Event | null> {
-    const pulled = this.#pulling.then(() => this.#pull(options));
+    if (this.#pulls === 0 && options.signal === undefined && !this.#closed) {
+      const event = this.#queue.takeReady();
+      if (event !== null) return Promise.resolve(event);
+    }
+    this.#pulls++;
+    const pulled = this.#pulling.then(() => this.#pull(options)).finally(() => this.#pulls--);
     this.#pulling = pulled.catch(() => undefined);
     return pulled;
   }

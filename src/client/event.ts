@@ -17,6 +17,8 @@ export type DataSource =
       readonly renew: () => Promise<Uint8Array | null>;
     };
 
+const NO_HEADERS: readonly RecordHeader[] = [];
+
 export interface EventParts {
   readonly topic: TopicHandle;
   readonly partition: number;
@@ -53,8 +55,10 @@ export class Event {
     this.offset = parts.offset;
     this.timestamp = parts.timestamp;
     this.key = parts.key;
-    this.headers = parts.headers.filter(({ key }) => key !== METADATA_HEADER);
-    this.#metadataBytes = parts.headers.find(({ key }) => key === METADATA_HEADER)?.value ?? null;
+    const isMetadata = ({ key }: RecordHeader) => key === METADATA_HEADER;
+    const isAlone = parts.headers.length === 1 && isMetadata(parts.headers[0]!);
+    this.headers = isAlone ? NO_HEADERS : parts.headers.filter((header) => !isMetadata(header));
+    this.#metadataBytes = parts.headers.find(isMetadata)?.value ?? null;
     this.#handle = parts.topic;
     this.#source = parts.source;
     this.#getter = getter;

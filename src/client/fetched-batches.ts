@@ -1,7 +1,8 @@
 import { type Codec, decompress } from '../native/codec.ts';
 import { splitBatches } from '../protocol/records/batch-header.ts';
+import { referencedValue } from '../protocol/records/payload-reference.ts';
 import { type RecordView, readRecords } from '../protocol/records/reader.ts';
-import { decodeSignedReference, isSignedReference } from '../protocol/records/signed-reference.ts';
+import { isSignedReference } from '../protocol/records/signed-reference.ts';
 
 const REFERENCES = 0x4000;
 const MAX_UNCOMPRESSED_BYTES = 256 << 20;
@@ -51,7 +52,7 @@ export function readFetched(
       const signed = references && isSignedReference(value);
       records.push({
         ...record,
-        referenced: signed ? decodeSignedReference(value).reference.valueLength : null,
+        referenced: signed ? referencedValue(value).length : null,
       });
     }
   }

@@ -2,7 +2,7 @@ import { crc32c } from '../native/batch.ts';
 import { ErrorCode } from '../protocol/errors.ts';
 import { type DirectGetItem, directGetRequest } from '../protocol/generated/direct-get-request.ts';
 import { type DirectGetResponse, directGetResponse } from '../protocol/generated/direct-get-response.ts';
-import { decodeSignedReference } from '../protocol/records/signed-reference.ts';
+import { referencedValue } from '../protocol/records/payload-reference.ts';
 import type { Cluster, DataChannel } from './cluster.ts';
 import { asDirectError, brokerError, DirectError } from './errors.ts';
 import type { View } from './mapped-memory.ts';
@@ -244,8 +244,8 @@ function isWhole(
   { reference, ranges, target }: Pick<Wanted, 'reference' | 'ranges' | 'target'>,
   crc: number,
 ): boolean {
-  const { valueLength, valueCrc } = decodeSignedReference(reference).reference;
+  const value = referencedValue(reference);
   const [only] = ranges;
-  const all = ranges.length === 1 && only!.offset === 0 && only!.count === 1 && only!.length === valueLength;
-  return crc32c(target) === (all ? valueCrc : crc);
+  const all = ranges.length === 1 && only!.offset === 0 && only!.count === 1 && only!.length === value.length;
+  return crc32c(target) === (all ? value.crc : crc);
 }

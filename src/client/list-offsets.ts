@@ -45,13 +45,8 @@ async function listOffsets(
   timestamp: bigint,
   isolationLevel: IsolationLevel,
 ): Promise<bigint[]> {
-  const byNode = new Map<number, AssignedPartition[]>();
-  for (const one of partitions) {
-    const node = await cluster.leaderOf(one.topic, one.partition);
-    byNode.set(node, [...(byNode.get(node) ?? []), one]);
-  }
   const found = new Map<string, bigint>();
-  for (const [node, ones] of byNode) {
+  for (const [node, ones] of await cluster.byLeader(partitions, (one) => one)) {
     const doing = `find offsets of ${ones[0]!.topic}${ones.length > 1 ? ' and others' : ''}`;
     const topics = byTopic(ones).map(([name, items]) => ({
       name,

@@ -54,6 +54,26 @@ describe('events that are fetched ahead', () => {
     assert.deepEqual([queue.size, queue.dataBytes, queue.metadataBytes], [0, 0, 0]);
   });
 
+  it('come in their order, however many were taken before', async () => {
+    const queue = queueOf(0, () => 'none');
+    let pushed = 0;
+    let taken = 0;
+    for (const [more, fewer] of [
+      [1500, 1],
+      [100, 1200],
+      [3000, 2000],
+      [10, 1409],
+    ] as const) {
+      for (let i = 0; i < more; i++) push(queue, new SlowEvent(pushed++, 10));
+      for (let i = 0; i < fewer; i++) {
+        assert.equal(queue.head!.event.offset, BigInt(taken));
+        assert.equal((await queue.take()).offset, BigInt(taken++));
+      }
+      assert.deepEqual([queue.size, queue.metadataBytes], [pushed - taken, pushed - taken]);
+    }
+    assert.equal(queue.head, undefined);
+  });
+
   it('are limited by their metadata, however little of their data is wanted', async () => {
     let rooms = 0;
     const queue = queueOf(

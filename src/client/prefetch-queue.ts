@@ -10,7 +10,14 @@ export interface Prefetched {
   dataBytes: number;
   /** Settles when the selected data is there; null before it was asked for. */
   ready: Promise<void> | null;
+  /** The selected data is there. */
+  isReady: boolean;
 }
+
+/** The places of entries that were taken are given back when they are so many, and more than those that wait. */
+const MOVE_AFTER = 1024;
+
+const READY = Promise.resolve();
 
 export interface PrefetchLimits {
   readonly metadataBytes: number;
@@ -26,8 +33,10 @@ export class PrefetchQueue {
   readonly #select: DataSelector;
   readonly #broker: DataBroker | undefined;
   readonly #onRoom: () => void;
-  readonly #entries: Prefetched[] = [];
-  /** Entries whose data was asked for: the first so many. */
+  #entries: (Prefetched | undefined)[] = [];
+  /** Where the first is: taking it out of a long array would move all the others. */
+  #first = 0;
+  /** Entries before this one have had their data asked for. */
   #started = 0;
   #metadataBytes = 0;
   #dataBytes = 0;
@@ -46,11 +55,11 @@ export class PrefetchQueue {
   }
 
   get head(): Prefetched | undefined {
-    return this.#entries[0];
+    return this.#entries[this.#first];
   }
 
   get size(): number {
-    return this.#entries.length;
+    return this.#entries.length - this.#first;
   }
 
   get metadataBytes(): number {
@@ -72,26 +81,47 @@ export class PrefetchQueue {
   }
 
   push(event: Event, metadataBytes: number): void {
-    this.#entries.push({ event, metadataBytes, dataBytes: 0, ready: null });
+    this.#entries.push({ event, metadataBytes, dataBytes: 0, ready: null, isReady: false });
     this.#metadataBytes += metadataBytes;
     this.#start();
   }
 
   /** Takes the first event. Rejects with a DirectError when its data cannot be had. */
   async take(): Promise<Event> {
-    const head = this.#entries.shift()!;
-    this.#started--;
+    const { ready, event } = this.#leave();
+    await ready;
+    return event;
+  }
+
+  /** The first event, taken, if its data is there; null otherwise. */
+  takeReady(): Event | null {
+    return this.head?.isReady ? this.#leave().event : null;
+  }
+
+  #leave(): Prefetched {
+    const head = this.#takeFirst();
     this.#metadataBytes -= head.metadataBytes;
     this.#dataBytes -= head.dataBytes;
     this.#start();
     if (!this.isFull) this.#onRoom();
-    await head.ready;
-    return head.event;
+    return head;
+  }
+
+  #takeFirst(): Prefetched {
+    const head = this.#entries[this.#first]!;
+    this.#entries[this.#first++] = undefined;
+    if (this.#first >= MOVE_AFTER && 2 * this.#first >= this.#entries.length) {
+      this.#entries = this.#entries.slice(this.#first);
+      this.#started -= this.#first;
+      this.#first = 0;
+    }
+    return head;
   }
 
   /** Forgets everything; data that is under way still arrives where it was to go. */
   clear(): void {
-    this.#entries.length = 0;
+    this.#entries = [];
+    this.#first = 0;
     this.#started = 0;
     this.#metadataBytes = 0;
     this.#dataBytes = 0;
@@ -104,21 +134,34 @@ export class PrefetchQueue {
       (this.#dataBytes === 0 || this.#dataBytes < this.#limits.dataBytes)
     ) {
       const entry = this.#entries[this.#started++]!;
-      // Runs up to its first wait, so that `dataBytes` is known.
       entry.ready = this.#fill(entry);
-      entry.ready.catch(() => undefined);
       this.#dataBytes += entry.dataBytes;
+      if (entry.isReady) continue;
+      entry.ready.then(
+        () => {
+          entry.isReady = true;
+        },
+        () => undefined,
+      );
     }
   }
 
-  async #fill(entry: Prefetched): Promise<void> {
+  /** `dataBytes` is known when it returns. */
+  #fill(entry: Prefetched): Promise<void> {
     const { event } = entry;
     const { metadata, descriptor } = event;
-    const selection = this.#select(metadata, descriptor);
-    const doing = `select data of ${event.topic}-${event.partition} at ${event.offset}`;
-    const ranges = rangesOf(selection, descriptor.size, doing);
-    if (ranges === null) return;
-    entry.dataBytes = selectedBytes(ranges);
-    await event.select(selection, this.#broker?.(metadata, descriptor, entry.dataBytes));
+    try {
+      const selection = this.#select(metadata, descriptor);
+      if (selection === 'none') {
+        entry.isReady = true;
+        return READY;
+      }
+      const doing = `select data of ${event.topic}-${event.partition} at ${event.offset}`;
+      const ranges = rangesOf(selection, descriptor.size, doing)!;
+      entry.dataBytes = selectedBytes(ranges);
+      return event.select(selection, this.#broker?.(metadata, descriptor, entry.dataBytes));
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 }

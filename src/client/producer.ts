@@ -93,7 +93,15 @@ export class Producer {
    * @param metadata checked by the topic's validator, written by its serializer; small
    * @param data any size; owned by the producer until the promise settles. Bytes of `client.allocate` are not copied
    */
-  async push(metadata: unknown, data: EventData = EMPTY, options: PushOptions = {}): Promise<PushResult> {
+  push(metadata: unknown, data: EventData = EMPTY, options: PushOptions = {}): Promise<PushResult> {
+    try {
+      return this.#push(metadata, data, options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #push(metadata: unknown, data: EventData, options: PushOptions): Promise<PushResult> {
     const doing = `push to ${this.#topic.name}`;
     if (this.#closed) throw new DirectError('CLOSED', 'the producer is closed', { doing });
     if (options.signal?.aborted) throw aborted(doing, options.signal);
@@ -105,10 +113,11 @@ export class Producer {
       });
     this.#transactions?.touch();
     const bytes = event.dataBytes + overheadOf(event);
-    if (!this.#room.takeNow(bytes)) await this.#room.take(bytes, doing, options.signal);
-    return new Promise((resolve, reject) => {
-      this.#delivery.add(partition, { event, bytes, resolve, reject });
-    });
+    const add = () =>
+      new Promise<PushResult>((resolve, reject) => {
+        this.#delivery.add(partition, { event, bytes, resolve, reject });
+      });
+    return this.#room.takeNow(bytes) ? add() : this.#room.take(bytes, doing, options.signal).then(add);
   }
 
   /** Resolves when all that was pushed before is acknowledged, or has failed. */
@@ -187,8 +196,8 @@ export class Producer {
 
   #eventOf(metadata: unknown, data: EventData, { key, headers, timestamp }: PushOptions): EventRecord {
     const encoded: RecordHeader[] = [{ key: METADATA_HEADER, value: this.#topic.serialize(metadata) }];
-    for (const [name, value] of Object.entries(headers ?? {}))
-      encoded.push({ key: name, value: bytesOf(value) });
+    if (headers !== undefined)
+      for (const [name, value] of Object.entries(headers)) encoded.push({ key: name, value: bytesOf(value) });
     const pieces = data === null ? null : piecesOf(data);
     let dataBytes = 0;
     for (const { byteLength } of pieces ?? []) dataBytes += byteLength;
@@ -224,6 +233,8 @@ function piecesOf(data: Exclude<EventData, null>): Uint8Array[] {
   return (data as readonly ArrayBufferView[]).map(viewOf);
 }
 
-function viewOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array {
+function viewOf(view: ArrayBufferView): Uint8Array {
+  if (view instanceof Uint8Array) return view;
+  const { buffer, byteOffset, byteLength } = view;
   return new Uint8Array(buffer, byteOffset, byteLength);
 }

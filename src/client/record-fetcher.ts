@@ -52,16 +52,16 @@ export class RecordFetcher {
   /** Fetches until all of the partitions are revoked, or `close`. Rejects with a DirectError that another attempt would not mend. */
   async run(readings: readonly Reading[]): Promise<void> {
     const { cluster } = this.#options;
-    const nodes = new Map<number, Reading[]>();
-    for (const one of readings) {
-      const node = await cluster.leaderOf(one.handle.name, one.partition);
-      nodes.set(node, [...(nodes.get(node) ?? []), one]);
-    }
+    const nodes = await cluster.byLeader(readings, ({ handle, partition }) => ({
+      topic: handle.name,
+      partition,
+    }));
     await Promise.all([...nodes].map(([node, ones]) => this.#fetchFrom(node, ones)));
   }
 
   /** Goes on, after the queue was full. */
   wake(): void {
+    if (this.#waiting.length === 0) return;
     for (const wake of this.#waiting.splice(0)) wake();
   }
 

@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { createSharedBuffer, offerSharedBuffer, type SharedBuffer } from '../native/direct.ts';
 import { directAttachRequest } from '../protocol/generated/direct-attach-request.ts';
 import { directAttachResponse } from '../protocol/generated/direct-attach-response.ts';
@@ -9,6 +10,9 @@ import { MappedBuffer, MappedChannel } from './mapped-memory.ts';
 
 const GRANULE_BYTES = 4096;
 const OFFER_TIMEOUT_MS = 5_000;
+/** Where many ask at the same time, some are turned away: they ask again after so long, twice as long each time. */
+const OFFER_RETRY_MS = 25;
+const OFFER_RETRIES = 4;
 
 /** One piece of shared memory, of which ranges are handed out. */
 class Chunk {
@@ -158,6 +162,9 @@ export class SharedPool {
 /** The gateway takes no more memory of this client; data has to move inline. */
 export class RegionRefused extends DirectError {}
 
+/** Too many ask for the same at this time: later it may be different. */
+class TurnedAway extends RegionRefused {}
+
 /**
  * How data moves between a client and a gateway. `mapped` is shared memory of the gateway, which has to allow it (direct.mapped.listeners):
  * `client.allocate` and `event.view` do not copy then.
@@ -169,6 +176,8 @@ export class ClientAttachment {
   /** Large data also moves by shared memory where the gateway's is mapped. */
   readonly path: 'shared-memory' | 'tcp';
   readonly id: bigint;
+  /** It is inline only because too many others asked at the time. */
+  wasTurnedAway = false;
   readonly #connection: Connection;
   readonly #socketName: string;
   readonly #token: Uint8Array;
@@ -216,7 +225,9 @@ export class ClientAttachment {
     } catch (error) {
       if (wanted !== 'auto') throw error;
       await attachment.#release(null);
-      return attach(transports.tcp);
+      const inline = await attach(transports.tcp);
+      inline.wasTurnedAway = error instanceof TurnedAway;
+      return inline;
     }
   }
 
@@ -245,12 +256,24 @@ export class ClientAttachment {
   }
 
   async #offer(shared: SharedBuffer): Promise<number> {
-    const answer = await offerSharedBuffer(this.#socketName, this.#token, shared, OFFER_TIMEOUT_MS);
-    if (answer >= 0) return answer;
-    throw new RegionRefused('CONNECTION', `the gateway does not take shared memory (errno ${-answer})`, {
-      doing: 'attach',
-      todo: 'both must be on one machine and in one network namespace, of one user, or see direct.shared.memory.uids',
-    });
+    const deadline = Date.now() + OFFER_TIMEOUT_MS;
+    for (let attempt = 0; ; attempt++) {
+      const answer = await offerSharedBuffer(this.#socketName, this.#token, shared, OFFER_TIMEOUT_MS);
+      if (answer >= 0) return answer;
+      const isTurnedAway = -answer === constants.errno.EAGAIN;
+      const waitMs = OFFER_RETRY_MS * 2 ** attempt * (0.5 + Math.random());
+      if (isTurnedAway && attempt < OFFER_RETRIES && Date.now() + waitMs < deadline) {
+        await new Promise((resolve) => setTimeout(resolve, waitMs));
+        continue;
+      }
+      const Refused = isTurnedAway ? TurnedAway : RegionRefused;
+      throw new Refused('CONNECTION', `the gateway does not take shared memory (errno ${-answer})`, {
+        doing: 'attach',
+        todo: isTurnedAway
+          ? 'too many clients ask at the same time; try again'
+          : 'both must be on one machine and in one network namespace, of one user, or see direct.shared.memory.uids',
+      });
+    }
   }
 
   /** Gives up regions, or all with null. */

@@ -148,6 +148,10 @@ describe('loadConfig', () => {
     assert.match(refusal('authorizer.class.name=org.apache.kafka.Some')!, /must be one of/);
     assert.match(refusal('group.min.session.timeout.ms=9999999')!, /must not be above/);
     assert.match(refusal('log.dirs=/a,/a/')!, /named twice/);
+    const mapped = 'listeners=PLAINTEXT://:9092,DIRECT://127.0.0.1:9094\ndirect.mapped.listeners=';
+    assert.equal(problemsOf({ text: `${mapped}DIRECT` }).length, 0);
+    assert.match(refusal(`${mapped}DIRECT\ndirect.shared.memory.enable=false`)!, /needs direct\.shared/);
+    assert.match(refusal(`${mapped}PLAINTEXT`)!, /PLAINTEXT is no listener of protocol DIRECT/);
   });
 
   it('understands IPv6 and mapped listener names', () => {

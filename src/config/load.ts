@@ -153,6 +153,8 @@ function resolve(
     }
   });
 
+  attempt('direct.mapped.listeners', () => checkMapped(get, listeners ?? []));
+
   const brokerId = get('broker.id');
   return {
     nodeId: settings.has('node.id') || brokerId < 0 ? get('node.id') : brokerId,
@@ -163,6 +165,23 @@ function resolve(
     advertisedListeners: advertised ?? [],
     warnings,
   };
+}
+
+/** Clients could not map anything, and nobody would say why. */
+function checkMapped(
+  get: <K extends BrokerKey>(key: K) => BrokerValues[K],
+  listeners: readonly Listener[],
+): void {
+  const names = get('direct.mapped.listeners');
+  if (names.length === 0) return;
+  if (!get('direct.shared.memory.enable'))
+    throw new Error('needs direct.shared.memory.enable=true: memory is mapped over the same socket');
+  const direct = listeners.filter(({ protocol }) => protocol === 'DIRECT').map(({ name }) => name);
+  const other = names.find((name) => listeners.length > 0 && !direct.includes(name));
+  if (other !== undefined)
+    throw new Error(
+      `${other} is no listener of protocol DIRECT (there ${direct.length === 0 ? 'is none' : `are: ${direct.join(', ')}`})`,
+    );
 }
 
 const UNRESOLVED: ResolvedConfig = {

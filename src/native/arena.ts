@@ -9,6 +9,7 @@ interface ArenaBinding {
   arenaBuffer(start: number, maxBytes: number): ArrayBuffer;
   arenaAllocate(bytes: number): [handle: number, offset: number] | null;
   arenaRelease(handle: number): void;
+  arenaBlockBytes(handle: number): number;
   arenaStats(): ArenaStats;
 }
 
@@ -147,6 +148,12 @@ export class NativeMemory {
   get arenaOffset(): number {
     this.#assertHeld();
     return this.#arenaOffset;
+  }
+
+  /** Where the native block is that this is a range of, all of which is in use for as long as this is held. */
+  get block(): { readonly arenaOffset: number; readonly byteLength: number } {
+    const byteLength = native.arenaBlockBytes(this.handle);
+    return { arenaOffset: this.#arenaOffset - this.blockOffset, byteLength };
   }
 
   /** A view of the range, valid while it is held. */

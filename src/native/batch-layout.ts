@@ -2,6 +2,9 @@
 export const BATCH_SLOTS = 24;
 export const OPTION_SLOTS = 7;
 
+/** Of kExtentPieceBytes in native/batch/reference.h. */
+export const EXTENT_PIECE_BYTES = 32 * 1024;
+
 /** What a batch is told that decompresses to more than is allowed. */
 export const UNCOMPRESSED_TOO_LARGE = 'The uncompressed records are larger than allowed';
 
@@ -53,8 +56,11 @@ export interface BatchHeader {
   recordCount: number;
 }
 
-/** What native code says about a batch beside the slots: its reference batch, or the records at fault when they are several. */
-export type Attachment = Uint8Array | Int32Array;
+/**
+ * What native code says about a batch beside the slots: its reference batch, alone or with the CRCs of the pieces of its records section, or the
+ * records at fault when they are several.
+ */
+export type Attachment = Uint8Array | [reference: Uint8Array, pieces: Uint32Array] | Int32Array;
 
 /** The outcome of validating one batch. */
 export interface BatchCheck extends BatchHeader {
@@ -77,6 +83,11 @@ export interface BatchCheck extends BatchHeader {
   storedCrc: number;
   /** The reference batch, still without its location (see locateReferenceBatch), when one was asked for. */
   reference: Uint8Array | null;
+  /**
+   * With it, where the records section is neither small nor compressed: the CRC-32C of each EXTENT_PIECE_BYTES of it, and of what is left; else
+   * null.
+   */
+  pieceCrcs: Uint32Array | null;
 }
 
 /** Reads batch number `index`. Both views are on the same bytes. */
@@ -135,7 +146,9 @@ export function readCheck(
     storedAttributes: doubles[at + 22]!,
     storedMaxTimestamp: integers[at + 21]!,
     storedCrc: doubles[at + 23]!,
-    reference: attachment instanceof Uint8Array ? attachment : null,
+    reference:
+      attachment instanceof Uint8Array ? attachment : Array.isArray(attachment) ? attachment[0] : null,
+    pieceCrcs: Array.isArray(attachment) ? attachment[1] : null,
   };
 }
 

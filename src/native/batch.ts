@@ -12,10 +12,11 @@ import type { Codec } from './codec.ts';
 import { completion } from './completions.ts';
 import { MemoryPiece } from './pieces.ts';
 
-export type { BatchCheck, BatchHeader } from './batch-layout.ts';
+export { type BatchCheck, type BatchHeader, EXTENT_PIECE_BYTES } from './batch-layout.ts';
 
 interface BatchBinding {
   crc32c(bytes: Uint8Array, seed: number): number;
+  crc32cJoin(first: number, second: number, secondBytes: number): number;
   crc32cOfMemory(id: number, seed: number, handle: number, offset: number, length: number): void;
   crc32cImplementation: string;
   batchCheck(
@@ -129,6 +130,11 @@ function packOptions(options: CheckOptions): Float64Array {
 /** CRC-32C, continuing from `seed` (the CRC of the bytes before; 0 at the start). */
 export function crc32c(bytes: Uint8Array, seed = 0): number {
   return native.crc32c(bytes, seed);
+}
+
+/** The CRC-32C of two stretches one behind the other, from the CRC of each and the length of the second; reads nothing. */
+export function crc32cJoin(first: number, second: number, secondBytes: number): number {
+  return first === 0 ? second : native.crc32cJoin(first, second, secondBytes);
 }
 
 /** As `crc32c`, of memory that is held until it is done, by a native thread. */

@@ -26,7 +26,7 @@ interface LentMemoryBinding {
 interface DirectBinding {
   RegionSocket: new (name: string, onRequests: () => void) => SocketBinding;
   regionClose(region: number): void;
-  directMove(id: number, words: Float64Array): void;
+  directMove(id: number, words: Float64Array, batches?: Float64Array): void;
   sharedCreate(id: number, bytes: number): void;
   sharedOffer(
     id: number,
@@ -152,15 +152,31 @@ export interface Moved {
   readonly crc: number;
 }
 
+/** Batches that are whole when moves are done: they are checked by the same thread, and `checkBatchesSoon` finds what it has found. */
+export interface MovedBatches {
+  readonly memory: NativeMemory;
+  /** In `memory`. */
+  readonly ranges: readonly { readonly offset: number; readonly byteLength: number }[];
+  /** See CheckOptions; negative: none. */
+  readonly referenceMinBytes: number;
+}
+
 /**
  * Performs the moves on a worker thread, in order. Memory is kept meanwhile. Throws a RangeError at once, and moves nothing, when a range
  * lies outside its memory or region.
  */
-export async function moveBlocks(moves: readonly Move[]): Promise<Moved[]> {
+export async function moveBlocks(moves: readonly Move[], batches?: MovedBatches): Promise<Moved[]> {
   if (moves.length === 0) return [];
   const words = wordsOf(moves);
-  const flat = await completion<Float64Array>((id) => native.directMove(id, words));
+  const checked = batches && batchWords(batches);
+  const flat = await completion<Float64Array>((id) => native.directMove(id, words, checked));
   return Array.from(moves, (_, i) => ({ error: flat[2 * i]!, crc: flat[2 * i + 1]! }));
+}
+
+function batchWords({ memory, ranges, referenceMinBytes }: MovedBatches): Float64Array {
+  const words = [memory.handle, referenceMinBytes];
+  for (const { offset, byteLength } of ranges) words.push(memory.blockOffset + offset, byteLength);
+  return Float64Array.from(words);
 }
 
 function wordsOf(moves: readonly Move[]): Float64Array {

@@ -1,3 +1,4 @@
+import { ExtentLists } from './extent-lists.ts';
 import type { PayloadFile, PayloadFiles, PayloadOpenOptions } from './ports.ts';
 
 /** A file in use; give it back with `OpenFiles.release`. */
@@ -13,6 +14,8 @@ export interface OpenFile {
 
 /** Keeps the files used last open, at most `limit` of them beyond those in use. */
 export class OpenFiles {
+  /** Lists of extents, which are kept like files. */
+  readonly lists = new ExtentLists();
   readonly #files: PayloadFiles;
   readonly #limit: number;
   /** Least recently used first. */

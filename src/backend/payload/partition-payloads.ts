@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { crc32cJoin, EXTENT_PIECE_BYTES } from '../../native/batch.ts';
 import type { MemoryPiece } from '../../native/pieces.ts';
 import { recycledBytesFor } from '../../native/store.ts';
 import type { Logger } from '../../util/logger.ts';
@@ -142,9 +143,13 @@ export class PartitionPayloads implements SegmentOwner {
 
   /**
    * Gives the records section of a batch its place, and writes it in the background. Copies or retains before it returns. `fromMemory`:
-   * be content when the bytes survive the death of the process, before they are in the file.
+   * be content when the bytes survive the death of the process, before they are in the file. `pieceCrcs`: see Extent.
    */
-  append(piece: Uint8Array | MemoryPiece, fromMemory = false): PendingExtent {
+  append(
+    piece: Uint8Array | MemoryPiece,
+    fromMemory = false,
+    pieceCrcs: Uint32Array | null = null,
+  ): PendingExtent {
     const length = piece.byteLength;
     let active = this.#active;
     if (active !== null && this.#isFull(active, length)) {
@@ -164,7 +169,7 @@ export class PartitionPayloads implements SegmentOwner {
       this.#unsealed.add(active);
       this.#active = active;
     }
-    return active.append(piece, fromMemory);
+    return active.append(piece, fromMemory, pieceCrcs);
   }
 
   #isFull(segment: PayloadSegment, length: number): boolean {
@@ -289,16 +294,49 @@ export class PartitionPayloads implements SegmentOwner {
     headerCrc: number,
     batchCrc: number,
   ): Promise<MemoryPiece> {
+    return this.#readChecked(segmentId, position, length, headerCrc, batchCrc);
+  }
+
+  /** What parts of an extent can be checked by; null when only the whole can. */
+  async pieceCrcs(segmentId: number, position: number, length: number): Promise<Uint32Array | null> {
+    const crcs = (await this.#segments.get(segmentId)?.pieceCrcs(position, length)) ?? null;
+    return crcs?.length === Math.ceil(length / EXTENT_PIECE_BYTES) ? crcs : null;
+  }
+
+  /**
+   * Reads pieces `first` to `end` (exclusive) of an extent, by the checksums that `pieceCrcs` had for it, and checks them.
+   * @returns a piece whose memory the caller releases
+   * @throws PayloadError if the bytes are not there or not what was produced
+   */
+  async readPieces(
+    extent: { segmentId: number; position: number; length: number },
+    crcs: Uint32Array,
+    first: number,
+    end: number,
+  ): Promise<MemoryPiece> {
+    const start = first * EXTENT_PIECE_BYTES;
+    const length = Math.min(end * EXTENT_PIECE_BYTES, extent.length) - start;
+    let expected = 0;
+    for (let i = first, left = length; i < end; i++, left -= EXTENT_PIECE_BYTES)
+      expected = crc32cJoin(expected, crcs[i]!, Math.min(left, EXTENT_PIECE_BYTES));
+    return this.#readChecked(extent.segmentId, extent.position + start, length, 0, expected);
+  }
+
+  async #readChecked(
+    segmentId: number,
+    position: number,
+    length: number,
+    seed: number,
+    expected: number,
+  ): Promise<MemoryPiece> {
     const segment = this.#segments.get(segmentId);
     if (segment === undefined)
       throw new PayloadError('missing', segmentId, this.#places.outage ?? `no segment ${segmentId}`);
-    const { piece, crc32c } = await segment
-      .read(position, length, headerCrc, batchCrc)
-      .catch((error: unknown) => {
-        if (isLackOfMemory(error)) throw error;
-        throw new PayloadError('missing', segmentId, segment.outage ?? `${segment.path}: ${String(error)}`);
-      });
-    if (piece.byteLength === length && crc32c === batchCrc) return piece;
+    const { piece, crc32c } = await segment.read(position, length, seed, expected).catch((error: unknown) => {
+      if (isLackOfMemory(error)) throw error;
+      throw new PayloadError('missing', segmentId, segment.outage ?? `${segment.path}: ${String(error)}`);
+    });
+    if (piece.byteLength === length && crc32c === expected) return piece;
     const short = piece.byteLength < length;
     piece.memory.release();
     const where = `${segment.path} at ${position}, ${length} bytes`;

@@ -1,5 +1,12 @@
 import type { MemoryPiece } from '../../native/pieces.ts';
-import { type Extent, type ExtentSummary, readExtents, summarize, writeExtents } from './extents.ts';
+import {
+  type Extent,
+  type ExtentSummary,
+  findExtent,
+  readExtents,
+  summarize,
+  writeExtents,
+} from './extents.ts';
 import { extentsPath } from './home-places.ts';
 import type { OpenFile, OpenFiles } from './open-files.ts';
 import type { PayloadFile, PayloadOpenOptions, PayloadPlace } from './ports.ts';
@@ -23,17 +30,25 @@ class Appending implements PendingExtent {
   readonly length: number;
   position = -1;
   written: Promise<void> | null = null;
+  readonly #pieceCrcs: Uint32Array | null;
   readonly #settle: (committed: Extent | null) => void;
   #open = true;
 
-  constructor(segmentId: number, length: number, settle: (committed: Extent | null) => void) {
+  constructor(
+    segmentId: number,
+    length: number,
+    pieceCrcs: Uint32Array | null,
+    settle: (committed: Extent | null) => void,
+  ) {
     this.segmentId = segmentId;
     this.length = length;
+    this.#pieceCrcs = pieceCrcs;
     this.#settle = settle;
   }
 
   commit(baseOffset: bigint, lastOffset: bigint): void {
-    this.#end({ baseOffset, lastOffset, position: this.position, length: this.length });
+    const { position, length } = this;
+    this.#end({ baseOffset, lastOffset, position, length, pieceCrcs: this.#pieceCrcs });
   }
 
   abandon(): void {
@@ -168,10 +183,13 @@ export class PayloadSegment {
     return this.#pending === 0 && this.#summary.lastOffset < offset;
   }
 
-  /** `fromMemory`: be content when the bytes survive the death of the process, before they are in the file. */
-  append(piece: Uint8Array | MemoryPiece, fromMemory: boolean): PendingExtent {
+  /**
+   * `fromMemory`: be content when the bytes survive the death of the process, before they are in the file. `pieceCrcs`: see Extent.
+   */
+  append(piece: Uint8Array | MemoryPiece, fromMemory: boolean, pieceCrcs: Uint32Array | null): PendingExtent {
     this.#pending++;
-    const extent = new Appending(this.id, piece.byteLength, (committed) => this.#settle(committed));
+    const settle = (committed: Extent | null) => this.#settle(committed);
+    const extent = new Appending(this.id, piece.byteLength, pieceCrcs, settle);
     extent.written = this.#write(piece, extent, fromMemory);
     return extent;
   }
@@ -310,7 +328,7 @@ export class PayloadSegment {
     const writer = this.#writer ?? this.#open.acquire(this.path);
     try {
       await this.#cutAndSync(await writer.file, endOf(extents));
-      await writeExtents(this.#sidecar, extents, this.#summary.bytes);
+      await this.#writeList(extents);
       this.#extents = null;
       this.#place.completed(this.#summary.bytes);
     } finally {
@@ -318,6 +336,11 @@ export class PayloadSegment {
       this.#file = null;
       this.#open.release(writer);
     }
+  }
+
+  async #writeList(extents: readonly Extent[]): Promise<void> {
+    await writeExtents(this.#sidecar, extents, this.#summary.bytes);
+    this.#open.lists.forget(this.#sidecar);
   }
 
   async #cutAndSync(file: PayloadFile, bytes: number): Promise<void> {
@@ -352,6 +375,15 @@ export class PayloadSegment {
     }
   }
 
+  /** See Extent; null when they are not known. */
+  async pieceCrcs(position: number, length: number): Promise<Uint32Array | null> {
+    const extent =
+      this.#extents === null
+        ? (await this.#open.lists.get(this.#sidecar))?.find(position)
+        : findExtent(this.#extents, position);
+    return extent?.length === length ? (extent.pieceCrcs ?? null) : null;
+  }
+
   /** Counts the bytes that records at or after `offset` refer to; earlier ones are gone. */
   async countLiveFrom(offset: bigint): Promise<void> {
     if (offset <= this.#deadBefore || offset <= this.#summary.firstOffset) return;
@@ -372,7 +404,7 @@ export class PayloadSegment {
     if (live.length === extents.length) return;
     if (this.#extents === null) {
       // Without any the segment goes as a whole.
-      if (live.length > 0) await writeExtents(this.#sidecar, live, this.#summary.bytes);
+      if (live.length > 0) await this.#writeList(live);
     } else this.#extents = live;
     this.#summary = summarize(live, this.#summary.bytes);
     this.#liveBytes = live.reduce(
@@ -391,6 +423,7 @@ export class PayloadSegment {
   async remove(): Promise<void> {
     this.#releaseWriter();
     await this.#removeFrom(this.#place);
+    this.#open.lists.forget(this.#sidecar);
     await removeFile(this.#sidecar);
   }
 

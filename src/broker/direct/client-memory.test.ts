@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import { arenaStats, NativeMemory } from '../../native/arena.ts';
+import { checkBatchesAsync, checkBatchesSoon, EXTENT_PIECE_BYTES } from '../../native/batch.ts';
 import { createSharedBuffer, offerSharedBuffer } from '../../native/direct.ts';
+import { MemoryPiece } from '../../native/pieces.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import { BATCH_HEADER_SIZE } from '../../protocol/records/batch-header.ts';
+import { buildBatch } from '../../protocol/records/builder.ts';
 import { systemClock } from '../../util/clock.ts';
 import { silentLogger } from '../../util/logger.ts';
 import { VirtualClock } from '../../util/testing/virtual-clock.ts';
@@ -93,14 +96,17 @@ describe('memory of direct clients', () => {
     assert.equal(getEventListeners(closed.signal, 'abort').length, before);
   });
 
-  it('of the gateway is lent up to a limit, extents once, and comes back when the client has gone', () => {
+  it('of the gateway is lent up to a limit, what is kept once, and comes back when the client has gone', () => {
     const session = mapped.begin(1);
     const memory = () => NativeMemory.allocate(CHUNK_BYTES / 2)!;
-    const first = session.lend(memory(), 'a', CHUNK_BYTES / 2, false);
-    session.lend(memory(), 'a', CHUNK_BYTES / 2, false);
-    session.lend(memory(), 'b', CHUNK_BYTES / 2, false);
+    const block = memory();
+    const first = session.lend(block.slice(100, 10), false);
+    session.lend(block.slice(5000, 10), false);
+    assert.equal(mapped.bytes, CHUNK_BYTES / 2, 'the whole block is kept for a part of it');
+    session.lend(memory(), false);
     assert.equal(mapped.bytes, CHUNK_BYTES);
-    assert.throws(() => session.lend(memory(), 'c', 1, false), /direct\.mapped\.max\.bytes/);
+    session.lend(block, false);
+    assert.throws(() => session.lend(NativeMemory.allocate(1)!, false), /direct\.mapped\.max\.bytes/);
     assert.throws(() => allocateFor(session, 1), { code: ErrorCode.POLICY_VIOLATION });
     assert.equal(session.release(first), true);
     assert.equal(session.release(first), false);
@@ -108,7 +114,7 @@ describe('memory of direct clients', () => {
     assert.equal(session.writable(first + 1), null, 'what is read is not written');
     mapped.gone(1);
     assert.equal(mapped.bytes, 0);
-    assert.throws(() => session.lend(memory(), 'a', 1, false), /let go/);
+    assert.throws(() => session.lend(NativeMemory.allocate(1)!, false), /let go/);
   });
 
   it('of the gateway stays lent after the end of the socket: clients may still write to it', () => {
@@ -130,11 +136,47 @@ describe('memory of direct clients', () => {
     const all = new MappedMemory({ maxClientBytes: Number.MAX_SAFE_INTEGER });
     const quarter = Math.floor(arenaStats().capacityBytes / 4);
     const [one, other] = [all.begin(1), all.begin(2)];
-    one.check('a', quarter);
-    assert.throws(() => one.check('a', quarter + 1), /a quarter of arena\.bytes/);
-    one.lend(NativeMemory.allocate(1)!, 'a', quarter, false);
-    assert.throws(() => other.check('b', 1), /a quarter of arena\.bytes/);
+    one.check(quarter);
+    assert.throws(() => one.check(quarter + 1), /a quarter of arena\.bytes/);
+    one.lend(NativeMemory.allocate(quarter)!, false);
+    assert.throws(() => other.check(1), /a quarter of arena\.bytes/);
     all.close();
+  });
+
+  it('is checked as a batch where it is taken, and good batches need not be looked at again', async () => {
+    const batch = buildBatch([{ key: null, value: Buffer.alloc(200_000, 7), timestamp: 1n }]);
+    const shared = await createSharedBuffer(CHUNK_BYTES);
+    const region = await offerSharedBuffer(attachments.socketName, attachment.token, shared, 30_000);
+    const split = 100_000;
+    new Uint8Array(shared.buffer).set(batch.subarray(split));
+    const puts = new DirectPuts(limits, new MemoryBudget(arenaStats, 1, systemClock), systemClock, 1000);
+    const length = batch.byteLength - split;
+    const one = { batch: batch.subarray(0, split), data: [{ at: split, region, offset: 0, length }] };
+    const options = { maxUncompressedBytes: 2 ** 31 - 1, referenceMinBytes: 1000 };
+    const checksOf = async () => {
+      const { memory, batches } = await puts.assemble([one], attachment, 1000);
+      assert.equal(batches[0]!.byteLength, batch.byteLength);
+      const checks = checkBatchesSoon(new MemoryPiece(memory.retain()), options);
+      const isKnown = Array.isArray(checks);
+      const [check] = await checks;
+      memory.release();
+      memory.release();
+      return { isKnown, check: check! };
+    };
+    const good = await checksOf();
+    assert.ok(good.isKnown);
+    assert.equal(good.check.error, 0);
+    assert.ok(good.check.reference !== null);
+    const [whole] = await checkBatchesAsync(batch, options);
+    assert.deepEqual(good.check.pieceCrcs, whole!.pieceCrcs);
+    assert.equal(
+      good.check.pieceCrcs!.length,
+      Math.ceil((batch.length - BATCH_HEADER_SIZE) / EXTENT_PIECE_BYTES),
+    );
+    new Uint8Array(shared.buffer)[0]! ^= 1;
+    const bad = await checksOf();
+    assert.equal(bad.isKnown, false, 'what is wrong is said by who knows the topic');
+    assert.equal(bad.check.error, ErrorCode.CORRUPT_MESSAGE);
   });
 
   it('of the gateway can be put from where it is, or gathered from', async () => {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { arenaStats } from '../../native/arena.ts';
-import { crc32c } from '../../native/batch.ts';
+import { crc32c, EXTENT_PIECE_BYTES } from '../../native/batch.ts';
 import { compress } from '../../native/codec.ts';
 import type { Blocks } from '../../native/direct.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
@@ -69,13 +69,7 @@ describe('gets of direct clients', () => {
       0.75,
       systemClock,
     );
-    gets = new DirectGets({
-      source: new LocalPayloads(broker.partitions),
-      keys,
-      limits: { maxRequestBytes: 1 << 20, maxRanges: 1000 },
-      memory: budget,
-      logger: silentLogger,
-    });
+    gets = newGets();
   });
   afterEach(async () => {
     await broker.stop();
@@ -83,6 +77,14 @@ describe('gets of direct clients', () => {
     assert.equal(arenaStats().usedBytes, 0, 'all memory is given back');
   });
 
+  const newGets = () =>
+    new DirectGets({
+      source: new LocalPayloads(broker.partitions),
+      keys,
+      limits: { maxRequestBytes: 1 << 20, maxRanges: 1000 },
+      memory: budget,
+      logger: silentLogger,
+    });
   const partition = () => broker.partitions.find('t', 0)!;
 
   /** Produces batches of values; returns their references as a direct listener gives them out. */
@@ -168,6 +170,72 @@ describe('gets of direct clients', () => {
       );
     });
   }
+
+  it('read only the pieces that hold the parts that are wanted, and find damage in them', async () => {
+    const size = 20 * EXTENT_PIECE_BYTES;
+    const large = (seed: number) =>
+      Buffer.from(Uint8Array.from({ length: size }, (_, i) => (i * 13 + (i >> 9) + seed) & 0xff));
+    const records = [1, 2].map((seed) => ({ key: null, value: large(seed), timestamp: BigInt(Date.now()) }));
+    await partition().produce(buildBatch(records), null, false);
+    const references = await produce([]);
+    // Nothing of it is in memory any more.
+    await broker.stop();
+    broker = await TestBroker.start(directory, [TOPIC], topicConfig({ 'payload.min.bytes': '10' }));
+    gets = newGets();
+    const slice = (offset: number, block: number): Blocks => ({ offset, count: 1, block, stride: block });
+    const strided = { offset: 100, count: 4, block: 300, stride: 5 * EXTENT_PIECE_BYTES };
+    const wanted: [number, Blocks[]][] = [
+      [0, [slice(EXTENT_PIECE_BYTES - 5, 10)]],
+      [1, [slice(size - 7, 7), slice(0, 1), strided]],
+      [0, [strided]],
+    ];
+    const { items, data } = await gets.get(
+      wanted.map(([which, ranges]) => item(references[which]!, ranges)),
+      WHO,
+      null,
+      room,
+    );
+    const expected = wanted.map(([which, ranges]) =>
+      Buffer.concat(
+        ranges.flatMap(({ offset, block, count, stride }) =>
+          Array.from({ length: count }, (_, i) =>
+            large(which + 1).subarray(offset + i * stride, offset + i * stride + block),
+          ),
+        ),
+      ),
+    );
+    assert.deepEqual(await gather(data), Buffer.concat(expected));
+    assert.deepEqual(
+      items.map(({ errorCode, crc }) => [errorCode, crc]),
+      expected.map((bytes) => [0, crc32c(bytes)]),
+    );
+    const { bytesRead } = broker.store.stats();
+    assert.ok(bytesRead < size, `${bytesRead} of ${2 * size} bytes were read`);
+
+    await broker.stop();
+    const [file] = readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((name) =>
+      name.endsWith('.payload'),
+    );
+    const path = join(directory, file!);
+    const bytes = readFileSync(path);
+    bytes[bytes.indexOf(large(1).subarray(0, 4096)) + 10]! ^= 1;
+    writeFileSync(path, bytes);
+    broker = await TestBroker.start(directory, [TOPIC], topicConfig({ 'payload.min.bytes': '10' }));
+    gets = newGets();
+    const after = await gets.get(
+      [item(references[0]!, [slice(5, 5)]), item(references[1]!, [slice(size / 2, 5)])],
+      WHO,
+      null,
+      room,
+    );
+    // Items of one extent share its reads, and what is wrong with them.
+    assert.deepEqual(
+      after.items.map(({ errorCode }) => errorCode),
+      [ErrorCode.KAFKA_STORAGE_ERROR, ErrorCode.KAFKA_STORAGE_ERROR],
+    );
+    const other = await gets.get([item(references[1]!, [slice(size / 2, 5)])], WHO, null, room);
+    assert.ok((await gather(other.data)).equals(large(2).subarray(size / 2, size / 2 + 5)));
+  });
 
   it('have an error of their own for each item that cannot be had', async () => {
     const references = await produce([[0], [1]]);

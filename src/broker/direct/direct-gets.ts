@@ -1,13 +1,20 @@
-import { arenaStats, NativeMemory } from '../../native/arena.ts';
-import type { Blocks, Move } from '../../native/direct.ts';
-import { MemoryPiece } from '../../native/pieces.ts';
+import { arenaStats } from '../../native/arena.ts';
+import type { Blocks } from '../../native/direct.ts';
+import type { MemoryPiece } from '../../native/pieces.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import type { SignedReference } from '../../protocol/records/signed-reference.ts';
 import type { Logger } from '../../util/logger.ts';
 import type { MemoryBudget } from '../partitions/memory-budget.ts';
 import type { Attachment } from './attachments.ts';
-import { moveForClient } from './checked-moves.ts';
-import { expansionBytes, lackOfMemory, type PayloadSource, uncompressed } from './payload-source.ts';
+import { ExtentParts } from './extent-parts.ts';
+import { isContiguous, MovePlan, type Wanted } from './move-plan.ts';
+import {
+  expansionBytes,
+  lackOfMemory,
+  type PayloadSource,
+  type ReadPlan,
+  uncompressed,
+} from './payload-source.ts';
 import { type ReferenceKeys, ReferenceRefused } from './reference-keys.ts';
 
 /** Each is a signature to check, which holds up everybody else. */
@@ -53,16 +60,6 @@ export interface DirectLimits {
   maxRequestBytes: number;
   /** `direct.max.ranges` */
   maxRanges: number;
-}
-
-/** One item on its way. */
-interface Wanted {
-  /** Its place in the request. */
-  readonly index: number;
-  readonly item: GetItem;
-  readonly signed: SignedReference;
-  readonly blocks: readonly Blocks[];
-  readonly answer: GotItem;
 }
 
 /** Serves gets: many references, each with the ranges that are wanted of its value, to the client's memory or behind the answer. */
@@ -173,18 +170,40 @@ export class DirectGets {
       else group.push(one);
     }
     if (attachment === null) return this.#moveInline([...groups.values()], room);
-    await Promise.all(
-      Array.from(groups.values(), async (group) => {
-        const found = this.#find(group);
-        try {
-          await this.#runWithRoom(readBytes(group, found), [group], [found], attachment, room);
-        } catch (error) {
-          if (!(error instanceof ApiError)) throw error;
-          for (const { answer } of group) refuse(answer, error, this.#logger);
-        }
-      }),
-    );
+    await this.#moveToAttached([...groups.values()], attachment, room);
     return { data: [], heldBytes: 0 };
+  }
+
+  /** What is in memory is copied together; each of the other extents is read, or expanded, by itself. */
+  async #moveToAttached(
+    groups: readonly (readonly Wanted[])[],
+    attachment: Attachment,
+    room: AnswerRoom,
+  ): Promise<void> {
+    const ready: (readonly Wanted[])[] = [];
+    const found: Access[] = [];
+    const others: Promise<void>[] = [];
+    const run = async (some: readonly (readonly Wanted[])[], accesses: readonly Access[]) => {
+      const bytes = some.reduce((sum, group, i) => sum + memoryFor(group, accesses[i]!), 0);
+      try {
+        await this.#runWithRoom(bytes, some, accesses, attachment, room);
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+        for (const { answer } of some.flat()) refuse(answer, error, this.#logger);
+      }
+    };
+    for (const group of groups) {
+      const piece = this.#find(group);
+      if (piece !== null && expansionBytes(group[0]!.signed) === 0) {
+        ready.push(group);
+        found.push({ found: piece, plan: null });
+      } else {
+        const access = piece === null ? this.#plan(group) : { found: piece, plan: null };
+        others.push(Promise.resolve(access).then((one) => run([group], [one])));
+      }
+    }
+    if (ready.length > 0) others.push(run(ready, found));
+    await Promise.all(others);
   }
 
   /** What is sent behind the answer stays in memory until it is sent: the extents, or what was gathered from them. */
@@ -196,11 +215,13 @@ export class DirectGets {
     heldBytes += gathered;
     const wait = room.acquire(heldBytes);
     if (wait !== undefined) await wait;
-    const found = groups.map((group) => this.#find(group));
     try {
+      const found = groups.map((group) => this.#find(group));
+      const ways = groups.map((group, i) => (found[i] ? { found: found[i], plan: null } : this.#plan(group)));
+      const accesses = found.includes(null) ? await Promise.all(ways) : (ways as Access[]);
       let bytes = gathered;
-      for (const [i, group] of groups.entries()) bytes += readBytes(group, found[i]!);
-      const data = await this.#runWithRoom(bytes, groups, found, null, room);
+      for (const [i, group] of groups.entries()) bytes += memoryFor(group, accesses[i]!);
+      const data = await this.#runWithRoom(bytes, groups, accesses, null, room);
       if (data.length > 0) return { data, heldBytes };
       room.release(heldBytes);
       return { data, heldBytes: 0 };
@@ -214,19 +235,19 @@ export class DirectGets {
   async #runWithRoom(
     bytes: number,
     groups: readonly (readonly Wanted[])[],
-    found: readonly (MemoryPiece | null)[],
+    accesses: readonly Access[],
     attachment: Attachment | null,
     room: AnswerRoom,
   ): Promise<MemoryPiece[]> {
-    if (bytes === 0) return this.#run(groups, found, attachment);
+    if (bytes === 0) return this.#run(groups, accesses, attachment);
     try {
       await this.#acquire(bytes, room);
     } catch (error) {
-      for (const extent of found) release(extent);
+      for (const { found } of accesses) found?.memory.release();
       throw error;
     }
     try {
-      return await this.#run(groups, found, attachment);
+      return await this.#run(groups, accesses, attachment);
     } finally {
       this.#memory.taken(bytes);
     }
@@ -251,19 +272,22 @@ export class DirectGets {
     }
   }
 
-  /** Takes over the extents; null: it has to be read. */
+  async #plan(group: readonly Wanted[]): Promise<Access> {
+    const parts = group.map(({ signed: { reference }, blocks }) => ({
+      valueOffset: reference.valueOffset,
+      blocks,
+    }));
+    return { found: null, plan: await this.#source.plan(group[0]!.signed, parts) };
+  }
+
+  /** Takes over the extents that were found. */
   async #run(
     groups: readonly (readonly Wanted[])[],
-    found: readonly (MemoryPiece | null)[],
+    accesses: readonly Access[],
     attachment: Attachment | null,
   ): Promise<MemoryPiece[]> {
     const plan = new MovePlan(attachment);
-    const opened = await Promise.allSettled(
-      groups.map(async ([first], i) => {
-        const { signed } = first!;
-        return uncompressed(found[i] ?? (await this.#source.read(signed)), signed);
-      }),
-    );
+    const opened = await Promise.allSettled(groups.map(([first], i) => open(accesses[i]!, first!.signed)));
     try {
       for (const [i, group] of groups.entries()) {
         const extent = opened[i]!;
@@ -278,19 +302,26 @@ export class DirectGets {
       }
       return await plan.run();
     } finally {
-      for (const extent of opened) if (extent.status === 'fulfilled') release(extent.value);
+      for (const extent of opened) if (extent.status === 'fulfilled') extent.value.release();
     }
   }
 }
 
-function release(piece: MemoryPiece | null): void {
-  piece?.memory.release();
+/** The extent of some items: in memory as it was appended, or how it is read. */
+type Access =
+  | { readonly found: MemoryPiece; readonly plan: null }
+  | { readonly found: null; readonly plan: ReadPlan };
+
+/** Takes over what was found. Compressed extents are read as a whole. */
+async function open({ found, plan }: Access, signed: SignedReference): Promise<ExtentParts> {
+  if (expansionBytes(signed) === 0) return found === null ? plan.read() : ExtentParts.whole(found);
+  const parts = found === null ? await plan.read() : ExtentParts.whole(found);
+  return ExtentParts.whole(await uncompressed(parts.takeWhole(), signed));
 }
 
 /** What has to be allocated to serve the items of one extent from it. */
-function readBytes([first]: readonly Wanted[], found: MemoryPiece | null): number {
-  const { signed } = first!;
-  return (found === null ? signed.reference.extentLength : 0) + expansionBytes(signed);
+function memoryFor([first]: readonly Wanted[], { plan }: Access): number {
+  return (plan?.bytes ?? 0) + expansionBytes(first!.signed);
 }
 
 /** What is copied together because it does not lie together. */
@@ -299,80 +330,6 @@ function bytesGathered(groups: readonly (readonly Wanted[])[]): number {
   for (const group of groups)
     for (const { blocks, answer } of group) if (!isContiguous(blocks)) bytes += answer.length;
   return bytes;
-}
-
-function isContiguous(blocks: readonly Blocks[]): boolean {
-  return blocks.length === 1 && blocks[0]!.count === 1;
-}
-
-/** The copies that a request needs, and the memory that they need meanwhile. */
-class MovePlan {
-  readonly #attachment: Attachment | null;
-  readonly #moves: Move[] = [];
-  /** For each move, whose CRC it finds. */
-  readonly #answers: GotItem[] = [];
-  readonly #data: { piece: MemoryPiece; index: number }[] = [];
-
-  constructor(attachment: Attachment | null) {
-    this.#attachment = attachment;
-  }
-
-  add({ index, item, signed, blocks, answer }: Wanted, extent: MemoryPiece): void {
-    const { valueOffset, valueLength, valueCrc } = signed.reference;
-    if (valueOffset + valueLength > extent.byteLength)
-      throw new ApiError(ErrorCode.INVALID_REQUEST, 'The reference lies outside its extent');
-    if (answer.length === 0) return;
-    const value = () => extent.memory.slice(extent.offset + valueOffset, valueLength);
-    if (this.#attachment !== null) {
-      const { region, targetOffset } = item;
-      // A whole value has a checksum, which was made when it was produced.
-      const checksum = !(isContiguous(blocks) && blocks[0]!.block === valueLength);
-      if (!checksum) answer.crc = valueCrc;
-      this.#move({ kind: 'push', memory: value(), blocks, region, targetOffset, checksum }, answer);
-      return;
-    }
-    const [only] = blocks;
-    if (!isContiguous(blocks)) {
-      const target = NativeMemory.allocate(answer.length);
-      if (target === null) throw lackOfMemory();
-      this.#move({ kind: 'gather', memory: value(), blocks, target }, answer);
-      this.#data.push({ piece: new MemoryPiece(target), index });
-      return;
-    }
-    const { offset, block } = only!;
-    const { origin } = extent;
-    const at = valueOffset + offset;
-    const file = origin && { file: origin.file, position: origin.position + at };
-    const piece = new MemoryPiece(extent.memory.slice(extent.offset + at, block), 0, block, file);
-    this.#data.push({ piece, index });
-    if (block === valueLength) answer.crc = valueCrc;
-    else this.#move({ kind: 'check', memory: value(), blocks }, answer);
-  }
-
-  #move(move: Move, answer: GotItem): void {
-    this.#moves.push(move);
-    this.#answers.push(answer);
-  }
-
-  async run(): Promise<MemoryPiece[]> {
-    try {
-      const moved = await moveForClient(this.#moves);
-      for (const [i, { error, crc }] of moved.entries()) {
-        const answer = this.#answers[i]!;
-        if (this.#moves[i]!.checksum !== false) answer.crc = crc;
-        if (error === 0) continue;
-        answer.errorCode = ErrorCode.INVALID_REQUEST;
-        answer.errorMessage = `The attached memory cannot be written (errno ${error}): it must keep its size`;
-      }
-      // Items of one extent were added together.
-      return this.#data.sort((a, b) => a.index - b.index).map(({ piece }) => piece);
-    } catch (error) {
-      for (const { piece } of this.#data) piece.memory.release();
-      throw error;
-    } finally {
-      for (const { memory } of this.#moves) memory.release();
-    }
-  }
 }
 
 function extentKey({ claim, reference }: SignedReference): string {

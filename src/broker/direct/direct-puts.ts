@@ -36,10 +36,13 @@ export class DirectPuts {
   readonly #limits: DirectLimits;
   readonly #memory: MemoryBudget;
   readonly #clock: Clock;
+  readonly #referenceMinBytes: number;
   /** Since the start. */
   readonly counters = { batches: 0, bytes: 0 };
 
-  constructor(limits: DirectLimits, memory: MemoryBudget, clock: Clock) {
+  /** @param referenceMinBytes `payload.min.bytes`, by which batches are checked as soon as they are whole */
+  constructor(limits: DirectLimits, memory: MemoryBudget, clock: Clock, referenceMinBytes = -1) {
+    this.#referenceMinBytes = referenceMinBytes;
     this.#limits = limits;
     this.#memory = memory;
     this.#clock = clock;
@@ -62,13 +65,16 @@ export class DirectPuts {
       const batches: Uint8Array[] = [];
       const moves: Move[] = [];
       const bytes = memory.bytes();
+      const ranges: { offset: number; byteLength: number }[] = [];
       let at = 0;
       for (const put of puts) {
         const start = at;
         at = layOut(put, attachment, memory, bytes, start, moves);
         batches.push(bytes.subarray(start, at));
+        ranges.push({ offset: start, byteLength: at - start });
       }
-      for (const { error } of await moveForClient(moves)) {
+      const checked = { memory, ranges, referenceMinBytes: this.#referenceMinBytes };
+      for (const { error } of await moveForClient(moves, checked)) {
         if (error !== 0)
           throw invalid(`the attached memory cannot be read (errno ${error}): it must keep its size`);
       }

@@ -48,7 +48,7 @@ export class DirectService {
     const source = new LocalPayloads(partitions);
     const { keys, limits } = this;
     this.gets = new DirectGets({ source, keys, limits, memory: memory.reads, logger });
-    this.puts = new DirectPuts(this.limits, memory.writes, clock);
+    this.puts = new DirectPuts(this.limits, memory.writes, clock, config.get('payload.min.bytes'));
     this.views = new MappedViews({ source, keys, memory: memory.reads });
     const uids = config.get('direct.shared.memory.uids');
     const mappedUids = config.get('direct.mapped.uids');

@@ -14,8 +14,8 @@ export interface MappedLimits {
 
 interface Lease {
   readonly memory: NativeMemory;
-  /** What else is kept because of it has this name. */
-  readonly pin: string;
+  /** Where in the arena the block is that is kept because of it. */
+  readonly pin: number;
   /** Whether the client may write to it. */
   readonly writable: boolean;
 }
@@ -26,8 +26,8 @@ export class MappedSession {
   readonly peer: number;
   readonly #owner: MappedMemory;
   readonly #leases = new Map<number, Lease>();
-  /** Leases of one extent keep it once. */
-  readonly #pins = new Map<string, { leases: number; readonly bytes: number }>();
+  /** Leases of one block keep it once. */
+  readonly #pins = new Map<number, { leases: number; readonly bytes: number }>();
   #nextLease = FIRST_LEASE;
   #bytes = 0;
   #ended = false;
@@ -42,30 +42,34 @@ export class MappedSession {
     return this.#bytes;
   }
 
+  /** The process has let go of all, or has gone. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
   /** @throws ApiError when so many more would exceed a limit */
-  check(pin: string, bytes: number): void {
+  check(bytes: number): void {
     if (this.#ended) throw new ApiError(ErrorCode.INVALID_REQUEST, 'The client has let go of the memory');
-    if (this.#pins.has(pin)) return;
     this.#owner.check(this.#bytes, granulesOf(bytes));
   }
 
   /**
-   * Lends a range; takes over the memory, also when it throws.
-   * @param pin names what is kept: several leases of one count once
-   * @param bytes of what is kept
+   * Lends a range; takes over the memory, also when it throws. The whole block that it is of is kept, and counts, once for all leases of it.
    * @throws ApiError when that would exceed a limit
    */
-  lend(memory: NativeMemory, pin: string, bytes: number, writable: boolean): number {
+  lend(memory: NativeMemory, writable: boolean): number {
+    const { arenaOffset, byteLength } = memory.block;
+    const pin = arenaOffset;
+    const pinned = this.#pins.get(pin);
+    const kept = granulesOf((arenaOffset % GRANULE_BYTES) + byteLength);
     try {
-      this.check(pin, bytes);
+      this.check(pinned === undefined ? kept : 0);
     } catch (error) {
       memory.release();
       throw error;
     }
-    const pinned = this.#pins.get(pin);
     if (pinned !== undefined) pinned.leases++;
     else {
-      const kept = granulesOf(bytes);
       this.#pins.set(pin, { leases: 1, bytes: kept });
       this.#count(kept);
     }
@@ -161,16 +165,13 @@ export class MappedMemory {
 export function allocateFor(session: MappedSession, bytes: number): { lease: number; offset: number } {
   if (!(Number.isSafeInteger(bytes) && bytes > 0))
     throw new ApiError(ErrorCode.INVALID_REQUEST, `${bytes} bytes cannot be allocated`);
-  const pin = `allocated ${session.peer} ${nextPin++}`;
-  session.check(pin, bytes);
+  session.check(bytes);
   const memory = NativeMemory.allocate(bytes);
   if (memory === null)
     throw new ApiError(ErrorCode.REQUEST_TIMED_OUT, 'The gateway is short of memory; try again');
   const offset = memory.arenaOffset;
-  return { lease: session.lend(memory, pin, bytes, true), offset };
+  return { lease: session.lend(memory, true), offset };
 }
-
-let nextPin = 1;
 
 function granulesOf(bytes: number): number {
   return Math.ceil(bytes / GRANULE_BYTES) * GRANULE_BYTES;

@@ -1,13 +1,16 @@
-import { arenaStats } from '../../native/arena.ts';
+import { arenaStats, type NativeMemory } from '../../native/arena.ts';
 import type { Blocks } from '../../native/direct.ts';
-import type { MemoryPiece } from '../../native/pieces.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import type { SignedReference } from '../../protocol/records/signed-reference.ts';
 import type { MemoryBudget } from '../partitions/memory-budget.ts';
 import { moveForClient } from './checked-moves.ts';
+import { ExtentParts, type Picked } from './extent-parts.ts';
 import type { MappedSession } from './mapped-memory.ts';
-import { expansionBytes, type PayloadSource } from './payload-source.ts';
+import { expansionBytes, lackOfMemory, type PayloadSource, type ReadPlan } from './payload-source.ts';
 import type { ReferenceKeys } from './reference-keys.ts';
+
+/** For memory; clients wait no longer for an answer. */
+const ROOM_TIMEOUT_MS = 30_000;
 
 export interface ViewWanted {
   readonly reference: Uint8Array;
@@ -37,59 +40,71 @@ export class MappedViews {
   /** @throws ApiError or ReferenceRefused that says why it cannot be had */
   async view(session: MappedSession, wanted: ViewWanted, principal: string): Promise<LentView> {
     const signed = this.#keys.verify(wanted.reference, principal);
-    const { reference, claim } = signed;
+    const { reference } = signed;
     const { offset, length } = wanted;
     if (offset < 0 || length < 1 || offset + length > reference.valueLength)
       throw invalid(`${length} bytes at ${offset} are not inside a value of ${reference.valueLength}`);
     if (reference.valueOffset + reference.valueLength > reference.extentLength)
       throw invalid('The reference lies outside its extent');
     if (expansionBytes(signed) > 0) throw invalid('A compressed value cannot be mapped: get it');
-    const pin = `${claim.topicId}/${claim.partition}/${reference.segmentId}/${reference.extentPosition}`;
-    session.check(pin, reference.extentLength);
-    const extent = this.#find(signed) ?? (await this.#read(signed));
+    const blocks: Blocks[] = [{ offset, count: 1, block: length, stride: length }];
+    const extent = await this.#open(session, signed, blocks);
     try {
-      const memory = extent.memory.slice(extent.offset + reference.valueOffset + offset, length);
-      const arenaOffset = memory.arenaOffset;
-      let crc = reference.valueCrc;
-      if (length < reference.valueLength) {
-        const blocks: Blocks[] = [{ offset: 0, count: 1, block: length, stride: length }];
-        try {
-          crc = (await moveForClient([{ kind: 'check', memory, blocks }]))[0]!.crc;
-        } catch (error) {
-          memory.release();
-          throw error;
-        }
-      }
-      return { lease: session.lend(memory, pin, reference.extentLength, false), offset: arenaOffset, crc };
+      const [{ piece, blocks: within }] = extent.pick(reference.valueOffset, blocks) as [Picked];
+      const memory = piece.memory.slice(piece.offset + within[0]!.offset, length);
+      const { arenaOffset } = memory;
+      const crc = length < reference.valueLength ? await crcOf(memory) : reference.valueCrc;
+      return { lease: session.lend(memory, false), offset: arenaOffset, crc };
     } finally {
-      extent.memory.release();
+      extent.release();
     }
   }
 
-  /** An error is found again when it is read. */
-  #find(signed: SignedReference): MemoryPiece | null {
+  /** What holds the blocks of a value. */
+  async #open(
+    session: MappedSession,
+    signed: SignedReference,
+    blocks: readonly Blocks[],
+  ): Promise<ExtentParts> {
     try {
-      return this.#source.find(signed);
+      const found = this.#source.find(signed);
+      if (found !== null) return ExtentParts.whole(found);
     } catch {
-      return null;
+      // It is found again when it is read.
     }
+    const { valueOffset } = signed.reference;
+    const plan = await this.#source.plan(signed, [{ valueOffset, blocks }]);
+    session.check(plan.bytes);
+    return this.#read(session, plan);
   }
 
-  async #read(signed: SignedReference): Promise<MemoryPiece> {
-    const bytes = signed.reference.extentLength;
+  async #read(session: MappedSession, plan: ReadPlan): Promise<ExtentParts> {
+    const { bytes } = plan;
     const { capacityBytes } = arenaStats();
     if (bytes > capacityBytes / 2)
       throw new ApiError(
         ErrorCode.MESSAGE_TOO_LARGE,
         `${bytes} bytes have to be read, the gateway has memory for half of ${capacityBytes} (arena.bytes)`,
       );
-    const room = this.#memory.acquire(bytes);
-    if (room !== undefined) await room;
+    if (!(await this.#memory.acquireWithin(bytes, ROOM_TIMEOUT_MS, () => session.ended)))
+      throw lackOfMemory();
     try {
-      return await this.#source.read(signed);
+      return await plan.read();
     } finally {
       this.#memory.taken(bytes);
     }
+  }
+}
+
+/** Gives the memory back when that fails. */
+async function crcOf(memory: NativeMemory): Promise<number> {
+  const { byteLength: block } = memory;
+  try {
+    const blocks: Blocks[] = [{ offset: 0, count: 1, block, stride: block }];
+    return (await moveForClient([{ kind: 'check', memory, blocks }]))[0]!.crc;
+  } catch (error) {
+    memory.release();
+    throw error;
   }
 }
 

@@ -1,15 +1,16 @@
 import { isLackOfMemory } from '../../backend/payload/lack-of-memory.ts';
 import { PayloadError } from '../../backend/payload/partition-payloads.ts';
 import { NativeMemory } from '../../native/arena.ts';
-import { recompressBatch } from '../../native/batch.ts';
+import { EXTENT_PIECE_BYTES, recompressBatch } from '../../native/batch.ts';
 import { Codec } from '../../native/codec.ts';
-import { moveBlocks } from '../../native/direct.ts';
+import { type Blocks, moveBlocks } from '../../native/direct.ts';
 import { MemoryPiece } from '../../native/pieces.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import { BATCH_HEADER_SIZE, BatchHeader, MAGIC } from '../../protocol/records/batch-header.ts';
 import type { SignedReference } from '../../protocol/records/signed-reference.ts';
 import type { Partition } from '../partitions/partition.ts';
 import type { PartitionManager } from '../partitions/partition-manager.ts';
+import { bytesOf, ExtentParts, stretchesOf } from './extent-parts.ts';
 
 const COMPRESSION_MASK = 0x07;
 
@@ -22,6 +23,24 @@ export interface PayloadSource {
    * @throws ApiError that says why it cannot be had
    */
   read(signed: SignedReference): Promise<MemoryPiece>;
+  /** How parts of an extent that is not in memory are read: those alone where they can be checked so, else all of it. */
+  plan(signed: SignedReference, parts: readonly PartOfValue[]): Promise<ReadPlan>;
+}
+
+/** Blocks of a value of an extent. */
+export interface PartOfValue {
+  readonly valueOffset: number;
+  readonly blocks: readonly Blocks[];
+}
+
+export interface ReadPlan {
+  /** That are read. */
+  readonly bytes: number;
+  /**
+   * Whoever calls has made sure that there is room for it, and releases the result.
+   * @throws ApiError that says why it cannot be had
+   */
+  read(): Promise<ExtentParts>;
 }
 
 /** The payload of the partitions that this broker serves. */
@@ -40,19 +59,57 @@ export class LocalPayloads implements PayloadSource {
   async read(signed: SignedReference): Promise<MemoryPiece> {
     const { reference, claim } = signed;
     const { segmentId, extentPosition, extentLength, originalCrc } = reference;
+    return this.#reading(signed, ({ payloads }) =>
+      payloads.read(Number(segmentId), extentPosition, extentLength, claim.headerCrc, originalCrc),
+    );
+  }
+
+  async plan(signed: SignedReference, parts: readonly PartOfValue[]): Promise<ReadPlan> {
+    const { segmentId, extentPosition: position, extentLength: length } = signed.reference;
+    const extent = { segmentId: Number(segmentId), position, length };
+    const wanted = isCompressed(signed) ? null : stretchesOf(parts.flatMap(blocksInExtent), length);
+    // What lies outside is refused by who uses it.
+    const isInside = (wanted?.at(-1)?.end ?? 0) <= Math.ceil(length / EXTENT_PIECE_BYTES);
+    const stretches = isInside ? wanted : null;
+    const crcs = stretches && (await this.#pieceCrcs(signed, extent));
+    if (crcs === null) return { bytes: length, read: async () => ExtentParts.whole(await this.read(signed)) };
+    return {
+      bytes: bytesOf(stretches!, length),
+      read: () =>
+        this.#reading(signed, async ({ payloads }) => {
+          const pieces = await allOrNone(
+            stretches!.map(({ first, end }) => payloads.readPieces(extent, crcs, first, end)),
+          );
+          const read = pieces.map((piece, i) => ({
+            start: stretches![i]!.first * EXTENT_PIECE_BYTES,
+            piece,
+          }));
+          return new ExtentParts(length, read);
+        }),
+    };
+  }
+
+  /** Null when they are not known; an error is found again by who reads. */
+  async #pieceCrcs(
+    signed: SignedReference,
+    { segmentId, position, length }: { segmentId: number; position: number; length: number },
+  ): Promise<Uint32Array | null> {
+    try {
+      return await this.#partitionOf(signed).payloads.pieceCrcs(segmentId, position, length);
+    } catch (error) {
+      if (error instanceof ApiError) return null;
+      throw error;
+    }
+  }
+
+  async #reading<T>(signed: SignedReference, read: (partition: Partition) => Promise<T>): Promise<T> {
     const partition = this.#partitionOf(signed);
     try {
-      return await partition.payloads.read(
-        Number(segmentId),
-        extentPosition,
-        extentLength,
-        claim.headerCrc,
-        originalCrc,
-      );
+      return await read(partition);
     } catch (error) {
       if (isLackOfMemory(error)) throw lackOfMemory();
       if (!(error instanceof PayloadError)) throw error;
-      partition.reportPayloadError(claim.baseOffset, error);
+      partition.reportPayloadError(signed.claim.baseOffset, error);
       throw new ApiError(ErrorCode.KAFKA_STORAGE_ERROR, error.message);
     }
   }
@@ -69,18 +126,35 @@ export class LocalPayloads implements PayloadSource {
   }
 }
 
+/** The pieces; when one cannot be had, none is kept. */
+async function allOrNone(reads: readonly Promise<MemoryPiece>[]): Promise<MemoryPiece[]> {
+  const settled = await Promise.allSettled(reads);
+  const failed = settled.find((one) => one.status === 'rejected');
+  const pieces = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  if (failed === undefined) return pieces;
+  for (const { memory } of pieces) memory.release();
+  throw failed.reason;
+}
+
+function blocksInExtent({ valueOffset, blocks }: PartOfValue): Blocks[] {
+  return blocks.map((one) => ({ ...one, offset: valueOffset + one.offset }));
+}
+
+function isCompressed({ reference }: SignedReference): boolean {
+  return (reference.originalAttributes & COMPRESSION_MASK) !== Codec.NONE;
+}
+
 /** Bytes of native memory that `uncompressed` takes for an extent at most; 0 when there is nothing to expand. */
-export function expansionBytes({ reference }: SignedReference): number {
-  if ((reference.originalAttributes & COMPRESSION_MASK) === Codec.NONE) return 0;
+export function expansionBytes(signed: SignedReference): number {
+  if (!isCompressed(signed)) return 0;
+  const { reference } = signed;
   return 2 * BATCH_HEADER_SIZE + reference.extentLength + reference.uncompressedLength;
 }
 
 /** An extent without compression; takes over the piece. Whoever calls has made sure that there is room, see `expansionBytes`. */
-export async function uncompressed(
-  extent: MemoryPiece,
-  { reference }: SignedReference,
-): Promise<MemoryPiece> {
-  if ((reference.originalAttributes & COMPRESSION_MASK) === Codec.NONE) return extent;
+export async function uncompressed(extent: MemoryPiece, signed: SignedReference): Promise<MemoryPiece> {
+  if (!isCompressed(signed)) return extent;
+  const { reference } = signed;
   const whole = NativeMemory.allocate(BATCH_HEADER_SIZE + extent.byteLength);
   if (whole === null) {
     extent.memory.release();

@@ -68,6 +68,8 @@ export class ReferenceKeys {
     if (signature === undefined) {
       signature = hmac(key, parts, principal);
       remember(this.#made, name, signature);
+      // Whoever fetches it will mostly use it soon.
+      remember(this.#right, signature.toString('latin1'), { parts, principal });
     }
     setSignature(claim, signature);
   }

@@ -62,6 +62,8 @@ interface Job {
 interface Diverted {
   readonly reference: Uint8Array;
   readonly records: number;
+  /** Of the pieces of the records section; null: it has none. */
+  readonly pieceCrcs: Uint32Array | null;
   /** The header of the batch as it was produced. */
   readonly header: Uint8Array;
 }
@@ -196,7 +198,10 @@ export class ProducePipeline {
       const { reference } = check;
       if (reference === null || findReference(reference) < 0)
         this.#stored.submit(null, () => this.#append(job, null), fail(job));
-      else this.#divert(job, { reference, records: check.recordCount, header: headerOf(job.batch) });
+      else {
+        const { recordCount: records, pieceCrcs } = check;
+        this.#divert(job, { reference, records, pieceCrcs, header: headerOf(job.batch) });
+      }
     } catch (error) {
       fail(job)(error);
     }
@@ -204,7 +209,8 @@ export class ProducePipeline {
 
   /** Writes the records section as an extent; the reference batch follows it into the log. */
   #divert(job: Job, diverted: Diverted): void {
-    const extent = this.#payloads.append(sectionOf(job.batch), job.config.ackFromMemory);
+    const section = sectionOf(job.batch);
+    const extent = this.#payloads.append(section, job.config.ackFromMemory, diverted.pieceCrcs);
     this.#stored.submit(
       extent.written,
       () => this.#append(job, { diverted, extent }),

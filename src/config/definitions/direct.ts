@@ -84,6 +84,6 @@ export const directDefinitions = [
     default: '268435456',
     min: 1048576,
     documentation:
-      'Bytes of the gateway’s memory that one client may hold mapped, whole extents counted where it looks at a part; a connection for pushes and one for pulls count each. All clients together may hold a quarter of arena.bytes.',
+      'Bytes of the gateway’s memory that one client may hold mapped. What is kept because of it counts: where it looks at a part of a value that is in memory, all that was received together with it; a connection for pushes and one for pulls count each. All clients together may hold a quarter of arena.bytes.',
   },
 ] as const satisfies readonly ConfigDefinition[];

@@ -7,6 +7,7 @@ import {
   encodePayloadReference,
   PAYLOAD_REFERENCE_SIZE,
   type PayloadReference,
+  referencedValue,
   restoreBatchHeader,
 } from './payload-reference.ts';
 
@@ -31,6 +32,10 @@ describe('payload reference', () => {
     const bytes = encodePayloadReference(reference);
     assert.equal(bytes.byteLength, PAYLOAD_REFERENCE_SIZE);
     assert.deepEqual(decodePayloadReference(bytes), reference);
+    const signed = Buffer.concat([bytes, Buffer.alloc(80)]);
+    assert.deepEqual(referencedValue(signed), { length: 4000, crc: 0x80000001 });
+    assert.throws(() => referencedValue(signed.subarray(1)), /wrong mark/);
+    assert.throws(() => referencedValue(bytes.subarray(1)), /63 bytes/);
   });
 
   it('is refused when damaged', () => {

@@ -90,6 +90,17 @@ export function decodePayloadReference(bytes: Uint8Array): PayloadReference {
 }
 
 /**
+ * Length and CRC-32C of the value that a reference, which may have a claim behind it, points to: all that a client needs to know of it.
+ * @throws ApiError KAFKA_STORAGE_ERROR if the bytes are no payload reference
+ */
+export function referencedValue(bytes: Uint8Array): { length: number; crc: number } {
+  if (bytes.byteLength < PAYLOAD_REFERENCE_SIZE) throw damaged(`${bytes.byteLength} bytes`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, PAYLOAD_REFERENCE_SIZE);
+  if (view.getUint32(0) !== MARK) throw damaged('wrong mark');
+  return { length: view.getUint32(40), crc: view.getUint32(44) };
+}
+
+/**
  * The header of the batch as it was produced, from that of the reference batch: attributes, CRC and length are put back. Base offset
  * and leader epoch are those of the log. The extent follows it on the wire.
  */

@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { checkBatches } from '../native/batch.ts';
+import { readRecords } from '../protocol/records/reader.ts';
+import { type EventRecord, encodeBatch, METADATA_HEADER, SEPARATE_BYTES } from './batch-encoder.ts';
+
+describe('batches of events', () => {
+  const bytes = (maxLength: number) => fc.uint8Array({ maxLength });
+  const part = fc.oneof(
+    bytes(100),
+    fc
+      .integer({ min: SEPARATE_BYTES - 1, max: SEPARATE_BYTES + 5000 })
+      .map((size) => new Uint8Array(size).fill(size)),
+  );
+  const event = fc
+    .record({
+      key: fc.option(bytes(200)),
+      data: fc.option(fc.array(part, { maxLength: 3 })),
+      headers: fc.array(
+        fc.record({
+          key: fc.oneof(fc.constant(METADATA_HEADER), fc.string({ maxLength: 40, unit: 'grapheme' })),
+          value: fc.option(bytes(150)),
+        }),
+        { maxLength: 3 },
+      ),
+      timestamp: fc.integer({ min: 0, max: 2 ** 45 }),
+    })
+    .map(
+      (one): EventRecord => ({
+        ...one,
+        dataBytes: (one.data ?? []).reduce((sum, { byteLength }) => sum + byteLength, 0),
+      }),
+    );
+
+  it('are valid, say what was given, and leave large data where it is', () => {
+    fc.assert(
+      fc.property(fc.array(event, { minLength: 1, maxLength: 8 }), (events) => {
+        const producer = { producerId: 7n, producerEpoch: 1, baseSequence: 9, isTransactional: false };
+        const { pieces, isData, bytes: size } = encodeBatch(events, producer);
+        const large = events
+          .flatMap(({ data }) => data ?? [])
+          .filter((one) => one.byteLength >= SEPARATE_BYTES);
+        const separate = pieces.filter((_, i) => isData[i]);
+        assert.equal(separate.length, large.length);
+        for (const [i, one] of separate.entries()) assert.equal(one, large[i]);
+        const batch = Buffer.concat(pieces);
+        assert.equal(batch.byteLength, size);
+        const [check] = checkBatches(batch, { maxUncompressedBytes: 2 ** 30 });
+        assert.equal(check!.errorMessage, null);
+        assert.equal(check!.producerId, 7n);
+        assert.deepEqual(
+          readRecords(batch).map(({ key, value, headers, timestamp }) => ({
+            key: key && Buffer.from(key),
+            value: value && Buffer.from(value),
+            headers: headers.map((one) => ({ key: one.key, value: one.value && Buffer.from(one.value) })),
+            timestamp: Number(timestamp),
+          })),
+          events.map(({ key, data, headers, timestamp }) => ({
+            key: key && Buffer.from(key),
+            value: data && Buffer.concat(data),
+            headers: headers.map((one) => ({ key: one.key, value: one.value && Buffer.from(one.value) })),
+            timestamp,
+          })),
+        );
+      }),
+      { numRuns: 100 },
+    );
+  });
+});
