@@ -1,5 +1,7 @@
+import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { S3Config } from '../../../../config/index.ts';
+import { installation } from '../../../../util/installation.ts';
 import {
   type FileRange,
   type FoundObject,
@@ -9,7 +11,8 @@ import {
 } from './objects.ts';
 import { type ObjectAnswer, type ObjectRequest, type Operation, STOP } from './worker/messages.ts';
 
-const PROGRAM = new URL('./worker/worker.js', import.meta.url);
+/** As a module by itself, also when the rest runs in the bundled program: only this thread loads the SDK. */
+const PROGRAM = join(installation, 'dist/src/backend/payload/tiers/s3/worker/worker.js');
 /** What the SDK would take credentials from before it looks into a file. */
 const CREDENTIAL_VARIABLES = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN'];
 
