@@ -129,8 +129,7 @@ bool RegionServer::acceptAll(uint64_t nowMs) {
     if (fd < 0) return fd == -EAGAIN;
     if (!allows(who.uid, nowMs) || !hasRoomFor(who.uid)) {
       turnedAway_.fetch_add(1, std::memory_order_relaxed);
-      answerOffer(fd, -EAGAIN);
-      ::close(fd);
+      turnAway(fd);
       continue;
     }
     peers_.emplace(nextId_++, Connected{fd, who, nowMs + kSilentMs});

@@ -148,6 +148,16 @@ void answerOffer(int socket, int64_t answer) {
   [[maybe_unused]] ssize_t sent = send(socket, &answer, sizeof answer, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
+void turnAway(int socket) {
+  answerOffer(socket, -EAGAIN);
+  // What the peer has said already must not be lost unread: that would reset the connection, and the answer with it.
+  shutdown(socket, SHUT_RD);
+  uint8_t ignored[sizeof(RegionOffer)];
+  while (recv(socket, ignored, sizeof ignored, MSG_DONTWAIT) > 0) {
+  }
+  close(socket);
+}
+
 void answerWithMemory(int socket, const ServerMemory& memory, int fd) {
   ServerMemory answer = memory;
   sendWith(socket, &answer, sizeof answer, fd, MSG_DONTWAIT);

@@ -37,6 +37,9 @@ int receiveOffer(int socket, RegionOffer& offer, int& fd);
 /** Sends the answer, a region's number or a negative errno value; what is not taken at once is lost. */
 void answerOffer(int socket, int64_t answer);
 
+/** Answers a peer that nobody has time for with EAGAIN, whether or not it has asked yet, and closes its socket. */
+void turnAway(int socket);
+
 /** Where memory of the server is, in the file that comes with the answer. */
 struct ServerMemory {
   int64_t bytes;  // or a negative errno value
