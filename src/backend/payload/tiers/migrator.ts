@@ -106,9 +106,11 @@ export class Migrator {
       });
     } catch (error) {
       moved = target.state === 'complete'; // only the original could not be removed
-      this.movesOf(target.tier).failures++;
-      logger.warn({ ...fields, moved, err: error }, 'payload could not be moved to another tier');
-      if (!moved && isAbout(error, target)) target.at.failed(error);
+      if (!this.#stopped || (error as NodeJS.ErrnoException).code !== 'ESHUTDOWN') {
+        this.movesOf(target.tier).failures++;
+        logger.warn({ ...fields, moved, err: error }, 'payload could not be moved to another tier');
+        if (!moved && isAbout(error, target)) target.at.failed(error);
+      }
     }
     if (moved) {
       this.movesOf(source.tier).outBytes += target.bytes;

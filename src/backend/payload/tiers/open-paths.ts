@@ -1,3 +1,4 @@
+import { S3_SCHEME } from '../../../config/index.ts';
 import type { DirectoryLock } from '../../log/ports.ts';
 import { isPartitionName } from './directories.ts';
 import {
@@ -55,8 +56,11 @@ export async function openTierPaths(
       now.set(path, id);
     } else if (!(await isEmptied(path, id, owner))) {
       now.set(path, id);
+      const where = path.startsWith(S3_SCHEME)
+        ? 'is not that of storage.s3.bucket and prefix, or the last of storage.tiers.types is not S3'
+        : 'is in none of storage.tiers.*.paths';
       absent.push(
-        `the tier directory ${path} (${id}) may hold payload and is in none of storage.tiers.*.paths, or log.channel.type is not tiered`,
+        `the tier directory ${path} (${id}) may hold payload and ${where}, or log.channel.type is not tiered`,
       );
       logger.error({ path, id }, absent[absent.length - 1]!);
     }

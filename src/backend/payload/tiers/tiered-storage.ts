@@ -247,8 +247,9 @@ export class TieredStorage {
       const directory = path.directoryOf(name);
       path.forget(name);
       const files = [...path.files].filter((file) => file.path.startsWith(`${directory}/`));
-      // The next start with it removes what is left there; of a bucket that is back later, this one.
-      if (path.error !== null && path.bucket === null) continue;
+      const isAway = path.error !== null;
+      // The next start with a directory removes what is left there; a bucket is seen to when it is back.
+      if (path.bucket === null ? isAway : !isAway && files.length === 0) continue;
       await this.#options.files.remove(directory).then(
         () => {
           for (const file of files) file.removed();
@@ -365,8 +366,9 @@ export class TieredStorage {
   async stop(): Promise<void> {
     this.#timer?.cancel();
     this.#timer = null;
+    const stopped = this.migrator.stop();
     this.bucket?.stop();
-    await this.migrator.stop();
+    await stopped;
   }
 
   /** Gives the directories back; everything in them is closed. */
