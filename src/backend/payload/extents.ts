@@ -19,6 +19,8 @@ export interface ExtentSummary {
   bytes: number;
   /** Sum of the lengths of the extents; less than `bytes` if appends failed in between. */
   extentBytes: number;
+  /** Bytes of the file that take no space any more. */
+  freedBytes: number;
 }
 
 const MAGIC = 0x4b465058; // 'KFPX'
@@ -26,7 +28,7 @@ const VERSION = 1;
 const HEADER_BYTES = 64;
 const ENTRY_BYTES = 24;
 
-export function summarize(extents: readonly Extent[], bytes: number): ExtentSummary {
+export function summarize(extents: readonly Extent[], bytes: number, freedBytes = 0): ExtentSummary {
   let extentBytes = 0;
   for (const extent of extents) extentBytes += extent.length;
   return {
@@ -35,16 +37,22 @@ export function summarize(extents: readonly Extent[], bytes: number): ExtentSumm
     lastOffset: extents[extents.length - 1]?.lastOffset ?? -1n,
     bytes,
     extentBytes,
+    freedBytes,
   };
 }
 
 /**
  * Writes the list of a sealed segment's extents beside it, atomically and durably, so that a start needs neither the
  * payload nor the log to know what is live. Layout, big-endian: a header of 64 bytes (magic 'KFPX', version, count, first and
- * last offset, bytes, extent bytes, CRC-32C of the entries, CRC-32C of the header), then 24 bytes for each extent.
+ * last offset, bytes, extent bytes, freed bytes, CRC-32C of the entries, CRC-32C of the header), then 24 bytes for each extent.
  */
-export async function writeExtents(path: string, extents: readonly Extent[], bytes: number): Promise<void> {
-  const summary = summarize(extents, bytes);
+export async function writeExtents(
+  path: string,
+  extents: readonly Extent[],
+  bytes: number,
+  freedBytes = 0,
+): Promise<void> {
+  const summary = summarize(extents, bytes, freedBytes);
   const buffer = Buffer.alloc(HEADER_BYTES + extents.length * ENTRY_BYTES);
   let at = HEADER_BYTES;
   for (const extent of extents) {
@@ -61,6 +69,7 @@ export async function writeExtents(path: string, extents: readonly Extent[], byt
   buffer.writeBigInt64BE(summary.lastOffset, 20);
   buffer.writeBigInt64BE(BigInt(summary.bytes), 28);
   buffer.writeBigInt64BE(BigInt(summary.extentBytes), 36);
+  buffer.writeBigInt64BE(BigInt(summary.freedBytes), 44);
   buffer.writeUInt32BE(crc32c(buffer.subarray(HEADER_BYTES)), 56);
   buffer.writeUInt32BE(crc32c(buffer.subarray(0, 60)), 60);
   await replaceFile(path, buffer);
@@ -103,5 +112,6 @@ function decodeHeader(bytes: Buffer): ExtentSummary | null {
     lastOffset: bytes.readBigInt64BE(20),
     bytes: Number(bytes.readBigInt64BE(28)),
     extentBytes: Number(bytes.readBigInt64BE(36)),
+    freedBytes: Number(bytes.readBigInt64BE(44)),
   };
 }

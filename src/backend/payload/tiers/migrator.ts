@@ -102,7 +102,7 @@ export class Migrator {
       await target.ready;
       moved = await source.owner!.segments!.move(source.segmentId, {
         place: target,
-        copy: (from, isWanted) => this.#copy(from, copy, source.bytes, isWanted),
+        copy: (from, isWanted) => this.#copy(from, copy, source.length, isWanted),
         publish: (from) => files.publishCopy(from, copy, target.path),
       });
     } catch (error) {

@@ -23,7 +23,10 @@ export class TierFile implements PayloadPlace, FileView {
   /** Null for one whose partition is not open. */
   owner: TierFileOwner | null;
   state: TierFileState;
+  /** Bytes that it takes. */
   bytes = 0;
+  /** Its length: more than it takes when space was given back. */
+  length = 0;
   modifiedMs: number;
   /** Not to be moved before. */
   retryAtMs = 0;
@@ -49,7 +52,7 @@ export class TierFile implements PayloadPlace, FileView {
     this.modifiedMs = options.modifiedMs;
     this.#now = options.now;
     this.at.files.add(this);
-    this.#setBytes(options.bytes);
+    this.#setLength(options.bytes);
   }
 
   get tier(): number {
@@ -69,13 +72,17 @@ export class TierFile implements PayloadPlace, FileView {
   }
 
   resized(bytes: number): void {
-    this.#setBytes(bytes);
+    this.#setLength(bytes);
     this.modifiedMs = this.#now();
   }
 
   completed(bytes: number): void {
-    this.#setBytes(bytes);
+    this.#setLength(bytes);
     this.state = 'complete';
+  }
+
+  holds(bytes: number): void {
+    this.#setBytes(bytes);
   }
 
   failed(error: unknown): void {
@@ -89,6 +96,11 @@ export class TierFile implements PayloadPlace, FileView {
 
   removed(): void {
     if (this.at.files.delete(this)) this.at.usedBytes -= this.bytes;
+  }
+
+  #setLength(bytes: number): void {
+    this.length = bytes;
+    this.#setBytes(bytes);
   }
 
   #setBytes(bytes: number): void {
