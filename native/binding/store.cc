@@ -317,6 +317,42 @@ void remove(const Napi::CallbackInfo& info) {
   Workers::post(info.Env(), [&hosted, path = stringAt(info, 2), done] { done(hosted.store.remove(path)); });
 }
 
+/** Positions and lengths by turns; throws a TypeError for a number without a partner or that is no whole one. */
+std::vector<FileRange> rangesOf(const Napi::Value& value) {
+  auto flat = value.As<Napi::Float64Array>();
+  constexpr double kMost = 9007199254740991;  // Number.MAX_SAFE_INTEGER
+  auto whole = [&](size_t i) {
+    double number = flat[i];
+    if (!(number >= 0 && number <= kMost)) throw Napi::TypeError::New(value.Env(), "not a position or length");
+    return static_cast<uint64_t>(number);
+  };
+  if (flat.ElementLength() % 2 != 0) throw Napi::TypeError::New(value.Env(), "a position without a length");
+  std::vector<FileRange> ranges;
+  ranges.reserve(flat.ElementLength() / 2);
+  for (size_t i = 0; i < flat.ElementLength(); i += 2) ranges.push_back({whole(i), whole(i + 1)});
+  return ranges;
+}
+
+// (store, id, path, ranges); completes with [held, replaced].
+void punch(const Napi::CallbackInfo& info) {
+  HostedStore& hosted = storeAt(info);
+  double id = numberAt(info, 1);
+  Completions& completions = Completions::of(info.Env());
+  // As for removing: it may take a while.
+  Workers::post(info.Env(), [&hosted, id, path = stringAt(info, 2), ranges = rangesOf(info[3]), &completions] {
+    Punched punched;
+    IoStatus status = hosted.store.punch(path, ranges, punched);
+    Completion done{id, status.error, status.message, nullptr};
+    done.result = [punched](Napi::Env env) -> Napi::Value {
+      Napi::Array result = Napi::Array::New(env, 2);
+      result[0u] = static_cast<double>(punched.held);
+      result[1u] = Napi::Boolean::New(env, punched.replaced);
+      return result;
+    };
+    completions.push(std::move(done));
+  });
+}
+
 /** Runs a task that copies on a thread of the store for that; no client waits for those. */
 void postCopy(const Napi::CallbackInfo& info, HostedStore& hosted, double id, std::function<void()> task) {
   ThreadPool* copiers = hosted.store.copiers();
@@ -394,6 +430,7 @@ void initStore(Napi::Env env, Napi::Object exports) {
   exports["storeReplaceFile"] = Napi::Function::New(env, replaceFile, "storeReplaceFile");
   exports["storeSyncDirectory"] = Napi::Function::New(env, flushDirectory, "storeSyncDirectory");
   exports["storeRemove"] = Napi::Function::New(env, remove, "storeRemove");
+  exports["storePunch"] = Napi::Function::New(env, punch, "storePunch");
   exports["storeCopyRange"] = Napi::Function::New(env, copyRangeOf, "storeCopyRange");
   exports["storePublishCopy"] = Napi::Function::New(env, publish, "storePublishCopy");
   exports["storeRecycleIn"] = Napi::Function::New(env, recycleIn, "storeRecycleIn");

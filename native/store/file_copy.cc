@@ -35,6 +35,21 @@ int writePiece(int fd, uint8_t* bytes, size_t length, uint64_t position, size_t&
   return writeFully(fd, parts, position, written, std::max<size_t>(block, 1));
 }
 
+/** Where there is something to copy at or behind `position`, in whole blocks; `end` when nothing is before that. Holes read as zeros. */
+uint64_t nextData(int fd, uint64_t position, uint64_t end) {
+  off_t found = ::lseek(fd, static_cast<off_t>(position), SEEK_DATA);
+  if (found < 0) return errno == ENXIO ? end : position;
+  return std::clamp(roundDown(static_cast<uint64_t>(found), kMaxBlockBytes), position, end);
+}
+
+/** A copy that ends with a hole has the length nevertheless. */
+int extendTo(int fd, uint64_t size) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) return errno;
+  if (static_cast<uint64_t>(info.st_size) >= size) return 0;
+  return ::ftruncate(fd, static_cast<off_t>(size)) == 0 ? 0 : errno;
+}
+
 /** As rename, but never over another file, also where the file system cannot promise that: nobody else makes such names. */
 int renameToNew(const std::string& from, const std::string& to) {
   if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return 0;
@@ -56,16 +71,25 @@ IoStatus copyRange(const std::string& from, const std::string& to, uint64_t posi
   if (target.fd < 0) return IoStatus::failure(errno, "cannot create", to);
   if (direct) enableDirect(source.fd, from);
   size_t block = direct ? enableDirect(target.fd, to) : 0;
+  struct stat info {};
+  if (::fstat(source.fd, &info) != 0) return IoStatus::failure(errno, "cannot examine", from);
+  uint64_t end = std::clamp(static_cast<uint64_t>(info.st_size), position, position + length);
   AlignedMemory buffer = allocateAligned(kPieceBytes);
-  while (copied < length) {
+  while (position + copied < end) {
+    uint64_t data = nextData(source.fd, position + copied, end);
+    copied = data - position;
+    if (data == end) {
+      int error = extendTo(target.fd, end);
+      return error == 0 ? IoStatus{} : IoStatus::failure(error, "cannot extend", to);
+    }
     // Whole blocks are asked for: the end of the file may come before the end of the range.
-    size_t wanted = static_cast<size_t>(std::min<uint64_t>(kPieceBytes, length - copied));
+    size_t wanted = static_cast<size_t>(std::min<uint64_t>(kPieceBytes, end - data));
     size_t got = 0;
-    int error = readFully(source.fd, buffer.get(), static_cast<size_t>(roundUp(wanted, kMaxBlockBytes)), position + copied, got);
+    int error = readFully(source.fd, buffer.get(), static_cast<size_t>(roundUp(wanted, kMaxBlockBytes)), data, got);
     if (error != 0) return IoStatus::failure(error, "cannot read", from);
     got = std::min(got, wanted);
     if (got == 0) break;
-    error = writePiece(target.fd, buffer.get(), got, position + copied, block);
+    error = writePiece(target.fd, buffer.get(), got, data, block);
     if (error != 0) return IoStatus::failure(error, "cannot write", to);
     copied += got;
     if (got < wanted) break;

@@ -10,7 +10,7 @@ namespace kafabric {
 
 /**
  * Copies the bytes [position, position + length) of `from` to the same place of `to`, which is made if it is not there, and sets `copied`:
- * less than `length` at the end of `from`. Bypasses the page cache where both file systems can and `direct` is set; `position` must be a
+ * less than `length` at the end of `from`. Holes stay holes. Bypasses the page cache where both file systems can and `direct` is set; `position` must be a
  * multiple of kMaxBlockBytes. Neither file may be written meanwhile. Blocks.
  */
 IoStatus copyRange(const std::string& from, const std::string& to, uint64_t position, uint64_t length, bool direct, uint64_t& copied);

@@ -70,6 +70,21 @@ IoStatus Store::publish(const std::string& from, const std::string& copy, const 
   return status;
 }
 
+IoStatus Store::punch(const std::string& path, const std::vector<FileRange>& ranges, Punched& punched) {
+  // Known to be open: its space is not used for another file meanwhile, whoever removes it.
+  auto opening = recycled_.opening();
+  int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) return IoStatus::failure(errno, "cannot open", path);
+  auto handle = FileHandle::adopt(fd, path, 0);
+  opening.unlock();
+  IoStatus status;
+  recycled_.withSpace([&] {
+    status = punchHoles(fd, path, ranges, punched);
+    return status.error;
+  });
+  return status;
+}
+
 Store::~Store() { stop(); }
 
 void Store::stop() {

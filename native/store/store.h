@@ -7,9 +7,11 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "arena/arena.h"
 #include "store/file_reader.h"
+#include "store/holes.h"
 #include "store/io.h"
 #include "store/journal.h"
 #include "store/range_cache.h"
@@ -70,6 +72,8 @@ class Store {
   /** As copyRange and publishCopy in store/file_copy.h; for threads of `copiers`. */
   IoStatus copy(const std::string& from, const std::string& to, uint64_t position, uint64_t length, uint64_t& copied);
   IoStatus publish(const std::string& from, const std::string& copy, const std::string& to);
+  /** As punchHoles in store/holes.h. Blocks. */
+  IoStatus punch(const std::string& path, const std::vector<FileRange>& ranges, Punched& punched);
   /** As writeAtomically. Blocks. */
   IoStatus replace(const std::string& path, const uint8_t* bytes, size_t length);
 

@@ -25,6 +25,7 @@ interface StoreBinding {
     recycledBytes: number,
   ): void;
   storeRemove(store: number, id: number, path: string): void;
+  storePunch(store: number, id: number, path: string, ranges: Float64Array): void;
   storeCopyRange(store: number, id: number, from: string, to: string, position: number, length: number): void;
   storePublishCopy(store: number, id: number, from: string, copy: string, to: string): void;
   storeRecycleIn(
@@ -242,6 +243,20 @@ export class Store {
   async remove(path: string): Promise<void> {
     this.#assertRunning();
     await completion((id) => native.storeRemove(this.#store, id, path));
+  }
+
+  /**
+   * Gives back the space of parts of a complete file, durably, block by block; they read as zeros then, and all else stays as it is and where it is.
+   * @param ranges position and length of each, ascending, within the file
+   * @returns `held`: what the file takes then, at most its length; `replaced`: the file system cannot do that, and the file of that name is another one
+   *     by now, so that whoever has it open keeps the space of the one before
+   */
+  async punch(path: string, ranges: Float64Array): Promise<{ held: number; replaced: boolean }> {
+    this.#assertRunning();
+    const [held, replaced] = await completion<[number, boolean]>((id) =>
+      native.storePunch(this.#store, id, path, ranges),
+    );
+    return { held, replaced };
   }
 
   /**

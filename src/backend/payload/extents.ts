@@ -21,6 +21,8 @@ export interface ExtentSummary {
   bytes: number;
   /** Sum of the lengths of the extents; less than `bytes` if appends failed in between. */
   extentBytes: number;
+  /** Bytes of the file that take no space any more. */
+  freedBytes: number;
 }
 
 const MAGIC = 0x4b465058; // 'KFPX'
@@ -37,7 +39,7 @@ interface ListVersion {
   readonly entryBytes: number;
 }
 
-export function summarize(extents: readonly Extent[], bytes: number): ExtentSummary {
+export function summarize(extents: readonly Extent[], bytes: number, freedBytes = 0): ExtentSummary {
   let extentBytes = 0;
   for (const extent of extents) extentBytes += extent.length;
   return {
@@ -46,17 +48,23 @@ export function summarize(extents: readonly Extent[], bytes: number): ExtentSumm
     lastOffset: extents[extents.length - 1]?.lastOffset ?? -1n,
     bytes,
     extentBytes,
+    freedBytes,
   };
 }
 
 /**
  * Writes the list of a sealed segment's extents beside it, atomically and durably, so that a start needs neither the
  * payload nor the log to know what is live. Layout, big-endian: a header of 64 bytes (magic 'KFPX', version, count, first and
- * last offset, bytes, extent bytes, number of checksums, CRC-32C of what follows, CRC-32C of the header), then 28 bytes for each
- * extent (base offset, position, length, last offset delta, which checksum is its first), then the checksums of pieces.
+ * last offset, bytes, extent bytes, number of checksums, freed bytes, CRC-32C of what follows, CRC-32C of the header), then 28 bytes
+ * for each extent (base offset, position, length, last offset delta, which checksum is its first), then the checksums of pieces.
  */
-export async function writeExtents(path: string, extents: readonly Extent[], bytes: number): Promise<void> {
-  const summary = summarize(extents, bytes);
+export async function writeExtents(
+  path: string,
+  extents: readonly Extent[],
+  bytes: number,
+  freedBytes = 0,
+): Promise<void> {
+  const summary = summarize(extents, bytes, freedBytes);
   const { version, entryBytes } = VERSIONS[VERSIONS.length - 1]!;
   let pieces = 0;
   for (const { pieceCrcs } of extents) pieces += pieceCrcs?.length ?? 0;
@@ -81,6 +89,7 @@ export async function writeExtents(path: string, extents: readonly Extent[], byt
   buffer.writeBigInt64BE(BigInt(summary.bytes), 28);
   buffer.writeBigInt64BE(BigInt(summary.extentBytes), 36);
   buffer.writeUInt32BE(pieces, 44);
+  buffer.writeBigInt64BE(BigInt(summary.freedBytes), 48);
   buffer.writeUInt32BE(crc32c(buffer.subarray(HEADER_BYTES)), 56);
   buffer.writeUInt32BE(crc32c(buffer.subarray(0, 60)), 60);
   await replaceFile(path, buffer);
@@ -189,5 +198,6 @@ function decodeSummary(bytes: Buffer): ExtentSummary {
     lastOffset: bytes.readBigInt64BE(20),
     bytes: Number(bytes.readBigInt64BE(28)),
     extentBytes: Number(bytes.readBigInt64BE(36)),
+    freedBytes: bytes.readUInt32BE(4) === 1 ? 0 : Number(bytes.readBigInt64BE(48)),
   };
 }

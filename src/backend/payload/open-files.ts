@@ -83,6 +83,13 @@ export class OpenFiles {
     await this.#files.remove(path);
   }
 
+  /** Gives back the space of parts of a complete file; see `PayloadFiles.punch`. Resolves to what it takes then. */
+  async punch(path: string, ranges: Float64Array): Promise<number> {
+    const { held, replaced } = await this.#files.punch(path, ranges);
+    if (replaced) await this.forget(path);
+    return held;
+  }
+
   #evict(): void {
     if (this.#open.size <= this.#limit) return;
     let idle = 0;

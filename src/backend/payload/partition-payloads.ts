@@ -8,8 +8,9 @@ import { HomePlaces } from './home-places.ts';
 import { isLackOfMemory } from './lack-of-memory.ts';
 import type { OpenFiles } from './open-files.ts';
 import { type RecoveryInput, type Reference, recoverSegments } from './payload-recovery.ts';
+import type { PendingExtent } from './pending-extent.ts';
 import type { MoveTarget, PayloadPlace, PayloadPlaces, PlacementOptions, SegmentOwner } from './ports.ts';
-import { PayloadSegment, type PendingExtent, type SegmentOrigin } from './segment.ts';
+import { PayloadSegment, type SegmentOrigin } from './segment.ts';
 import { namesIn, removeFile, replaceFile } from './small-files.ts';
 
 /** More extents than this are not put into one segment, whatever its size: their list is kept in memory. */
@@ -69,6 +70,7 @@ export class PartitionPayloads implements SegmentOwner {
   /** Seals, removals and changes of place, one after the other. */
   #background: Promise<void> = Promise.resolve();
   readonly #moves = new Set<Promise<unknown>>();
+  readonly #moving = new Set<PayloadSegment>();
 
   constructor(
     partitionDirectory: string,
@@ -86,9 +88,10 @@ export class PartitionPayloads implements SegmentOwner {
     places.configure(options);
   }
 
+  /** What takes space, once for each segment however many copies there are. */
   get totalBytes(): number {
     let bytes = 0;
-    for (const segment of this.#segments.values()) bytes += segment.bytes;
+    for (const segment of this.#segments.values()) bytes += segment.heldBytes;
     return bytes;
   }
 
@@ -244,6 +247,7 @@ export class PartitionPayloads implements SegmentOwner {
     const segment = this.#segments.get(segmentId);
     if (!segment?.isMovable || this.#closed) return Promise.resolve(false);
     const isWanted = () => !this.#closed && this.#segments.get(segmentId) === segment;
+    this.#moving.add(segment);
     const moved = target.copy(segment.path, isWanted).then((copied) =>
       this.#serially(async () => {
         if (!copied || !isWanted()) return false;
@@ -253,7 +257,10 @@ export class PartitionPayloads implements SegmentOwner {
       }),
     );
     this.#moves.add(moved);
-    const ended = () => this.#moves.delete(moved);
+    const ended = () => {
+      this.#moves.delete(moved);
+      this.#moving.delete(segment);
+    };
     moved.then(ended, ended);
     return moved;
   }
@@ -360,6 +367,40 @@ export class PartitionPayloads implements SegmentOwner {
       }
       if (failures.length > 0) throw failures[0];
     }, 'Payload could not be removed');
+  }
+
+  /**
+   * Has complete segments give back the space of what no record refers to, where less than the part of what they take is live. What has died since
+   * the call before stays until the next one. Returns how many segments take less, and by how many bytes; rejects with the first failure, after
+   * the others were tried.
+   */
+  async clean(minLiveRatio: number): Promise<{ segments: number; bytes: number }> {
+    const cleaned = { segments: 0, bytes: 0 };
+    const failures: unknown[] = [];
+    for (const segment of [...this.#segments.values()]) {
+      if (minLiveRatio > 0 && segment.isSparse(minLiveRatio)) {
+        const cleaning = this.#serially(async () => {
+          const isWanted = !this.#closed && this.#segments.get(segment.id) === segment;
+          return isWanted && segment.isMovable && !this.#moving.has(segment) ? segment.clean() : 0;
+        });
+        const bytes = await cleaning.catch((error: unknown) => {
+          failures.push(error);
+          return 0;
+        });
+        if (bytes > 0) cleaned.segments++;
+        cleaned.bytes += bytes;
+      }
+      segment.settle();
+    }
+    if (failures.length > 0) throw failures[0];
+    return cleaned;
+  }
+
+  /** Throws NOT_ENOUGH_REPLICAS while payload of batches at these offsets has fewer whole copies than its topic asks for. */
+  assertEnoughCopies(firstOffset: bigint, lastOffset: bigint): void {
+    for (const segment of this.#segments.values())
+      if (!segment.unused && segment.firstOffset <= lastOffset && segment.lastOffset >= firstOffset)
+        segment.assertEnoughCopies();
   }
 
   /**

@@ -41,6 +41,11 @@ export interface PayloadFiles {
   open(path: string, options?: PayloadOpenOptions): Promise<PayloadFile>;
   /** Removes a file; it may be gone already. */
   remove(path: string): Promise<void>;
+  /**
+   * Gives back the space of parts of a complete file, durably; they read as zeros then, and all else stays as it is and where it is. `ranges`: position
+   * and length of each, ascending. Resolves to what the file takes then; `replaced`: whoever has it open keeps the space of the one before.
+   */
+  punch(path: string, ranges: Float64Array): Promise<{ held: number; replaced: boolean }>;
 }
 
 /** Where the file of one payload segment is, and who counts its bytes. */
@@ -59,6 +64,16 @@ export interface PayloadPlace {
   resized(bytes: number): void;
   /** The file takes no more, has its list of extents, and may be moved from now on. */
   completed(bytes: number): void;
+  /** Of a complete file's bytes only so many take space: the rest was given back. */
+  holds?(bytes: number): void;
+  /** Somebody compares or copies it, by what the log referred to when he began. */
+  readonly isBusy?: boolean;
+  /** Space inside the file cannot be given back. */
+  readonly isSolid?: boolean;
+  /** Space that was given back may be taken all the same: by a copy that was away, or was made since. */
+  readonly isPunchedInPart?: boolean;
+  /** Throws NOT_ENOUGH_REPLICAS while fewer copies are whole than an extent needs; not there where there is one copy. */
+  assertEnoughCopies?(): void;
   /** A write or a flush of the file failed. */
   failed(error: unknown): void;
   /** The file is gone. */

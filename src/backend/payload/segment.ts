@@ -1,4 +1,5 @@
 import type { MemoryPiece } from '../../native/pieces.ts';
+import { deadRanges, overlaps } from './dead-ranges.ts';
 import {
   type Extent,
   type ExtentSummary,
@@ -9,58 +10,9 @@ import {
 } from './extents.ts';
 import { extentsPath } from './home-places.ts';
 import type { OpenFile, OpenFiles } from './open-files.ts';
+import { Appending, type PendingExtent } from './pending-extent.ts';
 import type { PayloadFile, PayloadOpenOptions, PayloadPlace } from './ports.ts';
 import { removeFile } from './small-files.ts';
-
-/** Where an extent was put. Its owner calls `commit` once its reference has offsets, or `abandon` if it never gets any. */
-export interface PendingExtent {
-  readonly segmentId: number;
-  /** In the segment; known once `written` has resolved. */
-  readonly position: number;
-  readonly length: number;
-  /** Settles when the bytes survive the death of the process, or could not be written; null: they do. */
-  readonly written: Promise<void> | null;
-  commit(baseOffset: bigint, lastOffset: bigint): void;
-  abandon(): void;
-}
-
-/** An extent from its append to its commit. */
-class Appending implements PendingExtent {
-  readonly segmentId: number;
-  readonly length: number;
-  position = -1;
-  written: Promise<void> | null = null;
-  readonly #pieceCrcs: Uint32Array | null;
-  readonly #settle: (committed: Extent | null) => void;
-  #open = true;
-
-  constructor(
-    segmentId: number,
-    length: number,
-    pieceCrcs: Uint32Array | null,
-    settle: (committed: Extent | null) => void,
-  ) {
-    this.segmentId = segmentId;
-    this.length = length;
-    this.#pieceCrcs = pieceCrcs;
-    this.#settle = settle;
-  }
-
-  commit(baseOffset: bigint, lastOffset: bigint): void {
-    const { position, length } = this;
-    this.#end({ baseOffset, lastOffset, position, length, pieceCrcs: this.#pieceCrcs });
-  }
-
-  abandon(): void {
-    this.#end(null);
-  }
-
-  #end(committed: Extent | null): void {
-    if (!this.#open) throw new Error('An extent is committed or abandoned once.');
-    this.#open = false;
-    this.#settle(committed);
-  }
-}
 
 /** Where a segment belongs. */
 export interface SegmentOrigin {
@@ -70,6 +22,8 @@ export interface SegmentOrigin {
   readonly open: OpenFiles;
   readonly place: PayloadPlace;
 }
+
+const NO_HOLES = new Float64Array(0);
 
 function endOf(extents: readonly Extent[]): number {
   const last = extents[extents.length - 1];
@@ -102,6 +56,15 @@ export class PayloadSegment {
   #failed = false;
   #deadBefore = 0n;
   #liveBytes: number;
+  /** As `#deadBefore`, for what may be given back by now. */
+  #settledBefore = 0n;
+  /** What was live when space was given back last: there is no more to be had until less is. */
+  #cleanedLiveBytes = -1;
+  /** What takes space is not known for sure. */
+  #isUnmeasured = false;
+  /** What nobody may read any more; null: its list says that. */
+  #holes: Float64Array | null = NO_HOLES;
+  readonly #reads = new Set<Promise<unknown>>();
 
   private constructor(origin: SegmentOrigin, extents: Extent[] | null, summary: ExtentSummary) {
     this.id = origin.id;
@@ -123,7 +86,10 @@ export class PayloadSegment {
   /** A segment whose sidecar was found to be good. */
   static sealed(origin: SegmentOrigin, summary: ExtentSummary): PayloadSegment {
     origin.place.completed(summary.bytes);
-    return new PayloadSegment(origin, null, summary);
+    origin.place.holds?.(summary.bytes - summary.freedBytes);
+    const segment = new PayloadSegment(origin, null, summary);
+    if (summary.freedBytes > 0) segment.#holes = null;
+    return segment;
   }
 
   /** A segment that was found without a good sidecar, its extents learned from the log; `seal` completes it. */
@@ -144,6 +110,11 @@ export class PayloadSegment {
   /** Logical size of the file, with what waits for it to be opened. */
   get bytes(): number {
     return this.#summary.bytes + this.#queuedBytes;
+  }
+
+  /** What of that takes space. */
+  get heldBytes(): number {
+    return this.bytes - this.#summary.freedBytes;
   }
 
   /** Bytes that records at or after the log start refer to. */
@@ -276,6 +247,11 @@ export class PayloadSegment {
     this.#extents!.push(extent);
   }
 
+  /** Throws NOT_ENOUGH_REPLICAS while fewer copies are whole than an extent needs. */
+  assertEnoughCopies(): void {
+    this.#place.assertEnoughCopies?.();
+  }
+
   /** It takes no more extents. */
   get isComplete(): boolean {
     return this.#writer === null;
@@ -338,11 +314,6 @@ export class PayloadSegment {
     }
   }
 
-  async #writeList(extents: readonly Extent[]): Promise<void> {
-    await writeExtents(this.#sidecar, extents, this.#summary.bytes);
-    this.#open.lists.forget(this.#sidecar);
-  }
-
   async #cutAndSync(file: PayloadFile, bytes: number): Promise<void> {
     this.#summary.bytes = bytes;
     try {
@@ -367,10 +338,18 @@ export class PayloadSegment {
     seed: number,
     expected: number,
   ): Promise<{ piece: MemoryPiece; crc32c: number }> {
+    if (this.#holes === null) {
+      const listed = await readExtents(this.#sidecar);
+      this.#holes ??= listed === null ? NO_HOLES : deadRanges(listed, this.#summary.bytes);
+    }
+    if (overlaps(this.#holes, position, length)) throw new Error('no record refers to it any more');
     const reader = this.#open.acquire(this.path);
+    const read = reader.file.then((file) => file.readCrc(position, length, seed, expected));
+    this.#reads.add(read);
     try {
-      return await (await reader.file).readCrc(position, length, seed, expected);
+      return await read;
     } finally {
+      this.#reads.delete(read);
       this.#open.release(reader);
     }
   }
@@ -406,11 +385,64 @@ export class PayloadSegment {
       // Without any the segment goes as a whole.
       if (live.length > 0) await this.#writeList(live);
     } else this.#extents = live;
-    this.#summary = summarize(live, this.#summary.bytes);
-    this.#liveBytes = live.reduce(
+    this.#listed(live);
+  }
+
+  async #writeList(extents: readonly Extent[]): Promise<void> {
+    const { bytes, freedBytes } = this.#summary;
+    await writeExtents(this.#sidecar, extents, bytes, freedBytes);
+    this.#open.lists.forget(this.#sidecar);
+  }
+
+  #listed(extents: readonly Extent[]): void {
+    const { bytes, freedBytes } = this.#summary;
+    this.#summary = summarize(extents, bytes, freedBytes);
+    this.#liveBytes = extents.reduce(
       (sum, extent) => (extent.lastOffset >= this.#deadBefore ? sum + extent.length : sum),
       0,
     );
+  }
+
+  /** It is complete, and less than this part of the space that it takes is for what is live. */
+  isSparse(minLiveRatio: number): boolean {
+    if (!this.isMovable || this.#place.isBusy === true || this.#place.isSolid === true) return false;
+    if (this.#isUnmeasured || (this.#summary.freedBytes > 0 && this.#place.isPunchedInPart === true))
+      return true;
+    return this.#liveBytes !== this.#cleanedLiveBytes && this.#liveBytes < minLiveRatio * this.heldBytes;
+  }
+
+  /** What is dead by now may be given back from the next time on: whoever has found it in the log will have read it. */
+  settle(): void {
+    this.#settledBefore = this.#deadBefore;
+  }
+
+  /**
+   * Gives back the space of what no record refers to, in whole blocks; the rest stays where it is. Returns how many bytes less it takes. Not while
+   * the segment is completed or moved.
+   */
+  async clean(): Promise<number> {
+    const extents = await readExtents(this.#sidecar);
+    if (extents === null) return 0;
+    const live = extents.filter(({ lastOffset }) => lastOffset >= this.#settledBefore);
+    const { bytes, freedBytes } = this.#summary;
+    const ranges = deadRanges(live, bytes);
+    const liveBytes = live.reduce((sum, { length }) => sum + length, 0);
+    if (live.length === 0 || ranges.length === 0) {
+      this.#cleanedLiveBytes = liveBytes;
+      this.#isUnmeasured = false;
+      return 0;
+    }
+    // Nobody is to read zeros: nobody begins to read there any more, and who has begun ends first.
+    this.#holes = ranges;
+    await Promise.allSettled(this.#reads);
+    const held = await this.#open.punch(this.path, ranges);
+    this.#cleanedLiveBytes = liveBytes;
+    this.#isUnmeasured = false;
+    this.#summary.freedBytes = Math.max(0, bytes - held);
+    this.#place.holds?.(held);
+    await this.#writeList(live);
+    this.#listed(live);
+    return this.#summary.freedBytes - freedBytes;
   }
 
   /** Closes the file once what is under way has ended; nothing may be appended any more. */
@@ -437,6 +469,8 @@ export class PayloadSegment {
     const before = this.#place;
     this.#place = place;
     place.completed(this.#summary.bytes);
+    place.holds?.(this.heldBytes);
+    this.#isUnmeasured = this.#summary.freedBytes > 0;
     await this.#removeFrom(before);
   }
 

@@ -15,6 +15,9 @@ export class TestFiles implements PayloadFiles {
   refusedTruncates = 0;
   /** So many calls of `remove` fail. */
   refusedRemovals = 0;
+  /** So many calls of `punch` fail. */
+  refusedPunches = 0;
+  punched = 0;
   opened = 0;
   syncs = 0;
 
@@ -22,6 +25,24 @@ export class TestFiles implements PayloadFiles {
     if (this.refusedRemovals === 0) return rm(path, { force: true });
     this.refusedRemovals--;
     return Promise.reject(Object.assign(new Error('input/output error'), { code: 'EIO' }));
+  }
+
+  /** Zeros, of which nobody knows that they take no space. */
+  async punch(path: string, ranges: Float64Array): Promise<{ held: number; replaced: boolean }> {
+    this.punched++;
+    if (this.refusedPunches > 0) {
+      this.refusedPunches--;
+      throw Object.assign(new Error('input/output error'), { code: 'EIO' });
+    }
+    const fd = openSync(path, 'r+');
+    let held = fstatSync(fd).size;
+    for (let i = 0; i < ranges.length; i += 2) {
+      const [position, length] = [ranges[i]!, ranges[i + 1]!];
+      writeSync(fd, Buffer.alloc(length), 0, length, position);
+      held -= length;
+    }
+    closeSync(fd);
+    return { held, replaced: false };
   }
 
   open(path: string, { create = false } = {}): Promise<PayloadFile> {

@@ -15,7 +15,7 @@ import type { Clock, Timer } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
 import { LaterOpens } from './later-opens.ts';
 import { Partition, type PartitionMetrics } from './partition.ts';
-import { enforcePayloadRetention } from './payload-retention.ts';
+import { cleanPayload, enforcePayloadRetention } from './payload-retention.ts';
 import { recoverPayloads, referencesOf } from './recovery.ts';
 import { logConfigOf, partitionConfigOf, payloadOptionsOf } from './topic-settings.ts';
 
@@ -64,7 +64,13 @@ interface OpenTopic {
  * with what it says at the start.
  */
 export class PartitionManager {
-  readonly metrics: PartitionMetrics = { divertedRecords: 0, divertedBytes: 0, payloadErrors: 0 };
+  readonly metrics: PartitionMetrics = {
+    divertedRecords: 0,
+    divertedBytes: 0,
+    payloadErrors: 0,
+    cleanedSegments: 0,
+    cleanedBytes: 0,
+  };
   readonly #options: PartitionManagerOptions;
   readonly #openFiles: OpenFiles;
   readonly #byName = new Map<string, OpenTopic>();
@@ -309,9 +315,13 @@ export class PartitionManager {
     for (const partition of this.all()) {
       try {
         await enforcePayloadRetention(partition, this.#options.clock.now());
+        await cleanPayload(partition, this.#config.get('payload.cleaner.min.live.ratio'));
       } catch (error) {
         const fields = { topic: partition.topic, partition: partition.index, err: error };
-        this.#options.logger.warn(fields, 'Retention could not be applied to payload');
+        this.#options.logger.warn(
+          fields,
+          'Retention could not be applied to payload, or space not be given back',
+        );
       }
     }
   }

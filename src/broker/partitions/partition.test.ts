@@ -333,6 +333,7 @@ describe('Partition', () => {
   it('survives a full disk: an error for what did not fit, nothing acknowledged lost, and on it goes', async () => {
     let full = false;
     const wrap = (store: Store): PayloadFiles => ({
+      punch: (path, ranges) => store.punch(path, ranges),
       remove: (path) => store.remove(path),
       async open(path, options) {
         const file = await store.open(path, options);

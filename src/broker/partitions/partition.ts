@@ -18,6 +18,9 @@ export interface PartitionMetrics {
   divertedBytes: number;
   /** Reads that found payload missing or damaged. */
   payloadErrors: number;
+  /** How often segments gave back the space of what no record refers to, and how much that was. */
+  cleanedSegments: number;
+  cleanedBytes: number;
 }
 
 export interface PartitionDependencies {
@@ -113,8 +116,7 @@ export class Partition implements Watched {
     inTransaction = false,
   ): Promise<Appended> {
     if (this.#closed) return Promise.reject(closedError());
-    const { config } = this;
-    return this.#produce.append(records, frame, config, allReplicas && config.flushBeforeAck, inTransaction);
+    return this.#produce.append(records, frame, this.config, allReplicas, inTransaction);
   }
 
   /**
@@ -123,7 +125,7 @@ export class Partition implements Watched {
    */
   appendAsCoordinator(batch: Uint8Array): Promise<Appended> {
     if (this.#closed) return Promise.reject(closedError());
-    return this.#produce.appendAsCoordinator(batch, this.config, this.config.flushBeforeAck);
+    return this.#produce.appendAsCoordinator(batch, this.config);
   }
 
   #diverted({ reference, baseOffset, records, extentBytes }: DivertedEvent): void {
@@ -153,6 +155,8 @@ export class Partition implements Watched {
 
   /** Counts payload that could not be given back, and says which. */
   reportPayloadError(offset: bigint, error: PayloadError): void {
+    // Deleted since it was found in the log.
+    if (offset < this.logStartOffset) return;
     this.metrics.payloadErrors++;
     const { topic, index } = this;
     const fields = {

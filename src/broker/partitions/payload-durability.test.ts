@@ -36,6 +36,7 @@ describe('payload that was not flushed', () => {
         };
         return file;
       },
+      punch: (path, ranges) => store.punch(path, ranges),
       remove: (path) => store.remove(path),
     }));
   });

@@ -20,6 +20,13 @@ export async function enforcePayloadRetention(partition: Partition, nowMs: numbe
   if (start > partition.logStartOffset) await log.deleteRecordsBefore(start);
 }
 
+/** Gives back the space of what no record refers to, of segments where that is more than the part of them. */
+export async function cleanPayload({ payloads, metrics }: Partition, minLiveRatio: number): Promise<void> {
+  const { segments, bytes } = await payloads.clean(minLiveRatio);
+  metrics.cleanedSegments += segments;
+  metrics.cleanedBytes += bytes;
+}
+
 /** Records below the result are older than `retention.ms`. */
 async function expiredEnd(
   { config, log, logStartOffset, highWatermark }: Partition,

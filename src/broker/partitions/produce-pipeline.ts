@@ -1,7 +1,7 @@
 import type { PartitionLog } from '../../backend/log/partition-log.ts';
 import type { AppendResult } from '../../backend/log/partition-log-types.ts';
 import type { PartitionPayloads } from '../../backend/payload/partition-payloads.ts';
-import type { PendingExtent } from '../../backend/payload/segment.ts';
+import type { PendingExtent } from '../../backend/payload/pending-extent.ts';
 import type { NativeMemory } from '../../native/arena.ts';
 import {
   type BatchCheck,
@@ -50,6 +50,9 @@ export interface DivertedEvent {
 interface Job {
   readonly config: PartitionConfig;
   readonly origin: 'client' | 'coordinator';
+  /** acks=all: as many stores as the topic asks for have it, also when it was appended before. */
+  readonly allReplicas: boolean;
+  /** Answer when it is durable. */
   readonly flush: boolean;
   readonly inTransaction: boolean;
   readonly resolve: (appended: Appended) => void;
@@ -100,7 +103,7 @@ export class ProducePipeline {
    * Appends one batch.
    * @param records the batch, a view into the request's frame
    * @param frame the frame's memory, or null if the view is valid only during the call
-   * @param flush whether to answer only when the batch is durable
+   * @param allReplicas acks=all: answer when the batch is durable, unless log.durability=os
    * @param inTransaction whether a transactional batch was found to belong to an open transaction
    * @returns rejects with a ProduceError that holds Kafka's code
    */
@@ -108,13 +111,14 @@ export class ProducePipeline {
     records: Uint8Array,
     frame: NativeMemory | null,
     config: PartitionConfig,
-    flush: boolean,
+    allReplicas: boolean,
     inTransaction = false,
   ): Promise<Appended> {
     return new Promise((resolve, reject) => {
       const job: Job = {
         config,
-        flush,
+        allReplicas,
+        flush: allReplicas && config.flushBeforeAck,
         inTransaction,
         resolve,
         reject,
@@ -127,11 +131,12 @@ export class ProducePipeline {
   }
 
   /** Appends a batch of a coordinator, which needs no validation; it queues behind what clients produce. */
-  appendAsCoordinator(batch: Uint8Array, config: PartitionConfig, flush: boolean): Promise<Appended> {
+  appendAsCoordinator(batch: Uint8Array, config: PartitionConfig): Promise<Appended> {
     return new Promise((resolve, reject) => {
       const job: Job = {
         config,
-        flush,
+        allReplicas: true,
+        flush: config.flushBeforeAck,
         inTransaction: true,
         resolve,
         reject,
@@ -250,12 +255,17 @@ export class ProducePipeline {
       this.#events.written(lastOffset + 1n, job.batch.byteLength);
     }
     const answer = { baseOffset, logAppendTimeMs: job.logAppendTimeMs };
-    if (durable === null) job.resolve(answer);
-    else
-      durable.then(
-        () => job.resolve(answer),
-        (error) => job.reject(toProduceError(error)),
-      );
+    if (durable === null && !duplicate) {
+      job.resolve(answer);
+      return;
+    }
+    Promise.resolve(durable)
+      .then(() => {
+        // Why it was not acknowledged at first may still be so.
+        if (duplicate && job.allReplicas) this.#payloads.assertEnoughCopies(baseOffset, lastOffset);
+        job.resolve(answer);
+      })
+      .catch((error: unknown) => job.reject(toProduceError(error)));
   }
 
   #commit(

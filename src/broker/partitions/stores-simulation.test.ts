@@ -54,6 +54,11 @@ describe(`Payload at stores that come and go, ${seeds} seeds`, function () {
           const partition = gateway.broker!.partitions.find('t', 0)!;
           await partition.deleteRecordsBefore(BigInt(starts[i]!));
         },
+        'give back space': async () => {
+          const partition = random.pick(gateways).broker!.partitions.find('t', 0);
+          // What was deleted is settled by the second time.
+          for (let i = 0; i < 2; i++) await partition?.payloads.clean(1);
+        },
         'restart a gateway': async () => {
           const i = random.integer(0, 1);
           await leave(i);

@@ -108,7 +108,7 @@ export class StoresFixture {
 
   async startStores(count: number, zones: readonly string[] = []): Promise<void> {
     for (let i = 0; i < count; i++) {
-      const store = new TestStore(join(this.root, `store-${i}`), zones[i] ?? '');
+      const store = new TestStore(join(this.root, `store-${this.stores.length}`), zones[i] ?? '');
       await store.start();
       this.stores.push(store);
     }
@@ -214,8 +214,8 @@ export class StoresFixture {
     this.access.repairs.lookAtAll();
     await this.until('it is repaired', () =>
       this.segments.every(
-        ({ copies, isComplete, replicas }) =>
-          isComplete && copies.length === replicas && copies.every(({ doubtful }) => !doubtful),
+        ({ copies, isComplete, isBusy, replicas }) =>
+          isComplete && !isBusy && copies.length === replicas && copies.every(({ doubtful }) => !doubtful),
       ),
     );
   }

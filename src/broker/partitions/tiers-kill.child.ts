@@ -26,6 +26,7 @@ const broker = await tiers.start({
   // Between a copy and the removal of its original, and between two removals, there is little time for others to kill it.
   wrap: (store) => ({
     open: (path, options) => store.open(path, options),
+    punch: (path, ranges) => store.punch(path, ranges),
     remove: (path) => {
       if (!isLast && random.chance(0.02)) process.kill(process.pid, 'SIGKILL');
       return store.remove(path);

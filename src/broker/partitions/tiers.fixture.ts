@@ -191,7 +191,7 @@ export class TierFixture {
         for (const file of files) sum += file.bytes;
         assert.equal(usedBytes, sum, path);
         for (const file of files)
-          if (file.state === 'complete') assert.equal(statSync(file.path).size, file.bytes);
+          if (file.state === 'complete') assert.equal(statSync(file.path).size, file.length);
       }
     }
   }

@@ -139,6 +139,7 @@ describe('Payload in storage tiers', () => {
       faults,
       wrap: (store) => ({
         open: (path, options) => store.open(path, options),
+        punch: (path, ranges) => store.punch(path, ranges),
         remove: (path) =>
           refusing.on
             ? Promise.reject(Object.assign(new Error('fault'), { code: 'EIO' }))
@@ -235,6 +236,7 @@ describe('Payload in storage tiers', () => {
         sizes: [[-1], [-1]],
         threshold: -1,
         wrap: (store) => ({
+          punch: (path, ranges) => store.punch(path, ranges),
           remove: (path) => store.remove(path),
           open: async (path, options) => {
             const file = await store.open(path, options);

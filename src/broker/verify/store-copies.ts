@@ -49,12 +49,7 @@ export class StoreCopies {
     for (const peer of stores.peers) {
       if (!peer.isUp || peer.id === null) continue;
       const files = new Map<string, number>();
-      for (let after = ''; ; ) {
-        const page = await peer.request({ op: 'list', after });
-        for (const { file, bytes } of page.files) files.set(file, bytes);
-        if (!page.more || page.files.length === 0) break;
-        after = page.files[page.files.length - 1]!.file;
-      }
+      for await (const { file, bytes } of peer.files()) files.set(file, bytes);
       listed.set(peer.id, files);
     }
     return new StoreCopies(stores, listed);

@@ -20,4 +20,14 @@ export const payloadDefinitions = [
     documentation:
       'Bytes after which a new payload file is started; whole files are deleted, so smaller ones free space sooner.',
   },
+  {
+    name: 'payload.cleaner.min.live.ratio',
+    type: 'double',
+    default: '0.8',
+    min: 0,
+    max: 1,
+    update: 'cluster-wide',
+    documentation:
+      'Complete payload files give back the space of what no record refers to any more when less than this part of what they take is referred to; looked at every log.retention.check.interval.ms. Nothing is copied where the file system has holes. 0 never; files go nevertheless when nothing of them is referred to.',
+  },
 ] as const satisfies readonly ConfigDefinition[];

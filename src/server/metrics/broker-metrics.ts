@@ -25,7 +25,7 @@ export function brokerMetrics(broker: EmbeddedBroker): MetricSource[] {
     },
     {
       name: 'kafabric_payload_size_bytes',
-      help: 'Bytes of the payload segments of each topic.',
+      help: 'Bytes that the payload segments of each topic take.',
       label: 'topic',
       read: () => byTopic(all(), (partition) => partition.payloads.totalBytes),
     },
@@ -48,6 +48,16 @@ export function brokerMetrics(broker: EmbeddedBroker): MetricSource[] {
       'kafabric_payload_errors_total',
       'Reads that found payload missing or damaged.',
       () => partitions.metrics.payloadErrors,
+    ),
+    counter(
+      'kafabric_payload_cleaned_bytes_total',
+      'Space of payload segments that was given back because no record referred to it any more.',
+      () => partitions.metrics.cleanedBytes,
+    ),
+    counter(
+      'kafabric_payload_cleaned_segments_total',
+      'How often a payload segment gave such space back.',
+      () => partitions.metrics.cleanedSegments,
     ),
     ...tierMetrics(broker.tiers),
     ...s3Metrics(broker.tiers.bucket),

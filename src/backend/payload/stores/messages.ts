@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 /** The version of what follows; ends with different ones do not talk. */
-export const STORE_VERSION = 1;
+export const STORE_VERSION = 2;
 
 /** Of a frame of the control connection; what comes before authentication is small. */
 export const MAX_FRAME_BYTES = 1 << 20;
@@ -12,6 +12,9 @@ export const MAX_EXTENT_BYTES = 2 ** 31;
 
 /** Files that one answer lists. */
 export const LIST_PAGE = 1000;
+
+/** Ranges that one request has a store give back. */
+export const PUNCHED_RANGES = 4096;
 
 /** The region that is a gateway's arena. */
 export const ARENA_REGION = 1n;
@@ -30,10 +33,6 @@ const file = z
   .string()
   .max(300)
   .regex(/^[\w.-]{1,200}-\d{1,10}\.[\w-]{22}\/\d{20}-[0-9a-f]{16}$/);
-const partition = z
-  .string()
-  .max(250)
-  .regex(/^[\w.-]{1,200}-\d{1,10}\.[\w-]{22}$/);
 
 /** What a store says first. */
 export const challenge = z.object({
@@ -97,8 +96,16 @@ export const operation = z.discriminatedUnion('op', [
   }),
   /** CRC-32C of bytes of the file. */
   z.object({ op: z.literal('check'), file, position: bytes, length: extent, seed: crc }),
+  /** Gives back the space of ranges of a complete file: positions and lengths by turns, ascending. It keeps its length. */
+  z.object({
+    op: z.literal('punch'),
+    file,
+    ranges: z
+      .array(bytes)
+      .min(2)
+      .max(2 * PUNCHED_RANGES),
+  }),
   z.object({ op: z.literal('remove'), file }),
-  z.object({ op: z.literal('removePartition'), partition }),
 ]);
 
 export type Operation = z.output<typeof operation>;
@@ -131,8 +138,8 @@ export const results = {
   seal: none,
   read: z.object({ crc, length: extent }),
   check: z.object({ crc, length: extent }),
+  punch: z.object({ held: bytes }),
   remove: none,
-  removePartition: none,
 } as const;
 
 export type ResultOf<O extends Operation['op']> = z.output<(typeof results)[O]>;

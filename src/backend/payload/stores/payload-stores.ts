@@ -221,6 +221,12 @@ export class PayloadStores implements SegmentStores {
         path.startsWith(STORES_PREFIX)
           ? (this.#segments.get(path)?.remove() ?? Promise.resolve())
           : files.remove(path),
+      punch: async (path, ranges) => {
+        if (!path.startsWith(STORES_PREFIX)) return files.punch(path, ranges);
+        const segment = this.#segments.get(path);
+        if (segment === undefined) throw new Error(`${path} is not there any more`);
+        return segment.punch(ranges);
+      },
     };
   }
 

@@ -1,9 +1,10 @@
 import type { Clock, Timer } from '../../../util/clock.ts';
 import type { Logger } from '../../../util/logger.ts';
 import type { Reference } from '../payload-recovery.ts';
-import { RateLimit } from '../tiers/rate-limit.ts';
+import { Backoff } from './backoff.ts';
 import { hasAll } from './extent-check.ts';
 import { StoreError } from './messages.ts';
+import { Pacer } from './pacer.ts';
 import type { PayloadStores } from './payload-stores.ts';
 import { type CopyState, planRepair } from './repair-plan.ts';
 import type { ReplicatedSegment } from './replicated-segment.ts';
@@ -43,8 +44,8 @@ export interface RepairCounters {
 
 /** What has been tried in vain. */
 interface Delay {
-  readonly untilMs: number;
-  readonly delayMs: number;
+  untilMs: number;
+  readonly backoff: Backoff;
 }
 
 /**
@@ -57,7 +58,7 @@ export class Repairs {
   readonly comparison: StoreComparison;
   readonly #options: RepairOptions;
   readonly #copier: SegmentCopier;
-  readonly #rate: RateLimit;
+  readonly #pacer: Pacer;
   readonly #waiting = new Set<ReplicatedSegment>();
   readonly #comparing = new Map<StorePeer, Promise<void>>();
   #delays = new WeakMap<ReplicatedSegment, Delay>();
@@ -67,12 +68,11 @@ export class Repairs {
   #comparedMs = 0;
   #running = false;
   #work: Promise<void> | null = null;
-  readonly #wake = new Set<() => void>();
 
   constructor(options: RepairOptions) {
-    const { stores, clock, logger, orphanGraceMs } = options;
+    const { stores, clock, logger, orphanGraceMs, bytesPerSecond } = options;
     this.#options = options;
-    this.#rate = new RateLimit(clock);
+    this.#pacer = new Pacer(clock, bytesPerSecond);
     this.#copier = new SegmentCopier(stores, (bytes) => this.#pace(bytes));
     this.comparison = new StoreComparison({
       stores,
@@ -123,7 +123,7 @@ export class Repairs {
   async stop(): Promise<void> {
     this.#running = false;
     this.#timer?.cancel();
-    for (const wake of this.#wake) wake();
+    this.#pacer.end();
     this.#waiting.clear();
     await this.#work;
     await Promise.allSettled(this.#comparing.values());
@@ -185,20 +185,25 @@ export class Repairs {
     for (const segment of this.#waiting) {
       this.#waiting.delete(segment);
       if (!this.#running) return;
+      segment.isBusy = true;
       try {
         await this.#repair(segment);
         if (this.#plan(segment).isNeeded) this.#delay(segment);
         else this.#delays.delete(segment);
       } catch (error) {
         this.#failed(segment, error);
+      } finally {
+        segment.isBusy = false;
       }
     }
   }
 
   #delay(segment: ReplicatedSegment): void {
-    const { delayMs } = this.#delays.get(segment) ?? { delayMs: FIRST_RETRY_MS / 2 };
-    const longer = Math.min(LAST_RETRY_MS, 2 * delayMs);
-    this.#delays.set(segment, { delayMs: longer, untilMs: this.#options.clock.now() + longer });
+    const fresh = () => ({ untilMs: 0, backoff: new Backoff(FIRST_RETRY_MS, LAST_RETRY_MS) });
+    const delay = this.#delays.get(segment) ?? fresh();
+    delay.untilMs = this.#options.clock.now() + delay.backoff.delayMs;
+    delay.backoff.grow();
+    this.#delays.set(segment, delay);
   }
 
   #failed(segment: ReplicatedSegment, error: unknown): void {
@@ -325,18 +330,7 @@ export class Repairs {
   }
 
   async #pace(bytes: number): Promise<void> {
-    const delay = this.#rate.delayMs(bytes, this.#options.bytesPerSecond());
-    if (delay > 0) {
-      await new Promise<void>((resolve) => {
-        const done = () => {
-          this.#wake.delete(done);
-          timer.cancel();
-          resolve();
-        };
-        const timer = this.#options.clock.setTimer(delay, done);
-        this.#wake.add(done);
-      });
-    }
+    await this.#pacer.wait(bytes);
     if (!this.#running) throw new StoreError('ESHUTDOWN', 'the gateway stops');
   }
 

@@ -2,6 +2,7 @@ import type { MemoryPiece } from '../../../native/pieces.ts';
 import type { PayloadFile, PayloadPlace } from '../ports.ts';
 import { removeFile } from '../small-files.ts';
 import { StoreError } from './messages.ts';
+import { punchCopy } from './punch-copy.ts';
 import {
   type Copy,
   held,
@@ -12,6 +13,7 @@ import {
   readCopy,
   readersOf,
   type SegmentStores,
+  tooFewCopies,
 } from './segment-copies.ts';
 import { type CopyRecord, recordPath, type SegmentRecord, writeRecord } from './segment-record.ts';
 import { sealSegment } from './segment-sealing.ts';
@@ -56,6 +58,11 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
   #copies: Copy[];
   /** Copies that are being made, which count when they are whole. */
   readonly #making = new Set<string>();
+  /** Somebody repairs it. */
+  isBusy = false;
+  /** Copies that take no more space than they need, by store: their files. */
+  readonly #punched = new Map<string, string>();
+  readonly #isNew: boolean;
   #broken = false;
   #removed = false;
   #isSealed = false;
@@ -77,6 +84,7 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
     this.#directoryId = plan.directoryId;
     this.#stores = stores;
     this.#copies = copies.map((copy) => this.#copy(copy));
+    this.#isNew = made !== null;
     this.ready = made === null ? Promise.resolve() : made.then(() => this.#record());
     // Whoever opens the file hears of a failure.
     this.ready.catch(() => undefined);
@@ -107,6 +115,21 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
   }
 
   resized(): void {}
+
+  /** Copies that are away are told when they are back. */
+  get isPunchedInPart(): boolean {
+    return this.#copies.some(
+      ({ store, file, doubtful }) =>
+        !doubtful && this.#punched.get(store) !== file && this.#stores.peer(store) !== null,
+    );
+  }
+
+  assertEnoughCopies(): void {
+    // What a gateway that was killed has left is not known before the segment is completed.
+    const isKnown = this.#isNew || this.#isSealed || this.isComplete;
+    const whole = isKnown ? this.#copies.filter(({ doubtful }) => !doubtful).length : 0;
+    if (whole < Math.max(1, this.minInsync)) throw tooFewCopies(whole, this.minInsync);
+  }
 
   completed(bytes: number): void {
     this.bytes = bytes;
@@ -224,6 +247,29 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
   #absent(): string[] {
     const away = this.#copies.filter(({ store }) => this.#stores.peer(store) === null);
     return away.map(({ store }) => `${store} is not there`);
+  }
+
+  /**
+   * Has whole copies give back the space of ranges, at stores that are in. Resolves to what the one takes that takes most; rejects when one could
+   * not, after the others have.
+   */
+  async punch(ranges: Float64Array): Promise<{ held: number; replaced: boolean }> {
+    const whole = this.#copies.filter(({ doubtful }) => !doubtful);
+    this.#punched.clear();
+    const punched = await Promise.allSettled(
+      whole.map(async ({ store, file }) => {
+        const held = await punchCopy(this.#peerOf(store), file, ranges);
+        this.#punched.set(store, file);
+        return held;
+      }),
+    );
+    const held: number[] = [];
+    for (const [i, result] of punched.entries()) {
+      if (result.status === 'fulfilled') held.push(result.value);
+      else if (this.#stores.peer(whole[i]!.store) !== null) throw result.reason;
+    }
+    if (held.length === 0) throw new StoreError('ENOTCONN', this.outage ?? 'no copy is whole');
+    return { held: Math.max(...held), replaced: false };
   }
 
   findAppended(): MemoryPiece | null {

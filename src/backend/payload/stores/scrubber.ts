@@ -1,8 +1,8 @@
 import type { Clock, Timer } from '../../../util/clock.ts';
 import type { Logger } from '../../../util/logger.ts';
 import type { Reference } from '../payload-recovery.ts';
-import { RateLimit } from '../tiers/rate-limit.ts';
 import { hasExtent } from './extent-check.ts';
+import { Pacer } from './pacer.ts';
 import type { PayloadStores } from './payload-stores.ts';
 import type { ReplicatedSegment } from './replicated-segment.ts';
 import type { StorePlaces } from './store-places.ts';
@@ -26,15 +26,14 @@ export class Scrubber {
   /** Rounds that ended, bytes that were read, and extents that were not what they should be, without any copy that is. */
   readonly counters = { rounds: 0, bytes: 0, damaged: 0, lost: 0 };
   readonly #options: ScrubOptions;
-  readonly #rate: RateLimit;
+  readonly #pacer: Pacer;
   #running = false;
   #timer: Timer | null = null;
-  #wake: () => void = () => undefined;
   #work: Promise<void> = Promise.resolve();
 
   constructor(options: ScrubOptions) {
     this.#options = options;
-    this.#rate = new RateLimit(options.clock);
+    this.#pacer = new Pacer(options.clock, options.bytesPerSecond);
   }
 
   start(): void {
@@ -54,7 +53,7 @@ export class Scrubber {
   async stop(): Promise<void> {
     this.#running = false;
     this.#timer?.cancel();
-    this.#wake();
+    this.#pacer.end();
     await this.#work;
   }
 
@@ -92,7 +91,7 @@ export class Scrubber {
       const peer = stores.peer(store);
       if (peer === null || (doubtful && (whole > 0 || damaged.length === 0))) continue;
       try {
-        if (await hasExtent(peer, file, reference, (bytes) => this.#pace(bytes))) whole++;
+        if (await hasExtent(peer, file, reference, (bytes) => this.#pacer.wait(bytes))) whole++;
         else if (!doubtful) damaged.push(store);
       } catch {
         // The store has gone, or has no memory now.
@@ -101,6 +100,9 @@ export class Scrubber {
       this.counters.bytes += length;
     }
     if (damaged.length === 0 || !stores.has(segment)) return;
+    // It may have been given up meanwhile, and its space with it.
+    const left = await stores.references(segment);
+    if (left?.every(({ baseOffset }) => baseOffset !== reference.baseOffset)) return;
     this.counters.damaged += damaged.length;
     const fields = { file: segment.file, position, length, stores: damaged };
     if (whole === 0) {
@@ -111,17 +113,5 @@ export class Scrubber {
       segment.copies.map((copy) => ({ ...copy, doubtful: copy.doubtful || damaged.includes(copy.store) })),
     );
     stores.changed(segment);
-  }
-
-  async #pace(bytes: number): Promise<void> {
-    const delay = this.#rate.delayMs(bytes, this.#options.bytesPerSecond());
-    if (delay <= 0) return;
-    await new Promise<void>((resolve) => {
-      const timer = this.#options.clock.setTimer(delay, resolve);
-      this.#wake = () => {
-        timer.cancel();
-        resolve();
-      };
-    });
   }
 }

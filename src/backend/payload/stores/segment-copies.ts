@@ -94,6 +94,12 @@ export function notEnough(available: number, needed: number, reason: string): Lo
   return new LogError(LogErrorCode.NOT_ENOUGH_REPLICAS, reason === '' ? what : `${what}: ${reason}`);
 }
 
+/** The same code, for what is in the log already. */
+export function tooFewCopies(whole: number, needed: number): LogError {
+  const what = `${whole} payload stores have all of its segment for sure, ${needed} are needed`;
+  return new LogError(LogErrorCode.NOT_ENOUGH_REPLICAS, `the batch is in the log, but ${what}: try again`);
+}
+
 /** In the arena, where stores can take it from; the caller releases it. */
 export function held(piece: Uint8Array | MemoryPiece): MemoryPiece {
   if (piece instanceof MemoryPiece) {

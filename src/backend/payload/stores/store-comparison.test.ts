@@ -50,8 +50,11 @@ describe('Files of nobody at a store', () => {
     const peer = {
       id: 's',
       request: async (operation: { op: string; file: string }) => {
-        if (operation.op === 'remove') files.delete(operation.file);
-        return { files: [...files].map((file) => ({ file, bytes: 1, sealed: true })), more: false };
+        assert.equal(operation.op, 'remove');
+        files.delete(operation.file);
+      },
+      async *files() {
+        for (const file of [...files]) yield { file, bytes: 1, sealed: true };
       },
     } as unknown as StorePeer;
     let removed = 0;

@@ -55,14 +55,10 @@ export class StoreComparison {
     const before = this.#orphans.get(store) ?? new Map<string, number>();
     const orphans = new Map<string, number>();
     let foreign = 0;
-    for (let after = ''; goesOn(); ) {
-      const { files, more } = await peer.request({ op: 'list', after });
-      for (const file of files) {
-        expected.delete(file.file);
-        if ((await this.#compareFile(peer, file, before, orphans)) === 'foreign') foreign++;
-      }
-      if (!more || files.length === 0) break;
-      after = files[files.length - 1]!.file;
+    for await (const file of peer.files()) {
+      if (!goesOn()) return;
+      expected.delete(file.file);
+      if ((await this.#compareFile(peer, file, before, orphans)) === 'foreign') foreign++;
     }
     if (!goesOn()) return;
     this.#orphans.set(store, orphans);

@@ -1,7 +1,7 @@
 import type { Timer } from '../../../util/clock.ts';
 import type { Logger } from '../../../util/logger.ts';
-import type { Operation, ResultOf, StoreStatus } from './messages.ts';
-import { StoreError } from './messages.ts';
+import { Backoff } from './backoff.ts';
+import { type ListedFile, type Operation, type ResultOf, StoreError, type StoreStatus } from './messages.ts';
 import { type ConnectionOptions, StoreConnection } from './store-connection.ts';
 
 /**
@@ -58,7 +58,7 @@ export class StorePeer {
   /** Another address of the same store, which is used. */
   #rival: StorePeer | null = null;
   #timer: Timer | null = null;
-  #failures = 0;
+  readonly #backoff = new Backoff(FIRST_DELAY_MS, LONGEST_DELAY_MS);
   #fullUntilMs = 0;
   #stopped = false;
   #wasUp = false;
@@ -181,6 +181,17 @@ export class StorePeer {
     });
   }
 
+  /** All that the store has for this gateway, in the order of the names. */
+  async *files(): AsyncGenerator<ListedFile> {
+    for (let after = ''; ; ) {
+      const { files, more } = await this.request({ op: 'list', after });
+      yield* files;
+      const last = files.at(-1);
+      if (!more || last === undefined) return;
+      after = last.file;
+    }
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#timer?.cancel();
@@ -231,7 +242,7 @@ export class StorePeer {
     this.circuit = 'closed';
     this.trouble = null;
     this.lostAtMs = 0;
-    this.#failures = 0;
+    this.#backoff.reset();
     this.#wasUp = true;
     this.#connection = connection;
     this.clockSkewMs = status.nowMs - this.#options.clock.now();
@@ -268,8 +279,8 @@ export class StorePeer {
     if (this.trouble !== reason && this.#rival === null)
       this.#logger.warn(fields, 'payload store is not there');
     this.trouble = reason;
-    const delay = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(this.#failures++, 10));
-    this.#timer = this.#options.clock.setTimer(delay, () => this.start());
+    this.#timer = this.#options.clock.setTimer(this.#backoff.delayMs, () => this.start());
+    this.#backoff.grow();
   }
 }
 

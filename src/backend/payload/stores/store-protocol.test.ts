@@ -13,7 +13,7 @@ import { type Clock, systemClock } from '../../../util/clock.ts';
 import { silentLogger } from '../../../util/logger.ts';
 import { VirtualClock } from '../../../util/testing/virtual-clock.ts';
 import { clientProof, storeProof } from './authentication.ts';
-import type { Operation } from './messages.ts';
+import { type Operation, STORE_VERSION } from './messages.ts';
 import { StoreDirectory } from './process/store-directory.ts';
 import { StoreServer } from './process/store-server.ts';
 import { type ConnectionOptions, StoreConnection } from './store-connection.ts';
@@ -180,7 +180,7 @@ describe('The control connection of a store', () => {
     assert.equal(server.refused, refused + 1);
     // A store that only pretends to know it.
     const liar = createServer((socket) => {
-      const challenge = { type: 'challenge', version: 1, nonce: '0'.repeat(64), store: 's' };
+      const challenge = { type: 'challenge', version: STORE_VERSION, nonce: '0'.repeat(64), store: 's' };
       socket.write(framed(JSON.stringify(challenge)));
       const welcome = { type: 'welcome', proof: '0'.repeat(64), store: 's', zone: '', host: '' };
       socket.once('data', () => socket.write(framed(JSON.stringify(welcome))));
@@ -192,7 +192,13 @@ describe('The control connection of a store', () => {
   });
 
   it('accepts a proof for its own nonce, itself and this gateway only', async () => {
-    const said = { version: 1, role: 'gateway', cluster: 'c', node: 1, nonce: '1'.repeat(64) } as const;
+    const said = {
+      version: STORE_VERSION,
+      role: 'gateway',
+      cluster: 'c',
+      node: 1,
+      nonce: '1'.repeat(64),
+    } as const;
     const replayed = clientProof(SECRET, { nonce: '2'.repeat(64), store: directory.id }, said);
     const answer = await raw((socket) =>
       socket.write(framed(JSON.stringify({ type: 'answer', ...said, proof: replayed }))),
@@ -213,7 +219,7 @@ describe('The control connection of a store', () => {
     const between = async (said: object, shown: { store: string }) => {
       const server = createServer((socket) => {
         const challenge = { nonce: '3'.repeat(64), store: 'a-store' };
-        socket.write(framed(JSON.stringify({ type: 'challenge', version: 1, ...challenge })));
+        socket.write(framed(JSON.stringify({ type: 'challenge', version: STORE_VERSION, ...challenge })));
         socket.once('data', (chunk: Buffer) => {
           const answer = { ...JSON.parse(chunk.toString('utf8', 4)), ...said };
           const identity = { ...shown, zone: '', host: '' };
@@ -348,7 +354,13 @@ describe('The control connection of a store', () => {
     await raw((socket) => socket.end(Buffer.from([0, 0])));
     const greeted = (bytes: Buffer) =>
       raw((socket, challenge) => {
-        const said = { version: 1, role: 'operator', cluster: 'c', node: 1, nonce: '1'.repeat(64) } as const;
+        const said = {
+          version: STORE_VERSION,
+          role: 'operator',
+          cluster: 'c',
+          node: 1,
+          nonce: '1'.repeat(64),
+        } as const;
         const proof = clientProof(SECRET, challenge, said);
         socket.write(framed(JSON.stringify({ type: 'answer', ...said, proof })));
         socket.once('data', () => socket.write(bytes));
@@ -404,7 +416,11 @@ describe('The control connection of a store', () => {
     await fails({ ...append, ...rest, position: 600 }, 'EPERM');
     const read = { op: 'read', file: FILE, position: 0, length: 600, seed: 0, key, timeoutMs: 1000 } as const;
     await fails({ ...read, target: Number.MAX_SAFE_INTEGER }, 'ERANGE');
-    await connection.request({ op: 'removePartition', partition: 't-0.AAAAAAAAAAAAAAAAAAAABQ' });
+    await fails({ op: 'punch', file: FILE, ranges: [0, 601] }, 'EINVAL');
+    await fails({ op: 'punch', file: FILE, ranges: [0, 100, 100] }, 'EINVAL');
+    assert.ok((await connection.request({ op: 'punch', file: FILE, ranges: [0, 600] })).held <= 600);
+    await connection.request({ op: 'remove', file: FILE });
+    await fails({ op: 'punch', file: FILE, ranges: [0, 600] }, 'ENOENT');
     await fails({ ...read, target: 0 }, 'ENOENT');
     const operator = await connected({
       identity: { role: 'operator', cluster: 'c', node: 1 },

@@ -101,7 +101,7 @@ export class Migrator {
       moved = await source.owner!.segments!.move(source.segmentId, {
         place: target,
         copy: (from, isWanted) =>
-          this.#copy(from, copy, source.bytes, target.at.stepBytes(source.bytes), isWanted),
+          this.#copy(from, copy, source.length, target.at.stepBytes(source.length), isWanted),
         publish: (from) => files.publishCopy(from, copy, target.path),
       });
     } catch (error) {

@@ -23,7 +23,10 @@ export class TierFile implements PayloadPlace, FileView {
   /** Null for one whose partition is not open. */
   owner: TierFileOwner | null;
   state: TierFileState;
+  /** Bytes that it takes. */
   bytes = 0;
+  /** Its length: more than it takes when space was given back. */
+  length = 0;
   modifiedMs: number;
   /** Not to be moved before. */
   retryAtMs = 0;
@@ -49,7 +52,7 @@ export class TierFile implements PayloadPlace, FileView {
     this.modifiedMs = options.modifiedMs;
     this.#now = options.now;
     this.at.files.add(this);
-    this.#setBytes(options.bytes);
+    this.#setLength(options.bytes);
   }
 
   get tier(): number {
@@ -64,18 +67,26 @@ export class TierFile implements PayloadPlace, FileView {
     return this.at.error;
   }
 
+  get isSolid(): boolean {
+    return this.at.bucket !== null;
+  }
+
   hasRoomFor(bytes: number): boolean {
     return bytes <= this.at.roomBytes;
   }
 
   resized(bytes: number): void {
-    this.#setBytes(bytes);
+    this.#setLength(bytes);
     this.modifiedMs = this.#now();
   }
 
   completed(bytes: number): void {
-    this.#setBytes(bytes);
+    this.#setLength(bytes);
     this.state = 'complete';
+  }
+
+  holds(bytes: number): void {
+    if (!this.isSolid) this.#setBytes(bytes);
   }
 
   failed(error: unknown): void {
@@ -89,6 +100,11 @@ export class TierFile implements PayloadPlace, FileView {
 
   removed(): void {
     if (this.at.files.delete(this)) this.at.usedBytes -= this.bytes;
+  }
+
+  #setLength(bytes: number): void {
+    this.length = bytes;
+    this.#setBytes(bytes);
   }
 
   #setBytes(bytes: number): void {

@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock, Timer } from '../../../../util/clock.ts';
 import { replaceFile } from '../../small-files.ts';
+import { Backoff } from '../backoff.ts';
 import { StoreError } from '../messages.ts';
 
 /** `full`: it takes nothing more; `failed`: it could not write or flush. What is there is still read. */
@@ -39,7 +40,7 @@ export class DiskHealth {
   failures = 0;
   readonly #options: DiskHealthOptions;
   #timer: Timer | null = null;
-  #delayMs = FIRST_DELAY_MS;
+  readonly #backoff = new Backoff(FIRST_DELAY_MS, LONGEST_DELAY_MS);
   #probing: Promise<void> = Promise.resolve();
   #stopped = false;
 
@@ -83,8 +84,8 @@ export class DiskHealth {
   #later(): void {
     this.#timer?.cancel();
     if (this.#stopped) return;
-    this.#timer = this.#options.clock.setTimer(this.#delayMs, () => {
-      this.#delayMs = Math.min(LONGEST_DELAY_MS, 2 * this.#delayMs);
+    this.#timer = this.#options.clock.setTimer(this.#backoff.delayMs, () => {
+      this.#backoff.grow();
       this.#probing = this.#probe();
     });
   }
@@ -101,7 +102,7 @@ export class DiskHealth {
       this.#later();
       return;
     }
-    this.#delayMs = FIRST_DELAY_MS;
+    this.#backoff.reset();
     this.#become('ok', '');
   }
 

@@ -17,6 +17,10 @@ import {
   type StoredFileState,
 } from './stored-file.ts';
 
+/** The unit in which systems count what a file takes. */
+const SECTOR_BYTES = 512;
+/** Of a copy with less that was being made in place of a complete file. */
+const COPY_SUFFIX = '.moving';
 /** Files that a gateway may have. */
 const MAX_FILES = 1 << 18;
 
@@ -59,10 +63,11 @@ export class GatewayFiles {
       if (!isPartitionName(partition)) continue;
       const names = new Set(await readdir(join(this.#directory, partition)));
       for (const name of names) {
+        if (name.endsWith(COPY_SUFFIX)) await removeFile(join(this.#directory, partition, name));
         const state = await this.#find(partition, name, names);
         if (state === null) continue;
         this.#add(state.name, new StoredFile(state, this.#owner));
-        this.#bytes += state.bytes;
+        this.#bytes += state.bytes - (state.freedBytes ?? 0);
         if (state.sealed) continue;
         found.recovered++;
         found.bytes += state.bytes;
@@ -83,8 +88,9 @@ export class GatewayFiles {
     const base = join(this.#directory, file);
     if (suffix === MARKS_SUFFIX && !names.has(`${stem}${OPEN_SUFFIX}`)) await removeFile(`${base}${suffix}`);
     if (suffix === SEALED_SUFFIX) {
-      const { size } = await stat(`${base}${suffix}`);
-      return { name: file, base, sealed: true, bytes: size, synced: size, markBytes: 0 };
+      const { size, blocks } = await stat(`${base}${suffix}`);
+      const freedBytes = Math.max(0, size - blocks * SECTOR_BYTES);
+      return { name: file, base, sealed: true, bytes: size, synced: size, markBytes: 0, freedBytes };
     }
     if (suffix !== OPEN_SUFFIX || names.has(`${stem}${SEALED_SUFFIX}`)) return null;
     const { size } = await stat(`${base}${suffix}`);
@@ -180,14 +186,6 @@ export class GatewayFiles {
     // It stays when something came meanwhile.
     if (isLast && !this.#partitions.has(partition))
       await rmdir(join(this.#directory, partition)).catch(() => undefined);
-  }
-
-  /** Removes what can be removed; rejects with the first failure. */
-  async removePartition(partition: string): Promise<void> {
-    const names = [...this.#files.keys()].filter((name) => name.startsWith(`${partition}/`));
-    const failures: unknown[] = [];
-    for (const name of names) await this.remove(name).catch((error: unknown) => failures.push(error));
-    if (failures.length > 0) throw failures[0];
   }
 
   /** Ends what is under way, flushes, and closes the files. */

@@ -85,11 +85,10 @@ export class Operations {
         return this.#read(operation, sequence, attached(target));
       case 'check':
         return this.#check(operation);
+      case 'punch':
+        return { held: await files.use(operation.file).punch(operation.ranges) };
       case 'remove':
         await files.remove(operation.file);
-        return {};
-      case 'removePartition':
-        await files.removePartition(operation.partition);
         return {};
     }
   }

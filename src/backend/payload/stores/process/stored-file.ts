@@ -30,6 +30,8 @@ export interface StoredFileState {
   readonly synced: number;
   /** Bytes of its marks that hold. */
   readonly markBytes: number;
+  /** Bytes of a complete file that take no space. */
+  readonly freedBytes?: number;
   /** Its marks cannot be read: nothing is said of what it holds. */
   readonly isUnknown?: boolean;
 }
@@ -77,7 +79,7 @@ export class StoredFile {
   #allocated: Promise<unknown> = Promise.resolve();
   #handed: Promise<unknown> = Promise.resolve();
   #acknowledged: Promise<unknown> = Promise.resolve();
-  /** Flushes that are under way. */
+  /** Flushes, and what else nobody waits for who asks for something else. */
   #syncing: Promise<unknown> = Promise.resolve();
   #sealing: Promise<void> | null = null;
   /** Why it takes nothing more. */
@@ -86,6 +88,7 @@ export class StoredFile {
   readonly #isUnknown: boolean;
   #removed = false;
   #users = 0;
+  #freedBytes: number;
 
   constructor(state: StoredFileState, owner: StoredFileOwner) {
     this.#base = state.base;
@@ -94,6 +97,7 @@ export class StoredFile {
     this.#good = state.bytes;
     this.#queued = state.bytes;
     this.#synced = state.synced;
+    this.#freedBytes = state.freedBytes ?? 0;
     this.#isUnknown = state.isUnknown ?? false;
     if (this.#isUnknown) this.#failure = 'its marks cannot be read';
     this.#owner = owner;
@@ -355,6 +359,35 @@ export class StoredFile {
     await this.#marks.remove().catch(() => undefined);
   }
 
+  /** Gives back the space of ranges of a complete file, positions and lengths by turns, ascending. Resolves to what it takes then. */
+  async punch(ranges: readonly number[]): Promise<number> {
+    this.#assertKnown();
+    if (!this.#sealed || this.#sealing !== null || this.#removed)
+      throw new StoreError('EPERM', `${this.path} is not complete`);
+    if (ranges.length % 2 !== 0) throw new StoreError('EINVAL', 'a position without a length');
+    this.#users++;
+    try {
+      const punched = this.#owner.store.punch(this.path, Float64Array.from(ranges));
+      this.#syncing = Promise.allSettled([this.#syncing, punched]);
+      const { held, replaced } = await punched;
+      this.#holds(held);
+      // What is read from the one before ends well; only its space goes later then.
+      if (replaced && this.#users === 1) await this.release();
+      return held;
+    } catch (error) {
+      this.#owner.diskFailed(error);
+      throw this.#removed ? this.#isGone() : error;
+    } finally {
+      this.#users--;
+    }
+  }
+
+  #holds(bytes: number): void {
+    const freedBytes = this.#removed ? 0 : Math.max(0, this.#end - bytes);
+    this.#owner.resized(this.#freedBytes - freedBytes);
+    this.#freedBytes = freedBytes;
+  }
+
   /** Up to `length` bytes, with their CRC-32C; the caller releases them. Null when it ends before `position`. */
   async read(
     position: number,
@@ -441,6 +474,7 @@ export class StoredFile {
     await this.#sealing?.catch(() => undefined);
     await this.#idle();
     await this.release();
+    this.#holds(this.#end);
     this.#resize(0);
     await this.#owner.store.remove(this.path);
     if (!this.#sealed) await this.#marks.remove();

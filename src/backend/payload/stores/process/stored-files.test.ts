@@ -208,7 +208,7 @@ describe('The files of a store', () => {
       Array.from({ length: 2500 }, (_, i) => nameOf(i)),
     );
     rmSync(join(directoryOfPartition, 'what is this'));
-    await again.removePartition(PARTITION);
+    for (const name of names) await again.remove(name);
     assert.deepEqual(readdirSync(join(test.path, 'c.1')), []);
     assert.deepEqual(again.list('').files, []);
     assert.equal(test.directory.usedBytes, 0);

@@ -87,6 +87,10 @@ export class Bucket {
       open: (path, options) =>
         isObject(path) ? Promise.resolve(new BucketFile(this, path)) : files.open(path, options),
       remove: (path) => (isObject(path) ? this.remove(path) : files.remove(path)),
+      punch: (path, ranges) =>
+        isObject(path)
+          ? Promise.reject(new ObjectError('ENOTSUP', `${path} is an object, of which no part can be removed`))
+          : files.punch(path, ranges),
     };
   }
 
