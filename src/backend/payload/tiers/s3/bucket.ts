@@ -89,7 +89,9 @@ export class Bucket {
       remove: (path) => (isObject(path) ? this.remove(path) : files.remove(path)),
       punch: (path, ranges) =>
         isObject(path)
-          ? Promise.reject(new ObjectError('ENOTSUP', `${path} is an object, of which no part can be removed`))
+          ? Promise.reject(
+              new ObjectError('ENOTSUP', `${path} is an object, of which no part can be removed`),
+            )
           : files.punch(path, ranges),
     };
   }
