@@ -1,8 +1,10 @@
+import { burst } from './burst.ts';
 import { consume } from './consume.ts';
 import { directApi } from './direct.ts';
 import { java } from './java.ts';
 import { latency } from './latency.ts';
 import { memory } from './memory.ts';
+import { migration, noMigration } from './migration.ts';
 import { mixed } from './mixed.ts';
 import { node } from './node.ts';
 import { fsync, produce, produceKept } from './produce.ts';
@@ -29,6 +31,9 @@ export const workloads: readonly Workload[] = [
   produceKept,
   directApi,
   fsync,
+  burst,
+  noMigration,
+  migration,
   soak,
 ];
 

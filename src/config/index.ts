@@ -6,6 +6,7 @@ export type { AdvertisedListener, Listener } from './listeners.ts';
 export { isLoopbackHost } from './listeners.ts';
 export { type ConfigInput, defaultDataDirectory, loadConfig } from './load.ts';
 export { type ConfigSource, environmentVariable, type Setting } from './sources.ts';
+export { type TierKind, tierKind } from './tier-kinds.ts';
 export type { TierConfig, TierPathConfig } from './tiers.ts';
 export { TopicConfig } from './topic-config.ts';
 export { type ConfigValue, describeAllowed, invalidValueMessage, parseValue, splitList } from './value.ts';

@@ -7,7 +7,14 @@ import { HomePlaces } from './home-places.ts';
 import { isLackOfMemory } from './lack-of-memory.ts';
 import type { OpenFiles } from './open-files.ts';
 import { type RecoveryInput, type Reference, recoverSegments } from './payload-recovery.ts';
-import type { MoveTarget, PayloadPlace, PayloadPlaces, PlacementOptions, SegmentOwner } from './ports.ts';
+import type {
+  LostPayload,
+  MoveTarget,
+  PayloadPlace,
+  PayloadPlaces,
+  PlacementOptions,
+  SegmentOwner,
+} from './ports.ts';
 import { PayloadSegment, type PendingExtent, type SegmentOrigin } from './segment.ts';
 import { namesIn, removeFile, replaceFile } from './small-files.ts';
 
@@ -60,6 +67,7 @@ export class PartitionPayloads implements SegmentOwner {
   /** What is to be given up, by segment: base offsets of extents. */
   readonly #unreleased = new Map<number, Set<bigint>>();
   #mayHoldDead = false;
+  #lost: LostPayload | null = null;
   #options: PayloadOptions;
   #active: PayloadSegment | null = null;
   #nextId = 0;
@@ -127,12 +135,24 @@ export class PartitionPayloads implements SegmentOwner {
       places: this.#places,
       logger: this.#logger,
     };
-    const { segments, unsealed, nextId, cut } = await recoverSegments(scope, input);
+    const { segments, unsealed, nextId, cut, lost } = await recoverSegments(scope, input);
+    this.#lost = lost;
     for (const segment of segments) this.#segments.set(segment.id, segment);
     for (const segment of unsealed) this.#unsealed.add(segment);
     this.#nextId = nextId;
     this.#mayHoldDead = (await namesIn(this.#directory)).includes(UNRELEASED);
     return cut;
+  }
+
+  /** Payload that a restart of the machine has taken; the records that refer to it have to go before `forgetLost`. Null: none. */
+  get lost(): LostPayload | null {
+    return this.#lost;
+  }
+
+  /** Nothing refers to what was lost any more, durably. */
+  async forgetLost(): Promise<void> {
+    if (this.#lost !== null) await this.#places.forgetLost?.(this.#lost);
+    this.#lost = null;
   }
 
   /** What was to be given up may still be listed: `retainOnly` is to be told what the log refers to. */
@@ -256,6 +276,11 @@ export class PartitionPayloads implements SegmentOwner {
   /** Ends the segment in progress, so that what no extent covers at its end is given back. */
   endSegment(): void {
     if (this.#active !== null) this.#roll(this.#active);
+  }
+
+  /** Resolves when segments that were ended are complete, or could not be. */
+  settled(): Promise<void> {
+    return this.#background;
   }
 
   get needsFlush(): boolean {

@@ -316,6 +316,16 @@ export class PartitionManager {
     }
   }
 
+  /** Ends the payload segments that are being written; resolves when they are complete, or could not be. Nothing may be appended meanwhile. */
+  async completePayload(): Promise<void> {
+    await Promise.all(
+      Array.from(this.all(), ({ payloads }) => {
+        payloads.endSegment();
+        return payloads.settled();
+      }),
+    );
+  }
+
   /** Partitions that could not be opened yet are not tried again. */
   stopOpening(): Promise<void> {
     return this.#later.stop();

@@ -5,6 +5,7 @@ import { type Finding, note } from './finding.ts';
 import { checkMachine } from './machine.ts';
 import { checkNetwork } from './network.ts';
 import { checkStores } from './stores.ts';
+import { checkTiers } from './tiers.ts';
 
 /** Looks at everything that the gateway depends on. `measure`: write 64 MiB to each data directory's device and each store, and time it. */
 export async function examine(config: KafabricConfig, measure: boolean): Promise<Finding[]> {
@@ -12,6 +13,7 @@ export async function examine(config: KafabricConfig, measure: boolean): Promise
   return [
     ...(await checkMachine(config)),
     ...(await checkDisks(config, measure)),
+    ...(await checkTiers(config)),
     ...(await checkNetwork(config)),
     ...(await checkFabric(config)),
     ...(await checkStores(config, measure)),

@@ -3,12 +3,14 @@ import type { DirectoryLock } from '../../log/ports.ts';
 import { isPartitionName } from './directories.ts';
 import {
   claimPath,
+  hasProperties,
   identifyPath,
   type KnownPath,
   readKnownPaths,
   type TierOwner,
   writeKnownPaths,
 } from './identity.ts';
+import { assertInMemory } from './machine-memory.ts';
 import type { TierPath } from './tier-path.ts';
 
 export interface OpenedPaths {
@@ -21,7 +23,7 @@ interface OpenPathsOptions {
   readonly logDirectories: readonly string[];
   readonly owner: TierOwner;
   readonly files: { lockDirectory(path: string): DirectoryLock };
-  readonly logger: { error(fields: object, message: string): void };
+  readonly logger: Record<'warn' | 'error', (fields: object, message: string) => void>;
 }
 
 /** Takes the directories that are what they were; the others are taken out. Writes down which are used. */
@@ -36,8 +38,22 @@ export async function openTierPaths(
   for (const each of paths) {
     const { path } = each;
     try {
-      if (!known.some((before) => before.path === path)) await mkdir(path, { recursive: true });
-      const found = await identifyPath(path, owner, known, configured);
+      const before = known.find((one) => one.path === path);
+      // In memory there is nothing after a restart of the machine.
+      if (before === undefined || each.isVolatile) await mkdir(path, { recursive: true });
+      if (each.isVolatile) await assertInMemory(path);
+      const isEmptied = each.isVolatile && before !== undefined && !(await hasProperties(path));
+      if (isEmptied)
+        logger.warn(
+          { path, id: before.id },
+          'a tier in memory is empty: what was in it is lost with a restart of the machine',
+        );
+      const found = await identifyPath(
+        path,
+        owner,
+        isEmptied ? known.filter((one) => one !== before) : known,
+        configured,
+      );
       locks.push(files.lockDirectory(path));
       const id = found ?? (await claimPath(path, owner));
       if ([...now.values()].includes(id))

@@ -1,6 +1,7 @@
 import { stat, statfs } from 'node:fs/promises';
 import type { Clock } from '../../../util/clock.ts';
 import type { Logger } from '../../../util/logger.ts';
+import { memoryForTiers } from './machine-memory.ts';
 import type { TierFile } from './tier-file.ts';
 
 /** This share of a file system stays free, and at most so much of it: others write there too, and space is allocated ahead. */
@@ -31,30 +32,47 @@ export class TierPath {
   readonly path: string;
   /** From 0 on; the number of tiers for directories of partitions. */
   readonly tier: number;
+  /** A restart of the machine empties it. */
+  readonly isVolatile: boolean;
   readonly files = new Set<TierFile>();
   /** Bytes of all of `files`. */
   usedBytes = 0;
-  readonly #sizeBytes: number;
+  /** As configured; -1: what the file system has. */
+  readonly sizeBytes: number;
   readonly #clock: Clock;
   readonly #logger: Logger;
+  readonly #takesMore: () => boolean;
+  readonly #keptBytes: () => number;
   /** Bytes that it may hold, as it was measured last. */
   #capacityBytes = 0;
   #device: number | null = null;
   #fullUntilMs = 0;
   #error: string | null = null;
 
-  /** `sizeBytes`: -1: what the file system has. */
-  constructor(options: { path: string; tier: number; sizeBytes: number; clock: Clock; logger: Logger }) {
+  /** `sizeBytes`: -1: what the file system has. `takesMore`: false while nothing new may go there; always true by default. `keptBytes`: space there that is kept for new files. */
+  constructor(options: {
+    path: string;
+    tier: number;
+    sizeBytes: number;
+    isVolatile?: boolean;
+    takesMore?: () => boolean;
+    keptBytes?: () => number;
+    clock: Clock;
+    logger: Logger;
+  }) {
     this.path = options.path;
     this.tier = options.tier;
-    this.#sizeBytes = options.sizeBytes;
+    this.isVolatile = options.isVolatile ?? false;
+    this.#takesMore = options.takesMore ?? (() => true);
+    this.#keptBytes = options.keptBytes ?? (() => 0);
+    this.sizeBytes = options.sizeBytes;
     this.#clock = options.clock;
     this.#logger = options.logger;
   }
 
   /** It has a size of its own. */
   get isLimited(): boolean {
-    return this.#sizeBytes >= 0;
+    return this.sizeBytes >= 0;
   }
 
   /** Why it is not used any more, for people; null while it is. */
@@ -63,7 +81,7 @@ export class TierPath {
   }
 
   get capacityBytes(): number {
-    return this.#error === null ? this.#capacityBytes : 0;
+    return this.#error === null && this.#takesMore() ? this.#capacityBytes : 0;
   }
 
   /** Files that are being appended to. */
@@ -87,7 +105,7 @@ export class TierPath {
 
   /** Looks how much space there is, and whether the directory is still the one that it was. */
   async measure(): Promise<void> {
-    if (this.#error !== null || this.#sizeBytes === 0) return;
+    if (this.#error !== null || this.sizeBytes === 0) return;
     try {
       const { dev } = await stat(this.path);
       if (this.#device !== null && dev !== this.#device)
@@ -95,8 +113,11 @@ export class TierPath {
       this.#device = dev;
       const { bavail, blocks, bsize } = await statfs(this.path);
       const reserve = Math.min((blocks * bsize) / FREE_SHARE, FREE_BYTES_MAX);
-      const measured = Math.max(0, this.usedBytes + bavail * bsize - reserve);
-      this.#capacityBytes = this.#sizeBytes < 0 ? measured : Math.min(this.#sizeBytes, measured);
+      const free = bavail * bsize - reserve;
+      // A tmpfs has a size of its own, which says nothing of what others have left.
+      const available = this.isVolatile ? Math.min(free, await memoryForTiers()) : free;
+      const measured = Math.max(0, this.usedBytes + this.#keptBytes() + available);
+      this.#capacityBytes = this.sizeBytes < 0 ? measured : Math.min(this.sizeBytes, measured);
     } catch (error) {
       this.takeOut(error);
     }
