@@ -3,6 +3,11 @@ import { type KafabricConfig, tierKind } from '../config/index.ts';
 import type { Store } from '../native/store.ts';
 import type { Logger } from '../util/logger.ts';
 
+/** A pool that is too small for whole segments has so many files; a segment goes on behind the one that it began with. */
+const POOL_FILES = 4;
+/** Smaller files are not kept. */
+const POOL_FILE_BYTES_MIN = 16 << 20;
+
 /**
  * Has the files of tiers PMEM written as persistent memory where that is possible, and begins to allocate `log.pmem.pool.ratio` of tiers PMEM and MEMORY
  * ahead, in the background. Before any file of a tier is opened.
@@ -13,7 +18,7 @@ export async function prepareMemoryTiers(
   config: KafabricConfig,
   logger: Logger,
 ): Promise<void> {
-  const fileBytes = config.get('payload.segment.bytes');
+  const segmentBytes = config.get('payload.segment.bytes');
   for (const { type, paths } of tiers) {
     const { isVolatile, isPersistentMemory } = tierKind(type);
     if (!isVolatile && !isPersistentMemory) continue;
@@ -22,6 +27,7 @@ export async function prepareMemoryTiers(
       if (isPersistentMemory) await usePersistentMemory(store, path, logger);
       const size = isLimited ? Math.min(sizeBytes, capacityBytes) : capacityBytes;
       const pool = Math.floor(size * config.get('log.pmem.pool.ratio'));
+      const fileBytes = Math.min(segmentBytes, Math.max(POOL_FILE_BYTES_MIN, pool / POOL_FILES));
       await store.poolIn(path, pool, { bytes: Math.max(0, pool - usedBytes), fileBytes });
     }
   }
