@@ -27,7 +27,7 @@ export async function prepareMemoryTiers(
       if (isPersistentMemory) await usePersistentMemory(store, path, logger);
       const size = isLimited ? Math.min(sizeBytes, capacityBytes) : capacityBytes;
       const pool = Math.floor(size * config.get('log.pmem.pool.ratio'));
-      const fileBytes = Math.min(segmentBytes, Math.max(POOL_FILE_BYTES_MIN, pool / POOL_FILES));
+      const fileBytes = Math.min(segmentBytes, Math.max(POOL_FILE_BYTES_MIN, Math.floor(pool / POOL_FILES)));
       await store.poolIn(path, pool, { bytes: Math.max(0, pool - usedBytes), fileBytes });
     }
   }
