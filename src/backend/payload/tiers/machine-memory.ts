@@ -13,10 +13,14 @@ export async function assertInMemory(path: string): Promise<void> {
     );
 }
 
-/** Bytes of memory that tiers may still take: what programs can have now, but for a part of the machine's. */
+/** Bytes of memory that tiers may still take: what programs can have now in this machine or container, but for a part of all of it. */
 export async function memoryForTiers(): Promise<number> {
   const text = await readFile('/proc/meminfo', 'utf8');
   const bytesOf = (name: string) =>
     Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1] ?? 0) * 1024;
-  return Math.max(0, bytesOf('MemAvailable') - bytesOf('MemTotal') / RESERVED_SHARE);
+  const limit = process.constrainedMemory();
+  const total = limit > 0 ? Math.min(limit, bytesOf('MemTotal')) : bytesOf('MemTotal');
+  // Of a container, since Node 20.13.
+  const inContainer = process.availableMemory?.() ?? total;
+  return Math.max(0, Math.min(bytesOf('MemAvailable'), inContainer) - total / RESERVED_SHARE);
 }
