@@ -26,6 +26,8 @@ const plotted: Record<string, string[]> = {
   recovery: ['restartSeconds', 'recoverySeconds'],
   memory: ['rssMb'],
   fsync: ['mbPerS', 'cpuPerGb'],
+  burst: ['mbPerS', 'cpuPerGb'],
+  migration: ['p50Ms', 'p99Ms'],
   soak: ['mbPerS', 'p99Ms'],
 };
 

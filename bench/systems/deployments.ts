@@ -13,6 +13,13 @@ const removal = { 'log.segment.delete.delay.ms': '1000' };
 const quickCleaner = { 'log.cleaner.backoff.ms': '100' };
 const quickRetention = { 'log.retention.check.interval.ms': '5000' };
 
+/** Whole segments move, so that they are small. Where they are is the system's matter. */
+const tiered = {
+  'log.channel.type': 'tiered',
+  'storage.tiers.types': 'SSD,HDD',
+  'payload.segment.bytes': '67108864',
+};
+
 export const deployments = {
   os: {
     about: 'acks=all answers when the operating system has the records (Kafka on one node by default)',
@@ -42,6 +49,31 @@ export const deployments = {
     about: 'as os, with a cleaner that looks for work ten times a second',
     kafabric: { 'log.durability': 'os', ...removal, ...quickCleaner },
     kafka: { ...removal, ...quickCleaner },
+    topics,
+  },
+  burst: {
+    about:
+      'as os, with a first tier of 3 GB in memory that what is older leaves at once, where there are tiers',
+    kafabric: {
+      ...{ 'log.durability': 'os', ...removal, ...tiered },
+      'storage.tiers.types': 'MEMORY,SSD',
+      'storage.tiers.first.sizes': '3000000000',
+      'storage.migrate.threshold': '0',
+      'storage.migrate.bytes.per.second': '268435456',
+    },
+    kafka: removal,
+    topics,
+  },
+  still: {
+    about: 'as os, with two tiers on the same disk, between which nothing moves',
+    kafabric: { 'log.durability': 'os', ...removal, ...tiered, 'storage.migrate.threshold': '-1' },
+    kafka: removal,
+    topics,
+  },
+  moving: {
+    about: 'as os, with two tiers on the same disk, and everything moves from the first to the second',
+    kafabric: { 'log.durability': 'os', ...removal, ...tiered, 'storage.migrate.threshold': '0' },
+    kafka: removal,
     topics,
   },
   soak: {

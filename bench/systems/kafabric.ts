@@ -7,6 +7,7 @@ import { root } from '../paths.ts';
 import { type DeploymentName, deployments, type Variant } from './deployments.ts';
 import { LocalSystem } from './local.ts';
 import type { StartTimes } from './system.ts';
+import { TierFolders } from './tiers.ts';
 import { freePort } from './wire.ts';
 
 /** Space is written ahead for a quarter of the disk's time. */
@@ -17,6 +18,7 @@ export class Kafabric extends LocalSystem {
   readonly info: SystemInfo;
   readonly #settings: Record<string, string>;
   #direct: string | null = null;
+  #tiers: TierFolders | null = null;
 
   constructor(folder: string, name: string, variant: Variant, overrides: Record<string, string>) {
     super(folder);
@@ -45,6 +47,11 @@ export class Kafabric extends LocalSystem {
     }
   }
 
+  override clear(): void {
+    super.clear();
+    this.#tiers?.clear();
+  }
+
   override get direct(): string | null {
     return this.#direct;
   }
@@ -52,11 +59,13 @@ export class Kafabric extends LocalSystem {
   protected async prepare(deployment: DeploymentName): Promise<string[]> {
     this.#direct = deployment === 'direct' ? `127.0.0.1:${await freePort()}` : null;
     const more = this.#direct === null ? '' : `,DIRECT://${this.#direct}`;
+    this.#tiers = new TierFolders(this.dir, deployment);
     const settings: Record<string, string> = {
       listeners: `PLAINTEXT://${this.bootstrap}${more}`,
       'metrics.listener': '',
       'log.dirs': join(this.dir, 'data'),
       ...deployments[deployment].kafabric,
+      ...this.#tiers.settings,
       ...this.#settings,
     };
     const overrides = Object.entries(settings).flatMap(([key, value]) => ['--override', `${key}=${value}`]);

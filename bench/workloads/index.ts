@@ -1,9 +1,11 @@
+import { burst } from './burst.ts';
 import { compaction } from './compaction.ts';
 import { consume } from './consume.ts';
 import { directApi } from './direct.ts';
 import { java } from './java.ts';
 import { latency } from './latency.ts';
 import { memory } from './memory.ts';
+import { migration, noMigration } from './migration.ts';
 import { mixed } from './mixed.ts';
 import { node } from './node.ts';
 import { fsync, produce, produceKept } from './produce.ts';
@@ -33,6 +35,9 @@ export const workloads: readonly Workload[] = [
   directApi,
   compaction,
   fsync,
+  burst,
+  noMigration,
+  migration,
   soak,
 ];
 

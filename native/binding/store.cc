@@ -388,18 +388,41 @@ void publish(const Napi::CallbackInfo& info) {
   });
 }
 
-// (store, id, directory, bytes, preparedBytes, fileBytes)
+// (store, id, directory, bytes, preparedBytes, fileBytes, asTheyAre)
 void recycleIn(const Napi::CallbackInfo& info) {
   HostedStore& hosted = storeAt(info);
   double id = numberAt(info, 1);
   auto done = reporter(info.Env(), id);
   postOrFail(hosted.store.syncers(), info.Env(), id,
              [&hosted, directory = stringAt(info, 2), bytes = integerAt(info, 3), prepared = integerAt(info, 4),
-              fileBytes = integerAt(info, 5), done] {
-               hosted.store.recycled().keepIn(directory, bytes);
-               if (prepared > 0) hosted.store.preparer().prepare(directory, std::min(prepared, bytes), fileBytes);
+              fileBytes = integerAt(info, 5), asTheyAre = info[6].As<Napi::Boolean>().Value(), done] {
+               hosted.store.recycled().keepIn(directory, bytes, asTheyAre);
+               if (prepared > 0) hosted.store.preparer().prepare(directory, std::min(prepared, bytes), fileBytes, asTheyAre);
                done({});
              });
+}
+
+// (store, directory) -> bytes that are kept there
+Napi::Value keptIn(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(storeAt(info).store.recycled().keptIn(stringAt(info, 1))));
+}
+
+// (store, id, directory); completes with [persistence, why].
+void addPersistent(const Napi::CallbackInfo& info) {
+  HostedStore& hosted = storeAt(info);
+  double id = numberAt(info, 1);
+  Completions& completions = Completions::of(info.Env());
+  postOrFail(hosted.store.syncers(), info.Env(), id, [&hosted, id, directory = stringAt(info, 2), &completions] {
+    PersistentDirectories::Found found = hosted.store.persistent().add(directory);
+    Completion done{id, 0, "", nullptr};
+    done.result = [found](Napi::Env env) -> Napi::Value {
+      Napi::Array result = Napi::Array::New(env, 2);
+      result[0u] = static_cast<double>(found.persistence);
+      result[1u] = Napi::String::New(env, found.detail);
+      return result;
+    };
+    completions.push(std::move(done));
+  });
 }
 
 // (path) -> lock
@@ -434,6 +457,8 @@ void initStore(Napi::Env env, Napi::Object exports) {
   exports["storeCopyRange"] = Napi::Function::New(env, copyRangeOf, "storeCopyRange");
   exports["storePublishCopy"] = Napi::Function::New(env, publish, "storePublishCopy");
   exports["storeRecycleIn"] = Napi::Function::New(env, recycleIn, "storeRecycleIn");
+  exports["storeKeptIn"] = Napi::Function::New(env, keptIn, "storeKeptIn");
+  exports["storeAddPersistent"] = Napi::Function::New(env, addPersistent, "storeAddPersistent");
   exports["storeLock"] = Napi::Function::New(env, lock, "storeLock");
   exports["storeUnlock"] = Napi::Function::New(env, unlock, "storeUnlock");
   exports["fileAppend"] = Napi::Function::New(env, append, "fileAppend");

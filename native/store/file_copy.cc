@@ -17,7 +17,8 @@ namespace kafabric {
 
 namespace {
 
-constexpr size_t kPieceBytes = size_t{1} << 20;
+/** A parallel file system's striping is served by large writes. */
+constexpr size_t kPieceBytes = size_t{4} << 20;
 
 /** The end of a file need not be whole blocks. */
 int useThePageCache(int fd) {

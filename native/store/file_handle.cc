@@ -26,7 +26,7 @@ struct Registry {
   std::condition_variable gone;  // a file
   uint64_t nextId = 1;
   std::unordered_map<uint64_t, Entry> files;
-  std::set<std::pair<dev_t, ino_t>> sent;  // files that bypass the page cache otherwise
+  std::set<std::pair<dev_t, ino_t>> sent;  // files that were sent from the page cache
 };
 
 constexpr std::chrono::milliseconds kClosingTime{100};
@@ -90,13 +90,14 @@ FileHandle::FileHandle(int fd, uint64_t id, std::string path, size_t blockBytes)
 }
 
 int FileHandle::sendFd() {
-  if (blockBytes_ == 0) return fd_;
   std::lock_guard lock(mutex_);
+  if (!sent_) {
+    std::lock_guard all(registry().mutex);
+    registry().sent.emplace(device_, inode_);
+    sent_ = true;
+  }
+  if (blockBytes_ == 0) return fd_;
   if (cachedFd_ < 0) {
-    {
-      std::lock_guard all(registry().mutex);
-      registry().sent.emplace(device_, inode_);
-    }
     std::string self = "/proc/self/fd/" + std::to_string(fd_);  // the file itself, whatever its name is by now
     cachedFd_ = ::open(self.c_str(), O_RDONLY | O_CLOEXEC);
   }

@@ -63,6 +63,7 @@ class FileHandle {
   std::atomic<uint64_t> written_{0};
   std::atomic<bool> closing_{false};
   std::mutex mutex_;
+  bool sent_ = false;
   int cachedFd_ = -1;  // a descriptor of its own for the page cache, made when it is first needed
 };
 

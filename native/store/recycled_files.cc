@@ -38,14 +38,14 @@ bool parseName(const std::string& name, uint64_t& number) {
 }
 
 /** 0, or an errno value. Old content must not be seen under a new name: the change of names is in the file system's journal behind this one. */
-int zero(const std::string& path, uint64_t size) {
+int prepare(const std::string& path, uint64_t size, bool zeroes) {
   int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
   if (fd < 0) return errno;
   struct stat info {};
   int result = ::fstat(fd, &info);
   int error = result != 0 ? errno : 0;
   if (error == 0 && info.st_nlink != 1) error = EEXIST;  // somebody has given it a second name meanwhile
-  while (error == 0 && (result = ::fallocate(fd, FALLOC_FL_ZERO_RANGE, 0, static_cast<off_t>(size))) != 0) {
+  while (error == 0 && zeroes && (result = ::fallocate(fd, FALLOC_FL_ZERO_RANGE, 0, static_cast<off_t>(size))) != 0) {
     if (errno != EINTR) error = errno;
   }
   ::close(fd);
@@ -59,10 +59,10 @@ void forget(const struct stat& info) {
 
 }  // namespace
 
-void RecycledFiles::keepIn(const std::string& directory, uint64_t limit) {
+void RecycledFiles::keepIn(const std::string& directory, uint64_t limit, bool asTheyAre) {
   std::lock_guard lock(mutex_);
   Pool& pool = pools_[directory];
-  pool = {limit};
+  pool = {limit, asTheyAre};
   std::error_code error;
   for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
     uint64_t number = 0;
@@ -183,7 +183,7 @@ bool RecycledFiles::adopt(const std::string& directory, int fd, uint64_t size) {
   return true;
 }
 
-std::string RecycledFiles::takeName(const std::string& path, uint64_t most, uint64_t& size) {
+std::string RecycledFiles::takeName(const std::string& path, uint64_t most, uint64_t& size, bool& asItIs) {
   std::lock_guard lock(mutex_);
   auto* found = poolOf(path);
   if (!found) return "";
@@ -192,6 +192,7 @@ std::string RecycledFiles::takeName(const std::string& path, uint64_t most, uint
   if (behind == pool.files.begin()) return "";
   auto file = std::prev(behind);
   size = file->first;
+  asItIs = pool.asTheyAre;
   std::string name = file->second;
   pool.bytes -= size;
   pool.files.erase(file);
@@ -200,9 +201,10 @@ std::string RecycledFiles::takeName(const std::string& path, uint64_t most, uint
 
 uint64_t RecycledFiles::take(const std::string& path, uint64_t most) {
   uint64_t size = 0;
-  std::string name = takeName(path, most, size);
+  bool asItIs = false;
+  std::string name = takeName(path, most, size, asItIs);
   if (name.empty()) return 0;
-  int error = zero(name, size);
+  int error = prepare(name, size, !asItIs);
   if (error == 0 && ::renameat2(AT_FDCWD, name.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) != 0) error = errno;
   if (error == 0) {
     std::lock_guard lock(mutex_);

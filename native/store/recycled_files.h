@@ -38,8 +38,11 @@ class RecycledFiles {
   /** `isRecorded`: whether somebody still means to write to a file that is closed. */
   explicit RecycledFiles(std::function<bool(dev_t, ino_t)> isRecorded) : isRecorded_(std::move(isRecorded)) {}
 
-  /** Removed files below `directory` are kept from now on, at most `limit` bytes of them; so is what an earlier process has kept. */
-  void keepIn(const std::string& directory, uint64_t limit);
+  /**
+   * Removed files below `directory` are kept from now on, at most `limit` bytes of them; so is what an earlier process has kept. `asTheyAre`: not even
+   * zeroed, for memory, where that costs as much as writing: only for files of which nobody reads what was not written again.
+   */
+  void keepIn(const std::string& directory, uint64_t limit, bool asTheyAre = false);
   /** Removes a file, or a directory with all it holds. It may be gone already. */
   IoStatus remove(const std::string& path);
   /** How much is kept in `directory`, one given to keepIn. */
@@ -50,7 +53,7 @@ class RecycledFiles {
   bool adopt(const std::string& directory, int fd, uint64_t size);
   /**
    * Makes `path`, which does not exist, from the largest kept file of its log directory that has at most `most` bytes. Its size, all of it
-   * zeros; 0 when there is none.
+   * zeros unless files are kept as they are; 0 when there is none.
    */
   uint64_t take(const std::string& path, uint64_t most);
   /** Calls an operation that returns an errno value, and once more if the disk is full and all that is kept was given back for it. */
@@ -68,6 +71,7 @@ class RecycledFiles {
  private:
   struct Pool {
     uint64_t limit;
+    bool asTheyAre = false;
     uint64_t bytes = 0;
     uint64_t next = 0;
     std::multimap<uint64_t, std::string> files;  // by size
@@ -81,7 +85,7 @@ class RecycledFiles {
   /** The name of the next file that is kept, when its size is within the limit; else empty. */
   std::string nameFor(const std::string& directory, uint64_t size);
   void record(const std::string& directory, const std::string& name, uint64_t size);
-  std::string takeName(const std::string& path, uint64_t most, uint64_t& size);
+  std::string takeName(const std::string& path, uint64_t most, uint64_t& size, bool& asItIs);
   /** Lets go of all that is kept. True if that was anything, or has happened since the count was `before`. */
   bool giveBack(uint64_t before);
   /** Nothing is kept for `path` and its like any more: their file system cannot do it. */

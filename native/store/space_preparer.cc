@@ -28,14 +28,14 @@ constexpr int kPause = 3;
 
 }  // namespace
 
-void SpacePreparer::prepare(const std::string& directory, uint64_t bytes, uint64_t fileBytes) {
+void SpacePreparer::prepare(const std::string& directory, uint64_t bytes, uint64_t fileBytes, bool buffered) {
   fileBytes = std::max(fileBytes, RecycledFiles::kMinBytes) / kPieceBytes * kPieceBytes;
   std::lock_guard lock(mutex_);
   if (stopping_) return;
   if (!thread_) thread_ = std::make_unique<ThreadPool>(1);
-  thread_->post([this, directory, bytes, fileBytes] {
+  thread_->post([this, directory, bytes, fileBytes, buffered] {
     ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), kLowestPriority);
-    while (!stopping_ && recycled_.keptIn(directory) + fileBytes <= bytes && prepareFile(directory, fileBytes)) continue;
+    while (!stopping_ && recycled_.keptIn(directory) + fileBytes <= bytes && prepareFile(directory, fileBytes, buffered)) continue;
   });
 }
 
@@ -45,10 +45,11 @@ void SpacePreparer::stop() {
   if (thread_) thread_->stop();
 }
 
-bool SpacePreparer::prepareFile(const std::string& directory, uint64_t fileBytes) {
+bool SpacePreparer::prepareFile(const std::string& directory, uint64_t fileBytes, bool buffered) {
   if (!RecycledFiles::hasRoom(directory)) return false;
   Descriptor file(::open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0644));
-  if (file.fd < 0 || enableDirect(file.fd, "/proc/self/fd/" + std::to_string(file.fd)) == 0) return false;
+  if (file.fd < 0) return false;
+  if (!buffered && enableDirect(file.fd, "/proc/self/fd/" + std::to_string(file.fd)) == 0) return false;
   return fill(file.fd, fileBytes) == 0 && !stopping_ && recycled_.adopt(directory, file.fd, fileBytes);
 }
 

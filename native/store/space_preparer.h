@@ -24,14 +24,14 @@ class SpacePreparer {
 
   /**
    * Until `bytes` are kept in `directory`, which RecycledFiles knows, in files of `fileBytes`. Returns at once. Ends early where the file system
-   * has no files without a name or no direct I/O, is nearly full, or the limit of what is kept is reached.
+   * has no files without a name or (without `buffered`) no direct I/O, is nearly full, or the limit of what is kept is reached.
    */
-  void prepare(const std::string& directory, uint64_t bytes, uint64_t fileBytes);
+  void prepare(const std::string& directory, uint64_t bytes, uint64_t fileBytes, bool buffered = false);
   /** Ends what is under way. May be called more than once. */
   void stop();
 
  private:
-  bool prepareFile(const std::string& directory, uint64_t fileBytes);
+  bool prepareFile(const std::string& directory, uint64_t fileBytes, bool buffered);
   /** 0, or an errno value. */
   int fill(int fd, uint64_t bytes);
 

@@ -103,8 +103,7 @@ Store::Opened Store::openByName(const std::string& path, const OpenOptions& opti
   int flags = O_CLOEXEC | (options.readOnly ? O_RDONLY : O_RDWR);
   int fd = ::open(path.c_str(), flags);
   if (fd >= 0 || errno != ENOENT || !options.create || options.readOnly) return {fd, false, 0};
-  bool recycles = options_.direct && options.recycledBytes > 0;
-  uint64_t recycledBytes = recycles ? recycled_.take(path, options.recycledBytes) : 0;
+  uint64_t recycledBytes = options.recycledBytes > 0 ? recycled_.take(path, options.recycledBytes) : 0;
   int error = recycled_.withSpace([&] {
     fd = ::open(path.c_str(), recycledBytes > 0 ? flags : flags | O_CREAT | O_EXCL, 0644);
     return fd < 0 ? errno : 0;
@@ -121,7 +120,9 @@ std::shared_ptr<StoreFile> Store::open(const std::string& path, const OpenOption
     status = IoStatus::failure(errno, "cannot open", path);
     return nullptr;
   }
-  auto handle = FileHandle::adopt(fd, path, options_.direct ? enableDirect(fd, path) : 0);
+  Persistence persistence = options.readOnly ? Persistence::none : persistent_.of(path);
+  bool direct = options_.direct && persistence == Persistence::none;
+  auto handle = FileHandle::adopt(fd, path, direct ? enableDirect(fd, path) : 0);
   opening.unlock();
   struct stat info {};
   int error = ::fstat(fd, &info) != 0 ? errno : 0;
@@ -137,7 +138,7 @@ std::shared_ptr<StoreFile> Store::open(const std::string& path, const OpenOption
     return nullptr;
   }
   uint64_t allocated = std::max(reserve ? options.preallocateBytes : size, recycledBytes);
-  return std::make_shared<StoreFile>(*this, std::move(handle), size, allocated, created);
+  return std::make_shared<StoreFile>(*this, std::move(handle), size, allocated, created, persistence);
 }
 
 void Store::read(std::shared_ptr<StoreFile> file, uint64_t position, size_t length, bool withCrc, uint32_t seed,

@@ -14,6 +14,7 @@
 #include "store/holes.h"
 #include "store/io.h"
 #include "store/journal.h"
+#include "store/persistent_memory.h"
 #include "store/range_cache.h"
 #include "store/recycled_files.h"
 #include "store/space_preparer.h"
@@ -107,6 +108,7 @@ class Store {
   FileReader& reader() { return reader_; }
   RecycledFiles& recycled() { return recycled_; }
   SpacePreparer& preparer() { return preparer_; }
+  PersistentDirectories& persistent() { return persistent_; }
   /** Null where nothing can be acknowledged from memory. */
   Journal* journal() { return journal_.get(); }
   /** False while so much waits to be written that appending has to wait for the device. */
@@ -128,6 +130,7 @@ class Store {
   std::shared_ptr<Journal> journal_;
   RecycledFiles recycled_;
   SpacePreparer preparer_;
+  PersistentDirectories persistent_;
   WriteBehind writeBehind_;
   ThreadPool writers_;
   ThreadPool syncers_;

@@ -21,9 +21,11 @@ constexpr size_t kMinAlignedBytes = 16 << 10;
 
 }  // namespace
 
-StoreFile::StoreFile(Store& store, std::shared_ptr<FileHandle> handle, uint64_t size, uint64_t allocated, bool created)
+StoreFile::StoreFile(Store& store, std::shared_ptr<FileHandle> handle, uint64_t size, uint64_t allocated, bool created,
+                     Persistence persistence)
     : store_(store),
       handle_(std::move(handle)),
+      mapped_(persistence == Persistence::none ? nullptr : std::make_unique<MappedFile>(handle_->fd(), persistence)),
       allocated_(std::max(size, allocated)),
       end_(size),
       queued_(1),
@@ -321,7 +323,8 @@ void StoreFile::runSync() {
 IoStatus StoreFile::flush() {
   ++store_.counters().syncs;
   int result = 0;
-  while ((result = ::fdatasync(handle_->fd())) != 0 && errno == EINTR) continue;
+  bool needed = !mapped_ || cut_.exchange(false);
+  while (needed && (result = ::fdatasync(handle_->fd())) != 0 && errno == EINTR) continue;
   if (result != 0) return IoStatus::failure(errno, "cannot flush", handle_->path());
   bool directory = false;
   {

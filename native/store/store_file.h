@@ -14,6 +14,7 @@
 #include "store/file_handle.h"
 #include "store/io.h"
 #include "store/journal.h"
+#include "store/persistent_memory.h"
 #include "store/range_cache.h"
 
 namespace kafabric {
@@ -55,8 +56,12 @@ class StoreFile : public std::enable_shared_from_this<StoreFile> {
  public:
   using Done = std::function<void(const IoStatus&)>;
 
-  /** Used by Store::open. `created`: the directory must be flushed before the first flush is complete. */
-  StoreFile(Store& store, std::shared_ptr<FileHandle> handle, uint64_t size, uint64_t allocated, bool created);
+  /**
+   * Used by Store::open. `created`: the directory must be flushed before the first flush is complete. `persistence`: of what is written through
+   * a mapping; the file must be open for that.
+   */
+  StoreFile(Store& store, std::shared_ptr<FileHandle> handle, uint64_t size, uint64_t allocated, bool created,
+            Persistence persistence);
   ~StoreFile();
   StoreFile(const StoreFile&) = delete;
   StoreFile& operator=(const StoreFile&) = delete;
@@ -133,6 +138,7 @@ class StoreFile : public std::enable_shared_from_this<StoreFile> {
   std::vector<Operation> takeLocked();
   int write(const std::vector<Operation>& operations, uint64_t& written);
   int writeOnce(const std::vector<Operation>& operations, uint64_t& written);
+  int writeMapped(const std::vector<Operation>& operations, uint64_t& written);
   void writeAppends(std::vector<Operation>& operations, Reports& reports);
   void runOther(Operation& operation, Reports& reports);
   void dropStranded(uint64_t size);
@@ -155,6 +161,8 @@ class StoreFile : public std::enable_shared_from_this<StoreFile> {
   RangeCache::File cached_;
   Progress readProgress_;
   BlockTail tail_;                   // the draining thread's
+  const std::unique_ptr<MappedFile> mapped_;  // the draining thread's; null: written by system calls
+  std::atomic<bool> cut_{false};     // of a mapped file, since the last flush: only that needs one
   std::atomic<uint64_t> allocated_;  // the file has space to here; what is acknowledged from memory ends below
   bool allocates_ = true;            // the draining thread's: false where the file system cannot
 

@@ -25,6 +25,7 @@ int StoreFile::write(const std::vector<Operation>& operations, uint64_t& written
 
 /** 0 or an errno value; `written` is where what is in the file ends. */
 int StoreFile::writeOnce(const std::vector<Operation>& operations, uint64_t& written) {
+  if (mapped_) return writeMapped(operations, written);
   uint64_t start = operations.front().position;
   size_t block = handle_->blockBytes();
   int error = 0;
@@ -51,6 +52,29 @@ int StoreFile::writeOnce(const std::vector<Operation>& operations, uint64_t& wri
   }
   // Not only what was allocated ahead is to be given back: the rest of the last block, and of a write that failed.
   if (written > start) allocated_ = std::max(allocated_.load(), block > 0 ? roundUp(written, block) : written);
+  ++store_.counters().writes;
+  store_.counters().bytesWritten += written - start;
+  return error;
+}
+
+/** As `writeOnce`, to persistent memory: it is durable then. */
+int StoreFile::writeMapped(const std::vector<Operation>& operations, uint64_t& written) {
+  uint64_t start = operations.front().position;
+  int error = 0;
+  written = start;
+  for (const Operation& operation : operations) {
+    for (const QueuedPart& part : operation.parts) {
+      size_t count = 0;
+      if (error == 0) error = mapped_->write(written, part.bytes, part.length, count);
+      written += count;
+    }
+  }
+  int failure = mapped_->persist();
+  if (failure != 0) {
+    written = start;
+    if (error == 0) error = failure;
+  }
+  allocated_ = std::max(allocated_.load(), mapped_->allocated());
   ++store_.counters().writes;
   store_.counters().bytesWritten += written - start;
   return error;
@@ -124,6 +148,10 @@ void StoreFile::dropStranded(uint64_t size) {
 
 IoStatus StoreFile::cut(uint64_t size) {
   tail_.forget();
+  if (mapped_) {
+    mapped_->unmap();
+    cut_ = true;
+  }
   int result = 0;
   while ((result = ::ftruncate(handle_->fd(), static_cast<off_t>(size))) != 0 && errno == EINTR) continue;
   if (result != 0) return IoStatus::failure(errno, "cannot truncate", handle_->path());

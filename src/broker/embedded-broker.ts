@@ -26,6 +26,7 @@ import { PartitionOffsetsLog } from './groups/partition-offsets-log.ts';
 import { shareGroupConfig } from './groups/share/config.ts';
 import { streamsConfig } from './groups/streams/config.ts';
 import { knownPartitions } from './known-partitions.ts';
+import { prepareMemoryTiers } from './memory-pools.ts';
 import { type BrokerEndpoint, ClusterMetadata } from './metadata/cluster-metadata.ts';
 import { PartitionMetadataLog } from './metadata/partition-metadata-log.ts';
 import { ResourceType } from './metadata/state.ts';
@@ -201,6 +202,7 @@ export class EmbeddedBroker {
       const metadata = await openMetadata(logs, fileSystem, options);
       tiers = await openTiers({ store, logs, metadata, options });
       await keepRemovedSpace(store, logs, tiers, config);
+      await prepareMemoryTiers(store, tiers, config, options.logger);
       stores = await openStores(logs, metadata, options);
       const broker = new EmbeddedBroker({ options, store, logs, tiers, stores, metadata });
       await broker.#start();
@@ -259,6 +261,10 @@ export class EmbeddedBroker {
     this.sharing.close();
     await this.metadata.close();
     await this.cleaner.stop();
+    if (this.tiers.hasPayloadInMemory) {
+      await this.partitions.completePayload();
+      await this.tiers.drain();
+    }
     await this.tiers.stop();
     await this.stores.stop();
     await this.partitions.close();
@@ -314,6 +320,10 @@ export async function openTiers(parts: {
     settings: () => ({
       threshold: metadata.config.get('storage.migrate.threshold'),
       bytesPerSecond: metadata.config.get('storage.migrate.bytes.per.second'),
+    }),
+    memory: () => ({
+      mayLose: metadata.config.get('log.durability') === 'os',
+      maxAgeMs: metadata.config.get('storage.memory.max.age.ms'),
     }),
     threads: config.get('storage.migrate.threads'),
     isBusy: () => store.stats().queuedBytes > arenaStats().capacityBytes / BUSY_SHARE,

@@ -7,6 +7,7 @@ export { isLoopbackHost } from './listeners.ts';
 export { type ConfigInput, defaultDataDirectory, loadConfig } from './load.ts';
 export { bucketUrl, S3_SCHEME, type S3Config } from './s3.ts';
 export { type ConfigSource, environmentVariable, type Setting } from './sources.ts';
+export { type TierKind, tierKind } from './tier-kinds.ts';
 export type { TierConfig, TierPathConfig } from './tiers.ts';
 export { TopicConfig } from './topic-config.ts';
 export { type ConfigValue, describeAllowed, invalidValueMessage, parseValue, splitList } from './value.ts';

@@ -6,7 +6,7 @@ import { isInheritedKey } from './inherited.ts';
 import { KafabricConfig, type ResolvedConfig } from './kafabric-config.ts';
 import { isLoopbackHost, type Listener, parseAdvertisedListeners, parseListeners } from './listeners.ts';
 import { type Setting, settingFromOverride, settingsFromEnvironment, settingsFromFile } from './sources.ts';
-import { resolveTiers } from './tiers.ts';
+import { resolveTiers, tierWarnings } from './tiers.ts';
 import { describeAllowed, parseValue } from './value.ts';
 
 export interface ConfigInput {
@@ -135,11 +135,6 @@ function resolve(
       parseAdvertisedListeners(get('advertised.listeners'), listeners, controllerNames, hostname()),
     );
   warnings.push(...exposureWarnings(listeners ?? []));
-  const forTiers = [...settings.keys()].filter((key) => key.startsWith('storage.'));
-  if (forTiers.length > 0 && get('log.channel.type') === 'file')
-    warnings.push(`${forTiers.join(', ')}: without effect while log.channel.type is file`);
-  if (settings.has('log.pmem.pool.ratio'))
-    warnings.push('log.pmem.pool.ratio has no effect: it is for the tier type PMEM, which is not built yet');
 
   const logDirs = (get('log.dirs') ?? get('log.dir')).map((directory) => path.resolve(directory));
   attempt('log.dirs', () => {
@@ -154,13 +149,16 @@ function resolve(
   });
 
   attempt('direct.mapped.listeners', () => checkMapped(get, listeners ?? []));
+  const { tiers, s3 } = resolveTiers(get, attempt, logDirs);
+  warnings.push(...tierWarnings(get, [...settings.keys()], tiers));
 
   const brokerId = get('broker.id');
   return {
     nodeId: settings.has('node.id') || brokerId < 0 ? get('node.id') : brokerId,
     logDirs,
     defaultDataDirectory: plain.resolved.defaultDataDirectory,
-    ...resolveTiers(get, attempt, logDirs),
+    tiers,
+    s3,
     listeners: listeners ?? [],
     advertisedListeners: advertised ?? [],
     warnings,

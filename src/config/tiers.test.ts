@@ -73,19 +73,27 @@ describe('The settings of storage tiers', () => {
   });
 
   it('are refused for what is not built, saying what to use', () => {
+    assert.match(problems(...TIERED, 'storage.tiers.types=TAPE,HDD'), /must be one of: PMEM, NVME/);
+  });
+
+  it('have all payload in persistent memory as one tier', () => {
+    const pmem = ['log.dirs=/logs', 'log.channel.type=pmem', 'storage.tiers.first.paths=/pmem'];
+    const { tiers, warnings } = load(...pmem, 'storage.tiers.second.paths=/hdd').resolved;
+    assert.deepEqual(tiers, [{ ordinal: 'first', type: 'PMEM', paths: [{ path: '/pmem', sizeBytes: -1 }] }]);
+    assert.match(
+      warnings.join(),
+      /storage\.tiers\.second\.paths: without effect while log\.channel\.type is pmem/,
+    );
     assert.match(
       problems('log.channel.type=pmem'),
-      /log\.channel\.type=pmem .*not built yet; use file or tiered/,
+      /the first tier, of type PMEM, needs at least one directory/,
     );
-    for (const [type, hint] of [
-      ['PMEM', /name its DAX file system as NVME/],
-      ['MEMORY', /arena\.bytes/],
-      ['S3', /S3 cannot be the first tier: .* name a tier before it, such as SSD,S3/],
-    ] as const)
-      assert.match(problems(...TIERED, `storage.tiers.types=${type},HDD`), hint);
-    assert.match(problems(...TIERED, 'storage.tiers.types=TAPE,HDD'), /must be one of: PMEM, NVME/);
+    assert.deepEqual(
+      load(...pmem, 'log.pmem.pool.ratio=0.5').resolved.warnings.join(),
+      load().resolved.warnings.join(),
+    );
     assert.match(
-      load('log.pmem.pool.ratio=0.9').resolved.warnings.join(),
+      load(...TIERED, 'log.pmem.pool.ratio=0.9').resolved.warnings.join(),
       /log\.pmem\.pool\.ratio has no effect/,
     );
   });
@@ -126,6 +134,24 @@ describe('The settings of storage tiers', () => {
     assert.match(problems(...bucket, 'storage.s3.cache.dir='), /needs a local directory/);
     assert.match(problems(...bucket, 'storage.s3.cache.dir=/nvme/a/c'), /must not be, or lie in, each other/);
     assert.match(problems(...bucket, 'storage.s3.kms.key.id=k'), /a key is for storage\.s3\.server/);
+  });
+
+  it('put into memory only what may be lost, and no more than was said', () => {
+    const memory = [...TIERED, 'storage.tiers.types=MEMORY,HDD', 'storage.tiers.first.sizes=1000,2000'];
+    assert.match(
+      problems(...memory),
+      /log\.durability=flush promises that it does not: set log\.durability=os/,
+    );
+    const os = 'log.durability=os';
+    assert.equal(load(...memory, os).resolved.tiers[0]!.type, 'MEMORY');
+    assert.match(
+      problems(...memory, os, 'storage.tiers.first.sizes=-1'),
+      /MEMORY needs a size for each path/,
+    );
+    assert.match(
+      problems(...memory, os, 'storage.tiers.types=HDD,MEMORY', 'storage.tiers.second.sizes=5'),
+      /the last tier cannot be MEMORY/,
+    );
   });
 
   it('are refused when they do not fit together', () => {

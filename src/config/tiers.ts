@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { type BrokerKey, type BrokerValues, TIER_ORDINALS, type TierOrdinal } from './definitions/index.ts';
 import { bucketUrl, resolveS3, type S3Config } from './s3.ts';
+import { tierKind } from './tier-kinds.ts';
 
 /** One storage tier; the first of them is the fastest. */
 export interface TierConfig {
@@ -16,13 +17,6 @@ export interface TierPathConfig {
   readonly sizeBytes: number;
 }
 
-/** What cannot be used yet, and what to use in its place. */
-const NOT_BUILT: Readonly<Record<string, string>> = {
-  PMEM: 'persistent memory is not built yet; name its DAX file system as NVME',
-  MEMORY:
-    'a tier in memory is not built yet; the arena (arena.bytes) serves the newest payload from memory already',
-};
-
 type Getter = <K extends BrokerKey>(key: K) => BrokerValues[K];
 /** Runs a check; what it throws becomes a problem of the key. */
 type Attempt = <T>(key: BrokerKey, check: () => T) => T | undefined;
@@ -34,24 +28,35 @@ interface ResolvedTiers {
 
 const NO_TIERS: ResolvedTiers = { tiers: [], s3: null };
 
-/** The storage tiers; none unless log.channel.type=tiered. */
+/** With log.channel.type=pmem: the first tier, and no other. */
+const ALL_IN_PMEM = ['PMEM'];
+const SETTINGS_OF_PMEM = new Set([
+  'storage.tiers.types',
+  'storage.tiers.first.paths',
+  'storage.tiers.first.sizes',
+]);
+
+/** The storage tiers; none with log.channel.type=file. */
 export function resolveTiers(get: Getter, attempt: Attempt, logDirs: readonly string[]): ResolvedTiers {
   const channel = get('log.channel.type');
-  attempt('log.channel.type', () => {
-    if (channel === 'pmem') throw new Error('pmem is not built yet; use file or tiered');
-  });
-  if (channel !== 'tiered') return NO_TIERS;
-  const types = attempt('storage.tiers.types', () => checkedTypes(get('storage.tiers.types')));
+  if (channel === 'file') return NO_TIERS;
+  const types =
+    channel === 'pmem'
+      ? ALL_IN_PMEM
+      : attempt('storage.tiers.types', () => checkedTypes(get('storage.tiers.types')));
   if (types === undefined) return NO_TIERS;
+  attempt('storage.tiers.types', () => checkVolatile(types, get('log.durability')));
   const s3 = types.includes('S3') ? resolveS3(get, attempt) : null;
   if (s3 === undefined) return NO_TIERS;
   const tiers: TierConfig[] = [];
   for (const [i, ordinal] of TIER_ORDINALS.entries()) {
     const type = types[i];
+    if (channel === 'pmem' && type === undefined) break; // what is there for more tiers does not count
     const paths = attempt(`storage.tiers.${ordinal}.paths`, () =>
       checkedPaths(get, ordinal, type, types.length, s3),
     );
-    const sizes = paths && attempt(`storage.tiers.${ordinal}.sizes`, () => checkedSizes(get, ordinal, paths));
+    const sizes =
+      paths && attempt(`storage.tiers.${ordinal}.sizes`, () => checkedSizes(get, ordinal, type, paths));
     if (type === undefined || paths === undefined || sizes === undefined) continue;
     tiers.push({
       ordinal,
@@ -68,8 +73,6 @@ function checkedTypes(types: readonly string[] | null): readonly string[] {
     throw new Error('log.channel.type=tiered needs the kind of each tier, such as NVME,HDD');
   if (types.length > TIER_ORDINALS.length)
     throw new Error(`at most ${TIER_ORDINALS.length} tiers are possible`);
-  const reason = types.map((type) => NOT_BUILT[type]).find((text) => text !== undefined);
-  if (reason !== undefined) throw new Error(reason);
   const bucketAt = types.indexOf('S3');
   if (bucketAt === 0)
     throw new Error(
@@ -78,6 +81,40 @@ function checkedTypes(types: readonly string[] | null): readonly string[] {
   if (bucketAt > 0 && bucketAt < types.length - 1)
     throw new Error('S3 can only be the last tier, and there can be one only: name the others before it');
   return types;
+}
+
+/** Nothing may be lost with a restart of the machine that was promised to outlast it, nor may more than fits into memory. */
+function checkVolatile(types: readonly string[], durability: string): void {
+  if (!types.some((type) => tierKind(type).isVolatile)) return;
+  if (durability !== 'os')
+    throw new Error(
+      'a restart of the machine loses what is in a tier MEMORY, and log.durability=flush promises that it does not: set log.durability=os, with which acks=all outlasts the process only, or leave MEMORY out',
+    );
+  if (tierKind(types[types.length - 1]!).isVolatile)
+    throw new Error(
+      'the last tier cannot be MEMORY: what is in memory moves on to a tier that outlasts a restart',
+    );
+}
+
+/** Settings that do nothing because of others, for people. */
+export function tierWarnings(get: Getter, keys: readonly string[], tiers: readonly TierConfig[]): string[] {
+  const channel = get('log.channel.type');
+  const ofTiers = keys.filter((key) => key.startsWith('storage.tiers.'));
+  const idle = {
+    file: keys.filter((key) => key.startsWith('storage.')),
+    pmem: ofTiers.filter((key) => !SETTINGS_OF_PMEM.has(key)),
+    tiered: [],
+  }[channel as 'file' | 'pmem' | 'tiered'];
+  const warnings: string[] = [];
+  if (idle.length > 0)
+    warnings.push(`${idle.join(', ')}: without effect while log.channel.type is ${channel}`);
+  const kinds = tiers.map(({ type }) => tierKind(type));
+  if (
+    keys.includes('log.pmem.pool.ratio') &&
+    !kinds.some((kind) => kind.isVolatile || kind.isPersistentMemory)
+  )
+    warnings.push('log.pmem.pool.ratio has no effect: it is for tiers of the types PMEM and MEMORY');
+  return warnings;
 }
 
 function checkedPaths(
@@ -102,7 +139,12 @@ function checkedPaths(
   return paths.map((directory) => path.resolve(directory));
 }
 
-function checkedSizes(get: Getter, ordinal: TierOrdinal, paths: readonly string[]): number[] {
+function checkedSizes(
+  get: Getter,
+  ordinal: TierOrdinal,
+  type: string | undefined,
+  paths: readonly string[],
+): number[] {
   const texts = get(`storage.tiers.${ordinal}.sizes`);
   const sizes = texts.map((text) => {
     const bytes = /^-?\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
@@ -112,6 +154,10 @@ function checkedSizes(get: Getter, ordinal: TierOrdinal, paths: readonly string[
       );
     return bytes;
   });
+  if (type !== undefined && tierKind(type).isVolatile && sizes.includes(-1))
+    throw new Error(
+      'a tier MEMORY needs a size for each path: it is what the tier takes of the memory, and what a restart of the machine can lose',
+    );
   if (sizes.length === 1 && sizes[0] === -1) return paths.map(() => -1);
   if (sizes.length !== paths.length)
     throw new Error(`${sizes.length} sizes for ${paths.length} paths: one for each is needed, or -1 alone`);

@@ -35,7 +35,10 @@ interface StoreBinding {
     bytes: number,
     preparedBytes: number,
     fileBytes: number,
+    asTheyAre: boolean,
   ): void;
+  storeKeptIn(store: number, directory: string): number;
+  storeAddPersistent(store: number, id: number, directory: string): void;
   storeReplaceFile(store: number, id: number, path: string, bytes: Uint8Array): void;
   storeSyncDirectory(store: number, id: number, path: string): void;
   storeLock(directory: string): number;
@@ -282,12 +285,50 @@ export class Store {
    * earlier process kept. A full disk gets it back. `prepare`: writes files of `fileBytes` to have `bytes` of them soon, in the background.
    */
   async recycleIn(directory: string, bytes: number, prepare = { bytes: 0, fileBytes: 0 }): Promise<void> {
+    await this.#recycleIn(directory, bytes, prepare, false);
+  }
+
+  /**
+   * As `recycleIn`, for memory: files are kept with what they hold, so that a new file begins with that, and may be prepared where there is no direct
+   * I/O. Only for files of which nobody reads what was not written again.
+   */
+  async poolIn(
+    directory: string,
+    bytes: number,
+    prepare: { bytes: number; fileBytes: number },
+  ): Promise<void> {
+    await this.#recycleIn(directory, bytes, prepare, true);
+  }
+
+  async #recycleIn(
+    directory: string,
+    bytes: number,
+    prepare: { bytes: number; fileBytes: number },
+    asTheyAre: boolean,
+  ): Promise<void> {
     this.#assertRunning();
     const limit = Math.min(bytes, Number.MAX_SAFE_INTEGER);
     const ahead = Math.min(prepare.bytes, limit);
     await completion((id) =>
-      native.storeRecycleIn(this.#store, id, directory, limit, ahead, prepare.fileBytes),
+      native.storeRecycleIn(this.#store, id, directory, limit, ahead, prepare.fileBytes, asTheyAre),
     );
+  }
+
+  /** Bytes of removed files, or prepared ones, that are kept in a directory given to `recycleIn` or `poolIn`. */
+  keptIn(directory: string): number {
+    return native.storeKeptIn(this.#store, directory);
+  }
+
+  /**
+   * Writes files below `directory` (absolute) that are opened from now on as persistent memory, through mappings, durable without a flush, where that is
+   * possible; `detail` says how, or why not, for people.
+   */
+  async usePersistentMemory(directory: string): Promise<{ mapped: boolean; detail: string }> {
+    this.#assertRunning();
+    const [persistence, detail] = await completion<[number, string]>((id) =>
+      native.storeAddPersistent(this.#store, id, directory),
+    );
+    return { mapped: persistence > 0, detail };
   }
 
   /** Makes it durable that files were created in, renamed in or removed from a directory. */

@@ -5,6 +5,11 @@ import { makeDirectory, namesIn } from './small-files.ts';
 export const PAYLOAD_SUFFIX = '.payload';
 export const EXTENTS_SUFFIX = '.extents';
 
+/** Where the lists of extents of a partition are, and its payload unless that is in other places. */
+export function payloadDirectory(partitionDirectory: string): string {
+  return join(partitionDirectory, 'payload');
+}
+
 /** `segment` identifies the files; ids rise within a partition, and so do the offsets that refer to them. */
 export function payloadPath(directory: string, segment: number): string {
   return join(directory, `${String(segment).padStart(20, '0')}${PAYLOAD_SUFFIX}`);

@@ -1,15 +1,22 @@
 import { join } from 'node:path';
-import { crc32cJoin, EXTENT_PIECE_BYTES } from '../../native/batch.ts';
+import { EXTENT_PIECE_BYTES } from '../../native/batch.ts';
 import type { MemoryPiece } from '../../native/pieces.ts';
 import { recycledBytesFor } from '../../native/store.ts';
 import type { Logger } from '../../util/logger.ts';
+import { PayloadError, readChecked, readCheckedPieces } from './checked-reads.ts';
 import type { Extent } from './extents.ts';
-import { HomePlaces } from './home-places.ts';
-import { isLackOfMemory } from './lack-of-memory.ts';
+import { HomePlaces, payloadDirectory } from './home-places.ts';
 import type { OpenFiles } from './open-files.ts';
 import { type RecoveryInput, type Reference, recoverSegments } from './payload-recovery.ts';
 import type { PendingExtent } from './pending-extent.ts';
-import type { MoveTarget, PayloadPlace, PayloadPlaces, PlacementOptions, SegmentOwner } from './ports.ts';
+import type {
+  LostPayload,
+  MoveTarget,
+  PayloadPlace,
+  PayloadPlaces,
+  PlacementOptions,
+  SegmentOwner,
+} from './ports.ts';
 import { PayloadSegment, type SegmentOrigin } from './segment.ts';
 import { namesIn, removeFile, replaceFile } from './small-files.ts';
 
@@ -33,18 +40,6 @@ export type PayloadSegmentView = Pick<
   'bytes' | 'liveBytes' | 'firstOffset' | 'lastOffset' | 'isComplete'
 >;
 
-/** The payload that a reference points to is not there, or is not what was produced. */
-export class PayloadError extends Error {
-  readonly reason: 'missing' | 'damaged';
-  readonly segmentId: number;
-
-  constructor(reason: 'missing' | 'damaged', segmentId: number, detail: string) {
-    super(`Payload ${reason}: ${detail}`);
-    this.reason = reason;
-    this.segmentId = segmentId;
-  }
-}
-
 /**
  * The payload of one partition: extents in the order of their offsets, in segment files that are removed as soon as no
  * record refers to them. It lives inside the partition's directory, so deleting the partition deletes it too, unless it is given other
@@ -62,6 +57,7 @@ export class PartitionPayloads implements SegmentOwner {
   /** What is to be given up, by segment: base offsets of extents. */
   readonly #unreleased = new Map<number, Set<bigint>>();
   #mayHoldDead = false;
+  #lost: LostPayload | null = null;
   #options: PayloadOptions;
   #active: PayloadSegment | null = null;
   #nextId = 0;
@@ -131,12 +127,24 @@ export class PartitionPayloads implements SegmentOwner {
       places: this.#places,
       logger: this.#logger,
     };
-    const { segments, unsealed, nextId, cut } = await recoverSegments(scope, input);
+    const { segments, unsealed, nextId, cut, lost } = await recoverSegments(scope, input);
+    this.#lost = lost;
     for (const segment of segments) this.#segments.set(segment.id, segment);
     for (const segment of unsealed) this.#unsealed.add(segment);
     this.#nextId = nextId;
     this.#mayHoldDead = (await namesIn(this.#directory)).includes(UNRELEASED);
     return cut;
+  }
+
+  /** Payload that a restart of the machine has taken; the records that refer to it have to go before `forgetLost`. Null: none. */
+  get lost(): LostPayload | null {
+    return this.#lost;
+  }
+
+  /** Nothing refers to what was lost any more, durably. */
+  async forgetLost(): Promise<void> {
+    if (this.#lost !== null) await this.#places.forgetLost?.(this.#lost);
+    this.#lost = null;
   }
 
   /** What was to be given up may still be listed: `retainOnly` is to be told what the log refers to. */
@@ -270,6 +278,11 @@ export class PartitionPayloads implements SegmentOwner {
     if (this.#active !== null) this.#roll(this.#active);
   }
 
+  /** Resolves when segments that were ended are complete, or could not be. */
+  settled(): Promise<void> {
+    return this.#background;
+  }
+
   get needsFlush(): boolean {
     for (const segment of this.#unsealed) if (segment.needsSync) return true;
     return false;
@@ -301,7 +314,7 @@ export class PartitionPayloads implements SegmentOwner {
     headerCrc: number,
     batchCrc: number,
   ): Promise<MemoryPiece> {
-    return this.#readChecked(segmentId, position, length, headerCrc, batchCrc);
+    return readChecked(this.#segment(segmentId), position, length, headerCrc, batchCrc);
   }
 
   /** What parts of an extent can be checked by; null when only the whole can. */
@@ -321,33 +334,14 @@ export class PartitionPayloads implements SegmentOwner {
     first: number,
     end: number,
   ): Promise<MemoryPiece> {
-    const start = first * EXTENT_PIECE_BYTES;
-    const length = Math.min(end * EXTENT_PIECE_BYTES, extent.length) - start;
-    let expected = 0;
-    for (let i = first, left = length; i < end; i++, left -= EXTENT_PIECE_BYTES)
-      expected = crc32cJoin(expected, crcs[i]!, Math.min(left, EXTENT_PIECE_BYTES));
-    return this.#readChecked(extent.segmentId, extent.position + start, length, 0, expected);
+    return readCheckedPieces(this.#segment(extent.segmentId), extent, crcs, first, end);
   }
 
-  async #readChecked(
-    segmentId: number,
-    position: number,
-    length: number,
-    seed: number,
-    expected: number,
-  ): Promise<MemoryPiece> {
-    const segment = this.#segments.get(segmentId);
-    if (segment === undefined)
-      throw new PayloadError('missing', segmentId, this.#places.outage ?? `no segment ${segmentId}`);
-    const { piece, crc32c } = await segment.read(position, length, seed, expected).catch((error: unknown) => {
-      if (isLackOfMemory(error)) throw error;
-      throw new PayloadError('missing', segmentId, segment.outage ?? `${segment.path}: ${String(error)}`);
-    });
-    if (piece.byteLength === length && crc32c === expected) return piece;
-    const short = piece.byteLength < length;
-    piece.memory.release();
-    const where = `${segment.path} at ${position}, ${length} bytes`;
-    throw new PayloadError(short ? 'missing' : 'damaged', segmentId, where);
+  /** @throws PayloadError */
+  #segment(id: number): PayloadSegment {
+    const segment = this.#segments.get(id);
+    if (segment !== undefined) return segment;
+    throw new PayloadError('missing', id, this.#places.outage ?? `no segment ${id}`);
   }
 
   /** Removes segments to which only records below `offset` refer. The log start must be durable by now. */
@@ -506,9 +500,4 @@ export class PartitionPayloads implements SegmentOwner {
       );
     }
   }
-}
-
-/** Where the lists of extents of a partition are, and its payload unless that is in other places. */
-export function payloadDirectory(partitionDirectory: string): string {
-  return join(partitionDirectory, 'payload');
 }

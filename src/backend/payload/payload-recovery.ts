@@ -4,7 +4,7 @@ import type { Logger } from '../../util/logger.ts';
 import { type Extent, readExtentSummary } from './extents.ts';
 import { absentPlace, extentsPath, payloadPath, segmentOfExtents } from './home-places.ts';
 import type { OpenFiles } from './open-files.ts';
-import type { PayloadPlace, PayloadPlaces } from './ports.ts';
+import type { LostPayload, PayloadPlace, PayloadPlaces } from './ports.ts';
 import { PayloadSegment, type SegmentOrigin } from './segment.ts';
 import { makeDirectory, namesIn, removeFile, replaceFile } from './small-files.ts';
 import { StoreError } from './stores/messages.ts';
@@ -49,6 +49,8 @@ export interface RecoveredPayload {
   readonly nextId: number;
   /** The offset of the first reference whose payload is missing or damaged, where the log was cut; null: nowhere. */
   readonly cut: bigint | null;
+  /** What was lost with a restart of the machine, and its records with it; null: nothing. */
+  readonly lost: LostPayload | null;
 }
 
 /** What recovery works on: a partition's payload directory, and where its files are. */
@@ -105,6 +107,9 @@ class PayloadRecovery {
   readonly #unknown = new Map<number, Reference[]>();
   #places: ReadonlyMap<number, PayloadPlace> = new Map();
   #nextId = 0;
+  /** By segment. */
+  readonly #lost = new Map<number, { segmentId: number; first: bigint; last: bigint }>();
+  readonly #lostTotal = { batches: 0, bytes: 0 };
 
   constructor(scope: RecoveryScope, input: RecoveryInput) {
     this.#scope = scope;
@@ -117,10 +122,12 @@ class PayloadRecovery {
     this.#places = await this.#findPlaces();
     let from = await this.#adoptListed();
     const unknown = this.#unknown;
+    const lost = this.#scope.places.lost ?? new Set();
+    if (lost.size > 0) from = this.#input.logStartOffset;
     // After a clean end every segment has its sidecar, and there is nothing to learn from the log.
-    if (unknown.size === 0 && recoveryPoint === null && outage === null) return this.#result(null);
+    else if (unknown.size === 0 && recoveryPoint === null && outage === null) return this.#result(null);
     // With nothing to learn, only what may not be durable has to be checked.
-    if (unknown.size === 0 && recoveryPoint !== null && recoveryPoint > from && outage === null)
+    else if (unknown.size === 0 && recoveryPoint !== null && recoveryPoint > from && outage === null)
       from = recoveryPoint;
     const cut = await this.#match(from);
     if (cut !== null) await this.#input.truncate(cut);
@@ -131,7 +138,20 @@ class PayloadRecovery {
 
   #result(cut: bigint | null): RecoveredPayload {
     const segments = [...this.#segments].sort(([a], [b]) => a - b).map(([, segment]) => segment);
-    return { segments, unsealed: this.#unsealed, nextId: this.#nextId, cut };
+    const lost = (this.#scope.places.lost?.size ?? 0) === 0 ? null : this.#lostPayload();
+    return { segments, unsealed: this.#unsealed, nextId: this.#nextId, cut, lost };
+  }
+
+  #lostPayload(): LostPayload {
+    return { ranges: [...this.#lost.values()], ...this.#lostTotal };
+  }
+
+  #noteLost({ segmentId, baseOffset, lastOffset, length }: Reference): void {
+    const range = this.#lost.get(segmentId);
+    if (range === undefined) this.#lost.set(segmentId, { segmentId, first: baseOffset, last: lastOffset });
+    else range.last = lastOffset;
+    this.#lostTotal.batches++;
+    this.#lostTotal.bytes += length;
   }
 
   #origin(id: number): SegmentOrigin {
@@ -168,6 +188,10 @@ class PayloadRecovery {
     for await (const reference of this.#input.references(from)) {
       const { segmentId: segment, baseOffset } = reference;
       this.#nextId = Math.max(this.#nextId, segment + 1);
+      if (places.lost?.has(segment)) {
+        this.#noteLost(reference);
+        continue;
+      }
       const place = this.#places.get(segment);
       const found = this.#unknown.get(segment);
       const isThere = found === undefined ? this.#segments.has(segment) : await this.#isThere(reference);

@@ -130,4 +130,16 @@ export interface PayloadPlaces {
   find(): Promise<FoundPayload[]>;
   /** For a new segment that begins with `bytes`. Throws an Error with `code` ENOSPC when there is no room anywhere. */
   place(segmentId: number, bytes: number): PayloadPlace;
+  /** Segments that were where a restart of the machine loses them, and are lost; known once `find` has resolved. */
+  readonly lost?: ReadonlySet<number>;
+  /** Nothing refers to these segments any more. */
+  forgetLost?(payload: LostPayload): Promise<void>;
+}
+
+/** What was lost with a restart of the machine, of a partition. */
+export interface LostPayload {
+  /** The offsets of the batches whose payload it was, by segment; only of such to which the log refers. */
+  readonly ranges: readonly { readonly segmentId: number; readonly first: bigint; readonly last: bigint }[];
+  readonly batches: number;
+  readonly bytes: number;
 }

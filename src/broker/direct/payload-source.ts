@@ -1,5 +1,5 @@
+import { PayloadError } from '../../backend/payload/checked-reads.ts';
 import { isLackOfMemory } from '../../backend/payload/lack-of-memory.ts';
-import { PayloadError } from '../../backend/payload/partition-payloads.ts';
 import { NativeMemory } from '../../native/arena.ts';
 import { EXTENT_PIECE_BYTES, recompressBatch } from '../../native/batch.ts';
 import { Codec } from '../../native/codec.ts';

@@ -1,7 +1,7 @@
 import { rmdir } from 'node:fs/promises';
 import type { LogManager } from '../../backend/log/log-manager.ts';
 import { storeFileSystem } from '../../backend/log/store-file-system.ts';
-import { payloadDirectory } from '../../backend/payload/partition-payloads.ts';
+import { payloadDirectory } from '../../backend/payload/home-places.ts';
 import type { PayloadStores } from '../../backend/payload/stores/payload-stores.ts';
 import type { TieredStorage } from '../../backend/payload/tiers/tiered-storage.ts';
 import type { KafabricConfig } from '../../config/index.ts';

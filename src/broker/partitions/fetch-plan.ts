@@ -1,6 +1,6 @@
 import type { BatchDescriptor, ReadOptions } from '../../backend/log/log-reader.ts';
 import type { LogFile } from '../../backend/log/ports.ts';
-import { PayloadError } from '../../backend/payload/partition-payloads.ts';
+import { PayloadError } from '../../backend/payload/checked-reads.ts';
 import {
   type DivertedBatch,
   findDivertedBatches,

@@ -1,7 +1,7 @@
 import { LogError } from '../../backend/log/errors.ts';
 import type { AbortedTransaction } from '../../backend/log/transaction-index.ts';
+import { PayloadError } from '../../backend/payload/checked-reads.ts';
 import { isLackOfMemory } from '../../backend/payload/lack-of-memory.ts';
-import { PayloadError } from '../../backend/payload/partition-payloads.ts';
 import { restoreBatch } from '../../native/batch.ts';
 import { isBytes, MemoryPiece, type Piece } from '../../native/pieces.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';

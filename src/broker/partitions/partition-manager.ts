@@ -2,8 +2,9 @@ import { partitionKey } from '../../backend/log/checkpoint-files.ts';
 import type { LogManager } from '../../backend/log/log-manager.ts';
 import type { PartitionLog } from '../../backend/log/partition-log.ts';
 import { forEachParallel } from '../../backend/log/serial.ts';
+import { payloadDirectory } from '../../backend/payload/home-places.ts';
 import { OpenFiles } from '../../backend/payload/open-files.ts';
-import { PartitionPayloads, payloadDirectory } from '../../backend/payload/partition-payloads.ts';
+import { PartitionPayloads } from '../../backend/payload/partition-payloads.ts';
 import { PayloadUnreachable } from '../../backend/payload/payload-recovery.ts';
 import type { PayloadFiles } from '../../backend/payload/ports.ts';
 import type { PayloadStores } from '../../backend/payload/stores/payload-stores.ts';
@@ -324,6 +325,16 @@ export class PartitionManager {
         );
       }
     }
+  }
+
+  /** Ends the payload segments that are being written; resolves when they are complete, or could not be. Nothing may be appended meanwhile. */
+  async completePayload(): Promise<void> {
+    await Promise.all(
+      Array.from(this.all(), ({ payloads }) => {
+        payloads.endSegment();
+        return payloads.settled();
+      }),
+    );
   }
 
   /** Partitions that could not be opened yet are not tried again. */

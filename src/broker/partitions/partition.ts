@@ -1,5 +1,6 @@
 import type { PartitionLog } from '../../backend/log/partition-log.ts';
-import type { PartitionPayloads, PayloadError } from '../../backend/payload/partition-payloads.ts';
+import type { PayloadError } from '../../backend/payload/checked-reads.ts';
+import type { PartitionPayloads } from '../../backend/payload/partition-payloads.ts';
 import type { NativeMemory } from '../../native/arena.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import type { Clock } from '../../util/clock.ts';

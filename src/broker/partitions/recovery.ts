@@ -3,6 +3,7 @@ import type { PartitionPayloads } from '../../backend/payload/partition-payloads
 import type { Reference } from '../../backend/payload/payload-recovery.ts';
 import type { Logger } from '../../util/logger.ts';
 import { REFERENCE_ATTRIBUTE, readDivertedBatches } from './diverted-batch.ts';
+import { dropLostBatches } from './lost-batches.ts';
 
 const SCAN_STEP_BYTES = 1 << 20;
 
@@ -41,6 +42,7 @@ export async function recoverPayloads(
       await log.truncateTo(cut);
     },
   });
+  await dropLostBatches(log, payloads, logger);
   // What compaction had dropped of the log when the process died is still there.
   const isCompacted = log.config.cleanupCompact || log.compaction.cleanedOffset > 0n;
   const mayHoldDead = log.recoveredFrom !== null || payloads.mayHoldDead;

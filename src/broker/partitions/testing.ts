@@ -113,6 +113,10 @@ export class TestBroker {
   }
 
   async stop(): Promise<void> {
+    if (this.tiers.hasPayloadInMemory) {
+      await this.partitions.completePayload();
+      await this.tiers.drain();
+    }
     await this.tiers.stop();
     await this.stores?.stop();
     await this.partitions.close();

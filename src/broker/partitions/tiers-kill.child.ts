@@ -18,11 +18,13 @@ const random = new SeededRandom(Number(seed));
 configureArena(64 * MIB, name);
 
 const isLast = process.env.TIERS_LAST === '1';
-const tiers = new TierFixture(root);
+const memory = process.env.TIERS_MEMORY || null;
+const tiers = new TierFixture(root, memory);
 let threshold = 0.5;
 const broker = await tiers.start({
   sizes: [[4 * MIB, 4 * MIB], [12 * MIB], [-1]],
   settings: () => ({ threshold, bytesPerSecond: -1 }),
+  memory: () => ({ mayLose: true, maxAgeMs: memory === null ? -1 : random.pick([-1, 0, 100]) }),
   // Between a copy and the removal of its original, and between two removals, there is little time for others to kill it.
   wrap: (store) => ({
     open: (path, options) => store.open(path, options),

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { PayloadFiles } from '../../backend/payload/ports.ts';
+import type { MemorySettings } from '../../backend/payload/tiers/memory-tiers.ts';
 import type { MigrationSettings } from '../../backend/payload/tiers/migrator.ts';
 import type { Bucket } from '../../backend/payload/tiers/s3/bucket.ts';
 import type { TieredStorageOptions, TierFiles } from '../../backend/payload/tiers/tiered-storage.ts';
@@ -62,6 +63,7 @@ export interface TierSetup {
   wrap?: (store: Store) => PayloadFiles;
   /** Asked again and again. */
   settings?: () => MigrationSettings;
+  memory?: () => MemorySettings;
   beforeLoading?: () => Promise<void>;
   /** Is the last tier, behind those of `sizes`. */
   bucket?: Bucket;
@@ -72,18 +74,21 @@ export interface TierSetup {
 export class TierFixture {
   readonly root: string;
   readonly logs: string;
+  /** Where the first tier is, of the type MEMORY; null: there is none. */
+  readonly memory: string | null;
   broker: TestBroker | null = null;
   readonly produced: Uint8Array[] = [];
 
-  /** `root`: of an earlier fixture; a new directory otherwise. */
-  constructor(root = mkdtempSync(join(tmpdir(), 'tiers-'))) {
+  /** `root`: of an earlier fixture; a new directory otherwise. `memory`: a directory for a first tier in memory. */
+  constructor(root = mkdtempSync(join(tmpdir(), 'tiers-')), memory: string | null = null) {
     this.root = root;
+    this.memory = memory;
     this.logs = join(root, 'logs');
     mkdirSync(this.logs, { recursive: true });
   }
 
   path(tier: number, index = 0): string {
-    return join(this.root, `tier-${tier}-${index}`);
+    return join(tier === 0 && this.memory !== null ? this.memory : this.root, `tier-${tier}-${index}`);
   }
 
   /** Names of the payload files of the partition in a path. */
@@ -98,7 +103,7 @@ export class TierFixture {
 
   async start(setup: TierSetup): Promise<TestBroker> {
     const { sizes, threshold = 0.5, faults = new TierFaults(), config = {} } = setup;
-    const types = ['NVME', 'SSD', 'HDD'];
+    const types = [this.memory === null ? 'NVME' : 'MEMORY', 'SSD', 'HDD'];
     const ordinals = ['first', 'second', 'third'];
     const { bucket, clock } = setup;
     const directories: TieredStorageOptions['tiers'] = sizes.map((ofTier, tier) => ({
@@ -125,6 +130,7 @@ export class TierFixture {
           ...(bucket && { bucket }),
           ...(clock && { clock }),
           settings: setup.settings ?? (() => ({ threshold, bytesPerSecond: -1 })),
+          ...(setup.memory && { memory: setup.memory }),
         }),
       },
     );
@@ -199,6 +205,7 @@ export class TierFixture {
   async end(): Promise<void> {
     await this.stop();
     rmSync(this.root, { recursive: true });
+    if (this.memory !== null) rmSync(this.memory, { recursive: true });
     assert.equal(arenaStats().usedBytes, 0);
   }
 }

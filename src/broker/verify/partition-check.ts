@@ -1,9 +1,13 @@
 import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Extent, readExtentSummary, readExtents } from '../../backend/payload/extents.ts';
-import { extentsPath, payloadPath, segmentOfPayload } from '../../backend/payload/home-places.ts';
+import {
+  extentsPath,
+  payloadDirectory,
+  payloadPath,
+  segmentOfPayload,
+} from '../../backend/payload/home-places.ts';
 import { isLackOfMemory } from '../../backend/payload/lack-of-memory.ts';
-import { payloadDirectory } from '../../backend/payload/partition-payloads.ts';
 import type { Reference } from '../../backend/payload/payload-recovery.ts';
 import { namesIn } from '../../backend/payload/small-files.ts';
 import { readRecords, recordPath, type SegmentRecord } from '../../backend/payload/stores/segment-record.ts';

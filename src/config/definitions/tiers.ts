@@ -26,7 +26,7 @@ function keysOf<const O extends TierOrdinal>(ordinal: O) {
       type: 'list',
       default: '-1',
       repeats: true,
-      documentation: `How many bytes of payload each of storage.tiers.${ordinal}.paths may hold, in their order, separated by commas; -1, also alone for all of them: what its file system has.`,
+      documentation: `How many bytes of payload each of storage.tiers.${ordinal}.paths may hold, in their order, separated by commas; -1, also alone for all of them: what its file system has. A tier MEMORY needs sizes.`,
     },
   ] as const satisfies readonly ConfigDefinition[];
 }
@@ -39,7 +39,7 @@ export const tierDefinitions = [
     default: 'file',
     values: ['file', 'pmem', 'tiered'],
     documentation:
-      'Where payload lies: file, in the directories of its partitions below log.dirs; tiered, in the tiers of storage.tiers.*, newest in the first. pmem is not built yet and is refused. The logs themselves stay in log.dirs.',
+      'Where payload lies: file, in the directories of its partitions below log.dirs; tiered, in the tiers of storage.tiers.*, newest in the first; pmem, all of it in persistent memory, as one tier PMEM with storage.tiers.first.paths and .sizes. The logs themselves stay in log.dirs.',
   },
   {
     name: 'storage.tiers.types',
@@ -48,7 +48,7 @@ export const tierDefinitions = [
     values: ['PMEM', 'NVME', 'SSD', 'HDD', 'MEMORY', 'PFS', 'S3'],
     repeats: true,
     documentation:
-      'The kind of each tier, fastest first, separated by commas: NVME, SSD, HDD, PFS for a mounted parallel file system, and, as the last one only, S3 for an object store (storage.s3.*). PMEM and MEMORY are not built yet and are refused. Needed with log.channel.type=tiered; each tier but S3 has its storage.tiers.<first|second|...>.paths.',
+      'The kind of each tier, fastest first, separated by commas: NVME, SSD, HDD, or PFS for a mounted parallel file system; PMEM for a DAX file system on persistent memory; MEMORY for a tmpfs such as /dev/shm, which a restart of the machine empties (needs log.durability=os, and a tier behind it); and, as the last one only, S3 for an object store (storage.s3.*). Needed with log.channel.type=tiered; each tier but S3 has its storage.tiers.<first|second|...>.paths.',
   },
   ...keysOf('first'),
   ...keysOf('second'),
@@ -94,6 +94,16 @@ export const tierDefinitions = [
     min: 0,
     max: 1,
     documentation:
-      'The share of persistent memory that is allocated ahead. As in Pafka it applies to the tier type PMEM only, which is not built yet: without effect. For other tiers log.recycle.bytes keeps removed segments for new ones, and log.preallocate reserves the whole of a new one.',
+      'The share of the size of a tier PMEM, as in Pafka, or MEMORY that is allocated and written ahead, as files for new segments, from the start on; what segments have left goes back there. 0 allocates nothing ahead. For other tiers log.recycle.bytes keeps removed segments for new ones, and log.preallocate reserves the whole of a new one.',
+  },
+  {
+    name: 'storage.memory.max.age.ms',
+    type: 'long',
+    default: '300000',
+    min: 1000,
+    also: ['-1'],
+    update: 'cluster-wide',
+    documentation:
+      'The time after which payload leaves tiers of the type MEMORY, whatever storage.migrate.threshold is: a restart of the machine without a clean stop loses no more than what came since, as far as storage.migrate.bytes.per.second has let it move. -1: only its size limits it.',
   },
 ] as const satisfies readonly ConfigDefinition[];

@@ -57,7 +57,7 @@ async function checkDirectory(store: Store, directory: string, measure: boolean)
 }
 
 /** The path, or the part of it that is there. */
-async function nearestPath(path: string): Promise<string> {
+export async function nearestPath(path: string): Promise<string> {
   const found = await stat(path).catch(() => null);
   return found !== null || path === dirname(path) ? path : nearestPath(dirname(path));
 }

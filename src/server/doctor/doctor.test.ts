@@ -10,6 +10,7 @@ import { checkFabric } from './fabric.ts';
 import { binaryBytes, type Finding } from './finding.ts';
 import { checkMachine, softLimit } from './machine.ts';
 import { checkNetwork } from './network.ts';
+import { checkTiers } from './tiers.ts';
 
 describe('kafabric doctor', () => {
   let directory: string;
@@ -54,6 +55,32 @@ describe('kafabric doctor', () => {
     assert.equal(refused!.status, 'problem');
     assert.match(refused!.text, /is no directory/);
     assert.ok(refused!.advice);
+  });
+
+  it('tells what a tier in memory can hold, and where there is none', async () => {
+    const memory = (...more: string[]) =>
+      config(
+        'log.durability=os',
+        'log.channel.type=tiered',
+        'storage.tiers.types=MEMORY,HDD',
+        'storage.tiers.first.paths=/dev/shm/kafabric-doctor',
+        'storage.tiers.first.sizes=4096',
+        'storage.tiers.second.paths=/nowhere/tier',
+        ...more,
+      );
+    const [found, ...none] = await checkTiers(memory());
+    assert.equal(found!.status, 'note');
+    assert.match(found!.advice!, /lost when the machine restarts/);
+    assert.deepEqual(none, []);
+    assert.match(
+      problems(await checkTiers(memory('storage.tiers.first.sizes=1000000000000000'))).join(),
+      /only room for/,
+    );
+    assert.match(
+      problems(await checkTiers(memory('storage.tiers.first.paths=/proc/tier'))).join(),
+      /on no tmpfs/,
+    );
+    assert.deepEqual(await checkTiers(config()), []);
   });
 
   it('finds an arena that the machine cannot hold', async () => {

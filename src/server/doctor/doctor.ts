@@ -6,6 +6,7 @@ import { checkMachine } from './machine.ts';
 import { checkNetwork } from './network.ts';
 import { checkObjectStore } from './object-store.ts';
 import { checkStores } from './stores.ts';
+import { checkTiers } from './tiers.ts';
 
 /** Looks at everything that the gateway depends on. `measure`: write 64 MiB to each data directory's device and each store, and time it; a small object goes to the bucket, too. */
 export async function examine(config: KafabricConfig, measure: boolean): Promise<Finding[]> {
@@ -13,6 +14,7 @@ export async function examine(config: KafabricConfig, measure: boolean): Promise
   return [
     ...(await checkMachine(config)),
     ...(await checkDisks(config, measure)),
+    ...(await checkTiers(config)),
     ...(await checkNetwork(config)),
     ...(await checkFabric(config)),
     ...(await checkStores(config, measure)),

@@ -54,6 +54,18 @@ export function tierMetrics(storage: TieredStorage): MetricSource[] {
       true,
     ),
     {
+      name: 'kafabric_tier_memory_lost_bytes_total',
+      help: 'Payload that was lost with tiers in memory when the machine restarted, found since the start.',
+      counter: true,
+      read: () => storage.memory.lost.bytes,
+    },
+    {
+      name: 'kafabric_tier_memory_lost_batches_total',
+      help: 'Batches that were dropped because their payload was lost with tiers in memory, since the start.',
+      counter: true,
+      read: () => storage.memory.lost.batches,
+    },
+    {
       name: 'kafabric_tier_moves_running',
       help: 'Payload files that are being moved between storage tiers.',
       read: () => migrator.running,

@@ -1,5 +1,12 @@
 import type { Reference } from '../payload-recovery.ts';
-import type { FoundPayload, PayloadPlace, PayloadPlaces, PlacementOptions, SegmentOwner } from '../ports.ts';
+import type {
+  FoundPayload,
+  LostPayload,
+  PayloadPlace,
+  PayloadPlaces,
+  PlacementOptions,
+  SegmentOwner,
+} from '../ports.ts';
 import { makeDirectory } from '../small-files.ts';
 import type { PayloadStores } from './payload-stores.ts';
 import type { ReplicatedSegment } from './replicated-segment.ts';
@@ -69,6 +76,14 @@ export class StorePlaces implements PayloadPlaces {
 
   get outage(): string | null {
     return this.#home.outage;
+  }
+
+  get lost(): ReadonlySet<number> {
+    return this.#home.lost ?? new Set();
+  }
+
+  async forgetLost(payload: LostPayload): Promise<void> {
+    await this.#home.forgetLost?.(payload);
   }
 
   attach(owner: SegmentOwner): void {

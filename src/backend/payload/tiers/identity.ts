@@ -91,6 +91,11 @@ export function identify(
   return directoryId;
 }
 
+/** Whether a directory says whose it is. */
+export function hasProperties(path: string): Promise<boolean> {
+  return exists(join(path, TIER_PROPERTIES));
+}
+
 /** Makes a new directory this gateway's, durably. Returns its id. */
 export async function claimPath(path: string, { clusterId, nodeId }: TierOwner): Promise<string> {
   const directoryId = randomUuid();

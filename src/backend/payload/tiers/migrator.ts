@@ -168,6 +168,12 @@ export class Migrator {
     return moves;
   }
 
+  /** Resolves when nothing is being moved, nor has to be. */
+  async idle(): Promise<void> {
+    this.look();
+    while (this.#running.size > 0) await Promise.all(this.#running);
+  }
+
   /** Begins nothing more, and resolves when nothing is under way. */
   async stop(): Promise<void> {
     this.#stopped = true;

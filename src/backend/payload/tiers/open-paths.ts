@@ -2,6 +2,7 @@ import { S3_SCHEME } from '../../../config/index.ts';
 import type { DirectoryLock } from '../../log/ports.ts';
 import { isPartitionName } from './directories.ts';
 import {
+  hasProperties,
   identify,
   type KnownPath,
   readContents,
@@ -21,7 +22,7 @@ interface OpenPathsOptions {
   readonly logDirectories: readonly string[];
   readonly owner: TierOwner;
   readonly files: { lockDirectory(path: string): DirectoryLock };
-  readonly logger: { error(fields: object, message: string): void };
+  readonly logger: Record<'warn' | 'error', (fields: object, message: string) => void>;
 }
 
 /** Takes the directories that are what they were; the others are taken out. Writes down which are used. */
@@ -36,8 +37,20 @@ export async function openTierPaths(
   for (const each of paths) {
     const { path } = each;
     try {
-      if (!known.some((before) => before.path === path)) await each.make();
-      const found = await each.identify(owner, known, configured);
+      const before = known.find((one) => one.path === path);
+      // In memory there is nothing after a restart of the machine.
+      if (before === undefined || each.isVolatile) await each.make();
+      const isEmptied = each.isVolatile && before !== undefined && !(await hasProperties(path));
+      if (isEmptied)
+        logger.warn(
+          { path, id: before.id },
+          'a tier in memory is empty: what was in it is lost with a restart of the machine',
+        );
+      const found = await each.identify(
+        owner,
+        isEmptied ? known.filter((one) => one !== before) : known,
+        configured,
+      );
       const lock = each.lock(files);
       if (lock !== null) locks.push(lock);
       const id = found ?? (await each.claim(owner));

@@ -6,6 +6,8 @@ import type { TierPath } from './tier-path.ts';
 export interface TierFileOwner {
   readonly segments: SegmentOwner | null;
   readonly pin: number | null;
+  /** A file of the segment is no more where a restart of the machine would have lost it. */
+  leftMemory?(segmentId: number): void;
 }
 
 /**
@@ -28,6 +30,8 @@ export class TierFile implements PayloadPlace, FileView {
   /** Its length: more than it takes when space was given back. */
   length = 0;
   modifiedMs: number;
+  /** When the oldest that it holds came, about. */
+  readonly beganMs: number;
   /** Not to be moved before. */
   retryAtMs = 0;
   readonly #now: () => number;
@@ -50,6 +54,7 @@ export class TierFile implements PayloadPlace, FileView {
     this.owner = options.owner;
     this.state = options.state;
     this.modifiedMs = options.modifiedMs;
+    this.beganMs = options.modifiedMs;
     this.#now = options.now;
     this.at.files.add(this);
     this.#setLength(options.bytes);
@@ -94,12 +99,19 @@ export class TierFile implements PayloadPlace, FileView {
     this.at.failed(error);
   }
 
+  /** Has its segment ended if it is being written, so that it can be moved. */
+  complete(): void {
+    if (this.state === 'writing') this.owner?.segments?.complete(this.segmentId);
+  }
+
   isMovable(nowMs: number): boolean {
     return this.state === 'complete' && this.owner?.segments != null && nowMs >= this.retryAtMs;
   }
 
   removed(): void {
-    if (this.at.files.delete(this)) this.at.usedBytes -= this.bytes;
+    if (!this.at.files.delete(this)) return;
+    this.at.usedBytes -= this.bytes;
+    if (this.at.isVolatile) this.owner?.leftMemory?.(this.segmentId);
   }
 
   #setLength(bytes: number): void {

@@ -6,6 +6,7 @@ import { payloadPath } from '../home-places.ts';
 import { syncDirectory } from '../small-files.ts';
 import { type FoundTierFile, isPartitionName, scanTierPath } from './directories.ts';
 import { claimPath, identify, type KnownPath, readContents, type TierOwner } from './identity.ts';
+import { assertInMemory, memoryForTiers } from './machine-memory.ts';
 import type { Bucket } from './s3/bucket.ts';
 import type { TierFile } from './tier-file.ts';
 
@@ -39,6 +40,8 @@ export class TierPath {
   readonly path: string;
   /** From 0 on; the number of tiers for directories of partitions. */
   readonly tier: number;
+  /** A restart of the machine empties it. */
+  readonly isVolatile: boolean;
   readonly files = new Set<TierFile>();
   /** Segments may be begun there. */
   readonly takesNew: boolean = true;
@@ -46,9 +49,12 @@ export class TierPath {
   readonly bucket: Bucket | null = null;
   /** Bytes of all of `files`. */
   usedBytes = 0;
-  readonly #sizeBytes: number;
+  /** As configured; -1: what the file system has. */
+  readonly sizeBytes: number;
   readonly #clock: Clock;
   readonly #logger: Logger;
+  readonly #takesMore: () => boolean;
+  readonly #keptBytes: () => number;
   /** Bytes that it may hold, as it was measured last. */
   #capacityBytes = 0;
   #device: number | null = null;
@@ -56,18 +62,30 @@ export class TierPath {
   #fullUntilMs = 0;
   #error: string | null = null;
 
-  /** `sizeBytes`: -1: what the file system has. */
-  constructor(options: { path: string; tier: number; sizeBytes: number; clock: Clock; logger: Logger }) {
+  /** `sizeBytes`: -1: what the file system has. `takesMore`: false while nothing new may go there; always true by default. `keptBytes`: space there that is kept for new files. */
+  constructor(options: {
+    path: string;
+    tier: number;
+    sizeBytes: number;
+    isVolatile?: boolean;
+    takesMore?: () => boolean;
+    keptBytes?: () => number;
+    clock: Clock;
+    logger: Logger;
+  }) {
     this.path = options.path;
     this.tier = options.tier;
-    this.#sizeBytes = options.sizeBytes;
+    this.isVolatile = options.isVolatile ?? false;
+    this.#takesMore = options.takesMore ?? (() => true);
+    this.#keptBytes = options.keptBytes ?? (() => 0);
+    this.sizeBytes = options.sizeBytes;
     this.#clock = options.clock;
     this.#logger = options.logger;
   }
 
   /** It has a size of its own. */
   get isLimited(): boolean {
-    return this.#sizeBytes >= 0;
+    return this.sizeBytes >= 0;
   }
 
   /** Why it is not used any more, for people; null while it is. */
@@ -76,7 +94,7 @@ export class TierPath {
   }
 
   get capacityBytes(): number {
-    return this.#error === null ? this.#capacityBytes : 0;
+    return this.#error === null && this.#takesMore() ? this.#capacityBytes : 0;
   }
 
   /** Files that are being appended to. */
@@ -129,9 +147,10 @@ export class TierPath {
     this.#made.delete(partition);
   }
 
-  /** Makes it, if it was not used before. */
+  /** Makes it, if it was not used before, or a restart of the machine has removed it. */
   async make(): Promise<void> {
     await mkdir(this.path, { recursive: true });
+    if (this.isVolatile) await assertInMemory(this.path);
   }
 
   /** See `identify`. */
@@ -170,7 +189,7 @@ export class TierPath {
 
   /** Looks how much space there is, and whether the directory is still the one that it was. */
   async measure(): Promise<void> {
-    if (this.#error !== null || this.#sizeBytes === 0) return;
+    if (this.#error !== null || this.sizeBytes === 0) return;
     try {
       const { dev } = await stat(this.path);
       if (this.#device !== null && dev !== this.#device)
@@ -178,8 +197,11 @@ export class TierPath {
       this.#device = dev;
       const { bavail, blocks, bsize } = await statfs(this.path);
       const reserve = Math.min((blocks * bsize) / FREE_SHARE, FREE_BYTES_MAX);
-      const measured = Math.max(0, this.usedBytes + bavail * bsize - reserve);
-      this.#capacityBytes = this.#sizeBytes < 0 ? measured : Math.min(this.#sizeBytes, measured);
+      const free = bavail * bsize - reserve;
+      // A tmpfs has a size of its own, which says nothing of what others have left.
+      const available = this.isVolatile ? Math.min(free, await memoryForTiers()) : free;
+      const measured = Math.max(0, this.usedBytes + this.#keptBytes() + available);
+      this.#capacityBytes = this.sizeBytes < 0 ? measured : Math.min(this.sizeBytes, measured);
     } catch (error) {
       this.takeOut(error);
     }

@@ -2,10 +2,18 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readExtentSummary } from '../extents.ts';
 import { extentsPath, segmentOfExtents, segmentOfPayload } from '../home-places.ts';
-import type { FoundPayload, PayloadPlace, PayloadPlaces, PlacementOptions, SegmentOwner } from '../ports.ts';
+import type {
+  FoundPayload,
+  LostPayload,
+  PayloadPlace,
+  PayloadPlaces,
+  PlacementOptions,
+  SegmentOwner,
+} from '../ports.ts';
 import { makeDirectory, namesIn } from '../small-files.ts';
 import type { TierFile, TierFileOwner } from './tier-file.ts';
 import type { TieredStorage } from './tiered-storage.ts';
+import { VolatileMarks } from './volatile-marks.ts';
 
 /** The places of one partition's payload: the tiers, and its own directory, where it was before there were tiers. */
 export class TieredPlaces implements PayloadPlaces, TierFileOwner {
@@ -13,15 +21,18 @@ export class TieredPlaces implements PayloadPlaces, TierFileOwner {
   readonly name: string;
   segments: SegmentOwner | null = null;
   pin: number | null = null;
+  readonly lost = new Set<number>();
   /** The partition's own payload directory. */
   readonly #home: string;
   readonly #storage: TieredStorage;
+  readonly #marks: VolatileMarks;
   #homeMade: Promise<void> | null = null;
 
   constructor(storage: TieredStorage, name: string, home: string) {
     this.#storage = storage;
     this.name = name;
     this.#home = home;
+    this.#marks = new VolatileMarks(home);
   }
 
   get outage(): string | null {
@@ -45,6 +56,22 @@ export class TieredPlaces implements PayloadPlaces, TierFileOwner {
     return this.#homeMade;
   }
 
+  /** Notes that a segment is to be where a restart of the machine loses it; resolves when that is durable. */
+  async entersMemory(segmentId: number): Promise<void> {
+    await this.makeHome();
+    await this.#marks.add(segmentId);
+  }
+
+  leftMemory(segmentId: number): void {
+    this.#marks.remove(segmentId);
+  }
+
+  async forgetLost(payload: LostPayload): Promise<void> {
+    await this.#marks.clear(this.lost);
+    this.lost.clear();
+    this.#storage.memory.countLost(payload);
+  }
+
   place(segmentId: number, bytes: number): PayloadPlace {
     return this.#storage.place(this, segmentId, bytes);
   }
@@ -52,6 +79,7 @@ export class TieredPlaces implements PayloadPlaces, TierFileOwner {
   async find(): Promise<FoundPayload[]> {
     const bySegment = new Map<number, TierFile[]>();
     for (const file of [...this.#storage.adopt(this), ...(await this.#findAtHome())]) {
+      if (file.at.isVolatile) this.#marks.adopt(file.segmentId);
       const files = bySegment.get(file.segmentId);
       if (files === undefined) bySegment.set(file.segmentId, [file]);
       else files.push(file);
@@ -62,7 +90,15 @@ export class TieredPlaces implements PayloadPlaces, TierFileOwner {
       const place = files.length === 1 ? files[0]! : await this.#chooseAmong(segmentId, files);
       found.push({ segmentId, place });
     }
+    await this.#findLost(bySegment);
     return found;
+  }
+
+  /** While a directory cannot be looked at nobody knows whether a segment is lost or there. */
+  async #findLost(found: ReadonlyMap<number, unknown>): Promise<void> {
+    const marked = await this.#marks.find();
+    for (const id of marked) if (!found.has(id) && this.outage === null) this.lost.add(id);
+    await this.#marks.clear(marked.filter((id) => found.has(id))); // but for those that are in memory
   }
 
   async #findAtHome(): Promise<TierFile[]> {

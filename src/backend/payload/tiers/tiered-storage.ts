@@ -1,9 +1,11 @@
+import { tierKind } from '../../../config/tier-kinds.ts';
 import type { Timer } from '../../../util/clock.ts';
 import type { DirectoryLock } from '../../log/ports.ts';
 import { HomePlaces } from '../home-places.ts';
 import type { PayloadFiles, PayloadPlaces } from '../ports.ts';
 import { partitionName } from './directories.ts';
 import type { TierOwner } from './identity.ts';
+import { type MemorySettings, MemoryTiers, UNLIMITED_MEMORY } from './memory-tiers.ts';
 import { type MigrationFiles, Migrator, type MigratorOptions } from './migrator.ts';
 import { admitPath, openTierPaths } from './open-paths.ts';
 import { type Move, nextMove, type TierView } from './policy.ts';
@@ -21,6 +23,8 @@ const IDLE_MS = 60_000;
 /** What the tiers use of the native store; tests use one with faults. */
 export interface TierFiles extends MigrationFiles {
   lockDirectory(path: string): DirectoryLock;
+  /** Bytes in a directory that are kept for new files; none by default. */
+  keptIn?(directory: string): number;
 }
 
 export interface TieredStorageOptions extends MigratorOptions {
@@ -36,6 +40,8 @@ export interface TieredStorageOptions extends MigratorOptions {
   readonly files: TierFiles;
   /** Of the last tier, if that is S3. */
   readonly bucket?: Bucket | null;
+  /** Asked again and again; nothing is limited by default. */
+  readonly memory?: () => MemorySettings;
 }
 
 /** Where the payload of all partitions lies when it is not in their own directories. See docs/tiers.md. */
@@ -46,6 +52,7 @@ export class TieredStorage {
     readonly paths: readonly TierPath[];
   }[];
   readonly migrator: Migrator;
+  readonly memory: MemoryTiers;
   readonly #options: TieredStorageOptions;
   /** Payload in the directories of its partitions, from before there were tiers. */
   readonly #home: TierPath;
@@ -61,17 +68,30 @@ export class TieredStorage {
     const options =
       bucket === null ? given : { ...given, files: bucket.overMigration(tierFiles(given.files)) };
     this.#options = options;
-    const pathOf = (tier: number, each: { path: string; sizeBytes: number }) =>
-      bucket !== null && each.path === bucket.url
-        ? new S3Path({ bucket, tier, sizeBytes: each.sizeBytes, clock, logger })
-        : new TierPath({ ...each, tier, clock, logger });
-    this.tiers = options.tiers.map(({ ordinal, type, paths }, tier) => ({
-      ordinal,
-      type,
-      paths: paths.map((each) => pathOf(tier, each)),
-    }));
+    const memory = new MemoryTiers(options.memory ?? (() => UNLIMITED_MEMORY), logger);
+    this.memory = memory;
+    const takesMore = () => memory.takesMore;
+    this.tiers = options.tiers.map(({ ordinal, type, paths }, tier) => {
+      const { isVolatile, isPersistentMemory } = tierKind(type);
+      const isPooled = isVolatile || isPersistentMemory;
+      const pathOf = (each: (typeof paths)[number]) =>
+        bucket !== null && each.path === bucket.url
+          ? new S3Path({ bucket, tier, sizeBytes: each.sizeBytes, clock, logger })
+          : new TierPath({
+              ...each,
+              ...{ tier, isVolatile, clock, logger },
+              ...(isVolatile && { takesMore }),
+              ...(isPooled && { keptBytes: () => options.files.keptIn?.(each.path) ?? 0 }),
+            });
+      return { ordinal, type, paths: paths.map(pathOf) };
+    });
     this.#home = new TierPath({ path: '', tier: this.tiers.length, sizeBytes: 0, clock, logger });
-    this.migrator = new Migrator(this, options);
+    this.migrator = new Migrator(this, {
+      ...options,
+      // Nobody is served any more who could be in its way.
+      isBusy: () => !memory.isDraining && options.isBusy(),
+      settings: () => ({ ...options.settings(), ...(memory.isDraining && { bytesPerSecond: -1 }) }),
+    });
   }
 
   /**
@@ -90,6 +110,7 @@ export class TieredStorage {
       if (storage.tiers.length > 0 && storage.paths.every(({ error }) => error !== null))
         throw new Error(`no tier directory can be used: ${storage.outage}`);
       await storage.#measure();
+      storage.memory.report(storage.paths);
       return storage;
     } catch (error) {
       storage.close();
@@ -221,7 +242,8 @@ export class TieredStorage {
     rest: Pick<TierFile, 'bytes' | 'modifiedMs' | 'state'>,
   ): TierFile {
     const path = at.pathOf(owner.name, segmentId, rest.modifiedMs);
-    const ready = Promise.all([owner.makeHome(), at.prepare(owner.name)]);
+    const noted = at.isVolatile ? owner.entersMemory(segmentId) : owner.makeHome();
+    const ready = Promise.all([noted, at.prepare(owner.name)]);
     ready.catch(() => undefined); // who writes there hears of it
     return this.#file({ segmentId, path, at, owner, ready, ...rest });
   }
@@ -291,7 +313,10 @@ export class TieredStorage {
       if (path.error !== null) continue;
       for (const file of path.files) if (file.isMovable(now)) movable.push(file);
     }
-    return nextMove(this.views(), movable, this.#options.settings().threshold);
+    const views = this.views();
+    const overdue = this.memory.nextMove(movable, views, now);
+    if (overdue !== null || this.memory.isDraining) return overdue;
+    return nextMove(views, movable, this.#options.settings().threshold);
   }
 
   views(): TierView[] {
@@ -301,7 +326,8 @@ export class TieredStorage {
       for (const path of usable) {
         view.capacityBytes += path.capacityBytes;
         view.usedBytes += path.usedBytes - path.leavingBytes;
-        view.roomBytes = Math.max(view.roomBytes, path.roomBytes);
+        // What outlasts a restart of the machine never moves to where it does not.
+        if (!path.isVolatile) view.roomBytes = Math.max(view.roomBytes, path.roomBytes);
       }
       return view;
     });
@@ -316,8 +342,9 @@ export class TieredStorage {
     let misplaced = 0;
     for (const { files } of this.tiers[tier]!.paths)
       for (const file of files) {
-        const isPinnedElsewhere = file.pin !== null && Math.min(file.pin, this.tiers.length - 1) !== tier;
-        if (isPinnedElsewhere && file.state === 'complete') misplaced += file.bytes;
+        const pin = file.pin === null ? tier : Math.min(file.pin, this.tiers.length - 1);
+        const canMove = pin !== tier && !this.tiers[pin]!.paths.every(({ isVolatile }) => isVolatile);
+        if (canMove && file.state === 'complete') misplaced += file.bytes;
       }
     return Math.max(above, misplaced);
   }
@@ -338,17 +365,17 @@ export class TieredStorage {
     await Promise.all(this.paths.map((path) => path.measure()));
   }
 
-  /** So that quiet partitions do not keep a tier for themselves. */
+  /** So that quiet partitions do not keep a tier for themselves, nor anything stays in memory for too long. */
   #completeIdle(): void {
     const { threshold } = this.#options.settings();
+    const now = this.#options.clock.now();
+    this.memory.completeDue(this.paths, now);
     if (threshold < 0) return;
-    const since = this.#options.clock.now() - IDLE_MS;
+    const since = now - IDLE_MS;
     for (const [tier, { capacityBytes, usedBytes }] of this.views().slice(0, -1).entries()) {
       if (usedBytes <= threshold * capacityBytes) continue;
       for (const path of this.tiers[tier]!.paths)
-        for (const file of path.files)
-          if (file.state === 'writing' && file.modifiedMs < since)
-            file.owner?.segments?.complete(file.segmentId);
+        for (const file of path.files) if (file.modifiedMs < since) file.complete();
     }
   }
 
@@ -360,6 +387,23 @@ export class TieredStorage {
   /** Of the last tier, if that is S3. */
   get bucket(): Bucket | null {
     return this.#options.bucket ?? null;
+  }
+
+  /** Whether payload is where a restart of the machine loses it. */
+  get hasPayloadInMemory(): boolean {
+    return this.paths.some(({ isVolatile, files }) => isVolatile && files.size > 0);
+  }
+
+  /**
+   * Moves all payload out of memory, before a clean stop, as far as the other tiers have room: then the machine may restart. All segments are to be
+   * complete; nothing new goes into memory from then on.
+   */
+  async drain(): Promise<void> {
+    this.memory.isDraining = true;
+    this.#timer?.cancel();
+    this.#timer = null;
+    await this.migrator.idle();
+    this.memory.reportRest(this.paths);
   }
 
   /** Ends what is being moved. Nothing is read from a bucket any more. */
@@ -384,6 +428,7 @@ function tierFiles(files: TierFiles): TierFiles {
   return {
     lockDirectory: (path) => files.lockDirectory(path),
     remove: (path) => files.remove(path),
+    keptIn: (directory) => files.keptIn?.(directory) ?? 0,
     copyRange: (from, to, position, length) => files.copyRange(from, to, position, length),
     publishCopy: (from, copy, to) => files.publishCopy(from, copy, to),
   };
