@@ -42,7 +42,7 @@ export interface TopicInfo {
  * What a connection is for. Answers come in the order of requests, so that what may wait long has a connection of its own: `fetch` waits for
  * records, `put` for the disk, `get` for neither, and each member of a group for the other members.
  */
-export type Purpose = 'control' | 'fetch' | 'put' | 'get' | `member ${number}`;
+export type Purpose = 'control' | 'put' | 'get' | `fetch ${number}` | `member ${number}`;
 
 /** A connection and how data moves over it. */
 export interface DataChannel {

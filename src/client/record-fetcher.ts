@@ -1,6 +1,6 @@
 import { ErrorCode } from '../protocol/errors.ts';
 import type { FetchResponsePartitionData } from '../protocol/generated/fetch-response.ts';
-import type { Cluster } from './cluster.ts';
+import type { Cluster, Purpose } from './cluster.ts';
 import { brokerError, DirectError } from './errors.ts';
 import { Event } from './event.ts';
 import { fetchRecords } from './fetch.ts';
@@ -12,6 +12,8 @@ import type { TopicHandle } from './topic.ts';
 
 const RETRY_MS = 100;
 const MIN_FETCH_BYTES = 64 * 1024;
+
+let nextFetcher = 1;
 
 /** A partition that a consumer reads. */
 export interface Reading {
@@ -41,6 +43,8 @@ export interface RecordFetcherOptions {
 /** Fetches the records of partitions into a queue, while there is room in it. */
 export class RecordFetcher {
   readonly #options: RecordFetcherOptions;
+  /** Fetches wait for records, and so would those of other consumers behind them. */
+  readonly #purpose: Purpose = `fetch ${nextFetcher++}`;
   #waiting: (() => void)[] = [];
   #turns = 0;
   #closed = false;
@@ -68,6 +72,7 @@ export class RecordFetcher {
   close(): void {
     this.#closed = true;
     this.wake();
+    this.#options.cluster.closeConnections(this.#purpose);
   }
 
   async #fetchFrom(node: number, readings: readonly Reading[]): Promise<void> {
@@ -96,7 +101,7 @@ export class RecordFetcher {
     const { requestTimeoutMs } = cluster.options;
     const maxBytes = Math.max(MIN_FETCH_BYTES, queue.room);
     const answers = await fetchRecords(
-      await cluster.connection(node, 'fetch'),
+      await cluster.connection(node, this.#purpose),
       turn.map(({ handle, partition, fetchOffset }) => ({ topic: handle.name, partition, fetchOffset })),
       { maxBytes, maxWaitMs, isolationLevel, requestTimeoutMs },
     );
