@@ -3,6 +3,7 @@
 //   node scripts/build-native.mjs                          the addon, only what is out of date
 //   node scripts/build-native.mjs --test                   the native unit tests; builds and runs them
 //   node scripts/build-native.mjs --test --sanitize=address|thread
+//   node scripts/build-native.mjs --test --build-only      built, not run
 //
 // Node's API headers come from the npm package node-api-headers; the compression libraries are compiled from
 // the sources that the npm packages lz4, snappy and zstd-napi carry; zlib is found at run time (see native/codec).
@@ -164,6 +165,7 @@ async function buildAndRunTests(sanitizer) {
   const { objects, cxx } = await compileAll([...own, ...thirdPartySources()], dir, [...flags, ...sanitize]);
   const program = join(dir, 'native-test');
   await link(program, objects, cxx, ['-pthread', ...sanitize]);
+  if (process.argv.includes('--build-only')) return;
   process.exitCode = await run(
     program,
     process.argv.filter((arg) => arg.startsWith('--filter=')),

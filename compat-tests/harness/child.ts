@@ -63,15 +63,18 @@ export function sleep(ms: number): Promise<void> {
   return new Promise((done) => setTimeout(done, ms));
 }
 
-/** Polls until `probe` is true; rejects with `what` after `timeoutMs`. */
+/** How many times longer than usual things may take: KAFABRIC_TEST_PATIENCE, for slow machines. */
+export const patience = Number(process.env.KAFABRIC_TEST_PATIENCE ?? 1);
+
+/** Polls until `probe` is true; rejects with `what` after `timeoutMs`, or what that is on slow machines. */
 export async function until(
   what: string,
   timeoutMs: number,
   probe: () => boolean | Promise<boolean>,
 ): Promise<void> {
-  const deadline = Date.now() + timeoutMs;
+  const deadline = Date.now() + timeoutMs * patience;
   while (!(await probe())) {
-    if (Date.now() > deadline) throw new Error(`${what}: not within ${timeoutMs / 1000} s`);
+    if (Date.now() > deadline) throw new Error(`${what}: not within ${(timeoutMs * patience) / 1000} s`);
     await sleep(50);
   }
 }

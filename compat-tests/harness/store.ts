@@ -47,9 +47,11 @@ export class StoreUnderTest {
     const child = new Child([process.execPath, gatewayProgram, 'store', 'run', ...options]);
     this.#child = child;
     await until('the store is ready', 60_000, async () => {
-      if (!child.running) throw new Error(`the store ended: ${child.output.slice(-4000)}`);
+      if (!child.running) throw new Error('the store ended');
       const answer = await fetch(`${this.metricsUrl}/health/ready`).catch(() => null);
       return answer?.ok ?? false;
+    }).catch((error: Error) => {
+      throw new Error(`${error.message}; its log:\n${child.output.slice(-4000)}`);
     });
   }
 

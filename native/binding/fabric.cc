@@ -283,6 +283,7 @@ Napi::Object toObject(Napi::Env env, const TransferStatistics& statistics) {
   Napi::Array latency = Napi::Array::New(env, LatencyHistogram::kBuckets);
   for (uint32_t i = 0; i < LatencyHistogram::kBuckets; ++i) latency[i] = static_cast<double>(statistics.latency.counts[i]);
   result["latency"] = latency;
+  put("latencyMicroseconds", statistics.latency.microseconds);
   return result;
 }
 

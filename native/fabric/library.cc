@@ -25,6 +25,12 @@ constexpr const char* kCandidates[] = {
     "libfabric.so",
 };
 
+/**
+ * How many peers' worth of completions ofi_rxm makes its queues for. Ours do not grow with the peers, for BulkLimits::maxInFlight bounds them; the library's own
+ * 256 are more than a queue of soft-RoCE, and of some cards, can hold, and the endpoint does not open.
+ */
+constexpr const char* kUniverseSize = "16";
+
 constexpr const char* kInstall =
     "install it (Debian, Ubuntu: apt-get install libfabric1; Fedora, RHEL: dnf install libfabric), load the site's module "
     "(module load libfabric), or set fabric.library to its path";
@@ -41,7 +47,10 @@ std::string explain(const std::vector<std::string>& tried) {
 
 }  // namespace
 
-void Library::prepareEnvironment() { ::setenv("IPATH_NO_BACKTRACE", "1", 0); }
+void Library::prepareEnvironment() {
+  ::setenv("IPATH_NO_BACKTRACE", "1", 0);
+  ::setenv("FI_UNIVERSE_SIZE", kUniverseSize, 0);
+}
 
 Library::Opened Library::open(const std::string& configured) {
   prepareEnvironment();

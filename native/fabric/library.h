@@ -31,7 +31,8 @@ class Library {
 
   /**
    * Debian's libfabric loads a library that takes over the handlers of SIGINT, SIGSEGV and others unless the environment says
-   * otherwise. `open` sees to it; a program with threads that read the environment calls this before it starts them.
+   * otherwise, and ofi_rxm takes the size of its queues from there (FI_UNIVERSE_SIZE, if it is not set). `open` sees to it; a program
+   * with threads that read the environment calls this before it starts them.
    */
   static void prepareEnvironment();
 

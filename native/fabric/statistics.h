@@ -13,12 +13,14 @@ struct LatencyHistogram {
   static constexpr size_t kBuckets = 28;  // up to a minute
 
   std::array<uint64_t, kBuckets> counts{};
+  uint64_t microseconds = 0;  // all of them together
 
   void add(std::chrono::steady_clock::duration latency) {
-    auto microseconds = std::chrono::duration_cast<std::chrono::microseconds>(latency).count();
+    int64_t took = std::chrono::duration_cast<std::chrono::microseconds>(latency).count();
     size_t bucket = 0;
-    while (bucket < kBuckets - 1 && microseconds >= (int64_t{1} << bucket)) ++bucket;
+    while (bucket < kBuckets - 1 && took >= (int64_t{1} << bucket)) ++bucket;
     ++counts[bucket];
+    microseconds += static_cast<uint64_t>(std::max<int64_t>(took, 0));
   }
 };
 

@@ -63,8 +63,9 @@ PROVIDER_TEST(fabric_survives_a_stopped_target) {
   Target stopped(*store.transport, kBytes);
   checkHealthy(store, stopped, Direction::kWrite);
   stopped.process.signal(SIGSTOP);
+  const std::chrono::milliseconds time = movesWithoutTarget(provider) ? 30s : 700ms;
   std::vector<Store::Pending> pending;
-  for (int i = 0; i < 8; ++i) pending.push_back(store.start(Direction::kWrite, stopped.peer, all(stopped, store, kBytes), 700ms));
+  for (int i = 0; i < 8; ++i) pending.push_back(store.start(Direction::kWrite, stopped.peer, all(stopped, store, kBytes), time));
   // Others are served meanwhile, and when everything that is under way is given up.
   std::vector<Store::Pending> others;
   for (int i = 0; i < 40; ++i) {
@@ -72,10 +73,13 @@ PROVIDER_TEST(fabric_survives_a_stopped_target) {
     std::this_thread::sleep_for(25ms);
   }
   for (auto& one : others) CHECK_EQ(one.done.get().message, "");
-  for (auto& one : pending) CHECK(!one.done.get().ok());
-  TransferStatistics total = store.transport->total();
-  CHECK(total.timeouts > 0);
-  CHECK(store.transport->recoveries() > 0);
+  if (movesWithoutTarget(provider)) {
+    for (auto& one : pending) CHECK_EQ(one.done.get().message, "");
+  } else {
+    for (auto& one : pending) CHECK(!one.done.get().ok());
+    CHECK(store.transport->total().timeouts > 0);
+    CHECK(store.transport->recoveries() > 0);
+  }
   store.transport->removePeer(stopped.peer, {ETIMEDOUT, "the peer does not answer"});
   checkHealthy(store, healthy, Direction::kWrite);
   stopped.process.signal(SIGCONT);

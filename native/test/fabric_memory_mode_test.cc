@@ -87,6 +87,22 @@ TEST(fabric_works_with_the_modes_that_shm_offers) {
   }
 }
 
+TEST(fabric_works_with_the_modes_that_verbs_insists_on) {
+  ProviderHere here = providerHere("verbs;ofi_rxm");
+  // ofi_rxm registers local memory itself, at each transfer, when that is not offered.
+  for (int offered : {kAllMemoryModes, kAllMemoryModes & ~FI_MR_LOCAL, kAllMemoryModes & ~FI_MR_ENDPOINT}) {
+    bool tried = false;
+    for (const auto& provider : listProviders(here.library, offered).providers) {
+      if (provider->name != here.provider->name || provider->domain != here.provider->domain || tried) continue;
+      CHECK_EQ(provider->memoryModes & ~offered, 0);
+      CHECK((provider->memoryModes & FI_MR_PROV_KEY) != 0);
+      moveBytes(here, provider);
+      tried = true;
+    }
+    CHECK(tried);
+  }
+}
+
 TEST(fabric_lists_providers_fastest_first) {
   ProviderHere here = providerHere("tcp;ofi_rxm");
   ProviderList list = listProviders(here.library);

@@ -1,4 +1,4 @@
-// Runs the native unit tests: native-test [--filter=part-of-a-name]; as native-test --child=name it is a process of one of them.
+// Runs the native unit tests: native-test [--filter=part-of-a-name] [--verbose]; as native-test --child=name it is a process of one of them.
 #include <unistd.h>
 
 #include <csignal>
@@ -51,8 +51,10 @@ int runChild(const char* name) {
 
 int main(int argc, char** argv) {
   std::string filter;
+  bool verbose = false;
   for (int i = 1; i < argc; ++i) {
     if (std::strncmp(argv[i], "--filter=", 9) == 0) filter = argv[i] + 9;
+    if (std::strcmp(argv[i], "--verbose") == 0) verbose = true;
     if (std::strncmp(argv[i], "--child=", 8) == 0) return runChild(argv[i] + 8);
   }
   std::signal(SIGALRM, onAlarm);
@@ -62,6 +64,10 @@ int main(int argc, char** argv) {
   for (const auto& test : kafabric::test::cases()) {
     if (test.name.find(filter) == std::string::npos) continue;
     ++run;
+    if (verbose) {
+      std::printf("%s\n", test.name.c_str());
+      std::fflush(stdout);
+    }
     running = test.name.c_str();
     ::alarm(kLongestTestSeconds);
     try {

@@ -43,6 +43,8 @@ export interface TransferStatistics {
   retries: number;
   /** How many requests took less than 2^i microseconds, and at least half of that. */
   latency: number[];
+  /** Of all of these together. */
+  latencyMicroseconds: number;
 }
 
 export interface TransportStatistics extends TransferStatistics {

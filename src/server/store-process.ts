@@ -23,6 +23,7 @@ import type { Logger } from '../util/logger.ts';
 import { fabricSettings } from './fabric-settings.ts';
 import { type HttpServer, startHttpServer } from './http/http-server.ts';
 import { arenaBytes } from './memory.ts';
+import { exportFabric } from './metrics/fabric-metrics.ts';
 import { exportTo } from './metrics/gateway-metrics.ts';
 import { storeMetrics } from './metrics/store-metrics.ts';
 import { storesSecret } from './store-settings.ts';
@@ -96,7 +97,9 @@ export class StoreProcess {
       clock: systemClock,
       logger: this.#log,
     });
-    exportTo(this.#registry, storeMetrics(this.#server, directory, store));
+    const server = this.#server;
+    exportTo(this.#registry, storeMetrics(server, directory, store));
+    exportFabric(this.#registry, () => server.transfers());
     if (!isLoopbackHost(listener.host))
       this.#log.warn(
         {},

@@ -1,6 +1,12 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { arenaStats } from '../../../../native/arena.ts';
-import { FabricTransport, inspectFabric, type TransportOptions } from '../../../../native/fabric.ts';
+import {
+  FabricTransport,
+  inspectFabric,
+  type TransferStatistics,
+  type TransportOptions,
+  type TransportStatistics,
+} from '../../../../native/fabric.ts';
 import { type FabricWish, hostIdentity, usableWays, type Way } from '../../../../native/fabric-choice.ts';
 import type { Clock, Timer } from '../../../../util/clock.ts';
 import type { Logger } from '../../../../util/logger.ts';
@@ -50,6 +56,7 @@ export class StoreServer {
   readonly #server: Server;
   readonly #sessions = new Set<StoreSession>();
   readonly #transports = new Map<string, Promise<FabricTransport>>();
+  readonly #opened: FabricTransport[] = [];
   readonly #memory: ArenaQueue;
   readonly #ways: readonly Way[];
   readonly #host = hostIdentity();
@@ -100,6 +107,24 @@ export class StoreServer {
     for (const { provider } of this.#sessions)
       if (provider !== '') counts.set(provider, (counts.get(provider) ?? 0) + 1);
     return counts;
+  }
+
+  /** What the transports have done, in all and for each gateway that is attached: `<cluster>.<node>`. */
+  transfers(): {
+    provider: string;
+    domain: string;
+    statistics: TransportStatistics;
+    peers: Map<string, TransferStatistics>;
+  }[] {
+    return this.#opened.map((transport) => {
+      const statistics = transport.statistics();
+      const peers = new Map<string, TransferStatistics>();
+      for (const { target, identity } of this.#sessions) {
+        const its = target?.transport === transport ? statistics.peers[target.peer] : undefined;
+        if (its !== undefined) peers.set(`${identity!.cluster}.${identity!.node}`, its);
+      }
+      return { provider: transport.provider, domain: transport.domain, statistics, peers };
+    });
   }
 
   /** Connections that could not show that they know the secret, or sent nonsense before. */
@@ -216,6 +241,7 @@ export class StoreServer {
     if (opened === undefined) {
       opened = FabricTransport.open(way, this.#options.fabric.options).then(async (transport) => {
         await transport.registerArena();
+        this.#opened.push(transport);
         return transport;
       });
       this.#transports.set(key, opened);
@@ -234,6 +260,7 @@ export class StoreServer {
     for (const session of [...this.#sessions]) session.end('the store stops');
     await Promise.all(this.#ending.values());
     await closed;
+    this.#opened.length = 0;
     for (const transport of this.#transports.values()) await (await transport.catch(() => null))?.close();
   }
 }

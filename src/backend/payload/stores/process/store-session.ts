@@ -75,6 +75,11 @@ export class StoreSession {
     return this.#target?.transport.provider ?? '';
   }
 
+  /** The gateway's memory, when it is attached. */
+  get target(): AttachedTarget | null {
+    return this.#target;
+  }
+
   /** Resolves when nothing that it asked for is under way. */
   async idle(): Promise<void> {
     await Promise.all(this.#running);
