@@ -21,6 +21,8 @@ export interface CaseOptions {
   readonly save?: Readonly<Record<string, string>>;
   /** Names of fields of the answer that are not compared here, and why. */
   readonly except?: { readonly fields: readonly string[]; readonly because: string };
+  /** Each broker is asked again until its answer is so: what it has to do before, it does in the background. */
+  readonly until?: (answer: Body) => boolean;
   /** Both answer differently, and are meant to: why. It fails when they no longer do. */
   readonly differs?: string;
   /** The request gets no answer (acks=0): compared is whether the connection goes on. */

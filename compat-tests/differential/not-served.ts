@@ -2,5 +2,4 @@
 export const NOT_SERVED: readonly string[] = [
   // Directories are for the broker to choose.
   'AlterReplicaLogDirs',
-  'AlterUserScramCredentials',
 ];

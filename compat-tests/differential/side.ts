@@ -11,7 +11,7 @@ import { ProtocolError } from '../../src/protocol/wire/errors.ts';
 import { Reader } from '../../src/protocol/wire/reader.ts';
 import type { Uuid } from '../../src/protocol/wire/types.ts';
 import { Writer } from '../../src/protocol/wire/writer.ts';
-import { until } from '../harness/child.ts';
+import { sleep, until } from '../harness/child.ts';
 import { WireClient } from '../harness/wire-client.ts';
 import type { Answers, Body, Case } from './case.ts';
 
@@ -27,6 +27,8 @@ export interface VersionRange {
 
 const NO_ID = 'AAAAAAAAAAAAAAAAAAAAAA';
 const PATIENCE_MS = 5_000;
+const LONG_PATIENCE_MS = 30_000;
+const PAUSE_MS = 100;
 const METADATA_VERSION = 12;
 
 /** One of the two brokers: a connection to it, and what it has said so far. */
@@ -84,8 +86,17 @@ export class Side {
     return filled;
   }
 
-  /** Sends a request and says what came of it. */
-  async ask({ api, unanswered }: Case, version: number, request: Body): Promise<Outcome> {
+  /** Sends a request and says what came of it; again and again while the case waits for another answer. */
+  async ask(test: Case, version: number, request: Body): Promise<Outcome> {
+    const { until: isAwaited } = test;
+    for (const deadline = Date.now() + LONG_PATIENCE_MS; ; await sleep(PAUSE_MS)) {
+      const outcome = await this.#askOnce(test, version, request);
+      const goesOn = isAwaited !== undefined && outcome.kind === 'answer' && !isAwaited(outcome.body);
+      if (!goesOn || Date.now() > deadline) return outcome;
+    }
+  }
+
+  async #askOnce({ api, unanswered }: Case, version: number, request: Body): Promise<Outcome> {
     const client = await this.#connection();
     if (!unanswered) return this.#exchange(client, api, version, request);
     client.sendUnanswered(requestCodecs.get(ApiKey[api])!, version, request);

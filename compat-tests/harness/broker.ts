@@ -189,6 +189,8 @@ class Kafka extends BrokerProcess {
       'offsets.topic.num.partitions': '8',
       'transaction.state.log.replication.factor': '1',
       'transaction.state.log.min.isr': '1',
+      'share.coordinator.state.topic.replication.factor': '1',
+      'share.coordinator.state.topic.min.isr': '1',
       ...this.#overrides,
     };
     const file = join(this.dir, 'server.properties');

@@ -168,6 +168,30 @@ describe("Kafka's tools of administration", () => {
     assert.match(await run(command, '--list'), /No partition reassignments found/);
   });
 
+  it('kafka-configs: SCRAM credentials', async () => {
+    const user = '--entity-type users --entity-name carol';
+    await run(
+      configCommand,
+      `--alter ${user} --add-config SCRAM-SHA-256=[iterations=8192,password=secret],SCRAM-SHA-512=[password=secret]`,
+    );
+    const described = await run(configCommand, `--describe ${user}`);
+    assert.match(described, /SCRAM-SHA-256=iterations=8192/);
+    assert.match(described, /SCRAM-SHA-512=iterations=4096/);
+    await run(configCommand, `--alter ${user} --delete-config SCRAM-SHA-256`);
+    assert.doesNotMatch(await run(configCommand, `--describe ${user}`), /SCRAM-SHA-256/);
+  });
+
+  it('kafka-configs: levels of loggers', async () => {
+    const loggers = '--entity-type broker-loggers --entity-name 1';
+    assert.match(await run(configCommand, `--describe ${loggers}`), /groups=DEBUG/);
+    await run(configCommand, `--alter ${loggers} --add-config groups=ERROR`);
+    const described = await run(configCommand, `--describe ${loggers}`);
+    assert.match(described, /groups=ERROR/);
+    assert.match(described, /root=DEBUG/);
+    await run(configCommand, `--alter ${loggers} --delete-config groups`);
+    assert.match(await run(configCommand, `--describe ${loggers}`), /groups=DEBUG/);
+  });
+
   it('kafka-log-dirs', async () => {
     const output = await run(`${tools}.LogDirsCommand`, '--describe --topic-list admin --broker-list 1');
     const [, json] = output.match(/^(\{.*\})$/m)!;

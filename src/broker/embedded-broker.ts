@@ -12,11 +12,12 @@ import type { KafabricConfig } from '../config/index.ts';
 import { arenaStats } from '../native/arena.ts';
 import { Store } from '../native/store.ts';
 import type { Clock } from '../util/clock.ts';
-import type { Logger } from '../util/logger.ts';
+import type { Logger, LoggerLevels } from '../util/logger.ts';
 import { writeAcknowledged } from './acknowledged-memory.ts';
 import { makeCleaner } from './cleaner.ts';
 import { ConfigManager } from './configs/config-manager.ts';
 import type { CoordinatorTopic } from './coordinator-shards.ts';
+import { ScramCredentials } from './credentials/scram-credentials.ts';
 import { DirectService } from './direct/direct-service.ts';
 import { groupConfig } from './groups/config.ts';
 import { consumerConfig } from './groups/consumer/config.ts';
@@ -57,6 +58,8 @@ export interface EmbeddedBrokerOptions {
   readonly config: KafabricConfig;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** The levels of `logger` and its children, for those who alter them. */
+  readonly loggers?: LoggerLevels;
   /** What clients are told to connect to, one for each listener. */
   readonly endpoints: readonly BrokerEndpoint[];
   /** How payload reaches the stores of `payload.stores`; without it there are none. */
@@ -96,6 +99,7 @@ export class EmbeddedBroker {
   readonly topics: TopicManager;
   readonly configs: ConfigManager;
   readonly quotas: QuotaManager;
+  readonly scram: ScramCredentials;
   readonly clientQuotas: ClientQuotas;
   readonly telemetry: ClientTelemetry;
   readonly partitions: PartitionManager;
@@ -118,21 +122,32 @@ export class EmbeddedBroker {
     metadata: ClusterMetadata;
   }) {
     const { options, store, logs, tiers, stores, metadata } = parts;
-    const { config, clock, logger } = options;
+    const { config, clock } = options;
+    const loggerOf = (component: string) => options.logger.child({ component });
     this.clock = clock;
     this.store = store;
     this.logs = logs;
     this.tiers = tiers;
     this.stores = stores;
-    this.cleaner = makeCleaner({ logs, store, config: () => metadata.config, clock, logger });
+    this.cleaner = makeCleaner({
+      logs,
+      store,
+      config: () => metadata.config,
+      clock,
+      logger: loggerOf('cleaner'),
+    });
     this.metadata = metadata;
     this.topics = new TopicManager(metadata, randomUuid);
-    this.configs = new ConfigManager(metadata);
+    this.configs = new ConfigManager(metadata, options.loggers);
     this.quotas = new QuotaManager(metadata);
+    this.scram = new ScramCredentials(metadata);
     this.clientQuotas = new ClientQuotas(config, clock);
     this.telemetry = new ClientTelemetry(clock, config.get('telemetry.max.bytes'));
-    this.partitions = new PartitionManager({ logs, files: store, tiers, stores, config, clock, logger });
-    this.producerIds = new ProducerIds(() => metadata.allocateProducerIds(), logger);
+    this.partitions = new PartitionManager({
+      ...{ logs, files: store, tiers, stores, config, clock },
+      logger: loggerOf('partitions'),
+    });
+    this.producerIds = new ProducerIds(() => metadata.allocateProducerIds(), loggerOf('transactions'));
     const memory = new MemoryBudget(() => memoryInUse(store), FETCH_MEMORY_SHARE, clock);
     this.fetches = new FetchService({ maxBytes: config.get('fetch.max.bytes') }, memory, clock);
     this.direct = new DirectService({
@@ -141,13 +156,14 @@ export class EmbeddedBroker {
       topicId: (name) => metadata.topicByName(name)?.id ?? null,
       memory: { reads: memory, writes: new MemoryBudget(() => memoryInUse(store), PUT_MEMORY_SHARE, clock) },
       clock,
-      logger,
+      logger: loggerOf('direct'),
     });
     const slots = config.get('max.incremental.fetch.session.cache.slots');
     this.fetchSessions = new FetchSessions({ slots, evictionMs: FETCH_SESSION_EVICTION_MS }, clock);
     const groupConfigs = (groupId: string) => metadata.state.configs(ResourceType.GROUP, groupId);
     this.sharing = openSharing({
-      ...{ config, clock, logger, groupConfigs },
+      ...{ config, clock, groupConfigs },
+      logger: loggerOf('share'),
       partitions: this.partitions,
       fetches: this.fetches,
       topic: this.#coordinatorTopic(SHARE_STATE_TOPIC),
@@ -156,15 +172,15 @@ export class EmbeddedBroker {
     this.groups = new GroupCoordinator({
       clock,
       config: groupConfig(config),
-      logger,
+      logger: loggerOf('groups'),
       log: new PartitionOffsetsLog(this.partitions, clock),
       topic: this.#coordinatorTopic(OFFSETS_TOPIC),
-      consumer: consumerConfig(config, groupConfigs),
-      streams: streamsConfig(config, groupConfigs),
+      consumer: consumerConfig(() => metadata.config, groupConfigs),
+      streams: streamsConfig(() => metadata.config, groupConfigs),
       topics: new MetadataTopics(metadata),
       createTopics: (topics) => this.topics.createTopics(topics),
       share: {
-        config: shareGroupConfig(config, groupConfigs),
+        config: shareGroupConfig(() => metadata.config, groupConfigs),
         states,
         endOffset: (topicId, partition) =>
           this.partitions.findById(topicId, partition)?.highWatermark ?? null,
@@ -176,7 +192,7 @@ export class EmbeddedBroker {
     this.transactions = new TransactionCoordinator({
       clock,
       config: transactionConfig(() => metadata.config),
-      logger,
+      logger: loggerOf('transactions'),
       log: new PartitionTransactionLog(this.partitions, clock),
       topic: this.#coordinatorTopic(TRANSACTION_TOPIC),
       partitions: this.markers,
@@ -307,8 +323,9 @@ export async function openTiers(parts: {
   options: EmbeddedBrokerOptions;
 }): Promise<TieredStorage> {
   const { store, logs, metadata, options } = parts;
-  const { config, clock, logger } = options;
+  const { config, clock } = options;
   const { s3, tiers } = config.resolved;
+  const logger = options.logger.child({ component: 'tiers' });
   return TieredStorage.open({
     tiers,
     bucket: s3 && (await Bucket.open({ config: s3, files: store, logger })),
@@ -352,7 +369,7 @@ export function openStores(
     scrubBytesPerSecond: () => metadata.config.get('payload.stores.scrub.bytes.per.second'),
     repairBytesPerSecond: () => metadata.config.get('payload.stores.repair.bytes.per.second'),
     clock,
-    logger,
+    logger: logger.child({ component: 'stores' }),
   });
 }
 
@@ -385,7 +402,7 @@ export function makeLogs(
   return new LogManager({
     fileSystem,
     clock,
-    logger,
+    logger: logger.child({ component: 'log' }),
     directories: config.resolved.logDirs,
     nodeId: config.resolved.nodeId,
     clusterId: config.get('cluster.id'),
@@ -412,7 +429,7 @@ export async function openMetadata(
     endpoints,
     directories: logs.directories.flatMap(({ id }) => id ?? []),
     randomUuid,
-    logger,
+    logger: logger.child({ component: 'metadata' }),
   });
 }
 

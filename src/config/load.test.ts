@@ -73,6 +73,21 @@ describe('loadConfig', () => {
     );
   });
 
+  it('knows the keys of Kafka that have no effect one by one', () => {
+    const { warnings } = loadConfig(
+      input({ text: 'share.coordinator.threads=1\nsasl.of.a.plugin=x\n' }),
+    ).resolved;
+    for (const key of ['share.coordinator.threads', 'sasl.of.a.plugin'])
+      assert.ok(warnings.some((warning) => warning.startsWith(`${key} (`)));
+    assert.deepEqual(
+      problemsOf({ text: 'group.share.sesion.timeout.ms=50000\nshare.coordinator.thread=1\n' }),
+      [
+        'group.share.sesion.timeout.ms=50000 (kafabric.properties:1): unknown configuration key; did you mean group.share.session.timeout.ms?',
+        'share.coordinator.thread=1 (kafabric.properties:2): unknown configuration key',
+      ],
+    );
+  });
+
   it('reports everything that is wrong at once, with the value, what is allowed, and the closest key', () => {
     const problems = problemsOf({
       text: 'num.partitons=3\nnum.partitions=0\n',

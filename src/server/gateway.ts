@@ -14,7 +14,7 @@ import {
 import type { NetOptions } from '../native/net.ts';
 import { ApiKey } from '../protocol/api-keys.ts';
 import { systemClock } from '../util/clock.ts';
-import type { Logger } from '../util/logger.ts';
+import type { LeveledLogger } from '../util/logger.ts';
 import { fabricSettings } from './fabric-settings.ts';
 import { apiVersionsHandler } from './handlers/18-api-versions.ts';
 import { brokerHandlers, directHandlers } from './handlers/index.ts';
@@ -35,19 +35,19 @@ const SHUTDOWN_DEADLINE_MS = 5_000;
 
 export interface GatewayOptions {
   readonly config: KafabricConfig;
-  readonly log: Logger;
+  readonly log: LeveledLogger;
 }
 
 /** The whole program: the Kafka listeners in front of the embedded broker, and the operators' HTTP listener. */
 export class Gateway {
-  readonly #log: Logger;
+  readonly #log: LeveledLogger;
   readonly #metrics = new GatewayMetrics(version);
   #state = 'starting';
   #http: HttpServer | null = null;
   #broker: EmbeddedBroker | null = null;
   #listeners: KafkaListeners | null = null;
 
-  private constructor(log: Logger) {
+  private constructor(log: LeveledLogger) {
     this.#log = log;
   }
 
@@ -72,6 +72,7 @@ export class Gateway {
       config,
       clock: systemClock,
       logger: this.#log,
+      loggers: this.#log.levels,
       endpoints: advertised,
       storeAccess: { fabric: fabricSettings(config), secret: storesSecret(config) },
     });
@@ -129,7 +130,7 @@ export class Gateway {
     this.#listeners = new KafkaListeners({
       net: netOptions(config),
       registry,
-      logger: this.#log,
+      logger: this.#log.child({ component: 'network' }),
       metrics: this.#metrics,
       clock: systemClock,
       requestQuota: broker.clientQuotas.request,

@@ -1,13 +1,20 @@
 import pino from 'pino';
-import type { Logger } from '../util/logger.ts';
+import {
+  type LeveledLogger,
+  LOG_LEVELS,
+  type Logger,
+  type LoggerLevels,
+  type LogLevel,
+  ROOT_LOGGER,
+} from '../util/logger.ts';
 
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+export type { LogLevel } from '../util/logger.ts';
 
 /**
  * The gateway's log: one JSON object per line on standard output, or lines for people when that is a terminal.
- * `level` is the least severe level that is written.
+ * `level` is the least severe level that is written, until `levels` says otherwise.
  */
-export function createLogger(level: LogLevel): Logger {
+export function createLogger(level: LogLevel): LeveledLogger {
   const base = {
     level,
     base: null,
@@ -18,16 +25,79 @@ export function createLogger(level: LogLevel): Logger {
       cause: pino.stdSerializers.err,
     },
   };
-  if (!process.stdout.isTTY) return pino({ ...base, formatters: { level: (label) => ({ level: label }) } });
-  return pino({
-    ...base,
-    transport: {
-      target: 'pino-pretty',
-      options: {
-        translateTime: 'SYS:HH:MM:ss.l',
-        ignore: 'component',
-        messageFormat: '{if component}[{component}] {end}{msg}',
+  if (!process.stdout.isTTY)
+    return leveled(pino({ ...base, formatters: { level: (label) => ({ level: label }) } }));
+  return leveled(
+    pino({
+      ...base,
+      transport: {
+        target: 'pino-pretty',
+        options: {
+          translateTime: 'SYS:HH:MM:ss.l',
+          ignore: 'component',
+          messageFormat: '{if component}[{component}] {end}{msg}',
+        },
       },
-    },
-  });
+    }),
+  );
+}
+
+/** A logger of pino's whose children have names and levels: those without a level of their own follow the root. */
+export function leveled(root: pino.Logger): LeveledLogger {
+  const levels = new PinoLevels(root);
+  return {
+    ...faceOf(root),
+    child: ({ component }) => levels.named(component),
+    levels,
+  };
+}
+
+class PinoLevels implements LoggerLevels {
+  readonly #root: pino.Logger;
+  readonly #named = new Map<string, { readonly logger: pino.Logger; own: LogLevel | null }>();
+
+  constructor(root: pino.Logger) {
+    this.#root = root;
+  }
+
+  named(component: string): Logger {
+    let entry = this.#named.get(component);
+    if (entry === undefined) {
+      entry = { logger: this.#root.child({ component }), own: null };
+      this.#named.set(component, entry);
+    }
+    return { ...faceOf(entry.logger), child: (bindings) => this.named(bindings.component) };
+  }
+
+  levels(): ReadonlyMap<string, LogLevel> {
+    const levels = new Map([[ROOT_LOGGER, levelOf(this.#root)]]);
+    for (const [name, { logger }] of this.#named) levels.set(name, levelOf(logger));
+    return levels;
+  }
+
+  set(name: string, level: LogLevel | null): void {
+    if (name === ROOT_LOGGER) {
+      if (level === null) return;
+      this.#root.level = level;
+      for (const { logger, own } of this.#named.values()) if (own === null) logger.level = level;
+      return;
+    }
+    const entry = this.#named.get(name);
+    if (entry === undefined) return;
+    entry.own = level;
+    entry.logger.level = level ?? levelOf(this.#root);
+  }
+}
+
+function faceOf(logger: pino.Logger): Omit<Logger, 'child'> {
+  return {
+    debug: (fields, message) => logger.debug(fields, message),
+    info: (fields, message) => logger.info(fields, message),
+    warn: (fields, message) => logger.warn(fields, message),
+    error: (fields, message) => logger.error(fields, message),
+  };
+}
+
+function levelOf({ level }: pino.Logger): LogLevel {
+  return LOG_LEVELS.find((each) => each === level) ?? 'info';
 }

@@ -356,6 +356,41 @@ export const admin = chapter('administration', (call) => {
   call('DescribeUserScramCredentials', 'of nobody', { users: [] });
   call('DescribeUserScramCredentials', 'of one', { users: [{ name: 'alice' }] });
   call('DescribeUserScramCredentials', 'of one twice', { users: [{ name: 'alice' }, { name: 'alice' }] });
+  const upsertion = (name: string, more: object = {}) => ({
+    ...{ name, mechanism: 1, iterations: 4096 },
+    ...{ salt: Buffer.from('salt'), saltedPassword: Buffer.from('salted password'), ...more },
+  });
+  const deletion = (name: string, mechanism = 1) => ({ name, mechanism });
+  const scram = (name: string, deletions: object[], upsertions: object[]) =>
+    call('AlterUserScramCredentials', name, { deletions, upsertions });
+  scram('nothing', [], []);
+  scram(
+    'of some users',
+    [],
+    [
+      upsertion('alice'),
+      upsertion('bob', { mechanism: 2, iterations: 16384 }),
+      upsertion('few', { iterations: 4095 }),
+      upsertion('many', { iterations: 16385 }),
+      upsertion('unknown', { mechanism: 0 }),
+      upsertion('later', { mechanism: 3 }),
+      upsertion(''),
+      upsertion('unsalted', { salt: Buffer.alloc(0) }),
+      upsertion('empty', { saltedPassword: Buffer.alloc(0) }),
+    ],
+  );
+  scram('of a user twice', [], [upsertion('carol'), upsertion('carol', { mechanism: 2 })]);
+  scram('of a user, another mechanism', [], [upsertion('alice', { mechanism: 2, iterations: 5000 })]);
+  scram('of users, deleted and set', [deletion('alice')], [upsertion('alice'), upsertion('dave')]);
+  scram('of users that have none', [deletion('erin'), deletion('bob', 1), deletion('bob', 9)], []);
+  call('DescribeUserScramCredentials', 'of all that there are', { users: null });
+  call('DescribeUserScramCredentials', 'of those that there are, by no name', { users: [] });
+  call('DescribeUserScramCredentials', 'of some', {
+    users: [{ name: 'alice' }, { name: 'bob' }, { name: 'erin' }, { name: 'bob' }],
+  });
+  scram('to be deleted', [deletion('alice'), deletion('bob', 2)], []);
+  scram('to be deleted again', [deletion('alice'), deletion('')], []);
+  call('DescribeUserScramCredentials', 'of what is left', { users: null });
   call('SaslHandshake', 'on a plain listener', { mechanism: 'PLAIN' });
   call('SaslAuthenticate', 'on a plain listener', { authBytes: Buffer.from('x') });
   call('CreateDelegationToken', 'on a plain listener', { renewers: [], maxLifetimeMs: -1n });

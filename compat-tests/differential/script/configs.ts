@@ -86,8 +86,6 @@ export const configs = chapter('configurations', (call) => {
     { except: DOCUMENTED },
   );
   call('DescribeConfigs', 'no subscription', describeConfigs(CLIENT_METRICS, ''));
-  call('DescribeConfigs', 'loggers of another broker', describeConfigs(BROKER_LOGGER, '7'));
-  call('DescribeConfigs', 'loggers of no broker', describeConfigs(BROKER_LOGGER, ''));
   call('DescribeConfigs', 'nothing', { resources: [] });
   for (const key of [
     'log.retention.ms',
@@ -100,6 +98,8 @@ export const configs = chapter('configurations', (call) => {
     'quota.window.num',
     'quota.window.size.seconds',
     'controller.quota.window.num',
+    'group.share.assignment.interval.ms',
+    'share.coordinator.state.topic.min.isr',
   ])
     call('DescribeConfigs', `broker key ${key}`, describeConfigs(BROKER, '1', [key]), { except: DOCUMENTED });
 

@@ -2,9 +2,23 @@ import { admin } from './admin.ts';
 import { configs } from './configs.ts';
 import { data } from './data.ts';
 import { groups } from './groups.ts';
+import { limits } from './limits.ts';
+import { loggers } from './loggers.ts';
+import { shares } from './shares.ts';
 import { streamsGroups } from './streams-groups.ts';
 import { topics } from './topics.ts';
 import { transactions } from './transactions.ts';
 
 /** All calls, in the order in which they are made. */
-export const chapters = [topics, configs, data, groups, streamsGroups, transactions, admin];
+export const chapters = [
+  topics,
+  configs,
+  limits,
+  loggers,
+  data,
+  groups,
+  shares,
+  streamsGroups,
+  transactions,
+  admin,
+];

@@ -77,6 +77,13 @@ export const transactions = chapter('transactions', (call) => {
   call('InitProducerId', 'no time', init('t-none', { transactionTimeoutMs: 0 }));
   call('InitProducerId', 'negative time', init('t-none', { transactionTimeoutMs: -1 }));
   call('InitProducerId', 'too much time', init('t-none', { transactionTimeoutMs: 2_000_000_000 }));
+  for (const [name, more] of [
+    ['two phases', { enable2Pc: true }],
+    ['what was prepared', { keepPreparedTxn: true }],
+  ] as const)
+    call('InitProducerId', `${name}, in a version that is not stable`, init('t-none', more), {
+      versions: [6, 6],
+    });
   call('InitProducerId', 'an id without an epoch', init('t-none', { producerId: 5n }), { versions: [3, 5] });
   call('InitProducerId', 'an epoch without an id', init('t-none', { producerEpoch: 5 }), {
     versions: [3, 5],

@@ -6,45 +6,64 @@ import {
   topicDefinitionsByName,
 } from '../../config/index.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
+import type { LoggerLevels } from '../../util/logger.ts';
 import { apiErrorOf } from '../api-error.ts';
 import type { ClusterMetadata } from '../metadata/cluster-metadata.ts';
 import { type MetadataRecord, metadataRecord } from '../metadata/records.ts';
 import { type MetadataState, ResourceType } from '../metadata/state.ts';
 import { topicNameProblem } from '../metadata/topic-name.ts';
+import { AlterOperation, type ConfigAlteration } from './alteration.ts';
+import { BrokerLoggers, NO_LOGGERS } from './broker-loggers.ts';
 import { isPlainResource, plainResourceKind } from './resources.ts';
 import { validateBrokerConfigs, validateTopicConfigs, validateValues } from './validate.ts';
-
-/** Kafka's AlterConfigOp types. */
-export const AlterOperation = { SET: 0, DELETE: 1, APPEND: 2, SUBTRACT: 3 } as const;
 
 export interface ConfigResource {
   readonly type: number;
   readonly name: string;
 }
 
-export interface ConfigAlteration {
-  readonly name: string;
-  /** Kafka's AlterConfigOp type. */
-  readonly operation: number;
-  readonly value: string | null;
-}
+type AlteredResource = ConfigResource & { readonly alterations: readonly ConfigAlteration[] };
 
 /** What became of one resource of a request; null is success. */
 export type AlterOutcome = ApiError | null;
 
 /** Changes the configuration of topics, brokers and the other resources that have one. */
 export class ConfigManager {
+  readonly loggers: BrokerLoggers;
   readonly #metadata: ClusterMetadata;
 
-  constructor(metadata: ClusterMetadata) {
+  constructor(metadata: ClusterMetadata, loggers: LoggerLevels = NO_LOGGERS) {
     this.#metadata = metadata;
+    this.loggers = new BrokerLoggers(metadata.nodeId, loggers);
   }
 
   /** Changes single keys (KIP-339). The outcomes are in the order of the resources, which must be distinct. */
-  incrementalAlter(
-    resources: readonly (ConfigResource & { alterations: readonly ConfigAlteration[] })[],
+  async incrementalAlter(
+    resources: readonly AlteredResource[],
     validateOnly: boolean,
   ): Promise<AlterOutcome[]> {
+    // What concerns this broker alone does not wait for what the cluster writes down.
+    const ofLoggers = resources.map((resource) =>
+      isLogger(resource) ? this.#alterLoggers(resource, validateOnly) : null,
+    );
+    const others = resources.filter((resource) => !isLogger(resource));
+    const outcomes = others.length === 0 ? [] : await this.#alterStored(others, validateOnly);
+    return resources.map((resource, position) =>
+      isLogger(resource) ? ofLoggers[position]! : outcomes[others.indexOf(resource)]!,
+    );
+  }
+
+  #alterLoggers({ name, alterations }: AlteredResource, validateOnly: boolean): AlterOutcome {
+    try {
+      checkAlterations(alterations);
+      this.loggers.alter(name, alterations, validateOnly);
+      return null;
+    } catch (error) {
+      return apiErrorOf(error);
+    }
+  }
+
+  #alterStored(resources: readonly AlteredResource[], validateOnly: boolean): Promise<AlterOutcome[]> {
     return this.#alter(resources, validateOnly, (state, resource) => {
       checkAlterations(resource.alterations);
       const values = new Map(state.configs(resource.type, resource.name));
@@ -129,8 +148,10 @@ export class ConfigManager {
       validateBrokerConfigs(values, changed, name === '');
     } else {
       const kind = plainResourceKind(type, name);
+      const checkEach = () => validateValues(values, kind.definitions, kind.label, kind.errorCode);
+      if (kind.checksEachFirst) checkEach();
       kind.check(values, this.#metadata.config);
-      validateValues(values, kind.definitions, kind.label, kind.errorCode);
+      if (!kind.checksEachFirst) checkEach();
     }
   }
 
@@ -183,6 +204,10 @@ export class ConfigManager {
     if (type === ResourceType.BROKER) return this.#metadata.config.entry(definition.name)?.text ?? '';
     return definition.default ?? '';
   }
+}
+
+function isLogger({ type }: ConfigResource): boolean {
+  return type === ResourceType.BROKER_LOGGER;
 }
 
 function checkBrokerName(name: string, nodeId: number): void {

@@ -68,7 +68,6 @@ function describeUnsorted(metadata: ClusterMetadata, resourceType: number, name:
       ? describeClusterDefault(metadata)
       : describeBroker(metadata.config);
   }
-  if (resourceType === ResourceType.BROKER_LOGGER) refuseLoggers(name, metadata.nodeId);
   const { definitions, source, defaultsFrom } = plainResourceKind(resourceType, name);
   const own = metadata.state.configs(resourceType, name);
   return [...definitions.values()].map((definition) => {
@@ -125,15 +124,6 @@ function describeClusterDefault(metadata: ClusterMetadata): DescribedConfig[] {
     const synonyms = ownSynonym(definition, values, WireSource.DYNAMIC_DEFAULT_BROKER_CONFIG);
     return [fromSynonyms(definition, synonyms, false)];
   });
-}
-
-/** This broker's loggers have no levels that change. */
-function refuseLoggers(name: string, nodeId: number): never {
-  const { INVALID_REQUEST } = ErrorCode;
-  if (name === '') throw new ApiError(INVALID_REQUEST, 'Broker id must not be empty');
-  if (name !== String(nodeId))
-    throw new ApiError(INVALID_REQUEST, `Unexpected broker id, expected ${nodeId} but received ${name}`);
-  throw new ApiError(INVALID_REQUEST, 'The levels of loggers cannot be described; see --log-level');
 }
 
 const BROKER_SOURCES: Record<ConfigSource, number> = {

@@ -28,6 +28,7 @@ export const WireSource = {
   DYNAMIC_DEFAULT_BROKER_CONFIG: 3,
   STATIC_BROKER_CONFIG: 4,
   DEFAULT_CONFIG: 5,
+  DYNAMIC_BROKER_LOGGER_CONFIG: 6,
   CLIENT_METRICS_CONFIG: 7,
   GROUP_CONFIG: 8,
 } as const;
@@ -43,6 +44,8 @@ export interface PlainResourceKind {
   readonly defaultsFrom: string | null;
   /** Checks that concern more than one value by its definition; `config` is the broker's. @throws ApiError */
   readonly check: (values: ReadonlyMap<string, string>, config: KafabricConfig) => void;
+  /** Whether each value is checked by its definition before `check`, or after it. */
+  readonly checksEachFirst: boolean;
   readonly definitions: ReadonlyMap<string, ConfigDefinition>;
   /** With which an invalid value is refused. */
   readonly errorCode: ErrorCode;
@@ -58,6 +61,7 @@ const plainKinds = new Map<number, PlainResourceKind>([
       label: 'client metrics',
       defaultsFrom: null,
       check: checkClientMetrics,
+      checksEachFirst: false,
       emptyNameMessage: 'Client metrics subscription name must not be empty',
       unnamed: "Subscription name can't be empty",
       source: WireSource.CLIENT_METRICS_CONFIG,
@@ -71,6 +75,7 @@ const plainKinds = new Map<number, PlainResourceKind>([
       label: 'group',
       defaultsFrom: 'group.',
       check: checkGroup,
+      checksEachFirst: true,
       emptyNameMessage: 'Group name must not be empty',
       unnamed: 'Default group resources are not allowed.',
       source: WireSource.GROUP_CONFIG,

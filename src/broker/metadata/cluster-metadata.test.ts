@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
 import { ErrorCode } from '../../protocol/errors.ts';
 import { ZERO_UUID } from '../../protocol/wire/types.ts';
-import { AlterOperation, ConfigManager } from '../configs/config-manager.ts';
+import { AlterOperation } from '../configs/alteration.ts';
+import { ConfigManager } from '../configs/config-manager.ts';
 import type { ClusterMetadata } from './cluster-metadata.ts';
 import {
   MemoryMetadataLog,

@@ -3,8 +3,11 @@ import {
   type AccessControlEntryRecord,
   accessControlEntryRecord,
 } from '../../protocol/generated/access-control-entry-record.ts';
+import {
+  type DelegationTokenRecord,
+  delegationTokenRecord,
+} from '../../protocol/generated/delegation-token-record.ts';
 import { removeAccessControlEntryRecord } from '../../protocol/generated/remove-access-control-entry-record.ts';
-import { userScramCredentialRecord } from '../../protocol/generated/user-scram-credential-record.ts';
 import { decodeMetadataRecord, encodeMetadataRecord } from '../../protocol/internal-records.ts';
 import { MemoryMetadataLog, newTopic, startBroker } from './metadata.fixture.ts';
 
@@ -15,18 +18,18 @@ describe('records that only Apache Kafka acts on', () => {
     const log = new MemoryMetadataLog();
     const acl = (id: string) =>
       encodeMetadataRecord(accessControlEntryRecord, accessControlEntryRecord.create({ id, host: '*' }), 0);
-    const scram = (iterations: number) =>
+    const token = (expirationTimestamp: bigint) =>
       encodeMetadataRecord(
-        userScramCredentialRecord,
-        userScramCredentialRecord.create({ name: 'ann', mechanism: 1, iterations }),
+        delegationTokenRecord,
+        delegationTokenRecord.create({ tokenId: 't', expirationTimestamp }),
         0,
       );
     const remove = removeAccessControlEntryRecord.create({ id: IDS[0]! });
     await log.append([
       ...IDS.map(acl),
-      scram(4096),
+      token(4096n),
       encodeMetadataRecord(removeAccessControlEntryRecord, remove, 0),
-      scram(8192),
+      token(8192n),
     ]);
     for (let start = 0; start < 2; start++) {
       const { topics } = await startBroker(log, {
@@ -43,8 +46,8 @@ describe('records that only Apache Kafka acts on', () => {
         [IDS[1]],
       );
       assert.deepEqual(
-        of(userScramCredentialRecord).map((record) => (record as { iterations: number }).iterations),
-        [8192],
+        of(delegationTokenRecord).map((record) => (record as DelegationTokenRecord).expirationTimestamp),
+        [8192n],
       );
       assert.equal(of(removeAccessControlEntryRecord).length, 0);
     }

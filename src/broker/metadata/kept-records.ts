@@ -3,8 +3,6 @@ import { delegationTokenRecord } from '../../protocol/generated/delegation-token
 import { registerControllerRecord } from '../../protocol/generated/register-controller-record.ts';
 import { removeAccessControlEntryRecord } from '../../protocol/generated/remove-access-control-entry-record.ts';
 import { removeDelegationTokenRecord } from '../../protocol/generated/remove-delegation-token-record.ts';
-import { removeUserScramCredentialRecord } from '../../protocol/generated/remove-user-scram-credential-record.ts';
-import { userScramCredentialRecord } from '../../protocol/generated/user-scram-credential-record.ts';
 import { decodeMetadataRecord } from '../../protocol/internal-records.ts';
 import type { MessageCodec } from '../../protocol/wire/codec.ts';
 
@@ -22,14 +20,12 @@ function keep<T>(codec: MessageCodec<T>, keyOf: (record: T) => string, removes =
 
 keep(accessControlEntryRecord, ({ id }) => `acl ${id}`);
 keep(removeAccessControlEntryRecord, ({ id }) => `acl ${id}`, true);
-keep(userScramCredentialRecord, ({ name, mechanism }) => `scram ${mechanism} ${name}`);
-keep(removeUserScramCredentialRecord, ({ name, mechanism }) => `scram ${mechanism} ${name}`, true);
 keep(delegationTokenRecord, ({ tokenId }) => `token ${tokenId}`);
 keep(removeDelegationTokenRecord, ({ tokenId }) => `token ${tokenId}`, true);
 keep(registerControllerRecord, ({ controllerId }) => `controller ${controllerId}`);
 
 /**
- * What Apache Kafka wrote of access control, credentials and controllers: this broker does not act on it, and keeps it in its snapshots
+ * What Apache Kafka wrote of access control, delegation tokens and controllers: this broker does not act on it, and keeps it in its snapshots
  * for when Kafka gets the directory back.
  */
 export class KeptRecords {

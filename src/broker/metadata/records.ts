@@ -7,7 +7,9 @@ import { partitionRecord } from '../../protocol/generated/partition-record.ts';
 import { producerIdsRecord } from '../../protocol/generated/producer-ids-record.ts';
 import { registerBrokerRecord } from '../../protocol/generated/register-broker-record.ts';
 import { removeTopicRecord } from '../../protocol/generated/remove-topic-record.ts';
+import { removeUserScramCredentialRecord } from '../../protocol/generated/remove-user-scram-credential-record.ts';
 import { topicRecord } from '../../protocol/generated/topic-record.ts';
+import { userScramCredentialRecord } from '../../protocol/generated/user-scram-credential-record.ts';
 import {
   decodeMetadataRecord as decodeFrame,
   encodeMetadataRecord as encodeFrame,
@@ -26,6 +28,8 @@ const codecs = {
   removeTopic: removeTopicRecord,
   featureLevel: featureLevelRecord,
   producerIds: producerIdsRecord,
+  userScramCredential: userScramCredentialRecord,
+  removeUserScramCredential: removeUserScramCredentialRecord,
 } as const;
 
 type Kind = keyof typeof codecs;
@@ -46,6 +50,8 @@ const WRITTEN_VERSIONS: Record<Kind, number> = {
   removeTopic: 0,
   featureLevel: 0,
   producerIds: 0,
+  userScramCredential: 0,
+  removeUserScramCredential: 0,
 };
 
 const kindByKey = new Map(Object.entries(codecs).map(([kind, { apiKey }]) => [apiKey, kind as Kind]));

@@ -4,6 +4,7 @@ import type { RegisterBrokerRecord } from '../../protocol/generated/register-bro
 import type { Uuid } from '../../protocol/wire/types.ts';
 import { QuotaState } from './quota-state.ts';
 import { type MetadataRecord, metadataRecord } from './records.ts';
+import { ScramState } from './scram-state.ts';
 import { METADATA_TOPIC_ID } from './topic-id.ts';
 import { collisionKey } from './topic-name.ts';
 
@@ -44,6 +45,7 @@ export class MetadataState {
   readonly #collisions = new Map<string, Set<string>>();
   readonly #configs = new Map<string, Map<string, string>>();
   readonly quotas = new QuotaState();
+  readonly scram = new ScramState();
   readonly #features = new Map<string, number>();
   readonly #brokers = new Map<number, RegisterBrokerRecord>();
   /** The leader epoch with which a deleted topic would come back, by name, oldest first. */
@@ -125,6 +127,12 @@ export class MetadataState {
       case 'clientQuota':
         this.quotas.apply(record.value);
         return;
+      case 'userScramCredential':
+        this.scram.set(record.value);
+        return;
+      case 'removeUserScramCredential':
+        this.scram.remove(record.value);
+        return;
       case 'producerIds':
         this.#nextProducerId = record.value.nextProducerId;
         return;
@@ -180,6 +188,7 @@ export class MetadataState {
         yield metadataRecord('config', { resourceType, resourceName, name, value });
     }
     yield* this.quotas.records();
+    yield* this.scram.records();
     yield metadataRecord('producerIds', { nextProducerId: this.#nextProducerId });
   }
 

@@ -59,8 +59,6 @@ interface Acknowledgement {
  */
 export class InFlight {
   readonly #runs: RunList;
-  /** Acquired records below the start offset, whose log is gone: nobody gets them again. */
-  readonly #orphans: Run[] = [];
   #startOffset: bigint;
 
   /** `batches` as they were stored; what they leave out was acquired, or never fetched. */
@@ -213,7 +211,6 @@ export class InFlight {
         else this.#begin(part, transition, targetOf(type, part.deliveryCount, deliveryCountLimit));
       }
     }
-    for (const batch of batches) this.#forgetOrphans(memberId, batch);
     return transition;
   }
 
@@ -232,18 +229,15 @@ export class InFlight {
           targetOf(AcknowledgeType.RELEASE, run.deliveryCount, deliveryCountLimit),
         );
     }
-    for (let i = this.#orphans.length - 1; i >= 0; i--)
-      if (this.#orphans[i]!.transition === null && isMeant(this.#orphans[i]!)) this.#orphans.splice(i, 1);
     return transition;
   }
 
   /** When the first record's time is up; null if none is acquired. */
   get nextDeadlineMs(): number | null {
     let next: number | null = null;
-    for (const runs of [this.#runs.all, this.#orphans])
-      for (const run of runs)
-        if (run.state === DeliveryState.ACQUIRED && run.transition === null)
-          next = next === null ? run.deadlineMs : Math.min(next, run.deadlineMs);
+    for (const run of this.#runs.all)
+      if (run.state === DeliveryState.ACQUIRED && run.transition === null)
+        next = next === null ? run.deadlineMs : Math.min(next, run.deadlineMs);
     return next;
   }
 
@@ -265,7 +259,6 @@ export class InFlight {
       run.deliveryCount = run.targetCount;
       settle(run, run.target);
     }
-    this.#dropSettledOrphans();
     this.#trim();
   }
 
@@ -274,12 +267,11 @@ export class InFlight {
     for (const run of runs) run.transition = null;
   }
 
-  /** The log begins later now. What is acquired stays with its members, who may still acknowledge it. */
+  /** The log begins later now: what lies before is done with, whoever has it. */
   moveStart(offset: bigint): void {
     if (offset <= this.#startOffset) return;
     if (offset > this.nextOffset) this.#runs.push(newRun(this.nextOffset, offset - 1n));
-    for (const run of this.#runs.takeBelow(offset))
-      if (run.state === DeliveryState.ACQUIRED) this.#orphans.push(run);
+    this.#runs.takeBelow(offset);
     this.#startOffset = offset;
     this.#trim();
   }
@@ -299,7 +291,7 @@ export class InFlight {
       );
     const checked: Acknowledgement[] = [];
     for (const { first, last, type } of rangesOf(batch)) {
-      this.#checkBelowStart(memberId, first, last);
+      // What is done with, for whatever reason, may be acknowledged again.
       if (last < this.#startOffset) continue;
       const from = first < this.#startOffset ? this.#startOffset : first;
       for (const run of this.#runs.between(from, last)) {
@@ -318,35 +310,6 @@ export class InFlight {
       }
     }
     return checked;
-  }
-
-  /** Below the start offset a member may acknowledge what the log lost while it had it. */
-  #checkBelowStart(memberId: string, first: bigint, last: bigint): void {
-    const end = last < this.#startOffset ? last : this.#startOffset - 1n;
-    for (let next = first; next <= end; ) {
-      const orphan = this.#orphans.find(
-        (run) => run.first <= next && run.last >= next && run.memberId === memberId,
-      );
-      if (orphan === undefined)
-        throw new ApiError(
-          ErrorCode.INVALID_RECORD_STATE,
-          'Batch record not found. The request batch offsets are not found in the cache.',
-        );
-      next = orphan.last + 1n;
-    }
-  }
-
-  #forgetOrphans(memberId: string, { firstOffset, lastOffset }: AcknowledgementBatch): void {
-    for (let i = this.#orphans.length - 1; i >= 0; i--) {
-      const run = this.#orphans[i]!;
-      if (run.memberId === memberId && run.transition === null)
-        if (run.first >= firstOffset && run.last <= lastOffset) this.#orphans.splice(i, 1);
-    }
-  }
-
-  #dropSettledOrphans(): void {
-    for (let i = this.#orphans.length - 1; i >= 0; i--)
-      if (this.#orphans[i]!.state !== DeliveryState.ACQUIRED) this.#orphans.splice(i, 1);
   }
 
   /** Moves the start offset over what is done with, and joins what is alike. */

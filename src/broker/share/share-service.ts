@@ -6,6 +6,7 @@ import type { Partition } from '../partitions/partition.ts';
 import type { PartitionManager } from '../partitions/partition-manager.ts';
 import type { ShareConfig } from './config.ts';
 import { type AcknowledgementBatch, AcknowledgeType, type Acquired } from './in-flight.ts';
+import type { SharePartitionKey } from './partition-state.ts';
 import type { ShareFetches } from './share-fetches.ts';
 import type { SharePartition } from './share-partition.ts';
 import type { SharePartitions } from './share-partitions.ts';
@@ -194,7 +195,7 @@ export class ShareService {
     for (const { topicId, partition } of wanted) {
       try {
         const log = this.#logOf(topicId, partition);
-        const share = await this.#options.shares.open({ groupId, topicId, partition }, log);
+        const share = await this.#open({ groupId, topicId, partition }, log);
         targets.push({ topicId, partition, log, share });
       } catch (error) {
         const outcome = emptyShare({ topicId, partition });
@@ -203,6 +204,16 @@ export class ShareService {
       }
     }
     return targets;
+  }
+
+  /** Where there is no state Kafka fails with an error that its consumers survive. Rejects with an ApiError. */
+  async #open(key: SharePartitionKey, log: Partition): Promise<SharePartition> {
+    try {
+      return await this.#options.shares.open(key, log);
+    } catch (error) {
+      if (!(error instanceof ApiError && error.code === ErrorCode.INVALID_REQUEST)) throw error;
+      throw new ApiError(ErrorCode.UNKNOWN_SERVER_ERROR, error.message);
+    }
   }
 
   /** @throws ApiError */

@@ -58,7 +58,7 @@ export class ShareStateCoordinator {
     await this.#shardOf(key).initialize(key, stateEpoch, startOffset);
   }
 
-  /** The state, for the leader of this epoch (-1: for anyone). */
+  /** The state, for the leader of this epoch. */
   async read(key: SharePartitionKey, leaderEpoch: number): Promise<PartitionState> {
     return this.#shardOf(key).read(key, leaderEpoch);
   }

@@ -40,7 +40,7 @@ export interface StateShardOptions {
   readonly log: StateLog;
 }
 
-/** What a leader of a share partition writes. -1 for an epoch: whatever it is. */
+/** What a leader of a share partition writes. -1 for an epoch: whatever it is; later ones than those that are known leave these as they are. */
 export interface StateWrite {
   readonly stateEpoch: number;
   readonly leaderEpoch: number;
@@ -131,7 +131,7 @@ export class ShareStateShard implements CoordinatorShard {
         ErrorCode.INVALID_REQUEST,
         'Read operation on uninitialized share partition not allowed.',
       );
-    checkLeaderEpoch(entry, leaderEpoch);
+    if (leaderEpoch < entry.state.leaderEpoch) throw fencedLeaderEpoch();
     if (leaderEpoch > entry.state.leaderEpoch) {
       const { startOffset, deliveryCompleteCount } = entry.state;
       await this.#update(entry, { leaderEpoch, startOffset, deliveryCompleteCount, batches: [] });
@@ -147,21 +147,20 @@ export class ShareStateShard implements CoordinatorShard {
         ErrorCode.INVALID_REQUEST,
         'Write operation on uninitialized share partition not allowed.',
       );
-    checkLeaderEpoch(entry, write.leaderEpoch);
+    if (write.leaderEpoch !== -1 && entry.state.leaderEpoch > write.leaderEpoch) throw fencedLeaderEpoch();
     if (write.stateEpoch !== -1 && entry.state.stateEpoch > write.stateEpoch) throw fencedStateEpoch();
     const { state } = entry;
     // Two writes may pass each other at their writer; what is done with stays so.
     const startOffset = write.startOffset > state.startOffset ? write.startOffset : state.startOffset;
     const update = {
-      leaderEpoch: write.leaderEpoch === -1 ? state.leaderEpoch : write.leaderEpoch,
+      leaderEpoch: state.leaderEpoch,
       startOffset,
       deliveryCompleteCount: write.deliveryCompleteCount,
       batches: write.batches,
     };
-    if (write.stateEpoch > state.stateEpoch || entry.updates >= this.#options.config.updatesPerSnapshot) {
+    if (entry.updates >= this.#options.config.updatesPerSnapshot) {
       await this.#snapshot(key, {
         ...applied(state, update, this.#options.clock.now()),
-        stateEpoch: Math.max(write.stateEpoch, state.stateEpoch),
         snapshotEpoch: state.snapshotEpoch + 1,
       });
     } else await this.#update(entry, update);
@@ -300,9 +299,8 @@ function applied(
   };
 }
 
-function checkLeaderEpoch({ state }: Entry, leaderEpoch: number): void {
-  if (leaderEpoch === -1 || leaderEpoch >= state.leaderEpoch) return;
-  throw new ApiError(
+function fencedLeaderEpoch(): ApiError {
+  return new ApiError(
     ErrorCode.FENCED_LEADER_EPOCH,
     'The leader epoch in the request is older than the epoch on the broker.',
   );

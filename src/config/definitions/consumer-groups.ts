@@ -51,6 +51,7 @@ export const consumerGroupDefinitions = [
     type: 'int',
     default: '1000',
     min: 0,
+    update: 'cluster-wide',
     documentation:
       'The shortest time between two assignments of a consumer group, in milliseconds, unless the group has its own consumer.assignment.interval.ms.',
   },

@@ -51,6 +51,7 @@ export const shareGroupDefinitions = [
     type: 'int',
     default: '1000',
     min: 0,
+    update: 'cluster-wide',
     documentation:
       'The shortest time between two assignments of a share group, in milliseconds, unless the group has its own share.assignment.interval.ms.',
   },
@@ -175,7 +176,7 @@ export const shareGroupDefinitions = [
   },
   {
     name: 'share.coordinator.state.topic.min.isr',
-    type: 'int',
+    type: 'short',
     default: '1',
     min: 1,
     documentation: 'min.insync.replicas of __share_group_state.',

@@ -51,6 +51,7 @@ export const streamsGroupDefinitions = [
     type: 'int',
     default: '1000',
     min: 0,
+    update: 'cluster-wide',
     documentation:
       'The shortest time between two assignments of a streams group, in milliseconds, unless the group has its own streams.assignment.interval.ms.',
   },

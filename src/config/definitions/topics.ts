@@ -11,6 +11,7 @@ export const topicDefinitions = [
     type: 'list',
     default: 'delete',
     values: ['compact', 'delete'],
+    repeats: true,
     synonyms: [{ name: 'log.cleanup.policy' }],
     documentation:
       'What happens to old segments: delete removes them by age and size, compact keeps the latest record of each key.',
@@ -329,9 +330,9 @@ export const topicDefinitions = [
     name: 'retention.bytes',
     type: 'long',
     default: '-1',
-    min: -1,
     synonyms: [{ name: 'log.retention.bytes' }],
-    documentation: 'Bytes that a partition keeps before its oldest segments are deleted; -1 for no limit.',
+    documentation:
+      'Bytes that a partition keeps before its oldest segments are deleted; below 0 for no limit.',
   },
   {
     name: 'retention.ms',

@@ -1,4 +1,4 @@
-import type { Logger } from '../../util/logger.ts';
+import type { LeveledLogger } from '../../util/logger.ts';
 import { createLogger, type LogLevel } from '../logging.ts';
 import { version } from '../version.ts';
 
@@ -18,7 +18,7 @@ export async function runUntilStopped(
   name: string,
   level: LogLevel,
   warnings: readonly string[],
-  start: (log: Logger) => Promise<Running>,
+  start: (log: LeveledLogger) => Promise<Running>,
 ): Promise<void> {
   const log = createLogger(level);
   for (const warning of warnings) log.warn({}, warning);

@@ -1,6 +1,8 @@
+import type { BrokerLoggers } from '../../broker/configs/broker-loggers.ts';
 import { type DescribedConfig, describeResource } from '../../broker/configs/describe.ts';
-import { WIRE_TYPES } from '../../broker/configs/resources.ts';
+import { WIRE_TYPES, WireSource } from '../../broker/configs/resources.ts';
 import type { ClusterMetadata } from '../../broker/metadata/cluster-metadata.ts';
+import { ResourceType } from '../../broker/metadata/state.ts';
 import { ApiError } from '../../protocol/errors.ts';
 import {
   type DescribeConfigsRequest,
@@ -14,9 +16,10 @@ import {
 } from '../../protocol/generated/describe-configs-response.ts';
 import type { ApiHandler } from '../net/handler.ts';
 
-/** DescribeConfigs 1-4: every key with its default, source, type and documentation. */
+/** DescribeConfigs 1-4: every key with its default, source, type and documentation; of loggers their levels. */
 export function describeConfigsHandler(deps: {
   readonly metadata: ClusterMetadata;
+  readonly loggers: BrokerLoggers;
 }): ApiHandler<DescribeConfigsRequest, DescribeConfigsResponse> {
   return {
     apiKey: describeConfigsRequest.apiKey,
@@ -30,9 +33,16 @@ export function describeConfigsHandler(deps: {
           const resource = { resourceType, resourceName };
           try {
             const wanted = new Set(configurationKeys ?? []);
-            const configs = describeResource(deps.metadata, resourceType, resourceName)
-              .filter(({ definition }) => wanted.size === 0 || wanted.has(definition.name))
-              .map((described) => keyResult(described, request));
+            const isWanted = (name: string) => wanted.size === 0 || wanted.has(name);
+            const configs =
+              resourceType === ResourceType.BROKER_LOGGER
+                ? deps.loggers
+                    .describe(resourceName)
+                    .filter(({ name }) => isWanted(name))
+                    .map(loggerResult)
+                : describeResource(deps.metadata, resourceType, resourceName)
+                    .filter(({ definition }) => isWanted(definition.name))
+                    .map((described) => keyResult(described, request));
             return createDescribeConfigsResult({ ...resource, errorMessage: '', configs });
           } catch (error) {
             if (!(error instanceof ApiError)) throw error;
@@ -46,6 +56,13 @@ export function describeConfigsHandler(deps: {
       });
     },
   };
+}
+
+function loggerResult(logger: { readonly name: string; readonly value: string }) {
+  return createDescribeConfigsResourceResult({
+    ...logger,
+    configSource: WireSource.DYNAMIC_BROKER_LOGGER_CONFIG,
+  });
 }
 
 function keyResult(

@@ -1,3 +1,4 @@
+import type { TopicNames } from '../../broker/groups/ports.ts';
 import type { ShareStateCoordinator } from '../../broker/share/state-coordinator.ts';
 import { ApiKey } from '../../protocol/api-keys.ts';
 import {
@@ -11,13 +12,14 @@ import {
   initializeShareGroupStateResponse,
 } from '../../protocol/generated/initialize-share-group-state-response.ts';
 import type { ApiHandler } from '../net/handler.ts';
-import { forEachState } from './share-state-requests.ts';
+import { assertPartition, forEachState } from './share-state-requests.ts';
 
 /** InitializeShareGroupState 0: begins the states of share partitions, or begins them anew. */
 export function initializeShareGroupStateHandler(deps: {
   states: ShareStateCoordinator;
+  topics: TopicNames;
 }): ApiHandler<InitializeShareGroupStateRequest, InitializeShareGroupStateResponse> {
-  const { states } = deps;
+  const { states, topics: names } = deps;
   return {
     apiKey: ApiKey.InitializeShareGroupState,
     minVersion: 0,
@@ -30,6 +32,7 @@ export function initializeShareGroupStateHandler(deps: {
         topics,
         createInitializeShareGroupStateResponsePartitionResult,
         async (key, { stateEpoch, startOffset }) => {
+          assertPartition(names, key);
           await states.initialize(key, stateEpoch, startOffset);
           return {};
         },

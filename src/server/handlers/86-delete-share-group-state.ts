@@ -1,3 +1,4 @@
+import type { TopicNames } from '../../broker/groups/ports.ts';
 import type { ShareStateCoordinator } from '../../broker/share/state-coordinator.ts';
 import { ApiKey } from '../../protocol/api-keys.ts';
 import {
@@ -11,13 +12,14 @@ import {
   deleteShareGroupStateResponse,
 } from '../../protocol/generated/delete-share-group-state-response.ts';
 import type { ApiHandler } from '../net/handler.ts';
-import { forEachState } from './share-state-requests.ts';
+import { assertPartition, forEachState } from './share-state-requests.ts';
 
 /** DeleteShareGroupState 0: removes the states of share partitions. */
 export function deleteShareGroupStateHandler(deps: {
   states: ShareStateCoordinator;
+  topics: TopicNames;
 }): ApiHandler<DeleteShareGroupStateRequest, DeleteShareGroupStateResponse> {
-  const { states } = deps;
+  const { states, topics: names } = deps;
   return {
     apiKey: ApiKey.DeleteShareGroupState,
     minVersion: 0,
@@ -30,6 +32,7 @@ export function deleteShareGroupStateHandler(deps: {
         topics,
         createDeleteShareGroupStateResponsePartitionResult,
         async (key) => {
+          assertPartition(names, key);
           await states.delete(key);
           return {};
         },

@@ -1,3 +1,4 @@
+import type { TopicNames } from '../../broker/groups/ports.ts';
 import { UNINITIALIZED_OFFSET } from '../../broker/share/partition-state.ts';
 import type { ShareStateCoordinator } from '../../broker/share/state-coordinator.ts';
 import { ApiKey } from '../../protocol/api-keys.ts';
@@ -12,13 +13,14 @@ import {
   readShareGroupStateSummaryResponse,
 } from '../../protocol/generated/read-share-group-state-summary-response.ts';
 import type { ApiHandler } from '../net/handler.ts';
-import { forEachState } from './share-state-requests.ts';
+import { assertPartition, forEachState } from './share-state-requests.ts';
 
 /** ReadShareGroupStateSummary 0-1: how far share groups have come. */
 export function readShareGroupStateSummaryHandler(deps: {
   states: ShareStateCoordinator;
+  topics: TopicNames;
 }): ApiHandler<ReadShareGroupStateSummaryRequest, ReadShareGroupStateSummaryResponse> {
-  const { states } = deps;
+  const { states, topics: names } = deps;
   return {
     apiKey: ApiKey.ReadShareGroupStateSummary,
     minVersion: 0,
@@ -31,6 +33,7 @@ export function readShareGroupStateSummaryHandler(deps: {
         topics,
         createReadShareGroupStateSummaryResponsePartitionResult,
         async (key) => {
+          assertPartition(names, key);
           const state = states.summary(key);
           if (state === null) return { startOffset: UNINITIALIZED_OFFSET };
           const { stateEpoch, leaderEpoch, startOffset, deliveryCompleteCount } = state;

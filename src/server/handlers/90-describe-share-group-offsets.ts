@@ -2,7 +2,7 @@ import type { GroupCoordinator } from '../../broker/groups/coordinator.ts';
 import type { TopicNames } from '../../broker/groups/ports.ts';
 import type { ShareOffsets } from '../../broker/groups/share/share-offsets.ts';
 import { ApiKey } from '../../protocol/api-keys.ts';
-import { ApiError, ErrorCode, errorInfo } from '../../protocol/errors.ts';
+import { ApiError, errorInfo } from '../../protocol/errors.ts';
 import {
   type DescribeShareGroupOffsetsRequest,
   describeShareGroupOffsetsRequest,
@@ -20,7 +20,10 @@ import {
 } from '../../protocol/generated/describe-share-group-offsets-response.ts';
 import type { ApiHandler } from '../net/handler.ts';
 
-/** DescribeShareGroupOffsets 0-1: where share groups are, and from version 1 how many records they have to do. */
+/**
+ * DescribeShareGroupOffsets 0-1: where share groups are, and from version 1 how many records they have to do. As in Kafka, what is not there
+ * is nowhere (-1), and no error.
+ */
 export function describeShareGroupOffsetsHandler(deps: {
   groups: GroupCoordinator;
   topics: TopicNames;
@@ -40,7 +43,7 @@ export function describeShareGroupOffsetsHandler(deps: {
 
 function describe(groups: GroupCoordinator, topics: TopicNames, request: RequestGroup): ResponseGroup {
   const { groupId } = request;
-  const shard = groupId === '' ? ErrorCode.INVALID_GROUP_ID : groups.shardOf(groupId);
+  const shard = groups.shardOf(groupId);
   if (typeof shard === 'number')
     return createDescribeShareGroupOffsetsResponseGroup({
       ...{ groupId, errorCode: shard, errorMessage: errorInfo(shard).message },
@@ -76,8 +79,7 @@ function topicOf(
       topicName,
       partitions: partitions.map((partitionIndex) =>
         createDescribeShareGroupOffsetsResponsePartition({
-          ...{ partitionIndex, startOffset: -1n, errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION },
-          errorMessage: errorInfo(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION).message,
+          ...{ partitionIndex, startOffset: -1n },
         }),
       ),
     });

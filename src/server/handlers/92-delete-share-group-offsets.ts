@@ -12,6 +12,7 @@ import {
   type DeleteShareGroupOffsetsResponse,
   deleteShareGroupOffsetsResponse,
 } from '../../protocol/generated/delete-share-group-offsets-response.ts';
+import { ZERO_UUID } from '../../protocol/wire/types.ts';
 import type { ApiHandler } from '../net/handler.ts';
 import { shareRefusal } from './share-refusal.ts';
 
@@ -47,7 +48,10 @@ export function deleteShareGroupOffsetsHandler(deps: {
           groupId,
           known.map(({ topicId }) => topicId),
         );
-        for (const [i, outcome] of outcomes.entries()) Object.assign(known[i]!, outcome);
+        for (const [i, outcome] of outcomes.entries()) {
+          Object.assign(known[i]!, outcome);
+          if (outcome.errorCode === ErrorCode.UNKNOWN_TOPIC_OR_PARTITION) known[i]!.topicId = ZERO_UUID;
+        }
       } catch (error) {
         return createDeleteShareGroupOffsetsResponse(shareRefusal(error));
       }

@@ -15,6 +15,7 @@ import { alterPartitionReassignmentsHandler } from './45-alter-partition-reassig
 import { describeClientQuotasHandler } from './48-describe-client-quotas.ts';
 import { alterClientQuotasHandler } from './49-alter-client-quotas.ts';
 import { describeUserScramCredentialsHandler } from './50-describe-user-scram-credentials.ts';
+import { alterUserScramCredentialsHandler } from './51-alter-user-scram-credentials.ts';
 import { describeQuorumHandler } from './55-describe-quorum.ts';
 import { updateFeaturesHandler } from './57-update-features.ts';
 import { unregisterBrokerHandler } from './64-unregister-broker.ts';
@@ -28,7 +29,7 @@ export function administrationHandlers(
   broker: EmbeddedBroker,
   advertised: readonly AdvertisedListener[],
 ): AnyHandler[] {
-  const { metadata, quotas, telemetry } = broker;
+  const { metadata, quotas, scram, telemetry } = broker;
   return [
     describeClientQuotasHandler({ quotas }),
     alterClientQuotasHandler({ quotas }),
@@ -43,7 +44,8 @@ export function administrationHandlers(
     describeDelegationTokenHandler(),
     electLeadersHandler({ metadata }),
     alterPartitionReassignmentsHandler({ metadata }),
-    describeUserScramCredentialsHandler(),
+    describeUserScramCredentialsHandler({ scram }),
+    alterUserScramCredentialsHandler({ scram }),
     describeQuorumHandler({ metadata, advertised, clock: broker.clock }),
     updateFeaturesHandler({ metadata }),
     unregisterBrokerHandler({ metadata }),

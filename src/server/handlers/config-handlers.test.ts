@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'mocha';
-import { AlterOperation, ConfigManager } from '../../broker/configs/config-manager.ts';
+import { AlterOperation } from '../../broker/configs/alteration.ts';
+import { ConfigManager } from '../../broker/configs/config-manager.ts';
 import {
   MemoryMetadataLog,
   newTopic,
@@ -10,6 +11,7 @@ import {
 import { ResourceType } from '../../broker/metadata/state.ts';
 import { brokerDefinitions, topicKeyDefinitions } from '../../config/index.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
+import type { LogLevel } from '../../util/logger.ts';
 import { describeConfigsHandler } from './32-describe-configs.ts';
 import { alterConfigsHandler } from './33-alter-configs.ts';
 import { incrementalAlterConfigsHandler } from './44-incremental-alter-configs.ts';
@@ -56,7 +58,7 @@ async function alter(
 }
 
 async function describeResource(resourceType: number, resourceName: string, keys: string[] | null = null) {
-  const { results } = await call(describeConfigsHandler(broker), 4, {
+  const { results } = await call(describeConfigsHandler({ ...broker, loggers: configs.loggers }), 4, {
     resources: [{ resourceType, resourceName, configurationKeys: keys }],
     includeSynonyms: true,
     includeDocumentation: true,
@@ -116,7 +118,7 @@ describe('DescribeConfigs', () => {
   });
 
   it('answers in every version', async () => {
-    const handler = describeConfigsHandler(broker);
+    const handler = describeConfigsHandler({ ...broker, loggers: configs.loggers });
     for (const version of versionsOf(handler)) {
       const { results } = await call(handler, version, {
         resources: [{ resourceType: ResourceType.TOPIC, resourceName: 'a', configurationKeys: null }],
@@ -229,7 +231,7 @@ describe('IncrementalAlterConfigs', () => {
       ],
       [4, '3', [['log.retention.ms', SET, '3']], 42, /^Unexpected broker id/],
       [4, '', [['log.retention.mss', SET, '3']], 42, /did you mean log\.retention\.ms\?/],
-      [8, '1', [['kafka', SET, 'DEBUG']], 42, /^Unknown resource type 8$/],
+      [8, '1', [['kafka', SET, 'DEBUG']], 40, /^Logger kafka does not exist!$/],
     ];
     for (const [type, name, operations, code, message] of cases) {
       const { errorCode, errorMessage } = await alter(type, name, operations);
@@ -280,5 +282,61 @@ describe('AlterConfigs', () => {
         [0, 1].map(() => [ErrorCode.INVALID_REQUEST, 'Each resource must appear at most once.']),
       );
     }
+  });
+});
+
+describe('the levels of loggers', () => {
+  const { BROKER_LOGGER } = ResourceType;
+  let levels: Map<string, LogLevel>;
+
+  beforeEach(() => {
+    levels = new Map([
+      ['root', 'info'],
+      ['groups', 'warn'],
+    ]);
+    configs = new ConfigManager(broker.metadata, {
+      levels: () => levels,
+      set: (name, level) => levels.set(name, level ?? 'info'),
+    });
+  });
+
+  it('are described and altered, all at once or not at all', async () => {
+    const described = async () =>
+      (await describeResource(BROKER_LOGGER, '1')).configs.map(
+        ({ name, value, configSource }) => `${name} ${value} ${configSource}`,
+      );
+    assert.deepEqual(await described(), ['root INFO 6', 'groups WARN 6']);
+    const refused = await alter(BROKER_LOGGER, '1', [
+      ['groups', AlterOperation.SET, 'DEBUG'],
+      ['root', AlterOperation.DELETE, null],
+    ]);
+    assert.equal(refused.errorCode, ErrorCode.INVALID_REQUEST);
+    await alter(BROKER_LOGGER, '1', [['root', AlterOperation.SET, 'ERROR']], true);
+    assert.deepEqual(await described(), ['root INFO 6', 'groups WARN 6']);
+    const operations: Operation[] = [
+      ['root', AlterOperation.SET, 'TRACE'],
+      ['groups', AlterOperation.DELETE, ''],
+    ];
+    assert.equal((await alter(BROKER_LOGGER, '1', operations)).errorCode, ErrorCode.NONE);
+    assert.deepEqual(await described(), ['root TRACE 6', 'groups INFO 6']);
+  });
+
+  it('are refused as Kafka refuses them', async () => {
+    for (const [resourceName, operation, code] of [
+      ['7', ['root', AlterOperation.SET, 'DEBUG'], ErrorCode.INVALID_REQUEST],
+      ['x', ['root', AlterOperation.SET, 'DEBUG'], ErrorCode.INVALID_REQUEST],
+      ['1', ['root', AlterOperation.SET, 'debug'], ErrorCode.INVALID_CONFIG],
+      ['1', ['nothing', AlterOperation.SET, 'DEBUG'], ErrorCode.INVALID_CONFIG],
+      ['1', ['nothing', AlterOperation.DELETE, ''], ErrorCode.INVALID_CONFIG],
+      ['1', ['root', AlterOperation.APPEND, 'DEBUG'], ErrorCode.INVALID_REQUEST],
+      ['1', ['root', 9, 'DEBUG'], ErrorCode.INVALID_REQUEST],
+    ] as const)
+      assert.equal(
+        (await alter(BROKER_LOGGER, resourceName, [[...operation]])).errorCode,
+        code,
+        `${operation}`,
+      );
+    assert.equal((await describeResource(BROKER_LOGGER, '7')).errorCode, ErrorCode.INVALID_REQUEST);
+    assert.equal(levels.get('root'), 'info');
   });
 });

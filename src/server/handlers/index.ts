@@ -99,7 +99,7 @@ export function brokerHandlers(
     createPartitionsHandler({ topics, quota: quotas.mutations }),
     listPartitionReassignmentsHandler(),
     ...administrationHandlers(broker, advertised),
-    describeConfigsHandler({ metadata }),
+    describeConfigsHandler({ metadata, loggers: configs.loggers }),
     alterConfigsHandler({ configs }),
     incrementalAlterConfigsHandler({ configs }),
     listConfigResourcesHandler({ metadata }),

@@ -13,8 +13,8 @@ export function requestProblem({
   readonly memberId: string | null;
 }): { errorCode: ErrorCode; errorMessage: string } | null {
   const refuse = (errorCode: ErrorCode) => ({ errorCode, errorMessage: errorInfo(errorCode).message });
-  if (groupId === null || groupId === '') return refuse(ErrorCode.INVALID_GROUP_ID);
-  if (memberId === null || memberId === '' || memberId.length > MEMBER_ID_MAX)
+  if (groupId === '') return refuse(ErrorCode.INVALID_GROUP_ID);
+  if (groupId === null || memberId === null || memberId === '' || memberId.length > MEMBER_ID_MAX)
     return refuse(ErrorCode.INVALID_REQUEST);
   return null;
 }

@@ -1,6 +1,6 @@
+import type { TopicNames } from '../../broker/groups/ports.ts';
 import type { SharePartitionKey } from '../../broker/share/partition-state.ts';
-import { ApiError, ErrorCode, errorInfo } from '../../protocol/errors.ts';
-import { ZERO_UUID } from '../../protocol/wire/types.ts';
+import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 
 /** What all results of partitions have. */
 interface Result {
@@ -9,9 +9,16 @@ interface Result {
   errorMessage: string | null;
 }
 
+/** Whether the metadata has such a partition: states are begun, told of and removed only of those. */
+export function assertPartition(topics: TopicNames, { topicId, partition }: SharePartitionKey): void {
+  const name = topics.nameOf(topicId);
+  if (name === null || partition >= (topics.partitionCount(name) ?? 0))
+    throw new ApiError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
+}
+
 /**
  * Carries out a request of the share coordinator's for each partition. `create` makes a result of what the action resolves with, or of the
- * error that it rejects with.
+ * error that it rejects with. As in Kafka, without a group there are no results.
  */
 export function forEachState<P extends { partition: number }, R>(
   groupId: string,
@@ -19,10 +26,12 @@ export function forEachState<P extends { partition: number }, R>(
   create: (partial: Partial<Result>) => R,
   action: (key: SharePartitionKey, request: P) => Promise<object>,
 ): Promise<{ topicId: string; partitions: R[] }[]> {
+  if (groupId === '') return Promise.resolve([]);
   const one = async (topicId: string, request: P): Promise<R> => {
     const { partition } = request;
     try {
-      check(groupId, topicId, partition);
+      if (partition < 0)
+        throw new ApiError(ErrorCode.INVALID_REQUEST, 'The partition id cannot be a negative number.');
       return create({ partition, ...(await action({ groupId, topicId, partition }, request)) });
     } catch (error) {
       const { code: errorCode, message: errorMessage } =
@@ -36,13 +45,4 @@ export function forEachState<P extends { partition: number }, R>(
       partitions: await Promise.all(partitions.map((request) => one(topicId, request))),
     })),
   );
-}
-
-function check(groupId: string, topicId: string, partition: number): void {
-  const refuse = (message: string): never => {
-    throw new ApiError(ErrorCode.INVALID_REQUEST, message);
-  };
-  if (groupId === '') refuse(errorInfo(ErrorCode.INVALID_GROUP_ID).message);
-  if (topicId === ZERO_UUID) refuse('The topic id cannot be null.');
-  if (partition < 0) refuse('The partition id cannot be a negative number.');
 }

@@ -1,18 +1,21 @@
 import type { KafabricConfig } from '../../../config/index.ts';
 import type { ConsumerConfig, MigrationPolicy } from './context.ts';
 
-/** `groupConfigs`: the values that a group has of its own, by key. */
+/** `configNow` gives the broker's values, of which some may change; `groupConfigs` those that a group has of its own, by key. */
 export function consumerConfig(
-  config: KafabricConfig,
+  configNow: () => KafabricConfig,
   groupConfigs: (groupId: string) => ReadonlyMap<string, string>,
 ): ConsumerConfig {
-  const limited = (key: TimeKey, value: string | undefined) =>
-    value === undefined
-      ? config.get(`group.consumer.${key}`)
+  const limited = (key: TimeKey, value: string | undefined) => {
+    const now = configNow();
+    return value === undefined
+      ? now.get(`group.consumer.${key}`)
       : Math.min(
-          Math.max(Number(value), config.get(`group.consumer.min.${key}`)),
-          config.get(`group.consumer.max.${key}`),
+          Math.max(Number(value), now.get(`group.consumer.min.${key}`)),
+          now.get(`group.consumer.max.${key}`),
         );
+  };
+  const config = configNow();
   return {
     enabled: config.get('group.coordinator.rebalance.protocols').includes('consumer'),
     maxSize: config.get('group.consumer.max.size'),

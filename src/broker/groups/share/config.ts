@@ -3,18 +3,21 @@ import type { ShareGroupConfig } from './context.ts';
 
 type TimeKey = 'session.timeout.ms' | 'heartbeat.interval.ms' | 'assignment.interval.ms';
 
-/** `groupConfigs`: the values that a group has of its own, by key. */
+/** `configNow` gives the broker's values, of which some may change; `groupConfigs` those that a group has of its own, by key. */
 export function shareGroupConfig(
-  config: KafabricConfig,
+  configNow: () => KafabricConfig,
   groupConfigs: (groupId: string) => ReadonlyMap<string, string>,
 ): ShareGroupConfig {
-  const limited = (key: TimeKey, value: string | undefined) =>
-    value === undefined
-      ? config.get(`group.share.${key}`)
+  const limited = (key: TimeKey, value: string | undefined) => {
+    const now = configNow();
+    return value === undefined
+      ? now.get(`group.share.${key}`)
       : Math.min(
-          Math.max(Number(value), config.get(`group.share.min.${key}`)),
-          config.get(`group.share.max.${key}`),
+          Math.max(Number(value), now.get(`group.share.min.${key}`)),
+          now.get(`group.share.max.${key}`),
         );
+  };
+  const config = configNow();
   return {
     maxSize: config.get('group.share.max.size'),
     timesOf(groupId) {

@@ -65,7 +65,7 @@ export class ShareGroup {
   /** Of the topics that are subscribed to. */
   metadataHash = 0n;
   /** The group epoch that the target assignment is for. */
-  assignmentEpoch = NO_EPOCH;
+  assignmentEpoch = FIRST_EPOCH;
   /** When the target assignment was made; 0 if unknown. */
   assignmentTimestampMs = 0;
   states = NO_STATES;

@@ -187,7 +187,25 @@ describe('share groups', () => {
     ]);
     assert.deepEqual(await offsets.delete(GROUP, [id]), [{ errorCode: 0, errorMessage: null }]);
     assert.deepEqual(offsets.known(GROUP), []);
-    assert.throws(() => offsets.known('none'), { code: ErrorCode.GROUP_ID_NOT_FOUND });
+    assert.deepEqual(offsets.known('none'), []);
+    assert.equal(offsets.describe('none', id, [1])[0]!.startOffset, -1n);
+    const nothing = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
+    assert.deepEqual(
+      (await offsets.delete(GROUP, [id])).map(({ errorCode }) => errorCode),
+      [nothing],
+    );
+  });
+
+  it('makes the group whose offsets are altered', async () => {
+    const { offsets } = broker.groups.shards[0]!.shares;
+    assert.deepEqual(await offsets.alter(GROUP, []), []);
+    assert.equal(groupOf(), undefined, 'not for nothing');
+    const part = { topicId: topicId('events'), name: 'events', partition: 1, startOffset: 40n };
+    await offsets.alter(GROUP, [part]);
+    const group = groupOf();
+    assert.ok(group?.type === 'share');
+    assert.deepEqual([group.state, group.groupEpoch, group.assignmentEpoch], ['Empty', 1, 1]);
+    assert.equal(offsets.describe(GROUP, part.topicId, [1])[0]!.startOffset, 40n);
   });
 
   it('is read again when it cannot be written', async () => {

@@ -2,7 +2,7 @@ import { ApiError, ErrorCode } from '../../../protocol/errors.ts';
 import type { Uuid } from '../../../protocol/wire/types.ts';
 import { type PartitionState, UNINITIALIZED_OFFSET, UNKNOWN_COUNT } from '../../share/partition-state.ts';
 import type { ShareContext } from './context.ts';
-import { type ShareGroup, type TopicStates, withoutTopic, withStates } from './share-group.ts';
+import { ShareGroup, type TopicStates, withoutTopic, withStates } from './share-group.ts';
 
 /** How far a group has come in a partition. */
 export interface ShareOffset {
@@ -20,6 +20,10 @@ export interface ShareOutcome {
 }
 
 const DONE: ShareOutcome = { errorCode: ErrorCode.NONE, errorMessage: null };
+const NOTHING_TO_DELETE: ShareOutcome = {
+  errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+  errorMessage: 'There is no offset information to delete.',
+};
 const NOTHING = { startOffset: UNINITIALIZED_OFFSET, leaderEpoch: 0, lag: -1n };
 
 /** Describe-, Alter- and DeleteShareGroupOffsets. Methods reject with an ApiError when the request as a whole is refused. */
@@ -30,12 +34,12 @@ export class ShareOffsets {
     this.#context = context;
   }
 
-  /** Where the group is in partitions of a topic. @throws ApiError */
+  /** Where the group is in partitions of a topic; nowhere, if there is no such group. @throws ApiError while that is being loaded */
   describe(groupId: string, topicId: Uuid, partitions: readonly number[]): ShareOffset[] {
-    const group = this.#groupOf(groupId);
+    const group = this.#find(groupId);
     const { states } = this.#context;
     return partitions.map((partition) => {
-      const isKnown = group.states.initialized.get(topicId)?.partitions.has(partition) ?? false;
+      const isKnown = group?.states.initialized.get(topicId)?.partitions.has(partition) ?? false;
       const state = isKnown ? states.summary({ groupId, topicId, partition }) : null;
       if (state === null) return { partition, ...NOTHING };
       const { startOffset, leaderEpoch } = state;
@@ -43,33 +47,39 @@ export class ShareOffsets {
     });
   }
 
-  /** Every partition that the group has a state of, by topic. @throws ApiError */
+  /** Every partition that the group has a state of, by topic. */
   known(groupId: string): { topicId: Uuid; name: string; partitions: number[] }[] {
-    return Array.from(this.#groupOf(groupId).states.initialized, ([topicId, { name, partitions }]) => ({
+    return Array.from(this.#find(groupId)?.states.initialized ?? [], ([topicId, { name, partitions }]) => ({
       topicId,
       name,
       partitions: [...partitions].sort((a, b) => a - b),
     }));
   }
 
-  /** Sets where a group without members begins in partitions that exist; resolves with one outcome for each. */
+  /**
+   * Sets where a group without members begins in partitions that exist; resolves with one outcome for each. A group that is not there is
+   * made.
+   */
   async alter(
     groupId: string,
     parts: readonly { topicId: Uuid; name: string; partition: number; startOffset: bigint }[],
   ): Promise<ShareOutcome[]> {
-    const group = this.#emptyGroupOf(groupId);
-    const { states, writer, forget } = this.#context;
-    const epoch = group.groupEpoch + 1;
-    let value = group.states;
+    const { groups, states, writer, forget } = this.#context;
+    const isNew = !groups.has(groupId);
+    const before = isNew ? new ShareGroup(groupId) : this.#emptyGroupOf(groupId);
+    if (parts.length === 0) return [];
+    const epoch = isNew ? before.groupEpoch : before.groupEpoch + 1;
+    let value = before.states;
     for (const { topicId, name, partition } of parts)
       value = withStates(value, 'initializing', topicId, { name, partitions: new Set([partition]) });
     await writer.write({
       groupId,
       records: [
         { kind: 'states', value },
-        { kind: 'epoch', value: { epoch, metadataHash: group.metadataHash } },
+        { kind: 'epoch', value: { epoch, metadataHash: before.metadataHash } },
       ],
     });
+    const group = this.#groupOf(groupId);
     const outcomes = await Promise.all(
       parts.map(({ topicId, partition, startOffset }) =>
         outcomeOf(states.initialize({ groupId, topicId, partition }, epoch, startOffset)),
@@ -80,7 +90,7 @@ export class ShareOffsets {
       if (outcomes[i] === DONE)
         value = withStates(value, 'initialized', topicId, { name, partitions: new Set([partition]) });
     forget(groupId);
-    if (this.#context.groups.get(groupId) === group)
+    if (groups.get(groupId) === group)
       await writer.write({ groupId, records: [{ kind: 'states', value }] });
     return outcomes;
   }
@@ -94,7 +104,7 @@ export class ShareOffsets {
           const topic = states.get(topicId);
           return topic === undefined ? [] : [[topicId, topic] as const];
         });
-        return outcomeOf(this.deleteStates(group, topics));
+        return topics.length === 0 ? NOTHING_TO_DELETE : outcomeOf(this.deleteStates(group, topics));
       }),
     );
   }
@@ -166,6 +176,11 @@ export class ShareOffsets {
       return -1n;
     const lag = end - startOffset - BigInt(deliveryCompleteCount);
     return lag < 0n ? 0n : lag;
+  }
+
+  #find(groupId: string): ShareGroup | null {
+    const group = this.#context.groups.get(groupId);
+    return group?.type === 'share' ? group : null;
   }
 
   #groupOf(groupId: string): ShareGroup {

@@ -3,15 +3,16 @@ import type { StreamsConfig } from './context.ts';
 
 type LimitedKey = 'session.timeout.ms' | 'heartbeat.interval.ms' | 'assignment.interval.ms';
 
-/** `groupConfigs`: the values that a group has of its own, by key. */
+/** `configNow` gives the broker's values, of which some may change; `groupConfigs` those that a group has of its own, by key. */
 export function streamsConfig(
-  config: KafabricConfig,
+  configNow: () => KafabricConfig,
   groupConfigs: (groupId: string) => ReadonlyMap<string, string>,
 ): StreamsConfig {
   return {
-    enabled: config.get('group.coordinator.rebalance.protocols').includes('streams'),
-    maxSize: config.get('group.streams.max.size'),
+    enabled: configNow().get('group.coordinator.rebalance.protocols').includes('streams'),
+    maxSize: configNow().get('group.streams.max.size'),
     of(groupId) {
+      const config = configNow();
       const own = groupConfigs(groupId);
       // The limits may have been narrowed after the group got its values.
       const limited = (key: LimitedKey) => {

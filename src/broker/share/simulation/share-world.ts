@@ -130,13 +130,16 @@ export class ShareWorld {
         const isFinal = type === AcknowledgeType.ACCEPT || type === AcknowledgeType.REJECT;
         const batches = [{ firstOffset, lastOffset, acknowledgeTypes: [type] }];
         const said = { ...range };
+        // What lies before it is done with: saying so again changes nothing.
+        const { startOffset } = share.inFlight;
+        const news = firstOffset < startOffset ? startOffset : firstOffset;
         if (isFinal) this.#unanswered.add(said);
         share.acknowledge(member, batches).then(
           () => {
             if (life !== this.#life) return;
             this.#unanswered.delete(said);
             this.#trace(`${member} ${type} ${firstOffset}-${lastOffset}`);
-            this.#guard(() => this.#said(type, firstOffset, lastOffset));
+            this.#guard(() => this.#said(type, news, lastOffset));
           },
           (error: unknown) => {
             this.#unanswered.delete(said);
