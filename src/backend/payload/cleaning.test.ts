@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
@@ -95,8 +95,12 @@ describe('Cleaning of payload segments', () => {
     assert.deepEqual(await payloads.clean(1), { segments: 0, bytes: 0 });
     assert.equal(files.punched, 1);
     await payloads.close();
+    // What a process that was killed has left where files are replaced by copies.
+    const rest = join(directory, 'payload', '00000000000000000000.payload.moving');
+    writeFileSync(rest, 'x');
     payloads = make(files);
     await recover();
+    assert.ok(!existsSync(rest));
     assert.equal(payloads.totalBytes, 5 * EXTENT);
     await check(({ baseOffset }) => baseOffset % 2n === 0n);
     await assert.rejects(read(log[1]!), /no record refers to it/);

@@ -8,6 +8,7 @@ import type { LostPayload, PayloadPlace, PayloadPlaces } from './ports.ts';
 import { PayloadSegment, type SegmentOrigin } from './segment.ts';
 import { makeDirectory, namesIn, removeFile, replaceFile } from './small-files.ts';
 import { StoreError } from './stores/messages.ts';
+import { COPY_SUFFIX } from './tiers/directories.ts';
 
 /** While payload may be where nobody can look, new segments are numbered so far behind those that are known. */
 const OUTAGE_ID_GAP = 1 << 20;
@@ -278,7 +279,8 @@ class PayloadRecovery {
       const lost = id !== null && !places.has(id);
       if (lost && outage !== null) places.set(id, absentPlace(payloadPath(directory, id), outage));
       // A removal that was interrupted, or payload that somebody took away: then reads of it will say so.
-      else if (lost || name.endsWith('.tmp')) await removeFile(join(directory, name));
+      else if (lost || name.endsWith('.tmp') || name.endsWith(COPY_SUFFIX))
+        await removeFile(join(directory, name));
     }
     return new Map([...places].sort(([a], [b]) => a - b));
   }

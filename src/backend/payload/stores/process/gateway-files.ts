@@ -2,7 +2,7 @@ import { readdir, rmdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Store } from '../../../../native/store.ts';
 import { makeDirectory, removeFile } from '../../small-files.ts';
-import { isPartitionName } from '../../tiers/directories.ts';
+import { COPY_SUFFIX, isPartitionName } from '../../tiers/directories.ts';
 import { LIST_PAGE, type ListedFile, StoreError } from '../messages.ts';
 import { parseStoredName } from '../stored-name.ts';
 import type { DiskHealth } from './disk-health.ts';
@@ -19,8 +19,6 @@ import {
 
 /** The unit in which systems count what a file takes. */
 const SECTOR_BYTES = 512;
-/** Of a copy with less that was being made in place of a complete file. */
-const COPY_SUFFIX = '.moving';
 /** Files that a gateway may have. */
 const MAX_FILES = 1 << 18;
 
