@@ -7,6 +7,7 @@ import { metadataResponse } from '../protocol/generated/metadata-response.ts';
 import type { Uuid } from '../protocol/wire/types.ts';
 import { Connection } from './connection.ts';
 import { brokerError, DirectError } from './errors.ts';
+import type { FabricChoice } from './fabric-path.ts';
 import { ClientAttachment, type Path } from './shared-memory.ts';
 
 /** Older gateways aside, what both ends speak. */
@@ -23,6 +24,7 @@ export interface ClusterOptions {
   readonly connectTimeoutMs: number;
   readonly requestTimeoutMs: number;
   readonly path: Path | 'auto';
+  readonly fabric: FabricChoice;
 }
 
 export interface PartitionInfo {
@@ -118,7 +120,8 @@ export class Cluster {
         doing: 'attach',
         todo: 'use the address of the gateway’s DIRECT listener',
       });
-    return { connection, attachment: await ClientAttachment.attach(connection, this.options.path) };
+    const { path, fabric } = this.options;
+    return { connection, attachment: await ClientAttachment.attach(connection, path, fabric) };
   }
 
   async #open(node: number): Promise<Connection> {

@@ -20,6 +20,8 @@ const PLAIN_TCP_WAY: Way = { provider: PLAIN_TCP, domain: '', network: '' };
 const SHARED_MEMORY = 'shm';
 /** Never chosen unasked: slow, and meant for tests of libfabric. */
 const UNASKED_NEVER = new Set(['sockets']);
+/** Their networks move data without the processors of either end. */
+const RDMA = new Set(['verbs', 'cxi', 'efa', 'opx', 'psm3']);
 /** Their networks are routed: a peer on another one may be reached. */
 const ROUTED = new Set(['tcp;ofi_rxm', 'tcp', 'sockets']);
 
@@ -43,6 +45,21 @@ export function usableWays(report: FabricReport, wish: FabricWish): Way[] {
   const there = new Set(report.providers.map(({ provider, domain }) => `${provider} on ${domain}`));
   const found = report.providers.length > 0 ? `there is ${[...there].join(', ')}` : report.error;
   throw new Error(`${wanted.filter(Boolean).join(' with ')} is not available: ${found}`);
+}
+
+/**
+ * The ways that data of direct clients may take; none without a fabric. Over TCP their connections are as good, so that without a name
+ * (`provider` empty) only what has RDMA is taken; shm is no boundary of trust, and taken only where the configuration names it.
+ */
+export function directWays(report: FabricReport, wish: FabricWish, provider: string): Way[] {
+  const isWanted = (way: Way) =>
+    provider === '' ? RDMA.has(way.provider.split(';')[0]!) : way.provider === provider;
+  return usableWays(report, wish).filter(
+    (way) =>
+      way.provider !== PLAIN_TCP &&
+      (way.provider !== SHARED_MEMORY || wish.provider === SHARED_MEMORY) &&
+      isWanted(way),
+  );
 }
 
 const isLoopback = ({ domain, network }: Way) =>

@@ -1,7 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:os';
-import { closeRegion, type MapRequest, type RegionOffer, RegionSocket } from '../../native/direct.ts';
+import {
+  closeRegion,
+  type MapRequest,
+  type Move,
+  type RegionOffer,
+  RegionSocket,
+} from '../../native/direct.ts';
+import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import type { Logger } from '../../util/logger.ts';
+import { moveForClient } from './checked-moves.ts';
 import type { MappedMemory, MappedSession } from './mapped-memory.ts';
 
 const TOKEN_BYTES = 16;
@@ -70,6 +78,22 @@ export class Attachment {
     if (!this.regions.delete(region)) return false;
     closeRegion(region);
     return true;
+  }
+
+  /** Takes the data of a put from the client's memory. @throws ApiError when it cannot be had */
+  async pull(moves: readonly Move[]): Promise<void> {
+    for (const { error } of await moveForClient(moves)) {
+      if (error !== 0)
+        throw new ApiError(
+          ErrorCode.INVALID_REQUEST,
+          `the attached memory cannot be read (errno ${error}): it must keep its size`,
+        );
+    }
+  }
+
+  /** Does what holds so much memory while the client's is read: as long as that takes. */
+  hold<T>(_bytes: number, work: () => Promise<T>): Promise<T> {
+    return work();
   }
 }
 

@@ -5,7 +5,6 @@ import { BATCH_HEADER_SIZE } from '../../protocol/records/batch-header.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { MemoryBudget } from '../partitions/memory-budget.ts';
 import type { Attachment } from './attachments.ts';
-import { moveForClient } from './checked-moves.ts';
 import type { DirectLimits } from './direct-gets.ts';
 import { lackOfMemory } from './payload-source.ts';
 
@@ -57,6 +56,15 @@ export class DirectPuts {
       this.counters.bytes += total;
       return there;
     }
+    return attachment.hold(total, () => this.#take(puts, attachment, total, timeoutMs));
+  }
+
+  async #take(
+    puts: readonly PutBatch[],
+    attachment: Attachment,
+    total: number,
+    timeoutMs: number,
+  ): Promise<Assembled> {
     const memory = await this.#allocate(total, Math.min(timeoutMs, MAX_WAIT_MS));
     try {
       const batches: Uint8Array[] = [];
@@ -68,10 +76,7 @@ export class DirectPuts {
         at = layOut(put, attachment, memory, bytes, start, moves);
         batches.push(bytes.subarray(start, at));
       }
-      for (const { error } of await moveForClient(moves)) {
-        if (error !== 0)
-          throw invalid(`the attached memory cannot be read (errno ${error}): it must keep its size`);
-      }
+      await attachment.pull(moves);
       this.counters.batches += batches.length;
       this.counters.bytes += total;
       return { memory, batches, lease: null };
