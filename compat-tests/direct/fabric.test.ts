@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
 import { type Client, slice, strided } from '../../src/client/index.ts';
+import { createSharedBuffer } from '../../src/native/direct.ts';
 import { inspectFabric } from '../../src/native/fabric.ts';
 import { targetIsKafka } from '../harness/broker.ts';
 import { Child, until } from '../harness/child.ts';
+import { RawFabric } from './fabric.raw.ts';
 import { collect, content, type DirectGateway, startDirectGateway } from './fixture.ts';
 
 const PULL = { timeoutMs: 60_000 };
@@ -19,7 +21,7 @@ describe('direct API over libfabric', function () {
   before(async function () {
     const { providers } = await inspectFabric('');
     if (!providers.some(({ provider, domain }) => provider === PROVIDER && domain === 'lo')) this.skip();
-    gateway = await startDirectGateway({ 'direct.max.regions': '4', 'direct.fabric.timeout.ms': '5000' });
+    gateway = await startDirectGateway({ 'direct.max.regions': '4', 'direct.fabric.timeout.ms': '2000' });
     client = await gateway.connect(FABRIC);
   });
   after(async () => {
@@ -143,36 +145,135 @@ describe('direct API over libfabric', function () {
     }
   });
 
-  for (const what of ['push', 'pull'])
-    for (const signal of ['SIGKILL', 'SIGSTOP'] as const)
-      it(`serves the others when a client gets ${signal} in the middle of a ${what}`, async () => {
-        const name = `${what}-${signal}`;
-        const topic = await client.createTopic(name, { configs: { 'max.message.bytes': '100000000' } });
-        const producer = topic.producer();
-        if (what === 'pull') await producer.push({ of: 'parent' }, content(20_000_000, 1));
-        const before = await metric('attachments');
-        const script = fileURLToPath(new URL('./fabric.child.js', import.meta.url));
-        const child = new Child([process.execPath, script, gateway.direct, PROVIDER, what, name]);
-        try {
-          await until('the client is at it', 60_000, () => {
-            if (!child.running) throw new Error(`the client ended: ${child.output}`);
-            return child.output.includes('at it');
-          });
-          child.process.kill(signal);
-          for (let i = 0; i < 10; i++) await producer.push({ of: 'parent' }, content(1_000_000, i));
-        } finally {
-          await child.kill('SIGKILL');
-        }
-        await until('the client is let go of', 60_000, async () => (await metric('attachments')) <= before);
-        await producer.close();
-        const end = (await topic.producer().push({ of: 'parent', last: true }, content(10, 0))).offset;
-        const consumer = topic.consumer({ select: 'all' });
-        for (let offset = -1n; offset < end; ) {
-          const event = (await consumer.pull(PULL))!;
-          ({ offset } = event);
-        }
-        await consumer.close();
+  /** Runs a client that is at it until `done`. */
+  async function beside(what: string, topic: string, done: (child: Child) => Promise<void>): Promise<void> {
+    const script = fileURLToPath(new URL('./fabric.child.js', import.meta.url));
+    const child = new Child([process.execPath, script, gateway.direct, PROVIDER, what, topic]);
+    try {
+      await until('the client is at it', 60_000, () => {
+        if (!child.running) throw new Error(`the client ended: ${child.output}`);
+        return child.output.includes('at it');
       });
+      await done(child);
+    } finally {
+      await child.kill('SIGKILL');
+    }
+  }
+
+  /** A topic with an event for a client to pull, and what the others do meanwhile and afterwards. */
+  async function besideOthers(
+    what: string,
+    name: string,
+    done: (child: Child, push: () => Promise<unknown>) => Promise<void>,
+  ): Promise<void> {
+    const topic = await client.createTopic(name, { configs: { 'max.message.bytes': '100000000' } });
+    const producer = topic.producer();
+    await producer.push({ of: 'parent' }, content(20_000_000, 1));
+    const before = await metric('attachments');
+    await beside(what, name, (child) =>
+      done(child, () => producer.push({ of: 'parent' }, content(1_000_000, 7))),
+    );
+    await until('the client is let go of', 60_000, async () => (await metric('attachments')) <= before);
+    const end = (await producer.push({ of: 'parent' }, content(1_000_000, 7))).offset;
+    await producer.close();
+    const consumer = topic.consumer({ select: 'all' });
+    for (let offset = -1n; offset < end; ) {
+      const event = (await consumer.pull(PULL))!;
+      ({ offset } = event);
+      // What is there of the other client is whole.
+      const { size } = event.descriptor;
+      const isChilds = (event.metadata as { of: string }).of === 'child';
+      const expected = isChilds ? Buffer.alloc(size, 3) : content(size, size > 1_000_000 ? 1 : 7);
+      assert.equal(Buffer.compare(event.selected!, expected), 0);
+    }
+    await consumer.close();
+  }
+
+  for (const what of ['push', 'pull']) {
+    it(`serves the others when a client is killed in the middle of a ${what}`, () =>
+      besideOthers(what, `killed-${what}`, async (child, push) => {
+        const pushed = Promise.all(Array.from({ length: 5 }, push));
+        await child.kill('SIGKILL');
+        await pushed;
+        await push();
+      }));
+
+    it(`lets go of a client that stops in the middle of a ${what}, and serves the others`, () =>
+      besideOthers(`${what}-and-stop`, `stopped-${what}`, async (_child, push) => {
+        const failures = await metric('failures_total');
+        await push();
+        await until(
+          'the transfer has failed',
+          60_000,
+          async () => (await metric('failures_total')) > failures,
+        );
+        await push();
+      }));
+  }
+
+  it('refuses memory that was not published, and lets go of whose memory is not what it says', async () => {
+    const topic = await client.createTopic('wrong');
+    const producer = topic.producer();
+    await producer.push({}, content(100_000, 1));
+    await producer.close();
+    const consumer = topic.consumer();
+    const event = (await consumer.pull(PULL))!;
+    assert.equal(event.descriptor.inline, false);
+    const raw = await RawFabric.open(gateway.direct);
+    try {
+      const shared = await createSharedBuffer(1 << 20);
+      assert.equal(await raw.path.publish(shared), 0);
+      assert.match(await raw.put(topic.id, 0, 0, 100), /CRC|crc|corrupt/i, 'the descriptor is right');
+      for (const [region, offset, length] of [
+        [1, 0, 100],
+        [-1, 0, 100],
+        [0, 1 << 20, 1],
+        [0, -1, 100],
+        [0, 0, (1 << 20) + 1],
+      ] as const)
+        assert.match(await raw.put(topic.id, region, offset, length), /not in memory that was attached/);
+      const region = (name: number, bytes: bigint, address = 0n) => ({
+        region: name,
+        address,
+        key: 5n,
+        bytes,
+      });
+      for (const [wrong, why] of [
+        [region(0, 1n), /impossible name/],
+        [region(-1, 1n), /impossible name/],
+        [region(1, 0n), /direct\.max\.region\.bytes/],
+        [region(1, 1n << 50n), /direct\.max\.region\.bytes/],
+        [region(1, 4096n, -1n), /ends beyond the end of memory/],
+      ] as const)
+        assert.match(await raw.publish([wrong]), why);
+      assert.match(
+        await raw.publish([1, 2, 3, 4].map((name) => region(name, 4096n))),
+        /direct\.max\.regions/,
+      );
+      assert.match(await raw.step('{"type":"ping"}'), /attached already/);
+      // It says that it has a key which it has not.
+      assert.match(await raw.put(topic.id, 1, 0, 100), /cannot be read over tcp;ofi_rxm/);
+      assert.match(await raw.put(topic.id, 0, 0, 100), /cannot be read over tcp;ofi_rxm/, 'it is detached');
+      assert.equal(Buffer.compare(await event.data(), content(100_000, 1)), 0, 'others are served');
+    } finally {
+      raw.connection.close();
+    }
+    await consumer.close();
+  });
+
+  it('refuses clients that say nonsense while they attach', async () => {
+    for (const [nonsense, answer] of [
+      ['{', /no JSON/],
+      ['{"type":"ready","round":0}', /impossible message/],
+      ['{"type":"unable","round":0,"reason":"no"}', /must begin with an offer/],
+      [JSON.stringify({ type: 'offer', version: 2, host: '', ways: [] }), /speaks version 2/],
+      [JSON.stringify({ type: 'offer', version: 1, host: '', ways: [] }), /no way in common/],
+    ] as const) {
+      const raw = await RawFabric.connect(gateway.direct);
+      assert.match(await raw.step(nonsense), answer);
+      raw.connection.close();
+    }
+  });
 
   it('goes on after a restart of the gateway, without loss or duplicates', async () => {
     const topic = await client.createTopic('restarted');
