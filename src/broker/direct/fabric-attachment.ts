@@ -180,8 +180,9 @@ export class FabricAttachment extends Attachment {
 
   end(): void {
     for (const region of [...this.regions.keys()]) this.release(region);
-    // The client hears it by its connection.
-    this.#initiator.lost('the client has detached');
+    this.#failure ??= 'the client has detached';
+    // It hears so by its connection.
+    this.#initiator.lost(this.#failure);
   }
 
   #attached(): AttachedTarget {

@@ -36,6 +36,7 @@ export class FabricAttachments {
   readonly #byOwner = new WeakMap<object, FabricAttachment>();
   readonly #transports = new Map<string, Promise<FabricTransport>>();
   readonly #opened: FabricTransport[] = [];
+  readonly #host = hostIdentity();
   #nextId = -1n;
   #closed = false;
 
@@ -73,7 +74,7 @@ export class FabricAttachments {
     const { fabric: _, ...options } = this.#options;
     const attachment = new FabricAttachment(
       { id: this.#nextId--, owner, forgetOwner: () => closed.removeEventListener('abort', end) },
-      { ...options, ways, room, host: hostIdentity(), open: (way) => this.#open(way) },
+      { ...options, ways, room, host: this.#host, open: (way) => this.#open(way) },
     );
     this.#byId.set(attachment.id, attachment);
     this.#byOwner.set(owner, attachment);
