@@ -27,7 +27,8 @@ export const deployments = {
   },
   direct: {
     about: 'as os, with a listener for direct clients where there is one',
-    kafabric: { 'log.durability': 'os', ...removal },
+    // Taken where clients name it, too.
+    kafabric: { 'log.durability': 'os', 'fabric.provider': 'tcp;ofi_rxm', ...removal },
     kafka: removal,
     topics,
   },

@@ -29,10 +29,10 @@ describe('the choice of a fabric', () => {
     found('sockets', 'eth0', '10.1.0.0/16'),
   );
 
-  it('takes for direct clients what has RDMA, others when they are named, and shm only where the configuration says so', () => {
+  it('takes for direct clients what has RDMA, others when they are named and the configuration says so', () => {
     assert.deepEqual(names(directWays(all, anything, '')), ['verbs;ofi_rxm@mlx5_0']);
-    assert.deepEqual(names(directWays(all, anything, 'tcp;ofi_rxm')), ['tcp;ofi_rxm@eth0', 'tcp;ofi_rxm@lo']);
-    for (const provider of ['shm', 'sockets', 'cxi', 'plain-tcp'])
+    assert.deepEqual(names(directWays(all, anything, 'verbs;ofi_rxm')), ['verbs;ofi_rxm@mlx5_0']);
+    for (const provider of ['tcp;ofi_rxm', 'shm', 'sockets', 'cxi', 'plain-tcp'])
       assert.deepEqual(directWays(all, anything, provider), [], provider);
     const tcp = { provider: 'tcp;ofi_rxm', domain: 'lo' };
     assert.deepEqual(directWays(all, tcp, ''), []);

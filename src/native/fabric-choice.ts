@@ -49,17 +49,15 @@ export function usableWays(report: FabricReport, wish: FabricWish): Way[] {
 
 /**
  * The ways that data of direct clients may take; none without a fabric. Over TCP their connections are as good, so that without a name
- * (`provider` empty) only what has RDMA is taken; shm is no boundary of trust, and taken only where the configuration names it.
+ * (`provider` empty) only what has RDMA is taken. What has not is taken only where the configuration names it: shm is no boundary of trust,
+ * and tcp of libfabric 1.17.0 can crash when a client goes in the middle of a transfer.
  */
 export function directWays(report: FabricReport, wish: FabricWish, provider: string): Way[] {
-  const isWanted = (way: Way) =>
-    provider === '' ? RDMA.has(way.provider.split(';')[0]!) : way.provider === provider;
-  return usableWays(report, wish).filter(
-    (way) =>
-      way.provider !== PLAIN_TCP &&
-      (way.provider !== SHARED_MEMORY || wish.provider === SHARED_MEMORY) &&
-      isWanted(way),
-  );
+  return usableWays(report, wish).filter((way) => {
+    const isRdma = RDMA.has(way.provider.split(';')[0]!);
+    const isWanted = provider === '' ? isRdma : way.provider === provider;
+    return isWanted && way.provider !== PLAIN_TCP && (isRdma || way.provider === wish.provider);
+  });
 }
 
 const isLoopback = ({ domain, network }: Way) =>

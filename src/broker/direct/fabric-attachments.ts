@@ -58,11 +58,12 @@ export class FabricAttachments {
     const ways = directWays(report, wish, provider);
     if (ways.length > 0) return ways;
     const there = [...new Set(report.providers.map((one) => one.provider))].join(', ') || report.error;
-    const named = wish.provider === '' ? '' : `, of which fabric.provider allows ${wish.provider}`;
+    const allowed =
+      wish.provider === '' ? 'without RDMA they have to be named by fabric.provider' : `fabric.provider allows ${wish.provider}`;
     throw new Error(
       provider === ''
-        ? `no provider of libfabric with RDMA is here; others are taken when they are named: there is ${there}${named}`
-        : `${provider} cannot be had here: there is ${there}${named}`,
+        ? `no provider of libfabric with RDMA is to be had here: there is ${there}; others have to be named by the client`
+        : `${provider} cannot be had here: there is ${there}; ${allowed}`,
     );
   }
 

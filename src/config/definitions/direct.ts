@@ -69,7 +69,7 @@ export const directDefinitions = [
     type: 'boolean',
     default: 'true',
     documentation:
-      'Whether data of direct clients on other machines may move over libfabric: by itself over providers with RDMA, over others of fabric.provider where a client asks for one by name. libfabric is loaded when the first client wants it.',
+      'Whether data of direct clients on other machines may move over libfabric: over providers with RDMA, and over another one where fabric.provider and the client both name it. libfabric is loaded when the first client wants it.',
   },
   {
     name: 'direct.fabric.timeout.ms',
