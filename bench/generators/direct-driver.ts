@@ -1,7 +1,13 @@
 // Pushes and pulls as a program of the direct API would.
 //   node direct-driver.js '{"what":"push",...}'
 import { createInterface } from 'node:readline';
-import { Client, type Consumer, type Path, type TopicHandle } from '../../src/client/index.ts';
+import {
+  Client,
+  type Consumer,
+  type FabricChoice,
+  type Path,
+  type TopicHandle,
+} from '../../src/client/index.ts';
 import { percentile } from '../measure/statistics.ts';
 
 export interface DirectPlan {
@@ -9,6 +15,7 @@ export interface DirectPlan {
   /** The DIRECT listener. */
   bootstrap: string;
   path: Path;
+  fabric?: FabricChoice;
   topic: string;
   /** Data of one event. */
   size: number;
@@ -212,6 +219,7 @@ async function latency(client: Client, topic: TopicHandle): Promise<void> {
 const client = await Client.connect({
   bootstrap: plan.bootstrap,
   path: plan.path,
+  ...(plan.fabric === undefined ? {} : { fabric: plan.fabric }),
   sharedMaxBytes: 2 ** 31,
 });
 const topic = await client.openTopic(plan.topic);

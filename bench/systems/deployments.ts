@@ -35,7 +35,13 @@ export const deployments = {
   },
   direct: {
     about: 'as os, with a listener for direct clients, who may map memory, where there is one',
-    kafabric: { 'log.durability': 'os', 'direct.mapped.listeners': 'DIRECT', ...removal },
+    // A provider without RDMA is taken where clients name it, too.
+    kafabric: {
+      'log.durability': 'os',
+      'direct.mapped.listeners': 'DIRECT',
+      'fabric.provider': 'tcp;ofi_rxm',
+      ...removal,
+    },
     kafka: removal,
     topics,
   },

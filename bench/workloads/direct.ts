@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import type { Path } from '../../src/client/index.ts';
+import { inspectFabric } from '../../src/native/fabric.ts';
 import type { DirectPlan } from '../generators/direct-driver.ts';
 import { Load, type Report } from '../generators/load.ts';
 import { consumerProperties, producerProperties } from '../generators/native.ts';
@@ -22,10 +22,24 @@ const metadataOnly = 'metadata only';
 /** Events of one batch, of the direct producer and of the plain one. */
 const batchSize = 128;
 
+/** How data moves, and what that is called in the report. */
+type Way = Pick<DirectPlan, 'path' | 'fabric'> & { readonly name: string };
+const sharedMemory: Way = { name: 'shared-memory', path: 'shared-memory' };
+const mapped: Way = { name: 'mapped', path: 'mapped' };
+const tcp: Way = { name: 'tcp', path: 'tcp' };
+/** What of libfabric there is without a card: over the loopback interface. */
+const libfabric = { provider: 'tcp;ofi_rxm', domain: 'lo' };
+const fabric: Way = { name: `fabric ${libfabric.provider}`, path: 'fabric', fabric: libfabric };
+
 /** The paths that data takes at a size; everything is measured over shared memory, the others tell what the path costs. */
-function pathsFor(size: number): Path[] {
-  if (size < 100_000) return ['shared-memory'];
-  return size === 1_000_000 ? ['shared-memory', 'mapped', 'tcp'] : ['shared-memory', 'mapped'];
+async function waysFor(size: number): Promise<Way[]> {
+  if (size < 100_000) return [sharedMemory];
+  if (size !== 1_000_000) return [sharedMemory, mapped];
+  const { providers } = await inspectFabric('');
+  const isHere = providers.some(
+    ({ provider, domain }) => provider === libfabric.provider && domain === libfabric.domain,
+  );
+  return [sharedMemory, mapped, tcp, ...(isHere ? [fabric] : [])];
 }
 
 /** Measures one direct client; the figures count what the gateway and the client use together, too. */
@@ -50,10 +64,15 @@ function record(pass: Pass, what: string, size: number, path: string, metrics: M
 }
 
 /** Pushes a topic, and pulls all and parts of it. */
-async function throughDirect(pass: Pass, bootstrap: string, size: number, path: Path): Promise<void> {
+async function throughDirect(
+  pass: Pass,
+  bootstrap: string,
+  size: number,
+  { name: path, ...way }: Way,
+): Promise<void> {
   const { seconds, bytes } = pass.options;
   const topic = await pass.topic(partitions);
-  const common = { path, topic, size, seconds };
+  const common = { ...way, topic, size, seconds };
   const pushed = await direct(pass, bootstrap, { ...common, what: 'push', bytes, batchSize });
   record(pass, 'push', size, path, pushed.metrics);
   const pull = (part: number) =>
@@ -95,7 +114,7 @@ async function throughPlain(pass: Pass, size: number): Promise<void> {
       properties: consumerProperties,
     }),
   ]);
-  for (const path of pathsFor(size)) {
+  for (const { name: path } of await waysFor(size)) {
     record(pass, 'push', size, path, metricsOf(produced.reports[0]!, produced.usage));
     const pulls = path === 'mapped' ? ['all'] : [...parts.map((one) => one.name), metadataOnly];
     for (const name of pulls)
@@ -109,13 +128,13 @@ async function latencyAt(pass: Pass, size: number): Promise<void> {
   const seconds = pass.options.seconds * 2;
   const rate = rateFor(size);
   const { direct: bootstrap } = pass.system;
-  const path = 'shared-memory';
+  const { name: path, ...way } = sharedMemory;
   const load = { topic, size, rate, seconds };
   const plain = { ...load, partitions, properties: promptProducer('all') };
   const { report } =
     bootstrap === null
       ? { report: (await pass.measure([pass.native.load('latency', plain)])).reports[0]! }
-      : await direct(pass, bootstrap, { ...load, what: 'latency', path });
+      : await direct(pass, bootstrap, { ...load, ...way, what: 'latency' });
   record(pass, 'latency', size, path, latencyMetrics(report));
   await pass.drop(topic);
 }
@@ -131,7 +150,7 @@ export const directApi: Workload = {
     const sizes = sizesOf(pass, [1000, 1_000_000], [1000, 100_000, 1_000_000, 10_000_000]);
     for (const size of sizes) {
       if (bootstrap === null) await throughPlain(pass, size);
-      else for (const path of pathsFor(size)) await throughDirect(pass, bootstrap, size, path);
+      else for (const way of await waysFor(size)) await throughDirect(pass, bootstrap, size, way);
     }
     for (const size of [1000, 1_000_000]) await latencyAt(pass, size);
   },

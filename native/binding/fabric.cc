@@ -1,6 +1,9 @@
 // Transports are named by numbers; they belong to the environment and end with it.
 #include "binding/fabric.h"
 
+#include <sys/mman.h>
+#include <sys/stat.h>
+
 #include <cerrno>
 #include <memory>
 #include <unordered_map>
@@ -228,6 +231,33 @@ void publish(const Napi::CallbackInfo& info) {
   transportAt(info).publish(base, integerAt(info, 4), access, memory, publishedReporter(info.Env(), id));
 }
 
+/** Shared memory as peers reach it: mapped once more, so that it does not go with what JavaScript has of it. */
+struct SharedMapping {
+  uint8_t* const base;
+  const size_t size;
+  SharedMapping(void* mapped, size_t bytes) : base(static_cast<uint8_t*>(mapped)), size(bytes) {}
+  SharedMapping(const SharedMapping&) = delete;
+  SharedMapping& operator=(const SharedMapping&) = delete;
+  ~SharedMapping() { munmap(base, size); }
+};
+
+// (transport, id, descriptor, bytes, access): shared memory of this process; completes as publishedReporter.
+void publishShared(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  double id = numberAt(info, 1);
+  auto descriptor = static_cast<int>(integerAt(info, 2));
+  auto bytes = static_cast<size_t>(integerAt(info, 3));
+  auto access = static_cast<uint8_t>(integerAt(info, 4));
+  Transport& transport = transportAt(info);
+  struct stat file {};
+  if (bytes == 0 || fstat(descriptor, &file) != 0 || static_cast<uint64_t>(file.st_size) < bytes)
+    throw Completions::error(env, EINVAL, "the shared memory is smaller than it should be");
+  void* mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+  if (mapped == MAP_FAILED) throw Completions::error(env, errno, "shared memory cannot be mapped once more");
+  auto memory = std::make_shared<SharedMapping>(mapped, bytes);
+  transport.publish(memory->base, bytes, access, memory, publishedReporter(env, id));
+}
+
 // (transport, id, access): all of the arena, which lives as long as the process; completes as publishedReporter.
 void publishArena(const Napi::CallbackInfo& info) {
   Arena& arena = Arena::process();
@@ -312,6 +342,7 @@ void initFabric(Napi::Env env, Napi::Object exports) {
   exports["fabricRemovePeer"] = Napi::Function::New(env, removePeer, "fabricRemovePeer");
   exports["fabricRegisterArena"] = Napi::Function::New(env, registerArena, "fabricRegisterArena");
   exports["fabricPublish"] = Napi::Function::New(env, publish, "fabricPublish");
+  exports["fabricPublishShared"] = Napi::Function::New(env, publishShared, "fabricPublishShared");
   exports["fabricPublishArena"] = Napi::Function::New(env, publishArena, "fabricPublishArena");
   exports["fabricWithdraw"] = Napi::Function::New(env, withdraw, "fabricWithdraw");
   exports["fabricTransfer"] = Napi::Function::New(env, transfer, "fabricTransfer");

@@ -155,6 +155,7 @@ export class EmbeddedBroker {
       partitions: this.partitions,
       topicId: (name) => metadata.topicByName(name)?.id ?? null,
       memory: { reads: memory, writes: new MemoryBudget(() => memoryInUse(store), PUT_MEMORY_SHARE, clock) },
+      fabric: options.storeAccess?.fabric,
       clock,
       logger: loggerOf('direct'),
     });
@@ -271,7 +272,7 @@ export class EmbeddedBroker {
 
   /** Flushes and marks the directories as cleanly closed. Requests must have ended. */
   async close(): Promise<void> {
-    this.direct.close();
+    await this.direct.close();
     this.transactions.close();
     this.groups.close();
     this.sharing.close();

@@ -41,6 +41,8 @@ describe('clients that were turned away', () => {
 
     /** Answers as a gateway does. */
     const connection = {
+      serves: () => false,
+      isClosed: false,
       call: async ({ apiKey }: { apiKey: number }, _: unknown, request: { transports?: string[] }) =>
         apiKey === directAttachRequest.apiKey
           ? directAttachResponse.create({
@@ -54,15 +56,15 @@ describe('clients that were turned away', () => {
 
     it('try a few times before they go on without', async () => {
       refusals = 2;
-      const attachment = await ClientAttachment.attach(connection, 'auto');
+      const attachment = await ClientAttachment.attach(connection, 'auto', {});
       assert.deepEqual([attachment.path, attachment.wasTurnedAway, asked], ['shared-memory', false, 3]);
     });
 
     it('go on without, and know why', async () => {
       refusals = Number.POSITIVE_INFINITY;
-      const attachment = await ClientAttachment.attach(connection, 'auto');
+      const attachment = await ClientAttachment.attach(connection, 'auto', {});
       assert.deepEqual([attachment.path, attachment.wasTurnedAway, asked], ['tcp', true, 5]);
-      await assert.rejects(ClientAttachment.attach(connection, 'shared-memory'), /too many clients ask/);
+      await assert.rejects(ClientAttachment.attach(connection, 'shared-memory', {}), /too many clients ask/);
     });
   });
 });

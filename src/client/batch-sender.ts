@@ -35,7 +35,7 @@ export interface BatchIdentity extends ProducerIdentity {
 }
 
 /**
- * Sends batches of one topic, over one connection to each gateway: as Produce, or as a put whose data the gateway takes from shared memory. While a
+ * Sends batches of one topic, over one connection to each gateway: as Produce, or as a put whose data the gateway takes from registered memory. While a
  * put of a partition is under way, everything for it goes as a put, small as it may be: gateways answer puts and Produce in the order of
  * requests, but older ones append a Produce that is behind a put first.
  */
@@ -79,7 +79,7 @@ export class BatchSender {
     let dataBytes = 0;
     for (const event of events) dataBytes += event.dataBytes;
     const isSmall = dataBytes < SHARED_MIN_BYTES && !this.#puts.has(partition);
-    if (channel.attachment.path !== 'shared-memory' || isSmall) {
+    if (channel.attachment.path === 'tcp' || isSmall) {
       if (channel.attachment.path === 'tcp') this.#path = 'tcp';
       const offset = await this.#produce(channel, partition, encodeBatch(events, producer), sent);
       this.#handOver(events);
@@ -116,7 +116,7 @@ export class BatchSender {
         return await this.#produce(channel, partition, encodeBatch(events, producer), sent);
       }
       const answer = await this.#put(channel, partition, placed, producer, sent);
-      this.#path = 'shared-memory';
+      this.#path = channel.attachment.path;
       return answer;
     } catch (error) {
       if (!(error instanceof RegionRefused)) throw error;
@@ -222,6 +222,8 @@ export class BatchSender {
         if (left > 0) this.#puts.set(index, left);
         else this.#puts.delete(index);
       });
+    // Its memory cannot be reached any more: the next attempt attaches anew.
+    if (answer.errorCode === ErrorCode.NETWORK_EXCEPTION) connection.close();
     if (answer.errorCode !== 0) throw brokerError(answer.errorCode, answer.errorMessage, doing);
     return this.#offsetOf(answer.topics[0]?.partitions[0], doing);
   }

@@ -6,6 +6,7 @@ import { Cluster, type TopicInfo } from './cluster.ts';
 import { Consumer } from './consumer.ts';
 import type { ConsumerOptions } from './consumer-options.ts';
 import { brokerError, DirectError } from './errors.ts';
+import type { FabricChoice } from './fabric-path.ts';
 import { GroupAdmin } from './group-admin.ts';
 import { type Path, type RegisteredBuffer, SharedPool } from './shared-memory.ts';
 import { alterConfigs, configsOf, TopicHandle } from './topic.ts';
@@ -26,10 +27,12 @@ export interface ClientOptions {
   /** For the gateway's logs; default kafabric-client. */
   clientId?: string;
   /**
-   * How data moves: shared memory where both are on one machine, else TCP ('auto', default); or one that has to be. 'mapped' lets this
-   * process use the gateway's memory, where the gateway trusts it.
+   * How data moves: shared memory where both are on one machine, else libfabric where both have a provider with RDMA, else TCP ('auto',
+   * default); or one that has to be. 'mapped' lets this process use the gateway's memory, where the gateway trusts it.
    */
   path?: Path | 'auto';
+  /** Which provider of libfabric carries data, where the path is 'fabric'. */
+  fabric?: FabricChoice;
   /** Default 10 s. */
   connectTimeoutMs?: number;
   /** Default 30 s; requests that wait for others have longer. */
@@ -57,28 +60,34 @@ export class Client {
   readonly #custom: CustomForms;
   /** Consumer groups of any client: what they have committed, who is in them. */
   readonly groups: GroupAdmin;
-  #path: Path;
+  readonly #way: { readonly path: Path; readonly provider: string | null };
 
-  private constructor(cluster: Cluster, pool: SharedPool, custom: CustomForms, path: Path) {
+  private constructor(
+    cluster: Cluster,
+    pool: SharedPool,
+    custom: CustomForms,
+    way: { path: Path; provider: string | null },
+  ) {
     this.#cluster = cluster;
     this.groups = new GroupAdmin(cluster);
     this.#pool = pool;
     this.#custom = custom;
-    this.#path = path;
+    this.#way = way;
   }
 
   /** Connects, and finds out how data can move. Rejects with a DirectError: CONNECTION, TIMEOUT or NOT_DIRECT. */
   static async connect(options: ClientOptions): Promise<Client> {
-    const { bootstrap, clientId = 'kafabric-client', path = 'auto', custom = {} } = options;
+    const { bootstrap, clientId = 'kafabric-client', path = 'auto', fabric = {}, custom = {} } = options;
     const { connectTimeoutMs = 10_000, requestTimeoutMs = 30_000 } = options;
     const { sharedChunkBytes = 64 * MIB, sharedMaxBytes = 1024 * MIB } = options;
     const addresses = (typeof bootstrap === 'string' ? bootstrap.split(',') : bootstrap).map(addressOf);
     const pool = new SharedPool(sharedChunkBytes, sharedMaxBytes);
-    const cluster = new Cluster({ bootstrap: addresses, clientId, connectTimeoutMs, requestTimeoutMs, path });
+    const timeouts = { connectTimeoutMs, requestTimeoutMs };
+    const cluster = new Cluster({ bootstrap: addresses, clientId, ...timeouts, path, fabric });
     try {
       const { attachment } = await cluster.channel(-1, 'get');
       const used = attachment.mapped === null ? attachment.path : 'mapped';
-      return new Client(cluster, pool, custom, used);
+      return new Client(cluster, pool, custom, { path: used, provider: attachment.provider });
     } catch (error) {
       cluster.close();
       throw error;
@@ -87,12 +96,17 @@ export class Client {
 
   /** How data moves between this client and the gateway that it asked first. */
   get path(): Path {
-    return this.#path;
+    return this.#way.path;
+  }
+
+  /** The provider of libfabric where the path is `fabric`, 'verbs;ofi_rxm' say; null on other paths. */
+  get provider(): string | null {
+    return this.#way.provider;
   }
 
   /**
-   * Memory that pushes from it and pulls into it do not copy here, where the path is shared memory; ordinary memory otherwise. Rejects with
-   * BUFFER_FULL when `sharedMaxBytes` would be exceeded.
+   * Memory that pushes from it and pulls into it do not copy here, where the path is shared memory or the fabric; ordinary memory otherwise.
+   * Rejects with BUFFER_FULL when `sharedMaxBytes` would be exceeded.
    *
    * Where the path is `mapped` it is memory of the gateway, for one push of all of it that nobody copies: the push hands it over, and it is
    * empty then. Rejects with BUFFER_FULL at a limit of the gateway.
@@ -100,8 +114,8 @@ export class Client {
   async allocate(bytes: number): Promise<RegisteredBuffer> {
     if (!(Number.isSafeInteger(bytes) && bytes > 0))
       throw new DirectError('INVALID_ARGUMENT', `${bytes} bytes`, { doing: 'allocate' });
-    if (this.#path === 'tcp') return { bytes: Buffer.allocUnsafeSlow(bytes), release() {} };
-    if (this.#path === 'mapped') {
+    if (this.#way.path === 'tcp') return { bytes: Buffer.allocUnsafeSlow(bytes), release() {} };
+    if (this.#way.path === 'mapped') {
       const [node = -1] = await this.#cluster.nodes();
       const { attachment } = await this.#cluster.channel(node, 'put');
       if (attachment.mapped !== null) return this.#pool.allocateMapped(attachment.mapped, bytes);

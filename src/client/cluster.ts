@@ -8,6 +8,7 @@ import type { Uuid } from '../protocol/wire/types.ts';
 import { AttachAgain } from './attach-again.ts';
 import { Connection } from './connection.ts';
 import { brokerError, DirectError } from './errors.ts';
+import type { FabricChoice } from './fabric-path.ts';
 import { ClientAttachment, type Path } from './shared-memory.ts';
 
 /** Older gateways aside, what both ends speak. */
@@ -24,6 +25,7 @@ export interface ClusterOptions {
   readonly connectTimeoutMs: number;
   readonly requestTimeoutMs: number;
   readonly path: Path | 'auto';
+  readonly fabric: FabricChoice;
 }
 
 export interface PartitionInfo {
@@ -121,7 +123,8 @@ export class Cluster {
 
   /** Shared memory may be had by now; until then data moves over the connection. */
   #attachAgain(key: string, { connection }: DataChannel): void {
-    ClientAttachment.attach(connection, this.options.path).then(
+    const { path, fabric } = this.options;
+    ClientAttachment.attach(connection, path, fabric).then(
       (attachment) => {
         if (attachment.wasTurnedAway || this.#closed || connection.isClosed) return;
         const channel = Promise.resolve({ connection, attachment });
@@ -139,7 +142,8 @@ export class Cluster {
         doing: 'attach',
         todo: 'use the address of the gateway’s DIRECT listener',
       });
-    return { connection, attachment: await ClientAttachment.attach(connection, this.options.path) };
+    const { path, fabric } = this.options;
+    return { connection, attachment: await ClientAttachment.attach(connection, path, fabric) };
   }
 
   async #open(node: number): Promise<Connection> {

@@ -121,13 +121,16 @@ export class Getter {
   async #request(node: number, items: Queued[]): Promise<void> {
     try {
       const channel = await this.#cluster.channel(node, 'get');
-      const shared = channel.attachment.path === 'shared-memory';
-      const answer = await (shared
+      const inline = channel.attachment.path === 'tcp';
+      const answer = await (!inline
         ? this.#toShared(channel, items).catch((error: unknown) => {
             if (error instanceof RegionRefused) return this.#inline(channel, items);
             throw error;
           })
         : this.#inline(channel, items));
+      // This memory cannot be reached any more: the next attempt attaches anew.
+      if (answer.items.some(({ errorCode }) => errorCode === ErrorCode.NETWORK_EXCEPTION))
+        channel.connection.close();
       if (answer.errorCode !== 0) throw brokerError(answer.errorCode, answer.errorMessage, items[0]!.doing);
       for (const [i, item] of items.entries()) this.#finish(item, answer.items[i]);
     } catch (error) {

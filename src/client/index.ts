@@ -5,6 +5,7 @@ export { Consumer } from './consumer.ts';
 export type { ConsumerOptions, DataBroker } from './consumer-options.ts';
 export { DirectError, type DirectErrorCode } from './errors.ts';
 export type { Event } from './event.ts';
+export type { FabricChoice } from './fabric-path.ts';
 export type {
   GroupAdmin,
   GroupDescription,

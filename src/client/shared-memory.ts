@@ -1,11 +1,13 @@
 import { constants } from 'node:os';
 import { createSharedBuffer, offerSharedBuffer, type SharedBuffer } from '../native/direct.ts';
+import { ApiKey } from '../protocol/api-keys.ts';
 import { directAttachRequest } from '../protocol/generated/direct-attach-request.ts';
 import { directAttachResponse } from '../protocol/generated/direct-attach-response.ts';
 import { directReleaseRequest } from '../protocol/generated/direct-release-request.ts';
 import { directReleaseResponse } from '../protocol/generated/direct-release-response.ts';
 import type { Connection } from './connection.ts';
 import { brokerError, DirectError } from './errors.ts';
+import { type FabricChoice, FabricPath } from './fabric-path.ts';
 import { MappedBuffer, MappedChannel } from './mapped-memory.ts';
 
 const GRANULE_BYTES = 4096;
@@ -167,68 +169,94 @@ class TurnedAway extends RegionRefused {}
 
 /**
  * How data moves between a client and a gateway. `mapped` is shared memory of the gateway, which has to allow it (direct.mapped.listeners):
- * `client.allocate` and `event.view` do not copy then.
+ * `client.allocate` and `event.view` do not copy then. `fabric` is libfabric: remote reads and writes of the client's memory by the gateway.
  */
-export type Path = 'mapped' | 'shared-memory' | 'tcp';
+export type Path = 'mapped' | 'shared-memory' | 'fabric' | 'tcp';
+
+const TRANSPORTS = {
+  mapped: ['mapped'],
+  'shared-memory': ['shared-memory'],
+  fabric: ['fabric'],
+  tcp: ['inline'],
+  auto: ['shared-memory', 'fabric', 'inline'],
+} as const;
 
 /** What one connection has attached: the numbers that the pool's memory has for the gateway. */
 export class ClientAttachment {
   /** Large data also moves by shared memory where the gateway's is mapped. */
-  readonly path: 'shared-memory' | 'tcp';
+  readonly path: 'shared-memory' | 'fabric' | 'tcp';
   readonly id: bigint;
   /** It is inline only because too many others asked at the time. */
   wasTurnedAway = false;
   readonly #connection: Connection;
+  readonly #transport: string;
   readonly #socketName: string;
   readonly #token: Uint8Array;
   readonly #regions = new Map<object, Promise<number>>();
   #mapped: MappedChannel | null = null;
+  #fabric: FabricPath | null = null;
+  /** What was named is not replaced by another way, also where memory is not taken. */
+  #isFabricNamed = false;
 
   private constructor(connection: Connection, answer: ReturnType<typeof directAttachResponse.create>) {
     this.#connection = connection;
-    this.path = answer.transport === 'inline' ? 'tcp' : 'shared-memory';
+    this.#transport = answer.transport;
+    this.path =
+      answer.transport === 'inline' ? 'tcp' : answer.transport === 'fabric' ? 'fabric' : 'shared-memory';
     this.id = answer.attachmentId;
     this.#socketName = answer.socketName;
     this.#token = Uint8Array.from(answer.token);
   }
 
   /**
-   * Attaches by shared memory where both are on one machine and the gateway takes it, else inline; `wanted` leaves no choice. Whether the
-   * gateway can be reached that way is found out with one page, which it gives back: the memory of the client is made when it is used.
+   * Attaches by shared memory where both are on one machine and the gateway takes it, by the fabric where both have one with RDMA, else
+   * inline; `wanted` leaves no choice.
    */
-  static async attach(connection: Connection, wanted: Path | 'auto'): Promise<ClientAttachment> {
+  static async attach(
+    connection: Connection,
+    wanted: Path | 'auto',
+    fabric: FabricChoice,
+  ): Promise<ClientAttachment> {
     const doing = 'attach';
-    const transports = {
-      mapped: ['mapped'],
-      'shared-memory': ['shared-memory'],
-      tcp: ['inline'],
-      auto: ['shared-memory', 'inline'],
-    };
-    const attach = async (ways: string[]) => {
-      const answer = await connection.call(
-        directAttachRequest,
-        directAttachResponse,
-        { transports: ways },
-        { doing },
-      );
+    const hasFabric = connection.serves(ApiKey.DirectFabric);
+    let transports: string[] = TRANSPORTS[wanted].filter((way) => way !== 'fabric' || hasFabric);
+    if (transports.length === 0)
+      throw new DirectError('NOT_DIRECT', 'the gateway is too old for the path fabric', { doing });
+    let wasTurnedAway = false;
+    for (;;) {
+      const request = { transports, provider: fabric.provider ?? '' };
+      const answer = await connection.call(directAttachRequest, directAttachResponse, request, { doing });
       if (answer.errorCode !== 0) throw brokerError(answer.errorCode, answer.errorMessage, doing);
-      const attached = new ClientAttachment(connection, answer);
-      if (answer.transport === 'mapped') await attached.#openMapped();
-      return attached;
-    };
-    const attachment = await attach(transports[wanted]);
-    if (attachment.path === 'tcp') return attachment;
-    try {
-      const region = await attachment.#offer(await createSharedBuffer(GRANULE_BYTES));
-      await attachment.#release([region]);
-      return attachment;
-    } catch (error) {
-      if (wanted !== 'auto') throw error;
-      await attachment.#release(null);
-      const inline = await attach(transports.tcp);
-      inline.wasTurnedAway = error instanceof TurnedAway;
-      return inline;
+      const attachment = new ClientAttachment(connection, answer);
+      attachment.#isFabricNamed = wanted === 'fabric';
+      try {
+        await attachment.#open(fabric);
+        attachment.wasTurnedAway = wasTurnedAway && attachment.path === 'tcp';
+        return attachment;
+      } catch (error) {
+        wasTurnedAway ||= error instanceof TurnedAway;
+        await attachment.#release(null);
+        // Neither this way nor a better one.
+        transports = transports.slice(transports.indexOf(answer.transport) + 1);
+        if (connection.isClosed || transports.length === 0) throw error;
+      }
     }
+  }
+
+  /**
+   * Whether the gateway takes shared memory is found out with one page, which it gives back: the memory of the client is made when it is
+   * used.
+   */
+  async #open(fabric: FabricChoice): Promise<void> {
+    if (this.path === 'tcp') return;
+    if (this.path === 'fabric') {
+      this.#fabric = await FabricPath.open(this.#connection, this.id, fabric);
+      return;
+    }
+    if (this.#transport === 'mapped')
+      this.#mapped = await MappedChannel.open(this.#connection, this.id, this.#socketName, this.#token);
+    const region = await this.#offer(await createSharedBuffer(GRANULE_BYTES));
+    await this.#release([region]);
   }
 
   /** What is mapped of the gateway's memory; null when nothing may be. */
@@ -236,8 +264,9 @@ export class ClientAttachment {
     return this.#mapped;
   }
 
-  async #openMapped(): Promise<void> {
-    this.#mapped = await MappedChannel.open(this.#connection, this.id, this.#socketName, this.#token);
+  /** The provider of libfabric that moves data; null on other paths. */
+  get provider(): string | null {
+    return this.#fabric?.provider ?? null;
   }
 
   /** The number of a chunk, which is handed over when it is used for the first time. */
@@ -248,11 +277,21 @@ export class ClientAttachment {
     }
     let region = this.#regions.get(chunk);
     if (region === undefined) {
-      region = this.#offer((chunk as Chunk).shared);
+      const { shared } = chunk as Chunk;
+      region = this.#fabric === null ? this.#offer(shared) : this.#publish(this.#fabric, shared);
       region.catch(() => this.#regions.delete(chunk));
       this.#regions.set(chunk, region);
     }
     return region;
+  }
+
+  async #publish(fabric: FabricPath, shared: SharedBuffer): Promise<number> {
+    try {
+      return await fabric.publish(shared);
+    } catch (cause) {
+      if (this.#isFabricNamed || this.#connection.isClosed) throw cause;
+      throw new RegionRefused('CONNECTION', (cause as Error).message, { doing: 'attach', cause });
+    }
   }
 
   async #offer(shared: SharedBuffer): Promise<number> {

@@ -27,7 +27,7 @@ class Joined {
   /** Nothing gets through any more. */
   cut = false;
 
-  constructor(ways: { initiator: Way[]; target: Way[]; broken?: Way }) {
+  constructor(ways: { initiator: Way[]; target: Way[]; broken?: Way }, heartbeatMs = HEARTBEAT_MS) {
     const side = (of: Way[], fails: Way | undefined, deliver: (message: string) => void): AttachOptions => ({
       ways: of,
       host: 'here',
@@ -43,7 +43,7 @@ class Joined {
     });
     this.initiator = new InitiatorAttachment({
       ...side(ways.initiator, undefined, (message) => this.target.receive(message)),
-      heartbeatMs: HEARTBEAT_MS,
+      heartbeatMs,
     });
     this.target = new TargetAttachment({
       ...side(ways.target, ways.broken, (message) => this.initiator.receive(message)),
@@ -174,6 +174,14 @@ describe('attaching to the fabric', () => {
     assert.deepEqual(ends, ['the other end is silent']);
     assert.equal(joined.target.ended, 'the other end is silent');
     assert.equal(joined.clock.pending, 0);
+  });
+
+  it('waits for no signs of life where what carries the messages says when the other end is gone', async () => {
+    joined = new Joined({ initiator: [plain], target: [plain] }, 0);
+    await joined.attach();
+    assert.equal(joined.clock.pending, 0);
+    joined.initiator.lost('gone');
+    assert.equal(joined.target.ended, null);
   });
 
   it('ends when the other end sends nonsense', async () => {

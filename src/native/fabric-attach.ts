@@ -128,9 +128,13 @@ abstract class AttachmentEnd<Incoming extends { type: string }> {
     });
   }
 
-  /** From now on both ends send at least every third of the time; silence for all of it is the end. */
+  /**
+   * From now on both ends send at least every third of the time; silence for all of it is the end. 0: nobody does, what carries the messages
+   * says when the other end is gone.
+   */
   protected startPulse(heartbeatMs: number): void {
     this.#pulse?.cancel();
+    if (heartbeatMs === 0) return;
     this.#heardMs = this.options.clock.now();
     const beat = () => {
       if (this.options.clock.now() - this.#heardMs >= heartbeatMs) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { FabricProvider, FabricReport } from './fabric.ts';
-import { hostIdentity, matchWays, usableWays, type Way } from './fabric-choice.ts';
+import { directWays, hostIdentity, matchWays, usableWays, type Way } from './fabric-choice.ts';
 
 const way = (provider: string, domain: string, network: string): Way => ({ provider, domain, network });
 const found = (provider: string, domain: string, network: string, against = ''): FabricProvider => ({
@@ -28,6 +28,24 @@ describe('the choice of a fabric', () => {
     found('tcp;ofi_rxm', 'lo', '127.0.0.1/32'),
     found('sockets', 'eth0', '10.1.0.0/16'),
   );
+
+  it('takes for direct clients what has RDMA, others when they are named and the configuration says so', () => {
+    assert.deepEqual(names(directWays(all, anything, '')), ['verbs;ofi_rxm@mlx5_0']);
+    assert.deepEqual(names(directWays(all, anything, 'verbs;ofi_rxm')), ['verbs;ofi_rxm@mlx5_0']);
+    for (const provider of ['tcp;ofi_rxm', 'shm', 'sockets', 'cxi', 'plain-tcp'])
+      assert.deepEqual(directWays(all, anything, provider), [], provider);
+    const tcp = { provider: 'tcp;ofi_rxm', domain: 'lo' };
+    assert.deepEqual(directWays(all, tcp, ''), []);
+    assert.deepEqual(names(directWays(all, tcp, 'tcp;ofi_rxm')), ['tcp;ofi_rxm@lo']);
+    assert.deepEqual(names(directWays(all, { provider: 'shm', domain: '' }, 'shm')), ['shm@shm']);
+    assert.deepEqual(directWays(all, { provider: 'plain-tcp', domain: '' }, ''), []);
+    assert.throws(
+      () => directWays(all, { provider: 'cxi', domain: '' }, ''),
+      /fabric\.provider=cxi is not available/,
+    );
+    const newer = report(found('shm', 'shm', 'shm'));
+    assert.deepEqual(directWays(newer, anything, 'shm'), []);
+  });
 
   it('takes all that is fit, and plain TCP last', () => {
     assert.deepEqual(names(usableWays(all, anything)), [

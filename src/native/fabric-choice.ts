@@ -20,6 +20,8 @@ const PLAIN_TCP_WAY: Way = { provider: PLAIN_TCP, domain: '', network: '' };
 const SHARED_MEMORY = 'shm';
 /** Never chosen unasked: slow, and meant for tests of libfabric. */
 const UNASKED_NEVER = new Set(['sockets']);
+/** Their networks move data without the processors of either end. */
+const RDMA = new Set(['verbs', 'cxi', 'efa', 'opx', 'psm3']);
 /** Their networks are routed: a peer on another one may be reached. */
 const ROUTED = new Set(['tcp;ofi_rxm', 'tcp', 'sockets']);
 
@@ -43,6 +45,19 @@ export function usableWays(report: FabricReport, wish: FabricWish): Way[] {
   const there = new Set(report.providers.map(({ provider, domain }) => `${provider} on ${domain}`));
   const found = report.providers.length > 0 ? `there is ${[...there].join(', ')}` : report.error;
   throw new Error(`${wanted.filter(Boolean).join(' with ')} is not available: ${found}`);
+}
+
+/**
+ * The ways that data of direct clients may take; none without a fabric. Over TCP their connections are as good, so that without a name
+ * (`provider` empty) only what has RDMA is taken. What has not is taken only where the configuration names it: shm is no boundary of trust,
+ * and tcp of libfabric 1.17.0 can crash when a client goes in the middle of a transfer.
+ */
+export function directWays(report: FabricReport, wish: FabricWish, provider: string): Way[] {
+  return usableWays(report, wish).filter((way) => {
+    const isRdma = RDMA.has(way.provider.split(';')[0]!);
+    const isWanted = provider === '' ? isRdma : way.provider === provider;
+    return isWanted && way.provider !== PLAIN_TCP && (isRdma || way.provider === wish.provider);
+  });
 }
 
 const isLoopback = ({ domain, network }: Way) =>

@@ -53,7 +53,7 @@ export const initiatorMessage = z.discriminatedUnion('type', [
     attachment: word,
     way,
     offer: base64,
-    heartbeatMs: z.int().min(10).max(3_600_000),
+    heartbeatMs: z.int().min(0).max(3_600_000),
   }),
   z.object({ type: z.literal('attached'), round }),
   z.object({ type: z.literal('refused'), reason: text }),

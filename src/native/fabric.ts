@@ -1,6 +1,7 @@
 import { binding } from './addon.ts';
 import type { NativeMemory } from './arena.ts';
 import { completion, startCompletions } from './completions.ts';
+import type { SharedBuffer } from './direct.ts';
 
 /** What of libfabric is here. */
 export interface FabricReport {
@@ -100,6 +101,7 @@ interface FabricBinding {
     length: number,
     access: number,
   ): void;
+  fabricPublishShared(transport: number, id: number, descriptor: number, bytes: number, access: number): void;
   fabricPublishArena(transport: number, id: number, access: number): void;
   fabricWithdraw(transport: number, id: number, published: number): void;
   fabricTransfer(
@@ -240,6 +242,14 @@ export class FabricTransport {
   async publish(memory: NativeMemory, access: number): Promise<PublishedMemory> {
     const [published, address, key] = await completion<[number, bigint, bigint]>((id) =>
       native.fabricPublish(this.#transport, id, memory.handle, memory.blockOffset, memory.byteLength, access),
+    );
+    return { id: published, address, key };
+  }
+
+  /** The same for shared memory, which peers reach until it is withdrawn or the transport closes, also when the buffer is gone. */
+  async publishShared({ buffer, descriptor }: SharedBuffer, access: number): Promise<PublishedMemory> {
+    const [published, address, key] = await completion<[number, bigint, bigint]>((id) =>
+      native.fabricPublishShared(this.#transport, id, descriptor, buffer.byteLength, access),
     );
     return { id: published, address, key };
   }

@@ -1,7 +1,16 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:os';
-import { closeRegion, type MapRequest, type RegionOffer, RegionSocket } from '../../native/direct.ts';
+import {
+  closeRegion,
+  type MapRequest,
+  type Move,
+  type MovedBatches,
+  type RegionOffer,
+  RegionSocket,
+} from '../../native/direct.ts';
+import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import type { Logger } from '../../util/logger.ts';
+import { moveForClient } from './checked-moves.ts';
 import type { MappedMemory, MappedSession } from './mapped-memory.ts';
 
 const TOKEN_BYTES = 16;
@@ -70,6 +79,22 @@ export class Attachment {
     if (!this.regions.delete(region)) return false;
     closeRegion(region);
     return true;
+  }
+
+  /** Takes the data of a put, which makes `batches` whole, from the client's memory. @throws ApiError when it cannot be had */
+  async pull(moves: readonly Move[], batches: MovedBatches): Promise<void> {
+    for (const { error } of await moveForClient(moves, batches)) {
+      if (error !== 0)
+        throw new ApiError(
+          ErrorCode.INVALID_REQUEST,
+          `the attached memory cannot be read (errno ${error}): it must keep its size`,
+        );
+    }
+  }
+
+  /** Does what holds so much memory while the client's is read: as long as that takes. */
+  hold<T>(_bytes: number, work: () => Promise<T>): Promise<T> {
+    return work();
   }
 }
 

@@ -7,6 +7,7 @@ import type { Logger } from '../../util/logger.ts';
 import type { MemoryBudget } from '../partitions/memory-budget.ts';
 import type { Attachment } from './attachments.ts';
 import { ExtentParts } from './extent-parts.ts';
+import { FabricAttachment } from './fabric-attachment.ts';
 import { isContiguous, MovePlan, type Wanted } from './move-plan.ts';
 import {
   expansionBytes,
@@ -170,7 +171,9 @@ export class DirectGets {
       else group.push(one);
     }
     if (attachment === null) return this.#moveInline([...groups.values()], room);
-    await this.#moveToAttached([...groups.values()], attachment, room);
+    if (attachment instanceof FabricAttachment)
+      await this.#moveByFabric([...groups.values()], attachment, room);
+    else await this.#moveToAttached([...groups.values()], attachment, room);
     return { data: [], heldBytes: 0 };
   }
 
@@ -228,6 +231,34 @@ export class DirectGets {
     } catch (error) {
       room.release(heldBytes);
       throw error;
+    }
+  }
+
+  /** As inline, but to the client's memory in place of the connection. */
+  async #moveByFabric(
+    groups: readonly Wanted[][],
+    attachment: FabricAttachment,
+    room: AnswerRoom,
+  ): Promise<void> {
+    const { data, heldBytes } = await this.#moveInline(groups, room);
+    const served = groups
+      .flat()
+      .filter(({ answer }) => answer.errorCode === ErrorCode.NONE && answer.length > 0)
+      .sort((a, b) => a.index - b.index);
+    try {
+      if (served.length !== data.length) throw new Error(`${data.length} pieces for ${served.length} items`);
+      await attachment.push(
+        data.map((piece, i) => ({
+          piece,
+          region: served[i]!.item.region,
+          offset: served[i]!.item.targetOffset,
+        })),
+      );
+    } catch (error) {
+      for (const { answer } of served) refuse(answer, error, this.#logger);
+    } finally {
+      for (const { memory } of data) memory.release();
+      room.release(heldBytes);
     }
   }
 

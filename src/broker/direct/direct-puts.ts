@@ -5,7 +5,6 @@ import { BATCH_HEADER_SIZE } from '../../protocol/records/batch-header.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { MemoryBudget } from '../partitions/memory-budget.ts';
 import type { Attachment } from './attachments.ts';
-import { moveForClient } from './checked-moves.ts';
 import type { DirectLimits } from './direct-gets.ts';
 import { lackOfMemory } from './payload-source.ts';
 
@@ -60,6 +59,15 @@ export class DirectPuts {
       this.counters.bytes += total;
       return there;
     }
+    return attachment.hold(total, () => this.#take(puts, attachment, total, timeoutMs));
+  }
+
+  async #take(
+    puts: readonly PutBatch[],
+    attachment: Attachment,
+    total: number,
+    timeoutMs: number,
+  ): Promise<Assembled> {
     const memory = await this.#allocate(total, Math.min(timeoutMs, MAX_WAIT_MS));
     try {
       const batches: Uint8Array[] = [];
@@ -73,11 +81,7 @@ export class DirectPuts {
         batches.push(bytes.subarray(start, at));
         ranges.push({ offset: start, byteLength: at - start });
       }
-      const checked = { memory, ranges, referenceMinBytes: this.#referenceMinBytes };
-      for (const { error } of await moveForClient(moves, checked)) {
-        if (error !== 0)
-          throw invalid(`the attached memory cannot be read (errno ${error}): it must keep its size`);
-      }
+      await attachment.pull(moves, { memory, ranges, referenceMinBytes: this.#referenceMinBytes });
       this.counters.batches += batches.length;
       this.counters.bytes += total;
       return { memory, batches, lease: null };

@@ -6,9 +6,11 @@ import type { Logger } from '../../util/logger.ts';
 import type { MemoryBudget } from '../partitions/memory-budget.ts';
 import type { Partition } from '../partitions/partition.ts';
 import type { PartitionManager } from '../partitions/partition-manager.ts';
-import { Attachments } from './attachments.ts';
+import { type Attachment, Attachments } from './attachments.ts';
 import { DirectGets, type DirectLimits } from './direct-gets.ts';
 import { DirectPuts } from './direct-puts.ts';
+import { FabricAttachment } from './fabric-attachment.ts';
+import { FabricAttachments, type FabricAttachmentsOptions } from './fabric-attachments.ts';
 import { MappedMemory } from './mapped-memory.ts';
 import { MappedViews } from './mapped-views.ts';
 import { LocalPayloads } from './payload-source.ts';
@@ -21,6 +23,8 @@ export interface DirectServiceOptions {
   readonly topicId: (name: string) => Uuid | null;
   /** For what is read, and for what is produced. */
   readonly memory: { readonly reads: MemoryBudget; readonly writes: MemoryBudget };
+  /** Without it no client is reached over libfabric. */
+  readonly fabric?: FabricAttachmentsOptions['fabric'] | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -34,10 +38,12 @@ export class DirectService {
   readonly views: MappedViews;
   /** Null when clients may not hand over shared memory. */
   readonly attachments: Attachments | null;
+  /** Null when clients are not reached over libfabric. */
+  readonly fabric: FabricAttachments | null;
   readonly logger: Logger;
   readonly #topicId: DirectServiceOptions['topicId'];
 
-  constructor({ config, partitions, topicId, memory, clock, logger }: DirectServiceOptions) {
+  constructor({ config, partitions, topicId, memory, fabric, clock, logger }: DirectServiceOptions) {
     this.#topicId = topicId;
     this.logger = logger;
     this.limits = {
@@ -53,10 +59,23 @@ export class DirectService {
     const uids = config.get('direct.shared.memory.uids');
     const mappedUids = config.get('direct.mapped.uids');
     const mapped = new MappedMemory({ maxClientBytes: config.get('direct.mapped.max.bytes') });
+    const attachmentLimits = {
+      maxRegions: config.get('direct.max.regions'),
+      maxRegionBytes: config.get('direct.max.region.bytes'),
+    };
+    this.fabric =
+      fabric !== undefined && config.get('direct.fabric.enable')
+        ? new FabricAttachments({
+            ...attachmentLimits,
+            fabric,
+            timeoutMs: config.get('direct.fabric.timeout.ms'),
+            clock,
+            logger,
+          })
+        : null;
     this.attachments = config.get('direct.shared.memory.enable')
       ? new Attachments({
-          maxRegions: config.get('direct.max.regions'),
-          maxRegionBytes: config.get('direct.max.region.bytes'),
+          ...attachmentLimits,
           allows: (uid) => uids.includes('*') || uids.includes(String(uid)),
           mapped,
           mappedListeners: mappedListeners(config, logger),
@@ -64,6 +83,16 @@ export class DirectService {
           logger,
         })
       : null;
+  }
+
+  /** What a connection has attached; null when it has nothing with this number. */
+  attachmentOf(id: bigint, connection: object): Attachment | null {
+    return this.attachments?.find(id, connection) ?? this.fabric?.find(id, connection) ?? null;
+  }
+
+  detach(attachment: Attachment): void {
+    if (attachment instanceof FabricAttachment) this.fabric?.end(attachment);
+    else this.attachments?.end(attachment);
   }
 
   /** How the reference batches of a fetch are returned to this principal. */
@@ -75,8 +104,10 @@ export class DirectService {
     };
   }
 
-  close(): void {
+  /** Requests must have ended. Resolves when nothing is under way over the fabric any more. */
+  async close(): Promise<void> {
     this.attachments?.close();
+    await this.fabric?.close();
   }
 
   /** What is lent to clients, once nothing is allocated any more. */

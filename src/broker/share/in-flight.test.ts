@@ -136,7 +136,11 @@ describe('records in flight', () => {
     );
     flight.commit(transition);
     assert.equal(flight.startOffset, 10n);
-    assert.deepEqual(acknowledge(flight, 0, 4, [ACCEPT]).runs, [], 'what is done with may be acknowledged again');
+    assert.deepEqual(
+      acknowledge(flight, 0, 4, [ACCEPT]).runs,
+      [],
+      'what is done with may be acknowledged again',
+    );
     flight.moveStart(50n);
     assert.deepEqual(flight.wanted(5, LIMITS), { from: 50n, upTo: 54n });
   });

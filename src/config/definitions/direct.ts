@@ -40,7 +40,7 @@ export const directDefinitions = [
     default: '64',
     min: 1,
     max: 4096,
-    documentation: 'Regions of memory that one direct client may attach.',
+    documentation: 'Regions of memory that one direct client may attach, on each of its connections.',
   },
   {
     name: 'direct.max.region.bytes',
@@ -63,6 +63,22 @@ export const directDefinitions = [
     default: '',
     documentation:
       'Numeric user ids whose processes may hand over shared memory, beside the gateway’s own user and root; * for all. The kernel says who they are.',
+  },
+  {
+    name: 'direct.fabric.enable',
+    type: 'boolean',
+    default: 'true',
+    documentation:
+      'Whether data of direct clients on other machines may move over libfabric: over providers with RDMA, and over another one where fabric.provider and the client both name it. libfabric is loaded when the first client wants it.',
+  },
+  {
+    name: 'direct.fabric.timeout.ms',
+    type: 'int',
+    default: '20000',
+    min: 100,
+    max: 600000,
+    documentation:
+      'How long one put or get may take to move its data over the fabric, in milliseconds. A client whose memory cannot be reached in that time is detached, and has to connect anew.',
   },
   {
     name: 'direct.mapped.listeners',

@@ -95,6 +95,7 @@ export const ApiKey = {
   DirectGet: 16386,
   DirectRelease: 16387,
   DirectMap: 16388,
+  DirectFabric: 16389,
 } as const;
 
 export type ApiKeyName = keyof typeof ApiKey;

@@ -5,7 +5,7 @@ import type { Reader } from '../wire/reader.ts';
 import { EMPTY_BYTES } from '../wire/types.ts';
 import type { Writer } from '../wire/writer.ts';
 
-/** DirectAttachResponse, API key 16384: version 0, flexible from 0. */
+/** DirectAttachResponse, API key 16384: versions 0 to 1, flexible from 0. */
 export interface DirectAttachResponse {
   /** How long the request was held back, in milliseconds. */
   throttleTimeMs: number;
@@ -15,7 +15,7 @@ export interface DirectAttachResponse {
   errorMessage: string | null;
   /** The way that was chosen. */
   transport: string;
-  /** Names the attachment; it ends with its connection. 0 for inline. */
+  /** Names the attachment; it ends with its connection. 0 for inline, negative for fabric. */
   attachmentId: bigint;
   /** The abstract Unix socket that takes memory of the client, without the leading zero. */
   socketName: string;
@@ -96,16 +96,16 @@ export const directAttachResponse: MessageCodec<DirectAttachResponse> = {
   kind: 'response',
   apiKey: 16384,
   minVersion: 0,
-  maxVersion: 0,
+  maxVersion: 1,
   latestVersionUnstable: false,
   flexibleVersion: 0,
   create: createDirectAttachResponse,
   read(r, version) {
-    if (version < 0 || version > 0) throw unsupportedVersion('DirectAttachResponse', version);
+    if (version < 0 || version > 1) throw unsupportedVersion('DirectAttachResponse', version);
     return readDirectAttachResponse(r);
   },
   write(w, value, version) {
-    if (version < 0 || version > 0) throw unsupportedVersion('DirectAttachResponse', version);
+    if (version < 0 || version > 1) throw unsupportedVersion('DirectAttachResponse', version);
     writeDirectAttachResponse(w, value);
   },
 };

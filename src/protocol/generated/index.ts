@@ -112,6 +112,8 @@ import { describeUserScramCredentialsRequest } from './describe-user-scram-crede
 import { describeUserScramCredentialsResponse } from './describe-user-scram-credentials-response.ts';
 import { directAttachRequest } from './direct-attach-request.ts';
 import { directAttachResponse } from './direct-attach-response.ts';
+import { directFabricRequest } from './direct-fabric-request.ts';
+import { directFabricResponse } from './direct-fabric-response.ts';
 import { directGetRequest } from './direct-get-request.ts';
 import { directGetResponse } from './direct-get-response.ts';
 import { directMapRequest } from './direct-map-request.ts';
@@ -375,6 +377,7 @@ export const requestCodecs: ReadonlyMap<number, AnyCodec> = new Map<number, AnyC
   [16386, directGetRequest],
   [16387, directReleaseRequest],
   [16388, directMapRequest],
+  [16389, directFabricRequest],
 ]);
 
 /** Response codecs by API key. */
@@ -473,6 +476,7 @@ export const responseCodecs: ReadonlyMap<number, AnyCodec> = new Map<number, Any
   [16386, directGetResponse],
   [16387, directReleaseResponse],
   [16388, directMapResponse],
+  [16389, directFabricResponse],
 ]);
 
 /** Records of __cluster_metadata by record type. */
@@ -619,6 +623,8 @@ export const allCodecs: readonly AnyCodec[] = [
   describeUserScramCredentialsResponse,
   directAttachRequest,
   directAttachResponse,
+  directFabricRequest,
+  directFabricResponse,
   directGetRequest,
   directGetResponse,
   directMapRequest,

@@ -1,10 +1,10 @@
 import { fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
-import type { Client, Path, TopicHandle } from '../../client/index.ts';
-import { jsonOf, pathOption } from './target.ts';
+import type { Client, TopicHandle } from '../../client/index.ts';
+import { jsonOf, type PathOptions, pathOf, withPath } from './target.ts';
 
-interface BenchOptions {
+interface BenchOptions extends PathOptions {
   bootstrap: string;
   topic?: string;
   partitions: number;
@@ -15,7 +15,6 @@ interface BenchOptions {
   maxInFlight: number;
   lingerMs?: number;
   acks: 'all' | '1';
-  path: Path | 'auto';
   /** The part of the events whose data is pulled, and the part of that. */
   interest: number;
   selectivity: number;
@@ -41,8 +40,7 @@ const GIGABYTE = 1e9;
 
 /** `kafabric direct-bench`: pushes events and pulls them again, in one process or several, and says how fast. */
 export function addDirectBenchCommand(program: Command): void {
-  program
-    .command('direct-bench')
+  withPath(program.command('direct-bench'))
     .description('measure pushes and pulls of the direct API against a running gateway')
     .requiredOption('--bootstrap <host:port>', 'a DIRECT listener')
     .option('--topic <name>', 'an existing topic that is empty; new ones, removed at the end, when absent')
@@ -54,7 +52,6 @@ export function addDirectBenchCommand(program: Command): void {
     .option('--max-in-flight <n>', 'batches of a partition under way at once, 1 to 5', Number, 5)
     .option('--linger-ms <ms>', 'how long a batch waits for more events; adaptive when absent', Number)
     .option('--acks <acks>', 'all or 1', 'all')
-    .addOption(pathOption())
     .option('--interest <part>', 'part of the events whose data is pulled, 0 to 1', Number, 1)
     .option('--selectivity <part>', 'part of each such event that is pulled, 0 to 1', Number, 1)
     .option(
@@ -93,10 +90,10 @@ async function bench(
   show: (phase: Phase) => void,
   go: () => Promise<void> = async () => {},
 ): Promise<void> {
-  const { bootstrap, path, partitions } = options;
+  const { bootstrap, partitions } = options;
   // Other commands need not load it.
   const { Client } = await import('../../client/index.ts');
-  const client = await Client.connect({ bootstrap, path, sharedMaxBytes: 2 ** 31 });
+  const client = await Client.connect({ bootstrap, ...pathOf(options), sharedMaxBytes: 2 ** 31 });
   const name = options.topic ?? `direct-bench-${randomBytes(4).toString('hex')}`;
   try {
     const topic =
@@ -109,6 +106,11 @@ async function bench(
     if (options.topic === undefined) await client.deleteTopic(name).catch(() => undefined);
     client.close();
   }
+}
+
+/** How data moves, with the provider where that is libfabric. */
+function named(path: string, { provider }: Client): string {
+  return path === 'fabric' ? `${path} ${provider}` : path;
 }
 
 /** Begins to measure when all are ready. */
@@ -138,7 +140,7 @@ async function push(
     inUse[slot] = producer.push({ i, ...more }, ring.bytes.subarray(slot * size, (slot + 1) * size));
   }
   await Promise.all(inUse);
-  const phase = measured('push', producer.path ?? client.path, events, events * size);
+  const phase = measured('push', named(producer.path ?? client.path, client), events, events * size);
   await producer.close();
   ring.release();
   return phase;
@@ -170,7 +172,7 @@ async function pull(
   const measured = begin();
   let bytes = 0;
   for (let i = 0; i < events; i++) bytes += (await consumer.pull())!.selected?.byteLength ?? 0;
-  const phase = measured('pull', client.path, events, bytes);
+  const phase = measured('pull', named(client.path, client), events, bytes);
   await consumer.close();
   ring.release();
   return phase;

@@ -2,20 +2,27 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
-import type { Path, PushOptions, PushResult, Selection } from '../../client/index.ts';
+import type { PushOptions, PushResult, Selection } from '../../client/index.ts';
 import { Progress } from './progress.ts';
-import { jsonOf, pathOption, positionOf, positionText, type Target, target, withClient } from './target.ts';
+import {
+  jsonOf,
+  type PathOptions,
+  positionOf,
+  positionText,
+  type Target,
+  target,
+  withClient,
+  withPath,
+} from './target.ts';
 
-interface ProduceOptions extends Target {
-  path: Path | 'auto';
+interface ProduceOptions extends Target, PathOptions {
   data?: string;
   metadata?: string;
   key?: string;
   partition?: number;
 }
 
-interface ConsumeOptions extends Target {
-  path: Path | 'auto';
+interface ConsumeOptions extends Target, PathOptions {
   group?: string;
   from: string;
   count?: number;
@@ -30,7 +37,7 @@ const MAX_UNDER_WAY = 1000;
 
 /** `kafabric produce` and `kafabric consume`: events from and to files, standard input and output. */
 export function addEventCommands(program: Command): void {
-  target(program.command('produce <topic>'))
+  withPath(target(program.command('produce <topic>')))
     .description(
       'push events: one with --data or --metadata, else one for each line of JSON on standard input',
     )
@@ -38,16 +45,14 @@ export function addEventCommands(program: Command): void {
     .option('--metadata <json>', 'the metadata; null when absent')
     .option('--key <text>', 'the key of every event')
     .option('--partition <n>', 'for every event', Number)
-    .addOption(pathOption())
     .action(produce);
-  target(program.command('consume <topic>'))
+  withPath(target(program.command('consume <topic>')))
     .description('pull events: one line of JSON each')
     .option('--group <id>', 'share the partitions with others of this group, and commit')
     .option('--from <position>', positionText, 'earliest')
     .option('--count <n>', 'end after so many', Number)
     .option('--idle-ms <ms>', 'end when nothing has come for so long', Number)
     .option('--select <selection>', 'all, none, or offset:length[:count:stride], in bytes', 'none')
-    .addOption(pathOption())
     .option('--metadata-only', 'the same as --select none', false)
     .option('--out <directory>', 'write the selected data to files there, <topic>-<partition>-<offset>.bin')
     .action(consume);

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import type { Client, Path, StartPosition } from '../../client/index.ts';
+import type { Client, ClientOptions, Path, StartPosition } from '../../client/index.ts';
 
 /** The options that every command for a running gateway has. */
 export interface Target {
@@ -14,20 +14,36 @@ export function target(command: Command): Command {
 }
 
 /** How data moves. */
-export function pathOption(): Option {
-  return new Option('--path <path>', 'how data moves')
-    .choices(['auto', 'shared-memory', 'tcp'])
+export interface PathOptions {
+  path: Path | 'auto';
+  provider?: string;
+}
+
+export function withPath(command: Command): Command {
+  const path = new Option('--path <path>', 'how data moves')
+    .choices(['auto', 'shared-memory', 'fabric', 'tcp'])
     .default('auto');
+  return command
+    .addOption(path)
+    .option('--provider <name>', 'of libfabric, with --path fabric: cxi, verbs;ofi_rxm, tcp;ofi_rxm, ...');
+}
+
+/** As the client takes them. */
+export function pathOf({
+  path = 'auto',
+  provider,
+}: Partial<PathOptions>): Pick<ClientOptions, 'path' | 'fabric'> {
+  return { path, ...(provider === undefined ? {} : { fabric: { provider } }) };
 }
 
 /** Other commands need not load the client. */
 export async function withClient(
-  options: { bootstrap: string; path?: Path | 'auto' },
+  options: { bootstrap: string } & Partial<PathOptions>,
   action: (client: Client) => Promise<void>,
 ): Promise<void> {
   const { Client } = await import('../../client/index.ts');
-  const { bootstrap, path = 'auto' } = options;
-  const client = await Client.connect({ bootstrap, path, clientId: 'kafabric-cli' });
+  const { bootstrap } = options;
+  const client = await Client.connect({ bootstrap, ...pathOf(options), clientId: 'kafabric-cli' });
   try {
     await action(client);
   } finally {

@@ -8,7 +8,7 @@ import {
   type DirectAttachResponse,
   directAttachResponse,
 } from '../../protocol/generated/direct-attach-response.ts';
-import type { ApiHandler } from '../net/handler.ts';
+import type { ApiHandler, ConnectionContext } from '../net/handler.ts';
 
 /** DirectAttach: the way in which data moves between this client and the gateway, the first of the client's that there is here. */
 export function directAttachHandler(
@@ -17,14 +17,20 @@ export function directAttachHandler(
   return {
     apiKey: directAttachRequest.apiKey,
     minVersion: 0,
-    maxVersion: 0,
+    maxVersion: 1,
     request: directAttachRequest,
     response: directAttachResponse,
-    handle({ transports }, { connection }) {
+    async handle({ transports, provider }, { connection, apiVersion }) {
       const { attachments, limits } = direct;
       const common = { maxRequestBytes: BigInt(limits.maxRequestBytes), maxRanges: limits.maxRanges };
+      let without = '';
       for (const transport of transports) {
         if (transport === 'inline') return directAttachResponse.create({ ...common, transport });
+        if (transport === 'fabric' && apiVersion >= 1) {
+          const attached = await attachByFabric(direct, provider, connection);
+          if (typeof attached === 'object') return directAttachResponse.create({ ...common, ...attached });
+          without = ` (${attached})`;
+        }
         const maps = transport === 'mapped';
         if ((!maps && transport !== 'shared-memory') || attachments === null) continue;
         if (maps && !attachments.mapsOn(connection.listenerName)) continue;
@@ -44,8 +50,25 @@ export function directAttachHandler(
       const here = attachments === null ? 'inline' : `${mapped}shared-memory and inline`;
       return directAttachResponse.create({
         errorCode: ErrorCode.INVALID_REQUEST,
-        errorMessage: `None of ${transports.join(', ')} is served here; ${here} can be had`,
+        errorMessage: `None of ${transports.join(', ')} is served here${without}; ${here} can be had`,
       });
     },
   };
+}
+
+/** What the client is told, or why it cannot be. The steps of attaching are DirectFabric's. */
+async function attachByFabric(
+  { fabric }: DirectService,
+  provider: string,
+  connection: ConnectionContext,
+): Promise<Partial<DirectAttachResponse> | string> {
+  if (fabric === null) return 'direct.fabric.enable is false';
+  try {
+    const ways = await fabric.ways(provider);
+    const { id } = fabric.attach(connection, connection.closed, connection.outstanding, ways);
+    const { maxRegions, maxRegionBytes } = fabric.limits;
+    return { transport: 'fabric', attachmentId: id, maxRegions, maxRegionBytes: BigInt(maxRegionBytes) };
+  } catch (error) {
+    return (error as Error).message;
+  }
 }

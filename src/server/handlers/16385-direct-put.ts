@@ -50,7 +50,7 @@ function append(
       assemble(direct, request, context.connection),
       (assembled) => {
         const { memory, lease } = assembled;
-        const attachment = direct.attachments?.find(request.attachmentId, context.connection);
+        const attachment = direct.attachmentOf(request.attachmentId, context.connection);
         const produced = produce.handle(produceOf(request, assembled), {
           ...context,
           apiVersion: PRODUCE_VERSION,
@@ -74,7 +74,7 @@ async function assemble(
   { attachmentId, acks, topics, timeoutMs }: DirectPutRequest,
   connection: ConnectionContext,
 ): Promise<Assembled> {
-  const attachment = direct.attachments?.find(attachmentId, connection) ?? null;
+  const attachment = direct.attachmentOf(attachmentId, connection);
   if (attachment === null) throw noAttachment(attachmentId);
   if (acks === 0)
     throw new ApiError(ErrorCode.INVALID_REQUIRED_ACKS, 'A put is answered: its memory is in use until then');

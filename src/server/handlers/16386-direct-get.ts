@@ -39,7 +39,7 @@ export function directGetHandler(
       const { connection } = context;
       try {
         const inline = attachmentId === 0n;
-        const attachment = inline ? null : (direct.attachments?.find(attachmentId, connection) ?? null);
+        const attachment = inline ? null : direct.attachmentOf(attachmentId, connection);
         if (!inline && attachment === null) throw noAttachment(attachmentId);
         const { principal, outstanding } = connection;
         const got = await direct.gets.get(items.map(itemOf), principal, attachment, outstanding);

@@ -11,9 +11,9 @@ import {
 import type { ApiHandler } from '../net/handler.ts';
 
 /** DirectRelease: memory of the client that is no longer used, or all of it. What is under way with it still ends. */
-export function directReleaseHandler({
-  attachments,
-}: DirectService): ApiHandler<DirectReleaseRequest, DirectReleaseResponse> {
+export function directReleaseHandler(
+  direct: DirectService,
+): ApiHandler<DirectReleaseRequest, DirectReleaseResponse> {
   return {
     apiKey: directReleaseRequest.apiKey,
     minVersion: 0,
@@ -21,10 +21,9 @@ export function directReleaseHandler({
     request: directReleaseRequest,
     response: directReleaseResponse,
     handle({ attachmentId, regions }, { connection }) {
-      const attachment = attachments?.find(attachmentId, connection) ?? null;
-      if (attachments === null || attachment === null)
-        return directReleaseResponse.create({ errorCode: ErrorCode.INVALID_REQUEST });
-      if (regions === null) attachments.end(attachment);
+      const attachment = direct.attachmentOf(attachmentId, connection);
+      if (attachment === null) return directReleaseResponse.create({ errorCode: ErrorCode.INVALID_REQUEST });
+      if (regions === null) direct.detach(attachment);
       const known = (regions ?? []).map((region) => attachment.release(region));
       const errorCode = known.every((was) => was) ? ErrorCode.NONE : ErrorCode.INVALID_REQUEST;
       return directReleaseResponse.create({ errorCode });

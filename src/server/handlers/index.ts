@@ -50,6 +50,7 @@ import { directPutHandler } from './16385-direct-put.ts';
 import { directGetHandler } from './16386-direct-get.ts';
 import { directReleaseHandler } from './16387-direct-release.ts';
 import { directMapHandler } from './16388-direct-map.ts';
+import { directFabricHandler } from './16389-direct-fabric.ts';
 import { administrationHandlers } from './administration.ts';
 import { orderedProduce, ProduceOrders } from './direct-order.ts';
 import { shareHandlers } from './share-handlers.ts';
@@ -151,5 +152,6 @@ export function directHandlers(broker: EmbeddedBroker, handlers: readonly AnyHan
     directGetHandler(direct, quota),
     directReleaseHandler(direct),
     directMapHandler(direct, quota),
+    directFabricHandler(direct),
   ];
 }

@@ -1,8 +1,9 @@
 import type { DirectService } from '../../broker/direct/direct-service.ts';
+import type { FabricAttachments, FabricTotals } from '../../broker/direct/fabric-attachments.ts';
 import { counter, type MetricSource } from './gateway-metrics.ts';
 
 /** What direct clients have attached, put and got. */
-export function directMetrics({ attachments, gets, puts }: DirectService): MetricSource[] {
+export function directMetrics({ attachments, fabric, gets, puts }: DirectService): MetricSource[] {
   const nothing = { attachments: 0, regions: 0, bytes: 0, mappedBytes: 0, turnedAway: 0 };
   const attached = () => attachments?.stats() ?? nothing;
   return [
@@ -41,6 +42,39 @@ export function directMetrics({ attachments, gets, puts }: DirectService): Metri
       'kafabric_direct_get_refused_total',
       'Values that were asked for in vain.',
       () => gets.counters.refused,
+    ),
+    ...(fabric === null ? [] : fabricMetrics(fabric)),
+  ];
+}
+
+/** What moves over libfabric, by provider. */
+function fabricMetrics(fabric: FabricAttachments): MetricSource[] {
+  const byProvider = (
+    name: string,
+    help: string,
+    value: (totals: FabricTotals) => number,
+    isCounter = true,
+  ): MetricSource => ({
+    name: `kafabric_direct_fabric_${name}`,
+    help,
+    label: 'provider',
+    counter: isCounter,
+    read: () => new Map(Array.from(fabric.totals(), ([provider, totals]) => [provider, value(totals)])),
+  });
+  return [
+    byProvider('attachments', 'Connections that move data over it.', (one) => one.attachments, false),
+    {
+      name: 'kafabric_direct_fabric_region_bytes',
+      help: 'Memory that clients have published to the fabric.',
+      read: () => fabric.bytes,
+    },
+    byProvider('read_bytes_total', 'Taken from clients’ memory.', (one) => one.readBytes),
+    byProvider('written_bytes_total', 'Put into clients’ memory.', (one) => one.writtenBytes),
+    byProvider('failures_total', 'Transfers that failed or took too long.', (one) => one.failures),
+    byProvider(
+      'recoveries_total',
+      'How often everything under way was begun again, to be rid of a client that did not answer.',
+      (one) => one.recoveries,
     ),
   ];
 }

@@ -90,8 +90,7 @@ export class ShareOffsets {
       if (outcomes[i] === DONE)
         value = withStates(value, 'initialized', topicId, { name, partitions: new Set([partition]) });
     forget(groupId);
-    if (groups.get(groupId) === group)
-      await writer.write({ groupId, records: [{ kind: 'states', value }] });
+    if (groups.get(groupId) === group) await writer.write({ groupId, records: [{ kind: 'states', value }] });
     return outcomes;
   }
 
