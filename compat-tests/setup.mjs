@@ -1,91 +1,22 @@
 // Installs the Kafka clients that the compatibility suites drive, into compat-tests/.clients/ and the clients' own node_modules/.
 // Does only what is out of date. A client whose toolchain is missing is named with the way to get it, and its suites are skipped.
-import { spawn } from 'node:child_process';
+// What only the ecosystem suite uses is installed when it is named: `node compat-tests/setup.mjs ecosystem`.
 import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { ecosystemSteps } from './ecosystem/steps.mjs';
 import {
-  createWriteStream,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { delimiter, dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-
-const here = dirname(fileURLToPath(import.meta.url));
-const clients = join(here, '.clients');
-
-/** A precondition that only the owner of the machine can meet. */
-class Missing extends Error {}
-
-function findCommand(name) {
-  return (process.env.PATH ?? '').split(delimiter).some((dir) => existsSync(join(dir, name)));
-}
-
-function requireCommands(names, how) {
-  const absent = names.filter((name) => !findCommand(name));
-  if (absent.length > 0) throw new Missing(`${absent.join(' and ')} not found; get it with: ${how}`);
-}
-
-/** Runs a command with its output in the client's log file; rejects with the end of that log when it fails. */
-function run(log, command, args, options = {}) {
-  return new Promise((done, fail) => {
-    const out = createWriteStream(log, { flags: 'a' });
-    const child = spawn(command, args, {
-      cwd: here,
-      stdio: ['ignore', 'pipe', 'pipe'],
-      ...options,
-      env: { ...process.env, ...options.env },
-    });
-    let tail = '';
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on('data', (chunk) => {
-        out.write(chunk);
-        tail = (tail + chunk).slice(-2000);
-      });
-    }
-    child.on('error', fail);
-    child.on('close', (code) => {
-      out.end();
-      if (code === 0) done(tail);
-      else fail(new Error(`${command} ${args.join(' ')} ended with ${code}\n${tail}`));
-    });
-  });
-}
-
-async function installedDebianPackages(log, names) {
-  const status = await run(log, 'dpkg-query', [
-    '-W',
-    `-f=$\{Package} $\{db:Status-Status}\n`,
-    ...names,
-  ]).catch((error) => error.message);
-  return new Set([...status.matchAll(/^(\S+) installed$/gm)].map((match) => match[1]));
-}
-
-/** Debian packages: installed when this is Debian and we are root, otherwise named. */
-async function debian(log, names) {
-  const how = `apt-get install ${names.join(' ')}`;
-  if (!findCommand('dpkg-query')) throw new Missing(`not a Debian system; on one: ${how}`);
-  const installed = await installedDebianPackages(log, names);
-  const missing = names.filter((name) => !installed.has(name));
-  if (missing.length === 0) return;
-  if (process.getuid?.() !== 0) throw new Missing(`get it with: sudo apt-get install ${missing.join(' ')}`);
-  const env = { DEBIAN_FRONTEND: 'noninteractive' };
-  const install = ['install', '-y', '-qq', '--no-install-recommends', ...missing];
-  await run(log, 'apt-get', install, { env }).catch(async () => {
-    await run(log, 'apt-get', ['update', '-qq'], { env });
-    await run(log, 'apt-get', install, { env });
-  });
-}
-
-function npmInstall(log, folder, args = [], env = {}) {
-  return run(log, 'npm', ['install', '--no-package-lock', '--loglevel=error', ...args], {
-    cwd: join(here, folder),
-    env,
-  });
-}
+  clients,
+  debian,
+  findCommand,
+  here,
+  javaProgram,
+  Missing,
+  npmInstall,
+  requireCommands,
+  run,
+  virtualEnvironment,
+} from './install.mjs';
 
 async function kcat(log) {
   if (!findCommand('kcat')) await debian(log, ['kcat']);
@@ -115,34 +46,9 @@ async function confluentJavascript(log) {
   });
 }
 
-async function java(log) {
-  requireCommands(['java', 'javac', 'mvn'], 'apt-get install default-jdk-headless maven');
-  const libs = join(clients, 'java/libs');
-  const pom = ['-B', '-q', '-f', join(here, 'java/pom.xml')];
-  await run(log, 'mvn', [
-    ...pom,
-    'dependency:copy-dependencies',
-    '-DincludeScope=runtime',
-    `-DoutputDirectory=${libs}`,
-  ]);
-  const sources = readdirSync(join(here, 'java'))
-    .filter((name) => name.endsWith('.java'))
-    .map((name) => join(here, 'java', name));
-  const classes = join(clients, 'java/classes');
-  rmSync(classes, { recursive: true, force: true });
-  await run(log, 'javac', ['-d', classes, '-cp', `${libs}/*`, ...sources]);
-}
+const java = (log) => javaProgram(log, 'java', 'java');
 
-async function python(log) {
-  requireCommands(['python3'], 'apt-get install python3 python3-venv');
-  const venv = join(clients, 'python');
-  await run(log, 'python3', ['-m', 'venv', venv]).catch((error) => {
-    throw new Missing(
-      `python3 cannot make a virtual environment (apt-get install python3-venv): ${error.message}`,
-    );
-  });
-  await run(log, join(venv, 'bin/pip'), ['install', '-q', '-r', join(here, 'python/requirements.txt')]);
-}
+const python = (log) => virtualEnvironment(log, 'python', 'python/requirements.txt');
 
 async function go(log) {
   requireCommands(
@@ -217,7 +123,7 @@ function filesOf(path) {
 }
 
 function fingerprint(step) {
-  const hash = createHash('sha256').update(`${here} ${process.versions.modules}`);
+  const hash = createHash('sha256').update(`${here} ${process.versions.modules}${step.version ?? ''}`);
   for (const file of step.inputs.flatMap(filesOf)) hash.update(file).update(readFileSync(join(here, file)));
   return hash.digest('hex');
 }
@@ -232,7 +138,7 @@ async function prepare(step) {
   const started = Date.now();
   console.log(`client ${step.name}: installing ...`);
   try {
-    await step.install(log);
+    await step.install(log, step.version);
   } catch (error) {
     if (!(error instanceof Missing)) throw new Error(`client ${step.name}: ${error.message} (log: ${log})`);
     console.log(`client ${step.name}: skipped, ${error.message}`);
@@ -244,11 +150,12 @@ async function prepare(step) {
 }
 
 mkdirSync(clients, { recursive: true });
-const only = process.argv.slice(2);
+const ecosystemNames = ecosystemSteps.map(({ name }) => name);
+const only = process.argv.slice(2).flatMap((name) => (name === 'ecosystem' ? ecosystemNames : [name]));
 const statusFile = join(clients, 'status.json');
-const status = only.length > 0 && existsSync(statusFile) ? JSON.parse(readFileSync(statusFile, 'utf8')) : {};
+const status = existsSync(statusFile) ? JSON.parse(readFileSync(statusFile, 'utf8')) : {};
 await Promise.all(
-  lanes.map(async (lane) => {
+  (only.length > 0 ? [...lanes, ecosystemSteps] : lanes).map(async (lane) => {
     for (const step of lane) {
       if (only.length > 0 && !only.includes(step.name)) continue;
       status[step.name] = await prepare(step).catch((error) => {
@@ -256,7 +163,7 @@ await Promise.all(
         process.exitCode = 1;
         return 'its installation failed';
       });
+      writeFileSync(statusFile, JSON.stringify(status, null, 2));
     }
   }),
 );
-writeFileSync(statusFile, JSON.stringify(status, null, 2));

@@ -95,11 +95,11 @@ async function compatTests() {
   return mochaTests('--config', 'compat-tests/.mocharc.json');
 }
 
-/** What people build with Kafka, unmodified: Streams, Connect, MirrorMaker. */
+/** What people build with Kafka, unmodified. What cannot be installed is one failure; the tests of the rest run. */
 async function ecosystemTests() {
-  const { code } = await run(process.execPath, ['compat-tests/setup.mjs', 'java']);
-  if (code !== 0) return { passed: 0, failed: 1, skipped: 0 };
-  return mochaTests('--config', 'compat-tests/ecosystem/.mocharc.json');
+  const { code } = await run(process.execPath, ['compat-tests/setup.mjs', 'java', 'kcat', 'ecosystem']);
+  const counts = await mochaTests('--config', 'compat-tests/ecosystem/.mocharc.json');
+  return code === 0 ? counts : { ...counts, failed: counts.failed + 1 };
 }
 
 /** The benchmark's harness at work, on the gateway alone. */

@@ -1,0 +1,27 @@
+// What the ecosystem suite runs, beyond the clients of setup.mjs. Hundreds of megabytes: none of it is installed for npm test.
+import { debian, javaProgram, mavenArchive, npmInstall, virtualEnvironment } from '../install.mjs';
+
+/** Apicurio Registry itself; the Java that it needs is in the virtual environment `ecosystem-python`. */
+const apicurio = (log, version) =>
+  mavenArchive(log, 'apicurio', `io.apicurio:apicurio-registry-app:${version}:tar.gz:all`);
+
+const debezium = (log, version) =>
+  mavenArchive(log, 'debezium', `io.debezium:debezium-connector-postgres:${version}:tar.gz:plugin`);
+
+/** One after another; `version` is handed to `install` and, as `inputs`, calls for another installation when it changes. */
+export const ecosystemSteps = [
+  {
+    name: 'ecosystem-python',
+    inputs: ['ecosystem/python/requirements.txt'],
+    install: (log) => virtualEnvironment(log, 'ecosystem-python', 'ecosystem/python/requirements.txt'),
+  },
+  { name: 'apicurio', version: '3.3.3', inputs: [], install: apicurio },
+  {
+    name: 'ecosystem-node',
+    inputs: ['ecosystem/node/package.json'],
+    install: (log) => npmInstall(log, 'ecosystem/node'),
+  },
+  { name: 'avro', inputs: ['ecosystem/avro'], install: (log) => javaProgram(log, 'avro', 'ecosystem/avro') },
+  { name: 'postgresql', inputs: [], install: (log) => debian(log, ['postgresql']) },
+  { name: 'debezium', version: '3.6.1.Final', inputs: [], install: debezium },
+];
