@@ -11,7 +11,7 @@ const child = fileURLToPath(new URL('./tiers-kill.child.js', import.meta.url));
 const rounds = Number(process.env.KAFABRIC_TIER_KILLS ?? 8);
 
 describe('Payload in storage tiers, with the process killed again and again', () => killing('disk', rounds));
-describe('The same with the first tier in memory', () => killing('memory', Math.ceil(rounds / 2)));
+describe('The same with the first tier in memory', () => killing('memory', Math.ceil(rounds / 4)));
 
 function killing(first: 'disk' | 'memory', rounds: number): void {
   const name = `test-tiers-${first}-${process.pid}`;
