@@ -75,7 +75,7 @@ export async function until(
   const deadline = Date.now() + timeoutMs * patience;
   while (!(await probe())) {
     if (Date.now() > deadline) throw new Error(`${what}: not within ${(timeoutMs * patience) / 1000} s`);
-    await sleep(50);
+    await sleep(50 * patience);
   }
 }
 
