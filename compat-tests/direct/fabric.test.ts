@@ -175,7 +175,10 @@ describe('direct API over libfabric', function () {
     done: (child: Child, push: () => Promise<unknown>) => Promise<void>,
   ): Promise<void> {
     // What it does is not read over the fabric either, where that would be dangerous.
-    const other = await gateway.connect({ path: library === FREES_TWICE ? 'tcp' : FABRIC.path, fabric: FABRIC.fabric });
+    const other = await gateway.connect({
+      path: library === FREES_TWICE ? 'tcp' : FABRIC.path,
+      fabric: FABRIC.fabric,
+    });
     const topic = await other.createTopic(name, { configs: { 'max.message.bytes': '100000000' } });
     const producer = topic.producer();
     await producer.push({ of: 'parent' }, content(20_000_000, 1));

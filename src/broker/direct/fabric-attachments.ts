@@ -59,7 +59,9 @@ export class FabricAttachments {
     if (ways.length > 0) return ways;
     const there = [...new Set(report.providers.map((one) => one.provider))].join(', ') || report.error;
     const allowed =
-      wish.provider === '' ? 'without RDMA they have to be named by fabric.provider' : `fabric.provider allows ${wish.provider}`;
+      wish.provider === ''
+        ? 'without RDMA they have to be named by fabric.provider'
+        : `fabric.provider allows ${wish.provider}`;
     throw new Error(
       provider === ''
         ? `no provider of libfabric with RDMA is to be had here: there is ${there}; others have to be named by the client`
