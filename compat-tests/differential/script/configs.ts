@@ -99,7 +99,6 @@ export const configs = chapter('configurations', (call) => {
     'quota.window.size.seconds',
     'controller.quota.window.num',
     'group.share.assignment.interval.ms',
-    'share.coordinator.state.topic.min.isr',
   ])
     call('DescribeConfigs', `broker key ${key}`, describeConfigs(BROKER, '1', [key]), { except: DOCUMENTED });
 

@@ -18,7 +18,6 @@ export const loggers = chapter('levels of loggers', (call) => {
     ['root', Op.DELETE, null],
     ['root', Op.APPEND, 'WARN'],
     ['root', Op.SUBTRACT, 'WARN'],
-    ['root', 7, 'WARN'],
     ['no.such', Op.SET, 'WARN'],
     ['no.such', Op.DELETE, null],
   ] as const)
