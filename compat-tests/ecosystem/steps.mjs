@@ -29,4 +29,9 @@ export const ecosystemSteps = [
     inputs: ['ecosystem/python/quix-requirements.txt'],
     install: (log) => virtualEnvironment(log, 'quix', 'ecosystem/python/quix-requirements.txt'),
   },
+  {
+    name: 'flink',
+    inputs: ['ecosystem/flink'],
+    install: (log) => javaProgram(log, 'flink', 'ecosystem/flink'),
+  },
 ];
