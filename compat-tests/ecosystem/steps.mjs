@@ -24,4 +24,14 @@ export const ecosystemSteps = [
   { name: 'avro', inputs: ['ecosystem/avro'], install: (log) => javaProgram(log, 'avro', 'ecosystem/avro') },
   { name: 'postgresql', inputs: [], install: (log) => debian(log, ['postgresql']) },
   { name: 'debezium', version: '3.6.1.Final', inputs: [], install: debezium },
+  {
+    name: 'quix',
+    inputs: ['ecosystem/python/quix-requirements.txt'],
+    install: (log) => virtualEnvironment(log, 'quix', 'ecosystem/python/quix-requirements.txt'),
+  },
+  {
+    name: 'flink',
+    inputs: ['ecosystem/flink'],
+    install: (log) => javaProgram(log, 'flink', 'ecosystem/flink'),
+  },
 ];
