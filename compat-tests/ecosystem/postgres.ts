@@ -6,8 +6,9 @@ import { output } from './programs.ts';
 const VERSIONS = '/usr/lib/postgresql';
 const START_TIMEOUT_MS = 60_000;
 
-/** PostgreSQL does not run as root; Debian's package brings this user. */
-const asItself = process.getuid?.() === 0 ? ['runuser', '-u', 'postgres', '--'] : [];
+/** PostgreSQL does not run as root; Debian's package brings this user. setpriv turns into the program, so that signals reach it. */
+const asItself =
+  process.getuid?.() === 0 ? ['setpriv', '--reuid=postgres', '--regid=postgres', '--clear-groups'] : [];
 
 function binary(name: string): string {
   const newest = readdirSync(VERSIONS)
