@@ -12,6 +12,7 @@ const PULL = { timeoutMs: 60_000 };
 const PROVIDER = 'tcp;ofi_rxm';
 /** Its tcp frees what it reads to twice when the connection ends in the middle of a read, and crashes now and then. */
 const FREES_TWICE = '1.17';
+const { providers, version } = await inspectFabric('');
 const FABRIC = { path: 'fabric', fabric: { provider: PROVIDER, domain: 'lo' } } as const;
 
 describe('direct API over libfabric', function () {
@@ -19,11 +20,8 @@ describe('direct API over libfabric', function () {
   this.timeout(180_000);
   let gateway: DirectGateway;
   let client: Client;
-  let library = '';
 
   before(async function () {
-    const { providers, version } = await inspectFabric('');
-    library = version;
     if (!providers.some(({ provider, domain }) => provider === PROVIDER && domain === 'lo')) this.skip();
     gateway = await startDirectGateway({
       'fabric.provider': PROVIDER,
@@ -176,7 +174,7 @@ describe('direct API over libfabric', function () {
   ): Promise<void> {
     // What it does is not read over the fabric either, where that would be dangerous.
     const other = await gateway.connect({
-      path: library === FREES_TWICE ? 'tcp' : FABRIC.path,
+      path: version === FREES_TWICE ? 'tcp' : FABRIC.path,
       fabric: FABRIC.fabric,
     });
     const topic = await other.createTopic(name, { configs: { 'max.message.bytes': '100000000' } });
@@ -204,8 +202,10 @@ describe('direct API over libfabric', function () {
   }
 
   for (const what of ['push', 'pull']) {
-    it(`serves the others when a client is killed in the middle of a ${what}`, async function () {
-      if (what === 'push' && library === FREES_TWICE) this.skip();
+    // Left out where the library crashes at it.
+    if (what === 'push' && version === FREES_TWICE) continue;
+
+    it(`serves the others when a client is killed in the middle of a ${what}`, async () => {
       await besideOthers(what, `killed-${what}`, async (child, push) => {
         const pushed = Promise.all(Array.from({ length: 5 }, push));
         await child.kill('SIGKILL');
@@ -214,8 +214,7 @@ describe('direct API over libfabric', function () {
       });
     });
 
-    it(`lets go of a client that stops in the middle of a ${what}, and serves the others`, async function () {
-      if (what === 'push' && library === FREES_TWICE) this.skip();
+    it(`lets go of a client that stops in the middle of a ${what}, and serves the others`, async () => {
       await besideOthers(`${what}-and-stop`, `stopped-${what}`, async (_child, push) => {
         const failures = await metric('failures_total');
         await push();

@@ -85,6 +85,9 @@ ProviderList listProviders(const std::shared_ptr<const Library>& library, int me
 std::string reasonAgainst(const Library& library, const std::string& provider) {
   if (provider == kSharedMemoryProvider && library.version() < FI_VERSION(1, 18))
     return "shm of libfabric before 1.18 hangs when a peer is stopped or killed at the wrong moment";
+  // Its pull requests 8656 and 8660: the entry of a read is freed twice.
+  if (provider == kOverTcpProvider && library.version() < FI_VERSION(1, 18))
+    return "tcp;ofi_rxm of libfabric before 1.18 can crash a process that reads from a peer which ends or stops meanwhile";
   return {};
 }
 

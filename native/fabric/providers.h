@@ -14,6 +14,7 @@ namespace kafabric::fabric {
 /** The providers that are used, fastest first, by libfabric's names. */
 extern const std::vector<std::string> kProviderOrder;
 constexpr const char* kSharedMemoryProvider = "shm";
+constexpr const char* kOverTcpProvider = "tcp;ofi_rxm";
 
 /** Every bit of mr_mode that we can do with and without. */
 constexpr int kAllMemoryModes = FI_MR_LOCAL | FI_MR_VIRT_ADDR | FI_MR_ALLOCATED | FI_MR_PROV_KEY | FI_MR_ENDPOINT;
