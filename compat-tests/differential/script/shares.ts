@@ -100,7 +100,10 @@ export const shares = chapter('share groups', (call) => {
   call('ShareGroupHeartbeat', 'that leaves a group that does not exist', heartbeat({ memberEpoch: -1 }));
   call('ShareGroupHeartbeat', 'that joins', heartbeat(), { except: JOINED });
   // Joining again asks for everything again.
-  call('ShareGroupHeartbeat', 'that gets its partitions', heartbeat(), { except: EPOCH, until: hasPartitions });
+  call('ShareGroupHeartbeat', 'that gets its partitions', heartbeat(), {
+    except: EPOCH,
+    until: hasPartitions,
+  });
   call('ShareGroupHeartbeat', 'in a later epoch', heartbeat({ memberEpoch: 90 }), {
     except: { fields: ['errorMessage'], because: 'it names the epoch' },
   });
@@ -305,7 +308,9 @@ export const shares = chapter('share groups', (call) => {
     groupId: 'share-altered-not',
     topics: [{ topicName: 'share-no-topic', partitions: [{ partitionIndex: 0, startOffset: 3n }] }],
   });
-  call('ShareGroupDescribe', 'groups that were altered', { groupIds: ['share-altered', 'share-altered-not'] });
+  call('ShareGroupDescribe', 'groups that were altered', {
+    groupIds: ['share-altered', 'share-altered-not'],
+  });
   call(
     'DescribeShareGroupOffsets',
     'of a group that did not exist',
@@ -316,7 +321,12 @@ export const shares = chapter('share groups', (call) => {
       groupId: 'share-altered',
       topics: [{ topicName: 'share-topic' }, { topicName: 'share-no-topic' }],
     });
-  call('DeleteGroups', 'that were altered', { groupsNames: ['share-altered', 'share-altered-not'] }, { versions: [2, 2] });
+  call(
+    'DeleteGroups',
+    'that were altered',
+    { groupsNames: ['share-altered', 'share-altered-not'] },
+    { versions: [2, 2] },
+  );
 
   for (const groupId of ['g-4', 's-never'])
     for (const [api, request] of [
@@ -388,7 +398,9 @@ export const shares = chapter('share groups', (call) => {
       ['ReadShareGroupStateSummary', { leaderEpoch: 0 }],
       ['DeleteShareGroupState', {}],
     ] as const)
-      call(api, `of ${name}`, (a) => state(topicId ?? a.topicId('share-topic'), 'share-state', { partition, ...more }));
+      call(api, `of ${name}`, (a) =>
+        state(topicId ?? a.topicId('share-topic'), 'share-state', { partition, ...more }),
+      );
   for (const [api, more] of [
     ['InitializeShareGroupState', { stateEpoch: 1, startOffset: 5n }],
     ['ReadShareGroupState', { leaderEpoch: 0 }],
