@@ -145,7 +145,7 @@ export class ConfigManager {
     if (type === ResourceType.TOPIC) {
       validateTopicConfigs(values, this.#metadata.config);
     } else if (type === ResourceType.BROKER) {
-      validateBrokerConfigs(values, changed, name === '');
+      validateBrokerConfigs(values, changed, name === '', this.#metadata.config);
     } else {
       const kind = plainResourceKind(type, name);
       const checkEach = () => validateValues(values, kind.definitions, kind.label, kind.errorCode);

@@ -94,6 +94,7 @@ export function validateBrokerConfigs(
   values: ReadonlyMap<string, string>,
   changed: readonly string[],
   clusterDefault: boolean,
+  config: KafabricConfig,
 ): void {
   const code = ErrorCode.INVALID_REQUEST;
   const fixed = changed.filter((name) => {
@@ -111,6 +112,17 @@ export function validateBrokerConfigs(
     );
   }
   validateValues(values, brokerDefinitionsByName, 'broker', code);
+  for (const protocol of ['consumer', 'share', 'streams'] as const) {
+    const key = `group.${protocol}.assignment.interval.ms` as const;
+    const least = `group.${protocol}.min.assignment.interval.ms` as const;
+    const most = `group.${protocol}.max.assignment.interval.ms` as const;
+    const text = values.get(key);
+    if (text === undefined) continue;
+    if (Number(text) < config.get(least))
+      throw new ApiError(code, `${key} must be greater than or equal to ${least}`);
+    if (Number(text) > config.get(most))
+      throw new ApiError(code, `${key} must be less than or equal to ${most}`);
+  }
 }
 
 function javaSet(names: readonly string[]): string {
