@@ -38,18 +38,23 @@ describe('The control connection of a store', () => {
       clock: diskClock,
       logger: silentLogger,
     });
-    server = await StoreServer.start({
+    server = await startServer();
+  });
+
+  /** `provider`: `fabric.provider`; empty for what is chosen unasked. */
+  function startServer(provider = ''): Promise<StoreServer> {
+    return StoreServer.start({
       directory,
       secret: SECRET,
       zone: 'z',
       host: '127.0.0.1',
       port: 0,
       heartbeatMs: 500,
-      fabric: { wish: { provider: '', domain: '' }, options: FABRIC_OPTIONS },
+      fabric: { wish: { provider, domain: '' }, options: FABRIC_OPTIONS },
       clock: systemClock,
       logger: silentLogger,
     });
-  });
+  }
 
   afterEach(async () => {
     for (const one of open.splice(0)) {
@@ -169,9 +174,14 @@ describe('The control connection of a store', () => {
     const { providers } = await inspectFabric('');
     const way = providers.find(({ provider, domain }) => provider === 'tcp;ofi_rxm' && domain !== 'lo');
     if (way === undefined) return this.skip();
-    const connection = await connected({}, way);
-    assert.equal(connection.provider, 'tcp;ofi_rxm');
-    await movesBytes(connection);
+    const named = await startServer(way.provider);
+    try {
+      const connection = await connected({ port: named.port }, way);
+      assert.equal(connection.provider, 'tcp;ofi_rxm');
+      await movesBytes(connection);
+    } finally {
+      await named.stop();
+    }
   });
 
   it('refuses another secret, and so do gateways', async () => {
