@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { sharedBroker } from './harness/broker.ts';
 import {
   type Client,
+  type ClientKind,
   clientKinds,
   type Hello,
   helperClient,
   requireToolchain,
-  sharedClient,
+  startClient,
 } from './harness/client.ts';
 import { digest, makeValue, type PlannedRecord, type SeenRecord } from './harness/payload.ts';
 
@@ -75,11 +76,23 @@ function sorted(records: SeenRecord[]): SeenRecord[] {
 describe('every client reads what every client writes', () => {
   const hellos = new Map<string, Hello>();
   const produced = new Set<string>();
+  /** Not those of other tests, who may have left them with work to do. */
+  const clients = new Map<string, Client>();
   let bootstrap: string;
 
   before(async () => {
     bootstrap = (await sharedBroker()).bootstrap;
   });
+
+  after(async () => {
+    await Promise.all(Array.from(clients.values(), (client) => client.stop()));
+  });
+
+  function own(kind: ClientKind): Client {
+    const client = clients.get(kind.name) ?? startClient(kind, bootstrap);
+    clients.set(kind.name, client);
+    return client;
+  }
 
   async function createTopic(client: Client, hello: Hello, topic: string): Promise<void> {
     const creator = hello.lacks?.includes('create') ? helperClient(bootstrap) : client;
@@ -91,7 +104,7 @@ describe('every client reads what every client writes', () => {
     const index = clientKinds.indexOf(kind);
     it(`${kind.name} produces every compression and size`, async function () {
       requireToolchain(this, kind.setup);
-      const client = sharedClient(kind, bootstrap);
+      const client = own(kind);
       const hello = await client.call('hello', {});
       hellos.set(kind.name, hello);
       for (const codec of hello.codecs) {
@@ -116,7 +129,7 @@ describe('every client reads what every client writes', () => {
 
       before(async function () {
         requireToolchain(this, kind.setup);
-        const client = sharedClient(kind, bootstrap);
+        const client = own(kind);
         const topics = [...produced].flatMap((from) =>
           readable(kind.name, from).map((codec) => ({ topic: topicName(from, codec), ends: endOffsets() })),
         );

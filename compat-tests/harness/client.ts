@@ -120,7 +120,7 @@ class DriverClient implements Client {
 
 const python = join(installed, 'python/bin/python');
 
-interface ClientKind {
+export interface ClientKind {
   name: string;
   /** The step of setup.mjs that installs it. */
   setup: string;

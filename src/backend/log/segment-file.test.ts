@@ -84,10 +84,17 @@ describe('SegmentFile', () => {
     assert.equal(file.writtenBytes, 8);
     await written.done;
     assert.equal(file.writtenBytes, 13);
+    const heardOfLater = file.append(Buffer.from('slow'));
+    file.append(Buffer.from('at once'), { fromMemory: true });
+    assert.equal(file.writtenBytes, 24);
+    await heardOfLater.done;
+    assert.equal(file.writtenBytes, 24, 'what can be read can be read');
     assert.deepEqual(taken, [
       { bytes: 'early', fromMemory: true },
       { bytes: 'now', fromMemory: true },
       { bytes: 'later', fromMemory: undefined },
+      { bytes: 'slow', fromMemory: undefined },
+      { bytes: 'at once', fromMemory: true },
     ]);
   });
 });

@@ -242,7 +242,8 @@ export class SegmentFile {
       return done.then(
         () => {
           this.#unfinished--;
-          this.#writtenBytes = end;
+          // A later append may have been done at once, before this one was heard of.
+          this.#writtenBytes = Math.max(this.#writtenBytes, end);
         },
         (error: unknown) => {
           this.#unfinished--;

@@ -6,6 +6,7 @@ import { arenaStats } from '../../native/arena.ts';
 import { FilePiece, MemoryPiece, type Piece } from '../../native/pieces.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import { buildBatch } from '../../protocol/records/builder.ts';
+import { SeededRandom } from '../../util/testing/seeded-random.ts';
 import type { Isolation } from './fetch-wait.ts';
 import type { Partition } from './partition.ts';
 import { gather, inNativeMemory, TestBroker, topicConfig, withoutPlace } from './testing.ts';
@@ -124,6 +125,38 @@ describe('FetchService', () => {
       assert.equal(one.recordBytes, batch.byteLength);
       await gather(one.records);
       if (!restarted) assert.equal(broker.store.stats().reads, reads);
+    });
+  }
+
+  for (const restarted of [false, true]) {
+    it(`gives every offset of small and large batches${restarted ? ' of an earlier process' : ''}, whatever is asked for`, async () => {
+      const random = new SeededRandom(restarted ? 2 : 1);
+      const partition = await start();
+      const batches = Array.from({ length: 300 }, () => {
+        const value = random.integer(0, 2) === 0 ? random.integer(30_000, 60_000) : random.integer(10, 3000);
+        const records = random.integer(1, 3);
+        return buildBatch(
+          Array.from({ length: records }, () => ({ key: Buffer.from('k'), value: Buffer.alloc(value, 'v') })),
+          { timestamp: NOW },
+        );
+      });
+      for (const batch of batches) await partition.produce(batch, null, true);
+      const end = partition.log.logEndOffset;
+      if (restarted) {
+        await broker.stop();
+        await start();
+      }
+      for (let round = 0; round < 20; round++) {
+        for (let offset = 0n; offset < end; ) {
+          const { errorCode, records } = await fetch(offset, random.integer(1, 400_000));
+          assert.equal(errorCode, ErrorCode.NONE);
+          const bytes = await gather(records);
+          for (let at = 0; at < bytes.length; at += 12 + bytes.readInt32BE(at + 8)) {
+            assert.equal(bytes.readBigInt64BE(at), offset, `round ${round}`);
+            offset += BigInt(bytes.readInt32BE(at + 23)) + 1n;
+          }
+        }
+      }
     });
   }
 
