@@ -80,16 +80,24 @@ class DriverClient implements Client {
     this.name = name;
     this.#process = spawn(command[0]!, command.slice(1), { stdio: ['pipe', 'pipe', 'pipe'] });
     this.#process.stderr!.on('data', (chunk) => {
-      this.#errors = (this.#errors + chunk).slice(-4000);
+      this.#noteError(chunk);
     });
     this.#process.on('close', (code) => this.#failAll(`its driver ended with ${code}`));
     this.#process.on('error', (error) => this.#failAll(error.message));
-    createInterface({ input: this.#process.stdout! }).on('line', (line) => this.#onAnswer(line));
+    createInterface({ input: this.#process.stdout! }).on('line', (line) => {
+      // Libraries log to where answers are, too.
+      if (line.startsWith('{')) this.#onAnswer(line);
+      else this.#noteError(`${line}\n`);
+    });
   }
 
   #failAll(why: string): void {
     for (const { fail } of this.#waiting.values()) fail(new Error(`${this.name}: ${why}\n${this.#errors}`));
     this.#waiting.clear();
+  }
+
+  #noteError(text: string): void {
+    this.#errors = (this.#errors + text).slice(-4000);
   }
 
   #onAnswer(line: string): void {
