@@ -1,22 +1,16 @@
 // Compiles TypeScript to dist/src, dist/compat-tests and dist/bench, and makes one program of what the `kafabric` command loads: a thousand
 // small modules take longer to find than to run.
-import { spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { build } from 'esbuild';
+import { root, runOrExit } from './setup.mjs';
 
-const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const program = join(root, 'dist/kafabric');
 /** They find files of their own beside their modules, or are there only when somebody installs them. */
 const notBundled = ['pino', 'pino-pretty', 'lz4', 'snappy', 'zstd-napi', '@platformatic/kafka'];
 
 const compiler = join(root, 'node_modules/typescript/bin/tsc');
-const compiled = spawnSync(process.execPath, [compiler, '-p', 'tsconfig.json'], {
-  cwd: root,
-  stdio: 'inherit',
-});
-if (compiled.status !== 0) process.exit(1);
+runOrExit(process.execPath, [compiler, '-p', 'tsconfig.json'], 'compiling TypeScript failed');
 
 rmSync(program, { recursive: true, force: true });
 await build({

@@ -28,7 +28,7 @@ function closedBytes(folder: string, topic: string): number {
 }
 
 async function compact(pass: Pass, folder: string, size: number): Promise<void> {
-  const config = { 'segment.bytes': `${segmentBytes}`, 'max.message.bytes': '104857600' };
+  const config = { ...pass.system.topicConfig, 'segment.bytes': `${segmentBytes}` };
   const topic = await pass.topic(partitions, config);
   const { bytes } = pass.options;
   const keys = Math.ceil(bytes / size / versionsOfKey);

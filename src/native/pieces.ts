@@ -61,3 +61,8 @@ export type Piece = Uint8Array | MemoryPiece | FilePiece;
 export function isBytes(piece: Piece): piece is Uint8Array | MemoryPiece {
   return piece instanceof MemoryPiece || piece instanceof Uint8Array;
 }
+
+/** Gives back what was held by pieces. */
+export function releasePieces(pieces: readonly Piece[]): void {
+  for (const piece of pieces) if (piece instanceof MemoryPiece) piece.memory.release();
+}

@@ -52,6 +52,7 @@ void *value_at(const struct pool *pool, long i);
 /** Says that everything is connected, then waits for a line on standard input, so that many clients start together. */
 double wait_for_go(void);
 
+enum { TIMEOUT_MS = 60000 }; // of each step of a transaction
 /** A producer that may begin transactions; its id is the topic's name with a number. */
 rd_kafka_t *start_transactional(const struct options *options, rd_kafka_conf_t *conf, int index);
 void check_transaction(rd_kafka_error_t *error);

@@ -9,8 +9,6 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TIMEOUT_MS = 60000 };
-
 static atomic_long failed;
 static atomic_bool stopping;
 
@@ -90,7 +88,6 @@ static rd_kafka_t *start_consumer(const struct options *options) {
   rd_kafka_conf_t *conf = configuration(&plain);
   set_property(conf, "group.id", "bench");
   set_property(conf, "enable.auto.commit", "false");
-  set_property(conf, "isolation.level", options->commit > 0 ? "read_committed" : "read_uncommitted");
   rd_kafka_t *client = start_client(RD_KAFKA_CONSUMER, conf);
   rd_kafka_poll_set_consumer(client);
   rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(options->partitions);

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { TIMEOUT_MS = 60000 };
-
 struct producer {
   const struct options *options;
   const struct pool *pool;

@@ -1,7 +1,7 @@
 import type { BatchDescriptor } from '../../backend/log/log-reader.ts';
 import type { Reference } from '../../backend/payload/payload-recovery.ts';
 import { crc32c, restoredBytes } from '../../native/batch.ts';
-import { isBytes, MemoryPiece } from '../../native/pieces.ts';
+import { isBytes, MemoryPiece, releasePieces } from '../../native/pieces.ts';
 import { BATCH_HEADER_SIZE, HeaderField } from '../../protocol/records/batch-header.ts';
 import {
   decodePayloadReference,
@@ -168,7 +168,7 @@ export function findDivertedBatches(
       const parts = pieces.map((piece) => (piece instanceof MemoryPiece ? piece.bytes() : piece));
       found.addRun(batches.slice(from, to), parts.length === 1 ? parts[0]! : Buffer.concat(parts));
     } finally {
-      for (const piece of pieces) if (piece instanceof MemoryPiece) piece.memory.release();
+      releasePieces(pieces);
     }
     from = to;
   }

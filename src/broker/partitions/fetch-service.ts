@@ -3,7 +3,7 @@ import type { AbortedTransaction } from '../../backend/log/transaction-index.ts'
 import { PayloadError } from '../../backend/payload/checked-reads.ts';
 import { isLackOfMemory } from '../../backend/payload/lack-of-memory.ts';
 import { restoreBatch } from '../../native/batch.ts';
-import { isBytes, MemoryPiece, type Piece } from '../../native/pieces.ts';
+import { isBytes, MemoryPiece, type Piece, releasePieces } from '../../native/pieces.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { DivertedBatch } from './diverted-batch.ts';
@@ -179,7 +179,7 @@ export class FetchService {
         if (!failed && records.length === 0) item.errorCode = errorCodeOf(result.reason, item);
         failed = true;
       } else if (failed) {
-        release(result.value);
+        releasePieces(result.value);
       } else {
         records.push(...result.value);
       }
@@ -267,7 +267,7 @@ function signPieces(
     const parts = pieces.map((piece) => (piece instanceof MemoryPiece ? piece.bytes() : piece));
     return [sign!(partition, Buffer.concat(parts))];
   } finally {
-    release(pieces);
+    releasePieces(pieces);
   }
 }
 
@@ -283,7 +283,7 @@ async function readPart(
   if (missing === 0) {
     return part.references ? signPieces(partition, pieces.filter(isBytes), sign) : pieces;
   }
-  release(pieces);
+  releasePieces(pieces);
   const where = `${part.file.path} at ${part.position}, ${part.byteLength} bytes`;
   throw new LogError(ErrorCode.KAFKA_STORAGE_ERROR, `Records are missing: ${where}`);
 }
@@ -316,10 +316,6 @@ async function restore(reference: Uint8Array, segmentId: number, extent: MemoryP
 function bytesToRead(part: LogRange | DivertedBatch): number {
   if (isLogRange(part)) return part.byteLength;
   return part.partial === null ? part.length : part.length + part.sizeBytes;
-}
-
-function release(pieces: readonly Piece[]): void {
-  for (const piece of pieces) if (piece instanceof MemoryPiece) piece.memory.release();
 }
 
 function errorCodeOf(error: unknown, { partition, request }: Planned): number {

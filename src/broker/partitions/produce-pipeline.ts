@@ -255,17 +255,17 @@ export class ProducePipeline {
       this.#events.written(lastOffset + 1n, job.batch.byteLength);
     }
     const answer = { baseOffset, logAppendTimeMs: job.logAppendTimeMs };
-    if (durable === null && !duplicate) {
-      job.resolve(answer);
-      return;
-    }
-    Promise.resolve(durable)
-      .then(() => {
-        // Why it was not acknowledged at first may still be so.
-        if (duplicate && job.allReplicas) this.#payloads.assertEnoughCopies(baseOffset, lastOffset);
-        job.resolve(answer);
-      })
-      .catch((error: unknown) => job.reject(toProduceError(error)));
+    // Why a batch that comes again was not acknowledged at first may still be so.
+    const done =
+      duplicate && job.allReplicas
+        ? Promise.resolve(durable).then(() => this.#payloads.assertEnoughCopies(baseOffset, lastOffset))
+        : durable;
+    if (done === null) job.resolve(answer);
+    else
+      done.then(
+        () => job.resolve(answer),
+        (error) => job.reject(toProduceError(error)),
+      );
   }
 
   #commit(

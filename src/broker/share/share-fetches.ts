@@ -1,4 +1,4 @@
-import { MemoryPiece } from '../../native/pieces.ts';
+import { releasePieces } from '../../native/pieces.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { FetchedPartition, FetchService } from '../partitions/fetch-service.ts';
@@ -118,7 +118,7 @@ export class ShareFetches {
       // The log begins later meanwhile: the next look sees that.
       if (fetched!.errorCode === ErrorCode.OFFSET_OUT_OF_RANGE) return null;
       if (fetched!.offsets !== null || enoughOffset === wanted.from) return fetched!;
-      release(fetched!);
+      releasePieces(fetched!.records);
     }
   }
 
@@ -151,7 +151,7 @@ export class ShareFetches {
         outcome.records = fetched.records;
         outcomes.push(outcome);
       } finally {
-        if (outcome.acquired.length === 0) release(fetched);
+        if (outcome.acquired.length === 0) releasePieces(fetched.records);
         target.share.endFetch();
       }
     }
@@ -192,11 +192,7 @@ function hasChanged({ target, changes, visibleEnd, hasRoom, busyTurn }: Seen, is
 
 function giveBack(found: readonly Found[]): void {
   for (const { target, fetched } of found) {
-    release(fetched);
+    releasePieces(fetched.records);
     target.share.endFetch();
   }
-}
-
-function release({ records }: FetchedPartition): void {
-  for (const piece of records) if (piece instanceof MemoryPiece) piece.memory.release();
 }

@@ -7,7 +7,7 @@ import type {
 import type { Partition } from '../../broker/partitions/partition.ts';
 import type { PartitionManager } from '../../broker/partitions/partition-manager.ts';
 import type { RateQuota } from '../../broker/quotas/client-quotas.ts';
-import { MemoryPiece } from '../../native/pieces.ts';
+import { releasePieces } from '../../native/pieces.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import { type FetchRequest, fetchRequest } from '../../protocol/generated/fetch-request.ts';
 import {
@@ -121,8 +121,7 @@ function throttled(
 }
 
 function release(results: readonly FetchedPartition[]): void {
-  for (const { records } of results)
-    for (const piece of records) if (piece instanceof MemoryPiece) piece.memory.release();
+  for (const { records } of results) releasePieces(records);
 }
 
 function begin(sessions: FetchSessions, request: FetchRequest, byId: boolean): FetchContext {

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import type { NativeMemory } from '../../native/arena.ts';
-import { MemoryPiece, type Piece } from '../../native/pieces.ts';
+import { type Piece, releasePieces } from '../../native/pieces.ts';
 import type { ConnectionContext } from './handler.ts';
 import type { HeldBudget } from './held-budget.ts';
 import { Outstanding } from './outstanding.ts';
@@ -181,8 +181,4 @@ export class Connection implements ConnectionContext {
     if (count === this.#slots.length) this.#slots.length = 0;
     else this.#slots.splice(0, count);
   }
-}
-
-function releasePieces(pieces: readonly Piece[]): void {
-  for (const piece of pieces) if (piece instanceof MemoryPiece) piece.memory.release();
 }
