@@ -27,6 +27,29 @@ export interface QuotaAlteration {
   readonly ops: readonly { readonly key: string; readonly value: number; readonly remove: boolean }[];
 }
 
+/** The parts of an entity in the order in which Kafka's answers have them: client-id before user. */
+export function entityParts(entity: QuotaEntity): { entityType: string; entityName: string | null }[] {
+  return [...entity]
+    .map(([entityType, entityName]) => ({ entityType, entityName }))
+    .sort((a, b) => (a.entityType < b.entityType ? -1 : 1));
+}
+
+/** The order in which Kafka's map gives up to three of them; clients' own tests compare whole answers. */
+const KEY_ORDER = [
+  'consumer_byte_rate',
+  'controller_mutation_rate',
+  'request_percentage',
+  'producer_byte_rate',
+  'connection_creation_rate',
+];
+
+/** The values of an entry in the order of Kafka's answers. */
+export function entryValues(values: QuotaEntry['values']): { key: string; value: number }[] {
+  return [...values]
+    .map(([key, value]) => ({ key, value }))
+    .sort((a, b) => KEY_ORDER.indexOf(a.key) - KEY_ORDER.indexOf(b.key));
+}
+
 /** Kafka's match types. */
 export const QuotaMatch = { EXACT: 0, DEFAULT: 1, SPECIFIED: 2 } as const;
 

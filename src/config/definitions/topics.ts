@@ -14,7 +14,7 @@ export const topicDefinitions = [
     repeats: true,
     synonyms: [{ name: 'log.cleanup.policy' }],
     documentation:
-      'What happens to old segments: delete removes them by age and size, compact keeps the latest record of each key.',
+      'This config designates the retention policy to use on log segments. "delete" removes them by age and size, "compact" keeps the latest record of each key; both together do both.',
   },
   {
     name: 'compaction.strategy',

@@ -1,4 +1,4 @@
-import type { QuotaManager } from '../../broker/quotas/quota-manager.ts';
+import { entityParts, entryValues, type QuotaManager } from '../../broker/quotas/quota-manager.ts';
 import { ApiError } from '../../protocol/errors.ts';
 import {
   type DescribeClientQuotasRequest,
@@ -24,8 +24,8 @@ export function describeClientQuotasHandler(deps: {
     handle({ components, strict }) {
       try {
         const entries = deps.quotas.describe(components, strict).map(({ entity, values }) => ({
-          entity: [...entity].map(([entityType, entityName]) => ({ entityType, entityName })),
-          values: [...values].map(([key, value]) => ({ key, value })),
+          entity: entityParts(entity),
+          values: entryValues(values),
         }));
         return createDescribeClientQuotasResponse({ errorMessage: null, entries });
       } catch (error) {

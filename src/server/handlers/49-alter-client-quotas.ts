@@ -1,4 +1,4 @@
-import type { QuotaManager } from '../../broker/quotas/quota-manager.ts';
+import { entityParts, type QuotaManager } from '../../broker/quotas/quota-manager.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import {
   type AlterClientQuotasRequest,
@@ -38,7 +38,7 @@ export function alterClientQuotasHandler(deps: {
         entries: alterations.map(({ entity }, position) => ({
           errorCode: outcomes[position]?.code ?? ErrorCode.NONE,
           errorMessage: outcomes[position]?.message ?? null,
-          entity: [...entity].map(([entityType, entityName]) => ({ entityType, entityName })),
+          entity: entityParts(entity),
         })),
       });
     },
