@@ -37,6 +37,20 @@ export class S3Server {
     return `http://127.0.0.1:${this.#port}`;
   }
 
+  /** Of a gateway whose last tier is the bucket; small parts, and errors soon. */
+  settings(cacheDir: string): Record<string, string> {
+    return {
+      'storage.s3.endpoint': this.endpoint,
+      'storage.s3.bucket': this.bucket,
+      'storage.s3.prefix': 'kafabric/node-1',
+      'storage.s3.credentials.file': this.credentialsFile,
+      'storage.s3.cache.dir': cacheDir,
+      'storage.s3.part.bytes': '5242880',
+      'storage.s3.max.attempts': '2',
+      'storage.s3.request.timeout.ms': '20000',
+    };
+  }
+
   async start(): Promise<void> {
     const common = ['--access', ACCESS, '--secret', SECRET, '--port', `127.0.0.1:${this.#port}`, '--quiet'];
     const child = new Child([
