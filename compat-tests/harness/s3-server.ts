@@ -72,6 +72,11 @@ export class S3Server {
     await this.#child?.kill('SIGKILL');
   }
 
+  /** Stops it in its tracks, or lets it go on. */
+  freeze(on: boolean): void {
+    this.#child?.process.kill(on ? 'SIGSTOP' : 'SIGCONT');
+  }
+
   /** Payload files in the bucket, and parts of uploads that are not completed. */
   contents(): { objects: string[]; parts: number } {
     const files = filesBelow(join(this.#dir, 'objects', this.bucket));
