@@ -107,6 +107,20 @@ describe('the storage tier S3, over an object store', function () {
     assert.equal(await outOfUse(), 0);
   });
 
+  it('does not hold up a start that it does not answer', async () => {
+    await scene.broker.kill('SIGTERM');
+    server.freeze(true);
+    try {
+      await start({ 'storage.s3.request.timeout.ms': '600000', 'storage.migrate.threshold': '-1' });
+      assert.equal(await outOfUse(), 1);
+      await scene.produce([size]); // to the first tier
+    } finally {
+      server.freeze(false);
+    }
+    await until('the tier is in use', 60_000, async () => (await outOfUse()) === 0);
+    await scene.consume();
+  });
+
   it('loses what topics lose', async () => {
     await scene.client.call('deleteRecords', { topic: scene.topic, partition: 0, offset: 20 });
     await until('one object is gone', 60_000, () => server.contents().objects.length === segments - 1);

@@ -339,6 +339,10 @@ export async function openTiers(parts: {
       threshold: metadata.config.get('storage.migrate.threshold'),
       bytesPerSecond: metadata.config.get('storage.migrate.bytes.per.second'),
     }),
+    scrub: () => ({
+      bytesPerSecond: metadata.config.get('storage.s3.scrub.bytes.per.second'),
+      intervalMs: metadata.config.get('storage.s3.scrub.interval.ms'),
+    }),
     memory: () => ({
       mayLose: metadata.config.get('log.durability') === 'os',
       maxAgeMs: metadata.config.get('storage.memory.max.age.ms'),

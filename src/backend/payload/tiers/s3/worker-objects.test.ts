@@ -38,6 +38,19 @@ describe('WorkerObjects', () => {
     await assert.rejects(objects.remove('x'), { code: 'ESHUTDOWN' });
   });
 
+  it('does not wait for an answer longer than it is to', async () => {
+    endpoint.answer = () => {};
+    objects.patienceMs = 200;
+    await assert.rejects(objects.read('x'), {
+      code: 'EHOSTDOWN',
+      message: 's3://payload/x: no answer within 200 ms',
+    });
+    objects.patienceMs = null;
+    endpoint.answer = (response) =>
+      setTimeout(() => response.writeHead(200, { 'content-length': '3' }).end('abc'), 300);
+    assert.equal(Buffer.from((await objects.read('x'))!).toString(), 'abc');
+  });
+
   it('ends all that waits when it is closed', async () => {
     const reached = endpoint.silence();
     const removed = objects.remove('x');

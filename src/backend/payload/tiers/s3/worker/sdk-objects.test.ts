@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
+import { crc32c } from '../../../../../native/batch.ts';
 import { type AskedRequest, refuse, TestEndpoint } from '../testing-endpoint.ts';
 import { SdkObjects } from './sdk-objects.ts';
 
@@ -94,7 +96,7 @@ describe('SdkObjects', () => {
     await assert.rejects(get(), { code: 'ENOENT', message: /^s3:\/\/payload\/x: NoSuchKey/ });
     assert.equal(await objects.read('x'), null);
     endpoint.answer = (response) => response.writeHead(404).end();
-    assert.equal(await objects.size('x'), null);
+    assert.equal(await objects.info('x'), null);
     endpoint.answer = refuse(404, 'NoSuchBucket');
     await assert.rejects(get(), { code: 'EHOSTDOWN', message: /NoSuchBucket/ });
     await assert.rejects(objects.read('x'), { code: 'EHOSTDOWN' });
@@ -138,5 +140,94 @@ describe('SdkObjects', () => {
     objects.stop();
     await assert.rejects(removed, { code: 'ESHUTDOWN' });
     await assert.rejects(objects.remove('x'), { code: 'ESHUTDOWN' });
+  });
+
+  describe('uploads a part', () => {
+    const PART = Buffer.from('a part of an object');
+    const CRC = 'utfoXQ==';
+    let from: { path: string; position: number; length: number };
+
+    beforeEach(() => {
+      const path = join(directory, 'original');
+      writeFileSync(path, PART);
+      from = { path, position: 0, length: PART.byteLength };
+    });
+
+    const accept = (headers: Record<string, string>) => (response: ServerResponse) =>
+      response.writeHead(200, headers).end();
+
+    it('with its CRC-32C, which the object store compares and keeps', async () => {
+      endpoint.answer = accept({ etag: '"1"', 'x-amz-checksum-crc32c': CRC });
+      const part = await objects.uploadPart('x', 'u', 1, from);
+      assert.equal(endpoint.asked[0]!.headers['x-amz-checksum-crc32c'], CRC);
+      assert.equal(Buffer.concat(endpoint.asked[0]!.body).toString(), PART.toString());
+      assert.equal(part.isKept, true);
+      endpoint.answer = (response) =>
+        response
+          .writeHead(200, { 'content-type': 'application/xml' })
+          .end('<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>');
+      await objects.completeUpload('x', 'u', [part]);
+      assert.match(
+        Buffer.concat(endpoint.asked[1]!.body).toString(),
+        new RegExp(`<ChecksumCRC32C>${CRC.replaceAll('+', '\\+')}</ChecksumCRC32C>`),
+      );
+      endpoint.answer = accept({ etag: '"1"', 'x-amz-checksum-crc32c': 'AAAAAA==' });
+      await assert.rejects(objects.uploadPart('x', 'u', 1, from), {
+        code: 'EIO',
+        message: /arrived as something else/,
+      });
+    });
+
+    it('and compares its MD5 where the object store keeps no CRC-32C', async () => {
+      const md5 = createHash('md5').update(PART).digest('hex');
+      endpoint.answer = accept({ etag: `"${md5}"` });
+      assert.equal((await objects.uploadPart('x', 'u', 1, from)).isKept, false);
+      endpoint.answer = accept({ etag: `"${md5.replaceAll(md5[0]!, md5[0] === '0' ? '1' : '0')}"` });
+      await assert.rejects(objects.uploadPart('x', 'u', 1, from), { code: 'EIO' });
+      // Of a store whose tags are something else nothing can be said.
+      endpoint.answer = accept({ etag: '"another-kind-of-tag"' });
+      await objects.uploadPart('x', 'u', 1, from);
+    });
+  });
+
+  it('asks for encryption as it is told', async () => {
+    const begun = '<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>';
+    for (const [encryption, kmsKeyId] of [
+      ['', ''],
+      ['AES256', ''],
+      ['aws:kms', ''],
+      ['aws:kms', 'key-1'],
+      ['aws:kms:dsse', 'key-1'],
+    ] as const) {
+      endpoint.asked.length = 0;
+      const encrypting = new SdkObjects(endpoint.config({ encryption, kmsKeyId }));
+      endpoint.answer = (response) =>
+        response.writeHead(200, { 'content-type': 'application/xml' }).end(begun);
+      assert.equal(await encrypting.beginUpload('x'), 'u');
+      endpoint.answer = (response) => response.writeHead(200, { etag: '"1"' }).end();
+      await encrypting.write('y', Buffer.from('y'));
+      assert.equal(endpoint.asked.length, 2);
+      for (const { headers } of endpoint.asked) {
+        assert.equal(headers['x-amz-server-side-encryption'] ?? '', encryption);
+        assert.equal(headers['x-amz-server-side-encryption-aws-kms-key-id'] ?? '', kmsKeyId);
+      }
+      encrypting.close();
+    }
+  });
+
+  it('tells the CRC-32C of ranges, also when an answer breaks off', async () => {
+    const ranges = [
+      { position: 100, length: 1000, seed: 0 },
+      { position: 1100, length: 60_000, seed: 7 },
+      { position: 70_000, length: 29_000, seed: 0 },
+      { position: 99_500, length: 600, seed: 0 },
+    ];
+    endpoint.answer = (response, request) =>
+      give(endpoint.asked.length === 1 ? 30_000 : undefined)(response, request);
+    const wanted = ranges.map(({ position, length, seed }) =>
+      crc32c(CONTENT.subarray(position, position + length), seed),
+    );
+    assert.deepEqual(await objects.checksums('x', ranges), [...wanted.slice(0, 3), null]);
+    assert.equal(endpoint.asked.length, 2);
   });
 });
