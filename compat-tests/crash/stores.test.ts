@@ -86,11 +86,9 @@ describe(`stores and gateways killed, cut off and damaged for ${seconds} s`, fun
       await store.kill();
     }
     for (const proxy of proxies) await proxy.stop();
-    if (failed) console.log(`      the files are kept in ${dir}`);
-    else {
-      await disk?.unmount();
-      if (dir) rmSync(dir, { recursive: true, force: true });
-    }
+    await disk?.unmount();
+    if (failed) console.log(`      the files are kept in ${dir}, but for those of the first store`);
+    else if (dir) rmSync(dir, { recursive: true, force: true });
   });
 
   async function verify(fromStart: boolean): Promise<void> {
