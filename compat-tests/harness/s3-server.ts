@@ -77,11 +77,13 @@ export class S3Server {
     this.#child?.process.kill(on ? 'SIGSTOP' : 'SIGCONT');
   }
 
-  /** Payload files in the bucket, and parts of uploads that are not completed. */
+  /** Payload files in the bucket, and parts of uploads that are not completed and that clients can see. */
   contents(): { objects: string[]; parts: number } {
     const files = filesBelow(join(this.#dir, 'objects', this.bucket));
-    const parts = files.filter(({ parentPath }) => parentPath.includes('.sgwtmp'));
-    const objects = files.filter((file) => !parts.includes(file) && file.name.endsWith('.payload'));
+    const own = files.filter(({ parentPath }) => parentPath.includes('.sgwtmp'));
+    // The server hides uploads that it completes, and forgets those in which it is killed.
+    const parts = own.filter(({ parentPath }) => !parentPath.endsWith('.inprogress'));
+    const objects = files.filter((file) => !own.includes(file) && file.name.endsWith('.payload'));
     return { objects: objects.map(({ name }) => name), parts: parts.length };
   }
 }
