@@ -30,7 +30,13 @@ async function latencyOf(pass: Pass, size: number): Promise<Metrics> {
   });
   const { reports, usage } = await pass.measure([load]);
   await pass.drop(topic);
-  return { ...latencyMetrics(reports[0]!), cpuSeconds: usage.cpuSeconds ?? Number.NaN };
+  const { cpuSeconds, writtenBytes } = usage;
+  // What was written says whether anything moved.
+  return {
+    ...latencyMetrics(reports[0]!),
+    cpuSeconds: cpuSeconds ?? Number.NaN,
+    writtenMb: (writtenBytes ?? Number.NaN) / 1e6,
+  };
 }
 
 async function at(pass: Pass, size: number): Promise<void> {
