@@ -96,7 +96,10 @@ export class TieredStorage {
       ...options,
       // Nobody is served any more who could be in its way.
       isBusy: () => !memory.isDraining && options.isBusy(),
-      settings: () => ({ ...options.settings(), ...(memory.isDraining && { bytesPerSecond: -1 }) }),
+      settings: () =>
+        memory.isDraining
+          ? { threshold: options.settings().threshold, bytesPerSecond: -1 }
+          : options.settings(),
     });
   }
 
