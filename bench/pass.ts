@@ -127,6 +127,7 @@ const shownMetrics = new Set([
   'p50Ms',
   'p99Ms',
   'rssMb',
+  'writtenMb',
   'acceptSeconds',
   'restartSeconds',
   'recoverySeconds',

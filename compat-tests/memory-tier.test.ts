@@ -1,67 +1,37 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Broker, makeBroker, targetIsKafka } from './harness/broker.ts';
-import { type Client, clientKinds, requireToolchain, startClient } from './harness/client.ts';
-import { digest, type PlannedRecord, plannedValue } from './harness/payload.ts';
+import { PayloadScene } from './harness/payload-scene.ts';
 
-const topic = 'in-memory';
 const large = 20;
+/** The last is not diverted. */
+const sizes: number[] = [...Array(large).fill(400_000), 100];
 
 describe('a storage tier in memory', function () {
   this.timeout(60_000);
-  const kind = clientKinds.find(({ name }) => name === 'franz-go') ?? clientKinds[0]!;
-  let dir: string;
+  let scene: PayloadScene;
   let memory: string;
-  let broker: Broker;
-  let client: Client;
 
   before(async function () {
-    if (targetIsKafka) this.skip();
-    requireToolchain(this, kind.setup);
-    dir = mkdtempSync(join(tmpdir(), 'kafabric-memory-'));
+    PayloadScene.require(this);
     memory = mkdtempSync('/dev/shm/kafabric-memory-tier-');
-    broker = await makeBroker({
-      dir,
-      overrides: {
-        'log.durability': 'os',
-        'log.channel.type': 'tiered',
-        'storage.tiers.types': 'MEMORY,HDD',
-        'storage.tiers.first.paths': join(memory, 'tier'),
-        'storage.tiers.first.sizes': '67108864',
-        'storage.tiers.second.paths': join(dir, 'disk'),
-        'storage.migrate.threshold': '-1',
-        'payload.segment.bytes': '1048576',
-      },
+    scene = new PayloadScene('in-memory');
+    await scene.start({
+      'log.durability': 'os',
+      'log.channel.type': 'tiered',
+      'storage.tiers.types': 'MEMORY,HDD',
+      'storage.tiers.first.paths': join(memory, 'tier'),
+      'storage.tiers.first.sizes': '67108864',
+      'storage.tiers.second.paths': join(scene.dir, 'disk'),
+      'storage.migrate.threshold': '-1',
+      'payload.segment.bytes': '1048576',
     });
-    await broker.start();
-    client = startClient(kind, broker.bootstrap);
   });
 
   after(async () => {
-    await client?.stop();
-    await broker?.stop();
-    for (const each of [dir, memory]) if (each) rmSync(each, { recursive: true });
+    await scene?.end();
+    if (memory) rmSync(memory, { recursive: true });
   });
-
-  const planned: PlannedRecord[] = [];
-
-  async function produce(sizes: readonly number[]): Promise<void> {
-    for (const size of sizes) {
-      const record = { key: null, size, seed: planned.length, headers: [], timestamp: Date.now() };
-      planned.push(record);
-      await client.call('produce', { topic, partition: 0, codec: 'none', acks: -1, records: [record] });
-    }
-  }
-
-  async function consume(wanted: readonly PlannedRecord[]): Promise<void> {
-    const seen = await client.call('consume', { topics: [{ topic, ends: [planned.length] }] });
-    assert.deepEqual(
-      seen.map((record) => record.digest).sort(),
-      wanted.map((record) => digest(plannedValue(record)!)).sort(),
-    );
-  }
 
   const filesIn = (directory: string) =>
     existsSync(directory)
@@ -71,33 +41,33 @@ describe('a storage tier in memory', function () {
       : 0;
 
   it('holds what is new, and outlasts kill -9', async () => {
-    await client.call('create', { topic, partitions: 1, configs: {} });
-    await produce([...Array<number>(large).fill(400_000), 100]);
+    await scene.createTopic();
+    await scene.produce(sizes);
     assert.ok(filesIn(memory) > 0);
-    assert.equal(filesIn(join(dir, 'disk')), 0);
-    await broker.kill('SIGKILL');
-    await broker.start();
-    await consume(planned);
+    assert.equal(filesIn(join(scene.dir, 'disk')), 0);
+    await scene.broker.kill('SIGKILL');
+    await scene.broker.start();
+    await scene.consume();
   });
 
   it('is empty after a clean stop', async () => {
-    await broker.kill('SIGTERM');
+    await scene.broker.kill('SIGTERM');
     assert.equal(filesIn(memory), 0);
     rmSync(join(memory, 'tier'), { recursive: true });
-    await broker.start();
-    await consume(planned);
+    await scene.broker.start();
+    await scene.consume();
   });
 
   it('loses what was in it, and no more, when the machine restarts', async () => {
-    const before = planned.length;
-    await produce([...Array<number>(large).fill(400_000), 100]);
-    await broker.kill('SIGKILL');
+    const kept = [...scene.planned];
+    await scene.produce(sizes);
+    await scene.broker.kill('SIGKILL');
     rmSync(join(memory, 'tier'), { recursive: true });
-    await broker.start();
-    await consume([...planned.slice(0, before), planned[planned.length - 1]!]);
-    const metrics = await (await fetch(`${broker.metricsUrl}/metrics`)).text();
-    assert.match(metrics, new RegExp(`^kafabric_tier_memory_lost_batches_total ${large}$`, 'm'));
-    await produce([400_000]);
-    await consume([...planned.slice(0, before), ...planned.slice(-2)]);
+    await scene.broker.start();
+    kept.push(scene.planned.at(-1)!);
+    await scene.consume(kept);
+    assert.equal(await scene.metric('tier_memory_lost_batches_total'), large);
+    await scene.produce([400_000]);
+    await scene.consume([...kept, scene.planned.at(-1)!]);
   });
 });

@@ -24,6 +24,7 @@ export const figures: Record<string, Figure> = {
   cpuSeconds: { title: 'broker CPU', unit: 's', better: 'lower' },
   syscallsPerRequest: { title: 'system calls', unit: '1/request', better: 'lower' },
   writtenPerByte: { title: 'written', unit: 'B/B', better: 'lower' },
+  writtenMb: { title: 'written', unit: 'MB', better: 'lower', detail: true },
   clientCpuPerGb: { title: 'client CPU', unit: 's/GB', better: 'lower', detail: true },
   bothCpuPerGb: { title: 'client and broker CPU', unit: 's/GB', better: 'lower', detail: true },
   ofIdeal: { title: 'time of the part', unit: 'x ideal', better: 'lower', detail: true },

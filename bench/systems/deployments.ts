@@ -70,15 +70,10 @@ export const deployments = {
     kafka: removal,
     topics,
   },
-  still: {
-    about: 'as os, with two tiers on the same disk, between which nothing moves',
-    kafabric: { 'log.durability': 'os', ...removal, ...tiered, 'storage.migrate.threshold': '-1' },
-    kafka: removal,
-    topics,
-  },
   moving: {
-    about: 'as os, with two tiers on the same disk, and everything moves from the first to the second',
-    kafabric: { 'log.durability': 'os', ...removal, ...tiered, 'storage.migrate.threshold': '0' },
+    about:
+      'as os, with two tiers on the same disk; what is in the first stays there, unless it is pinned to the second',
+    kafabric: { 'log.durability': 'os', ...removal, ...tiered, 'storage.migrate.threshold': '1' },
     kafka: removal,
     topics,
   },

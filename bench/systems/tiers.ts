@@ -13,7 +13,7 @@ export class TierFolders {
   /** `dir`: the run's own. */
   constructor(dir: string, deployment: DeploymentName) {
     this.settings = {};
-    if (deployment !== 'burst' && deployment !== 'still' && deployment !== 'moving') return;
+    if (deployment !== 'burst' && deployment !== 'moving') return;
     let first = join(dir, 'first');
     if (deployment === 'burst') {
       this.#memory = join(sharedMemory, basename(dir));

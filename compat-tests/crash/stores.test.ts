@@ -1,23 +1,35 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, readSync, rmSync, statSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SeededRandom } from '../../src/util/testing/seeded-random.ts';
 import { type Broker, makeBroker, targetIsKafka } from '../harness/broker.ts';
 import { sleep, until } from '../harness/child.ts';
 import { requireToolchain } from '../harness/client.ts';
+import { readMetrics } from '../harness/metrics.ts';
+import { SmallDisk } from '../harness/small-disk.ts';
 import { STORES_SECRET, StoreUnderTest } from '../harness/store.ts';
+import { TcpProxy } from '../harness/tcp-proxy.ts';
 import { Loads } from './load.ts';
 
 const seconds = Number(process.env.KAFABRIC_STORE_CRASH_SECONDS ?? 5);
 const seed = Number(process.env.KAFABRIC_STORE_CRASH_SEED ?? 1);
+/** Long loops write more slowly, so that what they have written fits on a small disk. */
+const pauseMicros = 20_000 * Math.max(1, seconds / 20);
+const diskMegabytes = 2000;
+/** What nobody reads is found by scrubbing, which begins a round every minute. */
+const damages = seconds >= 60;
 const topics = { 'stored-all': -1, 'stored-leader': 1 } as const;
 
-/** Two gateways over three stores, two copies of each extent; one process at a time is killed or stopped in its tracks. */
-describe(`stores and gateways killed for ${seconds} s`, function () {
+/** Two gateways over three stores, two copies of each extent; one thing at a time goes wrong. */
+describe(`stores and gateways killed, cut off and damaged for ${seconds} s`, function () {
   this.timeout((seconds + 600) * 1000);
   const random = new SeededRandom(seed);
   const stores: StoreUnderTest[] = [];
+  /** Before each store, for the gateways. */
+  const proxies: TcpProxy[] = [];
+  /** Of the first store, where one can be mounted. */
+  let disk: SmallDisk | null = null;
   const gateways: { broker: Broker; loads: Loads }[] = [];
   let dir: string;
   let failed = false;
@@ -26,20 +38,24 @@ describe(`stores and gateways killed for ${seconds} s`, function () {
     if (targetIsKafka) this.skip();
     requireToolchain(this, 'go');
     dir = mkdtempSync(join(tmpdir(), 'kafabric-stores-crash-'));
+    if (SmallDisk.isPossible) disk = await SmallDisk.mount(join(dir, 'disk'), diskMegabytes);
     for (let i = 0; i < 3; i++) {
-      const store = await StoreUnderTest.make(join(dir, `store-${i}`));
+      const directory = i === 0 && disk !== null ? disk.directory : dir;
+      const store = await StoreUnderTest.make(join(directory, `store-${i}`));
       await store.start();
       stores.push(store);
+      proxies.push(await TcpProxy.start(Number(store.address.split(':')[1])));
     }
     for (let node = 1; node <= 2; node++) {
       const broker = await makeBroker({
         dir: join(dir, `gateway-${node}`),
         overrides: {
           'node.id': String(node),
-          'payload.stores': stores.map(({ address }) => address).join(),
+          'payload.stores': proxies.map(({ address }) => address).join(),
           'payload.stores.secret': STORES_SECRET,
           'payload.stores.lost.after.ms': '2000',
           'payload.stores.orphan.grace.ms': '0',
+          'payload.stores.scrub.bytes.per.second': damages ? '-1' : '0',
           'payload.replicas': '2',
           'payload.segment.bytes': '4194304',
           'arena.bytes': '134217728',
@@ -50,7 +66,7 @@ describe(`stores and gateways killed for ${seconds} s`, function () {
       gateways.push({ broker, loads });
       for (const [topic, acks] of Object.entries(topics)) {
         await loads.client.call('create', { topic, partitions: 2, configs: {} });
-        const sizes = { minBytes: 70_000, maxBytes: 200_000, pauseMicros: 20_000 };
+        const sizes = { minBytes: 70_000, maxBytes: 200_000, pauseMicros };
         await loads.start(topic, { topic, partitions: 2, acks, codec: 'none', ...sizes });
       }
     }
@@ -69,7 +85,9 @@ describe(`stores and gateways killed for ${seconds} s`, function () {
       store.freeze(false);
       await store.kill();
     }
-    if (failed) console.log(`      the files are kept in ${dir}`);
+    for (const proxy of proxies) await proxy.stop();
+    await disk?.unmount();
+    if (failed) console.log(`      the files are kept in ${dir}, but for those of the first store`);
     else if (dir) rmSync(dir, { recursive: true, force: true });
   });
 
@@ -87,7 +105,7 @@ describe(`stores and gateways killed for ${seconds} s`, function () {
   async function healed(): Promise<void> {
     for (const { broker } of gateways) {
       await until('all copies are there', 240_000, async () => {
-        const text = await (await fetch(`${broker.metricsUrl}/metrics`)).text();
+        const text = await readMetrics(broker.metricsUrl!);
         const up = [...text.matchAll(/^kafabric_stores_up\{.*\} (\d)$/gm)].map(([, value]) => value);
         const lacking = /^kafabric_stores_lacking_bytes (\d+)$/m.exec(text)?.[1];
         return up.length === stores.length && up.every((value) => value === '1') && lacking === '0';
@@ -126,7 +144,39 @@ describe(`stores and gateways killed for ${seconds} s`, function () {
       await broker.start();
       await store.start();
     },
+    'connections to a store are dropped': async () => {
+      const proxy = random.pick(proxies);
+      for (let times = random.integer(1, 4); times > 0; times--) {
+        proxy.drop();
+        await sleep(random.integer(0, 1000));
+      }
+    },
+    'a store cannot be reached': async () => {
+      const proxy = random.pick(proxies);
+      proxy.stall(true);
+      await sleep(random.integer(100, 4000));
+      proxy.stall(false);
+    },
+    ...(SmallDisk.isPossible && {
+      'the disk of a store is full': async () => {
+        disk!.fill(random.integer(0, 8 << 20));
+        await sleep(random.integer(1000, 4000));
+        disk!.empty();
+      },
+    }),
+    ...(damages && { 'a copy is damaged': () => damageCopy(random) }),
   };
+
+  /** Bytes of a complete copy change; it is made anew, and goes. */
+  async function damageCopy(random: SeededRandom): Promise<void> {
+    const copies = stores.flatMap((store) => store.files()).filter((file) => file.endsWith('.payload'));
+    if (copies.length === 0) return;
+    const file = random.pick(copies);
+    const { size } = statSync(file);
+    const position = random.integer(0, Math.max(0, size - 100_000));
+    flipBytes(file, position, Math.min(100_000, size - position));
+    await until(`the damaged copy ${file} is made anew`, 240_000, () => !existsSync(file));
+  }
 
   it('what was acknowledged is there, once and in order', async () => {
     const end = Date.now() + seconds * 1000;
@@ -184,3 +234,15 @@ describe(`stores and gateways killed for ${seconds} s`, function () {
     for (const { loads } of gateways) assert.deepEqual((await loads.verify(topic, true)).problems, []);
   }
 });
+
+/** Of more than a gap between two extents. */
+function flipBytes(file: string, position: number, length: number): void {
+  const bytes = Buffer.alloc(length);
+  const descriptor = openSync(file, 'r+');
+  try {
+    readSync(descriptor, bytes, 0, length, position);
+    writeSync(descriptor, Buffer.from(bytes.map((byte) => byte ^ 0x5a)), 0, length, position);
+  } finally {
+    closeSync(descriptor);
+  }
+}

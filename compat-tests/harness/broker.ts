@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Child, freePort, runCommand, sleep, until } from './child.ts';
+import { overrideOptions } from './command-line.ts';
 import { gatewayProgram, javaCommand } from './paths.ts';
 
 export interface BrokerOptions {
@@ -143,11 +144,8 @@ class Gateway extends BrokerProcess {
   }
 
   protected command(): string[] {
-    const overrides = Object.entries(this.#overrides).flatMap(([key, value]) => [
-      '--override',
-      `${key}=${value}`,
-    ]);
-    return [this.#node, gatewayProgram, 'start', '--log-level', 'debug', ...overrides];
+    const options = overrideOptions(this.#overrides);
+    return [this.#node, gatewayProgram, 'start', '--log-level', 'debug', ...options];
   }
 
   protected async ready(): Promise<boolean> {

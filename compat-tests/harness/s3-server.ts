@@ -37,6 +37,20 @@ export class S3Server {
     return `http://127.0.0.1:${this.#port}`;
   }
 
+  /** Of a gateway whose last tier is the bucket; small parts, and errors soon. */
+  settings(cacheDir: string): Record<string, string> {
+    return {
+      'storage.s3.endpoint': this.endpoint,
+      'storage.s3.bucket': this.bucket,
+      'storage.s3.prefix': 'kafabric/node-1',
+      'storage.s3.credentials.file': this.credentialsFile,
+      'storage.s3.cache.dir': cacheDir,
+      'storage.s3.part.bytes': '5242880',
+      'storage.s3.max.attempts': '2',
+      'storage.s3.request.timeout.ms': '20000',
+    };
+  }
+
   async start(): Promise<void> {
     const common = ['--access', ACCESS, '--secret', SECRET, '--port', `127.0.0.1:${this.#port}`, '--quiet'];
     const child = new Child([
@@ -58,11 +72,18 @@ export class S3Server {
     await this.#child?.kill('SIGKILL');
   }
 
-  /** Payload files in the bucket, and parts of uploads that are not completed. */
+  /** Stops it in its tracks, or lets it go on. */
+  freeze(on: boolean): void {
+    this.#child?.process.kill(on ? 'SIGSTOP' : 'SIGCONT');
+  }
+
+  /** Payload files in the bucket, and parts of uploads that are not completed and that clients can see. */
   contents(): { objects: string[]; parts: number } {
     const files = filesBelow(join(this.#dir, 'objects', this.bucket));
-    const parts = files.filter(({ parentPath }) => parentPath.includes('.sgwtmp'));
-    const objects = files.filter((file) => !parts.includes(file) && file.name.endsWith('.payload'));
+    const own = files.filter(({ parentPath }) => parentPath.includes('.sgwtmp'));
+    // The server hides uploads that it completes, and forgets those in which it is killed.
+    const parts = own.filter(({ parentPath }) => !parentPath.endsWith('.inprogress'));
+    const objects = files.filter((file) => !own.includes(file) && file.name.endsWith('.payload'));
     return { objects: objects.map(({ name }) => name), parts: parts.length };
   }
 }

@@ -1,7 +1,8 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Child, freePort, until } from './child.ts';
-import { gatewayProgram } from './paths.ts';
+import { gatewayCommand } from './command-line.ts';
+import { readMetric } from './metrics.ts';
 
 export const STORES_SECRET = 'known to stores and gateways';
 
@@ -43,8 +44,7 @@ export class StoreUnderTest {
       'arena.bytes': '134217728',
       ...this.#overrides,
     };
-    const options = Object.entries(overrides).flatMap(([key, value]) => ['--override', `${key}=${value}`]);
-    const child = new Child([process.execPath, gatewayProgram, 'store', 'run', ...options]);
+    const child = new Child(gatewayCommand(['store', 'run'], overrides));
     this.#child = child;
     await until('the store is ready', 60_000, async () => {
       if (!child.running) throw new Error('the store ended');
@@ -71,8 +71,8 @@ export class StoreUnderTest {
       .map((name) => join(this.directory, name));
   }
 
-  async metric(name: string): Promise<number> {
-    const text = await (await fetch(`${this.metricsUrl}/metrics`)).text();
-    return Number(new RegExp(`^kafabric_store_${name} (\\S+)$`, 'm').exec(text)?.[1]);
+  /** `name`: behind `kafabric_`, with its labels. */
+  metric(name: string): Promise<number> {
+    return readMetric(this.metricsUrl, `kafabric_${name}`);
   }
 }

@@ -75,7 +75,8 @@ IoStatus copyRange(const std::string& from, const std::string& to, uint64_t posi
   struct stat info {};
   if (::fstat(source.fd, &info) != 0) return IoStatus::failure(errno, "cannot examine", from);
   uint64_t end = std::clamp(static_cast<uint64_t>(info.st_size), position, position + length);
-  AlignedMemory buffer = allocateAligned(kPieceBytes);
+  // Kept: fresh pages for each step would cost more than the copy.
+  thread_local const AlignedMemory buffer = allocateAligned(kPieceBytes);
   while (position + copied < end) {
     uint64_t data = nextData(source.fd, position + copied, end);
     copied = data - position;

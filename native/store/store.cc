@@ -138,7 +138,8 @@ std::shared_ptr<StoreFile> Store::open(const std::string& path, const OpenOption
     return nullptr;
   }
   uint64_t allocated = std::max(reserve ? options.preallocateBytes : size, recycledBytes);
-  return std::make_shared<StoreFile>(*this, std::move(handle), size, allocated, created, persistence);
+  StoreFile::Space space{allocated, options.recycledBytes};
+  return std::make_shared<StoreFile>(*this, std::move(handle), size, space, created, persistence);
 }
 
 void Store::read(std::shared_ptr<StoreFile> file, uint64_t position, size_t length, bool withCrc, uint32_t seed,

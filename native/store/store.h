@@ -55,7 +55,10 @@ struct OpenOptions {
   bool readOnly = false;
   /** Space to reserve from the start of the file, in bytes; given back on close. Ignored where the file system cannot. */
   uint64_t preallocateBytes = 0;
-  /** A file that is created may begin with as much space of a removed one; given back on close. See RecycledFiles. */
+  /**
+   * A file that is created may begin with as much space of a removed one; given back on close. See RecycledFiles. Nor is more allocated ahead, as long as
+   * the file does not need it.
+   */
   uint64_t recycledBytes = 0;
 };
 

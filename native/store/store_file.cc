@@ -21,12 +21,13 @@ constexpr size_t kMinAlignedBytes = 16 << 10;
 
 }  // namespace
 
-StoreFile::StoreFile(Store& store, std::shared_ptr<FileHandle> handle, uint64_t size, uint64_t allocated, bool created,
+StoreFile::StoreFile(Store& store, std::shared_ptr<FileHandle> handle, uint64_t size, Space space, bool created,
                      Persistence persistence)
     : store_(store),
       handle_(std::move(handle)),
       mapped_(persistence == Persistence::none ? nullptr : std::make_unique<MappedFile>(handle_->fd(), persistence)),
-      allocated_(std::max(size, allocated)),
+      allocated_(std::max(size, space.allocated)),
+      expected_(roundUp(space.expected, kMaxBlockBytes)),
       end_(size),
       queued_(1),
       completed_(1),

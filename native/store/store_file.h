@@ -56,12 +56,16 @@ class StoreFile : public std::enable_shared_from_this<StoreFile> {
  public:
   using Done = std::function<void(const IoStatus&)>;
 
+  struct Space {
+    uint64_t allocated;  // the file has so much
+    uint64_t expected;   // and is not to need more than this; 0: nobody knows
+  };
+
   /**
    * Used by Store::open. `created`: the directory must be flushed before the first flush is complete. `persistence`: of what is written through
    * a mapping; the file must be open for that.
    */
-  StoreFile(Store& store, std::shared_ptr<FileHandle> handle, uint64_t size, uint64_t allocated, bool created,
-            Persistence persistence);
+  StoreFile(Store& store, std::shared_ptr<FileHandle> handle, uint64_t size, Space space, bool created, Persistence persistence);
   ~StoreFile();
   StoreFile(const StoreFile&) = delete;
   StoreFile& operator=(const StoreFile&) = delete;
@@ -164,6 +168,7 @@ class StoreFile : public std::enable_shared_from_this<StoreFile> {
   const std::unique_ptr<MappedFile> mapped_;  // the draining thread's; null: written by system calls
   std::atomic<bool> cut_{false};     // of a mapped file, since the last flush: only that needs one
   std::atomic<uint64_t> allocated_;  // the file has space to here; what is acknowledged from memory ends below
+  const uint64_t expected_;          // the bytes that it will have at most, if 0 < it and nobody was wrong
   bool allocates_ = true;            // the draining thread's: false where the file system cannot
 
   std::mutex mutex_;

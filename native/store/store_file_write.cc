@@ -195,6 +195,9 @@ void StoreFile::allocateAhead(uint64_t end) {
   if (allocated >= end + step / 2) return;
   uint64_t from = std::max(allocated, roundDown(end, block));
   uint64_t to = roundUp(end + step, kMaxBlockBytes);
+  // What is not needed would be given back, which costs memory and journals of file systems as much as taking it.
+  if (end <= expected_) to = std::min(to, expected_);
+  if (allocated >= to) return;
   int error = store_.recycled().withSpace([&] {
     int result = 0;
     while ((result = ::fallocate(handle_->fd(), 0, static_cast<off_t>(from), static_cast<off_t>(to - from))) != 0 &&

@@ -60,6 +60,25 @@ bool canRecycle(StoreFixture& fixture) {
 
 }  // namespace
 
+TEST(no_more_is_allocated_ahead_than_a_file_is_to_have) {
+  StoreFixture fixture(true, size_t{8} << 20);
+  if (!canRecycle(fixture)) return;
+  auto blocksOf = [&] {
+    struct stat info {};
+    CHECK_EQ(::stat(fixture.path("file").c_str(), &info), 0);
+    return static_cast<uint64_t>(info.st_blocks) * 512;
+  };
+  constexpr uint64_t kExpected = uint64_t{1} << 20;
+  constexpr uint64_t kTree = 8192;  // the file system's own, of a file in many parts
+  auto file = fixture.open("file", recycling(kExpected));
+  for (int i = 0; i < 16; ++i) {
+    CHECK(append(*file, std::string(kExpected / 16, 'x')).ok());
+    CHECK(blocksOf() <= kExpected + kTree);
+  }
+  CHECK(append(*file, std::string(kExpected / 16, 'x')).ok());
+  CHECK(blocksOf() > kExpected + kExpected / 16 + kTree);
+}
+
 TEST(recycled_space_becomes_a_new_file_without_its_old_bytes) {
   StoreFixture fixture(true, size_t{8} << 20);
   if (!canRecycle(fixture)) return;

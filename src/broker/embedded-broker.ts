@@ -338,6 +338,15 @@ export async function openTiers(parts: {
     settings: () => ({
       threshold: metadata.config.get('storage.migrate.threshold'),
       bytesPerSecond: metadata.config.get('storage.migrate.bytes.per.second'),
+      tierBytesPerSecond: (tier) => {
+        const ordinal = tiers[tier]?.ordinal;
+        if (ordinal === undefined) return -1; // a partition's own directory
+        return metadata.config.get(`storage.tiers.${ordinal}.migrate.bytes.per.second`);
+      },
+    }),
+    scrub: () => ({
+      bytesPerSecond: metadata.config.get('storage.s3.scrub.bytes.per.second'),
+      intervalMs: metadata.config.get('storage.s3.scrub.interval.ms'),
     }),
     memory: () => ({
       mayLose: metadata.config.get('log.durability') === 'os',

@@ -117,8 +117,8 @@ export interface OpenOptions {
   /** Reserve this much space; `size` stays as it is, and `close` and `truncate` give back what was not used. */
   preallocateBytes?: number;
   /**
-   * A file that is created may begin with as much space of a removed one (see `recycleIn`), all zeros; `size` is 0 nevertheless, and
-   * `close` and `truncate` give back what was not used.
+   * What the file will have at most, about. One that is created may begin with as much space of a removed one (see `recycleIn`), all zeros; `size` is 0
+   * nevertheless, and `close` and `truncate` give back what was not used. No more is allocated ahead, as long as it is not needed.
    */
   recycledBytes?: number;
 }

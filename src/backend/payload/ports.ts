@@ -1,4 +1,5 @@
 import type { MemoryPiece } from '../../native/pieces.ts';
+import type { LogReferences } from './log-references.ts';
 
 /** What the payload tier uses of the native store's `StoreFile`; tests use one with faults. */
 export interface PayloadFile {
@@ -132,6 +133,8 @@ export interface PayloadPlaces {
   place(segmentId: number, bytes: number): PayloadPlace;
   /** Segments that were where a restart of the machine loses them, and are lost; known once `find` has resolved. */
   readonly lost?: ReadonlySet<number>;
+  /** All segments are known, and this is what the log refers to. */
+  opened?(references: LogReferences): void;
   /** Nothing refers to these segments any more. */
   forgetLost?(payload: LostPayload): Promise<void>;
 }

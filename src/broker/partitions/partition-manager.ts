@@ -3,6 +3,7 @@ import type { LogManager } from '../../backend/log/log-manager.ts';
 import type { PartitionLog } from '../../backend/log/partition-log.ts';
 import { forEachParallel } from '../../backend/log/serial.ts';
 import { payloadDirectory } from '../../backend/payload/home-places.ts';
+import type { LogReferences } from '../../backend/payload/log-references.ts';
 import { OpenFiles } from '../../backend/payload/open-files.ts';
 import { PartitionPayloads } from '../../backend/payload/partition-payloads.ts';
 import { PayloadUnreachable } from '../../backend/payload/payload-recovery.ts';
@@ -252,12 +253,14 @@ export class PartitionManager {
       ) ?? home,
     );
     await recoverPayloads(log, payloads, logger);
-    stores?.opened(log.topic, topicId, log.partition, {
+    const references: LogReferences = {
       get endOffset() {
         return log.writtenEndOffset;
       },
       from: (offset) => referencesOf(log, offset > log.logStartOffset ? offset : log.logStartOffset),
-    });
+    };
+    home.opened?.(references);
+    stores?.opened(log.topic, topicId, log.partition, references);
     // The only replica is in sync with itself: all that survived is visible.
     log.highWatermark = log.writtenEndOffset;
     return new Partition({ log, payloads, config, clock, logger, metrics: this.metrics });

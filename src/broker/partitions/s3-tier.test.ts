@@ -3,6 +3,7 @@ import { readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { Bucket } from '../../backend/payload/tiers/s3/bucket.ts';
+import type { ObjectScrubber } from '../../backend/payload/tiers/s3/object-scrubber.ts';
 import { MemoryObjects, TestBuckets } from '../../backend/payload/tiers/s3/testing.ts';
 import { systemClock } from '../../util/clock.ts';
 import { checkPayload } from '../verify/payload-check.ts';
@@ -142,7 +143,7 @@ describe('Payload in the tier S3', () => {
   it('keeps the original until the object is whole', async () => {
     await start();
     await tiers.produce(4);
-    for (const operation of ['beginUpload', 'uploadPart', 'completeUpload', 'size']) {
+    for (const operation of ['beginUpload', 'uploadPart', 'completeUpload', 'info']) {
       objects.refused = operation;
       await tiers.settle();
       assert.notEqual(path().error, null, operation);
@@ -161,6 +162,90 @@ describe('Payload in the tier S3', () => {
     while (bucket.removals.size > 0) await setTimeout(1);
     assert.deepEqual(segments(), [0]); // and no second one of an answer that was lost
     await tiers.check();
+  });
+
+  it('keeps the original when an object is not what was sent', async () => {
+    await start();
+    await tiers.produce(4);
+    objects.damagedUploads = 1;
+    await tiers.settle();
+    assert.equal(tiers.payload(0).length, 2);
+    assert.equal(path().error, null);
+    assert.equal(tiers.broker!.tiers.migrator.movesOf(1).failures, 1);
+    assert.deepEqual(segments(), []);
+    aheadMs += 120_000;
+    await tiers.settle();
+    assert.deepEqual(segments(), [0]);
+    await tiers.check();
+  });
+
+  it('asks for no checksum that the object store does not keep', async () => {
+    objects.keepsChecksums = false;
+    await start();
+    await tiers.produce(4);
+    await tiers.settle();
+    assert.deepEqual(segments(), [0]);
+  });
+
+  describe('is checked', () => {
+    let scrubber: ObjectScrubber;
+
+    beforeEach(async () => {
+      await start();
+      await tiers.produce(10);
+      await tiers.settle();
+      assert.deepEqual(segments(), [0, 1, 2]);
+      scrubber = tiers.broker!.tiers.scrubber!;
+      scrubber.start();
+    });
+
+    it('as a whole, in the thread of the object store', async () => {
+      await scrubber.round();
+      assert.deepEqual({ ...scrubber.counters, bytes: 0 }, { rounds: 1, bytes: 0, damaged: 0, replaced: 0 });
+      assert.ok(scrubber.counters.bytes >= 9 * 300_000);
+      assert.equal(objects.downloads.length, 0);
+    });
+
+    it('and damage is reported', async () => {
+      objects.damage(inBucket()[1]!);
+      await scrubber.round();
+      assert.equal(scrubber.counters.damaged, 1);
+      objects.objects.delete(inBucket()[2]!);
+      await scrubber.round();
+      assert.equal(scrubber.counters.damaged, 1 + 1 + 3);
+      assert.equal(path().error, null);
+    });
+
+    it('and an object that is whole takes the place of one that is not', async () => {
+      const damaged = inBucket()[1]!;
+      const twin = damaged.replace(/\w{8}\.payload$/, 'ffffffff.payload');
+      objects.objects.set(twin, Buffer.from(objects.objects.get(damaged)!));
+      objects.damage(damaged);
+      await scrubber.round();
+      assert.deepEqual([scrubber.counters.damaged, scrubber.counters.replaced], [0, 1]);
+      assert.equal(inBucket()[1], twin);
+      assert.equal(objects.objects.has(damaged), false);
+      tiers.checkSpace();
+      await tiers.check();
+    });
+
+    it('and what is gone meanwhile is not missed', async () => {
+      objects.onOperation = (operation) => {
+        if (operation !== 'checksums') return;
+        objects.onOperation = () => {};
+        void first().deleteRecordsBefore(9n);
+        for (const key of inBucket()) objects.objects.delete(key);
+      };
+      await scrubber.round();
+      assert.equal(scrubber.counters.damaged, 0);
+    });
+
+    it('and an outage is no damage', async () => {
+      objects.upFor = 1;
+      await scrubber.round();
+      assert.deepEqual([scrubber.counters.damaged, scrubber.counters.rounds], [0, 0]);
+      assert.notEqual(path().error, null);
+    });
   });
 
   it('is unavailable while the object store is away, and everything else goes on', async () => {

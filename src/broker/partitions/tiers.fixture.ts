@@ -127,7 +127,7 @@ export class TierFixture {
         tiers: (store) => ({
           tiers,
           files: faults.files(store),
-          ...(bucket && { bucket }),
+          ...(bucket && { bucket, scrub: () => ({ bytesPerSecond: -1, intervalMs: 60_000 }) }),
           ...(clock && { clock }),
           settings: setup.settings ?? (() => ({ threshold, bytesPerSecond: -1 })),
           ...(setup.memory && { memory: setup.memory }),

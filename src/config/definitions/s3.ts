@@ -116,4 +116,23 @@ export const s3Definitions = [
     documentation:
       'How much of an object is read at once for who reads it from the beginning or goes on where it was read before; other reads get exactly what they need. 0: all do.',
   },
+  {
+    name: 'storage.s3.scrub.bytes.per.second',
+    type: 'long',
+    default: '4194304',
+    min: 0,
+    also: ['-1'],
+    update: 'cluster-wide',
+    documentation:
+      'The most that is downloaded to find damaged objects before they are needed; 0: nothing, -1: no limit.',
+  },
+  {
+    name: 'storage.s3.scrub.interval.ms',
+    type: 'long',
+    default: '604800000',
+    min: 60000,
+    update: 'cluster-wide',
+    documentation:
+      'All objects are checked once in so long, or as often as storage.s3.scrub.bytes.per.second allows; the first time begins a minute after the start.',
+  },
 ] as const satisfies readonly ConfigDefinition[];

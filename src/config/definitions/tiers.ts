@@ -28,6 +28,15 @@ function keysOf<const O extends TierOrdinal>(ordinal: O) {
       repeats: true,
       documentation: `How many bytes of payload each of storage.tiers.${ordinal}.paths may hold, in their order, separated by commas; -1, also alone for all of them: what its file system has. A tier MEMORY needs sizes.`,
     },
+    {
+      name: `storage.tiers.${ordinal}.migrate.bytes.per.second` as const,
+      type: 'long',
+      default: '-1',
+      min: 1048576,
+      also: ['-1'],
+      update: 'cluster-wide',
+      documentation: `The most bytes per second that are copied into and out of the ${ordinal} tier, within storage.migrate.bytes.per.second; -1 for no limit of its own.`,
+    },
   ] as const satisfies readonly ConfigDefinition[];
 }
 

@@ -60,7 +60,7 @@ export function brokerMetrics(broker: EmbeddedBroker): MetricSource[] {
       () => partitions.metrics.cleanedSegments,
     ),
     ...tierMetrics(broker.tiers),
-    ...s3Metrics(broker.tiers.bucket),
+    ...s3Metrics(broker.tiers),
     ...cleanerMetrics(broker.cleaner, broker.clock),
     {
       name: 'kafabric_classic_groups',

@@ -1,4 +1,5 @@
 import { forEachParallel } from '../../log/serial.ts';
+import type { LogReferences } from '../log-references.ts';
 import type { Reference } from '../payload-recovery.ts';
 import type { PayloadFile, PayloadFiles, PayloadOpenOptions, PayloadPlaces } from '../ports.ts';
 import { partitionName } from '../tiers/directories.ts';
@@ -12,7 +13,7 @@ import type { SegmentRecord } from './segment-record.ts';
 import type { StrayKind } from './store-comparison.ts';
 import type { StorePeer } from './store-peer.ts';
 import { StorePeers, type StorePeersOptions } from './store-peers.ts';
-import { type LogReferences, StorePlaces } from './store-places.ts';
+import { StorePlaces } from './store-places.ts';
 import { newIncarnation, parseStoredName, type StoredName, storedName } from './stored-name.ts';
 import { Strays } from './strays.ts';
 

@@ -1,3 +1,4 @@
+import { type LogReferences, referencesIn } from '../log-references.ts';
 import type { Reference } from '../payload-recovery.ts';
 import type {
   FoundPayload,
@@ -11,14 +12,6 @@ import { makeDirectory } from '../small-files.ts';
 import type { PayloadStores } from './payload-stores.ts';
 import type { ReplicatedSegment } from './replicated-segment.ts';
 import { readRecords } from './segment-record.ts';
-
-/** What a partition's log refers to. */
-export interface LogReferences {
-  /** Batches below are in the log for good. */
-  readonly endOffset: bigint;
-  /** In order, from the batch with this offset on. */
-  from(offset: bigint): AsyncIterable<Reference>;
-}
 
 /** The places of one partition's payload when stores have it; what was there before stays where it is. */
 export class StorePlaces implements PayloadPlaces {
@@ -62,16 +55,8 @@ export class StorePlaces implements PayloadPlaces {
   }
 
   /** All that the log refers to in a segment; null while that cannot be said, and when it is nothing. */
-  async referencesIn(segment: number): Promise<Reference[] | null> {
-    const log = this.openReferences;
-    const offsets = this.owner?.offsetsOf(segment) ?? null;
-    if (log === null || offsets === null || log.endOffset <= offsets.last) return null;
-    const found: Reference[] = [];
-    for await (const reference of log.from(offsets.first)) {
-      if (reference.baseOffset > offsets.last) break;
-      if (reference.segmentId === segment) found.push(reference);
-    }
-    return found.length === 0 ? null : found;
+  referencesIn(segment: number): Promise<Reference[] | null> {
+    return referencesIn(this.openReferences, segment, this.owner?.offsetsOf(segment) ?? null);
   }
 
   get outage(): string | null {

@@ -56,7 +56,10 @@ describe('Migrator', () => {
   }
 
   /** Moves files of these sizes from one tier to another. */
-  function start(sizes: readonly number[], { threads = 1, bytesPerSecond = -1 } = {}): Migrator {
+  function start(
+    sizes: readonly number[],
+    { threads = 1, bytesPerSecond = -1, ofTiers = [-1, -1] } = {},
+  ): Migrator {
     const [from, to] = [pathOf(0), pathOf(1)];
     waiting = sizes.map((bytes, i) => fileIn(from, i, bytes));
     const plan: MigrationPlan = {
@@ -77,7 +80,7 @@ describe('Migrator', () => {
       },
       clock,
       logger: silentLogger,
-      settings: () => ({ threshold: 0.5, bytesPerSecond }),
+      settings: () => ({ threshold: 0.5, bytesPerSecond, tierBytesPerSecond: (tier) => ofTiers[tier]! }),
       threads,
       isBusy: () => busy,
     });
@@ -99,6 +102,15 @@ describe('Migrator', () => {
     assert.deepEqual(copiedAtMs, [0, 1000, 2000, 3000]);
     assert.deepEqual(migrator.movesOf(1), { inBytes: 14 * MIB, outBytes: 0, failures: 0 });
     assert.deepEqual(migrator.movesOf(0), { inBytes: 0, outBytes: 14 * MIB, failures: 0 });
+  });
+
+  it('keeps to the lower of the rates of both tiers', async () => {
+    await run(start([12 * MIB], { bytesPerSecond: 16 * MIB, ofTiers: [2 * MIB, 4 * MIB] }));
+    assert.deepEqual(copiedAtMs, [0, 2000, 4000]);
+    copiedAtMs = [];
+    startMs = clock.now();
+    await run(start([12 * MIB], { bytesPerSecond: 16 * MIB, ofTiers: [-1, MIB] }));
+    assert.deepEqual(copiedAtMs, [0, 4000, 8000]);
   });
 
   it('moves no more files at the same time than there are threads', async () => {

@@ -12,8 +12,10 @@ const RETRY_MS = 60_000;
 export interface MigrationSettings {
   /** A share; negative: nothing moves. */
   readonly threshold: number;
-  /** Negative for no limit. */
+  /** Of all that is copied; negative for no limit. */
   readonly bytesPerSecond: number;
+  /** Of what is copied into and out of one tier; no limit by default. */
+  readonly tierBytesPerSecond?: (tier: number) => number;
 }
 
 export interface MigrationFiles {
@@ -58,6 +60,7 @@ export class Migrator {
   readonly #plan: MigrationPlan;
   readonly #options: MigratorOptions;
   readonly #rate: RateLimit;
+  readonly #tierRates = new Map<number, RateLimit>();
   readonly #running = new Set<Promise<void>>();
   #stopped = false;
 
@@ -100,8 +103,7 @@ export class Migrator {
       await target.ready;
       moved = await source.owner!.segments!.move(source.segmentId, {
         place: target,
-        copy: (from, isWanted) =>
-          this.#copy(from, copy, source.length, target.at.stepBytes(source.length), isWanted),
+        copy: (from, isWanted) => this.#copy(from, copy, source, target, isWanted),
         publish: (from) => files.publishCopy(from, copy, target.path),
       });
     } catch (error) {
@@ -125,14 +127,16 @@ export class Migrator {
   async #copy(
     from: string,
     to: string,
-    bytes: number,
-    stepBytes: number,
+    source: TierFile,
+    target: TierFile,
     isWanted: () => boolean,
   ): Promise<boolean> {
-    const { files, clock, settings, isBusy } = this.#options;
+    const { files, clock, isBusy } = this.#options;
+    const bytes = source.length;
+    const stepBytes = target.at.stepBytes(bytes);
     for (let position = 0; position < bytes; ) {
       const length = Math.min(stepBytes, bytes - position);
-      const beginMs = clock.now() + this.#rate.delayMs(length, settings().bytesPerSecond);
+      const beginMs = clock.now() + this.#delayMs(length, [source.tier, target.tier]);
       while (isBusy() || clock.now() < beginMs) {
         if (this.#stopped || !isWanted()) return false;
         const waitMs = Math.max(1, Math.min(LOOK_AGAIN_MS, beginMs - clock.now()));
@@ -144,6 +148,21 @@ export class Migrator {
       position += copied;
     }
     return true;
+  }
+
+  #delayMs(bytes: number, tiers: readonly number[]): number {
+    const { bytesPerSecond, tierBytesPerSecond = () => -1 } = this.#options.settings();
+    const delays = tiers.map((tier) => this.#rateOf(tier).delayMs(bytes, tierBytesPerSecond(tier)));
+    return Math.max(this.#rate.delayMs(bytes, bytesPerSecond), ...delays);
+  }
+
+  #rateOf(tier: number): RateLimit {
+    let rate = this.#tierRates.get(tier);
+    if (rate === undefined) {
+      rate = new RateLimit(this.#options.clock);
+      this.#tierRates.set(tier, rate);
+    }
+    return rate;
   }
 
   async #giveUp(source: TierFile, target: TierFile, copy: string): Promise<void> {

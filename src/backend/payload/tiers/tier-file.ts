@@ -1,3 +1,4 @@
+import type { Reference } from '../payload-recovery.ts';
 import type { PayloadPlace, SegmentOwner } from '../ports.ts';
 import type { FileView } from './policy.ts';
 import type { TierPath } from './tier-path.ts';
@@ -8,6 +9,8 @@ export interface TierFileOwner {
   readonly pin: number | null;
   /** A file of the segment is no more where a restart of the machine would have lost it. */
   leftMemory?(segmentId: number): void;
+  /** What the log refers to in a complete segment; null while that cannot be said, and when it is nothing. */
+  referencesIn?(segmentId: number): Promise<Reference[] | null>;
 }
 
 /**

@@ -2,6 +2,8 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readExtentSummary } from '../extents.ts';
 import { extentsPath, segmentOfExtents, segmentOfPayload } from '../home-places.ts';
+import { type LogReferences, referencesIn } from '../log-references.ts';
+import type { Reference } from '../payload-recovery.ts';
 import type {
   FoundPayload,
   LostPayload,
@@ -21,6 +23,7 @@ export class TieredPlaces implements PayloadPlaces, TierFileOwner {
   readonly name: string;
   segments: SegmentOwner | null = null;
   pin: number | null = null;
+  #references: LogReferences | null = null;
   readonly lost = new Set<number>();
   /** The partition's own payload directory. */
   readonly #home: string;
@@ -45,6 +48,14 @@ export class TieredPlaces implements PayloadPlaces, TierFileOwner {
 
   configure({ tier }: PlacementOptions): void {
     this.pin = tier ?? null;
+  }
+
+  opened(references: LogReferences): void {
+    this.#references = references;
+  }
+
+  referencesIn(segmentId: number): Promise<Reference[] | null> {
+    return referencesIn(this.#references, segmentId, this.segments?.offsetsOf(segmentId) ?? null);
   }
 
   /** Makes the partition's own payload directory, for the lists of extents, unless it is there. */

@@ -10,6 +10,7 @@ import { type MigrationFiles, Migrator, type MigratorOptions } from './migrator.
 import { admitPath, openTierPaths } from './open-paths.ts';
 import { type Move, nextMove, type TierView } from './policy.ts';
 import type { Bucket } from './s3/bucket.ts';
+import { ObjectScrubber } from './s3/object-scrubber.ts';
 import { S3Path } from './s3/s3-path.ts';
 import { TierFile } from './tier-file.ts';
 import { TierPath } from './tier-path.ts';
@@ -40,6 +41,8 @@ export interface TieredStorageOptions extends MigratorOptions {
   readonly files: TierFiles;
   /** Of the last tier, if that is S3. */
   readonly bucket?: Bucket | null;
+  /** How objects are checked; asked again and again. Not at all by default. */
+  readonly scrub?: () => { readonly bytesPerSecond: number; readonly intervalMs: number };
   /** Asked again and again; nothing is limited by default. */
   readonly memory?: () => MemorySettings;
 }
@@ -53,6 +56,8 @@ export class TieredStorage {
   }[];
   readonly migrator: Migrator;
   readonly memory: MemoryTiers;
+  /** Null without a tier S3. */
+  readonly scrubber: ObjectScrubber | null;
   readonly #options: TieredStorageOptions;
   /** Payload in the directories of its partitions, from before there were tiers. */
   readonly #home: TierPath;
@@ -85,12 +90,27 @@ export class TieredStorage {
             });
       return { ordinal, type, paths: paths.map(pathOf) };
     });
+    this.scrubber = this.#makeScrubber();
     this.#home = new TierPath({ path: '', tier: this.tiers.length, sizeBytes: 0, clock, logger });
     this.migrator = new Migrator(this, {
       ...options,
       // Nobody is served any more who could be in its way.
       isBusy: () => !memory.isDraining && options.isBusy(),
-      settings: () => ({ ...options.settings(), ...(memory.isDraining && { bytesPerSecond: -1 }) }),
+      settings: () =>
+        memory.isDraining
+          ? { threshold: options.settings().threshold, bytesPerSecond: -1 }
+          : options.settings(),
+    });
+  }
+
+  #makeScrubber(): ObjectScrubber | null {
+    const { clock, logger, scrub = () => ({ bytesPerSecond: 0, intervalMs: 0 }) } = this.#options;
+    const path = this.paths.find(({ bucket }) => bucket !== null);
+    if (path?.bucket == null) return null;
+    return new ObjectScrubber({
+      ...{ path, bucket: path.bucket, clock, logger },
+      bytesPerSecond: () => scrub().bytesPerSecond,
+      intervalMs: () => scrub().intervalMs,
     });
   }
 
@@ -100,7 +120,9 @@ export class TieredStorage {
    */
   static async open(options: TieredStorageOptions): Promise<TieredStorage> {
     const storage = new TieredStorage(options);
+    const { bucket } = storage;
     try {
+      if (bucket !== null) bucket.isStarting = true;
       const { locks, absent } = await openTierPaths(storage.paths, options);
       storage.#locks = locks;
       for (const path of storage.paths)
@@ -109,6 +131,7 @@ export class TieredStorage {
       for (const path of storage.paths) if (path.error === null) await storage.#scan(path);
       if (storage.tiers.length > 0 && storage.paths.every(({ error }) => error !== null))
         throw new Error(`no tier directory can be used: ${storage.outage}`);
+      if (bucket !== null) bucket.isStarting = false;
       await storage.#measure();
       storage.memory.report(storage.paths);
       return storage;
@@ -349,14 +372,19 @@ export class TieredStorage {
     return Math.max(above, misplaced);
   }
 
-  /** Looks at the space and moves what has to move, from time to time, until `stop`. */
+  /** Looks at the space, moves what has to move and checks objects, from time to time, until `stop`. */
   start(): void {
     if (this.tiers.length === 0) return;
+    this.scrubber?.start();
+    this.#look();
+  }
+
+  #look(): void {
     this.migrator.look();
     this.#timer = this.#options.clock.setTimer(LOOK_MS, () => {
       void this.#measure().then(() => {
         this.#completeIdle();
-        if (this.#timer !== null) this.start();
+        if (this.#timer !== null) this.#look();
       });
     });
   }
@@ -410,7 +438,7 @@ export class TieredStorage {
   async stop(): Promise<void> {
     this.#timer?.cancel();
     this.#timer = null;
-    const stopped = this.migrator.stop();
+    const stopped = Promise.all([this.migrator.stop(), this.scrubber?.stop()]);
     this.bucket?.stop();
     await stopped;
   }

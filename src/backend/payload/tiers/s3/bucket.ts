@@ -8,8 +8,9 @@ import { COPY_SUFFIX, type FoundTierFile } from '../directories.ts';
 import { type PathContents, TIER_PROPERTIES } from '../identity.ts';
 import type { MigrationFiles } from '../migrator.ts';
 import { BucketFile } from './bucket-file.ts';
+import { isChecksumOf } from './checksums.ts';
 import { parseObjectName, segmentPrefix } from './object-names.ts';
-import { ObjectError, type ObjectStore, type UploadedPart } from './objects.ts';
+import { type ChecksumRange, ObjectError, type ObjectStore, type UploadedPart } from './objects.ts';
 import { PendingRemovals } from './pending-removals.ts';
 import { ReadWindows, type ReadWindowsOptions } from './read-windows.ts';
 import { WorkerObjects } from './worker-objects.ts';
@@ -17,6 +18,8 @@ import { WorkerObjects } from './worker-objects.ts';
 /** More parts an object cannot have. */
 const PARTS_MAX = 10_000;
 const PART_STEP_BYTES = 1 << 20;
+/** A start waits no longer for an answer, so that what is local is served. */
+const START_PATIENCE_MS = 2_000;
 /** Of a segment's path whose object has to be looked for: the bucket could not be listed when it was needed. */
 const UNLISTED = 'unlisted';
 
@@ -135,9 +138,27 @@ export class Bucket {
   /** @throws ObjectError with `code` ENOENT when there is none */
   async size(path: string): Promise<number> {
     const key = await this.#keyOf(path);
-    const bytes = await this.#ask(() => this.#objects.size(key));
-    if (bytes === null) throw new ObjectError('ENOENT', `${path} is not there`);
-    return bytes;
+    const info = await this.#ask(() => this.#objects.info(key));
+    if (info === null) throw new ObjectError('ENOENT', `${path} is not there`);
+    return info.bytes;
+  }
+
+  /** See `ObjectStore.checksums`. */
+  async checksums(path: string, ranges: readonly ChecksumRange[]): Promise<(number | null)[]> {
+    const key = await this.#keyOf(path);
+    return this.#ask(() => this.#objects.checksums(key, ranges));
+  }
+
+  /** Paths of other objects of the same segment, such as an answer that got lost has left. */
+  async othersOf(path: string): Promise<string[]> {
+    const key = await this.#keyOf(path);
+    const name = this.#nameOf(key);
+    if (name === null) return [];
+    const prefix = this.#config.prefix + segmentPrefix(name.partition, name.segmentId);
+    const found = await this.#ask(() => this.#objects.list(prefix, ''));
+    return found.flatMap((other) =>
+      other.key === key ? [] : `${this.url}/${other.key.slice(this.#config.prefix.length)}`,
+    );
   }
 
   /** Removes an object, all of a partition's when the path is its directory, or an unfinished upload; what cannot be removed now is later. */
@@ -193,15 +214,18 @@ export class Bucket {
     return length;
   }
 
-  /** The object is there when this resolves, and has the size of the original; the object store has checked the CRC-32 of its parts. */
+  /** The object is there when this resolves, with the size of the original, and the checksum of what was sent if the object store keeps that. */
   async #completeUpload(copy: string, path: string): Promise<void> {
     const upload = this.#uploads.get(copy);
     if (upload === undefined) throw new Error(`nothing was uploaded for ${path}`);
     const { key, id, parts, bytes } = upload;
     await this.#ask(() => this.#objects.completeUpload(key, id, parts));
     this.#uploads.delete(copy);
-    const size = await this.#ask(() => this.#objects.size(key));
-    if (size !== bytes) throw new Error(`${path} has ${size} bytes after ${bytes} were uploaded`);
+    const info = await this.#ask(() => this.#objects.info(key));
+    if (info?.bytes !== bytes)
+      throw new Error(`${path} has ${info?.bytes ?? 'no'} bytes after ${bytes} were uploaded`);
+    if (info.crc32c !== null && !isChecksumOf(info.crc32c, parts))
+      throw new Error(`${path} has the checksum ${info.crc32c}, which is not that of what was uploaded`);
   }
 
   /** Parts that cannot be removed now are by `abortUploads`. */
@@ -227,6 +251,11 @@ export class Bucket {
   async #download(from: string, to: string, position: number, length: number): Promise<number> {
     const key = await this.#keyOf(from);
     return this.#ask(() => this.#objects.download(key, position, { path: to, position, length }));
+  }
+
+  /** While the gateway starts: an object store that does not answer soon is away. */
+  set isStarting(starting: boolean) {
+    this.#objects.patienceMs = starting ? START_PATIENCE_MS : null;
   }
 
   // The bucket as a whole; while there is an outage, too

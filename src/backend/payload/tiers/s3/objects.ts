@@ -8,8 +8,23 @@ export interface FoundObject {
 export interface UploadedPart {
   readonly number: number;
   readonly etag: string;
-  /** Base64 of its CRC-32, as the object store has checked it. */
-  readonly crc32: string | null;
+  readonly bytes: number;
+  readonly crc32c: number;
+  /** The object store keeps the CRC-32C, which it has compared with what came. */
+  readonly isKept: boolean;
+}
+
+export interface ObjectInfo {
+  readonly bytes: number;
+  /** As `isChecksumOf` takes it; null where the object store keeps none. */
+  readonly crc32c: string | null;
+}
+
+/** A part of an object whose CRC-32C is asked for, which continues from `seed`. */
+export interface ChecksumRange {
+  readonly position: number;
+  readonly length: number;
+  readonly seed: number;
 }
 
 /** A part of a local file. */
@@ -21,17 +36,22 @@ export interface FileRange {
 
 /** What the tier uses of an object store. All of it rejects with `ObjectError` only. */
 export interface ObjectStore {
+  /** Requests that are not answered within so many milliseconds end with an outage, whatever their own time-outs are; null: with these. */
+  patienceMs: number | null;
   /** The objects whose keys begin with `prefix`, in the order of their keys, behind `after`; a thousand at most. */
   list(prefix: string, after: string): Promise<FoundObject[]>;
   /** A small object; null when there is none. */
   read(key: string): Promise<Uint8Array | null>;
   write(key: string, bytes: Uint8Array): Promise<void>;
-  /** The size of an object; null when there is none. */
-  size(key: string): Promise<number | null>;
+  /** Null when there is no such object. */
+  info(key: string): Promise<ObjectInfo | null>;
   /** Removes an object; it may be gone already. */
   remove(key: string): Promise<void>;
   beginUpload(key: string): Promise<string>;
-  /** `number`: from 1 on. */
+  /**
+   * Resolves when the part is there as it was sent: by its CRC-32C, or by its MD5 where the object store keeps no CRC-32C and tells one.
+   * `number`: from 1 on.
+   */
   uploadPart(key: string, upload: string, number: number, from: FileRange): Promise<UploadedPart>;
   /** Makes the object of its parts: it is there as a whole or not at all. */
   completeUpload(key: string, upload: string, parts: readonly UploadedPart[]): Promise<void>;
@@ -44,6 +64,12 @@ export interface ObjectStore {
    * @throws ObjectError with `code` ENOENT when there is no such object
    */
   download(key: string, position: number, to: FileRange): Promise<number>;
+  /**
+   * The CRC-32C of ranges of an object, which are ascending and do not overlap; null for those that the object has not as a whole. All of it from the
+   * first to the last is read.
+   * @throws ObjectError with `code` ENOENT when there is no such object
+   */
+  checksums(key: string, ranges: readonly ChecksumRange[]): Promise<(number | null)[]>;
   /** What is under way, and all that is asked from now on, ends with an error. */
   stop(): void;
   /** Gives back what it has. */

@@ -3,13 +3,17 @@ import { open, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { S3Config } from '../../../../config/index.ts';
+import { crc32c } from '../../../../native/batch.ts';
 import { Store } from '../../../../native/store.ts';
 import { silentLogger } from '../../../../util/logger.ts';
 import { Bucket } from './bucket.ts';
+import { encodeCrc32c } from './checksums.ts';
 import {
+  type ChecksumRange,
   type FileRange,
   type FoundObject,
   ObjectError,
+  type ObjectInfo,
   type ObjectStore,
   type UploadedPart,
 } from './objects.ts';
@@ -25,8 +29,13 @@ export class MemoryObjects implements ObjectStore {
   lost: string | null = null;
   /** So many downloads get another byte in front. */
   damagedDownloads = 0;
+  /** Checksums of objects, which it tells. */
+  keepsChecksums = true;
+  /** So many objects that are made of their parts are not what was sent. */
+  damagedUploads = 0;
   /** Downloads wait for this. */
   gate: Promise<void> = Promise.resolve();
+  patienceMs: number | null = null;
   readonly downloads: { key: string; position: number; length: number }[] = [];
   /** Called before each operation. */
   onOperation: (operation: string) => void = () => {};
@@ -64,8 +73,25 @@ export class MemoryObjects implements ObjectStore {
     return this.#do('write', () => void this.objects.set(key, Buffer.from(bytes)));
   }
 
-  size(key: string): Promise<number | null> {
-    return this.#do('size', () => this.objects.get(key)?.byteLength ?? null);
+  info(key: string): Promise<ObjectInfo | null> {
+    return this.#do('info', () => {
+      const object = this.objects.get(key);
+      return object === undefined
+        ? null
+        : { bytes: object.byteLength, crc32c: this.keepsChecksums ? encodeCrc32c(crc32c(object)) : null };
+    });
+  }
+
+  checksums(key: string, ranges: readonly ChecksumRange[]): Promise<(number | null)[]> {
+    return this.#do('checksums', () => {
+      const object = this.objects.get(key);
+      if (object === undefined) throw new ObjectError('ENOENT', `${key}: there is no such object`);
+      return ranges.map(({ position, length, seed }) =>
+        position + length > object.byteLength
+          ? null
+          : crc32c(object.subarray(position, position + length), seed),
+      );
+    });
   }
 
   remove(key: string): Promise<void> {
@@ -85,7 +111,8 @@ export class MemoryObjects implements ObjectStore {
       const bytes = (await readFile(from.path)).subarray(from.position, from.position + from.length);
       if (bytes.byteLength !== from.length) throw new ObjectError('EIO', `${from.path} is too short`);
       this.#upload(key, upload).parts.set(number, bytes);
-      return { number, etag: `"${number}"`, crc32: null };
+      const isKept = this.keepsChecksums;
+      return { number, etag: `"${number}"`, bytes: from.length, crc32c: crc32c(bytes), isKept };
     });
   }
 
@@ -93,6 +120,7 @@ export class MemoryObjects implements ObjectStore {
     return this.#do('completeUpload', () => {
       const { parts: sent } = this.#upload(key, upload);
       this.objects.set(key, Buffer.concat(parts.map(({ number }) => sent.get(number)!)));
+      if (this.damagedUploads-- > 0) this.damage(key);
       this.begun.delete(upload);
     });
   }

@@ -3,13 +3,21 @@ import { Worker } from 'node:worker_threads';
 import type { S3Config } from '../../../../config/index.ts';
 import { installation } from '../../../../util/installation.ts';
 import {
+  type ChecksumRange,
   type FileRange,
   type FoundObject,
   ObjectError,
+  type ObjectInfo,
   type ObjectStore,
   type UploadedPart,
 } from './objects.ts';
-import { type ObjectAnswer, type ObjectRequest, type Operation, STOP } from './worker/messages.ts';
+import {
+  type ObjectAnswer,
+  type ObjectRequest,
+  type Operation,
+  type Patience,
+  STOP,
+} from './worker/messages.ts';
 
 /** As a module by itself, also when the rest runs in the bundled program: only this thread loads the SDK. */
 const PROGRAM = join(installation, 'dist/src/backend/payload/tiers/s3/worker/worker.js');
@@ -28,9 +36,20 @@ export class WorkerObjects implements ObjectStore {
   #worker: Worker | null = null;
   #nextId = 1;
   #stopped = false;
+  #patienceMs: number | null = null;
 
   constructor(config: S3Config) {
     this.#config = config;
+  }
+
+  get patienceMs(): number | null {
+    return this.#patienceMs;
+  }
+
+  /** Counted from when the thread has loaded the SDK. */
+  set patienceMs(patienceMs: number | null) {
+    this.#patienceMs = patienceMs;
+    this.#worker?.postMessage({ patienceMs } satisfies Patience);
   }
 
   #call<T>(operation: Operation, ...args: unknown[]): Promise<T> {
@@ -63,6 +82,7 @@ export class WorkerObjects implements ObjectStore {
         reject(new ObjectError(code, `the thread of the object store is gone: ${reason}`));
       }
     });
+    if (this.#patienceMs !== null) worker.postMessage({ patienceMs: this.#patienceMs } satisfies Patience);
     return worker;
   }
 
@@ -78,8 +98,8 @@ export class WorkerObjects implements ObjectStore {
     return this.#call('write', key, bytes);
   }
 
-  size(key: string): Promise<number | null> {
-    return this.#call('size', key);
+  info(key: string): Promise<ObjectInfo | null> {
+    return this.#call('info', key);
   }
 
   remove(key: string): Promise<void> {
@@ -108,6 +128,10 @@ export class WorkerObjects implements ObjectStore {
 
   download(key: string, position: number, to: FileRange): Promise<number> {
     return this.#call('download', key, position, to);
+  }
+
+  checksums(key: string, ranges: readonly ChecksumRange[]): Promise<(number | null)[]> {
+    return this.#call('checksums', key, ranges);
   }
 
   stop(): void {

@@ -1,6 +1,6 @@
 import type { ObjectStore } from '../objects.ts';
 
-type Methods = Omit<ObjectStore, 'stop' | 'close'>;
+type Methods = Omit<ObjectStore, 'stop' | 'close' | 'patienceMs'>;
 export type Operation = keyof Methods;
 
 /** Between the gateway's thread and that of the object store. */
@@ -19,3 +19,6 @@ export interface ObjectAnswer {
 
 /** Ends what is under way. */
 export const STOP = 'stop';
+
+/** For the requests that follow. */
+export type Patience = Pick<ObjectStore, 'patienceMs'>;

@@ -1,70 +1,48 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
+import { createHash } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
-import { S3_CONFIG } from '../testing.ts';
+import { crc32c } from '../../../../../native/batch.ts';
+import { type AskedRequest, refuse, TestEndpoint } from '../testing-endpoint.ts';
 import { SdkObjects } from './sdk-objects.ts';
 
 const CONTENT = Buffer.from(Array.from({ length: 100_000 }, (_, i) => i % 251));
+const ENVIRONMENT = {
+  AWS_ACCESS_KEY_ID: 'a',
+  AWS_SECRET_ACCESS_KEY: 'b',
+  AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
+};
 
 describe('SdkObjects', () => {
-  let directory: string;
-  let server: Server;
-  let answer: (request: IncomingMessage, response: ServerResponse) => void;
-  let asked: string[];
+  let endpoint: TestEndpoint;
   let objects: SdkObjects;
+  let directory: string;
   const before = { ...process.env };
 
   beforeEach(async () => {
-    Object.assign(process.env, {
-      AWS_ACCESS_KEY_ID: 'a',
-      AWS_SECRET_ACCESS_KEY: 'b',
-      AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
-    });
-    directory = mkdtempSync(join(tmpdir(), 'sdk-objects-'));
-    asked = [];
-    server = createServer((request, response) => {
-      asked.push(`${request.method} ${request.url!.split('?')[0]} ${request.headers.range ?? ''}`.trim());
-      request.resume();
-      answer(request, response);
-    });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const { port } = server.address() as AddressInfo;
-    objects = new SdkObjects({
-      ...S3_CONFIG,
-      endpoint: `http://127.0.0.1:${port}`,
-      region: 'us-east-1',
-      forcePathStyle: true,
-      cacheDirectory: directory,
-      maxAttempts: 2,
-      requestTimeoutMs: 30_000,
-    });
+    Object.assign(process.env, ENVIRONMENT);
+    endpoint = await TestEndpoint.start();
+    directory = endpoint.directory;
+    objects = new SdkObjects(endpoint.config({ maxAttempts: 2 }));
   });
   afterEach(async () => {
     objects.close();
-    server.closeAllConnections();
-    await new Promise((resolve) => server.close(resolve));
-    rmSync(directory, { recursive: true });
-    for (const name of [
-      'AWS_ACCESS_KEY_ID',
-      'AWS_SECRET_ACCESS_KEY',
-      'AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED',
-    ])
+    await endpoint.end();
+    for (const name of Object.keys(ENVIRONMENT))
       if (before[name] === undefined) delete process.env[name];
       else process.env[name] = before[name];
   });
 
-  const refuse = (status: number, code: string) => (_: IncomingMessage, response: ServerResponse) => {
-    response.writeHead(status, { 'content-type': 'application/xml' });
-    response.end(`<?xml version="1.0"?><Error><Code>${code}</Code><Message>no</Message></Error>`);
-  };
+  const asked = () =>
+    endpoint.asked.map(({ method, url, headers }) =>
+      `${method} ${url.split('?')[0]} ${headers.range ?? ''}`.trim(),
+    );
 
   /** Gives what is asked for, or breaks off after so many bytes of it. */
   const give =
     (breakOffAfter = Number.POSITIVE_INFINITY) =>
-    ({ headers }: IncomingMessage, response: ServerResponse) => {
+    (response: ServerResponse, { headers }: AskedRequest) => {
       const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(headers.range!)!;
       const part = CONTENT.subarray(Number(first), Number(last) + 1);
       response.writeHead(206, { 'content-length': part.byteLength });
@@ -75,33 +53,35 @@ describe('SdkObjects', () => {
   it('writes a range of an object into a file, where it is to be', async () => {
     const path = join(directory, 'copy');
     writeFileSync(path, 'before');
-    answer = give();
+    endpoint.answer = give();
     assert.equal(await objects.download('x', 1000, { path, position: 6, length: 5000 }), 5000);
     assert.deepEqual(
       readFileSync(path),
       Buffer.concat([Buffer.from('before'), CONTENT.subarray(1000, 6000)]),
     );
-    assert.deepEqual(asked, ['GET /payload/x bytes=1000-5999']);
+    assert.deepEqual(asked(), ['GET /payload/x bytes=1000-5999']);
     assert.equal(await objects.download('x', 99_000, { path, position: 0, length: 5000 }), 1000);
-    answer = refuse(416, 'InvalidRange');
+    endpoint.answer = refuse(416, 'InvalidRange');
     assert.equal(await objects.download('x', 100_000, { path, position: 0, length: 1 }), 0);
   });
 
   it('goes on where an answer broke off, and gives up after so many attempts', async () => {
     const path = join(directory, 'copy');
-    answer = (request, response) => give(asked.length === 1 ? 30_000 : undefined)(request, response);
+    endpoint.answer = (response, request) =>
+      give(endpoint.asked.length === 1 ? 30_000 : undefined)(response, request);
     assert.equal(await objects.download('x', 0, { path, position: 0, length: 100_000 }), 100_000);
     assert.ok(readFileSync(path).equals(CONTENT));
-    assert.equal(asked.length, 2);
-    assert.match(asked[1]!, /bytes=\d+-99999$/);
-    answer = give(10);
+    assert.equal(endpoint.asked.length, 2);
+    assert.match(asked()[1]!, /bytes=\d+-99999$/);
+    endpoint.answer = give(10);
     await assert.rejects(objects.download('x', 0, { path, position: 0, length: 100_000 }), {
       code: 'EHOSTDOWN',
     });
   });
 
   it('takes nothing from who gives more than was asked for', async () => {
-    answer = (_, response) => response.writeHead(200, { 'content-length': CONTENT.byteLength }).end(CONTENT);
+    endpoint.answer = (response) =>
+      response.writeHead(200, { 'content-length': CONTENT.byteLength }).end(CONTENT);
     const path = join(directory, 'copy');
     await assert.rejects(objects.download('x', 0, { path, position: 0, length: 10 }), {
       code: 'EIO',
@@ -112,33 +92,35 @@ describe('SdkObjects', () => {
   it('tells what is about an object from what is about the object store', async () => {
     const path = join(directory, 'copy');
     const get = () => objects.download('x', 0, { path, position: 0, length: 10 });
-    answer = refuse(404, 'NoSuchKey');
+    endpoint.answer = refuse(404, 'NoSuchKey');
     await assert.rejects(get(), { code: 'ENOENT', message: /^s3:\/\/payload\/x: NoSuchKey/ });
     assert.equal(await objects.read('x'), null);
-    answer = (_, response) => response.writeHead(404).end();
-    assert.equal(await objects.size('x'), null);
-    answer = refuse(404, 'NoSuchBucket');
+    endpoint.answer = (response) => response.writeHead(404).end();
+    assert.equal(await objects.info('x'), null);
+    endpoint.answer = refuse(404, 'NoSuchBucket');
     await assert.rejects(get(), { code: 'EHOSTDOWN', message: /NoSuchBucket/ });
     await assert.rejects(objects.read('x'), { code: 'EHOSTDOWN' });
-    answer = refuse(403, 'AccessDenied');
+    endpoint.answer = refuse(403, 'AccessDenied');
     await assert.rejects(objects.list('', ''), { code: 'EHOSTDOWN', message: /AccessDenied: no/ });
-    answer = refuse(400, 'InvalidPart');
+    endpoint.answer = refuse(400, 'InvalidPart');
     await assert.rejects(objects.completeUpload('x', 'u', []), { code: 'EIO', message: /InvalidPart/ });
-    answer = refuse(404, 'NoSuchUpload');
+    endpoint.answer = refuse(404, 'NoSuchUpload');
     await objects.abortUpload('x', 'u');
   });
 
   it('asks again when the object store is busy', async () => {
-    answer = (request, response) =>
-      asked.length === 1 ? refuse(503, 'SlowDown')(request, response) : response.writeHead(200).end();
+    endpoint.answer = (response, request) =>
+      endpoint.asked.length === 1
+        ? refuse(503, 'SlowDown')(response, request)
+        : response.writeHead(200).end();
     await objects.remove('x');
-    assert.equal(asked.length, 2);
-    answer = refuse(503, 'SlowDown');
+    assert.equal(endpoint.asked.length, 2);
+    endpoint.answer = refuse(503, 'SlowDown');
     await assert.rejects(objects.remove('x'), { code: 'EHOSTDOWN' });
   });
 
   it('blames no object store for a local file', async () => {
-    answer = give();
+    endpoint.answer = give();
     await assert.rejects(
       objects.download('x', 0, { path: join(directory, 'no/such'), position: 0, length: 10 }),
       { code: 'EIO', message: /no\/such: ENOENT/ },
@@ -152,13 +134,100 @@ describe('SdkObjects', () => {
   });
 
   it('ends what is under way when it is stopped', async () => {
-    const reached = new Promise<void>((resolve) => {
-      answer = () => resolve();
-    });
+    const reached = endpoint.silence();
     const removed = objects.remove('x');
     await reached;
     objects.stop();
     await assert.rejects(removed, { code: 'ESHUTDOWN' });
     await assert.rejects(objects.remove('x'), { code: 'ESHUTDOWN' });
+  });
+
+  describe('uploads a part', () => {
+    const PART = Buffer.from('a part of an object');
+    const CRC = 'utfoXQ==';
+    let from: { path: string; position: number; length: number };
+
+    beforeEach(() => {
+      const path = join(directory, 'original');
+      writeFileSync(path, PART);
+      from = { path, position: 0, length: PART.byteLength };
+    });
+
+    const accept = (headers: Record<string, string>) => (response: ServerResponse) =>
+      response.writeHead(200, headers).end();
+
+    it('with its CRC-32C, which the object store compares and keeps', async () => {
+      endpoint.answer = accept({ etag: '"1"', 'x-amz-checksum-crc32c': CRC });
+      const part = await objects.uploadPart('x', 'u', 1, from);
+      assert.equal(endpoint.asked[0]!.headers['x-amz-checksum-crc32c'], CRC);
+      assert.equal(Buffer.concat(endpoint.asked[0]!.body).toString(), PART.toString());
+      assert.equal(part.isKept, true);
+      endpoint.answer = (response) =>
+        response
+          .writeHead(200, { 'content-type': 'application/xml' })
+          .end('<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>');
+      await objects.completeUpload('x', 'u', [part]);
+      assert.match(
+        Buffer.concat(endpoint.asked[1]!.body).toString(),
+        new RegExp(`<ChecksumCRC32C>${CRC.replaceAll('+', '\\+')}</ChecksumCRC32C>`),
+      );
+      endpoint.answer = accept({ etag: '"1"', 'x-amz-checksum-crc32c': 'AAAAAA==' });
+      await assert.rejects(objects.uploadPart('x', 'u', 1, from), {
+        code: 'EIO',
+        message: /arrived as something else/,
+      });
+    });
+
+    it('and compares its MD5 where the object store keeps no CRC-32C', async () => {
+      const md5 = createHash('md5').update(PART).digest('hex');
+      endpoint.answer = accept({ etag: `"${md5}"` });
+      assert.equal((await objects.uploadPart('x', 'u', 1, from)).isKept, false);
+      endpoint.answer = accept({ etag: `"${md5.replaceAll(md5[0]!, md5[0] === '0' ? '1' : '0')}"` });
+      await assert.rejects(objects.uploadPart('x', 'u', 1, from), { code: 'EIO' });
+      // Of a store whose tags are something else nothing can be said.
+      endpoint.answer = accept({ etag: '"another-kind-of-tag"' });
+      await objects.uploadPart('x', 'u', 1, from);
+    });
+  });
+
+  it('asks for encryption as it is told', async () => {
+    const begun = '<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>';
+    for (const [encryption, kmsKeyId] of [
+      ['', ''],
+      ['AES256', ''],
+      ['aws:kms', ''],
+      ['aws:kms', 'key-1'],
+      ['aws:kms:dsse', 'key-1'],
+    ] as const) {
+      endpoint.asked.length = 0;
+      const encrypting = new SdkObjects(endpoint.config({ encryption, kmsKeyId }));
+      endpoint.answer = (response) =>
+        response.writeHead(200, { 'content-type': 'application/xml' }).end(begun);
+      assert.equal(await encrypting.beginUpload('x'), 'u');
+      endpoint.answer = (response) => response.writeHead(200, { etag: '"1"' }).end();
+      await encrypting.write('y', Buffer.from('y'));
+      assert.equal(endpoint.asked.length, 2);
+      for (const { headers } of endpoint.asked) {
+        assert.equal(headers['x-amz-server-side-encryption'] ?? '', encryption);
+        assert.equal(headers['x-amz-server-side-encryption-aws-kms-key-id'] ?? '', kmsKeyId);
+      }
+      encrypting.close();
+    }
+  });
+
+  it('tells the CRC-32C of ranges, also when an answer breaks off', async () => {
+    const ranges = [
+      { position: 100, length: 1000, seed: 0 },
+      { position: 1100, length: 60_000, seed: 7 },
+      { position: 70_000, length: 29_000, seed: 0 },
+      { position: 99_500, length: 600, seed: 0 },
+    ];
+    endpoint.answer = (response, request) =>
+      give(endpoint.asked.length === 1 ? 30_000 : undefined)(response, request);
+    const wanted = ranges.map(({ position, length, seed }) =>
+      crc32c(CONTENT.subarray(position, position + length), seed),
+    );
+    assert.deepEqual(await objects.checksums('x', ranges), [...wanted.slice(0, 3), null]);
+    assert.equal(endpoint.asked.length, 2);
   });
 });

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import {
@@ -14,13 +15,18 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import type { S3Config } from '../../../../../config/index.ts';
+import { crc32c } from '../../../../../native/batch.ts';
+import { encodeCrc32c } from '../checksums.ts';
 import {
+  type ChecksumRange,
   type FileRange,
   type FoundObject,
   ObjectError,
+  type ObjectInfo,
   type ObjectStore,
   type UploadedPart,
 } from '../objects.ts';
+import { RangeDigest } from './range-digest.ts';
 import { objectError } from './sdk-errors.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -31,6 +37,7 @@ export class SdkObjects implements ObjectStore {
   readonly #client: S3Client;
   readonly #config: S3Config;
   readonly #stopped = new AbortController();
+  patienceMs: number | null = null;
 
   constructor(config: S3Config) {
     const { endpoint, region, forcePathStyle, maxAttempts, requestTimeoutMs, connections } = config;
@@ -63,12 +70,17 @@ export class SdkObjects implements ObjectStore {
 
   /** Names the object in what goes wrong. */
   async #ask<T>(key: string, action: (options: { abortSignal: AbortSignal }) => Promise<T>): Promise<T> {
+    const { patienceMs } = this;
+    const stopped = this.#stopped.signal;
+    const late = patienceMs === null ? null : AbortSignal.timeout(patienceMs);
     try {
-      if (this.#stopped.signal.aborted) throw new ObjectError('ESHUTDOWN', 'the tier is being closed');
-      return await action({ abortSignal: this.#stopped.signal });
+      if (stopped.aborted) throw new ObjectError('ESHUTDOWN', 'the tier is being closed');
+      return await action({ abortSignal: late === null ? stopped : AbortSignal.any([stopped, late]) });
     } catch (error) {
       if (error instanceof BrokenOff) throw error;
-      throw objectError(error, `s3://${this.#bucket}/${key}`, this.#stopped.signal.aborted);
+      const isLate = late?.aborted === true && !stopped.aborted;
+      const reason = isLate ? new ObjectError('EHOSTDOWN', `no answer within ${patienceMs} ms`) : error;
+      throw objectError(reason, `s3://${this.#bucket}/${key}`, stopped.aborted);
     }
   }
 
@@ -111,14 +123,12 @@ export class SdkObjects implements ObjectStore {
     });
   }
 
-  async size(key: string): Promise<number | null> {
+  async info(key: string): Promise<ObjectInfo | null> {
     try {
       return await this.#ask(key, async (options) => {
-        const head = await this.#client.send(
-          new HeadObjectCommand({ Bucket: this.#bucket, Key: key }),
-          options,
-        );
-        return head.ContentLength ?? null;
+        const head = new HeadObjectCommand({ Bucket: this.#bucket, Key: key, ChecksumMode: 'ENABLED' });
+        const { ContentLength, ChecksumCRC32C } = await this.#client.send(head, options);
+        return ContentLength === undefined ? null : { bytes: ContentLength, crc32c: ChecksumCRC32C ?? null };
       });
     } catch (error) {
       if (error instanceof ObjectError && error.code === 'ENOENT') return null;
@@ -138,7 +148,7 @@ export class SdkObjects implements ObjectStore {
         new CreateMultipartUploadCommand({
           Bucket: this.#bucket,
           Key: key,
-          ChecksumAlgorithm: 'CRC32',
+          ChecksumAlgorithm: 'CRC32C',
           ...this.#encryption,
         }),
         options,
@@ -150,7 +160,9 @@ export class SdkObjects implements ObjectStore {
   uploadPart(key: string, upload: string, number: number, from: FileRange): Promise<UploadedPart> {
     return this.#ask(key, async (options) => {
       const part = await readRange(from);
-      const { ETag, ChecksumCRC32 } = await this.#client.send(
+      const crc = crc32c(part);
+      const checksum = encodeCrc32c(crc);
+      const sent = await this.#client.send(
         new UploadPartCommand({
           Bucket: this.#bucket,
           Key: key,
@@ -158,20 +170,30 @@ export class SdkObjects implements ObjectStore {
           PartNumber: number,
           Body: part,
           ContentLength: part.byteLength,
-          ChecksumAlgorithm: 'CRC32',
+          ChecksumCRC32C: checksum,
         }),
         options,
       );
-      return { number, etag: ETag!, crc32: ChecksumCRC32 ?? null };
+      const isKept = sent.ChecksumCRC32C !== undefined;
+      const arrived = isKept ? sent.ChecksumCRC32C === checksum : this.#isEtagOf(sent.ETag!, part);
+      if (!arrived) throw new ObjectError('EIO', `part ${number} arrived as something else than was sent`);
+      return { number, etag: sent.ETag!, bytes: part.byteLength, crc32c: crc, isKept };
     });
+  }
+
+  /** The tag is the MD5 of a part where nothing was said about keys; other tags say nothing. */
+  #isEtagOf(etag: string, part: Buffer): boolean {
+    const [, tag] = /^"?([0-9a-f]{32})"?$/.exec(etag) ?? [];
+    if (tag === undefined || this.#config.encryption.startsWith('aws:kms')) return true;
+    return tag === createHash('md5').update(part).digest('hex');
   }
 
   completeUpload(key: string, upload: string, parts: readonly UploadedPart[]): Promise<void> {
     return this.#ask(key, async (options) => {
-      const Parts = parts.map(({ number, etag, crc32 }) => ({
+      const Parts = parts.map(({ number, etag, crc32c, isKept }) => ({
         PartNumber: number,
         ETag: etag,
-        ...(crc32 !== null && { ChecksumCRC32: crc32 }),
+        ...(isKept && { ChecksumCRC32C: encodeCrc32c(crc32c) }),
       }));
       await this.#client.send(
         new CompleteMultipartUploadCommand({
@@ -220,72 +242,80 @@ export class SdkObjects implements ObjectStore {
   async download(key: string, position: number, to: FileRange): Promise<number> {
     const file = await this.#ask(key, () => openLocal(to.path));
     try {
-      let written = 0;
-      // The SDK's attempts end when an answer begins: one that breaks off is continued here.
-      for (let attempt = 1; ; attempt++) {
-        try {
-          const length = to.length - written;
-          written += await this.#ask(key, (options) =>
-            this.#receive(
-              { key, position: position + written },
-              file,
-              { path: to.path, position: to.position + written, length },
-              options,
-            ),
-          );
-          return written;
-        } catch (error) {
-          if (!(error instanceof BrokenOff)) throw error;
-          written += error.written;
-          if (written === to.length) return written;
-          if (attempt >= this.#config.maxAttempts)
-            throw objectError(error.cause, `s3://${this.#bucket}/${key}`, this.#stopped.signal.aborted);
-        }
-      }
+      return await this.#receive(key, position, to.length, (chunk, at) =>
+        writeAll(to.path, file, chunk, to.position + at),
+      );
     } finally {
       await file.close();
     }
   }
 
-  /** Resolves to the bytes that were received: fewer than asked for at the end of the object, none behind it. */
-  async #receive(
-    { key, position }: { key: string; position: number },
-    file: FileHandle,
-    to: FileRange,
+  async checksums(key: string, ranges: readonly ChecksumRange[]): Promise<(number | null)[]> {
+    const start = ranges[0]!.position;
+    const last = ranges[ranges.length - 1]!;
+    const digest = new RangeDigest(ranges);
+    await this.#receive(key, start, last.position + last.length - start, (chunk, at) =>
+      digest.update(chunk, start + at),
+    );
+    return digest.results;
+  }
+
+  /** Gives out a range of an object in order. Resolves to its bytes: fewer than asked for at the end of the object, none behind it. */
+  async #receive(key: string, position: number, length: number, take: Take): Promise<number> {
+    let received = 0;
+    // The SDK's attempts end when an answer begins: one that breaks off is continued here.
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const before = received;
+        const rest = await this.#ask(key, (options) =>
+          this.#receiveOnce(
+            { key, position: position + before, length: length - before },
+            (chunk, at) => take(chunk, before + at),
+            options,
+          ),
+        );
+        return received + rest;
+      } catch (error) {
+        if (!(error instanceof BrokenOff)) throw error;
+        received += error.received;
+        if (received === length) return received;
+        if (attempt >= this.#config.maxAttempts)
+          throw objectError(error.cause, `s3://${this.#bucket}/${key}`, this.#stopped.signal.aborted);
+      }
+    }
+  }
+
+  async #receiveOnce(
+    { key, position, length }: { key: string; position: number; length: number },
+    take: Take,
     options: { abortSignal: AbortSignal },
   ): Promise<number> {
+    const range = `bytes=${position}-${position + length - 1}`;
     const { Body, ContentLength } = await this.#client
-      .send(
-        new GetObjectCommand({
-          Bucket: this.#bucket,
-          Key: key,
-          Range: `bytes=${position}-${position + to.length - 1}`,
-        }),
-        options,
-      )
+      .send(new GetObjectCommand({ Bucket: this.#bucket, Key: key, Range: range }), options)
       .catch((error: unknown) => {
         if ((error as Error).name === 'InvalidRange') return { Body: undefined, ContentLength: 0 };
         throw error;
       });
     if (Body === undefined) return 0;
-    if (ContentLength === undefined || ContentLength > to.length) {
+    if (ContentLength === undefined || ContentLength > length) {
       (Body as Readable).destroy();
-      throw new ObjectError('EIO', `${ContentLength} bytes came where ${to.length} were asked for`);
+      throw new ObjectError('EIO', `${ContentLength} bytes came where ${length} were asked for`);
     }
-    let written = 0;
+    let received = 0;
     try {
       for await (const chunk of Body as Readable) {
-        if (written + chunk.byteLength > ContentLength)
+        if (received + chunk.byteLength > ContentLength)
           throw new Error('more bytes came than were announced');
-        await writeAll(to.path, file, chunk, to.position + written);
-        written += chunk.byteLength;
+        await take(chunk, received);
+        received += chunk.byteLength;
       }
-      if (written < ContentLength) throw new Error('the answer broke off');
+      if (received < ContentLength) throw new Error('the answer broke off');
     } catch (cause) {
       if (cause instanceof ObjectError || options.abortSignal.aborted) throw cause;
-      throw new BrokenOff(written, cause);
+      throw new BrokenOff(received, cause);
     }
-    return written;
+    return received;
   }
 
   stop(): void {
@@ -298,13 +328,16 @@ export class SdkObjects implements ObjectStore {
   }
 }
 
+/** Takes bytes that are so far from where a range begins. */
+type Take = (chunk: Uint8Array, at: number) => Promise<void> | void;
+
 /** An answer that ended too early, after so many bytes. */
 class BrokenOff extends Error {
-  readonly written: number;
+  readonly received: number;
 
-  constructor(written: number, cause: unknown) {
+  constructor(received: number, cause: unknown) {
     super('an answer broke off', { cause });
-    this.written = written;
+    this.received = received;
   }
 }
 

@@ -2,7 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { S3Config } from '../../../../../config/index.ts';
 import { ObjectError } from '../objects.ts';
-import { type ObjectAnswer, type ObjectRequest, STOP } from './messages.ts';
+import { type ObjectAnswer, type ObjectRequest, type Patience, STOP } from './messages.ts';
 import { SdkObjects } from './sdk-objects.ts';
 
 const port = parentPort!;
@@ -18,7 +18,8 @@ async function answer({ id, operation, args }: ObjectRequest): Promise<ObjectAns
   }
 }
 
-port.on('message', (request: ObjectRequest | typeof STOP) => {
+port.on('message', (request: ObjectRequest | Patience | typeof STOP) => {
   if (request === STOP) objects.stop();
+  else if ('patienceMs' in request) objects.patienceMs = request.patienceMs;
   else void answer(request).then((message) => port.postMessage(message));
 });
