@@ -60,7 +60,7 @@ export class Operations {
   }
 
   async #run(operation: Operation, sequence: bigint, target: AttachedTarget | null): Promise<object> {
-    const { files, status, setDraining } = this.#options;
+    const { files, disk, status, setDraining } = this.#options;
     switch (operation.op) {
       case 'status':
         return status();
@@ -74,6 +74,10 @@ export class Operations {
         return {};
       case 'append':
         await this.#append(operation, sequence, attached(target));
+        return {};
+      case 'skip':
+        disk.assertTakes();
+        await files.use(operation.file).skip(operation.position, operation.length);
         return {};
       case 'sync':
         await files.use(operation.file).sync();

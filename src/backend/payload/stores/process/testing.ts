@@ -11,7 +11,8 @@ import {
   type StoreFile,
 } from '../../../../native/store.ts';
 import { StoreDirectory } from './store-directory.ts';
-import type { AppendSource, StoredFile } from './stored-file.ts';
+import type { StoredFile } from './stored-file.ts';
+import type { AppendSource } from './stored-file-parts.ts';
 
 export const GATEWAY = { role: 'gateway', cluster: 'c', node: 1 } as const;
 export const PARTITION = 't-0.AAAAAAAAAAAAAAAAAAAABQ';
