@@ -130,7 +130,11 @@ struct OpenRequest {
 };
 
 std::unique_ptr<Transport> openTransport(const OpenRequest& request, IoStatus& status) {
-  if (request.provider == kTcpTransportName) return TcpTransport::open(request.tcp, request.limits, status);
+  if (request.provider == kTcpTransportName || request.provider == kTlsTransportName) {
+    TcpOptions tcp = request.tcp;
+    tcp.encrypted = request.provider == kTlsTransportName;
+    return TcpTransport::open(tcp, request.limits, status);
+  }
   auto found = find(request.library);
   for (const auto& provider : found->list.providers) {
     bool wanted = provider->name == request.provider && provider->domain == request.domain && provider->network == request.network;

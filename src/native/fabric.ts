@@ -122,6 +122,8 @@ const RANGE_WORDS = 3;
 
 /** What the transport over TCP sockets is called where libfabric's are called by their providers. */
 export const PLAIN_TCP = 'plain-tcp';
+/** The same, encrypted; its keys are in offers, which must go over an encrypted connection. */
+export const TLS_TCP = 'tls-tcp';
 
 /** What a peer may do with published memory; a sum. */
 export const PEER_READS = 1;
