@@ -44,6 +44,10 @@ class Joined {
     this.initiator = new InitiatorAttachment({
       ...side(ways.initiator, undefined, (message) => this.target.receive(message)),
       heartbeatMs,
+      ends: {
+        here: { name: 'the store', setting: 'fabric.provider' },
+        there: { name: 'the gateway', setting: 'fabric.provider' },
+      },
     });
     this.target = new TargetAttachment({
       ...side(ways.target, ways.broken, (message) => this.initiator.receive(message)),
@@ -150,7 +154,8 @@ describe('attaching to the fabric', () => {
     const other: Way = { provider: 'cxi', domain: 'cxi0', network: 'cxi' };
     joined = new Joined({ initiator: [plain], target: [other] });
     const [store, client] = await Promise.allSettled([joined.initiator.attach(), joined.target.attach()]);
-    const reason = 'no way in common: here plain-tcp; there cxi';
+    const reason =
+      'no way in common: the store has plain-tcp; the gateway has cxi: name one that both have, as kafabric doctor lists them, at both (the store: fabric.provider, the gateway: fabric.provider), or none';
     assert.equal((store as PromiseRejectedResult).reason.message, reason);
     assert.equal((client as PromiseRejectedResult).reason.message, reason);
 
