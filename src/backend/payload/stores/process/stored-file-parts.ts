@@ -34,6 +34,6 @@ export interface AppendSource {
   allocate(bytes: number): Promise<NativeMemory>;
   /** So much of what `allocate` gave is not needed any more. */
   freed(bytes: number): void;
-  /** Puts `length` of the bytes, from `from` on, at an offset of the memory. */
-  fill(memory: NativeMemory, offset: number, from: number, length: number): Promise<void>;
+  /** Puts `length` of the bytes, from `from` on, at an offset of the memory; resolves to their CRC-32C. */
+  fill(memory: NativeMemory, offset: number, from: number, length: number): Promise<number>;
 }

@@ -155,9 +155,8 @@ export class StoredFile {
     this.#allocated = memory.catch(() => undefined);
     const filled = memory.then(async (block) => {
       try {
-        await source.fill(block, offset, from, length);
-        const piece = new MemoryPiece(block, offset, length);
-        return { piece, crc: await crc32cSoon(piece) };
+        const crc = await source.fill(block, offset, from, length);
+        return { piece: new MemoryPiece(block, offset, length), crc };
       } catch (error) {
         block.release();
         source.freed(memoryBytes);
@@ -377,6 +376,17 @@ export class StoredFile {
     const freedBytes = this.#removed ? 0 : Math.max(0, this.#end - bytes);
     this.#owner.resized(this.#freedBytes - freedBytes);
     this.#freedBytes = freedBytes;
+  }
+
+  /** All of a range, if that was appended and is still in memory; the caller releases it. */
+  async recent(position: number, length: number): Promise<MemoryPiece | null> {
+    if (this.#isUnknown || position + length > this.bytes) return null;
+    this.#users++;
+    try {
+      return (await this.#opened()).findAppended(position, length);
+    } finally {
+      this.#users--;
+    }
   }
 
   /** Up to `length` bytes, with their CRC-32C; the caller releases them. Null when it ends before `position`. */
