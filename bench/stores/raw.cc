@@ -1,9 +1,10 @@
 // Raw TCP over loopback between two processes: one writes pieces from memory, the other receives them into memory that is used again.
 //
-//   raw <seconds> <piece bytes>      prints GB/s
+//   raw <seconds> <piece bytes>      prints GB/s, and the seconds of CPU time that both processes took for a GB
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,6 +20,13 @@ namespace {
 [[noreturn]] void fail(const char* what) {
   perror(what);
   exit(1);
+}
+
+double cpuSeconds(int whose) {
+  rusage usage{};
+  getrusage(whose, &usage);
+  auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6; };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
 void receive(int listener, size_t piece) {
@@ -73,7 +81,8 @@ int main(int count, char** words) {
   shutdown(connection, SHUT_WR);
   uint64_t received = 0;
   if (recv(connection, &received, sizeof received, MSG_WAITALL) != static_cast<ssize_t>(sizeof received)) fail("recv");
-  printf("%.4f\n", static_cast<double>(received) / 1e9 / elapsed());
+  double rate = static_cast<double>(received) / 1e9 / elapsed();
   waitpid(child, nullptr, 0);
+  printf("%.4f %.4f\n", rate, (cpuSeconds(RUSAGE_SELF) + cpuSeconds(RUSAGE_CHILDREN)) / (static_cast<double>(received) / 1e9));
   return 0;
 }

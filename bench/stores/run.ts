@@ -1,6 +1,6 @@
 // Compares what moves between a gateway and a store over plain TCP with raw TCP, in the same run. See README.md.
 //
-//   npm run build && node dist/bench/stores/run.js [rounds] [seconds] [directory]
+//   npm run build && node dist/bench/stores/run.js [rounds] [seconds] [directory] [KiB,KiB,...]
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -20,7 +20,7 @@ const rounds = Number(process.argv[2] ?? 5);
 const seconds = Number(process.argv[3] ?? 1);
 /** Where the store has its files. */
 const place = process.argv[4] ?? tmpdir();
-const PIECES = [256 << 10, 1 << 20, 4 << 20];
+const PIECES = (process.argv[5]?.split(',').map(Number) ?? [256, 1024, 4096]).map((kib) => kib << 10);
 const UNDER_WAY = 8;
 /** The store's file: it stays in the memory of the store when it is read. */
 const FILE_BYTES = 64 << 20;
@@ -44,6 +44,8 @@ async function startStore(directory: string) {
     'payload.stores.secret': SECRET,
     'metrics.listener': '',
     'arena.bytes': '536870912',
+    // On a busy machine nothing is heard of an end for seconds.
+    'payload.store.heartbeat.ms': '60000',
     'fabric.provider': 'plain-tcp',
   };
   const overrides = Object.entries(settings).flatMap(([key, value]) => ['--override', `${key}=${value}`]);
@@ -70,8 +72,25 @@ async function startStore(directory: string) {
   return { child, connection };
 }
 
-/** Runs `action` for so long, several at a time; GB/s. */
-async function rate(piece: number, action: (i: number) => Promise<unknown>): Promise<number> {
+interface Rate {
+  /** GB/s. */
+  readonly rate: number;
+  /** Seconds of CPU time of both processes for a GB. */
+  readonly cpu: number;
+}
+
+/** CPU time of this process and the store's, in seconds; of the latter in steps of a hundredth. */
+function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  const fields = readFileSync(`/proc/${child.pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ');
+  return (user + system) / 1e6 + (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+/** Runs `action` for so long, several at a time. */
+async function rate(piece: number, action: (i: number) => Promise<unknown>): Promise<Rate> {
+  const cpu = cpuSeconds();
   const began = performance.now();
   const isOver = () => performance.now() - began >= seconds * 1000;
   let next = 0;
@@ -83,31 +102,48 @@ async function rate(piece: number, action: (i: number) => Promise<unknown>): Pro
     }
   };
   await Promise.all(Array.from({ length: UNDER_WAY }, one));
-  return bytes / 1e6 / (performance.now() - began);
+  const gigabytes = bytes / 1e9;
+  return {
+    rate: (gigabytes * 1000) / (performance.now() - began),
+    cpu: (cpuSeconds() - cpu) / gigabytes,
+  };
+}
+
+let segments = 0;
+
+/** A file of the store's, begun. */
+async function newFile(connection: StoreConnection): Promise<string> {
+  const partition = 'bench-0.AAAAAAAAAAAAAAAAAAAAAA';
+  const file = storedName({ partition, segment: segments++, incarnation: newIncarnation('bench') });
+  await connection.request({ op: 'create', file });
+  return file;
 }
 
 async function measure(connection: StoreConnection, memory: NativeMemory, piece: number) {
-  const file = storedName({
-    partition: 'bench-0.AAAAAAAAAAAAAAAAAAAAAA',
-    segment: 0,
-    incarnation: newIncarnation('bench'),
-  });
-  const order = { file, length: piece, key: connection.key, timeoutMs: TIMEOUT_MS };
+  const order = { length: piece, key: connection.key, timeoutMs: TIMEOUT_MS };
   const offset = (i: number) => memory.arenaOffset + (i % UNDER_WAY) * piece;
-  const appendAt = (i: number, fromMemory: boolean) => {
-    const from = { ...order, position: i * piece, source: offset(i), fromMemory };
-    return connection.request({ op: 'append', ...from });
-  };
-  await connection.request({ op: 'create', file });
-  const taken = await rate(piece, (i) => appendAt(i, true));
-  await connection.request({ op: 'sync', file });
-  const { files } = await connection.request({ op: 'list', after: '' });
-  const bytes = Math.min(FILE_BYTES, files.find((listed) => listed.file === file)!.bytes);
+  const append = (file: string, i: number) =>
+    connection.request({
+      op: 'append',
+      ...order,
+      file,
+      position: i * piece,
+      source: offset(i),
+      fromMemory: true,
+    });
+  const written = await newFile(connection);
+  const taken = await rate(piece, (i) => append(written, i));
+  await connection.request({ op: 'remove', file: written });
+  // Of its own, so that the store still has all of it in memory.
+  const read = await newFile(connection);
+  const pieces = FILE_BYTES / piece;
+  for (let i = 0; i < pieces; i++) await append(read, i);
+  await connection.request({ op: 'sync', file: read });
   const given = await rate(piece, (i) => {
-    const position = (i * piece) % Math.max(piece, bytes - (bytes % piece));
-    return connection.request({ op: 'read', ...order, position, seed: 0, target: offset(i) });
+    const position = (i % pieces) * piece;
+    return connection.request({ op: 'read', ...order, file: read, position, seed: 0, target: offset(i) });
   });
-  await connection.request({ op: 'remove', file });
+  await connection.request({ op: 'remove', file: read });
   return { taken, given };
 }
 
@@ -117,17 +153,20 @@ const { child, connection } = await startStore(directory);
 const memory = NativeMemory.allocate(UNDER_WAY * PIECES[PIECES.length - 1]!)!;
 memory.bytes().fill(7);
 try {
-  console.log('piece | raw TCP GB/s | given by the store GB/s, part | taken and acknowledged GB/s, part');
+  console.log('GB/s, the part of raw TCP, and CPU seconds of both processes for a GB');
+  console.log('piece | raw TCP | given by the store | taken and acknowledged');
   for (const piece of PIECES) {
-    const found: { raw: number; taken: number; given: number }[] = [];
+    const found: { raw: Rate; taken: Rate; given: Rate }[] = [];
     for (let round = 0; round < rounds; round++) {
-      const bare = Number(execFileSync(raw, [String(seconds), String(piece)], { encoding: 'utf8' }));
+      const words = execFileSync(raw, [String(seconds), String(piece)], { encoding: 'utf8' }).split(' ');
+      const bare = { rate: Number(words[0]), cpu: Number(words[1]) };
       found.push({ raw: bare, ...(await measure(connection, memory, piece)) });
     }
     const of = (value: (one: (typeof found)[number]) => number) => median(found.map(value)).toFixed(2);
-    const given = `${of((one) => one.given)}, ${of((one) => one.given / one.raw)}`;
-    const taken = `${of((one) => one.taken)}, ${of((one) => one.taken / one.raw)}`;
-    console.log(`${piece >> 10} KiB | ${of((one) => one.raw)} | ${given} | ${taken}`);
+    const shown = (key: 'given' | 'taken') =>
+      `${of((one) => one[key].rate)}, ${of((one) => one[key].rate / one.raw.rate)}, ${of((one) => one[key].cpu)}`;
+    const bare = `${of(({ raw }) => raw.rate)}, ${of(({ raw }) => raw.cpu)}`;
+    console.log(`${piece >> 10} KiB | ${bare} | ${shown('given')} | ${shown('taken')}`);
   }
 } finally {
   connection.end('the benchmark has ended');

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -248,6 +249,15 @@ func (d *driver) handle(ctx context.Context, args arguments) (any, error) {
 	return nil, fmt.Errorf("unknown operation %s", args.Op)
 }
 
+// patience says how many times longer things may take on a slow machine (KAFABRIC_TEST_PATIENCE).
+func patience() time.Duration {
+	times, err := strconv.Atoi(os.Getenv("KAFABRIC_TEST_PATIENCE"))
+	if err != nil || times < 1 {
+		return 1
+	}
+	return time.Duration(times)
+}
+
 func main() {
 	d := &driver{bootstrap: os.Args[1], producers: map[string]*kgo.Client{}, members: map[string]*member{}, loads: map[string]*load{}}
 	client, err := d.client()
@@ -263,7 +273,7 @@ func main() {
 		if err := json.Unmarshal(input.Bytes(), &args); err != nil {
 			panic(err)
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), patience()*2*time.Minute)
 		result, err := d.handle(ctx, args)
 		cancel()
 		answer := map[string]any{"id": args.ID, "result": result}

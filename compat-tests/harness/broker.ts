@@ -88,7 +88,7 @@ abstract class BrokerProcess implements Broker {
     this.child = child;
     try {
       await until('the broker is ready', 60_000, async () => {
-        if (!child.running) throw new Error('the broker ended');
+        if (!child.running) throw new Error(`the broker ${child.end}`);
         return this.ready();
       });
     } catch (error) {

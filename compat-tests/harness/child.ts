@@ -39,6 +39,11 @@ export class Child {
     );
   }
 
+  /** How it ended, for people. */
+  get end(): string {
+    return `ended with ${this.process.signalCode ?? this.process.exitCode}`;
+  }
+
   /** Sends the signal and resolves when the process has ended; after `patienceMs` it is killed. */
   async kill(signal: NodeJS.Signals, patienceMs = 20_000): Promise<void> {
     if (!this.running) return;

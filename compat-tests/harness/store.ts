@@ -47,7 +47,7 @@ export class StoreUnderTest {
     const child = new Child(gatewayCommand(['store', 'run'], overrides));
     this.#child = child;
     await until('the store is ready', 60_000, async () => {
-      if (!child.running) throw new Error('the store ended');
+      if (!child.running) throw new Error(`the store ${child.end}`);
       const answer = await fetch(`${this.metricsUrl}/health/ready`).catch(() => null);
       return answer?.ok ?? false;
     }).catch((error: Error) => {

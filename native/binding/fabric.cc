@@ -4,10 +4,12 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <cerrno>
 #include <memory>
 #include <unordered_map>
 
+#include "batch/crc32c.h"
 #include "binding/arena.h"
 #include "binding/arguments.h"
 #include "binding/completions.h"
@@ -130,7 +132,11 @@ struct OpenRequest {
 };
 
 std::unique_ptr<Transport> openTransport(const OpenRequest& request, IoStatus& status) {
-  if (request.provider == kTcpTransportName) return TcpTransport::open(request.tcp, request.limits, status);
+  if (request.provider == kTcpTransportName || request.provider == kTlsTransportName) {
+    TcpOptions tcp = request.tcp;
+    tcp.encrypted = request.provider == kTlsTransportName;
+    return TcpTransport::open(tcp, request.limits, status);
+  }
   auto found = find(request.library);
   for (const auto& provider : found->list.providers) {
     bool wanted = provider->name == request.provider && provider->domain == request.domain && provider->network == request.network;
@@ -272,6 +278,45 @@ void withdraw(const Napi::CallbackInfo& info) {
 }
 
 // (transport, id, peer, write, locals: handle, offset for each range; ranges: address, length, key; timeoutMs) -> request
+/** Has the request end with the CRC-32C of its local bytes, which a worker computes: when they have come, or while they go. */
+void addChecksum(BulkRequest& request, double id, uint32_t seed, Completions& completions, ThreadPool& pool) {
+  auto sum = [ranges = request.ranges, memory = request.memory, seed] {
+    uint32_t crc = seed;
+    for (const Range& range : ranges) crc = crc32c(crc, range.local, range.length);
+    return crc;
+  };
+  auto push = [id, &completions](const IoStatus& status, uint32_t crc) {
+    completions.push({id, status.error, status.message, [crc](Napi::Env env) { return Napi::Number::New(env, crc); }});
+  };
+  if (request.direction == Direction::kRead) {
+    request.done = [sum, push, &pool](const IoStatus& status) {
+      if (!status.ok()) return push(status, 0);
+      auto task = [sum, push] { push({}, sum()); };
+      if (!pool.post(task)) task();
+    };
+    return;
+  }
+  struct Both {
+    std::atomic<int> left{2};
+    IoStatus status;
+    uint32_t crc = 0;
+  };
+  auto both = std::make_shared<Both>();
+  auto ended = [both, push] {
+    if (--both->left == 0) push(both->status, both->crc);
+  };
+  request.done = [both, ended](const IoStatus& status) {
+    both->status = status;
+    ended();
+  };
+  auto task = [both, ended, sum] {
+    both->crc = sum();
+    ended();
+  };
+  if (!pool.post(task)) task();
+}
+
+// (transport, id, peer, write, locals, ranges, timeoutMs, seed: of a checksum; null: none)
 Napi::Value transfer(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Transport& transport = transportAt(info);
@@ -292,7 +337,9 @@ Napi::Value transfer(const Napi::CallbackInfo& info) {
   }
   request.memory = memories;
   request.deadline = Clock::now() + std::chrono::milliseconds(integerAt(info, 6));
-  request.done = reporter(env, numberAt(info, 1));
+  double id = numberAt(info, 1);
+  if (info[7].IsNumber()) addChecksum(request, id, info[7].As<Napi::Number>().Uint32Value(), Completions::of(env), Workers::poolOf(env));
+  else request.done = reporter(env, id);
   return Napi::Number::New(env, static_cast<double>(transport.submit(std::move(request))));
 }
 

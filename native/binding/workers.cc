@@ -5,14 +5,14 @@
 
 namespace kafabric::binding {
 
-void Workers::post(Napi::Env env, std::function<void()> task) {
+ThreadPool& Workers::poolOf(Napi::Env env) {
   Workers& workers = Environment::of(env).part<Workers>();
   if (!workers.pool_) {
     unsigned threads = std::clamp(std::thread::hardware_concurrency(), 1u, 8u);
     workers.pool_ = std::make_unique<ThreadPool>(threads);
     workers.hook_ = std::make_unique<CleanupHook>(env, [&workers] { workers.pool_->stop(); });
   }
-  workers.pool_->post(std::move(task));
+  return *workers.pool_;
 }
 
 }  // namespace kafabric::binding

@@ -14,7 +14,9 @@ namespace kafabric::binding {
 class Workers {
  public:
   /** Runs `task` on a worker thread; they are started by the first task and joined when the environment ends. */
-  static void post(Napi::Env env, std::function<void()> task);
+  static void post(Napi::Env env, std::function<void()> task) { poolOf(env).post(std::move(task)); }
+  /** The threads themselves, for whoever posts from a thread of his own; they stop when the environment ends. */
+  static ThreadPool& poolOf(Napi::Env env);
 
  private:
   std::unique_ptr<ThreadPool> pool_;

@@ -31,6 +31,13 @@ constexpr const char* kCandidates[] = {
  */
 constexpr const char* kUniverseSize = "16";
 
+/**
+ * Otherwise the library writes jumps over the beginnings of the C library's mmap, munmap, madvise and others when a domain is opened, to learn which memory its cache of
+ * registrations may not keep. A thread that is just then inside one of them (Node has such threads, and so has the arena) returns into the middle of what was
+ * overwritten, and the process dies. We register memory ourselves, once, and have no use for the cache.
+ */
+constexpr const char* kMemoryMonitor = "disabled";
+
 constexpr const char* kInstall =
     "install it (Debian, Ubuntu: apt-get install libfabric1; Fedora, RHEL: dnf install libfabric), load the site's module "
     "(module load libfabric), or set fabric.library to its path";
@@ -50,6 +57,7 @@ std::string explain(const std::vector<std::string>& tried) {
 void Library::prepareEnvironment() {
   ::setenv("IPATH_NO_BACKTRACE", "1", 0);
   ::setenv("FI_UNIVERSE_SIZE", kUniverseSize, 0);
+  ::setenv("FI_MR_CACHE_MONITOR", kMemoryMonitor, 0);
 }
 
 Library::Opened Library::open(const std::string& configured) {

@@ -31,7 +31,8 @@ class Library {
 
   /**
    * Debian's libfabric loads a library that takes over the handlers of SIGINT, SIGSEGV and others unless the environment says
-   * otherwise, and ofi_rxm takes the size of its queues from there (FI_UNIVERSE_SIZE, if it is not set). `open` sees to it; a program
+   * otherwise, ofi_rxm takes the size of its queues from there (FI_UNIVERSE_SIZE, if it is not set), and whether functions of the C library are
+   * patched while others run them (FI_MR_CACHE_MONITOR; not unless it is set). `open` sees to it; a program
    * with threads that read the environment calls this before it starts them.
    */
   static void prepareEnvironment();

@@ -21,7 +21,22 @@ bool wouldBlock() { return errno == EAGAIN || errno == EWOULDBLOCK || errno == E
 
 }  // namespace
 
-TcpConnection::~TcpConnection() { ::close(fd_); }
+TcpConnection::~TcpConnection() {
+  tls_.reset();
+  ::close(fd_);
+}
+
+ssize_t TcpConnection::read(void* target, size_t bytes) {
+  return tls_ ? tls_->read(target, bytes) : ::recv(fd_, target, bytes, MSG_DONTWAIT);
+}
+
+ssize_t TcpConnection::write(const iovec* parts, size_t count) {
+  if (tls_) return tls_->write(parts[0].iov_base, parts[0].iov_len);
+  msghdr message{};
+  message.msg_iov = const_cast<iovec*>(parts);
+  message.msg_iovlen = count;
+  return ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
 
 void TcpConnection::send(const Frame& frame, const uint8_t* body, uint64_t length) { output_.push_back({frame, body, length}); }
 
@@ -39,11 +54,8 @@ bool TcpConnection::flush() {
       add(&at->frame, sizeof(Frame));
       add(at->body, at->length);
     }
-    msghdr message{};
-    message.msg_iov = parts;
-    message.msg_iovlen = count;
-    ssize_t written = ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (written < 0) return wouldBlock();
+    ssize_t written = write(parts, count);
+    if (written <= 0) return written < 0 && wouldBlock();
     sent_ += static_cast<uint64_t>(written);
     while (!output_.empty() && sent_ >= sizeof(Frame) + output_.front().length) {
       sent_ -= sizeof(Frame) + output_.front().length;
@@ -64,7 +76,7 @@ bool TcpConnection::receive() {
 }
 
 bool TcpConnection::receiveFrame(uint64_t& got) {
-  ssize_t count = ::recv(fd_, reinterpret_cast<uint8_t*>(&frame_) + frameBytes_, sizeof(Frame) - frameBytes_, MSG_DONTWAIT);
+  ssize_t count = read(reinterpret_cast<uint8_t*>(&frame_) + frameBytes_, sizeof(Frame) - frameBytes_);
   if (count <= 0) return count < 0 && wouldBlock();
   got += static_cast<uint64_t>(count);
   frameBytes_ += static_cast<uint64_t>(count);
@@ -78,7 +90,7 @@ bool TcpConnection::receiveBody(uint64_t& got) {
   uint8_t dropped[kDropBytes];
   uint8_t* target = body_ ? body_ : dropped;
   uint64_t room = body_ ? bodyBytes_ : std::min(bodyBytes_, kDropBytes);
-  ssize_t count = ::recv(fd_, target, room, MSG_DONTWAIT);
+  ssize_t count = read(target, room);
   if (count <= 0) return count < 0 && wouldBlock();
   got += static_cast<uint64_t>(count);
   bodyBytes_ -= static_cast<uint64_t>(count);

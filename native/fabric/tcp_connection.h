@@ -1,10 +1,14 @@
 // One connection of the TCP transport: frames and their bodies, in and out, without blocking.
 #pragma once
 
+#include <sys/uio.h>
+
 #include <cstdint>
 #include <deque>
+#include <memory>
 
 #include "fabric/tcp_wire.h"
+#include "fabric/tls_session.h"
 
 namespace kafabric::fabric {
 
@@ -25,8 +29,8 @@ class TcpConnection {
     ~Receiver() = default;
   };
 
-  /** Takes over a socket that does not block. */
-  TcpConnection(int fd, Receiver& receiver) : fd_(fd), receiver_(receiver) {}
+  /** Takes over a socket that does not block. `tls`: what encrypts it; null: nothing does. */
+  TcpConnection(int fd, Receiver& receiver, std::unique_ptr<TlsSession> tls) : fd_(fd), receiver_(receiver), tls_(std::move(tls)) {}
   ~TcpConnection();
   TcpConnection(const TcpConnection&) = delete;
   TcpConnection& operator=(const TcpConnection&) = delete;
@@ -38,7 +42,12 @@ class TcpConnection {
   bool flush();
   /** Reads what is there, up to a share; false when the connection is broken or at its end. */
   bool receive();
-  bool hasOutput() const { return !output_.empty(); }
+  /** There is something that a socket with room takes. */
+  bool hasOutput() const { return tls_ ? tls_->readWaitsForOutput() || (!output_.empty() && !tls_->writeWaitsForInput()) : !output_.empty(); }
+  /** There is something to receive whatever the socket says. */
+  bool hasInput() const { return tls_ && (tls_->hasBuffered() || tls_->readWaitsForOutput()); }
+  /** Of an encrypted connection, once its greeting has come: the attachment for which it was opened. */
+  const TlsSession* tls() const { return tls_.get(); }
   /** So much is queued that nothing more should be asked for. */
   bool isFull() const { return output_.size() >= kMaxQueuedFrames; }
   /** Whether a body that goes in or out touches the memory. */
@@ -53,11 +62,15 @@ class TcpConnection {
     uint64_t length;
   };
 
+  /** As recv and send on the socket. */
+  ssize_t read(void* target, size_t bytes);
+  ssize_t write(const iovec* parts, size_t count);
   bool receiveFrame(uint64_t& got);
   bool receiveBody(uint64_t& got);
 
   int fd_;
   Receiver& receiver_;
+  std::unique_ptr<TlsSession> tls_;  // goes before the descriptor is closed
   std::deque<Output> output_;
   uint64_t sent_ = 0;  // of the first of them
 

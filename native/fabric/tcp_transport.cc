@@ -29,11 +29,12 @@ constexpr int kEvents = 64;
 
 const IoStatus kLost{ECONNRESET, "the peer's connection is lost; it has to attach again"};
 
-uint64_t randomNumber() {
-  uint64_t number = 0;
-  while (::getrandom(&number, sizeof(number), 0) != sizeof(number)) {
+template <typename Value>
+Value random() {
+  Value value{};
+  while (::getrandom(&value, sizeof(value), 0) != sizeof(value)) {
   }
-  return number;
+  return value;
 }
 
 }  // namespace
@@ -59,11 +60,13 @@ struct TcpTransport::Region final : Registration {
 
 std::unique_ptr<TcpTransport> TcpTransport::open(const TcpOptions& options, const BulkLimits& limits, IoStatus& status) {
   uint16_t port = 0;
+  std::unique_ptr<TlsContext> tls;
+  if (options.encrypted && !(tls = TlsContext::make(status))) return nullptr;
   int listener = options.listen ? listenOn(options.host, options.port, port, status) : -1;
   if (options.listen && listener < 0) return nullptr;
   BulkLimits own = limits;
   own.pieceBytes = std::min(own.pieceBytes, kMaxPieceBytes);
-  std::unique_ptr<TcpTransport> transport(new TcpTransport(options, own, listener, port));
+  std::unique_ptr<TcpTransport> transport(new TcpTransport(options, own, std::move(tls), listener, port));
   if (transport->epoll_ < 0) {
     status = systemFailure("epoll");
     return nullptr;
@@ -72,9 +75,11 @@ std::unique_ptr<TcpTransport> TcpTransport::open(const TcpOptions& options, cons
   return transport;
 }
 
-TcpTransport::TcpTransport(const TcpOptions& options, const BulkLimits& limits, int listener, uint16_t port)
-    : Transport({kTcpTransportName, options.host.empty() ? "any" : options.host}, limits),
+TcpTransport::TcpTransport(const TcpOptions& options, const BulkLimits& limits, std::unique_ptr<TlsContext> tls, int listener,
+                           uint16_t port)
+    : Transport({options.encrypted ? kTlsTransportName : kTcpTransportName, options.host.empty() ? "any" : options.host}, limits),
       options_(options),
+      tls_(std::move(tls)),
       listener_(listener),
       port_(port),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
@@ -92,12 +97,17 @@ TcpTransport::~TcpTransport() {
 
 std::string TcpTransport::offer() {
   TcpAddress address;
-  address.ticket = {randomNumber(), randomNumber()};
+  address.ticket = random<Ticket>();
+  if (tls_) address.key = random<TlsKey>();
   address.port = port_;
   address.host = options_.advertised;
   std::lock_guard lock(ticketsMutex_);
   // Above the limit the ticket is not taken, and whoever comes with it is turned away.
-  if (tickets_.size() < kMaxTickets) tickets_[address.ticket].since = Clock::now();
+  if (tickets_.size() < kMaxTickets) {
+    Expected& expected = tickets_[address.ticket];
+    expected.since = Clock::now();
+    expected.key = address.key.value_or(TlsKey{});
+  }
   return address.encode();
 }
 
@@ -107,23 +117,35 @@ void TcpTransport::answer(const std::string& offer, AnswerDone done) {
 
 void TcpTransport::dial(const std::string& offer, AnswerDone done) {
   TcpAddress address;
-  if (!TcpAddress::decode(offer, address) || address.port == 0) return done({EINVAL, "the peer's address cannot be used"}, {});
+  if (!TcpAddress::decode(offer, tls_ != nullptr, address) || address.port == 0) return done({EINVAL, "the peer's address cannot be used"}, {});
   IoStatus status;
   int fd = startConnecting(address.host, address.port, status);
   if (fd < 0) return done(status, {});
-  Link& link = addLink(fd, Link::State::kConnecting);
+  auto tls = tls_ ? std::make_unique<TlsSession>(*tls_, fd, address.ticket, *address.key) : nullptr;
+  Link& link = addLink(fd, Link::State::kConnecting, std::move(tls));
   link.ticket = address.ticket;
   link.answered = std::move(done);
-  link.answer = TcpAddress{address.ticket, 0, {}}.encode();
+  // Of a key nothing is said any more.
+  link.answer = TcpAddress{address.ticket, 0, {}, {}}.encode();
   link.connection->send({FrameKind::kHello, 0, address.ticket[0], address.ticket[1], kTcpMagic, 0});
   watch(link);
 }
 
-TcpTransport::Link& TcpTransport::addLink(int fd, Link::State state) {
+std::unique_ptr<TlsSession> TcpTransport::tlsForStranger(int fd) {
+  if (!tls_) return nullptr;
+  return std::make_unique<TlsSession>(*tls_, fd, [this](const Ticket& ticket, TlsKey& key) {
+    std::lock_guard lock(ticketsMutex_);
+    auto found = tickets_.find(ticket);
+    if (found != tickets_.end()) key = found->second.key;
+    return found != tickets_.end();
+  });
+}
+
+TcpTransport::Link& TcpTransport::addLink(int fd, Link::State state, std::unique_ptr<TlsSession> tls) {
   int on = 1;
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
   Link& link = links_[fd];
-  link.connection.reset(new TcpConnection(fd, *this));
+  link.connection.reset(new TcpConnection(fd, *this, std::move(tls)));
   link.since = Clock::now();
   link.state = state;
   epoll_event event{};
@@ -140,14 +162,14 @@ void TcpTransport::acceptAll() {
     auto strangers = std::count_if(links_.begin(), links_.end(),
                                    [](const auto& link) { return link.second.state == Link::State::kStranger; });
     if (static_cast<size_t>(strangers) >= kMaxStrangers) ::close(fd);
-    else addLink(fd, Link::State::kStranger);
+    else addLink(fd, Link::State::kStranger, tlsForStranger(fd));
   }
 }
 
 std::unique_ptr<Transport::Registration> TcpTransport::makeRegistration(uint8_t* base, size_t length, uint8_t access, IoStatus&) {
   auto region = std::make_unique<Region>(*this, base, length, access);
   if (access == 0) return region;
-  region->key = randomNumber();
+  region->key = random<uint64_t>();
   regions_[region->key] = region.get();
   return region;
 }
@@ -156,7 +178,7 @@ void TcpTransport::connectPeer(PeerId peer, const std::string& text, Done done) 
   TcpAddress address;
   {
     std::lock_guard lock(ticketsMutex_);
-    auto found = TcpAddress::decode(text, address) ? tickets_.find(address.ticket) : tickets_.end();
+    auto found = TcpAddress::decode(text, false, address) ? tickets_.find(address.ticket) : tickets_.end();
     if (found != tickets_.end() && found->second.peer == 0) {
       found->second.peer = peer;
       peers_[peer] = address.ticket;
@@ -243,12 +265,15 @@ void TcpTransport::serve(int fd, uint32_t events) {
   Link& link = found->second;
   bool alive = true;
   errno = 0;
-  if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) alive = link.connection->receive();
+  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) || link.connection->hasInput()) alive = link.connection->receive();
   if (alive) alive = link.connection->flush();
+  // The socket does not tell of what is decrypted already.
+  while (alive && link.connection->hasInput() && !link.connection->isFull() && !link.connection->hasOutput())
+    alive = link.connection->receive() && link.connection->flush();
   if (alive) return watch(link);
   bool dialled = link.answered != nullptr;
   if (errno == 0) errno = ECONNRESET;
-  drop(fd, dialled ? systemFailure("the peer cannot be reached by plain TCP") : kLost);
+  drop(fd, dialled ? systemFailure("the peer cannot be reached by " + name().provider) : kLost);
 }
 
 void TcpTransport::wait(int wakeFd, Clock::duration longest, bool) {
@@ -323,6 +348,8 @@ bool TcpTransport::onHello(Link& link, const Frame& frame) {
   std::lock_guard lock(ticketsMutex_);
   auto found = tickets_.find({frame.operation, frame.address});
   if (found == tickets_.end() || found->second.connection) return false;
+  const TlsSession* tls = link.connection->tls();
+  if (tls && tls->ticket() != found->first) return false;
   found->second.connection = link.connection.get();
   link.ticket = found->first;
   link.state = Link::State::kTarget;

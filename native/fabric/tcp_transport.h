@@ -1,7 +1,7 @@
 // The same bulk transfers over plain TCP, where libfabric is missing or peers share no provider of it.
 //
 // The target dials, as its control connection does, so that it may be behind a firewall; it serves the initiator's reads and writes of
-// the memory that it has published, and checks them itself. Nothing is encrypted.
+// the memory that it has published, and checks them itself. Connections are encrypted where both ends ask for that ("tls-tcp"), and not otherwise.
 #pragma once
 
 #include <map>
@@ -18,12 +18,15 @@ namespace kafabric::fabric {
 
 /** What this transport is called where libfabric's are called by the names of their providers. */
 constexpr const char* kTcpTransportName = "plain-tcp";
+/** The same, encrypted: keys go over control connections, which have to be encrypted then. */
+constexpr const char* kTlsTransportName = "tls-tcp";
 
 struct TcpOptions {
   bool listen = true;     // to be an initiator
   std::string host;       // numeric address to listen on; empty: all
   uint16_t port = 0;      // 0: any
   std::string advertised; // numeric address that targets are told; empty: that of their control connection
+  bool encrypted = false; // with TLS
 };
 
 class TcpTransport final : public Transport, private TcpConnection::Receiver {
@@ -41,6 +44,7 @@ class TcpTransport final : public Transport, private TcpConnection::Receiver {
   struct Expected {
     Clock::time_point since;
     PeerId peer = 0;  // 0: it was not added yet
+    TlsKey key{};     // of its connection, where that is encrypted
     TcpConnection* connection = nullptr;
   };
   struct Link {
@@ -55,7 +59,7 @@ class TcpTransport final : public Transport, private TcpConnection::Receiver {
     bool paused = false;
   };
 
-  TcpTransport(const TcpOptions& options, const BulkLimits& limits, int listener, uint16_t port);
+  TcpTransport(const TcpOptions& options, const BulkLimits& limits, std::unique_ptr<TlsContext> tls, int listener, uint16_t port);
 
   std::unique_ptr<Registration> makeRegistration(uint8_t* base, size_t length, uint8_t access, IoStatus& status) override;
   void connectPeer(PeerId peer, const std::string& address, Done done) override;
@@ -77,7 +81,9 @@ class TcpTransport final : public Transport, private TcpConnection::Receiver {
 
   void dial(const std::string& offer, AnswerDone done);
   void acceptAll();
-  Link& addLink(int fd, Link::State state);
+  Link& addLink(int fd, Link::State state, std::unique_ptr<TlsSession> tls);
+  /** Of whoever comes; null where nothing is encrypted. */
+  std::unique_ptr<TlsSession> tlsForStranger(int fd);
   void serve(int fd, uint32_t events);
   void sendNow(Link& link);
   void watch(Link& link);
@@ -87,6 +93,7 @@ class TcpTransport final : public Transport, private TcpConnection::Receiver {
   Expected* expectedOf(PeerId peer);
 
   const TcpOptions options_;
+  const std::unique_ptr<TlsContext> tls_;  // null: nothing is encrypted
   const int listener_;  // -1: none
   const uint16_t port_;
   int epoll_ = -1;

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace kafabric::fabric {
@@ -32,15 +33,19 @@ constexpr uint64_t kMaxPieceBytes = uint64_t{1} << 30;
 
 /** Names one attachment, and is known to its two ends only. */
 using Ticket = std::array<uint64_t, 2>;
+/** What an encrypted connection of the attachment is keyed with. */
+using TlsKey = std::array<uint8_t, 32>;
 
 /** Where an initiator waits for the target that has the ticket; with port 0 it is the target's answer. */
 struct TcpAddress {
   Ticket ticket{};
   uint16_t port = 0;
+  std::optional<TlsKey> key;  // where connections are encrypted
   std::string host;  // numeric; empty: the host that the control connection goes to
 
   std::string encode() const;
-  static bool decode(const std::string& text, TcpAddress& address);
+  /** `encrypted`: a key is in it. False for what is none. */
+  static bool decode(const std::string& text, bool encrypted, TcpAddress& address);
 };
 
 }  // namespace kafabric::fabric

@@ -89,8 +89,9 @@ ProviderHere providerHere(const std::string& name) {
 
 std::unique_ptr<Transport> openTransport(const std::string& provider, const BulkLimits& limits) {
   IoStatus status;
-  if (provider == kTcpTransportName) {
+  if (provider == kTcpTransportName || provider == kTlsTransportName) {
     TcpOptions options;
+    options.encrypted = provider == kTlsTransportName;
     options.host = options.advertised = "127.0.0.1";
     auto transport = TcpTransport::open(options, limits, status);
     CHECK_EQ(status.message, "");
@@ -103,7 +104,7 @@ std::unique_ptr<Transport> openTransport(const std::string& provider, const Bulk
 }
 
 void needFaultTolerance(const std::string& provider) {
-  if (provider == kTcpTransportName) return;
+  if (provider == kTcpTransportName || provider == kTlsTransportName) return;
   findProvider(provider);
   std::string reason = reasonAgainst(*loaded().opened.library, provider);
   if (!reason.empty()) throw LeftOut(reason);

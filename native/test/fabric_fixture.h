@@ -14,7 +14,7 @@
 namespace kafabric::test {
 
 /** The providers that can be tried; those that are not here are left out, as verbs is without a card (npm run test:verbs has one). */
-constexpr const char* kTestedProviders[] = {"verbs;ofi_rxm", "tcp;ofi_rxm", "tcp", "shm", "sockets", "plain-tcp"};
+constexpr const char* kTestedProviders[] = {"verbs;ofi_rxm", "tcp;ofi_rxm", "tcp", "shm", "sockets", "plain-tcp", "tls-tcp"};
 
 /** Whether the hardware answers for a process that does not run. */
 inline bool movesWithoutTarget(const std::string& provider) { return provider == "verbs;ofi_rxm"; }

@@ -63,7 +63,7 @@ export interface EmbeddedBrokerOptions {
   /** What clients are told to connect to, one for each listener. */
   readonly endpoints: readonly BrokerEndpoint[];
   /** How payload reaches the stores of `payload.stores`; without it there are none. */
-  readonly storeAccess?: Pick<PayloadStoresOptions, 'fabric' | 'secret'>;
+  readonly storeAccess?: Pick<PayloadStoresOptions, 'fabric' | 'secret' | 'tls'>;
 }
 
 /** Answers to fetches may take arena memory while no more than this share of it is in use: the rest is for what is produced. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { VirtualClock } from '../util/testing/virtual-clock.ts';
 import { arenaStats, NativeMemory } from './arena.ts';
+import { crc32c } from './batch.ts';
 import {
   FabricTransport,
   inspectFabric,
@@ -44,6 +45,10 @@ class Joined {
     this.initiator = new InitiatorAttachment({
       ...side(ways.initiator, undefined, (message) => this.target.receive(message)),
       heartbeatMs,
+      ends: {
+        here: { name: 'the store', setting: 'fabric.provider' },
+        there: { name: 'the gateway', setting: 'fabric.provider' },
+      },
     });
     this.target = new TargetAttachment({
       ...side(ways.target, ways.broken, (message) => this.initiator.receive(message)),
@@ -121,11 +126,21 @@ describe('attaching to the fabric', () => {
       latency.reduce((sum, count) => sum + count),
       3,
     );
+    const all = [{ memory: local, offset: 1 }];
+    local.bytes().fill(0);
+    const came = await store.transport.readCrc(store.peer, ranges, all, 10_000, 7);
+    assert.equal(came, crc32c(source.bytes().subarray(1), 7));
+    sink.bytes().fill(0);
+    const went = await store.transport.writeCrc(store.peer, into, all, 10_000);
+    assert.equal(went, crc32c(source.bytes().subarray(1)));
+    assert.deepEqual(sink.bytes().subarray(1), source.bytes().subarray(1));
     joined.target.detach('done');
     await new Promise((resolve) => setImmediate(resolve));
     assert.equal(joined.initiator.ended, 'the other end detached: done');
     const late = store.transport.read(store.peer, ranges, [{ memory: local, offset: 1 }], 1000);
     await assert.rejects(late.done, { code: 'ENOTCONN' });
+    for (const end of ['readCrc', 'writeCrc'] as const)
+      await assert.rejects(store.transport[end](store.peer, ranges, all, 1000), { code: 'ENOTCONN' });
     await client.transport.withdraw(region);
     await client.transport.withdraw(other);
     for (const memory of memories) memory.release();
@@ -150,7 +165,8 @@ describe('attaching to the fabric', () => {
     const other: Way = { provider: 'cxi', domain: 'cxi0', network: 'cxi' };
     joined = new Joined({ initiator: [plain], target: [other] });
     const [store, client] = await Promise.allSettled([joined.initiator.attach(), joined.target.attach()]);
-    const reason = 'no way in common: here plain-tcp; there cxi';
+    const reason =
+      'no way in common: the store has plain-tcp; the gateway has cxi: name one that both have, as kafabric doctor lists them, at both (the store: fabric.provider, the gateway: fabric.provider), or none';
     assert.equal((store as PromiseRejectedResult).reason.message, reason);
     assert.equal((client as PromiseRejectedResult).reason.message, reason);
 

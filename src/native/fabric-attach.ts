@@ -7,9 +7,10 @@ import {
   PLAIN_TCP,
   type PublishedMemory,
   RemoteMemory,
+  TLS_TCP,
   type Transfer,
 } from './fabric.ts';
-import { matchWays, type Way } from './fabric-choice.ts';
+import { matchWays, type NamedEnd, noWayInCommon, type Way } from './fabric-choice.ts';
 import {
   ATTACH_VERSION,
   fromWire,
@@ -21,8 +22,11 @@ import {
 } from './fabric-messages.ts';
 
 const PROBE_BYTES = 1024;
-/** Bytes of a plain TCP offer that names no host. */
-const TCP_OFFER_BYTES = 18;
+/** Bytes of an offer to come by TCP that names no host. */
+const TCP_OFFER_BYTES = new Map([
+  [PLAIN_TCP, 18],
+  [TLS_TCP, 50],
+]);
 const ANSWER_TIMEOUT_MS = 10_000;
 const MAX_WAITING = 16;
 
@@ -157,16 +161,25 @@ export interface AttachedTarget {
   readonly memory: RemoteMemory;
 }
 
+/** The initiator and its target. */
+export interface AttachmentEnds {
+  readonly here: NamedEnd;
+  readonly there: NamedEnd;
+}
+
 /** The initiator's end of one attachment: finds the best way that both have and that a probe gets through. */
 export class InitiatorAttachment extends AttachmentEnd<TargetMessage> {
   readonly attachment: bigint = randomBytes(8).readBigUInt64LE();
   readonly memory = new RemoteMemory(this.attachment);
   readonly #heartbeatMs: number;
+  readonly #ends: AttachmentEnds;
   #peer: { transport: FabricTransport; peer: number } | null = null;
 
-  constructor(options: AttachOptions & { heartbeatMs: number }) {
+  /** `ends`: what both are called where they do not come together. */
+  constructor(options: AttachOptions & { heartbeatMs: number; ends: AttachmentEnds }) {
     super(options);
     this.#heartbeatMs = options.heartbeatMs;
+    this.#ends = options.ends;
   }
 
   /** Resolves when the target is attached; rejects, and the target is told why, when there is no way to it. */
@@ -186,11 +199,9 @@ export class InitiatorAttachment extends AttachmentEnd<TargetMessage> {
         failures.push(`${our.provider} on ${our.domain || 'any'}: ${(error as Error).message}`);
       }
     }
-    const here = this.options.ways.map(({ provider }) => provider).join(', ');
-    const there = offer.ways.map(({ provider }) => provider).join(', ');
-    return this.#refuse(
-      failures.length > 0 ? failures.join('; ') : `no way in common: here ${here}; there ${there}`,
-    );
+    if (failures.length > 0) return this.#refuse(failures.join('; '));
+    const { here, there } = this.#ends;
+    return this.#refuse(noWayInCommon({ ...here, ways: this.options.ways }, { ...there, ways: offer.ways }));
   }
 
   #refuse(reason: string): never {
@@ -347,10 +358,10 @@ export class TargetAttachment extends AttachmentEnd<InitiatorMessage> {
     }
   }
 
-  /** A plain TCP offer without a host means the one that the control connection goes to. */
+  /** An offer to come by TCP without a host means the one that the control connection goes to. */
   #offerOf({ way, offer }: InitiatorMessage & { type: 'choice' }): Buffer {
     const bytes = Buffer.from(offer, 'base64');
-    if (way.provider !== PLAIN_TCP || bytes.length > TCP_OFFER_BYTES) return bytes;
+    if (bytes.length > (TCP_OFFER_BYTES.get(way.provider) ?? 0)) return bytes;
     return Buffer.concat([bytes, Buffer.from(this.#peerHost)]);
   }
 

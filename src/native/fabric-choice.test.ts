@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { FabricProvider, FabricReport } from './fabric.ts';
-import { directWays, hostIdentity, matchWays, usableWays, type Way } from './fabric-choice.ts';
+import { directWays, hostIdentity, matchWays, noWayInCommon, usableWays, type Way } from './fabric-choice.ts';
 
 const way = (provider: string, domain: string, network: string): Way => ({ provider, domain, network });
 const found = (provider: string, domain: string, network: string, against = ''): FabricProvider => ({
@@ -102,6 +102,27 @@ describe('the choice of a fabric', () => {
     assert.deepEqual(matched([eth, far], [far], false), ['eth3-eth3', 'eth0-eth3']);
     assert.deepEqual(matched([verbs], [way('verbs;ofi_rxm', 'mlx5_0', 'IB-2')], false), []);
     assert.deepEqual(matched([eth, linkLocal], [linkLocal], false), []);
+  });
+
+  it('say what to set, and where, when none matches', () => {
+    const store = { name: 'the store', setting: 'fabric.provider' };
+    const gateway = { name: 'the gateway', setting: 'fabric.provider' };
+    assert.equal(
+      noWayInCommon({ ...store, ways: [eth] }, { ...gateway, ways: [shm, plain] }),
+      'no way in common: the store has tcp;ofi_rxm; the gateway has shm, plain-tcp: fabric.provider of the store allows nothing else, and the gateway does not take that unasked, or lacks it: set fabric.provider=tcp;ofi_rxm at the gateway too (kafabric doctor there says whether it can), or leave fabric.provider empty at the store',
+    );
+    assert.match(
+      noWayInCommon({ ...store, ways: [verbs, plain] }, { ...gateway, ways: [eth, lo] }),
+      /set fabric\.provider=tcp;ofi_rxm at the store too .* or leave fabric\.provider empty at the gateway$/,
+    );
+    assert.match(
+      noWayInCommon({ ...store, ways: [verbs] }, { ...gateway, ways: [plain] }),
+      /: name one that both have/,
+    );
+    assert.match(
+      noWayInCommon({ ...store, ways: [lo] }, { ...gateway, ways: [eth, far] }),
+      /both have tcp;ofi_rxm, but .*the store on lo \(127\.0\.0\.1\/32\); the gateway on eth0 \(10\.1\.0\.0\/16\), eth3 .*set fabric\.domain/,
+    );
   });
 
   it('knows this host again', () => {

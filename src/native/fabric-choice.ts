@@ -1,6 +1,6 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { type FabricReport, PLAIN_TCP } from './fabric.ts';
+import { type FabricReport, PLAIN_TCP, TLS_TCP } from './fabric.ts';
 
 /** A way to reach peers: a provider on a domain. */
 export interface Way {
@@ -53,6 +53,7 @@ export function usableWays(report: FabricReport, wish: FabricWish): Way[] {
  * and tcp of libfabric 1.17.0 can crash when a client goes in the middle of a transfer.
  */
 export function directWays(report: FabricReport, wish: FabricWish, provider: string): Way[] {
+  if (wish.provider === TLS_TCP) return [];
   return usableWays(report, wish).filter((way) => {
     const isRdma = RDMA.has(way.provider.split(';')[0]!);
     const isWanted = provider === '' ? isRdma : way.provider === provider;
@@ -60,6 +61,8 @@ export function directWays(report: FabricReport, wish: FabricWish, provider: str
   });
 }
 
+/** They go wherever the control connection goes. */
+const isByTcp = ({ provider }: Way) => provider === PLAIN_TCP || provider === TLS_TCP;
 const isLoopback = ({ domain, network }: Way) =>
   domain === 'lo' || network.startsWith('127.') || network.startsWith('::1/');
 const isLinkLocal = ({ network }: Way) => network.startsWith('fe80:');
@@ -87,7 +90,7 @@ function rankOf(ours: readonly Way[], our: Way, place: number, detour: number): 
 
 /** 0: directly; 1: perhaps by a router; null: not at all. */
 function detourOf(our: Way, their: Way, sameHost: boolean): 0 | 1 | null {
-  if (our.provider === PLAIN_TCP) return 0;
+  if (isByTcp(our)) return 0;
   if (our.provider === SHARED_MEMORY) return sameHost ? 0 : null;
   if (isLinkLocal(our) || isLinkLocal(their)) return null;
   if (isLoopback(our) || isLoopback(their))
@@ -95,6 +98,38 @@ function detourOf(our: Way, their: Way, sameHost: boolean): 0 | 1 | null {
   if (our.network === their.network) return 0;
   const sameFamily = our.network.includes(':') === their.network.includes(':');
   return ROUTED.has(our.provider) && sameFamily ? 1 : null;
+}
+
+/** An end of an attachment as people know it, and the setting there that names a provider. */
+export interface NamedEnd {
+  readonly name: string;
+  readonly setting: string;
+}
+
+const providersOf = (ways: readonly Way[]) => [...new Set(ways.map(({ provider }) => provider))];
+const listed = (names: readonly string[]) => (names.length > 0 ? names.join(', ') : 'nothing');
+/** Nothing was taken there but what the configuration names: else TCP would be the last way. */
+const isNamed = (ways: readonly Way[]) => !ways.some(isByTcp) || ways.every(isByTcp);
+
+/** Why no pair of ways matches, and what to set where, for people at either end. */
+export function noWayInCommon(
+  here: NamedEnd & { ways: readonly Way[] },
+  there: NamedEnd & { ways: readonly Way[] },
+): string {
+  const [ours, theirs] = [providersOf(here.ways), providersOf(there.ways)];
+  const common = ours.filter((provider) => theirs.includes(provider));
+  const places = ({ name, ways }: NamedEnd & { ways: readonly Way[] }) => {
+    const its = ways.filter(({ provider }) => common.includes(provider));
+    return `${name} on ${listed([...new Set(its.map(({ domain, network }) => `${domain} (${network})`))])}`;
+  };
+  if (common.length > 0)
+    return `no way in common: both have ${listed(common)}, but on no network from which the other is reached (${places(here)}; ${places(there)}): set fabric.domain to interfaces of one network, or ${here.setting} and ${there.setting} to another provider`;
+  const state = `no way in common: ${here.name} has ${listed(ours)}; ${there.name} has ${listed(theirs)}`;
+  const both = `name one that both have, as kafabric doctor lists them, at both (${here.name}: ${here.setting}, ${there.name}: ${there.setting}), or none`;
+  if (isNamed(here.ways) === isNamed(there.ways)) return `${state}: ${both}`;
+  const [strict, open] = isNamed(here.ways) ? [here, there] : [there, here];
+  const [provider] = providersOf(strict.ways);
+  return `${state}: ${strict.setting} of ${strict.name} allows nothing else, and ${open.name} does not take that unasked, or lacks it: set ${open.setting}=${provider} at ${open.name} too (kafabric doctor there says whether it can), or leave ${strict.setting} empty at ${strict.name}`;
 }
 
 /** Equal for processes that see each other's processes and shared memory, of one user. */

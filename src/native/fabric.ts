@@ -112,6 +112,7 @@ interface FabricBinding {
     locals: Float64Array,
     ranges: BigUint64Array,
     timeoutMs: number,
+    seed: number | null,
   ): number;
   fabricCancel(transport: number, request: number): void;
   fabricStatistics(transport: number): TransportStatistics;
@@ -122,6 +123,8 @@ const RANGE_WORDS = 3;
 
 /** What the transport over TCP sockets is called where libfabric's are called by their providers. */
 export const PLAIN_TCP = 'plain-tcp';
+/** The same, encrypted; its keys are in offers, which must go over an encrypted connection. */
+export const TLS_TCP = 'tls-tcp';
 
 /** What a peer may do with published memory; a sum. */
 export const PEER_READS = 1;
@@ -272,6 +275,28 @@ export class FabricTransport {
     return this.#transfer(peer, false, ranges, locals, timeoutMs);
   }
 
+  /** As `read`; resolves to the CRC-32C of what has come, which continues from `seed`. Another thread computes it, while more comes. */
+  readCrc(
+    peer: number,
+    ranges: BigUint64Array,
+    locals: readonly LocalRange[],
+    timeoutMs: number,
+    seed = 0,
+  ): Promise<number> {
+    return this.#start<number>(peer, false, ranges, locals, timeoutMs, seed).done;
+  }
+
+  /** As `write`; resolves to the CRC-32C of our bytes, which continues from `seed`. Another thread computes it, while they go. */
+  writeCrc(
+    peer: number,
+    ranges: BigUint64Array,
+    locals: readonly LocalRange[],
+    timeoutMs: number,
+    seed = 0,
+  ): Promise<number> {
+    return this.#start<number>(peer, true, ranges, locals, timeoutMs, seed).done;
+  }
+
   /** From our memory into the peer's; the peer sees the bytes when it is done. */
   write(peer: number, ranges: BigUint64Array, locals: readonly LocalRange[], timeoutMs: number): Transfer {
     return this.#transfer(peer, true, ranges, locals, timeoutMs);
@@ -284,6 +309,18 @@ export class FabricTransport {
     locals: readonly LocalRange[],
     timeoutMs: number,
   ): Transfer {
+    const { done, request } = this.#start<null>(peer, write, ranges, locals, timeoutMs, null);
+    return { done: done.then(() => {}), cancel: () => native.fabricCancel(this.#transport, request) };
+  }
+
+  #start<T>(
+    peer: number,
+    write: boolean,
+    ranges: BigUint64Array,
+    locals: readonly LocalRange[],
+    timeoutMs: number,
+    seed: number | null,
+  ): { done: Promise<T>; request: number } {
     const flat = new Float64Array(locals.length * 2);
     locals.forEach(({ memory, offset }, i) => {
       const length = Number(ranges[i * RANGE_WORDS + 1] ?? 0n);
@@ -293,10 +330,10 @@ export class FabricTransport {
       flat[i * 2 + 1] = memory.blockOffset + offset;
     });
     let request = 0;
-    const done = completion<void>((id) => {
-      request = native.fabricTransfer(this.#transport, id, peer, write, flat, ranges, timeoutMs);
+    const done = completion<T>((id) => {
+      request = native.fabricTransfer(this.#transport, id, peer, write, flat, ranges, timeoutMs, seed);
     });
-    return { done: done.then(() => {}), cancel: () => native.fabricCancel(this.#transport, request) };
+    return { done, request };
   }
 
   statistics(): TransportStatistics {

@@ -27,7 +27,7 @@ import { storePeerMetrics } from './metrics/store-metrics.ts';
 import type { AnyHandler } from './net/handler.ts';
 import { KafkaListeners } from './net/listener.ts';
 import { HandlerRegistry } from './net/registry.ts';
-import { storesSecret } from './store-settings.ts';
+import { storesSecurity } from './store-settings.ts';
 import { version } from './version.ts';
 
 /** How long requests in flight may take to be answered when the gateway stops. */
@@ -74,7 +74,7 @@ export class Gateway {
       logger: this.#log,
       loggers: this.#log.levels,
       endpoints: advertised,
-      storeAccess: { fabric: fabricSettings(config), secret: storesSecret(config) },
+      storeAccess: { fabric: fabricSettings(config), ...storesSecurity(config, this.#log) },
     });
     // Not before what another process left in memory is written.
     startTouchingArena();

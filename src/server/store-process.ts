@@ -25,8 +25,8 @@ import { type HttpServer, startHttpServer } from './http/http-server.ts';
 import { arenaBytes } from './memory.ts';
 import { exportFabric } from './metrics/fabric-metrics.ts';
 import { exportTo } from './metrics/gateway-metrics.ts';
-import { storeMetrics } from './metrics/store-metrics.ts';
-import { storesSecret } from './store-settings.ts';
+import { storeMetrics, storesTlsMetrics } from './metrics/store-metrics.ts';
+import { ofStore, storesSecurity } from './store-settings.ts';
 import { version } from './version.ts';
 
 /** `kafabric store`: the payload tier alone, for gateways. */
@@ -57,11 +57,9 @@ export class StoreProcess {
   }
 
   async #start(config: KafabricConfig): Promise<void> {
-    const secret = storesSecret(config);
-    if (secret === '')
-      throw new Error(
-        'a store needs payload.stores.secret or payload.stores.secret.file: the one of its gateways',
-      );
+    const security = ofStore(storesSecurity(config, this.#log));
+    // What cannot be used is said before anything else is begun.
+    await security.tls?.refresh();
     const at = storePath(config);
     const listener = storeListener(config);
     const memoryName = sharedName(at);
@@ -89,7 +87,7 @@ export class StoreProcess {
     const bulk = { host: numericOrAny(listener.host), port: config.get('payload.store.bulk.port') };
     this.#server = await StoreServer.start({
       directory,
-      secret,
+      ...security,
       zone: config.get('payload.store.zone'),
       ...listener,
       heartbeatMs: config.get('payload.store.heartbeat.ms'),
@@ -99,11 +97,17 @@ export class StoreProcess {
     });
     const server = this.#server;
     exportTo(this.#registry, storeMetrics(server, directory, store));
+    exportTo(this.#registry, storesTlsMetrics('kafabric_store', security.tls));
     exportFabric(this.#registry, () => server.transfers());
-    if (!isLoopbackHost(listener.host))
+    if (!isLoopbackHost(listener.host) && !security.tls)
       this.#log.warn(
         {},
-        'gateways show that they know the secret, but payload is not encrypted: use a network that you trust',
+        'gateways show that they know the secret, but payload is not encrypted: use a network that you trust, or payload.stores.security.protocol=SSL',
+      );
+    if (security.tls?.settings.allowsUnencryptedPayload)
+      this.#log.warn(
+        {},
+        'payload may go over libfabric, which encrypts nothing: use a network that you trust',
       );
     await this.#announce(config, directory.id, this.#server.port);
     this.#state = 'ready';

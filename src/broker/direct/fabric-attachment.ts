@@ -11,6 +11,10 @@ import type { AnswerRoom } from './direct-gets.ts';
 const MAX_RANGES = 65_536;
 /** How long one step of attaching may take here: a provider is opened, and the client's memory read. */
 const STEP_MS = 60_000;
+const ENDS = {
+  here: { name: 'the gateway', setting: 'fabric.provider' },
+  there: { name: 'the client', setting: 'its option fabric.provider' },
+};
 /** Of what fails, what is no fault of the client's memory. */
 const BUSY = 'ENOBUFS';
 
@@ -64,6 +68,7 @@ export class FabricAttachment extends Attachment {
       ...options,
       // The client's connection says when it is gone.
       heartbeatMs: 0,
+      ends: ENDS,
       send: (message) => this.#answer?.(message),
     });
     this.#initiator.onEnd(() => this.#answer?.(null));

@@ -25,9 +25,10 @@ export const fabricDefinitions = [
       'tcp',
       'sockets',
       'plain-tcp',
+      'tls-tcp',
     ],
     documentation:
-      'The libfabric provider for payload, or plain-tcp for sockets without libfabric. Empty takes the fastest one that both ends have and that reaches the peer. One that is named is never replaced by another.',
+      'The libfabric provider for payload, or plain-tcp for sockets without libfabric, and tls-tcp for encrypted ones (payload.stores.security.protocol=SSL). Empty takes the fastest one that both ends have and that reaches the peer. One that is named is never replaced by another.',
   },
   {
     name: 'fabric.domain',

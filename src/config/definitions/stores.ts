@@ -24,6 +24,79 @@ export const storeDefinitions = [
     documentation: 'A file that holds payload.stores.secret instead; white space around it does not count.',
   },
   {
+    name: 'payload.stores.security.protocol',
+    type: 'string',
+    default: 'PLAINTEXT',
+    values: ['PLAINTEXT', 'SSL'],
+    documentation:
+      'SSL has gateways and stores talk TLS 1.3, with certificates that payload.stores.ssl.* name; payload is encrypted too, unless payload.stores.unencrypted.payload.enable allows more. The same at both ends.',
+  },
+  {
+    name: 'payload.stores.unencrypted.payload.enable',
+    type: 'boolean',
+    default: 'false',
+    documentation:
+      'With payload.stores.security.protocol=SSL: payload may go over providers of libfabric (RDMA), which encrypt nothing, where both ends say so; their networks must be trusted. Otherwise it goes over TLS (tls-tcp).',
+  },
+  {
+    name: 'payload.stores.ssl.keystore.location',
+    type: 'list',
+    default: '',
+    documentation:
+      'The PEM files with the certificate of this process for stores and gateways, those of the CAs behind it, and its private key: one file or several. Read again when they change, for new connections.',
+  },
+  {
+    name: 'payload.stores.ssl.keystore.type',
+    type: 'string',
+    default: 'PEM',
+    values: ['PEM'],
+    documentation: 'The format of payload.stores.ssl.keystore.location.',
+  },
+  {
+    name: 'payload.stores.ssl.key.password',
+    type: 'password',
+    default: '',
+    sensitive: true,
+    documentation: 'What opens the private key in payload.stores.ssl.keystore.location, if it is encrypted.',
+  },
+  {
+    name: 'payload.stores.ssl.truststore.location',
+    type: 'string',
+    default: '',
+    documentation:
+      'The PEM file with the certificates of the CAs that issue those of gateways and stores; the CAs of the system do not count. Read again when it changes, for new connections.',
+  },
+  {
+    name: 'payload.stores.ssl.truststore.type',
+    type: 'string',
+    default: 'PEM',
+    values: ['PEM'],
+    documentation: 'The format of payload.stores.ssl.truststore.location.',
+  },
+  {
+    name: 'payload.stores.ssl.client.auth',
+    type: 'string',
+    default: 'required',
+    values: ['required', 'requested', 'none'],
+    documentation:
+      'Of a store: whether gateways must show a certificate. Where they need not, payload.stores.secret says who they are.',
+  },
+  {
+    name: 'payload.stores.ssl.endpoint.identification.algorithm',
+    type: 'string',
+    default: 'https',
+    values: ['https', ''],
+    documentation:
+      'Of a gateway: https has a store’s certificate name the host in payload.stores that was connected to; empty looks at payload.stores.ssl.allowed.names alone, or at no name without them.',
+  },
+  {
+    name: 'payload.stores.ssl.allowed.names',
+    type: 'list',
+    default: '',
+    documentation:
+      'Names (DNS names, addresses, or the common name) of which a gateway’s certificate must have one at a store; at a gateway, names of stores’ certificates that are taken whatever the host is called. Empty: every certificate of a CA in the truststore.',
+  },
+  {
     name: 'payload.replicas',
     type: 'int',
     default: '1',

@@ -7,7 +7,7 @@ import { systemClock } from '../../util/clock.ts';
 import { fabricSettings } from '../fabric-settings.ts';
 import { createLogger } from '../logging.ts';
 import { arenaBytes } from '../memory.ts';
-import { storesSecret } from '../store-settings.ts';
+import { storesSecurity } from '../store-settings.ts';
 
 export interface InlineCommandOptions {
   dryRun: boolean;
@@ -24,11 +24,12 @@ export async function inlineCommand(config: KafabricConfig, options: InlineComma
 }
 
 async function inline(config: KafabricConfig, { json }: InlineCommandOptions): Promise<string> {
+  const logger = createLogger(json ? 'error' : 'warn');
   const report = await inlineLogs({
     config,
     clock: systemClock,
-    storeAccess: { fabric: fabricSettings(config), secret: storesSecret(config) },
-    logger: createLogger(json ? 'error' : 'warn'),
+    storeAccess: { fabric: fabricSettings(config), ...storesSecurity(config, logger) },
+    logger,
     onProgress: progressLine(),
   });
   if (json) return `${JSON.stringify(report, null, 2)}\n`;

@@ -53,7 +53,9 @@ const store = program
   );
 
 withSettings(store.command('run', { isDefault: true }))
-  .description('run a payload store: payload.store.* and payload.stores.secret say how (the default)')
+  .description(
+    'run a payload store: payload.store.* and payload.stores.secret or payload.stores.ssl.* say how (the default)',
+  )
   .addOption(logLevel())
   .addHelpText('after', '\nSee docs/stores.md.')
   .action((options: SettingOptions & { logLevel: LogLevel }) =>
@@ -65,7 +67,10 @@ withSettings(store.command('drain'))
   .argument('<host:port>', 'the address of the store')
   .option('--wait', 'return when the store is empty', false)
   .option('--off', 'end draining: the store takes payload again', false)
-  .addHelpText('after', '\nThe store stays drained when it is started again. It needs payload.stores.secret.')
+  .addHelpText(
+    'after',
+    '\nThe store stays drained when it is started again. It needs payload.stores.secret, or a certificate, as gateways do.',
+  )
   .action((address: string, options: SettingOptions & DrainOptions) =>
     drainCommand(settingsFrom(options), address, options),
   );

@@ -13,7 +13,7 @@ import { systemClock } from '../../util/clock.ts';
 import { silentLogger } from '../../util/logger.ts';
 import { fabricSettings } from '../fabric-settings.ts';
 import { arenaBytes } from '../memory.ts';
-import { storesSecret } from '../store-settings.ts';
+import { storesSecurity } from '../store-settings.ts';
 
 export interface VerifyOptions {
   /** None: all. */
@@ -61,7 +61,7 @@ function storesOf(config: KafabricConfig): PayloadCheckOptions['openStores'] {
   return (owner) =>
     PayloadStores.open({
       stores,
-      secret: storesSecret(config),
+      ...storesSecurity(config, silentLogger),
       owner,
       zone: '',
       fabric: fabricSettings(config),

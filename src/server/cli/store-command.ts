@@ -2,9 +2,10 @@ import { StoreConnection } from '../../backend/payload/stores/store-connection.t
 import { splitAddress } from '../../backend/payload/stores/store-peer.ts';
 import type { KafabricConfig } from '../../config/index.ts';
 import { systemClock } from '../../util/clock.ts';
+import { silentLogger } from '../../util/logger.ts';
 import type { LogLevel } from '../logging.ts';
 import { StoreProcess } from '../store-process.ts';
-import { storesSecret } from '../store-settings.ts';
+import { storesSecurity } from '../store-settings.ts';
 import { runUntilStopped } from './run-until-stopped.ts';
 
 const POLL_MS = 1000;
@@ -33,7 +34,7 @@ export async function drainCommand(
   const connection = await StoreConnection.open({
     host,
     port,
-    secret: storesSecret(config),
+    ...storesSecurity(config, silentLogger),
     identity: { role: 'operator', cluster: 'operator', node: 0 },
     requestTimeoutMs: config.get('payload.stores.request.timeout.ms'),
     clock: systemClock,

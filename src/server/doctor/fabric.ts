@@ -1,3 +1,4 @@
+import { storeWays } from '../../backend/payload/stores/tls/ways.ts';
 import type { KafabricConfig } from '../../config/index.ts';
 import {
   type FabricProvider,
@@ -5,8 +6,10 @@ import {
   FabricTransport,
   inspectFabric,
 } from '../../native/fabric.ts';
-import { usableWays, type Way } from '../../native/fabric-choice.ts';
+import type { Way } from '../../native/fabric-choice.ts';
+import { silentLogger } from '../../util/logger.ts';
 import { fabricSettings } from '../fabric-settings.ts';
+import { storesSecurity } from '../store-settings.ts';
 import { type Finding, note, ok, problem } from './finding.ts';
 
 /** What would carry payload to peers: libfabric and its providers, and whether what is configured works. */
@@ -16,7 +19,7 @@ export async function checkFabric(config: KafabricConfig): Promise<Finding[]> {
   const findings = [library(report, options.library), ...providers(report)];
   let ways: Way[];
   try {
-    ways = usableWays(report, wish);
+    ways = storeWays(report, wish, storesSecurity(config, silentLogger).tls);
   } catch (error) {
     const advice = 'set fabric.provider and fabric.domain to what is there, or leave them empty';
     return [...findings, problem('fabric', (error as Error).message, advice)];

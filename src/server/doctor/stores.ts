@@ -2,14 +2,17 @@ import { addressesOf } from '../../backend/payload/stores/addresses.ts';
 import { StoreConnection } from '../../backend/payload/stores/store-connection.ts';
 import { splitAddress } from '../../backend/payload/stores/store-peer.ts';
 import { newIncarnation, storedName } from '../../backend/payload/stores/stored-name.ts';
+import type { StoresSecurity } from '../../backend/payload/stores/tls/stores-tls.ts';
+import { storeWays } from '../../backend/payload/stores/tls/ways.ts';
 import type { KafabricConfig } from '../../config/index.ts';
 import { arenaStats, NativeMemory } from '../../native/arena.ts';
-import { FabricTransport, inspectFabric } from '../../native/fabric.ts';
-import { hostIdentity, usableWays } from '../../native/fabric-choice.ts';
+import { FabricTransport, inspectFabric, TLS_TCP } from '../../native/fabric.ts';
+import { hostIdentity } from '../../native/fabric-choice.ts';
 import { systemClock } from '../../util/clock.ts';
 import { silentLogger } from '../../util/logger.ts';
 import { fabricSettings } from '../fabric-settings.ts';
-import { storesSecret } from '../store-settings.ts';
+import { storesSecurity } from '../store-settings.ts';
+import { checkCertificates } from './certificates.ts';
 import { binaryBytes, type Finding, note, ok, problem } from './finding.ts';
 
 const ROUND_TRIPS = 50;
@@ -26,23 +29,30 @@ export async function checkStores(config: KafabricConfig, measure: boolean): Pro
   const configured = config.get('payload.stores');
   if (configured.length === 0) return [];
   let addresses: string[];
-  let secret: string;
+  let security: StoresSecurity;
   try {
     addresses = await addressesOf(configured, silentLogger);
-    secret = storesSecret(config);
+    security = storesSecurity(config, silentLogger);
+    await security.tls?.refresh();
   } catch (error) {
     return [problem('stores', (error as Error).message, 'see docs/stores.md')];
   }
-  if (secret === '')
-    return [problem('stores', 'payload.stores without a secret', 'set payload.stores.secret.file')];
+  if (security.secret === '' && !security.tls?.certificate)
+    return [
+      problem(
+        'stores',
+        'payload.stores without a secret or a certificate',
+        'set payload.stores.secret.file, or payload.stores.ssl.keystore.location',
+      ),
+    ];
   if (addresses.length === 0)
     return [
       problem('stores', `${configured.join()} names no store`, 'start stores, or correct payload.stores'),
     ];
-  const findings: Finding[] = [];
+  const findings: Finding[] = checkCertificates(security.tls, Date.now());
   let there = 0;
   for (const address of addresses) {
-    const found = await checkStore(config, address, secret, measure);
+    const found = await checkStore(config, address, security, measure);
     if (found.every(({ status }) => status !== 'problem')) there++;
     findings.push(...found);
   }
@@ -61,16 +71,16 @@ export async function checkStores(config: KafabricConfig, measure: boolean): Pro
 async function checkStore(
   config: KafabricConfig,
   address: string,
-  secret: string,
+  security: StoresSecurity,
   measure: boolean,
 ): Promise<Finding[]> {
   let connection: StoreConnection;
   try {
     const { wish, options } = fabricSettings(config);
-    const ways = usableWays(await inspectFabric(options.library), wish);
+    const ways = storeWays(await inspectFabric(options.library), wish, security.tls);
     connection = await StoreConnection.open({
       ...splitAddress(address),
-      secret,
+      ...security,
       identity: IDENTITY,
       requestTimeoutMs: config.get('payload.stores.request.timeout.ms'),
       clock: systemClock,
@@ -82,11 +92,12 @@ async function checkStore(
       },
     });
   } catch (error) {
-    const advice = 'start it, or correct payload.stores, the secret, or fabric.provider on either end';
+    const advice =
+      'start it, or correct payload.stores, the secret, payload.stores.ssl.*, or fabric.provider on either end';
     return [problem('stores', `store ${address}: ${(error as Error).message}`, advice)];
   }
   try {
-    return await examine(connection, address, measure);
+    return await examine(connection, address, measure, Boolean(security.tls));
   } catch (error) {
     return [problem('stores', `store ${address}: ${(error as Error).message}`, 'see its log')];
   } finally {
@@ -95,11 +106,20 @@ async function checkStore(
   }
 }
 
-async function examine(connection: StoreConnection, address: string, measure: boolean): Promise<Finding[]> {
+/** Where the control connection is encrypted. */
+const encryption = (provider: string) =>
+  provider === TLS_TCP ? ' (encrypted)' : ' (payload is not encrypted, the rest is)';
+
+async function examine(
+  connection: StoreConnection,
+  address: string,
+  measure: boolean,
+  encrypted: boolean,
+): Promise<Finding[]> {
   const { store, provider, domain } = connection;
   const { roundTripMs, skewMs } = await roundTrips(connection);
   const { freeBytes, draining, trouble } = connection.status;
-  const where = `${provider}${domain === '' ? '' : ` on ${domain}`}`;
+  const where = `${provider}${domain === '' ? '' : ` on ${domain}`}${encrypted ? encryption(provider) : ''}`;
   const zone = store.zone === '' ? '' : `, zone ${store.zone}`;
   const rates = measure && trouble === undefined ? `, ${await transferRates(connection)}` : '';
   const text = `store ${address} (${store.id}${zone}): ${where}, ${roundTripMs.toFixed(2)} ms there and back${rates}, ${binaryBytes(freeBytes)} free`;

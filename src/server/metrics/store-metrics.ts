@@ -2,6 +2,7 @@ import type { PayloadStores } from '../../backend/payload/stores/payload-stores.
 import type { StoreDirectory } from '../../backend/payload/stores/process/store-directory.ts';
 import type { StoreServer } from '../../backend/payload/stores/process/store-server.ts';
 import type { StorePeer } from '../../backend/payload/stores/store-peer.ts';
+import type { StoresTls } from '../../backend/payload/stores/tls/stores-tls.ts';
 import { arenaStats } from '../../native/arena.ts';
 import type { Store } from '../../native/store.ts';
 import type { MetricSource } from './gateway-metrics.ts';
@@ -45,10 +46,42 @@ export function storeMetrics(server: StoreServer, directory: StoreDirectory, sto
     counter('checked_bytes_total', 'Payload read to compare copies.', () => counters.checkedBytes),
     counter('operations_total', 'Operations that were asked for.', () => counters.operations),
     counter('operation_failures_total', 'Operations that failed.', () => counters.failures),
-    counter('connections_refused_total', 'Connections without the secret.', () => server.refused),
+    counter(
+      'connections_refused_total',
+      'Connections without the secret, or with a certificate that does not hold.',
+      () => server.refused,
+    ),
     gauge('arena_used_bytes', 'Arena memory in use.', () => arenaStats().usedBytes),
     gauge('arena_capacity_bytes', 'Size of the arena.', () => arenaStats().capacityBytes),
     gauge('queued_bytes', 'Taken and not yet written.', () => store.stats().queuedBytes),
+  ];
+}
+
+/** Of certificates between gateways and stores; nothing without them. `prefix`: of the names. */
+export function storesTlsMetrics(prefix: string, tls: StoresTls | null | undefined): MetricSource[] {
+  if (!tls) return [];
+  const one = (name: string, help: string, read: () => number, counter = false): MetricSource => ({
+    name: `${prefix}_tls_${name}`,
+    help,
+    read,
+    ...(counter && { counter }),
+  });
+  return [
+    one(
+      'certificate_expiry_timestamp_seconds',
+      'When the first of the own certificate and those of the trusted CAs expires.',
+      () => tls.expiresMs / 1000,
+    ),
+    one('certificate_trouble', '1 while changed certificate files cannot be used.', () =>
+      Number(tls.trouble !== null),
+    ),
+    one(
+      'certificate_reloads_total',
+      'Times that changed certificate files were taken.',
+      () => tls.counters.reloads,
+      true,
+    ),
+    one('failures_total', 'Connections that failed in TLS.', () => tls.counters.failures, true),
   ];
 }
 
@@ -115,6 +148,12 @@ export function storePeerMetrics(stores: PayloadStores): MetricSource[] {
     one('copies_made_total', 'Copies of segments that were made anew.', () => repairs.counters.copies, true),
     one('copied_bytes_total', 'Bytes copied for them.', () => repairs.copiedBytes, true),
     one(
+      'copy_skipped_bytes_total',
+      'Bytes of them that no record refers to, which were left out.',
+      () => repairs.skippedBytes,
+      true,
+    ),
+    one(
       'lost_segments_total',
       'Repairs that found something of a segment at no store.',
       () => repairs.counters.lost,
@@ -147,5 +186,6 @@ export function storePeerMetrics(stores: PayloadStores): MetricSource[] {
       () => repairs.counters.failures,
       true,
     ),
+    ...storesTlsMetrics('kafabric_stores', stores.tls),
   ];
 }

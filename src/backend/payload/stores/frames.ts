@@ -1,9 +1,12 @@
 import type { Socket } from 'node:net';
 import { MAX_FRAME_BYTES, MAX_GREETING_BYTES } from './messages.ts';
+import { PROTOCOL } from './tls/settings.ts';
 
 /** Bytes that may wait for a peer that does not read. */
 const MAX_UNSENT_BYTES = 16 * MAX_FRAME_BYTES;
 const LENGTH_BYTES = 4;
+/** The first two bytes of whoever begins TLS. */
+const TLS_GREETING = 0x1603;
 /** How long what was sent last may take to leave when the connection is closed gently. */
 const GENTLY_MS = 1000;
 
@@ -11,6 +14,16 @@ export interface FrameEvents {
   onFrame(message: string): void;
   /** Called once, whoever closed it. */
   onClose(reason: string): void;
+}
+
+/** A message as it goes out. */
+export function frameOf(message: string): Buffer {
+  const length = Buffer.byteLength(message);
+  if (length > MAX_FRAME_BYTES) throw new Error(`a message of ${length} bytes is too long`);
+  const frame = Buffer.allocUnsafe(LENGTH_BYTES + length);
+  frame.writeUInt32BE(length, 0);
+  frame.write(message, LENGTH_BYTES);
+  return frame;
 }
 
 /**
@@ -26,6 +39,7 @@ export class Frames {
   #wanted = LENGTH_BYTES;
   #limit = MAX_GREETING_BYTES;
   #reason = 'the other end closed the connection';
+  #received = false;
   #closed = false;
 
   constructor(socket: Socket, events: FrameEvents) {
@@ -39,6 +53,11 @@ export class Frames {
     socket.on('close', () => this.#ended());
   }
 
+  /** Something has come. */
+  get received(): boolean {
+    return this.#received;
+  }
+
   get closed(): boolean {
     return this.#closed;
   }
@@ -50,12 +69,7 @@ export class Frames {
 
   send(message: string): void {
     if (this.#closed) return;
-    const length = Buffer.byteLength(message);
-    if (length > MAX_FRAME_BYTES) throw new Error(`a message of ${length} bytes is too long`);
-    const frame = Buffer.allocUnsafe(LENGTH_BYTES + length);
-    frame.writeUInt32BE(length, 0);
-    frame.write(message, LENGTH_BYTES);
-    this.#socket.write(frame);
+    this.#socket.write(frameOf(message));
     if (this.#socket.writableLength > MAX_UNSENT_BYTES) this.close('the other end does not read');
   }
 
@@ -81,13 +95,18 @@ export class Frames {
 
   #take(chunk: Buffer): void {
     if (this.#closed) return;
+    this.#received = true;
     this.#chunks.push(chunk);
     this.#bytes += chunk.length;
     while (!this.#closed && this.#bytes >= this.#wanted) {
       const all = this.#joined();
       const length = all.readUInt32BE(0);
       if (length > this.#limit) {
-        this.close(`a frame of ${length} bytes came; ${this.#limit} are allowed`);
+        this.close(
+          length >>> 16 === TLS_GREETING
+            ? `it begins TLS, which is not spoken here: set ${PROTOCOL}=SSL here, or PLAINTEXT there`
+            : `a frame of ${length} bytes came; ${this.#limit} are allowed`,
+        );
         return;
       }
       this.#wanted = LENGTH_BYTES + length;

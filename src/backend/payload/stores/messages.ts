@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 /** The version of what follows; ends with different ones do not talk. */
-export const STORE_VERSION = 2;
+export const STORE_VERSION = 3;
 
 /** Of a frame of the control connection; what comes before authentication is small. */
 export const MAX_FRAME_BYTES = 1 << 20;
@@ -15,6 +15,9 @@ export const LIST_PAGE = 1000;
 
 /** Ranges that one request has a store give back. */
 export const PUNCHED_RANGES = 4096;
+
+/** The most that one request leaves out. */
+export const MAX_SKIPPED_BYTES = 4 << 20;
 
 /** The region that is a gateway's arena. */
 export const ARENA_REGION = 1n;
@@ -35,12 +38,17 @@ const file = z
   .regex(/^[\w.-]{1,200}-\d{1,10}\.[\w-]{22}\/\d{20}-[0-9a-f]{16}$/);
 
 /** What a store says first. */
-export const challenge = z.object({
+const challenge = z.object({
   type: z.literal('challenge'),
   version: z.int(),
   nonce,
   store: identifier,
 });
+
+const refused = z.object({ type: z.literal('refused'), reason: text });
+
+/** What a gateway hears first; a store that does not like its certificate says so at once. */
+export const opening = z.discriminatedUnion('type', [challenge, refused]);
 
 /** Who wants to talk to it, and the proof that he knows the secret. */
 export const answer = z.object({
@@ -56,7 +64,7 @@ export const answer = z.object({
 /** The store's proof, and who it is. */
 export const welcome = z.discriminatedUnion('type', [
   z.object({ type: z.literal('welcome'), proof: nonce, store: identifier, zone: text, host: text }),
-  z.object({ type: z.literal('refused'), reason: text }),
+  refused,
 ]);
 
 /** What gateways and operators ask for. */
@@ -76,6 +84,8 @@ export const operation = z.discriminatedUnion('op', [
     fromMemory: z.boolean(),
     timeoutMs,
   }),
+  /** Leaves out bytes at the end of the file, which is at `position`: zeros that take no space. */
+  z.object({ op: z.literal('skip'), file, position: bytes, length: z.int().min(1).max(MAX_SKIPPED_BYTES) }),
   /** What was appended is durable. */
   z.object({ op: z.literal('sync'), file }),
   /**
@@ -134,6 +144,7 @@ export const results = {
   list: z.object({ files: z.array(listed).max(LIST_PAGE), more: z.boolean() }),
   create: none,
   append: none,
+  skip: none,
   sync: none,
   seal: none,
   read: z.object({ crc, length: extent }),

@@ -16,6 +16,7 @@ import { StorePeers, type StorePeersOptions } from './store-peers.ts';
 import { StorePlaces } from './store-places.ts';
 import { newIncarnation, parseStoredName, type StoredName, storedName } from './stored-name.ts';
 import { Strays } from './strays.ts';
+import type { StoresTls } from './tls/stores-tls.ts';
 
 /** Segments whose copies are removed at the same time. */
 const PARALLEL_REMOVALS = 32;
@@ -91,10 +92,17 @@ export class PayloadStores implements SegmentStores {
   static async open(options: PayloadStoresOptions): Promise<PayloadStores> {
     const stores = new PayloadStores(options);
     if (!stores.areConfigured) return stores;
-    if (options.secret === '')
-      throw new Error('payload.stores needs payload.stores.secret, the one that the stores have');
+    if (options.secret === '' && !options.tls?.settings.keystore.length)
+      throw new Error(
+        'payload.stores needs payload.stores.secret, the one that the stores have, or a certificate (payload.stores.ssl.keystore.location)',
+      );
     await stores.#peers.connect();
     return stores;
+  }
+
+  /** What connections are encrypted with; null: nothing. */
+  get tls(): StoresTls | null {
+    return this.#options.tls ?? null;
   }
 
   get peers(): readonly StorePeer[] {

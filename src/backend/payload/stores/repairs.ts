@@ -95,6 +95,11 @@ export class Repairs {
     return this.#copier.copiedBytes;
   }
 
+  /** Of those copies, what was left out: no record refers to it, and it was given back. */
+  get skippedBytes(): number {
+    return this.#copier.skippedBytes;
+  }
+
   /** Bytes of copies that are lacking. */
   get lackingBytes(): number {
     let bytes = 0;

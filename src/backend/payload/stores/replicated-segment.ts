@@ -1,8 +1,12 @@
 import type { MemoryPiece } from '../../../native/pieces.ts';
+import { deadRanges } from '../dead-ranges.ts';
+import { readExtents } from '../extents.ts';
+import { extentsPath } from '../home-places.ts';
 import type { PayloadFile, PayloadPlace } from '../ports.ts';
 import { removeFile } from '../small-files.ts';
 import { StoreError } from './messages.ts';
 import { punchCopy } from './punch-copy.ts';
+import type { Holes } from './segment-copier.ts';
 import {
   type Copy,
   held,
@@ -62,6 +66,8 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
   isBusy = false;
   /** Copies that take no more space than they need, by store: their files. */
   readonly #punched = new Map<string, string>();
+  /** How often space was given back. */
+  #punches = 0;
   readonly #isNew: boolean;
   #broken = false;
   #removed = false;
@@ -256,6 +262,7 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
   async punch(ranges: Float64Array): Promise<{ held: number; replaced: boolean }> {
     const whole = this.#copies.filter(({ doubtful }) => !doubtful);
     this.#punched.clear();
+    this.#punches++;
     const punched = await Promise.allSettled(
       whole.map(async ({ store, file }) => {
         const held = await punchCopy(this.#peerOf(store), file, ranges);
@@ -270,6 +277,20 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
     }
     if (held.length === 0) throw new StoreError('ENOTCONN', this.outage ?? 'no copy is whole');
     return { held: Math.max(...held), replaced: false };
+  }
+
+  /** What was given back of it, by its list of extents: nobody reads there. */
+  async holes(): Promise<Holes> {
+    const round = this.#punches;
+    const listed = this.isComplete
+      ? await readExtents(extentsPath(this.#directory, this.name.segment))
+      : null;
+    return { ranges: listed === null ? new Float64Array() : deadRanges(listed, this.bytes), round };
+  }
+
+  /** A copy was made that has these holes, and no more. */
+  copiedWithHoles(store: string, file: string, round: number): void {
+    if (round === this.#punches) this.#punched.set(store, file);
   }
 
   findAppended(): MemoryPiece | null {

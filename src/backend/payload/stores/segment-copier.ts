@@ -3,8 +3,9 @@ import { crc32cSoon } from '../../../native/batch.ts';
 import { MemoryPiece } from '../../../native/pieces.ts';
 import type { Reference } from '../payload-recovery.ts';
 import { hasAll, hasExtent, type Pace } from './extent-check.ts';
-import { StoreError } from './messages.ts';
+import { MAX_SKIPPED_BYTES, StoreError } from './messages.ts';
 import type { PayloadStores } from './payload-stores.ts';
+import { punchCopy } from './punch-copy.ts';
 import type { ReplicatedSegment } from './replicated-segment.ts';
 import { isAnswer, type ReachedCopy, readersOf } from './segment-copies.ts';
 import type { StorePeer } from './store-peer.ts';
@@ -13,12 +14,18 @@ import type { StorePeer } from './store-peer.ts';
 const STEP_BYTES = 4 << 20;
 
 /** A range of a segment, and the copy from which it is taken. */
-interface Part {
+export interface Part {
   readonly position: number;
   readonly length: number;
   readonly source: ReachedCopy;
   /** The log refers to it. What lies between is kept for whoever has read of it before it was given up. */
   readonly isLive: boolean;
+}
+
+/** Parts of a segment that were given back everywhere, and how often that was done: positions and lengths by turns, ascending. */
+export interface Holes {
+  readonly ranges: Float64Array;
+  readonly round: number;
 }
 
 /** Where the parts of a good copy are. */
@@ -40,6 +47,8 @@ export class SegmentCopier {
   readonly #stores: PayloadStores;
   readonly #pace: Pace;
   copiedBytes = 0;
+  /** Of holes, which stay holes. */
+  skippedBytes = 0;
 
   /** `pace`: called before bytes are read or copied. */
   constructor(stores: PayloadStores, pace: Pace) {
@@ -104,16 +113,18 @@ export class SegmentCopier {
     const { peer, file } = target;
     const { bytes } = segment;
     try {
+      const holes = await segment.holes();
       await peer.request({ op: 'create', file });
-      for (const part of parts) {
-        for (let done = 0; done < part.length; done += STEP_BYTES) {
-          const length = Math.min(STEP_BYTES, part.length - done);
-          await this.#pace(length);
-          if (!this.#stores.has(segment)) throw new StoreError('ECANCELED', `${segment.file} is gone`);
-          await this.#copyStep({ ...part, position: part.position + done, length }, target);
-        }
+      for (const step of stepsOf(parts, holes.ranges)) {
+        if (!step.isHole) await this.#pace(step.length);
+        if (!this.#stores.has(segment)) throw new StoreError('ECANCELED', `${segment.file} is gone`);
+        if (step.isHole) await this.#skip(step, target);
+        else await this.#copyStep(step, target);
       }
       await peer.request({ op: 'seal', file, bytes, trust: true });
+      // Space that the file began with is given back.
+      if (holes.ranges.length > 0) await punchCopy(peer, file, holes.ranges);
+      segment.copiedWithHoles(peer.id!, file, holes.round);
       if (!(await hasAll(peer, file, references, this.#pace)))
         throw new StoreError('EBADMSG', `${peer.address} does not have what was given to it`);
       return true;
@@ -122,6 +133,14 @@ export class SegmentCopier {
       if ((error as StoreError).code === 'ECANCELED') return false;
       throw error;
     }
+  }
+
+  async #skip(
+    { position, length }: Step,
+    { peer, file }: { readonly peer: StorePeer; readonly file: string },
+  ): Promise<void> {
+    await peer.request({ op: 'skip', file, position, length });
+    this.skippedBytes += length;
   }
 
   async #copyStep(
@@ -142,6 +161,28 @@ export class SegmentCopier {
       this.copiedBytes += length;
     } finally {
       memory.release();
+    }
+  }
+}
+
+interface Step extends Part {
+  readonly isHole: boolean;
+}
+
+/** Parts cut into what one request carries, without holes; what of these is live, against all expectation, is copied. */
+export function* stepsOf(parts: readonly Part[], holes: Float64Array): Generator<Step> {
+  let hole = 0;
+  for (const part of parts) {
+    const end = part.position + part.length;
+    for (let at = part.position; at < end; ) {
+      while (hole < holes.length && holes[hole]! + holes[hole + 1]! <= at) hole += 2;
+      const begins = holes[hole] ?? Number.POSITIVE_INFINITY;
+      const isHole = !part.isLive && begins <= at;
+      const limit = isHole ? begins + holes[hole + 1]! : part.isLive || begins <= at ? end : begins;
+      const most = isHole ? MAX_SKIPPED_BYTES : STEP_BYTES;
+      const length = Math.min(most, Math.min(end, limit) - at);
+      yield { ...part, position: at, length, isHole };
+      at += length;
     }
   }
 }

@@ -1,4 +1,4 @@
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import {
   type FabricTransport,
   PEER_READS,
@@ -8,35 +8,39 @@ import {
 import { TargetAttachment } from '../../../native/fabric-attach.ts';
 import type { Way } from '../../../native/fabric-choice.ts';
 import type { Clock, Timer } from '../../../util/clock.ts';
-import { clientProof, type Identity, isSameProof, newNonce, storeProof } from './authentication.ts';
+import type { Identity } from './authentication.ts';
 import { Frames } from './frames.ts';
 import {
   ARENA_REGION,
-  challenge,
   fromStore,
   type Operation,
   parseMessage,
   type ResultOf,
   results,
-  STORE_VERSION,
   StoreError,
   type StoreStatus,
   type ToStore,
-  welcome,
 } from './messages.ts';
+import {
+  connected,
+  GREETING_MS,
+  Greetings,
+  greet,
+  MAYBE_TLS,
+  SILENT,
+  type StoreIdentity,
+} from './store-greeting.ts';
+import type { StoresSecurity } from './tls/stores-tls.ts';
 
-/** How long the connection may take, and then the store's first word. */
-const GREETING_MS = 10_000;
 /** How long finding a way for payload may take; each step of it has a limit of its own, and there may be several ways to try. */
 const ATTACH_MS = 120_000;
 /** A store is to answer within the time that it was given for an operation, and so much more. */
 const GRACE_MS = 2000;
 const MAX_REQUESTS = 16_384;
 
-export interface ConnectionOptions {
+export interface ConnectionOptions extends StoresSecurity {
   readonly host: string;
   readonly port: number;
-  readonly secret: string;
   readonly identity: Identity;
   /** For answers to what has no time of its own. */
   readonly requestTimeoutMs: number;
@@ -55,14 +59,6 @@ interface Pending {
   readonly timer: Timer;
   resolve(result: unknown): void;
   reject(error: Error): void;
-}
-
-/** Who is at the other end. */
-export interface StoreIdentity {
-  readonly id: string;
-  readonly zone: string;
-  /** See `hostIdentity`. */
-  readonly host: string;
 }
 
 /**
@@ -110,18 +106,18 @@ export class StoreConnection {
         else connection.#receive(message);
       },
       onClose: (reason) => {
-        waiting.fail(reason);
+        waiting.fail(frames.received || options.tls ? reason : `${reason}; ${MAYBE_TLS}`);
         connection?.end(reason);
       },
     });
     const { clock, requestTimeoutMs } = options;
     const limit = (ms: number, reason: string) => clock.setTimer(ms, () => frames.close(reason));
-    let timer = limit(GREETING_MS, 'the store does not answer');
+    let timer = limit(GREETING_MS, SILENT);
     try {
       const store = await greet(frames, waiting, options, () => {
         timer.cancel();
         // A store first ends what the connection before had under way.
-        timer = limit(GREETING_MS + requestTimeoutMs, 'the store does not answer');
+        timer = limit(GREETING_MS + requestTimeoutMs, SILENT);
       });
       timer.cancel();
       timer = limit(ATTACH_MS, 'the store did not find a way for payload in time');
@@ -304,73 +300,4 @@ interface FailedMessage {
   type: 'failed';
   code: string;
   message: string;
-}
-
-/** What comes before the connection is one. */
-class Greetings {
-  readonly #messages: string[] = [];
-  #failed: string | null = null;
-  #wake: (() => void) | null = null;
-
-  take(message: string): void {
-    this.#messages.push(message);
-    this.#wake?.();
-  }
-
-  fail(reason: string): void {
-    this.#failed ??= reason;
-    this.#wake?.();
-  }
-
-  async next(): Promise<string> {
-    for (;;) {
-      const message = this.#messages.shift();
-      if (message !== undefined) return message;
-      if (this.#failed !== null) throw new Error(this.#failed);
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
-  }
-
-  rest(): string[] {
-    return this.#messages.splice(0);
-  }
-}
-
-function connected({ host, port, clock }: ConnectionOptions): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({ host, port });
-    const timer = clock.setTimer(GREETING_MS, () => socket.destroy(new Error('the store does not answer')));
-    socket.once('error', (error) => {
-      timer.cancel();
-      reject(error);
-    });
-    socket.once('connect', () => {
-      timer.cancel();
-      socket.removeAllListeners('error');
-      resolve(socket);
-    });
-  });
-}
-
-async function greet(
-  frames: Frames,
-  waiting: Greetings,
-  { secret, identity }: ConnectionOptions,
-  answered: () => void,
-): Promise<StoreIdentity> {
-  const first = parseMessage(challenge, await waiting.next());
-  if (first.version !== STORE_VERSION)
-    throw new Error(`the store speaks version ${first.version}, this gateway ${STORE_VERSION}`);
-  const said = { version: STORE_VERSION, nonce: newNonce(), ...identity };
-  frames.send(JSON.stringify({ type: 'answer', ...said, proof: clientProof(secret, first, said) }));
-  answered();
-  const second = parseMessage(welcome, await waiting.next());
-  if (second.type === 'refused') throw new Error(`the store refuses: ${second.reason}`);
-  const { proof, store, zone, host } = second;
-  const expected = storeProof(secret, first, said, { store, zone, host });
-  if (store !== first.store || !isSameProof(proof, expected))
-    throw new Error('the store does not know payload.stores.secret');
-  return { id: store, zone, host };
 }

@@ -1,21 +1,22 @@
 import { arenaStats } from '../../../native/arena.ts';
 import { FabricTransport, inspectFabric, type TransportOptions } from '../../../native/fabric.ts';
-import { type FabricWish, hostIdentity, usableWays } from '../../../native/fabric-choice.ts';
+import { type FabricWish, hostIdentity } from '../../../native/fabric-choice.ts';
 import type { Clock, Timer } from '../../../util/clock.ts';
 import type { Logger } from '../../../util/logger.ts';
 import { addressesOf } from './addresses.ts';
 import { chooseStores } from './placement.ts';
 import { StorePeer } from './store-peer.ts';
+import type { StoresSecurity } from './tls/stores-tls.ts';
+import { storeWays } from './tls/ways.ts';
 
 /** How often an address file is looked at. */
 const LOOK_MS = 5000;
 /** How long a start waits for stores. */
 const FIRST_WAIT_MS = 5000;
 
-export interface StorePeersOptions {
+export interface StorePeersOptions extends StoresSecurity {
   /** `payload.stores`: addresses, and files of addresses; none: payload stays here. */
   readonly stores: readonly string[];
-  readonly secret: string;
   readonly owner: { readonly clusterId: string; readonly nodeId: number };
   /** Of this gateway; empty: none. */
   readonly zone: string;
@@ -53,12 +54,13 @@ export class StorePeers {
 
   /** Waits a little for the stores. */
   async connect(): Promise<void> {
-    const { clock, fabric, owner, secret, requestTimeoutMs } = this.#options;
+    const { clock, fabric, owner, secret, tls, requestTimeoutMs } = this.#options;
+    await tls?.refresh();
     const report = await inspectFabric(fabric.options.library);
-    const ways = usableWays(report, fabric.wish);
+    const ways = storeWays(report, fabric.wish, tls);
     this.#host = hostIdentity();
     this.#peerOptions = {
-      secret,
+      ...{ secret, tls },
       identity: { role: 'gateway', cluster: owner.clusterId, node: owner.nodeId },
       requestTimeoutMs,
       clock,
@@ -91,7 +93,8 @@ export class StorePeers {
 
   /** Stores that were not known. One whose address is gone is kept: it may have copies. */
   async #discover(): Promise<void> {
-    const { stores, logger } = this.#options;
+    const { stores, logger, tls } = this.#options;
+    await tls?.refresh();
     const { up, down, drainingChanged } = this.#events;
     for (const address of await addressesOf(stores, logger)) {
       if (this.all.some((peer) => peer.address === address)) continue;

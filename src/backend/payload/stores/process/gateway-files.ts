@@ -8,14 +8,8 @@ import { parseStoredName } from '../stored-name.ts';
 import type { DiskHealth } from './disk-health.ts';
 import type { OpenFiles } from './open-files.ts';
 import { recoverEnd } from './recovery.ts';
-import {
-  MARKS_SUFFIX,
-  OPEN_SUFFIX,
-  SEALED_SUFFIX,
-  StoredFile,
-  type StoredFileOwner,
-  type StoredFileState,
-} from './stored-file.ts';
+import { MARKS_SUFFIX, OPEN_SUFFIX, SEALED_SUFFIX, StoredFile } from './stored-file.ts';
+import type { StoredFileOwner, StoredFileState } from './stored-file-parts.ts';
 
 /** The unit in which systems count what a file takes. */
 const SECTOR_BYTES = 512;

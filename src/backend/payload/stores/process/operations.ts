@@ -60,7 +60,7 @@ export class Operations {
   }
 
   async #run(operation: Operation, sequence: bigint, target: AttachedTarget | null): Promise<object> {
-    const { files, status, setDraining } = this.#options;
+    const { files, disk, status, setDraining } = this.#options;
     switch (operation.op) {
       case 'status':
         return status();
@@ -74,6 +74,10 @@ export class Operations {
         return {};
       case 'append':
         await this.#append(operation, sequence, attached(target));
+        return {};
+      case 'skip':
+        disk.assertTakes();
+        await files.use(operation.file).skip(operation.position, operation.length);
         return {};
       case 'sync':
         await files.use(operation.file).sync();
@@ -133,10 +137,10 @@ export class Operations {
       fromMemory,
       allocate: (bytes) => memory.allocate(bytes, deadlineMs),
       freed: (bytes) => memory.freed(bytes),
-      fill: async (block, offset, from, bytes) => {
+      fill: (block, offset, from, bytes) => {
         const leftMs = Math.max(1, deadlineMs - clock.now());
         const part = partOf(ranges, from, bytes);
-        await target.transport.read(target.peer, part, [{ memory: block, offset }], leftMs).done;
+        return target.transport.readCrc(target.peer, part, [{ memory: block, offset }], leftMs);
       },
     });
     counters.writtenBytes += length;
@@ -153,6 +157,8 @@ export class Operations {
     const stored = files.use(file);
     const order = { write: true, key, offset, timeoutMs };
     const ranges = this.#resolve(target, sequence, { ...order, length });
+    const recent = length > PIECE_BYTES ? null : await stored.recent(position, length);
+    if (recent !== null) return this.#give(recent, ranges, seed, timeoutMs, target);
     let sending: Promise<void> = Promise.resolve();
     const send = async (before: Promise<void>, piece: MemoryPiece, from: number) => {
       try {
@@ -178,6 +184,24 @@ export class Operations {
     } finally {
       // Nothing moves when the gateway hears that this has ended.
       await sending.catch(() => undefined);
+    }
+  }
+
+  /** Sends what is in memory, all at once. */
+  async #give(
+    piece: MemoryPiece,
+    ranges: BigUint64Array,
+    seed: number,
+    timeoutMs: number,
+    { transport, peer }: AttachedTarget,
+  ): Promise<object> {
+    const { memory, offset, byteLength } = piece;
+    try {
+      const crc = await transport.writeCrc(peer, ranges, [{ memory, offset }], timeoutMs, seed);
+      this.#options.counters.readBytes += byteLength;
+      return { crc, length: byteLength };
+    } finally {
+      memory.release();
     }
   }
 

@@ -7,14 +7,17 @@ import {
   type TransportOptions,
   type TransportStatistics,
 } from '../../../../native/fabric.ts';
-import { type FabricWish, hostIdentity, usableWays, type Way } from '../../../../native/fabric-choice.ts';
+import { type FabricWish, hostIdentity, type Way } from '../../../../native/fabric-choice.ts';
 import type { Clock, Timer } from '../../../../util/clock.ts';
 import type { Logger } from '../../../../util/logger.ts';
+import { frameOf } from '../frames.ts';
 import type { StoreStatus } from '../messages.ts';
+import type { StoresSecurity } from '../tls/stores-tls.ts';
+import { storeWays } from '../tls/ways.ts';
 import { ArenaQueue } from './arena-queue.ts';
 import { Operations, type StoreCounters } from './operations.ts';
 import type { StoreDirectory } from './store-directory.ts';
-import { StoreSession } from './store-session.ts';
+import { GREETING_MS, StoreSession } from './store-session.ts';
 import { PIECE_BYTES } from './stored-file.ts';
 
 const MEASURE_MS = 1000;
@@ -26,12 +29,13 @@ const MAX_SESSIONS = 1024;
 const MAX_GREETING = 128;
 /** How often refused connections are logged at most. */
 const REFUSED_WARNING_MS = 1000;
+/** How long one that is refused may take to hear why. */
+const REFUSED_STAYS_MS = 1000;
 /** What appends may have of the arena; reads find the rest. */
 const APPEND_SHARE = 0.75;
 
-export interface StoreServerOptions {
+export interface StoreServerOptions extends StoresSecurity {
   readonly directory: StoreDirectory;
-  readonly secret: string;
   readonly zone: string;
   /** Where gateways connect to. */
   readonly host: string;
@@ -54,6 +58,10 @@ export class StoreServer {
   };
   readonly #options: StoreServerOptions;
   readonly #server: Server;
+  /** Begins TLS on a connection; without it that serves as it is. */
+  readonly #secure: ((socket: Socket) => void) | undefined;
+  /** Where connections come from that have not begun TLS. */
+  readonly #handshakes = new Set<string>();
   readonly #sessions = new Set<StoreSession>();
   readonly #transports = new Map<string, Promise<FabricTransport>>();
   readonly #opened: FabricTransport[] = [];
@@ -74,12 +82,17 @@ export class StoreServer {
     this.#memory = new ArenaQueue(options.clock, Math.max(least, capacityBytes * APPEND_SHARE));
     options.directory.onDiskChange(() => this.#tell());
     this.#server = createServer((socket) => this.#accept(socket));
+    this.#secure = options.tls?.acceptor(GREETING_MS, {
+      secured: (socket) => this.#serve(socket),
+      refused: (reason, socket) => this.#refuse(reason, socket),
+    });
   }
 
   /** Rejects with an Error for people when it cannot listen, or not have the provider that it is to use. */
   static async start(options: StoreServerOptions): Promise<StoreServer> {
     const report = await inspectFabric(options.fabric.options.library);
-    const server = new StoreServer(options, usableWays(report, options.fabric.wish));
+    await options.tls?.refresh();
+    const server = new StoreServer(options, storeWays(report, options.fabric.wish, options.tls));
     await server.#listen();
     server.#measure();
     return server;
@@ -157,7 +170,8 @@ export class StoreServer {
 
   #measure(): void {
     this.#timer = this.#options.clock.setTimer(MEASURE_MS, () => {
-      const { directory, logger } = this.#options;
+      const { directory, logger, tls } = this.#options;
+      void tls?.refresh();
       void directory
         .measure()
         .catch((error: unknown) => logger.warn({ err: error }, 'the room of the store cannot be found'))
@@ -168,13 +182,38 @@ export class StoreServer {
   }
 
   #accept(socket: Socket): void {
-    let greeting = 0;
+    let greeting = this.#handshakes.size;
     for (const { isGreeting } of this.#sessions) if (isGreeting) greeting++;
     if (this.#sessions.size >= MAX_SESSIONS || greeting >= MAX_GREETING) {
       this.#refused++;
       socket.destroy();
       return;
     }
+    if (this.#secure === undefined) {
+      this.#serve(socket);
+      return;
+    }
+    const remote = remoteOf(socket);
+    this.#handshakes.add(remote);
+    socket.once('close', () => this.#handshakes.delete(remote));
+    this.#secure(socket);
+  }
+
+  /** Its certificate is not liked, or TLS did not begin. */
+  #refuse(reason: string, socket: Socket | null): void {
+    this.#refused++;
+    this.#warnOfRefused({ remote: socket && remoteOf(socket), reason });
+    if (socket === null) return;
+    this.#handshakes.delete(remoteOf(socket));
+    socket.on('error', () => undefined);
+    socket.end(frameOf(JSON.stringify({ type: 'refused', reason: reason.slice(0, MAX_TROUBLE) })));
+    // What it says does not matter, and it does not stay.
+    socket.resume();
+    this.#options.clock.setTimer(REFUSED_STAYS_MS, () => socket.destroy());
+  }
+
+  #serve(socket: Socket): void {
+    this.#handshakes.delete(remoteOf(socket));
     const { secret, zone, heartbeatMs, clock, logger, directory } = this.#options;
     const session = new StoreSession(socket, {
       secret,
@@ -264,3 +303,5 @@ export class StoreServer {
     for (const transport of this.#transports.values()) await (await transport.catch(() => null))?.close();
   }
 }
+
+const remoteOf = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress}:${remotePort}`;

@@ -18,7 +18,12 @@ import {
 } from '../messages.ts';
 import type { Operations } from './operations.ts';
 
-const GREETING_MS = 10_000;
+/** How long whoever connects may take to say who it is, and before that to begin TLS. */
+export const GREETING_MS = 10_000;
+const ENDS = {
+  here: { name: 'the store', setting: 'fabric.provider' },
+  there: { name: 'the gateway', setting: 'fabric.provider' },
+};
 /** Requests of one gateway that are not answered. */
 const MAX_REQUESTS = 16_384;
 /** An operator who asks for nothing for so long is gone; gateways give signs of life. */
@@ -162,6 +167,7 @@ export class StoreSession {
       clock,
       open,
       heartbeatMs,
+      ends: ENDS,
       send: (message) => this.#send({ type: 'attach', message }),
     });
     this.#attachment = attachment;

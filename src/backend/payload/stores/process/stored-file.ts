@@ -1,13 +1,13 @@
 import { rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { NativeMemory } from '../../../../native/arena.ts';
 import { crc32cSoon } from '../../../../native/batch.ts';
 import { MemoryPiece } from '../../../../native/pieces.ts';
-import type { Store, StoreFile } from '../../../../native/store.ts';
+import type { StoreFile } from '../../../../native/store.ts';
 import { syncDirectory } from '../../small-files.ts';
 import { StoreError } from '../messages.ts';
-import { appendMark, syncMark } from './marks.ts';
+import { appendMark, crcOfZeros, syncMark } from './marks.ts';
 import { MarksFile } from './marks-file.ts';
+import type { AppendSource, StoredFileOwner, StoredFileState } from './stored-file-parts.ts';
 
 /** Blocks of devices are no larger: memory that suits a position within one is written from where it is. */
 const BLOCK_BYTES = 4096;
@@ -20,42 +20,6 @@ export const OPEN_SUFFIX = '.open';
 export const SEALED_SUFFIX = '.payload';
 /** Of what was acknowledged of a file that takes appends; see `readMarks`. */
 export const MARKS_SUFFIX = '.marks';
-
-export interface StoredFileState {
-  /** Path without suffix. */
-  readonly base: string;
-  readonly sealed: boolean;
-  /** What it holds for sure, and what of it was flushed. */
-  readonly bytes: number;
-  readonly synced: number;
-  /** Bytes of its marks that hold. */
-  readonly markBytes: number;
-  /** Bytes of a complete file that take no space. */
-  readonly freedBytes?: number;
-  /** Its marks cannot be read: nothing is said of what it holds. */
-  readonly isUnknown?: boolean;
-}
-
-/** Whoever has the file. */
-export interface StoredFileOwner {
-  readonly store: Store;
-  /** It has become so much larger, or smaller. */
-  resized(bytes: number): void;
-  /** Writing, flushing or renaming it failed. */
-  diskFailed(error: unknown): void;
-}
-
-/** Where appended bytes come from. */
-export interface AppendSource {
-  /** Be content when they survive the death of the process. */
-  readonly fromMemory: boolean;
-  /** Memory for a piece of them. */
-  allocate(bytes: number): Promise<NativeMemory>;
-  /** So much of what `allocate` gave is not needed any more. */
-  freed(bytes: number): void;
-  /** Puts `length` of the bytes, from `from` on, at an offset of the memory. */
-  fill(memory: NativeMemory, offset: number, from: number, length: number): Promise<void>;
-}
 
 /**
  * A store's copy of a segment. Appends are put behind each other in the order in which they were asked for; each is noted with its checksum
@@ -131,13 +95,7 @@ export class StoredFile {
   }
 
   append(position: number, length: number, source: AppendSource): Promise<void> {
-    if (this.#sealed || this.#sealing !== null || this.#failure !== null)
-      throw new StoreError('EPERM', `${this.path} takes no more${this.#failure ? `: ${this.#failure}` : ''}`);
-    if (position !== this.#end)
-      throw new StoreError('EILSEQ', `${this.path} ends at ${this.#end}, not at ${position}`);
-    if (position + length > MAX_FILE_BYTES || this.#marks.isFull)
-      throw new StoreError('EFBIG', `${this.path} is too large for more`);
-    this.#resize(position + length);
+    this.#grow(position, length);
     const pieces: Promise<void>[] = [];
     for (let from = 0; from < length; ) {
       const at = position + from;
@@ -149,6 +107,33 @@ export class StoredFile {
     return this.#ended(pieces).finally(() => {
       this.#users--;
     });
+  }
+
+  /** Makes room for what is put to the end; throws when the file takes nothing there. */
+  #grow(position: number, length: number): void {
+    if (this.#sealed || this.#sealing !== null || this.#failure !== null)
+      throw new StoreError('EPERM', `${this.path} takes no more${this.#failure ? `: ${this.#failure}` : ''}`);
+    if (position !== this.#end)
+      throw new StoreError('EILSEQ', `${this.path} ends at ${this.#end}, not at ${position}`);
+    if (position + length > MAX_FILE_BYTES || this.#marks.isFull)
+      throw new StoreError('EFBIG', `${this.path} is too large for more`);
+    this.#resize(position + length);
+  }
+
+  /** Puts zeros to the end that take no space, nor time to write. Acknowledged as what is appended. */
+  skip(position: number, length: number): Promise<void> {
+    this.#grow(position, length);
+    const end = position + length;
+    const skipped = this.#handed.then(async () => {
+      this.#assertTakes();
+      await this.#marks.open();
+      const file = await this.#atEnd(position);
+      await this.#onDisk(file.truncate(end));
+      await this.#onDisk(this.#marks.add(appendMark({ end, crc: crcOfZeros(length) }), false));
+      this.#queued = end;
+    });
+    this.#handed = skipped.catch((error: Error) => this.#fail(error));
+    return this.#acknowledge(skipped, end);
   }
 
   /** Resolves when all have, and rejects with the first failure, but not before nothing touches the memory of any. */
@@ -170,9 +155,8 @@ export class StoredFile {
     this.#allocated = memory.catch(() => undefined);
     const filled = memory.then(async (block) => {
       try {
-        await source.fill(block, offset, from, length);
-        const piece = new MemoryPiece(block, offset, length);
-        return { piece, crc: await crc32cSoon(piece) };
+        const crc = await source.fill(block, offset, from, length);
+        return { piece: new MemoryPiece(block, offset, length), crc };
       } catch (error) {
         block.release();
         source.freed(memoryBytes);
@@ -182,17 +166,23 @@ export class StoredFile {
     filled.catch(() => undefined);
     const handed = this.#handed.then(() => this.#hand(at, filled, source, memoryBytes));
     this.#handed = handed.catch((error: Error) => this.#fail(error));
-    const acknowledged = handed
-      .then(({ done }) => done)
-      .then(
-        () => {
-          this.#good = Math.max(this.#good, at + length);
-        },
-        (error: Error) => {
-          this.#fail(error);
-          throw error;
-        },
-      );
+    return this.#acknowledge(
+      handed.then(({ done }) => done),
+      at + length,
+    );
+  }
+
+  /** What is put up to `end` is there when `done` is. */
+  #acknowledge(done: Promise<unknown>, end: number): Promise<void> {
+    const acknowledged = done.then(
+      () => {
+        this.#good = Math.max(this.#good, end);
+      },
+      (error: Error) => {
+        this.#fail(error);
+        throw error;
+      },
+    );
     const before = this.#acknowledged;
     this.#acknowledged = acknowledged.catch(() => undefined).then(() => before);
     return acknowledged;
@@ -386,6 +376,17 @@ export class StoredFile {
     const freedBytes = this.#removed ? 0 : Math.max(0, this.#end - bytes);
     this.#owner.resized(this.#freedBytes - freedBytes);
     this.#freedBytes = freedBytes;
+  }
+
+  /** All of a range, if that was appended and is still in memory; the caller releases it. */
+  async recent(position: number, length: number): Promise<MemoryPiece | null> {
+    if (this.#isUnknown || position + length > this.bytes) return null;
+    this.#users++;
+    try {
+      return (await this.#opened()).findAppended(position, length);
+    } finally {
+      this.#users--;
+    }
   }
 
   /** Up to `length` bytes, with their CRC-32C; the caller releases them. Null when it ends before `position`. */

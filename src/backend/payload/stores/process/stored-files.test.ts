@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { NativeMemory } from '../../../../native/arena.ts';
 import { crc32c } from '../../../../native/batch.ts';
@@ -53,6 +53,33 @@ describe('The files of a store', () => {
     assert.ok((await contentOf(file, 99_999, 10)).equals(all.subarray(99_999, 100_009)));
     await file.seal(100_003, false);
     assert.ok((await contentOf(file, 0, all.length)).equals(all.subarray(0, 100_003)));
+  });
+
+  it('leave out what is skipped: zeros that take no space, and are there after a crash', async () => {
+    const file = await created(1);
+    const [head, tail] = [Buffer.alloc(5000, 7), Buffer.alloc(70_000, 9)];
+    const skipped = 3 << 20;
+    await Promise.all([
+      append(file, 0, head),
+      file.skip(head.length, skipped),
+      append(file, head.length + skipped, tail),
+    ]);
+    const all = Buffer.concat([head, Buffer.alloc(skipped), tail]);
+    assert.ok((await contentOf(file, 0, all.length)).equals(all));
+    assert.throws(() => file.skip(5, 10), { code: 'EILSEQ' });
+    await file.seal(all.length, false);
+    assert.throws(() => file.skip(all.length, 10), { code: 'EPERM' });
+    const [path] = filesOf(test.path, '.payload');
+    assert.ok(statSync(path!).blocks * 512 < 200_000, `${statSync(path!).blocks} blocks`);
+    assert.ok((await contentOf(file, 0, all.length)).equals(all));
+
+    const open = await created(2);
+    await append(open, 0, head);
+    await open.skip(head.length, 100_000);
+    await append(open, head.length + 100_000, tail);
+    await test.crash();
+    const files = await test.directory.filesOf(GATEWAY);
+    assert.equal(files.use(nameOf(2)).bytes, head.length + 100_000 + tail.length);
   });
 
   it('take what is large in pieces, so that it needs no more memory than others', async () => {

@@ -3,6 +3,7 @@ import { cpSync, mkdtempSync, readdirSync, rmSync, truncateSync } from 'node:fs'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { arenaStats, NativeMemory } from '../../../../native/arena.ts';
+import { crc32c } from '../../../../native/batch.ts';
 import {
   type Appended,
   type AppendOptions,
@@ -11,7 +12,8 @@ import {
   type StoreFile,
 } from '../../../../native/store.ts';
 import { StoreDirectory } from './store-directory.ts';
-import type { AppendSource, StoredFile } from './stored-file.ts';
+import type { StoredFile } from './stored-file.ts';
+import type { AppendSource } from './stored-file-parts.ts';
 
 export const GATEWAY = { role: 'gateway', cluster: 'c', node: 1 } as const;
 export const PARTITION = 't-0.AAAAAAAAAAAAAAAAAAAABQ';
@@ -130,7 +132,9 @@ export function sourceOf(bytes: Buffer, before?: () => Promise<void>): AppendSou
     freed: () => undefined,
     fill: async (memory, offset, from, length) => {
       await before?.();
-      memory.bytes().set(bytes.subarray(from, from + length), offset);
+      const part = bytes.subarray(from, from + length);
+      memory.bytes().set(part, offset);
+      return crc32c(part);
     },
   };
 }
