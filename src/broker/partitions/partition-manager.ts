@@ -180,6 +180,11 @@ export class PartitionManager {
     return this.#byId.get(topicId)?.partitions.get(index) ?? null;
   }
 
+  /** Whether a partition of a topic cannot be used: its log could not be opened, or has failed. */
+  isOffline(topic: string, index: number): boolean {
+    return this.find(topic, index)?.log.isClosed ?? true;
+  }
+
   /** The ErrorCode with which to answer for a partition that was not found. */
   errorOfMissing(topic: string, index: number): number {
     return this.#offline.has(`${topic}-${index}`)

@@ -70,7 +70,7 @@ export function brokerHandlers(
     metadata,
     topics,
     advertised: addressOf,
-    isOffline: (topic, index) => partitions.find(topic.name, index) === null,
+    isOffline: (topic, index) => partitions.isOffline(topic.name, index),
   };
   const names: TopicNames = {
     partitionCount: (name) => metadata.topicByName(name)?.partitions.length ?? null,
