@@ -12,6 +12,7 @@ constexpr size_t kBatchLogOverhead = 12;
 constexpr size_t kBatchCrcAt = 17;
 constexpr size_t kBatchCrcStart = 21;
 constexpr size_t kBatchAttributesAt = 21;
+constexpr size_t kBatchBaseTimestampAt = 27;
 constexpr size_t kBatchMaxTimestampAt = 35;
 
 constexpr uint16_t kCompressionMask = 0x07;
