@@ -94,6 +94,7 @@ struct NewHeader {
   int64_t baseTimestamp;
   int64_t maxTimestamp;
   int32_t recordCount;
+  bool anonymous = false;
 };
 
 /** Completes the batch that begins at `start` of `out`: its header and its CRC. */
@@ -106,6 +107,7 @@ size_t finishBatch(const uint8_t* original, const NewHeader& header, size_t star
   storeBe16(batch + kBatchAttributesAt, header.attributes);
   storeBe64(batch + kBatchBaseTimestampAt, static_cast<uint64_t>(header.baseTimestamp));
   storeBe64(batch + kBatchMaxTimestampAt, static_cast<uint64_t>(header.maxTimestamp));
+  if (header.anonymous) std::memset(batch + kBatchProducerAt, 0xff, kBatchProducerBytes);
   storeBe32(batch + 57, static_cast<uint32_t>(header.recordCount));
   storeBatchCrc(batch, length);
   return length;
@@ -155,12 +157,12 @@ NewHeader changedHeader(const BatchHeader& header, const Sifted& sifted, bool is
   return changed;
 }
 
-void appendEmpty(const uint8_t* batch, const BatchHeader& header, FilteredBatch& result, ByteBuffer& out) {
+void appendEmpty(const uint8_t* batch, const BatchHeader& header, bool anonymous, FilteredBatch& result, ByteBuffer& out) {
   size_t start = out.size();
   out.reserve(kBatchHeaderBytes);
   out.commit(kBatchHeaderBytes);
-  uint16_t attributes = header.attributes & kEmptyAttributes;
-  result.bytes = finishBatch(batch, {attributes, -1, header.maxTimestamp, 0}, start, out);
+  uint16_t attributes = header.attributes & (anonymous ? kLogAppendTimeBit : kEmptyAttributes);
+  result.bytes = finishBatch(batch, {attributes, -1, header.maxTimestamp, 0, anonymous}, start, out);
   result.maxTimestamp = header.maxTimestamp;
 }
 
@@ -192,7 +194,7 @@ FilteredBatch filterBatch(const uint8_t* batch, const BatchHeader& header, const
   result.lostPayload = sifted.hadPayload && !sifted.hasPayload;
   result.payload = sifted.payload;
   if (sifted.kept.empty()) {
-    if (fate.keepEmpty) appendEmpty(batch, header, result, out);
+    if (fate.keepEmpty) appendEmpty(batch, header, fate.anonymous, result, out);
     return result;
   }
   // The header of a reference batch is that of its payload, and of its CRC: tombstones among references have their time when those are gone.

@@ -281,6 +281,14 @@ TEST(filter_keeps_the_header_of_an_emptied_batch_if_it_must) {
     Bytes empty(filtering.out.data(), filtering.out.data() + filtering.out.size());
     CHECK(!filtering.run(empty));
     CHECK(filtering.run(empty, {false, true, false}));
+    CHECK(filtering.run(batch, {false, true, false, true}));
+    header = filtering.header();
+    CHECK_EQ(header.attributes, 0);
+    CHECK_EQ(header.producerId, -1);
+    CHECK_EQ(header.producerEpoch, -1);
+    CHECK_EQ(header.baseSequence, -1);
+    CHECK_EQ(header.lastOffsetDelta, 1);
+    CHECK(recordsOf(filtering.out.data()).empty());
   }
 }
 
