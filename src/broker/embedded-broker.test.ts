@@ -80,6 +80,14 @@ describe('EmbeddedBroker', () => {
       const found = [];
       for (const id of ids) found.push(await broker.transactions.find(id));
       assert.deepEqual(found, [ErrorCode.NONE, ErrorCode.COORDINATOR_NOT_AVAILABLE]);
+      const { length } = broker.transactions.shards;
+      const isOffline = (partition: number) => broker.partitions.isOffline('__transaction_state', partition);
+      assert.deepEqual(
+        ids.map((id) => isOffline(partitionOf(id, length))),
+        [false, true],
+      );
+      // One that is still to be made.
+      assert.equal(isOffline(length), false);
       assert.deepEqual(await identify(), [given[0]!, BigInt(-ErrorCode.NOT_COORDINATOR)]);
     }
 

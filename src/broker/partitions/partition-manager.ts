@@ -180,9 +180,10 @@ export class PartitionManager {
     return this.#byId.get(topicId)?.partitions.get(index) ?? null;
   }
 
-  /** Whether a partition of a topic cannot be used: its log could not be opened, or has failed. */
+  /** Whether the log of a partition could not be opened, or has failed. Not of one that is still being made. */
   isOffline(topic: string, index: number): boolean {
-    return this.find(topic, index)?.log.isClosed ?? true;
+    const partition = this.find(topic, index);
+    return partition === null ? this.#offline.has(`${topic}-${index}`) : partition.log.isClosed;
   }
 
   /** The ErrorCode with which to answer for a partition that was not found. */
