@@ -119,6 +119,8 @@ for (const dynamicQuorum of [false, true]) {
       ...['--override', 'node.id=1', '--override', 'arena.bytes=134217728'],
     ];
     const inline = (...options: string[]) => runCommand(inlineCommand(gateway.dataDir, options));
+    /** It says how far it is when it takes long. */
+    const jsonIn = (output: string) => JSON.parse(output.slice(output.search(/[[{]/)));
 
     it('opens in the gateway with nothing lost', async () => {
       await open(kafka);
@@ -166,7 +168,7 @@ for (const dynamicQuorum of [false, true]) {
       await assert.rejects(inline(), /is using this directory/);
       await assert.rejects(inline('--dry-run'), /is using this directory/);
       await stop(gateway);
-      const survey = JSON.parse(await inline('--dry-run', '--json'));
+      const survey = jsonIn(await inline('--dry-run', '--json'));
       assert.ok(
         survey.some(({ topic, bytes }: { topic: string; bytes: number }) => topic === 'large' && bytes > 1e6),
       );
@@ -198,10 +200,10 @@ for (const dynamicQuorum of [false, true]) {
     });
 
     it('opens in Apache Kafka again after kafabric log inline', async () => {
-      const report = JSON.parse(await inline('--json'));
+      const report = jsonIn(await inline('--json'));
       assert.ok(report.batches > 50, `${report.batches} batches`);
       assert.deepEqual(report.removedSettings, ['topic large: payload.min.bytes=4096']);
-      assert.equal(JSON.parse(await inline('--json')).batches, 0, 'a second time there is nothing to do');
+      assert.equal(jsonIn(await inline('--json')).batches, 0, 'a second time there is nothing to do');
       for (const name of readdirSync(gateway.dataDir).filter((each) => /-\d+$/.test(each)))
         assert.ok(!readdirSync(join(gateway.dataDir, name)).includes('payload'), name);
       await open(kafka);
