@@ -129,7 +129,7 @@ for (const dynamicQuorum of [false, true]) {
       const compacted = {
         'cleanup.policy': 'compact',
         'segment.bytes': '1048576',
-        'min.cleanable.dirty.ratio': '1',
+        'min.cleanable.dirty.ratio': '1.0',
       };
       await client.call('create', { topic: 'keyed', partitions, configs: compacted });
       for (const codec of ['none', 'gzip', 'zstd'])
