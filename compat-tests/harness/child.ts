@@ -45,7 +45,7 @@ export class Child {
   }
 
   /** Sends the signal and resolves when the process has ended; after `patienceMs` it is killed. */
-  async kill(signal: NodeJS.Signals, patienceMs = 20_000): Promise<void> {
+  async kill(signal: NodeJS.Signals, patienceMs = 20_000 * patience): Promise<void> {
     if (!this.running) return;
     const last = setTimeout(() => this.process.kill('SIGKILL'), patienceMs);
     this.process.kill(signal);

@@ -16,7 +16,7 @@ BatchHeader BatchHeader::read(const uint8_t* b) {
   h.crc = loadBe32(b + kBatchCrcAt);
   h.attributes = loadBe16(b + kBatchAttributesAt);
   h.lastOffsetDelta = static_cast<int32_t>(loadBe32(b + 23));
-  h.baseTimestamp = static_cast<int64_t>(loadBe64(b + 27));
+  h.baseTimestamp = static_cast<int64_t>(loadBe64(b + kBatchBaseTimestampAt));
   h.maxTimestamp = static_cast<int64_t>(loadBe64(b + kBatchMaxTimestampAt));
   h.producerId = static_cast<int64_t>(loadBe64(b + 43));
   h.producerEpoch = static_cast<int16_t>(loadBe16(b + 51));

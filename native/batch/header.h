@@ -12,7 +12,11 @@ constexpr size_t kBatchLogOverhead = 12;
 constexpr size_t kBatchCrcAt = 17;
 constexpr size_t kBatchCrcStart = 21;
 constexpr size_t kBatchAttributesAt = 21;
+constexpr size_t kBatchBaseTimestampAt = 27;
 constexpr size_t kBatchMaxTimestampAt = 35;
+/** Producer id, epoch and base sequence: all ones in a batch of nobody. */
+constexpr size_t kBatchProducerAt = 43;
+constexpr size_t kBatchProducerBytes = 14;
 
 constexpr uint16_t kCompressionMask = 0x07;
 constexpr uint16_t kLogAppendTimeBit = 0x08;

@@ -1,5 +1,6 @@
 #include "batch/restore.h"
 
+#include <algorithm>
 #include <climits>
 #include <cstring>
 
@@ -89,6 +90,8 @@ void restoreBatch(const uint8_t* reference, size_t length, const uint8_t* extent
   const uint8_t* section = extent;
   size_t sectionLength = extentLength;
   bool opened = false;
+  int64_t maxTimestamp = -1;
+  uint64_t baseTimestamp = loadBe64(reference + kBatchBaseTimestampAt);
   size_t start = out.size();
   out.reserve(bytes);
   out.append(reference, kBatchHeaderBytes);
@@ -107,12 +110,15 @@ void restoreBatch(const uint8_t* reference, size_t length, const uint8_t* extent
     uint64_t valueStart = record.value ? loadBe32(record.value + 36) : 0;
     if (record.value && valueStart + loadBe32(record.value + 40) > sectionLength) return false;
     appendRestored(record, section + valueStart, out);
+    maxTimestamp = std::max(maxTimestamp, static_cast<int64_t>(baseTimestamp + static_cast<uint64_t>(record.timestampDelta)));
     return true;
   });
   if (!whole) throw CodecError("a reference batch that does not belong to its payload");
   uint8_t* batch = out.data() + start;
   storeBe32(batch + 8, static_cast<uint32_t>(out.size() - start - kBatchLogOverhead));
   storeBe16(batch + kBatchAttributesAt, static_cast<uint16_t>(loadBe16(batch + kBatchAttributesAt) & ~(kReferenceBit | kCompressionMask)));
+  // The reference batch has the header of what was produced: the newest record may be gone.
+  if (!(loadBe16(batch + kBatchAttributesAt) & kLogAppendTimeBit)) storeBe64(batch + kBatchMaxTimestampAt, static_cast<uint64_t>(maxTimestamp));
   storeBatchCrc(batch, out.size() - start);
 }
 

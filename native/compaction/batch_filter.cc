@@ -19,6 +19,7 @@ constexpr uint16_t kEmptyAttributes = kLogAppendTimeBit | kTransactionalBit | kC
 struct KeptRecord {
   const uint8_t* start;
   const uint8_t* end;
+  int64_t timestamp;
 };
 
 bool isReference(const Record& record) {
@@ -57,7 +58,7 @@ class Sieve {
         sifted.payload = {header_.baseOffset, loadBe64(record.value + 16), loadBe64(record.value + 24), loadBe32(record.value + 32)};
       }
       if (keeps(record, timestamp)) {
-        sifted.kept.push_back({start, end});
+        sifted.kept.push_back({start, end, timestamp});
         sifted.keptBytes += static_cast<size_t>(end - start);
         sifted.maxTimestamp = std::max(sifted.maxTimestamp, timestamp);
         if (!record.value) sifted.tombstones = true;
@@ -93,6 +94,7 @@ struct NewHeader {
   int64_t baseTimestamp;
   int64_t maxTimestamp;
   int32_t recordCount;
+  bool anonymous = false;
 };
 
 /** Completes the batch that begins at `start` of `out`: its header and its CRC. */
@@ -103,22 +105,23 @@ size_t finishBatch(const uint8_t* original, const NewHeader& header, size_t star
   std::memcpy(batch, original, kBatchHeaderBytes);
   storeBe32(batch + 8, static_cast<uint32_t>(length - kBatchLogOverhead));
   storeBe16(batch + kBatchAttributesAt, header.attributes);
-  storeBe64(batch + 27, static_cast<uint64_t>(header.baseTimestamp));
+  storeBe64(batch + kBatchBaseTimestampAt, static_cast<uint64_t>(header.baseTimestamp));
   storeBe64(batch + kBatchMaxTimestampAt, static_cast<uint64_t>(header.maxTimestamp));
+  if (header.anonymous) std::memset(batch + kBatchProducerAt, 0xff, kBatchProducerBytes);
   storeBe32(batch + 57, static_cast<uint32_t>(header.recordCount));
   storeBatchCrc(batch, length);
   return length;
 }
 
-/** Appends a record with another timestamp delta; everything else stays. */
-void appendMoved(const KeptRecord& record, uint64_t shift, ByteBuffer& out) {
+/** Appends a record with the timestamp delta that it has from another base; everything else stays. */
+void appendMoved(const KeptRecord& record, int64_t baseTimestamp, ByteBuffer& out) {
   const uint8_t* p = record.start;
   int32_t size = 0;
   readVarint(p, record.end, size);
   uint8_t attributes = *p++;
   int64_t delta = 0;
   readVarlong(p, record.end, delta);
-  delta = static_cast<int64_t>(static_cast<uint64_t>(delta) + shift);
+  delta = static_cast<int64_t>(static_cast<uint64_t>(record.timestamp) - static_cast<uint64_t>(baseTimestamp));
   size_t rest = static_cast<size_t>(record.end - p);
   size_t body = 1 + static_cast<size_t>(varintSize(delta)) + rest;
   uint8_t* start = out.reserve(2 * kMaxVarintBytes + 1 + rest);
@@ -129,12 +132,8 @@ void appendMoved(const KeptRecord& record, uint64_t shift, ByteBuffer& out) {
   out.commit(static_cast<size_t>(to + rest - start));
 }
 
-/** Appends the kept records; `shift` is added to their timestamp deltas. */
-void appendRecords(const std::vector<KeptRecord>& kept, uint64_t shift, ByteBuffer& out) {
-  if (shift != 0) {
-    for (const KeptRecord& record : kept) appendMoved(record, shift, out);
-    return;
-  }
+/** Appends records whose timestamp deltas stay. */
+void appendAsTheyAre(const std::vector<KeptRecord>& kept, ByteBuffer& out) {
   for (size_t i = 0; i < kept.size();) {
     const uint8_t* start = kept[i].start;
     const uint8_t* end = kept[i++].end;
@@ -143,12 +142,27 @@ void appendRecords(const std::vector<KeptRecord>& kept, uint64_t shift, ByteBuff
   }
 }
 
-void appendEmpty(const uint8_t* batch, const BatchHeader& header, FilteredBatch& result, ByteBuffer& out) {
+/** What the header says of a batch that is written anew, of whose records some are kept. */
+NewHeader changedHeader(const BatchHeader& header, const Sifted& sifted, bool isPlain, bool setHorizon, const FilterRules& rules) {
+  NewHeader changed{header.attributes, header.baseTimestamp, header.maxTimestamp, static_cast<int32_t>(sifted.kept.size())};
+  if (!isPlain) return changed;
+  changed.attributes = static_cast<uint16_t>(changed.attributes & ~kReferenceBit);
+  if (!(header.attributes & kLogAppendTimeBit)) changed.maxTimestamp = sifted.maxTimestamp;
+  if (setHorizon) {
+    changed.attributes |= kDeleteHorizonBit;
+    changed.baseTimestamp = rules.nowMs + std::min(rules.deleteRetentionMs, INT64_MAX - rules.nowMs);
+  } else if (!(header.attributes & kDeleteHorizonBit)) {
+    changed.baseTimestamp = sifted.kept.front().timestamp;
+  }
+  return changed;
+}
+
+void appendEmpty(const uint8_t* batch, const BatchHeader& header, bool anonymous, FilteredBatch& result, ByteBuffer& out) {
   size_t start = out.size();
   out.reserve(kBatchHeaderBytes);
   out.commit(kBatchHeaderBytes);
-  uint16_t attributes = header.attributes & kEmptyAttributes;
-  result.bytes = finishBatch(batch, {attributes, -1, header.maxTimestamp, 0}, start, out);
+  uint16_t attributes = header.attributes & (anonymous ? kLogAppendTimeBit : kEmptyAttributes);
+  result.bytes = finishBatch(batch, {attributes, -1, header.maxTimestamp, 0, anonymous}, start, out);
   result.maxTimestamp = header.maxTimestamp;
 }
 
@@ -180,7 +194,7 @@ FilteredBatch filterBatch(const uint8_t* batch, const BatchHeader& header, const
   result.lostPayload = sifted.hadPayload && !sifted.hasPayload;
   result.payload = sifted.payload;
   if (sifted.kept.empty()) {
-    if (fate.keepEmpty) appendEmpty(batch, header, result, out);
+    if (fate.keepEmpty) appendEmpty(batch, header, fate.anonymous, result, out);
     return result;
   }
   // The header of a reference batch is that of its payload, and of its CRC: tombstones among references have their time when those are gone.
@@ -195,23 +209,21 @@ FilteredBatch filterBatch(const uint8_t* batch, const BatchHeader& header, const
     result.maxTimestamp = header.maxTimestamp;
     return result;
   }
-  NewHeader changed{header.attributes, header.baseTimestamp, header.maxTimestamp, static_cast<int32_t>(sifted.kept.size())};
-  if (losesReferences) changed.attributes = static_cast<uint16_t>(changed.attributes & ~kReferenceBit);
-  if (isPlain && !(header.attributes & kLogAppendTimeBit)) changed.maxTimestamp = sifted.maxTimestamp;
-  if (setHorizon) {
-    changed.attributes |= kDeleteHorizonBit;
-    changed.baseTimestamp = rules.nowMs + std::min(rules.deleteRetentionMs, INT64_MAX - rules.nowMs);
-  }
-  uint64_t shift = static_cast<uint64_t>(header.baseTimestamp) - static_cast<uint64_t>(changed.baseTimestamp);
+  NewHeader changed = changedHeader(header, sifted, isPlain, setHorizon, rules);
+  bool deltasStay = !isPlain || (changed.baseTimestamp == header.baseTimestamp && !(header.attributes & kLogAppendTimeBit));
+  auto appendRecords = [&](ByteBuffer& to) {
+    if (deltasStay) return appendAsTheyAre(sifted.kept, to);
+    for (const KeptRecord& record : sifted.kept) appendMoved(record, changed.baseTimestamp, to);
+  };
   size_t start = out.size();
   out.reserve(kBatchHeaderBytes + sifted.keptBytes);
   out.commit(kBatchHeaderBytes);
   if (header.compression() == 0) {
-    appendRecords(sifted.kept, shift, out);
+    appendRecords(out);
   } else {
     ByteBuffer section;
     section.reserve(sifted.keptBytes);
-    appendRecords(sifted.kept, shift, section);
+    appendRecords(section);
     compress(static_cast<Codec>(header.compression()), section.data(), section.size(), out);
   }
   result.bytes = finishBatch(batch, changed, start, out);

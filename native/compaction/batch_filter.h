@@ -36,6 +36,7 @@ struct BatchFate {
   bool dropRecords = false;  // of an aborted transaction, or a marker whose time has come
   bool keepEmpty = false;    // the header stays even if no record does
   bool idleMarker = false;   // a marker of whose transaction nothing is left: its time begins to run
+  bool anonymous = false;    // an empty header says nothing of a producer: nothing of a transaction is left there
 };
 
 /** Where the payload of a reference batch lies. */

@@ -146,7 +146,10 @@ BatchFate Compaction::fateOf(const uint8_t* batch, const BatchHeader& header, bo
     fate.dropRecords = transactions_->onData(header);
   }
   int64_t nextOffset = header.baseOffset + header.lastOffsetDelta + 1;
-  fate.keepEmpty = isLast || nextOffset == options_.upperBoundOffset || isLastOfProducer(header);
+  bool isNeeded = nextOffset == options_.upperBoundOffset || isLastOfProducer(header);
+  fate.keepEmpty = isLast || isNeeded;
+  // Or the marker of its transaction would stay as long.
+  fate.anonymous = !isNeeded;
   return fate;
 }
 

@@ -222,7 +222,10 @@ TEST(filter_writes_batches_of_every_codec_anew) {
       CHECK_EQ(found[i].timestamp, expected[i].timestamp);
       newest = std::max(newest, found[i].timestamp);
     }
-    if (found.size() < records.size()) CHECK_EQ(header.maxTimestamp, newest);
+    if (found.size() < records.size()) {
+      CHECK_EQ(header.maxTimestamp, newest);
+      if (!tombstones) CHECK_EQ(header.baseTimestamp, found[0].timestamp);
+    }
     // What was written anew once stays as it is until the tombstones' time is over.
     Bytes first(filtering.out.data(), filtering.out.data() + filtering.out.size());
     CHECK(filtering.run(first));
@@ -230,6 +233,33 @@ TEST(filter_writes_batches_of_every_codec_anew) {
     filtering.nowMs = kNow + kRetention;
     filtering.run(first);
     CHECK_EQ(filtering.result.recordsKept, static_cast<uint32_t>(std::count_if(expected.begin(), expected.end(), [](const Found& r) { return r.value.has_value(); })));
+  }
+}
+
+TEST(filter_keeps_the_time_of_the_append) {
+  for (Codec codec : kAllCodecs) {
+    Bytes batch = makeBatch({{"a", "1", {}, 0}, {"b", "2", {}, 500}, {"c", std::nullopt, {}, 9}}, codec);
+    storeBe64(&batch[kBatchMaxTimestampAt], kNow - 7);
+    batch = at(100, batch, -1, kLogAppendTimeBit);
+    Filtering filtering;
+    filtering.supersede("c");
+    filtering.supersede("a");
+    CHECK(filtering.run(batch));
+    CHECK_EQ(filtering.header().baseTimestamp, kNow - 7);
+    CHECK_EQ(filtering.header().maxTimestamp, kNow - 7);
+    CHECK_EQ(filtering.header().attributes & kLogAppendTimeBit, kLogAppendTimeBit);
+    CHECK_EQ(recordsOf(filtering.out.data()).at(0).timestamp, kNow - 7);
+    // A tombstone's horizon is in the base timestamp; the time of its append is still that of the batch.
+    Filtering other;
+    other.supersede("a");
+    CHECK(other.run(batch));
+    CHECK_EQ(other.header().baseTimestamp, kNow + kRetention);
+    CHECK_EQ(other.header().maxTimestamp, kNow - 7);
+    ByteBuffer scratch;
+    eachRecord(openRecords(other.out.data(), other.header(), scratch), other.header(), [&](const Record& record) {
+      CHECK_EQ(record.timestampDelta, -7 - kRetention);
+      return true;
+    });
   }
 }
 
@@ -251,6 +281,14 @@ TEST(filter_keeps_the_header_of_an_emptied_batch_if_it_must) {
     Bytes empty(filtering.out.data(), filtering.out.data() + filtering.out.size());
     CHECK(!filtering.run(empty));
     CHECK(filtering.run(empty, {false, true, false}));
+    CHECK(filtering.run(batch, {false, true, false, true}));
+    header = filtering.header();
+    CHECK_EQ(header.attributes, 0);
+    CHECK_EQ(header.producerId, -1);
+    CHECK_EQ(header.producerEpoch, -1);
+    CHECK_EQ(header.baseSequence, -1);
+    CHECK_EQ(header.lastOffsetDelta, 1);
+    CHECK(recordsOf(filtering.out.data()).empty());
   }
 }
 
@@ -269,7 +307,9 @@ TEST(filter_refuses_damaged_records) {
 
 TEST(filter_removes_records_from_reference_batches_and_says_when_the_payload_is_nobodys) {
   for (Codec codec : kAllCodecs) {
-    Bytes original = at(100, makeBatch({{"a", "first", {}, 0}, {"b", "second", {{"h", "v"}}, 5}, {"c", std::nullopt, {}, 6}}, codec));
+    Bytes made = makeBatch({{"a", "first", {}, 0}, {"b", "second", {{"h", "v"}}, 5}, {"c", std::nullopt, {}, 6}}, codec);
+    storeBe64(&made[kBatchMaxTimestampAt], loadBe64(&made[kBatchBaseTimestampAt]) + 6);
+    Bytes original = at(100, made);
     Bytes reference = referenceOf(original);
     Filtering filtering;
     CHECK(filtering.run(reference));
@@ -291,6 +331,14 @@ TEST(filter_removes_records_from_reference_batches_and_says_when_the_payload_is_
     CHECK(!found[1].value);
     CHECK_EQ(BatchHeader::read(restored.data()).attributes, 0);
     CHECK_EQ(BatchHeader::read(restored.data()).sizeBytes(), restored.size());
+    // Its header still has the time of what is gone; what consumers get does not.
+    Filtering other;
+    for (const char* key : {"a", "c"}) other.supersede(key);
+    CHECK(other.run(reference));
+    restored.clear();
+    restoreBatch(other.out.data(), other.out.size(), original.data() + kBatchHeaderBytes, original.size() - kBatchHeaderBytes, scratch, restored);
+    CHECK_EQ(BatchHeader::read(restored.data()).maxTimestamp, recordsOf(restored.data()).at(0).timestamp);
+    CHECK(BatchHeader::read(restored.data()).maxTimestamp < BatchHeader::read(reference.data()).maxTimestamp);
     // With the last value goes the payload; the tombstone's time begins.
     filtering.supersede("b");
     CHECK(filtering.run(reference));

@@ -7,6 +7,7 @@ export interface CoordinatorShard {
   readonly unavailable: ErrorCode;
   /** Reads it back and begins to serve; tries again later by itself. */
   load(): Promise<void>;
+  /** Ends serving, for good: `unavailable` is NOT_COORDINATOR. */
   close(): void;
 }
 
@@ -15,6 +16,8 @@ export interface CoordinatorTopic {
   readonly name: string;
   /** Its number of partitions, or null while it does not exist. */
   partitionCount(): number | null;
+  /** Whether the log of a partition cannot be used before the next start. */
+  isOffline(partition: number): boolean;
   /** Creates the topic unless it exists and returns its number of partitions. @throws an error with a Kafka `code` */
   ensure(): Promise<number>;
 }
@@ -58,6 +61,21 @@ export class CoordinatorShards<S extends CoordinatorShard> {
     return this.#preparing;
   }
 
+  /**
+   * What a client is told that looks for the coordinator of a key: NONE, when it is this broker. Creates the topic with the first client.
+   */
+  async find(key: string): Promise<ErrorCode> {
+    const error = await this.prepare();
+    if (error !== ErrorCode.NONE) return error;
+    // As of a partition without a leader.
+    return this.of(key) === ErrorCode.NOT_COORDINATOR ? ErrorCode.COORDINATOR_NOT_AVAILABLE : ErrorCode.NONE;
+  }
+
+  /** The log of a partition has failed: until the next start nobody coordinates what is in it. */
+  resign(partition: number): void {
+    this.#shards[partition]?.close();
+  }
+
   /** The shard of a key, or the error that its clients get for now. */
   of(key: string): S | ErrorCode {
     if (this.#shards.length === 0) return ErrorCode.NOT_COORDINATOR;
@@ -85,7 +103,14 @@ export class CoordinatorShards<S extends CoordinatorShard> {
 
   async #open(count: number): Promise<void> {
     this.#shards = Array.from({ length: count }, (_, partition) => this.#create(partition));
-    await Promise.all(this.#shards.map((shard) => shard.load()));
+    await Promise.all(this.#shards.map((shard, partition) => this.#load(shard, partition)));
+  }
+
+  async #load(shard: S, partition: number): Promise<void> {
+    if (!this.#topic.isOffline(partition)) return shard.load();
+    const fields = { topic: this.#topic.name, partition };
+    this.#logger.error(fields, 'nobody coordinates what is in a partition that is offline');
+    shard.close();
   }
 }
 

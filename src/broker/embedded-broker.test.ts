@@ -2,10 +2,13 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { loadConfig } from '../config/index.ts';
+import { ErrorCode } from '../protocol/errors.ts';
 import { createCreatableTopic } from '../protocol/generated/create-topics-request.ts';
 import { systemClock } from '../util/clock.ts';
 import { silentLogger } from '../util/logger.ts';
+import { partitionOf } from './coordinator-shards.ts';
 import { EmbeddedBroker } from './embedded-broker.ts';
 
 describe('EmbeddedBroker', () => {
@@ -40,6 +43,87 @@ describe('EmbeddedBroker', () => {
     const broker = await open('a');
     assert.equal(broker.partitions.find('t', 1)?.leaderEpoch, 1);
     await broker.close();
+  });
+
+  describe('with coordinators in a log directory that fails', () => {
+    const producer = (transactionalId: string) => ({ transactionalId, timeoutMs: 60_000, expected: null });
+    let broker: EmbeddedBroker;
+    let ids: string[];
+    let given: bigint[];
+
+    /** Ids whose coordinators are in the directories a and b. */
+    beforeEach(async () => {
+      broker = await open('a', 'b');
+      await broker.transactions.find('any');
+      const { length } = broker.transactions.shards;
+      ids = ['a', 'b'].map((name) => {
+        const isThere = (id: string) =>
+          broker.logs
+            .get('__transaction_state', partitionOf(id, length))!
+            .directory.startsWith(join(dir, `${name}/`));
+        return Array.from({ length: 1000 }, (_, i) => `id-${i}`).find(isThere)!;
+      });
+      given = await identify();
+    });
+
+    /** The producer ids, or the errors, that they get. */
+    async function identify(): Promise<bigint[]> {
+      const found: bigint[] = [];
+      for (const id of ids) {
+        const identified = await broker.transactions.initProducer(producer(id));
+        found.push('producerId' in identified ? identified.producerId : BigInt(-identified.errorCode));
+      }
+      return found;
+    }
+
+    async function assertOffline(): Promise<void> {
+      const found = [];
+      for (const id of ids) found.push(await broker.transactions.find(id));
+      assert.deepEqual(found, [ErrorCode.NONE, ErrorCode.COORDINATOR_NOT_AVAILABLE]);
+      const { length } = broker.transactions.shards;
+      const isOffline = (partition: number) => broker.partitions.isOffline('__transaction_state', partition);
+      assert.deepEqual(
+        ids.map((id) => isOffline(partitionOf(id, length))),
+        [false, true],
+      );
+      // One that is still to be made.
+      assert.equal(isOffline(length), false);
+      assert.deepEqual(await identify(), [given[0]!, BigInt(-ErrorCode.NOT_COORDINATOR)]);
+    }
+
+    async function openLoaded(): Promise<void> {
+      broker = await open('a', 'b');
+      const isLoading = () =>
+        broker.transactions.shards.some(
+          ({ unavailable }) => unavailable === ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
+        );
+      while (isLoading()) await setTimeout(5);
+    }
+
+    async function assertBack(): Promise<void> {
+      await broker.close();
+      await openLoaded();
+      assert.deepEqual(await identify(), given);
+      await broker.close();
+    }
+
+    it('serves what is elsewhere, and the rest after the next start', async () => {
+      assert.notEqual(given[0], given[1]);
+      broker.logs.directories[1]!.fail(new Error('EIO'));
+      await assertOffline();
+      await assertBack();
+    });
+
+    it('does so too when the directory cannot be used at the start', async () => {
+      await broker.close();
+      renameSync(join(dir, 'b'), join(dir, 'kept'));
+      writeFileSync(join(dir, 'b'), 'a file, not a directory');
+      await openLoaded();
+      await assertOffline();
+      rmSync(join(dir, 'b'));
+      renameSync(join(dir, 'kept'), join(dir, 'b'));
+      await assertBack();
+    });
   });
 
   it('refuses to start without the metadata that its logs belong to', async () => {

@@ -3,6 +3,7 @@ import type { LogCleaner } from '../backend/log/compaction/log-cleaner.ts';
 import { defaultLogConfig, type LogConfig } from '../backend/log/config.ts';
 import { LogManager } from '../backend/log/log-manager.ts';
 import type { LogIntervals } from '../backend/log/log-manager-options.ts';
+import type { PartitionLog } from '../backend/log/partition-log.ts';
 import type { FileSystem } from '../backend/log/ports.ts';
 import { storeFileSystem } from '../backend/log/store-file-system.ts';
 import { PayloadStores, type PayloadStoresOptions } from '../backend/payload/stores/payload-stores.ts';
@@ -238,6 +239,7 @@ export class EmbeddedBroker {
     return {
       name,
       partitionCount: () => this.metadata.topicByName(name)?.partitions.length ?? null,
+      isOffline: (partition) => this.partitions.isOffline(name, partition),
       ensure: async () => (await this.topics.ensureTopic(name)).partitions.length,
     };
   }
@@ -264,10 +266,20 @@ export class EmbeddedBroker {
       partitionsCreated: async ({ name }) => groups.topicChanged(name),
       topicDeleted: ({ name }) => groups.topicDeleted(name),
     });
+    this.logs.onOffline = (_, logs) => this.#resign(logs);
     // Clients are told that groups and transactions are loading; nothing else waits for them.
     void this.sharing.states.start();
     void groups.start();
     void transactions.start();
+  }
+
+  /** Coordinators have their state in logs. */
+  #resign(logs: readonly PartitionLog[]): void {
+    for (const { topic, partition } of logs) {
+      if (topic === OFFSETS_TOPIC) this.groups.resign(partition);
+      else if (topic === TRANSACTION_TOPIC) this.transactions.resign(partition);
+      else if (topic === SHARE_STATE_TOPIC) this.sharing.states.resign(partition);
+    }
   }
 
   /** Flushes and marks the directories as cleanly closed. Requests must have ended. */

@@ -1,8 +1,6 @@
 import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
 import type { LogConfig } from './config.ts';
-import type { LogError } from './errors.ts';
-import type { PartitionLog } from './partition-log.ts';
 import type { BatchInfo, FileSystem, LogFile } from './ports.ts';
 
 /** How often the manager's background tasks run, in milliseconds. Kafka's names are in the comments of the defaults. */
@@ -58,6 +56,4 @@ export interface LogManagerOptions {
   readonly random?: () => number;
   /** Called when the directories are this process's, before their logs are read. */
   readonly beforeLoading?: () => Promise<void>;
-  /** Called when a directory fails while it is used. */
-  readonly onOffline?: (directory: string, error: LogError, logs: readonly PartitionLog[]) => void;
 }

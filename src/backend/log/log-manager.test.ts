@@ -131,11 +131,8 @@ describe('LogManager', () => {
 
   it('goes on with the other directories when one cannot be opened', async () => {
     const offline: string[] = [];
-    const fixture = new LogFixture(
-      6,
-      {},
-      { directories: ['/a', '/b'], onOffline: (path) => offline.push(path) },
-    );
+    const fixture = new LogFixture(6, {}, { directories: ['/a', '/b'] });
+    fixture.manager.onOffline = (path) => offline.push(path);
     fixture.files.fault = (_, path) => (path.startsWith('/a') ? 'EACCES' : null);
     await fixture.manager.open();
     assert.deepEqual(offline, ['/a']);
@@ -157,12 +154,15 @@ describe('LogManager', () => {
     const a = await fixture.manager.create('t', 0);
     const b = await fixture.manager.create('t', 1);
     const failing = a.directory.startsWith('/a') ? a : b;
+    const offline: PartitionLog[] = [];
+    fixture.manager.onOffline = (_, logs) => offline.push(...logs);
     const other = failing === a ? b : a;
     fixture.files.fault = (operation, path) =>
       operation === 'write' && path.startsWith('/a') ? 'EIO' : null;
     await assert.rejects(failing.append(batch()).written!, { code: LogErrorCode.KAFKA_STORAGE_ERROR });
     await settle();
     assert.throws(() => failing.append(batch()), { code: LogErrorCode.KAFKA_STORAGE_ERROR });
+    assert.deepEqual(offline, [failing]);
     assert.match(fixture.manager.directories.find(({ path }) => path === '/a')?.error?.message ?? '', /EIO/);
     await other.append(batch()).written;
     await fixture.manager.close();

@@ -14,6 +14,8 @@ const DEFAULT_PRODUCER_ID_EXPIRATION_MS = 86_400_000;
 
 /** Holds the logs of all data directories; opens and closes them, and looks after them in the background. */
 export class LogManager {
+  /** Called when a directory fails, with the logs that it took along: they are closed until the next start. */
+  onOffline: ((directory: string, logs: readonly PartitionLog[]) => void) | null = null;
   readonly #options: LogManagerOptions;
   readonly #environment: LogEnvironment;
   readonly #intervals: LogIntervals;
@@ -156,7 +158,7 @@ export class LogManager {
     const directory = new LogDirectory(this.#environment, path);
     directory.onFailure = (error) => {
       this.#options.logger.error({ directory: path, error }, 'a log directory is out of use');
-      this.#options.onOffline?.(path, error, [...directory.logs.values()]);
+      this.onOffline?.(path, [...directory.logs.values()]);
     };
     return directory;
   }

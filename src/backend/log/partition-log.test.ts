@@ -95,6 +95,17 @@ describe('PartitionLog', () => {
     const byTime = await new LogFixture(6, { segmentMs: 1000 }).open();
     for (const timestamp of [5000, 5500, 6001]) byTime.append(testBatch([{ value: 'v', timestamp }]));
     assert.equal(byTime.segmentCount, 2);
+    const early = { random: () => 0.9 };
+    const byJitter = await new LogFixture(6, { segmentMs: 1000, segmentJitterMs: 500 }, early).open();
+    for (const timestamp of [5000, 5550, 5551]) byJitter.append(testBatch([{ value: 'v', timestamp }]));
+    assert.equal(byJitter.segmentCount, 2);
+    const waiting = new LogFixture(6, { segmentMs: 1000 });
+    const untimed = await waiting.open();
+    for (const ms of [0, 1000, 1]) {
+      waiting.clock.tick(ms);
+      untimed.append(testBatch([{ value: 'v', timestamp: -1 }]));
+    }
+    assert.equal(untimed.segmentCount, 2, 'by when it was begun');
     const byIndex = await new LogFixture(7, { segmentIndexBytes: 24, indexIntervalBytes: 0 }).open();
     for (let index = 0; index < 6; index++)
       byIndex.append(testBatch([{ value: 'v', timestamp: 5000 + index }]));

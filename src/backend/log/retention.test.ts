@@ -26,6 +26,12 @@ describe('expiredSegments', () => {
     assert.equal(expired({ retentionMs: -1 }), 0);
   });
 
+  it('keeps what says that it is of the future, and what is behind it', () => {
+    const future = segments.with(1, { ...segments[1]!, largestTimestampMs: NOW + 1 });
+    const config = { ...defaultLogConfig, retentionMs: 0 };
+    assert.equal(expiredSegments(future, config, { nowMs: NOW, logStartOffset: 0n, highWatermark: 40n }), 1);
+  });
+
   it('lets segments go by size while the rest is still as large as allowed', () => {
     assert.equal(expired({ retentionBytes: 400 }), 0);
     assert.equal(expired({ retentionBytes: 301 }), 0);

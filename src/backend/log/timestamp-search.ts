@@ -36,27 +36,53 @@ export async function findTimestamp(
   return null;
 }
 
-/** The first record that has the largest timestamp of the log (KIP-734); null when no record has a timestamp. */
+/**
+ * The first record that has the largest timestamp of the log (KIP-734); null when no record has a timestamp. Of a compacted log some batches
+ * say a timestamp that no record has any more: those that stay without records, and those whose payload lies elsewhere.
+ */
 export async function findMaxTimestamp(
   environment: LogEnvironment,
   segments: SegmentList,
   config: LogConfig,
 ): Promise<FoundRecord | null> {
-  let best: { segment: Segment; timestamp: bigint; offset: bigint } | null = null;
+  const candidates: { segment: Segment; timestamp: bigint; offset: bigint }[] = [];
   for (const segment of segments.all) {
     const max = await segment.maxTimestamp(config);
-    if (max.timestamp >= 0n && (!best || max.timestamp > best.timestamp)) best = { segment, ...max };
+    if (max.timestamp >= 0n) candidates.push({ segment, ...max });
   }
-  if (!best) return null;
-  const { segment, timestamp } = best;
-  const position = (await segment.indexes(config)).offset.lookup(best.offset);
-  return findRecord(
-    environment,
-    segment,
-    position,
-    (batch) => batch.maxTimestamp === timestamp,
-    (record) => record.timestamp === timestamp,
-  );
+  candidates.sort((a, b) => (a.timestamp > b.timestamp ? -1 : a.timestamp < b.timestamp ? 1 : 0));
+  let best: FoundRecord | null = null;
+  for (const { segment, timestamp, offset } of candidates) {
+    if (best !== null && best.timestamp >= timestamp) break;
+    const position = (await segment.indexes(config)).offset.lookup(offset);
+    const mayHold = (batch: BatchInfo) => batch.maxTimestamp === timestamp;
+    const isIt: Wanted = (record) => record.timestamp === timestamp;
+    const found = await findRecord(environment, segment, position, mayHold, isIt);
+    if (found) return found;
+    best = await newestRecord(environment, segment, best);
+  }
+  return best;
+}
+
+/** The first record with the largest timestamp of a segment, if that is larger than `best`'s, or else `best`. */
+async function newestRecord(
+  environment: LogEnvironment,
+  segment: Segment,
+  best: FoundRecord | null,
+): Promise<FoundRecord | null> {
+  let newest = best;
+  let leaderEpoch = -1;
+  const isNewer = (timestamp: bigint) => timestamp > (newest?.timestamp ?? -1n);
+  const mayHold = (batch: BatchInfo) => {
+    leaderEpoch = batch.leaderEpoch;
+    return isNewer(batch.maxTimestamp);
+  };
+  const remember: Wanted = ({ timestamp, offset }) => {
+    if (isNewer(timestamp)) newest = { timestamp, offset, leaderEpoch };
+    return false;
+  };
+  await findRecord(environment, segment, 0, mayHold, remember);
+  return newest;
 }
 
 /** The first wanted record from `position` on, in a batch that may hold one. */

@@ -173,7 +173,12 @@ export interface TestBroker {
 export function createGroups(
   former?: { clock: VirtualClock; log: MemoryOffsetsLog },
   config: Partial<GroupConfig> = {},
-  topic: CoordinatorTopic = { name: '__consumer_offsets', partitionCount: () => 1, ensure: async () => 1 },
+  topic: CoordinatorTopic = {
+    name: '__consumer_offsets',
+    partitionCount: () => 1,
+    isOffline: () => false,
+    ensure: async () => 1,
+  },
   others: {
     readonly config?: Partial<ConsumerConfig>;
     readonly streams?: Partial<StreamsConfig>;

@@ -98,10 +98,20 @@ export class GroupCoordinator {
 
   /**
    * Makes sure that the group's shard exists, creating __consumer_offsets with the first group.
-   * Returns NONE or what a client that looks for its coordinator is told.
+   * Returns NONE, or what is told to who needs it.
    */
   prepare(): Promise<ErrorCode> {
     return this.#shards.prepare();
+  }
+
+  /** What a client is told that looks for the coordinator of a group: NONE, when it is this broker. */
+  find(groupId: string): Promise<ErrorCode> {
+    return this.#shards.find(groupId);
+  }
+
+  /** See `CoordinatorShards.resign`. */
+  resign(partition: number): void {
+    this.#shards.resign(partition);
   }
 
   /** Answers everybody who waits; nothing is served afterwards. */

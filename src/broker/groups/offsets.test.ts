@@ -228,6 +228,7 @@ describe('loading groups', () => {
       {
         name: '__consumer_offsets',
         partitionCount: () => null,
+        isOffline: () => false,
         ensure: async () => {
           opened++;
           await settled();

@@ -13,7 +13,7 @@ const child = fileURLToPath(new URL('./compaction-kill.child.js', import.meta.ur
 const rounds = Number(process.env.KAFABRIC_COMPACTION_KILLS ?? 8);
 
 describe('Compaction, with the process killed again and again', function () {
-  this.timeout(30_000 + rounds * 15_000);
+  this.timeout(30_000 + rounds * 60_000);
   const name = `test-compaction-${process.pid}`;
   const directory = mkdtempSync(join(tmpdir(), 'compaction-kill-'));
 

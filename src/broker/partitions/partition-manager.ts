@@ -181,6 +181,12 @@ export class PartitionManager {
     return this.#byId.get(topicId)?.partitions.get(index) ?? null;
   }
 
+  /** Whether the log of a partition could not be opened, or has failed. Not of one that is still being made. */
+  isOffline(topic: string, index: number): boolean {
+    const partition = this.find(topic, index);
+    return partition === null ? this.#offline.has(`${topic}-${index}`) : partition.log.isClosed;
+  }
+
   /** The ErrorCode with which to answer for a partition that was not found. */
   errorOfMissing(topic: string, index: number): number {
     return this.#offline.has(`${topic}-${index}`)

@@ -59,7 +59,12 @@ describe('share sessions, fetches and acknowledgements', () => {
       logger: silentLogger,
       partitions: broker.partitions,
       fetches: broker.fetches,
-      topic: { name: SHARE_STATE_TOPIC, partitionCount: () => 1, ensure: async () => 1 },
+      topic: {
+        name: SHARE_STATE_TOPIC,
+        partitionCount: () => 1,
+        isOffline: () => false,
+        ensure: async () => 1,
+      },
       groupConfigs: () => groupConfigs,
     });
   }

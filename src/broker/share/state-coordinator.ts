@@ -35,9 +35,14 @@ export class ShareStateCoordinator {
     return this.#shards.start();
   }
 
-  /** Makes sure that there are shards. Returns NONE or what a client that looks for its coordinator is told. */
-  prepare(): Promise<ErrorCode> {
-    return this.#shards.prepare();
+  /** Makes sure that there are shards. Returns NONE or what a client is told that looks for the coordinator of a share partition. */
+  find(key: string): Promise<ErrorCode> {
+    return this.#shards.find(key);
+  }
+
+  /** See `CoordinatorShards.resign`. */
+  resign(partition: number): void {
+    this.#shards.resign(partition);
   }
 
   close(): void {
@@ -53,7 +58,7 @@ export class ShareStateCoordinator {
 
   /** Begins a state, or begins it anew in a later epoch. Resolves when it is written. */
   async initialize(key: SharePartitionKey, stateEpoch: number, startOffset: bigint): Promise<void> {
-    const error = await this.prepare();
+    const error = await this.#shards.prepare();
     if (error !== ErrorCode.NONE) throw new ApiError(error);
     await this.#shardOf(key).initialize(key, stateEpoch, startOffset);
   }

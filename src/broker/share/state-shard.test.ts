@@ -29,7 +29,12 @@ describe('the share coordinator', () => {
       config: { updatesPerSnapshot: 3, pruneIntervalMs: 60_000, coldSnapshotIntervalMs: 60_000 },
       logger: silentLogger,
       log,
-      topic: { name: '__share_group_state', partitionCount: () => 1, ensure: async () => 1 },
+      topic: {
+        name: '__share_group_state',
+        partitionCount: () => 1,
+        isOffline: () => false,
+        ensure: async () => 1,
+      },
     });
   }
 

@@ -90,7 +90,12 @@ export async function startTransactions(former?: TestTransactions): Promise<Test
     config: testConfig,
     logger: silentLogger,
     log,
-    topic: { name: '__transaction_state', partitionCount: () => 1, ensure: async () => 1 },
+    topic: {
+      name: '__transaction_state',
+      partitionCount: () => 1,
+      isOffline: () => false,
+      ensure: async () => 1,
+    },
     partitions,
     newProducerId: async () => ids++,
   });

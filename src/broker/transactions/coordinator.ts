@@ -59,9 +59,14 @@ export class TransactionCoordinator {
     return this.#shards.start();
   }
 
-  /** Makes sure that there are shards. Returns NONE or what a client that looks for its coordinator is told. */
-  prepare(): Promise<ErrorCode> {
-    return this.#shards.prepare();
+  /** Makes sure that there are shards. Returns NONE or what a client is told that looks for the coordinator of a transactional id. */
+  find(transactionalId: string): Promise<ErrorCode> {
+    return this.#shards.find(transactionalId);
+  }
+
+  /** See `CoordinatorShards.resign`. */
+  resign(partition: number): void {
+    this.#shards.resign(partition);
   }
 
   /** Nothing is served afterwards; transactions stay as they are until the next start. */

@@ -30,7 +30,7 @@ const SHARE_KEY = /^.+:[A-Za-z0-9_-]{22}:\d{1,10}$/s;
 export interface FindCoordinatorDependencies {
   groups: GroupCoordinator;
   transactions: TransactionCoordinator;
-  states: Pick<ShareStateCoordinator, 'prepare'>;
+  states: Pick<ShareStateCoordinator, 'find'>;
   /** This broker as clients of the listener reach it. */
   broker: (listenerName: string) => { nodeId: number; host: string; port: number };
 }
@@ -72,12 +72,12 @@ async function coordinatorError(
 ): Promise<ErrorCode> {
   switch (keyType) {
     case GROUP:
-      return groups.prepare();
+      return groups.find(key);
     case TRANSACTION:
-      return transactions.prepare();
+      return transactions.find(key);
     case SHARE:
       return apiVersion >= HAS_SHARE_KEYS && SHARE_KEY.test(key)
-        ? states.prepare()
+        ? states.find(key)
         : ErrorCode.INVALID_REQUEST;
     default:
       return ErrorCode.INVALID_REQUEST;

@@ -38,7 +38,7 @@ function topicIn(version: number) {
 async function findCoordinator({ groups }: TestBroker) {
   const broker = (listener: string) => ({ nodeId: 1, host: listener.toLowerCase(), port: 9092 });
   const { transactions } = await startTransactions();
-  const states = { prepare: async () => ErrorCode.NONE };
+  const states = { find: async () => ErrorCode.NONE };
   return findCoordinatorHandler({ groups, transactions, states, broker });
 }
 

@@ -70,7 +70,8 @@ export function brokerHandlers(
     metadata,
     topics,
     advertised: addressOf,
-    isOffline: (topic, index) => partitions.find(topic.name, index) === null,
+    isOffline: ({ name }, index) =>
+      partitions.find(name, index) === null || partitions.isOffline(name, index),
   };
   const names: TopicNames = {
     partitionCount: (name) => metadata.topicByName(name)?.partitions.length ?? null,

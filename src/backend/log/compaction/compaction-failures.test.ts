@@ -108,6 +108,39 @@ describe('compaction whose disk fails for a while', () => {
     await cleaner.stop();
   });
 
+  it('heeds a limit that is changed while a round runs', async () => {
+    const log = await fixture.open();
+    await fill(log);
+    const limits: number[] = [];
+    let settings = SETTINGS;
+    const cleaner = new LogCleaner({
+      logs: () => [log],
+      engine: plainCompaction(fixture.files.mount(), fixture.config),
+      settings: () => settings,
+      limitRate: (rate) => limits.push(rate),
+      clock: fixture.clock,
+      logger: silentLogger,
+    });
+    let end = () => {};
+    const round = new Promise<never>((_, reject) => {
+      end = () => reject(new Error('the end of the test'));
+    });
+    log.compaction.run = () => round;
+    cleaner.start();
+    const live = async () => {
+      for (let turn = 0; turn < 20; turn++) {
+        fixture.clock.runNext(fixture.clock.now() + 1000);
+        await setImmediate();
+      }
+    };
+    await live();
+    settings = { ...SETTINGS, maxIoBytesPerSecond: 1000 };
+    await live();
+    assert.deepEqual([limits[0], limits.at(-1)], [0, 1000]);
+    end();
+    await cleaner.stop();
+  });
+
   it('does not take a directory of many segments for damaged when its checkpoints are lost', async () => {
     const log = await fixture.open();
     await fill(log);

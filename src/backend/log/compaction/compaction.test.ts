@@ -218,6 +218,23 @@ describe('log compaction', () => {
     assert.equal(fixture.log.compaction.cleanedOffset, 40n);
   });
 
+  it('finds records by time, and the newest, whatever batches say of which no record is left', async () => {
+    const at = (seconds: number) => fixture.clock.now() + seconds * 1000;
+    await fixture.write([{ key: 'a', value: '1', timestamp: at(9) }], { producerId: 7n, baseSequence: 0 });
+    await fixture.write([{ key: 'b', value: '1', timestamp: at(8) }]);
+    await fixture.write([{ key: 'a', value: '2', timestamp: at(7) }]);
+    fixture.configure({ segmentBytes: 400 });
+    await fixture.write([{ key: 'c', value: 'x'.repeat(200), timestamp: at(1) }]);
+    await fixture.compact();
+    const { log } = fixture;
+    assert.equal((await fixture.batches())[0]!.header.recordCount, 0);
+    const newest = await log.offsetOfMaxTimestamp();
+    assert.deepEqual([newest!.timestamp, newest!.offset], [BigInt(at(8)), 1n]);
+    for (const seconds of [7, 7.5, 8])
+      assert.equal((await log.offsetForTimestamp(BigInt(at(seconds))))?.offset, 1n);
+    assert.equal(await log.offsetForTimestamp(BigInt(at(8)) + 1n), null);
+  });
+
   it('leaves no file behind, and removes the old ones after file.delete.delay.ms', async () => {
     for (let i = 0; i < 40; i++) await fixture.write([{ key: `k${i % 4}`, value: 'x'.repeat(300) }]);
     await fixture.roll();

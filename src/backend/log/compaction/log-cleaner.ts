@@ -120,11 +120,12 @@ export class LogCleaner {
     const { settings, limitRate, clock } = this.#options;
     for (;;) {
       const { enabled, threads, maxIoBytesPerSecond } = settings();
+      // Also of rounds that run.
+      limitRate(maxIoBytesPerSecond >= Number.MAX_VALUE ? 0 : maxIoBytesPerSecond);
       if (!this.#started || !enabled || this.#running.size >= threads) return;
       this.metrics.lastLookMs = clock.now();
       const log = await this.#filthiest();
       if (log === null || !this.#started) return;
-      limitRate(maxIoBytesPerSecond >= Number.MAX_VALUE ? 0 : maxIoBytesPerSecond);
       const round = this.#clean(log).then(() => {
         this.#running.delete(log);
         // There may be more to do at once.

@@ -381,6 +381,27 @@ describe('offsets of consumer groups', () => {
     assert.deepEqual(fetch('z', 1), [ErrorCode.UNKNOWN_MEMBER_ID, undefined]);
   });
 
+  it('expire when nobody subscribes to their topic any more, however long somebody did', async () => {
+    const broker = await startConsumers({ events: 6, other: 1 });
+    const { offsets, groups } = broker.groups.shards[0]!;
+    const a = new TestMember(broker, 'a');
+    const live = async (ms: number) => {
+      for (let passed = 0; passed < ms; passed += 30_000) {
+        await broker.clock.advance(30_000);
+        await a.beat();
+      }
+    };
+    await a.join();
+    await commit(broker, 'a', a.epoch, 0);
+    await live(2 * 3600_000);
+    assert.deepEqual([...offsets.groupIds()], [GROUP]);
+    await a.beat({ subscribedTopicNames: ['other'] });
+    await settle(a);
+    await live(120_000);
+    assert.deepEqual([...offsets.groupIds()], []);
+    assert.ok(groups.has(GROUP));
+  });
+
   it('go with their group', async () => {
     const broker = await startConsumers();
     const a = new TestMember(broker, 'a');

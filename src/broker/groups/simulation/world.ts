@@ -99,7 +99,12 @@ export class World {
       config: simulationConfig,
       logger: silentLogger,
       log: this.log,
-      topic: { name: '__consumer_offsets', partitionCount: () => SHARDS, ensure: async () => SHARDS },
+      topic: {
+        name: '__consumer_offsets',
+        partitionCount: () => SHARDS,
+        isOffline: () => false,
+        ensure: async () => SHARDS,
+      },
       consumer: { ...testConsumerConfig, maxSize: 100, timesOf: () => CONSUMER_TIMES },
       streams: { ...testStreamsConfig, maxSize: 100, of: () => STREAMS_GROUP },
       topics: this.topics,

@@ -68,7 +68,12 @@ export class ShareWorld {
       config: { updatesPerSnapshot: 20, pruneIntervalMs: 30_000, coldSnapshotIntervalMs: 60_000 },
       logger: silentLogger,
       log: this.log,
-      topic: { name: '__share_group_state', partitionCount: () => 1, ensure: async () => 1 },
+      topic: {
+        name: '__share_group_state',
+        partitionCount: () => 1,
+        isOffline: () => false,
+        ensure: async () => 1,
+      },
     });
     this.#states = states;
     void states.start();

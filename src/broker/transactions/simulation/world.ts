@@ -70,7 +70,12 @@ export class World {
           return epoch;
         },
       },
-      topic: { name: '__transaction_state', partitionCount: () => SHARDS, ensure: async () => SHARDS },
+      topic: {
+        name: '__transaction_state',
+        partitionCount: () => SHARDS,
+        isOffline: () => false,
+        ensure: async () => SHARDS,
+      },
       partitions: {
         writeMarker: (_topic: string, partition: number, marker: TransactionMarker) =>
           partitions[partition]!.writeMarker(marker),
