@@ -7,6 +7,7 @@ import {
   here,
   javaProgram,
   mavenArchive,
+  mavenLibraries,
   npmInstall,
   run,
   virtualEnvironment,
@@ -18,6 +19,12 @@ const apicurio = (log, version) =>
 
 const debezium = (log, version) =>
   mavenArchive(log, 'debezium', `io.debezium:debezium-connector-postgres:${version}:tar.gz:plugin`);
+
+/** pyspark brings all of Spark but its connectors. */
+async function spark(log) {
+  await virtualEnvironment(log, 'spark', 'ecosystem/python/spark-requirements.txt');
+  await mavenLibraries(log, 'spark', 'ecosystem/spark');
+}
 
 const telegrafPlugins = [
   ...['inputs.file', 'inputs.kafka_consumer', 'outputs.file', 'outputs.kafka'],
@@ -65,6 +72,11 @@ export const ecosystemSteps = [
     name: 'flink',
     inputs: ['ecosystem/flink'],
     install: (log) => javaProgram(log, 'flink', 'ecosystem/flink'),
+  },
+  {
+    name: 'spark',
+    inputs: ['ecosystem/python/spark-requirements.txt', 'ecosystem/spark'],
+    install: spark,
   },
   { name: 'telegraf', version: 'v1.37.2', inputs: [], install: telegraf },
   {
