@@ -82,8 +82,8 @@ export function npmInstall(log, folder, args = [], env = {}) {
 const javaTools = ['java', 'javac', 'mvn'];
 const javaHow = 'apt-get install default-jdk-headless maven';
 
-/** A folder with pom.xml and sources: its dependencies and classes go to `libs` and `classes` of .clients/`name`. */
-export async function javaProgram(log, name, folder) {
+/** What the pom.xml of a folder names, with what that needs, goes to `libs` of .clients/`name`; resolves to that path. */
+export async function mavenLibraries(log, name, folder) {
   requireCommands(javaTools, javaHow);
   const libs = join(clients, name, 'libs');
   const settings = join(here, folder, 'settings.xml');
@@ -95,6 +95,12 @@ export async function javaProgram(log, name, folder) {
     '-DincludeScope=runtime',
     `-DoutputDirectory=${libs}`,
   ]);
+  return libs;
+}
+
+/** A folder with pom.xml and sources: its dependencies and classes go to `libs` and `classes` of .clients/`name`. */
+export async function javaProgram(log, name, folder) {
+  const libs = await mavenLibraries(log, name, folder);
   const sources = readdirSync(join(here, folder))
     .filter((file) => file.endsWith('.java'))
     .map((file) => join(here, folder, file));
@@ -119,6 +125,18 @@ export async function mavenArchive(log, name, artifact) {
   const [archive] = readdirSync(folder);
   await run(log, 'tar', ['xzf', archive], { cwd: folder });
   rmSync(join(folder, archive));
+}
+
+/** A command of a Go module, `path@version`, is built into .clients/`name`; `tags` leave out what is not needed. */
+export async function goInstall(log, name, command, tags = []) {
+  requireCommands(
+    ['go'],
+    'apt-get install golang, or the tar file from the Go project; version 1.26 or newer',
+  );
+  // Without debugging information: linking takes half the memory.
+  await run(log, 'go', ['install', '-ldflags', '-s -w', '-tags', tags.join(','), command], {
+    env: { GOBIN: join(clients, name), GOFLAGS: '-buildvcs=false' },
+  });
 }
 
 /** A virtual environment of Python in .clients/`name`, with what the file of requirements lists. */

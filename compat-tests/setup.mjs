@@ -9,6 +9,7 @@ import {
   clients,
   debian,
   findCommand,
+  goInstall,
   here,
   javaProgram,
   Missing,
@@ -60,14 +61,8 @@ async function go(log) {
 
 /** The object store that the storage tier S3 is tried on: Versity's S3 gateway over a directory. */
 async function s3Server(log) {
-  requireCommands(
-    ['go'],
-    'apt-get install golang, or the tar file from the Go project; version 1.26 or newer',
-  );
   const version = readFileSync(join(here, 's3-server/version.txt'), 'utf8').trim();
-  await run(log, 'go', ['install', `github.com/versity/versitygw/cmd/versitygw@${version}`], {
-    env: { GOBIN: join(clients, 's3-server'), GOFLAGS: '-buildvcs=false' },
-  });
+  await goInstall(log, 's3-server', `github.com/versity/versitygw/cmd/versitygw@${version}`);
 }
 
 /** What the benchmark's generator is compiled with, and the ssh server of its smoke test. */

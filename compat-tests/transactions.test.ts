@@ -181,6 +181,11 @@ describe('transactions', () => {
     });
   }
 
+  function transactionsCommand(args: string): Promise<string> {
+    const words = ['--bootstrap-server', broker.bootstrap, ...args.split(' ')];
+    return runTool(helper, 'org.apache.kafka.tools.TransactionsCommand', words);
+  }
+
   it('TransactionsCommand lists, describes and aborts', async () => {
     const topic = 'txn-tools';
     await helper.call('create', { topic, partitions, configs: {} });
@@ -189,15 +194,32 @@ describe('transactions', () => {
     await helper.call('openTransactional', { producer, transactionalId, timeoutMs });
     await helper.call('begin', { producer });
     await helper.call('send', { producer, topic, partition: 0, records: records('x') });
-    const run = (args: string) => {
-      const words = ['--bootstrap-server', broker.bootstrap, ...args.split(' ')];
-      return runTool(helper, 'org.apache.kafka.tools.TransactionsCommand', words);
-    };
+    const run = transactionsCommand;
     assert.match(await run('list'), /txn-tools-id\s+\d+\s+\d+\s+Ongoing/);
     assert.doesNotMatch(await run('list --transactional-id-pattern other.*'), /txn-tools-id/);
     assert.match(await run(`describe --transactional-id ${transactionalId}`), /Ongoing\s.*txn-tools-0/);
     assert.match(await run(`describe-producers --topic ${topic} --partition 0`), /\s0\s*$/m);
+    // Its coordinator knows of it: it is open, but does not hang.
+    const hanging = await run(`find-hanging --topic ${topic} --max-transaction-timeout 0`);
+    assert.match(hanging, /^Topic\s+Partition\s+ProducerId/m);
+    assert.doesNotMatch(hanging, /txn-tools/);
     await run(`abort --topic ${topic} --partition 0 --start-offset 0`);
+    assert.deepEqual(await keys(helper, topic, 'read_committed'), [[], []]);
+    await helper.call('closeTransactional', { producer });
+  });
+
+  it('TransactionsCommand ends the transaction of an id', async () => {
+    const topic = 'txn-terminated';
+    await helper.call('create', { topic, partitions, configs: {} });
+    const producer = 'terminated';
+    await helper.call('openTransactional', { producer, transactionalId: topic, timeoutMs });
+    await helper.call('begin', { producer });
+    await helper.call('send', { producer, topic, partition: 0, records: records('x') });
+    await transactionsCommand(`forceTerminateTransaction --transactionalId ${topic}`);
+    await eventually(async () =>
+      assert.match(await transactionsCommand(`describe --transactional-id ${topic}`), /\sEmpty\s/),
+    );
+    await assert.rejects(helper.call('end', { producer, commit: true }));
     assert.deepEqual(await keys(helper, topic, 'read_committed'), [[], []]);
     await helper.call('closeTransactional', { producer });
   });

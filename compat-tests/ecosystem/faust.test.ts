@@ -40,18 +40,23 @@ describe('Faust', function () {
     fed += perRound;
   }
 
-  /** It keeps its tables in memory, so that it has to read them back from their changelog. */
+  /** It keeps its tables in memory, so that it has to read them back from their changelog; resolves when it has. */
   async function start(): Promise<void> {
     const words = [
       `--datadir=${join(dir, 'data')}`,
       'worker',
       '-l',
-      'warn',
+      'info',
       '--web-port',
       `${await freePort()}`,
     ];
     const env = { FAUST_BROKER: `kafka://${broker.bootstrap}` };
-    app = new Child([...pythonProgram('faust_app.py'), ...words], env);
+    const child = new Child([...pythonProgram('faust_app.py'), ...words], env);
+    app = child;
+    await until('Faust is ready', patienceMs, () => {
+      if (!child.running) throw new Error(`the application ended:\n${child.output.slice(-4000)}`);
+      return child.output.includes('Worker ready');
+    });
   }
 
   async function passedOn(): Promise<Set<number>> {
@@ -79,8 +84,8 @@ describe('Faust', function () {
   }
 
   it('counts in a table, and loses nothing when it is killed', async () => {
-    await feed();
     await start();
+    await feed();
     await hasDone(1);
     await app!.kill('SIGKILL');
     await feed();
@@ -91,8 +96,8 @@ describe('Faust', function () {
   it('has its table again from the changelog after a clean end, with the gateway restarted', async () => {
     await app!.kill('SIGTERM');
     await broker.restart();
-    await feed();
     await start();
+    await feed();
     await assertCounted();
   });
 });

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
+import { patience } from '../harness/child.ts';
 import { installed, suites } from '../harness/paths.ts';
 
 const OUTPUT_LIMIT = 256 * 1024 * 1024;
@@ -7,7 +8,8 @@ const OUTPUT_LIMIT = 256 * 1024 * 1024;
 /** Runs a program to its end and resolves to its standard output, up to 256 MB of it; rejects with its errors when it fails. */
 export function output(command: string[], input = '', timeoutMs = 120_000): Promise<string> {
   return new Promise((done, fail) => {
-    const options = { maxBuffer: OUTPUT_LIMIT, timeout: timeoutMs, killSignal: 'SIGKILL' } as const;
+    const timeout = timeoutMs * patience;
+    const options = { maxBuffer: OUTPUT_LIMIT, timeout, killSignal: 'SIGKILL' } as const;
     const child = execFile(command[0]!, command.slice(1), options, (error, out, errors) => {
       if (error) fail(new Error(`${error.message.slice(0, 2000)}\n${errors.slice(-4000)}`));
       else done(out);

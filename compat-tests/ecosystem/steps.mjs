@@ -1,5 +1,17 @@
 // What the ecosystem suite runs, beyond the clients of setup.mjs. Hundreds of megabytes: none of it is installed for npm test.
-import { debian, javaProgram, mavenArchive, npmInstall, virtualEnvironment } from '../install.mjs';
+import { join } from 'node:path';
+import {
+  clients,
+  debian,
+  goInstall,
+  here,
+  javaProgram,
+  mavenArchive,
+  mavenLibraries,
+  npmInstall,
+  run,
+  virtualEnvironment,
+} from '../install.mjs';
 
 /** Apicurio Registry itself; the Java that it needs is in the virtual environment `ecosystem-python`. */
 const apicurio = (log, version) =>
@@ -7,6 +19,33 @@ const apicurio = (log, version) =>
 
 const debezium = (log, version) =>
   mavenArchive(log, 'debezium', `io.debezium:debezium-connector-postgres:${version}:tar.gz:plugin`);
+
+/** pyspark brings all of Spark but its connectors. */
+async function spark(log) {
+  await virtualEnvironment(log, 'spark', 'ecosystem/python/spark-requirements.txt');
+  await mavenLibraries(log, 'spark', 'ecosystem/spark');
+}
+
+const telegrafPlugins = [
+  ...['inputs.file', 'inputs.kafka_consumer', 'outputs.file', 'outputs.kafka'],
+  ...['parsers.influx', 'serializers.influx'],
+];
+
+const telegraf = (log, version) =>
+  goInstall(log, 'telegraf', `github.com/influxdata/telegraf/cmd/telegraf@${version}`, [
+    'custom',
+    ...telegrafPlugins,
+  ]);
+
+/** A collector of OpenTelemetry is put together by a builder, from the components that its file names. */
+async function opentelemetry(log, version) {
+  await goInstall(log, 'opentelemetry', `go.opentelemetry.io/collector/cmd/builder@${version}`);
+  const folder = join(clients, 'opentelemetry');
+  await run(log, join(folder, 'builder'), ['--config', join(here, 'ecosystem/opentelemetry/builder.yaml')], {
+    cwd: folder,
+    env: { GOFLAGS: '-buildvcs=false' },
+  });
+}
 
 /** One after another; `version` is handed to `install` and, as `inputs`, calls for another installation when it changes. */
 export const ecosystemSteps = [
@@ -33,5 +72,17 @@ export const ecosystemSteps = [
     name: 'flink',
     inputs: ['ecosystem/flink'],
     install: (log) => javaProgram(log, 'flink', 'ecosystem/flink'),
+  },
+  {
+    name: 'spark',
+    inputs: ['ecosystem/python/spark-requirements.txt', 'ecosystem/spark'],
+    install: spark,
+  },
+  { name: 'telegraf', version: 'v1.37.2', inputs: [], install: telegraf },
+  {
+    name: 'opentelemetry',
+    version: 'v0.155.0',
+    inputs: ['ecosystem/opentelemetry'],
+    install: opentelemetry,
   },
 ];

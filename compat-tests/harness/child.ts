@@ -2,6 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 
+/** How many times longer than usual things may take: KAFABRIC_TEST_PATIENCE, for slow machines. */
+export const patience = Number(process.env.KAFABRIC_TEST_PATIENCE ?? 1);
+
 /** A child process of the harness whose output is kept, its last megabyte, for messages. */
 export class Child {
   readonly process: ChildProcess;
@@ -54,10 +57,10 @@ export class Child {
   }
 }
 
-/** Runs a command to its end; rejects with its output when it fails or takes longer than `timeoutMs`. */
+/** Runs a command to its end; rejects with its output when it fails or takes longer than `timeoutMs`, or what that is on slow machines. */
 export async function runCommand(command: string[], timeoutMs = 60_000): Promise<string> {
   const child = new Child(command);
-  const timer = setTimeout(() => child.process.kill('SIGKILL'), timeoutMs);
+  const timer = setTimeout(() => child.process.kill('SIGKILL'), timeoutMs * patience);
   const { code } = await child.ended;
   clearTimeout(timer);
   if (code === 0) return child.output;
@@ -67,9 +70,6 @@ export async function runCommand(command: string[], timeoutMs = 60_000): Promise
 export function sleep(ms: number): Promise<void> {
   return new Promise((done) => setTimeout(done, ms));
 }
-
-/** How many times longer than usual things may take: KAFABRIC_TEST_PATIENCE, for slow machines. */
-export const patience = Number(process.env.KAFABRIC_TEST_PATIENCE ?? 1);
 
 /** Polls until `probe` is true; rejects with `what` after `timeoutMs`, or what that is on slow machines. */
 export async function until(
