@@ -78,6 +78,8 @@ export interface PayloadPlace {
   failed(error: unknown): void;
   /** The file is gone. */
   removed(): void;
+  /** The file has another path now. */
+  relocated?(path: string): void;
 }
 
 /** A payload file that is there. */
@@ -132,6 +134,10 @@ export interface PayloadPlaces {
   place(segmentId: number, bytes: number): PayloadPlace;
   /** Segments that were where a restart of the machine loses them, and are lost; known once `find` has resolved. */
   readonly lost?: ReadonlySet<number>;
+  /** Notes in the partition's payload directory are not changed before the promise has settled; resolves when none is being changed. */
+  hold?(until: Promise<void>): Promise<void>;
+  /** The partition's payload directory is another one now, with the id of its log directory; files that were in it are there. */
+  relocated(directory: string, directoryId: string): void;
   /** Nothing refers to these segments any more. */
   forgetLost?(payload: LostPayload): Promise<void>;
 }

@@ -23,7 +23,7 @@ export class TieredPlaces implements PayloadPlaces, TierFileOwner {
   pin: number | null = null;
   readonly lost = new Set<number>();
   /** The partition's own payload directory. */
-  readonly #home: string;
+  #home: string;
   readonly #storage: TieredStorage;
   readonly #marks: VolatileMarks;
   #homeMade: Promise<void> | null = null;
@@ -45,6 +45,16 @@ export class TieredPlaces implements PayloadPlaces, TierFileOwner {
 
   configure({ tier }: PlacementOptions): void {
     this.pin = tier ?? null;
+  }
+
+  hold(until: Promise<void>): Promise<void> {
+    return this.#marks.hold(until);
+  }
+
+  relocated(directory: string): void {
+    this.#home = directory;
+    this.#homeMade = null;
+    this.#marks.relocated(directory);
   }
 
   /** Makes the partition's own payload directory, for the lists of extents, unless it is there. */
