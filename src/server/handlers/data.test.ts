@@ -340,7 +340,7 @@ describe('data handlers', () => {
     assert.deepEqual(epochs.topics[0]!.partitions, [
       { errorCode: 0, partition: 0, leaderEpoch: 3, endOffset: 1n },
     ]);
-    const handler = describeLogDirsHandler({ partitions: broker.partitions, logs: broker.logs });
+    const handler = describeLogDirsHandler(broker);
     const all = await call(handler, 4, { topics: null });
     assert.equal(all.results[0]!.logDir, directory);
     assert.ok(all.results[0]!.totalBytes > all.results[0]!.usableBytes);

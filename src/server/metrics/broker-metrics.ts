@@ -4,6 +4,7 @@ import type { KafkaListeners } from '../net/listener.ts';
 import { cleanerMetrics } from './cleaner-metrics.ts';
 import { directMetrics } from './direct-metrics.ts';
 import { counter, type MetricSource } from './gateway-metrics.ts';
+import { logDirMetrics } from './log-dir-metrics.ts';
 import { s3Metrics } from './s3-metrics.ts';
 import { shareMetrics } from './share-metrics.ts';
 import { tierMetrics } from './tier-metrics.ts';
@@ -60,6 +61,7 @@ export function brokerMetrics(broker: EmbeddedBroker): MetricSource[] {
       () => partitions.metrics.cleanedSegments,
     ),
     ...tierMetrics(broker.tiers),
+    ...logDirMetrics(broker.moves),
     ...s3Metrics(broker.tiers.bucket),
     ...cleanerMetrics(broker.cleaner, broker.clock),
     {
