@@ -34,9 +34,8 @@ export function makeMoves(parts: {
 }): LogDirMoves {
   const { options, store, logs, metadata, partitions, logger } = parts;
   const { clock } = options;
-  const throttle = new MoveThrottle(clock, () =>
-    metadata.config.get('replica.alter.log.dirs.io.max.bytes.per.second'),
-  );
+  const rate = () => metadata.config.get('replica.alter.log.dirs.io.max.bytes.per.second');
+  const throttle = new MoveThrottle(clock, () => rate() ?? Number.MAX_SAFE_INTEGER);
   return new LogDirMoves({
     ...{ logs, clock, logger },
     fileSystem: storeFileSystem(store),

@@ -163,16 +163,16 @@ function defaultAssignment(topic: CreatableTopic, nodeId: number, config: Kafabr
       `Unable to replicate the partition ${replicationFactor} time(s): The target replication factor of ${replicationFactor} cannot be reached because only 1 broker(s) are registered or some brokers have all their log directories cordoned.`,
     );
   }
-  assertPlace(config);
+  assertPlace(config, `Unable to replicate the partition ${replicationFactor} time(s): `);
   return Array.from({ length: partitions }, () => [nodeId]);
 }
 
 /** Who says where partitions go may do so whatever is cordoned. */
-function assertPlace(config: KafabricConfig): void {
+function assertPlace(config: KafabricConfig, what = ''): void {
   if (!areAllCordoned(config)) return;
   throw new ApiError(
     ErrorCode.INVALID_REPLICATION_FACTOR,
-    'Unable to replicate the partition 1 time(s): All brokers are currently fenced, or have all their log directories cordoned.',
+    `${what}All brokers are currently fenced, or have all their log directories cordoned.`,
   );
 }
 

@@ -38,11 +38,11 @@ export const logDefinitions = [
   {
     name: 'replica.alter.log.dirs.io.max.bytes.per.second',
     type: 'long',
-    default: LONG_MAX,
+    default: null,
     min: 0,
     update: 'cluster-wide',
     documentation:
-      'The most bytes per second that are copied when partitions move between data directories, all moves together; 0 stops them. Copying also waits while more than a sixteenth of the arena waits to be written for clients. The last few megabytes of a partition, for which its producers wait, are copied at once.',
+      'The most bytes per second that are copied when partitions move between data directories, all moves together; 0 stops them, without it there is no limit. Copying also waits while more than a sixteenth of the arena waits to be written for clients. The last few megabytes of a partition, for which its producers wait, are copied at once.',
   },
   {
     name: 'log.durability',

@@ -16,6 +16,7 @@ const SETTINGS = {
   'payload.segment.bytes': '1048576',
   'segment.bytes': '65536',
   'file.delete.delay.ms': '0',
+  'retention.ms': '-1',
 };
 const DEADLINE_MS = 20_000;
 
