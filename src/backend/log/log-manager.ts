@@ -79,11 +79,7 @@ export class LogManager {
     this.#clusterId = this.#agreeOnCluster();
     const { clusterId } = this;
     await this.#options.beforeLoading?.();
-    this.#futures = await finishMoves(
-      this.#environment,
-      this.#online(),
-      this.#online().length === this.#directories.length,
-    );
+    this.#futures = await finishMoves(this.#environment, this.#directories);
     await Promise.all(
       this.#online().map((directory) =>
         this.#use(directory, async () => {

@@ -72,7 +72,7 @@ export class DirectoryCopy {
         // What has gone meanwhile, or has changed, is seen to the next time.
         const now = (await this.#files(this.from)).get(name);
         if (isSame(now, original, 0)) throw error;
-        await this.#fileSystem.remove(join(this.to, name));
+        for (const rest of [name + COPY_SUFFIX, name]) await this.#fileSystem.remove(join(this.to, rest));
       }
     }
   }

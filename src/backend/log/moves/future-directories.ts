@@ -16,37 +16,59 @@ export interface FutureDirectory {
 
 /**
  * Looks for copies that an earlier process has left. A complete one takes its place if there is nothing in it: the process died in the middle of that.
- * Returns the others. `complete`: no directory is out of use, in which a partition could be.
+ * Returns the others. A directory that fails is put out of use; while one is, partitions could be there, and no copy becomes one.
  */
 export async function finishMoves(
-  { fileSystem, logger }: LogEnvironment,
+  environment: LogEnvironment,
   directories: readonly LogDirectory[],
-  complete: boolean,
 ): Promise<FutureDirectory[]> {
   const present = new Set<string>();
   const futures: FutureDirectory[] = [];
-  for (const directory of directories) {
+  await forEachUsable(directories, async (directory) => {
     const found = await directory.find();
     for (const { topic, partition } of found.partitions) present.add(partitionKey(topic, partition));
     for (const { name, ...which } of found.futures)
       futures.push({ ...which, in: directory, path: join(directory.path, name) });
-  }
+  });
   const left: FutureDirectory[] = [];
   for (const future of futures) {
-    const { topic, partition, path } = future;
-    const key = partitionKey(topic, partition);
-    const names = ((await fileSystem.list(path)) ?? []).map(({ name }) => name);
-    if (complete && !present.has(key) && names.includes(SEAL)) {
-      const to = join(future.in.path, partitionDirectoryName(topic, partition));
-      logger.info({ from: path, to }, 'finishing the move of a partition that was interrupted');
-      await fileSystem.rename(path, to);
-      await fileSystem.syncDirectory(future.in.path);
-      present.add(key);
-    } else {
+    const key = partitionKey(future.topic, future.partition);
+    await forEachUsable([future.in], async () => {
+      const isElsewhere = present.has(key) || directories.some(({ error }) => error !== null);
+      if (!isElsewhere && (await isComplete(environment, future))) {
+        await takePlace(environment, future);
+        present.add(key);
+        return;
+      }
       // The partition goes on without it.
-      if (present.has(key)) await fileSystem.remove(join(path, SEAL));
+      if (present.has(key)) await environment.fileSystem.remove(join(future.path, SEAL));
       left.push(future);
-    }
+    });
   }
   return left;
+}
+
+async function isComplete({ fileSystem }: LogEnvironment, { path }: FutureDirectory): Promise<boolean> {
+  return ((await fileSystem.list(path)) ?? []).some(({ name }) => name === SEAL);
+}
+
+async function takePlace({ fileSystem, logger }: LogEnvironment, future: FutureDirectory): Promise<void> {
+  const to = join(future.in.path, partitionDirectoryName(future.topic, future.partition));
+  logger.info({ from: future.path, to }, 'finishing the move of a partition that was interrupted');
+  await fileSystem.rename(future.path, to);
+  await fileSystem.syncDirectory(future.in.path);
+}
+
+async function forEachUsable(
+  directories: readonly LogDirectory[],
+  task: (directory: LogDirectory) => Promise<void>,
+): Promise<void> {
+  for (const directory of directories) {
+    if (directory.error !== null) continue;
+    try {
+      await task(directory);
+    } catch (error) {
+      directory.fail(error);
+    }
+  }
 }

@@ -53,7 +53,7 @@ describe('Moves of partitions between log directories', () => {
           assert.equal(bytes.readBigInt64BE(at), next++);
       }
     })();
-    for (let round = 0; round < 6; round++) {
+    for (let round = 0; round < 4; round++) {
       await fixture.move((fixture.at + 1) % 3);
       await setTimeout(20);
     }
@@ -200,6 +200,45 @@ describe('Moves of partitions between log directories', () => {
     await fixture.broker.partitions.topicDeleted(TOPIC);
     assert.deepEqual(fixture.found(), []);
     assert.deepEqual([...fixture.broker.moves.moves()], []);
+  });
+
+  it('leave payload in tiers where it is', async () => {
+    await fixture.start({ tiered: true });
+    await fixture.produce(200);
+    const tier = () => readdirSync(join(fixture.root, 'tier'), { recursive: true, encoding: 'utf8' });
+    const payload = () => tier().filter((name) => name.endsWith('.payload')).length;
+    assert.ok(payload() > 3);
+    await fixture.move((fixture.at + 1) % 3);
+    assert.ok(payload() > 3);
+    await fixture.check();
+    assert.deepEqual(
+      fixture.files().filter((name) => name.endsWith('.payload')),
+      [],
+    );
+    await fixture.produce(100);
+    await fixture.broker.crash();
+    await fixture.start({ tiered: true });
+    await fixture.check();
+  });
+
+  it('and moves to tiers do not get in each other’s way', async () => {
+    await fixture.start();
+    await fixture.produce(300);
+    await fixture.broker.stop();
+    await fixture.start({ tiered: true });
+    for (let round = 0; round < 3; round++) {
+      fixture.alter((fixture.at + 1) % 3);
+      fixture.broker.tiers.migrator.look();
+      await fixture.settled();
+      await fixture.produce(20);
+    }
+    await fixture.broker.tiers.migrator.idle();
+    assert.equal(fixture.broker.moves.metrics.completed, 3);
+    assert.equal(fixture.broker.tiers.migrator.movesOf(0).failures, 0);
+    await fixture.check();
+    await fixture.broker.stop();
+    await fixture.start({ tiered: true });
+    await fixture.check();
   });
 
   it('are left alone by compaction and retention', async () => {

@@ -64,7 +64,10 @@ export class LogDirMoves {
 
   /** Moves under way, those that wait for others included. */
   *moves(): Iterable<PartitionMove> {
-    for (const { move, to } of this.#wishes.values()) if (move !== null && move.to === to) yield move;
+    for (const { partition, move, to } of this.#wishes.values()) {
+      const isThere = this.#options.logs.directoryOf(partition.log) === to;
+      if (move !== null && move.to === to && !isThere) yield move;
+    }
   }
 
   /**
@@ -120,6 +123,11 @@ export class LogDirMoves {
   async stop(): Promise<void> {
     this.#stopped = true;
     for (const { move } of this.#wishes.values()) if (move !== null) this.#end(move);
+    await this.idle();
+  }
+
+  /** Resolves when nothing is under way that was when it was called. */
+  async idle(): Promise<void> {
     await Promise.all(Array.from(this.#wishes.values(), ({ done }) => done));
   }
 

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
 import type { FileSystem } from '../../../backend/log/ports.ts';
 import type { TopicConfig } from '../../../config/index.ts';
 import { arenaStats } from '../../../native/arena.ts';
@@ -14,11 +13,12 @@ export const TOPIC = { name: 't', id: 'AAAAAAAAAAAAAAAAAAAABQ', partitions: [{ i
 const SETTINGS = {
   'payload.min.bytes': '10000',
   'payload.segment.bytes': '1048576',
-  'segment.bytes': '65536',
+  // A log segment for every fifty batches.
+  'segment.index.bytes': '400',
+  'index.interval.bytes': '0',
   'file.delete.delay.ms': '0',
   'retention.ms': '-1',
 };
-const DEADLINE_MS = 20_000;
 
 export interface MoveSetup {
   config?: Record<string, string>;
@@ -27,6 +27,8 @@ export interface MoveSetup {
   mayCopy?: () => boolean;
   otherDirectories?: readonly string[];
   beforeLoading?: () => Promise<void>;
+  /** Payload goes to a tier in a directory of its own. */
+  tiered?: boolean;
 }
 
 /** The value of record `number`, which says which it is: every third is diverted. */
@@ -57,17 +59,23 @@ export class MoveFixture {
     this.directories = [0, 1, 2].map((position) => join(root, `logs-${position}`));
   }
 
-  async start({ config = {}, topics = [TOPIC], ...rest }: MoveSetup = {}): Promise<void> {
+  async start({ config = {}, topics = [TOPIC], tiered = false, ...rest }: MoveSetup = {}): Promise<void> {
     const [first, ...otherDirectories] = this.directories;
     this.broker = await TestBroker.start(first!, topics, this.config(config), undefined, {
       copyThreads: 2,
       otherDirectories,
+      ...(tiered && { tiers: () => ({ tiers: [this.#tier] }) }),
       ...rest,
     });
   }
 
   config(values: Record<string, string> = {}): TopicConfig {
     return topicConfig({ ...SETTINGS, ...values });
+  }
+
+  get #tier() {
+    const path = join(this.root, 'tier');
+    return { ordinal: 'first', type: 'NVME', paths: [{ path, sizeBytes: -1 }] };
   }
 
   get partition(): Partition {
@@ -84,12 +92,8 @@ export class MoveFixture {
   }
 
   /** Resolves when nothing is being moved. */
-  async settled(): Promise<void> {
-    const deadline = Date.now() + DEADLINE_MS;
-    while ([...this.broker.moves.moves()].length > 0) {
-      assert.ok(Date.now() < deadline, 'still moving');
-      await setTimeout(2);
-    }
+  settled(): Promise<void> {
+    return this.broker.moves.idle();
   }
 
   async move(position: number): Promise<void> {
