@@ -63,8 +63,15 @@ describe('Payload at stores', function () {
       names.some((name) => name.endsWith('.stores')) && !names.some((name) => name.endsWith('.payload')),
     );
     // Copies are recorded where the partition is now.
+    partitions.find('t', 0)!.payloads.endSegment();
     await fixture.stores[0]!.stop();
-    await fixture.healed();
+    await fixture.until('the others have all', () => {
+      fixture.access.repairs.lookAtAll();
+      return fixture.segments.every(
+        ({ copies, isComplete }) =>
+          isComplete && copies.length === 2 && copies.every(({ store }) => fixture.access.peer(store)?.isUp),
+      );
+    });
     await fixture.crash();
     await fixture.start(setup);
     await fixture.check();
