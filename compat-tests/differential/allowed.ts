@@ -77,6 +77,17 @@ export const ALLOWED: readonly AllowedDifference[] = [
     replace: (value) => (value === 0 ? undefined : '<session>'),
   },
   {
+    because: 'the brokers have different data directories, which are compared by their positions',
+    fields: ['logDir', 'value', 'errorMessage'],
+    replace: (value, { dataDirs }) => {
+      if (typeof value !== 'string' || !dataDirs.some((directory) => value.includes(directory))) return;
+      return dataDirs.reduce(
+        (text, directory, position) => text.replaceAll(directory, `<data ${position}>`),
+        value,
+      );
+    },
+  },
+  {
     because: 'the brokers listen on different ports',
     fields: ['port'],
     replace: (value, { bootstrap }) => (String(value) === bootstrap.split(':')[1] ? '<port>' : undefined),

@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { ApiKey, type ApiKeyName, apiName } from '../../src/protocol/api-keys.ts';
 import { type Broker, makeGateway, makeKafka } from '../harness/broker.ts';
 import { sleep } from '../harness/child.ts';
 import { requireToolchain } from '../harness/client.ts';
-import type { Case } from './case.ts';
+import type { Case, Chapter } from './case.ts';
 import { type Difference, differences, Names, normalized } from './compare.ts';
 import { NOT_SERVED } from './not-served.ts';
-import { chapters } from './script/index.ts';
+import { chapters, chaptersOfDirectories } from './script/index.ts';
 import { Side } from './side.ts';
 
 /** What both brokers are told, so that they answer alike. */
@@ -34,6 +37,7 @@ const CHANGES: readonly ApiKeyName[] = [
   'EndTxn',
 ];
 const SETTLE_MS = 120;
+const DIRECTORIES = 3;
 /** Calls that change nothing: asked again while the answers differ, since Kafka's broker may not have learned of a change. */
 const READS: readonly ApiKeyName[] = [
   'Metadata',
@@ -49,30 +53,47 @@ const READS: readonly ApiKeyName[] = [
 ];
 const ATTEMPTS = 8;
 
-describe('the same calls to Apache Kafka and to Kafabric', function () {
-  this.timeout(60_000);
+describe('the same calls to Apache Kafka and to Kafabric', () => compareAll(chapters, 1));
+describe('the same calls to both with three data directories', () =>
+  compareAll(chaptersOfDirectories, DIRECTORIES));
+
+function compareAll(chapters: readonly Chapter[], directories: number): void {
+  let root: string;
   let brokers: Broker[] = [];
   let kafka: Side;
   let kafabric: Side;
   const names = { kafka: new Names(), kafabric: new Names() };
 
   before(async function () {
+    this.timeout(90_000);
     requireToolchain(this, 'java');
+    root = mkdtempSync(join(tmpdir(), 'kafabric-differential-'));
+    const dirsOf = (name: string) =>
+      Array.from({ length: directories }, (_, i) => join(root, name, `data-${i}`));
+    const optionsOf = (name: string, more: Record<string, string> = {}) => {
+      mkdirSync(join(root, name));
+      return {
+        dir: join(root, name),
+        overrides: { ...overrides, 'log.dirs': dirsOf(name).join(','), ...more },
+      };
+    };
     brokers = [
-      await makeKafka({ overrides }),
-      await makeGateway({ overrides: { ...overrides, 'cluster.id': CLUSTER_ID, 'node.id': '1' } }),
+      await makeKafka(optionsOf('kafka')),
+      await makeGateway(optionsOf('kafabric', { 'cluster.id': CLUSTER_ID, 'node.id': '1' })),
     ];
     await Promise.all(brokers.map((broker) => broker.start()));
     const [left, right] = brokers as [Broker, Broker];
-    kafka = new Side('kafka', left.bootstrap, [left.dataDir]);
-    kafabric = new Side('kafabric', right.bootstrap, [right.dataDir]);
+    kafka = new Side('kafka', left.bootstrap, dirsOf('kafka'));
+    kafabric = new Side('kafabric', right.bootstrap, dirsOf('kafabric'));
     await Promise.all([kafka.open(), kafabric.open()]);
   });
 
-  after(async () => {
+  after(async function () {
+    this.timeout(60_000);
     kafka?.close();
     kafabric?.close();
     await Promise.all(brokers.map((broker) => broker.stop()));
+    if (root) rmSync(root, { recursive: true, force: true });
   });
 
   it('announce the same APIs in the same versions, but for those that are written down', () => {
@@ -86,7 +107,7 @@ describe('the same calls to Apache Kafka and to Kafabric', function () {
 
   for (const { title, cases } of chapters) {
     describe(title, () => {
-      for (const test of cases) it(test.name, () => run(test));
+      for (const test of cases) it(test.name, () => run(test)).timeout(60_000);
     });
   }
 
@@ -147,7 +168,7 @@ describe('the same calls to Apache Kafka and to Kafabric', function () {
     assert.ok(right, `Kafabric does not serve ${api}`);
     return range(Math.max(left.min, right.min), Math.min(left.max, right.max));
   }
-});
+}
 
 function range(first: number, last: number): number[] {
   return Array.from({ length: last - first + 1 }, (_, index) => first + index);

@@ -9,7 +9,7 @@ import { storeFileSystem } from '../backend/log/store-file-system.ts';
 import { PayloadStores, type PayloadStoresOptions } from '../backend/payload/stores/payload-stores.ts';
 import { Bucket } from '../backend/payload/tiers/s3/bucket.ts';
 import { TieredStorage } from '../backend/payload/tiers/tiered-storage.ts';
-import type { KafabricConfig } from '../config/index.ts';
+import { isCordoned, type KafabricConfig } from '../config/index.ts';
 import { arenaStats } from '../native/arena.ts';
 import { Store } from '../native/store.ts';
 import type { Clock } from '../util/clock.ts';
@@ -28,6 +28,7 @@ import { PartitionOffsetsLog } from './groups/partition-offsets-log.ts';
 import { shareGroupConfig } from './groups/share/config.ts';
 import { streamsConfig } from './groups/streams/config.ts';
 import { knownPartitions } from './known-partitions.ts';
+import { isBusy, makeMoves, moveThreads } from './log-dir-moves.ts';
 import { prepareMemoryTiers } from './memory-pools.ts';
 import { type BrokerEndpoint, ClusterMetadata } from './metadata/cluster-metadata.ts';
 import { PartitionMetadataLog } from './metadata/partition-metadata-log.ts';
@@ -43,6 +44,7 @@ import {
 import { FetchService } from './partitions/fetch-service.ts';
 import { FetchSessions } from './partitions/fetch-session.ts';
 import { MemoryBudget, type MemoryGauge } from './partitions/memory-budget.ts';
+import type { LogDirMoves } from './partitions/moves/log-dir-moves.ts';
 import { PartitionManager } from './partitions/partition-manager.ts';
 import { ProducerIds } from './producers/producer-ids.ts';
 import { ClientQuotas } from './quotas/client-quotas.ts';
@@ -104,6 +106,7 @@ export class EmbeddedBroker {
   readonly clientQuotas: ClientQuotas;
   readonly telemetry: ClientTelemetry;
   readonly partitions: PartitionManager;
+  readonly moves: LogDirMoves;
   readonly producerIds: ProducerIds;
   readonly fetches: FetchService;
   readonly fetchSessions: FetchSessions;
@@ -148,6 +151,7 @@ export class EmbeddedBroker {
       ...{ logs, files: store, tiers, stores, config, clock },
       logger: loggerOf('partitions'),
     });
+    this.moves = makeMoves({ ...parts, partitions: this.partitions, logger: loggerOf('moves') });
     this.producerIds = new ProducerIds(() => metadata.allocateProducerIds(), loggerOf('transactions'));
     const memory = new MemoryBudget(() => memoryInUse(store), FETCH_MEMORY_SHARE, clock);
     this.fetches = new FetchService({ maxBytes: config.get('fetch.max.bytes') }, memory, clock);
@@ -208,7 +212,7 @@ export class EmbeddedBroker {
     const store = new Store({
       threads: config.get('num.io.threads'),
       direct: config.get('log.direct.io.enable'),
-      copyThreads: config.resolved.tiers.length > 0 ? config.get('storage.migrate.threads') : 0,
+      copyThreads: copyThreads(config),
     });
     const fileSystem = storeFileSystem(store);
     const logs = makeLogs(fileSystem, options);
@@ -246,7 +250,9 @@ export class EmbeddedBroker {
 
   async #start(): Promise<void> {
     const { metadata, partitions, groups, transactions } = this;
+    this.logs.isCordoned = (directory) => isCordoned(metadata.config, directory);
     await partitions.open(metadata.topics(), (topic) => metadata.topicConfig(topic));
+    metadata.addListener({ topicDeleted: ({ name }) => this.moves.forget(name) });
     metadata.addListener(partitions);
     const brokerConfigChanged = (config: KafabricConfig) => {
       this.logs.producerIdExpirationMs = config.get('producer.id.expiration.ms');
@@ -262,6 +268,7 @@ export class EmbeddedBroker {
     this.stores.start(knownPartitions(metadata, this.logs, this.clock));
     partitions.startRetention(metadata.config.get('log.retention.check.interval.ms'));
     this.cleaner.start();
+    await this.moves.resume();
     metadata.addListener({
       partitionsCreated: async ({ name }) => groups.topicChanged(name),
       topicDeleted: ({ name }) => groups.topicDeleted(name),
@@ -284,6 +291,7 @@ export class EmbeddedBroker {
 
   /** Flushes and marks the directories as cleanly closed. Requests must have ended. */
   async close(): Promise<void> {
+    await this.moves.stop();
     await this.direct.close();
     this.transactions.close();
     this.groups.close();
@@ -303,6 +311,15 @@ export class EmbeddedBroker {
     await this.store.shutdown();
     this.direct.takeBack();
   }
+}
+
+/** Threads that copy files from tier to tier, and from one data directory to another. */
+function copyThreads(config: KafabricConfig): number {
+  const { tiers, logDirs } = config.resolved;
+  return (
+    (tiers.length > 0 ? config.get('storage.migrate.threads') : 0) +
+    (logDirs.length > 1 ? moveThreads(config) : 0)
+  );
 }
 
 /** The configured subscriptions to clients' metrics. */
@@ -325,9 +342,6 @@ async function reportBufferedDirectories(
     await file?.close();
   }
 }
-
-/** More of the arena waits to be written than this share: payload is not copied from tier to tier then. */
-const BUSY_SHARE = 16;
 
 export async function openTiers(parts: {
   store: Store;
@@ -365,7 +379,7 @@ export async function openTiers(parts: {
       maxAgeMs: metadata.config.get('storage.memory.max.age.ms'),
     }),
     threads: config.get('storage.migrate.threads'),
-    isBusy: () => store.stats().queuedBytes > arenaStats().capacityBytes / BUSY_SHARE,
+    isBusy: () => isBusy(store),
   });
 }
 

@@ -1,4 +1,5 @@
 /** The configuration: definitions of all keys, loading, and the effective values. */
+export { areAllCordoned, isCordoned, unknownCordoned } from './cordoned.ts';
 export * from './definitions/index.ts';
 export { type ConfigProblem, ConfigurationError, closestName } from './errors.ts';
 export { type ConfigEntry, KafabricConfig, type ResolvedConfig } from './kafabric-config.ts';

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
+import { areAllCordoned, isCordoned } from './cordoned.ts';
 import { ConfigurationError } from './errors.ts';
 import { type ConfigInput, loadConfig } from './load.ts';
 import { TopicConfig } from './topic-config.ts';
@@ -39,6 +40,16 @@ describe('loadConfig', () => {
     assert.equal(config.get('message.max.bytes'), 104857600);
     assert.equal(config.get('log.flush.interval.ms'), null);
     assert.deepEqual(config.resolved.warnings, []);
+  });
+
+  it('cordons only directories that there are', () => {
+    const cordoned = (value: string) =>
+      loadConfig(input({ overrides: ['log.dirs=/a,/b', `cordoned.log.dirs=${value}`] }));
+    assert.ok(isCordoned(cordoned('/a'), '/a') && !isCordoned(cordoned('/a'), '/b'));
+    assert.ok(!areAllCordoned(cordoned('/a')));
+    for (const all of ['*', '/a,/b']) assert.ok(areAllCordoned(cordoned(all)));
+    assert.ok(!areAllCordoned(cordoned('')));
+    assert.throws(() => cordoned('/c'), /cordoned\.log\.dirs.*not in log\.dirs: \/c/s);
   });
 
   it('honours XDG_DATA_HOME and root’s own place', () => {

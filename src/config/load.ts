@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import path from 'node:path';
+import { unknownCordoned } from './cordoned.ts';
 import { type BrokerKey, type BrokerValues, brokerDefinitionsByName } from './definitions/index.ts';
 import { type ConfigProblem, ConfigurationError, closestName } from './errors.ts';
 import { isInheritedKey } from './inherited.ts';
@@ -140,6 +141,10 @@ function resolve(
   attempt('log.dirs', () => {
     if (logDirs.length === 0) throw new Error('at least one data directory is needed');
     if (new Set(logDirs).size < logDirs.length) throw new Error('the same data directory is named twice');
+  });
+  attempt('cordoned.log.dirs', () => {
+    const unknown = unknownCordoned(get('cordoned.log.dirs'), logDirs);
+    if (unknown.length > 0) throw new Error(`not in log.dirs: ${unknown.join(', ')}`);
   });
   attempt('group.min.session.timeout.ms', () => {
     const longest = get('group.max.session.timeout.ms');

@@ -3,6 +3,7 @@ import { configs } from './configs.ts';
 import { data } from './data.ts';
 import { groups } from './groups.ts';
 import { limits } from './limits.ts';
+import { logDirs } from './log-dirs.ts';
 import { loggers } from './loggers.ts';
 import { shares } from './shares.ts';
 import { streamsGroups } from './streams-groups.ts';
@@ -22,3 +23,6 @@ export const chapters = [
   transactions,
   admin,
 ];
+
+/** Those for brokers with several data directories. */
+export const chaptersOfDirectories = [logDirs];

@@ -14,14 +14,16 @@ import {
 import type { LogConfig } from './config.ts';
 import { DirectoryCheckpoints } from './directory-checkpoints.ts';
 import type { LogEnvironment } from './environment.ts';
-import { LogError, LogErrorCode, storageError } from './errors.ts';
+import { isMissing, LogError, LogErrorCode, storageError } from './errors.ts';
 import {
   deletedDirectoryName,
   isDeletedDirectory,
+  parseFutureDirectory,
   parsePartitionDirectory,
   partitionDirectoryName,
 } from './log-file-names.ts';
 import { loadLog, type VerifyBatch } from './log-loader.ts';
+import { SEAL } from './moves/moved-files.ts';
 import { clamp, smallest } from './offsets.ts';
 import { PartitionLog } from './partition-log.ts';
 import type { LogHost, PartitionLogOptions } from './partition-log-types.ts';
@@ -29,6 +31,9 @@ import type { DirectoryLock } from './ports.ts';
 import { CoalescedWrite } from './serial.ts';
 
 const SMALL_FILE_LIMIT_BYTES = 1 << 16;
+
+/** Who has found batches in a file will have read them by then. */
+const READERS_MS = 60_000;
 
 /** What to open a log with that its directory does not say. */
 export interface LogOpening {
@@ -40,6 +45,8 @@ export interface LogOpening {
 
 export interface FoundDirectories {
   readonly partitions: readonly { readonly topic: string; readonly partition: number }[];
+  /** What is to take the place of partitions. */
+  readonly futures: readonly { readonly topic: string; readonly partition: number; readonly name: string }[];
   /** Absolute paths of what is left of deleted partitions. */
   readonly deleted: readonly string[];
 }
@@ -49,6 +56,8 @@ export class LogDirectory implements LogHost {
   readonly path: string;
   /** By `partitionKey`. */
   readonly logs = new Map<string, PartitionLog>();
+  /** Logs that are about to be here; the checkpoints speak of them already. */
+  readonly #arriving = new Set<PartitionLog>();
   readonly checkpoints: DirectoryCheckpoints;
   /** Kafka's directory id (KIP-858); null before `claim` in a new directory. */
   id: string | null = null;
@@ -69,7 +78,10 @@ export class LogDirectory implements LogHost {
     this.#environment = environment;
     this.path = path;
     this.#sync = new CoalescedWrite(() => environment.fileSystem.syncDirectory(path));
-    this.checkpoints = new DirectoryCheckpoints(environment, path, () => this.logs.values());
+    this.checkpoints = new DirectoryCheckpoints(environment, path, () => [
+      ...this.logs.values(),
+      ...this.#arriving,
+    ]);
   }
 
   /** Takes the directory, creating it if need be. Rejects if it cannot be used or belongs to another node. */
@@ -106,6 +118,10 @@ export class LogDirectory implements LogHost {
     const names = entries.filter((entry) => entry.isDirectory).map((entry) => entry.name);
     return {
       partitions: names.map(parsePartitionDirectory).filter((found) => found !== null),
+      futures: names.flatMap((name) => {
+        const found = parseFutureDirectory(name);
+        return found === null ? [] : [{ ...found, name }];
+      }),
       deleted: names.filter(isDeletedDirectory).map((name) => join(this.path, name)),
     };
   }
@@ -169,7 +185,7 @@ export class LogDirectory implements LogHost {
 
   /** Takes a log away: its directory is renamed, durably, and removed with all it holds after `file.delete.delay.ms`. */
   async delete(log: PartitionLog): Promise<void> {
-    const { fileSystem, clock, logger } = this.#environment;
+    const { fileSystem } = this.#environment;
     await log.retire(new LogError(LogErrorCode.KAFKA_STORAGE_ERROR, `${log.directory} is deleted`));
     const name = deletedDirectoryName(log.topic, log.partition, crypto.randomUUID());
     const renamed = join(this.path, name);
@@ -179,15 +195,94 @@ export class LogDirectory implements LogHost {
     // A later partition of the same name must not find this one's offsets.
     this.logs.delete(partitionKey(log.topic, log.partition));
     await this.checkpoints.writeAll();
-    clock.setTimer(log.config.fileDeleteDelayMs, () => {
-      log
-        .closeFiles()
+    this.#removeLater(renamed, () => log.closeFiles(), log.config.fileDeleteDelayMs);
+  }
+
+  #removeLater(renamed: string, closeFiles: () => Promise<void>, delayMs: number): void {
+    const { fileSystem, clock, logger } = this.#environment;
+    clock.setTimer(delayMs, () => {
+      closeFiles()
         .catch((error: unknown) => logger.debug({ directory: renamed, error }, 'closing a deleted partition'))
         .then(() => fileSystem.remove(renamed))
         .catch((error: unknown) =>
           logger.warn({ directory: renamed, error }, 'a deleted partition could not be removed'),
         );
     });
+  }
+
+  /**
+   * Hands a log over to another directory, where a copy of it is; nothing may be appended meanwhile. `complete` brings the copy up to date. From the
+   * first renaming on the copy is the partition, and a start finishes what a crash has interrupted. When it is rejected the log goes on here, unless
+   * this directory is out of use then.
+   */
+  async handOver(
+    log: PartitionLog,
+    to: LogDirectory,
+    copy: string,
+    complete: () => Promise<void>,
+  ): Promise<void> {
+    const { topic, partition } = log;
+    const { fileSystem } = this.#environment;
+    const key = partitionKey(topic, partition);
+    const from = log.directory;
+    const directory = join(to.path, partitionDirectoryName(topic, partition));
+    const aside = join(this.path, deletedDirectoryName(topic, partition, crypto.randomUUID()));
+    to.#arriving.add(log);
+    try {
+      const files = await log.relocation.relocate({ host: to, directory }, async () => {
+        await complete();
+        await to.checkpoints.writeAll();
+        if (log.topicId) await fileSystem.replaceFile(join(copy, SEAL), encodePartitionMetadata(log.topicId));
+        await this.#exchange({ from, aside }, async () => {
+          await fileSystem.rename(copy, directory);
+          await to.#sync.request();
+        });
+        this.logs.delete(key);
+        to.logs.set(key, log);
+      });
+      const close = async () => {
+        for (const file of files) await file.close();
+      };
+      this.#removeLater(aside, close, Math.max(log.config.fileDeleteDelayMs, READERS_MS));
+    } finally {
+      to.#arriving.delete(log);
+    }
+    await this.checkpoints.writeAll();
+  }
+
+  /** Removes a copy that is not to become a partition; also a start does, from the first step on. */
+  async discard(copy: string, topic: string, partition: number): Promise<void> {
+    const { fileSystem } = this.#environment;
+    const aside = join(this.path, deletedDirectoryName(topic, partition, crypto.randomUUID()));
+    try {
+      await fileSystem.rename(copy, aside);
+    } catch (error) {
+      if (isMissing(error)) return;
+      throw error;
+    }
+    await this.#sync.request();
+    await fileSystem.remove(aside);
+  }
+
+  /** Renames a directory, durably, and does what is to follow; if that fails, takes it back. */
+  async #exchange(
+    { from, aside }: { from: string; aside: string },
+    follow: () => Promise<void>,
+  ): Promise<void> {
+    const { fileSystem } = this.#environment;
+    await fileSystem.rename(from, aside);
+    try {
+      await this.#sync.request();
+      await follow();
+    } catch (error) {
+      try {
+        await fileSystem.rename(aside, from);
+        await this.#sync.request();
+      } catch (failure) {
+        this.fail(failure);
+      }
+      throw error;
+    }
   }
 
   /** Writes the recovery points after what rolled segments lack. */

@@ -16,6 +16,8 @@ export class LogDurability {
   #flushedOffset: bigint;
   #unflushedSinceMs: number | null = null;
   #truncations = 0;
+  #flushes = 0;
+  #idle: (() => void) | null = null;
 
   constructor(
     environment: LogEnvironment,
@@ -58,6 +60,25 @@ export class LogDurability {
   /** Makes the log durable up to `end`, which is written or being written; rejects with KAFKA_STORAGE_ERROR, or the payload's error. */
   async flush(end: bigint): Promise<void> {
     if (end <= this.#flushedOffset) return;
+    this.#flushes++;
+    try {
+      await this.#flush(end);
+    } finally {
+      this.#flushes--;
+      if (this.#flushes === 0) this.#idle?.();
+    }
+  }
+
+  /** Resolves when nothing is being flushed; one waits at a time. */
+  async idle(): Promise<void> {
+    if (this.#flushes === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#idle = resolve;
+    });
+    this.#idle = null;
+  }
+
+  async #flush(end: bigint): Promise<void> {
     const version = this.#truncations;
     this.#unflushedSinceMs = null;
     const payload = this.flushPayload();

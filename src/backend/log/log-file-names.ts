@@ -16,7 +16,10 @@ export const Suffix = {
 /** What Kafka appends to the directory of a topic partition that was deleted. */
 export const DELETED_DIRECTORY_SUFFIX = '-delete';
 
-const MAX_NAME_LENGTH = 255;
+/** What Kafka appends to the directory of a copy that is to take the place of a partition's. */
+export const FUTURE_DIRECTORY_SUFFIX = '-future';
+
+export const MAX_NAME_LENGTH = 255;
 
 /** The files that belong to one segment. */
 export const SEGMENT_SUFFIXES = [
@@ -42,6 +45,17 @@ export function parseOffsetFileName(name: string): { offset: bigint; suffix: str
 
 export function partitionDirectoryName(topic: string, partition: number): string {
   return `${topic}-${partition}`;
+}
+
+/** The name of a new directory for a copy that is to take the place of a partition's; too long where the topic's is. */
+export function futureDirectoryName(topic: string, partition: number, uuid: string): string {
+  return `${topic}-${partition}.${uuid.replaceAll('-', '')}${FUTURE_DIRECTORY_SUFFIX}`;
+}
+
+/** The partition of which a directory's name says that a copy is in it; null for other directories. */
+export function parseFutureDirectory(name: string): { topic: string; partition: number } | null {
+  const match = /^(.+)\.[0-9a-f]{32}-future$/.exec(name);
+  return match && parsePartitionDirectory(match[1]!);
 }
 
 /** The partition that a directory's name stands for; null for other directories, deleted ones among them. */

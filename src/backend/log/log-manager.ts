@@ -6,16 +6,20 @@ import { isTransient, LogError, LogErrorCode, storageError } from './errors.ts';
 import { IndexCache } from './index-cache.ts';
 import { LogDirectory } from './log-directory.ts';
 import { defaultLogIntervals, type LogIntervals, type LogManagerOptions } from './log-manager-options.ts';
+import { type FutureDirectory, finishMoves } from './moves/future-directories.ts';
 import type { PartitionLog } from './partition-log.ts';
 import { forEachParallel, SerialQueues } from './serial.ts';
 
 const DEFAULT_INDEX_CACHE_BYTES = 64 << 20;
 const DEFAULT_PRODUCER_ID_EXPIRATION_MS = 86_400_000;
+const PREFERENCES_MAX = 10_000;
 
 /** Holds the logs of all data directories; opens and closes them, and looks after them in the background. */
 export class LogManager {
   /** Called when a directory fails, with the logs that it took along: they are closed until the next start. */
   onOffline: ((directory: string, logs: readonly PartitionLog[]) => void) | null = null;
+  /** Whether new partitions go to other directories than this one, if there are any. */
+  isCordoned: (directory: string) => boolean = () => false;
   readonly #options: LogManagerOptions;
   readonly #environment: LogEnvironment;
   readonly #intervals: LogIntervals;
@@ -25,6 +29,9 @@ export class LogManager {
   readonly #timers = new Set<Timer>();
   #clusterId: string | null = null;
   #closing = false;
+  #futures: readonly FutureDirectory[] = [];
+  /** Where partitions are to be made, by `partitionKey`. */
+  readonly #preferred = new Map<string, LogDirectory>();
 
   constructor(options: LogManagerOptions) {
     const { fileSystem, clock, logger } = options;
@@ -52,6 +59,11 @@ export class LogManager {
     this.#environment.producerIdExpirationMs = durationMs;
   }
 
+  /** Copies that were to take the place of partitions, when an earlier process ended. Known after `open`. */
+  get futures(): readonly FutureDirectory[] {
+    return this.#futures;
+  }
+
   /** The data directories, also those that failed. */
   get directories(): readonly LogDirectory[] {
     return this.#directories;
@@ -69,6 +81,7 @@ export class LogManager {
     this.#clusterId = this.#agreeOnCluster();
     const { clusterId } = this;
     await this.#options.beforeLoading?.();
+    this.#futures = await finishMoves(this.#environment, this.#directories);
     await Promise.all(
       this.#online().map((directory) =>
         this.#use(directory, async () => {
@@ -98,8 +111,39 @@ export class LogManager {
     for (const directory of this.#directories) yield* directory.logs.values();
   }
 
+  /** The directory of a log; undefined when there is none. */
+  directoryOf(log: PartitionLog): LogDirectory | undefined {
+    const key = partitionKey(log.topic, log.partition);
+    return this.#directories.find(({ logs }) => logs.get(key) === log);
+  }
+
+  /** A partition that is not there yet is to be made in this directory; of many only the last are remembered. */
+  prefer(topic: string, partition: number, directory: LogDirectory): void {
+    const key = partitionKey(topic, partition);
+    this.#preferred.delete(key);
+    this.#preferred.set(key, directory);
+    if (this.#preferred.size <= PREFERENCES_MAX) return;
+    for (const oldest of this.#preferred.keys()) {
+      this.#preferred.delete(oldest);
+      return;
+    }
+  }
+
   /**
-   * The log of a partition; it is made, in the directory with the fewest partitions, unless it is there. Rejects with INCONSISTENT_TOPIC_ID
+   * Moves a log to the directory in which a copy of it is; see `LogDirectory.handOver`. Rejects with KAFKA_STORAGE_ERROR when the log is gone or one of
+   * the directories is out of use.
+   */
+  handOver(log: PartitionLog, to: LogDirectory, copy: string, complete: () => Promise<void>): Promise<void> {
+    return this.#changes.run(partitionKey(log.topic, log.partition), async () => {
+      const from = this.directoryOf(log);
+      const error = from === undefined ? new Error('it was deleted') : (from.error ?? to.error);
+      if (from === undefined || error) throw storageError(`moving ${log.directory}`, error);
+      await from.handOver(log, to, copy, complete);
+    });
+  }
+
+  /**
+   * The log of a partition; it is made, in the directory that is preferred or in one with the fewest partitions, unless it is there. Rejects with INCONSISTENT_TOPIC_ID
    * if one is there of another topic id, and with KAFKA_STORAGE_ERROR.
    */
   create(
@@ -112,9 +156,7 @@ export class LogManager {
       const existing = this.get(topic, partition);
       if (existing) return this.#checkTopicId(existing, topicId);
       this.#assertOnline();
-      const directory = this.#online().reduce((least, next) =>
-        next.partitions < least.partitions ? next : least,
-      );
+      const directory = this.#placeFor(partitionKey(topic, partition));
       try {
         return await directory.create({ topic, partition, config }, topicId);
       } catch (error) {
@@ -152,6 +194,17 @@ export class LogManager {
         ),
       ),
     );
+  }
+
+  /** Where to make a partition. At least one directory can be used. */
+  #placeFor(key: string): LogDirectory {
+    const preferred = this.#preferred.get(key);
+    this.#preferred.delete(key);
+    if (preferred && !preferred.error) return preferred;
+    const usable = this.#online().filter(({ path }) => !this.isCordoned(path));
+    // The cluster's own are made whatever is cordoned.
+    const candidates = usable.length > 0 ? usable : this.#online();
+    return candidates.reduce((least, next) => (next.partitions < least.partitions ? next : least));
   }
 
   #directory(path: string): LogDirectory {

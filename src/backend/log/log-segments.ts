@@ -1,7 +1,7 @@
 import type { LogConfig } from './config.ts';
 import type { LogEnvironment } from './environment.ts';
 import { largest, smallest } from './offsets.ts';
-import type { BatchInfo } from './ports.ts';
+import type { BatchInfo, LogFile } from './ports.ts';
 import { expiredSegments, type RetentionState } from './retention.ts';
 import { Segment } from './segment.ts';
 import type { SegmentList } from './segment-list.ts';
@@ -120,5 +120,16 @@ export class LogSegments {
   moved(directory: string): void {
     this.#directory = directory;
     for (const segment of this.list.all) segment.moved(directory);
+  }
+
+  /** Nothing is opened by its name before the promise, which is never rejected, has settled; resolves when nothing is being opened. */
+  async hold(until: Promise<void>): Promise<void> {
+    await Promise.all(this.list.all.map((segment) => segment.hold(until)));
+  }
+
+  /** A copy has taken the directory's place. Returns the files that were open, which stay usable until they are closed. */
+  replaced(directory: string): LogFile[] {
+    this.#directory = directory;
+    return this.list.all.flatMap((segment) => segment.replaced(directory) ?? []);
   }
 }

@@ -1,7 +1,6 @@
 import type { MemoryPiece } from '../../native/pieces.ts';
 import { answerAgain, appendTimeOf, checkAppend, readAppend } from './append.ts';
 import { LogCompaction } from './compaction/log-compaction.ts';
-import type { CompactedLog } from './compaction/ports.ts';
 import type { LogConfig } from './config.ts';
 import type { LogEnvironment } from './environment.ts';
 import { LogError, LogErrorCode } from './errors.ts';
@@ -9,8 +8,11 @@ import { LeaderEpochFile } from './leader-epoch-file.ts';
 import { LeaderEpochs } from './leader-epochs.ts';
 import { LogDurability } from './log-durability.ts';
 import { reloadProducers } from './log-loader.ts';
+import { compactedLog, type LogParts } from './log-parts.ts';
 import { type LogRead, type ReadOptions, rangeOf, readRecent, readSegments } from './log-reader.ts';
+import { LogRelocation } from './log-relocation.ts';
 import { LogSegments } from './log-segments.ts';
+import { MovableHost } from './movable-host.ts';
 import { clamp, largest, smallest } from './offsets.ts';
 import type { AppendResult, LogHost, LogPayload, PartitionLogOptions } from './partition-log-types.ts';
 import type { AppendOrigin, ProducerEntry } from './producer-entry.ts';
@@ -38,8 +40,9 @@ export class PartitionLog {
   /** Called when the log start offset has risen, durably. */
   onLogStartOffset: ((offset: bigint) => void) | null = null;
   readonly compaction: LogCompaction;
+  readonly relocation: LogRelocation;
   readonly #environment: LogEnvironment;
-  readonly #host: LogHost;
+  readonly #host: MovableHost;
   readonly #failures: StorageFailures;
   readonly #segments: LogSegments;
   readonly #epochs: LeaderEpochs;
@@ -61,13 +64,13 @@ export class PartitionLog {
   constructor(environment: LogEnvironment, host: LogHost, options: PartitionLogOptions) {
     const { loaded } = options;
     this.#environment = environment;
-    this.#host = host;
+    this.#host = new MovableHost(host);
     this.topic = options.topic;
     this.partition = options.partition;
     this.topicId = options.topicId;
     this.recoveredFrom = options.recoveredFrom;
     this.#config = options.config;
-    this.#failures = new StorageFailures(environment, this, (error) => host.storageFailed(this, error));
+    this.#failures = new StorageFailures(environment, this, (error) => this.#host.storageFailed(this, error));
     this.#segments = new LogSegments(environment, options.directory, loaded.segments);
     this.#producers = loaded.producers;
     this.#snapshots = loaded.snapshots;
@@ -88,10 +91,12 @@ export class PartitionLog {
       failures: this.#failures,
       flushedOffset: loaded.recoveryPoint,
     });
-    this.compaction = new LogCompaction(environment, this.#compacted(), options.cleanedOffset);
+    const parts = this.#parts();
+    this.compaction = new LogCompaction(environment, compactedLog(parts), options.cleanedOffset);
+    this.relocation = new LogRelocation(parts, this.compaction);
   }
 
-  /** Absolute; changes when the log is deleted. */
+  /** Absolute; changes when the log is moved or deleted. */
   get directory(): string {
     return this.#segments.directory;
   }
@@ -403,25 +408,19 @@ export class PartitionLog {
     this.#segments.moved(directory);
   }
 
-  /** The log as compaction sees it. */
-  #compacted(): CompactedLog {
+  #parts(): LogParts {
     return {
       log: this,
+      host: this.#host,
       segments: this.#segments,
-      version: () => (this.#blocked || this.#closed ? null : this.#durability.version),
+      snapshots: this.#snapshots,
+      durability: this.#durability,
+      epochFile: this.#epochFile,
+      writes: this.#writes,
+      roll: () => this.#roll(this.#logEndOffset),
+      assertWritable: () => this.#assertWritable(),
+      isBlocked: () => this.#blocked !== null || this.#closed,
       exclusively: (task) => this.#maintenance.run(task),
-      settleClosedSegments: async (all = false) => {
-        if (all && this.#segments.list.active.size > 0) this.#segments.roll(this.#logEndOffset, this.#config);
-        const { active } = this.#segments.list;
-        // Or a start would take the segment before it for the last one, in which it allows no gaps.
-        if (!active.linked) await active.sync();
-        await this.#durability.flushPayload();
-        await this.#durability.persistRolled();
-        await this.#host.checkpointRecoveryPoints(this);
-        return active.baseOffset;
-      },
-      checkpointCleanedOffset: () => this.#host.checkpointCleanedOffsets(this),
-      forgetSnapshots: (offsets) => this.#snapshots.removeWhere((offset) => offsets.has(offset)),
       failed: (action, cause) => this.#failures.report(action, cause),
     };
   }

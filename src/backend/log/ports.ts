@@ -130,6 +130,13 @@ export interface FileSystem {
     limit: number,
     options: { maxBytes: number; verifyCrc: boolean },
   ): Promise<BatchScan>;
+  /**
+   * Copies bytes of a file that nobody writes to the same place of another, in the background; fewer at its end. `position`: a multiple of 4096;
+   * returns how many.
+   */
+  copyRange(from: string, to: string, position: number, length: number): Promise<number>;
+  /** Gives the whole copy of a file its name, which must be free, with the time of its last change; both durably. */
+  publishCopy(from: string, copy: string, to: string): Promise<void>;
   /** The records section of a compressed batch, decompressed. `codec` is the batch attributes' compression type. */
   decompress(codec: number, bytes: Uint8Array): Promise<Uint8Array>;
 }

@@ -173,6 +173,23 @@ export class SegmentFile {
     this.#path = path;
   }
 
+  /** Not to be opened before the promise, which is never rejected, has settled; resolves when it is not being opened any more. */
+  async hold(until: Promise<void>): Promise<void> {
+    while (this.#opening) await this.#opening.catch(() => {});
+    const renaming = until.finally(() => {
+      if (this.#renaming === renaming) this.#renaming = null;
+    });
+    this.#renaming = renaming;
+  }
+
+  /** A copy at `path` has taken the file's place. Returns the one that was open, which stays usable until it is closed; null: none was. */
+  replaced(path: string): LogFile | null {
+    const file = this.#file;
+    this.#file = null;
+    this.#path = path;
+    return file;
+  }
+
   async #openAndDrain(): Promise<LogFile> {
     try {
       await this.#renaming?.catch(() => {});

@@ -3,7 +3,7 @@ import type { LogConfig } from './config.ts';
 import type { LogEnvironment } from './environment.ts';
 import { storageError } from './errors.ts';
 import { offsetFilePath, Suffix } from './log-file-names.ts';
-import type { AppendOptions, BatchInfo, BatchScan } from './ports.ts';
+import type { AppendOptions, BatchInfo, BatchScan, LogFile } from './ports.ts';
 import { RecentBatches } from './recent-batches.ts';
 import { SegmentFile } from './segment-file.ts';
 import { SegmentIndexes } from './segment-indexes.ts';
@@ -47,6 +47,7 @@ export class Segment {
   #loading: Promise<SegmentIndexes> | null = null;
   #maxTimestamp: TimestampOffset | null = null;
   #pinned = false;
+  #held: Promise<void> | null = null;
   /** Whether the indexes say more than their files, or less. */
   #changed = false;
   /** Whether there may be a file of aborted transactions. */
@@ -260,12 +261,26 @@ export class Segment {
     this.file.moved(this.path(Suffix.log));
   }
 
+  /** Nothing of it is to be read by its name before the promise, which is never rejected, has settled; resolves when nothing is. */
+  async hold(until: Promise<void>): Promise<void> {
+    this.#held = until;
+    await this.#loading?.catch(() => {});
+    await this.file.hold(until);
+  }
+
+  /** A copy in `directory` has taken its place. Returns the file that was open; see `SegmentFile.replaced`. */
+  replaced(directory: string): LogFile | null {
+    this.#directory = directory;
+    return this.file.replaced(this.path(Suffix.log));
+  }
+
   path(suffix: string): string {
     return offsetFilePath(this.#directory, this.baseOffset, suffix);
   }
 
   async #load(config: LogConfig): Promise<SegmentIndexes> {
     const { fileSystem, indexCache, logger } = this.#environment;
+    await this.#held;
     const offset = await fileSystem.readFile(this.path(Suffix.offsetIndex), INDEX_FILE_LIMIT_BYTES);
     const time = await fileSystem.readFile(this.path(Suffix.timeIndex), INDEX_FILE_LIMIT_BYTES);
     const content = offset && time ? { offset, time } : null;

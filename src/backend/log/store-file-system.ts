@@ -27,6 +27,8 @@ export function storeFileSystem(store: Store): FileSystem {
     lockDirectory: (path) => store.lockDirectory(path),
     // Every file of a log was opened above.
     scanBatches: (file, position, limit, options) => scan(file as StoreFile, position, limit, options),
+    copyRange: (from, to, position, length) => store.copyRange(from, to, position, length),
+    publishCopy: (from, copy, to) => store.publishCopy(from, copy, to),
     decompress: (codec, bytes) => decompressAsync(codec as Codec, bytes, DECOMPRESSED_LIMIT_BYTES),
   };
 }

@@ -38,7 +38,7 @@ function segmentOf(name: string, suffix: string): number | null {
 /** Payload in the partition's own directory: nobody counts, and nothing moves. */
 export class HomePlaces implements PayloadPlaces {
   readonly outage: string | null;
-  readonly #directory: string;
+  #directory: string;
   #ready: Promise<unknown> | null = null;
 
   /** `outage`: why payload may be elsewhere, where nobody looks; null: it is not. */
@@ -50,6 +50,11 @@ export class HomePlaces implements PayloadPlaces {
   attach(): void {}
 
   configure(): void {}
+
+  relocated(directory: string): void {
+    this.#directory = directory;
+    this.#ready = null;
+  }
 
   async find(): Promise<FoundPayload[]> {
     const found: FoundPayload[] = [];
@@ -72,11 +77,11 @@ export class HomePlaces implements PayloadPlaces {
 
 /** Stands for a file that is where nobody can look now. */
 export function absentPlace(path: string, outage: string): PayloadPlace {
-  return { ...homePlace(path, Promise.resolve()), outage };
+  return Object.assign(homePlace(path, Promise.resolve()), { outage });
 }
 
 function homePlace(path: string, ready: Promise<unknown>): PayloadPlace {
-  return {
+  const place = {
     path,
     ready,
     outage: null,
@@ -85,5 +90,9 @@ function homePlace(path: string, ready: Promise<unknown>): PayloadPlace {
     completed() {},
     failed() {},
     removed() {},
+    relocated(to: string) {
+      place.path = to;
+    },
   };
+  return place;
 }

@@ -333,6 +333,7 @@ describe('PartitionPayloads', () => {
       outage: null,
       attach: () => undefined,
       configure: () => undefined,
+      relocated: () => undefined,
       find: () => home.find(),
       place(segmentId) {
         const place = home.place(segmentId);
@@ -370,6 +371,7 @@ describe('PartitionPayloads', () => {
       outage: null,
       attach: () => undefined,
       configure: () => undefined,
+      relocated: () => undefined,
       place: () => assert.fail(),
       find: async () =>
         (await home.find()).map((found) => ({ ...found, place: { ...found.place, isAwaited: true } })),

@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { EXTENT_PIECE_BYTES } from '../../native/batch.ts';
 import type { MemoryPiece } from '../../native/pieces.ts';
 import { recycledBytesFor } from '../../native/store.ts';
@@ -8,6 +8,7 @@ import type { Extent } from './extents.ts';
 import { HomePlaces, payloadDirectory } from './home-places.ts';
 import type { OpenFiles } from './open-files.ts';
 import { type RecoveryInput, type Reference, recoverSegments } from './payload-recovery.ts';
+import { type PayloadTarget, relocateSegments } from './payload-relocation.ts';
 import type { PendingExtent } from './pending-extent.ts';
 import type {
   LostPayload,
@@ -46,7 +47,7 @@ export type PayloadSegmentView = Pick<
  * places; the lists of extents are always there.
  */
 export class PartitionPayloads implements SegmentOwner {
-  readonly #directory: string;
+  #directory: string;
   readonly #open: OpenFiles;
   readonly #logger: Logger;
   readonly #segments = new Map<number, PayloadSegment>();
@@ -67,6 +68,7 @@ export class PartitionPayloads implements SegmentOwner {
   #background: Promise<void> = Promise.resolve();
   readonly #moves = new Set<Promise<unknown>>();
   readonly #moving = new Set<PayloadSegment>();
+  #relocating = false;
 
   constructor(
     partitionDirectory: string,
@@ -253,7 +255,7 @@ export class PartitionPayloads implements SegmentOwner {
 
   move(segmentId: number, target: MoveTarget): Promise<boolean> {
     const segment = this.#segments.get(segmentId);
-    if (!segment?.isMovable || this.#closed) return Promise.resolve(false);
+    if (!segment?.isMovable || this.#closed || this.#relocating) return Promise.resolve(false);
     const isWanted = () => !this.#closed && this.#segments.get(segmentId) === segment;
     this.#moving.add(segment);
     const moved = target.copy(segment.path, isWanted).then((copied) =>
@@ -276,6 +278,31 @@ export class PartitionPayloads implements SegmentOwner {
   /** Ends the segment in progress, so that what no extent covers at its end is given back. */
   endSegment(): void {
     if (this.#active !== null) this.#roll(this.#active);
+  }
+
+  /** Bytes in segments in the partition's own directory that are not complete. */
+  get openBytes(): number {
+    let bytes = 0;
+    for (const segment of this.#unsealed)
+      if (dirname(segment.path) === this.#directory) bytes += segment.bytes;
+    return bytes;
+  }
+
+  /** Has the payload go on in another directory, once all is complete; see `relocateSegments`. Nothing may be appended meanwhile. */
+  async relocate(to: PayloadTarget, swap: () => Promise<void>): Promise<void> {
+    this.#relocating = true;
+    try {
+      this.completeAll();
+      this.endSegment();
+      await Promise.allSettled(this.#moves);
+      await this.#serially(async () => {
+        const segments = [...this.#segments.values()];
+        await relocateSegments({ segments, open: this.#unsealed, places: this.#places }, to, swap);
+        this.#directory = to.directory;
+      });
+    } finally {
+      this.#relocating = false;
+    }
   }
 
   /** Resolves when segments that were ended are complete, or could not be. */

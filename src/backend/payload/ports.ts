@@ -79,6 +79,8 @@ export interface PayloadPlace {
   failed(error: unknown): void;
   /** The file is gone. */
   removed(): void;
+  /** The file has another path now. */
+  relocated?(path: string): void;
 }
 
 /** A payload file that is there. */
@@ -135,6 +137,10 @@ export interface PayloadPlaces {
   readonly lost?: ReadonlySet<number>;
   /** All segments are known, and this is what the log refers to. */
   opened?(references: LogReferences): void;
+  /** Notes in the partition's payload directory are not changed before the promise has settled; resolves when none is being changed. */
+  hold?(until: Promise<void>): Promise<void>;
+  /** The partition's payload directory is another one now, with the id of its log directory; files that were in it are there. */
+  relocated(directory: string, directoryId: string): void;
   /** Nothing refers to these segments any more. */
   forgetLost?(payload: LostPayload): Promise<void>;
 }

@@ -1,3 +1,4 @@
+import { basename, dirname, join } from 'node:path';
 import type { MemoryPiece } from '../../native/pieces.ts';
 import { deadRanges, overlaps } from './dead-ranges.ts';
 import {
@@ -37,7 +38,9 @@ function endOf(extents: readonly Extent[]): number {
 export class PayloadSegment {
   readonly id: number;
   /** In the partition's directory, wherever the file is. */
-  readonly #sidecar: string;
+  #sidecar: string;
+  /** Until when nothing is read by its name; null: now. */
+  #held: Promise<void> | null = null;
   readonly #open: OpenFiles;
   #place: PayloadPlace;
   /** Held while the segment takes extents or has some that are not durable. */
@@ -338,6 +341,7 @@ export class PayloadSegment {
     seed: number,
     expected: number,
   ): Promise<{ piece: MemoryPiece; crc32c: number }> {
+    if (this.#held !== null) await this.#held;
     if (this.#holes === null) {
       const listed = await readExtents(this.#sidecar);
       this.#holes ??= listed === null ? NO_HOLES : deadRanges(listed, this.#summary.bytes);
@@ -356,6 +360,7 @@ export class PayloadSegment {
 
   /** See Extent; null when they are not known. */
   async pieceCrcs(position: number, length: number): Promise<Uint32Array | null> {
+    if (this.#held !== null) await this.#held;
     const extent =
       this.#extents === null
         ? (await this.#open.lists.get(this.#sidecar))?.find(position)
@@ -472,6 +477,23 @@ export class PayloadSegment {
     place.holds?.(this.heldBytes);
     this.#isUnmeasured = this.#summary.freedBytes > 0;
     await this.#removeFrom(before);
+  }
+
+  /** Nothing is read by its name before the promise, which is never rejected, has settled; resolves when nothing is. */
+  async hold(until: Promise<void>): Promise<void> {
+    this.#held = until.then(() => {
+      this.#held = null;
+    });
+    await Promise.allSettled(this.#reads);
+  }
+
+  /** The payload directory of its partition is another one now, and the file too if it is there. */
+  relocated(directory: string): void {
+    const isHome = dirname(this.path) === dirname(this.#sidecar);
+    this.#open.lists.forget(this.#sidecar);
+    this.#sidecar = extentsPath(directory, this.id);
+    if (isHome) void this.#open.forget(this.path);
+    if (isHome) this.#place.relocated?.(join(directory, basename(this.path)));
   }
 
   async #removeFrom(place: PayloadPlace): Promise<void> {

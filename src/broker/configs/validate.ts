@@ -9,6 +9,7 @@ import {
   TIER_ORDINALS,
   TopicConfig,
   topicDefinitionsByName,
+  unknownCordoned,
 } from '../../config/index.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 
@@ -112,6 +113,13 @@ export function validateBrokerConfigs(
     );
   }
   validateValues(values, brokerDefinitionsByName, 'broker', code);
+  const unknown = unknownCordoned(splitList(values.get('cordoned.log.dirs') ?? ''), config.resolved.logDirs);
+  if (unknown.length > 0) {
+    throw new ApiError(
+      code,
+      `requirement failed: All entries in cordoned.log.dirs must be present in log.dirs or log.dir. Missing entries : ${unknown.join(', ')}`,
+    );
+  }
   for (const protocol of ['consumer', 'share', 'streams'] as const) {
     const key = `group.${protocol}.assignment.interval.ms` as const;
     const least = `group.${protocol}.min.assignment.interval.ms` as const;

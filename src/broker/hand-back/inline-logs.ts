@@ -142,6 +142,8 @@ async function openStorage({ config, clock, logger, storeAccess }: InlineOptions
     stores = await openStores(logs, metadata, options);
     partitions = new PartitionManager({ logs, files: store, tiers, stores, config, clock, logger });
     await partitions.open(metadata.topics(), (topic) => metadata.topicConfig(topic));
+    // What was to be moved stays where it is: Kafka could not go on with payload.
+    for (const future of logs.futures) await future.in.discard(future.path, future.topic, future.partition);
     return {
       metadata,
       partitions,

@@ -127,6 +127,24 @@ describe('ClusterMetadata', () => {
     }
   });
 
+  it('knows in which directory a partition is, also after a restart', async () => {
+    const log = new MemoryMetadataLog();
+    const { metadata, topics } = await startBroker(log);
+    await topics.createTopics([newTopic('t', 2)]);
+    const directory = randomUuid();
+    const end = () => log.endOffset;
+    await metadata.assignDirectory('t', 1, directory);
+    const written = end();
+    await metadata.assignDirectory('t', 1, directory);
+    await metadata.assignDirectory('t', 2, directory);
+    await metadata.assignDirectory('u', 0, directory);
+    assert.equal(end(), written);
+    const again = await startBroker(log, { seed: 2 });
+    const [first, second] = again.metadata.topicByName('t')!.partitions;
+    assert.deepEqual([first!.directories, second!.directories], [[ZERO_UUID], [directory]]);
+    assert.equal(second!.leader, again.metadata.nodeId);
+  });
+
   it('gives producer ids to nobody twice, also after a restart', async () => {
     const log = new MemoryMetadataLog();
     const firsts: bigint[] = [];

@@ -160,6 +160,22 @@ export class ClusterMetadata {
     this.#listeners.push(listener);
   }
 
+  /** Notes that a partition is in another log directory now, if it is still there. */
+  async assignDirectory(topic: string, partition: number, directory: Uuid): Promise<void> {
+    await this.change((state) => {
+      const { id: topicId, partitions } = state.topicByName(topic) ?? { id: '', partitions: [] };
+      const before = partitions[partition];
+      const isKnown = before === undefined || before.directories[0] === directory;
+      const directories = [directory];
+      return {
+        records: isKnown
+          ? []
+          : [metadataRecord('partitionChange', { topicId, partitionId: partition, directories })],
+        result: null,
+      };
+    });
+  }
+
   /** A block of producer ids that nobody else gets, also after a crash. */
   allocateProducerIds(): Promise<ProducerIdBlock> {
     return this.change((state) => {

@@ -147,7 +147,7 @@ export class TopicManager {
     return this.#metadata.change((state) => {
       const plans = topics.map((topic) =>
         outcomeOf(topic.name, () => {
-          const plan = planPartitions(topic, state, this.#metadata.nodeId);
+          const plan = planPartitions(topic, state, this.#metadata.nodeId, this.#metadata.config);
           if (!validateOnly) permits.take(topic.count - plan.before);
           return plan;
         }),

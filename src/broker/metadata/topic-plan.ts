@@ -1,4 +1,4 @@
-import type { KafabricConfig } from '../../config/index.ts';
+import { areAllCordoned, type KafabricConfig } from '../../config/index.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import type { CreatePartitionsTopic } from '../../protocol/generated/create-partitions-request.ts';
 import type { CreatableTopic } from '../../protocol/generated/create-topics-request.ts';
@@ -62,6 +62,7 @@ export function planPartitions(
   request: CreatePartitionsTopic,
   state: MetadataState,
   nodeId: number,
+  config: KafabricConfig,
 ): { topic: Topic; before: number; records: MetadataRecord[] } {
   const topic = state.topicByName(request.name);
   if (topic === undefined) {
@@ -90,6 +91,7 @@ export function planPartitions(
       `Attempted to add ${additional} additional partition(s), but only ${request.assignments.length} assignment(s) were specified.`,
     );
   }
+  if (request.assignments === null) assertPlace(config);
   const first = topic.partitions[0]!;
   const records = Array.from({ length: additional }, (_, position) => {
     const replicas = request.assignments?.[position]?.brokerIds ?? [nodeId];
@@ -161,7 +163,17 @@ function defaultAssignment(topic: CreatableTopic, nodeId: number, config: Kafabr
       `Unable to replicate the partition ${replicationFactor} time(s): The target replication factor of ${replicationFactor} cannot be reached because only 1 broker(s) are registered or some brokers have all their log directories cordoned.`,
     );
   }
+  assertPlace(config, `Unable to replicate the partition ${replicationFactor} time(s): `);
   return Array.from({ length: partitions }, () => [nodeId]);
+}
+
+/** Who says where partitions go may do so whatever is cordoned. */
+function assertPlace(config: KafabricConfig, what = ''): void {
+  if (!areAllCordoned(config)) return;
+  throw new ApiError(
+    ErrorCode.INVALID_REPLICATION_FACTOR,
+    `${what}All brokers are currently fenced, or have all their log directories cordoned.`,
+  );
 }
 
 function manualAssignment(topic: CreatableTopic, nodeId: number): number[][] {

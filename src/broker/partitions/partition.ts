@@ -180,6 +180,11 @@ export class Partition implements Watched {
     return this.log.deleteRecordsBefore(offset === -1n ? this.highWatermark : offset);
   }
 
+  /** See `ProducePipeline.hold`. */
+  holdAppends(): Promise<() => void> {
+    return this.#produce.hold();
+  }
+
   /** No longer served: the broker stops, or the topic was deleted. */
   get isClosed(): boolean {
     return this.#closed;

@@ -152,6 +152,20 @@ export class ProducePipeline {
     });
   }
 
+  /** Lets nothing through that comes from now on, until it is told to; resolves, with that, when all that came before is written. */
+  hold(): Promise<() => void> {
+    let letGo = () => {};
+    const gate = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    const nothing = () => {};
+    return new Promise((resolve) => {
+      const written = () => this.#written.submit(null, () => resolve(letGo), nothing);
+      this.#checked.submit(null, () => this.#stored.submit(null, written, nothing), nothing);
+      this.#checked.submit(gate, nothing, nothing);
+    });
+  }
+
   #check(job: Job): BatchCheck | Promise<BatchCheck> {
     const { batch, config, inTransaction } = job;
     const nowMs = this.#clock.now();

@@ -94,6 +94,8 @@ export interface GatewaySetup {
   config?: Record<string, string>;
   stores?: Partial<PayloadStoresOptions>;
   topics?: (typeof TOPIC)[];
+  /** Data directories beside the first. */
+  otherDirectories?: readonly string[];
 }
 
 /** Stores, and a broker whose payload they keep. */
@@ -114,7 +116,8 @@ export class StoresFixture {
     }
   }
 
-  async start({ config = {}, stores = {}, topics = [TOPIC] }: GatewaySetup = {}): Promise<TestBroker> {
+  async start(setup: GatewaySetup = {}): Promise<TestBroker> {
+    const { config = {}, stores = {}, topics = [TOPIC], otherDirectories = [] } = setup;
     mkdirSync(this.logs, { recursive: true });
     const payloadStores = await PayloadStores.open({
       stores: this.stores.map(({ address }) => address),
@@ -137,7 +140,7 @@ export class StoresFixture {
       topics,
       topicConfig({ ...SETTINGS, ...config }),
       undefined,
-      { stores: payloadStores },
+      { stores: payloadStores, otherDirectories, copyThreads: otherDirectories.length },
     );
     this.partitions = new Set(topics.map(({ name, id }) => `${name}-0.${id}`));
     const { partitions } = this;

@@ -43,6 +43,40 @@ describe('Payload at stores', function () {
     assert.equal(new Set([...placement.values()].flat()).size, 4);
   });
 
+  it('stays there when its partition moves to another data directory', async () => {
+    const other = join(fixture.root, 'other');
+    const setup = { config: TWO, otherDirectories: [other] };
+    await fixture.startStores(3);
+    await fixture.start(setup);
+    await fixture.produce(10);
+    const before = fixture.placement();
+    const { moves, partitions } = fixture.broker!;
+    const there = partitions.find('t', 0)!.log.directory.startsWith(other) ? fixture.logs : other;
+    assert.equal(moves.alter('t', 0, there), 0);
+    await moves.idle();
+    assert.equal(moves.metrics.completed, 1);
+    assert.deepEqual([...fixture.placement().keys()].sort(), [...before.keys()].sort());
+    await fixture.produce(4);
+    await fixture.check();
+    const names = readdirSync(join(there, 't-0', 'payload'));
+    assert.ok(
+      names.some((name) => name.endsWith('.stores')) && !names.some((name) => name.endsWith('.payload')),
+    );
+    // Copies are recorded where the partition is now.
+    partitions.find('t', 0)!.payloads.endSegment();
+    await fixture.stores[0]!.stop();
+    await fixture.until('the others have all', () => {
+      fixture.access.repairs.lookAtAll();
+      return fixture.segments.every(
+        ({ copies, isComplete }) =>
+          isComplete && copies.length === 2 && copies.every(({ store }) => fixture.access.peer(store)?.isUp),
+      );
+    });
+    await fixture.crash();
+    await fixture.start(setup);
+    await fixture.check();
+  });
+
   it('refuses what would have too few copies, and takes it when stores are there', async () => {
     await fixture.startStores(2);
     await fixture.start({ config: TWO });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { LogManager } from '../../backend/log/log-manager.ts';
+import type { FileSystem } from '../../backend/log/ports.ts';
 import { storeFileSystem } from '../../backend/log/store-file-system.ts';
 import type { PayloadFiles } from '../../backend/payload/ports.ts';
 import type { PayloadStores } from '../../backend/payload/stores/payload-stores.ts';
@@ -14,6 +15,7 @@ import { type FetchedPartition, FetchService } from './fetch-service.ts';
 import type { FetchRequestPartition } from './fetch-session.ts';
 import type { Isolation } from './fetch-wait.ts';
 import { MemoryBudget } from './memory-budget.ts';
+import { LogDirMoves } from './moves/log-dir-moves.ts';
 import { PartitionManager, type TopicDescription } from './partition-manager.ts';
 import { logConfigOf } from './topic-settings.ts';
 
@@ -36,6 +38,7 @@ export class TestBroker {
   readonly fetches: FetchService;
   readonly store: Store;
   readonly stores: PayloadStores | null;
+  readonly moves: LogDirMoves;
   readonly #locks: { release(): void }[];
 
   private constructor(parts: {
@@ -45,8 +48,10 @@ export class TestBroker {
     locks: { release(): void }[];
     wrap: (store: Store) => PayloadFiles;
     stores: PayloadStores | null;
+    fileSystem: FileSystem;
+    mayCopy: () => boolean;
   }) {
-    const { store, logs, tiers, locks, wrap, stores } = parts;
+    const { store, logs, tiers, locks, wrap, stores, fileSystem, mayCopy } = parts;
     this.stores = stores;
     this.store = store;
     this.logs = logs;
@@ -60,6 +65,17 @@ export class TestBroker {
       config: brokerConfig(),
       clock: systemClock,
       logger: silentLogger,
+    });
+    this.moves = new LogDirMoves({
+      ...{ logs, fileSystem, mayCopy },
+      clock: systemClock,
+      logger: silentLogger,
+      find: (topic, index) => this.partitions.find(topic, index),
+      errorOfMissing: (topic, index) => this.partitions.errorOfMissing(topic, index),
+      threads: 2,
+      isCordoned: (path) => logs.isCordoned(path),
+      spent: () => {},
+      moved: async () => {},
     });
     const memory = new MemoryBudget(arenaStats, 0.75, systemClock);
     this.fetches = new FetchService({ maxBytes: 1 << 26 }, memory, systemClock);
@@ -75,10 +91,17 @@ export class TestBroker {
       /** See LogManagerOptions. */
       beforeLoading?: () => Promise<void>;
       stores?: PayloadStores;
+      /** Beside the first. */
+      otherDirectories?: readonly string[];
+      /** The file system of the logs, with faults. */
+      faulty?: (fileSystem: FileSystem) => FileSystem;
+      /** See LogDirMoves; always by default. */
+      mayCopy?: () => boolean;
     } = {},
   ): Promise<TestBroker> {
     const store = new Store(options);
-    const fileSystem = storeFileSystem(store);
+    const plain = storeFileSystem(store);
+    const fileSystem = options.faulty?.(plain) ?? plain;
     const locks: { release(): void }[] = [];
     const lockDirectory = (path: string) => {
       const lock = fileSystem.lockDirectory(path);
@@ -89,7 +112,7 @@ export class TestBroker {
       fileSystem: { ...fileSystem, lockDirectory },
       clock: systemClock,
       logger: silentLogger,
-      directories: [directory],
+      directories: [directory, ...(options.otherDirectories ?? [])],
       nodeId: 1,
       defaultConfig: logConfigOf(config),
       ...(options.beforeLoading && { beforeLoading: options.beforeLoading }),
@@ -107,12 +130,15 @@ export class TestBroker {
       isBusy: () => false,
       ...options.tiers?.(store),
     });
-    const broker = new TestBroker({ store, logs, tiers, locks, wrap, stores: options.stores ?? null });
+    const { stores = null, mayCopy = () => true } = options;
+    const broker = new TestBroker({ store, logs, tiers, locks, wrap, stores, fileSystem, mayCopy });
     await broker.partitions.open(topics, () => config);
+    await broker.moves.resume();
     return broker;
   }
 
   async stop(): Promise<void> {
+    await this.moves.stop();
     if (this.tiers.hasPayloadInMemory) {
       await this.partitions.completePayload();
       await this.tiers.drain();
@@ -126,8 +152,9 @@ export class TestBroker {
     await this.store.shutdown();
   }
 
-  /** Leaves the files as they are, as a killed process does. */
-  async crash(): Promise<void> {
+  /** Leaves the files as they are, as a killed process does. `inMove`: in the middle of a step of a move that never ends. */
+  async crash(inMove = false): Promise<void> {
+    if (!inMove) await this.moves.stop();
     await this.partitions.stopOpening();
     await this.tiers.stop();
     await this.stores?.stop();

@@ -19,6 +19,32 @@ export const logDefinitions = [
     documentation: 'The data directories, separated by commas; log.dir when not set.',
   },
   {
+    name: 'cordoned.log.dirs',
+    type: 'list',
+    default: '',
+    update: 'per-broker',
+    documentation:
+      'Data directories that get no new partitions, nor any that are moved, separated by commas, as they are in log.dirs; * for all of them. What is there is served as before.',
+  },
+  {
+    name: 'num.replica.alter.log.dirs.threads',
+    type: 'int',
+    default: null,
+    min: 1,
+    max: 64,
+    documentation:
+      'Partitions that move between data directories at the same time (kafka-reassign-partitions with log_dirs); as many as there are data directories when not set.',
+  },
+  {
+    name: 'replica.alter.log.dirs.io.max.bytes.per.second',
+    type: 'long',
+    default: null,
+    min: 0,
+    update: 'cluster-wide',
+    documentation:
+      'The most bytes per second that are copied when partitions move between data directories, all moves together; 0 stops them, without it there is no limit. Copying also waits while more than a sixteenth of the arena waits to be written for clients. The last few megabytes of a partition, for which its producers wait, are copied at once.',
+  },
+  {
     name: 'log.durability',
     type: 'string',
     default: 'flush',

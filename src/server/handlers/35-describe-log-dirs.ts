@@ -1,6 +1,7 @@
 import { statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { LogManager } from '../../backend/log/log-manager.ts';
+import type { LogDirMoves } from '../../broker/partitions/moves/log-dir-moves.ts';
 import type { PartitionManager } from '../../broker/partitions/partition-manager.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import {
@@ -10,19 +11,25 @@ import {
 import {
   createDescribeLogDirsResponse,
   createDescribeLogDirsResult,
+  type DescribeLogDirsPartition,
   type DescribeLogDirsResponse,
   type DescribeLogDirsTopic,
   describeLogDirsResponse,
 } from '../../protocol/generated/describe-log-dirs-response.ts';
 import type { ApiHandler } from '../net/handler.ts';
 
-/** DescribeLogDirs, versions 1 to 5: what lies in each log directory. The size of a partition includes its payload. */
+/**
+ * DescribeLogDirs, versions 1 to 5: what lies in each log directory, and what is on its way there. The size of a partition includes its
+ * payload.
+ */
 export function describeLogDirsHandler({
   partitions,
   logs,
+  moves,
 }: {
   partitions: PartitionManager;
   logs: LogManager;
+  moves: LogDirMoves;
 }): ApiHandler<DescribeLogDirsRequest, DescribeLogDirsResponse> {
   return {
     apiKey: 35,
@@ -33,7 +40,9 @@ export function describeLogDirsHandler({
     async handle({ topics }) {
       const wanted =
         topics && new Map(topics.map(({ topic, partitions: indexes }) => [topic, new Set(indexes)]));
-      const byDirectory = group(partitions, wanted);
+      const byDirectory = new Map<string, Directory>();
+      addCurrent(byDirectory, partitions, wanted);
+      addFuture(byDirectory, moves, wanted);
       const results = logs.directories.map(async ({ path, error }) => {
         if (error !== null)
           return createDescribeLogDirsResult({ logDir: path, errorCode: ErrorCode.KAFKA_STORAGE_ERROR });
@@ -43,6 +52,7 @@ export function describeLogDirsHandler({
           topics: [...(byDirectory.get(path)?.values() ?? [])],
           totalBytes: space === null ? -1n : space.blocks * space.bsize,
           usableBytes: space === null ? -1n : space.bavail * space.bsize,
+          isCordoned: logs.isCordoned(path),
         });
       });
       return createDescribeLogDirsResponse({ results: await Promise.all(results) });
@@ -50,21 +60,42 @@ export function describeLogDirsHandler({
   };
 }
 
-/** The wanted partitions by log directory and topic. */
-function group(
-  partitions: PartitionManager,
-  wanted: Map<string, Set<number>> | null,
-): Map<string, Map<string, DescribeLogDirsTopic>> {
-  const byDirectory = new Map<string, Map<string, DescribeLogDirsTopic>>();
-  for (const { topic: name, index, log, payloads } of partitions.all()) {
-    if (wanted !== null && !wanted.get(name)?.has(index)) continue;
-    const path = dirname(log.directory);
-    const topics = byDirectory.get(path) ?? new Map<string, DescribeLogDirsTopic>();
-    byDirectory.set(path, topics);
-    const topic = topics.get(name) ?? { name, partitions: [] };
-    topics.set(name, topic);
+/** Partitions by topic. */
+type Directory = Map<string, DescribeLogDirsTopic>;
+
+type Wanted = ReadonlyMap<string, ReadonlySet<number>> | null;
+
+function addCurrent(directories: Map<string, Directory>, partitions: PartitionManager, wanted: Wanted): void {
+  for (const { topic, index, log, payloads } of partitions.all()) {
     const partitionSize = BigInt(log.sizeBytes + payloads.totalBytes);
-    topic.partitions.push({ partitionIndex: index, partitionSize, offsetLag: 0n, isFutureKey: false });
+    const description = { partitionIndex: index, partitionSize, offsetLag: 0n, isFutureKey: false };
+    add(directories, dirname(log.directory), topic, description, wanted);
   }
-  return byDirectory;
+}
+
+function addFuture(directories: Map<string, Directory>, moves: LogDirMoves, wanted: Wanted): void {
+  for (const { partition, to, bytes, lag } of moves.moves()) {
+    const description = {
+      partitionIndex: partition.index,
+      partitionSize: BigInt(bytes),
+      offsetLag: lag,
+      isFutureKey: true,
+    };
+    add(directories, to.path, partition.topic, description, wanted);
+  }
+}
+
+function add(
+  directories: Map<string, Directory>,
+  path: string,
+  name: string,
+  partition: DescribeLogDirsPartition,
+  wanted: Wanted,
+): void {
+  if (wanted !== null && !wanted.get(name)?.has(partition.partitionIndex)) return;
+  const topics = directories.get(path) ?? new Map<string, DescribeLogDirsTopic>();
+  directories.set(path, topics);
+  const topic = topics.get(name) ?? { name, partitions: [] };
+  topics.set(name, topic);
+  topic.partitions.push(partition);
 }

@@ -26,6 +26,7 @@ import { listOffsetsHandler } from './02-list-offsets.ts';
 import { deleteRecordsHandler } from './21-delete-records.ts';
 import { initProducerIdHandler } from './22-init-producer-id.ts';
 import { offsetForLeaderEpochHandler } from './23-offset-for-leader-epoch.ts';
+import { alterReplicaLogDirsHandler } from './34-alter-replica-log-dirs.ts';
 import { describeLogDirsHandler } from './35-describe-log-dirs.ts';
 import { describeProducersHandler } from './61-describe-producers.ts';
 
@@ -340,7 +341,7 @@ describe('data handlers', () => {
     assert.deepEqual(epochs.topics[0]!.partitions, [
       { errorCode: 0, partition: 0, leaderEpoch: 3, endOffset: 1n },
     ]);
-    const handler = describeLogDirsHandler({ partitions: broker.partitions, logs: broker.logs });
+    const handler = describeLogDirsHandler(broker);
     const all = await call(handler, 4, { topics: null });
     assert.equal(all.results[0]!.logDir, directory);
     assert.ok(all.results[0]!.totalBytes > all.results[0]!.usableBytes);
@@ -351,6 +352,33 @@ describe('data handlers', () => {
       some.results[0]!.topics[0]!.partitions.map(({ partitionIndex }) => partitionIndex),
       [1],
     );
+    const asked: [string, number, string][] = [];
+    const moves = { alter: (...given: [string, number, string]) => asked.push(given) };
+    const altered = await call(alterReplicaLogDirsHandler({ moves }), 2, {
+      dirs: [
+        { path: '/a', topics: [{ name: 't', partitions: [0, 1, 1] }] },
+        {
+          path: '/b',
+          topics: [
+            { name: 't', partitions: [1] },
+            { name: 'u', partitions: [] },
+          ],
+        },
+      ],
+    });
+    assert.deepEqual(asked, [
+      ['t', 0, '/a'],
+      ['t', 1, '/b'],
+    ]);
+    assert.deepEqual(altered.results, [
+      {
+        topicName: 't',
+        partitions: [
+          { partitionIndex: 0, errorCode: 1 },
+          { partitionIndex: 1, errorCode: 2 },
+        ],
+      },
+    ]);
     const producers = await call(describeProducersHandler(broker), 0, {
       topics: [{ name: 't', partitionIndexes: [0, 9] }],
     });

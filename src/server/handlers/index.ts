@@ -29,6 +29,7 @@ import { writeTxnMarkersHandler } from './27-write-txn-markers.ts';
 import { txnOffsetCommitHandler } from './28-txn-offset-commit.ts';
 import { describeConfigsHandler } from './32-describe-configs.ts';
 import { alterConfigsHandler } from './33-alter-configs.ts';
+import { alterReplicaLogDirsHandler } from './34-alter-replica-log-dirs.ts';
 import { describeLogDirsHandler } from './35-describe-log-dirs.ts';
 import { createPartitionsHandler } from './37-create-partitions.ts';
 import { deleteGroupsHandler } from './42-delete-groups.ts';
@@ -91,7 +92,8 @@ export function brokerHandlers(
     deleteRecordsHandler({ partitions }),
     initProducerIdHandler({ producerIds, transactions }),
     offsetForLeaderEpochHandler({ partitions }),
-    describeLogDirsHandler({ partitions, logs }),
+    alterReplicaLogDirsHandler({ moves: broker.moves }),
+    describeLogDirsHandler({ partitions, logs, moves: broker.moves }),
     describeProducersHandler({ partitions }),
     metadataHandler({ ...cluster, quota: quotas.mutations }),
     describeClusterHandler(cluster),

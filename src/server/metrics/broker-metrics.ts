@@ -4,6 +4,7 @@ import type { KafkaListeners } from '../net/listener.ts';
 import { cleanerMetrics } from './cleaner-metrics.ts';
 import { directMetrics } from './direct-metrics.ts';
 import { counter, type MetricSource } from './gateway-metrics.ts';
+import { logDirMetrics } from './log-dir-metrics.ts';
 import { s3Metrics } from './s3-metrics.ts';
 import { shareMetrics } from './share-metrics.ts';
 import { tierMetrics } from './tier-metrics.ts';
@@ -61,6 +62,8 @@ export function brokerMetrics(broker: EmbeddedBroker): MetricSource[] {
     ),
     ...tierMetrics(broker.tiers),
     ...s3Metrics(broker.tiers),
+    ...logDirMetrics(broker.moves),
+    ...s3Metrics(broker.tiers.bucket),
     ...cleanerMetrics(broker.cleaner, broker.clock),
     {
       name: 'kafabric_classic_groups',

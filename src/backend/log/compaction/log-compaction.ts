@@ -26,6 +26,7 @@ export class LogCompaction {
   #work: CompactionWork | null = null;
   #running: Promise<void> | null = null;
   #stopping = false;
+  #paused = false;
   /** Since the round that runs began. */
   #rulesChanged = false;
 
@@ -35,8 +36,19 @@ export class LogCompaction {
     this.cleanedOffset = cleanedOffset;
   }
 
+  /** Or may not run now. */
   get isRunning(): boolean {
-    return this.#running !== null;
+    return this.#running !== null || this.#paused;
+  }
+
+  /** Ends the round that is running, if any, and begins none until `resume`; resolves when it has. */
+  pause(): Promise<void> {
+    this.#paused = true;
+    return this.stop();
+  }
+
+  resume(): void {
+    this.#paused = false;
   }
 
   /** What a round would find, below `limit`. */
@@ -53,6 +65,7 @@ export class LogCompaction {
 
   /** Runs a round. Rejects with CompactionStopped, or with what went wrong. Not while one runs. */
   async run(engine: CompactionEngine, settings: RoundSettings): Promise<RoundStats> {
+    if (this.#paused) throw new CompactionStopped();
     if (this.#running) throw new Error('a compaction is running');
     const round = this.#run(engine, settings);
     const ended = round.then(

@@ -194,6 +194,36 @@ export class FaultyFileSystem implements FileSystem {
     return scanBatches(file, position, limit, options);
   }
 
+  copyRange(from: string, to: string, position: number, length: number): Promise<number> {
+    return this.turn('copyRange', to, () => {
+      const bytes = this.#inode(from).content.slice(position, position + length);
+      if (this.room(bytes.length) < bytes.length) throw fileError('ENOSPC', to);
+      const before = this.#names.get(to);
+      const inode = before ?? new Inode();
+      const content = new Uint8Array(Math.max(inode.content.length, position + bytes.length));
+      content.set(inode.content);
+      content.set(bytes, position);
+      inode.content = content;
+      if (before === undefined) this.#change(dirname(to), (names) => names.set(to, inode));
+      return bytes.length;
+    });
+  }
+
+  publishCopy(from: string, copy: string, to: string): Promise<void> {
+    return this.turn('publishCopy', to, () => {
+      const [original, inode] = [this.#inode(from), this.#inode(copy)];
+      if (original.content.length !== inode.content.length) throw fileError('EIO', copy);
+      if (this.#names.has(to)) throw fileError('EEXIST', to);
+      inode.modifiedMs = original.modifiedMs;
+      inode.sync();
+      this.#change(dirname(to), (names) => {
+        names.delete(copy);
+        names.set(to, inode);
+      });
+      this.#makeNamesDurable(dirname(to));
+    });
+  }
+
   decompress(): Promise<Uint8Array> {
     return Promise.reject(new Error('no codec in tests'));
   }

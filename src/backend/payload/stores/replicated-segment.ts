@@ -57,8 +57,8 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
   replicas: number;
   minInsync: number;
   readonly #stores: SegmentStores;
-  readonly #directory: string;
-  readonly #directoryId: string;
+  #directory: string;
+  #directoryId: string;
   #copies: Copy[];
   /** Copies that are being made, which count when they are whole. */
   readonly #making = new Set<string>();
@@ -367,6 +367,19 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
     const file = storedName({ ...this.name, incarnation });
     this.#making.add(file);
     return { incarnation, file, made: () => this.#making.delete(file) };
+  }
+
+  /** Its record is not written before the promise has settled; resolves when it is not being written. */
+  async holdRecord(until: Promise<void>): Promise<void> {
+    const before = this.#recording.catch(() => undefined);
+    this.#recording = before.then(() => until);
+    await before;
+  }
+
+  /** Its record is in another directory from now on. */
+  relocatedRecord(directory: string, directoryId: string): void {
+    this.#directory = directory;
+    this.#directoryId = directoryId;
   }
 
   /** One after the other; what has no record any more gets none. */

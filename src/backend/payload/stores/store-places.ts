@@ -26,9 +26,9 @@ export class StorePlaces implements PayloadPlaces {
   /** By segment. */
   readonly segments = new Map<number, ReplicatedSegment>();
   /** The partition's payload directory. */
-  readonly directory: string;
+  directory: string;
   /** Of the log directory that it is in. */
-  readonly directoryId: string;
+  directoryId: string;
   readonly #stores: PayloadStores;
   readonly #home: PayloadPlaces;
   #made: Promise<void> | null = null;
@@ -85,6 +85,19 @@ export class StorePlaces implements PayloadPlaces {
       segment.minInsync = this.minInsync;
       this.#stores.changed(segment);
     }
+  }
+
+  async hold(until: Promise<void>): Promise<void> {
+    const segments = Array.from(this.segments.values(), (segment) => segment.holdRecord(until));
+    await Promise.all([...segments, this.#home.hold?.(until)]);
+  }
+
+  relocated(directory: string, directoryId: string): void {
+    this.#home.relocated(directory, directoryId);
+    this.directory = directory;
+    this.directoryId = directoryId;
+    this.#made = null;
+    for (const segment of this.segments.values()) segment.relocatedRecord(directory, directoryId);
   }
 
   async find(): Promise<FoundPayload[]> {

@@ -22,7 +22,7 @@ export type TierFileState = 'writing' | 'complete' | 'arriving' | 'leaving' | 's
 /** One payload file in a tier, and its share of the path's bytes. */
 export class TierFile implements PayloadPlace, FileView {
   readonly segmentId: number;
-  readonly path: string;
+  path: string;
   readonly ready: Promise<unknown>;
   readonly at: TierPath;
   /** Null for one whose partition is not open. */
@@ -115,6 +115,10 @@ export class TierFile implements PayloadPlace, FileView {
     if (!this.at.files.delete(this)) return;
     this.at.usedBytes -= this.bytes;
     if (this.at.isVolatile) this.owner?.leftMemory?.(this.segmentId);
+  }
+
+  relocated(path: string): void {
+    this.path = path;
   }
 
   #setLength(bytes: number): void {

@@ -26,7 +26,7 @@ export class TieredPlaces implements PayloadPlaces, TierFileOwner {
   #references: LogReferences | null = null;
   readonly lost = new Set<number>();
   /** The partition's own payload directory. */
-  readonly #home: string;
+  #home: string;
   readonly #storage: TieredStorage;
   readonly #marks: VolatileMarks;
   #homeMade: Promise<void> | null = null;
@@ -56,6 +56,16 @@ export class TieredPlaces implements PayloadPlaces, TierFileOwner {
 
   referencesIn(segmentId: number): Promise<Reference[] | null> {
     return referencesIn(this.#references, segmentId, this.segments?.offsetsOf(segmentId) ?? null);
+  }
+
+  hold(until: Promise<void>): Promise<void> {
+    return this.#marks.hold(until);
+  }
+
+  relocated(directory: string): void {
+    this.#home = directory;
+    this.#homeMade = null;
+    this.#marks.relocated(directory);
   }
 
   /** Makes the partition's own payload directory, for the lists of extents, unless it is there. */

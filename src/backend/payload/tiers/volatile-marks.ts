@@ -11,7 +11,7 @@ const NAME = /^(\d{20})\.memory$/;
  */
 export class VolatileMarks {
   /** The partition's payload directory. */
-  readonly #directory: string;
+  #directory: string;
   /** Files that a note stands for, by segment: while one is moved there are two. */
   readonly #counts = new Map<number, number>();
   /** Changes of the directory, in order. */
@@ -25,6 +25,17 @@ export class VolatileMarks {
   async find(): Promise<number[]> {
     const names = await namesIn(this.#directory);
     return names.flatMap((name) => (NAME.test(name) ? [Number(name.slice(0, -SUFFIX.length))] : []));
+  }
+
+  /** Nothing is noted, nor forgotten, before the promise has settled; resolves when nothing is being. */
+  async hold(until: Promise<void>): Promise<void> {
+    const before = this.#changes;
+    this.#changes = before.then(() => until);
+    await before;
+  }
+
+  relocated(directory: string): void {
+    this.#directory = directory;
   }
 
   /** Counts a file that was found, and noted before. */
