@@ -6,6 +6,9 @@
 #include <array>
 #include <cstring>
 
+#include "batch/crc32c_folding.h"
+#include "batch/crc32c_polynomial.h"
+
 #if defined(__x86_64__)
 #include <nmmintrin.h>
 #elif defined(__aarch64__)
@@ -18,7 +21,6 @@ namespace kafabric {
 
 namespace {
 
-constexpr uint32_t kPolynomial = 0x82f63b78;  // reflected
 constexpr size_t kLong = 4096;                // bytes of each of three stretches
 constexpr size_t kShort = 256;
 constexpr size_t kLine = 64;  // of the caches
@@ -37,7 +39,7 @@ struct Tables {
   Tables() {
     for (uint32_t n = 0; n < 256; ++n) {
       uint32_t crc = n;
-      for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) ? kPolynomial : 0);
+      for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) ? kCrc32cPolynomial : 0);
       bytes[0][n] = crc;
     }
     for (uint32_t n = 0; n < 256; ++n) {
@@ -74,21 +76,11 @@ uint32_t shift(const ShiftTable& table, uint32_t crc) {
   return table[0][crc & 0xff] ^ table[1][crc >> 8 & 0xff] ^ table[2][crc >> 16 & 0xff] ^ table[3][crc >> 24];
 }
 
-/** The product of two polynomials modulo the CRC's, in its reflected notation: bit 31 is the coefficient of x^0. */
-constexpr uint32_t multiply(uint32_t a, uint32_t b) {
-  uint32_t product = 0;
-  for (int bit = 31; bit >= 0; --bit) {
-    product ^= b & (0u - (a >> bit & 1));
-    b = (b >> 1) ^ (kPolynomial & (0u - (b & 1)));
-  }
-  return product;
-}
-
 /** Element k is x^(8 * 2^k): the factor that advances a CRC over 2^k zero bytes. */
 constexpr std::array<uint32_t, 64> kPowers = [] {
   std::array<uint32_t, 64> powers{};
   powers[0] = 0x00800000;
-  for (size_t k = 1; k < powers.size(); ++k) powers[k] = multiply(powers[k - 1], powers[k - 1]);
+  for (size_t k = 1; k < powers.size(); ++k) powers[k] = multiplyCrc32c(powers[k - 1], powers[k - 1]);
   return powers;
 }();
 
@@ -179,32 +171,48 @@ KAFABRIC_CRC_TARGET uint32_t updateInstruction(uint32_t state, const uint8_t* p,
   return narrow;
 }
 
+/** Long stretches are folded into a short one where that is possible. */
+uint32_t updateFolding(uint32_t state, const uint8_t* p, size_t length) {
+  if (length < kFoldedMinBytes) return updateInstruction(state, p, length);
+  uint8_t folded[64];
+  size_t read = foldCrc32c(state, p, length, folded);
+  return updateInstruction(updateInstruction(0, folded, sizeof folded), p + read, length - read);
+}
+
 const bool kUseInstruction = hasInstruction();
+const bool kUseFolding = kUseInstruction && canFoldCrc32c();
 #else
 constexpr const char* kInstructionName = "table";
 constexpr bool kUseInstruction = false;
+constexpr bool kUseFolding = false;
 uint32_t updateInstruction(uint32_t state, const uint8_t* p, size_t length) { return updatePortable(state, p, length); }
+uint32_t updateFolding(uint32_t state, const uint8_t* p, size_t length) { return updatePortable(state, p, length); }
 #endif
 
 }  // namespace
 
 uint32_t crc32c(uint32_t seed, const void* data, size_t length) {
   const auto* p = static_cast<const uint8_t*>(data);
-  return ~(kUseInstruction ? updateInstruction(~seed, p, length) : updatePortable(~seed, p, length));
+  return kUseFolding ? ~updateFolding(~seed, p, length) : crc32cInstruction(seed, data, length);
 }
 
 uint32_t crc32cJoin(uint32_t first, uint32_t second, size_t secondLength) {
   // The inversions at the start and the end of both cancel out.
   for (int k = 0; secondLength > 0; secondLength >>= 1, ++k) {
-    if (secondLength & 1) first = multiply(kPowers[static_cast<size_t>(k)], first);
+    if (secondLength & 1) first = multiplyCrc32c(kPowers[static_cast<size_t>(k)], first);
   }
   return first ^ second;
+}
+
+uint32_t crc32cInstruction(uint32_t seed, const void* data, size_t length) {
+  const auto* p = static_cast<const uint8_t*>(data);
+  return ~(kUseInstruction ? updateInstruction(~seed, p, length) : updatePortable(~seed, p, length));
 }
 
 uint32_t crc32cPortable(uint32_t seed, const void* data, size_t length) {
   return ~updatePortable(~seed, static_cast<const uint8_t*>(data), length);
 }
 
-const char* crc32cImplementation() { return kUseInstruction ? kInstructionName : "table"; }
+const char* crc32cImplementation() { return kUseFolding ? "avx512" : kUseInstruction ? kInstructionName : "table"; }
 
 }  // namespace kafabric

@@ -12,10 +12,13 @@ uint32_t crc32c(uint32_t seed, const void* data, size_t length);
 /** The CRC of two stretches one behind the other, from the CRC of each and the length of the second; reads nothing. */
 uint32_t crc32cJoin(uint32_t first, uint32_t second, size_t secondLength);
 
+/** The same as crc32c without vectors, as processors compute it that have none wide enough. */
+uint32_t crc32cInstruction(uint32_t seed, const void* data, size_t length);
+
 /** The same as crc32c without the processor's CRC instruction; for tests. */
 uint32_t crc32cPortable(uint32_t seed, const void* data, size_t length);
 
-/** What crc32c uses on this machine: "sse4.2", "armv8" or "table". */
+/** What crc32c uses on this machine: "avx512", "sse4.2", "armv8" or "table". */
 const char* crc32cImplementation();
 
 }  // namespace kafabric

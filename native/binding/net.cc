@@ -110,7 +110,7 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
                                      });
   }
 
-  /** new NetCore(options, onEvents) */
+  /** new NetCore(options, onEvents, afterEvents) */
   explicit NetCore(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NetCore>(info) {
     Napi::Env env = info.Env();
     net::Options options = readOptions(info[0].As<Napi::Object>());
@@ -125,7 +125,7 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
     options.checkFrame = [checker = checker_](const uint8_t* frame, size_t length) -> std::shared_ptr<void> {
       return checker->check(frame, length);
     };
-    wakeup_ = std::make_unique<Wakeup>(env, "kafabric net", info[1].As<Napi::Function>());
+    wakeup_ = std::make_unique<Wakeup>(env, "kafabric net", info[1].As<Napi::Function>(), info[2].As<Napi::Function>());
     try {
       net_ = std::make_unique<net::Net>(options, arena, [wakeup = wakeup_.get()] { wakeup->signal(); });
     } catch (const std::system_error& error) {

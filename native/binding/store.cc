@@ -177,10 +177,10 @@ std::vector<AppendPart> partsOf(Napi::Env env, const Napi::Array& flat) {
   return parts;
 }
 
-/** Flat: handle, arena offset, offset in the block, length for each piece, which JavaScript then holds. */
-Napi::Value piecesTo(Napi::Env env, const std::vector<MemoryPiece>& pieces) {
-  Napi::Float64Array flat = Napi::Float64Array::New(env, pieces.size() * 4);
-  double* next = flat.Data();
+constexpr size_t kPieceFields = 4;
+
+/** Handle, arena offset, offset in the block, length for each piece, which JavaScript then holds. */
+void listPieces(Napi::Env env, const std::vector<MemoryPiece>& pieces, double* next) {
   for (const MemoryPiece& piece : pieces) {
     auto inBlock = static_cast<size_t>(piece.bytes - piece.memory.data());
     *next++ = static_cast<double>(arenaHolds(env).give(piece.memory));
@@ -188,6 +188,12 @@ Napi::Value piecesTo(Napi::Env env, const std::vector<MemoryPiece>& pieces) {
     *next++ = static_cast<double>(inBlock);
     *next++ = static_cast<double>(piece.length);
   }
+}
+
+/** Flat, as listed above. */
+Napi::Value piecesTo(Napi::Env env, const std::vector<MemoryPiece>& pieces) {
+  Napi::Float64Array flat = Napi::Float64Array::New(env, pieces.size() * kPieceFields);
+  listPieces(env, pieces, flat.Data());
   return flat;
 }
 
@@ -240,13 +246,17 @@ void read(const Napi::CallbackInfo& info) {
       });
 }
 
-// (file, position, length, appended) -> pieces, or null when not all of it is in memory.
+// (file, position, length, appended, into) -> how many pieces `into` has, or all of them when it is too small, or null when not all is in memory.
 Napi::Value find(const Napi::CallbackInfo& info) {
   HostedFile& hosted = fileAt(info);
   std::vector<MemoryPiece> pieces;
   bool found = hosted.owner->store.reader().find(*hosted.file, integerAt(info, 1), integerAt(info, 2),
                                                  info[3].As<Napi::Boolean>().Value(), pieces);
-  return found ? piecesTo(info.Env(), pieces) : info.Env().Null();
+  if (!found) return info.Env().Null();
+  auto into = info[4].As<Napi::Float64Array>();
+  if (pieces.size() * kPieceFields > into.ElementLength()) return piecesTo(info.Env(), pieces);
+  listPieces(info.Env(), pieces, into.Data());
+  return Napi::Number::New(info.Env(), static_cast<double>(pieces.size()));
 }
 
 // (file, id, position, length); completes with pieces.

@@ -2,9 +2,10 @@
 
 namespace kafabric::binding {
 
-Wakeup::Wakeup(Napi::Env env, const char* name, Napi::Function callback)
+Wakeup::Wakeup(Napi::Env env, const char* name, Napi::Function callback, Napi::Function after)
     : env_(env),
       callback_(Napi::Persistent(callback)),
+      after_(after.IsEmpty() ? Napi::FunctionReference() : Napi::Persistent(after)),
       context_(std::make_unique<Napi::AsyncContext>(env, name)),
       handle_(new LoopHandle(
           env, LoopHandleType::kAsync,
@@ -15,6 +16,8 @@ void Wakeup::call() {
   if (!handle_) return;
   try {
     callback_.MakeCallback(env_.Global(), {}, *context_);
+    // The callback may have closed this.
+    if (handle_ && !after_.IsEmpty()) after_.Call({});
   } catch (const Napi::Error& error) {
     // Left to itself, Node would only print a warning.
     napi_fatal_exception(env_, error.Value());
@@ -38,6 +41,7 @@ void Wakeup::close() noexcept {
   handle_->close();
   handle_ = nullptr;
   callback_.Reset();
+  after_.Reset();
 }
 
 }  // namespace kafabric::binding

@@ -21,15 +21,18 @@ namespace kafabric::binding {
  */
 class Wakeup {
  public:
-  /** `name` is shown in Node's diagnostics. Exceptions thrown by `callback` are uncaught exceptions. */
-  Wakeup(Napi::Env env, const char* name, Napi::Function callback);
+  /**
+   * `name` is shown in Node's diagnostics. Exceptions thrown by `callback` are uncaught exceptions. `after`, if there is one, is called when the
+   * promises that `callback` settled have been dealt with, too.
+   */
+  Wakeup(Napi::Env env, const char* name, Napi::Function callback, Napi::Function after = {});
   ~Wakeup() { close(); }
   Wakeup(const Wakeup&) = delete;
   Wakeup& operator=(const Wakeup&) = delete;
 
   /** Never blocks. */
   void signal() noexcept;
-  /** Calls the function at once; on the JavaScript thread, in a handle scope. */
+  /** Calls at once what signal() calls; on the JavaScript thread, in a handle scope. */
   void call();
   void ref();
   void unref();
@@ -39,6 +42,7 @@ class Wakeup {
  private:
   Napi::Env env_;
   Napi::FunctionReference callback_;
+  Napi::FunctionReference after_;
   std::unique_ptr<Napi::AsyncContext> context_;
   LoopHandle* handle_;
 };

@@ -12,6 +12,8 @@ namespace {
 // What JavaScript's thread sends itself costs it no more than handing over would.
 constexpr size_t kDirectReplies = 4;
 constexpr size_t kDirectBytes = 64 << 10;
+// What it sends while nothing else waits for it: the other thread's wake-up takes longer than copying so much.
+constexpr size_t kDirectBytesWhenIdle = 256 << 10;
 // After so many small turns the sockets are lent, after so many others taken back.
 constexpr uint32_t kTurnsToLend = 64;
 constexpr uint32_t kTurnsToTakeBack = 8;
@@ -62,10 +64,11 @@ bool Reactor::runHere(CommandBatch& batch) {
     if (!submitted_.empty()) return false;  // must not be overtaken
   }
   uint64_t bytes = 0;
+  uint64_t most = inbox_.unhandled() == 0 ? kDirectBytesWhenIdle : kDirectBytes;
   for (const Command& command : batch.commands) {
     bytes += command.length;
     bool small = command.kind == Command::Kind::kBytes || command.kind == Command::Kind::kMemory;
-    if (!small || bytes > kDirectBytes) return false;
+    if (!small || bytes > most) return false;
     auto found = connections_.find(command.connection);
     if (found == connections_.end()) continue;
     const Connection& connection = *found->second;

@@ -144,7 +144,7 @@ export function crc32cSoon({ memory, offset, byteLength }: MemoryPiece, seed = 0
   );
 }
 
-/** What computes CRC-32C on this machine: 'sse4.2', 'armv8' or 'table'. */
+/** What computes CRC-32C on this machine: 'avx512', 'sse4.2', 'armv8' or 'table'. */
 export const crc32cImplementation = native.crc32cImplementation;
 
 /**

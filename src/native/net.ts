@@ -123,7 +123,9 @@ interface NetCore extends OutboxCore {
   setReferenceMinBytes(bytes: number): void;
   stats(): NetStats;
 }
-const native = binding<{ NetCore: new (options: NetOptions, onEvents: () => void) => NetCore }>();
+const native = binding<{
+  NetCore: new (options: NetOptions, onEvents: () => void, afterEvents: () => void) => NetCore;
+}>();
 
 const Event = { opened: 1, frame: 2, largeFrame: 3, closed: 4, drained: 5, refused: 6, sent: 7 } as const;
 /** An event is type, connection, offset, length, handle, detail. */
@@ -151,12 +153,16 @@ export class Net {
   #drained = 0;
   #onDrained: (() => void) | null = null;
   #flushScheduled = false;
-  #collecting = false;
+  #handlesEvents = false;
   #ending: Promise<void> | null = null;
 
   constructor(options: Partial<NetOptions>, handler: NetHandler) {
     this.#handler = handler;
-    this.#core = new native.NetCore({ ...defaultNetOptions, ...options }, () => this.#collect());
+    this.#core = new native.NetCore(
+      { ...defaultNetOptions, ...options },
+      () => this.#onEvents(),
+      () => this.#afterEvents(),
+    );
     this.#inboxes = this.#core.inboxes().map(({ buffer, dataBytes, events }) => ({
       buffer,
       events: new Float64Array(buffer, dataBytes, events * eventFields),
@@ -248,7 +254,7 @@ export class Net {
   }
 
   #scheduleFlush(): void {
-    if (this.#flushScheduled || this.#collecting) return;
+    if (this.#flushScheduled || this.#handlesEvents) return;
     this.#flushScheduled = true;
     // After everything else that this turn of the event loop completes: one hand-over for all of it.
     setImmediate(() => {
@@ -257,16 +263,27 @@ export class Net {
     });
   }
 
+  #onEvents(): void {
+    this.#handlesEvents = true;
+    try {
+      this.#collect();
+    } catch (error) {
+      this.#handlesEvents = false;
+      this.#scheduleFlush();
+      throw error;
+    }
+  }
+
+  /** The promises that were settled meanwhile have been dealt with: one hand-over for all that was answered. */
+  #afterEvents(): void {
+    this.#handlesEvents = false;
+    this.#outbox.flush();
+  }
+
   #collect(): void {
     let more = false;
-    this.#collecting = true;
-    try {
-      for (let reactor = 0; reactor < this.#inboxes.length; reactor++) {
-        if (this.#collectFrom(reactor)) more = true;
-      }
-    } finally {
-      this.#collecting = false;
-      this.#outbox.flush();
+    for (let reactor = 0; reactor < this.#inboxes.length; reactor++) {
+      if (this.#collectFrom(reactor)) more = true;
     }
     // Timers, disks and other sockets come first.
     if (more) setImmediate(() => this.#collect());

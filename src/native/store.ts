@@ -1,8 +1,9 @@
 import { binding } from './addon.ts';
-import { NativeMemory } from './arena.ts';
+import type { NativeMemory } from './arena.ts';
 import { BATCH_SLOTS, type BatchHeader, readHeader } from './batch-layout.ts';
 import { type CompactionOptions, CompactionRound } from './compaction.ts';
 import { completion, completionUnlessDone, startCompletions } from './completions.ts';
+import { foundPieces, piecesOf } from './listed-pieces.ts';
 import { FilePiece, type FileSource, MemoryPiece, type Piece } from './pieces.ts';
 
 interface StoreBinding {
@@ -65,7 +66,13 @@ interface StoreBinding {
     verifyCrc: boolean,
     end: number,
   ): void;
-  fileFind(file: number, position: number, length: number, appended: boolean): Float64Array | null;
+  fileFind(
+    file: number,
+    position: number,
+    length: number,
+    appended: boolean,
+    into: Float64Array,
+  ): number | Float64Array | null;
   fileReadPieces(file: number, id: number, position: number, length: number): void;
 }
 
@@ -454,17 +461,21 @@ export class StoreFile implements FileSource {
    */
   find(position: number, length: number): Piece[] | null {
     if (!this.direct) return [new FilePiece(this, position, length)];
-    const flat = native.fileFind(this.fileId, position, length, false);
-    return flat && piecesOf(flat, this, position);
+    return this.#find(position, length, false);
   }
 
   /** A range as it was appended, if it is still in memory, and there in one piece. The caller releases it. */
   findAppended(position: number, length: number): MemoryPiece | null {
-    const flat = native.fileFind(this.fileId, position, length, true);
-    const pieces = flat ? piecesOf(flat, this, position) : [];
+    const pieces = this.#find(position, length, true) ?? [];
     if (pieces.length === 1) return pieces[0]!;
     for (const { memory } of pieces) memory.release();
     return null;
+  }
+
+  #find(position: number, length: number, appended: boolean): MemoryPiece[] | null {
+    const found = native.fileFind(this.fileId, position, length, appended, foundPieces);
+    if (typeof found !== 'number') return found && piecesOf(found, this, position);
+    return piecesOf(foundPieces, this, position, found);
   }
 
   /** Reads what has been appended: fewer bytes at its end. The caller releases the memory. */
@@ -496,19 +507,6 @@ export class StoreFile implements FileSource {
     }
     return this.#closed;
   }
-}
-
-/** Pieces of a file from `position` on, as native code lists them. */
-function piecesOf(flat: Float64Array, file: FileSource, position: number): MemoryPiece[] {
-  const pieces: MemoryPiece[] = [];
-  let next = position;
-  for (let i = 0; i < flat.length; i += 4) {
-    const length = flat[i + 3]!;
-    const memory = NativeMemory.adopt(flat[i]!, flat[i + 1]!, length, flat[i + 2]!);
-    pieces.push(new MemoryPiece(memory, 0, length, { file, position: next }));
-    next += length;
-  }
-  return pieces;
 }
 
 /**

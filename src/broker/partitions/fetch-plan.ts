@@ -1,6 +1,7 @@
 import type { BatchDescriptor, ReadOptions } from '../../backend/log/log-reader.ts';
 import type { LogFile } from '../../backend/log/ports.ts';
 import { PayloadError } from '../../backend/payload/checked-reads.ts';
+import { soon } from '../../util/soon.ts';
 import {
   type DivertedBatch,
   findDivertedBatches,
@@ -31,8 +32,10 @@ export interface FetchPlan {
 /** A signed reference batch takes at most so many times the bytes of the one in the log. */
 const SIGNED_GROWTH = 3;
 
-/** Reads of a log that holds references go in steps of so many bytes: each may stand for a large payload. */
-const REFERENCE_STEP_BYTES = 32_768;
+/** What the log has in place of a record whose payload lies elsewhere takes about so many bytes, its part of the batch included. */
+const REFERENCE_BYTES = 256;
+/** Smaller records are not expected behind references, whatever the topic's setting is now. */
+const MIN_REFERRED_BYTES = 1024;
 
 export const EMPTY_PLAN: FetchPlan = { parts: [], bytes: 0, baseOffset: 0n, endOffset: 0n };
 
@@ -66,6 +69,7 @@ class Planner {
   #baseOffset: bigint | null = null;
   #endOffset = 0n;
   #full = false;
+  #lastStepBytes = 0;
 
   constructor(
     partition: Partition,
@@ -84,44 +88,37 @@ class Planner {
   }
 
   run(from: bigint): FetchPlan | Promise<FetchPlan> {
-    const { log } = this.#partition;
     for (let offset = from; ; ) {
-      const batches = log.readCached(offset, this.#stepBytes(), this.#options())?.batches ?? null;
-      if (batches === null) return this.#runAsync(offset, null);
-      const diverted = this.#recentOf(batches);
-      const unknown = this.#unknownOf(batches, diverted);
-      if (unknown.length > 0) {
-        const found = findDivertedBatches(unknown, this.#rest);
-        if (found === null) return this.#runAsync(offset, batches);
-        for (const [baseOffset, batch] of found) diverted.set(baseOffset, batch);
-      }
-      offset = this.#add(batches, diverted) ?? offset;
-      if (this.#isComplete(batches, offset)) return this.#plan();
+      const next = this.#step(offset);
+      if (next instanceof Promise)
+        return next.then((found) => (found === null ? this.#plan() : this.run(found)));
+      if (next === null) return this.#plan();
+      offset = next;
     }
   }
 
-  async #runAsync(from: bigint, first: readonly BatchDescriptor[] | null): Promise<FetchPlan> {
+  /** Adds batches from `offset` on; returns where to go on, or null when the plan is complete. */
+  #step(offset: bigint): bigint | null | Promise<bigint | null> {
     const { log } = this.#partition;
-    let batches = first;
-    for (let offset = from; ; ) {
-      batches ??= (await log.read(offset, this.#stepBytes(), this.#options())).batches;
-      const diverted = this.#recentOf(batches);
-      const unknown = this.#unknownOf(batches, diverted);
-      const found = unknown.length > 0 ? await readDivertedBatches(unknown, this.#rest) : [];
-      for (const [baseOffset, batch] of found) diverted.set(baseOffset, batch);
-      offset = this.#add(batches, diverted) ?? offset;
-      if (this.#isComplete(batches, offset)) return this.#plan();
-      batches = null;
-    }
+    const bytes = this.#stepBytes();
+    const read = log.readCached(offset, bytes, this.#options()) ?? log.read(offset, bytes, this.#options());
+    return soon(read, ({ batches }) => this.#take(batches));
+  }
+
+  #take(batches: readonly BatchDescriptor[]): bigint | null | Promise<bigint | null> {
+    const diverted = this.#recentOf(batches);
+    const unknown = this.#unknownOf(batches, diverted);
+    if (unknown.length === 0) return this.#add(batches, diverted);
+    const found = findDivertedBatches(unknown, this.#rest) ?? readDivertedBatches(unknown, this.#rest);
+    return soon(found, (read) => {
+      for (const [baseOffset, batch] of read) diverted.set(baseOffset, batch);
+      return this.#add(batches, diverted);
+    });
   }
 
   #plan(): FetchPlan {
     const baseOffset = this.#baseOffset ?? 0n;
     return { parts: this.#parts, bytes: this.#bytes, baseOffset, endOffset: this.#endOffset };
-  }
-
-  #isComplete(batches: readonly BatchDescriptor[], next: bigint): boolean {
-    return batches.length === 0 || this.#full || this.#bytes >= this.#maxBytes || next >= this.#end;
   }
 
   #recentOf(batches: readonly BatchDescriptor[]): Map<bigint, DivertedBatch> {
@@ -142,8 +139,8 @@ class Planner {
     return batches.filter((batch) => this.#isDiverted(batch) && !known.has(batch.baseOffset));
   }
 
-  /** Returns the offset behind the batches; undefined without any. Those that begin where there is enough may be missing in `diverted`. */
-  #add(batches: readonly BatchDescriptor[], diverted: Map<bigint, DivertedBatch>): bigint | undefined {
+  /** Returns the offset behind the batches, unless nothing is to follow. Those that begin where there is enough may be missing in `diverted`. */
+  #add(batches: readonly BatchDescriptor[], diverted: Map<bigint, DivertedBatch>): bigint | null {
     for (const batch of batches) {
       if (this.#parts.length > 0 && (this.#rest === 0 || this.#isBehindEnough(batch))) this.#full = true;
       if (this.#full) break;
@@ -154,7 +151,9 @@ class Planner {
       this.#endOffset = batch.lastOffset + 1n;
     }
     const last = batches[batches.length - 1];
-    return last && last.lastOffset + 1n;
+    if (last === undefined || this.#full || this.#bytes >= this.#maxBytes) return null;
+    const next = last.lastOffset + 1n;
+    return next < this.#end ? next : null;
   }
 
   #isBehindEnough({ baseOffset }: BatchDescriptor): boolean {
@@ -165,9 +164,19 @@ class Planner {
     return Math.max(0, this.#maxBytes - this.#bytes);
   }
 
+  /**
+   * A log that holds references is read in steps, since a few bytes of it may stand for all that is wanted: the first as if all were references to the
+   * smallest payload that there should be, and each twice as large as the one before.
+   */
   #stepBytes(): number {
     if (this.#asReferences || this.#partition.payloads.isEmpty) return this.#rest;
-    return Math.min(this.#rest, REFERENCE_STEP_BYTES);
+    const mean = Math.max(MIN_REFERRED_BYTES, this.#partition.config.payloadMinBytes);
+    this.#lastStepBytes = Math.max(
+      2 * this.#lastStepBytes,
+      Math.ceil(this.#rest / mean) * REFERENCE_BYTES,
+      REFERENCE_BYTES,
+    );
+    return Math.min(this.#rest, this.#lastStepBytes);
   }
 
   #options(): ReadOptions {

@@ -88,6 +88,23 @@ describe('FetchService', () => {
     return bytes;
   }
 
+  /** Counts the batches of the log that are looked at from now on. */
+  function countBatches({ log }: Partition): { count: number } {
+    const seen = { count: 0 };
+    const { readCached, read } = log;
+    log.readCached = (...args) => {
+      const found = readCached.apply(log, args);
+      seen.count += found?.batches.length ?? 0;
+      return found;
+    };
+    log.read = async (...args) => {
+      const found = await read.apply(log, args);
+      seen.count += found.batches.length;
+      return found;
+    };
+    return seen;
+  }
+
   it('sends what was appended lately from memory, without reading', async () => {
     const expected = await produceAll(await start());
     const { reads } = broker.store.stats();
@@ -102,14 +119,15 @@ describe('FetchService', () => {
   for (const restarted of [false, true]) {
     const where = restarted ? 'of an earlier process' : 'from memory, without reading';
     it(`gives as much as was asked for of many payloads, ${where}`, async () => {
-      const partition = await start();
+      let partition = await start();
       const count = 150;
       const batch = batchOf(Buffer.alloc(30_000, 'l'));
       for (let i = 0; i < count; i++) await partition.produce(batch, null, true);
       if (restarted) {
         await broker.stop();
-        await start();
+        partition = await start();
       }
+      const seen = countBatches(partition);
       const { reads } = broker.store.stats();
       const perFetch = 3;
       const maxBytes = Math.floor(batch.byteLength * (perFetch + 0.5));
@@ -121,6 +139,7 @@ describe('FetchService', () => {
         for (let i = 0; i < perFetch; i++)
           assert.equal(bytes.readBigInt64BE(i * batch.byteLength), BigInt(offset + i));
       }
+      assert.ok(seen.count <= 4 * count, `looked at ${seen.count} batches`);
       const one = await fetch(7n, 1);
       assert.equal(one.recordBytes, batch.byteLength);
       await gather(one.records);

@@ -6,6 +6,7 @@ import { restoreBatch } from '../../native/batch.ts';
 import { isBytes, MemoryPiece, type Piece, releasePieces } from '../../native/pieces.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import type { Clock } from '../../util/clock.ts';
+import { soon } from '../../util/soon.ts';
 import type { DivertedBatch } from './diverted-batch.ts';
 import { EMPTY_PLAN, type FetchPlan, isLogRange, type LogRange, planFetch } from './fetch-plan.ts';
 import type { FetchRequestPartition } from './fetch-session.ts';
@@ -56,6 +57,20 @@ interface Planned extends Omit<FetchedPartition, 'records' | 'recordBytes' | 'of
   plan: FetchPlan;
 }
 
+/** The plans of the targets so far, and the bytes that they will give. */
+interface Plans {
+  readonly items: Planned[];
+  bytes: number;
+}
+
+interface Call {
+  readonly targets: readonly FetchTarget[];
+  readonly parameters: FetchParameters;
+  readonly maxBytes: number;
+  readonly minBytes: number;
+  readonly deadline: number;
+}
+
 export interface FetchServiceOptions {
   /** `fetch.max.bytes` */
   maxBytes: number;
@@ -73,90 +88,68 @@ export class FetchService {
     this.#clock = clock;
   }
 
-  /** One result for each target, in their order. */
-  async fetch(targets: readonly FetchTarget[], parameters: FetchParameters): Promise<FetchedPartition[]> {
+  /** One result for each target, in their order; at once when nothing is to be waited for. */
+  fetch(
+    targets: readonly FetchTarget[],
+    parameters: FetchParameters,
+  ): FetchedPartition[] | Promise<FetchedPartition[]> {
     const maxBytes = Math.min(parameters.maxBytes, this.#options.maxBytes);
     const minBytes = Math.min(parameters.minBytes, maxBytes);
     const deadline = this.#clock.now() + parameters.maxWaitMs;
-    let planned = await this.#plan(targets, maxBytes, parameters);
-    for (let waited = false; !waited && !isSatisfied(planned, minBytes); ) {
-      const waitMs = deadline - this.#clock.now();
-      if (waitMs <= 0) break;
-      waited = await this.#wait(planned, minBytes, waitMs, parameters);
-      planned = await this.#plan(targets, maxBytes, parameters);
-    }
-    return this.#read(planned, parameters.signReferences ?? null);
+    return this.#serve({ targets, parameters, maxBytes, minBytes, deadline }, true);
   }
 
-  async #plan(
-    targets: readonly FetchTarget[],
-    maxBytes: number,
-    { isolation, signReferences }: FetchParameters,
-  ): Promise<Planned[]> {
-    const planned: Planned[] = [];
-    let rest = maxBytes;
-    let minOneBatch = true;
-    for (const target of targets) {
-      const item = startPlan(target, isolation);
-      planned.push(item);
-      if (item.partition === null || item.errorCode !== ErrorCode.NONE || item.divergingEpoch !== null)
-        continue;
-      const { fetchOffset, maxBytes: partitionMaxBytes } = target.request;
-      try {
-        const limit = Math.min(partitionMaxBytes, rest);
-        const asReferences = signReferences !== undefined;
-        const plan = planFetch(
-          item.partition,
-          fetchOffset,
-          item.visibleEnd,
-          limit,
-          minOneBatch,
-          asReferences,
-          target.request.enoughOffset ?? null,
-        );
-        item.plan = plan instanceof Promise ? await plan : plan;
-        if (isolation === 'read_committed') item.abortedTransactions = abortedIn(item.partition, item);
-      } catch (error) {
-        item.errorCode = errorCodeOf(error, item);
-        continue;
-      }
-      rest = Math.max(0, rest - item.plan.bytes);
-      if (item.plan.bytes > 0) minOneBatch = false;
-    }
-    return planned;
+  /** Waits for more than there is only once. */
+  #serve(call: Call, mayWait: boolean): FetchedPartition[] | Promise<FetchedPartition[]> {
+    return soon(planAll(call, { items: [], bytes: 0 }), (plans) => {
+      const waitMs = mayWait && !isSatisfied(plans, call.minBytes) ? call.deadline - this.#clock.now() : 0;
+      if (waitMs <= 0) return this.#read(plans.items, call.parameters.signReferences ?? null);
+      return this.#wait(call, plans, waitMs);
+    });
   }
 
-  /** False if there was no reason to wait: something became visible while the plan was made. */
-  async #wait(
-    planned: readonly Planned[],
-    minBytes: number,
+  #wait(
+    call: Call,
+    { items, bytes }: Plans,
     waitMs: number,
-    parameters: FetchParameters,
-  ): Promise<boolean> {
-    const missing = minBytes - bytesOf(planned);
-    if (planned.some((item) => hasChanged(item, parameters.isolation))) return false;
-    const wait = new FetchWait(missing, waitMs, this.#clock, parameters.isolation);
-    for (const { partition } of planned) if (partition !== null) wait.watch(partition);
-    const stopListening = parameters.onClosed(() => wait.finish());
-    await wait.done;
-    stopListening();
-    return true;
+  ): FetchedPartition[] | Promise<FetchedPartition[]> {
+    const { isolation } = call.parameters;
+    // Something became visible while the plan was made.
+    if (items.some((item) => hasChanged(item, isolation))) return this.#serve(call, true);
+    const wait = new FetchWait(call.minBytes - bytes, waitMs, this.#clock, isolation);
+    for (const { partition } of items) if (partition !== null) wait.watch(partition);
+    const stopListening = call.parameters.onClosed(() => wait.finish());
+    return wait.done.then(() => {
+      stopListening();
+      return this.#serve(call, false);
+    });
   }
 
   /** Takes what is in memory, and reads the rest when there is room for it. */
-  async #read(planned: readonly Planned[], sign: Signing): Promise<FetchedPartition[]> {
-    const found = planned.map(({ partition, plan }) =>
+  #read(items: readonly Planned[], sign: Signing): FetchedPartition[] | Promise<FetchedPartition[]> {
+    const found = items.map(({ partition, plan }) =>
       plan.parts.map((part) => findPart(partition!, part, sign)),
     );
     let missingBytes = 0;
-    for (const [i, { plan }] of planned.entries())
-      for (const [j, part] of plan.parts.entries())
-        if (found[i]![j] === null) missingBytes += bytesToRead(part);
-    if (missingBytes === 0) return planned.map((item, i) => fetched(item, found[i]!.flat() as Piece[]));
+    for (let i = 0; i < items.length; i++) {
+      const { parts } = items[i]!.plan;
+      for (let j = 0; j < parts.length; j++)
+        if (found[i]![j] === null) missingBytes += bytesToRead(parts[j]!);
+    }
+    if (missingBytes > 0) return this.#readMissing(items, found, missingBytes, sign);
+    return items.map((item, i) => fetched(item, joined(found[i] as Piece[][])));
+  }
+
+  async #readMissing(
+    items: readonly Planned[],
+    found: readonly (Piece[] | null)[][],
+    missingBytes: number,
+    sign: Signing,
+  ): Promise<FetchedPartition[]> {
     const room = this.#memory.acquire(missingBytes);
     if (room !== undefined) await room;
     try {
-      return await Promise.all(planned.map((item, i) => this.#readPartition(item, found[i]!, sign)));
+      return await Promise.all(items.map((item, i) => this.#readPartition(item, found[i]!, sign)));
     } finally {
       this.#memory.taken(missingBytes);
     }
@@ -186,6 +179,59 @@ export class FetchService {
     }
     return fetched(item, records, !failed);
   }
+}
+
+/** Plans for the targets that have none yet, one behind the other: they share the byte limit. */
+function planAll(call: Call, plans: Plans): Plans | Promise<Plans> {
+  const { targets, parameters } = call;
+  for (let i = plans.items.length; i < targets.length; i++) {
+    const item = startPlan(targets[i]!, parameters.isolation);
+    plans.items.push(item);
+    if (item.partition === null || item.errorCode !== ErrorCode.NONE || item.divergingEpoch !== null)
+      continue;
+    const plan = planOf(item, call, plans);
+    if (plan instanceof Promise)
+      return plan.then((found) => {
+        adopt(plans, item, found, parameters.isolation);
+        return planAll(call, plans);
+      });
+    adopt(plans, item, plan, parameters.isolation);
+  }
+  return plans;
+}
+
+/** What can be given of one partition; nothing, and why, when that cannot be found out. */
+function planOf(
+  item: Planned,
+  { parameters, maxBytes }: Call,
+  { bytes }: Plans,
+): FetchPlan | Promise<FetchPlan> {
+  const { fetchOffset, maxBytes: partitionMaxBytes, enoughOffset } = item.request;
+  const failed = (error: unknown) => {
+    item.errorCode = errorCodeOf(error, item);
+    return EMPTY_PLAN;
+  };
+  try {
+    const plan = planFetch(
+      item.partition!,
+      fetchOffset,
+      item.visibleEnd,
+      Math.min(partitionMaxBytes, Math.max(0, maxBytes - bytes)),
+      bytes === 0,
+      parameters.signReferences !== undefined,
+      enoughOffset ?? null,
+    );
+    return plan instanceof Promise ? plan.catch(failed) : plan;
+  } catch (error) {
+    return failed(error);
+  }
+}
+
+function adopt(plans: Plans, item: Planned, plan: FetchPlan, isolation: Isolation): void {
+  item.plan = plan;
+  plans.bytes += plan.bytes;
+  if (isolation === 'read_committed' && item.errorCode === ErrorCode.NONE)
+    item.abortedTransactions = abortedIn(item.partition!, item);
 }
 
 function startPlan({ request, partition, errorCode }: FetchTarget, isolation: Isolation): Planned {
@@ -228,9 +274,9 @@ function abortedIn({ log }: Partition, { request, plan }: Planned): AbortedTrans
   return plan.bytes === 0 ? [] : log.abortedTransactions(request.fetchOffset, plan.endOffset);
 }
 
-function isSatisfied(planned: readonly Planned[], minBytes: number): boolean {
-  if (planned.length === 0 || bytesOf(planned) >= minBytes) return true;
-  return planned.some((item) => item.errorCode !== ErrorCode.NONE || item.divergingEpoch !== null);
+function isSatisfied({ items, bytes }: Plans, minBytes: number): boolean {
+  if (items.length === 0 || bytes >= minBytes) return true;
+  return items.some((item) => item.errorCode !== ErrorCode.NONE || item.divergingEpoch !== null);
 }
 
 /** Whether there is something to tell that the plan does not know of. */
@@ -238,10 +284,12 @@ function hasChanged({ partition, visibleEnd }: Planned, isolation: Isolation): b
   return partition !== null && (partition.isClosed || partition.visibleEnd(isolation) > visibleEnd);
 }
 
-function bytesOf(planned: readonly Planned[]): number {
-  let bytes = 0;
-  for (const { plan } of planned) bytes += plan.bytes;
-  return bytes;
+/** The pieces of all parts, in order. */
+function joined(parts: readonly Piece[][]): Piece[] {
+  if (parts.length === 1) return parts[0]!;
+  const pieces: Piece[] = [];
+  for (const part of parts) pieces.push(...part);
+  return pieces;
 }
 
 /** The pieces of a part that are in memory as they are to be sent; null if it has to be read. */

@@ -19,7 +19,8 @@ import {
   type FetchResponsePartitionData,
   fetchResponse,
 } from '../../protocol/generated/fetch-response.ts';
-import type { ApiHandler, ConnectionContext, RequestContext } from '../net/handler.ts';
+import { soon } from '../../util/soon.ts';
+import type { ApiHandler, RequestContext } from '../net/handler.ts';
 import { quotaClientOf } from '../net/quota-client.ts';
 
 const FIRST_VERSION_WITH_TOPIC_IDS = 13;
@@ -58,28 +59,31 @@ export function fetchHandler(
     maxVersion: 18,
     request: fetchRequest,
     response: fetchResponse,
-    async handle(request, context) {
+    handle(request, context) {
       const { apiVersion, connection } = context;
       const byId = apiVersion >= FIRST_VERSION_WITH_TOPIC_IDS;
       const committed = request.isolationLevel === READ_COMMITTED;
       const fetch = begin(sessions, request, byId);
       if (fetch.kind === 'error') return createFetchResponse({ errorCode: ErrorCode[fetch.error] });
       const fromReplica = request.replicaId >= 0 || (request.replicaState?.replicaId ?? -1) >= 0;
-      const targets = fetch.partitions
-        .map((partition) => targetOf(partitions, partition, byId))
-        .map((target) => (fromReplica && target.partition !== null ? notReplicated(target) : target));
-      const results = await fetches.fetch(targets, {
+      const targets = fetch.partitions.map((partition) => {
+        const target = targetOf(partitions, partition, byId);
+        return fromReplica && target.partition !== null ? notReplicated(target) : target;
+      });
+      const fetched = fetches.fetch(targets, {
         minBytes: request.minBytes,
         maxBytes: quota.active ? Math.min(request.maxBytes, mostOf(quota, context)) : request.maxBytes,
         maxWaitMs: request.maxWaitMs,
         isolation: committed ? 'read_committed' : 'read_uncommitted',
-        onClosed: (action) => whenClosed(connection, action),
+        onClosed: (action) => connection.onClosed(action),
         ...(signing === undefined ? {} : { signReferences: signing(connection.principal) }),
       });
-      const throttleMs = quota.active ? countFetched(quota, context, results) : 0;
-      return throttleMs === 0
-        ? respond(fetch, targets, results, byId)
-        : throttled(sessions, fetch, results, throttleMs);
+      return soon(fetched, (results) => {
+        const throttleMs = quota.active ? countFetched(quota, context, results) : 0;
+        return throttleMs === 0
+          ? respond(fetch, targets, results, byId)
+          : throttled(sessions, fetch, results, throttleMs);
+      });
     },
   };
 }
@@ -160,12 +164,6 @@ function notReplicated({ request }: FetchTarget): FetchTarget {
   return { request, partition: null, errorCode: ErrorCode.NOT_LEADER_OR_FOLLOWER };
 }
 
-function whenClosed({ closed }: ConnectionContext, action: () => void): () => void {
-  closed.addEventListener('abort', action);
-  if (closed.aborted) action();
-  return () => closed.removeEventListener('abort', action);
-}
-
 function respond(
   fetch: Exclude<FetchContext, { kind: 'error' }>,
   targets: readonly FetchTarget[],
@@ -178,7 +176,8 @@ function respond(
     return createFetchResponse({ errorCode: ErrorCode.INVALID_FETCH_SESSION_EPOCH });
   }
   const responses: FetchableTopicResponse[] = [];
-  for (const [i, result] of results.entries()) {
+  for (let i = 0; i < results.length; i++) {
+    const result = results[i]!;
     const { request } = targets[i]!;
     const changed = session?.answer(request, { ...result, notable: result.divergingEpoch !== null }) ?? true;
     if (fetch.kind === 'incremental' && !changed) continue;

@@ -97,6 +97,10 @@ describe('data handlers', () => {
       clientSoftwareName: 'test',
       clientSoftwareVersion: '1',
       closed: closed.signal,
+      onClosed: (action: () => void) => {
+        closed.signal.addEventListener('abort', action);
+        return () => closed.signal.removeEventListener('abort', action);
+      },
       outstanding: new Outstanding(Number.POSITIVE_INFINITY),
       throttle: (ms: number) => void throttles.push(ms),
     };

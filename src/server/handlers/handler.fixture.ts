@@ -31,6 +31,7 @@ export async function call<Req, Res>(
       clientSoftwareName: 'unknown',
       clientSoftwareVersion: 'unknown',
       closed: new AbortController().signal,
+      onClosed: () => () => {},
       outstanding: new Outstanding(Number.POSITIVE_INFINITY),
       throttle: () => {},
     },

@@ -52,6 +52,8 @@ export class Connection implements ConnectionContext {
   readonly closed: AbortSignal;
   readonly outstanding: Outstanding;
   readonly #ending = new AbortController();
+  readonly #whenClosed = new Set<() => void>();
+  #isClosed = false;
   readonly #sink: ReplySink;
   readonly #budget: HeldBudget;
   readonly #onThrottled: (connection: Connection) => void;
@@ -78,7 +80,13 @@ export class Connection implements ConnectionContext {
   }
 
   get isClosed(): boolean {
-    return this.closed.aborted;
+    return this.#isClosed;
+  }
+
+  onClosed(action: () => void): () => void {
+    if (this.#isClosed) action();
+    else this.#whenClosed.add(action);
+    return () => this.#whenClosed.delete(action);
   }
 
   /** True once `refuse` was called: further requests are not looked at. */
@@ -164,7 +172,10 @@ export class Connection implements ConnectionContext {
   end(): void {
     const slots = this.#slots;
     this.#slots = [];
+    this.#isClosed = true;
     this.#ending.abort();
+    for (const action of this.#whenClosed) action();
+    this.#whenClosed.clear();
     this.outstanding.end();
     for (let frame = this.takeHeld(); frame !== undefined; frame = this.takeHeld()) frame.memory?.release();
     for (const { pieces } of slots) if (pieces) releasePieces(pieces);

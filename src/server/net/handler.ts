@@ -16,6 +16,8 @@ export interface ConnectionContext {
   clientSoftwareVersion: string;
   /** Aborted when the connection closes: what waits on its behalf gives up. */
   readonly closed: AbortSignal;
+  /** Calls back when the connection closes, at once when it has; returns how to call that off. Cheaper than a listener of `closed`. */
+  onClosed(action: () => void): () => void;
   /** For answers that hold much memory until the client has taken them; see ApiHandler.heldBytes. */
   readonly outstanding: Outstanding;
   /** Lets the client's next requests wait for so many milliseconds, because it is over a quota; 0 does nothing. */
