@@ -80,6 +80,7 @@ async function throughDirect(
       ...common,
       what: 'pull',
       seconds: 10 * seconds,
+      againSeconds: seconds,
       records: pushed.report.records!,
       part,
     });

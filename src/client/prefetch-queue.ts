@@ -156,12 +156,15 @@ export class PrefetchQueue {
         entry.isReady = true;
         return READY;
       }
-      const doing = `select data of ${event.topic}-${event.partition} at ${event.offset}`;
-      const ranges = rangesOf(selection, descriptor.size, doing)!;
+      const ranges = rangesOf(selection, descriptor.size, () => doingWith(event))!;
       entry.dataBytes = selectedBytes(ranges);
-      return event.select(selection, this.#broker?.(metadata, descriptor, entry.dataBytes));
+      return event.select(ranges, this.#broker?.(metadata, descriptor, entry.dataBytes));
     } catch (error) {
       return Promise.reject(error);
     }
   }
+}
+
+function doingWith({ topic, partition, offset }: Event): string {
+  return `select data of ${topic}-${partition} at ${offset}`;
 }
