@@ -111,12 +111,14 @@ export class SharedPool {
     return this.#mapped.get(buffer) ?? null;
   }
 
+  /** Whether data is all of a buffer of a gateway's memory. */
+  isWhole(data: Uint8Array): boolean {
+    return this.mappedAt(data)?.bytes.byteLength === data.byteLength;
+  }
+
   /** Data has been pushed: buffers of which it was all are the gateway's now. */
   handedOver(data: readonly Uint8Array[] | null): void {
-    for (const part of data ?? []) {
-      const buffer = this.mappedAt(part);
-      if (buffer !== null && buffer.bytes.byteLength === part.byteLength) buffer.release();
-    }
+    for (const part of data ?? []) if (this.isWhole(part)) this.mappedAt(part)!.release();
   }
 
   /** Where bytes lie; null when they are not in the pool. */
