@@ -159,8 +159,8 @@ async function consumersOf(client: Client, topic: TopicHandle, wanted: number): 
         const at = (taken++ % slots) * wanted;
         return ring.bytes.subarray(at, at + wanted);
       },
-      // What is under way must not come round the ring.
-      prefetchDataBytes: ringBytes / 4,
+      // What is under way must not come round the ring; two at a time, however large.
+      prefetchDataBytes: Math.max(ringBytes / 4, wanted + 1),
       maxWaitMs: 100,
     });
 }
