@@ -23,20 +23,30 @@ export interface DirectPlan {
   /** A push ends after so many bytes. */
   bytes?: number;
   batchSize?: number;
-  /** A pull ends after so many events. */
+  /** Events of the topic, which a pull pulls. */
   records?: number;
+  /** A pull begins again until so many seconds have passed: a part of each event takes too little time to be measured once. */
+  againSeconds?: number;
   /** The part of each event's data that is pulled; 0: metadata alone. */
   part?: number;
   /** Events a second, where latency is measured. */
   rate?: number;
 }
 
+/** Events after which JavaScript is compiled, and a topic with fewer need not be pulled again before the measurement. */
+const compiledAfter = 5000;
+
 /** Memory that is pushed from, and pulled to, in turn. */
 const ringBytes = 128 << 20;
 const plan = JSON.parse(process.argv[2]!) as DirectPlan;
 
-/** Events before the measurement: connections are there then, and the JavaScript of the client is compiled, as librdkafka is. */
-const warmUpEvents = Math.round(Math.min(20_000, Math.max(20, 200e6 / plan.size)));
+/**
+ * Events before the measurement of moving so many bytes of each: connections are there then, and the JavaScript of the client is compiled, as
+ * librdkafka is.
+ */
+function warmUpEvents(bytes: number): number {
+  return Math.round(Math.min(20_000, Math.max(20, 200e6 / Math.max(1, bytes))));
+}
 
 /** Resolves to the milliseconds at which the harness said to start. */
 async function start(): Promise<number> {
@@ -63,7 +73,7 @@ async function push(client: Client, topic: TopicHandle): Promise<void> {
   const ring = await client.allocate(slots * size);
   ring.bytes.fill(7);
   const inUse: Promise<unknown>[] = [];
-  for (let i = 0; i < warmUpEvents; i++) {
+  for (let i = 0; i < warmUpEvents(size); i++) {
     const slot = i % slots;
     await inUse[slot];
     inUse[slot] = producer.push({ i }, ring.bytes.subarray(slot * size, (slot + 1) * size));
@@ -97,7 +107,7 @@ async function pushMapped(client: Client, topic: TopicHandle): Promise<void> {
         }
       }),
     );
-  await pushWhile(() => pushed < warmUpEvents);
+  await pushWhile(() => pushed < warmUpEvents(size));
   const from = await start();
   const report = counted();
   pushed = 0;
@@ -108,7 +118,7 @@ async function pushMapped(client: Client, topic: TopicHandle): Promise<void> {
 
 /** Looks at all of each event's data where it lies; `view` checks it. */
 async function pullMapped(topic: TopicHandle): Promise<void> {
-  const { seconds, records = 0 } = plan;
+  const { size, seconds, records = 0 } = plan;
   let seen = 0;
   let bytes = 0;
   const viewWhile = (consumer: Consumer, goOn: () => boolean) =>
@@ -123,7 +133,7 @@ async function pullMapped(topic: TopicHandle): Promise<void> {
       }),
     );
   const before = topic.consumer({ maxWaitMs: 100 });
-  await viewWhile(before, () => seen < Math.min(warmUpEvents, records));
+  await viewWhile(before, () => seen < Math.min(warmUpEvents(size), records));
   await before.close();
   const consumer = topic.consumer({ maxWaitMs: 100 });
   const from = await start();
@@ -139,38 +149,50 @@ function mappedAtOnce(): number {
   return Math.max(2, Math.min(16, Math.floor((64 << 20) / plan.size)));
 }
 
-async function consumerOf(client: Client, topic: TopicHandle, wanted: number): Promise<Consumer> {
-  if (wanted === 0) return topic.consumer();
+/** Makes consumers of a part of each event; what they pull goes to the same memory in turn. */
+async function consumersOf(client: Client, topic: TopicHandle, wanted: number): Promise<() => Consumer> {
+  if (wanted === 0) return () => topic.consumer();
   const slots = Math.max(4, Math.floor(ringBytes / wanted));
   const ring = await client.allocate(slots * wanted);
   let taken = 0;
-  return topic.consumer({
-    select: { offset: 0, length: wanted },
-    broker: () => {
-      const at = (taken++ % slots) * wanted;
-      return ring.bytes.subarray(at, at + wanted);
-    },
-    // What is under way must not come round the ring.
-    prefetchDataBytes: ringBytes / 4,
-    maxWaitMs: 100,
-  });
+  return () =>
+    topic.consumer({
+      select: { offset: 0, length: wanted },
+      broker: () => {
+        const at = (taken++ % slots) * wanted;
+        return ring.bytes.subarray(at, at + wanted);
+      },
+      // What is under way must not come round the ring; two at a time, however large.
+      prefetchDataBytes: Math.max(ringBytes / 4, wanted + 1),
+      maxWaitMs: 100,
+    });
+}
+
+/** Pulls the topic from its beginning, again and again, while `goOn(pulled)`; a consumer has nothing of what the one before has fetched. */
+async function pullAgain(newConsumer: () => Consumer, records: number, goOn: (pulled: number) => boolean) {
+  let pulled = 0;
+  let bytes = 0;
+  while (records > 0 && goOn(pulled)) {
+    const consumer = newConsumer();
+    for (let i = 0; i < records && goOn(pulled); i++, pulled++)
+      bytes += (await consumer.pull())!.selected?.byteLength ?? 0;
+    await consumer.close();
+  }
+  return { pulled, bytes };
 }
 
 async function pull(client: Client, topic: TopicHandle): Promise<void> {
-  const { size, seconds, records = 0, part = 1 } = plan;
-  const before = await consumerOf(client, topic, Math.round(size * part));
-  for (let i = 0; i < Math.min(warmUpEvents, records); i++) await before.pull();
-  await before.close();
-  // It has nothing yet of what the one before has fetched.
-  const consumer = await consumerOf(client, topic, Math.round(size * part));
+  const { size, seconds, records = 0, part = 1, againSeconds = 0 } = plan;
+  const wanted = Math.round(size * part);
+  const newConsumer = await consumersOf(client, topic, wanted);
+  const enough = Math.min(warmUpEvents(wanted), Math.max(records, compiledAfter));
+  await pullAgain(newConsumer, records, (pulled) => pulled < enough);
   const from = await start();
   const report = counted();
-  let seen = 0;
-  let bytes = 0;
-  for (; seen < records && performance.now() - from < seconds * 1000; seen++)
-    bytes += (await consumer.pull())!.selected?.byteLength ?? 0;
-  report(seen, bytes, performance.now() - from);
-  await consumer.close();
+  const passed = () => (performance.now() - from) / 1000;
+  const isDone = (pulled: number) => pulled > 0 && pulled % records === 0 && passed() >= againSeconds;
+  const all = await pullAgain(newConsumer, records, (pulled) => !isDone(pulled) && passed() < seconds);
+  report(all.pulled, all.bytes, passed() * 1000);
 }
 
 /** From the time when an event was due until its data is here. */
@@ -180,7 +202,7 @@ async function latency(client: Client, topic: TopicHandle): Promise<void> {
   const slots = 64;
   // Sent at once where nothing of the partition is under way, together where something is: as a plain producer with linger 0 does.
   const producer = topic.producer();
-  const consumer = await consumerOf(client, topic, size);
+  const consumer = (await consumersOf(client, topic, size))();
   const ring = await client.allocate(slots * size);
   // Both are connected before it begins.
   await producer.push({ due: null }, ring.bytes.subarray(0, size));

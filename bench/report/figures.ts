@@ -28,6 +28,12 @@ export const figures: Record<string, Figure> = {
   clientCpuPerGb: { title: 'client CPU', unit: 's/GB', better: 'lower', detail: true },
   bothCpuPerGb: { title: 'client and broker CPU', unit: 's/GB', better: 'lower', detail: true },
   ofIdeal: { title: 'time of the part', unit: 'x ideal', better: 'lower', detail: true },
+  ofIdealData: {
+    title: 'time of the part, but for metadata',
+    unit: 'x ideal',
+    better: 'lower',
+    detail: true,
+  },
   acceptSeconds: { title: 'first connection', unit: 's', better: 'lower' },
   answerSeconds: { title: 'first answer', unit: 's', better: 'lower' },
   startCpuSeconds: { title: 'CPU to start', unit: 's', better: 'lower', detail: true },

@@ -23,6 +23,8 @@ export interface Broker {
   /** Base of the HTTP listener; null for Apache Kafka. */
   readonly metricsUrl: string | null;
   readonly dataDir: string;
+  /** Of the current or last process. */
+  readonly pid: number | undefined;
   /** Output of the current or last process. */
   logs(): string;
   /** Starts the process and waits until it serves; rejects with its log when it does not. */
@@ -78,6 +80,10 @@ abstract class BrokerProcess implements Broker {
 
   protected abstract command(): Promise<string[]> | string[];
   protected abstract ready(): Promise<boolean>;
+
+  get pid(): number | undefined {
+    return this.child?.process.pid;
+  }
 
   logs(): string {
     return this.child?.output ?? '';

@@ -96,6 +96,11 @@ export class BatchSender {
     }
   }
 
+  /** Whether the event should not share its batch: then its data is pushed from where it is. */
+  isAlone({ data }: EventRecord): boolean {
+    return data?.length === 1 && this.#pool.isWhole(data[0]!);
+  }
+
   /** Of what was pushed from memory of the gateway, all of a buffer is the gateway's now. */
   #handOver(events: readonly EventRecord[]): void {
     for (const { data } of events) this.#pool.handedOver(data);

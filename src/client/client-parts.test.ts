@@ -20,7 +20,7 @@ describe('selections', () => {
     const data = Uint8Array.from({ length: SIZE }, (_, i) => (i * 37) & 0xff);
     fc.assert(
       fc.property(fc.array(range, { maxLength: 8 }), (wanted: Range[]) => {
-        const ranges = rangesOf(wanted, SIZE, 'test')!;
+        const ranges = rangesOf(wanted, SIZE, () => 'test')!;
         const slices = wanted.flatMap(({ offset, length, count = 1, stride = length }) =>
           Array.from({ length: count }, (_, i) =>
             data.subarray(offset + i * stride, offset + i * stride + length),
@@ -43,7 +43,7 @@ describe('selections', () => {
       { offset: 0.5, length: 1 },
       { offset: 0, length: 1, count: 0 },
     ])
-      assert.throws(() => rangesOf(wrong, 10, 'test'), { code: 'INVALID_ARGUMENT' });
+      assert.throws(() => rangesOf(wrong, 10, () => 'test'), { code: 'INVALID_ARGUMENT' });
   });
 
   it('may be declared', () => {

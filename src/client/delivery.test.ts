@@ -9,6 +9,7 @@ const LOST = new DirectError('CONNECTION', 'lost', { doing: 'test' });
 const REFUSED = new DirectError('BROKER', 'refused', { doing: 'test' });
 
 interface Sent {
+  readonly events: number;
   readonly key: string;
   readonly identity: BatchIdentity | null;
 }
@@ -19,6 +20,10 @@ class FakeSender {
   /** Asked for each attempt: an error before the batch is on its way, or null. */
   fail: (key: string, attempt: number) => DirectError | null = () => null;
   readonly #attempts = new Map<string, number>();
+
+  isAlone({ key }: EventRecord): boolean {
+    return Buffer.from(key!).toString().startsWith('alone');
+  }
 
   async send(
     _partition: number,
@@ -34,7 +39,7 @@ class FakeSender {
     const failure = this.fail(key, attempt);
     if (failure !== null) throw failure;
     sent();
-    this.appended.push({ key, identity });
+    this.appended.push({ key, identity, events: events.length });
     return BigInt(this.appended.length - 1);
   }
 }
@@ -87,6 +92,17 @@ describe('delivery of events', () => {
         );
       assert.equal(settledBytes, 40);
     }
+  });
+
+  it('sends events that are to be alone in batches of their own, in order', async () => {
+    const delivery = deliveryOf({ batchSize: 10 });
+    const pushed = ['a', 'b', 'alone 1', 'alone 2', 'c', 'd'];
+    await Promise.all(pushed.map((key) => add(delivery, key)));
+    assert.deepEqual(keys(), ['a', 'alone 1', 'alone 2', 'c']);
+    assert.deepEqual(
+      sender.appended.map(({ events }) => events),
+      [2, 1, 1, 2],
+    );
   });
 
   it('goes on under another id, with sequences from 0, when an event is lost', async () => {

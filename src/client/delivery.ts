@@ -53,12 +53,13 @@ export class Delivery {
       lane = new Lane(partition);
       this.#lanes.set(partition, lane);
     }
-    const { batchSize, batchBytes } = this.#options;
-    if (lane.open !== null && lane.open.bytes + waiting.bytes > batchBytes) this.#seal(lane);
+    const { batchSize, batchBytes, sender } = this.#options;
+    const isAlone = sender.isAlone(waiting.event);
+    if (lane.open !== null && (isAlone || lane.open.bytes + waiting.bytes > batchBytes)) this.#seal(lane);
     const batch = lane.open ?? this.#openIn(lane);
     batch.events.push(waiting);
     batch.bytes += waiting.bytes;
-    if (batch.events.length >= batchSize || batch.bytes >= batchBytes) this.#seal(lane);
+    if (isAlone || batch.events.length >= batchSize || batch.bytes >= batchBytes) this.#seal(lane);
   }
 
   /** Resolves when all that was added before is acknowledged, or has failed. */

@@ -1,23 +1,25 @@
 import type { RecordHeader } from '../protocol/records/builder.ts';
 import { METADATA_HEADER } from './batch-encoder.ts';
 import { DirectError } from './errors.ts';
-import type { Getter } from './getter.ts';
+import type { Getter, Referenced } from './getter.ts';
 import type { View } from './mapped-memory.ts';
-import { copySelected, type DataDescriptor, rangesOf, type Selection, selectedBytes } from './selection.ts';
+import {
+  copySelected,
+  type DataDescriptor,
+  type Range,
+  rangesOf,
+  type Selection,
+  selectedBytes,
+} from './selection.ts';
 import type { TopicHandle } from './topic.ts';
 
 /** Where an event's data comes from: it came with the record, or a reference to it did. */
 export type DataSource =
   | { readonly kind: 'inline'; readonly value: Uint8Array | null }
-  | {
-      readonly kind: 'reference';
-      readonly size: number;
-      readonly reference: Uint8Array;
-      readonly node: number;
-      readonly renew: () => Promise<Uint8Array | null>;
-    };
+  | (Referenced & { readonly kind: 'reference' });
 
 const NO_HEADERS: readonly RecordHeader[] = [];
+const HERE = Promise.resolve();
 
 export interface EventParts {
   readonly topic: TopicHandle;
@@ -90,21 +92,9 @@ export class Event {
    * @returns the target
    */
   async data(selection: Selection = 'all', target?: Uint8Array): Promise<Uint8Array> {
-    const doing = `get data of ${this.topic}-${this.partition} at ${this.offset}`;
-    const ranges = rangesOf(selection, this.descriptor.size, doing) ?? [];
-    const bytes = selectedBytes(ranges);
-    const into = target ?? Buffer.allocUnsafe(bytes);
-    if (into.byteLength !== bytes)
-      throw new DirectError('INVALID_ARGUMENT', `a target of ${into.byteLength} bytes for ${bytes}`, {
-        doing,
-      });
-    const source = this.#source;
-    if (source.kind === 'inline') {
-      if (source.value !== null) copySelected(source.value, ranges, into);
-    } else if (bytes > 0) {
-      const { reference, node, renew } = source;
-      await this.#getter.get({ reference, node, renew, ranges, target: into, doing });
-    }
+    const ranges = rangesOf(selection, this.descriptor.size, () => this.#doing('get')) ?? [];
+    const into = this.#targetOf(ranges, target);
+    await this.#fill(ranges, into);
     return into;
   }
 
@@ -114,26 +104,48 @@ export class Event {
    * @param range default: all
    */
   async view(range?: { offset: number; length: number }): Promise<View> {
-    const doing = `view data of ${this.topic}-${this.partition} at ${this.offset}`;
     const selection = range === undefined ? 'all' : [range];
     const source = this.#source;
-    const [part] = rangesOf(selection, this.descriptor.size, doing) ?? [];
+    const [part] = rangesOf(selection, this.descriptor.size, () => this.#doing('view')) ?? [];
     if (source.kind === 'reference' && part !== undefined && part.length > 0) {
-      const { reference, node, renew } = source;
-      const view = await this.#getter.view({ reference, node, renew, doing }, part);
+      const view = await this.#getter.view(source, part);
       if (view !== null) return view;
     }
     return { bytes: await this.data(selection), release() {} };
   }
 
-  /** For the consumer, which selects before it hands events out. */
-  async select(selection: Selection, target: Uint8Array | undefined): Promise<void> {
-    if (selection === 'none') return;
-    this.#selected = await this.data(selection, target);
+  /**
+   * For the consumer, which selects before it hands events out: `selected` is there when the promise resolves. Throws a DirectError when the
+   * target is not as large as what is selected.
+   */
+  select(ranges: readonly Required<Range>[], target: Uint8Array | undefined): Promise<void> {
+    const into = this.#targetOf(ranges, target);
+    this.#selected = into;
+    return this.#fill(ranges, into);
   }
 
   /** This event and those before it in its partition need not be delivered again: what commits are made of. */
   acknowledge(): void {
     this.#onAcknowledge(this);
+  }
+
+  #targetOf(ranges: readonly Required<Range>[], target: Uint8Array | undefined): Uint8Array {
+    const bytes = selectedBytes(ranges);
+    const into = target ?? Buffer.allocUnsafe(bytes);
+    if (into.byteLength === bytes) return into;
+    throw new DirectError('INVALID_ARGUMENT', `a target of ${into.byteLength} bytes for ${bytes}`, {
+      doing: this.#doing('get'),
+    });
+  }
+
+  #fill(ranges: readonly Required<Range>[], into: Uint8Array): Promise<void> {
+    const source = this.#source;
+    if (source.kind === 'reference') return this.#getter.get(source, ranges, into);
+    if (source.value !== null) copySelected(source.value, ranges, into);
+    return HERE;
+  }
+
+  #doing(what: string): string {
+    return `${what} data of ${this.topic}-${this.partition} at ${this.offset}`;
   }
 }

@@ -18,23 +18,41 @@ const RETRY_MS = 100;
 /** A gateway whose answer was lost may still write where it was asked to. */
 const QUARANTINE_MS = 30_000;
 
-/** One value, or parts of it. */
-export interface Wanted {
+/** A value that is at a gateway. */
+export interface Referenced {
   readonly node: number;
-  reference: Uint8Array;
-  readonly ranges: readonly Required<Range>[];
-  /** As many bytes as the ranges select. */
-  readonly target: Uint8Array;
+  /** Bytes of the value. */
+  readonly size: number;
+  readonly reference: Uint8Array;
+  /** What is done with it, for errors. */
   readonly doing: string;
-  /** Fetches the record again, for a reference that is valid; null when it is gone. */
-  readonly renew: () => Promise<Uint8Array | null>;
+  /** Fetches the record again, for a reference that is valid; false when it is gone. */
+  renew(): Promise<boolean>;
 }
 
-interface Queued extends Wanted {
-  attempts: number;
+/** One value, or parts of it, on the way. Many are at the same time. */
+class Wanted {
+  readonly value: Referenced;
+  readonly ranges: readonly Required<Range>[];
+  readonly target: Uint8Array;
   readonly deadline: number;
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
+  attempts = 0;
+
+  constructor(
+    { value, ranges, target }: Pick<Wanted, 'value' | 'ranges' | 'target'>,
+    deadline: number,
+    resolve: () => void,
+    reject: (error: Error) => void,
+  ) {
+    this.value = value;
+    this.ranges = ranges;
+    this.target = target;
+    this.deadline = deadline;
+    this.resolve = resolve;
+    this.reject = reject;
+  }
 }
 
 /**
@@ -44,7 +62,7 @@ interface Queued extends Wanted {
 export class Getter {
   readonly #cluster: Cluster;
   readonly #pool: SharedPool;
-  readonly #queues = new Map<number, Queued[]>();
+  readonly #queues = new Map<number, Wanted[]>();
   readonly #inFlight = new Map<number, number>();
 
   constructor(cluster: Cluster, pool: SharedPool) {
@@ -52,15 +70,16 @@ export class Getter {
     this.#pool = pool;
   }
 
-  /** Resolves when the target holds what was wanted. */
-  get(wanted: Wanted): Promise<void> {
-    if (wanted.target.byteLength === 0) return Promise.resolve();
+  /** Resolves when the target, as many bytes as the ranges select, holds what was wanted. */
+  get(value: Referenced, ranges: readonly Required<Range>[], target: Uint8Array): Promise<void> {
+    if (target.byteLength === 0) return Promise.resolve();
     return new Promise((resolve, reject) => {
-      const queue = this.#queueOf(wanted.node);
+      const { node } = value;
+      const queue = this.#queueOf(node);
       const deadline = Date.now() + this.#cluster.options.requestTimeoutMs;
-      queue.push({ ...wanted, attempts: 0, deadline, resolve, reject });
+      queue.push(new Wanted({ value, ranges, target }, deadline, resolve, reject));
       // What is wanted in one go is asked for in one request.
-      if (queue.length === 1) queueMicrotask(() => this.#pump(wanted.node));
+      if (queue.length === 1) queueMicrotask(() => this.#pump(node));
     });
   }
 
@@ -68,16 +87,15 @@ export class Getter {
    * A part of a value where it lies in the gateway's memory, checked. Null when that is not mapped here, or the value is compressed: it has to
    * be got.
    */
-  async view(wanted: Omit<Wanted, 'ranges' | 'target'>, range: Required<Range>): Promise<View | null> {
-    const { attachment } = await this.#cluster.channel(wanted.node, 'get');
+  async view(value: Referenced, range: Required<Range>): Promise<View | null> {
+    const { attachment } = await this.#cluster.channel(value.node, 'get');
     const channel = attachment.mapped;
     if (channel === null) return null;
-    const { doing } = wanted;
-    let { reference } = wanted;
+    const { doing } = value;
     for (let attempt = 1; ; attempt++) {
       try {
-        const view = await channel.view(reference, range.offset, range.length, doing);
-        if (isWhole({ reference, ranges: [range], target: view.bytes }, view.crc)) return view;
+        const view = await channel.view(value.reference, range.offset, range.length, doing);
+        if (isWhole(value, [range], view.bytes, view.crc)) return view;
         view.release();
         throw new DirectError('CHECKSUM', 'the data is damaged', { doing, retriable: true });
       } catch (error) {
@@ -85,12 +103,12 @@ export class Getter {
         if (error.broker === 'INVALID_REQUEST') return null;
         const again = error.code === 'CHECKSUM' || error.code === 'EXPIRED';
         if (!again || attempt >= MAX_ATTEMPTS) throw error;
-        if (error.code === 'EXPIRED') reference = (await wanted.renew()) ?? reference;
+        if (error.code === 'EXPIRED') await value.renew();
       }
     }
   }
 
-  #queueOf(node: number): Queued[] {
+  #queueOf(node: number): Wanted[] {
     let queue = this.#queues.get(node);
     if (queue === undefined) {
       queue = [];
@@ -118,7 +136,7 @@ export class Getter {
     }
   }
 
-  async #request(node: number, items: Queued[]): Promise<void> {
+  async #request(node: number, items: Wanted[]): Promise<void> {
     try {
       const channel = await this.#cluster.channel(node, 'get');
       const inline = channel.attachment.path === 'tcp';
@@ -131,27 +149,28 @@ export class Getter {
       // This memory cannot be reached any more: the next attempt attaches anew.
       if (answer.items.some(({ errorCode }) => errorCode === ErrorCode.NETWORK_EXCEPTION))
         channel.connection.close();
-      if (answer.errorCode !== 0) throw brokerError(answer.errorCode, answer.errorMessage, items[0]!.doing);
+      if (answer.errorCode !== 0)
+        throw brokerError(answer.errorCode, answer.errorMessage, items[0]!.value.doing);
       for (const [i, item] of items.entries()) this.#finish(item, answer.items[i]);
     } catch (error) {
-      const failure = asDirectError(error, items[0]!.doing);
+      const failure = asDirectError(error, items[0]!.value.doing);
       for (const item of items) this.#failed(item, failure);
     }
   }
 
-  #inline({ connection }: DataChannel, items: readonly Queued[]): Promise<DirectGetResponse> {
+  #inline({ connection }: DataChannel, items: readonly Wanted[]): Promise<DirectGetResponse> {
     const request = { attachmentId: 0n, items: items.map((item) => itemOf(item, -1, 0)) };
     return connection.call(directGetRequest, directGetResponse, request, {
-      doing: items[0]!.doing,
+      doing: items[0]!.value.doing,
       land: (answer) => items.filter((_, i) => answer.items[i]?.errorCode === 0).map(({ target }) => target),
     });
   }
 
   async #toShared(
     { connection, attachment }: DataChannel,
-    items: readonly Queued[],
+    items: readonly Wanted[],
   ): Promise<DirectGetResponse> {
-    const staged = new Map<Queued, RegisteredBuffer>();
+    const staged = new Map<Wanted, RegisteredBuffer>();
     let isAsked = false;
     try {
       const wire: DirectGetItem[] = [];
@@ -161,17 +180,18 @@ export class Getter {
           const room = await this.#pool.allocate(item.target.byteLength);
           if (room === null)
             throw new DirectError('BUFFER_FULL', 'no room in shared memory', {
-              doing: item.doing,
+              doing: item.value.doing,
               todo: 'raise sharedMaxBytes, or release what is no longer used',
               retriable: true,
             });
           staged.set(item, room);
           place = this.#pool.locate(room.bytes)!;
         }
-        wire.push(itemOf(item, await attachment.regionOf(place.chunk), place.offset));
+        const region = attachment.regionOf(place.chunk);
+        wire.push(itemOf(item, typeof region === 'number' ? region : await region, place.offset));
       }
       const request = { attachmentId: attachment.id, items: wire };
-      const doing = items[0]!.doing;
+      const doing = items[0]!.value.doing;
       isAsked = true;
       const answer = await connection.call(directGetRequest, directGetResponse, request, { doing });
       for (const [item, room] of staged) item.target.set(room.bytes);
@@ -188,54 +208,59 @@ export class Getter {
     }
   }
 
-  #finish(item: Queued, answer: DirectGetResponse['items'][number] | undefined): void {
+  #finish(item: Wanted, answer: DirectGetResponse['items'][number] | undefined): void {
     if (answer === undefined) {
-      this.#failed(item, new DirectError('BROKER', 'an answer without the item', { doing: item.doing }));
+      this.#failed(
+        item,
+        new DirectError('BROKER', 'an answer without the item', { doing: item.value.doing }),
+      );
     } else if (answer.errorCode === ErrorCode.DELEGATION_TOKEN_EXPIRED) {
       void this.#renew(item);
     } else if (answer.errorCode !== 0) {
-      this.#failed(item, brokerError(answer.errorCode, answer.errorMessage, item.doing));
-    } else if (answer.length !== item.target.byteLength || !isWhole(item, answer.crc)) {
-      const { doing } = item;
+      this.#failed(item, brokerError(answer.errorCode, answer.errorMessage, item.value.doing));
+    } else if (
+      answer.length !== item.target.byteLength ||
+      !isWhole(item.value, item.ranges, item.target, answer.crc)
+    ) {
+      const { doing } = item.value;
       this.#failed(item, new DirectError('CHECKSUM', 'the data arrived damaged', { doing, retriable: true }));
     } else {
       item.resolve();
     }
   }
 
-  async #renew(item: Queued): Promise<void> {
+  async #renew(item: Wanted): Promise<void> {
     try {
-      const reference = await item.renew();
-      if (reference === null)
+      if (!(await item.value.renew()))
         throw new DirectError('EXPIRED', 'the reference has expired, and its record is gone', {
-          doing: item.doing,
+          doing: item.value.doing,
         });
-      item.reference = reference;
-      this.#again(item, brokerError(ErrorCode.DELEGATION_TOKEN_EXPIRED, null, item.doing));
+      this.#again(item, brokerError(ErrorCode.DELEGATION_TOKEN_EXPIRED, null, item.value.doing));
     } catch (error) {
       item.reject(error as Error);
     }
   }
 
-  #failed(item: Queued, error: DirectError): void {
+  #failed(item: Wanted, error: DirectError): void {
     if (error.retriable) setTimeout(() => this.#again(item, error), RETRY_MS);
     else item.reject(error);
   }
 
-  #again(item: Queued, error: DirectError): void {
+  #again(item: Wanted, error: DirectError): void {
     const counts = error.code === 'CHECKSUM' || error.code === 'EXPIRED';
     if (counts ? ++item.attempts >= MAX_ATTEMPTS : Date.now() >= item.deadline) {
       item.reject(error);
       return;
     }
-    this.#queueOf(item.node).push(item);
-    this.#pump(item.node);
+    const { node } = item.value;
+    this.#queueOf(node).push(item);
+    this.#pump(node);
   }
 }
 
-function itemOf({ reference, ranges }: Wanted, region: number, targetOffset: number): DirectGetItem {
+function itemOf({ value, ranges }: Wanted, region: number, targetOffset: number): DirectGetItem {
   return {
-    reference,
+    reference: value.reference,
     ranges: ranges.map(({ offset, length: block, count, stride }) => ({ offset, count, block, stride })),
     region,
     targetOffset: BigInt(targetOffset),
@@ -244,11 +269,12 @@ function itemOf({ reference, ranges }: Wanted, region: number, targetOffset: num
 
 /** Checks what arrived: a whole value by the checksum in its reference, which was made when it was produced; parts by the gateway's. */
 function isWhole(
-  { reference, ranges, target }: Pick<Wanted, 'reference' | 'ranges' | 'target'>,
+  { reference, size }: Referenced,
+  ranges: readonly Required<Range>[],
+  target: Uint8Array,
   crc: number,
 ): boolean {
-  const value = referencedValue(reference);
   const [only] = ranges;
-  const all = ranges.length === 1 && only!.offset === 0 && only!.count === 1 && only!.length === value.length;
-  return crc32c(target) === (all ? value.crc : crc);
+  const all = ranges.length === 1 && only!.offset === 0 && only!.count === 1 && only!.length === size;
+  return crc32c(target) === (all ? referencedValue(reference).crc : crc);
 }

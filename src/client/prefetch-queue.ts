@@ -17,6 +17,9 @@ export interface Prefetched {
 /** The places of entries that were taken are given back when they are so many, and more than those that wait. */
 const MOVE_AFTER = 1024;
 
+/** Once the limit of data is reached, more is asked for below this share of it: requests are of several events then. */
+const REFILL_BELOW = 0.75;
+
 const READY = Promise.resolve();
 
 export interface PrefetchLimits {
@@ -40,6 +43,8 @@ export class PrefetchQueue {
   #started = 0;
   #metadataBytes = 0;
   #dataBytes = 0;
+  /** The limit of data was reached. */
+  #hasEnough = false;
 
   /** @param onRoom called when there is room for more metadata again */
   constructor(
@@ -125,17 +130,18 @@ export class PrefetchQueue {
     this.#started = 0;
     this.#metadataBytes = 0;
     this.#dataBytes = 0;
+    this.#hasEnough = false;
     this.#onRoom();
   }
 
   #start(): void {
-    while (
-      this.#started < this.#entries.length &&
-      (this.#dataBytes === 0 || this.#dataBytes < this.#limits.dataBytes)
-    ) {
+    const { dataBytes: limit } = this.#limits;
+    if (this.#dataBytes === 0 || this.#dataBytes < limit * REFILL_BELOW) this.#hasEnough = false;
+    while (!this.#hasEnough && this.#started < this.#entries.length) {
       const entry = this.#entries[this.#started++]!;
       entry.ready = this.#fill(entry);
       this.#dataBytes += entry.dataBytes;
+      this.#hasEnough = this.#dataBytes > 0 && this.#dataBytes >= limit;
       if (entry.isReady) continue;
       entry.ready.then(
         () => {
@@ -156,12 +162,15 @@ export class PrefetchQueue {
         entry.isReady = true;
         return READY;
       }
-      const doing = `select data of ${event.topic}-${event.partition} at ${event.offset}`;
-      const ranges = rangesOf(selection, descriptor.size, doing)!;
+      const ranges = rangesOf(selection, descriptor.size, () => doingWith(event))!;
       entry.dataBytes = selectedBytes(ranges);
-      return event.select(selection, this.#broker?.(metadata, descriptor, entry.dataBytes));
+      return event.select(ranges, this.#broker?.(metadata, descriptor, entry.dataBytes));
     } catch (error) {
       return Promise.reject(error);
     }
   }
+}
+
+function doingWith({ topic, partition, offset }: Event): string {
+  return `select data of ${topic}-${partition} at ${offset}`;
 }

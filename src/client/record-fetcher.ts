@@ -5,7 +5,7 @@ import { brokerError, DirectError } from './errors.ts';
 import { Event } from './event.ts';
 import { fetchRecords } from './fetch.ts';
 import { type FetchedRecord, readFetched } from './fetched-batches.ts';
-import type { Getter } from './getter.ts';
+import type { Getter, Referenced } from './getter.ts';
 import { type IsolationLevel, offsetsAt, type StartPosition } from './list-offsets.ts';
 import type { PrefetchQueue } from './prefetch-queue.ts';
 import type { TopicHandle } from './topic.ts';
@@ -25,6 +25,48 @@ export interface Reading {
   acknowledged: bigint | null;
   committed: bigint | null;
   revoked: boolean;
+}
+
+interface RecordPlace {
+  readonly node: number;
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: bigint;
+}
+
+/** The value of a record that was fetched without it. */
+class StoredValue implements Referenced {
+  readonly kind = 'reference';
+  readonly size: number;
+  readonly #fetcher: RecordFetcher;
+  readonly #place: RecordPlace;
+  #reference: Uint8Array;
+
+  constructor(fetcher: RecordFetcher, place: RecordPlace, reference: Uint8Array, size: number) {
+    this.#fetcher = fetcher;
+    this.#place = place;
+    this.#reference = reference;
+    this.size = size;
+  }
+
+  get node(): number {
+    return this.#place.node;
+  }
+
+  get reference(): Uint8Array {
+    return this.#reference;
+  }
+
+  get doing(): string {
+    const { topic, partition, offset } = this.#place;
+    return `get data of ${topic}-${partition} at ${offset}`;
+  }
+
+  async renew(): Promise<boolean> {
+    const reference = await this.#fetcher.renew(this.#place);
+    if (reference !== null) this.#reference = reference;
+    return reference !== null;
+  }
 }
 
 export interface RecordFetcherOptions {
@@ -141,20 +183,14 @@ export class RecordFetcher {
     const source =
       referenced === null
         ? ({ kind: 'inline', value } as const)
-        : ({
-            kind: 'reference',
-            size: referenced,
-            reference: value!,
-            node,
-            renew: () => this.#renew(node, topic.name, partition, offset),
-          } as const);
+        : new StoredValue(this, { node, topic: topic.name, partition, offset }, value!, referenced);
     const parts = { topic, partition, offset, timestamp: Number(timestamp), key, headers, source };
     const { getter, onAcknowledge } = this.#options;
     return new Event(parts, getter, () => onAcknowledge(one, offset));
   }
 
   /** The reference of one record again; null when it is gone. */
-  async #renew(node: number, topic: string, partition: number, offset: bigint): Promise<Uint8Array | null> {
+  async renew({ node, topic, partition, offset }: RecordPlace): Promise<Uint8Array | null> {
     const { cluster, isolationLevel } = this.#options;
     const { requestTimeoutMs } = cluster.options;
     // Not behind a fetch that waits for new records.

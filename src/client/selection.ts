@@ -24,8 +24,8 @@ export function strided(offset: number, count: number, block: number, stride: nu
   return { offset, length: block, count, stride };
 }
 
-/** A selection as ranges that lie inside data of `size` bytes; null: none of it. */
-export function rangesOf(selection: Selection, size: number, doing: string): Required<Range>[] | null {
+/** A selection as ranges that lie inside data of `size` bytes; null: none of it. @param doing for an error */
+export function rangesOf(selection: Selection, size: number, doing: () => string): Required<Range>[] | null {
   if (selection === 'none') return null;
   if (selection === 'all') return [{ offset: 0, length: size, count: 1, stride: size }];
   const list = Array.isArray(selection) ? (selection as readonly Range[]) : [selection as Range];
@@ -43,7 +43,7 @@ export function rangesOf(selection: Selection, size: number, doing: string): Req
       throw new DirectError(
         'INVALID_ARGUMENT',
         `${count} blocks of ${length} bytes from ${offset} on, every ${stride}, are not inside data of ${size} bytes`,
-        { doing, todo: 'the descriptor says how large the data is' },
+        { doing: doing(), todo: 'the descriptor says how large the data is' },
       );
     return { offset, length, count, stride };
   });

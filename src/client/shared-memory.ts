@@ -111,12 +111,14 @@ export class SharedPool {
     return this.#mapped.get(buffer) ?? null;
   }
 
+  /** Whether data is all of a buffer of a gateway's memory. */
+  isWhole(data: Uint8Array): boolean {
+    return this.mappedAt(data)?.bytes.byteLength === data.byteLength;
+  }
+
   /** Data has been pushed: buffers of which it was all are the gateway's now. */
   handedOver(data: readonly Uint8Array[] | null): void {
-    for (const part of data ?? []) {
-      const buffer = this.mappedAt(part);
-      if (buffer !== null && buffer.bytes.byteLength === part.byteLength) buffer.release();
-    }
+    for (const part of data ?? []) if (this.isWhole(part)) this.mappedAt(part)!.release();
   }
 
   /** Where bytes lie; null when they are not in the pool. */
@@ -192,7 +194,7 @@ export class ClientAttachment {
   readonly #transport: string;
   readonly #socketName: string;
   readonly #token: Uint8Array;
-  readonly #regions = new Map<object, Promise<number>>();
+  readonly #regions = new Map<object, number | Promise<number>>();
   #mapped: MappedChannel | null = null;
   #fabric: FabricPath | null = null;
   /** What was named is not replaced by another way, also where memory is not taken. */
@@ -269,8 +271,8 @@ export class ClientAttachment {
     return this.#fabric?.provider ?? null;
   }
 
-  /** The number of a chunk, which is handed over when it is used for the first time. */
-  async regionOf(chunk: object): Promise<number> {
+  /** The number of a chunk, which is handed over when it is used for the first time: at once from then on. @throws RegionRefused */
+  regionOf(chunk: object): number | Promise<number> {
     if (chunk instanceof MappedBuffer) {
       if (chunk.owner === this.#mapped) return -chunk.lease;
       throw new RegionRefused('CONNECTION', 'the memory is of another connection', { doing: 'move data' });
@@ -279,8 +281,11 @@ export class ClientAttachment {
     if (region === undefined) {
       const { shared } = chunk as Chunk;
       region = this.#fabric === null ? this.#offer(shared) : this.#publish(this.#fabric, shared);
-      region.catch(() => this.#regions.delete(chunk));
       this.#regions.set(chunk, region);
+      region.then(
+        (number) => this.#regions.set(chunk, number),
+        () => this.#regions.delete(chunk),
+      );
     }
     return region;
   }

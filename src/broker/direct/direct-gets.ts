@@ -163,17 +163,10 @@ export class DirectGets {
     attachment: Attachment | null,
     room: AnswerRoom,
   ): Promise<Pick<Got, 'data' | 'heldBytes'>> {
-    const groups = new Map<string, Wanted[]>();
-    for (const one of wanted) {
-      const key = extentKey(one.signed);
-      const group = groups.get(key);
-      if (group === undefined) groups.set(key, [one]);
-      else group.push(one);
-    }
-    if (attachment === null) return this.#moveInline([...groups.values()], room);
-    if (attachment instanceof FabricAttachment)
-      await this.#moveByFabric([...groups.values()], attachment, room);
-    else await this.#moveToAttached([...groups.values()], attachment, room);
+    const groups = groupsOf(wanted);
+    if (attachment === null) return this.#moveInline(groups, room);
+    if (attachment instanceof FabricAttachment) await this.#moveByFabric(groups, attachment, room);
+    else await this.#moveToAttached(groups, attachment, room);
     return { data: [], heldBytes: 0 };
   }
 
@@ -361,6 +354,22 @@ function bytesGathered(groups: readonly (readonly Wanted[])[]): number {
   for (const group of groups)
     for (const { blocks, answer } of group) if (!isContiguous(blocks)) bytes += answer.length;
   return bytes;
+}
+
+/** By extent. */
+function groupsOf(wanted: readonly Wanted[]): Wanted[][] {
+  const groups = new Map<string, Wanted[]>();
+  let group: Wanted[] = [];
+  for (const one of wanted) {
+    // A claim is of one extent.
+    if (group[0]?.signed.claim !== one.signed.claim) {
+      const key = extentKey(one.signed);
+      group = groups.get(key) ?? [];
+      groups.set(key, group);
+    }
+    group.push(one);
+  }
+  return [...groups.values()];
 }
 
 function extentKey({ claim, reference }: SignedReference): string {

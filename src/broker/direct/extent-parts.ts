@@ -85,6 +85,8 @@ export class ExtentParts {
    * @throws RangeError when a block lies in no part
    */
   pick(valueOffset: number, blocks: readonly Blocks[]): Picked[] {
+    const [first] = this.#parts;
+    if (first?.piece.byteLength === this.byteLength) return pickOfWhole(first.piece, valueOffset, blocks);
     const picked: (Picked & { blocks: Blocks[]; bytes: number })[] = [];
     for (const { offset, count, block, stride } of blocks) {
       for (let done = 0; done < count && block > 0; ) {
@@ -120,4 +122,19 @@ export class ExtentParts {
   release(): void {
     for (const { piece } of this.#parts) piece.memory.release();
   }
+}
+
+/** Where nothing has to be looked for. */
+function pickOfWhole(piece: MemoryPiece, valueOffset: number, blocks: readonly Blocks[]): Picked[] {
+  const picked: Blocks[] = [];
+  let bytes = 0;
+  for (const { offset, count, block, stride } of blocks) {
+    if (block === 0 || count === 0) continue;
+    const at = valueOffset + offset;
+    if (at + (count - 1) * stride + block > piece.byteLength)
+      throw new RangeError(`${block} bytes at ${at} are not in memory`);
+    picked.push({ offset: at, count, block, stride });
+    bytes += count * block;
+  }
+  return bytes > 0 ? [{ piece, blocks: picked, bytes }] : [];
 }

@@ -87,8 +87,24 @@ export class MovePlan {
   }
 
   #move(move: Move, answer: GotItem, bytes: number): void {
+    if (bytes > JOB_BYTES && isContiguous(move.blocks)) {
+      this.#moveInParts(move, answer, bytes);
+      return;
+    }
     this.#moves.push(move);
     this.#answers.push({ answer, bytes });
+  }
+
+  /** A long stretch, which several threads copy. */
+  #moveInParts(move: Move, answer: GotItem, bytes: number): void {
+    const { memory, blocks, targetOffset = 0 } = move;
+    for (let done = 0; done < bytes; done += JOB_BYTES) {
+      const block = Math.min(JOB_BYTES, bytes - done);
+      const part = [{ offset: blocks[0]!.offset + done, count: 1, block, stride: block }];
+      const held = done === 0 ? memory : memory.retain();
+      this.#moves.push({ ...move, memory: held, blocks: part, targetOffset: targetOffset + done });
+      this.#answers.push({ answer, bytes: block });
+    }
   }
 
   /** The moves in order, as much together as is worth a thread of its own. */

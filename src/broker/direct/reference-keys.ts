@@ -1,7 +1,9 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { PAYLOAD_REFERENCE_SIZE } from '../../protocol/records/payload-reference.ts';
 import {
+  areOfOneClaim,
   decodeSignedReference,
+  decodeWithClaim,
   type SignedReference,
   setSignature,
   signedParts,
@@ -43,6 +45,9 @@ export class ReferenceKeys {
   #nextId = randomBytes(4).readUInt32BE();
   /** What each signature was right for, by the signature. */
   readonly #right = new Map<string, { readonly parts: Buffer; readonly principal: string }>();
+  /** The last that was right: the next is mostly of the same batch. */
+  #last: { readonly bytes: Uint8Array; readonly principal: string; readonly signed: SignedReference } | null =
+    null;
   /** Signatures by what was signed. */
   readonly #made = new Map<string, Buffer>();
 
@@ -74,15 +79,22 @@ export class ReferenceKeys {
     setSignature(claim, signature);
   }
 
-  /** @throws ReferenceRefused */
+  /** References of one batch, one after the other, have one object as their claim. @throws ReferenceRefused */
   verify(bytes: Uint8Array, principal: string): SignedReference {
-    const signed = decodeSignedReference(bytes);
+    const last = this.#last;
+    const isKnown = last !== null && last.principal === principal && areOfOneClaim(bytes, last.bytes);
+    // What is kept must not lie in the memory of a request.
+    const own = isKnown ? last.bytes : Uint8Array.from(bytes);
+    const signed = isKnown ? decodeWithClaim(bytes, last.signed) : decodeSignedReference(own);
     const key = this.#keys.find(({ id }) => id === signed.claim.keyId);
     // Also when the gateway was started again: to the client it is the same.
     if (key === undefined)
       throw new ReferenceRefused('expired', 'The reference was signed with a key that is no longer valid');
-    if (!this.#isRight(key, bytes, signed.signature, principal))
-      throw new ReferenceRefused('forged', 'The signature of the reference is not right for this client');
+    if (!isKnown) {
+      if (!this.#isRight(key, bytes, signed.signature, principal))
+        throw new ReferenceRefused('forged', 'The signature of the reference is not right for this client');
+      this.#last = { bytes: own, principal, signed };
+    }
     if (signed.claim.expiresMs < this.#clock.now())
       throw new ReferenceRefused('expired', 'The reference has expired (payload.reference.ttl.ms)');
     return signed;

@@ -58,6 +58,24 @@ describe('signed references', () => {
     }
   });
 
+  it('of one batch have one claim, each with a value of its own', () => {
+    const keys = new ReferenceKeys(TTL_MS, new VirtualClock());
+    const context = { keys, principal: WHO, topicId: TOPIC_ID, partition: 0 };
+    const sizes = [500, 700];
+    const batch = signBatches(referenceBatch(sizes.map((size) => Buffer.alloc(size, 1))), context);
+    const request = readRecords(batch).map(({ value }) => Buffer.from(value!));
+    const [first, second] = request.map((value) => keys.verify(value, WHO));
+    assert.equal(first!.claim, second!.claim);
+    assert.deepEqual(
+      [first, second].map((one) => one!.reference.valueLength),
+      sizes,
+    );
+    // What is remembered does not lie in the memory of a request, which others get.
+    const again = Buffer.from(request[0]!);
+    for (const value of request) value.fill(0);
+    assert.equal(keys.verify(again, WHO).claim, first!.claim);
+  });
+
   it('are refused when they were changed, are another’s, or have expired; a change of keys refuses none', () => {
     const clock = new VirtualClock();
     const keys = new ReferenceKeys(TTL_MS, clock);
@@ -66,8 +84,8 @@ describe('signed references', () => {
     const value = Buffer.from(sign());
     keys.verify(value, WHO);
     assert.throws(() => keys.verify(value, 'User:other'), { reason: 'forged' });
-    // Segment, position, extent length, topic, partition, header CRC, offset, expiry.
-    for (const at of [23, 31, 35, 64, 83, 87, 95, 103]) {
+    // Segment, position, extent length, records, uncompressed length, topic, partition, header CRC, offset, expiry, signature.
+    for (const at of [23, 31, 35, 50, 58, 64, 83, 87, 95, 103, 112, 143]) {
       const changed = Buffer.from(value);
       changed[at]! ^= 1;
       assert.throws(() => keys.verify(changed, WHO), Error, `byte ${at}`);

@@ -12,6 +12,13 @@ export const CLAIM_SIZE = 80;
 export const SIGNED_REFERENCE_SIZE = PAYLOAD_REFERENCE_SIZE + CLAIM_SIZE;
 export const SIGNATURE_SIZE = 32;
 const SIGNATURE_AT = CLAIM_SIZE - SIGNATURE_SIZE;
+/** What references of one batch have in common. */
+const COMMON_OF_REFERENCE: readonly (readonly [start: number, end: number])[] = [
+  [0, 36],
+  [48, 52],
+  [56, 60],
+];
+const COMMON = [...COMMON_OF_REFERENCE, [PAYLOAD_REFERENCE_SIZE, SIGNED_REFERENCE_SIZE] as const];
 
 /**
  * What makes a reference usable outside the log: whose extent it points into, for how long, and the signature of the gateway that says so.
@@ -81,11 +88,21 @@ export function decodeSignedReference(bytes: Uint8Array): SignedReference {
  */
 export function signedParts(reference: Uint8Array, claim: Uint8Array): Uint8Array[] {
   return [
-    reference.subarray(0, 36),
-    reference.subarray(48, 52),
-    reference.subarray(56, 60),
+    ...COMMON_OF_REFERENCE.map(([start, end]) => reference.subarray(start, end)),
     claim.subarray(0, SIGNATURE_AT),
   ];
+}
+
+/** Whether two signed references are of the same batch, with the same claim: what `signedParts` gives, and the signature. */
+export function areOfOneClaim(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.byteLength !== SIGNED_REFERENCE_SIZE || b.byteLength !== SIGNED_REFERENCE_SIZE) return false;
+  for (const [start, end] of COMMON) for (let i = start; i < end; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+/** As `decodeSignedReference`, for one that has its claim in common with one that was decoded. */
+export function decodeWithClaim(bytes: Uint8Array, { claim, signature }: SignedReference): SignedReference {
+  return { reference: decodePayloadReference(bytes.subarray(0, PAYLOAD_REFERENCE_SIZE)), claim, signature };
 }
 
 /** Puts the signature into a claim. */
