@@ -11,7 +11,7 @@ import type { RecordHeader } from '../protocol/records/builder.ts';
 
 /** The header of a record that holds the metadata of an event, in the form of its topic's serializer. */
 export const METADATA_HEADER = 'kafabric-metadata';
-const METADATA_NAME = Buffer.from(METADATA_HEADER);
+export const METADATA_NAME = Buffer.from(METADATA_HEADER);
 
 /** Smaller data travels within its batch, wherever it is: naming the place would cost more. */
 export const SEPARATE_BYTES = 4096;

@@ -20,7 +20,7 @@ describe('selections', () => {
     const data = Uint8Array.from({ length: SIZE }, (_, i) => (i * 37) & 0xff);
     fc.assert(
       fc.property(fc.array(range, { maxLength: 8 }), (wanted: Range[]) => {
-        const ranges = rangesOf(wanted, SIZE, 'test')!;
+        const ranges = rangesOf(wanted, SIZE, () => 'test')!;
         const slices = wanted.flatMap(({ offset, length, count = 1, stride = length }) =>
           Array.from({ length: count }, (_, i) =>
             data.subarray(offset + i * stride, offset + i * stride + length),
@@ -28,7 +28,7 @@ describe('selections', () => {
         );
         const expected = Buffer.concat(slices);
         const target = new Uint8Array(selectedBytes(ranges));
-        copySelected(data, ranges, target);
+        copySelected((offset, length) => data.subarray(offset, offset + length), ranges, target);
         assert.deepEqual(Buffer.from(target), expected);
       }),
     );
@@ -43,7 +43,7 @@ describe('selections', () => {
       { offset: 0.5, length: 1 },
       { offset: 0, length: 1, count: 0 },
     ])
-      assert.throws(() => rangesOf(wrong, 10, 'test'), { code: 'INVALID_ARGUMENT' });
+      assert.throws(() => rangesOf(wrong, 10, () => 'test'), { code: 'INVALID_ARGUMENT' });
   });
 
   it('may be declared', () => {
@@ -54,9 +54,12 @@ describe('selections', () => {
       ],
     });
     const descriptor = { size: 100, inline: false };
-    assert.equal(select({ run: { kind: 'hot' }, t: 2 }, descriptor), 'all');
-    assert.deepEqual(select({ run: { kind: 'hot' }, t: 1 }, descriptor), { offset: 0, length: 8 });
-    assert.equal(select(null, descriptor), 'none');
+    assert.equal(select({ metadata: { run: { kind: 'hot' }, t: 2 }, descriptor }), 'all');
+    assert.deepEqual(select({ metadata: { run: { kind: 'hot' }, t: 1 }, descriptor }), {
+      offset: 0,
+      length: 8,
+    });
+    assert.equal(select({ metadata: null, descriptor }), 'none');
   });
 });
 

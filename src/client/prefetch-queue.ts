@@ -1,6 +1,6 @@
 import type { DataBroker } from './consumer-options.ts';
 import type { Event } from './event.ts';
-import { type DataSelector, rangesOf, selectedBytes } from './selection.ts';
+import { type Selectable, type Selection, selectedBytes } from './selection.ts';
 
 /** An event that was fetched and not pulled yet. */
 export interface Prefetched {
@@ -8,7 +8,7 @@ export interface Prefetched {
   readonly metadataBytes: number;
   /** Of its selected data; 0 before that was asked for. */
   dataBytes: number;
-  /** Settles when the selected data is there; null before it was asked for. */
+  /** Settles when the selected data is there; null before it was asked for, and when it was there at once. */
   ready: Promise<void> | null;
   /** The selected data is there. */
   isReady: boolean;
@@ -16,8 +16,6 @@ export interface Prefetched {
 
 /** The places of entries that were taken are given back when they are so many, and more than those that wait. */
 const MOVE_AFTER = 1024;
-
-const READY = Promise.resolve();
 
 export interface PrefetchLimits {
   readonly metadataBytes: number;
@@ -30,7 +28,7 @@ export interface PrefetchLimits {
  */
 export class PrefetchQueue {
   readonly #limits: PrefetchLimits;
-  readonly #select: DataSelector;
+  readonly #select: (event: Selectable) => Selection;
   readonly #broker: DataBroker | undefined;
   readonly #onRoom: () => void;
   #entries: (Prefetched | undefined)[] = [];
@@ -41,10 +39,13 @@ export class PrefetchQueue {
   #metadataBytes = 0;
   #dataBytes = 0;
 
-  /** @param onRoom called when there is room for more metadata again */
+  /**
+   * @param select see selectorOf
+   * @param onRoom called when more metadata should be fetched again
+   */
   constructor(
     limits: PrefetchLimits,
-    select: DataSelector,
+    select: (event: Selectable) => Selection,
     broker: DataBroker | undefined,
     onRoom: () => void,
   ) {
@@ -70,9 +71,9 @@ export class PrefetchQueue {
     return this.#dataBytes;
   }
 
-  /** Whether no more metadata should be fetched. */
+  /** Whether no more metadata should be fetched: until half of it is taken, so that fetches are not for a few events each. */
   get isFull(): boolean {
-    return this.#metadataBytes >= this.#limits.metadataBytes;
+    return this.#metadataBytes > this.#limits.metadataBytes / 2;
   }
 
   /** Bytes of metadata that may be fetched. */
@@ -136,30 +137,22 @@ export class PrefetchQueue {
       const entry = this.#entries[this.#started++]!;
       entry.ready = this.#fill(entry);
       this.#dataBytes += entry.dataBytes;
-      if (entry.isReady) continue;
-      entry.ready.then(
-        () => {
-          entry.isReady = true;
-        },
-        () => undefined,
-      );
+      const ready = () => {
+        entry.isReady = true;
+      };
+      if (entry.ready === null) ready();
+      else entry.ready.then(ready, () => undefined);
     }
   }
 
-  /** `dataBytes` is known when it returns. */
-  #fill(entry: Prefetched): Promise<void> {
+  /** `dataBytes` is known when it returns; null: everything is there. */
+  #fill(entry: Prefetched): Promise<void> | null {
     const { event } = entry;
-    const { metadata, descriptor } = event;
     try {
-      const selection = this.#select(metadata, descriptor);
-      if (selection === 'none') {
-        entry.isReady = true;
-        return READY;
-      }
-      const doing = `select data of ${event.topic}-${event.partition} at ${event.offset}`;
-      const ranges = rangesOf(selection, descriptor.size, doing)!;
+      const ranges = event.rangesOf(this.#select(event), 'select');
+      if (ranges === null) return null;
       entry.dataBytes = selectedBytes(ranges);
-      return event.select(selection, this.#broker?.(metadata, descriptor, entry.dataBytes));
+      return event.select(ranges, this.#broker?.(event.metadata, event.descriptor, entry.dataBytes));
     } catch (error) {
       return Promise.reject(error);
     }
