@@ -113,6 +113,7 @@ export class SharedPool {
 
   /** Data has been pushed: buffers of which it was all are the gateway's now. */
   handedOver(data: readonly Uint8Array[] | null): void {
+    if (this.#mapped.size === 0) return;
     for (const part of data ?? []) {
       const buffer = this.mappedAt(part);
       if (buffer !== null && buffer.bytes.byteLength === part.byteLength) buffer.release();
