@@ -3,14 +3,7 @@ import { DirectError } from './errors.ts';
 import type { FetchedRecord } from './fetched-record.ts';
 import type { Getter } from './getter.ts';
 import type { View } from './mapped-memory.ts';
-import {
-  copySelected,
-  type DataDescriptor,
-  type Range,
-  rangesOf,
-  type Selection,
-  selectedBytes,
-} from './selection.ts';
+import { type DataDescriptor, type Range, rangesOf, type Selection, selectedBytes } from './selection.ts';
 import type { TopicHandle } from './topic.ts';
 
 /** What the events of one partition have in common. */
@@ -127,12 +120,13 @@ export class Event {
   select(ranges: readonly Required<Range>[], target: Uint8Array | undefined): Promise<void> | null {
     const into = this.#targetOf(ranges, target);
     const got = this.#get(ranges, into);
-    const done = () => {
+    if (got === null) {
       this.#selected = into;
-    };
-    if (got !== null) return got.then(done);
-    done();
-    return null;
+      return null;
+    }
+    return got.then(() => {
+      this.#selected = into;
+    });
   }
 
   /** This event and those before it in its partition need not be delivered again: what commits are made of. */
@@ -154,7 +148,7 @@ export class Event {
     if (target.byteLength === 0) return null;
     if (this.#record.referenced !== null)
       return this.#origin.getter.get({ ...this.#reference('get'), ranges, target });
-    copySelected((offset, length) => this.#record.valuePart(offset, length), ranges, target);
+    this.#record.copySelected(ranges, target);
     return null;
   }
 

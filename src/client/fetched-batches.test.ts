@@ -58,7 +58,13 @@ describe('batches that were fetched', () => {
     const value = Buffer.from('0123456789');
     const batch = buildBatch([{ key: null, value }], { baseOffset: BASE });
     const [record] = readFetched(batch, BASE, []).records;
-    assert.deepEqual(Buffer.from(record!.valuePart(3, 4)), Buffer.from('3456'));
+    const target = new Uint8Array(5);
+    const ranges = [
+      { offset: 3, length: 1, count: 2, stride: 4 },
+      { offset: 0, length: 3, count: 1, stride: 3 },
+    ];
+    record!.copySelected(ranges, target);
+    assert.deepEqual(Buffer.from(target), Buffer.from('37012'));
     assert.equal(record!.referenced, null);
   });
 

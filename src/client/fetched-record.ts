@@ -5,6 +5,7 @@ import { isSignedReference } from '../protocol/records/signed-reference.ts';
 import { ProtocolError } from '../protocol/wire/errors.ts';
 import { Reader } from '../protocol/wire/reader.ts';
 import { METADATA_NAME } from './batch-encoder.ts';
+import { copySelected, type Range } from './selection.ts';
 
 /** Length, attributes, timestamp, offset, key, value and header count of one byte each. */
 const MINIMUM_RECORD_SIZE = 7;
@@ -41,7 +42,7 @@ export class FetchedRecord {
   readonly offsetDelta: number;
   /** Of the data, where the value is a signed reference to it; null: the value is the data. */
   readonly referenced: number | null;
-  readonly valueAt: number;
+  readonly #valueAt: number;
   /** -1: null. */
   readonly valueLength: number;
   readonly #section: RecordSection;
@@ -68,7 +69,7 @@ export class FetchedRecord {
     this.#keyLength = reader.varint();
     this.#keyAt = skip(reader, this.#keyLength);
     this.valueLength = reader.varint();
-    this.valueAt = skip(reader, this.valueLength);
+    this.#valueAt = skip(reader, this.valueLength);
     this.#headers = reader.varint();
     this.#headersAt = reader.position;
     this.#passHeaders(reader);
@@ -85,13 +86,12 @@ export class FetchedRecord {
   }
 
   get value(): Uint8Array | null {
-    return this.#view(this.valueAt, this.valueLength);
+    return this.#view(this.#valueAt, this.valueLength);
   }
 
-  /** A part of the value. */
-  valuePart(offset: number, length: number): Uint8Array {
-    const at = this.valueAt + offset;
-    return this.#bytes.subarray(at, at + length);
+  /** Copies parts of the value, which have to be inside. */
+  copySelected(ranges: readonly Required<Range>[], target: Uint8Array): void {
+    copySelected(this.#bytes, this.#valueAt, ranges, target);
   }
 
   /** Of the event, as its topic's serializer has written it; null for records of plain producers. */

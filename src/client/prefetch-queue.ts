@@ -137,11 +137,8 @@ export class PrefetchQueue {
       const entry = this.#entries[this.#started++]!;
       entry.ready = this.#fill(entry);
       this.#dataBytes += entry.dataBytes;
-      const ready = () => {
-        entry.isReady = true;
-      };
-      if (entry.ready === null) ready();
-      else entry.ready.then(ready, () => undefined);
+      if (entry.ready === null) entry.isReady = true;
+      else noteReady(entry, entry.ready);
     }
   }
 
@@ -157,4 +154,13 @@ export class PrefetchQueue {
       return Promise.reject(error);
     }
   }
+}
+
+function noteReady(entry: Prefetched, ready: Promise<void>): void {
+  ready.then(
+    () => {
+      entry.isReady = true;
+    },
+    () => undefined,
+  );
 }

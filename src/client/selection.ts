@@ -64,17 +64,18 @@ export function selectedBytes(ranges: readonly Required<Range>[]): number {
   return bytes;
 }
 
-/** Copies the selected parts of data that is here: `part` gives a view of one. */
+/** Copies the selected parts of the data that begins at `from`. */
 export function copySelected(
-  part: (offset: number, length: number) => Uint8Array,
+  bytes: Buffer,
+  from: number,
   ranges: readonly Required<Range>[],
   target: Uint8Array,
 ): void {
   let to = 0;
   for (const { offset, length, count, stride } of ranges) {
     for (let i = 0; i < count; i++) {
-      target.set(part(offset + i * stride, length), to);
-      to += length;
+      const at = from + offset + i * stride;
+      to += bytes.copy(target, to, at, at + length);
     }
   }
 }
