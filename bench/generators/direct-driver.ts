@@ -9,6 +9,7 @@ import {
   type TopicHandle,
 } from '../../src/client/index.ts';
 import { percentile } from '../measure/statistics.ts';
+import { Metronome, now } from './metronome.ts';
 
 export interface DirectPlan {
   what: 'push' | 'pull' | 'latency';
@@ -47,6 +48,11 @@ const plan = JSON.parse(process.argv[2]!) as DirectPlan;
 function warmUpEvents(bytes: number): number {
   return Math.round(Math.min(20_000, Math.max(20, 200e6 / Math.max(1, bytes))));
 }
+
+/** Before latency is measured events go there and back one at a time, so many at most. */
+const MOST_WARM_UP_TRIPS = 5_000;
+/** Until its thread is there. */
+const METRONOME_START_MS = 100;
 
 /** Resolves to the milliseconds at which the harness said to start. */
 async function start(): Promise<number> {
@@ -204,33 +210,35 @@ async function latency(client: Client, topic: TopicHandle): Promise<void> {
   const producer = topic.producer();
   const consumer = (await consumersOf(client, topic, size))();
   const ring = await client.allocate(slots * size);
-  // Both are connected before it begins.
-  await producer.push({ due: null }, ring.bytes.subarray(0, size));
-  await consumer.pull();
-  const from = await start();
+  const dataOf = (i: number) => {
+    const at = (i % slots) * size;
+    return ring.bytes.subarray(at, at + size);
+  };
+  // Both are connected before it begins, and their JavaScript is compiled.
+  for (let i = 0; i < Math.min(warmUpEvents(size), MOST_WARM_UP_TRIPS); i++) {
+    const pushed = producer.push({ due: null }, dataOf(i));
+    await consumer.pull();
+    await pushed;
+  }
+  await start();
+  const from = now() + METRONOME_START_MS;
   const report = counted();
   const delays: number[] = [];
   const pulling = (async () => {
     while (delays.length < total) {
       const event = (await consumer.pull())!;
-      delays.push(performance.now() - (event.metadata as { due: number }).due);
+      delays.push(now() - (event.metadata as { due: number }).due);
     }
   })();
+  const metronome = new Metronome(from, rate, total);
   const pushes: Promise<unknown>[] = [];
-  for (let i = 0; i < total; ) {
-    const dueAt = from + (i * 1000) / rate;
-    const waitMs = dueAt - performance.now();
-    if (waitMs > 0) {
-      // Timers are of whole milliseconds, and late: the last of them is spent watching the clock.
-      await new Promise((resolve) => (waitMs > 2 ? setTimeout(resolve, waitMs - 2) : setImmediate(resolve)));
-      continue;
-    }
-    const at = (i % slots) * size;
-    pushes.push(producer.push({ due: dueAt }, ring.bytes.subarray(at, at + size)));
-    i++;
+  for (let i = 0; i < total; i++) {
+    const due = await metronome.next();
+    pushes.push(producer.push({ due }, dataOf(i)));
   }
   await Promise.all([...pushes, pulling]);
-  const ms = performance.now() - from;
+  const ms = now() - from;
+  await metronome.stop();
   const at = (part: number) => percentile(delays, part);
   const figures = { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: at(1) };
   report(total, total * size, ms, figures);

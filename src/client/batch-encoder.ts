@@ -11,10 +11,13 @@ import type { RecordHeader } from '../protocol/records/builder.ts';
 
 /** The header of a record that holds the metadata of an event, in the form of its topic's serializer. */
 export const METADATA_HEADER = 'kafabric-metadata';
-const METADATA_NAME = Buffer.from(METADATA_HEADER);
+export const METADATA_NAME = Buffer.from(METADATA_HEADER);
 
 /** Smaller data travels within its batch, wherever it is: naming the place would cost more. */
 export const SEPARATE_BYTES = 4096;
+
+/** So many are copied one by one. */
+const FEW_BYTES = 32;
 
 /** An event as it goes out. */
 export interface EventRecord {
@@ -143,8 +146,11 @@ class RecordWriter {
   }
 
   #bytes(bytes: Uint8Array): void {
-    this.#buffer.set(bytes, this.#at);
-    this.#at += bytes.byteLength;
+    const { byteLength } = bytes;
+    // A call costs more than the few bytes.
+    if (byteLength <= FEW_BYTES) for (let i = 0; i < byteLength; i++) this.#buffer[this.#at + i] = bytes[i]!;
+    else this.#buffer.set(bytes, this.#at);
+    this.#at += byteLength;
   }
 
   /** Zigzag, of any safe integer. */

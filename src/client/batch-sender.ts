@@ -18,7 +18,7 @@ import { type Path, RegionRefused, type RegisteredBuffer, type SharedPool } from
 import type { TopicHandle } from './topic.ts';
 
 const PRODUCE_VERSION = 13;
-/** Smaller batches go inline also where memory is shared. */
+/** Batches with less data of a size that is worth it go inline also where memory is shared. */
 const SHARED_MIN_BYTES = 32 * 1024;
 
 export interface BatchSenderOptions {
@@ -76,9 +76,7 @@ export class BatchSender {
     const leader = await this.#cluster.leaderOf(this.#topic.name, partition, isRetry);
     const channel = await this.#cluster.channel(leader, 'put');
     const producer = identity && { ...identity, isTransactional: this.#transactionalId !== null };
-    let dataBytes = 0;
-    for (const event of events) dataBytes += event.dataBytes;
-    const isSmall = dataBytes < SHARED_MIN_BYTES && !this.#puts.has(partition);
+    const isSmall = separateBytes(events) < SHARED_MIN_BYTES && !this.#puts.has(partition);
     if (channel.attachment.path === 'tcp' || isSmall) {
       if (channel.attachment.path === 'tcp') this.#path = 'tcp';
       const offset = await this.#produce(channel, partition, encodeBatch(events, producer), sent);
@@ -244,6 +242,15 @@ export class BatchSender {
     if (errorCode !== 0) throw brokerError(errorCode, errorMessage, doing);
     return baseOffset;
   }
+}
+
+/** What does not travel within the batch where memory is shared. */
+function separateBytes(events: readonly EventRecord[]): number {
+  let bytes = 0;
+  for (const { data } of events)
+    if (data !== null)
+      for (const { byteLength } of data) if (byteLength >= SEPARATE_BYTES) bytes += byteLength;
+  return bytes;
 }
 
 /** The gateway may have taken the memory over, and use it otherwise: what is there now must not be sent again as the event. */

@@ -28,7 +28,7 @@ describe('selections', () => {
         );
         const expected = Buffer.concat(slices);
         const target = new Uint8Array(selectedBytes(ranges));
-        copySelected(data, ranges, target);
+        copySelected(Buffer.concat([Buffer.alloc(7), data]), 7, ranges, target);
         assert.deepEqual(Buffer.from(target), expected);
       }),
     );
@@ -54,9 +54,12 @@ describe('selections', () => {
       ],
     });
     const descriptor = { size: 100, inline: false };
-    assert.equal(select({ run: { kind: 'hot' }, t: 2 }, descriptor), 'all');
-    assert.deepEqual(select({ run: { kind: 'hot' }, t: 1 }, descriptor), { offset: 0, length: 8 });
-    assert.equal(select(null, descriptor), 'none');
+    assert.equal(select({ metadata: { run: { kind: 'hot' }, t: 2 }, descriptor }), 'all');
+    assert.deepEqual(select({ metadata: { run: { kind: 'hot' }, t: 1 }, descriptor }), {
+      offset: 0,
+      length: 8,
+    });
+    assert.equal(select({ metadata: null, descriptor }), 'none');
   });
 });
 

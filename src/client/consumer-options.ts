@@ -16,7 +16,7 @@ export interface ConsumerOptions {
   select?: DataSelector | DeclarativeSelector | Selection;
   /** Where it lands; default memory of its own. */
   broker?: DataBroker;
-  /** Metadata that is fetched ahead, in bytes; default 4 MiB. Small data that comes with it counts. */
+  /** Metadata that is fetched ahead, in bytes; default 8 MiB. Small data that comes with it counts. */
   prefetchBytes?: number;
   /**
    * Selected data that is under way or waits to be pulled, in bytes; default 64 MiB. No more is asked for above it, so that it is exceeded
@@ -52,7 +52,7 @@ export interface CheckedConsumerOptions extends ConsumerOptions {
 export function checkConsumerOptions(options: ConsumerOptions): CheckedConsumerOptions {
   const checked = {
     from: 'earliest' as const,
-    prefetchBytes: 4 << 20,
+    prefetchBytes: 8 << 20,
     prefetchDataBytes: 64 << 20,
     commitEveryMs: 5_000,
     sessionTimeoutMs: 45_000,

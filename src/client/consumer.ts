@@ -182,7 +182,7 @@ export class Consumer implements AsyncIterable<Event> {
       if (head === undefined && this.#failure !== null) throw this.#failure;
       const waitMs = deadline === null ? null : deadline - Date.now();
       if (head !== undefined) {
-        const isReady = await settles(head.ready!, waitMs, signal);
+        const isReady = head.isReady || (await settles(head.ready!, waitMs, signal));
         if (this.#queue.head !== head) continue; // revoked meanwhile
         if (isReady) return this.#queue.take();
       } else if (waitMs === null || waitMs > 0) {

@@ -89,8 +89,8 @@ export class Delivery {
     const { lingerMs, deliveryTimeoutMs } = this.#options;
     const batch = openBatch(Date.now() + deliveryTimeoutMs);
     lane.open = batch;
-    // Events that are pushed in one go are sent in one batch.
-    if (lingerMs === 'adaptive') setImmediate(() => lane.open === batch && this.#pump(lane));
+    // Events that are pushed in one go are sent in one batch: when the application waits for something else, not a turn of the event loop later.
+    if (lingerMs === 'adaptive') process.nextTick(() => lane.open === batch && this.#pump(lane));
     else batch.timer = setTimeout(() => lane.open === batch && this.#seal(lane), lingerMs);
     return batch;
   }

@@ -1,79 +1,112 @@
 import type { RecordHeader } from '../protocol/records/builder.ts';
-import { METADATA_HEADER } from './batch-encoder.ts';
 import { DirectError } from './errors.ts';
+import type { FetchedRecord } from './fetched-record.ts';
 import type { Getter, Referenced } from './getter.ts';
 import type { View } from './mapped-memory.ts';
-import {
-  copySelected,
-  type DataDescriptor,
-  type Range,
-  rangesOf,
-  type Selection,
-  selectedBytes,
-} from './selection.ts';
+import { type DataDescriptor, type Range, rangesOf, type Selection, selectedBytes } from './selection.ts';
 import type { TopicHandle } from './topic.ts';
 
-/** Where an event's data comes from: it came with the record, or a reference to it did. */
-export type DataSource =
-  | { readonly kind: 'inline'; readonly value: Uint8Array | null }
-  | (Referenced & { readonly kind: 'reference' });
-
-const NO_HEADERS: readonly RecordHeader[] = [];
-const HERE = Promise.resolve();
-
-export interface EventParts {
+/** What the events of one partition have in common. */
+export interface EventOrigin {
   readonly topic: TopicHandle;
   readonly partition: number;
-  readonly offset: bigint;
-  readonly timestamp: number;
-  readonly key: Uint8Array | null;
-  readonly headers: readonly RecordHeader[];
-  readonly source: DataSource;
+  /** The gateway that data is to be had from. */
+  readonly node: number;
+  readonly getter: Getter;
+  /** The reference of one record again; null when it is gone. */
+  readonly renew: (offset: bigint) => Promise<Uint8Array | null>;
+  readonly acknowledge: (offset: bigint) => void;
+}
+
+/** The value of a record that was fetched without it. */
+class StoredValue implements Referenced {
+  readonly #record: FetchedRecord;
+  readonly #origin: EventOrigin;
+  #reference: Uint8Array;
+
+  constructor(record: FetchedRecord, origin: EventOrigin) {
+    this.#record = record;
+    this.#origin = origin;
+    this.#reference = record.value!;
+  }
+
+  get node(): number {
+    return this.#origin.node;
+  }
+
+  get size(): number {
+    return this.#record.referenced!;
+  }
+
+  get reference(): Uint8Array {
+    return this.#reference;
+  }
+
+  get doing(): string {
+    return `get data of ${this.#origin.topic.name}-${this.#origin.partition} at ${this.#record.offset}`;
+  }
+
+  async renew(): Promise<boolean> {
+    const reference = await this.#origin.renew(this.#record.offset);
+    if (reference !== null) this.#reference = reference;
+    return reference !== null;
+  }
 }
 
 /** An event, or a record of a plain Kafka producer: it has no metadata, and its value is the data. */
 export class Event {
-  readonly topic: string;
-  readonly partition: number;
-  readonly offset: bigint;
-  /** Milliseconds since the epoch. */
-  readonly timestamp: number;
-  readonly key: Uint8Array | null;
-  /** Those that the producer added. */
-  readonly headers: readonly RecordHeader[];
-  readonly descriptor: DataDescriptor;
-  readonly #handle: TopicHandle;
-  readonly #source: DataSource;
-  readonly #getter: Getter;
-  readonly #onAcknowledge: (event: Event) => void;
-  readonly #metadataBytes: Uint8Array | null;
+  readonly #record: FetchedRecord;
+  readonly #origin: EventOrigin;
   #metadata: unknown;
   #hasMetadata = false;
   #selected: Uint8Array | null = null;
+  #stored: StoredValue | null = null;
 
-  constructor(parts: EventParts, getter: Getter, onAcknowledge: (event: Event) => void) {
-    this.topic = parts.topic.name;
-    this.partition = parts.partition;
-    this.offset = parts.offset;
-    this.timestamp = parts.timestamp;
-    this.key = parts.key;
-    const isMetadata = ({ key }: RecordHeader) => key === METADATA_HEADER;
-    const isAlone = parts.headers.length === 1 && isMetadata(parts.headers[0]!);
-    this.headers = isAlone ? NO_HEADERS : parts.headers.filter((header) => !isMetadata(header));
-    this.#metadataBytes = parts.headers.find(isMetadata)?.value ?? null;
-    this.#handle = parts.topic;
-    this.#source = parts.source;
-    this.#getter = getter;
-    this.#onAcknowledge = onAcknowledge;
-    const { source } = parts;
-    const size = source.kind === 'inline' ? (source.value?.byteLength ?? 0) : source.size;
-    this.descriptor = { size, inline: source.kind === 'inline' };
+  constructor(record: FetchedRecord, origin: EventOrigin) {
+    this.#record = record;
+    this.#origin = origin;
+  }
+
+  get topic(): string {
+    return this.#origin.topic.name;
+  }
+
+  get partition(): number {
+    return this.#origin.partition;
+  }
+
+  get offset(): bigint {
+    return this.#record.offset;
+  }
+
+  /** Milliseconds since the epoch. */
+  get timestamp(): number {
+    return this.#record.timestamp;
+  }
+
+  get key(): Uint8Array | null {
+    return this.#record.key;
+  }
+
+  /** Those that the producer added. */
+  get headers(): readonly RecordHeader[] {
+    return this.#record.headers;
+  }
+
+  get descriptor(): DataDescriptor {
+    return { size: this.#size, inline: this.#record.referenced === null };
+  }
+
+  get #size(): number {
+    const { referenced, valueLength } = this.#record;
+    return referenced ?? Math.max(0, valueLength);
   }
 
   /** Read when it is asked for first; null for records of plain producers. @throws DirectError INVALID_METADATA */
   get metadata(): unknown {
     if (!this.#hasMetadata) {
-      this.#metadata = this.#metadataBytes === null ? null : this.#handle.deserialize(this.#metadataBytes);
+      const { metadata } = this.#record;
+      this.#metadata = metadata === null ? null : this.#origin.topic.deserialize(metadata);
       this.#hasMetadata = true;
     }
     return this.#metadata;
@@ -92,9 +125,10 @@ export class Event {
    * @returns the target
    */
   async data(selection: Selection = 'all', target?: Uint8Array): Promise<Uint8Array> {
-    const ranges = rangesOf(selection, this.descriptor.size, () => this.#doing('get')) ?? [];
+    const ranges = this.rangesOf(selection, 'get') ?? [];
     const into = this.#targetOf(ranges, target);
-    await this.#fill(ranges, into);
+    const got = this.#get(ranges, into);
+    if (got !== null) await got;
     return into;
   }
 
@@ -105,28 +139,29 @@ export class Event {
    */
   async view(range?: { offset: number; length: number }): Promise<View> {
     const selection = range === undefined ? 'all' : [range];
-    const source = this.#source;
-    const [part] = rangesOf(selection, this.descriptor.size, () => this.#doing('view')) ?? [];
-    if (source.kind === 'reference' && part !== undefined && part.length > 0) {
-      const view = await this.#getter.view(source, part);
+    const [part] = this.rangesOf(selection, 'view') ?? [];
+    if (this.#record.referenced !== null && part !== undefined && part.length > 0) {
+      const view = await this.#origin.getter.view(this.#storedValue(), part);
       if (view !== null) return view;
     }
     return { bytes: await this.data(selection), release() {} };
   }
 
-  /**
-   * For the consumer, which selects before it hands events out: `selected` is there when the promise resolves. Throws a DirectError when the
-   * target is not as large as what is selected.
-   */
-  select(ranges: readonly Required<Range>[], target: Uint8Array | undefined): Promise<void> {
+  /** For the consumer, which asks for data before it hands events out. */
+  rangesOf(selection: Selection, verb: 'get' | 'view' | 'select'): readonly Required<Range>[] | null {
+    return rangesOf(selection, this.#size, () => this.#doing(verb));
+  }
+
+  /** For the consumer: gets what becomes `selected`. Null when it is there at once. */
+  select(ranges: readonly Required<Range>[], target: Uint8Array | undefined): Promise<void> | null {
     const into = this.#targetOf(ranges, target);
     this.#selected = into;
-    return this.#fill(ranges, into);
+    return this.#get(ranges, into);
   }
 
   /** This event and those before it in its partition need not be delivered again: what commits are made of. */
   acknowledge(): void {
-    this.#onAcknowledge(this);
+    this.#origin.acknowledge(this.offset);
   }
 
   #targetOf(ranges: readonly Required<Range>[], target: Uint8Array | undefined): Uint8Array {
@@ -138,14 +173,20 @@ export class Event {
     });
   }
 
-  #fill(ranges: readonly Required<Range>[], into: Uint8Array): Promise<void> {
-    const source = this.#source;
-    if (source.kind === 'reference') return this.#getter.get(source, ranges, into);
-    if (source.value !== null) copySelected(source.value, ranges, into);
-    return HERE;
+  /** Null: it is there. */
+  #get(ranges: readonly Required<Range>[], target: Uint8Array): Promise<void> | null {
+    if (target.byteLength === 0) return null;
+    if (this.#record.referenced !== null) return this.#origin.getter.get(this.#storedValue(), ranges, target);
+    this.#record.copySelected(ranges, target);
+    return null;
   }
 
-  #doing(what: string): string {
-    return `${what} data of ${this.topic}-${this.partition} at ${this.offset}`;
+  #storedValue(): StoredValue {
+    this.#stored ??= new StoredValue(this.#record, this.#origin);
+    return this.#stored;
+  }
+
+  #doing(verb: 'get' | 'view' | 'select'): string {
+    return `${verb} data of ${this.topic}-${this.partition} at ${this.offset}`;
   }
 }

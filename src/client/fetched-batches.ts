@@ -1,16 +1,16 @@
+import { crc32c } from '../native/batch.ts';
 import { type Codec, decompress } from '../native/codec.ts';
-import { splitBatches } from '../protocol/records/batch-header.ts';
-import { referencedValue } from '../protocol/records/payload-reference.ts';
-import { type RecordView, readRecords } from '../protocol/records/reader.ts';
-import { isSignedReference } from '../protocol/records/signed-reference.ts';
+import {
+  BATCH_HEADER_SIZE,
+  type BatchHeader,
+  Compression,
+  CRC_COVERS_FROM,
+  splitBatches,
+} from '../protocol/records/batch-header.ts';
+import { DirectError } from './errors.ts';
+import { type FetchedRecord, type RecordSection, readSection } from './fetched-record.ts';
 
-const REFERENCES = 0x4000;
 const MAX_UNCOMPRESSED_BYTES = 256 << 20;
-
-export interface FetchedRecord extends RecordView {
-  /** Of the data; the value is a signed reference then. */
-  readonly referenced: number | null;
-}
 
 export interface FetchedRecords {
   readonly records: FetchedRecord[];
@@ -21,6 +21,7 @@ export interface FetchedRecords {
 /**
  * The records of a fetched partition from `offset` on, without control records and those of transactions that were aborted. A batch that was cut
  * off at the end is left for the next fetch.
+ * @throws DirectError CHECKSUM, retriable, when a batch has arrived damaged
  */
 export function readFetched(
   bytes: Uint8Array,
@@ -42,19 +43,28 @@ export function readFetched(
       continue;
     }
     if (header.isTransactional && ended.has(producerId)) continue;
-    const references = (header.attributes & REFERENCES) !== 0;
-    const decoded = readRecords(batch, (codec, section) =>
-      decompress(codec as Codec, section, MAX_UNCOMPRESSED_BYTES),
-    );
-    for (const record of decoded) {
-      if (record.offset < offset) continue;
-      const { value } = record;
-      const signed = references && isSignedReference(value);
-      records.push({
-        ...record,
-        referenced: signed ? referencedValue(value).length : null,
+    if (crc32c(batch.subarray(CRC_COVERS_FROM)) !== header.crc)
+      throw new DirectError('CHECKSUM', `the batch at ${header.baseOffset} arrived damaged`, {
+        doing: 'fetch',
+        retriable: true,
       });
-    }
+    readSection(sectionOf(header, batch), offset, records);
   }
   return { records, nextOffset };
+}
+
+function sectionOf(header: BatchHeader, batch: Uint8Array): RecordSection {
+  const { compression, baseOffset } = header;
+  const section = batch.subarray(BATCH_HEADER_SIZE);
+  return {
+    bytes:
+      compression === Compression.none
+        ? section
+        : decompress(compression as Codec, section, MAX_UNCOMPRESSED_BYTES),
+    count: header.recordCount,
+    baseOffset,
+    baseTimestamp: Number(header.baseTimestamp),
+    appendTime: header.isLogAppendTime ? Number(header.maxTimestamp) : null,
+    references: header.isReference,
+  };
 }

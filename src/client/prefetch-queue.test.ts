@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { Event } from './event.ts';
 import { PrefetchQueue } from './prefetch-queue.ts';
-import type { DataSelector, Selection } from './selection.ts';
+import { type Range, rangesOf, type Selectable, type Selection } from './selection.ts';
 
-const ALL: DataSelector = () => 'all';
+const ALL = (_: Selectable): Selection => 'all';
 
 /** An event whose data arrives when the test says so. */
 class SlowEvent {
@@ -21,8 +21,11 @@ class SlowEvent {
     this.descriptor = { size, inline: false };
   }
 
-  select(selection: Selection): Promise<void> {
-    if (selection === 'none') return Promise.resolve();
+  rangesOf(selection: Selection): readonly Required<Range>[] | null {
+    return rangesOf(selection, this.descriptor.size, () => 'test');
+  }
+
+  select(): Promise<void> {
     this.isAskedFor = true;
     return new Promise((resolve) => {
       this.arrive = resolve;
@@ -87,6 +90,9 @@ describe('events that are fetched ahead', () => {
     for (let i = 0; i < 3; i++) push(queue, new SlowEvent(i, 1e9), 40);
     assert.ok(queue.isFull);
     await queue.take();
+    assert.ok(queue.isFull, 'until half of them are taken');
+    assert.equal(rooms, 0);
+    await queue.take();
     assert.ok(!queue.isFull);
     assert.equal(rooms, 1);
   });
@@ -120,7 +126,7 @@ describe('events that are fetched ahead', () => {
   });
 
   it('reject what cannot be selected, and go on with the next', async () => {
-    const queue = queueOf(100, (_metadata, { size }) => ({ offset: 0, length: size === 1 ? 2 : 1 }));
+    const queue = queueOf(100, ({ descriptor: { size } }) => ({ offset: 0, length: size === 1 ? 2 : 1 }));
     const [wrong, right] = [new SlowEvent(0, 1), new SlowEvent(1, 5)];
     push(queue, wrong);
     push(queue, right);

@@ -1,6 +1,6 @@
 import type { DataBroker } from './consumer-options.ts';
 import type { Event } from './event.ts';
-import { type DataSelector, rangesOf, selectedBytes } from './selection.ts';
+import { type Selectable, type Selection, selectedBytes } from './selection.ts';
 
 /** An event that was fetched and not pulled yet. */
 export interface Prefetched {
@@ -8,7 +8,7 @@ export interface Prefetched {
   readonly metadataBytes: number;
   /** Of its selected data; 0 before that was asked for. */
   dataBytes: number;
-  /** Settles when the selected data is there; null before it was asked for. */
+  /** Settles when the selected data is there; null before it was asked for, and when it was there at once. */
   ready: Promise<void> | null;
   /** The selected data is there. */
   isReady: boolean;
@@ -19,8 +19,6 @@ const MOVE_AFTER = 1024;
 
 /** Once the limit of data is reached, more is asked for below this share of it: requests are of several events then. */
 const REFILL_BELOW = 0.75;
-
-const READY = Promise.resolve();
 
 export interface PrefetchLimits {
   readonly metadataBytes: number;
@@ -33,7 +31,7 @@ export interface PrefetchLimits {
  */
 export class PrefetchQueue {
   readonly #limits: PrefetchLimits;
-  readonly #select: DataSelector;
+  readonly #select: (event: Selectable) => Selection;
   readonly #broker: DataBroker | undefined;
   readonly #onRoom: () => void;
   #entries: (Prefetched | undefined)[] = [];
@@ -46,10 +44,13 @@ export class PrefetchQueue {
   /** The limit of data was reached. */
   #hasEnough = false;
 
-  /** @param onRoom called when there is room for more metadata again */
+  /**
+   * @param select see selectorOf
+   * @param onRoom called when more metadata should be fetched again
+   */
   constructor(
     limits: PrefetchLimits,
-    select: DataSelector,
+    select: (event: Selectable) => Selection,
     broker: DataBroker | undefined,
     onRoom: () => void,
   ) {
@@ -75,9 +76,9 @@ export class PrefetchQueue {
     return this.#dataBytes;
   }
 
-  /** Whether no more metadata should be fetched. */
+  /** Whether no more metadata should be fetched: until half of it is taken, so that fetches are not for a few events each. */
   get isFull(): boolean {
-    return this.#metadataBytes >= this.#limits.metadataBytes;
+    return this.#metadataBytes > this.#limits.metadataBytes / 2;
   }
 
   /** Bytes of metadata that may be fetched. */
@@ -142,35 +143,30 @@ export class PrefetchQueue {
       entry.ready = this.#fill(entry);
       this.#dataBytes += entry.dataBytes;
       this.#hasEnough = this.#dataBytes > 0 && this.#dataBytes >= limit;
-      if (entry.isReady) continue;
-      entry.ready.then(
-        () => {
-          entry.isReady = true;
-        },
-        () => undefined,
-      );
+      if (entry.ready === null) entry.isReady = true;
+      else noteReady(entry, entry.ready);
     }
   }
 
-  /** `dataBytes` is known when it returns. */
-  #fill(entry: Prefetched): Promise<void> {
+  /** `dataBytes` is known when it returns; null: everything is there. */
+  #fill(entry: Prefetched): Promise<void> | null {
     const { event } = entry;
-    const { metadata, descriptor } = event;
     try {
-      const selection = this.#select(metadata, descriptor);
-      if (selection === 'none') {
-        entry.isReady = true;
-        return READY;
-      }
-      const ranges = rangesOf(selection, descriptor.size, () => doingWith(event))!;
+      const ranges = event.rangesOf(this.#select(event), 'select');
+      if (ranges === null) return null;
       entry.dataBytes = selectedBytes(ranges);
-      return event.select(ranges, this.#broker?.(metadata, descriptor, entry.dataBytes));
+      return event.select(ranges, this.#broker?.(event.metadata, event.descriptor, entry.dataBytes));
     } catch (error) {
       return Promise.reject(error);
     }
   }
 }
 
-function doingWith({ topic, partition, offset }: Event): string {
-  return `select data of ${topic}-${partition} at ${offset}`;
+function noteReady(entry: Prefetched, ready: Promise<void>): void {
+  ready.then(
+    () => {
+      entry.isReady = true;
+    },
+    () => undefined,
+  );
 }

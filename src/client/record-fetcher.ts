@@ -2,10 +2,10 @@ import { ErrorCode } from '../protocol/errors.ts';
 import type { FetchResponsePartitionData } from '../protocol/generated/fetch-response.ts';
 import type { Cluster, Purpose } from './cluster.ts';
 import { brokerError, DirectError } from './errors.ts';
-import { Event } from './event.ts';
+import { Event, type EventOrigin } from './event.ts';
 import { fetchRecords } from './fetch.ts';
-import { type FetchedRecord, readFetched } from './fetched-batches.ts';
-import type { Getter, Referenced } from './getter.ts';
+import { readFetched } from './fetched-batches.ts';
+import type { Getter } from './getter.ts';
 import { type IsolationLevel, offsetsAt, type StartPosition } from './list-offsets.ts';
 import type { PrefetchQueue } from './prefetch-queue.ts';
 import type { TopicHandle } from './topic.ts';
@@ -27,46 +27,10 @@ export interface Reading {
   revoked: boolean;
 }
 
-interface RecordPlace {
-  readonly node: number;
-  readonly topic: string;
-  readonly partition: number;
-  readonly offset: bigint;
-}
-
-/** The value of a record that was fetched without it. */
-class StoredValue implements Referenced {
-  readonly kind = 'reference';
-  readonly size: number;
-  readonly #fetcher: RecordFetcher;
-  readonly #place: RecordPlace;
-  #reference: Uint8Array;
-
-  constructor(fetcher: RecordFetcher, place: RecordPlace, reference: Uint8Array, size: number) {
-    this.#fetcher = fetcher;
-    this.#place = place;
-    this.#reference = reference;
-    this.size = size;
-  }
-
-  get node(): number {
-    return this.#place.node;
-  }
-
-  get reference(): Uint8Array {
-    return this.#reference;
-  }
-
-  get doing(): string {
-    const { topic, partition, offset } = this.#place;
-    return `get data of ${topic}-${partition} at ${offset}`;
-  }
-
-  async renew(): Promise<boolean> {
-    const reference = await this.#fetcher.renew(this.#place);
-    if (reference !== null) this.#reference = reference;
-    return reference !== null;
-  }
+/** A partition, and what its events are told about it. */
+interface Source {
+  readonly reading: Reading;
+  readonly origin: EventOrigin;
 }
 
 export interface RecordFetcherOptions {
@@ -118,15 +82,19 @@ export class RecordFetcher {
   }
 
   async #fetchFrom(node: number, readings: readonly Reading[]): Promise<void> {
+    const sources = readings.map((reading) => ({ reading, origin: this.#originOf(node, reading) }));
     for (;;) {
-      const mine = readings.filter(({ revoked }) => !revoked);
+      const mine = sources.filter(({ reading }) => !reading.revoked);
       if (this.#closed || mine.length === 0) return;
-      if (this.#options.queue.isFull) {
+      const { queue } = this.#options;
+      if (queue.isFull) {
         await new Promise<void>((resolve) => this.#waiting.push(resolve));
         continue;
       }
       try {
         await this.#fetchOnce(node, mine);
+        // Few events came, which somebody may wait for: they come first.
+        if (queue.metadataBytes < MIN_FETCH_BYTES) await new Promise<void>((go) => process.nextTick(go));
       } catch (error) {
         if (this.#closed) return;
         if (!(error instanceof DirectError && error.retriable)) throw error;
@@ -135,62 +103,71 @@ export class RecordFetcher {
     }
   }
 
-  async #fetchOnce(node: number, readings: readonly Reading[]): Promise<void> {
+  #originOf(node: number, reading: Reading): EventOrigin {
+    const { handle: topic, partition } = reading;
+    const { getter, onAcknowledge } = this.#options;
+    return {
+      topic,
+      partition,
+      node,
+      getter,
+      renew: (offset) => this.#renew(node, topic.name, partition, offset),
+      acknowledge: (offset) => onAcknowledge(reading, offset),
+    };
+  }
+
+  async #fetchOnce(node: number, sources: readonly Source[]): Promise<void> {
     const { cluster, queue, maxWaitMs, isolationLevel, from } = this.#options;
     // So that one busy partition does not keep the others from their turn.
-    const first = this.#turns++ % readings.length;
-    const turn = [...readings.slice(first), ...readings.slice(0, first)];
+    const first = this.#turns++ % sources.length;
+    const turn = [...sources.slice(first), ...sources.slice(0, first)];
     const { requestTimeoutMs } = cluster.options;
     const maxBytes = Math.max(MIN_FETCH_BYTES, queue.room);
     const answers = await fetchRecords(
       await cluster.connection(node, this.#purpose),
-      turn.map(({ handle, partition, fetchOffset }) => ({ topic: handle.name, partition, fetchOffset })),
+      turn.map(({ reading: { handle, partition, fetchOffset } }) => ({
+        topic: handle.name,
+        partition,
+        fetchOffset,
+      })),
       { maxBytes, maxWaitMs, isolationLevel, requestTimeoutMs },
     );
     for (const [topic, data] of answers) {
       const { partitionIndex: partition, errorCode } = data;
-      const one = readings.find(
-        ({ handle, partition: index }) => handle.name === topic && index === partition,
+      const source = sources.find(
+        ({ reading }) => reading.handle.name === topic && reading.partition === partition,
       );
-      if (one === undefined || one.revoked) continue;
+      if (source === undefined || source.reading.revoked) continue;
       if (errorCode === ErrorCode.OFFSET_OUT_OF_RANGE) {
         // What was there has been deleted, or the position never was.
         const again = from === 'latest' ? 'latest' : 'earliest';
-        [one.fetchOffset] = (await offsetsAt(cluster, [{ topic, partition }], again, isolationLevel)) as [
-          bigint,
-        ];
+        [source.reading.fetchOffset] = (await offsetsAt(
+          cluster,
+          [{ topic, partition }],
+          again,
+          isolationLevel,
+        )) as [bigint];
       } else if (errorCode !== ErrorCode.NONE) {
         throw brokerError(errorCode, null, `fetch ${topic}-${partition}`);
       } else {
-        this.#accept(node, one, data);
+        this.#accept(source, data);
       }
     }
   }
 
-  #accept(node: number, one: Reading, data: FetchResponsePartitionData): void {
+  #accept({ reading, origin }: Source, data: FetchResponsePartitionData): void {
     const bytes = data.records as Uint8Array | null;
     if (bytes === null || bytes.byteLength === 0) return;
-    const { records, nextOffset } = readFetched(bytes, one.fetchOffset, data.abortedTransactions ?? []);
-    one.fetchOffset = nextOffset;
-    for (const record of records)
-      this.#options.queue.push(this.#eventOf(node, one, record), bytes.byteLength / records.length);
-    if (records.length > 0) this.#options.onEvents();
-  }
-
-  #eventOf(node: number, one: Reading, record: FetchedRecord): Event {
-    const { offset, timestamp, key, headers, value, referenced } = record;
-    const { handle: topic, partition } = one;
-    const source =
-      referenced === null
-        ? ({ kind: 'inline', value } as const)
-        : new StoredValue(this, { node, topic: topic.name, partition, offset }, value!, referenced);
-    const parts = { topic, partition, offset, timestamp: Number(timestamp), key, headers, source };
-    const { getter, onAcknowledge } = this.#options;
-    return new Event(parts, getter, () => onAcknowledge(one, offset));
+    const { records, nextOffset } = readFetched(bytes, reading.fetchOffset, data.abortedTransactions ?? []);
+    reading.fetchOffset = nextOffset;
+    const { queue, onEvents } = this.#options;
+    const bytesEach = bytes.byteLength / records.length;
+    for (const record of records) queue.push(new Event(record, origin), bytesEach);
+    if (records.length > 0) onEvents();
   }
 
   /** The reference of one record again; null when it is gone. */
-  async renew({ node, topic, partition, offset }: RecordPlace): Promise<Uint8Array | null> {
+  async #renew(node: number, topic: string, partition: number, offset: bigint): Promise<Uint8Array | null> {
     const { cluster, isolationLevel } = this.#options;
     const { requestTimeoutMs } = cluster.options;
     // Not behind a fetch that waits for new records.
@@ -202,6 +179,6 @@ export class RecordFetcher {
     const bytes = answer?.[1].records as Uint8Array | null | undefined;
     if (!bytes) return null;
     const found = readFetched(bytes, offset, []).records.find((record) => record.offset === offset);
-    return found?.referenced === undefined || found.referenced === null ? null : found.value;
+    return found === undefined || found.referenced === null ? null : found.value;
   }
 }

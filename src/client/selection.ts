@@ -24,29 +24,37 @@ export function strided(offset: number, count: number, block: number, stride: nu
   return { offset, length: block, count, stride };
 }
 
-/** A selection as ranges that lie inside data of `size` bytes; null: none of it. @param doing for an error */
-export function rangesOf(selection: Selection, size: number, doing: () => string): Required<Range>[] | null {
+/**
+ * A selection as ranges that lie inside data of `size` bytes; null: none of it.
+ * @param doing for people, in errors
+ */
+export function rangesOf(
+  selection: Selection,
+  size: number,
+  doing: () => string,
+): readonly Required<Range>[] | null {
   if (selection === 'none') return null;
   if (selection === 'all') return [{ offset: 0, length: size, count: 1, stride: size }];
-  const list = Array.isArray(selection) ? (selection as readonly Range[]) : [selection as Range];
-  return list.map(({ offset, length, count = 1, stride = length }) => {
-    const numbers = [offset, length, count, stride];
-    const fits = offset + (count - 1) * stride + length <= size;
-    if (
-      !numbers.every(Number.isSafeInteger) ||
-      offset < 0 ||
-      length < 0 ||
-      count < 1 ||
-      stride < length ||
-      !fits
-    )
-      throw new DirectError(
-        'INVALID_ARGUMENT',
-        `${count} blocks of ${length} bytes from ${offset} on, every ${stride}, are not inside data of ${size} bytes`,
-        { doing: doing(), todo: 'the descriptor says how large the data is' },
-      );
+  if (!Array.isArray(selection)) return [checked(selection as Range, size, doing)];
+  return (selection as readonly Range[]).map((range) => checked(range, size, doing));
+}
+
+function checked(
+  { offset, length, count = 1, stride = length }: Range,
+  size: number,
+  doing: () => string,
+): Required<Range> {
+  const { isSafeInteger } = Number;
+  const areWhole =
+    isSafeInteger(offset) && isSafeInteger(length) && isSafeInteger(count) && isSafeInteger(stride);
+  const isInside = offset >= 0 && offset + (count - 1) * stride + length <= size;
+  if (areWhole && isInside && length >= 0 && count >= 1 && stride >= length)
     return { offset, length, count, stride };
-  });
+  throw new DirectError(
+    'INVALID_ARGUMENT',
+    `${count} blocks of ${length} bytes from ${offset} on, every ${stride}, are not inside data of ${size} bytes`,
+    { doing: doing(), todo: 'the descriptor says how large the data is' },
+  );
 }
 
 /** Bytes that ranges select. */
@@ -56,13 +64,18 @@ export function selectedBytes(ranges: readonly Required<Range>[]): number {
   return bytes;
 }
 
-/** Copies the selected parts of data that is here. */
-export function copySelected(data: Uint8Array, ranges: readonly Required<Range>[], target: Uint8Array): void {
+/** Copies the selected parts of the data that begins at `from`. */
+export function copySelected(
+  bytes: Buffer,
+  from: number,
+  ranges: readonly Required<Range>[],
+  target: Uint8Array,
+): void {
   let to = 0;
   for (const { offset, length, count, stride } of ranges) {
     for (let i = 0; i < count; i++) {
-      target.set(data.subarray(offset + i * stride, offset + i * stride + length), to);
-      to += length;
+      const at = from + offset + i * stride;
+      to += bytes.copy(target, to, at, at + length);
     }
   }
 }
@@ -86,12 +99,20 @@ export interface DataDescriptor {
 
 export type DataSelector = (metadata: unknown, descriptor: DataDescriptor) => Selection;
 
-export function selectorOf(selector: DataSelector | DeclarativeSelector | Selection): DataSelector {
-  if (typeof selector === 'function') return selector;
+/** What selectors look at: metadata is read when they ask for it. */
+export interface Selectable {
+  readonly metadata: unknown;
+  readonly descriptor: DataDescriptor;
+}
+
+export function selectorOf(
+  selector: DataSelector | DeclarativeSelector | Selection,
+): (event: Selectable) => Selection {
+  if (typeof selector === 'function') return ({ metadata, descriptor }) => selector(metadata, descriptor);
   if (typeof selector === 'string' || Array.isArray(selector) || 'offset' in selector)
     return () => selector as Selection;
   const { rules = [], otherwise = 'none' } = selector as DeclarativeSelector;
-  return (metadata) => rules.find(({ when = {} }) => holds(metadata, when))?.select ?? otherwise;
+  return ({ metadata }) => rules.find(({ when = {} }) => holds(metadata, when))?.select ?? otherwise;
 }
 
 function holds(metadata: unknown, when: Readonly<Record<string, unknown>>): boolean {

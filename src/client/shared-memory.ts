@@ -118,6 +118,7 @@ export class SharedPool {
 
   /** Data has been pushed: buffers of which it was all are the gateway's now. */
   handedOver(data: readonly Uint8Array[] | null): void {
+    if (this.#mapped.size === 0) return;
     for (const part of data ?? []) if (this.isWhole(part)) this.mappedAt(part)!.release();
   }
 

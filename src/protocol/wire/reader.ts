@@ -122,6 +122,23 @@ export class Reader {
     throw new ProtocolError('varint is longer than 64 bits');
   }
 
+  /** As varlong, exact below 2^52. */
+  varlongNumber(): number {
+    let value = 0;
+    let weight = 1;
+    // Of the first byte: the sum may have been rounded.
+    const isNegative = (this.#bytes[this.position]! & 1) === 1;
+    for (let length = 1; length <= 10; length++, weight *= 0x80) {
+      const byte = this.#bytes[this.#take(1)]!;
+      value += (byte & 0x7f) * weight;
+      if (byte < 0x80) {
+        if (length === 10 && byte > 1) break;
+        return isNegative ? -(value + 1) / 2 : value / 2;
+      }
+    }
+    throw new ProtocolError('varint is longer than 64 bits');
+  }
+
   string(): string {
     return this.#string(this.#notNull(this.int16()));
   }
@@ -227,6 +244,12 @@ export class Reader {
     if (length < 0) throw new ProtocolError(`length ${length}`);
     const at = this.#take(length);
     return this.#bytes.subarray(at, at + length);
+  }
+
+  /** Passes over the next `length` bytes. @returns where they begin */
+  skip(length: number): number {
+    if (length < 0) throw new ProtocolError(`length ${length}`);
+    return this.#take(length);
   }
 
   #take(length: number): number {

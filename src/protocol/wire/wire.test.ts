@@ -40,6 +40,13 @@ describe('Reader and Writer', () => {
         ),
         value,
       );
+      const rounded = readBack(
+        (w) => w.varlong(value),
+        (r) => r.varlongNumber(),
+      );
+      // What is beyond 2^52 is rounded.
+      assert.ok(Math.abs(rounded - Number(value)) <= Math.abs(Number(value)) * Number.EPSILON, `${value}`);
+      if (Number.isSafeInteger(Number(value))) assert.equal(rounded, Number(value));
     }
     assert.equal(
       readBack(
@@ -55,6 +62,10 @@ describe('Reader and Writer', () => {
     assert.throws(() => read(new Array(6).fill(0x80), (r) => r.uvarint()), ProtocolError);
     assert.throws(() => read([...new Array(9).fill(0xff), 2], (r) => r.varlong()), ProtocolError);
     assert.throws(() => read(new Array(11).fill(0x80), (r) => r.varlong()), ProtocolError);
+    assert.throws(() => read([...new Array(9).fill(0xff), 2], (r) => r.varlongNumber()), ProtocolError);
+    assert.throws(() => read(new Array(11).fill(0x80), (r) => r.varlongNumber()), ProtocolError);
+    assert.throws(() => read([1, 2], (r) => r.skip(3)), ProtocolError);
+    assert.throws(() => read([1, 2], (r) => r.skip(-1)), ProtocolError);
   });
 
   it('carry any text', () => {

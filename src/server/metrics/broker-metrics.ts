@@ -63,7 +63,6 @@ export function brokerMetrics(broker: EmbeddedBroker): MetricSource[] {
     ...tierMetrics(broker.tiers),
     ...s3Metrics(broker.tiers),
     ...logDirMetrics(broker.moves),
-    ...s3Metrics(broker.tiers.bucket),
     ...cleanerMetrics(broker.cleaner, broker.clock),
     {
       name: 'kafabric_classic_groups',
