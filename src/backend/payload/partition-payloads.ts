@@ -172,7 +172,7 @@ export class PartitionPayloads implements SegmentOwner {
     if (active === null) {
       const { segmentBytes, preallocate } = this.#options;
       const id = this.#nextId;
-      const place = this.#places.place(id, length);
+      const place = this.#places.place(id, length, segmentBytes);
       this.#nextId++;
       active = PayloadSegment.create(this.#origin(id, place), {
         recycledBytes: recycledBytesFor(length, segmentBytes),

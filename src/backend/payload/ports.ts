@@ -131,8 +131,11 @@ export interface PayloadPlaces {
   configure(options: PlacementOptions): void;
   /** What is there at the start; a file that is there twice is listed once. */
   find(): Promise<FoundPayload[]>;
-  /** For a new segment that begins with `bytes`. Throws an Error with `code` ENOSPC when there is no room anywhere. */
-  place(segmentId: number, bytes: number): PayloadPlace;
+  /**
+   * For a new segment that begins with `bytes`, and may grow to `segmentBytes`. Throws an Error with `code` ENOSPC when there is no room
+   * anywhere.
+   */
+  place(segmentId: number, bytes: number, segmentBytes: number): PayloadPlace;
   /** Segments that were where a restart of the machine loses them, and are lost; known once `find` has resolved. */
   readonly lost?: ReadonlySet<number>;
   /** All segments are known, and this is what the log refers to. */

@@ -45,6 +45,17 @@ describe('Payload in storage tiers', () => {
     );
   });
 
+  it('begins a segment where there is room for more than one batch, and in a gap only when no tier has more', async () => {
+    const config = { 'payload.segment.bytes': `${4 * MIB}` };
+    await tiers.start({ sizes: [[BATCH_BYTES + 16_384], [2 * BATCH_BYTES + 16_384]], threshold: -1, config });
+    await tiers.produce(2);
+    const files = () => [0, 1].map((tier) => tiers.payload(tier).length);
+    assert.deepEqual(files(), [0, 1]);
+    await tiers.produce(1);
+    assert.deepEqual(files(), [1, 1]);
+    await tiers.check();
+  });
+
   it('is shared by the paths of a tier', async () => {
     await tiers.start({
       sizes: [[-1, -1]],

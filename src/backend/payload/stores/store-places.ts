@@ -109,10 +109,10 @@ export class StorePlaces implements PayloadPlaces {
     return found;
   }
 
-  place(segmentId: number, bytes: number): PayloadPlace {
+  place(segmentId: number, bytes: number, segmentBytes: number): PayloadPlace {
     if (this.#stores.areConfigured) return this.#stores.place(this, segmentId);
     this.#stores.assertOneIsEnough(this.minInsync);
-    return this.#home.place(segmentId, bytes);
+    return this.#home.place(segmentId, bytes, segmentBytes);
   }
 
   /** Makes the payload directory, for lists and records, unless it is there. */

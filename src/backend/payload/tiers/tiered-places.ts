@@ -93,8 +93,8 @@ export class TieredPlaces implements PayloadPlaces, TierFileOwner {
     this.#storage.memory.countLost(payload);
   }
 
-  place(segmentId: number, bytes: number): PayloadPlace {
-    return this.#storage.place(this, segmentId, bytes);
+  place(segmentId: number, bytes: number, segmentBytes: number): PayloadPlace {
+    return this.#storage.place(this, segmentId, bytes, segmentBytes);
   }
 
   async find(): Promise<FoundPayload[]> {

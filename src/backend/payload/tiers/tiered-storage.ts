@@ -21,6 +21,9 @@ const LOOK_MS = 1_000;
 /** A segment that got nothing for so long is completed when its tier is too full. */
 const IDLE_MS = 60_000;
 
+/** The part of a segment that a tier should have room for: a full one would else get a small segment for each gap that a move leaves. */
+const WORTH_A_SEGMENT = 1 / 8;
+
 /** What the tiers use of the native store; tests use one with faults. */
 export interface TierFiles extends MigrationFiles {
   lockDirectory(path: string): DirectoryLock;
@@ -229,17 +232,19 @@ export class TieredStorage {
   }
 
   /**
-   * Where a new segment goes: to the first tier, or the one to which it is pinned, or the next one that has room; there to the path on
-   * which the fewest segments are written.
+   * Where a new segment goes: to the first tier, or the one to which it is pinned, or the next one that has room, for more than what comes
+   * first if any has; there to the path on which the fewest segments are written.
    */
-  place(owner: TieredPlaces, segmentId: number, bytes: number): TierFile {
+  place(owner: TieredPlaces, segmentId: number, bytes: number, segmentBytes: number): TierFile {
     const last = this.tiers.findLastIndex(({ paths }) => paths.some(({ takesNew }) => takesNew));
     const first = Math.min(owner.pin ?? 0, last);
-    for (let tier = first; tier <= last; tier++) {
-      const at = this.#choosePath(tier, bytes);
-      if (at === null) continue;
-      const modifiedMs = this.#options.clock.now();
-      return this.#newFile(owner, segmentId, at, { bytes: 0, modifiedMs, state: 'writing' });
+    for (const wanted of [Math.max(bytes, segmentBytes * WORTH_A_SEGMENT), bytes]) {
+      for (let tier = first; tier <= last; tier++) {
+        const at = this.#choosePath(tier, wanted);
+        if (at === null) continue;
+        const modifiedMs = this.#options.clock.now();
+        return this.#newFile(owner, segmentId, at, { bytes: 0, modifiedMs, state: 'writing' });
+      }
     }
     const reason = this.outage === null ? 'are full' : `are full or out of use (${this.outage})`;
     throw Object.assign(
