@@ -11,4 +11,11 @@ export { type ConfigSource, environmentVariable, type Setting } from './sources.
 export { type TierKind, tierKind } from './tier-kinds.ts';
 export type { TierConfig, TierPathConfig } from './tiers.ts';
 export { TopicConfig } from './topic-config.ts';
-export { type ConfigValue, describeAllowed, invalidValueMessage, parseValue, splitList } from './value.ts';
+export {
+  type ConfigValue,
+  describeAllowed,
+  invalidValueMessage,
+  parseValue,
+  printedValue,
+  splitList,
+} from './value.ts';

@@ -106,6 +106,34 @@ export function parseValue(definition: ConfigDefinition, text: string): ParseRes
   return result.success ? { value: result.data } : { reason: result.error.issues[0]!.message };
 }
 
+/** A valid value as Kafka shows it once it has parsed it (ConfigDef.convertToString): `1.0` for a double that was set as `1`. */
+export function printedValue({ type }: ConfigDefinition, text: string): string {
+  const trimmed = text.trim();
+  switch (type) {
+    case 'boolean':
+      return trimmed.toLowerCase();
+    case 'short':
+    case 'int':
+    case 'long':
+      return /^[+-]?\d+$/.test(trimmed) ? String(BigInt(trimmed.replace('+', ''))) : trimmed;
+    case 'double':
+      return printedDouble(Number(trimmed));
+    case 'list':
+      return splitList(trimmed).join(',');
+    default:
+      return trimmed;
+  }
+}
+
+/** As Java prints it. */
+function printedDouble(value: number): string {
+  const size = Math.abs(value);
+  if (value === 0 || (size >= 1e-3 && size < 1e7))
+    return Number.isInteger(value) ? value.toFixed(1) : String(value);
+  const [digits, exponent] = value.toExponential().split('e');
+  return `${digits!.includes('.') ? digits : `${digits}.0`}E${Number(exponent)}`;
+}
+
 /** The sentence with which Kafka refuses a value; a secret is not repeated. */
 export function invalidValueMessage(
   definition: ConfigDefinition,

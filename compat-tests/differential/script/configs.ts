@@ -142,6 +142,26 @@ export const configs = chapter('configurations', (call) => {
     'subtract',
     alter(TOPIC, 'conf-5', [['cleanup.policy', Op.SUBTRACT, 'delete']]),
   );
+  call(
+    'IncrementalAlterConfigs',
+    'set in unusual spellings',
+    alter(TOPIC, 'conf-4', [
+      ['cleanup.policy', Op.SET, 'compact, delete'],
+      ['min.cleanable.dirty.ratio', Op.SET, '1'],
+      ['segment.ms', Op.SET, '0070000'],
+      ['preallocate', Op.SET, 'TRUE'],
+    ]),
+  );
+  call(
+    'DescribeConfigs',
+    'in unusual spellings',
+    describeConfigs(TOPIC, 'conf-4', [
+      'cleanup.policy',
+      'min.cleanable.dirty.ratio',
+      'segment.ms',
+      'preallocate',
+    ]),
+  );
   call('DescribeConfigs', 'after a subtraction', describeConfigs(TOPIC, 'conf-5', ['cleanup.policy']));
   call(
     'IncrementalAlterConfigs',

@@ -3,6 +3,7 @@ import {
   type ConfigDefinition,
   type ConfigSource,
   type KafabricConfig,
+  printedValue,
   topicKeyDefinitions,
 } from '../../config/index.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
@@ -71,9 +72,11 @@ function describeUnsorted(metadata: ClusterMetadata, resourceType: number, name:
   const { definitions, source, defaultsFrom } = plainResourceKind(resourceType, name);
   const own = metadata.state.configs(resourceType, name);
   return [...definitions.values()].map((definition) => {
-    const synonyms = [...ownSynonym(definition, own, source)];
-    if (defaultsFrom !== null) synonyms.push(...inheritedSynonyms(metadata.config, definition, defaultsFrom));
-    const described = fromSynonyms(definition, synonyms, false);
+    const synonyms = ownSynonym(definition, own, source);
+    // Subscriptions of clients' metrics are shown as they were set.
+    const shownOwn = defaultsFrom === null ? synonyms : synonyms.map((each) => parsed(definition, each));
+    if (defaultsFrom !== null) shownOwn.push(...inheritedSynonyms(metadata.config, definition, defaultsFrom));
+    const described = fromSynonyms(definition, shownOwn, false);
     return { ...described, value: described.value ?? shown(definition, definition.default) };
   });
 }
@@ -94,7 +97,9 @@ function inheritedSynonyms(
 /** A topic's keys: its own values over the broker's. */
 export function describeTopic(config: KafabricConfig, own: ReadonlyMap<string, string>): DescribedConfig[] {
   return topicKeyDefinitions.map((definition) => {
-    const synonyms: ConfigSynonym[] = ownSynonym(definition, own, WireSource.TOPIC_CONFIG);
+    const synonyms = ownSynonym(definition, own, WireSource.TOPIC_CONFIG).map((each) =>
+      parsed(definition, each),
+    );
     let effective = own.get(definition.name) ?? null;
     const brokerKey = definition.synonyms[0]?.name;
     if (brokerKey !== undefined) synonyms.push(...brokerSynonyms(config, brokerKey));
@@ -103,16 +108,15 @@ export function describeTopic(config: KafabricConfig, own: ReadonlyMap<string, s
       effective ??= scaled(inherited, factor);
     }
     const described = fromSynonyms(definition, synonyms, false);
-    return { ...described, value: shown(definition, effective ?? definition.default) };
+    return { ...described, value: printed(definition, shown(definition, effective ?? definition.default)) };
   });
 }
 
 function describeBroker(config: KafabricConfig): DescribedConfig[] {
-  return config
-    .entries()
-    .map(({ definition }) =>
-      fromSynonyms(definition, brokerSynonyms(config, definition.name), isFixed(definition)),
-    );
+  return config.entries().map(({ definition }) => {
+    const described = fromSynonyms(definition, brokerSynonyms(config, definition.name), isFixed(definition));
+    return { ...described, value: printed(definition, described.value) };
+  });
 }
 
 /** Only what was set as a dynamic default: the rest differs from broker to broker. */
@@ -209,6 +213,15 @@ function isFixed(definition: ConfigDefinition): boolean {
 
 function shown(definition: ConfigDefinition, text: string | null): string | null {
   return definition.sensitive ? null : text;
+}
+
+/** As Kafka shows what it has parsed. */
+function printed(definition: ConfigDefinition, text: string | null): string | null {
+  return text === null ? null : printedValue(definition, text);
+}
+
+function parsed(definition: ConfigDefinition, synonym: ConfigSynonym): ConfigSynonym {
+  return { ...synonym, value: printed(definition, synonym.value) };
 }
 
 function scaled(text: string | null, factor: number | undefined): string | null {
