@@ -2,6 +2,11 @@
 import { createFetchPartition, createFetchTopic } from '../../../src/protocol/generated/fetch-request.ts';
 import { type BatchOptions, buildBatch } from '../../../src/protocol/records/builder.ts';
 
+export const DOCUMENTED = {
+  fields: ['documentation'],
+  because: 'each describes its keys in its own words',
+} as const;
+
 export const NO_UUID = 'AAAAAAAAAAAAAAAAAAAAAA';
 export const UNKNOWN_UUID = 'UVVVVVVVVVVVVVVVVVVVVQ';
 

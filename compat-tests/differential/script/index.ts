@@ -5,6 +5,7 @@ import { groups } from './groups.ts';
 import { limits } from './limits.ts';
 import { logDirs } from './log-dirs.ts';
 import { loggers } from './loggers.ts';
+import { plainConfigs } from './plain-configs.ts';
 import { shares } from './shares.ts';
 import { streamsGroups } from './streams-groups.ts';
 import { topics } from './topics.ts';
@@ -14,6 +15,7 @@ import { transactions } from './transactions.ts';
 export const chapters = [
   topics,
   configs,
+  plainConfigs,
   limits,
   loggers,
   data,
