@@ -1,38 +1,28 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeAuthority, writeKeystore } from '../src/util/testing/certificates.ts';
-import { type Broker, makeBroker, targetIsKafka } from './harness/broker.ts';
 import { until } from './harness/child.ts';
-import { type Client, clientKinds, requireToolchain, startClient } from './harness/client.ts';
 import { gatewayProgram } from './harness/paths.ts';
-import { digest, type PlannedRecord, plannedValue } from './harness/payload.ts';
+import { PayloadScene } from './harness/payload-scene.ts';
 import { StoreUnderTest } from './harness/store.ts';
 
-const topic = 'sealed';
 const SIZES = [100_001, 1_048_577, 3_000_000];
 
 describe('payload stores with TLS', function () {
   this.timeout(120_000);
-  const kind = clientKinds.find(({ name }) => name === 'franz-go') ?? clientKinds[0]!;
   const authority = makeAuthority('CA of this test');
-  let dir: string;
-  let settings: Record<string, string>;
-  let broker: Broker;
-  let client: Client;
+  let scene: PayloadScene;
   const stores: StoreUnderTest[] = [];
-  const planned: PlannedRecord[] = [];
 
   const keystore = (name: string, wish = {}) =>
-    writeKeystore(join(dir, `${name}.pem`), authority, { name, addresses: ['127.0.0.1'], ...wish });
+    writeKeystore(join(scene.dir, `${name}.pem`), authority, { name, addresses: ['127.0.0.1'], ...wish });
 
   before(async function () {
-    if (targetIsKafka) this.skip();
-    requireToolchain(this, kind.setup);
-    dir = mkdtempSync(join(tmpdir(), 'kafabric-stores-tls-'));
-    const truststore = join(dir, 'ca.pem');
+    PayloadScene.require(this);
+    scene = new PayloadScene('stores-tls');
+    const truststore = join(scene.dir, 'ca.pem');
     writeFileSync(truststore, authority.pem);
     const common = {
       'payload.stores.secret': '',
@@ -40,7 +30,7 @@ describe('payload stores with TLS', function () {
       'payload.stores.ssl.truststore.location': truststore,
     };
     for (const name of ['store-a', 'store-b']) {
-      const store = await StoreUnderTest.make(join(dir, name), {
+      const store = await StoreUnderTest.make(join(scene.dir, name), {
         ...common,
         'payload.stores.ssl.keystore.location': keystore(name),
         'payload.stores.ssl.allowed.names': 'the gateway',
@@ -48,46 +38,23 @@ describe('payload stores with TLS', function () {
       await store.start();
       stores.push(store);
     }
-    settings = {
+    await scene.start({
       ...common,
       'payload.stores': stores.map(({ address }) => address).join(),
       'payload.stores.ssl.keystore.location': keystore('the gateway'),
       'payload.replicas': '2',
-    };
-    broker = await makeBroker({ dir, overrides: settings });
-    await broker.start();
-    client = startClient(kind, broker.bootstrap);
-    await client.call('create', { topic, partitions: 1, configs: {} });
+    });
+    await scene.createTopic();
   });
 
   after(async () => {
-    await client?.stop();
-    await broker?.stop();
+    await scene?.stop();
     for (const store of stores) await store.kill();
-    if (dir) rmSync(dir, { recursive: true });
+    await scene?.end();
   });
 
-  async function produceAndConsume(): Promise<void> {
-    for (const size of SIZES) {
-      const record = { key: null, size, seed: planned.length, headers: [], timestamp: Date.now() };
-      await client.call('produce', { topic, partition: 0, codec: 'none', acks: -1, records: [record] });
-      planned.push(record);
-    }
-    const seen = await client.call('consume', { topics: [{ topic, ends: [planned.length] }] });
-    assert.deepEqual(
-      seen.map((record) => record.digest),
-      planned.map((record) => digest(plannedValue(record)!)),
-    );
-  }
-
-  async function metric(name: string): Promise<number> {
-    const text = await (await fetch(`${broker.metricsUrl}/metrics`)).text();
-    const line = text.split('\n').find((line) => line.startsWith(`kafabric_stores_${name} `));
-    return Number(line?.split(' ').at(-1));
-  }
-
   function doctor(changes: Record<string, string>): { status: string; text: string }[] {
-    const all = { 'log.dirs': join(dir, 'nothing'), ...settings, ...changes };
+    const all = { ...scene.settings, 'log.dirs': join(scene.dir, 'nothing'), ...changes };
     const options = Object.entries(all).flatMap(([key, value]) => ['--override', `${key}=${value}`]);
     const words = [gatewayProgram, 'doctor', '--json', '--no-measure', ...options];
     const { stdout, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8', timeout: 60_000 });
@@ -96,12 +63,13 @@ describe('payload stores with TLS', function () {
   }
 
   it('keep payload, which goes there encrypted', async () => {
-    await produceAndConsume();
-    assert.equal(await metric('by_provider{provider="tls-tcp"}'), 2);
-    assert.ok((await metric('tls_certificate_expiry_timestamp_seconds')) > Date.now() / 1000);
+    await scene.produce(SIZES);
+    await scene.consume();
+    assert.equal(await scene.metric('stores_by_provider{provider="tls-tcp"}'), 2);
+    assert.ok((await scene.metric('stores_tls_certificate_expiry_timestamp_seconds')) > Date.now() / 1000);
     for (const store of stores) {
-      assert.equal(await store.metric('gateways{provider="tls-tcp"}'.replace(/[{}]/g, '\\$&')), 1);
-      assert.ok((await store.metric('written_bytes_total')) > 4_000_000);
+      assert.equal(await store.metric('store_gateways{provider="tls-tcp"}'), 1);
+      assert.ok((await store.metric('store_written_bytes_total')) > 4_000_000);
     }
   });
 
@@ -119,14 +87,23 @@ describe('payload stores with TLS', function () {
     keystore('store-a', { notAfter: new Date(Date.now() - 1000) });
     await stores[0]!.kill('SIGKILL');
     await stores[0]!.start();
-    const up = `up{store="${stores[0]!.address}"}`;
-    await until('the gateway has looked', 30_000, async () => (await metric('tls_failures_total')) > 0);
-    assert.equal(await metric(up), 0);
-    assert.match(broker.logs(), /the store's certificate has expired/);
+    const up = `stores_up{store="${stores[0]!.address}"}`;
+    await until(
+      'the gateway has looked',
+      30_000,
+      async () => (await scene.metric('stores_tls_failures_total')) > 0,
+    );
+    assert.equal(await scene.metric(up), 0);
+    assert.match(scene.broker.logs(), /the store's certificate has expired/);
     keystore('store-a');
-    await until('the store is in again', 30_000, async () => (await metric(up)) === 1);
-    assert.equal(await stores[0]!.metric('tls_certificate_reloads_total'), 1);
-    await until('all copies are there', 60_000, async () => (await metric('lacking_bytes')) === 0);
-    await produceAndConsume();
+    await until('the store is in again', 30_000, async () => (await scene.metric(up)) === 1);
+    assert.equal(await stores[0]!.metric('store_tls_certificate_reloads_total'), 1);
+    await until(
+      'all copies are there',
+      60_000,
+      async () => (await scene.metric('stores_lacking_bytes')) === 0,
+    );
+    await scene.produce(SIZES);
+    await scene.consume();
   });
 });
