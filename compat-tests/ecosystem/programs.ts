@@ -11,7 +11,12 @@ export function output(command: string[], input = '', timeoutMs = 120_000): Prom
     const timeout = timeoutMs * patience;
     const options = { maxBuffer: OUTPUT_LIMIT, timeout, killSignal: 'SIGKILL' } as const;
     const child = execFile(command[0]!, command.slice(1), options, (error, out, errors) => {
-      if (error) fail(new Error(`${error.message.slice(0, 2000)}\n${errors.slice(-4000)}`));
+      const how = error?.killed
+        ? `, not ended after ${timeout} ms`
+        : error?.signal
+          ? `, by ${error.signal}`
+          : '';
+      if (error) fail(new Error(`${error.message.slice(0, 2000)}${how}\n${errors.slice(-4000)}`));
       else done(out);
     });
     // One that ends without reading its input is judged by its exit code.
