@@ -14,7 +14,8 @@ DEADLINE_S = 60
 
 mode, bootstrap, registry_url, schema, count = sys.argv[1:6]
 topics = sys.argv[6:]
-registry = SchemaRegistryClient({"url": f"{registry_url}/apis/ccompat/v7"})
+# A registry that has just started may leave a request without an answer; the client asks again.
+registry = SchemaRegistryClient({"url": f"{registry_url}/apis/ccompat/v7", "timeout": 10})
 
 
 def blob(number):
