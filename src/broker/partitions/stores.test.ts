@@ -31,15 +31,15 @@ describe('Payload at stores', function () {
   it('has as many copies as are asked for, in different zones', async () => {
     await fixture.startStores(4, ['a', 'a', 'b', 'b']);
     await fixture.start({ config: TWO });
-    await fixture.produce(30);
+    await fixture.produce(60);
     await fixture.check();
     const placement = fixture.placement();
-    assert.equal(placement.size, 10);
+    assert.equal(placement.size, 20);
     for (const at of placement.values()) {
       assert.equal(at.length, 2);
       assert.notEqual(at[0]! < 2, at[1]! < 2);
     }
-    // Every store has some: they are chosen by hashing.
+    // Every store has some: they are chosen by hashing, which leaves one out in 1 of 260,000 runs.
     assert.equal(new Set([...placement.values()].flat()).size, 4);
   });
 

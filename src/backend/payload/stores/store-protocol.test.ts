@@ -49,7 +49,7 @@ describe('The control connection of a store', () => {
       zone: 'z',
       host: '127.0.0.1',
       port: 0,
-      heartbeatMs: 3000,
+      heartbeatMs: 1000,
       fabric: { wish: { provider, domain: '' }, options: FABRIC_OPTIONS },
       clock: systemClock,
       logger: silentLogger,
@@ -80,7 +80,7 @@ describe('The control connection of a store', () => {
       port: server.port,
       secret: SECRET,
       identity: { role: 'gateway', cluster: 'c', node: 1 },
-      requestTimeoutMs: 10_000,
+      requestTimeoutMs: 5000,
       clock: systemClock,
       fabric: {
         ways: [way],
