@@ -277,7 +277,6 @@ void withdraw(const Napi::CallbackInfo& info) {
   transportAt(info).withdraw(integerAt(info, 2), reporter(info.Env(), numberAt(info, 1)));
 }
 
-// (transport, id, peer, write, locals: handle, offset for each range; ranges: address, length, key; timeoutMs) -> request
 /** Has the request end with the CRC-32C of its local bytes, which a worker computes: when they have come, or while they go. */
 void addChecksum(BulkRequest& request, double id, uint32_t seed, Completions& completions, ThreadPool& pool) {
   auto sum = [ranges = request.ranges, memory = request.memory, seed] {
@@ -316,7 +315,7 @@ void addChecksum(BulkRequest& request, double id, uint32_t seed, Completions& co
   if (!pool.post(task)) task();
 }
 
-// (transport, id, peer, write, locals, ranges, timeoutMs, seed: of a checksum; null: none)
+// (transport, id, peer, write, locals: handle, offset for each range; ranges: address, length, key; timeoutMs; seed: of a checksum, null: none) -> request
 Napi::Value transfer(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Transport& transport = transportAt(info);

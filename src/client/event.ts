@@ -43,7 +43,7 @@ class StoredValue implements Referenced {
   }
 
   get doing(): string {
-    return `get data of ${this.#origin.topic.name}-${this.#origin.partition} at ${this.#record.offset}`;
+    return doingWith('get', this.#origin, this.#record);
   }
 
   async renew(): Promise<boolean> {
@@ -187,6 +187,11 @@ export class Event {
   }
 
   #doing(verb: 'get' | 'view' | 'select'): string {
-    return `${verb} data of ${this.topic}-${this.partition} at ${this.offset}`;
+    return doingWith(verb, this.#origin, this.#record);
   }
+}
+
+/** What is done with an event's data, for errors. */
+function doingWith(verb: string, { topic, partition }: EventOrigin, { offset }: FetchedRecord): string {
+  return `${verb} data of ${topic.name}-${partition} at ${offset}`;
 }

@@ -70,9 +70,8 @@ export class Getter {
     this.#pool = pool;
   }
 
-  /** Resolves when the target, as many bytes as the ranges select, holds what was wanted. */
+  /** Resolves when the target, as many bytes as the ranges select and at least one, holds what was wanted. */
   get(value: Referenced, ranges: readonly Required<Range>[], target: Uint8Array): Promise<void> {
-    if (target.byteLength === 0) return Promise.resolve();
     return new Promise((resolve, reject) => {
       const { node } = value;
       const queue = this.#queueOf(node);

@@ -72,11 +72,16 @@ function describeUnsorted(metadata: ClusterMetadata, resourceType: number, name:
   const { definitions, source, defaultsFrom } = plainResourceKind(resourceType, name);
   const own = metadata.state.configs(resourceType, name);
   return [...definitions.values()].map((definition) => {
-    const synonyms = ownSynonym(definition, own, source);
-    // Subscriptions of clients' metrics are shown as they were set.
-    const shownOwn = defaultsFrom === null ? synonyms : synonyms.map((each) => parsed(definition, each));
-    if (defaultsFrom !== null) shownOwn.push(...inheritedSynonyms(metadata.config, definition, defaultsFrom));
-    const described = fromSynonyms(definition, shownOwn, false);
+    const asSet = ownSynonym(definition, own, source);
+    // Subscriptions to clients' metrics, which have no defaults elsewhere, are shown as they were set.
+    const synonyms =
+      defaultsFrom === null
+        ? asSet
+        : [
+            ...asSet.map((each) => parsed(definition, each)),
+            ...inheritedSynonyms(metadata.config, definition, defaultsFrom),
+          ];
+    const described = fromSynonyms(definition, synonyms, false);
     return { ...described, value: described.value ?? shown(definition, definition.default) };
   });
 }

@@ -71,8 +71,7 @@ export function brokerHandlers(
     metadata,
     topics,
     advertised: addressOf,
-    isOffline: ({ name }, index) =>
-      partitions.find(name, index) === null || partitions.isOffline(name, index),
+    isOffline: ({ name }, index) => partitions.find(name, index)?.log.isClosed ?? true,
   };
   const names: TopicNames = {
     partitionCount: (name) => metadata.topicByName(name)?.partitions.length ?? null,

@@ -1,8 +1,8 @@
-import type { Clock, Timer } from '../../../util/clock.ts';
+import type { Clock } from '../../../util/clock.ts';
 import type { Logger } from '../../../util/logger.ts';
+import { PacedRounds } from '../paced-rounds.ts';
 import type { Reference } from '../payload-recovery.ts';
 import { hasExtent } from './extent-check.ts';
-import { Pacer } from './pacer.ts';
 import type { PayloadStores } from './payload-stores.ts';
 import type { ReplicatedSegment } from './replicated-segment.ts';
 import type { StorePlaces } from './store-places.ts';
@@ -26,42 +26,27 @@ export class Scrubber {
   /** Rounds that ended, bytes that were read, and extents that were not what they should be, without any copy that is. */
   readonly counters = { rounds: 0, bytes: 0, damaged: 0, lost: 0 };
   readonly #options: ScrubOptions;
-  readonly #pacer: Pacer;
-  #running = false;
-  #timer: Timer | null = null;
-  #work: Promise<void> = Promise.resolve();
+  readonly #rounds: PacedRounds;
 
   constructor(options: ScrubOptions) {
+    const { clock, bytesPerSecond } = options;
     this.#options = options;
-    this.#pacer = new Pacer(options.clock, options.bytesPerSecond);
+    this.#rounds = new PacedRounds({ clock, bytesPerSecond, pauseMs: PAUSE_MS, look: () => this.round() });
   }
 
   start(): void {
-    this.#running = true;
-    this.#later();
+    this.#rounds.start();
   }
 
-  #later(): void {
-    this.#timer = this.#options.clock.setTimer(PAUSE_MS, () => {
-      if (!this.#running) return;
-      this.#work = this.round().finally(() => {
-        if (this.#running) this.#later();
-      });
-    });
-  }
-
-  async stop(): Promise<void> {
-    this.#running = false;
-    this.#timer?.cancel();
-    this.#pacer.end();
-    await this.#work;
+  stop(): Promise<void> {
+    return this.#rounds.stop();
   }
 
   /** Once over everything. */
   async round(): Promise<void> {
     if (this.#options.bytesPerSecond() === 0) return;
     for (const places of [...this.#options.stores.openPlaces()]) {
-      if (!this.#running) return;
+      if (!this.#rounds.isRunning) return;
       try {
         await this.#scrub(places);
       } catch (error) {
@@ -74,7 +59,7 @@ export class Scrubber {
 
   async #scrub(places: StorePlaces): Promise<void> {
     for await (const reference of places.completeReferences()) {
-      if (!this.#running || this.#options.bytesPerSecond() === 0) return;
+      if (!this.#rounds.isRunning || this.#options.bytesPerSecond() === 0) return;
       const segment = places.segments.get(reference.segmentId);
       if (segment?.isComplete) await this.#check(segment, reference);
     }
@@ -91,12 +76,12 @@ export class Scrubber {
       const peer = stores.peer(store);
       if (peer === null || (doubtful && (whole > 0 || damaged.length === 0))) continue;
       try {
-        if (await hasExtent(peer, file, reference, (bytes) => this.#pacer.wait(bytes))) whole++;
+        if (await hasExtent(peer, file, reference, (bytes) => this.#rounds.wait(bytes))) whole++;
         else if (!doubtful) damaged.push(store);
       } catch {
         // The store has gone, or has no memory now.
       }
-      if (!this.#running) return;
+      if (!this.#rounds.isRunning) return;
       this.counters.bytes += length;
     }
     if (damaged.length === 0 || !stores.has(segment)) return;

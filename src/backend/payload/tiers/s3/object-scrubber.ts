@@ -1,7 +1,7 @@
-import type { Clock, Timer } from '../../../../util/clock.ts';
+import type { Clock } from '../../../../util/clock.ts';
 import type { Logger } from '../../../../util/logger.ts';
+import { PacedRounds } from '../../paced-rounds.ts';
 import type { Reference } from '../../payload-recovery.ts';
-import { Pacer } from '../../stores/pacer.ts';
 import { TierFile } from '../tier-file.ts';
 import type { TierPath } from '../tier-path.ts';
 import type { Bucket } from './bucket.ts';
@@ -33,40 +33,29 @@ export class ObjectScrubber {
   /** Rounds that ended, bytes that were read, extents that are damaged or missing, and objects in whose place another one was taken. */
   readonly counters = { rounds: 0, bytes: 0, damaged: 0, replaced: 0 };
   readonly #options: ObjectScrubberOptions;
-  readonly #pacer: Pacer;
-  #running = false;
-  #timer: Timer | null = null;
-  #work: Promise<void> = Promise.resolve();
+  readonly #rounds: PacedRounds;
   #nextMs = 0;
 
   constructor(options: ObjectScrubberOptions) {
+    const { clock, bytesPerSecond } = options;
     this.#options = options;
-    this.#pacer = new Pacer(options.clock, options.bytesPerSecond);
+    this.#rounds = new PacedRounds({ clock, bytesPerSecond, pauseMs: LOOK_MS, look: () => this.#look() });
   }
 
   start(): void {
-    this.#running = true;
-    this.#later();
-  }
-
-  #later(): void {
-    const { clock, intervalMs } = this.#options;
-    this.#timer = clock.setTimer(LOOK_MS, () => {
-      if (clock.now() >= this.#nextMs) {
-        this.#nextMs = clock.now() + intervalMs();
-        this.#work = this.round().finally(() => {
-          if (this.#running) this.#later();
-        });
-      } else this.#later();
-    });
+    this.#rounds.start();
   }
 
   /** Resolves when nothing is under way; requests to the object store have been ended. */
-  async stop(): Promise<void> {
-    this.#running = false;
-    this.#timer?.cancel();
-    this.#pacer.end();
-    await this.#work;
+  stop(): Promise<void> {
+    return this.#rounds.stop();
+  }
+
+  async #look(): Promise<void> {
+    const { clock, intervalMs } = this.#options;
+    if (clock.now() < this.#nextMs) return;
+    this.#nextMs = clock.now() + intervalMs();
+    await this.round();
   }
 
   /** Once over everything that is in the bucket now, as long as it can be read. */
@@ -77,7 +66,8 @@ export class ObjectScrubber {
       try {
         await this.#scrub(file);
       } catch (error) {
-        if (this.#running) logger.warn({ path: file.path, err: error }, 'an object could not be checked');
+        if (this.#rounds.isRunning)
+          logger.warn({ path: file.path, err: error }, 'an object could not be checked');
       }
       if (!this.#isWanted) return;
     }
@@ -86,7 +76,7 @@ export class ObjectScrubber {
 
   get #isWanted(): boolean {
     const { path, bytesPerSecond } = this.#options;
-    return this.#running && path.error === null && bytesPerSecond() !== 0;
+    return this.#rounds.isRunning && path.error === null && bytesPerSecond() !== 0;
   }
 
   async #scrub(file: TierFile): Promise<void> {
@@ -130,7 +120,7 @@ export class ObjectScrubber {
     const first = references[0]!;
     const last = references[references.length - 1]!;
     const bytes = last.position + last.length - first.position;
-    await this.#pacer.wait(bytes);
+    await this.#rounds.wait(bytes);
     const ranges = references.map(({ position, length, headerCrc }) => ({
       ...{ position, length },
       seed: headerCrc,
