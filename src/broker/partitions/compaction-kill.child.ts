@@ -11,15 +11,13 @@ import { recoverAcknowledged } from '../../native/journal.ts';
 import { BatchHeader, splitBatches } from '../../protocol/records/batch-header.ts';
 import { buildBatch } from '../../protocol/records/builder.ts';
 import { readRecords } from '../../protocol/records/reader.ts';
-import { SeededRandom } from '../../util/testing/seeded-random.ts';
+import { childOfLoop } from './kill-loop.fixture.ts';
 import { inNativeMemory, TestBroker, topicConfig } from './testing.ts';
 
 const KEYS = 12;
 const TOPIC = { name: 't', id: 'AAAAAAAAAAAAAAAAAAAABQ', partitions: [{ index: 0, leaderEpoch: 0 }] };
 const ROUND = { mapBytes: 1 << 20, loadFactor: 0.9, bufferBytes: 65_536 };
-const [directory, name, seed] = process.argv.slice(2) as [string, string, string];
-const random = new SeededRandom(Number(seed));
-const isLast = process.env.COMPACTION_LAST === '1';
+const { directory, name, seed, random, isLast } = childOfLoop();
 configureArena(64 << 20, name);
 
 const config = topicConfig({
@@ -39,7 +37,7 @@ await check();
 writeSync(1, 'checked\n');
 
 void compactForEver();
-for (let number = Number(seed) * 1_000_000; ; number++) {
+for (let number = seed * 1_000_000; ; number++) {
   const key = `k${random.below(KEYS)}`;
   const frame = inNativeMemory(batchOf(key, number));
   const { baseOffset } = await partition.produce(frame.bytes(), frame, random.chance(0.5));

@@ -3,21 +3,19 @@
 // Reads from standard input what earlier processes acknowledged, as lines `offset number`; checks that it is all there; then produces, moves and
 // deletes without end, and writes a line for each batch that is acknowledged and for each log start that was asked for.
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, writeSync } from 'node:fs';
+import { readdirSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { configureArena, releaseSharedArena } from '../../native/arena.ts';
 import { recoverAcknowledged } from '../../native/journal.ts';
 import { buildBatch } from '../../protocol/records/builder.ts';
-import { SeededRandom } from '../../util/testing/seeded-random.ts';
+import { childOfLoop, writtenBefore } from './kill-loop.fixture.ts';
 import { inNativeMemory } from './testing.ts';
 import { TierFixture } from './tiers.fixture.ts';
 
 const MIB = 1 << 20;
-const [root, name, seed] = process.argv.slice(2) as [string, string, string];
-const random = new SeededRandom(Number(seed));
+const { directory: root, name, seed, random, isLast } = childOfLoop();
 configureArena(64 * MIB, name);
 
-const isLast = process.env.TIERS_LAST === '1';
 const memory = process.env.TIERS_MEMORY || null;
 const tiers = new TierFixture(root, memory);
 let threshold = 0.5;
@@ -46,7 +44,7 @@ setInterval(() => {
   threshold = random.pick([0, 0.2, 0.5, 0.9]);
 }, 20);
 setInterval(() => broker.tiers.migrator.look(), 2);
-for (let number = Number(seed) * 1_000_000; ; number++) {
+for (let number = seed * 1_000_000; ; number++) {
   const batch = batchOf(number);
   const frame = inNativeMemory(batch);
   const { baseOffset } = await partition.produce(frame.bytes(), frame, random.chance(0.5));
@@ -69,13 +67,7 @@ function batchOf(number: number): Uint8Array {
 }
 
 async function check(): Promise<void> {
-  const acknowledged = new Map<bigint, number>();
-  let deleted = 0n;
-  for (const line of readFileSync(0, 'utf8').split('\n')) {
-    const [what, offset, number] = line.split(' ');
-    if (what === 'acknowledged') acknowledged.set(BigInt(offset!), Number(number));
-    if (what === 'deleting' && BigInt(offset!) > deleted) deleted = BigInt(offset!);
-  }
+  const { acknowledged, deleted } = writtenBefore();
   const start = partition.logStartOffset;
   assert.ok(start <= deleted, `the log begins at ${start}, and ${deleted} was asked for`);
   for (const [offset, number] of acknowledged) {

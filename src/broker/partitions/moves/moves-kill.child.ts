@@ -3,16 +3,14 @@
 // Reads from standard input what earlier processes acknowledged, as lines `offset number`; checks that it is all there; then produces, moves and
 // deletes without end, and writes a line for each batch that is acknowledged, each log start that was asked for and each move.
 import assert from 'node:assert/strict';
-import { readFileSync, writeSync } from 'node:fs';
+import { writeSync } from 'node:fs';
 import type { FileSystem } from '../../../backend/log/ports.ts';
 import { configureArena, releaseSharedArena } from '../../../native/arena.ts';
 import { recoverAcknowledged } from '../../../native/journal.ts';
-import { SeededRandom } from '../../../util/testing/seeded-random.ts';
+import { childOfLoop, writtenBefore } from '../kill-loop.fixture.ts';
 import { batchOf, MoveFixture } from './moves.fixture.ts';
 
-const [root, name, seed] = process.argv.slice(2) as [string, string, string];
-const random = new SeededRandom(Number(seed));
-const isLast = process.env.MOVES_LAST === '1';
+const { directory: root, name, seed, random, isLast } = childOfLoop();
 configureArena(64 << 20, name);
 
 const fixture = new MoveFixture(root);
@@ -31,7 +29,7 @@ setInterval(() => {
   for (; moved < completed; moved++) writeSync(1, 'moved 0 0\n');
   fixture.alter(random.below(3));
 }, 15);
-for (let number = Number(seed) * 1_000_000; ; number++) {
+for (let number = seed * 1_000_000; ; number++) {
   const offset = await fixture.produceOne(number);
   writeSync(1, `acknowledged ${offset} ${number}\n`);
   await new Promise((resolve) => setImmediate(resolve));
@@ -62,13 +60,7 @@ function faulty(fileSystem: FileSystem): FileSystem {
 }
 
 async function check(): Promise<void> {
-  const acknowledged = new Map<bigint, number>();
-  let deleted = 0n;
-  for (const line of readFileSync(0, 'utf8').split('\n')) {
-    const [what, offset, number] = line.split(' ');
-    if (what === 'acknowledged') acknowledged.set(BigInt(offset!), Number(number));
-    if (what === 'deleting' && BigInt(offset!) > deleted) deleted = BigInt(offset!);
-  }
+  const { acknowledged, deleted } = writtenBefore();
   assert.deepEqual(
     fixture.found().filter((found) => found.endsWith('/t-0')),
     [`${fixture.at}/t-0`],
