@@ -82,7 +82,10 @@ function isStale(object, depFile, command) {
 function run(command, args) {
   return new Promise((done) => {
     const child = spawn(command, args, { stdio: ['ignore', 'inherit', 'inherit'] });
-    child.on('close', (code) => done(code ?? 1));
+    child.on('close', (code, signal) => {
+      if (signal) console.error(`kafabric: ${command} was ended by ${signal}`);
+      done(code ?? 1);
+    });
     child.on('error', () => done(1));
   });
 }

@@ -24,13 +24,16 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   });
 }
 
-/** Runs a command, shows its output as it comes, resolves to its exit code and output. */
+/** What the commands of the suite that runs have printed, its end. */
+let printed = '';
+
+/** Runs a command, shows its output as it comes, resolves to its exit code (or the signal that ended it) and standard output. */
 function run(command, args, env = {}) {
   return new Promise((done) => {
     const child = spawn(command, args, {
       cwd: root,
       env: { ...process.env, ...env },
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['ignore', 'pipe', 'pipe'],
       detached: true, // a process group, to be ended as a whole
     });
     endRunning = (signal) => process.kill(-child.pid, signal);
@@ -42,6 +45,11 @@ function run(command, args, env = {}) {
     child.stdout.on('data', (chunk) => {
       process.stdout.write(chunk);
       output = (output + chunk).slice(-100_000);
+      printed = (printed + chunk).slice(-100_000);
+    });
+    child.stderr.on('data', (chunk) => {
+      process.stderr.write(chunk);
+      printed = (printed + chunk).slice(-100_000);
     });
     const end = (result) => {
       clearTimeout(deadline);
@@ -49,7 +57,10 @@ function run(command, args, env = {}) {
       done(result);
     };
     child.on('error', (error) => end({ code: 1, output: String(error) }));
-    child.on('close', (code) => end({ code: code ?? 1, output }));
+    child.on('close', (code, signal) => {
+      if (code !== 0) printed += `\nended with ${signal ?? `code ${code}`}: ${command} ${args.join(' ')}\n`;
+      end({ code: code ?? 1, output });
+    });
   });
 }
 
@@ -136,14 +147,21 @@ function selectedSuites() {
   process.exit(2);
 }
 
+/** Enough for the causes of a few failures, so that they need not be searched for above. */
+const lastLines = (text) => text.trimEnd().split('\n').slice(-60).join('\n');
+
 const names = selectedSuites();
 setup();
 const total = { passed: 0, failed: 0, skipped: 0 };
 const lines = [];
+const failures = [];
 for (const name of names) {
   console.log(`\n=== ${name}`);
   const started = Date.now();
+  printed = '';
   const counts = await suites[name]();
+  if (counts.failed > 0)
+    failures.push(`=== ${name} failed; the end of what it printed:\n${lastLines(printed)}`);
   for (const key of Object.keys(total)) total[key] += counts[key];
   const seconds = ((Date.now() - started) / 1000).toFixed(0);
   lines.push(
@@ -151,6 +169,7 @@ for (const name of names) {
   );
 }
 rmSync(scratch, { recursive: true, force: true });
+for (const failure of failures) console.log(`\n${failure}`);
 console.log(`\n${lines.join('\n')}`);
 if (strict && total.skipped > 0) {
   console.log(`CI=true: ${total.skipped} skipped tests count as failed`);

@@ -10,6 +10,12 @@
 #include "test/child_process.h"
 #include "test/test.h"
 
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+
 #ifdef __SANITIZE_THREAD__
 /** Others' libraries are not instrumented: that they order their accesses by atomics of their own is not seen. */
 extern "C" const char* __tsan_default_suppressions() { return "race:libfabric.so\n"; }
@@ -25,12 +31,14 @@ void say(const char* text) {
   if (::write(STDERR_FILENO, text, std::strlen(text)) < 0) return;
 }
 
-/** A test that hangs is named, and the program ends where it hangs. */
-void onAlarm(int) {
-  say("\nHANGS ");
+/** A test that hangs or crashes is named, and the program ends where it is. */
+void onEnd(int signal) {
+  say(signal == SIGALRM ? "\nHANGS " : "\nCRASHES ");
   say(running);
   say("\n");
-  std::abort();
+  const int last = signal == SIGALRM ? SIGABRT : signal;
+  std::signal(last, SIG_DFL);
+  std::raise(last);
 }
 
 int runChild(const char* name) {
@@ -57,7 +65,11 @@ int main(int argc, char** argv) {
     if (std::strcmp(argv[i], "--verbose") == 0) verbose = true;
     if (std::strncmp(argv[i], "--child=", 8) == 0) return runChild(argv[i] + 8);
   }
-  std::signal(SIGALRM, onAlarm);
+  std::signal(SIGPIPE, SIG_IGN);  // as Node does
+  std::signal(SIGALRM, onEnd);
+  if (!kSanitized) {  // sanitizers say more themselves
+    for (int signal : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) std::signal(signal, onEnd);
+  }
   int run = 0;
   int failed = 0;
   int skipped = 0;
