@@ -56,6 +56,9 @@ async function installedDebianPackages(log, names) {
   return new Set([...status.matchAll(/^(\S+) installed$/gm)].map((match) => match[1]));
 }
 
+/** The installation of Debian packages that was begun last: apt-get does not wait for another one. */
+let aptGet = Promise.resolve();
+
 /** Debian packages: installed when this is Debian and we are root, otherwise named. */
 export async function debian(log, names) {
   const how = `apt-get install ${names.join(' ')}`;
@@ -64,10 +67,16 @@ export async function debian(log, names) {
   const missing = names.filter((name) => !installed.has(name));
   if (missing.length === 0) return;
   if (process.getuid?.() !== 0) throw new Missing(`get it with: sudo apt-get install ${missing.join(' ')}`);
+  aptGet = aptGet.catch(() => {}).then(() => aptInstall(log, missing));
+  await aptGet;
+}
+
+async function aptInstall(log, names) {
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
-  const install = ['install', '-y', '-qq', '--no-install-recommends', ...missing];
+  const patience = ['-o', 'DPkg::Lock::Timeout=120', '-o', 'Acquire::Retries=5'];
+  const install = [...patience, 'install', '-y', '-qq', '--no-install-recommends', ...names];
   await run(log, 'apt-get', install, { env }).catch(async () => {
-    await run(log, 'apt-get', ['update', '-qq'], { env });
+    await run(log, 'apt-get', [...patience, 'update', '-qq'], { env });
     await run(log, 'apt-get', install, { env });
   });
 }

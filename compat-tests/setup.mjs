@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { ecosystemSteps } from './ecosystem/steps.mjs';
 import {
   clients,
@@ -123,6 +124,21 @@ function fingerprint(step) {
   return hash.digest('hex');
 }
 
+/** What waits between attempts, in seconds: a registry may be out of reach for a moment. */
+const pauses = [5, 30];
+
+async function install(step, log) {
+  for (const pause of [...pauses, null]) {
+    try {
+      return await step.install(log, step.version);
+    } catch (error) {
+      if (error instanceof Missing || pause === null) throw error;
+      console.log(`client ${step.name}: failed, trying again in ${pause} s (log: ${log})`);
+      await setTimeout(pause * 1000);
+    }
+  }
+}
+
 /** Resolves to null when the client is ready, or to the reason why it is not. */
 async function prepare(step) {
   const stamp = join(clients, `${step.name}.stamp`);
@@ -133,7 +149,7 @@ async function prepare(step) {
   const started = Date.now();
   console.log(`client ${step.name}: installing ...`);
   try {
-    await step.install(log, step.version);
+    await install(step, log);
   } catch (error) {
     if (!(error instanceof Missing)) throw new Error(`client ${step.name}: ${error.message} (log: ${log})`);
     console.log(`client ${step.name}: skipped, ${error.message}`);
