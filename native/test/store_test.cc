@@ -216,7 +216,7 @@ TEST(store_reads_wait_for_memory) {
     CHECK(all);
     CHECK_EQ(fixture.read(file, 0, 5000).status.error, ETIMEDOUT);
     auto waiting = std::async(std::launch::async, [&] { return fixture.read(file, 0, 20'000); });
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    WAIT_UNTIL(fixture.store.counters().memoryWaits == 2);
     all.reset();
     Store::ReadResult result = waiting.get();
     CHECK(result.status.ok());
