@@ -16,7 +16,8 @@ import type { Bucket } from '../../backend/payload/tiers/s3/bucket.ts';
 import { ObjectError } from '../../backend/payload/tiers/s3/objects.ts';
 import type { SurveyedFile } from '../../backend/payload/tiers/tier-survey.ts';
 import { chooseCopy } from '../../backend/payload/tiers/tiered-places.ts';
-import type { Store, StoreFile } from '../../native/store.ts';
+import type { Store } from '../../native/store.ts';
+import type { StoreFile } from '../../native/store-file.ts';
 import type { StoreCopies } from './store-copies.ts';
 import { type LogDamage, storedReferences } from './stored-references.ts';
 
