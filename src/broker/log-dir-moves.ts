@@ -5,9 +5,9 @@ import { arenaStats } from '../native/arena.ts';
 import type { Store } from '../native/store.ts';
 import type { Clock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
+import { Throttle } from '../util/throttle.ts';
 import type { ClusterMetadata } from './metadata/cluster-metadata.ts';
 import { LogDirMoves } from './partitions/moves/log-dir-moves.ts';
-import { MoveThrottle } from './partitions/moves/move-throttle.ts';
 import type { PartitionManager } from './partitions/partition-manager.ts';
 
 /** More of the arena waits to be written than this share: nothing is copied in the background then. */
@@ -35,7 +35,7 @@ export function makeMoves(parts: {
   const { options, store, logs, metadata, partitions, logger } = parts;
   const { clock } = options;
   const rate = () => metadata.config.get('replica.alter.log.dirs.io.max.bytes.per.second');
-  const throttle = new MoveThrottle(clock, () => rate() ?? Number.MAX_SAFE_INTEGER);
+  const throttle = new Throttle(clock, () => rate() ?? -1);
   return new LogDirMoves({
     ...{ logs, clock, logger },
     fileSystem: storeFileSystem(store),

@@ -128,10 +128,10 @@ describe('attaching to the fabric', () => {
     );
     const all = [{ memory: local, offset: 1 }];
     local.bytes().fill(0);
-    const came = await store.transport.readCrc(store.peer, ranges, all, 10_000, 7);
+    const came = await store.transport.read(store.peer, ranges, all, 10_000, 7).done;
     assert.equal(came, crc32c(source.bytes().subarray(1), 7));
     sink.bytes().fill(0);
-    const went = await store.transport.writeCrc(store.peer, into, all, 10_000);
+    const went = await store.transport.write(store.peer, into, all, 10_000, 0).done;
     assert.equal(went, crc32c(source.bytes().subarray(1)));
     assert.deepEqual(sink.bytes().subarray(1), source.bytes().subarray(1));
     joined.target.detach('done');
@@ -139,8 +139,8 @@ describe('attaching to the fabric', () => {
     assert.equal(joined.initiator.ended, 'the other end detached: done');
     const late = store.transport.read(store.peer, ranges, [{ memory: local, offset: 1 }], 1000);
     await assert.rejects(late.done, { code: 'ENOTCONN' });
-    for (const end of ['readCrc', 'writeCrc'] as const)
-      await assert.rejects(store.transport[end](store.peer, ranges, all, 1000), { code: 'ENOTCONN' });
+    for (const end of ['read', 'write'] as const)
+      await assert.rejects(store.transport[end](store.peer, ranges, all, 1000, 0).done, { code: 'ENOTCONN' });
     await client.transport.withdraw(region);
     await client.transport.withdraw(other);
     for (const memory of memories) memory.release();

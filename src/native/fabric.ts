@@ -162,7 +162,8 @@ export interface PublishedMemory {
 
 /** A transfer under way. Rejects with Errors that have a `code`: ETIMEDOUT, ECANCELED, ENOTCONN, ... */
 export interface Transfer {
-  done: Promise<void>;
+  /** The CRC-32C of our bytes, where a seed was given. */
+  done: Promise<number | undefined>;
   cancel(): void;
 }
 
@@ -270,36 +271,29 @@ export class FabricTransport {
     await completion((id) => native.fabricWithdraw(this.#transport, id, published.id));
   }
 
-  /** From the peer's memory into ours. `ranges`: of `RemoteMemory.resolve`, each with the place where it goes. */
-  read(peer: number, ranges: BigUint64Array, locals: readonly LocalRange[], timeoutMs: number): Transfer {
-    return this.#transfer(peer, false, ranges, locals, timeoutMs);
-  }
-
-  /** As `read`; resolves to the CRC-32C of what has come, which continues from `seed`. Another thread computes it, while more comes. */
-  readCrc(
+  /**
+   * From the peer's memory into ours. `ranges`: of `RemoteMemory.resolve`, each with the place where it goes. `seed`: from which the checksum of what
+   * has come continues; another thread computes it, while more comes.
+   */
+  read(
     peer: number,
     ranges: BigUint64Array,
     locals: readonly LocalRange[],
     timeoutMs: number,
-    seed = 0,
-  ): Promise<number> {
-    return this.#start<number>(peer, false, ranges, locals, timeoutMs, seed).done;
+    seed: number | null = null,
+  ): Transfer {
+    return this.#transfer(peer, false, ranges, locals, timeoutMs, seed);
   }
 
-  /** As `write`; resolves to the CRC-32C of our bytes, which continues from `seed`. Another thread computes it, while they go. */
-  writeCrc(
+  /** From our memory into the peer's; the peer sees the bytes when it is done. `seed`: as for `read`; of our bytes, while they go. */
+  write(
     peer: number,
     ranges: BigUint64Array,
     locals: readonly LocalRange[],
     timeoutMs: number,
-    seed = 0,
-  ): Promise<number> {
-    return this.#start<number>(peer, true, ranges, locals, timeoutMs, seed).done;
-  }
-
-  /** From our memory into the peer's; the peer sees the bytes when it is done. */
-  write(peer: number, ranges: BigUint64Array, locals: readonly LocalRange[], timeoutMs: number): Transfer {
-    return this.#transfer(peer, true, ranges, locals, timeoutMs);
+    seed: number | null = null,
+  ): Transfer {
+    return this.#transfer(peer, true, ranges, locals, timeoutMs, seed);
   }
 
   #transfer(
@@ -308,19 +302,8 @@ export class FabricTransport {
     ranges: BigUint64Array,
     locals: readonly LocalRange[],
     timeoutMs: number,
-  ): Transfer {
-    const { done, request } = this.#start<null>(peer, write, ranges, locals, timeoutMs, null);
-    return { done: done.then(() => {}), cancel: () => native.fabricCancel(this.#transport, request) };
-  }
-
-  #start<T>(
-    peer: number,
-    write: boolean,
-    ranges: BigUint64Array,
-    locals: readonly LocalRange[],
-    timeoutMs: number,
     seed: number | null,
-  ): { done: Promise<T>; request: number } {
+  ): Transfer {
     const flat = new Float64Array(locals.length * 2);
     locals.forEach(({ memory, offset }, i) => {
       const length = Number(ranges[i * RANGE_WORDS + 1] ?? 0n);
@@ -330,10 +313,10 @@ export class FabricTransport {
       flat[i * 2 + 1] = memory.blockOffset + offset;
     });
     let request = 0;
-    const done = completion<T>((id) => {
+    const done = completion<number | undefined>((id) => {
       request = native.fabricTransfer(this.#transport, id, peer, write, flat, ranges, timeoutMs, seed);
     });
-    return { done, request };
+    return { done, cancel: () => native.fabricCancel(this.#transport, request) };
   }
 
   statistics(): TransportStatistics {

@@ -8,7 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { arenaStats, NativeMemory } from './arena.ts';
 import { Net } from './net.ts';
 import { MemoryPiece } from './pieces.ts';
-import { Store, type StoreFile } from './store.ts';
+import { Store } from './store.ts';
+import type { StoreFile } from './store-file.ts';
 
 const size = 24 << 20;
 

@@ -5,8 +5,10 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { arenaStats, NativeMemory } from './arena.ts';
 import { crc32c } from './batch.ts';
+import { scanBatches } from './batch-scan.ts';
 import { FilePiece, MemoryPiece, type Piece } from './pieces.ts';
-import { Store, type StoreFile, scanBatches } from './store.ts';
+import { Store } from './store.ts';
+import type { StoreFile } from './store-file.ts';
 
 const bytes = (length: number, seed: number): Buffer =>
   Buffer.from(Uint8Array.from({ length }, (_, i) => (i * 31 + seed * 7) & 0xff));

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Store } from '../../native/store.ts';
 import { VirtualClock } from '../../util/testing/virtual-clock.ts';
-import type { Appended, FileSystem, LogFile } from './ports.ts';
+import type { Appended, FileSystem, LogFile, OpenOptions } from './ports.ts';
 import { SegmentFile } from './segment-file.ts';
 import { storeFileSystem } from './store-file-system.ts';
 
@@ -96,5 +96,43 @@ describe('SegmentFile', () => {
       { bytes: 'slow', fromMemory: undefined },
       { bytes: 'at once', fromMemory: true },
     ]);
+  });
+
+  it('reserves space for the copy of an empty file that takes its place, and for no other', async () => {
+    const opened: OpenOptions[] = [];
+    let size = 0;
+    const target = {
+      append: ([bytes]) => {
+        size += bytes!.byteLength;
+        return { position: 0, done: null };
+      },
+      get size() {
+        return size;
+      },
+    } as Partial<LogFile> as LogFile;
+    const fileSystem = {
+      open(_path, options = {}) {
+        opened.push(options);
+        return Promise.resolve(target);
+      },
+    } as Partial<FileSystem> as FileSystem;
+    const file = new SegmentFile(
+      { fileSystem, clock, path, size: 0 },
+      { preallocateBytes: 1 << 20, segmentBytes: 1 << 30 },
+    );
+    await file.open();
+    file.replaced(`${path}-copy`);
+    await file.open();
+    file.append(Buffer.from('something'));
+    file.replaced(`${path}-other`);
+    await file.open();
+    assert.deepEqual(
+      opened.map(({ create = false, preallocateBytes = 0 }) => [create, preallocateBytes]),
+      [
+        [true, 1 << 20],
+        [false, 1 << 20],
+        [false, 0],
+      ],
+    );
   });
 });

@@ -25,7 +25,10 @@ export interface SegmentCreation {
 export class SegmentFile {
   readonly #fileSystem: FileSystem;
   readonly #clock: Clock;
+  readonly #preallocateBytes: number;
   #create: SegmentCreation | null;
+  /** A copy of the file is to be opened, for which no space is reserved. */
+  #isCopied = false;
   #path: string;
   #size: number;
   /** Bytes that were handed to the file: what is not in the queue. */
@@ -54,6 +57,7 @@ export class SegmentFile {
     this.#writtenBytes = options.size;
     this.#syncedBytes = create ? -1 : options.size;
     this.#create = create;
+    this.#preallocateBytes = create?.preallocateBytes ?? 0;
   }
 
   /** Bytes, including appends that are not finished. */
@@ -187,6 +191,7 @@ export class SegmentFile {
     const file = this.#file;
     this.#file = null;
     this.#path = path;
+    this.#isCopied = true;
     return file;
   }
 
@@ -223,6 +228,7 @@ export class SegmentFile {
   async #openAtEnd(): Promise<LogFile> {
     const file = await this.#fileSystem.open(this.#path, this.#openOptions());
     this.#create = null;
+    this.#isCopied = false;
     if (file.size < this.#handedBytes) {
       await file.close();
       throw new Error(`the file has ${file.size} bytes where ${this.#handedBytes} were written`);
@@ -233,7 +239,9 @@ export class SegmentFile {
   }
 
   #openOptions(): OpenOptions {
-    if (!this.#create) return {};
+    // What has begun to be filled was ended before it was copied.
+    if (!this.#create)
+      return this.#isCopied && this.#handedBytes === 0 ? { preallocateBytes: this.#preallocateBytes } : {};
     const { preallocateBytes, segmentBytes } = this.#create;
     const largest = this.#queue.reduce((most, { bytes }) => Math.max(most, bytes.byteLength), 0);
     return { create: true, preallocateBytes, recycledBytes: recycledBytesFor(largest, segmentBytes) };

@@ -1,7 +1,9 @@
 import { mkdir, readdir, readFile, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type ScanResult, scanBatches } from '../../native/batch-scan.ts';
 import { type Codec, decompressAsync } from '../../native/codec.ts';
-import { type ScanResult, type Store, type StoreFile, scanBatches } from '../../native/store.ts';
+import type { Store } from '../../native/store.ts';
+import type { StoreFile } from '../../native/store-file.ts';
 import { BATCH_HEADER_SIZE } from '../../protocol/records/batch-header.ts';
 import { isControl, readBatchInfo, viewOf } from './batch.ts';
 import type { BatchInfo, BatchScan, DirectoryEntry, FileSystem } from './ports.ts';

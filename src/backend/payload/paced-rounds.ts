@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../../util/clock.ts';
-import { Pacer } from './stores/pacer.ts';
+import { Throttle } from '../../util/throttle.ts';
 
 export interface PacedRoundsOptions {
   readonly clock: Clock;
@@ -14,14 +14,14 @@ export interface PacedRoundsOptions {
 /** Work in the background that is done over everything again and again, below a rate. */
 export class PacedRounds {
   readonly #options: PacedRoundsOptions;
-  readonly #pacer: Pacer;
+  readonly #throttle: Throttle;
   #running = false;
   #timer: Timer | null = null;
   #work: Promise<void> = Promise.resolve();
 
   constructor(options: PacedRoundsOptions) {
     this.#options = options;
-    this.#pacer = new Pacer(options.clock, options.bytesPerSecond);
+    this.#throttle = new Throttle(options.clock, options.bytesPerSecond);
   }
 
   /** Between `start` and `stop`. */
@@ -31,7 +31,7 @@ export class PacedRounds {
 
   /** Resolves when so many bytes may be worked on, or at `stop`. */
   wait(bytes: number): Promise<void> {
-    return this.#pacer.wait(bytes);
+    return this.#throttle.wait(bytes);
   }
 
   start(): void {
@@ -52,7 +52,7 @@ export class PacedRounds {
   async stop(): Promise<void> {
     this.#running = false;
     this.#timer?.cancel();
-    this.#pacer.end();
+    this.#throttle.end();
     await this.#work;
   }
 }

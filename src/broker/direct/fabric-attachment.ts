@@ -221,7 +221,7 @@ export class FabricAttachment extends Attachment {
     count: number,
     start: (from: number, to: number) => Transfer,
   ): Promise<void> {
-    const started: Promise<void>[] = [];
+    const started: Promise<unknown>[] = [];
     let failure: unknown = null;
     try {
       for (let from = 0; from < count; from += MAX_RANGES)

@@ -1,12 +1,6 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import {
-  decodeOffsetCheckpoint,
-  LOG_START_OFFSET_CHECKPOINT,
-  partitionKey,
-} from '../../backend/log/checkpoint-files.ts';
-import { parsePartitionDirectory } from '../../backend/log/log-file-names.ts';
+import { stat } from 'node:fs/promises';
 import type { Store } from '../../native/store.ts';
+import { partitionsIn } from '../verify/found-partitions.ts';
 import { storedReferences } from '../verify/stored-references.ts';
 
 export interface TopicSurvey {
@@ -41,14 +35,8 @@ async function surveyDirectory(
   directory: string,
   found: Map<string, TopicSurvey>,
 ): Promise<void> {
-  const checkpoint = await readFile(join(directory, LOG_START_OFFSET_CHECKPOINT)).catch(() => null);
-  const starts = checkpoint?.length ? decodeOffsetCheckpoint(checkpoint) : new Map<string, bigint>();
-  for (const name of await readdir(directory)) {
-    const parsed = parsePartitionDirectory(name);
-    if (parsed === null || !(await stat(join(directory, name))).isDirectory()) continue;
-    const { topic, partition } = parsed;
-    const from = starts.get(partitionKey(topic, partition)) ?? 0n;
-    const counted = await count(store, join(directory, name), from);
+  for (const { topic, directory: path, logStartOffset } of await partitionsIn(directory)) {
+    const counted = await count(store, path, logStartOffset);
     if (counted.batches === 0) continue;
     const survey = found.get(topic) ?? { topic, partitions: 0, batches: 0, bytes: 0 };
     survey.partitions++;

@@ -8,7 +8,8 @@ import { TieredStorage, type TieredStorageOptions } from '../../backend/payload/
 import { type KafabricConfig, loadConfig, TopicConfig } from '../../config/index.ts';
 import { arenaStats, NativeMemory } from '../../native/arena.ts';
 import { MemoryPiece, type Piece } from '../../native/pieces.ts';
-import { Store, type StoreFile, type StoreOptions } from '../../native/store.ts';
+import { Store, type StoreOptions } from '../../native/store.ts';
+import type { StoreFile } from '../../native/store-file.ts';
 import { systemClock } from '../../util/clock.ts';
 import { silentLogger } from '../../util/logger.ts';
 import { type FetchedPartition, FetchService } from './fetch-service.ts';

@@ -1,5 +1,5 @@
 import { type CompactionStrategy, defaultLogConfig, type LogConfig } from '../../backend/log/config.ts';
-import type { PayloadOptions } from '../../backend/payload/partition-payloads.ts';
+import type { PayloadOptions } from '../../backend/payload/segment-appends.ts';
 import { type KafabricConfig, TIER_ORDINALS, type TopicConfig } from '../../config/index.ts';
 import { Codec } from '../../native/codec.ts';
 import { isInternalTopic } from '../metadata/topic-name.ts';

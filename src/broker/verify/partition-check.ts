@@ -16,7 +16,9 @@ import type { Bucket } from '../../backend/payload/tiers/s3/bucket.ts';
 import { ObjectError } from '../../backend/payload/tiers/s3/objects.ts';
 import type { SurveyedFile } from '../../backend/payload/tiers/tier-survey.ts';
 import { chooseCopy } from '../../backend/payload/tiers/tiered-places.ts';
-import type { Store, StoreFile } from '../../native/store.ts';
+import type { Store } from '../../native/store.ts';
+import type { StoreFile } from '../../native/store-file.ts';
+import type { FoundPartition } from './found-partitions.ts';
 import type { StoreCopies } from './store-copies.ts';
 import { type LogDamage, storedReferences } from './stored-references.ts';
 
@@ -38,13 +40,7 @@ export interface PayloadProblem {
   repaired: boolean;
 }
 
-export interface PartitionToCheck {
-  readonly topic: string;
-  readonly partition: number;
-  /** Absolute path of its directory. */
-  readonly directory: string;
-  /** Records below it are gone. */
-  readonly logStartOffset: bigint;
+export interface PartitionToCheck extends FoundPartition {
   /** Its payload files in tiers, and unfinished copies of such. */
   readonly tierFiles: readonly SurveyedFile[];
   /** Why payload may be where nobody can look; null: it is not. */

@@ -1,22 +1,19 @@
-import { access, readdir, readFile, stat } from 'node:fs/promises';
+import { access, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import {
   CLEAN_SHUTDOWN,
   decodeMetaProperties,
-  decodeOffsetCheckpoint,
   decodePartitionMetadata,
-  LOG_START_OFFSET_CHECKPOINT,
   META_PROPERTIES,
   PARTITION_METADATA,
-  partitionKey,
 } from '../../backend/log/checkpoint-files.ts';
-import { parsePartitionDirectory } from '../../backend/log/log-file-names.ts';
 import type { PayloadStores } from '../../backend/payload/stores/payload-stores.ts';
 import { partitionName } from '../../backend/payload/tiers/directories.ts';
 import type { Bucket } from '../../backend/payload/tiers/s3/bucket.ts';
 import { surveyTiers, type TierSurvey } from '../../backend/payload/tiers/tier-survey.ts';
 import type { Store } from '../../native/store.ts';
-import { checkPartition, type PartitionToCheck, type PayloadProblem } from './partition-check.ts';
+import { type FoundPartition, partitionsIn } from './found-partitions.ts';
+import { checkPartition, type PayloadProblem } from './partition-check.ts';
 import { StoreCopies } from './store-copies.ts';
 
 export interface PayloadCheckOptions {
@@ -229,8 +226,6 @@ async function checkDirectory(
   }
 }
 
-type FoundPartition = Omit<PartitionToCheck, 'name' | 'tierFiles' | 'outage'>;
-
 /** Null when there is no partition.metadata. */
 async function topicIdOf({ directory }: FoundPartition): Promise<string | null> {
   const metadata = await readFile(join(directory, PARTITION_METADATA)).catch(
@@ -240,27 +235,6 @@ async function topicIdOf({ directory }: FoundPartition): Promise<string | null> 
     },
   );
   return metadata === null ? null : decodePartitionMetadata(metadata);
-}
-
-async function partitionsIn(directory: string): Promise<FoundPartition[]> {
-  const starts = await readStarts(join(directory, LOG_START_OFFSET_CHECKPOINT));
-  const found: FoundPartition[] = [];
-  for (const name of await readdir(directory)) {
-    const parsed = parsePartitionDirectory(name);
-    if (parsed === null || !(await stat(join(directory, name))).isDirectory()) continue;
-    const logStartOffset = starts.get(partitionKey(parsed.topic, parsed.partition)) ?? 0n;
-    found.push({ ...parsed, directory: join(directory, name), logStartOffset });
-  }
-  return found.sort((a, b) => (a.topic === b.topic ? a.partition - b.partition : a.topic < b.topic ? -1 : 1));
-}
-
-/** None where there is no checkpoint, or a damaged one, as a start takes it. */
-async function readStarts(path: string): Promise<Map<string, bigint>> {
-  try {
-    return decodeOffsetCheckpoint(await readFile(path));
-  } catch {
-    return new Map();
-  }
 }
 
 async function exists(path: string): Promise<boolean> {

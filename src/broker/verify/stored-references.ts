@@ -2,7 +2,9 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseOffsetFileName, Suffix } from '../../backend/log/log-file-names.ts';
 import type { BatchDescriptor } from '../../backend/log/log-reader.ts';
-import { type Store, type StoreFile, scanBatches } from '../../native/store.ts';
+import { scanBatches } from '../../native/batch-scan.ts';
+import type { Store } from '../../native/store.ts';
+import type { StoreFile } from '../../native/store-file.ts';
 import {
   type DivertedBatch,
   REFERENCE_ATTRIBUTE,

@@ -3,7 +3,8 @@ import { dirname, join } from 'node:path';
 import type { KafabricConfig } from '../../config/index.ts';
 import { NativeMemory } from '../../native/arena.ts';
 import { MemoryPiece } from '../../native/pieces.ts';
-import { Store, type StoreFile } from '../../native/store.ts';
+import { Store } from '../../native/store.ts';
+import type { StoreFile } from '../../native/store-file.ts';
 import { binaryBytes, type Finding, note, ok, problem } from './finding.ts';
 
 /** What statfs calls file systems that are met often. */

@@ -1,10 +1,10 @@
 import type { Clock, Timer } from '../../../util/clock.ts';
 import type { Logger } from '../../../util/logger.ts';
+import { Throttle } from '../../../util/throttle.ts';
 import type { Reference } from '../payload-recovery.ts';
 import { Backoff } from './backoff.ts';
 import { hasAll } from './extent-check.ts';
 import { StoreError } from './messages.ts';
-import { Pacer } from './pacer.ts';
 import type { PayloadStores } from './payload-stores.ts';
 import { type CopyState, planRepair } from './repair-plan.ts';
 import type { ReplicatedSegment } from './replicated-segment.ts';
@@ -58,7 +58,7 @@ export class Repairs {
   readonly comparison: StoreComparison;
   readonly #options: RepairOptions;
   readonly #copier: SegmentCopier;
-  readonly #pacer: Pacer;
+  readonly #throttle: Throttle;
   readonly #waiting = new Set<ReplicatedSegment>();
   readonly #comparing = new Map<StorePeer, Promise<void>>();
   #delays = new WeakMap<ReplicatedSegment, Delay>();
@@ -72,7 +72,7 @@ export class Repairs {
   constructor(options: RepairOptions) {
     const { stores, clock, logger, orphanGraceMs, bytesPerSecond } = options;
     this.#options = options;
-    this.#pacer = new Pacer(clock, bytesPerSecond);
+    this.#throttle = new Throttle(clock, bytesPerSecond);
     this.#copier = new SegmentCopier(stores, (bytes) => this.#pace(bytes));
     this.comparison = new StoreComparison({
       stores,
@@ -128,7 +128,7 @@ export class Repairs {
   async stop(): Promise<void> {
     this.#running = false;
     this.#timer?.cancel();
-    this.#pacer.end();
+    this.#throttle.end();
     this.#waiting.clear();
     await this.#work;
     await Promise.allSettled(this.#comparing.values());
@@ -335,7 +335,7 @@ export class Repairs {
   }
 
   async #pace(bytes: number): Promise<void> {
-    await this.#pacer.wait(bytes);
+    await this.#throttle.wait(bytes);
     if (!this.#running) throw new StoreError('ESHUTDOWN', 'the gateway stops');
   }
 

@@ -1,8 +1,8 @@
 import type { Clock } from '../../../util/clock.ts';
 import type { Logger } from '../../../util/logger.ts';
+import { Throttle } from '../../../util/throttle.ts';
 import { COPY_SUFFIX } from './directories.ts';
 import type { Move } from './policy.ts';
-import { RateLimit } from './rate-limit.ts';
 import type { TierFile } from './tier-file.ts';
 
 const LOOK_AGAIN_MS = 20;
@@ -59,15 +59,15 @@ export class Migrator {
   readonly moves = new Map<number, TierMoves>();
   readonly #plan: MigrationPlan;
   readonly #options: MigratorOptions;
-  readonly #rate: RateLimit;
-  readonly #tierRates = new Map<number, RateLimit>();
+  readonly #throttle: Throttle;
+  readonly #tierThrottles = new Map<number, Throttle>();
   readonly #running = new Set<Promise<void>>();
   #stopped = false;
 
   constructor(plan: MigrationPlan, options: MigratorOptions) {
     this.#plan = plan;
     this.#options = options;
-    this.#rate = new RateLimit(options.clock);
+    this.#throttle = new Throttle(options.clock, () => options.settings().bytesPerSecond);
   }
 
   /** Files that are being moved. */
@@ -132,17 +132,19 @@ export class Migrator {
     isWanted: () => boolean,
   ): Promise<boolean> {
     const { files, clock, isBusy } = this.#options;
+    const throttles = [this.#throttle, this.#throttleOf(source.tier), this.#throttleOf(target.tier)];
     const bytes = source.length;
     const stepBytes = target.at.stepBytes(bytes);
     for (let position = 0; position < bytes; ) {
       const length = Math.min(stepBytes, bytes - position);
-      const beginMs = clock.now() + this.#delayMs(length, [source.tier, target.tier]);
-      while (isBusy() || clock.now() < beginMs) {
+      for (;;) {
         if (this.#stopped || !isWanted()) return false;
-        const waitMs = Math.max(1, Math.min(LOOK_AGAIN_MS, beginMs - clock.now()));
+        const delayMs = Math.max(...throttles.map((throttle) => throttle.delayMs));
+        if (delayMs === 0 && !isBusy()) break;
+        const waitMs = delayMs === 0 ? LOOK_AGAIN_MS : Math.min(LOOK_AGAIN_MS, delayMs);
         await new Promise<void>((resolve) => clock.setTimer(waitMs, resolve));
       }
-      if (this.#stopped || !isWanted()) return false;
+      for (const throttle of throttles) throttle.spend(length);
       const copied = await files.copyRange(from, to, position, length);
       if (copied === 0) throw new Error(`${from} ends at ${position}, before ${bytes}`);
       position += copied;
@@ -150,19 +152,14 @@ export class Migrator {
     return true;
   }
 
-  #delayMs(bytes: number, tiers: readonly number[]): number {
-    const { bytesPerSecond, tierBytesPerSecond = () => -1 } = this.#options.settings();
-    const delays = tiers.map((tier) => this.#rateOf(tier).delayMs(bytes, tierBytesPerSecond(tier)));
-    return Math.max(this.#rate.delayMs(bytes, bytesPerSecond), ...delays);
-  }
-
-  #rateOf(tier: number): RateLimit {
-    let rate = this.#tierRates.get(tier);
-    if (rate === undefined) {
-      rate = new RateLimit(this.#options.clock);
-      this.#tierRates.set(tier, rate);
+  #throttleOf(tier: number): Throttle {
+    let throttle = this.#tierThrottles.get(tier);
+    if (throttle === undefined) {
+      const { clock, settings } = this.#options;
+      throttle = new Throttle(clock, () => settings().tierBytesPerSecond?.(tier) ?? -1);
+      this.#tierThrottles.set(tier, throttle);
     }
-    return rate;
+    return throttle;
   }
 
   async #giveUp(source: TierFile, target: TierFile, copy: string): Promise<void> {

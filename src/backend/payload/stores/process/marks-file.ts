@@ -1,4 +1,5 @@
-import type { Store, StoreFile } from '../../../../native/store.ts';
+import type { Store } from '../../../../native/store.ts';
+import type { StoreFile } from '../../../../native/store-file.ts';
 import { MARK_BYTES, MAX_MARKS_BYTES } from './marks.ts';
 
 /** The marks of a file that takes appends, which are appended themselves. Whoever has it sees to it that operations do not overlap `release`. */

@@ -137,10 +137,12 @@ export class Operations {
       fromMemory,
       allocate: (bytes) => memory.allocate(bytes, deadlineMs),
       freed: (bytes) => memory.freed(bytes),
-      fill: (block, offset, from, bytes) => {
+      fill: async (block, offset, from, bytes) => {
         const leftMs = Math.max(1, deadlineMs - clock.now());
         const part = partOf(ranges, from, bytes);
-        return target.transport.readCrc(target.peer, part, [{ memory: block, offset }], leftMs);
+        const crc = await target.transport.read(target.peer, part, [{ memory: block, offset }], leftMs, 0)
+          .done;
+        return crc!;
       },
     });
     counters.writtenBytes += length;
@@ -197,7 +199,7 @@ export class Operations {
   ): Promise<object> {
     const { memory, offset, byteLength } = piece;
     try {
-      const crc = await transport.writeCrc(peer, ranges, [{ memory, offset }], timeoutMs, seed);
+      const crc = await transport.write(peer, ranges, [{ memory, offset }], timeoutMs, seed).done;
       this.#options.counters.readBytes += byteLength;
       return { crc, length: byteLength };
     } finally {

@@ -1,4 +1,5 @@
-import type { Store, StoreFile } from '../../../../native/store.ts';
+import type { Store } from '../../../../native/store.ts';
+import type { StoreFile } from '../../../../native/store-file.ts';
 import type { StoreError } from '../messages.ts';
 import { type AppendMark, readMarks } from './marks.ts';
 

@@ -2,7 +2,7 @@ import { rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { crc32cSoon } from '../../../../native/batch.ts';
 import { MemoryPiece } from '../../../../native/pieces.ts';
-import type { StoreFile } from '../../../../native/store.ts';
+import type { StoreFile } from '../../../../native/store-file.ts';
 import { syncDirectory } from '../../small-files.ts';
 import { StoreError } from '../messages.ts';
 import { appendMark, crcOfZeros, syncMark } from './marks.ts';

@@ -4,13 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { arenaStats, NativeMemory } from '../../../../native/arena.ts';
 import { crc32c } from '../../../../native/batch.ts';
-import {
-  type Appended,
-  type AppendOptions,
-  type OpenOptions,
-  Store,
-  type StoreFile,
-} from '../../../../native/store.ts';
+import { type OpenOptions, Store } from '../../../../native/store.ts';
+import type { Appended, AppendOptions, StoreFile } from '../../../../native/store-file.ts';
 import { StoreDirectory } from './store-directory.ts';
 import type { StoredFile } from './stored-file.ts';
 import type { AppendSource } from './stored-file-parts.ts';

@@ -1,0 +1,67 @@
+import type { MemoryPiece } from '../../native/pieces.ts';
+import { overlaps } from './dead-ranges.ts';
+import type { OpenFiles } from './open-files.ts';
+import type { SegmentExtents } from './segment-extents.ts';
+
+const NO_HOLES = new Float64Array(0);
+
+/** Reads of a segment's file, which let others change the file, or where it is. */
+export class SegmentReads {
+  readonly #open: OpenFiles;
+  readonly #extents: SegmentExtents;
+  readonly #underWay = new Set<Promise<unknown>>();
+  /** What nobody may read any more; null: its list says that. */
+  #holes: Float64Array | null;
+  /** Until when nothing is read by its name; null: now. */
+  #held: Promise<void> | null = null;
+
+  constructor(open: OpenFiles, extents: SegmentExtents) {
+    this.#open = open;
+    this.#extents = extents;
+    this.#holes = extents.summary.freedBytes > 0 ? null : NO_HOLES;
+  }
+
+  /** See PayloadSegment.read. `path`: where the file is by then. */
+  async read(
+    path: () => string,
+    position: number,
+    length: number,
+    seed: number,
+    expected: number,
+  ): Promise<{ piece: MemoryPiece; crc32c: number }> {
+    await this.mayBegin();
+    if (this.#holes === null) {
+      const holes = await this.#extents.holes();
+      this.#holes ??= holes;
+    }
+    if (overlaps(this.#holes, position, length)) throw new Error('no record refers to it any more');
+    const reader = this.#open.acquire(path());
+    const read = reader.file.then((file) => file.readCrc(position, length, seed, expected));
+    this.#underWay.add(read);
+    try {
+      return await read;
+    } finally {
+      this.#underWay.delete(read);
+      this.#open.release(reader);
+    }
+  }
+
+  /** Resolves when the files may be opened by their names. */
+  async mayBegin(): Promise<void> {
+    if (this.#held !== null) await this.#held;
+  }
+
+  /** Nothing is read by its name before the promise, which is never rejected, has settled; resolves when nothing is. */
+  async hold(until: Promise<void>): Promise<void> {
+    this.#held = until.then(() => {
+      this.#held = null;
+    });
+    await Promise.allSettled(this.#underWay);
+  }
+
+  /** Nobody begins to read in these ranges any more; resolves when who has begun has ended. */
+  async leave(ranges: Float64Array): Promise<void> {
+    this.#holes = ranges;
+    await Promise.allSettled(this.#underWay);
+  }
+}
