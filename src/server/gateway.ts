@@ -2,7 +2,7 @@ import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { sharedMemoryName } from '../broker/acknowledged-memory.ts';
 import { EmbeddedBroker } from '../broker/embedded-broker.ts';
-import type { AdvertisedListener, KafabricConfig, Listener } from '../config/index.ts';
+import type { AdvertisedListener, HttpAddress, KafabricConfig, Listener } from '../config/index.ts';
 import {
   arenaShared,
   arenaStats,
@@ -65,7 +65,7 @@ export class Gateway {
 
   async #start(config: KafabricConfig): Promise<void> {
     configureArena(arenaBytes(config), sharedMemoryName(config));
-    await this.#startHttp(config.get('metrics.listener'));
+    await this.#startHttp(config.resolved.metricsListener);
     const { listeners, advertised } = await withRealPorts(config);
     this.#state = 'recovering logs';
     this.#broker = await EmbeddedBroker.open({
@@ -103,12 +103,10 @@ export class Gateway {
     if (!shared) this.#log.warn({ reason }, 'log.ack=memory is off: every answer waits for the disk');
   }
 
-  async #startHttp(address: string): Promise<void> {
-    if (address === '') return;
-    const { hostname, port } = new URL(address);
+  async #startHttp(address: HttpAddress | null): Promise<void> {
+    if (address === null) return;
     this.#http = await startHttpServer({
-      host: hostname.replace(/^\[|\]$/g, ''),
-      port: Number(port || 80),
+      ...address,
       metrics: this.#metrics.registry,
       readiness: () => ({
         ready: this.#state === 'ready',
