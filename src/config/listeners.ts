@@ -31,7 +31,7 @@ const ENDPOINT = /^([A-Za-z0-9_-]+):\/\/(?:\[([0-9A-Fa-f:.%]*)\]|([^[\]/:]*)):(-
 const PROTOCOLS = ['PLAINTEXT', 'SSL', 'SASL_PLAINTEXT', 'SASL_SSL', 'DIRECT'];
 
 /** Hosts that mean "every interface" and that no client can connect to. */
-export function isWildcardHost(host: string): boolean {
+function isWildcardHost(host: string): boolean {
   return host === '' || host === '0.0.0.0' || host === '::';
 }
 

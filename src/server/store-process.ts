@@ -186,7 +186,7 @@ export class StoreProcess {
 }
 
 /** Absolute path of `payload.store.dir`. */
-export function storePath(config: KafabricConfig): string {
+function storePath(config: KafabricConfig): string {
   const configured = config.get('payload.store.dir');
   const { defaultDataDirectory } = config.resolved;
   return path.resolve(

@@ -68,7 +68,7 @@ const MINUTE_MS = 60_000;
 const DURATION = /^by_duration:P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?$/i;
 
 /** A value that was checked when it was set: `earliest`, `latest`, or `by_duration:` and an ISO 8601 duration. */
-export function parseOffsetReset(text: string): OffsetReset {
+function parseOffsetReset(text: string): OffsetReset {
   if (text === 'earliest' || text === 'latest') return text;
   const [, days = '0', hours = '0', minutes = '0', seconds = '0'] = DURATION.exec(text) ?? [];
   const ageMs =
