@@ -91,6 +91,8 @@ export class EmbeddedBroker {
   readonly markers: TransactionPartitions;
   readonly clock: Clock;
   readonly #storage: Storage;
+  /** The values that a group has of its own, by key. */
+  readonly #groupConfigs = (groupId: string) => this.metadata.state.configs(ResourceType.GROUP, groupId);
 
   private constructor(options: EmbeddedBrokerOptions, storage: Storage) {
     const { store, logs, tiers, stores, metadata } = storage;
@@ -124,45 +126,17 @@ export class EmbeddedBroker {
     this.producerIds = new ProducerIds(() => metadata.allocateProducerIds(), loggerOf('transactions'));
     const memory = new MemoryBudget(() => memoryInUse(store), FETCH_MEMORY_SHARE, clock);
     this.fetches = new FetchService({ maxBytes: config.get('fetch.max.bytes') }, memory, clock);
-    this.direct = new DirectService({
-      config,
-      partitions: this.partitions,
-      topicId: (name) => metadata.topicByName(name)?.id ?? null,
-      memory: { reads: memory, writes: new MemoryBudget(() => memoryInUse(store), PUT_MEMORY_SHARE, clock) },
-      fabric: options.storeAccess?.fabric,
-      clock,
-      logger: loggerOf('direct'),
-    });
+    this.direct = this.#makeDirect(options, memory);
     const slots = config.get('max.incremental.fetch.session.cache.slots');
     this.fetchSessions = new FetchSessions({ slots, evictionMs: FETCH_SESSION_EVICTION_MS }, clock);
-    const groupConfigs = (groupId: string) => metadata.state.configs(ResourceType.GROUP, groupId);
     this.sharing = openSharing({
-      ...{ config, clock, groupConfigs },
+      ...{ config, clock, groupConfigs: this.#groupConfigs },
       logger: loggerOf('share'),
       partitions: this.partitions,
       fetches: this.fetches,
       topic: this.#coordinatorTopic(SHARE_STATE_TOPIC),
     });
-    const { states, service } = this.sharing;
-    this.groups = new GroupCoordinator({
-      clock,
-      config: groupConfig(config),
-      logger: loggerOf('groups'),
-      log: new PartitionOffsetsLog(this.partitions, clock),
-      topic: this.#coordinatorTopic(OFFSETS_TOPIC),
-      consumer: consumerConfig(() => metadata.config, groupConfigs),
-      streams: streamsConfig(() => metadata.config, groupConfigs),
-      topics: new MetadataTopics(metadata),
-      createTopics: (topics) => this.topics.createTopics(topics),
-      share: {
-        config: shareGroupConfig(() => metadata.config, groupConfigs),
-        states,
-        endOffset: (topicId, partition) =>
-          this.partitions.findById(topicId, partition)?.highWatermark ?? null,
-        forget: (groupId) => service.forget(groupId),
-      },
-      randomId: () => crypto.randomUUID(),
-    });
+    this.groups = this.#makeGroups(options);
     this.markers = new PartitionMarkers(this.partitions, this.groups, clock);
     this.transactions = new TransactionCoordinator({
       clock,
@@ -188,6 +162,43 @@ export class EmbeddedBroker {
       await storage.close();
       throw error;
     }
+  }
+
+  #makeDirect(
+    { config, clock, logger, storeAccess }: EmbeddedBrokerOptions,
+    reads: MemoryBudget,
+  ): DirectService {
+    const { store, metadata, partitions } = this;
+    return new DirectService({
+      ...{ config, partitions, clock },
+      topicId: (name) => metadata.topicByName(name)?.id ?? null,
+      memory: { reads, writes: new MemoryBudget(() => memoryInUse(store), PUT_MEMORY_SHARE, clock) },
+      fabric: storeAccess?.fabric,
+      logger: logger.child({ component: 'direct' }),
+    });
+  }
+
+  #makeGroups({ config, clock, logger }: EmbeddedBrokerOptions): GroupCoordinator {
+    const { metadata, partitions, sharing } = this;
+    const configNow = () => metadata.config;
+    return new GroupCoordinator({
+      clock,
+      config: groupConfig(config),
+      logger: logger.child({ component: 'groups' }),
+      log: new PartitionOffsetsLog(partitions, clock),
+      topic: this.#coordinatorTopic(OFFSETS_TOPIC),
+      consumer: consumerConfig(configNow, this.#groupConfigs),
+      streams: streamsConfig(configNow, this.#groupConfigs),
+      topics: new MetadataTopics(metadata),
+      createTopics: (topics) => this.topics.createTopics(topics),
+      share: {
+        config: shareGroupConfig(configNow, this.#groupConfigs),
+        states: sharing.states,
+        endOffset: (topicId, partition) => partitions.findById(topicId, partition)?.highWatermark ?? null,
+        forget: (groupId) => sharing.service.forget(groupId),
+      },
+      randomId: () => crypto.randomUUID(),
+    });
   }
 
   #coordinatorTopic(name: string): CoordinatorTopic {
