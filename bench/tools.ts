@@ -5,7 +5,7 @@ import { delimiter, join } from 'node:path';
 /** A precondition that only the owner of the machine can meet. */
 export class Missing extends Error {}
 
-export function hasCommand(name: string): boolean {
+function hasCommand(name: string): boolean {
   const folders = (process.env.PATH ?? '').split(delimiter);
   return [...folders, '/usr/sbin'].some((folder) => existsSync(join(folder, name)));
 }

@@ -8,7 +8,6 @@ import { fileURLToPath } from 'node:url';
 
 export const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 
-const minimumNode = [20, 11];
 const compiledFolders = ['src', 'compat-tests', 'bench'];
 
 function fail(message) {
@@ -22,10 +21,20 @@ export function runOrExit(command, args, failure, options = {}) {
   if (result.status !== 0) fail(failure);
 }
 
+/** Whether a version is in a range of package.json's `engines`: `^20.19.4 || >=22.12.0`. */
+export function isInRange(version, range) {
+  return range.split('||').some((part) => {
+    const [, kind, least] = /^\s*(\^|>=)(\d+\.\d+\.\d+)\s*$/.exec(part);
+    const [one, other] = [version, least].map((text) => text.split('.').map(Number));
+    const differing = one.findIndex((number, i) => number !== other[i]);
+    return (kind === '>=' || one[0] === other[0]) && (differing < 0 || one[differing] > other[differing]);
+  });
+}
+
 function checkNode() {
-  const [major, minor] = process.versions.node.split('.').map(Number);
-  if (major > minimumNode[0] || (major === minimumNode[0] && minor >= minimumNode[1])) return;
-  fail(`Node ${minimumNode.join('.')} or newer is needed, this is ${process.versions.node}`);
+  const { engines } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  if (isInRange(process.versions.node, engines.node)) return;
+  fail(`Node ${engines.node} is needed, this is ${process.versions.node}`);
 }
 
 function installPackages() {

@@ -29,7 +29,7 @@ export function ratiosOf(results: Results, system = 'kafabric'): Map<string, Ver
 }
 
 /** The limit that a ratio must keep: below it where more is better, above it where less is. */
-export function limitOf({ target }: Verdict, ratio: number, tolerance: number): number {
+function limitOf({ target }: Verdict, ratio: number, tolerance: number): number {
   return target.atLeast === undefined ? ratio * (1 + tolerance) : ratio * (1 - tolerance);
 }
 

@@ -39,7 +39,7 @@ function others(results: Results): string[] {
 }
 
 /** "0.42x (0.40-0.45)": the median of the rounds' ratios, with their extremes when there are several. */
-export function ratioText({ median, min, max, count }: Summary): string {
+function ratioText({ median, min, max, count }: Summary): string {
   const range = count > 1 ? ` (${number(min)}-${number(max)})` : '';
   return `${number(median)}x${range}`;
 }

@@ -47,7 +47,7 @@ function entropy(compression: string): number {
 }
 
 /** Produces one case to `topic` and records its figures. */
-export async function produceCase(
+async function produceCase(
   pass: Pass,
   workload: string,
   one: ProduceCase,

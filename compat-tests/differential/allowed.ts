@@ -100,4 +100,10 @@ export const ORDERED: readonly string[] = [
   'DescribeTopicPartitions.topics[].partitions',
   'Fetch.responses[].partitions[].abortedTransactions',
   'DescribeConfigs.results[].configs[].synonyms',
+  'OffsetCommit.topics',
+  'OffsetCommit.topics[].partitions',
+  'TxnOffsetCommit.topics',
+  'TxnOffsetCommit.topics[].partitions',
+  'OffsetDelete.topics',
+  'OffsetDelete.topics[].partitions',
 ];

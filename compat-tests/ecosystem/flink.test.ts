@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Broker, startBroker } from '../harness/broker.ts';
-import { Child, sleep, until } from '../harness/child.ts';
-import { requireToolchain } from '../harness/client.ts';
+import { sleep, until } from '../harness/child.ts';
 import { javaProgram, readTopic, writeTopic } from './programs.ts';
+import { Stage } from './stage.ts';
 
 const patienceMs = 180_000;
 const perBatch = 200;
@@ -14,26 +12,15 @@ const batches = 25;
 /** What a job of Flink SQL writes in transactions that end with its checkpoints. */
 describe('Flink SQL, with the exactly-once sink', function () {
   this.timeout(600_000);
-  let broker: Broker;
-  let dir: string;
-  let job: Child | null = null;
+  const stage = Stage.set('flink', ['flink', 'kcat']);
 
-  before(async function () {
-    for (const toolchain of ['flink', 'kcat']) requireToolchain(this, toolchain);
-    dir = mkdtempSync(join(tmpdir(), 'kafabric-flink-'));
-    broker = await startBroker();
-    writeFileSync(join(dir, 'job.sql'), script());
-  });
-
-  after(async () => {
-    await job?.kill('SIGKILL');
-    await broker?.stop();
-    if (dir) rmSync(dir, { recursive: true, force: true });
+  before(() => {
+    writeFileSync(join(stage.dir, 'job.sql'), script());
   });
 
   function script(): string {
     const table = (topic: string, more: string) => `'connector' = 'kafka', 'topic' = '${topic}',
-      'properties.bootstrap.servers' = '${broker.bootstrap}', 'format' = 'json', ${more}`;
+      'properties.bootstrap.servers' = '${stage.broker.bootstrap}', 'format' = 'json', ${more}`;
     const source = `'properties.group.id' = 'flink', 'scan.startup.mode' = 'earliest-offset'`;
     const sink = `'sink.delivery-guarantee' = 'exactly-once', 'sink.transactional-id-prefix' = 'flink',
       'properties.transaction.timeout.ms' = '60000'`;
@@ -45,7 +32,7 @@ describe('Flink SQL, with the exactly-once sink', function () {
 
   /** The newest checkpoint that is whole, of all runs of the job. */
   function newestCheckpoint(): string | null {
-    const folder = join(dir, 'checkpoints');
+    const folder = join(stage.dir, 'checkpoints');
     const runs = existsSync(folder) ? readdirSync(folder).map((run) => join(folder, run)) : [];
     const found = runs
       .flatMap((run) => readdirSync(run).map((name) => join(run, name)))
@@ -58,7 +45,7 @@ describe('Flink SQL, with the exactly-once sink', function () {
     const checkpoint = newestCheckpoint();
     const settings = [
       'execution.checkpointing.interval=500ms',
-      `execution.checkpointing.dir=file://${join(dir, 'checkpoints')}`,
+      `execution.checkpointing.dir=file://${join(stage.dir, 'checkpoints')}`,
       'execution.checkpointing.externalized-checkpoint-retention=RETAIN_ON_CANCELLATION',
       'restart-strategy.type=fixed-delay',
       'restart-strategy.fixed-delay.attempts=100',
@@ -69,27 +56,27 @@ describe('Flink SQL, with the exactly-once sink', function () {
     const flags = ['java.lang', 'java.util', 'java.net', 'java.io', 'java.time'].map(
       (name) => `--add-opens=java.base/${name}=ALL-UNNAMED`,
     );
-    flags.push(`-Djava.io.tmpdir=${dir}`);
-    job = new Child([...javaProgram('flink', 'FlinkSql', 640, flags), join(dir, 'job.sql'), ...settings]);
+    flags.push(`-Djava.io.tmpdir=${stage.dir}`);
+    stage.start([...javaProgram('flink', 'FlinkSql', 640, flags), join(stage.dir, 'job.sql'), ...settings]);
   }
 
   async function feed(from: number, to: number): Promise<void> {
     for (let batch = from; batch < to; batch++) {
       const numbers = Array.from({ length: perBatch }, (_, i) => batch * perBatch + i);
       const records = numbers.map((n): [string, string] => [`${n}`, JSON.stringify({ n })]);
-      await writeTopic(broker.bootstrap, 'flink-in', records);
+      await writeTopic(stage.broker.bootstrap, 'flink-in', records);
       await sleep(100);
     }
   }
 
   async function results(): Promise<{ n: number; twice: number }[]> {
-    const records = await readTopic(broker.bootstrap, 'flink-out').catch(() => []);
+    const records = await readTopic(stage.broker.bootstrap, 'flink-out').catch(() => []);
     return records.map(({ value }) => JSON.parse(value!));
   }
 
   async function hasDone(count: number): Promise<void> {
     await until(`${count} results`, patienceMs, async () => {
-      if (!job!.running) throw new Error(`the job ended:\n${job!.output.slice(-6000)}`);
+      stage.assertRuns();
       await sleep(500);
       return (await results()).length >= count;
     });
@@ -109,7 +96,7 @@ describe('Flink SQL, with the exactly-once sink', function () {
     start();
     await hasDone(1);
     await feed(5, 15);
-    await job!.kill('SIGKILL');
+    await stage.program.kill('SIGKILL');
     assert.notEqual(newestCheckpoint(), null);
     await feed(15, batches);
     start();
@@ -118,8 +105,8 @@ describe('Flink SQL, with the exactly-once sink', function () {
 
   it('has every result once, when the gateway is killed under it', async () => {
     await feed(batches, batches + 5);
-    await broker.kill('SIGKILL');
-    await broker.start();
+    await stage.broker.kill('SIGKILL');
+    await stage.broker.start();
     await feed(batches + 5, 2 * batches);
     await assertExact(2 * batches * perBatch);
   });

@@ -66,3 +66,8 @@ export async function writeTopic(
   const settings = ['-X', 'acks=all', '-X', 'enable.idempotence=true'];
   await output(['kcat', '-b', bootstrap, '-P', '-t', topic, '-K', '\t', ...settings], lines);
 }
+
+/** Records whose values are the numbers from `first` on, with keys `k0`, `k1`, … in turn. */
+export function numbered(first: number, count: number, keys: number): [key: string, value: string][] {
+  return Array.from({ length: count }, (_, i) => [`k${(first + i) % keys}`, `${first + i}`]);
+}

@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Broker, startBroker } from '../harness/broker.ts';
-import { Child, until } from '../harness/child.ts';
-import { requireToolchain } from '../harness/client.ts';
-import { pythonProgram, readTopic, writeTopic } from './programs.ts';
+import { until } from '../harness/child.ts';
+import { numbered, pythonProgram, readTopic, writeTopic } from './programs.ts';
+import { Stage } from './stage.ts';
 
 const patienceMs = 120_000;
 const keys = 10;
@@ -16,40 +14,28 @@ const OUT = 'quix-out';
 /** A stateful application whose counts show everything that is lost or done twice. */
 describe('Quix Streams, exactly once', function () {
   this.timeout(600_000);
-  let broker: Broker;
-  let dir: string;
-  let app: Child | null = null;
+  const stage = Stage.set('quix', ['quix', 'kcat'], {
+    overrides: { 'transaction.abort.timed.out.transaction.cleanup.interval.ms': '500' },
+  });
   let fed = 0;
 
-  before(async function () {
-    for (const toolchain of ['quix', 'kcat']) requireToolchain(this, toolchain);
-    dir = mkdtempSync(join(tmpdir(), 'kafabric-quix-'));
-    broker = await startBroker({
-      overrides: { 'transaction.abort.timed.out.transaction.cleanup.interval.ms': '500' },
-    });
-  });
-
-  after(async () => {
-    await app?.kill('SIGKILL');
-    await broker?.stop();
-    if (dir) rmSync(dir, { recursive: true, force: true });
-  });
-
   async function feed(): Promise<void> {
-    const records = Array.from({ length: perRound }, (_, i): [string, string] => [
-      `k${(fed + i) % keys}`,
-      `${fed + i}`,
-    ]);
-    await writeTopic(broker.bootstrap, IN, records);
+    await writeTopic(stage.broker.bootstrap, IN, numbered(fed, perRound, keys));
     fed += perRound;
   }
 
   function start(): void {
-    app = new Child([...pythonProgram('quix_app.py', 'quix'), broker.bootstrap, join(dir, 'state'), IN, OUT]);
+    stage.start([
+      ...pythonProgram('quix_app.py', 'quix'),
+      stage.broker.bootstrap,
+      join(stage.dir, 'state'),
+      IN,
+      OUT,
+    ]);
   }
 
   async function results(): Promise<{ key: string; number: number; seen: number }[]> {
-    const records = await readTopic(broker.bootstrap, OUT).catch(() => []);
+    const records = await readTopic(stage.broker.bootstrap, OUT).catch(() => []);
     return records.map(({ key, value }) => ({ key: key!, ...JSON.parse(value!) }));
   }
 
@@ -57,9 +43,8 @@ describe('Quix Streams, exactly once', function () {
     let restarts = 0;
     await until(`${count} results`, patienceMs, async () => {
       // It ends by itself when the gateway is away for longer than its transaction may take.
-      if (!app!.running && ++restarts > 3)
-        throw new Error(`the application ended:\n${app!.output.slice(-4000)}`);
-      if (!app!.running) start();
+      if (!stage.program.running && ++restarts <= 3) start();
+      stage.assertRuns();
       return (await results()).length >= count;
     });
   }
@@ -85,19 +70,19 @@ describe('Quix Streams, exactly once', function () {
     start();
     await hasDone(1);
     await feed();
-    await app!.kill('SIGKILL');
+    await stage.program.kill('SIGKILL');
     await feed();
     start();
     await assertExact();
   });
 
   it('has its state again from its changelog, and goes on when the gateway restarts', async () => {
-    await app!.kill('SIGTERM');
-    rmSync(join(dir, 'state'), { recursive: true });
+    await stage.program.kill('SIGTERM');
+    rmSync(join(stage.dir, 'state'), { recursive: true });
     await feed();
     start();
     await hasDone(fed - perRound + 1);
-    await broker.restart();
+    await stage.broker.restart();
     await feed();
     await assertExact();
   });

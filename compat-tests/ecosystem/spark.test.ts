@@ -1,12 +1,10 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Broker, startBroker } from '../harness/broker.ts';
-import { Child, sleep, until } from '../harness/child.ts';
-import { requireToolchain } from '../harness/client.ts';
+import { sleep, until } from '../harness/child.ts';
 import { installed, suites } from '../harness/paths.ts';
 import { readTopic, writeTopic } from './programs.ts';
+import { Stage } from './stage.ts';
 
 const patienceMs = 240_000;
 const names = 10;
@@ -23,24 +21,10 @@ interface Counted {
 /** Its sink writes a batch again when it is not sure of it, so that the newest count of each window is what has to be exact. */
 describe('Spark Structured Streaming', function () {
   this.timeout(900_000);
-  let broker: Broker;
-  let dir: string;
-  let app: Child | null = null;
+  const stage = Stage.set('spark', ['spark', 'kcat']);
   let fed = 0;
 
-  before(async function () {
-    for (const toolchain of ['spark', 'kcat']) requireToolchain(this, toolchain);
-    dir = mkdtempSync(join(tmpdir(), 'kafabric-spark-'));
-    broker = await startBroker();
-  });
-
-  after(async () => {
-    await app?.kill('SIGKILL');
-    await broker?.stop();
-    if (dir) rmSync(dir, { recursive: true, force: true });
-  });
-
-  const checkpoint = () => join(dir, 'checkpoint');
+  const checkpoint = () => join(stage.dir, 'checkpoint');
 
   /** Event `number` is of one of the names, in one of the minutes since 1970. */
   const event = (number: number) => ({
@@ -54,7 +38,7 @@ describe('Spark Structured Streaming', function () {
     const records = numbers
       .map(event)
       .map(({ name, ...rest }): [string, string] => [name, JSON.stringify(rest)]);
-    await writeTopic(broker.bootstrap, IN, records);
+    await writeTopic(stage.broker.bootstrap, IN, records);
     fed += perRound;
   }
 
@@ -65,24 +49,24 @@ describe('Spark Structured Streaming', function () {
     const settings = {
       'spark.ui.enabled': 'false',
       'spark.sql.shuffle.partitions': '2',
-      'spark.local.dir': join(dir, 'local'),
-      'spark.driver.extraJavaOptions': `-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Djava.io.tmpdir=${dir}`,
+      'spark.local.dir': join(stage.dir, 'local'),
+      'spark.driver.extraJavaOptions': `-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Djava.io.tmpdir=${stage.dir}`,
       'spark.driver.bindAddress': '127.0.0.1',
       'spark.driver.host': '127.0.0.1',
     };
     const words = [
       ...['--master', 'local[2]', '--driver-memory', '768m', '--jars', jars.join(',')],
       ...Object.entries(settings).flatMap(([key, value]) => ['--conf', `${key}=${value}`]),
-      ...[join(suites, 'ecosystem/python/spark_app.py'), broker.bootstrap, checkpoint(), IN, OUT],
+      ...[join(suites, 'ecosystem/python/spark_app.py'), stage.broker.bootstrap, checkpoint(), IN, OUT],
     ];
     const python = join(installed, 'spark/bin/python');
-    app = new Child([join(installed, 'spark/bin/spark-submit'), ...words], { PYSPARK_PYTHON: python });
+    stage.start([join(installed, 'spark/bin/spark-submit'), ...words], { PYSPARK_PYTHON: python });
   }
 
   /** Every count that was written, in order, by name and minute. */
   async function results(): Promise<Record<string, Counted[]>> {
     const found: Record<string, Counted[]> = {};
-    for (const { key, value } of await readTopic(broker.bootstrap, OUT).catch(() => [])) {
+    for (const { key, value } of await readTopic(stage.broker.bootstrap, OUT).catch(() => [])) {
       found[key!] ??= [];
       found[key!]!.push(JSON.parse(value!));
     }
@@ -94,7 +78,7 @@ describe('Spark Structured Streaming', function () {
 
   async function hasCounted(count: number): Promise<void> {
     await until(`${count} events are counted`, patienceMs, async () => {
-      if (!app!.running) throw new Error(`the driver ended:\n${app!.output.slice(-6000)}`);
+      stage.assertRuns();
       await sleep(500);
       const counted = Object.values(newest(await results()));
       return counted.reduce((sum, { count }) => sum + count, 0) >= count;
@@ -128,7 +112,7 @@ describe('Spark Structured Streaming', function () {
     start();
     await hasCounted(perRound / 4);
     await feed();
-    await app!.kill('SIGKILL');
+    await stage.program.kill('SIGKILL');
     assert.ok(existsSync(join(checkpoint(), 'offsets/0')));
     start();
     await assertExact();
@@ -137,8 +121,8 @@ describe('Spark Structured Streaming', function () {
   it('counts exactly when the gateway is killed under it', async () => {
     await feed();
     await hasCounted(fed - perRound + 1);
-    await broker.kill('SIGKILL');
-    await broker.start();
+    await stage.broker.kill('SIGKILL');
+    await stage.broker.start();
     await feed();
     await assertExact();
   });

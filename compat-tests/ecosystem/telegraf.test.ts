@@ -1,12 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Broker, startBroker } from '../harness/broker.ts';
-import { Child, until } from '../harness/child.ts';
-import { requireToolchain } from '../harness/client.ts';
+import { until } from '../harness/child.ts';
 import { installed } from '../harness/paths.ts';
 import { output } from './programs.ts';
+import { Stage } from './stage.ts';
 
 const patienceMs = 120_000;
 const perRound = 5000;
@@ -15,25 +13,11 @@ const TOPIC = 'telegraf';
 /** One instance writes the metrics of a file to a topic, another one reads them into a file. */
 describe('Telegraf', function () {
   this.timeout(600_000);
-  let broker: Broker;
-  let dir: string;
-  let reader: Child | null = null;
+  const stage = Stage.set('telegraf', ['telegraf']);
   let fed = 0;
 
-  before(async function () {
-    requireToolchain(this, 'telegraf');
-    dir = mkdtempSync(join(tmpdir(), 'kafabric-telegraf-'));
-    broker = await startBroker();
-  });
-
-  after(async () => {
-    await reader?.kill('SIGKILL');
-    await broker?.stop();
-    if (dir) rmSync(dir, { recursive: true, force: true });
-  });
-
   function command(name: string, config: string): string[] {
-    const file = join(dir, `${name}.conf`);
+    const file = join(stage.dir, `${name}.conf`);
     const agent = `[agent]
       interval = "200ms"
       flush_interval = "200ms"
@@ -51,14 +35,14 @@ describe('Telegraf', function () {
 
   /** Writes the next round of metrics to the topic; resolves when they are acknowledged. */
   async function feed(): Promise<void> {
-    const file = join(dir, 'sent.txt');
+    const file = join(stage.dir, 'sent.txt');
     writeFileSync(file, `${metrics(fed, fed + perRound).join('\n')}\n`);
     const config = `
       [[inputs.file]]
         files = ["${file}"]
         data_format = "influx"
       [[outputs.kafka]]
-        brokers = ["${broker.bootstrap}"]
+        brokers = ["${stage.broker.bootstrap}"]
         topic = "${TOPIC}"
         routing_tag = "place"
         compression_codec = 4
@@ -71,13 +55,13 @@ describe('Telegraf', function () {
   }
 
   /** Of each life of its own: one that was killed may have left a part of a line. */
-  const received = () => readdirSync(dir).filter((name) => name.startsWith('received'));
+  const received = () => readdirSync(stage.dir).filter((name) => name.startsWith('received'));
 
   function startReader(): void {
-    const file = join(dir, `received-${received().length}.txt`);
+    const file = join(stage.dir, `received-${received().length}.txt`);
     const config = `
       [[inputs.kafka_consumer]]
-        brokers = ["${broker.bootstrap}"]
+        brokers = ["${stage.broker.bootstrap}"]
         version = "3.6.0"
         topics = ["${TOPIC}"]
         consumer_group = "telegraf"
@@ -87,17 +71,17 @@ describe('Telegraf', function () {
         files = ["${file}"]
         data_format = "influx"
         influx_sort_fields = true`;
-    reader = new Child(command('reader', config));
+    stage.start(command('reader', config));
   }
 
   function seen(): Set<string> {
-    const texts = received().map((name) => readFileSync(join(dir, name), 'utf8'));
+    const texts = received().map((name) => readFileSync(join(stage.dir, name), 'utf8'));
     return new Set(texts.flatMap((text) => text.split('\n')).filter((line) => line !== ''));
   }
 
   async function hasRead(count: number): Promise<void> {
     await until(`${count} metrics are read`, patienceMs, () => {
-      if (!reader!.running) throw new Error(`the reader ended:\n${reader!.output.slice(-4000)}`);
+      stage.assertRuns();
       const lines = seen();
       return metrics(0, fed).filter((line) => lines.has(line)).length >= count;
     });
@@ -107,15 +91,15 @@ describe('Telegraf', function () {
     await feed();
     startReader();
     await hasRead(1000);
-    await reader!.kill('SIGKILL');
+    await stage.program.kill('SIGKILL');
     await feed();
     startReader();
     await hasRead(fed);
   });
 
   it('goes on when the gateway is killed under it', async () => {
-    await broker.kill('SIGKILL');
-    await broker.start();
+    await stage.broker.kill('SIGKILL');
+    await stage.broker.start();
     await feed();
     await hasRead(fed);
     const known = new Set(metrics(0, fed));

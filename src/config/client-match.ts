@@ -2,7 +2,7 @@ import { linearPattern } from '../util/linear-pattern.ts';
 import { splitList } from './value.ts';
 
 /** What a subscription to clients' metrics may select clients by (KIP-714). */
-export const CLIENT_SELECTORS = [
+const CLIENT_SELECTORS = [
   'client_instance_id',
   'client_id',
   'client_software_name',

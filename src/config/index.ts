@@ -3,7 +3,7 @@ export { areAllCordoned, isCordoned, unknownCordoned } from './cordoned.ts';
 export * from './definitions/index.ts';
 export { type ConfigProblem, ConfigurationError, closestName } from './errors.ts';
 export { type ConfigEntry, KafabricConfig, type ResolvedConfig } from './kafabric-config.ts';
-export type { AdvertisedListener, Listener } from './listeners.ts';
+export type { AdvertisedListener, HttpAddress, Listener } from './listeners.ts';
 export { isLoopbackHost } from './listeners.ts';
 export { type ConfigInput, defaultDataDirectory, loadConfig } from './load.ts';
 export { bucketUrl, S3_SCHEME, type S3Config } from './s3.ts';

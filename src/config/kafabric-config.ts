@@ -5,7 +5,7 @@ import {
   brokerDefinitionsByName,
   type ConfigDefinition,
 } from './definitions/index.ts';
-import type { AdvertisedListener, Listener } from './listeners.ts';
+import type { AdvertisedListener, HttpAddress, Listener } from './listeners.ts';
 import type { S3Config } from './s3.ts';
 import type { ConfigSource, Setting } from './sources.ts';
 import type { TierConfig } from './tiers.ts';
@@ -33,6 +33,8 @@ export interface ResolvedConfig {
   readonly defaultDataDirectory: string;
   readonly listeners: readonly Listener[];
   readonly advertisedListeners: readonly AdvertisedListener[];
+  /** Where metrics and health are served; null: nowhere. */
+  readonly metricsListener: HttpAddress | null;
   /** Sentences about settings that are accepted but deserve attention. */
   readonly warnings: readonly string[];
 }

@@ -19,11 +19,19 @@ export interface AdvertisedListener {
   readonly port: number;
 }
 
+/** Where HTTP is served. */
+export interface HttpAddress {
+  /** As `listen` takes it: an IPv6 address has no brackets. */
+  readonly host: string;
+  /** 0 for a free port. */
+  readonly port: number;
+}
+
 const ENDPOINT = /^([A-Za-z0-9_-]+):\/\/(?:\[([0-9A-Fa-f:.%]*)\]|([^[\]/:]*)):(-?\d+)$/;
 const PROTOCOLS = ['PLAINTEXT', 'SSL', 'SASL_PLAINTEXT', 'SASL_SSL', 'DIRECT'];
 
 /** Hosts that mean "every interface" and that no client can connect to. */
-export function isWildcardHost(host: string): boolean {
+function isWildcardHost(host: string): boolean {
   return host === '' || host === '0.0.0.0' || host === '::';
 }
 
@@ -122,4 +130,18 @@ export function parseAdvertisedListeners(
     const { host: advertisedHost, port: advertisedPort } = advertised.get(name) ?? { host, port };
     return { name, host: isWildcardHost(advertisedHost) ? hostname : advertisedHost, port: advertisedPort };
   });
+}
+
+/**
+ * Reads `metrics.listener`; null for nothing.
+ * @throws Error whose message says what is expected
+ */
+export function parseHttpAddress(text: string): HttpAddress | null {
+  if (text === '') return null;
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null || `${url.protocol}//${url.host}` !== url.href.replace(/\/$/, ''))
+    throw new Error('expected http://host:port, as in http://127.0.0.1:9464, or nothing');
+  if (url.protocol !== 'http:')
+    throw new Error(`only http is served: expected http://${url.host}, or nothing`);
+  return { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port || 80) };
 }

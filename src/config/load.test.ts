@@ -84,6 +84,28 @@ describe('loadConfig', () => {
     );
   });
 
+  it('reads where metrics are served, and says what it expects there', () => {
+    const at = (value: string) =>
+      loadConfig(input({ overrides: [`metrics.listener=${value}`] })).resolved.metricsListener;
+    assert.deepEqual(loadConfig(input()).resolved.metricsListener, { host: '127.0.0.1', port: 9464 });
+    assert.deepEqual(at('http://[::1]:0/'), { host: '::1', port: 0 });
+    assert.deepEqual(at('http://metrics.example'), { host: 'metrics.example', port: 80 });
+    assert.equal(at(''), null);
+    for (const value of [
+      '127.0.0.1:9464',
+      'http://',
+      'http://host:70000',
+      'http://host:9464/metrics',
+      '9464',
+    ])
+      assert.deepEqual(problemsOf({ overrides: [`metrics.listener=${value}`] }), [
+        `metrics.listener=${value} (--override): expected http://host:port, as in http://127.0.0.1:9464, or nothing`,
+      ]);
+    assert.deepEqual(problemsOf({ overrides: ['metrics.listener=https://host:9464'] }), [
+      'metrics.listener=https://host:9464 (--override): only http is served: expected http://host:9464, or nothing',
+    ]);
+  });
+
   it('knows the keys of Kafka that have no effect one by one', () => {
     const { warnings } = loadConfig(
       input({ text: 'share.coordinator.threads=1\nsasl.of.a.plugin=x\n' }),

@@ -5,7 +5,13 @@ import { type BrokerKey, type BrokerValues, brokerDefinitionsByName } from './de
 import { type ConfigProblem, ConfigurationError, closestName } from './errors.ts';
 import { isInheritedKey } from './inherited.ts';
 import { KafabricConfig, type ResolvedConfig } from './kafabric-config.ts';
-import { isLoopbackHost, type Listener, parseAdvertisedListeners, parseListeners } from './listeners.ts';
+import {
+  isLoopbackHost,
+  type Listener,
+  parseAdvertisedListeners,
+  parseHttpAddress,
+  parseListeners,
+} from './listeners.ts';
 import { type Setting, settingFromOverride, settingsFromEnvironment, settingsFromFile } from './sources.ts';
 import { resolveTiers, tierWarnings } from './tiers.ts';
 import { describeAllowed, parseValue } from './value.ts';
@@ -136,6 +142,7 @@ function resolve(
       parseAdvertisedListeners(get('advertised.listeners'), listeners, controllerNames, hostname()),
     );
   warnings.push(...exposureWarnings(listeners ?? []));
+  const metricsListener = attempt('metrics.listener', () => parseHttpAddress(get('metrics.listener')));
 
   const logDirs = (get('log.dirs') ?? get('log.dir')).map((directory) => path.resolve(directory));
   attempt('log.dirs', () => {
@@ -166,6 +173,7 @@ function resolve(
     s3,
     listeners: listeners ?? [],
     advertisedListeners: advertised ?? [],
+    metricsListener: metricsListener ?? null,
     warnings,
   };
 }
@@ -195,6 +203,7 @@ const UNRESOLVED: ResolvedConfig = {
   s3: null,
   listeners: [],
   advertisedListeners: [],
+  metricsListener: null,
   warnings: [],
 };
 

@@ -2,7 +2,7 @@ import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { sharedMemoryName } from '../broker/acknowledged-memory.ts';
 import { EmbeddedBroker } from '../broker/embedded-broker.ts';
-import type { AdvertisedListener, KafabricConfig, Listener } from '../config/index.ts';
+import type { AdvertisedListener, HttpAddress, KafabricConfig, Listener } from '../config/index.ts';
 import {
   arenaShared,
   arenaStats,
@@ -20,10 +20,11 @@ import { apiVersionsHandler } from './handlers/18-api-versions.ts';
 import { brokerHandlers, directHandlers } from './handlers/index.ts';
 import { type HttpServer, startHttpServer } from './http/http-server.ts';
 import { arenaBytes } from './memory.ts';
-import { brokerMetrics, networkMetrics } from './metrics/broker-metrics.ts';
+import { brokerMetrics } from './metrics/broker-metrics.ts';
 import { exportClientMetrics } from './metrics/client-metrics.ts';
 import { GatewayMetrics } from './metrics/gateway-metrics.ts';
-import { storePeerMetrics } from './metrics/store-metrics.ts';
+import { networkMetrics } from './metrics/network-metrics.ts';
+import { storePeerMetrics } from './metrics/store-peer-metrics.ts';
 import type { AnyHandler } from './net/handler.ts';
 import { KafkaListeners } from './net/listener.ts';
 import { HandlerRegistry } from './net/registry.ts';
@@ -65,7 +66,7 @@ export class Gateway {
 
   async #start(config: KafabricConfig): Promise<void> {
     configureArena(arenaBytes(config), sharedMemoryName(config));
-    await this.#startHttp(config.get('metrics.listener'));
+    await this.#startHttp(config.resolved.metricsListener);
     const { listeners, advertised } = await withRealPorts(config);
     this.#state = 'recovering logs';
     this.#broker = await EmbeddedBroker.open({
@@ -103,12 +104,10 @@ export class Gateway {
     if (!shared) this.#log.warn({ reason }, 'log.ack=memory is off: every answer waits for the disk');
   }
 
-  async #startHttp(address: string): Promise<void> {
-    if (address === '') return;
-    const { hostname, port } = new URL(address);
+  async #startHttp(address: HttpAddress | null): Promise<void> {
+    if (address === null) return;
     this.#http = await startHttpServer({
-      host: hostname.replace(/^\[|\]$/g, ''),
-      port: Number(port || 80),
+      ...address,
       metrics: this.#metrics.registry,
       readiness: () => ({
         ready: this.#state === 'ready',

@@ -7,7 +7,7 @@ import { addressFile, writeAddress } from '../backend/payload/stores/addresses.t
 import { StoreDirectory } from '../backend/payload/stores/process/store-directory.ts';
 import { StoreServer } from '../backend/payload/stores/process/store-server.ts';
 import { writeAcknowledgedOf } from '../broker/acknowledged-memory.ts';
-import type { KafabricConfig } from '../config/index.ts';
+import type { HttpAddress, KafabricConfig } from '../config/index.ts';
 import { isLoopbackHost } from '../config/listeners.ts';
 import {
   arenaShared,
@@ -64,7 +64,7 @@ export class StoreProcess {
     const listener = storeListener(config);
     const memoryName = sharedName(at);
     configureArena(arenaBytes(config), memoryName);
-    await this.#startHttp(config.get('metrics.listener'));
+    await this.#startHttp(config.resolved.metricsListener);
     const store = new Store({
       threads: config.get('num.io.threads'),
       direct: config.get('log.direct.io.enable'),
@@ -130,13 +130,11 @@ export class StoreProcess {
     this.#addressFile = target;
   }
 
-  async #startHttp(address: string): Promise<void> {
+  async #startHttp(address: HttpAddress | null): Promise<void> {
     collectDefaultMetrics({ register: this.#registry });
-    if (address === '') return;
-    const { hostname: host, port } = new URL(address);
+    if (address === null) return;
     this.#http = await startHttpServer({
-      host: host.replace(/^\[|\]$/g, ''),
-      port: Number(port || 80),
+      ...address,
       metrics: this.#registry,
       readiness: () => {
         const reasons = this.#troubles();
@@ -188,7 +186,7 @@ export class StoreProcess {
 }
 
 /** Absolute path of `payload.store.dir`. */
-export function storePath(config: KafabricConfig): string {
+function storePath(config: KafabricConfig): string {
   const configured = config.get('payload.store.dir');
   const { defaultDataDirectory } = config.resolved;
   return path.resolve(

@@ -5,7 +5,7 @@ import { StreamsMetrics } from './runtime/metrics.ts';
 import { type BadRecordPolicy, Task, topicName } from './runtime/task.ts';
 import { type Serde, serdes } from './serdes.ts';
 import { IntervalStore } from './stores/interval-store.ts';
-import { MemoryBudget, MemoryValues } from './stores/value-log.ts';
+import { MemoryBudget, MemoryValues } from './stores/value-storage.ts';
 import type { Topology } from './topology.ts';
 
 export interface TestDriverOptions {

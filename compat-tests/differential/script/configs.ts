@@ -1,8 +1,7 @@
 import { chapter } from '../case.ts';
-import { alter, create, DOCUMENTED, describeConfigs, Op, ResourceType } from './build.ts';
+import { alter, CREATED, create, DOCUMENTED, describeConfigs, Op, ResourceType } from './build.ts';
 
 const { TOPIC, BROKER, CLIENT_METRICS, GROUP } = ResourceType;
-const CREATED = { fields: ['configs'], because: 'Kafabric lists keys of its own too' } as const;
 
 /** Every topic key of Kafka's; ours have the prefix `payload.`. */
 const TOPIC_KEYS = [

@@ -1,8 +1,7 @@
 import { buildBatch } from '../../../src/protocol/records/builder.ts';
 import { chapter } from '../case.ts';
-import { batch, create, fetchOf, listOffsets, produce, TIME, UNKNOWN_UUID } from './build.ts';
+import { batch, CREATED, create, fetchOf, listOffsets, produce, TIME, UNKNOWN_UUID } from './build.ts';
 
-const CREATED = { fields: ['configs'], because: 'Kafabric lists keys of its own too' } as const;
 const WORDS = {
   fields: ['errorMessage', 'batchIndexErrorMessage'],
   because: 'the same in other words',

@@ -1,7 +1,7 @@
 import { chapter } from '../case.ts';
-import { batch, create, NO_UUID, produce, UNKNOWN_UUID } from './build.ts';
+import { batch, CREATED, create, produce } from './build.ts';
+import { offsets } from './offsets.ts';
 
-const CREATED = { fields: ['configs'], because: 'Kafabric lists keys of its own too' } as const;
 const bytes = (text: string) => Buffer.from(text);
 const join = (groupId: string, more: object = {}) => ({
   groupId,
@@ -11,38 +11,6 @@ const join = (groupId: string, more: object = {}) => ({
   protocolType: 'consumer',
   protocols: [{ name: 'range', metadata: bytes('m') }],
   ...more,
-});
-const commit = (groupId: string, topicName: string, topicId: string, more: object = {}) => ({
-  groupId,
-  generationIdOrMemberEpoch: -1,
-  memberId: '',
-  topics: [
-    {
-      name: topicName,
-      topicId,
-      partitions: [
-        { partitionIndex: 0, committedOffset: 5n, committedLeaderEpoch: 0, committedMetadata: 'note' },
-        { partitionIndex: 9, committedOffset: 5n, committedLeaderEpoch: -1, committedMetadata: null },
-      ],
-    },
-  ],
-  ...more,
-});
-const fetched = (
-  groupId: string,
-  topics: { name: string; partitionIndexes: number[] }[] | null,
-  more: object = {},
-) => ({
-  groupId,
-  topics,
-  ...more,
-});
-const many = (
-  groupId: string,
-  topics: { name: string; topicId: string; partitionIndexes: number[] }[] | null,
-  more: object = {},
-) => ({
-  groups: [{ groupId, memberId: null, memberEpoch: -1, topics, ...more }],
 });
 const sync = (groupId: string, memberId: string, generationId: number, more: object = {}) => ({
   groupId,
@@ -208,163 +176,7 @@ export const groups = chapter('groups', (call) => {
   call('ListGroups', 'classic ones', { typesFilter: ['classic'] }, { versions: [5, 5] });
   call('ListGroups', 'a type that does not exist', { typesFilter: ['sort of'] }, { versions: [5, 5] });
 
-  call(
-    'OffsetCommit',
-    'a group without members',
-    (a) => commit('o-$v', 'group-topic', a.topicId('group-topic')),
-    { versions: [2, 10] },
-  );
-  call(
-    'OffsetCommit',
-    'an unknown member',
-    (a) =>
-      commit('g-4', 'group-topic', a.topicId('group-topic'), {
-        memberId: 'who',
-        generationIdOrMemberEpoch: 1,
-      }),
-    { versions: [2, 10] },
-  );
-  call(
-    'OffsetCommit',
-    'a member',
-    (a) =>
-      commit('g-4', 'group-topic', a.topicId('group-topic'), {
-        memberId: a.saved('member-4'),
-        generationIdOrMemberEpoch: 1,
-      }),
-    { versions: [2, 10] },
-  );
-  call(
-    'OffsetCommit',
-    'another generation',
-    (a) =>
-      commit('g-4', 'group-topic', a.topicId('group-topic'), {
-        memberId: a.saved('member-4'),
-        generationIdOrMemberEpoch: 7,
-      }),
-    { versions: [2, 10] },
-  );
-  call(
-    'OffsetCommit',
-    'a group with members, without one',
-    (a) => commit('g-4', 'group-topic', a.topicId('group-topic')),
-    { versions: [2, 10] },
-  );
-  call(
-    'OffsetCommit',
-    'a group that does not exist, with a generation',
-    (a) =>
-      commit('o-never', 'group-topic', a.topicId('group-topic'), {
-        generationIdOrMemberEpoch: 3,
-        memberId: 'who',
-      }),
-    { versions: [2, 10] },
-  );
-  call('OffsetCommit', 'without a group', (a) => commit('', 'group-topic', a.topicId('group-topic')), {
-    versions: [2, 10],
-  });
-  call('OffsetCommit', 'a topic that does not exist', commit('o-$v', 'never', UNKNOWN_UUID), {
-    versions: [2, 10],
-  });
-  call(
-    'OffsetCommit',
-    'metadata that is too long',
-    (a) => ({
-      ...commit('o-$v', 'group-topic', a.topicId('group-topic')),
-      topics: [
-        {
-          name: 'group-topic',
-          topicId: a.topicId('group-topic'),
-          partitions: [
-            {
-              partitionIndex: 0,
-              committedOffset: 1n,
-              committedLeaderEpoch: -1,
-              committedMetadata: 'x'.repeat(5000),
-            },
-          ],
-        },
-      ],
-    }),
-    { versions: [2, 10] },
-  );
-  call('OffsetCommit', 'nothing', { ...commit('o-$v', '', NO_UUID), topics: [] }, { versions: [2, 10] });
-
-  call('OffsetFetch', 'partitions', fetched('o-5', [{ name: 'group-topic', partitionIndexes: [0, 1, 9] }]), {
-    versions: [1, 7],
-  });
-  call('OffsetFetch', 'all', fetched('o-5', null), { versions: [2, 7] });
-  call('OffsetFetch', 'nothing', fetched('o-5', []), { versions: [1, 7] });
-  call(
-    'OffsetFetch',
-    'of a group that does not exist',
-    fetched('o-never', [{ name: 'group-topic', partitionIndexes: [0] }]),
-    { versions: [1, 7] },
-  );
-  call(
-    'OffsetFetch',
-    'of a topic that does not exist',
-    fetched('o-5', [{ name: 'never', partitionIndexes: [0] }]),
-    { versions: [1, 7] },
-  );
-  call('OffsetFetch', 'without a group', fetched('', [{ name: 'group-topic', partitionIndexes: [0] }]), {
-    versions: [1, 7],
-  });
-  call('OffsetFetch', 'stable ones', fetched('o-5', null, { requireStable: true }), { versions: [7, 7] });
-  call(
-    'OffsetFetch',
-    'of groups',
-    (a) => ({
-      groups: [
-        ...many('o-5', [{ name: 'group-topic', topicId: a.topicId('group-topic'), partitionIndexes: [0, 1] }])
-          .groups,
-        ...many('o-never', null).groups,
-      ],
-    }),
-    { versions: [8, 10] },
-  );
-  call('OffsetFetch', 'of groups, all', many('o-5', null), { versions: [8, 10] });
-  call(
-    'OffsetFetch',
-    'of groups, a topic that does not exist',
-    many('o-5', [{ name: 'never', topicId: UNKNOWN_UUID, partitionIndexes: [0] }]),
-    { versions: [8, 10] },
-  );
-  call('OffsetFetch', 'of groups, no topics', many('o-5', []), { versions: [8, 10] });
-  call(
-    'OffsetFetch',
-    'of a member of a classic group',
-    (a) => many('g-4', null, { memberId: a.saved('member-4'), memberEpoch: 1 }),
-    { versions: [9, 10] },
-  );
-  call('OffsetFetch', 'of an unknown member', many('g-4', null, { memberId: 'who', memberEpoch: 1 }), {
-    versions: [9, 10],
-  });
-  call('OffsetFetch', 'of no groups', { groups: [] }, { versions: [8, 10] });
-
-  call('OffsetDelete', 'offsets', {
-    groupId: 'o-3',
-    topics: [
-      {
-        name: 'group-topic',
-        partitions: [{ partitionIndex: 0 }, { partitionIndex: 1 }, { partitionIndex: 9 }],
-      },
-    ],
-  });
-  call('OffsetDelete', 'of a group that does not exist', {
-    groupId: 'o-never',
-    topics: [{ name: 'group-topic', partitions: [{ partitionIndex: 0 }] }],
-  });
-  call('OffsetDelete', 'of a topic that does not exist', {
-    groupId: 'o-4',
-    topics: [{ name: 'never', partitions: [{ partitionIndex: 0 }] }],
-  });
-  call('OffsetDelete', 'without a group', {
-    groupId: '',
-    topics: [{ name: 'group-topic', partitions: [{ partitionIndex: 0 }] }],
-  });
-  call('OffsetDelete', 'nothing', { groupId: 'o-4', topics: [] });
-  call('OffsetFetch', 'what was deleted', fetched('o-3', null), { versions: [2, 7] });
+  offsets(call);
 
   call('DeleteGroups', 'one with members', { groupsNames: ['g-4'] });
   call('DeleteGroups', 'one that does not exist', { groupsNames: ['o-never'] });

@@ -1,9 +1,8 @@
 import { type Answers, type Body, type CaseOptions, chapter } from '../case.ts';
-import { alter, batch, create, describeConfigs, Op, produce, ResourceType } from './build.ts';
+import { alter, batch, CREATED, create, describeConfigs, Op, produce, ResourceType } from './build.ts';
 
 type Moves = [directory: number | string, topic: string, ...partitions: number[]][];
 
-const CREATED = { fields: ['configs'], because: 'Kafabric lists keys of its own too' } as const;
 const SPACE = ['totalBytes', 'usableBytes'];
 const SPACE_CHANGES = { fields: SPACE, because: 'others use the file system meanwhile' } as const;
 

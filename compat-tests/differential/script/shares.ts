@@ -1,7 +1,6 @@
 import { type Body, chapter } from '../case.ts';
-import { alter, batch, create, NO_UUID, Op, produce, ResourceType, UNKNOWN_UUID } from './build.ts';
+import { alter, batch, CREATED, create, NO_UUID, Op, produce, ResourceType, UNKNOWN_UUID } from './build.ts';
 
-const CREATED = { fields: ['configs'], because: 'Kafabric lists keys of its own too' } as const;
 const JOINED = {
   fields: ['memberEpoch', 'assignment'],
   because: 'Kafka gives partitions with a later heartbeat, once they have a state; Kafabric with the first',

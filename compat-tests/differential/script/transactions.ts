@@ -1,8 +1,7 @@
 import type { Answers } from '../case.ts';
 import { chapter } from '../case.ts';
-import { batch, create, fetchOf, listOffsets, produce } from './build.ts';
+import { batch, CREATED, create, fetchOf, listOffsets, produce } from './build.ts';
 
-const CREATED = { fields: ['configs'], because: 'Kafabric lists keys of its own too' } as const;
 const TRANSACTIONAL = 0x10;
 const init = (transactionalId: string | null, more: object = {}) => ({
   transactionalId,
@@ -303,6 +302,23 @@ export const transactions = chapter('transactions', (call) => {
           },
         ],
       }),
+    { versions: [0, 5] },
+  );
+  call(
+    'TxnOffsetCommit',
+    'topics and partitions of which some do not exist',
+    (a) => {
+      const committed = (partitionIndex: number) => ({
+        ...{ partitionIndex, committedOffset: 3n, committedLeaderEpoch: -1, committedMetadata: '' },
+      });
+      return offsets('t-$v', id(a, 'pid-$v'), {
+        topics: [
+          { name: 'txn-topic', partitions: [0, 9, 1].map(committed) },
+          { name: 'never', partitions: [0].map(committed) },
+          { name: 'txn-topic', partitions: [1, 8].map(committed) },
+        ],
+      });
+    },
     { versions: [0, 5] },
   );
   call(

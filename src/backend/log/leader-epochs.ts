@@ -4,8 +4,8 @@ export interface EpochEntry {
   readonly startOffset: bigint;
 }
 
-export const UNDEFINED_EPOCH = -1;
-export const UNDEFINED_EPOCH_OFFSET = -1n;
+const UNDEFINED_EPOCH = -1;
+const UNDEFINED_EPOCH_OFFSET = -1n;
 
 /** The leader epochs of a log, ascending by epoch and by start offset. */
 export class LeaderEpochs {

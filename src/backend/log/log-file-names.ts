@@ -14,10 +14,10 @@ export const Suffix = {
 } as const;
 
 /** What Kafka appends to the directory of a topic partition that was deleted. */
-export const DELETED_DIRECTORY_SUFFIX = '-delete';
+const DELETED_DIRECTORY_SUFFIX = '-delete';
 
 /** What Kafka appends to the directory of a copy that is to take the place of a partition's. */
-export const FUTURE_DIRECTORY_SUFFIX = '-future';
+const FUTURE_DIRECTORY_SUFFIX = '-future';
 
 export const MAX_NAME_LENGTH = 255;
 

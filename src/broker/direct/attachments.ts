@@ -10,6 +10,7 @@ import {
 } from '../../native/direct.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import type { Logger } from '../../util/logger.ts';
+import { AttachmentTable } from './attachment-table.ts';
 import { moveForClient } from './checked-moves.ts';
 import type { MappedMemory, MappedSession } from './mapped-memory.ts';
 
@@ -53,14 +54,11 @@ export class Attachment {
   session: MappedSession | null = null;
   /** The connection that it belongs to; others cannot name it. */
   readonly owner: object;
-  /** No longer listens for the end of the connection. */
-  readonly forgetOwner: () => void;
 
-  constructor(id: bigint, owner: object, maps: boolean, forgetOwner: () => void) {
+  constructor(id: bigint, owner: object, maps: boolean) {
     this.id = id;
     this.owner = owner;
     this.maps = maps;
-    this.forgetOwner = forgetOwner;
   }
 
   get bytes(): number {
@@ -105,9 +103,8 @@ export class Attachment {
  */
 export class Attachments {
   readonly #options: AttachmentOptions;
-  readonly #byId = new Map<bigint, Attachment>();
+  readonly #table = new AttachmentTable<Attachment>((attachment) => this.#ended(attachment));
   readonly #byToken = new Map<string, Attachment>();
-  readonly #byOwner = new WeakMap<object, Attachment>();
   readonly #socket: RegionSocket;
   #nextId = 1n;
 
@@ -138,13 +135,13 @@ export class Attachments {
   stats(): { attachments: number; regions: number; bytes: number; mappedBytes: number; turnedAway: number } {
     let regions = 0;
     let bytes = 0;
-    for (const attachment of this.#byId.values()) {
+    for (const attachment of this.#table.all()) {
       regions += attachment.regions.size;
       bytes += attachment.bytes;
     }
     const { turnedAway } = this.#socket;
     return {
-      attachments: this.#byId.size,
+      attachments: this.#table.size,
       regions,
       bytes,
       mappedBytes: this.#options.mapped.bytes,
@@ -154,40 +151,33 @@ export class Attachments {
 
   /** The attachment of a connection, one for each; it ends when `closed` is aborted. */
   attach(owner: object, closed: AbortSignal, maps = false): Attachment {
-    const known = this.#byOwner.get(owner);
-    if (known !== undefined && this.#byId.has(known.id)) {
-      if (known.maps === maps) return known;
-      this.end(known);
-    }
-    const end = () => this.end(attachment);
-    const attachment = new Attachment(this.#nextId++, owner, maps, () =>
-      closed.removeEventListener('abort', end),
-    );
-    this.#byId.set(attachment.id, attachment);
+    const known = this.#table.of(owner);
+    if (known?.maps === maps) return known;
+    if (known !== null) this.end(known);
+    const attachment = new Attachment(this.#nextId++, owner, maps);
     this.#byToken.set(keyOf(attachment.token), attachment);
-    this.#byOwner.set(owner, attachment);
-    closed.addEventListener('abort', end, { once: true });
-    if (closed.aborted) end();
+    this.#table.add(attachment, closed);
     return attachment;
   }
 
   /** The attachment of this connection; null when there is none with this number. */
   find(id: bigint, owner: object): Attachment | null {
-    const attachment = this.#byId.get(id);
-    return attachment?.owner === owner ? attachment : null;
+    return this.#table.find(id, owner);
   }
 
   end(attachment: Attachment): void {
-    attachment.forgetOwner();
+    this.#table.end(attachment);
+  }
+
+  #ended(attachment: Attachment): void {
     for (const region of [...attachment.regions.keys()]) attachment.release(region);
-    this.#byId.delete(attachment.id);
     this.#byToken.delete(keyOf(attachment.token));
   }
 
   /** Clients may go on writing to what is lent to them: it stays theirs until `takeBack`. */
   close(): void {
     this.#socket.close();
-    for (const attachment of [...this.#byId.values()]) this.end(attachment);
+    this.#table.endAll();
   }
 
   /** Once nothing is allocated any more that a client could write to. */

@@ -43,7 +43,7 @@ describe('a direct client on the fabric', () => {
     gateway = await FabricTransport.open(way, options);
     await gateway.registerArena();
     attachment = new FabricAttachment(
-      { id: -1n, owner: {}, forgetOwner: () => {} },
+      { id: -1n, owner: {} },
       {
         ways: [way],
         host: 'here',

@@ -4,6 +4,7 @@ import { type AttachedTarget, type AttachOptions, InitiatorAttachment } from '..
 import type { MemoryPiece } from '../../native/pieces.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import type { Logger } from '../../util/logger.ts';
+import type { Owned } from './attachment-table.ts';
 import { Attachment, type AttachmentLimits } from './attachments.ts';
 import type { AnswerRoom } from './direct-gets.ts';
 
@@ -58,11 +59,8 @@ export class FabricAttachment extends Attachment {
   /** Why the client's memory is not reached any more. */
   #failure: string | null = null;
 
-  constructor(
-    { id, owner, forgetOwner }: { id: bigint; owner: object; forgetOwner: () => void },
-    options: FabricAttachmentOptions,
-  ) {
-    super(id, owner, false, forgetOwner);
+  constructor({ id, owner }: Owned, options: FabricAttachmentOptions) {
+    super(id, owner, false);
     this.#options = options;
     this.#initiator = new InitiatorAttachment({
       ...options,

@@ -2,6 +2,7 @@ import { FabricTransport, inspectFabric, type TransportOptions } from '../../nat
 import { directWays, type FabricWish, hostIdentity, type Way } from '../../native/fabric-choice.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
+import { AttachmentTable } from './attachment-table.ts';
 import type { AttachmentLimits } from './attachments.ts';
 import type { AnswerRoom } from './direct-gets.ts';
 import { FabricAttachment } from './fabric-attachment.ts';
@@ -32,8 +33,7 @@ export interface FabricTotals {
  */
 export class FabricAttachments {
   readonly #options: FabricAttachmentsOptions;
-  readonly #byId = new Map<bigint, FabricAttachment>();
-  readonly #byOwner = new WeakMap<object, FabricAttachment>();
+  readonly #table = new AttachmentTable<FabricAttachment>((attachment) => attachment.end());
   readonly #transports = new Map<string, Promise<FabricTransport>>();
   readonly #opened: FabricTransport[] = [];
   readonly #host = hostIdentity();
@@ -71,37 +71,31 @@ export class FabricAttachments {
 
   /** The attachment of a connection, in place of the one that it had; it ends when `closed` is aborted. */
   attach(owner: object, closed: AbortSignal, room: AnswerRoom, ways: readonly Way[]): FabricAttachment {
-    const before = this.#byOwner.get(owner);
-    if (before !== undefined) this.end(before);
-    const end = () => this.end(attachment);
+    const before = this.#table.of(owner);
+    if (before !== null) this.end(before);
     const { fabric: _, ...options } = this.#options;
     const attachment = new FabricAttachment(
-      { id: this.#nextId--, owner, forgetOwner: () => closed.removeEventListener('abort', end) },
+      { id: this.#nextId--, owner },
       { ...options, ways, room, host: this.#host, open: (way) => this.#open(way) },
     );
-    this.#byId.set(attachment.id, attachment);
-    this.#byOwner.set(owner, attachment);
-    closed.addEventListener('abort', end, { once: true });
-    if (closed.aborted || this.#closed) end();
+    this.#table.add(attachment, closed);
+    if (this.#closed) this.end(attachment);
     return attachment;
   }
 
   /** The attachment of this connection; null when there is none with this number. */
   find(id: bigint, owner: object): FabricAttachment | null {
-    const attachment = this.#byId.get(id);
-    return attachment?.owner === owner ? attachment : null;
+    return this.#table.find(id, owner);
   }
 
   end(attachment: FabricAttachment): void {
-    attachment.forgetOwner();
-    attachment.end();
-    this.#byId.delete(attachment.id);
+    this.#table.end(attachment);
   }
 
   /** The memory that clients have published. */
   get bytes(): number {
     let bytes = 0;
-    for (const attachment of this.#byId.values()) bytes += attachment.bytes;
+    for (const attachment of this.#table.all()) bytes += attachment.bytes;
     return bytes;
   }
 
@@ -116,7 +110,7 @@ export class FabricAttachments {
       one.failures += errors + timeouts;
       one.recoveries += recoveries;
     }
-    for (const { provider } of this.#byId.values())
+    for (const { provider } of this.#table.all())
       if (provider !== '') totalsOf(totals, provider).attachments++;
     return totals;
   }
@@ -152,7 +146,7 @@ export class FabricAttachments {
   /** Nothing touches memory for clients any more when it resolves. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const attachment of [...this.#byId.values()]) this.end(attachment);
+    this.#table.endAll();
     await Promise.allSettled(this.#transports.values());
     const closing = this.#opened.splice(0).map((transport) => transport.close());
     for (const closed of await Promise.allSettled(closing))

@@ -5,6 +5,7 @@ import {
   createOffsetCommitResponsePartition,
   createOffsetCommitResponseTopic,
   type OffsetCommitResponse,
+  type OffsetCommitResponseTopic,
 } from '../../protocol/generated/offset-commit-response.ts';
 import type { OffsetDeleteRequest } from '../../protocol/generated/offset-delete-request.ts';
 import {
@@ -12,6 +13,7 @@ import {
   createOffsetDeleteResponsePartition,
   createOffsetDeleteResponseTopic,
   type OffsetDeleteResponse,
+  type OffsetDeleteResponseTopic,
 } from '../../protocol/generated/offset-delete-response.ts';
 import type { TxnOffsetCommitRequest } from '../../protocol/generated/txn-offset-commit-request.ts';
 import {
@@ -19,7 +21,9 @@ import {
   createTxnOffsetCommitResponsePartition,
   createTxnOffsetCommitResponseTopic,
   type TxnOffsetCommitResponse,
+  type TxnOffsetCommitResponseTopic,
 } from '../../protocol/generated/txn-offset-commit-response.ts';
+import { AnsweredTopics } from './answered-topics.ts';
 import type { GroupCoordinator } from './coordinator.ts';
 import type { CommitPart, DeletePart } from './offset-operations.ts';
 import type { TopicNames } from './ports.ts';
@@ -37,29 +41,31 @@ export async function commitOffsets(
   const parts: CommitPart[] = [];
   const usesIds = apiVersion >= USES_TOPIC_IDS;
   const unknown = usesIds ? ErrorCode.UNKNOWN_TOPIC_ID : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
-  const topics = request.topics.map(({ name: givenName, topicId, partitions }) => {
+  const topics = new AnsweredTopics<OffsetCommitResponseTopic>();
+  for (const { name: givenName, topicId, partitions } of request.topics) {
     const name = usesIds ? topicNames.nameOf(topicId) : givenName;
     const count = name === null ? null : topicNames.partitionCount(name);
-    return createOffsetCommitResponseTopic({
-      name: name ?? '',
-      topicId,
-      partitions: partitions.map((partition) => {
-        const { partitionIndex } = partition;
-        const response = createOffsetCommitResponsePartition({ partitionIndex });
-        if (name === null || count === null) response.errorCode = unknown;
-        else if (partitionIndex < 0 || partitionIndex >= count)
-          response.errorCode = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
-        else parts.push({ topic: name, request: partition, response });
-        return response;
-      }),
-    });
-  });
+    const answer = topics.add(count !== null, () =>
+      createOffsetCommitResponseTopic({ name: name ?? '', topicId }),
+    );
+    for (const partition of partitions) {
+      const { partitionIndex } = partition;
+      const isThere = name !== null && has(count, partitionIndex);
+      const errorCode = count === null ? unknown : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
+      const response = createOffsetCommitResponsePartition({
+        partitionIndex,
+        ...(!isThere && { errorCode }),
+      });
+      answer(isThere).push(response);
+      if (isThere) parts.push({ topic: name, request: partition, response });
+    }
+  }
   if (parts.length > 0) {
     const shard = coordinator.shardOf(request.groupId);
     if (typeof shard === 'number') for (const { response } of parts) response.errorCode = shard;
     else await shard.offsetOperations.commit(request, apiVersion, parts);
   }
-  return createOffsetCommitResponse({ topics });
+  return createOffsetCommitResponse({ topics: topics.all() });
 }
 
 /** TxnOffsetCommit: resolves when what could be committed is written. `mayWrite`: whether the group belongs to the transaction. */
@@ -70,20 +76,19 @@ export async function commitPendingOffsets(
   mayWrite: () => ErrorCode | Promise<ErrorCode>,
 ): Promise<TxnOffsetCommitResponse> {
   const parts: CommitPart[] = [];
-  const topics = request.topics.map(({ name, partitions }) => {
-    const count = topicNames.partitionCount(name) ?? 0;
-    return createTxnOffsetCommitResponseTopic({
-      name,
-      partitions: partitions.map((partition) => {
-        const { partitionIndex } = partition;
-        const response = createTxnOffsetCommitResponsePartition({ partitionIndex });
-        if (partitionIndex < 0 || partitionIndex >= count)
-          response.errorCode = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
-        else parts.push({ topic: name, request: partition, response });
-        return response;
-      }),
-    });
-  });
+  const topics = new AnsweredTopics<TxnOffsetCommitResponseTopic>();
+  for (const { name, partitions } of request.topics) {
+    const count = topicNames.partitionCount(name);
+    const answer = topics.add(count !== null, () => createTxnOffsetCommitResponseTopic({ name }));
+    for (const partition of partitions) {
+      const { partitionIndex } = partition;
+      const isThere = has(count, partitionIndex);
+      const errorCode = isThere ? ErrorCode.NONE : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
+      const response = createTxnOffsetCommitResponsePartition({ partitionIndex, errorCode });
+      answer(isThere).push(response);
+      if (isThere) parts.push({ topic: name, request: partition, response });
+    }
+  }
   if (parts.length > 0) {
     const refuse = (error: ErrorCode) => {
       for (const { response } of parts) response.errorCode = error;
@@ -94,7 +99,7 @@ export async function commitPendingOffsets(
     if (typeof shard === 'number') refuse(shard);
     else await shard.offsetOperations.commitPending(request, parts);
   }
-  return createTxnOffsetCommitResponse({ topics });
+  return createTxnOffsetCommitResponse({ topics: topics.all() });
 }
 
 /** OffsetDelete: resolves when the deletions are written. */
@@ -106,19 +111,22 @@ export async function deleteOffsets(
   const shard = request.groupId === '' ? ErrorCode.INVALID_GROUP_ID : coordinator.shardOf(request.groupId);
   if (typeof shard === 'number') return createOffsetDeleteResponse({ errorCode: shard });
   const parts: DeletePart[] = [];
-  const topics = request.topics.map(({ name, partitions }) => {
-    const count = topicNames.partitionCount(name) ?? 0;
-    return createOffsetDeleteResponseTopic({
-      name,
-      partitions: partitions.map(({ partitionIndex }) => {
-        const response = createOffsetDeleteResponsePartition({ partitionIndex });
-        if (partitionIndex >= 0 && partitionIndex < count)
-          parts.push({ topic: name, partition: partitionIndex, response });
-        else response.errorCode = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
-        return response;
-      }),
-    });
-  });
+  const topics = new AnsweredTopics<OffsetDeleteResponseTopic>();
+  for (const { name, partitions } of request.topics) {
+    const count = topicNames.partitionCount(name);
+    const answer = topics.add(count !== null, () => createOffsetDeleteResponseTopic({ name }));
+    for (const { partitionIndex: partition } of partitions) {
+      const isThere = has(count, partition);
+      const errorCode = isThere ? ErrorCode.NONE : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
+      const response = createOffsetDeleteResponsePartition({ partitionIndex: partition, errorCode });
+      answer(isThere).push(response);
+      if (isThere) parts.push({ topic: name, partition, response });
+    }
+  }
   const errorCode = await shard.offsetOperations.delete(request.groupId, parts);
-  return createOffsetDeleteResponse(errorCode === ErrorCode.NONE ? { topics } : { errorCode });
+  return createOffsetDeleteResponse(errorCode === ErrorCode.NONE ? { topics: topics.all() } : { errorCode });
+}
+
+function has(count: number | null, partition: number): boolean {
+  return count !== null && partition >= 0 && partition < count;
 }

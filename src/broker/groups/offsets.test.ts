@@ -148,7 +148,7 @@ describe('committing offsets', () => {
       return response.topics.map(({ partitions }) => partitions.map(({ errorCode }) => errorCode));
     };
     const { UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, OFFSET_METADATA_TOO_LARGE } = ErrorCode;
-    const known = [OFFSET_METADATA_TOO_LARGE, 0, UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_OR_PARTITION];
+    const known = [UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_OR_PARTITION, OFFSET_METADATA_TOO_LARGE, 0];
     assert.deepEqual(await codes(9), [[UNKNOWN_TOPIC_OR_PARTITION], known]);
     assert.deepEqual(await codes(10), [[UNKNOWN_TOPIC_ID], known]);
     assert.deepEqual(committed(broker), ['events-1:7']);

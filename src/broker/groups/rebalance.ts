@@ -217,7 +217,7 @@ export function currentGeneration(group: ClassicGroup, member: ClassicMember): P
   };
 }
 
-export function memberList(group: ClassicGroup): JoinGroupResponse['members'] {
+function memberList(group: ClassicGroup): JoinGroupResponse['members'] {
   return Array.from(group.members(), (member) => ({
     memberId: member.memberId,
     groupInstanceId: member.groupInstanceId,

@@ -1,25 +1,15 @@
 import { rmdir } from 'node:fs/promises';
 import type { LogManager } from '../../backend/log/log-manager.ts';
-import { storeFileSystem } from '../../backend/log/store-file-system.ts';
 import { payloadDirectory } from '../../backend/payload/home-places.ts';
-import type { PayloadStores } from '../../backend/payload/stores/payload-stores.ts';
-import type { TieredStorage } from '../../backend/payload/tiers/tiered-storage.ts';
 import type { KafabricConfig } from '../../config/index.ts';
-import { Store } from '../../native/store.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
-import {
-  type EmbeddedBrokerOptions,
-  makeLogs,
-  openMetadata,
-  openStores,
-  openTiers,
-} from '../embedded-broker.ts';
 import type { ClusterMetadata } from '../metadata/cluster-metadata.ts';
 import { metadataRecord } from '../metadata/records.ts';
 import { ResourceType } from '../metadata/state.ts';
 import type { Partition } from '../partitions/partition.ts';
 import { PartitionManager } from '../partitions/partition-manager.ts';
+import { openStorage, type StorageOptions } from '../storage/storage.ts';
 import { inlinePartition } from './inline-partition.ts';
 import { ourValues, withoutValue } from './kafka-keys.ts';
 
@@ -28,7 +18,7 @@ export interface InlineOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   /** As of a broker: how the stores of `payload.stores` are reached. */
-  readonly storeAccess?: EmbeddedBrokerOptions['storeAccess'];
+  readonly storeAccess?: StorageOptions['storeAccess'];
   /** Called for every batch that was put back. */
   readonly onProgress?: (progress: InlineProgress) => void;
 }
@@ -56,8 +46,8 @@ const FENCED = 1;
  */
 export async function inlineLogs(options: InlineOptions): Promise<InlineReport> {
   const { config, logger } = options;
-  const storage = await openStorage(options);
-  const { metadata, partitions } = storage;
+  const opened = await openPartitions(options);
+  const { metadata, partitions } = opened;
   try {
     const report: InlineReport = { partitions: 0, batches: 0, bytes: 0, removedSettings: [] };
     for (const partition of allOf(metadata, partitions)) {
@@ -72,12 +62,12 @@ export async function inlineLogs(options: InlineOptions): Promise<InlineReport> 
     }
     report.removedSettings = await fitForKafka(metadata);
     const directories = Array.from(partitions.all(), ({ log }) => payloadDirectory(log.directory));
-    await storage.close();
+    await opened.close();
     // Only those that are empty can be removed.
     for (const directory of directories) await rmdir(directory).catch(() => {});
     return report;
   } catch (error) {
-    await storage
+    await opened
       .close()
       .catch((failure: unknown) => logger.error({ err: failure }, 'closing the logs failed'));
     throw error;
@@ -101,57 +91,34 @@ async function fitForKafka(metadata: ClusterMetadata): Promise<string[]> {
   });
 }
 
-interface Storage {
+/** The data of a broker, with its partitions. */
+interface Opened {
   readonly metadata: ClusterMetadata;
   readonly partitions: PartitionManager;
   close(): Promise<void>;
 }
 
-/** The part of a broker that has the data. Rejects unless all of it can be used. */
-async function openStorage({ config, clock, logger, storeAccess }: InlineOptions): Promise<Storage> {
+/** Rejects unless all of the data can be used. */
+async function openPartitions(options: InlineOptions): Promise<Opened> {
+  const { config, clock, logger } = options;
   const endpoints = config.resolved.advertisedListeners.map(({ name, host, port }) => ({ name, host, port }));
-  const options: EmbeddedBrokerOptions = {
-    config,
-    clock,
-    logger,
-    endpoints,
-    ...(storeAccess && { storeAccess }),
-  };
-  const store = new Store({
-    threads: config.get('num.io.threads'),
-    direct: config.get('log.direct.io.enable'),
+  const storage = await openStorage({ ...options, endpoints }, { copyThreads: 0, check: assertAllOnline });
+  const { logs, metadata, tiers, stores } = storage;
+  const partitions = new PartitionManager({
+    ...{ logs, tiers, stores, config, clock, logger },
+    files: storage.store,
   });
-  const fileSystem = storeFileSystem(store);
-  const logs = makeLogs(fileSystem, options);
-  let tiers: TieredStorage | null = null;
-  let stores: PayloadStores | null = null;
-  let partitions: PartitionManager | null = null;
   const close = async () => {
-    await stores?.stop();
-    await partitions?.close();
-    await stores?.close();
-    tiers?.close();
-    await logs.close();
-    await store.shutdown();
+    await metadata.close();
+    await stores.stop();
+    await partitions.close();
+    await storage.close();
   };
   try {
-    await logs.open();
-    assertAllOnline(logs);
-    const metadata = await openMetadata(logs, fileSystem, options);
-    tiers = await openTiers({ store, logs, metadata, options });
-    stores = await openStores(logs, metadata, options);
-    partitions = new PartitionManager({ logs, files: store, tiers, stores, config, clock, logger });
     await partitions.open(metadata.topics(), (topic) => metadata.topicConfig(topic));
     // What was to be moved stays where it is: Kafka could not go on with payload.
     for (const future of logs.futures) await future.in.discard(future.path, future.topic, future.partition);
-    return {
-      metadata,
-      partitions,
-      close: async () => {
-        await metadata.close();
-        await close();
-      },
-    };
+    return { metadata, partitions, close };
   } catch (error) {
     await close();
     throw error;

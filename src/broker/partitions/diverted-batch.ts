@@ -68,7 +68,7 @@ export class RecentlyDiverted {
  * @returns null if none of its records has a payload reference
  * @throws ApiError KAFKA_STORAGE_ERROR if its reference is damaged
  */
-export function readDivertedBatch(bytes: Uint8Array): DivertedBatch | null {
+function readDivertedBatch(bytes: Uint8Array): DivertedBatch | null {
   const at = findReference(bytes);
   if (at < 0) return null;
   const reference = decodePayloadReference(bytes.subarray(at, at + PAYLOAD_REFERENCE_SIZE));

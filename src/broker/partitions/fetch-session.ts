@@ -31,14 +31,14 @@ interface CachedPartition {
   logStartOffset: bigint;
 }
 
-export const INVALID_SESSION_ID = 0;
+const INVALID_SESSION_ID = 0;
 export const INITIAL_EPOCH = 0;
 export const FINAL_EPOCH = -1;
 
 const UNKNOWN_OFFSET = -1n;
 
 /** A client's fetch session: the partitions it reads, so that a request needs to name only what has changed. */
-export class FetchSession {
+class FetchSession {
   readonly id: number;
   readonly usesTopicIds: boolean;
   epoch = 1;

@@ -51,7 +51,7 @@ export function entryValues(values: QuotaEntry['values']): { key: string; value:
 }
 
 /** Kafka's match types. */
-export const QuotaMatch = { EXACT: 0, DEFAULT: 1, SPECIFIED: 2 } as const;
+const QuotaMatch = { EXACT: 0, DEFAULT: 1, SPECIFIED: 2 } as const;
 
 export interface QuotaFilter {
   readonly entityType: string;

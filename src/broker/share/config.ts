@@ -1,4 +1,5 @@
 import type { KafabricConfig } from '../../config/index.ts';
+import { type OwnValues, ownNumber } from '../groups/own-values.ts';
 import type { Isolation } from '../partitions/fetch-wait.ts';
 import type { StateConfig } from './state-shard.ts';
 
@@ -28,21 +29,18 @@ type Limited = 'record.lock.duration.ms' | 'delivery.count.limit' | 'partition.m
 /** `groupConfigs`: the values that a group has of its own, by key. */
 export function shareConfig(
   config: KafabricConfig,
-  groupConfigs: (groupId: string) => ReadonlyMap<string, string>,
+  groupConfigs: (groupId: string) => OwnValues,
 ): ShareConfig {
-  const limited = (key: Limited, value: string | undefined) =>
-    value === undefined
-      ? config.get(`group.share.${key}`)
-      : Math.min(
-          Math.max(Number(value), config.get(`group.share.min.${key}`)),
-          config.get(`group.share.max.${key}`),
-        );
   return {
     maxSessions: config.get('group.share.max.share.sessions'),
     settingsOf(groupId) {
       const own = groupConfigs(groupId);
-      // The limits may have been narrowed after the group got its values.
-      const number = (key: Limited) => limited(key, own.get(`share.${key}`));
+      const number = (key: Limited) =>
+        ownNumber(own.get(`share.${key}`), {
+          broker: config.get(`group.share.${key}`),
+          min: config.get(`group.share.min.${key}`),
+          max: config.get(`group.share.max.${key}`),
+        });
       return {
         lockDurationMs: number('record.lock.duration.ms'),
         deliveryCountLimit: number('delivery.count.limit'),
@@ -70,7 +68,7 @@ const MINUTE_MS = 60_000;
 const DURATION = /^by_duration:P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?$/i;
 
 /** A value that was checked when it was set: `earliest`, `latest`, or `by_duration:` and an ISO 8601 duration. */
-export function parseOffsetReset(text: string): OffsetReset {
+function parseOffsetReset(text: string): OffsetReset {
   if (text === 'earliest' || text === 'latest') return text;
   const [, days = '0', hours = '0', minutes = '0', seconds = '0'] = DURATION.exec(text) ?? [];
   const ageMs =

@@ -20,7 +20,7 @@ export const testConfig: TransactionConfig = {
 };
 
 /** A log in memory that writes at once, unless it is told to hold or to fail. */
-export class MemoryTransactionLog implements TransactionLog {
+class MemoryTransactionLog implements TransactionLog {
   readonly records: TransactionRecord[] = [];
   failure: ErrorCode | null = null;
   leaderEpoch = 0;
@@ -60,7 +60,7 @@ export class MemoryTransactionLog implements TransactionLog {
 }
 
 /** Partitions that only note which markers they got, as `topic-partition:producer/epoch:outcome`. */
-export class MarkerNotes implements TransactionPartitions {
+class MarkerNotes implements TransactionPartitions {
   readonly notes: string[] = [];
   failure: ErrorCode | null = null;
 

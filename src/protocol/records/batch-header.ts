@@ -183,10 +183,6 @@ export class BatchHeader {
   get isReference(): boolean {
     return (this.attributes & Attribute.reference) !== 0;
   }
-
-  get hasProducerId(): boolean {
-    return this.producerId > NO_PRODUCER_ID;
-  }
 }
 
 /** A batch inside the records section of a message or of a log. */

@@ -9,8 +9,8 @@ import {
 /** Bytes that direct listeners append to a payload reference. */
 export const CLAIM_SIZE = 80;
 /** Bytes of a value as direct listeners return it for a record whose data lies in the payload tier. */
-export const SIGNED_REFERENCE_SIZE = PAYLOAD_REFERENCE_SIZE + CLAIM_SIZE;
-export const SIGNATURE_SIZE = 32;
+const SIGNED_REFERENCE_SIZE = PAYLOAD_REFERENCE_SIZE + CLAIM_SIZE;
+const SIGNATURE_SIZE = 32;
 const SIGNATURE_AT = CLAIM_SIZE - SIGNATURE_SIZE;
 /** What references of one batch have in common. */
 const COMMON_OF_REFERENCE: readonly (readonly [start: number, end: number])[] = [

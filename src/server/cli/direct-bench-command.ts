@@ -42,7 +42,7 @@ const GIGABYTE = 1e9;
 export function addDirectBenchCommand(program: Command): void {
   withPath(program.command('direct-bench'))
     .description('measure pushes and pulls of the direct API against a running gateway')
-    .requiredOption('--bootstrap <host:port>', 'a DIRECT listener')
+    .requiredOption('--bootstrap <host:port>', 'a DIRECT listener of the gateway (required)')
     .option('--topic <name>', 'an existing topic that is empty; new ones, removed at the end, when absent')
     .option('--partitions <n>', 'of a new topic', Number, 1)
     .option('--events <n>', 'events that each process pushes and pulls', Number, 1000)

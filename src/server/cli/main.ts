@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { Command, Option } from 'commander';
+import { Command, Help, Option } from 'commander';
 import type { LogLevel } from '../logging.ts';
 import { version } from '../version.ts';
 import { configCommand } from './config-command.ts';
@@ -27,12 +27,19 @@ function logLevel(): Option {
     .env('KAFABRIC_LOG_LEVEL');
 }
 
+const standardHelp = new Help();
+
 const program = new Command('kafabric')
   .description(
     'A Kafka-protocol gateway: existing Kafka clients work unchanged, large payloads get a tier of their own.',
   )
   .version(version)
   .showHelpAfterError()
+  .configureHelp({
+    // That an option is not given unless it is needs no words.
+    optionDescription: (option) =>
+      standardHelp.optionDescription(option).replace(/ \(default: (\[\]|false)\)$/, ''),
+  })
   .addHelpText(
     'after',
     '\nKeys come from the defaults, the properties file, KAFABRIC_<KEY> or KAFKA_<KEY> in the environment, and --override,\n' +
@@ -48,9 +55,7 @@ withSettings(program.command('start', { isDefault: true }))
 
 const store = program
   .command('store')
-  .description(
-    'run a payload store, which keeps payload for gateways (the default command), or look after one',
-  );
+  .description('run a payload store, which keeps payload for gateways, or look after one');
 
 withSettings(store.command('run', { isDefault: true }))
   .description(

@@ -9,7 +9,7 @@ export interface Target {
 
 export function target(command: Command): Command {
   return command
-    .requiredOption('--bootstrap <host:port>', 'a DIRECT listener')
+    .requiredOption('--bootstrap <host:port>', 'a DIRECT listener of the gateway (required)')
     .option('--json', 'JSON instead of text', false);
 }
 

@@ -9,8 +9,8 @@ import {
   directGetRequest,
 } from '../../protocol/generated/direct-get-request.ts';
 import { type DirectGetResponse, directGetResponse } from '../../protocol/generated/direct-get-response.ts';
-import type { ApiHandler, RequestContext } from '../net/handler.ts';
-import { quotaClientOf } from '../net/quota-client.ts';
+import type { ApiHandler } from '../net/handler.ts';
+import { countUse } from '../net/throttling.ts';
 
 /** With what goes out behind the message, and what of the connection's room it holds until then. */
 interface Answer extends DirectGetResponse {
@@ -43,7 +43,7 @@ export function directGetHandler(
         if (!inline && attachment === null) throw noAttachment(attachmentId);
         const { principal, outstanding } = connection;
         const got = await direct.gets.get(items.map(itemOf), principal, attachment, outstanding);
-        const throttleTimeMs = quota.active ? count(quota, context, got.items) : 0;
+        const throttleTimeMs = quota.active ? countUse(quota, context, bytesOf(got.items)) : 0;
         const response = directGetResponse.create({ throttleTimeMs, items: got.items });
         return { ...response, data: got.data, heldBytes: got.heldBytes };
       } catch (error) {
@@ -55,13 +55,10 @@ export function directGetHandler(
   };
 }
 
-/** Returns for how long the client has to wait, milliseconds. */
-function count(quota: RateQuota, context: RequestContext, items: readonly GotItem[]): number {
+function bytesOf(items: readonly GotItem[]): number {
   let bytes = 0;
   for (const { errorCode, length } of items) if (errorCode === ErrorCode.NONE) bytes += length;
-  const throttleMs = quota.record(quotaClientOf(context), bytes);
-  context.connection.throttle(throttleMs);
-  return throttleMs;
+  return bytes;
 }
 
 function itemOf({ reference, ranges, region, targetOffset }: DirectGetItem): GetItem {

@@ -10,8 +10,8 @@ import {
   type DirectMapResponse,
   directMapResponse,
 } from '../../protocol/generated/direct-map-response.ts';
-import type { ApiHandler, RequestContext } from '../net/handler.ts';
-import { quotaClientOf } from '../net/quota-client.ts';
+import type { ApiHandler } from '../net/handler.ts';
+import { countUse } from '../net/throttling.ts';
 
 /** Each takes memory or is a signature to check. */
 const MAX_ITEMS = 1024;
@@ -43,7 +43,7 @@ export function directMapHandler(
       const views = await Promise.all(
         request.views.map((view) => look(direct, session, view, connection.principal)),
       );
-      const throttleTimeMs = quota.active ? count(quota, context, request, views) : 0;
+      const throttleTimeMs = quota.active ? countUse(quota, context, bytesOf(request, views)) : 0;
       return directMapResponse.create({ throttleTimeMs, allocated, views });
     },
   };
@@ -72,19 +72,11 @@ async function look(
   }
 }
 
-/** Returns for how long the client has to wait, milliseconds. */
-function count(
-  quota: RateQuota,
-  context: RequestContext,
-  request: DirectMapRequest,
-  views: readonly { errorCode: number }[],
-): number {
+function bytesOf(request: DirectMapRequest, views: readonly { errorCode: number }[]): number {
   let bytes = 0;
   for (const [i, { errorCode }] of views.entries())
     if (errorCode === ErrorCode.NONE) bytes += request.views[i]!.length;
-  const throttleMs = quota.record(quotaClientOf(context), bytes);
-  context.connection.throttle(throttleMs);
-  return throttleMs;
+  return bytes;
 }
 
 function refused(errorMessage: string): DirectMapResponse {

@@ -11,7 +11,7 @@ import {
   shareFetchResponse,
 } from '../../protocol/generated/share-fetch-response.ts';
 import type { ApiHandler, RequestContext } from '../net/handler.ts';
-import { quotaClientOf } from '../net/quota-client.ts';
+import { countUse } from '../net/throttling.ts';
 import { byTopic, leaderFor, requestProblem } from './share-requests.ts';
 
 /** Kafka's acquire modes: whole batches, or no record more than was asked for. */
@@ -39,7 +39,8 @@ export function shareFetchHandler(deps: {
       if (typeof fetched === 'number')
         return createShareFetchResponse({ errorCode: fetched, errorMessage: errorInfo(fetched).message });
       return createShareFetchResponse({
-        throttleTimeMs: quota.active ? throttle(quota, context, fetched) : 0,
+        // What is acquired has to go out, however much it is.
+        throttleTimeMs: quota.active ? countUse(quota, context, bytesOf(fetched)) : 0,
         acquisitionLockTimeoutMs: service.lockDurationMs(request.groupId!),
         responses: byTopic(fetched, partitionData, (topicId, partitions) =>
           createShareFetchableTopicResponse({ topicId, partitions }),
@@ -93,13 +94,10 @@ function acknowledgementsOf({ topics }: ShareFetchRequest) {
   );
 }
 
-/** What is acquired has to go out; the client waits afterwards. */
-function throttle(quota: RateQuota, context: RequestContext, fetched: readonly FetchedShare[]): number {
+function bytesOf(fetched: readonly FetchedShare[]): number {
   let bytes = 0;
   for (const { records } of fetched) for (const { byteLength } of records) bytes += byteLength;
-  const throttleMs = quota.record(quotaClientOf(context), bytes);
-  context.connection.throttle(throttleMs);
-  return throttleMs;
+  return bytes;
 }
 
 function partitionData(share: FetchedShare) {

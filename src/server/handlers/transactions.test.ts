@@ -264,7 +264,8 @@ describe('transaction handlers', () => {
     const commit = async (version: number, producer: Producer) => {
       const request = { transactionalId: 'tx', groupId: 'g', ...identity(producer), topics };
       const answer = await ask<TxnOffsetCommitResponse>(ApiKey.TxnOffsetCommit, version, request);
-      return answer.topics[0]!.partitions.map(({ errorCode }) => errorCode);
+      const partitions = answer.topics[0]!.partitions.sort((a, b) => a.partitionIndex - b.partitionIndex);
+      return partitions.map(({ errorCode }) => errorCode);
     };
     const committed = async (requireStable: boolean, partitionIndexes: number[] | null = [0]) => {
       const asked = partitionIndexes && [{ name: 't', topicId: '', partitionIndexes }];

@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net';
 import { type ServerType, serve } from '@hono/node-server';
 import { Hono } from 'hono';
 import type { Registry } from 'prom-client';
+import type { HttpAddress } from '../../config/index.ts';
 
 /** What `/health/ready` answers: ready only when every part is. `reasons` names the parts that are not, for people. */
 export interface Readiness {
@@ -9,10 +10,7 @@ export interface Readiness {
   reasons: string[];
 }
 
-export interface HttpServerOptions {
-  host: string;
-  /** 0 takes a free port. */
-  port: number;
+export interface HttpServerOptions extends HttpAddress {
   metrics: Registry;
   readiness(): Readiness;
   version: string;

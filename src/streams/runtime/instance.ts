@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { TopicPartition } from '../records.ts';
-import { MemoryBudget, MemoryValues } from '../stores/value-log.ts';
+import { MemoryBudget, MemoryValues } from '../stores/value-storage.ts';
 import type { Topology } from '../topology.ts';
 import { deleteRecords } from '../transport/admin.ts';
 import type { Cluster } from '../transport/cluster.ts';
@@ -43,7 +43,7 @@ export class Instance {
   readonly #signal: Signal;
   readonly #owner: Owner;
   readonly #budget: MemoryBudget;
-  readonly #directory: StateDirectory | null;
+  #directory: StateDirectory | null = null;
   readonly #tasks = new Map<string, RunningTask>();
   #layout: Layout | null = null;
   #member: Member | null = null;
@@ -66,12 +66,12 @@ export class Instance {
     this.#signal = signal;
     this.#owner = owner;
     this.#budget = new MemoryBudget(settings.stateMaxBytes);
-    const { stateDir, applicationId } = settings;
-    this.#directory = stateDir === null ? null : new StateDirectory(stateDir, applicationId);
   }
 
   /** Runs until the owner closes. @param committed called after each commit */
   async run(committed: () => void): Promise<void> {
+    const { stateDir, applicationId } = this.#settings;
+    if (stateDir !== null) this.#directory ??= await StateDirectory.make(stateDir, applicationId);
     this.#layout ??= await prepare(this.#clusters.writing, this.#topology, this.#settings);
     const member = this.#join();
     while (!this.#owner.closing()) {
@@ -225,6 +225,6 @@ export class Instance {
   /** Leaves the group. */
   async leave(): Promise<void> {
     await this.#member?.leave().catch(() => undefined);
-    this.#directory?.remove();
+    await this.#directory?.remove();
   }
 }

@@ -1,6 +1,7 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { FileValues, type ValueStorage } from '../stores/value-log.ts';
+import { FileValues } from '../stores/file-values.ts';
+import type { ValueStorage } from '../stores/value-storage.ts';
 
 /**
  * A directory of one instance below the one that the application gives, which instances may share. State on disk is worth nothing after a
@@ -10,23 +11,27 @@ export class StateDirectory {
   readonly #path: string;
   #files = 0;
 
-  constructor(parent: string, applicationId: string) {
-    mkdirSync(parent, { recursive: true });
+  private constructor(path: string) {
+    this.#path = path;
+  }
+
+  static async make(parent: string, applicationId: string): Promise<StateDirectory> {
+    await mkdir(parent, { recursive: true });
     const prefix = `${applicationId}.`;
-    for (const name of readdirSync(parent)) {
+    for (const name of await readdir(parent)) {
       const pid = name.startsWith(prefix) ? /^(\d+)\./.exec(name.slice(prefix.length))?.[1] : undefined;
       if (pid !== undefined && !isRunning(Number(pid)))
-        rmSync(join(parent, name), { recursive: true, force: true });
+        await rm(join(parent, name), { recursive: true, force: true });
     }
-    this.#path = mkdtempSync(join(parent, `${prefix}${process.pid}.`));
+    return new StateDirectory(await mkdtemp(join(parent, `${prefix}${process.pid}.`)));
   }
 
   open(task: string, store: string): ValueStorage {
     return new FileValues(join(this.#path, `${task}-${store}-${this.#files++}`));
   }
 
-  remove(): void {
-    rmSync(this.#path, { recursive: true, force: true });
+  remove(): Promise<void> {
+    return rm(this.#path, { recursive: true, force: true });
   }
 }
 

@@ -10,7 +10,7 @@ import {
 } from '../records.ts';
 import { IntervalStore } from '../stores/interval-store.ts';
 import { KeyValueStore } from '../stores/key-value-store.ts';
-import type { MemoryBudget, ValueStorage } from '../stores/value-log.ts';
+import type { MemoryBudget, ValueStorage } from '../stores/value-storage.ts';
 import type { SubTopology } from '../topology.ts';
 import type { StreamsMetrics } from './metrics.ts';
 

@@ -1,5 +1,5 @@
 import type { ChangeListener } from './key-value-store.ts';
-import type { Held, MemoryBudget, ValueStorage } from './value-log.ts';
+import type { Held, MemoryBudget, ValueStorage } from './value-storage.ts';
 
 const ENTRY_BYTES = 160;
 const SUFFIX_BYTES = 16;

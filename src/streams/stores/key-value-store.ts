@@ -1,4 +1,4 @@
-import type { Held, MemoryBudget, ValueStorage } from './value-log.ts';
+import type { Held, MemoryBudget, ValueStorage } from './value-storage.ts';
 
 /** What an entry costs beside its value: the map's slot, the key as text, the objects. */
 const ENTRY_BYTES = 120;

@@ -25,7 +25,7 @@ class Inode {
 
 type Change = (names: Map<string, Inode>) => void;
 
-export function fileError(code: string, path: string): Error {
+function fileError(code: string, path: string): Error {
   return Object.assign(new Error(`${code}: ${path}`), { code });
 }
 

@@ -17,11 +17,10 @@ import { type Operation, STORE_VERSION } from './messages.ts';
 import { StoreDirectory } from './process/store-directory.ts';
 import { StoreServer } from './process/store-server.ts';
 import { type ConnectionOptions, StoreConnection } from './store-connection.ts';
+import { FABRIC_OPTIONS, FILE, movesBytes } from './testing.ts';
 
 const SECRET = 'a secret for tests only';
-const FILE = `t-0.AAAAAAAAAAAAAAAAAAAABQ/${'7'.padStart(20, '0')}-0123456789abcdef`;
 const PLAIN: Way = { provider: 'plain-tcp', domain: '', network: '' };
-const FABRIC_OPTIONS = { library: '', pieceBytes: 65_536, window: 8, host: '127.0.0.1' };
 
 describe('The control connection of a store', () => {
   const root = mkdtempSync(join(tmpdir(), 'store-protocol-'));
@@ -124,50 +123,25 @@ describe('The control connection of a store', () => {
     return frame;
   };
 
-  async function movesBytes(connection: StoreConnection): Promise<void> {
+  async function movesPayload(connection: StoreConnection): Promise<void> {
     const length = 500_000;
-    const source = NativeMemory.allocate(length)!;
-    const sink = NativeMemory.allocate(length)!;
-    source.bytes().forEach((_, i, bytes) => {
-      bytes[i] = i * 7;
+    await movesBytes(connection, { length, times: 2 }, async (written) => {
+      await connection.request({ op: 'seal', file: FILE, bytes: length + 1, trust: false });
+      const range = { position: 1, length: 2 * length };
+      const check = await connection.request({ op: 'check', file: FILE, ...range, seed: 0 });
+      const crc = crc32c(written.subarray(0, 1), crc32c(written.subarray(1)));
+      assert.deepEqual(check, { crc, length });
+      assert.deepEqual((await connection.request({ op: 'list', after: '' })).files, [
+        { file: FILE, bytes: length + 1, sealed: true },
+      ]);
     });
-    const { key } = connection;
-    const order = { file: FILE, length, key, timeoutMs: 2000 };
-    await connection.request({ op: 'create', file: FILE });
-    for (const position of [0, length]) {
-      const from = { ...order, position, source: source.arenaOffset };
-      await connection.request({ op: 'append', ...from, fromMemory: true });
-    }
-    await connection.request({ op: 'sync', file: FILE });
-    const into = { ...order, position: length, seed: 0, target: sink.arenaOffset };
-    const read = await connection.request({ op: 'read', ...into });
-    assert.deepEqual(read, { crc: crc32c(source.bytes()), length });
-    assert.ok(Buffer.from(sink.bytes()).equals(source.bytes()));
-    await connection.request({ op: 'seal', file: FILE, bytes: length + 1, trust: false });
-    const check = await connection.request({
-      op: 'check',
-      file: FILE,
-      position: 1,
-      length: 2 * length,
-      seed: 0,
-    });
-    assert.deepEqual(check, {
-      crc: crc32c(source.bytes().subarray(0, 1), crc32c(source.bytes().subarray(1))),
-      length,
-    });
-    assert.deepEqual((await connection.request({ op: 'list', after: '' })).files, [
-      { file: FILE, bytes: length + 1, sealed: true },
-    ]);
-    source.release();
-    sink.release();
-    await connection.request({ op: 'remove', file: FILE });
     await connection.request({ op: 'remove', file: FILE });
   }
 
   it('moves payload over plain TCP', async () => {
     const connection = await connected();
     assert.deepEqual([connection.provider, connection.store.zone], ['plain-tcp', 'z']);
-    await movesBytes(connection);
+    await movesPayload(connection);
   });
 
   it('moves payload over libfabric', async function () {
@@ -178,7 +152,7 @@ describe('The control connection of a store', () => {
     try {
       const connection = await connected({ port: named.port }, way);
       assert.equal(connection.provider, 'tcp;ofi_rxm');
-      await movesBytes(connection);
+      await movesPayload(connection);
     } finally {
       await named.stop();
     }

@@ -1,6 +1,7 @@
 import type { Clock } from '../../../util/clock.ts';
 import type { Logger } from '../../../util/logger.ts';
 import type { ClassicGroup } from '../classic-group.ts';
+import type { GroupTimes } from '../own-values.ts';
 import type { Rebalancer } from '../rebalance.ts';
 import type { ShareGroup } from '../share/share-group.ts';
 import type { StreamsGroup } from '../streams/streams-group.ts';
@@ -15,14 +16,6 @@ export type Group = ClassicGroup | ConsumerGroup | ShareGroup | StreamsGroup;
 /** Which groups change their protocol when the first member of the new one joins, or the last of it leaves. */
 export type MigrationPolicy = 'bidirectional' | 'upgrade' | 'downgrade' | 'disabled';
 
-/** What a group of the consumer protocol may have of its own (a GROUP resource); milliseconds. */
-export interface ConsumerGroupTimes {
-  readonly sessionTimeoutMs: number;
-  readonly heartbeatIntervalMs: number;
-  /** The least time between two target assignments. */
-  readonly assignmentIntervalMs: number;
-}
-
 export interface ConsumerConfig {
   /** Whether the consumer protocol is served. */
   readonly enabled: boolean;
@@ -33,7 +26,7 @@ export interface ConsumerConfig {
   readonly migrationPolicy: MigrationPolicy;
   /** How often regular expressions are matched again though no topic was created; milliseconds. */
   readonly regexRefreshIntervalMs: number;
-  timesOf(groupId: string): ConsumerGroupTimes;
+  timesOf(groupId: string): GroupTimes;
 }
 
 /** What the parts of the consumer protocol share. */

@@ -5,20 +5,13 @@ import type { PartitionState, SharePartitionKey } from '../../share/partition-st
 import type { Group } from '../consumer/context.ts';
 import type { GroupWriter } from '../consumer/group-writer.ts';
 import type { Topics } from '../consumer/topics.ts';
+import type { GroupTimes } from '../own-values.ts';
 import type { ShareGroupRecord } from './share-group.ts';
-
-/** What a share group may have of its own (a GROUP resource); milliseconds. */
-export interface ShareGroupTimes {
-  readonly sessionTimeoutMs: number;
-  readonly heartbeatIntervalMs: number;
-  /** The least time between two target assignments. */
-  readonly assignmentIntervalMs: number;
-}
 
 export interface ShareGroupConfig {
   /** The most members of one group. */
   readonly maxSize: number;
-  timesOf(groupId: string): ShareGroupTimes;
+  timesOf(groupId: string): GroupTimes;
 }
 
 /** Where the states of share partitions are; its methods reject with, or throw, an ApiError. */

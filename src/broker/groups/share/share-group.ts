@@ -27,7 +27,7 @@ export interface GroupStates {
   readonly deleting: ReadonlyMap<Uuid, string>;
 }
 
-export const NO_STATES: GroupStates = {
+const NO_STATES: GroupStates = {
   initializing: new Map(),
   initialized: new Map(),
   deleting: new Map(),

@@ -21,7 +21,7 @@ export interface ShareMember extends ShareMemberMetadata, ShareMemberAssignment 
   readonly memberId: string;
 }
 
-export const NEW_SHARE_ASSIGNMENT: ShareMemberAssignment = {
+const NEW_SHARE_ASSIGNMENT: ShareMemberAssignment = {
   memberEpoch: 0,
   previousEpoch: -1,
   assigned: NO_PARTITIONS,

@@ -17,7 +17,7 @@ import { SimulatedLog } from './simulated-log.ts';
 
 export const SHARDS = 2;
 
-export const simulationConfig: GroupConfig = {
+const simulationConfig: GroupConfig = {
   minSessionTimeoutMs: 6_000,
   maxSessionTimeoutMs: 1_800_000,
   initialRebalanceDelayMs: 3_000,

@@ -3,14 +3,11 @@ import type { Logger } from '../../../util/logger.ts';
 import type { Group } from '../consumer/context.ts';
 import type { GroupWriter } from '../consumer/group-writer.ts';
 import type { Topics } from '../consumer/topics.ts';
+import type { GroupTimes } from '../own-values.ts';
 import type { StreamsGroupRecord } from './group-records.ts';
 
 /** What a streams group may have of its own (a GROUP resource); times in milliseconds. */
-export interface StreamsGroupConfig {
-  readonly sessionTimeoutMs: number;
-  readonly heartbeatIntervalMs: number;
-  /** The least time between two target assignments. */
-  readonly assignmentIntervalMs: number;
+export interface StreamsGroupConfig extends GroupTimes {
   /** How long the first assignment waits for more members. */
   readonly initialRebalanceDelayMs: number;
   /** Copies of the state of each stateful task. */

@@ -7,7 +7,7 @@ import { TaskOwners } from './task-owners.ts';
 import { NO_ROLES, type Role, type TaskRoles } from './tasks.ts';
 import { readersOf, requiredTopics, type Topology } from './topology.ts';
 
-export const STREAMS_PROTOCOL_TYPE = 'streams';
+const STREAMS_PROTOCOL_TYPE = 'streams';
 
 /** Kafka's names, as they are on the wire. */
 export type StreamsGroupState = 'Empty' | 'NotReady' | 'Assigning' | 'Reconciling' | 'Stable';

@@ -5,8 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
-import { arenaStats, NativeMemory } from '../../../../native/arena.ts';
-import { crc32c } from '../../../../native/batch.ts';
+import { arenaStats } from '../../../../native/arena.ts';
 import { FabricTransport, inspectFabric, PLAIN_TCP, TLS_TCP } from '../../../../native/fabric.ts';
 import { Store } from '../../../../native/store.ts';
 import { systemClock } from '../../../../util/clock.ts';
@@ -16,13 +15,14 @@ import { VirtualClock } from '../../../../util/testing/virtual-clock.ts';
 import { StoreDirectory } from '../process/store-directory.ts';
 import { StoreServer } from '../process/store-server.ts';
 import { type ConnectionOptions, StoreConnection } from '../store-connection.ts';
+import { FABRIC_OPTIONS, movesBytes } from '../testing.ts';
 import type { StoresTlsSettings } from './settings.ts';
 import { StoresTls } from './stores-tls.ts';
 import { storeWays } from './ways.ts';
 
 const DAY_MS = 86_400_000;
-const FILE = `t-0.AAAAAAAAAAAAAAAAAAAABQ/${'7'.padStart(20, '0')}-0123456789abcdef`;
-const FABRIC_OPTIONS = { library: '', pieceBytes: 65_536, window: 8, host: '127.0.0.1' };
+/** Many pieces of the transport, and not all whole. */
+const LENGTH = 3_000_001;
 const STORE = { name: 'a store', hosts: ['store.example'], addresses: ['127.0.0.1'] };
 
 describe('TLS between gateways and stores', () => {
@@ -101,24 +101,6 @@ describe('TLS between gateways and stores', () => {
     return connection;
   }
 
-  async function movesBytes(connection: StoreConnection): Promise<void> {
-    const length = 3_000_001;
-    const source = NativeMemory.allocate(length)!;
-    const sink = NativeMemory.allocate(length)!;
-    source.bytes().forEach((_, i, bytes) => {
-      bytes[i] = i * 7;
-    });
-    const order = { file: FILE, position: 0, length, key: connection.key, timeoutMs: 5000 };
-    await connection.request({ op: 'create', file: FILE });
-    await connection.request({ op: 'append', ...order, source: source.arenaOffset, fromMemory: true });
-    const read = await connection.request({ op: 'read', ...order, seed: 0, target: sink.arenaOffset });
-    assert.deepEqual(read, { crc: crc32c(source.bytes()), length });
-    assert.ok(Buffer.from(sink.bytes()).equals(source.bytes()));
-    source.release();
-    sink.release();
-    await connection.request({ op: 'remove', file: FILE });
-  }
-
   async function warned(pattern: RegExp): Promise<void> {
     while (!warnings.some((warning) => pattern.test(warning))) await setTimeout(10);
   }
@@ -154,13 +136,13 @@ describe('TLS between gateways and stores', () => {
     const connection = await connected(server.port, tlsOf(gatewayKeystore));
     assert.equal(connection.provider, TLS_TCP);
     assert.deepEqual(server.attached, new Map([[TLS_TCP, 1]]));
-    await movesBytes(connection);
+    await movesBytes(connection, { length: LENGTH });
   });
 
   it('asks for the secret too where both have one', async () => {
     const secret = 'a secret for tests only';
     const server = await startStore(tlsOf(storeKeystore, { clientAuth: 'none' }), secret);
-    await movesBytes(await connected(server.port, tlsOf([]), { secret }));
+    await movesBytes(await connected(server.port, tlsOf([]), { secret }), { length: LENGTH });
     await assert.rejects(
       connected(server.port, tlsOf([])),
       /the store refuses: payload\.stores\.secret is not/,

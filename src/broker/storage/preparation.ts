@@ -1,0 +1,50 @@
+import { join } from 'node:path';
+import type { KafabricConfig } from '../../config/index.ts';
+import type { Logger } from '../../util/logger.ts';
+import { prepareMemoryTiers } from '../memory-pools.ts';
+import type { Storage } from './storage.ts';
+
+/** What only a broker that will write does: it takes space ahead, and says what its directories cannot do. */
+export async function prepareToWrite(
+  storage: Storage,
+  config: KafabricConfig,
+  logger: Logger,
+): Promise<void> {
+  const { store, tiers } = storage;
+  await reportBufferedDirectories(storage, config, logger);
+  await keepRemovedSpace(storage, config);
+  await prepareMemoryTiers(store, tiers, config, logger);
+}
+
+/** Says which data directories are on file systems that cannot bypass the page cache. */
+async function reportBufferedDirectories(
+  { store }: Storage,
+  config: KafabricConfig,
+  logger: Logger,
+): Promise<void> {
+  if (!config.get('log.direct.io.enable')) return;
+  for (const directory of config.resolved.logDirs) {
+    // One that cannot be used has been reported.
+    const file = await store.open(join(directory, 'meta.properties'), { readOnly: true }).catch(() => null);
+    if (file && !file.direct)
+      logger.warn({ directory }, 'its file system has no direct I/O: reads and writes use the page cache');
+    await file?.close();
+  }
+}
+
+/** Space of removed segments that a tier's path keeps is this part of it at most: its room is counted without it. */
+const RECYCLED_TIER_SHARE = 20;
+
+/** New segments begin with space of removed ones; not in paths with a size of their own, of which that would be a part. */
+async function keepRemovedSpace({ store, logs, tiers }: Storage, config: KafabricConfig): Promise<void> {
+  const bytes = config.get('log.direct.io.enable') ? config.get('log.recycle.bytes') : 0;
+  for (const { error, path, isLimited, capacityBytes } of tiers.paths)
+    if (error === null && !isLimited)
+      await store.recycleIn(path, Math.min(bytes, Math.floor(capacityBytes / RECYCLED_TIER_SHARE)));
+  const prepare = {
+    bytes: config.get('log.recycle.prepare.bytes'),
+    fileBytes: Math.min(config.get('log.segment.bytes'), config.get('payload.segment.bytes')),
+  };
+  for (const { path, error } of logs.directories)
+    if (error === null) await store.recycleIn(path, bytes, prepare);
+}
