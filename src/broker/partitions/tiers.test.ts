@@ -86,6 +86,7 @@ describe('Payload in storage tiers', () => {
 
     await tiers.start({ sizes: [[4 * MIB], [8 * MIB], [100 * MIB]] });
     await tiers.check();
+    assert.equal(statSync(tiers.file(1, 0)).mtimeMs, written);
     tiers.checkSpace();
     await tiers.produce(3);
     await tiers.broker!.partitions.find('t', 0)!.deleteRecordsBefore(12n);
@@ -95,7 +96,6 @@ describe('Payload in storage tiers', () => {
     assert.equal(tiers.payload(1).length, 0);
     await tiers.check(12);
     tiers.checkSpace();
-    assert.ok(written <= Date.now());
   });
 
   it('moves while it is read, and not while it is not wanted any more', async () => {

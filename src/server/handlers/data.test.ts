@@ -226,15 +226,19 @@ describe('data handlers', () => {
   });
 
   it('fetch waits for data, and gives up when the client leaves', async () => {
+    const { waiters } = broker.partitions.find('t', 0)!;
+    const someoneWaits = async () => {
+      while (waiters.size === 0) await sleep(1);
+    };
     const waiting = fetch(12, { topics: fetchTopics(12, 0n), maxWaitMs: 10_000 });
-    await sleep(5);
+    await someoneWaits();
     await produce(9, batch(['a']));
     assert.equal((await waiting).responses[0]!.partitions[0]!.highWatermark, 1n);
     const left = fetch(12, { topics: fetchTopics(12, 1n), maxWaitMs: 10_000 });
-    await sleep(5);
+    await someoneWaits();
     closed.abort();
     await left;
-    assert.equal(broker.partitions.find('t', 0)!.waiters.size, 0);
+    assert.equal(waiters.size, 0);
   });
 
   it('fetch in a session names only what has changed', async () => {

@@ -90,8 +90,7 @@ describe('Moves of partitions between log directories', () => {
     await fixture.produce(100);
     const from = fixture.at;
     assert.equal(fixture.alter((from + 1) % 3), 0);
-    await setTimeout(30);
-    assert.equal(fixture.found().length, 2);
+    while (fixture.found().length < 2) await setTimeout(2);
     const [move] = fixture.broker.moves.moves();
     assert.equal(move!.lag, 100n);
     assert.equal(fixture.alter(from), 0);
@@ -109,7 +108,7 @@ describe('Moves of partitions between log directories', () => {
     await fixture.produce(100);
     const from = fixture.at;
     fixture.alter((from + 1) % 3);
-    await setTimeout(20);
+    while (fixture.found().length < 2) await setTimeout(2);
     fixture.alter((from + 2) % 3);
     open = true;
     while (fixture.at === from) await setTimeout(2);
@@ -195,7 +194,7 @@ describe('Moves of partitions between log directories', () => {
     await fixture.start({ mayCopy: () => false });
     await fixture.produce(100);
     fixture.alter((fixture.at + 1) % 3);
-    await setTimeout(20);
+    while (fixture.found().length < 2) await setTimeout(2);
     await fixture.broker.moves.forget('t');
     await fixture.broker.partitions.topicDeleted(TOPIC);
     assert.deepEqual(fixture.found(), []);
