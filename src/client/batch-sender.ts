@@ -209,7 +209,8 @@ export class BatchSender {
         attachmentId: attachment.id,
         transactionalId: this.#transactionalId,
         acks: this.#acks,
-        timeoutMs: this.#cluster.options.requestTimeoutMs,
+        // For memory of the gateway: it says that it has none before its answer is no longer waited for.
+        timeoutMs: Math.ceil(this.#cluster.options.requestTimeoutMs / 2),
         topics: [{ topicId: this.#topic.id, partitions: [{ index, batch: Buffer.concat(parts), data }] }],
       },
       { doing },

@@ -177,12 +177,8 @@ export class Getter {
         let place = this.#pool.locate(item.target);
         if (place === null) {
           const room = await this.#pool.allocate(item.target.byteLength);
-          if (room === null)
-            throw new DirectError('BUFFER_FULL', 'no room in shared memory', {
-              doing: item.value.doing,
-              todo: 'raise sharedMaxBytes, or release what is no longer used',
-              retriable: true,
-            });
+          // It comes over the connection then, as what is pushed goes.
+          if (room === null) throw new RegionRefused('BUFFER_FULL', 'no room', { doing: item.value.doing });
           staged.set(item, room);
           place = this.#pool.locate(room.bytes)!;
         }
