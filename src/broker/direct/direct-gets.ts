@@ -142,11 +142,11 @@ export class DirectGets {
       for (const { count } of blocks) ranges += count;
     }
     if (bytes > maxRequestBytes)
-      throw invalid(
+      throw tooMuch(
         `${bytes} bytes in one request, ${maxRequestBytes} are allowed (direct.max.request.bytes)`,
       );
     if (ranges > maxRanges)
-      throw invalid(`${ranges} ranges in one request, ${maxRanges} are allowed (direct.max.ranges)`);
+      throw tooMuch(`${ranges} ranges in one request, ${maxRanges} are allowed (direct.max.ranges)`);
   }
 
   /** Nothing waits for memory while it holds some that others wait for. */
@@ -318,6 +318,11 @@ function blocksOf({ reference }: SignedReference, ranges: readonly Blocks[]): re
 
 function invalid(message: string): ApiError {
   return new ApiError(ErrorCode.INVALID_REQUEST, message);
+}
+
+/** Less of it can be had. */
+function tooMuch(message: string): ApiError {
+  return new ApiError(ErrorCode.MESSAGE_TOO_LARGE, message);
 }
 
 function refuse(answer: GotItem, error: unknown, logger: Logger): void {
