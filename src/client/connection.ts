@@ -1,14 +1,13 @@
 import { connect, type Socket } from 'node:net';
-import { apiName, requestHeaderVersion, responseHeaderVersion } from '../protocol/api-keys.ts';
+import { apiName, responseHeaderVersion } from '../protocol/api-keys.ts';
 import { apiVersionsRequest } from '../protocol/generated/api-versions-request.ts';
 import { apiVersionsResponse } from '../protocol/generated/api-versions-response.ts';
-import { requestHeader } from '../protocol/generated/request-header.ts';
 import { responseHeader } from '../protocol/generated/response-header.ts';
 import type { MessageCodec } from '../protocol/wire/codec.ts';
 import { ProtocolError } from '../protocol/wire/errors.ts';
 import { Reader } from '../protocol/wire/reader.ts';
-import { Writer } from '../protocol/wire/writer.ts';
-import { aborted, brokerError, DirectError } from './errors.ts';
+import { aborted, asDirectError, brokerError, DirectError } from './errors.ts';
+import { requestFrame } from './request-frame.ts';
 import { Silence } from './silence.ts';
 
 const SCRATCH_BYTES = 256 * 1024;
@@ -164,8 +163,14 @@ export class Connection {
         }),
       );
     const version = Math.min(options.version ?? requestCodec.maxVersion, served?.max ?? 3);
+    const correlationId = this.#nextId++;
+    let pieces: Uint8Array[];
+    try {
+      pieces = requestFrame(requestCodec, request, version, correlationId, this.#options.clientId);
+    } catch (error) {
+      return Promise.reject(asDirectError(error, doing, 'INVALID_ARGUMENT'));
+    }
     return new Promise<Res>((resolve, reject) => {
-      const correlationId = this.#nextId++;
       let settled = false;
       let response: Res | null = null;
       const settle = (action: () => void) => {
@@ -213,7 +218,7 @@ export class Connection {
             ),
           ),
       });
-      silence.allow(this.#send(requestCodec, request, version, correlationId) / SLOWEST_BYTES_PER_MS);
+      silence.allow(this.#send(pieces) / SLOWEST_BYTES_PER_MS);
     });
   }
 
@@ -224,35 +229,17 @@ export class Connection {
   }
 
   /** Returns the bytes of the request. */
-  #send<Req>(
-    codec: MessageCodec<Req>,
-    request: Partial<Req>,
-    version: number,
-    correlationId: number,
-  ): number {
-    const writer = new Writer();
-    writer.int32(0);
-    const { apiKey } = codec;
-    const header = { requestApiKey: apiKey, requestApiVersion: version, correlationId };
-    const { clientId } = this.#options;
-    requestHeader.write(
-      writer,
-      requestHeader.create({ ...header, clientId }),
-      requestHeaderVersion(apiKey, version),
-    );
-    codec.write(writer, codec.create(request), version);
-    const length = writer.length - FRAME_LENGTH_BYTES;
-    const pieces = writer.finish() as Uint8Array[];
-    const first = pieces[0]!;
-    Buffer.from(first.buffer, first.byteOffset, first.byteLength).writeInt32BE(length, 0);
-    if (length <= JOINED_BYTES) {
-      this.#socket.write(pieces.length === 1 ? first : Buffer.concat(pieces));
-      return length;
+  #send(pieces: readonly Uint8Array[]): number {
+    let bytes = 0;
+    for (const { byteLength } of pieces) bytes += byteLength;
+    if (bytes <= JOINED_BYTES) {
+      this.#socket.write(pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces));
+      return bytes;
     }
     this.#socket.cork();
     for (const piece of pieces) this.#socket.write(piece);
     this.#socket.uncork();
-    return length;
+    return bytes;
   }
 
   /** Where the next bytes are to be read to. */
