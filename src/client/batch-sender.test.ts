@@ -11,7 +11,7 @@ describe('sender of batches', () => {
     const data = { owner: mapped, bytes: new Uint8Array(DATA_BYTES), frame: () => ({ region: -1 }) };
     const channel = {
       connection: { call: () => Promise.reject(lost) },
-      attachment: { path: 'shared-memory', id: 1n, mapped },
+      attachment: { path: 'shared-memory', id: 1n, mapped, limits: { frameBytes: 1 << 20 } },
     };
     return new BatchSender({
       topic: { name: 't', id: 'AAAAAAAAAAAAAAAAAAAABQ' },

@@ -20,6 +20,10 @@ import type { TopicHandle } from './topic.ts';
 const PRODUCE_VERSION = 13;
 /** Batches with less data of a size that is worth it go inline also where memory is shared. */
 const SHARED_MIN_BYTES = 32 * 1024;
+/** What a request has beside its batch, at most. */
+const FRAME_OVERHEAD_BYTES = 4096;
+/** Of the place of one piece of data. */
+const PLACE_BYTES = 24;
 
 export interface BatchSenderOptions {
   readonly topic: TopicHandle;
@@ -153,12 +157,13 @@ export class BatchSender {
   }
 
   async #produce(
-    { connection }: DataChannel,
+    { connection, attachment }: DataChannel,
     index: number,
-    { pieces }: EncodedBatch,
+    { pieces, bytes }: EncodedBatch,
     sent: () => void,
   ): Promise<bigint> {
     const doing = `push to ${this.#topic.name}-${index}`;
+    checkFrame(bytes, attachment.limits, doing);
     const called = connection.call(
       produceRequest,
       produceResponse,
@@ -202,6 +207,7 @@ export class BatchSender {
       const region = await attachment.regionOf(place.chunk);
       data.push({ at, region, offset: BigInt(place.offset), length: piece.byteLength });
     }
+    checkFrame(at + data.length * PLACE_BYTES, attachment.limits, doing);
     const called = connection.call(
       directPutRequest,
       directPutResponse,
@@ -209,7 +215,8 @@ export class BatchSender {
         attachmentId: attachment.id,
         transactionalId: this.#transactionalId,
         acks: this.#acks,
-        timeoutMs: this.#cluster.options.requestTimeoutMs,
+        // For memory of the gateway: it says that it has none before its answer is no longer waited for.
+        timeoutMs: Math.ceil(this.#cluster.options.requestTimeoutMs / 2),
         topics: [{ topicId: this.#topic.id, partitions: [{ index, batch: Buffer.concat(parts), data }] }],
       },
       { doing },
@@ -242,6 +249,13 @@ export class BatchSender {
     if (errorCode !== 0) throw brokerError(errorCode, errorMessage, doing);
     return baseOffset;
   }
+}
+
+/** The gateway would close the connection, which would be tried again. @throws DirectError MESSAGE_TOO_LARGE */
+function checkFrame(bytes: number, { frameBytes }: { frameBytes: number }, doing: string): void {
+  if (bytes + FRAME_OVERHEAD_BYTES <= frameBytes) return;
+  const message = `${bytes} bytes in one request, ${frameBytes} are allowed (socket.request.max.bytes)`;
+  throw brokerError(ErrorCode.MESSAGE_TOO_LARGE, message, doing);
 }
 
 /** What does not travel within the batch where memory is shared. */

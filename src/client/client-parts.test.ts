@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { murmur2, partitionOfKey } from './murmur2.ts';
-import { copySelected, type Range, rangesOf, selectedBytes, selectorOf } from './selection.ts';
+import { partsOf } from './range-parts.ts';
+import {
+  copySelected,
+  type Range,
+  rangesOf,
+  type Selection,
+  selectedBytes,
+  selectorOf,
+} from './selection.ts';
 import { checkEvolution, checkForm, formOfConfigs, serializerOf } from './topic-form.ts';
 
 const SIZE = 200;
@@ -42,8 +50,56 @@ describe('selections', () => {
       { offset: 0, length: 4, count: 2, stride: 3 },
       { offset: 0.5, length: 1 },
       { offset: 0, length: 1, count: 0 },
+      { offset: Number.NaN, length: 1 },
+      { offset: 0, length: -1 },
+      { offset: 2, length: 1, count: 3, stride: 2 ** 52 },
+      { offset: 0, length: 1, count: Number.POSITIVE_INFINITY },
+      { length: 1 },
+      'most',
+      null,
+      undefined,
+      7,
+      [{ offset: 0, length: 1 }, null],
     ])
-      assert.throws(() => rangesOf(wrong, 10, () => 'test'), { code: 'INVALID_ARGUMENT' });
+      assert.throws(() => rangesOf(wrong as Selection, 10, () => 'test'), { code: 'INVALID_ARGUMENT' });
+  });
+
+  it('of nothing, however often, are nothing', () => {
+    const all = [
+      { offset: 10, length: 0, count: 2 ** 53 - 1 },
+      { offset: 3, length: 0 },
+    ];
+    const ranges = rangesOf(all, 10, () => 'test')!;
+    assert.equal(selectedBytes(ranges), 0);
+    copySelected(Buffer.alloc(10), 0, ranges, new Uint8Array(0));
+    assert.deepEqual(
+      rangesOf([], 10, () => 'test'),
+      [],
+    );
+  });
+
+  it('are the same in parts, none of which is larger than it may be', () => {
+    const data = Buffer.from(Uint8Array.from({ length: SIZE }, (_, i) => (i * 37) & 0xff));
+    const limit = fc.integer({ min: 1, max: SIZE });
+    fc.assert(
+      fc.property(fc.array(range, { maxLength: 8 }), limit, limit, (wanted: Range[], span, blocks) => {
+        const ranges = rangesOf(wanted, SIZE, () => 'test')!;
+        const expected = new Uint8Array(selectedBytes(ranges));
+        copySelected(data, 0, ranges, expected);
+        const target = new Uint8Array(expected.byteLength);
+        for (const part of partsOf(ranges, span, blocks)) {
+          const first = Math.min(...part.ranges.map(({ offset }) => offset));
+          const end = Math.max(
+            ...part.ranges.map(({ offset, length, count, stride }) => offset + (count - 1) * stride + length),
+          );
+          assert.ok(end - first <= span && part.bytes <= span);
+          assert.ok(part.ranges.reduce((sum, { count }) => sum + count, 0) <= blocks);
+          assert.equal(part.bytes, selectedBytes(part.ranges));
+          copySelected(data, 0, part.ranges, target.subarray(part.from, part.from + part.bytes));
+        }
+        assert.deepEqual(target, expected);
+      }),
+    );
   });
 
   it('may be declared', () => {

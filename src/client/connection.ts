@@ -1,25 +1,28 @@
 import { connect, type Socket } from 'node:net';
-import { apiName, requestHeaderVersion, responseHeaderVersion } from '../protocol/api-keys.ts';
+import { apiName, responseHeaderVersion } from '../protocol/api-keys.ts';
 import { apiVersionsRequest } from '../protocol/generated/api-versions-request.ts';
 import { apiVersionsResponse } from '../protocol/generated/api-versions-response.ts';
-import { requestHeader } from '../protocol/generated/request-header.ts';
 import { responseHeader } from '../protocol/generated/response-header.ts';
 import type { MessageCodec } from '../protocol/wire/codec.ts';
 import { ProtocolError } from '../protocol/wire/errors.ts';
 import { Reader } from '../protocol/wire/reader.ts';
-import { Writer } from '../protocol/wire/writer.ts';
-import { aborted, brokerError, DirectError } from './errors.ts';
+import { aborted, asDirectError, brokerError, DirectError } from './errors.ts';
+import { requestFrame } from './request-frame.ts';
+import { Silence } from './silence.ts';
 
 const SCRATCH_BYTES = 256 * 1024;
 const MAX_FRAME_BYTES = 2 ** 31 - 1;
 const FRAME_LENGTH_BYTES = 4;
 /** A request of so many bytes is sent as one piece: copying it costs less than a list of its pieces. */
 const JOINED_BYTES = 16 * 1024;
+/** A request may take longer by what it takes to send it, over a network as slow as this. */
+const SLOWEST_BYTES_PER_MS = 1000;
 const SOFTWARE = { clientSoftwareName: 'kafabric-client', clientSoftwareVersion: '0.1.0' };
 
 export interface CallOptions<Res> {
   /** The newest version to use; the gateway's limits it further. */
   version?: number;
+  /** How long nothing at all may come from the gateway. */
   timeoutMs?: number;
   signal?: AbortSignal | undefined;
   /** For people, in errors. */
@@ -73,6 +76,8 @@ export class Connection {
   #end = 0;
   #landing: Landing | null = null;
   #nextId = 1;
+  /** In milliseconds since the epoch. */
+  #receivedAt = 0;
   #failure: DirectError | null = null;
 
   private constructor(options: ConnectionOptions, onConnect: () => void) {
@@ -158,24 +163,35 @@ export class Connection {
         }),
       );
     const version = Math.min(options.version ?? requestCodec.maxVersion, served?.max ?? 3);
+    const correlationId = this.#nextId++;
+    let pieces: Uint8Array[];
+    try {
+      pieces = requestFrame(requestCodec, request, version, correlationId, this.#options.clientId);
+    } catch (error) {
+      return Promise.reject(asDirectError(error, doing, 'INVALID_ARGUMENT'));
+    }
     return new Promise<Res>((resolve, reject) => {
-      const correlationId = this.#nextId++;
       let settled = false;
       let response: Res | null = null;
       const settle = (action: () => void) => {
         if (settled) return;
         settled = true;
-        clearTimeout(timer);
+        silence.end();
         signal?.removeEventListener('abort', onAbort);
         action();
       };
       // An answer that nobody waits for any more is still received, into memory of its own.
       const onAbort = () => settle(() => reject(aborted(doing, signal!)));
-      const timer = setTimeout(() => {
-        settle(() => reject(new DirectError('TIMEOUT', `no answer in ${timeoutMs} ms`, { doing })));
-        // What follows would come behind an answer that may never come.
-        this.#fail(new Error(`no answer to ${doing} in ${timeoutMs} ms`));
-      }, timeoutMs);
+      // Answers come in order: as long as anything comes, this one is nearer.
+      const silence = new Silence(
+        timeoutMs,
+        () => this.#receivedAt,
+        () => {
+          settle(() => reject(new DirectError('TIMEOUT', `no answer in ${timeoutMs} ms`, { doing })));
+          // What follows would come behind an answer that may never come.
+          this.#fail(new Error(`no answer to ${doing} in ${timeoutMs} ms`));
+        },
+      );
       signal?.addEventListener('abort', onAbort, { once: true });
       this.#pending.push({
         correlationId,
@@ -202,7 +218,7 @@ export class Connection {
             ),
           ),
       });
-      this.#send(requestCodec, request, version, correlationId);
+      silence.allow(this.#send(pieces) / SLOWEST_BYTES_PER_MS);
     });
   }
 
@@ -212,29 +228,18 @@ export class Connection {
     return new DirectError('CONNECTION', `connection to ${host}:${port} failed (${why})`, { doing, cause });
   }
 
-  #send<Req>(codec: MessageCodec<Req>, request: Partial<Req>, version: number, correlationId: number): void {
-    const writer = new Writer();
-    writer.int32(0);
-    const { apiKey } = codec;
-    const header = { requestApiKey: apiKey, requestApiVersion: version, correlationId };
-    const { clientId } = this.#options;
-    requestHeader.write(
-      writer,
-      requestHeader.create({ ...header, clientId }),
-      requestHeaderVersion(apiKey, version),
-    );
-    codec.write(writer, codec.create(request), version);
-    const length = writer.length - FRAME_LENGTH_BYTES;
-    const pieces = writer.finish() as Uint8Array[];
-    const first = pieces[0]!;
-    Buffer.from(first.buffer, first.byteOffset, first.byteLength).writeInt32BE(length, 0);
-    if (length <= JOINED_BYTES) {
-      this.#socket.write(pieces.length === 1 ? first : Buffer.concat(pieces));
-      return;
+  /** Returns the bytes of the request. */
+  #send(pieces: readonly Uint8Array[]): number {
+    let bytes = 0;
+    for (const { byteLength } of pieces) bytes += byteLength;
+    if (bytes <= JOINED_BYTES) {
+      this.#socket.write(pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces));
+      return bytes;
     }
     this.#socket.cork();
     for (const piece of pieces) this.#socket.write(piece);
     this.#socket.uncork();
+    return bytes;
   }
 
   /** Where the next bytes are to be read to. */
@@ -245,6 +250,7 @@ export class Connection {
   }
 
   #received(bytes: number): void {
+    this.#receivedAt = Date.now();
     try {
       if (this.#landing === null) this.#end += bytes;
       else this.#landed(this.#landing, bytes);

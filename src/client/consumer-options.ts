@@ -2,8 +2,15 @@ import { DirectError } from './errors.ts';
 import type { StartPosition } from './list-offsets.ts';
 import type { DataDescriptor, DataSelector, DeclarativeSelector, Selection } from './selection.ts';
 
-/** Gives the memory that selected data lands in: `descriptor` says how much there is, `bytes` how much is selected. */
-export type DataBroker = (metadata: unknown, descriptor: DataDescriptor, bytes: number) => Uint8Array;
+/**
+ * Gives the memory that selected data lands in, any typed array of `bytes` bytes, which is how much is selected; `descriptor` says how much there is. undefined:
+ * memory of its own.
+ */
+export type DataBroker = (
+  metadata: unknown,
+  descriptor: DataDescriptor,
+  bytes: number,
+) => ArrayBufferView | undefined;
 
 export interface ConsumerOptions {
   /** Members of a group share the partitions, and go on where the group has committed. */

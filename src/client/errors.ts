@@ -94,7 +94,7 @@ const WHAT_TO_DO: ReadonlyMap<number, string> = new Map([
   [ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, 'create the topic first'],
   [
     ErrorCode.MESSAGE_TOO_LARGE,
-    'raise max.message.bytes of the topic, or direct.max.request.bytes of the gateway',
+    'raise max.message.bytes of the topic, or direct.max.request.bytes or arena.bytes of the gateway',
   ],
   [ErrorCode.TOPIC_ALREADY_EXISTS, 'open it instead'],
   [ErrorCode.INVALID_RECORD, 'see the message for the record at fault'],
@@ -118,13 +118,26 @@ export function brokerError(code: number, message: string | null, doing: string)
   });
 }
 
-/** Errors that are none of this library's are those of a program: they keep their cause. */
-export function asDirectError(error: unknown, doing: string): DirectError {
-  return error instanceof DirectError
-    ? error
-    : new DirectError('BROKER', String(error), { doing, cause: error });
+/** Errors that are none of this library's are those of a program: they keep their cause. @param code of such an error */
+export function asDirectError(error: unknown, doing: string, code: DirectErrorCode = 'BROKER'): DirectError {
+  return error instanceof DirectError ? error : new DirectError(code, String(error), { doing, cause: error });
 }
 
 export function aborted(doing: string, signal: AbortSignal): DirectError {
   return new DirectError('ABORTED', 'aborted', { doing, cause: signal.reason });
+}
+
+/** What the promise settles to, or ABORTED as soon as the signal says so; what is under way then ends unseen. */
+export function unlessAborted<T>(
+  promise: Promise<T>,
+  doing: string,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  if (signal === undefined) return promise;
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(aborted(doing, signal));
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
 }

@@ -1,5 +1,6 @@
 import type { RecordHeader } from '../protocol/records/builder.ts';
-import { DirectError } from './errors.ts';
+import { bytesOfView } from './bytes.ts';
+import { aborted, DirectError, unlessAborted } from './errors.ts';
 import type { FetchedRecord } from './fetched-record.ts';
 import type { Getter, Referenced } from './getter.ts';
 import type { View } from './mapped-memory.ts';
@@ -120,16 +121,28 @@ export class Event {
   /**
    * Gets data, now or later; many may be under way.
    * @param selection what is wanted, one part behind the other; default all
-   * @param target where it goes: as many bytes as are selected; memory of `client.allocate` is not copied to. Its content is undefined
-   *   when the promise rejects
+   * @param target where it goes: as many bytes as are selected, in any typed array; memory of `client.allocate` is not copied to. Its content is
+   *   undefined when the promise rejects
+   * @param options `signal` ends the wait; the target may be written to until the answer has come
    * @returns the target
    */
-  async data(selection: Selection = 'all', target?: Uint8Array): Promise<Uint8Array> {
+  data<T extends ArrayBufferView>(
+    selection: Selection | undefined,
+    target: T,
+    options?: { signal?: AbortSignal },
+  ): Promise<T>;
+  data(selection?: Selection, target?: Uint8Array, options?: { signal?: AbortSignal }): Promise<Uint8Array>;
+  async data(
+    selection: Selection = 'all',
+    target?: ArrayBufferView,
+    { signal }: { signal?: AbortSignal } = {},
+  ): Promise<ArrayBufferView> {
+    if (signal?.aborted) throw aborted(this.#doing('get'), signal);
     const ranges = this.rangesOf(selection, 'get') ?? [];
     const into = this.#targetOf(ranges, target);
     const got = this.#get(ranges, into);
-    if (got !== null) await got;
-    return into;
+    if (got !== null) await unlessAborted(got, this.#doing('get'), signal);
+    return target ?? into;
   }
 
   /**
@@ -153,7 +166,7 @@ export class Event {
   }
 
   /** For the consumer: gets what becomes `selected`. Null when it is there at once. */
-  select(ranges: readonly Required<Range>[], target: Uint8Array | undefined): Promise<void> | null {
+  select(ranges: readonly Required<Range>[], target: ArrayBufferView | undefined): Promise<void> | null {
     const into = this.#targetOf(ranges, target);
     this.#selected = into;
     return this.#get(ranges, into);
@@ -164,13 +177,32 @@ export class Event {
     this.#origin.acknowledge(this.offset);
   }
 
-  #targetOf(ranges: readonly Required<Range>[], target: Uint8Array | undefined): Uint8Array {
+  #targetOf(ranges: readonly Required<Range>[], target: ArrayBufferView | undefined): Uint8Array {
     const bytes = selectedBytes(ranges);
-    const into = target ?? Buffer.allocUnsafe(bytes);
-    if (into.byteLength === bytes) return into;
-    throw new DirectError('INVALID_ARGUMENT', `a target of ${into.byteLength} bytes for ${bytes}`, {
-      doing: this.#doing('get'),
+    if (target === undefined) return this.#memoryFor(bytes);
+    const doing = this.#doing('get');
+    if (!ArrayBuffer.isView(target))
+      throw new DirectError('INVALID_ARGUMENT', 'the target is no typed array', { doing });
+    if (target.byteLength === bytes) return bytesOfView(target);
+    throw new DirectError('INVALID_ARGUMENT', `a target of ${target.byteLength} bytes for ${bytes}`, {
+      doing,
     });
+  }
+
+  #memoryFor(bytes: number): Uint8Array {
+    try {
+      return Buffer.allocUnsafe(bytes);
+    } catch (cause) {
+      throw new DirectError(
+        'INVALID_ARGUMENT',
+        `${bytes} bytes are selected, which no memory can be had for`,
+        {
+          doing: this.#doing('get'),
+          todo: 'select less at a time',
+          cause,
+        },
+      );
+    }
   }
 
   /** Null: it is there. */

@@ -6,6 +6,7 @@ import { referencedValue } from '../protocol/records/payload-reference.ts';
 import type { Cluster, DataChannel } from './cluster.ts';
 import { asDirectError, brokerError, DirectError } from './errors.ts';
 import type { View } from './mapped-memory.ts';
+import { partsOf, type RangePart } from './range-parts.ts';
 import type { Range } from './selection.ts';
 import { RegionRefused, type RegisteredBuffer, type SharedPool } from './shared-memory.ts';
 
@@ -30,6 +31,17 @@ export interface Referenced {
   renew(): Promise<boolean>;
 }
 
+/** What is too much for one request, or for the gateway to have in memory, is asked for in parts of so much of the data. */
+const PART_BYTES = 4 << 20;
+const PART_RANGES = 4096;
+
+interface RequestLimits {
+  readonly bytes: number;
+  readonly ranges: number;
+}
+
+const NO_LIMITS: RequestLimits = { bytes: Number.POSITIVE_INFINITY, ranges: Number.POSITIVE_INFINITY };
+
 /** One value, or parts of it, on the way. Many are at the same time. */
 class Wanted {
   readonly value: Referenced;
@@ -39,6 +51,8 @@ class Wanted {
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
   attempts = 0;
+  /** Has a request of its own: together with others it was too much. */
+  isAlone = false;
 
   constructor(
     { value, ranges, target }: Pick<Wanted, 'value' | 'ranges' | 'target'>,
@@ -73,13 +87,17 @@ export class Getter {
   /** Resolves when the target, as many bytes as the ranges select and at least one, holds what was wanted. */
   get(value: Referenced, ranges: readonly Required<Range>[], target: Uint8Array): Promise<void> {
     return new Promise((resolve, reject) => {
-      const { node } = value;
-      const queue = this.#queueOf(node);
       const deadline = Date.now() + this.#cluster.options.requestTimeoutMs;
-      queue.push(new Wanted({ value, ranges, target }, deadline, resolve, reject));
-      // What is wanted in one go is asked for in one request.
-      if (queue.length === 1) queueMicrotask(() => this.#pump(node));
+      this.#add(new Wanted({ value, ranges, target }, deadline, resolve, reject));
     });
+  }
+
+  #add(item: Wanted): void {
+    const { node } = item.value;
+    const queue = this.#queueOf(node);
+    queue.push(item);
+    // What is wanted in one go is asked for in one request.
+    if (queue.length === 1) queueMicrotask(() => this.#pump(node));
   }
 
   /**
@@ -96,7 +114,7 @@ export class Getter {
         const view = await channel.view(value.reference, range.offset, range.length, doing);
         if (isWhole(value, [range], view.bytes, view.crc)) return view;
         view.release();
-        throw new DirectError('CHECKSUM', 'the data is damaged', { doing, retriable: true });
+        throw damaged(doing);
       } catch (error) {
         if (!(error instanceof DirectError)) throw error;
         if (error.broker === 'INVALID_REQUEST') return null;
@@ -122,9 +140,11 @@ export class Getter {
       let bytes = 0;
       let count = 0;
       while (count < queue.length && count < MAX_ITEMS) {
-        bytes += queue[count]!.target.byteLength;
-        if (count > 0 && bytes > REQUEST_BYTES) break;
+        const { target, isAlone } = queue[count]!;
+        bytes += target.byteLength;
+        if (count > 0 && (isAlone || bytes > REQUEST_BYTES)) break;
         count++;
+        if (isAlone) break;
       }
       const items = queue.splice(0, count);
       this.#inFlight.set(node, (this.#inFlight.get(node) ?? 0) + 1);
@@ -138,6 +158,10 @@ export class Getter {
   async #request(node: number, items: Wanted[]): Promise<void> {
     try {
       const channel = await this.#cluster.channel(node, 'get');
+      if (isTooMuch(items, channel.attachment.limits)) {
+        this.#getLess(items, channel.attachment.limits);
+        return;
+      }
       const inline = channel.attachment.path === 'tcp';
       const answer = await (!inline
         ? this.#toShared(channel, items).catch((error: unknown) => {
@@ -148,6 +172,10 @@ export class Getter {
       // This memory cannot be reached any more: the next attempt attaches anew.
       if (answer.items.some(({ errorCode }) => errorCode === ErrorCode.NETWORK_EXCEPTION))
         channel.connection.close();
+      if (answer.errorCode === ErrorCode.MESSAGE_TOO_LARGE && items.length > 1) {
+        this.#getLess(items, channel.attachment.limits);
+        return;
+      }
       if (answer.errorCode !== 0)
         throw brokerError(answer.errorCode, answer.errorMessage, items[0]!.value.doing);
       for (const [i, item] of items.entries()) this.#finish(item, answer.items[i]);
@@ -177,12 +205,8 @@ export class Getter {
         let place = this.#pool.locate(item.target);
         if (place === null) {
           const room = await this.#pool.allocate(item.target.byteLength);
-          if (room === null)
-            throw new DirectError('BUFFER_FULL', 'no room in shared memory', {
-              doing: item.value.doing,
-              todo: 'raise sharedMaxBytes, or release what is no longer used',
-              retriable: true,
-            });
+          // It comes over the connection then, as what is pushed goes.
+          if (room === null) throw new RegionRefused('BUFFER_FULL', 'no room', { doing: item.value.doing });
           staged.set(item, room);
           place = this.#pool.locate(room.bytes)!;
         }
@@ -221,8 +245,7 @@ export class Getter {
       answer.length !== item.target.byteLength ||
       !isWhole(item.value, item.ranges, item.target, answer.crc)
     ) {
-      const { doing } = item.value;
-      this.#failed(item, new DirectError('CHECKSUM', 'the data arrived damaged', { doing, retriable: true }));
+      this.#failed(item, damaged(item.value.doing));
     } else {
       item.resolve();
     }
@@ -240,8 +263,36 @@ export class Getter {
     }
   }
 
+  /** What is too much together is asked for one by one, what is too much by itself in parts. */
+  #getLess(items: readonly Wanted[], limits: RequestLimits): void {
+    for (const item of items) {
+      if (items.length === 1) {
+        this.#getInParts(item, partsWithin(item, limits));
+      } else {
+        item.isAlone = true;
+        this.#add(item);
+      }
+    }
+  }
+
+  #getInParts({ value, ranges, target, resolve, reject }: Wanted, parts: readonly RangePart[]): void {
+    Promise.all(
+      parts.map(({ ranges: some, from, bytes }) =>
+        this.get(value, some, target.subarray(from, from + bytes)),
+      ),
+    )
+      // The parts were checked as the gateway has sent them, not yet all as it was produced.
+      .then(() => {
+        if (isWhole(value, ranges, target, null)) resolve();
+        else reject(damaged(value.doing));
+      })
+      .catch(reject);
+  }
+
   #failed(item: Wanted, error: DirectError): void {
-    if (error.retriable) setTimeout(() => this.#again(item, error), RETRY_MS);
+    const parts = error.broker === 'MESSAGE_TOO_LARGE' ? partsWithin(item) : [];
+    if (parts.length > 1) this.#getInParts(item, parts);
+    else if (error.retriable) setTimeout(() => this.#again(item, error), RETRY_MS);
     else item.reject(error);
   }
 
@@ -266,14 +317,36 @@ function itemOf({ value, ranges }: Wanted, region: number, targetOffset: number)
   };
 }
 
-/** Checks what arrived: a whole value by the checksum in its reference, which was made when it was produced; parts by the gateway's. */
+function isTooMuch(items: readonly Wanted[], limits: RequestLimits): boolean {
+  let bytes = 0;
+  let blocks = 0;
+  for (const { target, ranges } of items) {
+    bytes += target.byteLength;
+    for (const { count } of ranges) blocks += count;
+  }
+  return bytes > limits.bytes || blocks > limits.ranges;
+}
+
+function partsWithin({ ranges }: Wanted, limits: RequestLimits = NO_LIMITS): RangePart[] {
+  return partsOf(ranges, Math.min(PART_BYTES, limits.bytes), Math.min(PART_RANGES, limits.ranges));
+}
+
+function damaged(doing: string): DirectError {
+  return new DirectError('CHECKSUM', 'the data arrived damaged', { doing, retriable: true });
+}
+
+/**
+ * Checks what arrived: a whole value by the checksum in its reference, which was made when it was produced; parts by the gateway's, if it is
+ * not known already that they are right (null).
+ */
 function isWhole(
   { reference, size }: Referenced,
   ranges: readonly Required<Range>[],
   target: Uint8Array,
-  crc: number,
+  crc: number | null,
 ): boolean {
   const [only] = ranges;
   const all = ranges.length === 1 && only!.offset === 0 && only!.count === 1 && only!.length === size;
-  return crc32c(target) === (all ? referencedValue(reference).crc : crc);
+  const expected = all ? referencedValue(reference).crc : crc;
+  return expected === null || crc32c(target) === expected;
 }

@@ -1,20 +1,11 @@
 import { LentMemory, type LentRange } from '../native/direct.ts';
 import { ErrorCode } from '../protocol/errors.ts';
-import { type DirectMapView, directMapRequest } from '../protocol/generated/direct-map-request.ts';
-import {
-  type DirectMapAllocated,
-  type DirectMapViewResponse,
-  directMapResponse,
-} from '../protocol/generated/direct-map-response.ts';
 import type { EncodedBatch } from './batch-encoder.ts';
 import type { Connection } from './connection.ts';
 import { brokerError, DirectError } from './errors.ts';
+import { MapRequests } from './map-requests.ts';
 
 const BORROW_TIMEOUT_MS = 5_000;
-/** Requests under way at the same time: what is asked for meanwhile goes together in the next. */
-const MAX_CALLS = 2;
-/** Of one request: well below what gateways take. */
-const MAX_ITEMS = 256;
 /** Room before and behind the data, for what makes a batch of it: headers, keys, metadata. What needs more is copied. */
 const HEAD_BYTES = 4096;
 const TAIL_BYTES = 16 * 1024;
@@ -86,28 +77,13 @@ export class MappedBuffer {
   }
 }
 
-/** One thing that is asked for. */
-interface Asked<Request, Answer> {
-  readonly request: Request;
-  readonly doing: string;
-  readonly resolve: (answer: Answer) => void;
-  readonly reject: (error: unknown) => void;
-}
-
 /** What one connection has mapped of the gateway's memory. */
 export class MappedChannel {
-  readonly #connection: Connection;
-  readonly #attachmentId: bigint;
   readonly #memory: LentMemory;
-  readonly #allocations: Asked<bigint, DirectMapAllocated | undefined>[] = [];
-  readonly #views: Asked<DirectMapView, DirectMapViewResponse | undefined>[] = [];
-  readonly #releases: number[] = [];
-  #calls = 0;
-  #isDue = false;
+  readonly #requests: MapRequests;
 
   private constructor(connection: Connection, attachmentId: bigint, memory: LentMemory) {
-    this.#connection = connection;
-    this.#attachmentId = attachmentId;
+    this.#requests = new MapRequests(connection, attachmentId);
     this.#memory = memory;
     // The gateway keeps what is lent for as long as any of it is mapped here.
     connection.onClosed(() => memory.close());
@@ -132,7 +108,7 @@ export class MappedChannel {
   async allocate(bytes: number, onRelease: (buffer: MappedBuffer) => void): Promise<MappedBuffer> {
     const doing = 'allocate';
     const all = HEAD_BYTES + bytes + TAIL_BYTES;
-    const { lease, offset } = checked(await this.#ask(this.#allocations, BigInt(all), doing), doing);
+    const { lease, offset } = checked(await this.#requests.allocate(BigInt(all), doing), doing);
     const range = this.#map(lease, Number(offset), all, true, doing);
     return new MappedBuffer(this, lease, range, bytes, onRelease);
   }
@@ -144,7 +120,7 @@ export class MappedChannel {
     length: number,
     doing: string,
   ): Promise<View & { readonly crc: number }> {
-    const asked = await this.#ask(this.#views, { reference, offset, length }, doing);
+    const asked = await this.#requests.view({ reference, offset, length }, doing);
     const { lease, offset: at, crc } = checked(asked, doing);
     const range = this.#map(lease, Number(at), length, false, doing);
     let held = true;
@@ -157,67 +133,8 @@ export class MappedChannel {
     return { bytes: range.bytes, crc, release };
   }
 
-  /** It goes with what is asked for next, at the end of this turn of the event loop at the latest. */
   release(lease: number): void {
-    this.#releases.push(lease);
-    if (this.#releases.length > 1) return;
-    // The memory is unmapped by then.
-    setImmediate(() => this.#pump());
-  }
-
-  /** Rejects with a DirectError when there is no answer; the answer may be an error. */
-  #ask<Request, Answer>(
-    waiting: Asked<Request, Answer | undefined>[],
-    request: Request,
-    doing: string,
-  ): Promise<Answer | undefined> {
-    return new Promise((resolve, reject) => {
-      waiting.push({ request, doing, resolve, reject });
-      if (this.#isDue) return;
-      // What is asked for in one go is one request.
-      this.#isDue = true;
-      queueMicrotask(() => {
-        this.#isDue = false;
-        this.#pump();
-      });
-    });
-  }
-
-  #pump(): void {
-    while (
-      this.#calls < MAX_CALLS &&
-      this.#allocations.length + this.#views.length + this.#releases.length > 0
-    ) {
-      this.#calls++;
-      void this.#call().finally(() => {
-        this.#calls--;
-        this.#pump();
-      });
-    }
-  }
-
-  async #call(): Promise<void> {
-    const allocations = this.#allocations.splice(0, MAX_ITEMS);
-    const views = this.#views.splice(0, MAX_ITEMS);
-    const { doing } = allocations[0] ?? views[0] ?? { doing: 'release' };
-    try {
-      const answer = await this.#connection.call(
-        directMapRequest,
-        directMapResponse,
-        {
-          attachmentId: this.#attachmentId,
-          allocate: allocations.map(({ request }) => request),
-          views: views.map(({ request }) => request),
-          release: this.#releases.splice(0),
-        },
-        { doing },
-      );
-      if (answer.errorCode !== 0) throw brokerError(answer.errorCode, answer.errorMessage, doing);
-      for (const [i, { resolve }] of allocations.entries()) resolve(answer.allocated[i]);
-      for (const [i, { resolve }] of views.entries()) resolve(answer.views[i]);
-    } catch (error) {
-      for (const { reject } of [...allocations, ...views]) reject(error);
-    }
+    this.#requests.release(lease);
   }
 
   #map(lease: number, offset: number, bytes: number, writable: boolean, doing: string): LentRange {

@@ -1,4 +1,5 @@
 import type { DataBroker } from './consumer-options.ts';
+import { asDirectError } from './errors.ts';
 import type { Event } from './event.ts';
 import { type Selectable, type Selection, selectedBytes } from './selection.ts';
 
@@ -157,7 +158,9 @@ export class PrefetchQueue {
       entry.dataBytes = selectedBytes(ranges);
       return event.select(ranges, this.#broker?.(event.metadata, event.descriptor, entry.dataBytes));
     } catch (error) {
-      return Promise.reject(error);
+      return Promise.reject(
+        asDirectError(error, `select data of ${event.topic}-${event.partition}`, 'INVALID_ARGUMENT'),
+      );
     }
   }
 }

@@ -29,6 +29,8 @@ export type CheckedProducerOptions = Required<Omit<ProducerOptions, 'transaction
   readonly transactionalId: string | null;
 };
 
+const MAX_BATCH_BYTES = 1 << 30;
+
 /** Options with their defaults. @throws DirectError INVALID_ARGUMENT */
 export function checkProducerOptions(options: ProducerOptions): CheckedProducerOptions {
   const checked = {
@@ -60,6 +62,8 @@ export function checkProducerOptions(options: ProducerOptions): CheckedProducerO
     transactionTimeoutMs,
   }))
     if (!(value >= 1)) throw invalid(`${name} is ${value}, not at least 1`);
+  if (batchBytes > MAX_BATCH_BYTES)
+    throw invalid(`batchBytes is ${batchBytes}, not at most ${MAX_BATCH_BYTES}`);
   for (const [name, value] of Object.entries({ maxBlockMs, deliveryTimeoutMs }))
     if (!(value >= 0)) throw invalid(`${name} is ${value}`);
   return checked;

@@ -1,5 +1,4 @@
-import type { RecordHeader } from '../protocol/records/builder.ts';
-import { type EventRecord, METADATA_HEADER, overheadOf } from './batch-encoder.ts';
+import { overheadOf } from './batch-encoder.ts';
 import { BatchSender } from './batch-sender.ts';
 import type { Cluster } from './cluster.ts';
 import type { Consumer } from './consumer.ts';
@@ -12,6 +11,7 @@ import {
   checkProducerOptions,
   type ProducerOptions,
 } from './producer-options.ts';
+import { eventRecord } from './push-event.ts';
 import { PushRoom } from './push-room.ts';
 import type { Path, SharedPool } from './shared-memory.ts';
 import type { TopicHandle } from './topic.ts';
@@ -105,7 +105,7 @@ export class Producer {
     const doing = `push to ${this.#topic.name}`;
     if (this.#closed) throw new DirectError('CLOSED', 'the producer is closed', { doing });
     if (options.signal?.aborted) throw aborted(doing, options.signal);
-    const event = this.#eventOf(metadata, data, options);
+    const event = eventRecord(this.#topic.serialize(metadata), data, options, doing);
     const partition = options.partition ?? this.#topic.select(metadata, event.key);
     if (!(Number.isInteger(partition) && partition >= 0 && partition < this.#topic.partitions))
       throw new DirectError('INVALID_ARGUMENT', `partition ${partition} of ${this.#topic.partitions}`, {
@@ -193,22 +193,6 @@ export class Producer {
     await this.flush();
     await action();
   }
-
-  #eventOf(metadata: unknown, data: EventData, { key, headers, timestamp }: PushOptions): EventRecord {
-    const encoded: RecordHeader[] = [{ key: METADATA_HEADER, value: this.#topic.serialize(metadata) }];
-    if (headers !== undefined)
-      for (const [name, value] of Object.entries(headers)) encoded.push({ key: name, value: bytesOf(value) });
-    const pieces = data === null ? null : piecesOf(data);
-    let dataBytes = 0;
-    for (const { byteLength } of pieces ?? []) dataBytes += byteLength;
-    return {
-      key: key === undefined || key === null ? null : bytesOf(key),
-      data: pieces,
-      dataBytes,
-      headers: encoded,
-      timestamp: timestamp ?? Date.now(),
-    };
-  }
 }
 
 const EMPTY = new Uint8Array(0);
@@ -221,20 +205,4 @@ function transactionsOf(
   if (transactionalId === null) return null;
   const timeoutMs = deliveryTimeoutMs;
   return new Transactions({ cluster, transactionalId, transactionTimeoutMs, timeoutMs, delivery });
-}
-
-function bytesOf(value: Uint8Array | string): Uint8Array {
-  return typeof value === 'string' ? Buffer.from(value) : value;
-}
-
-function piecesOf(data: Exclude<EventData, null>): Uint8Array[] {
-  if (ArrayBuffer.isView(data)) return [viewOf(data)];
-  if (data instanceof ArrayBuffer || data instanceof SharedArrayBuffer) return [new Uint8Array(data)];
-  return (data as readonly ArrayBufferView[]).map(viewOf);
-}
-
-function viewOf(view: ArrayBufferView): Uint8Array {
-  if (view instanceof Uint8Array) return view;
-  const { buffer, byteOffset, byteLength } = view;
-  return new Uint8Array(buffer, byteOffset, byteLength);
 }

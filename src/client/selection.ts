@@ -35,21 +35,27 @@ export function rangesOf(
 ): readonly Required<Range>[] | null {
   if (selection === 'none') return null;
   if (selection === 'all') return [{ offset: 0, length: size, count: 1, stride: size }];
-  if (!Array.isArray(selection)) return [checked(selection as Range, size, doing)];
-  return (selection as readonly Range[]).map((range) => checked(range, size, doing));
+  if (!Array.isArray(selection)) return [checked(selection, size, doing)];
+  return selection.map((range) => checked(range, size, doing));
 }
 
-function checked(
-  { offset, length, count = 1, stride = length }: Range,
-  size: number,
-  doing: () => string,
-): Required<Range> {
+/** Selectors may give anything. */
+function checked(range: unknown, size: number, doing: () => string): Required<Range> {
+  if (typeof range !== 'object' || range === null)
+    throw new DirectError('INVALID_ARGUMENT', `${String(range)} is no selection`, {
+      doing: doing(),
+      todo: "give 'none', 'all', {offset, length}, {offset, length, count, stride} or a list of them",
+    });
+  const { offset, length, count = 1, stride = length } = range as Range;
   const { isSafeInteger } = Number;
   const areWhole =
     isSafeInteger(offset) && isSafeInteger(length) && isSafeInteger(count) && isSafeInteger(stride);
   const isInside = offset >= 0 && offset + (count - 1) * stride + length <= size;
   if (areWhole && isInside && length >= 0 && count >= 1 && stride >= length)
-    return { offset, length, count, stride };
+    // Nothing, or one block, has no distance; the number of empty blocks does not matter.
+    return length === 0 || count === 1
+      ? { offset, length, count: 1, stride: length }
+      : { offset, length, count, stride };
   throw new DirectError(
     'INVALID_ARGUMENT',
     `${count} blocks of ${length} bytes from ${offset} on, every ${stride}, are not inside data of ${size} bytes`,

@@ -189,6 +189,8 @@ export class ClientAttachment {
   /** Large data also moves by shared memory where the gateway's is mapped. */
   readonly path: 'shared-memory' | 'fabric' | 'tcp';
   readonly id: bigint;
+  /** Of one request to this gateway. */
+  readonly limits: { readonly bytes: number; readonly ranges: number; readonly frameBytes: number };
   /** It is inline only because too many others asked at the time. */
   wasTurnedAway = false;
   readonly #connection: Connection;
@@ -207,6 +209,8 @@ export class ClientAttachment {
     this.path =
       answer.transport === 'inline' ? 'tcp' : answer.transport === 'fabric' ? 'fabric' : 'shared-memory';
     this.id = answer.attachmentId;
+    const { maxRequestBytes, maxRanges: ranges, maxFrameBytes: frameBytes } = answer;
+    this.limits = { bytes: Number(maxRequestBytes), ranges, frameBytes };
     this.#socketName = answer.socketName;
     this.#token = Uint8Array.from(answer.token);
   }

@@ -33,6 +33,8 @@ import { version } from './version.ts';
 
 /** How long requests in flight may take to be answered when the gateway stops. */
 const SHUTDOWN_DEADLINE_MS = 5_000;
+/** What answers to one connection may hold of the arena until its client has taken them. */
+const UNSENT_SHARE = 0.25;
 
 export interface GatewayOptions {
   readonly config: KafabricConfig;
@@ -134,7 +136,7 @@ export class Gateway {
       clock: systemClock,
       requestQuota: broker.clientQuotas.request,
       connectionQuota: broker.clientQuotas.connections,
-      maxOutstandingBytes: config.get('direct.max.unsent.bytes'),
+      maxOutstandingBytes: Math.min(config.get('direct.max.unsent.bytes'), arenaBytes(config) * UNSENT_SHARE),
     });
     const kafkaListeners = this.#listeners;
     const brokerConfigChanged = (changed: KafabricConfig) =>

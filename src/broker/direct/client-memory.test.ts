@@ -87,6 +87,27 @@ describe('memory of direct clients', () => {
     await refused;
   });
 
+  it('is taken in the order of the puts: what one holds is used after those before it have theirs', async () => {
+    const clock = new VirtualClock();
+    const { capacityBytes } = arenaStats();
+    let usedBytes = capacityBytes;
+    const memory = new MemoryBudget(() => ({ capacityBytes, usedBytes }), 0.5, clock);
+    const puts = new DirectPuts(limits, memory, clock);
+    const region = await attached();
+    const before = arenaStats().usedBytes;
+    const first = puts.assemble(put(region), attachment, 100);
+    const second = puts.assemble(put(region), attachment, 1000);
+    const refused = assert.rejects(first, { code: ErrorCode.REQUEST_TIMED_OUT });
+    await clock.advance(50);
+    assert.equal(memory.waiters, 1);
+    assert.equal(arenaStats().usedBytes, before);
+    await clock.advance(55);
+    await refused;
+    usedBytes = 0;
+    await clock.advance(10);
+    (await second).memory.release();
+  });
+
   it('leaves nothing behind when it is released and attached again', () => {
     const before = getEventListeners(closed.signal, 'abort').length;
     for (let n = 0; n < 10; n++) {

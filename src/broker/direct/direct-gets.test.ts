@@ -16,7 +16,7 @@ import { systemClock } from '../../util/clock.ts';
 import { silentLogger } from '../../util/logger.ts';
 import { MemoryBudget } from '../partitions/memory-budget.ts';
 import { gather, TestBroker, topicConfig } from '../partitions/testing.ts';
-import { type AnswerRoom, DirectGets, type GetItem } from './direct-gets.ts';
+import { type AnswerRoom, DirectGets, type GetItem, type Got } from './direct-gets.ts';
 import { LocalPayloads } from './payload-source.ts';
 import { ReferenceKeys } from './reference-keys.ts';
 import { signBatches } from './signed-batches.ts';
@@ -309,6 +309,28 @@ describe('gets of direct clients', () => {
     const gone = await gets.get([item(references[1]!)], WHO, null, room);
     assert.equal(gone.items[0]!.errorCode, ErrorCode.OFFSET_OUT_OF_RANGE);
     assert.equal(room.bytes, before, 'an answer without data holds nothing');
+  });
+
+  it('hold nothing while they wait for room, and nothing that one before them on their connection waits for', async () => {
+    const [compressed, plain] = await produce([[5]], 1).then(() => produce([[6]]));
+    const heldBytes = () => arenaStats().usedBytes - broker.store.stats().cachedBytes;
+    const idleBytes = heldBytes();
+    const settled: string[] = [];
+    const note = (what: string) => (got: Got) => {
+      settled.push(what);
+      return got;
+    };
+    used = arenaStats().capacityBytes;
+    const waiting = gets.get([item(plain!), item(compressed!)], WHO, null, room).then(note('first'));
+    const behind = gets.get([item(plain!)], WHO, null, room).then(note('second'));
+    const elsewhere = await gets.get([item(plain!)], WHO, null, new TestRoom());
+    await gather(elsewhere.data);
+    assert.deepEqual(settled, [], 'what needs no memory waits only behind others of its connection');
+    assert.equal(heldBytes(), idleBytes, 'memory that others may wait for is not held');
+    used = 0;
+    const first = await waiting;
+    assert.deepEqual(await gather(first.data), Buffer.concat([valueFor(6), valueFor(5)]));
+    assert.deepEqual(await gather((await behind).data), valueFor(6));
   });
 
   it('are refused as a whole above the limits', async () => {

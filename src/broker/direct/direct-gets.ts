@@ -1,4 +1,3 @@
-import { arenaStats } from '../../native/arena.ts';
 import type { Blocks } from '../../native/direct.ts';
 import type { MemoryPiece } from '../../native/pieces.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
@@ -6,22 +5,15 @@ import type { SignedReference } from '../../protocol/records/signed-reference.ts
 import type { Logger } from '../../util/logger.ts';
 import type { MemoryBudget } from '../partitions/memory-budget.ts';
 import type { Attachment } from './attachments.ts';
-import { ExtentParts } from './extent-parts.ts';
+import { type Access, ExtentAccess, type Group, openExtent } from './extent-access.ts';
 import { FabricAttachment } from './fabric-attachment.ts';
 import { isContiguous, MovePlan, type Wanted } from './move-plan.ts';
-import {
-  expansionBytes,
-  lackOfMemory,
-  type PayloadSource,
-  type ReadPlan,
-  uncompressed,
-} from './payload-source.ts';
+import { expansionBytes, type PayloadSource } from './payload-source.ts';
 import { type ReferenceKeys, ReferenceRefused } from './reference-keys.ts';
+import { TurnsOf } from './turns.ts';
 
 /** Each is a signature to check, which holds up everybody else. */
 const MAX_ITEMS = 4096;
-/** For memory; clients wait no longer for an answer, unless they are told to. */
-const ROOM_TIMEOUT_MS = 30_000;
 
 export interface GetItem {
   readonly reference: Uint8Array;
@@ -65,10 +57,11 @@ export interface DirectLimits {
 
 /** Serves gets: many references, each with the ranges that are wanted of its value, to the client's memory or behind the answer. */
 export class DirectGets {
-  readonly #source: PayloadSource;
+  readonly #extents: ExtentAccess;
   readonly #keys: ReferenceKeys;
   readonly #limits: DirectLimits;
-  readonly #memory: MemoryBudget;
+  /** In which connections take memory for their answers. */
+  readonly #turns = new TurnsOf();
   readonly #logger: Logger;
   /** Since the start. */
   readonly counters = { items: 0, bytes: 0, refused: 0 };
@@ -80,8 +73,7 @@ export class DirectGets {
     memory: MemoryBudget;
     logger: Logger;
   }) {
-    this.#memory = parts.memory;
-    this.#source = parts.source;
+    this.#extents = new ExtentAccess(parts.source, parts.memory);
     this.#keys = parts.keys;
     this.#limits = parts.limits;
     this.#logger = parts.logger;
@@ -150,11 +142,11 @@ export class DirectGets {
       for (const { count } of blocks) ranges += count;
     }
     if (bytes > maxRequestBytes)
-      throw invalid(
+      throw tooMuch(
         `${bytes} bytes in one request, ${maxRequestBytes} are allowed (direct.max.request.bytes)`,
       );
     if (ranges > maxRanges)
-      throw invalid(`${ranges} ranges in one request, ${maxRanges} are allowed (direct.max.ranges)`);
+      throw tooMuch(`${ranges} ranges in one request, ${maxRanges} are allowed (direct.max.ranges)`);
   }
 
   /** Nothing waits for memory while it holds some that others wait for. */
@@ -171,53 +163,51 @@ export class DirectGets {
   }
 
   /** What is in memory is copied together; each of the other extents is read, or expanded, by itself. */
-  async #moveToAttached(
-    groups: readonly (readonly Wanted[])[],
-    attachment: Attachment,
-    room: AnswerRoom,
-  ): Promise<void> {
-    const ready: (readonly Wanted[])[] = [];
+  async #moveToAttached(groups: readonly Group[], attachment: Attachment, room: AnswerRoom): Promise<void> {
+    const ready: Group[] = [];
     const found: Access[] = [];
     const others: Promise<void>[] = [];
-    const run = async (some: readonly (readonly Wanted[])[], accesses: readonly Access[]) => {
-      const bytes = some.reduce((sum, group, i) => sum + memoryFor(group, accesses[i]!), 0);
-      try {
-        await this.#runWithRoom(bytes, some, accesses, attachment, room);
-      } catch (error) {
-        if (!(error instanceof ApiError)) throw error;
-        for (const { answer } of some.flat()) refuse(answer, error, this.#logger);
-      }
-    };
     for (const group of groups) {
-      const piece = this.#find(group);
-      if (piece !== null && expansionBytes(group[0]!.signed) === 0) {
+      const piece = expansionBytes(group[0]!.signed) === 0 ? this.#extents.find(group) : null;
+      if (piece === null) {
+        others.push(this.#orRefused([group], () => this.#moveOne(group, attachment, room)));
+      } else {
         ready.push(group);
         found.push({ found: piece, plan: null });
-      } else {
-        const access = piece === null ? this.#plan(group) : { found: piece, plan: null };
-        others.push(Promise.resolve(access).then((one) => run([group], [one])));
       }
     }
-    if (ready.length > 0) others.push(run(ready, found));
+    if (ready.length > 0) others.push(this.#orRefused(ready, () => this.#run(ready, found, attachment)));
     await Promise.all(others);
   }
 
+  async #moveOne(group: Group, attachment: Attachment, room: AnswerRoom): Promise<void> {
+    const { accesses, done } = await this.#extents.acquire([group], 0, () => room.ended);
+    await this.#run([group], accesses, attachment).finally(done);
+  }
+
+  /** What fails is refused by itself. */
+  async #orRefused(groups: readonly Group[], work: () => Promise<unknown>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      for (const { answer } of groups.flat()) refuse(answer, error, this.#logger);
+    }
+  }
+
   /** What is sent behind the answer stays in memory until it is sent: the extents, or what was gathered from them. */
-  async #moveInline(groups: readonly Wanted[][], room: AnswerRoom): Promise<Pick<Got, 'data' | 'heldBytes'>> {
-    let heldBytes = 0;
-    for (const [{ signed }] of groups as [Wanted][])
-      heldBytes += signed.reference.extentLength + expansionBytes(signed);
+  async #moveInline(groups: readonly Group[], room: AnswerRoom): Promise<Pick<Got, 'data' | 'heldBytes'>> {
     const gathered = bytesGathered(groups);
-    heldBytes += gathered;
+    let heldBytes = gathered;
+    for (const [first] of groups)
+      heldBytes += first!.signed.reference.extentLength + expansionBytes(first!.signed);
     const wait = room.acquire(heldBytes);
     if (wait !== undefined) await wait;
     try {
-      const found = groups.map((group) => this.#find(group));
-      const ways = groups.map((group, i) => (found[i] ? { found: found[i], plan: null } : this.#plan(group)));
-      const accesses = found.includes(null) ? await Promise.all(ways) : (ways as Access[]);
-      let bytes = gathered;
-      for (const [i, group] of groups.entries()) bytes += memoryFor(group, accesses[i]!);
-      const data = await this.#runWithRoom(bytes, groups, accesses, null, room);
+      const { accesses, done } = await this.#turns
+        .of(room)
+        .take(() => this.#extents.acquire(groups, gathered, () => room.ended));
+      const data = await this.#run(groups, accesses, null).finally(done);
       if (data.length > 0) return { data, heldBytes };
       room.release(heldBytes);
       return { data, heldBytes: 0 };
@@ -229,7 +219,7 @@ export class DirectGets {
 
   /** As inline, but to the client's memory in place of the connection. */
   async #moveByFabric(
-    groups: readonly Wanted[][],
+    groups: readonly Group[],
     attachment: FabricAttachment,
     room: AnswerRoom,
   ): Promise<void> {
@@ -255,63 +245,16 @@ export class DirectGets {
     }
   }
 
-  /** Takes over the extents that were found. @param bytes that are read, expanded or gathered */
-  async #runWithRoom(
-    bytes: number,
-    groups: readonly (readonly Wanted[])[],
-    accesses: readonly Access[],
-    attachment: Attachment | null,
-    room: AnswerRoom,
-  ): Promise<MemoryPiece[]> {
-    if (bytes === 0) return this.#run(groups, accesses, attachment);
-    try {
-      await this.#acquire(bytes, room);
-    } catch (error) {
-      for (const { found } of accesses) found?.memory.release();
-      throw error;
-    }
-    try {
-      return await this.#run(groups, accesses, attachment);
-    } finally {
-      this.#memory.taken(bytes);
-    }
-  }
-
-  async #acquire(bytes: number, room: AnswerRoom): Promise<void> {
-    const { capacityBytes } = arenaStats();
-    if (bytes > capacityBytes / 2)
-      throw new ApiError(
-        ErrorCode.MESSAGE_TOO_LARGE,
-        `${bytes} bytes have to be read or expanded for one request, the gateway has memory for half of ${capacityBytes} (arena.bytes)`,
-      );
-    if (!(await this.#memory.acquireWithin(bytes, ROOM_TIMEOUT_MS, () => room.ended))) throw lackOfMemory();
-  }
-
-  /** The extent of a group, if it is in memory; an error is found again when it is read. */
-  #find([first]: readonly Wanted[]): MemoryPiece | null {
-    try {
-      return this.#source.find(first!.signed);
-    } catch {
-      return null;
-    }
-  }
-
-  async #plan(group: readonly Wanted[]): Promise<Access> {
-    const parts = group.map(({ signed: { reference }, blocks }) => ({
-      valueOffset: reference.valueOffset,
-      blocks,
-    }));
-    return { found: null, plan: await this.#source.plan(group[0]!.signed, parts) };
-  }
-
   /** Takes over the extents that were found. */
   async #run(
-    groups: readonly (readonly Wanted[])[],
+    groups: readonly Group[],
     accesses: readonly Access[],
     attachment: Attachment | null,
   ): Promise<MemoryPiece[]> {
     const plan = new MovePlan(attachment);
-    const opened = await Promise.allSettled(groups.map(([first], i) => open(accesses[i]!, first!.signed)));
+    const opened = await Promise.allSettled(
+      groups.map(([first], i) => openExtent(accesses[i]!, first!.signed)),
+    );
     try {
       for (const [i, group] of groups.entries()) {
         const extent = opened[i]!;
@@ -331,25 +274,8 @@ export class DirectGets {
   }
 }
 
-/** The extent of some items: in memory as it was appended, or how it is read. */
-type Access =
-  | { readonly found: MemoryPiece; readonly plan: null }
-  | { readonly found: null; readonly plan: ReadPlan };
-
-/** Takes over what was found. Compressed extents are read as a whole. */
-async function open({ found, plan }: Access, signed: SignedReference): Promise<ExtentParts> {
-  if (expansionBytes(signed) === 0) return found === null ? plan.read() : ExtentParts.whole(found);
-  const parts = found === null ? await plan.read() : ExtentParts.whole(found);
-  return ExtentParts.whole(await uncompressed(parts.takeWhole(), signed));
-}
-
-/** What has to be allocated to serve the items of one extent from it. */
-function memoryFor([first]: readonly Wanted[], { plan }: Access): number {
-  return (plan?.bytes ?? 0) + expansionBytes(first!.signed);
-}
-
 /** What is copied together because it does not lie together. */
-function bytesGathered(groups: readonly (readonly Wanted[])[]): number {
+function bytesGathered(groups: readonly Group[]): number {
   let bytes = 0;
   for (const group of groups)
     for (const { blocks, answer } of group) if (!isContiguous(blocks)) bytes += answer.length;
@@ -392,6 +318,11 @@ function blocksOf({ reference }: SignedReference, ranges: readonly Blocks[]): re
 
 function invalid(message: string): ApiError {
   return new ApiError(ErrorCode.INVALID_REQUEST, message);
+}
+
+/** Less of it can be had. */
+function tooMuch(message: string): ApiError {
+  return new ApiError(ErrorCode.MESSAGE_TOO_LARGE, message);
 }
 
 function refuse(answer: GotItem, error: unknown, logger: Logger): void {

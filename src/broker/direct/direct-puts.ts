@@ -6,11 +6,12 @@ import type { Clock } from '../../util/clock.ts';
 import type { MemoryBudget } from '../partitions/memory-budget.ts';
 import type { Attachment } from './attachments.ts';
 import type { DirectLimits } from './direct-gets.ts';
+import { ROOM_TIMEOUT_MS } from './extent-access.ts';
 import { lackOfMemory } from './payload-source.ts';
+import { TurnsOf } from './turns.ts';
 
 /** How often memory that was free, but in no one piece, is asked for again. */
 const RETRY_MS = 5;
-const MAX_WAIT_MS = 30_000;
 
 /** A batch whose data is in the client's memory. */
 export interface PutBatch {
@@ -36,6 +37,8 @@ export class DirectPuts {
   readonly #memory: MemoryBudget;
   readonly #clock: Clock;
   readonly #referenceMinBytes: number;
+  /** In which the puts of a client take memory: they are appended in this order. */
+  readonly #turns = new TurnsOf();
   /** Since the start. */
   readonly counters = { batches: 0, bytes: 0 };
 
@@ -68,7 +71,8 @@ export class DirectPuts {
     total: number,
     timeoutMs: number,
   ): Promise<Assembled> {
-    const memory = await this.#allocate(total, Math.min(timeoutMs, MAX_WAIT_MS));
+    const deadline = this.#clock.now() + Math.min(timeoutMs, ROOM_TIMEOUT_MS);
+    const memory = await this.#turns.of(attachment).take(() => this.#allocate(total, deadline));
     try {
       const batches: Uint8Array[] = [];
       const moves: Move[] = [];
@@ -131,9 +135,8 @@ export class DirectPuts {
     return total;
   }
 
-  async #allocate(bytes: number, timeoutMs: number): Promise<NativeMemory> {
-    const deadline = this.#clock.now() + timeoutMs;
-    if (!(await this.#memory.acquireWithin(bytes, timeoutMs))) throw lackOfMemory();
+  async #allocate(bytes: number, deadline: number): Promise<NativeMemory> {
+    if (!(await this.#memory.acquireWithin(bytes, deadline - this.#clock.now()))) throw lackOfMemory();
     try {
       for (;;) {
         const memory = NativeMemory.allocate(bytes);

@@ -35,6 +35,8 @@ export class DirectService {
   readonly gets: DirectGets;
   readonly puts: DirectPuts;
   readonly limits: DirectLimits;
+  /** For clients to know. */
+  readonly maxFrameBytes: number;
   readonly views: MappedViews;
   /** Null when clients may not hand over shared memory. */
   readonly attachments: Attachments | null;
@@ -50,6 +52,7 @@ export class DirectService {
       maxRequestBytes: config.get('direct.max.request.bytes'),
       maxRanges: config.get('direct.max.ranges'),
     };
+    this.maxFrameBytes = config.get('socket.request.max.bytes');
     this.keys = new ReferenceKeys(config.get('payload.reference.ttl.ms'), clock);
     const source = new LocalPayloads(partitions);
     const { keys, limits } = this;

@@ -4,13 +4,11 @@ import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import type { SignedReference } from '../../protocol/records/signed-reference.ts';
 import type { MemoryBudget } from '../partitions/memory-budget.ts';
 import { moveForClient } from './checked-moves.ts';
+import { ROOM_TIMEOUT_MS } from './extent-access.ts';
 import { ExtentParts, type Picked } from './extent-parts.ts';
 import type { MappedSession } from './mapped-memory.ts';
 import { expansionBytes, lackOfMemory, type PayloadSource, type ReadPlan } from './payload-source.ts';
 import type { ReferenceKeys } from './reference-keys.ts';
-
-/** For memory; clients wait no longer for an answer. */
-const ROOM_TIMEOUT_MS = 30_000;
 
 export interface ViewWanted {
   readonly reference: Uint8Array;

@@ -97,4 +97,22 @@ describe('MemoryBudget', () => {
     await next;
     assert.equal(budget.waiters, 0);
   });
+
+  it('serves who has waited for long beyond the share, one at a time, while others go on using the rest', async () => {
+    const clock = new VirtualClock();
+    const budget = new MemoryBudget(() => ({ capacityBytes: 1000, usedBytes: 700 }), 0.5, clock);
+    const granted: number[] = [];
+    for (const bytes of [100, 50]) void budget.acquire(bytes)?.then(() => granted.push(bytes));
+    await clock.advance(900);
+    assert.equal(granted.length, 0);
+    await clock.advance(200);
+    assert.deepEqual(granted, [100]);
+    budget.taken(100);
+    await clock.advance(10);
+    assert.deepEqual(granted, [100, 50]);
+    budget.taken(50);
+    void budget.acquire(200)?.then(() => granted.push(200));
+    await clock.advance(5000);
+    assert.deepEqual(granted, [100, 50], 'some is left for who writes');
+  });
 });

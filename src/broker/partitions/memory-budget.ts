@@ -2,6 +2,10 @@ import type { Clock, Timer } from '../../util/clock.ts';
 
 /** How often waiting answers look whether memory has been freed: the network frees it without telling. */
 const POLL_MS = 5;
+/** Who has waited for so long may go beyond the share: else those who write would keep out those who read for as long as they are as fast. */
+const PATIENCE_MS = 1_000;
+/** Of the memory, that may be in use then. */
+const PATIENT_SHARE = 0.875;
 
 export interface MemoryGauge {
   readonly capacityBytes: number;
@@ -10,6 +14,7 @@ export interface MemoryGauge {
 
 interface Waiting {
   readonly bytes: number;
+  readonly sinceMs: number;
   readonly untilMs: number;
   readonly isGone: () => boolean;
   readonly settle: (granted: boolean) => void;
@@ -61,7 +66,7 @@ export class MemoryBudget {
 
   #wait(bytes: number, untilMs: number, isGone = () => false): Promise<boolean> {
     return new Promise((settle) => {
-      this.#waiting.push({ bytes, untilMs, isGone, settle });
+      this.#waiting.push({ bytes, sinceMs: this.#clock.now(), untilMs, isGone, settle });
       this.#timer ??= this.#clock.setTimer(POLL_MS, () => this.#poll());
     });
   }
@@ -75,7 +80,7 @@ export class MemoryBudget {
     this.#giveUp();
     for (
       let next = this.#waiting[0];
-      next !== undefined && this.#hasRoomFor(next.bytes);
+      next !== undefined && (this.#hasRoomFor(next.bytes) || this.#isDue(next));
       next = this.#waiting[0]
     ) {
       this.#waiting.shift();
@@ -94,6 +99,13 @@ export class MemoryBudget {
       const [late] = this.#waiting.splice(i, 1);
       late!.settle(false);
     }
+  }
+
+  /** Whether it has waited for long, and fits; one at a time. */
+  #isDue({ bytes, sinceMs }: Waiting): boolean {
+    const { capacityBytes, usedBytes } = this.#gauge();
+    const isPatient = this.#clock.now() - sinceMs >= PATIENCE_MS;
+    return isPatient && this.#promisedBytes === 0 && usedBytes + bytes <= capacityBytes * PATIENT_SHARE;
   }
 
   /**

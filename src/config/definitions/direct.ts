@@ -32,7 +32,7 @@ export const directDefinitions = [
     default: '268435456',
     min: 1048576,
     documentation:
-      'Bytes of memory that answers to gets on one connection may hold until the client has taken them; further gets of it wait. A client that takes nothing of them for half a minute is closed. One request may exceed it.',
+      'Bytes of memory that answers to gets on one connection may hold until the client has taken them; further gets of it wait; no more than a quarter of arena.bytes. A client that takes nothing of them for half a minute is closed. One request may exceed it.',
   },
   {
     name: 'direct.max.regions',

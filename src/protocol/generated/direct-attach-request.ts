@@ -4,7 +4,7 @@ import { unsupportedField, unsupportedVersion } from '../wire/errors.ts';
 import type { Reader } from '../wire/reader.ts';
 import type { Writer } from '../wire/writer.ts';
 
-/** DirectAttachRequest, API key 16384: versions 0 to 1, flexible from 0. */
+/** DirectAttachRequest, API key 16384: versions 0 to 2, flexible from 0. */
 export interface DirectAttachRequest {
   /**
    * The ways in which the client can move data, best first: mapped, shared-memory, inline, and from version 1 on
@@ -51,16 +51,16 @@ export const directAttachRequest: MessageCodec<DirectAttachRequest> = {
   kind: 'request',
   apiKey: 16384,
   minVersion: 0,
-  maxVersion: 1,
+  maxVersion: 2,
   latestVersionUnstable: false,
   flexibleVersion: 0,
   create: createDirectAttachRequest,
   read(r, version) {
-    if (version < 0 || version > 1) throw unsupportedVersion('DirectAttachRequest', version);
+    if (version < 0 || version > 2) throw unsupportedVersion('DirectAttachRequest', version);
     return readDirectAttachRequest(r, version);
   },
   write(w, value, version) {
-    if (version < 0 || version > 1) throw unsupportedVersion('DirectAttachRequest', version);
+    if (version < 0 || version > 2) throw unsupportedVersion('DirectAttachRequest', version);
     writeDirectAttachRequest(w, value, version);
   },
 };

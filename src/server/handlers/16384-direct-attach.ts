@@ -17,12 +17,13 @@ export function directAttachHandler(
   return {
     apiKey: directAttachRequest.apiKey,
     minVersion: 0,
-    maxVersion: 1,
+    maxVersion: 2,
     request: directAttachRequest,
     response: directAttachResponse,
     async handle({ transports, provider }, { connection, apiVersion }) {
-      const { attachments, limits } = direct;
-      const common = { maxRequestBytes: BigInt(limits.maxRequestBytes), maxRanges: limits.maxRanges };
+      const { attachments, limits, maxFrameBytes } = direct;
+      const { maxRequestBytes, maxRanges } = limits;
+      const common = { maxRequestBytes: BigInt(maxRequestBytes), maxRanges, maxFrameBytes };
       let without = '';
       for (const transport of transports) {
         if (transport === 'inline') return directAttachResponse.create({ ...common, transport });

@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { createServer, type Server, type Socket } from 'node:net';
+import { ApiKey } from '../protocol/api-keys.ts';
+import { apiVersionsResponse, createApiVersion } from '../protocol/generated/api-versions-response.ts';
+import { directGetRequest } from '../protocol/generated/direct-get-request.ts';
+import {
+  createDirectGetItemResponse,
+  type DirectGetResponse,
+  directGetResponse,
+} from '../protocol/generated/direct-get-response.ts';
+import type { MessageCodec } from '../protocol/wire/codec.ts';
+import { Writer } from '../protocol/wire/writer.ts';
+import { Connection } from './connection.ts';
+import type { DirectError } from './errors.ts';
+
+const TIMEOUT_MS = 300;
+const PIECES = 8;
+const PIECE_BYTES = 1000;
+
+/** A whole frame, with room behind the message for `more` bytes. */
+function frameOf<T>(
+  codec: MessageCodec<T>,
+  response: Partial<T>,
+  correlationId: number,
+  tags: boolean,
+  more = 0,
+): Buffer {
+  const writer = new Writer();
+  writer.int32(0);
+  writer.int32(correlationId);
+  if (tags) writer.int8(0);
+  codec.write(writer, codec.create(response), codec === (apiVersionsResponse as unknown) ? 3 : 0);
+  const frame = Buffer.concat(writer.finish() as Uint8Array[]);
+  frame.writeInt32BE(frame.byteLength - 4 + more, 0);
+  return frame;
+}
+
+describe('a connection to a gateway', () => {
+  let server: Server;
+  let connection: Connection;
+  let peer: Socket;
+  /** What it does with a get. */
+  let serve: (correlationId: number) => void;
+
+  beforeEach(async () => {
+    server = createServer((socket) => {
+      peer = socket;
+      socket.on('data', (data) => {
+        const correlationId = data.readInt32BE(8);
+        if (data.readInt16BE(4) !== ApiKey.ApiVersions) return serve(correlationId);
+        const apiKeys = [createApiVersion({ apiKey: ApiKey.DirectGet, minVersion: 0, maxVersion: 0 })];
+        socket.write(frameOf(apiVersionsResponse, { apiKeys }, correlationId, false));
+      });
+      socket.on('error', () => undefined);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as { port: number };
+    const options = { host: '127.0.0.1', port, clientId: 'test', connectTimeoutMs: 10_000 };
+    connection = await Connection.open({ ...options, requestTimeoutMs: TIMEOUT_MS });
+  });
+  afterEach(async () => {
+    connection.close();
+    peer.destroy();
+    await new Promise((resolve) => server.close(resolve));
+  });
+
+  const get = (target: Uint8Array): Promise<DirectGetResponse> =>
+    connection.call(directGetRequest, directGetResponse, {}, { doing: 'get', land: () => [target] });
+  const headOf = (correlationId: number) => {
+    const items = [createDirectGetItemResponse({ length: PIECES * PIECE_BYTES })];
+    return frameOf(directGetResponse, { items }, correlationId, true, PIECES * PIECE_BYTES);
+  };
+
+  it('waits for an answer as long as some of it comes', async () => {
+    serve = (correlationId) => {
+      peer.write(headOf(correlationId));
+      let sent = 0;
+      const timer = setInterval(() => {
+        peer.write(Buffer.alloc(PIECE_BYTES, sent));
+        if (++sent === PIECES) clearInterval(timer);
+      }, TIMEOUT_MS / 4);
+    };
+    const target = Buffer.alloc(PIECES * PIECE_BYTES);
+    await get(target);
+    assert.equal(target.at(-1), PIECES - 1);
+  });
+
+  it('reads what has come while the application was busy before it gives up', async () => {
+    serve = (correlationId) => {
+      peer.write(Buffer.concat([headOf(correlationId), Buffer.alloc(PIECES * PIECE_BYTES, 7)]));
+      const busyUntil = performance.now() + 2 * TIMEOUT_MS;
+      while (performance.now() < busyUntil);
+    };
+    const target = Buffer.alloc(PIECES * PIECE_BYTES);
+    await get(target);
+    assert.equal(target.at(-1), 7);
+  });
+
+  it('is of no more use when nothing comes', async () => {
+    serve = () => undefined;
+    const isTimeout = (error: DirectError) => error.code === 'TIMEOUT' && error.retriable;
+    await assert.rejects(get(Buffer.alloc(1)), isTimeout);
+    assert.ok(connection.isClosed);
+    await assert.rejects(get(Buffer.alloc(1)), { code: 'CONNECTION' });
+  });
+});
