@@ -1,5 +1,6 @@
 #include "arena/toucher.h"
 
+#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -59,6 +60,7 @@ bool Toucher::wait() {
 }
 
 void Toucher::run() {
+  ::pthread_setname_np(::pthread_self(), "kafabric-arena");
   ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), kLowestPriority);
   while (wait() && step()) continue;
   running_ = false;
