@@ -35,7 +35,7 @@ function makeSystems(options: Options): System[] {
   return [...options.systems.map((name) => makeSystem(name, options)), ...external];
 }
 
-/** What a broker does in the background after its start (Java compiles, Kafabric makes its arena's pages present). */
+/** What a broker does in the background after its start and after its first load (Java compiles, Kafabric makes its arena's pages present). */
 const startPatienceMs = 40_000;
 /** Small requests of the warm-up, and how long it sends them at most. */
 const warmRequests = 150_000;
@@ -66,6 +66,7 @@ export async function warmUp(pass: Pass): Promise<void> {
   await pass.native.run('produce', { topic, size: 70_000, seconds: 4 * seconds, bytes: 8e9, properties });
   if (!pass.system.producesOnly) await warmSmall(pass, topic);
   await pass.drop(topic);
+  if (pass.system.pid !== null) await quiet(pass.system.pid, startPatienceMs);
 }
 
 async function warmSmall(pass: Pass, topic: string): Promise<void> {

@@ -11,8 +11,8 @@ import { LocalSystem } from './local.ts';
 function build(): string {
   requireCommands(['g++'], ['g++']);
   const folder = join(sources, 'systems/bare');
-  const checksum = join(root, 'native/batch/crc32c.cc');
-  const files = [...readdirSync(folder).map((name) => join(folder, name)), checksum];
+  const checksum = ['crc32c.cc', 'crc32c_folding.cc'].map((name) => join(root, 'native/batch', name));
+  const files = [...readdirSync(folder).map((name) => join(folder, name)), ...checksum];
   const newest = Math.max(...files.map((file) => statSync(file).mtimeMs));
   const program = join(cache, 'bare-server');
   if (existsSync(program) && statSync(program).mtimeMs > newest) return program;
@@ -26,7 +26,9 @@ function build(): string {
     '-pthread',
     `-I${join(root, 'native')}`,
   ];
-  execFileSync('g++', [...options, '-o', program, join(folder, 'server.cc'), checksum], { stdio: 'inherit' });
+  execFileSync('g++', [...options, '-o', program, join(folder, 'server.cc'), ...checksum], {
+    stdio: 'inherit',
+  });
   return program;
 }
 

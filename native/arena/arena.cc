@@ -37,10 +37,11 @@ Arena::Arena(size_t bytes, const SharedPlace& place)
       sharedName_(place.name),
       tree_(granulesOf(capacity_)),
       base_(map(place)),
-      toucher_(base_, capacity_, [this](size_t end) { return growTo(end); }) {
+      toucher_({base_, capacity_, [this](size_t end) { return reserve(end); },
+                [this](size_t from, size_t to) { publish(from, to); }}) {
   stats_.capacity = capacity_;
-  if (shared_) tree_.mark(0, granulesOf(capacity_), true);
-  else stats_.backed = capacity_;
+  tree_.mark(0, granulesOf(capacity_), true);
+  aim();
 }
 
 uint8_t* Arena::map(const SharedPlace& place) {
@@ -88,8 +89,14 @@ MemoryRef Arena::allocateFor(size_t bytes, const AppendGuesses::Guess& guess) no
 
 MemoryRef Arena::allocate(size_t bytes, size_t start) noexcept {
   MemoryRef memory = take(bytes, start, false);
-  while (!memory && bytes <= capacity_ && (grow() || reclaim(start + bytes))) memory = take(bytes, start, false);
+  while (!memory && bytes <= capacity_ && makeRoom(start + bytes)) memory = take(bytes, start, false);
   return memory ? std::move(memory) : take(bytes, start, true);
+}
+
+bool Arena::makeRoom(size_t bytes) noexcept {
+  size_t backed = stats().backed;
+  bool scarce = backed < kPlentyBytes || bytes > backed / 16 || !toucher_.running();
+  return scarce ? grow() || reclaim(bytes) : reclaim(bytes) || grow();
 }
 
 MemoryRef Arena::take(size_t bytes, size_t start, bool refuse) noexcept {
@@ -122,31 +129,52 @@ MemoryRef Arena::take(size_t bytes, size_t start, bool refuse) noexcept {
   block.guess = {};
   block.references.store(1, std::memory_order_relaxed);
   stats_.used += size_t{granules} * kGranuleBytes;
-  stats_.peak = std::max(stats_.peak, stats_.used);
   ++stats_.blocks;
+  if (stats_.used > stats_.peak) {
+    stats_.peak = stats_.used;
+    aim();
+  }
   return MemoryRef(&block);
 }
 
+void Arena::aim() noexcept {
+  // In steps: most allocations wake nobody.
+  size_t goal = std::min(capacity_, (2 * stats_.peak / kReadyBytes + 1) * kReadyBytes);
+  if (goal > aimed_) toucher_.aim(aimed_ = goal);
+}
+
 bool Arena::grow() noexcept {
-  if (!shared_) return false;
-  std::lock_guard growing(growMutex_);
-  size_t start = shared_->backed();
-  size_t grown = shared_->grow();
-  if (grown == 0) return false;
-  bool notify = false;
+  std::pair<size_t, size_t> fresh;
   {
-    std::lock_guard lock(mutex_);
-    tree_.mark(granulesOf(start), granulesOf(grown), false);
-    stats_.backed += grown;
-    std::swap(notify, starved_);
+    std::lock_guard growing(growMutex_);
+    fresh = reserveLocked(kGrowthBytes);
   }
-  if (notify) notifySubscribers();
+  if (fresh.second == fresh.first) return false;
+  publish(fresh.first, fresh.second);
   return true;
 }
 
-size_t Arena::growTo(size_t end) noexcept {
-  while (stats().backed < end && grow()) continue;
-  return stats().backed;  // perhaps another thread's growth was the last
+std::pair<size_t, size_t> Arena::reserve(size_t end) noexcept {
+  std::lock_guard growing(growMutex_);
+  if (end <= reserved_) return {end, end};
+  return reserveLocked(end - reserved_);
+}
+
+std::pair<size_t, size_t> Arena::reserveLocked(size_t bytes) noexcept {
+  size_t from = reserved_;
+  reserved_ += shared_ ? shared_->grow(bytes) : std::min(bytes, capacity_ - from);
+  return {from, reserved_};
+}
+
+void Arena::publish(size_t from, size_t to) noexcept {
+  bool notify = false;
+  {
+    std::lock_guard lock(mutex_);
+    tree_.mark(granulesOf(from), granulesOf(to - from), false);
+    stats_.backed += to - from;
+    std::swap(notify, starved_);
+  }
+  if (notify) notifySubscribers();
 }
 
 bool Arena::reclaim(size_t bytes) noexcept {

@@ -3,6 +3,10 @@
 // One region is mapped once and never given back. It is private memory, or a file on tmpfs whose content outlives the process
 // (SharedFile). Ranges are counted by reference: the last MemoryRef returns the range. All of it is thread-safe.
 //
+// Fresh pages cost several times what is copied into them, so memory comes into use by and by: a thread makes twice what was ever
+// in use present, and the rest does not count as free before. Up to kPlentyBytes, for requests of more than 1/16 of what there is,
+// and when nothing gives way, memory is taken without its pages; else caches give way first, until the thread has caught up.
+//
 // Scheme: a range of up to kSmallBytes is taken from the lowest free run that fits, a larger one from the end of the highest.
 // Whoever caches ranges gives them way, oldest first, when no run fits (setReclaimer). Ranges that stay for long are the trouble:
 // they split the room, and nothing can move them. Lowest and highest fit press them together at the two ends, small apart from
@@ -86,13 +90,17 @@ class Arena {
   static constexpr size_t kGranuleBytes = 4096;
   static constexpr size_t kDefaultBytes = size_t{512} << 20;
   static constexpr size_t kSmallBytes = size_t{256} << 10;
+  /** Present pages that are kept ready before anything is in use. */
+  static constexpr size_t kReadyBytes = size_t{8} << 20;
+  /** Below it caches keep what they have rather than spare fresh pages. */
+  static constexpr size_t kPlentyBytes = size_t{256} << 20;
   static constexpr uint32_t kMaxBlocks = 1u << 22;
 
   struct Stats {
     size_t capacity = 0;
-    size_t backed = 0;   // bytes for which there is memory; all of `capacity` unless it is shared
+    size_t backed = 0;   // bytes that may be handed out by now
     size_t touched = 0;  // bytes whose pages the background thread has made present
-    size_t used = 0;   // bytes handed out, in whole granules
+    size_t used = 0;     // bytes handed out, in whole granules
     size_t peak = 0;   // the highest `used` so far
     size_t blocks = 0;
     uint64_t refusals = 0;  // allocations that found no room
@@ -146,7 +154,7 @@ class Arena {
    */
   void setReclaimer(std::function<bool(size_t bytes)> reclaim);
 
-  /** Makes all pages present in the background, from the start on. See Toucher for how it behaves. */
+  /** From now on keeps pages present in the background, twice what was ever in use. See Toucher for how it behaves. */
   void startTouching() { toucher_.start(); }
   void stopTouching() { toucher_.stop(); }
 
@@ -165,15 +173,23 @@ class Arena {
  private:
   friend class MemoryRef;
   static constexpr size_t kReclaimStepBytes = size_t{1} << 20;
+  static constexpr size_t kGrowthBytes = size_t{16} << 20;
 
   uint8_t* map(const SharedPlace& place);
   void free(ArenaBlock* block) noexcept;
   /** Takes a range that begins `start` bytes behind a granule if there is room; if not and `refuse`, counts a refusal and remembers to tell the subscribers. */
   MemoryRef take(size_t bytes, size_t start, bool refuse) noexcept;
   MemoryRef allocate(size_t bytes, size_t start) noexcept;
-  /** Makes more of the region usable; false when there is no more. */
+  /** Makes room for `bytes`, by more memory or by caches that give way; false when there is neither. */
+  bool makeRoom(size_t bytes) noexcept;
+  /** Makes more of the region usable, whose pages come as they are used; false when there is no more. */
   bool grow() noexcept;
-  size_t growTo(size_t end) noexcept;
+  /** The region up to `end` has memory: from where to where that is new, which is the caller's to publish. Less when there is no more. */
+  std::pair<size_t, size_t> reserve(size_t end) noexcept;
+  std::pair<size_t, size_t> reserveLocked(size_t bytes) noexcept;
+  /** Lets what was reserved be handed out. */
+  void publish(size_t from, size_t to) noexcept;
+  void aim() noexcept;
   bool reclaim(size_t bytes) noexcept;
   void notifySubscribers() noexcept;
 
@@ -182,7 +198,7 @@ class Arena {
   std::string sharedReason_;
   std::string sharedName_;
   std::atomic<bool> released_{false};
-  GranuleTree tree_;  // under mutex_; granules that are not backed yet count as used
+  GranuleTree tree_;  // under mutex_; granules that are not published yet count as used
   uint8_t* base_;
 
   std::mutex mutex_;
@@ -196,6 +212,9 @@ class Arena {
   int nextSubscription_ = 1;
 
   std::mutex growMutex_;
+  size_t reserved_ = 0;  // under growMutex_
+
+  size_t aimed_ = 0;  // under mutex_
 
   std::mutex reclaimMutex_;
   std::function<bool(size_t)> reclaimer_;

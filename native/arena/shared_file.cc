@@ -139,8 +139,8 @@ int SharedFile::open() const {
   return fd < 0 ? -errno : fd;
 }
 
-size_t SharedFile::grow() {
-  size_t step = std::min(kGrowthBytes, dataBytes_ - backed_);
+size_t SharedFile::grow(size_t wanted) {
+  size_t step = std::min(wanted, dataBytes_ - backed_);
   while (step > 0) {
     if (::fallocate(fd_, 0, static_cast<off_t>(kDataOffset + backed_), static_cast<off_t>(step)) == 0) {
       backed_ += step;

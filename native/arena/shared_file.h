@@ -41,7 +41,6 @@ class SharedFile {
   static constexpr size_t kJournalOffset = 4096;
   static constexpr size_t kJournalBytes = size_t{12} << 20;
   static constexpr size_t kDataOffset = size_t{16} << 20;  // on a huge page
-  static constexpr size_t kGrowthBytes = size_t{16} << 20;
 
   /**
    * Makes and maps a file for `dataBytes` (whole pages) of which none are backed yet. Null, and why in `reason`, when the
@@ -60,10 +59,10 @@ class SharedFile {
   const std::string& path() const { return path_; }
 
   /**
-   * Reserves the next bytes of the data, about kGrowthBytes, so that using them cannot fail for lack of memory (SIGBUS).
+   * Reserves the next `wanted` bytes of the data, or fewer, so that using them cannot fail for lack of memory (SIGBUS).
    * Returns how many; 0 when all are backed or the tmpfs is full. One caller at a time.
    */
-  size_t grow();
+  size_t grow(size_t wanted);
   /** Bytes of the data that grow has reserved. */
   size_t backed() const { return backed_; }
 

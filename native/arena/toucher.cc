@@ -1,5 +1,6 @@
 #include "arena/toucher.h"
 
+#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -21,30 +22,59 @@ constexpr int kLowestPriority = 19;
 }  // namespace
 
 void Toucher::start() {
-  std::lock_guard lock(mutex_);
+  std::lock_guard lock(threadMutex_);
   if (thread_.joinable()) return;
   stopping_ = false;
+  running_ = true;
   try {
     thread_ = std::thread([this] { run(); });
   } catch (const std::system_error&) {
-    // Without the thread, pages are made present as they are used.
+    running_ = false;  // pages are made present as they are used
   }
 }
 
 void Toucher::stop() {
-  std::lock_guard lock(mutex_);
-  stopping_ = true;
+  std::lock_guard lock(threadMutex_);
+  {
+    std::lock_guard changing(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_one();
   if (thread_.joinable()) thread_.join();
+  thread_ = {};
+}
+
+void Toucher::aim(size_t bytes) {
+  {
+    std::lock_guard lock(mutex_);
+    if (bytes <= goal_) return;
+    goal_ = bytes;
+  }
+  changed_.notify_one();
+}
+
+bool Toucher::wait() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return stopping_ || touched_ < goal_; });
+  return !stopping_;
 }
 
 void Toucher::run() {
+  ::pthread_setname_np(::pthread_self(), "kafabric-arena");
   ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), kLowestPriority);
-  for (size_t at = touched_; at < bytes_ && !stopping_;) {
-    size_t wanted = std::min(at + kStepBytes, bytes_);
-    size_t end = std::min(ready_(wanted), wanted);
-    if (end <= at || !populatePages(base_ + at, end - at)) return;
-    touched_ = at = end;
-  }
+  while (wait() && step()) continue;
+  running_ = false;
+}
+
+bool Toucher::step() {
+  size_t at = touched_;
+  size_t end = std::min(at + kStepBytes, std::min(goal_.load(), region_.bytes));
+  auto [from, to] = region_.reserve(end);
+  end = std::min(end, to);
+  bool done = end > at && populatePages(region_.base + at, end - at);
+  if (to > from) region_.present(from, to);
+  if (done) touched_ = end;
+  return done && end < region_.bytes;
 }
 
 }  // namespace kafabric

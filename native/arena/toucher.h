@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -14,9 +15,16 @@ namespace kafabric {
 /** Runs at the lowest priority, in small steps: whoever needs the processor or the address space waits for one step only. */
 class Toucher {
  public:
-  /** `ready(end)` makes the first `end` bytes usable and returns how many are; fewer than `end` ends the work. */
-  Toucher(uint8_t* base, size_t bytes, std::function<size_t(size_t end)> ready)
-      : base_(base), bytes_(bytes), ready_(std::move(ready)) {}
+  struct Region {
+    uint8_t* base;
+    size_t bytes;
+    /** Reserves memory for the first `end` bytes; returns from where to where it is new. Empty, and ends below `end`: the work is at its end. */
+    std::function<std::pair<size_t, size_t>(size_t end)> reserve;
+    /** What `reserve` has returned is present. */
+    std::function<void(size_t from, size_t to)> present;
+  };
+
+  explicit Toucher(Region region) : region_(std::move(region)) {}
   ~Toucher() { stop(); }
   Toucher(const Toucher&) = delete;
   Toucher& operator=(const Toucher&) = delete;
@@ -25,19 +33,28 @@ class Toucher {
   void start();
   /** Ends the thread after the step that it is in. Thread-safe; may be called more than once. */
   void stop();
+  /** Whether it works, or will when there is more to do. */
+  bool running() const { return running_; }
+  /** That the first `bytes` are to be present; never fewer than before. Returns at once. Thread-safe. */
+  void aim(size_t bytes);
   /** Bytes from the start that are present. */
   size_t touched() const { return touched_; }
 
  private:
   void run();
+  bool step();
+  /** Waits until there is something to do; false when the thread is to end. */
+  bool wait();
 
-  uint8_t* base_;
-  size_t bytes_;
-  std::function<size_t(size_t)> ready_;
+  Region region_;
+  std::atomic<size_t> goal_{0};
   std::atomic<size_t> touched_{0};
-  std::atomic<bool> stopping_{false};
-  std::mutex mutex_;
+  std::atomic<bool> running_{false};
+  std::mutex threadMutex_;
   std::thread thread_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stopping_ = false;  // under mutex_
 };
 
 }  // namespace kafabric

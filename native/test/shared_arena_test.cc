@@ -7,8 +7,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <deque>
 #include <filesystem>
 #include <string>
 #include <thread>
@@ -203,6 +205,50 @@ TEST(arena_pages_are_touched_in_the_background_while_in_use) {
     arena.stopTouching();
     arena.stopTouching();
   }
+}
+
+TEST(arena_pages_are_touched_in_proportion_to_use) {
+  for (const SharedPlace& place : {SharedPlace{}, placeFor("proportion")}) {
+    Arena arena(64 << 20, place);
+    arena.startTouching();
+    WAIT_UNTIL(arena.stats().touched == Arena::kReadyBytes);
+    CHECK_EQ(arena.stats().backed, Arena::kReadyBytes);
+    CHECK(arena.allocate(1 << 20));
+    CHECK_EQ(arena.stats().backed, Arena::kReadyBytes);
+    CHECK(arena.allocate(10 << 20));
+    WAIT_UNTIL(arena.stats().touched == size_t{24} << 20);
+    for (int i = 0; i < 100; ++i) CHECK(arena.allocate(10 << 20));  // what was in use before is used again
+    CHECK_EQ(arena.stats().touched, size_t{24} << 20);
+    CHECK_EQ(arena.stats().backed, size_t{24} << 20);
+  }
+}
+
+TEST(arena_caches_give_way_before_fresh_pages_are_used) {
+  constexpr size_t kStep = 1 << 20;
+  Arena arena(2 * Arena::kPlentyBytes);
+  std::deque<MemoryRef> cache;
+  arena.setReclaimer([&](size_t bytes) {
+    bool gives = !cache.empty();
+    for (size_t freed = 0; freed < bytes && !cache.empty(); freed += kStep) cache.pop_front();
+    return gives;
+  });
+  arena.startTouching();
+  size_t most = 0;
+  for (size_t turned = 0; turned < 2 * arena.capacity(); turned += kStep) {
+    cache.push_back(arena.allocate(kStep));
+    CHECK(cache.back());
+    Arena::Stats now = arena.stats();
+    CHECK(now.backed <= std::max(now.touched, Arena::kPlentyBytes) + (size_t{16} << 20));
+    most = std::max(most, now.used);
+  }
+  CHECK(most >= Arena::kPlentyBytes - (size_t{16} << 20));
+  arena.stopTouching();
+  // Without the thread all may be used, present or not.
+  std::vector<MemoryRef> held;
+  while (MemoryRef memory = arena.allocate(kStep)) held.push_back(std::move(memory));
+  CHECK_EQ(held.size(), arena.capacity() / kStep);
+  CHECK_EQ(arena.stats().backed, arena.capacity());
+  arena.setReclaimer({});
 }
 
 TEST(arena_pages_are_all_touched_when_others_make_it_grow_meanwhile) {

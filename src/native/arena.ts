@@ -15,7 +15,7 @@ interface ArenaBinding {
 
 export interface ArenaStats {
   capacityBytes: number;
-  /** Bytes for which there is memory: all of them, but shared memory is reserved as it is needed. */
+  /** Bytes that may be handed out by now. */
   backedBytes: number;
   /** Bytes whose pages were made present by `startTouchingArena`. */
   touchedBytes: number;
@@ -67,7 +67,7 @@ export function openArena(): void {
   for (let index = 0; index * WINDOW_STRIDE_BYTES < capacityBytes; index++) arenaWindow(index);
 }
 
-/** Makes the arena's pages present in the background, until all are or this environment ends. Returns at once. */
+/** Keeps pages of the arena present in the background, twice what was ever in use, until this environment ends. Returns at once. */
 export function startTouchingArena(): void {
   native.arenaTouch();
 }

@@ -22,7 +22,7 @@ if (scenario === 'too-large') {
   memory.bytes().fill(65);
   startTouchingArena();
   if (scenario === 'touch') {
-    while (arenaStats().touchedBytes < 32 * MIB) await new Promise((resolve) => setTimeout(resolve, 5));
+    while (arenaStats().touchedBytes < 8 * MIB) await new Promise((resolve) => setTimeout(resolve, 5));
   }
   const { backedBytes, touchedBytes } = arenaStats();
   const report = { ...arenaShared(), backedBytes, touchedBytes };

@@ -67,8 +67,8 @@ describe('a shared arena', () => {
 
   it('is touched in the background', () => {
     const { report } = run('touch');
-    assert.equal(report.touchedBytes, 32 << 20);
-    assert.equal(report.backedBytes, 32 << 20);
+    assert.equal(report.touchedBytes, 8 << 20);
+    assert.equal(report.backedBytes, 16 << 20);
   });
 
   it('says why it is not shared', () => {
