@@ -42,11 +42,11 @@ const ringBytes = 128 << 20;
 const plan = JSON.parse(process.argv[2]!) as DirectPlan;
 
 /**
- * Events before the measurement of moving so many bytes of each: connections are there then, and the JavaScript of the client is compiled, as
- * librdkafka is.
+ * Events before the measurement of moving so many bytes of each: connections are there then, and JavaScript is compiled at both ends, as
+ * librdkafka is. It takes a thousand requests and more, and hundreds of milliseconds of a processor.
  */
 function warmUpEvents(bytes: number): number {
-  return Math.round(Math.min(20_000, Math.max(20, 200e6 / Math.max(1, bytes))));
+  return Math.round(Math.min(20_000, Math.max(20, 2e9 / Math.max(1, bytes))));
 }
 
 /** Before latency is measured events go there and back one at a time, so many at most. */
