@@ -6,6 +6,7 @@ import {
   type Consumer,
   type FabricChoice,
   type Path,
+  type Producer,
   type TopicHandle,
 } from '../../src/client/index.ts';
 import { percentile } from '../measure/statistics.ts';
@@ -18,6 +19,8 @@ export interface DirectPlan {
   path: Path;
   fabric?: FabricChoice;
   topic: string;
+  /** For pushes of small events before those that are measured, where these are large: JavaScript is compiled after many, not after much. */
+  warmUpTopic?: string;
   /** Data of one event. */
   size: number;
   seconds: number;
@@ -41,12 +44,39 @@ const compiledAfter = 5000;
 const ringBytes = 128 << 20;
 const plan = JSON.parse(process.argv[2]!) as DirectPlan;
 
+const MOST_WARM_UP_MS = 2_000;
+/** Of what is pushed for it alone: as large as events are moved, not sent with their batch. */
+const WARM_UP_BYTES = 64 * 1024;
+
 /**
  * Events before the measurement of moving so many bytes of each: connections are there then, and the JavaScript of the client is compiled, as
  * librdkafka is.
  */
 function warmUpEvents(bytes: number): number {
   return Math.round(Math.min(20_000, Math.max(20, 200e6 / Math.max(1, bytes))));
+}
+
+/** While there have not been as many pulls as compile JavaScript at both ends; of large events, for two seconds. */
+function whileNotCompiled(bytes: number): (pulled: number) => boolean {
+  const enough = Math.min(warmUpEvents(bytes), Math.max(plan.records ?? 0, compiledAfter));
+  const until = performance.now() + MOST_WARM_UP_MS;
+  return (pulled) => pulled < enough || (pulled < compiledAfter && performance.now() < until);
+}
+
+/** As many pushes, each with a request of its own, as compile JavaScript at both ends. */
+async function compilePushes(
+  client: Client,
+  pushOne: (producer: Producer, i: number) => Promise<unknown>,
+): Promise<void> {
+  const { size, warmUpTopic } = plan;
+  if (warmUpTopic === undefined || warmUpEvents(size) >= compiledAfter) return;
+  const producer = (await client.openTopic(warmUpTopic)).producer({ batchSize: 1 });
+  let next = 0;
+  const work = async () => {
+    while (next < compiledAfter) await pushOne(producer, next++);
+  };
+  await Promise.all(Array.from({ length: mappedAtOnce() }, work));
+  await producer.close();
 }
 
 /** Before latency is measured events go there and back one at a time, so many at most. */
@@ -75,9 +105,11 @@ async function push(client: Client, topic: TopicHandle): Promise<void> {
   const { size, seconds, bytes = Number.POSITIVE_INFINITY, batchSize = 128 } = plan;
   // Not all of the ring at once: its first round should not last as long as the measurement.
   const slots = Math.max(4, Math.floor(ringBytes / 2 / size));
-  const producer = topic.producer({ batchSize });
   const ring = await client.allocate(slots * size);
   ring.bytes.fill(7);
+  const small = ring.bytes.subarray(0, WARM_UP_BYTES);
+  await compilePushes(client, (producer, i) => producer.push({ i }, small));
+  const producer = topic.producer({ batchSize });
   const inUse: Promise<unknown>[] = [];
   for (let i = 0; i < warmUpEvents(size); i++) {
     const slot = i % slots;
@@ -101,6 +133,9 @@ async function push(client: Client, topic: TopicHandle): Promise<void> {
 /** Each event's data is memory of the gateway that is handed over: nobody copies it. */
 async function pushMapped(client: Client, topic: TopicHandle): Promise<void> {
   const { size, seconds, bytes = Number.POSITIVE_INFINITY } = plan;
+  await compilePushes(client, async (producer, i) =>
+    producer.push({ i }, (await client.allocate(WARM_UP_BYTES)).bytes),
+  );
   const producer = topic.producer();
   let pushed = 0;
   const pushWhile = (goOn: () => boolean) =>
@@ -122,32 +157,36 @@ async function pushMapped(client: Client, topic: TopicHandle): Promise<void> {
   await producer.close();
 }
 
-/** Looks at all of each event's data where it lies; `view` checks it. */
+/** Looks at all of each event's data where it lies, again and again as in `pull`; `view` checks it. */
 async function pullMapped(topic: TopicHandle): Promise<void> {
-  const { size, seconds, records = 0 } = plan;
-  let seen = 0;
-  let bytes = 0;
-  const viewWhile = (consumer: Consumer, goOn: () => boolean) =>
-    Promise.all(
-      Array.from({ length: mappedAtOnce() }, async () => {
-        while (goOn()) {
-          seen++;
+  const { seconds, records = 0, againSeconds = 0 } = plan;
+  const viewAgain = async (goOn: (pulled: number) => boolean) => {
+    let pulled = 0;
+    let bytes = 0;
+    while (records > 0 && goOn(pulled)) {
+      const consumer = topic.consumer({ maxWaitMs: 100 });
+      let left = records;
+      const work = async () => {
+        while (left > 0 && goOn(pulled)) {
+          left--;
+          pulled++;
           const view = await (await consumer.pull())!.view();
           bytes += view.bytes.byteLength;
           view.release();
         }
-      }),
-    );
-  const before = topic.consumer({ maxWaitMs: 100 });
-  await viewWhile(before, () => seen < Math.min(warmUpEvents(size), records));
-  await before.close();
-  const consumer = topic.consumer({ maxWaitMs: 100 });
+      };
+      await Promise.all(Array.from({ length: mappedAtOnce() }, work));
+      await consumer.close();
+    }
+    return { pulled, bytes };
+  };
+  await viewAgain(whileNotCompiled(plan.size));
   const from = await start();
   const report = counted();
-  seen = bytes = 0;
-  await viewWhile(consumer, () => seen < records && performance.now() - from < seconds * 1000);
-  report(seen, bytes, performance.now() - from);
-  await consumer.close();
+  const passed = () => (performance.now() - from) / 1000;
+  const isDone = (pulled: number) => pulled > 0 && pulled % records === 0 && passed() >= againSeconds;
+  const all = await viewAgain((pulled) => !isDone(pulled) && passed() < seconds);
+  report(all.pulled, all.bytes, passed() * 1000);
 }
 
 /** Well below what one client may hold, whole batches counted. */
@@ -191,8 +230,7 @@ async function pull(client: Client, topic: TopicHandle): Promise<void> {
   const { size, seconds, records = 0, part = 1, againSeconds = 0 } = plan;
   const wanted = Math.round(size * part);
   const newConsumer = await consumersOf(client, topic, wanted);
-  const enough = Math.min(warmUpEvents(wanted), Math.max(records, compiledAfter));
-  await pullAgain(newConsumer, records, (pulled) => pulled < enough);
+  await pullAgain(newConsumer, records, whileNotCompiled(wanted));
   const from = await start();
   const report = counted();
   const passed = () => (performance.now() - from) / 1000;

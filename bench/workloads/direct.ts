@@ -72,8 +72,10 @@ async function throughDirect(
 ): Promise<void> {
   const { seconds, bytes } = pass.options;
   const topic = await pass.topic(partitions);
+  const warmUpTopic = await pass.topic(partitions);
   const common = { ...way, topic, size, seconds };
-  const pushed = await direct(pass, bootstrap, { ...common, what: 'push', bytes, batchSize });
+  const pushed = await direct(pass, bootstrap, { ...common, warmUpTopic, what: 'push', bytes, batchSize });
+  await pass.drop(warmUpTopic);
   record(pass, 'push', size, path, pushed.metrics);
   const pull = (part: number) =>
     direct(pass, bootstrap, {

@@ -119,7 +119,7 @@ describe('direct API with mapped memory', function () {
   });
 
   it('harms only what it has pushed itself when it writes to memory that is no longer its own', async () => {
-    // What a push has handed over is out of the client's reach: its buffer is empty, and the pages are unmapped.
+    // What a push has handed over is out of the client's reach: its buffer is empty, and its pages cannot be reached.
     const topic = await client.createTopic('handed-over');
     const producer = topic.producer();
     const buffer = await client.allocate(200_000);

@@ -23,8 +23,8 @@ namespace {
 constexpr size_t kMoveWords = 8;
 constexpr size_t kBlockWords = 4;
 
-// (region): what is under way with it still ends.
-void closeRegion(const Napi::CallbackInfo& info) { Regions::of(info.Env()).byId.erase(integerAt(info, 0)); }
+// (region)
+void closeRegion(const Napi::CallbackInfo& info) { Regions::of(info.Env()).close(info.Env(), integerAt(info, 0)); }
 
 std::shared_ptr<Region> regionAt(Napi::Env env, double id) {
   auto& byId = Regions::of(env).byId;
@@ -170,6 +170,14 @@ void moveAll(const Napi::CallbackInfo& info) {
 }  // namespace
 
 Regions& Regions::of(Napi::Env env) { return Environment::of(env).part<Regions>(); }
+
+void Regions::close(Napi::Env env, uint64_t id) {
+  auto found = byId.find(id);
+  if (found == byId.end()) return;
+  // To unmap a gigabyte takes milliseconds.
+  Workers::post(env, [region = std::move(found->second)]() mutable { region.reset(); });
+  byId.erase(found);
+}
 
 void initDirect(Napi::Env env, Napi::Object exports) {
   exports["regionClose"] = Napi::Function::New(env, closeRegion, "regionClose");

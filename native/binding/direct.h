@@ -15,6 +15,8 @@ namespace kafabric::binding {
 /** The memory of clients that one environment serves, by number. */
 struct Regions {
   static Regions& of(Napi::Env env);
+  /** What is under way with it still ends. */
+  void close(Napi::Env env, uint64_t id);
   std::unordered_map<uint64_t, std::shared_ptr<direct::Region>> byId;
   uint64_t nextId = 1;
 };

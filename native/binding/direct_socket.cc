@@ -72,10 +72,12 @@ class HostedRegionSocket : public Napi::ObjectWrap<HostedRegionSocket> {
   /** The number of an offer's region. */
   int64_t adopt(Napi::Env env, RegionServer::Request& request) {
     if (request.kind != RegionServer::Request::Kind::kOffer) return 0;
-    auto region = std::make_shared<Region>(request.fd, request.offer.size);
-    if (request.error != 0) return -request.error;
+    if (request.error != 0) {
+      ::close(request.fd);
+      return -request.error;
+    }
     Regions& regions = Regions::of(env);
-    regions.byId[regions.nextId] = std::move(region);
+    regions.byId[regions.nextId] = std::make_shared<Region>(request.fd, request.offer.size);
     offered_[request.peer] = regions.nextId;
     return static_cast<int64_t>(regions.nextId++);
   }
@@ -87,7 +89,7 @@ class HostedRegionSocket : public Napi::ObjectWrap<HostedRegionSocket> {
     int64_t number = info[1].As<Napi::Number>().Int64Value();
     auto found = offered_.find(peer);
     if (found != offered_.end()) {
-      if (number < 0) Regions::of(info.Env()).byId.erase(found->second);
+      if (number < 0) Regions::of(info.Env()).close(info.Env(), found->second);
       offered_.erase(found);
     }
     server_->answer(peer, number);

@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "direct/guarded_copy.h"
+
 namespace kafabric::direct {
 
 namespace {
@@ -28,11 +30,23 @@ int transfer(size_t length, uint64_t offset, Call call) {
 
 }  // namespace
 
+Region::Region(int fd, uint64_t size) : descriptor_(fd), size_(size), pages_(nullptr) {
+  if (fd < 0 || !canGuardCopies()) return;
+  void* pages = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+  if (pages != MAP_FAILED) pages_ = static_cast<uint8_t*>(pages);
+}
+
+Region::~Region() {
+  if (pages_) munmap(pages_, size_);
+}
+
 int Region::read(uint8_t* into, size_t length, uint64_t offset) const {
+  if (pages_) return copyFromOthers(into, pages_ + offset, length) ? 0 : EFAULT;
   return transfer(length, offset, [&](size_t done, size_t bytes, off_t at) { return pread(descriptor_.fd, into + done, bytes, at); });
 }
 
 int Region::write(const uint8_t* from, size_t length, uint64_t offset) const {
+  if (pages_) return copyToOthers(pages_ + offset, from, length) ? 0 : EFAULT;
   return transfer(length, offset, [&](size_t done, size_t bytes, off_t at) { return pwrite(descriptor_.fd, from + done, bytes, at); });
 }
 

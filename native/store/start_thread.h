@@ -9,12 +9,16 @@
 
 namespace kafabric {
 
-/** Starts a thread that takes no signals: they are Node's business, whose own threads take them. `name`: at most 15 characters. */
+/**
+ * Starts a thread that takes no signals: they are Node's business, whose own threads take them. What the thread itself is at fault for is another
+ * matter: SIGBUS, where it copies with a guard. `name`: at most 15 characters.
+ */
 template <typename Body>
 std::thread startThread(const char* name, Body body) {
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
+  sigdelset(&all, SIGBUS);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   std::thread thread(std::move(body));
   pthread_sigmask(SIG_SETMASK, &before, nullptr);

@@ -1,4 +1,5 @@
 // Memory of clients: copies from and to it, and how it is handed over.
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include "batch/crc32c.h"
 #include "direct/move.h"
 #include "direct/region_socket.h"
+#include "store/start_thread.h"
 #include "test/test.h"
 
 using namespace kafabric;
@@ -84,6 +86,16 @@ TEST(direct_region_has_to_keep_its_size) {
   CHECK(ftruncate(fd, 10) == 0);
   MemoryRef memory = arena.allocate(50000);
   CHECK_EQ(perform({Move::Kind::kPull, memory, {{0, 1, 50000, 50000}}, {}, region, 20}).error, EFAULT);
+  CHECK_EQ(perform({Move::Kind::kPush, memory, {{0, 1, 40000, 40000}}, {}, region, 20}).error, EFAULT);
+  // Past the caches, and on a thread of the addon.
+  MemoryRef large = arena.allocate(70000);
+  int error = 0;
+  startThread("test", [&] { error = perform({Move::Kind::kPush, large, {{0, 1, 70000, 70000}}, {}, region, 20}).error; }).join();
+  CHECK_EQ(error, EFAULT);
+  // What is there again is copied again; holes are filled.
+  CHECK(ftruncate(fd, 100000) == 0);
+  CHECK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 100000) == 0);
+  CHECK_EQ(perform({Move::Kind::kPush, large, {{0, 1, 70000, 70000}}, {}, region, 20}).error, 0);
   close(fd);
   int ends[2];
   CHECK(pipe(ends) == 0);

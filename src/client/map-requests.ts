@@ -51,7 +51,7 @@ export class MapRequests {
   release(lease: number): void {
     this.#releases.push(lease);
     if (this.#releases.length > 1) return;
-    // The memory is unmapped by then.
+    // The memory is out of reach by then.
     setImmediate(() => this.#pump());
   }
 

@@ -235,11 +235,11 @@ export function offerSharedBuffer(
 export interface LentRange {
   /** A write to a range that is only to be read ends the process. */
   readonly bytes: Uint8Array;
-  /** The memory is no longer here: `bytes` and all views of its buffer are empty. */
+  /** The memory is no longer to be used: `bytes` and all views of its buffer are empty. */
   unmap(): void;
 }
 
-/** Memory of a server on this machine, of which this process maps what is lent to it. */
+/** Memory of a server on this machine, of which this process uses what is lent to it. */
 export class LentMemory {
   readonly #memory: LentMemoryBinding;
 

@@ -98,8 +98,7 @@ export class Attachment {
 
 /**
  * The memory that clients of this machine have handed over. They get a token over their connection, and show it, with a memfd, at a Unix
- * socket, where the kernel says who they are. The gateway does not map what it gets, and forgets it with the connection. Trusted clients may
- * map the gateway's memory instead.
+ * socket, where the kernel says who they are. The gateway forgets it with the connection. Trusted clients may map the gateway's memory instead.
  */
 export class Attachments {
   readonly #options: AttachmentOptions;

@@ -48,7 +48,7 @@ export const directDefinitions = [
     default: '17179869184',
     min: 1048576,
     documentation:
-      'Bytes of memory that one direct client may attach. It is the client’s own memory, the gateway maps none of it.',
+      'Bytes of memory that one direct client may attach. It is the client’s own memory; the gateway maps it, so that what it has used counts in what the system shows as its shared memory.',
   },
   {
     name: 'direct.shared.memory.enable',
