@@ -47,6 +47,12 @@ export class CoordinatorShards<S extends CoordinatorShard> {
     if (count !== null) await this.#open(count);
   }
 
+  /** Somebody else created the topic: it is served from now on, whether or not a client looks for its coordinator. */
+  async topicCreated(): Promise<void> {
+    // Who prepares opens it too, and waits for this.
+    if (this.#shards.length === 0 && this.#preparing === null && !this.#closed) await this.start();
+  }
+
   /**
    * Makes sure that there are shards, creating the topic with the first client.
    * Returns NONE or what a client that looks for its coordinator is told.

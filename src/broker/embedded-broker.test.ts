@@ -3,6 +3,7 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { randomUuid } from '../backend/log/checkpoint-files.ts';
 import { loadConfig } from '../config/index.ts';
 import { ErrorCode } from '../protocol/errors.ts';
 import { createCreatableTopic } from '../protocol/generated/create-topics-request.ts';
@@ -42,6 +43,24 @@ describe('EmbeddedBroker', () => {
     await withTopic();
     const broker = await open('a');
     assert.equal(broker.partitions.find('t', 1)?.leaderEpoch, 1);
+    await broker.close();
+  });
+
+  it('coordinates what is in an internal topic as soon as a client has created it', async () => {
+    const broker = await open('a');
+    const names = ['__consumer_offsets', '__transaction_state', '__share_group_state'];
+    assert.equal(broker.groups.shardOf('g'), ErrorCode.NOT_COORDINATOR);
+    await broker.topics.createTopics(
+      names.map((name) => createCreatableTopic({ name, numPartitions: 3, replicationFactor: 1 })),
+    );
+    assert.deepEqual(
+      broker.groups.shards.map(({ unavailable }) => unavailable),
+      [ErrorCode.NONE, ErrorCode.NONE, ErrorCode.NONE],
+    );
+    assert.equal(broker.transactions.shards.length, 3);
+    const key = { groupId: 'g', topicId: randomUuid(), partition: 0 };
+    await broker.sharing.states.initialize(key, 0, 0n);
+    assert.equal(broker.sharing.states.size, 1);
     await broker.close();
   });
 

@@ -36,6 +36,7 @@ import { ProducerIds } from './producers/producer-ids.ts';
 import { ClientQuotas } from './quotas/client-quotas.ts';
 import { QuotaManager } from './quotas/quota-manager.ts';
 import { openSharing, type Sharing } from './share/sharing.ts';
+import type { ShareStateCoordinator } from './share/state-coordinator.ts';
 import { prepareToWrite } from './storage/preparation.ts';
 import { openStorage, type Storage, type StorageOptions } from './storage/storage.ts';
 import { ClientTelemetry } from './telemetry/client-telemetry.ts';
@@ -232,7 +233,10 @@ export class EmbeddedBroker {
     this.cleaner.start();
     await this.moves.resume();
     metadata.addListener({
-      partitionsCreated: async ({ name }) => groups.topicChanged(name),
+      partitionsCreated: async ({ name }) => {
+        groups.topicChanged(name);
+        await this.#coordinatorOf(name)?.topicCreated();
+      },
       topicDeleted: ({ name }) => groups.topicDeleted(name),
     });
     this.logs.onOffline = (_, logs) => this.#resign(logs);
@@ -244,11 +248,14 @@ export class EmbeddedBroker {
 
   /** Coordinators have their state in logs. */
   #resign(logs: readonly PartitionLog[]): void {
-    for (const { topic, partition } of logs) {
-      if (topic === OFFSETS_TOPIC) this.groups.resign(partition);
-      else if (topic === TRANSACTION_TOPIC) this.transactions.resign(partition);
-      else if (topic === SHARE_STATE_TOPIC) this.sharing.states.resign(partition);
-    }
+    for (const { topic, partition } of logs) this.#coordinatorOf(topic)?.resign(partition);
+  }
+
+  /** Whose state is in the topic. */
+  #coordinatorOf(topic: string): GroupCoordinator | TransactionCoordinator | ShareStateCoordinator | null {
+    if (topic === OFFSETS_TOPIC) return this.groups;
+    if (topic === TRANSACTION_TOPIC) return this.transactions;
+    return topic === SHARE_STATE_TOPIC ? this.sharing.states : null;
   }
 
   /** Flushes and marks the directories as cleanly closed. Requests must have ended. */

@@ -208,6 +208,16 @@ export function offsets(call: AddCase): void {
     many('o-5', [{ name: 'never', topicId: UNKNOWN_UUID, partitionIndexes: [0] }]),
     { versions: [8, 10] },
   );
+  call(
+    'OffsetFetch',
+    'of groups, a topic that does not exist before one that does',
+    (a) =>
+      many('o-5', [
+        { name: 'never', topicId: UNKNOWN_UUID, partitionIndexes: [0] },
+        { name: 'group-topic', topicId: a.topicId('group-topic'), partitionIndexes: [0] },
+      ]),
+    { versions: [8, 10] },
+  );
   call('OffsetFetch', 'of groups, no topics', many('o-5', []), { versions: [8, 10] });
   call(
     'OffsetFetch',

@@ -109,6 +109,11 @@ export class GroupCoordinator {
     return this.#shards.find(groupId);
   }
 
+  /** See `CoordinatorShards.topicCreated`. */
+  topicCreated(): Promise<void> {
+    return this.#shards.topicCreated();
+  }
+
   /** See `CoordinatorShards.resign`. */
   resign(partition: number): void {
     this.#shards.resign(partition);

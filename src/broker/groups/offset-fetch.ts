@@ -73,7 +73,9 @@ function fetchGroup(
     topics:
       topics === null
         ? allTopics(partitionsOf(shard.offsets, groupId, requireStable), topicNames, usesIds, find)
-        : topics.map((topic) => oneTopic(topicNames, topic, usesIds, find)),
+        : (usesIds ? namedFirst(topicNames, topics) : topics).map((topic) =>
+            oneTopic(topicNames, topic, usesIds, find),
+          ),
   });
 }
 
@@ -118,6 +120,12 @@ function allTopics(
     );
   }
   return topics;
+}
+
+/** As Kafka answers: ids of no topic after all others. */
+function namedFirst(topicNames: TopicNames, topics: readonly OffsetFetchRequestTopics[]) {
+  const isNamed = ({ topicId }: OffsetFetchRequestTopics) => topicNames.nameOf(topicId) !== null;
+  return [...topics.filter(isNamed), ...topics.filter((topic) => !isNamed(topic))];
 }
 
 function oneTopic(

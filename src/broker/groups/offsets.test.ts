@@ -154,6 +154,19 @@ describe('committing offsets', () => {
     assert.deepEqual(committed(broker), ['events-1:7']);
   });
 
+  it('answers for ids of no topic after all others', async () => {
+    const broker = await startGroups();
+    await commit(broker, 1n);
+    const asked = ['?', 'id-of-events'].map((topicId) => ({ name: 'x', topicId, partitionIndexes: [0] }));
+    const request = createOffsetFetchRequest({
+      groups: [{ groupId: GROUP, memberId: null, memberEpoch: -1, topics: asked }],
+    });
+    const order = (version: number) =>
+      fetchOffsets(broker.groups, names, request, version).groups[0]!.topics.map(({ topicId }) => topicId);
+    assert.deepEqual(order(10), ['id-of-events', '?']);
+    assert.deepEqual(order(9), ['?', 'id-of-events']);
+  });
+
   it('shows an offset when it is written, and keeps the old one if it cannot be', async () => {
     const broker = await startGroups();
     await commit(broker, 1n);

@@ -40,6 +40,11 @@ export class ShareStateCoordinator {
     return this.#shards.find(key);
   }
 
+  /** See `CoordinatorShards.topicCreated`. */
+  topicCreated(): Promise<void> {
+    return this.#shards.topicCreated();
+  }
+
   /** See `CoordinatorShards.resign`. */
   resign(partition: number): void {
     this.#shards.resign(partition);

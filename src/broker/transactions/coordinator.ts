@@ -64,6 +64,11 @@ export class TransactionCoordinator {
     return this.#shards.find(transactionalId);
   }
 
+  /** See `CoordinatorShards.topicCreated`. */
+  topicCreated(): Promise<void> {
+    return this.#shards.topicCreated();
+  }
+
   /** See `CoordinatorShards.resign`. */
   resign(partition: number): void {
     this.#shards.resign(partition);

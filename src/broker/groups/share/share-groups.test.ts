@@ -132,6 +132,40 @@ describe('share groups', () => {
     assert.equal(partitionsOf(next).length, 7);
   });
 
+  describe('that wait between assignments', () => {
+    const times = { sessionTimeoutMs: 45_000, heartbeatIntervalMs: 5_000, assignmentIntervalMs: 1_000 };
+
+    beforeEach(async () => {
+      broker.groups.close();
+      const share = testShares(states, { config: { maxSize: 10, timesOf: () => times } });
+      broker = await startGroups(undefined, {}, undefined, { topics, share });
+    });
+
+    it('count new partitions in with one epoch', async () => {
+      const { memberEpoch } = await join(broker, 'a', 'events', 'later');
+      topics.set('later', 2);
+      broker.groups.topicChanged('later');
+      const early = await heartbeat(broker, { memberEpoch });
+      assert.deepEqual([early.memberEpoch, early.assignment], [memberEpoch, null]);
+      assert.equal(states.states.size, 6);
+      await broker.clock.advance(1_000);
+      const next = await heartbeat(broker, { memberEpoch });
+      assert.equal(next.memberEpoch, memberEpoch + 1);
+      assert.equal(partitionsOf(next).length, 6);
+    });
+
+    it('take a deleted topic back at once', async () => {
+      const { memberEpoch } = await join(broker, 'a', 'events', 'audits');
+      topics.set('events', 0);
+      await broker.groups.topicDeleted('events');
+      const early = await heartbeat(broker, { memberEpoch });
+      assert.equal(early.memberEpoch, memberEpoch);
+      assert.deepEqual(partitionsOf(early), [`${topicId('audits')}:0`]);
+      await broker.clock.advance(1_000);
+      assert.equal((await heartbeat(broker, { memberEpoch })).memberEpoch, memberEpoch + 1);
+    });
+  });
+
   it('gives nothing whose state could not be made, and tries again', async () => {
     states.failure = ErrorCode.COORDINATOR_NOT_AVAILABLE;
     const joined = await join(broker, 'a', 'events');

@@ -10,7 +10,7 @@ import { sameTopics } from '../consumer/consumer-member.ts';
 import { GroupWriter, type GroupWriterOptions, replayOf } from '../consumer/group-writer.ts';
 import { metadataHash, topicIdsOf } from '../consumer/topics.ts';
 import type { GroupClient } from '../group-client.ts';
-import type { ShareContext } from './context.ts';
+import { isAssignmentYoung, type ShareContext } from './context.ts';
 import {
   ShareGroup,
   type ShareGroupRecord,
@@ -158,7 +158,9 @@ export class ShareGroups {
       epoch: group.assignmentEpoch,
       assignment: group.targetOf(memberId),
     };
-    const assigned = 'of' in target ? target.of(memberId) : target.assignment;
+    const wanted = 'of' in target ? target.of(memberId) : target.assignment;
+    // What is deleted goes at once, although the next target may have to wait.
+    const assigned = new Map([...wanted].filter(([topicId]) => this.#context.topics.byId(topicId) !== null));
     const found = group.member(memberId);
     if (found === undefined) throw unknownMember(group.groupId, memberId);
     let member = found;
@@ -173,11 +175,9 @@ export class ShareGroups {
   /** A new target assignment for the whole group; null if the last one is good or too young. */
   #nextTarget(group: ShareGroup, records: ShareGroupRecord[]) {
     if (group.assignmentEpoch >= group.groupEpoch) return null;
-    const { clock, config, logger, topics } = this.#context;
+    if (isAssignmentYoung(this.#context, group)) return null;
+    const { clock, logger, topics } = this.#context;
     const now = clock.now();
-    const { assignmentIntervalMs } = config.timesOf(group.groupId);
-    const { assignmentTimestampMs } = group;
-    if (assignmentTimestampMs !== 0 && now < assignmentTimestampMs + assignmentIntervalMs) return null;
     const members = Array.from(group.members(), ({ memberId, topicNames }) => ({
       memberId,
       topicIds: topicIdsOf(topics, topicNames),

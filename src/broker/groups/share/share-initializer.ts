@@ -1,7 +1,7 @@
 import type { Uuid } from '../../../protocol/wire/types.ts';
 import { UNINITIALIZED_OFFSET } from '../../share/partition-state.ts';
-import type { ShareContext } from './context.ts';
-import { type ShareGroup, type TopicStates, withStates } from './share-group.ts';
+import { isAssignmentYoung, type ShareContext } from './context.ts';
+import { type ShareGroup, type ShareGroupRecord, type TopicStates, withStates } from './share-group.ts';
 
 /** Makes the states of partitions that a group's members have come to subscribe to. Without its state nobody gets a partition. */
 export class ShareInitializer {
@@ -50,14 +50,14 @@ export class ShareInitializer {
     if (groups.get(groupId) !== group) return;
     value = group.states;
     for (const [topicId, topic] of missing) value = withStates(value, 'initialized', topicId, topic);
-    const epoch = { epoch: group.groupEpoch + 1, metadataHash: group.metadataHash };
-    await writer.write({
-      groupId,
-      records: [
-        { kind: 'states', value },
-        { kind: 'epoch', value: epoch },
-      ],
-    });
+    const records: ShareGroupRecord[] = [{ kind: 'states', value }];
+    // An assignment that still has to wait counts these partitions in.
+    const isAwaited = group.assignmentEpoch < group.groupEpoch && isAssignmentYoung(this.#context, group);
+    if (!isAwaited) {
+      const epoch = { epoch: group.groupEpoch + 1, metadataHash: group.metadataHash };
+      records.push({ kind: 'epoch', value: epoch });
+    }
+    await writer.write({ groupId, records });
   }
 
   /** What is subscribed to, exists, and has no state. */
