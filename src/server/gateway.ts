@@ -1,6 +1,6 @@
 import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
-import { sharedMemoryName } from '../broker/acknowledged-memory.ts';
+import { removeAbandonedMemory, sharedMemoryName } from '../broker/acknowledged-memory.ts';
 import { EmbeddedBroker } from '../broker/embedded-broker.ts';
 import type { AdvertisedListener, KafabricConfig, Listener } from '../config/index.ts';
 import {
@@ -64,6 +64,7 @@ export class Gateway {
   }
 
   async #start(config: KafabricConfig): Promise<void> {
+    await removeAbandonedMemory(this.#log);
     configureArena(arenaBytes(config), sharedMemoryName(config));
     await this.#startHttp(config.get('metrics.listener'));
     const { listeners, advertised } = await withRealPorts(config);
