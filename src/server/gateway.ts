@@ -114,6 +114,7 @@ export class Gateway {
       readiness: () => ({
         ready: this.#state === 'ready',
         reasons: this.#state === 'ready' ? [] : [this.#state],
+        stores: this.#broker?.stores.peers.map(({ address, circuit }) => ({ address, circuit })) ?? [],
       }),
       version,
     });
