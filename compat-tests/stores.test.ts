@@ -50,6 +50,12 @@ describe('payload stores', function () {
     await scene.consume();
     for (const { metricsUrl } of stores) assert.ok((await fetch(`${metricsUrl}/health/live`)).ok);
     assert.equal(readdirSync(join(scene.dir, 'addresses')).length, 3);
+    const ready = await fetch(`${scene.broker.metricsUrl}/health/ready`);
+    const known = ((await ready.json()) as { stores: { address: string; circuit: string }[] }).stores;
+    assert.deepEqual(
+      known.map(({ address, circuit }) => `${address} ${circuit}`).sort(),
+      stores.map(({ address }) => `${address} closed`).sort(),
+    );
     const copies = await Promise.all(stores.map((store) => store.metric('store_written_bytes_total')));
     assert.ok(copies.reduce((sum, bytes) => sum + bytes) >= 2 * 12 * size);
   });

@@ -1,6 +1,6 @@
-// Compares what moves between a gateway and a store over plain TCP with raw TCP, in the same run. See README.md.
+// Compares what moves between a gateway and a store with raw TCP, in the same run. See README.md.
 //
-//   npm run build && node dist/bench/stores/run.js [rounds] [seconds] [directory] [KiB,KiB,...]
+//   npm run build && node dist/bench/stores/run.js [rounds] [seconds] [directory] [KiB,KiB,...] [provider]
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,8 @@ import { StoreConnection } from '../../src/backend/payload/stores/store-connecti
 import { splitAddress } from '../../src/backend/payload/stores/store-peer.ts';
 import { newIncarnation, storedName } from '../../src/backend/payload/stores/stored-name.ts';
 import { arenaStats, NativeMemory } from '../../src/native/arena.ts';
-import { FabricTransport } from '../../src/native/fabric.ts';
+import { FabricTransport, inspectFabric, PLAIN_TCP } from '../../src/native/fabric.ts';
+import { usableWays } from '../../src/native/fabric-choice.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { median } from '../measure/statistics.ts';
 
@@ -21,6 +22,7 @@ const seconds = Number(process.argv[3] ?? 1);
 /** Where the store has its files. */
 const place = process.argv[4] ?? tmpdir();
 const PIECES = (process.argv[5]?.split(',').map(Number) ?? [256, 1024, 4096]).map((kib) => kib << 10);
+const PROVIDER = process.argv[6] ?? PLAIN_TCP;
 const UNDER_WAY = 8;
 /** The store's file: it stays in the memory of the store when it is read. */
 const FILE_BYTES = 64 << 20;
@@ -46,7 +48,7 @@ async function startStore(directory: string) {
     'arena.bytes': '536870912',
     // On a busy machine nothing is heard of an end for seconds.
     'payload.store.heartbeat.ms': '60000',
-    'fabric.provider': 'plain-tcp',
+    'fabric.provider': PROVIDER,
   };
   const overrides = Object.entries(settings).flatMap(([key, value]) => ['--override', `${key}=${value}`]);
   const program = [join(root, 'dist/kafabric/main.js'), 'store', 'run', ...overrides];
@@ -63,7 +65,7 @@ async function startStore(directory: string) {
     requestTimeoutMs: TIMEOUT_MS,
     clock: systemClock,
     fabric: {
-      ways: [{ provider: 'plain-tcp', domain: '', network: '' }],
+      ways: usableWays(await inspectFabric(''), { provider: PROVIDER, domain: '' }),
       host: 'bench',
       arenaBytes: arenaStats().capacityBytes,
       open: (way) => FabricTransport.open(way, options),
@@ -153,7 +155,7 @@ const { child, connection } = await startStore(directory);
 const memory = NativeMemory.allocate(UNDER_WAY * PIECES[PIECES.length - 1]!)!;
 memory.bytes().fill(7);
 try {
-  console.log('GB/s, the part of raw TCP, and CPU seconds of both processes for a GB');
+  console.log('GB/s, the part of raw TCP with its spread, and CPU seconds of both processes for a GB');
   console.log('piece | raw TCP | given by the store | taken and acknowledged');
   for (const piece of PIECES) {
     const found: { raw: Rate; taken: Rate; given: Rate }[] = [];
@@ -163,8 +165,11 @@ try {
       found.push({ raw: bare, ...(await measure(connection, memory, piece)) });
     }
     const of = (value: (one: (typeof found)[number]) => number) => median(found.map(value)).toFixed(2);
-    const shown = (key: 'given' | 'taken') =>
-      `${of((one) => one[key].rate)}, ${of((one) => one[key].rate / one.raw.rate)}, ${of((one) => one[key].cpu)}`;
+    const shown = (key: 'given' | 'taken') => {
+      const parts = found.map((one) => one[key].rate / one.raw.rate).sort((a, b) => a - b);
+      const spread = `${parts[0]!.toFixed(2)} to ${parts[parts.length - 1]!.toFixed(2)}`;
+      return `${of((one) => one[key].rate)}, ${median(parts).toFixed(2)} (${spread}), ${of((one) => one[key].cpu)}`;
+    };
     const bare = `${of(({ raw }) => raw.rate)}, ${of(({ raw }) => raw.cpu)}`;
     console.log(`${piece >> 10} KiB | ${bare} | ${shown('given')} | ${shown('taken')}`);
   }

@@ -33,7 +33,9 @@ std::string because(const std::string& what, int error) {
   return what + ": " + strerror_r(error, buffer, sizeof(buffer));
 }
 
-std::string prefixOf(const SharedPlace& place) { return "kafabric-" + place.name + "."; }
+const std::string kPrefix = "kafabric-";
+
+std::string prefixOf(const SharedPlace& place) { return kPrefix + place.name + "."; }
 
 /** Whether all of it would fit, with a sixteenth of the file system to spare for others. */
 bool hasRoom(const SharedPlace& place, size_t bytes, std::string& reason) {
@@ -175,11 +177,20 @@ bool isSharedName(const std::string& name) {
   return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), allowed);
 }
 
+bool isSharedFileName(const std::string& path) {
+  std::string suffix = path.substr(path.rfind('.') + 1);
+  long pid = 0;
+  uint64_t random = 0;
+  int end = 0;
+  return std::sscanf(suffix.c_str(), "%10ld-%16" SCNx64 "%n", &pid, &random, &end) == 2 && pid > 0 &&
+         static_cast<size_t>(end) == suffix.size() && suffix.size() - suffix.find('-') == 17;
+}
+
 std::vector<std::string> sharedFilesOf(const SharedPlace& place) {
   std::vector<std::string> paths;
   DIR* directory = ::opendir(place.directory.c_str());
   if (!directory) return paths;
-  std::string prefix = prefixOf(place);
+  std::string prefix = place.name.empty() ? kPrefix : prefixOf(place);
   // Names hold no '.', so that what starts with the prefix is of this place.
   while (dirent* entry = ::readdir(directory)) {
     if (std::strncmp(entry->d_name, prefix.c_str(), prefix.size()) == 0) paths.push_back(place.directory + "/" + entry->d_name);

@@ -93,7 +93,9 @@ class SharedFile {
 
 /** Whether `name` is allowed in a SharedPlace. */
 bool isSharedName(const std::string& name);
-/** The paths of all files of the place, whoever their owners are. */
+/** Whether the path ends as those of files for shared memory do. */
+bool isSharedFileName(const std::string& path);
+/** The paths of all files of the place, whoever their owners are; without a name, of all places in the directory. */
 std::vector<std::string> sharedFilesOf(const SharedPlace& place);
 
 }  // namespace kafabric

@@ -39,10 +39,39 @@ void replay(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value toObject(Napi::Env env, const AbandonedMemory& memory) {
+  Napi::Object result = Napi::Object::New(env);
+  result["path"] = memory.path;
+  result["bytes"] = static_cast<double>(memory.bytes);
+  result["entries"] = static_cast<double>(memory.entries);
+  result["file"] = memory.file;
+  result["removed"] = memory.removed;
+  return result;
+}
+
+// (id, age in seconds, remove); completes with an array of what was found.
+void abandoned(const Napi::CallbackInfo& info) {
+  double id = info[0].As<Napi::Number>().DoubleValue();
+  std::chrono::seconds age(info[1].As<Napi::Number>().Uint32Value());
+  bool remove = info[2].As<Napi::Boolean>().Value();
+  Completions& completions = Completions::of(info.Env());
+  Workers::post(info.Env(), [id, age, remove, &completions] {
+    auto found = findAbandoned(SharedPlace{}.directory, age, remove);
+    Completion done{id, 0, {}, nullptr};
+    done.result = [found = std::move(found)](Napi::Env env) -> Napi::Value {
+      Napi::Array result = Napi::Array::New(env, found.size());
+      for (uint32_t i = 0; i < found.size(); ++i) result[i] = toObject(env, found[i]);
+      return result;
+    };
+    completions.push(std::move(done));
+  });
+}
+
 }  // namespace
 
 void initJournal(Napi::Env env, Napi::Object exports) {
   exports["journalReplay"] = Napi::Function::New(env, replay, "journalReplay");
+  exports["journalAbandoned"] = Napi::Function::New(env, abandoned, "journalAbandoned");
 }
 
 }  // namespace kafabric::binding

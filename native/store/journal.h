@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -114,5 +115,21 @@ struct ReplayReport {
  * or flush is returned in `status` and names the file; that shared memory stays for another attempt. Blocks.
  */
 ReplayReport replayJournals(const SharedPlace& place, const std::string& own, IoStatus& status);
+
+/** Shared memory of a process that is dead. */
+struct AbandonedMemory {
+  std::string path;
+  uint64_t bytes = 0;    // that it takes
+  uint64_t entries = 0;  // acknowledged, and not written to their files
+  std::string file;      // one of these files; empty without entries
+  bool removed = false;
+};
+
+/**
+ * Finds shared memory in `directory`, of whatever name, whose owner is dead, and was made `age` ago at least: what is younger may be of a process that is about to
+ * be started again. `remove`: removes what has no entries, in which there is nothing that a replay would write; the rest stays for that, always. What is not this user's,
+ * or not understood, is left out. Blocks.
+ */
+std::vector<AbandonedMemory> findAbandoned(const std::string& directory, std::chrono::seconds age, bool remove);
 
 }  // namespace kafabric

@@ -41,7 +41,7 @@ struct Target {
 /** What a dead process has left: read with pread, never mapped, because touching a hole of a full tmpfs would be fatal. */
 class Remains {
  public:
-  explicit Remains(std::string path) : path_(std::move(path)), file_(::open(path_.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC)) {}
+  explicit Remains(std::string path) : path_(std::move(path)), file_(::open(path_.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)) {}
 
   /** Locked, so that its owner is dead. */
   bool claim() { return ::flock(file_.fd, LOCK_EX | LOCK_NB) == 0; }
@@ -56,7 +56,12 @@ class Remains {
 
   bool write(ReplayReport& report, IoStatus& status);
   void remove() { ::unlink(path_.c_str()); }
+  const std::string& path() const { return path_; }
   uint64_t createdNs() const { return createdNs_; }
+  /** When it was made, or changed last before it was complete. */
+  std::chrono::system_clock::time_point madeAt() const;
+  /** After `load`. */
+  AbandonedMemory describe() const;
 
  private:
   std::string refuse(const std::string& why) const { return path_ + " is not usable: " + why; }
@@ -164,6 +169,25 @@ int Remains::copy(const Piece& piece, int target) {
   return 0;
 }
 
+std::chrono::system_clock::time_point Remains::madeAt() const {
+  struct stat status {};
+  ::fstat(file_.fd, &status);
+  auto nanoseconds = std::chrono::nanoseconds(createdNs_);
+  if (createdNs_ == 0) nanoseconds = std::chrono::seconds(status.st_mtim.tv_sec);
+  return std::chrono::system_clock::time_point(std::chrono::duration_cast<std::chrono::system_clock::duration>(nanoseconds));
+}
+
+AbandonedMemory Remains::describe() const {
+  struct stat status {};
+  ::fstat(file_.fd, &status);
+  AbandonedMemory found{path_, static_cast<uint64_t>(status.st_blocks) * 512, 0, {}, false};
+  for (const auto& [index, target] : targets_) {
+    found.entries += target.pieces.size();
+    found.file = target.path;
+  }
+  return found;
+}
+
 bool Remains::write(ReplayReport& report, IoStatus& status) {
   for (const auto& [index, target] : targets_) {
     Descriptor file(::open(target.path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
@@ -226,6 +250,22 @@ ReplayReport replayJournals(const SharedPlace& place, const std::string& own, Io
     remains->remove();
   }
   return report;
+}
+
+std::vector<AbandonedMemory> findAbandoned(const std::string& directory, std::chrono::seconds age, bool remove) {
+  std::vector<AbandonedMemory> abandoned;
+  for (const std::string& path : sharedFilesOf({{}, directory})) {
+    if (!isSharedFileName(path)) continue;
+    Remains remains(path);
+    // Replays wait for who has it locked for so short a time.
+    if (!remains.exists() || !remains.claim() || !remains.exists() || !remains.load().empty()) continue;
+    if (std::chrono::system_clock::now() - remains.madeAt() < age) continue;
+    AbandonedMemory found = remains.describe();
+    found.removed = remove && found.entries == 0;
+    if (found.removed) remains.remove();
+    abandoned.push_back(std::move(found));
+  }
+  return abandoned;
 }
 
 }  // namespace kafabric

@@ -226,6 +226,51 @@ TEST(journal_replay_leaves_the_living_alone) {
   CHECK_EQ(sharedFilesOf(place.shared).size(), 1u);
 }
 
+TEST(abandoned_memory_goes_unless_a_replay_needs_it) {
+  std::string shm = "/dev/shm/kafabric-test-XXXXXX";
+  CHECK(::mkdtemp(shm.data()));
+  Place place("abandoned");
+  place.shared.directory = shm;
+  createFile(place.path(0));
+  leaveBehind(place, [&](Arena& arena, Journal& journal) { addBlocks(place, arena, journal, 3); });
+  std::string needed = sharedFilesOf(place.shared).at(0);
+  Place other("abandoned-too");
+  other.shared.directory = shm;
+  leaveBehind(other, [&](Arena&, Journal&) {});
+  std::string idle = sharedFilesOf(other.shared).at(0);
+  Arena living(kArenaBytes, other.shared);
+  // Of a process that died before it had written the header; and what only looks as if it were ours.
+  std::string unfinished = shm + "/kafabric-x.1-0123456789abcdef";
+  createFile(unfinished);
+  for (const char* name : {"/kafabric-x.1-0123", "/kafabric-notes", "/kafabric-x.1-0123456789abcdef.old"}) createFile(shm + name);
+  CHECK_EQ(findAbandoned(shm, std::chrono::hours(1), true).size(), 0u);
+
+  auto find = [&](bool remove) {
+    auto found = findAbandoned(shm, std::chrono::seconds(0), remove);
+    std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.entries < b.entries; });
+    return found;
+  };
+  auto found = find(false);
+  CHECK_EQ(found.size(), 3u);
+  CHECK(std::none_of(found.begin(), found.end(), [](const auto& one) { return one.removed; }));
+  CHECK_EQ(found[2].path, needed);
+  CHECK_EQ(found[2].entries, 3u);
+  CHECK_EQ(found[2].file, place.path(0));
+  CHECK(found[2].bytes >= 3 * kBlockBytes);
+  CHECK(found[2].bytes <= SharedFile::kDataOffset + kArenaBytes);
+  found = find(true);
+  CHECK(found[0].removed && found[1].removed && !found[2].removed);
+  CHECK(!std::filesystem::exists(idle) && !std::filesystem::exists(unfinished));
+  CHECK_EQ(sharedFilesOf(other.shared).size(), 1u);
+  CHECK(std::filesystem::exists(shm + "/kafabric-notes"));
+  CHECK_EQ(find(true).size(), 1u);
+
+  IoStatus status;
+  CHECK_EQ(replayJournals(place.shared, "", status).entries, 3u);
+  checkBlocks(place, 3);
+  std::filesystem::remove_all(shm);
+}
+
 TEST(journal_replay_refuses_what_is_damaged) {
   CHECK_EQ(replayDamaged("sound", [](auto&, auto&) {}).entries, 1u);
   CHECK_EQ(replayDamaged("unfinished", [](SharedHeader& header, auto&) { header.magic = 0; }).entries, 0u);

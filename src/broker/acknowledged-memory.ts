@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { KafabricConfig } from '../config/index.ts';
-import { recoverAcknowledged } from '../native/journal.ts';
+import { abandonedMemory, recoverAcknowledged } from '../native/journal.ts';
 import type { Logger } from '../util/logger.ts';
 
 /** Names the shared memory of the gateways that use these data directories, of which one runs at a time. */
@@ -33,4 +33,13 @@ export async function writeAcknowledgedOf(name: string, logger: Logger): Promise
     );
   if (report.entries > 0)
     logger.info(report, 'wrote what was acknowledged from memory when the last process died');
+}
+
+/**
+ * Gives back the shared memory of killed processes, of whatever data directories, in which there is nothing that is not on a disk. Called before this process has its
+ * own, which may need the room.
+ */
+export async function removeAbandonedMemory(logger: Logger): Promise<void> {
+  for (const { path, bytes, removed } of await abandonedMemory(true))
+    if (removed) logger.info({ path, bytes }, 'removed the shared memory of a process that was killed');
 }

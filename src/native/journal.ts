@@ -3,6 +3,7 @@ import { completion } from './completions.ts';
 
 interface JournalBinding {
   journalReplay(id: number, name: string): void;
+  journalAbandoned(id: number, ageSeconds: number, remove: boolean): void;
 }
 
 export interface ReplayReport {
@@ -19,6 +20,21 @@ export interface ReplayReport {
   problems: string[];
 }
 
+/** Shared memory of a process that is dead. */
+export interface AbandonedMemory {
+  path: string;
+  /** That it takes. */
+  bytes: number;
+  /** Appends that were acknowledged and are not in their files: only a start with these files can use it. */
+  entries: number;
+  /** One of these files; empty without entries. */
+  file: string;
+  removed: boolean;
+}
+
+/** What is younger may be of a process that is about to be started again. */
+const ABANDONED_SECONDS = 60;
+
 const native = binding<JournalBinding>();
 
 /**
@@ -28,4 +44,12 @@ const native = binding<JournalBinding>();
  */
 export function recoverAcknowledged(name: string): Promise<ReplayReport> {
   return completion((id) => native.journalReplay(id, name));
+}
+
+/**
+ * Finds the shared arenas of this user, of whatever name, whose processes are dead. `remove`: removes those that hold nothing which was acknowledged and is
+ * not in its file; the others always stay, for `recoverAcknowledged`.
+ */
+export function abandonedMemory(remove: boolean): Promise<AbandonedMemory[]> {
+  return completion((id) => native.journalAbandoned(id, ABANDONED_SECONDS, remove));
 }

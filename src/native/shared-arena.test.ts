@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { closeSync, openSync, readdirSync, readSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { recoverAcknowledged } from './journal.ts';
+import { abandonedMemory, recoverAcknowledged } from './journal.ts';
 
 const child = fileURLToPath(new URL('./shared-arena.child.js', import.meta.url));
 const SHARED = '/dev/shm';
 const DATA_OFFSET = 16 << 20;
+/** Of the time in its first page. */
+const CREATED_OFFSET = 16;
 
 describe('a shared arena', () => {
   const name = `test-${process.pid}`;
@@ -59,6 +61,29 @@ describe('a shared arena', () => {
     assert.deepEqual(problems, [
       `${foreign} is not usable: it does not begin as shared memory of this program does`,
     ]);
+  });
+
+  it('is left alone by others after a kill, for the process may be started again', async () => {
+    run('kill');
+    const found = await abandonedMemory(false);
+    assert.deepEqual(
+      found.filter(({ path }) => left().includes(path)),
+      [],
+    );
+    assert.equal(left().length, 1);
+  });
+
+  it('is found when it was made long ago', async () => {
+    run('kill');
+    const [path] = left();
+    const made = Buffer.alloc(8);
+    made.writeBigUInt64LE(BigInt(Date.now() - 3_600_000) * 1_000_000n);
+    const fd = openSync(path!, 'r+');
+    writeSync(fd, made, 0, made.length, CREATED_OFFSET);
+    closeSync(fd);
+    const found = (await abandonedMemory(false)).find((one) => one.path === path);
+    assert.deepEqual({ ...found, bytes: 0 }, { path, bytes: 0, entries: 0, file: '', removed: false });
+    assert.ok(found!.bytes >= 1 << 20);
   });
 
   it('can be given up', () => {

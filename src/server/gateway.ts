@@ -1,6 +1,6 @@
 import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
-import { sharedMemoryName } from '../broker/acknowledged-memory.ts';
+import { removeAbandonedMemory, sharedMemoryName } from '../broker/acknowledged-memory.ts';
 import { EmbeddedBroker } from '../broker/embedded-broker.ts';
 import type { AdvertisedListener, HttpAddress, KafabricConfig, Listener } from '../config/index.ts';
 import {
@@ -67,6 +67,7 @@ export class Gateway {
   }
 
   async #start(config: KafabricConfig): Promise<void> {
+    await removeAbandonedMemory(this.#log);
     configureArena(arenaBytes(config), sharedMemoryName(config));
     await this.#startHttp(config.resolved.metricsListener);
     const { listeners, advertised } = await withRealPorts(config);
@@ -114,6 +115,7 @@ export class Gateway {
       readiness: () => ({
         ready: this.#state === 'ready',
         reasons: this.#state === 'ready' ? [] : [this.#state],
+        stores: this.#broker?.stores.peers.map(({ address, circuit }) => ({ address, circuit })) ?? [],
       }),
       version,
     });

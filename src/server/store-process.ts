@@ -6,7 +6,7 @@ import { removeFile } from '../backend/payload/small-files.ts';
 import { addressFile, writeAddress } from '../backend/payload/stores/addresses.ts';
 import { StoreDirectory } from '../backend/payload/stores/process/store-directory.ts';
 import { StoreServer } from '../backend/payload/stores/process/store-server.ts';
-import { writeAcknowledgedOf } from '../broker/acknowledged-memory.ts';
+import { removeAbandonedMemory, writeAcknowledgedOf } from '../broker/acknowledged-memory.ts';
 import type { HttpAddress, KafabricConfig } from '../config/index.ts';
 import { isLoopbackHost } from '../config/listeners.ts';
 import {
@@ -63,6 +63,7 @@ export class StoreProcess {
     const at = storePath(config);
     const listener = storeListener(config);
     const memoryName = sharedName(at);
+    await removeAbandonedMemory(this.#log);
     configureArena(arenaBytes(config), memoryName);
     await this.#startHttp(config.resolved.metricsListener);
     const store = new Store({

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { FoundPayload, PayloadPlace, PayloadPlaces } from './ports.ts';
-import { makeDirectory, namesIn } from './small-files.ts';
+import { makeDirectory } from './small-files.ts';
 
 export const PAYLOAD_SUFFIX = '.payload';
 export const EXTENTS_SUFFIX = '.extents';
@@ -56,9 +56,9 @@ export class HomePlaces implements PayloadPlaces {
     this.#ready = null;
   }
 
-  async find(): Promise<FoundPayload[]> {
+  async find(names: readonly string[]): Promise<FoundPayload[]> {
     const found: FoundPayload[] = [];
-    for (const name of await namesIn(this.#directory)) {
+    for (const name of names) {
       const segmentId = segmentOfPayload(name);
       if (segmentId !== null)
         found.push({ segmentId, place: homePlace(join(this.#directory, name), Promise.resolve()) });

@@ -334,7 +334,7 @@ describe('PartitionPayloads', () => {
       attach: () => undefined,
       configure: () => undefined,
       relocated: () => undefined,
-      find: () => home.find(),
+      find: (names) => home.find(names),
       place(segmentId) {
         const place = home.place(segmentId);
         return Object.defineProperty({ ...place }, 'outage', { get: () => outage });
@@ -373,8 +373,8 @@ describe('PartitionPayloads', () => {
       configure: () => undefined,
       relocated: () => undefined,
       place: () => assert.fail(),
-      find: async () =>
-        (await home.find()).map((found) => ({ ...found, place: { ...found.place, isAwaited: true } })),
+      find: async (names) =>
+        (await home.find(names)).map((found) => ({ ...found, place: { ...found.place, isAwaited: true } })),
     };
     const remote = {
       remove: (path: string) => files.remove(path),

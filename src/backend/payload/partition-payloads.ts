@@ -86,12 +86,12 @@ export class PartitionPayloads implements SegmentOwner {
   async recover(input: RecoveryInput): Promise<bigint | null> {
     const { directory, logger } = this.#segments;
     const scope = { directory, open: this.#open, places: this.#places, logger };
-    const { segments, unsealed, nextId, cut, lost } = await recoverSegments(scope, input);
+    const { segments, unsealed, nextId, cut, lost, mayHoldDead } = await recoverSegments(scope, input);
     this.#lost = lost;
     for (const segment of segments) this.#segments.add(segment);
     for (const segment of unsealed) this.#segments.unsealed.add(segment);
     this.#appends.nextId = nextId;
-    await this.#release.recover();
+    this.#release.mayHoldDead = mayHoldDead;
     return cut;
   }
 

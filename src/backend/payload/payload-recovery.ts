@@ -42,6 +42,9 @@ export class PayloadUnreachable extends Error {
   }
 }
 
+/** Is there when a process has ended before it could give up all that it was to. */
+export const UNRELEASED = 'unreleased';
+
 export interface RecoveredPayload {
   /** In the order of their numbers. */
   readonly segments: readonly PayloadSegment[];
@@ -52,6 +55,8 @@ export interface RecoveredPayload {
   readonly cut: bigint | null;
   /** What was lost with a restart of the machine, and its records with it; null: nothing. */
   readonly lost: LostPayload | null;
+  /** What was to be given up may still be listed. */
+  readonly mayHoldDead: boolean;
 }
 
 /** What recovery works on: a partition's payload directory, and where its files are. */
@@ -67,10 +72,15 @@ export interface RecoveryScope {
  * @throws PayloadUnreachable, and then it has changed nothing that a second attempt needs
  */
 export async function recoverSegments(scope: RecoveryScope, input: RecoveryInput): Promise<RecoveredPayload> {
-  const unchecked = await readUnchecked(scope.directory);
+  const names = await namesIn(scope.directory);
+  const unchecked = names.includes(UNCHECKED) ? await readUnchecked(scope.directory) : null;
   const { recoveryPoint } = input;
   const isEarlier = unchecked !== null && (recoveryPoint === null || unchecked < recoveryPoint);
-  const recovery = new PayloadRecovery(scope, isEarlier ? { ...input, recoveryPoint: unchecked } : input);
+  const recovery = new PayloadRecovery(
+    scope,
+    names,
+    isEarlier ? { ...input, recoveryPoint: unchecked } : input,
+  );
   try {
     const recovered = await recovery.run();
     if (unchecked !== null) await removeFile(join(scope.directory, UNCHECKED));
@@ -82,16 +92,11 @@ export async function recoverSegments(scope: RecoveryScope, input: RecoveryInput
   }
 }
 
-async function readUnchecked(directory: string): Promise<bigint | null> {
+async function readUnchecked(directory: string): Promise<bigint> {
   const path = join(directory, UNCHECKED);
-  try {
-    const text = await readFile(path, 'utf8');
-    if (!/^\d{1,19}\n$/.test(text)) throw new Error(`${path} holds no offset: put 0 into it, or remove it`);
-    return BigInt(text.trim());
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
-  }
+  const text = await readFile(path, 'utf8');
+  if (!/^\d{1,19}\n$/.test(text)) throw new Error(`${path} holds no offset: put 0 into it, or remove it`);
+  return BigInt(text.trim());
 }
 
 async function writeUnchecked(directory: string, offset: bigint): Promise<void> {
@@ -101,6 +106,8 @@ async function writeUnchecked(directory: string, offset: bigint): Promise<void> 
 
 class PayloadRecovery {
   readonly #scope: RecoveryScope;
+  /** What the directory holds. */
+  readonly #names: readonly string[];
   readonly #input: RecoveryInput;
   readonly #segments = new Map<number, PayloadSegment>();
   readonly #unsealed: PayloadSegment[] = [];
@@ -112,8 +119,9 @@ class PayloadRecovery {
   readonly #lost = new Map<number, { segmentId: number; first: bigint; last: bigint }>();
   readonly #lostTotal = { batches: 0, bytes: 0 };
 
-  constructor(scope: RecoveryScope, input: RecoveryInput) {
+  constructor(scope: RecoveryScope, names: readonly string[], input: RecoveryInput) {
     this.#scope = scope;
+    this.#names = names;
     this.#input = input;
   }
 
@@ -140,7 +148,8 @@ class PayloadRecovery {
   #result(cut: bigint | null): RecoveredPayload {
     const segments = [...this.#segments].sort(([a], [b]) => a - b).map(([, segment]) => segment);
     const lost = (this.#scope.places.lost?.size ?? 0) === 0 ? null : this.#lostPayload();
-    return { segments, unsealed: this.#unsealed, nextId: this.#nextId, cut, lost };
+    const mayHoldDead = this.#names.includes(UNRELEASED);
+    return { segments, unsealed: this.#unsealed, nextId: this.#nextId, cut, lost, mayHoldDead };
   }
 
   #lostPayload(): LostPayload {
@@ -272,9 +281,10 @@ class PayloadRecovery {
   async #findPlaces(): Promise<ReadonlyMap<number, PayloadPlace>> {
     const { directory } = this.#scope;
     const places = new Map<number, PayloadPlace>();
-    for (const { segmentId, place } of await this.#scope.places.find()) places.set(segmentId, place);
+    for (const { segmentId, place } of await this.#scope.places.find(this.#names))
+      places.set(segmentId, place);
     const { outage } = this.#scope.places;
-    for (const name of await namesIn(directory)) {
+    for (const name of this.#names) {
       const id = segmentOfExtents(name);
       const lost = id !== null && !places.has(id);
       if (lost && outage !== null) places.set(id, absentPlace(payloadPath(directory, id), outage));

@@ -1,12 +1,10 @@
 import { join } from 'node:path';
 import type { Extent } from './extents.ts';
 import type { PartitionSegments } from './partition-segments.ts';
-import type { Reference } from './payload-recovery.ts';
+import { type Reference, UNRELEASED } from './payload-recovery.ts';
 import type { PayloadSegment } from './segment.ts';
-import { namesIn, removeFile, replaceFile } from './small-files.ts';
+import { removeFile, replaceFile } from './small-files.ts';
 
-/** Is there when a process has ended before it could give up all that it was to. */
-const UNRELEASED = 'unreleased';
 const FAILURE = 'Payload that nothing refers to could not be removed';
 
 /** Gives up single extents to which nothing refers any more, as compaction says. */
@@ -15,22 +13,13 @@ export class PayloadRelease {
   readonly #isActive: (segment: PayloadSegment) => boolean;
   /** What is to be given up, by segment: base offsets of extents. */
   readonly #unreleased = new Map<number, Set<bigint>>();
-  #mayHoldDead = false;
+  /** What was to be given up may still be listed: `retainOnly` is to be told what the log refers to. */
+  mayHoldDead = false;
 
   /** `isActive`: the segment takes extents, and stays although it has none. */
   constructor(segments: PartitionSegments, isActive: (segment: PayloadSegment) => boolean) {
     this.#segments = segments;
     this.#isActive = isActive;
-  }
-
-  /** Looks whether the process before has left something. */
-  async recover(): Promise<void> {
-    this.#mayHoldDead = (await namesIn(this.#segments.directory)).includes(UNRELEASED);
-  }
-
-  /** What was to be given up may still be listed: `retainOnly` is to be told what the log refers to. */
-  get mayHoldDead(): boolean {
-    return this.#mayHoldDead;
   }
 
   /** See PartitionPayloads.release. */
@@ -91,8 +80,8 @@ export class PayloadRelease {
     }
     await settle(id, live);
     for (const id of unseen) await this.#drop(id, () => true);
-    if (this.#mayHoldDead) await removeFile(join(this.#segments.directory, UNRELEASED));
-    this.#mayHoldDead = false;
+    if (this.mayHoldDead) await removeFile(join(this.#segments.directory, UNRELEASED));
+    this.mayHoldDead = false;
   }
 
   async #drop(id: number, isDead: (extent: Extent) => boolean): Promise<void> {

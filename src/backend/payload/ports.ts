@@ -129,8 +129,8 @@ export interface PayloadPlaces {
   /** Called once, before anything else. */
   attach(owner: SegmentOwner): void;
   configure(options: PlacementOptions): void;
-  /** What is there at the start; a file that is there twice is listed once. */
-  find(): Promise<FoundPayload[]>;
+  /** What is there at the start; a file that is there twice is listed once. `names`: what the partition's payload directory holds. */
+  find(names: readonly string[]): Promise<FoundPayload[]>;
   /**
    * For a new segment that begins with `bytes`, and may grow to `segmentBytes`. Throws an Error with `code` ENOSPC when there is no room
    * anywhere.

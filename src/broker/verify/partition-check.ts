@@ -102,8 +102,9 @@ class PartitionCheck {
 
   async run(): Promise<void> {
     const { directory, logStartOffset, name } = this.#target;
-    await this.#findFiles();
-    this.#records = await readRecords(this.#payloadDirectory);
+    const names = await namesIn(this.#payloadDirectory);
+    await this.#findFiles(names);
+    this.#records = await readRecords(this.#payloadDirectory, names);
     for (const [id, record] of this.#records) this.#options.copies?.name(name, id, record);
     let logIsReadable = true;
     const events = {
@@ -132,7 +133,7 @@ class PartitionCheck {
   }
 
   /** Payload in its own directory counts as below the last tier. */
-  async #findFiles(): Promise<void> {
+  async #findFiles(names: readonly string[]): Promise<void> {
     const bySegment = new Map<number, PayloadCopy[]>();
     const add = (file: PayloadCopy) => {
       const files = bySegment.get(file.segmentId);
@@ -146,7 +147,7 @@ class PartitionCheck {
           path,
         ]);
     }
-    for (const name of await namesIn(this.#payloadDirectory)) {
+    for (const name of names) {
       const segmentId = segmentOfPayload(name);
       const path = join(this.#payloadDirectory, name);
       if (segmentId !== null)

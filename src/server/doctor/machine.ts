@@ -2,6 +2,7 @@ import { readFile, statfs } from 'node:fs/promises';
 import { availableParallelism, release } from 'node:os';
 import type { KafabricConfig } from '../../config/index.ts';
 import { crc32cImplementation } from '../../native/batch.ts';
+import { abandonedMemory } from '../../native/journal.ts';
 import { arenaBytes, memoryBytes } from '../memory.ts';
 import { binaryBytes, type Finding, note, ok, problem } from './finding.ts';
 
@@ -17,6 +18,7 @@ export async function checkMachine(config: KafabricConfig): Promise<Finding[]> {
     checksums(),
     arena(config),
     await sharedMemory(config),
+    ...(await abandoned()),
     await hugePages(),
     openFiles(limits),
     lockedMemory(limits, arenaBytes(config)),
@@ -52,6 +54,19 @@ async function sharedMemory(config: KafabricConfig): Promise<Finding> {
     return note('memory', text, 'fine if what fills it is the arena of a gateway that runs');
   const advice = `mount -o remount,size=${Math.ceil(bytes / 2 ** 20) + 64}m ${SHARED_MEMORY}, with Docker --shm-size, or a smaller arena.bytes, or log.ack=disk`;
   return problem('memory', `${text}: every answer would wait for the disk`, advice);
+}
+
+/** What killed processes have left in shared memory. */
+async function abandoned(): Promise<Finding[]> {
+  return (await abandonedMemory(false)).map(({ path, bytes, entries, file }) => {
+    const text = `${path} is left of a process that was killed, and takes ${binaryBytes(bytes)}`;
+    if (entries === 0) return note('memory', text, 'the next start of any gateway or store removes it');
+    return note(
+      'memory',
+      `${text}; it has ${entries} acknowledged appends that are not on the disk, of ${file} among others`,
+      'a start with these data directories writes them to their files; remove it only if these are given up',
+    );
+  });
 }
 
 async function hugePages(): Promise<Finding> {

@@ -21,8 +21,11 @@ describe('HTTP listener', () => {
       const notReady = await fetch(`${url}/health/ready`);
       assert.equal(notReady.status, 503);
       assert.deepEqual(await notReady.json(), { status: 'not ready', reasons: ['recovering logs'] });
-      state = { ready: true, reasons: [] };
-      assert.equal((await fetch(`${url}/health/ready`)).status, 200);
+      const stores = [{ address: 'a:1', circuit: 'open' as const }];
+      state = { ready: true, reasons: [], stores };
+      const ready = await fetch(`${url}/health/ready`);
+      assert.equal(ready.status, 200);
+      assert.deepEqual(await ready.json(), { status: 'ready', reasons: [], stores });
       assert.equal((await fetch(`${url}/nothing`)).status, 404);
     } finally {
       await server.close();

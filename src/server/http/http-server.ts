@@ -8,6 +8,8 @@ import type { HttpAddress } from '../../config/index.ts';
 export interface Readiness {
   ready: boolean;
   reasons: string[];
+  /** Of a gateway with payload stores: whether requests go through to each. One that is away keeps nobody from being served. */
+  stores?: { address: string; circuit: 'closed' | 'half-open' | 'open' }[];
 }
 
 export interface HttpServerOptions extends HttpAddress {
@@ -34,8 +36,8 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   );
   app.get('/health/live', (c) => c.json({ status: 'live' }));
   app.get('/health/ready', (c) => {
-    const { ready, reasons } = options.readiness();
-    return c.json({ status: ready ? 'ready' : 'not ready', reasons }, ready ? 200 : 503);
+    const { ready, ...rest } = options.readiness();
+    return c.json({ status: ready ? 'ready' : 'not ready', ...rest }, ready ? 200 : 503);
   });
   const server = await listen(app, options.host, options.port);
   return {

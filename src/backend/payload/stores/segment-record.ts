@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { namesIn, replaceFile } from '../small-files.ts';
+import { replaceFile } from '../small-files.ts';
 
 const SUFFIX = '.stores';
 const MAX_COPIES = 64;
@@ -43,10 +43,13 @@ export async function writeRecord(path: string, { incarnation, copies }: Segment
   await replaceFile(path, Buffer.from(`${JSON.stringify({ version: 1, incarnation, copies: plain })}\n`));
 }
 
-/** The records of a partition's payload directory, by segment. Throws an Error for people when one cannot be understood. */
-export async function readRecords(directory: string): Promise<Map<number, SegmentRecord>> {
+/** The records among the `names` of a partition's payload directory, by segment. Throws an Error for people when one cannot be understood. */
+export async function readRecords(
+  directory: string,
+  names: readonly string[],
+): Promise<Map<number, SegmentRecord>> {
   const found = new Map<number, SegmentRecord>();
-  for (const name of await namesIn(directory)) {
+  for (const name of names) {
     if (!name.endsWith(SUFFIX)) continue;
     const digits = name.slice(0, -SUFFIX.length);
     if (!/^\d{20}$/.test(digits)) continue;

@@ -100,9 +100,9 @@ export class StorePlaces implements PayloadPlaces {
     for (const segment of this.segments.values()) segment.relocatedRecord(directory, directoryId);
   }
 
-  async find(): Promise<FoundPayload[]> {
-    const found = await this.#home.find();
-    for (const [segment, record] of await readRecords(this.directory)) {
+  async find(names: readonly string[]): Promise<FoundPayload[]> {
+    const found = await this.#home.find(names);
+    for (const [segment, record] of await readRecords(this.directory, names)) {
       const place = this.#stores.adopt(this, segment, record);
       found.push({ segmentId: segment, place });
     }

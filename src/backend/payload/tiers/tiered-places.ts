@@ -12,7 +12,7 @@ import type {
   PlacementOptions,
   SegmentOwner,
 } from '../ports.ts';
-import { makeDirectory, namesIn } from '../small-files.ts';
+import { makeDirectory } from '../small-files.ts';
 import type { TierFile, TierFileOwner } from './tier-file.ts';
 import type { TieredStorage } from './tiered-storage.ts';
 import { VolatileMarks } from './volatile-marks.ts';
@@ -97,34 +97,34 @@ export class TieredPlaces implements PayloadPlaces, TierFileOwner {
     return this.#storage.place(this, segmentId, bytes, segmentBytes);
   }
 
-  async find(): Promise<FoundPayload[]> {
+  async find(names: readonly string[]): Promise<FoundPayload[]> {
     const bySegment = new Map<number, TierFile[]>();
-    for (const file of [...this.#storage.adopt(this), ...(await this.#findAtHome())]) {
+    for (const file of [...this.#storage.adopt(this), ...(await this.#findAtHome(names))]) {
       if (file.at.isVolatile) this.#marks.adopt(file.segmentId);
       const files = bySegment.get(file.segmentId);
       if (files === undefined) bySegment.set(file.segmentId, [file]);
       else files.push(file);
     }
-    for (const file of await this.#assumeInBucket(bySegment)) bySegment.set(file.segmentId, [file]);
+    for (const file of await this.#assumeInBucket(names, bySegment)) bySegment.set(file.segmentId, [file]);
     const found: FoundPayload[] = [];
     for (const [segmentId, files] of bySegment) {
       const place = files.length === 1 ? files[0]! : await this.#chooseAmong(segmentId, files);
       found.push({ segmentId, place });
     }
-    await this.#findLost(bySegment);
+    await this.#findLost(names, bySegment);
     return found;
   }
 
   /** While a directory cannot be looked at nobody knows whether a segment is lost or there. */
-  async #findLost(found: ReadonlyMap<number, unknown>): Promise<void> {
-    const marked = await this.#marks.find();
+  async #findLost(names: readonly string[], found: ReadonlyMap<number, unknown>): Promise<void> {
+    const marked = this.#marks.find(names);
     for (const id of marked) if (!found.has(id) && this.outage === null) this.lost.add(id);
     await this.#marks.clear(marked.filter((id) => found.has(id))); // but for those that are in memory
   }
 
-  async #findAtHome(): Promise<TierFile[]> {
+  async #findAtHome(names: readonly string[]): Promise<TierFile[]> {
     const files: TierFile[] = [];
-    for (const name of await namesIn(this.#home)) {
+    for (const name of names) {
       const segmentId = segmentOfPayload(name);
       if (segmentId === null) continue;
       const path = join(this.#home, name);
@@ -135,9 +135,9 @@ export class TieredPlaces implements PayloadPlaces, TierFileOwner {
   }
 
   /** While the bucket cannot be listed, complete segments that are nowhere else are there. */
-  async #assumeInBucket(found: ReadonlyMap<number, unknown>): Promise<TierFile[]> {
+  async #assumeInBucket(names: readonly string[], found: ReadonlyMap<number, unknown>): Promise<TierFile[]> {
     const assumed: TierFile[] = [];
-    for (const name of await namesIn(this.#home)) {
+    for (const name of names) {
       const segmentId = segmentOfExtents(name);
       if (segmentId === null || found.has(segmentId)) continue;
       const path = join(this.#home, name);

@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { namesIn, removeFile, syncDirectory } from '../small-files.ts';
+import { removeFile, syncDirectory } from '../small-files.ts';
 
 const SUFFIX = '.memory';
 const NAME = /^(\d{20})\.memory$/;
@@ -21,9 +21,8 @@ export class VolatileMarks {
     this.#directory = directory;
   }
 
-  /** The segments that are noted on disk. */
-  async find(): Promise<number[]> {
-    const names = await namesIn(this.#directory);
+  /** The segments that are noted on disk, where the directory holds `names`. */
+  find(names: readonly string[]): number[] {
     return names.flatMap((name) => (NAME.test(name) ? [Number(name.slice(0, -SUFFIX.length))] : []));
   }
 
