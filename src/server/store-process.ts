@@ -6,6 +6,7 @@ import { removeFile } from '../backend/payload/small-files.ts';
 import { addressFile, writeAddress } from '../backend/payload/stores/addresses.ts';
 import { StoreDirectory } from '../backend/payload/stores/process/store-directory.ts';
 import { StoreServer } from '../backend/payload/stores/process/store-server.ts';
+import type { StoresSecurity } from '../backend/payload/stores/tls/stores-tls.ts';
 import { removeAbandonedMemory, writeAcknowledgedOf } from '../broker/acknowledged-memory.ts';
 import type { HttpAddress, KafabricConfig } from '../config/index.ts';
 import { isLoopbackHost } from '../config/listeners.ts';
@@ -66,24 +67,49 @@ export class StoreProcess {
     await removeAbandonedMemory(this.#log);
     configureArena(arenaBytes(config), memoryName);
     await this.#startHttp(config.resolved.metricsListener);
+    this.#state = 'looking at its files';
+    const { store, directory } = await this.#open(config, at, memoryName);
+    startTouchingArena();
+    openArena();
+    const { shared, reason } = arenaShared();
+    this.#log.info({ bytes: arenaStats().capacityBytes, shared }, 'arena');
+    if (!shared) this.#log.warn({ reason }, 'log.ack=memory is off: every answer waits for the disk');
+    const server = await this.#serve(config, directory, security);
+    exportTo(this.#registry, storeMetrics(server, directory, store));
+    exportTo(this.#registry, storesTlsMetrics('kafabric_store', security.tls));
+    exportFabric(this.#registry, () => server.transfers());
+    this.#warnOfPlainPayload(listener.host, security.tls);
+    await this.#announce(config, directory.id, server.port);
+    this.#state = 'ready';
+    const { id } = directory;
+    this.#log.info(
+      { store: id, address: `${listener.host}:${server.port}`, dir: at },
+      'kafabric store is ready',
+    );
+  }
+
+  async #open(config: KafabricConfig, at: string, memoryName: string) {
     const store = new Store({
       threads: config.get('num.io.threads'),
       direct: config.get('log.direct.io.enable'),
       maxQueuedBytes: arenaBytes(config),
     });
     this.#store = store;
-    this.#state = 'looking at its files';
     const directory = await StoreDirectory.open(at, store, () => writeAcknowledgedOf(memoryName, this.#log), {
       clock: systemClock,
       logger: this.#log,
     });
     this.#directory = directory;
     if (config.get('log.direct.io.enable')) await store.recycleIn(at, config.get('log.recycle.bytes'));
-    startTouchingArena();
-    openArena();
-    const { shared, reason } = arenaShared();
-    this.#log.info({ bytes: arenaStats().capacityBytes, shared }, 'arena');
-    if (!shared) this.#log.warn({ reason }, 'log.ack=memory is off: every answer waits for the disk');
+    return { store, directory };
+  }
+
+  async #serve(
+    config: KafabricConfig,
+    directory: StoreDirectory,
+    security: StoresSecurity,
+  ): Promise<StoreServer> {
+    const listener = storeListener(config);
     const { wish, options } = fabricSettings(config);
     const bulk = { host: numericOrAny(listener.host), port: config.get('payload.store.bulk.port') };
     this.#server = await StoreServer.start({
@@ -96,27 +122,20 @@ export class StoreProcess {
       clock: systemClock,
       logger: this.#log,
     });
-    const server = this.#server;
-    exportTo(this.#registry, storeMetrics(server, directory, store));
-    exportTo(this.#registry, storesTlsMetrics('kafabric_store', security.tls));
-    exportFabric(this.#registry, () => server.transfers());
-    if (!isLoopbackHost(listener.host) && !security.tls)
+    return this.#server;
+  }
+
+  #warnOfPlainPayload(host: string, tls: StoresSecurity['tls']): void {
+    if (!isLoopbackHost(host) && !tls)
       this.#log.warn(
         {},
         'gateways show that they know the secret, but payload is not encrypted: use a network that you trust, or payload.stores.security.protocol=SSL',
       );
-    if (security.tls?.settings.allowsUnencryptedPayload)
+    if (tls?.settings.allowsUnencryptedPayload)
       this.#log.warn(
         {},
         'payload may go over libfabric, which encrypts nothing: use a network that you trust',
       );
-    await this.#announce(config, directory.id, this.#server.port);
-    this.#state = 'ready';
-    const { id } = directory;
-    this.#log.info(
-      { store: id, address: `${listener.host}:${this.#server.port}`, dir: at },
-      'kafabric store is ready',
-    );
   }
 
   async #announce(config: KafabricConfig, id: string, port: number): Promise<void> {

@@ -4,6 +4,11 @@ import { print, say, type Target, target, withClient } from './target.ts';
 
 /** `kafabric topics` and `kafabric configs`: administration of a running gateway, over its direct listener. */
 export function addTopicCommands(program: Command): void {
+  addTopics(program);
+  addConfigs(program);
+}
+
+function addTopics(program: Command): void {
   const topics = program.command('topics').description('list, create and delete topics of a running gateway');
   target(topics.command('list'))
     .description('every topic with its partitions')
@@ -40,6 +45,9 @@ export function addTopicCommands(program: Command): void {
         say({ topic, deleted: true }, `topic ${topic} deleted`, options.json);
       }),
     );
+}
+
+function addConfigs(program: Command): void {
   const configs = program
     .command('configs')
     .description('show and alter the configs of topics of a running gateway');
