@@ -6,6 +6,7 @@ import { limits } from './limits.ts';
 import { logDirs } from './log-dirs.ts';
 import { loggers } from './loggers.ts';
 import { plainConfigs } from './plain-configs.ts';
+import { quotas } from './quotas.ts';
 import { shares } from './shares.ts';
 import { streamsGroups } from './streams-groups.ts';
 import { topics } from './topics.ts';
@@ -23,6 +24,7 @@ export const chapters = [
   shares,
   streamsGroups,
   transactions,
+  quotas,
   admin,
 ];
 
