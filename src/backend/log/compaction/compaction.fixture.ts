@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32c } from '../../../native/batch.ts';
@@ -116,6 +116,11 @@ export class CompactionFixture {
     await this.open();
   }
 
+  /** The names of the partition's files that end so. */
+  files(suffix: string): string[] {
+    return readdirSync(this.path).filter((name) => name.endsWith(suffix));
+  }
+
   async end(): Promise<void> {
     await this.manager?.close();
     await this.store.shutdown();
@@ -206,6 +211,12 @@ export class CompactionFixture {
         found.push({ offset, key: textOf(key), value: textOf(value), timestamp: Number(timestamp) });
     }
     return found;
+  }
+
+  /** What a reader finds, as text; without the records that only made a segment end. */
+  async texts(): Promise<string[]> {
+    const found = (await this.read()).filter(({ key }) => !key?.startsWith('roll'));
+    return found.map(({ offset, key, value }) => `${offset} ${key}=${value}`);
   }
 }
 

@@ -109,3 +109,13 @@ export async function settle(...members: TestMember[]): Promise<void> {
   }
   throw new Error('the group does not settle');
 }
+
+/** Two members that have shared out the topic. */
+export async function pair(broker: ConsumerBroker): Promise<[TestMember, TestMember]> {
+  const a = new TestMember(broker, 'a');
+  const b = new TestMember(broker, 'b');
+  await a.join();
+  await b.join();
+  await settle(a, b);
+  return [a, b];
+}
