@@ -1,17 +1,15 @@
 import assert from 'node:assert/strict';
+import { describeSimulation } from '../../../util/testing/simulation.ts';
 import { topicId } from '../coordinator.fixture.ts';
 import { OwnershipChecker } from './ownership-checker.ts';
 import { SimulatedConsumer } from './simulated-consumer.ts';
-import { SHARDS, World } from './world.ts';
+import { World } from './world.ts';
 
 const GROUPS = ['alpha', 'beta'];
 const CONSUMERS_PER_GROUP = 5;
 const TOPICS: Readonly<Record<string, number>> = { events: 7, audits: 3 };
 const SUBSCRIPTIONS = [['events'], ['events', 'audits'], ['audits'], ['events', 'missing']];
 const STEPS = 150;
-/** As the simulation of the classic protocol. */
-const SECONDS = Number(process.env.KAFABRIC_SIMULATION_SECONDS ?? 5);
-const SEED = process.env.KAFABRIC_SIMULATION_SEED;
 
 interface Life {
   readonly world: World;
@@ -112,7 +110,7 @@ async function assertReplayed({ world }: Life): Promise<void> {
 }
 
 /** One life of the world; returns its fingerprint. */
-async function simulate(seed: number): Promise<{ digest: string; assignments: number }> {
+async function simulate(seed: number) {
   const life = begin(seed);
   const { world, consumers } = life;
   for (let step = 0; step < STEPS; step++) {
@@ -126,36 +124,8 @@ async function simulate(seed: number): Promise<{ digest: string; assignments: nu
   assertShared(life);
   await assertReplayed(life);
   assertShared(life);
-  assert.equal(world.unanswered, 0, 'requests without an answer');
-  for (const consumer of consumers) if (consumer.isUp) consumer.kill();
-  await world.run(400_000);
-  assert.equal(world.clock.pending, SHARDS, 'timers are left');
-  for (const shard of world.coordinator!.shards)
-    for (const group of shard.groups.values()) assert.equal(group.state, 'Empty');
-  world.stopCoordinator(true);
-  assert.equal(world.clock.pending, 0, 'timers are left after the end');
-  return { digest: world.digest(), assignments: life.checker.assignments };
+  await world.end(consumers);
+  return { digest: world.digest(), happened: { assignments: life.checker.assignments } };
 }
 
-describe('simulation of the consumer protocol', function () {
-  this.timeout((SECONDS + 60) * 1000);
-
-  it('repeats itself with the same seed', async () => {
-    assert.deepEqual(await simulate(1), await simulate(1));
-    assert.notEqual((await simulate(2)).digest, (await simulate(3)).digest);
-  });
-
-  it('keeps its promises whatever happens', async () => {
-    const endMs = Date.now() + SECONDS * 1000;
-    let assignments = 0;
-    for (let seed = SEED ? Number(SEED) : 100; Date.now() < endMs; seed++) {
-      try {
-        assignments += (await simulate(seed)).assignments;
-      } catch (error) {
-        throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error });
-      }
-      if (SEED) break;
-    }
-    assert.ok(assignments > 0, 'the simulation did nothing');
-  });
-});
+describeSimulation('the consumer protocol', simulate);

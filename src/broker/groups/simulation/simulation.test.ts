@@ -1,13 +1,11 @@
 import assert from 'node:assert/strict';
+import { describeSimulation } from '../../../util/testing/simulation.ts';
 import { PARTITIONS, SimulatedClient } from './simulated-client.ts';
-import { SHARDS, World } from './world.ts';
+import { World } from './world.ts';
 
 const GROUPS = ['alpha', 'beta', 'gamma'];
 const CLIENTS_PER_GROUP = 5;
 const STEPS = 150;
-/** Longer runs: KAFABRIC_SIMULATION_SECONDS=600. One seed again: KAFABRIC_SIMULATION_SEED=123. */
-const SECONDS = Number(process.env.KAFABRIC_SIMULATION_SECONDS ?? 5);
-const SEED = process.env.KAFABRIC_SIMULATION_SEED;
 
 function makeClients(world: World): SimulatedClient[] {
   return GROUPS.flatMap((groupId) =>
@@ -67,7 +65,7 @@ function assertShared(clients: readonly SimulatedClient[]): void {
 }
 
 /** One life of the world; returns its fingerprint. */
-async function simulate(seed: number): Promise<{ digest: string; commits: number; assignments: number }> {
+async function simulate(seed: number) {
   const world = new World(seed);
   const clients = makeClients(world);
   world.startCoordinator();
@@ -80,41 +78,9 @@ async function simulate(seed: number): Promise<{ digest: string; commits: number
   calm(world);
   await world.run(400_000);
   assertShared(clients);
-  assert.equal(world.unanswered, 0, 'requests without an answer');
-  // The end: the sessions of the silent run out and nothing is left but each shard's look for expired offsets.
-  for (const client of clients) if (client.isUp) client.kill();
-  await world.run(400_000);
-  assert.equal(world.clock.pending, SHARDS, 'timers are left');
-  for (const shard of world.coordinator!.shards)
-    for (const group of shard.groups.values()) assert.equal(group.state, 'Empty');
-  world.stopCoordinator(true);
-  assert.equal(world.clock.pending, 0, 'timers are left after the end');
+  await world.end(clients);
   const { commits, assignments } = world.checker;
-  return { digest: world.digest(), commits, assignments };
+  return { digest: world.digest(), happened: { commits, assignments } };
 }
 
-describe('simulation of consumer groups', function () {
-  this.timeout((SECONDS + 60) * 1000);
-
-  it('repeats itself with the same seed', async () => {
-    assert.deepEqual(await simulate(1), await simulate(1));
-    assert.notEqual((await simulate(2)).digest, (await simulate(3)).digest);
-  });
-
-  it('keeps its promises whatever happens', async () => {
-    const endMs = Date.now() + SECONDS * 1000;
-    let commits = 0;
-    let assignments = 0;
-    for (let seed = SEED ? Number(SEED) : 100; Date.now() < endMs; seed++) {
-      try {
-        const result = await simulate(seed);
-        commits += result.commits;
-        assignments += result.assignments;
-      } catch (error) {
-        throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error });
-      }
-      if (SEED) break;
-    }
-    assert.ok(commits > 0 && assignments > 0, 'the simulation did nothing');
-  });
-});
+describeSimulation('consumer groups', simulate);

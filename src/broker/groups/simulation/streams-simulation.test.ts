@@ -1,17 +1,15 @@
 import assert from 'node:assert/strict';
+import { describeSimulation } from '../../../util/testing/simulation.ts';
 import { topologyOf } from '../streams/streams.fixture.ts';
 import { taskName } from '../streams/tasks.ts';
 import { SimulatedStreamThread } from './simulated-stream-thread.ts';
 import { TaskChecker } from './task-checker.ts';
-import { SHARDS, World } from './world.ts';
+import { World } from './world.ts';
 
 const GROUPS = ['alpha', 'beta'];
 const PROCESSES_PER_GROUP = 3;
 const THREADS_PER_PROCESS = 2;
 const STEPS = 150;
-/** As the simulation of the classic protocol. */
-const SECONDS = Number(process.env.KAFABRIC_SIMULATION_SECONDS ?? 5);
-const SEED = process.env.KAFABRIC_SIMULATION_SEED;
 
 interface Life {
   readonly world: World;
@@ -124,7 +122,7 @@ async function assertReplayed({ world }: Life): Promise<void> {
 }
 
 /** One life of the world; returns its fingerprint. */
-async function simulate(seed: number): Promise<{ digest: string; assignments: number }> {
+async function simulate(seed: number) {
   const life = begin(seed);
   const { world, threads } = life;
   for (let step = 0; step < STEPS; step++) {
@@ -138,36 +136,8 @@ async function simulate(seed: number): Promise<{ digest: string; assignments: nu
   assertShared(life);
   await assertReplayed(life);
   assertShared(life);
-  assert.equal(world.unanswered, 0, 'requests without an answer');
-  for (const thread of threads) if (thread.isUp) thread.kill();
-  await world.run(400_000);
-  assert.equal(world.clock.pending, SHARDS, 'timers are left');
-  for (const shard of world.coordinator!.shards)
-    for (const group of shard.groups.values()) assert.equal(group.state, 'Empty');
-  world.stopCoordinator(true);
-  assert.equal(world.clock.pending, 0, 'timers are left after the end');
-  return { digest: world.digest(), assignments: life.checker.assignments };
+  await world.end(threads);
+  return { digest: world.digest(), happened: { assignments: life.checker.assignments } };
 }
 
-describe('simulation of streams groups', function () {
-  this.timeout((SECONDS + 60) * 1000);
-
-  it('repeats itself with the same seed', async () => {
-    assert.deepEqual(await simulate(1), await simulate(1));
-    assert.notEqual((await simulate(2)).digest, (await simulate(3)).digest);
-  });
-
-  it('keeps its promises whatever happens', async () => {
-    const endMs = Date.now() + SECONDS * 1000;
-    let assignments = 0;
-    for (let seed = SEED ? Number(SEED) : 100; Date.now() < endMs; seed++) {
-      try {
-        assignments += (await simulate(seed)).assignments;
-      } catch (error) {
-        throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error });
-      }
-      if (SEED) break;
-    }
-    assert.ok(assignments > 0, 'the simulation did nothing');
-  });
-});
+describeSimulation('streams groups', simulate);

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { ErrorCode } from '../../../protocol/errors.ts';
 import { createOffsetCommitRequest } from '../../../protocol/generated/offset-commit-request.ts';
@@ -15,7 +16,7 @@ import { testShares } from '../share/share.fixture.ts';
 import { Checker } from './checker.ts';
 import { SimulatedLog } from './simulated-log.ts';
 
-export const SHARDS = 2;
+const SHARDS = 2;
 
 const simulationConfig: GroupConfig = {
   minSessionTimeoutMs: 6_000,
@@ -119,6 +120,18 @@ export class World {
     this.#coordinator = coordinator;
     void coordinator.start();
     this.trace('coordinator starts');
+  }
+
+  /** All clients die: the sessions of the silent run out, and nothing is left but each shard's look for expired offsets. */
+  async end(clients: readonly { readonly isUp: boolean; kill(): void }[]): Promise<void> {
+    assert.equal(this.unanswered, 0, 'requests without an answer');
+    for (const client of clients) if (client.isUp) client.kill();
+    await this.run(400_000);
+    assert.equal(this.clock.pending, SHARDS, 'timers are left');
+    for (const shard of this.coordinator!.shards)
+      for (const group of shard.groups.values()) assert.equal(group.state, 'Empty');
+    this.stopCoordinator(true);
+    assert.equal(this.clock.pending, 0, 'timers are left after the end');
   }
 
   /** Ends the coordinator: cleanly, when everybody is answered, or by a crash, when nobody is. */

@@ -1,12 +1,10 @@
 import assert from 'node:assert/strict';
+import { describeSimulation } from '../../../util/testing/simulation.ts';
 import { AcknowledgeType, type Acquired } from '../in-flight.ts';
 import { SETTINGS, ShareWorld } from './share-world.ts';
 
 const MEMBERS = ['a', 'b', 'c', 'd'];
 const STEPS = 200;
-/** As the simulations of groups. */
-const SECONDS = Number(process.env.KAFABRIC_SIMULATION_SECONDS ?? 5);
-const SEED = process.env.KAFABRIC_SIMULATION_SEED;
 
 const { ACCEPT, RELEASE, REJECT, RENEW } = AcknowledgeType;
 
@@ -68,7 +66,7 @@ async function settle(world: ShareWorld): Promise<void> {
 }
 
 /** One life of the world; returns its fingerprint. */
-async function simulate(seed: number): Promise<{ digest: string; accepted: number; redelivered: number }> {
+async function simulate(seed: number) {
   const world = new ShareWorld(seed);
   await world.start();
   for (let step = 0; step < STEPS; step++) await disturb(world);
@@ -84,30 +82,7 @@ async function simulate(seed: number): Promise<{ digest: string; accepted: numbe
   world.crash();
   assert.equal(world.clock.pending, 0, 'timers are left after the end');
   const { accepted, redelivered } = world.checker;
-  return { digest: world.digest(), accepted, redelivered };
+  return { digest: world.digest(), happened: { accepted, redelivered } };
 }
 
-describe('simulation of share partitions', function () {
-  this.timeout((SECONDS + 60) * 1000);
-
-  it('repeats itself with the same seed', async () => {
-    assert.deepEqual(await simulate(1), await simulate(1));
-    assert.notEqual((await simulate(2)).digest, (await simulate(3)).digest);
-  });
-
-  it('delivers every record until it is done with, to one member at a time', async () => {
-    const endMs = Date.now() + SECONDS * 1000;
-    let [accepted, redelivered] = [0, 0];
-    for (let seed = SEED ? Number(SEED) : 100; Date.now() < endMs; seed++) {
-      try {
-        const life = await simulate(seed);
-        accepted += life.accepted;
-        redelivered += life.redelivered;
-      } catch (error) {
-        throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error });
-      }
-      if (SEED) break;
-    }
-    assert.ok(accepted > 0 && redelivered > 0, 'the simulation did nothing');
-  });
-});
+describeSimulation('share partitions', simulate);
