@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { type Broker, sharedBroker } from './harness/broker.ts';
 import { sleep, until } from './harness/child.ts';
-import { type Client, clientKinds, helperClient, requireToolchain, sharedClient } from './harness/client.ts';
+import {
+  type Client,
+  clientKinds,
+  helperClient,
+  requireClient,
+  requireToolchain,
+  sharedClient,
+} from './harness/client.ts';
 import type { PlannedRecord } from './harness/payload.ts';
 
 const partitions = 4;
@@ -153,9 +160,7 @@ describe('groups', () => {
   }
 
   it('java: a group changes its protocol while members of both are in it', async function () {
-    const kind = clientKinds.find(({ name }) => name === 'java');
-    if (!kind) return this.skip();
-    requireToolchain(this, kind.setup);
+    const kind = requireClient(this, 'java');
     const client = sharedClient(kind, broker.bootstrap);
     const helper = helperClient(broker.bootstrap);
     const topic = 'groups-converted';
@@ -191,9 +196,7 @@ describe('groups', () => {
   });
 
   it('confluent-kafka-python: the broker matches a regular expression', async function () {
-    const kind = clientKinds.find(({ name }) => name === 'confluent-kafka-python');
-    if (!kind) return this.skip();
-    requireToolchain(this, kind.setup);
+    const kind = requireClient(this, 'confluent-kafka-python');
     const client = sharedClient(kind, broker.bootstrap);
     const helper = helperClient(broker.bootstrap);
     const topic = 'groups-matched-1';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type Broker, startBroker } from './harness/broker.ts';
 import { sleep } from './harness/child.ts';
-import { type Client, clientKinds, requireToolchain, startClient } from './harness/client.ts';
+import { type Client, clientKinds, requireClient, requireToolchain, startClient } from './harness/client.ts';
 import type { PlannedRecord, SeenRecord } from './harness/payload.ts';
 import { runTool } from './harness/tools.ts';
 
@@ -15,9 +15,7 @@ describe('transactions', () => {
   let helper: Client;
 
   before(async function () {
-    requireToolchain(this, 'java');
-    const java = clientKinds.find(({ name }) => name === 'java');
-    if (!java) return this.skip();
+    const java = requireClient(this, 'java');
     broker = await startBroker({
       overrides: {
         'transaction.abort.timed.out.transaction.cleanup.interval.ms': '200',

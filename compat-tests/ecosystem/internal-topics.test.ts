@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Broker, startBroker } from '../harness/broker.ts';
 import { until } from '../harness/child.ts';
-import { type Client, clientKinds, requireToolchain, startClient } from '../harness/client.ts';
+import { type Client, requireClient, startClient } from '../harness/client.ts';
 import { javaCommand } from '../harness/paths.ts';
 import { runTool } from '../harness/tools.ts';
 import { output } from './programs.ts';
@@ -22,9 +22,7 @@ describe('kafka-dump-log on the internal topics', function () {
   let driver: Client;
 
   before(async function () {
-    requireToolchain(this, 'java');
-    const kind = clientKinds.find(({ name }) => name === 'java');
-    if (!kind) return this.skip();
+    const kind = requireClient(this, 'java');
     const few = { 'offsets.topic.num.partitions': '2', 'transaction.state.log.num.partitions': '2' };
     broker = await startBroker({
       overrides: { ...few, 'share.coordinator.state.topic.num.partitions': '2' },

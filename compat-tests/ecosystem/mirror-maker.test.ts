@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Broker, makeBroker, makeKafka } from '../harness/broker.ts';
 import { Child, freePort, until } from '../harness/child.ts';
-import { type Client, clientKinds, requireToolchain, startClient } from '../harness/client.ts';
+import { type Client, requireClient, startClient } from '../harness/client.ts';
 import { javaCommand } from '../harness/paths.ts';
 import type { PlannedRecord } from '../harness/payload.ts';
 import { runTool } from '../harness/tools.ts';
@@ -20,9 +20,7 @@ describe('MirrorMaker 2, between Apache Kafka and the gateway', () => {
   let dir: string;
 
   before(async function () {
-    requireToolchain(this, 'java');
-    const java = clientKinds.find(({ name }) => name === 'java');
-    if (!java) return this.skip();
+    const java = requireClient(this, 'java');
     dir = mkdtempSync(join(tmpdir(), 'kafabric-mirror-'));
     [kafka, gateway] = await Promise.all([makeKafka(), makeBroker()]);
     await Promise.all([kafka.start(), gateway.start()]);

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Broker, startBroker } from '../harness/broker.ts';
 import { type Child, until } from '../harness/child.ts';
-import { type Client, clientKinds, requireToolchain, sharedClient } from '../harness/client.ts';
+import { type Client, requireClient, sharedClient } from '../harness/client.ts';
 import { runTool } from '../harness/tools.ts';
 import { differences, expected, StreamsApplication } from './streams-application.ts';
 
@@ -22,9 +22,7 @@ describe('Kafka Streams with group.protocol=streams', function () {
   let application: StreamsApplication;
 
   before(async function () {
-    requireToolchain(this, 'java');
-    const kind = clientKinds.find(({ name }) => name === 'java');
-    if (!kind) return this.skip();
+    const kind = requireClient(this, 'java');
     dir = mkdtempSync(join(tmpdir(), 'kafabric-streams-groups-'));
     broker = await startBroker({
       overrides: {

@@ -177,6 +177,14 @@ export function requireToolchain(context: Mocha.Context, setup: string): void {
   context.skip();
 }
 
+/** A client by its name; skips the test or suite when it is missing, or not among those that are wanted. */
+export function requireClient(context: Mocha.Context, name: string): ClientKind {
+  const kind = clientKinds.find((one) => one.name === name);
+  if (kind === undefined) return context.skip();
+  requireToolchain(context, kind.setup);
+  return kind;
+}
+
 export function startClient(kind: ClientKind, bootstrap: string): Client {
   const command = kind.command(bootstrap);
   return command === null ? new KcatClient(bootstrap) : new DriverClient(kind.name, command);

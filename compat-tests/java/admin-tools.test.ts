@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Broker, startBroker } from '../harness/broker.ts';
 import { runCommand, until } from '../harness/child.ts';
-import { type Client, clientKinds, requireToolchain, sharedClient } from '../harness/client.ts';
+import { type Client, requireClient, sharedClient } from '../harness/client.ts';
 import { javaCommand } from '../harness/paths.ts';
 import { runTool } from '../harness/tools.ts';
 
@@ -17,9 +17,7 @@ describe("Kafka's tools of administration", () => {
   let dir: string;
 
   before(async function () {
-    requireToolchain(this, 'java');
-    const kind = clientKinds.find(({ name }) => name === 'java');
-    if (!kind) return this.skip();
+    const kind = requireClient(this, 'java');
     broker = await startBroker();
     driver = sharedClient(kind, broker.bootstrap);
     dir = mkdtempSync(join(tmpdir(), 'kafabric-admin-tools-'));

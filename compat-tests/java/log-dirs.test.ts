@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Broker, makeBroker, targetIsKafka } from '../harness/broker.ts';
 import { sleep, until } from '../harness/child.ts';
-import { type Client, clientKinds, requireToolchain, startClient } from '../harness/client.ts';
+import { type Client, clientKinds, requireClient, startClient } from '../harness/client.ts';
 import { digest, type PlannedRecord, plannedValue } from '../harness/payload.ts';
 import { runTool } from '../harness/tools.ts';
 
@@ -32,9 +32,7 @@ describe('partitions moved between data directories with Kafka’s tools, while 
   const planned: PlannedRecord[][] = [[], []];
 
   before(async function () {
-    requireToolchain(this, 'java');
-    const kind = clientKinds.find(({ name }) => name === 'java');
-    if (!kind) return this.skip();
+    const kind = requireClient(this, 'java');
     dir = mkdtempSync(join(tmpdir(), 'kafabric-log-dirs-'));
     directories = [0, 1].map((position) => join(dir, `data-${position}`));
     broker = await makeBroker({

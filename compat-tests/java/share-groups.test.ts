@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type Broker, startBroker } from '../harness/broker.ts';
 import { runCommand } from '../harness/child.ts';
-import { type Client, clientKinds, requireToolchain, sharedClient } from '../harness/client.ts';
+import { type Client, requireClient, sharedClient } from '../harness/client.ts';
 import { javaCommand } from '../harness/paths.ts';
 import { runTool } from '../harness/tools.ts';
 
@@ -15,9 +15,7 @@ describe('share groups with the clients and tools of Kafka 4.3', function () {
   let driver: Client;
 
   before(async function () {
-    requireToolchain(this, 'java');
-    const kind = clientKinds.find(({ name }) => name === 'java');
-    if (!kind) return this.skip();
+    const kind = requireClient(this, 'java');
     broker = await startBroker();
     driver = sharedClient(kind, broker.bootstrap);
     for (const topic of ['queue', 'large-queue', 'console-queue'])
