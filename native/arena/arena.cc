@@ -144,13 +144,11 @@ void Arena::aim() noexcept {
 }
 
 bool Arena::grow() noexcept {
-  std::pair<size_t, size_t> fresh;
-  {
-    std::lock_guard growing(growMutex_);
-    fresh = reserveLocked(kGrowthBytes);
-  }
-  if (fresh.second == fresh.first) return false;
-  publish(fresh.first, fresh.second);
+  // Whoever finds that there is no more finds what others have just added.
+  std::lock_guard growing(growMutex_);
+  auto [from, to] = reserveLocked(kGrowthBytes);
+  if (to == from) return false;
+  publish(from, to);
   return true;
 }
 

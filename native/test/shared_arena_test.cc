@@ -251,6 +251,17 @@ TEST(arena_caches_give_way_before_fresh_pages_are_used) {
   arena.setReclaimer({});
 }
 
+TEST(arena_refuses_nobody_while_another_thread_makes_it_grow) {
+  for (int round = 0; round < 100; ++round) {
+    Arena arena(16 << 20, round % 2 ? placeFor("race") : SharedPlace{});
+    std::vector<MemoryRef> taken(4);
+    std::vector<std::thread> threads;
+    for (MemoryRef& memory : taken) threads.emplace_back([&arena, &memory] { memory = arena.allocate(4 << 20); });
+    for (std::thread& thread : threads) thread.join();
+    for (const MemoryRef& memory : taken) CHECK(memory);
+  }
+}
+
 TEST(arena_pages_are_all_touched_when_others_make_it_grow_meanwhile) {
   for (int round = 0; round < 40; ++round) {
     Arena arena(32 << 20, placeFor("growth"));
