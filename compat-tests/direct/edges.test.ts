@@ -84,6 +84,23 @@ describe('direct API at its edges', function () {
         await producer.close();
       });
 
+      it('has compressed metadata and small data, beside large data that is not', async () => {
+        const producer = topic.producer({ compression: 'zstd' });
+        const sizesOf = [10, 500, 50_000, 0];
+        const pushed = sizesOf.map((size, i) =>
+          producer.push({ i, text: 'again '.repeat(100) }, content(size, i)),
+        );
+        await Promise.all(pushed);
+        const consumer = topic.consumer({ select: 'all' });
+        for (const [i, event] of (await collect(sizesOf.length, () => consumer.pull(PULL))).entries()) {
+          assert.deepEqual(event.metadata, { i, text: 'again '.repeat(100) });
+          assert.deepEqual(Buffer.from(event.selected!), content(sizesOf[i]!, i));
+        }
+        assert.throws(() => topic.producer({ compression: 'zip' as 'gzip' }), { code: 'INVALID_ARGUMENT' });
+        await consumer.close();
+        await producer.close();
+      });
+
       it('takes data from shared array buffers, and puts it into any typed array', async () => {
         const shared = new SharedArrayBuffer(800_000);
         new Uint8Array(shared).set(content(800_000, 5));

@@ -8,6 +8,7 @@ import type { PushResult } from './lane.ts';
 import { newIdentity } from './producer-identity.ts';
 import {
   type CheckedProducerOptions,
+  CODECS,
   checkProducerOptions,
   type ProducerOptions,
 } from './producer-options.ts';
@@ -63,7 +64,14 @@ export class Producer {
     const checked = checkProducerOptions(options);
     const { acks, idempotent, transactionalId, maxBufferedBytes, maxBlockMs } = checked;
     this.#topic = topic;
-    this.#sender = new BatchSender({ topic, cluster, pool, acks, transactionalId });
+    this.#sender = new BatchSender({
+      topic,
+      cluster,
+      pool,
+      acks,
+      transactionalId,
+      codec: CODECS[checked.compression],
+    });
     this.#room = new PushRoom(maxBufferedBytes, maxBlockMs);
     this.#delivery = new Delivery({
       ...checked,
