@@ -173,6 +173,25 @@ describe('direct API at its edges', function () {
         await producer.close();
       });
 
+      it('ends waits when a signal says so, and nothing else', async () => {
+        const producer = topic.producer();
+        const signal = AbortSignal.abort();
+        const pushed = producer.push({}, content(20_000));
+        await assert.rejects(producer.flush({ signal }), { code: 'ABORTED' });
+        await assert.rejects(gateway.connect({ path, signal }), { code: 'ABORTED' });
+        assert.equal((await pushed).offset, 0n);
+        const consumer = topic.consumer();
+        const event = (await consumer.pull(PULL))!;
+        await assert.rejects(event.data('all', undefined, { signal }), { code: 'ABORTED' });
+        const ending = new AbortController();
+        const late = event.data('all', undefined, { signal: ending.signal });
+        ending.abort();
+        await assert.rejects(late, { code: 'ABORTED' });
+        assert.deepEqual(Buffer.from(await event.data()), content(20_000));
+        await consumer.close();
+        await producer.close();
+      });
+
       it('says which limit an event is beyond', async () => {
         const producer = topic.producer();
         const tooLarge = { broker: 'MESSAGE_TOO_LARGE', retriable: false };

@@ -3,7 +3,7 @@ import { BatchSender } from './batch-sender.ts';
 import type { Cluster } from './cluster.ts';
 import type { Consumer } from './consumer.ts';
 import { Delivery } from './delivery.ts';
-import { aborted, DirectError } from './errors.ts';
+import { aborted, DirectError, unlessAborted } from './errors.ts';
 import type { PushResult } from './lane.ts';
 import { newIdentity } from './producer-identity.ts';
 import {
@@ -128,8 +128,12 @@ export class Producer {
     return this.#room.takeNow(bytes) ? add() : this.#room.take(bytes, doing, options.signal).then(add);
   }
 
-  /** Resolves when all that was pushed before is acknowledged, or has failed. */
-  async flush(): Promise<void> {
+  /** Resolves when all that was pushed before is acknowledged, or has failed. A signal ends the wait alone. */
+  flush({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
+    return unlessAborted(this.#flush(), `flush pushes to ${this.#topic.name}`, signal);
+  }
+
+  async #flush(): Promise<void> {
     do await this.#delivery.flush();
     while (this.#room.waiting > 0);
   }
