@@ -84,6 +84,23 @@ describe('direct API at its edges', function () {
         await producer.close();
       });
 
+      it('has compressed metadata and small data, beside large data that is not', async () => {
+        const producer = topic.producer({ compression: 'zstd' });
+        const sizesOf = [10, 500, 50_000, 0];
+        const pushed = sizesOf.map((size, i) =>
+          producer.push({ i, text: 'again '.repeat(100) }, content(size, i)),
+        );
+        await Promise.all(pushed);
+        const consumer = topic.consumer({ select: 'all' });
+        for (const [i, event] of (await collect(sizesOf.length, () => consumer.pull(PULL))).entries()) {
+          assert.deepEqual(event.metadata, { i, text: 'again '.repeat(100) });
+          assert.deepEqual(Buffer.from(event.selected!), content(sizesOf[i]!, i));
+        }
+        assert.throws(() => topic.producer({ compression: 'zip' as 'gzip' }), { code: 'INVALID_ARGUMENT' });
+        await consumer.close();
+        await producer.close();
+      });
+
       it('takes data from shared array buffers, and puts it into any typed array', async () => {
         const shared = new SharedArrayBuffer(800_000);
         new Uint8Array(shared).set(content(800_000, 5));
@@ -153,6 +170,25 @@ describe('direct API at its edges', function () {
           (await Promise.all(good)).map(({ offset }) => offset),
           [0n, 1n],
         );
+        await producer.close();
+      });
+
+      it('ends waits when a signal says so, and nothing else', async () => {
+        const producer = topic.producer();
+        const signal = AbortSignal.abort();
+        const pushed = producer.push({}, content(20_000));
+        await assert.rejects(producer.flush({ signal }), { code: 'ABORTED' });
+        await assert.rejects(gateway.connect({ path, signal }), { code: 'ABORTED' });
+        assert.equal((await pushed).offset, 0n);
+        const consumer = topic.consumer();
+        const event = (await consumer.pull(PULL))!;
+        await assert.rejects(event.data('all', undefined, { signal }), { code: 'ABORTED' });
+        const ending = new AbortController();
+        const late = event.data('all', undefined, { signal: ending.signal });
+        ending.abort();
+        await assert.rejects(late, { code: 'ABORTED' });
+        assert.deepEqual(Buffer.from(await event.data()), content(20_000));
+        await consumer.close();
         await producer.close();
       });
 

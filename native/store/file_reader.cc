@@ -19,6 +19,8 @@ constexpr size_t kJoinedBytes = 1 << 20;
 constexpr uint64_t kReadAheadBytes = 4 << 20;
 constexpr uint64_t kReadAheadPieceBytes = 1 << 20;
 constexpr size_t kLookBytes = 256 << 10;
+/** Memory is not waited for. */
+constexpr FileReader::Deadline kNow = FileReader::Deadline::min();
 
 bool tooMany(size_t pieces, size_t bytes) { return pieces > kFewPieces + bytes / kGoodPieceBytes; }
 
@@ -119,11 +121,32 @@ MemoryPiece FileReader::join(const std::vector<MemoryPiece>& pieces, size_t firs
 
 ReadPieces FileReader::readWhole(const std::shared_ptr<StoreFile>& file, uint64_t position, size_t length,
                                  Deadline deadline) {
-  ReadPieces result = read(file, position, length, SIZE_MAX, deadline);
-  if (!result.status.ok() || result.pieces.size() == 1) return result;
-  MemoryPiece whole = join(result.pieces, 0, result.pieces.size(), result.length, deadline, result.status);
-  if (!whole) return {result.status, {}, 0};
-  result.pieces.assign(1, std::move(whole));
+  ReadPieces result = read(file, position, length, SIZE_MAX, kNow);
+  if (result.status.ok()) {
+    if (result.pieces.size() == 1) return result;
+    MemoryPiece whole = join(result.pieces, 0, result.pieces.size(), result.length, kNow, result.status);
+    if (whole) {
+      result.pieces.assign(1, std::move(whole));
+      return result;
+    }
+  }
+  if (result.status.error != ETIMEDOUT) return {result.status, {}, 0};
+  // Nothing is held while memory is waited for: what is in the cache may be all that is in its way.
+  result.pieces.clear();
+  return readApart(*file, position, length, deadline);
+}
+
+/** Into memory that the cache has no part in. */
+ReadPieces FileReader::readApart(StoreFile& file, uint64_t position, size_t length, Deadline deadline) {
+  uint64_t written = file.written();
+  length = position < written ? static_cast<size_t>(std::min<uint64_t>(length, written - position)) : 0;
+  ReadPieces result;
+  MemoryRef memory = allocate(std::max<size_t>(length, 1), deadline, result.status);
+  if (!memory) return result;
+  uint8_t* target = memory.data();
+  result.status = readInto(file, position, target, length, result.length);
+  if (!result.status.ok()) return {result.status, {}, 0};
+  result.pieces.push_back({std::move(memory), target, result.length});
   return result;
 }
 
@@ -169,7 +192,7 @@ void FileReader::readAhead(const std::shared_ptr<StoreFile>& file, uint64_t from
     store_.readers().post([this, file, start, length] {
       RangeCache::Found found = store_.cache().find(file->cached(), start, length);
       IoStatus ignored;  // whoever reads it in earnest hears of it
-      if (!found.piece && found.gap > 0) fill(*file, start, found.gap, Deadline::min(), ignored);
+      if (!found.piece && found.gap > 0) fill(*file, start, found.gap, kNow, ignored);
     });
   }
   progress.aheadTo = std::min(start, limit);
@@ -217,7 +240,7 @@ MemoryRef FileReader::allocate(size_t length, Deadline deadline, IoStatus& statu
     }
     MemoryRef memory = arena_.allocate(length);
     if (memory) return memory;
-    if (!waited) ++store_.counters().memoryWaits;
+    if (!waited && deadline != kNow) ++store_.counters().memoryWaits;
     waited = true;
     std::unique_lock lock(mutex_);
     if (stopping_ || !freedMemory_.wait_until(lock, deadline, [&] { return stopping_ || freed_ != seen; }) || stopping_) {

@@ -48,6 +48,7 @@ class FileReader {
   void stop();
 
  private:
+  ReadPieces readApart(StoreFile& file, uint64_t position, size_t length, Deadline deadline);
   MemoryRef allocate(size_t length, Deadline deadline, IoStatus& status);
   MemoryPiece fill(StoreFile& file, uint64_t position, size_t length, Deadline deadline, IoStatus& status);
   MemoryPiece join(const std::vector<MemoryPiece>& pieces, size_t first, size_t end, size_t bytes, Deadline deadline,

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { checkBatches } from '../native/batch.ts';
+import { Codec } from '../native/codec.ts';
+import { BatchHeader } from '../protocol/records/batch-header.ts';
 import { readRecords } from '../protocol/records/reader.ts';
 import { type EventRecord, encodeBatch, METADATA_HEADER, SEPARATE_BYTES } from './batch-encoder.ts';
 
@@ -65,5 +67,27 @@ describe('batches of events', () => {
       }),
       { numRuns: 100 },
     );
+  });
+
+  it('are compressed where nothing in them could be asked for in part', () => {
+    const eventOf = (size: number): EventRecord => {
+      const metadata = Buffer.from(JSON.stringify({ step: 1, text: 'again '.repeat(100) }));
+      const headers = [{ key: METADATA_HEADER, value: metadata }];
+      return { key: null, data: [new Uint8Array(size)], dataBytes: size, headers, timestamp: 1 };
+    };
+    for (const [name, codec] of Object.entries(Codec)) {
+      const events = [eventOf(10), eventOf(SEPARATE_BYTES - 1)];
+      const { pieces, bytes, isData } = encodeBatch(events, null, codec);
+      const batch = Buffer.concat(pieces);
+      assert.equal(batch.byteLength, bytes);
+      assert.equal(pieces.length, isData.length);
+      const [check] = checkBatches(batch, { maxUncompressedBytes: 2 ** 30 });
+      assert.equal(check!.errorMessage, null, name);
+      assert.equal(new BatchHeader(batch).compression, codec);
+      const { bytes: plain } = encodeBatch(events, null);
+      assert.equal(codec === Codec.NONE, bytes === plain);
+      const large = encodeBatch([eventOf(10), eventOf(SEPARATE_BYTES)], null, codec);
+      assert.equal(new BatchHeader(large.pieces[0]!).compression, Codec.NONE);
+    }
   });
 });

@@ -1,4 +1,5 @@
 import { crc32c } from '../native/batch.ts';
+import { Codec, compress } from '../native/codec.ts';
 import {
   Attribute,
   BATCH_HEADER_SIZE,
@@ -47,10 +48,14 @@ export interface EncodedBatch {
 }
 
 /**
- * Encodes events as one uncompressed record batch. Data of SEPARATE_BYTES and more is read for the CRC, and not copied; smaller data is put
- * where it belongs.
+ * Encodes events as one record batch. Data of SEPARATE_BYTES and more is read for the CRC, and not copied; smaller data is put where it belongs.
+ * @param codec for batches without such data: parts of what is compressed could not be had
  */
-export function encodeBatch(events: readonly EventRecord[], producer: BatchProducer | null): EncodedBatch {
+export function encodeBatch(
+  events: readonly EventRecord[],
+  producer: BatchProducer | null,
+  codec: Codec = Codec.NONE,
+): EncodedBatch {
   const baseTimestamp = events[0]!.timestamp;
   let maxTimestamp = baseTimestamp;
   let bytes = BATCH_HEADER_SIZE;
@@ -66,11 +71,17 @@ export function encodeBatch(events: readonly EventRecord[], producer: BatchProdu
   for (const [i, event] of events.entries())
     writer.add(event, bodies[i]!, i, event.timestamp - baseTimestamp);
   const { pieces, isData } = writer.finish();
+  const used = separate === 0 ? codec : Codec.NONE;
+  if (used !== Codec.NONE) {
+    const [whole] = pieces as [Uint8Array];
+    pieces.splice(0, 1, withRecords(whole, compress(used, whole.subarray(BATCH_HEADER_SIZE))));
+    bytes = pieces[0]!.byteLength;
+  }
   const header = new BatchHeader(pieces[0]!);
   header.batchLength = bytes - LOG_OVERHEAD;
   header.partitionLeaderEpoch = -1;
   header.magic = MAGIC;
-  header.attributes = producer?.isTransactional ? Attribute.transactional : 0;
+  header.attributes = used | (producer?.isTransactional ? Attribute.transactional : 0);
   header.lastOffsetDelta = events.length - 1;
   header.baseTimestamp = BigInt(baseTimestamp);
   header.maxTimestamp = BigInt(maxTimestamp);
@@ -82,6 +93,11 @@ export function encodeBatch(events: readonly EventRecord[], producer: BatchProdu
   for (let i = 1; i < pieces.length; i++) crc = crc32c(pieces[i]!, crc);
   header.crc = crc;
   return { pieces, bytes, isData };
+}
+
+/** A batch with other records behind its header. */
+function withRecords(batch: Uint8Array, records: Uint8Array): Uint8Array {
+  return Buffer.concat([batch.subarray(0, BATCH_HEADER_SIZE), records]);
 }
 
 /** Writes records one behind the other into one buffer, around the data that stays where it is. */
@@ -122,7 +138,7 @@ class RecordWriter {
     }
   }
 
-  finish(): Pick<EncodedBatch, 'pieces' | 'isData'> {
+  finish(): { pieces: Uint8Array[]; isData: boolean[] } {
     if (this.#at !== this.#buffer.byteLength) throw new Error('a record is not as long as it was to be');
     this.#cut();
     return { pieces: this.#pieces, isData: this.#isData };

@@ -1,3 +1,4 @@
+import type { Codec } from '../native/codec.ts';
 import { ErrorCode } from '../protocol/errors.ts';
 import { directPutRequest } from '../protocol/generated/direct-put-request.ts';
 import { directPutResponse } from '../protocol/generated/direct-put-response.ts';
@@ -31,6 +32,8 @@ export interface BatchSenderOptions {
   readonly pool: SharedPool;
   readonly acks: 'all' | 1;
   readonly transactionalId: string | null;
+  /** Of batches of small data. */
+  readonly codec: Codec;
 }
 
 /** In the name of whom a batch is sent. */
@@ -49,11 +52,13 @@ export class BatchSender {
   readonly #pool: SharedPool;
   readonly #acks: number;
   readonly #transactionalId: string | null;
+  readonly #codec: Codec;
   /** Puts under way, by partition. */
   readonly #puts = new Map<number, number>();
   #path: Path | null = null;
 
-  constructor({ topic, cluster, pool, acks, transactionalId }: BatchSenderOptions) {
+  constructor({ topic, cluster, pool, acks, transactionalId, codec }: BatchSenderOptions) {
+    this.#codec = codec;
     this.#topic = topic;
     this.#cluster = cluster;
     this.#pool = pool;
@@ -83,7 +88,8 @@ export class BatchSender {
     const isSmall = separateBytes(events) < SHARED_MIN_BYTES && !this.#puts.has(partition);
     if (channel.attachment.path === 'tcp' || isSmall) {
       if (channel.attachment.path === 'tcp') this.#path = 'tcp';
-      const offset = await this.#produce(channel, partition, encodeBatch(events, producer), sent);
+      const batch = encodeBatch(events, producer, this.#codec);
+      const offset = await this.#produce(channel, partition, batch, sent);
       this.#handOver(events);
       return offset;
     }

@@ -5,7 +5,7 @@ import { deleteTopicsResponse } from '../protocol/generated/delete-topics-respon
 import { Cluster, type TopicInfo } from './cluster.ts';
 import { Consumer } from './consumer.ts';
 import type { ConsumerOptions } from './consumer-options.ts';
-import { brokerError, DirectError } from './errors.ts';
+import { brokerError, DirectError, unlessAborted } from './errors.ts';
 import type { FabricChoice } from './fabric-path.ts';
 import { GroupAdmin } from './group-admin.ts';
 import { type Path, type RegisteredBuffer, SharedPool } from './shared-memory.ts';
@@ -43,6 +43,8 @@ export interface ClientOptions {
   sharedMaxBytes?: number;
   /** Validators, serializers and partition selectors that topics name. */
   custom?: CustomForms;
+  /** Ends the attempt to connect, with ABORTED. */
+  signal?: AbortSignal;
 }
 
 export interface CreateTopicOptions extends Partial<TopicForm> {
@@ -85,7 +87,7 @@ export class Client {
     const timeouts = { connectTimeoutMs, requestTimeoutMs };
     const cluster = new Cluster({ bootstrap: addresses, clientId, ...timeouts, path, fabric });
     try {
-      const { attachment } = await cluster.channel(-1, 'get');
+      const { attachment } = await unlessAborted(cluster.channel(-1, 'get'), 'connect', options.signal);
       const used = attachment.mapped === null ? attachment.path : 'mapped';
       return new Client(cluster, pool, custom, { path: used, provider: attachment.provider });
     } catch (error) {

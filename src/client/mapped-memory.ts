@@ -154,7 +154,7 @@ function checked<T extends { errorCode: number; errorMessage: string | null }>(
 ): T {
   if (one === undefined) throw new DirectError('BROKER', 'an answer without what was asked for', { doing });
   const { errorCode, errorMessage } = one;
-  if (errorCode === ErrorCode.POLICY_VIOLATION)
+  if (errorCode === ErrorCode.POLICY_VIOLATION || errorCode === ErrorCode.REQUEST_TIMED_OUT)
     throw new DirectError('BUFFER_FULL', errorMessage ?? 'a limit of the gateway', {
       doing,
       todo: 'release what is no longer used, or raise the limit',

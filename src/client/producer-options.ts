@@ -1,4 +1,14 @@
+import { Codec } from '../native/codec.ts';
 import { DirectError } from './errors.ts';
+
+/** By the names that Kafka's clients have for them. */
+export const CODECS = {
+  none: Codec.NONE,
+  gzip: Codec.GZIP,
+  snappy: Codec.SNAPPY,
+  lz4: Codec.LZ4,
+  zstd: Codec.ZSTD,
+} as const;
 
 export interface ProducerOptions {
   /** Events of one batch; default 128. */
@@ -19,6 +29,11 @@ export interface ProducerOptions {
   acks?: 'all' | 1;
   /** No duplicates and no gaps by attempts that were made again. Default true; needs acks 'all'. */
   idempotent?: boolean;
+  /**
+   * Of batches whose data is small: metadata, keys and that data together. Batches with larger data stay as they are, so that parts of it can be had. Default
+   * none.
+   */
+  compression?: keyof typeof CODECS;
   /** Events are pushed in transactions, under this name: whoever begins under it fences those before. Default none. */
   transactionalId?: string;
   /** How long a transaction may take before the gateway aborts it; default 60 s. */
@@ -43,11 +58,13 @@ export function checkProducerOptions(options: ProducerOptions): CheckedProducerO
     deliveryTimeoutMs: 120_000,
     acks: 'all' as const,
     idempotent: options.acks !== 1,
+    compression: 'none' as const,
     transactionTimeoutMs: 60_000,
     ...options,
     transactionalId: options.transactionalId ?? null,
   };
   const { acks, idempotent, transactionalId, maxInFlight, lingerMs } = checked;
+  if (!Object.hasOwn(CODECS, checked.compression)) throw invalid(`compression is ${checked.compression}`);
   if (transactionalId === '') throw invalid('transactionalId is empty');
   if (transactionalId !== null && !idempotent) throw invalid('a transactional producer is idempotent');
   if (idempotent && acks !== 'all') throw invalid('an idempotent producer needs acks "all"');

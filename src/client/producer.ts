@@ -3,11 +3,12 @@ import { BatchSender } from './batch-sender.ts';
 import type { Cluster } from './cluster.ts';
 import type { Consumer } from './consumer.ts';
 import { Delivery } from './delivery.ts';
-import { aborted, DirectError } from './errors.ts';
+import { aborted, DirectError, unlessAborted } from './errors.ts';
 import type { PushResult } from './lane.ts';
 import { newIdentity } from './producer-identity.ts';
 import {
   type CheckedProducerOptions,
+  CODECS,
   checkProducerOptions,
   type ProducerOptions,
 } from './producer-options.ts';
@@ -63,7 +64,14 @@ export class Producer {
     const checked = checkProducerOptions(options);
     const { acks, idempotent, transactionalId, maxBufferedBytes, maxBlockMs } = checked;
     this.#topic = topic;
-    this.#sender = new BatchSender({ topic, cluster, pool, acks, transactionalId });
+    this.#sender = new BatchSender({
+      topic,
+      cluster,
+      pool,
+      acks,
+      transactionalId,
+      codec: CODECS[checked.compression],
+    });
     this.#room = new PushRoom(maxBufferedBytes, maxBlockMs);
     this.#delivery = new Delivery({
       ...checked,
@@ -120,8 +128,12 @@ export class Producer {
     return this.#room.takeNow(bytes) ? add() : this.#room.take(bytes, doing, options.signal).then(add);
   }
 
-  /** Resolves when all that was pushed before is acknowledged, or has failed. */
-  async flush(): Promise<void> {
+  /** Resolves when all that was pushed before is acknowledged, or has failed. A signal ends the wait alone. */
+  flush({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
+    return unlessAborted(this.#flush(), `flush pushes to ${this.#topic.name}`, signal);
+  }
+
+  async #flush(): Promise<void> {
     do await this.#delivery.flush();
     while (this.#room.waiting > 0);
   }

@@ -54,6 +54,8 @@ describe('memory of direct clients', () => {
     },
   ];
   const limits = { maxRequestBytes: 1 << 30, maxRanges: 100 };
+  /** Memory is there without them. */
+  const noPuts = { allocate: () => Promise.reject(new Error('nothing is waited for')) };
 
   async function attached(): Promise<number> {
     const shared = await createSharedBuffer(CHUNK_BYTES);
@@ -117,7 +119,7 @@ describe('memory of direct clients', () => {
     assert.equal(getEventListeners(closed.signal, 'abort').length, before);
   });
 
-  it('of the gateway is lent up to a limit, what is kept once, and comes back when the client has gone', () => {
+  it('of the gateway is lent up to a limit, what is kept once, and comes back when the client has gone', async () => {
     const session = mapped.begin(1);
     const memory = () => NativeMemory.allocate(CHUNK_BYTES / 2)!;
     const block = memory();
@@ -128,7 +130,7 @@ describe('memory of direct clients', () => {
     assert.equal(mapped.bytes, CHUNK_BYTES);
     session.lend(block, false);
     assert.throws(() => session.lend(NativeMemory.allocate(1)!, false), /direct\.mapped\.max\.bytes/);
-    assert.throws(() => allocateFor(session, 1), { code: ErrorCode.POLICY_VIOLATION });
+    await assert.rejects(allocateFor(session, 1, noPuts), { code: ErrorCode.POLICY_VIOLATION });
     assert.equal(session.release(first), true);
     assert.equal(session.release(first), false);
     assert.equal(mapped.bytes, CHUNK_BYTES, 'another lease needs it');
@@ -138,19 +140,31 @@ describe('memory of direct clients', () => {
     assert.throws(() => session.lend(NativeMemory.allocate(1)!, false), /let go/);
   });
 
-  it('of the gateway stays lent after the end of the socket: clients may still write to it', () => {
-    allocateFor(mapped.begin(1), 8192);
+  it('of the gateway stays lent after the end of the socket: clients may still write to it', async () => {
+    await allocateFor(mapped.begin(1), 8192, noPuts);
     attachments.close();
     assert.equal(mapped.bytes, 8192);
     attachments.takeBack();
     assert.equal(mapped.bytes, 0);
   });
 
-  it('of the gateway counts as what the arena gives for it', () => {
+  it('of the gateway counts as what the arena gives for it', async () => {
     const session = mapped.begin(1);
-    for (let n = 0; n < CHUNK_BYTES / 4096; n++) allocateFor(session, 1);
+    for (let n = 0; n < CHUNK_BYTES / 4096; n++) await allocateFor(session, 1, noPuts);
     assert.equal(mapped.bytes, CHUNK_BYTES);
-    assert.throws(() => allocateFor(session, 1), { code: ErrorCode.POLICY_VIOLATION });
+    await assert.rejects(allocateFor(session, 1, noPuts), { code: ErrorCode.POLICY_VIOLATION });
+  });
+
+  it('of the gateway is waited for where there is none', async () => {
+    const clock = new VirtualClock();
+    const puts = new DirectPuts(limits, new MemoryBudget(arenaStats, 1, clock), clock);
+    const all = NativeMemory.allocate(arenaStats().capacityBytes)!;
+    const session = mapped.begin(1);
+    const waiting = allocateFor(session, 8192, puts);
+    await clock.advance(50);
+    all.release();
+    await clock.advance(50);
+    assert.equal(session.writable((await waiting).lease)!.byteLength, 8192);
   });
 
   it('of the gateway is no more than a quarter of it for all together', () => {
@@ -204,7 +218,7 @@ describe('memory of direct clients', () => {
     const memory = new MemoryBudget(arenaStats, 1, systemClock);
     const puts = new DirectPuts(limits, memory, systemClock);
     attachment.session = mapped.begin(1);
-    const { lease } = allocateFor(attachment.session, 8192);
+    const { lease } = await allocateFor(attachment.session, 8192, puts);
     const lent = attachment.session.writable(lease)!;
     lent.bytes().fill(7);
     const whole = { batch: new Uint8Array(), data: [{ at: 0, region: -lease, offset: 100, length: 1000 }] };

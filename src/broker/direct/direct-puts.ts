@@ -135,8 +135,14 @@ export class DirectPuts {
     return total;
   }
 
-  async #allocate(bytes: number, deadline: number): Promise<NativeMemory> {
-    if (!(await this.#memory.acquireWithin(bytes, deadline - this.#clock.now()))) throw lackOfMemory();
+  /** Memory for a put, when there is some. @param isGone whether nobody wants it any more @throws ApiError when that takes too long */
+  allocate(bytes: number, isGone: () => boolean): Promise<NativeMemory> {
+    return this.#allocate(bytes, this.#clock.now() + ROOM_TIMEOUT_MS, isGone);
+  }
+
+  async #allocate(bytes: number, deadline: number, isGone?: () => boolean): Promise<NativeMemory> {
+    if (!(await this.#memory.acquireWithin(bytes, deadline - this.#clock.now(), isGone)))
+      throw lackOfMemory();
     try {
       for (;;) {
         const memory = NativeMemory.allocate(bytes);

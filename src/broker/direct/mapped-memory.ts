@@ -1,5 +1,6 @@
 import { arenaStats, NativeMemory } from '../../native/arena.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
+import type { DirectPuts } from './direct-puts.ts';
 
 /** All clients together hold no more than this share of the arena: others need it. */
 const TOTAL_SHARE = 0.25;
@@ -161,14 +162,16 @@ export class MappedMemory {
   }
 }
 
-/** Memory that a client is to write to. @throws ApiError when there is none */
-export function allocateFor(session: MappedSession, bytes: number): { lease: number; offset: number } {
+/** Memory that a client is to write to, which is waited for as that of puts. Rejects with an ApiError when there is none. */
+export async function allocateFor(
+  session: MappedSession,
+  bytes: number,
+  puts: Pick<DirectPuts, 'allocate'>,
+): Promise<{ lease: number; offset: number }> {
   if (!(Number.isSafeInteger(bytes) && bytes > 0))
     throw new ApiError(ErrorCode.INVALID_REQUEST, `${bytes} bytes cannot be allocated`);
   session.check(bytes);
-  const memory = NativeMemory.allocate(bytes);
-  if (memory === null)
-    throw new ApiError(ErrorCode.REQUEST_TIMED_OUT, 'The gateway is short of memory; try again');
+  const memory = NativeMemory.allocate(bytes) ?? (await puts.allocate(bytes, () => session.ended));
   const offset = memory.arenaOffset;
   return { lease: session.lend(memory, true), offset };
 }

@@ -39,19 +39,19 @@ export function directMapHandler(
       if (request.allocate.length + request.views.length > MAX_ITEMS)
         return refused(`${request.allocate.length + request.views.length} items, ${MAX_ITEMS} are allowed`);
       for (const lease of request.release) session.release(lease);
-      const allocated = request.allocate.map((bytes) => allocate(direct, session, bytes));
-      const views = await Promise.all(
-        request.views.map((view) => look(direct, session, view, connection.principal)),
-      );
+      const [allocated, views] = await Promise.all([
+        Promise.all(request.allocate.map((bytes) => allocate(direct, session, bytes))),
+        Promise.all(request.views.map((view) => look(direct, session, view, connection.principal))),
+      ]);
       const throttleTimeMs = quota.active ? countUse(quota, context, bytesOf(request, views)) : 0;
       return directMapResponse.create({ throttleTimeMs, allocated, views });
     },
   };
 }
 
-function allocate(direct: DirectService, session: MappedSession, bytes: bigint) {
+async function allocate(direct: DirectService, session: MappedSession, bytes: bigint) {
   try {
-    const { lease, offset } = allocateFor(session, Number(bytes));
+    const { lease, offset } = await allocateFor(session, Number(bytes), direct.puts);
     return createDirectMapAllocated({ lease, offset: BigInt(offset) });
   } catch (error) {
     return createDirectMapAllocated(refusalOf(error, direct.logger));
