@@ -19,7 +19,7 @@ import { fabricSettings } from './fabric-settings.ts';
 import { apiVersionsHandler } from './handlers/18-api-versions.ts';
 import { brokerHandlers, directHandlers } from './handlers/index.ts';
 import { type HttpServer, startHttpServer } from './http/http-server.ts';
-import { arenaBytes } from './memory.ts';
+import { arenaBytes, maxRequestBytes } from './memory.ts';
 import { brokerMetrics } from './metrics/broker-metrics.ts';
 import { exportClientMetrics } from './metrics/client-metrics.ts';
 import { GatewayMetrics } from './metrics/gateway-metrics.ts';
@@ -206,7 +206,7 @@ function netOptions(config: KafabricConfig): Partial<NetOptions> {
   const queued = config.get('queued.max.request.bytes');
   return {
     threads: Math.min(config.get('num.network.threads'), availableParallelism()),
-    maxFrameBytes: config.get('socket.request.max.bytes'),
+    maxFrameBytes: maxRequestBytes(config),
     maxInFlightBytes: queued > 0 ? queued : arenaBytes(config) / 2,
     maxConnections: config.get('max.connections'),
     maxConnectionsPerIp: config.get('max.connections.per.ip'),

@@ -63,9 +63,8 @@ export class ConsumerGroups {
 
   /** JoinGroup of a member that uses the classic protocol. */
   join(group: ConsumerGroup, call: JoinCall): void {
-    const { memberId } = call.request;
     this.#answer<JoinGroupResponse>(this.#classicMembers.join(group, call), call.reply, (errorCode) =>
-      joinResponse({ memberId, errorCode }),
+      joinResponse({ memberId: '', errorCode }),
     );
   }
 

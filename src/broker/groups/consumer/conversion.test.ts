@@ -8,9 +8,9 @@ import { type ConsumerBroker, groupOf, settle, startConsumers, TestMember } from
 
 type Joined = Awaited<ReturnType<typeof join>>;
 
-function assignment(...partitions: number[]): Uint8Array {
+function assignment(partitions: number[], userData: Uint8Array | null = null): Uint8Array {
   const assignedPartitions = partitions.length === 0 ? [] : [{ topic: 'events', partitions }];
-  return encodeVersioned(consumerProtocolAssignment, { assignedPartitions, userData: null }, 0);
+  return encodeVersioned(consumerProtocolAssignment, { assignedPartitions, userData }, 0);
 }
 
 /** `topicId:partition` of an assignment in the classic protocol, sorted. */
@@ -22,13 +22,16 @@ function partitionsIn(bytes: Uint8Array): string[] {
 }
 
 /** A stable classic group of two members, who have the even and the odd partitions of `events`. */
-async function classicPair(broker: ConsumerBroker): Promise<[Joined, Joined]> {
+async function classicPair(
+  broker: ConsumerBroker,
+  userData: Uint8Array | null = null,
+): Promise<[Joined, Joined]> {
   const joins = [join(broker), join(broker)];
   await broker.clock.advance(6_000);
   const [leader, follower] = await Promise.all(joins);
   const assignments = [
-    { memberId: leader!.memberId, assignment: assignment(0, 2, 4) },
-    { memberId: follower!.memberId, assignment: assignment(1, 3, 5) },
+    { memberId: leader!.memberId, assignment: assignment([0, 2, 4], userData) },
+    { memberId: follower!.memberId, assignment: assignment([1, 3, 5]) },
   ];
   const synced = await Promise.all([sync(broker, follower!), sync(broker, leader!, {}, { assignments })]);
   assert.deepEqual(
@@ -83,6 +86,29 @@ describe('conversion of groups with members', () => {
     );
     const restarted = await startConsumers({}, { former: broker });
     assert.equal(groupOf(restarted).classicSize, 2);
+  });
+
+  it('leaves a group as it is whose assignor says what only it understands', async () => {
+    const broker = await startConsumers();
+    await classicPair(broker, Uint8Array.of(1));
+    const { errorCode, errorMessage } = await new TestMember(broker, 'c').join();
+    assert.equal(errorCode, ErrorCode.GROUP_ID_NOT_FOUND);
+    assert.match(
+      errorMessage!,
+      /^Cannot upgrade classic group group to consumer group because an unsupported /,
+    );
+    assert.equal(stateOf(broker), 'Stable');
+  });
+
+  it('refuses a classic member of another kind without naming it', async () => {
+    const broker = await startConsumers();
+    const [leader] = await classicPair(broker);
+    await new TestMember(broker, 'c').join();
+    const { errorCode, memberId } = await join(broker, {
+      memberId: leader.memberId,
+      protocolType: 'connect',
+    });
+    assert.deepEqual([errorCode, memberId], [ErrorCode.INCONSISTENT_GROUP_PROTOCOL, '']);
   });
 
   it('makes it a classic one again when the last of them leaves', async () => {

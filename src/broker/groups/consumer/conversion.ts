@@ -109,7 +109,7 @@ export class Conversion {
     group.assignmentEpoch = classic.generationId;
     try {
       for (const member of classic.members()) {
-        const target = this.#assignmentOf(member);
+        const target = this.#assignmentOf(classic.groupId, member);
         group.setTarget(member.memberId, target);
         group.setMember(consumerMember(member, classic, target));
       }
@@ -126,13 +126,13 @@ export class Conversion {
     return group;
   }
 
-  #assignmentOf({ assignment }: ClassicMember): Assignment {
+  #assignmentOf(groupId: string, { assignment }: ClassicMember): Assignment {
     if (assignment.byteLength === 0) return NO_PARTITIONS;
     const { assignedPartitions, userData } = parseAssignment(assignment);
     if (userData !== null && userData.byteLength > 0)
       throw new ApiError(
         ErrorCode.GROUP_ID_NOT_FOUND,
-        'Cannot upgrade the classic group to a consumer group because an unsupported custom assignor is in use. Please refer to the documentation or switch to a default assignor before re-attempting the upgrade.',
+        `Cannot upgrade classic group ${groupId} to consumer group because an unsupported custom assignor is in use. Please refer to the documentation or switch to a default assignor before re-attempting the upgrade.`,
       );
     return toTopicIds(this.#context.topics, assignedPartitions);
   }
