@@ -31,6 +31,8 @@ export interface DirectPlan {
   records?: number;
   /** A pull begins again until so many seconds have passed: a part of each event takes too little time to be measured once. */
   againSeconds?: number;
+  /** A pull has nothing pulled before it: it would be in the gateway's memory. */
+  cold?: boolean;
   /** The part of each event's data that is pulled; 0: metadata alone. */
   part?: number;
   /** Events a second, where latency is measured. */
@@ -227,10 +229,10 @@ async function pullAgain(newConsumer: () => Consumer, records: number, goOn: (pu
 }
 
 async function pull(client: Client, topic: TopicHandle): Promise<void> {
-  const { size, seconds, records = 0, part = 1, againSeconds = 0 } = plan;
+  const { size, seconds, records = 0, part = 1, againSeconds = 0, cold = false } = plan;
   const wanted = Math.round(size * part);
   const newConsumer = await consumersOf(client, topic, wanted);
-  await pullAgain(newConsumer, records, whileNotCompiled(wanted));
+  if (!cold) await pullAgain(newConsumer, records, whileNotCompiled(wanted));
   const from = await start();
   const report = counted();
   const passed = () => (performance.now() - from) / 1000;

@@ -32,7 +32,7 @@ async function consumeCase(
 }
 
 /** Nothing of what is stored may be in memory: neither in the broker's own caches nor in the operating system's. */
-async function forget(pass: Pass): Promise<void> {
+export async function forget(pass: Pass): Promise<void> {
   await pass.system.stop('SIGTERM');
   dropCaches();
   await pass.system.resume();

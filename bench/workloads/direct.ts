@@ -5,7 +5,8 @@ import { Load, type Report } from '../generators/load.ts';
 import { consumerProperties, producerProperties } from '../generators/native.ts';
 import type { Usage } from '../measure/meter.ts';
 import type { Metrics } from '../model.ts';
-import { loadMetrics, type Pass } from '../pass.ts';
+import { loadMetrics, type Pass, type Stored } from '../pass.ts';
+import { forget } from './consume.ts';
 import { latencyMetrics, promptProducer, rateFor } from './latency.ts';
 import { sizesOf, type Workload } from './workload.ts';
 
@@ -63,13 +64,18 @@ function record(pass: Pass, what: string, size: number, path: string, metrics: M
   pass.record('direct', { what, size, path }, metrics);
 }
 
-/** Pushes a topic, and pulls all and parts of it. */
+/** A topic whose events are pulled from the disk at the end: those of its size from so many bytes on. */
+const storedFrom = 1_000_000;
+/** Of each event, from the disk. */
+const storedParts = [parts[0]!, parts[3]!];
+
+/** Pushes a topic, and pulls all and parts of it. Returns what there is of it; null when it was dropped. */
 async function throughDirect(
   pass: Pass,
   bootstrap: string,
   size: number,
   { name: path, ...way }: Way,
-): Promise<void> {
+): Promise<Stored | null> {
   const { seconds, bytes } = pass.options;
   const topic = await pass.topic(partitions);
   const warmUpTopic = await pass.topic(partitions);
@@ -100,6 +106,26 @@ async function throughDirect(
     }
     record(pass, `pull ${metadataOnly}`, size, path, none.metrics);
   }
+  if (path === sharedMemory.name && isStored(pass, size))
+    return { topic, partitions, size, records: pushed.report.records! };
+  await pass.drop(topic);
+  return null;
+}
+
+/** It takes a restart. */
+function isStored(pass: Pass, size: number): boolean {
+  return !pass.options.quick && size >= storedFrom;
+}
+
+/** Pulls what is not in the gateway's memory: after a restart, each part once. */
+async function fromDisk(pass: Pass, bootstrap: string, { topic, size, records }: Stored): Promise<void> {
+  const { name: path, ...way } = sharedMemory;
+  for (const { name, part } of storedParts) {
+    await forget(pass);
+    const plan = { ...way, topic, size, records, part, seconds: 10 * pass.options.seconds, cold: true };
+    const { metrics } = await direct(pass, bootstrap, { ...plan, what: 'pull' });
+    record(pass, `pull ${name} from disk`, size, path, metrics);
+  }
   await pass.drop(topic);
 }
 
@@ -121,8 +147,8 @@ const largeConsumer = {
 };
 const largeSize = 16_000_000;
 
-/** What a plain client does instead: it has to take all of every record. */
-async function throughPlain(pass: Pass, size: number): Promise<void> {
+/** What a plain client does instead: it has to take all of every record. Returns what there is of the topic; null when it was dropped. */
+async function throughPlain(pass: Pass, size: number): Promise<Stored | null> {
   const { seconds, bytes } = pass.options;
   const topic = await pass.topic(partitions);
   const isLarge = size > largeSize;
@@ -147,6 +173,18 @@ async function throughPlain(pass: Pass, size: number): Promise<void> {
     for (const name of pulls)
       record(pass, `pull ${name}`, size, path, metricsOf(consumed.reports[0]!, consumed.usage));
   }
+  if (isStored(pass, size)) return { topic, partitions, size, records };
+  await pass.drop(topic);
+  return null;
+}
+
+async function plainFromDisk(pass: Pass, { topic, size, records }: Stored): Promise<void> {
+  await forget(pass);
+  const properties = { ...consumerProperties, ...(size > largeSize ? largeConsumer : {}) };
+  const load = { topic, partitions, records, seconds: 10 * pass.options.seconds, properties };
+  const { reports, usage } = await pass.measure([pass.native.load('consume', load)]);
+  for (const { name } of storedParts)
+    record(pass, `pull ${name} from disk`, size, sharedMemory.name, metricsOf(reports[0]!, usage));
   await pass.drop(topic);
 }
 
@@ -175,10 +213,15 @@ export const directApi: Workload = {
   async run(pass) {
     const { direct: bootstrap } = pass.system;
     const sizes = sizesOf(pass, [1000, 1_000_000], [1000, 100_000, 1_000_000, 10_000_000, 100_000_000]);
+    const stored: (Stored | null)[] = [];
     for (const size of sizes) {
-      if (bootstrap === null) await throughPlain(pass, size);
-      else for (const way of await waysFor(size)) await throughDirect(pass, bootstrap, size, way);
+      if (bootstrap === null) stored.push(await throughPlain(pass, size));
+      else
+        for (const way of await waysFor(size)) stored.push(await throughDirect(pass, bootstrap, size, way));
     }
     for (const size of [1000, 1_000_000]) await latencyAt(pass, size);
+    for (const one of stored)
+      if (one !== null)
+        await (bootstrap === null ? plainFromDisk(pass, one) : fromDisk(pass, bootstrap, one));
   },
 };
