@@ -41,13 +41,19 @@ bool installHandler() {
   return sigaction(SIGBUS, &mine, &before) == 0;
 }
 
+#ifdef __SANITIZE_THREAD__
+constexpr int kRestoreSignals = 1;  // its own handler blocks all of them, whatever is asked for
+#else
+constexpr int kRestoreSignals = 0;
+#endif
+
 /** Calls `copy`, which has nothing to destroy; false when it came upon memory of the range that is not there. */
 template <typename Copy>
 bool guard(const uint8_t* start, size_t length, Copy copy) {
   Guarded own;
   own.start = start;
   own.length = length;
-  if (sigsetjmp(own.back, 0) != 0) {
+  if (sigsetjmp(own.back, kRestoreSignals) != 0) {
     guarded = nullptr;
     return false;
   }
