@@ -1,4 +1,4 @@
-import { readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { producerProperties } from '../generators/native.ts';
@@ -14,11 +14,23 @@ const timeoutMs = 120_000;
 /** Done when the log is not larger than so many times what is to be left. */
 const slack = 1.5;
 
+/** All below a folder, listed again when one of its folders vanishes meanwhile: those of dropped topics do. */
+function namesBelow(folder: string): string[] {
+  for (;;) {
+    try {
+      return readdirSync(folder, { recursive: true, encoding: 'utf8' });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || !existsSync(folder)) throw error;
+    }
+  }
+}
+
 /** Bytes in the segments of a topic that are not appended to any more. */
 function closedBytes(folder: string, topic: string): number {
   let bytes = 0;
-  const names = readdirSync(folder, { recursive: true, encoding: 'utf8' });
-  const logs = names.filter((name) => name.endsWith('.log') && name.includes(`${topic}-`)).sort();
+  const logs = namesBelow(folder)
+    .filter((name) => name.endsWith('.log') && name.includes(`${topic}-`))
+    .sort();
   for (const [i, name] of logs.entries()) {
     const isLast = logs[i + 1]?.replace(/[^/]*$/, '') !== name.replace(/[^/]*$/, '');
     // A segment that vanishes meanwhile was compacted.
