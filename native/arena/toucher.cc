@@ -41,7 +41,6 @@ void Toucher::stop() {
   }
   changed_.notify_one();
   if (thread_.joinable()) thread_.join();
-  thread_ = {};
 }
 
 void Toucher::aim(size_t bytes) {

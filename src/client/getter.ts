@@ -162,13 +162,7 @@ export class Getter {
         this.#getLess(items, channel.attachment.limits);
         return;
       }
-      const inline = channel.attachment.path === 'tcp';
-      const answer = await (!inline
-        ? this.#toShared(channel, items).catch((error: unknown) => {
-            if (error instanceof RegionRefused) return this.#inline(channel, items);
-            throw error;
-          })
-        : this.#inline(channel, items));
+      const answer = await this.#ask(channel, items);
       // This memory cannot be reached any more: the next attempt attaches anew.
       if (answer.items.some(({ errorCode }) => errorCode === ErrorCode.NETWORK_EXCEPTION))
         channel.connection.close();
@@ -183,6 +177,15 @@ export class Getter {
       const failure = asDirectError(error, items[0]!.value.doing);
       for (const item of items) this.#failed(item, failure);
     }
+  }
+
+  /** Over the connection where there is no shared memory, or no room in it. */
+  #ask(channel: DataChannel, items: readonly Wanted[]): Promise<DirectGetResponse> {
+    if (channel.attachment.path === 'tcp') return this.#inline(channel, items);
+    return this.#toShared(channel, items).catch((error: unknown) => {
+      if (error instanceof RegionRefused) return this.#inline(channel, items);
+      throw error;
+    });
   }
 
   #inline({ connection }: DataChannel, items: readonly Wanted[]): Promise<DirectGetResponse> {
