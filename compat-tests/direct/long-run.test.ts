@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Path } from '../../src/client/index.ts';
 import { targetIsKafka } from '../harness/broker.ts';
 import { Child, patience, sleep, until } from '../harness/child.ts';
+import { anonymousBytes } from '../harness/process-memory.ts';
 import { type DirectGateway, startDirectGateway } from './fixture.ts';
 
 /** How long clients come and go; a few rounds by default. */
@@ -17,12 +17,6 @@ const MAX_GROWTH = 96 * MIB;
 const PATHS: readonly Path[] = ['shared-memory', 'mapped', 'tcp'];
 const ENDLESS = 1_000_000;
 const child = fileURLToPath(new URL('./long-run.child.js', import.meta.url));
-
-/** Bytes of a process that are its alone. */
-function ownBytes(pid: number): number {
-  const found = /^RssAnon:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  return Number(found![1]) * 1024;
-}
 
 describe('direct API in a long run', function () {
   if (targetIsKafka) return;
@@ -83,9 +77,9 @@ describe('direct API in a long run', function () {
       clients.splice(clients.indexOf(killed), 1);
       await Promise.all(some.map(ended));
       for (const one of stay) assert.ok(one.running, one.output.slice(-2000));
-      if (round === WARM_ROUNDS - 1) warm = measured.map(ownBytes);
+      if (round === WARM_ROUNDS - 1) warm = measured.map(anonymousBytes);
     }
-    const now = measured.map(ownBytes);
+    const now = measured.map(anonymousBytes);
     for (const [i, bytes] of now.entries())
       assert.ok(
         bytes - warm[i]! < MAX_GROWTH,

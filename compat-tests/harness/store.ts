@@ -30,6 +30,11 @@ export class StoreUnderTest {
     return this.#child?.running ?? false;
   }
 
+  /** Of the current or last process. */
+  get pid(): number | undefined {
+    return this.#child?.process.pid;
+  }
+
   logs(): string {
     return this.#child?.output ?? '';
   }
