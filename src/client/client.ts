@@ -86,7 +86,7 @@ export class Client {
   async #allocate(bytes: number): Promise<RegisteredBuffer> {
     const { cluster, pool } = this.#context;
     if (!(Number.isSafeInteger(bytes) && bytes > 0))
-      throw new DirectError('INVALID_ARGUMENT', `${bytes} bytes`, { doing: 'allocate' });
+      throw new DirectError('INVALID_ARGUMENT', `"${bytes}" is no number of bytes`, { doing: 'allocate' });
     if (this.#way.path === 'tcp') return { bytes: Buffer.allocUnsafeSlow(bytes), release() {} };
     if (this.#way.path === 'mapped') {
       const [node = -1] = await cluster.nodes();

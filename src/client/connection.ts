@@ -111,7 +111,7 @@ export class Connection {
       }, options.connectTimeoutMs);
       opened.#onClosed.push(() => {
         clearTimeout(timer);
-        reject(opened.#failure);
+        reject(opened.#lost(doing));
       });
     });
     const request = { ...SOFTWARE };

@@ -116,10 +116,14 @@ const WHAT_TO_DO: ReadonlyMap<number, string> = new Map([
   ],
 ]);
 
-/** An answer of the gateway as an error. */
-export function brokerError(code: number, message: string | null, doing: string): DirectError {
+/** An answer of the gateway as an error. @param todo where the call knows better than the code */
+export function brokerError(
+  code: number,
+  message: string | null,
+  doing: string,
+  todo = WHAT_TO_DO.get(code),
+): DirectError {
   const broker = names.get(code) ?? `error ${code}`;
-  const todo = WHAT_TO_DO.get(code);
   return new DirectError(CODES.get(code) ?? 'BROKER', message ? `${message} (${broker})` : broker, {
     doing,
     broker,

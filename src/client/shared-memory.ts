@@ -12,6 +12,8 @@ import { type FabricChoice, FabricPath } from './fabric-path.ts';
 import { MappedBuffer, MappedChannel } from './mapped-memory.ts';
 
 const GRANULE_BYTES = 4096;
+const WHAT_IS_SERVED =
+  'choose another path, or see direct.mapped.listeners, direct.shared.memory.enable and direct.fabric.enable of the gateway';
 const OFFER_TIMEOUT_MS = 5_000;
 /** Where many ask at the same time, some are turned away: they ask again after so long, twice as long each time. */
 const OFFER_RETRY_MS = 25;
@@ -261,7 +263,8 @@ export class ClientAttachment {
     for (;;) {
       const request = { transports, provider: fabric.provider ?? '' };
       const answer = await connection.call(directAttachRequest, directAttachResponse, request, { doing });
-      if (answer.errorCode !== 0) throw brokerError(answer.errorCode, answer.errorMessage, doing);
+      if (answer.errorCode !== 0)
+        throw brokerError(answer.errorCode, answer.errorMessage, doing, WHAT_IS_SERVED);
       const attachment = new ClientAttachment(connection, answer);
       attachment.#isFabricNamed = wanted === 'fabric';
       try {
