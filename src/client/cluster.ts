@@ -5,6 +5,7 @@ import { findCoordinatorResponse } from '../protocol/generated/find-coordinator-
 import { metadataRequest } from '../protocol/generated/metadata-request.ts';
 import { metadataResponse } from '../protocol/generated/metadata-response.ts';
 import type { Uuid } from '../protocol/wire/types.ts';
+import { monotonicMs } from '../util/clock.ts';
 import { AttachAgain } from './attach-again.ts';
 import { Connection } from './connection.ts';
 import { brokerError, DirectError } from './errors.ts';
@@ -164,7 +165,7 @@ export class Cluster {
   /** What is known of a topic, not older than half a minute; `fresh` asks again. */
   async topic(name: string, fresh = false): Promise<TopicInfo> {
     const known = this.#topics.get(name);
-    if (!fresh && known !== undefined && Date.now() - known.readAt < METADATA_AGE_MS) return known.info;
+    if (!fresh && known !== undefined && monotonicMs() - known.readAt < METADATA_AGE_MS) return known.info;
     const [topic] = await this.topics([name]);
     if (topic === undefined)
       throw new DirectError('BROKER', 'there is no such topic', {
@@ -199,7 +200,7 @@ export class Cluster {
           .map(({ partitionIndex: index, leaderId: leader, leaderEpoch }) => ({ index, leader, leaderEpoch }))
           .sort((a, b) => a.index - b.index),
       };
-      this.#topics.set(name, { info, readAt: Date.now() });
+      this.#topics.set(name, { info, readAt: monotonicMs() });
       found.push(info);
     }
     return found;

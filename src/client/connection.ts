@@ -6,6 +6,7 @@ import { responseHeader } from '../protocol/generated/response-header.ts';
 import type { MessageCodec } from '../protocol/wire/codec.ts';
 import { ProtocolError } from '../protocol/wire/errors.ts';
 import { Reader } from '../protocol/wire/reader.ts';
+import { monotonicMs } from '../util/clock.ts';
 import { aborted, asDirectError, brokerError, DirectError } from './errors.ts';
 import { requestFrame } from './request-frame.ts';
 import { Silence } from './silence.ts';
@@ -76,7 +77,7 @@ export class Connection {
   #end = 0;
   #landing: Landing | null = null;
   #nextId = 1;
-  /** In milliseconds since the epoch. */
+  /** By `monotonicMs`. */
   #receivedAt = 0;
   #failure: DirectError | null = null;
 
@@ -110,7 +111,7 @@ export class Connection {
       }, options.connectTimeoutMs);
       opened.#onClosed.push(() => {
         clearTimeout(timer);
-        reject(opened.#failure);
+        reject(opened.#lost(doing));
       });
     });
     const request = { ...SOFTWARE };
@@ -224,7 +225,8 @@ export class Connection {
 
   #lost(doing: string, cause: unknown = this.#failure): DirectError {
     const { host, port } = this.#options;
-    const why = cause instanceof Error ? cause.message : 'lost';
+    const first = cause instanceof DirectError ? (cause.cause ?? cause) : cause;
+    const why = first instanceof Error ? first.message : 'lost';
     return new DirectError('CONNECTION', `connection to ${host}:${port} failed (${why})`, { doing, cause });
   }
 
@@ -250,7 +252,7 @@ export class Connection {
   }
 
   #received(bytes: number): void {
-    this.#receivedAt = Date.now();
+    this.#receivedAt = monotonicMs();
     try {
       if (this.#landing === null) this.#end += bytes;
       else this.#landed(this.#landing, bytes);

@@ -1,6 +1,6 @@
 import type { RecordHeader } from '../protocol/records/builder.ts';
 import { bytesOfView } from './bytes.ts';
-import { aborted, DirectError, unlessAborted } from './errors.ts';
+import { type Abortable, aborted, DirectError, unlessAborted } from './errors.ts';
 import type { FetchedRecord } from './fetched-record.ts';
 import type { Getter, Referenced } from './getter.ts';
 import type { View } from './mapped-memory.ts';
@@ -129,19 +129,19 @@ export class Event {
   data<T extends ArrayBufferView>(
     selection: Selection | undefined,
     target: T,
-    options?: { signal?: AbortSignal },
+    options?: Abortable,
   ): Promise<T>;
-  data(selection?: Selection, target?: Uint8Array, options?: { signal?: AbortSignal }): Promise<Uint8Array>;
+  data(selection?: Selection, target?: Uint8Array, options?: Abortable): Promise<Uint8Array>;
   async data(
     selection: Selection = 'all',
     target?: ArrayBufferView,
-    { signal }: { signal?: AbortSignal } = {},
+    { signal }: Abortable = {},
   ): Promise<ArrayBufferView> {
     if (signal?.aborted) throw aborted(this.#doing('get'), signal);
     const ranges = this.rangesOf(selection, 'get') ?? [];
     const into = this.#targetOf(ranges, target);
     const got = this.#get(ranges, into);
-    if (got !== null) await unlessAborted(got, this.#doing('get'), signal);
+    if (got !== null) await unlessAborted(() => got, this.#doing('get'), signal);
     return target ?? into;
   }
 
@@ -150,7 +150,16 @@ export class Event {
    * process), and it takes of what the gateway lets one client hold until it is released. A copy of it on other paths.
    * @param range default: all
    */
-  async view(range?: { offset: number; length: number }): Promise<View> {
+  view(range?: { offset: number; length: number }, { signal }: Abortable = {}): Promise<View> {
+    return unlessAborted(
+      () => this.#view(range),
+      this.#doing('view'),
+      signal,
+      (view) => view.release(),
+    );
+  }
+
+  async #view(range?: { offset: number; length: number }): Promise<View> {
     const selection = range === undefined ? 'all' : [range];
     const [part] = this.rangesOf(selection, 'view') ?? [];
     if (this.#record.referenced !== null && part !== undefined && part.length > 0) {

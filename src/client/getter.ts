@@ -1,8 +1,9 @@
-import { crc32c } from '../native/batch.ts';
+import { crc32c, crc32cJoin } from '../native/batch.ts';
 import { ErrorCode } from '../protocol/errors.ts';
 import { type DirectGetItem, directGetRequest } from '../protocol/generated/direct-get-request.ts';
 import { type DirectGetResponse, directGetResponse } from '../protocol/generated/direct-get-response.ts';
 import { referencedValue } from '../protocol/records/payload-reference.ts';
+import { monotonicMs } from '../util/clock.ts';
 import type { Cluster, DataChannel } from './cluster.ts';
 import { asDirectError, brokerError, DirectError } from './errors.ts';
 import type { View } from './mapped-memory.ts';
@@ -48,7 +49,8 @@ class Wanted {
   readonly ranges: readonly Required<Range>[];
   readonly target: Uint8Array;
   readonly deadline: number;
-  readonly resolve: () => void;
+  /** With the CRC-32C of what is in the target. */
+  readonly resolve: (crc: number) => void;
   readonly reject: (error: Error) => void;
   attempts = 0;
   /** Has a request of its own: together with others it was too much. */
@@ -57,7 +59,7 @@ class Wanted {
   constructor(
     { value, ranges, target }: Pick<Wanted, 'value' | 'ranges' | 'target'>,
     deadline: number,
-    resolve: () => void,
+    resolve: (crc: number) => void,
     reject: (error: Error) => void,
   ) {
     this.value = value;
@@ -85,9 +87,13 @@ export class Getter {
   }
 
   /** Resolves when the target, as many bytes as the ranges select and at least one, holds what was wanted. */
-  get(value: Referenced, ranges: readonly Required<Range>[], target: Uint8Array): Promise<void> {
+  async get(value: Referenced, ranges: readonly Required<Range>[], target: Uint8Array): Promise<void> {
+    await this.#get(value, ranges, target);
+  }
+
+  #get(value: Referenced, ranges: readonly Required<Range>[], target: Uint8Array): Promise<number> {
     return new Promise((resolve, reject) => {
-      const deadline = Date.now() + this.#cluster.options.requestTimeoutMs;
+      const deadline = monotonicMs() + this.#cluster.options.requestTimeoutMs;
       this.#add(new Wanted({ value, ranges, target }, deadline, resolve, reject));
     });
   }
@@ -112,7 +118,7 @@ export class Getter {
     for (let attempt = 1; ; attempt++) {
       try {
         const view = await channel.view(value.reference, range.offset, range.length, doing);
-        if (isWhole(value, [range], view.bytes, view.crc)) return view;
+        if (crc32c(view.bytes) === (producedCrc(value, [range]) ?? view.crc)) return view;
         view.release();
         throw damaged(doing);
       } catch (error) {
@@ -244,13 +250,12 @@ export class Getter {
       void this.#renew(item);
     } else if (answer.errorCode !== 0) {
       this.#failed(item, brokerError(answer.errorCode, answer.errorMessage, item.value.doing));
-    } else if (
-      answer.length !== item.target.byteLength ||
-      !isWhole(item.value, item.ranges, item.target, answer.crc)
-    ) {
-      this.#failed(item, damaged(item.value.doing));
     } else {
-      item.resolve();
+      const { value, ranges, target } = item;
+      const crc = producedCrc(value, ranges) ?? answer.crc;
+      const isWhole = answer.length === target.byteLength && crc32c(target) === crc;
+      if (isWhole) item.resolve(crc);
+      else this.#failed(item, damaged(value.doing));
     }
   }
 
@@ -279,14 +284,14 @@ export class Getter {
   }
 
   #getInParts({ value, ranges, target, resolve, reject }: Wanted, parts: readonly RangePart[]): void {
-    Promise.all(
-      parts.map(({ ranges: some, from, bytes }) =>
-        this.get(value, some, target.subarray(from, from + bytes)),
-      ),
-    )
-      // The parts were checked as the gateway has sent them, not yet all as it was produced.
-      .then(() => {
-        if (isWhole(value, ranges, target, null)) resolve();
+    const got = parts.map(({ ranges: some, from, bytes }) =>
+      this.#get(value, some, target.subarray(from, from + bytes)),
+    );
+    Promise.all(got)
+      .then((crcs) => {
+        // The parts were checked as the gateway has sent them: what they are together is known without reading them again.
+        const crc = crcs.reduce((all, one, i) => crc32cJoin(all, one, parts[i]!.bytes), 0);
+        if (crc === (producedCrc(value, ranges) ?? crc)) resolve(crc);
         else reject(damaged(value.doing));
       })
       .catch(reject);
@@ -301,7 +306,7 @@ export class Getter {
 
   #again(item: Wanted, error: DirectError): void {
     const counts = error.code === 'CHECKSUM' || error.code === 'EXPIRED';
-    if (counts ? ++item.attempts >= MAX_ATTEMPTS : Date.now() >= item.deadline) {
+    if (counts ? ++item.attempts >= MAX_ATTEMPTS : monotonicMs() >= item.deadline) {
       item.reject(error);
       return;
     }
@@ -338,18 +343,9 @@ function damaged(doing: string): DirectError {
   return new DirectError('CHECKSUM', 'the data arrived damaged', { doing, retriable: true });
 }
 
-/**
- * Checks what arrived: a whole value by the checksum in its reference, which was made when it was produced; parts by the gateway's, if it is
- * not known already that they are right (null).
- */
-function isWhole(
-  { reference, size }: Referenced,
-  ranges: readonly Required<Range>[],
-  target: Uint8Array,
-  crc: number | null,
-): boolean {
+/** The checksum of a whole value, which was made when it was produced; null for parts, which the gateway sums up. */
+function producedCrc({ reference, size }: Referenced, ranges: readonly Required<Range>[]): number | null {
   const [only] = ranges;
   const all = ranges.length === 1 && only!.offset === 0 && only!.count === 1 && only!.length === size;
-  const expected = all ? referencedValue(reference).crc : crc;
-  return expected === null || crc32c(target) === expected;
+  return all ? referencedValue(reference).crc : null;
 }

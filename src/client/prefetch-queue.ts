@@ -1,7 +1,8 @@
 import type { DataBroker } from './consumer-options.ts';
+import type { AssignedPartition } from './consumer-protocol.ts';
 import { asDirectError } from './errors.ts';
 import type { Event } from './event.ts';
-import { type Selectable, type Selection, selectedBytes } from './selection.ts';
+import { type EventSelector, selectedBytes } from './selection.ts';
 
 /** An event that was fetched and not pulled yet. */
 export interface Prefetched {
@@ -32,7 +33,7 @@ export interface PrefetchLimits {
  */
 export class PrefetchQueue {
   readonly #limits: PrefetchLimits;
-  readonly #select: (event: Selectable) => Selection;
+  readonly #select: EventSelector;
   readonly #broker: DataBroker | undefined;
   readonly #onRoom: () => void;
   #entries: (Prefetched | undefined)[] = [];
@@ -51,7 +52,7 @@ export class PrefetchQueue {
    */
   constructor(
     limits: PrefetchLimits,
-    select: (event: Selectable) => Selection,
+    select: EventSelector,
     broker: DataBroker | undefined,
     onRoom: () => void,
   ) {
@@ -75,6 +76,15 @@ export class PrefetchQueue {
 
   get dataBytes(): number {
     return this.#dataBytes;
+  }
+
+  /** Of the first event here of a partition; null when there is none. */
+  firstOffset({ topic, partition }: AssignedPartition): bigint | null {
+    for (let i = this.#first; i < this.#entries.length; i++) {
+      const { event } = this.#entries[i]!;
+      if (event.topic === topic && event.partition === partition) return event.offset;
+    }
+    return null;
   }
 
   /** Whether no more metadata should be fetched: until half of it is taken, so that fetches are not for a few events each. */

@@ -11,6 +11,8 @@ import type { PrefetchQueue } from './prefetch-queue.ts';
 import type { TopicHandle } from './topic.ts';
 
 const RETRY_MS = 100;
+/** Answers in a row. */
+const MAX_DAMAGED = 5;
 const MIN_FETCH_BYTES = 64 * 1024;
 
 let nextFetcher = 1;
@@ -83,6 +85,7 @@ export class RecordFetcher {
 
   async #fetchFrom(node: number, readings: readonly Reading[]): Promise<void> {
     const sources = readings.map((reading) => ({ reading, origin: this.#originOf(node, reading) }));
+    let damaged = 0;
     for (;;) {
       const mine = sources.filter(({ reading }) => !reading.revoked);
       if (this.#closed || mine.length === 0) return;
@@ -93,11 +96,14 @@ export class RecordFetcher {
       }
       try {
         await this.#fetchOnce(node, mine);
+        damaged = 0;
         // Few events came, which somebody may wait for: they come first.
         if (queue.metadataBytes < MIN_FETCH_BYTES) await new Promise<void>((go) => process.nextTick(go));
       } catch (error) {
         if (this.#closed) return;
         if (!(error instanceof DirectError && error.retriable)) throw error;
+        // What is damaged in the log stays so.
+        if (error.code === 'CHECKSUM' && ++damaged >= MAX_DAMAGED) throw error;
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
     }

@@ -1,5 +1,14 @@
 import { chapter } from '../case.ts';
-import { alter, CREATED, create, DOCUMENTED, describeConfigs, Op, ResourceType } from './build.ts';
+import {
+  alter,
+  CREATED,
+  create,
+  DOCUMENTED,
+  describeConfigs,
+  GROUP_KEYS,
+  Op,
+  ResourceType,
+} from './build.ts';
 
 const { TOPIC, BROKER, CLIENT_METRICS, GROUP } = ResourceType;
 
@@ -72,7 +81,7 @@ export const configs = chapter('configurations', (call) => {
   call('DescribeConfigs', 'brokers by default', describeConfigs(BROKER, ''));
   call('DescribeConfigs', 'a type that does not exist', describeConfigs(99, 'x'));
   call('DescribeConfigs', 'type zero', describeConfigs(0, 'x'));
-  call('DescribeConfigs', 'a group', describeConfigs(GROUP, 'g'), { except: DOCUMENTED });
+  call('DescribeConfigs', 'a group', describeConfigs(GROUP, 'g', GROUP_KEYS), { except: DOCUMENTED });
   call('DescribeConfigs', 'no group', describeConfigs(GROUP, ''));
   call(
     'DescribeConfigs',

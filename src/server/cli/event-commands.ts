@@ -2,8 +2,10 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
-import type { PushOptions, PushResult, Selection } from '../../client/index.ts';
+import type { PushOptions, PushResult } from '../../client/index.ts';
+import { allowModules, type ModuleOptions, modulesOf } from './modules.ts';
 import { Progress } from './progress.ts';
+import { SELECTIONS, selectorOf } from './selections.ts';
 import {
   jsonOf,
   type PathOptions,
@@ -15,19 +17,19 @@ import {
   withPath,
 } from './target.ts';
 
-interface ProduceOptions extends Target, PathOptions {
+interface ProduceOptions extends Target, PathOptions, ModuleOptions {
   data?: string;
   metadata?: string;
   key?: string;
   partition?: number;
 }
 
-interface ConsumeOptions extends Target, PathOptions {
+interface ConsumeOptions extends Target, PathOptions, ModuleOptions {
   group?: string;
   from: string;
   count?: number;
   idleMs?: number;
-  select: string;
+  select?: string;
   metadataOnly: boolean;
   out?: string;
 }
@@ -37,7 +39,7 @@ const MAX_UNDER_WAY = 1000;
 
 /** `kafabric produce` and `kafabric consume`: events from and to files, standard input and output. */
 export function addEventCommands(program: Command): void {
-  withPath(target(program.command('produce <topic>')))
+  allowModules(withPath(target(program.command('produce <topic>'))))
     .description(
       'push events: one with --data or --metadata, else one for each line of JSON on standard input',
     )
@@ -46,13 +48,13 @@ export function addEventCommands(program: Command): void {
     .option('--key <text>', 'the key of every event')
     .option('--partition <n>', 'for every event', Number)
     .action(produce);
-  withPath(target(program.command('consume <topic>')))
+  allowModules(withPath(target(program.command('consume <topic>'))))
     .description('pull events: one line of JSON each')
     .option('--group <id>', 'share the partitions with others of this group, and commit')
     .option('--from <position>', positionText, 'earliest')
     .option('--count <n>', 'end after so many', Number)
     .option('--idle-ms <ms>', 'end when nothing has come for so long', Number)
-    .option('--select <selection>', 'all, none, or offset:length[:count:stride], in bytes', 'none')
+    .option('--select <selection>', `${SELECTIONS}; default: what is stored with the group, or none`)
     .option('--metadata-only', 'the same as --select none', false)
     .option('--out <directory>', 'write the selected data to files there, <topic>-<partition>-<offset>.bin')
     .action(consume);
@@ -64,7 +66,7 @@ async function produce(topic: string, options: ProduceOptions): Promise<void> {
     ...(key === undefined ? {} : { key }),
     ...(partition === undefined ? {} : { partition }),
   };
-  await withClient(options, async (client) => {
+  await withClient({ ...options, ...modulesOf(options) }, async (client) => {
     const producer = (await client.openTopic(topic)).producer();
     const progress = new Progress('pushed');
     let pushed = 0;
@@ -99,11 +101,12 @@ async function produce(topic: string, options: ProduceOptions): Promise<void> {
 
 async function consume(topic: string, options: ConsumeOptions): Promise<void> {
   const { group, count = Number.POSITIVE_INFINITY, idleMs, out } = options;
-  const select = options.metadataOnly ? 'none' : selectionOf(options.select);
+  const text = options.metadataOnly ? 'none' : options.select;
+  const select = text === undefined ? {} : { select: selectorOf(text) };
   const from = positionOf(options.from);
-  await withClient(options, async (client) => {
+  await withClient({ ...options, ...modulesOf(options) }, async (client) => {
     const handle = await client.openTopic(topic);
-    const consumer = handle.consumer({ select, from, ...(group === undefined ? {} : { groupId: group }) });
+    const consumer = handle.consumer({ ...select, from, ...(group === undefined ? {} : { groupId: group }) });
     const progress = new Progress('pulled');
     for (let seen = 0; seen < count; seen++) {
       const event = await consumer.pull(idleMs === undefined ? {} : { timeoutMs: idleMs });
@@ -126,12 +129,4 @@ async function consume(topic: string, options: ConsumeOptions): Promise<void> {
     }
     await consumer.close();
   });
-}
-
-function selectionOf(text: string): Selection {
-  if (text === 'all' || text === 'none') return text;
-  const [offset, length, count = 1, stride = length] = text.split(':').map(Number);
-  if ([offset, length, count, stride].every(Number.isSafeInteger))
-    return { offset: offset!, length: length!, count, stride: stride! };
-  throw new Error(`"${text}" is no selection: all, none, offset:length or offset:length:count:stride`);
 }

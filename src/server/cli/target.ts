@@ -38,12 +38,12 @@ export function pathOf({
 
 /** Other commands need not load the client. */
 export async function withClient(
-  options: { bootstrap: string } & Partial<PathOptions>,
+  options: { bootstrap: string } & Partial<PathOptions> & Pick<ClientOptions, 'modules'>,
   action: (client: Client) => Promise<void>,
 ): Promise<void> {
   const { Client } = await import('../../client/index.ts');
-  const { bootstrap } = options;
-  const client = await Client.connect({ bootstrap, ...pathOf(options), clientId: 'kafabric-cli' });
+  const { bootstrap, modules = {} } = options;
+  const client = await Client.connect({ bootstrap, modules, ...pathOf(options), clientId: 'kafabric-cli' });
   try {
     await action(client);
   } finally {
