@@ -87,6 +87,17 @@ ProviderHere providerHere(const std::string& name) {
   return {loaded().opened.library, provider};
 }
 
+std::shared_ptr<Provider> copyOf(const ProviderHere& here) {
+  auto provider = std::make_shared<Provider>();
+  provider->name = here.provider->name;
+  provider->domain = here.provider->domain;
+  provider->maxMessageBytes = here.provider->maxMessageBytes;
+  provider->memoryModes = here.provider->memoryModes;
+  provider->endsWritesEarly = here.provider->endsWritesEarly;
+  provider->info = Info(here.library, here.library->duplicate(here.provider->info.get()));
+  return provider;
+}
+
 std::unique_ptr<Transport> openTransport(const std::string& provider, const BulkLimits& limits) {
   IoStatus status;
   if (provider == kTcpTransportName || provider == kTlsTransportName) {

@@ -29,6 +29,9 @@ struct ProviderHere {
 };
 ProviderHere providerHere(const std::string& name);
 
+/** One that may be made to differ. */
+std::shared_ptr<fabric::Provider> copyOf(const ProviderHere& here);
+
 /** Waits for the end of what `start` begins, which gets the callback. */
 IoStatus waitFor(const std::function<void(fabric::Transport::Done)>& start);
 
