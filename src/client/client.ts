@@ -3,6 +3,7 @@ import { createTopicsResponse } from '../protocol/generated/create-topics-respon
 import { deleteTopicsRequest } from '../protocol/generated/delete-topics-request.ts';
 import { deleteTopicsResponse } from '../protocol/generated/delete-topics-response.ts';
 import { Cluster, type TopicInfo } from './cluster.ts';
+import type { TlsOptions } from './connection.ts';
 import { Consumer } from './consumer.ts';
 import type { ConsumerOptions } from './consumer-options.ts';
 import { brokerError, DirectError, unlessAborted } from './errors.ts';
@@ -33,6 +34,11 @@ export interface ClientOptions {
   path?: Path | 'auto';
   /** Which provider of libfabric carries data, where the path is 'fabric'. */
   fabric?: FabricChoice;
+  /**
+   * For listeners that speak TLS (DIRECT_SSL): which gateways are trusted, and who this client is; true: those that the CAs of the system vouch for.
+   * Data that moves by shared memory stays on the machine; there is no path `fabric` then, for nothing encrypts it.
+   */
+  tls?: TlsOptions | boolean;
   /** Default 10 s. */
   connectTimeoutMs?: number;
   /** Default 30 s; requests that wait for others have longer. */
@@ -83,9 +89,10 @@ export class Client {
     const { connectTimeoutMs = 10_000, requestTimeoutMs = 30_000 } = options;
     const { sharedChunkBytes = 64 * MIB, sharedMaxBytes = 1024 * MIB } = options;
     const addresses = (typeof bootstrap === 'string' ? bootstrap.split(',') : bootstrap).map(addressOf);
+    const tls = typeof options.tls === 'boolean' ? (options.tls ? {} : undefined) : options.tls;
     const pool = new SharedPool(sharedChunkBytes, sharedMaxBytes);
     const timeouts = { connectTimeoutMs, requestTimeoutMs };
-    const cluster = new Cluster({ bootstrap: addresses, clientId, ...timeouts, path, fabric });
+    const cluster = new Cluster({ bootstrap: addresses, clientId, ...timeouts, path, fabric, tls });
     try {
       const { attachment } = await unlessAborted(cluster.channel(-1, 'get'), 'connect', options.signal);
       const used = attachment.mapped === null ? attachment.path : 'mapped';

@@ -1,6 +1,7 @@
 /** The direct API of Kafabric; docs/direct-api.md begins with five minutes of it. */
 export { METADATA_HEADER } from './batch-encoder.ts';
 export { Client, type ClientOptions, type CreateTopicOptions } from './client.ts';
+export type { TlsOptions } from './connection.ts';
 export { Consumer } from './consumer.ts';
 export type { ConsumerOptions, DataBroker } from './consumer-options.ts';
 export { DirectError, type DirectErrorCode } from './errors.ts';
