@@ -1,3 +1,4 @@
+import type { TlsOptions } from './connection.ts';
 import { DirectError } from './errors.ts';
 import type { FabricChoice } from './fabric-path.ts';
 import type { CustomForms, Modules } from './form-code.ts';
@@ -15,6 +16,11 @@ export interface ClientOptions {
   path?: Path | 'auto';
   /** Which provider of libfabric carries data, where the path is 'fabric'. */
   fabric?: FabricChoice;
+  /**
+   * For listeners that speak TLS (DIRECT_SSL): which gateways are trusted, and who this client is; true: those that the CAs of the system vouch for.
+   * Data that moves by shared memory stays on the machine; there is no path `fabric` then, for nothing encrypts it.
+   */
+  tls?: TlsOptions | boolean;
   /** Default 10 s. */
   connectTimeoutMs?: number;
   /** Default 30 s; requests that wait for others have longer. */
@@ -42,6 +48,7 @@ export interface CheckedClientOptions {
   readonly clientId: string;
   readonly path: Path | 'auto';
   readonly fabric: FabricChoice;
+  readonly tls: TlsOptions | undefined;
   readonly connectTimeoutMs: number;
   readonly requestTimeoutMs: number;
   readonly sharedChunkBytes: number;
@@ -60,7 +67,8 @@ export function checkClientOptions(options: ClientOptions): CheckedClientOptions
   const addresses = typeof bootstrap === 'string' ? bootstrap.split(',') : bootstrap;
   if (!Array.isArray(addresses) || addresses.length === 0)
     throw invalid('bootstrap says no address, host:port of a DIRECT listener');
-  return { bootstrap: addresses.map(addressOf), clientId, path, fabric, ...numbers };
+  const tls = typeof options.tls === 'boolean' ? (options.tls ? {} : undefined) : options.tls;
+  return { bootstrap: addresses.map(addressOf), clientId, path, fabric, tls, ...numbers };
 }
 
 function addressOf(text: string): { host: string; port: number } {

@@ -7,7 +7,7 @@ import { metadataResponse } from '../protocol/generated/metadata-response.ts';
 import type { Uuid } from '../protocol/wire/types.ts';
 import { monotonicMs } from '../util/clock.ts';
 import { AttachAgain } from './attach-again.ts';
-import { Connection } from './connection.ts';
+import { Connection, type TlsOptions } from './connection.ts';
 import { brokerError, DirectError } from './errors.ts';
 import type { FabricChoice } from './fabric-path.ts';
 import { ClientAttachment, type Path } from './shared-memory.ts';
@@ -27,6 +27,7 @@ export interface ClusterOptions {
   readonly requestTimeoutMs: number;
   readonly path: Path | 'auto';
   readonly fabric: FabricChoice;
+  readonly tls?: TlsOptions | undefined;
 }
 
 export interface PartitionInfo {
@@ -150,11 +151,11 @@ export class Cluster {
   async #open(node: number): Promise<Connection> {
     const known = this.#brokers.get(node);
     const addresses = known === undefined ? this.options.bootstrap : [known];
-    const { clientId, connectTimeoutMs, requestTimeoutMs } = this.options;
+    const { clientId, connectTimeoutMs, requestTimeoutMs, tls } = this.options;
     let failure: unknown = null;
     for (const address of addresses) {
       try {
-        return await Connection.open({ ...address, clientId, connectTimeoutMs, requestTimeoutMs });
+        return await Connection.open({ ...address, tls, clientId, connectTimeoutMs, requestTimeoutMs });
       } catch (error) {
         failure = error;
       }

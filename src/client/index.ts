@@ -3,6 +3,7 @@ export { METADATA_HEADER } from './batch-encoder.ts';
 export { Client, type CreateTopicOptions } from './client.ts';
 export type { ClientOptions } from './client-options.ts';
 export type { TopicInfo } from './cluster.ts';
+export type { TlsOptions } from './connection.ts';
 export { Consumer } from './consumer.ts';
 export type { ConsumerOptions, DataBroker } from './consumer-options.ts';
 export { type Abortable, DirectError, type DirectErrorCode } from './errors.ts';

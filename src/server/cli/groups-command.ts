@@ -32,6 +32,7 @@ export function addGroupsCommand(program: Command): void {
         print(
           (await client.groups.list()).map(({ groupId, type, state }) => ({ group: groupId, type, state })),
           options.json,
+          'there are no groups',
         ),
       ),
     );

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { whole } from './number-options.ts';
 import { collect } from './settings.ts';
 import { print, say, type Target, target, withClient } from './target.ts';
 
@@ -20,12 +21,12 @@ function addTopics(program: Command): void {
           partitions: partitions.length,
           id,
         }));
-        print(rows, options.json);
+        print(rows, options.json, 'there are no topics');
       }),
     );
   target(topics.command('create <topic>'))
     .description('create a topic')
-    .option('--partitions <n>', 'how many', Number, 1)
+    .option('--partitions <n>', 'how many', whole(1, 2 ** 31 - 1), 1)
     .option('--set <key=value>', 'a topic config (repeatable)', collect, [])
     .action((topic: string, options: Target & { partitions: number; set: string[] }) =>
       withClient(options, async (client) => {
