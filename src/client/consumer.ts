@@ -63,7 +63,13 @@ export class Consumer implements AsyncIterable<Event> {
     this.#isolationLevel = options.isolation === 'uncommitted' ? 0 : 1;
     const { prefetchBytes, prefetchDataBytes, select = 'none', broker, maxWaitMs, from } = this.#options;
     const limits = { metadataBytes: prefetchBytes, dataBytes: prefetchDataBytes };
-    this.#queue = new PrefetchQueue(limits, selectorOf(select), broker, () => this.#fetcher.wake());
+    this.#queue = new PrefetchQueue({
+      limits,
+      select: selectorOf(select),
+      broker,
+      onRoom: () => this.#fetcher.wake(),
+      onDamaged: (error) => this.#fail(error),
+    });
     this.#fetcher = new RecordFetcher({
       cluster,
       getter: new Getter(cluster, pool),
@@ -182,7 +188,7 @@ export class Consumer implements AsyncIterable<Event> {
       if (head === undefined && this.#failure !== null) throw this.#failure;
       const waitMs = deadline === null ? null : deadline - Date.now();
       if (head !== undefined) {
-        const isReady = head.isReady || (await settles(head.ready!, waitMs, signal));
+        const isReady = head.isReady || (await settles(head.ready, waitMs, signal));
         if (this.#queue.head !== head) continue; // revoked meanwhile
         if (isReady) return this.#queue.take();
       } else if (waitMs === null || waitMs > 0) {
@@ -232,6 +238,7 @@ export class Consumer implements AsyncIterable<Event> {
 
   async #assign(partitions: readonly AssignedPartition[]): Promise<void> {
     const assignment = ++this.#assignments;
+    this.#fetcher.connect(partitions).catch(() => undefined);
     const committed = (await this.#group?.committed(partitions)) ?? partitions.map(() => null);
     const open = partitions.filter((_, i) => committed[i] === null);
     const starts = await offsetsAt(this.#cluster, open, this.#options.from, this.#isolationLevel);

@@ -228,12 +228,8 @@ export class Delivery {
     // One that is tried again may be abandoned on its way.
     if (batch.settled) return;
     batch.settled = true;
-    let bytes = 0;
-    for (const [i, waiting] of batch.events.entries()) {
-      bytes += waiting.bytes;
-      settle(waiting, i);
-    }
-    this.#options.onSettled(bytes);
+    batch.events.forEach(settle);
+    this.#options.onSettled(batch.bytes);
   }
 
   #idle(): void {

@@ -1,4 +1,3 @@
-import { overheadOf } from './batch-encoder.ts';
 import { BatchSender } from './batch-sender.ts';
 import type { Cluster } from './cluster.ts';
 import type { Consumer } from './consumer.ts';
@@ -12,7 +11,7 @@ import {
   checkProducerOptions,
   type ProducerOptions,
 } from './producer-options.ts';
-import { eventRecord } from './push-event.ts';
+import { eventRecord, type PushedEvent } from './push-event.ts';
 import { PushRoom } from './push-room.ts';
 import type { Path, SharedPool } from './shared-memory.ts';
 import type { TopicHandle } from './topic.ts';
@@ -120,12 +119,14 @@ export class Producer {
         doing,
       });
     this.#transactions?.touch();
-    const bytes = event.dataBytes + overheadOf(event);
-    const add = () =>
-      new Promise<PushResult>((resolve, reject) => {
-        this.#delivery.add(partition, { event, bytes, resolve, reject });
-      });
-    return this.#room.takeNow(bytes) ? add() : this.#room.take(bytes, doing, options.signal).then(add);
+    if (this.#room.takeNow(event.bytes)) return this.#add(partition, event);
+    return this.#room.take(event.bytes, doing, options.signal).then(() => this.#add(partition, event));
+  }
+
+  #add(partition: number, event: PushedEvent): Promise<PushResult> {
+    return new Promise((resolve, reject) => {
+      this.#delivery.add(partition, { event, bytes: event.bytes, resolve, reject });
+    });
   }
 
   /** Resolves when all that was pushed before is acknowledged, or has failed. A signal ends the wait alone. */
