@@ -1,22 +1,16 @@
-import type { EventRecord } from './batch-encoder.ts';
 import type { Delivery } from './delivery.ts';
 import { aborted } from './errors.ts';
 import type { PushResult } from './lane.ts';
-
-export interface AddedEvent {
-  readonly partition: number;
-  readonly event: EventRecord;
-  /** What it takes, at most. */
-  readonly bytes: number;
-}
+import type { PushedEvent } from './push-event.ts';
 
 /** Has an event delivered; a signal takes it back for as long as it is not on its way. Rejects with ABORTED then. */
 export function addEvent(
   delivery: Delivery,
-  { partition, event, bytes }: AddedEvent,
-  signal: AbortSignal | undefined,
-  doing: string,
+  partition: number,
+  event: PushedEvent,
+  { signal, doing }: { signal: AbortSignal | undefined; doing: string },
 ): Promise<PushResult> {
+  const { bytes } = event;
   return new Promise((resolve, reject) => {
     if (signal === undefined) {
       delivery.add(partition, { event, bytes, resolve, reject });

@@ -69,8 +69,13 @@ export class Consumer implements AsyncIterable<Event> {
     this.#isolationLevel = options.isolation === 'uncommitted' ? 0 : 1;
     const { prefetchBytes, prefetchDataBytes, broker, maxWaitMs, from } = this.#options;
     const limits = { metadataBytes: prefetchBytes, dataBytes: prefetchDataBytes };
-    const select: EventSelector = (event) => this.#select(event);
-    this.#queue = new PrefetchQueue(limits, select, broker, () => this.#fetcher.wake());
+    this.#queue = new PrefetchQueue({
+      limits,
+      select: (event) => this.#select(event),
+      broker,
+      onRoom: () => this.#fetcher.wake(),
+      onDamaged: (error) => this.#fail(error),
+    });
     this.#fetcher = new RecordFetcher({
       cluster,
       getter: new Getter(cluster, pool),
@@ -281,7 +286,7 @@ export class Consumer implements AsyncIterable<Event> {
       if (head === undefined && this.#failure !== null) throw this.#failure;
       const waitMs = deadline === null ? null : deadline - monotonicMs();
       if (head !== undefined) {
-        const isReady = head.isReady || (await settles(head.ready!, waitMs, signal));
+        const isReady = head.isReady || (await settles(head.ready, waitMs, signal));
         if (this.#queue.head !== head) continue; // revoked meanwhile
         if (isReady) return this.#queue.take();
       } else if (waitMs === null || waitMs > 0) {
@@ -351,6 +356,7 @@ export class Consumer implements AsyncIterable<Event> {
 
   async #assign(partitions: readonly AssignedPartition[]): Promise<void> {
     const assignment = ++this.#assignments;
+    this.#fetcher.connect(partitions).catch(() => undefined);
     const committed = (await this.#group?.committed(partitions)) ?? partitions.map(() => null);
     const open = partitions.filter((_, i) => committed[i] === null);
     const starts = await offsetsAt(this.#cluster, open, this.#options.from, this.#isolationLevel);

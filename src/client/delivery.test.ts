@@ -155,8 +155,7 @@ describe('delivery of events', () => {
   });
 
   const eventOf = (key: string) => ({
-    partition: 0,
-    event: { key: Buffer.from(key), data: null, dataBytes: 0, headers: [], timestamp: 0 },
+    ...{ key: Buffer.from(key), data: null, dataBytes: 0, headers: [], timestamp: 0 },
     bytes: 10,
   });
 
@@ -164,7 +163,9 @@ describe('delivery of events', () => {
     const identify = async () => ({ producerId: 1n, producerEpoch: 0 });
     const delivery = deliveryOf({ batchSize: 3, maxInFlight: 1, lingerMs: 60_000, identify });
     const signals = Array.from({ length: 7 }, () => new AbortController());
-    const pushed = signals.map(({ signal }, i) => addEvent(delivery, eventOf(`${i}`), signal, 'test'));
+    const pushed = signals.map(({ signal }, i) =>
+      addEvent(delivery, 0, eventOf(`${i}`), { signal, doing: 'test' }),
+    );
     const settled = Promise.allSettled(pushed);
     // The first three are a batch that is sent; 3 to 5 wait for it, and 6 for more.
     await new Promise((resolve) => setImmediate(resolve));

@@ -267,12 +267,8 @@ export class Delivery {
     if (batch.settled) return;
     batch.settled = true;
     this.#unsettled.delete(batch);
-    let bytes = 0;
-    for (const [i, waiting] of batch.events.entries()) {
-      bytes += waiting.bytes;
-      settle(waiting, i);
-    }
-    this.#options.onSettled(bytes);
+    batch.events.forEach(settle);
+    this.#options.onSettled(batch.bytes);
   }
 
   #idle(): void {

@@ -14,6 +14,8 @@ import { RegionRefused, type RegisteredBuffer, type SharedPool } from './shared-
 const MAX_ITEMS = 256;
 const REQUEST_BYTES = 16 << 20;
 const MAX_IN_FLIGHT = 4;
+/** Checking or copying so much takes many times as long as a request. */
+const SHARE_BYTES = 2 << 20;
 /** Of data that arrives damaged, or references that are refused; a gateway that is away is waited for as long as for an answer. */
 const MAX_ATTEMPTS = 5;
 const RETRY_MS = 100;
@@ -32,6 +34,13 @@ export interface Referenced {
   renew(): Promise<boolean>;
 }
 
+/** Who waits for data: told once, that it is there or why it cannot be had. */
+export interface Awaiting {
+  /** @param crc CRC-32C of the data; null where it was not summed up, because it was there already */
+  arrived(crc: number | null): void;
+  failed(error: Error): void;
+}
+
 /** What is too much for one request, or for the gateway to have in memory, is asked for in parts of so much of the data. */
 const PART_BYTES = 4 << 20;
 const PART_RANGES = 4096;
@@ -48,26 +57,55 @@ class Wanted {
   readonly value: Referenced;
   readonly ranges: readonly Required<Range>[];
   readonly target: Uint8Array;
+  readonly awaiting: Awaiting;
   readonly deadline: number;
-  /** With the CRC-32C of what is in the target. */
-  readonly resolve: (crc: number) => void;
-  readonly reject: (error: Error) => void;
   attempts = 0;
   /** Has a request of its own: together with others it was too much. */
   isAlone = false;
 
   constructor(
-    { value, ranges, target }: Pick<Wanted, 'value' | 'ranges' | 'target'>,
+    value: Referenced,
+    ranges: readonly Required<Range>[],
+    target: Uint8Array,
+    awaiting: Awaiting,
     deadline: number,
-    resolve: (crc: number) => void,
-    reject: (error: Error) => void,
   ) {
     this.value = value;
     this.ranges = ranges;
     this.target = target;
+    this.awaiting = awaiting;
     this.deadline = deadline;
-    this.resolve = resolve;
-    this.reject = reject;
+  }
+}
+
+/** What is to be asked of one gateway, in order. */
+class Line {
+  readonly items: Wanted[] = [];
+  inFlight = 0;
+  #bytes = 0;
+
+  push(item: Wanted): void {
+    this.items.push(item);
+    this.#bytes += item.target.byteLength;
+  }
+
+  /** Takes what goes into the next request. */
+  next(): Wanted[] {
+    const { items } = this;
+    // What comes first is checked while the gateway copies the rest.
+    const share = Math.ceil(this.#bytes / (MAX_IN_FLIGHT - this.inFlight));
+    const most = Math.min(REQUEST_BYTES, Math.max(SHARE_BYTES, share));
+    let bytes = 0;
+    let count = 0;
+    while (count < items.length && count < MAX_ITEMS) {
+      const { target, isAlone } = items[count]!;
+      if (count > 0 && (isAlone || bytes + target.byteLength > most)) break;
+      bytes += target.byteLength;
+      count++;
+      if (isAlone) break;
+    }
+    this.#bytes -= bytes;
+    return items.splice(0, count);
   }
 }
 
@@ -78,8 +116,7 @@ class Wanted {
 export class Getter {
   readonly #cluster: Cluster;
   readonly #pool: SharedPool;
-  readonly #queues = new Map<number, Wanted[]>();
-  readonly #inFlight = new Map<number, number>();
+  readonly #lines = new Map<number, Line>();
 
   constructor(cluster: Cluster, pool: SharedPool) {
     this.#cluster = cluster;
@@ -93,17 +130,22 @@ export class Getter {
 
   #get(value: Referenced, ranges: readonly Required<Range>[], target: Uint8Array): Promise<number> {
     return new Promise((resolve, reject) => {
-      const deadline = monotonicMs() + this.#cluster.options.requestTimeoutMs;
-      this.#add(new Wanted({ value, ranges, target }, deadline, resolve, reject));
+      this.fill(value, ranges, target, { arrived: (crc) => resolve(crc!), failed: reject });
     });
+  }
+
+  /** As `get`, without a promise. */
+  fill(value: Referenced, ranges: readonly Required<Range>[], target: Uint8Array, awaiting: Awaiting): void {
+    const deadline = monotonicMs() + this.#cluster.options.requestTimeoutMs;
+    this.#add(new Wanted(value, ranges, target, awaiting, deadline));
   }
 
   #add(item: Wanted): void {
     const { node } = item.value;
-    const queue = this.#queueOf(node);
-    queue.push(item);
-    // What is wanted in one go is asked for in one request.
-    if (queue.length === 1) queueMicrotask(() => this.#pump(node));
+    const line = this.#lineTo(node);
+    line.push(item);
+    // What is wanted in one go is asked for together.
+    if (line.items.length === 1) queueMicrotask(() => this.#pump(node, line));
   }
 
   /**
@@ -131,32 +173,22 @@ export class Getter {
     }
   }
 
-  #queueOf(node: number): Wanted[] {
-    let queue = this.#queues.get(node);
-    if (queue === undefined) {
-      queue = [];
-      this.#queues.set(node, queue);
+  #lineTo(node: number): Line {
+    let line = this.#lines.get(node);
+    if (line === undefined) {
+      line = new Line();
+      this.#lines.set(node, line);
     }
-    return queue;
+    return line;
   }
 
-  #pump(node: number): void {
-    const queue = this.#queueOf(node);
-    while (queue.length > 0 && (this.#inFlight.get(node) ?? 0) < MAX_IN_FLIGHT) {
-      let bytes = 0;
-      let count = 0;
-      while (count < queue.length && count < MAX_ITEMS) {
-        const { target, isAlone } = queue[count]!;
-        bytes += target.byteLength;
-        if (count > 0 && (isAlone || bytes > REQUEST_BYTES)) break;
-        count++;
-        if (isAlone) break;
-      }
-      const items = queue.splice(0, count);
-      this.#inFlight.set(node, (this.#inFlight.get(node) ?? 0) + 1);
+  #pump(node: number, line: Line): void {
+    while (line.items.length > 0 && line.inFlight < MAX_IN_FLIGHT) {
+      const items = line.next();
+      line.inFlight++;
       void this.#request(node, items).finally(() => {
-        this.#inFlight.set(node, this.#inFlight.get(node)! - 1);
-        this.#pump(node);
+        line.inFlight--;
+        this.#pump(node, line);
       });
     }
   }
@@ -254,7 +286,7 @@ export class Getter {
       const { value, ranges, target } = item;
       const crc = producedCrc(value, ranges) ?? answer.crc;
       const isWhole = answer.length === target.byteLength && crc32c(target) === crc;
-      if (isWhole) item.resolve(crc);
+      if (isWhole) item.awaiting.arrived(crc);
       else this.#failed(item, damaged(value.doing));
     }
   }
@@ -267,7 +299,7 @@ export class Getter {
         });
       this.#again(item, brokerError(ErrorCode.DELEGATION_TOKEN_EXPIRED, null, item.value.doing));
     } catch (error) {
-      item.reject(error as Error);
+      item.awaiting.failed(error as Error);
     }
   }
 
@@ -283,36 +315,38 @@ export class Getter {
     }
   }
 
-  #getInParts({ value, ranges, target, resolve, reject }: Wanted, parts: readonly RangePart[]): void {
+  #getInParts({ value, ranges, target, awaiting }: Wanted, parts: readonly RangePart[]): void {
     const got = parts.map(({ ranges: some, from, bytes }) =>
       this.#get(value, some, target.subarray(from, from + bytes)),
     );
-    Promise.all(got)
-      .then((crcs) => {
+    Promise.all(got).then(
+      (crcs) => {
         // The parts were checked as the gateway has sent them: what they are together is known without reading them again.
         const crc = crcs.reduce((all, one, i) => crc32cJoin(all, one, parts[i]!.bytes), 0);
-        if (crc === (producedCrc(value, ranges) ?? crc)) resolve(crc);
-        else reject(damaged(value.doing));
-      })
-      .catch(reject);
+        if (crc === (producedCrc(value, ranges) ?? crc)) awaiting.arrived(crc);
+        else awaiting.failed(damaged(value.doing));
+      },
+      (error: Error) => awaiting.failed(error),
+    );
   }
 
   #failed(item: Wanted, error: DirectError): void {
     const parts = error.broker === 'MESSAGE_TOO_LARGE' ? partsWithin(item) : [];
     if (parts.length > 1) this.#getInParts(item, parts);
     else if (error.retriable) setTimeout(() => this.#again(item, error), RETRY_MS);
-    else item.reject(error);
+    else item.awaiting.failed(error);
   }
 
   #again(item: Wanted, error: DirectError): void {
     const counts = error.code === 'CHECKSUM' || error.code === 'EXPIRED';
     if (counts ? ++item.attempts >= MAX_ATTEMPTS : monotonicMs() >= item.deadline) {
-      item.reject(error);
+      item.awaiting.failed(error);
       return;
     }
     const { node } = item.value;
-    this.#queueOf(node).push(item);
-    this.#pump(node);
+    const line = this.#lineTo(node);
+    line.push(item);
+    this.#pump(node, line);
   }
 }
 

@@ -1,5 +1,4 @@
 import { addEvent } from './add-event.ts';
-import { overheadOf } from './batch-encoder.ts';
 import { BatchSender } from './batch-sender.ts';
 import type { Cluster } from './cluster.ts';
 import type { Consumer } from './consumer.ts';
@@ -124,10 +123,9 @@ export class Producer {
         doing,
       });
     this.#transactions?.touch();
-    const bytes = event.dataBytes + overheadOf(event);
-    const add = () => addEvent(this.#delivery, { partition, event, bytes }, options.signal, doing);
-    if (this.#room.takeNow(bytes)) return add();
-    const added = this.#room.take(bytes, doing, options.signal).then(add);
+    const add = () => addEvent(this.#delivery, partition, event, { signal: options.signal, doing });
+    if (this.#room.takeNow(event.bytes)) return add();
+    const added = this.#room.take(event.bytes, doing, options.signal).then(add);
     const forget = () => this.#waiting.delete(added);
     this.#waiting.add(added);
     added.then(forget, forget);

@@ -1,10 +1,12 @@
 import { ErrorCode } from '../protocol/errors.ts';
 import type { FetchResponsePartitionData } from '../protocol/generated/fetch-response.ts';
 import type { Cluster, Purpose } from './cluster.ts';
+import type { AssignedPartition } from './consumer-protocol.ts';
 import { brokerError, DirectError } from './errors.ts';
-import { Event, type EventOrigin } from './event.ts';
+import { type EventOrigin, FetchedEvents } from './event.ts';
 import { fetchRecords } from './fetch.ts';
 import { readFetched } from './fetched-batches.ts';
+import { SectionReader } from './fetched-record.ts';
 import type { Getter } from './getter.ts';
 import { type IsolationLevel, offsetsAt, type StartPosition } from './list-offsets.ts';
 import type { PrefetchQueue } from './prefetch-queue.ts';
@@ -59,6 +61,14 @@ export class RecordFetcher {
 
   constructor(options: RecordFetcherOptions) {
     this.#options = options;
+  }
+
+  /** Connects to the gateways that lead partitions, while it is found out where to begin. What is wrong is found again by who fetches. */
+  async connect(partitions: readonly AssignedPartition[]): Promise<void> {
+    const { cluster } = this.#options;
+    const nodes = await cluster.byLeader(partitions, (one) => one);
+    if (this.#closed) return;
+    await Promise.all([...nodes.keys()].map((node) => cluster.connection(node, this.#purpose)));
   }
 
   /** Fetches until all of the partitions are revoked, or `close`. Rejects with a DirectError that another attempt would not mend. */
@@ -164,12 +174,19 @@ export class RecordFetcher {
   #accept({ reading, origin }: Source, data: FetchResponsePartitionData): void {
     const bytes = data.records as Uint8Array | null;
     if (bytes === null || bytes.byteLength === 0) return;
-    const { records, nextOffset } = readFetched(bytes, reading.fetchOffset, data.abortedTransactions ?? []);
+    const { fetchOffset: from } = reading;
+    const { sections, nextOffset } = readFetched(bytes, from, data.abortedTransactions ?? []);
     reading.fetchOffset = nextOffset;
     const { queue, onEvents } = this.#options;
-    const bytesEach = bytes.byteLength / records.length;
-    for (const record of records) queue.push(new Event(record, origin), bytesEach);
-    if (records.length > 0) onEvents();
+    queue.push(
+      sections.map((section) => ({
+        events: new FetchedEvents(section, from, origin),
+        // One of which compaction has left nothing has no records.
+        count: Math.max(1, section.count),
+        bytes: section.bytes.byteLength,
+      })),
+    );
+    if (sections.length > 0) onEvents();
   }
 
   /** The reference of one record again; null when it is gone. */
@@ -184,7 +201,8 @@ export class RecordFetcher {
     );
     const bytes = answer?.[1].records as Uint8Array | null | undefined;
     if (!bytes) return null;
-    const found = readFetched(bytes, offset, []).records.find((record) => record.offset === offset);
-    return found === undefined || found.referenced === null ? null : found.value;
+    const [section] = readFetched(bytes, offset, []).sections;
+    const found = section === undefined ? null : new SectionReader(section, offset).next();
+    return found?.offset === offset && found.referenced !== null ? found.value : null;
   }
 }
