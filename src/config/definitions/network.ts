@@ -131,9 +131,14 @@ export const networkDefinitions = [
   {
     name: 'fetch.max.bytes',
     type: 'int',
-    default: '57671680',
+    default: '16777216',
     min: 1024,
-    documentation: 'The most bytes of one fetch answer; the first batch is always returned.',
+    documentation:
+      'The most bytes of one fetch answer, whatever the client allows; the first batch is always returned. Over links with long round trips larger answers are faster.',
+    kafkaDefault: {
+      value: '57671680',
+      reason: 'clients take smaller answers into memory that they have used before',
+    },
   },
   {
     name: 'max.incremental.fetch.session.cache.slots',
