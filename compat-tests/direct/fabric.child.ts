@@ -1,11 +1,10 @@
-// A client that moves data over libfabric until it is killed. Arguments: address of a direct listener, provider, domain, what, topic. It pushes or
-// pulls without end; or orders once more what it did, and stops before that can have been done.
+// A client that moves data over libfabric until it is killed. Arguments: address of a direct listener, provider, domain, what, topic, file of
+// libfabric if not the installed one. It pushes or pulls without end; or orders once more what it did, and stops before that can have been done.
 import { Client } from '../../src/client/index.ts';
 import { patient } from './fixture.ts';
 
 const BYTES = 20_000_000;
-const [, , bootstrap = '', provider = '', domain = '', what = '', name = ''] = process.argv;
-const library = process.env.KAFABRIC_FABRIC_LIBRARY ?? '';
+const [, , bootstrap = '', provider = '', domain = '', what = '', name = '', library = ''] = process.argv;
 const fabric = { provider, domain, library };
 const client = await Client.connect({ bootstrap, path: 'fabric', fabric, ...patient });
 const topic = await client.openTopic(name);

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
+import { clientOf, PATIENCE_MS, SIZES, settingsOf, storeSettingsOf } from '../fabric/way.ts';
 import { patience, until } from '../harness/child.ts';
 import { gatewayCommand } from '../harness/command-line.ts';
 import { PayloadScene } from '../harness/payload-scene.ts';
 import { STORES_SECRET, StoreUnderTest } from '../harness/store.ts';
-import { common, DOMAIN, kafkaClient, PATIENCE_MS, PROVIDER, SIZES, storeSettings } from './fixture.ts';
+import { VERBS } from './way.ts';
+
+const { provider: PROVIDER, domain: DOMAIN } = VERBS;
 
 interface Finding {
   area: string;
@@ -19,11 +22,11 @@ describe(`a gateway and stores over ${PROVIDER}`, () => {
 
   before(async function () {
     this.timeout(4 * PATIENCE_MS * patience);
-    scene = new PayloadScene('remembered', kafkaClient());
+    scene = new PayloadScene('remembered', clientOf());
     const addresses = `${join(scene.dir, 'addresses')}/`;
     for (const zone of ['a', 'b', 'c']) {
       const store = await StoreUnderTest.make(join(scene.dir, `store-${zone}`), {
-        ...storeSettings,
+        ...storeSettingsOf(VERBS),
         'payload.store.zone': zone,
         'payload.store.address.file': addresses,
       });
@@ -31,7 +34,7 @@ describe(`a gateway and stores over ${PROVIDER}`, () => {
     }
     await Promise.all(stores.map((store) => store.start()));
     await scene.start({
-      ...common,
+      ...settingsOf(VERBS),
       'payload.stores': addresses,
       'payload.stores.secret': STORES_SECRET,
       'payload.stores.lost.after.ms': '1000',
