@@ -134,21 +134,30 @@ abstract class AttachmentEnd<Incoming extends { type: string }> {
 
   /**
    * From now on both ends send at least every third of the time; silence for all of it is the end. 0: nobody does, what carries the messages
-   * says when the other end is gone.
+   * says when the other end is gone. An end that stood still itself has signs of life to read first: the other one gets another third.
    */
   protected startPulse(heartbeatMs: number): void {
     this.#pulse?.cancel();
     if (heartbeatMs === 0) return;
-    this.#heardMs = this.options.clock.now();
+    const { clock, send } = this.options;
+    const beatMs = heartbeatMs / 3;
+    let dueMs = clock.now();
+    this.#heardMs = dueMs;
     const beat = () => {
-      if (this.options.clock.now() - this.#heardMs >= heartbeatMs) {
+      const now = clock.now();
+      if (now - dueMs >= beatMs) this.#heardMs = Math.max(this.#heardMs, now - heartbeatMs + beatMs);
+      if (now - this.#heardMs >= heartbeatMs) {
         this.lost('the other end is silent');
         return;
       }
-      this.options.send('{"type":"ping"}');
-      this.#pulse = this.options.clock.setTimer(heartbeatMs / 3, beat);
+      send('{"type":"ping"}');
+      next();
     };
-    this.#pulse = this.options.clock.setTimer(heartbeatMs / 3, beat);
+    const next = () => {
+      dueMs = clock.now() + beatMs;
+      this.#pulse = clock.setTimer(beatMs, beat);
+    };
+    next();
   }
 }
 

@@ -48,6 +48,11 @@ describe(`Payload at stores that come and go, ${seeds} seeds`, function () {
         'take a store away': async () => {
           if (first.stores.every(({ server }) => server !== null))
             await random.pick(first.stores).stop({ killed: random.chance(0.5) });
+        // So does a process that is stopped, or that others leave no processor; longer than signs of life may be missing.
+        'stand still': async () => {
+          Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1200);
+          await events.check!();
+        },
         },
         'bring it back': async () => {
           for (const store of first.stores) if (store.server === null) await store.start();
