@@ -202,7 +202,7 @@ describe('attaching to the fabric', () => {
     assert.deepEqual([joined.initiator.ended, joined.target.ended], [null, null]);
     joined.clock.standStill(2 * HEARTBEAT_MS);
     joined.cut = true;
-    await joined.clock.advance(HEARTBEAT_MS);
+    await joined.clock.advance(2 * HEARTBEAT_MS);
     assert.equal(joined.initiator.ended, 'the other end is silent');
     assert.equal(joined.target.ended, 'the other end is silent');
   });

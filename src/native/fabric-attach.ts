@@ -28,6 +28,8 @@ const TCP_OFFER_BYTES = new Map([
   [TLS_TCP, 50],
 ]);
 const ANSWER_TIMEOUT_MS = 10_000;
+/** Signs of life in the time after which silence is the end. */
+const BEATS = 3;
 const MAX_WAITING = 16;
 
 export interface AttachOptions {
@@ -49,7 +51,8 @@ abstract class AttachmentEnd<Incoming extends { type: string }> {
   #wake: ((message: Incoming) => void) | null = null;
   #fail: (error: Error) => void = () => {};
   #pulse: Timer | null = null;
-  #heardMs = 0;
+  /** Own signs of life since the last one of the other end. */
+  #unheardBeats = 0;
   #ended: string | null = null;
   readonly #onEnd: ((reason: string) => void)[] = [];
 
@@ -92,7 +95,7 @@ abstract class AttachmentEnd<Incoming extends { type: string }> {
   /** What the other end has sent, in order. */
   receive(message: string): void {
     if (this.#ended !== null) return;
-    this.#heardMs = this.options.clock.now();
+    this.#unheardBeats = 0;
     try {
       const parsed = this.parse(message);
       if (parsed.type === 'ping') return;
@@ -134,30 +137,22 @@ abstract class AttachmentEnd<Incoming extends { type: string }> {
 
   /**
    * From now on both ends send at least every third of the time; silence for all of it is the end. 0: nobody does, what carries the messages
-   * says when the other end is gone. An end that stood still itself has signs of life to read first: the other one gets another third.
+   * says when the other end is gone. What counts is how often this end itself has spoken meanwhile: one that stood still has signs of life to read.
    */
   protected startPulse(heartbeatMs: number): void {
     this.#pulse?.cancel();
     if (heartbeatMs === 0) return;
     const { clock, send } = this.options;
-    const beatMs = heartbeatMs / 3;
-    let dueMs = clock.now();
-    this.#heardMs = dueMs;
+    this.#unheardBeats = 0;
     const beat = () => {
-      const now = clock.now();
-      if (now - dueMs >= beatMs) this.#heardMs = Math.max(this.#heardMs, now - heartbeatMs + beatMs);
-      if (now - this.#heardMs >= heartbeatMs) {
+      if (++this.#unheardBeats > BEATS) {
         this.lost('the other end is silent');
         return;
       }
       send('{"type":"ping"}');
-      next();
+      this.#pulse = clock.setTimer(heartbeatMs / BEATS, beat);
     };
-    const next = () => {
-      dueMs = clock.now() + beatMs;
-      this.#pulse = clock.setTimer(beatMs, beat);
-    };
-    next();
+    this.#pulse = clock.setTimer(heartbeatMs / BEATS, beat);
   }
 }
 
