@@ -279,6 +279,13 @@ export class InitiatorAttachment extends AttachmentEnd<TargetMessage> {
   }
 }
 
+/** An initiator's offer, of which one to come by TCP without a host means the one that the control connection goes to. */
+export function offerFrom({ provider }: { provider: string }, base64: string, peerHost: string): Buffer {
+  const bytes = Buffer.from(base64, 'base64');
+  if (bytes.length > (TCP_OFFER_BYTES.get(provider) ?? 0)) return bytes;
+  return Buffer.concat([bytes, Buffer.from(peerHost)]);
+}
+
 /** An attachment as its target sees it. */
 export interface AttachedInitiator {
   readonly transport: FabricTransport;
@@ -351,7 +358,9 @@ export class TargetAttachment extends AttachmentEnd<InitiatorMessage> {
       const transport = await this.options.open(way);
       this.#transport = transport;
       const published = await transport.publish(probe, PEER_READS);
-      const answer = (await transport.answer(this.#offerOf(choice))).toString('base64');
+      const answer = (await transport.answer(offerFrom(choice.way, choice.offer, this.#peerHost))).toString(
+        'base64',
+      );
       const content = Buffer.from(probe.bytes()).toString('base64');
       const { address, key } = published;
       this.options.send(toWire({ type: 'ready', round, answer, probe: { address, key, content } }));
@@ -360,13 +369,6 @@ export class TargetAttachment extends AttachmentEnd<InitiatorMessage> {
       this.options.send(toWire({ type: 'unable', round, reason: (error as Error).message.slice(0, 1000) }));
       return null;
     }
-  }
-
-  /** An offer to come by TCP without a host means the one that the control connection goes to. */
-  #offerOf({ way, offer }: InitiatorMessage & { type: 'choice' }): Buffer {
-    const bytes = Buffer.from(offer, 'base64');
-    if (bytes.length > (TCP_OFFER_BYTES.get(way.provider) ?? 0)) return bytes;
-    return Buffer.concat([bytes, Buffer.from(this.#peerHost)]);
   }
 
   /** Tells the initiator of memory that was published with the transport. */
