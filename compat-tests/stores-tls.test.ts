@@ -63,7 +63,7 @@ describe('payload stores with TLS', function () {
     const all = { ...scene.settings, 'log.dirs': join(scene.dir, 'nothing'), ...changes };
     const options = Object.entries(all).flatMap(([key, value]) => ['--override', `${key}=${value}`]);
     const words = [gatewayProgram, 'doctor', '--json', ...flags, ...options];
-    const { stdout, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8', timeout: 60_000 });
+    const { stdout, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8', timeout: 110_000 });
     assert.ok(stdout.startsWith('['), stdout + stderr);
     return JSON.parse(stdout);
   }
