@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <ctime>
 
+#include "fabric/fabric_bare_loop.h"
+
 namespace kafabric::fabric {
 
 namespace {
@@ -99,6 +101,10 @@ FabricTransport::FabricTransport(std::unique_ptr<Domain> domain, std::unique_ptr
 void FabricTransport::setAddress() {
   std::lock_guard lock(addressMutex_);
   address_ = endpoint_->address();
+}
+
+std::shared_ptr<BareLoop> FabricTransport::bareLoop() {
+  return std::make_shared<FabricBareLoop>(domain_->sharedLibrary(), domain_->sharedProvider());
 }
 
 std::string FabricTransport::offer() {

@@ -29,6 +29,7 @@ class FabricTransport final : public Transport {
                                                const BulkLimits& limits, IoStatus& status);
   ~FabricTransport() override { stop(); }
 
+  std::shared_ptr<BareLoop> bareLoop() override;
   std::string offer() override;
   void answer(const std::string& offer, AnswerDone done) override;
 

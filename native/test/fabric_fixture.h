@@ -88,6 +88,8 @@ class Target {
   ~Target();
   /** It opens a transport anew, and publishes again. */
   void attachAgain(fabric::Transport& store);
+  /** Its transport's answer to another offer. */
+  std::string answer(const std::string& offer);
   /** "descriptors": how many it has open. */
   std::string ask(const std::string& question);
 

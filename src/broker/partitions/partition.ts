@@ -19,6 +19,8 @@ export interface PartitionMetrics {
   divertedBytes: number;
   /** Reads that found payload missing or damaged. */
   payloadErrors: number;
+  /** Reads of payload at stores that did not answer. */
+  unreachablePayloads: number;
   /** How often segments gave back the space of what no record refers to, and how much that was. */
   cleanedSegments: number;
   cleanedBytes: number;
@@ -158,7 +160,8 @@ export class Partition implements Watched {
   reportPayloadError(offset: bigint, error: PayloadError): void {
     // Deleted since it was found in the log.
     if (offset < this.logStartOffset) return;
-    this.metrics.payloadErrors++;
+    const isUnreachable = error.reason === 'unreachable';
+    this.metrics[isUnreachable ? 'unreachablePayloads' : 'payloadErrors']++;
     const { topic, index } = this;
     const fields = {
       topic,
@@ -167,7 +170,8 @@ export class Partition implements Watched {
       segment: error.segmentId,
       reason: error.reason,
     };
-    this.logger.error(fields, error.message);
+    if (isUnreachable) this.logger.warn(fields, error.message);
+    else this.logger.error(fields, error.message);
   }
 
   configure(config: PartitionConfig): void {

@@ -95,7 +95,7 @@ withSettings(program.command('doctor'))
   )
   .option(
     '--no-measure',
-    'write nothing; by default 64 MiB go to each data directory and store, and are removed again',
+    'write nothing; by default 64 MiB go to each directory and store, and are removed again, and the ways to stores are timed',
   )
   .option('--json', 'print the findings as JSON', false)
   .addHelpText('after', '\nExit status: 0 when nothing is wrong, 1 when something is.')
