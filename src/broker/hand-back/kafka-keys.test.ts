@@ -3,7 +3,7 @@ import { AlterOperation } from '../configs/alteration.ts';
 import { ConfigManager } from '../configs/config-manager.ts';
 import { MemoryMetadataLog, newTopic, startBroker } from '../metadata/metadata.fixture.ts';
 import { ResourceType } from '../metadata/state.ts';
-import { ourValues } from './kafka-keys.ts';
+import { ourValues, textOfValue } from './kafka-keys.ts';
 
 describe('values that Apache Kafka does not know', () => {
   it('are found on topics, brokers and groups, and others are left', async () => {
@@ -20,15 +20,16 @@ describe('values that Apache Kafka does not know', () => {
       assert.deepEqual(await configs.incrementalAlter([{ type, name, alterations }], false), [null]);
     };
     await set(ResourceType.TOPIC, 'a', { 'direct.serializer': '{"type":"raw"}' });
+    await set(ResourceType.BROKER, '', { 'storage.migrate.bytes.per.second': '1048576' });
     await set(ResourceType.GROUP, 'g', {
       'consumer.session.timeout.ms': '50000',
       'direct.data.selector': '"all"',
     });
-    assert.deepEqual(
-      ourValues(metadata.state)
-        .map(({ resourceName, name }) => `${resourceName} ${name}`)
-        .sort(),
-      ['a direct.serializer', 'a payload.min.bytes', 'g direct.data.selector'],
-    );
+    assert.deepEqual(ourValues(metadata.state).map(textOfValue).sort(), [
+      'broker (default): storage.migrate.bytes.per.second=1048576',
+      'group g: direct.data.selector="all"',
+      'topic a: direct.serializer={"type":"raw"}',
+      'topic a: payload.min.bytes=5',
+    ]);
   });
 });

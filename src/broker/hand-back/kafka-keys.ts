@@ -46,6 +46,17 @@ export function ourValues(state: MetadataState): SetValue[] {
   return found;
 }
 
+const KINDS: ReadonlyMap<number, string> = new Map([
+  [ResourceType.TOPIC, 'topic'],
+  [ResourceType.BROKER, 'broker'],
+  [ResourceType.GROUP, 'group'],
+]);
+
+/** For people. */
+export function textOfValue({ resourceType, resourceName, name, value }: SetValue): string {
+  return `${KINDS.get(resourceType)} ${resourceName || '(default)'}: ${name}=${value}`;
+}
+
 /** The record that takes a value away. */
 export function withoutValue({ resourceType, resourceName, name }: SetValue): MetadataRecord {
   return metadataRecord('config', { resourceType, resourceName, name, value: null });
