@@ -9,7 +9,8 @@ import type { PartitionConfig } from './config.ts';
 import { RecentlyDiverted } from './diverted-batch.ts';
 import type { FetchWait, Isolation, Watched } from './fetch-wait.ts';
 import { PayloadRelease } from './payload-release.ts';
-import { type Appended, type DivertedEvent, ProducePipeline } from './produce-pipeline.ts';
+import type { Appended } from './produce-job.ts';
+import { type DivertedEvent, ProducePipeline } from './produce-pipeline.ts';
 import { ProduceError } from './produce-rules.ts';
 import { payloadOptionsOf } from './topic-settings.ts';
 
@@ -110,16 +111,19 @@ export class Partition implements Watched {
    * @param frame the request's memory; null if `records` is valid only during the call
    * @param allReplicas acks=all: answer when the batch is durable, unless log.durability=os
    * @param inTransaction whether a transactional batch was found to belong to an open transaction
-   * @returns rejects with a ProduceError
+   * @returns what is appended already, and woke no fetch; else a promise, which rejects with a ProduceError
    */
   produce(
     records: Uint8Array,
     frame: NativeMemory | null,
     allReplicas: boolean,
     inTransaction = false,
-  ): Promise<Appended> {
+  ): Appended | Promise<Appended> {
     if (this.#closed) return Promise.reject(closedError());
-    return this.#produce.append(records, frame, this.config, allReplicas, inTransaction);
+    const mayWake = this.waiters.size > 0;
+    const appended = this.#produce.append(records, frame, this.config, allReplicas, inTransaction);
+    // The fetch is answered before the producer that woke it: sending the other answer first would take time from it.
+    return mayWake && !(appended instanceof Promise) ? Promise.resolve(appended) : appended;
   }
 
   /**
