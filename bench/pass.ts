@@ -135,6 +135,7 @@ const shownMetrics = new Set([
   'cpuUsPerRecord',
   'p50Ms',
   'p99Ms',
+  'p99OfStill',
   'rssMb',
   'writtenMb',
   'acceptSeconds',

@@ -19,6 +19,7 @@ export const figures: Record<string, Figure> = {
   p99Ms: { title: 'p99', unit: 'ms', better: 'lower' },
   p999Ms: { title: 'p99.9', unit: 'ms', better: 'lower' },
   maxMs: { title: 'max', unit: 'ms', better: 'lower' },
+  p99OfStill: { title: 'p99 against that without moves', unit: 'x', better: 'lower' },
   cpuPerGb: { title: 'broker CPU', unit: 's/GB', better: 'lower' },
   cpuUsPerRecord: { title: 'broker CPU', unit: 'us/record', better: 'lower' },
   cpuSeconds: { title: 'broker CPU', unit: 's', better: 'lower' },

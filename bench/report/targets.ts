@@ -160,6 +160,17 @@ export const targets: readonly Target[] = [
     figure: 'resident memory without the arena',
     atMost: 0.25,
   },
+  ...['migration', 'migration-flush'].map(
+    (workload): Target => ({
+      path: 'latency while payload moves between tiers',
+      workload,
+      where: { moving: 'yes' },
+      metric: 'p99OfStill',
+      figure: 'p99 against that without moves',
+      atMost: 1.2,
+      own: true,
+    }),
+  ),
   {
     path: 'direct push 1 MB, 10 MB',
     workload: 'direct',

@@ -77,6 +77,12 @@ export const deployments = {
     kafka: removal,
     topics,
   },
+  movingFlush: {
+    about: 'as moving, and acks=all answers when the records are on the device',
+    kafabric: { 'log.durability': 'flush', ...removal, ...tiered, 'storage.migrate.threshold': '1' },
+    kafka: removal,
+    topics,
+  },
   soak: {
     about: 'as os, with retention that keeps the disk from filling',
     kafabric: { 'log.durability': 'os', ...removal, ...quickRetention },

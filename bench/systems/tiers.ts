@@ -2,6 +2,8 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { DeploymentName } from './deployments.ts';
 
+const tiered: readonly DeploymentName[] = ['burst', 'moving', 'movingFlush'];
+
 /** Where tiers in memory can be. */
 const sharedMemory = '/dev/shm';
 
@@ -13,7 +15,7 @@ export class TierFolders {
   /** `dir`: the run's own. */
   constructor(dir: string, deployment: DeploymentName) {
     this.settings = {};
-    if (deployment !== 'burst' && deployment !== 'moving') return;
+    if (!tiered.includes(deployment)) return;
     let first = join(dir, 'first');
     if (deployment === 'burst') {
       this.#memory = join(sharedMemory, basename(dir));

@@ -5,7 +5,7 @@ import { directApi } from './direct.ts';
 import { java } from './java.ts';
 import { latency } from './latency.ts';
 import { memory } from './memory.ts';
-import { migration } from './migration.ts';
+import { migration, migrationFlush } from './migration.ts';
 import { mixed } from './mixed.ts';
 import { node } from './node.ts';
 import { fsync, produce, produceKept } from './produce.ts';
@@ -37,6 +37,7 @@ export const workloads: readonly Workload[] = [
   fsync,
   burst,
   migration,
+  migrationFlush,
   soak,
 ];
 

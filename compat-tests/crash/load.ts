@@ -1,3 +1,4 @@
+import { until } from '../harness/child.ts';
 import { type Client, clientKinds, missing, startClient } from '../harness/client.ts';
 
 /** A steady stream of records from the Go driver, which goes on through crashes and remembers what was acknowledged. */
@@ -52,6 +53,16 @@ export class Loads {
   /** Lets the load rest, or go on; what it has sent keeps trying to get through. */
   pause(name: string, on: boolean): Promise<LoadReport> {
     return this.#call(on ? 'loadPause' : 'loadResume', { member: name });
+  }
+
+  /** Resolves when more was acknowledged than `before`, in a load that does not rest; to how much that is. */
+  async progress(name: string, before: number): Promise<number> {
+    let acknowledged = 0;
+    await until(`more than ${before} records of ${name} are acknowledged`, 60_000, async () => {
+      ({ acknowledged } = await this.pause(name, false));
+      return acknowledged > before;
+    });
+    return acknowledged;
   }
 
   /** Reads and compares what has come since the last call, or everything. */

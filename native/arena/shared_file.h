@@ -32,7 +32,9 @@ struct SharedHeader {
   uint64_t journalBytes;
   uint64_t dataOffset;
   uint64_t dataBytes;
-  /** Journal entries that are live; the top bit is set once none can be added any more. */
+  /** Of `pending`: none can be added any more. */
+  static constexpr uint64_t kClosed = uint64_t{1} << 63;
+  /** Journal entries that were begun and not ended, of which those that are live are a part; and `kClosed`. */
   std::atomic<uint64_t> pending;
 };
 
@@ -81,7 +83,7 @@ class SharedFile {
   SharedFile(int fd, uint8_t* map, size_t dataBytes, std::string path)
       : fd_(fd), map_(map), dataBytes_(dataBytes), path_(std::move(path)) {}
 
-  static constexpr uint64_t kClosed = uint64_t{1} << 63;
+  static constexpr uint64_t kClosed = SharedHeader::kClosed;
   SharedHeader& header() const { return *reinterpret_cast<SharedHeader*>(map_); }
 
   int fd_;

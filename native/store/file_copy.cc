@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <vector>
 
 #include "store/aligned_memory.h"
@@ -17,8 +18,16 @@ namespace kafabric {
 
 namespace {
 
-/** A parallel file system's striping is served by large writes. */
-constexpr size_t kPieceBytes = size_t{4} << 20;
+/** One write: little enough for clients to get between, unless the file system says that it wants more. */
+constexpr size_t kMinPieceBytes = size_t{1} << 20;
+constexpr size_t kMaxPieceBytes = size_t{4} << 20;
+/** Clients that leave no pause let a piece through so often. */
+constexpr std::chrono::milliseconds kPatience{20};
+
+size_t pieceBytesFor(const struct stat& target) {
+  auto wanted = static_cast<size_t>(std::max<blksize_t>(target.st_blksize, 0));
+  return std::clamp<size_t>(roundDown(wanted, kMaxBlockBytes), kMinPieceBytes, kMaxPieceBytes);
+}
 
 /** The end of a file need not be whole blocks. */
 int useThePageCache(int fd) {
@@ -63,7 +72,8 @@ int renameToNew(const std::string& from, const std::string& to) {
 
 }  // namespace
 
-IoStatus copyRange(const std::string& from, const std::string& to, uint64_t position, uint64_t length, bool direct, uint64_t& copied) {
+IoStatus copyRange(const std::string& from, const std::string& to, uint64_t position, uint64_t length, bool direct, uint64_t& copied,
+                   ClientIo* clients) {
   copied = 0;
   lowerPriority();
   Descriptor source(::open(from.c_str(), O_RDONLY | O_CLOEXEC));
@@ -74,9 +84,12 @@ IoStatus copyRange(const std::string& from, const std::string& to, uint64_t posi
   size_t block = direct ? enableDirect(target.fd, to) : 0;
   struct stat info {};
   if (::fstat(source.fd, &info) != 0) return IoStatus::failure(errno, "cannot examine", from);
+  struct stat made {};
+  if (::fstat(target.fd, &made) != 0) return IoStatus::failure(errno, "cannot examine", to);
   uint64_t end = std::clamp(static_cast<uint64_t>(info.st_size), position, position + length);
+  size_t pieceBytes = pieceBytesFor(made);
   // Kept: fresh pages for each step would cost more than the copy.
-  thread_local const AlignedMemory buffer = allocateAligned(kPieceBytes);
+  thread_local const AlignedMemory buffer = allocateAligned(kMaxPieceBytes);
   while (position + copied < end) {
     uint64_t data = nextData(source.fd, position + copied, end);
     copied = data - position;
@@ -85,7 +98,8 @@ IoStatus copyRange(const std::string& from, const std::string& to, uint64_t posi
       return error == 0 ? IoStatus{} : IoStatus::failure(error, "cannot extend", to);
     }
     // Whole blocks are asked for: the end of the file may come before the end of the range.
-    size_t wanted = static_cast<size_t>(std::min<uint64_t>(kPieceBytes, end - data));
+    size_t wanted = static_cast<size_t>(std::min<uint64_t>(pieceBytes, end - data));
+    if (clients) clients->awaitPause(info.st_dev, made.st_dev, kPatience);
     size_t got = 0;
     int error = readFully(source.fd, buffer.get(), static_cast<size_t>(roundUp(wanted, kMaxBlockBytes)), data, got);
     if (error != 0) return IoStatus::failure(error, "cannot read", from);

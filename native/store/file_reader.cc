@@ -153,6 +153,11 @@ ReadPieces FileReader::readApart(StoreFile& file, uint64_t position, size_t leng
   return result;
 }
 
+int FileReader::readDevice(StoreFile& file, uint8_t* target, size_t length, uint64_t position, size_t& got) {
+  ClientIo::Scope scope(store_.clientIo(), file.handle()->device());
+  return readFully(file.handle()->fd(), target, length, position, got);
+}
+
 /** Reads from the device into fresh memory, and leaves it in the cache. Less, or nothing, where the file was cut off meanwhile. */
 MemoryPiece FileReader::fill(StoreFile& file, uint64_t position, size_t length, Deadline deadline, IoStatus& status) {
   size_t block = file.handle()->blockBytes();
@@ -168,7 +173,7 @@ MemoryPiece FileReader::fill(StoreFile& file, uint64_t position, size_t length, 
     if (position >= written) return {};
     length = static_cast<size_t>(std::min<uint64_t>(length, written - position));
     size_t got = 0;
-    int error = readFully(file.handle()->fd(), memory.data(), static_cast<size_t>(to - from), from, got);
+    int error = readDevice(file, memory.data(), static_cast<size_t>(to - from), from, got);
     ++store_.counters().reads;
     if (error != 0) {
       status = IoStatus::failure(error, "cannot read", file.handle()->path());
@@ -218,7 +223,7 @@ IoStatus FileReader::readInto(StoreFile& file, uint64_t position, uint8_t* targe
     auto skip = static_cast<size_t>(at - start);
     auto whole = static_cast<size_t>(roundUp(skip + wanted, std::max<size_t>(file.handle()->blockBytes(), 1)));
     size_t count = 0;
-    int error = readFully(file.handle()->fd(), threadBuffer(), whole, start, count);
+    int error = readDevice(file, threadBuffer(), whole, start, count);
     ++store_.counters().reads;
     if (error != 0) return IoStatus::failure(error, "cannot read", file.handle()->path());
     if (count <= skip) break;

@@ -50,6 +50,7 @@ class FileReader {
  private:
   ReadPieces readApart(StoreFile& file, uint64_t position, size_t length, Deadline deadline);
   MemoryRef allocate(size_t length, Deadline deadline, IoStatus& status);
+  int readDevice(StoreFile& file, uint8_t* target, size_t length, uint64_t position, size_t& got);
   MemoryPiece fill(StoreFile& file, uint64_t position, size_t length, Deadline deadline, IoStatus& status);
   MemoryPiece join(const std::vector<MemoryPiece>& pieces, size_t first, size_t end, size_t bytes, Deadline deadline,
                    IoStatus& status);

@@ -53,6 +53,8 @@ class Remains {
 
   /** Reads and checks everything. A problem, or an empty string. */
   std::string load();
+  /** As `load`, but for a journal that the header says to be empty: it is megabytes. */
+  std::string loadIfPending();
 
   bool write(ReplayReport& report, IoStatus& status);
   void remove() { ::unlink(path_.c_str()); }
@@ -66,6 +68,7 @@ class Remains {
  private:
   std::string refuse(const std::string& why) const { return path_ + " is not usable: " + why; }
   std::string loadHeader(bool& complete);
+  std::string loadJournal();
   std::string collect(const JournalRegion& region);
   std::string targetOf(const JournalRegion& region, uint32_t index, Target*& target);
   int copy(const Piece& piece, int target);
@@ -74,6 +77,7 @@ class Remains {
   Descriptor file_;
   uint64_t createdNs_ = 0;
   uint64_t dataBytes_ = 0;
+  uint64_t pending_ = 0;
   std::map<uint32_t, Target> targets_;  // by index in the journal
   std::vector<uint8_t> buffer_;
 };
@@ -95,6 +99,7 @@ std::string Remains::loadHeader(bool& complete) {
   if (header.version != SharedHeader::kVersion) return refuse("its version is " + std::to_string(header.version));
   createdNs_ = header.createdNs;
   dataBytes_ = header.dataBytes;
+  pending_ = header.pending.load(std::memory_order_relaxed) & ~SharedHeader::kClosed;
   bool sizesMatch = header.journalOffset == SharedFile::kJournalOffset && header.journalBytes == SharedFile::kJournalBytes &&
                     header.dataOffset == SharedFile::kDataOffset &&
                     static_cast<uint64_t>(status.st_size) >= SharedFile::kDataOffset &&
@@ -106,7 +111,16 @@ std::string Remains::load() {
   bool complete = false;
   std::string problem = loadHeader(complete);
   // A process that died while it made the file has acknowledged nothing from it.
-  if (!problem.empty() || !complete) return problem;
+  return !problem.empty() || !complete ? problem : loadJournal();
+}
+
+std::string Remains::loadIfPending() {
+  bool complete = false;
+  std::string problem = loadHeader(complete);
+  return !problem.empty() || !complete || pending_ == 0 ? problem : loadJournal();
+}
+
+std::string Remains::loadJournal() {
   auto region = std::make_unique<uint64_t[]>(sizeof(JournalRegion) / sizeof(uint64_t));
   size_t got = 0;
   auto* bytes = reinterpret_cast<uint8_t*>(region.get());
@@ -258,7 +272,7 @@ std::vector<AbandonedMemory> findAbandoned(const std::string& directory, std::ch
     if (!isSharedFileName(path)) continue;
     Remains remains(path);
     // Replays wait for who has it locked for so short a time.
-    if (!remains.exists() || !remains.claim() || !remains.exists() || !remains.load().empty()) continue;
+    if (!remains.exists() || !remains.claim() || !remains.exists() || !remains.loadIfPending().empty()) continue;
     if (std::chrono::system_clock::now() - remains.madeAt() < age) continue;
     AbandonedMemory found = remains.describe();
     found.removed = remove && found.entries == 0;

@@ -55,7 +55,7 @@ IoStatus Store::replace(const std::string& path, const uint8_t* bytes, size_t le
 IoStatus Store::copy(const std::string& from, const std::string& to, uint64_t position, uint64_t length, uint64_t& copied) {
   IoStatus status;
   recycled_.withSpace([&] {
-    status = copyRange(from, to, position, length, options_.direct, copied);
+    status = copyRange(from, to, position, length, options_.direct, copied, &clientIo_);
     return status.error;
   });
   return status;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "arena/arena.h"
+#include "store/client_io.h"
 #include "store/file_reader.h"
 #include "store/holes.h"
 #include "store/io.h"
@@ -107,6 +108,7 @@ class Store {
   ThreadPool* copiers() { return copiers_.get(); }
   WriteBehind& writeBehind() { return writeBehind_; }
   StoreCounters& counters() { return counters_; }
+  ClientIo& clientIo() { return clientIo_; }
   RangeCache& cache() { return *cache_; }
   FileReader& reader() { return reader_; }
   RecycledFiles& recycled() { return recycled_; }
@@ -129,6 +131,7 @@ class Store {
   const StoreOptions options_;
   Arena& arena_;
   StoreCounters counters_;
+  ClientIo clientIo_;
   std::shared_ptr<RangeCache> cache_;
   std::shared_ptr<Journal> journal_;
   RecycledFiles recycled_;

@@ -333,6 +333,7 @@ void StoreFile::runSync() {
 
 IoStatus StoreFile::flush() {
   ++store_.counters().syncs;
+  ClientIo::Scope scope(store_.clientIo(), handle_->device());
   int result = 0;
   bool needed = !mapped_ || cut_.exchange(false);
   while (needed && (result = ::fdatasync(handle_->fd())) != 0 && errno == EINTR) continue;

@@ -28,6 +28,7 @@ int StoreFile::writeOnce(const std::vector<Operation>& operations, uint64_t& wri
   if (mapped_) return writeMapped(operations, written);
   uint64_t start = operations.front().position;
   size_t block = handle_->blockBytes();
+  ClientIo::Scope scope(store_.clientIo(), handle_->device());
   int error = 0;
   if (block > 0) {
     DirectWriter writer(handle_->fd(), block, start, this->written(), tail_);

@@ -238,6 +238,10 @@ TEST(abandoned_memory_goes_unless_a_replay_needs_it) {
   other.shared.directory = shm;
   leaveBehind(other, [&](Arena&, Journal&) {});
   std::string idle = sharedFilesOf(other.shared).at(0);
+  // Killed before the entry that it had counted was there.
+  Place begun("abandoned-begun");
+  begun.shared.directory = shm;
+  leaveBehind(begun, [&](Arena& arena, Journal&) { arena.sharedFile()->beginEntry(); });
   Arena living(kArenaBytes, other.shared);
   // Of a process that died before it had written the header; and what only looks as if it were ours.
   std::string unfinished = shm + "/kafabric-x.1-0123456789abcdef";
@@ -251,15 +255,15 @@ TEST(abandoned_memory_goes_unless_a_replay_needs_it) {
     return found;
   };
   auto found = find(false);
-  CHECK_EQ(found.size(), 3u);
+  CHECK_EQ(found.size(), 4u);
   CHECK(std::none_of(found.begin(), found.end(), [](const auto& one) { return one.removed; }));
-  CHECK_EQ(found[2].path, needed);
-  CHECK_EQ(found[2].entries, 3u);
-  CHECK_EQ(found[2].file, place.path(0));
-  CHECK(found[2].bytes >= 3 * kBlockBytes);
-  CHECK(found[2].bytes <= SharedFile::kDataOffset + kArenaBytes);
+  CHECK_EQ(found[3].path, needed);
+  CHECK_EQ(found[3].entries, 3u);
+  CHECK_EQ(found[3].file, place.path(0));
+  CHECK(found[3].bytes >= 3 * kBlockBytes);
+  CHECK(found[3].bytes <= SharedFile::kDataOffset + kArenaBytes);
   found = find(true);
-  CHECK(found[0].removed && found[1].removed && !found[2].removed);
+  CHECK(found[0].removed && found[1].removed && found[2].removed && !found[3].removed);
   CHECK(!std::filesystem::exists(idle) && !std::filesystem::exists(unfinished));
   CHECK_EQ(sharedFilesOf(other.shared).size(), 1u);
   CHECK(std::filesystem::exists(shm + "/kafabric-notes"));

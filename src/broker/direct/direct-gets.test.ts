@@ -8,10 +8,8 @@ import { crc32c, EXTENT_PIECE_BYTES } from '../../native/batch.ts';
 import { compress } from '../../native/codec.ts';
 import type { Blocks } from '../../native/direct.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
-import { splitBatches } from '../../protocol/records/batch-header.ts';
 import { buildBatch } from '../../protocol/records/builder.ts';
 import { PAYLOAD_REFERENCE_SIZE } from '../../protocol/records/payload-reference.ts';
-import { readRecords } from '../../protocol/records/reader.ts';
 import { systemClock } from '../../util/clock.ts';
 import { silentLogger } from '../../util/logger.ts';
 import { MemoryBudget } from '../partitions/memory-budget.ts';
@@ -19,7 +17,7 @@ import { gather, TestBroker, topicConfig } from '../partitions/testing.ts';
 import { type AnswerRoom, DirectGets, type GetItem, type Got } from './direct-gets.ts';
 import { LocalPayloads } from './payload-source.ts';
 import { ReferenceKeys } from './reference-keys.ts';
-import { signBatches } from './signed-batches.ts';
+import { signedReferences } from './references.fixture.ts';
 
 const TOPIC_ID = 'AAAAAAAAAAAAAAAAAAAABQ';
 const TOPIC = { name: 't', id: TOPIC_ID, partitions: [{ index: 0, leaderEpoch: 0 }] };
@@ -99,17 +97,7 @@ describe('gets of direct clients', () => {
         codec === 0 ? {} : { attributes: codec, compress: (bytes: Uint8Array) => compress(codec, bytes) };
       await partition().produce(buildBatch(records, options), null, false);
     }
-    const file = await partition().log.read(0n, 1 << 20, { upToOffset: 1000n, minOneBatch: true });
-    const references: Uint8Array[] = [];
-    for (const { file: from, position, sizeBytes } of file.batches) {
-      const memory = await from.read(position, sizeBytes);
-      const context = { keys, principal: WHO, topicId: TOPIC_ID, partition: 0 };
-      const signed = signBatches(Uint8Array.from(memory.bytes()), context);
-      memory.release();
-      for (const { bytes } of splitBatches(signed))
-        for (const { value } of readRecords(bytes)) references.push(value!);
-    }
-    return references;
+    return signedReferences(partition(), { keys, principal: WHO, topicId: TOPIC_ID, partition: 0 });
   }
 
   const item = (reference: Uint8Array, ranges: Blocks[] = []): GetItem => ({

@@ -11,6 +11,7 @@ import type { SignedReference } from '../../protocol/records/signed-reference.ts
 import type { Partition } from '../partitions/partition.ts';
 import type { PartitionManager } from '../partitions/partition-manager.ts';
 import { bytesOf, ExtentParts, stretchesOf } from './extent-parts.ts';
+import { isLive } from './live-references.ts';
 
 const COMPRESSION_MASK = 0x07;
 
@@ -109,6 +110,7 @@ export class LocalPayloads implements PayloadSource {
     } catch (error) {
       if (isLackOfMemory(error)) throw lackOfMemory();
       if (!(error instanceof PayloadError)) throw error;
+      if (error.reason === 'missing' && !(await isLive(partition, signed))) throw deleted();
       partition.reportPayloadError(signed.claim.baseOffset, error);
       throw new ApiError(ErrorCode.KAFKA_STORAGE_ERROR, error.message);
     }
@@ -120,10 +122,13 @@ export class LocalPayloads implements PayloadSource {
       const code = this.#partitions.errorOfMissingById(claim.topicId, claim.partition);
       throw new ApiError(code as ErrorCode, 'The topic of the reference is gone');
     }
-    if (claim.baseOffset + BigInt(reference.recordIndex) < partition.logStartOffset)
-      throw new ApiError(ErrorCode.OFFSET_OUT_OF_RANGE, 'The record has been deleted');
+    if (claim.baseOffset + BigInt(reference.recordIndex) < partition.logStartOffset) throw deleted();
     return partition;
   }
+}
+
+function deleted(): ApiError {
+  return new ApiError(ErrorCode.OFFSET_OUT_OF_RANGE, 'The record has been deleted');
 }
 
 /** The pieces; when one cannot be had, none is kept. */

@@ -1,5 +1,4 @@
 import { rmdir } from 'node:fs/promises';
-import type { LogManager } from '../../backend/log/log-manager.ts';
 import { payloadDirectory } from '../../backend/payload/home-places.ts';
 import type { KafabricConfig } from '../../config/index.ts';
 import type { Clock } from '../../util/clock.ts';
@@ -7,8 +6,8 @@ import type { Logger } from '../../util/logger.ts';
 import type { ClusterMetadata } from '../metadata/cluster-metadata.ts';
 import { metadataRecord } from '../metadata/records.ts';
 import type { Partition } from '../partitions/partition.ts';
-import { PartitionManager } from '../partitions/partition-manager.ts';
-import { openStorage, type StorageOptions } from '../storage/storage.ts';
+import { allOf, openPartitions } from '../storage/stopped-partitions.ts';
+import type { StorageOptions } from '../storage/storage.ts';
 import { inlinePartition } from './inline-partition.ts';
 import { ourValues, textOfValue, withoutValue } from './kafka-keys.ts';
 
@@ -46,8 +45,10 @@ const FENCED = 1;
 export async function inlineLogs(options: InlineOptions): Promise<InlineReport> {
   const { config, logger } = options;
   const opened = await openPartitions(options);
-  const { metadata, partitions } = opened;
+  const { logs, metadata, partitions } = opened;
   try {
+    // What was to be moved stays where it is: Kafka could not go on with payload.
+    for (const future of logs.futures) await future.in.discard(future.path, future.topic, future.partition);
     const report: InlineReport = { partitions: 0, batches: 0, bytes: 0, removedSettings: [] };
     for (const partition of allOf(metadata, partitions)) {
       await inlinePartition(partition, (bytes) => {
@@ -84,55 +85,6 @@ async function fitForKafka(metadata: ClusterMetadata): Promise<string[]> {
     });
     return { records: [...values.map(withoutValue), fenced], result: values.map(textOfValue) };
   });
-}
-
-/** The data of a broker, with its partitions. */
-interface Opened {
-  readonly metadata: ClusterMetadata;
-  readonly partitions: PartitionManager;
-  close(): Promise<void>;
-}
-
-/** Rejects unless all of the data can be used. */
-async function openPartitions(options: InlineOptions): Promise<Opened> {
-  const { config, clock, logger } = options;
-  const endpoints = config.resolved.advertisedListeners.map(({ name, host, port }) => ({ name, host, port }));
-  const storage = await openStorage({ ...options, endpoints }, { copyThreads: 0, check: assertAllOnline });
-  const { logs, metadata, tiers, stores } = storage;
-  const partitions = new PartitionManager({
-    ...{ logs, tiers, stores, config, clock, logger },
-    files: storage.store,
-  });
-  const close = async () => {
-    await metadata.close();
-    await stores.stop();
-    await partitions.close();
-    await storage.close();
-  };
-  try {
-    await partitions.open(metadata.topics(), (topic) => metadata.topicConfig(topic));
-    // What was to be moved stays where it is: Kafka could not go on with payload.
-    for (const future of logs.futures) await future.in.discard(future.path, future.topic, future.partition);
-    return { metadata, partitions, close };
-  } catch (error) {
-    await close();
-    throw error;
-  }
-}
-
-function assertAllOnline({ directories }: LogManager): void {
-  const unusable = directories.find(({ error }) => error !== null);
-  if (unusable !== undefined)
-    throw new Error(`${unusable.error!.message}; all of log.dirs are needed, and no gateway may run on them`);
-}
-
-function* allOf(metadata: ClusterMetadata, partitions: PartitionManager): Iterable<Partition> {
-  for (const { name, partitions: described } of metadata.topics())
-    for (const { index } of described) {
-      const partition = partitions.find(name, index);
-      if (partition === null) throw new Error(`partition ${name}-${index} cannot be opened; see the log`);
-      yield partition;
-    }
 }
 
 function messageOf({ topic, index }: Partition, error: unknown, config: KafabricConfig): string {

@@ -73,10 +73,7 @@ export async function checkPayload(options: PayloadCheckOptions): Promise<Payloa
       locks.push(options.store.lockDirectory(directory));
       if (!(await exists(join(directory, CLEAN_SHUTDOWN)))) report.unclean.push(directory);
     }
-    if (options.repair && report.unclean.length > 0)
-      throw new Error(
-        `${report.unclean.join(', ')}: the gateway was not shut down there, and its next start recovers more than can be seen now; start and stop it once, then repair`,
-      );
+    if (options.repair && report.unclean.length > 0) throw new Error(uncleanText(report.unclean));
     const survey = await surveyOf(options);
     locks.push(...survey.locks);
     report.outage = survey.outage;
@@ -97,6 +94,11 @@ export async function checkPayload(options: PayloadCheckOptions): Promise<Payloa
     await stores?.close();
     for (const lock of locks) lock.release();
   }
+}
+
+/** Why nothing is repaired in these directories, for people. */
+export function uncleanText(directories: readonly string[]): string {
+  return `${directories.join(', ')}: the gateway was not shut down there, and its next start recovers more than can be seen now; start and stop it once, then repair`;
 }
 
 /** What the tiers hold of these log directories. */

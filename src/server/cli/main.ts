@@ -112,8 +112,16 @@ withSettings(payload.command('verify'))
   .option('-t, --topic <name>', 'only this topic (repeatable)', collect, [])
   .option('--no-read', 'only look at sizes and lists; do not read and check the payload itself')
   .option('--repair', 'remove payload that no record refers to, and lists that contradict the log', false)
+  .option(
+    '--remove-lost',
+    'take records whose payload is missing or damaged out of the logs, for good; consumers go on behind them',
+    false,
+  )
   .option('--json', 'print the report as JSON', false)
-  .addHelpText('after', '\nExit status: 0 when everything is in order or was repaired, 1 when not.')
+  .addHelpText(
+    'after',
+    '\nExit status: 0 when everything was looked at, and is in order or was repaired, 1 when not.',
+  )
   .action(async (options: SettingOptions & VerifyOptions) => {
     process.exitCode = await verifyCommand(settingsFrom(options), options);
   });
