@@ -1,4 +1,5 @@
 /** One system running under one deployment in one round: what a workload works with. */
+import { freemem } from 'node:os';
 import type { Load, Report } from './generators/load.ts';
 import { NativeGenerator } from './generators/native.ts';
 import { Meter, type Usage } from './measure/meter.ts';
@@ -76,6 +77,14 @@ export class Pass {
   async dropStored(): Promise<void> {
     if (this.system.controllable) return;
     for (const { topic } of this.stored) await this.drop(topic);
+  }
+
+  /**
+   * Memory that was in use just before, for a client that takes what it reads into its own. Left to chance it is what a broker gave back to the
+   * system, or what a virtual machine's host has to find first, at several times the cost of reading.
+   */
+  async readyMemory(): Promise<void> {
+    await this.native.touchMemory(Math.min(this.options.bytes, freemem() / 4));
   }
 
   /** Runs loads together and measures the broker meanwhile. */

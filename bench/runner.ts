@@ -152,6 +152,7 @@ function settings(options: Options, program: string): Record<string, string> {
     client: `${generatorVersion(program)} in a C program, on the same ${availableParallelism()} cores as the broker`,
     'one measurement': `${options.seconds} s or ${options.bytes / 1e6} MB, whichever comes first${options.quick ? '' : `; the plain produce cases ${sustainedFactor} times as long`}`,
     'free memory': memoryText(),
+    "consumers' memory": 'in use just before, on every system',
     'page cache': cachesText(),
     'system calls': syscallsText(options),
     'Kafabric beyond its defaults': `${removalText}, ${joined(options.kafabricOverrides)}`,

@@ -76,6 +76,9 @@ async function libfabric(log) {
   await debian(log, ['libfabric1']);
 }
 
+/** A newer libfabric than Debian's, which the fabric is tried on: the one in MPICH's wheel. */
+const newerLibfabric = (log) => virtualEnvironment(log, 'libfabric-2', 'libfabric-2/requirements.txt');
+
 /** Newer versions of Node, which the gateway is tried on; the npm registry has them as packages of one binary. */
 async function nodeVersions(log) {
   const folder = join(clients, 'node-versions');
@@ -106,6 +109,7 @@ const lanes = [
     { name: 'kcat', inputs: [], install: kcat },
     { name: 'bench', inputs: [], install: bench },
     { name: 'libfabric', inputs: [], install: libfabric },
+    { name: 'libfabric-2', inputs: ['libfabric-2/requirements.txt'], install: newerLibfabric },
     { name: 'java', inputs: ['java'], install: java },
     { name: 'python', inputs: ['python/requirements.txt'], install: python },
     { name: 'go', inputs: ['go'], install: go },

@@ -53,11 +53,17 @@ describe('payload stores with TLS', function () {
     await scene?.end();
   });
 
-  function doctor(changes: Record<string, string>): { status: string; text: string }[] {
+  interface Finding {
+    status: string;
+    text: string;
+    values?: { provider: string; taken: Record<string, number>; given: Record<string, number> };
+  }
+
+  function doctor(changes: Record<string, string>, flags = ['--no-measure']): Finding[] {
     const all = { ...scene.settings, 'log.dirs': join(scene.dir, 'nothing'), ...changes };
     const options = Object.entries(all).flatMap(([key, value]) => ['--override', `${key}=${value}`]);
-    const words = [gatewayProgram, 'doctor', '--json', '--no-measure', ...options];
-    const { stdout, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8', timeout: 60_000 });
+    const words = [gatewayProgram, 'doctor', '--json', ...flags, ...options];
+    const { stdout, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8', timeout: 110_000 });
     assert.ok(stdout.startsWith('['), stdout + stderr);
     return JSON.parse(stdout);
   }
@@ -81,6 +87,16 @@ describe('payload stores with TLS', function () {
     const problems = doctor(stranger).filter(({ status }) => status === 'problem');
     const refused = problems.filter(({ text }) => /refuses: the gateway's certificate is for/.test(text));
     assert.equal(refused.length, 2, JSON.stringify(problems));
+  });
+
+  it('are timed, beside what TLS is capable of', () => {
+    const measured = doctor({}, []).flatMap(({ values }) => values ?? []);
+    assert.deepEqual(
+      measured.map(({ provider }) => provider),
+      ['tls-tcp', 'tls-tcp'],
+    );
+    for (const { taken, given } of measured)
+      for (const value of [...Object.values(taken), ...Object.values(given)]) assert.ok(value > 0);
   });
 
   it('go on with certificates that were renewed, and tell of one that is over', async () => {

@@ -2,7 +2,6 @@
 //
 //   fabric-raw target <provider> <bytes>     publishes memory; talks over stdin and stdout
 //   fabric-raw store <provider> <bytes> <seconds> <rounds> <piece bytes> <library>   starts the target and measures
-#include <poll.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -176,83 +175,33 @@ struct Load {
   Direction direction;
 };
 
-/** The provider alone: a loop that posts and reads the queue, nothing else. */
+/** The provider alone, or TCP: a loop that does nothing else. */
 class RawLoop {
  public:
-  RawLoop(const Chosen& chosen, TargetProcess& target, uint8_t* memory, size_t bytes) : chosen_(chosen), memory_(memory) {
-    IoStatus status;
-    domain_ = Domain::open(chosen.library, chosen.provider, status);
-    check(status);
-    endpoint_ = Endpoint::open(*domain_, 256, status);
-    check(status);
-    if (domain_->needs(FI_MR_LOCAL)) region_ = MemoryRegion::open(*domain_, *endpoint_, memory, bytes, FI_READ | FI_WRITE, status);
-    check(status);
-    check(endpoint_->insert(target.attach(endpoint_->address(), published_), peer_));
+  RawLoop(std::shared_ptr<BareLoop> loop, TargetProcess& target, uint8_t* memory) : loop_(std::move(loop)), memory_(memory) {
+    std::string offer;
+    check(loop_->open(offer));
+    check(loop_->connect(target.attach(offer, published_)));
   }
 
   Measured measure(const Load& load) {
-    auto began = Clock::now();
-    auto end = began + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(load.seconds));
     double cpu = cpuSeconds(RUSAGE_SELF);
-    uint64_t moved = 0, at = 0;
-    uint32_t inFlight = 0;
-    Operation operations[kWindow];
-    std::vector<Operation*> free;
-    for (auto& operation : operations) free.push_back(&operation);
-    while (Clock::now() < end || inFlight > 0) {
-      bool going = Clock::now() < end;
-      while (going && !free.empty() && post(*free.back(), load, at)) {
-        free.pop_back();
-        ++inFlight;
-        at = (at + load.piece) % load.bytes;
-      }
-      fi_cq_entry entries[kWindow];
-      ssize_t count = fi_cq_read(endpoint_->queue(), entries, kWindow);
-      if (count == -FI_EAVAIL) fail("the raw transfer has failed");
-      for (ssize_t i = 0; i < count; ++i) {
-        free.push_back(static_cast<Operation*>(entries[i].op_context));
-        --inFlight;
-        moved += load.piece;
-      }
-      if (count <= 0) waitForQueue();
-    }
-    double seconds = std::chrono::duration<double>(Clock::now() - began).count();
-    return {static_cast<double>(moved) / seconds / 1e9, (cpuSeconds(RUSAGE_SELF) - cpu) / (static_cast<double>(moved) / 1e9)};
+    BareLoad bare;
+    bare.direction = load.direction;
+    bare.range = {memory_, load.bytes, published_.address, published_.key};
+    bare.pieceBytes = load.piece;
+    bare.window = kWindow;
+    bare.time = std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(load.seconds));
+    BareResult result;
+    check(loop_->run(bare, result));
+    double gigabytes = static_cast<double>(result.bytes) / 1e9;
+    return {gigabytes / std::chrono::duration<double>(result.took).count(), (cpuSeconds(RUSAGE_SELF) - cpu) / gigabytes};
   }
 
  private:
-  bool post(Operation& operation, const Load& load, uint64_t at) {
-    void* descriptor = region_ ? region_->descriptor() : nullptr;
-    ssize_t code;
-    if (load.direction == Direction::kRead) {
-      code = fi_read(endpoint_->get(), memory_ + at, load.piece, descriptor, peer_, published_.address + at, published_.key, &operation);
-    } else {
-      iovec local{memory_ + at, load.piece};
-      fi_rma_iov remote{published_.address + at, load.piece, published_.key};
-      fi_msg_rma message{&local, &descriptor, 1, peer_, &remote, 1, &operation, 0};
-      code = fi_writemsg(endpoint_->get(), &message, FI_DELIVERY_COMPLETE | FI_COMPLETION);
-    }
-    if (code != 0 && code != -FI_EAGAIN) fail(chosen_.library->text(code));
-    return code == 0;
-  }
-  void waitForQueue() {
-    if (endpoint_->waitFd() < 0) {
-      sched_yield();
-      return;
-    }
-    fid* queue = &endpoint_->queue()->fid;
-    if (fi_trywait(domain_->fabric(), &queue, 1) != 0) return;
-    pollfd fd{endpoint_->waitFd(), POLLIN, 0};
-    ::poll(&fd, 1, 10);
-  }
-
-  Chosen chosen_;
+  std::shared_ptr<BareLoop> loop_;
   uint8_t* memory_;
-  std::unique_ptr<Domain> domain_;
-  std::unique_ptr<Endpoint> endpoint_;
-  std::unique_ptr<MemoryRegion> region_;
   Published published_;
-  fi_addr_t peer_ = FI_ADDR_NOTAVAIL;
 };
 
 /** The same through the engine: requests of all the memory, two under way. */
@@ -265,6 +214,8 @@ class EngineLoop {
     waitFor([&](auto done) { peer_ = transport_->addPeer(address, done); });
   }
   ~EngineLoop() { transport_->stop(); }
+
+  std::shared_ptr<BareLoop> bareLoop() { return transport_->bareLoop(); }
 
   Measured measure(const Load& load) {
     auto began = Clock::now();
@@ -319,11 +270,9 @@ int main(int argc, char** argv) {
   limits.pieceBytes = std::stoull(argv[6]);
   std::string path = argc > 7 ? argv[7] : "";
   uint8_t* memory = touched(bytes);
-  bool plain = name == kTcpTransportName;
-  Chosen chosen = plain ? Chosen{} : choose(name, path);
   TargetProcess target(name, path, bytes);
   EngineLoop engine(openTransport(name, path, limits), target, memory, bytes);
-  std::unique_ptr<RawLoop> raw = plain ? nullptr : std::make_unique<RawLoop>(chosen, target, memory, bytes);
+  RawLoop raw(engine.bareLoop(), target, memory);
   for (int round = 0; round <= rounds; ++round) {
     for (Direction direction : {Direction::kRead, Direction::kWrite}) {
       Load load{bytes, seconds, limits.pieceBytes, direction};
@@ -332,7 +281,7 @@ int main(int argc, char** argv) {
       for (int turn = 0; turn < 2; ++turn) {
         int which = (turn + round) % 2;
         if (which == 0) one[0] = engine.measure(load);
-        else if (raw) one[1] = raw->measure(load);
+        else one[1] = raw.measure(load);
       }
       if (round == 0) continue;
       std::printf("%s %.3f %.3f %.3f %.3f\n", direction == Direction::kRead ? "read" : "write", one[0].gigabytesPerSecond,

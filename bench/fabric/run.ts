@@ -57,14 +57,11 @@ for (const provider of PROVIDERS.filter((name) => name.includes(only))) {
       const of = lines.map((line) => line.split(' ')).filter(([name]) => name === direction);
       const column = (at: number) => median(of.map((fields) => Number(fields[at])));
       const ratio = median(of.map((fields) => Number(fields[1]) / Number(fields[3])));
-      const raw =
-        provider === 'plain-tcp'
-          ? '-'
-          : `${column(3).toFixed(2)}, ${column(4).toFixed(2)} | ${ratio.toFixed(2)}`;
+      const raw = `${column(3).toFixed(2)}, ${column(4).toFixed(2)} | ${ratio.toFixed(2)}`;
       console.log(
         `${provider} ${piece >> 10} KiB ${direction} | ${column(1).toFixed(2)}, ${column(2).toFixed(2)} | ${raw}`,
       );
-      if (provider !== 'plain-tcp' && piece >= TARGET_FROM && ratio < TARGET) missed = true;
+      if (piece >= TARGET_FROM && ratio < TARGET) missed = true;
     }
   }
 }

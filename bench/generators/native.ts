@@ -100,6 +100,11 @@ export class NativeGenerator {
     await this.#admin('delete', { topic: names.join(',') });
   }
 
+  /** Takes so much memory and gives it back. */
+  async touchMemory(bytes: number): Promise<void> {
+    await promisify(execFile)(this.program, ['touch', `bytes=${Math.floor(bytes)}`]);
+  }
+
   async #admin(what: string, options: NativeArguments): Promise<number> {
     const [program, ...args] = nativeCommand(this.program, what, this.#bootstrap, options);
     const { stdout } = await promisify(execFile)(program!, args);

@@ -95,6 +95,32 @@ describe('the benchmark', function () {
     assert.match(htmlReport(results), /<canvas id="chart-0">/);
   });
 
+  it('measures a system that is running already', async function () {
+    this.timeout(180_000);
+    const system = new Kafabric(folder, 'kafabric', variants.kafabric!, {});
+    try {
+      await system.start('os');
+      const target = { target: [system.bootstrap], name: ['mine'], pid: [String(system.pid)] };
+      const raw = { systems: '', workloads: 'startup,latency', sizes: '1KB', seconds: '0.1', bytes: '5MB' };
+      const names = { systems: Object.keys(variants), workloads: workloads.map(({ name }) => name) };
+      const options = parseOptions({ ...raw, ...target, quick: true }, names, { dataFolder: folder });
+      const results = await runBenchmark(options, '--target');
+      // It is neither started nor stopped.
+      assert.deepEqual(
+        results.omissions.map(({ workload }) => workload),
+        ['startup'],
+      );
+      assert.deepEqual(new Set(results.measurements.map((one) => one.system)), new Set(['mine']));
+      const { metrics } = results.measurements.find(({ workload }) => workload === 'latency')!;
+      for (const metric of ['p50Ms', 'rssMb'])
+        assert.ok(metrics[metric]! > 0, `${metric} is ${metrics[metric]}`);
+      assert.ok(await accepts(system.bootstrap));
+    } finally {
+      await system.stop('SIGTERM');
+      system.clear();
+    }
+  });
+
   it('measures the direct API', async function () {
     // A client process for each of its cases.
     this.timeout(180_000);

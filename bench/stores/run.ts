@@ -26,6 +26,7 @@ const PROVIDER = process.argv[6] ?? PLAIN_TCP;
 const UNDER_WAY = 8;
 /** The store's file: it stays in the memory of the store when it is read. */
 const FILE_BYTES = 64 << 20;
+const MEASURED_BYTES = 8 << 20;
 const SECRET = 'a secret for the benchmark';
 const TIMEOUT_MS = 60_000;
 
@@ -149,6 +150,26 @@ async function measure(connection: StoreConnection, memory: NativeMemory, piece:
   return { taken, given };
 }
 
+/** What the engine moves without files, by the store, beside a loop that does nothing else over the same provider; by turns in each round. */
+async function compareWithProvider(connection: StoreConnection, memory: NativeMemory): Promise<void> {
+  console.log(
+    `over ${PROVIDER}, no files | GB/s by the engine | by the bare provider | part, with its spread`,
+  );
+  const range = { offset: memory.arenaOffset, length: Math.min(memory.byteLength, MEASURED_BYTES) };
+  for (const write of [false, true]) {
+    const found: { engine: number; bare: number }[] = [];
+    for (let round = 0; round < rounds; round++) {
+      const measured = await connection.measure(write, range);
+      found.push({ engine: measured.bytesPerSecond / 1e9, bare: measured.limitBytesPerSecond / 1e9 });
+    }
+    const of = (value: (one: (typeof found)[number]) => number) => median(found.map(value)).toFixed(2);
+    const parts = found.map(({ engine, bare }) => engine / bare).sort((a, b) => a - b);
+    const spread = `${parts[0]!.toFixed(2)} to ${parts[parts.length - 1]!.toFixed(2)}`;
+    const rates = `${of(({ engine }) => engine)} | ${of(({ bare }) => bare)}`;
+    console.log(`${write ? 'given' : 'taken'} | ${rates} | ${median(parts).toFixed(2)} (${spread})`);
+  }
+}
+
 const raw = buildRaw();
 const directory = mkdtempSync(join(place, 'kafabric-bench-stores-'));
 const { child, connection } = await startStore(directory);
@@ -173,6 +194,7 @@ try {
     const bare = `${of(({ raw }) => raw.rate)}, ${of(({ raw }) => raw.cpu)}`;
     console.log(`${piece >> 10} KiB | ${bare} | ${shown('given')} | ${shown('taken')}`);
   }
+  await compareWithProvider(connection, memory);
 } finally {
   connection.end('the benchmark has ended');
   await connection.closed;

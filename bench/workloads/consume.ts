@@ -23,6 +23,7 @@ async function consumeCase(
     seconds: pass.options.seconds * 2,
     properties: consumerProperties,
   };
+  await pass.readyMemory();
   const { reports, usage } = await pass.measure([pass.native.load('consume', options)]);
   // After the measured run: a read before it would leave history in the caches.
   const counted = await pass.syscalls(() => pass.native.load('consume', { ...options, seconds: 0.5 }));

@@ -18,7 +18,6 @@ export const java: Workload = {
     "Kafka's own ProducerPerformance (payload file, acks=all) and ConsumerPerformance; broker CPU includes their connecting",
   deployment: 'os',
   onRequest: 'quick',
-  once: true,
   async run(pass) {
     const generator = new JavaGenerator(kafkaLibraries(), pass.system.bootstrap);
     const bytes = pass.options.quick ? 150e6 : 300e6;
@@ -30,6 +29,7 @@ export const java: Workload = {
         { tool: 'producer', size },
         await measured(pass, () => generator.produce(topic, size, records)),
       );
+      await pass.readyMemory();
       pass.record(
         'java',
         { tool: 'consumer', size },

@@ -15,6 +15,7 @@ async function throughClient(pass: Pass, client: NodeClient, size: number): Prom
   const options = { topic, size, seconds, bytes: pass.options.bytes / 4, records: 0 };
   const { bootstrap } = pass.system;
   for (const what of ['produce', 'consume'] as const) {
+    if (what === 'consume') await pass.readyMemory();
     const { reports, usage } = await pass.measure([new Load(nodeCommand(client, what, bootstrap, options))]);
     options.records = reports[0]!.records!;
     pass.record('node', { client: client.name, what, size }, loadMetrics(reports[0]!, usage));
@@ -28,7 +29,6 @@ export const node: Workload = {
     'Node programs with kafkajs and @confluentinc/kafka-javascript: 1 MB a send, 4 sends at once, acks=all',
   deployment: 'os',
   onRequest: 'quick',
-  once: true,
   async run(pass) {
     const missing: string[] = [];
     for (const client of nodeClients) {

@@ -7,7 +7,19 @@ import { plannedValue } from '../../dist/compat-tests/harness/payload.js';
 
 const { Kafka, logLevel } = confluent.KafkaJS;
 const { version } = createRequire(import.meta.url)('@confluentinc/kafka-javascript/package.json');
-const common = { 'bootstrap.servers': process.argv[2], 'client.id': 'compat-confluent-javascript' };
+// Of brokers that speak TLS.
+const { KAFABRIC_TEST_CA: ca, KAFABRIC_TEST_CERT: cert, KAFABRIC_TEST_KEY: key } = process.env;
+const tls = {
+  'security.protocol': 'ssl',
+  'ssl.ca.location': ca,
+  'ssl.certificate.location': cert,
+  'ssl.key.location': key,
+};
+const common = {
+  'bootstrap.servers': process.argv[2],
+  'client.id': 'compat-confluent-javascript',
+  ...(ca === undefined ? {} : tls),
+};
 const kafka = new Kafka({ ...common, kafkaJS: { logLevel: logLevel.NOTHING } });
 const admin = kafka.admin();
 const producers = new Map();

@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Client, Path, Producer, TopicHandle } from '../../src/client/index.ts';
+import type {
+  Client,
+  DirectError,
+  Path,
+  Producer,
+  RegisteredBuffer,
+  TopicHandle,
+} from '../../src/client/index.ts';
 import { content, type DirectGateway, startDirectGateway } from '../direct/fixture.ts';
 import { targetIsKafka } from '../harness/broker.ts';
 import { sleep } from '../harness/child.ts';
@@ -26,6 +33,7 @@ const loads: readonly Load[] = [
   { topic: 'mixed-tcp', path: 'tcp', minBytes: 100, maxBytes: 150_000, pauseMs: 10 },
   { topic: 'large-shared', path: 'shared-memory', minBytes: 70_000, maxBytes: 200_000, pauseMs: 10 },
   { topic: 'mixed-shared', path: 'shared-memory', minBytes: 100, maxBytes: 150_000, pauseMs: 10 },
+  { topic: 'large-mapped', path: 'mapped', minBytes: 70_000, maxBytes: 200_000, pauseMs: 10 },
 ];
 
 /** Pushes numbered events without waiting for each, and compares what is stored with what was acknowledged. */
@@ -120,6 +128,22 @@ class Pushes {
     return minBytes + ((n * 7919) % (maxBytes - minBytes));
   }
 
+  /** Where memory can be mapped, what is pushed is handed over: memory of the gateway, once it is there. */
+  async #dataOf(n: number): Promise<RegisteredBuffer> {
+    const data = content(this.#sizeOf(n), n);
+    if (this.#load.path !== 'mapped') return { bytes: data, release() {} };
+    for (;;) {
+      try {
+        const buffer = await this.#client.allocate(data.byteLength);
+        buffer.bytes.set(data);
+        return buffer;
+      } catch (error) {
+        if (!(error as DirectError).retriable) throw error;
+        await sleep(20);
+      }
+    }
+  }
+
   async #run(): Promise<void> {
     while (!this.#isPaused) {
       if (this.#underWay.size >= MAX_UNDER_WAY) {
@@ -127,8 +151,10 @@ class Pushes {
         continue;
       }
       const n = this.#next++;
-      const pushed = this.#producer.push({ n }, content(this.#sizeOf(n), n)).then(
+      const data = await this.#dataOf(n);
+      const pushed = this.#producer.push({ n }, data.bytes).then(
         ({ offset }) => {
+          data.release();
           this.#acknowledged.set(n, offset);
         },
         (error: unknown) => {
@@ -152,7 +178,8 @@ describe(`kill -9 under direct pushes, ${rounds} rounds`, function () {
 
   before(async () => {
     dir = mkdtempSync(join(tmpdir(), 'kafabric-direct-crash-'));
-    gateway = await startDirectGateway({ 'payload.segment.bytes': '4194304' }, dir);
+    const settings = { 'payload.segment.bytes': '4194304', 'direct.mapped.listeners': 'DIRECT' };
+    gateway = await startDirectGateway(settings, dir);
     for (const load of loads) pushes.push(await Pushes.start(load, gateway));
   });
 

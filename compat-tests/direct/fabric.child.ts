@@ -1,10 +1,12 @@
-// A client that moves data over libfabric until it is killed. Arguments: address of a direct listener, provider, what, topic. It pushes or
-// pulls without end; or orders once more what it did, and stops before that can have been done.
+// A client that moves data over libfabric until it is killed. Arguments: address of a direct listener, provider, domain, what, topic, file of
+// libfabric if not the installed one. It pushes or pulls without end; or orders once more what it did, and stops before that can have been done.
 import { Client } from '../../src/client/index.ts';
+import { patient } from './fixture.ts';
 
 const BYTES = 20_000_000;
-const [, , bootstrap = '', provider = '', what = '', name = ''] = process.argv;
-const client = await Client.connect({ bootstrap, path: 'fabric', fabric: { provider, domain: 'lo' } });
+const [, , bootstrap = '', provider = '', domain = '', what = '', name = '', library = ''] = process.argv;
+const fabric = { provider, domain, library };
+const client = await Client.connect({ bootstrap, path: 'fabric', fabric, ...patient });
 const topic = await client.openTopic(name);
 const memory = await client.allocate(BYTES);
 const producer = topic.producer({ maxInFlight: 2, batchSize: 1 });

@@ -1,7 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { Client, type ClientOptions } from '../../src/client/index.ts';
-import { type Broker, makeBroker } from '../harness/broker.ts';
-import { freePort } from '../harness/child.ts';
+import { type Broker, startBroker } from '../harness/broker.ts';
+import { freePort, patience } from '../harness/child.ts';
+
+/** Time-outs of a client on slow machines. */
+export const patient = { connectTimeoutMs: 10_000 * patience, requestTimeoutMs: 30_000 * patience };
 
 /** A gateway with a listener for Kafka clients and a direct one. */
 export interface DirectGateway {
@@ -18,17 +21,15 @@ export async function startDirectGateway(
   overrides: Record<string, string> = {},
   dir?: string,
 ): Promise<DirectGateway> {
-  const bootstrap = `127.0.0.1:${await freePort()}`;
   const direct = `127.0.0.1:${await freePort()}`;
-  const listeners = `PLAINTEXT://${bootstrap},DIRECT://${direct}`;
   const place = dir === undefined ? {} : { dir };
-  const broker = await makeBroker({ overrides: { listeners, ...overrides }, ...place });
-  await broker.start();
+  const broker = await startBroker({ overrides, listeners: [`DIRECT://${direct}`], ...place });
   return {
     broker,
-    bootstrap,
+    bootstrap: broker.bootstrap,
     direct,
-    connect: (options = {}) => Client.connect({ bootstrap: direct, sharedChunkBytes: 16 << 20, ...options }),
+    connect: (options = {}) =>
+      Client.connect({ bootstrap: direct, sharedChunkBytes: 16 << 20, ...patient, ...options }),
   };
 }
 

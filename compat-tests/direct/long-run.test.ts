@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { fileURLToPath } from 'node:url';
 import type { Path } from '../../src/client/index.ts';
 import { targetIsKafka } from '../harness/broker.ts';
-import { Child, patience, sleep, until } from '../harness/child.ts';
+import { type Child, patience, sleep, until } from '../harness/child.ts';
+import { readMetric } from '../harness/metrics.ts';
 import { anonymousBytes } from '../harness/process-memory.ts';
+import { ClientPrograms } from './client-programs.ts';
 import { type DirectGateway, startDirectGateway } from './fixture.ts';
 
 /** How long clients come and go; a few rounds by default. */
@@ -16,13 +17,12 @@ const MIB = 1 << 20;
 const MAX_GROWTH = 96 * MIB;
 const PATHS: readonly Path[] = ['shared-memory', 'mapped', 'tcp'];
 const ENDLESS = 1_000_000;
-const child = fileURLToPath(new URL('./long-run.child.js', import.meta.url));
 
 describe('direct API in a long run', function () {
   if (targetIsKafka) return;
   this.timeout((seconds + 300) * 1000 * patience);
   let gateway: DirectGateway;
-  const clients: Child[] = [];
+  const clients = new ClientPrograms('long-run');
 
   before(async () => {
     gateway = await startDirectGateway({
@@ -37,31 +37,12 @@ describe('direct API in a long run', function () {
     client.close();
   });
   after(async () => {
-    await Promise.all(clients.map((one) => one.kill('SIGKILL')));
+    await clients.killAll();
     await gateway?.broker.stop();
   });
 
-  function start(path: Path, rounds: number): Child {
-    const command = [process.execPath, child, gateway.direct, path, 'long', String(rounds)];
-    const started = new Child(command);
-    clients.push(started);
-    return started;
-  }
-
-  async function ended(one: Child): Promise<void> {
-    const { code } = await one.ended;
-    clients.splice(clients.indexOf(one), 1);
-    assert.equal(code, 0, one.output.slice(-2000));
-  }
-
-  async function metrics(): Promise<(name: string) => number> {
-    const text = await (await fetch(`${gateway.broker.metricsUrl}/metrics`)).text();
-    return (name) => {
-      const found = new RegExp(`^kafabric_${name}(?:\\{[^}]*\\})? (\\d+)`, 'm').exec(text);
-      assert.ok(found !== null, `the metric ${name} is there`);
-      return Number(found[1]);
-    };
-  }
+  const start = (path: Path, rounds: number): Child =>
+    clients.start(gateway.direct, path, 'long', String(rounds));
 
   it('keeps no memory of clients that come and go, and that of those which stay is flat', async () => {
     const stay = PATHS.map((path) => start(path, ENDLESS));
@@ -73,9 +54,8 @@ describe('direct API in a long run', function () {
       // Whatever it is doing then.
       const killed = start(PATHS[round % PATHS.length]!, ENDLESS);
       await sleep(500 + 100 * (round % 10));
-      await killed.kill('SIGKILL');
-      clients.splice(clients.indexOf(killed), 1);
-      await Promise.all(some.map(ended));
+      await clients.kill(killed);
+      await Promise.all(some.map((one) => clients.ended(one)));
       for (const one of stay) assert.ok(one.running, one.output.slice(-2000));
       if (round === WARM_ROUNDS - 1) warm = measured.map(anonymousBytes);
     }
@@ -86,13 +66,17 @@ describe('direct API in a long run', function () {
         `${i === 0 ? 'the gateway' : PATHS[i - 1]} had ${warm[i]} bytes, and has ${bytes}`,
       );
     for (const one of stay) one.process.kill('SIGTERM');
-    await Promise.all(stay.map(ended));
+    await Promise.all(stay.map((one) => clients.ended(one)));
     await until('nothing is attached or held any more', 60_000, async () => {
-      const of = await metrics();
-      const attached = of('direct_attachments') + of('direct_region_bytes') + of('direct_mapped_bytes');
+      const of = (name: string) => readMetric(gateway.broker.metricsUrl!, `kafabric_${name}`);
+      const attached =
+        (await of('direct_attachments')) +
+        (await of('direct_region_bytes')) +
+        (await of('direct_mapped_bytes'));
+      const cached = await of('cache_bytes');
       // What gives way is in whole pages, with room for what a batch has around its data.
-      const slack = of('cache_bytes') / 32 + MIB;
-      return attached === 0 && of('arena_used_bytes') - of('cache_bytes') <= slack;
+      const slack = cached / 32 + MIB;
+      return attached === 0 && (await of('arena_used_bytes')) - cached <= slack;
     });
   });
 });

@@ -13,13 +13,22 @@ import { directPutRequest } from '../../src/protocol/generated/direct-put-reques
 import { directPutResponse } from '../../src/protocol/generated/direct-put-response.ts';
 import { targetIsKafka } from '../harness/broker.ts';
 import { until } from '../harness/child.ts';
-import { clientKinds, type Client as KafkaClient, requireToolchain, startClient } from '../harness/client.ts';
+import {
+  clientKinds,
+  type Client as KafkaClient,
+  missing,
+  requireToolchain,
+  startClient,
+} from '../harness/client.ts';
+import { readMetric } from '../harness/metrics.ts';
 import { gatewayProgram } from '../harness/paths.ts';
 import { digest, makeValue } from '../harness/payload.ts';
 import { WireClient } from '../harness/wire-client.ts';
 import { collect, content, type DirectGateway, startDirectGateway } from './fixture.ts';
 
 const PULL = { timeoutMs: 20_000 };
+/** Of one that is signed. */
+const REFERENCE_BYTES = 144;
 const SIZES = [-1, 0, 100, 70_000, 1_000_000];
 
 describe('direct and plain clients on one topic', function () {
@@ -127,6 +136,39 @@ describe('direct and plain clients on one topic', function () {
     });
   }
 
+  it('are all read by all', async () => {
+    const name = 'everybody';
+    const topic = await client.createTopic(name);
+    const producer = topic.producer();
+    const kinds = clientKinds.filter(({ setup }) => missing(setup) === null);
+    const plain = kinds.map((kind) => plainClient(kind, gateway.bootstrap));
+    const expected: string[] = [];
+    for (const [i, one] of plain.entries()) {
+      const sizes = [200 + i, 150_000 + i];
+      const records = sizes.map((size) => ({ key: 'k', size, seed: i, headers: [], timestamp: Date.now() }));
+      await one.call('produce', { topic: name, partition: 0, codec: 'none', acks: -1, records });
+      for (const size of sizes) await producer.push({ i }, content(size, i));
+      expected.push(...sizes.map((size) => digest(makeValue(size, i))));
+      expected.push(...sizes.map((size) => digest(content(size, i))));
+    }
+    await producer.close();
+    for (const [i, one] of plain.entries()) {
+      const seen = await one.call('consume', { topics: [{ topic: name, ends: [expected.length] }] });
+      assert.deepEqual(
+        seen.map((record) => record.digest),
+        expected,
+        kinds[i]!.name,
+      );
+    }
+    const consumer = topic.consumer({ select: 'all' });
+    const events = await collect(expected.length, () => consumer.pull(PULL));
+    assert.deepEqual(
+      events.map(({ selected }) => digest(selected!)),
+      expected,
+    );
+    await consumer.close();
+  });
+
   for (const path of ['shared-memory', 'tcp']) {
     it(`does not wait for a client that stalls (${path})`, async () => {
       const name = `stalled-${path}`;
@@ -157,21 +199,25 @@ describe('direct and plain clients on one topic', function () {
     });
   }
 
-  it('shows a plain client of the direct listener keys, headers and references', async () => {
-    const topic = await client.createTopic('metadata-only');
-    const producer = topic.producer();
-    await producer.push({ t: 1 }, content(2_000_000), { key: 'a' });
-    await producer.push({ t: 2 }, content(10), { key: 'b' });
-    const plain = plainClient(helperKind, gateway.direct);
-    const seen = await plain.call('consume', { topics: [{ topic: 'metadata-only', ends: [2] }] });
-    assert.deepEqual(
-      seen.map(({ key, size, headers }) => [key, size, headers[0]]),
-      [
-        ['a', 144, [METADATA_HEADER, '{"t":1}']],
-        ['b', 10, [METADATA_HEADER, '{"t":2}']],
-      ],
-    );
-  });
+  for (const kind of clientKinds) {
+    it(`${kind.name} sees keys, headers and references at the direct listener`, async function () {
+      requireToolchain(this, kind.setup);
+      const name = `metadata-only-${kind.name}`;
+      const producer = (await client.createTopic(name)).producer();
+      await producer.push({ t: 1 }, content(2_000_000), { key: 'a' });
+      await producer.push({ t: 2 }, content(10), { key: 'b' });
+      await producer.close();
+      const plain = plainClient(kind, gateway.direct);
+      const seen = await plain.call('consume', { topics: [{ topic: name, ends: [2] }] });
+      assert.deepEqual(
+        seen.map(({ key, size, headers }) => [key, size, headers[0]]),
+        [
+          ['a', REFERENCE_BYTES, [METADATA_HEADER, '{"t":1}']],
+          ['b', 10, [METADATA_HEADER, '{"t":2}']],
+        ],
+      );
+    });
+  }
 
   it('announces its own APIs on the direct listener alone', async () => {
     for (const [address, expected] of [
@@ -258,8 +304,7 @@ describe('direct and plain clients on one topic', function () {
   it('frees what clients held', async () => {
     // This client has three connections over which data moves: to whom it asked first, and to whom leads the partitions, each way.
     await until('nothing of others is attached', 10_000, async () => {
-      const text = await (await fetch(`${gateway.broker.metricsUrl}/metrics`)).text();
-      return Number(/^kafabric_direct_attachments (\d+)/m.exec(text)?.[1]) <= 3;
+      return (await readMetric(gateway.broker.metricsUrl!, 'kafabric_direct_attachments')) <= 3;
     });
   });
 });

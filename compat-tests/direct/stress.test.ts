@@ -1,8 +1,7 @@
-import assert from 'node:assert/strict';
-import { fileURLToPath } from 'node:url';
 import type { Path } from '../../src/client/index.ts';
 import { targetIsKafka } from '../harness/broker.ts';
-import { Child, patience } from '../harness/child.ts';
+import { patience } from '../harness/child.ts';
+import { ClientPrograms } from './client-programs.ts';
 import { type DirectGateway, startDirectGateway } from './fixture.ts';
 import { contentOf, sizes } from './stress-data.ts';
 
@@ -16,13 +15,12 @@ const CLIENTS = 2;
 /** For one call, on a machine that does much else; a wait that nothing ends lasts longer. */
 const LIMIT_MS = 60_000 * patience;
 const PATHS: readonly Path[] = ['shared-memory', 'mapped', 'tcp'];
-const child = fileURLToPath(new URL('./stress.child.js', import.meta.url));
 
 describe('direct API where memory is short', function () {
   if (targetIsKafka) return;
   this.timeout((seconds + 300) * 1000 * patience);
   let gateway: DirectGateway;
-  const clients: Child[] = [];
+  const clients = new ClientPrograms('stress');
 
   before(async () => {
     gateway = await startDirectGateway({
@@ -45,20 +43,17 @@ describe('direct API where memory is short', function () {
     client.close();
   });
   after(async () => {
-    await Promise.all(clients.map((one) => one.kill('SIGKILL')));
+    await clients.killAll();
     await gateway?.broker.stop();
   });
 
   it('serves every client in time, whatever the others do, hold, and leave behind', async () => {
-    for (const [i, path] of PATHS.entries())
-      for (let n = 0; n < CLIENTS; n++) {
+    const started = PATHS.flatMap((path, i) =>
+      Array.from({ length: CLIENTS }, (_, n) => {
         const mine = String(seed * 100 + i * CLIENTS + n);
-        const options = [gateway.direct, path, 'stress', mine, String(seconds), String(LIMIT_MS)];
-        clients.push(new Child([process.execPath, child, ...options]));
-      }
-    for (const one of clients) {
-      const { code } = await one.ended;
-      assert.equal(code, 0, one.output.slice(-3000));
-    }
+        return clients.start(gateway.direct, path, 'stress', mine, String(seconds), String(LIMIT_MS));
+      }),
+    );
+    for (const one of started) await clients.ended(one);
   });
 });

@@ -9,6 +9,8 @@ import { gatewayProgram, javaCommand } from './paths.ts';
 export interface BrokerOptions {
   /** Configuration keys beyond the harness's own. */
   overrides?: Record<string, string>;
+  /** Of the gateway: listeners beside that of `bootstrap`. */
+  listeners?: readonly string[];
   /** Where the data directory `data` lies; a temporary directory, removed at `stop`, when absent. */
   dir?: string;
   /** Of Apache Kafka: the controllers' quorum is kept in the log (KIP-853), not in its configuration. */
@@ -140,7 +142,7 @@ class Gateway extends BrokerProcess {
     this.#node = options.node ?? process.execPath;
     this.#overrides = {
       ...commonOverrides,
-      listeners: `PLAINTEXT://${this.bootstrap}`,
+      listeners: [`PLAINTEXT://${this.bootstrap}`, ...(options.listeners ?? [])].join(),
       'metrics.listener': this.metricsUrl,
       'log.dirs': this.dataDir,
       // Many of them run beside each other; what does not fit has to be read back from disk.

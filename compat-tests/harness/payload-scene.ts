@@ -49,11 +49,11 @@ export class PayloadScene {
     return { 'log.dirs': this.broker.dataDir, ...this.#settings };
   }
 
-  /** Starts a gateway over the data of the one before, in whose place it is, and a client. */
-  async start(settings: Record<string, string>): Promise<void> {
+  /** Starts a gateway over the data of the one before, in whose place it is, and a client. `listeners`: beside that of the client. */
+  async start(settings: Record<string, string>, listeners: readonly string[] = []): Promise<void> {
     await this.stop();
     this.#settings = settings;
-    this.#broker = await makeBroker({ dir: this.dir, overrides: settings });
+    this.#broker = await makeBroker({ dir: this.dir, overrides: settings, listeners });
     await this.#broker.start();
     this.#client = startClient(this.#kind, this.#broker.bootstrap);
   }

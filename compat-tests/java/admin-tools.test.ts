@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Broker, startBroker } from '../harness/broker.ts';
+import { type Broker, startBroker, targetIsKafka } from '../harness/broker.ts';
 import { runCommand, until } from '../harness/child.ts';
 import { type Client, requireClient, sharedClient } from '../harness/client.ts';
 import { javaCommand } from '../harness/paths.ts';
@@ -107,6 +107,33 @@ describe("Kafka's tools of administration", () => {
     assert.match(await run(configCommand, `--describe ${metrics}`), /interval\.ms=5000/);
     await run(configCommand, `--alter ${metrics} --delete-config interval.ms,metrics`);
   });
+
+  if (!targetIsKafka)
+    it('kafka-configs: the data selector that is stored with a group', async () => {
+      const group = '--entity-type groups --entity-name selecting';
+      await run(configCommand, `--alter ${group} --add-config consumer.session.timeout.ms=50000`);
+      // A value with commas and brackets comes in a file.
+      const file = join(dir, 'selector.properties');
+      writeFileSync(file, 'direct.data.selector={"rules": [{"when": {"t": {"min": 2}}, "select": "all"}]}\n');
+      await run(configCommand, `--alter ${group} --add-config-file ${file}`);
+      const described = await run(configCommand, `--describe ${group}`);
+      assert.match(
+        described,
+        /direct\.data\.selector=\{"rules": \[\{"when": \{"t": \{"min": 2\}\}, "select": "all"\}\]\}/,
+      );
+      assert.match(described, /consumer\.session\.timeout\.ms=50000/);
+      assert.match(
+        await run(configCommand, `--describe --all ${group}`),
+        /share\.session\.timeout\.ms=45000/,
+      );
+      writeFileSync(file, 'direct.data.selector={"rules": 7}\n');
+      await assert.rejects(
+        run(configCommand, `--alter ${group} --add-config-file ${file}`),
+        /rules is no list/,
+      );
+      await run(configCommand, `--alter ${group} --delete-config direct.data.selector`);
+      assert.doesNotMatch(await run(configCommand, `--describe ${group}`), /direct\.data\.selector/);
+    });
 
   it('kafka-client-metrics', async () => {
     const command = `${tools}.ClientMetricsCommand`;

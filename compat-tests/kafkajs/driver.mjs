@@ -1,5 +1,6 @@
 // Drives kafkajs for the compatibility suites; the protocol is in ../harness/driver-loop.ts.
 import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import zstdModule from '@toondepauw/node-zstd';
 import kafkajs from 'kafkajs';
@@ -46,9 +47,13 @@ const codecs = {
   zstd: CompressionTypes.ZSTD,
 };
 
+// Of brokers that speak TLS.
+const { KAFABRIC_TEST_CA: ca, KAFABRIC_TEST_CERT: cert, KAFABRIC_TEST_KEY: key } = process.env;
+
 const kafka = new Kafka({
   clientId: 'compat-kafkajs',
   brokers: process.argv.slice(2),
+  ssl: ca !== undefined && { ca: readFileSync(ca), cert: readFileSync(cert), key: readFileSync(key) },
   logLevel: logLevel.NOTHING,
   retry: { initialRetryTime: 100, retries: 20 },
 });

@@ -1,5 +1,6 @@
 // Drives @platformatic/kafka for the compatibility suites; the protocol is in ../harness/driver-loop.ts.
 import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join as joinPath } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,11 +12,15 @@ import { plannedValue } from '../../dist/compat-tests/harness/payload.js';
 const here = dirname(fileURLToPath(import.meta.url));
 const manifest = joinPath(here, 'node_modules/@platformatic/kafka/package.json');
 const { version } = createRequire(import.meta.url)(manifest);
+// Of brokers that speak TLS.
+const { KAFABRIC_TEST_CA: ca, KAFABRIC_TEST_CERT: cert, KAFABRIC_TEST_KEY: key } = process.env;
+const tls = ca && { ca: readFileSync(ca), cert: readFileSync(cert), key: readFileSync(key) };
 const base = {
   clientId: 'compat-platformatic',
   bootstrapBrokers: process.argv.slice(2),
   retries: 20,
   retryDelay: 200,
+  ...(tls && { tls }),
 };
 const admin = new Admin(base);
 const producer = new Producer({ ...base, autocreateTopics: false });

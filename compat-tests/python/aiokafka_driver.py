@@ -1,6 +1,7 @@
 """Drives aiokafka for the compatibility suites."""
 
 import asyncio
+import os
 import sys
 import traceback
 import uuid
@@ -12,10 +13,18 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.helpers import create_ssl_context
 
 from common import Progress, answer, describe, make_value, parse
 
-BOOTSTRAP = sys.argv[1]
+BROKER = {"bootstrap_servers": sys.argv[1]}
+if "KAFABRIC_TEST_CA" in os.environ:  # one that speaks TLS
+    context = create_ssl_context(
+        cafile=os.environ["KAFABRIC_TEST_CA"],
+        certfile=os.environ["KAFABRIC_TEST_CERT"],
+        keyfile=os.environ["KAFABRIC_TEST_KEY"],
+    )
+    BROKER |= {"security_protocol": "SSL", "ssl_context": context}
 STRATEGIES = {
     "range": RangePartitionAssignor,
     "roundrobin": RoundRobinPartitionAssignor,
@@ -28,7 +37,7 @@ admins = []
 
 async def admin():
     if not admins:
-        admins.append(AIOKafkaAdminClient(bootstrap_servers=BOOTSTRAP))
+        admins.append(AIOKafkaAdminClient(**BROKER))
         await admins[0].start()
     return admins[0]
 
@@ -36,7 +45,7 @@ async def admin():
 async def producer_for(codec, acks):
     if (codec, acks) not in producers:
         producer = AIOKafkaProducer(
-            bootstrap_servers=BOOTSTRAP,
+            **BROKER,
             compression_type=None if codec == "none" else codec,
             acks="all" if acks == -1 else acks,
             enable_idempotence=acks == -1,
@@ -68,7 +77,7 @@ async def produce(topic, partition, codec, acks, records):
 
 def make_consumer(**options):
     return AIOKafkaConsumer(
-        bootstrap_servers=BOOTSTRAP,
+        **BROKER,
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=20_000_000,
         fetch_max_wait_ms=200,

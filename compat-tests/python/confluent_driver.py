@@ -1,5 +1,6 @@
 """Drives confluent-kafka (librdkafka) for the compatibility suites."""
 
+import os
 import sys
 import threading
 import uuid
@@ -11,6 +12,13 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from common import Progress, describe, make_value, serve
 
 COMMON = {"bootstrap.servers": sys.argv[1], "client.id": "compat-confluent-python"}
+if "KAFABRIC_TEST_CA" in os.environ:  # of brokers that speak TLS
+    COMMON |= {
+        "security.protocol": "ssl",
+        "ssl.ca.location": os.environ["KAFABRIC_TEST_CA"],
+        "ssl.certificate.location": os.environ["KAFABRIC_TEST_CERT"],
+        "ssl.key.location": os.environ["KAFABRIC_TEST_KEY"],
+    }
 admin = AdminClient(COMMON)
 producers = {}
 members = {}

@@ -1,10 +1,11 @@
 // npm run test:verbs: the fabric's verbs path for real. Boots a virtual machine with a soft-RoCE device, and runs in it the native tests of the fabric, then a
-// gateway, stores and clients, over `verbs;ofi_rxm`. The last line is `N passed, N failed`, or `skipped: ` and why.
+// gateway, a store and clients, and with KVM several stores, over `verbs;ofi_rxm`. The last line is `N passed, N failed`, or `skipped: ` and why.
 //
-//   npm run test:verbs -- --only native        only `native` or only `system`
+//   npm run test:verbs -- --only native        only `native`, `system` (one store) or `stores` (several), or more than one of them with commas
 //   npm run test:verbs -- --grep killed        only tests with this in their name
 //   npm run test:verbs -- --prepared           everything is built and installed already
 //   KAFABRIC_VERBS_MEMORY=3072                 megabytes of the machine
+//   KAFABRIC_FABRIC_LIBRARY=/a/libfabric.so.1  another libfabric than the one installed
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -14,7 +15,7 @@ import { Missing } from './packages.mjs';
 
 const { values } = parseArgs({
   options: {
-    only: { type: 'string', default: 'native,system' },
+    only: { type: 'string' },
     grep: { type: 'string', default: '' },
     prepared: { type: 'boolean', default: false },
   },
@@ -23,10 +24,14 @@ const { values } = parseArgs({
 const cache = join(root, 'build/verbs');
 /** What the machine wrote, kept until the next run. */
 const shared = join(cache, 'last');
-/** How much longer things take, and how long the whole run may. */
-const patience = { kvm: { slow: 1, minutes: 20 }, tcg: { slow: 10, minutes: 120 } };
-/** A machine that has not said a word after this does not start; it takes three seconds. */
-const SILENCE_MS = 40_000;
+/**
+ * By what runs the machine: what is tried unasked, how long its first word may take (it takes three seconds, and ten), and how long all of it may. How slow a
+ * machine is it finds out itself.
+ */
+const runs = {
+  kvm: { suites: ['native', 'system', 'stores'], silenceSeconds: 40, minutes: 20 },
+  tcg: { suites: ['native', 'system'], silenceSeconds: 400, minutes: 90 },
+};
 
 function prepareHost() {
   if (!values.prepared) {
@@ -38,14 +43,24 @@ function prepareHost() {
   runOrExit(process.execPath, build, 'building the native tests failed');
 }
 
-/** For whoever looks for a fault: FI_LOG_LEVEL and others. */
-const libfabricVariables = Object.fromEntries(
-  Object.entries(process.env).filter(([name]) => name.startsWith('FI_')),
+/** For whoever looks for a fault, or tries another library: FI_LOG_LEVEL and others. */
+const variables = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) => /^(FI_|KAFABRIC_FABRIC_LIBRARY$)/.test(name)),
 );
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
-function writeOrders(slow) {
+/** What was asked for, or what is done unasked. */
+function suitesFor(accelerator) {
+  if (values.only === undefined) return runs[accelerator].suites;
+  const names = values.only.split(',');
+  const unknown = names.find((name) => !runs.kvm.suites.includes(name));
+  if (unknown === undefined) return names;
+  console.error(`--only ${unknown}: there are ${runs.kvm.suites.join(', ')}`);
+  process.exit(2);
+}
+
+function writeOrders(suites) {
   rmSync(shared, { recursive: true, force: true });
   mkdirSync(shared, { recursive: true });
   const environment = {
@@ -54,10 +69,9 @@ function writeOrders(slow) {
     TMPDIR: '/machine/data/tmp',
     KAFABRIC_TEST_LOGS: '/machine/shared',
     KAFABRIC_VERBS_SHARED: '/machine/shared',
-    KAFABRIC_TEST_PATIENCE: String(slow),
-    ...libfabricVariables,
+    ...variables,
   };
-  const guest = [process.execPath, 'compat-tests/verbs/guest.mjs', values.only, values.grep];
+  const guest = [process.execPath, 'compat-tests/verbs/guest.mjs', suites.join(), values.grep];
   const lines = [
     ...Object.entries(environment).map(([name, value]) => `export ${name}=${quoted(value)}`),
     'ulimit -l unlimited',
@@ -71,8 +85,8 @@ function writeOrders(slow) {
 
 /** Runs the machine to its end. Whether it got to its first word, and why it did not come to its end; null when it did. */
 function runMachine(machine, accelerator) {
-  const { slow, minutes } = patience[accelerator];
-  writeOrders(slow);
+  const { silenceSeconds, minutes } = runs[accelerator];
+  writeOrders(suitesFor(accelerator));
   const megabytes = Number(process.env.KAFABRIC_VERBS_MEMORY ?? 3072);
   const child = startMachine(machine, shared, { accelerator, megabytes, processors: 2 });
   const interrupted = (signal) => {
@@ -87,7 +101,7 @@ function runMachine(machine, accelerator) {
     problem = reason;
     child.kill('SIGKILL');
   };
-  const silence = setTimeout(endWith('the machine does not start'), SILENCE_MS * slow);
+  const silence = setTimeout(endWith('the machine does not start'), silenceSeconds * 1000);
   const deadline = setTimeout(endWith(`the machine was ended after ${minutes} minutes`), minutes * 60_000);
   let beginning = '';
   child.stdout.on('data', (chunk) => {
@@ -116,6 +130,7 @@ async function runBest(machine) {
   const usable = accelerators().filter((name) => name !== 'kvm' || !existsSync(without));
   for (const accelerator of usable) {
     if (accelerator === 'tcg') console.log('without KVM: the machine is slow, this takes long');
+    console.log(`running ${suitesFor(accelerator).join(', ')} ...`);
     const { isUp, problem } = await runMachine(machine, accelerator);
     if (isUp || accelerator === 'tcg') return problem;
     console.log(`${problem} with KVM`);

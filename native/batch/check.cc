@@ -55,8 +55,8 @@ void checkCrc(uint32_t actual, BatchCheck& check) {
   check = std::move(refused);
 }
 
-uint32_t crcOfBatch(const uint8_t* bytes, const BatchCheck& check) {
-  return crc32c(0, bytes + kBatchCrcStart, check.sizeBytes - kBatchCrcStart);
+uint32_t crcOfBatch(const uint8_t* bytes, const BatchCheck& check, const KnownSums& known) {
+  return known.sum(0, bytes + kBatchCrcStart, check.sizeBytes - kBatchCrcStart);
 }
 
 /** From the CRC of its records section, uncompressed. */
@@ -238,25 +238,26 @@ void checkContent(const uint8_t* bytes, const CheckOptions& options, BatchCheck&
 
 }  // namespace
 
-BatchCheck checkBatch(const uint8_t* bytes, size_t length, const CheckOptions& options, ByteBuffer& scratch) {
+BatchCheck checkBatch(const uint8_t* bytes, size_t length, const CheckOptions& options, ByteBuffer& scratch,
+                      const KnownSums& known) {
   BatchCheck check;
   if (!frame(bytes, length, options, check)) return check;
   bool reference = wantsReference(check, options);
   // The references need the CRC of each value, and the batch's follows from them: large batches are read once. Until then nothing that
   // was read may be trusted more than its bounds.
   bool crcFollows = options.verifyCrc && reference && check.header.compression() == 0;
-  if (options.verifyCrc && !crcFollows) checkCrc(crcOfBatch(bytes, check), check);
+  if (options.verifyCrc && !crcFollows) checkCrc(crcOfBatch(bytes, check, known), check);
   if (check.error != BatchError::none) return check;
   Section section;
   checkContent(bytes, options, check, scratch, section);
   if (check.error != BatchError::none) {
-    if (crcFollows) checkCrc(crcOfBatch(bytes, check), check);
+    if (crcFollows) checkCrc(crcOfBatch(bytes, check, known), check);
     return check;
   }
   if (reference) {
     bool asItIs = check.header.compression() == 0;
     uint32_t crcOfSection =
-        buildReferenceTemplate(bytes, section.bytes, section.length, check.reference, asItIs ? &check.pieces : nullptr);
+        buildReferenceTemplate(bytes, section.bytes, section.length, check.reference, asItIs ? &check.pieces : nullptr, known);
     if (crcFollows) checkCrc(crcOfBatch(bytes, crcOfSection, section.length), check);
   }
   if (check.error == BatchError::none) assignTimestamps(bytes, options, check);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "batch/header.h"
+#include "batch/known_sums.h"
 #include "codec/buffer.h"
 
 namespace kafabric {
@@ -91,9 +92,10 @@ struct BatchCheck {
 
 /**
  * Checks the first batch of `bytes` (at least one byte). Reads every record; decompresses at most once, into `scratch`.
- * Never throws but std::bad_alloc.
+ * Never throws but std::bad_alloc. `known`: what of it was summed before.
  */
-BatchCheck checkBatch(const uint8_t* bytes, size_t length, const CheckOptions& options, ByteBuffer& scratch);
+BatchCheck checkBatch(const uint8_t* bytes, size_t length, const CheckOptions& options, ByteBuffer& scratch,
+                      const KnownSums& known = {});
 
 /**
  * The check of a batch by other options than those with which it was found good: `check` becomes what checkBatch would say. `bytes` is the

@@ -3,6 +3,7 @@
 // a linear map of its 32 bits: four tables of 256 entries for each stretch length.
 #include "batch/crc32c.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -24,6 +25,7 @@ namespace {
 constexpr size_t kLong = 4096;                // bytes of each of three stretches
 constexpr size_t kShort = 256;
 constexpr size_t kLine = 64;  // of the caches
+constexpr size_t kCopyBytes = size_t{16} << 10;  // are still in the nearest cache when they are summed
 // Each stretch is a page or two, too short for the processor to see where it goes on before it ends: what is not in the caches yet is asked
 // for so far ahead.
 constexpr size_t kAhead = 1024;
@@ -194,6 +196,27 @@ uint32_t updateFolding(uint32_t state, const uint8_t* p, size_t length) { return
 uint32_t crc32c(uint32_t seed, const void* data, size_t length) {
   const auto* p = static_cast<const uint8_t*>(data);
   return kUseFolding ? ~updateFolding(~seed, p, length) : crc32cInstruction(seed, data, length);
+}
+
+uint32_t crc32cCopy(uint32_t seed, uint8_t* to, const uint8_t* from, size_t length) {
+  uint32_t crc = seed;
+  size_t done = 0;
+  auto copyThenSum = [&](size_t bytes) {
+    std::memcpy(to + done, from + done, bytes);
+    crc = crc32c(crc, to + done, bytes);
+    done += bytes;
+  };
+  if (kUseFolding) {
+    copyThenSum(std::min(length, (kLine - reinterpret_cast<uintptr_t>(to) % kLine) % kLine));
+    if (length - done >= kFoldedMinBytes) {
+      uint8_t folded[64];
+      size_t copied = foldCopyCrc32c(~crc, to + done, from + done, length - done, folded);
+      crc = ~updateInstruction(0, folded, sizeof folded);
+      done += copied;
+    }
+  }
+  while (done < length) copyThenSum(std::min(kCopyBytes, length - done));
+  return crc;
 }
 
 uint32_t crc32cJoin(uint32_t first, uint32_t second, size_t secondLength) {

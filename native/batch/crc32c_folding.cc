@@ -33,7 +33,23 @@ KAFABRIC_FOLD_TARGET inline __m512i factors() {
   return _mm512_set_epi64(kSecond, kFirst, kSecond, kFirst, kSecond, kFirst, kSecond, kFirst);
 }
 
-KAFABRIC_FOLD_TARGET inline __m512i load(const uint8_t* p) { return _mm512_loadu_si512(p); }
+/** Lines are read. */
+struct Reading {
+  KAFABRIC_FOLD_TARGET __m512i operator()(const uint8_t* p) const { return _mm512_loadu_si512(p); }
+};
+
+/** Lines are read, and what was read is written elsewhere. */
+struct Copying {
+  uint8_t* to;
+  const uint8_t* from;
+
+  KAFABRIC_FOLD_TARGET __m512i operator()(const uint8_t* p) const {
+    __m512i line = _mm512_loadu_si512(p);
+    __asm__ volatile("" : "+v"(line));  // not read a second time: others may change it meanwhile
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(to + (p - from)), line);
+    return line;
+  }
+};
 
 /** Moves each lane of `sum` behind `next`. */
 KAFABRIC_FOLD_TARGET inline __m512i fold(__m512i sum, __m512i by, __m512i next) {
@@ -42,11 +58,8 @@ KAFABRIC_FOLD_TARGET inline __m512i fold(__m512i sum, __m512i by, __m512i next) 
   return _mm512_ternarylogic_epi64(first, second, next, 0x96);
 }
 
-}  // namespace
-
-bool canFoldCrc32c() { return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("vpclmulqdq"); }
-
-KAFABRIC_FOLD_TARGET size_t foldCrc32c(uint32_t state, const uint8_t* data, size_t length, uint8_t (&folded)[64]) {
+template <typename Line>
+KAFABRIC_FOLD_TARGET inline size_t foldLines(uint32_t state, const uint8_t* data, size_t length, uint8_t (&folded)[64], Line load) {
   const uint8_t* p = data;
   const uint8_t* end = data + length;
   __m512i start = _mm512_zextsi128_si512(_mm_cvtsi32_si128(static_cast<int>(state)));
@@ -70,11 +83,27 @@ KAFABRIC_FOLD_TARGET size_t foldCrc32c(uint32_t state, const uint8_t* data, size
   return static_cast<size_t>(p - data);
 }
 
+}  // namespace
+
+bool canFoldCrc32c() { return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("vpclmulqdq"); }
+
+KAFABRIC_FOLD_TARGET size_t foldCrc32c(uint32_t state, const uint8_t* data, size_t length, uint8_t (&folded)[64]) {
+  return foldLines(state, data, length, folded, Reading{});
+}
+
+KAFABRIC_FOLD_TARGET size_t foldCopyCrc32c(uint32_t state, uint8_t* to, const uint8_t* from, size_t length,
+                                           uint8_t (&folded)[64]) {
+  size_t copied = foldLines(state, from, length, folded, Copying{to, from});
+  _mm_sfence();
+  return copied;
+}
+
 #else
 
 bool canFoldCrc32c() { return false; }
 
 size_t foldCrc32c(uint32_t, const uint8_t*, size_t, uint8_t (&)[64]) { return 0; }
+size_t foldCopyCrc32c(uint32_t, uint8_t*, const uint8_t*, size_t, uint8_t (&)[64]) { return 0; }
 
 #endif
 

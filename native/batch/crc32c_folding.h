@@ -18,4 +18,7 @@ bool canFoldCrc32c();
  */
 size_t foldCrc32c(uint32_t state, const uint8_t* data, size_t length, uint8_t (&folded)[64]);
 
+/** The same of bytes that it copies to `to`, the start of a line of the caches, which it goes past: each is read once. */
+size_t foldCopyCrc32c(uint32_t state, uint8_t* to, const uint8_t* from, size_t length, uint8_t (&folded)[64]);
+
 }  // namespace kafabric

@@ -158,7 +158,7 @@ bool CheckedFrame::take(const uint8_t* frame, const RecordsRange& range, const C
 }
 
 std::shared_ptr<CheckedFrame> checkRanges(const uint8_t* frame, const std::vector<RecordsRange>& ranges,
-                                          size_t referenceMinBytes) noexcept {
+                                          size_t referenceMinBytes, const KnownSums& known) noexcept {
   CheckOptions options{0, SIZE_MAX};  // nothing is decompressed
   options.referenceMinBytes = referenceMinBytes;
   try {
@@ -167,7 +167,7 @@ std::shared_ptr<CheckedFrame> checkRanges(const uint8_t* frame, const std::vecto
     for (const RecordsRange& range : ranges) {
       const uint8_t* batch = frame + range.offset;
       if (range.length < kBatchHeaderBytes || BatchHeader::read(batch).compression() != 0) continue;
-      BatchCheck check = checkBatch(batch, range.length, options, scratch);
+      BatchCheck check = checkBatch(batch, range.length, options, scratch, known);
       // One batch and nothing behind it. Refusals are for those who know the topic.
       bool good = check.error == BatchError::none && check.sizeBytes == range.length;
       if (good && check.reference.size() <= ProduceChecker::kMaxReferenceBytes) checked->add(range.offset, std::move(check));

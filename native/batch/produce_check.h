@@ -60,10 +60,10 @@ class CheckedFrame {
 
 /**
  * Checks batches of `frame` by the rules for clients; those that are not compressed and are good are in the result, null when there are none.
- * `referenceMinBytes`: see ProduceChecker. Never throws.
+ * `referenceMinBytes`: see ProduceChecker; `known`: what of the batches was summed before. Never throws.
  */
 std::shared_ptr<CheckedFrame> checkRanges(const uint8_t* frame, const std::vector<RecordsRange>& ranges,
-                                          size_t referenceMinBytes) noexcept;
+                                          size_t referenceMinBytes, const KnownSums& known = {}) noexcept;
 
 /** Thread-safe. */
 class ProduceChecker {

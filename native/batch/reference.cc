@@ -27,8 +27,8 @@ uint32_t append(uint32_t before, uint32_t own, const uint8_t* bytes, size_t leng
 /** What is being turned into references, and the CRCs of its bytes up to `summed`: each byte is read once for all of them. */
 class Section {
  public:
-  Section(const uint8_t* start, size_t length, std::vector<uint32_t>* pieces)
-      : start_(start), length_(length), summed_(start), pieces_(length < kPiecedExtentBytes ? nullptr : pieces) {
+  Section(const uint8_t* start, size_t length, std::vector<uint32_t>* pieces, const KnownSums& known)
+      : start_(start), length_(length), known_(known), summed_(start), pieces_(length < kPiecedExtentBytes ? nullptr : pieces) {
     if (!pieces_) return;
     pieces_->reserve((length + kExtentPieceBytes - 1) / kExtentPieceBytes);
     pieceEnd_ = start + kExtentPieceBytes;
@@ -43,7 +43,7 @@ class Section {
     uint32_t own = 0;
     for (const uint8_t* end = value + bytes; summed_ < end;) {
       size_t step = stepTo(end);
-      uint32_t crc = crc32c(0, summed_, step);
+      uint32_t crc = known_.sum(0, summed_, step);
       own = append(own, crc, summed_, step);
       take(append(piece_, crc, summed_, step), step);
     }
@@ -86,6 +86,7 @@ class Section {
 
   const uint8_t* const start_;
   const size_t length_;
+  const KnownSums& known_;
   const uint8_t* summed_;
   std::vector<uint32_t>* const pieces_;
   const uint8_t* pieceEnd_ = nullptr;  // null: there is one piece, which is all
@@ -145,10 +146,10 @@ bool holdsReferences(const uint8_t* section, size_t length, uint32_t count) {
 }  // namespace
 
 uint32_t buildReferenceTemplate(const uint8_t* header, const uint8_t* section, size_t length, ByteBuffer& out,
-                                std::vector<uint32_t>* pieces) {
+                                std::vector<uint32_t>* pieces, const KnownSums& known) {
   size_t start = out.size();
   out.append(header, kBatchHeaderBytes);
-  Section summed(section, length, pieces);
+  Section summed(section, length, pieces, known);
   RecordCursor cursor(section, length);
   Record record;
   for (uint32_t index = 0; !cursor.atEnd() && cursor.next(record) == RecordFault::none; ++index)

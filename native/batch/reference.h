@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "batch/known_sums.h"
 #include "codec/buffer.h"
 
 namespace kafabric {
@@ -37,10 +38,10 @@ struct ExtentLocation {
  * Appends the reference batch of a checked batch to `out`, without its location and CRC, which are set by locateReference.
  * `header` is the original's header (kBatchHeaderBytes), `section` its records after decompression. Returns the CRC of `section`, which is
  * read once for it and for the values' CRCs, and for those of its pieces, kExtentPieceBytes each but for the last, if `pieces` is given and
- * it has kPiecedExtentBytes or more.
+ * it has kPiecedExtentBytes or more. `known`: what of it was summed before.
  */
 uint32_t buildReferenceTemplate(const uint8_t* header, const uint8_t* section, size_t length, ByteBuffer& out,
-                                std::vector<uint32_t>* pieces = nullptr);
+                                std::vector<uint32_t>* pieces = nullptr, const KnownSums& known = {});
 
 /**
  * Completes a reference batch in place: the location, and everything that may have changed in the original's header

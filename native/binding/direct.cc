@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <memory>
 #include <utility>
 #include <vector>
 
+#include "batch/header.h"
 #include "batch/produce_check.h"
 #include "binding/arena.h"
 #include "binding/arguments.h"
@@ -111,6 +113,17 @@ struct Batches {
   MemoryRef memory;
   std::vector<RecordsRange> ranges;  // of the block
   size_t referenceMinBytes = SIZE_MAX;
+
+  /** The records section that a move without a checksum takes from a client, which the check of its batch sums; null for another move. */
+  const uint8_t* sectionOf(const Move& move) const {
+    if (!memory || move.kind != Move::Kind::kPull || move.checksum || move.memory.handle() != memory.handle()) return nullptr;
+    size_t at = move.blocks.front().offset;
+    auto isBehind = [](size_t offset, const RecordsRange& range) { return offset < range.offset; };
+    auto next = std::upper_bound(ranges.begin(), ranges.end(), at, isBehind);
+    if (next == ranges.begin()) return nullptr;
+    size_t section = std::prev(next)->offset + kBatchHeaderBytes;
+    return section <= at ? memory.data() + section : nullptr;
+  }
 };
 
 /** Of handle, least size of a record that gets a reference (negative: none), then offset and length of each batch; empty without words. */
@@ -141,13 +154,15 @@ void moveAll(const Napi::CallbackInfo& info) {
     done.id = id;
     try {
       bool moved = true;
+      KnownSums sums;
       for (const Move& move : *moves) {
-        results->push_back(perform(move));
+        const uint8_t* section = batches.sectionOf(move);
+        results->push_back(section ? Moved{pullSummed(move, section, sums)} : perform(move));
         moved &= results->back().error == 0;
       }
       uint64_t handle = batches.memory ? batches.memory.handle() : 0;
       std::shared_ptr<CheckedFrame> checked;
-      if (moved && batches.memory) checked = checkRanges(batches.memory.data(), batches.ranges, batches.referenceMinBytes);
+      if (moved && batches.memory) checked = checkRanges(batches.memory.data(), batches.ranges, batches.referenceMinBytes, sums);
       done.result = [results, handle, checked](Napi::Env env) {
         if (checked) arenaHolds(env).setChecked(handle, checked);
         auto array = Napi::Float64Array::New(env, results->size() * 2);

@@ -28,7 +28,6 @@ namespace {
 constexpr auto kPatience = std::chrono::seconds(5);
 constexpr uint32_t kRangeWords = 3;  // address, length, key
 
-
 std::string bytesAt(const Napi::CallbackInfo& info, size_t index) {
   auto bytes = info[index].As<Napi::Uint8Array>();
   return {reinterpret_cast<const char*>(bytes.Data()), bytes.ByteLength()};
@@ -73,13 +72,6 @@ struct Host {
     });
   }
 };
-
-Transport& transportAt(const Napi::CallbackInfo& info) {
-  auto& transports = Host::of(info.Env()).transports;
-  auto found = transports.find(integerAt(info, 0));
-  if (found == transports.end()) throw Completions::error(info.Env(), ESHUTDOWN, "the transport is closed");
-  return *found->second;
-}
 
 Transport::Done reporter(Napi::Env env, double id) {
   Completions& completions = Completions::of(env);
@@ -377,6 +369,13 @@ Napi::Value statistics(const Napi::CallbackInfo& info) {
 }
 
 }  // namespace
+
+Transport& transportAt(const Napi::CallbackInfo& info) {
+  auto& transports = Host::of(info.Env()).transports;
+  auto found = transports.find(integerAt(info, 0));
+  if (found == transports.end()) throw Completions::error(info.Env(), ESHUTDOWN, "the transport is closed");
+  return *found->second;
+}
 
 void initFabric(Napi::Env env, Napi::Object exports) {
   exports["fabricInspect"] = Napi::Function::New(env, inspect, "fabricInspect");

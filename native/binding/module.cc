@@ -23,6 +23,7 @@ Napi::Object InitModule(Napi::Env env, Napi::Object exports) {
   kafabric::binding::initCodec(env, exports);
   kafabric::binding::initDirect(env, exports);
   kafabric::binding::initFabric(env, exports);
+  kafabric::binding::initBareLoop(env, exports);
   kafabric::binding::initRemoteMemory(env, exports);
   kafabric::binding::initJournal(env, exports);
   kafabric::binding::initNet(env, exports);

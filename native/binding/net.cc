@@ -71,6 +71,7 @@ net::Options readOptions(const Napi::Object& from) {
   to.heldReplyMs = static_cast<uint64_t>(number(from, "heldReplyMs", 0, kAny));
   to.stalledReplyMs = static_cast<uint64_t>(number(from, "stalledReplyMs", 1, kAny));
   to.peerTimeoutMs = static_cast<uint32_t>(number(from, "peerTimeoutMs", 1000, INT32_MAX));
+  to.handshakeMs = static_cast<uint32_t>(number(from, "handshakeMs", 1, INT32_MAX));
   to.backlog = static_cast<uint32_t>(number(from, "backlog", 1, 65535));
   to.busyPollMicros = static_cast<uint32_t>(number(from, "busyPollMicros", 0, 1'000'000));
   to.sendBufferBytes = static_cast<uint32_t>(number(from, "sendBufferBytes", 0, INT32_MAX));
@@ -91,6 +92,31 @@ Napi::Error systemError(Napi::Env env, const std::system_error& error) {
   return result;
 }
 
+std::vector<std::string> textsOf(const Napi::Value& value) {
+  auto from = value.As<Napi::Array>();
+  std::vector<std::string> to;
+  for (uint32_t i = 0; i < from.Length(); ++i) to.push_back(from.Get(i).As<Napi::String>().Utf8Value());
+  return to;
+}
+
+/** Null for null, else what src/native/net.ts calls a NetTls. Throws what is wrong with it. */
+std::shared_ptr<const net::TlsServer> tlsOf(const Napi::Value& value) {
+  if (value.IsNull()) return nullptr;
+  auto from = value.As<Napi::Object>();
+  net::TlsSettings settings;
+  settings.certificates = textsOf(from.Get("certificates"));
+  settings.key = from.Get("key").As<Napi::String>().Utf8Value();
+  settings.authorities = textsOf(from.Get("authorities"));
+  std::string auth = from.Get("clientAuth").As<Napi::String>().Utf8Value();
+  using ClientAuth = net::TlsSettings::ClientAuth;
+  settings.clientAuth = auth == "required" ? ClientAuth::kRequired : auth == "requested" ? ClientAuth::kRequested : ClientAuth::kNone;
+  settings.allowsVersion12 = from.Get("allowsVersion12").As<Napi::Boolean>().Value();
+  std::string error;
+  auto server = net::TlsServer::make(settings, error);
+  if (!server) throw Napi::Error::New(value.Env(), error);
+  return server;
+}
+
 class NetCore : public Napi::ObjectWrap<NetCore> {
  public:
   static void init(Napi::Env env, Napi::Object exports) {
@@ -99,6 +125,7 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
                                          InstanceMethod<&NetCore::inboxes>("inboxes"),
                                          InstanceMethod<&NetCore::outbox>("outbox"),
                                          InstanceMethod<&NetCore::listen>("listen"),
+                                         InstanceMethod<&NetCore::setTls>("setTls"),
                                          InstanceMethod<&NetCore::stopAccepting>("stopAccepting"),
                                          InstanceMethod<&NetCore::collect>("collect"),
                                          InstanceMethod<&NetCore::release>("release"),
@@ -183,12 +210,12 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
     return result;
   }
 
-  // (ip, port) → [listener, port]
+  // (ip, port, tls) → [listener, port]; tls: see tlsOf
   Napi::Value listen(const Napi::CallbackInfo& info) {
     Napi::Env env = info.Env();
     try {
       auto listening = net_->listen(info[0].As<Napi::String>().Utf8Value(),
-                                    static_cast<uint16_t>(info[1].As<Napi::Number>().Uint32Value()));
+                                    static_cast<uint16_t>(info[1].As<Napi::Number>().Uint32Value()), tlsOf(info[2]));
       wakeup_->ref();
       Napi::Array result = Napi::Array::New(env, 2);
       result[0u] = listening.listener;
@@ -198,6 +225,9 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
       throw systemError(env, error);
     }
   }
+
+  // (listener, tls)
+  void setTls(const Napi::CallbackInfo& info) { net_->setTls(info[0].As<Napi::Number>().Uint32Value(), tlsOf(info[1])); }
 
   void stopAccepting(const Napi::CallbackInfo&) { net_->stopAccepting(); }
 

@@ -3,7 +3,11 @@
 #include <setjmp.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <cstring>
+
+#include "batch/crc32c.h"
+#include "batch/crc32c_folding.h"
 
 #if defined(__x86_64__)
 #include <emmintrin.h>
@@ -20,13 +24,13 @@ struct Guarded {
   sigjmp_buf back;
 };
 
-thread_local Guarded* guarded = nullptr;
+thread_local Guarded* guardedCopy = nullptr;
 struct sigaction before;
 
 void onFault(int signal, siginfo_t* info, void* context) {
-  const Guarded* copy = guarded;
+  const Guarded* copy = guardedCopy;
   auto at = reinterpret_cast<uintptr_t>(info->si_addr);
-  if (copy && at - reinterpret_cast<uintptr_t>(copy->start) < copy->length) siglongjmp(guarded->back, 1);
+  if (copy && at - reinterpret_cast<uintptr_t>(copy->start) < copy->length) siglongjmp(guardedCopy->back, 1);
   if (before.sa_flags & SA_SIGINFO) before.sa_sigaction(signal, info, context);
   else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) before.sa_handler(signal);
   else sigaction(signal, &before, nullptr);  // the instruction faults again
@@ -47,23 +51,7 @@ constexpr int kRestoreSignals = 1;  // its own handler blocks all of them, whate
 constexpr int kRestoreSignals = 0;
 #endif
 
-/** Calls `copy`, which has nothing to destroy; false when it came upon memory of the range that is not there. */
-template <typename Copy>
-bool guard(const uint8_t* start, size_t length, Copy copy) {
-  Guarded own;
-  own.start = start;
-  own.length = length;
-  if (sigsetjmp(own.back, kRestoreSignals) != 0) {
-    guarded = nullptr;
-    return false;
-  }
-  guarded = &own;
-  __asm__ volatile("" ::: "memory");  // the copy comes between
-  copy();
-  __asm__ volatile("" ::: "memory");
-  guarded = nullptr;
-  return true;
-}
+constexpr size_t kStepBytes = size_t{16} << 10;  // are still in the nearest cache when they are copied
 
 #if defined(__x86_64__)
 constexpr size_t kLine = 64;
@@ -103,13 +91,36 @@ bool canGuardCopies() {
   return installed;
 }
 
-bool copyFromOthers(uint8_t* into, const uint8_t* from, size_t length) {
-  return guard(from, length, [=] { std::memcpy(into, from, length); });
+bool runGuarded(const uint8_t* start, size_t length, void (*copy)(void* context), void* context) {
+  Guarded own;
+  own.start = start;
+  own.length = length;
+  if (sigsetjmp(own.back, kRestoreSignals) != 0) {
+    guardedCopy = nullptr;
+    return false;
+  }
+  guardedCopy = &own;
+  __asm__ volatile("" ::: "memory");  // the copy comes between
+  copy(context);
+  __asm__ volatile("" ::: "memory");
+  guardedCopy = nullptr;
+  return true;
 }
 
-bool copyToOthers(uint8_t* to, const uint8_t* from, size_t length) {
-  if (length < kPastCachesBytes) return guard(to, length, [=] { std::memcpy(to, from, length); });
-  return guard(to, length, [=] { copyPastCaches(to, from, length); });
+void copyForOthers(uint8_t* to, const uint8_t* from, size_t length) {
+  if (length < kPastCachesBytes) std::memcpy(to, from, length);
+  else copyPastCaches(to, from, length);
+}
+
+uint32_t copyForOthers(uint8_t* to, const uint8_t* from, size_t length, uint32_t crc) {
+  if (length >= kPastCachesBytes && canFoldCrc32c()) return crc32cCopy(crc, to, from, length);
+  for (size_t done = 0; done < length; done += kStepBytes) {
+    size_t step = std::min(kStepBytes, length - done);
+    crc = crc32c(crc, from + done, step);
+    if (length < kPastCachesBytes) std::memcpy(to + done, from + done, step);
+    else copyPastCaches(to + done, from + done, step);
+  }
+  return crc;
 }
 
 }  // namespace kafabric::direct

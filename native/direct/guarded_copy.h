@@ -9,13 +9,24 @@ namespace kafabric::direct {
 /** Whether such copies can be made: the process's handler of SIGBUS is set by the first call. Other faults go to the handler that was there before. */
 bool canGuardCopies();
 
-/** Copies, on a thread that does not block SIGBUS; false when memory of `from` is not there, and `into` holds a part. */
-bool copyFromOthers(uint8_t* into, const uint8_t* from, size_t length);
+/**
+ * Calls `copy(context)`, on a thread that does not block SIGBUS; false when it came upon memory of the range that is not there, and was left there: it
+ * must have nothing to destroy.
+ */
+bool runGuarded(const uint8_t* start, size_t length, void (*copy)(void* context), void* context);
+
+/** The same for anything that can be called. */
+template <typename Copy>
+bool guarded(const uint8_t* start, size_t length, Copy copy) {
+  return runGuarded(start, length, [](void* context) { (*static_cast<Copy*>(context))(); }, &copy);
+}
 
 /**
- * The same for memory of `to`. What is long goes past the caches: it is for another process, and would push out what this one needs. That takes
- * half of the time.
+ * A copy for another process. What is long goes past the caches: it would push out what this one needs. That takes half of the time.
  */
-bool copyToOthers(uint8_t* to, const uint8_t* from, size_t length);
+void copyForOthers(uint8_t* to, const uint8_t* from, size_t length);
+
+/** The same, with the CRC-32C of what is copied, continuing from `crc`; `from` does not change meanwhile. */
+uint32_t copyForOthers(uint8_t* to, const uint8_t* from, size_t length, uint32_t crc);
 
 }  // namespace kafabric::direct

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "arena/arena.h"
+#include "batch/known_sums.h"
 #include "direct/region.h"
 
 namespace kafabric::direct {
@@ -48,5 +49,11 @@ struct Moved {
 
 /** All ranges were checked to be inside what they are of. */
 Moved perform(const Move& move);
+
+/**
+ * As `perform` of a pull to a records section that begins at `section`: what was copied of each of its pieces (see batch/reference.h) is added to
+ * `sums`, as it is in memory. Returns 0 or an errno value.
+ */
+int pullSummed(const Move& move, const uint8_t* section, KnownSums& sums);
 
 }  // namespace kafabric::direct

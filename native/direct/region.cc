@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 #include "direct/guarded_copy.h"
 
@@ -41,12 +42,12 @@ Region::~Region() {
 }
 
 int Region::read(uint8_t* into, size_t length, uint64_t offset) const {
-  if (pages_) return copyFromOthers(into, pages_ + offset, length) ? 0 : EFAULT;
+  if (pages_) return guarded(pages_ + offset, length, [&] { std::memcpy(into, pages_ + offset, length); }) ? 0 : EFAULT;
   return transfer(length, offset, [&](size_t done, size_t bytes, off_t at) { return pread(descriptor_.fd, into + done, bytes, at); });
 }
 
 int Region::write(const uint8_t* from, size_t length, uint64_t offset) const {
-  if (pages_) return copyToOthers(pages_ + offset, from, length) ? 0 : EFAULT;
+  if (pages_) return guarded(pages_ + offset, length, [&] { copyForOthers(pages_ + offset, from, length); }) ? 0 : EFAULT;
   return transfer(length, offset, [&](size_t done, size_t bytes, off_t at) { return pwrite(descriptor_.fd, from + done, bytes, at); });
 }
 

@@ -26,6 +26,9 @@ class Region {
   int read(uint8_t* into, size_t length, uint64_t offset) const;
   int write(const uint8_t* from, size_t length, uint64_t offset) const;
 
+  /** Where it is mapped, to be touched by guarded copies alone; null where it is not. */
+  uint8_t* pages() const { return pages_; }
+
  private:
   Descriptor descriptor_;
   uint64_t size_;

@@ -74,6 +74,7 @@ struct Operation {
   Range piece;
   uint32_t attempt = 0;
   void* localDescriptor = nullptr;  // the carrier's
+  bool written = false;             // the carrier's: the bytes are at the peer, if not yet for all to see
 };
 
 /** What moves one piece: libfabric, or TCP. */

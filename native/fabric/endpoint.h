@@ -23,6 +23,8 @@ class Domain {
 
   const Library& library() const { return *library_; }
   const Provider& provider() const { return *provider_; }
+  const std::shared_ptr<const Library>& sharedLibrary() const { return library_; }
+  const std::shared_ptr<const Provider>& sharedProvider() const { return provider_; }
   fi_info* info() const { return provider_->info.get(); }
   fid_fabric* fabric() const { return fabric_.get(); }
   fid_domain* get() const { return domain_.get(); }

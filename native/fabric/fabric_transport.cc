@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <ctime>
 
+#include "fabric/fabric_bare_loop.h"
+
 namespace kafabric::fabric {
 
 namespace {
@@ -48,9 +50,10 @@ bool isBrokenConnection(int error) {
   }
 }
 
-uint64_t accessBits(uint8_t access) {
+uint64_t accessBits(uint8_t access, bool endsWritesEarly) {
   if (access == 0) return FI_READ | FI_WRITE;
-  return (access & kPeerReads ? FI_REMOTE_READ : 0) | (access & kPeerWrites ? FI_REMOTE_WRITE : 0);
+  bool peerReads = (access & kPeerReads) != 0 || endsWritesEarly;
+  return (peerReads ? FI_REMOTE_READ : 0) | (access & kPeerWrites ? FI_REMOTE_WRITE : 0);
 }
 
 BulkLimits limitsFor(BulkLimits limits, const Provider& provider) {
@@ -83,6 +86,7 @@ std::unique_ptr<FabricTransport> FabricTransport::open(std::shared_ptr<const Lib
   auto endpoint = Endpoint::open(*domain, size_t{own.maxInFlight} * 2, status);
   if (!endpoint) return nullptr;
   std::unique_ptr<FabricTransport> transport(new FabricTransport(std::move(domain), std::move(endpoint), own));
+  if (!transport->prepareConfirming(status)) return nullptr;
   transport->startThread();
   return transport;
 }
@@ -97,6 +101,10 @@ FabricTransport::FabricTransport(std::unique_ptr<Domain> domain, std::unique_ptr
 void FabricTransport::setAddress() {
   std::lock_guard lock(addressMutex_);
   address_ = endpoint_->address();
+}
+
+std::shared_ptr<BareLoop> FabricTransport::bareLoop() {
+  return std::make_shared<FabricBareLoop>(domain_->sharedLibrary(), domain_->sharedProvider());
 }
 
 std::string FabricTransport::offer() {
@@ -118,7 +126,8 @@ std::unique_ptr<Transport::Registration> FabricTransport::makeRegistration(uint8
   }
   // Few providers need to know memory that no peer reaches.
   if (access == 0 && !domain_->needs(FI_MR_LOCAL)) return region;
-  region->memory = MemoryRegion::open(*domain_, *endpoint_, base, length, accessBits(access), status);
+  uint64_t bits = accessBits(access, domain_->provider().endsWritesEarly);
+  region->memory = MemoryRegion::open(*domain_, *endpoint_, base, length, bits, status);
   if (!region->memory) return nullptr;
   region->descriptor = region->memory->descriptor();
   region->key = region->memory->key();
@@ -140,8 +149,15 @@ void FabricTransport::disconnectPeer(PeerId id) {
   peers_.erase(found);
 }
 
+bool FabricTransport::prepareConfirming(IoStatus& status) {
+  if (!domain_->provider().endsWritesEarly) return true;
+  confirmedMemory_ = makeRegistration(&confirmed_, sizeof(confirmed_), 0, status);
+  return confirmedMemory_ != nullptr;
+}
+
 ssize_t FabricTransport::start(Operation& operation, fi_addr_t peer) {
   const Range& piece = operation.piece;
+  operation.written = false;
   if (operation.direction == Direction::kRead) {
     return fi_read(endpoint_->get(), piece.local, piece.length, operation.localDescriptor, peer, piece.address, piece.key,
                    &operation);
@@ -197,11 +213,28 @@ bool FabricTransport::collect() {
       return false;
     }
     for (ssize_t i = 0; i < count; ++i) {
-      auto* operation = static_cast<Operation*>(entries[i].op_context);
-      if (operation) ended_.push_back({operation, {}});
+      if (auto* operation = static_cast<Operation*>(entries[i].op_context)) endedWell(*operation);
     }
   }
   return true;
+}
+
+void FabricTransport::endedWell(Operation& operation) {
+  bool early = operation.direction == Direction::kWrite && confirmedMemory_ && !std::exchange(operation.written, true);
+  if (early) unconfirmed_.push_back(&operation);
+  else ended_.push_back({&operation, {}});
+}
+
+void FabricTransport::confirmWrites() {
+  while (!unconfirmed_.empty()) {
+    Operation& operation = *unconfirmed_.front();
+    const Range& piece = operation.piece;
+    ssize_t code = fi_read(endpoint_->get(), &confirmed_, sizeof(confirmed_), confirmedMemory_->descriptor, peers_.at(operation.peer).handle,
+                           piece.address + piece.length - sizeof(confirmed_), piece.key, &operation);
+    if (code == -FI_EAGAIN) return;
+    unconfirmed_.pop_front();
+    if (code != 0) ended_.push_back({&operation, failure(domain_->library(), code, "what was written cannot be confirmed")});
+  }
 }
 
 void FabricTransport::collectError() {
@@ -231,6 +264,7 @@ bool FabricTransport::poll() {
     return false;
   }
   bool usable = collect();
+  if (usable) confirmWrites();
   if (!ended_.empty() || Clock::now() - before > kIdleLook) lastWork_ = before;
   stray_ = {};
   bool any = report();
@@ -242,7 +276,7 @@ bool FabricTransport::poll() {
 }
 
 void FabricTransport::wait(int wakeFd, Clock::duration longest, bool busy) {
-  if (busy) longest = std::min<Clock::duration>(longest, kBusyWait);
+  if (busy || !unconfirmed_.empty()) longest = std::min<Clock::duration>(longest, kBusyWait);
   pollfd fds[2] = {{wakeFd, POLLIN, 0}, {-1, POLLIN, 0}};
   if (!endpoint_) return sleepOn(fds, 1, longest);
   if (endpoint_->waitFd() < 0) return waitPolling(wakeFd, longest);
@@ -276,7 +310,11 @@ void FabricTransport::closeEndpoint() {
     collect();
     report();
   }
-  if (domain_->needs(FI_MR_ENDPOINT)) dropRegistrations();
+  unconfirmed_.clear();
+  if (domain_->needs(FI_MR_ENDPOINT)) {
+    dropRegistrations();
+    confirmedMemory_.reset();
+  }
   endpoint_.reset();
 }
 
@@ -287,12 +325,14 @@ void FabricTransport::reopen() {
   if (!endpoint_) return;
   setAddress();
   if (domain_->needs(FI_MR_ENDPOINT)) renewRegistrations();
+  if (!confirmedMemory_ && !prepareConfirming(broken_)) return closeEndpoint();
   for (auto& [id, peer] : peers_) peer.status = endpoint_->insert(peer.address, peer.handle);
 }
 
 void FabricTransport::shutDown() {
   closeEndpoint();
   dropRegistrations();
+  confirmedMemory_.reset();
 }
 
 }  // namespace kafabric::fabric

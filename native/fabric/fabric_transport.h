@@ -1,6 +1,7 @@
 // Transfers by a provider of libfabric.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -17,6 +18,9 @@ namespace kafabric::fabric {
  * An endpoint with its thread, for what we ask of peers and what they ask of us: providers need the thread for both. The way out
  * when a peer does not answer is to close the endpoint and open another one, for nothing less makes a provider forget a piece; pieces
  * for other peers are sent again.
+ *
+ * Where the end of a write does not say that the peer sees the bytes (`Provider::endsWritesEarly`), the last of them is read back before the
+ * piece counts as written: the card has to put all that came before into memory first.
  */
 class FabricTransport final : public Transport {
  public:
@@ -25,6 +29,7 @@ class FabricTransport final : public Transport {
                                                const BulkLimits& limits, IoStatus& status);
   ~FabricTransport() override { stop(); }
 
+  std::shared_ptr<BareLoop> bareLoop() override;
   std::string offer() override;
   void answer(const std::string& offer, AnswerDone done) override;
 
@@ -51,10 +56,16 @@ class FabricTransport final : public Transport {
   std::set<PeerId> forget(const std::set<PeerId>& peers) override;
   void shutDown() override;
 
+  /** False, and why, when there is no memory for `confirmed_`. */
+  bool prepareConfirming(IoStatus& status);
   ssize_t start(Operation& operation, fi_addr_t peer);
   /** Takes what has ended from the queue. False when the queue is of no use any more. */
   bool collect();
   void collectError();
+  /** A piece has ended well. */
+  void endedWell(Operation& operation);
+  /** Begins to read back from pieces that are written, as far as the provider takes it. */
+  void confirmWrites();
   /** Whether there was anything to report. */
   bool report();
   void closeEndpoint();
@@ -68,6 +79,9 @@ class FabricTransport final : public Transport {
   Clock::time_point nextReopening_;
   std::map<PeerId, Peer> peers_;
   std::vector<Ended> ended_;
+  std::deque<Operation*> unconfirmed_;  // written, but nothing was read back yet
+  uint8_t confirmed_ = 0;               // what is read back, which nobody looks at
+  std::unique_ptr<Registration> confirmedMemory_;
   IoStatus stray_;          // an error that names no piece; not ok() until it is taken
   Clock::time_point lastWork_;  // of a provider that must be polled
 

@@ -38,6 +38,12 @@ constexpr const char* kUniverseSize = "16";
  */
 constexpr const char* kMemoryMonitor = "disabled";
 
+/**
+ * From version 2.0 on: ofi_rxm of 2.5.1 over verbs posts a buffer for receiving to a connection that it has just freed, when a peer closes it (libfabric's issue 11828 and
+ * pull request 12674), and the process dies. One queue for all connections is not freed.
+ */
+constexpr const char* kSharedReceiveQueue = "FI_OFI_RXM_USE_SRX";
+
 constexpr const char* kInstall =
     "install it (Debian, Ubuntu: apt-get install libfabric1; Fedora, RHEL: dnf install libfabric), load the site's module "
     "(module load libfabric), or set fabric.library to its path";
@@ -99,6 +105,8 @@ std::string Library::load(const std::string& name) {
     return "it is no libfabric";
   if (version_() < kApiVersion)
     return "it is version " + versionText() + ", " + versionOf(kApiVersion) + " or newer is needed";
+  // Before the library first lists providers, which is when it looks.
+  if (version_() >= FI_VERSION(2, 0)) ::setenv(kSharedReceiveQueue, "1", 0);
   Dl_info where{};
   path_ = ::dladdr(reinterpret_cast<void*>(version_), &where) != 0 && where.dli_fname ? where.dli_fname : name;
   return {};

@@ -11,6 +11,8 @@ const std::vector<std::string> kProviderOrder = {"shm",  "verbs;ofi_rxm", "cxi",
 
 namespace {
 
+const std::string kVerbs = "verbs";
+
 std::string textOr(const char* text) { return text ? text : ""; }
 
 size_t rankOf(const std::string& name) {
@@ -27,6 +29,7 @@ std::shared_ptr<const Provider> describe(const std::shared_ptr<const Library>& l
   provider->memoryModes = info.domain_attr->mr_mode;
   provider->capabilities = info.caps;
   provider->maxMessageBytes = info.ep_attr->max_msg_size;
+  provider->endsWritesEarly = provider->name.compare(0, kVerbs.size(), kVerbs) == 0;
   provider->info = Info(library, library->duplicate(&info));
   return provider->info ? provider : nullptr;
 }

@@ -28,6 +28,11 @@ struct Provider {
   int memoryModes = 0;         // mr_mode
   uint64_t capabilities = 0;
   uint64_t maxMessageBytes = 0;
+  /**
+   * A write ends when the peer's card has the bytes, which may not be in its memory yet: verbs, also below ofi_rxm, takes FI_DELIVERY_COMPLETE for
+   * FI_TRANSMIT_COMPLETE and says nothing (libfabric's issue 5601).
+   */
+  bool endsWritesEarly = false;
   Info info;
 };
 

@@ -83,7 +83,7 @@ bool TcpConnection::receiveFrame(uint64_t& got) {
   if (frameBytes_ < sizeof(Frame)) return true;
   frameBytes_ = 0;
   body_ = nullptr;
-  return receiver_.onFrame(*this, frame_, body_, bodyBytes_);
+  return receiver_->onFrame(*this, frame_, body_, bodyBytes_);
 }
 
 bool TcpConnection::receiveBody(uint64_t& got) {
@@ -95,7 +95,7 @@ bool TcpConnection::receiveBody(uint64_t& got) {
   got += static_cast<uint64_t>(count);
   bodyBytes_ -= static_cast<uint64_t>(count);
   if (body_) body_ += count;
-  return bodyBytes_ > 0 || receiver_.onBody(*this, frame_);
+  return bodyBytes_ > 0 || receiver_->onBody(*this, frame_);
 }
 
 bool TcpConnection::uses(const uint8_t* base, uint64_t length) const {

@@ -30,12 +30,14 @@ class TcpConnection {
   };
 
   /** Takes over a socket that does not block. `tls`: what encrypts it; null: nothing does. */
-  TcpConnection(int fd, Receiver& receiver, std::unique_ptr<TlsSession> tls) : fd_(fd), receiver_(receiver), tls_(std::move(tls)) {}
+  TcpConnection(int fd, Receiver& receiver, std::unique_ptr<TlsSession> tls) : fd_(fd), receiver_(&receiver), tls_(std::move(tls)) {}
   ~TcpConnection();
   TcpConnection(const TcpConnection&) = delete;
   TcpConnection& operator=(const TcpConnection&) = delete;
 
   int fd() const { return fd_; }
+  /** Whoever receives from now on; not while it receives. */
+  void handTo(Receiver& receiver) { receiver_ = &receiver; }
   /** Queues a frame and `length` bytes at `body`, which must stay. */
   void send(const Frame& frame, const uint8_t* body = nullptr, uint64_t length = 0);
   /** Writes what the socket takes; false when the connection is broken. */
@@ -69,7 +71,7 @@ class TcpConnection {
   bool receiveBody(uint64_t& got);
 
   int fd_;
-  Receiver& receiver_;
+  Receiver* receiver_;
   std::unique_ptr<TlsSession> tls_;  // goes before the descriptor is closed
   std::deque<Output> output_;
   uint64_t sent_ = 0;  // of the first of them

@@ -95,20 +95,36 @@ TcpTransport::~TcpTransport() {
   if (epoll_ >= 0) ::close(epoll_);
 }
 
+std::shared_ptr<BareLoop> TcpTransport::bareLoop() {
+  TcpAddress address = newAddress();
+  auto loop = std::make_shared<TcpBareLoop>(address.encode());
+  expect(address, loop);
+  return loop;
+}
+
 std::string TcpTransport::offer() {
+  TcpAddress address = newAddress();
+  expect(address, nullptr);
+  return address.encode();
+}
+
+TcpAddress TcpTransport::newAddress() const {
   TcpAddress address;
   address.ticket = random<Ticket>();
   if (tls_) address.key = random<TlsKey>();
   address.port = port_;
   address.host = options_.advertised;
+  return address;
+}
+
+void TcpTransport::expect(const TcpAddress& address, std::shared_ptr<TcpBareLoop> loop) {
   std::lock_guard lock(ticketsMutex_);
   // Above the limit the ticket is not taken, and whoever comes with it is turned away.
-  if (tickets_.size() < kMaxTickets) {
-    Expected& expected = tickets_[address.ticket];
-    expected.since = Clock::now();
-    expected.key = address.key.value_or(TlsKey{});
-  }
-  return address.encode();
+  if (tickets_.size() >= kMaxTickets) return;
+  Expected& expected = tickets_[address.ticket];
+  expected.since = Clock::now();
+  expected.key = address.key.value_or(TlsKey{});
+  expected.loop = std::move(loop);
 }
 
 void TcpTransport::answer(const std::string& offer, AnswerDone done) {
@@ -270,6 +286,7 @@ void TcpTransport::serve(int fd, uint32_t events) {
   // The socket does not tell of what is decrypted already.
   while (alive && link.connection->hasInput() && !link.connection->isFull() && !link.connection->hasOutput())
     alive = link.connection->receive() && link.connection->flush();
+  if (alive && link.state == Link::State::kLeaving && !link.connection->hasOutput()) return handOver(fd);
   if (alive) return watch(link);
   bool dialled = link.answered != nullptr;
   if (errno == 0) errno = ECONNRESET;
@@ -339,8 +356,16 @@ bool TcpTransport::onFrame(TcpConnection& connection, const Frame& frame, uint8_
     case Link::State::kConnecting: return frame.kind == FrameKind::kWelcome && onWelcome(link);
     case Link::State::kTarget: return onAnswer(link, frame, body, bodyBytes);
     case Link::State::kInitiator: return onAsked(link, frame, body, bodyBytes);
+    case Link::State::kLeaving: return false;  // it is asked first
   }
   return false;
+}
+
+void TcpTransport::handOver(int fd) {
+  Link link = std::move(links_.at(fd));
+  links_.erase(fd);
+  ::epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);
+  link.loop->take(std::move(link.connection));
 }
 
 bool TcpTransport::onHello(Link& link, const Frame& frame) {
@@ -350,10 +375,16 @@ bool TcpTransport::onHello(Link& link, const Frame& frame) {
   if (found == tickets_.end() || found->second.connection) return false;
   const TlsSession* tls = link.connection->tls();
   if (tls && tls->ticket() != found->first) return false;
+  link.connection->send({FrameKind::kWelcome, 0, 0, 0, kTcpMagic, 0});
+  if (found->second.loop) {
+    link.loop = std::move(found->second.loop);
+    link.state = Link::State::kLeaving;
+    tickets_.erase(found);
+    return true;
+  }
   found->second.connection = link.connection.get();
   link.ticket = found->first;
   link.state = Link::State::kTarget;
-  link.connection->send({FrameKind::kWelcome, 0, 0, 0, kTcpMagic, 0});
   return true;
 }
 

@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "fabric/tcp_bare_loop.h"
 #include "fabric/tcp_connection.h"
 #include "fabric/transport.h"
 
@@ -35,6 +36,7 @@ class TcpTransport final : public Transport, private TcpConnection::Receiver {
   static std::unique_ptr<TcpTransport> open(const TcpOptions& options, const BulkLimits& limits, IoStatus& status);
   ~TcpTransport() override;
 
+  std::shared_ptr<BareLoop> bareLoop() override;
   std::string offer() override;
   void answer(const std::string& offer, AnswerDone done) override;
 
@@ -45,15 +47,17 @@ class TcpTransport final : public Transport, private TcpConnection::Receiver {
     Clock::time_point since;
     PeerId peer = 0;  // 0: it was not added yet
     TlsKey key{};     // of its connection, where that is encrypted
+    std::shared_ptr<TcpBareLoop> loop;  // which gets its connection; null: this transport keeps it
     TcpConnection* connection = nullptr;
   };
   struct Link {
     std::unique_ptr<TcpConnection> connection;
     Clock::time_point since;
-    enum class State { kConnecting, kStranger, kTarget, kInitiator } state;
+    enum class State { kConnecting, kStranger, kTarget, kInitiator, kLeaving } state;
     Ticket ticket{};
     AnswerDone answered;          // of a dialled one, until it is greeted
     std::string answer;
+    std::shared_ptr<TcpBareLoop> loop;  // of one that leaves: who gets it once it is welcomed
     std::unordered_map<uint64_t, Operation*> operations;  // under way to this target
     bool wantsOutput = false;
     bool paused = false;
@@ -79,6 +83,12 @@ class TcpTransport final : public Transport, private TcpConnection::Receiver {
   /** The memory that a frame asks for; null, and an errno value, when it must not have it. */
   uint8_t* permitted(const Frame& frame, uint8_t access, int& error) const;
 
+  /** Where a target finds us, with a ticket of its own. */
+  TcpAddress newAddress() const;
+  /** The target may come. `loop`: see Expected. */
+  void expect(const TcpAddress& address, std::shared_ptr<TcpBareLoop> loop);
+  /** The connection goes to the loop for which it was made. */
+  void handOver(int fd);
   void dial(const std::string& offer, AnswerDone done);
   void acceptAll();
   Link& addLink(int fd, Link::State state, std::unique_ptr<TlsSession> tls);

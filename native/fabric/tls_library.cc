@@ -17,7 +17,15 @@ bool load(void* place, TlsLibrary& library) {
     return function != nullptr;
   };
 #define FOUND(name) find(library.name, #name)
-  return FOUND(TLS_method) && FOUND(SSL_CTX_new) && FOUND(SSL_CTX_free) && FOUND(SSL_CTX_ctrl) && FOUND(SSL_CTX_set_ciphersuites) &&
+  bool certificates = FOUND(SSL_CTX_set_options) && FOUND(SSL_CTX_use_certificate) && FOUND(SSL_CTX_use_PrivateKey) &&
+                      FOUND(SSL_CTX_check_private_key) && FOUND(SSL_CTX_add_client_CA) && FOUND(SSL_CTX_get_cert_store) &&
+                      FOUND(SSL_CTX_set_verify) && FOUND(SSL_do_handshake) && FOUND(SSL_shutdown) && FOUND(SSL_get_verify_result) &&
+                      (FOUND(SSL_get1_peer_certificate) || find(library.SSL_get1_peer_certificate, "SSL_get_peer_certificate")) &&
+                      FOUND(X509_STORE_add_cert) && FOUND(X509_free) && FOUND(X509_get_subject_name) && FOUND(X509_NAME_print_ex) &&
+                      FOUND(X509_verify_cert_error_string) && FOUND(PEM_read_bio_X509) && FOUND(PEM_read_bio_PrivateKey) &&
+                      FOUND(EVP_PKEY_free) && FOUND(BIO_s_mem) && FOUND(BIO_new) && FOUND(BIO_new_mem_buf) && FOUND(BIO_read) &&
+                      FOUND(BIO_free) && FOUND(ERR_get_error) && FOUND(ERR_reason_error_string);
+  return certificates && FOUND(TLS_method) && FOUND(SSL_CTX_new) && FOUND(SSL_CTX_free) && FOUND(SSL_CTX_ctrl) && FOUND(SSL_CTX_set_ciphersuites) &&
          FOUND(SSL_CTX_set_num_tickets) && FOUND(SSL_CTX_set_psk_client_callback) && FOUND(SSL_CTX_set_psk_server_callback) &&
          FOUND(SSL_new) && FOUND(SSL_free) && FOUND(SSL_set_fd) && FOUND(SSL_set_ex_data) && FOUND(SSL_get_ex_data) &&
          FOUND(SSL_set_connect_state) && FOUND(SSL_set_accept_state) && FOUND(SSL_read) && FOUND(SSL_write) && FOUND(SSL_pending) &&

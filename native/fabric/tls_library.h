@@ -1,6 +1,7 @@
 // OpenSSL's TLS, found at run time: Node carries it and lets addons have it; other programs take the system's.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace kafabric::fabric {
@@ -9,6 +10,12 @@ namespace kafabric::fabric {
 struct SslMethod;
 struct SslContext;
 struct Ssl;
+struct Bio;
+struct BioMethod;
+struct Certificate;
+struct CertificateName;
+struct CertificateStore;
+struct PrivateKey;
 
 using PskClient = unsigned (*)(Ssl*, const char* hint, char* identity, unsigned identityBytes, unsigned char* key, unsigned keyBytes);
 using PskServer = unsigned (*)(Ssl*, const char* identity, unsigned char* key, unsigned keyBytes);
@@ -35,6 +42,35 @@ struct TlsLibrary {
   int (*SSL_pending)(const Ssl*);
   int (*SSL_get_error)(const Ssl*, int result);
   void (*ERR_clear_error)();
+
+  // For ends that know each other by certificates.
+  uint64_t (*SSL_CTX_set_options)(SslContext*, uint64_t options);
+  int (*SSL_CTX_use_certificate)(SslContext*, Certificate*);
+  int (*SSL_CTX_use_PrivateKey)(SslContext*, PrivateKey*);
+  int (*SSL_CTX_check_private_key)(const SslContext*);
+  int (*SSL_CTX_add_client_CA)(SslContext*, Certificate*);
+  CertificateStore* (*SSL_CTX_get_cert_store)(const SslContext*);
+  void (*SSL_CTX_set_verify)(SslContext*, int mode, int (*callback)(int, void*));
+  int (*SSL_do_handshake)(Ssl*);
+  int (*SSL_shutdown)(Ssl*);
+  long (*SSL_get_verify_result)(const Ssl*);
+  /** SSL_get1_peer_certificate, or what older versions call so. */
+  Certificate* (*SSL_get1_peer_certificate)(const Ssl*);
+  int (*X509_STORE_add_cert)(CertificateStore*, Certificate*);
+  void (*X509_free)(Certificate*);
+  CertificateName* (*X509_get_subject_name)(const Certificate*);
+  int (*X509_NAME_print_ex)(Bio*, const CertificateName*, int indent, unsigned long flags);
+  const char* (*X509_verify_cert_error_string)(long result);
+  Certificate* (*PEM_read_bio_X509)(Bio*, Certificate**, void* callback, void* user);
+  PrivateKey* (*PEM_read_bio_PrivateKey)(Bio*, PrivateKey**, void* callback, void* user);
+  void (*EVP_PKEY_free)(PrivateKey*);
+  const BioMethod* (*BIO_s_mem)();
+  Bio* (*BIO_new)(const BioMethod*);
+  Bio* (*BIO_new_mem_buf)(const void* data, int bytes);
+  int (*BIO_read)(Bio*, void* target, int bytes);
+  int (*BIO_free)(Bio*);
+  unsigned long (*ERR_get_error)();
+  const char* (*ERR_reason_error_string)(unsigned long error);
 
   /** Null, and why, where there is none. Found once for the process, which keeps it. */
   static const TlsLibrary* get(std::string& error);

@@ -44,13 +44,6 @@ bool ticketOf(const char* text, Ticket& ticket) {
   return true;
 }
 
-void blockBrokenPipes() {
-  sigset_t set;
-  ::sigemptyset(&set);
-  ::sigaddset(&set, SIGPIPE);
-  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
-}
-
 }  // namespace
 
 struct PskCallbacks {
@@ -109,8 +102,15 @@ TlsSession::TlsSession(const TlsContext& context, int fd, KeyOf keyOf) : tls_(co
   tls_.SSL_set_accept_state(ssl_);
 }
 
+void TlsSession::prepareThread() {
+  sigset_t set;
+  ::sigemptyset(&set);
+  ::sigaddset(&set, SIGPIPE);
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
 void TlsSession::begin(const TlsContext& context, int fd) {
-  blockBrokenPipes();
+  prepareThread();
   ssl_ = tls_.SSL_new(context.get());
   if (!ssl_) throw std::bad_alloc();
   tls_.SSL_set_ex_data(ssl_, 0, this);

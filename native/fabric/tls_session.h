@@ -47,6 +47,8 @@ class TlsSession {
   TlsSession(const TlsSession&) = delete;
   TlsSession& operator=(const TlsSession&) = delete;
 
+  /** For a thread that did not make the session, before it uses it. */
+  static void prepareThread();
   /** As recv and send on a socket that does not block: -1 with errno EAGAIN when it has to wait, 0 at the end. */
   ssize_t read(void* target, size_t bytes);
   ssize_t write(const void* source, size_t bytes);

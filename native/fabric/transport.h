@@ -17,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "fabric/bare_loop.h"
 #include "fabric/bulk.h"
 #include "fabric/scheduler.h"
 
@@ -51,6 +52,8 @@ class Transport : protected Carrier {
   const TransportName& name() const { return name_; }
   const BulkLimits& limits() const { return limits_; }
 
+  /** Initiator: a loop that does the same without the engine, to judge that by. It may outlive the transport. */
+  virtual std::shared_ptr<BareLoop> bareLoop() = 0;
   /** Initiator: what one target needs to know of us. */
   virtual std::string offer() = 0;
   /** Target: makes us reachable for the initiator that made the offer; `done` gets the address for it to add. */

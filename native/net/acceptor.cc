@@ -115,7 +115,7 @@ Acceptor::~Acceptor() {
   ::close(wakeFd_);
 }
 
-Acceptor::Listening Acceptor::listen(const std::string& ip, uint16_t port) {
+Acceptor::Listening Acceptor::listen(const std::string& ip, uint16_t port, std::shared_ptr<const TlsServer> tls) {
   sockaddr_storage address;
   socklen_t size = parse(ip, port, address);
   int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -132,6 +132,7 @@ Acceptor::Listening Acceptor::listen(const std::string& ip, uint16_t port) {
   std::lock_guard lock(mutex_);
   auto listener = static_cast<uint32_t>(listeners_.size());
   listeners_.push_back(fd);
+  tls_.push_back(std::move(tls));
   epoll_event event{};
   event.events = paused_ ? 0u : EPOLLIN;
   event.data.u64 = listener;
@@ -140,6 +141,11 @@ Acceptor::Listening Acceptor::listen(const std::string& ip, uint16_t port) {
     thread_ = startThread("kafabric-accept", [this] { run(); });
   }
   return {listener, boundPort(fd)};
+}
+
+void Acceptor::setTls(uint32_t listener, std::shared_ptr<const TlsServer> tls) {
+  std::lock_guard lock(mutex_);
+  tls_.at(listener) = std::move(tls);
 }
 
 void Acceptor::stop() {
@@ -205,6 +211,10 @@ bool Acceptor::acceptOne(uint32_t listener, int fd) {
   Accepted accepted = describe(address);
   accepted.fd = socket;
   accepted.listener = listener;
+  {
+    std::lock_guard lock(mutex_);
+    accepted.tls = tls_[listener];
+  }
   if (!limits_.addConnection(accepted.ip)) {
     ::close(socket);
     callbacks_.refused(listener, accepted.ip);

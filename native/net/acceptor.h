@@ -38,9 +38,11 @@ class Acceptor {
   // Any one thread:
   /**
    * Listens at a numeric IPv4 or IPv6 address; port 0 takes a free one. Throws std::system_error, with the errno of the
-   * system call that failed.
+   * system call that failed. With `tls` connections speak it.
    */
-  Listening listen(const std::string& ip, uint16_t port);
+  Listening listen(const std::string& ip, uint16_t port, std::shared_ptr<const TlsServer> tls = nullptr);
+  /** For connections that come from now on. */
+  void setTls(uint32_t listener, std::shared_ptr<const TlsServer> tls);
   /** Closes the listening sockets and joins the thread. */
   void stop();
 
@@ -64,6 +66,7 @@ class Acceptor {
 
   std::mutex mutex_;
   std::vector<int> listeners_;  // by listener id
+  std::vector<std::shared_ptr<const TlsServer>> tls_;  // likewise
   bool paused_ = false;         // listening sockets are not watched
   uint64_t retryAtMs_ = 0;      // when to watch them again; 0: when notified
 };

@@ -4,11 +4,13 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "net/frame_reader.h"
 #include "net/in_flight.h"
 #include "net/output_queue.h"
+#include "net/tls.h"
 
 namespace kafabric::net {
 
@@ -19,6 +21,7 @@ struct Accepted {
   uint32_t listener = 0;
   std::string ip;
   uint16_t port = 0;
+  std::shared_ptr<const TlsServer> tls;  // null: in the clear
 };
 
 /** Owns its socket. Used by its reactor's thread only. */
@@ -26,16 +29,22 @@ struct Connection {
   Connection(const Accepted& accepted, const Options& options, Inbox& inbox, Arena& arena, Limits& limits)
       : id(accepted.connection),
         fd(accepted.fd),
+        listener(accepted.listener),
         ip(accepted.ip),
+        port(accepted.port),
+        tls(accepted.tls ? std::make_unique<TlsStream>(*accepted.tls, fd) : nullptr),
         inFlight(options, limits),
-        reader(id, fd, options, inbox, arena, inFlight) {}
+        reader(id, fd, tls.get(), options, inbox, arena, inFlight) {}
   ~Connection() { ::close(fd); }
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
   const uint64_t id;
   const int fd;
+  const uint32_t listener;
   const std::string ip;
+  const uint16_t port;
+  const std::unique_ptr<TlsStream> tls;
   InFlight inFlight;
   FrameReader reader;
   OutputQueue output;
@@ -47,6 +56,7 @@ struct Connection {
   bool peerEnded = false;   // it has sent all that it will, of which some is not read yet
   bool touched = false;     // has replies that this turn has not tried to write
   bool closeWhenSent = false;
+  bool announced = false;  // JavaScript knows of it
   bool closed = false;
   CloseReason closeReason = CloseReason::kClosedHere;  // for closeWhenSent
 

@@ -39,7 +39,7 @@ FrameReader::Progress FrameReader::receive(bool smallOnly) {
 std::optional<size_t> FrameReader::readSome(void* into, size_t size, Progress& progress) {
   ssize_t count;
   do {
-    count = recv(fd_, into, size, 0);
+    count = tls_ ? tls_->read(into, size) : recv(fd_, into, size, 0);
   } while (count < 0 && errno == EINTR);
   if (count > 0) {
     bytes_ += static_cast<size_t>(count);
@@ -72,6 +72,7 @@ bool FrameReader::receiveLarge(Progress& progress) {
 
 /** Lets the socket become readable only when so much is there, or a worthwhile part of it. */
 void FrameReader::waitFor(size_t bytes) {
+  if (tls_) return;  // records are taken from the socket one by one
   auto wanted = static_cast<int>(std::min(bytes, kWorthwhileBytes));
   if (wanted == lowWater_) return;
   lowWater_ = wanted;

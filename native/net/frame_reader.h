@@ -11,6 +11,7 @@
 #include "net/in_flight.h"
 #include "net/inbox.h"
 #include "net/options.h"
+#include "net/tls.h"
 
 namespace kafabric::net {
 
@@ -29,8 +30,9 @@ class FrameReader {
     kClosed,      // see closeReason
   };
 
-  FrameReader(uint64_t connection, int fd, const Options& options, Inbox& inbox, Arena& arena, InFlight& inFlight)
-      : connection_(connection), fd_(fd), options_(options), inbox_(inbox), arena_(arena), inFlight_(inFlight) {}
+  /** @param tls null: the socket has frames as they are */
+  FrameReader(uint64_t connection, int fd, TlsStream* tls, const Options& options, Inbox& inbox, Arena& arena, InFlight& inFlight)
+      : connection_(connection), fd_(fd), tls_(tls), options_(options), inbox_(inbox), arena_(arena), inFlight_(inFlight) {}
 
   /** Reads and hands over what there is, within a turn's bounds; with `smallOnly` nothing of a large frame that was not read with others. */
   Progress receive(bool smallOnly = false);
@@ -71,6 +73,7 @@ class FrameReader {
 
   const uint64_t connection_;
   const int fd_;
+  TlsStream* const tls_;
   const Options& options_;
   Inbox& inbox_;
   Arena& arena_;

@@ -38,7 +38,11 @@ class Net {
   Net& operator=(const Net&) = delete;
 
   /** See Acceptor::listen. */
-  Acceptor::Listening listen(const std::string& ip, uint16_t port) { return acceptor_.listen(ip, port); }
+  Acceptor::Listening listen(const std::string& ip, uint16_t port, std::shared_ptr<const TlsServer> tls = nullptr) {
+    return acceptor_.listen(ip, port, std::move(tls));
+  }
+  /** See Acceptor::setTls. */
+  void setTls(uint32_t listener, std::shared_ptr<const TlsServer> tls) { acceptor_.setTls(listener, std::move(tls)); }
   void stopAccepting() { acceptor_.stop(); }
   /** Begins a drain in each reactor, each of which reports kDrained in its inbox. */
   void drain(uint64_t deadlineMs);

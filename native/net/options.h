@@ -50,6 +50,8 @@ struct Options {
   uint64_t stalledReplyMs = 30'000;
   /** A peer that acknowledges neither what was sent nor keep-alive probes for this long is gone. */
   uint32_t peerTimeoutMs = 60'000;
+  /** How long TLS may take to be agreed on. */
+  uint32_t handshakeMs = 10'000;
   /** socket.listen.backlog.size. */
   uint32_t backlog = 511;
   /** SO_BUSY_POLL: how long the kernel polls the network device for a socket before it waits for an interrupt; 0: not. */
@@ -75,6 +77,7 @@ enum class CloseReason : uint8_t {
   kShutdown,
   kReplyFailed,  // a reply named memory or a file range that does not exist
   kReplyNotTaken,
+  kTlsFailed,  // why is told when the connection is
 };
 
 }  // namespace kafabric::net

@@ -3,9 +3,11 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 namespace kafabric::net {
@@ -15,6 +17,8 @@ namespace {
 constexpr size_t kMaxGather = 64;
 constexpr size_t kTurnBytes = 4 << 20;
 constexpr size_t kSendFileBytes = 1 << 20;
+// The most that a record of TLS carries.
+constexpr size_t kRecordBytes = 16 << 10;
 // Small replies share a buffer with those before them, and count as written when all of it is.
 constexpr size_t kSharedBufferBytes = 16 << 10;
 
@@ -91,12 +95,12 @@ uint64_t OutputQueue::giveBackMemory(uint64_t before) {
   return bytes;
 }
 
-OutputQueue::Result OutputQueue::write(int socket) {
+OutputQueue::Result OutputQueue::write(int socket, TlsStream* tls) {
   size_t turn = 0;
   while (!pieces_.empty()) {
     if (turn >= kTurnBytes) return Result::kTurnUsed;
     Piece& front = pieces_.front();
-    ssize_t count = front.isFile() ? sendFile(socket, front) : sendGathered(socket);
+    ssize_t count = tls ? sendEncrypted(*tls) : front.isFile() ? sendFile(socket, front) : sendGathered(socket);
     if (count > 0) {
       consume(static_cast<uint64_t>(count));
       turn += static_cast<size_t>(count);
@@ -134,6 +138,32 @@ ssize_t OutputQueue::sendGathered(int socket) {
 ssize_t OutputQueue::sendFile(int socket, Piece& piece) {
   auto offset = static_cast<off_t>(piece.position);
   return sendfile(socket, piece.file->sendFd(), &offset, std::min<uint64_t>(piece.left, kSendFileBytes));
+}
+
+/** One record or more of the same piece, else one that pieces share. What is tried again begins with the same bytes, and is no less. */
+ssize_t OutputQueue::sendEncrypted(TlsStream& tls) {
+  Piece& front = pieces_.front();
+  if (front.left >= kRecordBytes && !front.isFile()) {
+    const uint8_t* start = front.memory ? front.memory.data() : front.bytes.data();
+    return tls.write(start + front.position, front.left);
+  }
+  uint8_t record[kRecordBytes];
+  size_t filled = 0;
+  for (Piece& piece : pieces_) {
+    size_t part = std::min<uint64_t>(piece.left, kRecordBytes - filled);
+    if (piece.isFile()) {
+      ssize_t count = ::pread(piece.file->sendFd(), record + filled, part, static_cast<off_t>(piece.position));
+      if (count <= 0 && filled == 0) return count;
+      filled += static_cast<size_t>(std::max<ssize_t>(count, 0));
+      if (count < static_cast<ssize_t>(part)) break;
+    } else {
+      const uint8_t* start = piece.memory ? piece.memory.data() : piece.bytes.data();
+      std::memcpy(record + filled, start + piece.position, part);
+      filled += part;
+    }
+    if (filled == kRecordBytes) break;
+  }
+  return tls.write(record, filled);
 }
 
 void OutputQueue::consume(uint64_t count) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "arena/arena.h"
+#include "net/tls.h"
 #include "store/file_handle.h"
 
 namespace kafabric::net {
@@ -33,8 +34,8 @@ class OutputQueue {
   /** What was added since the last reply ended is one reply; nothing added: a request that gets no answer. `reported`: see takeReported. */
   void endReply(bool reported = false);
 
-  /** Writes as much as the socket takes within a turn's bounds. */
-  Result write(int socket);
+  /** Writes as much as the socket takes within a turn's bounds. @param tls null: in the clear */
+  Result write(int socket, TlsStream* tls = nullptr);
 
   /**
    * Lets go of memory that has waited to be sent since `before` or longer, where its bytes are in a file by now: they are sent from there. So
@@ -72,6 +73,7 @@ class OutputQueue {
   Piece& push();
   ssize_t sendGathered(int socket);
   ssize_t sendFile(int socket, Piece& piece);
+  ssize_t sendEncrypted(TlsStream& tls);
   void consume(uint64_t count);
 
   std::deque<Piece> pieces_;

@@ -1,5 +1,6 @@
 #include "net/reactor.h"
 
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -104,6 +105,10 @@ void Reactor::notify() {
 }
 
 void Reactor::run() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGPIPE);  // of sockets that OpenSSL writes to
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   epoll_event events[kEventsPerTurn];
   std::unique_lock turn(turn_);
   nowMs_ = monotonicMs();
@@ -145,6 +150,7 @@ bool Reactor::serve(epoll_event* events, int count) {
       runCommands();
     }
   }
+  readHeld();
   retryWaiting();
   closeExpired();
   // Only the thread has events of an earlier epoll_wait in hand, and it has them no longer when it lends.
@@ -153,7 +159,7 @@ bool Reactor::serve(epoll_event* events, int count) {
     drained_ = true;
     inbox_.addControl(EventType::kDrained, 0, 0, 0);
   }
-  heavy_ |= draining_ || !waiting_.empty();
+  heavy_ |= draining_ || !waiting_.empty() || !held_.empty();
   return inbox_.publish();
 }
 
@@ -197,7 +203,7 @@ void Reactor::runBatch(CommandBatch& batch) {
     if (connection.output.empty()) connection.sentAtMs = nowMs_;
     if (command.kind == Command::Kind::kBytes) {
       // A reply that no other can join goes out from where it is.
-      bool alone = command.endsReply && connection.inFlight.count() == 1;
+      bool alone = command.endsReply && connection.inFlight.count() == 1 && !connection.tls;
       const uint8_t* bytes = batch.bytes.data() + command.offset;
       size_t sent = alone ? connection.output.sendNow(connection.fd, bytes, command.length) : 0;
       connection.output.addBytes(bytes + sent, command.length - sent);
@@ -237,21 +243,56 @@ void Reactor::open(const Accepted& accepted) {
   connections_.emplace(added.id, std::move(connection));
   activity_.add(added, nowMs_);
   if (here_) parked_.notify_one();  // it may have to wake earlier
-  inbox_.addControl(EventType::kOpened, added.id, accepted.listener, 0, accepted.ip + " " + std::to_string(accepted.port));
+  if (added.tls) shaking_.emplace_back(nowMs_ + options_.handshakeMs, added.id);
+  else announce(added);
+}
+
+void Reactor::announce(Connection& connection, const std::string& subject, const std::string& failure) {
+  connection.announced = true;
+  std::string text = connection.ip + " " + std::to_string(connection.port) + "\n" + subject + "\n" + failure;
+  inbox_.addControl(EventType::kOpened, connection.id, connection.listener, 0, text);
+}
+
+bool Reactor::shake(Connection& connection) {
+  switch (connection.tls->shake()) {
+    case TlsStream::Handshake::kDone:
+      announce(connection, connection.tls->subject());
+      return true;
+    case TlsStream::Handshake::kWaits:
+      arm(connection);
+      return false;
+    case TlsStream::Handshake::kFailed:
+      announce(connection, {}, connection.tls->failure());
+      close(connection, connection.tls->failure().empty() ? CloseReason::kPeerClosed : CloseReason::kTlsFailed);
+  }
+  return false;
+}
+
+void Reactor::readHeld() {
+  for (size_t left = held_.size(); left > 0; --left) {
+    auto found = connections_.find(held_.front());
+    held_.pop_front();
+    if (found != connections_.end() && found->second->reading) receive(*found->second);
+  }
 }
 
 void Reactor::onSocketEvent(Connection& connection, uint32_t events) {
   if (connection.closed) return;
   // Neither large frames nor long replies are for JavaScript's thread; the sockets stay ready for the other one.
-  heavy_ |= (events & EPOLLOUT) || connection.reader.inLargeFrame();
+  heavy_ |= (events & EPOLLOUT) || connection.reader.inLargeFrame() || connection.tls;
   if (heavy_ && here_) return;
+  if (connection.tls && !connection.tls->established()) {
+    if (shake(connection)) receive(connection);
+    return;
+  }
   if (events & EPOLLOUT) {
     send(connection);
     if (connection.closed) return;
     finishReplies(connection);
     if (connection.closed) return;
   }
-  if (connection.reading && (events & (EPOLLIN | EPOLLHUP | EPOLLERR))) {
+  bool canRead = (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) || (connection.tls && connection.tls->waitsForOutput());
+  if (connection.reading && canRead) {
     receive(connection);
   } else if (events & (EPOLLHUP | EPOLLERR)) {
     int error = 0;
@@ -279,6 +320,8 @@ void Reactor::receive(Connection& connection) {
     case FrameReader::Progress::kDrained:
     case FrameReader::Progress::kTurnUsed:
       connection.reading = true;
+      // Epoll says nothing of it.
+      if (connection.tls && connection.tls->holdsInput()) held_.push_back(connection.id);
       break;
     case FrameReader::Progress::kLimited:
       connection.reading = false;
@@ -295,7 +338,7 @@ void Reactor::receive(Connection& connection) {
 }
 
 void Reactor::send(Connection& connection) {
-  OutputQueue::Result result = connection.output.write(connection.fd);
+  OutputQueue::Result result = connection.output.write(connection.fd, connection.tls.get());
   heavy_ |= result != OutputQueue::Result::kDrained;
   if (uint64_t written = connection.output.takeWritten()) {
     stats_.sentBytes.fetch_add(written, std::memory_order_relaxed);
@@ -347,7 +390,8 @@ void Reactor::retryWaiting() {
 
 void Reactor::arm(Connection& connection) {
   bool watchesEnd = !connection.reading && !connection.peerEnded && !connection.closeWhenSent && !draining_;
-  uint32_t wanted = (connection.reading ? EPOLLIN : 0u) | (connection.output.empty() ? 0u : EPOLLOUT) |
+  bool hasOutput = !connection.output.empty() || (connection.tls && connection.tls->waitsForOutput());
+  uint32_t wanted = (connection.reading ? EPOLLIN : 0u) | (hasOutput ? EPOLLOUT : 0u) |
                     (watchesEnd ? EPOLLRDHUP : 0u);
   if (wanted == connection.armed) return;
   epoll_event event{};

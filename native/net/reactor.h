@@ -101,6 +101,13 @@ class Reactor {
   void runBatch(CommandBatch& batch);
   void open(const Accepted& accepted);
   void onSocketEvent(Connection& connection, uint32_t events);
+  /** Goes on with the agreement on TLS; true when the connection can be read from. */
+  bool shake(Connection& connection);
+  /** Tells JavaScript of it, with the name in its certificate or why it has come to nothing. */
+  void announce(Connection& connection, const std::string& subject = {}, const std::string& failure = {});
+  /** Reads what was taken from sockets of TLS, which will not say that it is there. */
+  void readHeld();
+  void closeUnshaken();
   void onPeerEnded(Connection& connection);
   void receive(Connection& connection);
   void send(Connection& connection);
@@ -156,6 +163,8 @@ class Reactor {
   std::vector<std::unique_ptr<Connection>> graveyard_;  // closed in this turn: epoll may still name them
   std::vector<Connection*> touched_;
   std::deque<uint64_t> waiting_;  // connections that need shared room, first come first served
+  std::deque<uint64_t> held_;     // connections of TLS whose input is not all read
+  std::deque<std::pair<uint64_t, uint64_t>> shaking_;  // when TLS has to be agreed on, and the connection; in this order
   ActivityList activity_;
   uint64_t nowMs_ = 0;
   uint64_t nextReachCheckMs_ = 0;

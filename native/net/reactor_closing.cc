@@ -37,10 +37,21 @@ void Reactor::closeExpired() {
     while (Connection* connection = activity_.oldest()) close(*connection, CloseReason::kShutdown);
     return;
   }
+  if (!shaking_.empty()) closeUnshaken();
   if (options_.idleMs > 0) closeIdle();
   if (blocked_ > 0 && nowMs_ >= nextHeldCheckMs_) giveBackHeldMemory();
   if (!waiting_.empty()) closeStalled();
   if (nowMs_ >= nextReachCheckMs_) closeUnreachable();
+}
+
+void Reactor::closeUnshaken() {
+  while (!shaking_.empty() && shaking_.front().first <= nowMs_) {
+    auto found = connections_.find(shaking_.front().second);
+    shaking_.pop_front();
+    if (found == connections_.end() || found->second->tls->established()) continue;
+    announce(*found->second, {}, "it takes longer than " + std::to_string(options_.handshakeMs) + " ms");
+    close(*found->second, CloseReason::kTlsFailed);
+  }
 }
 
 void Reactor::closeIdle() {
@@ -104,8 +115,10 @@ void Reactor::closeUnreachable() {
 
 void Reactor::close(Connection& connection, CloseReason reason, double detail) {
   connection.closed = true;
+  if (!connection.announced) announce(connection);
   if (reason == CloseReason::kClosedHere || reason == CloseReason::kShutdown) {
     // Unread data would turn the close into a reset, which can destroy replies on their way.
+    if (connection.tls) connection.tls->end();
     shutdown(connection.fd, SHUT_WR);
     uint8_t discarded[4096];
     for (int i = 0; i < 64 && recv(connection.fd, discarded, sizeof discarded, 0) > 0; ++i) {
@@ -125,7 +138,8 @@ void Reactor::close(Connection& connection, CloseReason reason, double detail) {
 /** Of a peer that is not read from. What it has sent before is still served. */
 void Reactor::onPeerEnded(Connection& connection) {
   int unread = 0;
-  if (ioctl(connection.fd, FIONREAD, &unread) == 0 && unread == 0 && !connection.reader.holdsFrames())
+  bool holds = connection.reader.holdsFrames() || (connection.tls && connection.tls->holdsInput());
+  if (ioctl(connection.fd, FIONREAD, &unread) == 0 && unread == 0 && !holds)
     return close(connection, CloseReason::kPeerClosed);
   connection.peerEnded = true;
   arm(connection);
@@ -147,6 +161,8 @@ int Reactor::waitMs() const {
   if (draining_ && oldest) wakeAt = std::min(wakeAt, deadlineMs_);
   if (blocked_ > 0) wakeAt = std::min(wakeAt, nextHeldCheckMs_);
   if (!waiting_.empty()) wakeAt = std::min(wakeAt, nowMs_ + kStallCheckMs);
+  if (!shaking_.empty()) wakeAt = std::min(wakeAt, shaking_.front().first);
+  if (!held_.empty()) wakeAt = nowMs_;
   if (oldest) wakeAt = std::min(wakeAt, std::max(nextReachCheckMs_, oldest->activeAtMs + options_.peerTimeoutMs));
   if (wakeAt == UINT64_MAX) return -1;
   return wakeAt <= nowMs_ ? 0 : static_cast<int>(std::min<uint64_t>(wakeAt - nowMs_, 1 << 30));

@@ -73,7 +73,7 @@ bool Reactor::runHere(CommandBatch& batch) {
     if (found == connections_.end()) continue;
     const Connection& connection = *found->second;
     // Anything but a plain send is the thread's: what is queued goes first, and what waits for a reply is read next.
-    if (!connection.reading || connection.closeWhenSent || !connection.output.empty()) return false;
+    if (!connection.reading || connection.closeWhenSent || !connection.output.empty() || connection.tls) return false;
   }
   nowMs_ = monotonicMs();
   uint64_t startNs = turns_ > 0 && lent() ? threadCpuNs() : 0;

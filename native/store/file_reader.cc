@@ -15,9 +15,12 @@ namespace {
 constexpr size_t kFewPieces = 64;
 constexpr size_t kGoodPieceBytes = 32 << 10;
 constexpr size_t kJoinedBytes = 1 << 20;
-/** How far and in what pieces is read ahead of those who read on: enough to keep a disk busy while a piece is sent. */
-constexpr uint64_t kReadAheadBytes = 4 << 20;
+/** How far and in what pieces is read ahead of those who read on: what they take at a time, and enough to keep a disk busy while a piece is sent. */
+constexpr uint64_t kLeastAheadBytes = 4 << 20;
+constexpr uint64_t kMostAheadBytes = 16 << 20;
 constexpr uint64_t kReadAheadPieceBytes = 1 << 20;
+/** No reader gets more of the arena ahead, unless it is the least. */
+constexpr uint64_t kAheadShare = 32;
 constexpr size_t kLookBytes = 256 << 10;
 /** Memory is not waited for. */
 constexpr FileReader::Deadline kNow = FileReader::Deadline::min();
@@ -188,9 +191,10 @@ void FileReader::readAhead(const std::shared_ptr<StoreFile>& file, uint64_t from
   if (file->handle()->blockBytes() == 0) return;  // the kernel does
   StoreFile::Progress& progress = file->readProgress();
   if (progress.end.exchange(to) != from) return;
+  uint64_t most = std::clamp(arena_.capacity() / kAheadShare, kLeastAheadBytes, kMostAheadBytes);
   uint64_t start = std::max(progress.aheadTo.load(), to);
-  if (start > to + 2 * kReadAheadBytes) start = to;  // of another reader
-  uint64_t limit = std::min(to + kReadAheadBytes, file->written());
+  if (start > to + 2 * most) start = to;  // of another reader
+  uint64_t limit = std::min(to + std::clamp(to - from, kLeastAheadBytes, most), file->written());
   if (start >= limit || limit - start < kReadAheadPieceBytes / 2) return;
   for (; start < limit; start += kReadAheadPieceBytes) {
     auto length = static_cast<size_t>(std::min(kReadAheadPieceBytes, limit - start));

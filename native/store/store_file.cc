@@ -70,7 +70,8 @@ AppendResult StoreFile::append(const std::vector<AppendPart>& parts, const Appen
       operation.parts.push_back(holdLocked(part, position));
       position += part.length;
     }
-    result = {operation.position, options.fromMemory && acknowledgeLocked(operation)};
+    operation.fromMemory = options.fromMemory;
+    result = {operation.position, options.fromMemory && unacknowledged_ == 0 && acknowledgeLocked(operation)};
     if (!result.acknowledged) operation.done = std::move(done);
     start = enqueueLocked(std::move(operation), result.acknowledged);
   }
@@ -119,12 +120,12 @@ StoreFile::QueuedPart StoreFile::holdLocked(const AppendPart& part, uint64_t pos
   return held;
 }
 
-/** Records an append whose space is allocated; not behind one that may yet fail. */
+/** Records an append whose space is allocated. */
 bool StoreFile::acknowledgeLocked(Operation& operation) {
   Journal* journal = store_.journal();
   // Where the page cache is used, readers would not find it.
-  bool possible = journal && handle_->blockBytes() > 0 && poison_.ok() && !closed_ && unacknowledged_ == 0 &&
-                  stranded_.empty() && operation.end() <= allocated_ && store_.mayAcknowledge();
+  bool possible = journal && handle_->blockBytes() > 0 && poison_.ok() && !closed_ && stranded_.empty() &&
+                  operation.end() <= allocated_ && store_.mayAcknowledge();
   if (!possible) return false;
   if (journalFile_ == Journal::kNone) journalFile_ = journal->addFile(handle_->path(), handle_->device(), handle_->inode());
   if (journalFile_ == Journal::kNone) return false;
@@ -139,6 +140,15 @@ bool StoreFile::acknowledgeLocked(Operation& operation) {
   }
   ++store_.counters().acknowledged;
   return true;
+}
+
+void StoreFile::acknowledgeQueuedLocked(Reports& reports) {
+  for (Operation& operation : queue_) {
+    if (operation.acknowledged()) continue;
+    if (!operation.fromMemory || !acknowledgeLocked(operation)) return;
+    --unacknowledged_;
+    reports.add(std::exchange(operation.done, nullptr), {});
+  }
 }
 
 void StoreFile::forgetJournalled(Operation& operation) {

@@ -109,6 +109,7 @@ class StoreFile : public std::enable_shared_from_this<StoreFile> {
     size_t length = 0;
     std::vector<QueuedPart> parts;
     Done done;          // none: acknowledged already
+    bool fromMemory = false;     // of an append: it may be
     uint64_t flushFailures = 0;  // of a truncate: those before it was asked for
     uint64_t end() const { return position + length; }
     bool acknowledged() const { return kind == Kind::append && !done; }
@@ -131,7 +132,10 @@ class StoreFile : public std::enable_shared_from_this<StoreFile> {
     handle_->setWritten(end);
   }
   QueuedPart holdLocked(const AppendPart& part, uint64_t position);
+  /** Whether it was recorded. Nothing before it may yet fail. */
   bool acknowledgeLocked(Operation& operation);
+  /** What waited only because something before it could have failed is acknowledged, up to the first that has to wait still. */
+  void acknowledgeQueuedLocked(Reports& reports);
   /** Queues an operation; true when the caller has to start draining. */
   bool enqueueLocked(Operation operation, bool waits);
   void enqueue(Operation operation);
@@ -149,7 +153,8 @@ class StoreFile : public std::enable_shared_from_this<StoreFile> {
   IoStatus cut(uint64_t size);
   /** Writes again what was acknowledged and could not be written. */
   IoStatus writeStranded();
-  void allocateAhead(uint64_t end);
+  uint64_t queuedEnd(uint64_t written);
+  void allocateAhead(uint64_t written);
   void forgetJournalled(Operation& operation);
   /** Fails what is queued up to the next truncate or close, and the flushes that wait for it. */
   void failQueuedLocked(Reports& reports);

@@ -109,6 +109,7 @@ void StoreFile::writeAppends(std::vector<Operation>& operations, Reports& report
   }
   completed_ += operations.size();
   if (error != 0) poisonLocked(status, good, reports);
+  else acknowledgeQueuedLocked(reports);
 }
 
 void StoreFile::runOther(Operation& operation, Reports& reports) {
@@ -187,14 +188,25 @@ IoStatus StoreFile::writeStranded() {
   return status;
 }
 
-/** So that appends can be acknowledged from memory, and need not make the file larger one by one. */
-void StoreFile::allocateAhead(uint64_t end) {
+/** Where the appends end that are next; what is cut or left out behind them needs no space. */
+uint64_t StoreFile::queuedEnd(uint64_t written) {
+  std::lock_guard lock(mutex_);
+  for (const Operation& operation : queue_) {
+    if (operation.kind != Kind::append) break;
+    written = operation.end();
+  }
+  return written;
+}
+
+/** Beyond what is queued, so that appends can be acknowledged from memory, and need not make the file larger one by one. */
+void StoreFile::allocateAhead(uint64_t written) {
   size_t block = handle_->blockBytes();
   if (block == 0 || !allocates_) return;
+  uint64_t end = queuedEnd(written);
   uint64_t step = std::clamp(end, kMinStepBytes, kMaxStepBytes);
   uint64_t allocated = allocated_;
   if (allocated >= end + step / 2) return;
-  uint64_t from = std::max(allocated, roundDown(end, block));
+  uint64_t from = std::max(allocated, roundDown(written, block));
   uint64_t to = roundUp(end + step, kMaxBlockBytes);
   // What is not needed would be given back, which costs memory and journals of file systems as much as taking it.
   if (end <= expected_) to = std::min(to, expected_);

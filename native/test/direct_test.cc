@@ -6,16 +6,20 @@
 
 #include <cerrno>
 #include <cstring>
+#include <random>
 #include <thread>
 
+#include "batch/check.h"
 #include "batch/crc32c.h"
 #include "direct/move.h"
 #include "direct/region_socket.h"
 #include "store/start_thread.h"
+#include "test/batches.h"
 #include "test/test.h"
 
 using namespace kafabric;
 using namespace kafabric::direct;
+using namespace kafabric::test;
 
 namespace {
 
@@ -73,6 +77,62 @@ TEST(direct_moves_without_a_checksum_where_none_is_wanted) {
   CHECK(std::memcmp(gathered.data(), memory.data(), 100000) == 0);
 }
 
+TEST(direct_takes_batches_from_a_region_and_sums_them_on_the_way) {
+  std::mt19937 random(7);
+  Arena arena(size_t{16} << 20);
+  for (int round = 0; round < 60; ++round) {
+    std::vector<uint8_t> batch = makeBatch(randomRecords(random, 1 + random() % 5, round % 2 ? 150'000 : 3000));
+    size_t ahead = random() % 200;
+    auto region = std::make_shared<Region>(createShared(batch.size() + 100), batch.size() + 100);
+    CHECK_EQ(region->write(batch.data(), batch.size(), 100), 0);
+    MemoryRef memory = arena.allocate(ahead + batch.size());
+    uint8_t* start = memory.data() + ahead;
+    std::memcpy(start, batch.data(), batch.size());
+    // Any parts of the records section, in order.
+    KnownSums sums;
+    for (size_t at = kBatchHeaderBytes + random() % 50; at < batch.size();) {
+      size_t length = std::min<size_t>(1 + random() % 100'000, batch.size() - at);
+      std::memset(start + at, 0, length);
+      Move move{Move::Kind::kPull, memory, {{ahead + at, 1, length, length}}, {}, region, 100 + at, false};
+      CHECK_EQ(pullSummed(move, start + kBatchHeaderBytes, sums), 0);
+      at += length + random() % 300;
+    }
+    CHECK(std::memcmp(start, batch.data(), batch.size()) == 0);
+    for (size_t referenceMinBytes : {size_t{0}, SIZE_MAX}) {
+      CheckOptions options{0, SIZE_MAX};
+      options.referenceMinBytes = referenceMinBytes;
+      ByteBuffer scratch;
+      BatchCheck plain = checkBatch(batch.data(), batch.size(), options, scratch);
+      BatchCheck known = checkBatch(start, batch.size(), options, scratch, sums);
+      CHECK(known.error == BatchError::none);
+      CHECK(known.pieces == plain.pieces);
+      CHECK_EQ(known.reference.size(), plain.reference.size());
+      CHECK(std::memcmp(known.reference.data(), plain.reference.data(), plain.reference.size()) == 0);
+    }
+  }
+}
+
+TEST(direct_finds_out_that_a_client_has_changed_what_it_had_summed) {
+  Arena arena(size_t{1} << 20);
+  TestRecord record;
+  record.value = std::string(200'000, 'v');
+  std::vector<uint8_t> batch = makeBatch({record});
+  size_t at = kBatchHeaderBytes + 20;
+  size_t length = 190'000;
+  auto region = std::make_shared<Region>(createShared(length), length);
+  batch[at + 150'000] ^= 1;
+  CHECK_EQ(region->write(batch.data() + at, length, 0), 0);
+  MemoryRef memory = arena.allocate(batch.size());
+  std::memcpy(memory.data(), batch.data(), batch.size());
+  KnownSums sums;
+  Move move{Move::Kind::kPull, memory, {{at, 1, length, length}}, {}, region, 0, false};
+  CHECK_EQ(pullSummed(move, memory.data() + kBatchHeaderBytes, sums), 0);
+  CheckOptions options{0, SIZE_MAX};
+  options.referenceMinBytes = 0;
+  ByteBuffer scratch;
+  CHECK(checkBatch(memory.data(), batch.size(), options, scratch, sums).problem == BatchProblem::crc);
+}
+
 TEST(direct_region_has_to_keep_its_size) {
   Arena arena(size_t{1} << 20);
   int fd = memfd_create("test", MFD_ALLOW_SEALING);
@@ -92,6 +152,8 @@ TEST(direct_region_has_to_keep_its_size) {
   int error = 0;
   startThread("test", [&] { error = perform({Move::Kind::kPush, large, {{0, 1, 70000, 70000}}, {}, region, 20}).error; }).join();
   CHECK_EQ(error, EFAULT);
+  KnownSums sums;
+  CHECK_EQ(pullSummed({Move::Kind::kPull, memory, {{0, 1, 40000, 40000}}, {}, region, 20, false}, memory.data(), sums), EFAULT);
   // What is there again is copied again; holes are filled.
   CHECK(ftruncate(fd, 100000) == 0);
   CHECK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 100000) == 0);

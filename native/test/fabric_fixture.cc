@@ -87,6 +87,17 @@ ProviderHere providerHere(const std::string& name) {
   return {loaded().opened.library, provider};
 }
 
+std::shared_ptr<Provider> copyOf(const ProviderHere& here) {
+  auto provider = std::make_shared<Provider>();
+  provider->name = here.provider->name;
+  provider->domain = here.provider->domain;
+  provider->maxMessageBytes = here.provider->maxMessageBytes;
+  provider->memoryModes = here.provider->memoryModes;
+  provider->endsWritesEarly = here.provider->endsWritesEarly;
+  provider->info = Info(here.library, here.library->duplicate(here.provider->info.get()));
+  return provider;
+}
+
 std::unique_ptr<Transport> openTransport(const std::string& provider, const BulkLimits& limits) {
   IoStatus status;
   if (provider == kTcpTransportName || provider == kTlsTransportName) {
@@ -199,6 +210,8 @@ void Target::attachAgain(Transport& store) {
   CHECK_EQ(status.message, "");
 }
 
+std::string Target::answer(const std::string& offer) { return ask(pack({offer})); }
+
 std::string Target::ask(const std::string& question) {
   std::string answer;
   CHECK(sendMessage(process.control(), question));
@@ -225,6 +238,18 @@ Store::Pending Store::start(Direction direction, PeerId peer, std::vector<Range>
 
 namespace {
 
+std::string answerTo(Transport& transport, const std::string& offer) {
+  std::string address;
+  IoStatus status = waitFor([&](Transport::Done done) {
+    transport.answer(offer, [&, done](const IoStatus& status, const std::string& text) {
+      address = text;
+      done(status);
+    });
+  });
+  CHECK_EQ(status.message, "");
+  return address;
+}
+
 /** The target's side of an attachment; what it answers. */
 std::string attach(Transport& transport, SharedMemory& memory, const std::string& offer) {
   Published published;
@@ -235,15 +260,7 @@ std::string attach(Transport& transport, SharedMemory& memory, const std::string
     });
   });
   CHECK_EQ(status.message, "");
-  std::string address;
-  status = waitFor([&](Transport::Done done) {
-    transport.answer(offer, [&, done](const IoStatus& status, const std::string& text) {
-      address = text;
-      done(status);
-    });
-  });
-  CHECK_EQ(status.message, "");
-  return pack({address, std::to_string(published.address), std::to_string(published.key)});
+  return pack({answerTo(transport, offer), std::to_string(published.address), std::to_string(published.key)});
 }
 
 }  // namespace
@@ -258,6 +275,10 @@ CHILD(fabric_target) {
       continue;
     }
     auto fields = unpack(message);
+    if (fields.size() == 1) {
+      CHECK(sendMessage(control, answerTo(*transport, fields[0])));
+      continue;
+    }
     transport.reset();
     transport = openTransport(fields.at(0));
     if (!memory) memory = std::make_unique<SharedMemory>(kChildShared, std::stoull(fields.at(1)));

@@ -29,6 +29,9 @@ struct ProviderHere {
 };
 ProviderHere providerHere(const std::string& name);
 
+/** One that may be made to differ. */
+std::shared_ptr<fabric::Provider> copyOf(const ProviderHere& here);
+
 /** Waits for the end of what `start` begins, which gets the callback. */
 IoStatus waitFor(const std::function<void(fabric::Transport::Done)>& start);
 
@@ -85,6 +88,8 @@ class Target {
   ~Target();
   /** It opens a transport anew, and publishes again. */
   void attachAgain(fabric::Transport& store);
+  /** Its transport's answer to another offer. */
+  std::string answer(const std::string& offer);
   /** "descriptors": how many it has open. */
   std::string ask(const std::string& question);
 

@@ -11,12 +11,8 @@ namespace {
 constexpr size_t kBytes = 300'000;
 
 std::shared_ptr<const Provider> withModes(const ProviderHere& here, int modes) {
-  auto provider = std::make_shared<Provider>();
-  provider->name = here.provider->name;
-  provider->domain = here.provider->domain;
-  provider->maxMessageBytes = here.provider->maxMessageBytes;
+  auto provider = copyOf(here);
   provider->memoryModes = modes;
-  provider->info = Info(here.library, here.library->duplicate(here.provider->info.get()));
   provider->info->domain_attr->mr_mode = modes;
   return provider;
 }

@@ -126,6 +126,30 @@ TEST(store_direct_reads_ahead_of_those_who_read_on) {
   CHECK(!fixture.store.reader().find(*file, 0, 10, false, pieces));
 }
 
+TEST(store_direct_reads_further_ahead_of_those_who_take_more) {
+  constexpr uint64_t kBytes = 24 << 20;
+  constexpr size_t kStep = 6 << 20;
+  StoreFixture fixture(true, size_t{512} << 20);
+  std::ofstream(fixture.path()) << pattern(0, kBytes);
+  auto file = fixture.open();
+  if (file->handle()->blockBytes() == 0) return;  // the kernel reads ahead
+  auto found = [&](uint64_t position) {
+    return static_cast<bool>(fixture.store.cache().find(file->cached(), position, 1).piece);
+  };
+  CHECK(textOf(fixture.readPieces(file, 0, kStep)) == pattern(0, kStep));
+  WAIT_UNTIL(found(2 * kStep - 1));
+  CHECK(!found(2 * kStep + (1 << 20)));
+  // What is found goes on ahead as well.
+  std::vector<MemoryPiece> pieces;
+  auto all = [&] {
+    pieces.clear();
+    return fixture.store.reader().find(*file, kStep, kStep, false, pieces);
+  };
+  WAIT_UNTIL(all());
+  CHECK(textOf({{}, pieces, kStep}) == pattern(kStep, kStep));
+  WAIT_UNTIL(found(3 * kStep - 1));
+}
+
 TEST(store_direct_truncated_bytes_never_come_back) {
   StoreFixture fixture(true);
   auto file = fixture.open();

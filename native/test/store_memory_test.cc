@@ -124,6 +124,28 @@ TEST(store_acknowledges_nothing_behind_what_may_fail) {
   CHECK_EQ(written(*file), "begbehind a truncate one two");
 }
 
+TEST(store_acknowledges_what_waited_when_nothing_before_it_can_fail_any_more) {
+  SharedFixture fixture("waited");
+  auto file = fixture.open();
+  // So many parts are written in a turn of their own.
+  std::vector<AppendPart> many(1024, parts("x")[0]);
+  std::string other = "other";
+  for (AppendPart& part : many) part.bytes = reinterpret_cast<const uint8_t*>(other.data());
+  Outcome first, second;
+  CHECK(!file->append(many, kFromMemory, first.done()).acknowledged);
+  bool early = file->append(parts("second"), kFromMemory, second.done()).acknowledged;
+  CHECK(first.wait().ok());
+  if (!early) CHECK(second.wait().ok());
+  CHECK(acknowledged(*file, "third"));
+  // Nothing but the first is written.
+  CHECK_EQ(file->written(), 1024u);
+  CHECK_EQ(fixture.store.journal()->stats().entries, 2u);
+  CHECK_EQ(fixture.store.counters().acknowledged.load(), 2u);
+  CHECK(sync(*file).ok());
+  CHECK_EQ(written(*file), std::string(1024, 'o') + "secondthird");
+  CHECK_EQ(fixture.store.journal()->stats().entries, 0u);
+}
+
 TEST(store_acknowledges_no_more_than_a_share_of_the_arena) {
   SharedFixture fixture("share");
   auto file = begun(fixture);

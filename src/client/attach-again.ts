@@ -1,3 +1,5 @@
+import { monotonicMs } from '../util/clock.ts';
+
 const FIRST_MS = 1_000;
 const MAX_MS = 60_000;
 
@@ -6,7 +8,7 @@ export class AttachAgain {
   readonly #next = new WeakMap<object, { atMs: number; waitMs: number }>();
 
   /** Whether `who` should ask now; it is not due again for a while then. */
-  isDue(who: object, nowMs = Date.now()): boolean {
+  isDue(who: object, nowMs = monotonicMs()): boolean {
     const next = this.#next.get(who);
     if (next === undefined) this.#plan(who, nowMs, FIRST_MS);
     else if (nowMs >= next.atMs) this.#plan(who, nowMs, Math.min(2 * next.waitMs, MAX_MS));

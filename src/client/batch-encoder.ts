@@ -196,7 +196,6 @@ function bodyBytes(
   offsetDelta: number,
   timestampDelta: number,
 ): number {
-  const sized = (length: number | null) => varintBytes(length ?? -1) + (length ?? 0);
   let bytes = 1 + varintBytes(timestampDelta) + varintBytes(offsetDelta);
   bytes += sized(key === null ? null : key.byteLength);
   bytes += sized(data === null ? null : dataBytes);
@@ -208,8 +207,13 @@ function bodyBytes(
   return bytes;
 }
 
+/** A length, null for none, and what it is of. */
+function sized(length: number | null): number {
+  return length === null ? 1 : varintBytes(length) + length;
+}
+
 /** An upper bound for what a record takes beside its data. */
-export function overheadOf({ key, headers }: Pick<EventRecord, 'key' | 'headers'>): number {
+export function overheadOf(key: Uint8Array | null, headers: readonly RecordHeader[]): number {
   let bytes = 40 + (key?.byteLength ?? 0);
   for (const { key: name, value } of headers) bytes += 10 + name.length * 3 + (value?.byteLength ?? 0);
   return bytes;

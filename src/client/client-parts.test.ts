@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
+import { checkEvolution } from './avro-form.ts';
 import { murmur2, partitionOfKey } from './murmur2.ts';
 import { partsOf } from './range-parts.ts';
 import {
@@ -10,7 +11,7 @@ import {
   selectedBytes,
   selectorOf,
 } from './selection.ts';
-import { checkEvolution, checkForm, formOfConfigs, serializerOf } from './topic-form.ts';
+import { checkForm, formOfConfigs, serializerOf, validatorOf } from './topic-form.ts';
 
 const SIZE = 200;
 const range = fc
@@ -117,6 +118,32 @@ describe('selections', () => {
     });
     assert.equal(select({ metadata: null, descriptor }), 'none');
   });
+
+  it('may be declared by the size of the data, and by several values for a field', () => {
+    const select = selectorOf({
+      rules: [
+        { size: { max: 99 }, select: 'all' },
+        { when: { kind: ['hot', 'warm'] }, size: { min: 1000 }, select: { offset: 0, length: 1000 } },
+      ],
+    });
+    const of = (kind: string, size: number) =>
+      select({ metadata: { kind }, descriptor: { size, inline: false } });
+    assert.equal(of('cold', 99), 'all');
+    assert.equal(of('warm', 999), 'none');
+    assert.deepEqual(of('warm', 1000), { offset: 0, length: 1000 });
+    assert.equal(of('cold', 1000), 'none');
+  });
+
+  it('leave metadata unread that they do not ask for', () => {
+    const unread = {
+      get metadata(): unknown {
+        throw new Error('read');
+      },
+      descriptor: { size: 50, inline: false },
+    };
+    for (const selector of ['all', { rules: [{ size: { max: 99 }, select: 'all' }] }] as const)
+      assert.equal(selectorOf(selector)(unread), 'all');
+  });
 });
 
 describe('partitions of keys', () => {
@@ -139,11 +166,13 @@ describe('serializers', () => {
   it('give back what they were given', () => {
     const metadata = { step: 3, name: 'x', values: [1, 2.5] };
     for (const type of ['json', 'msgpack'] as const) {
-      const serializer = serializerOf({ type }, {});
+      const serializer = serializerOf({ type });
       assert.deepEqual(serializer.deserialize(serializer.serialize(metadata)), metadata);
     }
-    assert.throws(() => serializerOf({ type: 'raw' }, {}).serialize('text'), { code: 'INVALID_METADATA' });
-    assert.throws(() => serializerOf({ type: 'custom', name: 'mine' }, {}), { code: 'INVALID_ARGUMENT' });
+    assert.throws(() => serializerOf({ type: 'raw' }).serialize('text'), { code: 'INVALID_METADATA' });
+    assert.throws(() => validatorOf({ type: 'json-schema', schema: { type: 'objet' } }), {
+      code: 'INVALID_ARGUMENT',
+    });
   });
 
   it('refuse schemas that cannot read what is there', () => {
@@ -172,11 +201,11 @@ describe('forms of topics', () => {
       const [[part, value]] = Object.entries(form) as [[string, unknown]];
       const name = { serializer: 'direct.serializer', validator: 'direct.validator' }[part];
       const config = name ?? 'direct.partition.selector';
-      assert.throws(() => formOfConfigs(new Map([[config, JSON.stringify(value)]])), {
+      assert.throws(() => formOfConfigs(new Map([[config, JSON.stringify(value)]]), 'test'), {
         code: 'INVALID_ARGUMENT',
       });
     }
     checkForm({ serializer: { type: 'raw' }, partitionSelector: { type: 'field', field: 'a.b' } }, 'test');
-    assert.deepEqual(formOfConfigs(new Map()).serializer, { type: 'json' });
+    assert.deepEqual(formOfConfigs(new Map(), 'test').serializer, { type: 'json' });
   });
 });

@@ -2,52 +2,20 @@ import { createTopicsRequest } from '../protocol/generated/create-topics-request
 import { createTopicsResponse } from '../protocol/generated/create-topics-response.ts';
 import { deleteTopicsRequest } from '../protocol/generated/delete-topics-request.ts';
 import { deleteTopicsResponse } from '../protocol/generated/delete-topics-response.ts';
+import { checkEvolution } from './avro-form.ts';
+import { type ClientOptions, checkClientOptions } from './client-options.ts';
 import { Cluster, type TopicInfo } from './cluster.ts';
+import { alterConfigs, type Configs, describeConfigs } from './configs.ts';
 import { Consumer } from './consumer.ts';
 import type { ConsumerOptions } from './consumer-options.ts';
-import { brokerError, DirectError, unlessAborted } from './errors.ts';
-import type { FabricChoice } from './fabric-path.ts';
+import { type Abortable, brokerError, DirectError, unlessAborted } from './errors.ts';
+import { FormCode } from './form-code.ts';
 import { GroupAdmin } from './group-admin.ts';
 import { type Path, type RegisteredBuffer, SharedPool } from './shared-memory.ts';
-import { alterConfigs, configsOf, TopicHandle } from './topic.ts';
-import {
-  type CustomForms,
-  checkEvolution,
-  checkForm,
-  configsOfForm,
-  type TopicForm,
-  validatorOf,
-} from './topic-form.ts';
+import { type TopicContext, TopicHandle } from './topic.ts';
+import { checkForm, configsOfForm, formOfConfigs, openForm, type TopicForm } from './topic-form.ts';
 
-const MIB = 1 << 20;
-
-export interface ClientOptions {
-  /** host:port of DIRECT listeners, one or several. */
-  bootstrap: string | readonly string[];
-  /** For the gateway's logs; default kafabric-client. */
-  clientId?: string;
-  /**
-   * How data moves: shared memory where both are on one machine, else libfabric where both have a provider with RDMA, else TCP ('auto',
-   * default); or one that has to be. 'mapped' lets this process use the gateway's memory, where the gateway trusts it.
-   */
-  path?: Path | 'auto';
-  /** Which provider of libfabric carries data, where the path is 'fabric'. */
-  fabric?: FabricChoice;
-  /** Default 10 s. */
-  connectTimeoutMs?: number;
-  /** Default 30 s; requests that wait for others have longer. */
-  requestTimeoutMs?: number;
-  /** Shared memory is made in pieces of this size, for pushes and pulls. Default 64 MiB. */
-  sharedChunkBytes?: number;
-  /** Limit on it. Default 1 GiB. */
-  sharedMaxBytes?: number;
-  /** Validators, serializers and partition selectors that topics name. */
-  custom?: CustomForms;
-  /** Ends the attempt to connect, with ABORTED. */
-  signal?: AbortSignal;
-}
-
-export interface CreateTopicOptions extends Partial<TopicForm> {
+export interface CreateTopicOptions extends Partial<TopicForm>, Abortable {
   /** Default 1. */
   partitions?: number;
   /** Any of Kafka's and Kafabric's topic configs. */
@@ -57,39 +25,32 @@ export interface CreateTopicOptions extends Partial<TopicForm> {
 
 /** The direct API: topics whose events are small metadata and large data, on the same topics that Kafka clients use. */
 export class Client {
-  readonly #cluster: Cluster;
-  readonly #pool: SharedPool;
-  readonly #custom: CustomForms;
-  /** Consumer groups of any client: what they have committed, who is in them. */
+  readonly #context: TopicContext;
+  /** Consumer groups of any client: what they have committed, who is in them, and the data selector that is stored with each. */
   readonly groups: GroupAdmin;
   readonly #way: { readonly path: Path; readonly provider: string | null };
 
-  private constructor(
-    cluster: Cluster,
-    pool: SharedPool,
-    custom: CustomForms,
-    way: { path: Path; provider: string | null },
-  ) {
-    this.#cluster = cluster;
-    this.groups = new GroupAdmin(cluster);
-    this.#pool = pool;
-    this.#custom = custom;
+  private constructor(context: TopicContext, way: { path: Path; provider: string | null }) {
+    this.#context = context;
+    this.groups = new GroupAdmin(context.cluster);
     this.#way = way;
   }
 
   /** Connects, and finds out how data can move. Rejects with a DirectError: CONNECTION, TIMEOUT or NOT_DIRECT. */
   static async connect(options: ClientOptions): Promise<Client> {
-    const { bootstrap, clientId = 'kafabric-client', path = 'auto', fabric = {}, custom = {} } = options;
-    const { connectTimeoutMs = 10_000, requestTimeoutMs = 30_000 } = options;
-    const { sharedChunkBytes = 64 * MIB, sharedMaxBytes = 1024 * MIB } = options;
-    const addresses = (typeof bootstrap === 'string' ? bootstrap.split(',') : bootstrap).map(addressOf);
+    const { sharedChunkBytes, sharedMaxBytes, ...ways } = checkClientOptions(options);
+    const cluster = new Cluster(ways);
     const pool = new SharedPool(sharedChunkBytes, sharedMaxBytes);
-    const timeouts = { connectTimeoutMs, requestTimeoutMs };
-    const cluster = new Cluster({ bootstrap: addresses, clientId, ...timeouts, path, fabric });
+    const code = new FormCode(options.custom, options.modules);
     try {
-      const { attachment } = await unlessAborted(cluster.channel(-1, 'get'), 'connect', options.signal);
+      const attach = () => cluster.channel(-1, 'get');
+      const { attachment } = await unlessAborted(attach, 'connect', options.signal);
       const used = attachment.mapped === null ? attachment.path : 'mapped';
-      return new Client(cluster, pool, custom, { path: used, provider: attachment.provider });
+      const context: TopicContext = {
+        ...{ cluster, pool, code },
+        openTopic: (name) => TopicHandle.open(name, context),
+      };
+      return new Client(context, { path: used, provider: attachment.provider });
     } catch (error) {
       cluster.close();
       throw error;
@@ -113,16 +74,26 @@ export class Client {
    * Where the path is `mapped` it is memory of the gateway, for one push of all of it that nobody copies: the push hands it over, and it is
    * empty then. Rejects with BUFFER_FULL at a limit of the gateway.
    */
-  async allocate(bytes: number): Promise<RegisteredBuffer> {
+  allocate(bytes: number, { signal }: Abortable = {}): Promise<RegisteredBuffer> {
+    return unlessAborted(
+      () => this.#allocate(bytes),
+      'allocate',
+      signal,
+      (buffer) => buffer.release(),
+    );
+  }
+
+  async #allocate(bytes: number): Promise<RegisteredBuffer> {
+    const { cluster, pool } = this.#context;
     if (!(Number.isSafeInteger(bytes) && bytes > 0))
-      throw new DirectError('INVALID_ARGUMENT', `${bytes} bytes`, { doing: 'allocate' });
+      throw new DirectError('INVALID_ARGUMENT', `"${bytes}" is no number of bytes`, { doing: 'allocate' });
     if (this.#way.path === 'tcp') return { bytes: Buffer.allocUnsafeSlow(bytes), release() {} };
     if (this.#way.path === 'mapped') {
-      const [node = -1] = await this.#cluster.nodes();
-      const { attachment } = await this.#cluster.channel(node, 'put');
-      if (attachment.mapped !== null) return this.#pool.allocateMapped(attachment.mapped, bytes);
+      const [node = -1] = await cluster.nodes();
+      const { attachment } = await cluster.channel(node, 'put');
+      if (attachment.mapped !== null) return pool.allocateMapped(attachment.mapped, bytes);
     }
-    const allocated = await this.#pool.allocate(bytes);
+    const allocated = await pool.allocate(bytes);
     if (allocated !== null) return allocated;
     throw new DirectError('BUFFER_FULL', `no room for ${bytes} bytes`, {
       doing: 'allocate',
@@ -131,46 +102,54 @@ export class Client {
     });
   }
 
-  /** Creates a topic, whose form is stored with it, and opens it. */
+  /**
+   * Creates a topic, whose form is stored with it, and opens it. Nothing is created when the form cannot be used here: INVALID_ARGUMENT, or MODULE for a
+   * module that the client does not allow.
+   */
   async createTopic(name: string, options: CreateTopicOptions = {}): Promise<TopicHandle> {
     const doing = `create topic ${name}`;
-    const { partitions = 1, configs = {}, timeoutMs = 30_000, ...form } = options;
-    checkForm(form, doing);
-    if (form.serializer?.type === 'avro') checkEvolution(form.serializer.schemas);
-    if (form.validator !== undefined && form.validator.type !== 'custom')
-      validatorOf(form.validator, this.#custom);
-    const all = { ...configsOfForm(form), ...configs };
-    const connection = await this.#cluster.connection(-1, 'control');
+    const form = formOfConfigs(new Map(Object.entries(configsToCreate(options, doing))), doing);
+    await unlessAborted(() => openForm(form, this.#context.code, doing), doing, options.signal);
+    await this.defineTopic(name, options);
+    return this.openTopic(name, options);
+  }
+
+  /** Creates a topic without opening it: its form may be of code that only others have. */
+  defineTopic(name: string, options: CreateTopicOptions = {}): Promise<void> {
+    const doing = `create topic ${name}`;
+    return unlessAborted(() => this.#create(name, options, doing), doing, options.signal);
+  }
+
+  async #create(name: string, options: CreateTopicOptions, doing: string): Promise<void> {
+    const { partitions: numPartitions = 1, timeoutMs = 30_000 } = options;
+    const configs = Object.entries(configsToCreate(options, doing)).map(([key, value]) => ({
+      name: key,
+      value,
+    }));
+    const topic = { name, numPartitions, replicationFactor: -1, assignments: [], configs };
+    const connection = await this.#context.cluster.connection(-1, 'control');
     const { topics } = await connection.call(
       createTopicsRequest,
       createTopicsResponse,
-      {
-        topics: [
-          {
-            name,
-            numPartitions: partitions,
-            replicationFactor: -1,
-            assignments: [],
-            configs: Object.entries(all).map(([key, value]) => ({ name: key, value })),
-          },
-        ],
-        timeoutMs,
-        validateOnly: false,
-      },
+      { topics: [topic], timeoutMs, validateOnly: false },
       { version: 7, doing },
     );
     for (const { errorCode, errorMessage } of topics)
       if (errorCode !== 0) throw brokerError(errorCode, errorMessage, doing);
-    return this.openTopic(name);
   }
 
-  openTopic(name: string): Promise<TopicHandle> {
-    return TopicHandle.open(name, this.#custom, this.#cluster, this.#pool);
+  /** Rejects with MODULE when the topic's form needs a module that the client does not allow. */
+  openTopic(name: string, { signal }: Abortable = {}): Promise<TopicHandle> {
+    return unlessAborted(() => this.#context.openTopic(name), `open topic ${name}`, signal);
   }
 
-  async deleteTopic(name: string): Promise<void> {
+  deleteTopic(name: string, { signal }: Abortable = {}): Promise<void> {
     const doing = `delete topic ${name}`;
-    const connection = await this.#cluster.connection(-1, 'control');
+    return unlessAborted(() => this.#delete(name, doing), doing, signal);
+  }
+
+  async #delete(name: string, doing: string): Promise<void> {
+    const connection = await this.#context.cluster.connection(-1, 'control');
     const request = { topics: [], topicNames: [name], timeoutMs: 30_000 };
     const { responses } = await connection.call(deleteTopicsRequest, deleteTopicsResponse, request, {
       version: 5,
@@ -181,34 +160,48 @@ export class Client {
   }
 
   /** All topics but Kafka's internal ones. */
-  async listTopics(): Promise<TopicInfo[]> {
-    return (await this.#cluster.topics(null)).filter(({ name }) => !name.startsWith('__'));
+  async listTopics({ signal }: Abortable = {}): Promise<TopicInfo[]> {
+    const all = await unlessAborted(() => this.#context.cluster.topics(null), 'list topics', signal);
+    return all.filter(({ name }) => !name.startsWith('__'));
   }
 
-  topicConfigs(name: string): Promise<Map<string, string | null>> {
-    return configsOf(name, this.#cluster);
+  topicConfigs(name: string, { signal }: Abortable = {}): Promise<Configs> {
+    const read = () => describeConfigs(this.#context.cluster, { type: 'topic', name });
+    return unlessAborted(read, `read the configs of ${name}`, signal);
   }
 
   /** Null gives a config its default again. */
-  alterTopicConfigs(name: string, values: Readonly<Record<string, string | null>>): Promise<void> {
-    return alterConfigs(name, values, this.#cluster, `alter the configs of ${name}`);
+  alterTopicConfigs(
+    name: string,
+    values: Readonly<Record<string, string | null>>,
+    { signal }: Abortable = {},
+  ): Promise<void> {
+    const alter = () => alterConfigs(this.#context.cluster, { type: 'topic', name }, values);
+    return unlessAborted(alter, `alter the configs of ${name}`, signal);
   }
 
-  /** A consumer of several topics. */
-  async consumer(topics: readonly string[], options: ConsumerOptions = {}): Promise<Consumer> {
-    const handles = await Promise.all(topics.map((name) => this.openTopic(name)));
-    return new Consumer(handles, this.#cluster, this.#pool, options);
+  /** A consumer of several topics. A signal ends the wait for them. */
+  async consumer(
+    topics: readonly string[],
+    options: ConsumerOptions = {},
+    abortable: Abortable = {},
+  ): Promise<Consumer> {
+    const handles = await Promise.all(topics.map((name) => this.openTopic(name, abortable)));
+    return new Consumer(handles, this.#context, options);
   }
 
   /** Closes the connections; producers and consumers that are open fail from now on. */
   close(): void {
-    this.#cluster.close();
+    this.#context.cluster.close();
   }
 }
 
-function addressOf(text: string): { host: string; port: number } {
-  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d+)$/.exec(text.trim());
-  if (match === null)
-    throw new DirectError('INVALID_ARGUMENT', `"${text}" is not of the form host:port`, { doing: 'connect' });
-  return { host: match[1] ?? match[2]!, port: Number(match[3]) };
+/** @throws DirectError INVALID_ARGUMENT for a form that no client could open */
+function configsToCreate(
+  { partitions: _, timeoutMs: __, signal: ___, configs = {}, ...form }: CreateTopicOptions,
+  doing: string,
+): Record<string, string> {
+  checkForm(form, doing);
+  if (form.serializer?.type === 'avro') checkEvolution(form.serializer.schemas);
+  return { ...configsOfForm(form), ...configs };
 }

@@ -5,8 +5,9 @@ import { findCoordinatorResponse } from '../protocol/generated/find-coordinator-
 import { metadataRequest } from '../protocol/generated/metadata-request.ts';
 import { metadataResponse } from '../protocol/generated/metadata-response.ts';
 import type { Uuid } from '../protocol/wire/types.ts';
+import { monotonicMs } from '../util/clock.ts';
 import { AttachAgain } from './attach-again.ts';
-import { Connection } from './connection.ts';
+import { Connection, type TlsOptions } from './connection.ts';
 import { brokerError, DirectError } from './errors.ts';
 import type { FabricChoice } from './fabric-path.ts';
 import { ClientAttachment, type Path } from './shared-memory.ts';
@@ -26,6 +27,7 @@ export interface ClusterOptions {
   readonly requestTimeoutMs: number;
   readonly path: Path | 'auto';
   readonly fabric: FabricChoice;
+  readonly tls?: TlsOptions | undefined;
 }
 
 export interface PartitionInfo {
@@ -149,11 +151,11 @@ export class Cluster {
   async #open(node: number): Promise<Connection> {
     const known = this.#brokers.get(node);
     const addresses = known === undefined ? this.options.bootstrap : [known];
-    const { clientId, connectTimeoutMs, requestTimeoutMs } = this.options;
+    const { clientId, connectTimeoutMs, requestTimeoutMs, tls } = this.options;
     let failure: unknown = null;
     for (const address of addresses) {
       try {
-        return await Connection.open({ ...address, clientId, connectTimeoutMs, requestTimeoutMs });
+        return await Connection.open({ ...address, tls, clientId, connectTimeoutMs, requestTimeoutMs });
       } catch (error) {
         failure = error;
       }
@@ -164,7 +166,7 @@ export class Cluster {
   /** What is known of a topic, not older than half a minute; `fresh` asks again. */
   async topic(name: string, fresh = false): Promise<TopicInfo> {
     const known = this.#topics.get(name);
-    if (!fresh && known !== undefined && Date.now() - known.readAt < METADATA_AGE_MS) return known.info;
+    if (!fresh && known !== undefined && monotonicMs() - known.readAt < METADATA_AGE_MS) return known.info;
     const [topic] = await this.topics([name]);
     if (topic === undefined)
       throw new DirectError('BROKER', 'there is no such topic', {
@@ -199,7 +201,7 @@ export class Cluster {
           .map(({ partitionIndex: index, leaderId: leader, leaderEpoch }) => ({ index, leader, leaderEpoch }))
           .sort((a, b) => a.index - b.index),
       };
-      this.#topics.set(name, { info, readAt: Date.now() });
+      this.#topics.set(name, { info, readAt: monotonicMs() });
       found.push(info);
     }
     return found;

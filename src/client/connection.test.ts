@@ -96,6 +96,18 @@ describe('a connection to a gateway', () => {
     assert.equal(target.at(-1), 7);
   });
 
+  it('gives up in its time when the wall clock is set back', async () => {
+    serve = () => undefined;
+    const { now } = Date;
+    const waiting = get(Buffer.alloc(1));
+    Date.now = () => now() - 3_600_000;
+    try {
+      await assert.rejects(waiting, { code: 'TIMEOUT' });
+    } finally {
+      Date.now = now;
+    }
+  });
+
   it('is of no more use when nothing comes', async () => {
     serve = () => undefined;
     const isTimeout = (error: DirectError) => error.code === 'TIMEOUT' && error.retriable;

@@ -1,4 +1,5 @@
-import { connect, type Socket } from 'node:net';
+import { connect, isIP, type Socket } from 'node:net';
+import { connect as connectTls, type ConnectionOptions as NodeTlsOptions } from 'node:tls';
 import { apiName, responseHeaderVersion } from '../protocol/api-keys.ts';
 import { apiVersionsRequest } from '../protocol/generated/api-versions-request.ts';
 import { apiVersionsResponse } from '../protocol/generated/api-versions-response.ts';
@@ -6,6 +7,7 @@ import { responseHeader } from '../protocol/generated/response-header.ts';
 import type { MessageCodec } from '../protocol/wire/codec.ts';
 import { ProtocolError } from '../protocol/wire/errors.ts';
 import { Reader } from '../protocol/wire/reader.ts';
+import { monotonicMs } from '../util/clock.ts';
 import { aborted, asDirectError, brokerError, DirectError } from './errors.ts';
 import { requestFrame } from './request-frame.ts';
 import { Silence } from './silence.ts';
@@ -53,12 +55,44 @@ interface Landing {
   readonly fail: (error: Error) => void;
 }
 
+/** How the gateway is known, and this client, at listeners that speak TLS. PEM, one or several in each. */
+export interface TlsOptions {
+  /** CAs that are trusted, in place of those of the system. */
+  ca?: string | Uint8Array;
+  /** The certificate of this client, with those of the CAs behind it, where the listener asks for one. */
+  cert?: string | Uint8Array;
+  key?: string | Uint8Array;
+  /** What opens the key. */
+  passphrase?: string;
+  /** The name that the gateway's certificate must have. Default: the host that is connected to. */
+  servername?: string;
+}
+
 interface ConnectionOptions {
   host: string;
   port: number;
+  /** Absent: the connection is not encrypted. */
+  tls?: TlsOptions | undefined;
   clientId: string;
   connectTimeoutMs: number;
   requestTimeoutMs: number;
+}
+
+/** What to do about an error of the system, or of TLS. */
+function adviceOn(code: string): string | null {
+  if (code === 'ECONNREFUSED') return 'see that the gateway runs, and listens there';
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')
+    return 'call it by a name of its certificate, or set tls.servername';
+  return /^(UNABLE_TO|SELF_SIGNED|DEPTH_ZERO|CERT_)/.test(code)
+    ? 'trust the CA of its certificate: tls.ca'
+    : null;
+}
+
+/** With what Node's TLS is to be told. */
+function tlsWish(wish: { host: string }, tls: TlsOptions): NodeTlsOptions {
+  const names = isIP(wish.host) === 0 ? { servername: wish.host } : {};
+  // It takes typed arrays as well as buffers.
+  return { ...wish, minVersion: 'TLSv1.2', ...names, ...(tls as NodeTlsOptions) };
 }
 
 /**
@@ -76,13 +110,14 @@ export class Connection {
   #end = 0;
   #landing: Landing | null = null;
   #nextId = 1;
-  /** In milliseconds since the epoch. */
+  /** By `monotonicMs`. */
   #receivedAt = 0;
   #failure: DirectError | null = null;
+  #isConnected = false;
 
   private constructor(options: ConnectionOptions, onConnect: () => void) {
     this.#options = options;
-    const { host, port } = options;
+    const { host, port, tls } = options;
     const onread = {
       buffer: () => this.#space(),
       callback: (bytes: number) => {
@@ -91,7 +126,9 @@ export class Connection {
       },
     };
     // The types of Node do not know that `buffer` may be a function.
-    this.#socket = connect({ host, port, noDelay: true, onread: onread as never }, onConnect);
+    const wish = { host, port, onread: onread as never };
+    this.#socket = tls === undefined ? connect(wish, onConnect) : connectTls(tlsWish(wish, tls), onConnect);
+    this.#socket.setNoDelay(true);
     this.#socket.on('error', (error) => this.#fail(error));
     this.#socket.on('close', () => this.#fail(new Error('the gateway closed the connection')));
   }
@@ -102,6 +139,7 @@ export class Connection {
     const connection = await new Promise<Connection>((resolve, reject) => {
       const opened: Connection = new Connection(options, () => {
         clearTimeout(timer);
+        opened.#isConnected = true;
         resolve(opened);
       });
       const timer = setTimeout(() => {
@@ -110,7 +148,7 @@ export class Connection {
       }, options.connectTimeoutMs);
       opened.#onClosed.push(() => {
         clearTimeout(timer);
-        reject(opened.#failure);
+        reject(opened.#lost(doing));
       });
     });
     const request = { ...SOFTWARE };
@@ -224,8 +262,11 @@ export class Connection {
 
   #lost(doing: string, cause: unknown = this.#failure): DirectError {
     const { host, port } = this.#options;
-    const why = cause instanceof Error ? cause.message : 'lost';
-    return new DirectError('CONNECTION', `connection to ${host}:${port} failed (${why})`, { doing, cause });
+    const first = cause instanceof DirectError ? (cause.cause ?? cause) : cause;
+    const why = first instanceof Error ? first.message : 'lost';
+    const todo = adviceOn((first as NodeJS.ErrnoException | null)?.code ?? '');
+    const details = { doing, cause, ...(todo !== null && { todo }) };
+    return new DirectError('CONNECTION', `connection to ${host}:${port} failed (${why})`, details);
   }
 
   /** Returns the bytes of the request. */
@@ -250,7 +291,7 @@ export class Connection {
   }
 
   #received(bytes: number): void {
-    this.#receivedAt = Date.now();
+    this.#receivedAt = monotonicMs();
     try {
       if (this.#landing === null) this.#end += bytes;
       else this.#landed(this.#landing, bytes);
@@ -378,7 +419,8 @@ export class Connection {
 
   #fail(error: Error): void {
     if (this.#failure !== null) return;
-    this.#failure = error instanceof DirectError ? error : this.#lost('receive', error);
+    const doing = this.#isConnected ? 'receive' : 'connect';
+    this.#failure = error instanceof DirectError ? error : this.#lost(doing, error);
     this.#socket.destroy();
     for (const pending of this.#pending.splice(0)) pending.fail(this.#failure);
     this.#landing?.fail(this.#failure);

@@ -1,6 +1,6 @@
 import { DirectError } from './errors.ts';
-import type { StartPosition } from './list-offsets.ts';
-import type { DataDescriptor, DataSelector, DeclarativeSelector, Selection } from './selection.ts';
+import { checkPosition, type StartPosition } from './list-offsets.ts';
+import { checkSelector, type DataDescriptor, type DataSelector, type DataSelectorSpec } from './selection.ts';
 
 /**
  * Gives the memory that selected data lands in, any typed array of `bytes` bytes, which is how much is selected; `descriptor` says how much there is. undefined:
@@ -19,8 +19,11 @@ export interface ConsumerOptions {
   partitions?: readonly number[];
   /** Where to begin, in a group only where nothing is committed. Default earliest. */
   from?: StartPosition;
-  /** What of each event's data is wanted by the time it is pulled; default none: `event.data()` gets it later. */
-  select?: DataSelector | DeclarativeSelector | Selection;
+  /**
+   * What of each event's data is wanted by the time it is pulled. Default: what is stored with the group (`client.groups.setDataSelector`), else none:
+   * `event.data()` gets it later.
+   */
+  select?: DataSelector | DataSelectorSpec;
   /** Where it lands; default memory of its own. */
   broker?: DataBroker;
   /** Metadata that is fetched ahead, in bytes; default 8 MiB. Small data that comes with it counts. */
@@ -76,8 +79,13 @@ export function checkConsumerOptions(options: ConsumerOptions): CheckedConsumerO
   const numbers = { prefetchBytes, prefetchDataBytes, sessionTimeoutMs, heartbeatMs, maxWaitMs };
   for (const [name, value] of Object.entries(numbers))
     if (!(Number.isFinite(value) && value >= 0)) throw invalid(`${name} is ${value}`);
-  if (typeof commitEveryMs === 'number' && !(commitEveryMs > 0))
+  const { isolation = 'committed' } = options;
+  if (isolation !== 'committed' && isolation !== 'uncommitted') throw invalid(`isolation is ${isolation}`);
+  const isPolicy = commitEveryMs === 'manual' || commitEveryMs === 'transaction';
+  if (!(isPolicy || (commitEveryMs as number) > 0))
     throw invalid(`commitEveryMs is ${commitEveryMs}`, 'give milliseconds, "manual" or "transaction"');
+  checkPosition(checked.from, 'make a consumer');
+  if (options.select !== undefined) checkSelector(options.select, 'make a consumer');
   return checked;
 }
 

@@ -1,3 +1,4 @@
+import { monotonicMs } from '../util/clock.ts';
 import type { Cluster } from './cluster.ts';
 import {
   type CheckedConsumerOptions,
@@ -5,27 +6,26 @@ import {
   checkConsumerOptions,
 } from './consumer-options.ts';
 import type { AssignedPartition } from './consumer-protocol.ts';
-import { aborted, asDirectError, DirectError } from './errors.ts';
+import { type Abortable, aborted, asDirectError, DirectError, unlessAborted } from './errors.ts';
 import type { Event } from './event.ts';
+import type { FormCode } from './form-code.ts';
 import { Getter } from './getter.ts';
 import { type GroupIdentity, GroupMember } from './group.ts';
 import type { PartitionOffset } from './group-offsets.ts';
-import { type IsolationLevel, offsetsAt } from './list-offsets.ts';
+import { groupSelector, openSelector } from './group-selector.ts';
+import { type IsolationLevel, offsetsAt, type StartPosition } from './list-offsets.ts';
+import { type DueOffsets, isSamePartition, Positions } from './positions.ts';
 import { PrefetchQueue } from './prefetch-queue.ts';
-import { type Reading, RecordFetcher } from './record-fetcher.ts';
-import { selectorOf } from './selection.ts';
-import type { SharedPool } from './shared-memory.ts';
-import type { TopicHandle } from './topic.ts';
+import { RecordFetcher } from './record-fetcher.ts';
+import { type EventSelector, selectorOf } from './selection.ts';
+import { settles } from './settles.ts';
+import type { TopicContext, TopicHandle } from './topic.ts';
 
 const REBALANCE_TIMEOUT_MS = 60_000;
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** What a transaction commits for a consumer. */
-export interface OffsetsToCommit {
+export interface OffsetsToCommit extends DueOffsets {
   readonly identity: GroupIdentity;
-  readonly offsets: readonly PartitionOffset[];
-  /** To be called when they are committed, or part of a transaction: from then on they are not this consumer's concern. */
-  readonly handedOver: () => void;
 }
 
 /**
@@ -33,22 +33,25 @@ export interface OffsetsToCommit {
  * in order. Connections that are lost are made again, and nothing is delivered twice by that.
  */
 export class Consumer implements AsyncIterable<Event> {
-  readonly #topics: ReadonlyMap<string, TopicHandle>;
+  #topics: ReadonlyMap<string, TopicHandle>;
+  readonly #openTopic: (name: string) => Promise<TopicHandle>;
   readonly #cluster: Cluster;
+  readonly #code: FormCode;
   readonly #options: CheckedConsumerOptions;
   readonly #isolationLevel: IsolationLevel;
   readonly #queue: PrefetchQueue;
   readonly #fetcher: RecordFetcher;
-  #readings: readonly Reading[] = [];
+  readonly #positions = new Positions();
+  #select: EventSelector = selectorOf('none');
   /** Counts assignments: one that was overtaken by another while it was prepared is none. */
   #assignments = 0;
   #group: GroupMember | null = null;
   #commitTimer: NodeJS.Timeout | null = null;
   #started = false;
+  /** Without a group: when its partitions are read, or cannot be. */
+  #starting: Promise<void> = Promise.resolve();
   #closed = false;
   #failure: DirectError | null = null;
-  /** Events were taken whose partitions have gone to another member before a transaction had their offsets. */
-  #hasLostOffsets = false;
   /** One pull waits at a time. */
   #wakePull: () => void = () => undefined;
   /** Pulls that wait. */
@@ -56,14 +59,23 @@ export class Consumer implements AsyncIterable<Event> {
   /** They take events in the order in which they were called. */
   #pulling: Promise<unknown> = Promise.resolve();
 
-  constructor(topics: readonly TopicHandle[], cluster: Cluster, pool: SharedPool, options: ConsumerOptions) {
+  constructor(topics: readonly TopicHandle[], context: TopicContext, options: ConsumerOptions) {
+    const { cluster, pool, code, openTopic } = context;
     this.#options = checkConsumerOptions(options);
-    this.#topics = new Map(topics.map((topic) => [topic.name, topic]));
+    this.#topics = byName(topics);
+    this.#openTopic = openTopic;
     this.#cluster = cluster;
+    this.#code = code;
     this.#isolationLevel = options.isolation === 'uncommitted' ? 0 : 1;
-    const { prefetchBytes, prefetchDataBytes, select = 'none', broker, maxWaitMs, from } = this.#options;
+    const { prefetchBytes, prefetchDataBytes, broker, maxWaitMs, from } = this.#options;
     const limits = { metadataBytes: prefetchBytes, dataBytes: prefetchDataBytes };
-    this.#queue = new PrefetchQueue(limits, selectorOf(select), broker, () => this.#fetcher.wake());
+    this.#queue = new PrefetchQueue({
+      limits,
+      select: (event) => this.#select(event),
+      broker,
+      onRoom: () => this.#fetcher.wake(),
+      onDamaged: (error) => this.#fail(error),
+    });
     this.#fetcher = new RecordFetcher({
       cluster,
       getter: new Getter(cluster, pool),
@@ -71,14 +83,14 @@ export class Consumer implements AsyncIterable<Event> {
       isolationLevel: this.#isolationLevel,
       maxWaitMs,
       from,
-      onAcknowledge: (reading, offset) => this.#acknowledge(reading, offset),
+      onAcknowledge: (reading, offset) => this.#positions.acknowledge(reading, offset),
       onEvents: () => this.#wakePull(),
     });
   }
 
   /** The partitions that it reads now. */
   get assignment(): AssignedPartition[] {
-    return this.#readings.map(({ handle, partition }) => ({ topic: handle.name, partition }));
+    return this.#positions.partitions;
   }
 
   /** What was fetched ahead, in bytes: metadata, and selected data that is here or under way. */
@@ -102,10 +114,10 @@ export class Consumer implements AsyncIterable<Event> {
     return pulled;
   }
 
-  /** Ends when the consumer is closed. */
-  async *[Symbol.asyncIterator](): AsyncIterator<Event> {
+  /** Events, one after the other, until the consumer is closed; rejects with ABORTED when the signal says so. */
+  async *events({ signal }: Abortable = {}): AsyncGenerator<Event, void, undefined> {
     while (!this.#closed) {
-      const event = await this.pull().catch((error: unknown) => {
+      const event = await this.pull(signal === undefined ? {} : { signal }).catch((error: unknown) => {
         if (this.#closed) return null;
         throw error;
       });
@@ -114,15 +126,24 @@ export class Consumer implements AsyncIterable<Event> {
     }
   }
 
+  /** Ends when the consumer is closed. */
+  [Symbol.asyncIterator](): AsyncIterator<Event> {
+    return this.events();
+  }
+
   /** Commits what was acknowledged, of the group's partitions that are still this member's. */
-  async commit(): Promise<void> {
+  commit({ signal }: Abortable = {}): Promise<void> {
+    return unlessAborted(() => this.#commit(), 'commit', signal);
+  }
+
+  async #commit(): Promise<void> {
     if (this.#group === null) return;
     if (this.#options.commitEveryMs === 'transaction')
       throw new DirectError('INVALID_ARGUMENT', 'its offsets are committed by transactions', {
         doing: 'commit',
         todo: 'call sendOffsets of the transaction',
       });
-    const { offsets, handedOver } = this.#due();
+    const { offsets, handedOver } = this.#positions.due();
     await this.#group.commit(offsets);
     handedOver();
   }
@@ -138,29 +159,112 @@ export class Consumer implements AsyncIterable<Event> {
         doing,
         todo: 'give it a groupId and commitEveryMs "transaction", and pull first',
       });
-    if (this.#hasLostOffsets) {
-      this.#hasLostOffsets = false;
+    if (this.#positions.takeLost())
       throw new DirectError('FENCED', 'partitions whose events were taken have gone to another member', {
         doing,
         todo: 'abort the transaction; what it did is done again by the other member',
       });
-    }
-    return { identity: this.#group.identity, ...this.#due() };
+    return { identity: this.#group.identity, ...this.#positions.due() };
   }
 
   /**
    * Goes back to what is committed, or to where it began: after a transaction was aborted, its events are pulled again. What was
    * acknowledged since is forgotten.
    */
-  async rewind(): Promise<void> {
-    const partitions = this.assignment;
-    this.#hasLostOffsets = false;
+  rewind({ signal }: Abortable = {}): Promise<void> {
+    return unlessAborted(() => this.#rewind(), 'rewind', signal);
+  }
+
+  async #rewind(): Promise<void> {
+    const { partitions } = this.#positions;
     this.#release();
+    this.#positions.takeLost();
     await this.#assign(partitions);
   }
 
-  /** Commits what was acknowledged, leaves the group, and ends pulls that wait. */
-  async close(): Promise<void> {
+  /**
+   * Goes on elsewhere: the next pull gets the event there. What was acknowledged and is not committed is forgotten. A group's offsets are where they
+   * were until events are acknowledged. Rejects with INVALID_ARGUMENT for a partition that this consumer has not, and for a member of a group that has
+   * none yet.
+   * @param to for all of its partitions; or offsets for some of them, while the others go on where they are
+   */
+  seek(to: StartPosition | readonly PartitionOffset[], { signal }: Abortable = {}): Promise<void> {
+    return unlessAborted(() => this.#seek(to), 'seek', signal);
+  }
+
+  async #seek(to: StartPosition | readonly PartitionOffset[]): Promise<void> {
+    const doing = 'seek';
+    if (this.#closed) throw new DirectError('CLOSED', 'the consumer is closed', { doing });
+    if (this.#options.groupId === undefined) {
+      this.#start();
+      await this.#starting;
+    }
+    if (this.#failure !== null) throw this.#failure;
+    const { partitions } = this.#positions;
+    if (partitions.length === 0)
+      throw new DirectError('INVALID_ARGUMENT', 'no partitions are assigned', { doing, todo: 'pull first' });
+    const assignment = this.#assignments;
+    const offsets = isOffsets(to)
+      ? this.#positions.beside(to, (one) => this.#queue.firstOffset(one)).map(({ offset }) => offset)
+      : await offsetsAt(this.#cluster, partitions, to, this.#isolationLevel);
+    if (this.#closed || assignment !== this.#assignments)
+      throw new DirectError('BROKER', 'the partitions have changed meanwhile', { doing, retriable: true });
+    this.#release();
+    this.#positions.takeLost();
+    this.#read(partitions, offsets, []);
+  }
+
+  /**
+   * Reads these topics from now on, in place of those before, each as its form is now. Partitions that stay go on where they are; a group commits what was
+   * acknowledged, and assigns anew.
+   */
+  subscribe(topics: readonly string[], { signal }: Abortable = {}): Promise<void> {
+    return unlessAborted(() => this.#subscribe(topics), 'subscribe', signal);
+  }
+
+  async #subscribe(names: readonly string[]): Promise<void> {
+    const doing = 'subscribe';
+    if (this.#options.partitions !== undefined)
+      throw new DirectError('INVALID_ARGUMENT', 'its partitions were given', {
+        doing,
+        todo: 'make another consumer',
+      });
+    const topics = byName(await Promise.all(names.map((name) => this.#openTopic(name))));
+    if (this.#closed) throw new DirectError('CLOSED', 'the consumer is closed', { doing });
+    if (this.#group !== null) {
+      await this.#revoke();
+      await this.#group.close();
+      if (this.#closed) return;
+      this.#topics = topics;
+      this.#join(this.#options.groupId!);
+    } else if (this.#started) {
+      await this.#starting;
+      this.#topics = topics;
+      await this.#readOn();
+    } else {
+      this.#topics = topics;
+    }
+  }
+
+  /** Without a group: all that is wanted, from where it is read, or else from the beginning. */
+  async #readOn(): Promise<void> {
+    const wanted = this.#wanted();
+    const starts = await offsetsAt(this.#cluster, wanted, this.#options.from, this.#isolationLevel);
+    const now = this.#positions.beside([], (one) => this.#queue.firstOffset(one));
+    this.#release();
+    const offsets = wanted.map(
+      (one, i) => now.find((other) => isSamePartition(one, other))?.offset ?? starts[i]!,
+    );
+    this.#read(wanted, offsets, []);
+  }
+
+  /** Commits what was acknowledged, leaves the group, and ends pulls that wait. A signal ends the wait alone. */
+  close({ signal }: Abortable = {}): Promise<void> {
+    const closing = this.#close();
+    return unlessAborted(() => closing, 'close the consumer', signal);
+  }
+
+  async #close(): Promise<void> {
     if (this.#closed) return;
     if (this.#commitTimer !== null) clearInterval(this.#commitTimer);
     await this.commit().catch(() => undefined);
@@ -174,15 +278,15 @@ export class Consumer implements AsyncIterable<Event> {
   async #pull({ timeoutMs, signal }: { timeoutMs?: number; signal?: AbortSignal }): Promise<Event | null> {
     const doing = 'pull';
     this.#start();
-    const deadline = timeoutMs === undefined ? null : Date.now() + timeoutMs;
+    const deadline = timeoutMs === undefined ? null : monotonicMs() + timeoutMs;
     for (;;) {
       if (signal?.aborted) throw aborted(doing, signal);
       if (this.#closed) throw new DirectError('CLOSED', 'the consumer is closed', { doing });
       const { head } = this.#queue;
       if (head === undefined && this.#failure !== null) throw this.#failure;
-      const waitMs = deadline === null ? null : deadline - Date.now();
+      const waitMs = deadline === null ? null : deadline - monotonicMs();
       if (head !== undefined) {
-        const isReady = head.isReady || (await settles(head.ready!, waitMs, signal));
+        const isReady = head.isReady || (await settles(head.ready, waitMs, signal));
         if (this.#queue.head !== head) continue; // revoked meanwhile
         if (isReady) return this.#queue.take();
       } else if (waitMs === null || waitMs > 0) {
@@ -191,33 +295,53 @@ export class Consumer implements AsyncIterable<Event> {
         });
         await settles(woken, waitMs, signal);
       }
-      if (deadline !== null && Date.now() >= deadline) return null;
+      if (deadline !== null && monotonicMs() >= deadline) return null;
     }
   }
 
   #start(): void {
     if (this.#started) return;
     this.#started = true;
-    const { groupId, commitEveryMs, sessionTimeoutMs, heartbeatMs } = this.#options;
+    const { groupId, commitEveryMs } = this.#options;
     if (groupId === undefined) {
-      void this.#assign(this.#wanted()).catch((error: unknown) => this.#fail(error));
+      this.#starting = this.#openOwnSelector()
+        .then(() => this.#assign(this.#wanted()))
+        .catch((error: unknown) => this.#fail(error));
       return;
     }
+    this.#join(groupId);
+    if (typeof commitEveryMs === 'number') {
+      this.#commitTimer = setInterval(() => void this.commit().catch(() => undefined), commitEveryMs);
+      this.#commitTimer.unref();
+    }
+  }
+
+  #join(groupId: string): void {
     const topics = [...this.#topics.keys()];
+    const { sessionTimeoutMs, heartbeatMs } = this.#options;
     this.#group = new GroupMember(
       { groupId, topics, sessionTimeoutMs, heartbeatMs, rebalanceTimeoutMs: REBALANCE_TIMEOUT_MS },
       this.#cluster,
       {
         revoked: () => this.#revoke(),
-        assigned: (partitions) => this.#assign(partitions),
+        assigned: async (partitions) => {
+          await this.#openGroupSelector(groupId);
+          await this.#assign(partitions);
+        },
         failed: (error) => this.#fail(error),
       },
     );
     this.#group.start();
-    if (typeof commitEveryMs === 'number') {
-      this.#commitTimer = setInterval(() => void this.commit().catch(() => undefined), commitEveryMs);
-      this.#commitTimer.unref();
-    }
+  }
+
+  async #openOwnSelector(): Promise<void> {
+    this.#select = await openSelector(this.#options.select ?? 'none', this.#code);
+  }
+
+  /** What is stored with the group may have changed since the last assignment. */
+  async #openGroupSelector(groupId: string): Promise<void> {
+    const selector = this.#options.select ?? (await groupSelector(this.#cluster, groupId)) ?? 'none';
+    this.#select = await openSelector(selector, this.#code);
   }
 
   /** Without a group. */
@@ -232,55 +356,44 @@ export class Consumer implements AsyncIterable<Event> {
 
   async #assign(partitions: readonly AssignedPartition[]): Promise<void> {
     const assignment = ++this.#assignments;
+    this.#fetcher.connect(partitions).catch(() => undefined);
     const committed = (await this.#group?.committed(partitions)) ?? partitions.map(() => null);
     const open = partitions.filter((_, i) => committed[i] === null);
     const starts = await offsetsAt(this.#cluster, open, this.#options.from, this.#isolationLevel);
     if (this.#closed || assignment !== this.#assignments) return;
-    const readings = partitions.map((one, i) => ({
-      handle: this.#topics.get(one.topic)!,
-      partition: one.partition,
-      fetchOffset: committed[i] ?? starts[open.indexOf(one)]!,
+    const offsets = partitions.map((one, i) => committed[i] ?? starts[open.indexOf(one)]!);
+    this.#read(partitions, offsets, committed);
+  }
+
+  /** Fetches from these offsets on. */
+  #read(
+    partitions: readonly AssignedPartition[],
+    offsets: readonly bigint[],
+    committed: readonly (bigint | null)[],
+  ): void {
+    const readings = partitions.map(({ topic, partition }, i) => ({
+      handle: this.#topics.get(topic)!,
+      partition,
+      fetchOffset: offsets[i]!,
       acknowledged: null,
       committed: committed[i] ?? null,
       revoked: false,
     }));
-    this.#readings = readings;
+    this.#positions.begin(readings);
     this.#fetcher.run(readings).catch((error: unknown) => this.#fail(error));
   }
 
   /** Others will have the partitions: commits, and forgets what was fetched. */
   async #revoke(): Promise<void> {
-    if (this.#options.commitEveryMs === 'transaction')
-      this.#hasLostOffsets ||= this.#due().offsets.length > 0;
+    if (this.#options.commitEveryMs === 'transaction') this.#positions.lose();
     else await this.commit().catch(() => undefined);
     this.#release();
   }
 
   #release(): void {
     this.#assignments++;
-    for (const one of this.#readings) one.revoked = true;
-    this.#readings = [];
+    this.#positions.release();
     this.#queue.clear();
-  }
-
-  #due(): Omit<OffsetsToCommit, 'identity'> {
-    const due = this.#readings.filter(
-      ({ acknowledged, committed }) => acknowledged !== null && acknowledged !== committed,
-    );
-    const offsets = due.map(({ handle, partition, acknowledged }) => ({
-      topic: handle.name,
-      partition,
-      offset: acknowledged!,
-    }));
-    const handedOver = () => {
-      for (const [i, one] of due.entries()) one.committed = offsets[i]!.offset;
-    };
-    return { offsets, handedOver };
-  }
-
-  #acknowledge(one: Reading, offset: bigint): void {
-    if (one.revoked) this.#hasLostOffsets = true;
-    if (one.acknowledged === null || offset >= one.acknowledged) one.acknowledged = offset + 1n;
   }
 
   #fail(error: unknown): void {
@@ -289,30 +402,10 @@ export class Consumer implements AsyncIterable<Event> {
   }
 }
 
-/** Whether `promise` settles in time. */
-function settles(
-  promise: Promise<void>,
-  waitMs: number | null,
-  signal: AbortSignal | undefined,
-): Promise<boolean> {
-  if (waitMs === null && signal === undefined)
-    return promise.then(
-      () => true,
-      () => true,
-    );
-  return new Promise((resolve) => {
-    const end = (settled: boolean) => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', onAbort);
-      resolve(settled);
-    };
-    const onAbort = () => end(false);
-    const timer =
-      waitMs === null ? undefined : setTimeout(() => end(false), Math.max(0, Math.min(waitMs, MAX_TIMER_MS)));
-    signal?.addEventListener('abort', onAbort, { once: true });
-    promise.then(
-      () => end(true),
-      () => end(true),
-    );
-  });
+function isOffsets(to: StartPosition | readonly PartitionOffset[]): to is readonly PartitionOffset[] {
+  return Array.isArray(to);
+}
+
+function byName(topics: readonly TopicHandle[]): ReadonlyMap<string, TopicHandle> {
+  return new Map(topics.map((topic) => [topic.name, topic]));
 }

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
+import { addEvent } from './add-event.ts';
 import type { EventRecord } from './batch-encoder.ts';
 import type { BatchIdentity, BatchSender } from './batch-sender.ts';
 import { Delivery, type DeliveryOptions } from './delivery.ts';
@@ -148,8 +150,56 @@ describe('delivery of events', () => {
       return null;
     };
     await assert.rejects(add(delivery, 'a'), { code: 'BROKER' });
-    await delivery.flush();
+    await delivery.idle();
     assert.deepEqual([keys(), settledBytes], [['a'], 10]);
+  });
+
+  const eventOf = (key: string) => ({
+    ...{ key: Buffer.from(key), data: null, dataBytes: 0, headers: [], timestamp: 0 },
+    bytes: 10,
+  });
+
+  it('takes back what is not on its way when a signal says so, and nothing else', async () => {
+    const identify = async () => ({ producerId: 1n, producerEpoch: 0 });
+    const delivery = deliveryOf({ batchSize: 3, maxInFlight: 1, lingerMs: 60_000, identify });
+    const signals = Array.from({ length: 7 }, () => new AbortController());
+    const pushed = signals.map(({ signal }, i) =>
+      addEvent(delivery, 0, eventOf(`${i}`), { signal, doing: 'test' }),
+    );
+    const settled = Promise.allSettled(pushed);
+    // The first three are a batch that is sent; 3 to 5 wait for it, and 6 for more.
+    await new Promise((resolve) => setImmediate(resolve));
+    for (const i of [1, 3, 6]) signals[i]!.abort(new Error('enough'));
+    await delivery.flush();
+    assert.deepEqual(
+      (await settled).map((one) => (one.status === 'fulfilled' ? one.value.offset : one.reason.code)),
+      [0n, 1n, 2n, 'ABORTED', 1n, 2n, 'ABORTED'],
+    );
+    assert.deepEqual(
+      sender.appended.map(({ events, identity }) => [events, identity?.baseSequence]),
+      [
+        [3, 0],
+        [2, 3],
+      ],
+    );
+    assert.equal(settledBytes, 70);
+    for (const { signal } of signals) assert.equal(getEventListeners(signal, 'abort').length, 0);
+  });
+
+  it('flushes what was added before, while others go on adding, without lingering', async () => {
+    const delivery = deliveryOf({ batchSize: 100, lingerMs: 200 });
+    let flushed = false;
+    let later = 0;
+    const before = add(delivery, 'first');
+    const flushing = delivery.flush([before]).then(() => {
+      flushed = true;
+    });
+    const keepOn = async () => {
+      while (!flushed && later < 1000) await add(delivery, `later ${later++}`);
+    };
+    await Promise.all([flushing, keepOn()]);
+    assert.ok(later < 1000, 'it waits for what is added after it');
+    assert.equal(keys()[0], 'first');
   });
 
   it('rejects everything that waits when no id can be had', async () => {

@@ -1,3 +1,4 @@
+import { monotonicMs } from '../util/clock.ts';
 import type { BatchSender } from './batch-sender.ts';
 import { asDirectError, DirectError } from './errors.ts';
 import { type Batch, Lane, openBatch, type Waiting } from './lane.ts';
@@ -34,6 +35,10 @@ export class Delivery {
   #identifying: Promise<void> | null = null;
   /** An event was lost: sequences begin anew, under another id, once nothing is under way. */
   #identityIsStale = false;
+  /** Batches whose events wait for their results. */
+  readonly #unsettled = new Set<Batch>();
+  /** Those who wait for all that was added: batches do not linger meanwhile. */
+  #flushes = 0;
   /** Nothing is sent any more, until `restart`. */
   #abandoned: DirectError | null = null;
   #onIdle: (() => void)[] = [];
@@ -62,8 +67,39 @@ export class Delivery {
     if (isAlone || batch.events.length >= batchSize || batch.bytes >= batchBytes) this.#seal(lane);
   }
 
-  /** Resolves when all that was added before is acknowledged, or has failed. */
-  async flush(): Promise<void> {
+  /** Takes an event back that is not on its way yet, and does not settle it. False: it is, or was. */
+  withdraw(partition: number, waiting: Waiting): boolean {
+    const batch = this.#lanes.get(partition)?.withdraw(waiting) ?? null;
+    if (batch === null) return false;
+    this.#options.onSettled(waiting.bytes);
+    if (batch.events.length === 0) {
+      this.#settle(batch, () => undefined);
+      this.#idle();
+    }
+    return true;
+  }
+
+  /**
+   * Resolves when all that was added before is acknowledged, or has failed; what is added meanwhile is not waited for.
+   * @param others settle when what they stand for was added and has its result
+   */
+  async flush(others: Iterable<Promise<unknown>> = []): Promise<void> {
+    this.#flushes++;
+    try {
+      for (const lane of this.#lanes.values()) this.#seal(lane);
+      let left = [...this.#unsettled];
+      while (left.length > 0) {
+        await new Promise<void>((resolve) => this.#onIdle.push(resolve));
+        left = left.filter(({ settled }) => !settled);
+      }
+      await Promise.allSettled(others);
+    } finally {
+      this.#flushes--;
+    }
+  }
+
+  /** Resolves when nothing is under way any more. */
+  async idle(): Promise<void> {
     while ([...this.#lanes.values()].some((lane) => !lane.isIdle)) {
       for (const lane of this.#lanes.values()) this.#seal(lane);
       await new Promise<void>((resolve) => this.#onIdle.push(resolve));
@@ -87,10 +123,12 @@ export class Delivery {
 
   #openIn(lane: Lane): Batch {
     const { lingerMs, deliveryTimeoutMs } = this.#options;
-    const batch = openBatch(Date.now() + deliveryTimeoutMs);
+    const batch = openBatch(monotonicMs() + deliveryTimeoutMs);
+    this.#unsettled.add(batch);
     lane.open = batch;
     // Events that are pushed in one go are sent in one batch: when the application waits for something else, not a turn of the event loop later.
     if (lingerMs === 'adaptive') process.nextTick(() => lane.open === batch && this.#pump(lane));
+    else if (this.#flushes > 0) process.nextTick(() => lane.open === batch && this.#seal(lane));
     else batch.timer = setTimeout(() => lane.open === batch && this.#seal(lane), lingerMs);
     return batch;
   }
@@ -214,7 +252,7 @@ export class Delivery {
   }
 
   #mayTryAgain(batch: Batch, { retriable, code }: DirectError): boolean {
-    return retriable && this.#abandoned === null && Date.now() < batch.deadline && code !== 'CLOSED';
+    return retriable && this.#abandoned === null && monotonicMs() < batch.deadline && code !== 'CLOSED';
   }
 
   /** Those behind it would be out of sequence. */
@@ -228,12 +266,9 @@ export class Delivery {
     // One that is tried again may be abandoned on its way.
     if (batch.settled) return;
     batch.settled = true;
-    let bytes = 0;
-    for (const [i, waiting] of batch.events.entries()) {
-      bytes += waiting.bytes;
-      settle(waiting, i);
-    }
-    this.#options.onSettled(bytes);
+    this.#unsettled.delete(batch);
+    batch.events.forEach(settle);
+    this.#options.onSettled(batch.bytes);
   }
 
   #idle(): void {

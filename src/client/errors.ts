@@ -3,8 +3,8 @@ import { ErrorCode } from '../protocol/errors.ts';
 /**
  * Stable codes of errors. `BROKER` errors carry Kafka's name in `broker`.
  *
- * INVALID_ARGUMENT: the call is wrong · INVALID_METADATA: the topic's validator refuses it · TIMEOUT: no answer in time · ABORTED: an
- * AbortSignal · CLOSED: the client, producer or consumer is closed · CONNECTION: the gateway cannot be reached, or went away ·
+ * INVALID_ARGUMENT: the call is wrong · INVALID_METADATA: the topic's validator refuses it · MODULE: a topic or group names a module that this
+ * client does not allow, or that cannot be used · TIMEOUT: no answer in time · ABORTED: an AbortSignal · CLOSED: the client, producer or consumer is closed · CONNECTION: the gateway cannot be reached, or went away ·
  * NOT_DIRECT: the listener is not a direct one · BUFFER_FULL: too much waits to be sent · CHECKSUM: data arrived damaged ·
  * DELETED: the data is no longer there · EXPIRED: a reference has expired and its record cannot be found again · FENCED: another took over
  * the group membership or the producer's id · ABORTABLE: the transaction cannot be committed any more, abort it and begin anew ·
@@ -13,6 +13,7 @@ import { ErrorCode } from '../protocol/errors.ts';
 export type DirectErrorCode =
   | 'INVALID_ARGUMENT'
   | 'INVALID_METADATA'
+  | 'MODULE'
   | 'TIMEOUT'
   | 'ABORTED'
   | 'CLOSED'
@@ -38,6 +39,15 @@ export interface DirectErrorDetails {
   cause?: unknown;
 }
 
+/** What to do about an error that says nothing else. */
+const TODOS: Readonly<Partial<Record<DirectErrorCode, string>>> = {
+  TIMEOUT: 'see whether the gateway is busy or the network slow; time-outs are options of the client',
+  CONNECTION: 'see that the gateway runs, and can be reached at this address',
+  CHECKSUM: 'see the log of the gateway; `kafabric payload verify` finds payload that is damaged',
+  DELETED: 'retention or a deletion has removed it; go on with what is there',
+  EXPIRED: 'pull the event again',
+};
+
 /** Every error of the client library. */
 export class DirectError extends Error {
   readonly code: DirectErrorCode;
@@ -47,7 +57,7 @@ export class DirectError extends Error {
   readonly retriable: boolean;
 
   constructor(code: DirectErrorCode, message: string, details: DirectErrorDetails) {
-    const { doing, todo, broker, retriable, cause } = details;
+    const { doing, todo = TODOS[code], broker, retriable, cause } = details;
     super(`${doing}: ${message}${todo ? `; ${todo}` : ''}`, cause === undefined ? undefined : { cause });
     this.name = 'DirectError';
     this.code = code;
@@ -106,10 +116,14 @@ const WHAT_TO_DO: ReadonlyMap<number, string> = new Map([
   ],
 ]);
 
-/** An answer of the gateway as an error. */
-export function brokerError(code: number, message: string | null, doing: string): DirectError {
+/** An answer of the gateway as an error. @param todo where the call knows better than the code */
+export function brokerError(
+  code: number,
+  message: string | null,
+  doing: string,
+  todo = WHAT_TO_DO.get(code),
+): DirectError {
   const broker = names.get(code) ?? `error ${code}`;
-  const todo = WHAT_TO_DO.get(code);
   return new DirectError(CODES.get(code) ?? 'BROKER', message ? `${message} (${broker})` : broker, {
     doing,
     broker,
@@ -127,17 +141,32 @@ export function aborted(doing: string, signal: AbortSignal): DirectError {
   return new DirectError('ABORTED', 'aborted', { doing, cause: signal.reason });
 }
 
-/** What the promise settles to, or ABORTED as soon as the signal says so; what is under way then ends unseen. */
+/**
+ * What an action resolves to, or ABORTED as soon as the signal says so: then it is not begun, or what it has begun ends unseen.
+ * @param onLate takes what it resolved to after that
+ */
 export function unlessAborted<T>(
-  promise: Promise<T>,
+  action: () => Promise<T>,
   doing: string,
   signal: AbortSignal | undefined,
+  onLate?: (value: T) => void,
 ): Promise<T> {
-  if (signal === undefined) return promise;
+  if (signal === undefined) return action();
+  if (signal.aborted) return Promise.reject(aborted(doing, signal));
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(aborted(doing, signal));
-    if (signal.aborted) onAbort();
     signal.addEventListener('abort', onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+    action()
+      .then((value) => {
+        if (signal.aborted) onLate?.(value);
+        resolve(value);
+      }, reject)
+      .finally(() => signal.removeEventListener('abort', onAbort));
   });
+}
+
+/** Of calls that wait for the gateway. */
+export interface Abortable {
+  /** Ends the wait, with ABORTED; what was asked for may still happen. */
+  readonly signal?: AbortSignal | undefined;
 }

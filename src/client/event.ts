@@ -1,9 +1,10 @@
 import type { RecordHeader } from '../protocol/records/builder.ts';
 import { bytesOfView } from './bytes.ts';
-import { aborted, DirectError, unlessAborted } from './errors.ts';
-import type { FetchedRecord } from './fetched-record.ts';
-import type { Getter, Referenced } from './getter.ts';
+import { type Abortable, aborted, DirectError, unlessAborted } from './errors.ts';
+import { type FetchedRecord, type RecordSection, SectionReader } from './fetched-record.ts';
+import type { Awaiting, Getter, Referenced } from './getter.ts';
 import type { View } from './mapped-memory.ts';
+import type { EventSource } from './prefetch-queue.ts';
 import { type DataDescriptor, type Range, rangesOf, type Selection, selectedBytes } from './selection.ts';
 import type { TopicHandle } from './topic.ts';
 
@@ -129,19 +130,23 @@ export class Event {
   data<T extends ArrayBufferView>(
     selection: Selection | undefined,
     target: T,
-    options?: { signal?: AbortSignal },
+    options?: Abortable,
   ): Promise<T>;
-  data(selection?: Selection, target?: Uint8Array, options?: { signal?: AbortSignal }): Promise<Uint8Array>;
+  data(selection?: Selection, target?: Uint8Array, options?: Abortable): Promise<Uint8Array>;
   async data(
     selection: Selection = 'all',
     target?: ArrayBufferView,
-    { signal }: { signal?: AbortSignal } = {},
+    { signal }: Abortable = {},
   ): Promise<ArrayBufferView> {
     if (signal?.aborted) throw aborted(this.#doing('get'), signal);
     const ranges = this.rangesOf(selection, 'get') ?? [];
     const into = this.#targetOf(ranges, target);
-    const got = this.#get(ranges, into);
-    if (got !== null) await unlessAborted(got, this.#doing('get'), signal);
+    if (into.byteLength > 0 && this.#record.referenced !== null) {
+      const got = this.#origin.getter.get(this.#storedValue(), ranges, into);
+      await unlessAborted(() => got, this.#doing('get'), signal);
+    } else {
+      this.#record.copySelected(ranges, into);
+    }
     return target ?? into;
   }
 
@@ -150,7 +155,16 @@ export class Event {
    * process), and it takes of what the gateway lets one client hold until it is released. A copy of it on other paths.
    * @param range default: all
    */
-  async view(range?: { offset: number; length: number }): Promise<View> {
+  view(range?: { offset: number; length: number }, { signal }: Abortable = {}): Promise<View> {
+    return unlessAborted(
+      () => this.#view(range),
+      this.#doing('view'),
+      signal,
+      (view) => view.release(),
+    );
+  }
+
+  async #view(range?: { offset: number; length: number }): Promise<View> {
     const selection = range === undefined ? 'all' : [range];
     const [part] = this.rangesOf(selection, 'view') ?? [];
     if (this.#record.referenced !== null && part !== undefined && part.length > 0) {
@@ -165,11 +179,16 @@ export class Event {
     return rangesOf(selection, this.#size, () => this.#doing(verb));
   }
 
-  /** For the consumer: gets what becomes `selected`. Null when it is there at once. */
-  select(ranges: readonly Required<Range>[], target: ArrayBufferView | undefined): Promise<void> | null {
+  /** For the consumer: gets what becomes `selected`, and tells who awaits it; at once when it is there. */
+  select(ranges: readonly Required<Range>[], target: ArrayBufferView | undefined, awaiting: Awaiting): void {
     const into = this.#targetOf(ranges, target);
     this.#selected = into;
-    return this.#get(ranges, into);
+    if (into.byteLength > 0 && this.#record.referenced !== null) {
+      this.#origin.getter.fill(this.#storedValue(), ranges, into, awaiting);
+      return;
+    }
+    this.#record.copySelected(ranges, into);
+    awaiting.arrived(null);
   }
 
   /** This event and those before it in its partition need not be delivered again: what commits are made of. */
@@ -180,13 +199,11 @@ export class Event {
   #targetOf(ranges: readonly Required<Range>[], target: ArrayBufferView | undefined): Uint8Array {
     const bytes = selectedBytes(ranges);
     if (target === undefined) return this.#memoryFor(bytes);
-    const doing = this.#doing('get');
-    if (!ArrayBuffer.isView(target))
-      throw new DirectError('INVALID_ARGUMENT', 'the target is no typed array', { doing });
-    if (target.byteLength === bytes) return bytesOfView(target);
-    throw new DirectError('INVALID_ARGUMENT', `a target of ${target.byteLength} bytes for ${bytes}`, {
-      doing,
-    });
+    if (ArrayBuffer.isView(target) && target.byteLength === bytes) return bytesOfView(target);
+    const what = ArrayBuffer.isView(target)
+      ? `a target of ${target.byteLength} bytes for ${bytes}`
+      : 'the target is no typed array';
+    throw new DirectError('INVALID_ARGUMENT', what, { doing: this.#doing('get') });
   }
 
   #memoryFor(bytes: number): Uint8Array {
@@ -205,14 +222,6 @@ export class Event {
     }
   }
 
-  /** Null: it is there. */
-  #get(ranges: readonly Required<Range>[], target: Uint8Array): Promise<void> | null {
-    if (target.byteLength === 0) return null;
-    if (this.#record.referenced !== null) return this.#origin.getter.get(this.#storedValue(), ranges, target);
-    this.#record.copySelected(ranges, target);
-    return null;
-  }
-
   #storedValue(): StoredValue {
     this.#stored ??= new StoredValue(this.#record, this.#origin);
     return this.#stored;
@@ -220,6 +229,42 @@ export class Event {
 
   #doing(verb: 'get' | 'view' | 'select'): string {
     return doingWith(verb, this.#origin, this.#record);
+  }
+}
+
+/** The events of a records section, from an offset on, made one by one. */
+export class FetchedEvents implements EventSource {
+  readonly #section: RecordSection;
+  readonly #origin: EventOrigin;
+  readonly #offset: bigint;
+  #reader: SectionReader | null = null;
+  #last: FetchedRecord | null = null;
+
+  constructor(section: RecordSection, offset: bigint, origin: EventOrigin) {
+    this.#section = section;
+    this.#origin = origin;
+    this.#offset = offset > section.baseOffset ? offset : section.baseOffset;
+  }
+
+  get topic(): string {
+    return this.#origin.topic.name;
+  }
+
+  get partition(): number {
+    return this.#origin.partition;
+  }
+
+  get nextOffset(): bigint {
+    return this.#last === null ? this.#offset : this.#last.offset + 1n;
+  }
+
+  /** @throws ApiError INVALID_RECORD */
+  next(): Event | null {
+    this.#reader ??= new SectionReader(this.#section, this.#offset);
+    const record = this.#reader.next();
+    if (record === null) return null;
+    this.#last = record;
+    return new Event(record, this.#origin);
   }
 }
 

@@ -6,6 +6,7 @@ import { crc32c } from '../protocol/records/crc32c.ts';
 import { readRecords } from '../protocol/records/reader.ts';
 import { METADATA_HEADER } from './batch-encoder.ts';
 import { readFetched } from './fetched-batches.ts';
+import { type FetchedRecord, SectionReader } from './fetched-record.ts';
 
 const BASE = 100n;
 const bytes = fc.option(fc.uint8Array({ maxLength: 200 }));
@@ -32,13 +33,21 @@ function expected(batch: Uint8Array, offset: bigint) {
     }));
 }
 
+function recordsOf(batch: Uint8Array, offset: bigint): FetchedRecord[] {
+  const records: FetchedRecord[] = [];
+  for (const section of readFetched(batch, offset, []).sections) {
+    const reader = new SectionReader(section, offset);
+    for (let record = reader.next(); record !== null; record = reader.next()) records.push(record);
+    assert.equal(reader.next(), null);
+  }
+  return records;
+}
+
 function found(batch: Uint8Array, offset: bigint) {
-  return readFetched(batch, offset, []).records.map(
-    ({ offset: at, timestamp, key, value, headers, metadata }) => ({
-      ...{ offset: at, timestamp, key, value },
-      ...{ headers, metadata },
-    }),
-  );
+  return recordsOf(batch, offset).map(({ offset: at, timestamp, key, value, headers, metadata }) => ({
+    ...{ offset: at, timestamp, key, value },
+    ...{ headers, metadata },
+  }));
 }
 
 describe('batches that were fetched', () => {
@@ -57,7 +66,7 @@ describe('batches that were fetched', () => {
   it('give parts of values', () => {
     const value = Buffer.from('0123456789');
     const batch = buildBatch([{ key: null, value }], { baseOffset: BASE });
-    const [record] = readFetched(batch, BASE, []).records;
+    const [record] = recordsOf(batch, BASE);
     const target = new Uint8Array(5);
     const ranges = [
       { offset: 3, length: 1, count: 2, stride: 4 },

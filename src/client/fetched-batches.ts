@@ -8,27 +8,27 @@ import {
   splitBatches,
 } from '../protocol/records/batch-header.ts';
 import { DirectError } from './errors.ts';
-import { type FetchedRecord, type RecordSection, readSection } from './fetched-record.ts';
+import type { RecordSection } from './fetched-record.ts';
 
 const MAX_UNCOMPRESSED_BYTES = 256 << 20;
 
-export interface FetchedRecords {
-  readonly records: FetchedRecord[];
+export interface FetchedSections {
+  readonly sections: RecordSection[];
   /** Where the next fetch goes on. */
   readonly nextOffset: bigint;
 }
 
 /**
- * The records of a fetched partition from `offset` on, without control records and those of transactions that were aborted. A batch that was cut
- * off at the end is left for the next fetch.
+ * The records sections of a fetched partition that have records from `offset` on, without those of control batches and of transactions that were
+ * aborted. A batch that was cut off at the end is left for the next fetch.
  * @throws DirectError CHECKSUM, retriable, when a batch has arrived damaged
  */
 export function readFetched(
   bytes: Uint8Array,
   offset: bigint,
   aborted: readonly { producerId: bigint; firstOffset: bigint }[],
-): FetchedRecords {
-  const records: FetchedRecord[] = [];
+): FetchedSections {
+  const sections: RecordSection[] = [];
   const pending = [...aborted].sort((a, b) => (a.firstOffset < b.firstOffset ? -1 : 1));
   const ended = new Set<bigint>();
   let nextOffset = offset;
@@ -48,9 +48,9 @@ export function readFetched(
         doing: 'fetch',
         retriable: true,
       });
-    readSection(sectionOf(header, batch), offset, records);
+    sections.push(sectionOf(header, batch));
   }
-  return { records, nextOffset };
+  return { sections, nextOffset };
 }
 
 function sectionOf(header: BatchHeader, batch: Uint8Array): RecordSection {

@@ -147,25 +147,42 @@ export class FetchedRecord {
   }
 }
 
-/** Adds the records of a section from `offset` on. @throws ApiError INVALID_RECORD if they do not fill it exactly */
-export function readSection(section: RecordSection, offset: bigint, into: FetchedRecord[]): void {
-  const { count, baseOffset } = section;
-  const { buffer, byteOffset, byteLength } = section.bytes;
-  if (count < 0 || count * MINIMUM_RECORD_SIZE > byteLength)
-    throw invalid(`${count} records in ${byteLength} bytes`);
-  const bytes = Buffer.from(buffer, byteOffset, byteLength);
-  const reader = new Reader(bytes);
-  const from = Number(offset - baseOffset);
-  try {
-    for (let i = 0; i < count; i++) {
-      const record = new FetchedRecord(reader, section, bytes);
-      if (record.offsetDelta >= from) into.push(record);
-    }
-  } catch (error) {
-    if (error instanceof ProtocolError) throw invalid(error.message);
-    throw error;
+/** Reads the records of a section one by one, from an offset on: what nobody has got to yet is not made. */
+export class SectionReader {
+  readonly #section: RecordSection;
+  readonly #bytes: Buffer;
+  readonly #reader: Reader;
+  readonly #from: number;
+  #left: number;
+
+  /** @throws ApiError INVALID_RECORD if there can be no such section */
+  constructor(section: RecordSection, offset: bigint) {
+    const { count, baseOffset } = section;
+    const { buffer, byteOffset, byteLength } = section.bytes;
+    if (count < 0 || count * MINIMUM_RECORD_SIZE > byteLength)
+      throw invalid(`${count} records in ${byteLength} bytes`);
+    this.#section = section;
+    this.#bytes = Buffer.from(buffer, byteOffset, byteLength);
+    this.#reader = new Reader(this.#bytes);
+    this.#from = Number(offset - baseOffset);
+    this.#left = count;
   }
-  if (reader.remaining > 0) throw invalid(`${reader.remaining} bytes after the last record`);
+
+  /** The next record; null behind the last. @throws ApiError INVALID_RECORD if they do not fill the section exactly */
+  next(): FetchedRecord | null {
+    try {
+      while (this.#left > 0) {
+        const record = new FetchedRecord(this.#reader, this.#section, this.#bytes);
+        this.#left--;
+        if (record.offsetDelta >= this.#from) return record;
+      }
+    } catch (error) {
+      if (error instanceof ProtocolError) throw invalid(error.message);
+      throw error;
+    }
+    if (this.#reader.remaining > 0) throw invalid(`${this.#reader.remaining} bytes after the last record`);
+    return null;
+  }
 }
 
 function part(reader: Reader): Part {

@@ -1,8 +1,9 @@
-import { crc32c } from '../native/batch.ts';
+import { crc32c, crc32cJoin } from '../native/batch.ts';
 import { ErrorCode } from '../protocol/errors.ts';
 import { type DirectGetItem, directGetRequest } from '../protocol/generated/direct-get-request.ts';
 import { type DirectGetResponse, directGetResponse } from '../protocol/generated/direct-get-response.ts';
 import { referencedValue } from '../protocol/records/payload-reference.ts';
+import { monotonicMs } from '../util/clock.ts';
 import type { Cluster, DataChannel } from './cluster.ts';
 import { asDirectError, brokerError, DirectError } from './errors.ts';
 import type { View } from './mapped-memory.ts';
@@ -13,6 +14,8 @@ import { RegionRefused, type RegisteredBuffer, type SharedPool } from './shared-
 const MAX_ITEMS = 256;
 const REQUEST_BYTES = 16 << 20;
 const MAX_IN_FLIGHT = 4;
+/** Checking or copying so much takes many times as long as a request. */
+const SHARE_BYTES = 2 << 20;
 /** Of data that arrives damaged, or references that are refused; a gateway that is away is waited for as long as for an answer. */
 const MAX_ATTEMPTS = 5;
 const RETRY_MS = 100;
@@ -31,6 +34,13 @@ export interface Referenced {
   renew(): Promise<boolean>;
 }
 
+/** Who waits for data: told once, that it is there or why it cannot be had. */
+export interface Awaiting {
+  /** @param crc CRC-32C of the data; null where it was not summed up, because it was there already */
+  arrived(crc: number | null): void;
+  failed(error: Error): void;
+}
+
 /** What is too much for one request, or for the gateway to have in memory, is asked for in parts of so much of the data. */
 const PART_BYTES = 4 << 20;
 const PART_RANGES = 4096;
@@ -47,25 +57,55 @@ class Wanted {
   readonly value: Referenced;
   readonly ranges: readonly Required<Range>[];
   readonly target: Uint8Array;
+  readonly awaiting: Awaiting;
   readonly deadline: number;
-  readonly resolve: () => void;
-  readonly reject: (error: Error) => void;
   attempts = 0;
   /** Has a request of its own: together with others it was too much. */
   isAlone = false;
 
   constructor(
-    { value, ranges, target }: Pick<Wanted, 'value' | 'ranges' | 'target'>,
+    value: Referenced,
+    ranges: readonly Required<Range>[],
+    target: Uint8Array,
+    awaiting: Awaiting,
     deadline: number,
-    resolve: () => void,
-    reject: (error: Error) => void,
   ) {
     this.value = value;
     this.ranges = ranges;
     this.target = target;
+    this.awaiting = awaiting;
     this.deadline = deadline;
-    this.resolve = resolve;
-    this.reject = reject;
+  }
+}
+
+/** What is to be asked of one gateway, in order. */
+class Line {
+  readonly items: Wanted[] = [];
+  inFlight = 0;
+  #bytes = 0;
+
+  push(item: Wanted): void {
+    this.items.push(item);
+    this.#bytes += item.target.byteLength;
+  }
+
+  /** Takes what goes into the next request. */
+  next(): Wanted[] {
+    const { items } = this;
+    // What comes first is checked while the gateway copies the rest.
+    const share = Math.ceil(this.#bytes / (MAX_IN_FLIGHT - this.inFlight));
+    const most = Math.min(REQUEST_BYTES, Math.max(SHARE_BYTES, share));
+    let bytes = 0;
+    let count = 0;
+    while (count < items.length && count < MAX_ITEMS) {
+      const { target, isAlone } = items[count]!;
+      if (count > 0 && (isAlone || bytes + target.byteLength > most)) break;
+      bytes += target.byteLength;
+      count++;
+      if (isAlone) break;
+    }
+    this.#bytes -= bytes;
+    return items.splice(0, count);
   }
 }
 
@@ -76,8 +116,7 @@ class Wanted {
 export class Getter {
   readonly #cluster: Cluster;
   readonly #pool: SharedPool;
-  readonly #queues = new Map<number, Wanted[]>();
-  readonly #inFlight = new Map<number, number>();
+  readonly #lines = new Map<number, Line>();
 
   constructor(cluster: Cluster, pool: SharedPool) {
     this.#cluster = cluster;
@@ -85,19 +124,28 @@ export class Getter {
   }
 
   /** Resolves when the target, as many bytes as the ranges select and at least one, holds what was wanted. */
-  get(value: Referenced, ranges: readonly Required<Range>[], target: Uint8Array): Promise<void> {
+  async get(value: Referenced, ranges: readonly Required<Range>[], target: Uint8Array): Promise<void> {
+    await this.#get(value, ranges, target);
+  }
+
+  #get(value: Referenced, ranges: readonly Required<Range>[], target: Uint8Array): Promise<number> {
     return new Promise((resolve, reject) => {
-      const deadline = Date.now() + this.#cluster.options.requestTimeoutMs;
-      this.#add(new Wanted({ value, ranges, target }, deadline, resolve, reject));
+      this.fill(value, ranges, target, { arrived: (crc) => resolve(crc!), failed: reject });
     });
+  }
+
+  /** As `get`, without a promise. */
+  fill(value: Referenced, ranges: readonly Required<Range>[], target: Uint8Array, awaiting: Awaiting): void {
+    const deadline = monotonicMs() + this.#cluster.options.requestTimeoutMs;
+    this.#add(new Wanted(value, ranges, target, awaiting, deadline));
   }
 
   #add(item: Wanted): void {
     const { node } = item.value;
-    const queue = this.#queueOf(node);
-    queue.push(item);
-    // What is wanted in one go is asked for in one request.
-    if (queue.length === 1) queueMicrotask(() => this.#pump(node));
+    const line = this.#lineTo(node);
+    line.push(item);
+    // What is wanted in one go is asked for together.
+    if (line.items.length === 1) queueMicrotask(() => this.#pump(node, line));
   }
 
   /**
@@ -112,7 +160,7 @@ export class Getter {
     for (let attempt = 1; ; attempt++) {
       try {
         const view = await channel.view(value.reference, range.offset, range.length, doing);
-        if (isWhole(value, [range], view.bytes, view.crc)) return view;
+        if (crc32c(view.bytes) === (producedCrc(value, [range]) ?? view.crc)) return view;
         view.release();
         throw damaged(doing);
       } catch (error) {
@@ -125,32 +173,22 @@ export class Getter {
     }
   }
 
-  #queueOf(node: number): Wanted[] {
-    let queue = this.#queues.get(node);
-    if (queue === undefined) {
-      queue = [];
-      this.#queues.set(node, queue);
+  #lineTo(node: number): Line {
+    let line = this.#lines.get(node);
+    if (line === undefined) {
+      line = new Line();
+      this.#lines.set(node, line);
     }
-    return queue;
+    return line;
   }
 
-  #pump(node: number): void {
-    const queue = this.#queueOf(node);
-    while (queue.length > 0 && (this.#inFlight.get(node) ?? 0) < MAX_IN_FLIGHT) {
-      let bytes = 0;
-      let count = 0;
-      while (count < queue.length && count < MAX_ITEMS) {
-        const { target, isAlone } = queue[count]!;
-        bytes += target.byteLength;
-        if (count > 0 && (isAlone || bytes > REQUEST_BYTES)) break;
-        count++;
-        if (isAlone) break;
-      }
-      const items = queue.splice(0, count);
-      this.#inFlight.set(node, (this.#inFlight.get(node) ?? 0) + 1);
+  #pump(node: number, line: Line): void {
+    while (line.items.length > 0 && line.inFlight < MAX_IN_FLIGHT) {
+      const items = line.next();
+      line.inFlight++;
       void this.#request(node, items).finally(() => {
-        this.#inFlight.set(node, this.#inFlight.get(node)! - 1);
-        this.#pump(node);
+        line.inFlight--;
+        this.#pump(node, line);
       });
     }
   }
@@ -244,13 +282,12 @@ export class Getter {
       void this.#renew(item);
     } else if (answer.errorCode !== 0) {
       this.#failed(item, brokerError(answer.errorCode, answer.errorMessage, item.value.doing));
-    } else if (
-      answer.length !== item.target.byteLength ||
-      !isWhole(item.value, item.ranges, item.target, answer.crc)
-    ) {
-      this.#failed(item, damaged(item.value.doing));
     } else {
-      item.resolve();
+      const { value, ranges, target } = item;
+      const crc = producedCrc(value, ranges) ?? answer.crc;
+      const isWhole = answer.length === target.byteLength && crc32c(target) === crc;
+      if (isWhole) item.awaiting.arrived(crc);
+      else this.#failed(item, damaged(value.doing));
     }
   }
 
@@ -262,7 +299,7 @@ export class Getter {
         });
       this.#again(item, brokerError(ErrorCode.DELEGATION_TOKEN_EXPIRED, null, item.value.doing));
     } catch (error) {
-      item.reject(error as Error);
+      item.awaiting.failed(error as Error);
     }
   }
 
@@ -278,36 +315,38 @@ export class Getter {
     }
   }
 
-  #getInParts({ value, ranges, target, resolve, reject }: Wanted, parts: readonly RangePart[]): void {
-    Promise.all(
-      parts.map(({ ranges: some, from, bytes }) =>
-        this.get(value, some, target.subarray(from, from + bytes)),
-      ),
-    )
-      // The parts were checked as the gateway has sent them, not yet all as it was produced.
-      .then(() => {
-        if (isWhole(value, ranges, target, null)) resolve();
-        else reject(damaged(value.doing));
-      })
-      .catch(reject);
+  #getInParts({ value, ranges, target, awaiting }: Wanted, parts: readonly RangePart[]): void {
+    const got = parts.map(({ ranges: some, from, bytes }) =>
+      this.#get(value, some, target.subarray(from, from + bytes)),
+    );
+    Promise.all(got).then(
+      (crcs) => {
+        // The parts were checked as the gateway has sent them: what they are together is known without reading them again.
+        const crc = crcs.reduce((all, one, i) => crc32cJoin(all, one, parts[i]!.bytes), 0);
+        if (crc === (producedCrc(value, ranges) ?? crc)) awaiting.arrived(crc);
+        else awaiting.failed(damaged(value.doing));
+      },
+      (error: Error) => awaiting.failed(error),
+    );
   }
 
   #failed(item: Wanted, error: DirectError): void {
     const parts = error.broker === 'MESSAGE_TOO_LARGE' ? partsWithin(item) : [];
     if (parts.length > 1) this.#getInParts(item, parts);
     else if (error.retriable) setTimeout(() => this.#again(item, error), RETRY_MS);
-    else item.reject(error);
+    else item.awaiting.failed(error);
   }
 
   #again(item: Wanted, error: DirectError): void {
     const counts = error.code === 'CHECKSUM' || error.code === 'EXPIRED';
-    if (counts ? ++item.attempts >= MAX_ATTEMPTS : Date.now() >= item.deadline) {
-      item.reject(error);
+    if (counts ? ++item.attempts >= MAX_ATTEMPTS : monotonicMs() >= item.deadline) {
+      item.awaiting.failed(error);
       return;
     }
     const { node } = item.value;
-    this.#queueOf(node).push(item);
-    this.#pump(node);
+    const line = this.#lineTo(node);
+    line.push(item);
+    this.#pump(node, line);
   }
 }
 
@@ -338,18 +377,9 @@ function damaged(doing: string): DirectError {
   return new DirectError('CHECKSUM', 'the data arrived damaged', { doing, retriable: true });
 }
 
-/**
- * Checks what arrived: a whole value by the checksum in its reference, which was made when it was produced; parts by the gateway's, if it is
- * not known already that they are right (null).
- */
-function isWhole(
-  { reference, size }: Referenced,
-  ranges: readonly Required<Range>[],
-  target: Uint8Array,
-  crc: number | null,
-): boolean {
+/** The checksum of a whole value, which was made when it was produced; null for parts, which the gateway sums up. */
+function producedCrc({ reference, size }: Referenced, ranges: readonly Required<Range>[]): number | null {
   const [only] = ranges;
   const all = ranges.length === 1 && only!.offset === 0 && only!.count === 1 && only!.length === size;
-  const expected = all ? referencedValue(reference).crc : crc;
-  return expected === null || crc32c(target) === expected;
+  return all ? referencedValue(reference).crc : null;
 }

@@ -8,11 +8,14 @@ import { describeGroupsResponse } from '../protocol/generated/describe-groups-re
 import { listGroupsRequest } from '../protocol/generated/list-groups-request.ts';
 import { listGroupsResponse } from '../protocol/generated/list-groups-response.ts';
 import type { Cluster } from './cluster.ts';
+import { alterConfigs, type Configs, describeConfigs } from './configs.ts';
 import { type AssignedPartition, readAssignment } from './consumer-protocol.ts';
 import { CoordinatorLink } from './coordinator-link.ts';
-import { brokerError, DirectError } from './errors.ts';
+import { type Abortable, brokerError, DirectError, unlessAborted } from './errors.ts';
 import { allCommittedOffsets, commitOffsets, type PartitionOffset } from './group-offsets.ts';
+import { groupSelector, setGroupSelector } from './group-selector.ts';
 import { offsetsAt, type StartPosition } from './list-offsets.ts';
+import type { DataSelectorSpec } from './selection.ts';
 
 const VERSIONS = { list: 5, describe: 5, describeConsumer: 1, delete: 2 } as const;
 /** As whom offsets of a group without members are committed. */
@@ -65,7 +68,11 @@ export class GroupAdmin {
   }
 
   /** Every group. */
-  async list(): Promise<GroupListing[]> {
+  list({ signal }: Abortable = {}): Promise<GroupListing[]> {
+    return unlessAborted(() => this.#list(), 'list groups', signal);
+  }
+
+  async #list(): Promise<GroupListing[]> {
     const doing = 'list groups';
     const found: GroupListing[] = [];
     for (const node of await this.#cluster.nodes()) {
@@ -83,10 +90,14 @@ export class GroupAdmin {
   }
 
   /** A group with its members, and how far it is in each partition. Rejects with BROKER when there is none. */
-  async describe(groupId: string): Promise<GroupDescription> {
-    const listing = (await this.list()).find((one) => one.groupId === groupId);
-    if (listing === undefined)
-      throw brokerError(ErrorCode.GROUP_ID_NOT_FOUND, null, `describe group ${groupId}`);
+  describe(groupId: string, { signal }: Abortable = {}): Promise<GroupDescription> {
+    const doing = `describe group ${groupId}`;
+    return unlessAborted(() => this.#describe(groupId, doing), doing, signal);
+  }
+
+  async #describe(groupId: string, doing: string): Promise<GroupDescription> {
+    const listing = (await this.#list()).find((one) => one.groupId === groupId);
+    if (listing === undefined) throw brokerError(ErrorCode.GROUP_ID_NOT_FOUND, null, doing);
     const { state, members } = await this.#members(listing);
     const committed = await allCommittedOffsets(this.#coordinator(groupId), groupId);
     return { ...listing, state, members, partitions: await this.#partitions(committed, members) };
@@ -96,10 +107,20 @@ export class GroupAdmin {
    * Where `position` is in the partitions of a group, inside of what is there: what `setOffsets` would change.
    * @param topics all of these topics' partitions; default: those that the group has committed
    */
-  async planOffsets(
+  planOffsets(
     groupId: string,
     position: StartPosition,
     topics: readonly string[] | null = null,
+    { signal }: Abortable = {},
+  ): Promise<OffsetChange[]> {
+    const plan = () => this.#planOffsets(groupId, position, topics);
+    return unlessAborted(plan, `plan the offsets of group ${groupId}`, signal);
+  }
+
+  async #planOffsets(
+    groupId: string,
+    position: StartPosition,
+    topics: readonly string[] | null,
   ): Promise<OffsetChange[]> {
     const committed = await allCommittedOffsets(this.#coordinator(groupId), groupId);
     const partitions = topics === null ? committed : await this.#partitionsOf(topics);
@@ -117,9 +138,17 @@ export class GroupAdmin {
   }
 
   /** Commits offsets for a group that has no members. Rejects with INVALID_ARGUMENT when it has some. */
-  async setOffsets(groupId: string, offsets: readonly PartitionOffset[]): Promise<void> {
+  setOffsets(
+    groupId: string,
+    offsets: readonly PartitionOffset[],
+    { signal }: Abortable = {},
+  ): Promise<void> {
     const doing = `set the offsets of group ${groupId}`;
-    const listing = (await this.list()).find((one) => one.groupId === groupId);
+    return unlessAborted(() => this.#setOffsets(groupId, offsets, doing), doing, signal);
+  }
+
+  async #setOffsets(groupId: string, offsets: readonly PartitionOffset[], doing: string): Promise<void> {
+    const listing = (await this.#list()).find((one) => one.groupId === groupId);
     const { members } = listing === undefined ? { members: [] } : await this.#members(listing);
     if (members.length > 0)
       throw new DirectError(
@@ -134,8 +163,47 @@ export class GroupAdmin {
   }
 
   /** Deletes a group that has no members, with its offsets. */
-  async delete(groupId: string): Promise<void> {
+  delete(groupId: string, { signal }: Abortable = {}): Promise<void> {
     const doing = `delete group ${groupId}`;
+    return unlessAborted(() => this.#delete(groupId, doing), doing, signal);
+  }
+
+  /** The configs of a group, which need not exist: Kafka's, and the data selector that is stored with it. */
+  configs(groupId: string, { signal }: Abortable = {}): Promise<Configs> {
+    const read = () => describeConfigs(this.#cluster, { type: 'group', name: groupId });
+    return unlessAborted(read, `read the configs of group ${groupId}`, signal);
+  }
+
+  /** Null gives a config its default again. */
+  alterConfigs(
+    groupId: string,
+    values: Readonly<Record<string, string | null>>,
+    { signal }: Abortable = {},
+  ): Promise<void> {
+    const alter = () => alterConfigs(this.#cluster, { type: 'group', name: groupId }, values);
+    return unlessAborted(alter, `alter the configs of group ${groupId}`, signal);
+  }
+
+  /** What the group's direct consumers select that do not say it themselves; null: nothing is stored. */
+  dataSelector(groupId: string, { signal }: Abortable = {}): Promise<DataSelectorSpec | null> {
+    const read = () => groupSelector(this.#cluster, groupId);
+    return unlessAborted(read, `read the data selector of group ${groupId}`, signal);
+  }
+
+  /**
+   * Stores a data selector with a group, which need not exist; null takes it away. Members that are at work take it over with the next assignment of
+   * partitions. Rejects with INVALID_ARGUMENT for what is none, or a function: those can only be named.
+   */
+  setDataSelector(
+    groupId: string,
+    selector: DataSelectorSpec | null,
+    { signal }: Abortable = {},
+  ): Promise<void> {
+    const set = () => setGroupSelector(this.#cluster, groupId, selector);
+    return unlessAborted(set, `set the data selector of group ${groupId}`, signal);
+  }
+
+  async #delete(groupId: string, doing: string): Promise<void> {
     const { results } = await this.#coordinator(groupId).call(
       deleteGroupsRequest,
       deleteGroupsResponse,

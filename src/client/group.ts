@@ -160,6 +160,7 @@ export class GroupMember {
     };
     const synced = await this.#call(syncGroupRequest, syncGroupResponse, sync, VERSIONS.sync, waitMs);
     this.#check(synced.errorCode);
+    if (this.#closed) return;
     await this.#events.assigned(readAssignment(synced.assignment));
   }
 

@@ -17,7 +17,7 @@ export interface Waiting {
 export interface Batch {
   readonly events: Waiting[];
   bytes: number;
-  /** In milliseconds since the epoch. */
+  /** By `monotonicMs`. */
   readonly deadline: number;
   sequence: number;
   timer: NodeJS.Timeout | null;
@@ -68,6 +68,18 @@ export class Lane {
     if (batch === undefined) return undefined;
     batch.sequence = this.sequence;
     this.sequence = (this.sequence + batch.events.length) % 2 ** 31;
+    return batch;
+  }
+
+  /** Takes an event out of the batch that it waits in; null when that is on its way, or was. */
+  withdraw(waiting: Waiting): Batch | null {
+    const batch = [this.open, ...this.full].find((one) => one?.events.includes(waiting)) ?? null;
+    if (batch === null) return null;
+    batch.events.splice(batch.events.indexOf(waiting), 1);
+    batch.bytes -= waiting.bytes;
+    if (batch.events.length > 0) return batch;
+    if (batch === this.open) this.seal();
+    this.full.splice(this.full.indexOf(batch), 1);
     return batch;
   }
 

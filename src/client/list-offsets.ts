@@ -20,6 +20,20 @@ export type StartPosition =
 /** 0: of all records; 1: only of committed ones. */
 export type IsolationLevel = 0 | 1;
 
+/** @throws DirectError INVALID_ARGUMENT */
+export function checkPosition(position: unknown, doing: string): void {
+  if (position === 'earliest' || position === 'latest') return;
+  const { timestamp, offset } = (position ?? {}) as { timestamp?: unknown; offset?: unknown };
+  if (typeof offset === 'bigint' && offset >= 0n) return;
+  if (Number.isSafeInteger(timestamp) && (timestamp as number) >= 0) return;
+  const shown =
+    typeof position === 'object' ? `{timestamp: ${timestamp}, offset: ${offset}}` : String(position);
+  throw new DirectError('INVALID_ARGUMENT', `${shown} is no position`, {
+    doing,
+    todo: "give 'earliest', 'latest', {timestamp: milliseconds} or {offset: a bigint}",
+  });
+}
+
 /** The offsets at which a position is in each of the partitions, in their order. */
 export async function offsetsAt(
   cluster: Cluster,
@@ -27,6 +41,7 @@ export async function offsetsAt(
   position: StartPosition,
   isolationLevel: IsolationLevel,
 ): Promise<bigint[]> {
+  checkPosition(position, 'find offsets');
   if (typeof position === 'object' && 'offset' in position) return partitions.map(() => position.offset);
   const timestamp =
     position === 'earliest' ? EARLIEST : position === 'latest' ? LATEST : BigInt(position.timestamp);

@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { LentMemory, type LentRange } from '../native/direct.ts';
 import { ErrorCode } from '../protocol/errors.ts';
 import type { EncodedBatch } from './batch-encoder.ts';
@@ -6,6 +7,8 @@ import { brokerError, DirectError } from './errors.ts';
 import { MapRequests } from './map-requests.ts';
 
 const BORROW_TIMEOUT_MS = 5_000;
+/** Errors of a socket whose other end is no more. */
+const ENDED: ReadonlySet<number> = new Set([constants.errno.ECONNRESET, constants.errno.EPIPE]);
 /** Room before and behind the data, for what makes a batch of it: headers, keys, metadata. What needs more is copied. */
 const HEAD_BYTES = 4096;
 const TAIL_BYTES = 16 * 1024;
@@ -100,7 +103,8 @@ export class MappedChannel {
     throw new DirectError('CONNECTION', `the gateway lets nobody map its memory (errno ${-memory})`, {
       doing: 'attach',
       todo: 'both must be on one machine and in one network namespace, of one user, or see direct.mapped.uids',
-      retriable: false,
+      // It was ended in the middle of that; another will be there.
+      retriable: connection.isClosed || ENDED.has(-memory),
     });
   }
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { Event } from './event.ts';
-import { PrefetchQueue } from './prefetch-queue.ts';
+import type { Awaiting } from './getter.ts';
+import { type EventSource, type FetchedBatch, PrefetchQueue } from './prefetch-queue.ts';
 import { type Range, rangesOf, type Selectable, type Selection } from './selection.ts';
 
 const ALL = (_: Selectable): Selection => 'all';
@@ -15,6 +16,7 @@ class SlowEvent {
   readonly offset: bigint;
   isAskedFor = false;
   arrive: () => void = () => undefined;
+  fail: (error: Error) => void = () => undefined;
 
   constructor(offset: number, size: number) {
     this.offset = BigInt(offset);
@@ -25,20 +27,37 @@ class SlowEvent {
     return rangesOf(selection, this.descriptor.size, () => 'test');
   }
 
-  select(): Promise<void> {
+  select(_ranges: unknown, _target: unknown, awaiting: Awaiting): void {
     this.isAskedFor = true;
-    return new Promise((resolve) => {
-      this.arrive = resolve;
-    });
+    this.arrive = () => awaiting.arrived(null);
+    this.fail = (error) => awaiting.failed(error);
   }
 }
 
 function queueOf(dataBytes: number, select = ALL, onRoom = () => {}): PrefetchQueue {
-  return new PrefetchQueue({ metadataBytes: 100, dataBytes }, select, undefined, onRoom);
+  return new PrefetchQueue({
+    limits: { metadataBytes: 100, dataBytes },
+    select,
+    broker: undefined,
+    onRoom,
+    onDamaged: (error) => {
+      throw error;
+    },
+  });
+}
+
+function sourceOf(next: () => Event | null, nextOffset = 0n): EventSource {
+  return { topic: 't', partition: 0, nextOffset, next };
+}
+
+/** Events of one batch. */
+function batchOf(events: readonly SlowEvent[], bytes: number, count = events.length): FetchedBatch {
+  const left = [...events] as unknown as Event[];
+  return { events: sourceOf(() => left.shift() ?? null, events[0]?.offset), count, bytes };
 }
 
 function push(queue: PrefetchQueue, event: SlowEvent, metadataBytes = 1): void {
-  queue.push(event as unknown as Event, metadataBytes);
+  queue.push([batchOf([event], metadataBytes)]);
 }
 
 describe('events that are fetched ahead', () => {
@@ -123,6 +142,89 @@ describe('events that are fetched ahead', () => {
       ),
       { numRuns: 100 },
     );
+  });
+
+  it('are made when it is their turn, and counted as what they were fetched as', async () => {
+    const queue = queueOf(0, () => 'none');
+    const events = Array.from({ length: 3000 }, (_, i) => new SlowEvent(i, 10));
+    let made = 0;
+    const batches = [events.slice(0, 1000), events.slice(1000, 1001), events.slice(1001)].map((some, i) => {
+      // One of which some records are not there.
+      const batch = batchOf(some, 500, i === 0 ? some.length + 250 : some.length);
+      const next = () => {
+        const event = batch.events.next();
+        if (event !== null) made++;
+        return event;
+      };
+      return { ...batch, events: sourceOf(next) };
+    });
+    queue.push(batches);
+    assert.equal(made, 1024);
+    assert.ok(queue.isFull);
+    for (let i = 0; i < 256; i++) assert.equal((await queue.take()).offset, BigInt(i));
+    assert.equal(made, 1024, 'it is not worth a request');
+    assert.equal((await queue.take()).offset, 256n);
+    assert.equal(made, 1024 + 257);
+    for (let i = 257; i < 3000; i++) assert.equal((await queue.take()).offset, BigInt(i));
+    assert.equal(queue.size, 0);
+    assert.ok(Math.abs(queue.metadataBytes) < 1e-6);
+    assert.equal(queue.head, undefined);
+  });
+
+  it('say where they are, made or not', async () => {
+    const queue = queueOf(0, () => 'none');
+    const where = { topic: 't', partition: 0 };
+    assert.equal(queue.firstOffset(where), null);
+    const events = Array.from({ length: 1100 }, (_, i) => new SlowEvent(i, 10));
+    const other = { topic: 't', partition: 1, nextOffset: 42n, next: () => null };
+    queue.push([batchOf(events, 5), { events: other, count: 1, bytes: 1 }]);
+    assert.deepEqual([queue.firstOffset(where), queue.firstOffset(other)], [0n, 42n]);
+    await queue.take();
+    assert.equal(queue.firstOffset(where), 1n);
+    assert.equal(queue.firstOffset({ topic: 'u', partition: 0 }), null);
+  });
+
+  it('come up to where what was fetched is damaged, and no further', async () => {
+    const errors: unknown[] = [];
+    const queue = new PrefetchQueue({
+      limits: { metadataBytes: 100, dataBytes: 0 },
+      select: () => 'none',
+      broker: undefined,
+      onRoom: () => undefined,
+      onDamaged: (error) => errors.push(error),
+    });
+    const left = [new SlowEvent(0, 1), new SlowEvent(1, 1)];
+    const damaged = new Error('damaged');
+    const next = () => {
+      const event = left.shift();
+      if (event === undefined) throw damaged;
+      return event as unknown as Event;
+    };
+    queue.push([{ events: sourceOf(next), count: 5, bytes: 5 }, batchOf([new SlowEvent(7, 1)], 1)]);
+    assert.equal((await queue.take()).offset, 0n);
+    assert.equal((await queue.take()).offset, 1n);
+    assert.equal(queue.head, undefined);
+    push(queue, new SlowEvent(8, 1));
+    assert.equal(queue.head, undefined);
+    assert.deepEqual(errors, [damaged]);
+    queue.clear();
+    push(queue, new SlowEvent(9, 1));
+    assert.equal((await queue.take()).offset, 9n);
+  });
+
+  it('reject what cannot be had, whether or not it is waited for, and go on with the next', async () => {
+    const queue = queueOf(100);
+    const events = [new SlowEvent(0, 1), new SlowEvent(1, 1), new SlowEvent(2, 1)];
+    for (const event of events) push(queue, event);
+    const waiting = queue.take();
+    events[0]!.fail(new Error('first'));
+    events[1]!.fail(new Error('second'));
+    events[2]!.arrive();
+    await assert.rejects(waiting, /first/);
+    assert.equal(queue.takeReady(), null);
+    await queue.head!.ready;
+    await assert.rejects(queue.take(), /second/);
+    assert.equal(queue.takeReady()!.offset, 2n);
   });
 
   it('reject what cannot be selected, and go on with the next', async () => {

@@ -1,24 +1,58 @@
 import type { DataBroker } from './consumer-options.ts';
+import type { AssignedPartition } from './consumer-protocol.ts';
 import { asDirectError } from './errors.ts';
 import type { Event } from './event.ts';
-import { type Selectable, type Selection, selectedBytes } from './selection.ts';
+import { Fifo } from './fifo.ts';
+import type { Awaiting } from './getter.ts';
+import { type EventSelector, selectedBytes } from './selection.ts';
 
-/** An event that was fetched and not pulled yet. */
-export interface Prefetched {
+/** An event that was fetched and not pulled yet. Most of them nobody waits for: they have no promise. */
+export class Prefetched implements Awaiting {
   readonly event: Event;
   readonly metadataBytes: number;
   /** Of its selected data; 0 before that was asked for. */
-  dataBytes: number;
-  /** Settles when the selected data is there; null before it was asked for, and when it was there at once. */
-  ready: Promise<void> | null;
+  dataBytes = 0;
   /** The selected data is there. */
-  isReady: boolean;
+  isReady = false;
+  #failure: Error | null = null;
+  #ready: Promise<void> | null = null;
+  #wake: () => void = () => undefined;
+
+  constructor(event: Event, metadataBytes: number) {
+    this.event = event;
+    this.metadataBytes = metadataBytes;
+  }
+
+  /** Resolves when the selected data is there, or cannot be had; see `pulled`. */
+  get ready(): Promise<void> {
+    if (this.isReady || this.#failure !== null) return Promise.resolve();
+    this.#ready ??= new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+    return this.#ready;
+  }
+
+  arrived(): void {
+    this.isReady = true;
+    this.#wake();
+  }
+
+  failed(error: Error): void {
+    this.#failure = error;
+    this.#wake();
+  }
+
+  /** The event with its data. @throws DirectError when that cannot be had */
+  pulled(): Event {
+    if (this.#failure !== null) throw this.#failure;
+    return this.event;
+  }
 }
 
-/** The places of entries that were taken are given back when they are so many, and more than those that wait. */
-const MOVE_AFTER = 1024;
+/** Events that are made, and their data asked for, ahead of who pulls: more would outlive the young generation, and their data the caches. */
+const MOST_AHEAD = 1024;
 
-/** Once the limit of data is reached, more is asked for below this share of it: requests are of several events then. */
+/** Once a limit is reached, more is asked for below this share of it: requests are of several events then. */
 const REFILL_BELOW = 0.75;
 
 export interface PrefetchLimits {
@@ -26,47 +60,62 @@ export interface PrefetchLimits {
   readonly dataBytes: number;
 }
 
+/** Events that were fetched, and are made when it is their turn. */
+export interface EventSource extends AssignedPartition {
+  /** The next event's, or one before it behind which there is no other. */
+  readonly nextOffset: bigint;
+  /** The next; null behind the last. Throws when what was fetched is not made of records. */
+  next(): Event | null;
+}
+
+/** Events of one batch. */
+export interface FetchedBatch {
+  readonly events: EventSource;
+  /** At most. */
+  readonly count: number;
+  readonly bytes: number;
+}
+
+export interface PrefetchQueueOptions {
+  readonly limits: PrefetchLimits;
+  /** See selectorOf. */
+  readonly select: EventSelector;
+  readonly broker: DataBroker | undefined;
+  /** More metadata should be fetched again. */
+  readonly onRoom: () => void;
+  /** What was fetched is not made of records: nothing comes behind it. */
+  readonly onDamaged: (error: unknown) => void;
+}
+
 /**
  * Events in the order in which they are pulled. Their selected data is asked for in this order too, while less than the limit of it is under way or
  * waits here: the first event's always, so that a pull never waits in vain.
  */
 export class PrefetchQueue {
-  readonly #limits: PrefetchLimits;
-  readonly #select: (event: Selectable) => Selection;
-  readonly #broker: DataBroker | undefined;
-  readonly #onRoom: () => void;
-  #entries: (Prefetched | undefined)[] = [];
-  /** Where the first is: taking it out of a long array would move all the others. */
-  #first = 0;
-  /** Entries before this one have had their data asked for. */
-  #started = 0;
+  readonly #options: PrefetchQueueOptions;
+  /** Those whose data was asked for. */
+  #entries = new Fifo<Prefetched>();
+  #batches = new Fifo<FetchedBatch>();
+  /** Of the first batch. */
+  #made = 0;
+  /** Events of the batches that are not made yet, at most. */
+  #unmade = 0;
   #metadataBytes = 0;
   #dataBytes = 0;
-  /** The limit of data was reached. */
+  /** A limit was reached. */
   #hasEnough = false;
+  #isDamaged = false;
 
-  /**
-   * @param select see selectorOf
-   * @param onRoom called when more metadata should be fetched again
-   */
-  constructor(
-    limits: PrefetchLimits,
-    select: (event: Selectable) => Selection,
-    broker: DataBroker | undefined,
-    onRoom: () => void,
-  ) {
-    this.#limits = limits;
-    this.#select = select;
-    this.#broker = broker;
-    this.#onRoom = onRoom;
+  constructor(options: PrefetchQueueOptions) {
+    this.#options = options;
   }
 
   get head(): Prefetched | undefined {
-    return this.#entries[this.#first];
+    return this.#entries.first;
   }
 
   get size(): number {
-    return this.#entries.length - this.#first;
+    return this.#entries.size + this.#unmade;
   }
 
   get metadataBytes(): number {
@@ -77,27 +126,39 @@ export class PrefetchQueue {
     return this.#dataBytes;
   }
 
+  /** Where the first event here of a partition is, or may be; null when there is none. */
+  firstOffset({ topic, partition }: AssignedPartition): bigint | null {
+    for (const { event } of this.#entries)
+      if (event.topic === topic && event.partition === partition) return event.offset;
+    for (const { events } of this.#batches)
+      if (events.topic === topic && events.partition === partition) return events.nextOffset;
+    return null;
+  }
+
   /** Whether no more metadata should be fetched: until half of it is taken, so that fetches are not for a few events each. */
   get isFull(): boolean {
-    return this.#metadataBytes > this.#limits.metadataBytes / 2;
+    return this.#metadataBytes > this.#options.limits.metadataBytes / 2;
   }
 
   /** Bytes of metadata that may be fetched. */
   get room(): number {
-    return Math.max(0, this.#limits.metadataBytes - this.#metadataBytes);
+    return Math.max(0, this.#options.limits.metadataBytes - this.#metadataBytes);
   }
 
-  push(event: Event, metadataBytes: number): void {
-    this.#entries.push({ event, metadataBytes, dataBytes: 0, ready: null, isReady: false });
-    this.#metadataBytes += metadataBytes;
+  push(batches: readonly FetchedBatch[]): void {
+    for (const batch of batches) {
+      this.#batches.push(batch);
+      this.#unmade += batch.count;
+      this.#metadataBytes += batch.bytes;
+    }
     this.#start();
   }
 
   /** Takes the first event. Rejects with a DirectError when its data cannot be had. */
   async take(): Promise<Event> {
-    const { ready, event } = this.#leave();
-    await ready;
-    return event;
+    const head = this.#leave();
+    if (!head.isReady) await head.ready;
+    return head.pulled();
   }
 
   /** The first event, taken, if its data is there; null otherwise. */
@@ -106,70 +167,94 @@ export class PrefetchQueue {
   }
 
   #leave(): Prefetched {
-    const head = this.#takeFirst();
+    const head = this.#entries.take()!;
     this.#metadataBytes -= head.metadataBytes;
     this.#dataBytes -= head.dataBytes;
     this.#start();
-    if (!this.isFull) this.#onRoom();
-    return head;
-  }
-
-  #takeFirst(): Prefetched {
-    const head = this.#entries[this.#first]!;
-    this.#entries[this.#first++] = undefined;
-    if (this.#first >= MOVE_AFTER && 2 * this.#first >= this.#entries.length) {
-      this.#entries = this.#entries.slice(this.#first);
-      this.#started -= this.#first;
-      this.#first = 0;
-    }
+    if (!this.isFull) this.#options.onRoom();
     return head;
   }
 
   /** Forgets everything; data that is under way still arrives where it was to go. */
   clear(): void {
-    this.#entries = [];
-    this.#first = 0;
-    this.#started = 0;
+    this.#entries = new Fifo();
+    this.#batches = new Fifo();
+    this.#made = 0;
+    this.#unmade = 0;
     this.#metadataBytes = 0;
     this.#dataBytes = 0;
     this.#hasEnough = false;
-    this.#onRoom();
+    this.#isDamaged = false;
+    this.#options.onRoom();
   }
 
   #start(): void {
-    const { dataBytes: limit } = this.#limits;
-    if (this.#dataBytes === 0 || this.#dataBytes < limit * REFILL_BELOW) this.#hasEnough = false;
-    while (!this.#hasEnough && this.#started < this.#entries.length) {
-      const entry = this.#entries[this.#started++]!;
-      entry.ready = this.#fill(entry);
+    const { dataBytes: limit } = this.#options.limits;
+    const isLow = this.#dataBytes === 0 || this.#dataBytes < limit * REFILL_BELOW;
+    if (isLow && this.#entries.size < MOST_AHEAD * REFILL_BELOW) this.#hasEnough = false;
+    while (!this.#hasEnough) {
+      const entry = this.#next();
+      if (entry === null) return;
+      this.#fill(entry);
       this.#dataBytes += entry.dataBytes;
-      this.#hasEnough = this.#dataBytes > 0 && this.#dataBytes >= limit;
-      if (entry.ready === null) entry.isReady = true;
-      else noteReady(entry, entry.ready);
+      const hasData = this.#dataBytes > 0 && this.#dataBytes >= limit;
+      this.#hasEnough = hasData || this.#entries.size >= MOST_AHEAD;
     }
   }
 
-  /** `dataBytes` is known when it returns; null: everything is there. */
-  #fill(entry: Prefetched): Promise<void> | null {
-    const { event } = entry;
+  /** Makes the next event, behind all others; null when there is none. */
+  #next(): Prefetched | null {
+    while (!this.#isDamaged) {
+      const batch = this.#batches.first;
+      if (batch === undefined) break;
+      const event = this.#make(batch);
+      if (event !== null) {
+        const entry = new Prefetched(event, batch.bytes / batch.count);
+        this.#entries.push(entry);
+        this.#made++;
+        this.#unmade--;
+        return entry;
+      }
+      if (!this.#isDamaged) this.#leaveBatch(batch);
+    }
+    return null;
+  }
+
+  /** It may have had fewer events than it could. */
+  #leaveBatch({ count, bytes }: FetchedBatch): void {
+    const missing = count - this.#made;
+    this.#unmade -= missing;
+    this.#metadataBytes -= (missing * bytes) / count;
+    this.#made = 0;
+    this.#batches.take();
+  }
+
+  #make({ events }: FetchedBatch): Event | null {
     try {
-      const ranges = event.rangesOf(this.#select(event), 'select');
-      if (ranges === null) return null;
-      entry.dataBytes = selectedBytes(ranges);
-      return event.select(ranges, this.#broker?.(event.metadata, event.descriptor, entry.dataBytes));
+      return events.next();
     } catch (error) {
-      return Promise.reject(
+      this.#isDamaged = true;
+      this.#options.onDamaged(error);
+      return null;
+    }
+  }
+
+  /** `dataBytes` is known when it returns. */
+  #fill(entry: Prefetched): void {
+    const { event } = entry;
+    const { select, broker } = this.#options;
+    try {
+      const ranges = event.rangesOf(select(event), 'select');
+      if (ranges === null) {
+        entry.isReady = true;
+        return;
+      }
+      entry.dataBytes = selectedBytes(ranges);
+      event.select(ranges, broker?.(event.metadata, event.descriptor, entry.dataBytes), entry);
+    } catch (error) {
+      entry.failed(
         asDirectError(error, `select data of ${event.topic}-${event.partition}`, 'INVALID_ARGUMENT'),
       );
     }
   }
-}
-
-function noteReady(entry: Prefetched, ready: Promise<void>): void {
-  ready.then(
-    () => {
-      entry.isReady = true;
-    },
-    () => undefined,
-  );
 }

@@ -1,5 +1,6 @@
 import { initProducerIdRequest } from '../protocol/generated/init-producer-id-request.ts';
 import { initProducerIdResponse } from '../protocol/generated/init-producer-id-response.ts';
+import { monotonicMs } from '../util/clock.ts';
 import type { Cluster } from './cluster.ts';
 import { CoordinatorLink } from './coordinator-link.ts';
 import { brokerError, DirectError } from './errors.ts';
@@ -15,13 +16,13 @@ export interface ProducerIdentity {
   readonly producerEpoch: number;
 }
 
-/** Tries an action again while its errors are retriable and time is left. */
+/** Tries an action again while its errors are retriable and time is left. @param deadline by `monotonicMs` */
 export async function withRetries<T>(deadline: number, action: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
       return await action();
     } catch (error) {
-      if (!(error instanceof DirectError && error.retriable) || Date.now() >= deadline) throw error;
+      if (!(error instanceof DirectError && error.retriable) || monotonicMs() >= deadline) throw error;
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
   }
@@ -29,7 +30,7 @@ export async function withRetries<T>(deadline: number, action: () => Promise<T>)
 
 /** An id of its own for an idempotent producer. */
 export function newIdentity(cluster: Cluster, doing: string, timeoutMs: number): Promise<ProducerIdentity> {
-  return withRetries(Date.now() + timeoutMs, async () => {
+  return withRetries(monotonicMs() + timeoutMs, async () => {
     const connection = await cluster.connection(-1, 'control');
     const { errorCode, producerId, producerEpoch } = await connection.call(
       initProducerIdRequest,
@@ -51,7 +52,7 @@ export function transactionalIdentity(
 ): Promise<ProducerIdentity> {
   const doing = `begin as transactional producer ${transactionalId}`;
   const coordinator = new CoordinatorLink(cluster, 'transaction', transactionalId, 'control');
-  return withRetries(Date.now() + timeoutMs, async () => {
+  return withRetries(monotonicMs() + timeoutMs, async () => {
     const { errorCode, producerId, producerEpoch } = await coordinator.call(
       initProducerIdRequest,
       initProducerIdResponse,

@@ -1,9 +1,9 @@
-import { overheadOf } from './batch-encoder.ts';
+import { addEvent } from './add-event.ts';
 import { BatchSender } from './batch-sender.ts';
 import type { Cluster } from './cluster.ts';
 import type { Consumer } from './consumer.ts';
 import { Delivery } from './delivery.ts';
-import { aborted, DirectError, unlessAborted } from './errors.ts';
+import { type Abortable, aborted, DirectError, unlessAborted } from './errors.ts';
 import type { PushResult } from './lane.ts';
 import { newIdentity } from './producer-identity.ts';
 import {
@@ -26,6 +26,7 @@ export interface PushOptions {
   partition?: number;
   /** Milliseconds since the epoch; now when absent. */
   timestamp?: number;
+  /** Takes the event back while it is not on its way: ABORTED. From then on the push ends as it ends. */
   signal?: AbortSignal;
 }
 
@@ -40,11 +41,11 @@ export interface Transaction {
    * What the consumer has acknowledged is committed with the transaction. It has to be a member of a group, with `commitEveryMs: 'transaction'`.
    * Rejects with FENCED when its partitions have gone to another member.
    */
-  sendOffsets(consumer: Consumer): Promise<void>;
-  /** Resolves when everything has taken effect. After a rejection it has to be aborted. */
-  commit(): Promise<void>;
-  /** Nothing of it takes effect. */
-  abort(): Promise<void>;
+  sendOffsets(consumer: Consumer, options?: Abortable): Promise<void>;
+  /** Resolves when everything has taken effect. After a rejection it has to be aborted. A signal ends the wait alone. */
+  commit(options?: Abortable): Promise<void>;
+  /** Nothing of it takes effect. A signal ends the wait alone. */
+  abort(options?: Abortable): Promise<void>;
 }
 
 /**
@@ -58,6 +59,8 @@ export class Producer {
   readonly #delivery: Delivery;
   /** Null: events are pushed outside transactions. */
   readonly #transactions: Transactions | null;
+  /** Pushes that wait for room. */
+  readonly #waiting = new Set<Promise<unknown>>();
   #closed = false;
 
   constructor(topic: TopicHandle, cluster: Cluster, pool: SharedPool, options: ProducerOptions) {
@@ -114,36 +117,41 @@ export class Producer {
     if (this.#closed) throw new DirectError('CLOSED', 'the producer is closed', { doing });
     if (options.signal?.aborted) throw aborted(doing, options.signal);
     const event = eventRecord(this.#topic.serialize(metadata), data, options, doing);
-    const partition = options.partition ?? this.#topic.select(metadata, event.key);
+    const partition = options.partition ?? this.#topic.selectPartition(metadata, event.key);
     if (!(Number.isInteger(partition) && partition >= 0 && partition < this.#topic.partitions))
       throw new DirectError('INVALID_ARGUMENT', `partition ${partition} of ${this.#topic.partitions}`, {
         doing,
       });
     this.#transactions?.touch();
-    const bytes = event.dataBytes + overheadOf(event);
-    const add = () =>
-      new Promise<PushResult>((resolve, reject) => {
-        this.#delivery.add(partition, { event, bytes, resolve, reject });
-      });
-    return this.#room.takeNow(bytes) ? add() : this.#room.take(bytes, doing, options.signal).then(add);
+    const add = () => addEvent(this.#delivery, partition, event, { signal: options.signal, doing });
+    if (this.#room.takeNow(event.bytes)) return add();
+    const added = this.#room.take(event.bytes, doing, options.signal).then(add);
+    const forget = () => this.#waiting.delete(added);
+    this.#waiting.add(added);
+    added.then(forget, forget);
+    return added;
   }
 
-  /** Resolves when all that was pushed before is acknowledged, or has failed. A signal ends the wait alone. */
-  flush({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
-    return unlessAborted(this.#flush(), `flush pushes to ${this.#topic.name}`, signal);
-  }
-
-  async #flush(): Promise<void> {
-    do await this.#delivery.flush();
-    while (this.#room.waiting > 0);
+  /**
+   * Resolves when all that was pushed before is acknowledged, or has failed; what is pushed meanwhile is not waited for. A signal ends the wait
+   * alone.
+   */
+  flush({ signal }: Abortable = {}): Promise<void> {
+    const flush = () => this.#delivery.flush([...this.#waiting]);
+    return unlessAborted(flush, `flush pushes to ${this.#topic.name}`, signal);
   }
 
   /**
    * Begins a transaction, one at a time: pushes belong to it until it ends. `transaction` does it for you. Needs `transactionalId`. Rejects with FENCED
    * when another producer has begun under the same id.
    */
-  async beginTransaction(): Promise<Transaction> {
+  beginTransaction({ signal }: Abortable = {}): Promise<Transaction> {
     const doing = `begin a transaction on ${this.#topic.name}`;
+    const begin = () => this.#begin(doing);
+    return unlessAborted(begin, doing, signal, (late) => void late.abort().catch(() => undefined));
+  }
+
+  async #begin(doing: string): Promise<Transaction> {
     if (this.#closed) throw new DirectError('CLOSED', 'the producer is closed', { doing });
     const transactions = this.#transactions;
     if (transactions === null)
@@ -157,6 +165,10 @@ export class Producer {
       if (ended) throw new DirectError('INVALID_ARGUMENT', 'the transaction has ended', { doing });
       return action();
     };
+    const end = async (action: () => Promise<void>) => {
+      await once(action);
+      ended = true;
+    };
     return {
       push: (metadata, data, options) => {
         const pushed = this.push(metadata, data, options);
@@ -164,26 +176,25 @@ export class Producer {
         pushed.catch((error: DirectError) => ended || transactions.fail(error));
         return pushed;
       },
-      sendOffsets: async (consumer) => once(() => transactions.sendOffsets(consumer)),
-      commit: async () => {
-        await once(() => this.#settled(() => transactions.commit()));
-        ended = true;
-      },
-      abort: async () => {
-        await once(() => transactions.abort());
-        ended = true;
-      },
+      sendOffsets: (consumer, { signal } = {}) =>
+        unlessAborted(async () => once(() => transactions.sendOffsets(consumer)), 'send offsets', signal),
+      commit: ({ signal } = {}) =>
+        unlessAborted(() => end(() => this.#settled(() => transactions.commit())), 'commit', signal),
+      abort: ({ signal } = {}) => unlessAborted(() => end(() => transactions.abort()), 'abort', signal),
     };
   }
 
   /**
    * Runs `work` in a transaction: commits when its promise resolves, aborts and rejects when it rejects or something pushed failed. Resolves to what
-   * `work` resolved to.
+   * `work` resolved to. A signal that says so before `work` resolves makes it abort.
    */
-  async transaction<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
-    const transaction = await this.beginTransaction();
+  async transaction<T>(
+    work: (transaction: Transaction) => Promise<T>,
+    { signal }: Abortable = {},
+  ): Promise<T> {
+    const transaction = await this.beginTransaction({ signal });
     try {
-      const result = await work(transaction);
+      const result = await unlessAborted(() => work(transaction), `produce to ${this.#topic.name}`, signal);
       await transaction.commit();
       return result;
     } catch (error) {
@@ -193,8 +204,14 @@ export class Producer {
     }
   }
 
-  /** Sends what was pushed, and takes no more. A transaction that is open is aborted. */
-  async close(): Promise<void> {
+  /** Sends what was pushed, and takes no more. A transaction that is open is aborted. A signal ends the wait alone. */
+  close({ signal }: Abortable = {}): Promise<void> {
+    const closing = this.#close();
+    closing.catch(() => undefined); // told to whoever waits
+    return unlessAborted(() => closing, `close a producer to ${this.#topic.name}`, signal);
+  }
+
+  async #close(): Promise<void> {
     this.#closed = true;
     if (this.#transactions?.isOpen) await this.#transactions.abort();
     await this.flush();

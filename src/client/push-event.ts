@@ -7,6 +7,12 @@ import type { EventData, PushOptions } from './producer.ts';
 /** Kafka's records and batches have less than 2 GiB. */
 const MAX_EVENT_BYTES = 2 ** 31 - 2 ** 20;
 
+/** An event that is to be pushed. */
+export interface PushedEvent extends EventRecord {
+  /** What it takes of a batch, at most. */
+  readonly bytes: number;
+}
+
 /**
  * An event as it goes out, with what is wrong found before it shares a batch with others.
  * @param metadata as the topic's serializer has written it
@@ -15,36 +21,42 @@ const MAX_EVENT_BYTES = 2 ** 31 - 2 ** 20;
 export function eventRecord(
   metadata: Uint8Array,
   data: EventData,
-  { key, headers, timestamp = Date.now() }: PushOptions,
+  options: PushOptions,
   doing: string,
-): EventRecord {
-  const invalid = (message: string) => new DirectError('INVALID_ARGUMENT', message, { doing });
+): PushedEvent {
+  const { key, headers, timestamp = Date.now() } = options;
   if (!(Number.isSafeInteger(timestamp) && timestamp >= 0))
-    throw invalid(`timestamp ${timestamp} is no number of milliseconds since the epoch`);
+    throw invalid(`timestamp ${timestamp} is no number of milliseconds since the epoch`, doing);
   const pieces = data === null ? null : piecesOf(data);
   if (pieces === undefined)
-    throw invalid('the data is no typed array, no buffer, and no list of typed arrays');
+    throw invalid('the data is no typed array, no buffer, and no list of typed arrays', doing);
   let dataBytes = 0;
-  for (const { byteLength } of pieces ?? []) dataBytes += byteLength;
+  if (pieces !== null) for (const { byteLength } of pieces) dataBytes += byteLength;
   const encoded: RecordHeader[] = [{ key: METADATA_HEADER, value: metadata }];
-  for (const [name, value] of Object.entries(headers ?? {})) {
-    if (name === METADATA_HEADER) throw invalid(`the header ${METADATA_HEADER} is for the metadata`);
-    encoded.push({
-      key: name,
-      value: bytesOf(value) ?? fail(invalid(`header ${name} is no text, and no bytes`)),
-    });
-  }
+  if (headers !== undefined) addHeaders(encoded, headers, doing);
   const keyBytes = key === undefined || key === null ? null : bytesOf(key);
-  if (keyBytes === undefined) throw invalid('the key is no text, and no bytes');
-  const event = { key: keyBytes, data: pieces, dataBytes, headers: encoded, timestamp };
-  const bytes = dataBytes + overheadOf(event);
+  if (keyBytes === undefined) throw invalid('the key is no text, and no bytes', doing);
+  const bytes = dataBytes + overheadOf(keyBytes, encoded);
   if (bytes > MAX_EVENT_BYTES)
-    throw invalid(`an event of ${bytes} bytes, a record of Kafka has ${MAX_EVENT_BYTES} at most`);
-  return event;
+    throw invalid(`an event of ${bytes} bytes, a record of Kafka has ${MAX_EVENT_BYTES} at most`, doing);
+  return { key: keyBytes, data: pieces, dataBytes, headers: encoded, timestamp, bytes };
 }
 
-function fail(error: Error): never {
-  throw error;
+function addHeaders(
+  encoded: RecordHeader[],
+  headers: NonNullable<PushOptions['headers']>,
+  doing: string,
+): void {
+  for (const [name, value] of Object.entries(headers)) {
+    if (name === METADATA_HEADER) throw invalid(`the header ${METADATA_HEADER} is for the metadata`, doing);
+    const bytes = bytesOf(value);
+    if (bytes === undefined) throw invalid(`header ${name} is no text, and no bytes`, doing);
+    encoded.push({ key: name, value: bytes });
+  }
+}
+
+function invalid(message: string, doing: string): DirectError {
+  return new DirectError('INVALID_ARGUMENT', message, { doing });
 }
 
 /** Undefined: it is neither text nor bytes. */

@@ -2,11 +2,16 @@ import { aborted, DirectError } from './errors.ts';
 
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
+interface Entry {
+  readonly bytes: number;
+  readonly enter: () => void;
+}
+
 /** The bytes that were pushed and are not acknowledged: pushes wait, first come first served, while there are too many. */
 export class PushRoom {
   readonly #maxBytes: number;
   readonly #maxBlockMs: number;
-  readonly #waiting: { bytes: number; enter: () => void }[] = [];
+  readonly #waiting: Entry[] = [];
   #bytes = 0;
 
   constructor(maxBytes: number, maxBlockMs: number) {
@@ -16,11 +21,6 @@ export class PushRoom {
 
   get bytes(): number {
     return this.#bytes;
-  }
-
-  /** Pushes that wait. */
-  get waiting(): number {
-    return this.#waiting.length;
   }
 
   /** Takes room if there is some, and nobody waits for it. */
@@ -41,16 +41,19 @@ export class PushRoom {
         action();
       };
       const entry = { bytes, enter: () => settle(resolve) };
-      const onAbort = () => settle(() => reject(aborted(doing, signal!)));
+      const fail = (error: DirectError) => {
+        settle(() => reject(error));
+        // Those behind it may want less.
+        this.#admit();
+      };
+      const onAbort = () => fail(aborted(doing, signal!));
       const onTimeout = () =>
-        settle(() =>
-          reject(
-            new DirectError('BUFFER_FULL', `no room for ${bytes} bytes in ${this.#maxBlockMs} ms`, {
-              doing,
-              todo: 'push less at a time, or raise maxBufferedBytes',
-              retriable: true,
-            }),
-          ),
+        fail(
+          new DirectError('BUFFER_FULL', `no room for ${bytes} bytes in ${this.#maxBlockMs} ms`, {
+            doing,
+            todo: 'push less at a time, or raise maxBufferedBytes',
+            retriable: true,
+          }),
         );
       const timer = setTimeout(onTimeout, Math.min(this.#maxBlockMs, MAX_TIMER_MS));
       signal?.addEventListener('abort', onAbort, { once: true });
@@ -60,6 +63,10 @@ export class PushRoom {
 
   give(bytes: number): void {
     this.#bytes -= bytes;
+    this.#admit();
+  }
+
+  #admit(): void {
     for (let next = this.#waiting[0]; next !== undefined && this.#fits(next.bytes); next = this.#waiting[0]) {
       this.#bytes += next.bytes;
       next.enter();

@@ -1,16 +1,20 @@
 import { ErrorCode } from '../protocol/errors.ts';
 import type { FetchResponsePartitionData } from '../protocol/generated/fetch-response.ts';
 import type { Cluster, Purpose } from './cluster.ts';
+import type { AssignedPartition } from './consumer-protocol.ts';
 import { brokerError, DirectError } from './errors.ts';
-import { Event, type EventOrigin } from './event.ts';
+import { type EventOrigin, FetchedEvents } from './event.ts';
 import { fetchRecords } from './fetch.ts';
 import { readFetched } from './fetched-batches.ts';
+import { SectionReader } from './fetched-record.ts';
 import type { Getter } from './getter.ts';
 import { type IsolationLevel, offsetsAt, type StartPosition } from './list-offsets.ts';
 import type { PrefetchQueue } from './prefetch-queue.ts';
 import type { TopicHandle } from './topic.ts';
 
 const RETRY_MS = 100;
+/** Answers in a row. */
+const MAX_DAMAGED = 5;
 const MIN_FETCH_BYTES = 64 * 1024;
 
 let nextFetcher = 1;
@@ -59,6 +63,14 @@ export class RecordFetcher {
     this.#options = options;
   }
 
+  /** Connects to the gateways that lead partitions, while it is found out where to begin. What is wrong is found again by who fetches. */
+  async connect(partitions: readonly AssignedPartition[]): Promise<void> {
+    const { cluster } = this.#options;
+    const nodes = await cluster.byLeader(partitions, (one) => one);
+    if (this.#closed) return;
+    await Promise.all([...nodes.keys()].map((node) => cluster.connection(node, this.#purpose)));
+  }
+
   /** Fetches until all of the partitions are revoked, or `close`. Rejects with a DirectError that another attempt would not mend. */
   async run(readings: readonly Reading[]): Promise<void> {
     const { cluster } = this.#options;
@@ -83,6 +95,7 @@ export class RecordFetcher {
 
   async #fetchFrom(node: number, readings: readonly Reading[]): Promise<void> {
     const sources = readings.map((reading) => ({ reading, origin: this.#originOf(node, reading) }));
+    let damaged = 0;
     for (;;) {
       const mine = sources.filter(({ reading }) => !reading.revoked);
       if (this.#closed || mine.length === 0) return;
@@ -93,11 +106,14 @@ export class RecordFetcher {
       }
       try {
         await this.#fetchOnce(node, mine);
+        damaged = 0;
         // Few events came, which somebody may wait for: they come first.
         if (queue.metadataBytes < MIN_FETCH_BYTES) await new Promise<void>((go) => process.nextTick(go));
       } catch (error) {
         if (this.#closed) return;
         if (!(error instanceof DirectError && error.retriable)) throw error;
+        // What is damaged in the log stays so.
+        if (error.code === 'CHECKSUM' && ++damaged >= MAX_DAMAGED) throw error;
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
     }
@@ -158,12 +174,19 @@ export class RecordFetcher {
   #accept({ reading, origin }: Source, data: FetchResponsePartitionData): void {
     const bytes = data.records as Uint8Array | null;
     if (bytes === null || bytes.byteLength === 0) return;
-    const { records, nextOffset } = readFetched(bytes, reading.fetchOffset, data.abortedTransactions ?? []);
+    const { fetchOffset: from } = reading;
+    const { sections, nextOffset } = readFetched(bytes, from, data.abortedTransactions ?? []);
     reading.fetchOffset = nextOffset;
     const { queue, onEvents } = this.#options;
-    const bytesEach = bytes.byteLength / records.length;
-    for (const record of records) queue.push(new Event(record, origin), bytesEach);
-    if (records.length > 0) onEvents();
+    queue.push(
+      sections.map((section) => ({
+        events: new FetchedEvents(section, from, origin),
+        // One of which compaction has left nothing has no records.
+        count: Math.max(1, section.count),
+        bytes: section.bytes.byteLength,
+      })),
+    );
+    if (sections.length > 0) onEvents();
   }
 
   /** The reference of one record again; null when it is gone. */
@@ -178,7 +201,8 @@ export class RecordFetcher {
     );
     const bytes = answer?.[1].records as Uint8Array | null | undefined;
     if (!bytes) return null;
-    const found = readFetched(bytes, offset, []).records.find((record) => record.offset === offset);
-    return found === undefined || found.referenced === null ? null : found.value;
+    const [section] = readFetched(bytes, offset, []).sections;
+    const found = section === undefined ? null : new SectionReader(section, offset).next();
+    return found?.offset === offset && found.referenced !== null ? found.value : null;
   }
 }

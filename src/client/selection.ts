@@ -1,18 +1,16 @@
+import {
+  type Condition,
+  type DataSelectorSpec,
+  type DeclarativeSelector,
+  dataSelectorProblem,
+  type Limits,
+  type Range,
+  type Selection,
+  type SelectorRule,
+} from '../protocol/forms/data-selector.ts';
 import { DirectError } from './errors.ts';
 
-/** A stretch of an event's data, or blocks of it at equal distances; sizes in bytes. */
-export interface Range {
-  readonly offset: number;
-  /** Of one block. */
-  readonly length: number;
-  /** Blocks; default 1. */
-  readonly count?: number;
-  /** From the start of one block to that of the next; default `length`. */
-  readonly stride?: number;
-}
-
-/** What is wanted of an event's data. The selected parts arrive one behind the other, in this order. */
-export type Selection = 'none' | 'all' | Range | readonly Range[];
+export type { Condition, DataSelectorSpec, DeclarativeSelector, Limits, Range, Selection, SelectorRule };
 
 /** `length` bytes from `offset` on. */
 export function slice(offset: number, length: number): Range {
@@ -86,16 +84,6 @@ export function copySelected(
   }
 }
 
-/** A selector that can be stored: the first rule whose `when` all holds decides; without one, `otherwise`. */
-export interface DeclarativeSelector {
-  readonly rules?: readonly {
-    /** Fields of the metadata (`a.b` for one within another) and what they must be equal to, or limits of a number. */
-    readonly when?: Readonly<Record<string, unknown>>;
-    readonly select: Selection;
-  }[];
-  readonly otherwise?: Selection;
-}
-
 /** Size of an event's data, and whether it travels with the metadata. */
 export interface DataDescriptor {
   readonly size: number;
@@ -111,22 +99,35 @@ export interface Selectable {
   readonly descriptor: DataDescriptor;
 }
 
-export function selectorOf(
-  selector: DataSelector | DeclarativeSelector | Selection,
-): (event: Selectable) => Selection {
+/** A selector in use. */
+export type EventSelector = (event: Selectable) => Selection;
+
+/** A selector that is a function, or none that is code. */
+export function selectorOf(selector: DataSelector | DeclarativeSelector | Selection): EventSelector {
   if (typeof selector === 'function') return ({ metadata, descriptor }) => selector(metadata, descriptor);
   if (typeof selector === 'string' || Array.isArray(selector) || 'offset' in selector)
     return () => selector as Selection;
   const { rules = [], otherwise = 'none' } = selector as DeclarativeSelector;
-  return ({ metadata }) => rules.find(({ when = {} }) => holds(metadata, when))?.select ?? otherwise;
+  return (event) => rules.find((rule) => applies(rule, event))?.select ?? otherwise;
 }
 
-function holds(metadata: unknown, when: Readonly<Record<string, unknown>>): boolean {
+/** @throws DirectError INVALID_ARGUMENT when it is neither a selector nor the specification of one */
+export function checkSelector(selector: DataSelectorSpec | DataSelector, doing: string): void {
+  const problem = typeof selector === 'function' ? null : dataSelectorProblem(selector);
+  if (problem !== null) throw new DirectError('INVALID_ARGUMENT', problem, { doing });
+}
+
+function applies({ when = {}, size = {} }: SelectorRule, event: Selectable): boolean {
+  if (!isWithin(event.descriptor.size, size)) return false;
   return Object.entries(when).every(([path, wanted]) => {
-    let value = metadata;
+    let value = event.metadata;
     for (const name of path.split('.')) value = (value as Record<string, unknown> | null | undefined)?.[name];
     if (typeof wanted !== 'object' || wanted === null) return value === wanted;
-    const { min, max } = wanted as { min?: number; max?: number };
-    return typeof value === 'number' && value >= (min ?? -Infinity) && value <= (max ?? Infinity);
+    if (Array.isArray(wanted)) return wanted.includes(value);
+    return typeof value === 'number' && isWithin(value, wanted as Limits);
   });
+}
+
+function isWithin(value: number, { min = -Infinity, max = Infinity }: Limits): boolean {
+  return value >= min && value <= max;
 }

@@ -5,12 +5,15 @@ import { directAttachRequest } from '../protocol/generated/direct-attach-request
 import { directAttachResponse } from '../protocol/generated/direct-attach-response.ts';
 import { directReleaseRequest } from '../protocol/generated/direct-release-request.ts';
 import { directReleaseResponse } from '../protocol/generated/direct-release-response.ts';
+import { monotonicMs } from '../util/clock.ts';
 import type { Connection } from './connection.ts';
 import { brokerError, DirectError } from './errors.ts';
 import { type FabricChoice, FabricPath } from './fabric-path.ts';
 import { MappedBuffer, MappedChannel } from './mapped-memory.ts';
 
 const GRANULE_BYTES = 4096;
+const WHAT_IS_SERVED =
+  'choose another path, or see direct.mapped.listeners, direct.shared.memory.enable and direct.fabric.enable of the gateway';
 const OFFER_TIMEOUT_MS = 5_000;
 /** Where many ask at the same time, some are turned away: they ask again after so long, twice as long each time. */
 const OFFER_RETRY_MS = 25;
@@ -21,14 +24,27 @@ class Chunk {
   readonly shared: SharedBuffer;
   /** Free ranges by their start, in order; neighbours are joined. */
   readonly #free: { start: number; length: number }[];
+  /** Those who have to know that it is gone. */
+  readonly #onDropped: (() => void)[] = [];
+  /** Others have registered it for good. */
+  isPinned = false;
 
   constructor(shared: SharedBuffer) {
     this.shared = shared;
     this.#free = [{ start: 0, length: shared.buffer.byteLength }];
   }
 
-  get isFree(): boolean {
-    return this.#free.length === 1 && this.#free[0]!.length === this.shared.buffer.byteLength;
+  get canBeDropped(): boolean {
+    const isFree = this.#free.length === 1 && this.#free[0]!.length === this.shared.buffer.byteLength;
+    return isFree && !this.isPinned;
+  }
+
+  onDropped(action: () => void): void {
+    this.#onDropped.push(action);
+  }
+
+  drop(): void {
+    for (const action of this.#onDropped) action();
   }
 
   /** The start of a range, or -1. */
@@ -147,6 +163,7 @@ export class SharedPool {
 
   async #grow(bytes: number, length: number): Promise<RegisteredBuffer | null> {
     const size = Math.max(length, this.#chunkBytes);
+    this.#dropUnused(this.#bytes + size - this.#maxBytes);
     if (this.#bytes + size > this.#maxBytes) return null;
     this.#bytes += size;
     try {
@@ -161,6 +178,19 @@ export class SharedPool {
       });
     }
     return this.#take(bytes, length);
+  }
+
+  /** Makes room for other pieces: those of which nothing is used go, with the last view of them. */
+  #dropUnused(bytes: number): void {
+    let left = bytes;
+    for (const [buffer, chunk] of this.#chunks) {
+      if (left <= 0) return;
+      if (!chunk.canBeDropped) continue;
+      this.#chunks.delete(buffer);
+      this.#bytes -= buffer.byteLength;
+      left -= buffer.byteLength;
+      chunk.drop();
+    }
   }
 }
 
@@ -233,7 +263,8 @@ export class ClientAttachment {
     for (;;) {
       const request = { transports, provider: fabric.provider ?? '' };
       const answer = await connection.call(directAttachRequest, directAttachResponse, request, { doing });
-      if (answer.errorCode !== 0) throw brokerError(answer.errorCode, answer.errorMessage, doing);
+      if (answer.errorCode !== 0)
+        throw brokerError(answer.errorCode, answer.errorMessage, doing, WHAT_IS_SERVED);
       const attachment = new ClientAttachment(connection, answer);
       attachment.#isFabricNamed = wanted === 'fabric';
       try {
@@ -284,14 +315,26 @@ export class ClientAttachment {
     }
     let region = this.#regions.get(chunk);
     if (region === undefined) {
-      const { shared } = chunk as Chunk;
-      region = this.#fabric === null ? this.#offer(shared) : this.#publish(this.#fabric, shared);
+      region = this.#register(chunk as Chunk);
       this.#regions.set(chunk, region);
       region.then(
         (number) => this.#regions.set(chunk, number),
         () => this.#regions.delete(chunk),
       );
     }
+    return region;
+  }
+
+  async #register(chunk: Chunk): Promise<number> {
+    if (this.#fabric !== null) {
+      chunk.isPinned = true;
+      return this.#publish(this.#fabric, chunk.shared);
+    }
+    const region = await this.#offer(chunk.shared);
+    chunk.onDropped(() => {
+      this.#regions.delete(chunk);
+      void this.#release([region]);
+    });
     return region;
   }
 
@@ -305,13 +348,13 @@ export class ClientAttachment {
   }
 
   async #offer(shared: SharedBuffer): Promise<number> {
-    const deadline = Date.now() + OFFER_TIMEOUT_MS;
+    const deadline = monotonicMs() + OFFER_TIMEOUT_MS;
     for (let attempt = 0; ; attempt++) {
       const answer = await offerSharedBuffer(this.#socketName, this.#token, shared, OFFER_TIMEOUT_MS);
       if (answer >= 0) return answer;
       const isTurnedAway = -answer === constants.errno.EAGAIN;
       const waitMs = OFFER_RETRY_MS * 2 ** attempt * (0.5 + Math.random());
-      if (isTurnedAway && attempt < OFFER_RETRIES && Date.now() + waitMs < deadline) {
+      if (isTurnedAway && attempt < OFFER_RETRIES && monotonicMs() + waitMs < deadline) {
         await new Promise((resolve) => setTimeout(resolve, waitMs));
         continue;
       }

@@ -1,3 +1,5 @@
+import { monotonicMs } from '../util/clock.ts';
+
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
@@ -7,12 +9,12 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 export class Silence {
   readonly #heardAt: () => number;
   readonly #onSilence: () => void;
-  readonly #sinceMs = Date.now();
+  readonly #sinceMs = monotonicMs();
   #allowedMs: number;
   #timer: NodeJS.Timeout;
   #over = false;
 
-  /** @param heardAt when something came last, in milliseconds since the epoch */
+  /** @param heardAt when something came last, by `monotonicMs` */
   constructor(allowedMs: number, heardAt: () => number, onSilence: () => void) {
     this.#allowedMs = allowedMs;
     this.#heardAt = heardAt;
@@ -37,7 +39,7 @@ export class Silence {
 
   #look(): void {
     if (this.#over) return;
-    const quietMs = Date.now() - Math.max(this.#sinceMs, this.#heardAt());
+    const quietMs = monotonicMs() - Math.max(this.#sinceMs, this.#heardAt());
     if (quietMs >= this.#allowedMs) this.#onSilence();
     else this.#timer = this.#start(this.#allowedMs - quietMs);
   }

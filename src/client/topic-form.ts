@@ -1,43 +1,23 @@
 import { decode as decodeMessagePack, encode as encodeMessagePack } from '@msgpack/msgpack';
 import { Ajv } from 'ajv';
-import avro from 'avsc';
+import type { CustomSpec, ModuleSpec } from '../protocol/forms/named-code.ts';
+import {
+  FORM_CONFIGS,
+  FORM_PARTS,
+  type FormPart,
+  formProblem,
+  formTextProblem,
+  type PartitionSelectorSpec,
+  type SerializerSpec,
+  type TopicForm,
+  type ValidatorSpec,
+} from '../protocol/forms/topic-form.ts';
+import { avroSerializer, avroValidator } from './avro-form.ts';
 import { DirectError } from './errors.ts';
+import { type FormCode, isCode } from './form-code.ts';
 import { partitionOfKey } from './murmur2.ts';
 
-/** What the metadata of an event has to be. */
-export type ValidatorSpec =
-  | { readonly type: 'none' }
-  | { readonly type: 'json-schema'; readonly schema: object }
-  | { readonly type: 'avro'; readonly schema: object | string }
-  /** One that the application has registered: `ClientOptions.custom`. */
-  | { readonly type: 'custom'; readonly name: string };
-
-/** The form of metadata on the wire. Avro: all versions of the schema, the newest last; it is what events are read as. */
-export type SerializerSpec =
-  | { readonly type: 'json' }
-  | { readonly type: 'msgpack' }
-  /** Metadata is a Uint8Array. */
-  | { readonly type: 'raw' }
-  | { readonly type: 'avro'; readonly schemas: readonly (object | string)[] }
-  | { readonly type: 'custom'; readonly name: string };
-
-/** How the partition of an event is chosen when the push does not say. */
-export type PartitionSelectorSpec =
-  /** By the key as Kafka's producers do it; in turn without one. */
-  | { readonly type: 'key' }
-  | { readonly type: 'round-robin' }
-  /** By the hash of a field of the metadata: `a.b` for a field within one. */
-  | { readonly type: 'field'; readonly field: string }
-  /** Each push has to say. */
-  | { readonly type: 'explicit' }
-  | { readonly type: 'custom'; readonly name: string };
-
-/** What an application adds; topics name it, and every client that uses them has to have it. Topics never bring code. */
-export interface CustomForms {
-  readonly validators?: Readonly<Record<string, (metadata: unknown) => string | null>>;
-  readonly serializers?: Readonly<Record<string, Serializer>>;
-  readonly partitionSelectors?: Readonly<Record<string, PartitionSelector>>;
-}
+export { FORM_CONFIGS, type PartitionSelectorSpec, type SerializerSpec, type TopicForm, type ValidatorSpec };
 
 export interface Serializer {
   serialize(metadata: unknown): Uint8Array;
@@ -50,51 +30,56 @@ export type PartitionSelector = (metadata: unknown, key: Uint8Array | null, part
 /** Returns what is wrong with the metadata, or null. */
 export type Validator = (metadata: unknown) => string | null;
 
-const MAX_AVRO_VERSIONS = 255;
+/** Parts of a form that are no code. */
+type BuiltIn<Spec> = Exclude<Spec, CustomSpec | ModuleSpec>;
 
-function unknownCustom(kind: string, name: string): DirectError {
-  return new DirectError(
-    'INVALID_ARGUMENT',
-    `the topic has the custom ${kind} "${name}", which is not registered`,
-    {
-      doing: 'open a topic',
-      todo: `give it in the client's options: custom.${kind}s`,
-    },
-  );
+/** A form in use. */
+export interface OpenForm {
+  readonly validate: Validator;
+  readonly serializer: Serializer;
+  /** Null: each push has to say. */
+  readonly selectPartition: PartitionSelector | null;
 }
 
-export function validatorOf(spec: ValidatorSpec, custom: CustomForms): Validator {
+/** Rejects with a DirectError when a part of it cannot be used here: INVALID_ARGUMENT, or MODULE. */
+export async function openForm(form: TopicForm, code: FormCode, doing: string): Promise<OpenForm> {
+  const { validator, serializer, partitionSelector } = form;
+  return {
+    validate: isCode(validator) ? await code.find('validator', validator, doing) : validatorOf(validator),
+    serializer: isCode(serializer)
+      ? await code.find('serializer', serializer, doing)
+      : serializerOf(serializer),
+    selectPartition: isCode(partitionSelector)
+      ? await code.find('partitionSelector', partitionSelector, doing)
+      : partitionSelectorOf(partitionSelector),
+  };
+}
+
+export function validatorOf(spec: BuiltIn<ValidatorSpec>): Validator {
   switch (spec.type) {
     case 'none':
       return () => null;
-    case 'json-schema': {
-      const ajv = new Ajv({ strict: false });
-      const check = ajv.compile(spec.schema);
-      return (metadata) => (check(metadata) ? null : ajv.errorsText(check.errors, { dataVar: 'metadata' }));
-    }
-    case 'avro': {
-      const type = avroType(spec.schema);
-      return (metadata) => avroProblem(type, metadata);
-    }
-    case 'custom': {
-      const validator = custom.validators?.[spec.name];
-      if (validator === undefined) throw unknownCustom('validator', spec.name);
-      return validator;
-    }
+    case 'json-schema':
+      return jsonSchemaValidator(spec.schema);
+    case 'avro':
+      return avroValidator(spec.schema);
   }
 }
 
-function avroProblem(type: avro.Type, metadata: unknown): string | null {
-  let problem: string | null = null;
-  type.isValid(metadata, {
-    errorHook: (path, value) => {
-      problem ??= `${path.join('.') || 'metadata'} is ${JSON.stringify(value)}, which the schema does not allow`;
-    },
-  });
-  return problem;
+function jsonSchemaValidator(schema: object): Validator {
+  const ajv = new Ajv({ strict: false });
+  try {
+    const check = ajv.compile(schema);
+    return (metadata) => (check(metadata) ? null : ajv.errorsText(check.errors, { dataVar: 'metadata' }));
+  } catch (cause) {
+    throw new DirectError('INVALID_ARGUMENT', `not a JSON Schema (${(cause as Error).message})`, {
+      doing: 'read a schema',
+      cause,
+    });
+  }
 }
 
-export function serializerOf(spec: SerializerSpec, custom: CustomForms): Serializer {
+export function serializerOf(spec: BuiltIn<SerializerSpec>): Serializer {
   switch (spec.type) {
     case 'json':
       return {
@@ -118,80 +103,11 @@ export function serializerOf(spec: SerializerSpec, custom: CustomForms): Seriali
       };
     case 'avro':
       return avroSerializer(spec.schemas);
-    case 'custom': {
-      const serializer = custom.serializers?.[spec.name];
-      if (serializer === undefined) throw unknownCustom('serializer', spec.name);
-      return serializer;
-    }
-  }
-}
-
-/** One byte says which version of the schema follows; older ones are read by avsc's resolvers. */
-function avroSerializer(schemas: readonly (object | string)[]): Serializer {
-  const types = schemas.map(avroType);
-  const newest = types[types.length - 1]!;
-  const resolvers = types.map((type) => (type === newest ? undefined : newest.createResolver(type)));
-  return {
-    serialize(metadata) {
-      const problem = avroProblem(newest, metadata);
-      if (problem !== null) throw new DirectError('INVALID_METADATA', problem, { doing: 'push' });
-      return Buffer.concat([Buffer.from([types.length - 1]), newest.toBuffer(metadata)]);
-    },
-    deserialize(bytes) {
-      const version = bytes[0] ?? 255;
-      if (version >= types.length)
-        throw new DirectError(
-          'INVALID_METADATA',
-          `it has version ${version} of the schema, ${types.length} are known`,
-          {
-            doing: 'read metadata',
-            todo: 'open the topic again: its schema has evolved',
-          },
-        );
-      const rest = Buffer.from(bytes.buffer, bytes.byteOffset + 1, bytes.byteLength - 1);
-      return newest.fromBuffer(rest, resolvers[version]);
-    },
-  };
-}
-
-function avroType(schema: object | string): avro.Type {
-  try {
-    return avro.Type.forSchema(schema as avro.Schema);
-  } catch (cause) {
-    throw new DirectError('INVALID_ARGUMENT', `not an Avro schema (${(cause as Error).message})`, {
-      doing: 'read a schema',
-      cause,
-    });
-  }
-}
-
-/** @throws DirectError when data written with the versions before cannot be read as the newest */
-export function checkEvolution(schemas: readonly (object | string)[]): void {
-  if (schemas.length === 0 || schemas.length > MAX_AVRO_VERSIONS)
-    throw new DirectError('INVALID_ARGUMENT', `${schemas.length} versions of a schema`, {
-      doing: 'evolve a schema',
-    });
-  try {
-    avroSerializer(schemas);
-  } catch (cause) {
-    if (cause instanceof DirectError) throw cause;
-    throw new DirectError(
-      'INVALID_ARGUMENT',
-      `older events could not be read (${(cause as Error).message})`,
-      {
-        doing: 'evolve a schema',
-        todo: 'give new fields defaults, and keep the types of those that stay',
-        cause,
-      },
-    );
   }
 }
 
 /** @returns null for `explicit` */
-export function partitionSelectorOf(
-  spec: PartitionSelectorSpec,
-  custom: CustomForms,
-): PartitionSelector | null {
+export function partitionSelectorOf(spec: BuiltIn<PartitionSelectorSpec>): PartitionSelector | null {
   let next = 0;
   const inTurn = (partitions: number) => next++ % partitions;
   switch (spec.type) {
@@ -212,11 +128,6 @@ export function partitionSelectorOf(
           : partitionOfKey(Buffer.from(String(value)), partitions);
       };
     }
-    case 'custom': {
-      const selector = custom.partitionSelectors?.[spec.name];
-      if (selector === undefined) throw unknownCustom('partitionSelector', spec.name);
-      return selector;
-    }
   }
 }
 
@@ -226,98 +137,43 @@ function textOf(bytes: Uint8Array): string {
   ).toString();
 }
 
-/** The topic configs that hold a topic's form. */
-export const FORM_CONFIGS = {
-  validator: 'direct.validator',
-  serializer: 'direct.serializer',
-  partitionSelector: 'direct.partition.selector',
-} as const;
-
-export interface TopicForm {
-  readonly validator: ValidatorSpec;
-  readonly serializer: SerializerSpec;
-  readonly partitionSelector: PartitionSelectorSpec;
-}
-
 const DEFAULTS: TopicForm = {
   validator: { type: 'none' },
   serializer: { type: 'json' },
   partitionSelector: { type: 'key' },
 };
 
-/** The types of each part of a form, with the fields that they need and the types of those. */
-const TYPES: Readonly<Record<keyof TopicForm, Readonly<Record<string, Readonly<Record<string, string>>>>>> = {
-  validator: {
-    none: {},
-    'json-schema': { schema: 'object' },
-    avro: { schema: 'object or string' },
-    custom: { name: 'string' },
-  },
-  serializer: { json: {}, msgpack: {}, raw: {}, avro: { schemas: 'list' }, custom: { name: 'string' } },
-  partitionSelector: {
-    key: {},
-    'round-robin': {},
-    field: { field: 'string' },
-    explicit: {},
-    custom: { name: 'string' },
-  },
-};
-
 /** @throws DirectError INVALID_ARGUMENT when a part of a form is none: it would be stored, and no client could open the topic */
 export function checkForm(form: Partial<TopicForm>, doing: string): void {
-  for (const part of Object.keys(TYPES) as (keyof TopicForm)[]) {
-    const spec: unknown = form[part];
-    if (spec === undefined) continue;
-    const types = TYPES[part];
-    const isObject = typeof spec === 'object' && spec !== null;
-    const { type, ...fields } = (isObject ? spec : {}) as { type?: unknown } & Record<string, unknown>;
-    const needed = typeof type === 'string' && Object.hasOwn(types, type) ? types[type] : undefined;
-    if (needed === undefined)
-      throw new DirectError('INVALID_ARGUMENT', `${part} ${JSON.stringify(spec)} is none`, {
-        doing,
-        todo: `give an object with a type: ${Object.keys(types).join(', ')}`,
-      });
-    for (const [field, kind] of Object.entries(needed))
-      if (!isOf(kind, fields[field]))
-        throw new DirectError('INVALID_ARGUMENT', `${part} of type ${type} needs "${field}" (${kind})`, {
-          doing,
-        });
+  for (const part of FORM_PARTS) {
+    const problem = form[part] === undefined ? null : formProblem(part, form[part]);
+    if (problem !== null) throw new DirectError('INVALID_ARGUMENT', problem, { doing });
   }
 }
 
-function isOf(kind: string, value: unknown): boolean {
-  if (kind === 'list') return Array.isArray(value);
-  if (value === null || Array.isArray(value)) return false;
-  return kind.split(' or ').includes(typeof value);
-}
-
-/** The form that a topic's configs describe. */
-export function formOfConfigs(configs: ReadonlyMap<string, string | null>): TopicForm {
-  const read = <T>(name: string, fallback: T): T => {
-    const text = configs.get(name);
-    if (!text) return fallback;
-    try {
-      return JSON.parse(text) as T;
-    } catch (cause) {
-      throw new DirectError('INVALID_ARGUMENT', `the topic’s ${name} is no JSON`, {
-        doing: 'open a topic',
-        cause,
+/** The form that a topic's configs describe. @throws DirectError INVALID_ARGUMENT when they describe none */
+export function formOfConfigs(configs: ReadonlyMap<string, string | null>, doing: string): TopicForm {
+  const read = <Part extends FormPart>(part: Part): TopicForm[Part] => {
+    const text = configs.get(FORM_CONFIGS[part]) ?? '';
+    const problem = formTextProblem(part, text);
+    if (problem !== null)
+      throw new DirectError('INVALID_ARGUMENT', `${FORM_CONFIGS[part]}: ${problem}`, {
+        doing,
+        todo: 'set the config anew: `kafabric configs set`',
       });
-    }
+    return text.trim() === '' ? DEFAULTS[part] : (JSON.parse(text) as TopicForm[Part]);
   };
-  const form = {
-    validator: read(FORM_CONFIGS.validator, DEFAULTS.validator),
-    serializer: read(FORM_CONFIGS.serializer, DEFAULTS.serializer),
-    partitionSelector: read(FORM_CONFIGS.partitionSelector, DEFAULTS.partitionSelector),
+  return {
+    validator: read('validator'),
+    serializer: read('serializer'),
+    partitionSelector: read('partitionSelector'),
   };
-  checkForm(form, 'open a topic');
-  return form;
 }
 
 /** What has to be configured for a form. */
 export function configsOfForm(form: Partial<TopicForm>): Record<string, string> {
   const configs: Record<string, string> = {};
-  for (const key of ['validator', 'serializer', 'partitionSelector'] as const)
-    if (form[key] !== undefined) configs[FORM_CONFIGS[key]] = JSON.stringify(form[key]);
+  for (const part of FORM_PARTS)
+    if (form[part] !== undefined) configs[FORM_CONFIGS[part]] = JSON.stringify(form[part]);
   return configs;
 }

@@ -2,6 +2,7 @@ import { endTxnRequest } from '../protocol/generated/end-txn-request.ts';
 import { endTxnResponse } from '../protocol/generated/end-txn-response.ts';
 import { txnOffsetCommitRequest } from '../protocol/generated/txn-offset-commit-request.ts';
 import { txnOffsetCommitResponse } from '../protocol/generated/txn-offset-commit-response.ts';
+import { monotonicMs } from '../util/clock.ts';
 import type { Cluster } from './cluster.ts';
 import type { OffsetsToCommit } from './consumer.ts';
 import { CoordinatorLink } from './coordinator-link.ts';
@@ -121,7 +122,7 @@ export class Transactions {
     const coordinator = new CoordinatorLink(cluster, 'group', groupId, 'control');
     const topics = offsetTopics(offsets);
     this.#isTouched = true;
-    await withRetries(Date.now() + timeoutMs, async () => {
+    await withRetries(monotonicMs() + timeoutMs, async () => {
       const answer = await coordinator.call(
         txnOffsetCommitRequest,
         txnOffsetCommitResponse,
@@ -143,7 +144,7 @@ export class Transactions {
   /** Rejects, and leaves the transaction open to be aborted, when something of it failed. */
   async commit(): Promise<void> {
     this.#beginsToEnd();
-    await this.#options.delivery.flush();
+    await this.#options.delivery.idle();
     if (this.#failure !== null) {
       this.#state = 'open';
       throw this.#failure;
@@ -163,7 +164,7 @@ export class Transactions {
     this.#beginsToEnd();
     const { delivery } = this.#options;
     delivery.abandon(new DirectError('ABORTED', 'the transaction was aborted', { doing: this.#doing }));
-    await delivery.flush();
+    await delivery.idle();
     try {
       await this.#end(false);
     } catch (error) {
@@ -189,7 +190,7 @@ export class Transactions {
       const { transactionalId, timeoutMs } = this.#options;
       const doing = `${committed ? 'commit' : 'abort'} a transaction of ${transactionalId}`;
       try {
-        this.#identity = await withRetries(Date.now() + timeoutMs, async () => {
+        this.#identity = await withRetries(monotonicMs() + timeoutMs, async () => {
           const { errorCode, producerId, producerEpoch } = await this.#coordinator.call(
             endTxnRequest,
             endTxnResponse,

@@ -5,6 +5,7 @@ import {
   brokerDefinitionsByName,
   type ConfigDefinition,
 } from './definitions/index.ts';
+import type { ListenerTlsConfig } from './listener-tls.ts';
 import type { AdvertisedListener, HttpAddress, Listener } from './listeners.ts';
 import type { S3Config } from './s3.ts';
 import type { ConfigSource, Setting } from './sources.ts';
@@ -33,6 +34,8 @@ export interface ResolvedConfig {
   readonly defaultDataDirectory: string;
   readonly listeners: readonly Listener[];
   readonly advertisedListeners: readonly AdvertisedListener[];
+  /** Of the listeners that speak TLS; null: none does. */
+  readonly listenerTls: ListenerTlsConfig | null;
   /** Where metrics and health are served; null: nowhere. */
   readonly metricsListener: HttpAddress | null;
   /** Sentences about settings that are accepted but deserve attention. */

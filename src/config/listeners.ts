@@ -1,11 +1,14 @@
 import { splitList } from './value.ts';
 
+const SERVED = ['PLAINTEXT', 'SSL', 'DIRECT', 'DIRECT_SSL'] as const;
+type ServedProtocol = (typeof SERVED)[number];
+
 /** One entry of `listeners`. */
 export interface Listener {
   /** Upper case, as Kafka normalizes it. */
   readonly name: string;
-  /** DIRECT: Kafka's protocol, but large values come as references. */
-  readonly protocol: 'PLAINTEXT' | 'DIRECT';
+  /** DIRECT: Kafka's protocol, but large values come as references. SSL: over TLS. */
+  readonly protocol: ServedProtocol;
   /** Empty for every interface. */
   readonly host: string;
   /** 0 for a free port. */
@@ -28,7 +31,19 @@ export interface HttpAddress {
 }
 
 const ENDPOINT = /^([A-Za-z0-9_-]+):\/\/(?:\[([0-9A-Fa-f:.%]*)\]|([^[\]/:]*)):(-?\d+)$/;
-const PROTOCOLS = ['PLAINTEXT', 'SSL', 'SASL_PLAINTEXT', 'SASL_SSL', 'DIRECT'];
+const PROTOCOLS: readonly string[] = [...SERVED, 'SASL_PLAINTEXT', 'SASL_SSL'];
+
+export function isDirect({ protocol }: Listener): boolean {
+  return protocol.startsWith('DIRECT');
+}
+
+export function speaksTls({ protocol }: Listener): boolean {
+  return protocol.endsWith('SSL');
+}
+
+function isServed(protocol: string): protocol is ServedProtocol {
+  return (SERVED as readonly string[]).includes(protocol);
+}
 
 /** Hosts that mean "every interface" and that no client can connect to. */
 function isWildcardHost(host: string): boolean {
@@ -81,9 +96,9 @@ export function parseListeners(
         `no security protocol is defined for listener ${endpoint.name} in listener.security.protocol.map`,
       );
     }
-    if (protocol !== 'PLAINTEXT' && protocol !== 'DIRECT') {
+    if (!isServed(protocol)) {
       throw new Error(
-        `security protocol ${protocol} of listener ${endpoint.name} is not served by this version, PLAINTEXT and DIRECT are`,
+        `security protocol ${protocol} of listener ${endpoint.name} is not served by this version, ${SERVED.join(', ')} are`,
       );
     }
     for (const other of listeners) {

@@ -185,7 +185,13 @@ describe('loadConfig', () => {
       refusal('listeners=INSIDE://h:9092')!,
       /no security protocol is defined for listener INSIDE/,
     );
-    assert.match(refusal('listeners=SSL://h:9092')!, /SSL of listener SSL is not served/);
+    for (const protocol of ['SASL_SSL', 'SASL_PLAINTEXT'])
+      assert.match(
+        refusal(`listeners=${protocol}://h:9092`)!,
+        new RegExp(
+          `${protocol} of listener ${protocol} is not served by this version, PLAINTEXT, SSL, DIRECT,`,
+        ),
+      );
     assert.match(refusal('listeners=PLAINTEXT://h:1,PLAINTEXT://h:2')!, /different name/);
     assert.match(refusal('listeners=')!, /at least one listener/);
     assert.match(
@@ -200,6 +206,37 @@ describe('loadConfig', () => {
     assert.equal(problemsOf({ text: `${mapped}DIRECT` }).length, 0);
     assert.match(refusal(`${mapped}DIRECT\ndirect.shared.memory.enable=false`)!, /needs direct\.shared/);
     assert.match(refusal(`${mapped}PLAINTEXT`)!, /PLAINTEXT is no listener of protocol DIRECT/);
+  });
+
+  it('wants certificates where a listener speaks TLS, and nothing that it would have to pass over', () => {
+    const refusal = (text: string) => problemsOf({ text })?.join('\n') ?? '';
+    const needed = 'listeners=IN://:9094\nlistener.security.protocol.map=IN:DIRECT_SSL\n';
+    assert.match(refusal(needed), /ssl\.keystore\.location.*needs the PEM file/);
+    const enough = `${needed}ssl.keystore.location=a.crt,a.key\n`;
+    const { listenerTls } = loadConfig(input({ text: enough })).resolved;
+    assert.deepEqual(listenerTls, {
+      ...{ keystore: ['a.crt', 'a.key'], keyPassword: '', truststore: null },
+      ...{ clientAuth: 'none', allowsVersion12: true },
+    });
+    for (const [line, message] of [
+      ['ssl.keystore.type=JKS', /only PEM is read/],
+      ['ssl.keystore.key=x', /not both/],
+      ['ssl.client.auth=required', /needs ssl\.truststore\.location/],
+      ['ssl.enabled.protocols=TLSv1.1,TLSv1.3', /TLSv1\.1 is not spoken/],
+      ['ssl.enabled.protocols=TLSv1.2', /name it/],
+      ['ssl.cipher.suites=NULL', /must not do without/],
+      ['listener.name.in.ssl.client.auth=required', /no TLS settings of their own/],
+    ] as const)
+      assert.match(refusal(`${enough}${line}`), message, line);
+    const inline = `${needed}ssl.keystore.certificate.chain=c\nssl.keystore.key=k\nssl.truststore.certificates=t\nssl.client.auth=required`;
+    const resolved = loadConfig(input({ text: inline })).resolved;
+    assert.deepEqual(resolved.listenerTls?.keystore, { chain: 'c', key: 'k' });
+    assert.deepEqual(resolved.warnings, [], 'those who come have to authenticate');
+    // Without such a listener they are a Kafka configuration as it is.
+    assert.equal(
+      loadConfig(input({ text: 'ssl.keystore.type=JKS\nssl.cipher.suites=NULL' })).resolved.listenerTls,
+      null,
+    );
   });
 
   it('understands IPv6 and mapped listener names', () => {

@@ -3,6 +3,7 @@ import { brokerDefinitionsByName } from './definitions/index.ts';
 import { type ConfigProblem, ConfigurationError, closestName } from './errors.ts';
 import { isInheritedKey } from './inherited.ts';
 import { KafabricConfig } from './kafabric-config.ts';
+import { objectionToIgnoring } from './listener-tls.ts';
 import { resolve } from './resolve.ts';
 import { type Setting, settingFromOverride, settingsFromEnvironment, settingsFromFile } from './sources.ts';
 import { describeAllowed, parseValue } from './value.ts';
@@ -27,9 +28,16 @@ const brokerNames = [...brokerDefinitionsByName.keys()];
 export function loadConfig(input: ConfigInput): KafabricConfig {
   const problems: ConfigProblem[] = [];
   const warnings: string[] = [];
-  const settings = mergeSettings(collectSettings(input, problems, warnings), problems, warnings);
+  const collected = collectSettings(input, problems, warnings);
+  const settings = mergeSettings(collected, problems, warnings);
   if (problems.length > 0) throw new ConfigurationError(problems);
   const resolved = resolve(settings, defaultDataDirectory(input), problems, warnings);
+  for (const { name, text, origin } of collected) {
+    const objection = brokerDefinitionsByName.has(name)
+      ? null
+      : objectionToIgnoring(name, resolved.listeners);
+    if (objection !== null) problems.push({ key: name, value: text, origin, message: objection });
+  }
   if (problems.length > 0) throw new ConfigurationError(problems);
   return new KafabricConfig(settings, resolved);
 }

@@ -4,12 +4,15 @@ import { unknownCordoned } from './cordoned.ts';
 import type { BrokerKey, BrokerValues } from './definitions/index.ts';
 import type { ConfigProblem } from './errors.ts';
 import { KafabricConfig, type ResolvedConfig } from './kafabric-config.ts';
+import { type ListenerTlsConfig, resolveListenerTls } from './listener-tls.ts';
 import {
+  isDirect,
   isLoopbackHost,
   type Listener,
   parseAdvertisedListeners,
   parseHttpAddress,
   parseListeners,
+  speaksTls,
 } from './listeners.ts';
 import type { Setting } from './sources.ts';
 import { resolveTiers, tierWarnings } from './tiers.ts';
@@ -37,7 +40,8 @@ export function resolve(
     }
   };
   const { listeners, advertisedListeners } = resolveListeners(get, attempt);
-  warnings.push(...exposureWarnings(listeners));
+  const listenerTls = resolveListenerTls(get, attempt, listeners);
+  warnings.push(...exposureWarnings(listeners, listenerTls));
   const metricsListener =
     attempt('metrics.listener', () => parseHttpAddress(get('metrics.listener'))) ?? null;
   const logDirs = resolveLogDirs(get, attempt);
@@ -49,7 +53,7 @@ export function resolve(
   const nodeId = settings.has('node.id') || brokerId < 0 ? get('node.id') : brokerId;
   return {
     ...{ nodeId, logDirs, defaultDataDirectory, tiers, s3 },
-    ...{ listeners, advertisedListeners, metricsListener, warnings },
+    ...{ listeners, advertisedListeners, listenerTls, metricsListener, warnings },
   };
 }
 
@@ -94,11 +98,11 @@ function checkMapped(get: Get, listeners: readonly Listener[]): void {
   if (names.length === 0) return;
   if (!get('direct.shared.memory.enable'))
     throw new Error('needs direct.shared.memory.enable=true: memory is mapped over the same socket');
-  const direct = listeners.filter(({ protocol }) => protocol === 'DIRECT').map(({ name }) => name);
+  const direct = listeners.filter(isDirect).map(({ name }) => name);
   const other = names.find((name) => listeners.length > 0 && !direct.includes(name));
   if (other !== undefined)
     throw new Error(
-      `${other} is no listener of protocol DIRECT (there ${direct.length === 0 ? 'is none' : `are: ${direct.join(', ')}`})`,
+      `${other} is no listener of protocol DIRECT or DIRECT_SSL (there ${direct.length === 0 ? 'is none' : `are: ${direct.join(', ')}`})`,
     );
 }
 
@@ -110,13 +114,15 @@ const UNRESOLVED: ResolvedConfig = {
   s3: null,
   listeners: [],
   advertisedListeners: [],
+  listenerTls: null,
   metricsListener: null,
   warnings: [],
 };
 
-function exposureWarnings(listeners: readonly Listener[]): string[] {
+function exposureWarnings(listeners: readonly Listener[], tls: ListenerTlsConfig | null): string[] {
+  const isChecked = (listener: Listener) => speaksTls(listener) && tls?.clientAuth === 'required';
   return listeners
-    .filter(({ host }) => !isLoopbackHost(host))
+    .filter((listener) => !isLoopbackHost(listener.host) && !isChecked(listener))
     .map(
       ({ name, host, port }) =>
         `listener ${name} on ${host || 'every interface'}:${port} can be reached from other machines, and nobody has to authenticate`,

@@ -111,9 +111,10 @@ const QUICK_UNCOMPRESSED_BYTES = 256 * 1024;
 const slots = new Float64Array(ROUND * BATCH_SLOTS);
 const slotIntegers = new BigInt64Array(slots.buffer);
 const optionSlots = new Float64Array(OPTION_SLOTS);
+const MAX_UNCOMPRESSED_SLOT = 0;
 
 function packOptions(options: CheckOptions): Float64Array {
-  optionSlots[0] = options.maxUncompressedBytes;
+  optionSlots[MAX_UNCOMPRESSED_SLOT] = options.maxUncompressedBytes;
   optionSlots[1] = options.maxBatchBytes ?? Number.POSITIVE_INFINITY;
   optionSlots[2] =
     (options.origin === 'broker' ? 0 : 1) |
@@ -152,8 +153,11 @@ export const crc32cImplementation = native.crc32cImplementation;
  * whose end is not known there are none. Holds up JavaScript for as long as it takes: for trusted or small input; see checkBatchesSoon.
  */
 export function checkBatches(bytes: Uint8Array | MemoryPiece, options: CheckOptions): BatchCheck[] {
+  return checkPacked(bytes, packOptions(options));
+}
+
+function checkPacked(bytes: Uint8Array | MemoryPiece, packed: Float64Array): BatchCheck[] {
   const input = bytes instanceof MemoryPiece ? bytes.bytes() : bytes;
-  const packed = packOptions(options);
   const checks: BatchCheck[] = [];
   for (let start = 0; start < input.length && checks.length < MAX_BATCHES; ) {
     const attachments: Attachment[] = [];
@@ -208,11 +212,12 @@ export function checkBatchesSoon(
   const known = input instanceof MemoryPiece ? takeCheck(input, options) : null;
   if (known !== null) return [known];
   if (input.byteLength > QUICK_BYTES) return checkBatchesAsync(input, options);
-  const maxUncompressedBytes = Math.min(options.maxUncompressedBytes, QUICK_UNCOMPRESSED_BYTES);
-  const checks = checkBatches(input, { ...options, maxUncompressedBytes });
-  const refused = checks.some(({ errorMessage }) => errorMessage === UNCOMPRESSED_TOO_LARGE);
-  if (!refused || maxUncompressedBytes === options.maxUncompressedBytes) return checks;
-  return checkBatchesAsync(input, options);
+  const packed = packOptions(options);
+  const isLimited = options.maxUncompressedBytes > QUICK_UNCOMPRESSED_BYTES;
+  if (isLimited) packed[MAX_UNCOMPRESSED_SLOT] = QUICK_UNCOMPRESSED_BYTES;
+  const checks = checkPacked(input, packed);
+  const refused = isLimited && checks.some(({ errorMessage }) => errorMessage === UNCOMPRESSED_TOO_LARGE);
+  return refused ? checkBatchesAsync(input, options) : checks;
 }
 
 function writable(batch: Uint8Array | MemoryPiece): Uint8Array {

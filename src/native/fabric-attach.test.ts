@@ -192,6 +192,21 @@ describe('attaching to the fabric', () => {
     assert.equal(joined.clock.pending, 0);
   });
 
+  it('does not take the other end for gone because it stood still itself', async () => {
+    joined = new Joined({ initiator: [plain], target: [plain] });
+    await joined.attach();
+    for (let i = 0; i < 3; i++) {
+      joined.clock.standStill(2 * HEARTBEAT_MS);
+      await joined.clock.advance(HEARTBEAT_MS);
+    }
+    assert.deepEqual([joined.initiator.ended, joined.target.ended], [null, null]);
+    joined.clock.standStill(2 * HEARTBEAT_MS);
+    joined.cut = true;
+    await joined.clock.advance(2 * HEARTBEAT_MS);
+    assert.equal(joined.initiator.ended, 'the other end is silent');
+    assert.equal(joined.target.ended, 'the other end is silent');
+  });
+
   it('waits for no signs of life where what carries the messages says when the other end is gone', async () => {
     joined = new Joined({ initiator: [plain], target: [plain] }, 0);
     await joined.attach();

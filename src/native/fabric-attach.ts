@@ -28,6 +28,8 @@ const TCP_OFFER_BYTES = new Map([
   [TLS_TCP, 50],
 ]);
 const ANSWER_TIMEOUT_MS = 10_000;
+/** Signs of life in the time after which silence is the end. */
+const BEATS = 3;
 const MAX_WAITING = 16;
 
 export interface AttachOptions {
@@ -49,7 +51,8 @@ abstract class AttachmentEnd<Incoming extends { type: string }> {
   #wake: ((message: Incoming) => void) | null = null;
   #fail: (error: Error) => void = () => {};
   #pulse: Timer | null = null;
-  #heardMs = 0;
+  /** Own signs of life since the last one of the other end. */
+  #unheardBeats = 0;
   #ended: string | null = null;
   readonly #onEnd: ((reason: string) => void)[] = [];
 
@@ -92,7 +95,7 @@ abstract class AttachmentEnd<Incoming extends { type: string }> {
   /** What the other end has sent, in order. */
   receive(message: string): void {
     if (this.#ended !== null) return;
-    this.#heardMs = this.options.clock.now();
+    this.#unheardBeats = 0;
     try {
       const parsed = this.parse(message);
       if (parsed.type === 'ping') return;
@@ -134,21 +137,22 @@ abstract class AttachmentEnd<Incoming extends { type: string }> {
 
   /**
    * From now on both ends send at least every third of the time; silence for all of it is the end. 0: nobody does, what carries the messages
-   * says when the other end is gone.
+   * says when the other end is gone. What counts is how often this end itself has spoken meanwhile: one that stood still has signs of life to read.
    */
   protected startPulse(heartbeatMs: number): void {
     this.#pulse?.cancel();
     if (heartbeatMs === 0) return;
-    this.#heardMs = this.options.clock.now();
+    const { clock, send } = this.options;
+    this.#unheardBeats = 0;
     const beat = () => {
-      if (this.options.clock.now() - this.#heardMs >= heartbeatMs) {
+      if (++this.#unheardBeats > BEATS) {
         this.lost('the other end is silent');
         return;
       }
-      this.options.send('{"type":"ping"}');
-      this.#pulse = this.options.clock.setTimer(heartbeatMs / 3, beat);
+      send('{"type":"ping"}');
+      this.#pulse = clock.setTimer(heartbeatMs / BEATS, beat);
     };
-    this.#pulse = this.options.clock.setTimer(heartbeatMs / 3, beat);
+    this.#pulse = clock.setTimer(heartbeatMs / BEATS, beat);
   }
 }
 
@@ -275,6 +279,13 @@ export class InitiatorAttachment extends AttachmentEnd<TargetMessage> {
   }
 }
 
+/** An initiator's offer, of which one to come by TCP without a host means the one that the control connection goes to. */
+export function offerFrom({ provider }: { provider: string }, base64: string, peerHost: string): Buffer {
+  const bytes = Buffer.from(base64, 'base64');
+  if (bytes.length > (TCP_OFFER_BYTES.get(provider) ?? 0)) return bytes;
+  return Buffer.concat([bytes, Buffer.from(peerHost)]);
+}
+
 /** An attachment as its target sees it. */
 export interface AttachedInitiator {
   readonly transport: FabricTransport;
@@ -347,7 +358,9 @@ export class TargetAttachment extends AttachmentEnd<InitiatorMessage> {
       const transport = await this.options.open(way);
       this.#transport = transport;
       const published = await transport.publish(probe, PEER_READS);
-      const answer = (await transport.answer(this.#offerOf(choice))).toString('base64');
+      const answer = (await transport.answer(offerFrom(choice.way, choice.offer, this.#peerHost))).toString(
+        'base64',
+      );
       const content = Buffer.from(probe.bytes()).toString('base64');
       const { address, key } = published;
       this.options.send(toWire({ type: 'ready', round, answer, probe: { address, key, content } }));
@@ -356,13 +369,6 @@ export class TargetAttachment extends AttachmentEnd<InitiatorMessage> {
       this.options.send(toWire({ type: 'unable', round, reason: (error as Error).message.slice(0, 1000) }));
       return null;
     }
-  }
-
-  /** An offer to come by TCP without a host means the one that the control connection goes to. */
-  #offerOf({ way, offer }: InitiatorMessage & { type: 'choice' }): Buffer {
-    const bytes = Buffer.from(offer, 'base64');
-    if (bytes.length > (TCP_OFFER_BYTES.get(way.provider) ?? 0)) return bytes;
-    return Buffer.concat([bytes, Buffer.from(this.#peerHost)]);
   }
 
   /** Tells the initiator of memory that was published with the transport. */

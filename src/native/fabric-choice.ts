@@ -111,6 +111,9 @@ const listed = (names: readonly string[]) => (names.length > 0 ? names.join(', '
 /** Nothing was taken there but what the configuration names: else TCP would be the last way. */
 const isNamed = (ways: readonly Way[]) => !ways.some(isByTcp) || ways.every(isByTcp);
 
+/** How `noWayInCommon` begins. */
+export const NO_WAY_IN_COMMON = 'no way in common';
+
 /** Why no pair of ways matches, and what to set where, for people at either end. */
 export function noWayInCommon(
   here: NamedEnd & { ways: readonly Way[] },
@@ -123,8 +126,8 @@ export function noWayInCommon(
     return `${name} on ${listed([...new Set(its.map(({ domain, network }) => `${domain} (${network})`))])}`;
   };
   if (common.length > 0)
-    return `no way in common: both have ${listed(common)}, but on no network from which the other is reached (${places(here)}; ${places(there)}): set fabric.domain to interfaces of one network, or ${here.setting} and ${there.setting} to another provider`;
-  const state = `no way in common: ${here.name} has ${listed(ours)}; ${there.name} has ${listed(theirs)}`;
+    return `${NO_WAY_IN_COMMON}: both have ${listed(common)}, but on no network from which the other is reached (${places(here)}; ${places(there)}): set fabric.domain to interfaces of one network, or ${here.setting} and ${there.setting} to another provider`;
+  const state = `${NO_WAY_IN_COMMON}: ${here.name} has ${listed(ours)}; ${there.name} has ${listed(theirs)}`;
   const both = `name one that both have, as kafabric doctor lists them, at both (${here.name}: ${here.setting}, ${there.name}: ${there.setting}), or none`;
   if (isNamed(here.ways) === isNamed(there.ways)) return `${state}: ${both}`;
   const [strict, open] = isNamed(here.ways) ? [here, there] : [there, here];

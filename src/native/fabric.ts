@@ -1,5 +1,6 @@
 import { binding } from './addon.ts';
 import type { NativeMemory } from './arena.ts';
+import { BareLoop } from './bare-loop.ts';
 import { completion, startCompletions } from './completions.ts';
 import type { SharedBuffer } from './direct.ts';
 
@@ -216,6 +217,11 @@ export class FabricTransport {
   /** What one target needs to know of us. */
   offer(): Buffer {
     return native.fabricOffer(this.#transport);
+  }
+
+  /** A loop that moves pieces to and from a target without the engine, to judge that by. */
+  bareLoop(): Promise<BareLoop> {
+    return BareLoop.open(this.#transport);
   }
 
   /** Makes us reachable for the initiator that made the offer; what it has to add. */

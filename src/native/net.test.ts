@@ -1,109 +1,9 @@
 import assert from 'node:assert/strict';
-import { connect, type Socket } from 'node:net';
+import { connect } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { arenaStats, type NativeMemory } from './arena.ts';
-import { type CloseReason, Net, type NetOptions } from './net.ts';
-import { MemoryPiece, type Piece } from './pieces.ts';
-
-function frame(body: Uint8Array | string): Buffer {
-  const bytes = Buffer.from(body);
-  const head = Buffer.alloc(4);
-  head.writeInt32BE(bytes.length);
-  return Buffer.concat([head, bytes]);
-}
-
-/** A Net whose every frame goes to `onFrame`, by default echoed. */
-class Server {
-  readonly net: Net;
-  readonly closes: [CloseReason, number][] = [];
-  readonly refused: string[] = [];
-  opened = 0;
-  frames = 0;
-  port = 0;
-  #onClose: (() => void)[] = [];
-
-  constructor(
-    options: Partial<NetOptions> = {},
-    onFrame: (
-      server: Server,
-      connection: number,
-      bytes: Uint8Array,
-      memory: NativeMemory | null,
-    ) => void = echo,
-  ) {
-    this.net = new Net(options, {
-      onConnect: () => {
-        this.opened++;
-      },
-      onFrame: (connection, bytes, memory) => {
-        this.frames++;
-        onFrame(this, connection, bytes, memory);
-      },
-      onClose: (_connection, reason, detail) => {
-        this.closes.push([reason, detail]);
-        for (const done of this.#onClose.splice(0)) done();
-      },
-      onRefused: (_listener, address) => this.refused.push(address),
-    });
-  }
-
-  async start(): Promise<this> {
-    this.port = (await this.net.listen('127.0.0.1', 0)).port;
-    return this;
-  }
-
-  nextClose(): Promise<void> {
-    return new Promise((resolve) => this.#onClose.push(resolve));
-  }
-}
-
-function echo(server: Server, connection: number, bytes: Uint8Array, memory: NativeMemory | null): void {
-  const head = Buffer.alloc(4);
-  head.writeInt32BE(bytes.length);
-  const pieces: Piece[] = [head, memory ? new MemoryPiece(memory) : bytes];
-  server.net.reply(connection, pieces);
-}
-
-/** A raw client that cuts what it receives into frames. */
-class Client {
-  readonly socket: Socket;
-  readonly closed: Promise<void>;
-  #received: Buffer[] = [];
-  #size = 0;
-  #waiter: (() => void) | null = null;
-
-  constructor(port: number) {
-    this.socket = connect(port, '127.0.0.1');
-    this.socket.on('error', () => {});
-    this.socket.on('data', (data) => {
-      this.#received.push(data);
-      this.#size += data.length;
-      this.#waiter?.();
-    });
-    this.closed = new Promise((resolve) => this.socket.on('close', () => resolve()));
-  }
-
-  write(bytes: Uint8Array): this {
-    this.socket.write(bytes);
-    return this;
-  }
-
-  async #take(size: number): Promise<Buffer> {
-    while (this.#size < size) {
-      await new Promise<void>((resolve) => {
-        this.#waiter = resolve;
-      });
-    }
-    const all = this.#received.length === 1 ? this.#received[0]! : Buffer.concat(this.#received);
-    this.#received = [all.subarray(size)];
-    this.#size -= size;
-    return all.subarray(0, size);
-  }
-
-  async read(): Promise<Buffer> {
-    return this.#take((await this.#take(4)).readInt32BE());
-  }
-}
+import { arenaStats } from './arena.ts';
+import { Client, echo, frame, pause, Server, waitUntil } from './net.fixture.ts';
+import type { CloseReason } from './net.ts';
 
 describe('Net', () => {
   let server: Server;
@@ -375,11 +275,3 @@ describe('Net', () => {
     );
   });
 });
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-async function waitUntil(condition: () => boolean): Promise<void> {
-  while (!condition()) await pause(1);
-}

@@ -28,6 +28,8 @@ export interface NetOptions {
   heldReplyMs: number;
   /** How long a peer may take nothing of a reply whose end is reported. */
   stalledReplyMs: number;
+  /** How long TLS may take to be agreed on, at listeners that have it. */
+  handshakeMs: number;
   /** How long a peer may acknowledge neither what was sent nor keep-alive probes. */
   peerTimeoutMs: number;
   backlog: number;
@@ -51,6 +53,7 @@ export const defaultNetOptions: NetOptions = {
   stalledFrameMs: 30_000,
   heldReplyMs: 1_000,
   stalledReplyMs: 30_000,
+  handshakeMs: 10_000,
   peerTimeoutMs: 60_000,
   backlog: 511,
   busyPollMicros: 0,
@@ -72,6 +75,7 @@ const closeReasons = [
   'shutdown',
   'reply failed',
   'reply not taken',
+  'TLS failed',
 ] as const;
 export type CloseReason = (typeof closeReasons)[number];
 
@@ -80,6 +84,24 @@ export interface ConnectionInfo {
   listener: number;
   remoteAddress: string;
   remotePort: number;
+  /** The subject of the certificate that the client has shown, as RFC 2253 writes it; empty without one. */
+  subject: string;
+  /** Why it is about to be closed with 'TLS failed'; empty for others. */
+  failure: string;
+}
+
+/** What a listener shows and asks for that speaks TLS. PEM: a certificate in each string. */
+export interface NetTls {
+  /** Its own, and behind it those of the CAs between it and the root. */
+  readonly certificates: readonly string[];
+  /** Not encrypted. */
+  readonly key: string;
+  /** CAs of clients. */
+  readonly authorities: readonly string[];
+  /** Whether clients must show a certificate. `requested`: one that is shown must hold. */
+  readonly clientAuth: 'none' | 'requested' | 'required';
+  /** TLS 1.2 is spoken too, not only 1.3. */
+  readonly allowsVersion12: boolean;
 }
 
 /** Called on the JavaScript thread, for each connection in this order: onConnect, onFrame..., onClose. */
@@ -114,7 +136,8 @@ export interface NetStats {
 
 interface NetCore extends OutboxCore {
   inboxes(): { buffer: ArrayBuffer; dataBytes: number; events: number }[];
-  listen(ip: string, port: number): [listener: number, port: number];
+  listen(ip: string, port: number, tls: NetTls | null): [listener: number, port: number];
+  setTls(listener: number, tls: NetTls): void;
   stopAccepting(): void;
   collect(reactor: number): number;
   release(reactor: number, count: number): void;
@@ -174,21 +197,35 @@ export class Net {
 
   /**
    * An empty host means all interfaces, port 0 a free one. A name with addresses of both kinds means its IPv4 address, as
-   * in Java. Rejects with the system's error, e.g. code EADDRINUSE.
+   * in Java. Rejects with the system's error, e.g. code EADDRINUSE, or with what is wrong with the certificates.
    */
-  async listen(host: string, port: number): Promise<{ listener: number; port: number }> {
+  async listen(
+    host: string,
+    port: number,
+    tls: NetTls | null = null,
+  ): Promise<{ listener: number; port: number }> {
     const address = host === '' ? '::' : (await lookup(host, { verbatim: false })).address;
-    const [listener, bound] = this.#listen(address, port, host === '');
+    const [listener, bound] = this.#listen(address, port, host === '', tls);
     return { listener, port: bound };
   }
 
-  #listen(address: string, port: number, anyFamily: boolean): [listener: number, port: number] {
+  #listen(
+    address: string,
+    port: number,
+    anyFamily: boolean,
+    tls: NetTls | null,
+  ): [listener: number, port: number] {
     try {
-      return this.#core.listen(address, port);
+      return this.#core.listen(address, port, tls);
     } catch (error) {
       if (!anyFamily || (error as NodeJS.ErrnoException).code !== 'EAFNOSUPPORT') throw error;
-      return this.#core.listen('0.0.0.0', port);
+      return this.#core.listen('0.0.0.0', port, tls);
     }
+  }
+
+  /** For connections that come from now on, to a listener that speaks TLS. @throws Error that says what is wrong with it */
+  setTls(listener: number, tls: NetTls): void {
+    this.#core.setTls(listener, tls);
   }
 
   /**
@@ -323,8 +360,10 @@ export class Net {
         break;
       }
       case Event.opened: {
-        const [remoteAddress = '', port] = Buffer.from(buffer, offset, length).toString('latin1').split(' ');
-        const info = { listener: events[at + 5]!, remoteAddress, remotePort: Number(port) };
+        const text = Buffer.from(buffer, offset, length).toString();
+        const [peer = '', subject = '', failure = ''] = text.split('\n');
+        const [remoteAddress = '', port] = peer.split(' ');
+        const info = { listener: events[at + 5]!, remoteAddress, remotePort: Number(port), subject, failure };
         this.#handler.onConnect(connection, info);
         break;
       }

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import { removeAbandonedMemory, sharedMemoryName } from '../broker/acknowledged-memory.ts';
 import { EmbeddedBroker } from '../broker/embedded-broker.ts';
 import type { AdvertisedListener, HttpAddress, KafabricConfig, Listener } from '../config/index.ts';
+import { isDirect, speaksTls } from '../config/listeners.ts';
 import {
   arenaShared,
   arenaStats,
@@ -23,12 +24,14 @@ import { arenaBytes, maxRequestBytes } from './memory.ts';
 import { brokerMetrics } from './metrics/broker-metrics.ts';
 import { exportClientMetrics } from './metrics/client-metrics.ts';
 import { GatewayMetrics } from './metrics/gateway-metrics.ts';
+import { listenerTlsMetrics } from './metrics/listener-tls-metrics.ts';
 import { networkMetrics } from './metrics/network-metrics.ts';
 import { storePeerMetrics } from './metrics/store-peer-metrics.ts';
 import type { AnyHandler } from './net/handler.ts';
 import { KafkaListeners } from './net/listener.ts';
 import { HandlerRegistry } from './net/registry.ts';
 import { storesSecurity } from './store-settings.ts';
+import { ListenerTls } from './tls/listener-tls.ts';
 import { version } from './version.ts';
 
 /** How long requests in flight may take to be answered when the gateway stops. */
@@ -49,6 +52,8 @@ export class Gateway {
   #http: HttpServer | null = null;
   #broker: EmbeddedBroker | null = null;
   #listeners: KafkaListeners | null = null;
+  /** Null: no listener speaks TLS. */
+  #tls: ListenerTls | null = null;
 
   private constructor(log: LeveledLogger) {
     this.#log = log;
@@ -69,7 +74,10 @@ export class Gateway {
   async #start(config: KafabricConfig): Promise<void> {
     await removeAbandonedMemory(this.#log);
     configureArena(arenaBytes(config), sharedMemoryName(config));
-    await this.#startHttp(config.resolved.metricsListener);
+    const { listenerTls, metricsListener } = config.resolved;
+    if (listenerTls !== null)
+      this.#tls = await ListenerTls.open(listenerTls, systemClock, this.#log.child({ component: 'network' }));
+    await this.#startHttp(metricsListener);
     const { listeners, advertised } = await withRealPorts(config);
     this.#state = 'recovering logs';
     this.#broker = await EmbeddedBroker.open({
@@ -146,14 +154,19 @@ export class Gateway {
     broker.metadata.addListener({ brokerConfigChanged });
     brokerConfigChanged(broker.metadata.config);
     this.#metrics.export(networkMetrics(this.#listeners));
-    for (const listener of listeners)
-      await this.#listeners.listen(listener, listener.protocol === 'DIRECT' ? directRegistry : registry);
+    this.#metrics.export(listenerTlsMetrics(this.#tls));
+    for (const listener of listeners) {
+      const material = speaksTls(listener) ? this.#tls!.material : null;
+      await this.#listeners.listen(listener, isDirect(listener) ? directRegistry : registry, material);
+    }
+    this.#tls?.onRenewed((material) => kafkaListeners.setTls(material));
   }
 
   /** Stops accepting, answers what is in flight, flushes and closes everything. Safe to call at any stage of a start. */
   async stop(): Promise<void> {
     this.#state = 'shutting down';
     this.#listeners?.stopAccepting();
+    this.#tls?.close();
     // Transactions stay as they are; members that wait for a rebalance are answered, so that the listeners need not wait for them.
     this.#broker?.transactions.close();
     this.#broker?.groups.close();

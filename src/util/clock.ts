@@ -22,3 +22,8 @@ export const systemClock: Clock = {
     return { cancel: () => clearTimeout(handle) };
   },
 };
+
+/** Milliseconds of a clock that nobody sets: for time-outs and ages. Only differences mean something. */
+export function monotonicMs(): number {
+  return performance.now();
+}

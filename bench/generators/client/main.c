@@ -1,9 +1,18 @@
-//   client produce|consume|latency|transactions|group|raw|create|configure|delete|version  name=value ... [-- librdkafka.property=value ...]
+//   client produce|consume|latency|transactions|group|raw|create|configure|delete|touch|version  name=value ... [-- librdkafka.property=value ...]
 // Prints "ready" when connected, waits for a line on standard input, then prints its figures as a line of JSON.
 #include "client.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+/** Takes memory, whose pages a virtual machine's host has to find first, and gives it back: whoever comes next finds it in use. */
+static int touch(const struct options *o) {
+  size_t bytes = (size_t)o->bytes;
+  void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  if (memory == MAP_FAILED) die("no memory to touch");
+  return printf("{\"bytes\":%zu}\n", bytes) < 0;
+}
 
 static bool take_number(struct options *o, const char *name, double value) {
   struct { const char *name; double *into; } reals[] = {
@@ -49,6 +58,7 @@ int main(int argc, char **argv) {
   for (; i < argc && strcmp(argv[i], "--") != 0; i++) take(&o, argv[i]);
   o.extra = i < argc ? argc - i - 1 : 0;
   o.properties = argv + i + 1;
+  if (strcmp(what, "touch") == 0) return touch(&o);
   if (!o.bootstrap || !o.topic) die("bootstrap= and topic= are needed");
   if (strcmp(what, "produce") == 0) return produce(&o);
   if (strcmp(what, "consume") == 0) return consume(&o);

@@ -9,6 +9,27 @@ export const DOCUMENTED = {
   because: 'each describes its keys in its own words',
 } as const;
 
+/** Every group key of Kafka's; ours have the prefix `direct.`. */
+export const GROUP_KEYS = [
+  'consumer.assignment.interval.ms',
+  'consumer.heartbeat.interval.ms',
+  'consumer.session.timeout.ms',
+  'share.assignment.interval.ms',
+  'share.auto.offset.reset',
+  'share.delivery.count.limit',
+  'share.heartbeat.interval.ms',
+  'share.isolation.level',
+  'share.partition.max.record.locks',
+  'share.record.lock.duration.ms',
+  'share.renew.acknowledge.enable',
+  'share.session.timeout.ms',
+  'streams.assignment.interval.ms',
+  'streams.heartbeat.interval.ms',
+  'streams.initial.rebalance.delay.ms',
+  'streams.num.standby.replicas',
+  'streams.session.timeout.ms',
+];
+
 export const NO_UUID = 'AAAAAAAAAAAAAAAAAAAAAA';
 export const UNKNOWN_UUID = 'UVVVVVVVVVVVVVVVVVVVVQ';
 

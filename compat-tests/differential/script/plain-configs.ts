@@ -1,5 +1,5 @@
 import { chapter } from '../case.ts';
-import { alter, DOCUMENTED, describeConfigs, Op, ResourceType, replace } from './build.ts';
+import { alter, DOCUMENTED, describeConfigs, GROUP_KEYS, Op, ResourceType, replace } from './build.ts';
 
 const { TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP } = ResourceType;
 
@@ -115,9 +115,14 @@ export const plainConfigs = chapter(
       'a group without a name',
       alter(GROUP, '', [['consumer.session.timeout.ms', Op.SET, '50000']]),
     );
-    call('DescribeConfigs', 'a group that is configured', describeConfigs(GROUP, 'conf-group-1'), {
-      except: DOCUMENTED,
-    });
+    call(
+      'DescribeConfigs',
+      'a group that is configured',
+      describeConfigs(GROUP, 'conf-group-1', GROUP_KEYS),
+      {
+        except: DOCUMENTED,
+      },
+    );
 
     call(
       'AlterConfigs',

@@ -3,12 +3,15 @@ import type { MemoryPiece } from '../../native/pieces.ts';
 import { isLackOfMemory } from './lack-of-memory.ts';
 import type { PayloadSegment } from './segment.ts';
 
+/** `unreachable`: it may be at a store that does not answer now; the same read is worth another try. */
+export type PayloadErrorReason = 'missing' | 'damaged' | 'unreachable';
+
 /** The payload that a reference points to is not there, or is not what was produced. */
 export class PayloadError extends Error {
-  readonly reason: 'missing' | 'damaged';
+  readonly reason: PayloadErrorReason;
   readonly segmentId: number;
 
-  constructor(reason: 'missing' | 'damaged', segmentId: number, detail: string) {
+  constructor(reason: PayloadErrorReason, segmentId: number, detail: string) {
     super(`Payload ${reason}: ${detail}`);
     this.reason = reason;
     this.segmentId = segmentId;
@@ -30,7 +33,8 @@ export async function readChecked(
   const { id, path } = segment;
   const { piece, crc32c } = await segment.read(position, length, seed, expected).catch((error: unknown) => {
     if (isLackOfMemory(error)) throw error;
-    throw new PayloadError('missing', id, segment.outage ?? `${path}: ${String(error)}`);
+    const reason = (error as { code?: unknown }).code === 'EAGAIN' ? 'unreachable' : 'missing';
+    throw new PayloadError(reason, id, segment.outage ?? `${path}: ${String(error)}`);
   });
   if (piece.byteLength === length && crc32c === expected) return piece;
   const short = piece.byteLength < length;

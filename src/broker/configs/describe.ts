@@ -7,6 +7,7 @@ import {
   topicKeyDefinitions,
 } from '../../config/index.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
+import { DATA_SELECTOR_CONFIG } from '../../protocol/forms/data-selector.ts';
 import type { ClusterMetadata } from '../metadata/cluster-metadata.ts';
 import { ResourceType } from '../metadata/state.ts';
 import { topicNameProblem } from '../metadata/topic-name.ts';
@@ -47,6 +48,7 @@ export function describeResource(
 
 /** Keys of groups for which brokers have none. */
 const WITHOUT_BROKER_KEY: ReadonlySet<string> = new Set([
+  DATA_SELECTOR_CONFIG,
   'share.auto.offset.reset',
   'share.isolation.level',
   'share.renew.acknowledge.enable',

@@ -1,6 +1,7 @@
 import { parseMatch } from '../../config/client-match.ts';
 import { clientMetricsDefinitions, groupKeyDefinitions, type KafabricConfig } from '../../config/index.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
+import { DATA_SELECTOR_CONFIG, dataSelectorTextProblem } from '../../protocol/forms/data-selector.ts';
 
 const INTERVAL_MIN_MS = 100;
 const INTERVAL_MAX_MS = 3_600_000;
@@ -61,6 +62,10 @@ export function checkGroup(values: ReadonlyMap<string, string>, config: Kafabric
       `Invalid value ${reset} for configuration ${key}: Invalid value \`${reset}\` for configuration ${key}. The value must be either 'earliest', 'latest' or of the format 'by_duration:<PnDTnHnMn.nS>'.`,
     );
   }
+  const selector = values.get(DATA_SELECTOR_CONFIG) ?? '';
+  const problem = dataSelectorTextProblem(selector);
+  if (problem !== null)
+    refuse(`Invalid value ${selector} for configuration ${DATA_SELECTOR_CONFIG}: ${problem}`);
   const brokerNumber = (key: string, fallback: number) => Number(config.entry(key)?.text ?? fallback);
   const numberOf = (key: string) => {
     const text = values.get(key);

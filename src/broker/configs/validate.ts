@@ -12,6 +12,7 @@ import {
   unknownCordoned,
 } from '../../config/index.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
+import { FORM_CONFIGS, FORM_PARTS, formTextProblem } from '../../protocol/forms/topic-form.ts';
 
 const VALUE_BYTES_MAX = 32767;
 
@@ -75,6 +76,12 @@ export function validateTopicConfigs(values: ReadonlyMap<string, string>, broker
     refuse(
       `Invalid value ${values.get('payload.tier')} for configuration payload.tier: there are ${tiers.length} tiers`,
     );
+  }
+  for (const part of FORM_PARTS) {
+    const key = FORM_CONFIGS[part];
+    const text = values.get(key) ?? '';
+    const problem = formTextProblem(part, text);
+    if (problem !== null) refuse(`Invalid value ${text} for configuration ${key}: ${problem}`);
   }
   for (const key of ['leader.replication.throttled.replicas', 'follower.replication.throttled.replicas']) {
     const text = values.get(key);

@@ -6,6 +6,7 @@ import type { Logger } from '../../util/logger.ts';
 import type { MemoryBudget } from '../partitions/memory-budget.ts';
 import type { Attachment } from './attachments.ts';
 import { type Access, ExtentAccess, type Group, openExtent } from './extent-access.ts';
+import { ExtentParts } from './extent-parts.ts';
 import { FabricAttachment } from './fabric-attachment.ts';
 import { isContiguous, MovePlan, type Wanted } from './move-plan.ts';
 import { expansionBytes, type PayloadSource } from './payload-source.ts';
@@ -165,7 +166,7 @@ export class DirectGets {
   /** What is in memory is copied together; each of the other extents is read, or expanded, by itself. */
   async #moveToAttached(groups: readonly Group[], attachment: Attachment, room: AnswerRoom): Promise<void> {
     const ready: Group[] = [];
-    const found: Access[] = [];
+    const found: ExtentParts[] = [];
     const others: Promise<void>[] = [];
     for (const group of groups) {
       const piece = expansionBytes(group[0]!.signed) === 0 ? this.#extents.find(group) : null;
@@ -173,10 +174,10 @@ export class DirectGets {
         others.push(this.#orRefused([group], () => this.#moveOne(group, attachment, room)));
       } else {
         ready.push(group);
-        found.push({ found: piece, plan: null });
+        found.push(ExtentParts.whole(piece));
       }
     }
-    if (ready.length > 0) others.push(this.#orRefused(ready, () => this.#run(ready, found, attachment)));
+    if (ready.length > 0) others.push(this.#orRefused(ready, () => this.#copy(ready, found, attachment)));
     await Promise.all(others);
   }
 
@@ -251,25 +252,40 @@ export class DirectGets {
     accesses: readonly Access[],
     attachment: Attachment | null,
   ): Promise<MemoryPiece[]> {
-    const plan = new MovePlan(attachment);
     const opened = await Promise.allSettled(
       groups.map(([first], i) => openExtent(accesses[i]!, first!.signed)),
     );
+    const extents = opened.map((one, i) => {
+      if (one.status === 'fulfilled') return one.value;
+      for (const { answer } of groups[i]!) refuse(answer, one.reason, this.#logger);
+      return null;
+    });
+    return this.#copy(groups, extents, attachment);
+  }
+
+  /** Takes over the extents; null: its group was refused. */
+  async #copy(
+    groups: readonly Group[],
+    extents: readonly (ExtentParts | null)[],
+    attachment: Attachment | null,
+  ): Promise<MemoryPiece[]> {
+    const plan = new MovePlan(attachment);
     try {
       for (const [i, group] of groups.entries()) {
-        const extent = opened[i]!;
-        for (const one of group) {
-          try {
-            if (extent.status === 'rejected') throw extent.reason;
-            plan.add(one, extent.value);
-          } catch (error) {
-            refuse(one.answer, error, this.#logger);
-          }
-        }
+        const extent = extents[i];
+        if (extent) for (const one of group) this.#add(plan, one, extent);
       }
       return await plan.run();
     } finally {
-      for (const extent of opened) if (extent.status === 'fulfilled') extent.value.release();
+      for (const extent of extents) extent?.release();
+    }
+  }
+
+  #add(plan: MovePlan, one: Wanted, extent: ExtentParts): void {
+    try {
+      plan.add(one, extent);
+    } catch (error) {
+      refuse(one.answer, error, this.#logger);
     }
   }
 }

@@ -1,4 +1,5 @@
 import type { KafabricConfig } from '../../config/index.ts';
+import { speaksTls } from '../../config/listeners.ts';
 import { arenaShared } from '../../native/arena.ts';
 import type { Uuid } from '../../protocol/wire/types.ts';
 import type { Clock } from '../../util/clock.ts';
@@ -44,10 +45,12 @@ export class DirectService {
   readonly fabric: FabricAttachments | null;
   readonly logger: Logger;
   readonly #topicId: DirectServiceOptions['topicId'];
+  readonly #encrypted: ReadonlySet<string>;
 
   constructor({ config, partitions, topicId, memory, fabric, clock, logger }: DirectServiceOptions) {
     this.#topicId = topicId;
     this.logger = logger;
+    this.#encrypted = new Set(config.resolved.listeners.filter(speaksTls).map(({ name }) => name));
     this.limits = {
       maxRequestBytes: config.get('direct.max.request.bytes'),
       maxRanges: config.get('direct.max.ranges'),
@@ -86,6 +89,11 @@ export class DirectService {
           logger,
         })
       : null;
+  }
+
+  /** Whether a listener speaks TLS. */
+  encrypts(listenerName: string): boolean {
+    return this.#encrypted.has(listenerName);
   }
 
   /** What a connection has attached; null when it has nothing with this number. */

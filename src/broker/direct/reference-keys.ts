@@ -2,17 +2,19 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { PAYLOAD_REFERENCE_SIZE } from '../../protocol/records/payload-reference.ts';
 import {
   areOfOneClaim,
+  claimName,
   decodeSignedReference,
   decodeWithClaim,
+  SIGNED_REFERENCE_SIZE,
   type SignedReference,
   setSignature,
-  signedParts,
+  signedPart,
 } from '../../protocol/records/signed-reference.ts';
 import type { Clock } from '../../util/clock.ts';
 
 const KEY_BYTES = 32;
-/** So many signatures are remembered: references of one batch share theirs, and many clients fetch the same batches. */
-const REMEMBERED_MAX = 1024;
+/** So many claims are remembered: references of one batch share theirs, and many clients fetch the same batches. */
+const REMEMBERED_MAX = 8192;
 /** References of one such part of their life expire together, so that what is signed is the same. */
 const EXPIRIES_PER_LIFE = 16;
 
@@ -43,8 +45,8 @@ export class ReferenceKeys {
   readonly #clock: Clock;
   #keys: Key[] = [];
   #nextId = randomBytes(4).readUInt32BE();
-  /** What each signature was right for, by the signature. */
-  readonly #right = new Map<string, { readonly parts: Buffer; readonly principal: string }>();
+  /** Claims whose signature was right, with the principal behind it, and a reference that had them; null before one was decoded. */
+  readonly #right = new Map<string, SignedReference | null>();
   /** The last that was right: the next is mostly of the same batch. */
   #last: { readonly bytes: Uint8Array; readonly principal: string; readonly signed: SignedReference } | null =
     null;
@@ -67,47 +69,47 @@ export class ReferenceKeys {
   sign(reference: Uint8Array, claim: Uint8Array, keyId: number, principal: string): void {
     const key = this.#keys.find(({ id }) => id === keyId);
     if (key === undefined) throw new Error('the key has been retired');
-    const parts = Buffer.concat(signedParts(reference, claim));
-    const name = `${parts.toString('latin1')}${principal}`;
-    let signature = this.#made.get(name);
-    if (signature === undefined) {
-      signature = hmac(key, parts, principal);
-      remember(this.#made, name, signature);
-      // Whoever fetches it will mostly use it soon.
-      remember(this.#right, signature.toString('latin1'), { parts, principal });
-    }
+    const part = signedPart(reference, claim);
+    const name = part.toString('latin1') + principal;
+    const known = this.#made.get(name);
+    const signature = known ?? hmac(key, part, principal);
     setSignature(claim, signature);
+    if (known !== undefined) return;
+    remember(this.#made, name, signature);
+    // Whoever fetches it will mostly use it soon.
+    remember(this.#right, claimName(reference, claim) + principal, null);
   }
 
   /** References of one batch, one after the other, have one object as their claim. @throws ReferenceRefused */
   verify(bytes: Uint8Array, principal: string): SignedReference {
     const last = this.#last;
-    const isKnown = last !== null && last.principal === principal && areOfOneClaim(bytes, last.bytes);
-    // What is kept must not lie in the memory of a request.
-    const own = isKnown ? last.bytes : Uint8Array.from(bytes);
-    const signed = isKnown ? decodeWithClaim(bytes, last.signed) : decodeSignedReference(own);
-    const key = this.#keys.find(({ id }) => id === signed.claim.keyId);
-    // Also when the gateway was started again: to the client it is the same.
-    if (key === undefined)
-      throw new ReferenceRefused('expired', 'The reference was signed with a key that is no longer valid');
-    if (!isKnown) {
-      if (!this.#isRight(key, bytes, signed.signature, principal))
-        throw new ReferenceRefused('forged', 'The signature of the reference is not right for this client');
-      this.#last = { bytes: own, principal, signed };
-    }
+    const isSame = last !== null && last.principal === principal && areOfOneClaim(bytes, last.bytes);
+    const signed = isSame ? decodeWithClaim(bytes, last.signed) : this.#verifyClaim(bytes, principal);
+    if (!this.#keys.some(({ id }) => id === signed.claim.keyId)) throw keyIsGone();
     if (signed.claim.expiresMs < this.#clock.now())
       throw new ReferenceRefused('expired', 'The reference has expired (payload.reference.ttl.ms)');
     return signed;
   }
 
-  #isRight(key: Key, bytes: Uint8Array, signature: Uint8Array, principal: string): boolean {
-    const parts = Buffer.concat(signedParts(bytes, bytes.subarray(PAYLOAD_REFERENCE_SIZE)));
-    const name = Buffer.from(signature.buffer, signature.byteOffset, signature.byteLength).toString('latin1');
+  #verifyClaim(bytes: Uint8Array, principal: string): SignedReference {
+    const isLongEnough = bytes.byteLength === SIGNED_REFERENCE_SIZE;
+    const name = isLongEnough ? claimName(bytes, bytes, PAYLOAD_REFERENCE_SIZE) + principal : '';
     const known = this.#right.get(name);
-    if (known !== undefined && known.principal === principal && known.parts.equals(parts)) return true;
-    if (!timingSafeEqual(hmac(key, parts, principal), signature)) return false;
-    remember(this.#right, name, { parts, principal });
-    return true;
+    // What is kept must not lie in the memory of a request.
+    const own = new Uint8Array(bytes);
+    const signed = known ? decodeWithClaim(own, known) : decodeSignedReference(own);
+    if (known === undefined) this.#checkSignature(own, signed, principal);
+    if (!known) remember(this.#right, name, signed);
+    this.#last = { bytes: own, principal, signed };
+    return signed;
+  }
+
+  #checkSignature(bytes: Uint8Array, { claim, signature }: SignedReference, principal: string): void {
+    const key = this.#keys.find(({ id }) => id === claim.keyId);
+    if (key === undefined) throw keyIsGone();
+    const part = signedPart(bytes, bytes, PAYLOAD_REFERENCE_SIZE);
+    if (!timingSafeEqual(hmac(key, part, principal), signature))
+      throw new ReferenceRefused('forged', 'The signature of the reference is not right for this client');
   }
 
   #current(): Key {
@@ -122,10 +124,14 @@ export class ReferenceKeys {
   }
 }
 
+/** Also when the gateway was started again: to the client it is the same. */
+function keyIsGone(): ReferenceRefused {
+  return new ReferenceRefused('expired', 'The reference was signed with a key that is no longer valid');
+}
+
 /** The oldest is forgotten. */
 function remember<T>(known: Map<string, T>, name: string, value: T): void {
-  if (known.has(name)) return;
-  if (known.size >= REMEMBERED_MAX) known.delete(known.keys().next().value!);
+  if (!known.has(name) && known.size >= REMEMBERED_MAX) known.delete(known.keys().next().value!);
   known.set(name, value);
 }
 

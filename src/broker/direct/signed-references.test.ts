@@ -76,6 +76,31 @@ describe('signed references', () => {
     assert.equal(keys.verify(again, WHO).claim, first!.claim);
   });
 
+  it('of batches in turns are what they are, and those that were remembered are as hard to forge', () => {
+    const keys = new ReferenceKeys(TTL_MS, new VirtualClock());
+    const context = { keys, principal: WHO, topicId: TOPIC_ID, partition: 0 };
+    const valuesOf = (sizes: number[], baseOffset: bigint) => {
+      const batch = referenceBatch(
+        sizes.map((size) => Buffer.alloc(size, 1)),
+        baseOffset,
+      );
+      return readRecords(signBatches(batch, context)).map(({ value }) => Buffer.from(value!));
+    };
+    const batches = [valuesOf([500, 700], 5n), valuesOf([900, 300], 7n)] as const;
+    for (const i of [0, 1, 0, 1]) {
+      for (const values of batches) {
+        const { reference, claim, signature } = keys.verify(values[i]!, WHO);
+        assert.deepEqual({ reference, claim, signature }, decodeSignedReference(values[i]!));
+      }
+    }
+    const [first, second] = batches.map(([value]) => value!);
+    const mixed = Buffer.from(first!);
+    second!.copy(mixed, 112, 112); // the other's signature
+    assert.throws(() => keys.verify(mixed, WHO), { reason: 'forged' });
+    assert.throws(() => keys.verify(second!, 'User:other'), { reason: 'forged' });
+    assert.throws(() => keys.verify(first!.subarray(0, 100), WHO), { code: 56 });
+  });
+
   it('are refused when they were changed, are another’s, or have expired; a change of keys refuses none', () => {
     const clock = new VirtualClock();
     const keys = new ReferenceKeys(TTL_MS, clock);

@@ -5,12 +5,11 @@ import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
 import type { ClusterMetadata } from '../metadata/cluster-metadata.ts';
 import { metadataRecord } from '../metadata/records.ts';
-import { ResourceType } from '../metadata/state.ts';
 import type { Partition } from '../partitions/partition.ts';
 import { allOf, openPartitions } from '../storage/stopped-partitions.ts';
 import type { StorageOptions } from '../storage/storage.ts';
 import { inlinePartition } from './inline-partition.ts';
-import { ourValues, withoutValue } from './kafka-keys.ts';
+import { ourValues, textOfValue, withoutValue } from './kafka-keys.ts';
 
 export interface InlineOptions {
   readonly config: KafabricConfig;
@@ -84,11 +83,7 @@ async function fitForKafka(metadata: ClusterMetadata): Promise<string[]> {
       brokerEpoch: metadata.brokerEpoch,
       fenced: FENCED,
     });
-    const result = values.map(({ resourceType, resourceName, name, value }) => {
-      const kind = resourceType === ResourceType.TOPIC ? 'topic' : 'broker';
-      return `${kind} ${resourceName || '(default)'}: ${name}=${value}`;
-    });
-    return { records: [...values.map(withoutValue), fenced], result };
+    return { records: [...values.map(withoutValue), fenced], result: values.map(textOfValue) };
   });
 }
 

@@ -1,7 +1,7 @@
 import { type MetadataRecord, metadataRecord } from '../metadata/records.ts';
 import { type MetadataState, ResourceType } from '../metadata/state.ts';
 
-/** Keys that Apache Kafka does not know, by what they begin with. It would refuse every later change of a topic that has one. */
+/** Keys that Apache Kafka does not know, by what they begin with. It would refuse every later change of a topic or group that has one. */
 const OUR_TOPIC_KEYS = ['compaction.', 'direct.', 'log.ack', 'payload.'];
 const OUR_BROKER_KEYS = [
   'arena.',
@@ -18,12 +18,15 @@ const OUR_BROKER_KEYS = [
   'storage.',
 ];
 
+const OUR_GROUP_KEYS = ['direct.'];
+
 const OUR_KEYS: readonly [resourceType: number, prefixes: readonly string[]][] = [
   [ResourceType.TOPIC, OUR_TOPIC_KEYS],
   [ResourceType.BROKER, OUR_BROKER_KEYS],
+  [ResourceType.GROUP, OUR_GROUP_KEYS],
 ];
 
-/** A value that was set on a topic or a broker. */
+/** A value that was set on a topic, a broker or a group. */
 export interface SetValue {
   readonly resourceType: number;
   /** Empty for the default of all brokers. */
@@ -41,6 +44,17 @@ export function ourValues(state: MetadataState): SetValue[] {
         if (prefixes.some((prefix) => name.startsWith(prefix)))
           found.push({ resourceType, resourceName, name, value });
   return found;
+}
+
+const KINDS: ReadonlyMap<number, string> = new Map([
+  [ResourceType.TOPIC, 'topic'],
+  [ResourceType.BROKER, 'broker'],
+  [ResourceType.GROUP, 'group'],
+]);
+
+/** For people. */
+export function textOfValue({ resourceType, resourceName, name, value }: SetValue): string {
+  return `${KINDS.get(resourceType)} ${resourceName || '(default)'}: ${name}=${value}`;
 }
 
 /** The record that takes a value away. */

@@ -1,4 +1,5 @@
 import { type KafabricConfig, TopicConfig } from '../../config/index.ts';
+import { speaksTls } from '../../config/listeners.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import type { Uuid } from '../../protocol/wire/types.ts';
 import type { Logger } from '../../util/logger.ts';
@@ -62,7 +63,9 @@ export interface ProducerIdBlock {
 const PRODUCER_ID_BLOCK_SIZE = 1000;
 const RECORDS_PER_APPEND_MAX = 1000;
 const PRODUCER_ID_MAX = 2n ** 63n - 1n;
+/** Kafka's numbers. */
 const PLAINTEXT_PROTOCOL = 0;
+const SSL_PROTOCOL = 1;
 
 /**
  * The cluster's topics, configurations, features and producer ids: Kafka's KRaft records in `__cluster_metadata-0`,
@@ -345,6 +348,7 @@ export class ClusterMetadata {
 
   #registration(): MetadataRecord {
     const { endpoints, directories, randomUuid, config } = this.#options;
+    const encrypted = new Set(config.resolved.listeners.filter(speaksTls).map(({ name }) => name));
     return metadataRecord('registerBroker', {
       brokerId: this.nodeId,
       brokerEpoch: this.#brokerEpoch,
@@ -353,7 +357,7 @@ export class ClusterMetadata {
         name,
         host,
         port,
-        securityProtocol: PLAINTEXT_PROTOCOL,
+        securityProtocol: encrypted.has(name) ? SSL_PROTOCOL : PLAINTEXT_PROTOCOL,
       })),
       features: supportedFeatures.map(({ name, minLevel, maxLevel }) => ({
         name,

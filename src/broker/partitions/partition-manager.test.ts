@@ -76,7 +76,9 @@ describe('PartitionManager', () => {
     );
     const partition = broker.partitions.find('a', 1)!;
     assert.equal(partition.log.config.segmentBytes, 2_000_000);
-    await assert.rejects(partition.produce(batch(), null, true), { code: ErrorCode.MESSAGE_TOO_LARGE });
+    await assert.rejects(async () => partition.produce(batch(), null, true), {
+      code: ErrorCode.MESSAGE_TOO_LARGE,
+    });
   });
 
   it('serves the others when one partition cannot be opened', async () => {

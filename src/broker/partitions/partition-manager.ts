@@ -70,6 +70,7 @@ export class PartitionManager {
     divertedRecords: 0,
     divertedBytes: 0,
     payloadErrors: 0,
+    unreachablePayloads: 0,
     cleanedSegments: 0,
     cleanedBytes: 0,
   };

@@ -176,7 +176,7 @@ describe('Partition', () => {
   it('answers each fault of a batch with Kafka’s error', async () => {
     const partition = await start({ 'max.message.bytes': '1000', 'cleanup.policy': 'compact' });
     const refused = async (batch: Uint8Array, code: number) => {
-      await assert.rejects(partition.produce(batch, null, true), { code });
+      await assert.rejects(async () => partition.produce(batch, null, true), { code });
       await assert.rejects(produce(partition, batch), { code });
     };
     const damaged = batchOf(['a']);
@@ -184,7 +184,7 @@ describe('Partition', () => {
     await refused(damaged, ErrorCode.CORRUPT_MESSAGE);
     await refused(batchOf([Buffer.alloc(1000)]), ErrorCode.MESSAGE_TOO_LARGE);
     await refused(Buffer.concat([batchOf(['a']), batchOf(['b'])]), ErrorCode.INVALID_RECORD);
-    await assert.rejects(partition.produce(new Uint8Array(0), null, true), {
+    await assert.rejects(async () => partition.produce(new Uint8Array(0), null, true), {
       code: ErrorCode.INVALID_RECORD,
     });
     const old = batchOf(['a']);
@@ -206,7 +206,7 @@ describe('Partition', () => {
       { timestamp: NOW },
     );
     await assert.rejects(
-      partition.produce(keyless, null, true),
+      async () => partition.produce(keyless, null, true),
       (error: { code: number; records: { index: number }[] }) => {
         assert.equal(error.code, ErrorCode.INVALID_RECORD);
         assert.deepEqual(

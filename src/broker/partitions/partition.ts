@@ -9,7 +9,8 @@ import type { PartitionConfig } from './config.ts';
 import { RecentlyDiverted } from './diverted-batch.ts';
 import type { FetchWait, Isolation, Watched } from './fetch-wait.ts';
 import { PayloadRelease } from './payload-release.ts';
-import { type Appended, type DivertedEvent, ProducePipeline } from './produce-pipeline.ts';
+import type { Appended } from './produce-job.ts';
+import { type DivertedEvent, ProducePipeline } from './produce-pipeline.ts';
 import { ProduceError } from './produce-rules.ts';
 import { payloadOptionsOf } from './topic-settings.ts';
 
@@ -19,6 +20,8 @@ export interface PartitionMetrics {
   divertedBytes: number;
   /** Reads that found payload missing or damaged. */
   payloadErrors: number;
+  /** Reads of payload at stores that did not answer. */
+  unreachablePayloads: number;
   /** How often segments gave back the space of what no record refers to, and how much that was. */
   cleanedSegments: number;
   cleanedBytes: number;
@@ -108,16 +111,19 @@ export class Partition implements Watched {
    * @param frame the request's memory; null if `records` is valid only during the call
    * @param allReplicas acks=all: answer when the batch is durable, unless log.durability=os
    * @param inTransaction whether a transactional batch was found to belong to an open transaction
-   * @returns rejects with a ProduceError
+   * @returns what is appended already, and woke no fetch; else a promise, which rejects with a ProduceError
    */
   produce(
     records: Uint8Array,
     frame: NativeMemory | null,
     allReplicas: boolean,
     inTransaction = false,
-  ): Promise<Appended> {
+  ): Appended | Promise<Appended> {
     if (this.#closed) return Promise.reject(closedError());
-    return this.#produce.append(records, frame, this.config, allReplicas, inTransaction);
+    const mayWake = this.waiters.size > 0;
+    const appended = this.#produce.append(records, frame, this.config, allReplicas, inTransaction);
+    // The fetch is answered before the producer that woke it: sending the other answer first would take time from it.
+    return mayWake && !(appended instanceof Promise) ? Promise.resolve(appended) : appended;
   }
 
   /**
@@ -158,7 +164,8 @@ export class Partition implements Watched {
   reportPayloadError(offset: bigint, error: PayloadError): void {
     // Deleted since it was found in the log.
     if (offset < this.logStartOffset) return;
-    this.metrics.payloadErrors++;
+    const isUnreachable = error.reason === 'unreachable';
+    this.metrics[isUnreachable ? 'unreachablePayloads' : 'payloadErrors']++;
     const { topic, index } = this;
     const fields = {
       topic,
@@ -167,7 +174,8 @@ export class Partition implements Watched {
       segment: error.segmentId,
       reason: error.reason,
     };
-    this.logger.error(fields, error.message);
+    if (isUnreachable) this.logger.warn(fields, error.message);
+    else this.logger.error(fields, error.message);
   }
 
   configure(config: PartitionConfig): void {

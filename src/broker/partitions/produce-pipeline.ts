@@ -18,17 +18,11 @@ import type { Clock } from '../../util/clock.ts';
 import type { PartitionConfig } from './config.ts';
 import { findReference } from './diverted-batch.ts';
 import { InOrder } from './in-order.ts';
-import { acceptable, checkOptions, codecOf, toProduceError } from './produce-rules.ts';
+import { type Appended, ProduceJob } from './produce-job.ts';
+import { acceptable, checkOptions, codecOf } from './produce-rules.ts';
 
 /** The store that this broker's own payload belongs to; others come with store processes. */
 const LOCAL_STORE_ID = 0;
-
-/** Where an appended batch is. */
-export interface Appended {
-  baseOffset: bigint;
-  /** Set for topics with message.timestamp.type=LogAppendTime, else -1. */
-  logAppendTimeMs: bigint;
-}
 
 /** What the pipeline tells its partition. */
 export interface ProduceEvents {
@@ -45,21 +39,6 @@ export interface DivertedEvent {
   extentBytes: number;
   /** What the log got. */
   reference: Uint8Array;
-}
-
-interface Job {
-  readonly config: PartitionConfig;
-  readonly origin: 'client' | 'coordinator';
-  /** acks=all: as many stores as the topic asks for have it, also when it was appended before. */
-  readonly allReplicas: boolean;
-  /** Answer when it is durable. */
-  readonly flush: boolean;
-  readonly inTransaction: boolean;
-  readonly resolve: (appended: Appended) => void;
-  readonly reject: (error: unknown) => void;
-  /** The batch as it was produced, or with the compression that the topic asks for. */
-  batch: Uint8Array | MemoryPiece;
-  logAppendTimeMs: bigint;
 }
 
 interface Diverted {
@@ -105,7 +84,7 @@ export class ProducePipeline {
    * @param frame the frame's memory, or null if the view is valid only during the call
    * @param allReplicas acks=all: answer when the batch is durable, unless log.durability=os
    * @param inTransaction whether a transactional batch was found to belong to an open transaction
-   * @returns rejects with a ProduceError that holds Kafka's code
+   * @returns what is appended already, else a promise; that rejects with a ProduceError that holds Kafka's code
    */
   append(
     records: Uint8Array,
@@ -113,43 +92,39 @@ export class ProducePipeline {
     config: PartitionConfig,
     allReplicas: boolean,
     inTransaction = false,
-  ): Promise<Appended> {
-    return new Promise((resolve, reject) => {
-      const job: Job = {
-        config,
-        allReplicas,
-        flush: allReplicas && config.flushBeforeAck,
-        inTransaction,
-        resolve,
-        reject,
-        batch: this.#hold(records, frame),
-        logAppendTimeMs: -1n,
-        origin: 'client',
-      };
-      this.#checked.submit(this.#check(job), (check) => this.#store(job, check), fail(job));
+  ): Appended | Promise<Appended> {
+    const job = new ProduceJob(this.#hold(records, frame), {
+      config,
+      origin: 'client',
+      allReplicas,
+      inTransaction,
     });
+    const check = this.#check(job);
+    // Most batches need not wait for anything, and are spared what waiting takes; likewise in the next steps.
+    if (!(check instanceof Promise) && this.#checked.size === 0) this.#store(job, check);
+    else
+      this.#checked.submit(
+        check,
+        (found) => this.#store(job, found),
+        (error) => giveUp(job, error),
+      );
+    return job.outcome();
   }
 
   /** Appends a batch of a coordinator, which needs no validation; it queues behind what clients produce. */
   appendAsCoordinator(batch: Uint8Array, config: PartitionConfig): Promise<Appended> {
-    return new Promise((resolve, reject) => {
-      const job: Job = {
-        config,
-        allReplicas: true,
-        flush: config.flushBeforeAck,
-        inTransaction: true,
-        resolve,
-        reject,
-        batch,
-        logAppendTimeMs: -1n,
-        origin: 'coordinator',
-      };
-      this.#checked.submit(
-        null,
-        () => this.#stored.submit(null, () => this.#append(job, null), fail(job)),
-        fail(job),
-      );
+    const job = new ProduceJob(batch, {
+      config,
+      origin: 'coordinator',
+      allReplicas: true,
+      inTransaction: true,
     });
+    this.#checked.submit(
+      null,
+      () => this.#appendPlain(job),
+      (error) => giveUp(job, error),
+    );
+    return Promise.resolve(job.outcome());
   }
 
   /** Lets nothing through that comes from now on, until it is told to; resolves, with that, when all that came before is written. */
@@ -166,7 +141,7 @@ export class ProducePipeline {
     });
   }
 
-  #check(job: Job): BatchCheck | Promise<BatchCheck> {
+  #check(job: ProduceJob): BatchCheck | Promise<BatchCheck> {
     const { batch, config, inTransaction } = job;
     const nowMs = this.#clock.now();
     if (config.logAppendTime) job.logAppendTimeMs = BigInt(nowMs);
@@ -186,7 +161,7 @@ export class ProducePipeline {
     return this.#checkAndRecompress(job, options, config.compression);
   }
 
-  async #checkAndRecompress(job: Job, options: CheckOptions, codec: Codec): Promise<BatchCheck> {
+  async #checkAndRecompress(job: ProduceJob, options: CheckOptions, codec: Codec): Promise<BatchCheck> {
     if (job.batch instanceof Uint8Array) job.batch = Uint8Array.from(job.batch);
     const { batch, inTransaction } = job;
     const found = await checkBatchesSoon(batch, options);
@@ -211,23 +186,33 @@ export class ProducePipeline {
     return this.#checked.size > 0 || this.#stored.size > 0 ? Uint8Array.from(records) : records;
   }
 
-  #store(job: Job, check: BatchCheck): void {
+  #store(job: ProduceJob, check: BatchCheck): void {
     try {
       storeTimestamps(job.batch, check);
       const { reference } = check;
-      if (reference === null || findReference(reference) < 0)
-        this.#stored.submit(null, () => this.#append(job, null), fail(job));
+      if (reference === null || findReference(reference) < 0) this.#appendPlain(job);
       else {
         const { recordCount: records, pieceCrcs } = check;
         this.#divert(job, { reference, records, pieceCrcs, header: headerOf(job.batch) });
       }
     } catch (error) {
-      fail(job)(error);
+      giveUp(job, error);
     }
   }
 
+  /** Behind what is being diverted. */
+  #appendPlain(job: ProduceJob): void {
+    if (this.#stored.size === 0) this.#append(job, null);
+    else
+      this.#stored.submit(
+        null,
+        () => this.#append(job, null),
+        (error) => giveUp(job, error),
+      );
+  }
+
   /** Writes the records section as an extent; the reference batch follows it into the log. */
-  #divert(job: Job, diverted: Diverted): void {
+  #divert(job: ProduceJob, diverted: Diverted): void {
     const section = sectionOf(job.batch);
     const extent = this.#payloads.append(section, job.config.ackFromMemory, diverted.pieceCrcs);
     this.#stored.submit(
@@ -235,32 +220,39 @@ export class ProducePipeline {
       () => this.#append(job, { diverted, extent }),
       (error) => {
         this.#giveBack(extent);
-        fail(job)(error);
+        giveUp(job, error);
       },
     );
   }
 
-  #append(job: Job, stored: Stored | null): void {
+  #append(job: ProduceJob, stored: Stored | null): void {
     try {
       const bytes = stored === null ? job.batch : located(stored);
       const appended = this.#log.append(bytes, job.origin, job.config.ackFromMemory);
       const durable = job.flush ? this.#flush() : null;
-      this.#written.submit(
-        appended.written,
-        () => this.#finish(job, stored, appended, durable),
-        (error) => {
-          if (stored !== null) this.#giveBack(stored.extent);
-          job.reject(toProduceError(error));
-        },
-      );
-      if (job.batch instanceof MemoryPiece) job.batch.memory.release();
+      if (appended.written === null && this.#written.size === 0) this.#finish(job, stored, appended, durable);
+      else
+        this.#written.submit(
+          appended.written,
+          () => this.#finish(job, stored, appended, durable),
+          (error) => {
+            if (stored !== null) this.#giveBack(stored.extent);
+            job.fail(error);
+          },
+        );
+      job.releaseBatch();
     } catch (error) {
       stored?.extent.abandon();
-      fail(job)(error);
+      giveUp(job, error);
     }
   }
 
-  #finish(job: Job, stored: Stored | null, appended: AppendResult, durable: Promise<unknown> | null): void {
+  #finish(
+    job: ProduceJob,
+    stored: Stored | null,
+    appended: AppendResult,
+    durable: Promise<unknown> | null,
+  ): void {
     const { baseOffset, lastOffset, duplicate } = appended;
     if (duplicate) {
       stored?.extent.abandon();
@@ -268,17 +260,16 @@ export class ProducePipeline {
       if (stored !== null) this.#commit(stored, baseOffset, lastOffset);
       this.#events.written(lastOffset + 1n, job.batch.byteLength);
     }
-    const answer = { baseOffset, logAppendTimeMs: job.logAppendTimeMs };
     // Why a batch that comes again was not acknowledged at first may still be so.
     const done =
       duplicate && job.allReplicas
         ? Promise.resolve(durable).then(() => this.#payloads.assertEnoughCopies(baseOffset, lastOffset))
         : durable;
-    if (done === null) job.resolve(answer);
+    if (done === null) job.succeed(baseOffset);
     else
       done.then(
-        () => job.resolve(answer),
-        (error) => job.reject(toProduceError(error)),
+        () => job.succeed(baseOffset),
+        (error) => job.fail(error),
       );
   }
 
@@ -329,9 +320,8 @@ function located({ diverted: { reference, header }, extent }: Stored): Uint8Arra
   return reference;
 }
 
-function fail(job: Job): (error: unknown) => void {
-  return (error) => {
-    if (job.batch instanceof MemoryPiece) job.batch.memory.release();
-    job.reject(toProduceError(error));
-  };
+/** It does not get into the log. */
+function giveUp(job: ProduceJob, error: unknown): void {
+  job.releaseBatch();
+  job.fail(error);
 }

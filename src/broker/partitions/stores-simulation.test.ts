@@ -28,7 +28,10 @@ describe(`Payload at stores that come and go, ${seeds} seeds`, function () {
       const gateways = [first, second];
       const setups = [1, 2].map((nodeId) => ({
         config: CONFIG,
-        stores: { owner: { clusterId: 'cluster', nodeId } },
+        stores: {
+          owner: { clusterId: 'cluster', nodeId },
+          copySource: seed % 2 === 0 ? ('store' as const) : ('gateway' as const),
+        },
       }));
       for (const [i, gateway] of gateways.entries()) await gateway.start(setups[i]);
       const starts = [0, 0];
@@ -44,6 +47,11 @@ describe(`Payload at stores that come and go, ${seeds} seeds`, function () {
               assert.equal((error as { code?: unknown }).code, 19, String(error));
             }
           }
+        },
+        // So does a process that is stopped, or that others leave no processor; longer than signs of life may be missing.
+        'stand still': async () => {
+          Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1200);
+          await events.check!();
         },
         'take a store away': async () => {
           if (first.stores.every(({ server }) => server !== null))

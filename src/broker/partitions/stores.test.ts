@@ -100,6 +100,20 @@ describe('Payload at stores', function () {
     await fixture.check();
   });
 
+  it('is out of reach, not missing, while its store does not answer', async () => {
+    await fixture.startStores(1);
+    const { partitions } = await fixture.start();
+    await fixture.produce(1);
+    await fixture.stores[0]!.stop();
+    const { result } = await fixture.broker!.fetch('t', 0, 0n);
+    assert.equal(result.errorCode, 56);
+    const { payloadErrors, unreachablePayloads } = partitions.metrics;
+    assert.deepEqual([payloadErrors, unreachablePayloads], [0, 1]);
+    await fixture.stores[0]!.start();
+    await fixture.until('the store is in', () => fixture.access.peers[0]!.isUp);
+    await fixture.check();
+  });
+
   it('goes on with fewer copies where that is allowed, and makes up for it', async () => {
     await fixture.startStores(2);
     await fixture.start({ config: { ...TWO, 'payload.min.insync.replicas': '1' } });
@@ -168,14 +182,14 @@ describe('Payload at stores', function () {
     await fixture.startStores(3);
     await fixture.start({ config: TWO });
     await fixture.produce(9);
-    await fixture.stores[0]!.stop();
+    const lost = fixture.stores.findIndex(({ files }) => files.length > 0);
+    await fixture.stores[lost]!.stop();
     const has = fixture.placement();
-    const lacking = [...has.values()].filter((at) => at.includes(0)).length;
-    assert.ok(lacking > 0);
+    const lacking = [...has.values()].filter((at) => at.includes(lost)).length;
     const { counters } = fixture.broker!.stores!.repairs;
     await fixture.until('copies are made', () => counters.copies >= lacking - 1);
     await fixture.produce(3);
-    await fixture.stores[0]!.start();
+    await fixture.stores[lost]!.start();
     await fixture.until('surplus copies are gone', () =>
       [...fixture.copies().values()].every((at) => at.length === 2),
     );

@@ -1,5 +1,6 @@
 import type { LogManager } from '../../backend/log/log-manager.ts';
 import { PayloadStores } from '../../backend/payload/stores/payload-stores.ts';
+import type { CopySource } from '../../backend/payload/stores/segment-copies.ts';
 import { Bucket } from '../../backend/payload/tiers/s3/bucket.ts';
 import { TieredStorage } from '../../backend/payload/tiers/tiered-storage.ts';
 import type { Store } from '../../native/store.ts';
@@ -63,6 +64,7 @@ export function openStores(
     owner: { clusterId: logs.clusterId, nodeId: config.resolved.nodeId },
     zone: config.get('broker.rack') ?? '',
     requestTimeoutMs: config.get('payload.stores.request.timeout.ms'),
+    copySource: config.get('payload.stores.copy.source') as CopySource,
     lostAfterMs: config.get('payload.stores.lost.after.ms'),
     orphanGraceMs: config.get('payload.stores.orphan.grace.ms'),
     givenUp: config.get('payload.stores.given.up'),

@@ -12,6 +12,7 @@ import { clientMetricsDefinitions, groupKeyDefinitions } from './resources.ts';
 import { s3Definitions } from './s3.ts';
 import { serverDefinitions } from './server.ts';
 import { shareGroupDefinitions } from './share-groups.ts';
+import { sslDefinitions } from './ssl.ts';
 import { storeDefinitions } from './stores.ts';
 import { streamsGroupDefinitions } from './streams-groups.ts';
 import { tierDefinitions } from './tiers.ts';
@@ -30,6 +31,7 @@ export { TIER_ORDINALS, type TierOrdinal } from './tiers.ts';
 const broker = [
   ...serverDefinitions,
   ...networkDefinitions,
+  ...sslDefinitions,
   ...logDefinitions,
   ...cleanerDefinitions,
   ...groupDefinitions,

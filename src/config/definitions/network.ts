@@ -23,9 +23,10 @@ export const networkDefinitions = [
   {
     name: 'listener.security.protocol.map',
     type: 'string',
-    default: 'SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,DIRECT:DIRECT',
+    default:
+      'SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,DIRECT:DIRECT,DIRECT_SSL:DIRECT_SSL',
     documentation:
-      'The security protocol of each listener name, as NAME:PROTOCOL separated by commas. This version serves PLAINTEXT, and DIRECT: Kafka’s protocol with references in place of large values, for the direct API (docs/direct-api.md).',
+      'The security protocol of each listener name, as NAME:PROTOCOL separated by commas. This version serves PLAINTEXT, SSL (docs/security.md), and DIRECT and DIRECT_SSL: Kafka’s protocol with references in place of large values, for the direct API (docs/direct-api.md).',
     kafkaDefault: {
       value: 'SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT',
       reason: 'the direct path is not Kafka’s',
@@ -130,9 +131,14 @@ export const networkDefinitions = [
   {
     name: 'fetch.max.bytes',
     type: 'int',
-    default: '57671680',
+    default: '16777216',
     min: 1024,
-    documentation: 'The most bytes of one fetch answer; the first batch is always returned.',
+    documentation:
+      'The most bytes of one fetch answer, whatever the client allows; the first batch is always returned. Over links with long round trips larger answers are faster.',
+    kafkaDefault: {
+      value: '57671680',
+      reason: 'clients take smaller answers into memory that they have used before',
+    },
   },
   {
     name: 'max.incremental.fetch.session.cache.slots',

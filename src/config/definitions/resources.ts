@@ -48,6 +48,13 @@ export const groupKeyDefinitions: readonly ConfigDefinition[] = [
     documentation: 'After how many milliseconds without a heartbeat a member of a consumer group is removed.',
   },
   {
+    name: 'direct.data.selector',
+    type: 'string',
+    default: '',
+    documentation:
+      'What of the data of events the direct consumers of a group get that do not say it themselves, as JSON; see docs/direct-api.md. Empty: nothing. Those that are at work take it over with the next assignment of partitions.',
+  },
+  {
     name: 'share.assignment.interval.ms',
     type: 'int',
     default: '1000',

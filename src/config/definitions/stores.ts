@@ -117,6 +117,14 @@ export const storeDefinitions = [
       'How many stores must have an extent before its record is acknowledged, at most payload.replicas; with fewer, Produce is answered with NOT_ENOUGH_REPLICAS. Topics may set their own.',
   },
   {
+    name: 'payload.stores.copy.source',
+    type: 'string',
+    default: 'gateway',
+    values: ['gateway', 'store'],
+    documentation:
+      'Who gives an extent to the second store and the others: gateway has every store take it from the gateway; store has the first one pass it on, so that it leaves the gateway once, and takes longer. See docs/stores.md.',
+  },
+  {
     name: 'payload.stores.request.timeout.ms',
     type: 'int',
     default: '30000',

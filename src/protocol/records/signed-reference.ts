@@ -1,6 +1,7 @@
 import { ApiError, ErrorCode } from '../errors.ts';
 import type { Uuid } from '../wire/types.ts';
 import {
+  decodeOfSameBatch,
   decodePayloadReference,
   PAYLOAD_REFERENCE_SIZE,
   type PayloadReference,
@@ -9,7 +10,7 @@ import {
 /** Bytes that direct listeners append to a payload reference. */
 export const CLAIM_SIZE = 80;
 /** Bytes of a value as direct listeners return it for a record whose data lies in the payload tier. */
-const SIGNED_REFERENCE_SIZE = PAYLOAD_REFERENCE_SIZE + CLAIM_SIZE;
+export const SIGNED_REFERENCE_SIZE = PAYLOAD_REFERENCE_SIZE + CLAIM_SIZE;
 const SIGNATURE_SIZE = 32;
 const SIGNATURE_AT = CLAIM_SIZE - SIGNATURE_SIZE;
 /** What references of one batch have in common. */
@@ -19,6 +20,7 @@ const COMMON_OF_REFERENCE: readonly (readonly [start: number, end: number])[] = 
   [56, 60],
 ];
 const COMMON = [...COMMON_OF_REFERENCE, [PAYLOAD_REFERENCE_SIZE, SIGNED_REFERENCE_SIZE] as const];
+const common = Buffer.alloc(SIGNED_REFERENCE_SIZE);
 
 /**
  * What makes a reference usable outside the log: whose extent it points into, for how long, and the signature of the gateway that says so.
@@ -66,7 +68,7 @@ export function decodeSignedReference(bytes: Uint8Array): SignedReference {
       ErrorCode.KAFKA_STORAGE_ERROR,
       `${bytes.byteLength} bytes are no signed reference: it has ${SIGNED_REFERENCE_SIZE}`,
     );
-  const reference = decodePayloadReference(bytes.subarray(0, PAYLOAD_REFERENCE_SIZE));
+  const reference = decodePayloadReference(bytes);
   const claim = Buffer.from(bytes.buffer, bytes.byteOffset + PAYLOAD_REFERENCE_SIZE, CLAIM_SIZE);
   return {
     reference,
@@ -84,16 +86,28 @@ export function decodeSignedReference(bytes: Uint8Array): SignedReference {
 
 /**
  * What the signature covers: what of the reference is common to all records of its batch, so that one signature does for all, and the
- * claim. A value is at most the whole extent, which the claim gives access to.
+ * claim, which is in `claim` from `at` on. A value is at most the whole extent, which the claim gives access to. The bytes are others after the next
+ * call.
  */
-export function signedParts(reference: Uint8Array, claim: Uint8Array): Uint8Array[] {
-  return [
-    ...COMMON_OF_REFERENCE.map(([start, end]) => reference.subarray(start, end)),
-    claim.subarray(0, SIGNATURE_AT),
-  ];
+export function signedPart(reference: Uint8Array, claim: Uint8Array, at = 0): Buffer {
+  return common.subarray(0, gather(reference, claim, at, SIGNATURE_AT));
 }
 
-/** Whether two signed references are of the same batch, with the same claim: what `signedParts` gives, and the signature. */
+/** What `signedPart` gives, and the signature, as text to look it up by; `claim` as there. */
+export function claimName(reference: Uint8Array, claim: Uint8Array, at = 0): string {
+  return common.toString('latin1', 0, gather(reference, claim, at, CLAIM_SIZE));
+}
+
+/** Returns the number of bytes. */
+function gather(reference: Uint8Array, claim: Uint8Array, at: number, ofClaim: number): number {
+  let to = 0;
+  for (const [start, end] of COMMON_OF_REFERENCE)
+    for (let i = start; i < end; i++) common[to++] = reference[i]!;
+  for (let i = 0; i < ofClaim; i++) common[to++] = claim[at + i]!;
+  return to;
+}
+
+/** Whether two signed references are of the same batch, with the same claim: what `signedPart` gives, and the signature. */
 export function areOfOneClaim(a: Uint8Array, b: Uint8Array): boolean {
   if (a.byteLength !== SIGNED_REFERENCE_SIZE || b.byteLength !== SIGNED_REFERENCE_SIZE) return false;
   for (const [start, end] of COMMON) for (let i = start; i < end; i++) if (a[i] !== b[i]) return false;
@@ -101,8 +115,9 @@ export function areOfOneClaim(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 /** As `decodeSignedReference`, for one that has its claim in common with one that was decoded. */
-export function decodeWithClaim(bytes: Uint8Array, { claim, signature }: SignedReference): SignedReference {
-  return { reference: decodePayloadReference(bytes.subarray(0, PAYLOAD_REFERENCE_SIZE)), claim, signature };
+export function decodeWithClaim(bytes: Uint8Array, other: SignedReference): SignedReference {
+  const { claim, signature } = other;
+  return { reference: decodeOfSameBatch(bytes, other.reference), claim, signature };
 }
 
 /** Puts the signature into a claim. */

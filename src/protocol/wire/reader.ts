@@ -98,7 +98,7 @@ export class Reader {
 
   /** A zigzag varint of at most 32 bits. */
   varint(): number {
-    const value = this.uvarint();
+    const value = this.#short() ?? this.uvarint();
     return (value >>> 1) ^ -(value & 1);
   }
 
@@ -124,6 +124,8 @@ export class Reader {
 
   /** As varlong, exact below 2^52. */
   varlongNumber(): number {
+    const short = this.#short();
+    if (short !== null) return (short >>> 1) ^ -(short & 1);
     let value = 0;
     let weight = 1;
     // Of the first byte: the sum may have been rounded.
@@ -250,6 +252,15 @@ export class Reader {
   skip(length: number): number {
     if (length < 0) throw new ProtocolError(`length ${length}`);
     return this.#take(length);
+  }
+
+  /** A varint of one byte, as most are; null where it is none. */
+  #short(): number | null {
+    if (this.position >= this.#end) return null;
+    const byte = this.#bytes[this.position]!;
+    if (byte >= 0x80) return null;
+    this.position++;
+    return byte;
   }
 
   #take(length: number): number {

@@ -3,6 +3,7 @@ import {
   type ConfigEntry,
   describeAllowed,
   environmentVariable,
+  groupKeyDefinitions,
   type KafabricConfig,
   topicKeyDefinitions,
 } from '../../config/index.ts';
@@ -79,6 +80,11 @@ function markdown(broker: readonly ConfigDefinition[]): string {
     ...topicKeyDefinitions.map(
       (d) => `| ${row(d)} | ${d.synonyms.map(({ name }) => `\`${name}\``).join(', ')} | ${d.documentation} |`,
     ),
+    '',
+    '## Group keys',
+    '| Key | Type | Default | Allowed | Meaning |',
+    '|---|---|---|---|---|',
+    ...groupKeyDefinitions.map((d) => `| ${row(d)} | ${d.documentation} |`),
     '',
   ].join('\n');
 }

@@ -1,11 +1,13 @@
 import { fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Client, TopicHandle } from '../../client/index.ts';
-import { jsonOf, type PathOptions, pathOf, withPath } from './target.ts';
+import { interrupt, interruptible } from './interruption.ts';
+import { MAX_TIMER_MS, part, whole } from './number-options.ts';
+import { Progress } from './progress.ts';
+import { jsonOf, type PathOptions, pathOf, reachOf, type Target, target, withPath } from './target.ts';
 
-interface BenchOptions extends PathOptions {
-  bootstrap: string;
+interface BenchOptions extends Target, PathOptions {
   topic?: string;
   partitions: number;
   events: number;
@@ -19,7 +21,6 @@ interface BenchOptions extends PathOptions {
   interest: number;
   selectivity: number;
   processes: number;
-  json: boolean;
 }
 
 interface Phase {
@@ -36,72 +37,74 @@ interface Phase {
 
 /** Bytes that are reused in turn, by pushes and by pulls. */
 const RING_BYTES = 64 << 20;
+const MAX_PROCESSES = 256;
 const GIGABYTE = 1e9;
 
 /** `kafabric direct-bench`: pushes events and pulls them again, in one process or several, and says how fast. */
 export function addDirectBenchCommand(program: Command): void {
-  withPath(program.command('direct-bench'))
+  withPath(target(program.command('direct-bench')))
     .description('measure pushes and pulls of the direct API against a running gateway')
-    .requiredOption('--bootstrap <host:port>', 'a DIRECT listener of the gateway (required)')
     .option('--topic <name>', 'an existing topic that is empty; new ones, removed at the end, when absent')
-    .option('--partitions <n>', 'of a new topic', Number, 1)
-    .option('--events <n>', 'events that each process pushes and pulls', Number, 1000)
-    .option('--size <bytes>', 'data of one event', Number, 1_000_000)
-    .option('--metadata-size <bytes>', 'metadata of one event, at least', Number, 0)
-    .option('--batch-size <n>', 'events of one batch at most', Number, 128)
-    .option('--max-in-flight <n>', 'batches of a partition under way at once, 1 to 5', Number, 5)
-    .option('--linger-ms <ms>', 'how long a batch waits for more events; adaptive when absent', Number)
-    .option('--acks <acks>', 'all or 1', 'all')
-    .option('--interest <part>', 'part of the events whose data is pulled, 0 to 1', Number, 1)
-    .option('--selectivity <part>', 'part of each such event that is pulled, 0 to 1', Number, 1)
+    .option('--partitions <n>', 'of a new topic', whole(1, 2 ** 31 - 1), 1)
+    .option('--events <n>', 'events that each process pushes and pulls', whole(1), 1000)
+    .option('--size <bytes>', 'data of one event', whole(0, 2 ** 31 - 1), 1_000_000)
+    .option('--metadata-size <bytes>', 'metadata of one event, at least', whole(0, 2 ** 28), 0)
+    .option('--batch-size <n>', 'events of one batch at most', whole(1), 128)
+    .option('--max-in-flight <n>', 'batches of a partition under way at once, 1 to 5', whole(1, 5), 5)
+    .option(
+      '--linger-ms <ms>',
+      'how long a batch waits for more events; adaptive when absent',
+      whole(0, MAX_TIMER_MS),
+    )
+    .addOption(new Option('--acks <acks>', 'when a push counts').choices(['all', '1']).default('all'))
+    .option('--interest <part>', 'part of the events whose data is pulled, 0 to 1', part, 1)
+    .option('--selectivity <part>', 'part of each such event that is pulled, 0 to 1', part, 1)
     .option(
       '--processes <n>',
       'processes, each with a topic of its own, that push and then pull together',
-      Number,
+      whole(1, MAX_PROCESSES),
       1,
     )
-    .option('--json', 'one JSON line for each phase', false)
     .action(async (options: BenchOptions) => {
-      check(options);
+      if (options.processes > 1 && options.topic !== undefined)
+        throw new Error('--topic and --processes: each process needs a topic of its own');
+      const signal = interruptible();
       const show = (phase: Phase) =>
         process.stdout.write(`${options.json ? jsonOf(phase) : textOf(phase)}\n`);
-      if (options.processes > 1) await benchTogether(options, show);
-      else await bench(options, process.send === undefined ? show : toParent, process.send && parentsGo);
+      if (options.processes > 1) await benchTogether(options, show, signal);
+      else if (process.send === undefined) await bench({ options, signal, show, go: async () => {} });
+      else {
+        // The parent wants no more of it, or is no more.
+        process.once('disconnect', interrupt);
+        await bench({ options, signal, show: toParent, go: () => parentsGo(signal) });
+      }
     });
 }
 
-/** @throws Error for what would measure nothing, or run for ever */
-function check(options: BenchOptions): void {
-  const { events, size, metadataSize, partitions, processes, interest, selectivity, topic } = options;
-  for (const [name, value] of Object.entries({ events, partitions, processes }))
-    if (!(Number.isSafeInteger(value) && value >= 1))
-      throw new Error(`--${name} is ${value}, not at least 1`);
-  for (const [name, value] of Object.entries({ size, 'metadata-size': metadataSize }))
-    if (!(Number.isSafeInteger(value) && value >= 0)) throw new Error(`--${name} is ${value}`);
-  for (const [name, value] of Object.entries({ interest, selectivity }))
-    if (!(value >= 0 && value <= 1)) throw new Error(`--${name} is ${value}, not from 0 to 1`);
-  if (processes > 1 && topic !== undefined)
-    throw new Error('--topic and --processes: each process needs a topic of its own');
+interface Run {
+  readonly options: BenchOptions;
+  /** Ends it, without what it has made. */
+  readonly signal: AbortSignal;
+  readonly show: (phase: Phase) => void;
+  /** Resolves when a phase may begin. */
+  readonly go: () => Promise<void>;
 }
 
-/** @param go resolves when a phase may begin */
-async function bench(
-  options: BenchOptions,
-  show: (phase: Phase) => void,
-  go: () => Promise<void> = async () => {},
-): Promise<void> {
-  const { bootstrap, partitions } = options;
+async function bench(run: Run): Promise<void> {
+  const { options, signal, show } = run;
+  const { partitions } = options;
   // Other commands need not load it.
   const { Client } = await import('../../client/index.ts');
-  const client = await Client.connect({ bootstrap, ...pathOf(options), sharedMaxBytes: 2 ** 31 });
+  const reach = await reachOf(options);
+  const client = await Client.connect({ ...reach, signal, ...pathOf(options), sharedMaxBytes: 2 ** 31 });
   const name = options.topic ?? `direct-bench-${randomBytes(4).toString('hex')}`;
   try {
     const topic =
       options.topic === undefined
         ? await client.createTopic(name, { partitions, configs: { 'max.message.bytes': '2147483647' } })
         : await client.openTopic(name);
-    show(await push(client, topic, options, go));
-    show(await pull(client, topic, options, go));
+    show(await push(client, topic, run));
+    show(await pull(client, topic, run));
   } finally {
     if (options.topic === undefined) await client.deleteTopic(name).catch(() => undefined);
     client.close();
@@ -114,12 +117,7 @@ function named(path: string, { provider }: Client): string {
 }
 
 /** Begins to measure when all are ready. */
-async function push(
-  client: Client,
-  topic: TopicHandle,
-  options: BenchOptions,
-  go: () => Promise<void>,
-): Promise<Phase> {
+async function push(client: Client, topic: TopicHandle, { options, signal, go }: Run): Promise<Phase> {
   const { events, size, metadataSize, batchSize, maxInFlight, lingerMs, acks } = options;
   const slots = Math.max(2, Math.floor(RING_BYTES / Math.max(size, 1)));
   const producer = topic.producer({
@@ -133,11 +131,16 @@ async function push(
   const more = metadataSize > 0 ? { more: 'm'.repeat(metadataSize) } : {};
   const inUse: Promise<unknown>[] = [];
   await go();
+  const progress = progressOf('pushed');
   const measured = begin();
   for (let i = 0; i < events; i++) {
+    signal.throwIfAborted();
     const slot = i % slots;
     await inUse[slot];
-    inUse[slot] = producer.push({ i, ...more }, ring.bytes.subarray(slot * size, (slot + 1) * size));
+    const pushed = producer.push({ i, ...more }, ring.bytes.subarray(slot * size, (slot + 1) * size));
+    pushed.catch(seenLater);
+    inUse[slot] = pushed;
+    progress.add(size);
   }
   await Promise.all(inUse);
   const phase = measured('push', named(producer.path ?? client.path, client), events, events * size);
@@ -146,12 +149,8 @@ async function push(
   return phase;
 }
 
-async function pull(
-  client: Client,
-  topic: TopicHandle,
-  { events, size, interest, selectivity }: BenchOptions,
-  go: () => Promise<void>,
-): Promise<Phase> {
+async function pull(client: Client, topic: TopicHandle, { options, signal, go }: Run): Promise<Phase> {
+  const { events, size, interest, selectivity } = options;
   const wanted = Math.round(size * selectivity);
   const slots = Math.max(4, Math.floor((2 * RING_BYTES) / Math.max(wanted, 1)));
   const ring = await client.allocate(Math.max(1, slots * wanted));
@@ -169,9 +168,21 @@ async function pull(
     prefetchDataBytes: Math.max(1, Math.floor(RING_BYTES / 2)),
   });
   await go();
+  const progress = progressOf('pulled');
+  signal.addEventListener('abort', () => void consumer.close().catch(() => undefined), { once: true });
   const measured = begin();
   let bytes = 0;
-  for (let i = 0; i < events; i++) bytes += (await consumer.pull())!.selected?.byteLength ?? 0;
+  try {
+    for (let i = 0; i < events; i++) {
+      const { selected } = (await consumer.pull())!;
+      const selectedBytes = selected?.byteLength ?? 0;
+      bytes += selectedBytes;
+      progress.add(selectedBytes);
+    }
+  } catch (error) {
+    signal.throwIfAborted(); // it was closed for that
+    throw error;
+  }
   const phase = measured('pull', named(client.path, client), events, bytes);
   await consumer.close();
   ring.release();
@@ -208,24 +219,43 @@ function phaseOf(
   };
 }
 
+/** Whoever waits for a slot learns what became of its event. */
+const seenLater = () => undefined;
+
+/** Of several processes each would say its own. */
+function progressOf(what: string): Progress {
+  return new Progress(what, process.send === undefined);
+}
+
 /** In a process of several: the parent says when all are ready. */
-function parentsGo(): Promise<void> {
-  return new Promise((resolve) => {
+function parentsGo(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (!process.connected) return reject(signal.reason);
     process.once('message', () => resolve());
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
     process.send!('ready');
   });
 }
 
 function toParent(phase: Phase): void {
+  if (!process.connected) return;
   process.send!(phase);
   // Or the channel would keep the process from its end.
   if (phase.phase === 'pull') process.disconnect();
 }
 
 /** Runs processes that begin each phase together; a phase lasts as long as the slowest of them. */
-async function benchTogether({ processes }: BenchOptions, show: (phase: Phase) => void): Promise<void> {
+async function benchTogether(
+  { processes }: BenchOptions,
+  show: (phase: Phase) => void,
+  signal: AbortSignal,
+): Promise<void> {
   const workers = Array.from({ length: processes }, () => new Worker());
   const next = () => Promise.all(workers.map((worker) => worker.next()));
+  const end = () => {
+    for (const worker of workers) worker.end();
+  };
+  signal.addEventListener('abort', end, { once: true });
   try {
     for (const phase of ['push', 'pull'] as const) {
       await next();
@@ -238,8 +268,11 @@ async function benchTogether({ processes }: BenchOptions, show: (phase: Phase) =
       show(phaseOf(phase, all[0]!.path, events, bytes, seconds, cpuSeconds));
     }
     await Promise.all(workers.map((worker) => worker.ended));
+  } catch (error) {
+    signal.throwIfAborted(); // they ended for that
+    throw error;
   } finally {
-    for (const worker of workers) worker.kill();
+    end();
   }
 }
 
@@ -267,7 +300,9 @@ class Worker {
   async next(): Promise<unknown> {
     while (this.#messages.length === 0) {
       if (this.#child.exitCode !== null || this.#child.signalCode !== null)
-        throw new Error(`a process of the benchmark ended with ${this.#child.exitCode}`);
+        throw new Error(
+          `a process of the benchmark ended with ${this.#child.signalCode ?? this.#child.exitCode}`,
+        );
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
@@ -276,11 +311,12 @@ class Worker {
   }
 
   go(): void {
-    this.#child.send('go');
+    if (this.#child.connected) this.#child.send('go');
   }
 
-  kill(): void {
-    this.#child.kill();
+  /** Removes what it has made, and ends, unless it has. */
+  end(): void {
+    if (this.#child.connected) this.#child.disconnect();
   }
 }
 

@@ -18,7 +18,9 @@ export async function doctorCommand(
   { measure, json }: DoctorOptions,
 ): Promise<number> {
   configureArena(ARENA_BYTES);
-  const findings = await examine(config, measure);
+  const findings = await examine(config, measure, (what) => {
+    if (!json && process.stderr.isTTY) process.stderr.write(`looking at ${what} ...\n`);
+  });
   const text = json ? JSON.stringify(findings, null, 2) : findings.map(line).join('\n');
   process.stdout.write(`${text}\n`);
   return findings.some(({ status }) => status === 'problem') ? 1 : 0;

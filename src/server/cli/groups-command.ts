@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { GroupDescription } from '../../client/index.ts';
+import { SELECTIONS, selectorOf } from './selections.ts';
 import { collect } from './settings.ts';
 import {
   jsonOf,
@@ -31,6 +32,7 @@ export function addGroupsCommand(program: Command): void {
         print(
           (await client.groups.list()).map(({ groupId, type, state }) => ({ group: groupId, type, state })),
           options.json,
+          'there are no groups',
         ),
       ),
     );
@@ -53,6 +55,10 @@ export function addGroupsCommand(program: Command): void {
     .option('--dry-run', 'only say what would change (the default)')
     .option('--execute', 'change it', false)
     .action(reset);
+  target(groups.command('selector <group> [selection]'))
+    .description(`show or set what the direct consumers of a group select: ${SELECTIONS}`)
+    .option('--clear', 'take it away', false)
+    .action(selector);
   target(groups.command('delete <group>'))
     .description('delete a group without members, with its offsets')
     .action((group: string, options: Target) =>
@@ -61,6 +67,21 @@ export function addGroupsCommand(program: Command): void {
         say({ group, deleted: true }, `group ${group} deleted`, options.json);
       }),
     );
+}
+
+async function selector(
+  group: string,
+  text: string | undefined,
+  { clear, ...options }: Target & { clear: boolean },
+): Promise<void> {
+  if (clear && text !== undefined) throw new Error('give either a selection or --clear');
+  await withClient(options, async (client) => {
+    if (clear || text !== undefined)
+      await client.groups.setDataSelector(group, text === undefined ? null : selectorOf(text));
+    const stored = await client.groups.dataSelector(group);
+    const shown = stored === null ? 'none is stored' : jsonOf(stored);
+    process.stdout.write(`${options.json ? jsonOf({ group, selector: stored }) : shown}\n`);
+  });
 }
 
 function describe({ groupId, type, state, members, partitions }: GroupDescription, json: boolean): void {

@@ -3,12 +3,14 @@ import { Command, Help, Option } from 'commander';
 import type { LogLevel } from '../logging.ts';
 import { version } from '../version.ts';
 import { configCommand } from './config-command.ts';
+import { addConsumeCommand } from './consume-command.ts';
 import { addDirectBenchCommand } from './direct-bench-command.ts';
 import { type DoctorOptions, doctorCommand } from './doctor-command.ts';
-import { addEventCommands } from './event-commands.ts';
 import { addGroupsCommand } from './groups-command.ts';
+import { isInterruption, watchOutput } from './interruption.ts';
 import { type InlineCommandOptions, inlineCommand } from './log-command.ts';
 import { type VerifyOptions, verifyCommand } from './payload-command.ts';
+import { addProduceCommand } from './produce-command.ts';
 import { collect, type SettingOptions, settingsFrom } from './settings.ts';
 import { startCommand } from './start-command.ts';
 import { type DrainOptions, drainCommand, storeCommand } from './store-command.ts';
@@ -93,7 +95,7 @@ withSettings(program.command('doctor'))
   )
   .option(
     '--no-measure',
-    'write nothing; by default 64 MiB go to each data directory and store, and are removed again',
+    'write nothing; by default 64 MiB go to each directory and store, and are removed again, and the ways to stores are timed',
   )
   .option('--json', 'print the findings as JSON', false)
   .addHelpText('after', '\nExit status: 0 when nothing is wrong, 1 when something is.')
@@ -140,12 +142,20 @@ withSettings(log.command('inline'))
 
 addTopicCommands(program);
 addGroupsCommand(program);
-addEventCommands(program);
+addProduceCommand(program);
+addConsumeCommand(program);
 addDirectBenchCommand(program);
+
+// What runs until it is told to stop writes its log in other ways.
+program.hook('preAction', (_, command) => {
+  if (!['start', 'run'].includes(command.name())) watchOutput();
+});
 
 try {
   await program.parseAsync();
 } catch (error) {
-  process.stderr.write(`kafabric: ${(error as Error).message}\n`);
-  process.exitCode = 1;
+  if (!isInterruption(error)) {
+    process.stderr.write(`kafabric: ${(error as Error).message}\n`);
+    process.exitCode = 1;
+  }
 }

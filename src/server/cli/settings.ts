@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { type ConfigInput, ConfigurationError, type KafabricConfig, loadConfig } from '../../config/index.ts';
+import { BOOTSTRAP_VARIABLE } from './target.ts';
 
 /** The options that every command which needs a configuration has. */
 export interface SettingOptions {
@@ -24,7 +25,7 @@ export function settingsFrom({ config, override }: SettingOptions): KafabricConf
   const input: ConfigInput = {
     environment: process.env,
     overrides: override,
-    reservedVariables: ['KAFABRIC_LOG_LEVEL'],
+    reservedVariables: ['KAFABRIC_LOG_LEVEL', BOOTSTRAP_VARIABLE],
     host: { isRoot: process.getuid?.() === 0, homeDirectory: homedir() },
   };
   return loadConfig(path === null ? input : { ...input, file: { path, text: readSettings(path) } });

@@ -1,16 +1,52 @@
+import { readFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import type { Client, ClientOptions, Path, StartPosition } from '../../client/index.ts';
 
-/** The options that every command for a running gateway has. */
-export interface Target {
+/** How the gateway is reached. */
+export interface Reach {
   bootstrap: string;
+  /** The listener speaks TLS. The others say so too. */
+  tls: boolean;
+  ca?: string;
+  cert?: string;
+  certKey?: string;
+}
+
+/** The options that every command for a running gateway has. */
+export interface Target extends Reach {
   json: boolean;
 }
 
+/** The variable in the environment that spares commands `--bootstrap`. */
+export const BOOTSTRAP_VARIABLE = 'KAFABRIC_BOOTSTRAP';
+
 export function target(command: Command): Command {
   return command
-    .requiredOption('--bootstrap <host:port>', 'a DIRECT listener of the gateway (required)')
+    .addOption(
+      new Option('--bootstrap <host:port>', 'a DIRECT or DIRECT_SSL listener of the gateway (required)')
+        .env(BOOTSTRAP_VARIABLE)
+        .makeOptionMandatory(),
+    )
+    .option('--tls', 'the listener is DIRECT_SSL', false)
+    .option('--ca <file>', 'with TLS: the CAs that are trusted, in PEM; those of the system when absent')
+    .option('--cert <file>', 'with TLS: the certificate of this client, in PEM')
+    .option('--cert-key <file>', 'the key of that certificate, if it is not in the same file')
     .option('--json', 'JSON instead of text', false);
+}
+
+/** As the client takes it. */
+export async function reachOf({
+  bootstrap,
+  tls,
+  ca,
+  cert,
+  certKey = cert,
+}: Reach): Promise<Pick<ClientOptions, 'bootstrap' | 'tls'>> {
+  const files = { ca, cert, key: certKey };
+  const entries = Object.entries(files).filter(([, file]) => file !== undefined);
+  if (!tls && entries.length === 0) return { bootstrap };
+  const read = entries.map(async ([name, file]) => [name, await readFile(file!)] as const);
+  return { bootstrap, tls: Object.fromEntries(await Promise.all(read)) };
 }
 
 /** How data moves. */
@@ -36,14 +72,20 @@ export function pathOf({
   return { path, ...(provider === undefined ? {} : { fabric: { provider } }) };
 }
 
-/** Other commands need not load the client. */
+/** Other commands need not load the client. @param signal ends the attempt to connect */
 export async function withClient(
-  options: { bootstrap: string } & Partial<PathOptions>,
+  options: Reach & Partial<PathOptions> & Pick<ClientOptions, 'modules'>,
   action: (client: Client) => Promise<void>,
+  signal?: AbortSignal,
 ): Promise<void> {
   const { Client } = await import('../../client/index.ts');
-  const { bootstrap } = options;
-  const client = await Client.connect({ bootstrap, ...pathOf(options), clientId: 'kafabric-cli' });
+  const client = await Client.connect({
+    ...(await reachOf(options)),
+    clientId: 'kafabric-cli',
+    ...pathOf(options),
+    modules: options.modules ?? {},
+    ...(signal === undefined ? {} : { signal }),
+  });
   try {
     await action(client);
   } finally {
@@ -54,9 +96,10 @@ export async function withClient(
 /** A cell: what JSON has as it is, and bigints as text. */
 export type Row = Readonly<Record<string, string | number | bigint | boolean | null>>;
 
-/** Rows as a table, or as JSON. */
-export function print(rows: readonly Row[], json: boolean): void {
-  process.stdout.write(json ? `${jsonOf(rows)}\n` : tableOf(rows));
+/** Rows as a table, or as JSON. @param none what is said in place of a table without rows */
+export function print(rows: readonly Row[], json: boolean, none = ''): void {
+  if (json) process.stdout.write(`${jsonOf(rows)}\n`);
+  else process.stdout.write(rows.length === 0 && none !== '' ? `${none}\n` : tableOf(rows));
 }
 
 /** Of what was done: one object with --json, a sentence otherwise. */
@@ -64,9 +107,14 @@ export function say(done: Row, text: string, json: boolean): void {
   process.stdout.write(`${json ? jsonOf(done) : text}\n`);
 }
 
-/** JSON, in which bigints are text: offsets may be larger than numbers can say. */
+/** JSON, in which bigints are text, for offsets may be larger than numbers can say, and bytes `{"base64": ...}`. */
 export function jsonOf(value: unknown): string {
-  return JSON.stringify(value, (_, one: unknown) => (typeof one === 'bigint' ? String(one) : one));
+  return JSON.stringify(value, function (this: Record<string, unknown>, name, converted: unknown) {
+    const one = this[name];
+    if (typeof one === 'bigint') return String(one);
+    // Buffers have a form in JSON of their own, several times as long.
+    return one instanceof Uint8Array ? { base64: Buffer.from(one).toString('base64') } : converted;
+  });
 }
 
 /** Columns as wide as they need to be; null is a dash. */

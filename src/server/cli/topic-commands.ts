@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { whole } from './number-options.ts';
 import { collect } from './settings.ts';
 import { print, say, type Target, target, withClient } from './target.ts';
 
@@ -20,20 +21,19 @@ function addTopics(program: Command): void {
           partitions: partitions.length,
           id,
         }));
-        print(rows, options.json);
+        print(rows, options.json, 'there are no topics');
       }),
     );
   target(topics.command('create <topic>'))
     .description('create a topic')
-    .option('--partitions <n>', 'how many', Number, 1)
+    .option('--partitions <n>', 'how many', whole(1, 2 ** 31 - 1), 1)
     .option('--set <key=value>', 'a topic config (repeatable)', collect, [])
     .action((topic: string, options: Target & { partitions: number; set: string[] }) =>
       withClient(options, async (client) => {
         const configs = Object.fromEntries(options.set.map(pairOf)) as Record<string, string>;
-        const { id, partitions } = await client.createTopic(topic, {
-          partitions: options.partitions,
-          configs,
-        });
+        const { partitions } = options;
+        await client.defineTopic(topic, { partitions, configs });
+        const id = (await client.listTopics()).find(({ name }) => name === topic)?.id ?? null;
         say({ topic, partitions, id }, `topic ${topic} created, ${partitions} partitions`, options.json);
       }),
     );
@@ -50,31 +50,39 @@ function addTopics(program: Command): void {
 function addConfigs(program: Command): void {
   const configs = program
     .command('configs')
-    .description('show and alter the configs of topics of a running gateway');
-  target(configs.command('show <topic>'))
-    .description('every config of a topic')
-    .action((topic: string, options: Target) =>
+    .description('show and alter the configs of topics and groups of a running gateway');
+  ofGroups(target(configs.command('show <name>')))
+    .description('every config of a topic, or of a group')
+    .action((name: string, options: ConfigsTarget) =>
       withClient(options, async (client) => {
-        const rows = [...(await client.topicConfigs(topic))].map(([config, value]) => ({
-          config,
-          value: value ?? '',
-        }));
+        const found = await (options.group ? client.groups.configs(name) : client.topicConfigs(name));
+        const rows = [...found].map(([config, value]) => ({ config, value: value ?? '' }));
         print(rows, options.json);
       }),
     );
-  target(configs.command('set <topic> <key=value...>'))
+  ofGroups(target(configs.command('set <name> <key=value...>')))
     .description('alter configs; an empty value gives one its default again')
-    .action((topic: string, pairs: string[], options: Target) =>
+    .action((name: string, pairs: string[], options: ConfigsTarget) =>
       withClient(options, async (client) => {
         const values = Object.fromEntries(
           pairs.map(pairOf).map(([key, value]) => [key, value === '' ? null : value]),
         );
-        await client.alterTopicConfigs(topic, values);
+        await (options.group
+          ? client.groups.alterConfigs(name, values)
+          : client.alterTopicConfigs(name, values));
         const rows = Object.entries(values).map(([config, value]) => ({ config, value }));
         if (options.json) print(rows, true);
-        else say({}, `${rows.length} configs of ${topic} altered`, false);
+        else say({}, `${rows.length} configs of ${name} altered`, false);
       }),
     );
+}
+
+interface ConfigsTarget extends Target {
+  group: boolean;
+}
+
+function ofGroups(command: Command): Command {
+  return command.option('--group', 'the name is that of a group', false);
 }
 
 function pairOf(text: string): [string, string] {

@@ -1,11 +1,11 @@
 import { access, constants, mkdtemp, rm, stat, statfs } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import type { KafabricConfig } from '../../config/index.ts';
+import { dirname, join, resolve } from 'node:path';
+import { type KafabricConfig, tierKind } from '../../config/index.ts';
 import { NativeMemory } from '../../native/arena.ts';
 import { MemoryPiece } from '../../native/pieces.ts';
 import { Store } from '../../native/store.ts';
 import type { StoreFile } from '../../native/store-file.ts';
-import { binaryBytes, type Finding, note, ok, problem } from './finding.ts';
+import { binaryBytes, type Finding, note, ok, type Progress, problem } from './finding.ts';
 
 /** What statfs calls file systems that are met often. */
 const FILE_SYSTEMS: Record<number, string> = {
@@ -23,32 +23,54 @@ const FLUSHES = 9;
 const WRITE_BYTES = 64 << 20;
 const PIECE_BYTES = 1 << 20;
 
-/** Each data directory: whether it can be used, and what its device takes. */
-export async function checkDisks(config: KafabricConfig, measure: boolean): Promise<Finding[]> {
+/** A path that is written to, and the key that names it. */
+interface Place {
+  readonly path: string;
+  readonly key: string;
+}
+
+/** Each directory on a disk, of logs, storage tiers, or a store: whether it can be used, and what its device takes. */
+export async function checkDisks(
+  config: KafabricConfig,
+  measure: boolean,
+  progress: Progress = () => undefined,
+): Promise<Finding[]> {
   const store = new Store({ threads: 4, direct: config.get('log.direct.io.enable') });
   try {
     const findings: Finding[] = [];
-    for (const directory of config.resolved.logDirs)
-      findings.push(...(await checkDirectory(store, directory, measure)));
+    for (const place of placesOf(config)) {
+      progress(place.path);
+      findings.push(...(await checkDirectory(store, place, measure)));
+    }
     return findings;
   } finally {
     await store.shutdown();
   }
 }
 
-async function checkDirectory(store: Store, directory: string, measure: boolean): Promise<Finding[]> {
-  const existing = await nearestPath(directory);
-  const where = existing === directory ? directory : `${directory}, which will be made in ${existing}`;
+function placesOf(config: KafabricConfig): Place[] {
+  const { logDirs, tiers } = config.resolved;
+  const stored = config.get('payload.store.dir');
+  const places = logDirs.map((path) => ({ path, key: 'log.dirs' }));
+  for (const { type, ordinal, paths } of tiers) {
+    // Memory is looked at elsewhere, and so are buckets.
+    const { isVolatile, isPersistentMemory } = tierKind(type);
+    if (isVolatile || isPersistentMemory || type === 'S3') continue;
+    for (const { path } of paths) places.push({ path, key: `storage.tiers.${ordinal}.paths` });
+  }
+  if (stored !== '') places.push({ path: resolve(stored), key: 'payload.store.dir' });
+  return places;
+}
+
+async function checkDirectory(store: Store, { path, key }: Place, measure: boolean): Promise<Finding[]> {
+  const existing = await nearestPath(path);
+  const where = existing === path ? path : `${path}, which will be made in ${existing}`;
   try {
     if (!(await stat(existing)).isDirectory()) throw new Error(`${existing} is no directory`);
     await access(existing, constants.W_OK | constants.X_OK);
   } catch (error) {
     return [
-      problem(
-        'disk',
-        `${where}: ${(error as Error).message}`,
-        'change its owner, or set log.dirs to another',
-      ),
+      problem('disk', `${where}: ${(error as Error).message}`, `change its owner, or set ${key} to another`),
     ];
   }
   const found = await space(existing, where);

@@ -47,6 +47,32 @@ describe('kafabric doctor', () => {
     assert.match(findings[0]!.text, /free$/);
   });
 
+  it('looks at the disks of storage tiers and of a store, too', async () => {
+    const at = (name: string) => join(directory, name);
+    const findings = await checkDisks(
+      config(
+        `log.dirs=${at('logs')}`,
+        'log.durability=os',
+        'log.channel.type=tiered',
+        'storage.tiers.types=MEMORY,SSD,HDD',
+        'storage.tiers.first.paths=/dev/shm/kafabric-doctor',
+        'storage.tiers.first.sizes=4096',
+        `storage.tiers.second.paths=${at('fast')},${at('faster')}`,
+        `storage.tiers.third.paths=${at('slow')}`,
+        `payload.store.dir=${at('store')}`,
+      ),
+      false,
+    );
+    const names = ['logs', 'fast', 'faster', 'slow', 'store'];
+    assert.deepEqual(
+      findings.map(({ text }) => text.slice(0, text.indexOf(','))),
+      names.map(at),
+    );
+    writeFileSync(at('store'), '');
+    const [refused] = problems(await checkDisks(config(`payload.store.dir=${at('store/below')}`), true));
+    assert.match(refused!, /is no directory/);
+  });
+
   it('says where a data directory would be made, and what stands in its way', async () => {
     const [finding] = await checkDisks(config(`log.dirs=${join(directory, 'a/b')}`), false);
     assert.match(finding!.text, new RegExp(`a/b, which will be made in ${directory}:`));

@@ -52,7 +52,7 @@ function place({ domain, network, device, bitsPerSecond }: FabricProvider): stri
   return `${domain} (${network})${card}${speed}`;
 }
 
-/** Opens the first of the ways, as a transfer would. */
+/** Opens the first of the ways, as a transfer would, and has it register memory: cards need that to be locked. */
 async function opened(ways: readonly Way[], config: KafabricConfig): Promise<Finding> {
   const [first] = ways as [Way, ...Way[]];
   const names = [...new Set(ways.map(({ provider }) => provider))];
@@ -60,12 +60,16 @@ async function opened(ways: readonly Way[], config: KafabricConfig): Promise<Fin
   try {
     const { options } = fabricSettings(config);
     const transport = await FabricTransport.open(first, { ...options, host: '127.0.0.1' });
-    await transport.close();
+    try {
+      await transport.registerArena();
+    } finally {
+      await transport.close();
+    }
   } catch (error) {
     return problem(
       'fabric',
-      `${first.provider}${where} does not open: ${(error as Error).message}`,
-      'set fabric.provider to another one, or to plain-tcp',
+      `${first.provider}${where} cannot be used: ${(error as Error).message}`,
+      'follow what it says, or set fabric.provider to another one, or to plain-tcp',
     );
   }
   const rest = names.length > 1 ? `, or what a peer has of ${names.slice(1).join(', ')}` : '';

@@ -4,7 +4,12 @@ export interface Finding {
   readonly status: 'ok' | 'note' | 'problem';
   readonly text: string;
   readonly advice: string | null;
+  /** What was measured, for scripts. */
+  readonly values?: Readonly<Record<string, unknown>>;
 }
+
+/** Told what is looked at, where that takes a while. */
+export type Progress = (what: string) => void;
 
 type Area = Finding['area'];
 

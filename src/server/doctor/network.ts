@@ -2,11 +2,13 @@ import { lookup } from 'node:dns/promises';
 import { createServer } from 'node:net';
 import type { KafabricConfig } from '../../config/index.ts';
 import { type Finding, note, ok, problem } from './finding.ts';
+import { checkListenerCertificates } from './listener-certificates.ts';
 
 /** Whether the listeners can be opened, and the names that clients are told be found. */
 export async function checkNetwork(config: KafabricConfig): Promise<Finding[]> {
-  const { listeners, advertisedListeners } = config.resolved;
+  const { listeners, advertisedListeners, listenerTls } = config.resolved;
   const findings: Finding[] = [];
+  if (listenerTls !== null) findings.push(await checkListenerCertificates(listenerTls, Date.now()));
   for (const { name, host, port } of listeners) findings.push(await listener(name, host, port));
   for (const { name, host, port } of advertisedListeners)
     findings.push(await advertised(`${name}://${host}:${port}`, host));

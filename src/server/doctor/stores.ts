@@ -1,4 +1,5 @@
 import { addressesOf } from '../../backend/payload/stores/addresses.ts';
+import type { StoreError } from '../../backend/payload/stores/messages.ts';
 import { StoreConnection } from '../../backend/payload/stores/store-connection.ts';
 import { splitAddress } from '../../backend/payload/stores/store-peer.ts';
 import { newIncarnation, storedName } from '../../backend/payload/stores/stored-name.ts';
@@ -6,37 +7,51 @@ import type { StoresSecurity } from '../../backend/payload/stores/tls/stores-tls
 import { storeWays } from '../../backend/payload/stores/tls/ways.ts';
 import type { KafabricConfig } from '../../config/index.ts';
 import { arenaStats, NativeMemory } from '../../native/arena.ts';
-import { FabricTransport, inspectFabric, TLS_TCP } from '../../native/fabric.ts';
-import { hostIdentity } from '../../native/fabric-choice.ts';
+import { type FabricReport, FabricTransport, inspectFabric, TLS_TCP } from '../../native/fabric.ts';
+import { hostIdentity, NO_WAY_IN_COMMON, type Way } from '../../native/fabric-choice.ts';
 import { systemClock } from '../../util/clock.ts';
 import { silentLogger } from '../../util/logger.ts';
 import { fabricSettings } from '../fabric-settings.ts';
 import { storesSecurity } from '../store-settings.ts';
 import { checkCertificates } from './certificates.ts';
-import { binaryBytes, type Finding, note, ok, problem } from './finding.ts';
+import { binaryBytes, type Finding, note, ok, type Progress, problem } from './finding.ts';
+import { judge, linkOf, measureSpeed } from './store-speed.ts';
 
 const ROUND_TRIPS = 50;
 const PIECE_BYTES = 4 << 20;
 const PIECES = 16;
 /** Clocks further apart make logs hard to read side by side. */
 const MAX_SKEW_MS = 1000;
+/** What looking at a store over one provider may take at the most. */
+const LONGEST_MS = 60_000;
 /** Of the files that are written to measure: of no gateway. */
 const IDENTITY = { role: 'gateway', cluster: 'doctor', node: 0 } as const;
 const PARTITION = 'doctor-0.AAAAAAAAAAAAAAAAAAAAAA';
 
-/** Whether the stores of `payload.stores` are there, over what, and how fast. `measure`: write 64 MiB to each, which are removed again. */
-export async function checkStores(config: KafabricConfig, measure: boolean): Promise<Finding[]> {
+/**
+ * Whether the stores of `payload.stores` are there, over what, and how fast. `measure`: write 64 MiB to each, which are removed again, and time each
+ * provider that both ends take.
+ */
+export async function checkStores(
+  config: KafabricConfig,
+  measure: boolean,
+  progress: Progress = () => undefined,
+): Promise<Finding[]> {
   const configured = config.get('payload.stores');
   if (configured.length === 0) return [];
   let addresses: string[];
-  let security: StoresSecurity;
+  let reach: Reach;
   try {
     addresses = await addressesOf(configured, silentLogger);
-    security = storesSecurity(config, silentLogger);
+    const security = storesSecurity(config, silentLogger);
     await security.tls?.refresh();
+    const { wish, options } = fabricSettings(config);
+    const report = await inspectFabric(options.library);
+    reach = { config, security, report, ways: storeWays(report, wish, security.tls) };
   } catch (error) {
     return [problem('stores', (error as Error).message, 'see docs/stores.md')];
   }
+  const { security } = reach;
   if (security.secret === '' && !security.tls?.certificate)
     return [
       problem(
@@ -52,8 +67,9 @@ export async function checkStores(config: KafabricConfig, measure: boolean): Pro
   const findings: Finding[] = checkCertificates(security.tls, Date.now());
   let there = 0;
   for (const address of addresses) {
-    const found = await checkStore(config, address, security, measure);
-    if (found.every(({ status }) => status !== 'problem')) there++;
+    const found = await checkStore(reach, address, measure, progress);
+    // One that is slow is there.
+    if (found[0]!.status !== 'problem') there++;
     findings.push(...found);
   }
   const replicas = Math.min(config.get('payload.replicas'), config.get('payload.min.insync.replicas'));
@@ -68,39 +84,107 @@ export async function checkStores(config: KafabricConfig, measure: boolean): Pro
   return findings;
 }
 
+/** How to reach stores from here. */
+interface Reach {
+  readonly config: KafabricConfig;
+  readonly security: StoresSecurity;
+  readonly report: FabricReport;
+  readonly ways: readonly Way[];
+}
+
 async function checkStore(
-  config: KafabricConfig,
+  reach: Reach,
   address: string,
-  security: StoresSecurity,
   measure: boolean,
+  progress: Progress,
 ): Promise<Finding[]> {
-  let connection: StoreConnection;
-  try {
-    const { wish, options } = fabricSettings(config);
-    const ways = storeWays(await inspectFabric(options.library), wish, security.tls);
-    connection = await StoreConnection.open({
-      ...splitAddress(address),
-      ...security,
-      identity: IDENTITY,
-      requestTimeoutMs: config.get('payload.stores.request.timeout.ms'),
-      clock: systemClock,
-      fabric: {
-        ways,
-        host: hostIdentity(),
-        arenaBytes: arenaStats().capacityBytes,
-        open: (way) => FabricTransport.open(way, { ...options, listen: false }),
-      },
-    });
-  } catch (error) {
+  let used = '';
+  const findings = await withStore(reach, address, reach.ways, async (connection) => {
+    used = connection.provider;
+    progress(`store ${address} over ${used}`);
+    const found = await examine(connection, address, measure, Boolean(reach.security.tls));
+    if (!measure || found[0]!.status === 'problem') return found;
+    return [...found, ...(await speedOver(reach, address, connection, true))];
+  }).catch((error: Error) => {
     const advice =
-      'start it, or correct payload.stores, the secret, payload.stores.ssl.*, or fabric.provider on either end';
-    return [problem('stores', `store ${address}: ${(error as Error).message}`, advice)];
+      used === ''
+        ? 'start it, or correct payload.stores, the secret, payload.stores.ssl.*, or fabric.provider on either end'
+        : 'see its log';
+    return [problem('stores', `store ${address}: ${error.message}`, advice)];
+  });
+  if (!measure || findings[0]!.status === 'problem') return findings;
+  const others = new Set(reach.ways.map(({ provider }) => provider));
+  others.delete(used);
+  for (const provider of others) {
+    progress(`store ${address} over ${provider}`);
+    findings.push(...(await checkProvider(reach, address, provider)));
   }
+  return findings;
+}
+
+/** What a provider does that is not the first choice; nothing where the store does not have it, or takes it only by name. */
+async function checkProvider(reach: Reach, address: string, provider: string): Promise<Finding[]> {
+  const ways = reach.ways.filter((way) => way.provider === provider);
   try {
-    return await examine(connection, address, measure, Boolean(security.tls));
+    return await withStore(reach, address, ways, (connection) =>
+      speedOver(reach, address, connection, false),
+    );
   } catch (error) {
-    return [problem('stores', `store ${address}: ${(error as Error).message}`, 'see its log')];
+    const { message } = error as Error;
+    if (message.includes(NO_WAY_IN_COMMON)) return [];
+    return [
+      note(
+        'stores',
+        `store ${address} over ${provider}, which is not used: ${message}`,
+        'FI_LOG_LEVEL=warn makes libfabric say more; see docs/fabric.md',
+      ),
+    ];
+  }
+}
+
+async function speedOver(
+  { report }: Reach,
+  store: string,
+  connection: StoreConnection,
+  isUsed: boolean,
+): Promise<Finding[]> {
+  const { provider, domain } = connection;
+  const way = { store, provider, domain, isUsed };
+  const bitsPerSecond = linkOf(report.providers, way);
+  try {
+    return judge({ ...way, bitsPerSecond }, await measureSpeed(connection));
+  } catch (error) {
+    if ((error as StoreError).code !== 'EBUSY') throw error;
+    return [note('stores', `store ${store}: ${(error as Error).message}`, 'measure again in a moment')];
+  }
+}
+
+/** Rejects with an Error for people when the store cannot be reached, or does not do what it is asked for in time. */
+async function withStore(
+  { config, security }: Reach,
+  address: string,
+  ways: readonly Way[],
+  action: (connection: StoreConnection) => Promise<Finding[]>,
+): Promise<Finding[]> {
+  const { options } = fabricSettings(config);
+  const connection = await StoreConnection.open({
+    ...splitAddress(address),
+    ...security,
+    identity: IDENTITY,
+    requestTimeoutMs: config.get('payload.stores.request.timeout.ms'),
+    clock: systemClock,
+    fabric: {
+      ways,
+      host: hostIdentity(),
+      arenaBytes: arenaStats().capacityBytes,
+      open: (way) => FabricTransport.open(way, { ...options, listen: false }),
+    },
+  });
+  const timer = systemClock.setTimer(LONGEST_MS, () => connection.end('it took too long'));
+  try {
+    return await action(connection);
   } finally {
+    timer.cancel();
     connection.end('examined');
     await connection.closed;
   }
@@ -122,7 +206,7 @@ async function examine(
   const where = `${provider}${domain === '' ? '' : ` on ${domain}`}${encrypted ? encryption(provider) : ''}`;
   const zone = store.zone === '' ? '' : `, zone ${store.zone}`;
   const rates = measure && trouble === undefined ? `, ${await transferRates(connection)}` : '';
-  const text = `store ${address} (${store.id}${zone}): ${where}, ${roundTripMs.toFixed(2)} ms there and back${rates}, ${binaryBytes(freeBytes)} free`;
+  const text = `store ${address} (${store.id}${zone}): ${where}, ${roundTripMs.toFixed(2)} ms there and back, clock ${Math.abs(skewMs).toFixed(1)} ms ${skewMs > 0 ? 'ahead' : 'behind'}${rates}, ${binaryBytes(freeBytes)} free`;
   if (trouble !== undefined)
     return [
       problem(
@@ -167,6 +251,9 @@ async function transferRates(connection: StoreConnection): Promise<string> {
     return (PIECES * PIECE_BYTES) / 1e6 / ((performance.now() - began) / 1000);
   };
   try {
+    // Of a measurement that was interrupted.
+    const { files } = await connection.request({ op: 'list', after: '' });
+    for (const left of files) await connection.request({ op: 'remove', file: left.file });
     await connection.request({ op: 'create', file });
     const writing = await timed(async () => {
       const appends = positions.map((position) =>

@@ -1,6 +1,6 @@
 import type { Partition } from '../../broker/partitions/partition.ts';
 import type { PartitionManager } from '../../broker/partitions/partition-manager.ts';
-import type { Appended } from '../../broker/partitions/produce-pipeline.ts';
+import type { Appended } from '../../broker/partitions/produce-job.ts';
 import { ProduceError } from '../../broker/partitions/produce-rules.ts';
 import type { RateQuota } from '../../broker/quotas/client-quotas.ts';
 import type { ProduceGate } from '../../broker/transactions/produce-gate.ts';
@@ -65,7 +65,7 @@ async function withQuota(
   quota: RateQuota,
   request: ProduceRequest,
   context: RequestContext,
-  answer: Promise<ProduceResponse | null>,
+  answer: ProduceResponse | null | Promise<ProduceResponse | null>,
 ): Promise<ProduceResponse | null> {
   // Read now: the records are views of memory that is given back.
   const bytes = recordBytes(request);
@@ -88,7 +88,7 @@ function admitAndProduce(
   gate: ProduceGate,
   request: ProduceRequest,
   context: RequestContext,
-): Promise<ProduceResponse | null> {
+): ProduceResponse | null | Promise<ProduceResponse | null> {
   if (request.transactionalId === null) {
     // Nobody may write to a transaction that has no name.
     const refused = isTransactional(request) ? ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED : null;
@@ -106,7 +106,7 @@ function produce(
   request: ProduceRequest,
   context: RequestContext,
   admitted: ErrorCode | null,
-): Promise<ProduceResponse | null> {
+): ProduceResponse | null | Promise<ProduceResponse | null> {
   const pending: Promise<void>[] = [];
   const responses = request.topicData.map((topic) => ({
     name: topic.name,
@@ -127,6 +127,8 @@ function produce(
   }));
   const finish = () =>
     request.acks === 0 ? finishUnanswered(responses) : createProduceResponse({ responses });
+  // What is in memory is appended by now. Without an answer, failing takes a promise.
+  if (pending.length === 0 && request.acks !== 0) return finish();
   // One promise for what is most often one partition.
   return pending.length === 1 ? pending[0]!.then(finish) : Promise.all(pending).then(finish);
 }
@@ -240,17 +242,26 @@ function producePartition(
     answer.errorCode = ErrorCode.UNSUPPORTED_COMPRESSION_TYPE;
     answer.errorMessage = `Produce ${apiVersion} does not allow zstd`;
   } else {
-    const appended = ({ baseOffset, logAppendTimeMs }: Appended) => {
-      answer.baseOffset = baseOffset;
-      answer.logAppendTimeMs = logAppendTimeMs;
-      answer.logStartOffset = partition.logStartOffset;
-    };
-    pending.push(
-      partition
-        .produce(records, memory, acks === -1, transactionalId !== null)
-        .then(appended, (error) => refuse(answer, error, partition)),
-    );
+    const appended = partition.produce(records, memory, acks === -1, transactionalId !== null);
+    if (!(appended instanceof Promise)) confirm(answer, appended, partition);
+    else
+      pending.push(
+        appended.then(
+          (done) => confirm(answer, done, partition),
+          (error) => refuse(answer, error, partition),
+        ),
+      );
   }
+}
+
+function confirm(
+  answer: PartitionProduceResponse,
+  { baseOffset, logAppendTimeMs }: Appended,
+  partition: Partition,
+): void {
+  answer.baseOffset = baseOffset;
+  answer.logAppendTimeMs = logAppendTimeMs;
+  answer.logStartOffset = partition.logStartOffset;
 }
 
 /** Errors of what is in a batch that is whole, with which Kafka tells where the log starts. */

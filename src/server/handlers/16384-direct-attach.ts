@@ -59,11 +59,13 @@ export function directAttachHandler(
 
 /** What the client is told, or why it cannot be. The steps of attaching are DirectFabric's. */
 async function attachByFabric(
-  { fabric }: DirectService,
+  direct: DirectService,
   provider: string,
   connection: ConnectionContext,
 ): Promise<Partial<DirectAttachResponse> | string> {
+  const { fabric } = direct;
   if (fabric === null) return 'direct.fabric.enable is false';
+  if (direct.encrypts(connection.listenerName)) return 'the listener encrypts, which no fabric does';
   try {
     const ways = await fabric.ways(provider);
     const { id } = fabric.attach(connection, connection.closed, connection.outstanding, ways);

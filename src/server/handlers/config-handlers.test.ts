@@ -261,6 +261,60 @@ describe('IncrementalAlterConfigs', () => {
     const unknown = await call(handler, 1, { resourceTypes: [99] });
     assert.equal(unknown.errorCode, ErrorCode.UNSUPPORTED_VERSION);
   });
+
+  it('keeps the data selector of a group, and none that no consumer could use', async () => {
+    const KEY = 'direct.data.selector';
+    const { SET, DELETE } = AlterOperation;
+    const set = async (value: string) => {
+      const { errorCode, errorMessage } = await alter(ResourceType.GROUP, 'g', [[KEY, SET, value]]);
+      return [errorCode, errorMessage] as const;
+    };
+    const described = async () => {
+      const [one] = (await describeResource(ResourceType.GROUP, 'g', [KEY])).configs;
+      return [one?.value, one?.configSource, one?.synonyms];
+    };
+    const unset = ['', 5, [{ name: KEY, value: '', source: 5 }]];
+    assert.deepEqual(await described(), unset);
+    const selector = '{"rules": [{"when": {"hot": true}, "select": "all"}]}';
+    assert.equal((await set(selector))[0], ErrorCode.NONE);
+    const both = [
+      { name: KEY, value: selector, source: 8 },
+      { name: KEY, value: '', source: 5 },
+    ];
+    assert.deepEqual(await described(), [selector, 8, both]);
+    for (const [wrong, message] of [
+      ['all', /^Invalid value all for configuration direct\.data\.selector: it is no JSON/],
+      ['{"rules": [{"select": "most"}]}', /: rules\[0\]\.select is "most"/],
+      ['{"type": "module"}', /needs "module"/],
+    ] as const) {
+      const [code, text] = await set(wrong);
+      assert.equal(code, ErrorCode.INVALID_CONFIG);
+      assert.match(text ?? '', message);
+    }
+    assert.equal((await described())[0], selector);
+    await alter(ResourceType.GROUP, 'g', [[KEY, DELETE, null]]);
+    assert.deepEqual(await described(), unset);
+  });
+
+  it('refuses forms of topics that no direct client could open', async () => {
+    for (const [key, value, message] of [
+      ['direct.serializer', 'json', /for configuration direct\.serializer: it is no JSON/],
+      ['direct.validator', '{"type": "xml"}', /give an object with a type: none, json-schema, avro, custom/],
+      ['direct.partition.selector', '{"type": "field"}', /needs "field" \(string\)/],
+    ] as const) {
+      const { errorCode, errorMessage } = await alter(ResourceType.TOPIC, 'a', [
+        [key, AlterOperation.SET, value],
+      ]);
+      assert.equal(errorCode, ErrorCode.INVALID_CONFIG);
+      assert.match(errorMessage ?? '', message);
+    }
+    const module = '{"type": "module", "module": "acme-forms"}';
+    const allowed = await alter(ResourceType.TOPIC, 'a', [
+      ['direct.validator', AlterOperation.SET, module],
+      ['direct.serializer', AlterOperation.SET, ''],
+    ]);
+    assert.equal(allowed.errorCode, ErrorCode.NONE);
+  });
 });
 
 describe('AlterConfigs', () => {

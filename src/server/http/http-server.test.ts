@@ -17,7 +17,8 @@ describe('HTTP listener', () => {
     try {
       const url = `http://127.0.0.1:${server.port}`;
       assert.match(await (await fetch(`${url}/metrics`)).text(), /things_total 3/);
-      assert.equal((await fetch(`${url}/health/live`)).status, 200);
+      const live = async () => (await fetch(`${url}/health/live`)).json();
+      assert.deepEqual(await live(), { status: 'live' });
       const notReady = await fetch(`${url}/health/ready`);
       assert.equal(notReady.status, 503);
       assert.deepEqual(await notReady.json(), { status: 'not ready', reasons: ['recovering logs'] });
@@ -26,6 +27,7 @@ describe('HTTP listener', () => {
       const ready = await fetch(`${url}/health/ready`);
       assert.equal(ready.status, 200);
       assert.deepEqual(await ready.json(), { status: 'ready', reasons: [], stores });
+      assert.deepEqual(await live(), { status: 'live', stores });
       assert.equal((await fetch(`${url}/nothing`)).status, 404);
     } finally {
       await server.close();

@@ -25,7 +25,7 @@ export interface HttpServer {
 
 /**
  * The operators' HTTP listener: `/metrics` in Prometheus text format, `/health/live` (the process runs and its event loop turns) and
- * `/health/ready` (200 when clients can be served, else 503 with the reasons).
+ * `/health/ready` (200 when clients can be served, else 503 with the reasons); both name the payload stores.
  * Rejects when the address cannot be bound.
  */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
@@ -34,7 +34,10 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   app.get('/metrics', async (c) =>
     c.body(await options.metrics.metrics(), 200, { 'content-type': options.metrics.contentType }),
   );
-  app.get('/health/live', (c) => c.json({ status: 'live' }));
+  app.get('/health/live', (c) => {
+    const { stores } = options.readiness();
+    return c.json({ status: 'live', ...(stores === undefined ? {} : { stores }) });
+  });
   app.get('/health/ready', (c) => {
     const { ready, ...rest } = options.readiness();
     return c.json({ status: ready ? 'ready' : 'not ready', ...rest }, ready ? 200 : 503);

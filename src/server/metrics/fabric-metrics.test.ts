@@ -40,7 +40,7 @@ describe('metrics of the fabric', () => {
     exportFabric(registry, () => transports);
     assert.doesNotMatch(await registry.metrics(), /^kafabric_fabric\S* /m);
 
-    const peers = new Map([['cluster.1', { ...nothing, bytesWritten: 12 }]]);
+    const peers = new Map([['cluster.1', { ...nothing, bytesWritten: 12, latency: [0, 0, 5, 0] }]]);
     transports.push({ provider: 'verbs;ofi_rxm', domain: 'mlx5_0', statistics, peers });
     const text = await registry.metrics();
     const way = 'provider="verbs;ofi_rxm",domain="mlx5_0"';
@@ -61,6 +61,8 @@ describe('metrics of the fabric', () => {
       `transfer_duration_seconds_bucket{le="+Inf",${way}} 3`,
       `transfer_duration_seconds_sum{${way}} 0.0005`,
       `transfer_duration_seconds_count{${way}} 3`,
+      'peer_transfer_duration_seconds_bucket{le="0.000002",provider="verbs;ofi_rxm",peer="cluster.1"} 0',
+      'peer_transfer_duration_seconds_bucket{le="+Inf",provider="verbs;ofi_rxm",peer="cluster.1"} 5',
     ])
       assert.ok(text.split('\n').includes(`kafabric_fabric_${line}`), `${line} is not in\n${text}`);
   });

@@ -70,21 +70,36 @@ export function exportFabric(registry: Registry, read: () => readonly MeasuredTr
         this.set({ provider, domain }, statistics.stalledMs / 1000);
     },
   });
-  registry.registerMetric(durations(read));
+  const help = 'How long transfers took that ended well.';
+  registry.registerMetric(
+    durations('kafabric_fabric_transfer_duration_seconds', help, () =>
+      read().map(({ provider, domain, statistics }) => [{ provider, domain }, statistics]),
+    ),
+  );
+  registry.registerMetric(
+    durations(
+      'kafabric_fabric_peer_transfer_duration_seconds',
+      `${help} Of each peer, since it was attached.`,
+      () =>
+        read().flatMap(({ provider, peers }) =>
+          Array.from(peers, ([peer, statistics]) => [{ provider, peer }, statistics] as const),
+        ),
+    ),
+  );
 }
 
 /** A histogram as the registry reads one. */
-function durations(read: () => readonly MeasuredTransport[]): Metric {
-  const name = 'kafabric_fabric_transfer_duration_seconds';
-  const help = 'How long transfers took that ended well.';
+function durations(
+  name: string,
+  help: string,
+  read: () => readonly (readonly [labels: Record<string, string>, of: TransferStatistics])[],
+): Metric {
   const get = async () => ({
     name,
     help,
     type: 'histogram',
     aggregator: 'sum',
-    values: read().flatMap(({ provider, domain, statistics }) =>
-      histogramValues(name, { provider, domain }, statistics),
-    ),
+    values: read().flatMap(([labels, of]) => histogramValues(name, labels, of)),
   });
   return { name, help, get, reset() {} } as unknown as Metric;
 }

@@ -41,6 +41,11 @@ export function topicMetrics(metadata: ClusterMetadata, partitions: PartitionMan
       () => partitions.metrics.payloadErrors,
     ),
     counter(
+      'kafabric_payload_unreachable_total',
+      'Reads of payload at stores that did not answer.',
+      () => partitions.metrics.unreachablePayloads,
+    ),
+    counter(
       'kafabric_payload_cleaned_bytes_total',
       'Space of payload segments that was given back because no record referred to it any more.',
       () => partitions.metrics.cleanedBytes,

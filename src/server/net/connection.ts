@@ -47,6 +47,8 @@ export class Connection implements ConnectionContext {
   readonly remoteAddress: string;
   readonly remotePort: number;
   principal = 'User:ANONYMOUS';
+  /** Why TLS was not agreed on; empty where it was, and where there is none. */
+  tlsFailure = '';
   clientSoftwareName = 'unknown';
   clientSoftwareVersion = 'unknown';
   readonly closed: AbortSignal;

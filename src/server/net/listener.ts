@@ -9,6 +9,7 @@ import {
   type NetHandler,
   type NetOptions,
   type NetStats,
+  type NetTls,
 } from '../../native/net.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
@@ -52,6 +53,8 @@ export class KafkaListeners implements NetHandler {
   readonly #metrics: NetMetrics;
   readonly #limiter: LogLimiter;
   readonly #names = new Map<number, string>();
+  /** The listeners that speak TLS. */
+  readonly #encrypted: number[] = [];
   readonly #options: KafkaListenersOptions;
   readonly #dispatchers = new Map<string, Dispatcher>();
   readonly #connections = new Map<number, Connection>();
@@ -74,18 +77,27 @@ export class KafkaListeners implements NetHandler {
     this.#held = new HeldBudget(maxInFlightBytes * HELD_SHARE);
   }
 
-  /** Accepts connections from now on, which are served by `registry`. Rejects, naming the endpoint, if it cannot be bound. Returns it with its real port. */
-  async listen(endpoint: Endpoint, registry?: HandlerRegistry): Promise<Endpoint> {
+  /**
+   * Accepts connections from now on, which are served by `registry`, and speak TLS with `tls`. Rejects, naming the endpoint, if it cannot be bound.
+   * Returns it with its real port.
+   */
+  async listen(endpoint: Endpoint, registry?: HandlerRegistry, tls: NetTls | null = null): Promise<Endpoint> {
     const { name, host } = endpoint;
     if (registry) this.#dispatchers.set(name, new Dispatcher({ ...this.#options, registry }));
     try {
-      const { listener, port } = await this.#net.listen(host, endpoint.port);
+      const { listener, port } = await this.#net.listen(host, endpoint.port, tls);
       this.#names.set(listener, name);
+      if (tls !== null) this.#encrypted.push(listener);
       return { name, host, port };
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new Error(`listener ${name} cannot listen on ${host}:${endpoint.port}: ${reason}`, { cause });
     }
+  }
+
+  /** For connections that come from now on, to the listeners that speak TLS. @throws Error that says what is wrong with it */
+  setTls(tls: NetTls): void {
+    for (const listener of this.#encrypted) this.#net.setTls(listener, tls);
   }
 
   /** See Net.setReferenceMinBytes. */
@@ -108,7 +120,7 @@ export class KafkaListeners implements NetHandler {
   }
 
   onConnect(id: number, info: ConnectionInfo): void {
-    const { remoteAddress, remotePort } = info;
+    const { remoteAddress, remotePort, subject, failure } = info;
     const listenerName = this.#nameOf(info.listener);
     const connection = new Connection(id, {
       sink: this.#net,
@@ -119,6 +131,8 @@ export class KafkaListeners implements NetHandler {
       maxOutstandingBytes: this.#options.maxOutstandingBytes,
       onThrottled: (throttled) => this.#dispatcherOf(throttled).resumeLater(throttled),
     });
+    if (subject !== '') connection.principal = `User:${subject}`;
+    connection.tlsFailure = failure;
     this.#connections.set(id, connection);
     this.#metrics.connectionOpened(listenerName);
     const throttleMs = this.#connectionQuota?.record(remoteAddress) ?? 0;
@@ -171,19 +185,21 @@ export class KafkaListeners implements NetHandler {
 
   #logClose(connection: Connection, reason: CloseReason, detail: number): void {
     const { id, listenerName: listener, remoteAddress: client } = connection;
-    const text = this.#explain(reason, detail);
+    const text = this.#explain(reason, detail, connection.tlsFailure);
     if (text === null) {
       this.#logger.debug({ connection: id, listener, client, reason, detail }, 'connection closed');
-    } else if (this.#limiter.allows(`${client} ${reason}`)) {
+    } else if (this.#limiter.allows(`${client} ${reason} ${connection.tlsFailure}`)) {
       this.#logger.warn({ listener, client }, `${text}; closed the connection`);
     }
   }
 
   /** What to tell people about a close that somebody should look at; null for ordinary ones. */
-  #explain(reason: CloseReason, detail: number): string | null {
+  #explain(reason: CloseReason, detail: number, tlsFailure: string): string | null {
     switch (reason) {
       case 'tls-on-plaintext':
         return 'a TLS hello arrived on a plaintext listener: the client is configured for SSL';
+      case 'TLS failed':
+        return explainTls(tlsFailure);
       case 'oversized frame':
         return `a frame of ${detail} bytes exceeds socket.request.max.bytes (${this.#maxFrameBytes ?? 'default'})`;
       case 'negative frame length':
@@ -200,4 +216,17 @@ export class KafkaListeners implements NetHandler {
         return null;
     }
   }
+}
+
+/** What OpenSSL calls bytes that are no TLS, and what is to be done about alerts of clients. */
+function explainTls(failure: string): string {
+  if (
+    /wrong version number|http request|packet length too long|unexpected message|bad record type/.test(
+      failure,
+    )
+  )
+    return `what arrived on a listener that speaks TLS is no TLS (${failure}): the client is not configured for SSL`;
+  if (/alert/.test(failure))
+    return `the client does not accept TLS as it is here (${failure}): it may not trust the CA of ssl.keystore.location, or know the gateway by another name`;
+  return `TLS was not agreed on: ${failure}`;
 }

@@ -50,9 +50,14 @@ export class VirtualClock implements Clock {
     this.#pop();
     next.cancelled = true;
     this.#pending--;
-    this.#nowMs = next.atMs;
+    this.#nowMs = Math.max(this.#nowMs, next.atMs);
     next.action();
     return true;
+  }
+
+  /** Moves time on and runs nothing, as when the process stands still: what becomes due meanwhile runs late. */
+  standStill(durationMs: number): void {
+    this.#nowMs += durationMs;
   }
 
   /** Moves time on and runs what becomes due. */

@@ -7,9 +7,12 @@ type Welcome = Extract<z.output<typeof welcome>, { type: 'welcome' }>;
 
 /** Who talks to a store. */
 export interface Identity {
-  readonly role: 'gateway' | 'operator';
+  /** `store`: one that passes on what a gateway has it take, which is named here like the gateway itself. */
+  readonly role: 'gateway' | 'operator' | 'store';
   readonly cluster: string;
   readonly node: number;
+  /** The id of the store that passes on. */
+  readonly via?: string | undefined;
 }
 
 export function newNonce(): string {
@@ -34,8 +37,8 @@ export function storeProof(
 }
 
 function greeting(challenge: { nonce: string; store: string }, said: Said): (string | number)[] {
-  const { role, cluster, node, nonce, version } = said;
-  return [version, challenge.nonce, challenge.store, nonce, role, cluster, node];
+  const { role, cluster, node, via = '', nonce, version } = said;
+  return [version, challenge.nonce, challenge.store, nonce, role, cluster, node, via];
 }
 
 /** Takes the same time wherever they differ. */

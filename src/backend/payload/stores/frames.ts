@@ -41,6 +41,8 @@ export class Frames {
   #reason = 'the other end closed the connection';
   #received = false;
   #closed = false;
+  /** What is sent in one turn leaves by one system call. */
+  #isHolding = false;
 
   constructor(socket: Socket, events: FrameEvents) {
     this.#socket = socket;
@@ -69,8 +71,19 @@ export class Frames {
 
   send(message: string): void {
     if (this.#closed) return;
+    this.#hold();
     this.#socket.write(frameOf(message));
     if (this.#socket.writableLength > MAX_UNSENT_BYTES) this.close('the other end does not read');
+  }
+
+  #hold(): void {
+    if (this.#isHolding) return;
+    this.#isHolding = true;
+    this.#socket.cork();
+    process.nextTick(() => {
+      this.#isHolding = false;
+      this.#socket.uncork();
+    });
   }
 
   /** What was sent is still delivered where `gently`, if the other end takes it soon. */

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 /** The version of what follows; ends with different ones do not talk. */
-export const STORE_VERSION = 3;
+export const STORE_VERSION = 4;
 
 /** Of a frame of the control connection; what comes before authentication is small. */
 export const MAX_FRAME_BYTES = 1 << 20;
@@ -19,10 +19,19 @@ export const PUNCHED_RANGES = 4096;
 /** The most that one request leaves out. */
 export const MAX_SKIPPED_BYTES = 4 << 20;
 
+/** The most that a measurement moves at a time. */
+export const MAX_MEASURED_BYTES = 16 << 20;
+
 /** The region that is a gateway's arena. */
 export const ARENA_REGION = 1n;
 
 const MAX_TEXT = 1000;
+/** A host's name and a port. */
+const MAX_HOST = 300;
+/** Stores that one store passes an append on to. */
+const MAX_ONWARD = 7;
+/** What libfabric and TCP call addresses, in base64. */
+const MAX_ADDRESS = 4096;
 const text = z.string().max(MAX_TEXT);
 const nonce = z.string().regex(/^[0-9a-f]{64}$/);
 const identifier = z.string().regex(/^[\w-]{1,64}$/);
@@ -54,9 +63,10 @@ export const opening = z.discriminatedUnion('type', [challenge, refused]);
 export const answer = z.object({
   type: z.literal('answer'),
   version: z.int(),
-  role: z.enum(['gateway', 'operator']),
+  role: z.enum(['gateway', 'operator', 'store']),
   cluster: identifier,
   node: z.int(),
+  via: identifier.optional(),
   nonce,
   proof: nonce,
 });
@@ -73,7 +83,12 @@ export const operation = z.discriminatedUnion('op', [
   z.object({ op: z.literal('drain'), on: z.boolean() }),
   z.object({ op: z.literal('list'), after: z.union([z.literal(''), file]) }),
   z.object({ op: z.literal('create'), file }),
-  /** Takes the bytes from the gateway's arena and puts them to the end of the file, which is at `position`. */
+  /** From now on appends may be passed on to that store. */
+  z.object({ op: z.literal('relay'), store: identifier, address: z.string().max(MAX_HOST) }),
+  /**
+   * Takes the bytes from the gateway's arena and puts them to the end of the file, which is at `position`. `onward`: stores that are to take them from
+   * this one, and their files, which end there too.
+   */
   z.object({
     op: z.literal('append'),
     file,
@@ -83,6 +98,10 @@ export const operation = z.discriminatedUnion('op', [
     key: word,
     fromMemory: z.boolean(),
     timeoutMs,
+    onward: z
+      .array(z.object({ store: identifier, file }))
+      .max(MAX_ONWARD)
+      .optional(),
   }),
   /** Leaves out bytes at the end of the file, which is at `position`: zeros that take no space. */
   z.object({ op: z.literal('skip'), file, position: bytes, length: z.int().min(1).max(MAX_SKIPPED_BYTES) }),
@@ -116,6 +135,18 @@ export const operation = z.discriminatedUnion('op', [
       .max(2 * PUNCHED_RANGES),
   }),
   z.object({ op: z.literal('remove'), file }),
+  /** Begins a measurement, one at a time: what the gateway's transport has to answer. */
+  z.object({ op: z.literal('bare') }),
+  /** How fast bytes go from the gateway's arena, or into it, and how fast they do in a loop that does nothing else. `answer`: to that of `bare`. */
+  z.object({
+    op: z.literal('measure'),
+    write: z.boolean(),
+    answer: z.base64().max(MAX_ADDRESS),
+    offset: bytes,
+    length: z.int().min(1).max(MAX_MEASURED_BYTES),
+    key: word,
+    timeoutMs,
+  }),
 ]);
 
 export type Operation = z.output<typeof operation>;
@@ -137,13 +168,26 @@ export type ListedFile = z.output<typeof listed>;
 
 const none = z.object({});
 
+/** A copy at a store that an append was passed on to, and why there is none. */
+const failedCopy = z.object({ store: identifier, code: z.string().max(40), message: text });
+
+/** `limit...`: of the loop that does nothing else. Medians: of the time that 4 KiB take. */
+const measured = z.object({
+  bytesPerSecond: z.number().min(0),
+  limitBytesPerSecond: z.number().min(0),
+  medianMs: z.number().min(0),
+  limitMedianMs: z.number().min(0),
+});
+export type Measured = z.output<typeof measured>;
+
 /** What each operation answers. */
 export const results = {
   status,
   drain: none,
   list: z.object({ files: z.array(listed).max(LIST_PAGE), more: z.boolean() }),
   create: none,
-  append: none,
+  relay: none,
+  append: z.object({ failed: z.array(failedCopy).max(MAX_ONWARD).default([]) }),
   skip: none,
   sync: none,
   seal: none,
@@ -151,6 +195,8 @@ export const results = {
   check: z.object({ crc, length: extent }),
   punch: z.object({ held: bytes }),
   remove: none,
+  bare: z.object({ offer: z.base64().max(MAX_ADDRESS) }),
+  measure: measured,
 } as const;
 
 export type ResultOf<O extends Operation['op']> = z.output<(typeof results)[O]>;

@@ -8,7 +8,7 @@ import { chooseStores } from './placement.ts';
 import { Repairs } from './repairs.ts';
 import { ReplicatedSegment, STORES_PREFIX } from './replicated-segment.ts';
 import { Scrubber } from './scrubber.ts';
-import { notEnough, type SegmentStores } from './segment-copies.ts';
+import { type CopySource, notEnough, type SegmentStores } from './segment-copies.ts';
 import type { SegmentRecord } from './segment-record.ts';
 import type { StrayKind } from './store-comparison.ts';
 import type { StorePeer } from './store-peer.ts';
@@ -24,6 +24,7 @@ const PARALLEL_REMOVALS = 32;
 const COMPLETE_MS = 30_000;
 
 export interface PayloadStoresOptions extends StorePeersOptions {
+  readonly copySource?: CopySource;
   /** A store that is away for so long is taken for lost: its copies are made anew elsewhere. */
   readonly lostAfterMs: number;
   /** Files of nobody are removed from stores when they have been seen as that for so long. */
@@ -50,6 +51,7 @@ export class PayloadStores implements SegmentStores {
   readonly repairs: Repairs;
   readonly scrubber: Scrubber;
   readonly requestTimeoutMs: number;
+  readonly copySource: CopySource;
   readonly areConfigured: boolean;
   readonly #options: PayloadStoresOptions;
   readonly #places = new Map<string, StorePlaces>();
@@ -62,6 +64,7 @@ export class PayloadStores implements SegmentStores {
   private constructor(options: PayloadStoresOptions) {
     this.#options = options;
     this.requestTimeoutMs = options.requestTimeoutMs;
+    this.copySource = options.copySource ?? 'gateway';
     this.areConfigured = options.stores.length > 0;
     this.#peers = new StorePeers(options, {
       up: (store) => this.#up(store),

@@ -20,6 +20,7 @@ import {
   tooFewCopies,
 } from './segment-copies.ts';
 import { type CopyRecord, recordPath, type SegmentRecord, writeRecord } from './segment-record.ts';
+import { SegmentRelay } from './segment-relay.ts';
 import { sealSegment } from './segment-sealing.ts';
 import type { StorePeer } from './store-peer.ts';
 import { newIncarnation, type StoredName, storedName } from './stored-name.ts';
@@ -72,6 +73,8 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
   #broken = false;
   #removed = false;
   #isSealed = false;
+  /** What it is put to its stores by; null: each store takes it from here. */
+  #relay: SegmentRelay | null = null;
   #recording: Promise<void> = Promise.resolve();
 
   /** `copies`: where it is, or is to be. `made`: when the directory of a new one is there, and its record can be written; null: it is not new. */
@@ -157,6 +160,8 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
   async create(): Promise<void> {
     await this.ready;
     await this.#atCopies(({ peer, copy: { file } }) => peer.request({ op: 'create', file }));
+    if (this.#stores.copySource === 'store')
+      this.#relay = await SegmentRelay.open(this.#copies, this.#stores);
   }
 
   append(
@@ -169,9 +174,13 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
     this.bytes += length;
     const source = memory.arenaOffset + piece.offset;
     const timeoutMs = this.#stores.requestTimeoutMs;
-    const done = this.#atCopies(async ({ peer, copy: { file } }) => {
-      const { key } = peer;
-      await peer.request({ op: 'append', file, position, length, source, key, fromMemory, timeoutMs });
+    const order = { position, length, source, fromMemory, timeoutMs };
+    const whole = this.#copies.filter(({ doubtful }) => !doubtful);
+    const passed = this.#relay?.append(order, whole);
+    const done = this.#atCopies(async (reached) => {
+      const { peer, copy } = reached;
+      if (passed !== undefined) await passed(reached);
+      else await peer.request({ op: 'append', ...order, file: copy.file, key: peer.key });
       peer.counters.writtenBytes += length;
     });
     return { position, done: done.finally(() => memory.release()) };

@@ -8,8 +8,13 @@ import type { ReplicatedSegment } from './replicated-segment.ts';
 import type { CopyRecord } from './segment-record.ts';
 import type { StorePeer } from './store-peer.ts';
 
+/** See `payload.stores.copy.source`. */
+export type CopySource = 'gateway' | 'store';
+
 /** What a segment needs of those who know the stores. */
 export interface SegmentStores {
+  /** Who gives an extent to the second store and the others: this gateway, or the first store. */
+  readonly copySource: CopySource;
   readonly requestTimeoutMs: number;
   /** The store, while it is in. */
   peer(store: string): StorePeer | null;

@@ -5,7 +5,7 @@ import {
   PEER_WRITES,
   type TransportStatistics,
 } from '../../../native/fabric.ts';
-import { TargetAttachment } from '../../../native/fabric-attach.ts';
+import { offerFrom, TargetAttachment } from '../../../native/fabric-attach.ts';
 import type { Way } from '../../../native/fabric-choice.ts';
 import type { Clock, Timer } from '../../../util/clock.ts';
 import type { Identity } from './authentication.ts';
@@ -13,6 +13,7 @@ import { Frames } from './frames.ts';
 import {
   ARENA_REGION,
   fromStore,
+  type Measured,
   type Operation,
   parseMessage,
   type ResultOf,
@@ -37,6 +38,8 @@ const ATTACH_MS = 120_000;
 /** A store is to answer within the time that it was given for an operation, and so much more. */
 const GRACE_MS = 2000;
 const MAX_REQUESTS = 16_384;
+/** Of one direction; it takes less than a second. */
+const MEASURE_MS = 30_000;
 
 export interface ConnectionOptions extends StoresSecurity {
   readonly host: string;
@@ -50,6 +53,8 @@ export interface ConnectionOptions extends StoresSecurity {
     readonly ways: readonly Way[];
     readonly host: string;
     readonly arenaBytes: number;
+    /** What the store may do with the arena: everything, unless it is said. */
+    readonly access?: number;
     readonly open: (way: Way) => Promise<FabricTransport>;
   } | null;
 }
@@ -76,6 +81,8 @@ export class StoreConnection {
   #attachment: TargetAttachment | null = null;
   #transport: FabricTransport | null = null;
   #key = '0';
+  /** The store's numeric address. */
+  #peerHost = '';
   #ended: string | null = null;
   #statusReceived: (status: StoreStatus) => void = () => {};
   /** Resolves when nothing of it is left. */
@@ -200,6 +207,22 @@ export class StoreConnection {
     return answered;
   }
 
+  /**
+   * Has the store measure how fast it takes bytes from a range of the arena, or puts them there with `write`, beside what the way is capable of.
+   * The range is overwritten. Rejects with a StoreError: EBUSY while the store measures for another.
+   */
+  async measure(
+    write: boolean,
+    range: { readonly offset: number; readonly length: number },
+  ): Promise<Measured> {
+    const transport = this.#transport;
+    if (transport === null) throw new StoreError('ENOTCONN', 'no memory is attached');
+    const { offer } = await this.request({ op: 'bare' });
+    const answer = await transport.answer(offerFrom(transport, offer, this.#peerHost));
+    const order = { ...range, key: this.#key, timeoutMs: MEASURE_MS };
+    return this.request({ op: 'measure', write, answer: answer.toString('base64'), ...order });
+  }
+
   /** Everything that waits fails. */
   end(reason: string): void {
     if (this.#ended !== null) return;
@@ -225,12 +248,13 @@ export class StoreConnection {
 
   async #attach(socket: Socket): Promise<void> {
     const { fabric, clock } = this.#options;
-    const { ways, host, open, arenaBytes } = fabric!;
+    const { ways, host, open, arenaBytes, access = PEER_READS | PEER_WRITES } = fabric!;
+    this.#peerHost = socket.remoteAddress ?? this.#options.host;
     const attachment = new TargetAttachment({
       ways,
       host,
       clock,
-      peerHost: socket.remoteAddress ?? this.#options.host,
+      peerHost: this.#peerHost,
       send: (message) => this.#send({ type: 'attach', message }),
       open: async (way) => {
         const transport = await open(way);
@@ -249,9 +273,9 @@ export class StoreConnection {
       await transport.close();
       throw new Error(this.#ended);
     }
-    const published = await transport.publishArena(PEER_READS | PEER_WRITES);
+    const published = await transport.publishArena(access);
     this.#key = published.key.toString(16);
-    attachment.publish(published, ARENA_REGION, arenaBytes, PEER_READS | PEER_WRITES);
+    attachment.publish(published, ARENA_REGION, arenaBytes, access);
   }
 
   #send(message: ToStore): void {

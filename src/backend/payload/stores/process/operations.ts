@@ -7,6 +7,9 @@ import { ARENA_REGION, type Operation, StoreError, type StoreStatus } from '../m
 import type { ArenaQueue } from './arena-queue.ts';
 import type { DiskHealth } from './disk-health.ts';
 import type { GatewayFiles } from './gateway-files.ts';
+import type { Measurements } from './measurements.ts';
+import { Passing } from './passing.ts';
+import type { Relays } from './relays.ts';
 import { PIECE_BYTES, type StoredFile } from './stored-file.ts';
 
 /** Files begin with so much space of removed ones at most: segments are as large as topics say, a gigabyte by default. */
@@ -21,14 +24,24 @@ export interface StoreCounters {
 }
 
 export interface OperationsOptions {
+  readonly relays: Relays;
+  /** Memory for what is passed on, less of it: what others pass on to this store needs none of theirs, and so never waits for them. */
+  readonly passed: ArenaQueue;
   readonly files: GatewayFiles;
   readonly memory: ArenaQueue;
   readonly disk: DiskHealth;
+  readonly measurements: Measurements;
   readonly counters: StoreCounters;
   readonly status: () => StoreStatus;
   readonly setDraining: (on: boolean) => Promise<void>;
   readonly clock: Clock;
 }
+
+/** What whoever is no gateway may ask for. */
+const MAY: { readonly [role in Identity['role']]?: ReadonlySet<Operation['op']> } = {
+  operator: new Set(['status', 'drain']),
+  store: new Set(['status', 'append']),
+};
 
 type Of<O extends Operation['op']> = Extract<Operation, { op: O }>;
 
@@ -50,8 +63,11 @@ export class Operations {
     const { counters } = this.#options;
     counters.operations++;
     try {
-      if (role === 'operator' && operation.op !== 'status' && operation.op !== 'drain')
-        throw new StoreError('EACCES', `an operator may not ${operation.op}`);
+      if (!(MAY[role]?.has(operation.op) ?? true))
+        throw new StoreError(
+          'EACCES',
+          `${role === 'store' ? 'a store' : 'an operator'} may not ${operation.op}`,
+        );
       return await this.#run(operation, sequence, target);
     } catch (error) {
       counters.failures++;
@@ -60,7 +76,7 @@ export class Operations {
   }
 
   async #run(operation: Operation, sequence: bigint, target: AttachedTarget | null): Promise<object> {
-    const { files, disk, status, setDraining } = this.#options;
+    const { files, disk, relays, status, setDraining } = this.#options;
     switch (operation.op) {
       case 'status':
         return status();
@@ -72,9 +88,11 @@ export class Operations {
       case 'create':
         await files.create(operation.file, recycledBytesFor(RECYCLED_BYTES, RECYCLED_BYTES));
         return {};
-      case 'append':
-        await this.#append(operation, sequence, attached(target));
+      case 'relay':
+        await relays.open(operation.store, operation.address);
         return {};
+      case 'append':
+        return this.#append(operation, sequence, attached(target));
       case 'skip':
         disk.assertTakes();
         await files.use(operation.file).skip(operation.position, operation.length);
@@ -94,6 +112,13 @@ export class Operations {
       case 'remove':
         await files.remove(operation.file);
         return {};
+      case 'bare':
+        return { offer: await this.#options.measurements.begin(attached(target)) };
+      case 'measure': {
+        const ranges = this.#resolve(attached(target), sequence, operation);
+        const { answer, write } = operation;
+        return this.#options.measurements.measure(attached(target), ranges, { answer, write });
+      }
     }
   }
 
@@ -123,18 +148,18 @@ export class Operations {
     );
   }
 
-  async #append(
-    { file, position, length, source, key, fromMemory, timeoutMs }: Of<'append'>,
-    sequence: bigint,
-    target: AttachedTarget,
-  ): Promise<void> {
-    const { files, memory, disk, counters, clock } = this.#options;
+  async #append(operation: Of<'append'>, sequence: bigint, target: AttachedTarget): Promise<object> {
+    const { file, position, length, source, key, fromMemory, timeoutMs, onward } = operation;
+    const { files, disk, counters, clock, relays } = this.#options;
+    const memory = onward === undefined ? this.#options.memory : this.#options.passed;
     const deadlineMs = clock.now() + timeoutMs;
     const stored = files.use(file);
     disk.assertTakes();
     const ranges = this.#resolve(target, sequence, { write: false, key, offset: source, length, timeoutMs });
-    await stored.append(position, length, {
+    const passing = onward === undefined ? null : new Passing(operation, relays, clock, deadlineMs);
+    const appended = stored.append(position, length, {
       fromMemory,
+      ...(passing === null ? {} : { pass: passing.pass.bind(passing) }),
       allocate: (bytes) => memory.allocate(bytes, deadlineMs),
       freed: (bytes) => memory.freed(bytes),
       fill: async (block, offset, from, bytes) => {
@@ -145,7 +170,23 @@ export class Operations {
         return crc!;
       },
     });
+    try {
+      await appended;
+    } finally {
+      await passing?.failed();
+    }
     counters.writtenBytes += length;
+    return passing === null ? {} : { failed: await passing.failed() };
+  }
+
+  /** Nothing is asked for any more: what is being passed on fails. */
+  end(reason: string): void {
+    this.#options.relays.end(reason);
+  }
+
+  /** After `end`: resolves when no other store is needed any more. */
+  async closed(): Promise<void> {
+    await this.#options.relays.closed();
   }
 
   /** Piece by piece: the next is read while one is on its way. */

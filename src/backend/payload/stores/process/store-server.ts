@@ -3,6 +3,7 @@ import { arenaStats } from '../../../../native/arena.ts';
 import {
   FabricTransport,
   inspectFabric,
+  PEER_READS,
   type TransferStatistics,
   type TransportOptions,
   type TransportStatistics,
@@ -10,12 +11,17 @@ import {
 import { type FabricWish, hostIdentity, type Way } from '../../../../native/fabric-choice.ts';
 import type { Clock, Timer } from '../../../../util/clock.ts';
 import type { Logger } from '../../../../util/logger.ts';
+import type { Identity } from '../authentication.ts';
 import { frameOf } from '../frames.ts';
 import type { StoreStatus } from '../messages.ts';
+import { StoreConnection } from '../store-connection.ts';
+import { splitAddress } from '../store-peer.ts';
 import type { StoresSecurity } from '../tls/stores-tls.ts';
 import { storeWays } from '../tls/ways.ts';
 import { ArenaQueue } from './arena-queue.ts';
+import { Measurements } from './measurements.ts';
 import { Operations, type StoreCounters } from './operations.ts';
+import { Relays } from './relays.ts';
 import type { StoreDirectory } from './store-directory.ts';
 import { GREETING_MS, StoreSession } from './store-session.ts';
 import { PIECE_BYTES } from './stored-file.ts';
@@ -33,6 +39,8 @@ const REFUSED_WARNING_MS = 1000;
 const REFUSED_STAYS_MS = 1000;
 /** What appends may have of the arena; reads find the rest. */
 const APPEND_SHARE = 0.75;
+/** The same for appends that are passed on. */
+const PASSED_SHARE = 0.375;
 
 export interface StoreServerOptions extends StoresSecurity {
   readonly directory: StoreDirectory;
@@ -66,6 +74,8 @@ export class StoreServer {
   readonly #transports = new Map<string, Promise<FabricTransport>>();
   readonly #opened: FabricTransport[] = [];
   readonly #memory: ArenaQueue;
+  readonly #measurements: Measurements;
+  readonly #passed: ArenaQueue;
   readonly #ways: readonly Way[];
   readonly #host = hostIdentity();
   /** Sessions that end. */
@@ -80,6 +90,8 @@ export class StoreServer {
     const { capacityBytes } = arenaStats();
     const least = Math.min(capacityBytes, 2 * PIECE_BYTES);
     this.#memory = new ArenaQueue(options.clock, Math.max(least, capacityBytes * APPEND_SHARE));
+    this.#passed = new ArenaQueue(options.clock, Math.max(least / 2, capacityBytes * PASSED_SHARE));
+    this.#measurements = new Measurements(this.#memory, options.clock, options.fabric.options);
     options.directory.onDiskChange(() => this.#tell());
     this.#server = createServer((socket) => this.#accept(socket));
     this.#secure = options.tls?.acceptor(GREETING_MS, {
@@ -134,7 +146,7 @@ export class StoreServer {
       const peers = new Map<string, TransferStatistics>();
       for (const { target, identity } of this.#sessions) {
         const its = target?.transport === transport ? statistics.peers[target.peer] : undefined;
-        if (its !== undefined) peers.set(`${identity!.cluster}.${identity!.node}`, its);
+        if (its !== undefined) peers.set(nameOf(identity!), its);
       }
       return { provider: transport.provider, domain: transport.domain, statistics, peers };
     });
@@ -234,12 +246,11 @@ export class StoreServer {
   async #admit(session: StoreSession): Promise<Operations> {
     const { directory, clock } = this.#options;
     const { identity } = session;
-    if (identity!.role === 'gateway') {
+    if (identity!.role !== 'operator') {
       const isSame = (other: StoreSession) =>
         other !== session &&
-        other.identity?.role === 'gateway' &&
-        other.identity.cluster === identity!.cluster &&
-        other.identity.node === identity!.node;
+        other.identity?.role === identity!.role &&
+        nameOf(other.identity) === nameOf(identity!);
       for (const other of this.#sessions) if (isSame(other)) other.end('the gateway has connected anew');
       await Promise.all([...this.#ending].flatMap(([other, ended]) => (isSame(other) ? ended : [])));
     }
@@ -247,10 +258,33 @@ export class StoreServer {
       files: await directory.filesOf(identity!),
       memory: this.#memory,
       disk: directory.disk,
+      measurements: this.#measurements,
+      passed: this.#passed,
+      relays: new Relays(clock, (address) => this.#relay(identity!, address)),
       counters: this.counters,
       status: () => this.status(),
       setDraining: (on) => this.setDraining(on),
       clock,
+    });
+  }
+
+  /** A connection to another store, which takes from here what the gateway has this one pass on. */
+  #relay({ cluster, node }: Identity, address: string): Promise<StoreConnection> {
+    const { secret, tls, clock, heartbeatMs, fabric, directory } = this.#options;
+    return StoreConnection.open({
+      ...splitAddress(address),
+      secret,
+      tls,
+      identity: { role: 'store', cluster, node, via: directory.id },
+      requestTimeoutMs: heartbeatMs,
+      clock,
+      fabric: {
+        ways: this.#ways,
+        host: this.#host,
+        arenaBytes: arenaStats().capacityBytes,
+        access: PEER_READS,
+        open: (way) => FabricTransport.open(way, { ...fabric.options, listen: false }),
+      },
     });
   }
 
@@ -260,7 +294,7 @@ export class StoreServer {
     if (session.identity === null) {
       this.#refused++;
       this.#warnOfRefused(fields);
-    } else if (session.identity.role === 'gateway') this.#options.logger.info(fields, 'gateway is gone');
+    } else if (session.identity.role !== 'operator') this.#options.logger.info(fields, 'gateway is gone');
     const ended = session.idle().finally(() => this.#ending.delete(session));
     this.#ending.set(session, ended);
   }
@@ -298,10 +332,15 @@ export class StoreServer {
     });
     for (const session of [...this.#sessions]) session.end('the store stops');
     await Promise.all(this.#ending.values());
+    await this.#measurements.close();
     await closed;
     this.#opened.length = 0;
     for (const transport of this.#transports.values()) await (await transport.catch(() => null))?.close();
   }
 }
+
+/** Of a gateway, and by which store, if one passes on for it. */
+const nameOf = ({ cluster, node, via }: Identity) =>
+  via === undefined ? `${cluster}.${node}` : `${cluster}.${node} by ${via}`;
 
 const remoteOf = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress}:${remotePort}`;

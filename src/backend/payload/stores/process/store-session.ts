@@ -20,9 +20,11 @@ import type { Operations } from './operations.ts';
 
 /** How long whoever connects may take to say who it is, and before that to begin TLS. */
 export const GREETING_MS = 10_000;
-const ENDS = {
-  here: { name: 'the store', setting: 'fabric.provider' },
-  there: { name: 'the gateway', setting: 'fabric.provider' },
+const SETTING = 'fabric.provider';
+const HERE = { name: 'the store', setting: SETTING };
+const THERE = {
+  gateway: { name: 'the gateway', setting: SETTING },
+  store: { name: 'the store that passes on', setting: SETTING },
 };
 /** Requests of one gateway that are not answered. */
 const MAX_REQUESTS = 16_384;
@@ -88,6 +90,7 @@ export class StoreSession {
   /** Resolves when nothing that it asked for is under way. */
   async idle(): Promise<void> {
     await Promise.all(this.#running);
+    await this.#operations?.closed();
   }
 
   end(reason: string): void {
@@ -96,6 +99,7 @@ export class StoreSession {
     this.#greeting.cancel();
     this.#beat?.cancel();
     this.#attachment?.detach(reason);
+    this.#operations?.end(reason);
     this.#frames.close(reason, true);
     this.#options.closed(this, reason);
   }
@@ -128,13 +132,13 @@ export class StoreSession {
       this.#refuse(`it speaks version ${said.version}, this store ${STORE_VERSION}`);
       return;
     }
-    const { role, cluster, node } = said;
+    const { role, cluster, node, via } = said;
     const expected = clientProof(secret, this.#challenge, said);
     if (!isSameProof(said.proof, expected)) {
       this.#refuse('payload.stores.secret is not the one of this store');
       return;
     }
-    this.identity = { role, cluster, node };
+    this.identity = { role, cluster, node, via };
     this.#state = 'admitting';
     this.#greeting.cancel();
     const { id, zone, host } = store;
@@ -147,8 +151,8 @@ export class StoreSession {
         this.#state = 'open';
         this.#frames.allowLong();
         this.#frames.send(JSON.stringify({ type: 'welcome', proof, ...welcome }));
-        if (role === 'gateway') this.#attach();
-        else this.#watchIdle();
+        if (role === 'operator') this.#watchIdle();
+        else this.#attach(role);
       },
       (error: Error) => this.#refuse(error.message),
     );
@@ -159,7 +163,7 @@ export class StoreSession {
     this.end(reason);
   }
 
-  #attach(): void {
+  #attach(role: keyof typeof THERE): void {
     const { ways, store, clock, open, heartbeatMs, logger } = this.#options;
     const attachment = new InitiatorAttachment({
       ways,
@@ -167,7 +171,7 @@ export class StoreSession {
       clock,
       open,
       heartbeatMs,
-      ends: ENDS,
+      ends: { here: HERE, there: THERE[role] },
       send: (message) => this.#send({ type: 'attach', message }),
     });
     this.#attachment = attachment;

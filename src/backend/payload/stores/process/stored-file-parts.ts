@@ -36,4 +36,6 @@ export interface AppendSource {
   freed(bytes: number): void;
   /** Puts `length` of the bytes, from `from` on, at an offset of the memory; resolves to their CRC-32C. */
   fill(memory: NativeMemory, offset: number, from: number, length: number): Promise<number>;
+  /** Told of each piece that is put to the file, in order; resolves when it needs the memory no more, and is never rejected. */
+  pass?(memory: NativeMemory, offset: number, from: number, length: number): Promise<void>;
 }

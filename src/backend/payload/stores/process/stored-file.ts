@@ -164,7 +164,7 @@ export class StoredFile {
       }
     });
     filled.catch(() => undefined);
-    const handed = this.#handed.then(() => this.#hand(at, filled, source, memoryBytes));
+    const handed = this.#handed.then(() => this.#hand(at, from, filled, source, memoryBytes));
     this.#handed = handed.catch((error: Error) => this.#fail(error));
     return this.#acknowledge(
       handed.then(({ done }) => done),
@@ -191,6 +191,7 @@ export class StoredFile {
   /** Hands a piece, and the mark for it, to the files, behind all before. */
   async #hand(
     at: number,
+    from: number,
     filled: Promise<{ piece: MemoryPiece; crc: number }>,
     source: AppendSource,
     memoryBytes: number,
@@ -198,11 +199,13 @@ export class StoredFile {
     const { piece, crc } = await filled;
     const { fromMemory } = source;
     let done: Promise<unknown> = Promise.resolve();
+    let passed: Promise<void> | undefined;
     try {
       this.#assertTakes();
       await this.#marks.open();
       const file = await this.#atEnd(at);
       const end = at + piece.byteLength;
+      passed = source.pass?.(piece.memory, piece.offset, from, piece.byteLength);
       const written = file.append([piece], { fromMemory }).done ?? Promise.resolve();
       done = written;
       const marked = this.#marks.add(appendMark({ end, crc }), fromMemory);
@@ -211,7 +214,7 @@ export class StoredFile {
       return { done };
     } finally {
       piece.memory.release();
-      void done.catch(() => undefined).then(() => source.freed(memoryBytes));
+      void Promise.allSettled([done, passed]).then(() => source.freed(memoryBytes));
     }
   }
 

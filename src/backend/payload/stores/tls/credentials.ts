@@ -1,10 +1,9 @@
 import { X509Certificate } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
+import { certificatesIn, privateKeysIn } from '../../../../util/pem.ts';
 import { PREFIX, type StoresTlsSettings } from './settings.ts';
 
-const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
-const KEY = /-----BEGIN ([A-Z ]*)PRIVATE KEY-----[^-]+-----END \1PRIVATE KEY-----/g;
 /** Far more than chains and lists of CAs take. */
 const MAX_FILE_BYTES = 4 << 20;
 
@@ -46,9 +45,9 @@ export async function readCredentials(settings: StoresTlsSettings): Promise<Cred
   const { keystore, truststore, keyPassword } = settings;
   const stores = await Promise.all(keystore.map((file) => read(file, `${PREFIX}.keystore.location`)));
   const trusted = truststore === '' ? '' : await read(truststore, `${PREFIX}.truststore.location`);
-  const chain = stores.flatMap((text) => text.match(CERTIFICATE) ?? []);
-  const keys = stores.flatMap((text) => text.match(KEY) ?? []);
-  const authorities = trusted.match(CERTIFICATE) ?? [];
+  const chain = stores.flatMap(certificatesIn);
+  const keys = stores.flatMap(privateKeysIn);
+  const authorities = certificatesIn(trusted);
   if (truststore !== '' && authorities.length === 0)
     throw new Error(`${PREFIX}.truststore.location=${truststore} holds no certificate in PEM`);
   if (keystore.length > 0 && (chain.length === 0 || keys.length !== 1))

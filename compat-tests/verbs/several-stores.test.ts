@@ -1,17 +1,14 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
+import { clientOf, PATIENCE_MS, SIZES, settingsOf, storeSettingsOf } from '../fabric/way.ts';
 import { patience, until } from '../harness/child.ts';
-import { clientKinds, missing } from '../harness/client.ts';
 import { gatewayCommand } from '../harness/command-line.ts';
 import { PayloadScene } from '../harness/payload-scene.ts';
 import { STORES_SECRET, StoreUnderTest } from '../harness/store.ts';
+import { VERBS } from './way.ts';
 
-// These run in the machine of run.mjs, which has a soft-RoCE device.
-const PROVIDER = 'verbs;ofi_rxm';
-/** Of records: less and more than a piece of the fabric, and not its multiples. */
-const SIZES = [100_001, 700_000, 1_048_577, 4_000_003];
-const PATIENCE_MS = 120_000;
+const { provider: PROVIDER, domain: DOMAIN } = VERBS;
 
 interface Finding {
   area: string;
@@ -23,24 +20,21 @@ describe(`a gateway and stores over ${PROVIDER}`, () => {
   let scene: PayloadScene;
   const stores: StoreUnderTest[] = [];
 
-  before(async () => {
-    const able = ['franz-go', 'platformatic-kafka'];
-    const kind = clientKinds.find(({ name, setup }) => able.includes(name) && missing(setup) === null);
-    assert.ok(kind, `one of the clients ${able.join(', ')} must be installed`);
-    scene = new PayloadScene('remembered', kind);
+  before(async function () {
+    this.timeout(4 * PATIENCE_MS * patience);
+    scene = new PayloadScene('remembered', clientOf());
     const addresses = `${join(scene.dir, 'addresses')}/`;
     for (const zone of ['a', 'b', 'c']) {
       const store = await StoreUnderTest.make(join(scene.dir, `store-${zone}`), {
+        ...storeSettingsOf(VERBS),
         'payload.store.zone': zone,
         'payload.store.address.file': addresses,
-        'payload.store.heartbeat.ms': String(2000 * patience),
-        'fabric.provider': PROVIDER,
       });
       stores.push(store);
     }
     await Promise.all(stores.map((store) => store.start()));
     await scene.start({
-      'fabric.provider': PROVIDER,
+      ...settingsOf(VERBS),
       'payload.stores': addresses,
       'payload.stores.secret': STORES_SECRET,
       'payload.stores.lost.after.ms': '1000',
@@ -50,7 +44,8 @@ describe(`a gateway and stores over ${PROVIDER}`, () => {
     await scene.createTopic();
   });
 
-  after(async () => {
+  after(async function () {
+    this.timeout(PATIENCE_MS * patience);
     await scene?.stop();
     for (const store of stores) {
       store.freeze(false);
@@ -82,7 +77,9 @@ describe(`a gateway and stores over ${PROVIDER}`, () => {
     await scene.consume();
     assert.equal(await byVerbs(), 3);
     const read = await Promise.all(
-      stores.map((store) => store.metric(`fabric_read_bytes_total{provider="${PROVIDER}",domain="rxe0"}`)),
+      stores.map((store) =>
+        store.metric(`fabric_read_bytes_total{provider="${PROVIDER}",domain="${DOMAIN}"}`),
+      ),
     );
     const payload = scene.planned.reduce((sum, { size }) => sum + size, 0);
     assert.ok(read.reduce((sum, bytes) => sum + bytes) >= 2 * payload, `${read} of ${payload}`);
@@ -91,7 +88,7 @@ describe(`a gateway and stores over ${PROVIDER}`, () => {
 
   it('are examined', async () => {
     let texts: string[] = [];
-    const isReached = (text: string) => text.includes(`: ${PROVIDER} on rxe0, `);
+    const isReached = (text: string) => text.includes(`: ${PROVIDER} on ${DOMAIN}, `);
     // Each step of attaching has a limit of its own, which a machine without KVM may miss.
     await until('all stores are reached', PATIENCE_MS, () => {
       texts = doctor()
@@ -100,10 +97,10 @@ describe(`a gateway and stores over ${PROVIDER}`, () => {
       return texts.filter(isReached).length === stores.length;
     });
     assert.ok(
-      texts.some((text) => text.startsWith(`provider ${PROVIDER}: rxe0 `)),
+      texts.some((text) => text.startsWith(`provider ${PROVIDER}: ${DOMAIN} `)),
       texts.join('\n'),
     );
-    assert.ok(texts.includes(`payload would go over ${PROVIDER} on rxe0`), texts.join('\n'));
+    assert.ok(texts.includes(`payload would go over ${PROVIDER} on ${DOMAIN}`), texts.join('\n'));
   });
 
   it('go on when a store is killed, and when it is back', async () => {

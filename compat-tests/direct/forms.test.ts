@@ -1,0 +1,283 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { Client, Consumer, DataSelectorSpec, Event, FormModule } from '../../src/client/index.ts';
+import { targetIsKafka } from '../harness/broker.ts';
+import { gatewayProgram } from '../harness/paths.ts';
+import { collect, content, type DirectGateway, startDirectGateway } from './fixture.ts';
+
+const run = promisify(execFile);
+const PULL = { timeoutMs: 20_000 };
+const SIZE = 100_000;
+
+/** As a file, since commands load it. */
+const MODULE = `
+export const validator = ({ unit }) => (metadata) => (metadata.unit === unit ? null : 'its unit is not ' + unit);
+export const serializer = () => ({
+  serialize: (metadata) => Buffer.from(metadata.unit + ' ' + metadata.t),
+  deserialize: (bytes) => {
+    const [unit, t] = Buffer.from(bytes).toString().split(' ');
+    return { unit, t: Number(t) };
+  },
+});
+export const partitionSelector = () => (metadata, key, partitions) => metadata.t % partitions;
+export const dataSelector = ({ least }) => (metadata) => (metadata.t >= least ? { offset: 0, length: metadata.t } : 'none');
+`;
+
+describe('forms and selectors that are stored at the gateway', function () {
+  if (targetIsKafka) return;
+  this.timeout(120_000);
+  let gateway: DirectGateway;
+  let client: Client;
+  let directory: string;
+
+  before(async () => {
+    gateway = await startDirectGateway();
+    client = await gateway.connect();
+    directory = mkdtempSync(join(tmpdir(), 'forms-'));
+    writeFileSync(join(directory, 'acme.mjs'), MODULE);
+  });
+  after(async () => {
+    client?.close();
+    if (directory) rmSync(directory, { recursive: true });
+    await gateway?.broker.stop();
+  });
+
+  const kafabric = async (...args: string[]) => {
+    const all = [gatewayProgram, ...args, '--bootstrap', gateway.direct];
+    return (await run(process.execPath, all, { cwd: directory })).stdout;
+  };
+  const json = async (...args: string[]) => JSON.parse(await kafabric(...args, '--json'));
+
+  /** A topic with events of t = 0, 1, 2... */
+  async function fill(name: string, events: number): Promise<void> {
+    const topic = await client.createTopic(name, {
+      partitions: 4,
+      partitionSelector: { type: 'round-robin' },
+    });
+    const producer = topic.producer();
+    for (let t = 0; t < events; t++) await producer.push({ t }, content(SIZE, t));
+    await producer.close();
+  }
+
+  const tOf = ({ metadata }: Event) => (metadata as { t: number }).t;
+  const lengths = (events: Event[]) =>
+    new Map(events.map((event) => [tOf(event), event.selected?.byteLength ?? null]));
+
+  async function pullAll(consumers: Consumer[], events: number): Promise<Event[]> {
+    const found: Event[] = [];
+    await Promise.all(
+      consumers.map(async (consumer) => {
+        while (found.length < events) {
+          const event = await consumer.pull({ timeoutMs: 500 });
+          if (event === null) continue;
+          event.acknowledge();
+          found.push(event);
+        }
+      }),
+    );
+    return found;
+  }
+
+  it('members of a group that say nothing themselves apply its selector', async () => {
+    await fill('shared', 40);
+    const selector: DataSelectorSpec = {
+      rules: [
+        { when: { t: { min: 30 } }, select: 'all' },
+        { when: { t: [1, 2] }, select: [{ offset: 0, length: 10, count: 3, stride: 1000 }] },
+      ],
+    };
+    assert.equal(await client.groups.dataSelector('readers'), null);
+    await client.groups.setDataSelector('readers', selector);
+    assert.deepEqual(await client.groups.dataSelector('readers'), selector);
+    const other = await gateway.connect({ path: 'tcp' });
+    const consumers = await Promise.all(
+      [client, other].map((one) => one.consumer(['shared'], { groupId: 'readers', heartbeatMs: 200 })),
+    );
+    // Both are there before events are pulled.
+    while (consumers.some(({ assignment }) => assignment.length !== 2))
+      await Promise.all(consumers.map((one) => one.pull({ timeoutMs: 100 })));
+    for (const one of consumers) await one.rewind();
+    const found = lengths(await pullAll(consumers, 40));
+    for (let t = 0; t < 40; t++)
+      assert.equal(found.get(t), t >= 30 ? SIZE : t === 1 || t === 2 ? 30 : null, `event ${t}`);
+    const own = await client.consumer(['shared'], { groupId: 'readers-2', select: 'none' });
+    await client.groups.setDataSelector('readers-2', 'all');
+    assert.equal((await own.pull(PULL))!.selected, null, 'its own selector counts');
+    for (const one of [...consumers, own]) await one.close();
+    other.close();
+  });
+
+  it('a selector that is stored later is taken over with the next assignment', async () => {
+    await fill('later', 8);
+    const topic = await client.openTopic('later');
+    const options = { groupId: 'late', commitEveryMs: 'manual' as const, heartbeatMs: 200 };
+    const first = topic.consumer(options);
+    assert.equal((await first.pull(PULL))!.selected, null);
+    await client.groups.setDataSelector('late', { offset: 5, length: 7 });
+    await first.close();
+    const second = topic.consumer(options);
+    for (const { selected } of await collect(8, () => second.pull(PULL)))
+      assert.equal(selected!.byteLength, 7);
+    await second.close();
+  });
+
+  it('what is no selector is refused by the library, the gateway and the command', async () => {
+    const wrong = { rules: [{ select: 'most' }] } as unknown as DataSelectorSpec;
+    await assert.rejects(client.groups.setDataSelector('g', wrong), {
+      code: 'INVALID_ARGUMENT',
+      message: /set the data selector of group g: rules\[0\]\.select is "most"/,
+    });
+    await assert.rejects(client.groups.setDataSelector('g', (() => 'all') as never), {
+      code: 'INVALID_ARGUMENT',
+      message: /a function cannot be stored/,
+    });
+    await assert.rejects(client.groups.alterConfigs('g', { 'direct.data.selector': '{' }), {
+      broker: 'INVALID_CONFIG',
+      message: /direct\.data\.selector: it is no JSON/,
+    });
+    await assert.rejects(kafabric('groups', 'selector', 'g', '{"otherwise": 3}'), /otherwise is 3/);
+    await assert.rejects(
+      kafabric('configs', 'set', 'g', 'direct.data.selector=all', '--group'),
+      /it is no JSON/,
+    );
+    assert.equal(await client.groups.dataSelector('g'), null);
+  });
+
+  it('commands set and show it, and consume by it', async () => {
+    await fill('commanded', 4);
+    assert.deepEqual(await json('groups', 'selector', 'team'), { group: 'team', selector: null });
+    const selector = { rules: [{ when: { t: 2 }, select: { offset: 0, length: 9 } }], otherwise: 'none' };
+    assert.deepEqual(await json('groups', 'selector', 'team', JSON.stringify(selector)), {
+      group: 'team',
+      selector,
+    });
+    assert.deepEqual(JSON.parse(await kafabric('groups', 'selector', 'team')), selector);
+    const rows = await json('configs', 'show', 'team', '--group');
+    const value = (name: string) => rows.find(({ config }: { config: string }) => config === name)?.value;
+    assert.deepEqual(JSON.parse(value('direct.data.selector')), selector);
+    assert.equal(value('share.session.timeout.ms'), '45000');
+    await json('configs', 'set', 'team', 'consumer.session.timeout.ms=50000', '--group');
+    const lines = (await kafabric('consume', 'commanded', '--group', 'team', '--count', '4'))
+      .trim()
+      .split('\n');
+    const selected = lines
+      .map((line) => JSON.parse(line))
+      .map(({ metadata, selected }) => [metadata.t, selected]);
+    assert.deepEqual(
+      selected.sort(([a], [b]) => a - b),
+      [
+        [0, 0],
+        [1, 0],
+        [2, 9],
+        [3, 0],
+      ],
+    );
+    assert.match(await kafabric('groups', 'selector', 'team', '--clear'), /none is stored/);
+  });
+
+  describe('in a module', () => {
+    const spec = { type: 'module', module: './acme.mjs' } as const;
+    const form = {
+      validator: { ...spec, options: { unit: 'K' } },
+      serializer: spec,
+      partitionSelector: spec,
+    };
+    let acme: FormModule;
+
+    before(async () => {
+      acme = (await import(join(directory, 'acme.mjs'))) as FormModule;
+    });
+
+    it('are applied by every client that allows it', async () => {
+      const asked = new Set<string>();
+      const modules = (specifier: string) => {
+        asked.add(specifier);
+        return acme;
+      };
+      const producing = await gateway.connect({ modules });
+      const topic = await producing.createTopic('module', { partitions: 3, ...form });
+      const producer = topic.producer();
+      await assert.rejects(producer.push({ unit: 'F', t: 1 }), {
+        code: 'INVALID_METADATA',
+        message: /its unit is not K/,
+      });
+      for (let t = 300; t < 306; t++)
+        assert.equal((await producer.push({ unit: 'K', t }, content(SIZE, t))).partition, t % 3);
+      await producer.close();
+      const reading = await gateway.connect({ modules: { './acme.mjs': () => acme } });
+      await reading.groups.setDataSelector('lab', { ...spec, options: { least: 303 } });
+      const consumer = await reading.consumer(['module'], { groupId: 'lab' });
+      const events = await collect(6, () => consumer.pull(PULL));
+      for (const event of events) {
+        const t = tOf(event);
+        assert.deepEqual(event.metadata, { unit: 'K', t });
+        assert.equal(event.selected?.byteLength ?? null, t >= 303 ? t : null);
+      }
+      assert.deepEqual([...asked], ['./acme.mjs']);
+      await consumer.close();
+      for (const one of [producing, reading]) one.close();
+    });
+
+    it('are refused where they are not allowed, and nothing is made', async () => {
+      await assert.rejects(client.createTopic('never', form), {
+        code: 'MODULE',
+        message: /the validator is in the module "\.\/acme\.mjs", which this client does not allow/,
+      });
+      await assert.rejects(client.openTopic('never'), { broker: 'UNKNOWN_TOPIC_OR_PARTITION' });
+      await client.defineTopic('foreign', form);
+      await assert.rejects(client.openTopic('foreign'), { code: 'MODULE' });
+      await fill('native', 1);
+      await client.groups.setDataSelector('foreign', spec);
+      const consumer = await client.consumer(['native'], { groupId: 'foreign' });
+      await assert.rejects(consumer.pull(PULL), { code: 'MODULE' });
+      await consumer.close();
+    });
+
+    it('are loaded by commands that are told to', async () => {
+      const configs = Object.entries({ validator: form.validator, serializer: form.serializer });
+      const set = configs.flatMap(([part, value]) => ['--set', `direct.${part}=${JSON.stringify(value)}`]);
+      const created = await json('topics', 'create', 'by-command', ...set);
+      assert.equal(created.partitions, 1);
+      const produce = ['produce', 'by-command', '--metadata', '{"unit":"K","t":5}'];
+      await assert.rejects(kafabric(...produce), /which this client does not allow/);
+      await kafabric(...produce, '--module', './acme.mjs');
+      const line = await kafabric('consume', 'by-command', '--count', '1', '--module', './acme.mjs');
+      assert.deepEqual(JSON.parse(line).metadata, { unit: 'K', t: 5 });
+    });
+  });
+
+  it('versions of a schema are added one after the other, whoever adds them', async () => {
+    const version = (...names: string[]) => ({
+      type: 'record',
+      name: 'Step',
+      fields: names.map((name) => ({ name, type: 'int', default: 0 })),
+    });
+    const first = await client.createTopic('versions', {
+      serializer: { type: 'avro', schemas: [version('a')] },
+    });
+    const second = await client.openTopic('versions');
+    await first.producer().push({ a: 1 });
+    await first.evolve(version('a', 'b'));
+    await (await client.openTopic('versions')).producer().push({ a: 2, b: 2 });
+    // It was opened before the version above.
+    await second.evolve(version('a', 'b', 'c'));
+    const newest = await client.openTopic('versions');
+    assert.equal(newest.form.serializer.type === 'avro' && newest.form.serializer.schemas.length, 3);
+    await newest.producer().push({ a: 3, b: 3, c: 3 });
+    const consumer = newest.consumer();
+    const seen = await collect(3, () => consumer.pull(PULL));
+    assert.deepEqual(
+      seen.map(({ metadata }) => ({ ...(metadata as object) })),
+      [
+        { a: 1, b: 0, c: 0 },
+        { a: 2, b: 2, c: 0 },
+        { a: 3, b: 3, c: 3 },
+      ],
+    );
+    await consumer.close();
+  });
+});

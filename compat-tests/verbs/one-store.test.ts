@@ -1,0 +1,4 @@
+import { describeOneStore } from '../fabric/one-store.ts';
+import { VERBS } from './way.ts';
+
+describeOneStore(VERBS);

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { crc32c } from '../native/batch.ts';
+import type { DirectGetRequest } from '../protocol/generated/direct-get-request.ts';
+import {
+  createDirectGetItemResponse,
+  type DirectGetResponse,
+  directGetResponse,
+} from '../protocol/generated/direct-get-response.ts';
+import { encodePayloadReference } from '../protocol/records/payload-reference.ts';
+import type { Cluster } from './cluster.ts';
+import { Getter } from './getter.ts';
+import type { SharedPool } from './shared-memory.ts';
+
+const SIZE = 10_000;
+const LIMIT = 1_500;
+
+describe('data that comes in parts', () => {
+  const data = Uint8Array.from({ length: SIZE }, (_, i) => (i * 31) & 0xff);
+  let requests: number;
+  let getter: Getter;
+  /** What the gateway has. */
+  let stored: Uint8Array;
+
+  const referencedBy = (crc: number) => {
+    const zeros = { flags: 0, originalAttributes: 0, originalCrc: 0, storeId: 0, segmentId: 0n };
+    const places = { extentPosition: 0, extentLength: SIZE, valueOffset: 0, recordIndex: 0 };
+    const lengths = { valueLength: SIZE, uncompressedLength: SIZE, originalRecordCount: 1 };
+    const reference = encodePayloadReference({ ...zeros, ...places, ...lengths, valueCrc: crc });
+    return { node: 1, size: SIZE, reference, doing: 'get', renew: async () => false };
+  };
+
+  beforeEach(() => {
+    requests = 0;
+    stored = data;
+    const call = async (
+      _request: unknown,
+      _response: unknown,
+      { items }: DirectGetRequest,
+      { land }: { land: (response: DirectGetResponse) => readonly Uint8Array[] },
+    ) => {
+      requests++;
+      const bytes = items.map(({ ranges }) =>
+        Buffer.concat(
+          ranges.flatMap(({ offset, count, block, stride }) =>
+            Array.from({ length: count }, (_, i) =>
+              stored.subarray(offset + i * stride, offset + i * stride + block),
+            ),
+          ),
+        ),
+      );
+      const answer = directGetResponse.create({
+        items: bytes.map((one) => createDirectGetItemResponse({ length: one.byteLength, crc: crc32c(one) })),
+      });
+      for (const [i, target] of land(answer).entries()) target.set(bytes[i]!);
+      return answer;
+    };
+    const limits = { bytes: LIMIT, ranges: 100 };
+    const channel = async () => ({ connection: { call }, attachment: { path: 'tcp', limits } });
+    getter = new Getter(
+      { options: { requestTimeoutMs: 10_000 }, channel } as unknown as Cluster,
+      {} as SharedPool,
+    );
+  });
+
+  const whole = [{ offset: 0, length: SIZE, count: 1, stride: SIZE }];
+
+  it('is whole when its parts together are what was produced', async () => {
+    const target = new Uint8Array(SIZE);
+    await getter.get(referencedBy(crc32c(data)), whole, target);
+    assert.deepEqual(target, data);
+    assert.ok(requests >= SIZE / LIMIT);
+  });
+
+  it('is damaged when it is not what was produced, though each part came as it was sent', async () => {
+    stored = data.slice();
+    stored[SIZE - 1]! ^= 1;
+    const got = getter.get(referencedBy(crc32c(data)), whole, new Uint8Array(SIZE));
+    await assert.rejects(got, { code: 'CHECKSUM', doing: 'get' });
+  });
+
+  it('may be parts of it, in any order', async () => {
+    const ranges = [
+      { offset: 9_000, length: 100, count: 1, stride: 100 },
+      { offset: 5, length: 7, count: 300, stride: 30 },
+    ];
+    const target = new Uint8Array(2_200);
+    await getter.get(referencedBy(0), ranges, target);
+    const blocks = Array.from({ length: 300 }, (_, i) => data.subarray(5 + i * 30, 12 + i * 30));
+    assert.deepEqual(Buffer.from(target), Buffer.concat([data.subarray(9_000, 9_100), ...blocks]));
+  });
+});

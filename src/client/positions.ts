@@ -1,0 +1,99 @@
+import type { AssignedPartition } from './consumer-protocol.ts';
+import { DirectError } from './errors.ts';
+import type { PartitionOffset } from './group-offsets.ts';
+import type { Reading } from './record-fetcher.ts';
+
+/** Offsets that a group's consumer has reached. */
+export interface DueOffsets {
+  readonly offsets: readonly PartitionOffset[];
+  /** To be called when they are committed, or part of a transaction: from then on they are not this consumer's concern. */
+  readonly handedOver: () => void;
+}
+
+export function isSamePartition(a: AssignedPartition, b: AssignedPartition): boolean {
+  return a.topic === b.topic && a.partition === b.partition;
+}
+
+/** The partitions that a consumer reads: how far it has come in each, and what of that is to be committed. */
+export class Positions {
+  #readings: readonly Reading[] = [];
+  #hasLost = false;
+
+  get readings(): readonly Reading[] {
+    return this.#readings;
+  }
+
+  get partitions(): AssignedPartition[] {
+    return this.#readings.map(({ handle, partition }) => ({ topic: handle.name, partition }));
+  }
+
+  begin(readings: readonly Reading[]): void {
+    this.#readings = readings;
+  }
+
+  /** The partitions are others' from now on, or begin anew. */
+  release(): void {
+    for (const one of this.#readings) one.revoked = true;
+    this.#readings = [];
+  }
+
+  acknowledge(one: Reading, offset: bigint): void {
+    if (one.revoked) this.#hasLost = true;
+    if (one.acknowledged === null || offset >= one.acknowledged) one.acknowledged = offset + 1n;
+  }
+
+  due(): DueOffsets {
+    const due = this.#readings.filter(
+      ({ acknowledged, committed }) => acknowledged !== null && acknowledged !== committed,
+    );
+    const offsets = due.map(({ handle, partition, acknowledged }) => ({
+      topic: handle.name,
+      partition,
+      offset: acknowledged!,
+    }));
+    const handedOver = () => {
+      for (const [i, one] of due.entries()) one.committed = offsets[i]!.offset;
+    };
+    return { offsets, handedOver };
+  }
+
+  /**
+   * Some offsets, and of the other partitions where they are.
+   * @param firstOffset of what was fetched of a partition and not pulled
+   * @throws DirectError INVALID_ARGUMENT for what is not read
+   */
+  beside(
+    to: readonly PartitionOffset[],
+    firstOffset: (partition: AssignedPartition) => bigint | null,
+  ): PartitionOffset[] {
+    const { partitions } = this;
+    for (const { topic, partition, offset } of to) {
+      const isRead = partitions.some((one) => isSamePartition(one, { topic, partition }));
+      if (!isRead || typeof offset !== 'bigint' || offset < 0n)
+        throw new DirectError(
+          'INVALID_ARGUMENT',
+          isRead
+            ? `${offset} is no offset: a bigint from 0 on`
+            : `${topic}-${partition} is not read by this consumer`,
+          { doing: 'seek', ...(isRead ? {} : { todo: 'see its assignment' }) },
+        );
+    }
+    return partitions.map((one, i) => {
+      const wanted = to.find((other) => isSamePartition(one, other));
+      const offset = wanted?.offset ?? firstOffset(one) ?? this.#readings[i]!.fetchOffset;
+      return { ...one, offset };
+    });
+  }
+
+  /** Events were taken whose partitions have gone to another member before a transaction had their offsets. */
+  lose(): void {
+    this.#hasLost ||= this.due().offsets.length > 0;
+  }
+
+  /** Whether that has happened since it was asked last. */
+  takeLost(): boolean {
+    const lost = this.#hasLost;
+    this.#hasLost = false;
+    return lost;
+  }
+}
