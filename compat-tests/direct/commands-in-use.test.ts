@@ -110,7 +110,8 @@ describe('commands of the direct API in use', function () {
     );
     await fails([...consume, '--idle-ms', '-1'], /--idle-ms/);
     await fails([...consume, '--select', '5'], /"5" is no selection: all, none/);
-    await fails([...consume, '--select', '{5'], /--select is neither a selection nor JSON/);
+    await fails([...consume, '--select', '0:1e3'], /"0:1e3" is no selection/);
+    await fails([...consume, '--select', '{5'], /"\{5" is no JSON/);
     await fails([...consume, '--metadata-only', '--select', 'all'], /cannot be used with option/);
     await fails([...consume, '--from', 'dawn'], /"dawn" is no position/);
     await fails(['produce', 'fields', '--partition', '1.5'], /not a whole number/);
@@ -134,7 +135,7 @@ describe('commands of the direct API in use', function () {
     const silent = `127.0.0.1:${await freePort()}`;
     await fails(
       ['topics', 'list', '--bootstrap', silent],
-      new RegExp(`connect: connection to ${silent} .*ECONNREFUSED.*see that the gateway runs`),
+      new RegExp(`connect to ${silent}: .*ECONNREFUSED.*see that the gateway runs`),
     );
     await fails(['topics', 'list', '--bootstrap', gateway.bootstrap], /DIRECT listener/);
   });

@@ -14,8 +14,9 @@ export function selectorOf(text: string): DataSelectorSpec {
       throw new Error(`"${text}" is no JSON (${(error as Error).message})`);
     }
   }
-  const [offset, length, count = 1, stride = length] = text.split(':').map(Number);
-  if ([offset, length, count, stride].every(Number.isSafeInteger))
-    return { offset: offset!, length: length!, count, stride: stride! };
+  if (/^\d+:\d+(:\d+:\d+)?$/.test(text)) {
+    const [offset, length, count, stride] = text.split(':').map(Number);
+    return { offset: offset!, length: length!, ...(count === undefined ? {} : { count, stride: stride! }) };
+  }
   throw new Error(`"${text}" is no selection: ${SELECTIONS}`);
 }
