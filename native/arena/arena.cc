@@ -148,7 +148,6 @@ bool Arena::grow() noexcept {
   std::lock_guard growing(growMutex_);
   auto [from, to] = reserveLocked(kGrowthBytes);
   if (to == from) return false;
-  toucher_.hurry();
   publish(from, to);
   return true;
 }

@@ -5,8 +5,7 @@
 //
 // Fresh pages cost several times what is copied into them, so memory comes into use by and by: a thread makes twice what was ever
 // in use present, and the rest does not count as free before. Up to kPlentyBytes, for requests of more than 1/16 of what there is,
-// and when nothing gives way, memory is taken without its pages, and the thread hurries; else caches give way first, until the thread has caught up,
-// which then takes its time.
+// and when nothing gives way, memory is taken without its pages; else caches give way first, until the thread has caught up.
 //
 // Scheme: a range of up to kSmallBytes is taken from the lowest free run that fits, a larger one from the end of the highest.
 // Whoever caches ranges gives them way, oldest first, when no run fits (setReclaimer). Ranges that stay for long are the trouble:

@@ -3,11 +3,9 @@
 #include <pthread.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <system_error>
 
 #include "arena/mapping.h"
@@ -20,16 +18,6 @@ namespace {
 // busy machine: 256 KiB are 0.1 ms of work. SCHED_IDLE would hold it longer still.
 constexpr size_t kStepBytes = size_t{256} << 10;
 constexpr int kLowestPriority = 19;
-/** Pauses are so many times as long as the work before them, of which there is so much: shorter ones would mostly change threads. */
-constexpr uint64_t kPause = 7;
-constexpr uint64_t kStretchNs = 2'000'000;
-
-/** What the calling thread has used of a processor. */
-uint64_t threadCpuNs() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
 
 }  // namespace
 
@@ -64,21 +52,8 @@ void Toucher::aim(size_t bytes) {
   changed_.notify_one();
 }
 
-void Toucher::hurry() {
-  if (hurried_.exchange(true)) return;
-  // Not between its look at the flag and its wait.
-  { std::lock_guard lock(mutex_); }
-  changed_.notify_one();
-}
-
-void Toucher::rest(uint64_t used) {
-  std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, std::chrono::nanoseconds(kPause * used), [this] { return stopping_ || hurried_; });
-}
-
 bool Toucher::wait() {
   std::unique_lock lock(mutex_);
-  if (touched_ >= goal_) hurried_ = false;
   changed_.wait(lock, [this] { return stopping_ || touched_ < goal_; });
   return !stopping_;
 }
@@ -86,13 +61,7 @@ bool Toucher::wait() {
 void Toucher::run() {
   ::pthread_setname_np(::pthread_self(), "kafabric-arena");
   ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), kLowestPriority);
-  uint64_t rested = threadCpuNs();
-  while (wait() && step()) {
-    uint64_t used = threadCpuNs() - rested;
-    if (used < kStretchNs) continue;
-    rest(used);
-    rested = threadCpuNs();
-  }
+  while (wait() && step()) continue;
   running_ = false;
 }
 

@@ -12,10 +12,7 @@
 
 namespace kafabric {
 
-/**
- * Runs at the lowest priority, in small steps: whoever needs the processor or the address space waits for one step only. While nobody is short of
- * memory it takes an eighth of a processor at most: what it does is for later, and the load that makes it necessary is there now.
- */
+/** Runs at the lowest priority, in small steps: whoever needs the processor or the address space waits for one step only. */
 class Toucher {
  public:
   struct Region {
@@ -40,16 +37,12 @@ class Toucher {
   bool running() const { return running_; }
   /** That the first `bytes` are to be present; never fewer than before. Returns at once. Thread-safe. */
   void aim(size_t bytes);
-  /** Somebody is short of memory: makes no more pauses until all is present that is to be. Returns at once. Thread-safe. */
-  void hurry();
   /** Bytes from the start that are present. */
   size_t touched() const { return touched_; }
 
  private:
   void run();
   bool step();
-  /** Pauses for as long as `used` nanoseconds of a processor ask for; not in a hurry. */
-  void rest(uint64_t used);
   /** Waits until there is something to do; false when the thread is to end. */
   bool wait();
 
@@ -62,7 +55,6 @@ class Toucher {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool stopping_ = false;  // under mutex_
-  std::atomic<bool> hurried_{true};  // what is to be ready at first is not for later
 };
 
 }  // namespace kafabric

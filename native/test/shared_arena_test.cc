@@ -8,14 +8,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <deque>
 #include <filesystem>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "arena/arena.h"
@@ -27,7 +25,6 @@ using kafabric::MemoryRef;
 using kafabric::SharedFile;
 using kafabric::SharedPlace;
 using kafabric::sharedFilesOf;
-using kafabric::Toucher;
 using kafabric::test::faults;
 using kafabric::test::FaultScope;
 
@@ -280,30 +277,4 @@ TEST(arena_touching_can_be_stopped_at_any_time) {
     arena.startTouching();
     if (round % 2) arena.stopTouching();
   }
-}
-
-TEST(toucher_makes_all_present_at_leisure_in_a_hurry_and_after_a_stop) {
-  constexpr size_t kBytes = size_t{32} << 20;
-  Arena memory(kBytes);  // for its address space
-  std::atomic<size_t> reserved{0};
-  std::atomic<size_t> present{0};
-  Toucher toucher({memory.base(), kBytes,
-                   [&](size_t end) {
-                     size_t from = reserved.exchange(std::max(reserved.load(), end));
-                     return std::pair(from, reserved.load());
-                   },
-                   [&](size_t, size_t to) { present = to; }});
-  toucher.aim(size_t{4} << 20);
-  toucher.start();
-  WAIT_UNTIL(toucher.touched() == size_t{4} << 20);
-  toucher.aim(size_t{16} << 20);
-  toucher.stop();  // in a pause, most likely
-  CHECK(!toucher.running());
-  toucher.start();
-  WAIT_UNTIL(toucher.touched() == size_t{16} << 20);
-  toucher.aim(kBytes);
-  toucher.hurry();
-  toucher.hurry();
-  WAIT_UNTIL(toucher.touched() == kBytes);
-  CHECK_EQ(present.load(), kBytes);
 }
