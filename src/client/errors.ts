@@ -40,7 +40,7 @@ export interface DirectErrorDetails {
 }
 
 /** What to do about an error that says nothing else. */
-const TODOS: Readonly<Partial<Record<DirectErrorCode, string>>> = {
+const DEFAULT_ADVICE: Readonly<Partial<Record<DirectErrorCode, string>>> = {
   TIMEOUT: 'see whether the gateway is busy or the network slow; time-outs are options of the client',
   CONNECTION: 'see that the gateway runs, and can be reached at this address',
   CHECKSUM: 'see the log of the gateway; `kafabric payload verify` finds payload that is damaged',
@@ -57,7 +57,7 @@ export class DirectError extends Error {
   readonly retriable: boolean;
 
   constructor(code: DirectErrorCode, message: string, details: DirectErrorDetails) {
-    const { doing, todo = TODOS[code], broker, retriable, cause } = details;
+    const { doing, todo = DEFAULT_ADVICE[code], broker, retriable, cause } = details;
     super(`${doing}: ${message}${todo ? `; ${todo}` : ''}`, cause === undefined ? undefined : { cause });
     this.name = 'DirectError';
     this.code = code;

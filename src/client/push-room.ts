@@ -1,6 +1,5 @@
+import { MAX_TIMER_MS } from '../util/clock.ts';
 import { aborted, DirectError } from './errors.ts';
-
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 interface Entry {
   readonly bytes: number;

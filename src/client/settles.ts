@@ -1,4 +1,4 @@
-const MAX_TIMER_MS = 2 ** 31 - 1;
+import { MAX_TIMER_MS } from '../util/clock.ts';
 
 /** Whether a promise settles before so many milliseconds (null: however many) are over, and before the signal aborts. Never rejects. */
 export function settles(

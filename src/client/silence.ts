@@ -1,6 +1,4 @@
-import { monotonicMs } from '../util/clock.ts';
-
-const MAX_TIMER_MS = 2 ** 31 - 1;
+import { MAX_TIMER_MS, monotonicMs } from '../util/clock.ts';
 
 /**
  * Waits for an answer, until nothing at all has come for so long. Where the application has kept the event loop busy, what has come meanwhile is read

@@ -1,3 +1,6 @@
+/** What the system's timers can wait, in milliseconds; more would fire at once. */
+export const MAX_TIMER_MS = 2 ** 31 - 1;
+
 /** A cancellable timer. */
 export interface Timer {
   cancel(): void;
@@ -16,8 +19,7 @@ export interface Clock {
 export const systemClock: Clock = {
   now: () => Date.now(),
   setTimer(delayMs, action) {
-    // setTimeout overflows above 2^31-1 ms and would fire at once.
-    const handle = setTimeout(action, Math.min(delayMs, 0x7fffffff));
+    const handle = setTimeout(action, Math.min(delayMs, MAX_TIMER_MS));
     handle.unref();
     return { cancel: () => clearTimeout(handle) };
   },

@@ -3,9 +3,10 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { Consumer, DirectError, Event } from '../../client/index.ts';
+import { MAX_TIMER_MS } from '../../util/clock.ts';
 import { interruptible, writeOut } from './interruption.ts';
 import { allowModules, type ModuleOptions, modulesOf } from './modules.ts';
-import { MAX_TIMER_MS, whole } from './number-options.ts';
+import { whole } from './number-options.ts';
 import { Progress } from './progress.ts';
 import { SELECTIONS, selectorOf } from './selections.ts';
 import {

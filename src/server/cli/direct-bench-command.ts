@@ -2,8 +2,9 @@ import { fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { type Command, Option } from 'commander';
 import type { Client, TopicHandle } from '../../client/index.ts';
+import { MAX_TIMER_MS } from '../../util/clock.ts';
 import { interrupt, interruptible } from './interruption.ts';
-import { MAX_TIMER_MS, part, whole } from './number-options.ts';
+import { part, whole } from './number-options.ts';
 import { Progress } from './progress.ts';
 import { jsonOf, type PathOptions, pathOf, reachOf, type Target, target, withPath } from './target.ts';
 

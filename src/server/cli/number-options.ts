@@ -1,8 +1,5 @@
 import { InvalidArgumentError } from 'commander';
 
-/** What timers of the system can wait, in milliseconds. */
-export const MAX_TIMER_MS = 2 ** 31 - 1;
-
 /** For an option that takes a whole number from `least` to `most`. */
 export function whole(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
