@@ -8,13 +8,18 @@ import { fileURLToPath } from 'node:url';
 
 const program = fileURLToPath(new URL('../dist/kafabric/main.js', import.meta.url));
 
-const freePort = () =>
-  new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
+// Below the ports that the system gives to outgoing connections: one of those cannot take it before the gateway does.
+const freePort = async () => {
+  for (;;) {
+    const port = 10_000 + Math.floor(Math.random() * 20_000);
+    const server = createServer();
+    const free = await new Promise((resolve) => {
+      server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true));
     });
-  });
+    server.close();
+    if (free) return port;
+  }
+};
 
 /**
  * Runs `work({ plain, direct })` beside a gateway: the addresses of its listener for Kafka clients and of its direct one.

@@ -5,6 +5,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } 
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from '../../src/util/free-port.ts';
 import { mergeReports } from '../clients/merge.ts';
 import { parsePlan, type RawClientOptions } from '../clients/plan.ts';
 import { runClients } from '../clients/run.ts';
@@ -15,7 +16,7 @@ import { markdownReport } from '../report/markdown.ts';
 import { runBenchmark } from '../runner.ts';
 import { variants } from '../systems/deployments.ts';
 import { Kafabric } from '../systems/kafabric.ts';
-import { accepts, freePort } from '../systems/wire.ts';
+import { accepts } from '../systems/wire.ts';
 import { workloads } from '../workloads/index.ts';
 
 const sshd = '/usr/sbin/sshd';

@@ -9,8 +9,8 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Client } from '../../src/client/client.ts';
+import { freePort } from '../../src/util/free-port.ts';
 import { median } from '../measure/statistics.ts';
-import { freePort } from '../systems/wire.ts';
 import { LimitedNetwork } from './network.ts';
 
 const program = fileURLToPath(new URL('../../src/server/cli/main.js', import.meta.url));

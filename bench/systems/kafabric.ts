@@ -2,13 +2,13 @@ import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { version } from '../../src/server/version.ts';
+import { freePort } from '../../src/util/free-port.ts';
 import type { SystemInfo } from '../model.ts';
 import { root } from '../paths.ts';
 import { type DeploymentName, deployments, type Variant } from './deployments.ts';
 import { LocalSystem } from './local.ts';
 import type { StartTimes } from './system.ts';
 import { TierFolders } from './tiers.ts';
-import { freePort } from './wire.ts';
 
 /** Space is written ahead for a quarter of the disk's time. */
 const preparePollMs = 500;

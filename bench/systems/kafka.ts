@@ -1,12 +1,12 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { freePort } from '../../src/util/free-port.ts';
 import type { SystemInfo } from '../model.ts';
 import { cache, sources } from '../paths.ts';
 import { requireCommands } from '../tools.ts';
 import { type DeploymentName, deployments, type Variant } from './deployments.ts';
 import { LocalSystem } from './local.ts';
-import { freePort } from './wire.ts';
 
 export const kafkaVersion = '4.3.0';
 

@@ -3,10 +3,11 @@ import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from '../../src/util/free-port.ts';
 import type { SystemInfo } from '../model.ts';
 import { type DeploymentName, deployments } from './deployments.ts';
 import type { StartTimes, System } from './system.ts';
-import { accepts, answers, freePort } from './wire.ts';
+import { accepts, answers } from './wire.ts';
 
 const pollMs = 5;
 const startTimeoutMs = 300_000;

@@ -1,5 +1,5 @@
 /** The little of the Kafka protocol that a benchmark needs itself: is somebody there, and do they answer? */
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 
 /** ApiVersions v0 with correlation id 1 and client id "bench". */
 const apiVersionsRequest = Buffer.from([
@@ -55,13 +55,4 @@ export async function accepts(bootstrap: string): Promise<boolean> {
   } catch {
     return false;
   }
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((done) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => done(port));
-    });
-  });
 }

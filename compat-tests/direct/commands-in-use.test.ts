@@ -4,8 +4,9 @@ import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Client } from '../../src/client/index.ts';
+import { freePort } from '../../src/util/free-port.ts';
 import { targetIsKafka } from '../harness/broker.ts';
-import { freePort, patience, until } from '../harness/child.ts';
+import { patience, until } from '../harness/child.ts';
 import { gatewayProgram } from '../harness/paths.ts';
 import { content, type DirectGateway, startDirectGateway } from './fixture.ts';
 

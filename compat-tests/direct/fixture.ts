@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { Client, type ClientOptions } from '../../src/client/index.ts';
+import { freePort } from '../../src/util/free-port.ts';
 import { type Broker, startBroker } from '../harness/broker.ts';
-import { freePort, patience } from '../harness/child.ts';
+import { patience } from '../harness/child.ts';
 
 /** Time-outs of a client on slow machines. */
 export const patient = { connectTimeoutMs: 10_000 * patience, requestTimeoutMs: 30_000 * patience };

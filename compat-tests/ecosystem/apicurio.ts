@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import { Child, freePort, until } from '../harness/child.ts';
+import { freePort } from '../../src/util/free-port.ts';
+import { Child, until } from '../harness/child.ts';
 import { installed } from '../harness/paths.ts';
 import { output } from './programs.ts';
 

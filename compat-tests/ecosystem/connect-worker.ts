@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Child, freePort, until } from '../harness/child.ts';
+import { freePort } from '../../src/util/free-port.ts';
+import { Child, until } from '../harness/child.ts';
 import { javaCommand } from '../harness/paths.ts';
 
 const PATIENCE_MS = 90_000;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { freePort, until } from '../harness/child.ts';
+import { freePort } from '../../src/util/free-port.ts';
+import { until } from '../harness/child.ts';
 import { numbered, pythonProgram, readTopic, writeTopic } from './programs.ts';
 import { Stage } from './stage.ts';
 

@@ -1,6 +1,7 @@
 import { chmodSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { Child, freePort, until } from '../harness/child.ts';
+import { freePort } from '../../src/util/free-port.ts';
+import { Child, until } from '../harness/child.ts';
 import { output } from './programs.ts';
 
 const VERSIONS = '/usr/lib/postgresql';

@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Child, freePort, runCommand, sleep, until } from './child.ts';
+import { freePort } from '../../src/util/free-port.ts';
+import { Child, runCommand, sleep, until } from './child.ts';
 import { overrideOptions } from './command-line.ts';
 import { gatewayProgram, javaCommand } from './paths.ts';
 

@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 
 /** How many times longer than usual things may take: KAFABRIC_TEST_PATIENCE, for slow machines. */
 export const patience = Number(process.env.KAFABRIC_TEST_PATIENCE ?? 1);
@@ -82,14 +81,4 @@ export async function until(
     if (Date.now() > deadline) throw new Error(`${what}: not within ${(timeoutMs * patience) / 1000} s`);
     await sleep(50 * patience);
   }
-}
-
-/** A TCP port of the loopback interface that nobody listens on. */
-export function freePort(): Promise<number> {
-  return new Promise((done) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => done(port));
-    });
-  });
 }

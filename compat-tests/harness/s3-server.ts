@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Child, freePort, until } from './child.ts';
+import { freePort } from '../../src/util/free-port.ts';
+import { Child, until } from './child.ts';
 import { installed } from './paths.ts';
 
 const ACCESS = 'kafabric-tests';

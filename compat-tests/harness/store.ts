@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { Child, freePort, until } from './child.ts';
+import { freePort } from '../../src/util/free-port.ts';
+import { Child, until } from './child.ts';
 import { gatewayCommand } from './command-line.ts';
 import { readMetric } from './metrics.ts';
 

@@ -1,5 +1,5 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { freePort } from './child.ts';
+import { freePort } from '../../src/util/free-port.ts';
 
 /** Passes TCP connections on to a port of this machine, until the network between is to fail. */
 export class TcpProxy {

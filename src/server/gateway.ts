@@ -1,4 +1,3 @@
-import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { removeAbandonedMemory, sharedMemoryName } from '../broker/acknowledged-memory.ts';
 import { EmbeddedBroker } from '../broker/embedded-broker.ts';
@@ -15,6 +14,7 @@ import {
 import type { NetOptions } from '../native/net.ts';
 import { ApiKey } from '../protocol/api-keys.ts';
 import { systemClock } from '../util/clock.ts';
+import { freePort } from '../util/free-port.ts';
 import type { LeveledLogger } from '../util/logger.ts';
 import { fabricSettings } from './fabric-settings.ts';
 import { apiVersionsHandler } from './handlers/18-api-versions.ts';
@@ -201,17 +201,6 @@ async function withRealPorts(config: KafabricConfig) {
     endpoint.port === 0 ? { ...endpoint, port: listeners[index]!.port } : endpoint,
   );
   return { listeners, advertised };
-}
-
-function freePort(host: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, host, () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
 }
 
 function netOptions(config: KafabricConfig): Partial<NetOptions> {
