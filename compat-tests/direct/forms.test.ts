@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Client, Consumer, DataSelectorSpec, Event, FormModule } from '../../src/client/index.ts';
 import { targetIsKafka } from '../harness/broker.ts';
+import { until } from '../harness/child.ts';
+import { readMetric } from '../harness/metrics.ts';
 import { gatewayProgram, root } from '../harness/paths.ts';
 import { collect, content, type DirectGateway, startDirectGateway } from './fixture.ts';
 
@@ -109,6 +111,38 @@ describe('forms and selectors that are stored at the gateway', function () {
     assert.equal((await own.pull(PULL))!.selected, null, 'its own selector counts');
     for (const one of [...consumers, own]) await one.close();
     other.close();
+  });
+
+  it('members that are at work notice a new selector with a heartbeat, and no more is asked than that', async () => {
+    const topic = await client.createTopic('noticed');
+    const producer = topic.producer();
+    const own = await gateway.connect();
+    const consumer = await own.consumer(['noticed'], { groupId: 'noticing', heartbeatMs: 100 });
+    const push = (t: number) => producer.push({ t }, content(SIZE, t));
+    const next = async () => (await consumer.pull(PULL))!.selected?.byteLength ?? null;
+    /** Events that come until one has so many bytes of data. */
+    const untilSelected = async (length: number | null) => {
+      do await push(0);
+      while ((await next()) !== length);
+    };
+    const asked = (api: string) =>
+      readMetric(gateway.broker.metricsUrl!, `kafabric_requests_total{api="${api}",version="4"}`);
+    await push(0);
+    assert.equal(await next(), null);
+    await client.groups.setDataSelector('noticing', { offset: 0, length: 9 });
+    await untilSelected(9);
+    await client.groups.setDataSelector('noticing', 'all');
+    await untilSelected(SIZE);
+    await client.groups.setDataSelector('noticing', null);
+    await untilSelected(null);
+    const [heartbeats, reads] = [await asked('Heartbeat'), await asked('DescribeConfigs')];
+    await until('it has gone on', 20_000, async () => (await asked('Heartbeat')) >= heartbeats + 5);
+    assert.ok((await asked('DescribeConfigs')) - reads <= (await asked('Heartbeat')) - heartbeats + 1);
+
+    await client.groups.setDataSelector('noticing', { type: 'module', module: './unknown.mjs' });
+    await assert.rejects(consumer.pull(PULL), { code: 'MODULE' });
+    for (const one of [producer, consumer]) await one.close();
+    own.close();
   });
 
   it('a selector that is stored later is taken over with the next assignment', async () => {
