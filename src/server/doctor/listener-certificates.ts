@@ -1,6 +1,6 @@
 import type { ListenerTlsConfig } from '../../config/listener-tls.ts';
+import { SOON_MS } from '../../util/renewed-certificates.ts';
 import { readCertificates } from '../tls/listener-certificates.ts';
-import { SOON_MS } from '../tls/listener-tls.ts';
 import { type Finding, note, ok, problem } from './finding.ts';
 
 const RENEW = 'renew what is in ssl.keystore.location or ssl.truststore.location; no restart is needed';

@@ -18,7 +18,7 @@ export function listenerTlsMetrics(tls: ListenerTls | null): MetricSource[] {
     counter(
       'kafabric_tls_certificate_reloads_total',
       'How often certificates were renewed.',
-      () => tls.counters.reloads,
+      () => tls.reloads,
     ),
   ];
 }

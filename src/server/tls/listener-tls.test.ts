@@ -105,7 +105,7 @@ describe('certificates of listeners', () => {
     await looked();
     assert.notEqual(tls.material, first);
     assert.deepEqual(used, [tls.material]);
-    assert.deepEqual([tls.trouble, tls.counters.reloads, warnings.length], [null, 1, 1]);
+    assert.deepEqual([tls.trouble, tls.reloads, warnings.length], [null, 1, 1]);
     tls.close();
   });
 
