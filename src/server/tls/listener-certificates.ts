@@ -30,6 +30,11 @@ export function stampOf({ keystore, truststore }: ListenerTlsConfig): Promise<st
   ]);
 }
 
+/** Which listeners it is of, for people. */
+export function ofListeners({ listeners }: ListenerTlsConfig): string {
+  return `${listeners.length === 1 ? 'listener' : 'listeners'} ${listeners.join(', ')}`;
+}
+
 /** Rejects with an Error for people, which names the setting, when the files do not hold what they should. */
 export async function readCertificates(config: ListenerTlsConfig): Promise<ListenerCertificates> {
   const { keystore, truststore, clientAuth, allowsVersion12 } = config;

@@ -3,22 +3,30 @@ import type { NetTls } from '../../native/net.ts';
 import type { Clock, Timer } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
 import { RenewedCertificates } from '../../util/renewed-certificates.ts';
-import { type ListenerCertificates, readCertificates, stampOf } from './listener-certificates.ts';
+import {
+  type ListenerCertificates,
+  ofListeners,
+  readCertificates,
+  stampOf,
+} from './listener-certificates.ts';
 
 /** How often the files are looked at. */
 export const LOOK_MS = 10_000;
 
 /** The certificates of listeners that speak TLS: from files, which are read again when they have changed, for the connections that come then. */
 export class ListenerTls {
+  /** Names of the listeners. */
+  readonly listeners: readonly string[];
   readonly #clock: Clock;
   readonly #use: ((material: NetTls) => void)[] = [];
   readonly #certificates: RenewedCertificates<ListenerCertificates>;
   #timer: Timer | null = null;
 
   private constructor(config: ListenerTlsConfig, clock: Clock, logger: Logger) {
+    this.listeners = config.listeners;
     this.#clock = clock;
     const source = {
-      whose: 'of the listeners',
+      whose: `of ${ofListeners(config)}`,
       stamp: () => stampOf(config),
       read: () => readCertificates(config),
       use: ({ material }: ListenerCertificates) => {
@@ -31,7 +39,9 @@ export class ListenerTls {
   /** Rejects with an Error for people when the files cannot be used. */
   static async open(config: ListenerTlsConfig, clock: Clock, logger: Logger): Promise<ListenerTls> {
     const tls = new ListenerTls(config, clock, logger);
-    await tls.look();
+    await tls.look().catch((error: Error) => {
+      throw new Error(`${ofListeners(config)}: ${error.message}`, { cause: error });
+    });
     tls.#lookLater();
     return tls;
   }
