@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { connect as tlsConnect } from 'node:tls';
 import { Client, type ClientOptions, slice, strided, type TlsOptions } from '../src/client/index.ts';
 import { freePort } from '../src/util/free-port.ts';
 import { issue, makeAuthority, writeKeystore } from '../src/util/testing/certificates.ts';
 import { collect, content } from './direct/fixture.ts';
+import { RawReferences } from './direct/raw-references.ts';
 import { type Broker, makeBroker, targetIsKafka } from './harness/broker.ts';
 import { patience, until } from './harness/child.ts';
 import { clientKinds, type Client as KafkaClient, requireToolchain, startClient } from './harness/client.ts';
@@ -15,6 +18,7 @@ import { gatewayProgram, javaCommand } from './harness/paths.ts';
 import { digest, makeValue } from './harness/payload.ts';
 
 const PULL = { timeoutMs: 30_000 * patience };
+const INNER = { name: 'inner', hosts: ['inner.example'], addresses: ['127.0.0.1'] };
 /** Those whose drivers know of TLS. */
 const KINDS = [
   'confluent-kafka-python',
@@ -35,6 +39,8 @@ describe('TLS for clients', function () {
   let broker: Broker;
   let address: string;
   let direct: string;
+  /** With a certificate of its own; it asks nobody for one. */
+  let inner: string;
 
   const file = (name: string, text: string): string => {
     writeFileSync(join(directory, name), text);
@@ -53,12 +59,18 @@ describe('TLS for clients', function () {
       KAFABRIC_TEST_CERT: file('client.crt', cert),
       KAFABRIC_TEST_KEY: file('client.key', key),
     });
+    writeKeystore(join(directory, 'inner.pem'), authority, INNER);
     const plain = `127.0.0.1:${await freePort()}`;
+    inner = `127.0.0.1:${await freePort()}`;
     address = `127.0.0.1:${await freePort()}`;
     direct = `127.0.0.1:${await freePort()}`;
     broker = await makeBroker({
       overrides: {
-        listeners: `PLAINTEXT://${plain},SSL://${address},DIRECT_SSL://${direct}`,
+        listeners: `PLAINTEXT://${plain},SSL://${address},DIRECT_SSL://${direct},INNER://${inner}`,
+        'listener.security.protocol.map':
+          'PLAINTEXT:PLAINTEXT,SSL:SSL,DIRECT_SSL:DIRECT_SSL,INNER:DIRECT_SSL',
+        'listener.name.inner.ssl.keystore.location': join(directory, 'inner.pem'),
+        'listener.name.inner.ssl.client.auth': 'none',
         'ssl.keystore.location': join(directory, 'gateway.pem'),
         'ssl.truststore.location': join(directory, 'ca.pem'),
         'ssl.client.auth': 'required',
@@ -167,22 +179,40 @@ describe('TLS for clients', function () {
       client.close();
     });
 
-  it('takes the subject of a certificate as principal, to which references are bound', async () => {
-    const client = await connect({ path: 'tcp' });
-    const topic = await client.createTopic('bound');
-    const producer = topic.producer();
-    await producer.push({}, content(200_000));
-    await producer.close();
-    const mine = topic.consumer({ select: 'all' });
-    assert.ok(content(200_000).equals((await mine.pull(PULL))!.selected!));
-    const { pem, keyPem } = issue(authority, { name: 'another client' });
-    const other = await connect({ path: 'tcp', tls: { ca: authority.pem, cert: pem, key: keyPem } });
-    const theirs = (await other.openTopic('bound')).consumer({ select: 'all' });
-    assert.ok(content(200_000).equals((await theirs.pull(PULL))!.selected!));
-    await mine.close();
-    await theirs.close();
-    for (const one of [client, other]) one.close();
-  });
+  for (const path of ['tcp', 'shared-memory', 'mapped'] as const)
+    it(`references are for the certificate that fetched them alone (${path})`, async () => {
+      const topic = `bound-${path}`;
+      const value = content(200_000);
+      const client = await connect({ path });
+      const producer = (await client.createTopic(topic)).producer();
+      await producer.push({}, value);
+      await producer.close();
+      client.close();
+
+      const other = issue(authority, { name: 'another client' });
+      const raw = (identity: TlsOptions) => new RawReferences({ bootstrap: direct, path, tls: identity });
+      const owner = raw(tls);
+      const again = raw(tls);
+      const thief = raw({ ca: authority.pem, cert: other.pem, key: other.keyPem });
+      const [its, own] = [await owner.fetch(topic), await thief.fetch(topic)];
+      const refused = { code: 'BROKER', message: /signature of the reference is not right for this client/ };
+      const isValue = (bytes: Uint8Array) => assert.ok(value.equals(bytes));
+      // More than once: what the gateway has found right for one is not right for all.
+      for (let round = 0; round < 2; round++) {
+        await assert.rejects(thief.get(its), refused);
+        isValue(await owner.get(its));
+        await assert.rejects(thief.get(its), refused);
+        await assert.rejects(thief.get(its, 10), refused);
+        isValue(await thief.get(own));
+        await assert.rejects(owner.get(own), refused);
+        isValue(await again.get(its));
+        if (path !== 'mapped') continue;
+        await assert.rejects(thief.view(its), refused);
+        isValue(await owner.view(its));
+        isValue(await thief.view(own));
+      }
+      for (const one of [owner, again, thief]) one.close();
+    });
 
   it('lets in nobody else, and tells both ends why', async () => {
     const stranger = makeAuthority('another CA');
@@ -240,14 +270,35 @@ describe('TLS for clients', function () {
     assert.match(bench.stdout, /^pull \(tcp\): 40 events/m, bench.stderr);
   });
 
+  it('has listeners with a certificate, and rules, of their own', async () => {
+    const subjectAt = async (listener: string) => {
+      const [host, port] = listener.split(':');
+      const socket = tlsConnect({ host, port: Number(port), ca: authority.pem, cert, key });
+      await once(socket, 'secureConnect');
+      const { subject } = socket.getPeerX509Certificate()!;
+      socket.destroy();
+      return subject;
+    };
+    const subjects = () => Promise.all([address, direct, inner].map(subjectAt));
+    assert.deepEqual(await subjects(), ['CN=gateway', 'CN=gateway', 'CN=inner']);
+    const trusting = { ca: authority.pem };
+    const unknown = await Client.connect({ bootstrap: inner, tls: trusting });
+    assert.ok((await unknown.listTopics()).length > 0);
+    unknown.close();
+    await assert.rejects(connect({ tls: trusting }), { code: 'CONNECTION' });
+    const reloads = () => readMetric(broker.metricsUrl!, 'kafabric_tls_certificate_reloads_total');
+    const before = await reloads();
+    writeKeystore(join(directory, 'inner.pem'), authority, { ...INNER, name: 'inner, renewed' });
+    await until('it is read', 30_000, async () => (await reloads()) === before + 1);
+    assert.deepEqual(await subjects(), ['CN=gateway', 'CN=gateway', 'CN=inner\\, renewed']);
+  });
+
   it('goes on with certificates that were renewed', async () => {
     const before = await connect();
+    const reloads = () => readMetric(broker.metricsUrl!, 'kafabric_tls_certificate_reloads_total');
+    const earlier = await reloads();
     keystore('gateway, renewed', { hosts: ['renewed.example'] });
-    await until(
-      'they are read',
-      30_000,
-      async () => (await readMetric(broker.metricsUrl!, 'kafabric_tls_certificate_reloads_total')) === 1,
-    );
+    await until('they are read', 30_000, async () => (await reloads()) === earlier + 1);
     assert.ok((await before.listTopics()).length > 0);
     const after = await connect({ tls: { ...tls, servername: 'renewed.example' } });
     assert.ok((await after.listTopics()).length > 0);

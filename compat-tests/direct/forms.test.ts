@@ -6,7 +6,9 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Client, Consumer, DataSelectorSpec, Event, FormModule } from '../../src/client/index.ts';
 import { targetIsKafka } from '../harness/broker.ts';
-import { gatewayProgram } from '../harness/paths.ts';
+import { until } from '../harness/child.ts';
+import { readMetric } from '../harness/metrics.ts';
+import { gatewayProgram, root } from '../harness/paths.ts';
 import { collect, content, type DirectGateway, startDirectGateway } from './fixture.ts';
 
 const run = promisify(execFile);
@@ -109,6 +111,38 @@ describe('forms and selectors that are stored at the gateway', function () {
     assert.equal((await own.pull(PULL))!.selected, null, 'its own selector counts');
     for (const one of [...consumers, own]) await one.close();
     other.close();
+  });
+
+  it('members that are at work notice a new selector with a heartbeat, and no more is asked than that', async () => {
+    const topic = await client.createTopic('noticed');
+    const producer = topic.producer();
+    const own = await gateway.connect();
+    const consumer = await own.consumer(['noticed'], { groupId: 'noticing', heartbeatMs: 100 });
+    const push = (t: number) => producer.push({ t }, content(SIZE, t));
+    const next = async () => (await consumer.pull(PULL))!.selected?.byteLength ?? null;
+    /** Events that come until one has so many bytes of data. */
+    const untilSelected = async (length: number | null) => {
+      do await push(0);
+      while ((await next()) !== length);
+    };
+    const asked = (api: string) =>
+      readMetric(gateway.broker.metricsUrl!, `kafabric_requests_total{api="${api}",version="4"}`);
+    await push(0);
+    assert.equal(await next(), null);
+    await client.groups.setDataSelector('noticing', { offset: 0, length: 9 });
+    await untilSelected(9);
+    await client.groups.setDataSelector('noticing', 'all');
+    await untilSelected(SIZE);
+    await client.groups.setDataSelector('noticing', null);
+    await untilSelected(null);
+    const [heartbeats, reads] = [await asked('Heartbeat'), await asked('DescribeConfigs')];
+    await until('it has gone on', 20_000, async () => (await asked('Heartbeat')) >= heartbeats + 5);
+    assert.ok((await asked('DescribeConfigs')) - reads <= (await asked('Heartbeat')) - heartbeats + 1);
+
+    await client.groups.setDataSelector('noticing', { type: 'module', module: './unknown.mjs' });
+    await assert.rejects(consumer.pull(PULL), { code: 'MODULE' });
+    for (const one of [producer, consumer]) await one.close();
+    own.close();
   });
 
   it('a selector that is stored later is taken over with the next assignment', async () => {
@@ -279,5 +313,65 @@ describe('forms and selectors that are stored at the gateway', function () {
       ],
     );
     await consumer.close();
+  });
+
+  it('several may add versions at the same time, and none is lost', async () => {
+    const field = (name: string, type = 'int') => ({ name, type, default: type === 'int' ? 0 : '' });
+    const record = (...fields: object[]) => ({ type: 'record', name: 'Step', fields });
+    const name = 'raced';
+    await client.createTopic(name, { serializer: { type: 'avro', schemas: [record(field('a'))] } });
+    const program = `
+      import { Client } from 'kafabric/client';
+      const client = await Client.connect({ bootstrap: process.argv[1] });
+      const topic = await client.openTopic('${name}');
+      for (const schema of JSON.parse(process.argv[2])) await topic.evolve(schema);
+      client.close();`;
+    const PROCESSES = 4;
+    const VERSIONS = 5;
+    const args = ['--input-type=module', '--eval', program, gateway.direct];
+    await Promise.all(
+      Array.from({ length: PROCESSES }, async (_, p) => {
+        const schemas = Array.from({ length: VERSIONS }, (_, v) => record(field('a'), field(`p${p}v${v}`)));
+        await run(process.execPath, [...args, JSON.stringify(schemas)], { cwd: root });
+      }),
+    );
+    const { serializer } = (await client.openTopic(name)).form;
+    assert.ok(serializer.type === 'avro');
+    const added = serializer.schemas.map(
+      (schema) => (schema as { fields: { name: string }[] }).fields[1]?.name,
+    );
+    for (let p = 0; p < PROCESSES; p++)
+      assert.deepEqual(
+        added.filter((one) => one?.startsWith(`p${p}`)),
+        Array.from({ length: VERSIONS }, (_, v) => `p${p}v${v}`),
+      );
+    assert.equal(added.length, 1 + PROCESSES * VERSIONS);
+
+    // Two versions that cannot follow each other: the second is refused, not written over the first.
+    const two = await Promise.all([client, await gateway.connect()].map((one) => one.openTopic(name)));
+    const outcomes = await Promise.allSettled(
+      ['int', 'string'].map((type, i) => two[i]!.evolve(record(field('a'), field('z', type)))),
+    );
+    const refused = outcomes.filter((one) => one.status === 'rejected');
+    assert.equal(refused.length, 1);
+    assert.equal(refused[0]!.reason.code, 'INVALID_ARGUMENT');
+    assert.match(refused[0]!.reason.message, /older events could not be read/);
+
+    await two[0]!.evolve(record(field('a')));
+    await two[1]!.evolve(record(field('a')));
+    const now = (await client.openTopic(name)).form.serializer;
+    assert.equal(
+      now.type === 'avro' && now.schemas.length,
+      added.length + 2,
+      'the newest is not added again',
+    );
+    await assert.rejects(client.alterTopicConfigs(name, { 'direct.serializer': '{"type":"json"}' }), {
+      code: 'CONFLICT',
+      broker: 'INVALID_UPDATE_VERSION',
+    });
+    await assert.rejects(
+      kafabric('configs', 'set', name, 'direct.serializer={"type":"json"}'),
+      /delete the config first/,
+    );
   });
 });

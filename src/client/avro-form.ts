@@ -1,8 +1,7 @@
 import avro from 'avsc';
+import { MAX_SCHEMA_VERSIONS } from '../protocol/forms/topic-form.ts';
 import { DirectError } from './errors.ts';
 import type { Serializer, Validator } from './topic-form.ts';
-
-const MAX_VERSIONS = 255;
 
 export function avroValidator(schema: object | string): Validator {
   const type = avroType(schema);
@@ -60,7 +59,7 @@ function avroType(schema: object | string): avro.Type {
 
 /** @throws DirectError when data written with the versions before cannot be read as the newest */
 export function checkEvolution(schemas: readonly (object | string)[]): void {
-  if (schemas.length === 0 || schemas.length > MAX_VERSIONS)
+  if (schemas.length === 0 || schemas.length > MAX_SCHEMA_VERSIONS)
     throw new DirectError('INVALID_ARGUMENT', `${schemas.length} versions of a schema`, {
       doing: 'evolve a schema',
     });

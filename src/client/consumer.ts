@@ -6,18 +6,16 @@ import {
   checkConsumerOptions,
 } from './consumer-options.ts';
 import type { AssignedPartition } from './consumer-protocol.ts';
+import { ConsumerSelector } from './consumer-selector.ts';
 import { type Abortable, aborted, asDirectError, DirectError, unlessAborted } from './errors.ts';
 import type { Event } from './event.ts';
-import type { FormCode } from './form-code.ts';
 import { Getter } from './getter.ts';
 import { type GroupIdentity, GroupMember } from './group.ts';
 import type { PartitionOffset } from './group-offsets.ts';
-import { groupSelector, openSelector } from './group-selector.ts';
 import { type IsolationLevel, offsetsAt, type StartPosition } from './list-offsets.ts';
 import { type DueOffsets, isSamePartition, Positions } from './positions.ts';
 import { PrefetchQueue } from './prefetch-queue.ts';
 import { RecordFetcher } from './record-fetcher.ts';
-import { type EventSelector, selectorOf } from './selection.ts';
 import { settles } from './settles.ts';
 import type { TopicContext, TopicHandle } from './topic.ts';
 
@@ -36,13 +34,12 @@ export class Consumer implements AsyncIterable<Event> {
   #topics: ReadonlyMap<string, TopicHandle>;
   readonly #openTopic: (name: string) => Promise<TopicHandle>;
   readonly #cluster: Cluster;
-  readonly #code: FormCode;
   readonly #options: CheckedConsumerOptions;
   readonly #isolationLevel: IsolationLevel;
+  readonly #selector: ConsumerSelector;
   readonly #queue: PrefetchQueue;
   readonly #fetcher: RecordFetcher;
   readonly #positions = new Positions();
-  #select: EventSelector = selectorOf('none');
   /** Counts assignments: one that was overtaken by another while it was prepared is none. */
   #assignments = 0;
   #group: GroupMember | null = null;
@@ -65,13 +62,13 @@ export class Consumer implements AsyncIterable<Event> {
     this.#topics = byName(topics);
     this.#openTopic = openTopic;
     this.#cluster = cluster;
-    this.#code = code;
     this.#isolationLevel = options.isolation === 'uncommitted' ? 0 : 1;
-    const { prefetchBytes, prefetchDataBytes, broker, maxWaitMs, from } = this.#options;
+    const { prefetchBytes, prefetchDataBytes, broker, maxWaitMs, from, select, groupId } = this.#options;
+    this.#selector = new ConsumerSelector(select, groupId, cluster, code);
     const limits = { metadataBytes: prefetchBytes, dataBytes: prefetchDataBytes };
     this.#queue = new PrefetchQueue({
       limits,
-      select: (event) => this.#select(event),
+      select: this.#selector.select,
       broker,
       onRoom: () => this.#fetcher.wake(),
       onDamaged: (error) => this.#fail(error),
@@ -304,7 +301,8 @@ export class Consumer implements AsyncIterable<Event> {
     this.#started = true;
     const { groupId, commitEveryMs } = this.#options;
     if (groupId === undefined) {
-      this.#starting = this.#openOwnSelector()
+      this.#starting = this.#selector
+        .refresh()
         .then(() => this.#assign(this.#wanted()))
         .catch((error: unknown) => this.#fail(error));
       return;
@@ -325,23 +323,22 @@ export class Consumer implements AsyncIterable<Event> {
       {
         revoked: () => this.#revoke(),
         assigned: async (partitions) => {
-          await this.#openGroupSelector(groupId);
+          await this.#selector.refresh();
           await this.#assign(partitions);
         },
+        stays: () => this.#renewSelector(),
         failed: (error) => this.#fail(error),
       },
     );
     this.#group.start();
   }
 
-  async #openOwnSelector(): Promise<void> {
-    this.#select = await openSelector(this.#options.select ?? 'none', this.#code);
-  }
-
-  /** What is stored with the group may have changed since the last assignment. */
-  async #openGroupSelector(groupId: string): Promise<void> {
-    const selector = this.#options.select ?? (await groupSelector(this.#cluster, groupId)) ?? 'none';
-    this.#select = await openSelector(selector, this.#code);
+  /** A group that goes on may have another selector by now. */
+  #renewSelector(): void {
+    this.#selector.refresh().catch((error: unknown) => {
+      const isPassing = error instanceof DirectError && error.retriable;
+      if (!isPassing) this.#fail(error);
+    });
   }
 
   /** Without a group. */

@@ -8,6 +8,7 @@ import { ErrorCode } from '../protocol/errors.ts';
  * NOT_DIRECT: the listener is not a direct one · BUFFER_FULL: too much waits to be sent · CHECKSUM: data arrived damaged ·
  * DELETED: the data is no longer there · EXPIRED: a reference has expired and its record cannot be found again · FENCED: another took over
  * the group membership or the producer's id · ABORTABLE: the transaction cannot be committed any more, abort it and begin anew ·
+ * CONFLICT: what is stored is another than the call builds on ·
  * BROKER: the gateway refused.
  */
 export type DirectErrorCode =
@@ -25,6 +26,7 @@ export type DirectErrorCode =
   | 'EXPIRED'
   | 'FENCED'
   | 'ABORTABLE'
+  | 'CONFLICT'
   | 'BROKER';
 
 export interface DirectErrorDetails {
@@ -98,6 +100,7 @@ const CODES: ReadonlyMap<number, DirectErrorCode> = new Map<number, DirectErrorC
   [ErrorCode.INVALID_PRODUCER_ID_MAPPING, 'FENCED'],
   [ErrorCode.INVALID_TXN_STATE, 'ABORTABLE'],
   [ErrorCode.TRANSACTION_ABORTABLE, 'ABORTABLE'],
+  [ErrorCode.INVALID_UPDATE_VERSION, 'CONFLICT'],
 ]);
 
 const WHAT_TO_DO: ReadonlyMap<number, string> = new Map([

@@ -42,6 +42,8 @@ export interface GroupEvents {
   /** Partitions are about to go to others: the last chance to commit. */
   revoked(): Promise<void>;
   assigned(partitions: readonly AssignedPartition[]): Promise<void>;
+  /** With each heartbeat that the group has answered: the time to look at what may have changed beside the assignment. */
+  stays(): void;
   failed(error: DirectError): void;
 }
 
@@ -207,6 +209,7 @@ export class GroupMember {
       // Of a coordinator that is none, nothing is known of the group: the next heartbeat goes to the right one.
       if (errorCode === ErrorCode.NONE || isMoved(errorCode)) {
         this.#beat();
+        if (errorCode === ErrorCode.NONE) this.#events.stays();
         return;
       }
       if (errorCode === ErrorCode.UNKNOWN_MEMBER_ID) this.#memberId = '';

@@ -1,3 +1,4 @@
+import { MAX_SCHEMA_VERSIONS } from '../protocol/forms/topic-form.ts';
 import type { Uuid } from '../protocol/wire/types.ts';
 import { checkEvolution } from './avro-form.ts';
 import type { Cluster, TopicInfo } from './cluster.ts';
@@ -95,21 +96,36 @@ export class TopicHandle {
   }
 
   /**
-   * Adds a newer version of an Avro schema, after a check that what is there can be read as it. Handles that are open go on with the
-   * version before; open the topic again to use the newer one.
+   * Adds a newer version of an Avro schema, after a check that what is there can be read as it; does nothing when it is the newest already.
+   * Several may do so at the same time: each version is checked against all that come before it. Handles that are open go on with the
+   * version before; open the topic again to use the newer one. Rejects with INVALID_ARGUMENT when events could not be read as it.
    */
   evolve(schema: object | string, { signal }: Abortable = {}): Promise<void> {
     const doing = `evolve the schema of ${this.name}`;
     return unlessAborted(() => this.#evolve(schema, doing), doing, signal);
   }
 
+  /** The gateway takes only what begins with the versions that it has: who comes second looks at what the first has added. */
   async #evolve(schema: object | string, doing: string): Promise<void> {
+    for (let others = 0; ; others++) {
+      try {
+        await this.#addVersion(schema, doing);
+        return;
+      } catch (error) {
+        const isOvertaken = error instanceof DirectError && error.code === 'CONFLICT';
+        if (!isOvertaken || others === MAX_SCHEMA_VERSIONS) throw error;
+      }
+    }
+  }
+
+  async #addVersion(schema: object | string, doing: string): Promise<void> {
     const { cluster } = this.#context;
     const owner = { type: 'topic', name: this.name } as const;
     // Others may have added versions since this handle was opened: events name them by their place.
     const { serializer } = formOfConfigs(await describeConfigs(cluster, owner), doing);
     if (serializer.type !== 'avro')
       throw new DirectError('INVALID_ARGUMENT', `the serializer is ${serializer.type}, not avro`, { doing });
+    if (JSON.stringify(serializer.schemas.at(-1)) === JSON.stringify(schema)) return;
     const schemas = [...serializer.schemas, schema];
     checkEvolution(schemas);
     const value = configsOfForm({ serializer: { type: 'avro', schemas } })[FORM_CONFIGS.serializer]!;

@@ -34,8 +34,8 @@ export interface ResolvedConfig {
   readonly defaultDataDirectory: string;
   readonly listeners: readonly Listener[];
   readonly advertisedListeners: readonly AdvertisedListener[];
-  /** Of the listeners that speak TLS; null: none does. */
-  readonly listenerTls: ListenerTlsConfig | null;
+  /** Of each listener that speaks TLS. */
+  readonly listenerTls: readonly ListenerTlsConfig[];
   /** Where metrics and health are served; null: nowhere. */
   readonly metricsListener: HttpAddress | null;
   /** Sentences about settings that are accepted but deserve attention. */

@@ -1,9 +1,12 @@
 import type { BrokerKey, BrokerValues } from './definitions/index.ts';
+import { listenerKeyOf } from './listener-keys.ts';
 import { type Listener, speaksTls } from './listeners.ts';
 import { splitList } from './value.ts';
 
-/** What `ssl.*` say, of all listeners that speak TLS. */
+/** What `ssl.*` say of listeners that speak TLS. */
 export interface ListenerTlsConfig {
+  /** Names of those that it is the same for. */
+  readonly listeners: readonly string[];
   /** Files with the certificate, those of the CAs behind it, and the key; or these themselves. */
   readonly keystore: readonly string[] | { readonly chain: string; readonly key: string };
   /** Of the key; empty: it is not encrypted. */
@@ -23,13 +26,26 @@ type Attempt = <T>(key: BrokerKey, action: () => T) => T | undefined;
 const NEEDED =
   /^(ssl\.(cipher\.suites|principal\.mapping\.rules|engine\.factory\.class)|principal\.builder\.class)$/;
 
-/** Null when no listener speaks TLS: then nothing of it is looked at. */
+/**
+ * Of the listeners that speak TLS: without one nothing of it is looked at.
+ * @param settingsFor what is set for one listener
+ */
 export function resolveListenerTls(
-  get: Get,
-  attempt: Attempt,
   listeners: readonly Listener[],
-): ListenerTlsConfig | null {
-  if (!listeners.some(speaksTls)) return null;
+  settingsFor: (listener: string) => { get: Get; attempt: Attempt },
+): ListenerTlsConfig[] {
+  const found = new Map<string, ListenerTlsConfig>();
+  for (const { name } of listeners.filter(speaksTls)) {
+    const { get, attempt } = settingsFor(name);
+    const config = tlsConfigOf(get, attempt);
+    if (config === null) continue;
+    const key = JSON.stringify(config);
+    found.set(key, { ...config, listeners: [...(found.get(key)?.listeners ?? []), name] });
+  }
+  return [...found.values()];
+}
+
+function tlsConfigOf(get: Get, attempt: Attempt): Omit<ListenerTlsConfig, 'listeners'> | null {
   for (const key of ['ssl.keystore.type', 'ssl.truststore.type'] as const)
     attempt(key, () => {
       if (get(key).toUpperCase() !== 'PEM')
@@ -88,9 +104,9 @@ function allows12(versions: readonly string[]): boolean {
 export function objectionToIgnoring(name: string, listeners: readonly Listener[]): string | null {
   const encrypted = listeners.filter(speaksTls);
   if (encrypted.length === 0) return null;
-  const [, listener] = /^listener\.name\.(.+?)\.(?:ssl|sasl|principal)\./.exec(name) ?? [];
-  const isOfOne = encrypted.some((one) => one.name.toLowerCase() === listener?.toLowerCase());
-  if (isOfOne) return 'listeners have no TLS settings of their own in this version: ssl.* are those of all';
+  const own = listenerKeyOf(name);
+  if (encrypted.some((one) => one.name === own?.listener))
+    return 'a listener that speaks TLS must not do without, and this version does not have it for one listener: see docs/security.md for what it has';
   return NEEDED.test(name)
     ? 'this version does not do that, and a listener that speaks TLS must not do without'
     : null;

@@ -214,10 +214,12 @@ describe('loadConfig', () => {
     assert.match(refusal(needed), /ssl\.keystore\.location.*needs the PEM file/);
     const enough = `${needed}ssl.keystore.location=a.crt,a.key\n`;
     const { listenerTls } = loadConfig(input({ text: enough })).resolved;
-    assert.deepEqual(listenerTls, {
-      ...{ keystore: ['a.crt', 'a.key'], keyPassword: '', truststore: null },
-      ...{ clientAuth: 'none', allowsVersion12: true },
-    });
+    assert.deepEqual(listenerTls, [
+      {
+        ...{ listeners: ['IN'], keystore: ['a.crt', 'a.key'], keyPassword: '', truststore: null },
+        ...{ clientAuth: 'none', allowsVersion12: true },
+      },
+    ]);
     for (const [line, message] of [
       ['ssl.keystore.type=JKS', /only PEM is read/],
       ['ssl.keystore.key=x', /not both/],
@@ -225,17 +227,64 @@ describe('loadConfig', () => {
       ['ssl.enabled.protocols=TLSv1.1,TLSv1.3', /TLSv1\.1 is not spoken/],
       ['ssl.enabled.protocols=TLSv1.2', /name it/],
       ['ssl.cipher.suites=NULL', /must not do without/],
-      ['listener.name.in.ssl.client.auth=required', /no TLS settings of their own/],
+      [
+        'listener.name.in.ssl.client.auth=required',
+        /^listener\.name\.in\.ssl\.client\.auth=required .*needs ssl/,
+      ],
+      [
+        'listener.name.in.ssl.client.auth=sometimes',
+        /^listener\.name\.in\.ssl\.client\.auth=.*must be one of/,
+      ],
+      ['listener.name.in.ssl.cipher.suites=NULL', /must not do without/],
+      ['listener.name.in.sasl.enabled.mechanisms=PLAIN', /must not do without/],
     ] as const)
       assert.match(refusal(`${enough}${line}`), message, line);
     const inline = `${needed}ssl.keystore.certificate.chain=c\nssl.keystore.key=k\nssl.truststore.certificates=t\nssl.client.auth=required`;
     const resolved = loadConfig(input({ text: inline })).resolved;
-    assert.deepEqual(resolved.listenerTls?.keystore, { chain: 'c', key: 'k' });
+    assert.deepEqual(resolved.listenerTls[0]?.keystore, { chain: 'c', key: 'k' });
     assert.deepEqual(resolved.warnings, [], 'those who come have to authenticate');
     // Without such a listener they are a Kafka configuration as it is.
-    assert.equal(
+    assert.deepEqual(
       loadConfig(input({ text: 'ssl.keystore.type=JKS\nssl.cipher.suites=NULL' })).resolved.listenerTls,
-      null,
+      [],
+    );
+  });
+
+  it('has TLS settings of one listener in place of those of all', () => {
+    const text = [
+      'listeners=SSL://:9093,INNER://:9094,OUTER://:9095,PLAINTEXT://127.0.0.1:9092',
+      'listener.security.protocol.map=SSL:SSL,INNER:SSL,OUTER:DIRECT_SSL,PLAINTEXT:PLAINTEXT',
+      'ssl.keystore.location=all.pem',
+      'ssl.truststore.location=ca.pem',
+      'listener.name.outer.ssl.keystore.location=outer.pem',
+      'listener.name.Outer.ssl.client.auth=required',
+      'listener.name.plaintext.ssl.client.auth=required',
+      'listener.name.away.ssl.key.password=x',
+    ].join('\n');
+    const { listenerTls, warnings } = loadConfig(input({ text })).resolved;
+    assert.deepEqual(
+      listenerTls.map(({ listeners, keystore, truststore, clientAuth }) => [
+        ...[listeners, keystore, truststore, clientAuth],
+      ]),
+      [
+        [['SSL', 'INNER'], ['all.pem'], { file: 'ca.pem' }, 'none'],
+        [['OUTER'], ['outer.pem'], { file: 'ca.pem' }, 'required'],
+      ],
+    );
+    assert.deepEqual(
+      warnings.map((warning) => warning.split(' ').slice(0, 2).join(' ')),
+      [
+        'listener.name.plaintext.ssl.client.auth has',
+        'listener.name.away.ssl.key.password has',
+        'listener SSL',
+        'listener INNER',
+      ],
+    );
+    // What is wrong for all is said once, and what is wrong with one's own by its name.
+    const wrong = `${text}\nssl.keystore.type=JKS\nlistener.name.inner.ssl.enabled.protocols=TLSv1.2`;
+    assert.deepEqual(
+      problemsOf({ text: wrong })?.map((problem) => problem.split('=')[0]),
+      ['ssl.keystore.type', 'listener.name.inner.ssl.enabled.protocols'],
     );
   });
 

@@ -1,8 +1,9 @@
 import path from 'node:path';
-import { brokerDefinitionsByName } from './definitions/index.ts';
+import { brokerDefinitionsByName, type ConfigDefinition } from './definitions/index.ts';
 import { type ConfigProblem, ConfigurationError, closestName } from './errors.ts';
 import { isInheritedKey } from './inherited.ts';
 import { KafabricConfig } from './kafabric-config.ts';
+import { listenerKeyOf } from './listener-keys.ts';
 import { objectionToIgnoring } from './listener-tls.ts';
 import { resolve } from './resolve.ts';
 import { type Setting, settingFromOverride, settingsFromEnvironment, settingsFromFile } from './sources.ts';
@@ -33,9 +34,7 @@ export function loadConfig(input: ConfigInput): KafabricConfig {
   if (problems.length > 0) throw new ConfigurationError(problems);
   const resolved = resolve(settings, defaultDataDirectory(input), problems, warnings);
   for (const { name, text, origin } of collected) {
-    const objection = brokerDefinitionsByName.has(name)
-      ? null
-      : objectionToIgnoring(name, resolved.listeners);
+    const objection = definitionOf(name) === undefined ? objectionToIgnoring(name, resolved.listeners) : null;
     if (objection !== null) problems.push({ key: name, value: text, origin, message: objection });
   }
   if (problems.length > 0) throw new ConfigurationError(problems);
@@ -72,6 +71,10 @@ function collectSettings(input: ConfigInput, problems: ConfigProblem[], warnings
   return [...file, ...environment.settings, ...overrides];
 }
 
+function definitionOf(name: string): ConfigDefinition | undefined {
+  return brokerDefinitionsByName.get(name) ?? listenerKeyOf(name)?.definition;
+}
+
 function mergeSettings(
   settings: readonly Setting[],
   problems: ConfigProblem[],
@@ -80,7 +83,7 @@ function mergeSettings(
   const merged = new Map<string, readonly Setting[]>();
   for (const setting of settings) {
     const { name, text, origin } = setting;
-    const definition = brokerDefinitionsByName.get(name);
+    const definition = definitionOf(name);
     if (definition === undefined) {
       if (isInheritedKey(name)) {
         warnings.push(

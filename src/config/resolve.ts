@@ -4,6 +4,7 @@ import { unknownCordoned } from './cordoned.ts';
 import type { BrokerKey, BrokerValues } from './definitions/index.ts';
 import type { ConfigProblem } from './errors.ts';
 import { KafabricConfig, type ResolvedConfig } from './kafabric-config.ts';
+import { listenerKeyOf, settingsOfListener } from './listener-keys.ts';
 import { type ListenerTlsConfig, resolveListenerTls } from './listener-tls.ts';
 import {
   isDirect,
@@ -28,19 +29,12 @@ export function resolve(
   problems: ConfigProblem[],
   warnings: string[],
 ): ResolvedConfig {
-  const plain = new KafabricConfig(settings, { ...UNRESOLVED, defaultDataDirectory });
-  const get: Get = (key) => plain.get(key);
-  const attempt: Attempt = (key, action) => {
-    try {
-      return action();
-    } catch (error) {
-      const { text, origin } = plain.entry(key)!;
-      problems.push({ key, value: text, origin: origin || null, message: (error as Error).message });
-      return undefined;
-    }
-  };
+  const { get, attempt } = access(settings, defaultDataDirectory, problems);
   const { listeners, advertisedListeners } = resolveListeners(get, attempt);
-  const listenerTls = resolveListenerTls(get, attempt, listeners);
+  const listenerTls = resolveListenerTls(listeners, (name) =>
+    access(settingsOfListener(settings, name), defaultDataDirectory, problems),
+  );
+  warnings.push(...idleListenerKeys([...settings.keys()], listeners));
   warnings.push(...exposureWarnings(listeners, listenerTls));
   const metricsListener =
     attempt('metrics.listener', () => parseHttpAddress(get('metrics.listener'))) ?? null;
@@ -55,6 +49,39 @@ export function resolve(
     ...{ nodeId, logDirs, defaultDataDirectory, tiers, s3 },
     ...{ listeners, advertisedListeners, listenerTls, metricsListener, warnings },
   };
+}
+
+/** Reads settings, and notes what is wrong with them, once. */
+function access(
+  settings: ReadonlyMap<string, readonly Setting[]>,
+  defaultDataDirectory: string,
+  problems: ConfigProblem[],
+): { get: Get; attempt: Attempt } {
+  const plain = new KafabricConfig(settings, { ...UNRESOLVED, defaultDataDirectory });
+  const attempt: Attempt = (key, action) => {
+    try {
+      return action();
+    } catch (error) {
+      const { text, origin } = plain.entry(key)!;
+      const name = plain.settingsOf(key)[0]?.name ?? key;
+      const problem = { key: name, value: text, origin: origin || null, message: (error as Error).message };
+      const isKnown = problems.some((one) => one.key === name && one.message === problem.message);
+      if (!isKnown) problems.push(problem);
+      return undefined;
+    }
+  };
+  return { get: (key) => plain.get(key), attempt };
+}
+
+/** Kafka's configurations may say more of listeners than there are. */
+function idleListenerKeys(names: readonly string[], listeners: readonly Listener[]): string[] {
+  const encrypted = listeners.filter(speaksTls).map(({ name }) => name);
+  return names
+    .filter((name) => {
+      const own = listenerKeyOf(name);
+      return own !== null && !encrypted.includes(own.listener);
+    })
+    .map((name) => `${name} has no effect: there is no such listener that speaks TLS`);
 }
 
 function resolveListeners(
@@ -114,13 +141,14 @@ const UNRESOLVED: ResolvedConfig = {
   s3: null,
   listeners: [],
   advertisedListeners: [],
-  listenerTls: null,
+  listenerTls: [],
   metricsListener: null,
   warnings: [],
 };
 
-function exposureWarnings(listeners: readonly Listener[], tls: ListenerTlsConfig | null): string[] {
-  const isChecked = (listener: Listener) => speaksTls(listener) && tls?.clientAuth === 'required';
+function exposureWarnings(listeners: readonly Listener[], tls: readonly ListenerTlsConfig[]): string[] {
+  const isChecked = ({ name }: Listener) =>
+    tls.some((one) => one.clientAuth === 'required' && one.listeners.includes(name));
   return listeners
     .filter((listener) => !isLoopbackHost(listener.host) && !isChecked(listener))
     .map(

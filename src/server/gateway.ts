@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { removeAbandonedMemory, sharedMemoryName } from '../broker/acknowledged-memory.ts';
 import { EmbeddedBroker } from '../broker/embedded-broker.ts';
 import type { AdvertisedListener, HttpAddress, KafabricConfig, Listener } from '../config/index.ts';
-import { isDirect, speaksTls } from '../config/listeners.ts';
+import { isDirect } from '../config/listeners.ts';
 import {
   arenaShared,
   arenaStats,
@@ -53,7 +53,7 @@ export class Gateway {
   #broker: EmbeddedBroker | null = null;
   #listeners: KafkaListeners | null = null;
   /** Null: no listener speaks TLS. */
-  #tls: ListenerTls | null = null;
+  readonly #tls: ListenerTls[] = [];
 
   private constructor(log: LeveledLogger) {
     this.#log = log;
@@ -75,8 +75,8 @@ export class Gateway {
     await removeAbandonedMemory(this.#log);
     configureArena(arenaBytes(config), sharedMemoryName(config));
     const { listenerTls, metricsListener } = config.resolved;
-    if (listenerTls !== null)
-      this.#tls = await ListenerTls.open(listenerTls, systemClock, this.#log.child({ component: 'network' }));
+    for (const tls of listenerTls)
+      this.#tls.push(await ListenerTls.open(tls, systemClock, this.#log.child({ component: 'network' })));
     await this.#startHttp(metricsListener);
     const { listeners, advertised } = await withRealPorts(config);
     this.#state = 'recovering logs';
@@ -156,17 +156,18 @@ export class Gateway {
     this.#metrics.export(networkMetrics(this.#listeners));
     this.#metrics.export(listenerTlsMetrics(this.#tls));
     for (const listener of listeners) {
-      const material = speaksTls(listener) ? this.#tls!.material : null;
+      const tls = this.#tls.find(({ listeners }) => listeners.includes(listener.name));
+      const material = tls?.material ?? null;
       await this.#listeners.listen(listener, isDirect(listener) ? directRegistry : registry, material);
     }
-    this.#tls?.onRenewed((material) => kafkaListeners.setTls(material));
+    for (const tls of this.#tls) tls.onRenewed((material) => kafkaListeners.setTls(tls.listeners, material));
   }
 
   /** Stops accepting, answers what is in flight, flushes and closes everything. Safe to call at any stage of a start. */
   async stop(): Promise<void> {
     this.#state = 'shutting down';
     this.#listeners?.stopAccepting();
-    this.#tls?.close();
+    for (const tls of this.#tls) tls.close();
     // Transactions stay as they are; members that wait for a rebalance are answered, so that the listeners need not wait for them.
     this.#broker?.transactions.close();
     this.#broker?.groups.close();

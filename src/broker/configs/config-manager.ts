@@ -15,7 +15,12 @@ import { topicNameProblem } from '../metadata/topic-name.ts';
 import { AlterOperation, type ConfigAlteration } from './alteration.ts';
 import { BrokerLoggers, NO_LOGGERS } from './broker-loggers.ts';
 import { isPlainResource, plainResourceKind } from './resources.ts';
-import { validateBrokerConfigs, validateTopicConfigs, validateValues } from './validate.ts';
+import {
+  validateBrokerConfigs,
+  validateTopicChange,
+  validateTopicConfigs,
+  validateValues,
+} from './validate.ts';
 
 export interface ConfigResource {
   readonly type: number;
@@ -97,8 +102,10 @@ export class ConfigManager {
         try {
           this.#checkResource(resource);
           const { values, changed } = plan(state, resource);
+          const before = state.configs(resource.type, resource.name);
           this.#validate(resource, values, changed);
-          records.push(...difference(resource, state.configs(resource.type, resource.name), values));
+          if (resource.type === ResourceType.TOPIC) validateTopicChange(before, values);
+          records.push(...difference(resource, before, values));
           altered.push(resource);
           return null;
         } catch (error) {

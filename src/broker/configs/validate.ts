@@ -12,7 +12,12 @@ import {
   unknownCordoned,
 } from '../../config/index.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
-import { FORM_CONFIGS, FORM_PARTS, formTextProblem } from '../../protocol/forms/topic-form.ts';
+import {
+  FORM_CONFIGS,
+  FORM_PARTS,
+  formTextProblem,
+  serializerChangeProblem,
+} from '../../protocol/forms/topic-form.ts';
 
 const VALUE_BYTES_MAX = 32767;
 
@@ -92,6 +97,20 @@ export function validateTopicConfigs(values: ReadonlyMap<string, string>, broker
       );
     }
   }
+}
+
+/**
+ * Checks what a topic's valid values would become against what they are.
+ * @throws ApiError INVALID_UPDATE_VERSION when they would lose versions of a schema that events have
+ */
+export function validateTopicChange(
+  before: ReadonlyMap<string, string>,
+  after: ReadonlyMap<string, string>,
+): void {
+  const key = FORM_CONFIGS.serializer;
+  const problem = serializerChangeProblem(before.get(key) ?? '', after.get(key) ?? '');
+  if (problem !== null)
+    throw new ApiError(ErrorCode.INVALID_UPDATE_VERSION, `Cannot change ${key}: ${problem}`);
 }
 
 /**

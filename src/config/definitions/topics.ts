@@ -94,7 +94,8 @@ export const topicDefinitions = [
     type: 'string',
     default: '',
     synonyms: [],
-    documentation: 'The form of the metadata of direct events, as JSON; see docs/direct-api.md. Empty: JSON.',
+    documentation:
+      'The form of the metadata of direct events, as JSON; see docs/direct-api.md. Empty: JSON. A new value has to begin with the versions of a schema that the old one has.',
   },
   {
     name: 'direct.validator',

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type DataSelectorSpec, dataSelectorProblem, dataSelectorTextProblem } from './data-selector.ts';
-import { formProblem, formTextProblem, type TopicForm } from './topic-form.ts';
+import { formProblem, formTextProblem, serializerChangeProblem, type TopicForm } from './topic-form.ts';
 
 describe('data selectors that are stored', () => {
   const right: DataSelectorSpec[] = [
@@ -79,5 +79,24 @@ describe('forms of topics that are stored', () => {
       assert.equal(formTextProblem(part, ''), null);
     }
     assert.match(formProblem('serializer', { type: 'avro', schemas: [] }) ?? '', /needs "schemas" \(list\)/);
+    const schemas = new Array(256).fill('int');
+    assert.match(formProblem('serializer', { type: 'avro', schemas }) ?? '', /256 schemas, 255 at most/);
+    assert.equal(formProblem('serializer', { type: 'avro', schemas: schemas.slice(1) }), null);
+  });
+
+  it('keep the versions of a schema, in their order', () => {
+    const avro = (...schemas: string[]) => ` ${JSON.stringify({ type: 'avro', schemas })}`;
+    const changes: [before: string, after: string][] = [
+      ['', avro('int', 'long')],
+      ['{"type":"json"}', avro('int')],
+      [avro('int'), avro('int')],
+      [avro('int'), avro('int', 'long', 'double')],
+      [avro('int', 'long'), ''],
+      ['{"type":"json"}', '{"type":"msgpack"}'],
+    ];
+    for (const [before, after] of changes) assert.equal(serializerChangeProblem(before, after), null);
+    const lost = [avro('int'), avro('int', 'double'), avro('long', 'int'), '{"type":"json"}'];
+    for (const after of lost)
+      assert.match(serializerChangeProblem(avro('int', 'long'), after) ?? '', /^it has 2 versions/);
   });
 });

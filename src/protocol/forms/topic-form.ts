@@ -46,6 +46,9 @@ export const FORM_CONFIGS: Readonly<Record<FormPart, string>> = {
   partitionSelector: 'direct.partition.selector',
 };
 
+/** Versions of a schema that a serializer may have: events name theirs by one byte. */
+export const MAX_SCHEMA_VERSIONS = 255;
+
 export const FORM_PARTS = Object.keys(FORM_CONFIGS) as readonly FormPart[];
 
 /** The types of each part of a form that are no code, with the fields that they need and the types of those. */
@@ -66,12 +69,31 @@ export function formProblem(part: FormPart, spec: unknown): string | null {
     return `${part} ${JSON.stringify(spec)} is none; give an object with a type: ${[...Object.keys(types), 'custom', 'module'].join(', ')}`;
   for (const [field, kind] of Object.entries(needed))
     if (!isOf(kind, fields[field])) return `${part} of type ${type} needs "${field}" (${kind})`;
+  const { schemas } = fields;
+  if (type === 'avro' && Array.isArray(schemas) && schemas.length > MAX_SCHEMA_VERSIONS)
+    return `${part} of type avro has ${schemas.length} schemas, ${MAX_SCHEMA_VERSIONS} at most can be told apart`;
   return null;
 }
 
 /** Why a stored text is no part of a form, for people; null when it is one, or empty: the default is meant then. */
 export function formTextProblem(part: FormPart, text: string): string | null {
   return textProblem(text, (spec) => formProblem(part, spec));
+}
+
+/**
+ * Why a stored serializer cannot take the place of another, for people; null when it can. Events name the version of their schema by its place:
+ * a serializer that has versions is replaced by one that begins with them. So of two who add one at the same time the second is refused.
+ * @param before, after texts that are serializers, or empty
+ */
+export function serializerChangeProblem(before: string, after: string): string | null {
+  const [kept, now] = [versionsOf(before), versionsOf(after)];
+  if (after.trim() === '' || kept.every((schema, i) => schema === now[i])) return null;
+  return `it has ${kept.length} ${kept.length === 1 ? 'version' : 'versions'} of its schema, by which events are read: a new value has to begin with them, and may add to them. If another version was added meanwhile, read the value again; to begin anew, delete the config first`;
+}
+
+function versionsOf(text: string): string[] {
+  const spec: SerializerSpec = text.trim() === '' ? { type: 'json' } : JSON.parse(text);
+  return spec.type === 'avro' ? spec.schemas.map((schema) => JSON.stringify(schema)) : [];
 }
 
 function isOf(kind: string, value: unknown): boolean {

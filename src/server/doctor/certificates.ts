@@ -1,5 +1,6 @@
 import { PREFIX, UNENCRYPTED } from '../../backend/payload/stores/tls/settings.ts';
-import { SOON_MS, type StoresTls } from '../../backend/payload/stores/tls/stores-tls.ts';
+import type { StoresTls } from '../../backend/payload/stores/tls/stores-tls.ts';
+import { SOON_MS } from '../../util/renewed-certificates.ts';
 import { type Finding, note, ok, problem } from './finding.ts';
 
 /** How connections to stores are encrypted, and until when the certificates for that hold; `tls` was refreshed. */

@@ -8,7 +8,7 @@ import { checkListenerCertificates } from './listener-certificates.ts';
 export async function checkNetwork(config: KafabricConfig): Promise<Finding[]> {
   const { listeners, advertisedListeners, listenerTls } = config.resolved;
   const findings: Finding[] = [];
-  if (listenerTls !== null) findings.push(await checkListenerCertificates(listenerTls, Date.now()));
+  for (const tls of listenerTls) findings.push(await checkListenerCertificates(tls, Date.now()));
   for (const { name, host, port } of listeners) findings.push(await listener(name, host, port));
   for (const { name, host, port } of advertisedListeners)
     findings.push(await advertised(`${name}://${host}:${port}`, host));

@@ -2,23 +2,21 @@ import type { ListenerTls } from '../tls/listener-tls.ts';
 import { counter, type MetricSource } from './gateway-metrics.ts';
 
 /** The certificates of listeners; nothing where none speaks TLS. */
-export function listenerTlsMetrics(tls: ListenerTls | null): MetricSource[] {
-  if (tls === null) return [];
+export function listenerTlsMetrics(tls: readonly ListenerTls[]): MetricSource[] {
+  if (tls.length === 0) return [];
   return [
     {
       name: 'kafabric_tls_certificate_expiry_timestamp_seconds',
-      help: 'When the first of the listeners’ certificate and the CAs of clients expires.',
-      read: () => tls.expiresMs / 1000,
+      help: 'When the first of the listeners’ certificates and the CAs of clients expires.',
+      read: () => Math.min(...tls.map(({ expiresMs }) => expiresMs)) / 1000,
     },
     {
       name: 'kafabric_tls_certificate_trouble',
       help: '1 while files are there that cannot be used: those from before hold.',
-      read: () => Number(tls.trouble !== null),
+      read: () => Number(tls.some(({ trouble }) => trouble !== null)),
     },
-    counter(
-      'kafabric_tls_certificate_reloads_total',
-      'How often certificates were renewed.',
-      () => tls.counters.reloads,
+    counter('kafabric_tls_certificate_reloads_total', 'How often certificates were renewed.', () =>
+      tls.reduce((sum, { reloads }) => sum + reloads, 0),
     ),
   ];
 }

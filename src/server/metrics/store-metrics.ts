@@ -76,9 +76,9 @@ export function storesTlsMetrics(prefix: string, tls: StoresTls | null | undefin
     one(
       'certificate_reloads_total',
       'Times that changed certificate files were taken.',
-      () => tls.counters.reloads,
+      () => tls.reloads,
       true,
     ),
-    one('failures_total', 'Connections that failed in TLS.', () => tls.counters.failures, true),
+    one('failures_total', 'Connections that failed in TLS.', () => tls.failures, true),
   ];
 }

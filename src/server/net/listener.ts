@@ -54,7 +54,6 @@ export class KafkaListeners implements NetHandler {
   readonly #limiter: LogLimiter;
   readonly #names = new Map<number, string>();
   /** The listeners that speak TLS. */
-  readonly #encrypted: number[] = [];
   readonly #options: KafkaListenersOptions;
   readonly #dispatchers = new Map<string, Dispatcher>();
   readonly #connections = new Map<number, Connection>();
@@ -87,7 +86,6 @@ export class KafkaListeners implements NetHandler {
     try {
       const { listener, port } = await this.#net.listen(host, endpoint.port, tls);
       this.#names.set(listener, name);
-      if (tls !== null) this.#encrypted.push(listener);
       return { name, host, port };
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
@@ -95,9 +93,9 @@ export class KafkaListeners implements NetHandler {
     }
   }
 
-  /** For connections that come from now on, to the listeners that speak TLS. @throws Error that says what is wrong with it */
-  setTls(tls: NetTls): void {
-    for (const listener of this.#encrypted) this.#net.setTls(listener, tls);
+  /** For connections that come from now on, to listeners that speak TLS. @throws Error that says what is wrong with it */
+  setTls(names: readonly string[], tls: NetTls): void {
+    for (const [listener, name] of this.#names) if (names.includes(name)) this.#net.setTls(listener, tls);
   }
 
   /** See Net.setReferenceMinBytes. */

@@ -1,40 +1,38 @@
-import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
+import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
 import type { ListenerTlsConfig } from '../../config/listener-tls.ts';
 import type { NetTls } from '../../native/net.ts';
 import { certificatesIn, privateKeysIn } from '../../util/pem.ts';
-
-/** Far more than chains and lists of CAs take. */
-const MAX_FILE_BYTES = 4 << 20;
+import {
+  type PemFile,
+  parseCertificate,
+  readPemFile,
+  stampOfFiles,
+  subjectLine,
+} from '../../util/pem-files.ts';
+import type { ReadCertificates } from '../../util/renewed-certificates.ts';
 
 /** What the files held when they were read. */
-export interface ListenerCertificates {
+export interface ListenerCertificates extends ReadCertificates {
   readonly material: NetTls;
   /** Of the gateway's own certificate, in one line. */
   readonly subject: string;
   readonly validFromMs: number;
-  /** When the first of its own certificate and the CAs' expires. */
-  readonly expiresMs: number;
-  /** Subjects of the CAs. */
-  readonly authorities: readonly string[];
 }
 
+const keystoreFile = (file: string): PemFile => ({ file, setting: 'ssl.keystore.location' });
+const truststoreFile = (file: string): PemFile => ({ file, setting: 'ssl.truststore.location' });
+
 /** Changes when one of the files does; rejects when one is not there. */
-export async function stampOf({ keystore, truststore }: ListenerTlsConfig): Promise<string> {
-  const files = [
-    ...('chain' in keystore ? [] : keystore.map((file) => [file, 'ssl.keystore.location'] as const)),
-    ...(truststore !== null && 'file' in truststore
-      ? [[truststore.file, 'ssl.truststore.location'] as const]
-      : []),
-  ];
-  const stats = await Promise.all(
-    files.map(([file, setting]) =>
-      stat(file).catch((error: Error) => {
-        throw new Error(`${setting}=${file} cannot be read: ${error.message}`);
-      }),
-    ),
-  );
-  return stats.map(({ ino, size, mtimeMs, ctimeMs }) => [ino, size, mtimeMs, ctimeMs].join()).join(';');
+export function stampOf({ keystore, truststore }: ListenerTlsConfig): Promise<string> {
+  return stampOfFiles([
+    ...('chain' in keystore ? [] : keystore.map(keystoreFile)),
+    ...(truststore !== null && 'file' in truststore ? [truststoreFile(truststore.file)] : []),
+  ]);
+}
+
+/** Which listeners it is of, for people. */
+export function ofListeners({ listeners }: ListenerTlsConfig): string {
+  return `${listeners.length === 1 ? 'listener' : 'listeners'} ${listeners.join(', ')}`;
 }
 
 /** Rejects with an Error for people, which names the setting, when the files do not hold what they should. */
@@ -47,7 +45,7 @@ export async function readCertificates(config: ListenerTlsConfig): Promise<Liste
     throw new Error(
       `${where} holds ${certificates.length} certificates and ${keys.length} private keys in PEM: a certificate (with its chain behind it) and one key are needed`,
     );
-  const own = parsed(certificates[0]!, where);
+  const own = parseCertificate(certificates[0]!, where);
   const key = openedKey(keys[0]!, config.keyPassword, where);
   if (!own.checkPrivateKey(key)) throw new Error(`${where}: the key is not the one of the first certificate`);
   const authorities = await authoritiesOf(truststore);
@@ -60,10 +58,10 @@ export async function readCertificates(config: ListenerTlsConfig): Promise<Liste
       clientAuth,
       allowsVersion12,
     },
-    subject: lineOf(own.subject),
+    subject: subjectLine(own),
     validFromMs: Date.parse(own.validFrom),
     expiresMs: Math.min(...all.map(({ validTo }) => Date.parse(validTo))),
-    authorities: authorities.map(({ certificate }) => lineOf(certificate.subject)),
+    authorities: authorities.map(({ certificate }) => subjectLine(certificate)),
   };
 }
 
@@ -75,7 +73,7 @@ async function keystoreText(
       where: 'ssl.keystore.certificate.chain with ssl.keystore.key',
       text: `${keystore.chain}\n${keystore.key}`,
     };
-  const texts = await Promise.all(keystore.map((file) => read(file, 'ssl.keystore.location')));
+  const texts = await Promise.all(keystore.map((file) => readPemFile(keystoreFile(file))));
   return { where: `ssl.keystore.location=${keystore.join()}`, text: texts.join('\n') };
 }
 
@@ -85,8 +83,8 @@ async function authoritiesOf(
   if (truststore === null) return [];
   const isFile = 'file' in truststore;
   const where = isFile ? `ssl.truststore.location=${truststore.file}` : 'ssl.truststore.certificates';
-  const text = isFile ? await read(truststore.file, 'ssl.truststore.location') : truststore.certificates;
-  const found = certificatesIn(text).map((pem) => ({ pem, certificate: parsed(pem, where) }));
+  const text = isFile ? await readPemFile(truststoreFile(truststore.file)) : truststore.certificates;
+  const found = certificatesIn(text).map((pem) => ({ pem, certificate: parseCertificate(pem, where) }));
   if (found.length === 0) throw new Error(`${where} holds no certificate in PEM`);
   return found;
 }
@@ -99,25 +97,5 @@ function openedKey(pem: string, passphrase: string, where: string): KeyObject {
     throw new Error(
       `${where}: ${isEncrypted ? 'the key is encrypted, and ssl.key.password does not open it' : `the key cannot be used: ${(error as Error).message}`}`,
     );
-  }
-}
-
-function parsed(pem: string, where: string): X509Certificate {
-  try {
-    return new X509Certificate(pem);
-  } catch (error) {
-    throw new Error(`${where} holds what is no certificate: ${(error as Error).message}`);
-  }
-}
-
-const lineOf = (subject: string) => subject.split('\n').join(', ');
-
-async function read(file: string, setting: string): Promise<string> {
-  try {
-    const { size } = await stat(file);
-    if (size > MAX_FILE_BYTES) throw new Error(`${size} bytes are too large to be certificates`);
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    throw new Error(`${setting}=${file} cannot be read: ${(error as Error).message}`);
   }
 }

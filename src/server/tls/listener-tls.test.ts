@@ -22,7 +22,8 @@ describe('certificates of listeners', () => {
   const write = (name: string, dates = {}) => writeKeystore(file, authority, { name, ...dates });
 
   const configOf = (changes: Partial<ListenerTlsConfig> = {}): ListenerTlsConfig => ({
-    ...{ keystore: [file], keyPassword: '', truststore, clientAuth: 'required', allowsVersion12: true },
+    ...{ listeners: ['SSL'], keystore: [file], keyPassword: '', truststore },
+    ...{ clientAuth: 'required', allowsVersion12: true },
     ...changes,
   });
 
@@ -105,7 +106,7 @@ describe('certificates of listeners', () => {
     await looked();
     assert.notEqual(tls.material, first);
     assert.deepEqual(used, [tls.material]);
-    assert.deepEqual([tls.trouble, tls.counters.reloads, warnings.length], [null, 1, 1]);
+    assert.deepEqual([tls.trouble, tls.reloads, warnings.length], [null, 1, 1]);
     tls.close();
   });
 
@@ -117,7 +118,7 @@ describe('certificates of listeners', () => {
     };
     assert.match(
       await statusOf(),
-      /^ok: listeners speak TLS with certificate CN=gateway, clients’ are required, of CN=our CA, good until/,
+      /^ok: listener SSL: TLS with certificate CN=gateway, clients’ are required, of CN=our CA, good until/,
     );
     write('soon', { notAfter: new Date(now + DAY_MS) });
     assert.match(await statusOf(), /^note: .*CN=soon.*that is soon/);

@@ -2,62 +2,65 @@ import type { ListenerTlsConfig } from '../../config/listener-tls.ts';
 import type { NetTls } from '../../native/net.ts';
 import type { Clock, Timer } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
-import { type ListenerCertificates, readCertificates, stampOf } from './listener-certificates.ts';
+import { RenewedCertificates } from '../../util/renewed-certificates.ts';
+import {
+  type ListenerCertificates,
+  ofListeners,
+  readCertificates,
+  stampOf,
+} from './listener-certificates.ts';
 
 /** How often the files are looked at. */
 export const LOOK_MS = 10_000;
-const DAY_MS = 86_400_000;
-/** Certificates that end so soon are warned of. */
-export const SOON_MS = 14 * DAY_MS;
 
-/**
- * The certificates of the listeners that speak TLS: from files, which are read again when they have changed, for the connections that come then.
- * While files are not whole what was read before holds.
- */
+/** The certificates of listeners that speak TLS: from files, which are read again when they have changed, for the connections that come then. */
 export class ListenerTls {
-  readonly counters = { reloads: 0 };
-  readonly #config: ListenerTlsConfig;
+  /** Names of the listeners. */
+  readonly listeners: readonly string[];
   readonly #clock: Clock;
-  readonly #logger: Logger;
   readonly #use: ((material: NetTls) => void)[] = [];
-  #current: ListenerCertificates;
-  #stamp: string;
-  /** Why the files as they are now are not used; null when they are. */
-  #trouble: string | null = null;
+  readonly #certificates: RenewedCertificates<ListenerCertificates>;
   #timer: Timer | null = null;
-  #looking: Promise<void> | null = null;
 
-  private constructor(
-    config: ListenerTlsConfig,
-    clock: Clock,
-    logger: Logger,
-    first: { current: ListenerCertificates; stamp: string },
-  ) {
-    this.#config = config;
+  private constructor(config: ListenerTlsConfig, clock: Clock, logger: Logger) {
+    this.listeners = config.listeners;
     this.#clock = clock;
-    this.#logger = logger;
-    this.#current = first.current;
-    this.#stamp = first.stamp;
-    this.#say();
-    this.#lookLater();
+    const source = {
+      whose: `of ${ofListeners(config)}`,
+      stamp: () => stampOf(config),
+      read: () => readCertificates(config),
+      use: ({ material }: ListenerCertificates) => {
+        for (const use of this.#use) use(material);
+      },
+    };
+    this.#certificates = new RenewedCertificates(source, clock, logger);
   }
 
   /** Rejects with an Error for people when the files cannot be used. */
   static async open(config: ListenerTlsConfig, clock: Clock, logger: Logger): Promise<ListenerTls> {
-    const stamp = await stampOf(config);
-    return new ListenerTls(config, clock, logger, { current: await readCertificates(config), stamp });
+    const tls = new ListenerTls(config, clock, logger);
+    await tls.look().catch((error: Error) => {
+      throw new Error(`${ofListeners(config)}: ${error.message}`, { cause: error });
+    });
+    tls.#lookLater();
+    return tls;
   }
 
   get material(): NetTls {
-    return this.#current.material;
+    return this.#certificates.current!.material;
   }
 
   get expiresMs(): number {
-    return this.#current.expiresMs;
+    return this.#certificates.current!.expiresMs;
   }
 
+  /** Why the files as they are now are not used; null when they are. */
   get trouble(): string | null {
-    return this.#trouble;
+    return this.#certificates.trouble;
+  }
+
+  get reloads(): number {
+    return this.#certificates.reloads;
   }
 
   /** Calls it with what is read later. It may throw what is wrong with that. */
@@ -77,37 +80,6 @@ export class ListenerTls {
 
   /** Reads the files if they have changed. */
   look(): Promise<void> {
-    this.#looking ??= this.#look().finally(() => {
-      this.#looking = null;
-    });
-    return this.#looking;
-  }
-
-  async #look(): Promise<void> {
-    try {
-      const stamp = await stampOf(this.#config);
-      if (stamp === this.#stamp) return;
-      const read = await readCertificates(this.#config);
-      for (const use of this.#use) use(read.material);
-      // What is written meanwhile is seen the next time.
-      if ((await stampOf(this.#config)) === stamp) this.#stamp = stamp;
-      this.#current = read;
-      this.#trouble = null;
-      this.counters.reloads++;
-      this.#say();
-    } catch (error) {
-      const { message } = error as Error;
-      if (message !== this.#trouble)
-        this.#logger.warn({ reason: message }, 'new certificates are not used; those from before hold');
-      this.#trouble = message;
-    }
-  }
-
-  #say(): void {
-    const { subject, authorities, expiresMs } = this.#current;
-    const fields = { certificate: subject, authorities, expires: new Date(expiresMs).toISOString() };
-    if (expiresMs - this.#clock.now() < SOON_MS)
-      this.#logger.warn(fields, 'a certificate of the listeners has expired, or does so soon');
-    else this.#logger.info(fields, 'certificates of the listeners are read');
+    return this.#certificates.refresh();
   }
 }

@@ -1,11 +1,15 @@
-import { X509Certificate } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
+import type { X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
 import { certificatesIn, privateKeysIn } from '../../../../util/pem.ts';
+import {
+  type PemFile,
+  parseCertificate,
+  readPemFile,
+  stampOfFiles,
+  subjectLine,
+} from '../../../../util/pem-files.ts';
+import type { ReadCertificates } from '../../../../util/renewed-certificates.ts';
 import { PREFIX, type StoresTlsSettings } from './settings.ts';
-
-/** Far more than chains and lists of CAs take. */
-const MAX_FILE_BYTES = 4 << 20;
 
 /** This end's certificate. */
 export interface OwnCertificate {
@@ -16,35 +20,30 @@ export interface OwnCertificate {
 }
 
 /** What the files held when they were read. */
-export interface Credentials {
+export interface Credentials extends ReadCertificates {
   readonly context: SecureContext;
   /** For servers, which make the context themselves. */
   readonly options: SecureContextOptions;
   /** Null when this end has none. */
   readonly certificate: OwnCertificate | null;
-  /** Subjects of the CAs, and when the first of them expires; Infinity without any. */
-  readonly authorities: readonly string[];
-  readonly authorityExpiresMs: number;
 }
 
+const keystoreFile = (file: string): PemFile => ({ file, setting: `${PREFIX}.keystore.location` });
+const truststoreFile = (file: string): PemFile => ({ file, setting: `${PREFIX}.truststore.location` });
+
 /** Changes when one of the files does; rejects when one is not there. */
-export async function stampOf({ keystore, truststore }: StoresTlsSettings): Promise<string> {
-  const files = [...keystore, ...(truststore === '' ? [] : [truststore])];
-  const stats = await Promise.all(
-    files.map((file) =>
-      stat(file).catch((error: Error) => {
-        throw new Error(`${whereOf(file, truststore)} cannot be read: ${error.message}`);
-      }),
-    ),
-  );
-  return stats.map(({ ino, size, mtimeMs, ctimeMs }) => [ino, size, mtimeMs, ctimeMs].join()).join(';');
+export function stampOf({ keystore, truststore }: StoresTlsSettings): Promise<string> {
+  return stampOfFiles([
+    ...keystore.map(keystoreFile),
+    ...(truststore === '' ? [] : [truststoreFile(truststore)]),
+  ]);
 }
 
 /** Rejects with an Error for people, which names the setting, when the files do not hold what they should. */
 export async function readCredentials(settings: StoresTlsSettings): Promise<Credentials> {
   const { keystore, truststore, keyPassword } = settings;
-  const stores = await Promise.all(keystore.map((file) => read(file, `${PREFIX}.keystore.location`)));
-  const trusted = truststore === '' ? '' : await read(truststore, `${PREFIX}.truststore.location`);
+  const stores = await Promise.all(keystore.map((file) => readPemFile(keystoreFile(file))));
+  const trusted = truststore === '' ? '' : await readPemFile(truststoreFile(truststore));
   const chain = stores.flatMap(certificatesIn);
   const keys = stores.flatMap(privateKeysIn);
   const authorities = certificatesIn(trusted);
@@ -61,21 +60,22 @@ export async function readCredentials(settings: StoresTlsSettings): Promise<Cred
     ...(chain.length > 0 && { cert: chain.join('\n'), key: keys[0]! }),
     ...(keyPassword !== '' && { passphrase: keyPassword }),
   };
-  const roots = authorities.map((text) => parsed(text, `${PREFIX}.truststore.location`));
-  const own = chain.length === 0 ? null : parsed(chain[0]!, `${PREFIX}.keystore.location`);
+  const roots = authorities.map((text) => parseCertificate(text, `${PREFIX}.truststore.location`));
+  const own = chain.length === 0 ? null : parseCertificate(chain[0]!, `${PREFIX}.keystore.location`);
   return {
     context: contextOf(options, keystore),
     options,
+    subject: own && subjectLine(own),
     certificate: own && {
-      subject: lineOf(own.subject),
+      subject: subjectLine(own),
       names: namesOf(own),
       validFromMs: Date.parse(own.validFrom),
       expiresMs: Date.parse(own.validTo),
     },
-    authorities: roots.map(({ subject }) => lineOf(subject)),
-    authorityExpiresMs: Math.min(
+    authorities: roots.map(subjectLine),
+    expiresMs: Math.min(
       Number.POSITIVE_INFINITY,
-      ...roots.map(({ validTo }) => Date.parse(validTo)),
+      ...[...roots, ...(own === null ? [] : [own])].map(({ validTo }) => Date.parse(validTo)),
     ),
   };
 }
@@ -102,24 +102,4 @@ function contextOf(options: SecureContextOptions, keystore: readonly string[]): 
         : message;
     throw new Error(`${PREFIX}.keystore.location=${keystore.join()} cannot be used: ${advice}`);
   }
-}
-
-function parsed(pem: string, setting: string): X509Certificate {
-  try {
-    return new X509Certificate(pem);
-  } catch (error) {
-    throw new Error(`${setting} holds what is no certificate: ${(error as Error).message}`);
-  }
-}
-
-const lineOf = (subject: string) => subject.split('\n').join(', ');
-
-const whereOf = (file: string, truststore: string) =>
-  `${PREFIX}.${file === truststore ? 'truststore' : 'keystore'}.location=${file}`;
-
-async function read(file: string, setting: string): Promise<string> {
-  const { size } = await stat(file);
-  if (size > MAX_FILE_BYTES)
-    throw new Error(`${setting}=${file} is ${size} bytes, too large to be certificates`);
-  return await readFile(file, 'utf8');
 }

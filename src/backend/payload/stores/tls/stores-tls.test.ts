@@ -203,7 +203,7 @@ describe('TLS between gateways and stores', () => {
       const server = await startStore(tlsOf(keystore));
       const tls = tlsOf(gatewayKeystore);
       await assert.rejects(connected(server.port, tls), reason);
-      assert.equal(tls.counters.failures, 1);
+      assert.equal(tls.failures, 1);
     }
     const misnamed = await startStore(tlsOf(cases[2]![0]));
     await connected(misnamed.port, tlsOf(gatewayKeystore, { allowedNames: ['a store'] }));
@@ -228,7 +228,7 @@ describe('TLS between gateways and stores', () => {
     await assert.rejects(connected(server.port, gateway), /has expired/);
     writeKeystore(keystore, authority, STORE);
     await connected(server.port, gateway);
-    assert.equal(tls.counters.reloads, 1);
+    assert.equal(tls.reloads, 1);
     assert.ok(tls.expiresMs > Date.now() + 80 * DAY_MS);
     // The key of another certificate: half of what is to come.
     writeFileSync(keystore, issue(authority, STORE).pem + issue(authority, STORE).keyPem);
@@ -237,7 +237,7 @@ describe('TLS between gateways and stores', () => {
     writeKeystore(keystore, authority, STORE);
     await connected(server.port, gateway);
     assert.equal(tls.trouble, null);
-    assert.equal(tls.counters.reloads, 2);
+    assert.equal(tls.reloads, 2);
   });
 
   it('says what to set where only one end speaks TLS', async () => {

@@ -8,16 +8,15 @@ import {
   type Server,
   type TLSSocket,
 } from 'node:tls';
+import { systemClock } from '../../../../util/clock.ts';
 import type { Logger } from '../../../../util/logger.ts';
+import { RenewedCertificates } from '../../../../util/renewed-certificates.ts';
 import { type Credentials, namesOf, type OwnCertificate, readCredentials, stampOf } from './credentials.ts';
 import { explainCertificate, explainHandshake } from './explain.ts';
 import { PREFIX, type StoresTlsSettings } from './settings.ts';
 
 /** Where errors of TCP come from. */
 const CONNECTING = new Set(['connect', 'getaddrinfo']);
-const DAY_MS = 86_400_000;
-/** Certificates that end so soon are warned of. */
-export const SOON_MS = 14 * DAY_MS;
 
 export interface AcceptEvents {
   /** The gateway has shown what it was asked for. */
@@ -28,79 +27,58 @@ export interface AcceptEvents {
 
 /**
  * TLS between gateways and stores, either end: with certificates from files, which are read again when they have changed, for the connections that
- * come then. While files are not whole what was read before holds.
+ * come then.
  */
 export class StoresTls {
   readonly settings: StoresTlsSettings;
-  readonly counters = { failures: 0, reloads: 0 };
-  readonly #logger: Logger;
-  #credentials: Credentials | null = null;
-  #stamp = '';
-  /** Why the files as they are now are not used; null when they are. */
-  #trouble: string | null = null;
-  #refreshing: Promise<void> | null = null;
+  readonly #certificates: RenewedCertificates<Credentials>;
   readonly #servers = new Set<Server>();
+  #failures = 0;
 
   constructor(settings: StoresTlsSettings, logger: Logger) {
     this.settings = settings;
-    this.#logger = logger;
+    const source = {
+      whose: 'for stores',
+      stamp: () => stampOf(settings),
+      read: () => readCredentials(settings),
+      use: ({ options }: Credentials) => {
+        for (const server of this.#servers) server.setSecureContext(options);
+      },
+    };
+    this.#certificates = new RenewedCertificates(source, systemClock, logger);
   }
 
   /** Null before `refresh`, and when this end has none. */
   get certificate(): OwnCertificate | null {
-    return this.#credentials?.certificate ?? null;
+    return this.#certificates.current?.certificate ?? null;
   }
 
   get authorities(): readonly string[] {
-    return this.#credentials?.authorities ?? [];
+    return this.#certificates.current?.authorities ?? [];
   }
 
   /** When the first of this end's certificate and the CAs' expires. */
   get expiresMs(): number {
-    const { certificate = null, authorityExpiresMs = Number.POSITIVE_INFINITY } = this.#credentials ?? {};
-    return Math.min(certificate?.expiresMs ?? Number.POSITIVE_INFINITY, authorityExpiresMs);
+    return this.#certificates.current?.expiresMs ?? Number.POSITIVE_INFINITY;
   }
 
+  /** Why the files as they are now are not used; null when they are. */
   get trouble(): string | null {
-    return this.#trouble;
+    return this.#certificates.trouble;
+  }
+
+  get reloads(): number {
+    return this.#certificates.reloads;
+  }
+
+  /** Connections that failed in TLS. */
+  get failures(): number {
+    return this.#failures;
   }
 
   /** Reads the files if they have changed. Rejects with an Error for people when they cannot be used, and none could before. */
   refresh(): Promise<void> {
-    this.#refreshing ??= this.#refresh().finally(() => {
-      this.#refreshing = null;
-    });
-    return this.#refreshing;
-  }
-
-  async #refresh(): Promise<void> {
-    try {
-      const stamp = await stampOf(this.settings);
-      if (stamp === this.#stamp) return;
-      const read = await readCredentials(this.settings);
-      // What is written meanwhile is seen the next time.
-      if ((await stampOf(this.settings)) === stamp) this.#stamp = stamp;
-      this.#take(read);
-    } catch (error) {
-      const { message } = error as Error;
-      if (this.#credentials === null) throw error;
-      if (message !== this.#trouble)
-        this.#logger.warn({ reason: message }, 'new certificates are not used; those from before hold');
-      this.#trouble = message;
-    }
-  }
-
-  #take(read: Credentials): void {
-    if (this.#credentials !== null) this.counters.reloads++;
-    this.#credentials = read;
-    this.#trouble = null;
-    for (const server of this.#servers) server.setSecureContext(read.options);
-    const { certificate, authorities } = read;
-    const expires = Number.isFinite(this.expiresMs) ? new Date(this.expiresMs).toISOString() : 'never';
-    const fields = { certificate: certificate?.subject ?? null, authorities, expires };
-    if (this.expiresMs - Date.now() < SOON_MS)
-      this.#logger.warn(fields, 'a certificate for stores has expired, or does so soon');
-    else this.#logger.info(fields, 'certificates for stores are read');
+    return this.#certificates.refresh();
   }
 
   /** A gateway's connection to a store, which it looks at when it is there ('secureConnect'); `refresh` before. */
@@ -108,7 +86,7 @@ export class StoresTls {
     return connect({
       host,
       port,
-      secureContext: this.#credentials!.context,
+      secureContext: this.#certificates.current!.context,
       ...(isIP(host) === 0 && { servername: host }),
       minVersion: 'TLSv1.3',
       rejectUnauthorized: true,
@@ -120,7 +98,7 @@ export class StoresTls {
   explain(error: NodeJS.ErrnoException): Error {
     // Without a connection there was no TLS that could fail.
     if (CONNECTING.has(error.syscall ?? '')) return error;
-    this.counters.failures++;
+    this.#failures++;
     return new Error(explainHandshake(error, 'store'));
   }
 
@@ -141,7 +119,7 @@ export class StoresTls {
   /** What a store does with connections; `refresh` before. `greetingMs`: how long TLS may take to begin. */
   acceptor(greetingMs: number, events: AcceptEvents): (socket: Socket) => void {
     const server = createServer({
-      ...this.#credentials!.options,
+      ...this.#certificates.current!.options,
       requestCert: this.settings.clientAuth !== 'none',
       // So that the gateway can be told what is wrong with it.
       rejectUnauthorized: false,
@@ -153,11 +131,11 @@ export class StoresTls {
     server.on('secureConnection', (socket) => {
       const objection = this.#objectionToGateway(socket);
       if (objection === null) return events.secured(socket);
-      this.counters.failures++;
+      this.#failures++;
       events.refused(objection, socket);
     });
     server.on('tlsClientError', (error: NodeJS.ErrnoException) => {
-      this.counters.failures++;
+      this.#failures++;
       events.refused(explainHandshake(error, 'gateway'), null);
     });
     return (socket) => {
