@@ -24,6 +24,7 @@ import { systemClock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
 import { fabricSettings } from './fabric-settings.ts';
 import { type HttpServer, startHttpServer } from './http/http-server.ts';
+import { tierHealth } from './http/tier-health.ts';
 import { arenaBytes } from './memory.ts';
 import { exportFabric } from './metrics/fabric-metrics.ts';
 import { exportTo } from './metrics/gateway-metrics.ts';
@@ -167,7 +168,7 @@ export class StoreProcess {
       metrics: this.#registry,
       readiness: () => {
         const reasons = this.#troubles();
-        return { ready: reasons.length === 0, reasons };
+        return { ready: reasons.length === 0, reasons, ...tierHealth(this.#directory?.tiers) };
       },
       version,
     });
@@ -190,7 +191,7 @@ export class StoreProcess {
       async () => {
         if (this.#addressFile !== null) await removeFile(this.#addressFile);
       },
-      () => this.#directory?.endMoves(),
+      () => (this.#server === null ? undefined : this.#directory?.endMoves()),
       () => this.#server?.stop(),
       () => this.#directory?.close(),
       () => this.#store?.shutdown(),

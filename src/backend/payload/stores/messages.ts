@@ -169,6 +169,8 @@ const status = z.object({
   nowMs: z.number(),
   /** Why it takes nothing new, for people; empty or not there while it does. `freeBytes` is 0 then. */
   trouble: text.optional(),
+  /** Which directories of its tiers are out of use, for people: what is there may be unavailable. Not there while none is. */
+  outage: text.optional(),
 });
 export type StoreStatus = z.output<typeof status>;
 

@@ -161,7 +161,8 @@ export class StoreServer {
     const { directory, clock } = this.#options;
     const { capacityBytes, freeBytes, usedBytes, files, draining } = directory;
     const { trouble } = directory;
-    const status = { capacityBytes, freeBytes, usedBytes, files, draining, nowMs: clock.now() };
+    const outage = directory.tiers.outage?.slice(0, MAX_TROUBLE);
+    const status = { capacityBytes, freeBytes, usedBytes, files, draining, nowMs: clock.now(), outage };
     return trouble === '' ? status : { ...status, freeBytes: 0, trouble: trouble.slice(0, MAX_TROUBLE) };
   }
 
