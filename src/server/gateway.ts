@@ -20,6 +20,7 @@ import { fabricSettings } from './fabric-settings.ts';
 import { apiVersionsHandler } from './handlers/18-api-versions.ts';
 import { brokerHandlers, directHandlers } from './handlers/index.ts';
 import { type HttpServer, startHttpServer } from './http/http-server.ts';
+import { tierHealth } from './http/tier-health.ts';
 import { arenaBytes, maxRequestBytes } from './memory.ts';
 import { brokerMetrics } from './metrics/broker-metrics.ts';
 import { exportClientMetrics } from './metrics/client-metrics.ts';
@@ -124,6 +125,7 @@ export class Gateway {
         ready: this.#state === 'ready',
         reasons: this.#state === 'ready' ? [] : [this.#state],
         stores: this.#broker?.stores.peers.map(({ address, circuit }) => ({ address, circuit })) ?? [],
+        ...tierHealth(this.#broker?.tiers),
       }),
       version,
     });

@@ -8,6 +8,7 @@ import { StoreDirectory } from '../backend/payload/stores/process/store-director
 import { StoreServer } from '../backend/payload/stores/process/store-server.ts';
 import type { StoresSecurity } from '../backend/payload/stores/tls/stores-tls.ts';
 import { removeAbandonedMemory, writeAcknowledgedOf } from '../broker/acknowledged-memory.ts';
+import { prepareTiers } from '../broker/storage/preparation.ts';
 import type { HttpAddress, KafabricConfig } from '../config/index.ts';
 import { isLoopbackHost } from '../config/listeners.ts';
 import {
@@ -23,11 +24,14 @@ import { systemClock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
 import { fabricSettings } from './fabric-settings.ts';
 import { type HttpServer, startHttpServer } from './http/http-server.ts';
+import { tierHealth } from './http/tier-health.ts';
 import { arenaBytes } from './memory.ts';
 import { exportFabric } from './metrics/fabric-metrics.ts';
 import { exportTo } from './metrics/gateway-metrics.ts';
 import { storeMetrics, storesTlsMetrics } from './metrics/store-metrics.ts';
+import { tierMetrics } from './metrics/tier-metrics.ts';
 import { ofStore, storesSecurity } from './store-settings.ts';
+import { assertStoreTiers, openStoreTiers, storeCopyThreads, storePath } from './store-tiers.ts';
 import { version } from './version.ts';
 
 /** `kafabric store`: the payload tier alone, for gateways. */
@@ -59,6 +63,7 @@ export class StoreProcess {
 
   async #start(config: KafabricConfig): Promise<void> {
     const security = ofStore(storesSecurity(config, this.#log));
+    assertStoreTiers(config);
     // What cannot be used is said before anything else is begun.
     await security.tls?.refresh();
     const at = storePath(config);
@@ -75,6 +80,8 @@ export class StoreProcess {
     this.#log.info({ bytes: arenaStats().capacityBytes, shared }, 'arena');
     if (!shared) this.#log.warn({ reason }, 'log.ack=memory is off: every answer waits for the disk');
     const server = await this.#serve(config, directory, security);
+    directory.tiers.start();
+    exportTo(this.#registry, tierMetrics(directory.tiers));
     exportTo(this.#registry, storeMetrics(server, directory, store));
     exportTo(this.#registry, storesTlsMetrics('kafabric_store', security.tls));
     exportFabric(this.#registry, () => server.transfers());
@@ -93,13 +100,16 @@ export class StoreProcess {
       threads: config.get('num.io.threads'),
       direct: config.get('log.direct.io.enable'),
       maxQueuedBytes: arenaBytes(config),
+      copyThreads: storeCopyThreads(config),
     });
     this.#store = store;
     const directory = await StoreDirectory.open(at, store, () => writeAcknowledgedOf(memoryName, this.#log), {
       clock: systemClock,
       logger: this.#log,
+      openTiers: (id, isGateway) => openStoreTiers({ config, store, logger: this.#log }, id, isGateway),
     });
     this.#directory = directory;
+    await prepareTiers(store, directory.tiers, config, this.#log);
     if (config.get('log.direct.io.enable')) await store.recycleIn(at, config.get('log.recycle.bytes'));
     return { store, directory };
   }
@@ -158,7 +168,7 @@ export class StoreProcess {
       metrics: this.#registry,
       readiness: () => {
         const reasons = this.#troubles();
-        return { ready: reasons.length === 0, reasons };
+        return { ready: reasons.length === 0, reasons, ...tierHealth(this.#directory?.tiers) };
       },
       version,
     });
@@ -166,8 +176,8 @@ export class StoreProcess {
 
   #troubles(): string[] {
     if (this.#state !== 'ready') return [this.#state];
-    const { state, trouble } = this.#directory!.disk;
-    return state === 'failed' ? [trouble] : [];
+    const { hasFailed, trouble } = this.#directory!;
+    return hasFailed ? [trouble] : [];
   }
 
   /**
@@ -181,6 +191,7 @@ export class StoreProcess {
       async () => {
         if (this.#addressFile !== null) await removeFile(this.#addressFile);
       },
+      () => (this.#server === null ? undefined : this.#directory?.endMoves()),
       () => this.#server?.stop(),
       () => this.#directory?.close(),
       () => this.#store?.shutdown(),
@@ -203,15 +214,6 @@ export class StoreProcess {
     }
     if (failures.length > 0) throw failures[0];
   }
-}
-
-/** Absolute path of `payload.store.dir`. */
-function storePath(config: KafabricConfig): string {
-  const configured = config.get('payload.store.dir');
-  const { defaultDataDirectory } = config.resolved;
-  return path.resolve(
-    configured === '' ? path.join(path.dirname(defaultDataDirectory), 'kafabric-store') : configured,
-  );
 }
 
 /** Names the shared memory of whoever uses this directory, one at a time. */

@@ -80,7 +80,8 @@ export function absentPlace(path: string, outage: string): PayloadPlace {
   return Object.assign(homePlace(path, Promise.resolve()), { outage });
 }
 
-function homePlace(path: string, ready: Promise<unknown>): PayloadPlace {
+/** A file that nobody counts, and that does not move. */
+export function homePlace(path: string, ready: Promise<unknown>): PayloadPlace {
   const place = {
     path,
     ready,

@@ -2,7 +2,8 @@ import type { LogManager } from '../../backend/log/log-manager.ts';
 import { PayloadStores } from '../../backend/payload/stores/payload-stores.ts';
 import type { CopySource } from '../../backend/payload/stores/segment-copies.ts';
 import { Bucket } from '../../backend/payload/tiers/s3/bucket.ts';
-import { TieredStorage } from '../../backend/payload/tiers/tiered-storage.ts';
+import { TieredStorage, type TieredStorageOptions } from '../../backend/payload/tiers/tiered-storage.ts';
+import type { KafabricConfig } from '../../config/index.ts';
 import type { Store } from '../../native/store.ts';
 import { isBusy } from '../log-dir-moves.ts';
 import type { ClusterMetadata } from '../metadata/cluster-metadata.ts';
@@ -26,26 +27,38 @@ export async function openTiers(parts: {
     files: store,
     clock,
     logger,
-    settings: () => ({
-      threshold: metadata.config.get('storage.migrate.threshold'),
-      bytesPerSecond: metadata.config.get('storage.migrate.bytes.per.second'),
-      tierBytesPerSecond: (tier) => {
-        const ordinal = tiers[tier]?.ordinal;
-        if (ordinal === undefined) return -1; // a partition's own directory
-        return metadata.config.get(`storage.tiers.${ordinal}.migrate.bytes.per.second`);
-      },
-    }),
+    ...movingAsConfigured(config, () => metadata.config, store),
     scrub: () => ({
       bytesPerSecond: metadata.config.get('storage.s3.scrub.bytes.per.second'),
       intervalMs: metadata.config.get('storage.s3.scrub.interval.ms'),
     }),
+  });
+}
+
+/** How payload moves between tiers. `now`: the settings of the moment. */
+export function movingAsConfigured(
+  config: KafabricConfig,
+  now: () => KafabricConfig,
+  store: Store,
+): Pick<TieredStorageOptions, 'settings' | 'memory' | 'threads' | 'isBusy'> {
+  const { tiers } = config.resolved;
+  return {
+    settings: () => ({
+      threshold: now().get('storage.migrate.threshold'),
+      bytesPerSecond: now().get('storage.migrate.bytes.per.second'),
+      tierBytesPerSecond: (tier) => {
+        const ordinal = tiers[tier]?.ordinal;
+        if (ordinal === undefined) return -1; // a directory of a partition, or of the store
+        return now().get(`storage.tiers.${ordinal}.migrate.bytes.per.second`);
+      },
+    }),
     memory: () => ({
-      mayLose: metadata.config.get('log.durability') === 'os',
-      maxAgeMs: metadata.config.get('storage.memory.max.age.ms'),
+      mayLose: now().get('log.durability') === 'os',
+      maxAgeMs: now().get('storage.memory.max.age.ms'),
     }),
     threads: config.get('storage.migrate.threads'),
     isBusy: () => isBusy(store),
-  });
+  };
 }
 
 const NO_ACCESS: NonNullable<StorageOptions['storeAccess']> = {
@@ -65,6 +78,7 @@ export function openStores(
     zone: config.get('broker.rack') ?? '',
     requestTimeoutMs: config.get('payload.stores.request.timeout.ms'),
     copySource: config.get('payload.stores.copy.source') as CopySource,
+    mayLose: () => metadata.config.get('log.durability') === 'os',
     lostAfterMs: config.get('payload.stores.lost.after.ms'),
     orphanGraceMs: config.get('payload.stores.orphan.grace.ms'),
     givenUp: config.get('payload.stores.given.up'),

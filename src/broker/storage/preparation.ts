@@ -1,8 +1,13 @@
 import { join } from 'node:path';
+import type { TieredStorage } from '../../backend/payload/tiers/tiered-storage.ts';
 import type { KafabricConfig } from '../../config/index.ts';
+import type { Store } from '../../native/store.ts';
 import type { Logger } from '../../util/logger.ts';
 import { prepareMemoryTiers } from '../memory-pools.ts';
 import type { Storage } from './storage.ts';
+
+/** Space of removed segments that a tier's path keeps is this part of it at most: its room is counted without it. */
+const RECYCLED_TIER_SHARE = 20;
 
 /** What only a broker that will write does: it takes space ahead, and says what its directories cannot do. */
 export async function prepareToWrite(
@@ -12,7 +17,22 @@ export async function prepareToWrite(
 ): Promise<void> {
   const { store, tiers } = storage;
   await reportBufferedDirectories(storage, config, logger);
+  await prepareTiers(store, tiers, config, logger);
   await keepRemovedSpace(storage, config);
+}
+
+/** Takes space ahead in tiers. Before any file there is opened to be written. */
+export async function prepareTiers(
+  store: Store,
+  tiers: TieredStorage,
+  config: KafabricConfig,
+  logger: Logger,
+): Promise<void> {
+  const bytes = config.get('log.direct.io.enable') ? config.get('log.recycle.bytes') : 0;
+  // Not in paths with a size of their own, of which that would be a part.
+  for (const { error, path, isLimited, capacityBytes } of tiers.paths)
+    if (error === null && !isLimited)
+      await store.recycleIn(path, Math.min(bytes, Math.floor(capacityBytes / RECYCLED_TIER_SHARE)));
   await prepareMemoryTiers(store, tiers, config, logger);
 }
 
@@ -32,15 +52,9 @@ async function reportBufferedDirectories(
   }
 }
 
-/** Space of removed segments that a tier's path keeps is this part of it at most: its room is counted without it. */
-const RECYCLED_TIER_SHARE = 20;
-
-/** New segments begin with space of removed ones; not in paths with a size of their own, of which that would be a part. */
-async function keepRemovedSpace({ store, logs, tiers }: Storage, config: KafabricConfig): Promise<void> {
+/** New segments begin with space of removed ones. */
+async function keepRemovedSpace({ store, logs }: Storage, config: KafabricConfig): Promise<void> {
   const bytes = config.get('log.direct.io.enable') ? config.get('log.recycle.bytes') : 0;
-  for (const { error, path, isLimited, capacityBytes } of tiers.paths)
-    if (error === null && !isLimited)
-      await store.recycleIn(path, Math.min(bytes, Math.floor(capacityBytes / RECYCLED_TIER_SHARE)));
   const prepare = {
     bytes: config.get('log.recycle.prepare.bytes'),
     fileBytes: Math.min(config.get('log.segment.bytes'), config.get('payload.segment.bytes')),

@@ -109,6 +109,30 @@ describe('kafabric doctor', () => {
     assert.deepEqual(await checkTiers(config()), []);
   });
 
+  it('tells which tiers a store cannot have', async () => {
+    const tiers = (...more: string[]) =>
+      config(
+        `log.dirs=${join(directory, 'logs')}`,
+        'log.channel.type=tiered',
+        'storage.tiers.types=NVME,HDD',
+        `storage.tiers.first.paths=${join(directory, 'fast')}`,
+        `storage.tiers.second.paths=${join(directory, 'slow')}`,
+        ...more,
+      );
+    const stored = (name: string) => `payload.store.dir=${join(directory, name)}`;
+    assert.deepEqual(await checkTiers(tiers(stored('store'))), []);
+    const within = problems(await checkTiers(tiers(stored('fast/store'))));
+    assert.match(within.join(), /storage\.tiers\.first\.paths: .*\/fast and payload\.store\.dir=/);
+    const bucket = tiers(
+      stored('store'),
+      'storage.tiers.types=NVME,S3',
+      'storage.tiers.second.paths=',
+      'storage.s3.bucket=payload',
+      `storage.s3.cache.dir=${join(directory, 'cache')}`,
+    );
+    assert.match(problems(await checkTiers(bucket)).join(), /a payload store cannot have the tier S3/);
+  });
+
   it('finds an arena that the machine cannot hold', async () => {
     const findings = problems(await checkMachine(config(`arena.bytes=${2 ** 50}`)));
     assert.equal(findings.length, 2);

@@ -202,7 +202,7 @@ async function examine(
 ): Promise<Finding[]> {
   const { store, provider, domain } = connection;
   const { roundTripMs, skewMs } = await roundTrips(connection);
-  const { freeBytes, draining, trouble } = connection.status;
+  const { freeBytes, draining, trouble, outage } = connection.status;
   const where = `${provider}${domain === '' ? '' : ` on ${domain}`}${encrypted ? encryption(provider) : ''}`;
   const zone = store.zone === '' ? '' : `, zone ${store.zone}`;
   const rates = measure && trouble === undefined ? `, ${await transferRates(connection)}` : '';
@@ -215,6 +215,8 @@ async function examine(
         'see to its disk; it tries again by itself',
       ),
     ];
+  if (outage !== undefined)
+    return [problem('stores', `${text}; ${outage}`, 'mend the directory, and start the store again')];
   const first = draining
     ? note('stores', text, 'it is being drained, and gets nothing new')
     : ok('stores', text);

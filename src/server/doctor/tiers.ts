@@ -2,6 +2,7 @@ import { statfs } from 'node:fs/promises';
 import { assertInMemory, memoryForTiers } from '../../backend/payload/tiers/machine-memory.ts';
 import { type KafabricConfig, type TierPathConfig, tierKind } from '../../config/index.ts';
 import { Store } from '../../native/store.ts';
+import { assertStoreTiers } from '../store-tiers.ts';
 import { nearestPath } from './disks.ts';
 import { binaryBytes, type Finding, note, ok, problem } from './finding.ts';
 
@@ -10,9 +11,20 @@ export async function checkTiers(config: KafabricConfig): Promise<Finding[]> {
   if (config.resolved.tiers.length === 0) return [];
   const store = new Store({ threads: 1 });
   try {
-    return await check(store, config);
+    return [...checkStoreTiers(config), ...(await check(store, config))];
   } finally {
     await store.shutdown();
+  }
+}
+
+/** What a payload store with this configuration could not have. */
+function checkStoreTiers(config: KafabricConfig): Finding[] {
+  if (config.get('payload.store.dir') === '') return [];
+  try {
+    assertStoreTiers(config);
+    return [];
+  } catch (error) {
+    return [problem('disk', (error as Error).message, 'the store would not start; see docs/stores.md')];
   }
 }
 

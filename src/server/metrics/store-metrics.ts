@@ -21,8 +21,12 @@ export function storeMetrics(server: StoreServer, directory: StoreDirectory, sto
   });
   const { counters } = server;
   return [
-    gauge('capacity_bytes', 'Size of the file system of the store.', () => directory.capacityBytes),
-    gauge('free_bytes', 'Free space there.', () => directory.freeBytes),
+    gauge(
+      'capacity_bytes',
+      'Size of the file system of the store, or what its tiers may hold.',
+      () => directory.capacityBytes,
+    ),
+    gauge('free_bytes', 'Room there.', () => directory.freeBytes),
     gauge('used_bytes', 'Payload in the store.', () => directory.usedBytes),
     gauge('files', 'Copies of segments in the store.', () => directory.files),
     gauge('draining', '1 while the store is being emptied.', () => Number(directory.draining)),

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 /** The version of what follows; ends with different ones do not talk. */
-export const STORE_VERSION = 4;
+export const STORE_VERSION = 5;
 
 /** Of a frame of the control connection; what comes before authentication is small. */
 export const MAX_FRAME_BYTES = 1 << 20;
@@ -82,7 +82,16 @@ export const operation = z.discriminatedUnion('op', [
   z.object({ op: z.literal('status') }),
   z.object({ op: z.literal('drain'), on: z.boolean() }),
   z.object({ op: z.literal('list'), after: z.union([z.literal(''), file]) }),
-  z.object({ op: z.literal('create'), file }),
+  /**
+   * `segmentBytes`: what it may grow to, where that is known. `mayLose`: nobody was promised that it outlasts a restart of the machine; otherwise it
+   * does.
+   */
+  z.object({
+    op: z.literal('create'),
+    file,
+    segmentBytes: bytes.optional(),
+    mayLose: z.boolean().optional(),
+  }),
   /** From now on appends may be passed on to that store. */
   z.object({ op: z.literal('relay'), store: identifier, address: z.string().max(MAX_HOST) }),
   /**
@@ -160,6 +169,8 @@ const status = z.object({
   nowMs: z.number(),
   /** Why it takes nothing new, for people; empty or not there while it does. `freeBytes` is 0 then. */
   trouble: text.optional(),
+  /** Which directories of its tiers are out of use, for people: what is there may be unavailable. Not there while none is. */
+  outage: text.optional(),
 });
 export type StoreStatus = z.output<typeof status>;
 
@@ -214,6 +225,8 @@ export const fromStore = z.discriminatedUnion('type', [
   z.object({ type: z.literal('done'), id, result: z.unknown() }),
   z.object({ type: z.literal('failed'), id, code: z.string().max(40), message: text }),
   z.object({ type: z.literal('status'), status }),
+  /** The gateway is to end the segment: the file is to be moved, or there is no room for more of it where it is. */
+  z.object({ type: z.literal('end'), file }),
 ]);
 
 export type ToStore = z.output<typeof toStore>;

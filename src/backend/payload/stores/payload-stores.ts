@@ -25,6 +25,8 @@ const COMPLETE_MS = 30_000;
 
 export interface PayloadStoresOptions extends StorePeersOptions {
   readonly copySource?: CopySource;
+  /** Asked for each new segment: nobody is promised that it outlasts restarts of the machines of all its stores. Not so by default. */
+  readonly mayLose?: () => boolean;
   /** A store that is away for so long is taken for lost: its copies are made anew elsewhere. */
   readonly lostAfterMs: number;
   /** Files of nobody are removed from stores when they have been seen as that for so long. */
@@ -73,6 +75,7 @@ export class PayloadStores implements SegmentStores {
         this.#completeAll();
         this.repairs.lookAtAll();
       },
+      endWanted: (peer, file) => this.#endWanted(peer, file),
       looked: () => this.#completeNowAndThen(),
     });
     this.scrubber = new Scrubber({
@@ -186,7 +189,7 @@ export class PayloadStores implements SegmentStores {
   }
 
   /** Where a new segment goes. Throws NOT_ENOUGH_REPLICAS. */
-  place(places: StorePlaces, segment: number): ReplicatedSegment {
+  place(places: StorePlaces, segment: number, segmentBytes: number): ReplicatedSegment {
     const incarnation = newIncarnation(places.directoryId);
     const name = { partition: places.name, segment, incarnation };
     const candidates = this.#peers.takingNew();
@@ -195,7 +198,7 @@ export class PayloadStores implements SegmentStores {
       throw notEnough(candidates.length, Math.max(1, minInsync), this.#peers.troubles);
     const chosen = chooseStores(placementName(name), candidates, replicas);
     const { directory, directoryId } = places;
-    const plan = { name, directory, directoryId, replicas, minInsync };
+    const plan = { name, directory, directoryId, replicas, minInsync, segmentBytes };
     const made = places.makeDirectory();
     const copies = chosen.map(({ id }) => ({ store: id, doubtful: false, incarnation }));
     return this.#add(places, new ReplicatedSegment(plan, copies, made, this));
@@ -264,6 +267,10 @@ export class PayloadStores implements SegmentStores {
     return this.#peers.find(store);
   }
 
+  get mayLose(): boolean {
+    return this.#options.mayLose?.() ?? false;
+  }
+
   /** See `StorePeers`. */
   seenAtMs(store: string): number {
     return this.#peers.seenAtMs(store);
@@ -326,6 +333,14 @@ export class PayloadStores implements SegmentStores {
     this.#completeAll();
     this.repairs.lookAtAll();
     void this.repairs.compare(peer);
+  }
+
+  /** A store wants to move a copy of what is still being written. */
+  #endWanted({ id }: StorePeer, file: string): void {
+    const name = parseStoredName(file);
+    const places = name === null ? undefined : this.#places.get(name.partition);
+    const segment = places?.segments.get(name!.segment);
+    if (segment?.isComplete === false && segment.hasCopy(id!, file)) places!.owner?.complete(name!.segment);
   }
 
   #completeNowAndThen(): void {

@@ -37,6 +37,8 @@ export interface SegmentPlan {
   readonly minInsync: number;
   /** The id of the partition's log directory. */
   readonly directoryId: string;
+  /** What a new one may grow to. */
+  readonly segmentBytes?: number;
 }
 
 /**
@@ -58,6 +60,7 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
   replicas: number;
   minInsync: number;
   readonly #stores: SegmentStores;
+  readonly #segmentBytes: number | undefined;
   #directory: string;
   #directoryId: string;
   #copies: Copy[];
@@ -89,6 +92,7 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
     this.path = `${STORES_PREFIX}${this.file}`;
     this.replicas = plan.replicas;
     this.minInsync = plan.minInsync;
+    this.#segmentBytes = plan.segmentBytes;
     this.#directory = plan.directory;
     this.#directoryId = plan.directoryId;
     this.#stores = stores;
@@ -159,7 +163,8 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
   /** Makes it at its stores. */
   async create(): Promise<void> {
     await this.ready;
-    await this.#atCopies(({ peer, copy: { file } }) => peer.request({ op: 'create', file }));
+    const wanted = { segmentBytes: this.#segmentBytes, mayLose: this.#stores.mayLose };
+    await this.#atCopies(({ peer, copy: { file } }) => peer.request({ op: 'create', file, ...wanted }));
     if (this.#stores.copySource === 'store')
       this.#relay = await SegmentRelay.open(this.#copies, this.#stores);
   }

@@ -114,7 +114,7 @@ export class SegmentCopier {
     const { bytes } = segment;
     try {
       const holes = await segment.holes();
-      await peer.request({ op: 'create', file });
+      await peer.request({ op: 'create', file, segmentBytes: bytes });
       for (const step of stepsOf(parts, holes.ranges)) {
         if (!step.isHole) await this.#pace(step.length);
         if (!this.#stores.has(segment)) throw new StoreError('ECANCELED', `${segment.file} is gone`);

@@ -16,6 +16,8 @@ export interface SegmentStores {
   /** Who gives an extent to the second store and the others: this gateway, or the first store. */
   readonly copySource: CopySource;
   readonly requestTimeoutMs: number;
+  /** New segments need not outlast restarts of the machines of all their stores. */
+  readonly mayLose: boolean;
   /** The store, while it is in. */
   peer(store: string): StorePeer | null;
   /** Stores that could take a copy, of those that have none. */

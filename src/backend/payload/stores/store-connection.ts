@@ -85,6 +85,7 @@ export class StoreConnection {
   #peerHost = '';
   #ended: string | null = null;
   #statusReceived: (status: StoreStatus) => void = () => {};
+  #endWanted: (file: string) => void = () => {};
   /** Resolves when nothing of it is left. */
   #closed: Promise<void> | null = null;
 
@@ -179,6 +180,11 @@ export class StoreConnection {
 
   onStatus(listener: (status: StoreStatus) => void): void {
     this.#statusReceived = listener;
+  }
+
+  /** The store wants a file to be completed soon. */
+  onEndWanted(listener: (file: string) => void): void {
+    this.#endWanted = listener;
   }
 
   /** What opens the arena for this store; part of orders to move payload. */
@@ -293,6 +299,9 @@ export class StoreConnection {
         case 'status':
           this.status = message.status;
           this.#statusReceived(message.status);
+          break;
+        case 'end':
+          this.#endWanted(message.file);
           break;
         default:
           this.#answered(message.id, message);

@@ -28,6 +28,8 @@ export interface PeerEvents {
   rival(peer: StorePeer, id: string): StorePeer | null;
   /** It has begun to be emptied, or stopped to be. */
   drainingChanged(peer: StorePeer): void;
+  /** It wants a file to be completed soon. */
+  endWanted(peer: StorePeer, file: string): void;
 }
 
 export interface PeerCounters {
@@ -250,6 +252,7 @@ export class StorePeer {
     this.#logger.info(fields, 'payload store is in');
     connection.onEnd((reason) => this.#lost(connection, reason));
     connection.onStatus((now) => this.#told(now));
+    connection.onEndWanted((file) => this.#events.endWanted(this, file));
     this.#draining = status.draining;
     this.#events.up(this);
   }

@@ -30,6 +30,7 @@ export interface StorePeersEvents {
   up(peer: StorePeer): void;
   down(peer: StorePeer): void;
   drainingChanged(): void;
+  endWanted(peer: StorePeer, file: string): void;
   /** From time to time, when it was looked for new addresses. */
   looked(): void;
 }
@@ -95,11 +96,12 @@ export class StorePeers {
   async #discover(): Promise<void> {
     const { stores, logger, tls } = this.#options;
     await tls?.refresh();
-    const { up, down, drainingChanged } = this.#events;
+    const { up, down, drainingChanged, endWanted } = this.#events;
     for (const address of await addressesOf(stores, logger)) {
       if (this.all.some((peer) => peer.address === address)) continue;
       const rival = (store: StorePeer, id: string) => this.#rivalOf(store, id);
-      const peer = new StorePeer(address, this.#peerOptions!, { up, down, rival, drainingChanged }, logger);
+      const events = { up, down, rival, drainingChanged, endWanted };
+      const peer = new StorePeer(address, this.#peerOptions!, events, logger);
       this.all.push(peer);
       peer.start();
     }

@@ -110,7 +110,7 @@ export class StorePlaces implements PayloadPlaces {
   }
 
   place(segmentId: number, bytes: number, segmentBytes: number): PayloadPlace {
-    if (this.#stores.areConfigured) return this.#stores.place(this, segmentId);
+    if (this.#stores.areConfigured) return this.#stores.place(this, segmentId, segmentBytes);
     this.#stores.assertOneIsEnough(this.minInsync);
     return this.#home.place(segmentId, bytes, segmentBytes);
   }

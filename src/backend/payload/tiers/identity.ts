@@ -11,7 +11,7 @@ import { replaceFile } from '../small-files.ts';
 
 /** Says whose a directory of a tier is, as meta.properties does for a log directory. */
 export const TIER_PROPERTIES = 'tier.properties';
-/** In each log directory: which directories of tiers hold, or have held, payload of its partitions. */
+/** In each log directory, and in a store's: which directories of tiers hold, or have held, payload of it. */
 export const KNOWN_PATHS = 'payload-tiers.json';
 
 /** What may lie in a directory that is not used yet. */
@@ -23,10 +23,19 @@ export interface KnownPath {
   readonly id: string;
 }
 
-/** Whose the directories are. */
+/** Whose the directories are: a gateway's, or a payload store's. */
 export interface TierOwner {
+  /** Of a store, its id. */
   readonly clusterId: string;
+  /** Of a store, `STORE_NODE`. */
   readonly nodeId: number;
+}
+
+/** Stands for a payload store, where gateways have the id of their node. */
+export const STORE_NODE = -1;
+
+function nameOf({ clusterId, nodeId }: TierOwner): string {
+  return nodeId === STORE_NODE ? `the store ${clusterId}` : `node ${nodeId} of cluster ${clusterId}`;
 }
 
 /** What a directory, or a bucket, says about whose it is. */
@@ -65,7 +74,7 @@ export function identify(
   if (text === null) {
     if (expected !== null)
       throw new Error(
-        `it was the tier directory ${expected} and has no ${TIER_PROPERTIES} now; ${isBucket ? 'is it another bucket?' : 'is its disk not mounted?'} If what it held is lost, remove ${KNOWN_PATHS} from every directory of log.dirs, and it will be used anew`,
+        `it was the tier directory ${expected} and has no ${TIER_PROPERTIES} now; ${isBucket ? 'is it another bucket?' : 'is its disk not mounted?'} If what it held is lost, remove ${KNOWN_PATHS} from ${owner.nodeId === STORE_NODE ? 'payload.store.dir' : 'every directory of log.dirs'}, and it will be used anew`,
       );
     const foreign = names.find((name) => !NOTHING.has(name));
     if (foreign !== undefined)
@@ -77,7 +86,7 @@ export function identify(
   const { clusterId, nodeId, directoryId } = decodeMetaProperties(text);
   if (clusterId !== owner.clusterId || nodeId !== owner.nodeId || directoryId === null)
     throw new Error(
-      `its ${TIER_PROPERTIES} says that it belongs to node ${nodeId} of cluster ${clusterId}, and not to node ${owner.nodeId} of cluster ${owner.clusterId}`,
+      `its ${TIER_PROPERTIES} says that it belongs to ${nameOf({ clusterId, nodeId })}, and not to ${nameOf(owner)}`,
     );
   if (expected !== null && directoryId !== expected)
     throw new Error(

@@ -38,10 +38,10 @@ describe('Migrator', () => {
       at,
       owner: {
         pin: null,
+        pathIn: () => `${at.path}/${segmentId}`,
+        prepare: () => Promise.resolve(),
         segments: {
           complete() {},
-          completeAll() {},
-          offsetsOf: () => null,
           async move(_, { copy, publish, place }) {
             if (!(await copy(`${at.path}/${segmentId}`, () => true))) return false;
             await publish(`${at.path}/${segmentId}`);

@@ -21,6 +21,7 @@ export interface OpenedPaths {
 interface OpenPathsOptions {
   readonly logDirectories: readonly string[];
   readonly owner: TierOwner;
+  readonly isOwner?: (name: string) => boolean;
   readonly files: { lockDirectory(path: string): DirectoryLock };
   readonly logger: Record<'warn' | 'error', (fields: object, message: string) => void>;
 }
@@ -28,7 +29,7 @@ interface OpenPathsOptions {
 /** Takes the directories that are what they were; the others are taken out. Writes down which are used. */
 export async function openTierPaths(
   paths: readonly TierPath[],
-  { logDirectories, owner, files, logger }: OpenPathsOptions,
+  { logDirectories, owner, isOwner = isPartitionName, files, logger }: OpenPathsOptions,
 ): Promise<OpenedPaths> {
   const locks: DirectoryLock[] = [];
   const { version, paths: known } = await readKnownPaths(logDirectories);
@@ -67,7 +68,7 @@ export async function openTierPaths(
     if (now.has(path) || ids.has(id)) continue;
     if (configured.includes(path)) {
       now.set(path, id);
-    } else if (!(await isEmptied(path, id, owner))) {
+    } else if (!(await isEmptied(path, id, owner, isOwner))) {
       now.set(path, id);
       const where = path.startsWith(S3_SCHEME)
         ? 'is not that of storage.s3.bucket and prefix, or the last of storage.tiers.types is not S3'
@@ -103,11 +104,16 @@ export async function admitPath(
 }
 
 /** Whether a directory that is not configured any more holds nothing. */
-async function isEmptied(path: string, id: string, owner: TierOwner): Promise<boolean> {
+async function isEmptied(
+  path: string,
+  id: string,
+  owner: TierOwner,
+  isOwner: (name: string) => boolean,
+): Promise<boolean> {
   try {
     const contents = await readContents(path);
     if (identify(path, contents, owner, { known: [{ path, id }], configured: [path] }) !== id) return false;
-    return !contents.names.some(isPartitionName);
+    return !contents.names.some(isOwner);
   } catch {
     return false;
   }

@@ -3,10 +3,14 @@ import type { PayloadPlace, SegmentOwner } from '../ports.ts';
 import type { FileView } from './policy.ts';
 import type { TierPath } from './tier-path.ts';
 
-/** What a tier's files know of their partition. */
+/** Whose the files of a tier are: a partition, or of a payload store the copy of a segment. */
 export interface TierFileOwner {
-  readonly segments: SegmentOwner | null;
+  readonly segments: Pick<SegmentOwner, 'move' | 'complete'> | null;
   readonly pin: number | null;
+  /** Where a segment's file is to be there. */
+  pathIn(at: TierPath, segmentId: number, modifiedMs: number): string;
+  /** Resolves when the file can be made there. */
+  prepare(at: TierPath, segmentId: number): Promise<unknown>;
   /** A file of the segment is no more where a restart of the machine would have lost it. */
   leftMemory?(segmentId: number): void;
   /** What the log refers to in a complete segment; null while that cannot be said, and when it is nothing. */

@@ -1,4 +1,5 @@
 import { mkdir, readdir, stat, statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { Clock } from '../../../util/clock.ts';
 import type { Logger } from '../../../util/logger.ts';
 import type { DirectoryLock } from '../../log/ports.ts';
@@ -130,8 +131,9 @@ export class TierPath {
   prepare(partition: string): Promise<unknown> {
     let made = this.#made.get(partition);
     if (made === undefined) {
-      made = mkdir(this.directoryOf(partition)).then(
-        () => syncDirectory(this.path),
+      const directory = this.directoryOf(partition);
+      made = mkdir(directory).then(
+        () => syncDirectory(dirname(directory)),
         (error: NodeJS.ErrnoException) => {
           if (error.code !== 'EEXIST') throw error;
         },
@@ -179,7 +181,12 @@ export class TierPath {
 
   /** The names of the partitions that have something there. */
   async partitions(): Promise<string[]> {
-    return (await readdir(this.path)).filter(isPartitionName);
+    return (await this.entries()).filter(isPartitionName);
+  }
+
+  /** All that is there, by name. */
+  entries(): Promise<string[]> {
+    return readdir(this.path);
   }
 
   /** How much of a file of this size is copied there at a time. */
@@ -228,7 +235,7 @@ export class TierPath {
     this.#error = `the tier directory ${this.path} is out of use: ${error instanceof Error ? error.message : String(error)}`;
     this.#logger.error(
       { path: this.path, bytes: this.usedBytes, err: error },
-      'a tier directory is out of use; the payload in it may be unavailable until it is mended and the gateway started again',
+      'a tier directory is out of use; the payload in it may be unavailable until it is mended and the process started again',
     );
   }
 }

@@ -14,6 +14,7 @@ import type {
 } from '../ports.ts';
 import { makeDirectory } from '../small-files.ts';
 import type { TierFile, TierFileOwner } from './tier-file.ts';
+import type { TierPath } from './tier-path.ts';
 import type { TieredStorage } from './tiered-storage.ts';
 import { VolatileMarks } from './volatile-marks.ts';
 
@@ -69,7 +70,7 @@ export class TieredPlaces implements PayloadPlaces, TierFileOwner {
   }
 
   /** Makes the partition's own payload directory, for the lists of extents, unless it is there. */
-  makeHome(): Promise<void> {
+  #makeHome(): Promise<void> {
     this.#homeMade ??= makeDirectory(this.#home);
     this.#homeMade.catch(() => {
       this.#homeMade = null;
@@ -78,13 +79,22 @@ export class TieredPlaces implements PayloadPlaces, TierFileOwner {
   }
 
   /** Notes that a segment is to be where a restart of the machine loses it; resolves when that is durable. */
-  async entersMemory(segmentId: number): Promise<void> {
-    await this.makeHome();
+  async #entersMemory(segmentId: number): Promise<void> {
+    await this.#makeHome();
     await this.#marks.add(segmentId);
   }
 
   leftMemory(segmentId: number): void {
     this.#marks.remove(segmentId);
+  }
+
+  pathIn(at: TierPath, segmentId: number, modifiedMs: number): string {
+    return at.pathOf(this.name, segmentId, modifiedMs);
+  }
+
+  prepare(at: TierPath, segmentId: number): Promise<unknown> {
+    const noted = at.isVolatile ? this.#entersMemory(segmentId) : this.#makeHome();
+    return Promise.all([noted, at.prepare(this.name)]);
   }
 
   async forgetLost(payload: LostPayload): Promise<void> {
@@ -129,7 +139,7 @@ export class TieredPlaces implements PayloadPlaces, TierFileOwner {
       if (segmentId === null) continue;
       const path = join(this.#home, name);
       const { size, mtimeMs } = await stat(path);
-      files.push(this.#storage.addAtHome(this, { segmentId, path, bytes: size, modifiedMs: mtimeMs }));
+      files.push(this.#storage.add(null, this, { segmentId, path, bytes: size, modifiedMs: mtimeMs }));
     }
     return files;
   }

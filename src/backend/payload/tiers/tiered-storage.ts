@@ -12,7 +12,7 @@ import { type Move, nextMove, type TierView } from './policy.ts';
 import type { Bucket } from './s3/bucket.ts';
 import { ObjectScrubber } from './s3/object-scrubber.ts';
 import { S3Path } from './s3/s3-path.ts';
-import { TierFile } from './tier-file.ts';
+import { TierFile, type TierFileOwner } from './tier-file.ts';
 import { TierPath } from './tier-path.ts';
 import { TieredPlaces } from './tiered-places.ts';
 
@@ -38,10 +38,12 @@ export interface TieredStorageOptions extends MigratorOptions {
     readonly type: string;
     readonly paths: readonly { readonly path: string; readonly sizeBytes: number }[];
   }[];
-  /** Those that are in use. */
+  /** Those that are in use; what they say of the tiers counts. Of a payload store, its directory. */
   readonly logDirectories: readonly string[];
   readonly owner: TierOwner;
   readonly files: TierFiles;
+  /** What the directories of others than partitions are called, who look for their files themselves, and `add` them. */
+  readonly isOwner?: (name: string) => boolean;
   /** Of the last tier, if that is S3. */
   readonly bucket?: Bucket | null;
   /** How objects are checked; asked again and again. Not at all by default. */
@@ -131,11 +133,12 @@ export class TieredStorage {
       for (const path of storage.paths)
         if (path instanceof S3Path) path.admit = () => admitPath(path, storage.paths, options);
       storage.#absent = absent;
-      for (const path of storage.paths) if (path.error === null) await storage.#scan(path);
+      if (options.isOwner === undefined)
+        for (const path of storage.paths) if (path.error === null) await storage.#scan(path);
       if (storage.tiers.length > 0 && storage.paths.every(({ error }) => error !== null))
         throw new Error(`no tier directory can be used: ${storage.outage}`);
       if (bucket !== null) bucket.isStarting = false;
-      await storage.#measure();
+      await storage.measure();
       storage.memory.report(storage.paths);
       return storage;
     } catch (error) {
@@ -209,11 +212,13 @@ export class TieredStorage {
     return this.#file({ segmentId, path: at.bucket.unlistedPath(owner.name, segmentId), at, owner, ...rest });
   }
 
-  addAtHome(
-    owner: TieredPlaces,
+  /** A file that was found. `at`: null for one in the directory of its partition, or of the store. */
+  add(
+    at: TierPath | null,
+    owner: TierFileOwner,
     file: { segmentId: number; path: string; bytes: number; modifiedMs: number },
   ): TierFile {
-    return this.#file({ ...file, at: this.#home, owner });
+    return this.#file({ ...file, at: at ?? this.#home, owner });
   }
 
   /** Removes what is there twice; `kept` is used. */
@@ -233,15 +238,21 @@ export class TieredStorage {
 
   /**
    * Where a new segment goes: to the first tier, or the one to which it is pinned, or the next one that has room, for more than what comes
-   * first if any has; there to the path on which the fewest segments are written.
+   * first if any has; there to the path on which the fewest segments are written. `mayLose`: false: not to where a restart of the machine loses it.
    */
-  place(owner: TieredPlaces, segmentId: number, bytes: number, segmentBytes: number): TierFile {
+  place(
+    owner: TierFileOwner,
+    segmentId: number,
+    bytes: number,
+    segmentBytes: number,
+    mayLose = true,
+  ): TierFile {
     const last = this.tiers.findLastIndex(({ paths }) => paths.some(({ takesNew }) => takesNew));
     const first = Math.min(owner.pin ?? 0, last);
     for (const wanted of [Math.max(bytes, segmentBytes * WORTH_A_SEGMENT), bytes]) {
       for (let tier = first; tier <= last; tier++) {
         const at = this.#choosePath(tier, wanted);
-        if (at === null) continue;
+        if (at === null || (at.isVolatile && !mayLose)) continue;
         const modifiedMs = this.#options.clock.now();
         return this.#newFile(owner, segmentId, at, { bytes: 0, modifiedMs, state: 'writing' });
       }
@@ -258,20 +269,19 @@ export class TieredStorage {
   /** Room in another tier for a file that is to move there; null: there is none. */
   arrive(file: TierFile, tier: number): TierFile | null {
     const at = this.#choosePath(tier, file.bytes);
-    if (at === null || !(file.owner instanceof TieredPlaces)) return null;
+    if (at === null || file.owner === null) return null;
     const { segmentId, bytes, modifiedMs, owner } = file;
     return this.#newFile(owner, segmentId, at, { bytes, modifiedMs, state: 'arriving' });
   }
 
   #newFile(
-    owner: TieredPlaces,
+    owner: TierFileOwner,
     segmentId: number,
     at: TierPath,
     rest: Pick<TierFile, 'bytes' | 'modifiedMs' | 'state'>,
   ): TierFile {
-    const path = at.pathOf(owner.name, segmentId, rest.modifiedMs);
-    const noted = at.isVolatile ? owner.entersMemory(segmentId) : owner.makeHome();
-    const ready = Promise.all([noted, at.prepare(owner.name)]);
+    const path = owner.pathIn(at, segmentId, rest.modifiedMs);
+    const ready = owner.prepare(at, segmentId);
     ready.catch(() => undefined); // who writes there hears of it
     return this.#file({ segmentId, path, at, owner, ready, ...rest });
   }
@@ -387,14 +397,15 @@ export class TieredStorage {
   #look(): void {
     this.migrator.look();
     this.#timer = this.#options.clock.setTimer(LOOK_MS, () => {
-      void this.#measure().then(() => {
+      void this.measure().then(() => {
         this.#completeIdle();
         if (this.#timer !== null) this.#look();
       });
     });
   }
 
-  async #measure(): Promise<void> {
+  /** Looks how much room there is. */
+  async measure(): Promise<void> {
     await Promise.all(this.paths.map((path) => path.measure()));
   }
 
@@ -425,6 +436,12 @@ export class TieredStorage {
   /** Whether payload is where a restart of the machine loses it. */
   get hasPayloadInMemory(): boolean {
     return this.paths.some(({ isVolatile, files }) => isVolatile && files.size > 0);
+  }
+
+  /** Has whoever writes in memory end that, as far as it is to leave; returns whether anything is still written there. */
+  completeInMemory(): boolean {
+    this.memory.completeDue(this.paths, this.#options.clock.now());
+    return this.paths.some(({ isVolatile, writing }) => isVolatile && writing > 0);
   }
 
   /**

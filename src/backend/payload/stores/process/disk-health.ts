@@ -20,6 +20,12 @@ const ENOUGH_SHARE = 100;
 const FULL_CODES = new Set(['ENOSPC', 'EDQUOT']);
 const FAILED_CODES = new Set(['EIO', 'EROFS', 'ENODEV', 'ENXIO', 'ESTALE', 'EUCLEAN']);
 
+/** What an operation failed with says something about the disk. */
+export function isOfDisk(error: unknown): boolean {
+  const { code = '' } = error as NodeJS.ErrnoException;
+  return FULL_CODES.has(code) || FAILED_CODES.has(code);
+}
+
 export interface DiskHealthOptions {
   readonly directory: string;
   readonly clock: Clock;
@@ -65,10 +71,9 @@ export class DiskHealth {
 
   /** What writing, flushing, creating or renaming a file failed with; errors that say nothing about the disk are left alone. */
   failed(error: unknown): void {
+    if (!isOfDisk(error)) return;
     const { code, message } = error as NodeJS.ErrnoException;
-    if (code === undefined) return;
-    const isFull = FULL_CODES.has(code);
-    if (!isFull && !FAILED_CODES.has(code)) return;
+    const isFull = FULL_CODES.has(code!);
     this.failures++;
     if (this.#state === 'failed' || (isFull && this.#state === 'full')) return;
     this.#become(isFull ? 'full' : 'failed', message);

@@ -1,15 +1,30 @@
 import { readdir, rmdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Store } from '../../../../native/store.ts';
-import { makeDirectory, removeFile } from '../../small-files.ts';
+import type { Clock } from '../../../../util/clock.ts';
+import type { Logger } from '../../../../util/logger.ts';
+import { homePlace } from '../../home-places.ts';
+import type { PayloadPlace } from '../../ports.ts';
+import { makeDirectory, namesIn, removeFile } from '../../small-files.ts';
 import { COPY_SUFFIX, isPartitionName } from '../../tiers/directories.ts';
+import { TierFile } from '../../tiers/tier-file.ts';
+import type { TierPath } from '../../tiers/tier-path.ts';
+import { chooseCopy } from '../../tiers/tiered-places.ts';
+import type { TieredStorage } from '../../tiers/tiered-storage.ts';
 import { LIST_PAGE, type ListedFile, StoreError } from '../messages.ts';
 import { parseStoredName } from '../stored-name.ts';
-import type { DiskHealth } from './disk-health.ts';
+import { type DiskHealth, isOfDisk } from './disk-health.ts';
 import type { OpenFiles } from './open-files.ts';
 import { recoverEnd } from './recovery.ts';
-import { MARKS_SUFFIX, OPEN_SUFFIX, SEALED_SUFFIX, StoredFile } from './stored-file.ts';
-import type { StoredFileOwner, StoredFileState } from './stored-file-parts.ts';
+import { StoredFile } from './stored-file.ts';
+import {
+  MARKS_SUFFIX,
+  OPEN_SUFFIX,
+  SEALED_SUFFIX,
+  type StoredFileOwner,
+  type StoredFileState,
+} from './stored-file-parts.ts';
+import { TieredCopy } from './tiered-copy.ts';
 
 /** The unit in which systems count what a file takes. */
 const SECTOR_BYTES = 512;
@@ -21,9 +36,35 @@ export interface SharedByFiles {
   readonly store: Store;
   readonly open: OpenFiles;
   readonly disk: DiskHealth;
+  /** Where files lie; in the store's directory when there are none. */
+  readonly tiers: TieredStorage;
+  readonly clock: Clock;
+  readonly logger: Logger;
 }
 
-/** What a store has for one gateway, in a directory of its own: `<cluster>-<node>/<partition>/<segment>-<incarnation>.payload`. */
+/** What a gateway says of a file that it begins. */
+export interface NewFile {
+  /** What the segment may grow to. */
+  readonly segmentBytes: number;
+  /** Nobody was promised that it outlasts a restart of the machine. */
+  readonly mayLose: boolean;
+  /** How much space of removed files it may begin with. */
+  readonly recycledBytes: number;
+}
+
+/** A file that is there. */
+interface FoundFile extends Omit<StoredFileState, 'place'> {
+  readonly name: string;
+  /** Its path, once it is complete. */
+  readonly path: string;
+  /** Null: in the store's directory. */
+  readonly at: TierPath | null;
+  /** Slower ones are greater. */
+  readonly tier: number;
+  readonly modifiedMs: number;
+}
+
+/** What a store has for one gateway, in a directory of its own: `<cluster>.<node>/<partition>/<segment>-<incarnation>.payload`. */
 export class GatewayFiles {
   readonly #directory: string;
   readonly #shared: SharedByFiles;
@@ -35,7 +76,10 @@ export class GatewayFiles {
   #bytes = 0;
   /** What `list` goes through. */
   #listed: string[] = [];
+  /** Told of files that their gateway is to end. */
+  #endWanted: (name: string) => void = () => undefined;
 
+  /** `directory`: of the gateway in the store's directory. */
   constructor(directory: string, shared: SharedByFiles) {
     this.#directory = directory;
     this.#shared = shared;
@@ -44,55 +88,119 @@ export class GatewayFiles {
       resized: (bytes) => {
         this.#bytes += bytes;
       },
-      diskFailed: (error) => shared.disk.failed(error),
+      diskFailed: (error, place) => {
+        if (!(place instanceof TierFile)) shared.disk.failed(error);
+        else if (isOfDisk(error)) place.failed(error);
+      },
+      isFull: (place) => {
+        if (place instanceof TierFile) place.complete();
+      },
     };
+  }
+
+  /** The gateway is there, and hears of files that it is to end. */
+  onEndWanted(listener: (name: string) => void): void {
+    this.#endWanted = listener;
   }
 
   /** Finds what there is. Files that took appends when the store ended are looked at: how many there were is returned, and their bytes. */
   async load(): Promise<{ recovered: number; bytes: number }> {
+    const { tiers } = this.#shared;
+    const byName = new Map<string, FoundFile[]>();
+    for (const at of [null, ...tiers.paths])
+      for (const file of await this.#search(at)) {
+        const known = byName.get(file.name);
+        if (known === undefined) byName.set(file.name, [file]);
+        else known.push(file);
+      }
     const found = { recovered: 0, bytes: 0 };
-    for (const partition of await readdir(this.#directory)) {
+    for (const files of byName.values()) {
+      const file = files.length === 1 ? files[0]! : await this.#chooseAmong(files);
+      this.#take(file);
+      if (file.sealed) continue;
+      found.recovered++;
+      found.bytes += file.bytes;
+    }
+    return found;
+  }
+
+  async #search(at: TierPath | null): Promise<FoundFile[]> {
+    const directory = at?.directoryOf(basename(this.#directory)) ?? this.#directory;
+    const found: FoundFile[] = [];
+    for (const partition of await namesIn(directory)) {
       if (!isPartitionName(partition)) continue;
-      const names = new Set(await readdir(join(this.#directory, partition)));
+      const names = new Set(await readdir(join(directory, partition)));
+      // What moves to another tier leaves its directory.
+      if (names.size === 0) await rmdir(join(directory, partition));
       for (const name of names) {
-        if (name.endsWith(COPY_SUFFIX)) await removeFile(join(this.#directory, partition, name));
-        const state = await this.#find(partition, name, names);
-        if (state === null) continue;
-        this.#add(state.name, new StoredFile(state, this.#owner));
-        this.#bytes += state.bytes - (state.freedBytes ?? 0);
-        if (state.sealed) continue;
-        found.recovered++;
-        found.bytes += state.bytes;
+        if (name.endsWith(COPY_SUFFIX)) await removeFile(join(directory, partition, name));
+        const file = await this.#find(at, join(directory, partition), name, names);
+        if (file !== null) found.push(file);
       }
     }
     return found;
   }
 
   async #find(
-    partition: string,
-    name: string,
+    at: TierPath | null,
+    directory: string,
+    entry: string,
     names: ReadonlySet<string>,
-  ): Promise<(StoredFileState & { name: string }) | null> {
-    const suffix = name.slice(Math.max(0, name.lastIndexOf('.')));
-    const stem = name.slice(0, name.length - suffix.length);
-    const file = `${partition}/${stem}`;
-    if (parseStoredName(file) === null) return null;
-    const base = join(this.#directory, file);
+  ): Promise<FoundFile | null> {
+    const suffix = entry.slice(Math.max(0, entry.lastIndexOf('.')));
+    const stem = entry.slice(0, entry.length - suffix.length);
+    const name = `${basename(directory)}/${stem}`;
+    if (parseStoredName(name) === null) return null;
+    const base = join(directory, stem);
     if (suffix === MARKS_SUFFIX && !names.has(`${stem}${OPEN_SUFFIX}`)) await removeFile(`${base}${suffix}`);
+    if (suffix !== SEALED_SUFFIX && (suffix !== OPEN_SUFFIX || names.has(`${stem}${SEALED_SUFFIX}`)))
+      return null;
+    const { size, blocks, mtimeMs: modifiedMs } = await stat(`${base}${suffix}`);
+    const tier = at?.tier ?? this.#shared.tiers.tiers.length;
+    const file = { name, path: `${base}${SEALED_SUFFIX}`, at, tier, modifiedMs };
     if (suffix === SEALED_SUFFIX) {
-      const { size, blocks } = await stat(`${base}${suffix}`);
       const freedBytes = Math.max(0, size - blocks * SECTOR_BYTES);
-      return { name: file, base, sealed: true, bytes: size, synced: size, markBytes: 0, freedBytes };
+      return { ...file, sealed: true, bytes: size, synced: size, markBytes: 0, freedBytes };
     }
-    if (suffix !== OPEN_SUFFIX || names.has(`${stem}${SEALED_SUFFIX}`)) return null;
-    const { size } = await stat(`${base}${suffix}`);
     const { end, ...recovered } = await recoverEnd(
       `${base}${suffix}`,
       `${base}${MARKS_SUFFIX}`,
       size,
       this.#shared.store,
     );
-    return { name: file, base, sealed: false, bytes: end, ...recovered };
+    return { ...file, sealed: false, bytes: end, ...recovered };
+  }
+
+  /** A move was interrupted between the naming of the copy and the removal of the original. */
+  async #chooseAmong(files: readonly FoundFile[]): Promise<FoundFile> {
+    const { store, logger } = this.#shared;
+    const complete = files.filter(({ sealed }) => sealed);
+    const { kept, extra } = chooseCopy(complete.length > 0 ? complete : files, null);
+    for (const { path } of complete.length > 0 ? extra : []) {
+      logger.info({ kept: kept.path, removed: path }, 'removing what an interrupted move has left');
+      await store.remove(path);
+    }
+    return kept;
+  }
+
+  #take({ name, path, at, modifiedMs, ...state }: FoundFile): void {
+    const { tiers } = this.#shared;
+    const { bytes, freedBytes = 0 } = state;
+    this.#bytes += bytes - freedBytes;
+    if (tiers.tiers.length === 0) {
+      this.#add(name, new StoredFile({ ...state, place: homePlace(path, Promise.resolve()) }, this.#owner));
+      return;
+    }
+    const segmentId = parseStoredName(name)!.segment;
+    const copy = this.#copyOf(name);
+    const place = tiers.add(at, copy, { segmentId, path, bytes, modifiedMs });
+    const file = new StoredFile({ ...state, place }, this.#owner);
+    copy.holds(file);
+    this.#add(name, file);
+  }
+
+  #copyOf(name: string): TieredCopy {
+    return new TieredCopy(basename(this.#directory), name, this.#shared.clock, () => this.#endWanted(name));
   }
 
   #add(name: string, file: StoredFile): void {
@@ -127,25 +235,52 @@ export class GatewayFiles {
     return file;
   }
 
+  /** What was appended is durable. Rejects with EIO for what is in memory, which a flush does not make last. */
+  async sync(name: string): Promise<void> {
+    const file = this.use(name);
+    const { place } = file;
+    if (!file.sealed && place instanceof TierFile && place.at.isVolatile)
+      throw new StoreError('EIO', `${file.path} is in memory: log.durability=flush needs the next segment`);
+    await file.sync();
+  }
+
   /** Rejects with a StoreError: EEXIST, EMFILE when there are too many, ENOSPC or EIO when the disk takes nothing. */
-  async create(name: string, recycledBytes: number): Promise<void> {
+  async create(name: string, { recycledBytes, ...wanted }: NewFile): Promise<void> {
     await this.#removing.get(name)?.catch(() => undefined);
     this.#shared.disk.assertTakes();
     if (this.#files.has(name)) throw new StoreError('EEXIST', `there is ${name} already`);
     if (this.#files.size >= MAX_FILES)
       throw new StoreError('EMFILE', `a gateway may have ${MAX_FILES} files at a store`);
-    const base = join(this.#directory, name);
-    const file = new StoredFile({ base, sealed: false, bytes: 0, synced: 0, markBytes: 0 }, this.#owner);
+    const { file, place } = this.#begin(name, wanted);
     this.#add(name, file);
     try {
-      await makeDirectory(join(this.#directory, parseStoredName(name)!.partition));
       await file.create(recycledBytes);
       this.#shared.open.use(file);
     } catch (error) {
-      this.#shared.disk.failed(error);
+      this.#owner.diskFailed(error, place);
       await this.remove(name).catch(() => undefined);
       throw error;
     }
+  }
+
+  /** Throws ENOSPC when no tier has room. */
+  #begin(
+    name: string,
+    { segmentBytes, mayLose }: Omit<NewFile, 'recycledBytes'>,
+  ): { file: StoredFile; place: PayloadPlace } {
+    const { tiers } = this.#shared;
+    const { partition, segment } = parseStoredName(name)!;
+    const state = { sealed: false, bytes: 0, synced: 0, markBytes: 0 };
+    if (tiers.tiers.length === 0) {
+      const made = makeDirectory(join(this.#directory, partition));
+      const place = homePlace(join(this.#directory, `${name}${SEALED_SUFFIX}`), made);
+      return { file: new StoredFile({ ...state, place }, this.#owner), place };
+    }
+    const copy = this.#copyOf(name);
+    const place = tiers.place(copy, segment, 1, segmentBytes, mayLose);
+    const file = new StoredFile({ ...state, place }, this.#owner);
+    copy.holds(file);
+    return { file, place };
   }
 
   list(after: string): { files: ListedFile[]; more: boolean } {

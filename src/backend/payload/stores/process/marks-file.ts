@@ -1,5 +1,6 @@
 import type { Store } from '../../../../native/store.ts';
 import type { StoreFile } from '../../../../native/store-file.ts';
+import { LazyFile } from './lazy-file.ts';
 import { MARK_BYTES, MAX_MARKS_BYTES } from './marks.ts';
 
 /** The marks of a file that takes appends, which are appended themselves. Whoever has it sees to it that operations do not overlap `release`. */
@@ -8,9 +9,8 @@ export class MarksFile {
   readonly #store: Store;
   /** Of the marks that hold, with those on their way. */
   #bytes: number;
-  #file: Promise<StoreFile> | null = null;
+  readonly #file = new LazyFile(() => this.#open());
   #opened: StoreFile | null = null;
-  #closing: Promise<unknown> = Promise.resolve();
 
   /** `bytes`: of the marks that hold. */
   constructor(path: string, bytes: number, store: Store) {
@@ -25,14 +25,7 @@ export class MarksFile {
 
   /** Opens it, and creates it if it is not there. */
   async open(): Promise<void> {
-    if (this.#file === null) {
-      const opened = this.#closing.then(() => this.#open());
-      this.#file = opened;
-      opened.catch(() => {
-        if (this.#file === opened) this.#file = null;
-      });
-    }
-    this.#opened = await this.#file;
+    this.#opened = await this.#file.get();
   }
 
   async #open(): Promise<StoreFile> {
@@ -61,13 +54,8 @@ export class MarksFile {
 
   /** Gives its descriptor back. */
   release(): Promise<unknown> {
-    const file = this.#file;
-    const before = this.#closing;
-    this.#file = null;
     this.#opened = null;
-    const close = async () => (await file?.catch(() => null))?.close();
-    this.#closing = Promise.allSettled([before, close()]);
-    return this.#closing;
+    return this.#file.release();
   }
 
   async remove(): Promise<void> {

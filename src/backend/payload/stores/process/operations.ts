@@ -10,7 +10,8 @@ import type { GatewayFiles } from './gateway-files.ts';
 import type { Measurements } from './measurements.ts';
 import { Passing } from './passing.ts';
 import type { Relays } from './relays.ts';
-import { PIECE_BYTES, type StoredFile } from './stored-file.ts';
+import type { StoredFile } from './stored-file.ts';
+import { PIECE_BYTES } from './stored-file-parts.ts';
 
 /** Files begin with so much space of removed ones at most: segments are as large as topics say, a gigabyte by default. */
 const RECYCLED_BYTES = 1 << 30;
@@ -85,9 +86,12 @@ export class Operations {
         return {};
       case 'list':
         return files.list(operation.after);
-      case 'create':
-        await files.create(operation.file, recycledBytesFor(RECYCLED_BYTES, RECYCLED_BYTES));
+      case 'create': {
+        const { file, segmentBytes = 0, mayLose = false } = operation;
+        const recycledBytes = recycledBytesFor(RECYCLED_BYTES, RECYCLED_BYTES);
+        await files.create(file, { segmentBytes, mayLose, recycledBytes });
         return {};
+      }
       case 'relay':
         await relays.open(operation.store, operation.address);
         return {};
@@ -98,7 +102,7 @@ export class Operations {
         await files.use(operation.file).skip(operation.position, operation.length);
         return {};
       case 'sync':
-        await files.use(operation.file).sync();
+        await files.sync(operation.file);
         return {};
       case 'seal':
         await files.use(operation.file).seal(operation.bytes, operation.trust);

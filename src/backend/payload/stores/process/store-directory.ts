@@ -5,6 +5,9 @@ import type { DirectoryLock, Store } from '../../../../native/store.ts';
 import { type Clock, systemClock } from '../../../../util/clock.ts';
 import { type Logger, silentLogger } from '../../../../util/logger.ts';
 import { makeDirectory, replaceFile } from '../../small-files.ts';
+import { STORE_NODE } from '../../tiers/identity.ts';
+import type { TierPath } from '../../tiers/tier-path.ts';
+import { TieredStorage } from '../../tiers/tiered-storage.ts';
 import type { Identity } from '../authentication.ts';
 import { StoreError } from '../messages.ts';
 import { DiskHealth } from './disk-health.ts';
@@ -16,11 +19,16 @@ const PROPERTIES = 'store.properties';
 const MAX_GATEWAYS = 1024;
 /** Files that stay open though nobody uses them now; one that takes appends has two descriptors. */
 const OPEN_MAX = 512;
+/** How long gateways may take to end what is in memory when the store stops, and how often that is looked at. */
+const END_MS = 5_000;
+const LOOK_MS = 50;
 const GATEWAY = /^[\w-]{1,64}\.-?\d+$/;
 
 interface Surroundings {
   readonly clock: Clock;
   readonly logger: Logger;
+  /** The tiers of the store with this id; `isGateway`: what the directories of gateways are called there. */
+  readonly openTiers: (id: string, isGateway: (name: string) => boolean) => Promise<TieredStorage>;
 }
 
 /** A store's directory: who the store is, and the files of each gateway. */
@@ -34,7 +42,10 @@ export class StoreDirectory {
   readonly disk: DiskHealth;
   /** Those of all gateways. */
   readonly open = new OpenFiles(OPEN_MAX);
+  /** Where files lie; none: in `path`. */
+  readonly tiers: TieredStorage;
   readonly #logger: Logger;
+  readonly #clock: Clock;
   readonly #lock: DirectoryLock;
   readonly #shared: SharedByFiles;
   readonly #gateways = new Map<string, GatewayFiles>();
@@ -43,11 +54,14 @@ export class StoreDirectory {
   private constructor(
     path: string,
     lock: DirectoryLock,
-    { id, draining }: { id: string; draining: boolean },
+    { id, draining }: StoreProperties,
     store: Store,
-    { clock, logger }: Surroundings,
+    tiers: TieredStorage,
+    { clock, logger }: Pick<Surroundings, 'clock' | 'logger'>,
   ) {
     this.path = path;
+    this.tiers = tiers;
+    this.#clock = clock;
     this.id = id;
     this.draining = draining;
     this.#lock = lock;
@@ -67,38 +81,47 @@ export class StoreDirectory {
         for (const listener of this.#listeners) listener();
       },
     });
-    this.#shared = { store, open: this.open, disk: this.disk };
+    this.#shared = { store, open: this.open, disk: this.disk, tiers, clock, logger };
   }
 
   /**
    * Finds out what the store has. Rejects with an Error for people when the directory cannot be used.
-   * `beforeLoading`: when it is locked, before its files are looked at.
+   * `beforeLoading`: when it and its tiers are locked, before its files are looked at.
    */
   static async open(
     path: string,
     store: Store,
     beforeLoading: () => Promise<void>,
-    surroundings: Surroundings = { clock: systemClock, logger: silentLogger },
+    given: Partial<Surroundings> = {},
   ): Promise<StoreDirectory> {
+    const { clock = systemClock, logger = silentLogger } = given;
+    const openTiers = given.openTiers ?? (() => noTiers(path, store, { clock, logger }));
     await makeDirectory(path);
     const lock = store.lockDirectory(path);
+    let tiers: TieredStorage | null = null;
     try {
-      await beforeLoading();
       const properties = await readProperties(path);
-      const directory = new StoreDirectory(path, lock, properties, store, surroundings);
-      await directory.#writeProperties();
+      // First of all: tiers say by the id whose they are.
+      await writeProperties(path, properties);
+      tiers = await openTiers(properties.id, isGatewayName);
+      assertAllThere(tiers);
+      await beforeLoading();
+      const directory = new StoreDirectory(path, lock, properties, store, tiers, { clock, logger });
       await directory.#load();
       await directory.measure();
       return directory;
     } catch (error) {
+      tiers?.close();
       lock.release();
       throw error;
     }
   }
 
   async #load(): Promise<void> {
-    for (const name of await readdir(this.path)) {
-      if (!GATEWAY.test(name)) continue;
+    const names = new Set(await readdir(this.path));
+    for (const path of this.tiers.paths) for (const name of await path.entries()) names.add(name);
+    for (const name of names) {
+      if (!isGatewayName(name)) continue;
       const files = new GatewayFiles(join(this.path, name), this.#shared);
       const { recovered, bytes } = await files.load();
       if (recovered > 0)
@@ -143,38 +166,97 @@ export class StoreDirectory {
     const before = this.draining;
     this.draining = on;
     try {
-      await this.#writeProperties();
+      await writeProperties(this.path, this);
     } catch (error) {
       this.draining = before;
       throw error;
     }
   }
 
+  /** Why nothing new is taken, for people; empty while it is. */
+  get trouble(): string {
+    return this.#tiersHaveFailed ? this.tiers.outage! : this.disk.trouble;
+  }
+
+  /** Nothing new can be written. */
+  get hasFailed(): boolean {
+    return this.#tiersHaveFailed || this.disk.state === 'failed';
+  }
+
+  get #tiersHaveFailed(): boolean {
+    const { paths } = this.tiers;
+    return paths.length > 0 && paths.every(({ error }) => error !== null);
+  }
+
   /** Looks at the room that there is. */
   async measure(): Promise<{ freeBytes: number; capacityBytes: number }> {
+    const { paths } = this.tiers;
+    await this.tiers.measure();
     const { blocks, bavail, bsize } = await statfs(this.path);
-    this.capacityBytes = blocks * bsize;
-    this.freeBytes = bavail * bsize;
+    this.capacityBytes = paths.length > 0 ? sum(paths, 'capacityBytes') : blocks * bsize;
+    this.freeBytes = paths.length > 0 ? sum(paths, 'roomBytes') : bavail * bsize;
     return { freeBytes: this.freeBytes, capacityBytes: this.capacityBytes };
   }
 
-  async #writeProperties(): Promise<void> {
-    const lines = ['version=1', `id=${this.id}`, `draining=${this.draining}`, ''];
-    await replaceFile(join(this.path, PROPERTIES), Buffer.from(lines.join('\n')));
+  /** For a clean stop: has gateways that are there end what is in memory, moves that out, and ends moves. Nothing new goes into memory from then on. */
+  async endMoves(): Promise<void> {
+    if (this.tiers.hasPayloadInMemory) {
+      this.tiers.memory.isDraining = true;
+      const deadlineMs = this.#clock.now() + END_MS;
+      while (this.tiers.completeInMemory() && this.#clock.now() < deadlineMs)
+        await new Promise<void>((resolve) => this.#clock.setTimer(LOOK_MS, resolve));
+      await this.tiers.drain();
+    }
+    await this.tiers.stop();
   }
 
   /** Waits for what is under way, flushes and closes the files, and gives the directory back. */
   async close(): Promise<void> {
     try {
       await this.disk.stop();
+      await this.tiers.stop();
       await Promise.all([...this.#gateways.values()].map((files) => files.close()));
     } finally {
+      this.tiers.close();
       this.#lock.release();
     }
   }
 }
 
-async function readProperties(path: string): Promise<{ id: string; draining: boolean }> {
+function isGatewayName(name: string): boolean {
+  return GATEWAY.test(name);
+}
+
+function noTiers(path: string, files: Store, { clock, logger }: Pick<Surroundings, 'clock' | 'logger'>) {
+  return TieredStorage.open({
+    ...{ tiers: [], logDirectories: [path], files, clock, logger, isOwner: isGatewayName },
+    owner: { clusterId: '', nodeId: STORE_NODE },
+    settings: () => ({ threshold: -1, bytesPerSecond: -1 }),
+    threads: 0,
+    isBusy: () => false,
+  });
+}
+
+/** Gateways take for lost what a store does not list, and cut logs where no store has what they refer to. */
+function assertAllThere({ outage }: TieredStorage): void {
+  if (outage !== null) throw new Error(`a store needs all of its tiers: ${outage}`);
+}
+
+function sum(paths: readonly TierPath[], of: 'capacityBytes' | 'roomBytes'): number {
+  return paths.reduce((total, path) => total + path[of], 0);
+}
+
+interface StoreProperties {
+  readonly id: string;
+  readonly draining: boolean;
+}
+
+async function writeProperties(path: string, { id, draining }: StoreProperties): Promise<void> {
+  const lines = ['version=1', `id=${id}`, `draining=${draining}`, ''];
+  await replaceFile(join(path, PROPERTIES), Buffer.from(lines.join('\n')));
+}
+
+async function readProperties(path: string): Promise<StoreProperties> {
   const text = await readFile(join(path, PROPERTIES), 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return null;
     throw error;

@@ -24,7 +24,7 @@ import { Operations, type StoreCounters } from './operations.ts';
 import { Relays } from './relays.ts';
 import type { StoreDirectory } from './store-directory.ts';
 import { GREETING_MS, StoreSession } from './store-session.ts';
-import { PIECE_BYTES } from './stored-file.ts';
+import { PIECE_BYTES } from './stored-file-parts.ts';
 
 const MEASURE_MS = 1000;
 /** Of what a status says about the disk. */
@@ -160,8 +160,9 @@ export class StoreServer {
   status(): StoreStatus {
     const { directory, clock } = this.#options;
     const { capacityBytes, freeBytes, usedBytes, files, draining } = directory;
-    const { trouble } = directory.disk;
-    const status = { capacityBytes, freeBytes, usedBytes, files, draining, nowMs: clock.now() };
+    const { trouble } = directory;
+    const outage = directory.tiers.outage?.slice(0, MAX_TROUBLE);
+    const status = { capacityBytes, freeBytes, usedBytes, files, draining, nowMs: clock.now(), outage };
     return trouble === '' ? status : { ...status, freeBytes: 0, trouble: trouble.slice(0, MAX_TROUBLE) };
   }
 
@@ -254,8 +255,10 @@ export class StoreServer {
       for (const other of this.#sessions) if (isSame(other)) other.end('the gateway has connected anew');
       await Promise.all([...this.#ending].flatMap(([other, ended]) => (isSame(other) ? ended : [])));
     }
+    const files = await directory.filesOf(identity!);
+    if (identity!.role === 'gateway') files.onEndWanted((file) => session.endFile(file));
     return new Operations({
-      files: await directory.filesOf(identity!),
+      files,
       memory: this.#memory,
       disk: directory.disk,
       measurements: this.#measurements,

@@ -203,6 +203,11 @@ export class StoreSession {
       this.#send({ type: 'status', status: this.#options.status() });
   }
 
+  /** The gateway is to end the segment. */
+  endFile(file: string): void {
+    if (this.#state === 'open') this.#send({ type: 'end', file });
+  }
+
   #watchIdle(): void {
     this.#beat?.cancel();
     this.#beat = this.#options.clock.setTimer(OPERATOR_IDLE_MS, () => this.end('it asks for nothing'));

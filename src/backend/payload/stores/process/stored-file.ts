@@ -1,25 +1,27 @@
 import { rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { crc32cSoon } from '../../../../native/batch.ts';
 import { MemoryPiece } from '../../../../native/pieces.ts';
 import type { StoreFile } from '../../../../native/store-file.ts';
+import type { MoveTarget, PayloadPlace } from '../../ports.ts';
 import { syncDirectory } from '../../small-files.ts';
 import { StoreError } from '../messages.ts';
+import { FileMoves } from './file-moves.ts';
+import { LazyFile } from './lazy-file.ts';
 import { appendMark, crcOfZeros, syncMark } from './marks.ts';
 import { MarksFile } from './marks-file.ts';
-import type { AppendSource, StoredFileOwner, StoredFileState } from './stored-file-parts.ts';
-
-/** Blocks of devices are no larger: memory that suits a position within one is written from where it is. */
-const BLOCK_BYTES = 4096;
-/** Appends are taken, and files are read, in pieces of at most so many bytes, so that none needs more memory at a time. */
-export const PIECE_BYTES = 8 << 20;
-/** Of one file. */
-const MAX_FILE_BYTES = 2 ** 40;
-/** Of a file that takes appends, or did when the store ended. */
-export const OPEN_SUFFIX = '.open';
-export const SEALED_SUFFIX = '.payload';
-/** Of what was acknowledged of a file that takes appends; see `readMarks`. */
-export const MARKS_SUFFIX = '.marks';
+import {
+  type AppendPiece,
+  type AppendSource,
+  allEnded,
+  MARKS_SUFFIX,
+  MAX_FILE_BYTES,
+  OPEN_SUFFIX,
+  piecesOf,
+  readPiece,
+  SEALED_SUFFIX,
+  type StoredFileOwner,
+  type StoredFileState,
+} from './stored-file-parts.ts';
 
 /**
  * A store's copy of a segment. Appends are put behind each other in the order in which they were asked for; each is noted with its checksum
@@ -27,7 +29,9 @@ export const MARKS_SUFFIX = '.marks';
  * after a failed flush it holds for sure only what was flushed before.
  */
 export class StoredFile {
-  readonly #base: string;
+  /** Where it is. */
+  place: PayloadPlace;
+  readonly #moves = new FileMoves();
   readonly #owner: StoredFileOwner;
   readonly #marks: MarksFile;
   #sealed: boolean;
@@ -37,8 +41,7 @@ export class StoredFile {
   #synced: number;
   /** What was handed to the file, whether it is written or not. */
   #queued: number;
-  #file: Promise<StoreFile> | null = null;
-  #closing: Promise<unknown> = Promise.resolve();
+  readonly #file = new LazyFile(() => this.#open());
   /** Appends get memory, are handed to the file and are acknowledged in order: the last of each. */
   #allocated: Promise<unknown> = Promise.resolve();
   #handed: Promise<unknown> = Promise.resolve();
@@ -55,7 +58,7 @@ export class StoredFile {
   #freedBytes: number;
 
   constructor(state: StoredFileState, owner: StoredFileOwner) {
-    this.#base = state.base;
+    this.place = state.place;
     this.#sealed = state.sealed;
     this.#end = state.bytes;
     this.#good = state.bytes;
@@ -65,7 +68,15 @@ export class StoredFile {
     this.#isUnknown = state.isUnknown ?? false;
     if (this.#isUnknown) this.#failure = 'its marks cannot be read';
     this.#owner = owner;
-    this.#marks = new MarksFile(`${state.base}${MARKS_SUFFIX}`, state.markBytes, owner.store);
+    this.#marks = new MarksFile(`${this.#base}${MARKS_SUFFIX}`, state.markBytes, owner.store);
+    if (!state.sealed) return;
+    this.place.completed(state.bytes);
+    this.place.holds?.(state.bytes - this.#freedBytes);
+  }
+
+  /** Its path, without suffix. */
+  get #base(): string {
+    return this.place.path.slice(0, -SEALED_SUFFIX.length);
   }
 
   get path(): string {
@@ -88,25 +99,26 @@ export class StoredFile {
 
   /** Begins it, empty, whatever an attempt before has left. */
   async create(recycledBytes: number): Promise<void> {
+    await this.place.ready;
     await this.#marks.open();
-    this.#file = this.#owner.store.open(this.path, { create: true, recycledBytes });
-    const file = await this.#file;
+    const open = () => this.#owner.store.open(this.path, { create: true, recycledBytes });
+    const file = await this.#file.openBy(open);
     if (file.size > 0) await file.truncate(0);
   }
 
   append(position: number, length: number, source: AppendSource): Promise<void> {
     this.#grow(position, length);
-    const pieces: Promise<void>[] = [];
-    for (let from = 0; from < length; ) {
-      const at = position + from;
-      const bytes = Math.min(length - from, PIECE_BYTES - (at % BLOCK_BYTES));
-      pieces.push(this.#appendPiece(at, from, bytes, source));
-      from += bytes;
-    }
+    const pieces = piecesOf(position, length).map((piece) => this.#appendPiece(piece, source));
+    return this.#used(() => allEnded(pieces));
+  }
+
+  async #used<T>(action: () => Promise<T>): Promise<T> {
     this.#users++;
-    return this.#ended(pieces).finally(() => {
+    try {
+      return await action();
+    } finally {
       this.#users--;
-    });
+    }
   }
 
   /** Makes room for what is put to the end; throws when the file takes nothing there. */
@@ -117,6 +129,7 @@ export class StoredFile {
       throw new StoreError('EILSEQ', `${this.path} ends at ${this.#end}, not at ${position}`);
     if (position + length > MAX_FILE_BYTES || this.#marks.isFull)
       throw new StoreError('EFBIG', `${this.path} is too large for more`);
+    if (!this.place.hasRoomFor(length)) this.#owner.isFull(this.place);
     this.#resize(position + length);
   }
 
@@ -136,16 +149,7 @@ export class StoredFile {
     return this.#acknowledge(skipped, end);
   }
 
-  /** Resolves when all have, and rejects with the first failure, but not before nothing touches the memory of any. */
-  async #ended(pieces: readonly Promise<void>[]): Promise<void> {
-    const first = Promise.all(pieces);
-    await first.catch(() => undefined);
-    await Promise.allSettled(pieces);
-    await first;
-  }
-
-  #appendPiece(at: number, from: number, length: number, source: AppendSource): Promise<void> {
-    const offset = at % BLOCK_BYTES;
+  #appendPiece({ at, offset, from, length }: AppendPiece, source: AppendSource): Promise<void> {
     const memoryBytes = offset + length;
     // Memory goes to the first that lacks it: one behind it could not be written before.
     const memory = this.#allocated.then(() => {
@@ -239,6 +243,7 @@ export class StoredFile {
     const difference = end - this.#end;
     this.#end = end;
     this.#owner.resized(difference);
+    this.place.resized(end);
   }
 
   /** What was appended before is durable. */
@@ -250,24 +255,19 @@ export class StoredFile {
     } while (this.#sealing !== null);
     this.#assertFlushed();
     if (this.#sealed) return;
-    const synced = this.#sync();
+    const synced = this.#used(() => this.#sync());
     this.#syncing = Promise.allSettled([this.#syncing, synced]);
     await synced;
   }
 
   async #sync(): Promise<void> {
-    this.#users++;
-    try {
-      const end = this.#queued;
-      const file = await this.#opened();
-      await this.#marks.open();
-      await this.#flush([file.sync(), this.#marks.sync()]);
-      if (end <= this.#synced) return;
-      this.#synced = end;
-      this.#noteSync(end);
-    } finally {
-      this.#users--;
-    }
+    const end = this.#queued;
+    const file = await this.#opened();
+    await this.#marks.open();
+    await this.#flush([file.sync(), this.#marks.sync()]);
+    if (end <= this.#synced) return;
+    this.#synced = end;
+    this.#noteSync(end);
   }
 
   /** Not waited for: without it more is read after a crash, that is all; but marks that follow a failed one would be lost. */
@@ -284,7 +284,7 @@ export class StoredFile {
     for (const result of await Promise.allSettled(flushes)) {
       if (result.status === 'fulfilled') continue;
       const error = result.reason as Error;
-      this.#owner.diskFailed(error);
+      this.#diskFailed(error);
       // After an append that failed a flush is refused, which says nothing of what was flushed.
       await this.#acknowledged;
       if (this.#failure === null || error.message.startsWith('cannot flush')) this.#flushFailed = true;
@@ -309,7 +309,9 @@ export class StoredFile {
    */
   seal(bytes: number, trust: boolean): Promise<void> {
     const before = this.#sealing ?? Promise.resolve();
-    const sealing = before.catch(() => undefined).then(() => this.#seal(bytes, trust));
+    const sealing = before
+      .catch(() => undefined)
+      .then(() => this.#moves.stay(() => this.#seal(bytes, trust)));
     const ended = sealing.finally(() => {
       if (this.#sealing === ended) this.#sealing = null;
     });
@@ -334,13 +336,15 @@ export class StoredFile {
       this.#queued = bytes;
       if (!this.#sealed) await this.#complete();
     } catch (error) {
-      this.#owner.diskFailed(error);
+      this.#diskFailed(error);
       this.#flushFailed = true;
       this.#fail(error as Error);
       throw error;
     }
     this.#flushFailed = false;
     this.#resize(bytes);
+    this.place.completed(bytes);
+    this.place.holds?.(bytes - this.#freedBytes);
   }
 
   /** Gives it the name of what is complete; whoever reads it goes on. */
@@ -358,7 +362,10 @@ export class StoredFile {
     if (!this.#sealed || this.#sealing !== null || this.#removed)
       throw new StoreError('EPERM', `${this.path} is not complete`);
     if (ranges.length % 2 !== 0) throw new StoreError('EINVAL', 'a position without a length');
-    this.#users++;
+    return this.#moves.stay(() => this.#used(() => this.#punch(ranges)));
+  }
+
+  async #punch(ranges: readonly number[]): Promise<number> {
     try {
       const punched = this.#owner.store.punch(this.path, Float64Array.from(ranges));
       this.#syncing = Promise.allSettled([this.#syncing, punched]);
@@ -368,10 +375,8 @@ export class StoredFile {
       if (replaced && this.#users === 1) await this.release();
       return held;
     } catch (error) {
-      this.#owner.diskFailed(error);
+      this.#diskFailed(error);
       throw this.#removed ? this.#isGone() : error;
-    } finally {
-      this.#users--;
     }
   }
 
@@ -379,17 +384,36 @@ export class StoredFile {
     const freedBytes = this.#removed ? 0 : Math.max(0, this.#end - bytes);
     this.#owner.resized(this.#freedBytes - freedBytes);
     this.#freedBytes = freedBytes;
+    this.place.holds?.(bytes);
+  }
+
+  /** To another tier, while it is read on. False when that is not wanted any more, or the file not complete. */
+  async move(target: MoveTarget): Promise<boolean> {
+    if (!this.#sealed || this.#sealing !== null || this.#removed || !this.#moves.areWanted) return false;
+    return this.#moves.run(this.path, target, () => this.#arrived(target.place));
+  }
+
+  async #arrived(place: PayloadPlace): Promise<void> {
+    const { path } = this;
+    const before = this.place;
+    this.place = place;
+    place.completed(this.#end);
+    place.holds?.(this.#end - this.#freedBytes);
+    try {
+      // What is read from there ends well.
+      await this.release();
+      await this.#owner.store.remove(path);
+    } catch (error) {
+      this.#owner.diskFailed(error, before);
+      throw error;
+    }
+    before.removed();
   }
 
   /** All of a range, if that was appended and is still in memory; the caller releases it. */
   async recent(position: number, length: number): Promise<MemoryPiece | null> {
     if (this.#isUnknown || position + length > this.bytes) return null;
-    this.#users++;
-    try {
-      return (await this.#opened()).findAppended(position, length);
-    } finally {
-      this.#users--;
-    }
+    return this.#used(async () => (await this.#opened()).findAppended(position, length));
   }
 
   /** Up to `length` bytes, with their CRC-32C; the caller releases them. Null when it ends before `position`. */
@@ -402,21 +426,10 @@ export class StoredFile {
     // Behind its end there may be space that was allocated ahead.
     const bytes = Math.min(length, this.bytes - position);
     if (bytes <= 0) return null;
-    this.#users++;
     try {
-      const file = await this.#opened();
-      const recent = file.findAppended(position, bytes);
-      if (recent === null) return await file.readCrc(position, bytes, seed);
-      try {
-        return { piece: recent, crc32c: await crc32cSoon(recent, seed) };
-      } catch (error) {
-        recent.memory.release();
-        throw error;
-      }
+      return await this.#used(async () => readPiece(await this.#opened(), position, bytes, seed));
     } catch (error) {
       throw this.#removed ? this.#isGone() : error;
-    } finally {
-      this.#users--;
     }
   }
 
@@ -425,21 +438,24 @@ export class StoredFile {
   }
 
   #opened(): Promise<StoreFile> {
-    if (this.#removed) return Promise.reject(this.#isGone());
-    if (this.#file === null) {
-      const opened = this.#closing.then(() => this.#owner.store.open(this.path));
-      this.#file = opened;
-      opened.catch(() => {
-        if (this.#file === opened) this.#file = null;
-      });
-    }
-    return this.#file;
+    return this.#removed ? Promise.reject(this.#isGone()) : this.#file.get();
+  }
+
+  #open(): Promise<StoreFile> {
+    return this.#owner.store.open(this.path).catch((error: Error) => {
+      // Nobody is to take for lost what is on a disk that is not there.
+      throw this.place.outage === null ? error : new StoreError('EIO', this.place.outage);
+    });
+  }
+
+  #diskFailed(error: unknown): void {
+    this.#owner.diskFailed(error, this.place);
   }
 
   /** What failed on its way to the disk is told to whoever watches over that. */
   #onDisk<T>(operation: Promise<T> | null): Promise<T | undefined> {
     const told = (operation ?? Promise.resolve(undefined)).catch((error: unknown) => {
-      this.#owner.diskFailed(error);
+      this.#diskFailed(error);
       throw error;
     });
     told.catch(() => undefined);
@@ -455,12 +471,7 @@ export class StoredFile {
 
   /** Gives its descriptors back; it is opened again when it is needed. Not while it is busy. */
   release(): Promise<unknown> {
-    const file = this.#file;
-    this.#file = null;
-    const before = this.#closing;
-    const close = async () => (await file?.catch(() => null))?.close();
-    this.#closing = Promise.allSettled([before, close(), this.#marks.release()]);
-    return this.#closing;
+    return Promise.all([this.#file.release(), this.#marks.release()]);
   }
 
   /** For the end of the store: what was asked for ends, what was appended is flushed, so that nothing need be read at the next start. */
@@ -477,10 +488,15 @@ export class StoredFile {
     this.#failure ??= 'it was removed';
     await this.#sealing?.catch(() => undefined);
     await this.#idle();
+    await this.#moves.stay(() => this.#remove());
+  }
+
+  async #remove(): Promise<void> {
     await this.release();
     this.#holds(this.#end);
     this.#resize(0);
     await this.#owner.store.remove(this.path);
     if (!this.#sealed) await this.#marks.remove();
+    this.place.removed();
   }
 }

@@ -13,7 +13,17 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { MARK_BYTES } from './marks.ts';
-import { append, contentOf, diskError, filesOf, GATEWAY, gate, nameOf, TestDirectory } from './testing.ts';
+import {
+  append,
+  contentOf,
+  diskError,
+  filesOf,
+  GATEWAY,
+  gate,
+  NEW,
+  nameOf,
+  TestDirectory,
+} from './testing.ts';
 
 const PARTS = [5000, 12_288, 1, 70_000].map((length, i) => Buffer.alloc(length, i + 1));
 const ALL = Buffer.concat(PARTS);
@@ -35,7 +45,7 @@ describe('The files of a store that failed', () => {
   /** A file with `PARTS`, of which so many were flushed. */
   async function written(flushed = 0, segment = 1) {
     const files = await test.directory.filesOf(GATEWAY);
-    await files.create(nameOf(segment), 0);
+    await files.create(nameOf(segment), NEW);
     const file = files.use(nameOf(segment));
     let position = 0;
     for (const [i, part] of PARTS.entries()) {
@@ -238,7 +248,7 @@ describe('The files of a store that failed', () => {
     assert.ok((await contentOf(file, 0, 1 << 20)).equals(ALL.subarray(0, flushed)));
     assert.equal(test.directory.disk.state, 'failed');
     const files = await test.directory.filesOf(GATEWAY);
-    await assert.rejects(files.create(nameOf(2), 0), { code: 'EIO', message: /the disk has failed/ });
+    await assert.rejects(files.create(nameOf(2), NEW), { code: 'EIO', message: /the disk has failed/ });
   });
 
   it('are not complete when a flush failed while they were completed', async () => {
@@ -276,7 +286,7 @@ describe('The files of a store that failed', () => {
   it('are not there when they could not be created', async () => {
     test.faults.open = (path, doIt) => (path.endsWith('.open') ? Promise.reject(diskError('EROFS')) : doIt());
     const files = await test.directory.filesOf(GATEWAY);
-    await assert.rejects(files.create(nameOf(1), 0), { code: 'EROFS' });
+    await assert.rejects(files.create(nameOf(1), NEW), { code: 'EROFS' });
     delete test.faults.open;
     assert.deepEqual([files.count, files.list('').files], [0, []]);
     assert.ok(!existsSync(join(test.path, 'c.1', nameOf(1).split('/')[0]!)));

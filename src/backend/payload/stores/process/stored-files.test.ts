@@ -4,17 +4,20 @@ import { join } from 'node:path';
 import { NativeMemory } from '../../../../native/arena.ts';
 import { crc32c } from '../../../../native/batch.ts';
 import { Store } from '../../../../native/store.ts';
+import { systemClock } from '../../../../util/clock.ts';
+import { silentLogger } from '../../../../util/logger.ts';
 import { StoreError } from '../messages.ts';
 import { GatewayFiles } from './gateway-files.ts';
 import { OpenFiles } from './open-files.ts';
 import { StoreDirectory } from './store-directory.ts';
-import { PIECE_BYTES } from './stored-file.ts';
+import { PIECE_BYTES } from './stored-file-parts.ts';
 import {
   append,
   contentOf,
   filesOf,
   GATEWAY,
   gate,
+  NEW,
   nameOf,
   PARTITION,
   sourceOf,
@@ -32,7 +35,7 @@ describe('The files of a store', () => {
 
   async function created(segment: number) {
     const files = await test.directory.filesOf(GATEWAY);
-    await files.create(nameOf(segment), 0);
+    await files.create(nameOf(segment), NEW);
     return files.use(nameOf(segment));
   }
 
@@ -183,7 +186,8 @@ describe('The files of a store', () => {
 
   it('are closed when too many are open, and opened again when they are used', async () => {
     const open = new OpenFiles(2);
-    const shared = { store: test.store, open, disk: test.directory.disk };
+    const { disk, tiers } = test.directory;
+    const shared = { store: test.store, open, disk, tiers, clock: systemClock, logger: silentLogger };
     const files = new GatewayFiles(join(test.root, 'few'), shared);
     const parts = [Buffer.alloc(3000, 1), Buffer.alloc(6001, 2)];
     const numbers = [0, 1, 2, 3, 4, 5];
@@ -193,7 +197,7 @@ describe('The files of a store', () => {
       return doIt();
     };
     for (const i of numbers) {
-      await files.create(nameOf(i), 0);
+      await files.create(nameOf(i), NEW);
       await append(files.use(nameOf(i)), 0, parts[0]!);
       assert.ok(open.count <= 2);
     }
@@ -257,7 +261,7 @@ describe('The files of a store', () => {
     await append(file, 0, Buffer.alloc(5000, 1));
     const files = await test.directory.filesOf(GATEWAY);
     const removed = files.remove(nameOf(1));
-    await files.create(nameOf(1), 0);
+    await files.create(nameOf(1), NEW);
     await removed;
     const again = files.use(nameOf(1));
     await append(again, 0, Buffer.alloc(10, 2));

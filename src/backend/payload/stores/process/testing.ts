@@ -15,6 +15,9 @@ export const PARTITION = 't-0.AAAAAAAAAAAAAAAAAAAABQ';
 export const nameOf = (segment: number) =>
   `${PARTITION}/${String(segment).padStart(20, '0')}-0123456789abcdef`;
 
+/** A file that is begun. */
+export const NEW = { segmentBytes: 1 << 20, mayLose: false, recycledBytes: 0 } as const;
+
 /** What a test has the disk do instead. `path`: of the file. Each may throw, or do it after something has happened. */
 export interface Faults {
   append?(path: string, doIt: () => Appended): Appended;

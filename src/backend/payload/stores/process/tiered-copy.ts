@@ -1,0 +1,58 @@
+import { dirname } from 'node:path';
+import type { Clock } from '../../../../util/clock.ts';
+import type { MoveTarget } from '../../ports.ts';
+import type { TierFileOwner } from '../../tiers/tier-file.ts';
+import type { TierPath } from '../../tiers/tier-path.ts';
+import type { StoredFile } from './stored-file.ts';
+import { SEALED_SUFFIX } from './stored-file-parts.ts';
+
+/** How long a gateway may take to end a segment before it is asked again. */
+const ASK_AGAIN_MS = 10_000;
+
+/** The file of a gateway in the tiers of a store: `<tier>/<cluster>.<node>/<partition>/<segment>-<incarnation>.payload`. */
+export class TieredCopy implements TierFileOwner {
+  /** What topics are pinned to are tiers of gateways. */
+  readonly pin = null;
+  #file: StoredFile | null = null;
+  readonly #gateway: string;
+  readonly #name: string;
+  readonly #clock: Clock;
+  readonly #askToEnd: () => void;
+  #askedAtMs = Number.NEGATIVE_INFINITY;
+
+  /** `askToEnd`: has the gateway end the segment, so that the file can be moved. */
+  constructor(gateway: string, name: string, clock: Clock, askToEnd: () => void) {
+    this.#gateway = gateway;
+    this.#name = name;
+    this.#clock = clock;
+    this.#askToEnd = askToEnd;
+  }
+
+  get segments(): this | null {
+    return this.#file === null ? null : this;
+  }
+
+  holds(file: StoredFile): void {
+    this.#file = file;
+  }
+
+  pathIn(at: TierPath): string {
+    return `${at.directoryOf(this.#gateway)}/${this.#name}${SEALED_SUFFIX}`;
+  }
+
+  async prepare(at: TierPath): Promise<void> {
+    await at.prepare(this.#gateway);
+    await at.prepare(`${this.#gateway}/${dirname(this.#name)}`);
+  }
+
+  move(_segmentId: number, target: MoveTarget): Promise<boolean> {
+    return this.#file!.move(target);
+  }
+
+  complete(): void {
+    const now = this.#clock.now();
+    if (now - this.#askedAtMs < ASK_AGAIN_MS) return;
+    this.#askedAtMs = now;
+    this.#askToEnd();
+  }
+}

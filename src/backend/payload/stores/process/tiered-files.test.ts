@@ -1,0 +1,342 @@
+import assert from 'node:assert/strict';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { arenaStats } from '../../../../native/arena.ts';
+import { Store } from '../../../../native/store.ts';
+import { systemClock } from '../../../../util/clock.ts';
+import { silentLogger } from '../../../../util/logger.ts';
+import { STORE_NODE } from '../../tiers/identity.ts';
+import { TieredStorage } from '../../tiers/tiered-storage.ts';
+import { StoreDirectory } from './store-directory.ts';
+import {
+  append,
+  contentOf,
+  type Faults,
+  faultyStore,
+  filesOf,
+  GATEWAY,
+  gate,
+  NEW,
+  nameOf,
+} from './testing.ts';
+
+const MIB = 1 << 20;
+const PART = Buffer.alloc(MIB, 7);
+
+describe('The files of a store in tiers', () => {
+  let root: string;
+  let memory: string;
+  let native: Store;
+  let directory: StoreDirectory;
+  let types: readonly string[];
+  let threshold: number;
+  let ended: string[];
+  let copying: (() => Promise<void>) | null;
+  let faults: Faults;
+
+  beforeEach(async () => {
+    root = mkdtempSync(join(tmpdir(), 'tiered-files-'));
+    memory = mkdtempSync('/dev/shm/kafabric-tiered-files-');
+    types = ['NVME', 'HDD'];
+    threshold = -1;
+    ended = [];
+    copying = null;
+    faults = {};
+    await open();
+  });
+
+  afterEach(async () => {
+    await close();
+    rmSync(root, { recursive: true });
+    rmSync(memory, { recursive: true });
+    assert.equal(arenaStats().usedBytes, 0);
+  });
+
+  const pathOf = (tier: number) => join(types[tier] === 'MEMORY' ? memory : root, `tier-${tier}`);
+
+  /** `first`: bytes of the first tier. */
+  async function open({ name = 'store', first = 8 * MIB } = {}): Promise<void> {
+    native = new Store({ threads: 2, copyThreads: 1 });
+    const at = join(root, name);
+    const store = faultyStore(native, faults);
+    directory = await StoreDirectory.open(at, store, async () => undefined, {
+      openTiers: (id, isOwner) =>
+        TieredStorage.open({
+          tiers: types.map((type, i) => ({
+            ordinal: ['first', 'second'][i]!,
+            type,
+            paths: [{ path: pathOf(i), sizeBytes: i === 0 ? first : -1 }],
+          })),
+          logDirectories: [at],
+          owner: { clusterId: id, nodeId: STORE_NODE },
+          isOwner,
+          files: {
+            lockDirectory: (path) => native.lockDirectory(path),
+            remove: (path) => native.remove(path),
+            copyRange: async (...range) => {
+              await copying?.();
+              return native.copyRange(...range);
+            },
+            publishCopy: (...paths) => native.publishCopy(...paths),
+          },
+          clock: systemClock,
+          logger: silentLogger,
+          settings: () => ({ threshold, bytesPerSecond: -1 }),
+          threads: 1,
+          isBusy: () => false,
+        }),
+    }).catch(async (error: unknown) => {
+      await native.shutdown();
+      throw error;
+    });
+    (await files()).onEndWanted((file) => ended.push(file));
+  }
+
+  async function close(): Promise<void> {
+    await directory.close();
+    await native.shutdown();
+  }
+
+  const files = () => directory.filesOf(GATEWAY);
+
+  async function written(segment: number, { mib = 1, seal = true, mayLose = false } = {}) {
+    const of = await files();
+    await of.create(nameOf(segment), { ...NEW, mayLose });
+    const file = of.use(nameOf(segment));
+    for (let i = 0; i < mib; i++) await append(file, i * MIB, PART);
+    if (seal) await file.seal(mib * MIB, false);
+    return file;
+  }
+
+  const isWhole = async (segment: number) =>
+    assert.ok((await contentOf((await files()).use(nameOf(segment)), 0, MIB)).equals(PART));
+
+  const inTier = (tier: number) => filesOf(pathOf(tier), '.payload').length;
+
+  it('begin in the first tier, are moved when they are complete, and are read, cleaned and removed there', async () => {
+    const file = await written(0);
+    await written(1, { seal: false });
+    assert.deepEqual([inTier(0), inTier(1), filesOf(pathOf(0), '.open').length], [1, 0, 1]);
+    await isWhole(0);
+    threshold = 0;
+    await directory.tiers.migrator.idle();
+    assert.deepEqual([inTier(0), inTier(1), filesOf(pathOf(0), '.open').length], [0, 1, 1]);
+    await isWhole(0);
+    await isWhole(1);
+    assert.equal(await file.punch([0, MIB / 2]), MIB / 2);
+    assert.equal(directory.usedBytes, 1.5 * MIB);
+    assert.equal(directory.tiers.paths[1]!.usedBytes, MIB / 2);
+    await (await files()).remove(nameOf(0));
+    assert.deepEqual([inTier(1), directory.tiers.paths[1]!.usedBytes], [0, 0]);
+    assert.equal(directory.usedBytes, MIB);
+  });
+
+  it('are found where they are by the next start, and go on to be written there', async () => {
+    await written(0);
+    await written(1, { seal: false });
+    threshold = 0;
+    await directory.tiers.migrator.idle();
+    await close();
+    await open();
+    assert.deepEqual(
+      (await files()).list('').files.map(({ bytes, sealed }) => [bytes, sealed]),
+      [
+        [MIB, true],
+        [MIB, false],
+      ],
+    );
+    assert.deepEqual(
+      directory.tiers.paths.map(({ usedBytes }) => usedBytes),
+      [MIB, MIB],
+    );
+    const open1 = (await files()).use(nameOf(1));
+    await append(open1, MIB, PART);
+    await open1.seal(2 * MIB, false);
+    await directory.tiers.migrator.idle();
+    assert.deepEqual([inTier(0), inTier(1)], [0, 2]);
+    await isWhole(1);
+  });
+
+  it('are there once after a move that was interrupted', async () => {
+    await written(0);
+    await written(1);
+    await close();
+    const [zero, one] = filesOf(pathOf(0), '.payload');
+    const moved = zero!.replace(pathOf(0), pathOf(1));
+    mkdirSync(dirname(moved), { recursive: true });
+    cpSync(zero!, moved);
+    writeFileSync(`${one!.replace(pathOf(0), pathOf(1))}.moving`, PART.subarray(0, 5));
+    await open();
+    assert.deepEqual([existsSync(zero!), existsSync(moved)], [false, true]);
+    assert.deepEqual(filesOf(root, '.moving'), []);
+    assert.equal((await files()).count, 2);
+    assert.equal(directory.usedBytes, 2 * MIB);
+    await isWhole(0);
+    await isWhole(1);
+  });
+
+  it('are read while they are moved', async () => {
+    await written(0, { mib: 6 });
+    const { passed, open: go } = gate();
+    copying = () => passed;
+    threshold = 0;
+    const moved = directory.tiers.migrator.idle();
+    const reads = Promise.all(Array.from({ length: 20 }, () => isWhole(0)));
+    await reads;
+    go();
+    let isMoved = false;
+    void moved.then(() => {
+      isMoved = true;
+    });
+    do await isWhole(0);
+    while (!isMoved);
+    assert.deepEqual([inTier(0), inTier(1)], [0, 1]);
+  });
+
+  for (const [what, change] of [
+    ['cleaned', async () => void (await (await files()).use(nameOf(0)).punch([0, MIB]))],
+    ['cut', async () => (await files()).use(nameOf(0)).seal(4 * MIB, false)],
+    ['removed', async () => (await files()).remove(nameOf(0))],
+  ] as const)
+    it(`stay where they are while they are ${what}`, async () => {
+      await written(0, { mib: 6 });
+      const { passed, open: go } = gate();
+      const { passed: begun, open: begin } = gate();
+      copying = () => {
+        begin();
+        return passed;
+      };
+      threshold = 0;
+      const moved = directory.tiers.migrator.idle();
+      await begun;
+      const changed = change();
+      go();
+      await changed;
+      await moved;
+      assert.deepEqual([inTier(0), inTier(1)], [what === 'removed' ? 0 : 1, 0]);
+      assert.deepEqual(filesOf(root, '.moving'), []);
+      assert.equal(directory.tiers.paths[1]!.usedBytes, 0);
+      assert.equal(directory.tiers.paths[0]!.usedBytes, directory.usedBytes);
+    });
+
+  it('are ended by their gateway where there is no room for more, and new ones go to the next tier', async () => {
+    await written(0, { mib: 9, seal: false });
+    assert.deepEqual(ended, [nameOf(0)]);
+    await written(1);
+    assert.deepEqual([inTier(0), inTier(1)], [0, 1]);
+  });
+
+  it('of before there were tiers are read, and move into them', async () => {
+    await close();
+    rmSync(root, { recursive: true });
+    mkdirSync(root);
+    const both = types;
+    types = [];
+    await open();
+    await written(0);
+    await close();
+    types = both;
+    await open();
+    await isWhole(0);
+    await written(1);
+    threshold = 0.5;
+    await directory.tiers.migrator.idle();
+    assert.deepEqual([inTier(0), filesOf(join(root, 'store'), '.payload').length], [2, 0]);
+    await isWhole(0);
+  });
+
+  it('go elsewhere when a directory fails, and what is there is read on', async () => {
+    const file = await written(0, { seal: false });
+    faults.sync = async (path, doIt) => {
+      if (!path.startsWith(pathOf(0))) return doIt();
+      throw Object.assign(new Error('cannot flush: no luck'), { code: 'EIO' });
+    };
+    await assert.rejects(file.sync(), { code: 'EIO' });
+    assert.match(directory.tiers.outage ?? '', /tier-0 is out of use/);
+    assert.deepEqual([directory.trouble, directory.hasFailed], ['', false]);
+    await written(1);
+    assert.equal(inTier(1), 1);
+    await isWhole(0);
+    directory.tiers.paths[1]!.takeOut(new Error('no luck'));
+    assert.match(directory.trouble, /tier-0 is out of use.*tier-1 is out of use/);
+    assert.ok(directory.hasFailed);
+    await assert.rejects(written(2), { code: 'ENOSPC' });
+  });
+
+  describe('that cannot be used', () => {
+    const refused = (reason: RegExp, name = 'store') => assert.rejects(open({ name }), reason);
+
+    it('keep the store from starting when they are of another store', async () => {
+      await close();
+      await refused(/belongs to the store [\w-]+, and not to the store /, 'another');
+      await open();
+    });
+
+    it('keep the store from starting when they are empty, and so does one that is not named any more', async () => {
+      await written(0);
+      await close();
+      cpSync(pathOf(0), join(root, 'kept'), { recursive: true });
+      rmSync(pathOf(0), { recursive: true });
+      mkdirSync(pathOf(0));
+      await refused(/is its disk not mounted\?.*remove payload-tiers\.json from payload\.store\.dir/);
+      rmSync(pathOf(0), { recursive: true });
+      cpSync(join(root, 'kept'), pathOf(0), { recursive: true });
+      const both = types;
+      types = [];
+      await refused(/tier-0 .* may hold payload and is in none of storage\.tiers/);
+      types = both;
+      await open();
+      await isWhole(0);
+    });
+  });
+
+  describe('in memory', () => {
+    beforeEach(async () => {
+      await close();
+      rmSync(root, { recursive: true });
+      mkdirSync(root);
+      types = ['MEMORY', 'HDD'];
+      await open();
+    });
+
+    it('are those that nobody was promised to outlast a restart of the machine', async () => {
+      await written(0, { mayLose: true });
+      await written(1);
+      assert.deepEqual([inTier(0), inTier(1)], [1, 1]);
+      await written(2, { mayLose: true, seal: false });
+      await assert.rejects((await files()).sync(nameOf(2)), { code: 'EIO', message: /is in memory/ });
+      await (await files()).sync(nameOf(0));
+    });
+
+    it('are on disks when the store has stopped', async () => {
+      await written(0, { mayLose: true });
+      const open1 = await written(1, { mayLose: true, seal: false });
+      (await files()).onEndWanted((file) => {
+        assert.equal(file, nameOf(1));
+        void open1.seal(MIB, false);
+      });
+      await directory.endMoves();
+      assert.deepEqual([inTier(0), inTier(1)], [0, 2]);
+      await written(2, { mayLose: true });
+      assert.deepEqual([inTier(0), inTier(1)], [0, 3]);
+      await close();
+      rmSync(pathOf(0), { recursive: true });
+      await open();
+      for (const i of [0, 1, 2]) await isWhole(i);
+    });
+
+    it('are lost, and no others, when the machine restarts', async () => {
+      await written(0, { mayLose: true });
+      await written(1);
+      await close();
+      rmSync(pathOf(0), { recursive: true });
+      await open();
+      assert.deepEqual(
+        (await files()).list('').files.map(({ file }) => file),
+        [nameOf(1)],
+      );
+      assert.ok(statSync(pathOf(0)).isDirectory());
+    });
+  });
+});
