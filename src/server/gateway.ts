@@ -124,6 +124,7 @@ export class Gateway {
         ready: this.#state === 'ready',
         reasons: this.#state === 'ready' ? [] : [this.#state],
         stores: this.#broker?.stores.peers.map(({ address, circuit }) => ({ address, circuit })) ?? [],
+        tiers: this.#broker?.tiers.paths.map(({ path, error }) => ({ path, error })) ?? [],
       }),
       version,
     });

@@ -10,6 +10,8 @@ export interface Readiness {
   reasons: string[];
   /** Of a gateway with payload stores: whether requests go through to each. One that is away keeps nobody from being served. */
   stores?: { address: string; circuit: 'closed' | 'half-open' | 'open' }[];
+  /** Of a gateway with storage tiers: why payload in a directory or bucket cannot be had; null: it can. That keeps nobody from being served either. */
+  tiers?: { path: string; error: string | null }[];
 }
 
 export interface HttpServerOptions extends HttpAddress {
@@ -25,7 +27,7 @@ export interface HttpServer {
 
 /**
  * The operators' HTTP listener: `/metrics` in Prometheus text format, `/health/live` (the process runs and its event loop turns) and
- * `/health/ready` (200 when clients can be served, else 503 with the reasons); both name the payload stores.
+ * `/health/ready` (200 when clients can be served, else 503 with the reasons); both name the payload stores and the storage tiers.
  * Rejects when the address cannot be bound.
  */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
@@ -35,8 +37,8 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     c.body(await options.metrics.metrics(), 200, { 'content-type': options.metrics.contentType }),
   );
   app.get('/health/live', (c) => {
-    const { stores } = options.readiness();
-    return c.json({ status: 'live', ...(stores === undefined ? {} : { stores }) });
+    const { ready: _ready, reasons: _reasons, ...parts } = options.readiness();
+    return c.json({ status: 'live', ...parts });
   });
   app.get('/health/ready', (c) => {
     const { ready, ...rest } = options.readiness();
