@@ -69,8 +69,8 @@ describe('storage tiers of a payload store', function () {
     await scene.consume();
     const health = (await (await fetch(`${store.metricsUrl}/health/live`)).json()) as { tiers: object[] };
     assert.deepEqual(health.tiers, [
-      { tier: 'first', path: join(scene.dir, 'fast'), state: 'in use' },
-      { tier: 'second', path: join(scene.dir, 'slow'), state: 'in use' },
+      { tier: 'first', path: join(scene.dir, 'fast'), error: null },
+      { tier: 'second', path: join(scene.dir, 'slow'), error: null },
     ]);
   });
 

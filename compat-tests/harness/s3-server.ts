@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePort } from '../../src/util/free-port.ts';
 import { Child, until } from './child.ts';
@@ -14,19 +14,31 @@ export class S3Server {
   /** Of the AWS SDK. */
   readonly credentialsFile: string;
   readonly #dir: string;
-  readonly #port: number;
+  readonly port: number;
   #child: Child | null = null;
 
   private constructor(dir: string, port: number) {
     this.#dir = dir;
-    this.#port = port;
+    this.port = port;
     this.credentialsFile = join(dir, 'credentials');
     for (const name of ['objects', 'metadata', 'iam']) mkdirSync(join(dir, name), { recursive: true });
     mkdirSync(join(dir, 'objects', this.bucket), { recursive: true });
+    this.giveCredentials();
+  }
+
+  /** Writes the file of credentials; by default with those that it takes. */
+  giveCredentials(access = ACCESS, secret = SECRET): void {
     writeFileSync(
       this.credentialsFile,
-      `[default]\naws_access_key_id = ${ACCESS}\naws_secret_access_key = ${SECRET}\n`,
+      `[default]\naws_access_key_id = ${access}\naws_secret_access_key = ${secret}\n`,
     );
+  }
+
+  /** Takes the bucket away, with all that it holds, or puts it back. */
+  hideBucket(hidden: boolean): void {
+    const places = [join(this.#dir, 'objects', this.bucket), join(this.#dir, 'hidden')] as const;
+    if (hidden) renameSync(places[0], places[1]);
+    else renameSync(places[1], places[0]);
   }
 
   /** `dir`: for all that it has. */
@@ -35,7 +47,7 @@ export class S3Server {
   }
 
   get endpoint(): string {
-    return `http://127.0.0.1:${this.#port}`;
+    return `http://127.0.0.1:${this.port}`;
   }
 
   /** Of a gateway whose last tier is the bucket; small parts, and errors soon. */
@@ -53,7 +65,7 @@ export class S3Server {
   }
 
   async start(): Promise<void> {
-    const common = ['--access', ACCESS, '--secret', SECRET, '--port', `127.0.0.1:${this.#port}`, '--quiet'];
+    const common = ['--access', ACCESS, '--secret', SECRET, '--port', `127.0.0.1:${this.port}`, '--quiet'];
     const child = new Child([
       join(installed, 's3-server/versitygw'),
       ...[...common, '--health', '/health', '--iam-dir', join(this.#dir, 'iam')],
@@ -78,14 +90,15 @@ export class S3Server {
     this.#child?.process.kill(on ? 'SIGSTOP' : 'SIGCONT');
   }
 
-  /** Payload files in the bucket, and parts of uploads that are not completed and that clients can see. */
-  contents(): { objects: string[]; parts: number } {
+  /** Payload files in the bucket, their bytes, and parts of uploads that are not completed and that clients can see. */
+  contents(): { objects: string[]; bytes: number; parts: number } {
     const files = filesBelow(join(this.#dir, 'objects', this.bucket));
     const own = files.filter(({ parentPath }) => parentPath.includes('.sgwtmp'));
     // The server hides uploads that it completes, and forgets those in which it is killed.
     const parts = own.filter(({ parentPath }) => !parentPath.endsWith('.inprogress'));
     const objects = files.filter((file) => !own.includes(file) && file.name.endsWith('.payload'));
-    return { objects: objects.map(({ name }) => name), parts: parts.length };
+    const bytes = objects.reduce((sum, { parentPath, name }) => sum + sizeOf(join(parentPath, name)), 0);
+    return { objects: objects.map(({ name }) => name), bytes, parts: parts.length };
   }
 }
 
@@ -98,4 +111,9 @@ function filesBelow(root: string) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     }
   }
+}
+
+/** Of what is removed meanwhile: 0. */
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }

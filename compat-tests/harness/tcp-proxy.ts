@@ -7,10 +7,17 @@ export class TcpProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #stalled = false;
+  /** What new connections get in place of the target. */
+  #answer: string | null = null;
+  /** What may pass before all connections end. */
+  #bytesLeft = Number.POSITIVE_INFINITY;
 
   private constructor(port: number, target: number) {
     this.address = `127.0.0.1:${port}`;
-    this.#server = createServer((here) => this.#join(here, connect(target, '127.0.0.1')));
+    this.#server = createServer((here) => {
+      if (this.#answer === null) this.#join(here, connect(target, '127.0.0.1'));
+      else this.#refuse(here, this.#answer);
+    });
   }
 
   static async start(targetPort: number): Promise<TcpProxy> {
@@ -25,20 +32,47 @@ export class TcpProxy {
       [here, there],
       [there, here],
     ] as const) {
-      this.#sockets.add(from);
-      from.on('error', () => {}); // what follows is its close
-      from.on('close', () => {
-        this.#sockets.delete(from);
-        to.destroy();
-      });
+      this.#add(from);
+      from.on('close', () => to.destroy());
+      from.on('data', (chunk) => this.#count(chunk.byteLength));
       from.pipe(to);
       if (this.#stalled) from.pause();
     }
   }
 
+  #refuse(here: Socket, answer: string): void {
+    this.#add(here);
+    here.once('data', () => here.end(answer));
+    here.resume();
+  }
+
+  #add(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.on('error', () => {}); // what follows is its close
+    socket.on('close', () => this.#sockets.delete(socket));
+  }
+
+  #count(bytes: number): void {
+    this.#bytesLeft -= bytes;
+    if (this.#bytesLeft > 0) return;
+    this.#bytesLeft = Number.POSITIVE_INFINITY;
+    this.drop();
+  }
+
   /** Ends all connections, in the middle of whatever is under way. */
   drop(): void {
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** As `drop`, when so many more bytes have passed, all connections and directions together. */
+  dropAfter(bytes: number): void {
+    this.#bytesLeft = bytes;
+  }
+
+  /** Ends all connections; new ones get this answer to whatever they ask first, and end. Null: they are passed on again. */
+  answer(answer: string | null): void {
+    this.#answer = answer;
+    this.drop();
   }
 
   /** Nothing gets through, and nobody hears of it; or it goes on. */

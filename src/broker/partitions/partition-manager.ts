@@ -108,9 +108,9 @@ export class PartitionManager {
         await this.#options.logs.delete(log.topic, log.partition);
       }
     }
-    if (known.size > 0) await this.#options.tiers.removeAllBut(partitionsOf(known.values()));
+    for (const { name, id } of known.values()) this.#topic(name, id);
+    if (known.size > 0) await this.#options.tiers.removeDeleted((id) => this.#byId.has(id));
     await forEachParallel([...known.values()], PARALLEL_OPENS, async (topic) => {
-      this.#topic(topic.name, topic.id);
       const config = configOf(topic.name);
       await forEachParallel(topic.partitions, PARALLEL_OPENS, (partition) =>
         this.#reopen(topic, partition, () => configOf(topic.name), config),
@@ -359,11 +359,6 @@ export class PartitionManager {
     await this.stopOpening();
     await Promise.all(Array.from(this.all(), (partition) => partition.close()));
   }
-}
-
-function* partitionsOf(topics: Iterable<TopicDescription>) {
-  for (const { name, id, partitions } of topics)
-    for (const { index } of partitions) yield { topic: name, topicId: id, partition: index };
 }
 
 /** The log of the cluster metadata is no topic. */

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { Bucket } from '../../backend/payload/tiers/s3/bucket.ts';
 import type { ObjectScrubber } from '../../backend/payload/tiers/s3/object-scrubber.ts';
+import { ObjectError } from '../../backend/payload/tiers/s3/objects.ts';
 import { MemoryObjects, TestBuckets } from '../../backend/payload/tiers/s3/testing.ts';
 import { systemClock } from '../../util/clock.ts';
 import { checkPayload } from '../verify/payload-check.ts';
@@ -284,6 +285,73 @@ describe('Payload in the tier S3', () => {
     await tiers.check();
   });
 
+  it('is known when the object store is back before partitions are opened', async () => {
+    await start();
+    await tiers.produce(7);
+    await tiers.settle();
+    await tiers.stop();
+    objects.onOperation = () => {
+      objects.onOperation = () => {};
+      setImmediate(() => {
+        aheadMs += 60_000;
+      });
+      throw new ObjectError('EHOSTDOWN', 'away');
+    };
+    await start();
+    while (path().error !== null) await setTimeout(1);
+    await tiers.check();
+    await tiers.stop();
+    await start();
+    assert.deepEqual(segments(), [0, 1]);
+    await tiers.check();
+  });
+
+  it('of topics that were deleted goes when the object store is back that was away at the start', async () => {
+    await start();
+    await tiers.produce(4);
+    await tiers.settle();
+    const gone = `here/gone-0.BBBBBBBBBBBBBBBBBBBBBQ/${'0'.repeat(20)}.1.00000000.payload`;
+    objects.objects.set(gone, Buffer.alloc(9));
+    await tiers.stop();
+    await start({}, 0);
+    assert.equal(inBucket().length, 2);
+    await comeBack();
+    while (bucket.removals.size > 0) await setTimeout(1);
+    assert.deepEqual(segments(), [0]);
+    await tiers.check();
+  });
+
+  it('is out of use while the object store refuses, and credentials are looked for anew', async () => {
+    await start();
+    await tiers.produce(4);
+    await tiers.settle();
+    await tiers.stop();
+    objects.refused = 'list';
+    await start();
+    assert.match(path().error!, /out of use: list: refused/);
+    await assertUnavailable(0n);
+    assert.equal(objects.renewals, 0);
+    await comeBack();
+    assert.equal(objects.renewals, 1);
+    await tiers.check();
+  });
+
+  it('stays there, and in use, when the object store refuses to remove it', async () => {
+    await start();
+    await tiers.produce(10);
+    await tiers.settle();
+    objects.refused = 'remove';
+    await first().deleteRecordsBefore(3n);
+    await tiers.settle();
+    assert.deepEqual(segments(), [0, 1, 2]);
+    assert.equal(bucket.removals.size, 1);
+    assert.equal(path().error, null);
+    await tiers.check(3);
+    objects.refused = null;
+    await bucket.removals.retry();
+    assert.deepEqual(segments(), [1, 2]);
+  });
+
   it('loses what logs lose, at once or when the object store is back', async () => {
     await start();
     await tiers.produce(10);
@@ -399,7 +467,7 @@ describe('Payload in the tier S3', () => {
     );
     assert.deepEqual(segments(), [0, 1]);
     objects.refused = 'read';
-    assert.match((await verify()).outage!, /s3:\/\/payload\/here: .*down/);
+    assert.match((await verify()).outage!, /s3:\/\/payload\/here: .*refused/);
     objects.refused = null;
   });
 

@@ -8,12 +8,15 @@ import { type Finding, note, ok, problem } from './finding.ts';
 
 const REQUESTS = 5;
 const SMALL_BYTES = 1 << 20;
+/** An object store that does not answer within so long is away. */
+const PATIENCE_MS = 10_000;
 
 /** Whether the bucket of the tier S3 can be used, and is this gateway's. `measure`: write an object, which is removed again. */
 export async function checkObjectStore(config: KafabricConfig, measure: boolean): Promise<Finding[]> {
   const { s3, nodeId } = config.resolved;
   if (s3 === null) return [];
   const objects = new WorkerObjects(s3);
+  objects.patienceMs = PATIENCE_MS;
   const where = `object store ${bucketUrl(s3)}${s3.endpoint === '' ? '' : ` at ${s3.endpoint}`}`;
   try {
     const properties = await objects.read(s3.prefix + TIER_PROPERTIES);
@@ -41,8 +44,9 @@ export async function checkObjectStore(config: KafabricConfig, measure: boolean)
       ];
     return [ok('objects', text)];
   } catch (error) {
+    // The error says what to do about it, where that is known.
     const advice =
-      'see to the endpoint, the bucket, its region and the credentials (storage.s3.*); they need the rights to list, get, put and delete objects and to abort uploads';
+      'a gateway starts without it, and serves what is not in the bucket; see to storage.s3.* and docs/tiers.md';
     return [problem('objects', `${where}: ${(error as Error).message}`, advice)];
   } finally {
     objects.close();

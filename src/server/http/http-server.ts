@@ -10,8 +10,8 @@ export interface Readiness {
   reasons: string[];
   /** Of a gateway with payload stores: whether requests go through to each. One that is away keeps nobody from being served. */
   stores?: { address: string; circuit: 'closed' | 'half-open' | 'open' }[];
-  /** With storage tiers: their directories. One that is out of use keeps nobody from being served while there are others. */
-  tiers?: { tier: string; path: string; state: 'in use' | 'out of use' }[];
+  /** With storage tiers: their directories and buckets, and why payload there cannot be had; null: it can. That keeps nobody from being served either. */
+  tiers?: { tier: string; path: string; error: string | null }[];
 }
 
 export interface HttpServerOptions extends HttpAddress {
@@ -27,7 +27,7 @@ export interface HttpServer {
 
 /**
  * The operators' HTTP listener: `/metrics` in Prometheus text format, `/health/live` (the process runs and its event loop turns) and
- * `/health/ready` (200 when clients can be served, else 503 with the reasons); both name the payload stores and the directories of tiers.
+ * `/health/ready` (200 when clients can be served, else 503 with the reasons); both name the payload stores and the storage tiers.
  * Rejects when the address cannot be bound.
  */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
@@ -37,8 +37,8 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     c.body(await options.metrics.metrics(), 200, { 'content-type': options.metrics.contentType }),
   );
   app.get('/health/live', (c) => {
-    const { stores, tiers } = options.readiness();
-    return c.json({ status: 'live', stores, tiers });
+    const { ready: _ready, reasons: _reasons, ...parts } = options.readiness();
+    return c.json({ status: 'live', ...parts });
   });
   app.get('/health/ready', (c) => {
     const { ready, ...rest } = options.readiness();

@@ -18,6 +18,11 @@ export function isPartitionName(name: string): boolean {
   return PARTITION.test(name);
 }
 
+/** Of the name of a partition. */
+export function topicIdOf(name: string): string {
+  return name.slice(name.lastIndexOf('.') + 1);
+}
+
 export interface FoundTierFile {
   /** The name of its directory. */
   readonly partition: string;

@@ -179,6 +179,11 @@ export class TierPath {
     return scanTierPath(this.path);
   }
 
+  /** What is there was seen at the start, if it could be. */
+  get isListed(): boolean {
+    return true;
+  }
+
   /** The names of the partitions that have something there. */
   async partitions(): Promise<string[]> {
     return (await this.entries()).filter(isPartitionName);

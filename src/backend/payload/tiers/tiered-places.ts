@@ -40,7 +40,7 @@ export class TieredPlaces implements PayloadPlaces, TierFileOwner {
   }
 
   get outage(): string | null {
-    return this.#storage.outage;
+    return this.#storage.unseen;
   }
 
   attach(segments: SegmentOwner): void {
@@ -144,7 +144,7 @@ export class TieredPlaces implements PayloadPlaces, TierFileOwner {
     return files;
   }
 
-  /** While the bucket cannot be listed, complete segments that are nowhere else are there. */
+  /** When the bucket could not be listed, complete segments that are nowhere else are there. */
   async #assumeInBucket(names: readonly string[], found: ReadonlyMap<number, unknown>): Promise<TierFile[]> {
     const assumed: TierFile[] = [];
     for (const name of names) {

@@ -3,7 +3,7 @@ import type { Timer } from '../../../util/clock.ts';
 import type { DirectoryLock } from '../../log/ports.ts';
 import { HomePlaces } from '../home-places.ts';
 import type { PayloadFiles, PayloadPlaces } from '../ports.ts';
-import { partitionName } from './directories.ts';
+import { partitionName, topicIdOf } from './directories.ts';
 import type { TierOwner } from './identity.ts';
 import { type MemorySettings, MemoryTiers, UNLIMITED_MEMORY } from './memory-tiers.ts';
 import { type MigrationFiles, Migrator, type MigratorOptions } from './migrator.ts';
@@ -185,6 +185,13 @@ export class TieredStorage {
     return reasons.length === 0 ? null : reasons.join('; ');
   }
 
+  /** As `outage`, and what was not seen at the start: a segment that is in none of the places may be there. */
+  get unseen(): string | null {
+    const unlisted = this.paths.find(({ isListed }) => !isListed);
+    const reason = unlisted && `${unlisted.path} could not be listed when the gateway started`;
+    return this.outage ?? reason ?? null;
+  }
+
   /** The places of a partition's payload; `home`: its own payload directory. */
   placesOf(topic: string, topicId: string, partition: number, home: string): PayloadPlaces {
     return this.tiers.length === 0
@@ -201,14 +208,14 @@ export class TieredStorage {
   }
 
   /**
-   * A segment that is complete and in none of the tiers, while the bucket cannot be listed, is there; null: it can.
+   * A segment that is complete and in none of the tiers is in the bucket, when that could not be listed at the start; null: it was.
    */
   assumeInBucket(
     owner: TieredPlaces,
     { segmentId, ...rest }: { segmentId: number; bytes: number; modifiedMs: number },
   ): TierFile | null {
     const at = this.paths.find(({ bucket }) => bucket !== null);
-    if (at?.bucket == null || at.error === null) return null;
+    if (at?.bucket == null || at.isListed) return null;
     return this.#file({ segmentId, path: at.bucket.unlistedPath(owner.name, segmentId), at, owner, ...rest });
   }
 
@@ -321,23 +328,22 @@ export class TieredStorage {
       if (file.owner instanceof TieredPlaces && file.owner.name === name) file.removed();
   }
 
-  /** Removes what is left of partitions that are gone: a crash interrupted their deletion. */
-  async removeAllBut(
-    partitions: Iterable<{ topic: string; topicId: string; partition: number }>,
-  ): Promise<void> {
-    const known = new Set<string>();
-    for (const { topic, topicId, partition } of partitions)
-      known.add(partitionName(topic, partition, topicId));
-    const gone = new Set<string>();
+  /** Removes what is left of topics that are gone, now and where it can be looked at later: a crash interrupted their deletion. */
+  async removeDeleted(isKnown: (topicId: string) => boolean): Promise<void> {
     for (const path of this.paths) {
+      if (path instanceof S3Path) path.removeDeleted = () => this.#removeDeleted(path, isKnown);
       if (path.error !== null) continue;
       try {
-        for (const name of await path.partitions()) if (!known.has(name)) gone.add(name);
+        await this.#removeDeleted(path, isKnown);
       } catch (error) {
         path.takeOut(error);
       }
     }
-    for (const name of gone) {
+  }
+
+  async #removeDeleted(path: TierPath, isKnown: (topicId: string) => boolean): Promise<void> {
+    for (const name of await path.partitions()) {
+      if (isKnown(topicIdOf(name))) continue;
       this.#options.logger.warn({ directory: name }, 'Removing the payload of a deleted topic');
       await this.#removeDirectories(name);
     }

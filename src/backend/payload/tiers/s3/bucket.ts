@@ -182,15 +182,18 @@ export class Bucket {
     return parseObjectName(key.slice(this.#config.prefix.length));
   }
 
+  /** Who may not remove objects can still read and make them: a refusal is no outage. */
   async #removeAll(prefix: string): Promise<void> {
+    const isOutage = (error: ObjectError) => error.isOutage && !error.isRefusal;
     await this.#ask(async () => {
       if (this.#nameOf(prefix) !== null) return this.#objects.remove(prefix);
-      for (;;) {
-        const found = await this.#objects.list(prefix, '');
-        for (const { key } of found) await this.#objects.remove(key);
+      for (let after = ''; ; ) {
+        const found = await this.#objects.list(prefix, after);
         if (found.length === 0) return;
+        for (const { key } of found) await this.#objects.remove(key);
+        after = found[found.length - 1]!.key;
       }
-    });
+    }, isOutage);
   }
 
   // Moves
@@ -253,6 +256,11 @@ export class Bucket {
     return this.#ask(() => this.#objects.download(key, position, { path: to, position, length }));
   }
 
+  /** Credentials are looked for anew. */
+  renew(): void {
+    this.#objects.renew();
+  }
+
   /** While the gateway starts: an object store that does not answer soon is away. */
   set isStarting(starting: boolean) {
     this.#objects.patienceMs = starting ? START_PATIENCE_MS : null;
@@ -304,14 +312,14 @@ export class Bucket {
     return this.#config.prefix + path.slice(this.url.length + 1);
   }
 
-  async #ask<T>(action: () => Promise<T>): Promise<T> {
+  async #ask<T>(action: () => Promise<T>, isOutage = (error: ObjectError) => error.isOutage): Promise<T> {
     const outage = this.outage();
     if (outage !== null) throw new ObjectError('EHOSTDOWN', outage);
     try {
       return await action();
     } catch (error) {
       if (error instanceof ObjectError) this.errors++;
-      if (error instanceof ObjectError && error.isOutage) this.onOutage(error);
+      if (error instanceof ObjectError && isOutage(error)) this.onOutage(error);
       throw error;
     }
   }

@@ -70,16 +70,26 @@ export interface ObjectStore {
    * @throws ObjectError with `code` ENOENT when there is no such object
    */
   checksums(key: string, ranges: readonly ChecksumRange[]): Promise<(number | null)[]>;
+  /** Credentials are looked for anew before the next request; what is under way ends with an error. */
+  renew(): void;
   /** What is under way, and all that is asked from now on, ends with an error. */
   stop(): void;
   /** Gives back what it has. */
   close(): void;
 }
 
-/** `code`: ENOENT: there is no such object; EHOSTDOWN: an outage; ESHUTDOWN: stopped; EIO or one of the file system: this request only. */
+/**
+ * `code`: ENOENT: there is no such object; EHOSTDOWN: an outage; EREFUSED: it does not take the bucket, the region, the credentials or their rights;
+ * ESHUTDOWN: stopped; EIO or one of the file system: this request only.
+ */
 export class ObjectError extends StoreError {
   /** Nothing can be expected of the object store until it answers again, or is asked with other settings. */
   get isOutage(): boolean {
-    return this.code === 'EHOSTDOWN';
+    return this.code === 'EHOSTDOWN' || this.isRefusal;
+  }
+
+  /** Somebody has to change something. */
+  get isRefusal(): boolean {
+    return this.code === 'EREFUSED';
   }
 }

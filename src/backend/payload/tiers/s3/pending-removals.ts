@@ -1,4 +1,5 @@
 import type { Logger } from '../../../../util/logger.ts';
+import { ObjectError } from './objects.ts';
 
 /**
  * Objects that are to be removed. What cannot be removed now is tried again while the process lives; the next start finds the rest, for nothing
@@ -10,6 +11,8 @@ export class PendingRemovals {
   /** How their keys begin. */
   readonly #pending = new Set<string>();
   #running = false;
+  /** What people were told last. */
+  #refusal = '';
 
   constructor(removeAll: (prefix: string) => Promise<void>, logger: Logger) {
     this.#removeAll = removeAll;
@@ -41,6 +44,17 @@ export class PendingRemovals {
     }
   }
 
+  /** Once for all that is refused for one reason. */
+  #tell(prefix: string, error: ObjectError): void {
+    const reason = error.message.replace(prefix, '');
+    if (reason !== this.#refusal)
+      this.#logger.error(
+        { prefix, err: error },
+        'the object store refuses to remove objects, which stay there',
+      );
+    this.#refusal = reason;
+  }
+
   async #try(prefix: string): Promise<boolean> {
     try {
       await this.#removeAll(prefix);
@@ -48,6 +62,7 @@ export class PendingRemovals {
       return true;
     } catch (error) {
       this.#logger.debug({ prefix, err: error }, 'objects could not be removed yet');
+      if (error instanceof ObjectError && error.isRefusal) this.#tell(prefix, error);
       return false;
     }
   }

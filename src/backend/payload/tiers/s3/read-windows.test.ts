@@ -92,7 +92,7 @@ describe('ReadWindows', () => {
 
   it('are not kept when they could not be downloaded, and refused when too many wait', async () => {
     objects.refused = 'download';
-    await assert.rejects(read(0, 10), { code: 'EHOSTDOWN' });
+    await assert.rejects(read(0, 10), { code: 'EREFUSED' });
     assert.equal(windows.bytes, 0);
     objects.refused = null;
     await read(0, 10);

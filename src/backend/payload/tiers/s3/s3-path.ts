@@ -8,8 +8,11 @@ import type { Bucket } from './bucket.ts';
 import { newObjectName } from './object-names.ts';
 import { ObjectError } from './objects.ts';
 
-/** How long after an outage the object store is asked whether it is back, and how often then. */
-const PROBE_MS = 5_000;
+/** How long after an outage the object store is asked whether it is back: twice as long each time, less up to a half at random. */
+const FIRST_PROBE_MS = 2_000;
+const LAST_PROBE_MS = 16_000;
+/** After so long in use it is asked soon again. */
+const STEADY_MS = 30_000;
 
 /** The bucket as the one path of the tier S3. It takes complete segments only, and is in use again when the object store answers again. */
 export class S3Path extends TierPath {
@@ -19,9 +22,16 @@ export class S3Path extends TierPath {
   readonly #clock: Clock;
   readonly #logger: Logger;
   #nextProbeMs = 0;
+  #probeMs = FIRST_PROBE_MS;
+  #usedSinceMs = 0;
+  /** Only other settings, rights or credentials can help. */
+  #isRefused = false;
+  #isListed = false;
   #probing = false;
   /** Makes sure that the bucket is the one that it was; set when the tier is opened. */
   admit: () => Promise<void> = () => Promise.resolve();
+  /** Removes what is left there of deleted topics; set when it is known which topics there are. */
+  removeDeleted: () => Promise<void> = () => Promise.resolve();
 
   /** `sizeBytes`: -1: no limit. */
   constructor(options: { bucket: Bucket; tier: number; sizeBytes: number; clock: Clock; logger: Logger }) {
@@ -71,14 +81,19 @@ export class S3Path extends TierPath {
 
   override async scan(): Promise<FoundTierFile[]> {
     await this.bucket.abortUploads();
-    return this.bucket.scan();
+    const found = await this.bucket.scan();
+    this.#isListed = true;
+    return found;
   }
 
-  /** Of what is known: it was listed when it was scanned. */
+  override get isListed(): boolean {
+    return this.#isListed;
+  }
+
+  /** Of what is known, when it was listed at the start. */
   override async partitions(): Promise<string[]> {
-    const names = new Set<string>();
-    for (const { path } of this.files) names.add(path.slice(this.path.length + 1).split('/')[0]!);
-    return [...names];
+    const found = this.#isListed ? [...this.files] : await this.bucket.scan();
+    return [...new Set(found.map(({ path }) => path.slice(this.path.length + 1).split('/')[0]!))];
   }
 
   override stepBytes(bytes: number): number {
@@ -99,17 +114,32 @@ export class S3Path extends TierPath {
   }
 
   async #probe(): Promise<void> {
+    if (this.#isRefused) this.bucket.renew();
     try {
       await this.admit();
       await this.bucket.abortUploads();
+      if (!this.#isListed) await this.removeDeleted();
     } catch (error) {
-      this.#nextProbeMs = this.#clock.now() + PROBE_MS;
-      this.setError(this.#reason(error));
+      const before = this.error;
+      this.#out(error);
+      if (this.error !== before)
+        this.#logger.warn(
+          { path: this.path, err: error },
+          'the object store is out of use for another reason',
+        );
       return;
     }
+    this.#usedSinceMs = this.#clock.now();
     this.setError(null);
     await this.measure();
     this.#logger.info({ path: this.path }, 'the object store is in use again');
+  }
+
+  #out(error: unknown): void {
+    this.#isRefused = error instanceof ObjectError && error.isRefusal;
+    this.#nextProbeMs = this.#clock.now() + this.#probeMs * (1 - Math.random() / 2);
+    this.#probeMs = Math.min(LAST_PROBE_MS, 2 * this.#probeMs);
+    this.setError(this.#reason(error));
   }
 
   override failed(error: unknown): void {
@@ -118,11 +148,14 @@ export class S3Path extends TierPath {
 
   override takeOut(error: unknown): void {
     if (this.error !== null) return;
-    this.#nextProbeMs = this.#clock.now() + PROBE_MS;
-    this.setError(this.#reason(error));
+    if (this.#clock.now() - this.#usedSinceMs >= STEADY_MS) this.#probeMs = FIRST_PROBE_MS;
+    this.#out(error);
+    const { path, usedBytes: bytes } = this;
     this.#logger.error(
-      { path: this.path, bytes: this.usedBytes, err: error },
-      'the object store is out of use; the payload in it is unavailable until it answers again, which is tried every few seconds',
+      { path, bytes, err: error },
+      this.#isRefused
+        ? 'the object store refuses the gateway; the payload in it is unavailable, and nothing of it is lost, until that is mended, which is looked for every few seconds'
+        : 'the object store is out of use; the payload in it is unavailable, and nothing of it is lost, until it answers again, which is tried every few seconds',
     );
   }
 

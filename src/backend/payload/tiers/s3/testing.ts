@@ -36,6 +36,7 @@ export class MemoryObjects implements ObjectStore {
   /** Downloads wait for this. */
   gate: Promise<void> = Promise.resolve();
   patienceMs: number | null = null;
+  renewals = 0;
   readonly downloads: { key: string; position: number; length: number }[] = [];
   /** Called before each operation. */
   onOperation: (operation: string) => void = () => {};
@@ -43,8 +44,8 @@ export class MemoryObjects implements ObjectStore {
 
   async #do<T>(operation: string, action: () => T | Promise<T>): Promise<T> {
     this.onOperation(operation);
-    if (this.upFor-- <= 0 || this.refused === operation)
-      throw new ObjectError('EHOSTDOWN', `${operation}: down`);
+    if (this.upFor-- <= 0) throw new ObjectError('EHOSTDOWN', `${operation}: down`);
+    if (this.refused === operation) throw new ObjectError('EREFUSED', `${operation}: refused`);
     const value = await action();
     if (this.lost === operation) throw new ObjectError('EHOSTDOWN', `${operation}: no answer came`);
     return value;
@@ -162,6 +163,10 @@ export class MemoryObjects implements ObjectStore {
       }
       return bytes.byteLength;
     });
+  }
+
+  renew(): void {
+    this.renewals++;
   }
 
   stop(): void {

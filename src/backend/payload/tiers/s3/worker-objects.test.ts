@@ -26,7 +26,10 @@ describe('WorkerObjects', () => {
     endpoint.answer = (response) => response.writeHead(200, { 'content-length': '3' }).end('abc');
     assert.equal(Buffer.from((await objects.read('x'))!).toString(), 'abc');
     endpoint.answer = (response) => response.writeHead(403).end();
-    await assert.rejects(objects.remove('x'), { code: 'EHOSTDOWN', message: /^s3:\/\/payload\/x: / });
+    await assert.rejects(objects.remove('x'), {
+      code: 'EREFUSED',
+      message: /^s3:\/\/payload\/x: .*the rights to list/,
+    });
   });
 
   it('ends all that waits when it is stopped', async () => {

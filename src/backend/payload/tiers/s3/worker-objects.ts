@@ -75,15 +75,20 @@ export class WorkerObjects implements ObjectStore {
       reason = String(error);
     });
     worker.on('exit', () => {
-      if (this.#worker === worker) this.#worker = null;
-      for (const [id, { reject }] of this.#waiting) {
-        this.#waiting.delete(id);
-        const code = this.#stopped ? 'ESHUTDOWN' : 'EHOSTDOWN';
-        reject(new ObjectError(code, `the thread of the object store is gone: ${reason}`));
-      }
+      if (this.#worker === worker) this.#gone(reason);
     });
     if (this.#patienceMs !== null) worker.postMessage({ patienceMs: this.#patienceMs } satisfies Patience);
     return worker;
+  }
+
+  /** The thread is, with all that waits for it. */
+  #gone(reason: string): void {
+    this.#worker = null;
+    for (const [id, { reject }] of this.#waiting) {
+      this.#waiting.delete(id);
+      const code = this.#stopped ? 'ESHUTDOWN' : 'EHOSTDOWN';
+      reject(new ObjectError(code, `the thread of the object store is gone: ${reason}`));
+    }
   }
 
   list(prefix: string, after: string): Promise<FoundObject[]> {
@@ -132,6 +137,14 @@ export class WorkerObjects implements ObjectStore {
 
   checksums(key: string, ranges: readonly ChecksumRange[]): Promise<(number | null)[]> {
     return this.#call('checksums', key, ranges);
+  }
+
+  /** The SDK keeps what it has read of files: another thread reads them again. */
+  renew(): void {
+    if (this.#stopped) return;
+    const worker = this.#worker;
+    this.#gone('credentials are looked for anew');
+    void worker?.terminate();
   }
 
   stop(): void {

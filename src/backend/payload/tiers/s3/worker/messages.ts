@@ -1,6 +1,6 @@
 import type { ObjectStore } from '../objects.ts';
 
-type Methods = Omit<ObjectStore, 'stop' | 'close' | 'patienceMs'>;
+type Methods = Omit<ObjectStore, 'renew' | 'stop' | 'close' | 'patienceMs'>;
 export type Operation = keyof Methods;
 
 /** Between the gateway's thread and that of the object store. */

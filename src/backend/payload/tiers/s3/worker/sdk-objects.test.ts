@@ -98,10 +98,18 @@ describe('SdkObjects', () => {
     endpoint.answer = (response) => response.writeHead(404).end();
     assert.equal(await objects.info('x'), null);
     endpoint.answer = refuse(404, 'NoSuchBucket');
-    await assert.rejects(get(), { code: 'EHOSTDOWN', message: /NoSuchBucket/ });
-    await assert.rejects(objects.read('x'), { code: 'EHOSTDOWN' });
-    endpoint.answer = refuse(403, 'AccessDenied');
-    await assert.rejects(objects.list('', ''), { code: 'EHOSTDOWN', message: /AccessDenied: no/ });
+    await assert.rejects(objects.read('x'), { code: 'EREFUSED' });
+    for (const [status, code, advice] of [
+      [404, 'NoSuchBucket', /make the bucket, or see to storage\.s3\.bucket/],
+      [403, 'AccessDenied', /: no; the credentials need the rights to list/],
+      [403, 'InvalidAccessKeyId', /see to the credentials \(storage\.s3\.credentials\.file/],
+      [400, 'ExpiredToken', /see to the credentials/],
+      [400, 'AuthorizationHeaderMalformed', /see to storage\.s3\.region/],
+    ] as const) {
+      endpoint.answer = refuse(status, code);
+      await assert.rejects(get(), { code: 'EREFUSED', message: new RegExp(`${code}: no; `) });
+      await assert.rejects(objects.list('', ''), { code: 'EREFUSED', message: advice });
+    }
     endpoint.answer = refuse(400, 'InvalidPart');
     await assert.rejects(objects.completeUpload('x', 'u', []), { code: 'EIO', message: /InvalidPart/ });
     endpoint.answer = refuse(404, 'NoSuchUpload');

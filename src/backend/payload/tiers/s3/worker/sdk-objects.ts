@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
+import { setTimeout } from 'node:timers/promises';
 import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
@@ -31,9 +32,12 @@ import { objectError } from './sdk-errors.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const SMALL_BYTES = 64 << 10;
+/** Before an answer that broke off is continued. */
+const PAUSE_MS = 50;
+const PAUSE_MAX_MS = 5_000;
 
 /** A bucket by the AWS SDK; for a thread of its own, because payload goes through its memory. */
-export class SdkObjects implements ObjectStore {
+export class SdkObjects implements Omit<ObjectStore, 'renew'> {
   readonly #client: S3Client;
   readonly #config: S3Config;
   readonly #stopped = new AbortController();
@@ -106,6 +110,13 @@ export class SdkObjects implements ObjectStore {
           new GetObjectCommand({ Bucket: this.#bucket, Key: key, Range: range }),
           options,
         );
+        if (found.ContentLength === undefined || found.ContentLength > SMALL_BYTES) {
+          (found.Body as Readable).destroy();
+          throw new ObjectError(
+            'EIO',
+            `${found.ContentLength} bytes, where ${SMALL_BYTES} at most were asked for`,
+          );
+        }
         return await found.Body!.transformToByteArray();
       });
     } catch (error) {
@@ -281,6 +292,9 @@ export class SdkObjects implements ObjectStore {
         if (received === length) return received;
         if (attempt >= this.#config.maxAttempts)
           throw objectError(error.cause, `s3://${this.#bucket}/${key}`, this.#stopped.signal.aborted);
+        await this.#ask(key, ({ abortSignal: signal }) =>
+          setTimeout(pauseMs(attempt), undefined, { signal }),
+        );
       }
     }
   }
@@ -326,6 +340,11 @@ export class SdkObjects implements ObjectStore {
     this.stop();
     this.#client.destroy();
   }
+}
+
+/** As the SDK does between its own attempts: at random, up to a limit that doubles. */
+function pauseMs(attempt: number): number {
+  return Math.random() * Math.min(PAUSE_MAX_MS, PAUSE_MS * 2 ** attempt);
 }
 
 /** Takes bytes that are so far from where a range begins. */
