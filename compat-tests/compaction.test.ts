@@ -77,14 +77,14 @@ describe('compacted topics', function () {
     });
   }
 
-  it('counts what it has done', async function () {
-    if (targetIsKafka) return this.skip();
-    const text = await (await fetch(`${broker.metricsUrl}/metrics`)).text();
-    const read = (name: string) => Number(text.match(new RegExp(`^${name} (.*)$`, 'm'))?.[1]);
-    assert.ok(read('kafabric_cleaner_runs_total') > 0);
-    assert.ok(read('kafabric_cleaner_removed_records_total') >= (rounds - 1) * keys);
-    assert.equal(read('kafabric_cleaner_uncleanable_partitions'), 0);
-  });
+  if (!targetIsKafka)
+    it('counts what it has done', async () => {
+      const text = await (await fetch(`${broker.metricsUrl}/metrics`)).text();
+      const read = (name: string) => Number(text.match(new RegExp(`^${name} (.*)$`, 'm'))?.[1]);
+      assert.ok(read('kafabric_cleaner_runs_total') > 0);
+      assert.ok(read('kafabric_cleaner_removed_records_total') >= (rounds - 1) * keys);
+      assert.equal(read('kafabric_cleaner_uncleanable_partitions'), 0);
+    });
 
   it('leaves logs, indexes and payload as Kafka’s DumpLogSegments and kafabric payload verify want them', async function () {
     requireToolchain(this, 'java');
