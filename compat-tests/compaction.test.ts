@@ -5,7 +5,7 @@ import { dumpLogSegments, verifyPayload } from './crash/on-disk.ts';
 import { type Broker, startBroker, targetIsKafka } from './harness/broker.ts';
 import { sleep } from './harness/child.ts';
 import { type Client, clientKinds, requireToolchain, startClient } from './harness/client.ts';
-import type { PlannedRecord } from './harness/payload.ts';
+import { type PlannedRecord, recordOf } from './harness/payload.ts';
 
 const keys = 20;
 const rounds = 6;
@@ -24,13 +24,9 @@ describe('compacted topics', function () {
 
   /** One record for each key; every fourth is large enough to be diverted. */
   function records(round: number): PlannedRecord[] {
-    return Array.from({ length: keys }, (_, i) => ({
-      key: `key-${i}`,
-      size: i % 4 === 3 ? 70_000 : 100,
-      seed: round * 1000 + i,
-      headers: [],
-      timestamp: Date.now(),
-    }));
+    return Array.from({ length: keys }, (_, i) =>
+      recordOf(`key-${i}`, i % 4 === 3 ? 70_000 : 100, round * 1000 + i),
+    );
   }
 
   for (const kind of clientKinds.filter(({ name }) =>

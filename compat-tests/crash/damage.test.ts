@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { type Broker, makeBroker, targetIsKafka } from '../harness/broker.ts';
 import { runCommand, sleep, until } from '../harness/child.ts';
 import { type Client, clientKinds, requireToolchain, startClient } from '../harness/client.ts';
-import type { PlannedRecord, SeenRecord } from '../harness/payload.ts';
+import { type PlannedRecord, recordOf, type SeenRecord } from '../harness/payload.ts';
 import { SmallDisk } from '../harness/small-disk.ts';
 import { dumpLogSegments, filesOf, partitionDirs, storedBatches } from './on-disk.ts';
 
@@ -21,13 +21,7 @@ const small = 500;
 const diverted = 80_000;
 
 function records(count: number, size: number): PlannedRecord[] {
-  return Array.from({ length: count }, (_, i) => ({
-    key: `k${i}`,
-    size,
-    seed: i,
-    headers: [],
-    timestamp: Date.now(),
-  }));
+  return Array.from({ length: count }, (_, i) => recordOf(`k${i}`, size, i));
 }
 
 function flipByte(file: string, position: number): void {

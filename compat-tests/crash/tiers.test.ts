@@ -8,6 +8,7 @@ import { sleep, until } from '../harness/child.ts';
 import { requireToolchain } from '../harness/client.ts';
 import { runGatewayCommand } from '../harness/command-line.ts';
 import { readMetric } from '../harness/metrics.ts';
+import { recordOf } from '../harness/payload.ts';
 import { S3Server } from '../harness/s3-server.ts';
 import { Loads } from './load.ts';
 
@@ -112,7 +113,7 @@ describe(`tiers with a bucket, ${kills} kills of the gateway or the object store
     const topic = churn();
     await loads.client.call('create', { topic, partitions: 1, configs: {} });
     for (let n = 0; n < CHURN.records; n++) {
-      const record = { key: null, size: CHURN.size, seed: n, headers: [], timestamp: Date.now() };
+      const record = recordOf(null, CHURN.size, n);
       const place = { topic, partition: 0, codec: 'none', acks: -1 };
       await loads.client.call('produce', { ...place, records: [record] });
     }

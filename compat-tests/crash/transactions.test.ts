@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type Broker, makeBroker, targetIsKafka } from '../harness/broker.ts';
 import { sleep, until } from '../harness/child.ts';
 import { type Client, clientKinds, requireToolchain, startClient } from '../harness/client.ts';
-import type { PlannedRecord } from '../harness/payload.ts';
+import { type PlannedRecord, recordOf } from '../harness/payload.ts';
 import { dumpLogSegments, dumpTransactions, partitionDirs, verifyPayload } from './on-disk.ts';
 
 const rounds = Number(process.env.KAFABRIC_CRASH_ROUNDS ?? 4);
@@ -74,7 +74,7 @@ class Writer {
 /** Some are large enough to be diverted. */
 function record(number: number): PlannedRecord {
   const size = number % 5 === 0 ? 70_000 : 100;
-  return { key: `${number}`, size, seed: number % 1000, headers: [], timestamp: Date.now() };
+  return recordOf(`${number}`, size, number % 1000);
 }
 
 describe(`kill -9 within transactions, ${rounds} rounds`, function () {
