@@ -5,7 +5,7 @@ import { dumpLogSegments, verifyPayload } from './crash/on-disk.ts';
 import { type Broker, startBroker, targetIsKafka } from './harness/broker.ts';
 import { sleep } from './harness/child.ts';
 import { type Client, clientKinds, requireToolchain, startClient } from './harness/client.ts';
-import type { PlannedRecord } from './harness/payload.ts';
+import { type PlannedRecord, recordOf } from './harness/payload.ts';
 
 const keys = 20;
 const rounds = 6;
@@ -24,13 +24,9 @@ describe('compacted topics', function () {
 
   /** One record for each key; every fourth is large enough to be diverted. */
   function records(round: number): PlannedRecord[] {
-    return Array.from({ length: keys }, (_, i) => ({
-      key: `key-${i}`,
-      size: i % 4 === 3 ? 70_000 : 100,
-      seed: round * 1000 + i,
-      headers: [],
-      timestamp: Date.now(),
-    }));
+    return Array.from({ length: keys }, (_, i) =>
+      recordOf(`key-${i}`, i % 4 === 3 ? 70_000 : 100, round * 1000 + i),
+    );
   }
 
   for (const kind of clientKinds.filter(({ name }) =>
@@ -77,14 +73,14 @@ describe('compacted topics', function () {
     });
   }
 
-  it('counts what it has done', async function () {
-    if (targetIsKafka) return this.skip();
-    const text = await (await fetch(`${broker.metricsUrl}/metrics`)).text();
-    const read = (name: string) => Number(text.match(new RegExp(`^${name} (.*)$`, 'm'))?.[1]);
-    assert.ok(read('kafabric_cleaner_runs_total') > 0);
-    assert.ok(read('kafabric_cleaner_removed_records_total') >= (rounds - 1) * keys);
-    assert.equal(read('kafabric_cleaner_uncleanable_partitions'), 0);
-  });
+  if (!targetIsKafka)
+    it('counts what it has done', async () => {
+      const text = await (await fetch(`${broker.metricsUrl}/metrics`)).text();
+      const read = (name: string) => Number(text.match(new RegExp(`^${name} (.*)$`, 'm'))?.[1]);
+      assert.ok(read('kafabric_cleaner_runs_total') > 0);
+      assert.ok(read('kafabric_cleaner_removed_records_total') >= (rounds - 1) * keys);
+      assert.equal(read('kafabric_cleaner_uncleanable_partitions'), 0);
+    });
 
   it('leaves logs, indexes and payload as Kafka’s DumpLogSegments and kafabric payload verify want them', async function () {
     requireToolchain(this, 'java');

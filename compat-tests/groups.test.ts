@@ -9,7 +9,7 @@ import {
   requireToolchain,
   sharedClient,
 } from './harness/client.ts';
-import type { PlannedRecord } from './harness/payload.ts';
+import { type PlannedRecord, recordOf } from './harness/payload.ts';
 
 const partitions = 4;
 
@@ -37,7 +37,7 @@ class SteadyProducer {
   #record(partition: number, i: number): PlannedRecord {
     const seed = this.produced[partition]! + i;
     const size = seed % 4 === 0 ? 70_000 : 200;
-    return { key: null, size, seed, headers: [], timestamp: Date.now() };
+    return recordOf(null, size, seed);
   }
 
   start(): void {

@@ -94,25 +94,25 @@ describe('client quotas', () => {
     assert.equal((await create('enough', 1)).topics[0]!.errorCode, ErrorCode.NONE);
   });
 
-  it('close connections of an address that connects too often, and only those', async function () {
-    if (targetIsKafka) return this.skip();
-    await set([['ip', '127.0.0.1']], 'connection_creation_rate', 1);
-    const outcomes: boolean[] = [];
-    for (let n = 0; n < 14; n++) {
-      const one = await WireClient.connect(broker.bootstrap);
-      const served = one.call(describeQuotas, 1, {}).then(
-        () => true,
-        () => false,
-      );
-      outcomes.push(await served);
-      one.close();
-    }
-    assert.deepEqual(outcomes.slice(0, 5), [true, true, true, true, true]);
-    assert.ok(outcomes.includes(false), String(outcomes));
-    await set([['ip', '127.0.0.1']], 'connection_creation_rate', null);
-    const text = await (await fetch(`${broker.metricsUrl}/metrics`)).text();
-    assert.match(text, /kafabric_throttled_total\{quota="connection-creation"\} [1-9]/);
-  });
+  if (!targetIsKafka)
+    it('close connections of an address that connects too often, and only those', async () => {
+      await set([['ip', '127.0.0.1']], 'connection_creation_rate', 1);
+      const outcomes: boolean[] = [];
+      for (let n = 0; n < 14; n++) {
+        const one = await WireClient.connect(broker.bootstrap);
+        const served = one.call(describeQuotas, 1, {}).then(
+          () => true,
+          () => false,
+        );
+        outcomes.push(await served);
+        one.close();
+      }
+      assert.deepEqual(outcomes.slice(0, 5), [true, true, true, true, true]);
+      assert.ok(outcomes.includes(false), String(outcomes));
+      await set([['ip', '127.0.0.1']], 'connection_creation_rate', null);
+      const text = await (await fetch(`${broker.metricsUrl}/metrics`)).text();
+      assert.match(text, /kafabric_throttled_total\{quota="connection-creation"\} [1-9]/);
+    });
 
   it('are kept across a restart', async () => {
     await set(

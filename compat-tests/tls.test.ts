@@ -15,7 +15,7 @@ import { patience, until } from './harness/child.ts';
 import { clientKinds, type Client as KafkaClient, requireToolchain, startClient } from './harness/client.ts';
 import { readMetric } from './harness/metrics.ts';
 import { gatewayProgram, javaCommand } from './harness/paths.ts';
-import { digest, makeValue } from './harness/payload.ts';
+import { digest, makeValue, recordOf } from './harness/payload.ts';
 
 const PULL = { timeoutMs: 30_000 * patience };
 const INNER = { name: 'inner', hosts: ['inner.example'], addresses: ['127.0.0.1'] };
@@ -95,19 +95,13 @@ describe('TLS for clients', function () {
       const topic = `tls-${kind.name}`;
       await client.call('create', { topic, partitions: 1, configs: {} });
       const sizes = [1, 100, 16_384, 70_000, 1_000_000, 5_000_000];
-      const records = sizes.map((size, seed) => ({
-        key: `k${seed}`,
-        size,
-        seed,
-        headers: [],
-        timestamp: Date.now(),
-      }));
+      const records = sizes.map((size, seed) => recordOf(`k${seed}`, size, seed));
       await client.call('produce', {
         topic,
         partition: 0,
         codec: 'none',
         acks: -1,
-        records: records as never,
+        records,
       });
       const seen = await client.call('consume', { topics: [{ topic, ends: [sizes.length] }] });
       assert.deepEqual(

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type Broker, startBroker } from './harness/broker.ts';
 import { sleep } from './harness/child.ts';
 import { type Client, clientKinds, requireClient, requireToolchain, startClient } from './harness/client.ts';
-import type { PlannedRecord, SeenRecord } from './harness/payload.ts';
+import { type PlannedRecord, recordOf, type SeenRecord } from './harness/payload.ts';
 import { runTool } from './harness/tools.ts';
 
 const partitions = 2;
@@ -33,13 +33,7 @@ describe('transactions', () => {
 
   /** Every third record is large enough to be diverted. */
   function records(key: string, count = 3): PlannedRecord[] {
-    return Array.from({ length: count }, (_, i) => ({
-      key: `${key}-${i}`,
-      size: i % 3 === 2 ? 70_000 : 100,
-      seed: i,
-      headers: [],
-      timestamp: Date.now(),
-    }));
+    return Array.from({ length: count }, (_, i) => recordOf(`${key}-${i}`, i % 3 === 2 ? 70_000 : 100, i));
   }
 
   /** Writes a last record outside of transactions; its offset plus one is where reading ends. */

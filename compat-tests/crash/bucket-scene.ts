@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { SeededRandom } from '../../src/util/testing/seeded-random.ts';
-import { type Broker, makeBroker, targetIsKafka } from '../harness/broker.ts';
+import { type Broker, makeBroker } from '../harness/broker.ts';
 import { sleep, until } from '../harness/child.ts';
 import { requireToolchain } from '../harness/client.ts';
 import { runGatewayCommand } from '../harness/command-line.ts';
@@ -49,7 +49,6 @@ export class BucketScene {
 
   /** Skips a suite where there cannot be one. */
   static require(context: Mocha.Context): void {
-    if (targetIsKafka) context.skip();
     requireToolchain(context, 'go');
     requireToolchain(context, S3Server.setup);
   }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { SeededRandom } from '../../src/util/testing/seeded-random.ts';
+import { targetIsKafka } from '../harness/broker.ts';
 import { sleep, until } from '../harness/child.ts';
 import { TcpProxy } from '../harness/tcp-proxy.ts';
 import { BucketScene, PATIENCE_MS, SEGMENT_BYTES } from './bucket-scene.ts';
@@ -24,6 +25,7 @@ function refusal(status: string, code: string): string {
 
 /** A gateway whose payload goes from memory to a bucket at once; both, and the network between, fail at the worst moments. */
 describe(`a bucket behind memory, ${kills} failures`, function () {
+  if (targetIsKafka) return;
   this.timeout(300_000 + kills * 120_000);
   const random = new SeededRandom(seed);
   let memory: string;

@@ -91,19 +91,19 @@ describe(`kill -9 under load, ${rounds} rounds`, function () {
     });
   }
 
-  it('recovery leaves no payload that nothing refers to', async function () {
-    if (targetIsKafka) return this.skip();
-    await sleep(500);
-    await broker.kill('SIGKILL');
-    // On another port the clients do not find it: what is on disk afterwards is what recovery has left.
-    const recovering = await makeBroker({ dir, overrides });
-    await recovering.start();
-    // Not a clean stop: that would leave a producer snapshot, which tells only the last batch of each producer.
-    await recovering.kill('SIGKILL');
-    const found = topics.flatMap((topic) => partitionDirs(broker.dataDir, topic).flatMap(orphans));
-    await broker.start();
-    assert.deepEqual(found, []);
-  });
+  if (!targetIsKafka)
+    it('recovery leaves no payload that nothing refers to', async () => {
+      await sleep(500);
+      await broker.kill('SIGKILL');
+      // On another port the clients do not find it: what is on disk afterwards is what recovery has left.
+      const recovering = await makeBroker({ dir, overrides });
+      await recovering.start();
+      // Not a clean stop: that would leave a producer snapshot, which tells only the last batch of each producer.
+      await recovering.kill('SIGKILL');
+      const found = topics.flatMap((topic) => partitionDirs(broker.dataDir, topic).flatMap(orphans));
+      await broker.start();
+      assert.deepEqual(found, []);
+    });
 
   it('everything is there after the load has ended', async () => {
     for (const topic of topics) await loads.stop(topic);

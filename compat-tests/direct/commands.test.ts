@@ -67,6 +67,33 @@ describe('commands of the direct API', function () {
     );
   });
 
+  it('describe a topic', async () => {
+    const configs = { 'retention.ms': '1000000', 'direct.serializer': '{"type":"msgpack"}' };
+    const set = Object.entries(configs).flatMap(([key, value]) => ['--set', `${key}=${value}`]);
+    const { id } = JSON.parse(
+      await kafabric('topics', 'create', 'seen', '--partitions', '2', ...set, '--json'),
+    );
+    const described = JSON.parse(await kafabric('topics', 'describe', 'seen', '--json'));
+    const [node] = described.partitions[0].replicas;
+    const partition = { leader: node, leaderEpoch: 0, replicas: [node], isr: [node], offline: [] };
+    assert.deepEqual(described.partitions, [
+      { partition: 0, ...partition },
+      { partition: 1, ...partition },
+    ]);
+    assert.deepEqual([described.topic, described.id], ['seen', id]);
+    for (const [key, value] of Object.entries(configs)) assert.equal(described.configs[key], value);
+    assert.ok(!('preallocate' in described.configs), 'defaults are not told');
+    const text = await kafabric('topics', 'describe', 'seen');
+    assert.match(
+      text,
+      /^seen: 2 partitions, id \S+\npartition +leader +leaderEpoch +replicas +isr +offline\n/,
+    );
+    assert.match(text, new RegExp(`^1 +${node} +0 +${node} +${node} +-$`, 'm'));
+    assert.match(text, /^retention\.ms=1000000$/m);
+    await kafabric('topics', 'delete', 'seen');
+    await assert.rejects(kafabric('topics', 'describe', 'seen'), /there is no such topic.*create it first/);
+  });
+
   it('direct-bench pushes and pulls what it says', async () => {
     const out = await kafabric(
       'direct-bench',

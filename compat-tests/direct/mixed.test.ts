@@ -22,7 +22,7 @@ import {
 } from '../harness/client.ts';
 import { readMetric } from '../harness/metrics.ts';
 import { gatewayProgram } from '../harness/paths.ts';
-import { digest, makeValue } from '../harness/payload.ts';
+import { digest, makeValue, recordOf } from '../harness/payload.ts';
 import { WireClient } from '../harness/wire-client.ts';
 import { collect, content, type DirectGateway, startDirectGateway } from './fixture.ts';
 
@@ -60,13 +60,7 @@ describe('direct and plain clients on one topic', function () {
   });
 
   async function fill(topic: string, codec: string): Promise<void> {
-    const records = SIZES.map((size, seed) => ({
-      key: `k${seed}`,
-      size,
-      seed,
-      headers: [],
-      timestamp: Date.now(),
-    }));
+    const records = SIZES.map((size, seed) => recordOf(`k${seed}`, size, seed));
     for (const record of records)
       await helper.call('produce', { topic, partition: 0, codec, acks: -1, records: [record] });
   }
@@ -118,13 +112,7 @@ describe('direct and plain clients on one topic', function () {
       const name = `written-${kind.name}`;
       const topic = await client.createTopic(name);
       const sizes = [1, 100, 70_000, 1_000_000, 3_000_000];
-      const records = sizes.map((size, seed) => ({
-        key: `k${seed}`,
-        size,
-        seed,
-        headers: [],
-        timestamp: Date.now(),
-      }));
+      const records = sizes.map((size, seed) => recordOf(`k${seed}`, size, seed));
       await plain.call('produce', { topic: name, partition: 0, codec: 'none', acks: -1, records });
       const consumer = topic.consumer({ select: 'all' });
       const events = await collect(sizes.length, () => consumer.pull(PULL));
@@ -145,7 +133,7 @@ describe('direct and plain clients on one topic', function () {
     const expected: string[] = [];
     for (const [i, one] of plain.entries()) {
       const sizes = [200 + i, 150_000 + i];
-      const records = sizes.map((size) => ({ key: 'k', size, seed: i, headers: [], timestamp: Date.now() }));
+      const records = sizes.map((size) => recordOf('k', size, i));
       await one.call('produce', { topic: name, partition: 0, codec: 'none', acks: -1, records });
       for (const size of sizes) await producer.push({ i }, content(size, i));
       expected.push(...sizes.map((size) => digest(makeValue(size, i))));

@@ -5,6 +5,7 @@ import { type Broker, startBroker } from '../harness/broker.ts';
 import { until } from '../harness/child.ts';
 import { type Client, requireClient, startClient } from '../harness/client.ts';
 import { javaCommand } from '../harness/paths.ts';
+import { recordOf } from '../harness/payload.ts';
 import { runTool } from '../harness/tools.ts';
 import { output } from './programs.ts';
 
@@ -50,13 +51,7 @@ describe('kafka-dump-log on the internal topics', function () {
     await driver.call('openTransactional', { producer, transactionalId: 'filler', timeoutMs: 60_000 });
     for (const commit of [true, false, true]) {
       await driver.call('begin', { producer });
-      const records = Array.from({ length: 10 }, (_, i) => ({
-        key: `${i}`,
-        size: i === 9 ? 100_000 : 100,
-        seed: i,
-        headers: [],
-        timestamp: Date.now(),
-      }));
+      const records = Array.from({ length: 10 }, (_, i) => recordOf(`${i}`, i === 9 ? 100_000 : 100, i));
       await driver.call('send', { producer, topic: 'filled', partition: 0, records });
       await driver.call('sendOffsets', {
         producer,

@@ -6,7 +6,7 @@ import { type Broker, makeBroker, targetIsKafka } from './broker.ts';
 import { type Client, type ClientKind, clientKinds, requireToolchain, startClient } from './client.ts';
 import { runGatewayCommand } from './command-line.ts';
 import { readMetric } from './metrics.ts';
-import { digest, type PlannedRecord, plannedValue } from './payload.ts';
+import { digest, type PlannedRecord, plannedValue, recordOf } from './payload.ts';
 
 /**
  * A gateway, a client that knows nothing of where payload is, and what that has produced to a topic of one partition: for tests of the places of
@@ -82,7 +82,7 @@ export class PayloadScene {
   async produce(sizes: readonly number[]): Promise<void> {
     for (const size of sizes) {
       const seed = this.planned.length;
-      const record = { key: null, size, seed, headers: [], timestamp: Date.now() };
+      const record = recordOf(null, size, seed);
       await this.client.call('produce', {
         ...{ topic: this.topic, partition: 0, codec: 'none', acks: -1 },
         records: [record],

@@ -48,6 +48,11 @@ export interface PlannedRecord {
   timestamp: number;
 }
 
+/** One of now, without headers. */
+export function recordOf(key: string | null, size: number, seed: number): PlannedRecord {
+  return { key, size, seed, headers: [], timestamp: Date.now() };
+}
+
 /** A record as a client consumed it: `size` -1 and digest '' for a null value. */
 export interface SeenRecord {
   topic: string;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type Broker, makeBroker, targetIsKafka } from '../harness/broker.ts';
 import { sleep, until } from '../harness/child.ts';
 import { type Client, clientKinds, requireClient, startClient } from '../harness/client.ts';
-import { digest, type PlannedRecord, plannedValue } from '../harness/payload.ts';
+import { digest, type PlannedRecord, plannedValue, recordOf } from '../harness/payload.ts';
 import { runTool } from '../harness/tools.ts';
 
 const tools = 'org.apache.kafka.tools';
@@ -64,7 +64,7 @@ describe('partitions moved between data directories with Kafka’s tools, while 
     const records = planned[partition]!;
     const seed = records.length + partition * 500_000;
     const size = seed % 4 === 0 ? 150_000 : 2_000;
-    const record = { key: `k${seed}`, size, seed, headers: [], timestamp: Date.now() };
+    const record = recordOf(`k${seed}`, size, seed);
     await producer.call('produce', { topic, partition, codec: 'none', acks: -1, records: [record] });
     records.push(record);
   }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { startBroker } from '../harness/broker.ts';
 import { clientKinds, missing, requireToolchain, startClient } from '../harness/client.ts';
 import { installed } from '../harness/paths.ts';
+import { recordOf } from '../harness/payload.ts';
 
 describe('the gateway on other versions of Node', () => {
   for (const version of ['22', '24', '26']) {
@@ -16,13 +17,7 @@ describe('the gateway on other versions of Node', () => {
         assert.match(broker.logs(), new RegExp(`"node":"v${version}\\.`));
         const topic = `node-${version}`;
         await client.call('create', { topic, partitions: 1, configs: {} });
-        const records = [100, 1_000_000].map((size, seed) => ({
-          key: `k${seed}`,
-          size,
-          seed,
-          headers: [],
-          timestamp: Date.now(),
-        }));
+        const records = [100, 1_000_000].map((size, seed) => recordOf(`k${seed}`, size, seed));
         await client.call('produce', { topic, partition: 0, codec: 'none', acks: -1, records });
         await broker.restart();
         const seen = await client.call('consume', { topics: [{ topic, ends: [2] }] });

@@ -5,7 +5,7 @@ import { deleteTopicsResponse } from '../protocol/generated/delete-topics-respon
 import { checkEvolution } from './avro-form.ts';
 import { type ClientOptions, checkClientOptions } from './client-options.ts';
 import { Cluster, type TopicInfo } from './cluster.ts';
-import { alterConfigs, type Configs, describeConfigs } from './configs.ts';
+import { alterConfigs, type Configs, describeConfigs, describeSetConfigs } from './configs.ts';
 import { Consumer } from './consumer.ts';
 import type { ConsumerOptions } from './consumer-options.ts';
 import { type Abortable, brokerError, DirectError, unlessAborted } from './errors.ts';
@@ -21,6 +21,11 @@ export interface CreateTopicOptions extends Partial<TopicForm>, Abortable {
   /** Any of Kafka's and Kafabric's topic configs. */
   configs?: Readonly<Record<string, string>>;
   timeoutMs?: number;
+}
+
+export interface TopicDescription extends TopicInfo {
+  /** Those that somebody has set, for the topic or for all. */
+  readonly configs: Configs;
 }
 
 /** The direct API: topics whose events are small metadata and large data, on the same topics that Kafka clients use. */
@@ -163,6 +168,16 @@ export class Client {
   async listTopics({ signal }: Abortable = {}): Promise<TopicInfo[]> {
     const all = await unlessAborted(() => this.#context.cluster.topics(null), 'list topics', signal);
     return all.filter(({ name }) => !name.startsWith('__'));
+  }
+
+  /** A topic as it is now, with its configs that are not the default. Rejects with BROKER when there is none. */
+  describeTopic(name: string, { signal }: Abortable = {}): Promise<TopicDescription> {
+    const { cluster } = this.#context;
+    const describe = async () => {
+      const info = await cluster.topic(name, true);
+      return { ...info, configs: await describeSetConfigs(cluster, { type: 'topic', name }) };
+    };
+    return unlessAborted(describe, `describe topic ${name}`, signal);
   }
 
   topicConfigs(name: string, { signal }: Abortable = {}): Promise<Configs> {

@@ -3,7 +3,7 @@ import { ErrorCode } from '../protocol/errors.ts';
 import { findCoordinatorRequest } from '../protocol/generated/find-coordinator-request.ts';
 import { findCoordinatorResponse } from '../protocol/generated/find-coordinator-response.ts';
 import { metadataRequest } from '../protocol/generated/metadata-request.ts';
-import { metadataResponse } from '../protocol/generated/metadata-response.ts';
+import { type MetadataResponsePartition, metadataResponse } from '../protocol/generated/metadata-response.ts';
 import type { Uuid } from '../protocol/wire/types.ts';
 import { monotonicMs } from '../util/clock.ts';
 import { AttachAgain } from './attach-again.ts';
@@ -32,8 +32,12 @@ export interface ClusterOptions {
 
 export interface PartitionInfo {
   readonly index: number;
+  /** Numbers of gateways, here and below; -1: none leads it. */
   readonly leader: number;
   readonly leaderEpoch: number;
+  readonly replicas: readonly number[];
+  readonly isr: readonly number[];
+  readonly offline: readonly number[];
 }
 
 export interface TopicInfo {
@@ -197,9 +201,7 @@ export class Cluster {
       const info = {
         name,
         id: topicId,
-        partitions: partitions
-          .map(({ partitionIndex: index, leaderId: leader, leaderEpoch }) => ({ index, leader, leaderEpoch }))
-          .sort((a, b) => a.index - b.index),
+        partitions: partitions.map(partitionInfo).sort((a, b) => a.index - b.index),
       };
       this.#topics.set(name, { info, readAt: monotonicMs() });
       found.push(info);
@@ -275,4 +277,9 @@ export class Cluster {
     if (!this.#brokers.has(nodeId)) this.#brokers.set(nodeId, { host, port });
     return nodeId;
   }
+}
+
+function partitionInfo(partition: MetadataResponsePartition): PartitionInfo {
+  const { partitionIndex: index, leaderId: leader, leaderEpoch, offlineReplicas: offline } = partition;
+  return { index, leader, leaderEpoch, replicas: partition.replicaNodes, isr: partition.isrNodes, offline };
 }

@@ -191,8 +191,8 @@ export class GroupAdmin {
   }
 
   /**
-   * Stores a data selector with a group, which need not exist; null takes it away. Members that are at work take it over with the next assignment of
-   * partitions. Rejects with INVALID_ARGUMENT for what is none, or a function: those can only be named.
+   * Stores a data selector with a group, which need not exist; null takes it away. Members that are at work take it over with their next heartbeat.
+   * Rejects with INVALID_ARGUMENT for what is none, or a function: those can only be named.
    */
   setDataSelector(
     groupId: string,

@@ -1,8 +1,8 @@
 /** The direct API of Kafabric; docs/direct-api.md begins with five minutes of it. */
 export { METADATA_HEADER } from './batch-encoder.ts';
-export { Client, type CreateTopicOptions } from './client.ts';
+export { Client, type CreateTopicOptions, type TopicDescription } from './client.ts';
 export type { ClientOptions } from './client-options.ts';
-export type { TopicInfo } from './cluster.ts';
+export type { PartitionInfo, TopicInfo } from './cluster.ts';
 export type { TlsOptions } from './connection.ts';
 export { Consumer } from './consumer.ts';
 export type { ConsumerOptions, DataBroker } from './consumer-options.ts';

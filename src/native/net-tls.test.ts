@@ -4,8 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import { issue, makeAuthority } from '../util/testing/certificates.ts';
-import { arenaStats } from './arena.ts';
-import { Client, frame, pause, Server, waitUntil } from './net.fixture.ts';
+import { type Client, frame, pause, Server, waitUntil } from './net.fixture.ts';
 import type { NetTls } from './net.ts';
 import { FilePiece } from './pieces.ts';
 import { Store } from './store.ts';
@@ -29,21 +28,8 @@ const material = (changes: Partial<NetTls> = {}): NetTls => ({
 
 describe('Net with TLS', () => {
   let server: Server;
-  let open: Client[] = [];
-
-  function client(tls: ConstructorParameters<typeof Client>[1] = trust): Client {
-    const one = new Client(server.port, tls);
-    open.push(one);
-    return one;
-  }
-
-  afterEach(async () => {
-    for (const one of open) one.socket.destroy();
-    open = [];
-    await server.net.shutdown(0);
-    assert.equal(arenaStats().blocks, 0);
-    assert.equal(server.net.stats().connections, 0);
-  });
+  const client = (tls: Parameters<Server['connect']>[0] = trust) => server.connect(tls);
+  afterEach(() => server.end());
 
   for (const version of ['TLSv1.2', 'TLSv1.3'] as const)
     it(`answers pipelined requests of every size in order (${version})`, async () => {

@@ -1,6 +1,7 @@
+import assert from 'node:assert/strict';
 import { connect, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
-import type { NativeMemory } from './arena.ts';
+import { arenaStats, type NativeMemory } from './arena.ts';
 import { type CloseReason, Net, type NetOptions, type NetTls } from './net.ts';
 import { MemoryPiece, type Piece } from './pieces.ts';
 
@@ -24,6 +25,7 @@ export class Server {
   frames = 0;
   port = 0;
   #onClose: (() => void)[] = [];
+  readonly #clients: Client[] = [];
 
   constructor(
     options: Partial<NetOptions> = {},
@@ -56,6 +58,21 @@ export class Server {
   async start(tls: NetTls | null = null): Promise<this> {
     ({ listener: this.listener, port: this.port } = await this.net.listen('127.0.0.1', 0, tls));
     return this;
+  }
+
+  /** @param tls what the client trusts and shows, over TLS */
+  connect(tls: ConnectionOptions | null = null): Client {
+    const client = new Client(this.port, tls);
+    this.#clients.push(client);
+    return client;
+  }
+
+  /** Ends its clients and itself, after which nothing may be left. */
+  async end(): Promise<void> {
+    for (const { socket } of this.#clients.splice(0)) socket.destroy();
+    await this.net.shutdown(0);
+    assert.equal(arenaStats().blocks, 0);
+    assert.equal(this.net.stats().connections, 0);
   }
 
   nextClose(): Promise<void> {

@@ -2,24 +2,13 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { arenaStats } from './arena.ts';
-import { Client, echo, frame, pause, Server, waitUntil } from './net.fixture.ts';
+import { echo, frame, pause, Server, waitUntil } from './net.fixture.ts';
 import type { CloseReason } from './net.ts';
 
 describe('Net', () => {
   let server: Server;
-  let clients: Client[] = [];
-  const client = (): Client => {
-    const one = new Client(server.port);
-    clients.push(one);
-    return one;
-  };
-  afterEach(async () => {
-    for (const one of clients) one.socket.destroy();
-    clients = [];
-    await server.net.shutdown(0);
-    assert.equal(arenaStats().blocks, 0);
-    assert.equal(server.net.stats().connections, 0);
-  });
+  const client = () => server.connect();
+  afterEach(() => server.end());
 
   it('answers pipelined requests of every size in order', async () => {
     server = await new Server({ threads: 2 }).start();

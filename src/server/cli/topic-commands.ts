@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
+import type { TopicDescription } from '../../client/index.ts';
 import { whole } from './number-options.ts';
 import { collect } from './settings.ts';
-import { print, say, type Target, target, withClient } from './target.ts';
+import { jsonOf, print, say, type Target, tableOf, target, withClient } from './target.ts';
 
 /** `kafabric topics` and `kafabric configs`: administration of a running gateway, over its direct listener. */
 export function addTopicCommands(program: Command): void {
@@ -10,7 +11,9 @@ export function addTopicCommands(program: Command): void {
 }
 
 function addTopics(program: Command): void {
-  const topics = program.command('topics').description('list, create and delete topics of a running gateway');
+  const topics = program
+    .command('topics')
+    .description('list, describe, create and delete topics of a running gateway');
   target(topics.command('list'))
     .description('every topic with its partitions')
     .action((options: Target) =>
@@ -23,6 +26,13 @@ function addTopics(program: Command): void {
         }));
         print(rows, options.json, 'there are no topics');
       }),
+    );
+  target(topics.command('describe <topic>'))
+    .description(
+      'partitions of a topic with leader, replicas and ISR, and its configs that are not the default',
+    )
+    .action((topic: string, options: Target) =>
+      withClient(options, async (client) => describe(await client.describeTopic(topic), options.json)),
     );
   target(topics.command('create <topic>'))
     .description('create a topic')
@@ -45,6 +55,30 @@ function addTopics(program: Command): void {
         say({ topic, deleted: true }, `topic ${topic} deleted`, options.json);
       }),
     );
+}
+
+function describe({ name, id, partitions, configs }: TopicDescription, json: boolean): void {
+  const described = partitions.map(({ index, leader, leaderEpoch, ...nodes }) => ({
+    ...{ partition: index, leader: leader < 0 ? null : leader, leaderEpoch },
+    ...nodes,
+  }));
+  if (json) {
+    const all = { topic: name, id, partitions: described, configs: Object.fromEntries(configs) };
+    process.stdout.write(`${jsonOf(all)}\n`);
+    return;
+  }
+  process.stdout.write(`${name}: ${partitions.length} partitions, id ${id}\n`);
+  process.stdout.write(
+    tableOf(
+      described.map(({ replicas, isr, offline, ...rest }) => ({
+        ...rest,
+        replicas: replicas.join(),
+        isr: isr.join(),
+        offline: offline.join() || null,
+      })),
+    ),
+  );
+  for (const [key, value] of configs) process.stdout.write(`${key}=${value ?? ''}\n`);
 }
 
 function addConfigs(program: Command): void {
