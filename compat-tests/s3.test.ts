@@ -101,7 +101,11 @@ describe('the storage tier S3, over an object store', function () {
     await scene.broker.start();
     assert.equal(await outOfUse(), 1);
     const consumed = scene.consume();
-    await until('somebody was refused', 60_000, async () => (await scene.metric('payload_errors_total')) > 0);
+    await until(
+      'somebody was refused',
+      60_000,
+      async () => (await scene.metric('payload_unreachable_total')) > 0,
+    );
     await server.start();
     await consumed;
     assert.equal(await outOfUse(), 0);

@@ -3,8 +3,11 @@ import type { MemoryPiece } from '../../native/pieces.ts';
 import { isLackOfMemory } from './lack-of-memory.ts';
 import type { PayloadSegment } from './segment.ts';
 
-/** `unreachable`: it may be at a store that does not answer now; the same read is worth another try. */
+/** `unreachable`: it may be at a store, or in a bucket, that does not answer now; the same read is worth another try. */
 export type PayloadErrorReason = 'missing' | 'damaged' | 'unreachable';
+
+/** What reads fail with then: of a store, and of an object store that is away or refuses. */
+const UNREACHABLE: ReadonlySet<unknown> = new Set(['EAGAIN', 'EHOSTDOWN', 'EREFUSED']);
 
 /** The payload that a reference points to is not there, or is not what was produced. */
 export class PayloadError extends Error {
@@ -33,7 +36,7 @@ export async function readChecked(
   const { id, path } = segment;
   const { piece, crc32c } = await segment.read(position, length, seed, expected).catch((error: unknown) => {
     if (isLackOfMemory(error)) throw error;
-    const reason = (error as { code?: unknown }).code === 'EAGAIN' ? 'unreachable' : 'missing';
+    const reason = UNREACHABLE.has((error as { code?: unknown }).code) ? 'unreachable' : 'missing';
     throw new PayloadError(reason, id, segment.outage ?? `${path}: ${String(error)}`);
   });
   if (piece.byteLength === length && crc32c === expected) return piece;

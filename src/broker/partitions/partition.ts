@@ -14,13 +14,16 @@ import { type DivertedEvent, ProducePipeline } from './produce-pipeline.ts';
 import { ProduceError } from './produce-rules.ts';
 import { payloadOptionsOf } from './topic-settings.ts';
 
+/** Consumers ask again and again for what is out of reach: it is told once in so long. */
+const UNREACHABLE_TOLD_MS = 60_000;
+
 /** Counters of all partitions, for the metrics. */
 export interface PartitionMetrics {
   divertedRecords: number;
   divertedBytes: number;
   /** Reads that found payload missing or damaged. */
   payloadErrors: number;
-  /** Reads of payload at stores that did not answer. */
+  /** Reads of payload at stores, or in a bucket, that did not answer. */
   unreachablePayloads: number;
   /** How often segments gave back the space of what no record refers to, and how much that was. */
   cleanedSegments: number;
@@ -50,6 +53,8 @@ export class Partition implements Watched {
   /** Of what was written behind the last stable offset, about; it comes to read_committed consumers when that rises. */
   #unstableBytes = 0;
   #closed = false;
+  readonly #clock: Clock;
+  #unreachableToldMs = Number.NEGATIVE_INFINITY;
 
   /** The log is open and the payload recovered; see `openPartition`. */
   constructor({ log, payloads, config, clock, logger, metrics }: PartitionDependencies) {
@@ -58,6 +63,7 @@ export class Partition implements Watched {
     this.config = config;
     this.logger = logger;
     this.metrics = metrics;
+    this.#clock = clock;
     this.#produce = new ProducePipeline(log, payloads, clock, {
       written: (endOffset, bytes) => this.#advance(endOffset, bytes),
       diverted: (batch) => this.#diverted(batch),
@@ -160,7 +166,7 @@ export class Partition implements Watched {
     return epoch < this.leaderEpoch ? ErrorCode.FENCED_LEADER_EPOCH : ErrorCode.UNKNOWN_LEADER_EPOCH;
   }
 
-  /** Counts payload that could not be given back, and says which. */
+  /** Counts payload that could not be given back, and says which; of what is out of reach, the first. */
   reportPayloadError(offset: bigint, error: PayloadError): void {
     // Deleted since it was found in the log.
     if (offset < this.logStartOffset) return;
@@ -174,8 +180,15 @@ export class Partition implements Watched {
       segment: error.segmentId,
       reason: error.reason,
     };
-    if (isUnreachable) this.logger.warn(fields, error.message);
-    else this.logger.error(fields, error.message);
+    if (!isUnreachable) this.logger.error(fields, error.message);
+    else if (this.#tellsUnreachable()) this.logger.warn(fields, error.message);
+  }
+
+  #tellsUnreachable(): boolean {
+    const now = this.#clock.now();
+    const tells = now - this.#unreachableToldMs >= UNREACHABLE_TOLD_MS;
+    if (tells) this.#unreachableToldMs = now;
+    return tells;
   }
 
   configure(config: PartitionConfig): void {

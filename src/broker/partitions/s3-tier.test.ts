@@ -272,6 +272,8 @@ describe('Payload in the tier S3', () => {
     await tiers.stop();
     await start({}, 0);
     await assertUnavailable(0n);
+    const { payloadErrors, unreachablePayloads } = tiers.broker!.partitions.metrics;
+    assert.deepEqual([payloadErrors, unreachablePayloads], [0, 1]);
     await tiers.produce(1);
     assert.equal(first().payloads.totalBytes > 7 * 300_000, true);
     await comeBack();

@@ -8,10 +8,15 @@ describe('WorkerObjects', () => {
   let endpoint: TestEndpoint;
   let objects: WorkerObjects;
 
+  function writeCredentials(access: string): void {
+    const text = `[default]\naws_access_key_id = ${access}\naws_secret_access_key = b\n`;
+    writeFileSync(join(endpoint.directory, 'credentials'), text);
+  }
+
   beforeEach(async () => {
     endpoint = await TestEndpoint.start();
     const credentialsFile = join(endpoint.directory, 'credentials');
-    writeFileSync(credentialsFile, '[default]\naws_access_key_id = from-file\naws_secret_access_key = b\n');
+    writeCredentials('from-file');
     objects = new WorkerObjects(endpoint.config({ credentialsFile }));
   });
   afterEach(async () => {
@@ -30,6 +35,23 @@ describe('WorkerObjects', () => {
       code: 'EREFUSED',
       message: /^s3:\/\/payload\/x: .*the rights to list/,
     });
+  });
+
+  it('looks for credentials anew when it is to', async () => {
+    endpoint.answer = (response) => response.writeHead(204).end();
+    await objects.remove('x');
+    writeCredentials('another');
+    const reached = endpoint.silence();
+    const waiting = objects.remove('x');
+    await reached;
+    objects.renew();
+    await assert.rejects(waiting, { code: 'EHOSTDOWN', message: /credentials are looked for anew/ });
+    endpoint.answer = (response) => response.writeHead(204).end();
+    await objects.remove('x');
+    assert.deepEqual(
+      endpoint.asked.map(({ headers }) => /Credential=([\w-]+)\//.exec(headers.authorization!)![1]),
+      ['from-file', 'from-file', 'another'],
+    );
   });
 
   it('ends all that waits when it is stopped', async () => {

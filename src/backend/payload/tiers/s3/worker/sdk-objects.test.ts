@@ -87,6 +87,7 @@ describe('SdkObjects', () => {
       code: 'EIO',
       message: /^s3:\/\/payload\/x: 100000 bytes came where 10/,
     });
+    await assert.rejects(objects.read('x'), { code: 'EIO', message: /100000 bytes, where 65536 at most/ });
   });
 
   it('tells what is about an object from what is about the object store', async () => {
