@@ -123,10 +123,10 @@ export class DirectGets {
       const signed = this.#keys.verify(item.reference, principal);
       const blocks = blocksOf(signed, item.ranges);
       for (const { count, block } of blocks) answer.length += count * block;
-      const isHeld = (found: Attachment) =>
-        item.region >= 0 && found.holds(item.region, item.targetOffset, answer.length);
-      if (attachment !== null && !isHeld(attachment))
-        throw invalid('the target is not in memory that was attached');
+      const { region, targetOffset } = item;
+      const isHeld =
+        attachment === null || (region >= 0 && attachment.holds(region, targetOffset, answer.length));
+      if (!isHeld) throw invalid('the target is not in memory that was attached');
       return { index, item, signed, blocks, answer };
     } catch (error) {
       refuse(answer, error, this.#logger);
