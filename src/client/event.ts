@@ -62,6 +62,8 @@ export class Event {
   #metadata: unknown;
   #hasMetadata = false;
   #selected: Uint8Array | null = null;
+  /** Small data that was selected and not looked at yet: most is not copied before. */
+  #unlooked: readonly Required<Range>[] | null = null;
   #stored: StoredValue | null = null;
 
   constructor(record: FetchedRecord, origin: EventOrigin) {
@@ -116,6 +118,11 @@ export class Event {
 
   /** What the consumer's data selector selected, in the memory that its data broker gave; null when that was none. */
   get selected(): Uint8Array | null {
+    if (this.#unlooked !== null) {
+      this.#selected = this.#memoryFor(selectedBytes(this.#unlooked));
+      this.#record.copySelected(this.#unlooked, this.#selected);
+      this.#unlooked = null;
+    }
     return this.#selected;
   }
 
@@ -181,9 +188,15 @@ export class Event {
 
   /** For the consumer: gets what becomes `selected`, and tells who awaits it; at once when it is there. */
   select(ranges: readonly Required<Range>[], target: ArrayBufferView | undefined, awaiting: Awaiting): void {
+    const isHere = this.#record.referenced === null;
+    if (isHere && target === undefined && ranges.length === 1 && ranges[0]!.count === 1) {
+      this.#unlooked = ranges;
+      awaiting.arrived(null);
+      return;
+    }
     const into = this.#targetOf(ranges, target);
     this.#selected = into;
-    if (into.byteLength > 0 && this.#record.referenced !== null) {
+    if (into.byteLength > 0 && !isHere) {
       this.#origin.getter.fill(this.#storedValue(), ranges, into, awaiting);
       return;
     }

@@ -1,7 +1,7 @@
 import { ApiError, ErrorCode } from '../protocol/errors.ts';
 import type { RecordHeader } from '../protocol/records/builder.ts';
 import { referencedValue } from '../protocol/records/payload-reference.ts';
-import { isSignedReference } from '../protocol/records/signed-reference.ts';
+import { SIGNED_REFERENCE_SIZE } from '../protocol/records/signed-reference.ts';
 import { ProtocolError } from '../protocol/wire/errors.ts';
 import { Reader } from '../protocol/wire/reader.ts';
 import { METADATA_NAME } from './batch-encoder.ts';
@@ -142,8 +142,9 @@ export class FetchedRecord {
   }
 
   #referenced(): number | null {
-    const { value } = this;
-    return isSignedReference(value) ? referencedValue(value).length : null;
+    // Without a view of it: most are looked at for nothing else.
+    if (this.valueLength !== SIGNED_REFERENCE_SIZE) return null;
+    return referencedValue(this.#bytes, this.#valueAt).length;
   }
 }
 

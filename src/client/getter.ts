@@ -58,23 +58,17 @@ class Wanted {
   readonly ranges: readonly Required<Range>[];
   readonly target: Uint8Array;
   readonly awaiting: Awaiting;
-  readonly deadline: number;
+  /** By `monotonicMs`; 0 before it is asked for. */
+  deadline = 0;
   attempts = 0;
   /** Has a request of its own: together with others it was too much. */
   isAlone = false;
 
-  constructor(
-    value: Referenced,
-    ranges: readonly Required<Range>[],
-    target: Uint8Array,
-    awaiting: Awaiting,
-    deadline: number,
-  ) {
+  constructor(value: Referenced, ranges: readonly Required<Range>[], target: Uint8Array, awaiting: Awaiting) {
     this.value = value;
     this.ranges = ranges;
     this.target = target;
     this.awaiting = awaiting;
-    this.deadline = deadline;
   }
 }
 
@@ -136,8 +130,7 @@ export class Getter {
 
   /** As `get`, without a promise. */
   fill(value: Referenced, ranges: readonly Required<Range>[], target: Uint8Array, awaiting: Awaiting): void {
-    const deadline = monotonicMs() + this.#cluster.options.requestTimeoutMs;
-    this.#add(new Wanted(value, ranges, target, awaiting, deadline));
+    this.#add(new Wanted(value, ranges, target, awaiting));
   }
 
   #add(item: Wanted): void {
@@ -194,6 +187,8 @@ export class Getter {
   }
 
   async #request(node: number, items: Wanted[]): Promise<void> {
+    const deadline = monotonicMs() + this.#cluster.options.requestTimeoutMs;
+    for (const item of items) item.deadline ||= deadline;
     try {
       const channel = await this.#cluster.channel(node, 'get');
       if (isTooMuch(items, channel.attachment.limits)) {

@@ -120,14 +120,14 @@ function checked(reference: PayloadReference): PayloadReference {
 }
 
 /**
- * Length and CRC-32C of the value that a reference, which may have a claim behind it, points to: all that a client needs to know of it.
+ * Length and CRC-32C of the value that a reference, which may have a claim behind it, points to: all that a client needs to know of it. It begins at `at`.
  * @throws ApiError KAFKA_STORAGE_ERROR if the bytes are no payload reference
  */
-export function referencedValue(bytes: Uint8Array): { length: number; crc: number } {
-  if (bytes.byteLength < PAYLOAD_REFERENCE_SIZE) throw damaged(`${bytes.byteLength} bytes`);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, PAYLOAD_REFERENCE_SIZE);
-  if (view.getUint32(0) !== MARK) throw damaged('wrong mark');
-  return { length: view.getUint32(40), crc: view.getUint32(44) };
+export function referencedValue(bytes: Uint8Array, at = 0): { length: number; crc: number } {
+  const left = bytes.byteLength - at;
+  if (left < PAYLOAD_REFERENCE_SIZE) throw damaged(`${left} bytes`);
+  if (uint32At(bytes, at) !== MARK) throw damaged('wrong mark');
+  return { length: uint32At(bytes, at + 40), crc: uint32At(bytes, at + 44) };
 }
 
 /**

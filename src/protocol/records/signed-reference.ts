@@ -56,11 +56,6 @@ export interface SignedReference {
   readonly signature: Uint8Array;
 }
 
-/** Whether the value of a record is a signed reference: to be asked only of batches that carry the mark of reference batches. */
-export function isSignedReference(value: Uint8Array | null): value is Uint8Array {
-  return value !== null && value.byteLength === SIGNED_REFERENCE_SIZE;
-}
-
 /** @throws ApiError KAFKA_STORAGE_ERROR if the bytes are no signed reference. The signature is not checked. */
 export function decodeSignedReference(bytes: Uint8Array): SignedReference {
   if (bytes.byteLength !== SIGNED_REFERENCE_SIZE)
