@@ -1,6 +1,6 @@
 import { ApiError, ErrorCode } from '../protocol/errors.ts';
 import type { RecordHeader } from '../protocol/records/builder.ts';
-import { referencedValue } from '../protocol/records/payload-reference.ts';
+import { copyOfSameBatch, referencedValue } from '../protocol/records/payload-reference.ts';
 import { SIGNED_REFERENCE_SIZE } from '../protocol/records/signed-reference.ts';
 import { ProtocolError } from '../protocol/wire/errors.ts';
 import { Reader } from '../protocol/wire/reader.ts';
@@ -87,6 +87,21 @@ export class FetchedRecord {
 
   get value(): Uint8Array | null {
     return this.#view(this.#valueAt, this.valueLength);
+  }
+
+  /** What its batch is known by: references of one have their claim in common. */
+  get batch(): object {
+    return this.#section;
+  }
+
+  /** CRC-32C of the data that the reference stands for. */
+  get referencedCrc(): number {
+    return referencedValue(this.#bytes, this.#valueAt).crc;
+  }
+
+  /** See copyOfSameBatch; of the reference. */
+  copyOfSameBatch(to: Uint8Array, at: number): void {
+    copyOfSameBatch(this.#bytes, this.#valueAt, to, at);
   }
 
   /** Copies parts of the value, which have to be inside. */

@@ -109,7 +109,7 @@ export function areOfOneClaim(a: Uint8Array, b: Uint8Array): boolean {
   return true;
 }
 
-/** As `decodeSignedReference`, for one that has its claim in common with one that was decoded. */
+/** As `decodeSignedReference`, for one that has its claim in common with one that was decoded; see decodeOfSameBatch. */
 export function decodeWithClaim(bytes: Uint8Array, other: SignedReference): SignedReference {
   const { claim, signature } = other;
   return { reference: decodeOfSameBatch(bytes, other.reference), claim, signature };
