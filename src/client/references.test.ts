@@ -3,7 +3,7 @@ import { OF_SAME_BATCH_SIZE } from '../protocol/records/payload-reference.ts';
 import { type Referenced, referencesOf } from './references.ts';
 
 describe('references of what is asked for', () => {
-  const valueOf = (batch: object, index: number): Referenced => ({
+  const valueIn = (batch: object, index: number): Referenced => ({
     node: 1,
     size: 10,
     crc: index,
@@ -14,7 +14,7 @@ describe('references of what is asked for', () => {
     renew: async () => false,
   });
   const one = {};
-  const items = [one, one, {}, one, one].map((batch, i) => ({ value: valueOf(batch, i) }));
+  const items = [one, one, {}, one, one].map((batch, i) => ({ value: valueIn(batch, i) }));
 
   it('are short where the one before is of the same batch', () => {
     const short = (index: number) => Buffer.alloc(OF_SAME_BATCH_SIZE, index);
