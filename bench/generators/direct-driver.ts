@@ -196,9 +196,14 @@ function mappedAtOnce(): number {
   return Math.max(2, Math.min(16, Math.floor((64 << 20) / plan.size)));
 }
 
+/** What is smaller comes with its metadata (payload.min.bytes): nobody needs memory that it lands in. */
+const LANDS_FROM_BYTES = 4096;
+
 /** Makes consumers of a part of each event; what they pull goes to the same memory in turn. */
 async function consumersOf(client: Client, topic: TopicHandle, wanted: number): Promise<() => Consumer> {
   if (wanted === 0) return () => topic.consumer();
+  if (plan.size < LANDS_FROM_BYTES)
+    return () => topic.consumer({ select: { offset: 0, length: wanted }, maxWaitMs: 100 });
   const slots = Math.max(4, Math.floor(ringBytes / wanted));
   const ring = await client.allocate(slots * wanted);
   let taken = 0;

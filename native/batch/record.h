@@ -35,6 +35,8 @@ class RecordCursor {
   RecordCursor(const uint8_t* section, size_t length) : at_(section), end_(section + length) {}
 
   bool atEnd() const { return at_ == end_; }
+  /** Behind the last record that was read. */
+  const uint8_t* position() const { return at_; }
 
   /** Reads the next record; its pointers are into the section. After a fault the cursor is of no further use. */
   RecordFault next(Record& record) {

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "batch/check.h"
+#include "batch/claims.h"
 #include "batch/crc32c.h"
 #include "batch/produce_check.h"
 #include "batch/recompress.h"
@@ -333,6 +334,19 @@ Napi::Value locate(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), locateReference(reference.data, reference.length, header.data, location));
 }
 
+// (batches, start of one, its length, claim, memory for the result, where in it) -> size of the result, or 0.
+Napi::Value claim(const Napi::CallbackInfo& info) {
+  Bytes batches = bytesOf(info[0]);
+  auto start = clampTo<size_t>(numberOf(info[1]), batches.length);
+  auto length = clampTo<size_t>(numberOf(info[2]), batches.length - start);
+  Bytes claim = bytesOf(info[3]);
+  if (claim.length != kClaimBytes) throw Napi::RangeError::New(info.Env(), "not a claim");
+  Bytes out = bytesOf(info[4]);
+  auto at = clampTo<size_t>(numberOf(info[5]), out.length);
+  size_t size = claimReferences(batches.data + start, length, claim.data, out.data + at, out.length - at);
+  return Napi::Number::New(info.Env(), static_cast<double>(size));
+}
+
 Napi::Value crc(const Napi::CallbackInfo& info) {
   Bytes bytes = bytesOf(info[0]);
   return Napi::Number::New(info.Env(), crc32c(info[1].As<Napi::Number>().Uint32Value(), bytes.data, bytes.length));
@@ -374,6 +388,7 @@ void initBatch(Napi::Env env, Napi::Object exports) {
   exports["batchRecompressCopy"] = Napi::Function::New(env, recompressCopy, "batchRecompressCopy");
   exports["batchRestore"] = Napi::Function::New(env, restoreOnWorker, "batchRestore");
   exports["batchRestoredBytes"] = Napi::Function::New(env, restoredSize, "batchRestoredBytes");
+  exports["batchClaimReferences"] = Napi::Function::New(env, claim, "batchClaimReferences");
   exports["batchLocateReference"] = Napi::Function::New(env, locate, "batchLocateReference");
 }
 

@@ -3,6 +3,7 @@
 #include <random>
 
 #include "batch/check.h"
+#include "batch/claims.h"
 #include "batch/crc32c.h"
 #include "batch/recompress.h"
 #include "batch/record.h"
@@ -222,6 +223,41 @@ TEST(reference_batch_is_valid_and_complete) {
   }
 }
 
+TEST(references_get_a_claim_behind_them) {
+  std::mt19937 random(23);
+  CheckOptions options = kOptions;
+  options.referenceMinBytes = 0;
+  const std::vector<uint8_t> claim(kClaimBytes, 0xc1);
+  for (int round = 0; round < 50; ++round) {
+    auto records = randomRecords(random, 1 + random() % 20, 500);
+    // Lengths of records that become longer.
+    records[0].key = std::string(8000 + random() % 200, 'k');
+    BatchCheck result = check(makeBatch(records), options);
+    size_t length = result.reference.size();
+    std::vector<uint8_t> out(length + records.size() * kClaimGrowthBytes);
+    size_t size = claimReferences(result.reference.data(), length, claim.data(), out.data(), out.size());
+    CHECK(size >= length && size <= out.size());
+    CheckOptions broker = kOptions;
+    broker.fromClient = false;
+    ByteBuffer scratch;
+    CHECK(checkBatch(out.data(), size, broker, scratch).error == BatchError::none);
+    RecordCursor before(result.reference.data() + kBatchHeaderBytes, length - kBatchHeaderBytes);
+    RecordCursor after(out.data() + kBatchHeaderBytes, size - kBatchHeaderBytes);
+    for (Record was, is; !before.atEnd();) {
+      CHECK(before.next(was) == RecordFault::none && after.next(is) == RecordFault::none);
+      auto text = [](const uint8_t* bytes, int32_t count) { return std::string(bytes, bytes + std::max(count, 0)); };
+      CHECK(text(is.key, is.keyLength) == text(was.key, was.keyLength));
+      CHECK(std::string(is.headers, is.headers + is.headersLength) == std::string(was.headers, was.headers + was.headersLength));
+      CHECK(is.timestampDelta == was.timestampDelta && is.offsetDelta == was.offsetDelta);
+      CHECK_EQ(is.value != nullptr, was.value != nullptr);
+      if (is.value) CHECK(text(is.value, is.valueLength) == text(was.value, was.valueLength) + std::string(claim.begin(), claim.end()));
+    }
+    CHECK(after.atEnd());
+    CHECK_EQ(claimReferences(result.reference.data(), length, claim.data(), out.data(), length - 1), 0u);
+    CHECK_EQ(claimReferences(result.reference.data(), length - 1, claim.data(), out.data(), out.size()), 0u);
+  }
+}
+
 TEST(check_finds_the_crcs_of_the_pieces_of_what_it_reads_once) {
   std::mt19937 random(19);
   CheckOptions options = kOptions;
@@ -331,5 +367,9 @@ TEST(fuzz_check_and_locate) {
     std::unique_ptr<uint8_t[]> exact(new uint8_t[reference.size()]);
     std::copy(reference.begin(), reference.end(), exact.get());
     locateReference(exact.get(), reference.size(), batch.data(), {1, 2, 3});
+    const uint8_t claim[kClaimBytes] = {};
+    size_t room = reference.size() + random() % (10 * kClaimGrowthBytes);
+    std::unique_ptr<uint8_t[]> out(new uint8_t[room]);
+    CHECK(claimReferences(exact.get(), reference.size(), claim, out.get(), room) <= room);
   }
 }

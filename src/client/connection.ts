@@ -17,6 +17,8 @@ const MAX_FRAME_BYTES = 2 ** 31 - 1;
 const FRAME_LENGTH_BYTES = 4;
 /** A request of so many bytes is sent as one piece: copying it costs less than a list of its pieces. */
 const JOINED_BYTES = 16 * 1024;
+/** In which a gateway is asked what it serves. */
+const OLDEST_TO_ASK = 3;
 /** A request may take longer by what it takes to send it, over a network as slow as this. */
 const SLOWEST_BYTES_PER_MS = 1000;
 const SOFTWARE = { clientSoftwareName: 'kafabric-client', clientSoftwareVersion: '0.1.0' };
@@ -153,7 +155,7 @@ export class Connection {
     });
     const request = { ...SOFTWARE };
     const { errorCode, apiKeys } = await connection.call(apiVersionsRequest, apiVersionsResponse, request, {
-      version: 3,
+      version: OLDEST_TO_ASK,
       doing,
     });
     if (errorCode !== 0) throw brokerError(errorCode, null, doing);
@@ -169,6 +171,11 @@ export class Connection {
   /** Whether the gateway serves an API on this listener. */
   serves(apiKey: number): boolean {
     return this.#versions.has(apiKey);
+  }
+
+  /** The newest version of a request that both ends know. */
+  versionOf<Req>({ apiKey, maxVersion }: MessageCodec<Req>): number {
+    return Math.min(maxVersion, this.#versions.get(apiKey)?.max ?? OLDEST_TO_ASK);
   }
 
   onClosed(action: () => void): void {
@@ -200,7 +207,8 @@ export class Connection {
           todo: 'use the address of the gateway’s DIRECT listener',
         }),
       );
-    const version = Math.min(options.version ?? requestCodec.maxVersion, served?.max ?? 3);
+    const newest = this.versionOf(requestCodec);
+    const version = Math.min(options.version ?? newest, newest);
     const correlationId = this.#nextId++;
     let pieces: Uint8Array[];
     try {

@@ -2,9 +2,10 @@ import type { RecordHeader } from '../protocol/records/builder.ts';
 import { bytesOfView } from './bytes.ts';
 import { type Abortable, aborted, DirectError, unlessAborted } from './errors.ts';
 import { type FetchedRecord, type RecordSection, SectionReader } from './fetched-record.ts';
-import type { Awaiting, Getter, Referenced } from './getter.ts';
+import type { Awaiting, Getter } from './getter.ts';
 import type { View } from './mapped-memory.ts';
 import type { EventSource } from './prefetch-queue.ts';
+import type { Referenced } from './references.ts';
 import { type DataDescriptor, type Range, rangesOf, type Selection, selectedBytes } from './selection.ts';
 import type { TopicHandle } from './topic.ts';
 
@@ -24,12 +25,11 @@ export interface EventOrigin {
 class StoredValue implements Referenced {
   readonly #record: FetchedRecord;
   readonly #origin: EventOrigin;
-  #reference: Uint8Array;
+  #renewed: Uint8Array | null = null;
 
   constructor(record: FetchedRecord, origin: EventOrigin) {
     this.#record = record;
     this.#origin = origin;
-    this.#reference = record.value!;
   }
 
   get node(): number {
@@ -40,8 +40,20 @@ class StoredValue implements Referenced {
     return this.#record.referenced!;
   }
 
+  get crc(): number {
+    return this.#record.referencedCrc;
+  }
+
   get reference(): Uint8Array {
-    return this.#reference;
+    return this.#renewed ?? this.#record.value!;
+  }
+
+  get batch(): object {
+    return this.#renewed ?? this.#record.batch;
+  }
+
+  copyOfSameBatch(to: Uint8Array, at: number): void {
+    this.#record.copyOfSameBatch(to, at);
   }
 
   get doing(): string {
@@ -50,7 +62,7 @@ class StoredValue implements Referenced {
 
   async renew(): Promise<boolean> {
     const reference = await this.#origin.renew(this.#record.offset);
-    if (reference !== null) this.#reference = reference;
+    if (reference !== null) this.#renewed = reference;
     return reference !== null;
   }
 }
@@ -62,6 +74,8 @@ export class Event {
   #metadata: unknown;
   #hasMetadata = false;
   #selected: Uint8Array | null = null;
+  /** Small data that was selected and not looked at yet: most is not copied before. */
+  #unlooked: readonly Required<Range>[] | null = null;
   #stored: StoredValue | null = null;
 
   constructor(record: FetchedRecord, origin: EventOrigin) {
@@ -116,6 +130,11 @@ export class Event {
 
   /** What the consumer's data selector selected, in the memory that its data broker gave; null when that was none. */
   get selected(): Uint8Array | null {
+    if (this.#unlooked !== null) {
+      this.#selected = this.#memoryFor(selectedBytes(this.#unlooked));
+      this.#record.copySelected(this.#unlooked, this.#selected);
+      this.#unlooked = null;
+    }
     return this.#selected;
   }
 
@@ -181,9 +200,15 @@ export class Event {
 
   /** For the consumer: gets what becomes `selected`, and tells who awaits it; at once when it is there. */
   select(ranges: readonly Required<Range>[], target: ArrayBufferView | undefined, awaiting: Awaiting): void {
+    const isHere = this.#record.referenced === null;
+    if (isHere && target === undefined && ranges.length === 1 && ranges[0]!.count === 1) {
+      this.#unlooked = ranges;
+      awaiting.arrived(null);
+      return;
+    }
     const into = this.#targetOf(ranges, target);
     this.#selected = into;
-    if (into.byteLength > 0 && this.#record.referenced !== null) {
+    if (into.byteLength > 0 && !isHere) {
       this.#origin.getter.fill(this.#storedValue(), ranges, into, awaiting);
       return;
     }

@@ -1,7 +1,7 @@
 import { ApiError, ErrorCode } from '../protocol/errors.ts';
 import type { RecordHeader } from '../protocol/records/builder.ts';
-import { referencedValue } from '../protocol/records/payload-reference.ts';
-import { isSignedReference } from '../protocol/records/signed-reference.ts';
+import { copyOfSameBatch, referencedValue } from '../protocol/records/payload-reference.ts';
+import { SIGNED_REFERENCE_SIZE } from '../protocol/records/signed-reference.ts';
 import { ProtocolError } from '../protocol/wire/errors.ts';
 import { Reader } from '../protocol/wire/reader.ts';
 import { METADATA_NAME } from './batch-encoder.ts';
@@ -89,6 +89,21 @@ export class FetchedRecord {
     return this.#view(this.#valueAt, this.valueLength);
   }
 
+  /** What its batch is known by: references of one have their claim in common. */
+  get batch(): object {
+    return this.#section;
+  }
+
+  /** CRC-32C of the data that the reference stands for. */
+  get referencedCrc(): number {
+    return referencedValue(this.#bytes, this.#valueAt).crc;
+  }
+
+  /** See copyOfSameBatch; of the reference. */
+  copyOfSameBatch(to: Uint8Array, at: number): void {
+    copyOfSameBatch(this.#bytes, this.#valueAt, to, at);
+  }
+
   /** Copies parts of the value, which have to be inside. */
   copySelected(ranges: readonly Required<Range>[], target: Uint8Array): void {
     copySelected(this.#bytes, this.#valueAt, ranges, target);
@@ -142,8 +157,9 @@ export class FetchedRecord {
   }
 
   #referenced(): number | null {
-    const { value } = this;
-    return isSignedReference(value) ? referencedValue(value).length : null;
+    // Without a view of it: most are looked at for nothing else.
+    if (this.valueLength !== SIGNED_REFERENCE_SIZE) return null;
+    return referencedValue(this.#bytes, this.#valueAt).length;
   }
 }
 

@@ -26,7 +26,9 @@ describe('data that comes in parts', () => {
     const places = { extentPosition: 0, extentLength: SIZE, valueOffset: 0, recordIndex: 0 };
     const lengths = { valueLength: SIZE, uncompressedLength: SIZE, originalRecordCount: 1 };
     const reference = encodePayloadReference({ ...zeros, ...places, ...lengths, valueCrc: crc });
-    return { node: 1, size: SIZE, reference, doing: 'get', renew: async () => false };
+    const copyOfSameBatch = () => assert.fail('one of a batch alone is whole');
+    const known = { node: 1, size: SIZE, crc, reference, batch: reference, copyOfSameBatch };
+    return { ...known, doing: 'get', renew: async () => false };
   };
 
   beforeEach(() => {
@@ -55,7 +57,10 @@ describe('data that comes in parts', () => {
       return answer;
     };
     const limits = { bytes: LIMIT, ranges: 100 };
-    const channel = async () => ({ connection: { call }, attachment: { path: 'tcp', limits } });
+    const channel = async () => ({
+      connection: { call, versionOf: () => 1 },
+      attachment: { path: 'tcp', limits },
+    });
     getter = new Getter(
       { options: { requestTimeoutMs: 10_000 }, channel } as unknown as Cluster,
       {} as SharedPool,

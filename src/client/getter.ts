@@ -2,12 +2,12 @@ import { crc32c, crc32cJoin } from '../native/batch.ts';
 import { ErrorCode } from '../protocol/errors.ts';
 import { type DirectGetItem, directGetRequest } from '../protocol/generated/direct-get-request.ts';
 import { type DirectGetResponse, directGetResponse } from '../protocol/generated/direct-get-response.ts';
-import { referencedValue } from '../protocol/records/payload-reference.ts';
 import { monotonicMs } from '../util/clock.ts';
 import type { Cluster, DataChannel } from './cluster.ts';
 import { asDirectError, brokerError, DirectError } from './errors.ts';
 import type { View } from './mapped-memory.ts';
 import { partsOf, type RangePart } from './range-parts.ts';
+import { type Referenced, referencesOf } from './references.ts';
 import type { Range } from './selection.ts';
 import { RegionRefused, type RegisteredBuffer, type SharedPool } from './shared-memory.ts';
 
@@ -21,18 +21,6 @@ const MAX_ATTEMPTS = 5;
 const RETRY_MS = 100;
 /** A gateway whose answer was lost may still write where it was asked to. */
 const QUARANTINE_MS = 30_000;
-
-/** A value that is at a gateway. */
-export interface Referenced {
-  readonly node: number;
-  /** Bytes of the value. */
-  readonly size: number;
-  readonly reference: Uint8Array;
-  /** What is done with it, for errors. */
-  readonly doing: string;
-  /** Fetches the record again, for a reference that is valid; false when it is gone. */
-  renew(): Promise<boolean>;
-}
 
 /** Who waits for data: told once, that it is there or why it cannot be had. */
 export interface Awaiting {
@@ -58,23 +46,17 @@ class Wanted {
   readonly ranges: readonly Required<Range>[];
   readonly target: Uint8Array;
   readonly awaiting: Awaiting;
-  readonly deadline: number;
+  /** By `monotonicMs`; 0 before it is asked for. */
+  deadline = 0;
   attempts = 0;
   /** Has a request of its own: together with others it was too much. */
   isAlone = false;
 
-  constructor(
-    value: Referenced,
-    ranges: readonly Required<Range>[],
-    target: Uint8Array,
-    awaiting: Awaiting,
-    deadline: number,
-  ) {
+  constructor(value: Referenced, ranges: readonly Required<Range>[], target: Uint8Array, awaiting: Awaiting) {
     this.value = value;
     this.ranges = ranges;
     this.target = target;
     this.awaiting = awaiting;
-    this.deadline = deadline;
   }
 }
 
@@ -136,8 +118,7 @@ export class Getter {
 
   /** As `get`, without a promise. */
   fill(value: Referenced, ranges: readonly Required<Range>[], target: Uint8Array, awaiting: Awaiting): void {
-    const deadline = monotonicMs() + this.#cluster.options.requestTimeoutMs;
-    this.#add(new Wanted(value, ranges, target, awaiting, deadline));
+    this.#add(new Wanted(value, ranges, target, awaiting));
   }
 
   #add(item: Wanted): void {
@@ -194,6 +175,8 @@ export class Getter {
   }
 
   async #request(node: number, items: Wanted[]): Promise<void> {
+    const deadline = monotonicMs() + this.#cluster.options.requestTimeoutMs;
+    for (const item of items) item.deadline ||= deadline;
     try {
       const channel = await this.#cluster.channel(node, 'get');
       if (isTooMuch(items, channel.attachment.limits)) {
@@ -227,7 +210,9 @@ export class Getter {
   }
 
   #inline({ connection }: DataChannel, items: readonly Wanted[]): Promise<DirectGetResponse> {
-    const request = { attachmentId: 0n, items: items.map((item) => itemOf(item, -1, 0)) };
+    const references = referencesOf(items, connection.versionOf(directGetRequest));
+    const wire = items.map((item, i) => itemOf(item, references[i]!, -1, 0));
+    const request = { attachmentId: 0n, items: wire };
     return connection.call(directGetRequest, directGetResponse, request, {
       doing: items[0]!.value.doing,
       land: (answer) => items.filter((_, i) => answer.items[i]?.errorCode === 0).map(({ target }) => target),
@@ -241,8 +226,9 @@ export class Getter {
     const staged = new Map<Wanted, RegisteredBuffer>();
     let isAsked = false;
     try {
+      const references = referencesOf(items, connection.versionOf(directGetRequest));
       const wire: DirectGetItem[] = [];
-      for (const item of items) {
+      for (const [i, item] of items.entries()) {
         let place = this.#pool.locate(item.target);
         if (place === null) {
           const room = await this.#pool.allocate(item.target.byteLength);
@@ -252,7 +238,8 @@ export class Getter {
           place = this.#pool.locate(room.bytes)!;
         }
         const region = attachment.regionOf(place.chunk);
-        wire.push(itemOf(item, typeof region === 'number' ? region : await region, place.offset));
+        const number = typeof region === 'number' ? region : await region;
+        wire.push(itemOf(item, references[i]!, number, place.offset));
       }
       const request = { attachmentId: attachment.id, items: wire };
       const doing = items[0]!.value.doing;
@@ -350,9 +337,14 @@ export class Getter {
   }
 }
 
-function itemOf({ value, ranges }: Wanted, region: number, targetOffset: number): DirectGetItem {
+function itemOf(
+  { ranges }: Wanted,
+  reference: Uint8Array,
+  region: number,
+  targetOffset: number,
+): DirectGetItem {
   return {
-    reference: value.reference,
+    reference,
     ranges: ranges.map(({ offset, length: block, count, stride }) => ({ offset, count, block, stride })),
     region,
     targetOffset: BigInt(targetOffset),
@@ -378,8 +370,8 @@ function damaged(doing: string): DirectError {
 }
 
 /** The checksum of a whole value, which was made when it was produced; null for parts, which the gateway sums up. */
-function producedCrc({ reference, size }: Referenced, ranges: readonly Required<Range>[]): number | null {
+function producedCrc(value: Referenced, ranges: readonly Required<Range>[]): number | null {
   const [only] = ranges;
-  const all = ranges.length === 1 && only!.offset === 0 && only!.count === 1 && only!.length === size;
-  return all ? referencedValue(reference).crc : null;
+  const all = ranges.length === 1 && only!.offset === 0 && only!.count === 1 && only!.length === value.size;
+  return all ? value.crc : null;
 }

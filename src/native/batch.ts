@@ -60,6 +60,14 @@ interface BatchBinding {
     segmentId: bigint,
     position: number,
   ): boolean;
+  batchClaimReferences(
+    batches: Uint8Array,
+    start: number,
+    length: number,
+    claim: Uint8Array,
+    out: Uint8Array,
+    at: number,
+  ): number;
 }
 
 export interface CheckOptions {
@@ -295,6 +303,22 @@ export function locateReferenceBatch(
     location.extentPosition,
   );
   if (!fits) throw new Error('not the reference batch of this batch');
+}
+
+/**
+ * Writes the reference batch that is `length` bytes of `batches` from `start` on to `out`, from `at` on, with a claim behind each reference and lengths
+ * and CRC to match; what is no reference stays as it is. Each record grows by the claim and two bytes at most. Returns the size of the result; 0 when the
+ * batch is damaged, or there is no room for it.
+ */
+export function claimReferences(
+  batches: Uint8Array,
+  start: number,
+  length: number,
+  claim: Uint8Array,
+  out: Uint8Array,
+  at: number,
+): number {
+  return native.batchClaimReferences(batches, start, length, claim, out, at);
 }
 
 /**

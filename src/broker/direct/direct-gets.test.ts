@@ -9,7 +9,11 @@ import { compress } from '../../native/codec.ts';
 import type { Blocks } from '../../native/direct.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import { buildBatch } from '../../protocol/records/builder.ts';
-import { PAYLOAD_REFERENCE_SIZE } from '../../protocol/records/payload-reference.ts';
+import {
+  copyOfSameBatch,
+  OF_SAME_BATCH_SIZE,
+  PAYLOAD_REFERENCE_SIZE,
+} from '../../protocol/records/payload-reference.ts';
 import { systemClock } from '../../util/clock.ts';
 import { silentLogger } from '../../util/logger.ts';
 import { MemoryBudget } from '../partitions/memory-budget.ts';
@@ -122,6 +126,52 @@ describe('gets of direct clients', () => {
       values.map((value) => [0, value.byteLength, crc32c(value)]),
     );
     assert.deepEqual(await gather(data), Buffer.concat(values));
+  });
+
+  it('take references of one batch that are no more than what they differ in', async () => {
+    const references = await produce([
+      [0, 1, 2],
+      [3, 4],
+    ]);
+    const short = (reference: Uint8Array) => {
+      const bytes = new Uint8Array(OF_SAME_BATCH_SIZE);
+      copyOfSameBatch(reference, 0, bytes, 0);
+      return bytes;
+    };
+    const of = (i: number) => references[i]!;
+    const wanted = [of(1), short(of(0)), short(of(2)), of(3), short(of(4))];
+    const { items, data } = await gets.get(
+      wanted.map((reference) => item(reference)),
+      WHO,
+      null,
+      room,
+    );
+    const values = [1, 0, 2, 3, 4].map(valueFor);
+    assert.deepEqual(
+      items.map(({ errorCode, crc }) => [errorCode, crc]),
+      values.map((value) => [0, crc32c(value)]),
+    );
+    assert.deepEqual(await gather(data), Buffer.concat(values));
+
+    // They are worth no more than the whole one before them, and stand for nothing outside its extent.
+    const forged = Buffer.from(of(1));
+    forged[PAYLOAD_REFERENCE_SIZE + 79]! ^= 1;
+    const outside = short(of(2));
+    outside.fill(0xff, 0, 4);
+    const codesOf = async (...some: Uint8Array[]) => {
+      const got = await gets.get(
+        some.map((reference) => item(reference, [{ offset: 0, count: 1, block: 1, stride: 1 }])),
+        WHO,
+        null,
+        room,
+      );
+      for (const { memory } of got.data) memory.release();
+      return got.items.map(({ errorCode }) => errorCode);
+    };
+    const refused = ErrorCode.TOPIC_AUTHORIZATION_FAILED;
+    assert.deepEqual(await codesOf(short(of(0))), [ErrorCode.INVALID_REQUEST]);
+    assert.deepEqual(await codesOf(forged, short(of(0)), of(1), short(of(0))), [refused, refused, 0, 0]);
+    assert.deepEqual(await codesOf(of(1), outside), [0, ErrorCode.KAFKA_STORAGE_ERROR]);
   });
 
   for (const codec of [0, 1] as const) {

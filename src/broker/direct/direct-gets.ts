@@ -11,12 +11,14 @@ import { FabricAttachment } from './fabric-attachment.ts';
 import { isContiguous, MovePlan, type Wanted } from './move-plan.ts';
 import { expansionBytes, type PayloadSource } from './payload-source.ts';
 import { type ReferenceKeys, ReferenceRefused } from './reference-keys.ts';
+import { ReferencesOfRequest } from './references-of-request.ts';
 import { TurnsOf } from './turns.ts';
 
 /** Each is a signature to check, which holds up everybody else. */
 const MAX_ITEMS = 4096;
 
 export interface GetItem {
+  /** See ReferencesOfRequest. */
   readonly reference: Uint8Array;
   /** Parts of the value, in the order in which they are wanted; none: all of it. */
   readonly ranges: readonly Blocks[];
@@ -95,8 +97,9 @@ export class DirectGets {
       throw invalid(`${items.length} items in one request, ${MAX_ITEMS} are allowed`);
     const answers: GotItem[] = items.map(() => ({ errorCode: 0, errorMessage: null, length: 0, crc: 0 }));
     const wanted: Wanted[] = [];
+    const references = new ReferencesOfRequest(this.#keys, principal);
     for (const [i, item] of items.entries()) {
-      const found = this.#check(i, item, answers[i]!, principal, attachment);
+      const found = this.#check(i, item, answers[i]!, references, attachment);
       if (found !== null) wanted.push(found);
     }
     this.#checkLimits(wanted);
@@ -116,17 +119,17 @@ export class DirectGets {
     index: number,
     item: GetItem,
     answer: GotItem,
-    principal: string,
+    references: ReferencesOfRequest,
     attachment: Attachment | null,
   ): Wanted | null {
     try {
-      const signed = this.#keys.verify(item.reference, principal);
+      const signed = references.next(item.reference);
       const blocks = blocksOf(signed, item.ranges);
       for (const { count, block } of blocks) answer.length += count * block;
-      const isHeld = (found: Attachment) =>
-        item.region >= 0 && found.holds(item.region, item.targetOffset, answer.length);
-      if (attachment !== null && !isHeld(attachment))
-        throw invalid('the target is not in memory that was attached');
+      const { region, targetOffset } = item;
+      const isHeld =
+        attachment === null || (region >= 0 && attachment.holds(region, targetOffset, answer.length));
+      if (!isHeld) throw invalid('the target is not in memory that was attached');
       return { index, item, signed, blocks, answer };
     } catch (error) {
       refuse(answer, error, this.#logger);

@@ -57,7 +57,7 @@ export function bytesOf(stretches: readonly Stretch[], length: number): number {
 export interface Picked {
   /** What they lie in. */
   readonly piece: MemoryPiece;
-  /** Relative to the piece. */
+  /** Relative to the piece's memory. */
   readonly blocks: readonly Blocks[];
   readonly bytes: number;
 }
@@ -103,7 +103,7 @@ export class ExtentParts {
           last = { piece, blocks: [], bytes: 0 };
           picked.push(last);
         }
-        last.blocks.push({ offset: at - start, count: here, block, stride });
+        last.blocks.push({ offset: piece.offset + at - start, count: here, block, stride });
         last.bytes += here * block;
         done += here;
       }
@@ -133,7 +133,7 @@ function pickOfWhole(piece: MemoryPiece, valueOffset: number, blocks: readonly B
     const at = valueOffset + offset;
     if (at + (count - 1) * stride + block > piece.byteLength)
       throw new RangeError(`${block} bytes at ${at} are not in memory`);
-    picked.push({ offset: at, count, block, stride });
+    picked.push({ offset: piece.offset + at, count, block, stride });
     bytes += count * block;
   }
   return bytes > 0 ? [{ piece, blocks: picked, bytes }] : [];

@@ -28,7 +28,7 @@ export function isContiguous(blocks: readonly Blocks[]): boolean {
   return blocks.length === 1 && blocks[0]!.count === 1;
 }
 
-/** The copies that a request needs, and the memory that they need meanwhile. */
+/** The copies that a request needs. Whoever adds to it holds the extents until it has run. */
 export class MovePlan {
   readonly #attachment: Attachment | null;
   readonly #moves: Move[] = [];
@@ -58,7 +58,7 @@ export class MovePlan {
   #push({ region, targetOffset }: GetItem, picked: readonly Picked[], answer: GotItem, checksum: boolean) {
     let to = targetOffset;
     for (const { piece, blocks, bytes } of picked) {
-      const memory = memoryOf(piece);
+      const { memory } = piece;
       this.#move({ kind: 'push', memory, blocks, region, targetOffset: to, checksum }, answer, bytes);
       to += bytes;
     }
@@ -70,7 +70,7 @@ export class MovePlan {
     this.#data.push({ piece: new MemoryPiece(target), index });
     let to = 0;
     for (const { piece, blocks, bytes } of picked) {
-      const memory = memoryOf(piece);
+      const { memory } = piece;
       this.#move({ kind: 'gather', memory, blocks, target, targetOffset: to }, answer, bytes);
       to += bytes;
     }
@@ -78,12 +78,12 @@ export class MovePlan {
 
   /** One stretch goes out from where it is. */
   #send(index: number, { piece, blocks, bytes }: Picked, answer: GotItem, checksum: boolean): void {
-    const { origin } = piece;
+    const { origin, memory } = piece;
     const at = blocks[0]!.offset;
-    const file = origin && { file: origin.file, position: origin.position + at };
-    const sent = new MemoryPiece(piece.memory.slice(piece.offset + at, bytes), 0, bytes, file);
+    const file = origin && { file: origin.file, position: origin.position + at - piece.offset };
+    const sent = new MemoryPiece(memory.slice(at, bytes), 0, bytes, file);
     this.#data.push({ piece: sent, index });
-    if (checksum) this.#move({ kind: 'check', memory: memoryOf(piece), blocks }, answer, bytes);
+    if (checksum) this.#move({ kind: 'check', memory, blocks }, answer, bytes);
   }
 
   #move(move: Move, answer: GotItem, bytes: number): void {
@@ -97,12 +97,11 @@ export class MovePlan {
 
   /** A long stretch, which several threads copy. */
   #moveInParts(move: Move, answer: GotItem, bytes: number): void {
-    const { memory, blocks, targetOffset = 0 } = move;
+    const { blocks, targetOffset = 0 } = move;
     for (let done = 0; done < bytes; done += JOB_BYTES) {
       const block = Math.min(JOB_BYTES, bytes - done);
       const part = [{ offset: blocks[0]!.offset + done, count: 1, block, stride: block }];
-      const held = done === 0 ? memory : memory.retain();
-      this.#moves.push({ ...move, memory: held, blocks: part, targetOffset: targetOffset + done });
+      this.#moves.push({ ...move, blocks: part, targetOffset: targetOffset + done });
       this.#answers.push({ answer, bytes: block });
     }
   }
@@ -140,13 +139,6 @@ export class MovePlan {
     } catch (error) {
       for (const { piece } of this.#data) piece.memory.release();
       throw error;
-    } finally {
-      for (const { memory } of this.#moves) memory.release();
     }
   }
-}
-
-/** Held until the move is done. */
-function memoryOf({ memory, offset, byteLength }: MemoryPiece): NativeMemory {
-  return memory.slice(offset, byteLength);
 }

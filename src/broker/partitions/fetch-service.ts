@@ -313,7 +313,7 @@ function signPieces(
 ): Piece[] {
   try {
     const parts = pieces.map((piece) => (piece instanceof MemoryPiece ? piece.bytes() : piece));
-    return [sign!(partition, Buffer.concat(parts))];
+    return [sign!(partition, parts.length === 1 ? parts[0]! : Buffer.concat(parts))];
   } finally {
     releasePieces(pieces);
   }

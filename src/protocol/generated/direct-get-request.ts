@@ -5,7 +5,7 @@ import type { Reader } from '../wire/reader.ts';
 import { EMPTY_BYTES } from '../wire/types.ts';
 import type { Writer } from '../wire/writer.ts';
 
-/** DirectGetRequest, API key 16386: version 0, flexible from 0. */
+/** DirectGetRequest, API key 16386: versions 0 to 1, flexible from 0. */
 export interface DirectGetRequest {
   /** Whose memory the data goes to; 0: it follows the answer in its frame. */
   attachmentId: bigint;
@@ -14,7 +14,10 @@ export interface DirectGetRequest {
 }
 
 export interface DirectGetItem {
-  /** The value of the record, as a direct Fetch returned it. */
+  /**
+   * The value of the record, as a direct Fetch returned it. From version 1 on also, for a record of the batch of the
+   * item before, the 16 bytes in which the two differ: offset, length and CRC-32C of the value, and the record's index.
+   */
   reference: Uint8Array;
   /** The parts that are wanted, in this order; none: all of it. */
   ranges: DirectRange[];
@@ -134,16 +137,16 @@ export const directGetRequest: MessageCodec<DirectGetRequest> = {
   kind: 'request',
   apiKey: 16386,
   minVersion: 0,
-  maxVersion: 0,
+  maxVersion: 1,
   latestVersionUnstable: false,
   flexibleVersion: 0,
   create: createDirectGetRequest,
   read(r, version) {
-    if (version < 0 || version > 0) throw unsupportedVersion('DirectGetRequest', version);
+    if (version < 0 || version > 1) throw unsupportedVersion('DirectGetRequest', version);
     return readDirectGetRequest(r);
   },
   write(w, value, version) {
-    if (version < 0 || version > 0) throw unsupportedVersion('DirectGetRequest', version);
+    if (version < 0 || version > 1) throw unsupportedVersion('DirectGetRequest', version);
     writeDirectGetRequest(w, value);
   },
 };

@@ -4,7 +4,7 @@ import { unsupportedVersion } from '../wire/errors.ts';
 import type { Reader } from '../wire/reader.ts';
 import type { Writer } from '../wire/writer.ts';
 
-/** DirectGetResponse, API key 16386: version 0, flexible from 0. */
+/** DirectGetResponse, API key 16386: versions 0 to 1, flexible from 0. */
 export interface DirectGetResponse {
   /** How long the request was held back, in milliseconds. */
   throttleTimeMs: number;
@@ -99,16 +99,16 @@ export const directGetResponse: MessageCodec<DirectGetResponse> = {
   kind: 'response',
   apiKey: 16386,
   minVersion: 0,
-  maxVersion: 0,
+  maxVersion: 1,
   latestVersionUnstable: false,
   flexibleVersion: 0,
   create: createDirectGetResponse,
   read(r, version) {
-    if (version < 0 || version > 0) throw unsupportedVersion('DirectGetResponse', version);
+    if (version < 0 || version > 1) throw unsupportedVersion('DirectGetResponse', version);
     return readDirectGetResponse(r);
   },
   write(w, value, version) {
-    if (version < 0 || version > 0) throw unsupportedVersion('DirectGetResponse', version);
+    if (version < 0 || version > 1) throw unsupportedVersion('DirectGetResponse', version);
     writeDirectGetResponse(w, value);
   },
 };

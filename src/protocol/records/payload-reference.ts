@@ -86,8 +86,28 @@ export function decodePayloadReference(bytes: Uint8Array): PayloadReference {
   });
 }
 
-/** As `decodePayloadReference`, for one that differs from another of its batch in nothing but its value. */
+/** Where the offset, length and CRC-32C of the value are in a reference, and the record's index: all in which references of one batch differ. */
+const VALUE_AT = 36;
+const INDEX_AT = 52;
+const VALUE_BYTES = 12;
+/** Bytes of what references of one batch differ in, by itself. */
+export const OF_SAME_BATCH_SIZE = 16;
+
+/** Copies that from the reference that begins at `from` to `at` of another array. */
+export function copyOfSameBatch(bytes: Uint8Array, from: number, to: Uint8Array, at: number): void {
+  for (let i = 0; i < VALUE_BYTES; i++) to[at + i] = bytes[from + VALUE_AT + i]!;
+  for (let i = 0; i < OF_SAME_BATCH_SIZE - VALUE_BYTES; i++)
+    to[at + VALUE_BYTES + i] = bytes[from + INDEX_AT + i]!;
+}
+
+/**
+ * As `decodePayloadReference`, for one that differs from another of its batch in nothing but its value: from all of it, or from what `copyOfSameBatch`
+ * has copied.
+ */
 export function decodeOfSameBatch(bytes: Uint8Array, other: PayloadReference): PayloadReference {
+  const isAll = bytes.byteLength !== OF_SAME_BATCH_SIZE;
+  const valueAt = isAll ? VALUE_AT : 0;
+  const indexAt = isAll ? INDEX_AT : VALUE_BYTES;
   return checked({
     flags: other.flags,
     originalAttributes: other.originalAttributes,
@@ -96,11 +116,11 @@ export function decodeOfSameBatch(bytes: Uint8Array, other: PayloadReference): P
     segmentId: other.segmentId,
     extentPosition: other.extentPosition,
     extentLength: other.extentLength,
-    valueOffset: uint32At(bytes, 36),
-    valueLength: uint32At(bytes, 40),
-    valueCrc: uint32At(bytes, 44),
+    valueOffset: uint32At(bytes, valueAt),
+    valueLength: uint32At(bytes, valueAt + 4),
+    valueCrc: uint32At(bytes, valueAt + 8),
     originalRecordCount: other.originalRecordCount,
-    recordIndex: uint32At(bytes, 52),
+    recordIndex: uint32At(bytes, indexAt),
     uncompressedLength: other.uncompressedLength,
   });
 }
@@ -120,14 +140,14 @@ function checked(reference: PayloadReference): PayloadReference {
 }
 
 /**
- * Length and CRC-32C of the value that a reference, which may have a claim behind it, points to: all that a client needs to know of it.
+ * Length and CRC-32C of the value that a reference, which may have a claim behind it, points to: all that a client needs to know of it. It begins at `at`.
  * @throws ApiError KAFKA_STORAGE_ERROR if the bytes are no payload reference
  */
-export function referencedValue(bytes: Uint8Array): { length: number; crc: number } {
-  if (bytes.byteLength < PAYLOAD_REFERENCE_SIZE) throw damaged(`${bytes.byteLength} bytes`);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, PAYLOAD_REFERENCE_SIZE);
-  if (view.getUint32(0) !== MARK) throw damaged('wrong mark');
-  return { length: view.getUint32(40), crc: view.getUint32(44) };
+export function referencedValue(bytes: Uint8Array, at = 0): { length: number; crc: number } {
+  const left = bytes.byteLength - at;
+  if (left < PAYLOAD_REFERENCE_SIZE) throw damaged(`${left} bytes`);
+  if (uint32At(bytes, at) !== MARK) throw damaged('wrong mark');
+  return { length: uint32At(bytes, at + 40), crc: uint32At(bytes, at + 44) };
 }
 
 /**

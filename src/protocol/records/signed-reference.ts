@@ -56,11 +56,6 @@ export interface SignedReference {
   readonly signature: Uint8Array;
 }
 
-/** Whether the value of a record is a signed reference: to be asked only of batches that carry the mark of reference batches. */
-export function isSignedReference(value: Uint8Array | null): value is Uint8Array {
-  return value !== null && value.byteLength === SIGNED_REFERENCE_SIZE;
-}
-
 /** @throws ApiError KAFKA_STORAGE_ERROR if the bytes are no signed reference. The signature is not checked. */
 export function decodeSignedReference(bytes: Uint8Array): SignedReference {
   if (bytes.byteLength !== SIGNED_REFERENCE_SIZE)
@@ -114,7 +109,7 @@ export function areOfOneClaim(a: Uint8Array, b: Uint8Array): boolean {
   return true;
 }
 
-/** As `decodeSignedReference`, for one that has its claim in common with one that was decoded. */
+/** As `decodeSignedReference`, for one that has its claim in common with one that was decoded; see decodeOfSameBatch. */
 export function decodeWithClaim(bytes: Uint8Array, other: SignedReference): SignedReference {
   const { claim, signature } = other;
   return { reference: decodeOfSameBatch(bytes, other.reference), claim, signature };

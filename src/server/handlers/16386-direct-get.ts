@@ -30,7 +30,7 @@ export function directGetHandler(
   return {
     apiKey: directGetRequest.apiKey,
     minVersion: 0,
-    maxVersion: 0,
+    maxVersion: 1,
     request: directGetRequest,
     response: directGetResponse,
     trailer: (response) => (response as Answer).data,
