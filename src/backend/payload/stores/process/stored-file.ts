@@ -1,13 +1,16 @@
 import { rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { NativeMemory } from '../../../../native/arena.ts';
 import { crc32cSoon } from '../../../../native/batch.ts';
-import { MemoryPiece } from '../../../../native/pieces.ts';
+import type { MemoryPiece } from '../../../../native/pieces.ts';
 import type { StoreFile } from '../../../../native/store-file.ts';
 import { syncDirectory } from '../../small-files.ts';
 import { StoreError } from '../messages.ts';
 import { appendMark, crcOfZeros, syncMark } from './marks.ts';
 import { MarksFile } from './marks-file.ts';
+import { PendingAppend, PendingPiece, type PieceTaker } from './pending-append.ts';
 import type { AppendSource, StoredFileOwner, StoredFileState } from './stored-file-parts.ts';
+import { Turns } from './turns.ts';
 
 /** Blocks of devices are no larger: memory that suits a position within one is written from where it is. */
 const BLOCK_BYTES = 4096;
@@ -26,7 +29,7 @@ export const MARKS_SUFFIX = '.marks';
  * beside the file before it is acknowledged, so that a store that was killed knows what it has. After a failed append the file takes no more,
  * after a failed flush it holds for sure only what was flushed before.
  */
-export class StoredFile {
+export class StoredFile implements PieceTaker {
   readonly #base: string;
   readonly #owner: StoredFileOwner;
   readonly #marks: MarksFile;
@@ -38,10 +41,14 @@ export class StoredFile {
   /** What was handed to the file, whether it is written or not. */
   #queued: number;
   #file: Promise<StoreFile> | null = null;
+  /** The same, when it is open. */
+  #opened: StoreFile | null = null;
   #closing: Promise<unknown> = Promise.resolve();
-  /** Appends get memory, are handed to the file and are acknowledged in order: the last of each. */
-  #allocated: Promise<unknown> = Promise.resolve();
-  #handed: Promise<unknown> = Promise.resolve();
+  /** The last that waits for memory, while any does. */
+  #lacking: Promise<void> | null = null;
+  /** What is put to the end is handed to the file in order. */
+  readonly #turns = new Turns();
+  /** What was handed and has to wait until the file has it. */
   #acknowledged: Promise<unknown> = Promise.resolve();
   /** Flushes, and what else nobody waits for who asks for something else. */
   #syncing: Promise<unknown> = Promise.resolve();
@@ -89,23 +96,52 @@ export class StoredFile {
   /** Begins it, empty, whatever an attempt before has left. */
   async create(recycledBytes: number): Promise<void> {
     await this.#marks.open();
-    this.#file = this.#owner.store.open(this.path, { create: true, recycledBytes });
-    const file = await this.#file;
+    const file = await this.#open(this.#owner.store.open(this.path, { create: true, recycledBytes }));
     if (file.size > 0) await file.truncate(0);
   }
 
+  /** Resolves when it has all, and rejects with the first failure, but not before nothing touches the memory of any piece. */
   append(position: number, length: number, source: AppendSource): Promise<void> {
     this.#grow(position, length);
-    const pieces: Promise<void>[] = [];
+    const ranges: { at: number; from: number; length: number; offset: number }[] = [];
     for (let from = 0; from < length; ) {
       const at = position + from;
-      const bytes = Math.min(length - from, PIECE_BYTES - (at % BLOCK_BYTES));
-      pieces.push(this.#appendPiece(at, from, bytes, source));
+      const offset = at % BLOCK_BYTES;
+      const bytes = Math.min(length - from, PIECE_BYTES - offset);
+      ranges.push({ at, from, length: bytes, offset });
       from += bytes;
     }
     this.#users++;
-    return this.#ended(pieces).finally(() => {
-      this.#users--;
+    return new Promise((resolve, reject) => {
+      const whole = new PendingAppend(ranges.length, (error) => {
+        this.#users--;
+        if (error === null) resolve();
+        else reject(error);
+      });
+      for (const range of ranges) this.#begin(new PendingPiece(range, source, this, whole));
+    });
+  }
+
+  #begin(piece: PendingPiece): void {
+    this.#turns.add(piece);
+    try {
+      // Memory goes to the first that lacks it: one behind it could not be written before.
+      const memory = this.#lacking === null ? piece.allocate() : this.#lacking.then(() => piece.allocate());
+      if (memory instanceof Promise) this.#waitFor(memory, piece);
+      else piece.fill(memory);
+    } catch (error) {
+      piece.reject(error as Error);
+    }
+  }
+
+  #waitFor(memory: Promise<NativeMemory>, piece: PendingPiece): void {
+    const lacking = memory.then(
+      (block) => piece.fill(block),
+      (error: Error) => piece.reject(error),
+    );
+    this.#lacking = lacking;
+    void lacking.then(() => {
+      if (this.#lacking === lacking) this.#lacking = null;
     });
   }
 
@@ -123,115 +159,73 @@ export class StoredFile {
   /** Puts zeros to the end that take no space, nor time to write. Acknowledged as what is appended. */
   skip(position: number, length: number): Promise<void> {
     this.#grow(position, length);
+    return new Promise((resolve, reject) => {
+      const failed = (error: Error) => {
+        this.failed(error);
+        reject(error);
+      };
+      this.#turns.add({ isReady: true, take: () => this.#skip(position, length).then(resolve, failed) });
+    });
+  }
+
+  async #skip(position: number, length: number): Promise<void> {
+    this.assertTakes();
+    await this.prepare(position);
     const end = position + length;
-    const skipped = this.#handed.then(async () => {
-      this.#assertTakes();
-      await this.#marks.open();
-      const file = await this.#atEnd(position);
-      await this.#onDisk(file.truncate(end));
-      await this.#onDisk(this.#marks.add(appendMark({ end, crc: crcOfZeros(length) }), false));
-      this.#queued = end;
-    });
-    this.#handed = skipped.catch((error: Error) => this.#fail(error));
-    return this.#acknowledge(skipped, end);
+    await this.#onDisk(this.#opened!.truncate(end));
+    await this.#onDisk(this.#marks.add(appendMark({ end, crc: crcOfZeros(length) }), false));
+    this.#queued = end;
+    this.has(end);
   }
 
-  /** Resolves when all have, and rejects with the first failure, but not before nothing touches the memory of any. */
-  async #ended(pieces: readonly Promise<void>[]): Promise<void> {
-    const first = Promise.all(pieces);
-    await first.catch(() => undefined);
-    await Promise.allSettled(pieces);
-    await first;
+  // As the taker of pieces
+
+  /** Without what is behind its known end: space that was allocated ahead when the store was killed. */
+  prepare(position: number): Promise<void> | null {
+    return this.#marks.isOpen && this.#opened?.size === position ? null : this.#openAt(position);
   }
 
-  #appendPiece(at: number, from: number, length: number, source: AppendSource): Promise<void> {
-    const offset = at % BLOCK_BYTES;
-    const memoryBytes = offset + length;
-    // Memory goes to the first that lacks it: one behind it could not be written before.
-    const memory = this.#allocated.then(() => {
-      this.#assertTakes();
-      return source.allocate(memoryBytes);
-    });
-    this.#allocated = memory.catch(() => undefined);
-    const filled = memory.then(async (block) => {
-      try {
-        const crc = await source.fill(block, offset, from, length);
-        return { piece: new MemoryPiece(block, offset, length), crc };
-      } catch (error) {
-        block.release();
-        source.freed(memoryBytes);
-        throw error;
-      }
-    });
-    filled.catch(() => undefined);
-    const handed = this.#handed.then(() => this.#hand(at, from, filled, source, memoryBytes));
-    this.#handed = handed.catch((error: Error) => this.#fail(error));
-    return this.#acknowledge(
-      handed.then(({ done }) => done),
-      at + length,
-    );
-  }
-
-  /** What is put up to `end` is there when `done` is. */
-  #acknowledge(done: Promise<unknown>, end: number): Promise<void> {
-    const acknowledged = done.then(
-      () => {
-        this.#good = Math.max(this.#good, end);
-      },
-      (error: Error) => {
-        this.#fail(error);
-        throw error;
-      },
-    );
-    const before = this.#acknowledged;
-    this.#acknowledged = acknowledged.catch(() => undefined).then(() => before);
-    return acknowledged;
-  }
-
-  /** Hands a piece, and the mark for it, to the files, behind all before. */
-  async #hand(
-    at: number,
-    from: number,
-    filled: Promise<{ piece: MemoryPiece; crc: number }>,
-    source: AppendSource,
-    memoryBytes: number,
-  ): Promise<{ done: Promise<unknown> }> {
-    const { piece, crc } = await filled;
-    const { fromMemory } = source;
-    let done: Promise<unknown> = Promise.resolve();
-    let passed: Promise<void> | undefined;
-    try {
-      this.#assertTakes();
-      await this.#marks.open();
-      const file = await this.#atEnd(at);
-      const end = at + piece.byteLength;
-      passed = source.pass?.(piece.memory, piece.offset, from, piece.byteLength);
-      const written = file.append([piece], { fromMemory }).done ?? Promise.resolve();
-      done = written;
-      const marked = this.#marks.add(appendMark({ end, crc }), fromMemory);
-      this.#queued = end;
-      done = this.#onDisk(Promise.all([written, marked]));
-      return { done };
-    } finally {
-      piece.memory.release();
-      void Promise.allSettled([done, passed]).then(() => source.freed(memoryBytes));
-    }
-  }
-
-  /** The file, without what is behind its known end: space that was allocated ahead when the store was killed. */
-  async #atEnd(position: number): Promise<StoreFile> {
-    const file = await this.#opened();
+  async #openAt(position: number): Promise<void> {
+    await this.#marks.open();
+    const file = await this.#use();
     if (file.size < position) throw new StoreError('EIO', `${this.path} has been cut by somebody else`);
     if (file.size > position) await this.#onDisk(file.truncate(position));
-    return file;
   }
 
-  #assertTakes(): void {
+  put(position: number, piece: MemoryPiece, crc: number, fromMemory: boolean): Promise<unknown> | null {
+    const end = position + piece.byteLength;
+    const written = this.#opened!.append([piece], { fromMemory }).done;
+    let marked: Promise<void> | null;
+    try {
+      marked = this.#marks.add(appendMark({ end, crc }), fromMemory);
+      this.#queued = end;
+    } catch (error) {
+      // At once: nothing may be noted behind what was not.
+      this.failed(error as Error);
+      marked = (written ?? Promise.resolve()).then(() => Promise.reject(error));
+    }
+    if (written === null && marked === null) return null;
+    return this.#onDisk(Promise.all([written, marked]));
+  }
+
+  has(end: number): void {
+    this.#good = Math.max(this.#good, end);
+  }
+
+  advance(): void {
+    this.#turns.advance();
+  }
+
+  waits(ended: Promise<void>): void {
+    this.#acknowledged = Promise.all([this.#acknowledged, ended]);
+  }
+
+  assertTakes(): void {
     if (this.#failure !== null)
       throw new StoreError('EIO', `an append before failed: ${this.path}: ${this.#failure}`);
   }
 
-  #fail(error: Error): void {
+  failed(error: Error): void {
     this.#failure ??= error.message;
   }
 
@@ -246,7 +240,7 @@ export class StoredFile {
     this.#assertKnown();
     do {
       await this.#sealing?.catch(() => undefined);
-      await this.#handed;
+      await this.#turns.passed();
     } while (this.#sealing !== null);
     this.#assertFlushed();
     if (this.#sealed) return;
@@ -259,7 +253,7 @@ export class StoredFile {
     this.#users++;
     try {
       const end = this.#queued;
-      const file = await this.#opened();
+      const file = await this.#use();
       await this.#marks.open();
       await this.#flush([file.sync(), this.#marks.sync()]);
       if (end <= this.#synced) return;
@@ -273,7 +267,7 @@ export class StoredFile {
   /** Not waited for: without it more is read after a crash, that is all; but marks that follow a failed one would be lost. */
   #noteSync(end: number): void {
     try {
-      this.#marks.add(syncMark(end), true)?.catch((error: Error) => this.#fail(error));
+      this.#marks.add(syncMark(end), true)?.catch((error: Error) => this.failed(error));
     } catch {
       // Too much is queued.
     }
@@ -288,7 +282,7 @@ export class StoredFile {
       // After an append that failed a flush is refused, which says nothing of what was flushed.
       await this.#acknowledged;
       if (this.#failure === null || error.message.startsWith('cannot flush')) this.#flushFailed = true;
-      this.#fail(error);
+      this.failed(error);
       throw error;
     }
   }
@@ -322,7 +316,7 @@ export class StoredFile {
     await this.#idle();
     if (this.#sealed) this.#assertFlushed();
     if (this.#sealed && this.#end === bytes) return;
-    const file = await this.#opened();
+    const file = await this.#use();
     const known = this.#flushFailed ? Math.min(this.#synced, this.#good) : this.#good;
     const has = trust && !this.#sealed && this.#failure === null ? file.size : known;
     if (has < bytes) throw new StoreError('EBADMSG', `${this.path} has ${has} bytes, not ${bytes}`);
@@ -336,7 +330,7 @@ export class StoredFile {
     } catch (error) {
       this.#owner.diskFailed(error);
       this.#flushFailed = true;
-      this.#fail(error as Error);
+      this.failed(error as Error);
       throw error;
     }
     this.#flushFailed = false;
@@ -386,7 +380,7 @@ export class StoredFile {
     if (this.#isUnknown || position + length > this.bytes) return null;
     this.#users++;
     try {
-      return (await this.#opened()).findAppended(position, length);
+      return (await this.#use()).findAppended(position, length);
     } finally {
       this.#users--;
     }
@@ -404,7 +398,7 @@ export class StoredFile {
     if (bytes <= 0) return null;
     this.#users++;
     try {
-      const file = await this.#opened();
+      const file = await this.#use();
       const recent = file.findAppended(position, bytes);
       if (recent === null) return await file.readCrc(position, bytes, seed);
       try {
@@ -424,16 +418,22 @@ export class StoredFile {
     return new StoreError('ENOENT', `${this.path} was removed`);
   }
 
-  #opened(): Promise<StoreFile> {
+  #use(): Promise<StoreFile> {
     if (this.#removed) return Promise.reject(this.#isGone());
-    if (this.#file === null) {
-      const opened = this.#closing.then(() => this.#owner.store.open(this.path));
-      this.#file = opened;
-      opened.catch(() => {
-        if (this.#file === opened) this.#file = null;
-      });
-    }
-    return this.#file;
+    return this.#file ?? this.#open(this.#closing.then(() => this.#owner.store.open(this.path)));
+  }
+
+  #open(file: Promise<StoreFile>): Promise<StoreFile> {
+    this.#file = file;
+    file.then(
+      (opened) => {
+        if (this.#file === file) this.#opened = opened;
+      },
+      () => {
+        if (this.#file === file) this.#file = null;
+      },
+    );
+    return file;
   }
 
   /** What failed on its way to the disk is told to whoever watches over that. */
@@ -448,7 +448,7 @@ export class StoredFile {
 
   /** What was asked for before has ended. */
   async #idle(): Promise<void> {
-    await this.#handed;
+    await this.#turns.passed();
     await this.#acknowledged;
     await this.#syncing;
   }
@@ -457,6 +457,7 @@ export class StoredFile {
   release(): Promise<unknown> {
     const file = this.#file;
     this.#file = null;
+    this.#opened = null;
     const before = this.#closing;
     const close = async () => (await file?.catch(() => null))?.close();
     this.#closing = Promise.allSettled([before, close(), this.#marks.release()]);
