@@ -3,8 +3,9 @@ import { Cluster } from '../../src/client/cluster.ts';
 import { fetchRecords } from '../../src/client/fetch.ts';
 import { readFetched } from '../../src/client/fetched-batches.ts';
 import { SectionReader } from '../../src/client/fetched-record.ts';
-import { Getter, type Referenced } from '../../src/client/getter.ts';
+import { Getter } from '../../src/client/getter.ts';
 import type { ClientOptions } from '../../src/client/index.ts';
+import type { Referenced } from '../../src/client/references.ts';
 import { SharedPool } from '../../src/client/shared-memory.ts';
 
 /** A client that uses references that it is handed, wherever they come from. */
@@ -27,9 +28,17 @@ export class RawReferences {
       { maxBytes: 1 << 20, maxWaitMs: 0, isolationLevel: 1, requestTimeoutMs: 60_000 },
     );
     const [section] = readFetched(answer![1].records as Uint8Array, 0n, []).sections;
-    const { value, referenced } = new SectionReader(section!, 0n).next()!;
-    const renew = () => Promise.resolve(false);
-    return { node, size: referenced!, reference: value!, doing: 'get what a reference names', renew };
+    const record = new SectionReader(section!, 0n).next()!;
+    return {
+      node,
+      size: record.referenced!,
+      crc: record.referencedCrc,
+      reference: record.value!,
+      batch: section!,
+      copyOfSameBatch: (to, at) => record.copyOfSameBatch(to, at),
+      doing: 'get what a reference names',
+      renew: () => Promise.resolve(false),
+    };
   }
 
   /** The first bytes of its value, or all of it. Rejects with a DirectError when the gateway refuses. */

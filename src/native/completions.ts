@@ -8,16 +8,17 @@ interface CompletionsBinding {
   completionsHold(hold: boolean): void;
 }
 
-interface Pending {
-  resolve(value: unknown): void;
-  reject(reason: unknown): void;
+/** What is told of the end of an operation: one of these, once. Neither may throw. */
+export interface Ending<T> {
+  resolve(value: T): void;
+  reject(error: Error): void;
 }
 
 /** Operations under way at the same time in one environment; far above what any caller's own limits allow. */
 const MAX_PENDING = 1_000_000;
 
 const native = binding<CompletionsBinding>();
-const pending = new Map<number, Pending>();
+const pending = new Map<number, Ending<unknown>>();
 let nextId = 1;
 let started = false;
 
@@ -54,12 +55,25 @@ export function completion<T>(start: (id: number) => void): Promise<T> {
 
 /** As `completion`; null when `start` returns false: then nothing will come under the id. */
 export function completionUnlessDone<T>(start: (id: number) => boolean): Promise<T> | null {
+  const id = newId();
+  if (!start(id)) return null;
+  return new Promise<T>((resolve, reject) => expect(id, { resolve, reject }));
+}
+
+/** As `completion`, where a promise for each of many would cost too much. */
+export function completionTo<T>(ending: Ending<T>, start: (id: number) => void): void {
+  const id = newId();
+  start(id);
+  expect(id, ending);
+}
+
+function newId(): number {
   if (pending.size >= MAX_PENDING) throw new Error('too many native operations under way');
   startCompletions();
-  const id = nextId++;
-  if (!start(id)) return null;
+  return nextId++;
+}
+
+function expect<T>(id: number, ending: Ending<T>): void {
   if (pending.size === 0) native.completionsHold(true);
-  return new Promise((resolve, reject) => {
-    pending.set(id, { resolve: resolve as (value: unknown) => void, reject });
-  });
+  pending.set(id, ending as Ending<unknown>);
 }

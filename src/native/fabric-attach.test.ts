@@ -125,7 +125,9 @@ describe('attaching to the fabric', () => {
     );
     const all = [{ memory: local, offset: 1 }];
     local.bytes().fill(0);
-    const came = await store.transport.read(store.peer, ranges, all, 10_000, 7).done;
+    const came = await new Promise<number>((resolve, reject) =>
+      store.transport.readCrc(store.peer, ranges, all, 10_000, { seed: 7, ending: { resolve, reject } }),
+    );
     assert.equal(came, crc32c(source.bytes().subarray(1), 7));
     sink.bytes().fill(0);
     const went = await store.transport.write(store.peer, into, all, 10_000, 0).done;

@@ -1,7 +1,7 @@
 import { binding } from './addon.ts';
 import type { NativeMemory } from './arena.ts';
 import { BareLoop } from './bare-loop.ts';
-import { completion, startCompletions } from './completions.ts';
+import { completion, completionTo, type Ending, startCompletions } from './completions.ts';
 import type { SharedBuffer } from './direct.ts';
 
 /** What of libfabric is here. */
@@ -277,21 +277,29 @@ export class FabricTransport {
     await completion((id) => native.fabricWithdraw(this.#transport, id, published.id));
   }
 
-  /**
-   * From the peer's memory into ours. `ranges`: of `RemoteMemory.resolve`, each with the place where it goes. `seed`: from which the checksum of what
-   * has come continues; another thread computes it, while more comes.
-   */
-  read(
+  /** From the peer's memory into ours. `ranges`: of `RemoteMemory.resolve`, each with the place where it goes. */
+  read(peer: number, ranges: BigUint64Array, locals: readonly LocalRange[], timeoutMs: number): Transfer {
+    return this.#transfer(peer, false, ranges, locals, timeoutMs, null);
+  }
+
+  /** As `read`; `ending` gets the CRC-32C of what has come, from `seed` on, which another thread computes while more comes. */
+  readCrc(
     peer: number,
     ranges: BigUint64Array,
     locals: readonly LocalRange[],
     timeoutMs: number,
-    seed: number | null = null,
-  ): Transfer {
-    return this.#transfer(peer, false, ranges, locals, timeoutMs, seed);
+    { seed, ending }: { readonly seed: number; readonly ending: Ending<number> },
+  ): void {
+    const flat = flatten(ranges, locals);
+    completionTo(ending, (id) => {
+      native.fabricTransfer(this.#transport, id, peer, false, flat, ranges, timeoutMs, seed);
+    });
   }
 
-  /** From our memory into the peer's; the peer sees the bytes when it is done. `seed`: as for `read`; of our bytes, while they go. */
+  /**
+   * From our memory into the peer's; the peer sees the bytes when it is done. `seed`: from which the CRC-32C of our bytes continues, which another
+   * thread computes while they go.
+   */
   write(
     peer: number,
     ranges: BigUint64Array,
@@ -310,14 +318,7 @@ export class FabricTransport {
     timeoutMs: number,
     seed: number | null,
   ): Transfer {
-    const flat = new Float64Array(locals.length * 2);
-    locals.forEach(({ memory, offset }, i) => {
-      const length = Number(ranges[i * RANGE_WORDS + 1] ?? 0n);
-      if (!(offset >= 0 && offset + length <= memory.byteLength))
-        throw new RangeError(`range ${offset}+${length} of ${memory.byteLength} bytes`);
-      flat[i * 2] = memory.handle;
-      flat[i * 2 + 1] = memory.blockOffset + offset;
-    });
+    const flat = flatten(ranges, locals);
     let request = 0;
     const done = completion<number | undefined>((id) => {
       request = native.fabricTransfer(this.#transport, id, peer, write, flat, ranges, timeoutMs, seed);
@@ -333,6 +334,19 @@ export class FabricTransport {
   async close(): Promise<void> {
     await completion((id) => native.fabricClose(this.#transport, id));
   }
+}
+
+/** Handle and offset of each. Throws a RangeError for a range that does not fit in its memory. */
+function flatten(ranges: BigUint64Array, locals: readonly LocalRange[]): Float64Array {
+  const flat = new Float64Array(locals.length * 2);
+  locals.forEach(({ memory, offset }, i) => {
+    const length = Number(ranges[i * RANGE_WORDS + 1] ?? 0n);
+    if (!(offset >= 0 && offset + length <= memory.byteLength))
+      throw new RangeError(`range ${offset}+${length} of ${memory.byteLength} bytes`);
+    flat[i * 2] = memory.handle;
+    flat[i * 2 + 1] = memory.blockOffset + offset;
+  });
+  return flat;
 }
 
 /** A region as its owner describes it. */

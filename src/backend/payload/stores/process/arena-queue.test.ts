@@ -21,11 +21,9 @@ describe('The queue for memory of a store', () => {
   });
 
   /** Asks for memory, and notes in `order` that it came. */
-  function ask(bytes: number, name: string, order: string[], patienceMs = 60_000): Promise<void> {
-    return queue.allocate(bytes, clock.now() + patienceMs).then((memory) => {
-      held.push(memory);
-      order.push(name);
-    });
+  async function ask(bytes: number, name: string, order: string[], patienceMs = 60_000): Promise<void> {
+    held.push(await queue.allocate(bytes, clock.now() + patienceMs));
+    order.push(name);
   }
 
   it('lets small requests pass a large one, but not for ever', async () => {

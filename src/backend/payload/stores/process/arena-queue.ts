@@ -46,10 +46,12 @@ export class ArenaQueue {
   }
 
   /**
-   * Whoever gets memory says `freed` when it is not needed any more, beside releasing it. Rejects with ENOMEM when there is none before the
-   * deadline or ever, and with ENOBUFS when too many wait.
+   * Without a promise where there is some. Whoever gets memory says `freed` when it is not needed any more, beside releasing it. Rejects with ENOMEM
+   * when there is none before the deadline or ever, and with ENOBUFS when too many wait.
    */
-  allocate(bytes: number, deadlineMs: number): Promise<NativeMemory> {
+  allocate(bytes: number, deadlineMs: number): NativeMemory | Promise<NativeMemory> {
+    const memory = this.#waiting.length === 0 ? this.#take(bytes) : null;
+    if (memory !== null) return memory;
     if (bytes > this.#limitBytes) return Promise.reject(lack(bytes));
     if (this.#waiting.length >= MAX_WAITING)
       return Promise.reject(new StoreError('ENOBUFS', `${MAX_WAITING} requests wait for memory already`));

@@ -23,6 +23,10 @@ export class MarksFile {
     return this.#bytes >= MAX_MARKS_BYTES;
   }
 
+  get isOpen(): boolean {
+    return this.#opened !== null;
+  }
+
   /** Opens it, and creates it if it is not there. */
   async open(): Promise<void> {
     this.#opened = await this.#file.get();

@@ -32,6 +32,7 @@ export interface FoundMarks {
   readonly bytes: number;
 }
 
+/** The mark is in memory that the next one of any file uses again. */
 export function appendMark({ end, crc }: AppendMark): Buffer {
   return encode(APPENDED, end, crc);
 }
@@ -46,17 +47,21 @@ export function crcOfZeros(length: number): number {
   return crc;
 }
 
+/** In the same memory. */
 export function syncMark(end: number): Buffer {
   return encode(SYNCED, end, 0);
 }
 
+const MARK = Buffer.alloc(MARK_BYTES);
+const CHECKED = MARK.subarray(0, 16);
+
 function encode(kind: number, end: number, crc: number): Buffer {
-  const mark = Buffer.alloc(MARK_BYTES);
-  mark.writeBigUInt64LE(BigInt(end), 0);
-  mark.writeUInt32LE(kind, 8);
-  mark.writeUInt32LE(crc, 12);
-  mark.writeUInt32LE(crc32c(mark.subarray(0, 16), SEED), 16);
-  return mark;
+  MARK.writeUInt32LE(end % 2 ** 32, 0);
+  MARK.writeUInt32LE(Math.floor(end / 2 ** 32), 4);
+  MARK.writeUInt32LE(kind, 8);
+  MARK.writeUInt32LE(crc, 12);
+  MARK.writeUInt32LE(crc32c(CHECKED, SEED), 16);
+  return MARK;
 }
 
 /**

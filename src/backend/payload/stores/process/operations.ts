@@ -166,18 +166,17 @@ export class Operations {
       ...(passing === null ? {} : { pass: passing.pass.bind(passing) }),
       allocate: (bytes) => memory.allocate(bytes, deadlineMs),
       freed: (bytes) => memory.freed(bytes),
-      fill: async (block, offset, from, bytes) => {
+      fill: (block, offset, from, bytes, filled) => {
         const leftMs = Math.max(1, deadlineMs - clock.now());
         const part = partOf(ranges, from, bytes);
-        const crc = await target.transport.read(target.peer, part, [{ memory: block, offset }], leftMs, 0)
-          .done;
-        return crc!;
+        const local = [{ memory: block, offset }];
+        target.transport.readCrc(target.peer, part, local, leftMs, { seed: 0, ending: filled });
       },
     });
     try {
       await appended;
     } finally {
-      await passing?.failed();
+      if (passing !== null) await passing.failed();
     }
     counters.writtenBytes += length;
     return passing === null ? {} : { failed: await passing.failed() };

@@ -222,12 +222,14 @@ export class StoreSession {
     }
     if (this.#running.size >= MAX_REQUESTS) throw new Error('it asks for too much at a time');
     const { id, operation } = message;
-    const done = this.#operations!.run(operation, BigInt(id), this.#target, this.identity!.role)
-      .then(
-        (result) => this.#reply({ type: 'done', id, result }),
-        (error: unknown) => this.#reply({ type: 'failed', id, ...describe(error) }),
-      )
-      .finally(() => this.#running.delete(done));
+    const ended = (reply: FromStore) => {
+      this.#running.delete(done);
+      this.#reply(reply);
+    };
+    const done = this.#operations!.run(operation, BigInt(id), this.#target, this.identity!.role).then(
+      (result) => ended({ type: 'done', id, result }),
+      (error: unknown) => ended({ type: 'failed', id, ...describe(error) }),
+    );
     this.#running.add(done);
   }
 

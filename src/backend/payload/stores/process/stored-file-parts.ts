@@ -1,5 +1,6 @@
 import type { NativeMemory } from '../../../../native/arena.ts';
 import { crc32cSoon } from '../../../../native/batch.ts';
+import type { Ending } from '../../../../native/completions.ts';
 import type { MemoryPiece } from '../../../../native/pieces.ts';
 import type { Store } from '../../../../native/store.ts';
 import type { StoreFile } from '../../../../native/store-file.ts';
@@ -48,12 +49,12 @@ export interface StoredFileOwner {
 export interface AppendSource {
   /** Be content when they survive the death of the process. */
   readonly fromMemory: boolean;
-  /** Memory for a piece of them. */
-  allocate(bytes: number): Promise<NativeMemory>;
+  /** Memory for a piece of them, at once where there is some. */
+  allocate(bytes: number): NativeMemory | Promise<NativeMemory>;
   /** So much of what `allocate` gave is not needed any more. */
   freed(bytes: number): void;
-  /** Puts `length` of the bytes, from `from` on, at an offset of the memory; resolves to their CRC-32C. */
-  fill(memory: NativeMemory, offset: number, from: number, length: number): Promise<number>;
+  /** Puts `length` of the bytes, from `from` on, at an offset of the memory; `filled` gets their CRC-32C. */
+  fill(memory: NativeMemory, offset: number, from: number, length: number, filled: Ending<number>): void;
   /** Told of each piece that is put to the file, in order; resolves when it needs the memory no more, and is never rejected. */
   pass?(memory: NativeMemory, offset: number, from: number, length: number): Promise<void>;
 }
@@ -91,12 +92,4 @@ export async function readPiece(
     recent.memory.release();
     throw error;
   }
-}
-
-/** Resolves when all have, and rejects with the first failure, but not before nothing touches the memory of any. */
-export async function allEnded(pieces: readonly Promise<void>[]): Promise<void> {
-  const first = Promise.all(pieces);
-  await first.catch(() => undefined);
-  await Promise.allSettled(pieces);
-  await first;
 }

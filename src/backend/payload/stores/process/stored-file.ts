@@ -1,6 +1,6 @@
 import { rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { MemoryPiece } from '../../../../native/pieces.ts';
+import type { MemoryPiece } from '../../../../native/pieces.ts';
 import type { StoreFile } from '../../../../native/store-file.ts';
 import type { MoveTarget, PayloadPlace } from '../../ports.ts';
 import { syncDirectory } from '../../small-files.ts';
@@ -9,10 +9,10 @@ import { FileMoves } from './file-moves.ts';
 import { LazyFile } from './lazy-file.ts';
 import { appendMark, crcOfZeros, syncMark } from './marks.ts';
 import { MarksFile } from './marks-file.ts';
+import { MemoryTurns } from './memory-turns.ts';
+import { PendingAppend, PendingPiece, type PieceTaker } from './pending-append.ts';
 import {
-  type AppendPiece,
   type AppendSource,
-  allEnded,
   MARKS_SUFFIX,
   MAX_FILE_BYTES,
   OPEN_SUFFIX,
@@ -22,13 +22,14 @@ import {
   type StoredFileOwner,
   type StoredFileState,
 } from './stored-file-parts.ts';
+import { Turns } from './turns.ts';
 
 /**
  * A store's copy of a segment. Appends are put behind each other in the order in which they were asked for; each is noted with its checksum
  * beside the file before it is acknowledged, so that a store that was killed knows what it has. After a failed append the file takes no more,
  * after a failed flush it holds for sure only what was flushed before.
  */
-export class StoredFile {
+export class StoredFile implements PieceTaker {
   /** Where it is. */
   place: PayloadPlace;
   readonly #moves = new FileMoves();
@@ -42,9 +43,10 @@ export class StoredFile {
   /** What was handed to the file, whether it is written or not. */
   #queued: number;
   readonly #file = new LazyFile(() => this.#open());
-  /** Appends get memory, are handed to the file and are acknowledged in order: the last of each. */
-  #allocated: Promise<unknown> = Promise.resolve();
-  #handed: Promise<unknown> = Promise.resolve();
+  readonly #memory = new MemoryTurns();
+  /** What is put to the end is handed to the file in order. */
+  readonly #turns = new Turns();
+  /** What was handed and has to wait until the file has it. */
   #acknowledged: Promise<unknown> = Promise.resolve();
   /** Flushes, and what else nobody waits for who asks for something else. */
   #syncing: Promise<unknown> = Promise.resolve();
@@ -106,10 +108,24 @@ export class StoredFile {
     if (file.size > 0) await file.truncate(0);
   }
 
+  /** Resolves when it has all, and rejects with the first failure, but not before nothing touches the memory of any piece. */
   append(position: number, length: number, source: AppendSource): Promise<void> {
     this.#grow(position, length);
-    const pieces = piecesOf(position, length).map((piece) => this.#appendPiece(piece, source));
-    return this.#used(() => allEnded(pieces));
+    return this.#used(
+      () =>
+        new Promise((resolve, reject) => {
+          const ranges = piecesOf(position, length);
+          const whole = new PendingAppend(ranges.length, (error) =>
+            error === null ? resolve() : reject(error),
+          );
+          for (const range of ranges) this.#begin(new PendingPiece(range, source, this, whole));
+        }),
+    );
+  }
+
+  #begin(piece: PendingPiece): void {
+    this.#turns.add(piece);
+    this.#memory.begin(piece);
   }
 
   async #used<T>(action: () => Promise<T>): Promise<T> {
@@ -136,106 +152,73 @@ export class StoredFile {
   /** Puts zeros to the end that take no space, nor time to write. Acknowledged as what is appended. */
   skip(position: number, length: number): Promise<void> {
     this.#grow(position, length);
+    return new Promise((resolve, reject) => {
+      const failed = (error: Error) => {
+        this.failed(error);
+        reject(error);
+      };
+      this.#turns.add({ isReady: true, take: () => this.#skip(position, length).then(resolve, failed) });
+    });
+  }
+
+  async #skip(position: number, length: number): Promise<void> {
+    this.assertTakes();
+    await this.prepare(position);
     const end = position + length;
-    const skipped = this.#handed.then(async () => {
-      this.#assertTakes();
-      await this.#marks.open();
-      const file = await this.#atEnd(position);
-      await this.#onDisk(file.truncate(end));
-      await this.#onDisk(this.#marks.add(appendMark({ end, crc: crcOfZeros(length) }), false));
-      this.#queued = end;
-    });
-    this.#handed = skipped.catch((error: Error) => this.#fail(error));
-    return this.#acknowledge(skipped, end);
+    await this.#onDisk(this.#file.opened!.truncate(end));
+    await this.#onDisk(this.#marks.add(appendMark({ end, crc: crcOfZeros(length) }), false));
+    this.#queued = end;
+    this.has(end);
   }
 
-  #appendPiece({ at, offset, from, length }: AppendPiece, source: AppendSource): Promise<void> {
-    const memoryBytes = offset + length;
-    // Memory goes to the first that lacks it: one behind it could not be written before.
-    const memory = this.#allocated.then(() => {
-      this.#assertTakes();
-      return source.allocate(memoryBytes);
-    });
-    this.#allocated = memory.catch(() => undefined);
-    const filled = memory.then(async (block) => {
-      try {
-        const crc = await source.fill(block, offset, from, length);
-        return { piece: new MemoryPiece(block, offset, length), crc };
-      } catch (error) {
-        block.release();
-        source.freed(memoryBytes);
-        throw error;
-      }
-    });
-    filled.catch(() => undefined);
-    const handed = this.#handed.then(() => this.#hand(at, from, filled, source, memoryBytes));
-    this.#handed = handed.catch((error: Error) => this.#fail(error));
-    return this.#acknowledge(
-      handed.then(({ done }) => done),
-      at + length,
-    );
+  // As the taker of pieces
+
+  /** Without what is behind its known end: space that was allocated ahead when the store was killed. */
+  prepare(position: number): Promise<void> | null {
+    return this.#marks.isOpen && this.#file.opened?.size === position ? null : this.#openAt(position);
   }
 
-  /** What is put up to `end` is there when `done` is. */
-  #acknowledge(done: Promise<unknown>, end: number): Promise<void> {
-    const acknowledged = done.then(
-      () => {
-        this.#good = Math.max(this.#good, end);
-      },
-      (error: Error) => {
-        this.#fail(error);
-        throw error;
-      },
-    );
-    const before = this.#acknowledged;
-    this.#acknowledged = acknowledged.catch(() => undefined).then(() => before);
-    return acknowledged;
-  }
-
-  /** Hands a piece, and the mark for it, to the files, behind all before. */
-  async #hand(
-    at: number,
-    from: number,
-    filled: Promise<{ piece: MemoryPiece; crc: number }>,
-    source: AppendSource,
-    memoryBytes: number,
-  ): Promise<{ done: Promise<unknown> }> {
-    const { piece, crc } = await filled;
-    const { fromMemory } = source;
-    let done: Promise<unknown> = Promise.resolve();
-    let passed: Promise<void> | undefined;
-    try {
-      this.#assertTakes();
-      await this.#marks.open();
-      const file = await this.#atEnd(at);
-      const end = at + piece.byteLength;
-      passed = source.pass?.(piece.memory, piece.offset, from, piece.byteLength);
-      const written = file.append([piece], { fromMemory }).done ?? Promise.resolve();
-      done = written;
-      const marked = this.#marks.add(appendMark({ end, crc }), fromMemory);
-      this.#queued = end;
-      done = this.#onDisk(Promise.all([written, marked]));
-      return { done };
-    } finally {
-      piece.memory.release();
-      void Promise.allSettled([done, passed]).then(() => source.freed(memoryBytes));
-    }
-  }
-
-  /** The file, without what is behind its known end: space that was allocated ahead when the store was killed. */
-  async #atEnd(position: number): Promise<StoreFile> {
+  async #openAt(position: number): Promise<void> {
+    await this.#marks.open();
     const file = await this.#opened();
     if (file.size < position) throw new StoreError('EIO', `${this.path} has been cut by somebody else`);
     if (file.size > position) await this.#onDisk(file.truncate(position));
-    return file;
   }
 
-  #assertTakes(): void {
+  put(position: number, piece: MemoryPiece, crc: number, fromMemory: boolean): Promise<unknown> | null {
+    const end = position + piece.byteLength;
+    const written = this.#file.opened!.append([piece], { fromMemory }).done;
+    let marked: Promise<void> | null;
+    try {
+      marked = this.#marks.add(appendMark({ end, crc }), fromMemory);
+      this.#queued = end;
+    } catch (error) {
+      // At once: nothing may be noted behind what was not.
+      this.failed(error as Error);
+      marked = (written ?? Promise.resolve()).then(() => Promise.reject(error));
+    }
+    if (written === null && marked === null) return null;
+    return this.#onDisk(Promise.all([written, marked]));
+  }
+
+  has(end: number): void {
+    this.#good = Math.max(this.#good, end);
+  }
+
+  advance(): void {
+    this.#turns.advance();
+  }
+
+  waits(ended: Promise<void>): void {
+    this.#acknowledged = Promise.all([this.#acknowledged, ended]);
+  }
+
+  assertTakes(): void {
     if (this.#failure !== null)
       throw new StoreError('EIO', `an append before failed: ${this.path}: ${this.#failure}`);
   }
 
-  #fail(error: Error): void {
+  failed(error: Error): void {
     this.#failure ??= error.message;
   }
 
@@ -251,7 +234,7 @@ export class StoredFile {
     this.#assertKnown();
     do {
       await this.#sealing?.catch(() => undefined);
-      await this.#handed;
+      await this.#turns.passed();
     } while (this.#sealing !== null);
     this.#assertFlushed();
     if (this.#sealed) return;
@@ -273,7 +256,7 @@ export class StoredFile {
   /** Not waited for: without it more is read after a crash, that is all; but marks that follow a failed one would be lost. */
   #noteSync(end: number): void {
     try {
-      this.#marks.add(syncMark(end), true)?.catch((error: Error) => this.#fail(error));
+      this.#marks.add(syncMark(end), true)?.catch((error: Error) => this.failed(error));
     } catch {
       // Too much is queued.
     }
@@ -288,7 +271,7 @@ export class StoredFile {
       // After an append that failed a flush is refused, which says nothing of what was flushed.
       await this.#acknowledged;
       if (this.#failure === null || error.message.startsWith('cannot flush')) this.#flushFailed = true;
-      this.#fail(error);
+      this.failed(error);
       throw error;
     }
   }
@@ -338,7 +321,7 @@ export class StoredFile {
     } catch (error) {
       this.#diskFailed(error);
       this.#flushFailed = true;
-      this.#fail(error as Error);
+      this.failed(error as Error);
       throw error;
     }
     this.#flushFailed = false;
@@ -464,7 +447,7 @@ export class StoredFile {
 
   /** What was asked for before has ended. */
   async #idle(): Promise<void> {
-    await this.#handed;
+    await this.#turns.passed();
     await this.#acknowledged;
     await this.#syncing;
   }

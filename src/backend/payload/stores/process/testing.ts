@@ -128,11 +128,17 @@ export function sourceOf(bytes: Buffer, before?: () => Promise<void>): AppendSou
     fromMemory: false,
     allocate: async (length) => NativeMemory.allocate(length) ?? assert.fail('no memory'),
     freed: () => undefined,
-    fill: async (memory, offset, from, length) => {
-      await before?.();
-      const part = bytes.subarray(from, from + length);
-      memory.bytes().set(part, offset);
-      return crc32c(part);
+    fill: (memory, offset, from, length, filled) => {
+      const fill = async () => {
+        await before?.();
+        const part = bytes.subarray(from, from + length);
+        memory.bytes().set(part, offset);
+        return crc32c(part);
+      };
+      fill().then(
+        (crc) => filled.resolve(crc),
+        (error: Error) => filled.reject(error),
+      );
     },
   };
 }
