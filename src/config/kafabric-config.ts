@@ -5,6 +5,7 @@ import {
   brokerDefinitionsByName,
   type ConfigDefinition,
 } from './definitions/index.ts';
+import { listenerKeyOf } from './listener-keys.ts';
 import type { ListenerTlsConfig } from './listener-tls.ts';
 import type { AdvertisedListener, HttpAddress, Listener } from './listeners.ts';
 import type { S3Config } from './s3.ts';
@@ -84,6 +85,16 @@ export class KafabricConfig {
   /** Every key, in the order of the documentation. */
   entries(): ConfigEntry[] {
     return brokerDefinitions.map(({ name }) => this.entry(name)!);
+  }
+
+  /** What listeners have in place of keys of all, each under its own name. */
+  listenerEntries(): ConfigEntry[] {
+    return [...this.#settings].flatMap(([name, [setting]]) => {
+      const definition = listenerKeyOf(name)?.definition;
+      if (definition === undefined || setting === undefined) return [];
+      const { text, source, origin } = setting;
+      return [{ definition: { ...definition, name }, text: text.trim(), source, origin }];
+    });
   }
 
   /** Who set a key and how, the effective setting first; the default is not among them. */

@@ -280,6 +280,24 @@ describe('loadConfig', () => {
         'listener INNER',
       ],
     );
+    const environment = { KAFKA_LISTENER_NAME_DIRECT_SSL_SSL_CLIENT_AUTH: 'required' };
+    const config = loadConfig(
+      input({
+        text: 'listeners=SSL://:9093,DIRECT_SSL://:9095\nssl.keystore.location=a\nssl.truststore.location=b',
+        environment,
+      }),
+    );
+    assert.deepEqual(
+      config.resolved.listenerTls.map(({ listeners, clientAuth }) => [...listeners, clientAuth]),
+      [
+        ['SSL', 'none'],
+        ['DIRECT_SSL', 'required'],
+      ],
+    );
+    assert.deepEqual(
+      config.listenerEntries().map(({ definition, text, origin }) => [definition.name, text, origin]),
+      [['listener.name.direct_ssl.ssl.client.auth', 'required', Object.keys(environment)[0]]],
+    );
     // What is wrong for all is said once, and what is wrong with one's own by its name.
     const wrong = `${text}\nssl.keystore.type=JKS\nlistener.name.inner.ssl.enabled.protocols=TLSv1.2`;
     assert.deepEqual(

@@ -1,5 +1,6 @@
 import { type Pair, parseLines } from 'dot-properties';
 import { brokerDefinitions } from './definitions/index.ts';
+import { sslDefinitions } from './definitions/ssl.ts';
 
 /** Where a value comes from, in rising order of precedence. */
 export type ConfigSource =
@@ -32,13 +33,26 @@ export function settingsFromFile(path: string, text: string): Setting[] {
   return settings;
 }
 
-const nameByVariable = new Map(
-  brokerDefinitions.map(({ name }) => [name.toUpperCase().replace(/[.-]/g, '_'), name]),
+const nameByVariable = new Map(brokerDefinitions.map(({ name }) => [variableOf(name), name]));
+
+/** `LISTENER_NAME_INTERNAL_SSL_CLIENT_AUTH` is listener.name.internal.ssl.client.auth. */
+const OF_LISTENER = new RegExp(
+  `^LISTENER_NAME_(.+)_(${sslDefinitions.map(({ name }) => variableOf(name)).join('|')})$`,
 );
+
+function nameOf(variable: string): string | undefined {
+  const [, listener, key] = OF_LISTENER.exec(variable) ?? [];
+  if (listener === undefined || key === undefined) return nameByVariable.get(variable);
+  return `listener.name.${listener.toLowerCase()}.${nameByVariable.get(key)}`;
+}
+
+function variableOf(name: string): string {
+  return name.toUpperCase().replace(/[.-]/g, '_');
+}
 
 /** The environment variable of a key: `KAFABRIC_LOG_DIRS` for `log.dirs`. */
 export function environmentVariable(name: string): string {
-  return `KAFABRIC_${name.toUpperCase().replace(/[.-]/g, '_')}`;
+  return `KAFABRIC_${variableOf(name)}`;
 }
 
 export interface EnvironmentSettings {
@@ -60,7 +74,7 @@ export function settingsFromEnvironment(
   for (const prefix of ['KAFKA_', 'KAFABRIC_']) {
     for (const [variable, text] of Object.entries(environment)) {
       if (!variable.startsWith(prefix) || text === undefined) continue;
-      const name = nameByVariable.get(variable.slice(prefix.length));
+      const name = nameOf(variable.slice(prefix.length));
       if (name !== undefined) {
         settings.push({ name, text, source: 'environment', origin: variable });
       } else if (prefix === 'KAFABRIC_') {

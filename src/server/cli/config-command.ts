@@ -12,13 +12,14 @@ const hidden = '[hidden]';
 
 /** What `kafabric config` prints. Markdown is the table of docs/configuration.md and holds no effective values. */
 export function configCommand(config: KafabricConfig, format: 'text' | 'json' | 'markdown'): string {
+  const entries = [...config.entries(), ...config.listenerEntries()];
   switch (format) {
     case 'json':
-      return `${JSON.stringify(config.entries().map(jsonEntry), null, 2)}\n`;
+      return `${JSON.stringify(entries.map(jsonEntry), null, 2)}\n`;
     case 'markdown':
       return markdown(config.entries().map(({ definition }) => definition));
     case 'text':
-      return config.entries().map(textEntry).join('\n');
+      return entries.map(textEntry).join('\n');
   }
 }
 
