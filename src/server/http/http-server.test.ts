@@ -23,11 +23,12 @@ describe('HTTP listener', () => {
       assert.equal(notReady.status, 503);
       assert.deepEqual(await notReady.json(), { status: 'not ready', reasons: ['recovering logs'] });
       const stores = [{ address: 'a:1', circuit: 'open' as const }];
-      state = { ready: true, reasons: [], stores };
+      const tiers = [{ path: 's3://payload', error: 'it is away' }];
+      state = { ready: true, reasons: [], stores, tiers };
       const ready = await fetch(`${url}/health/ready`);
       assert.equal(ready.status, 200);
-      assert.deepEqual(await ready.json(), { status: 'ready', reasons: [], stores });
-      assert.deepEqual(await live(), { status: 'live', stores });
+      assert.deepEqual(await ready.json(), { status: 'ready', reasons: [], stores, tiers });
+      assert.deepEqual(await live(), { status: 'live', stores, tiers });
       assert.equal((await fetch(`${url}/nothing`)).status, 404);
     } finally {
       await server.close();
