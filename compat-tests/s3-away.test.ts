@@ -135,8 +135,8 @@ describe('a gateway whose object store cannot be used when it starts', function 
         assert.match((await healthOfBucket())!, reason);
         assert.equal(await metric('tier_paths_out_of_use{tier="second"}'), 1);
         assert.equal(await fetchError(0), KAFKA_STORAGE_ERROR);
-        const counters = ['payload_unreachable_total', 'payload_errors_total'];
-        assert.deepEqual(await Promise.all(counters.map(metric)), [1, 0]);
+        assert.ok((await metric('payload_unreachable_total')) > 0);
+        assert.equal(await metric('payload_errors_total'), 0);
         const end = scene.planned.length;
         await scene.produce([RECORDS.small, RECORDS.large]);
         assert.equal(await fetchError(end), NONE);

@@ -8,7 +8,7 @@ import { TcpProxy } from '../harness/tcp-proxy.ts';
 import { BucketScene, PATIENCE_MS, SEGMENT_BYTES } from './bucket-scene.ts';
 import { RetainedTopic } from './retained-topic.ts';
 
-const kills = Number(process.env.KAFABRIC_BUCKET_KILLS ?? 3);
+const kills = Number(process.env.KAFABRIC_BUCKET_KILLS ?? 4);
 const seed = Number(process.env.KAFABRIC_BUCKET_SEED ?? 1);
 /** Small and large values; the last one is deleted and made anew again and again. */
 const topics = { 'bucket-all': -1, 'bucket-leader': 1, 'bucket-anew': -1 } as const;

@@ -349,8 +349,12 @@ describe('Payload in the tier S3', () => {
     assert.equal(bucket.removals.size, 1);
     assert.equal(path().error, null);
     await tiers.check(3);
+    const now = Date.now() + 60_000;
+    await bucket.removals.retry(now);
     objects.refused = null;
-    await bucket.removals.retry();
+    await bucket.removals.retry(now + 900); // too soon after the last attempt
+    assert.deepEqual(segments(), [0, 1, 2]);
+    await bucket.removals.retry(now + 60_000);
     assert.deepEqual(segments(), [1, 2]);
   });
 

@@ -23,7 +23,10 @@ describe('HTTP listener', () => {
       assert.equal(notReady.status, 503);
       assert.deepEqual(await notReady.json(), { status: 'not ready', reasons: ['recovering logs'] });
       const stores = [{ address: 'a:1', circuit: 'open' as const }];
-      const tiers = [{ tier: 'first', path: '/nvme0', error: null }];
+      const tiers = [
+        { tier: 'first', path: '/nvme0', error: null },
+        { tier: 'second', path: 's3://payload', error: 'it is away' },
+      ];
       state = { ready: true, reasons: [], stores, tiers };
       const ready = await fetch(`${url}/health/ready`);
       assert.equal(ready.status, 200);

@@ -1,6 +1,10 @@
 import type { Logger } from '../../../../util/logger.ts';
 import { ObjectError } from './objects.ts';
 
+/** After an attempt that failed: twice as long each time, less up to a half at random. */
+const FIRST_PAUSE_MS = 2_000;
+const LAST_PAUSE_MS = 60_000;
+
 /**
  * Objects that are to be removed. What cannot be removed now is tried again while the process lives; the next start finds the rest, for nothing
  * refers to it.
@@ -11,6 +15,8 @@ export class PendingRemovals {
   /** How their keys begin. */
   readonly #pending = new Set<string>();
   #running = false;
+  #pauseMs = FIRST_PAUSE_MS;
+  #nextMs = 0;
   /** What people were told last. */
   #refusal = '';
 
@@ -33,15 +39,19 @@ export class PendingRemovals {
     await this.#try(prefix);
   }
 
-  /** Tries again, one after the other, until one fails. */
-  async retry(): Promise<void> {
-    if (this.#running) return;
+  /** Tries again, one after the other, until one fails; not at once after that. */
+  async retry(nowMs: number): Promise<void> {
+    if (this.#running || nowMs < this.#nextMs) return;
     this.#running = true;
-    try {
-      for (const prefix of [...this.#pending]) if (!(await this.#try(prefix))) return;
-    } finally {
-      this.#running = false;
-    }
+    const done = await this.#tryAll();
+    this.#running = false;
+    if (!done) this.#nextMs = nowMs + this.#pauseMs * (1 - Math.random() / 2);
+    this.#pauseMs = done ? FIRST_PAUSE_MS : Math.min(LAST_PAUSE_MS, 2 * this.#pauseMs);
+  }
+
+  async #tryAll(): Promise<boolean> {
+    for (const prefix of [...this.#pending]) if (!(await this.#try(prefix))) return false;
+    return true;
   }
 
   /** Once for all that is refused for one reason. */

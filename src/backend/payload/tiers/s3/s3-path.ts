@@ -104,7 +104,7 @@ export class S3Path extends TierPath {
   override async measure(): Promise<void> {
     if (this.error === null) {
       this.setCapacity(this.#sizeBytes < 0 ? Number.MAX_SAFE_INTEGER : this.#sizeBytes);
-      void this.bucket.removals.retry();
+      void this.bucket.removals.retry(this.#clock.now());
     } else if (!this.#probing && this.#clock.now() >= this.#nextProbeMs) {
       this.#probing = true;
       void this.#probe().finally(() => {
