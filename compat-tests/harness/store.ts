@@ -72,9 +72,13 @@ export class StoreUnderTest {
 
   /** The files of segments that it has. */
   files(): string[] {
-    return readdirSync(this.directory, { recursive: true, encoding: 'utf8' })
-      .filter((name) => /\.(payload|open)$/.test(name))
-      .map((name) => join(this.directory, name));
+    const tiers = Object.entries(this.#overrides).filter(([key]) => /^storage\.tiers\.\w+\.paths$/.test(key));
+    const directories = [this.directory, ...tiers.flatMap(([, paths]) => paths.split(','))];
+    return directories.flatMap((directory) =>
+      readdirSync(directory, { recursive: true, encoding: 'utf8' })
+        .filter((name) => /\.(payload|open)$/.test(name))
+        .map((name) => join(directory, name)),
+    );
   }
 
   /** `name`: behind `kafabric_`, with its labels. */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { StoreConnection } from '../backend/payload/stores/store-connection.ts';
@@ -22,6 +22,11 @@ const PATTERN_BYTES = 4 << 20;
 const TIMEOUT_MS = 60_000;
 const FABRIC = { library: '', pieceBytes: 65_536, window: 8, host: '127.0.0.1', listen: false };
 
+const filesIn = (directory: string) =>
+  readdirSync(directory, { recursive: true, encoding: 'utf8' })
+    .map((name) => basename(name))
+    .filter((name) => /\.(payload|open)$/.test(name));
+
 /** What was asked of one file, and what was acknowledged of it. */
 class Expected {
   readonly file: string;
@@ -36,175 +41,196 @@ class Expected {
   }
 }
 
-describe('A store process that is killed again and again', function () {
-  this.timeout(120_000 + rounds * 120_000);
-  const root = mkdtempSync(join(tmpdir(), 'store-kill-'));
-  const address = join(root, 'address');
-  const random = new SeededRandom(31);
-  const files: Expected[] = [];
-  let pattern: NativeMemory;
-  let child: ChildProcess;
-  let ended: Promise<unknown>;
-  let output = '';
+/** A first tier that two files fill: the others move on while the store is killed. */
+const tiersIn = (root: string) => ({
+  'log.channel.type': 'tiered',
+  'storage.tiers.types': 'NVME,HDD',
+  'storage.tiers.first.paths': join(root, 'fast'),
+  'storage.tiers.first.sizes': '8388608',
+  'storage.tiers.second.paths': join(root, 'slow'),
+  'storage.migrate.bytes.per.second': '-1',
+});
+const kinds: { readonly what: string; readonly settings: (root: string) => Record<string, string> }[] = [
+  { what: 'A store process', settings: () => ({}) },
+  { what: 'A store process with tiers', settings: tiersIn },
+];
 
-  before(() => {
-    pattern = NativeMemory.allocate(PATTERN_BYTES)!;
-    const bytes = pattern.bytes();
-    for (let i = 0; i < bytes.length; i++) bytes[i] = random.integer(0, 255);
-  });
+for (const { what, settings: settingsIn } of kinds)
+  describe(`${what} that is killed again and again`, function () {
+    this.timeout(120_000 + rounds * 120_000);
+    const root = mkdtempSync(join(tmpdir(), 'store-kill-'));
+    const address = join(root, 'address');
+    const random = new SeededRandom(31);
+    const files: Expected[] = [];
+    let pattern: NativeMemory;
+    let child: ChildProcess;
+    let ended: Promise<unknown>;
+    let output = '';
 
-  after(async () => {
-    child?.kill('SIGKILL');
-    await ended;
-    pattern.release();
-    rmSync(root, { recursive: true });
-    assert.equal(arenaStats().usedBytes, 0);
-  });
-
-  async function start(): Promise<StoreConnection> {
-    const settings = {
-      'payload.store.listener': '127.0.0.1:0',
-      'payload.store.dir': join(root, 'store'),
-      'payload.store.address.file': address,
-      'payload.store.heartbeat.ms': '60000',
-      'payload.stores.secret': SECRET,
-      'metrics.listener': '',
-      'arena.bytes': '67108864',
-      'fabric.provider': 'plain-tcp',
-    };
-    const overrides = Object.entries(settings).flatMap(([key, value]) => ['--override', `${key}=${value}`]);
-    rmSync(address, { force: true });
-    output = '';
-    const started = spawn(process.execPath, [program, 'store', 'run', ...overrides]);
-    child = started;
-    ended = new Promise((resolve) => started.on('close', resolve));
-    for (const stream of [started.stdout, started.stderr])
-      stream.on('data', (text) => {
-        output += text;
-      });
-    while (!existsSync(address)) {
-      if (started.exitCode !== null || started.signalCode !== null) assert.fail(`it ended: ${output}`);
-      await setTimeout(20);
-    }
-    return StoreConnection.open({
-      ...splitAddress(readFileSync(address, 'utf8').trim()),
-      secret: SECRET,
-      identity: { role: 'gateway', cluster: 'c', node: 1 },
-      requestTimeoutMs: TIMEOUT_MS,
-      clock: systemClock,
-      fabric: {
-        ways: [{ provider: 'plain-tcp', domain: '', network: '' }],
-        host: 'here',
-        arenaBytes: arenaStats().capacityBytes,
-        open: (way) => FabricTransport.open(way, FABRIC),
-      },
+    before(() => {
+      pattern = NativeMemory.allocate(PATTERN_BYTES)!;
+      const bytes = pattern.bytes();
+      for (let i = 0; i < bytes.length; i++) bytes[i] = random.integer(0, 255);
     });
-  }
 
-  /** Appends to a file, several at a time, and flushes and completes it now and then, until the store is gone. */
-  async function write(store: StoreConnection, segment: number, acknowledged: () => void): Promise<void> {
-    const expected = new Expected(segment);
-    files.push(expected);
-    const { file } = expected;
-    await store.request({ op: 'create', file });
-    const under: Promise<void>[] = [];
-    const count = random.integer(5, 40);
-    for (let i = 0; i < count; i++) {
-      const length = random.integer(1, 300_000);
-      const offset = random.integer(0, PATTERN_BYTES - length);
-      const position = expected.end;
-      expected.end += length;
-      const { end } = expected;
-      const piece = pattern.bytes().subarray(offset, offset + length);
-      expected.crcs.set(end, crc32c(piece, expected.crcs.get(position)!));
-      const done = store.request({
-        op: 'append',
-        file,
-        position,
-        length,
-        source: pattern.arenaOffset + offset,
-        key: store.key,
-        fromMemory: random.integer(0, 1) === 0,
-        timeoutMs: TIMEOUT_MS,
-      });
-      under.push(
-        done.then(() => {
-          expected.acknowledged = Math.max(expected.acknowledged, end);
-          acknowledged();
-        }),
-      );
-      if (i % 4 === 0) under.push(store.request({ op: 'sync', file }).then(() => undefined));
-      if (i % 5 === 4) await Promise.all(under.splice(0));
-    }
-    await Promise.all(under);
-    await store.request({ op: 'seal', file, bytes: expected.end, trust: false });
-    expected.sealed = true;
-  }
-
-  /** Writes until the store is killed, which is when so many appends were acknowledged. */
-  async function writeUntilKilled(store: StoreConnection, kills: number): Promise<void> {
-    let left = kills;
-    const acknowledged = () => {
-      if (--left === 0) child.kill('SIGKILL');
-    };
-    const writers = [0, 1, 2].map(async () => {
-      try {
-        for (;;) await write(store, files.length + 1, acknowledged);
-      } catch (error) {
-        if (left > 0) throw error;
-      }
+    after(async () => {
+      child?.kill('SIGKILL');
+      await ended;
+      pattern.release();
+      rmSync(root, { recursive: true });
+      assert.equal(arenaStats().usedBytes, 0);
     });
-    await Promise.all(writers);
-    await ended;
-    store.end('it was killed');
-    await store.closed;
-  }
 
-  /** All that was acknowledged is there, as it was; what was not may be. */
-  async function verify(store: StoreConnection): Promise<void> {
-    const listed = new Map<string, { bytes: number; sealed: boolean }>();
-    for (let after = ''; ; ) {
-      const page = await store.request({ op: 'list', after });
-      for (const { file, bytes, sealed } of page.files) listed.set(file, { bytes, sealed });
-      if (!page.more) break;
-      after = page.files.at(-1)!.file;
-    }
-    for (const expected of files) {
-      const { file, acknowledged, crcs } = expected;
-      const found = listed.get(file);
-      if (found === undefined) {
-        assert.equal(acknowledged, 0, `${file} is gone`);
-        continue;
+    async function start(): Promise<StoreConnection> {
+      const settings = {
+        'payload.store.listener': '127.0.0.1:0',
+        'payload.store.dir': join(root, 'store'),
+        'payload.store.address.file': address,
+        'payload.store.heartbeat.ms': '60000',
+        'payload.stores.secret': SECRET,
+        'metrics.listener': '',
+        'arena.bytes': '67108864',
+        'fabric.provider': 'plain-tcp',
+        ...settingsIn(root),
+      };
+      const overrides = Object.entries(settings).flatMap(([key, value]) => ['--override', `${key}=${value}`]);
+      rmSync(address, { force: true });
+      output = '';
+      const started = spawn(process.execPath, [program, 'store', 'run', ...overrides]);
+      child = started;
+      ended = new Promise((resolve) => started.on('close', resolve));
+      for (const stream of [started.stdout, started.stderr])
+        stream.on('data', (text) => {
+          output += text;
+        });
+      while (!existsSync(address)) {
+        if (started.exitCode !== null || started.signalCode !== null) assert.fail(`it ended: ${output}`);
+        await setTimeout(20);
       }
-      assert.ok(found.bytes >= acknowledged, `${file} has ${found.bytes} of ${acknowledged}`);
-      if (expected.sealed) assert.deepEqual(found, { bytes: expected.end, sealed: true });
-      assert.ok(crcs.has(found.bytes), `${file} ends in the middle of an append, at ${found.bytes}`);
-      const whole = { op: 'check', file, position: 0, seed: 0 } as const;
-      const check = await store.request({ ...whole, length: found.bytes + 1 });
-      assert.deepEqual(check, { crc: crcs.get(found.bytes), length: found.bytes }, file);
-      const bytes = found.sealed ? found.bytes : acknowledged;
-      await store.request({ op: 'seal', file, bytes, trust: false });
-      const cut = await store.request({ ...whole, length: found.bytes + 1 });
-      assert.deepEqual(cut, { crc: crcs.get(bytes), length: bytes }, file);
-      expected.end = bytes;
-      expected.acknowledged = bytes;
+      return StoreConnection.open({
+        ...splitAddress(readFileSync(address, 'utf8').trim()),
+        secret: SECRET,
+        identity: { role: 'gateway', cluster: 'c', node: 1 },
+        requestTimeoutMs: TIMEOUT_MS,
+        clock: systemClock,
+        fabric: {
+          ways: [{ provider: 'plain-tcp', domain: '', network: '' }],
+          host: 'here',
+          arenaBytes: arenaStats().capacityBytes,
+          open: (way) => FabricTransport.open(way, FABRIC),
+        },
+      });
+    }
+
+    /** Appends to a file, several at a time, and flushes and completes it now and then, until the store is gone. */
+    async function write(store: StoreConnection, segment: number, acknowledged: () => void): Promise<void> {
+      const expected = new Expected(segment);
+      files.push(expected);
+      const { file } = expected;
+      await store.request({ op: 'create', file });
+      const under: Promise<void>[] = [];
+      const count = random.integer(5, 40);
+      for (let i = 0; i < count; i++) {
+        const length = random.integer(1, 300_000);
+        const offset = random.integer(0, PATTERN_BYTES - length);
+        const position = expected.end;
+        expected.end += length;
+        const { end } = expected;
+        const piece = pattern.bytes().subarray(offset, offset + length);
+        expected.crcs.set(end, crc32c(piece, expected.crcs.get(position)!));
+        const done = store.request({
+          op: 'append',
+          file,
+          position,
+          length,
+          source: pattern.arenaOffset + offset,
+          key: store.key,
+          fromMemory: random.integer(0, 1) === 0,
+          timeoutMs: TIMEOUT_MS,
+        });
+        under.push(
+          done.then(() => {
+            expected.acknowledged = Math.max(expected.acknowledged, end);
+            acknowledged();
+          }),
+        );
+        if (i % 4 === 0) under.push(store.request({ op: 'sync', file }).then(() => undefined));
+        if (i % 5 === 4) await Promise.all(under.splice(0));
+      }
+      await Promise.all(under);
+      await store.request({ op: 'seal', file, bytes: expected.end, trust: false });
       expected.sealed = true;
     }
-  }
 
-  it(`has everything that it acknowledged after each of ${rounds} kills`, async () => {
-    for (let round = 0; round < rounds; round++) {
+    /** Writes until the store is killed, which is when so many appends were acknowledged. */
+    async function writeUntilKilled(store: StoreConnection, kills: number): Promise<void> {
+      let left = kills;
+      const acknowledged = () => {
+        if (--left === 0) child.kill('SIGKILL');
+      };
+      const writers = [0, 1, 2].map(async () => {
+        try {
+          for (;;) await write(store, files.length + 1, acknowledged);
+        } catch (error) {
+          if (left > 0) throw error;
+        }
+      });
+      await Promise.all(writers);
+      await ended;
+      store.end('it was killed');
+      await store.closed;
+    }
+
+    /** All that was acknowledged is there, as it was; what was not may be. */
+    async function verify(store: StoreConnection): Promise<void> {
+      const listed = new Map<string, { bytes: number; sealed: boolean }>();
+      for (let after = ''; ; ) {
+        const page = await store.request({ op: 'list', after });
+        for (const { file, bytes, sealed } of page.files) listed.set(file, { bytes, sealed });
+        if (!page.more) break;
+        after = page.files.at(-1)!.file;
+      }
+      for (const expected of files) {
+        const { file, acknowledged, crcs } = expected;
+        const found = listed.get(file);
+        if (found === undefined) {
+          assert.equal(acknowledged, 0, `${file} is gone`);
+          continue;
+        }
+        assert.ok(found.bytes >= acknowledged, `${file} has ${found.bytes} of ${acknowledged}`);
+        if (expected.sealed) assert.deepEqual(found, { bytes: expected.end, sealed: true });
+        assert.ok(crcs.has(found.bytes), `${file} ends in the middle of an append, at ${found.bytes}`);
+        const whole = { op: 'check', file, position: 0, seed: 0 } as const;
+        const check = await store.request({ ...whole, length: found.bytes + 1 });
+        assert.deepEqual(check, { crc: crcs.get(found.bytes), length: found.bytes }, file);
+        const bytes = found.sealed ? found.bytes : acknowledged;
+        await store.request({ op: 'seal', file, bytes, trust: false });
+        const cut = await store.request({ ...whole, length: found.bytes + 1 });
+        assert.deepEqual(cut, { crc: crcs.get(bytes), length: bytes }, file);
+        expected.end = bytes;
+        expected.acknowledged = bytes;
+        expected.sealed = true;
+      }
+    }
+
+    it(`has everything that it acknowledged after each of ${rounds} kills`, async () => {
+      for (let round = 0; round < rounds; round++) {
+        const store = await start();
+        await verify(store);
+        await writeUntilKilled(store, random.integer(5, 120));
+      }
       const store = await start();
       await verify(store);
-      await writeUntilKilled(store, random.integer(5, 120));
-    }
-    const store = await start();
-    await verify(store);
-    assert.ok(files.length >= 3 * rounds);
-    store.end('the test has ended');
-    await store.closed;
-    child.kill('SIGTERM');
-    await ended;
-    assert.equal(child.exitCode, 0, output);
+      assert.ok(files.length >= 3 * rounds);
+      const places = ['store', 'fast', 'slow'].filter((place) => existsSync(join(root, place)));
+      const names = places.flatMap((place) => filesIn(join(root, place)));
+      assert.equal(new Set(names).size, names.length, 'a file is there twice');
+      assert.equal(filesIn(join(root, 'store')).length > 0, places.length === 1);
+      if (places.length > 1) assert.ok(filesIn(join(root, 'slow')).length > 0);
+      store.end('the test has ended');
+      await store.closed;
+      child.kill('SIGTERM');
+      await ended;
+      assert.equal(child.exitCode, 0, output);
+    });
   });
-});

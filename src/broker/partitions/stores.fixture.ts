@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { PayloadStores, type PayloadStoresOptions } from '../../backend/payload/stores/payload-stores.ts';
-import { StoreDirectory } from '../../backend/payload/stores/process/store-directory.ts';
+import { StoreDirectory, type Surroundings } from '../../backend/payload/stores/process/store-directory.ts';
 import { StoreServer, type StoreServerOptions } from '../../backend/payload/stores/process/store-server.ts';
 import type { ReplicatedSegment } from '../../backend/payload/stores/replicated-segment.ts';
 import { arenaStats } from '../../native/arena.ts';
@@ -31,6 +31,8 @@ export class TestStore {
   readonly zone: string;
   port = 0;
   server: StoreServer | null = null;
+  /** Its tiers from the next start on; none by default. */
+  openTiers: Surroundings['openTiers'] | null = null;
   #directory: StoreDirectory | null = null;
   #store: Store | null = null;
 
@@ -60,7 +62,10 @@ export class TestStore {
 
   async start(options: Partial<StoreServerOptions> = {}): Promise<void> {
     this.#store = new Store({ threads: 1 });
-    this.#directory = await StoreDirectory.open(this.path, this.#store, async () => undefined);
+    const { openTiers } = this;
+    this.#directory = await StoreDirectory.open(this.path, this.#store, async () => undefined, {
+      ...(openTiers !== null && { openTiers }),
+    });
     this.server = await StoreServer.start({
       directory: this.#directory,
       secret: SECRET,

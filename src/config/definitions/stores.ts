@@ -196,7 +196,7 @@ export const storeDefinitions = [
     type: 'string',
     default: '',
     documentation:
-      'Of a store: the directory for its payload; empty is "store" beside the default data directory. A machine with several disks runs a store for each.',
+      'Of a store: the directory for its payload; empty is "store" beside the default data directory. A machine with several disks runs a store for each, or one with storage tiers (log.channel.type=tiered), whose directories hold the payload then.',
   },
   {
     name: 'payload.store.zone',

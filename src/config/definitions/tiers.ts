@@ -48,7 +48,7 @@ export const tierDefinitions = [
     default: 'file',
     values: ['file', 'pmem', 'tiered'],
     documentation:
-      'Where payload lies: file, in the directories of its partitions below log.dirs; tiered, in the tiers of storage.tiers.*, newest in the first; pmem, all of it in persistent memory, as one tier PMEM with storage.tiers.first.paths and .sizes. The logs themselves stay in log.dirs.',
+      'Where payload lies: file, in the directories of its partitions below log.dirs; tiered, in the tiers of storage.tiers.*, newest in the first; pmem, all of it in persistent memory, as one tier PMEM with storage.tiers.first.paths and .sizes. The logs themselves stay in log.dirs. Of a payload store: file, all in payload.store.dir; tiered and pmem as for a gateway.',
   },
   {
     name: 'storage.tiers.types',

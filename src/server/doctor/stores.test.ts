@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Measured } from '../../backend/payload/stores/messages.ts';
 import { StoreDirectory } from '../../backend/payload/stores/process/store-directory.ts';
 import { StoreServer } from '../../backend/payload/stores/process/store-server.ts';
+import { testTiers } from '../../backend/payload/stores/process/testing.ts';
 import { type KafabricConfig, loadConfig } from '../../config/index.ts';
 import { arenaStats } from '../../native/arena.ts';
 import { Store } from '../../native/store.ts';
@@ -25,7 +26,12 @@ describe('kafabric doctor at stores', function () {
 
   before(async () => {
     native = new Store({ threads: 1 });
-    directory = await StoreDirectory.open(join(root, 'store'), native, async () => undefined);
+    const at = join(root, 'store');
+    const openTiers = testTiers(at, native, [
+      { type: 'NVME', path: join(root, 'fast'), sizeBytes: -1 },
+      { type: 'HDD', path: join(root, 'slow'), sizeBytes: -1 },
+    ]);
+    directory = await StoreDirectory.open(at, native, async () => undefined, { openTiers });
     server = await StoreServer.start({
       directory,
       secret: SECRET,
@@ -76,7 +82,7 @@ describe('kafabric doctor at stores', function () {
     for (const speed of [over!.taken, over!.given] as Measured[])
       for (const value of Object.values(speed)) assert.ok(value > 0);
     assert.equal(looked[0], `store ${address()} over plain-tcp`);
-    const left = readdirSync(directory.path, { recursive: true, encoding: 'utf8' });
+    const left = readdirSync(root, { recursive: true, encoding: 'utf8' });
     assert.deepEqual(
       left.filter((name) => /\.(open|payload|marks)$/.test(name)),
       [],
@@ -101,6 +107,16 @@ describe('kafabric doctor at stores', function () {
     assert.match(problems[0]!.text, /^store 127\.0\.0\.1:1: .*ECONNREFUSED/);
     assert.match(problems[1]!.text, /^1 stores are there, 2 must have/);
     assert.ok(problems.every(({ advice }) => advice !== null));
+  });
+
+  it('says which directories of a store are out of use', async () => {
+    directory.tiers.paths[1]!.takeOut(new Error('no luck'));
+    const findings = await checkStores(config(`payload.stores=${address()}`), false);
+    assert.deepEqual(
+      aboutStores(findings).map(({ status }) => status),
+      ['ok', 'problem'],
+    );
+    assert.match(aboutStores(findings)[1]!.text, /slow is out of use: no luck$/);
   });
 
   describe('judges', () => {

@@ -215,14 +215,20 @@ async function examine(
         'see to its disk; it tries again by itself',
       ),
     ];
-  if (outage !== undefined)
-    return [problem('stores', `${text}; ${outage}`, 'mend the directory, and start the store again')];
   const first = draining
     ? note('stores', text, 'it is being drained, and gets nothing new')
     : ok('stores', text);
-  if (Math.abs(skewMs) <= MAX_SKEW_MS) return [first];
+  const found = [first, ...outOfUse(address, outage)];
+  if (Math.abs(skewMs) <= MAX_SKEW_MS) return found;
   const clock = `the clock of store ${address} is ${(skewMs / 1000).toFixed(1)} s ${skewMs > 0 ? 'ahead' : 'behind'}`;
-  return [first, note('stores', clock, 'synchronise the clocks (chrony, ntpd)')];
+  return [...found, note('stores', clock, 'synchronise the clocks (chrony, ntpd)')];
+}
+
+/** `outage`: of directories of its tiers. */
+function outOfUse(address: string, outage: string | undefined): Finding[] {
+  if (outage === undefined) return [];
+  const advice = 'mend the directory, and start the store again; what is there may be unavailable';
+  return [problem('stores', `store ${address}: ${outage}`, advice)];
 }
 
 async function roundTrips(connection: StoreConnection): Promise<{ roundTripMs: number; skewMs: number }> {

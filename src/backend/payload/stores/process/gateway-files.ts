@@ -176,9 +176,13 @@ export class GatewayFiles {
     const { store, logger } = this.#shared;
     const complete = files.filter(({ sealed }) => sealed);
     const { kept, extra } = chooseCopy(complete.length > 0 ? complete : files, null);
-    for (const { path } of complete.length > 0 ? extra : []) {
-      logger.info({ kept: kept.path, removed: path }, 'removing what an interrupted move has left');
-      await store.remove(path);
+    for (const file of files) {
+      const { path } = file;
+      if (file.sealed && extra.includes(file)) {
+        logger.info({ kept: kept.path, removed: path }, 'removing what an interrupted move has left');
+        await store.remove(path);
+      } else if (file !== kept)
+        logger.warn({ used: kept.path, left: path }, 'a file is there twice, and not the same: one is used');
     }
     return kept;
   }

@@ -24,7 +24,7 @@ const END_MS = 5_000;
 const LOOK_MS = 50;
 const GATEWAY = /^[\w-]{1,64}\.-?\d+$/;
 
-interface Surroundings {
+export interface Surroundings {
   readonly clock: Clock;
   readonly logger: Logger;
   /** The tiers of the store with this id; `isGateway`: what the directories of gateways are called there. */

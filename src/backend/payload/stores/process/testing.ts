@@ -2,11 +2,16 @@ import assert from 'node:assert/strict';
 import { cpSync, mkdtempSync, readdirSync, rmSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { TIER_ORDINALS } from '../../../../config/definitions/index.ts';
 import { arenaStats, NativeMemory } from '../../../../native/arena.ts';
 import { crc32c } from '../../../../native/batch.ts';
 import { type OpenOptions, Store } from '../../../../native/store.ts';
 import type { Appended, AppendOptions, StoreFile } from '../../../../native/store-file.ts';
-import { StoreDirectory } from './store-directory.ts';
+import { systemClock } from '../../../../util/clock.ts';
+import { silentLogger } from '../../../../util/logger.ts';
+import { STORE_NODE } from '../../tiers/identity.ts';
+import { TieredStorage, type TieredStorageOptions, type TierFiles } from '../../tiers/tiered-storage.ts';
+import { StoreDirectory, type Surroundings } from './store-directory.ts';
 import type { StoredFile } from './stored-file.ts';
 import type { AppendSource } from './stored-file-parts.ts';
 
@@ -17,6 +22,26 @@ export const nameOf = (segment: number) =>
 
 /** A file that is begun. */
 export const NEW = { segmentBytes: 1 << 20, mayLose: false, recycledBytes: 0 } as const;
+
+/** The tiers of a store in `at`, one directory for each; nothing moves unless `more` says so. */
+export function testTiers(
+  at: string,
+  files: TierFiles,
+  tiers: readonly { readonly type: string; readonly path: string; readonly sizeBytes: number }[],
+  more: Partial<TieredStorageOptions> = {},
+): Surroundings['openTiers'] {
+  return (id, isOwner) =>
+    TieredStorage.open({
+      tiers: tiers.map(({ type, ...path }, i) => ({ ordinal: TIER_ORDINALS[i]!, type, paths: [path] })),
+      logDirectories: [at],
+      owner: { clusterId: id, nodeId: STORE_NODE },
+      ...{ isOwner, files, clock: systemClock, logger: silentLogger },
+      settings: () => ({ threshold: -1, bytesPerSecond: -1 }),
+      threads: 1,
+      isBusy: () => false,
+      ...more,
+    });
+}
 
 /** What a test has the disk do instead. `path`: of the file. Each may throw, or do it after something has happened. */
 export interface Faults {

@@ -4,10 +4,6 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { arenaStats } from '../../../../native/arena.ts';
 import { Store } from '../../../../native/store.ts';
-import { systemClock } from '../../../../util/clock.ts';
-import { silentLogger } from '../../../../util/logger.ts';
-import { STORE_NODE } from '../../tiers/identity.ts';
-import { TieredStorage } from '../../tiers/tiered-storage.ts';
 import { StoreDirectory } from './store-directory.ts';
 import {
   append,
@@ -19,6 +15,7 @@ import {
   gate,
   NEW,
   nameOf,
+  testTiers,
 } from './testing.ts';
 
 const MIB = 1 << 20;
@@ -61,31 +58,20 @@ describe('The files of a store in tiers', () => {
     const at = join(root, name);
     const store = faultyStore(native, faults);
     directory = await StoreDirectory.open(at, store, async () => undefined, {
-      openTiers: (id, isOwner) =>
-        TieredStorage.open({
-          tiers: types.map((type, i) => ({
-            ordinal: ['first', 'second'][i]!,
-            type,
-            paths: [{ path: pathOf(i), sizeBytes: i === 0 ? first : -1 }],
-          })),
-          logDirectories: [at],
-          owner: { clusterId: id, nodeId: STORE_NODE },
-          isOwner,
-          files: {
-            lockDirectory: (path) => native.lockDirectory(path),
-            remove: (path) => native.remove(path),
-            copyRange: async (...range) => {
-              await copying?.();
-              return native.copyRange(...range);
-            },
-            publishCopy: (...paths) => native.publishCopy(...paths),
+      openTiers: testTiers(
+        at,
+        {
+          lockDirectory: (path) => native.lockDirectory(path),
+          remove: (path) => native.remove(path),
+          copyRange: async (...range) => {
+            await copying?.();
+            return native.copyRange(...range);
           },
-          clock: systemClock,
-          logger: silentLogger,
-          settings: () => ({ threshold, bytesPerSecond: -1 }),
-          threads: 1,
-          isBusy: () => false,
-        }),
+          publishCopy: (...paths) => native.publishCopy(...paths),
+        },
+        types.map((type, i) => ({ type, path: pathOf(i), sizeBytes: i === 0 ? first : -1 })),
+        { settings: () => ({ threshold, bytesPerSecond: -1 }) },
+      ),
     }).catch(async (error: unknown) => {
       await native.shutdown();
       throw error;
