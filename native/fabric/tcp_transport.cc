@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "fabric/tcp_socket.h"
 
@@ -242,14 +243,19 @@ Carrier::Posted TcpTransport::postPiece(Operation& operation, IoStatus& status) 
   Frame frame{reads ? FrameKind::kRead : FrameKind::kWrite, 0, number, piece.address, piece.key, piece.length};
   link.operations[number] = &operation;
   connection->send(frame, piece.local, reads ? 0 : piece.length);
-  sendNow(link);
+  if (!std::exchange(link.unsent, true)) unsent_.push_back(connection->fd());
   return Posted::kUnderWay;
 }
 
-/** A broken connection is noticed when it is read from: this is called where it must not vanish. */
-void TcpTransport::sendNow(Link& link) {
-  link.connection->flush();
-  watch(link);
+/** What is posted in one round leaves by one system call. A broken connection is noticed when it is read from. */
+void TcpTransport::sendPosted() {
+  for (int fd : unsent_) {
+    auto found = links_.find(fd);
+    if (found == links_.end() || !std::exchange(found->second.unsent, false)) continue;
+    found->second.connection->flush();
+    watch(found->second);
+  }
+  unsent_.clear();
 }
 
 void TcpTransport::watch(Link& link) {
@@ -265,6 +271,7 @@ void TcpTransport::watch(Link& link) {
 }
 
 bool TcpTransport::poll() {
+  sendPosted();
   epoll_event events[kEvents];
   int count = ::epoll_wait(epoll_, events, kEvents, 0);
   for (int i = 0; i < count; ++i) {
@@ -414,7 +421,7 @@ bool TcpTransport::onAsked(Link& link, const Frame& frame, uint8_t*& body, uint6
     uint8_t* memory = permitted(frame, kPeerReads, error);
     Frame answer{FrameKind::kReadAnswer, error, frame.operation, 0, 0, memory ? frame.length : 0};
     link.connection->send(answer, memory, answer.length);
-    return link.connection->flush();
+    return true;
   }
   if (frame.kind != FrameKind::kWrite) return false;
   body = permitted(frame, kPeerWrites, error);
@@ -448,7 +455,7 @@ bool TcpTransport::onBody(TcpConnection& connection, const Frame& frame) {
     int error = 0;
     permitted(frame, kPeerWrites, error);
     connection.send({FrameKind::kWriteAnswer, error, frame.operation, 0, 0, 0});
-    return connection.flush();
+    return true;
   }
   auto found = link.operations.find(frame.operation);
   if (found == link.operations.end()) return false;

@@ -61,6 +61,7 @@ class TcpTransport final : public Transport, private TcpConnection::Receiver {
     std::unordered_map<uint64_t, Operation*> operations;  // under way to this target
     bool wantsOutput = false;
     bool paused = false;
+    bool unsent = false;  // something was posted that was not sent yet
   };
 
   TcpTransport(const TcpOptions& options, const BulkLimits& limits, std::unique_ptr<TlsContext> tls, int listener, uint16_t port);
@@ -95,7 +96,7 @@ class TcpTransport final : public Transport, private TcpConnection::Receiver {
   /** Of whoever comes; null where nothing is encrypted. */
   std::unique_ptr<TlsSession> tlsForStranger(int fd);
   void serve(int fd, uint32_t events);
-  void sendNow(Link& link);
+  void sendPosted();
   void watch(Link& link);
   /** Closes it and fails what is under way on it. */
   void drop(int fd, const IoStatus& why);
@@ -108,6 +109,7 @@ class TcpTransport final : public Transport, private TcpConnection::Receiver {
   const uint16_t port_;
   int epoll_ = -1;
   std::map<int, Link> links_;  // by descriptor
+  std::vector<int> unsent_;    // of those that have something unsent
   std::map<PeerId, Ticket> peers_;
   std::map<uint64_t, Region*> regions_;  // published ones, by key
   uint64_t nextOperation_ = 1;
