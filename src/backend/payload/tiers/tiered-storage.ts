@@ -331,13 +331,9 @@ export class TieredStorage {
   /** Removes what is left of topics that are gone, now and where it can be looked at later: a crash interrupted their deletion. */
   async removeDeleted(isKnown: (topicId: string) => boolean): Promise<void> {
     for (const path of this.paths) {
-      if (path instanceof S3Path) path.removeDeleted = () => this.#removeDeleted(path, isKnown);
-      if (path.error !== null) continue;
-      try {
-        await this.#removeDeleted(path, isKnown);
-      } catch (error) {
-        path.takeOut(error);
-      }
+      const remove = () => this.#removeDeleted(path, isKnown);
+      if (path.error === null) await remove().catch((error: unknown) => path.takeOut(error));
+      if (path.error !== null && path instanceof S3Path) path.removeDeleted = remove;
     }
   }
 

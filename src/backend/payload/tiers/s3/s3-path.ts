@@ -30,8 +30,8 @@ export class S3Path extends TierPath {
   #probing = false;
   /** Makes sure that the bucket is the one that it was; set when the tier is opened. */
   admit: () => Promise<void> = () => Promise.resolve();
-  /** Removes what is left there of deleted topics; set when it is known which topics there are. */
-  removeDeleted: () => Promise<void> = () => Promise.resolve();
+  /** Removes what is left there of deleted topics, if that could not be done at the start. */
+  removeDeleted: (() => Promise<void>) | null = null;
 
   /** `sizeBytes`: -1: no limit. */
   constructor(options: { bucket: Bucket; tier: number; sizeBytes: number; clock: Clock; logger: Logger }) {
@@ -118,7 +118,8 @@ export class S3Path extends TierPath {
     try {
       await this.admit();
       await this.bucket.abortUploads();
-      if (!this.#isListed) await this.removeDeleted();
+      await this.removeDeleted?.();
+      this.removeDeleted = null;
     } catch (error) {
       const before = this.error;
       this.#out(error);
