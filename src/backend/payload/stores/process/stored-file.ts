@@ -381,12 +381,12 @@ export class StoredFile {
     this.#freedBytes = freedBytes;
   }
 
-  /** All of a range, if that was appended and is still in memory; the caller releases it. */
+  /** All of a range, if that was appended, or checked when it was read, and is still in memory; the caller releases it. */
   async recent(position: number, length: number): Promise<MemoryPiece | null> {
     if (this.#isUnknown || position + length > this.bytes) return null;
     this.#users++;
     try {
-      return (await this.#opened()).findAppended(position, length);
+      return (await this.#opened()).findChecked(position, length);
     } finally {
       this.#users--;
     }
@@ -405,7 +405,7 @@ export class StoredFile {
     this.#users++;
     try {
       const file = await this.#opened();
-      const recent = file.findAppended(position, bytes);
+      const recent = file.findChecked(position, bytes);
       if (recent === null) return await file.readCrc(position, bytes, seed);
       try {
         return { piece: recent, crc32c: await crc32cSoon(recent, seed) };
