@@ -225,14 +225,16 @@ void close(const Napi::CallbackInfo& info) {
   file->close(reporter(info.Env(), numberAt(info, 1)));
 }
 
-// (file, id, position, length, withCrc, seed); completes with [one piece as in piecesTo, crc].
+// (file, id, position, length, withCrc, seed, the CRC that it should have or a negative number); completes with [one piece as in piecesTo, crc].
 void read(const Napi::CallbackInfo& info) {
   HostedFile& hosted = fileAt(info);
   double id = numberAt(info, 1);
   Completions& completions = Completions::of(info.Env());
+  std::optional<uint32_t> expected;
+  if (info[6].As<Napi::Number>().DoubleValue() >= 0) expected = info[6].As<Napi::Number>().Uint32Value();
   hosted.owner->store.read(
       hosted.file, integerAt(info, 2), integerAt(info, 3), info[4].As<Napi::Boolean>().Value(),
-      info[5].As<Napi::Number>().Uint32Value(), [id, &completions](Store::ReadResult read) {
+      info[5].As<Napi::Number>().Uint32Value(), expected, [id, &completions](Store::ReadResult read) {
         Completion done{id, read.status.error, read.status.message, nullptr};
         if (read.status.ok()) {
           done.result = [piece = std::move(read.piece), crc = read.crc](Napi::Env env) {

@@ -49,12 +49,12 @@ void FileReader::stop() {
   freedMemory_.notify_all();
 }
 
-bool FileReader::find(StoreFile& file, uint64_t position, size_t length, bool appended,
+bool FileReader::find(StoreFile& file, uint64_t position, size_t length, bool checked,
                       std::vector<MemoryPiece>& pieces) {
   bool read = false;
   for (size_t got = 0; got < length;) {
     RangeCache::Found found = store_.cache().find(file.cached(), position + got, length - got);
-    if (!found.piece || (appended && !found.appended) || tooMany(pieces.size(), length)) return false;
+    if (!found.piece || (checked && !found.checked) || tooMany(pieces.size(), length)) return false;
     read |= !found.appended;
     got += found.piece.length;
     pieces.push_back(std::move(found.piece));

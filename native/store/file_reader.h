@@ -31,8 +31,8 @@ class FileReader {
   FileReader(Store& store, Arena& arena);
   ~FileReader();
 
-  /** What is in memory, if all of it is: `appended`, only as it was received. Never blocks. */
-  bool find(StoreFile& file, uint64_t position, size_t length, bool appended, std::vector<MemoryPiece>& pieces);
+  /** What is in memory, if all of it is: `checked`, only as it was received, or checked when it was read. Never blocks. */
+  bool find(StoreFile& file, uint64_t position, size_t length, bool checked, std::vector<MemoryPiece>& pieces);
   /** Blocks; waits for room in the arena until `deadline`. No piece that is read is larger than `maxPieceBytes`. */
   ReadPieces read(const std::shared_ptr<StoreFile>& file, uint64_t position, size_t length, size_t maxPieceBytes,
                   Deadline deadline);

@@ -76,6 +76,37 @@ void RangeCache::addRead(File& file, uint64_t position, const MemoryPiece& piece
   if (!overlaps) insertLocked(file, position, piece, false);
 }
 
+void RangeCache::addChecked(File& file, uint64_t position, const MemoryPiece& piece, uint64_t cuts) {
+  std::vector<MemoryRef> freed;
+  std::lock_guard lock(mutex_);
+  if (file.cuts != cuts || piece.length == 0) return;
+  uint64_t end = position + piece.length;
+  auto first = file.ranges.upper_bound(position);
+  if (first != file.ranges.begin() && std::prev(first)->second.end() > position) --first;
+  for (auto next = first; next != file.ranges.end() && next->first < end; ++next)
+    if (next->second.appended) return;
+  while (first != file.ranges.end() && first->first < end) eraseBetweenLocked((first++)->second, position, end, freed);
+  insertLocked(file, position, piece, false);
+  file.ranges.at(position).checked = true;
+}
+
+/** What lies before and behind stays. */
+void RangeCache::eraseBetweenLocked(Range& range, uint64_t from, uint64_t to, std::vector<MemoryRef>& freed) {
+  if (range.end() > to) {
+    auto skip = static_cast<size_t>(to - range.position);
+    insertLocked(*range.file, to, {range.piece.memory, range.piece.bytes + skip, range.piece.length - skip}, false);
+    range.file->ranges.at(to).checked = range.checked;
+    stats_.bytes -= range.piece.length - skip;
+    range.piece.length = skip;
+  }
+  if (range.position >= from) {
+    eraseLocked(range, freed);
+    return;
+  }
+  stats_.bytes -= range.end() - from;
+  range.piece.length = static_cast<size_t>(from - range.position);
+}
+
 uint64_t RangeCache::cutsOf(File& file) {
   std::lock_guard lock(mutex_);
   return file.cuts;
@@ -93,7 +124,7 @@ void RangeCache::insertLocked(File& file, uint64_t position, const MemoryPiece& 
       return;
     }
   }
-  Range& range = file.ranges.emplace(position, Range{&file, position, piece, appended}).first->second;
+  Range& range = file.ranges.emplace(position, Range{&file, position, piece, appended, appended}).first->second;
   Ages& ages = agesOf(range);
   range.older = ages.newest;
   (ages.newest ? ages.newest->newer : ages.oldest) = &range;
@@ -122,11 +153,11 @@ RangeCache::Found RangeCache::find(File& file, uint64_t position, size_t length)
     if (range.end() > position) {
       auto skip = static_cast<size_t>(position - range.position);
       size_t found = std::min(length, range.piece.length - skip);
-      return {{range.piece.memory, range.piece.bytes + skip, found}, range.appended, 0};
+      return {{range.piece.memory, range.piece.bytes + skip, found}, range.appended, range.checked, 0};
     }
   }
   uint64_t gapEnd = next == file.ranges.end() ? position + length : next->first;
-  return {{}, false, static_cast<size_t>(std::min<uint64_t>(length, gapEnd - position))};
+  return {{}, false, false, static_cast<size_t>(std::min<uint64_t>(length, gapEnd - position))};
 }
 
 void RangeCache::count(uint64_t hitBytes, uint64_t missBytes) {

@@ -37,6 +37,7 @@ class RangeCache {
     uint64_t position;
     MemoryPiece piece;
     bool appended;
+    bool checked = false;
     Range* older = nullptr;
     Range* newer = nullptr;
     uint64_t end() const { return position + piece.length; }
@@ -77,11 +78,17 @@ class RangeCache {
   void addAppended(File& file, uint64_t position, const MemoryPiece& piece);
   /** Takes in what was read; `cuts` is of before the read began, so that nothing that was cut off meanwhile comes back. */
   void addRead(File& file, uint64_t position, const MemoryPiece& piece, uint64_t cuts);
+  /**
+   * The same for what was read and found to be what it should be, in place of what was read of it before. Nothing where some of it was appended: that may
+   * not be on the device yet.
+   */
+  void addChecked(File& file, uint64_t position, const MemoryPiece& piece, uint64_t cuts);
   uint64_t cutsOf(File& file);
 
   struct Found {
     MemoryPiece piece;      // starts at the position asked for; empty when that is not cached
     bool appended = false;  // it is what was appended, not a copy read from the device
+    bool checked = false;   // it was appended, or checked when it was read
     size_t gap = 0;         // otherwise: how many bytes from there on are not cached
   };
   /** At most `length` bytes from `position` on, as far as they are in one piece. */
@@ -106,6 +113,7 @@ class RangeCache {
   explicit RangeCache(Arena& arena);
   bool reclaim(size_t bytes);
   void insertLocked(File& file, uint64_t position, const MemoryPiece& piece, bool appended);
+  void eraseBetweenLocked(Range& range, uint64_t from, uint64_t to, std::vector<MemoryRef>& freed);
   void eraseLocked(Range& range, std::vector<MemoryRef>& freed);
   void cutLocked(File& file, uint64_t size, std::vector<MemoryRef>& freed);
   Ages& agesOf(const Range& range) { return range.appended ? appended_ : read_; }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -90,10 +91,10 @@ class Store {
   /**
    * Reads on a reading thread, or from the cache, and reports on that thread. The bytes are in one piece; of none, the memory is there
    * nevertheless. Waits while the arena is full; ETIMEDOUT after the configured time. With `withCrc` the CRC-32C of what was
-   * read is computed, continuing from `seed`.
+   * read is computed, continuing from `seed`; what has the `expected` one need not be checked again while it is in memory.
    */
   void read(std::shared_ptr<StoreFile> file, uint64_t position, size_t length, bool withCrc, uint32_t seed,
-            std::function<void(ReadResult)> done);
+            std::optional<uint32_t> expected, std::function<void(ReadResult)> done);
   /** As `read`, in pieces as they are in memory; small ones may be copied together. */
   void readPieces(std::shared_ptr<StoreFile> file, uint64_t position, size_t length,
                   std::function<void(ReadPieces)> done);

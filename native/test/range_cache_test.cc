@@ -284,3 +284,42 @@ TEST(range_cache_is_safe_for_many_threads) {
   CHECK_EQ(fixture.cache->stats().bytes, 0u);
   CHECK_EQ(fixture.arena.stats().used, 0u);
 }
+
+TEST(range_cache_has_what_was_checked_in_place_of_what_was_read) {
+  Fixture fixture(64);
+  RangeCache& cache = *fixture.cache;
+  auto check = [&](uint64_t position, size_t length) {
+    cache.addChecked(fixture.file, position, fixture.piece(position, length), cache.cutsOf(fixture.file));
+  };
+  auto isChecked = [&](uint64_t position) { return cache.find(fixture.file, position, 1).checked; };
+  fixture.read(0, 1000);
+  fixture.read(1500, 1000);
+  fixture.read(2500, 1000);
+  check(800, 2000);
+  CHECK_EQ(fixture.foundAt(0), 800u);
+  CHECK_EQ(fixture.foundAt(800), 2000u);
+  CHECK_EQ(fixture.foundAt(2800), 700u);
+  CHECK(!isChecked(799) && isChecked(800) && isChecked(2799) && !isChecked(2800));
+  CHECK_EQ(cache.stats().bytes, 3500u);
+  // One that lies in the middle of another leaves both of its ends, as they were.
+  check(1000, 100);
+  CHECK_EQ(fixture.foundAt(800), 200u);
+  CHECK_EQ(fixture.foundAt(1000), 100u);
+  CHECK_EQ(fixture.foundAt(1100), 1700u);
+  CHECK(isChecked(999) && isChecked(1000) && isChecked(1100));
+  CHECK_EQ(cache.stats().bytes, 3500u);
+
+  // What is appended stays, also where a part of it is read again.
+  fixture.appended(5000, 500);
+  check(4900, 200);
+  CHECK_EQ(fixture.foundAt(4900), 0u);
+  CHECK_EQ(fixture.foundAt(5000), 500u);
+  CHECK(isChecked(5000));
+  // Of what was cut off meanwhile nothing comes back.
+  uint64_t cuts = cache.cutsOf(fixture.file);
+  cache.cut(fixture.file, 3000);
+  cache.addChecked(fixture.file, 3000, fixture.piece(3000, 100), cuts);
+  CHECK_EQ(fixture.foundAt(3000), 0u);
+  cache.drop(fixture.file);
+  CHECK_EQ(cache.stats().bytes, 0u);
+}

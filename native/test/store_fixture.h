@@ -57,7 +57,7 @@ struct StoreFixture {
   }
   Store::ReadResult read(const std::shared_ptr<StoreFile>& file, uint64_t position, size_t length) {
     auto result = std::make_shared<std::promise<Store::ReadResult>>();
-    store.read(file, position, length, true, 0, [result](Store::ReadResult r) { result->set_value(std::move(r)); });
+    store.read(file, position, length, true, 0, std::nullopt, [result](Store::ReadResult r) { result->set_value(std::move(r)); });
     return result->get_future().get();
   }
   ReadPieces readPieces(const std::shared_ptr<StoreFile>& file, uint64_t position, size_t length) {

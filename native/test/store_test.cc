@@ -258,7 +258,7 @@ TEST(store_stop_finishes_what_was_queued) {
     CHECK_EQ(written(*file).size(), 1600u);
     CHECK(sync(*file).ok());  // nothing left to flush
     Store::ReadResult refused;
-    fixture.store.read(file, 0, 1, false, 0, [&](Store::ReadResult result) { refused = std::move(result); });
+    fixture.store.read(file, 0, 1, false, 0, std::nullopt, [&](Store::ReadResult result) { refused = std::move(result); });
     CHECK_EQ(refused.status.error, ESHUTDOWN);
   });
 }

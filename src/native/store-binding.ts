@@ -79,7 +79,15 @@ interface StoreBinding {
   fileTruncate(file: number, id: number, size: number): void;
   fileTrim(file: number, id: number): void;
   fileClose(file: number, id: number): void;
-  fileRead(file: number, id: number, position: number, length: number, withCrc: boolean, seed: number): void;
+  fileRead(
+    file: number,
+    id: number,
+    position: number,
+    length: number,
+    withCrc: boolean,
+    seed: number,
+    expected: number,
+  ): void;
   fileScan(
     file: number,
     id: number,

@@ -78,12 +78,20 @@ export class StoreFile implements FileSource {
 
   /** Reads what has been written: fewer bytes at its end. The caller releases the memory. */
   async read(position: number, length: number): Promise<NativeMemory> {
-    return (await this.#read(position, length, false, 0)).piece.memory;
+    return (await this.#read(position, length, false, 0, -1)).piece.memory;
   }
 
-  /** As `read`, with the CRC-32C of what was read, continuing from `seed`. */
-  readCrc(position: number, length: number, seed = 0): Promise<{ piece: MemoryPiece; crc32c: number }> {
-    return this.#read(position, length, true, seed);
+  /**
+   * As `read`, with the CRC-32C of what was read, continuing from `seed`. @param expected what it is to be: then `findChecked` finds it from now on; negative:
+   * not known
+   */
+  readCrc(
+    position: number,
+    length: number,
+    seed = 0,
+    expected = -1,
+  ): Promise<{ piece: MemoryPiece; crc32c: number }> {
+    return this.#read(position, length, true, seed, expected);
   }
 
   async #read(
@@ -91,9 +99,10 @@ export class StoreFile implements FileSource {
     length: number,
     withCrc: boolean,
     seed: number,
+    expected: number,
   ): Promise<{ piece: MemoryPiece; crc32c: number }> {
     const [flat, crc32c] = await completion<[Float64Array, number]>((id) =>
-      native.fileRead(this.fileId, id, position, length, withCrc, seed),
+      native.fileRead(this.fileId, id, position, length, withCrc, seed, expected),
     );
     return { piece: piecesOf(flat, this, position)[0]!, crc32c };
   }
@@ -107,16 +116,16 @@ export class StoreFile implements FileSource {
     return this.#find(position, length, false);
   }
 
-  /** A range as it was appended, if it is still in memory, and there in one piece. The caller releases it. */
-  findAppended(position: number, length: number): MemoryPiece | null {
+  /** A range as it was appended, or checked when it was read, if it is still in memory, and there in one piece. The caller releases it. */
+  findChecked(position: number, length: number): MemoryPiece | null {
     const pieces = this.#find(position, length, true) ?? [];
     if (pieces.length === 1) return pieces[0]!;
     for (const { memory } of pieces) memory.release();
     return null;
   }
 
-  #find(position: number, length: number, appended: boolean): MemoryPiece[] | null {
-    const found = native.fileFind(this.fileId, position, length, appended, foundPieces);
+  #find(position: number, length: number, checked: boolean): MemoryPiece[] | null {
+    const found = native.fileFind(this.fileId, position, length, checked, foundPieces);
     if (typeof found !== 'number') return found && piecesOf(found, this, position);
     return piecesOf(foundPieces, this, position, found);
   }

@@ -24,7 +24,7 @@ for (let i = 0; i < 20; i++) {
   memory.release();
   if (done === null) acknowledged++;
   assert.equal(position, 1000 + i * 500);
-  const found = file.findAppended(position, 500)!;
+  const found = file.findChecked(position, 500)!;
   assert.deepEqual(Buffer.from(found.bytes()), Buffer.alloc(500, 66 + i));
   found.memory.release();
 }

@@ -129,11 +129,11 @@ describe('Store', () => {
     assert.deepEqual([origins[0]?.position, origins[0]?.file], [100, file]);
     assert.ok(bytesOf(found).equals(all.subarray(100, 50_100)));
     // Neighbours that were copied are one piece, memory that was handed over is another.
-    const whole = file.findAppended(900, 600);
+    const whole = file.findChecked(900, 600);
     assert.ok(whole);
     assert.ok(bytesOf([whole]).equals(all.subarray(900, 1500)));
-    assert.equal(file.findAppended(1400, 200), null);
-    assert.ok(bytesOf([file.findAppended(1500, 100_000)!]).equals(all.subarray(1500)));
+    assert.equal(file.findChecked(1400, 200), null);
+    assert.ok(bytesOf([file.findChecked(1500, 100_000)!]).equals(all.subarray(1500)));
     assert.equal(file.find(1500, 100_001), null);
     assert.equal(store.stats().reads, reads);
     await file.close();
@@ -145,7 +145,19 @@ describe('Store', () => {
     assert.ok(store.stats().reads > reads);
     assert.ok(store.stats().cacheMissBytes > 0);
     assert.ok(bytesOf(again.find(200, 60_000)!).equals(all.subarray(200, 60_200)));
-    assert.equal(again.findAppended(200, 600), null, 'it was read, and perhaps not as it was received');
+    assert.equal(again.findChecked(200, 600), null, 'it was read, and perhaps not as it was received');
+    const part = all.subarray(200, 60_200);
+    for (const [expected, isRight] of [
+      [crc32c(part) ^ 1, false],
+      [crc32c(part), true],
+    ] as const) {
+      const { piece } = await again.readCrc(200, part.byteLength, 0, expected >>> 0);
+      assert.ok(bytesOf([piece]).equals(part));
+      const checked = again.findChecked(200, part.byteLength);
+      assert.equal(checked !== null, isRight, 'it was checked when it was read');
+      if (checked !== null) assert.ok(bytesOf([checked]).equals(part));
+    }
+    assert.equal(again.findChecked(199, 10), null);
     await again.close();
     assert.equal(arenaStats().usedBytes, 0);
   });
@@ -163,7 +175,7 @@ describe('Store', () => {
     assert.equal(file.size, position + 99_939);
     const expected = [bytes(10, 1), Buffer.alloc(position - 10), bytes(100_000, 3).subarray(61)];
     assert.ok(contentOf(file).equals(Buffer.concat(expected)));
-    assert.ok(bytesOf([file.findAppended(position, 99_939)!]).equals(expected[2]!));
+    assert.ok(bytesOf([file.findChecked(position, 99_939)!]).equals(expected[2]!));
   });
 
   it('keeps the size of a preallocated file and gives back the rest on close', async () => {
@@ -217,16 +229,16 @@ describe('Store', () => {
     const { position, done } = file.append([new MemoryPiece(memory)], { align: true });
     await done;
     assert.ok(position >= 1000 && position < 1000 + 2 * 4096, `at ${position}`);
-    const found = file.findAppended(position + 5, 1000)!;
+    const found = file.findChecked(position + 5, 1000)!;
     assert.deepEqual(Buffer.from(found.bytes()), content.subarray(5, 1005));
     assert.equal(found.memory.handle, memory.handle, 'the memory itself, not a copy');
     found.memory.release();
     memory.release();
-    assert.equal(file.findAppended(position, content.length + 1), null);
+    assert.equal(file.findChecked(position, content.length + 1), null);
     await file.close();
     // Opened again nothing of it is in memory.
     const again = await store.open(file.path);
-    assert.equal(again.findAppended(position, 1000), null);
+    assert.equal(again.findChecked(position, 1000), null);
     assert.equal(again.find(position, 1000), null);
     const pieces = await again.readPieces(position, content.length);
     assert.deepEqual(Buffer.concat(pieces.map((piece) => piece.bytes())), content);
@@ -237,7 +249,7 @@ describe('Store', () => {
       content.subarray(7, 1007),
     );
     for (const piece of kept) (piece as MemoryPiece).memory.release();
-    assert.equal(again.findAppended(position, 1000), null, 'it was read, not appended');
+    assert.equal(again.findChecked(position, 1000), null, 'it was read, not appended');
   });
 
   it('uses the page cache where it is told to', async () => {
@@ -245,7 +257,7 @@ describe('Store', () => {
     const file = await cached.open(join(dir, 'file'), { create: true });
     assert.equal(file.direct, false);
     await file.append([bytes(1000, 1)], { align: true, fromMemory: true }).done;
-    assert.equal(file.findAppended(0, 1000), null);
+    assert.equal(file.findChecked(0, 1000), null);
     assert.ok(file.find(0, 1000)![0] instanceof FilePiece);
     assert.equal(statSync(file.path).size, 1000);
     await cached.shutdown();

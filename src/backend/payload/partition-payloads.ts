@@ -201,7 +201,7 @@ export class PartitionPayloads implements SegmentOwner {
     return this.#appends.flush();
   }
 
-  /** An extent as it was produced, if it is still in memory; then it was checked when it came. The caller releases it. */
+  /** An extent as it was produced, if it is still in memory; then it was checked when it came or was read. The caller releases it. */
   find(segmentId: number, position: number, length: number): MemoryPiece | null {
     return this.#segments.get(segmentId)?.find(position, length) ?? null;
   }

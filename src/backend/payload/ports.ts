@@ -23,8 +23,8 @@ export interface PayloadFile {
     seed?: number,
     expected?: number,
   ): Promise<{ piece: MemoryPiece; crc32c: number }>;
-  /** A range as it was appended, if it is still in memory. The caller releases it. */
-  findAppended(position: number, length: number): MemoryPiece | null;
+  /** A range as it was appended, or as `readCrc` found it to be what was expected, if it is still in memory. The caller releases it. */
+  findChecked(position: number, length: number): MemoryPiece | null;
   truncate(size: number): Promise<void>;
   close(): Promise<void>;
 }

@@ -190,9 +190,9 @@ export class PayloadSegment {
     });
   }
 
-  /** An extent as it was appended, if it is still in memory. */
+  /** An extent as it was appended, or checked when it was read, if it is still in memory. */
   find(position: number, length: number): MemoryPiece | null {
-    return (this.#writer.file ?? this.#open.peek(this.path))?.findAppended(position, length) ?? null;
+    return (this.#writer.file ?? this.#open.peek(this.path))?.findChecked(position, length) ?? null;
   }
 
   /** Reads an extent and its CRC-32C, which continues from `seed` and is to be `expected`. */

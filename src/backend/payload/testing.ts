@@ -66,7 +66,7 @@ class TestFile implements PayloadFile {
     this.#size = fstatSync(fd).size;
   }
 
-  findAppended(): null {
+  findChecked(): null {
     return null;
   }
 

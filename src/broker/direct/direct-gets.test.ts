@@ -249,6 +249,17 @@ describe('gets of direct clients', () => {
     );
     const { bytesRead } = broker.store.stats();
     assert.ok(bytesRead < size, `${bytesRead} of ${2 * size} bytes were read`);
+    // What was checked when it was read is copied from where it is, as what was appended is.
+    const source = new LocalPayloads(broker.partitions);
+    const signed = keys.verify(references[0]!, WHO);
+    const { valueOffset } = signed.reference;
+    const isHere = (blocks: Blocks[]) => {
+      const parts = source.findParts(signed, [{ valueOffset, blocks }]);
+      parts?.release();
+      return parts !== null;
+    };
+    assert.ok(isHere([slice(EXTENT_PIECE_BYTES - 5, 10)]));
+    assert.ok(!isHere([slice(size / 2 + 3 * EXTENT_PIECE_BYTES, 10)]));
 
     await broker.stop();
     const [file] = readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((name) =>

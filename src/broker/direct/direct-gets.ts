@@ -6,7 +6,7 @@ import type { Logger } from '../../util/logger.ts';
 import type { MemoryBudget } from '../partitions/memory-budget.ts';
 import type { Attachment } from './attachments.ts';
 import { type Access, ExtentAccess, type Group, openExtent } from './extent-access.ts';
-import { ExtentParts } from './extent-parts.ts';
+import type { ExtentParts } from './extent-parts.ts';
 import { FabricAttachment } from './fabric-attachment.ts';
 import { isContiguous, MovePlan, type Wanted } from './move-plan.ts';
 import { expansionBytes, type PayloadSource } from './payload-source.ts';
@@ -172,12 +172,12 @@ export class DirectGets {
     const found: ExtentParts[] = [];
     const others: Promise<void>[] = [];
     for (const group of groups) {
-      const piece = expansionBytes(group[0]!.signed) === 0 ? this.#extents.find(group) : null;
-      if (piece === null) {
+      const parts = expansionBytes(group[0]!.signed) === 0 ? this.#extents.findParts(group) : null;
+      if (parts === null) {
         others.push(this.#orRefused([group], () => this.#moveOne(group, attachment, room)));
       } else {
         ready.push(group);
-        found.push(ExtentParts.whole(piece));
+        found.push(parts);
       }
     }
     if (ready.length > 0) others.push(this.#orRefused(ready, () => this.#copy(ready, found, attachment)));

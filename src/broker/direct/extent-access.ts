@@ -56,6 +56,15 @@ export class ExtentAccess {
     }
   }
 
+  /** As `find`, of as much of the extent as the group needs. */
+  findParts(group: Group): ExtentParts | null {
+    try {
+      return this.#source.findParts(group[0]!.signed, group.map(partOf));
+    } catch {
+      return null;
+    }
+  }
+
   /**
    * Nothing is held while room is waited for: others may wait for that.
    * @param more bytes that are needed beside

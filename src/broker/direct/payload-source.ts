@@ -10,7 +10,7 @@ import { BATCH_HEADER_SIZE, BatchHeader, MAGIC } from '../../protocol/records/ba
 import type { SignedReference } from '../../protocol/records/signed-reference.ts';
 import type { Partition } from '../partitions/partition.ts';
 import type { PartitionManager } from '../partitions/partition-manager.ts';
-import { bytesOf, ExtentParts, stretchesOf } from './extent-parts.ts';
+import { bytesOf, ExtentParts, type Stretch, stretchesOf } from './extent-parts.ts';
 import { isLive } from './live-references.ts';
 
 const COMPRESSION_MASK = 0x07;
@@ -19,6 +19,8 @@ const COMPRESSION_MASK = 0x07;
 export interface PayloadSource {
   /** The records section of the batch that a reference belongs to, as it is, if it is in memory. The caller releases the piece. */
   find(signed: SignedReference): MemoryPiece | null;
+  /** As much of it as parts of values need, if that is in memory. The caller releases it. */
+  findParts(signed: SignedReference, parts: readonly PartOfValue[]): ExtentParts | null;
   /**
    * The same from the device; whoever calls has made sure that there is room for it. The caller releases the piece.
    * @throws ApiError that says why it cannot be had
@@ -57,6 +59,27 @@ export class LocalPayloads implements PayloadSource {
     return this.#partitionOf(signed).payloads.find(Number(segmentId), extentPosition, extentLength);
   }
 
+  findParts(signed: SignedReference, parts: readonly PartOfValue[]): ExtentParts | null {
+    const whole = this.find(signed);
+    if (whole !== null) return ExtentParts.whole(whole);
+    const stretches = stretchesFor(signed, parts);
+    if (stretches === null) return null;
+    const { segmentId, extentPosition, extentLength } = signed.reference;
+    const { payloads } = this.#partitionOf(signed);
+    const found: { start: number; piece: MemoryPiece }[] = [];
+    for (const one of stretches) {
+      const start = one.first * EXTENT_PIECE_BYTES;
+      const bytes = bytesOf([one], extentLength);
+      const piece = payloads.find(Number(segmentId), extentPosition + start, bytes);
+      if (piece === null) {
+        for (const { piece: unused } of found) unused.memory.release();
+        return null;
+      }
+      found.push({ start, piece });
+    }
+    return new ExtentParts(extentLength, found);
+  }
+
   async read(signed: SignedReference): Promise<MemoryPiece> {
     const { reference, claim } = signed;
     const { segmentId, extentPosition, extentLength, originalCrc } = reference;
@@ -68,10 +91,7 @@ export class LocalPayloads implements PayloadSource {
   async plan(signed: SignedReference, parts: readonly PartOfValue[]): Promise<ReadPlan> {
     const { segmentId, extentPosition: position, extentLength: length } = signed.reference;
     const extent = { segmentId: Number(segmentId), position, length };
-    const wanted = isCompressed(signed) ? null : stretchesOf(parts.flatMap(blocksInExtent), length);
-    // What lies outside is refused by who uses it.
-    const isInside = (wanted?.at(-1)?.end ?? 0) <= Math.ceil(length / EXTENT_PIECE_BYTES);
-    const stretches = isInside ? wanted : null;
+    const stretches = stretchesFor(signed, parts);
     const crcs = stretches && (await this.#pieceCrcs(signed, extent));
     if (crcs === null) return { bytes: length, read: async () => ExtentParts.whole(await this.read(signed)) };
     return {
@@ -139,6 +159,15 @@ async function allOrNone(reads: readonly Promise<MemoryPiece>[]): Promise<Memory
   if (failed === undefined) return pieces;
   for (const { memory } of pieces) memory.release();
   throw failed.reason;
+}
+
+/** What has to be read for parts of values; null: all of the extent. */
+function stretchesFor(signed: SignedReference, parts: readonly PartOfValue[]): Stretch[] | null {
+  const { extentLength } = signed.reference;
+  const wanted = isCompressed(signed) ? null : stretchesOf(parts.flatMap(blocksInExtent), extentLength);
+  // What lies outside is refused by who uses it.
+  const isInside = (wanted?.at(-1)?.end ?? 0) <= Math.ceil(extentLength / EXTENT_PIECE_BYTES);
+  return isInside ? wanted : null;
 }
 
 function blocksInExtent({ valueOffset, blocks }: PartOfValue): Blocks[] {

@@ -307,7 +307,7 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
     if (round === this.#punches) this.#punched.set(store, file);
   }
 
-  findAppended(): MemoryPiece | null {
+  findChecked(): MemoryPiece | null {
     return null;
   }
 

@@ -84,7 +84,7 @@ export async function readPiece(
   bytes: number,
   seed: number,
 ): Promise<{ piece: MemoryPiece; crc32c: number }> {
-  const recent = file.findAppended(position, bytes);
+  const recent = file.findChecked(position, bytes);
   if (recent === null) return file.readCrc(position, bytes, seed);
   try {
     return { piece: recent, crc32c: await crc32cSoon(recent, seed) };

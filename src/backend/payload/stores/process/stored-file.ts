@@ -393,10 +393,10 @@ export class StoredFile implements PieceTaker {
     before.removed();
   }
 
-  /** All of a range, if that was appended and is still in memory; the caller releases it. */
+  /** All of a range, if that was appended, or checked when it was read, and is still in memory; the caller releases it. */
   async recent(position: number, length: number): Promise<MemoryPiece | null> {
     if (this.#isUnknown || position + length > this.bytes) return null;
-    return this.#used(async () => (await this.#opened()).findAppended(position, length));
+    return this.#used(async () => (await this.#opened()).findChecked(position, length));
   }
 
   /** Up to `length` bytes, with their CRC-32C; the caller releases them. Null when it ends before `position`. */

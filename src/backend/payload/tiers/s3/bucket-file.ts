@@ -21,7 +21,7 @@ export class BucketFile implements PayloadFile {
     return this.#bucket.read(this.#path, position, length, seed, expected);
   }
 
-  findAppended(): null {
+  findChecked(): null {
     return null;
   }
 
