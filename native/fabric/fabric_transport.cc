@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
+#include <thread>
 
 #include "fabric/fabric_bare_loop.h"
 
@@ -18,6 +19,7 @@ constexpr size_t kEntries = 32;
 constexpr int kRounds = 16;
 constexpr auto kBusyWait = std::chrono::milliseconds(1);
 constexpr auto kReopenPause = std::chrono::milliseconds(200);
+constexpr auto kDrainPatience = std::chrono::milliseconds(500);
 
 // A provider without wait objects is polled: without pause while something happens, then ever more rarely.
 constexpr auto kPollEagerly = std::chrono::milliseconds(1);
@@ -329,7 +331,17 @@ void FabricTransport::reopen() {
   for (auto& [id, peer] : peers_) peer.status = endpoint_->insert(peer.address, peer.handle);
 }
 
+/** What is under way may end: tcp;ofi_rxm of libfabric before 1.18 crashes when its endpoint is closed meanwhile. */
+void FabricTransport::drain() {
+  Clock::time_point deadline = Clock::now() + kDrainPatience;
+  while (endpoint_ && isMoving() && Clock::now() < deadline && collect()) {
+    confirmWrites();
+    if (!report()) std::this_thread::sleep_for(kShortNap);
+  }
+}
+
 void FabricTransport::shutDown() {
+  drain();
   closeEndpoint();
   dropRegistrations();
   confirmedMemory_.reset();

@@ -68,6 +68,7 @@ class FabricTransport final : public Transport {
   void confirmWrites();
   /** Whether there was anything to report. */
   bool report();
+  void drain();
   void closeEndpoint();
   void reopen();
   void setAddress();

@@ -133,6 +133,8 @@ class Transport : protected Carrier {
   /** All pieces were forgotten because of a fault. */
   void allBroken(const IoStatus& fault) { scheduler_.broken(fault, Clock::now()); }
   bool hasWork() const { return scheduler_.requests() > 0; }
+  /** Pieces are under way. */
+  bool isMoving() const { return scheduler_.inFlight() > 0; }
   /** All registrations made anew, as after a reopening that invalidated them; published ones are gone if their key has changed. */
   void renewRegistrations();
   /** Before it: nothing refers to them any more. */
