@@ -8,10 +8,12 @@ export interface RunFlags {
   docs?: boolean;
 }
 
+export type ReportFlags = Pick<RunFlags, 'docs' | 'saveRegression'>;
+
 export interface Actions {
   run(options: RawOptions & RunFlags): Promise<void>;
   clients(options: RawClientOptions): Promise<void>;
-  report(file: string | undefined, options: { docs?: boolean }): Promise<void>;
+  report(files: string[], options: ReportFlags): Promise<void>;
 }
 
 function collect(value: string, previous: string[] = []): string[] {
@@ -86,8 +88,12 @@ export function commandLine(actions: Actions, known: { systems: string[]; worklo
   program
     .command('report')
     .description('write the reports of an earlier run again')
-    .argument('[file]', 'a file of bench/results/; the newest when absent')
+    .argument(
+      '[files...]',
+      'files of bench/results/, from which each workload is taken from the last that has it; the newest when absent',
+    )
     .option('--docs', 'write docs/benchmarks.md too')
-    .action((file, options) => actions.report(file, options));
+    .option('--save-regression', 'write the ratios to bench/regression.json')
+    .action((files, options) => actions.report(files, options));
   return program;
 }

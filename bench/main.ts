@@ -1,12 +1,13 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
-import { commandLine, type RunFlags } from './cli.ts';
+import { basename, join, relative } from 'node:path';
+import { commandLine, type ReportFlags, type RunFlags } from './cli.ts';
 import { parsePlan } from './clients/plan.ts';
 import { printClients } from './clients/run.ts';
 import type { Results } from './model.ts';
 import { parseOptions, type RawOptions } from './options.ts';
 import { cache, resultsFolder, root, sources } from './paths.ts';
 import { htmlReport } from './report/html.ts';
+import { joined } from './report/join.ts';
 import { markdownReport } from './report/markdown.ts';
 import { falls, ratiosOf, readRegression, updated, writeRegression } from './report/regression.ts';
 import { tally, targetRows } from './report/tables.ts';
@@ -55,6 +56,10 @@ function check(results: Results): void {
   else console.log(`none of ${compared} ratios is worse than bench/regression.json allows`);
 }
 
+function save(results: Results): void {
+  writeRegression(regressionFile, updated(results, readRegression(regressionFile)));
+}
+
 async function run(raw: RawOptions & RunFlags): Promise<void> {
   const options = parseOptions(raw, known, { dataFolder: join(cache, 'data') });
   const results = await runBenchmark(options, typed());
@@ -63,7 +68,7 @@ async function run(raw: RawOptions & RunFlags): Promise<void> {
   writeFileSync(join(resultsFolder, `${name}.json`), `${JSON.stringify(results, null, 1)}\n`);
   summary(results);
   writeReports(results, name, raw.docs ?? false);
-  if (raw.saveRegression) writeRegression(regressionFile, updated(results, readRegression(regressionFile)));
+  if (raw.saveRegression) save(results);
   if (raw.check) check(results);
 }
 
@@ -74,12 +79,13 @@ function newestResults(): string {
   return join(resultsFolder, last);
 }
 
-async function report(file: string | undefined, { docs }: { docs?: boolean }): Promise<void> {
-  const source = file ?? newestResults();
-  const results = JSON.parse(readFileSync(source, 'utf8')) as Results;
-  const name = source.replace(/^.*\//, '').replace(/\.json$/, '');
+async function report(files: string[], { docs, saveRegression }: ReportFlags): Promise<void> {
+  const sources = files.length > 0 ? files : [newestResults()];
+  const results = joined(sources.map((source) => JSON.parse(readFileSync(source, 'utf8')) as Results));
+  const name = basename(sources.at(-1)!, '.json');
   summary(results);
-  writeReports(results, name, docs ?? false);
+  writeReports(results, sources.length > 1 ? `${name}-joined` : name, docs ?? false);
+  if (saveRegression) save(results);
 }
 
 try {

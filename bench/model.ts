@@ -27,18 +27,29 @@ export interface SystemInfo {
   about: string;
 }
 
-export interface Results {
+/** How measurements came about. `started`: as ISO 8601; `command`: what was typed behind `npm run bench --`. */
+interface Run {
   started: string;
   seconds: number;
   command: string;
   mode: string;
   rounds: number;
+}
+
+/** `workloads`: names of those that are of this run. */
+export interface RunInfo extends Run {
+  workloads: string[];
+}
+
+export interface Results extends Run {
   machine: Record<string, string>;
   settings: Record<string, string>;
   systems: SystemInfo[];
   workloads: { name: string; about: string }[];
   measurements: Measurement[];
   omissions: Omission[];
+  /** The runs that these are put together from; of one when absent. */
+  runs?: RunInfo[];
 }
 
 /** The key of a measurement within its workload: `size=1000 acks=all`. */

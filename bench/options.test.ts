@@ -70,7 +70,7 @@ describe('the options of the benchmark', () => {
       syscalls: false,
       check: true,
     });
-    assert.deepEqual(report, ['report', 'x.json', { docs: true }]);
+    assert.deepEqual(report, ['report', ['x.json'], { docs: true }]);
     assert.equal(clients![0], 'clients');
   });
 });

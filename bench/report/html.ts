@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import type { Results } from '../model.ts';
 import { type Chart, chartsOf } from './charts.ts';
 import { heading } from './figures.ts';
+import { runsOf, runText } from './join.ts';
 import { drawCharts, style } from './page.ts';
 import { type TargetRow, tally, targetRows, type WorkloadTable, workloadTables } from './tables.ts';
 
@@ -105,12 +106,16 @@ export function htmlReport(results: Results): string {
   const systems = Object.fromEntries(
     results.systems.map(({ name, version, about }) => [name, `${version}, ${about}`]),
   );
+  const runs = runsOf(results);
+  const said = runs.map(
+    (run) =>
+      `<p>${runText(run, runs.length > 1)}. Reproduce with <code>npm run bench -- ${escapeHtml(run.command)}</code></p>`,
+  );
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Kafabric benchmark, ${results.started.slice(0, 10)}</title><style>${style}</style></head>
 <body><header><h1>Kafabric beside its peers</h1>
-<p>${results.started.slice(0, 16).replace('T', ' ')} UTC, ${results.mode}, ${results.rounds} rounds, ${(results.seconds / 60).toFixed(0)} minutes.
-Reproduce with <code>npm run bench -- ${escapeHtml(results.command)}</code></p><nav><a href="#targets">targets</a> ${links.join(' ')}</nav></header>
+${said.join('\n')}<nav><a href="#targets">targets</a> ${links.join(' ')}</nav></header>
 <section id="targets"><h2>Targets</h2>${targetsHtml(targetRows(results))}</section>
 <p>In the tables below: the median of the rounds ± half of their range, and in parentheses the ratio to Kafka. Lines over the bars are the extremes.</p>
 ${sections.join('\n')}

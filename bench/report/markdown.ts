@@ -1,5 +1,6 @@
 import type { Results } from '../model.ts';
 import { heading } from './figures.ts';
+import { runsOf, runText } from './join.ts';
 import { type TargetRow, tally, targetRows, type WorkloadTable, workloadTables } from './tables.ts';
 
 function escaped(text: string): string {
@@ -62,14 +63,13 @@ export function markdownReport(results: Results): string {
     .map(({ name, version, about }) => `* ${name}: ${version}, ${about}`)
     .join('\n');
   const tables = workloadTables(results, false).map(workloadSection).join('');
-  const minutes = (results.seconds / 60).toFixed(0);
+  const runs = runsOf(results);
+  const said = runs.map((run) => `    npm run bench -- ${run.command}\n\n${runText(run, runs.length > 1)}.`);
   return `# Benchmarks
 
 Written by the benchmark itself; see [bench](../bench/README.md) for what is measured and how.
 
-    npm run bench -- ${results.command}
-
-${results.started.slice(0, 10)}, ${results.mode}, ${results.rounds} rounds, ${minutes} minutes.
+${said.join('\n\n')}
 
 ## Systems
 ${systems}

@@ -3,6 +3,7 @@ import type { Metrics, Params, Results } from '../model.ts';
 import { chartsOf } from './charts.ts';
 import { number } from './figures.ts';
 import { escapeHtml, htmlReport } from './html.ts';
+import { joined } from './join.ts';
 import { markdownReport, markdownTable } from './markdown.ts';
 import { falls, ratiosOf, updated } from './regression.ts';
 import { tally, targetRows } from './tables.ts';
@@ -201,5 +202,57 @@ describe('the regression check', () => {
     assert.deepEqual(after.ratios[`${key} mbPerS`], { ratio: 9, tolerance: 0.5 });
     assert.deepEqual(after.ratios['startup acceptSeconds'], { ratio: 0.125 });
     assert.deepEqual(Object.keys(after.ratios), Object.keys(after.ratios).sort());
+  });
+});
+
+describe('several runs in one report', () => {
+  const later: Results = {
+    ...results([
+      ['kafabric', 'produce', plain(100_000), { mbPerS: 3000, cpuPerGb: 0.5 }],
+      ['kafka', 'produce', plain(100_000), { mbPerS: 200, cpuPerGb: 4 }],
+    ]),
+    started: '2026-01-03T03:04:05.000Z',
+    command: '--workloads produce',
+    settings: { client: 'librdkafka', more: 'of the later' },
+    omissions: [],
+  };
+
+  it('has each workload as a whole from the last run that has it', () => {
+    const bare = { ...sample.systems[0]!, name: 'bare' };
+    const figures = {
+      system: 'bare',
+      workload: 'produce',
+      params: plain(100_000),
+      round: 0,
+      metrics: { mbPerS: 3100 },
+    };
+    const first = {
+      ...sample,
+      systems: [...sample.systems, bare],
+      measurements: [...sample.measurements, figures],
+    };
+    const both = joined([first, later]);
+    const of = (workload: string) => both.measurements.filter((one) => one.workload === workload);
+    assert.deepEqual(of('produce'), later.measurements);
+    assert.deepEqual(of('startup'), sample.measurements.slice(2));
+    assert.deepEqual(
+      both.systems.map(({ name }) => name),
+      ['kafabric', 'kafka'],
+    );
+    assert.deepEqual(both.omissions, sample.omissions);
+    assert.equal(both.settings.more, 'of the later');
+    assert.match(
+      markdownReport(both),
+      /-- --quick\n\n2026-01-02, quick, 1 rounds, 2 minutes: startup\.\n\n {4}npm run bench -- --workloads produce\n\n2026-01-03, .*: produce\./,
+    );
+    assert.match(htmlReport(both), /minutes: startup\..*--quick<\/code>/);
+    assert.equal(joined([sample]), sample);
+  });
+
+  it('is refused for runs of different machines', () => {
+    assert.throws(
+      () => joined([sample, { ...later, machine: { processor: 'another' } }]),
+      /different machines/,
+    );
   });
 });
