@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   createFetchPartition,
@@ -38,9 +37,7 @@ describe('a gateway whose object store cannot be used when it starts', function 
     PayloadScene.require(this);
     requireToolchain(this, S3Server.setup);
     scene = new PayloadScene('store-away');
-    mkdirSync(join(scene.dir, 's3'));
-    server = await S3Server.make(join(scene.dir, 's3'));
-    await server.start();
+    server = await S3Server.start(join(scene.dir, 's3'));
     await start();
     await scene.createTopic();
     await scene.produce(Array(RECORDS.count).fill(RECORDS.large));

@@ -26,8 +26,7 @@ describe('the client of the tier S3, against an object store', function () {
     requireToolchain(this, S3Server.setup);
     dir = mkdtempSync(join(tmpdir(), 'kafabric-s3-client-'));
     writeFileSync(join(dir, 'original'), CONTENT);
-    server = await S3Server.make(join(dir, 's3'));
-    await server.start();
+    server = await S3Server.start(join(dir, 's3'));
   });
 
   after(async () => {

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { until } from './harness/child.ts';
 import { requireToolchain } from './harness/client.ts';
@@ -24,9 +23,7 @@ describe('the storage tier S3, over an object store', function () {
     PayloadScene.require(this);
     requireToolchain(this, S3Server.setup);
     scene = new PayloadScene('in-objects');
-    mkdirSync(join(scene.dir, 's3'));
-    server = await S3Server.make(join(scene.dir, 's3'));
-    await server.start();
+    server = await S3Server.start(join(scene.dir, 's3'));
     settings = {
       'log.channel.type': 'tiered',
       'storage.tiers.types': 'NVME,S3',

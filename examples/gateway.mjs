@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 const program = fileURLToPath(new URL('../dist/kafabric/main.js', import.meta.url));
 
-// Below the ports that the system gives to outgoing connections: one of those cannot take it before the gateway does.
+// Below the ports that Linux gives to outgoing connections by default: one of those cannot take it before the gateway does.
 const freePort = async () => {
   for (;;) {
     const port = 10_000 + Math.floor(Math.random() * 20_000);

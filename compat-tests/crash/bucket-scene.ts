@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { SeededRandom } from '../../src/util/testing/seeded-random.ts';
@@ -59,9 +59,7 @@ export class BucketScene {
     endpoint: (server: S3Server) => Promise<string> = async (server) => server.endpoint,
   ): Promise<BucketScene> {
     const dir = mkdtempSync(join(tmpdir(), 'kafabric-bucket-crash-'));
-    mkdirSync(join(dir, 's3'));
-    const server = await S3Server.make(join(dir, 's3'));
-    await server.start();
+    const server = await S3Server.start(join(dir, 's3'));
     const settings = {
       'log.channel.type': 'tiered',
       ...server.settings(join(dir, 'cache')),

@@ -41,9 +41,11 @@ export class S3Server {
     else renameSync(places[1], places[0]);
   }
 
-  /** `dir`: for all that it has. */
-  static async make(dir: string): Promise<S3Server> {
-    return new S3Server(dir, await freePort());
+  /** One that serves. `dir`: for all that it has, made when it is not there. */
+  static async start(dir: string): Promise<S3Server> {
+    const server = new S3Server(dir, await freePort());
+    await server.start();
+    return server;
   }
 
   get endpoint(): string {
