@@ -127,13 +127,13 @@ Napi::Value stats(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// (store, id, path, create, readOnly, preallocateBytes, recycledBytes); completes with [file, size, bypasses the page cache].
+// (store, id, path, create, readOnly, preallocateBytes, recycledBytes, aheadBytes); completes with [file, size, bypasses the page cache].
 void open(const Napi::CallbackInfo& info) {
   HostedStore& hosted = storeAt(info);
   double id = numberAt(info, 1);
   std::string path = stringAt(info, 2);
   OpenOptions options{info[3].As<Napi::Boolean>().Value(), info[4].As<Napi::Boolean>().Value(), integerAt(info, 5),
-                      integerAt(info, 6)};
+                      integerAt(info, 6), integerAt(info, 7)};
   Completions& completions = Completions::of(info.Env());
   postOrFail(hosted.store.writers(), info.Env(), id, [&hosted, id, path, options, &completions] {
     IoStatus status;

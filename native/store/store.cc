@@ -20,11 +20,16 @@ constexpr size_t kReplyPieceBytes = 4 << 20;
 /** This part of the arena may hold what was acknowledged and waits to be written. */
 constexpr size_t kAcknowledgedShare = 4;
 
-int preallocate(int fd, uint64_t bytes) {
+int allocate(int fd, int mode, uint64_t bytes) {
   int result = 0;
-  while ((result = ::fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(bytes))) != 0 && errno == EINTR) continue;
-  if (result == 0 || errno == EOPNOTSUPP || errno == ENOSYS) return 0;
-  return errno;
+  while ((result = ::fallocate(fd, mode, 0, static_cast<off_t>(bytes))) != 0 && errno == EINTR) continue;
+  return result == 0 ? 0 : errno;
+}
+
+/** 0 also where the file system cannot. */
+int preallocate(int fd, uint64_t bytes) {
+  int error = allocate(fd, FALLOC_FL_KEEP_SIZE, bytes);
+  return error == EOPNOTSUPP || error == ENOSYS ? 0 : error;
 }
 
 }  // namespace
@@ -138,6 +143,8 @@ std::shared_ptr<StoreFile> Store::open(const std::string& path, const OpenOption
     return nullptr;
   }
   uint64_t allocated = std::max(reserve ? options.preallocateBytes : size, recycledBytes);
+  bool ahead = created && options.aheadBytes > allocated && handle->blockBytes() > 0;
+  if (ahead && recycled_.withSpace([&, fd = fd] { return allocate(fd, 0, options.aheadBytes); }) == 0) allocated = options.aheadBytes;
   StoreFile::Space space{allocated, options.recycledBytes};
   return std::make_shared<StoreFile>(*this, std::move(handle), size, space, created, persistence);
 }

@@ -62,6 +62,11 @@ struct OpenOptions {
    * the file does not need it.
    */
   uint64_t recycledBytes = 0;
+  /**
+   * A file that is created has so much space before its first append, which then need not wait for it; given back on close. Where that fails, and
+   * without direct I/O, the file begins without.
+   */
+  uint64_t aheadBytes = 0;
 };
 
 class Store {

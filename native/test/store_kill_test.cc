@@ -91,6 +91,7 @@ void recycleForEver(StoreFixture& fixture, int pipe, uint32_t seed) {
   fixture.store.recycled().keepIn(fixture.directory, 4 * RecycledFiles::kMinBytes);
   OpenOptions recycling{true};
   recycling.recycledBytes = 4 * RecycledFiles::kMinBytes;
+  recycling.aheadBytes = RecycledFiles::kMinBytes / 2;
   for (uint32_t number = seed % 1'000'000;; ++number) {
     auto file = fixture.open(std::to_string(number), recycling);
     uint64_t end = 0;

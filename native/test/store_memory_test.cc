@@ -99,6 +99,70 @@ TEST(store_acknowledges_from_memory_what_has_space) {
   CHECK(!acknowledged(*file, "closed"));
 }
 
+TEST(store_acknowledges_the_first_append_to_a_new_file_that_has_space_ahead) {
+  constexpr uint64_t kAhead = uint64_t{64} << 10;
+  OpenOptions ahead{true};
+  ahead.aheadBytes = kAhead;
+  SharedFixture fixture("ahead");
+  auto plain = fixture.open("plain");
+  if (plain->handle()->blockBytes() == 0) return;
+  CHECK(!acknowledged(*plain, "waits"));
+  auto file = fixture.open("file", ahead);
+  CHECK_EQ(file->written(), 0u);
+  CHECK(acknowledged(*file, "first "));
+  CHECK(acknowledged(*file, std::string(kAhead - 6, 'x')));
+  CHECK(!acknowledged(*file, "one too many"));
+  CHECK(close(*file).ok());
+  CHECK_EQ(std::filesystem::file_size(fixture.path("file")), kAhead + 12);
+  // One that is there is opened as it is, and what nobody wrote is given back.
+  CHECK_EQ(fixture.open("file", ahead)->written(), kAhead + 12);
+  auto unused = fixture.open("unused", ahead);
+  CHECK(close(*unused).ok());
+  CHECK_EQ(std::filesystem::file_size(fixture.path("unused")), 0u);
+}
+
+TEST(store_opens_a_new_file_that_can_have_no_space_ahead) {
+  for (int error : {ENOSPC, EDQUOT, EOPNOTSUPP, EIO}) {
+    SharedFixture fixture("no-ahead");
+    OpenOptions ahead{true};
+    ahead.aheadBytes = uint64_t{1} << 20;
+    faults.allocateError = error;
+    auto file = fixture.open("file", ahead);
+    Outcome done;
+    CHECK(!file->append(parts("waits"), kFromMemory, done.done()).acknowledged);
+    CHECK(done.wait().ok());
+    CHECK_EQ(written(*file), "waits");
+  }
+}
+
+TEST(store_leaves_what_is_behind_the_first_appends_of_a_killed_process_as_zeros) {
+  std::string directory = StoreFixture::makeDirectory();
+  SharedPlace place = placeOf("ahead-kill");
+  leaveBehind([&] {
+    Arena arena(kSharedBytes, place);
+    Store store(patient(), arena);
+    IoStatus status;
+    OpenOptions ahead{true};
+    ahead.aheadBytes = uint64_t{1} << 20;
+    auto file = store.open(directory + "/file", ahead, status);
+    store.open(directory + "/empty", ahead, status);
+    if (!acknowledged(*file, "first")) CHECK_EQ(file->handle()->blockBytes(), 0u);
+    ::kill(::getpid(), SIGKILL);
+  });
+  std::string all = content(directory + "/file");
+  bool direct = !all.empty();
+  if (direct) {
+    CHECK_EQ(all.find_first_not_of('\0'), std::string::npos);
+    CHECK_EQ(replay(place).entries, 1u);
+    all = content(directory + "/file");
+    CHECK_EQ(all.substr(0, 5), "first");
+    CHECK_EQ(all.find_first_not_of('\0', 5), std::string::npos);
+    CHECK_EQ(content(directory + "/empty").find_first_not_of('\0'), std::string::npos);
+  }
+  for (const auto& path : sharedFilesOf(place)) ::unlink(path.c_str());
+  std::filesystem::remove_all(directory);
+}
+
 TEST(store_acknowledges_nothing_behind_what_may_fail) {
   SharedFixture fixture("order");
   auto file = begun(fixture);

@@ -47,6 +47,7 @@ interface StoreBinding {
     readOnly: boolean,
     preallocateBytes: number,
     recycledBytes: number,
+    aheadBytes: number,
   ): void;
   storeRemove(store: number, id: number, path: string): void;
   storePunch(store: number, id: number, path: string, ranges: Float64Array): void;

@@ -7,7 +7,7 @@ import { arenaStats, NativeMemory } from './arena.ts';
 import { crc32c } from './batch.ts';
 import { scanBatches } from './batch-scan.ts';
 import { FilePiece, MemoryPiece, type Piece } from './pieces.ts';
-import { Store } from './store.ts';
+import { aheadBytesFor, Store } from './store.ts';
 import type { StoreFile } from './store-file.ts';
 
 const bytes = (length: number, seed: number): Buffer =>
@@ -32,6 +32,24 @@ function bytesOf(pieces: readonly Piece[]): Buffer {
     }),
   );
 }
+
+describe('aheadBytesFor', () => {
+  const MiB = 1 << 20;
+
+  it('is a part of what a file will have that follows one that became full', () => {
+    for (const [previous, file, ahead] of [
+      [0, 1024, 0],
+      [511, 1024, 0],
+      [512, 1024, 64],
+      [1024, 1024, 64],
+      [256, 256, 16],
+      [16, 16, 8],
+      [4, 4, 4],
+      [8192, 16_384, 64],
+    ])
+      assert.equal(aheadBytesFor(previous! * MiB, file! * MiB), ahead! * MiB, `${previous} of ${file} MiB`);
+  });
+});
 
 describe('Store', () => {
   let dir: string;

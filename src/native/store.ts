@@ -27,6 +27,8 @@ export interface OpenOptions {
    * nevertheless, and `close` and `truncate` give back what was not used. No more is allocated ahead, as long as it is not needed.
    */
   recycledBytes?: number;
+  /** One that is created gets so much space at once, so that its first appends need not wait for it; `close` and `truncate` give back what was not used. */
+  aheadBytes?: number;
 }
 
 /** Exclusive use of a data directory, until `release` or the end of the process. */
@@ -35,10 +37,20 @@ export interface DirectoryLock {
 }
 
 const LARGE_APPEND_BYTES = 64 << 10;
+/** Enough for what arrives until the first of it is written; of a large file it is a step as the store takes them later. */
+const MIN_AHEAD_BYTES = 8 << 20;
+const MAX_AHEAD_BYTES = 64 << 20;
+const AHEAD_SHARE = 16;
 
 /** `OpenOptions.recycledBytes` of a new file of up to `fileBytes` whose first append is known: one that begins large will be large. */
 export function recycledBytesFor(appendBytes: number, fileBytes: number): number {
   return appendBytes >= LARGE_APPEND_BYTES ? fileBytes : 0;
+}
+
+/** `OpenOptions.aheadBytes` of a new file of up to `fileBytes` that follows one of `previousBytes`: what follows a file that became full will be filled, too. */
+export function aheadBytesFor(previousBytes: number, fileBytes: number): number {
+  if (previousBytes < fileBytes / 2) return 0;
+  return Math.min(Math.max(Math.ceil(fileBytes / AHEAD_SHARE), MIN_AHEAD_BYTES), MAX_AHEAD_BYTES, fileBytes);
 }
 
 /**
@@ -75,6 +87,7 @@ export class Store {
         options.readOnly ?? false,
         options.preallocateBytes ?? 0,
         Math.min(options.recycledBytes ?? 0, Number.MAX_SAFE_INTEGER),
+        options.aheadBytes ?? 0,
       ),
     );
     const file: StoreFile = new StoreFile({ path, fileId, size, direct }, () => this.#files.delete(file));

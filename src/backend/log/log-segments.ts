@@ -54,7 +54,7 @@ export class LogSegments {
     const { active } = this.list;
     if (active.size === 0) this.list.remove([active]);
     else if (this.list.beforeActive) this.list.beforeActive.recent = null;
-    this.list.add(Segment.create(this.#environment, this.#directory, baseOffset, config));
+    this.list.add(Segment.create(this.#environment, this.#directory, baseOffset, config, active.size));
   }
 
   /** Completes all segments but the active one on disk. */

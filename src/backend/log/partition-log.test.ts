@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { setImmediate } from 'node:timers/promises';
 import { viewOf } from './batch.ts';
 import { LogErrorCode } from './errors.ts';
+import type { OpenOptions } from './ports.ts';
 import { testBatch } from './testing/batches.ts';
 import { LogFixture, readAll } from './testing/log-fixture.ts';
 
@@ -117,6 +118,25 @@ describe('PartitionLog', () => {
     assert.equal(byOffset.segmentCount, 2);
     assert.equal((await byOffset.read(0x80000000n, 1)).batches[0]?.baseOffset, 0x80000000n);
     assert.equal((await byOffset.read(5n, 1)).batches[0]?.baseOffset, 0x80000000n);
+  });
+
+  it('has space ahead for a segment that follows a full one, and for no other', async () => {
+    const fixture = new LogFixture(29, { segmentBytes: 300, segmentMs: 1000 });
+    const ahead: number[] = [];
+    const open = fixture.files.open.bind(fixture.files);
+    fixture.files.open = (path: string, options: OpenOptions = {}) => {
+      if (options.create) ahead.push(options.aheadBytes!);
+      return open(path, options);
+    };
+    const log = await fixture.open();
+    const append = (timestamp: number, size: number) =>
+      log.append(testBatch([{ value: 'v'.repeat(size), timestamp }])).written;
+    await append(5000, 150); // the first segment
+    await append(5001, 150); // it is full
+    await append(5002, 150);
+    await append(7000, 10); // too old, and half full
+    await append(9000, 10); // too old, and nearly empty
+    assert.deepEqual(ahead, [0, 300, 300, 300, 0]);
   });
 
   it('answers a repeated request with the offsets of the first', async () => {

@@ -30,6 +30,8 @@ export interface OpenOptions {
   readonly preallocateBytes?: number;
   /** How much space of removed files a new one may begin with, because it will be large. */
   readonly recycledBytes?: number;
+  /** Space that a new one has before its first append. */
+  readonly aheadBytes?: number;
 }
 
 /** An open append-only file. */

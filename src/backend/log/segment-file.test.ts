@@ -27,7 +27,7 @@ describe('SegmentFile', () => {
   it('gives back on trim the space behind the last batch, and takes more after it', async () => {
     const file = new SegmentFile(
       { fileSystem: storeFileSystem(store), clock, path, size: 0 },
-      { preallocateBytes: 1 << 20, segmentBytes: 1 << 30 },
+      { preallocateBytes: 1 << 20, segmentBytes: 1 << 30, aheadBytes: 0 },
     );
     await file.trim();
     await file.append(Buffer.alloc(700, 'a')).done;
@@ -69,7 +69,7 @@ describe('SegmentFile', () => {
     const fileSystem = { open: () => Promise.resolve(acknowledging) } as Partial<FileSystem> as FileSystem;
     const file = new SegmentFile(
       { fileSystem, clock, path, size: 0 },
-      { preallocateBytes: 0, segmentBytes: 1 << 30 },
+      { preallocateBytes: 0, segmentBytes: 1 << 30, aheadBytes: 0 },
     );
     // Taken before the file is open, it waits for that.
     const early = file.append(Buffer.from('early'), { fromMemory: true });
@@ -118,7 +118,7 @@ describe('SegmentFile', () => {
     } as Partial<FileSystem> as FileSystem;
     const file = new SegmentFile(
       { fileSystem, clock, path, size: 0 },
-      { preallocateBytes: 1 << 20, segmentBytes: 1 << 30 },
+      { preallocateBytes: 1 << 20, segmentBytes: 1 << 30, aheadBytes: 0 },
     );
     await file.open();
     file.replaced(`${path}-copy`);

@@ -16,6 +16,8 @@ export interface SegmentCreation {
   readonly preallocateBytes: number;
   /** About how large it will become, if it becomes large. */
   readonly segmentBytes: number;
+  /** Space that it has before its first append. */
+  readonly aheadBytes: number;
 }
 
 /**
@@ -242,9 +244,14 @@ export class SegmentFile {
     // What has begun to be filled was ended before it was copied.
     if (!this.#create)
       return this.#isCopied && this.#handedBytes === 0 ? { preallocateBytes: this.#preallocateBytes } : {};
-    const { preallocateBytes, segmentBytes } = this.#create;
+    const { preallocateBytes, segmentBytes, aheadBytes } = this.#create;
     const largest = this.#queue.reduce((most, { bytes }) => Math.max(most, bytes.byteLength), 0);
-    return { create: true, preallocateBytes, recycledBytes: recycledBytesFor(largest, segmentBytes) };
+    return {
+      create: true,
+      preallocateBytes,
+      recycledBytes: recycledBytesFor(largest, segmentBytes),
+      aheadBytes,
+    };
   }
 
   #takeQueue(): QueuedAppend[] {

@@ -1,11 +1,12 @@
 import type { MemoryPiece } from '../../native/pieces.ts';
+import { aheadBytesFor } from '../../native/store.ts';
 import type { LogConfig } from './config.ts';
 import type { LogEnvironment } from './environment.ts';
 import { storageError } from './errors.ts';
 import { offsetFilePath, Suffix } from './log-file-names.ts';
 import type { AppendOptions, BatchInfo, BatchScan, LogFile } from './ports.ts';
 import { RecentBatches } from './recent-batches.ts';
-import { SegmentFile } from './segment-file.ts';
+import { type SegmentCreation, SegmentFile } from './segment-file.ts';
 import { SegmentIndexes } from './segment-indexes.ts';
 import type { TimestampOffset } from './time-index.ts';
 import { TransactionIndex } from './transaction-index.ts';
@@ -57,7 +58,7 @@ export class Segment {
     environment: LogEnvironment,
     options: SegmentOptions,
     config: LogConfig,
-    isNew: boolean,
+    create: SegmentCreation | null,
   ) {
     const path = offsetFilePath(options.directory, options.baseOffset, Suffix.log);
     this.#environment = environment;
@@ -66,36 +67,38 @@ export class Segment {
     this.#createdMs = environment.clock.now();
     this.baseOffset = options.baseOffset;
     this.transactions = new TransactionIndex(options.baseOffset);
-    this.persisted = !isNew;
-    this.linked = !isNew;
+    this.persisted = create === null;
+    this.linked = create === null;
     this.rollJitterMs = Math.floor(environment.random() * Math.min(config.segmentJitterMs, config.segmentMs));
     this.file = new SegmentFile(
       { fileSystem: environment.fileSystem, clock: environment.clock, path, size: options.size },
-      isNew
-        ? {
-            preallocateBytes: config.preallocate ? config.segmentBytes : 0,
-            segmentBytes: config.segmentBytes,
-          }
-        : null,
+      create,
     );
   }
 
-  /** A new segment; its file is created by the first use. */
+  /** A new segment, behind one of `previousBytes`; its file is created by the first use. */
   static create(
     environment: LogEnvironment,
     directory: string,
     baseOffset: bigint,
     config: LogConfig,
+    previousBytes = 0,
   ): Segment {
+    const { segmentBytes, preallocate } = config;
+    const create = {
+      preallocateBytes: preallocate ? segmentBytes : 0,
+      segmentBytes,
+      aheadBytes: aheadBytesFor(previousBytes, segmentBytes),
+    };
     const options = { directory, baseOffset, size: 0, modifiedMs: environment.clock.now() };
-    const segment = new Segment(environment, options, config, true);
+    const segment = new Segment(environment, options, config, create);
     segment.activate(new SegmentIndexes(baseOffset, config));
     return segment;
   }
 
   /** A segment that has a file. */
   static existing(environment: LogEnvironment, options: SegmentOptions, config: LogConfig): Segment {
-    return new Segment(environment, options, config, false);
+    return new Segment(environment, options, config, null);
   }
 
   get size(): number {

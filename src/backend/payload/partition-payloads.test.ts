@@ -22,7 +22,7 @@ import { HomePlaces } from './home-places.ts';
 import { OpenFiles } from './open-files.ts';
 import { PartitionPayloads } from './partition-payloads.ts';
 import { PayloadUnreachable, type RecoveryInput, type Reference } from './payload-recovery.ts';
-import type { PayloadPlaces } from './ports.ts';
+import type { PayloadOpenOptions, PayloadPlaces } from './ports.ts';
 import { StoreError } from './stores/messages.ts';
 import { TestFiles } from './testing.ts';
 
@@ -171,6 +171,21 @@ describe('PartitionPayloads', () => {
     await fourth.close();
     await store.shutdown();
     assert.equal(arenaStats().usedBytes, 0);
+  });
+
+  it('has space ahead for a segment that follows a full one', async () => {
+    const ahead: number[] = [];
+    const open = files.open.bind(files);
+    files.open = (path: string, options: PayloadOpenOptions = {}) => {
+      if (options.create) ahead.push(options.aheadBytes!);
+      return open(path, options);
+    };
+    const payloads = make(100);
+    for (const size of [60, 60, 30, 90]) await append(payloads, Buffer.alloc(size));
+    payloads.endSegment();
+    await append(payloads, Buffer.alloc(1));
+    assert.deepEqual(ahead, [0, 100, 100, 0]);
+    await payloads.close();
   });
 
   it('begins a new segment when one is full and removes those that nothing refers to', async () => {

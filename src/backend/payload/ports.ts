@@ -35,6 +35,8 @@ export interface PayloadOpenOptions {
   preallocateBytes?: number;
   /** How much space of removed files a new one may begin with. */
   recycledBytes?: number;
+  /** Space that a new one has before its first append. */
+  aheadBytes?: number;
 }
 
 /** Files of the native store. */

@@ -1,6 +1,6 @@
 import { dirname } from 'node:path';
 import type { MemoryPiece } from '../../native/pieces.ts';
-import { recycledBytesFor } from '../../native/store.ts';
+import { aheadBytesFor, recycledBytesFor } from '../../native/store.ts';
 import type { OpenFiles } from './open-files.ts';
 import type { PartitionSegments } from './partition-segments.ts';
 import type { PendingExtent } from './pending-extent.ts';
@@ -39,12 +39,13 @@ export class SegmentAppends {
   /** See PartitionPayloads.append. */
   append(piece: Uint8Array | MemoryPiece, fromMemory: boolean, pieceCrcs: Uint32Array | null): PendingExtent {
     const length = piece.byteLength;
+    const previousBytes = this.#active?.bytes ?? 0;
     if (this.#active !== null && this.#isFull(this.#active, length)) this.#end(this.#active);
-    this.#active ??= this.#begin(length);
+    this.#active ??= this.#begin(length, previousBytes);
     return this.#active.append(piece, fromMemory, pieceCrcs);
   }
 
-  #begin(length: number): PayloadSegment {
+  #begin(length: number, previousBytes: number): PayloadSegment {
     const { segmentBytes, preallocate } = this.options;
     const id = this.nextId;
     const place = this.#places.place(id, length, segmentBytes);
@@ -52,6 +53,7 @@ export class SegmentAppends {
     const origin = { directory: this.#segments.directory, id, open: this.#open, place };
     const segment = PayloadSegment.create(origin, {
       recycledBytes: recycledBytesFor(length, segmentBytes),
+      aheadBytes: aheadBytesFor(previousBytes, segmentBytes),
       preallocateBytes: preallocate ? segmentBytes : 0,
     });
     this.#segments.add(segment);
