@@ -32,6 +32,13 @@ int preallocate(int fd, uint64_t bytes) {
   return error == EOPNOTSUPP || error == ENOSYS ? 0 : error;
 }
 
+/** Of a file of `size` bytes; 0 or an errno value. */
+int allocateOrNothing(int fd, off_t size, uint64_t bytes) {
+  int error = allocate(fd, 0, bytes);
+  // A disk that gets full may have given a part.
+  return error != 0 && ::ftruncate(fd, size) != 0 ? errno : error;
+}
+
 }  // namespace
 
 Store::Store(const StoreOptions& options, Arena& arena)
@@ -144,7 +151,8 @@ std::shared_ptr<StoreFile> Store::open(const std::string& path, const OpenOption
   }
   uint64_t allocated = std::max(reserve ? options.preallocateBytes : size, recycledBytes);
   bool ahead = created && options.aheadBytes > allocated && handle->blockBytes() > 0;
-  if (ahead && recycled_.withSpace([&, fd = fd] { return allocate(fd, 0, options.aheadBytes); }) == 0) allocated = options.aheadBytes;
+  auto allocateAhead = [&, fd = fd] { return allocateOrNothing(fd, info.st_size, options.aheadBytes); };
+  if (ahead && recycled_.withSpace(allocateAhead) == 0) allocated = options.aheadBytes;
   StoreFile::Space space{allocated, options.recycledBytes};
   return std::make_shared<StoreFile>(*this, std::move(handle), size, space, created, persistence);
 }

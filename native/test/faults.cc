@@ -25,6 +25,7 @@ void Faults::reset() {
   flushDelayMs = 0;
   flushes = 0;
   allocatableBytes = 0;
+  allocatesPart = false;
   allocateError = 0;
   truncateError = 0;
   readError = 0;
@@ -104,6 +105,8 @@ extern "C" int fallocate(int fd, int mode, off_t offset, off_t length) {
   using namespace kafabric::test;
   if (faults.allocateError) {
     if (faults.allocatableBytes < static_cast<size_t>(length)) {
+      auto rest = static_cast<off_t>(faults.allocatableBytes.load());
+      if (faults.allocatesPart && rest > 0) syscall(SYS_fallocate, fd, mode, offset, rest);
       errno = faults.allocateError;
       return -1;
     }

@@ -127,7 +127,10 @@ TEST(store_opens_a_new_file_that_can_have_no_space_ahead) {
     OpenOptions ahead{true};
     ahead.aheadBytes = uint64_t{1} << 20;
     faults.allocateError = error;
+    faults.allocatableBytes = size_t{64} << 10;
+    faults.allocatesPart = true;
     auto file = fixture.open("file", ahead);
+    CHECK_EQ(std::filesystem::file_size(fixture.path("file")), 0u);
     Outcome done;
     CHECK(!file->append(parts("waits"), kFromMemory, done.done()).acknowledged);
     CHECK(done.wait().ok());
