@@ -5,7 +5,7 @@ import type { Clock } from '../../../../util/clock.ts';
 import type { Logger } from '../../../../util/logger.ts';
 import { homePlace } from '../../home-places.ts';
 import type { PayloadPlace } from '../../ports.ts';
-import { makeDirectory, namesIn, removeFile } from '../../small-files.ts';
+import { namesIn, removeFile } from '../../small-files.ts';
 import { COPY_SUFFIX, isPartitionName } from '../../tiers/directories.ts';
 import { TierFile } from '../../tiers/tier-file.ts';
 import type { TierPath } from '../../tiers/tier-path.ts';
@@ -15,6 +15,7 @@ import { LIST_PAGE, type ListedFile, StoreError } from '../messages.ts';
 import { parseStoredName } from '../stored-name.ts';
 import { type DiskHealth, isOfDisk } from './disk-health.ts';
 import type { OpenFiles } from './open-files.ts';
+import { PartitionDirectories } from './partition-directories.ts';
 import { recoverEnd } from './recovery.ts';
 import { StoredFile } from './stored-file.ts';
 import {
@@ -67,6 +68,8 @@ interface FoundFile extends Omit<StoredFileState, 'place'> {
 /** What a store has for one gateway, in a directory of its own: `<cluster>.<node>/<partition>/<segment>-<incarnation>.payload`. */
 export class GatewayFiles {
   readonly #directory: string;
+  /** Not those in tiers, which stay. */
+  readonly #directories: PartitionDirectories;
   readonly #shared: SharedByFiles;
   readonly #owner: StoredFileOwner;
   readonly #files = new Map<string, StoredFile>();
@@ -82,6 +85,7 @@ export class GatewayFiles {
   /** `directory`: of the gateway in the store's directory. */
   constructor(directory: string, shared: SharedByFiles) {
     this.#directory = directory;
+    this.#directories = new PartitionDirectories(directory);
     this.#shared = shared;
     this.#owner = {
       store: shared.store,
@@ -259,7 +263,8 @@ export class GatewayFiles {
     this.#add(name, file);
     try {
       await file.create(recycledBytes);
-      this.#shared.open.use(file);
+      // Somebody may have removed it meanwhile.
+      if (this.#files.get(name) === file) this.#shared.open.use(file);
     } catch (error) {
       this.#owner.diskFailed(error, place);
       await this.remove(name).catch(() => undefined);
@@ -276,7 +281,8 @@ export class GatewayFiles {
     const { partition, segment } = parseStoredName(name)!;
     const state = { sealed: false, bytes: 0, synced: 0, markBytes: 0 };
     if (tiers.tiers.length === 0) {
-      const made = makeDirectory(join(this.#directory, partition));
+      const made = this.#directories.make(partition);
+      made.catch(() => undefined); // who writes there hears of it
       const place = homePlace(join(this.#directory, `${name}${SEALED_SUFFIX}`), made);
       return { file: new StoredFile({ ...state, place }, this.#owner), place };
     }
@@ -315,8 +321,7 @@ export class GatewayFiles {
   async #remove(file: StoredFile, partition: string, isLast: boolean): Promise<void> {
     await file.remove();
     // It stays when something came meanwhile.
-    if (isLast && !this.#partitions.has(partition))
-      await rmdir(join(this.#directory, partition)).catch(() => undefined);
+    if (isLast && !this.#partitions.has(partition)) await this.#directories.leave(partition);
   }
 
   /** Ends what is under way, flushes, and closes the files. */

@@ -100,7 +100,14 @@ export class StoredFile implements PieceTaker {
   }
 
   /** Begins it, empty, whatever an attempt before has left. */
-  async create(recycledBytes: number): Promise<void> {
+  create(recycledBytes: number): Promise<void> {
+    const created = this.#create(recycledBytes);
+    // Who removes it waits.
+    this.waits(created.catch(() => undefined));
+    return created;
+  }
+
+  async #create(recycledBytes: number): Promise<void> {
     await this.place.ready;
     await this.#marks.open();
     const open = () => this.#owner.store.open(this.path, { create: true, recycledBytes });

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import fsPromises from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { NativeMemory } from '../../../../native/arena.ts';
 import { crc32c } from '../../../../native/batch.ts';
 import { Store } from '../../../../native/store.ts';
@@ -269,6 +272,57 @@ describe('The files of a store', () => {
     assert.ok((await contentOf(again, 0, 100)).equals(Buffer.alloc(10, 2)));
     await assert.rejects(contentOf(file, 0, 10), { code: 'ENOENT' });
     assert.ok(existsSync(again.path));
+  });
+
+  it('are begun while the directory of their partition goes with the last file in it', async () => {
+    const { rmdir, mkdir } = fsPromises;
+    let isMade = false;
+    fsPromises.mkdir = (async (...given: Parameters<typeof mkdir>) => {
+      const made = await mkdir(...given);
+      isMade = true;
+      return made;
+    }) as typeof mkdir;
+    const leaves = gate();
+    // Goes when the directory was made, if anybody makes it meanwhile, and before there is a file in it.
+    fsPromises.rmdir = async (path) => {
+      isMade = false;
+      leaves.open();
+      for (let turns = 0; turns < 1000 && !isMade; turns++) await turn();
+      await rmdir(path);
+    };
+    syncBuiltinESMExports();
+    try {
+      await created(1);
+      const files = await test.directory.filesOf(GATEWAY);
+      const removed = files.remove(nameOf(1));
+      await leaves.passed;
+      test.faults.open = async (_path, open) => {
+        await removed;
+        return open();
+      };
+      await files.create(nameOf(2), NEW);
+      assert.ok(existsSync(files.use(nameOf(2)).path));
+    } finally {
+      Object.assign(fsPromises, { rmdir, mkdir });
+      syncBuiltinESMExports();
+    }
+  });
+
+  it('that are removed while they are begun leave nothing', async () => {
+    const files = await test.directory.filesOf(GATEWAY);
+    const [isOpening, goesOn] = [gate(), gate()];
+    test.faults.open = async (_path, open) => {
+      isOpening.open();
+      await goesOn.passed;
+      return open();
+    };
+    const begun = files.create(nameOf(1), NEW);
+    await isOpening.passed;
+    const removed = files.remove(nameOf(1));
+    goesOn.open();
+    await Promise.all([begun, removed]);
+    assert.deepEqual(readdirSync(join(test.path, 'c.1')), []);
+    assert.throws(() => files.use(nameOf(1)), { code: 'ENOENT' });
   });
 
   it('are refused when their directory is another’s', async () => {
