@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { until } from './harness/child.ts';
+import { runGatewayCommand } from './harness/command-line.ts';
 import { PayloadScene } from './harness/payload-scene.ts';
 import { STORES_SECRET, StoreUnderTest } from './harness/store.ts';
 
@@ -173,6 +174,97 @@ describe('a storage tier in memory, of a payload store', function () {
     await start('flush');
     await scene.produce(sizes(5));
     assert.equal(filesIn(memory), 0);
+    await scene.consume();
+  });
+});
+
+describe('a payload store one of whose tiers is on a disk that is gone', function () {
+  this.timeout(120_000);
+  let scene: PayloadScene;
+  let stores: StoreUnderTest[];
+  const settings = { 'payload.replicas': '2', 'payload.min.insync.replicas': '1' };
+
+  before(async function () {
+    PayloadScene.require(this);
+    scene = new PayloadScene('dead-disk-of-a-store');
+    stores = [
+      await StoreUnderTest.make(join(scene.dir, 'store-0'), tiers()),
+      await StoreUnderTest.make(join(scene.dir, 'store-1')),
+    ];
+    for (const store of stores) await store.start();
+    await scene.start({
+      'payload.stores': stores.map(({ address }) => address).join(','),
+      'payload.stores.secret': STORES_SECRET,
+      'payload.segment.bytes': String(SEGMENT_BYTES),
+      ...settings,
+    });
+    await scene.createTopic();
+    await scene.produce(sizes(6));
+  });
+
+  after(async () => {
+    await scene?.stop();
+    for (const store of stores ?? []) await store.kill();
+    await scene?.end();
+  });
+
+  const pathOf = (tier: string) => join(scene.dir, tier);
+  const tiers = () => ({
+    'log.channel.type': 'tiered',
+    'storage.tiers.types': 'NVME,HDD',
+    'storage.tiers.first.paths': pathOf('fast'),
+    'storage.tiers.second.paths': pathOf('slow'),
+    'storage.migrate.threshold': '-1',
+  });
+  const forget = () =>
+    runGatewayCommand(['store', 'forget-tier', pathOf('fast')], {
+      'payload.store.dir': stores[0]!.directory,
+      ...tiers(),
+    });
+  const areIn = () =>
+    until('the stores are in', 30_000, async () => {
+      const up = stores.map(({ address }) => scene.metric(`stores_up{store="${address}"}`));
+      return (await Promise.all(up)).every((one) => one === 1);
+    });
+
+  it('starts, says so, and takes payload, while others are read', async () => {
+    assert.ok(filesIn(pathOf('fast')) > 0);
+    const [store] = stores;
+    await store!.kill('SIGTERM');
+    renameSync(pathOf('fast'), pathOf('dead'));
+    await store!.start();
+    assert.match(store!.logs(), /kafabric store forget-tier \S+fast/);
+    const health = (await (await fetch(`${store!.metricsUrl}/health/ready`)).json()) as {
+      tiers: { error: string | null }[];
+    };
+    assert.deepEqual(
+      health.tiers.map(({ error }) => error !== null),
+      [true, false],
+    );
+    assert.equal(await store!.metric('tier_paths_out_of_use{tier="first"}'), 1);
+    await areIn();
+    await scene.consume();
+    await scene.produce(sizes(6));
+    assert.ok(filesIn(pathOf('slow')) > 0);
+    await scene.consume();
+    await assert.rejects(forget(), /is using this directory/);
+  });
+
+  it('gets copies of what was there when that is given up', async () => {
+    const [store] = stores;
+    await store!.kill('SIGTERM');
+    assert.match(await forget(), /is given up: gateways make what was there anew/);
+    await store!.start();
+    assert.equal(await store!.metric('tier_paths_out_of_use{tier="first"}'), 0);
+    await areIn();
+    const toRepair = () => scene.metric('stores_segments_to_repair');
+    const lacking = () => scene.metric('stores_lacking_bytes');
+    await until('a copy was made', 60_000, async () => (await scene.metric('stores_copies_made_total')) > 0);
+    await until('all is repaired', 60_000, async () => (await toRepair()) + (await lacking()) === 0);
+    await scene.broker.kill('SIGTERM');
+    await scene.verify();
+    await scene.broker.start();
+    await stores[1]!.kill('SIGKILL');
     await scene.consume();
   });
 });

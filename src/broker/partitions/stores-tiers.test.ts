@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { forgetStoreTier } from '../../backend/payload/stores/process/store-directory.ts';
 import { filesOf, testTiers } from '../../backend/payload/stores/process/testing.ts';
 import { Store } from '../../native/store.ts';
 import { BATCH_BYTES, StoresFixture } from './stores.fixture.ts';
@@ -38,6 +40,90 @@ describe('A segment at a store with tiers', function () {
     while (inTier(0, '.payload') === 0) await setTimeout(10);
     await fixture.produceOne();
     assert.deepEqual([inTier(0, '.open'), inTier(1, '.open')], [0, 1]);
+    await fixture.check();
+  });
+});
+
+describe('A store that lacks a directory of its tiers', function () {
+  this.timeout(60_000);
+  const config = { 'payload.replicas': '2', 'payload.min.insync.replicas': '1' };
+  let fixture: StoresFixture;
+  let native: Store;
+
+  const pathOf = (type: string) => join(fixture.root, type);
+  const tiersOf = (...types: string[]) => {
+    const tiers = types.map((type) => ({ type, path: pathOf(type), sizeBytes: -1 }));
+    return testTiers(fixture.stores[0]!.path, native, tiers);
+  };
+  const restart = async (between: () => unknown) => {
+    const [store] = fixture.stores;
+    await store!.stop();
+    await between();
+    await store!.start();
+  };
+  const areIn = () => fixture.until('stores are in', () => fixture.access.peers.every(({ isUp }) => isUp));
+
+  beforeEach(async () => {
+    fixture = new StoresFixture();
+    native = new Store({ threads: 1, copyThreads: 1 });
+    await fixture.startStores(2);
+    await restart(() => {
+      fixture.stores[0]!.openTiers = tiersOf('NVME', 'HDD');
+    });
+    await fixture.start({ config });
+    await fixture.produce(3);
+    await fixture.healed();
+    assert.equal(filesOf(pathOf('NVME'), '.payload').length, 1);
+    await restart(() => renameSync(pathOf('NVME'), pathOf('away')));
+    await areIn();
+  });
+  afterEach(async () => {
+    await fixture.end();
+    await native.shutdown();
+  });
+
+  it('takes new segments, says what it lacks, and others are read', async () => {
+    assert.match(fixture.access.outage ?? '', /NVME is out of use/);
+    await fixture.produce(3);
+    await fixture.check();
+    await fixture.healed();
+    assert.ok(filesOf(pathOf('HDD'), '.payload').length > 0);
+    await fixture.check();
+  });
+
+  it('lets no log be cut that refers to what is there', async () => {
+    await restart(() => renameSync(pathOf('away'), pathOf('NVME')));
+    await areIn();
+    await fixture.produceOne();
+    await fixture.crash();
+    await restart(() => renameSync(pathOf('NVME'), pathOf('away')));
+    await fixture.stores[1]!.stop();
+    await fixture.start({ config });
+    const online = () => fixture.broker!.partitions.find('t', 0) !== null;
+    assert.ok(!online());
+    await fixture.stores[1]!.start();
+    await fixture.until('the partition is online', online);
+    await fixture.check();
+  });
+
+  it('has all again when the directory is back', async () => {
+    await restart(() => renameSync(pathOf('away'), pathOf('NVME')));
+    await areIn();
+    assert.equal(fixture.access.outage, null);
+    await fixture.healed();
+    await fixture.stores[1]!.stop();
+    await fixture.check();
+  });
+
+  it('gets copies of what was there when that is given up', async () => {
+    await restart(async () => {
+      await forgetStoreTier(fixture.stores[0]!.path, native, pathOf('NVME'));
+      fixture.stores[0]!.openTiers = tiersOf('HDD');
+    });
+    await areIn();
+    assert.equal(fixture.access.outage, null);
+    await fixture.healed();
+    await fixture.stores[1]!.stop();
     await fixture.check();
   });
 });

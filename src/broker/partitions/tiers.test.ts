@@ -10,7 +10,9 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { Store } from '../../native/store.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
+import { forgetTier } from '../storage/forget-tier.ts';
 import { BATCH_BYTES, TierFaults, TierFixture, TOPIC, TOPIC_ID } from './tiers.fixture.ts';
 
 const MIB = 1 << 20;
@@ -386,6 +388,27 @@ describe('Payload in storage tiers', () => {
       await tiers.stop();
       await tiers.start({ sizes: [], topics: [] });
       assert.equal(tiers.broker!.tiers.outage, null);
+    });
+
+    it('is given up by order, unless it is there, and new payload goes on', async () => {
+      await tiers.start({ sizes: SIZES, threshold: -1 });
+      await tiers.produce(4);
+      const files = new Store({ threads: 1 });
+      const forget = () => forgetTier([tiers.logs, join(tiers.logs, 'dead')], files, tiers.path(0));
+      await assert.rejects(forget(), /is using this directory/);
+      await tiers.stop();
+      await assert.rejects(forget(), /tier-0-0 is there, and holds payload: nothing of it is lost/);
+      rmSync(tiers.path(0), { recursive: true });
+      await tiers.start({ sizes: SIZES, threshold: -1 });
+      assert.match(tiers.broker!.tiers.outage ?? '', /tier-0-0 is out of use/);
+      assert.equal(await errorAt(0), ErrorCode.KAFKA_STORAGE_ERROR);
+      await tiers.stop();
+      assert.deepEqual(await forget(), [join(tiers.logs, 'dead')]);
+      await files.shutdown();
+      await tiers.start({ sizes: [[-1]], threshold: -1 });
+      assert.equal(tiers.broker!.tiers.outage, null);
+      await tiers.produce(2);
+      await tiers.check(4);
     });
 
     it('does not start when none can be used', async () => {

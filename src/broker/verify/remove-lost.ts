@@ -48,9 +48,8 @@ export async function removeLost(options: RemoveLostOptions): Promise<RemovedBat
 }
 
 function assertAllThere({ tiers, stores }: StoppedPartitions): void {
-  const away = stores.peers.filter(({ isUp, isSpare }) => !isUp && !isSpare);
-  const outage = tiers.outage ?? away.map(({ address, trouble }) => `${address}: ${trouble}`).join('; ');
-  if (outage !== '')
+  const outage = tiers.outage ?? stores.outage;
+  if (outage !== null)
     throw new Error(`nothing is removed while payload may be where nobody can look: ${outage}`);
 }
 

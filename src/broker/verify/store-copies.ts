@@ -57,8 +57,7 @@ export class StoreCopies {
 
   /** Why not all copies could be looked at; null: they could. */
   get outage(): string | null {
-    const away = this.#stores.peers.filter(({ isUp, isSpare }) => !isUp && !isSpare);
-    return away.length === 0 ? null : away.map(({ address, trouble }) => `${address}: ${trouble}`).join('; ');
+    return this.#stores.outage;
   }
 
   /** Of the segment's copies, whether or not anybody refers to it. */

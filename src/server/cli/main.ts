@@ -6,6 +6,7 @@ import { configCommand } from './config-command.ts';
 import { addConsumeCommand } from './consume-command.ts';
 import { addDirectBenchCommand } from './direct-bench-command.ts';
 import { type DoctorOptions, doctorCommand } from './doctor-command.ts';
+import { forgetStoreTierCommand, forgetTierCommand } from './forget-tier-command.ts';
 import { addGroupsCommand } from './groups-command.ts';
 import { isInterruption, watchOutput } from './interruption.ts';
 import { type InlineCommandOptions, inlineCommand } from './log-command.ts';
@@ -82,6 +83,15 @@ withSettings(store.command('drain'))
     drainCommand(settingsFrom(options), address, options),
   );
 
+withSettings(store.command('forget-tier'))
+  .description('give up, for good, what a directory of the tiers of a stopped store held')
+  .argument('<path>', 'as storage.tiers.*.paths named it')
+  .addHelpText(
+    'after',
+    '\nFor a disk that is dead. Not for one that is only not mounted: a store starts without it, and loses nothing. See docs/stores.md.',
+  )
+  .action((path: string, options: SettingOptions) => forgetStoreTierCommand(settingsFrom(options), path));
+
 withSettings(program.command('config'))
   .description('print every configuration key with its default, effective value, source and documentation')
   .addOption(new Option('--format <format>', 'how').choices(['text', 'json', 'markdown']).default('text'))
@@ -125,6 +135,15 @@ withSettings(payload.command('verify'))
   .action(async (options: SettingOptions & VerifyOptions) => {
     process.exitCode = await verifyCommand(settingsFrom(options), options);
   });
+
+withSettings(payload.command('forget-tier'))
+  .description('give up, for good, what a directory of the storage tiers, or a bucket, held')
+  .argument('<path>', 'as storage.tiers.*.paths named it; of a bucket its URL')
+  .addHelpText(
+    'after',
+    '\nFor a disk that is dead. Not for one that is only not mounted: a gateway starts without it, and loses nothing. See docs/tiers.md.',
+  )
+  .action((path: string, options: SettingOptions) => forgetTierCommand(settingsFrom(options), path));
 
 const log = program.command('log').description('look after the logs of a gateway that is stopped');
 

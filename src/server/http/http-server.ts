@@ -10,8 +10,8 @@ export interface Readiness {
   reasons: string[];
   /** Of a gateway with payload stores: whether requests go through to each. One that is away keeps nobody from being served. */
   stores?: { address: string; circuit: 'closed' | 'half-open' | 'open' }[];
-  /** With storage tiers: their directories and buckets, and why payload there cannot be had; null: it can. That keeps nobody from being served either. */
-  tiers?: { tier: string; path: string; error: string | null }[];
+  /** With storage tiers: their directories and buckets, and why payload there cannot be had; null: it can. `tier`: null: of none any more. That keeps nobody from being served either. */
+  tiers?: { tier: string | null; path: string; error: string | null }[];
 }
 
 export interface HttpServerOptions extends HttpAddress {

@@ -4,7 +4,12 @@ import type { MetricSource } from './gateway-metrics.ts';
 /** What the storage tiers keep count of; nothing without tiers. */
 export function tierMetrics(storage: TieredStorage): MetricSource[] {
   const { tiers, migrator } = storage;
-  if (tiers.length === 0) return [];
+  const absent: MetricSource = {
+    name: 'kafabric_tier_paths_absent',
+    help: 'Directories and buckets that may hold payload and are in no storage tier any more.',
+    read: () => storage.absent.length,
+  };
+  if (tiers.length === 0) return storage.absent.length === 0 ? [] : [absent];
   const perTier = (
     name: string,
     help: string,
@@ -18,6 +23,7 @@ export function tierMetrics(storage: TieredStorage): MetricSource[] {
     read: () => new Map(tiers.map(({ ordinal }, tier) => [ordinal, read(tier)])),
   });
   return [
+    absent,
     perTier('capacity_bytes', 'Payload that each storage tier may hold.', (tier) =>
       sum(tiers[tier]!.paths, ({ capacityBytes }) => capacityBytes),
     ),

@@ -115,6 +115,15 @@ export class PayloadStores implements SegmentStores {
     return this.#peers.all;
   }
 
+  /** Why copies may be where nobody can look now, for people; null: all can be looked at. */
+  get outage(): string | null {
+    const reasons = this.peers.flatMap(({ isUp, isSpare, address, trouble, status }) => {
+      const reason = isUp ? status?.outage : trouble;
+      return isSpare || reason === undefined ? [] : `${address}: ${reason}`;
+    });
+    return reasons.length === 0 ? null : reasons.join('; ');
+  }
+
   /** From now on what belongs to no partition is removed from stores, and lacking copies are made. */
   start(known: KnownPartitions): void {
     if (!this.areConfigured) return;

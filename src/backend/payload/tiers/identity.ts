@@ -34,6 +34,11 @@ export interface TierOwner {
 /** Stands for a payload store, where gateways have the id of their node. */
 export const STORE_NODE = -1;
 
+/** By which people give up what a directory of a tier held. */
+export function forgetCommand({ nodeId }: TierOwner, path: string): string {
+  return `kafabric ${nodeId === STORE_NODE ? 'store' : 'payload'} forget-tier ${path}`;
+}
+
 function nameOf({ clusterId, nodeId }: TierOwner): string {
   return nodeId === STORE_NODE ? `the store ${clusterId}` : `node ${nodeId} of cluster ${clusterId}`;
 }
@@ -74,7 +79,7 @@ export function identify(
   if (text === null) {
     if (expected !== null)
       throw new Error(
-        `it was the tier directory ${expected} and has no ${TIER_PROPERTIES} now; ${isBucket ? 'is it another bucket?' : 'is its disk not mounted?'} If what it held is lost, remove ${KNOWN_PATHS} from ${owner.nodeId === STORE_NODE ? 'payload.store.dir' : 'every directory of log.dirs'}, and it will be used anew`,
+        `it was the tier directory ${expected} and has no ${TIER_PROPERTIES} now; ${isBucket ? 'is it another bucket?' : 'is its disk not mounted?'}`,
       );
     const foreign = names.find((name) => !NOTHING.has(name));
     if (foreign !== undefined)

@@ -2,6 +2,7 @@ import { S3_SCHEME } from '../../../config/index.ts';
 import type { DirectoryLock } from '../../log/ports.ts';
 import { isPartitionName } from './directories.ts';
 import {
+  forgetCommand,
   hasProperties,
   identify,
   type KnownPath,
@@ -14,8 +15,14 @@ import type { TierPath } from './tier-path.ts';
 
 export interface OpenedPaths {
   readonly locks: DirectoryLock[];
-  /** Sentences about directories that were used before and are not configured now. */
-  readonly absent: readonly string[];
+  /** What was used before and is not configured now. */
+  readonly absent: readonly AbsentPath[];
+}
+
+/** A directory, or a bucket, that may hold payload, and where nobody looks; `error`: why, for people. */
+export interface AbsentPath {
+  readonly path: string;
+  readonly error: string;
 }
 
 interface OpenPathsOptions {
@@ -60,10 +67,15 @@ export async function openTierPaths(
       now.set(path, id);
     } catch (error) {
       each.takeOut(error);
+      if (known.some((one) => one.path === path))
+        logger.error(
+          { path, giveUp: forgetCommand(owner, path) },
+          'nothing of what a tier directory holds is taken for lost: mend it and start again, or give it up for good while the process is stopped',
+        );
     }
   }
   const ids = new Set(now.values());
-  const absent: string[] = [];
+  const absent: AbsentPath[] = [];
   for (const { path, id } of known) {
     if (now.has(path) || ids.has(id)) continue;
     if (configured.includes(path)) {
@@ -73,10 +85,9 @@ export async function openTierPaths(
       const where = path.startsWith(S3_SCHEME)
         ? 'is not that of storage.s3.bucket and prefix, or the last of storage.tiers.types is not S3'
         : 'is in none of storage.tiers.*.paths';
-      absent.push(
-        `the tier directory ${path} (${id}) may hold payload and ${where}, or log.channel.type is not tiered`,
-      );
-      logger.error({ path, id }, absent[absent.length - 1]!);
+      const error = `the tier directory ${path} (${id}) may hold payload and ${where}, or log.channel.type is not tiered`;
+      absent.push({ path, error });
+      logger.error({ path, id, giveUp: forgetCommand(owner, path) }, error);
     }
   }
   const used: KnownPath[] = [...now].map(([path, id]) => ({ path, id }));

@@ -7,7 +7,7 @@ import { partitionName, topicIdOf } from './directories.ts';
 import type { TierOwner } from './identity.ts';
 import { type MemorySettings, MemoryTiers, UNLIMITED_MEMORY } from './memory-tiers.ts';
 import { type MigrationFiles, Migrator, type MigratorOptions } from './migrator.ts';
-import { admitPath, openTierPaths } from './open-paths.ts';
+import { type AbsentPath, admitPath, openTierPaths } from './open-paths.ts';
 import { type Move, nextMove, type TierView } from './policy.ts';
 import type { Bucket } from './s3/bucket.ts';
 import { ObjectScrubber } from './s3/object-scrubber.ts';
@@ -68,8 +68,8 @@ export class TieredStorage {
   readonly #home: TierPath;
   /** Files that were found at the start, by the directory of their partition, until that is opened. */
   readonly #found = new Map<string, TierFile[]>();
-  /** Paths that held payload before and are not configured or cannot be looked at. */
-  #absent: readonly string[] = [];
+  /** What held payload before and is not configured. */
+  absent: readonly AbsentPath[] = [];
   #locks: DirectoryLock[] = [];
   #timer: Timer | null = null;
 
@@ -132,7 +132,7 @@ export class TieredStorage {
       storage.#locks = locks;
       for (const path of storage.paths)
         if (path instanceof S3Path) path.admit = () => admitPath(path, storage.paths, options);
-      storage.#absent = absent;
+      storage.absent = absent;
       if (options.isOwner === undefined)
         for (const path of storage.paths) if (path.error === null) await storage.#scan(path);
       if (storage.tiers.length > 0 && storage.paths.every(({ error }) => error !== null))
@@ -181,7 +181,7 @@ export class TieredStorage {
 
   /** Why payload may be unavailable, for people; null: all of it is there. */
   get outage(): string | null {
-    const reasons = [...this.#absent, ...this.paths.flatMap(({ error }) => error ?? [])];
+    const reasons = [...this.absent, ...this.paths].flatMap(({ error }) => error ?? []);
     return reasons.length === 0 ? null : reasons.join('; ');
   }
 

@@ -39,6 +39,8 @@ export interface SharedByFiles {
   readonly disk: DiskHealth;
   /** Where files lie; in the store's directory when there are none. */
   readonly tiers: TieredStorage;
+  /** Where nobody could look at the start, for people: files that are not known may be there; null: all are known. */
+  readonly unseen: () => string | null;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -112,7 +114,7 @@ export class GatewayFiles {
     const { tiers } = this.#shared;
     const byName = new Map<string, FoundFile[]>();
     for (const at of [null, ...tiers.paths])
-      for (const file of await this.#search(at)) {
+      for (const file of await this.#searchIn(at)) {
         const known = byName.get(file.name);
         if (known === undefined) byName.set(file.name, [file]);
         else known.push(file);
@@ -126,6 +128,18 @@ export class GatewayFiles {
       found.bytes += file.bytes;
     }
     return found;
+  }
+
+  /** None in a tier that cannot be read. */
+  async #searchIn(at: TierPath | null): Promise<FoundFile[]> {
+    if (at === null) return this.#search(null);
+    if (at.error !== null) return [];
+    try {
+      return await this.#search(at);
+    } catch (error) {
+      at.takeOut(error);
+      return [];
+    }
   }
 
   async #search(at: TierPath | null): Promise<FoundFile[]> {
@@ -235,12 +249,19 @@ export class GatewayFiles {
     return this.#bytes;
   }
 
-  /** The file, which is used now. @throws StoreError ENOENT */
+  /** The file, which is used now. @throws StoreError ENOENT; EIO when it may be where nobody can look */
   use(name: string): StoredFile {
     const file = this.#files.get(name);
-    if (file === undefined) throw new StoreError('ENOENT', `there is no ${name}`);
+    if (file === undefined) throw this.#isMissing(name);
     this.#shared.open.use(file);
     return file;
+  }
+
+  #isMissing(name: string): StoreError {
+    const unseen = this.#shared.unseen();
+    return unseen === null
+      ? new StoreError('ENOENT', `there is no ${name}`)
+      : new StoreError('EIO', `${name} is not known, and may be where nobody can look: ${unseen}`);
   }
 
   /** What was appended is durable. Rejects with EIO for what is in memory, which a flush does not make last. */

@@ -5,6 +5,7 @@ import type { DirectoryLock, Store } from '../../../../native/store.ts';
 import { type Clock, systemClock } from '../../../../util/clock.ts';
 import { type Logger, silentLogger } from '../../../../util/logger.ts';
 import { makeDirectory, replaceFile } from '../../small-files.ts';
+import { forgetPath } from '../../tiers/forget-path.ts';
 import { STORE_NODE } from '../../tiers/identity.ts';
 import type { TierPath } from '../../tiers/tier-path.ts';
 import { TieredStorage } from '../../tiers/tiered-storage.ts';
@@ -50,6 +51,7 @@ export class StoreDirectory {
   readonly #shared: SharedByFiles;
   readonly #gateways = new Map<string, GatewayFiles>();
   readonly #listeners: (() => void)[] = [];
+  #unseen: string | null = null;
 
   private constructor(
     path: string,
@@ -81,7 +83,8 @@ export class StoreDirectory {
         for (const listener of this.#listeners) listener();
       },
     });
-    this.#shared = { store, open: this.open, disk: this.disk, tiers, clock, logger };
+    const unseen = () => this.#unseen;
+    this.#shared = { store, open: this.open, disk: this.disk, tiers, unseen, clock, logger };
   }
 
   /**
@@ -104,7 +107,6 @@ export class StoreDirectory {
       // First of all: tiers say by the id whose they are.
       await writeProperties(path, properties);
       tiers = await openTiers(properties.id, isGatewayName);
-      assertAllThere(tiers);
       await beforeLoading();
       const directory = new StoreDirectory(path, lock, properties, store, tiers, { clock, logger });
       await directory.#load();
@@ -119,7 +121,7 @@ export class StoreDirectory {
 
   async #load(): Promise<void> {
     const names = new Set(await readdir(this.path));
-    for (const path of this.tiers.paths) for (const name of await path.entries()) names.add(name);
+    for (const path of this.tiers.paths) for (const name of await entriesOf(path)) names.add(name);
     for (const name of names) {
       if (!isGatewayName(name)) continue;
       const files = new GatewayFiles(join(this.path, name), this.#shared);
@@ -128,6 +130,13 @@ export class StoreDirectory {
         this.#logger.info({ gateway: name, files: recovered, bytes }, 'found what was being written');
       this.#gateways.set(name, files);
     }
+    // Gateways take for lost what a store does not know, and cut logs where no store has what they refer to.
+    this.#unseen = this.tiers.outage;
+    if (this.#unseen !== null)
+      this.#logger.error(
+        { reason: this.#unseen },
+        'the store serves without a directory of its tiers: nobody takes what is there for lost, and other copies are read',
+      );
   }
 
   /** The disk has failed, or takes payload again. */
@@ -223,6 +232,21 @@ export class StoreDirectory {
   }
 }
 
+/**
+ * Gives up what a directory of the tiers of a store held that does not run.
+ * @throws Error for people, and nothing has changed: see `forgetPath`, and when the store runs
+ */
+export async function forgetStoreTier(directory: string, store: Store, path: string): Promise<void> {
+  const lock = store.lockDirectory(directory);
+  try {
+    const { id } = await readProperties(directory);
+    const owner = { clusterId: id, nodeId: STORE_NODE };
+    await forgetPath({ logDirectories: [directory], path, owner, isOwner: isGatewayName });
+  } finally {
+    lock.release();
+  }
+}
+
 function isGatewayName(name: string): boolean {
   return GATEWAY.test(name);
 }
@@ -237,9 +261,15 @@ function noTiers(path: string, files: Store, { clock, logger }: Pick<Surrounding
   });
 }
 
-/** Gateways take for lost what a store does not list, and cut logs where no store has what they refer to. */
-function assertAllThere({ outage }: TieredStorage): void {
-  if (outage !== null) throw new Error(`a store needs all of its tiers: ${outage}`);
+/** Nothing of one that cannot be read. */
+async function entriesOf(path: TierPath): Promise<string[]> {
+  if (path.error !== null) return [];
+  try {
+    return await path.entries();
+  } catch (error) {
+    path.takeOut(error);
+    return [];
+  }
 }
 
 function sum(paths: readonly TierPath[], of: 'capacityBytes' | 'roomBytes'): number {

@@ -190,7 +190,11 @@ describe('The files of a store', () => {
   it('are closed when too many are open, and opened again when they are used', async () => {
     const open = new OpenFiles(2);
     const { disk, tiers } = test.directory;
-    const shared = { store: test.store, open, disk, tiers, clock: systemClock, logger: silentLogger };
+    const unseen = () => null;
+    const shared = {
+      ...{ store: test.store, open, disk, tiers, unseen },
+      ...{ clock: systemClock, logger: silentLogger },
+    };
     const files = new GatewayFiles(join(test.root, 'few'), shared);
     const parts = [Buffer.alloc(3000, 1), Buffer.alloc(6001, 2)];
     const numbers = [0, 1, 2, 3, 4, 5];

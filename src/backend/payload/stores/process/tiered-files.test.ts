@@ -1,10 +1,19 @@
 import assert from 'node:assert/strict';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { arenaStats } from '../../../../native/arena.ts';
 import { Store } from '../../../../native/store.ts';
-import { StoreDirectory } from './store-directory.ts';
+import { forgetStoreTier, StoreDirectory } from './store-directory.ts';
 import {
   append,
   contentOf,
@@ -15,6 +24,7 @@ import {
   gate,
   NEW,
   nameOf,
+  PARTITION,
   testTiers,
 } from './testing.ts';
 
@@ -259,21 +269,86 @@ describe('The files of a store in tiers', () => {
       await open();
     });
 
-    it('keep the store from starting when they are empty, and so does one that is not named any more', async () => {
+    for (const [what, breaks] of [
+      ['is not there', () => undefined],
+      ['is empty', () => mkdirSync(pathOf(0))],
+      ['is no directory', () => writeFileSync(pathOf(0), '')],
+      ['is of another store', () => cpSync(join(root, 'of-another'), pathOf(0), { recursive: true })],
+      [
+        'cannot be read',
+        () => {
+          cpSync(join(root, 'kept'), pathOf(0), { recursive: true });
+          writeFileSync(join(pathOf(0), 'c.1', PARTITION.replace('t-0', 't-1')), '');
+        },
+      ],
+    ] as const)
+      it(`leave the others to the store when one ${what}, and nothing of it is taken for lost`, async () => {
+        await written(0);
+        await close();
+        mkdirSync(join(root, 'of-another'));
+        const foreign = 'version=1\ncluster.id=other\nnode.id=-1\ndirectory.id=x\n';
+        writeFileSync(join(root, 'of-another', 'tier.properties'), foreign);
+        renameSync(pathOf(0), join(root, 'kept'));
+        breaks();
+        await open();
+        assert.match(directory.tiers.outage ?? '', /tier-0 is out of use/);
+        assert.deepEqual([directory.trouble, directory.hasFailed], ['', false]);
+        const unseen = { code: 'EIO', message: /may be where nobody can look: .*tier-0/ };
+        const found = await files();
+        assert.throws(() => found.use(nameOf(0)), unseen);
+        assert.deepEqual(found.list('').files, []);
+        await found.remove(nameOf(0));
+        await written(1);
+        assert.equal(inTier(1), 1);
+        await close();
+        rmSync(pathOf(0), { recursive: true, force: true });
+        renameSync(join(root, 'kept'), pathOf(0));
+        await open();
+        assert.equal(directory.tiers.outage, null);
+        await isWhole(0);
+        await isWhole(1);
+        const again = await files();
+        assert.throws(() => again.use(nameOf(2)), { code: 'ENOENT' });
+      });
+
+    it('are missed when no setting names them any more', async () => {
       await written(0);
       await close();
-      cpSync(pathOf(0), join(root, 'kept'), { recursive: true });
-      rmSync(pathOf(0), { recursive: true });
-      mkdirSync(pathOf(0));
-      await refused(/is its disk not mounted\?.*remove payload-tiers\.json from payload\.store\.dir/);
-      rmSync(pathOf(0), { recursive: true });
-      cpSync(join(root, 'kept'), pathOf(0), { recursive: true });
       const both = types;
       types = [];
-      await refused(/tier-0 .* may hold payload and is in none of storage\.tiers/);
+      await open();
+      assert.match(
+        directory.tiers.outage ?? '',
+        /tier-0 .* may hold payload and is in none of storage\.tiers/,
+      );
+      const found = await files();
+      assert.throws(() => found.use(nameOf(0)), { code: 'EIO' });
+      await close();
       types = both;
       await open();
       await isWhole(0);
+    });
+
+    it('are given up by order, unless they are there', async () => {
+      await written(0);
+      const store = join(root, 'store');
+      const other = new Store({ threads: 1 });
+      const forget = (path: string) => forgetStoreTier(store, other, path);
+      const path = pathOf(0);
+      await assert.rejects(forget(path), /is using this directory/);
+      await close();
+      await assert.rejects(forget(path), /is there, and holds payload: nothing of it is lost/);
+      await assert.rejects(forget('/nowhere'), /\/nowhere is no tier directory .*tier-0, .*tier-1/);
+      renameSync(path, join(root, 'kept'));
+      await forget(path);
+      await assert.rejects(forget(path), /is no tier directory/);
+      await other.shutdown();
+      await open();
+      assert.equal(directory.tiers.outage, null);
+      const found = await files();
+      assert.throws(() => found.use(nameOf(0)), { code: 'ENOENT' });
+      await written(1);
+      assert.equal(inTier(0), 1);
     });
   });
 
