@@ -115,6 +115,49 @@ describe('storage tiers of a payload store', function () {
   });
 });
 
+describe('a topic that is pinned to a tier of a payload store', function () {
+  this.timeout(60_000);
+  let scene: PayloadScene;
+  let store: StoreUnderTest;
+
+  before(async function () {
+    PayloadScene.require(this);
+    scene = new PayloadScene('pinned-at-a-store');
+    store = await StoreUnderTest.make(join(scene.dir, 'store'), {
+      'log.channel.type': 'tiered',
+      'storage.tiers.types': 'NVME,HDD',
+      'storage.tiers.first.paths': join(scene.dir, 'fast'),
+      'storage.tiers.second.paths': join(scene.dir, 'slow'),
+    });
+    await store.start();
+    await scene.start({
+      'payload.stores': store.address,
+      'payload.stores.secret': STORES_SECRET,
+      'payload.segment.bytes': String(SEGMENT_BYTES),
+    });
+  });
+
+  after(async () => {
+    await scene?.stop();
+    await store?.kill();
+    await scene?.end();
+  });
+
+  it('has its payload there, also after restarts, and nothing of it moves up', async () => {
+    await scene.createTopic({ 'payload.tier': 'second' });
+    await scene.produce(sizes(8));
+    await store.kill('SIGKILL');
+    await store.start();
+    await scene.broker.kill('SIGTERM');
+    await scene.broker.start();
+    await scene.produce(sizes(4));
+    assert.equal(filesIn(join(scene.dir, 'fast')), 0);
+    assert.ok(filesIn(join(scene.dir, 'slow')) >= 4);
+    assert.equal(await store.metric('tier_backlog_bytes{tier="second"}'), 0);
+    await scene.consume();
+  });
+});
+
 describe('a storage tier in memory, of a payload store', function () {
   this.timeout(120_000);
   let scene: PayloadScene;

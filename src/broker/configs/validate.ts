@@ -77,7 +77,9 @@ export function validateTopicConfigs(values: ReadonlyMap<string, string>, broker
   }
   const tier = (TIER_ORDINALS as readonly string[]).indexOf(config.get('payload.tier'));
   const { tiers } = broker.resolved;
-  if (values.has('payload.tier') && tier >= tiers.length && tiers.length > 0) {
+  // Each store may have other tiers.
+  const isOfStores = broker.get('payload.stores').length > 0;
+  if (values.has('payload.tier') && tier >= tiers.length && tiers.length > 0 && !isOfStores) {
     refuse(
       `Invalid value ${values.get('payload.tier')} for configuration payload.tier: there are ${tiers.length} tiers`,
     );

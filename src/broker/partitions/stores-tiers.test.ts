@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { renameSync } from 'node:fs';
+import { readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { forgetStoreTier } from '../../backend/payload/stores/process/store-directory.ts';
 import { filesOf, testTiers } from '../../backend/payload/stores/process/testing.ts';
 import { Store } from '../../native/store.ts';
-import { BATCH_BYTES, StoresFixture } from './stores.fixture.ts';
+import { BATCH_BYTES, SETTINGS, StoresFixture, TOPIC } from './stores.fixture.ts';
+import { topicConfig } from './testing.ts';
 
 describe('A segment at a store with tiers', function () {
   this.timeout(60_000);
@@ -41,6 +42,70 @@ describe('A segment at a store with tiers', function () {
     await fixture.produceOne();
     assert.deepEqual([inTier(0, '.open'), inTier(1, '.open')], [0, 1]);
     await fixture.check();
+  });
+});
+
+describe('A topic that is pinned to a tier of its stores', function () {
+  this.timeout(60_000);
+  let fixture: StoresFixture;
+  let native: Store;
+
+  beforeEach(async () => {
+    fixture = new StoresFixture();
+    native = new Store({ threads: 1, copyThreads: 1 });
+    await fixture.startStores(2);
+    for (const [i, store] of fixture.stores.entries()) {
+      await store.stop();
+      const tiers = ['NVME', 'HDD'].map((type) => ({ type, path: pathOf(i, type), sizeBytes: -1 }));
+      store.openTiers = testTiers(store.path, native, tiers);
+    }
+    await fixture.stores[0]!.start();
+  });
+  afterEach(async () => {
+    await fixture.end();
+    await native.shutdown();
+  });
+
+  const pathOf = (store: number, type: string) => join(fixture.root, `${type}-${store}`);
+  const config = (tier: string) => ({ 'payload.tier': tier, 'payload.replicas': '2' });
+  const start = (tier: string) =>
+    fixture.start({ config: { ...config(tier), 'payload.min.insync.replicas': '1' } });
+  const pinsAt = (store: number) => {
+    const text = readFileSync(join(fixture.stores[store]!.path, 'cluster.1', 'pins.json'), 'utf8');
+    return Object.values((JSON.parse(text) as { pins: Record<string, number> }).pins);
+  };
+
+  it('begins segments there, and so do copies that are made later', async () => {
+    await start('second');
+    await fixture.produceOne();
+    assert.deepEqual(
+      [filesOf(pathOf(0, 'NVME'), '.open').length, filesOf(pathOf(0, 'HDD'), '.open').length],
+      [0, 1],
+    );
+    await fixture.stores[1]!.start();
+    await fixture.stop();
+    await start('second');
+    await fixture.healed();
+    assert.deepEqual(
+      [filesOf(pathOf(1, 'NVME'), '.payload').length, filesOf(pathOf(1, 'HDD'), '.payload').length],
+      [0, 1],
+    );
+    await fixture.check();
+  });
+
+  it('is another one for stores when that is changed, also for one that was away', async () => {
+    await fixture.stores[1]!.start();
+    await start('second');
+    await fixture.produceOne();
+    await fixture.stores[1]!.stop();
+    const { partitions } = fixture.broker!;
+    partitions.topicConfigChanged(TOPIC, topicConfig({ ...SETTINGS, ...config('first') }));
+    await fixture.until('a store has heard', () => pinsAt(0)[0] === 0);
+    assert.deepEqual(pinsAt(1), [1]);
+    await fixture.stores[1]!.start();
+    await fixture.until('the other one has heard', () => pinsAt(1)[0] === 0);
+    partitions.topicConfigChanged(TOPIC, topicConfig({ ...SETTINGS, ...config('') }));
+    await fixture.until('both have heard', () => pinsAt(0).length + pinsAt(1).length === 0);
   });
 });
 

@@ -19,7 +19,7 @@ export const TOPIC = { name: 't', id: TOPIC_ID, partitions: [{ index: 0, leaderE
 export const SECRET = 'a secret for tests only';
 /** Three batches fill a segment. */
 export const BATCH_BYTES = 300_000;
-const SETTINGS = { 'payload.min.bytes': '1000', 'payload.segment.bytes': '1048576' };
+export const SETTINGS = { 'payload.min.bytes': '1000', 'payload.segment.bytes': '1048576' };
 export const FABRIC: StoreServerOptions['fabric'] = {
   wish: { provider: 'plain-tcp', domain: '' },
   options: { library: '', pieceBytes: 65_536, window: 8, host: '127.0.0.1' },

@@ -294,7 +294,7 @@ export const topicDefinitions = [
     values: ['', ...TIER_ORDINALS],
     synonyms: [],
     documentation:
-      'The storage tier in which the topic’s payload stays, whatever its age: first, second, ...; empty: where the others’ is, by age. While that tier is full, new payload goes to the next one and moves when there is room.',
+      'The storage tier in which the topic’s payload stays, whatever its age: first, second, ...; empty: where the others’ is, by age. While that tier is full, new payload goes to the next one and moves when there is room. With payload.stores it is a tier of each store that has tiers; one that has fewer takes its last.',
   },
   {
     name: 'preallocate',

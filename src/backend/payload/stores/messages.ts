@@ -1,7 +1,8 @@
 import { z } from 'zod';
+import { TIER_ORDINALS } from '../../../config/definitions/index.ts';
 
 /** The version of what follows; ends with different ones do not talk. */
-export const STORE_VERSION = 5;
+export const STORE_VERSION = 6;
 
 /** Of a frame of the control connection; what comes before authentication is small. */
 export const MAX_FRAME_BYTES = 1 << 20;
@@ -15,6 +16,9 @@ export const LIST_PAGE = 1000;
 
 /** Ranges that one request has a store give back. */
 export const PUNCHED_RANGES = 4096;
+
+/** Partitions of which one request says where they are to stay. */
+export const PINNED_PARTITIONS = 1000;
 
 /** The most that one request leaves out. */
 export const MAX_SKIPPED_BYTES = 4 << 20;
@@ -32,6 +36,11 @@ const MAX_HOST = 300;
 const MAX_ONWARD = 7;
 /** What libfabric and TCP call addresses, in base64. */
 const MAX_ADDRESS = 4096;
+/** A storage tier of a store, from 0 on; one that it has not is its last. */
+export const pinnedTier = z
+  .int()
+  .min(0)
+  .max(TIER_ORDINALS.length - 1);
 const text = z.string().max(MAX_TEXT);
 const nonce = z.string().regex(/^[0-9a-f]{64}$/);
 const identifier = z.string().regex(/^[\w-]{1,64}$/);
@@ -45,6 +54,12 @@ const file = z
   .string()
   .max(300)
   .regex(/^[\w.-]{1,200}-\d{1,10}\.[\w-]{22}\/\d{20}-[0-9a-f]{16}$/);
+
+/** As `partitionName`. */
+const partition = z
+  .string()
+  .max(300)
+  .regex(/^[\w.-]{1,200}-\d{1,10}\.[\w-]{22}$/);
 
 /** What a store says first. */
 const challenge = z.object({
@@ -84,13 +99,19 @@ export const operation = z.discriminatedUnion('op', [
   z.object({ op: z.literal('list'), after: z.union([z.literal(''), file]) }),
   /**
    * `segmentBytes`: what it may grow to, where that is known. `mayLose`: nobody was promised that it outlasts a restart of the machine; otherwise it
-   * does.
+   * does. `tier`: in which it is to stay.
    */
   z.object({
     op: z.literal('create'),
     file,
     segmentBytes: bytes.optional(),
     mayLose: z.boolean().optional(),
+    tier: pinnedTier.optional(),
+  }),
+  /** In which tier the files of partitions are to stay from now on; null: in none. Of a partition without files it says nothing. */
+  z.object({
+    op: z.literal('pin'),
+    pins: z.array(z.object({ partition, tier: pinnedTier.nullable() })).max(PINNED_PARTITIONS),
   }),
   /** From now on appends may be passed on to that store. */
   z.object({ op: z.literal('relay'), store: identifier, address: z.string().max(MAX_HOST) }),
@@ -197,6 +218,7 @@ export const results = {
   drain: none,
   list: z.object({ files: z.array(listed).max(LIST_PAGE), more: z.boolean() }),
   create: none,
+  pin: none,
   relay: none,
   append: z.object({ failed: z.array(failedCopy).max(MAX_ONWARD).default([]) }),
   skip: none,

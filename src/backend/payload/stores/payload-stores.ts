@@ -3,7 +3,7 @@ import type { LogReferences } from '../log-references.ts';
 import type { Reference } from '../payload-recovery.ts';
 import type { PayloadFile, PayloadFiles, PayloadOpenOptions, PayloadPlaces } from '../ports.ts';
 import { partitionName } from '../tiers/directories.ts';
-import type { ListedFile } from './messages.ts';
+import { type ListedFile, PINNED_PARTITIONS } from './messages.ts';
 import { chooseStores } from './placement.ts';
 import { Repairs } from './repairs.ts';
 import { ReplicatedSegment, STORES_PREFIX } from './replicated-segment.ts';
@@ -167,6 +167,27 @@ export class PayloadStores implements SegmentStores {
     if (this.#known === null) return;
     places.owner?.completeAll();
     for (const segment of places.segments.values()) this.repairs.lookAgain(segment);
+    this.pinned(places);
+  }
+
+  /** Stores are to know in which tier the partition is to stay. */
+  pinned(places: StorePlaces): void {
+    if (this.#known === null) return;
+    for (const peer of this.peers) if (peer.isUp) void this.#tellPins(peer, [places]);
+  }
+
+  /** One that does not hear of them does when it is there again. */
+  async #tellPins(peer: StorePeer, told: Iterable<StorePlaces>): Promise<void> {
+    const pins = Array.from(told, ({ name, tier }) => ({ partition: name, tier }));
+    try {
+      for (let i = 0; i < pins.length; i += PINNED_PARTITIONS)
+        await peer.request({ op: 'pin', pins: pins.slice(i, i + PINNED_PARTITIONS) });
+    } catch (error) {
+      this.warn(
+        { store: peer.id, reason: (error as Error).message },
+        'a payload store has not heard which topics are pinned to tiers',
+      );
+    }
   }
 
   /** Of partitions whose segments are known. */
@@ -276,6 +297,10 @@ export class PayloadStores implements SegmentStores {
     return this.#peers.find(store);
   }
 
+  pinOf({ name }: ReplicatedSegment): number | null {
+    return this.#places.get(name.partition)?.tier ?? null;
+  }
+
   get mayLose(): boolean {
     return this.#options.mayLose?.() ?? false;
   }
@@ -342,6 +367,7 @@ export class PayloadStores implements SegmentStores {
     this.#completeAll();
     this.repairs.lookAtAll();
     void this.repairs.compare(peer);
+    void this.#tellPins(peer, this.openPlaces());
   }
 
   /** A store wants to move a copy of what is still being written. */

@@ -163,7 +163,8 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
   /** Makes it at its stores. */
   async create(): Promise<void> {
     await this.ready;
-    const wanted = { segmentBytes: this.#segmentBytes, mayLose: this.#stores.mayLose };
+    const { mayLose } = this.#stores;
+    const wanted = { segmentBytes: this.#segmentBytes, mayLose, tier: this.#stores.pinOf(this) ?? undefined };
     await this.#atCopies(({ peer, copy: { file } }) => peer.request({ op: 'create', file, ...wanted }));
     if (this.#stores.copySource === 'store')
       this.#relay = await SegmentRelay.open(this.#copies, this.#stores);

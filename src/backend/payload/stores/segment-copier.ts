@@ -114,7 +114,8 @@ export class SegmentCopier {
     const { bytes } = segment;
     try {
       const holes = await segment.holes();
-      await peer.request({ op: 'create', file, segmentBytes: bytes });
+      const tier = this.#stores.pinOf(segment) ?? undefined;
+      await peer.request({ op: 'create', file, segmentBytes: bytes, tier });
       for (const step of stepsOf(parts, holes.ranges)) {
         if (!step.isHole) await this.#pace(step.length);
         if (!this.#stores.has(segment)) throw new StoreError('ECANCELED', `${segment.file} is gone`);

@@ -26,6 +26,8 @@ export interface SegmentStores {
   byDistance(peers: StorePeer[]): StorePeer[];
   /** What the log refers to in the segment, all of it; null while that is not known. */
   references(segment: ReplicatedSegment): Promise<readonly Reference[] | null>;
+  /** The tier in which stores are to keep its partition; null: none. */
+  pinOf(segment: ReplicatedSegment): number | null;
   /** Something about the segment is not as it should be, or was completed. */
   changed(segment: ReplicatedSegment): void;
   forgotten(segment: ReplicatedSegment): void;

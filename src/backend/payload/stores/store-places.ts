@@ -23,6 +23,8 @@ export class StorePlaces implements PayloadPlaces {
   /** What the topic asks for. */
   replicas = 1;
   minInsync = 1;
+  /** In which stores are to keep it; null: in none. */
+  tier: number | null = null;
   /** By segment. */
   readonly segments = new Map<number, ReplicatedSegment>();
   /** The partition's payload directory. */
@@ -80,6 +82,10 @@ export class StorePlaces implements PayloadPlaces {
     this.#home.configure(options);
     this.replicas = options.replicas ?? 1;
     this.minInsync = Math.min(options.minInsyncReplicas ?? 1, this.replicas);
+    const { tier = null } = options;
+    const isPinnedAnew = tier !== this.tier;
+    this.tier = tier;
+    if (isPinnedAnew) this.#stores.pinned(this);
     for (const segment of this.segments.values()) {
       segment.replicas = this.replicas;
       segment.minInsync = this.minInsync;

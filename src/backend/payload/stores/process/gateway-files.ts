@@ -16,6 +16,7 @@ import { parseStoredName } from '../stored-name.ts';
 import { type DiskHealth, isOfDisk } from './disk-health.ts';
 import type { OpenFiles } from './open-files.ts';
 import { PartitionDirectories } from './partition-directories.ts';
+import { Pins } from './pins.ts';
 import { recoverEnd } from './recovery.ts';
 import { StoredFile } from './stored-file.ts';
 import {
@@ -51,6 +52,8 @@ export interface NewFile {
   readonly segmentBytes: number;
   /** Nobody was promised that it outlasts a restart of the machine. */
   readonly mayLose: boolean;
+  /** In which its partition is to stay; null: in none. */
+  readonly tier: number | null;
   /** How much space of removed files it may begin with. */
   readonly recycledBytes: number;
 }
@@ -77,6 +80,7 @@ export class GatewayFiles {
   readonly #files = new Map<string, StoredFile>();
   /** Files in each partition. */
   readonly #partitions = new Map<string, number>();
+  readonly #pins: Pins;
   readonly #removing = new Map<string, Promise<void>>();
   #bytes = 0;
   /** What `list` goes through. */
@@ -89,6 +93,7 @@ export class GatewayFiles {
     this.#directory = directory;
     this.#directories = new PartitionDirectories(directory);
     this.#shared = shared;
+    this.#pins = new Pins(directory, shared.logger);
     this.#owner = {
       store: shared.store,
       resized: (bytes) => {
@@ -112,6 +117,7 @@ export class GatewayFiles {
   /** Finds what there is. Files that took appends when the store ended are looked at: how many there were is returned, and their bytes. */
   async load(): Promise<{ recovered: number; bytes: number }> {
     const { tiers } = this.#shared;
+    await this.#pins.load();
     const byName = new Map<string, FoundFile[]>();
     for (const at of [null, ...tiers.paths])
       for (const file of await this.#searchIn(at)) {
@@ -222,7 +228,11 @@ export class GatewayFiles {
   }
 
   #copyOf(name: string): TieredCopy {
-    return new TieredCopy(basename(this.#directory), name, this.#shared.clock, () => this.#endWanted(name));
+    const { partition } = parseStoredName(name)!;
+    return new TieredCopy(basename(this.#directory), name, this.#shared.clock, {
+      pin: () => this.#pins.of(partition),
+      askToEnd: () => this.#endWanted(name),
+    });
   }
 
   #add(name: string, file: StoredFile): void {
@@ -237,7 +247,10 @@ export class GatewayFiles {
     const { partition } = parseStoredName(name)!;
     const left = this.#partitions.get(partition)! - 1;
     if (left > 0) this.#partitions.set(partition, left);
-    else this.#partitions.delete(partition);
+    else {
+      this.#partitions.delete(partition);
+      this.#pins.set(partition, null);
+    }
     return left === 0;
   }
 
@@ -255,6 +268,11 @@ export class GatewayFiles {
     if (file === undefined) throw this.#isMissing(name);
     this.#shared.open.use(file);
     return file;
+  }
+
+  /** In which tier what there is of a partition is to stay from now on; null: in none. */
+  pin(partition: string, tier: number | null): void {
+    if (this.#partitions.has(partition)) this.#pins.set(partition, tier);
   }
 
   #isMissing(name: string): StoreError {
@@ -296,7 +314,7 @@ export class GatewayFiles {
   /** Throws ENOSPC when no tier has room. */
   #begin(
     name: string,
-    { segmentBytes, mayLose }: Omit<NewFile, 'recycledBytes'>,
+    { segmentBytes, mayLose, tier }: Omit<NewFile, 'recycledBytes'>,
   ): { file: StoredFile; place: PayloadPlace } {
     const { tiers } = this.#shared;
     const { partition, segment } = parseStoredName(name)!;
@@ -308,10 +326,16 @@ export class GatewayFiles {
       return { file: new StoredFile({ ...state, place }, this.#owner), place };
     }
     const copy = this.#copyOf(name);
-    const place = tiers.place(copy, segment, 1, segmentBytes, mayLose);
-    const file = new StoredFile({ ...state, place }, this.#owner);
-    copy.holds(file);
-    return { file, place };
+    this.#pins.set(partition, tier);
+    try {
+      const place = tiers.place(copy, segment, 1, segmentBytes, mayLose);
+      const file = new StoredFile({ ...state, place }, this.#owner);
+      copy.holds(file);
+      return { file, place };
+    } catch (error) {
+      if (!this.#partitions.has(partition)) this.#pins.set(partition, null);
+      throw error;
+    }
   }
 
   list(after: string): { files: ListedFile[]; more: boolean } {
@@ -349,6 +373,7 @@ export class GatewayFiles {
   async close(): Promise<void> {
     await Promise.allSettled(this.#removing.values());
     await Promise.all([...this.#files.values()].map((file) => file.close()));
+    await this.#pins.closed();
   }
 }
 

@@ -87,11 +87,14 @@ export class Operations {
       case 'list':
         return files.list(operation.after);
       case 'create': {
-        const { file, segmentBytes = 0, mayLose = false } = operation;
+        const { file, segmentBytes = 0, mayLose = false, tier = null } = operation;
         const recycledBytes = recycledBytesFor(RECYCLED_BYTES, RECYCLED_BYTES);
-        await files.create(file, { segmentBytes, mayLose, recycledBytes });
+        await files.create(file, { segmentBytes, mayLose, tier, recycledBytes });
         return {};
       }
+      case 'pin':
+        for (const { partition, tier } of operation.pins) files.pin(partition, tier);
+        return {};
       case 'relay':
         await relays.open(operation.store, operation.address);
         return {};

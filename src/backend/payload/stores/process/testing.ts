@@ -21,7 +21,7 @@ export const nameOf = (segment: number) =>
   `${PARTITION}/${String(segment).padStart(20, '0')}-0123456789abcdef`;
 
 /** A file that is begun. */
-export const NEW = { segmentBytes: 1 << 20, mayLose: false, recycledBytes: 0 } as const;
+export const NEW = { segmentBytes: 1 << 20, mayLose: false, tier: null, recycledBytes: 0 } as const;
 
 /** The tiers of a store in `at`, one directory for each; nothing moves unless `more` says so. */
 export function testTiers(

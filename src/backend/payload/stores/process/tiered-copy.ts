@@ -9,23 +9,32 @@ import { SEALED_SUFFIX } from './stored-file-parts.ts';
 /** How long a gateway may take to end a segment before it is asked again. */
 const ASK_AGAIN_MS = 10_000;
 
+/** What the file's gateway has to say about it. */
+interface GatewayWishes {
+  /** The tier in which it is to stay; null: none. */
+  pin(): number | null;
+  /** Has the gateway end the segment, so that the file can be moved. */
+  askToEnd(): void;
+}
+
 /** The file of a gateway in the tiers of a store: `<tier>/<cluster>.<node>/<partition>/<segment>-<incarnation>.payload`. */
 export class TieredCopy implements TierFileOwner {
-  /** What topics are pinned to are tiers of gateways. */
-  readonly pin = null;
   #file: StoredFile | null = null;
   readonly #gateway: string;
   readonly #name: string;
   readonly #clock: Clock;
-  readonly #askToEnd: () => void;
+  readonly #wishes: GatewayWishes;
   #askedAtMs = Number.NEGATIVE_INFINITY;
 
-  /** `askToEnd`: has the gateway end the segment, so that the file can be moved. */
-  constructor(gateway: string, name: string, clock: Clock, askToEnd: () => void) {
+  constructor(gateway: string, name: string, clock: Clock, wishes: GatewayWishes) {
     this.#gateway = gateway;
     this.#name = name;
     this.#clock = clock;
-    this.#askToEnd = askToEnd;
+    this.#wishes = wishes;
+  }
+
+  get pin(): number | null {
+    return this.#wishes.pin();
   }
 
   get segments(): this | null {
@@ -53,6 +62,6 @@ export class TieredCopy implements TierFileOwner {
     const now = this.#clock.now();
     if (now - this.#askedAtMs < ASK_AGAIN_MS) return;
     this.#askedAtMs = now;
-    this.#askToEnd();
+    this.#wishes.askToEnd();
   }
 }

@@ -4,6 +4,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   renameSync,
   rmSync,
   statSync,
@@ -96,9 +97,17 @@ describe('The files of a store in tiers', () => {
 
   const files = () => directory.filesOf(GATEWAY);
 
-  async function written(segment: number, { mib = 1, seal = true, mayLose = false } = {}) {
+  async function written(
+    segment: number,
+    {
+      mib = 1,
+      seal = true,
+      mayLose = false,
+      tier = null,
+    }: { mib?: number; seal?: boolean; mayLose?: boolean; tier?: number | null } = {},
+  ) {
     const of = await files();
-    await of.create(nameOf(segment), { ...NEW, mayLose });
+    await of.create(nameOf(segment), { ...NEW, mayLose, tier });
     const file = of.use(nameOf(segment));
     for (let i = 0; i < mib; i++) await append(file, i * MIB, PART);
     if (seal) await file.seal(mib * MIB, false);
@@ -221,6 +230,53 @@ describe('The files of a store in tiers', () => {
     assert.deepEqual(ended, [nameOf(0)]);
     await written(1);
     assert.deepEqual([inTier(0), inTier(1)], [0, 1]);
+  });
+
+  it('stay in the tier to which their partition is pinned, also after a start before their gateway is there', async () => {
+    await written(0, { tier: 1 });
+    await written(1, { tier: 1, seal: false });
+    assert.deepEqual([inTier(0), inTier(1)], [0, 1]);
+    threshold = 0.5;
+    await directory.tiers.migrator.idle();
+    assert.deepEqual([inTier(0), inTier(1)], [0, 1]);
+    (await files()).pin(PARTITION, 0);
+    await directory.tiers.migrator.idle();
+    assert.deepEqual([inTier(0), inTier(1)], [1, 0]);
+    await close();
+    threshold = 0;
+    await open();
+    await directory.tiers.migrator.idle();
+    assert.deepEqual([inTier(0), inTier(1)], [1, 0]);
+    // A tier that the store has not is its last.
+    (await files()).pin(PARTITION, 7);
+    await directory.tiers.migrator.idle();
+    assert.deepEqual([inTier(0), inTier(1)], [0, 1]);
+    threshold = 0.5;
+    (await files()).pin(PARTITION, null);
+    await directory.tiers.migrator.idle();
+    assert.deepEqual([inTier(0), inTier(1)], [1, 0]);
+    await isWhole(0);
+    await isWhole(1);
+  });
+
+  it('of a partition that has none any more are pinned to nothing', async () => {
+    const pins = () => JSON.parse(readFileSync(join(root, 'store', 'c.1', 'pins.json'), 'utf8')).pins;
+    await written(0, { tier: 1 });
+    await close();
+    assert.deepEqual(pins(), { [PARTITION]: 1 });
+    writeFileSync(join(root, 'store', 'c.1', 'pins.json'), 'nonsense');
+    await open();
+    (await files()).pin(PARTITION, 0);
+    (await files()).pin(PARTITION.replace('t-0', 't-1'), 0);
+    await close();
+    assert.deepEqual(pins(), { [PARTITION]: 0 });
+    await open();
+    await (await files()).remove(nameOf(0));
+    for (const tier of directory.tiers.paths) tier.takeOut(new Error('no luck'));
+    await assert.rejects(written(1, { tier: 1 }), { code: 'ENOSPC' });
+    await close();
+    assert.deepEqual(pins(), {});
+    await open();
   });
 
   it('of before there were tiers are read, and move into them', async () => {
