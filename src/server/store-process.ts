@@ -8,7 +8,7 @@ import { StoreDirectory } from '../backend/payload/stores/process/store-director
 import { StoreServer } from '../backend/payload/stores/process/store-server.ts';
 import type { StoresSecurity } from '../backend/payload/stores/tls/stores-tls.ts';
 import { removeAbandonedMemory, writeAcknowledgedOf } from '../broker/acknowledged-memory.ts';
-import { prepareTiers } from '../broker/storage/preparation.ts';
+import { keepRemovedSpace, prepareTiers } from '../broker/storage/preparation.ts';
 import type { HttpAddress, KafabricConfig } from '../config/index.ts';
 import { isLoopbackHost } from '../config/listeners.ts';
 import {
@@ -110,7 +110,7 @@ export class StoreProcess {
     });
     this.#directory = directory;
     await prepareTiers(store, directory.tiers, config, this.#log);
-    if (config.get('log.direct.io.enable')) await store.recycleIn(at, config.get('log.recycle.bytes'));
+    await keepRemovedSpace(store, at, config);
     return { store, directory };
   }
 

@@ -15,10 +15,11 @@ export async function prepareToWrite(
   config: KafabricConfig,
   logger: Logger,
 ): Promise<void> {
-  const { store, tiers } = storage;
+  const { store, tiers, logs } = storage;
   await reportBufferedDirectories(storage, config, logger);
   await prepareTiers(store, tiers, config, logger);
-  await keepRemovedSpace(storage, config);
+  for (const { path, error } of logs.directories)
+    if (error === null) await keepRemovedSpace(store, path, config);
 }
 
 /** Takes space ahead in tiers. Before any file there is opened to be written. */
@@ -52,13 +53,15 @@ async function reportBufferedDirectories(
   }
 }
 
-/** New segments begin with space of removed ones. */
-async function keepRemovedSpace({ store, logs }: Storage, config: KafabricConfig): Promise<void> {
+/** New segments in a directory begin with space of removed ones, and the first with space that is written ahead where that is asked for. */
+export async function keepRemovedSpace(
+  store: Store,
+  directory: string,
+  config: KafabricConfig,
+): Promise<void> {
   const bytes = config.get('log.direct.io.enable') ? config.get('log.recycle.bytes') : 0;
-  const prepare = {
+  await store.recycleIn(directory, bytes, {
     bytes: config.get('log.recycle.prepare.bytes'),
     fileBytes: Math.min(config.get('log.segment.bytes'), config.get('payload.segment.bytes')),
-  };
-  for (const { path, error } of logs.directories)
-    if (error === null) await store.recycleIn(path, bytes, prepare);
+  });
 }

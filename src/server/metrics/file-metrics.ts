@@ -20,6 +20,22 @@ export function arenaMetrics(): MetricSource[] {
   ];
 }
 
+/** Space of removed files that waits for new ones. */
+export function recycledMetrics(store: Store): MetricSource[] {
+  return [
+    {
+      name: 'kafabric_recycled_bytes',
+      help: 'Space of removed segments that is kept for new ones (log.recycle.bytes).',
+      read: () => store.stats().recycledBytes,
+    },
+    counter(
+      'kafabric_recycled_files_total',
+      'Segments that began with space of removed ones.',
+      () => store.stats().recycledFiles,
+    ),
+  ];
+}
+
 /** Files, and what of them is in memory. */
 export function fileMetrics(store: Store): MetricSource[] {
   return [
@@ -38,16 +54,7 @@ export function fileMetrics(store: Store): MetricSource[] {
       'Bytes of reads that came from the device.',
       () => store.stats().cacheMissBytes,
     ),
-    {
-      name: 'kafabric_recycled_bytes',
-      help: 'Space of removed segments that is kept for new ones (log.recycle.bytes).',
-      read: () => store.stats().recycledBytes,
-    },
-    counter(
-      'kafabric_recycled_files_total',
-      'Segments that began with space of removed ones.',
-      () => store.stats().recycledFiles,
-    ),
+    ...recycledMetrics(store),
     counter('kafabric_store_appends_total', 'Appends to files.', () => store.stats().appends),
     counter(
       'kafabric_store_acknowledged_total',

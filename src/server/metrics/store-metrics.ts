@@ -3,6 +3,7 @@ import type { StoreServer } from '../../backend/payload/stores/process/store-ser
 import type { StoresTls } from '../../backend/payload/stores/tls/stores-tls.ts';
 import { arenaStats } from '../../native/arena.ts';
 import type { Store } from '../../native/store.ts';
+import { recycledMetrics } from './file-metrics.ts';
 import type { MetricSource } from './gateway-metrics.ts';
 
 const DISK_STATES = { ok: 0, full: 1, failed: 2 } as const;
@@ -29,6 +30,7 @@ export function storeMetrics(server: StoreServer, directory: StoreDirectory, sto
     gauge('free_bytes', 'Room there.', () => directory.freeBytes),
     gauge('used_bytes', 'Payload in the store.', () => directory.usedBytes),
     gauge('files', 'Copies of segments in the store.', () => directory.files),
+    ...recycledMetrics(store),
     gauge('draining', '1 while the store is being emptied.', () => Number(directory.draining)),
     gauge(
       'disk_state',

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -285,6 +285,25 @@ describe('The control connection of a store', () => {
     await connection.request({ op: 'remove', file: FILE });
     piece.release();
     sink.release();
+  });
+
+  it('begins files with no more space of removed ones than they may grow to', async () => {
+    const at = join(root, 'store');
+    const kept = join(at, 'recycled-7.free');
+    const bytes = 20 << 20;
+    writeFileSync(kept, Buffer.alloc(bytes, 0xff));
+    await native.recycleIn(at, bytes);
+    const connection = await connected();
+    try {
+      await connection.request({ op: 'create', file: FILE, segmentBytes: bytes - 1 });
+      assert.ok(existsSync(kept));
+      await connection.request({ op: 'remove', file: FILE });
+      await connection.request({ op: 'create', file: FILE, segmentBytes: bytes });
+      assert.ok(!existsSync(kept));
+    } finally {
+      await native.recycleIn(at, 0);
+    }
+    await connection.request({ op: 'remove', file: FILE });
   });
 
   it('says that its disk has failed, takes nothing then, and still gives what it has', async () => {

@@ -1,6 +1,5 @@
 import type { AttachedTarget } from '../../../../native/fabric-attach.ts';
 import type { MemoryPiece } from '../../../../native/pieces.ts';
-import { recycledBytesFor } from '../../../../native/store.ts';
 import type { Clock } from '../../../../util/clock.ts';
 import type { Identity } from '../authentication.ts';
 import { ARENA_REGION, type Operation, StoreError, type StoreStatus } from '../messages.ts';
@@ -13,8 +12,8 @@ import type { Relays } from './relays.ts';
 import type { StoredFile } from './stored-file.ts';
 import { PIECE_BYTES } from './stored-file-parts.ts';
 
-/** Files begin with so much space of removed ones at most: segments are as large as topics say, a gigabyte by default. */
-const RECYCLED_BYTES = 1 << 30;
+/** What a file may grow to of which that is not said: segments have a gigabyte by default. */
+const SEGMENT_BYTES = 1 << 30;
 
 export interface StoreCounters {
   writtenBytes: number;
@@ -87,9 +86,9 @@ export class Operations {
       case 'list':
         return files.list(operation.after);
       case 'create': {
-        const { file, segmentBytes = 0, mayLose = false, tier = null } = operation;
-        const recycledBytes = recycledBytesFor(RECYCLED_BYTES, RECYCLED_BYTES);
-        await files.create(file, { segmentBytes, mayLose, tier, recycledBytes });
+        const { file, segmentBytes, mayLose = false, tier = null } = operation;
+        const recycledBytes = segmentBytes ?? SEGMENT_BYTES;
+        await files.create(file, { segmentBytes: segmentBytes ?? 0, mayLose, tier, recycledBytes });
         return {};
       }
       case 'pin':
