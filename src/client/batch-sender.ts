@@ -22,6 +22,8 @@ import type { TopicHandle } from './topic.ts';
 const PRODUCE_VERSION = 13;
 /** Batches with less data of a size that is worth it go inline also where memory is shared. */
 const SHARED_MIN_BYTES = 32 * 1024;
+/** Less mapped memory of an event is copied into a batch with others, if there are others: that costs less than a batch of its own, at both ends. */
+const ALONE_BYTES = 256 * 1024;
 /** What a request has beside its batch, at most. */
 const FRAME_OVERHEAD_BYTES = 4096;
 /** Of the place of one piece of data. */
@@ -106,8 +108,8 @@ export class BatchSender {
   }
 
   /** Whether the event should not share its batch: then its data is pushed from where it is. */
-  isAlone({ data }: EventRecord): boolean {
-    return data?.length === 1 && this.#pool.isWhole(data[0]!);
+  isAlone({ data, dataBytes }: EventRecord): boolean {
+    return dataBytes >= ALONE_BYTES && data?.length === 1 && this.#pool.isWhole(data[0]!);
   }
 
   /** Of what was pushed from memory of the gateway, all of a buffer is the gateway's now. */
