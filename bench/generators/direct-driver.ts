@@ -193,7 +193,7 @@ async function pullMapped(topic: TopicHandle): Promise<void> {
 
 /** Well below what one client may hold, whole batches counted. */
 function mappedAtOnce(): number {
-  return Math.max(2, Math.min(16, Math.floor((64 << 20) / plan.size)));
+  return Math.max(2, Math.min(64, Math.floor((64 << 20) / plan.size)));
 }
 
 /** What is smaller comes with its metadata (payload.min.bytes): nobody needs memory that it lands in. */

@@ -73,6 +73,21 @@ describe('direct API with mapped memory', function () {
     await until('all memory is back', 60_000, async () => (await mappedBytes()) === 0);
   });
 
+  it('takes what is small and pushed together in one batch, and all of its memory over', async () => {
+    const topic = await client.createTopic('mapped-together', { partitions: 1 });
+    const producer = topic.producer();
+    const buffers = await Promise.all(Array.from({ length: 20 }, () => client.allocate(100_000)));
+    for (const [i, { bytes }] of buffers.entries()) bytes.set(content(100_000, i));
+    await Promise.all(buffers.map(({ bytes }, i) => producer.push({ i }, bytes)));
+    for (const { bytes } of buffers) assert.equal(bytes.byteLength, 0, 'it is the gateway’s now');
+    await producer.close();
+    await until('all memory is back', 60_000, async () => (await mappedBytes()) === 0);
+    const consumer = topic.consumer({ select: 'all' });
+    for (const [i, event] of (await collect(20, () => consumer.pull(PULL))).entries())
+      assert.equal(Buffer.compare(event.selected!, content(100_000, i)), 0, `event ${i}`);
+    await consumer.close();
+  });
+
   it('is the same for clients that map nothing', async () => {
     const other = await gateway.connect({ path: 'tcp' });
     const consumer = (await other.openTopic('mapped')).consumer({ select: 'all' });

@@ -334,17 +334,33 @@ Napi::Value locate(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), locateReference(reference.data, reference.length, header.data, location));
 }
 
-// (batches, start of one, its length, claim, memory for the result, where in it) -> size of the result, or 0.
-Napi::Value claim(const Napi::CallbackInfo& info) {
+ClaimSigner signerOf(const Napi::Value& secret, const Napi::Value& principal) {
+  Bytes key = bytesOf(secret);
+  Bytes name = bytesOf(principal);
+  return {key.data, key.length, name.data, name.length};
+}
+
+// (batches) -> room for them with claims
+Napi::Value signedRoom(const Napi::CallbackInfo& info) {
   Bytes batches = bytesOf(info[0]);
-  auto start = clampTo<size_t>(numberOf(info[1]), batches.length);
-  auto length = clampTo<size_t>(numberOf(info[2]), batches.length - start);
-  Bytes claim = bytesOf(info[3]);
+  return Napi::Number::New(info.Env(), static_cast<double>(signedBytes(batches.data, batches.length)));
+}
+
+// (batches, claim, secret, principal, memory for the result) -> size of the result, or 0.
+Napi::Value sign(const Napi::CallbackInfo& info) {
+  Bytes batches = bytesOf(info[0]);
+  Bytes claim = bytesOf(info[1]);
   if (claim.length != kClaimBytes) throw Napi::RangeError::New(info.Env(), "not a claim");
   Bytes out = bytesOf(info[4]);
-  auto at = clampTo<size_t>(numberOf(info[5]), out.length);
-  size_t size = claimReferences(batches.data + start, length, claim.data, out.data + at, out.length - at);
+  size_t size = signReferences(batches.data, batches.length, claim.data, signerOf(info[2], info[3]), out.data, out.length);
   return Napi::Number::New(info.Env(), static_cast<double>(size));
+}
+
+// (signed reference, secret, principal) -> whether its signature is right
+Napi::Value claimIsRight(const Napi::CallbackInfo& info) {
+  Bytes reference = bytesOf(info[0]);
+  bool isRight = reference.length == kSignedReferenceBytes && isClaimRight(reference.data, signerOf(info[1], info[2]));
+  return Napi::Boolean::New(info.Env(), isRight);
 }
 
 Napi::Value crc(const Napi::CallbackInfo& info) {
@@ -388,7 +404,9 @@ void initBatch(Napi::Env env, Napi::Object exports) {
   exports["batchRecompressCopy"] = Napi::Function::New(env, recompressCopy, "batchRecompressCopy");
   exports["batchRestore"] = Napi::Function::New(env, restoreOnWorker, "batchRestore");
   exports["batchRestoredBytes"] = Napi::Function::New(env, restoredSize, "batchRestoredBytes");
-  exports["batchClaimReferences"] = Napi::Function::New(env, claim, "batchClaimReferences");
+  exports["batchSignedBytes"] = Napi::Function::New(env, signedRoom, "batchSignedBytes");
+  exports["batchSignReferences"] = Napi::Function::New(env, sign, "batchSignReferences");
+  exports["batchIsClaimRight"] = Napi::Function::New(env, claimIsRight, "batchIsClaimRight");
   exports["batchLocateReference"] = Napi::Function::New(env, locate, "batchLocateReference");
 }
 

@@ -1,10 +1,12 @@
 #include <chrono>
+#include <cstdio>
 #include <memory>
 #include <random>
 
 #include "batch/check.h"
 #include "batch/claims.h"
 #include "batch/crc32c.h"
+#include "batch/hmac_sha256.h"
 #include "batch/recompress.h"
 #include "batch/record.h"
 #include "batch/reference.h"
@@ -223,19 +225,54 @@ TEST(reference_batch_is_valid_and_complete) {
   }
 }
 
+namespace {
+const uint8_t* bytesOf(const std::string& text) { return reinterpret_cast<const uint8_t*>(text.data()); }
+}  // namespace
+
+TEST(hmac_sha256_is_what_rfc_4231_says) {
+  struct Case {
+    std::string key, message, digest;
+  };
+  const Case cases[] = {
+      {std::string(20, '\x0b'), "Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"},
+      {"Jefe", "what do ya want for nothing?", "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"},
+      {std::string(20, '\xaa'), std::string(50, '\xdd'), "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"},
+  };
+  for (const auto& [key, message, digest] : cases) {
+    for (size_t first = 0; first <= message.size(); ++first) {
+      HmacSha256 hmac(bytesOf(key), key.size());
+      hmac.update(bytesOf(message), first);
+      hmac.update(bytesOf(message) + first, message.size() - first);
+      uint8_t out[kSha256Bytes];
+      hmac.finish(out);
+      char text[3];
+      std::string hex;
+      for (uint8_t byte : out) {
+        std::snprintf(text, sizeof(text), "%02x", byte);
+        hex += text;
+      }
+      CHECK(hex == digest);
+    }
+  }
+}
+
 TEST(references_get_a_claim_behind_them) {
   std::mt19937 random(23);
   CheckOptions options = kOptions;
   options.referenceMinBytes = 0;
   const std::vector<uint8_t> claim(kClaimBytes, 0xc1);
+  const std::string secret = "secret", principal = "User:alice", other = "User:bob";
+  const ClaimSigner signer{bytesOf(secret), secret.size(), bytesOf(principal), principal.size()};
   for (int round = 0; round < 50; ++round) {
     auto records = randomRecords(random, 1 + random() % 20, 500);
     // Lengths of records that become longer.
     records[0].key = std::string(8000 + random() % 200, 'k');
     BatchCheck result = check(makeBatch(records), options);
     size_t length = result.reference.size();
-    std::vector<uint8_t> out(length + records.size() * kClaimGrowthBytes);
-    size_t size = claimReferences(result.reference.data(), length, claim.data(), out.data(), out.size());
+    storeBe64(result.reference.data(), static_cast<uint64_t>(round));
+    std::vector<uint8_t> out(signedBytes(result.reference.data(), length));
+    CHECK(out.size() <= length + records.size() * kClaimGrowthBytes);
+    size_t size = signReferences(result.reference.data(), length, claim.data(), signer, out.data(), out.size());
     CHECK(size >= length && size <= out.size());
     CheckOptions broker = kOptions;
     broker.fromClient = false;
@@ -250,11 +287,24 @@ TEST(references_get_a_claim_behind_them) {
       CHECK(std::string(is.headers, is.headers + is.headersLength) == std::string(was.headers, was.headers + was.headersLength));
       CHECK(is.timestampDelta == was.timestampDelta && is.offsetDelta == was.offsetDelta);
       CHECK_EQ(is.value != nullptr, was.value != nullptr);
-      if (is.value) CHECK(text(is.value, is.valueLength) == text(was.value, was.valueLength) + std::string(claim.begin(), claim.end()));
+      if (!is.value) continue;
+      CHECK_EQ(static_cast<size_t>(is.valueLength), kSignedReferenceBytes);
+      CHECK(text(is.value, was.valueLength) == text(was.value, was.valueLength));
+      const uint8_t* behind = is.value + kPayloadReferenceBytes;
+      CHECK(std::equal(behind, behind + 20, claim.begin()) && std::equal(behind + 32, behind + 48, claim.begin()));
+      CHECK_EQ(loadBe64(behind + 24), static_cast<uint64_t>(round));
+      CHECK(isClaimRight(is.value, signer));
+      CHECK(!isClaimRight(is.value, {signer.secret, signer.secretBytes, bytesOf(other), other.size()}));
+      CHECK(!isClaimRight(is.value, {bytesOf(other), other.size(), signer.principal, signer.principalBytes}));
     }
     CHECK(after.atEnd());
-    CHECK_EQ(claimReferences(result.reference.data(), length, claim.data(), out.data(), length - 1), 0u);
-    CHECK_EQ(claimReferences(result.reference.data(), length - 1, claim.data(), out.data(), out.size()), 0u);
+    CHECK_EQ(signReferences(result.reference.data(), length, claim.data(), signer, out.data(), length - 1), 0u);
+    CHECK_EQ(signReferences(result.reference.data(), length - 1, claim.data(), signer, out.data(), out.size()), 0u);
+    std::vector<uint8_t> twice(result.reference.data(), result.reference.data() + length);
+    twice.insert(twice.end(), result.reference.data(), result.reference.data() + length);
+    std::vector<uint8_t> both(signedBytes(twice.data(), twice.size()));
+    CHECK_EQ(signReferences(twice.data(), twice.size(), claim.data(), signer, both.data(), both.size()), 2 * size);
+    CHECK(std::equal(out.begin(), out.begin() + static_cast<ptrdiff_t>(size), both.begin() + static_cast<ptrdiff_t>(size)));
   }
 }
 
@@ -370,6 +420,8 @@ TEST(fuzz_check_and_locate) {
     const uint8_t claim[kClaimBytes] = {};
     size_t room = reference.size() + random() % (10 * kClaimGrowthBytes);
     std::unique_ptr<uint8_t[]> out(new uint8_t[room]);
-    CHECK(claimReferences(exact.get(), reference.size(), claim, out.get(), room) <= room);
+    const ClaimSigner signer{claim, kSha256Bytes, claim, 1};
+    CHECK(signReferences(exact.get(), reference.size(), claim, signer, out.get(), room) <= room);
+    CHECK(signedBytes(exact.get(), reference.size()) >= reference.size());
   }
 }

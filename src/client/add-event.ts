@@ -8,27 +8,37 @@ export function addEvent(
   delivery: Delivery,
   partition: number,
   event: PushedEvent,
-  { signal, doing }: { signal: AbortSignal | undefined; doing: string },
+  signal: AbortSignal | undefined,
+  doing: string,
 ): Promise<PushResult> {
-  const { bytes } = event;
   return new Promise((resolve, reject) => {
-    if (signal === undefined) {
-      delivery.add(partition, { event, bytes, resolve, reject });
-      return;
-    }
-    const settled =
-      <T>(settle: (value: T) => void) =>
-      (value: T) => {
-        signal.removeEventListener('abort', onAbort);
-        settle(value);
-      };
-    const waiting = { event, bytes, resolve: settled(resolve), reject: settled(reject) };
-    const onAbort = () => {
-      if (delivery.withdraw(partition, waiting)) waiting.reject(aborted(doing, signal));
-    };
-    signal.addEventListener('abort', onAbort, { once: true });
-    delivery.add(partition, waiting);
-    // While it waited for room.
-    if (signal.aborted) onAbort();
+    event.resolve = resolve;
+    event.reject = reject;
+    if (signal === undefined) delivery.add(partition, event);
+    else addUntilAborted(delivery, partition, event, signal, doing);
   });
+}
+
+function addUntilAborted(
+  delivery: Delivery,
+  partition: number,
+  event: PushedEvent,
+  signal: AbortSignal,
+  doing: string,
+): void {
+  const settled =
+    <T>(settle: (value: T) => void) =>
+    (value: T) => {
+      signal.removeEventListener('abort', onAbort);
+      settle(value);
+    };
+  const onAbort = () => {
+    if (delivery.withdraw(partition, event)) event.reject(aborted(doing, signal));
+  };
+  event.resolve = settled(event.resolve);
+  event.reject = settled(event.reject);
+  signal.addEventListener('abort', onAbort, { once: true });
+  delivery.add(partition, event);
+  // While it waited for room.
+  if (signal.aborted) onAbort();
 }

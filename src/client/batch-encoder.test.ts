@@ -18,6 +18,7 @@ describe('batches of events', () => {
     .record({
       key: fc.option(bytes(200)),
       data: fc.option(fc.array(part, { maxLength: 3 })),
+      metadata: fc.option(bytes(150)),
       headers: fc.array(
         fc.record({
           key: fc.oneof(fc.constant(METADATA_HEADER), fc.string({ maxLength: 40, unit: 'grapheme' })),
@@ -57,10 +58,12 @@ describe('batches of events', () => {
             headers: headers.map((one) => ({ key: one.key, value: one.value && Buffer.from(one.value) })),
             timestamp: Number(timestamp),
           })),
-          events.map(({ key, data, headers, timestamp }) => ({
+          events.map(({ key, data, metadata, headers, timestamp }) => ({
             key: key && Buffer.from(key),
             value: data && Buffer.concat(data),
-            headers: headers.map((one) => ({ key: one.key, value: one.value && Buffer.from(one.value) })),
+            headers: [...(metadata ? [{ key: METADATA_HEADER, value: metadata }] : []), ...headers].map(
+              (one) => ({ key: one.key, value: one.value && Buffer.from(one.value) }),
+            ),
             timestamp,
           })),
         );
@@ -72,8 +75,14 @@ describe('batches of events', () => {
   it('are compressed where nothing in them could be asked for in part', () => {
     const eventOf = (size: number): EventRecord => {
       const metadata = Buffer.from(JSON.stringify({ step: 1, text: 'again '.repeat(100) }));
-      const headers = [{ key: METADATA_HEADER, value: metadata }];
-      return { key: null, data: [new Uint8Array(size)], dataBytes: size, headers, timestamp: 1 };
+      return {
+        key: null,
+        data: [new Uint8Array(size)],
+        dataBytes: size,
+        metadata,
+        headers: [],
+        timestamp: 1,
+      };
     };
     for (const [name, codec] of Object.entries(Codec)) {
       const events = [eventOf(10), eventOf(SEPARATE_BYTES - 1)];

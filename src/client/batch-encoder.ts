@@ -13,6 +13,8 @@ import type { RecordHeader } from '../protocol/records/builder.ts';
 /** The header of a record that holds the metadata of an event, in the form of its topic's serializer. */
 export const METADATA_HEADER = 'kafabric-metadata';
 export const METADATA_NAME = Buffer.from(METADATA_HEADER);
+/** The name as a record has it, behind its length. */
+const METADATA_FIELD = Buffer.concat([Buffer.of(2 * METADATA_NAME.byteLength), METADATA_NAME]);
 
 /** Smaller data travels within its batch, wherever it is: naming the place would cost more. */
 export const SEPARATE_BYTES = 4096;
@@ -26,6 +28,9 @@ export interface EventRecord {
   /** Null for none: plain consumers see a null value. */
   readonly data: readonly Uint8Array[] | null;
   readonly dataBytes: number;
+  /** As the serializer of its topic has written it; null for none. */
+  readonly metadata: Uint8Array | null;
+  /** Behind the one with the metadata. */
   readonly headers: readonly RecordHeader[];
   /** Milliseconds since the epoch. */
   readonly timestamp: number;
@@ -64,7 +69,7 @@ export function encodeBatch(
     maxTimestamp = Math.max(maxTimestamp, event.timestamp);
     const body = bodyBytes(event, i, event.timestamp - baseTimestamp);
     bytes += varintBytes(body) + body;
-    for (const { byteLength } of event.data ?? []) if (byteLength >= SEPARATE_BYTES) separate += byteLength;
+    separate += separateBytes(event);
     return body;
   });
   const writer = new RecordWriter(bytes - separate);
@@ -95,6 +100,13 @@ export function encodeBatch(
   return { pieces, bytes, isData };
 }
 
+/** Bytes of an event that are not copied into its batch. */
+export function separateBytes({ data }: EventRecord): number {
+  let bytes = 0;
+  if (data !== null) for (const { byteLength } of data) if (byteLength >= SEPARATE_BYTES) bytes += byteLength;
+  return bytes;
+}
+
 /** A batch with other records behind its header. */
 function withRecords(batch: Uint8Array, records: Uint8Array): Uint8Array {
   return Buffer.concat([batch.subarray(0, BATCH_HEADER_SIZE), records]);
@@ -115,7 +127,8 @@ class RecordWriter {
     this.#buffer.fill(0, 0, BATCH_HEADER_SIZE);
   }
 
-  add({ key, data, dataBytes, headers }: EventRecord, body: number, delta: number, timestampDelta: number) {
+  add(event: EventRecord, body: number, delta: number, timestampDelta: number) {
+    const { key, data, dataBytes, metadata, headers } = event;
     this.#varint(body);
     this.#buffer[this.#at++] = 0; // attributes
     this.#varint(timestampDelta);
@@ -123,16 +136,16 @@ class RecordWriter {
     this.#varint(key === null ? -1 : key.byteLength);
     if (key !== null) this.#bytes(key);
     this.#varint(data === null ? -1 : dataBytes);
-    for (const part of data ?? []) this.#data(part);
-    this.#varint(headers.length);
+    if (data !== null) for (const part of data) this.#data(part);
+    this.#varint(headers.length + (metadata === null ? 0 : 1));
+    if (metadata !== null) {
+      this.#bytes(METADATA_FIELD);
+      this.#varint(metadata.byteLength);
+      this.#bytes(metadata);
+    }
     for (const { key: name, value } of headers) {
-      if (name === METADATA_HEADER) {
-        this.#varint(METADATA_NAME.byteLength);
-        this.#bytes(METADATA_NAME);
-      } else {
-        this.#varint(Buffer.byteLength(name));
-        this.#at += this.#buffer.write(name, this.#at);
-      }
+      this.#varint(Buffer.byteLength(name));
+      this.#at += this.#buffer.write(name, this.#at);
       this.#varint(value === null ? -1 : value.byteLength);
       if (value !== null) this.#bytes(value);
     }
@@ -192,16 +205,17 @@ function varintBytes(value: number): number {
 
 /** Of a record, behind its length. */
 function bodyBytes(
-  { key, data, dataBytes, headers }: EventRecord,
+  { key, data, dataBytes, metadata, headers }: EventRecord,
   offsetDelta: number,
   timestampDelta: number,
 ): number {
   let bytes = 1 + varintBytes(timestampDelta) + varintBytes(offsetDelta);
   bytes += sized(key === null ? null : key.byteLength);
   bytes += sized(data === null ? null : dataBytes);
-  bytes += varintBytes(headers.length);
+  bytes += varintBytes(headers.length + (metadata === null ? 0 : 1));
+  if (metadata !== null) bytes += METADATA_FIELD.byteLength + sized(metadata.byteLength);
   for (const { key: name, value } of headers) {
-    bytes += sized(name === METADATA_HEADER ? METADATA_NAME.byteLength : Buffer.byteLength(name));
+    bytes += sized(Buffer.byteLength(name));
     bytes += sized(value === null ? null : value.byteLength);
   }
   return bytes;
@@ -213,8 +227,12 @@ function sized(length: number | null): number {
 }
 
 /** An upper bound for what a record takes beside its data. */
-export function overheadOf(key: Uint8Array | null, headers: readonly RecordHeader[]): number {
-  let bytes = 40 + (key?.byteLength ?? 0);
+export function overheadOf(
+  key: Uint8Array | null,
+  metadata: Uint8Array,
+  headers: readonly RecordHeader[],
+): number {
+  let bytes = 40 + (key?.byteLength ?? 0) + METADATA_FIELD.byteLength + 10 + metadata.byteLength;
   for (const { key: name, value } of headers) bytes += 10 + name.length * 3 + (value?.byteLength ?? 0);
   return bytes;
 }

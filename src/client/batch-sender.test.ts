@@ -24,7 +24,7 @@ describe('sender of batches', () => {
 
   it('does not have data sent again that may be the gateway’s, unless that is known to be a duplicate', async () => {
     const data = [new Uint8Array(DATA_BYTES)];
-    const event = { key: null, data, dataBytes: DATA_BYTES, headers: [], timestamp: 0 };
+    const event = { key: null, data, dataBytes: DATA_BYTES, metadata: null, headers: [], timestamp: 0 };
     const send = (lost: DirectError, identity: BatchIdentity | null) =>
       senderOf(lost).send(0, [event], identity, false, () => {});
     for (const code of ['CONNECTION', 'TIMEOUT'] as const) {

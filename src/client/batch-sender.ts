@@ -10,6 +10,7 @@ import {
   type EventRecord,
   encodeBatch,
   SEPARATE_BYTES,
+  separateBytes,
 } from './batch-encoder.ts';
 import type { Cluster, DataChannel } from './cluster.ts';
 import { brokerError, DirectError } from './errors.ts';
@@ -21,6 +22,8 @@ import type { TopicHandle } from './topic.ts';
 const PRODUCE_VERSION = 13;
 /** Batches with less data of a size that is worth it go inline also where memory is shared. */
 const SHARED_MIN_BYTES = 32 * 1024;
+/** Less mapped memory of an event is copied into a batch with others, if there are others: that costs less than a batch of its own, at both ends. */
+const ALONE_BYTES = 256 * 1024;
 /** What a request has beside its batch, at most. */
 const FRAME_OVERHEAD_BYTES = 4096;
 /** Of the place of one piece of data. */
@@ -85,8 +88,8 @@ export class BatchSender {
     const leader = await this.#cluster.leaderOf(this.#topic.name, partition, isRetry);
     const channel = await this.#cluster.channel(leader, 'put');
     const producer = identity && { ...identity, isTransactional: this.#transactionalId !== null };
-    const isSmall = separateBytes(events) < SHARED_MIN_BYTES && !this.#puts.has(partition);
-    if (channel.attachment.path === 'tcp' || isSmall) {
+    const isInline = !this.#puts.has(partition) && isSmall(events);
+    if (channel.attachment.path === 'tcp' || isInline) {
       if (channel.attachment.path === 'tcp') this.#path = 'tcp';
       const batch = encodeBatch(events, producer, this.#codec);
       const offset = await this.#produce(channel, partition, batch, sent);
@@ -105,8 +108,8 @@ export class BatchSender {
   }
 
   /** Whether the event should not share its batch: then its data is pushed from where it is. */
-  isAlone({ data }: EventRecord): boolean {
-    return data?.length === 1 && this.#pool.isWhole(data[0]!);
+  isAlone({ data, dataBytes }: EventRecord): boolean {
+    return dataBytes >= ALONE_BYTES && data?.length === 1 && this.#pool.isWhole(data[0]!);
   }
 
   /** Of what was pushed from memory of the gateway, all of a buffer is the gateway's now. */
@@ -264,13 +267,11 @@ function checkFrame(bytes: number, { frameBytes }: { frameBytes: number }, doing
   throw brokerError(ErrorCode.MESSAGE_TOO_LARGE, message, doing);
 }
 
-/** What does not travel within the batch where memory is shared. */
-function separateBytes(events: readonly EventRecord[]): number {
+/** Whether little enough of the events would not travel within their batch where memory is shared. */
+function isSmall(events: readonly EventRecord[]): boolean {
   let bytes = 0;
-  for (const { data } of events)
-    if (data !== null)
-      for (const { byteLength } of data) if (byteLength >= SEPARATE_BYTES) bytes += byteLength;
-  return bytes;
+  for (const event of events) bytes += separateBytes(event);
+  return bytes < SHARED_MIN_BYTES;
 }
 
 /** The gateway may have taken the memory over, and use it otherwise: what is there now must not be sent again as the event. */

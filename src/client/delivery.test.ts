@@ -6,6 +6,7 @@ import type { BatchIdentity, BatchSender } from './batch-sender.ts';
 import { Delivery, type DeliveryOptions } from './delivery.ts';
 import { DirectError } from './errors.ts';
 import type { PushResult } from './lane.ts';
+import type { PushedEvent } from './push-event.ts';
 
 const LOST = new DirectError('CONNECTION', 'lost', { doing: 'test' });
 const REFUSED = new DirectError('BROKER', 'refused', { doing: 'test' });
@@ -50,6 +51,18 @@ describe('delivery of events', () => {
   let sender: FakeSender;
   let settledBytes: number;
 
+  const eventOf = (key: string): PushedEvent => ({
+    ...{
+      key: Buffer.from(key),
+      data: null,
+      dataBytes: 0,
+      metadata: new Uint8Array(0),
+      headers: [],
+      timestamp: 0,
+    },
+    ...{ bytes: 10, resolve: () => {}, reject: () => {} },
+  });
+
   function deliveryOf(options: Partial<DeliveryOptions> = {}): Delivery {
     sender = new FakeSender();
     settledBytes = 0;
@@ -71,8 +84,7 @@ describe('delivery of events', () => {
   }
 
   function add(delivery: Delivery, key: string): Promise<PushResult> {
-    const event = { key: Buffer.from(key), data: null, dataBytes: 0, headers: [], timestamp: 0 };
-    return new Promise((resolve, reject) => delivery.add(0, { event, bytes: 10, resolve, reject }));
+    return addEvent(delivery, 0, eventOf(key), undefined, 'test');
   }
 
   const keys = () => sender.appended.map(({ key }) => key);
@@ -154,18 +166,11 @@ describe('delivery of events', () => {
     assert.deepEqual([keys(), settledBytes], [['a'], 10]);
   });
 
-  const eventOf = (key: string) => ({
-    ...{ key: Buffer.from(key), data: null, dataBytes: 0, headers: [], timestamp: 0 },
-    bytes: 10,
-  });
-
   it('takes back what is not on its way when a signal says so, and nothing else', async () => {
     const identify = async () => ({ producerId: 1n, producerEpoch: 0 });
     const delivery = deliveryOf({ batchSize: 3, maxInFlight: 1, lingerMs: 60_000, identify });
     const signals = Array.from({ length: 7 }, () => new AbortController());
-    const pushed = signals.map(({ signal }, i) =>
-      addEvent(delivery, 0, eventOf(`${i}`), { signal, doing: 'test' }),
-    );
+    const pushed = signals.map(({ signal }, i) => addEvent(delivery, 0, eventOf(`${i}`), signal, 'test'));
     const settled = Promise.allSettled(pushed);
     // The first three are a batch that is sent; 3 to 5 wait for it, and 6 for more.
     await new Promise((resolve) => setImmediate(resolve));

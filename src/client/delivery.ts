@@ -1,9 +1,10 @@
 import { monotonicMs } from '../util/clock.ts';
 import type { BatchSender } from './batch-sender.ts';
 import { asDirectError, DirectError } from './errors.ts';
-import { type Batch, Lane, openBatch, type Waiting } from './lane.ts';
+import { type Batch, Lane, openBatch } from './lane.ts';
 import type { ProducerIdentity } from './producer-identity.ts';
 import type { CheckedProducerOptions } from './producer-options.ts';
+import type { PushedEvent } from './push-event.ts';
 
 const RETRY_MS = 50;
 
@@ -47,10 +48,10 @@ export class Delivery {
     this.#options = options;
   }
 
-  add(partition: number, waiting: Waiting): void {
+  add(partition: number, event: PushedEvent): void {
     if (this.#abandoned !== null) {
-      this.#options.onSettled(waiting.bytes);
-      waiting.reject(this.#abandoned);
+      this.#options.onSettled(event.bytes);
+      event.reject(this.#abandoned);
       return;
     }
     let lane = this.#lanes.get(partition);
@@ -59,19 +60,19 @@ export class Delivery {
       this.#lanes.set(partition, lane);
     }
     const { batchSize, batchBytes, sender } = this.#options;
-    const isAlone = sender.isAlone(waiting.event);
-    if (lane.open !== null && (isAlone || lane.open.bytes + waiting.bytes > batchBytes)) this.#seal(lane);
+    const isAlone = sender.isAlone(event);
+    if (lane.open !== null && (isAlone || lane.open.bytes + event.bytes > batchBytes)) this.#seal(lane);
     const batch = lane.open ?? this.#openIn(lane);
-    batch.events.push(waiting);
-    batch.bytes += waiting.bytes;
+    batch.events.push(event);
+    batch.bytes += event.bytes;
     if (isAlone || batch.events.length >= batchSize || batch.bytes >= batchBytes) this.#seal(lane);
   }
 
   /** Takes an event back that is not on its way yet, and does not settle it. False: it is, or was. */
-  withdraw(partition: number, waiting: Waiting): boolean {
-    const batch = this.#lanes.get(partition)?.withdraw(waiting) ?? null;
+  withdraw(partition: number, event: PushedEvent): boolean {
+    const batch = this.#lanes.get(partition)?.withdraw(event) ?? null;
     if (batch === null) return false;
-    this.#options.onSettled(waiting.bytes);
+    this.#options.onSettled(event.bytes);
     if (batch.events.length === 0) {
       this.#settle(batch, () => undefined);
       this.#idle();
@@ -110,7 +111,7 @@ export class Delivery {
   abandon(error: DirectError): void {
     this.#abandoned ??= error;
     for (const lane of this.#lanes.values())
-      for (const batch of lane.takeWaiting()) this.#settle(batch, (waiting) => waiting.reject(error));
+      for (const batch of lane.takeWaiting()) this.#settle(batch, (event) => event.reject(error));
     this.#idle();
   }
 
@@ -192,14 +193,14 @@ export class Delivery {
         retriable: false,
         todo: 'look whether the events are there',
       });
-      this.#settle(batch, (waiting) => waiting.reject(error));
+      this.#settle(batch, (event) => event.reject(error));
     }
   }
 
   /** Without an id nothing can be sent. */
   #giveUp(error: DirectError): void {
     for (const lane of this.#lanes.values())
-      for (const batch of lane.takeWaiting()) this.#settle(batch, (waiting) => waiting.reject(error));
+      for (const batch of lane.takeWaiting()) this.#settle(batch, (event) => event.reject(error));
     this.#idle();
   }
 
@@ -213,7 +214,7 @@ export class Delivery {
       batch.uncertain ||= failure.code === 'CONNECTION' || failure.code === 'TIMEOUT';
       if (lane.inFlight === 0) await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     } else {
-      this.#settle(batch, (waiting) => waiting.reject(failure));
+      this.#settle(batch, (event) => event.reject(failure));
       this.#lost(failure);
     }
     if (this.#identityIsStale) for (const other of this.#lanes.values()) this.#pump(other);
@@ -234,11 +235,10 @@ export class Delivery {
       if (lane.failed.length > 0 && lane.failed[0] !== batch) throw overtaking(this.#options.doing);
       const { partition } = lane;
       const producer = this.#identity === null ? null : { ...this.#identity, baseSequence: batch.sequence };
-      const events = batch.events.map(({ event }) => event);
       const isRetry = batch.attempts++ > 0;
-      const baseOffset = await this.#options.sender.send(partition, events, producer, isRetry, sent);
+      const baseOffset = await this.#options.sender.send(partition, batch.events, producer, isRetry, sent);
       const offsetOf = (i: number) => (baseOffset < 0n ? -1n : baseOffset + BigInt(i));
-      this.#settle(batch, (waiting, i) => waiting.resolve({ partition, offset: offsetOf(i) }));
+      this.#settle(batch, (event, i) => event.resolve({ partition, offset: offsetOf(i) }));
       return null;
     } catch (error) {
       const failure = asDirectError(error, this.#options.doing);
@@ -262,7 +262,7 @@ export class Delivery {
     else if (identify !== null) this.#identityIsStale = true;
   }
 
-  #settle(batch: Batch, settle: (waiting: Waiting, index: number) => void): void {
+  #settle(batch: Batch, settle: (event: PushedEvent, index: number) => void): void {
     // One that is tried again may be abandoned on its way.
     if (batch.settled) return;
     batch.settled = true;

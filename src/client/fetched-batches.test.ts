@@ -90,9 +90,12 @@ describe('batches that were fetched', () => {
         const batch = Buffer.from(buildBatch(inputs, { baseOffset: BASE }));
         batch[BATCH_HEADER_SIZE + (where % (batch.byteLength - BATCH_HEADER_SIZE))] = byte;
         new BatchHeader(batch).crc = crc32c(batch.subarray(HeaderField.attributes));
-        const read = (what: () => unknown) => {
+        const read = (what: () => { timestamp: number }[]) => {
           try {
-            return what();
+            // Beyond these numbers the two round differently.
+            return what().map((one) =>
+              Number.isSafeInteger(one.timestamp) ? one : { ...one, timestamp: null },
+            );
           } catch (error) {
             return (error as { code: unknown }).code;
           }

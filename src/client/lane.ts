@@ -1,4 +1,4 @@
-import type { EventRecord } from './batch-encoder.ts';
+import type { PushedEvent } from './push-event.ts';
 
 export interface PushResult {
   readonly partition: number;
@@ -6,16 +6,8 @@ export interface PushResult {
   readonly offset: bigint;
 }
 
-/** An event that waits for its acknowledgement. */
-export interface Waiting {
-  readonly event: EventRecord;
-  readonly bytes: number;
-  readonly resolve: (result: PushResult) => void;
-  readonly reject: (error: Error) => void;
-}
-
 export interface Batch {
-  readonly events: Waiting[];
+  readonly events: PushedEvent[];
   bytes: number;
   /** By `monotonicMs`. */
   readonly deadline: number;
@@ -72,11 +64,11 @@ export class Lane {
   }
 
   /** Takes an event out of the batch that it waits in; null when that is on its way, or was. */
-  withdraw(waiting: Waiting): Batch | null {
-    const batch = [this.open, ...this.full].find((one) => one?.events.includes(waiting)) ?? null;
+  withdraw(event: PushedEvent): Batch | null {
+    const batch = [this.open, ...this.full].find((one) => one?.events.includes(event)) ?? null;
     if (batch === null) return null;
-    batch.events.splice(batch.events.indexOf(waiting), 1);
-    batch.bytes -= waiting.bytes;
+    batch.events.splice(batch.events.indexOf(event), 1);
+    batch.bytes -= event.bytes;
     if (batch.events.length > 0) return batch;
     if (batch === this.open) this.seal();
     this.full.splice(this.full.indexOf(batch), 1);

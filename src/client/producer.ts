@@ -12,7 +12,7 @@ import {
   checkProducerOptions,
   type ProducerOptions,
 } from './producer-options.ts';
-import { eventRecord } from './push-event.ts';
+import { eventRecord, type PushedEvent } from './push-event.ts';
 import { PushRoom } from './push-room.ts';
 import type { Path, SharedPool } from './shared-memory.ts';
 import type { TopicHandle } from './topic.ts';
@@ -54,6 +54,8 @@ export interface Transaction {
  */
 export class Producer {
   readonly #topic: TopicHandle;
+  /** For people, in errors of pushes. */
+  readonly #doing: string;
   readonly #sender: BatchSender;
   readonly #room: PushRoom;
   readonly #delivery: Delivery;
@@ -67,6 +69,7 @@ export class Producer {
     const checked = checkProducerOptions(options);
     const { acks, idempotent, transactionalId, maxBufferedBytes, maxBlockMs } = checked;
     this.#topic = topic;
+    this.#doing = `push to ${topic.name}`;
     this.#sender = new BatchSender({
       topic,
       cluster,
@@ -79,10 +82,8 @@ export class Producer {
     this.#delivery = new Delivery({
       ...checked,
       sender: this.#sender,
-      doing: `push to ${topic.name}`,
-      identify: idempotent
-        ? () => newIdentity(cluster, `push to ${topic.name}`, checked.deliveryTimeoutMs)
-        : null,
+      doing: this.#doing,
+      identify: idempotent ? () => newIdentity(cluster, this.#doing, checked.deliveryTimeoutMs) : null,
       onLost: transactionalId === null ? null : (error) => this.#transactions!.fail(error),
       onSettled: (bytes) => this.#room.give(bytes),
     });
@@ -104,7 +105,7 @@ export class Producer {
    * @param metadata checked by the topic's validator, written by its serializer; small
    * @param data any size; owned by the producer until the promise settles. Bytes of `client.allocate` are not copied
    */
-  push(metadata: unknown, data: EventData = EMPTY, options: PushOptions = {}): Promise<PushResult> {
+  push(metadata: unknown, data: EventData = EMPTY, options: PushOptions = NO_OPTIONS): Promise<PushResult> {
     try {
       return this.#push(metadata, data, options);
     } catch (error) {
@@ -113,7 +114,7 @@ export class Producer {
   }
 
   #push(metadata: unknown, data: EventData, options: PushOptions): Promise<PushResult> {
-    const doing = `push to ${this.#topic.name}`;
+    const doing = this.#doing;
     if (this.#closed) throw new DirectError('CLOSED', 'the producer is closed', { doing });
     if (options.signal?.aborted) throw aborted(doing, options.signal);
     const event = eventRecord(this.#topic.serialize(metadata), data, options, doing);
@@ -123,9 +124,16 @@ export class Producer {
         doing,
       });
     this.#transactions?.touch();
-    const add = () => addEvent(this.#delivery, partition, event, { signal: options.signal, doing });
-    if (this.#room.takeNow(event.bytes)) return add();
-    const added = this.#room.take(event.bytes, doing, options.signal).then(add);
+    if (this.#room.takeNow(event.bytes))
+      return addEvent(this.#delivery, partition, event, options.signal, doing);
+    return this.#pushLater(partition, event, options.signal);
+  }
+
+  /** Pushes an event once there is room for it. */
+  #pushLater(partition: number, event: PushedEvent, signal: AbortSignal | undefined): Promise<PushResult> {
+    const added = this.#room
+      .take(event.bytes, this.#doing, signal)
+      .then(() => addEvent(this.#delivery, partition, event, signal, this.#doing));
     const forget = () => this.#waiting.delete(added);
     this.#waiting.add(added);
     added.then(forget, forget);
@@ -225,6 +233,7 @@ export class Producer {
 }
 
 const EMPTY = new Uint8Array(0);
+const NO_OPTIONS: PushOptions = {};
 
 function transactionsOf(
   { transactionalId, transactionTimeoutMs, deliveryTimeoutMs }: CheckedProducerOptions,

@@ -2,15 +2,45 @@ import type { RecordHeader } from '../protocol/records/builder.ts';
 import { type EventRecord, METADATA_HEADER, overheadOf } from './batch-encoder.ts';
 import { bytesOfView } from './bytes.ts';
 import { DirectError } from './errors.ts';
+import type { PushResult } from './lane.ts';
 import type { EventData, PushOptions } from './producer.ts';
 
 /** Kafka's records and batches have less than 2 GiB. */
 const MAX_EVENT_BYTES = 2 ** 31 - 2 ** 20;
 
-/** An event that is to be pushed. */
-export interface PushedEvent extends EventRecord {
+const NO_HEADERS: readonly RecordHeader[] = [];
+const nobody = () => {};
+
+/** An event that is to be pushed: one object, of which there are as many as pushes wait for their acknowledgement. */
+export class PushedEvent implements EventRecord {
+  readonly key: Uint8Array | null;
+  readonly data: readonly Uint8Array[] | null;
+  readonly dataBytes: number;
+  readonly metadata: Uint8Array;
+  readonly headers: readonly RecordHeader[];
+  readonly timestamp: number;
   /** What it takes of a batch, at most. */
   readonly bytes: number;
+  /** It is acknowledged. */
+  resolve: (result: PushResult) => void = nobody;
+  reject: (error: Error) => void = nobody;
+
+  constructor({
+    key,
+    data,
+    dataBytes,
+    metadata,
+    headers,
+    timestamp,
+  }: EventRecord & { metadata: Uint8Array }) {
+    this.key = key;
+    this.data = data;
+    this.dataBytes = dataBytes;
+    this.metadata = metadata;
+    this.headers = headers;
+    this.timestamp = timestamp;
+    this.bytes = dataBytes + overheadOf(key, metadata, headers);
+  }
 }
 
 /**
@@ -32,27 +62,28 @@ export function eventRecord(
     throw invalid('the data is no typed array, no buffer, and no list of typed arrays', doing);
   let dataBytes = 0;
   if (pieces !== null) for (const { byteLength } of pieces) dataBytes += byteLength;
-  const encoded: RecordHeader[] = [{ key: METADATA_HEADER, value: metadata }];
-  if (headers !== undefined) addHeaders(encoded, headers, doing);
+  const encoded = headers === undefined ? NO_HEADERS : headersOf(headers, doing);
   const keyBytes = key === undefined || key === null ? null : bytesOf(key);
   if (keyBytes === undefined) throw invalid('the key is no text, and no bytes', doing);
-  const bytes = dataBytes + overheadOf(keyBytes, encoded);
-  if (bytes > MAX_EVENT_BYTES)
-    throw invalid(`an event of ${bytes} bytes, a record of Kafka has ${MAX_EVENT_BYTES} at most`, doing);
-  return { key: keyBytes, data: pieces, dataBytes, headers: encoded, timestamp, bytes };
+  const parts = { key: keyBytes, data: pieces, dataBytes, metadata, headers: encoded, timestamp };
+  const event = new PushedEvent(parts);
+  if (event.bytes > MAX_EVENT_BYTES)
+    throw invalid(
+      `an event of ${event.bytes} bytes, a record of Kafka has ${MAX_EVENT_BYTES} at most`,
+      doing,
+    );
+  return event;
 }
 
-function addHeaders(
-  encoded: RecordHeader[],
-  headers: NonNullable<PushOptions['headers']>,
-  doing: string,
-): void {
+function headersOf(headers: NonNullable<PushOptions['headers']>, doing: string): RecordHeader[] {
+  const encoded: RecordHeader[] = [];
   for (const [name, value] of Object.entries(headers)) {
     if (name === METADATA_HEADER) throw invalid(`the header ${METADATA_HEADER} is for the metadata`, doing);
     const bytes = bytesOf(value);
     if (bytes === undefined) throw invalid(`header ${name} is no text, and no bytes`, doing);
     encoded.push({ key: name, value: bytes });
   }
+  return encoded;
 }
 
 function invalid(message: string, doing: string): DirectError {

@@ -65,34 +65,39 @@ export class TopicHandle {
 
   /** Metadata as it goes out. @throws DirectError INVALID_METADATA */
   serialize(metadata: unknown): Uint8Array {
-    return this.#guarded(`push to ${this.name}`, 'it cannot be written', () => {
+    try {
       const problem = this.#open.validate(metadata);
       if (problem !== null && problem !== undefined) throw this.#invalid(problem);
       const bytes = this.#open.serializer.serialize(metadata);
       if (!(bytes instanceof Uint8Array)) throw this.#invalid('its serializer gave no Uint8Array');
       return bytes;
-    });
+    } catch (cause) {
+      throw unusable(`push to ${this.name}`, 'it cannot be written', cause);
+    }
   }
 
   /** Metadata as it came in. @throws DirectError INVALID_METADATA */
   deserialize(bytes: Uint8Array): unknown {
-    return this.#guarded(`read from ${this.name}`, 'it cannot be read', () =>
-      this.#open.serializer.deserialize(bytes),
-    );
+    try {
+      return this.#open.serializer.deserialize(bytes);
+    } catch (cause) {
+      throw unusable(`read from ${this.name}`, 'it cannot be read', cause);
+    }
   }
 
   /** The partition that the topic's selector chooses. @throws DirectError */
   selectPartition(metadata: unknown, key: Uint8Array | null): number {
     const { selectPartition } = this.#open;
-    const doing = `push to ${this.name}`;
     if (selectPartition === null)
       throw new DirectError('INVALID_ARGUMENT', 'the topic leaves the partition to each push', {
-        doing,
+        doing: `push to ${this.name}`,
         todo: 'give it as options.partition',
       });
-    return this.#guarded(doing, 'no partition can be chosen for it', () =>
-      selectPartition(metadata, key, this.partitions),
-    );
+    try {
+      return selectPartition(metadata, key, this.partitions);
+    } catch (cause) {
+      throw unusable(`push to ${this.name}`, 'no partition can be chosen for it', cause);
+    }
   }
 
   /**
@@ -135,15 +140,11 @@ export class TopicHandle {
   #invalid(problem: string): DirectError {
     return new DirectError('INVALID_METADATA', problem, { doing: `push to ${this.name}` });
   }
+}
 
-  /** Code of applications and of libraries may throw anything. */
-  #guarded<T>(doing: string, what: string, action: () => T): T {
-    try {
-      return action();
-    } catch (cause) {
-      if (cause instanceof DirectError) throw cause;
-      const why = cause instanceof Error ? cause.message : String(cause);
-      throw new DirectError('INVALID_METADATA', `${what} (${why})`, { doing, cause });
-    }
-  }
+/** What code of applications and of libraries has thrown, which may be anything. */
+function unusable(doing: string, what: string, cause: unknown): DirectError {
+  if (cause instanceof DirectError) return cause;
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new DirectError('INVALID_METADATA', `${what} (${why})`, { doing, cause });
 }

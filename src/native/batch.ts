@@ -60,14 +60,15 @@ interface BatchBinding {
     segmentId: bigint,
     position: number,
   ): boolean;
-  batchClaimReferences(
+  batchSignedBytes(batches: Uint8Array): number;
+  batchSignReferences(
     batches: Uint8Array,
-    start: number,
-    length: number,
     claim: Uint8Array,
+    secret: Uint8Array,
+    principal: Uint8Array,
     out: Uint8Array,
-    at: number,
   ): number;
+  batchIsClaimRight(reference: Uint8Array, secret: Uint8Array, principal: Uint8Array): boolean;
 }
 
 export interface CheckOptions {
@@ -305,20 +306,35 @@ export function locateReferenceBatch(
   if (!fits) throw new Error('not the reference batch of this batch');
 }
 
+/** Who signs claims, and for whom. */
+export interface ClaimSigner {
+  /** Of HMAC-SHA-256; at most 64 bytes. */
+  readonly secret: Uint8Array;
+  /** The name of who may use them. */
+  readonly principal: Uint8Array;
+}
+
 /**
- * Writes the reference batch that is `length` bytes of `batches` from `start` on to `out`, from `at` on, with a claim behind each reference and lengths
- * and CRC to match; what is no reference stays as it is. Each record grows by the claim and two bytes at most. Returns the size of the result; 0 when the
- * batch is damaged, or there is no room for it.
+ * Reference batches, which are one behind the other, with a signed claim behind each reference, and lengths and CRC to match; what is no reference
+ * stays as it is.
+ * @param claim 80 bytes, complete but for what differs between batches: the CRC of the original header, the base offset, the signature
+ * @throws Error when one is damaged
  */
-export function claimReferences(
+export function signReferences(
   batches: Uint8Array,
-  start: number,
-  length: number,
   claim: Uint8Array,
-  out: Uint8Array,
-  at: number,
-): number {
-  return native.batchClaimReferences(batches, start, length, claim, out, at);
+  { secret, principal }: ClaimSigner,
+): Uint8Array {
+  // One piece of memory for all: what lies outside V8's heap has it collected, as often as there is much of it.
+  const out = Buffer.allocUnsafe(native.batchSignedBytes(batches));
+  const bytes = native.batchSignReferences(batches, claim, secret, principal, out);
+  if (bytes === 0 && batches.byteLength > 0) throw new Error('a damaged reference batch');
+  return out.subarray(0, bytes);
+}
+
+/** Whether the claim of a signed reference was signed so. It takes as long wherever the signature is wrong. */
+export function isClaimRight(reference: Uint8Array, { secret, principal }: ClaimSigner): boolean {
+  return native.batchIsClaimRight(reference, secret, principal);
 }
 
 /**

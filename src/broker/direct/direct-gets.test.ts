@@ -14,6 +14,7 @@ import {
   OF_SAME_BATCH_SIZE,
   PAYLOAD_REFERENCE_SIZE,
 } from '../../protocol/records/payload-reference.ts';
+import { readRecords } from '../../protocol/records/reader.ts';
 import { systemClock } from '../../util/clock.ts';
 import { silentLogger } from '../../util/logger.ts';
 import { MemoryBudget } from '../partitions/memory-budget.ts';
@@ -22,6 +23,7 @@ import { type AnswerRoom, DirectGets, type GetItem, type Got } from './direct-ge
 import { LocalPayloads } from './payload-source.ts';
 import { ReferenceKeys } from './reference-keys.ts';
 import { signedReferences } from './references.fixture.ts';
+import { signBatches } from './signed-batches.ts';
 
 const TOPIC_ID = 'AAAAAAAAAAAAAAAAAAAABQ';
 const TOPIC = { name: 't', id: TOPIC_ID, partitions: [{ index: 0, leaderEpoch: 0 }] };
@@ -328,10 +330,11 @@ describe('gets of direct clients', () => {
     await assert.rejects(left, { code: ErrorCode.REQUEST_TIMED_OUT });
     assert.equal(budget.waiters, 0);
     // As if it became more than there is memory for.
-    const bomb = Uint8Array.from(reference!);
-    new DataView(bomb.buffer).setUint32(56, arenaStats().capacityBytes);
-    keys.sign(bomb, bomb.subarray(PAYLOAD_REFERENCE_SIZE), keys.begin().keyId, WHO);
-    await assert.rejects(gets.get([item(bomb)], WHO, null, room), /read or expanded for one request/);
+    const value = Buffer.from(reference!.subarray(0, PAYLOAD_REFERENCE_SIZE));
+    value.writeUInt32BE(arenaStats().capacityBytes, 56);
+    const context = { keys, principal: WHO, topicId: TOPIC_ID, partition: 0 };
+    const bomb = readRecords(signBatches(buildBatch([{ key: null, value }]), context))[0]!.value;
+    await assert.rejects(gets.get([item(bomb!)], WHO, null, room), /read or expanded for one request/);
   });
 
   it('hold the memory of their answers until the client has taken them, and wait for others’', async () => {

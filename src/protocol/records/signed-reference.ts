@@ -14,13 +14,12 @@ export const SIGNED_REFERENCE_SIZE = PAYLOAD_REFERENCE_SIZE + CLAIM_SIZE;
 const SIGNATURE_SIZE = 32;
 const SIGNATURE_AT = CLAIM_SIZE - SIGNATURE_SIZE;
 /** What references of one batch have in common. */
-const COMMON_OF_REFERENCE: readonly (readonly [start: number, end: number])[] = [
+const COMMON: readonly (readonly [start: number, end: number])[] = [
   [0, 36],
   [48, 52],
   [56, 60],
+  [PAYLOAD_REFERENCE_SIZE, SIGNED_REFERENCE_SIZE],
 ];
-const COMMON = [...COMMON_OF_REFERENCE, [PAYLOAD_REFERENCE_SIZE, SIGNED_REFERENCE_SIZE] as const];
-const common = Buffer.alloc(SIGNED_REFERENCE_SIZE);
 
 /**
  * What makes a reference usable outside the log: whose extent it points into, for how long, and the signature of the gateway that says so.
@@ -79,30 +78,7 @@ export function decodeSignedReference(bytes: Uint8Array): SignedReference {
   };
 }
 
-/**
- * What the signature covers: what of the reference is common to all records of its batch, so that one signature does for all, and the
- * claim, which is in `claim` from `at` on. A value is at most the whole extent, which the claim gives access to. The bytes are others after the next
- * call.
- */
-export function signedPart(reference: Uint8Array, claim: Uint8Array, at = 0): Buffer {
-  return common.subarray(0, gather(reference, claim, at, SIGNATURE_AT));
-}
-
-/** What `signedPart` gives, and the signature, as text to look it up by; `claim` as there. */
-export function claimName(reference: Uint8Array, claim: Uint8Array, at = 0): string {
-  return common.toString('latin1', 0, gather(reference, claim, at, CLAIM_SIZE));
-}
-
-/** Returns the number of bytes. */
-function gather(reference: Uint8Array, claim: Uint8Array, at: number, ofClaim: number): number {
-  let to = 0;
-  for (const [start, end] of COMMON_OF_REFERENCE)
-    for (let i = start; i < end; i++) common[to++] = reference[i]!;
-  for (let i = 0; i < ofClaim; i++) common[to++] = claim[at + i]!;
-  return to;
-}
-
-/** Whether two signed references are of the same batch, with the same claim: what `signedPart` gives, and the signature. */
+/** Whether two signed references are of the same batch, with the same claim. */
 export function areOfOneClaim(a: Uint8Array, b: Uint8Array): boolean {
   if (a.byteLength !== SIGNED_REFERENCE_SIZE || b.byteLength !== SIGNED_REFERENCE_SIZE) return false;
   for (const [start, end] of COMMON) for (let i = start; i < end; i++) if (a[i] !== b[i]) return false;
@@ -113,9 +89,4 @@ export function areOfOneClaim(a: Uint8Array, b: Uint8Array): boolean {
 export function decodeWithClaim(bytes: Uint8Array, other: SignedReference): SignedReference {
   const { claim, signature } = other;
   return { reference: decodeOfSameBatch(bytes, other.reference), claim, signature };
-}
-
-/** Puts the signature into a claim. */
-export function setSignature(claim: Uint8Array, signature: Uint8Array): void {
-  claim.set(signature, SIGNATURE_AT);
 }
