@@ -249,6 +249,7 @@ describe('Payload at stores', function () {
     for (const store of fixture.stores) await store.start();
     await fixture.until('the partition is online', () => partitions.find('t', 0) !== null);
     await fixture.check();
+    await fixture.until('both take payload', () => fixture.access.peers.every(({ isUp }) => isUp));
     await fixture.produce(3);
     await fixture.check();
   });
