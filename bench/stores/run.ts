@@ -125,7 +125,7 @@ try {
   // Memory is there then, and space that was used.
   for (const store of [fresh, again]) await store.take(1 << 20, 2 * seconds);
   console.log(
-    'GB/s, the part of raw TCP, the part of what is possible, CPU seconds of both processes for a GB',
+    'GB/s, part of raw TCP, of what is taken also of the lower of raw TCP and the device, CPU s/GB of both ends',
   );
   for (const piece of PIECES) {
     const found: Round[] = [];
