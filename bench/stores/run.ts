@@ -83,20 +83,23 @@ function withSpread(values: readonly number[]): string {
 
 function print(piece: number, found: readonly Round[]): void {
   const of = (value: (one: Round) => number) => median(found.map(value)).toFixed(2);
-  const shown = (key: 'given' | 'fresh' | 'again', limit: (one: Round) => number) => {
-    const part = withSpread(found.map((one) => one[key].rate / one.raw.rate));
-    const possible = withSpread(found.map((one) => one[key].rate / limit(one)));
-    return `${of((one) => one[key].rate)}, ${part}, ${possible}, ${of((one) => one[key].cpu)}`;
+  const part = (key: 'given' | 'fresh' | 'again', limit: (one: Round) => number) =>
+    withSpread(found.map((one) => one[key].rate / limit(one)));
+  const raw = (one: Round) => one.raw.rate;
+  const taken = (key: 'fresh' | 'again') => {
+    const possible = part(key, (one) => Math.min(one.raw.rate, one.device[key]));
+    return `${of((one) => one[key].rate)}, ${part(key, raw)}, ${possible}, ${of((one) => one[key].cpu)}`;
   };
-  const limitOf = (key: 'fresh' | 'again') => (one: Round) => Math.min(one.raw.rate, one.device[key]);
   console.log(`${piece >> 10} KiB pieces`);
-  console.log(`  raw TCP | ${of(({ raw }) => raw.rate)}, ${of(({ raw }) => raw.cpu)}`);
+  console.log(`  raw TCP: ${of(raw)}, ${of((one) => one.raw.cpu)}`);
   console.log(
-    `  the device, in new and in used space | ${of(({ device }) => device.fresh)}, ${of(({ device }) => device.again)}`,
+    `  the device: ${of(({ device }) => device.fresh)} in new space, ${of(({ device }) => device.again)} in used space`,
   );
-  console.log(`  given by the store | ${shown('given', ({ raw }) => raw.rate)}`);
-  console.log(`  taken, in new space | ${shown('fresh', limitOf('fresh'))}`);
-  console.log(`  taken, in used space | ${shown('again', limitOf('again'))}`);
+  console.log(
+    `  given by the store: ${of(({ given }) => given.rate)}, ${part('given', raw)}, ${of(({ given }) => given.cpu)}`,
+  );
+  console.log(`  taken, in new space: ${taken('fresh')}`);
+  console.log(`  taken, in used space: ${taken('again')}`);
 }
 
 const programs = { raw: build('raw'), device: build('device') };
@@ -122,7 +125,7 @@ try {
   // Memory is there then, and space that was used.
   for (const store of [fresh, again]) await store.take(1 << 20, 2 * seconds);
   console.log(
-    'GB/s, the part of raw TCP, the part of what is possible, CPU seconds of both processes for a GB',
+    'GB/s, part of raw TCP, of what is taken also of the lower of raw TCP and the device, CPU s/GB of both ends',
   );
   for (const piece of PIECES) {
     const found: Round[] = [];

@@ -25,7 +25,8 @@ async function bypassesPageCache(directory: string): Promise<boolean> {
 const root = mkdtempSync(join(tmpdir(), 'store-space-'));
 
 if (await bypassesPageCache(root))
-  describe('A store process', () => {
+  describe('A store process', function () {
+    this.timeout(120_000);
     let child: ChildProcess;
 
     after(() => {

@@ -75,7 +75,7 @@ export const logDefinitions = [
     default: '8589934592',
     min: 0,
     documentation:
-      'How much space of removed segments, of logs and payload, each log directory keeps for new ones, as files recycled-N.free: writing to it takes up to twice the bytes per second of new space, above all in virtual machines and on thinly provisioned volumes. Only with log.direct.io.enable, on file systems that can zero a range in place (ext4), and while a twentieth of the file system is free; a full disk gets it back. 0 keeps nothing.',
+      'How much space of removed segments, of logs and payload, each log directory, and payload.store.dir of a store, keeps for new ones, as files recycled-N.free: writing to it takes up to twice the bytes per second of new space, above all in virtual machines and on thinly provisioned volumes. Only with log.direct.io.enable, on file systems that can zero a range in place (ext4), and while a twentieth of the file system is free; a full disk gets it back. 0 keeps nothing.',
   },
   {
     name: 'log.recycle.prepare.bytes',
@@ -83,7 +83,7 @@ export const logDefinitions = [
     default: '0',
     min: 0,
     documentation:
-      'How much space each log directory writes with zeros after the start, in the background and for a quarter of the time of the disk, so that first segments are written as fast as those in the space of removed ones: for bursts on new or thinly provisioned disks. At most log.recycle.bytes, under the same conditions, of which it becomes a part, in files of log.segment.bytes or payload.segment.bytes, whichever is smaller. 0 writes none.',
+      'How much space each log directory, and payload.store.dir of a store, writes with zeros after the start, in the background and for a quarter of the time of the disk, so that first segments are written as fast as those in the space of removed ones: for bursts on new or thinly provisioned disks. At most log.recycle.bytes, under the same conditions, of which it becomes a part, in files of log.segment.bytes or payload.segment.bytes, whichever is smaller. 0 writes none.',
   },
   {
     name: 'log.segment.bytes',
