@@ -1,33 +1,67 @@
 #include "arena/append_guesses.h"
 
+#include <utility>
+
 namespace kafabric {
 
 namespace {
 
-uint64_t placeAt(uint32_t epoch, uint64_t position) {
-  return uint64_t{epoch} << 32 | position % AppendGuesses::kUnitBytes;
+uint16_t moved(uint16_t position, uint64_t bytes) {
+  return static_cast<uint16_t>((position + bytes) % AppendGuesses::kUnitBytes);
 }
-uint32_t epochOf(uint64_t place) { return static_cast<uint32_t>(place >> 32); }
-uint32_t positionOf(uint64_t place) { return static_cast<uint32_t>(place); }
 
 }  // namespace
 
-AppendGuesses::Guess AppendGuesses::guess(uint64_t stream, size_t offset, size_t length) {
-  std::atomic<uint64_t>& place = placeOf(stream);
-  uint64_t now = place.load(std::memory_order_relaxed);
-  while (!place.compare_exchange_weak(now, placeAt(epochOf(now), positionOf(now) + length), std::memory_order_relaxed)) continue;
-  return {stream, epochOf(now), positionOf(now), offset, length};
+/** Returns the place as it was. */
+template <class Change>
+AppendGuesses::Place AppendGuesses::change(uint64_t stream, Change change) {
+  std::atomic<Place>& place = places_[stream % kPlaces];
+  Place before = place.load(std::memory_order_relaxed);
+  for (;;) {
+    Place after = before;
+    change(after);
+    if (place.compare_exchange_weak(before, after, std::memory_order_relaxed)) return before;
+  }
+}
+
+AppendGuesses::Guess AppendGuesses::guess(uint64_t stream, size_t offset, size_t length) const {
+  Place now = places_[stream % kPlaces].load(std::memory_order_relaxed);
+  return {stream, now.epoch, now.expected, false, offset, length};
+}
+
+void AppendGuesses::expect(const Guess& guess) {
+  change(guess.stream, [&](Place& place) { place.expected = moved(place.expected, guess.length); });
+}
+
+void AppendGuesses::cancel(const Guess& guess) {
+  change(guess.stream, [&](Place& place) { place.expected = moved(place.expected, 0 - guess.length); });
+}
+
+void AppendGuesses::arrive(Guess& guess) {
+  Place before = change(guess.stream, [&](Place& place) { place.arrived = moved(place.arrived, guess.length); });
+  guess.epoch = before.epoch;
+  guess.position = before.arrived;
+  guess.arrived = true;
+}
+
+void AppendGuesses::arrive(uint64_t stream, size_t length) {
+  change(stream, [&](Place& place) {
+    place.arrived = moved(place.arrived, length);
+    place.expected = moved(place.expected, length);
+  });
 }
 
 void AppendGuesses::learn(const Guess& guess, uint64_t position) {
-  uint64_t error = (position - guess.position) % kUnitBytes;
+  uint16_t error = moved(0, position - guess.position);
   if (error == 0) return;
-  std::atomic<uint64_t>& place = placeOf(guess.stream);
-  uint64_t now = place.load(std::memory_order_relaxed);
-  while (epochOf(now) == guess.epoch &&
-         !place.compare_exchange_weak(now, placeAt(guess.epoch + 1, positionOf(now) + error), std::memory_order_relaxed)) {
-    continue;
-  }
+  change(guess.stream, [&](Place& place) {
+    if (place.epoch != guess.epoch) return;
+    if (std::exchange(place.error, error) != error) return;
+    ++place.epoch;
+    place.error = 0;
+    place.arrived = moved(place.arrived, error);
+    place.expected = moved(place.expected, error);
+  });
 }
 
 }  // namespace kafabric

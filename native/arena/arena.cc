@@ -83,7 +83,9 @@ MemoryRef Arena::allocateFor(size_t bytes, const AppendGuesses::Guess& guess) no
   // The address of a large range is not worth more memory: it might be the last.
   if (guess.length == 0 || bytes > capacity_ / 16) return allocate(bytes, 0);
   MemoryRef memory = allocate(bytes, (guess.position - guess.offset) % AppendGuesses::kUnitBytes);
-  if (memory) memory.block_->guess = guess;
+  if (!memory) return memory;
+  memory.block_->guess = guess;
+  guesses_.expect(guess);
   return memory;
 }
 
@@ -210,6 +212,7 @@ MemoryRef Arena::find(uint64_t handle) {
 }
 
 void Arena::free(ArenaBlock* block) noexcept {
+  if (block->guess.length > 0 && !block->guess.arrived) guesses_.cancel(block->guess);
   bool notify = false;
   {
     std::lock_guard lock(mutex_);

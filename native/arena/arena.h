@@ -76,6 +76,8 @@ class MemoryRef {
   size_t offset() const;
   /** A number below 2^53 that names this range until it is freed; see Arena::find. */
   uint64_t handle() const { return (uint64_t{block_->generation} << 22) | block_->slot; }
+  /** The records that the range was placed for are in it: they will be appended before those that arrive later. False when it was placed for none. */
+  bool arrived() const;
   /** `bytes`, which lie in this range, have been appended to a file at `position`: later ranges are placed accordingly. */
   void appendedAt(const uint8_t* bytes, uint64_t position) const;
 
@@ -230,9 +232,14 @@ inline void MemoryRef::reset() noexcept {
 }
 inline size_t MemoryRef::offset() const { return size_t{block_->firstGranule} * Arena::kGranuleBytes + block_->start; }
 inline uint8_t* MemoryRef::data() const { return block_->arena->base() + offset(); }
+inline bool MemoryRef::arrived() const {
+  if (block_->guess.length == 0) return false;
+  block_->arena->guesses().arrive(block_->guess);
+  return true;
+}
 inline void MemoryRef::appendedAt(const uint8_t* bytes, uint64_t position) const {
   const AppendGuesses::Guess& guess = block_->guess;
-  if (guess.length > 0 && bytes == data() + guess.offset) block_->arena->guesses().learn(guess, position);
+  if (guess.arrived && bytes == data() + guess.offset) block_->arena->guesses().learn(guess, position);
 }
 
 }  // namespace kafabric

@@ -107,44 +107,52 @@ void skipTopic(FieldReader& reader, int16_t version) {
   else reader.skipString();
 }
 
+/**
+ * Calls `visit` with the partition, with where its topic's name or id begins and ends, and with each range of records that is not empty, until it returns
+ * false. Whether all that was visited is well-formed; what is malformed ends it.
+ */
+template <class Visit>
+bool visitRecords(FieldReader& reader, Visit visit) {
+  int16_t version = 0;
+  if (!openRequest(reader, version)) return false;
+  for (size_t topics = reader.arrayLength(); topics > 0; --topics) {
+    size_t start = reader.position();
+    skipTopic(reader, version);
+    RecordsRange topic{start, reader.position() - start};
+    for (size_t partitions = reader.arrayLength(); partitions > 0; --partitions) {
+      auto partition = static_cast<uint32_t>(reader.int32());
+      size_t bytes = reader.bytesLength();
+      if (!reader.ok()) return false;
+      if (bytes > 0 && !visit(topic, partition, RecordsRange{reader.position(), bytes})) return true;
+      reader.skip(bytes);
+      reader.skipTags();
+    }
+    reader.skipTags();
+    if (!reader.ok()) return false;
+  }
+  return reader.ok();
+}
+
 }  // namespace
 
-std::optional<FirstRecords> findFirstRecords(const uint8_t* frame, size_t available, size_t length) {
+size_t locateRecords(const uint8_t* frame, size_t available, size_t length, PartitionRecords* found, size_t most) {
   FieldReader reader(frame, available, length);
-  int16_t version = 0;
-  if (!openRequest(reader, version) || reader.arrayLength() == 0) return std::nullopt;
-  size_t start = reader.position();
-  skipTopic(reader, version);
-  size_t end = reader.position();
-  if (reader.arrayLength() == 0) return std::nullopt;
-  auto partition = static_cast<uint32_t>(reader.int32());
-  if (!reader.ok()) return std::nullopt;
-  uint64_t hash = uint64_t{crc32c(0, frame + start, end - start)} + partition;
-  size_t bytes = reader.bytesLength();
-  if (bytes == 0) return std::nullopt;
-  return FirstRecords{{reader.position(), bytes}, hash};
+  size_t count = 0;
+  visitRecords(reader, [&](const RecordsRange& topic, uint32_t partition, const RecordsRange& records) {
+    found[count++] = {records, uint64_t{crc32c(0, frame + topic.offset, topic.length)} + partition};
+    return count < most;
+  });
+  return count;
 }
 
 std::vector<RecordsRange> findProducedRecords(const uint8_t* frame, size_t length, size_t maxRanges) {
   FieldReader reader(frame, length, length);
-  int16_t version = 0;
-  if (!openRequest(reader, version)) return {};
   std::vector<RecordsRange> ranges;
-  for (size_t topics = reader.arrayLength(); topics > 0; --topics) {
-    skipTopic(reader, version);
-    for (size_t partitions = reader.arrayLength(); partitions > 0; --partitions) {
-      reader.int32();  // partition index
-      size_t bytes = reader.bytesLength();
-      if (bytes > 0) ranges.push_back({reader.position(), bytes});
-      reader.skip(bytes);
-      reader.skipTags();
-      if (!reader.ok()) return {};
-      if (ranges.size() == maxRanges) return ranges;
-    }
-    reader.skipTags();
-    if (!reader.ok()) return {};
-  }
-  return ranges;
+  bool good = visitRecords(reader, [&](const RecordsRange&, uint32_t, const RecordsRange& records) {
+    ranges.push_back(records);
+    return ranges.size() < maxRanges;
+  });
+  return good ? ranges : std::vector<RecordsRange>{};
 }
 
 bool CheckedFrame::take(const uint8_t* frame, const RecordsRange& range, const CheckOptions& options, BatchCheck& check) {

@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "batch/check.h"
@@ -26,16 +25,16 @@ struct RecordsRange {
 std::vector<RecordsRange> findProducedRecords(const uint8_t* frame, size_t length, size_t maxRanges);
 
 /** Records of a Produce request, and a hash of the partition that they are for. */
-struct FirstRecords {
+struct PartitionRecords {
   RecordsRange range;
   uint64_t partitionHash;
 };
 
 /**
- * The first records of a Produce request of `length` bytes, of which `available` are there. Nothing for any other frame, and when they
- * begin behind what is there.
+ * Puts the first records of a Produce request of `length` bytes, of which `available` are there, into `found`, `most` of them at most, and
+ * returns how many. None of any other frame, and none that begin behind what is there.
  */
-std::optional<FirstRecords> findFirstRecords(const uint8_t* frame, size_t available, size_t length);
+size_t locateRecords(const uint8_t* frame, size_t available, size_t length, PartitionRecords* found, size_t most);
 
 /** The batches of one frame that were found good by the rules for clients. For one thread at a time. */
 class CheckedFrame {

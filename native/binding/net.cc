@@ -145,9 +145,11 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
     if (options.maxFrameBytes > arena.capacity()) {
       throw Napi::RangeError::New(env, "maxFrameBytes is larger than the arena");
     }
-    options.locateRecords = [](const uint8_t* frame, size_t available, size_t length) {
-      std::optional<FirstRecords> first = findFirstRecords(frame, available, length);
-      return first ? net::FrameRecords{first->partitionHash, first->range.offset, first->range.length} : net::FrameRecords{};
+    options.locateRecords = [](const uint8_t* frame, size_t available, size_t length, net::FrameRecords* found, size_t most) {
+      PartitionRecords located[net::kMostLocated];
+      size_t count = locateRecords(frame, available, length, located, std::min(most, net::kMostLocated));
+      for (size_t i = 0; i < count; ++i) found[i] = {located[i].partitionHash, located[i].range.offset, located[i].range.length};
+      return count;
     };
     options.checkFrame = [checker = checker_](const uint8_t* frame, size_t length) -> std::shared_ptr<void> {
       return checker->check(frame, length);

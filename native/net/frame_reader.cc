@@ -16,7 +16,8 @@ constexpr size_t kReadBytes = 128 << 10;
 constexpr size_t kReadAfterLargeBytes = 512;
 constexpr size_t kTurnBytes = 1 << 20;
 constexpr size_t kKeptCapacityBytes = 4096;
-// Inside a large frame, what is worth waking up for: each wake-up costs as much as copying some hundred kilobytes.
+// Inside a large frame, what is worth waking up for: each wake-up costs as much as copying some hundred kilobytes. What a turn can read
+// is waited for as a whole.
 constexpr size_t kWorthwhileBytes = 512 << 10;
 
 int32_t readLength(const uint8_t* bytes) {
@@ -27,10 +28,16 @@ int32_t readLength(const uint8_t* bytes) {
 }  // namespace
 
 FrameReader::Progress FrameReader::receive(bool smallOnly) {
+  Progress progress = receiveTurn(smallOnly);
+  if (progress != Progress::kClosed) waitFor(missing());
+  return progress;
+}
+
+FrameReader::Progress FrameReader::receiveTurn(bool smallOnly) {
   Progress progress = Progress::kTurnUsed;
   turnBytes_ = 0;
   // What has been read is never left for a later turn: the socket, which may have nothing more, would not cause one.
-  while (holdsFrames() || (turnBytes_ < kTurnBytes && !(smallOnly && large_))) {
+  while (holdsFrames() || (turnBytes_ < kTurnBytes && !(smallOnly && expectsLarge()))) {
     if (!(large_ ? receiveLarge(progress) : receiveSmall(progress))) return progress;
   }
   return Progress::kTurnUsed;
@@ -41,6 +48,23 @@ std::optional<size_t> FrameReader::readSome(void* into, size_t size, Progress& p
   do {
     count = tls_ ? tls_->read(into, size) : recv(fd_, into, size, 0);
   } while (count < 0 && errno == EINTR);
+  return received(count, progress);
+}
+
+std::optional<size_t> FrameReader::readSome(iovec first, iovec second, Progress& progress) {
+  if (tls_ || second.iov_len == 0) return readSome(first.iov_base, first.iov_len, progress);
+  iovec parts[] = {first, second};
+  msghdr message{};
+  message.msg_iov = parts;
+  message.msg_iovlen = 2;
+  ssize_t count;
+  do {
+    count = recvmsg(fd_, &message, 0);
+  } while (count < 0 && errno == EINTR);
+  return received(count, progress);
+}
+
+std::optional<size_t> FrameReader::received(ssize_t count, Progress& progress) {
   if (count > 0) {
     bytes_ += static_cast<size_t>(count);
     turnBytes_ += static_cast<size_t>(count);
@@ -60,22 +84,39 @@ std::optional<size_t> FrameReader::readSome(void* into, size_t size, Progress& p
 
 bool FrameReader::receiveLarge(Progress& progress) {
   if (largeFilled_ == large_.size()) return finishLarge(progress);
-  size_t wanted = std::min(large_.size() - largeFilled_, kTurnBytes);
-  std::optional<size_t> count = readSome(large_.data() + largeFilled_, wanted, progress);
+  size_t left = large_.size() - largeFilled_;
+  size_t wanted = std::min(left, kTurnBytes);
+  // With its end comes the beginning of the next frame, which says how much of that to wait for.
+  uint8_t next[kReadAfterLargeBytes];
+  iovec behind{next, wanted == left ? sizeof next : 0};
+  std::optional<size_t> count = readSome({large_.data() + largeFilled_, wanted}, behind, progress);
   if (!count) return false;
-  largeFilled_ += *count;
+  size_t filled = std::min(*count, wanted);
+  largeFilled_ += filled;
+  if (*count > filled) {
+    keep(next, *count - filled);
+    keptIsParsed_ = false;
+  }
   if (largeFilled_ == large_.size()) return finishLarge(progress);
-  waitFor(large_.size() - largeFilled_);
   progress = Progress::kDrained;
-  return *count == wanted;
+  return filled == wanted;
 }
 
-/** Lets the socket become readable only when so much is there, or a worthwhile part of it. */
+size_t FrameReader::missing() const {
+  if (large_) return std::max<size_t>(large_.size() - largeFilled_, 1);
+  return std::max<size_t>(deferred_, 1);
+}
+
 void FrameReader::waitFor(size_t bytes) {
   if (tls_) return;  // records are taken from the socket one by one
-  auto wanted = static_cast<int>(std::min(bytes, kWorthwhileBytes));
+  auto wanted = static_cast<int>(bytes <= kTurnBytes ? bytes : kWorthwhileBytes);
   if (wanted == lowWater_) return;
   lowWater_ = wanted;
+  if (wanted > roomFor_) {
+    // Makes the kernel's buffer larger for good. One that is nearly full is readable as well, and it is then with all of what is waited for.
+    roomFor_ = wanted + wanted / 4;
+    setsockopt(fd_, SOL_SOCKET, SO_RCVLOWAT, &roomFor_, sizeof roomFor_);
+  }
   setsockopt(fd_, SOL_SOCKET, SO_RCVLOWAT, &wanted, sizeof wanted);
 }
 
@@ -84,7 +125,7 @@ bool FrameReader::receiveSmall(Progress& progress) {
     progress = Progress::kLimited;
     return false;
   }
-  if (!keptIsParsed_) return parseKept(progress);
+  if (!keptIsParsed_ || deferred_ > 0) return parseKept(progress);
   size_t kept = kept_.size() - keptOffset_;
   size_t most = lastWasLarge_ ? kReadAfterLargeBytes : kReadBytes;
   iovec space = inbox_.reserve(kept + kReadAfterLargeBytes, kept + most);
@@ -100,7 +141,7 @@ bool FrameReader::receiveSmall(Progress& progress) {
   size_t size = kept + *count;
   Parsed parsed = parse(data, size, true, progress);
   keep(data + parsed.bytes, size - parsed.bytes);
-  keptIsParsed_ = (!parsed.stopped && !large_) || kept_.empty();
+  keptIsParsed_ = deferred_ > 0 || (!parsed.stopped && !large_) || kept_.empty();
   if (parsed.stopped) return false;
   progress = Progress::kDrained;
   return *count == wanted || large_;
@@ -109,7 +150,7 @@ bool FrameReader::receiveSmall(Progress& progress) {
 bool FrameReader::parseKept(Progress& progress) {
   Parsed parsed = parse(kept_.data() + keptOffset_, kept_.size() - keptOffset_, false, progress);
   keptOffset_ += parsed.bytes;
-  keptIsParsed_ = (!parsed.stopped && !large_) || keptOffset_ == kept_.size();
+  keptIsParsed_ = deferred_ > 0 || (!parsed.stopped && !large_) || keptOffset_ == kept_.size();
   return !parsed.stopped;
 }
 
@@ -124,6 +165,11 @@ FrameReader::Parsed FrameReader::parse(const uint8_t* data, size_t size, bool in
     size_t available = std::min<size_t>(size - position - kLengthBytes, length);
     lastWasLarge_ = length > options_.largeFrameBytes;
     if (!lastWasLarge_ && available < length) break;
+    if (lastWasLarge_ && deferred_ == 0 && available < length && !tls_) {
+      deferred_ = length - available;
+      progress = Progress::kDrained;
+      return {position, true};
+    }
     if (inFlight_.full()) {
       progress = Progress::kLimited;
       return {position, true};
@@ -148,6 +194,8 @@ bool FrameReader::deliver(const uint8_t* body, uint32_t length, bool inPlace) {
     body = static_cast<uint8_t*>(space.iov_base);
   }
   if (!inFlight_.start(length)) return false;
+  // It is worth the look only where memory is being placed.
+  if (inbox_.largeLately()) noteArrival(body, length, 0);
   inbox_.addFrame(connection_, body, length);
   ++frames_;
   return true;
@@ -169,22 +217,17 @@ bool FrameReader::startLarge(uint32_t length, const uint8_t* data, size_t availa
     inFlight_.cancel();
     return false;
   }
-  guess_.reset();
+  deferred_ = 0;
   std::memcpy(large_.data(), data, available);
   largeFilled_ = available;
-  if (available < length) waitFor(length - available);
   return true;
 }
 
 MemoryRef FrameReader::allocateLarge(uint32_t length, const uint8_t* data, size_t available) {
-  // Guessed once for a frame, however often it has to wait: each guess moves on where the next records are expected.
-  if (!guess_) {
-    FrameRecords records{};
-    if (options_.locateRecords) records = options_.locateRecords(data, available, length);
-    guess_.emplace();
-    if (records.length > 0) guess_ = arena_.guesses().guess(records.stream, records.offset, records.length);
-  }
-  return guess_->length == 0 ? arena_.allocate(length) : arena_.allocateFor(length, *guess_);
+  FrameRecords records{};
+  bool located = options_.locateRecords && options_.locateRecords(data, available, length, &records, 1) > 0;
+  if (!located) return arena_.allocate(length);
+  return arena_.allocateFor(length, arena_.guesses().guess(records.stream, records.offset, records.length));
 }
 
 bool FrameReader::finishLarge(Progress& progress) {
@@ -192,16 +235,24 @@ bool FrameReader::finishLarge(Progress& progress) {
     progress = Progress::kNoRoom;
     return false;
   }
+  noteArrival(large_.data(), large_.size(), large_.arrived() ? 1 : 0);
   std::shared_ptr<void> checked;
   if (options_.checkFrame) checked = options_.checkFrame(large_.data(), large_.size());
   if (checked) turnBytes_ += large_.size();  // it took about as long as receiving
   inbox_.addLargeFrame(connection_, {std::move(large_), std::move(checked)});
   ++frames_;
-  waitFor(1);
   return true;
 }
 
+void FrameReader::noteArrival(const uint8_t* frame, size_t length, size_t placed) {
+  if (!options_.locateRecords) return;
+  FrameRecords found[kMostLocated];
+  size_t count = options_.locateRecords(frame, length, length, found, kMostLocated);
+  for (size_t i = placed; i < count; ++i) arena_.guesses().arrive(found[i].stream, found[i].length);
+}
+
 void FrameReader::abandon() {
+  deferred_ = 0;
   if (!large_) return;
   large_.reset();
   waitFor(1);

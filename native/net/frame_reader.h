@@ -17,8 +17,10 @@ namespace kafabric::net {
 
 /**
  * A frame is a signed 32-bit big-endian length and that many bytes. Small frames are received into the inbox and handed
- * over where they lie; the memory of a large one is taken when its length is known and the rest is received
- * straight into it. Only the incomplete frame at the end of what was read is ever copied.
+ * over where they lie. The memory of a large one is taken when its length is known and the rest, or a worthwhile part of it, has arrived,
+ * and the rest is received straight into it: so frames of up to a megabyte are complete in the order in which their memory was taken,
+ * however many connections send at a time, which is what guesses of the place of their records rely on (arena/append_guesses.h).
+ * Only the incomplete frame at the end of what was read is ever copied.
  */
 class FrameReader {
  public:
@@ -39,7 +41,10 @@ class FrameReader {
 
   CloseReason closeReason() const { return closeReason_; }
   double closeDetail() const { return closeDetail_; }
+  /** A large frame is being received: it has its memory. */
   bool inLargeFrame() const { return static_cast<bool>(large_); }
+  /** As inLargeFrame, or one will be as soon as more of it is there. */
+  bool expectsLarge() const { return large_ || deferred_; }
   /** Frames may have been read whole that are not handed over yet. */
   bool holdsFrames() const { return large_ ? largeFilled_ == large_.size() : !keptIsParsed_; }
   /** Forgets the large frame that is being received, which is then no longer in flight. */
@@ -51,6 +56,10 @@ class FrameReader {
  private:
   /** Returns the number of bytes, or nothing with `progress` set. */
   std::optional<size_t> readSome(void* into, size_t size, Progress& progress);
+  /** As readSome; what comes behind the first place goes to the second. */
+  std::optional<size_t> readSome(iovec first, iovec second, Progress& progress);
+  std::optional<size_t> received(ssize_t count, Progress& progress);
+  Progress receiveTurn(bool smallOnly);
   /** Continues the large frame; true when it is complete or the socket may have more. */
   bool receiveLarge(Progress& progress);
   bool receiveSmall(Progress& progress);
@@ -66,8 +75,13 @@ class FrameReader {
   bool deliver(const uint8_t* body, uint32_t length, bool inPlace);
   bool startLarge(uint32_t length, const uint8_t* data, size_t available);
   MemoryRef allocateLarge(uint32_t length, const uint8_t* data, size_t available);
+  /** Lets the socket become readable only when what is worthwhile is there of `bytes`, all that is missing of a frame. */
   void waitFor(size_t bytes);
+  /** Of the frame that is being received, or will be, what is missing; 1 when nothing is known of it. */
+  size_t missing() const;
   bool finishLarge(Progress& progress);
+  /** The records of this whole frame will be appended next, but for the first `placed` ranges, of which that is known. */
+  void noteArrival(const uint8_t* frame, size_t length, size_t placed);
   void keep(const uint8_t* data, size_t size);
   bool close(CloseReason reason, double detail, Progress& progress);
 
@@ -82,9 +96,10 @@ class FrameReader {
   std::vector<uint8_t> kept_;  // bytes read and not handed over, from keptOffset_
   size_t keptOffset_ = 0;
   bool keptIsParsed_ = true;  // what is kept is one incomplete frame
-  std::optional<AppendGuesses::Guess> guess_;  // for the large frame that waits for memory
+  size_t deferred_ = 0;  // what is kept begins a large frame without memory, of which so much is not read yet
   MemoryRef large_;            // the large frame that is being received
-  int lowWater_ = 1;  // SO_RCVLOWAT
+  int lowWater_ = 1;   // SO_RCVLOWAT
+  int roomFor_ = 64 << 10;  // the kernel's buffer has room for so much, and some more
   size_t largeFilled_ = 0;
   bool lastWasLarge_ = false;
   bool first_ = true;

@@ -68,6 +68,7 @@ void Inbox::addLargeFrame(uint64_t connection, LargeFrame frame) {
               static_cast<double>(memory.offset()), static_cast<double>(memory.size()),
               static_cast<double>(memory.handle()), 0};
   large_[added_ % kEvents] = std::move(frame);
+  lastLarge_ = added_;
   add(event, dataHead_);
 }
 

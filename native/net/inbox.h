@@ -63,6 +63,8 @@ class Inbox {
   void addFrame(uint64_t connection, const uint8_t* data, size_t length);
   /** Needs hasRoom. */
   void addLargeFrame(uint64_t connection, LargeFrame frame);
+  /** A large frame is among those that were added last. */
+  bool largeLately() const { return added_ - lastLarge_ < kEvents; }
   /** Adds an event that must not be lost: it waits in the reactor when there is no room. */
   void addControl(EventType type, uint64_t connection, double detail, double number, const std::string& data = {});
   /** Adds the control events that wait; not to be called between a reservation and its last addFrame. */
@@ -108,6 +110,7 @@ class Inbox {
   uint64_t dataTail_ = 0;
   uint64_t tailEvent_ = 0;  // events whose data is counted in dataTail_
   uint64_t added_ = 0;
+  uint64_t lastLarge_ = 0 - uint64_t{kEvents};  // what was added before the last large frame
   std::vector<uint64_t> dataEnds_;  // by event index: where its data ends
   std::vector<LargeFrame> large_;   // by event index; handed over with `published_`
   std::deque<Control> waiting_;

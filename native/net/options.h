@@ -8,14 +8,19 @@
 
 namespace kafabric::net {
 
-/** What the records of a frame are appended to, by a hash, and where in the frame they are; `length` 0: nothing is known. */
+/** What records of a frame are appended to, by a hash, and where in the frame they are; `length` is not 0. */
 struct FrameRecords {
   uint64_t stream = 0;
   size_t offset = 0;
   size_t length = 0;
 };
-/** Looks at the first `available` of a large frame's `length` bytes, before there is memory for it. As a FrameCheck otherwise. */
-using RecordsLocator = std::function<FrameRecords(const uint8_t* frame, size_t available, size_t length)>;
+/** So many are looked for in a frame. */
+inline constexpr size_t kMostLocated = 64;
+/**
+ * Looks at the first `available` of a frame's `length` bytes for records that will be appended in this order; puts `most` of them at most into `found`
+ * and returns how many. As a FrameCheck otherwise.
+ */
+using RecordsLocator = std::function<size_t(const uint8_t* frame, size_t available, size_t length, FrameRecords* found, size_t most)>;
 
 /**
  * Looks at a whole large frame, on the thread that has received it and before anybody hears of it. What it returns, if not null, goes with

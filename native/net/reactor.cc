@@ -279,7 +279,7 @@ void Reactor::readHeld() {
 void Reactor::onSocketEvent(Connection& connection, uint32_t events) {
   if (connection.closed) return;
   // Neither large frames nor long replies are for JavaScript's thread; the sockets stay ready for the other one.
-  heavy_ |= (events & EPOLLOUT) || connection.reader.inLargeFrame() || connection.tls;
+  heavy_ |= (events & EPOLLOUT) || connection.reader.expectsLarge() || connection.tls;
   if (heavy_ && here_) return;
   if (connection.tls && !connection.tls->established()) {
     if (shake(connection)) receive(connection);
@@ -306,7 +306,7 @@ void Reactor::onSocketEvent(Connection& connection, uint32_t events) {
 
 void Reactor::receive(Connection& connection) {
   FrameReader::Progress progress = connection.reader.receive(here_);
-  heavy_ |= progress != FrameReader::Progress::kDrained || connection.reader.inLargeFrame();
+  heavy_ |= progress != FrameReader::Progress::kDrained || connection.reader.expectsLarge();
   if (uint64_t bytes = connection.reader.takeBytes()) {
     stats_.receivedBytes.fetch_add(bytes, std::memory_order_relaxed);
     activity_.touch(connection, nowMs_);

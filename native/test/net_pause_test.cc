@@ -139,38 +139,54 @@ TEST(net_closes_who_takes_nothing_of_a_reported_reply) {
   WAIT_UNTIL(server.arena().stats().used == 0);
 }
 
-TEST(net_guesses_once_where_a_frame_that_waits_will_be_appended) {
+TEST(net_expects_records_once_there_is_memory_for_them) {
   Options limits = options(1);
   limits.maxFrameBytes = 600'000;
   limits.largeFrameBytes = 1000;
   std::atomic<int> located{0};
-  limits.locateRecords = [&](const uint8_t*, size_t, size_t length) {
+  limits.locateRecords = [&](const uint8_t*, size_t, size_t length, FrameRecords* found, size_t most) {
     ++located;
-    return FrameRecords{1, 100, length - 100};
+    *found = {1, 100, length - 100};
+    return std::min<size_t>(most, 1);
   };
   Server server(limits, 1 << 20);
   std::mutex mutex;
-  std::vector<std::pair<uint64_t, MemoryRef>> kept;
-  server.onFrame = [&](uint64_t connection, const uint8_t*, size_t, MemoryRef memory) {
+  std::vector<MemoryRef> kept;
+  std::atomic<size_t> frames{0};
+  server.onFrame = [&](uint64_t, const uint8_t*, size_t, MemoryRef memory) {
     std::lock_guard lock(mutex);
-    kept.emplace_back(connection, std::move(memory));
+    if (memory) kept.push_back(std::move(memory));
+    ++frames;
   };
+  auto expected = [&] { return size_t{server.arena().guesses().guess(1, 100, 1).position}; };
   server.start();
   Client first(server.port);
   first.send(frame(600'000, 1));
-  WAIT_UNTIL([&] {
-    std::lock_guard lock(mutex);
-    return kept.size() == 1;
-  }());
+  WAIT_UNTIL(frames == 1);
+  size_t end = 599'900;
+  CHECK_EQ(expected(), end % AppendGuesses::kUnitBytes);
   Client second(server.port);
-  second.send(frame(600'000, 1), 0, 4096);
+  second.send(frame(600'000, 1));
+  int before = located.load();
+  WAIT_UNTIL(located.load() > before);
   // Each notification lets the reactor look for room again.
-  WAIT_UNTIL(located.load() >= 2);
   for (int i = 0; i < 20; ++i) {
     server.net().reactor(0).notify();
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  CHECK_EQ(located.load(), 2);
+  CHECK_EQ(expected(), end % AppendGuesses::kUnitBytes);
+  // Small ones are appended, too.
+  first.send(frame(500, 2));
+  WAIT_UNTIL(frames == 2);
+  end += 400;
+  CHECK_EQ(expected(), end % AppendGuesses::kUnitBytes);
+  {
+    std::lock_guard lock(mutex);
+    kept.clear();
+  }
+  WAIT_UNTIL(frames == 3);
+  end += 599'900;
+  CHECK_EQ(expected(), end % AppendGuesses::kUnitBytes);
   {
     std::lock_guard lock(mutex);
     kept.clear();

@@ -79,19 +79,45 @@ TEST(net_waits_for_arena_memory_and_goes_on) {
 
 TEST(net_closes_who_stalls_in_a_large_frame_while_others_wait) {
   Options limits = options(1);
-  limits.maxFrameBytes = 900'000;
+  limits.maxFrameBytes = 1'200'000;
   limits.stalledFrameMs = 50;
-  Server server(limits, 1 << 20);
+  Server server(limits, 3 << 19);
   server.start();
   Client stalled(server.port);
-  stalled.send(frame(900'000, 1), 0, 100'000);
-  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  stalled.send(frame(1'200'000, 1), 0, 700'000);
+  WAIT_UNTIL(server.arena().stats().used > 0);
   Client waiting(server.port);
-  waiting.send(frame(900'000, 2));
-  CHECK_EQ(waiting.read().size(), 900'000u);
+  waiting.send(frame(1'200'000, 2));
+  CHECK_EQ(waiting.read().size(), 1'200'000u);
   CHECK(stalled.ended());
   server.waitForCloses(1);
   CHECK(server.closeReason(0) == CloseReason::kStalledFrame);
+}
+
+TEST(net_takes_no_memory_for_a_frame_of_which_little_is_there) {
+  Options limits = options(1);
+  limits.maxFrameBytes = 900'000;
+  Server server(limits, 1 << 20);
+  server.start();
+  Client slow(server.port);
+  slow.send(frame(900'000, 1), 0, 100'000);
+  WAIT_UNTIL(server.net().stats().receivedBytes > 0);
+  CHECK_EQ(server.arena().stats().used, 0u);
+  Client other(server.port);
+  other.send(frame(900'000, 2));
+  CHECK_EQ(other.read().size(), 900'000u);
+  slow.send(frame(900'000, 1), 100'000, 900'004);
+  CHECK(slow.read() == std::vector<uint8_t>(900'000, 1));
+  // The beginning of the next one, large or small, comes with the end of the one before.
+  std::vector<uint8_t> both = frame(900'000, 3);
+  for (size_t length : {size_t{10}, size_t{700'000}}) {
+    std::vector<uint8_t> next = frame(length, 4);
+    both.insert(both.end(), next.begin(), next.end());
+  }
+  slow.send(both);
+  for (size_t length : {900'000u, 10u, 700'000u}) CHECK_EQ(slow.read().size(), length);
+  server.end();
+  CHECK_EQ(server.arena().stats().used, 0u);
 }
 
 TEST(net_holds_back_when_nobody_collects) {

@@ -1,6 +1,7 @@
 #include "batch/produce_check.h"
 
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -93,8 +94,9 @@ struct Exact {
 
 std::vector<RecordsRange> find(const std::string& bytes, size_t maxRanges = 100) {
   Exact exact(bytes);
-  findFirstRecords(exact.data.get(), exact.length / 2, exact.length);
-  findFirstRecords(exact.data.get(), exact.length, exact.length + 100);
+  PartitionRecords found[3];
+  locateRecords(exact.data.get(), exact.length / 2, exact.length, found, 3);
+  locateRecords(exact.data.get(), exact.length, exact.length + 100, found, 3);
   auto ranges = findProducedRecords(exact.data.get(), exact.length, maxRanges);
   for (const RecordsRange& range : ranges) {
     CHECK(range.length > 0 && range.offset <= exact.length && range.length <= exact.length - range.offset);
@@ -160,7 +162,9 @@ TEST(produced_records_are_found_in_all_versions) {
 TEST(the_first_records_are_found_in_the_beginning_of_a_frame) {
   auto first = [](const std::string& bytes, size_t available) {
     Exact exact(bytes.substr(0, available));
-    return findFirstRecords(exact.data.get(), exact.length, bytes.size());
+    std::optional<PartitionRecords> found(std::in_place);
+    if (locateRecords(exact.data.get(), exact.length, bytes.size(), &*found, 1) == 0) found.reset();
+    return found;
   };
   for (int version = 3; version <= 13; ++version) {
     ProduceFrame frame(version, kTopics);
@@ -173,11 +177,26 @@ TEST(the_first_records_are_found_in_the_beginning_of_a_frame) {
     std::string other = frame.bytes;
     other[expected.offset - (version >= 9 ? 2 : 5)] ^= 1;  // the partition
     CHECK(first(other, other.size())->partitionHash != found->partitionHash);
-    CHECK(!first(ProduceFrame(version, {{{}, bytesOf(9)}}).bytes, frame.bytes.size()));
+    CHECK(first(ProduceFrame(version, {{{}, bytesOf(9)}}).bytes, frame.bytes.size()));
+    CHECK(!first(ProduceFrame(version, {{{}, {}}}).bytes, frame.bytes.size()));
     std::string shorter = frame.bytes.substr(0, expected.offset);
     CHECK(!first(shorter, shorter.size()));  // the records would end behind the frame
   }
   for (int version : {0, 2, 14}) CHECK(!first(ProduceFrame(version, kTopics).bytes, 1000));
+}
+
+TEST(all_records_are_found_with_their_partitions) {
+  for (int version = 3; version <= 13; ++version) {
+    ProduceFrame frame(version, kTopics);
+    const auto* bytes = reinterpret_cast<const uint8_t*>(frame.bytes.data());
+    PartitionRecords found[10];
+    CHECK_EQ(locateRecords(bytes, frame.bytes.size(), frame.bytes.size(), found, 10), frame.ranges.size());
+    for (size_t i = 0; i < frame.ranges.size(); ++i) {
+      CHECK(found[i].range.offset == frame.ranges[i].offset && found[i].range.length == frame.ranges[i].length);
+      CHECK_EQ(found[i].partitionHash, found[0].partitionHash);  // the frame names the same one each time
+    }
+    CHECK_EQ(locateRecords(bytes, frame.bytes.size(), frame.bytes.size(), found, 2), 2u);
+  }
 }
 
 TEST(produced_records_of_truncated_and_random_frames_stay_inside) {

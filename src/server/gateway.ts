@@ -210,7 +210,7 @@ function netOptions(config: KafabricConfig): Partial<NetOptions> {
   const orSystems = (bytes: number) => Math.max(bytes, 0);
   const queued = config.get('queued.max.request.bytes');
   return {
-    threads: Math.min(config.get('num.network.threads'), availableParallelism()),
+    threads: Math.min(config.get('num.network.threads'), Math.ceil(availableParallelism() / 2)),
     maxFrameBytes: maxRequestBytes(config),
     maxInFlightBytes: queued > 0 ? queued : arenaBytes(config) / 2,
     maxConnections: config.get('max.connections'),

@@ -37,7 +37,7 @@ export const networkDefinitions = [
     type: 'int',
     default: '3',
     min: 1,
-    documentation: 'Native threads that read and write sockets; never more than the machine has cores.',
+    documentation: 'Native threads that read and write sockets; never more than half of the cores.',
   },
   {
     name: 'num.io.threads',
