@@ -41,7 +41,7 @@ Arena::Arena(size_t bytes, const SharedPlace& place)
                 [this](size_t from, size_t to) { publish(from, to); }}) {
   stats_.capacity = capacity_;
   tree_.mark(0, granulesOf(capacity_), true);
-  aim();
+  aimLocked(0);
 }
 
 uint8_t* Arena::map(const SharedPlace& place) {
@@ -96,9 +96,11 @@ MemoryRef Arena::allocate(size_t bytes, size_t start) noexcept {
 }
 
 bool Arena::makeRoom(size_t bytes) noexcept {
-  size_t backed = stats().backed;
-  bool scarce = backed < kPlentyBytes || bytes > backed / 16 || !toucher_.running();
-  return scarce ? grow() || reclaim(bytes) : reclaim(bytes) || grow();
+  Stats now = stats();
+  bool scarce = now.backed < kPlentyBytes || bytes > now.backed / 16 || !toucher_.running();
+  if ((scarce && grow()) || reclaim(bytes)) return true;
+  want(now.used + bytes);
+  return !scarce && grow();
 }
 
 MemoryRef Arena::take(size_t bytes, size_t start, bool refuse) noexcept {
@@ -134,15 +136,20 @@ MemoryRef Arena::take(size_t bytes, size_t start, bool refuse) noexcept {
   ++stats_.blocks;
   if (stats_.used > stats_.peak) {
     stats_.peak = stats_.used;
-    aim();
+    aimLocked(std::min(2 * stats_.peak, kPlentyBytes));
   }
   return MemoryRef(&block);
 }
 
-void Arena::aim() noexcept {
+void Arena::want(size_t bytes) noexcept {
+  std::lock_guard lock(mutex_);
+  aimLocked(roomFor(bytes));
+}
+
+void Arena::aimLocked(size_t bytes) noexcept {
   // In steps: most allocations wake nobody.
-  size_t goal = std::min(capacity_, (2 * stats_.peak / kReadyBytes + 1) * kReadyBytes);
-  if (goal > aimed_) toucher_.aim(aimed_ = goal);
+  size_t goal = std::min(capacity_, (bytes / kReadyBytes + 1) * kReadyBytes);
+  if (goal > stats_.aimed) toucher_.aim(stats_.aimed = goal);
 }
 
 bool Arena::grow() noexcept {

@@ -3,9 +3,10 @@
 // One region is mapped once and never given back. It is private memory, or a file on tmpfs whose content outlives the process
 // (SharedFile). Ranges are counted by reference: the last MemoryRef returns the range. All of it is thread-safe.
 //
-// Fresh pages cost several times what is copied into them, so memory comes into use by and by: a thread makes twice what was ever
-// in use present, and the rest does not count as free before. Up to kPlentyBytes, for requests of more than 1/16 of what there is,
-// and when nothing gives way, memory is taken without its pages; else caches give way first, until the thread has caught up.
+// Fresh pages cost several times what is copied into them, so memory comes into use by and by: a thread makes present twice what
+// was ever in use, up to kPlentyBytes, and beyond that what `want` asks for; the rest does not count as free before. Up to
+// kPlentyBytes, for requests of more than 1/16 of what there is, and when nothing gives way, memory is taken without its pages;
+// else caches give way first, and the arena grows by what is merely cached only if whoever caches finds that it is missed.
 //
 // Scheme: a range of up to kSmallBytes is taken from the lowest free run that fits, a larger one from the end of the highest.
 // Whoever caches ranges gives them way, oldest first, when no run fits (setReclaimer). Ranges that stay for long are the trouble:
@@ -94,13 +95,14 @@ class Arena {
   static constexpr size_t kSmallBytes = size_t{256} << 10;
   /** Present pages that are kept ready before anything is in use. */
   static constexpr size_t kReadyBytes = size_t{8} << 20;
-  /** Below it caches keep what they have rather than spare fresh pages. */
+  /** Below it caches keep what they have rather than spare fresh pages: so much is for what is merely cached. */
   static constexpr size_t kPlentyBytes = size_t{256} << 20;
   static constexpr uint32_t kMaxBlocks = 1u << 22;
 
   struct Stats {
     size_t capacity = 0;
     size_t backed = 0;   // bytes that may be handed out by now
+    size_t aimed = 0;    // bytes from the start whose pages the background thread is to make present
     size_t touched = 0;  // bytes whose pages the background thread has made present
     size_t used = 0;     // bytes handed out, in whole granules
     size_t peak = 0;   // the highest `used` so far
@@ -156,7 +158,12 @@ class Arena {
    */
   void setReclaimer(std::function<bool(size_t bytes)> reclaim);
 
-  /** From now on keeps pages present in the background, twice what was ever in use. See Toucher for how it behaves. */
+  /** What has to be present for ranges of so many bytes: at other times of the load another part of it is in pieces that are too small. */
+  static constexpr size_t roomFor(size_t bytes) { return bytes + bytes / 4; }
+  /** Ranges of so many bytes are to have room, as far as there is capacity: makes the thread keep it present, from now on. */
+  void want(size_t bytes) noexcept;
+
+  /** From now on keeps pages present in the background, as many as were in use or wanted. See Toucher for how it behaves. */
   void startTouching() { toucher_.start(); }
   void stopTouching() { toucher_.stop(); }
 
@@ -191,7 +198,7 @@ class Arena {
   std::pair<size_t, size_t> reserveLocked(size_t bytes) noexcept;
   /** Lets what was reserved be handed out. */
   void publish(size_t from, size_t to) noexcept;
-  void aim() noexcept;
+  void aimLocked(size_t bytes) noexcept;
   bool reclaim(size_t bytes) noexcept;
   void notifySubscribers() noexcept;
 
@@ -215,8 +222,6 @@ class Arena {
 
   std::mutex growMutex_;
   size_t reserved_ = 0;  // under growMutex_
-
-  size_t aimed_ = 0;  // under mutex_
 
   std::mutex reclaimMutex_;
   std::function<bool(size_t)> reclaimer_;

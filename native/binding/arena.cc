@@ -102,6 +102,7 @@ Napi::Value stats(const Napi::CallbackInfo& info) {
   Napi::Object result = Napi::Object::New(info.Env());
   result["capacityBytes"] = static_cast<double>(now.capacity);
   result["backedBytes"] = static_cast<double>(now.backed);
+  result["aimedBytes"] = static_cast<double>(now.aimed);
   result["touchedBytes"] = static_cast<double>(now.touched);
   result["usedBytes"] = static_cast<double>(now.used);
   result["peakBytes"] = static_cast<double>(now.peak);

@@ -59,7 +59,7 @@ bool FileReader::find(StoreFile& file, uint64_t position, size_t length, bool ch
     got += found.piece.length;
     pieces.push_back(std::move(found.piece));
   }
-  store_.cache().count(length, 0);
+  store_.cache().hit(length);
   if (read) readAhead(file.shared_from_this(), position, position + length);
   return true;
 }
@@ -68,6 +68,7 @@ ReadPieces FileReader::read(const std::shared_ptr<StoreFile>& file, uint64_t pos
                             size_t maxPieceBytes, Deadline deadline) {
   ReadPieces result;
   uint64_t missed = 0;
+  uint64_t missedAt = 0;
   while (result.length < length) {
     uint64_t at = position + result.length;
     RangeCache::Found found = store_.cache().find(file->cached(), at, length - result.length);
@@ -76,16 +77,20 @@ ReadPieces FileReader::read(const std::shared_ptr<StoreFile>& file, uint64_t pos
       uint64_t written = file->written();
       if (at >= written) break;
       auto wanted = static_cast<size_t>(std::min<uint64_t>({found.gap, written - at, maxPieceBytes}));
-      piece = fill(*file, at, wanted, deadline, result.status);
+      piece = fill(*file, at, wanted, false, deadline, result.status);
       if (!result.status.ok()) return {result.status, {}, 0};
       if (piece.length == 0) break;  // truncated meanwhile
+      if (missed == 0) missedAt = at;
       missed += piece.length;
     }
     result.length += piece.length;
     result.pieces.push_back(std::move(piece));
   }
-  store_.cache().count(result.length - missed, missed);
-  if (missed > 0) readAhead(file, position, position + result.length);
+  store_.cache().hit(result.length - missed);
+  if (missed > 0) {
+    store_.cache().missed(file->cached(), missedAt, missed);
+    readAhead(file, position, position + result.length);
+  }
   return result;
 }
 
@@ -159,7 +164,8 @@ int FileReader::readDevice(StoreFile& file, uint8_t* target, size_t length, uint
 }
 
 /** Reads from the device into fresh memory, and leaves it in the cache. Less, or nothing, where the file was cut off meanwhile. */
-MemoryPiece FileReader::fill(StoreFile& file, uint64_t position, size_t length, Deadline deadline, IoStatus& status) {
+MemoryPiece FileReader::fill(StoreFile& file, uint64_t position, size_t length, bool ahead, Deadline deadline,
+                             IoStatus& status) {
   size_t block = file.handle()->blockBytes();
   uint64_t from = block > 0 ? roundDown(position, block) : position;
   uint64_t to = block > 0 ? roundUp(position + length, block) : position + length;
@@ -182,7 +188,7 @@ MemoryPiece FileReader::fill(StoreFile& file, uint64_t position, size_t length, 
     if (store_.cache().cutsOf(file.cached()) != cuts) continue;
     MemoryPiece piece{memory, memory.data() + skip, got > skip ? std::min(length, got - skip) : 0};
     store_.counters().bytesRead += piece.length;
-    if (block > 0) store_.cache().addRead(file.cached(), position, piece, cuts);
+    if (block > 0) store_.cache().addRead(file.cached(), position, piece, cuts, ahead);
     return piece;
   }
 }
@@ -201,7 +207,7 @@ void FileReader::readAhead(const std::shared_ptr<StoreFile>& file, uint64_t from
     store_.readers().post([this, file, start, length] {
       RangeCache::Found found = store_.cache().find(file->cached(), start, length);
       IoStatus ignored;  // whoever reads it in earnest hears of it
-      if (!found.piece && found.gap > 0) fill(*file, start, found.gap, kNow, ignored);
+      if (!found.piece && found.gap > 0) fill(*file, start, found.gap, true, kNow, ignored);
     });
   }
   progress.aheadTo = std::min(start, limit);

@@ -51,7 +51,7 @@ class FileReader {
   ReadPieces readApart(StoreFile& file, uint64_t position, size_t length, Deadline deadline);
   MemoryRef allocate(size_t length, Deadline deadline, IoStatus& status);
   int readDevice(StoreFile& file, uint8_t* target, size_t length, uint64_t position, size_t& got);
-  MemoryPiece fill(StoreFile& file, uint64_t position, size_t length, Deadline deadline, IoStatus& status);
+  MemoryPiece fill(StoreFile& file, uint64_t position, size_t length, bool ahead, Deadline deadline, IoStatus& status);
   MemoryPiece join(const std::vector<MemoryPiece>& pieces, size_t first, size_t end, size_t bytes, Deadline deadline,
                    IoStatus& status);
   void readAhead(const std::shared_ptr<StoreFile>& file, uint64_t from, uint64_t to);

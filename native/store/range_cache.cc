@@ -9,6 +9,8 @@ namespace {
 
 constexpr size_t kFirstStagingBytes = 4096;
 constexpr size_t kMaxStagingBytes = 256 << 10;
+/** What is read ahead does not come in in order. */
+constexpr uint64_t kNearBytes = 4 << 20;
 
 }  // namespace
 
@@ -23,7 +25,10 @@ std::shared_ptr<RangeCache> RangeCache::of(Arena& arena) {
 }
 
 RangeCache::RangeCache(Arena& arena) : arena_(arena) {
-  arena_.setReclaimer([this](size_t bytes) { return reclaim(bytes); });
+  arena_.setReclaimer([this](size_t bytes) {
+    arena_.want(needed() + Arena::kPlentyBytes);
+    return reclaim(bytes);
+  });
 }
 
 RangeCache::~RangeCache() { arena_.setReclaimer({}); }
@@ -39,7 +44,7 @@ MemoryPiece RangeCache::addCopy(File& file, uint64_t position, const uint8_t* by
       std::memcpy(target, bytes, length);
       file.stagingUsed += length;
       MemoryPiece piece{file.staging, target, length};
-      insertLocked(file, position, piece, true);
+      insertLocked(file, position, piece, Source::appended);
       return piece;
     }
     size = std::max(length, std::clamp(2 * file.stagingBytes, kFirstStagingBytes, kMaxStagingBytes));
@@ -56,7 +61,7 @@ MemoryPiece RangeCache::addCopy(File& file, uint64_t position, const uint8_t* by
   file.staging = std::move(memory);
   file.stagingUsed = length;
   file.stagingBytes = size;
-  insertLocked(file, position, piece, true);
+  insertLocked(file, position, piece, Source::appended);
   return piece;
 }
 
@@ -64,16 +69,16 @@ void RangeCache::addAppended(File& file, uint64_t position, const MemoryPiece& p
   std::vector<MemoryRef> freed;
   std::lock_guard lock(mutex_);
   cutLocked(file, position, freed);
-  insertLocked(file, position, piece, true);
+  insertLocked(file, position, piece, Source::appended);
 }
 
-void RangeCache::addRead(File& file, uint64_t position, const MemoryPiece& piece, uint64_t cuts) {
+void RangeCache::addRead(File& file, uint64_t position, const MemoryPiece& piece, uint64_t cuts, bool ahead) {
   std::lock_guard lock(mutex_);
   if (file.cuts != cuts) return;
   auto next = file.ranges.lower_bound(position);
   bool overlaps = next != file.ranges.end() && next->first < position + piece.length;
   if (next != file.ranges.begin()) overlaps |= std::prev(next)->second.end() > position;
-  if (!overlaps) insertLocked(file, position, piece, false);
+  if (!overlaps) insertLocked(file, position, piece, ahead ? Source::ahead : Source::read);
 }
 
 void RangeCache::addChecked(File& file, uint64_t position, const MemoryPiece& piece, uint64_t cuts) {
@@ -84,9 +89,9 @@ void RangeCache::addChecked(File& file, uint64_t position, const MemoryPiece& pi
   auto first = file.ranges.upper_bound(position);
   if (first != file.ranges.begin() && std::prev(first)->second.end() > position) --first;
   for (auto next = first; next != file.ranges.end() && next->first < end; ++next)
-    if (next->second.appended) return;
+    if (next->second.source == Source::appended) return;
   while (first != file.ranges.end() && first->first < end) eraseBetweenLocked((first++)->second, position, end, freed);
-  insertLocked(file, position, piece, false);
+  insertLocked(file, position, piece, Source::read);
   file.ranges.at(position).checked = true;
 }
 
@@ -94,17 +99,22 @@ void RangeCache::addChecked(File& file, uint64_t position, const MemoryPiece& pi
 void RangeCache::eraseBetweenLocked(Range& range, uint64_t from, uint64_t to, std::vector<MemoryRef>& freed) {
   if (range.end() > to) {
     auto skip = static_cast<size_t>(to - range.position);
-    insertLocked(*range.file, to, {range.piece.memory, range.piece.bytes + skip, range.piece.length - skip}, false);
+    insertLocked(*range.file, to, {range.piece.memory, range.piece.bytes + skip, range.piece.length - skip}, range.source);
     range.file->ranges.at(to).checked = range.checked;
-    stats_.bytes -= range.piece.length - skip;
-    range.piece.length = skip;
+    shrinkLocked(range, skip);
   }
   if (range.position >= from) {
     eraseLocked(range, freed);
     return;
   }
-  stats_.bytes -= range.end() - from;
-  range.piece.length = static_cast<size_t>(from - range.position);
+  shrinkLocked(range, static_cast<size_t>(from - range.position));
+}
+
+void RangeCache::shrinkLocked(Range& range, size_t length) {
+  size_t gone = range.piece.length - length;
+  stats_.bytes -= gone;
+  if (range.source == Source::ahead) ahead_ -= gone;
+  range.piece.length = length;
 }
 
 uint64_t RangeCache::cutsOf(File& file) {
@@ -112,30 +122,57 @@ uint64_t RangeCache::cutsOf(File& file) {
   return file.cuts;
 }
 
-void RangeCache::insertLocked(File& file, uint64_t position, const MemoryPiece& piece, bool appended) {
+void RangeCache::insertLocked(File& file, uint64_t position, const MemoryPiece& piece, Source source) {
   if (piece.length == 0) return;
+  bool appended = source == Source::appended;
   stats_.bytes += piece.length;
+  if (source == Source::ahead) ahead_ += piece.length;
+  uint64_t since = takenInLocked(appended);
+  (appended ? appended_ : read_) += piece.length;
   if (appended && !file.ranges.empty()) {
     Range& last = file.ranges.rbegin()->second;
-    bool continues = last.appended && last.end() == position && last.piece.bytes + last.piece.length == piece.bytes &&
+    bool continues = last.source == Source::appended && last.end() == position && last.piece.bytes + last.piece.length == piece.bytes &&
                      last.piece.memory.handle() == piece.memory.handle();
     if (continues) {
       last.piece.length += piece.length;
       return;
     }
   }
-  Range& range = file.ranges.emplace(position, Range{&file, position, piece, appended, appended}).first->second;
+  linkLocked(file.ranges.emplace(position, Range{&file, position, piece, source, since, appended}).first->second);
+}
+
+void RangeCache::rememberLocked(const Range& range) {
+  bool appended = range.source == Source::appended;
+  uint64_t part = arena_.capacity() / kGone;
+  std::vector<Gone>& gone = range.file->gone;
+  for (auto known = gone.rbegin(); known != gone.rend(); ++known) {
+    bool near = range.position <= known->to + kNearBytes && range.end() + kNearBytes >= known->from;
+    if (!near || known->appended != appended || range.since < known->since || range.since - known->since >= part) continue;
+    known->from = std::min(known->from, range.position);
+    known->to = std::max(known->to, range.end());
+    return;
+  }
+  if (gone.size() == kGone) gone.erase(gone.begin());
+  gone.push_back({range.position, range.end(), range.since, appended});
+}
+
+void RangeCache::linkLocked(Range& range) {
   Ages& ages = agesOf(range);
   range.older = ages.newest;
+  range.newer = nullptr;
   (ages.newest ? ages.newest->newer : ages.oldest) = &range;
   ages.newest = &range;
 }
 
-void RangeCache::eraseLocked(Range& range, std::vector<MemoryRef>& freed) {
-  stats_.bytes -= range.piece.length;
+void RangeCache::unlinkLocked(Range& range) {
   Ages& ages = agesOf(range);
   (range.older ? range.older->newer : ages.oldest) = range.newer;
   (range.newer ? range.newer->older : ages.newest) = range.older;
+}
+
+void RangeCache::eraseLocked(Range& range, std::vector<MemoryRef>& freed) {
+  shrinkLocked(range, 0);
+  unlinkLocked(range);
   File& file = *range.file;
   if (file.staging && file.staging.handle() == range.piece.memory.handle()) {
     freed.push_back(std::move(file.staging));
@@ -149,21 +186,46 @@ RangeCache::Found RangeCache::find(File& file, uint64_t position, size_t length)
   std::lock_guard lock(mutex_);
   auto next = file.ranges.upper_bound(position);
   if (next != file.ranges.begin()) {
-    const Range& range = std::prev(next)->second;
+    Range& range = std::prev(next)->second;
     if (range.end() > position) {
       auto skip = static_cast<size_t>(position - range.position);
       size_t found = std::min(length, range.piece.length - skip);
-      return {{range.piece.memory, range.piece.bytes + skip, found}, range.appended, range.checked, 0};
+      if (range.source == Source::ahead && skip + found == range.piece.length) {
+        unlinkLocked(range);
+        range.source = Source::read;
+        ahead_ -= range.piece.length;
+        linkLocked(range);
+      }
+      return {{range.piece.memory, range.piece.bytes + skip, found}, range.source == Source::appended, range.checked, 0};
     }
   }
   uint64_t gapEnd = next == file.ranges.end() ? position + length : next->first;
   return {{}, false, false, static_cast<size_t>(std::min<uint64_t>(length, gapEnd - position))};
 }
 
-void RangeCache::count(uint64_t hitBytes, uint64_t missBytes) {
+void RangeCache::hit(uint64_t bytes) {
   std::lock_guard lock(mutex_);
-  stats_.hitBytes += hitBytes;
-  stats_.missBytes += missBytes;
+  stats_.hitBytes += bytes;
+}
+
+void RangeCache::missed(File& file, uint64_t position, uint64_t bytes) {
+  size_t since = 0;
+  {
+    std::lock_guard lock(mutex_);
+    stats_.missBytes += bytes;
+    auto holds = [position](const Gone& gone) { return gone.from <= position && position < gone.to; };
+    auto known = std::find_if(file.gone.rbegin(), file.gone.rend(), holds);
+    if (known == file.gone.rend()) return;
+    since = static_cast<size_t>(takenInLocked(known->appended) - known->since);
+  }
+  if (Arena::roomFor(since) <= arena_.capacity()) arena_.want(since);
+}
+
+size_t RangeCache::needed() {
+  size_t used = arena_.stats().used;
+  std::lock_guard lock(mutex_);
+  size_t cached = std::min<size_t>(stats_.bytes, used);
+  return used - cached + ahead_ + static_cast<size_t>(std::max<int64_t>(waiting_, 0));
 }
 
 void RangeCache::cut(File& file, uint64_t size) {
@@ -176,12 +238,12 @@ void RangeCache::cut(File& file, uint64_t size) {
 }
 
 void RangeCache::cutLocked(File& file, uint64_t size, std::vector<MemoryRef>& freed) {
+  for (Gone& gone : file.gone) gone.to = std::min(gone.to, size);
   while (!file.ranges.empty() && file.ranges.rbegin()->second.position >= size)
     eraseLocked(file.ranges.rbegin()->second, freed);
   if (file.ranges.empty() || file.ranges.rbegin()->second.end() <= size) return;
   Range& last = file.ranges.rbegin()->second;
-  stats_.bytes -= last.end() - size;
-  last.piece.length = static_cast<size_t>(size - last.position);
+  shrinkLocked(last, static_cast<size_t>(size - last.position));
 }
 
 void RangeCache::cutRead(File& file, uint64_t size) {
@@ -190,7 +252,7 @@ void RangeCache::cutRead(File& file, uint64_t size) {
   ++file.cuts;
   for (auto next = file.ranges.begin(); next != file.ranges.end();) {
     Range& range = (next++)->second;
-    if (!range.appended && range.end() > size) eraseLocked(range, freed);
+    if (range.source != Source::appended && range.end() > size) eraseLocked(range, freed);
   }
 }
 
@@ -203,11 +265,12 @@ bool RangeCache::reclaim(size_t bytes) {
   std::vector<MemoryRef> freed;  // goes when the lock is gone
   std::lock_guard lock(mutex_);
   size_t reclaimed = 0;
-  for (Ages* ages : {&read_, &appended_}) {
+  for (Ages* ages : {&had_, &kept_}) {
     for (Range* range = ages->oldest; range && reclaimed < bytes;) {
       Range* next = range->newer;
       if (range->end() <= range->file->written.load(std::memory_order_acquire)) {
         reclaimed += range->piece.length;
+        rememberLocked(*range);
         eraseLocked(*range, freed);
       }
       range = next;

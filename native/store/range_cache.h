@@ -1,9 +1,14 @@
 // The only cache: ranges of files that are in arena memory, because they were appended or read lately.
 //
 // What is appended stays where it was received until other memory is asked for; the arena then takes the oldest ranges back
-// (Arena::setReclaimer). What was read from the device goes first, for it is needed once, or by consumers that are close together.
-// Ranges that are not yet on the device stay. A range that a reply is being sent from leaves the cache like any other; its memory
-// is free when the reply is sent.
+// (Arena::setReclaimer). What was read from the device and somebody has had goes first, for it is needed once, or by consumers that
+// are close together. Ranges that are not yet on the device stay. A range that a reply is being sent from leaves the cache like any
+// other; its memory is free when the reply is sent.
+//
+// Fresh pages cost more than reading again what nobody may ask for, so the arena grows (Arena::want) by what cannot give way:
+// what is in use otherwise, waits to be written, or was read ahead of somebody who has not come yet. It grows by what is merely
+// cached when that is missed: by what was taken in since what a reader did not find any more, if the arena can hold so much. Who
+// reads from farther back, or for the first time, is none the better for it.
 #pragma once
 
 #include <atomic>
@@ -32,16 +37,31 @@ class RangeCache {
   class File;
 
  private:
+  enum class Source : uint8_t {
+    appended,
+    ahead,  // read from the device, and nobody has had its end
+    read,
+  };
   struct Range {
     File* file;
     uint64_t position;
     MemoryPiece piece;
-    bool appended;
+    Source source;
+    uint64_t since;  // what had been taken in before, see takenIn
     bool checked = false;
     Range* older = nullptr;
     Range* newer = nullptr;
     uint64_t end() const { return position + piece.length; }
   };
+  /** Ranges of about the same place and age that gave way. */
+  struct Gone {
+    uint64_t from;
+    uint64_t to;
+    uint64_t since;  // of the oldest
+    bool appended;
+  };
+  /** So many are known of a file, each taken in while one part in so many of the arena's capacity was. */
+  static constexpr size_t kGone = 32;
 
  public:
   /** The ranges of one file, which owns it. */
@@ -54,6 +74,7 @@ class RangeCache {
     friend class RangeCache;
     std::map<uint64_t, Range> ranges;  // by position; they do not overlap
     uint64_t cuts = 0;
+    std::vector<Gone> gone;  // the last at the end; at most kGone
     // Where small appends are copied to, one behind the other, so that neighbours can leave in one piece.
     MemoryRef staging;
     size_t stagingUsed = 0;
@@ -76,8 +97,11 @@ class RangeCache {
   MemoryPiece addCopy(File& file, uint64_t position, const uint8_t* bytes, size_t length);
   /** Takes in memory that is appended at `position`, behind all others. */
   void addAppended(File& file, uint64_t position, const MemoryPiece& piece);
-  /** Takes in what was read; `cuts` is of before the read began, so that nothing that was cut off meanwhile comes back. */
-  void addRead(File& file, uint64_t position, const MemoryPiece& piece, uint64_t cuts);
+  /**
+   * Takes in what was read, for somebody who has it, or ahead; `cuts` is of before the read began, so that nothing that was cut off
+   * meanwhile comes back.
+   */
+  void addRead(File& file, uint64_t position, const MemoryPiece& piece, uint64_t cuts, bool ahead);
   /**
    * The same for what was read and found to be what it should be, in place of what was read of it before. Nothing where some of it was appended: that may
    * not be on the device yet.
@@ -93,8 +117,12 @@ class RangeCache {
   };
   /** At most `length` bytes from `position` on, as far as they are in one piece. */
   Found find(File& file, uint64_t position, size_t length);
-  /** Counts what a read found, or had to fetch. */
-  void count(uint64_t hitBytes, uint64_t missBytes);
+  /** Counts what a read found. */
+  void hit(uint64_t bytes);
+  /** Counts what a read had to fetch from the device, the first of it at `position`; the arena grows if it could have held that. */
+  void missed(File& file, uint64_t position, uint64_t bytes);
+  /** Counts bytes that were appended and wait to be written, in what is cached; negative when they are written, or are not to be. */
+  void waiting(int64_t bytes) { waiting_ += bytes; }
 
   /** Forgets what lies at or behind `size`. */
   void cut(File& file, uint64_t size);
@@ -112,17 +140,29 @@ class RangeCache {
 
   explicit RangeCache(Arena& arena);
   bool reclaim(size_t bytes);
-  void insertLocked(File& file, uint64_t position, const MemoryPiece& piece, bool appended);
+  /** Bytes of the arena that are not merely cached. */
+  size_t needed();
+  void insertLocked(File& file, uint64_t position, const MemoryPiece& piece, Source source);
+  void linkLocked(Range& range);
+  void unlinkLocked(Range& range);
+  void rememberLocked(const Range& range);
+  /** Bytes, ever: what was read gives way to what is appended, but not the other way round. */
+  uint64_t takenInLocked(bool appended) const { return appended ? appended_ : appended_ + read_; }
+  void shrinkLocked(Range& range, size_t length);
   void eraseBetweenLocked(Range& range, uint64_t from, uint64_t to, std::vector<MemoryRef>& freed);
   void eraseLocked(Range& range, std::vector<MemoryRef>& freed);
   void cutLocked(File& file, uint64_t size, std::vector<MemoryRef>& freed);
-  Ages& agesOf(const Range& range) { return range.appended ? appended_ : read_; }
+  Ages& agesOf(const Range& range) { return range.source == Source::read ? had_ : kept_; }
 
   Arena& arena_;
   std::mutex mutex_;
-  Ages appended_;
-  Ages read_;
+  Ages had_;
+  Ages kept_;
   Stats stats_;
+  uint64_t appended_ = 0;  // bytes, ever
+  uint64_t read_ = 0;
+  size_t ahead_ = 0;       // bytes in ranges that were read ahead
+  std::atomic<int64_t> waiting_{0};
 };
 
 }  // namespace kafabric

@@ -109,6 +109,11 @@ void Store::stop() {
   if (copiers_) copiers_->stop();
 }
 
+void Store::queued(int64_t bytes) {
+  counters_.queuedBytes += static_cast<uint64_t>(bytes);
+  cache_->waiting(bytes);
+}
+
 bool Store::mayAcknowledge() const { return counters_.queuedBytes.load() <= arena_.capacity() / kAcknowledgedShare; }
 
 Store::Opened Store::openByName(const std::string& path, const OpenOptions& options) {

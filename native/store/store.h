@@ -114,6 +114,8 @@ class Store {
   ThreadPool* copiers() { return copiers_.get(); }
   WriteBehind& writeBehind() { return writeBehind_; }
   StoreCounters& counters() { return counters_; }
+  /** Counts bytes that were appended and wait to be written; negative when they no longer do. */
+  void queued(int64_t bytes);
   ClientIo& clientIo() { return clientIo_; }
   RangeCache& cache() { return *cache_; }
   FileReader& reader() { return reader_; }

@@ -53,7 +53,7 @@ void StoreFile::Reports::run() {
 AppendResult StoreFile::append(const std::vector<AppendPart>& parts, const AppendOptions& options, Done done) {
   Operation operation{Kind::append, 0};
   for (const AppendPart& part : parts) operation.length += part.length;
-  store_.counters().queuedBytes += operation.length;
+  store_.queued(static_cast<int64_t>(operation.length));
   ++store_.counters().appends;
   AppendResult result{};
   bool start = false;
@@ -247,7 +247,7 @@ void StoreFile::failQueuedLocked(Reports& reports) {
     Operation operation = std::move(queue_.front());
     queue_.pop_front();
     ++completed_;
-    store_.counters().queuedBytes -= operation.length;
+    store_.queued(-static_cast<int64_t>(operation.length));
     queuedBytes_ -= operation.length;
     if (operation.acknowledged()) {
       stranded_.push_back(std::move(operation));

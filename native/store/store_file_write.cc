@@ -92,7 +92,7 @@ void StoreFile::writeAppends(std::vector<Operation>& operations, Reports& report
   uint64_t good = completed_;
   bool cut = false;
   for (Operation& operation : operations) {
-    store_.counters().queuedBytes -= operation.length;
+    store_.queued(-static_cast<int64_t>(operation.length));
     bool whole = operation.end() <= written;
     if (whole) {
       setWritten(operation.end());

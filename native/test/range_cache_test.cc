@@ -51,8 +51,8 @@ struct Fixture {
     CHECK(matches(copied, position));
   }
   void appended(uint64_t position, size_t length) { cache->addAppended(file, position, piece(position, length)); }
-  void read(uint64_t position, size_t length) {
-    cache->addRead(file, position, piece(position, length), cache->cutsOf(file));
+  void read(uint64_t position, size_t length, bool ahead = false) {
+    cache->addRead(file, position, piece(position, length), cache->cutsOf(file), ahead);
   }
   /** How much is found there in one piece. */
   size_t foundAt(uint64_t position, size_t length = SIZE_MAX / 2) {
@@ -90,8 +90,9 @@ TEST(range_cache_finds_ranges_and_gaps) {
   fixture.read(5100, 2900);
   CHECK_EQ(fixture.foundAt(5100), 2900u);
   CHECK_EQ(fixture.cache->stats().bytes, 9000u);
-  fixture.cache->count(10, 3);
-  fixture.cache->count(1, 0);
+  fixture.cache->hit(10);
+  fixture.cache->missed(fixture.file, 0, 3);
+  fixture.cache->hit(1);
   CHECK_EQ(fixture.cache->stats().hitBytes, 11u);
   CHECK_EQ(fixture.cache->stats().missBytes, 3u);
   CHECK(RangeCache::of(fixture.arena) == fixture.cache);
@@ -134,7 +135,7 @@ TEST(range_cache_forgets_what_is_cut_off) {
   CHECK_EQ(fixture.foundAt(505), 0u);
   CHECK_EQ(fixture.cache->stats().bytes, 505u);
   // A read that had begun before does not bring it back.
-  fixture.cache->addRead(fixture.file, 600, fixture.piece(600, 100), cuts);
+  fixture.cache->addRead(fixture.file, 600, fixture.piece(600, 100), cuts, false);
   CHECK_EQ(fixture.foundAt(600), 0u);
   for (uint64_t at = 505; at < 600; at += 5) fixture.copy(at, 5);
   CHECK_EQ(fixture.foundAt(505), 95u);
@@ -152,7 +153,7 @@ TEST(range_cache_forgets_what_is_cut_off) {
   CHECK_EQ(fixture.foundAt(640), 0u);
   CHECK_EQ(fixture.foundAt(700), 0u);
   CHECK_EQ(fixture.foundAt(720), 10u);
-  fixture.cache->addRead(fixture.file, 640, fixture.piece(640, 20), cuts);
+  fixture.cache->addRead(fixture.file, 640, fixture.piece(640, 20), cuts, false);
   CHECK_EQ(fixture.foundAt(640), 0u);
 }
 
@@ -272,7 +273,7 @@ TEST(range_cache_is_safe_for_many_threads) {
         MemoryRef memory = gap > 0 ? fixture.arena.allocate(gap) : MemoryRef();
         if (!memory) continue;
         fill(memory.data(), position, gap);
-        fixture.cache->addRead(files[f], position, {memory, memory.data(), gap}, cuts);
+        fixture.cache->addRead(files[f], position, {memory, memory.data(), gap}, cuts, random() % 2 == 0);
       }
     });
   }
@@ -322,4 +323,22 @@ TEST(range_cache_has_what_was_checked_in_place_of_what_was_read) {
   CHECK_EQ(fixture.foundAt(3000), 0u);
   cache.drop(fixture.file);
   CHECK_EQ(cache.stats().bytes, 0u);
+}
+
+TEST(range_cache_keeps_what_was_read_ahead_until_somebody_has_had_it) {
+  constexpr size_t kStep = size_t{1} << 20;  // what the arena asks for at least
+  Fixture fixture(6 * kStep / kGranule);
+  fixture.file.written = UINT64_MAX / 2;
+  fixture.appended(0, kStep);
+  for (uint64_t i = 5; i < 9; ++i) fixture.read(i * kStep, kStep, true);
+  fixture.read(10 * kStep, kStep);
+  CHECK_EQ(fixture.foundAt(7 * kStep, kStep / 2), kStep / 2);  // not all of it
+  CHECK_EQ(fixture.foundAt(6 * kStep), kStep);
+  std::vector<MemoryRef> taken;
+  for (uint64_t next : {10, 6, 0, 5, 7, 8}) {
+    CHECK(fixture.cache->find(fixture.file, next * kStep, 1).piece);
+    taken.push_back(fixture.arena.allocate(kStep));
+    CHECK(taken.back());
+    CHECK(!fixture.cache->find(fixture.file, next * kStep, 1).piece);
+  }
 }

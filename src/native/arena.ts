@@ -17,6 +17,8 @@ export interface ArenaStats {
   capacityBytes: number;
   /** Bytes that may be handed out by now. */
   backedBytes: number;
+  /** Bytes whose pages `startTouchingArena` is to make present, by now. */
+  aimedBytes: number;
   /** Bytes whose pages were made present by `startTouchingArena`. */
   touchedBytes: number;
   /** Bytes handed out, in whole granules of 4 KiB. */
@@ -67,7 +69,7 @@ export function openArena(): void {
   for (let index = 0; index * WINDOW_STRIDE_BYTES < capacityBytes; index++) arenaWindow(index);
 }
 
-/** Keeps pages of the arena present in the background, twice what was ever in use, until this environment ends. Returns at once. */
+/** Keeps pages of the arena present in the background, as many as were in use or missed, until this environment ends. Returns at once. */
 export function startTouchingArena(): void {
   native.arenaTouch();
 }

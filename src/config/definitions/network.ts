@@ -99,7 +99,7 @@ export const networkDefinitions = [
     min: 16777216,
     also: ['-1'],
     documentation:
-      'Memory that large requests are received into and answers are read into, mapped once. It takes memory as it is used: pages are made present in the background, twice what was ever in use, and stay. What was written or read last stays in it as the only cache, and gives way. When it is full of what is in use, reading waits. -1: a quarter of the memory of this machine or container, and at least socket.request.max.bytes.',
+      'Memory that large requests are received into and answers are read into, mapped once. It takes memory as it is used: pages are made present in the background, as many as requests, answers, and what waits to be written take at a time, and 256 MiB for what is merely cached; more once readers miss what more memory would still have held. What is present stays. What was written or read last stays in it as the only cache, and gives way. When it is full of what is in use, reading waits. -1: a quarter of the memory of this machine or container, and at least socket.request.max.bytes.',
   },
   {
     name: 'connections.max.idle.ms',

@@ -12,6 +12,11 @@ export function arenaMetrics(): MetricSource[] {
       help: 'Arena memory whose pages are there.',
       read: () => arenaStats().touchedBytes,
     },
+    {
+      name: 'kafabric_arena_aimed_bytes',
+      help: 'Arena memory whose pages are to be there: for what was in use, and for what readers missed.',
+      read: () => arenaStats().aimedBytes,
+    },
     counter(
       'kafabric_arena_refusals_total',
       'Requests for arena memory that had to wait.',
