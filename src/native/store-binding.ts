@@ -102,9 +102,18 @@ interface StoreBinding {
     file: number,
     position: number,
     length: number,
-    appended: boolean,
+    checked: boolean,
     into: Float64Array,
   ): number | Float64Array | null;
+  fileFindRight(
+    file: number,
+    position: number,
+    length: number,
+    seed: number,
+    expected: number,
+    into: Float64Array,
+  ): number | Float64Array | null;
+  fileReadOn(file: number, from: number, to: number): void;
   fileReadPieces(file: number, id: number, position: number, length: number): void;
 }
 
