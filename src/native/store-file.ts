@@ -125,7 +125,7 @@ export class StoreFile implements FileSource {
   }
 
   /**
-   * As `findChecked`, in pieces, also of what was not checked yet, up to some MB: if its CRC-32C, which continues from `seed`, is
+   * As `findChecked`, in pieces, also of what was not checked yet, up to 256 KiB: if its CRC-32C, which continues from `seed`, is
    * `expected`.
    */
   findRight(position: number, length: number, seed: number, expected: number): MemoryPiece[] | null {
