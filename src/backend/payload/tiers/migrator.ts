@@ -101,11 +101,12 @@ export class Migrator {
     let moved = false;
     try {
       await target.ready;
-      moved = await source.owner!.segments!.move(source.segmentId, {
+      const move = source.owner?.segments?.move(source.segmentId, {
         place: target,
         copy: (from, isWanted) => this.#copy(from, copy, source, target, isWanted),
         publish: (from) => files.publishCopy(from, copy, target.path),
       });
+      moved = (await move) ?? false; // not of a topic that was deleted
     } catch (error) {
       moved = target.state === 'complete'; // only the original could not be removed
       if (!this.#stopped || (error as NodeJS.ErrnoException).code !== 'ESHUTDOWN') {

@@ -310,10 +310,16 @@ export class TieredStorage {
 
   async #removeDirectories(name: string): Promise<void> {
     this.#found.delete(name);
+    const filesAt = (path: TierPath) =>
+      [...path.files].filter((file) => file.path.startsWith(`${path.directoryOf(name)}/`));
+    const all = this.paths.flatMap(filesAt);
+    // Nothing begins to move any more, and no directory is made after it was removed.
+    for (const { owner } of all) if (owner instanceof TieredPlaces) owner.segments = null;
+    await Promise.allSettled(all.map(({ ready }) => ready));
     for (const path of this.paths) {
       const directory = path.directoryOf(name);
       path.forget(name);
-      const files = [...path.files].filter((file) => file.path.startsWith(`${directory}/`));
+      const files = filesAt(path);
       const isAway = path.error !== null;
       // The next start with a directory removes what is left there; a bucket is seen to when it is back.
       if (path.bucket === null ? isAway : !isAway && files.length === 0) continue;
