@@ -28,6 +28,8 @@ export class TierFaults {
   goodCopies = 0;
   publish: string | null = null;
   remove: string | null = null;
+  /** What is removed waits for this. */
+  beforeRemove: (path: string) => Promise<void> = async () => undefined;
   /** Copies wait for this. */
   gate: Promise<void> = Promise.resolve();
   copies = 0;
@@ -38,7 +40,10 @@ export class TierFaults {
     };
     return {
       lockDirectory: (path) => store.lockDirectory(path),
-      remove: async (path) => (this.remove === null ? store.remove(path) : fail(this.remove, path)),
+      remove: async (path) => {
+        await this.beforeRemove(path);
+        return this.remove === null ? store.remove(path) : fail(this.remove, path);
+      },
       copyRange: async (from, to, position, length) => {
         await this.gate;
         this.copies++;

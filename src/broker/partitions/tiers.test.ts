@@ -215,6 +215,23 @@ describe('Payload in storage tiers', () => {
     tiers.checkSpace();
   });
 
+  it('does not move to where there is room again while its topic is removed', async () => {
+    const faults = new TierFaults();
+    await tiers.start({ sizes: [[4 * MIB], [100 * MIB]], faults });
+    await tiers.produce(18);
+    await tiers.settle();
+    assert.ok(tiers.payload(1).length > 0);
+    const { partitions, tiers: storage } = tiers.broker!;
+    faults.beforeRemove = async (path) => {
+      if (!path.startsWith(tiers.path(1))) return;
+      storage.migrator.look();
+      await storage.migrator.idle();
+    };
+    await partitions.topicDeleted(TOPIC);
+    for (const tier of [0, 1]) assert.ok(!existsSync(join(tiers.path(tier), `t-0.${TOPIC_ID}`)));
+    tiers.checkSpace();
+  });
+
   it('is removed with its topic in every tier, also when a crash came between', async () => {
     await tiers.start({ sizes: [[100 * MIB], [100 * MIB]], threshold: 0 });
     await tiers.produce(6);
