@@ -248,37 +248,17 @@ void read(const Napi::CallbackInfo& info) {
       });
 }
 
-/** How many pieces `into` has now, or all of them when it is too small. */
-Napi::Value foundPieces(const Napi::Value& into, const std::vector<MemoryPiece>& pieces) {
-  auto array = into.As<Napi::Float64Array>();
-  if (pieces.size() * kPieceFields > array.ElementLength()) return piecesTo(into.Env(), pieces);
-  listPieces(into.Env(), pieces, array.Data());
-  return Napi::Number::New(into.Env(), static_cast<double>(pieces.size()));
-}
-
-// (file, position, length, checked, into) -> how many pieces `into` has, or all of them when it is too small, or null when not all is in memory.
+// (file, position, length, appended, into) -> how many pieces `into` has, or all of them when it is too small, or null when not all is in memory.
 Napi::Value find(const Napi::CallbackInfo& info) {
   HostedFile& hosted = fileAt(info);
   std::vector<MemoryPiece> pieces;
   bool found = hosted.owner->store.reader().find(*hosted.file, integerAt(info, 1), integerAt(info, 2),
                                                  info[3].As<Napi::Boolean>().Value(), pieces);
-  return found ? foundPieces(info[4], pieces) : info.Env().Null();
-}
-
-// (file, position, length, seed, the CRC that it should have, into) -> as `find`; null also when it has another CRC, or is too long to look.
-Napi::Value findRight(const Napi::CallbackInfo& info) {
-  HostedFile& hosted = fileAt(info);
-  std::vector<MemoryPiece> pieces;
-  uint32_t seed = info[3].As<Napi::Number>().Uint32Value();
-  uint32_t expected = info[4].As<Napi::Number>().Uint32Value();
-  bool found = hosted.owner->store.reader().findRight(*hosted.file, integerAt(info, 1), integerAt(info, 2), seed, expected, pieces);
-  return found ? foundPieces(info[5], pieces) : info.Env().Null();
-}
-
-// (file, from, to)
-void readOn(const Napi::CallbackInfo& info) {
-  HostedFile& hosted = fileAt(info);
-  hosted.owner->store.reader().readOn(hosted.file, integerAt(info, 1), integerAt(info, 2));
+  if (!found) return info.Env().Null();
+  auto into = info[4].As<Napi::Float64Array>();
+  if (pieces.size() * kPieceFields > into.ElementLength()) return piecesTo(info.Env(), pieces);
+  listPieces(info.Env(), pieces, into.Data());
+  return Napi::Number::New(info.Env(), static_cast<double>(pieces.size()));
 }
 
 // (file, id, position, length); completes with pieces.
@@ -500,8 +480,6 @@ void initStore(Napi::Env env, Napi::Object exports) {
   exports["fileClose"] = Napi::Function::New(env, close, "fileClose");
   exports["fileRead"] = Napi::Function::New(env, read, "fileRead");
   exports["fileFind"] = Napi::Function::New(env, find, "fileFind");
-  exports["fileReadOn"] = Napi::Function::New(env, readOn, "fileReadOn");
-  exports["fileFindRight"] = Napi::Function::New(env, findRight, "fileFindRight");
   exports["fileReadPieces"] = Napi::Function::New(env, readPieces, "fileReadPieces");
   exports["fileScan"] = Napi::Function::New(env, scan, "fileScan");
 }

@@ -4,7 +4,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include "batch/crc32c.h"
 #include "store/aligned_memory.h"
 #include "store/store.h"
 
@@ -22,8 +21,6 @@ constexpr uint64_t kMostAheadBytes = 16 << 20;
 constexpr uint64_t kReadAheadPieceBytes = 1 << 20;
 /** No reader gets more of the arena ahead, unless it is the least. */
 constexpr uint64_t kAheadShare = 32;
-/** Between parts that follow each other. */
-constexpr uint64_t kMostGapBytes = 2 * kMaxBlockBytes;
 constexpr size_t kLookBytes = 256 << 10;
 /** Memory is not waited for. */
 constexpr FileReader::Deadline kNow = FileReader::Deadline::min();
@@ -55,14 +52,6 @@ void FileReader::stop() {
 bool FileReader::find(StoreFile& file, uint64_t position, size_t length, bool checked,
                       std::vector<MemoryPiece>& pieces) {
   bool read = false;
-  if (!look(file, position, length, checked, pieces, read)) return false;
-  if (read) readAhead(file.shared_from_this(), position, position + length);
-  return true;
-}
-
-/** `read`: whether some of it came from the device. */
-bool FileReader::look(StoreFile& file, uint64_t position, size_t length, bool checked, std::vector<MemoryPiece>& pieces,
-                      bool& read) {
   for (size_t got = 0; got < length;) {
     RangeCache::Found found = store_.cache().find(file.cached(), position + got, length - got);
     if (!found.piece || (checked && !found.checked) || tooMany(pieces.size(), length)) return false;
@@ -71,23 +60,7 @@ bool FileReader::look(StoreFile& file, uint64_t position, size_t length, bool ch
     pieces.push_back(std::move(found.piece));
   }
   store_.cache().hit(length);
-  return true;
-}
-
-bool FileReader::findRight(StoreFile& file, uint64_t position, size_t length, uint32_t seed, uint32_t expected,
-                           std::vector<MemoryPiece>& pieces) {
-  bool read = false;  // who takes parts says how far he is
-  if (look(file, position, length, true, pieces, read)) return true;
-  pieces.clear();
-  uint64_t cuts = store_.cache().cutsOf(file.cached());
-  if (length > kCheckAtOnceBytes || !look(file, position, length, false, pieces, read)) return false;
-  uint32_t crc = seed;
-  for (const MemoryPiece& piece : pieces) crc = crc32c(crc, piece.bytes, piece.length);
-  if (crc != expected) return false;
-  for (const MemoryPiece& piece : pieces) {
-    store_.cache().addChecked(file.cached(), position, piece, cuts);
-    position += piece.length;
-  }
+  if (read) readAhead(file.shared_from_this(), position, position + length);
   return true;
 }
 
@@ -221,20 +194,9 @@ MemoryPiece FileReader::fill(StoreFile& file, uint64_t position, size_t length, 
 }
 
 void FileReader::readAhead(const std::shared_ptr<StoreFile>& file, uint64_t from, uint64_t to) {
-  ReadProgress& progress = file->readProgress();
-  if (progress.end.exchange(to) == from) readBehind(file, from, to, progress);
-}
-
-void FileReader::readOn(const std::shared_ptr<StoreFile>& file, uint64_t from, uint64_t to) {
-  ReadProgress& progress = file->partsProgress();
-  uint64_t end = progress.end.exchange(to);
-  if (from < end || from - end > kMostGapBytes || to <= from) return;
-  // What follows appended bytes is mostly in memory as well.
-  if (!store_.cache().find(file->cached(), to - 1, 1).appended) readBehind(file, from, to, progress);
-}
-
-void FileReader::readBehind(const std::shared_ptr<StoreFile>& file, uint64_t from, uint64_t to, ReadProgress& progress) {
   if (file->handle()->blockBytes() == 0) return;  // the kernel does
+  StoreFile::Progress& progress = file->readProgress();
+  if (progress.end.exchange(to) != from) return;
   uint64_t most = std::clamp(arena_.capacity() / kAheadShare, kLeastAheadBytes, kMostAheadBytes);
   uint64_t start = std::max(progress.aheadTo.load(), to);
   if (start > to + 2 * most) start = to;  // of another reader

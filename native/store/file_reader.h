@@ -16,7 +16,6 @@ namespace kafabric {
 
 class Store;
 class StoreFile;
-struct ReadProgress;
 
 struct ReadPieces {
   IoStatus status;
@@ -28,20 +27,12 @@ struct ReadPieces {
 class FileReader {
  public:
   using Deadline = std::chrono::steady_clock::time_point;
-  /** Checking as much takes less than handing it to another thread, some 20 us. */
-  static constexpr size_t kCheckAtOnceBytes = size_t{256} << 10;
 
   FileReader(Store& store, Arena& arena);
   ~FileReader();
 
   /** What is in memory, if all of it is: `checked`, only as it was received, or checked when it was read. Never blocks. */
   bool find(StoreFile& file, uint64_t position, size_t length, bool checked, std::vector<MemoryPiece>& pieces);
-  /**
-   * What is in memory, if all of it is and its CRC-32C, which continues from `seed`, is `expected`. What was not checked before is checked here, up to
-   * kCheckAtOnceBytes, and need not be again. Never blocks.
-   */
-  bool findRight(StoreFile& file, uint64_t position, size_t length, uint32_t seed, uint32_t expected,
-                 std::vector<MemoryPiece>& pieces);
   /** Blocks; waits for room in the arena until `deadline`. No piece that is read is larger than `maxPieceBytes`. */
   ReadPieces read(const std::shared_ptr<StoreFile>& file, uint64_t position, size_t length, size_t maxPieceBytes,
                   Deadline deadline);
@@ -50,11 +41,6 @@ class FileReader {
                      Deadline deadline);
   /** As `read`, in one piece: copied together unless it is. */
   ReadPieces readWhole(const std::shared_ptr<StoreFile>& file, uint64_t position, size_t length, Deadline deadline);
-  /**
-   * Reads ahead of somebody who has taken what lies from `from` to `to`, in parts that `findRight` or `readWhole` gave: unlike ranges of a log, they may
-   * have gaps of some blocks between them. Nothing unless he goes on where he was. Never blocks.
-   */
-  void readOn(const std::shared_ptr<StoreFile>& file, uint64_t from, uint64_t to);
   /** Copies to the caller's memory, and caches nothing: for looking through a file. `got` is less at the end of what is appended. */
   IoStatus readInto(StoreFile& file, uint64_t position, uint8_t* target, size_t length, size_t& got);
 
@@ -68,9 +54,7 @@ class FileReader {
   MemoryPiece fill(StoreFile& file, uint64_t position, size_t length, bool ahead, Deadline deadline, IoStatus& status);
   MemoryPiece join(const std::vector<MemoryPiece>& pieces, size_t first, size_t end, size_t bytes, Deadline deadline,
                    IoStatus& status);
-  bool look(StoreFile& file, uint64_t position, size_t length, bool checked, std::vector<MemoryPiece>& pieces, bool& read);
   void readAhead(const std::shared_ptr<StoreFile>& file, uint64_t from, uint64_t to);
-  void readBehind(const std::shared_ptr<StoreFile>& file, uint64_t from, uint64_t to, ReadProgress& progress);
 
   Store& store_;
   Arena& arena_;

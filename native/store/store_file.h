@@ -41,12 +41,6 @@ struct AppendResult {
   bool acknowledged;
 };
 
-/** Where the last read of a file ended, and how far was read ahead. */
-struct ReadProgress {
-  std::atomic<uint64_t> end{0};
-  std::atomic<uint64_t> aheadTo{0};
-};
-
 /**
  * Operations are queued in the order of the calls, which return at once; their ends are reported on threads of the store. All
  * methods may be called on any thread. A failed write poisons the file: it and everything behind it fail, and so does every
@@ -93,10 +87,12 @@ class StoreFile : public std::enable_shared_from_this<StoreFile> {
   /** Bytes that are in the file, so that they can be read from there. What was acknowledged from memory may lie behind. */
   uint64_t written() const { return cached_.written.load(std::memory_order_acquire); }
   RangeCache::File& cached() { return cached_; }
-  /** For FileReader. */
-  ReadProgress& readProgress() { return readProgress_; }
-  /** Of those who say how far they are (FileReader::readOn). */
-  ReadProgress& partsProgress() { return partsProgress_; }
+  /** Where the last read ended, and how far was read ahead; for FileReader. */
+  struct Progress {
+    std::atomic<uint64_t> end{0};
+    std::atomic<uint64_t> aheadTo{0};
+  };
+  Progress& readProgress() { return readProgress_; }
 
  private:
   enum class Kind : uint8_t { append, trim, truncate, close };
@@ -172,8 +168,7 @@ class StoreFile : public std::enable_shared_from_this<StoreFile> {
   Store& store_;
   const std::shared_ptr<FileHandle> handle_;
   RangeCache::File cached_;
-  ReadProgress readProgress_;
-  ReadProgress partsProgress_;
+  Progress readProgress_;
   BlockTail tail_;                   // the draining thread's
   const std::unique_ptr<MappedFile> mapped_;  // the draining thread's; null: written by system calls
   std::atomic<bool> cut_{false};     // of a mapped file, since the last flush: only that needs one

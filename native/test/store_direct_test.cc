@@ -7,7 +7,6 @@
 #include <random>
 #include <thread>
 
-#include "batch/crc32c.h"
 #include "test/store_fixture.h"
 
 using namespace kafabric;
@@ -149,51 +148,6 @@ TEST(store_direct_reads_further_ahead_of_those_who_take_more) {
   WAIT_UNTIL(all());
   CHECK(textOf({{}, pieces, kStep}) == pattern(kStep, kStep));
   WAIT_UNTIL(found(3 * kStep - 1));
-}
-
-TEST(store_direct_reads_ahead_of_those_who_take_parts) {
-  constexpr uint64_t kBytes = 24 << 20;
-  constexpr size_t kPart = 200'000;
-  constexpr size_t kGap = 700;
-  StoreFixture fixture(true, size_t{512} << 20);
-  std::ofstream(fixture.path()) << pattern(0, kBytes);
-  auto file = fixture.open();
-  if (file->handle()->blockBytes() == 0) return;  // the kernel reads ahead
-  FileReader& reader = fixture.store.reader();
-  auto found = [&](uint64_t position) {
-    return static_cast<bool>(fixture.store.cache().find(file->cached(), position, 1).piece);
-  };
-  uint64_t second = kGap + kPart + kGap;
-  for (uint64_t at : {second, uint64_t{kGap}}) CHECK(fixture.read(file, at, kPart).status.ok());
-  CHECK(!found(second + kPart));
-  reader.readOn(file, kGap, second + kPart);
-  for (uint64_t mega = 0; mega < 4; ++mega) WAIT_UNTIL(found(second + kPart + (mega << 20)));
-  CHECK(!found(second + kPart + (5 << 20)));
-
-  // What came with it is checked where it is found.
-  uint64_t third = second + kPart + kGap;
-  std::string expected = pattern(third, kPart);
-  uint32_t crc = crc32c(7, reinterpret_cast<const uint8_t*>(expected.data()), kPart);
-  std::vector<MemoryPiece> pieces;
-  auto right = [&](uint32_t sum) {
-    pieces.clear();
-    return reader.findRight(*file, third, kPart, 7, sum, pieces);
-  };
-  CHECK(!right(crc + 1));
-  pieces.clear();
-  CHECK(!reader.find(*file, third, kPart, true, pieces));
-  CHECK(right(crc));
-  CHECK(textOf({{}, pieces, kPart}) == expected);
-  CHECK(right(crc + 1));  // it was checked before
-  pieces.clear();
-  CHECK(!reader.findRight(*file, 20 << 20, kPart, 0, 0, pieces));
-
-  // Nothing for somebody who went elsewhere.
-  reader.readOn(file, 15 << 20, 16 << 20);
-  CHECK(fixture.read(file, 17 << 20, 1000).status.ok());
-  CHECK(!found((16 << 20) + 1));
-  reader.readOn(file, 16 << 20, (16 << 20) + 1000);
-  WAIT_UNTIL(found(18 << 20));
 }
 
 TEST(store_direct_truncated_bytes_never_come_back) {

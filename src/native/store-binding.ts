@@ -102,18 +102,9 @@ interface StoreBinding {
     file: number,
     position: number,
     length: number,
-    checked: boolean,
+    appended: boolean,
     into: Float64Array,
   ): number | Float64Array | null;
-  fileFindRight(
-    file: number,
-    position: number,
-    length: number,
-    seed: number,
-    expected: number,
-    into: Float64Array,
-  ): number | Float64Array | null;
-  fileReadOn(file: number, from: number, to: number): void;
   fileReadPieces(file: number, id: number, position: number, length: number): void;
 }
 

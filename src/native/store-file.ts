@@ -124,25 +124,8 @@ export class StoreFile implements FileSource {
     return null;
   }
 
-  /**
-   * As `findChecked`, in pieces, also of what was not checked yet, up to 256 KiB: if its CRC-32C, which continues from `seed`, is
-   * `expected`.
-   */
-  findRight(position: number, length: number, seed: number, expected: number): MemoryPiece[] | null {
-    const found = native.fileFindRight(this.fileId, position, length, seed, expected, foundPieces);
-    return this.#piecesFound(found, position);
-  }
-
-  /** Somebody has taken what lies from `from` to `to` in parts, and may go on: what follows is read ahead. */
-  readOn(from: number, to: number): void {
-    native.fileReadOn(this.fileId, from, to);
-  }
-
   #find(position: number, length: number, checked: boolean): MemoryPiece[] | null {
-    return this.#piecesFound(native.fileFind(this.fileId, position, length, checked, foundPieces), position);
-  }
-
-  #piecesFound(found: number | Float64Array | null, position: number): MemoryPiece[] | null {
+    const found = native.fileFind(this.fileId, position, length, checked, foundPieces);
     if (typeof found !== 'number') return found && piecesOf(found, this, position);
     return piecesOf(foundPieces, this, position, found);
   }

@@ -178,25 +178,6 @@ describe('Store', () => {
     assert.equal(again.findChecked(199, 10), null);
     await again.close();
     assert.equal(arenaStats().usedBytes, 0);
-
-    // What is in memory is checked where it is found, and need not be again.
-    const right = await open();
-    assert.equal(right.findRight(200, part.byteLength, 0, crc32c(part)), null, 'it is not in memory');
-    for (const piece of await right.readPieces(0, 50_000)) piece.memory.release();
-    for (const piece of await right.readPieces(50_000, 50_000)) piece.memory.release();
-    const { reads: readsBefore } = store.stats();
-    assert.equal(right.findRight(200, part.byteLength, 0, (crc32c(part) ^ 1) >>> 0), null);
-    assert.equal(right.findChecked(200, 1000), null);
-    const seed = crc32c(bytes(7, 9));
-    const continued = crc32c(Buffer.concat([bytes(7, 9), part]));
-    const pieces = right.findRight(200, part.byteLength, seed, continued);
-    assert.equal(pieces?.length, 2);
-    assert.ok(bytesOf(pieces).equals(part));
-    assert.ok(bytesOf([right.findChecked(200, 49_800)!]).equals(part.subarray(0, 49_800)));
-    assert.equal(right.findChecked(199, 10), null);
-    assert.equal(store.stats().reads, readsBefore);
-    await right.close();
-    assert.equal(arenaStats().usedBytes, 0);
   });
 
   it('aligns memory where that is asked for, and leaves a gap of zeros', async () => {

@@ -206,17 +206,6 @@ export class PartitionPayloads implements SegmentOwner {
     return this.#segments.get(segmentId)?.find(position, length) ?? null;
   }
 
-  /** What `read` would give, in pieces, if it is in memory; null also when it is damaged. The caller releases them. */
-  findRight(
-    segmentId: number,
-    position: number,
-    length: number,
-    headerCrc: number,
-    batchCrc: number,
-  ): MemoryPiece[] | null {
-    return this.#segments.get(segmentId)?.findRight(position, length, headerCrc, batchCrc) ?? null;
-  }
-
   /**
    * Reads an extent and checks it together with the header of its batch.
    * @param headerCrc CRC-32C of the original header from the attributes on
@@ -232,11 +221,6 @@ export class PartitionPayloads implements SegmentOwner {
     batchCrc: number,
   ): Promise<MemoryPiece> {
     return readChecked(this.#segment(segmentId), position, length, headerCrc, batchCrc);
-  }
-
-  /** The extents that lie from `from` to `to` have been read, and those behind them may be next. */
-  readOn(segmentId: number, from: number, to: number): void {
-    this.#segments.get(segmentId)?.readOn(from, to);
   }
 
   /** What parts of an extent can be checked by; null when only the whole can. */

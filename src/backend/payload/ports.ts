@@ -25,13 +25,6 @@ export interface PayloadFile {
   ): Promise<{ piece: MemoryPiece; crc32c: number }>;
   /** A range as it was appended, or as `readCrc` found it to be what was expected, if it is still in memory. The caller releases it. */
   findChecked(position: number, length: number): MemoryPiece | null;
-  /**
-   * A range that is in memory and has the CRC-32C `expected`, which continues from `seed`; null also when it is too long to look, or to be read elsewhere.
-   * The caller releases the pieces.
-   */
-  findRight?(position: number, length: number, seed: number, expected: number): MemoryPiece[] | null;
-  /** Somebody has read what lies from `from` to `to` in parts, and may go on; not there where nothing is read ahead. */
-  readOn?(from: number, to: number): void;
   truncate(size: number): Promise<void>;
   close(): Promise<void>;
 }

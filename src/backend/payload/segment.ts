@@ -5,7 +5,7 @@ import type { Extent, ExtentSummary } from './extents.ts';
 import { extentsPath } from './home-places.ts';
 import type { OpenFiles } from './open-files.ts';
 import { Appending, type PendingExtent } from './pending-extent.ts';
-import type { PayloadFile, PayloadOpenOptions, PayloadPlace } from './ports.ts';
+import type { PayloadOpenOptions, PayloadPlace } from './ports.ts';
 import { SegmentExtents } from './segment-extents.ts';
 import { SegmentReads } from './segment-reads.ts';
 import { SegmentWriter } from './segment-writer.ts';
@@ -192,21 +192,7 @@ export class PayloadSegment {
 
   /** An extent as it was appended, or checked when it was read, if it is still in memory. */
   find(position: number, length: number): MemoryPiece | null {
-    return this.#openFile?.findChecked(position, length) ?? null;
-  }
-
-  /** An extent in pieces, if it is in memory and what it should be; see `read`. */
-  findRight(position: number, length: number, seed: number, expected: number): MemoryPiece[] | null {
-    return this.#openFile?.findRight?.(position, length, seed, expected) ?? null;
-  }
-
-  /** See PayloadFile. */
-  readOn(from: number, to: number): void {
-    this.#openFile?.readOn?.(from, to);
-  }
-
-  get #openFile(): PayloadFile | null {
-    return this.#writer.file ?? this.#open.peek(this.path);
+    return (this.#writer.file ?? this.#open.peek(this.path))?.findChecked(position, length) ?? null;
   }
 
   /** Reads an extent and its CRC-32C, which continues from `seed` and is to be `expected`. */

@@ -1,5 +1,4 @@
 import type { BatchDescriptor } from '../../backend/log/log-reader.ts';
-import type { PartitionPayloads } from '../../backend/payload/partition-payloads.ts';
 import type { Reference } from '../../backend/payload/payload-recovery.ts';
 import { crc32c, restoredBytes } from '../../native/batch.ts';
 import { isBytes, MemoryPiece, releasePieces } from '../../native/pieces.ts';
@@ -199,17 +198,6 @@ class DivertedBatches {
       this.byBaseOffset.set(baseOffset, diverted);
       this.#missingBytes -= diverted.sizeBytes;
     }
-  }
-}
-
-/** Tells what has been read of batches that are in order, for those behind them to be read ahead. */
-export function readOn(payloads: PartitionPayloads, batches: readonly DivertedBatch[]): void {
-  for (let first = 0, next = 1; next <= batches.length; next++) {
-    const { segmentId, position } = batches[first]!;
-    if (batches[next]?.segmentId === segmentId) continue;
-    const last = batches[next - 1]!;
-    payloads.readOn(segmentId, position, last.position + last.length);
-    first = next;
   }
 }
 

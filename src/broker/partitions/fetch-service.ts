@@ -7,7 +7,7 @@ import { isBytes, MemoryPiece, type Piece, releasePieces } from '../../native/pi
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import type { Clock } from '../../util/clock.ts';
 import { soon } from '../../util/soon.ts';
-import { type DivertedBatch, readOn } from './diverted-batch.ts';
+import type { DivertedBatch } from './diverted-batch.ts';
 import { EMPTY_PLAN, type FetchPlan, isLogRange, type LogRange, planFetch } from './fetch-plan.ts';
 import type { FetchRequestPartition } from './fetch-session.ts';
 import { FetchWait, type Isolation } from './fetch-wait.ts';
@@ -137,7 +137,6 @@ export class FetchService {
         if (found[i]![j] === null) missingBytes += bytesToRead(parts[j]!);
     }
     if (missingBytes > 0) return this.#readMissing(items, found, missingBytes, sign);
-    for (const item of items) readOnBehind(item);
     return items.map((item, i) => fetched(item, joined(found[i] as Piece[][])));
   }
 
@@ -150,10 +149,7 @@ export class FetchService {
     const room = this.#memory.acquire(missingBytes);
     if (room !== undefined) await room;
     try {
-      const read = await Promise.all(items.map((item, i) => this.#readPartition(item, found[i]!, sign)));
-      // Not before: the answer is what its client waits for.
-      for (const item of items) readOnBehind(item);
-      return read;
+      return await Promise.all(items.map((item, i) => this.#readPartition(item, found[i]!, sign)));
     } finally {
       this.#memory.taken(missingBytes);
     }
@@ -183,11 +179,6 @@ export class FetchService {
     }
     return fetched(item, records, !failed);
   }
-}
-
-function readOnBehind({ partition, plan }: Planned): void {
-  const diverted = plan.parts.filter((part): part is DivertedBatch => !isLogRange(part));
-  if (diverted.length > 0) readOn(partition!.payloads, diverted);
 }
 
 /** Plans for the targets that have none yet, one behind the other: they share the byte limit. */
@@ -310,9 +301,8 @@ function findPart(partition: Partition, part: LogRange | DivertedBatch, sign: Si
     return pieces.every(isBytes) ? signPieces(partition, pieces, sign) : null;
   }
   if (part.partial !== null) return null;
-  const { segmentId, position, length, headerCrc, batchCrc } = part;
-  const extent = partition.payloads.findRight(segmentId, position, length, headerCrc, batchCrc);
-  return extent && [part.header, ...extent];
+  const extent = partition.payloads.find(part.segmentId, part.position, part.length);
+  return extent && [part.header, extent];
 }
 
 /** Reference batches in the form in which direct clients get them; releases the pieces. */
