@@ -37,7 +37,8 @@ export const networkDefinitions = [
     type: 'int',
     default: '3',
     min: 1,
-    documentation: 'Native threads that read and write sockets; never more than half of the cores.',
+    documentation:
+      'Native threads that read and write sockets; never more than half of the cores, rounded up.',
   },
   {
     name: 'num.io.threads',

@@ -64,8 +64,8 @@ export class Pins {
   }
 
   async #write(): Promise<void> {
-    await makeDirectory(dirname(this.#path));
     this.#isDirty = false;
+    await makeDirectory(dirname(this.#path));
     const text = JSON.stringify({ version: 1, pins: Object.fromEntries(this.#tiers) });
     await replaceFile(this.#path, Buffer.from(`${text}\n`));
   }
