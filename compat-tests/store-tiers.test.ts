@@ -18,6 +18,27 @@ const filesIn = (directory: string) =>
       ).length
     : 0;
 
+/** A store with two tiers, and the gateway of the scene before it. */
+async function startWithTiers(
+  scene: PayloadScene,
+  settings: Record<string, string> = {},
+): Promise<StoreUnderTest> {
+  const store = await StoreUnderTest.make(join(scene.dir, 'store'), {
+    'log.channel.type': 'tiered',
+    'storage.tiers.types': 'NVME,HDD',
+    'storage.tiers.first.paths': join(scene.dir, 'fast'),
+    'storage.tiers.second.paths': join(scene.dir, 'slow'),
+    ...settings,
+  });
+  await store.start();
+  await scene.start({
+    'payload.stores': store.address,
+    'payload.stores.secret': STORES_SECRET,
+    'payload.segment.bytes': String(SEGMENT_BYTES),
+  });
+  return store;
+}
+
 describe('storage tiers of a payload store', function () {
   this.timeout(120_000);
   let scene: PayloadScene;
@@ -26,19 +47,7 @@ describe('storage tiers of a payload store', function () {
   before(async function () {
     PayloadScene.require(this);
     scene = new PayloadScene('tiers-of-a-store');
-    store = await StoreUnderTest.make(join(scene.dir, 'store'), {
-      'log.channel.type': 'tiered',
-      'storage.tiers.types': 'NVME,HDD',
-      'storage.tiers.first.paths': join(scene.dir, 'fast'),
-      'storage.tiers.first.sizes': String(FIRST_BYTES),
-      'storage.tiers.second.paths': join(scene.dir, 'slow'),
-    });
-    await store.start();
-    await scene.start({
-      'payload.stores': store.address,
-      'payload.stores.secret': STORES_SECRET,
-      'payload.segment.bytes': String(SEGMENT_BYTES),
-    });
+    store = await startWithTiers(scene, { 'storage.tiers.first.sizes': String(FIRST_BYTES) });
     await scene.createTopic();
   });
 
@@ -123,18 +132,7 @@ describe('a topic that is pinned to a tier of a payload store', function () {
   before(async function () {
     PayloadScene.require(this);
     scene = new PayloadScene('pinned-at-a-store');
-    store = await StoreUnderTest.make(join(scene.dir, 'store'), {
-      'log.channel.type': 'tiered',
-      'storage.tiers.types': 'NVME,HDD',
-      'storage.tiers.first.paths': join(scene.dir, 'fast'),
-      'storage.tiers.second.paths': join(scene.dir, 'slow'),
-    });
-    await store.start();
-    await scene.start({
-      'payload.stores': store.address,
-      'payload.stores.secret': STORES_SECRET,
-      'payload.segment.bytes': String(SEGMENT_BYTES),
-    });
+    store = await startWithTiers(scene);
   });
 
   after(async () => {
