@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
+#include <vector>
 
 #include "batch/bytes.h"
 #include "batch/crc32c.h"
 #include "batch/header.h"
-#include "batch/hmac_sha256.h"
 #include "batch/record.h"
+#include "openssl/hmac_sha256.h"
 
 namespace kafabric {
 
@@ -72,7 +74,19 @@ uint32_t originalHeaderCrc(const uint8_t* batch, const uint8_t* reference) {
   return crc32c(0, header + kBatchCrcStart, sizeof(header) - kBatchCrcStart);
 }
 
-void signature(const uint8_t* reference, const uint8_t* claim, HmacSha256 hmac, const ClaimSigner& signer, uint8_t* out) {
+/** Ready for messages signed with this secret; valid until this thread asks for another. */
+HmacSha256& hmacOf(const ClaimSigner& signer) {
+  thread_local std::vector<uint8_t> secret;
+  thread_local std::optional<HmacSha256> hmac;
+  if (!hmac || !std::equal(secret.begin(), secret.end(), signer.secret, signer.secret + signer.secretBytes)) {
+    hmac.emplace(signer.openssl, signer.secret, signer.secretBytes);
+    secret.assign(signer.secret, signer.secret + signer.secretBytes);
+  }
+  return *hmac;
+}
+
+void signature(const uint8_t* reference, const uint8_t* claim, HmacSha256& hmac, const ClaimSigner& signer, uint8_t* out) {
+  hmac.begin();
   for (const auto& [start, end] : kCommon) hmac.update(reference + start, end - start);
   hmac.update(claim, kSignatureAt);
   hmac.update(signer.principal, signer.principalBytes);
@@ -121,7 +135,7 @@ size_t signedBytes(const uint8_t* batches, size_t length) {
 }
 
 size_t signReferences(const uint8_t* batches, size_t length, const uint8_t* claim, const ClaimSigner& signer, uint8_t* out, size_t room) {
-  const HmacSha256 hmac(signer.secret, signer.secretBytes);
+  HmacSha256& hmac = hmacOf(signer);
   uint8_t own[kClaimBytes];
   std::memcpy(own, claim, sizeof(own));
   size_t written = 0;
@@ -152,11 +166,8 @@ size_t signReferences(const uint8_t* batches, size_t length, const uint8_t* clai
 bool isClaimRight(const uint8_t* reference, const ClaimSigner& signer) {
   const uint8_t* claim = reference + kPayloadReferenceBytes;
   uint8_t expected[kSha256Bytes];
-  signature(reference, claim, HmacSha256(signer.secret, signer.secretBytes), signer, expected);
-  // Takes as long wherever the two differ.
-  uint8_t different = 0;
-  for (size_t i = 0; i < kSha256Bytes; ++i) different |= static_cast<uint8_t>(expected[i] ^ claim[kSignatureAt + i]);
-  return different == 0;
+  signature(reference, claim, hmacOf(signer), signer, expected);
+  return signer.openssl.CRYPTO_memcmp(expected, claim + kSignatureAt, kSha256Bytes) == 0;
 }
 
 }  // namespace kafabric

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "batch/reference.h"
+#include "openssl/library.h"
 
 namespace kafabric {
 
@@ -15,8 +16,9 @@ constexpr size_t kSignedReferenceBytes = kPayloadReferenceBytes + kClaimBytes;
 /** By how much a record grows at most: the claim, and a longer length of the record. */
 constexpr size_t kClaimGrowthBytes = kClaimBytes + 2;
 
-/** Who signs, and for whom. Nothing is kept. */
+/** Who signs, and for whom. Of it only the last secret of a thread is kept. */
 struct ClaimSigner {
+  const OpenSsl& openssl;
   const uint8_t* secret;
   size_t secretBytes;
   const uint8_t* principal;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <string>
 
 #include "batch/check.h"
 #include "batch/claims.h"
@@ -16,6 +17,7 @@
 #include "binding/batch_slots.h"
 #include "binding/completions.h"
 #include "binding/workers.h"
+#include "openssl/hmac_sha256.h"
 
 namespace kafabric::binding {
 
@@ -335,9 +337,13 @@ Napi::Value locate(const Napi::CallbackInfo& info) {
 }
 
 ClaimSigner signerOf(const Napi::Value& secret, const Napi::Value& principal) {
+  std::string error;
+  const OpenSsl* openssl = OpenSsl::get(error);
+  if (!openssl) throw Napi::Error::New(secret.Env(), error);
   Bytes key = bytesOf(secret);
   Bytes name = bytesOf(principal);
-  return {key.data, key.length, name.data, name.length};
+  if (key.length > kSha256BlockBytes) throw Napi::RangeError::New(secret.Env(), "a secret of more than 64 bytes");
+  return {*openssl, key.data, key.length, name.data, name.length};
 }
 
 // (batches) -> room for them with claims

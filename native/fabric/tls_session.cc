@@ -49,7 +49,7 @@ bool ticketOf(const char* text, Ticket& ticket) {
 struct PskCallbacks {
   static TlsSession& sessionOf(Ssl* ssl) {
     std::string error;
-    return *static_cast<TlsSession*>(TlsLibrary::get(error)->SSL_get_ex_data(ssl, 0));
+    return *static_cast<TlsSession*>(OpenSsl::get(error)->SSL_get_ex_data(ssl, 0));
   }
 
   static unsigned dialling(Ssl* ssl, const char*, char* identity, unsigned identityBytes, unsigned char* key, unsigned keyBytes) {
@@ -74,7 +74,7 @@ struct PskCallbacks {
 
 std::unique_ptr<TlsContext> TlsContext::make(IoStatus& status) {
   std::string error;
-  const TlsLibrary* library = TlsLibrary::get(error);
+  const OpenSsl* library = OpenSsl::get(error);
   SslContext* context = library ? library->SSL_CTX_new(library->TLS_method()) : nullptr;
   if (!context) {
     status = {ENOSYS, "payload cannot be encrypted: " + (library ? std::string("OpenSSL refuses a context") : error)};

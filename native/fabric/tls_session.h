@@ -9,7 +9,7 @@
 #include <string>
 
 #include "fabric/tcp_wire.h"
-#include "fabric/tls_library.h"
+#include "openssl/library.h"
 #include "store/io.h"
 
 namespace kafabric::fabric {
@@ -23,13 +23,13 @@ class TlsContext {
   TlsContext(const TlsContext&) = delete;
   TlsContext& operator=(const TlsContext&) = delete;
 
-  const TlsLibrary& library() const { return library_; }
+  const OpenSsl& library() const { return library_; }
   SslContext* get() const { return context_; }
 
  private:
-  TlsContext(const TlsLibrary& library, SslContext* context) : library_(library), context_(context) {}
+  TlsContext(const OpenSsl& library, SslContext* context) : library_(library), context_(context) {}
 
-  const TlsLibrary& library_;
+  const OpenSsl& library_;
   SslContext* context_;
 };
 
@@ -66,7 +66,7 @@ class TlsSession {
   void begin(const TlsContext& context, int fd);
   ssize_t failed(int result, bool& waitsForOther, int other);
 
-  const TlsLibrary& tls_;
+  const OpenSsl& tls_;
   Ssl* ssl_ = nullptr;
   Ticket ticket_{};
   TlsKey key_{};

@@ -8,11 +8,6 @@ namespace kafabric::net {
 
 namespace {
 
-using fabric::Bio;
-using fabric::Certificate;
-using fabric::PrivateKey;
-using fabric::TlsLibrary;
-
 // OpenSSL's numbers, which are part of its binary interface.
 constexpr int kControlMode = 33;             // SSL_CTRL_MODE
 constexpr int kControlSessionCache = 44;     // SSL_CTRL_SET_SESS_CACHE_MODE
@@ -37,7 +32,7 @@ constexpr size_t kMaxCall = size_t{1} << 30;
 /** PEM in memory, as OpenSSL reads it. */
 class Text {
  public:
-  Text(const TlsLibrary& tls, const std::string& text) : tls_(tls), bio_(tls.BIO_new_mem_buf(text.data(), static_cast<int>(text.size()))) {
+  Text(const OpenSsl& tls, const std::string& text) : tls_(tls), bio_(tls.BIO_new_mem_buf(text.data(), static_cast<int>(text.size()))) {
     if (!bio_) throw std::bad_alloc();
   }
   ~Text() { tls_.BIO_free(bio_); }
@@ -47,12 +42,12 @@ class Text {
   Bio* get() const { return bio_; }
 
  private:
-  const TlsLibrary& tls_;
+  const OpenSsl& tls_;
   Bio* bio_;
 };
 
 /** What OpenSSL says of its first error since the last call; `otherwise` when it says nothing. */
-std::string reasonOf(const TlsLibrary& tls, const char* otherwise) {
+std::string reasonOf(const OpenSsl& tls, const char* otherwise) {
   unsigned long error = tls.ERR_get_error();
   const char* reason = error == 0 ? nullptr : tls.ERR_reason_error_string(error);
   std::string result = reason ? reason : otherwise;
@@ -62,7 +57,7 @@ std::string reasonOf(const TlsLibrary& tls, const char* otherwise) {
 
 /** Gives a certificate in PEM to `use`, which does not keep it; false when it is none or `use` says so. */
 template <typename Use>
-bool withCertificate(const TlsLibrary& tls, const std::string& pem, Use use) {
+bool withCertificate(const OpenSsl& tls, const std::string& pem, Use use) {
   Text text(tls, pem);
   Certificate* certificate = tls.PEM_read_bio_X509(text.get(), nullptr, nullptr, nullptr);
   if (!certificate) return false;
@@ -74,9 +69,9 @@ bool withCertificate(const TlsLibrary& tls, const std::string& pem, Use use) {
 }  // namespace
 
 std::shared_ptr<const TlsServer> TlsServer::make(const TlsSettings& settings, std::string& error) {
-  const TlsLibrary* library = TlsLibrary::get(error);
+  const OpenSsl* library = OpenSsl::get(error);
   if (!library) return nullptr;
-  fabric::SslContext* context = library->SSL_CTX_new(library->TLS_method());
+  SslContext* context = library->SSL_CTX_new(library->TLS_method());
   if (!context) throw std::bad_alloc();
   std::shared_ptr<TlsServer> server(new TlsServer(*library, context));
   library->ERR_clear_error();

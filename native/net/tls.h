@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "fabric/tls_library.h"
+#include "openssl/library.h"
 
 namespace kafabric::net {
 
@@ -37,15 +37,15 @@ class TlsServer {
   TlsServer(const TlsServer&) = delete;
   TlsServer& operator=(const TlsServer&) = delete;
 
-  const fabric::TlsLibrary& library() const { return tls_; }
-  fabric::SslContext* context() const { return context_; }
+  const OpenSsl& library() const { return tls_; }
+  SslContext* context() const { return context_; }
 
  private:
-  TlsServer(const fabric::TlsLibrary& tls, fabric::SslContext* context) : tls_(tls), context_(context) {}
+  TlsServer(const OpenSsl& tls, SslContext* context) : tls_(tls), context_(context) {}
   bool apply(const TlsSettings& settings, std::string& error);
 
-  const fabric::TlsLibrary& tls_;
-  fabric::SslContext* context_;
+  const OpenSsl& tls_;
+  SslContext* context_;
 };
 
 /** One connection's end. For its reactor's thread, which has SIGPIPE blocked or ignored: OpenSSL writes to sockets whose peer may be gone. */
@@ -80,8 +80,8 @@ class TlsStream {
  private:
   ssize_t failed(int result);
 
-  const fabric::TlsLibrary& tls_;
-  fabric::Ssl* ssl_;
+  const OpenSsl& tls_;
+  Ssl* ssl_;
   std::string failure_;
   bool established_ = false;
   bool holdsInput_ = false;

@@ -6,7 +6,6 @@
 #include "batch/check.h"
 #include "batch/claims.h"
 #include "batch/crc32c.h"
-#include "batch/hmac_sha256.h"
 #include "batch/recompress.h"
 #include "batch/record.h"
 #include "batch/reference.h"
@@ -226,35 +225,17 @@ TEST(reference_batch_is_valid_and_complete) {
 }
 
 namespace {
-const uint8_t* bytesOf(const std::string& text) { return reinterpret_cast<const uint8_t*>(text.data()); }
-}  // namespace
 
-TEST(hmac_sha256_is_what_rfc_4231_says) {
-  struct Case {
-    std::string key, message, digest;
-  };
-  const Case cases[] = {
-      {std::string(20, '\x0b'), "Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"},
-      {"Jefe", "what do ya want for nothing?", "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"},
-      {std::string(20, '\xaa'), std::string(50, '\xdd'), "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"},
-  };
-  for (const auto& [key, message, digest] : cases) {
-    for (size_t first = 0; first <= message.size(); ++first) {
-      HmacSha256 hmac(bytesOf(key), key.size());
-      hmac.update(bytesOf(message), first);
-      hmac.update(bytesOf(message) + first, message.size() - first);
-      uint8_t out[kSha256Bytes];
-      hmac.finish(out);
-      char text[3];
-      std::string hex;
-      for (uint8_t byte : out) {
-        std::snprintf(text, sizeof(text), "%02x", byte);
-        hex += text;
-      }
-      CHECK(hex == digest);
-    }
-  }
+const uint8_t* bytesOf(const std::string& text) { return reinterpret_cast<const uint8_t*>(text.data()); }
+
+ClaimSigner signerOf(const std::string& secret, const std::string& principal) {
+  std::string error;
+  const OpenSsl* openssl = OpenSsl::get(error);
+  CHECK(openssl != nullptr);
+  return {*openssl, bytesOf(secret), secret.size(), bytesOf(principal), principal.size()};
 }
+
+}  // namespace
 
 TEST(references_get_a_claim_behind_them) {
   std::mt19937 random(23);
@@ -262,7 +243,7 @@ TEST(references_get_a_claim_behind_them) {
   options.referenceMinBytes = 0;
   const std::vector<uint8_t> claim(kClaimBytes, 0xc1);
   const std::string secret = "secret", principal = "User:alice", other = "User:bob";
-  const ClaimSigner signer{bytesOf(secret), secret.size(), bytesOf(principal), principal.size()};
+  const ClaimSigner signer = signerOf(secret, principal);
   for (int round = 0; round < 50; ++round) {
     auto records = randomRecords(random, 1 + random() % 20, 500);
     // Lengths of records that become longer.
@@ -294,8 +275,8 @@ TEST(references_get_a_claim_behind_them) {
       CHECK(std::equal(behind, behind + 20, claim.begin()) && std::equal(behind + 32, behind + 48, claim.begin()));
       CHECK_EQ(loadBe64(behind + 24), static_cast<uint64_t>(round));
       CHECK(isClaimRight(is.value, signer));
-      CHECK(!isClaimRight(is.value, {signer.secret, signer.secretBytes, bytesOf(other), other.size()}));
-      CHECK(!isClaimRight(is.value, {bytesOf(other), other.size(), signer.principal, signer.principalBytes}));
+      CHECK(!isClaimRight(is.value, signerOf(secret, other)));
+      CHECK(!isClaimRight(is.value, signerOf(other, principal)));
     }
     CHECK(after.atEnd());
     CHECK_EQ(signReferences(result.reference.data(), length, claim.data(), signer, out.data(), length - 1), 0u);
@@ -420,7 +401,8 @@ TEST(fuzz_check_and_locate) {
     const uint8_t claim[kClaimBytes] = {};
     size_t room = reference.size() + random() % (10 * kClaimGrowthBytes);
     std::unique_ptr<uint8_t[]> out(new uint8_t[room]);
-    const ClaimSigner signer{claim, kSha256Bytes, claim, 1};
+    const std::string secret(32, 0);
+    const ClaimSigner signer = signerOf(secret, secret);
     CHECK(signReferences(exact.get(), reference.size(), claim, signer, out.get(), room) <= room);
     CHECK(signedBytes(exact.get(), reference.size()) >= reference.size());
   }

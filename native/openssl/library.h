@@ -1,10 +1,10 @@
-// OpenSSL's TLS, found at run time: Node carries it and lets addons have it; other programs take the system's.
+// OpenSSL, found at run time: Node carries it and lets addons have it; other programs take the system's.
 #pragma once
 
 #include <cstdint>
 #include <string>
 
-namespace kafabric::fabric {
+namespace kafabric {
 
 /** OpenSSL's types, which are never looked into. */
 struct SslMethod;
@@ -16,12 +16,14 @@ struct Certificate;
 struct CertificateName;
 struct CertificateStore;
 struct PrivateKey;
+struct Digest;
+struct DigestKind;
 
 using PskClient = unsigned (*)(Ssl*, const char* hint, char* identity, unsigned identityBytes, unsigned char* key, unsigned keyBytes);
 using PskServer = unsigned (*)(Ssl*, const char* identity, unsigned char* key, unsigned keyBytes);
 
 /** The functions that are used, by OpenSSL's names; of version 1.1.1 or newer. */
-struct TlsLibrary {
+struct OpenSsl {
   const SslMethod* (*TLS_method)();
   SslContext* (*SSL_CTX_new)(const SslMethod*);
   void (*SSL_CTX_free)(SslContext*);
@@ -72,8 +74,18 @@ struct TlsLibrary {
   unsigned long (*ERR_get_error)();
   const char* (*ERR_reason_error_string)(unsigned long error);
 
+  // For HMAC (hmac_sha256.h).
+  Digest* (*EVP_MD_CTX_new)();
+  void (*EVP_MD_CTX_free)(Digest*);
+  int (*EVP_MD_CTX_copy_ex)(Digest*, const Digest* from);
+  const DigestKind* (*EVP_sha256)();
+  int (*EVP_DigestInit_ex)(Digest*, const DigestKind*, void* engine);
+  int (*EVP_DigestUpdate)(Digest*, const void* data, size_t bytes);
+  int (*EVP_DigestFinal_ex)(Digest*, unsigned char* out, unsigned* bytes);
+  int (*CRYPTO_memcmp)(const void*, const void*, size_t bytes);
+
   /** Null, and why, where there is none. Found once for the process, which keeps it. */
-  static const TlsLibrary* get(std::string& error);
+  static const OpenSsl* get(std::string& error);
 };
 
-}  // namespace kafabric::fabric
+}  // namespace kafabric

@@ -1,17 +1,17 @@
-#include "fabric/tls_library.h"
+#include "openssl/library.h"
 
 #include <dlfcn.h>
 
 #include <type_traits>
 
-namespace kafabric::fabric {
+namespace kafabric {
 
 namespace {
 
 constexpr const char* kCandidates[] = {"libssl.so.3", "libssl.so.1.1"};
 
 /** False when one of the functions is missing. */
-bool load(void* place, TlsLibrary& library) {
+bool load(void* place, OpenSsl& library) {
   auto find = [&](auto& function, const char* symbol) {
     function = reinterpret_cast<std::decay_t<decltype(function)>>(::dlsym(place, symbol));
     return function != nullptr;
@@ -25,7 +25,9 @@ bool load(void* place, TlsLibrary& library) {
                       FOUND(X509_verify_cert_error_string) && FOUND(PEM_read_bio_X509) && FOUND(PEM_read_bio_PrivateKey) &&
                       FOUND(EVP_PKEY_free) && FOUND(BIO_s_mem) && FOUND(BIO_new) && FOUND(BIO_new_mem_buf) && FOUND(BIO_read) &&
                       FOUND(BIO_free) && FOUND(ERR_get_error) && FOUND(ERR_reason_error_string);
-  return certificates && FOUND(TLS_method) && FOUND(SSL_CTX_new) && FOUND(SSL_CTX_free) && FOUND(SSL_CTX_ctrl) && FOUND(SSL_CTX_set_ciphersuites) &&
+  bool digests = FOUND(EVP_MD_CTX_new) && FOUND(EVP_MD_CTX_free) && FOUND(EVP_MD_CTX_copy_ex) && FOUND(EVP_sha256) && FOUND(EVP_DigestInit_ex) &&
+                 FOUND(EVP_DigestUpdate) && FOUND(EVP_DigestFinal_ex) && FOUND(CRYPTO_memcmp);
+  return certificates && digests && FOUND(TLS_method) && FOUND(SSL_CTX_new) && FOUND(SSL_CTX_free) && FOUND(SSL_CTX_ctrl) && FOUND(SSL_CTX_set_ciphersuites) &&
          FOUND(SSL_CTX_set_num_tickets) && FOUND(SSL_CTX_set_psk_client_callback) && FOUND(SSL_CTX_set_psk_server_callback) &&
          FOUND(SSL_new) && FOUND(SSL_free) && FOUND(SSL_set_fd) && FOUND(SSL_set_ex_data) && FOUND(SSL_get_ex_data) &&
          FOUND(SSL_set_connect_state) && FOUND(SSL_set_accept_state) && FOUND(SSL_read) && FOUND(SSL_write) && FOUND(SSL_pending) &&
@@ -33,7 +35,7 @@ bool load(void* place, TlsLibrary& library) {
 #undef FOUND
 }
 
-bool loadAny(TlsLibrary& library) {
+bool loadAny(OpenSsl& library) {
   if (load(RTLD_DEFAULT, library)) return true;
   for (const char* name : kCandidates) {
     void* loaded = ::dlopen(name, RTLD_NOW | RTLD_LOCAL);
@@ -44,11 +46,11 @@ bool loadAny(TlsLibrary& library) {
 
 }  // namespace
 
-const TlsLibrary* TlsLibrary::get(std::string& error) {
-  static TlsLibrary library{};
+const OpenSsl* OpenSsl::get(std::string& error) {
+  static OpenSsl library{};
   static const bool isThere = loadAny(library);
   if (!isThere) error = "OpenSSL (libssl.so.3) is neither in this program nor on this machine";
   return isThere ? &library : nullptr;
 }
 
-}  // namespace kafabric::fabric
+}  // namespace kafabric
