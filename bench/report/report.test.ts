@@ -123,7 +123,7 @@ describe('the report', () => {
     assert.match(text, /## Targets: 2 met, 2 missed/);
     assert.match(
       text,
-      /\| produce 100 KB, 1 MB, 10 MB \| 100 KB \| throughput \| at least 8x \| 9x \| met \|/,
+      /\| produce 100 KB, 1 MB, 10 MB, dropped topics gone at once \| 100 KB \| throughput \| at least 8x \| 9x \| met \|/,
     );
     assert.match(
       text,

@@ -100,12 +100,12 @@ export const produce: Workload = {
 export const produceKept: Workload = {
   name: 'produce-kept',
   about:
-    "as produce, large records, with both brokers' default for the files of dropped topics: they stay for a minute, so that what one case has used is not the next one's",
+    "as produce, with both brokers' default for the files of dropped topics: they stay for a minute, so that what one case has used is not the next one's",
   deployment: 'kept',
   onRequest: 'quick',
   producesOnly: true,
   async run(pass) {
-    for (const size of sizesOf(pass, [1_000_000], [100_000, 1_000_000, 10_000_000])) {
+    for (const size of sizesOf(pass, [1_000_000], [1000, 10_000, 100_000, 1_000_000, 10_000_000])) {
       const topic = await pass.topic(plain.partitions);
       await produceCase(
         pass,
