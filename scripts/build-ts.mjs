@@ -22,6 +22,10 @@ await build({
   platform: 'node',
   target: 'node20',
   sourcemap: true,
+  // V8 keeps the source for as long as the program runs. Names stay, and lines of a length at which an exception can show one.
+  minifyWhitespace: true,
+  minifySyntax: true,
+  lineLimit: 200,
   external: notBundled,
   // Packages in CommonJS ask for Node's modules by `require`.
   banner: {

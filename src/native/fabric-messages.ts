@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** The version of what follows; ends with different ones do not attach. */
 export const ATTACH_VERSION = 1;

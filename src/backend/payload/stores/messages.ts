@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { TIER_ORDINALS } from '../../../config/definitions/index.ts';
 
 /** The version of what follows; ends with different ones do not talk. */

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Logger } from '../../../../util/logger.ts';
 import { makeDirectory, replaceFile } from '../../small-files.ts';
 import { pinnedTier } from '../messages.ts';

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { FabricTransport } from '../../../../native/fabric.ts';
 import { type AttachedTarget, InitiatorAttachment } from '../../../../native/fabric-attach.ts';
 import type { Way } from '../../../../native/fabric-choice.ts';
