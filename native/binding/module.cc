@@ -1,6 +1,7 @@
 // The addon's entry point: one init function for each part, which adds its functions and classes to the exports.
 #include <napi.h>
 
+#include "binding/allocator.h"
 #include "binding/arena.h"
 #include "binding/batch.h"
 #include "binding/codec.h"
@@ -17,6 +18,7 @@ namespace {
 
 Napi::Object InitModule(Napi::Env env, Napi::Object exports) {
   kafabric::binding::Environment::install(env);
+  kafabric::binding::initAllocator(env, exports);
   kafabric::binding::initArena(env, exports);
   kafabric::binding::initCompletions(env, exports);
   kafabric::binding::initBatch(env, exports);

@@ -1,3 +1,4 @@
+import { trimAllocator } from '../../native/allocator.ts';
 import type { LeveledLogger } from '../../util/logger.ts';
 import { createLogger, type LogLevel } from '../logging.ts';
 import { version } from '../version.ts';
@@ -28,6 +29,8 @@ export async function runUntilStopped(
     log.debug({ error }, 'the start failed');
     throw error;
   });
+  // Loading the program has left megabytes behind.
+  trimAllocator();
   const signal = await signals.next();
   log.info({ signal }, 'shutting down');
   await running.stop();
