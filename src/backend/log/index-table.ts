@@ -1,5 +1,9 @@
 import { viewOf } from './batch.ts';
 
+/** Of tables without entries, which most partitions have: typed arrays take memory also when they are empty. */
+const NO_BYTES = new Uint8Array(0);
+const NO_VIEW = viewOf(NO_BYTES);
+
 /**
  * The entries of an index, in memory as they are in the file: fixed-size, big-endian, ascending. The relative offset of an entry
  * is its offset minus the segment's base offset.
@@ -21,8 +25,8 @@ export abstract class IndexTable {
     this.#entryBytes = entryBytes;
     this.#maxEntries = Math.floor(maxBytes / entryBytes);
     // A copy: what was read may be a small part of a large buffer.
-    this.#bytes = content ? Uint8Array.from(content) : new Uint8Array(0);
-    this.view = viewOf(this.#bytes);
+    this.#bytes = content?.length ? Uint8Array.from(content) : NO_BYTES;
+    this.view = this.#bytes === NO_BYTES ? NO_VIEW : viewOf(this.#bytes);
     this.whole = this.#bytes.length % entryBytes === 0;
     this.#count = Math.floor(this.#bytes.length / entryBytes);
   }

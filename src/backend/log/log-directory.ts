@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { flatPath } from '../../util/flat-path.ts';
 import {
   CLEAN_SHUTDOWN,
   decodeMetaProperties,
@@ -225,7 +226,7 @@ export class LogDirectory implements LogHost {
     const { fileSystem } = this.#environment;
     const key = partitionKey(topic, partition);
     const from = log.directory;
-    const directory = join(to.path, partitionDirectoryName(topic, partition));
+    const directory = flatPath(to.path, partitionDirectoryName(topic, partition));
     const aside = join(this.path, deletedDirectoryName(topic, partition, crypto.randomUUID()));
     to.#arriving.add(log);
     try {
@@ -334,7 +335,7 @@ export class LogDirectory implements LogHost {
   }
 
   #directoryOf(opening: LogOpening): string {
-    return join(this.path, partitionDirectoryName(opening.topic, opening.partition));
+    return flatPath(this.path, partitionDirectoryName(opening.topic, opening.partition));
   }
 
   #add(opening: LogOpening, rest: Omit<PartitionLogOptions, keyof LogOpening>): PartitionLog {

@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { flatPath } from '../../util/flat-path.ts';
 
 /** The names of a log's files: a 20-digit offset and what the file is. */
 
@@ -34,7 +34,7 @@ export function offsetFileName(offset: bigint, suffix: string): string {
 }
 
 export function offsetFilePath(directory: string, offset: bigint, suffix: string): string {
-  return join(directory, offsetFileName(offset, suffix));
+  return flatPath(directory, offsetFileName(offset, suffix));
 }
 
 /** The offset and suffix that a file's name has; null for other files. */

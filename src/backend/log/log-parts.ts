@@ -30,25 +30,50 @@ export interface LogParts {
 }
 
 /** The log as compaction sees it. */
-export function compactedLog(parts: LogParts): CompactedLog {
-  const { log, host, segments, snapshots, durability } = parts;
-  return {
-    log,
-    segments,
-    version: () => (parts.isBlocked() ? null : durability.version),
-    exclusively: (task) => parts.exclusively(task),
-    settleClosedSegments: async (all = false) => {
-      if (all && segments.list.active.size > 0) segments.roll(log.logEndOffset, log.config);
-      const { active } = segments.list;
-      // Or a start would take the segment before it for the last one, in which it allows no gaps.
-      if (!active.linked) await active.sync();
-      await durability.flushPayload();
-      await durability.persistRolled();
-      await host.checkpointRecoveryPoints(log);
-      return active.baseOffset;
-    },
-    checkpointCleanedOffset: () => host.checkpointCleanedOffsets(log),
-    forgetSnapshots: (offsets) => snapshots.removeWhere((offset) => offsets.has(offset)),
-    failed: (action, cause) => parts.failed(action, cause),
-  };
+export class LogForCompaction implements CompactedLog {
+  readonly #parts: LogParts;
+
+  constructor(parts: LogParts) {
+    this.#parts = parts;
+  }
+
+  get log(): PartitionLog {
+    return this.#parts.log;
+  }
+
+  get segments(): LogSegments {
+    return this.#parts.segments;
+  }
+
+  version(): number | null {
+    return this.#parts.isBlocked() ? null : this.#parts.durability.version;
+  }
+
+  exclusively<T>(task: () => Promise<T>): Promise<T> {
+    return this.#parts.exclusively(task);
+  }
+
+  async settleClosedSegments(all = false): Promise<bigint> {
+    const { log, host, segments, durability } = this.#parts;
+    if (all && segments.list.active.size > 0) segments.roll(log.logEndOffset, log.config);
+    const { active } = segments.list;
+    // Or a start would take the segment before it for the last one, in which it allows no gaps.
+    if (!active.linked) await active.sync();
+    await durability.flushPayload();
+    await durability.persistRolled();
+    await host.checkpointRecoveryPoints(log);
+    return active.baseOffset;
+  }
+
+  checkpointCleanedOffset(): Promise<void> {
+    return this.#parts.host.checkpointCleanedOffsets(this.#parts.log);
+  }
+
+  forgetSnapshots(offsets: ReadonlySet<bigint>): Promise<void> {
+    return this.#parts.snapshots.removeWhere((offset) => offsets.has(offset));
+  }
+
+  failed(action: string, cause: unknown): LogError {
+    return this.#parts.failed(action, cause);
+  }
 }

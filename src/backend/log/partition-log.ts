@@ -8,7 +8,7 @@ import { LeaderEpochFile } from './leader-epoch-file.ts';
 import { LeaderEpochs } from './leader-epochs.ts';
 import { LogDurability } from './log-durability.ts';
 import { reloadProducers } from './log-loader.ts';
-import { compactedLog, type LogParts } from './log-parts.ts';
+import { LogForCompaction, type LogParts } from './log-parts.ts';
 import { type LogRead, type ReadOptions, rangeOf, readRecent, readSegments } from './log-reader.ts';
 import { LogRelocation } from './log-relocation.ts';
 import { LogSegments } from './log-segments.ts';
@@ -92,7 +92,7 @@ export class PartitionLog {
       flushedOffset: loaded.recoveryPoint,
     });
     const parts = this.#parts();
-    this.compaction = new LogCompaction(environment, compactedLog(parts), options.cleanedOffset);
+    this.compaction = new LogCompaction(environment, new LogForCompaction(parts), options.cleanedOffset);
     this.relocation = new LogRelocation(parts, this.compaction);
   }
 

@@ -35,8 +35,8 @@ const NO_CHANGES: ProducerCheck = { duplicate: null, changes: { entries: new Map
 /** The producers that have written to a partition, as of `endOffset`. */
 export class ProducerStates {
   readonly #entries = new Map<bigint, ProducerEntry>();
-  /** First offsets of the open transactions by producer, ascending: a transaction is added when it begins. */
-  readonly #openTransactions = new Map<bigint, bigint>();
+  /** First offsets of the open transactions by producer, ascending: a transaction is added when it begins. Null: there was none yet. */
+  #openTransactions: Map<bigint, bigint> | null = null;
   /** Transactions whose markers are appended, but not visible yet. */
   #ending: EndedTransaction[] = [];
   /** Every batch below it is taken into account. */
@@ -112,7 +112,7 @@ export class ProducerStates {
   /** Starts over from the producers of a snapshot. */
   reset(entries: readonly ProducerEntry[], endOffset: bigint): void {
     this.#entries.clear();
-    this.#openTransactions.clear();
+    this.#openTransactions = null;
     this.#ending = [];
     const order = (entry: ProducerEntry) => entry.currentTxnFirstOffset ?? -1n;
     for (const entry of [...entries].sort((a, b) => (order(a) < order(b) ? -1 : 1))) this.#set(entry);
@@ -130,8 +130,11 @@ export class ProducerStates {
 
   #set(entry: ProducerEntry): void {
     this.#entries.set(entry.producerId, entry);
-    if (entry.currentTxnFirstOffset === null) this.#openTransactions.delete(entry.producerId);
-    else this.#openTransactions.set(entry.producerId, entry.currentTxnFirstOffset);
+    if (entry.currentTxnFirstOffset === null) this.#openTransactions?.delete(entry.producerId);
+    else {
+      this.#openTransactions ??= new Map();
+      this.#openTransactions.set(entry.producerId, entry.currentTxnFirstOffset);
+    }
   }
 
   #aborted({ producerId, firstOffset, lastOffset }: EndedTransaction): AbortedTransaction {
@@ -141,7 +144,7 @@ export class ProducerStates {
 
   /** The first offset of the oldest open transaction that is not of `except`. */
   #firstOpen(except: bigint | null): bigint | null {
-    for (const [producerId, firstOffset] of this.#openTransactions)
+    for (const [producerId, firstOffset] of this.#openTransactions ?? [])
       if (producerId !== except) return firstOffset;
     return null;
   }

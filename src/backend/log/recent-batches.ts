@@ -11,6 +11,9 @@ export interface BatchPlace {
 
 const COLUMNS = 4;
 const FIRST_CAPACITY = 16;
+/** Before the first batch. */
+const NO_ROWS = new Int32Array(0);
+const NO_ATTRIBUTES = new Int16Array(0);
 const MAX_CAPACITY = 2048;
 
 /**
@@ -19,10 +22,10 @@ const MAX_CAPACITY = 2048;
  */
 export class RecentBatches {
   readonly #baseOffset: bigint;
-  #capacity = FIRST_CAPACITY;
+  #capacity = 0;
   /** Row: relative base offset, last offset delta, position, size. */
-  #rows = new Int32Array(FIRST_CAPACITY * COLUMNS);
-  #attributes = new Int16Array(FIRST_CAPACITY);
+  #rows = NO_ROWS;
+  #attributes = NO_ATTRIBUTES;
   #start = 0;
   #count = 0;
 
@@ -95,7 +98,7 @@ export class RecentBatches {
 
   /** Only before the first drop, so the rows are in order from slot 0. */
   #grow(): void {
-    this.#capacity *= 2;
+    this.#capacity = Math.max(FIRST_CAPACITY, this.#capacity * 2);
     const rows = new Int32Array(this.#capacity * COLUMNS);
     rows.set(this.#rows);
     const attributes = new Int16Array(this.#capacity);

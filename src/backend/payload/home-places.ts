@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { flatPath } from '../../util/flat-path.ts';
 import type { FoundPayload, PayloadPlace, PayloadPlaces } from './ports.ts';
 import { makeDirectory } from './small-files.ts';
 
@@ -7,7 +8,7 @@ export const EXTENTS_SUFFIX = '.extents';
 
 /** Where the lists of extents of a partition are, and its payload unless that is in other places. */
 export function payloadDirectory(partitionDirectory: string): string {
-  return join(partitionDirectory, 'payload');
+  return flatPath(partitionDirectory, 'payload');
 }
 
 /** `segment` identifies the files; ids rise within a partition, and so do the offsets that refer to them. */

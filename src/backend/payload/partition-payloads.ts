@@ -30,8 +30,8 @@ export class PartitionPayloads implements SegmentOwner {
   readonly #segments: PartitionSegments;
   readonly #appends: SegmentAppends;
   readonly #release: PayloadRelease;
-  readonly #moves = new Set<Promise<unknown>>();
-  readonly #moving = new Set<PayloadSegment>();
+  /** Under way. Null: none was yet. */
+  #moves: Map<Promise<unknown>, PayloadSegment> | null = null;
   #relocating = false;
   #lost: LostPayload | null = null;
 
@@ -142,7 +142,6 @@ export class PartitionPayloads implements SegmentOwner {
     const segment = this.#segments.get(segmentId);
     if (!segment?.isMovable || this.#segments.closed || this.#relocating) return Promise.resolve(false);
     const isWanted = () => !this.#segments.closed && this.#segments.has(segment);
-    this.#moving.add(segment);
     const moved = target.copy(segment.path, isWanted).then((copied) =>
       this.#segments.serially(async () => {
         if (!copied || !isWanted()) return false;
@@ -151,13 +150,15 @@ export class PartitionPayloads implements SegmentOwner {
         return true;
       }),
     );
-    this.#moves.add(moved);
-    const ended = () => {
-      this.#moves.delete(moved);
-      this.#moving.delete(segment);
-    };
+    this.#moves ??= new Map();
+    const moves = this.#moves.set(moved, segment);
+    const ended = () => moves.delete(moved);
     moved.then(ended, ended);
     return moved;
+  }
+
+  #isMoving(segment: PayloadSegment): boolean {
+    return Array.from(this.#moves?.values() ?? []).includes(segment);
   }
 
   /** Ends the segment in progress, so that what no extent covers at its end is given back. */
@@ -176,7 +177,7 @@ export class PartitionPayloads implements SegmentOwner {
     try {
       this.completeAll();
       this.endSegment();
-      await Promise.allSettled(this.#moves);
+      await Promise.allSettled(this.#moves?.keys() ?? []);
       await this.#segments.serially(async () => {
         const { unsealed: open } = this.#segments;
         await relocateSegments({ segments: [...this.#segments], open, places: this.#places }, to, swap);
@@ -281,7 +282,7 @@ export class PartitionPayloads implements SegmentOwner {
       if (minLiveRatio > 0 && segment.isSparse(minLiveRatio)) {
         const cleaning = this.#segments.serially(async () => {
           const isWanted = !this.#segments.closed && this.#segments.has(segment);
-          return isWanted && segment.isMovable && !this.#moving.has(segment) ? segment.clean() : 0;
+          return isWanted && segment.isMovable && !this.#isMoving(segment) ? segment.clean() : 0;
         });
         const bytes = await cleaning.catch((error: unknown) => {
           failures.push(error);
@@ -330,7 +331,7 @@ export class PartitionPayloads implements SegmentOwner {
   async close(): Promise<void> {
     this.#segments.closed = true;
     this.endSegment();
-    await Promise.allSettled(this.#moves);
+    await Promise.allSettled(this.#moves?.keys() ?? []);
     await this.#segments.settled();
     await this.#release.noteLeft();
     for (const segment of this.#segments) void this.#open.forget(segment.path);

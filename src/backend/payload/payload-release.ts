@@ -11,8 +11,8 @@ const FAILURE = 'Payload that nothing refers to could not be removed';
 export class PayloadRelease {
   readonly #segments: PartitionSegments;
   readonly #isActive: (segment: PayloadSegment) => boolean;
-  /** What is to be given up, by segment: base offsets of extents. */
-  readonly #unreleased = new Map<number, Set<bigint>>();
+  /** What is to be given up, by segment: base offsets of extents. Null: nothing was yet. */
+  #unreleased: Map<number, Set<bigint>> | null = null;
   /** What was to be given up may still be listed: `retainOnly` is to be told what the log refers to. */
   mayHoldDead = false;
 
@@ -26,6 +26,7 @@ export class PayloadRelease {
   async release(
     extents: readonly { readonly segmentId: number; readonly baseOffset: bigint }[],
   ): Promise<void> {
+    this.#unreleased ??= new Map();
     for (const { segmentId, baseOffset } of extents) {
       const offsets = this.#unreleased.get(segmentId);
       if (offsets === undefined) this.#unreleased.set(segmentId, new Set([baseOffset]));
@@ -39,22 +40,27 @@ export class PayloadRelease {
     }
   }
 
+  get #hasUnreleased(): boolean {
+    return this.#unreleased !== null && this.#unreleased.size > 0;
+  }
+
   /** What could not be given up is tried again. */
   retry(): void {
-    if (this.#unreleased.size > 0) void this.#segments.inBackground(() => this.#dropUnreleased(), FAILURE);
+    if (this.#hasUnreleased) void this.#segments.inBackground(() => this.#dropUnreleased(), FAILURE);
   }
 
   async #dropUnreleased(): Promise<void> {
     const failures: unknown[] = [];
-    for (const [id, offsets] of [...this.#unreleased]) {
+    const unreleased = this.#unreleased ?? new Map<number, Set<bigint>>();
+    for (const [id, offsets] of [...unreleased]) {
       if (this.#segments.closed) return;
-      this.#unreleased.delete(id);
+      unreleased.delete(id);
       try {
         await this.#drop(id, ({ baseOffset }) => offsets.has(baseOffset));
       } catch (error) {
         failures.push(error);
-        const added = this.#unreleased.get(id) ?? [];
-        this.#unreleased.set(id, new Set([...offsets, ...added]));
+        const added = unreleased.get(id) ?? [];
+        unreleased.set(id, new Set([...offsets, ...added]));
       }
     }
     if (failures.length > 0) throw failures[0];
@@ -95,7 +101,7 @@ export class PayloadRelease {
 
   /** At the end: what could not be given up is noted for the next start, which looks into the log then. */
   async noteLeft(): Promise<void> {
-    if (this.#unreleased.size === 0) return;
+    if (!this.#hasUnreleased) return;
     try {
       await replaceFile(join(this.#segments.directory, UNRELEASED), Buffer.alloc(0));
     } catch (error) {

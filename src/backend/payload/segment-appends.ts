@@ -26,8 +26,8 @@ export class SegmentAppends {
   readonly #open: OpenFiles;
   readonly #places: PayloadPlaces;
   #active: PayloadSegment | null = null;
-  /** Those whose end waits for its turn in the background, or is under way. */
-  readonly #ending = new Set<PayloadSegment>();
+  /** Those whose end waits for its turn in the background, or is under way. Null: none did yet. */
+  #ending: Set<PayloadSegment> | null = null;
 
   constructor(segments: PartitionSegments, open: OpenFiles, places: PayloadPlaces, options: PayloadOptions) {
     this.#segments = segments;
@@ -69,6 +69,7 @@ export class SegmentAppends {
 
   #end(segment: PayloadSegment): void {
     this.leave(segment);
+    this.#ending ??= new Set();
     if (this.#ending.has(segment)) return;
     this.#ending.add(segment);
     void this.#segments.inBackground(async () => {
@@ -82,7 +83,7 @@ export class SegmentAppends {
         await segment.seal();
         this.#segments.unsealed.delete(segment);
       } finally {
-        this.#ending.delete(segment);
+        this.#ending?.delete(segment);
       }
     }, 'A payload segment could not be completed');
   }

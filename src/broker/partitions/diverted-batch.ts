@@ -37,11 +37,12 @@ export interface DivertedBatch extends Reference {
 
 /** The newest diverted batches of a partition: consumers at its end need not read their references. */
 export class RecentlyDiverted {
-  /** By base offset; a reference batch as the log got it is read when somebody asks. */
-  readonly #batches = new Map<bigint, DivertedBatch | Uint8Array>();
+  /** By base offset; a reference batch as the log got it is read when somebody asks. Null: none was diverted. */
+  #batches: Map<bigint, DivertedBatch | Uint8Array> | null = null;
 
   /** `reference` must not change any more. */
   add(baseOffset: bigint, reference: Uint8Array): void {
+    this.#batches ??= new Map();
     this.#batches.set(baseOffset, reference);
     if (this.#batches.size <= RECENT_MAX) return;
     const [oldest] = this.#batches.keys();
@@ -50,14 +51,14 @@ export class RecentlyDiverted {
 
   /** What was added is no longer what the log has. */
   clear(): void {
-    this.#batches.clear();
+    this.#batches = null;
   }
 
   get(baseOffset: bigint): DivertedBatch | undefined {
-    const found = this.#batches.get(baseOffset);
+    const found = this.#batches?.get(baseOffset);
     if (!(found instanceof Uint8Array)) return found;
     const batch = readDivertedBatch(found) ?? undefined;
-    if (batch !== undefined) this.#batches.set(baseOffset, batch);
+    if (batch !== undefined) this.#batches?.set(baseOffset, batch);
     return batch;
   }
 }

@@ -3,7 +3,6 @@ import type { LogManager } from '../../backend/log/log-manager.ts';
 import type { PartitionLog } from '../../backend/log/partition-log.ts';
 import { forEachParallel } from '../../backend/log/serial.ts';
 import { payloadDirectory } from '../../backend/payload/home-places.ts';
-import type { LogReferences } from '../../backend/payload/log-references.ts';
 import { OpenFiles } from '../../backend/payload/open-files.ts';
 import { PartitionPayloads } from '../../backend/payload/partition-payloads.ts';
 import { PayloadUnreachable } from '../../backend/payload/payload-recovery.ts';
@@ -18,8 +17,8 @@ import type { Logger } from '../../util/logger.ts';
 import { LaterOpens } from './later-opens.ts';
 import { Partition, type PartitionMetrics } from './partition.ts';
 import { cleanPayload, enforcePayloadRetention } from './payload-retention.ts';
-import { recoverPayloads, referencesOf } from './recovery.ts';
-import { logConfigOf, partitionConfigOf, payloadOptionsOf } from './topic-settings.ts';
+import { ReferencesOfLog, recoverPayloads } from './recovery.ts';
+import { payloadOptionsOf, TopicSettings } from './topic-settings.ts';
 
 /** Payload files that are kept open beyond those being written. */
 const OPEN_PAYLOAD_FILES_MAX = 256;
@@ -83,6 +82,7 @@ export class PartitionManager {
   /** Those of them whose payload is where nobody answers now. */
   readonly #later: LaterOpens;
   #config: KafabricConfig;
+  readonly #settings = new TopicSettings();
   #timer: Timer | null = null;
 
   constructor(options: PartitionManagerOptions) {
@@ -222,7 +222,7 @@ export class PartitionManager {
     { index, leaderEpoch }: PartitionDescription,
     config: TopicConfig,
   ): Promise<Partition> {
-    const logConfig = logConfigOf(config);
+    const { log: logConfig } = this.#settings.of(name, config, this.#config);
     const log = await this.#options.logs.create(name, index, { topicId: id, config: logConfig });
     // One that was there already was opened before its topic's configuration was known.
     log.updateConfig(logConfig);
@@ -242,7 +242,7 @@ export class PartitionManager {
 
   async #openPartition(log: PartitionLog, topicId: Uuid, topicConfig: TopicConfig): Promise<Partition> {
     const { clock, tiers, stores } = this.#options;
-    const config = partitionConfigOf(log.topic, topicConfig, this.#config);
+    const { partition: config } = this.#settings.of(log.topic, topicConfig, this.#config);
     const logger = this.#options.logger;
     const directory = payloadDirectory(log.directory);
     const home = tiers.placesOf(log.topic, topicId, log.partition, directory);
@@ -260,12 +260,7 @@ export class PartitionManager {
       ) ?? home,
     );
     await recoverPayloads(log, payloads, logger);
-    const references: LogReferences = {
-      get endOffset() {
-        return log.writtenEndOffset;
-      },
-      from: (offset) => referencesOf(log, offset > log.logStartOffset ? offset : log.logStartOffset),
-    };
+    const references = new ReferencesOfLog(log);
     home.opened?.(references);
     stores?.opened(log.topic, topicId, log.partition, references);
     // The only replica is in sync with itself: all that survived is visible.
@@ -300,8 +295,7 @@ export class PartitionManager {
   topicConfigChanged({ name }: Pick<TopicDescription, 'name'>, config: TopicConfig): void {
     const topic = this.#byName.get(name);
     if (topic === undefined) return;
-    const logConfig = logConfigOf(config);
-    const partitionConfig = partitionConfigOf(name, config, this.#config);
+    const { log: logConfig, partition: partitionConfig } = this.#settings.of(name, config, this.#config);
     for (const partition of topic.partitions.values()) {
       partition.log.updateConfig(logConfig);
       partition.configure(partitionConfig);

@@ -8,7 +8,8 @@ const RETRY_MIN_MS = 1000;
 export class PayloadRelease {
   readonly #payloads: PartitionPayloads;
   readonly #clock: Clock;
-  readonly #waiting = new Map<Timer, readonly ReleasedExtent[]>();
+  /** Null: nothing was given back yet. */
+  #waiting: Map<Timer, readonly ReleasedExtent[]> | null = null;
   #closed = false;
 
   constructor(payloads: PartitionPayloads, clock: Clock) {
@@ -20,16 +21,18 @@ export class PayloadRelease {
   add(extents: readonly ReleasedExtent[], delayMs: number): void {
     // Soon there may be another partition of the same name, with payload of its own.
     if (this.#closed) return;
+    this.#waiting ??= new Map();
+    const waiting = this.#waiting;
     const timer = this.#clock.setTimer(delayMs, () => {
-      this.#waiting.delete(timer);
+      waiting.delete(timer);
       this.#payloads.release(extents).catch(() => this.add(extents, Math.max(delayMs, RETRY_MIN_MS)));
     });
-    this.#waiting.set(timer, extents);
+    waiting.set(timer, extents);
   }
 
   /** Releases what waits: the partition is closed, and the next start does not look for it. */
   async close(): Promise<void> {
-    const extents = [...this.#waiting.values()].flat();
+    const extents = [...(this.#waiting?.values() ?? [])].flat();
     this.cancel();
     // Its failure has been logged; the next start after a crash finds what was not released.
     if (extents.length > 0) await this.#payloads.release(extents).catch(() => {});
@@ -38,7 +41,7 @@ export class PayloadRelease {
   /** Forgets what waits: the partition is being deleted. */
   cancel(): void {
     this.#closed = true;
-    for (const timer of this.#waiting.keys()) timer.cancel();
-    this.#waiting.clear();
+    for (const timer of this.#waiting?.keys() ?? []) timer.cancel();
+    this.#waiting = null;
   }
 }

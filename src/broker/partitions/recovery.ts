@@ -1,4 +1,6 @@
+import { largest } from '../../backend/log/offsets.ts';
 import type { PartitionLog } from '../../backend/log/partition-log.ts';
+import type { LogReferences } from '../../backend/payload/log-references.ts';
 import type { PartitionPayloads } from '../../backend/payload/partition-payloads.ts';
 import type { Reference } from '../../backend/payload/payload-recovery.ts';
 import type { Logger } from '../../util/logger.ts';
@@ -16,6 +18,23 @@ export async function* referencesOf(log: PartitionLog, from: bigint): AsyncGener
     const references = batches.filter((batch) => (batch.attributes & REFERENCE_ATTRIBUTE) !== 0);
     yield* (await readDivertedBatches(references)).values();
     offset = last.lastOffset + 1n;
+  }
+}
+
+/** What a log refers to, for places of payload. */
+export class ReferencesOfLog implements LogReferences {
+  readonly #log: PartitionLog;
+
+  constructor(log: PartitionLog) {
+    this.#log = log;
+  }
+
+  get endOffset(): bigint {
+    return this.#log.writtenEndOffset;
+  }
+
+  from(offset: bigint): AsyncIterable<Reference> {
+    return referencesOf(this.#log, largest(offset, this.#log.logStartOffset));
   }
 }
 

@@ -84,3 +84,28 @@ export function logConfigOf(topic: TopicConfig): LogConfig {
     compactionWindowMs: topic.get('compaction.window.ms'),
   };
 }
+
+interface SettingsOfTopic {
+  readonly topic: string;
+  readonly broker: KafabricConfig;
+  readonly log: LogConfig;
+  readonly partition: PartitionConfig;
+}
+
+/** Has one object of each kind for all partitions of a topic, of which there may be thousands. */
+export class TopicSettings {
+  readonly #known = new WeakMap<TopicConfig, SettingsOfTopic>();
+
+  of(topic: string, config: TopicConfig, broker: KafabricConfig): SettingsOfTopic {
+    const known = this.#known.get(config);
+    if (known?.topic === topic && known.broker === broker) return known;
+    const settings = {
+      topic,
+      broker,
+      log: logConfigOf(config),
+      partition: partitionConfigOf(topic, config, broker),
+    };
+    this.#known.set(config, settings);
+    return settings;
+  }
+}
