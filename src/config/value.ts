@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ConfigDefinition, ConfigType } from './definitions/definition.ts';
 
 /** The value of a key after parsing; see `ValueOf` for which type gives which. */
@@ -77,13 +77,16 @@ function createSchema(definition: ConfigDefinition): z.ZodType<ConfigValue, stri
   }
 }
 
-const schemas = new WeakMap<ConfigDefinition, z.ZodType<ConfigValue, string>>();
+/** By what they allow: hundreds of keys share them. */
+const schemas = new Map<string, z.ZodType<ConfigValue, string>>();
 
 function schemaOf(definition: ConfigDefinition): z.ZodType<ConfigValue, string> {
-  let schema = schemas.get(definition);
+  const { name, type, values, min, max, also, repeats, filled } = definition;
+  const shape = JSON.stringify([type, values, min, max, also, type === 'list' && [name, repeats, filled]]);
+  let schema = schemas.get(shape);
   if (schema === undefined) {
     schema = createSchema(definition);
-    schemas.set(definition, schema);
+    schemas.set(shape, schema);
   }
   return schema;
 }
