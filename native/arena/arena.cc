@@ -18,7 +18,7 @@ constexpr size_t kMaxBytes = (size_t{1} << 31) * Arena::kGranuleBytes;
 
 std::mutex processMutex;
 size_t processBytes = Arena::kDefaultBytes;
-std::string processSharedName;
+SharedPlace processPlace;
 Arena* processArena = nullptr;
 
 size_t roundUp(size_t bytes) {
@@ -34,7 +34,7 @@ uint32_t granulesOf(size_t bytes) {
 
 Arena::Arena(size_t bytes, const SharedPlace& place)
     : capacity_(roundUp(bytes)),
-      sharedName_(place.name),
+      place_(place),
       tree_(granulesOf(capacity_)),
       base_(map(place)),
       toucher_({base_, capacity_, [this](size_t end) { return reserve(end); },
@@ -57,17 +57,20 @@ Arena::~Arena() {
 Arena& Arena::process() {
   std::lock_guard lock(processMutex);
   if (!processArena) {
-    processArena = new Arena(processBytes, {processSharedName});
+    processArena = new Arena(processBytes, processPlace);
     if (processArena->shared()) std::atexit([] { releaseProcess(); });
   }
   return *processArena;
 }
 
-bool Arena::configureProcess(size_t bytes, const std::string& sharedName) {
+bool Arena::configureProcess(size_t bytes, const SharedPlace& place) {
   std::lock_guard lock(processMutex);
-  if (processArena) return processArena->capacity() == roundUp(bytes) && processArena->sharedName_ == sharedName;
+  if (processArena) {
+    const SharedPlace& own = processArena->place_;
+    return processArena->capacity() == roundUp(bytes) && own.name == place.name && own.directory == place.directory;
+  }
   processBytes = roundUp(bytes);
-  processSharedName = sharedName;
+  processPlace = place;
   return true;
 }
 
@@ -155,7 +158,9 @@ void Arena::aimLocked(size_t bytes) noexcept {
 bool Arena::grow() noexcept {
   // Whoever finds that there is no more finds what others have just added.
   std::lock_guard growing(growMutex_);
-  auto [from, to] = reserveLocked(kGrowthBytes);
+  // Huge pages are made present here, while somebody waits: one at a time.
+  bool huge = shared_ && shared_->hugeBytes() > 0;
+  auto [from, to] = reserveLocked(huge ? kHugePageBytes : kGrowthBytes);
   if (to == from) return false;
   publish(from, to);
   return true;
@@ -242,6 +247,7 @@ void Arena::notifySubscribers() noexcept {
 Arena::Stats Arena::stats() {
   std::lock_guard lock(mutex_);
   stats_.touched = toucher_.touched();
+  stats_.huge = shared_ ? shared_->hugeBytes() : 0;
   return stats_;
 }
 

@@ -104,6 +104,7 @@ class Arena {
     size_t backed = 0;   // bytes that may be handed out by now
     size_t aimed = 0;    // bytes from the start whose pages the background thread is to make present
     size_t touched = 0;  // bytes whose pages the background thread has made present
+    size_t huge = 0;     // of shared memory, bytes that have come in huge pages
     size_t used = 0;     // bytes handed out, in whole granules
     size_t peak = 0;   // the highest `used` so far
     size_t blocks = 0;
@@ -121,8 +122,8 @@ class Arena {
 
   /** The arena of the process, made on first use and never destroyed; a normal exit does releaseShared. */
   static Arena& process();
-  /** Sets size and name (empty: not shared) of the process arena; false when it exists already with others. */
-  static bool configureProcess(size_t bytes, const std::string& sharedName = {});
+  /** Sets size and place (without a name: not shared) of the process arena; false when it exists already with others. */
+  static bool configureProcess(size_t bytes, const SharedPlace& place = {});
   /** releaseShared of the process arena; true when that was never made. */
   static bool releaseProcess();
 
@@ -205,7 +206,7 @@ class Arena {
   size_t capacity_;
   std::unique_ptr<SharedFile> shared_;
   std::string sharedReason_;
-  std::string sharedName_;
+  SharedPlace place_;
   std::atomic<bool> released_{false};
   GranuleTree tree_;  // under mutex_; granules that are not published yet count as used
   uint8_t* base_;

@@ -26,6 +26,7 @@ namespace kafabric {
 namespace {
 
 constexpr size_t kSmallestGrowthBytes = size_t{1} << 20;
+constexpr size_t kSmallPageBytes = 4096;
 constexpr int kNameAttempts = 8;
 
 std::string because(const std::string& what, int error) {
@@ -37,16 +38,26 @@ const std::string kPrefix = "kafabric-";
 
 std::string prefixOf(const SharedPlace& place) { return kPrefix + place.name + "."; }
 
-/** Whether all of it would fit, with a sixteenth of the file system to spare for others. */
-bool hasRoom(const SharedPlace& place, size_t bytes, std::string& reason) {
-  struct statfs kind;
-  struct statvfs space;
-  if (::statfs(place.directory.c_str(), &kind) != 0 || ::statvfs(place.directory.c_str(), &space) != 0) {
+enum class Kind { unusable, small, reserved };
+
+/** Of the file system there: `small` for tmpfs, whose pages may be huge nevertheless; `reserved` for hugetlbfs. */
+Kind kindOf(const SharedPlace& place, std::string& reason) {
+  struct statfs found;
+  if (::statfs(place.directory.c_str(), &found) != 0) {
     reason = because("cannot use " + place.directory, errno);
-    return false;
+    return Kind::unusable;
   }
-  if (kind.f_type != TMPFS_MAGIC) {
-    reason = place.directory + " is not a tmpfs";
+  if (found.f_type == TMPFS_MAGIC) return Kind::small;
+  if (found.f_type == HUGETLBFS_MAGIC && static_cast<size_t>(found.f_bsize) == kHugePageBytes) return Kind::reserved;
+  reason = place.directory + (found.f_type == HUGETLBFS_MAGIC ? " has no pages of 2 MiB" : " is neither a tmpfs nor a hugetlbfs");
+  return Kind::unusable;
+}
+
+/** Whether all of it would fit, with a sixteenth of the tmpfs to spare for others. */
+bool hasRoom(const SharedPlace& place, size_t bytes, std::string& reason) {
+  struct statvfs space;
+  if (::statvfs(place.directory.c_str(), &space) != 0) {
+    reason = because("cannot use " + place.directory, errno);
     return false;
   }
   uint64_t free = uint64_t{space.f_bavail} * space.f_frsize;
@@ -56,6 +67,12 @@ bool hasRoom(const SharedPlace& place, size_t bytes, std::string& reason) {
   reason = place.directory + " has " + std::to_string(free >> 20) + " MiB free, and " +
            std::to_string((bytes + reserve) >> 20) + " MiB are needed";
   return false;
+}
+
+uint64_t bytesTaken(int fd) {
+  struct stat status {};
+  ::fstat(fd, &status);
+  return static_cast<uint64_t>(status.st_blocks) * 512;
 }
 
 /** A new file, locked; -1 and errno. */
@@ -103,38 +120,51 @@ std::unique_ptr<SharedFile> SharedFile::create(const SharedPlace& place, size_t 
     reason = "\"" + place.name + "\" is no name for shared memory";
     return nullptr;
   }
-  if (!hasRoom(place, kDataOffset + dataBytes, reason)) return nullptr;
+  Kind kind = kindOf(place, reason);
+  bool reserved = kind == Kind::reserved;
+  size_t fileBytes = kDataOffset + (reserved ? (dataBytes + kHugePageBytes - 1) / kHugePageBytes * kHugePageBytes : dataBytes);
+  // The kernel reserves pages of hugetlbfs when they are mapped.
+  if (kind == Kind::unusable || (!reserved && !hasRoom(place, fileBytes, reason))) return nullptr;
   std::string path;
   int fd = createLocked(place, path);
   if (fd < 0) {
     reason = because("cannot create a file in " + place.directory, errno);
     return nullptr;
   }
-  int error = ::ftruncate(fd, static_cast<off_t>(kDataOffset + dataBytes)) != 0 ? errno : 0;
+  int error = ::ftruncate(fd, static_cast<off_t>(fileBytes)) != 0 ? errno : 0;
   if (error == 0 && ::fallocate(fd, 0, 0, kJournalOffset + kJournalBytes) != 0) error = errno;
   uint8_t* map = nullptr;
   try {
-    if (error == 0) map = mapAligned(kDataOffset + dataBytes, fd);
+    if (error == 0) map = mapAligned(fileBytes, fd, kDataOffset);
   } catch (const std::bad_alloc&) {
     error = ENOMEM;
   }
   if (error != 0) {
     reason = because("cannot reserve shared memory in " + place.directory, error);
+    if (reserved) reason += " (" + std::to_string(fileBytes / kHugePageBytes) + " huge pages are needed)";
     ::unlink(path.c_str());
     ::close(fd);
     return nullptr;
   }
-  writeHeader(*reinterpret_cast<SharedHeader*>(map), dataBytes);
-  return std::unique_ptr<SharedFile>(new SharedFile(fd, map, dataBytes, path));
+  writeHeader(*reinterpret_cast<SharedHeader*>(map), fileBytes - kDataOffset);
+  std::unique_ptr<SharedFile> file(new SharedFile(fd, map, fileBytes, dataBytes, path));
+  file->pages_ = reserved ? Pages::reserved : file->findsHugePages() ? Pages::huge : Pages::small;
+  return file;
+}
+
+bool SharedFile::findsHugePages() const {
+  uint64_t before = bytesTaken(fd_);
+  return dataBytes_ >= kHugePageBytes && populatePages(data(), 1) && bytesTaken(fd_) - before >= kHugePageBytes;
 }
 
 SharedFile::~SharedFile() {
   remove();
-  ::munmap(map_, kDataOffset + dataBytes_);
+  ::munmap(map_, fileBytes_);
   ::close(fd_);
 }
 
 int SharedFile::open() const {
+  if (pages_ == Pages::reserved) return -ENOTSUP;  // others protect single pages of 4 KiB
   char path[32];
   std::snprintf(path, sizeof(path), "/proc/self/fd/%d", fd_);
   int fd = ::open(path, O_RDWR | O_CLOEXEC);
@@ -143,11 +173,30 @@ int SharedFile::open() const {
 
 size_t SharedFile::grow(size_t wanted) {
   size_t step = std::min(wanted, dataBytes_ - backed_);
-  while (step > 0) {
-    if (::fallocate(fd_, 0, static_cast<off_t>(kDataOffset + backed_), static_cast<off_t>(step)) == 0) {
-      backed_ += step;
-      return step;
-    }
+  size_t grown = pages_ == Pages::small ? 0 : growHuge(step);
+  if (grown == 0) grown = growSmall(step);
+  backed_ += grown;
+  return grown;
+}
+
+size_t SharedFile::growHuge(size_t wanted) {
+  size_t done = 0;
+  while (done < wanted && populateHuge(backed_ + done)) done += kHugePageBytes;
+  return std::min(done, dataBytes_ - backed_);
+}
+
+bool SharedFile::populateHuge(size_t offset) {
+  size_t bytes = std::min(kHugePageBytes, dataBytes_ - offset);
+  uint64_t faults = pageFaults();
+  if (offset % kHugePageBytes != 0 || !populatePages(data() + offset, bytes)) return false;
+  // A range that has no huge page takes a fault for each of its small ones.
+  if (pageFaults() - faults < bytes / kSmallPageBytes) hugeBytes_ += bytes;
+  return true;
+}
+
+size_t SharedFile::growSmall(size_t wanted) {
+  for (size_t step = wanted; step > 0;) {
+    if (::fallocate(fd_, 0, static_cast<off_t>(kDataOffset + backed_), static_cast<off_t>(step)) == 0) return step;
     if (errno == EINTR) continue;
     if (step <= kSmallestGrowthBytes) break;
     step = std::max(step / 4 / kHugePageBytes * kHugePageBytes, kSmallestGrowthBytes);
@@ -188,14 +237,18 @@ bool isSharedFileName(const std::string& path) {
 
 std::vector<std::string> sharedFilesOf(const SharedPlace& place) {
   std::vector<std::string> paths;
-  DIR* directory = ::opendir(place.directory.c_str());
-  if (!directory) return paths;
   std::string prefix = place.name.empty() ? kPrefix : prefixOf(place);
-  // Names hold no '.', so that what starts with the prefix is of this place.
-  while (dirent* entry = ::readdir(directory)) {
-    if (std::strncmp(entry->d_name, prefix.c_str(), prefix.size()) == 0) paths.push_back(place.directory + "/" + entry->d_name);
+  std::vector<std::string> directories = place.others;
+  directories.push_back(place.directory);
+  for (const std::string& path : directories) {
+    DIR* directory = ::opendir(path.c_str());
+    if (!directory) continue;
+    // Names hold no '.', so that what starts with the prefix is of this place.
+    while (dirent* entry = ::readdir(directory)) {
+      if (std::strncmp(entry->d_name, prefix.c_str(), prefix.size()) == 0) paths.push_back(path + "/" + entry->d_name);
+    }
+    ::closedir(directory);
   }
-  ::closedir(directory);
   return paths;
 }
 

@@ -1,4 +1,4 @@
-// The file on tmpfs behind an arena in named shared memory: its content outlives the process, also a killed one.
+// The file on tmpfs or hugetlbfs behind an arena in named shared memory: its content outlives the process, also a killed one.
 //
 // kafabric-<name>.<pid>-<random>, mode 0600:  header page | journal | arena data from kDataOffset on
 // The owner holds flock(LOCK_EX) on it for as long as it lives, so that others can tell whether it does.
@@ -17,6 +17,7 @@ namespace kafabric {
 struct SharedPlace {
   std::string name;  // letters, digits, '_' and '-', at most 64; empty: no shared memory
   std::string directory = "/dev/shm";
+  std::vector<std::string> others = {};  // directories where earlier processes may have kept it
 };
 
 /** The first page of the file. */
@@ -46,7 +47,7 @@ class SharedFile {
 
   /**
    * Makes and maps a file for `dataBytes` (whole pages) of which none are backed yet. Null, and why in `reason`, when the
-   * directory is no tmpfs, lacks room for all of it, or cannot be written.
+   * directory is neither a tmpfs nor a hugetlbfs of pages of 2 MiB, lacks room for all of it, or cannot be written.
    */
   static std::unique_ptr<SharedFile> create(const SharedPlace& place, size_t dataBytes, std::string& reason);
   /** Removes the file unless entries are pending. */
@@ -55,18 +56,23 @@ class SharedFile {
   SharedFile& operator=(const SharedFile&) = delete;
 
   uint8_t* data() const { return map_ + kDataOffset; }
-  /** The file, opened anew: the caller's, without the lock of this one. A negative errno value when it cannot be. */
+  /**
+   * The file, opened anew: the caller's, without the lock of this one. A negative errno value when it cannot be; ENOTSUP on hugetlbfs,
+   * of which others cannot have single pages.
+   */
   int open() const;
   uint8_t* journal() const { return map_ + kJournalOffset; }
   const std::string& path() const { return path_; }
 
   /**
    * Reserves the next `wanted` bytes of the data, or fewer, so that using them cannot fail for lack of memory (SIGBUS).
-   * Returns how many; 0 when all are backed or the tmpfs is full. One caller at a time.
+   * Returns how many, with huge pages more, to the end of the last one; 0 when all are backed or the tmpfs is full. One caller at a time.
    */
   size_t grow(size_t wanted);
   /** Bytes of the data that grow has reserved. */
   size_t backed() const { return backed_; }
+  /** Bytes of the data that have come in huge pages. */
+  size_t hugeBytes() const { return hugeBytes_; }
 
   /**
    * Counts an entry whose loss would matter: until it is ended the file is not removed. False once the file is removed, then
@@ -80,16 +86,28 @@ class SharedFile {
   bool remove();
 
  private:
-  SharedFile(int fd, uint8_t* map, size_t dataBytes, std::string path)
-      : fd_(fd), map_(map), dataBytes_(dataBytes), path_(std::move(path)) {}
+  /** `huge`: of a tmpfs that gives them to whoever asks; never with fallocate, which knows no mapping that asks. `reserved`: of a hugetlbfs. */
+  enum class Pages { small, huge, reserved };
+
+  SharedFile(int fd, uint8_t* map, size_t fileBytes, size_t dataBytes, std::string path)
+      : fd_(fd), map_(map), fileBytes_(fileBytes), dataBytes_(dataBytes), path_(std::move(path)) {}
+
+  bool findsHugePages() const;
+  size_t growHuge(size_t wanted);
+  size_t growSmall(size_t wanted);
+  /** The huge page at `offset` of the data, or as much of it as there is. */
+  bool populateHuge(size_t offset);
 
   static constexpr uint64_t kClosed = SharedHeader::kClosed;
   SharedHeader& header() const { return *reinterpret_cast<SharedHeader*>(map_); }
 
   int fd_;
   uint8_t* map_;
+  size_t fileBytes_;
   size_t dataBytes_;
+  Pages pages_ = Pages::small;
   size_t backed_ = 0;
+  std::atomic<size_t> hugeBytes_{0};
   std::string path_;
 };
 
@@ -97,7 +115,7 @@ class SharedFile {
 bool isSharedName(const std::string& name);
 /** Whether the path ends as those of files for shared memory do. */
 bool isSharedFileName(const std::string& path);
-/** The paths of all files of the place, whoever their owners are; without a name, of all places in the directory. */
+/** The paths of all files of the place, whoever their owners are; without a name, of all places in its directories. */
 std::vector<std::string> sharedFilesOf(const SharedPlace& place);
 
 }  // namespace kafabric

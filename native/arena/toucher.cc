@@ -1,9 +1,6 @@
 #include "arena/toucher.h"
 
 #include <pthread.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <system_error>
@@ -14,10 +11,8 @@ namespace kafabric {
 
 namespace {
 
-// The kernel holds the process's address space for one step, and at this priority a step can take a hundred times as long on a
-// busy machine: 256 KiB are 0.1 ms of work. SCHED_IDLE would hold it longer still.
+// Whoever makes the arena grow meanwhile waits for one step: 0.1 ms of work.
 constexpr size_t kStepBytes = size_t{256} << 10;
-constexpr int kLowestPriority = 19;
 
 }  // namespace
 
@@ -60,7 +55,6 @@ bool Toucher::wait() {
 
 void Toucher::run() {
   ::pthread_setname_np(::pthread_self(), "kafabric-arena");
-  ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), kLowestPriority);
   while (wait() && step()) continue;
   running_ = false;
 }
@@ -70,10 +64,10 @@ bool Toucher::step() {
   size_t end = std::min(at + kStepBytes, std::min(goal_.load(), region_.bytes));
   auto [from, to] = region_.reserve(end);
   end = std::min(end, to);
-  bool done = end > at && populatePages(region_.base + at, end - at);
+  if (end > at) touchPages(region_.base + at, end - at);
   if (to > from) region_.present(from, to);
-  if (done) touched_ = end;
-  return done && end < region_.bytes;
+  touched_ = std::max(at, end);
+  return end > at && end < region_.bytes;
 }
 
 }  // namespace kafabric

@@ -12,7 +12,10 @@
 
 namespace kafabric {
 
-/** Runs at the lowest priority, in small steps: whoever needs the processor or the address space waits for one step only. */
+/**
+ * Works in small steps, and at the priority of those who wait for it: it has locks that they want, of the arena and of its file, and a thread of the
+ * lowest priority that lost the processor meanwhile would get it back after 200 to 300 ms where others want it, too.
+ */
 class Toucher {
  public:
   struct Region {

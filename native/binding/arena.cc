@@ -28,13 +28,13 @@ struct Touching {
   std::unique_ptr<CleanupHook> stop;
 };
 
-// (bytes, shared name or '') -> whether it is so
+// (bytes, shared name or '', directory) -> whether it is so
 Napi::Value configure(const Napi::CallbackInfo& info) {
   double bytes = info[0].As<Napi::Number>().DoubleValue();
-  std::string name = info[1].As<Napi::String>().Utf8Value();
+  SharedPlace place{info[1].As<Napi::String>().Utf8Value(), info[2].As<Napi::String>().Utf8Value()};
   try {
     if (!(bytes >= 1 && bytes <= kMaxHandle)) throw std::bad_alloc();
-    return Napi::Boolean::New(info.Env(), Arena::configureProcess(static_cast<size_t>(bytes), name));
+    return Napi::Boolean::New(info.Env(), Arena::configureProcess(static_cast<size_t>(bytes), place));
   } catch (const std::bad_alloc&) {
     throw Napi::RangeError::New(info.Env(), "arena size out of range");
   }
@@ -104,6 +104,7 @@ Napi::Value stats(const Napi::CallbackInfo& info) {
   result["backedBytes"] = static_cast<double>(now.backed);
   result["aimedBytes"] = static_cast<double>(now.aimed);
   result["touchedBytes"] = static_cast<double>(now.touched);
+  result["hugeBytes"] = static_cast<double>(now.huge);
   result["usedBytes"] = static_cast<double>(now.used);
   result["peakBytes"] = static_cast<double>(now.peak);
   result["blocks"] = static_cast<double>(now.blocks);

@@ -23,10 +23,17 @@ Napi::Value toObject(Napi::Env env, const ReplayReport& report) {
   return result;
 }
 
-// (id, name); completes with a report.
+/** Of an array of directories, one at least. */
+SharedPlace placeOf(std::string name, const Napi::Array& directories) {
+  SharedPlace place{std::move(name), directories.Get(0u).As<Napi::String>().Utf8Value()};
+  for (uint32_t i = 1; i < directories.Length(); ++i) place.others.push_back(directories.Get(i).As<Napi::String>().Utf8Value());
+  return place;
+}
+
+// (id, name, directories); completes with a report.
 void replay(const Napi::CallbackInfo& info) {
   double id = info[0].As<Napi::Number>().DoubleValue();
-  SharedPlace place{info[1].As<Napi::String>().Utf8Value()};
+  SharedPlace place = placeOf(info[1].As<Napi::String>().Utf8Value(), info[2].As<Napi::Array>());
   Completions& completions = Completions::of(info.Env());
   SharedFile* shared = Arena::process().sharedFile();
   std::string own = shared ? shared->path() : std::string();
@@ -49,14 +56,15 @@ Napi::Value toObject(Napi::Env env, const AbandonedMemory& memory) {
   return result;
 }
 
-// (id, age in seconds, remove); completes with an array of what was found.
+// (id, age in seconds, remove, directories); completes with an array of what was found.
 void abandoned(const Napi::CallbackInfo& info) {
   double id = info[0].As<Napi::Number>().DoubleValue();
   std::chrono::seconds age(info[1].As<Napi::Number>().Uint32Value());
   bool remove = info[2].As<Napi::Boolean>().Value();
+  SharedPlace place = placeOf({}, info[3].As<Napi::Array>());
   Completions& completions = Completions::of(info.Env());
-  Workers::post(info.Env(), [id, age, remove, &completions] {
-    auto found = findAbandoned(SharedPlace{}.directory, age, remove);
+  Workers::post(info.Env(), [id, age, remove, place, &completions] {
+    auto found = findAbandoned(place, age, remove);
     Completion done{id, 0, {}, nullptr};
     done.result = [found = std::move(found)](Napi::Env env) -> Napi::Value {
       Napi::Array result = Napi::Array::New(env, found.size());

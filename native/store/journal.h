@@ -126,10 +126,10 @@ struct AbandonedMemory {
 };
 
 /**
- * Finds shared memory in `directory`, of whatever name, whose owner is dead, and was made `age` ago at least: what is younger may be of a process that is about to
+ * Finds shared memory of `place`, without a name of all in its directories, whose owner is dead, and was made `age` ago at least: what is younger may be of a process that is about to
  * be started again. `remove`: removes what has no entries, in which there is nothing that a replay would write; the rest stays for that, always. What is not this user's,
  * or not understood, is left out. Blocks.
  */
-std::vector<AbandonedMemory> findAbandoned(const std::string& directory, std::chrono::seconds age, bool remove);
+std::vector<AbandonedMemory> findAbandoned(const SharedPlace& place, std::chrono::seconds age, bool remove);
 
 }  // namespace kafabric

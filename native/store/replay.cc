@@ -266,9 +266,9 @@ ReplayReport replayJournals(const SharedPlace& place, const std::string& own, Io
   return report;
 }
 
-std::vector<AbandonedMemory> findAbandoned(const std::string& directory, std::chrono::seconds age, bool remove) {
+std::vector<AbandonedMemory> findAbandoned(const SharedPlace& place, std::chrono::seconds age, bool remove) {
   std::vector<AbandonedMemory> abandoned;
-  for (const std::string& path : sharedFilesOf({{}, directory})) {
+  for (const std::string& path : sharedFilesOf(place)) {
     if (!isSharedFileName(path)) continue;
     Remains remains(path);
     // Replays wait for who has it locked for so short a time.

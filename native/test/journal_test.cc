@@ -226,6 +226,24 @@ TEST(journal_replay_leaves_the_living_alone) {
   CHECK_EQ(sharedFilesOf(place.shared).size(), 1u);
 }
 
+TEST(journal_is_replayed_from_where_earlier_processes_had_their_memory) {
+  std::string earlier = "/dev/shm/kafabric-test-XXXXXX";
+  CHECK(::mkdtemp(earlier.data()));
+  Place place("moved");
+  createFile(place.path(0));
+  SharedPlace now = place.shared;
+  place.shared.directory = earlier;
+  leaveBehind(place, [&](Arena& arena, Journal& journal) { addBlocks(place, arena, journal, 3); });
+  IoStatus status;
+  CHECK_EQ(replayJournals(now, "", status).entries, 0u);
+  now.others = {"/nowhere", earlier};
+  CHECK_EQ(replayJournals(now, "", status).entries, 3u);
+  CHECK_EQ(status.error, 0);
+  checkBlocks(place, 3);
+  CHECK(std::filesystem::is_empty(earlier));
+  std::filesystem::remove(earlier);
+}
+
 TEST(abandoned_memory_goes_unless_a_replay_needs_it) {
   std::string shm = "/dev/shm/kafabric-test-XXXXXX";
   CHECK(::mkdtemp(shm.data()));
@@ -247,10 +265,10 @@ TEST(abandoned_memory_goes_unless_a_replay_needs_it) {
   std::string unfinished = shm + "/kafabric-x.1-0123456789abcdef";
   createFile(unfinished);
   for (const char* name : {"/kafabric-x.1-0123", "/kafabric-notes", "/kafabric-x.1-0123456789abcdef.old"}) createFile(shm + name);
-  CHECK_EQ(findAbandoned(shm, std::chrono::hours(1), true).size(), 0u);
+  CHECK_EQ(findAbandoned({{}, shm}, std::chrono::hours(1), true).size(), 0u);
 
   auto find = [&](bool remove) {
-    auto found = findAbandoned(shm, std::chrono::seconds(0), remove);
+    auto found = findAbandoned({{}, shm}, std::chrono::seconds(0), remove);
     std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.entries < b.entries; });
     return found;
   };

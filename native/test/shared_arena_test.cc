@@ -1,10 +1,9 @@
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
+#include <sched.h>
 #include <sys/file.h>
-#include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,12 +11,14 @@
 #include <cstring>
 #include <deque>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "arena/arena.h"
 #include "test/faults.h"
+#include "test/mount_fixture.h"
 #include "test/test.h"
 
 using kafabric::Arena;
@@ -27,6 +28,9 @@ using kafabric::SharedPlace;
 using kafabric::sharedFilesOf;
 using kafabric::test::faults;
 using kafabric::test::FaultScope;
+using kafabric::test::checkMounted;
+using kafabric::test::inChild;
+using kafabric::test::inMount;
 
 namespace {
 
@@ -37,16 +41,6 @@ bool isLocked(const std::string& path) {
   bool locked = ::flock(fd, LOCK_SH | LOCK_NB) != 0;
   ::close(fd);
   return locked;
-}
-
-/** The exit code of `body` in a process of its own. */
-template <typename Body>
-int inChild(Body body) {
-  pid_t child = ::fork();
-  if (child == 0) ::_exit(body());
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 }  // namespace
@@ -117,7 +111,7 @@ TEST(shared_arena_says_why_it_is_not_shared) {
   };
   CHECK_EQ(reason(1 << 20, {}), "");
   CHECK_EQ(reason(1 << 20, {"a/b"}), "\"a/b\" is no name for shared memory");
-  CHECK_EQ(reason(1 << 20, {"name", "/proc"}), "/proc is not a tmpfs");
+  CHECK_EQ(reason(1 << 20, {"name", "/proc"}), "/proc is neither a tmpfs nor a hugetlbfs");
   CHECK(reason(1 << 20, {"name", "/nowhere"}).find("cannot use /nowhere: ") == 0);
   // No larger than needed: sanitizers leave little address space.
   size_t large = std::filesystem::space("/dev/shm").capacity + (size_t{1} << 30);
@@ -154,18 +148,11 @@ TEST(shared_arena_hands_out_only_what_is_backed) {
 }
 
 TEST(shared_arena_on_a_full_tmpfs_refuses_instead_of_dying) {
-  constexpr int kNotPermitted = 77;
-  int code = inChild([] {
-    std::string directory = std::filesystem::temp_directory_path() / ("kafabric-tmpfs-" + std::to_string(::getpid()));
-    std::filesystem::create_directory(directory);
-    // In a mount namespace of its own, which ends with this process.
-    bool mounted = ::unshare(CLONE_NEWNS) == 0 && ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
-                   ::mount("tmpfs", directory.c_str(), "tmpfs", 0, "size=64m") == 0;
-    int result = kNotPermitted;
-    if (mounted) {
+  for (const char* options : {"size=64m", "size=64m,huge=advise", "size=64m,huge=always"}) {
+    int code = inMount("tmpfs", options, [](const std::string& directory) {
       Arena arena(32 << 20, {"full", directory});
       int other = ::open((directory + "/other").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-      result = arena.shared() && ::fallocate(other, 0, 0, 40 << 20) == 0 ? 0 : 1;
+      int result = arena.shared() && ::fallocate(other, 0, 0, 40 << 20) == 0 ? 0 : 1;
       size_t used = 0;
       std::vector<MemoryRef> held;
       arena.startTouching();
@@ -176,13 +163,10 @@ TEST(shared_arena_on_a_full_tmpfs_refuses_instead_of_dying) {
       }
       if (used == 0 || used >= arena.capacity() || arena.stats().refusals != 1) result = 2;
       ::close(other);
-      held.clear();
-    }
-    ::umount(directory.c_str());
-    std::filesystem::remove(directory);
-    return result;
-  });
-  CHECK(code == 0 || code == kNotPermitted);
+      return result;
+    });
+    checkMounted(code);
+  }
 }
 
 TEST(arena_pages_are_touched_in_the_background_while_in_use) {
@@ -269,6 +253,23 @@ TEST(arena_pages_are_all_touched_when_others_make_it_grow_meanwhile) {
     CHECK(arena.allocate(20 << 20));  // more than one step of growth
     WAIT_UNTIL(arena.stats().touched == arena.capacity());
   }
+}
+
+TEST(arena_pages_are_touched_at_the_priority_of_those_who_wait) {
+  Arena arena(size_t{16} << 20);
+  arena.startTouching();
+  WAIT_UNTIL(arena.stats().touched == Arena::kReadyBytes);
+  int seen = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string name;
+    std::getline(std::ifstream(task.path() / "comm"), name);
+    if (name != "kafabric-arena") continue;
+    ++seen;
+    auto id = static_cast<id_t>(std::stoi(task.path().filename()));
+    CHECK_EQ(::getpriority(PRIO_PROCESS, id), ::getpriority(PRIO_PROCESS, 0));
+    CHECK_EQ(::sched_getscheduler(static_cast<pid_t>(id)), ::sched_getscheduler(0));
+  }
+  CHECK_EQ(seen, 1);
 }
 
 TEST(arena_touching_can_be_stopped_at_any_time) {

@@ -2,6 +2,21 @@ import { createHash } from 'node:crypto';
 import type { KafabricConfig } from '../config/index.ts';
 import { abandonedMemory, recoverAcknowledged } from '../native/journal.ts';
 import type { Logger } from '../util/logger.ts';
+import {
+  arenaDirectories,
+  earlierArenaDirectories,
+  type ReplaceFile,
+  recordArenaDirectory,
+} from './arena-directory.ts';
+
+/** Whose memory it is, and where. */
+export interface AcknowledgedMemory {
+  readonly config: KafabricConfig;
+  /** Of the shared memory. */
+  readonly name: string;
+  readonly dataDirectories: readonly string[];
+  readonly replaceFile: ReplaceFile;
+}
 
 /** Names the shared memory of the gateways that use these data directories, of which one runs at a time. */
 export function sharedMemoryName(config: KafabricConfig): string {
@@ -10,16 +25,12 @@ export function sharedMemoryName(config: KafabricConfig): string {
 }
 
 /**
- * Writes to their files what a killed gateway had acknowledged from memory. Called when the data directories are locked, before
+ * Writes to their files what a killed gateway or store had acknowledged from memory. Called when the data directories are locked, before
  * their logs are read. Rejects, with nothing lost, when that cannot be done: the logs must not be used without it.
  */
-export function writeAcknowledged(config: KafabricConfig, logger: Logger): Promise<void> {
-  return writeAcknowledgedOf(sharedMemoryName(config), logger);
-}
-
-/** As `writeAcknowledged`, for shared memory of this name. */
-export async function writeAcknowledgedOf(name: string, logger: Logger): Promise<void> {
-  const report = await recoverAcknowledged(name);
+export async function writeAcknowledged(memory: AcknowledgedMemory, logger: Logger): Promise<void> {
+  const { config, name, dataDirectories, replaceFile } = memory;
+  const report = await recoverAcknowledged(name, await earlierArenaDirectories(config, dataDirectories));
   if (report.inUse > 0) throw new Error('shared memory of these data directories is used by another process');
   if (report.problems.length > 0) {
     throw new Error(
@@ -33,13 +44,14 @@ export async function writeAcknowledgedOf(name: string, logger: Logger): Promise
     );
   if (report.entries > 0)
     logger.info(report, 'wrote what was acknowledged from memory when the last process died');
+  await recordArenaDirectory(config, dataDirectories, replaceFile);
 }
 
 /**
  * Gives back the shared memory of killed processes, of whatever data directories, in which there is nothing that is not on a disk. Called before this process has its
  * own, which may need the room.
  */
-export async function removeAbandonedMemory(logger: Logger): Promise<void> {
-  for (const { path, bytes, removed } of await abandonedMemory(true))
+export async function removeAbandonedMemory(config: KafabricConfig, logger: Logger): Promise<void> {
+  for (const { path, bytes, removed } of await abandonedMemory(true, arenaDirectories(config)))
     if (removed) logger.info({ path, bytes }, 'removed the shared memory of a process that was killed');
 }

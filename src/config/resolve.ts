@@ -39,6 +39,7 @@ export function resolve(
   const metricsListener =
     attempt('metrics.listener', () => parseHttpAddress(get('metrics.listener'))) ?? null;
   const logDirs = resolveLogDirs(get, attempt);
+  attempt('arena.directory', () => checkArenaDirectory(get('arena.directory')));
   attempt('group.min.session.timeout.ms', () => checkSessionTimeouts(get));
   attempt('direct.mapped.listeners', () => checkMapped(get, listeners));
   const { tiers, s3 } = resolveTiers(get, attempt, logDirs);
@@ -49,6 +50,11 @@ export function resolve(
     ...{ nodeId, logDirs, defaultDataDirectory, tiers, s3 },
     ...{ listeners, advertisedListeners, listenerTls, metricsListener, warnings },
   };
+}
+
+function checkArenaDirectory(directory: string): void {
+  if (directory !== path.resolve(directory))
+    throw new Error('expected an absolute path, without a slash at its end');
 }
 
 /** Reads settings, and notes what is wrong with them, once. */

@@ -2,7 +2,7 @@ import { constants } from 'node:buffer';
 import { binding } from './addon.ts';
 
 interface ArenaBinding {
-  arenaConfigure(bytes: number, sharedName: string): boolean;
+  arenaConfigure(bytes: number, sharedName: string, directory: string): boolean;
   arenaTouch(): void;
   arenaShared(): [shared: boolean, reason: string | null];
   arenaUnlink(): boolean;
@@ -21,6 +21,8 @@ export interface ArenaStats {
   aimedBytes: number;
   /** Bytes whose pages were made present by `startTouchingArena`. */
   touchedBytes: number;
+  /** Of shared memory, bytes that have come in huge pages. */
+  hugeBytes: number;
   /** Bytes handed out, in whole granules of 4 KiB. */
   usedBytes: number;
   peakBytes: number;
@@ -29,6 +31,9 @@ export interface ArenaStats {
   /** Allocations that found no room, also after caches had given way. */
   refusals: number;
 }
+
+/** Where shared memory is kept unless it is said otherwise. */
+export const ARENA_DIRECTORY = '/dev/shm';
 
 const native = binding<ArenaBinding>();
 /** Node 20 has no ArrayBuffer above 4 GiB: windows of 3 GiB begin at every GiB, so that each range lies in one of them. */
@@ -52,11 +57,11 @@ function arenaView(offset: number, byteLength: number): Uint8Array {
  * Sets the size of the process's arena, in bytes; its pages are touched only as they are used. Call it before
  * anything uses the arena: throws if it exists already with another size or name.
  *
- * With `sharedName` (letters, digits, '_' and '-') the memory outlives a killed process, if there is room in /dev/shm; see
- * `arenaShared`. A normal end of the process does `releaseSharedArena`.
+ * With `sharedName` (letters, digits, '_' and '-') the memory outlives a killed process, if there is room in `directory`, on a
+ * tmpfs or hugetlbfs; see `arenaShared`. A normal end of the process does `releaseSharedArena`.
  */
-export function configureArena(bytes: number, sharedName = ''): void {
-  if (!native.arenaConfigure(bytes, sharedName))
+export function configureArena(bytes: number, sharedName = '', directory = ARENA_DIRECTORY): void {
+  if (!native.arenaConfigure(bytes, sharedName, directory))
     throw new Error('the arena is in use already with another size');
 }
 

@@ -1,9 +1,10 @@
 import { binding } from './addon.ts';
+import { ARENA_DIRECTORY } from './arena.ts';
 import { completion } from './completions.ts';
 
 interface JournalBinding {
-  journalReplay(id: number, name: string): void;
-  journalAbandoned(id: number, ageSeconds: number, remove: boolean): void;
+  journalReplay(id: number, name: string, directories: readonly string[]): void;
+  journalAbandoned(id: number, ageSeconds: number, remove: boolean, directories: readonly string[]): void;
 }
 
 export interface ReplayReport {
@@ -38,18 +39,24 @@ const ABANDONED_SECONDS = 60;
 const native = binding<JournalBinding>();
 
 /**
- * Writes to its files what killed processes with a shared arena of this name had acknowledged and not written, and then removes
+ * Writes to its files what killed processes with a shared arena of this name in one of `directories` had acknowledged and not written, and then removes
  * that memory. Call it before any of these files is opened. Rejects with an Error that has a `code` ('ENOSPC') and names the
  * file when that cannot be written; the memory stays, and nothing may be written to the files until another call succeeds.
  */
-export function recoverAcknowledged(name: string): Promise<ReplayReport> {
-  return completion((id) => native.journalReplay(id, name));
+export function recoverAcknowledged(
+  name: string,
+  directories: readonly string[] = [ARENA_DIRECTORY],
+): Promise<ReplayReport> {
+  return completion((id) => native.journalReplay(id, name, directories));
 }
 
 /**
- * Finds the shared arenas of this user, of whatever name, whose processes are dead. `remove`: removes those that hold nothing which was acknowledged and is
+ * Finds the shared arenas of this user in `directories`, of whatever name, whose processes are dead. `remove`: removes those that hold nothing which was acknowledged and is
  * not in its file; the others always stay, for `recoverAcknowledged`.
  */
-export function abandonedMemory(remove: boolean): Promise<AbandonedMemory[]> {
-  return completion((id) => native.journalAbandoned(id, ABANDONED_SECONDS, remove));
+export function abandonedMemory(
+  remove: boolean,
+  directories: readonly string[] = [ARENA_DIRECTORY],
+): Promise<AbandonedMemory[]> {
+  return completion((id) => native.journalAbandoned(id, ABANDONED_SECONDS, remove, directories));
 }

@@ -1,4 +1,4 @@
-// What store-memory.test.ts runs in processes of their own: store-memory.child.js <kill|exit> <name> <directory>
+// What store-memory.test.ts runs in processes of their own: store-memory.child.js <kill|exit> <name> <directory> [<arena.directory>]
 import assert from 'node:assert/strict';
 import { writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,8 +6,8 @@ import { arenaShared, configureArena, NativeMemory } from './arena.ts';
 import { MemoryPiece } from './pieces.ts';
 import { Store } from './store.ts';
 
-const [scenario, name, directory] = process.argv.slice(2) as [string, string, string];
-configureArena(64 << 20, name);
+const [scenario, name, directory, memory] = process.argv.slice(2) as [string, string, string, string?];
+configureArena(64 << 20, name, memory);
 assert.equal(arenaShared().shared, true);
 const store = new Store({ threads: 1 });
 const file = await store.open(join(directory, 'log'), { create: true });
@@ -17,11 +17,11 @@ assert.ok(first.done, 'there is no space for it yet');
 await first.done;
 let acknowledged = 0;
 for (let i = 0; i < 20; i++) {
-  const memory = NativeMemory.allocate(500)!;
-  memory.bytes().fill(66 + i);
-  const bytes = i % 2 === 0 ? Buffer.alloc(500, 66 + i) : new MemoryPiece(memory);
+  const range = NativeMemory.allocate(500)!;
+  range.bytes().fill(66 + i);
+  const bytes = i % 2 === 0 ? Buffer.alloc(500, 66 + i) : new MemoryPiece(range);
   const { position, done } = file.append([bytes], { fromMemory: true });
-  memory.release();
+  range.release();
   if (done === null) acknowledged++;
   assert.equal(position, 1000 + i * 500);
   const found = file.findChecked(position, 500)!;

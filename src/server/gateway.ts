@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { removeAbandonedMemory, sharedMemoryName } from '../broker/acknowledged-memory.ts';
+import { assertArenaDirectory } from '../broker/arena-directory.ts';
 import { EmbeddedBroker } from '../broker/embedded-broker.ts';
 import type { AdvertisedListener, HttpAddress, KafabricConfig, Listener } from '../config/index.ts';
 import { isDirect } from '../config/listeners.ts';
@@ -73,8 +74,9 @@ export class Gateway {
   }
 
   async #start(config: KafabricConfig): Promise<void> {
-    await removeAbandonedMemory(this.#log);
-    configureArena(arenaBytes(config), sharedMemoryName(config));
+    await assertArenaDirectory(config);
+    await removeAbandonedMemory(config, this.#log);
+    configureArena(arenaBytes(config), sharedMemoryName(config), config.get('arena.directory'));
     const { listenerTls, metricsListener } = config.resolved;
     for (const tls of listenerTls)
       this.#tls.push(await ListenerTls.open(tls, systemClock, this.#log.child({ component: 'network' })));

@@ -7,7 +7,8 @@ import { addressFile, writeAddress } from '../backend/payload/stores/addresses.t
 import { StoreDirectory } from '../backend/payload/stores/process/store-directory.ts';
 import { StoreServer } from '../backend/payload/stores/process/store-server.ts';
 import type { StoresSecurity } from '../backend/payload/stores/tls/stores-tls.ts';
-import { removeAbandonedMemory, writeAcknowledgedOf } from '../broker/acknowledged-memory.ts';
+import { removeAbandonedMemory, writeAcknowledged } from '../broker/acknowledged-memory.ts';
+import { assertArenaDirectory } from '../broker/arena-directory.ts';
 import { keepRemovedSpace, prepareTiers } from '../broker/storage/preparation.ts';
 import type { HttpAddress, KafabricConfig } from '../config/index.ts';
 import { isLoopbackHost } from '../config/listeners.ts';
@@ -69,8 +70,9 @@ export class StoreProcess {
     const at = storePath(config);
     const listener = storeListener(config);
     const memoryName = sharedName(at);
-    await removeAbandonedMemory(this.#log);
-    configureArena(arenaBytes(config), memoryName);
+    await assertArenaDirectory(config);
+    await removeAbandonedMemory(config, this.#log);
+    configureArena(arenaBytes(config), memoryName, config.get('arena.directory'));
     await this.#startHttp(config.resolved.metricsListener);
     this.#state = 'looking at its files';
     const { store, directory } = await this.#open(config, at, memoryName);
@@ -103,7 +105,13 @@ export class StoreProcess {
       copyThreads: storeCopyThreads(config),
     });
     this.#store = store;
-    const directory = await StoreDirectory.open(at, store, () => writeAcknowledgedOf(memoryName, this.#log), {
+    const memory = {
+      config,
+      name: memoryName,
+      dataDirectories: [at],
+      replaceFile: (path: string, bytes: Uint8Array) => store.atomicWrite(path, bytes),
+    };
+    const directory = await StoreDirectory.open(at, store, () => writeAcknowledged(memory, this.#log), {
       clock: systemClock,
       logger: this.#log,
       openTiers: (id, isGateway) => openStoreTiers({ config, store, logger: this.#log }, id, isGateway),

@@ -3,7 +3,7 @@ import { LogManager } from '../../backend/log/log-manager.ts';
 import type { LogIntervals } from '../../backend/log/log-manager-options.ts';
 import type { FileSystem } from '../../backend/log/ports.ts';
 import type { KafabricConfig } from '../../config/index.ts';
-import { writeAcknowledged } from '../acknowledged-memory.ts';
+import { sharedMemoryName, writeAcknowledged } from '../acknowledged-memory.ts';
 import { ClusterMetadata } from '../metadata/cluster-metadata.ts';
 import { PartitionMetadataLog } from '../metadata/partition-metadata-log.ts';
 import { METADATA_TOPIC_ID, randomUuid } from '../metadata/topic-id.ts';
@@ -19,6 +19,12 @@ const KEEP_ALL: LogConfig = {
 };
 
 export function makeLogs(fileSystem: FileSystem, { config, clock, logger }: StorageOptions): LogManager {
+  const memory = {
+    config,
+    name: sharedMemoryName(config),
+    dataDirectories: config.resolved.logDirs,
+    replaceFile: (path: string, bytes: Uint8Array) => fileSystem.replaceFile(path, bytes),
+  };
   return new LogManager({
     fileSystem,
     clock,
@@ -30,7 +36,7 @@ export function makeLogs(fileSystem: FileSystem, { config, clock, logger }: Stor
     recoveryThreads: config.get('num.recovery.threads.per.data.dir'),
     producerIdExpirationMs: config.get('producer.id.expiration.ms'),
     intervals: logIntervals(config),
-    beforeLoading: () => writeAcknowledged(config, logger),
+    beforeLoading: () => writeAcknowledged(memory, logger),
   });
 }
 

@@ -103,6 +103,13 @@ export const networkDefinitions = [
       'Memory that large requests are received into and answers are read into, mapped once. It takes memory as it is used: pages are made present in the background, as many as requests, answers, and what waits to be written take at a time, and 256 MiB for what is merely cached; more once readers miss what more memory would still have held. What is present stays. What was written or read last stays in it as the only cache, and gives way. When it is full of what is in use, reading waits. -1: a quarter of the memory of this machine or container, and at least socket.request.max.bytes.',
   },
   {
+    name: 'arena.directory',
+    type: 'string',
+    default: '/dev/shm',
+    documentation:
+      'Where the memory of arena.bytes is kept as a file: a tmpfs, or a hugetlbfs with pages of 2 MiB, that this user may write to. Huge pages are used where the tmpfs is mounted with huge=advise, huge=within_size, or huge=always: fresh memory then costs less. Of what a killed process had acknowledged, the next start looks here, in the directory before, and in /dev/shm.',
+  },
+  {
     name: 'connections.max.idle.ms',
     type: 'long',
     default: '600000',

@@ -1,12 +1,14 @@
 import { readFile, statfs } from 'node:fs/promises';
 import { availableParallelism, release } from 'node:os';
+import { arenaDirectories, assertArenaDirectory } from '../../broker/arena-directory.ts';
 import type { KafabricConfig } from '../../config/index.ts';
 import { crc32cImplementation } from '../../native/batch.ts';
 import { abandonedMemory } from '../../native/journal.ts';
 import { arenaBytes, memoryBytes } from '../memory.ts';
 import { binaryBytes, type Finding, note, ok, problem } from './finding.ts';
+import { checkHugePages } from './huge-pages.ts';
+import { mountOf, readMounts } from './mounts.ts';
 
-const SHARED_MEMORY = '/dev/shm';
 /** Files, connections and partitions each take descriptors. */
 const ENOUGH_FILES = 65_536;
 
@@ -18,8 +20,8 @@ export async function checkMachine(config: KafabricConfig): Promise<Finding[]> {
     checksums(),
     arena(config),
     await sharedMemory(config),
-    ...(await abandoned()),
-    await hugePages(),
+    ...(await abandoned(config)),
+    await checkHugePages(config),
     openFiles(limits),
     lockedMemory(limits, arenaBytes(config)),
   ];
@@ -42,23 +44,31 @@ function arena(config: KafabricConfig): Finding {
 /** What log.ack=memory needs. */
 async function sharedMemory(config: KafabricConfig): Promise<Finding> {
   const bytes = arenaBytes(config);
+  const directory = config.get('arena.directory');
   if (config.get('log.ack') === 'disk')
-    return ok('memory', `answers come from the disk (log.ack=disk): ${SHARED_MEMORY} is not needed`);
-  const found = await statfs(SHARED_MEMORY).catch(() => null);
+    return ok('memory', `answers come from the disk (log.ack=disk): ${directory} is not needed`);
+  try {
+    await assertArenaDirectory(config);
+  } catch (error) {
+    return problem('memory', (error as Error).message, 'the gateway does not start with it');
+  }
+  const found = await statfs(directory).catch(() => null);
   if (found === null)
-    return problem('memory', `${SHARED_MEMORY} cannot be used`, 'mount a tmpfs there, or set log.ack=disk');
+    return problem('memory', `${directory} cannot be used`, 'mount a tmpfs there, or set log.ack=disk');
+  // Of a hugetlbfs without a limit of its own.
+  if (found.blocks <= 0) return ok('memory', `${directory} has no limit of its own`);
   const free = found.bavail * found.bsize;
-  const text = `${SHARED_MEMORY} has room for ${binaryBytes(free)}, the arena wants ${binaryBytes(bytes)}`;
+  const text = `${directory} has room for ${binaryBytes(free)}, the arena wants ${binaryBytes(bytes)}`;
   if (free >= bytes) return ok('memory', `${text}: answers come from memory (log.ack=memory)`);
   if (found.blocks * found.bsize >= bytes)
     return note('memory', text, 'fine if what fills it is the arena of a gateway that runs');
-  const advice = `mount -o remount,size=${Math.ceil(bytes / 2 ** 20) + 64}m ${SHARED_MEMORY}, with Docker --shm-size, or a smaller arena.bytes, or log.ack=disk`;
+  const advice = `mount -o remount,size=${Math.ceil(bytes / 2 ** 20) + 64}m ${mountOf(directory, await readMounts())?.at ?? directory}, with Docker --shm-size, or a smaller arena.bytes, or log.ack=disk`;
   return problem('memory', `${text}: every answer would wait for the disk`, advice);
 }
 
 /** What killed processes have left in shared memory. */
-async function abandoned(): Promise<Finding[]> {
-  return (await abandonedMemory(false)).map(({ path, bytes, entries, file }) => {
+async function abandoned(config: KafabricConfig): Promise<Finding[]> {
+  return (await abandonedMemory(false, arenaDirectories(config))).map(({ path, bytes, entries, file }) => {
     const text = `${path} is left of a process that was killed, and takes ${binaryBytes(bytes)}`;
     if (entries === 0) return note('memory', text, 'the next start of any gateway or store removes it');
     return note(
@@ -67,12 +77,6 @@ async function abandoned(): Promise<Finding[]> {
       'a start with these data directories writes them to their files; remove it only if these are given up',
     );
   });
-}
-
-async function hugePages(): Promise<Finding> {
-  const mode = /\[(\w+)\]/.exec(await readText('/sys/kernel/mm/transparent_hugepage/enabled'))?.[1];
-  const reserved = /^HugePages_Free:\s+(\d+)/m.exec(await readText('/proc/meminfo'))?.[1] ?? '0';
-  return ok('memory', `huge pages: transparent ${mode ?? 'not there'}, ${reserved} reserved and free`);
 }
 
 function openFiles(limits: string): Finding {

@@ -13,6 +13,11 @@ export function arenaMetrics(): MetricSource[] {
       read: () => arenaStats().touchedBytes,
     },
     {
+      name: 'kafabric_arena_huge_bytes',
+      help: 'Shared arena memory that has come in huge pages.',
+      read: () => arenaStats().hugeBytes,
+    },
+    {
       name: 'kafabric_arena_aimed_bytes',
       help: 'Arena memory whose pages are to be there: for what was in use, and for what readers missed.',
       read: () => arenaStats().aimedBytes,
