@@ -1,5 +1,6 @@
 #include "net/frame_reader.h"
 
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -66,6 +67,7 @@ std::optional<size_t> FrameReader::readSome(iovec first, iovec second, Progress&
 
 std::optional<size_t> FrameReader::received(ssize_t count, Progress& progress) {
   if (count > 0) {
+    unread_ = 0;
     bytes_ += static_cast<size_t>(count);
     turnBytes_ += static_cast<size_t>(count);
     return static_cast<size_t>(count);
@@ -118,6 +120,11 @@ void FrameReader::waitFor(size_t bytes) {
     setsockopt(fd_, SOL_SOCKET, SO_RCVLOWAT, &roomFor_, sizeof roomFor_);
   }
   setsockopt(fd_, SOL_SOCKET, SO_RCVLOWAT, &wanted, sizeof wanted);
+}
+
+bool FrameReader::unreadGrew() {
+  int before = unread_;
+  return ioctl(fd_, FIONREAD, &unread_) == 0 && unread_ > before;
 }
 
 bool FrameReader::receiveSmall(Progress& progress) {

@@ -47,7 +47,10 @@ struct Options {
   uint32_t maxConnectionsPerIp = UINT32_MAX;
   /** A connection without traffic and without a pending request is closed after this (connections.max.idle.ms); 0: never. */
   uint64_t idleMs = 600'000;
-  /** While memory is short, a connection that sends nothing for this long in the middle of a large frame is closed. */
+  /**
+   * While memory is short, a connection that sends nothing for this long in the middle of a large frame, or in the clear less than what is waited for
+   * of it (FrameReader: up to a megabyte), is closed: nobody holds up the others by a byte now and then.
+   */
   uint64_t stalledFrameMs = 30'000;
   /** Memory of a reply that waits longer than this for its peer is given back; the rest is sent from the file it came from. */
   uint64_t heldReplyMs = 1'000;

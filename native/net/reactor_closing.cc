@@ -59,7 +59,7 @@ void Reactor::closeIdle() {
     if (connection->activeAtMs + options_.idleMs > nowMs_) return;
     // Waiting for us is not idling, unless the peer does not take what we send.
     bool ours = connection->inFlight.paused() || connection->inFlight.count() > (connection->reader.inLargeFrame() ? 1 : 0);
-    if (ours && connection->output.empty()) {
+    if ((ours && connection->output.empty()) || (connection->reading && connection->reader.unreadGrew())) {
       activity_.remove(*connection);
       activity_.add(*connection, nowMs_);
     } else {
