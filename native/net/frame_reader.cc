@@ -127,9 +127,21 @@ bool FrameReader::unreadGrew() {
   return ioctl(fd_, FIONREAD, &unread_) == 0 && unread_ > before;
 }
 
+bool FrameReader::cutShort() {
+  int unread = 0;
+  if (!ended_ || deferred_ == 0 || ioctl(fd_, FIONREAD, &unread) != 0 || static_cast<size_t>(unread) >= deferred_) return false;
+  closeReason_ = CloseReason::kTruncatedFrame;
+  closeDetail_ = static_cast<double>(kept_.size() - keptOffset_ + static_cast<size_t>(unread));
+  return true;
+}
+
 bool FrameReader::receiveSmall(Progress& progress) {
   if (inFlight_.full()) {
     progress = Progress::kLimited;
+    return false;
+  }
+  if (cutShort()) {
+    progress = Progress::kClosed;
     return false;
   }
   if (!keptIsParsed_ || deferred_ > 0) return parseKept(progress);

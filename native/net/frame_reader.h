@@ -49,6 +49,10 @@ class FrameReader {
   bool holdsFrames() const { return large_ ? largeFilled_ == large_.size() : !keptIsParsed_; }
   /** More has arrived since it was asked or read last, though too little to be worth reading yet. */
   bool unreadGrew();
+  /** The peer sends nothing more. */
+  void noteEnd() { ended_ = true; }
+  /** The peer has ended in a large frame that is waited for, which would have its memory in vain. Sets closeReason. */
+  bool cutShort();
   /** Forgets the large frame that is being received, which is then no longer in flight. */
   void abandon();
   /** Bytes received and frames handed over since the last call. */
@@ -106,6 +110,7 @@ class FrameReader {
   size_t largeFilled_ = 0;
   bool lastWasLarge_ = false;
   bool first_ = true;
+  bool ended_ = false;
   size_t turnBytes_ = 0;
   uint64_t bytes_ = 0;
   uint64_t frames_ = 0;

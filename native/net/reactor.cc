@@ -232,14 +232,14 @@ void Reactor::open(const Accepted& accepted) {
   auto connection = std::make_unique<Connection>(accepted, options_, inbox_, arena_, limits_);
   Connection& added = *connection;
   epoll_event event{};
-  event.events = EPOLLIN;
+  event.events = EPOLLIN | EPOLLRDHUP;
   event.data.ptr = &added;
   if (draining_ || epoll_ctl(epoll_, EPOLL_CTL_ADD, added.fd, &event) != 0) {
     limits_.removeConnection(accepted.ip);
     stats_.connections.fetch_sub(1, std::memory_order_relaxed);
     return;
   }
-  added.armed = EPOLLIN;
+  added.armed = event.events;
   connections_.emplace(added.id, std::move(connection));
   activity_.add(added, nowMs_);
   if (here_) parked_.notify_one();  // it may have to wake earlier
@@ -291,6 +291,7 @@ void Reactor::onSocketEvent(Connection& connection, uint32_t events) {
     finishReplies(connection);
     if (connection.closed) return;
   }
+  if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) connection.reader.noteEnd();
   bool canRead = (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) || (connection.tls && connection.tls->waitsForOutput());
   if (connection.reading && canRead) {
     receive(connection);
@@ -389,7 +390,7 @@ void Reactor::retryWaiting() {
 }
 
 void Reactor::arm(Connection& connection) {
-  bool watchesEnd = !connection.reading && !connection.peerEnded && !connection.closeWhenSent && !draining_;
+  bool watchesEnd = connection.reading || (!connection.peerEnded && !connection.closeWhenSent && !draining_);
   bool hasOutput = !connection.output.empty() || (connection.tls && connection.tls->waitsForOutput());
   uint32_t wanted = (connection.reading ? EPOLLIN : 0u) | (hasOutput ? EPOLLOUT : 0u) |
                     (watchesEnd ? EPOLLRDHUP : 0u);

@@ -137,6 +137,7 @@ void Reactor::close(Connection& connection, CloseReason reason, double detail) {
 
 /** Of a peer that is not read from. What it has sent before is still served. */
 void Reactor::onPeerEnded(Connection& connection) {
+  if (connection.reader.cutShort()) return close(connection, connection.reader.closeReason(), connection.reader.closeDetail());
   int unread = 0;
   bool holds = connection.reader.holdsFrames() || (connection.tls && connection.tls->holdsInput());
   if (ioctl(connection.fd, FIONREAD, &unread) == 0 && unread == 0 && !holds)

@@ -50,3 +50,45 @@ TEST(net_does_not_take_who_sends_slowly_for_idle) {
   server.waitForCloses(1);
   CHECK(server.closeReason(0) == CloseReason::kIdle);
 }
+
+TEST(net_takes_no_memory_for_frames_of_peers_that_have_gone) {
+  std::atomic<int> placed{0};  // it is looked for when memory is taken, and when all is there
+  Options limits = options(1);
+  limits.locateRecords = [&](const uint8_t*, size_t, size_t, FrameRecords*, size_t) -> size_t {
+    ++placed;
+    return 0;
+  };
+  limits.maxBytesPerConnection = 10;
+  Server server(limits);
+  std::atomic<uint64_t> asked{0};
+  server.onFrame = [&](uint64_t connection, const uint8_t*, size_t, MemoryRef) { asked = connection; };
+  server.start();
+  std::vector<uint8_t> large = frame(kFrameBytes, 1);
+  {
+    Client atOnce(server.port);
+    atOnce.send(large, 0, 100);
+    Client later(server.port);
+    later.send(large, 0, 60);
+    WAIT_UNTIL(server.net().stats().receivedBytes == 160);
+    later.send(large, 60, 200'000);
+  }
+  server.waitForCloses(2);
+  // One that is not read from meanwhile, for it has a request that is not answered.
+  {
+    Client limited(server.port);
+    limited.send(frame(20, 2));
+    WAIT_UNTIL(asked != 0);
+    limited.send(large, 0, 200'000);
+  }
+  server.reply(asked, large.data(), 10);
+  server.waitForCloses(3);
+  for (size_t i = 0; i < 2; ++i) CHECK(server.closeReason(i) == CloseReason::kTruncatedFrame);
+  CHECK_EQ(placed.load(), 0);
+  // The end does not hide what was sent before it.
+  placed = 0;
+  Client half(server.port);
+  half.send(large);
+  half.endSending();
+  WAIT_UNTIL(placed == 2);
+  server.end();
+}
