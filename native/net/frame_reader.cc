@@ -230,7 +230,9 @@ bool FrameReader::checkLength(const uint8_t* header, int32_t length, Progress& p
 }
 
 bool FrameReader::startLarge(uint32_t length, const uint8_t* data, size_t available) {
-  if (!inFlight_.start(length)) return false;
+  // What the kernel was to wait for is there.
+  bool arriving = length - available > (tls_ ? 0 : kTurnBytes);
+  if (!(arriving ? inFlight_.startArriving(length) : inFlight_.start(length))) return false;
   large_ = allocateLarge(length, data, available);
   if (!large_) {
     inFlight_.cancel();
@@ -254,6 +256,7 @@ bool FrameReader::finishLarge(Progress& progress) {
     progress = Progress::kNoRoom;
     return false;
   }
+  inFlight_.arrived();
   noteArrival(large_.data(), large_.size(), large_.arrived() ? 1 : 0);
   std::shared_ptr<void> checked;
   if (options_.checkFrame) checked = options_.checkFrame(large_.data(), large_.size());

@@ -39,7 +39,7 @@ struct Options {
   uint32_t maxRequestsPerConnection = 64;
   /** Likewise for the bytes of its unanswered frames and unsent replies; one frame may exceed it. */
   uint64_t maxBytesPerConnection = 128u << 20;
-  /** No connection starts another frame while the unanswered frames of all of them are at least this. */
+  /** No connection starts another frame while the unanswered frames of all of them are at least this; those on their way have three quarters of it. */
   uint64_t maxInFlightBytes = 256u << 20;
   /** At this number of connections no more are accepted until one closes (max.connections). */
   uint32_t maxConnections = UINT32_MAX;

@@ -159,7 +159,7 @@ bool Reactor::serve(epoll_event* events, int count) {
     drained_ = true;
     inbox_.addControl(EventType::kDrained, 0, 0, 0);
   }
-  heavy_ |= draining_ || !waiting_.empty() || !held_.empty();
+  heavy_ |= draining_ || someWait() || !held_.empty();
   return inbox_.publish();
 }
 
@@ -328,11 +328,7 @@ void Reactor::receive(Connection& connection) {
       connection.reading = false;
       break;
     case FrameReader::Progress::kNoRoom:
-      connection.reading = false;
-      if (!connection.waiting) {
-        connection.waiting = true;
-        waiting_.push_back(connection.id);
-      }
+      waitForRoom(connection);
       break;
   }
   arm(connection);
@@ -362,31 +358,6 @@ void Reactor::finishReplies(Connection& connection) {
   if (done) return close(connection, draining_ ? CloseReason::kShutdown : connection.closeReason);
   if (uint32_t reported = connection.output.takeReported()) inbox_.addControl(EventType::kSent, connection.id, reported, 0);
   if (!readOn(connection)) arm(connection);
-}
-
-bool Reactor::readOn(Connection& connection) {
-  bool limited = !connection.reading && !connection.waiting && !connection.closeWhenSent && !draining_;
-  if (!limited || connection.inFlight.full()) return false;
-  receive(connection);
-  return true;
-}
-
-void Reactor::retryWaiting() {
-  for (size_t left = waiting_.size(); left > 0; --left) {
-    auto found = connections_.find(waiting_.front());
-    waiting_.pop_front();
-    if (found == connections_.end()) continue;
-    Connection& connection = *found->second;
-    connection.waiting = false;
-    if (draining_ || connection.closeWhenSent) continue;
-    receive(connection);
-    // Still no room: the rest would not get any either, and must not overtake.
-    if (!connection.closed && connection.waiting) {
-      waiting_.pop_back();
-      waiting_.push_front(connection.id);
-      return;
-    }
-  }
 }
 
 void Reactor::arm(Connection& connection) {

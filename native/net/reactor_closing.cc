@@ -40,7 +40,7 @@ void Reactor::closeExpired() {
   if (!shaking_.empty()) closeUnshaken();
   if (options_.idleMs > 0) closeIdle();
   if (blocked_ > 0 && nowMs_ >= nextHeldCheckMs_) giveBackHeldMemory();
-  if (!waiting_.empty()) closeStalled();
+  if (someWait()) closeStalled();
   if (nowMs_ >= nextReachCheckMs_) closeUnreachable();
 }
 
@@ -161,7 +161,7 @@ int Reactor::waitMs() const {
   if (oldest && options_.idleMs > 0) wakeAt = oldest->activeAtMs + options_.idleMs;
   if (draining_ && oldest) wakeAt = std::min(wakeAt, deadlineMs_);
   if (blocked_ > 0) wakeAt = std::min(wakeAt, nextHeldCheckMs_);
-  if (!waiting_.empty()) wakeAt = std::min(wakeAt, nowMs_ + kStallCheckMs);
+  if (someWait()) wakeAt = std::min(wakeAt, nowMs_ + kStallCheckMs);
   if (!shaking_.empty()) wakeAt = std::min(wakeAt, shaking_.front().first);
   if (!held_.empty()) wakeAt = nowMs_;
   if (oldest) wakeAt = std::min(wakeAt, std::max(nextReachCheckMs_, oldest->activeAtMs + options_.peerTimeoutMs));

@@ -92,3 +92,37 @@ TEST(net_takes_no_memory_for_frames_of_peers_that_have_gone) {
   WAIT_UNTIL(placed == 2);
   server.end();
 }
+
+TEST(net_serves_what_is_there_however_many_send_slowly) {
+  constexpr size_t kSlowBytes = 4'000'000;
+  constexpr size_t kSlow = 6;
+  Options limits = options(1);
+  limits.maxInFlightBytes = 16'000'000;
+  Server server(limits);
+  server.start();
+  std::vector<uint8_t> sent = frame(kSlowBytes, 1);
+  std::vector<std::unique_ptr<Client>> slow;
+  for (size_t i = 0; i < kSlow; ++i) {
+    slow.push_back(std::make_unique<Client>(server.port));
+    CHECK(slow.back()->send(sent, 0, 1'000'000));
+  }
+  WAIT_UNTIL(server.net().stats().inFlightBytes == 3 * kSlowBytes);
+  Client other(server.port);
+  for (size_t length : {size_t{20}, size_t{50'000}, kFrameBytes}) {
+    other.send(frame(length, 2));
+    CHECK(other.read() == std::vector<uint8_t>(length, 2));
+  }
+  CHECK_EQ(server.net().stats().inFlightBytes, 3 * kSlowBytes);
+  // Who waits for its share has it when others have arrived, or have gone.
+  slow.pop_back();
+  slow.erase(slow.begin());
+  for (auto& client : slow) {
+    std::thread writer([&] { client->send(sent, 1'000'000); });
+    CHECK(client->read() == std::vector<uint8_t>(kSlowBytes, 1));
+    writer.join();
+  }
+  slow.clear();
+  WAIT_UNTIL(server.net().stats().inFlightBytes == 0);
+  server.end();
+  CHECK_EQ(server.arena().stats().used, 0u);
+}
