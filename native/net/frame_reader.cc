@@ -1,5 +1,6 @@
 #include "net/frame_reader.h"
 
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -66,6 +67,7 @@ std::optional<size_t> FrameReader::readSome(iovec first, iovec second, Progress&
 
 std::optional<size_t> FrameReader::received(ssize_t count, Progress& progress) {
   if (count > 0) {
+    unread_ = 0;
     bytes_ += static_cast<size_t>(count);
     turnBytes_ += static_cast<size_t>(count);
     return static_cast<size_t>(count);
@@ -120,9 +122,26 @@ void FrameReader::waitFor(size_t bytes) {
   setsockopt(fd_, SOL_SOCKET, SO_RCVLOWAT, &wanted, sizeof wanted);
 }
 
+bool FrameReader::unreadGrew() {
+  int before = unread_;
+  return ioctl(fd_, FIONREAD, &unread_) == 0 && unread_ > before;
+}
+
+bool FrameReader::cutShort() {
+  int unread = 0;
+  if (!ended_ || deferred_ == 0 || ioctl(fd_, FIONREAD, &unread) != 0 || static_cast<size_t>(unread) >= deferred_) return false;
+  closeReason_ = CloseReason::kTruncatedFrame;
+  closeDetail_ = static_cast<double>(kept_.size() - keptOffset_ + static_cast<size_t>(unread));
+  return true;
+}
+
 bool FrameReader::receiveSmall(Progress& progress) {
   if (inFlight_.full()) {
     progress = Progress::kLimited;
+    return false;
+  }
+  if (cutShort()) {
+    progress = Progress::kClosed;
     return false;
   }
   if (!keptIsParsed_ || deferred_ > 0) return parseKept(progress);
@@ -211,7 +230,9 @@ bool FrameReader::checkLength(const uint8_t* header, int32_t length, Progress& p
 }
 
 bool FrameReader::startLarge(uint32_t length, const uint8_t* data, size_t available) {
-  if (!inFlight_.start(length)) return false;
+  // What the kernel was to wait for is there.
+  bool arriving = length - available > (tls_ ? 0 : kTurnBytes);
+  if (!(arriving ? inFlight_.startArriving(length) : inFlight_.start(length))) return false;
   large_ = allocateLarge(length, data, available);
   if (!large_) {
     inFlight_.cancel();
@@ -235,6 +256,7 @@ bool FrameReader::finishLarge(Progress& progress) {
     progress = Progress::kNoRoom;
     return false;
   }
+  inFlight_.arrived();
   noteArrival(large_.data(), large_.size(), large_.arrived() ? 1 : 0);
   std::shared_ptr<void> checked;
   if (options_.checkFrame) checked = options_.checkFrame(large_.data(), large_.size());

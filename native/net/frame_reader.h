@@ -47,6 +47,12 @@ class FrameReader {
   bool expectsLarge() const { return large_ || deferred_; }
   /** Frames may have been read whole that are not handed over yet. */
   bool holdsFrames() const { return large_ ? largeFilled_ == large_.size() : !keptIsParsed_; }
+  /** More has arrived since it was asked or read last, though too little to be worth reading yet. */
+  bool unreadGrew();
+  /** The peer sends nothing more. */
+  void noteEnd() { ended_ = true; }
+  /** The peer has ended in a large frame that is waited for, which would have its memory in vain. Sets closeReason. */
+  bool cutShort();
   /** Forgets the large frame that is being received, which is then no longer in flight. */
   void abandon();
   /** Bytes received and frames handed over since the last call. */
@@ -99,10 +105,12 @@ class FrameReader {
   size_t deferred_ = 0;  // what is kept begins a large frame without memory, of which so much is not read yet
   MemoryRef large_;            // the large frame that is being received
   int lowWater_ = 1;   // SO_RCVLOWAT
+  int unread_ = 0;     // in the kernel's buffer when it was asked last
   int roomFor_ = 64 << 10;  // the kernel's buffer has room for so much, and some more
   size_t largeFilled_ = 0;
   bool lastWasLarge_ = false;
   bool first_ = true;
+  bool ended_ = false;
   size_t turnBytes_ = 0;
   uint64_t bytes_ = 0;
   uint64_t frames_ = 0;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <utility>
 
 #include "net/limits.h"
 #include "net/options.h"
@@ -16,7 +17,10 @@ namespace kafabric::net {
 class InFlight {
  public:
   InFlight(const Options& options, Limits& limits) : options_(options), limits_(limits) {}
-  ~InFlight() { limits_.release(frameBytes_); }
+  ~InFlight() {
+    arrived();
+    limits_.release(frameBytes_);
+  }
   InFlight(const InFlight&) = delete;
   InFlight& operator=(const InFlight&) = delete;
 
@@ -32,8 +36,21 @@ class InFlight {
     frameBytes_ += bytes;
     return true;
   }
+  /** As start, of a frame of which more is on its way; false at the limit of those, too, which beyondShare tells. */
+  bool startArriving(uint32_t bytes) {
+    beyondShare_ = limits_.arrivingFull();
+    if (beyondShare_ || !start(bytes)) return false;
+    arriving_ = bytes;
+    limits_.arriving(bytes);
+    return true;
+  }
+  /** The newest frame is whole. */
+  void arrived() { limits_.arrived(std::exchange(arriving_, 0)); }
+  /** The last frame on its way that was not started waits for others on their way. */
+  bool beyondShare() const { return beyondShare_; }
   /** Takes back the start of the newest frame. */
   void cancel() {
+    arrived();
     uint32_t bytes = frames_.back();
     frames_.pop_back();
     frameBytes_ -= bytes;
@@ -60,6 +77,8 @@ class InFlight {
   uint64_t frameBytes_ = 0;
   uint64_t replyBytes_ = 0;
   bool paused_ = false;
+  uint32_t arriving_ = 0;  // of the newest frame, while more of it is on its way
+  bool beyondShare_ = false;
 };
 
 }  // namespace kafabric::net

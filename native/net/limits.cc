@@ -19,6 +19,23 @@ void Limits::release(uint64_t bytes) {
   if (starved_.exchange(false, std::memory_order_seq_cst)) onBytesFreed();
 }
 
+bool Limits::arrivingHaveShare() const {
+  return arrivingBytes_.load(std::memory_order_seq_cst) >= options_.maxInFlightBytes / 4 * 3;
+}
+
+bool Limits::arrivingFull() {
+  if (!arrivingHaveShare()) return false;
+  arrivingStarved_.store(true, std::memory_order_seq_cst);  // as in admit
+  return arrivingHaveShare();
+}
+
+void Limits::arrived(uint64_t bytes) {
+  if (bytes == 0) return;
+  arrivingBytes_.fetch_sub(bytes, std::memory_order_seq_cst);
+  if (arrivingHaveShare() || !arrivingStarved_.load(std::memory_order_seq_cst)) return;
+  if (arrivingStarved_.exchange(false, std::memory_order_seq_cst)) onBytesFreed();
+}
+
 bool Limits::connectionsFull() {
   if (connections_.load(std::memory_order_seq_cst) < options_.maxConnections) return false;
   acceptWaits_.store(true, std::memory_order_seq_cst);

@@ -25,6 +25,14 @@ class Limits {
   /** Counts a frame as in flight; false (and not counted) while the limit is reached. */
   bool admit(uint64_t bytes);
   void release(uint64_t bytes);
+  /**
+   * True while frames that are still on their way have three quarters of the limit; then `onBytesFreed` follows. The rest is for what is there, which is
+   * served however many send slowly.
+   */
+  bool arrivingFull();
+  /** Counts an admitted frame as on its way, until it has arrived or will not. */
+  void arriving(uint64_t bytes) { arrivingBytes_.fetch_add(bytes, std::memory_order_seq_cst); }
+  void arrived(uint64_t bytes);
   uint64_t inFlightBytes() const { return inFlightBytes_.load(std::memory_order_relaxed); }
   /** True while some frame waits for `onBytesFreed`. */
   bool starved() const { return starved_.load(std::memory_order_relaxed); }
@@ -37,9 +45,13 @@ class Limits {
   uint32_t connections() const { return connections_.load(std::memory_order_relaxed); }
 
  private:
+  bool arrivingHaveShare() const;
+
   const Options& options_;
   std::atomic<uint64_t> inFlightBytes_{0};
   std::atomic<bool> starved_{false};
+  std::atomic<uint64_t> arrivingBytes_{0};
+  std::atomic<bool> arrivingStarved_{false};
   std::atomic<uint32_t> connections_{0};
   std::atomic<bool> acceptWaits_{false};
   std::mutex mutex_;

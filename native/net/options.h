@@ -39,7 +39,7 @@ struct Options {
   uint32_t maxRequestsPerConnection = 64;
   /** Likewise for the bytes of its unanswered frames and unsent replies; one frame may exceed it. */
   uint64_t maxBytesPerConnection = 128u << 20;
-  /** No connection starts another frame while the unanswered frames of all of them are at least this. */
+  /** No connection starts another frame while the unanswered frames of all of them are at least this; those on their way have three quarters of it. */
   uint64_t maxInFlightBytes = 256u << 20;
   /** At this number of connections no more are accepted until one closes (max.connections). */
   uint32_t maxConnections = UINT32_MAX;
@@ -47,7 +47,10 @@ struct Options {
   uint32_t maxConnectionsPerIp = UINT32_MAX;
   /** A connection without traffic and without a pending request is closed after this (connections.max.idle.ms); 0: never. */
   uint64_t idleMs = 600'000;
-  /** While memory is short, a connection that sends nothing for this long in the middle of a large frame is closed. */
+  /**
+   * While memory is short, a connection that sends nothing for this long in the middle of a large frame, or in the clear less than what is waited for
+   * of it (FrameReader: up to a megabyte), is closed: nobody holds up the others by a byte now and then.
+   */
   uint64_t stalledFrameMs = 30'000;
   /** Memory of a reply that waits longer than this for its peer is given back; the rest is sent from the file it came from. */
   uint64_t heldReplyMs = 1'000;

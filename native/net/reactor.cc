@@ -159,7 +159,7 @@ bool Reactor::serve(epoll_event* events, int count) {
     drained_ = true;
     inbox_.addControl(EventType::kDrained, 0, 0, 0);
   }
-  heavy_ |= draining_ || !waiting_.empty() || !held_.empty();
+  heavy_ |= draining_ || someWait() || !held_.empty();
   return inbox_.publish();
 }
 
@@ -232,14 +232,14 @@ void Reactor::open(const Accepted& accepted) {
   auto connection = std::make_unique<Connection>(accepted, options_, inbox_, arena_, limits_);
   Connection& added = *connection;
   epoll_event event{};
-  event.events = EPOLLIN;
+  event.events = EPOLLIN | EPOLLRDHUP;
   event.data.ptr = &added;
   if (draining_ || epoll_ctl(epoll_, EPOLL_CTL_ADD, added.fd, &event) != 0) {
     limits_.removeConnection(accepted.ip);
     stats_.connections.fetch_sub(1, std::memory_order_relaxed);
     return;
   }
-  added.armed = EPOLLIN;
+  added.armed = event.events;
   connections_.emplace(added.id, std::move(connection));
   activity_.add(added, nowMs_);
   if (here_) parked_.notify_one();  // it may have to wake earlier
@@ -291,6 +291,7 @@ void Reactor::onSocketEvent(Connection& connection, uint32_t events) {
     finishReplies(connection);
     if (connection.closed) return;
   }
+  if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) connection.reader.noteEnd();
   bool canRead = (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) || (connection.tls && connection.tls->waitsForOutput());
   if (connection.reading && canRead) {
     receive(connection);
@@ -327,11 +328,7 @@ void Reactor::receive(Connection& connection) {
       connection.reading = false;
       break;
     case FrameReader::Progress::kNoRoom:
-      connection.reading = false;
-      if (!connection.waiting) {
-        connection.waiting = true;
-        waiting_.push_back(connection.id);
-      }
+      waitForRoom(connection);
       break;
   }
   arm(connection);
@@ -363,33 +360,8 @@ void Reactor::finishReplies(Connection& connection) {
   if (!readOn(connection)) arm(connection);
 }
 
-bool Reactor::readOn(Connection& connection) {
-  bool limited = !connection.reading && !connection.waiting && !connection.closeWhenSent && !draining_;
-  if (!limited || connection.inFlight.full()) return false;
-  receive(connection);
-  return true;
-}
-
-void Reactor::retryWaiting() {
-  for (size_t left = waiting_.size(); left > 0; --left) {
-    auto found = connections_.find(waiting_.front());
-    waiting_.pop_front();
-    if (found == connections_.end()) continue;
-    Connection& connection = *found->second;
-    connection.waiting = false;
-    if (draining_ || connection.closeWhenSent) continue;
-    receive(connection);
-    // Still no room: the rest would not get any either, and must not overtake.
-    if (!connection.closed && connection.waiting) {
-      waiting_.pop_back();
-      waiting_.push_front(connection.id);
-      return;
-    }
-  }
-}
-
 void Reactor::arm(Connection& connection) {
-  bool watchesEnd = !connection.reading && !connection.peerEnded && !connection.closeWhenSent && !draining_;
+  bool watchesEnd = connection.reading || (!connection.peerEnded && !connection.closeWhenSent && !draining_);
   bool hasOutput = !connection.output.empty() || (connection.tls && connection.tls->waitsForOutput());
   uint32_t wanted = (connection.reading ? EPOLLIN : 0u) | (hasOutput ? EPOLLOUT : 0u) |
                     (watchesEnd ? EPOLLRDHUP : 0u);

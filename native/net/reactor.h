@@ -115,6 +115,9 @@ class Reactor {
   /** Reads from a connection that had reached its own limit, if it is below it now; false otherwise. */
   bool readOn(Connection& connection);
   void retryWaiting();
+  void retry(std::deque<uint64_t>& queue);
+  void waitForRoom(Connection& connection);
+  bool someWait() const { return !waiting_.empty() || !waitingToArrive_.empty(); }
   void startDrain(uint64_t deadlineMs);
   void closeExpired();
   void closeIdle();
@@ -163,6 +166,7 @@ class Reactor {
   std::vector<std::unique_ptr<Connection>> graveyard_;  // closed in this turn: epoll may still name them
   std::vector<Connection*> touched_;
   std::deque<uint64_t> waiting_;  // connections that need shared room, first come first served
+  std::deque<uint64_t> waitingToArrive_;  // as waiting_, for frames that come in slowly to make room for others that do
   std::deque<uint64_t> held_;     // connections of TLS whose input is not all read
   std::deque<std::pair<uint64_t, uint64_t>> shaking_;  // when TLS has to be agreed on, and the connection; in this order
   ActivityList activity_;

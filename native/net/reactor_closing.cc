@@ -40,7 +40,7 @@ void Reactor::closeExpired() {
   if (!shaking_.empty()) closeUnshaken();
   if (options_.idleMs > 0) closeIdle();
   if (blocked_ > 0 && nowMs_ >= nextHeldCheckMs_) giveBackHeldMemory();
-  if (!waiting_.empty()) closeStalled();
+  if (someWait()) closeStalled();
   if (nowMs_ >= nextReachCheckMs_) closeUnreachable();
 }
 
@@ -59,7 +59,7 @@ void Reactor::closeIdle() {
     if (connection->activeAtMs + options_.idleMs > nowMs_) return;
     // Waiting for us is not idling, unless the peer does not take what we send.
     bool ours = connection->inFlight.paused() || connection->inFlight.count() > (connection->reader.inLargeFrame() ? 1 : 0);
-    if (ours && connection->output.empty()) {
+    if ((ours && connection->output.empty()) || (connection->reading && connection->reader.unreadGrew())) {
       activity_.remove(*connection);
       activity_.add(*connection, nowMs_);
     } else {
@@ -137,6 +137,7 @@ void Reactor::close(Connection& connection, CloseReason reason, double detail) {
 
 /** Of a peer that is not read from. What it has sent before is still served. */
 void Reactor::onPeerEnded(Connection& connection) {
+  if (connection.reader.cutShort()) return close(connection, connection.reader.closeReason(), connection.reader.closeDetail());
   int unread = 0;
   bool holds = connection.reader.holdsFrames() || (connection.tls && connection.tls->holdsInput());
   if (ioctl(connection.fd, FIONREAD, &unread) == 0 && unread == 0 && !holds)
@@ -160,7 +161,7 @@ int Reactor::waitMs() const {
   if (oldest && options_.idleMs > 0) wakeAt = oldest->activeAtMs + options_.idleMs;
   if (draining_ && oldest) wakeAt = std::min(wakeAt, deadlineMs_);
   if (blocked_ > 0) wakeAt = std::min(wakeAt, nextHeldCheckMs_);
-  if (!waiting_.empty()) wakeAt = std::min(wakeAt, nowMs_ + kStallCheckMs);
+  if (someWait()) wakeAt = std::min(wakeAt, nowMs_ + kStallCheckMs);
   if (!shaking_.empty()) wakeAt = std::min(wakeAt, shaking_.front().first);
   if (!held_.empty()) wakeAt = nowMs_;
   if (oldest) wakeAt = std::min(wakeAt, std::max(nextReachCheckMs_, oldest->activeAtMs + options_.peerTimeoutMs));

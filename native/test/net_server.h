@@ -71,6 +71,7 @@ class Client {
     uint8_t byte;
     return recv(fd_, &byte, 1, 0) <= 0;
   }
+  void endSending() { shutdown(fd_, SHUT_WR); }
   void reset() {
     linger now{1, 0};
     setsockopt(fd_, SOL_SOCKET, SO_LINGER, &now, sizeof now);

@@ -91,7 +91,8 @@ export const networkDefinitions = [
     type: 'long',
     default: '-1',
     min: -1,
-    documentation: 'Bytes of requests in progress above which no more are read; -1 takes half of the arena.',
+    documentation:
+      'Bytes of requests in progress above which no more are read; -1 takes half of the arena. Large ones that are still on their way have three quarters of it.',
   },
   {
     name: 'arena.bytes',
