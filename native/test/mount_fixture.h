@@ -42,7 +42,7 @@ int inMount(const char* type, const char* options, Body body) {
 
 /** That a body has returned 0, where it could be run. */
 inline void checkMounted(int code) {
-  if (code == kNotMounted) throw Skipped("nothing can be mounted here");
+  if (code == kNotMounted) throw LeftOut("this may not be mounted here");
   CHECK_EQ(code, 0);
 }
 
