@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <utility>
 
 #include "net/limits.h"
 #include "net/options.h"
@@ -16,7 +17,10 @@ namespace kafabric::net {
 class InFlight {
  public:
   InFlight(const Options& options, Limits& limits) : options_(options), limits_(limits) {}
-  ~InFlight() { limits_.release(frameBytes_); }
+  ~InFlight() {
+    largeEnds();
+    limits_.release(frameBytes_);
+  }
   InFlight(const InFlight&) = delete;
   InFlight& operator=(const InFlight&) = delete;
 
@@ -47,6 +51,17 @@ class InFlight {
     frameBytes_ -= bytes;
     limits_.release(bytes);
   }
+  /** A large frame begins to arrive. True when it comes alone: no other does, and all frames of this connection are answered. */
+  bool largeBegins() {
+    largeArrives_ = true;
+    bool isOnly = limits_.largeBegins();
+    return isOnly && frames_.empty();
+  }
+  /** It has arrived, or will not; nothing happens when there is none. */
+  void largeEnds() {
+    if (std::exchange(largeArrives_, false)) limits_.largeEnds();
+  }
+  bool largeArrives() const { return largeArrives_; }
   /** While paused no frame is started; one that has begun is received to its end. */
   void setPaused(bool paused) { paused_ = paused; }
   bool paused() const { return paused_; }
@@ -60,6 +75,7 @@ class InFlight {
   uint64_t frameBytes_ = 0;
   uint64_t replyBytes_ = 0;
   bool paused_ = false;
+  bool largeArrives_ = false;
 };
 
 }  // namespace kafabric::net
