@@ -20,6 +20,8 @@ constexpr size_t kKeptCapacityBytes = 4096;
 // Inside a large frame, what is worth waking up for: each wake-up costs as much as copying some hundred kilobytes. What a turn can read
 // is waited for as a whole.
 constexpr size_t kWorthwhileBytes = 512 << 10;
+// Of a frame that comes alone: nothing else needs the processor, and its sender goes on while this is copied.
+constexpr size_t kWorthwhileAloneBytes = 256 << 10;
 
 int32_t readLength(const uint8_t* bytes) {
   return static_cast<int32_t>(uint32_t{bytes[0]} << 24 | uint32_t{bytes[1]} << 16 | uint32_t{bytes[2]} << 8 |
@@ -111,15 +113,24 @@ size_t FrameReader::missing() const {
 
 void FrameReader::waitFor(size_t bytes) {
   if (tls_) return;  // records are taken from the socket one by one
-  auto wanted = static_cast<int>(bytes <= kTurnBytes ? bytes : kWorthwhileBytes);
+  size_t wanted = bytes;
+  if (alone_) wanted = std::min(bytes, kWorthwhileAloneBytes);
+  else if (bytes > kTurnBytes) wanted = kWorthwhileBytes;
   if (wanted == lowWater_) return;
   lowWater_ = wanted;
-  if (wanted > roomFor_) {
+  // All of a frame that comes alone has room: its sender does not wait for what is being copied.
+  size_t room = alone_ ? bytes : wanted;
+  if (room > roomFor_) {
     // Makes the kernel's buffer larger for good. One that is nearly full is readable as well, and it is then with all of what is waited for.
-    roomFor_ = wanted + wanted / 4;
-    setsockopt(fd_, SOL_SOCKET, SO_RCVLOWAT, &roomFor_, sizeof roomFor_);
+    roomFor_ = room + room / 4;
+    setLowWater(roomFor_);
   }
-  setsockopt(fd_, SOL_SOCKET, SO_RCVLOWAT, &wanted, sizeof wanted);
+  setLowWater(wanted);
+}
+
+void FrameReader::setLowWater(size_t bytes) {
+  int value = static_cast<int>(bytes);
+  setsockopt(fd_, SOL_SOCKET, SO_RCVLOWAT, &value, sizeof value);
 }
 
 bool FrameReader::unreadGrew() {
@@ -184,7 +195,10 @@ FrameReader::Parsed FrameReader::parse(const uint8_t* data, size_t size, bool in
     size_t available = std::min<size_t>(size - position - kLengthBytes, length);
     lastWasLarge_ = length > options_.largeFrameBytes;
     if (!lastWasLarge_ && available < length) break;
-    if (lastWasLarge_ && deferred_ == 0 && available < length && !tls_) {
+    if (lastWasLarge_ && available < length && !inFlight_.largeArrives()) {
+      alone_ = inFlight_.largeBegins() && length <= kTurnBytes;
+    }
+    if (lastWasLarge_ && deferred_ == 0 && available < length && !alone_ && !tls_) {
       deferred_ = length - available;
       progress = Progress::kDrained;
       return {position, true};
@@ -261,6 +275,8 @@ bool FrameReader::finishLarge(Progress& progress) {
   std::shared_ptr<void> checked;
   if (options_.checkFrame) checked = options_.checkFrame(large_.data(), large_.size());
   if (checked) turnBytes_ += large_.size();  // it took about as long as receiving
+  inFlight_.largeEnds();
+  alone_ = false;
   inbox_.addLargeFrame(connection_, {std::move(large_), std::move(checked)});
   ++frames_;
   return true;
@@ -275,6 +291,8 @@ void FrameReader::noteArrival(const uint8_t* frame, size_t length, size_t placed
 
 void FrameReader::abandon() {
   deferred_ = 0;
+  inFlight_.largeEnds();
+  alone_ = false;
   if (!large_) return;
   large_.reset();
   waitFor(1);

@@ -20,6 +20,7 @@ namespace kafabric::net {
  * over where they lie. The memory of a large one is taken when its length is known and the rest, or a worthwhile part of it, has arrived,
  * and the rest is received straight into it: so frames of up to a megabyte are complete in the order in which their memory was taken,
  * however many connections send at a time, which is what guesses of the place of their records rely on (arena/append_guesses.h).
+ * One of them that comes alone has nothing to be in order with: it has its memory at once, and is copied while it is sent.
  * Only the incomplete frame at the end of what was read is ever copied.
  */
 class FrameReader {
@@ -83,6 +84,7 @@ class FrameReader {
   MemoryRef allocateLarge(uint32_t length, const uint8_t* data, size_t available);
   /** Lets the socket become readable only when what is worthwhile is there of `bytes`, all that is missing of a frame. */
   void waitFor(size_t bytes);
+  void setLowWater(size_t bytes);
   /** Of the frame that is being received, or will be, what is missing; 1 when nothing is known of it. */
   size_t missing() const;
   bool finishLarge(Progress& progress);
@@ -102,11 +104,12 @@ class FrameReader {
   std::vector<uint8_t> kept_;  // bytes read and not handed over, from keptOffset_
   size_t keptOffset_ = 0;
   bool keptIsParsed_ = true;  // what is kept is one incomplete frame
+  bool alone_ = false;   // no other large frame was arriving when the one that arrives began
   size_t deferred_ = 0;  // what is kept begins a large frame without memory, of which so much is not read yet
   MemoryRef large_;            // the large frame that is being received
-  int lowWater_ = 1;   // SO_RCVLOWAT
-  int unread_ = 0;     // in the kernel's buffer when it was asked last
-  int roomFor_ = 64 << 10;  // the kernel's buffer has room for so much, and some more
+  size_t lowWater_ = 1;   // SO_RCVLOWAT
+  size_t roomFor_ = 64 << 10;  // the kernel's buffer has room for so much, and some more
+  int unread_ = 0;        // in the kernel's buffer when it was asked last
   size_t largeFilled_ = 0;
   bool lastWasLarge_ = false;
   bool first_ = true;

@@ -19,6 +19,7 @@ class InFlight {
   InFlight(const Options& options, Limits& limits) : options_(options), limits_(limits) {}
   ~InFlight() {
     arrived();
+    largeEnds();
     limits_.release(frameBytes_);
   }
   InFlight(const InFlight&) = delete;
@@ -64,6 +65,17 @@ class InFlight {
     frameBytes_ -= bytes;
     limits_.release(bytes);
   }
+  /** A large frame begins to arrive. True when it comes alone: no other does, and all frames of this connection are answered. */
+  bool largeBegins() {
+    largeArrives_ = true;
+    bool isOnly = limits_.largeBegins();
+    return isOnly && frames_.empty();
+  }
+  /** It has arrived, or will not; nothing happens when there is none. */
+  void largeEnds() {
+    if (std::exchange(largeArrives_, false)) limits_.largeEnds();
+  }
+  bool largeArrives() const { return largeArrives_; }
   /** While paused no frame is started; one that has begun is received to its end. */
   void setPaused(bool paused) { paused_ = paused; }
   bool paused() const { return paused_; }
@@ -79,6 +91,7 @@ class InFlight {
   bool paused_ = false;
   uint32_t arriving_ = 0;  // of the newest frame, while more of it is on its way
   bool beyondShare_ = false;
+  bool largeArrives_ = false;
 };
 
 }  // namespace kafabric::net

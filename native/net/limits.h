@@ -37,6 +37,10 @@ class Limits {
   /** True while some frame waits for `onBytesFreed`. */
   bool starved() const { return starved_.load(std::memory_order_relaxed); }
 
+  /** A large frame begins to arrive, of which the end is told; true when there is no other, on any connection. */
+  bool largeBegins() { return largeArriving_.fetch_add(1, std::memory_order_relaxed) == 0; }
+  void largeEnds() { largeArriving_.fetch_sub(1, std::memory_order_relaxed); }
+
   /** True at max.connections: the caller accepts no more until onConnectionFreed. */
   bool connectionsFull();
   /** Counts a connection from `ip`; false (and not counted) at max.connections.per.ip. */
@@ -52,6 +56,7 @@ class Limits {
   std::atomic<bool> starved_{false};
   std::atomic<uint64_t> arrivingBytes_{0};
   std::atomic<bool> arrivingStarved_{false};
+  std::atomic<uint32_t> largeArriving_{0};
   std::atomic<uint32_t> connections_{0};
   std::atomic<bool> acceptWaits_{false};
   std::mutex mutex_;

@@ -185,6 +185,7 @@ void Reactor::runCommands() {
 }
 
 void Reactor::runBatch(CommandBatch& batch) {
+  bool queued = false;
   for (Command& command : batch.commands) {
     auto found = connections_.find(command.connection);
     if (found == connections_.end()) continue;  // it closed while the reply was made
@@ -202,16 +203,19 @@ void Reactor::runBatch(CommandBatch& batch) {
     connection.output.setTime(nowMs_);
     if (connection.output.empty()) connection.sentAtMs = nowMs_;
     if (command.kind == Command::Kind::kBytes) {
-      // A reply that no other can join goes out from where it is.
-      bool alone = command.endsReply && connection.inFlight.count() == 1 && !connection.tls;
+      // A reply that no other can join goes out from where it is; not before those that were given first, for which somebody waits longer.
+      bool alone = !queued && command.endsReply && connection.inFlight.count() == 1 && !connection.tls;
       const uint8_t* bytes = batch.bytes.data() + command.offset;
       size_t sent = alone ? connection.output.sendNow(connection.fd, bytes, command.length) : 0;
       connection.output.addBytes(bytes + sent, command.length - sent);
+      queued |= command.length > sent;
     } else if (command.kind == Command::Kind::kMemory) {
       connection.output.addMemory(std::move(command.memory), command.offset, command.length, std::move(command.file),
                                   command.filePosition);
+      queued = true;
     } else {
       connection.output.addFile(std::move(command.file), command.offset, command.length);
+      queued = true;
     }
     heavy_ |= command.kind == Command::Kind::kFile;  // which may wait for a disk
     if (command.endsReply) connection.output.endReply(command.reports);

@@ -94,6 +94,54 @@ TEST(net_hands_over_all_that_the_last_read_of_a_turn_holds) {
   }
 }
 
+TEST(net_sends_replies_in_the_order_in_which_they_were_given) {
+  Server server(options(1));
+  uint64_t waiting = 0;
+  server.onFrame = [&](uint64_t connection, const uint8_t*, size_t length, MemoryRef) {
+    if (length == 1) {
+      waiting = connection;
+      return;
+    }
+    // The one that waited first: of memory, which is sent otherwise than bytes.
+    CommandBatch batch;
+    batch.bytes.resize(100);
+    MemoryRef memory = server.arena().allocate(100);
+    CHECK(memory);
+    Command first;
+    first.kind = Command::Kind::kMemory;
+    first.connection = waiting;
+    first.length = 100;
+    first.memory = std::move(memory);
+    first.endsReply = true;
+    batch.commands.push_back(std::move(first));
+    Command second;
+    second.connection = connection;
+    second.length = 100;
+    second.endsReply = true;
+    batch.commands.push_back(std::move(second));
+    server.net().reactor(0).submit(batch);
+  };
+  server.start();
+  Client waiter(server.port);
+  Client other(server.port);
+  waiter.noteArrivals();
+  other.noteArrivals();
+  std::vector<uint8_t> reply(100);
+  int noted = 0;
+  WAIT_UNTIL([&] {
+    waiter.send(frame(1, 1));
+    WAIT_UNTIL(server.net().stats().inFlightBytes == 1);
+    other.send(frame(2, 1));
+    int64_t second = other.readArrival(reply);
+    int64_t first = waiter.readArrival(reply);
+    WAIT_UNTIL(server.net().stats().inFlightBytes == 0);
+    if (first == 0 || second == 0) return false;
+    CHECK(first < second);
+    return ++noted == 200;
+  }());
+  server.end();
+}
+
 TEST(net_takes_its_sockets_back_when_a_peer_does_not_read) {
   Server server(options(1));
   std::vector<uint8_t> large(8 << 20, 7);

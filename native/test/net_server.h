@@ -66,6 +66,29 @@ class Client {
     CHECK(readAll(body.data(), body.size()));
     return body;
   }
+  /** Has the kernel note when bytes come. */
+  void noteArrivals() {
+    int on = 1;
+    CHECK_EQ(setsockopt(fd_, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on), 0);
+  }
+  /** When the bytes that are read came, in nanoseconds; 0: that was not noted. */
+  int64_t readArrival(std::vector<uint8_t>& into) {
+    iovec part{into.data(), into.size()};
+    alignas(cmsghdr) char control[256];
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    CHECK_EQ(recvmsg(fd_, &message, MSG_WAITALL), static_cast<ssize_t>(into.size()));
+    for (cmsghdr* one = CMSG_FIRSTHDR(&message); one; one = CMSG_NXTHDR(&message, one)) {
+      if (one->cmsg_level != SOL_SOCKET || one->cmsg_type != SO_TIMESTAMPNS) continue;
+      timespec time;
+      std::memcpy(&time, CMSG_DATA(one), sizeof time);
+      return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+    }
+    return 0;
+  }
   void readExactly(std::vector<uint8_t>& into) { CHECK(readAll(into.data(), into.size())); }
   bool ended() {
     uint8_t byte;

@@ -63,7 +63,8 @@ TEST(net_takes_no_memory_for_frames_of_peers_that_have_gone) {
   std::atomic<uint64_t> asked{0};
   server.onFrame = [&](uint64_t connection, const uint8_t*, size_t, MemoryRef) { asked = connection; };
   server.start();
-  std::vector<uint8_t> large = frame(kFrameBytes, 1);
+  // Longer than one that may have its memory at once, as it comes alone.
+  std::vector<uint8_t> large = frame(1'500'000, 1);
   {
     Client atOnce(server.port);
     atOnce.send(large, 0, 100);

@@ -97,17 +97,25 @@ TEST(net_closes_who_stalls_in_a_large_frame_while_others_wait) {
 TEST(net_takes_no_memory_for_a_frame_of_which_little_is_there) {
   Options limits = options(1);
   limits.maxFrameBytes = 900'000;
-  Server server(limits, 1 << 20);
+  Server server(limits, 2 << 20);
   server.start();
+  // One that comes alone is copied while it is sent.
+  Client alone(server.port);
+  alone.send(frame(900'000, 5), 0, 100'000);
+  WAIT_UNTIL(server.arena().stats().used > 0 && server.net().stats().receivedBytes > 0);
+  size_t used = server.arena().stats().used;
+  uint64_t received = server.net().stats().receivedBytes;
   Client slow(server.port);
   slow.send(frame(900'000, 1), 0, 100'000);
-  WAIT_UNTIL(server.net().stats().receivedBytes > 0);
-  CHECK_EQ(server.arena().stats().used, 0u);
+  WAIT_UNTIL(server.net().stats().receivedBytes > received);
+  CHECK_EQ(server.arena().stats().used, used);
   Client other(server.port);
   other.send(frame(900'000, 2));
   CHECK_EQ(other.read().size(), 900'000u);
   slow.send(frame(900'000, 1), 100'000, 900'004);
   CHECK(slow.read() == std::vector<uint8_t>(900'000, 1));
+  alone.send(frame(900'000, 5), 100'000, 900'004);
+  CHECK(alone.read() == std::vector<uint8_t>(900'000, 5));
   // The beginning of the next one, large or small, comes with the end of the one before.
   std::vector<uint8_t> both = frame(900'000, 3);
   for (size_t length : {size_t{10}, size_t{700'000}}) {
@@ -118,6 +126,27 @@ TEST(net_takes_no_memory_for_a_frame_of_which_little_is_there) {
   for (size_t length : {900'000u, 10u, 700'000u}) CHECK_EQ(slow.read().size(), length);
   server.end();
   CHECK_EQ(server.arena().stats().used, 0u);
+}
+
+TEST(net_copies_frames_that_come_alone_again_after_others) {
+  Options limits = options(1);
+  limits.maxFrameBytes = 900'000;
+  Server server(limits, 2 << 20);
+  server.start();
+  for (int round = 0; round < 3; ++round) {
+    Client ended(server.port);
+    Client gone(server.port);
+    for (Client* client : {&ended, &gone}) {
+      WAIT_UNTIL(server.arena().stats().used == 0);
+      client->send(frame(900'000, 1), 0, 100'000);
+      WAIT_UNTIL(server.arena().stats().used > 0);
+      if (client == &gone) break;
+      client->send(frame(900'000, 1), 100'000, 900'004);
+      CHECK_EQ(client->read().size(), 900'000u);
+    }
+    gone.reset();
+  }
+  WAIT_UNTIL(server.arena().stats().used == 0);
 }
 
 TEST(net_holds_back_when_nobody_collects) {
