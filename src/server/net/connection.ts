@@ -51,10 +51,11 @@ export class Connection implements ConnectionContext {
   tlsFailure = '';
   clientSoftwareName = 'unknown';
   clientSoftwareVersion = 'unknown';
-  readonly closed: AbortSignal;
   readonly outstanding: Outstanding;
-  readonly #ending = new AbortController();
-  readonly #whenClosed = new Set<() => void>();
+  /** Null: nobody has asked for its signal, as on most connections. */
+  #ending: AbortController | null = null;
+  /** Null: nobody waits. */
+  #whenClosed: Set<() => void> | null = null;
   #isClosed = false;
   readonly #sink: ReplySink;
   readonly #budget: HeldBudget;
@@ -76,19 +77,29 @@ export class Connection implements ConnectionContext {
     this.listenerName = options.listenerName;
     this.remoteAddress = options.remoteAddress;
     this.remotePort = options.remotePort;
-    this.closed = this.#ending.signal;
-    // Each pending request may listen; their number is bounded by the connection's limit.
-    setMaxListeners(0, this.closed);
   }
 
   get isClosed(): boolean {
     return this.#isClosed;
   }
 
+  get closed(): AbortSignal {
+    if (this.#ending === null) {
+      this.#ending = new AbortController();
+      // Each pending request may listen; their number is bounded by the connection's limit.
+      setMaxListeners(0, this.#ending.signal);
+      if (this.#isClosed) this.#ending.abort();
+    }
+    return this.#ending.signal;
+  }
+
   onClosed(action: () => void): () => void {
     if (this.#isClosed) action();
-    else this.#whenClosed.add(action);
-    return () => this.#whenClosed.delete(action);
+    else {
+      this.#whenClosed ??= new Set();
+      this.#whenClosed.add(action);
+    }
+    return () => this.#whenClosed?.delete(action);
   }
 
   /** True once `refuse` was called: further requests are not looked at. */
@@ -175,9 +186,9 @@ export class Connection implements ConnectionContext {
     const slots = this.#slots;
     this.#slots = [];
     this.#isClosed = true;
-    this.#ending.abort();
-    for (const action of this.#whenClosed) action();
-    this.#whenClosed.clear();
+    this.#ending?.abort();
+    for (const action of this.#whenClosed ?? []) action();
+    this.#whenClosed = null;
     this.outstanding.end();
     for (let frame = this.takeHeld(); frame !== undefined; frame = this.takeHeld()) frame.memory?.release();
     for (const { pieces } of slots) if (pieces) releasePieces(pieces);
