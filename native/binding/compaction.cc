@@ -58,16 +58,17 @@ std::vector<AbortedTransaction> abortedAt(const Napi::CallbackInfo& info, size_t
   return aborted;
 }
 
-/** From paths, and size, position and end offset of each. */
+/** From paths, and size, position, end offset and open file, or -1, of each. */
 std::vector<SourceSegment> segmentsAt(const Napi::CallbackInfo& info, size_t paths, size_t numbersIndex) {
   auto names = info[paths].As<Napi::Array>();
-  std::vector<int64_t> numbers = numbersAt(info, numbersIndex, 3);
-  if (names.Length() == 0 || numbers.size() != names.Length() * 3) throw Napi::RangeError::New(info.Env(), "numbers are missing");
+  std::vector<int64_t> numbers = numbersAt(info, numbersIndex, 4);
+  if (names.Length() == 0 || numbers.size() != names.Length() * 4) throw Napi::RangeError::New(info.Env(), "numbers are missing");
   std::vector<SourceSegment> segments;
   for (uint32_t i = 0; i < names.Length(); ++i) {
-    const int64_t* of = numbers.data() + i * 3;
+    const int64_t* of = numbers.data() + i * 4;
     if (of[0] < 0 || of[1] < 0) throw Napi::RangeError::New(info.Env(), "a size or position out of range");
-    segments.push_back({Napi::Value(names[i]).As<Napi::String>().Utf8Value(), static_cast<uint64_t>(of[0]), static_cast<uint64_t>(of[1]), of[2]});
+    segments.push_back({Napi::Value(names[i]).As<Napi::String>().Utf8Value(), static_cast<uint64_t>(of[0]), static_cast<uint64_t>(of[1]), of[2],
+                        of[3] < 0 ? nullptr : openFile(info.Env(), static_cast<uint64_t>(of[3]))});
   }
   return segments;
 }
@@ -90,6 +91,7 @@ Napi::Value open(const Napi::CallbackInfo& info) {
   std::vector<int64_t> producers = numbersAt(info, 2, 3);
   for (size_t i = 0; i < producers.size(); i += 3)
     options.producers[producers[i]] = {producers[i + 1], static_cast<int16_t>(producers[i + 2])};
+  options.cache = &store.cache();
   options.withSpace = [&store](const std::function<int()>& task) { return store.recycled().withSpace(task); };
   Rounds& rounds = Rounds::of(env);
   if (!rounds.hook) {
@@ -108,9 +110,12 @@ Napi::Value open(const Napi::CallbackInfo& info) {
 
 /** Runs a task on the round's thread. */
 void postTo(const std::shared_ptr<Round>& round, Completions& completions, std::function<Completion()> task) {
-  round->thread.post([task = std::move(task), &completions] {
+  round->thread.post([task = std::move(task), &completions]() mutable {
     lowerPriority();
-    completions.push(task());
+    Completion done = task();
+    // Before anybody hears of it: it may hold files that are to be removed then.
+    task = nullptr;
+    completions.push(std::move(done));
   });
 }
 

@@ -457,6 +457,12 @@ Store& storeOf(Napi::Env env, uint64_t index) {
   return host.stores[index]->store;
 }
 
+std::shared_ptr<StoreFile> openFile(Napi::Env env, uint64_t number) {
+  auto& files = Host::of(env).files;
+  auto found = files.find(number);
+  return found == files.end() ? nullptr : found->second.file;
+}
+
 void initStore(Napi::Env env, Napi::Object exports) {
   exports["storeCreate"] = Napi::Function::New(env, create, "storeCreate");
   exports["storeStop"] = Napi::Function::New(env, stop, "storeStop");

@@ -78,6 +78,7 @@ class Sieve {
     if (offset > rules_.latestOffset) return true;
     if (!record.key) return false;
     if (!record.value && horizonIsOver_ && rules_.windowMs == 0) return false;
+    if (rules_.live.covers(offset, offset)) return rules_.live.has(offset);
     return offset >= rules_.map.get(rules_.hasher(record.key, static_cast<size_t>(record.keyLength), windowOf(timestamp, rules_.windowMs)));
   }
 
@@ -184,19 +185,24 @@ RecordsSection openRecords(const uint8_t* batch, const BatchHeader& header, Byte
   return {scratch.data(), scratch.size()};
 }
 
+FilteredBatch dropBatch(const uint8_t* headerBytes, const BatchHeader& header, const BatchFate& fate, ByteBuffer& out) {
+  FilteredBatch result;
+  result.recordsRead = static_cast<uint32_t>(header.recordCount);
+  if (fate.keepEmpty) appendEmpty(headerBytes, header, fate.anonymous, result, out);
+  return result;
+}
+
 FilteredBatch filterBatch(const uint8_t* batch, const BatchHeader& header, const BatchFate& fate, const FilterRules& rules,
                           ByteBuffer& scratch, ByteBuffer& out) {
-  FilteredBatch result;
   bool isReferenceBatch = header.attributes & kReferenceBit;
   Sifted sifted = Sieve(header, fate, rules).run(batch, scratch);
+  FilteredBatch result;
+  if (sifted.kept.empty()) result = dropBatch(batch, header, fate, out);
   result.recordsRead = static_cast<uint32_t>(header.recordCount);
   result.recordsKept = static_cast<uint32_t>(sifted.kept.size());
   result.lostPayload = sifted.hadPayload && !sifted.hasPayload;
   result.payload = sifted.payload;
-  if (sifted.kept.empty()) {
-    if (fate.keepEmpty) appendEmpty(batch, header, fate.anonymous, result, out);
-    return result;
-  }
+  if (sifted.kept.empty()) return result;
   // The header of a reference batch is that of its payload, and of its CRC: tombstones among references have their time when those are gone.
   bool isPlain = !isReferenceBatch || !sifted.hasPayload;
   bool hasHorizon = header.attributes & kDeleteHorizonBit;

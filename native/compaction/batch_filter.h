@@ -9,6 +9,7 @@
 #include "batch/header.h"
 #include "codec/buffer.h"
 #include "compaction/each_record.h"
+#include "compaction/live_offsets.h"
 #include "compaction/offset_map.h"
 
 namespace kafabric {
@@ -20,6 +21,8 @@ constexpr uint16_t kDeleteHorizonBit = 0x40;
 struct FilterRules {
   const OffsetMap& map;
   const KeyHasher& hasher;
+  /** Says the same as the map of the offsets that it covers. */
+  const LiveOffsets& live;
   /** The map knows the keys up to here; what lies behind is kept. */
   int64_t latestOffset;
   int64_t nowMs;
@@ -55,6 +58,9 @@ struct FilteredBatch {
   bool lostPayload = false;   // a reference batch of which no reference is left
   PayloadExtent payload{};    // if so, its
 };
+
+/** As filterBatch where nothing is kept, of which the header is enough. */
+FilteredBatch dropBatch(const uint8_t* headerBytes, const BatchHeader& header, const BatchFate& fate, ByteBuffer& out);
 
 /** Appends what is kept of a whole batch, whose CRC was checked, to `out`. Throws DamagedBatch, CodecError or std::bad_alloc. */
 FilteredBatch filterBatch(const uint8_t* batch, const BatchHeader& header, const BatchFate& fate, const FilterRules& rules,

@@ -13,6 +13,10 @@ namespace {
 
 /** Buffers above this are given back between batches. */
 constexpr size_t kKeepBytes = size_t{4} << 20;
+/** So many keys are looked for in memory at a time, which takes them together hardly longer than one. */
+constexpr size_t kKeysAtOnce = 16;
+/** What is known beside the map takes no more than such a part of the map. */
+constexpr size_t kLiveShare = 8;
 
 const IoStatus kStopped{ECANCELED, "the compaction was stopped"};
 
@@ -33,35 +37,62 @@ IoStatus guarded(const std::string& path, Task task) {
 }  // namespace
 
 Compaction::Compaction(CompactionOptions options, IoThrottle& throttle)
-    : options_(std::move(options)), throttle_(throttle), map_(options_.mapSlots, options_.maxKeys) {}
+    : options_(std::move(options)), throttle_(throttle), map_(options_.mapSlots, options_.maxKeys) {
+  reading_.bufferBytes = options_.bufferBytes;
+  reading_.direct = options_.direct;
+  reading_.cache = options_.cache;
+}
+
+void Compaction::countReadIn(uint64_t& bytesRead) {
+  reading_.onRead = [this, &bytesRead](size_t bytes) {
+    bytesRead += bytes;
+    throttle_.spend(bytes, stopped_);
+  };
+}
 
 MapResult Compaction::map(const std::vector<SourceSegment>& segments, int64_t startOffset, std::vector<AbortedTransaction> aborted) {
   MapResult result;
+  countReadIn(result.bytesRead);
   CleanedTransactions transactions(std::move(aborted));
   latestOffset_ = startOffset - 1;
   bool full = false;
   for (const SourceSegment& segment : segments) {
     result.status = guarded(segment.path, [&]() -> IoStatus {
-      SegmentReader reader(segment.path, segment.size, options_.bufferBytes, options_.direct, [&](size_t bytes) {
-        result.bytesRead += bytes;
-        throttle_.spend(bytes, stopped_);
-      });
+      SegmentReader reader(segment, reading_);
       reader.seek(segment.position);
       const uint8_t* batch = nullptr;
       BatchHeader header;
       while (!full && reader.next(batch, header)) {
         if (stopped()) return kStopped;
         full = !mapBatch(batch, header, startOffset, transactions, result);
-        if (!full) latestOffset_ = std::max(latestOffset_, header.baseOffset + header.lastOffsetDelta);
+        if (full) break;
+        latestOffset_ = std::max(latestOffset_, header.baseOffset + header.lastOffsetDelta);
+        checked_.note(segment.path, reader.position(), batch, header);
         scratch_.recycle(kKeepBytes);
       }
+      if (reading_.buffer.capacity > kKeepBytes) reading_.buffer = {};
       return reader.status();
     });
     if (!result.status.ok() || full) break;
     latestOffset_ = std::max(latestOffset_, segment.endOffset - 1);
   }
+  if (result.status.ok() && !segments.empty()) {
+    result.status = guarded(segments.front().path, [&]() -> IoStatus {
+      live_.fill(map_, startOffset, latestOffset_, map_.maxBytes() / kLiveShare);
+      checked_.keepIf([this](const BatchHeader& header) { return isDead(header); });
+      return {};
+    });
+  }
   result.endOffset = latestOffset_ + 1;
   return result;
+}
+
+/** Whether nothing is left of a batch that was taken into the map. */
+bool Compaction::isDead(const BatchHeader& header) const {
+  int64_t lastOffset = header.baseOffset + header.lastOffsetDelta;
+  // Which payload a reference batch had is in its records.
+  if (header.attributes & (kControlBit | kReferenceBit)) return false;
+  return live_.covers(header.baseOffset, lastOffset) && !live_.any(header.baseOffset, lastOffset);
 }
 
 /** False when the map is full. */
@@ -73,12 +104,26 @@ bool Compaction::mapBatch(const uint8_t* batch, const BatchHeader& header, int64
     return true;
   }
   if (transactions.onData(header)) return true;
-  return eachRecord(openRecords(batch, header, scratch_), header, [&](const Record& record) {
+  struct {
+    KeyHash key;
+    int64_t offset;
+  } waiting[kKeysAtOnce];
+  size_t count = 0;
+  auto putWaiting = [&] {
+    bool fits = true;
+    for (size_t i = 0; i < count && fits; ++i) fits = map_.put(waiting[i].key, waiting[i].offset);
+    count = 0;
+    return fits;
+  };
+  bool fits = eachRecord(openRecords(batch, header, scratch_), header, [&](const Record& record) {
     int64_t offset = header.baseOffset + record.offsetDelta;
     if (!record.key || offset < startOffset) return true;
     int64_t window = windowOf(timestampOf(record, header), options_.windowMs);
-    return map_.put(hasher_(record.key, static_cast<size_t>(record.keyLength), window), offset);
+    waiting[count] = {hasher_(record.key, static_cast<size_t>(record.keyLength), window), offset};
+    map_.prefetch(waiting[count++].key);
+    return count < kKeysAtOnce || putWaiting();
   });
+  return fits && putWaiting();
 }
 
 CleanResult Compaction::clean(const std::vector<SourceSegment>& segments, const SegmentTarget& target) {
@@ -97,20 +142,21 @@ CleanResult Compaction::clean(const std::vector<SourceSegment>& segments, const 
 }
 
 IoStatus Compaction::cleanInto(SegmentWriter& writer, const std::vector<SourceSegment>& segments, CleanResult& result) {
-  FilterRules rules{map_, hasher_, latestOffset_, options_.nowMs, options_.deleteRetentionMs, options_.windowMs};
+  FilterRules rules{map_, hasher_, live_, latestOffset_, options_.nowMs, options_.deleteRetentionMs, options_.windowMs};
+  countReadIn(result.bytesRead);
   for (const SourceSegment& segment : segments) {
-    SegmentReader reader(segment.path, segment.size, options_.bufferBytes, options_.direct, [&](size_t bytes) {
-      result.bytesRead += bytes;
-      throttle_.spend(bytes, stopped_);
-    });
+    SegmentReader reader(segment, reading_, checked_.of(segment.path));
     const uint8_t* batch = nullptr;
     BatchHeader header;
-    while (reader.next(batch, header)) {
+    while (reader.nextHeader(batch, header)) {
       if (stopped()) return kStopped;
+      bool dead = isDead(header);
+      if (!dead && !reader.readBatch(batch)) break;
       // So that the new segment ends where the old ones did, whatever becomes of their records.
-      bool isLast = reader.atEnd() && &segment == &segments.back();
+      bool isLast = reader.isLast() && &segment == &segments.back();
+      BatchFate fate = fateOf(batch, header, isLast);
       out_.clear();
-      FilteredBatch filtered = filterBatch(batch, header, fateOf(batch, header, isLast), rules, scratch_, out_);
+      FilteredBatch filtered = dead ? dropBatch(batch, header, fate, out_) : filterBatch(batch, header, fate, rules, scratch_, out_);
       result.recordsRead += filtered.recordsRead;
       result.recordsKept += filtered.recordsKept;
       if (filtered.lostPayload) result.released.push_back(filtered.payload);
@@ -123,6 +169,7 @@ IoStatus Compaction::cleanInto(SegmentWriter& writer, const std::vector<SourceSe
       out_.recycle(kKeepBytes);
     }
     if (!reader.status().ok()) return reader.status();
+    if (reading_.buffer.capacity > kKeepBytes) reading_.buffer = {};
   }
   return {};
 }

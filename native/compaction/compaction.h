@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "compaction/batch_filter.h"
+#include "compaction/checked_batches.h"
 #include "compaction/io_throttle.h"
+#include "compaction/segment_reader.h"
 #include "compaction/segment_writer.h"
 #include "compaction/transactions.h"
 
@@ -33,16 +35,11 @@ struct CompactionOptions {
   size_t maxKeys = 0;
   size_t bufferBytes = 0;
   bool direct = true;
+  /** Where segments that are open may be in part; null: nowhere. */
+  RangeCache* cache = nullptr;
   /** By producer id. */
   std::unordered_map<int64_t, ActiveProducer> producers;
   SegmentWriter::WithSpace withSpace;
-};
-
-struct SourceSegment {
-  std::string path;
-  uint64_t size;       // of the batches in the file
-  uint64_t position;   // where to begin: a batch starts here
-  int64_t endOffset;   // where the next segment begins
 };
 
 struct MapResult {
@@ -80,6 +77,9 @@ class Compaction {
   void stop() { stopped_.store(true, std::memory_order_relaxed); }
 
  private:
+  bool isDead(const BatchHeader& header) const;
+  /** Of all that is read from here on. */
+  void countReadIn(uint64_t& bytesRead);
   bool mapBatch(const uint8_t* batch, const BatchHeader& header, int64_t startOffset, CleanedTransactions& transactions, MapResult& result);
   BatchFate fateOf(const uint8_t* batch, const BatchHeader& header, bool isLast);
   bool isLastOfProducer(const BatchHeader& header) const;
@@ -90,8 +90,11 @@ class Compaction {
   IoThrottle& throttle_;
   KeyHasher hasher_;
   OffsetMap map_;
+  LiveOffsets live_;
+  CheckedBatches checked_;
   int64_t latestOffset_ = -1;
   std::optional<CleanedTransactions> transactions_;
+  SegmentReading reading_;
   ByteBuffer scratch_;
   ByteBuffer out_;
   std::atomic<bool> stopped_{false};

@@ -23,6 +23,15 @@ inline AlignedMemory allocateAligned(size_t bytes) {
   return AlignedMemory(static_cast<uint8_t*>(memory));
 }
 
+/** Such memory, and how much. */
+struct AlignedBuffer {
+  AlignedMemory memory;
+  size_t capacity = 0;
+
+  AlignedBuffer() = default;
+  explicit AlignedBuffer(size_t bytes) : memory(allocateAligned(bytes)), capacity(bytes) {}
+};
+
 inline uint64_t roundDown(uint64_t value, uint64_t block) { return value / block * block; }
 inline uint64_t roundUp(uint64_t value, uint64_t block) { return (value + block - 1) / block * block; }
 

@@ -182,25 +182,44 @@ void RangeCache::eraseLocked(Range& range, std::vector<MemoryRef>& freed) {
   file.ranges.erase(file.ranges.find(range.position));
 }
 
-RangeCache::Found RangeCache::find(File& file, uint64_t position, size_t length) {
-  std::lock_guard lock(mutex_);
+/** The range that holds a position; null when that is not cached. */
+RangeCache::Range* RangeCache::rangeAtLocked(File& file, uint64_t position) {
   auto next = file.ranges.upper_bound(position);
-  if (next != file.ranges.begin()) {
-    Range& range = std::prev(next)->second;
-    if (range.end() > position) {
-      auto skip = static_cast<size_t>(position - range.position);
-      size_t found = std::min(length, range.piece.length - skip);
-      if (range.source == Source::ahead && skip + found == range.piece.length) {
-        unlinkLocked(range);
-        range.source = Source::read;
-        ahead_ -= range.piece.length;
-        linkLocked(range);
-      }
-      return {{range.piece.memory, range.piece.bytes + skip, found}, range.source == Source::appended, range.checked, 0};
-    }
-  }
+  if (next == file.ranges.begin()) return nullptr;
+  Range& range = std::prev(next)->second;
+  return range.end() > position ? &range : nullptr;
+}
+
+RangeCache::Found RangeCache::foundIn(const Range& range, uint64_t position, size_t length) {
+  auto skip = static_cast<size_t>(position - range.position);
+  size_t found = std::min(length, range.piece.length - skip);
+  return {{range.piece.memory, range.piece.bytes + skip, found}, range.source == Source::appended, range.checked, 0};
+}
+
+RangeCache::Found RangeCache::notFound(const File& file, uint64_t position, size_t length) {
+  auto next = file.ranges.upper_bound(position);
   uint64_t gapEnd = next == file.ranges.end() ? position + length : next->first;
   return {{}, false, false, static_cast<size_t>(std::min<uint64_t>(length, gapEnd - position))};
+}
+
+RangeCache::Found RangeCache::find(File& file, uint64_t position, size_t length) {
+  std::lock_guard lock(mutex_);
+  Range* range = rangeAtLocked(file, position);
+  if (!range) return notFound(file, position, length);
+  Found found = foundIn(*range, position, length);
+  if (range->source == Source::ahead && position + found.piece.length == range->end()) {
+    unlinkLocked(*range);
+    range->source = Source::read;
+    ahead_ -= range->piece.length;
+    linkLocked(*range);
+  }
+  return found;
+}
+
+RangeCache::Found RangeCache::peek(File& file, uint64_t position, size_t length) {
+  std::lock_guard lock(mutex_);
+  Range* range = rangeAtLocked(file, position);
+  return range ? foundIn(*range, position, length) : notFound(file, position, length);
 }
 
 void RangeCache::hit(uint64_t bytes) {

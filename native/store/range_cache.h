@@ -117,6 +117,8 @@ class RangeCache {
   };
   /** At most `length` bytes from `position` on, as far as they are in one piece. */
   Found find(File& file, uint64_t position, size_t length);
+  /** As find, for looking through a file: what is read ahead of somebody is still due to him. */
+  Found peek(File& file, uint64_t position, size_t length);
   /** Counts what a read found. */
   void hit(uint64_t bytes);
   /** Counts what a read had to fetch from the device, the first of it at `position`; the arena grows if it could have held that. */
@@ -142,6 +144,9 @@ class RangeCache {
   bool reclaim(size_t bytes);
   /** Bytes of the arena that are not merely cached. */
   size_t needed();
+  Range* rangeAtLocked(File& file, uint64_t position);
+  static Found foundIn(const Range& range, uint64_t position, size_t length);
+  static Found notFound(const File& file, uint64_t position, size_t length);
   void insertLocked(File& file, uint64_t position, const MemoryPiece& piece, Source source);
   void linkLocked(Range& range);
   void unlinkLocked(Range& range);

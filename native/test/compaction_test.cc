@@ -70,6 +70,7 @@ std::vector<Found> recordsOf(const uint8_t* batch) {
 /** What is kept of one batch, when the map says that `superseded` keys come again later. */
 struct Filtering {
   OffsetMap map{100, 90};
+  LiveOffsets live;
   KeyHasher hasher{1, 2};
   int64_t windowMs = 0;
   int64_t nowMs = kNow;
@@ -81,7 +82,7 @@ struct Filtering {
     map.put(hasher(reinterpret_cast<const uint8_t*>(key.data()), key.size(), 0), 1'000'000);
   }
   bool run(const Bytes& batch, const BatchFate& fate = {}) {
-    FilterRules rules{map, hasher, 2'000'000, nowMs, kRetention, windowMs};
+    FilterRules rules{map, hasher, live, 2'000'000, nowMs, kRetention, windowMs};
     out.clear();
     result = filterBatch(batch.data(), BatchHeader::read(batch.data()), fate, rules, scratch, out);
     CHECK_EQ(result.bytes, out.size());
@@ -125,7 +126,9 @@ CompactionOptions options(int64_t upperBound) {
 
 std::vector<Bytes> readSegment(const std::string& path, uint64_t size) {
   std::vector<Bytes> batches;
-  SegmentReader reader(path, size, 4096, true, [](size_t) {});
+  SourceSegment segment{path, size, 0, 0};
+  SegmentReading reading{4096, true};
+  SegmentReader reader(segment, reading);
   const uint8_t* batch = nullptr;
   BatchHeader header;
   while (reader.next(batch, header)) batches.emplace_back(batch, batch + header.sizeBytes());

@@ -66,6 +66,8 @@ export interface SourceSegment {
   readonly position: number;
   /** Where the next segment begins. */
   readonly endOffset: bigint;
+  /** Of the same file, if it is open: what of it is in memory is not read from the device. */
+  readonly fileId: number | null;
 }
 
 export interface Mapped {
@@ -204,7 +206,12 @@ function toInt64(value: number): bigint {
 
 function placesOf(segments: readonly SourceSegment[]): BigInt64Array {
   return BigInt64Array.from(
-    segments.flatMap(({ size, position, endOffset }) => [BigInt(size), BigInt(position), endOffset]),
+    segments.flatMap(({ size, position, endOffset, fileId }) => [
+      BigInt(size),
+      BigInt(position),
+      endOffset,
+      BigInt(fileId ?? -1),
+    ]),
   );
 }
 

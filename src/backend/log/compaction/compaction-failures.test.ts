@@ -6,6 +6,8 @@ import { testBatch } from '../testing/batches.ts';
 import { LogFixture, readAll } from '../testing/log-fixture.ts';
 import { plainCompaction } from '../testing/plain-compaction.ts';
 import { LogCleaner } from './log-cleaner.ts';
+import { CompactionStopped } from './log-compaction.ts';
+import type { CompactionEngine, CompactionWork } from './ports.ts';
 
 const ROUND = { mapBytes: 1 << 20, loadFactor: 0.9, bufferBytes: 65_536 };
 const SETTINGS = {
@@ -75,6 +77,41 @@ describe('compaction whose disk fails for a while', () => {
       assert.equal((await readAll(again)).length, batches.length);
     });
   }
+
+  it('leaves nothing of the segments that were written before it was stopped', async () => {
+    const log = await fixture.open();
+    await fill(log);
+    const plain = plainCompaction(fixture.files.mount(), fixture.config);
+    let written = 0;
+    const engine: CompactionEngine = {
+      compact: (options) => {
+        const work = plain.compact(options);
+        const clean: CompactionWork['clean'] = async (...group) => {
+          const cleaned = await work.clean(...group);
+          if (++written === 2) void log.compaction.stop();
+          return cleaned;
+        };
+        return {
+          map: (...dirty) => work.map(...dirty),
+          setAborted: (aborted) => work.setAborted(aborted),
+          clean,
+          stop: () => work.stop(),
+          close: () => work.close(),
+        };
+      },
+    };
+    const before = (await readAll(log)).length;
+    await assert.rejects(until(log.compaction.run(engine, ROUND)), CompactionStopped);
+    assert.ok(written >= 2);
+    const entries = await fixture.files.mount().list(log.directory);
+    assert.deepEqual(
+      entries!.map(({ name }) => name).filter((name) => /\.(cleaned|swap)$/.test(name)),
+      [],
+    );
+    assert.ok((await readAll(log)).length <= before);
+    const again = await until(log.compaction.run(plain, ROUND));
+    assert.ok(again.recordsRemoved > 0);
+  });
 
   it('leaves other logs their turn', async () => {
     const first = await fixture.open();

@@ -5,12 +5,25 @@ import { largest, smallest } from '../offsets.ts';
 import { type BatchRewriter, rewriteSegments } from '../rewrite/rewrite-segments.ts';
 import type { Segment } from '../segment.ts';
 import { removeLater } from '../segment-removal.ts';
+import type { TransactionIndex } from '../transaction-index.ts';
 import { type DirtyRange, dirtyRange, groupSegments } from './cleanable.ts';
 import type { CompactedLog, CompactionEngine, CompactionWork, RoundSettings, RoundStats } from './ports.ts';
 import { cleanedStem, dropCleaned, swapIn, writeCleanedTransactions } from './segment-swap.ts';
 
 const MAP_ENTRY_BYTES = 24;
 const SWAP_RETRY_MS = 1000;
+
+/** One new segment, and what it was made of. */
+interface CleanedGroup {
+  readonly group: readonly Segment[];
+  /** Of the old segments, when it was made. */
+  readonly sizes: readonly number[];
+  readonly baseOffset: bigint;
+  /** Where the segment behind them begins. */
+  readonly end: bigint;
+  readonly cleaned: Cleaned;
+  readonly transactions: TransactionIndex;
+}
 
 /** The round was stopped, or the log was changed under it: nothing is wrong, and what it has replaced stays. */
 export class CompactionStopped extends Error {}
@@ -176,13 +189,14 @@ export class LogCompaction {
     const groups = groupSegments(cleaned, this.#endOf(cleaned), this.#log.log.config);
     work.setAborted(list.abortedTransactions(cleaned[0]?.baseOffset ?? end, this.#endOf(cleaned)));
     const totals = { bytesRead: mapped.bytesRead, bytesWritten: 0, recordsRead: 0, recordsRemoved: 0 };
-    for (const group of groups) {
-      const result = await this.#cleanGroup(work, group, mapped.endOffset, version);
-      totals.bytesRead += result.bytesRead;
-      totals.bytesWritten += result.size;
-      totals.recordsRead += result.recordsRead;
-      totals.recordsRemoved += result.recordsRead - result.recordsKept;
-    }
+    await this.#cleanGroups(work, groups, async (group) => {
+      await this.#replaceGroup(group, mapped.endOffset, version);
+      const { bytesRead, size, recordsRead, recordsKept } = group.cleaned;
+      totals.bytesRead += bytesRead;
+      totals.bytesWritten += size;
+      totals.recordsRead += recordsRead;
+      totals.recordsRemoved += recordsRead - recordsKept;
+    });
     return {
       fromOffset: firstDirty,
       endOffset: mapped.endOffset,
@@ -205,24 +219,43 @@ export class LogCompaction {
       const endOffset = segments[index + 1]?.baseOffset ?? end;
       const begins = segment.baseOffset < from && from < endOffset;
       const position = begins ? (await segment.indexes(this.#log.log.config)).offset.lookup(from) : 0;
-      sources.push({ path: segment.file.path, size: segment.size, position, endOffset });
+      const { path, current } = segment.file;
+      sources.push({ path, size: segment.size, position, endOffset, fileId: current?.fileId ?? null });
     }
     return sources;
   }
 
-  async #cleanGroup(
+  /** Writes each group anew, and hands it to `replace`, meanwhile the next one; nothing of those that are not handed over stays. */
+  async #cleanGroups(
     work: CompactionWork,
-    group: readonly Segment[],
-    mappedEnd: bigint,
-    version: number | null,
-  ): Promise<Cleaned> {
-    const { segments } = this.#log;
+    groups: readonly Segment[][],
+    replace: (group: CleanedGroup) => Promise<void>,
+  ): Promise<void> {
+    let written: Promise<CleanedGroup> | null = null;
+    try {
+      for (const [index, group] of groups.entries()) {
+        const current: CleanedGroup = await (written ?? this.#writeGroup(work, group));
+        const next = groups[index + 1];
+        written = next ? this.#writeGroup(work, next) : null;
+        // Heard of below, or when its turn comes.
+        written?.catch(() => {});
+        await replace(current);
+      }
+    } catch (error) {
+      work.stop();
+      const left = await written?.catch(() => null);
+      if (left) await this.#drop(left.baseOffset);
+      throw error;
+    }
+  }
+
+  /** The files of one new segment, durable, and not yet part of the log. */
+  async #writeGroup(work: CompactionWork, group: readonly Segment[]): Promise<CleanedGroup> {
     const { config } = this.#log.log;
-    const { directory } = segments;
+    const { directory } = this.#log.segments;
     const { baseOffset } = group[0]!;
     const end = this.#endOf(group);
     const sizes = group.map(({ size }) => size);
-    let swapping = false;
     try {
       const cleaned = await work.clean(await this.#sourcesOf(group, end, baseOffset), {
         stem: cleanedStem(directory, baseOffset),
@@ -231,12 +264,23 @@ export class LogCompaction {
         indexIntervalBytes: config.indexIntervalBytes,
         maxIndexBytes: config.segmentIndexBytes,
       });
-      const transactions = await writeCleanedTransactions(
-        this.#environment,
-        directory,
-        baseOffset,
-        cleaned.aborted,
-      );
+      const { aborted } = cleaned;
+      const transactions = await writeCleanedTransactions(this.#environment, directory, baseOffset, aborted);
+      return { group, sizes, baseOffset, end, cleaned, transactions };
+    } catch (error) {
+      await this.#drop(baseOffset);
+      throw error;
+    }
+  }
+
+  /** Puts a new segment in the place of those that it was made of, or removes it when that cannot be. */
+  async #replaceGroup(written: CleanedGroup, mappedEnd: bigint, version: number | null): Promise<void> {
+    const { group, sizes, baseOffset, end, cleaned, transactions } = written;
+    const { segments } = this.#log;
+    const { config } = this.#log.log;
+    const { directory } = segments;
+    let swapping = false;
+    try {
       await this.#exclusively(version, async () => {
         const { all, active } = segments.list;
         const isSame = group.every(
@@ -256,15 +300,20 @@ export class LogCompaction {
         await this.#log.forgetSnapshots(new Set(group.slice(1).map((segment) => segment.baseOffset)));
         await this.#log.checkpointCleanedOffset();
       });
-      return cleaned;
     } catch (error) {
       // The files' names are somewhere between the old and the new, which only a start puts in order.
       if (swapping) throw this.#log.failed(`replacing segments of ${directory}`, new SwapFailure(error));
-      await dropCleaned(this.#environment, directory, baseOffset).catch((failure: unknown) => {
-        if (!isTransient(failure)) throw this.#log.failed(`compacting ${directory}`, failure);
-      });
+      await this.#drop(baseOffset);
       throw error;
     }
+  }
+
+  /** Removes what was written of a segment that does not take its place. */
+  async #drop(baseOffset: bigint): Promise<void> {
+    const { directory } = this.#log.segments;
+    await dropCleaned(this.#environment, directory, baseOffset).catch((failure: unknown) => {
+      if (!isTransient(failure)) throw this.#log.failed(`compacting ${directory}`, failure);
+    });
   }
 
   /** Repeats a step until it succeeds, while what is in its way may pass: a full disk, too many open files. */
