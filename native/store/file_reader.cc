@@ -18,7 +18,7 @@ constexpr size_t kJoinedBytes = 1 << 20;
 /** How far and in what pieces is read ahead of those who read on: what they take at a time, and enough to keep a disk busy while a piece is sent. */
 constexpr uint64_t kLeastAheadBytes = 4 << 20;
 constexpr uint64_t kMostAheadBytes = 16 << 20;
-constexpr uint64_t kReadAheadPieceBytes = 1 << 20;
+constexpr uint64_t kReadAheadPieceBytes = 2 << 20;
 /** No reader gets more of the arena ahead, unless it is the least. */
 constexpr uint64_t kAheadShare = 32;
 constexpr size_t kLookBytes = 256 << 10;
@@ -26,6 +26,9 @@ constexpr size_t kLookBytes = 256 << 10;
 constexpr FileReader::Deadline kNow = FileReader::Deadline::min();
 
 bool tooMany(size_t pieces, size_t bytes) { return pieces > kFewPieces + bytes / kGoodPieceBytes; }
+
+/** Pieces end where the next one can be read without what is before it. */
+uint64_t endOfPiece(uint64_t start) { return roundDown(start + kReadAheadPieceBytes + kReadAheadPieceBytes / 2, kReadAheadPieceBytes); }
 
 uint8_t* threadBuffer() {
   thread_local AlignedMemory buffer = allocateAligned(kLookBytes + 2 * kMaxBlockBytes);
@@ -202,8 +205,9 @@ void FileReader::readAhead(const std::shared_ptr<StoreFile>& file, uint64_t from
   if (start > to + 2 * most) start = to;  // of another reader
   uint64_t limit = std::min(to + std::clamp(to - from, kLeastAheadBytes, most), file->written());
   if (start >= limit || limit - start < kReadAheadPieceBytes / 2) return;
-  for (; start < limit; start += kReadAheadPieceBytes) {
-    auto length = static_cast<size_t>(std::min(kReadAheadPieceBytes, limit - start));
+  for (uint64_t end = 0; start < limit; start = end) {
+    end = std::min(endOfPiece(start), limit);
+    auto length = static_cast<size_t>(end - start);
     store_.readers().post([this, file, start, length] {
       RangeCache::Found found = store_.cache().find(file->cached(), start, length);
       IoStatus ignored;  // whoever reads it in earnest hears of it

@@ -11,6 +11,8 @@ constexpr size_t kFirstStagingBytes = 4096;
 constexpr size_t kMaxStagingBytes = 256 << 10;
 /** What is read ahead does not come in in order. */
 constexpr uint64_t kNearBytes = 4 << 20;
+/** What is less than so small a part of the memory that would have held it is no reason to have that. */
+constexpr uint64_t kWorthPart = 4096;
 
 }  // namespace
 
@@ -237,7 +239,7 @@ void RangeCache::missed(File& file, uint64_t position, uint64_t bytes) {
     if (known == file.gone.rend()) return;
     since = static_cast<size_t>(takenInLocked(known->appended) - known->since);
   }
-  if (Arena::roomFor(since) <= arena_.capacity()) arena_.want(since);
+  if (bytes >= since / kWorthPart && Arena::roomFor(since) <= arena_.capacity()) arena_.want(since);
 }
 
 size_t RangeCache::needed() {

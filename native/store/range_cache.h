@@ -121,7 +121,7 @@ class RangeCache {
   Found peek(File& file, uint64_t position, size_t length);
   /** Counts what a read found. */
   void hit(uint64_t bytes);
-  /** Counts what a read had to fetch from the device, the first of it at `position`; the arena grows if it could have held that. */
+  /** Counts what a read had to fetch from the device, the first of it at `position`; the arena grows if it could have held that, and it is not little. */
   void missed(File& file, uint64_t position, uint64_t bytes);
   /** Counts bytes that were appended and wait to be written, in what is cached; negative when they are written, or are not to be. */
   void waiting(int64_t bytes) { waiting_ += bytes; }

@@ -76,13 +76,21 @@ bool accept(Window& window, uint64_t position, const BatchHeader& header, const 
   return !range.verifyCrc || crcMatches(window, position, header);
 }
 
+/** How much to read at once behind `header`: large batches are jumped over, and what is behind the range is not looked at. */
+size_t windowFor(const BatchHeader& header, const ScanRange& range, uint64_t end) {
+  if (range.verifyCrc) return kWindowBytes;
+  if (header.sizeBytes() >= kWindowBytes / 4 || end - range.position >= range.maxBytes) return kHeaderWindowBytes;
+  uint64_t left = range.maxBytes - (end - range.position);
+  return static_cast<size_t>(std::clamp<uint64_t>(left, kHeaderWindowBytes, kWindowBytes));
+}
+
 }  // namespace
 
 ScanResult scanBatches(FileReader& reader, StoreFile& file, const ScanRange& range) {
   Window window(reader, file, range.fileBytes);
   ScanResult result;
   result.end = range.position;
-  size_t readAhead = kWindowBytes;
+  size_t readAhead = range.verifyCrc ? kWindowBytes : kHeaderWindowBytes;
   while (result.end - range.position < range.maxBytes && result.batches.size() < range.maxBatches) {
     uint64_t position = result.end;
     if (position >= range.fileBytes) {
@@ -103,8 +111,7 @@ ScanResult scanBatches(FileReader& reader, StoreFile& file, const ScanRange& ran
     }
     result.batches.push_back({header, position});
     result.end = position + header.sizeBytes();
-    // Large batches are jumped over; reading ahead would read what is not looked at.
-    readAhead = range.verifyCrc || header.sizeBytes() < kWindowBytes / 4 ? kWindowBytes : kHeaderWindowBytes;
+    readAhead = windowFor(header, range, result.end);
   }
   result.reason = ScanEnd::limit;
   return result;

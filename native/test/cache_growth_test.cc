@@ -100,6 +100,8 @@ TEST(cache_growth_is_for_what_readers_miss_if_the_arena_could_hold_that) {
 
   // The age of what was appended is known to a part in 32 of the capacity.
   uint64_t distance = Arena::kPlentyBytes + Arena::kPlentyBytes / 2;
+  cache.missed(growing.file, growing.position - distance, 2048);  // too little for so much memory
+  CHECK_EQ(growing.aimed(), aimed);
   cache.missed(growing.file, growing.position - distance, kMiB);
   CHECK(growing.aimed() >= Arena::roomFor(distance));
   CHECK(growing.aimed() <= Arena::roomFor(distance + capacity / 32) + Arena::kReadyBytes);

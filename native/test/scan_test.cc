@@ -60,6 +60,25 @@ TEST(scan_finds_batches_of_all_sizes) {
   CHECK_EQ(file.scan(false, UINT64_MAX, 1, starts[5]).batches[0].position, starts[5]);
 }
 
+TEST(scan_reads_little_more_than_the_headers_of_large_batches) {
+  StoreFixture fixture{true, size_t{4} << 20};
+  auto readFor = [&](size_t valueBytes, size_t count, uint64_t maxBytes) {
+    std::vector<uint8_t> batch = batchOf(valueBytes);
+    std::ofstream out(fixture.path(), std::ios::binary | std::ios::trunc);
+    for (size_t i = 0; i < count; ++i) out.write(reinterpret_cast<const char*>(batch.data()), static_cast<std::streamsize>(batch.size()));
+    out.close();
+    uint64_t before = fixture.store.counters().bytesRead;
+    ScanRange range{0, maxBytes, count * batch.size(), 1000, false};
+    ScanResult result = scanBatches(fixture.store.reader(), *fixture.open(), range);
+    CHECK_EQ(result.batches.size(), std::min<uint64_t>(count, (maxBytes + batch.size() - 1) / batch.size()));
+    return fixture.store.counters().bytesRead - before;
+  };
+  CHECK(readFor(700'000, 10, 10 << 20) <= 10 * 4096);
+  // Of small ones what is asked for, at once.
+  CHECK(readFor(1000, 500, 50'000) <= 50'000 + 2 * 4096);
+  CHECK(readFor(1000, 500, 50'000) >= 45'000);
+}
+
 TEST(scan_stops_where_the_log_is_damaged) {
   LogFile file;
   file.add(batchOf(100));

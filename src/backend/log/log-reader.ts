@@ -62,6 +62,11 @@ export function readRecent(segment: Segment, range: ReadRange): LogRead | null {
   return { batches: collector.batches };
 }
 
+/** To look for a batch that fits into the rest costs more than to ask again. */
+export function isAlmost(bytes: number, maxBytes: number): boolean {
+  return bytes >= maxBytes - maxBytes / 8;
+}
+
 /** Finds the batches of a range by the index and by reading headers; goes on to the next segment when one has none. */
 export async function readSegments(
   segments: SegmentList,
@@ -80,12 +85,12 @@ async function readSegment(segment: Segment, config: LogConfig, range: ReadRange
   const indexes = await segment.indexes(config);
   const collector = new Collector(range, await segment.file.open());
   let position = indexes.offset.lookup(range.from);
-  for (;;) {
-    const scan = await segment.scan(position, config.indexIntervalBytes + range.maxBytes);
+  for (let maxBytes = config.indexIntervalBytes + range.maxBytes; ; maxBytes = collector.missingBytes) {
+    const scan = await segment.scan(position, maxBytes);
     for (const batch of scan.batches) {
       if (batch.lastOffset >= range.from && !collector.take(batch)) return { batches: collector.batches };
     }
-    if (scan.batches.length === 0) return { batches: collector.batches };
+    if (scan.batches.length === 0 || collector.isAlmostFull) return { batches: collector.batches };
     position = scan.end;
   }
 }
@@ -99,6 +104,14 @@ class Collector {
   constructor(range: ReadRange, file: LogFile) {
     this.#range = range;
     this.#file = file;
+  }
+
+  get isAlmostFull(): boolean {
+    return this.batches.length > 0 && isAlmost(this.#bytes, this.#range.maxBytes);
+  }
+
+  get missingBytes(): number {
+    return this.#range.maxBytes - this.#bytes;
   }
 
   /** False when no more are wanted. */

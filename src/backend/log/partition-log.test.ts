@@ -55,6 +55,30 @@ describe('PartitionLog', () => {
     await assert.rejects(log.read(4n, 1), { code: LogErrorCode.OFFSET_OUT_OF_RANGE });
   });
 
+  it('looks at the headers of a range once, and not for what would fill the rest', async () => {
+    const count = 40;
+    const perRead = 10;
+    const fixture = new LogFixture(6, { indexIntervalBytes: 0 });
+    let log = await fixture.open();
+    for (let i = 0; i < count; i++) await log.append(testBatch(value(`value ${i % 10}`))).written;
+    const { batches } = await log.read(0n, 1);
+    log = await fixture.reopen();
+    let scans = 0;
+    const { scanBatches } = fixture.files;
+    fixture.files.scanBatches = (...args) => {
+      scans++;
+      return scanBatches.apply(fixture.files, args);
+    };
+    const maxBytes = batches[0]!.sizeBytes * (perRead + 0.9);
+    let reads = 0;
+    for (let offset = 0n; offset < count - perRead; reads++) {
+      const read = await log.read(offset, maxBytes);
+      assert.ok(read.batches.length === perRead, `${read.batches.length} at ${offset}`);
+      offset = read.batches.at(-1)!.lastOffset + 1n;
+    }
+    assert.ok(scans > 0 && scans <= reads, `${scans} scans for ${reads} reads`);
+  });
+
   it('serves the end of the log from memory', async () => {
     const log = await new LogFixture(3).open();
     await log.append(testBatch(value('a'))).written;

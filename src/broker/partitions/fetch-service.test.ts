@@ -7,6 +7,7 @@ import { FilePiece, MemoryPiece, type Piece } from '../../native/pieces.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import { buildBatch } from '../../protocol/records/builder.ts';
 import { SeededRandom } from '../../util/testing/seeded-random.ts';
+import type { FetchedPartition } from './fetch-service.ts';
 import type { Isolation } from './fetch-wait.ts';
 import type { Partition } from './partition.ts';
 import { gather, inNativeMemory, TestBroker, topicConfig, withoutPlace } from './testing.ts';
@@ -53,29 +54,33 @@ describe('FetchService', () => {
     return Buffer.concat(batches.map(withoutPlace));
   }
 
-  async function fetch(
-    offset = 0n,
-    maxBytes = 1 << 26,
-  ): Promise<{ errorCode: number; records: Piece[]; recordBytes: number }> {
-    const request = {
-      topic: 't',
-      partition: 0,
-      currentLeaderEpoch: -1,
-      fetchOffset: offset,
-      lastFetchedEpoch: -1,
-      logStartOffset: -1n,
-      maxBytes,
-    };
+  async function fetch(offset = 0n, maxBytes = 1 << 26): Promise<FetchedPartition> {
+    return (await fetchFrom([offset], maxBytes, 1 << 26))[0]!;
+  }
+
+  /** One request that asks for several places of the partition. */
+  async function fetchFrom(
+    offsets: bigint[],
+    partitionMaxBytes: number,
+    maxBytes: number,
+  ): Promise<FetchedPartition[]> {
+    const partition = broker.partitions.find('t', 0);
+    const targets = offsets.map((fetchOffset) => ({
+      request: {
+        topic: 't',
+        partition: 0,
+        currentLeaderEpoch: -1,
+        fetchOffset,
+        lastFetchedEpoch: -1,
+        logStartOffset: -1n,
+        maxBytes: partitionMaxBytes,
+      },
+      partition,
+      errorCode: 0,
+    }));
     const isolation: Isolation = 'read_uncommitted';
-    const parameters = {
-      minBytes: 1,
-      maxBytes: 1 << 26,
-      maxWaitMs: 0,
-      isolation,
-      onClosed: () => () => undefined,
-    };
-    const target = { request, partition: broker.partitions.find('t', 0), errorCode: 0 };
-    return (await broker.fetches.fetch([target], parameters))[0]!;
+    const parameters = { minBytes: 1, maxBytes, maxWaitMs: 0, isolation, onClosed: () => () => undefined };
+    return broker.fetches.fetch(targets, parameters);
   }
 
   /** What a client gets, without what the broker changes. */
@@ -104,6 +109,21 @@ describe('FetchService', () => {
     };
     return seen;
   }
+
+  it('does not look for more when an answer is almost full', async () => {
+    const partition = await start();
+    for (let i = 0; i < 20; i++) await partition.produce(Buffer.from(small), null, true);
+    const size = small.byteLength;
+    const seen = countBatches(partition);
+    const countsOf = async (maxBytes: number) => {
+      const answers = await fetchFrom([0n, 10n], 10 * size, maxBytes);
+      for (const { records } of answers) await gather(records);
+      return answers.map(({ recordBytes }) => recordBytes / size);
+    };
+    assert.deepEqual(await countsOf(size * 11.4), [10, 0]);
+    assert.equal(seen.count, 10);
+    assert.deepEqual(await countsOf(size * 13.4), [10, 3]);
+  });
 
   it('sends what was appended lately from memory, without reading', async () => {
     const expected = await produceAll(await start());
