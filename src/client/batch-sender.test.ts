@@ -16,7 +16,7 @@ describe('sender of batches', () => {
     return new BatchSender({
       topic: { name: 't', id: 'AAAAAAAAAAAAAAAAAAAABQ' },
       cluster: { leaderOf: async () => 0, channel: async () => channel, options: { requestTimeoutMs: 1000 } },
-      pool: { mappedAt: () => data, locate: () => ({}) },
+      pool: { mappedAt: () => data, locate: () => ({}), lentOf: () => [] },
       acks: 1,
       transactionalId: null,
     } as unknown as BatchSenderOptions);
@@ -25,8 +25,9 @@ describe('sender of batches', () => {
   it('does not have data sent again that may be the gateway’s, unless that is known to be a duplicate', async () => {
     const data = [new Uint8Array(DATA_BYTES)];
     const event = { key: null, data, dataBytes: DATA_BYTES, metadata: null, headers: [], timestamp: 0 };
-    const send = (lost: DirectError, identity: BatchIdentity | null) =>
-      senderOf(lost).send(0, [event], identity, false, () => {});
+    const sendOne = (sender: BatchSender, identity: BatchIdentity | null) =>
+      sender.send(0, sender.encode([event]), identity, false, () => {});
+    const send = (lost: DirectError, identity: BatchIdentity | null) => sendOne(senderOf(lost), identity);
     for (const code of ['CONNECTION', 'TIMEOUT'] as const) {
       const lost = new DirectError(code, 'lost', { doing: 'test' });
       await assert.rejects(send(lost, null), { code: 'CONNECTION', retriable: false });

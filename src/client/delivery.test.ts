@@ -28,9 +28,13 @@ class FakeSender {
     return Buffer.from(key!).toString().startsWith('alone');
   }
 
+  encode(events: readonly EventRecord[]) {
+    return { events };
+  }
+
   async send(
     _partition: number,
-    events: readonly EventRecord[],
+    { events }: { events: readonly EventRecord[] },
     identity: BatchIdentity | null,
     _isRetry: boolean,
     sent: () => void,
@@ -60,7 +64,7 @@ describe('delivery of events', () => {
       headers: [],
       timestamp: 0,
     },
-    ...{ bytes: 10, resolve: () => {}, reject: () => {} },
+    bytes: 10,
   });
 
   function deliveryOf(options: Partial<DeliveryOptions> = {}): Delivery {
