@@ -12,6 +12,7 @@ import {
   NO_SEQUENCE,
 } from '../protocol/records/batch-header.ts';
 import type { RecordHeader } from '../protocol/records/builder.ts';
+import { BatchBuffers } from './batch-buffers.ts';
 
 /** The header of a record that holds the metadata of an event, in the form of its topic's serializer. */
 export const METADATA_HEADER = 'kafabric-metadata';
@@ -55,14 +56,21 @@ export interface EncodedBatch {
   readonly eventOf: readonly number[];
   /** Of the pieces that are data. */
   readonly dataBytes: number;
+  /** What the other pieces lie in; may be used again once nobody needs the batch. */
+  readonly buffer: Buffer;
 }
 
 /**
  * Encodes events as one record batch, which `complete` makes fit to be sent. Data of SEPARATE_BYTES and more stays where it is; smaller data is copied
  * to where it belongs.
  * @param codec for batches without such data: parts of what is compressed could not be had
+ * @param buffers where memory for it is taken
  */
-export function encodeBatch(events: readonly EventRecord[], codec: Codec = Codec.NONE): EncodedBatch {
+export function encodeBatch(
+  events: readonly EventRecord[],
+  codec: Codec = Codec.NONE,
+  buffers: BatchBuffers = new BatchBuffers(),
+): EncodedBatch {
   const baseTimestamp = events[0]!.timestamp;
   let maxTimestamp = baseTimestamp;
   let bytes = BATCH_HEADER_SIZE;
@@ -74,7 +82,8 @@ export function encodeBatch(events: readonly EventRecord[], codec: Codec = Codec
     separate += separateBytes(event);
     return body;
   });
-  const writer = new RecordWriter(bytes - separate);
+  const buffer = buffers.take(bytes - separate);
+  const writer = new RecordWriter(buffer, bytes - separate);
   for (let i = 0; i < events.length; i++)
     writer.add(events[i]!, bodies[i]!, i, events[i]!.timestamp - baseTimestamp);
   const { pieces, eventOf } = writer.finish();
@@ -93,7 +102,7 @@ export function encodeBatch(events: readonly EventRecord[], codec: Codec = Codec
   header.baseTimestamp = BigInt(baseTimestamp);
   header.maxTimestamp = BigInt(maxTimestamp);
   header.recordCount = events.length;
-  return { pieces, bytes, eventOf, dataBytes: separate };
+  return { pieces, bytes, eventOf, dataBytes: separate, buffer };
 }
 
 /** Says in a batch who sends it, also anew, and sums it. */
@@ -130,9 +139,12 @@ class RecordWriter {
   #from = 0;
   #at = BATCH_HEADER_SIZE;
 
+  readonly #bytesToWrite: number;
+
   /** @param bytes of the batch but for separate data */
-  constructor(bytes: number) {
-    this.#buffer = Buffer.allocUnsafe(bytes);
+  constructor(buffer: Buffer, bytes: number) {
+    this.#bytesToWrite = bytes;
+    this.#buffer = buffer;
     this.#buffer.fill(0, 0, BATCH_HEADER_SIZE);
   }
 
@@ -163,7 +175,7 @@ class RecordWriter {
   }
 
   finish(): { pieces: Uint8Array[]; eventOf: number[] } {
-    if (this.#at !== this.#buffer.byteLength) throw new Error('a record is not as long as it was to be');
+    if (this.#at !== this.#bytesToWrite) throw new Error('a record is not as long as it was to be');
     this.#cut();
     return { pieces: this.#pieces, eventOf: this.#eventOf };
   }

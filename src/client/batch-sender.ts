@@ -4,6 +4,7 @@ import { directPutRequest } from '../protocol/generated/direct-put-request.ts';
 import { directPutResponse } from '../protocol/generated/direct-put-response.ts';
 import { produceRequest } from '../protocol/generated/produce-request.ts';
 import { produceResponse } from '../protocol/generated/produce-response.ts';
+import { BatchBuffers } from './batch-buffers.ts';
 import {
   type BatchProducer,
   complete,
@@ -62,6 +63,7 @@ export class BatchSender {
   readonly #codec: Codec;
   /** Puts under way, by partition. */
   readonly #puts = new Map<number, number>();
+  readonly #buffers = new BatchBuffers();
   #path: Path | null = null;
 
   constructor({ topic, cluster, pool, acks, transactionalId, codec }: BatchSenderOptions) {
@@ -78,9 +80,9 @@ export class BatchSender {
     return this.#path;
   }
 
-  /** Events as a batch that can be sent, again and again. */
+  /** Events as a batch that can be sent, again and again, until it is acknowledged. */
   encode(events: readonly EventRecord[]): SendableBatch {
-    return { ...encodeBatch(events, this.#codec), lent: this.#pool.lentOf(events) };
+    return { ...encodeBatch(events, this.#codec, this.#buffers), lent: this.#pool.lentOf(events) };
   }
 
   /**
@@ -102,13 +104,13 @@ export class BatchSender {
       if (channel.attachment.path === 'tcp') this.#path = 'tcp';
       complete(batch, producer);
       const offset = await this.#produce(channel, partition, batch, sent);
-      this.#pool.handedOver(batch.lent);
+      this.#acknowledged(batch);
       return offset;
     }
     const staged: RegisteredBuffer[] = [];
     try {
       const offset = await this.#sendShared(channel, partition, batch, producer, staged, sent);
-      this.#pool.handedOver(batch.lent);
+      this.#acknowledged(batch);
       return offset;
     } finally {
       // An answer has come, or the connection is gone: the gateway no longer reads there.
@@ -119,6 +121,11 @@ export class BatchSender {
   /** Whether the event should not share its batch: then its data is pushed from where it is. */
   isAlone({ data, dataBytes }: EventRecord): boolean {
     return dataBytes >= ALONE_BYTES && data?.length === 1 && this.#pool.isWhole(data[0]!);
+  }
+
+  #acknowledged({ lent, buffer }: SendableBatch): void {
+    this.#pool.handedOver(lent);
+    this.#buffers.give(buffer);
   }
 
   async #sendShared(
