@@ -48,8 +48,10 @@ export class Batch {
     let told = 0;
     this.#next = (baseOffset) => {
       const at = told++;
-      const before = this.#withdrawn.filter((other) => other < at).length;
-      return { partition, offset: baseOffset < 0n ? -1n : baseOffset + BigInt(at - before) };
+      return {
+        partition,
+        offset: baseOffset < 0n ? -1n : baseOffset + BigInt(at - this.#withdrawnBefore(at)),
+      };
     };
   }
 
@@ -70,6 +72,12 @@ export class Batch {
     this.count--;
     this.bytes -= event.bytes;
     return true;
+  }
+
+  #withdrawnBefore(at: number): number {
+    let count = 0;
+    for (const other of this.#withdrawn) if (other < at) count++;
+    return count;
   }
 
   acknowledge(baseOffset: bigint): void {
