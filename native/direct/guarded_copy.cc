@@ -51,6 +51,8 @@ constexpr int kRestoreSignals = 1;  // its own handler blocks all of them, whate
 constexpr int kRestoreSignals = 0;
 #endif
 
+/** From so many bytes on, one pass that copies past the caches and sums is quicker than two that use them, unless the CPU cannot fold. */
+constexpr size_t kOnePassBytes = size_t{8} << 10;
 constexpr size_t kStepBytes = size_t{16} << 10;  // are still in the nearest cache when they are copied
 
 #if defined(__x86_64__)
@@ -113,7 +115,7 @@ void copyForOthers(uint8_t* to, const uint8_t* from, size_t length) {
 }
 
 uint32_t copyForOthers(uint8_t* to, const uint8_t* from, size_t length, uint32_t crc) {
-  if (length >= kPastCachesBytes && canFoldCrc32c()) return crc32cCopy(crc, to, from, length);
+  if (length >= kOnePassBytes && canFoldCrc32c()) return crc32cCopy(crc, to, from, length);
   for (size_t done = 0; done < length; done += kStepBytes) {
     size_t step = std::min(kStepBytes, length - done);
     crc = crc32c(crc, from + done, step);

@@ -46,7 +46,8 @@ TEST(direct_moves_blocks_to_a_region_and_back) {
   MemoryRef memory = filled(arena, size_t{3} << 20);
   auto region = std::make_shared<Region>(createShared(size_t{4} << 20), size_t{4} << 20);
   for (const std::vector<Blocks>& blocks : {std::vector<Blocks>{{5, 1, 1000, 1000}}, {{0, 300, 40, 4001}, {17, 3, 1, 1}},
-                                            {{1, 1, (size_t{2} << 20) + 3, 1}}, {{9, 5, 300000, 300001}, {0, 2, 7, 100}}}) {
+                                            {{1, 1, (size_t{2} << 20) + 3, 1}}, {{9, 5, 300000, 300001}, {0, 2, 7, 100}},
+                                            {{3, 4, 8191, 8200}, {70, 3, 8192, 9001}, {1, 2, 50000, 50003}, {2, 2, 65536, 65600}}}) {
     std::vector<uint8_t> expected = selected(memory, blocks);
     Move push{Move::Kind::kPush, memory, blocks, {}, region, 33};
     Moved pushed = perform(push);

@@ -11,34 +11,21 @@ export function addEvent(
   signal: AbortSignal | undefined,
   doing: string,
 ): Promise<PushResult> {
+  if (signal === undefined) return delivery.add(partition, event);
   return new Promise((resolve, reject) => {
-    event.resolve = resolve;
-    event.reject = reject;
-    if (signal === undefined) delivery.add(partition, event);
-    else addUntilAborted(delivery, partition, event, signal, doing);
-  });
-}
-
-function addUntilAborted(
-  delivery: Delivery,
-  partition: number,
-  event: PushedEvent,
-  signal: AbortSignal,
-  doing: string,
-): void {
-  const settled =
-    <T>(settle: (value: T) => void) =>
-    (value: T) => {
+    const settle = (action: () => void) => {
       signal.removeEventListener('abort', onAbort);
-      settle(value);
+      action();
     };
-  const onAbort = () => {
-    if (delivery.withdraw(partition, event)) event.reject(aborted(doing, signal));
-  };
-  event.resolve = settled(event.resolve);
-  event.reject = settled(event.reject);
-  signal.addEventListener('abort', onAbort, { once: true });
-  delivery.add(partition, event);
-  // While it waited for room.
-  if (signal.aborted) onAbort();
+    const onAbort = () => {
+      if (delivery.withdraw(partition, event)) settle(() => reject(aborted(doing, signal)));
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    delivery.add(partition, event, true).then(
+      (result) => settle(() => resolve(result)),
+      (error) => settle(() => reject(error)),
+    );
+    // While it waited for room.
+    if (signal.aborted) onAbort();
+  });
 }

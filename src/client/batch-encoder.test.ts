@@ -4,7 +4,7 @@ import { checkBatches } from '../native/batch.ts';
 import { Codec } from '../native/codec.ts';
 import { BatchHeader } from '../protocol/records/batch-header.ts';
 import { readRecords } from '../protocol/records/reader.ts';
-import { type EventRecord, encodeBatch, METADATA_HEADER, SEPARATE_BYTES } from './batch-encoder.ts';
+import { complete, type EventRecord, encodeBatch, METADATA_HEADER, SEPARATE_BYTES } from './batch-encoder.ts';
 
 describe('batches of events', () => {
   const bytes = (maxLength: number) => fc.uint8Array({ maxLength });
@@ -18,7 +18,9 @@ describe('batches of events', () => {
     .record({
       key: fc.option(bytes(200)),
       data: fc.option(fc.array(part, { maxLength: 3 })),
-      metadata: fc.option(bytes(150)),
+      metadata: fc.option(
+        fc.oneof(bytes(150), fc.string({ maxLength: 60 }), fc.string({ unit: 'grapheme' })),
+      ),
       headers: fc.array(
         fc.record({
           key: fc.oneof(fc.constant(METADATA_HEADER), fc.string({ maxLength: 40, unit: 'grapheme' })),
@@ -39,11 +41,17 @@ describe('batches of events', () => {
     fc.assert(
       fc.property(fc.array(event, { minLength: 1, maxLength: 8 }), (events) => {
         const producer = { producerId: 7n, producerEpoch: 1, baseSequence: 9, isTransactional: false };
-        const { pieces, isData, bytes: size } = encodeBatch(events, producer);
+        const encoded = encodeBatch(events);
+        // Who sends it may be another than who was to.
+        complete(encoded, { ...producer, producerId: 8n, isTransactional: true });
+        complete(encoded, producer);
+        const { pieces, eventOf, bytes: size, dataBytes } = encoded;
         const large = events
           .flatMap(({ data }) => data ?? [])
           .filter((one) => one.byteLength >= SEPARATE_BYTES);
-        const separate = pieces.filter((_, i) => isData[i]);
+        const separate = pieces.filter((_, i) => eventOf[i]! >= 0);
+        for (const [i, of] of eventOf.entries())
+          if (of >= 0) assert.ok(events[of]!.data!.includes(pieces[i]!));
         assert.equal(separate.length, large.length);
         for (const [i, one] of separate.entries()) assert.equal(one, large[i]);
         const batch = Buffer.concat(pieces);
@@ -51,6 +59,11 @@ describe('batches of events', () => {
         const [check] = checkBatches(batch, { maxUncompressedBytes: 2 ** 30 });
         assert.equal(check!.errorMessage, null);
         assert.equal(check!.producerId, 7n);
+        assert.equal(new BatchHeader(batch).isTransactional, false);
+        assert.equal(
+          dataBytes,
+          separate.reduce((sum, { byteLength }) => sum + byteLength, 0),
+        );
         assert.deepEqual(
           readRecords(batch).map(({ key, value, headers, timestamp }) => ({
             key: key && Buffer.from(key),
@@ -61,9 +74,12 @@ describe('batches of events', () => {
           events.map(({ key, data, metadata, headers, timestamp }) => ({
             key: key && Buffer.from(key),
             value: data && Buffer.concat(data),
-            headers: [...(metadata ? [{ key: METADATA_HEADER, value: metadata }] : []), ...headers].map(
-              (one) => ({ key: one.key, value: one.value && Buffer.from(one.value) }),
-            ),
+            headers: [
+              ...(metadata === null
+                ? []
+                : [{ key: METADATA_HEADER, value: Buffer.from(metadata as string) }]),
+              ...headers,
+            ].map((one) => ({ key: one.key, value: one.value && Buffer.from(one.value) })),
             timestamp,
           })),
         );
@@ -73,7 +89,7 @@ describe('batches of events', () => {
   });
 
   it('are compressed where nothing in them could be asked for in part', () => {
-    const eventOf = (size: number): EventRecord => {
+    const eventWith = (size: number): EventRecord => {
       const metadata = Buffer.from(JSON.stringify({ step: 1, text: 'again '.repeat(100) }));
       return {
         key: null,
@@ -85,17 +101,19 @@ describe('batches of events', () => {
       };
     };
     for (const [name, codec] of Object.entries(Codec)) {
-      const events = [eventOf(10), eventOf(SEPARATE_BYTES - 1)];
-      const { pieces, bytes, isData } = encodeBatch(events, null, codec);
+      const events = [eventWith(10), eventWith(SEPARATE_BYTES - 1)];
+      const encoded = encodeBatch(events, codec);
+      complete(encoded, null);
+      const { pieces, bytes, eventOf } = encoded;
       const batch = Buffer.concat(pieces);
       assert.equal(batch.byteLength, bytes);
-      assert.equal(pieces.length, isData.length);
+      assert.equal(pieces.length, eventOf.length);
       const [check] = checkBatches(batch, { maxUncompressedBytes: 2 ** 30 });
       assert.equal(check!.errorMessage, null, name);
       assert.equal(new BatchHeader(batch).compression, codec);
-      const { bytes: plain } = encodeBatch(events, null);
+      const { bytes: plain } = encodeBatch(events);
       assert.equal(codec === Codec.NONE, bytes === plain);
-      const large = encodeBatch([eventOf(10), eventOf(SEPARATE_BYTES)], null, codec);
+      const large = encodeBatch([eventWith(10), eventWith(SEPARATE_BYTES)], codec);
       assert.equal(new BatchHeader(large.pieces[0]!).compression, Codec.NONE);
     }
   });

@@ -7,8 +7,12 @@ import {
   CRC_COVERS_FROM,
   LOG_OVERHEAD,
   MAGIC,
+  NO_PRODUCER_EPOCH,
+  NO_PRODUCER_ID,
+  NO_SEQUENCE,
 } from '../protocol/records/batch-header.ts';
 import type { RecordHeader } from '../protocol/records/builder.ts';
+import { BatchBuffers } from './batch-buffers.ts';
 
 /** The header of a record that holds the metadata of an event, in the form of its topic's serializer. */
 export const METADATA_HEADER = 'kafabric-metadata';
@@ -28,8 +32,8 @@ export interface EventRecord {
   /** Null for none: plain consumers see a null value. */
   readonly data: readonly Uint8Array[] | null;
   readonly dataBytes: number;
-  /** As the serializer of its topic has written it; null for none. */
-  readonly metadata: Uint8Array | null;
+  /** As the serializer of its topic has written it; a text is UTF-8 in the batch; null for none. */
+  readonly metadata: Uint8Array | string | null;
   /** Behind the one with the metadata. */
   readonly headers: readonly RecordHeader[];
   /** Milliseconds since the epoch. */
@@ -44,22 +48,28 @@ export interface BatchProducer {
   readonly isTransactional: boolean;
 }
 
-/** A record batch in pieces, one behind the other. */
+/** A record batch in pieces, one behind the other. The first begins with the header. */
 export interface EncodedBatch {
   readonly pieces: readonly Uint8Array[];
   readonly bytes: number;
-  /** Which of the pieces are data of events as it was given. */
-  readonly isData: readonly boolean[];
+  /** Of each piece: which event's data it is, as that was given; -1: it is no data alone. */
+  readonly eventOf: readonly number[];
+  /** Of the pieces that are data. */
+  readonly dataBytes: number;
+  /** What the other pieces lie in; may be used again once nobody needs the batch. */
+  readonly buffer: Buffer;
 }
 
 /**
- * Encodes events as one record batch. Data of SEPARATE_BYTES and more is read for the CRC, and not copied; smaller data is put where it belongs.
+ * Encodes events as one record batch, which `complete` makes fit to be sent. Data of SEPARATE_BYTES and more stays where it is; smaller data is copied
+ * to where it belongs.
  * @param codec for batches without such data: parts of what is compressed could not be had
+ * @param buffers where memory for it is taken
  */
 export function encodeBatch(
   events: readonly EventRecord[],
-  producer: BatchProducer | null,
   codec: Codec = Codec.NONE,
+  buffers: BatchBuffers = new BatchBuffers(),
 ): EncodedBatch {
   const baseTimestamp = events[0]!.timestamp;
   let maxTimestamp = baseTimestamp;
@@ -72,10 +82,11 @@ export function encodeBatch(
     separate += separateBytes(event);
     return body;
   });
-  const writer = new RecordWriter(bytes - separate);
-  for (const [i, event] of events.entries())
-    writer.add(event, bodies[i]!, i, event.timestamp - baseTimestamp);
-  const { pieces, isData } = writer.finish();
+  const buffer = buffers.take(bytes - separate);
+  const writer = new RecordWriter(buffer, bytes - separate);
+  for (let i = 0; i < events.length; i++)
+    writer.add(events[i]!, bodies[i]!, i, events[i]!.timestamp - baseTimestamp);
+  const { pieces, eventOf } = writer.finish();
   const used = separate === 0 ? codec : Codec.NONE;
   if (used !== Codec.NONE) {
     const [whole] = pieces as [Uint8Array];
@@ -86,22 +97,29 @@ export function encodeBatch(
   header.batchLength = bytes - LOG_OVERHEAD;
   header.partitionLeaderEpoch = -1;
   header.magic = MAGIC;
-  header.attributes = used | (producer?.isTransactional ? Attribute.transactional : 0);
+  header.attributes = used;
   header.lastOffsetDelta = events.length - 1;
   header.baseTimestamp = BigInt(baseTimestamp);
   header.maxTimestamp = BigInt(maxTimestamp);
-  header.producerId = producer?.producerId ?? -1n;
-  header.producerEpoch = producer?.producerEpoch ?? -1;
-  header.baseSequence = producer?.baseSequence ?? -1;
   header.recordCount = events.length;
+  return { pieces, bytes, eventOf, dataBytes: separate, buffer };
+}
+
+/** Says in a batch who sends it, also anew, and sums it. */
+export function complete({ pieces }: EncodedBatch, producer: BatchProducer | null): void {
+  const header = new BatchHeader(pieces[0]!);
+  const { compression } = header;
+  header.attributes = compression | (producer?.isTransactional ? Attribute.transactional : 0);
+  header.producerId = producer?.producerId ?? NO_PRODUCER_ID;
+  header.producerEpoch = producer?.producerEpoch ?? NO_PRODUCER_EPOCH;
+  header.baseSequence = producer?.baseSequence ?? NO_SEQUENCE;
   let crc = crc32c(pieces[0]!.subarray(CRC_COVERS_FROM));
   for (let i = 1; i < pieces.length; i++) crc = crc32c(pieces[i]!, crc);
   header.crc = crc;
-  return { pieces, bytes, isData };
 }
 
 /** Bytes of an event that are not copied into its batch. */
-export function separateBytes({ data }: EventRecord): number {
+function separateBytes({ data }: EventRecord): number {
   let bytes = 0;
   if (data !== null) for (const { byteLength } of data) if (byteLength >= SEPARATE_BYTES) bytes += byteLength;
   return bytes;
@@ -116,14 +134,17 @@ function withRecords(batch: Uint8Array, records: Uint8Array): Uint8Array {
 class RecordWriter {
   readonly #buffer: Buffer;
   readonly #pieces: Uint8Array[] = [];
-  readonly #isData: boolean[] = [];
+  readonly #eventOf: number[] = [];
   /** The pieces have what is before. */
   #from = 0;
   #at = BATCH_HEADER_SIZE;
 
+  readonly #bytesToWrite: number;
+
   /** @param bytes of the batch but for separate data */
-  constructor(bytes: number) {
-    this.#buffer = Buffer.allocUnsafe(bytes);
+  constructor(buffer: Buffer, bytes: number) {
+    this.#bytesToWrite = bytes;
+    this.#buffer = buffer;
     this.#buffer.fill(0, 0, BATCH_HEADER_SIZE);
   }
 
@@ -136,12 +157,14 @@ class RecordWriter {
     this.#varint(key === null ? -1 : key.byteLength);
     if (key !== null) this.#bytes(key);
     this.#varint(data === null ? -1 : dataBytes);
-    if (data !== null) for (const part of data) this.#data(part);
+    if (data !== null) for (const part of data) this.#data(part, delta);
     this.#varint(headers.length + (metadata === null ? 0 : 1));
     if (metadata !== null) {
       this.#bytes(METADATA_FIELD);
-      this.#varint(metadata.byteLength);
-      this.#bytes(metadata);
+      const metadataBytes = bytesOfMetadata(metadata);
+      this.#varint(metadataBytes);
+      if (typeof metadata === 'string') this.#text(metadata, metadataBytes);
+      else this.#bytes(metadata);
     }
     for (const { key: name, value } of headers) {
       this.#varint(Buffer.byteLength(name));
@@ -151,26 +174,26 @@ class RecordWriter {
     }
   }
 
-  finish(): { pieces: Uint8Array[]; isData: boolean[] } {
-    if (this.#at !== this.#buffer.byteLength) throw new Error('a record is not as long as it was to be');
+  finish(): { pieces: Uint8Array[]; eventOf: number[] } {
+    if (this.#at !== this.#bytesToWrite) throw new Error('a record is not as long as it was to be');
     this.#cut();
-    return { pieces: this.#pieces, isData: this.#isData };
+    return { pieces: this.#pieces, eventOf: this.#eventOf };
   }
 
-  #data(part: Uint8Array): void {
+  #data(part: Uint8Array, event: number): void {
     if (part.byteLength < SEPARATE_BYTES) {
       this.#bytes(part);
       return;
     }
     this.#cut();
     this.#pieces.push(part);
-    this.#isData.push(true);
+    this.#eventOf.push(event);
   }
 
   #cut(): void {
     if (this.#at === this.#from) return;
     this.#pieces.push(this.#buffer.subarray(this.#from, this.#at));
-    this.#isData.push(false);
+    this.#eventOf.push(-1);
     this.#from = this.#at;
   }
 
@@ -180,6 +203,14 @@ class RecordWriter {
     if (byteLength <= FEW_BYTES) for (let i = 0; i < byteLength; i++) this.#buffer[this.#at + i] = bytes[i]!;
     else this.#buffer.set(bytes, this.#at);
     this.#at += byteLength;
+  }
+
+  #text(text: string, bytes: number): void {
+    // As above, of what is ASCII.
+    if (bytes <= FEW_BYTES && bytes === text.length)
+      for (let i = 0; i < bytes; i++) this.#buffer[this.#at + i] = text.charCodeAt(i);
+    else this.#buffer.write(text, this.#at);
+    this.#at += bytes;
   }
 
   /** Zigzag, of any safe integer. */
@@ -213,7 +244,7 @@ function bodyBytes(
   bytes += sized(key === null ? null : key.byteLength);
   bytes += sized(data === null ? null : dataBytes);
   bytes += varintBytes(headers.length + (metadata === null ? 0 : 1));
-  if (metadata !== null) bytes += METADATA_FIELD.byteLength + sized(metadata.byteLength);
+  if (metadata !== null) bytes += METADATA_FIELD.byteLength + sized(bytesOfMetadata(metadata));
   for (const { key: name, value } of headers) {
     bytes += sized(Buffer.byteLength(name));
     bytes += sized(value === null ? null : value.byteLength);
@@ -226,13 +257,22 @@ function sized(length: number | null): number {
   return length === null ? 1 : varintBytes(length) + length;
 }
 
+/** In UTF-8. */
+function bytesOfMetadata(metadata: Uint8Array | string): number {
+  if (typeof metadata !== 'string') return metadata.byteLength;
+  const { length } = metadata;
+  if (length > FEW_BYTES) return Buffer.byteLength(metadata);
+  for (let i = 0; i < length; i++) if (metadata.charCodeAt(i) > 0x7f) return Buffer.byteLength(metadata);
+  return length;
+}
+
 /** An upper bound for what a record takes beside its data. */
 export function overheadOf(
   key: Uint8Array | null,
-  metadata: Uint8Array,
+  metadata: Uint8Array | string,
   headers: readonly RecordHeader[],
 ): number {
-  let bytes = 40 + (key?.byteLength ?? 0) + METADATA_FIELD.byteLength + 10 + metadata.byteLength;
+  let bytes = 40 + (key?.byteLength ?? 0) + METADATA_FIELD.byteLength + 10 + bytesOfMetadata(metadata);
   for (const { key: name, value } of headers) bytes += 10 + name.length * 3 + (value?.byteLength ?? 0);
   return bytes;
 }

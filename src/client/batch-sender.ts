@@ -4,13 +4,13 @@ import { directPutRequest } from '../protocol/generated/direct-put-request.ts';
 import { directPutResponse } from '../protocol/generated/direct-put-response.ts';
 import { produceRequest } from '../protocol/generated/produce-request.ts';
 import { produceResponse } from '../protocol/generated/produce-response.ts';
+import { BatchBuffers } from './batch-buffers.ts';
 import {
   type BatchProducer,
+  complete,
   type EncodedBatch,
   type EventRecord,
   encodeBatch,
-  SEPARATE_BYTES,
-  separateBytes,
 } from './batch-encoder.ts';
 import type { Cluster, DataChannel } from './cluster.ts';
 import { brokerError, DirectError } from './errors.ts';
@@ -39,6 +39,11 @@ export interface BatchSenderOptions {
   readonly codec: Codec;
 }
 
+export interface SendableBatch extends EncodedBatch {
+  /** Data that is memory of the gateway: once the batch is acknowledged, buffers of which it is all are the gateway's. */
+  readonly lent: readonly Uint8Array[];
+}
+
 /** In the name of whom a batch is sent. */
 export interface BatchIdentity extends ProducerIdentity {
   readonly baseSequence: number;
@@ -58,6 +63,7 @@ export class BatchSender {
   readonly #codec: Codec;
   /** Puts under way, by partition. */
   readonly #puts = new Map<number, number>();
+  readonly #buffers = new BatchBuffers();
   #path: Path | null = null;
 
   constructor({ topic, cluster, pool, acks, transactionalId, codec }: BatchSenderOptions) {
@@ -74,13 +80,18 @@ export class BatchSender {
     return this.#path;
   }
 
+  /** Events as a batch that can be sent, again and again, until it is acknowledged. */
+  encode(events: readonly EventRecord[]): SendableBatch {
+    return { ...encodeBatch(events, this.#codec, this.#buffers), lent: this.#pool.lentOf(events) };
+  }
+
   /**
    * Resolves to the offset of the first event. `sent` is called once the request is on its way: what is sent after that comes behind it.
    * @param isRetry whether to ask anew who leads the partition
    */
   async send(
     partition: number,
-    events: readonly EventRecord[],
+    batch: SendableBatch,
     identity: BatchIdentity | null,
     isRetry: boolean,
     sent: () => void,
@@ -88,18 +99,18 @@ export class BatchSender {
     const leader = await this.#cluster.leaderOf(this.#topic.name, partition, isRetry);
     const channel = await this.#cluster.channel(leader, 'put');
     const producer = identity && { ...identity, isTransactional: this.#transactionalId !== null };
-    const isInline = !this.#puts.has(partition) && isSmall(events);
+    const isInline = !this.#puts.has(partition) && batch.dataBytes < SHARED_MIN_BYTES;
     if (channel.attachment.path === 'tcp' || isInline) {
       if (channel.attachment.path === 'tcp') this.#path = 'tcp';
-      const batch = encodeBatch(events, producer, this.#codec);
+      complete(batch, producer);
       const offset = await this.#produce(channel, partition, batch, sent);
-      this.#handOver(events);
+      this.#acknowledged(batch);
       return offset;
     }
     const staged: RegisteredBuffer[] = [];
     try {
-      const offset = await this.#sendShared(channel, partition, events, producer, staged, sent);
-      this.#handOver(events);
+      const offset = await this.#sendShared(channel, partition, batch, producer, staged, sent);
+      this.#acknowledged(batch);
       return offset;
     } finally {
       // An answer has come, or the connection is gone: the gateway no longer reads there.
@@ -112,24 +123,25 @@ export class BatchSender {
     return dataBytes >= ALONE_BYTES && data?.length === 1 && this.#pool.isWhole(data[0]!);
   }
 
-  /** Of what was pushed from memory of the gateway, all of a buffer is the gateway's now. */
-  #handOver(events: readonly EventRecord[]): void {
-    for (const { data } of events) this.#pool.handedOver(data);
+  #acknowledged({ lent, buffer }: SendableBatch): void {
+    this.#pool.handedOver(lent);
+    this.#buffers.give(buffer);
   }
 
   async #sendShared(
     channel: DataChannel,
     partition: number,
-    events: readonly EventRecord[],
+    batch: EncodedBatch,
     producer: BatchProducer | null,
     staged: RegisteredBuffer[],
     sent: () => void,
   ): Promise<bigint> {
     try {
-      const placed = await this.#place(events, staged);
+      const placed = await this.#place(batch, staged);
+      complete(placed ?? batch, producer);
       if (placed === null) {
         this.#path = 'tcp';
-        return await this.#produce(channel, partition, encodeBatch(events, producer), sent);
+        return await this.#produce(channel, partition, batch, sent);
       }
       const answer = await this.#put(channel, partition, placed, producer, sent);
       this.#path = channel.attachment.path;
@@ -137,32 +149,50 @@ export class BatchSender {
     } catch (error) {
       if (!(error instanceof RegionRefused)) throw error;
       this.#path = 'tcp';
-      return await this.#produce(channel, partition, encodeBatch(events, producer), sent);
+      return await this.#produce(channel, partition, batch, sent);
     }
   }
 
-  /** The events with their data in shared memory; null when there is no room for it. */
-  async #place(events: readonly EventRecord[], staged: RegisteredBuffer[]): Promise<EventRecord[] | null> {
-    const placed: EventRecord[] = [];
-    for (const event of events) {
-      const outside = (event.data ?? []).some(
-        (part) => part.byteLength >= SEPARATE_BYTES && this.#pool.locate(part) === null,
-      );
-      if (event.data === null || !outside) {
-        placed.push(event);
-        continue;
-      }
-      const room = await this.#pool.allocate(event.dataBytes);
-      if (room === null) return null;
-      staged.push(room);
-      let at = 0;
-      for (const part of event.data) {
-        room.bytes.set(part, at);
-        at += part.byteLength;
-      }
-      placed.push({ ...event, data: [room.bytes] });
+  /** The batch with its data in shared memory; null when there is no room for it. */
+  async #place(batch: EncodedBatch, staged: RegisteredBuffer[]): Promise<EncodedBatch | null> {
+    const pieces: Uint8Array[] = [];
+    const eventOf: number[] = [];
+    for (let i = 0; i < batch.pieces.length; ) {
+      const event = batch.eventOf[i]!;
+      const end = this.#endOutside(batch, i);
+      const piece = end === i ? batch.pieces[i++]! : await this.#stage(batch.pieces.slice(i, end), staged);
+      if (piece === null) return null;
+      pieces.push(piece);
+      eventOf.push(event);
+      i = Math.max(i, end);
     }
-    return placed;
+    return { ...batch, pieces, eventOf };
+  }
+
+  /** Where the data of one event ends, from piece `i` on, that is not in shared memory; what lies between its pieces is data, too. `i`: none. */
+  #endOutside({ pieces, eventOf }: EncodedBatch, i: number): number {
+    const event = eventOf[i]!;
+    let end = i;
+    if (event < 0) return end;
+    for (let at = i; at < pieces.length; at++) {
+      if (eventOf[at]! < 0) continue;
+      if (eventOf[at] !== event || this.#pool.locate(pieces[at]!) !== null) break;
+      end = at + 1;
+    }
+    return end;
+  }
+
+  /** A copy in shared memory; null when there is no room for it. */
+  async #stage(pieces: readonly Uint8Array[], staged: RegisteredBuffer[]): Promise<Uint8Array | null> {
+    const room = await this.#pool.allocate(pieces.reduce((sum, { byteLength }) => sum + byteLength, 0));
+    if (room === null) return null;
+    staged.push(room);
+    let at = 0;
+    for (const piece of pieces) {
+      room.bytes.set(piece, at);
+      at += piece.byteLength;
+    }
+    return room.bytes;
   }
 
   async #produce(
@@ -195,19 +225,18 @@ export class BatchSender {
   async #put(
     { connection, attachment }: DataChannel,
     index: number,
-    events: readonly EventRecord[],
+    encoded: EncodedBatch,
     producer: BatchProducer | null,
     sent: () => void,
   ): Promise<bigint> {
     const doing = `push to ${this.#topic.name}-${index}`;
-    const encoded = encodeBatch(events, producer);
     const parts: Uint8Array[] = [];
     const data: { at: number; region: number; offset: bigint; length: number }[] = [];
     const whole = inPlace(encoded, (piece) => this.#pool.mappedAt(piece), attachment.mapped);
     if (whole !== null) data.push({ at: 0, ...whole });
     let at = 0;
     for (const [i, piece] of whole === null ? encoded.pieces.entries() : []) {
-      const place = encoded.isData[i] ? this.#pool.locate(piece) : null;
+      const place = encoded.eventOf[i]! >= 0 ? this.#pool.locate(piece) : null;
       if (place === null) {
         parts.push(piece);
         at += piece.byteLength;
@@ -265,13 +294,6 @@ function checkFrame(bytes: number, { frameBytes }: { frameBytes: number }, doing
   if (bytes + FRAME_OVERHEAD_BYTES <= frameBytes) return;
   const message = `${bytes} bytes in one request, ${frameBytes} are allowed (socket.request.max.bytes)`;
   throw brokerError(ErrorCode.MESSAGE_TOO_LARGE, message, doing);
-}
-
-/** Whether little enough of the events would not travel within their batch where memory is shared. */
-function isSmall(events: readonly EventRecord[]): boolean {
-  let bytes = 0;
-  for (const event of events) bytes += separateBytes(event);
-  return bytes < SHARED_MIN_BYTES;
 }
 
 /** The gateway may have taken the memory over, and use it otherwise: what is there now must not be sent again as the event. */

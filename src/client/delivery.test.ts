@@ -20,6 +20,7 @@ interface Sent {
 /** A gateway that appends what it gets in order, unless `fail` says otherwise. */
 class FakeSender {
   readonly appended: Sent[] = [];
+  encoded = 0;
   /** Asked for each attempt: an error before the batch is on its way, or null. */
   fail: (key: string, attempt: number) => DirectError | null = () => null;
   readonly #attempts = new Map<string, number>();
@@ -28,9 +29,14 @@ class FakeSender {
     return Buffer.from(key!).toString().startsWith('alone');
   }
 
+  encode(events: readonly EventRecord[]) {
+    this.encoded++;
+    return { events };
+  }
+
   async send(
     _partition: number,
-    events: readonly EventRecord[],
+    { events }: { events: readonly EventRecord[] },
     identity: BatchIdentity | null,
     _isRetry: boolean,
     sent: () => void,
@@ -60,7 +66,7 @@ describe('delivery of events', () => {
       headers: [],
       timestamp: 0,
     },
-    ...{ bytes: 10, resolve: () => {}, reject: () => {} },
+    bytes: 10,
   });
 
   function deliveryOf(options: Partial<DeliveryOptions> = {}): Delivery {
@@ -106,6 +112,32 @@ describe('delivery of events', () => {
         );
       assert.equal(settledBytes, 40);
     }
+  });
+
+  it('encodes a batch once, while it waits, however often it is sent', async () => {
+    const identify = async () => ({ producerId: 1n, producerEpoch: 0 });
+    const delivery = deliveryOf({ batchSize: 2, maxInFlight: 1, identify });
+    sender.fail = (_key, attempt) => (attempt < 3 ? LOST : null);
+    const pushed = ['a', 'b', 'c', 'd', 'e', 'f'].map((key) => add(delivery, key));
+    // All of them wait for the id.
+    assert.equal(sender.encoded, 3);
+    const results = await Promise.all(pushed);
+    assert.deepEqual(keys(), ['a', 'c', 'e']);
+    assert.equal(sender.encoded, 3);
+    assert.deepEqual(
+      results.map(({ offset }) => offset),
+      [0n, 1n, 1n, 2n, 2n, 3n],
+    );
+  });
+
+  it('rejects the push of each event of a batch that is refused, and none of another', async () => {
+    const delivery = deliveryOf({ batchSize: 2 });
+    sender.fail = (key) => (key === 'a' ? REFUSED : null);
+    const settled = await Promise.allSettled(['a', 'b', 'c', 'd'].map((key) => add(delivery, key)));
+    assert.deepEqual(
+      settled.map((one) => (one.status === 'fulfilled' ? one.value.partition : one.reason)),
+      [REFUSED, REFUSED, 0, 0],
+    );
   });
 
   it('sends events that are to be alone in batches of their own, in order', async () => {

@@ -1,7 +1,7 @@
 import { monotonicMs } from '../util/clock.ts';
-import type { BatchSender } from './batch-sender.ts';
+import type { BatchSender, SendableBatch } from './batch-sender.ts';
 import { asDirectError, DirectError } from './errors.ts';
-import { type Batch, Lane, openBatch } from './lane.ts';
+import { Batch, Lane, type PushResult } from './lane.ts';
 import type { ProducerIdentity } from './producer-identity.ts';
 import type { CheckedProducerOptions } from './producer-options.ts';
 import type { PushedEvent } from './push-event.ts';
@@ -48,11 +48,14 @@ export class Delivery {
     this.#options = options;
   }
 
-  add(partition: number, event: PushedEvent): void {
+  /**
+   * Resolves when the event is acknowledged.
+   * @param isWithdrawable whether `withdraw` may be asked to take it back
+   */
+  add(partition: number, event: PushedEvent, isWithdrawable = false): Promise<PushResult> {
     if (this.#abandoned !== null) {
       this.#options.onSettled(event.bytes);
-      event.reject(this.#abandoned);
-      return;
+      return Promise.reject(this.#abandoned);
     }
     let lane = this.#lanes.get(partition);
     if (lane === undefined) {
@@ -63,9 +66,10 @@ export class Delivery {
     const isAlone = sender.isAlone(event);
     if (lane.open !== null && (isAlone || lane.open.bytes + event.bytes > batchBytes)) this.#seal(lane);
     const batch = lane.open ?? this.#openIn(lane);
-    batch.events.push(event);
-    batch.bytes += event.bytes;
-    if (isAlone || batch.events.length >= batchSize || batch.bytes >= batchBytes) this.#seal(lane);
+    const added = batch.add(event);
+    batch.isWithdrawable ||= isWithdrawable;
+    if (isAlone || batch.count >= batchSize || batch.bytes >= batchBytes) this.#seal(lane);
+    return added;
   }
 
   /** Takes an event back that is not on its way yet, and does not settle it. False: it is, or was. */
@@ -73,8 +77,8 @@ export class Delivery {
     const batch = this.#lanes.get(partition)?.withdraw(event) ?? null;
     if (batch === null) return false;
     this.#options.onSettled(event.bytes);
-    if (batch.events.length === 0) {
-      this.#settle(batch, () => undefined);
+    if (batch.count === 0) {
+      this.#settled(batch);
       this.#idle();
     }
     return true;
@@ -111,7 +115,7 @@ export class Delivery {
   abandon(error: DirectError): void {
     this.#abandoned ??= error;
     for (const lane of this.#lanes.values())
-      for (const batch of lane.takeWaiting()) this.#settle(batch, (event) => event.reject(error));
+      for (const batch of lane.takeWaiting()) this.#reject(batch, error);
     this.#idle();
   }
 
@@ -124,7 +128,7 @@ export class Delivery {
 
   #openIn(lane: Lane): Batch {
     const { lingerMs, deliveryTimeoutMs } = this.#options;
-    const batch = openBatch(monotonicMs() + deliveryTimeoutMs);
+    const batch = new Batch(lane.partition, monotonicMs() + deliveryTimeoutMs);
     this.#unsettled.add(batch);
     lane.open = batch;
     // Events that are pushed in one go are sent in one batch: when the application waits for something else, not a turn of the event loop later.
@@ -135,9 +139,26 @@ export class Delivery {
   }
 
   #seal(lane: Lane): void {
-    if (lane.open === null) return;
+    const { open } = lane;
+    if (open === null) return;
     lane.seal();
     this.#pump(lane);
+    if (lane.full.at(-1) === open && !open.isWithdrawable) this.#encodeAhead(open);
+  }
+
+  /** The batch waits; what its events were made of need not. */
+  #encodeAhead(batch: Batch): void {
+    try {
+      this.#encode(batch);
+    } catch {
+      // Found again, and told, when it is sent.
+    }
+  }
+
+  #encode(batch: Batch): SendableBatch {
+    batch.encoded ??= this.#options.sender.encode(batch.events.filter((event) => event !== null));
+    batch.events = [];
+    return batch.encoded;
   }
 
   /** Sends what may be sent now. */
@@ -193,14 +214,14 @@ export class Delivery {
         retriable: false,
         todo: 'look whether the events are there',
       });
-      this.#settle(batch, (event) => event.reject(error));
+      this.#reject(batch, error);
     }
   }
 
   /** Without an id nothing can be sent. */
   #giveUp(error: DirectError): void {
     for (const lane of this.#lanes.values())
-      for (const batch of lane.takeWaiting()) this.#settle(batch, (event) => event.reject(error));
+      for (const batch of lane.takeWaiting()) this.#reject(batch, error);
     this.#idle();
   }
 
@@ -214,7 +235,7 @@ export class Delivery {
       batch.uncertain ||= failure.code === 'CONNECTION' || failure.code === 'TIMEOUT';
       if (lane.inFlight === 0) await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     } else {
-      this.#settle(batch, (event) => event.reject(failure));
+      this.#reject(batch, failure);
       this.#lost(failure);
     }
     if (this.#identityIsStale) for (const other of this.#lanes.values()) this.#pump(other);
@@ -236,9 +257,9 @@ export class Delivery {
       const { partition } = lane;
       const producer = this.#identity === null ? null : { ...this.#identity, baseSequence: batch.sequence };
       const isRetry = batch.attempts++ > 0;
-      const baseOffset = await this.#options.sender.send(partition, batch.events, producer, isRetry, sent);
-      const offsetOf = (i: number) => (baseOffset < 0n ? -1n : baseOffset + BigInt(i));
-      this.#settle(batch, (event, i) => event.resolve({ partition, offset: offsetOf(i) }));
+      const encoded = this.#encode(batch);
+      const baseOffset = await this.#options.sender.send(partition, encoded, producer, isRetry, sent);
+      if (this.#settled(batch)) batch.acknowledge(baseOffset);
       return null;
     } catch (error) {
       const failure = asDirectError(error, this.#options.doing);
@@ -262,13 +283,17 @@ export class Delivery {
     else if (identify !== null) this.#identityIsStale = true;
   }
 
-  #settle(batch: Batch, settle: (event: PushedEvent, index: number) => void): void {
-    // One that is tried again may be abandoned on its way.
-    if (batch.settled) return;
+  #reject(batch: Batch, error: DirectError): void {
+    if (this.#settled(batch)) batch.fail(error);
+  }
+
+  /** False: it was before. One that is tried again may be abandoned on its way. */
+  #settled(batch: Batch): boolean {
+    if (batch.settled) return false;
     batch.settled = true;
     this.#unsettled.delete(batch);
-    batch.events.forEach(settle);
     this.#options.onSettled(batch.bytes);
+    return true;
   }
 
   #idle(): void {

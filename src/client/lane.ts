@@ -1,3 +1,4 @@
+import type { SendableBatch } from './batch-sender.ts';
 import type { PushedEvent } from './push-event.ts';
 
 export interface PushResult {
@@ -6,23 +7,86 @@ export interface PushResult {
   readonly offset: bigint;
 }
 
-export interface Batch {
-  readonly events: PushedEvent[];
-  bytes: number;
+/**
+ * Events that are sent together. What lives until the acknowledgement is what the garbage collector copies, and who pushes fast has many events under
+ * way: once the batch is encoded, all that is kept of an event is its promise.
+ */
+export class Batch {
+  /** None once the batch is encoded; null for one that was taken back. */
+  events: (PushedEvent | null)[] = [];
+  /** Of those that were not taken back. */
+  count = 0;
+  bytes = 0;
+  /** Null: its events may still be taken back, or it is not full yet. */
+  encoded: SendableBatch | null = null;
+  /** Whether some of its events may be taken back. */
+  isWithdrawable = false;
   /** By `monotonicMs`. */
   readonly deadline: number;
-  sequence: number;
-  timer: NodeJS.Timeout | null;
-  attempts: number;
+  sequence = -1;
+  timer: NodeJS.Timeout | null = null;
+  attempts = 0;
   /** Nobody knows whether it was appended. */
-  uncertain: boolean;
+  uncertain = false;
   /** Its events have their results; it may still be on its way. */
-  settled: boolean;
-}
+  settled = false;
+  /** Resolves to the offset of the first event. */
+  readonly #acknowledged: Promise<bigint>;
+  #resolve!: (baseOffset: bigint) => void;
+  #reject!: (error: Error) => void;
+  /** Of events that were taken back: which ones. */
+  readonly #withdrawn: number[] = [];
+  /** Tells the next event its result: promises are told in the order in which they were made. */
+  readonly #next: (baseOffset: bigint) => PushResult;
 
-export function openBatch(deadline: number): Batch {
-  const state = { timer: null, attempts: 0, uncertain: false, settled: false };
-  return { events: [], bytes: 0, deadline, sequence: -1, ...state };
+  constructor(partition: number, deadline: number) {
+    this.deadline = deadline;
+    this.#acknowledged = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    let told = 0;
+    this.#next = (baseOffset) => {
+      const at = told++;
+      return {
+        partition,
+        offset: baseOffset < 0n ? -1n : baseOffset + BigInt(at - this.#withdrawnBefore(at)),
+      };
+    };
+  }
+
+  /** Resolves when the batch is acknowledged. */
+  add(event: PushedEvent): Promise<PushResult> {
+    this.events.push(event);
+    this.count++;
+    this.bytes += event.bytes;
+    return this.#acknowledged.then(this.#next);
+  }
+
+  /** Takes an event out, unless it is not here, or no longer; nothing is told of it. */
+  withdraw(event: PushedEvent): boolean {
+    const at = this.events.indexOf(event);
+    if (at < 0) return false;
+    this.events[at] = null;
+    this.#withdrawn.push(at);
+    this.count--;
+    this.bytes -= event.bytes;
+    return true;
+  }
+
+  #withdrawnBefore(at: number): number {
+    let count = 0;
+    for (const other of this.#withdrawn) if (other < at) count++;
+    return count;
+  }
+
+  acknowledge(baseOffset: bigint): void {
+    this.#resolve(baseOffset);
+  }
+
+  fail(error: Error): void {
+    this.#reject(error);
+  }
 }
 
 /** The events of one partition, in their order. */
@@ -59,17 +123,14 @@ export class Lane {
     const batch = this.full.shift();
     if (batch === undefined) return undefined;
     batch.sequence = this.sequence;
-    this.sequence = (this.sequence + batch.events.length) % 2 ** 31;
+    this.sequence = (this.sequence + batch.count) % 2 ** 31;
     return batch;
   }
 
   /** Takes an event out of the batch that it waits in; null when that is on its way, or was. */
   withdraw(event: PushedEvent): Batch | null {
-    const batch = [this.open, ...this.full].find((one) => one?.events.includes(event)) ?? null;
-    if (batch === null) return null;
-    batch.events.splice(batch.events.indexOf(event), 1);
-    batch.bytes -= event.bytes;
-    if (batch.events.length > 0) return batch;
+    const batch = [this.open, ...this.full].find((one) => one?.withdraw(event)) ?? null;
+    if (batch === null || batch.count > 0) return batch;
     if (batch === this.open) this.seal();
     this.full.splice(this.full.indexOf(batch), 1);
     return batch;

@@ -170,13 +170,13 @@ function checked<T extends { errorCode: number; errorMessage: string | null }>(
 
 /** A batch of one event whose data is all of a buffer of this connection, in place; null for any other. */
 export function inPlace(
-  { pieces, isData }: EncodedBatch,
+  { pieces, eventOf }: EncodedBatch,
   bufferAt: (piece: Uint8Array) => MappedBuffer | null,
   channel: MappedChannel | null,
 ): InPlace | null {
   if (channel === null) return null;
-  const at = isData.indexOf(true);
-  if (at < 0 || isData.indexOf(true, at + 1) >= 0) return null;
+  const at = eventOf.findIndex((event) => event >= 0);
+  if (at < 0 || eventOf.findIndex((event, i) => event >= 0 && i > at) >= 0) return null;
   const data = pieces[at]!;
   const buffer = bufferAt(data);
   if (buffer === null || buffer.owner !== channel || data.byteLength !== buffer.bytes.byteLength) return null;

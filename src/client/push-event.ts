@@ -2,37 +2,32 @@ import type { RecordHeader } from '../protocol/records/builder.ts';
 import { type EventRecord, METADATA_HEADER, overheadOf } from './batch-encoder.ts';
 import { bytesOfView } from './bytes.ts';
 import { DirectError } from './errors.ts';
-import type { PushResult } from './lane.ts';
 import type { EventData, PushOptions } from './producer.ts';
 
 /** Kafka's records and batches have less than 2 GiB. */
 const MAX_EVENT_BYTES = 2 ** 31 - 2 ** 20;
 
 const NO_HEADERS: readonly RecordHeader[] = [];
-const nobody = () => {};
 
-/** An event that is to be pushed: one object, of which there are as many as pushes wait for their acknowledgement. */
+/** An event that is to be pushed: one object, until its batch is encoded. */
 export class PushedEvent implements EventRecord {
   readonly key: Uint8Array | null;
   readonly data: readonly Uint8Array[] | null;
   readonly dataBytes: number;
-  readonly metadata: Uint8Array;
+  readonly metadata: Uint8Array | string;
   readonly headers: readonly RecordHeader[];
   readonly timestamp: number;
   /** What it takes of a batch, at most. */
   readonly bytes: number;
-  /** It is acknowledged. */
-  resolve: (result: PushResult) => void = nobody;
-  reject: (error: Error) => void = nobody;
 
-  constructor({
-    key,
-    data,
-    dataBytes,
-    metadata,
-    headers,
-    timestamp,
-  }: EventRecord & { metadata: Uint8Array }) {
+  constructor(
+    key: Uint8Array | null,
+    data: readonly Uint8Array[] | null,
+    dataBytes: number,
+    metadata: Uint8Array | string,
+    headers: readonly RecordHeader[],
+    timestamp: number,
+  ) {
     this.key = key;
     this.data = data;
     this.dataBytes = dataBytes;
@@ -49,7 +44,7 @@ export class PushedEvent implements EventRecord {
  * @throws DirectError INVALID_ARGUMENT
  */
 export function eventRecord(
-  metadata: Uint8Array,
+  metadata: Uint8Array | string,
   data: EventData,
   options: PushOptions,
   doing: string,
@@ -65,8 +60,7 @@ export function eventRecord(
   const encoded = headers === undefined ? NO_HEADERS : headersOf(headers, doing);
   const keyBytes = key === undefined || key === null ? null : bytesOf(key);
   if (keyBytes === undefined) throw invalid('the key is no text, and no bytes', doing);
-  const parts = { key: keyBytes, data: pieces, dataBytes, metadata, headers: encoded, timestamp };
-  const event = new PushedEvent(parts);
+  const event = new PushedEvent(keyBytes, pieces, dataBytes, metadata, encoded, timestamp);
   if (event.bytes > MAX_EVENT_BYTES)
     throw invalid(
       `an event of ${event.bytes} bytes, a record of Kafka has ${MAX_EVENT_BYTES} at most`,

@@ -19,6 +19,8 @@ const OFFER_TIMEOUT_MS = 5_000;
 const OFFER_RETRY_MS = 25;
 const OFFER_RETRIES = 4;
 
+const NONE: readonly Uint8Array[] = [];
+
 /** One piece of shared memory, of which ranges are handed out. */
 class Chunk {
   readonly shared: SharedBuffer;
@@ -133,9 +135,14 @@ export class SharedPool {
   }
 
   /** Data has been pushed: buffers of which it was all are the gateway's now. */
-  handedOver(data: readonly Uint8Array[] | null): void {
-    if (this.#mapped.size === 0) return;
-    for (const part of data ?? []) if (this.isWhole(part)) this.mappedAt(part)!.release();
+  handedOver(data: readonly Uint8Array[]): void {
+    for (const part of data) if (this.isWhole(part)) this.mappedAt(part)!.release();
+  }
+
+  /** What of the events' data is all of a buffer of a gateway's memory. */
+  lentOf(events: readonly { readonly data: readonly Uint8Array[] | null }[]): readonly Uint8Array[] {
+    if (this.#mapped.size === 0) return NONE;
+    return events.flatMap(({ data }) => (data ?? []).filter((part) => this.isWhole(part)));
   }
 
   /** Where bytes lie; null when they are not in the pool. */

@@ -37,6 +37,8 @@ type BuiltIn<Spec> = Exclude<Spec, CustomSpec | ModuleSpec>;
 export interface OpenForm {
   readonly validate: Validator;
   readonly serializer: Serializer;
+  /** The text whose UTF-8 the serializer gives: whoever writes it does without bytes of its own. Null: it gives no text. */
+  readonly textOf: ((metadata: unknown) => string) | null;
   /** Null: each push has to say. */
   readonly selectPartition: PartitionSelector | null;
 }
@@ -49,6 +51,7 @@ export async function openForm(form: TopicForm, code: FormCode, doing: string): 
     serializer: isCode(serializer)
       ? await code.find('serializer', serializer, doing)
       : serializerOf(serializer),
+    textOf: serializer.type === 'json' ? jsonOf : null,
     selectPartition: isCode(partitionSelector)
       ? await code.find('partitionSelector', partitionSelector, doing)
       : partitionSelectorOf(partitionSelector),
@@ -83,7 +86,7 @@ export function serializerOf(spec: BuiltIn<SerializerSpec>): Serializer {
   switch (spec.type) {
     case 'json':
       return {
-        serialize: (metadata) => Buffer.from(JSON.stringify(metadata) ?? 'null'),
+        serialize: (metadata) => Buffer.from(jsonOf(metadata)),
         deserialize: (bytes) => JSON.parse(textOf(bytes)),
       };
     case 'msgpack':
@@ -104,6 +107,10 @@ export function serializerOf(spec: BuiltIn<SerializerSpec>): Serializer {
     case 'avro':
       return avroSerializer(spec.schemas);
   }
+}
+
+function jsonOf(metadata: unknown): string {
+  return JSON.stringify(metadata) ?? 'null';
 }
 
 /** @returns null for `explicit` */

@@ -63,12 +63,14 @@ export class TopicHandle {
     return new Consumer([this], this.#context, options);
   }
 
-  /** Metadata as it goes out. @throws DirectError INVALID_METADATA */
-  serialize(metadata: unknown): Uint8Array {
+  /** Metadata as it goes out; a text stands for its UTF-8. @throws DirectError INVALID_METADATA */
+  serialize(metadata: unknown): Uint8Array | string {
     try {
-      const problem = this.#open.validate(metadata);
+      const { validate, serializer, textOf } = this.#open;
+      const problem = validate(metadata);
       if (problem !== null && problem !== undefined) throw this.#invalid(problem);
-      const bytes = this.#open.serializer.serialize(metadata);
+      if (textOf !== null) return textOf(metadata);
+      const bytes = serializer.serialize(metadata);
       if (!(bytes instanceof Uint8Array)) throw this.#invalid('its serializer gave no Uint8Array');
       return bytes;
     } catch (cause) {
