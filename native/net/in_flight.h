@@ -39,7 +39,7 @@ class InFlight {
   }
   /** As start, of a frame of which more is on its way; false at the limit of those, too, which beyondShare tells. */
   bool startArriving(uint32_t bytes) {
-    beyondShare_ = limits_.arrivingFull();
+    beyondShare_ = limits_.arrivingFull(bytes);
     if (beyondShare_ || !start(bytes)) return false;
     arriving_ = bytes;
     limits_.arriving(bytes);

@@ -1,12 +1,20 @@
 #include "net/limits.h"
 
+#include <algorithm>
+
 namespace kafabric::net {
 
+bool Limits::full() const {
+  uint64_t arriving = arrivingBytes_.load(std::memory_order_seq_cst);
+  uint64_t beyond = arriving - std::min(arriving, arrivingShare());
+  return inFlightBytes_.load(std::memory_order_seq_cst) >= options_.maxInFlightBytes + beyond;
+}
+
 bool Limits::admit(uint64_t bytes) {
-  if (inFlightBytes_.load(std::memory_order_seq_cst) >= options_.maxInFlightBytes) {
+  if (full()) {
     // Announce the wait, then look once more: the bytes may have been released in between.
     starved_.store(true, std::memory_order_seq_cst);
-    if (inFlightBytes_.load(std::memory_order_seq_cst) >= options_.maxInFlightBytes) return false;
+    if (full()) return false;
   }
   inFlightBytes_.fetch_add(bytes, std::memory_order_seq_cst);
   return true;
@@ -14,25 +22,26 @@ bool Limits::admit(uint64_t bytes) {
 
 void Limits::release(uint64_t bytes) {
   if (bytes == 0) return;
-  uint64_t left = inFlightBytes_.fetch_sub(bytes, std::memory_order_seq_cst) - bytes;
-  if (left >= options_.maxInFlightBytes || !starved_.load(std::memory_order_seq_cst)) return;
+  inFlightBytes_.fetch_sub(bytes, std::memory_order_seq_cst);
+  if (full() || !starved_.load(std::memory_order_seq_cst)) return;
   if (starved_.exchange(false, std::memory_order_seq_cst)) onBytesFreed();
 }
 
-bool Limits::arrivingHaveShare() const {
-  return arrivingBytes_.load(std::memory_order_seq_cst) >= options_.maxInFlightBytes / 4 * 3;
+bool Limits::exceedsShare(uint64_t bytes) const {
+  uint64_t arriving = arrivingBytes_.load(std::memory_order_seq_cst);
+  return arriving > 0 && arriving + bytes > arrivingShare();
 }
 
-bool Limits::arrivingFull() {
-  if (!arrivingHaveShare()) return false;
+bool Limits::arrivingFull(uint64_t bytes) {
+  if (!exceedsShare(bytes)) return false;
   arrivingStarved_.store(true, std::memory_order_seq_cst);  // as in admit
-  return arrivingHaveShare();
+  return exceedsShare(bytes);
 }
 
 void Limits::arrived(uint64_t bytes) {
   if (bytes == 0) return;
   arrivingBytes_.fetch_sub(bytes, std::memory_order_seq_cst);
-  if (arrivingHaveShare() || !arrivingStarved_.load(std::memory_order_seq_cst)) return;
+  if (!arrivingStarved_.load(std::memory_order_seq_cst)) return;
   if (arrivingStarved_.exchange(false, std::memory_order_seq_cst)) onBytesFreed();
 }
 

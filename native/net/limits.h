@@ -26,10 +26,10 @@ class Limits {
   bool admit(uint64_t bytes);
   void release(uint64_t bytes);
   /**
-   * True while frames that are still on their way have three quarters of the limit; then `onBytesFreed` follows. The rest is for what is there, which is
-   * served however many send slowly.
+   * True while another of so many bytes, beside those that are on their way, would be more than three quarters of the limit; then `onBytesFreed` follows.
+   * The rest is for what is there, which is served however many send slowly. One alone may be larger.
    */
-  bool arrivingFull();
+  bool arrivingFull(uint64_t bytes);
   /** Counts an admitted frame as on its way, until it has arrived or will not. */
   void arriving(uint64_t bytes) { arrivingBytes_.fetch_add(bytes, std::memory_order_seq_cst); }
   void arrived(uint64_t bytes);
@@ -49,7 +49,9 @@ class Limits {
   uint32_t connections() const { return connections_.load(std::memory_order_relaxed); }
 
  private:
-  bool arrivingHaveShare() const;
+  uint64_t arrivingShare() const { return options_.maxInFlightBytes / 4 * 3; }
+  bool full() const;
+  bool exceedsShare(uint64_t bytes) const;
 
   const Options& options_;
   std::atomic<uint64_t> inFlightBytes_{0};

@@ -124,6 +124,16 @@ TEST(net_serves_what_is_there_however_many_send_slowly) {
   }
   slow.clear();
   WAIT_UNTIL(server.net().stats().inFlightBytes == 0);
+  // One that is larger than the limit, alone, leaves others their part, too.
+  Client large(server.port);
+  sent = frame(20'000'000, 3);
+  CHECK(large.send(sent, 0, 1'000'000));
+  WAIT_UNTIL(server.net().stats().inFlightBytes == 20'000'000);
+  other.send(frame(kFrameBytes, 4));
+  CHECK(other.read() == std::vector<uint8_t>(kFrameBytes, 4));
+  std::thread writer([&] { large.send(sent, 1'000'000); });
+  CHECK(large.read() == std::vector<uint8_t>(20'000'000, 3));
+  writer.join();
   server.end();
   CHECK_EQ(server.arena().stats().used, 0u);
 }
