@@ -148,7 +148,12 @@ std::unique_ptr<SharedFile> SharedFile::create(const SharedPlace& place, size_t 
   }
   writeHeader(*reinterpret_cast<SharedHeader*>(map), fileBytes - kDataOffset);
   std::unique_ptr<SharedFile> file(new SharedFile(fd, map, fileBytes, dataBytes, path));
-  file->pages_ = reserved ? Pages::reserved : file->findsHugePages() ? Pages::huge : Pages::small;
+  // A tmpfs for which its size alone counts gives huge pages to fallocate, the first one here; another to who touches a mapping that asks.
+  uint64_t before = bytesTaken(fd);
+  auto gaveHuge = [&] { return dataBytes >= kHugePageBytes && bytesTaken(fd) - before >= kHugePageBytes; };
+  if (reserved) file->pages_ = Pages::reserved;
+  else if (::fallocate(fd, FALLOC_FL_KEEP_SIZE, kDataOffset, kSmallPageBytes) == 0 && gaveHuge()) file->hugeBytes_ = kHugePageBytes;
+  else if (::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, kDataOffset, kSmallPageBytes) == 0 && file->findsHugePages()) file->pages_ = Pages::huge;
   return file;
 }
 
@@ -173,7 +178,7 @@ int SharedFile::open() const {
 
 size_t SharedFile::grow(size_t wanted) {
   size_t step = std::min(wanted, dataBytes_ - backed_);
-  size_t grown = pages_ == Pages::small ? 0 : growHuge(step);
+  size_t grown = pages_ == Pages::huge ? growHuge(step) : 0;
   if (grown == 0) grown = growSmall(step);
   backed_ += grown;
   return grown;
@@ -196,7 +201,10 @@ bool SharedFile::populateHuge(size_t offset) {
 
 size_t SharedFile::growSmall(size_t wanted) {
   for (size_t step = wanted; step > 0;) {
-    if (::fallocate(fd_, 0, static_cast<off_t>(kDataOffset + backed_), static_cast<off_t>(step)) == 0) return step;
+    if (::fallocate(fd_, 0, static_cast<off_t>(kDataOffset + backed_), static_cast<off_t>(step)) == 0) {
+      if (pages_ == Pages::reserved || (pages_ == Pages::small && hugeBytes_ > 0)) hugeBytes_ = backed_ + step;
+      return step;
+    }
     if (errno == EINTR) continue;
     if (step <= kSmallestGrowthBytes) break;
     step = std::max(step / 4 / kHugePageBytes * kHugePageBytes, kSmallestGrowthBytes);

@@ -84,8 +84,9 @@ int checkHuge(const std::string& directory) {
   arena.stopTouching();
   if (!arena.allocate(20 << 20)) return 5;
   Arena::Stats grown = arena.stats();
-  if (grown.huge != grown.backed || mappedBytes(arena.sharedFile()->path(), "ShmemPmdMapped") != grown.huge) return 6;
-  return holdsAll(arena) ? 0 : 7;
+  if (grown.huge != grown.backed || !holdsAll(arena)) return 6;
+  if (arena.stats().huge != arena.capacity()) return 7;
+  return mappedBytes(arena.sharedFile()->path(), "ShmemPmdMapped") == arena.capacity() ? 0 : 8;
 }
 
 }  // namespace

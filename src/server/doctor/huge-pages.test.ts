@@ -25,14 +25,14 @@ describe('huge pages of the arena', () => {
     assert.match(text, /^\/dev\/shm\/below gives no huge pages/);
     assert.match(
       advice!,
-      /^mount -o remount,huge=advise \/dev\/shm; for good, in \/etc\/fstab: tmpfs \/dev\/shm tmpfs defaults,huge=advise 0 0$/,
+      /^mount -o remount,huge=within_size \/dev\/shm; for good, in \/etc\/fstab: tmpfs \/dev\/shm tmpfs defaults,huge=within_size 0 0$/,
     );
     assert.equal(find('/dev/shm', mount('/dev/shm', 'tmpfs', 'rw,huge=never')).status, 'note');
     const over = mount('/dev/shm', 'tmpfs', 'rw,huge=advise') + mount('/dev/shm', 'tmpfs', 'rw');
     assert.equal(find('/dev/shm', over).status, 'note', 'mounted over the one before');
     assert.match(
       find('/dev/shmem', mount('/dev', 'devtmpfs', 'rw')).advice!,
-      /^mount -t tmpfs -o huge=advise/,
+      /^mount -t tmpfs -o huge=within_size/,
     );
   });
 

@@ -69,7 +69,7 @@ function reservedPages(directory: string, bytes: number, free: number): Finding 
 
 function adviceFor(mount: Mount | null): string {
   if (mount?.type !== 'tmpfs')
-    return 'mount -t tmpfs -o huge=advise,mode=1777 tmpfs DIRECTORY, and set arena.directory to it';
+    return 'mount -t tmpfs -o huge=within_size,mode=1777 tmpfs DIRECTORY, and set arena.directory to it';
   const { at } = mount;
-  return `mount -o remount,huge=advise ${at}; for good, in /etc/fstab: tmpfs ${at} tmpfs defaults,huge=advise 0 0`;
+  return `mount -o remount,huge=within_size ${at}; for good, in /etc/fstab: tmpfs ${at} tmpfs defaults,huge=within_size 0 0`;
 }
