@@ -133,18 +133,16 @@ function withRecords(batch: Uint8Array, records: Uint8Array): Uint8Array {
 /** Writes records one behind the other into one buffer, around the data that stays where it is. */
 class RecordWriter {
   readonly #buffer: Buffer;
+  readonly #bytesToWrite: number;
   readonly #pieces: Uint8Array[] = [];
   readonly #eventOf: number[] = [];
   /** The pieces have what is before. */
   #from = 0;
   #at = BATCH_HEADER_SIZE;
-
-  readonly #bytesToWrite: number;
-
   /** @param bytes of the batch but for separate data */
   constructor(buffer: Buffer, bytes: number) {
-    this.#bytesToWrite = bytes;
     this.#buffer = buffer;
+    this.#bytesToWrite = bytes;
     this.#buffer.fill(0, 0, BATCH_HEADER_SIZE);
   }
 

@@ -102,8 +102,7 @@ export class BatchSender {
     const isInline = !this.#puts.has(partition) && batch.dataBytes < SHARED_MIN_BYTES;
     if (channel.attachment.path === 'tcp' || isInline) {
       if (channel.attachment.path === 'tcp') this.#path = 'tcp';
-      complete(batch, producer);
-      const offset = await this.#produce(channel, partition, batch, sent);
+      const offset = await this.#produce(channel, partition, batch, producer, sent);
       this.#acknowledged(batch);
       return offset;
     }
@@ -138,10 +137,9 @@ export class BatchSender {
   ): Promise<bigint> {
     try {
       const placed = await this.#place(batch, staged);
-      complete(placed ?? batch, producer);
       if (placed === null) {
         this.#path = 'tcp';
-        return await this.#produce(channel, partition, batch, sent);
+        return await this.#produce(channel, partition, batch, producer, sent);
       }
       const answer = await this.#put(channel, partition, placed, producer, sent);
       this.#path = channel.attachment.path;
@@ -149,7 +147,7 @@ export class BatchSender {
     } catch (error) {
       if (!(error instanceof RegionRefused)) throw error;
       this.#path = 'tcp';
-      return await this.#produce(channel, partition, batch, sent);
+      return await this.#produce(channel, partition, batch, producer, sent);
     }
   }
 
@@ -198,11 +196,13 @@ export class BatchSender {
   async #produce(
     { connection, attachment }: DataChannel,
     index: number,
-    { pieces, bytes }: EncodedBatch,
+    batch: EncodedBatch,
+    producer: BatchProducer | null,
     sent: () => void,
   ): Promise<bigint> {
     const doing = `push to ${this.#topic.name}-${index}`;
-    checkFrame(bytes, attachment.limits, doing);
+    checkFrame(batch.bytes, attachment.limits, doing);
+    complete(batch, producer);
     const called = connection.call(
       produceRequest,
       produceResponse,
@@ -211,7 +211,7 @@ export class BatchSender {
         acks: this.#acks,
         timeoutMs: this.#cluster.options.requestTimeoutMs,
         topicData: [
-          { name: '', topicId: this.#topic.id, partitionData: [{ index, records: pieces }] as never },
+          { name: '', topicId: this.#topic.id, partitionData: [{ index, records: batch.pieces }] as never },
         ],
       },
       { version: PRODUCE_VERSION, doing },
@@ -230,6 +230,7 @@ export class BatchSender {
     sent: () => void,
   ): Promise<bigint> {
     const doing = `push to ${this.#topic.name}-${index}`;
+    complete(encoded, producer);
     const parts: Uint8Array[] = [];
     const data: { at: number; region: number; offset: bigint; length: number }[] = [];
     const whole = inPlace(encoded, (piece) => this.#pool.mappedAt(piece), attachment.mapped);
