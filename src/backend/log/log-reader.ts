@@ -63,7 +63,7 @@ export function readRecent(segment: Segment, range: ReadRange): LogRead | null {
 }
 
 /** To look for a batch that fits into the rest costs more than to ask again. */
-export function isAlmost(bytes: number, maxBytes: number): boolean {
+export function isAlmostFull(bytes: number, maxBytes: number): boolean {
   return bytes >= maxBytes - maxBytes / 8;
 }
 
@@ -107,7 +107,7 @@ class Collector {
   }
 
   get isAlmostFull(): boolean {
-    return this.batches.length > 0 && isAlmost(this.#bytes, this.#range.maxBytes);
+    return this.batches.length > 0 && isAlmostFull(this.#bytes, this.#range.maxBytes);
   }
 
   get missingBytes(): number {

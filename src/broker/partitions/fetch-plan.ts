@@ -1,4 +1,4 @@
-import { type BatchDescriptor, isAlmost, type ReadOptions } from '../../backend/log/log-reader.ts';
+import { type BatchDescriptor, isAlmostFull, type ReadOptions } from '../../backend/log/log-reader.ts';
 import type { LogFile } from '../../backend/log/ports.ts';
 import { PayloadError } from '../../backend/payload/checked-reads.ts';
 import { soon } from '../../util/soon.ts';
@@ -151,7 +151,7 @@ class Planner {
       this.#endOffset = batch.lastOffset + 1n;
     }
     const last = batches[batches.length - 1];
-    if (last === undefined || this.#full || isAlmost(this.#bytes, this.#maxBytes)) return null;
+    if (last === undefined || this.#full || isAlmostFull(this.#bytes, this.#maxBytes)) return null;
     const next = last.lastOffset + 1n;
     return next < this.#end ? next : null;
   }

@@ -1,5 +1,5 @@
 import { LogError } from '../../backend/log/errors.ts';
-import { isAlmost } from '../../backend/log/log-reader.ts';
+import { isAlmostFull } from '../../backend/log/log-reader.ts';
 import type { AbortedTransaction } from '../../backend/log/transaction-index.ts';
 import { PayloadError } from '../../backend/payload/checked-reads.ts';
 import { isLackOfMemory } from '../../backend/payload/lack-of-memory.ts';
@@ -217,7 +217,7 @@ function planOf(
       item.partition!,
       fetchOffset,
       item.visibleEnd,
-      Math.min(partitionMaxBytes, isAlmost(bytes, maxBytes) ? 0 : maxBytes - bytes),
+      Math.min(partitionMaxBytes, isAlmostFull(bytes, maxBytes) ? 0 : maxBytes - bytes),
       bytes === 0,
       parameters.signReferences !== undefined,
       enoughOffset ?? null,
