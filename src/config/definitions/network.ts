@@ -108,7 +108,7 @@ export const networkDefinitions = [
     type: 'string',
     default: '/dev/shm',
     documentation:
-      'Where the memory of arena.bytes is kept as a file: a tmpfs, or a hugetlbfs with pages of 2 MiB, that this user may write to. Huge pages are used where the tmpfs is mounted with huge=within_size, huge=always, or huge=advise: fresh memory then costs less. Of what a killed process had acknowledged, the next start looks here, in the directory before, and in /dev/shm.',
+      'Where the memory of arena.bytes is kept as a file: a tmpfs, or a hugetlbfs with pages of 2 MiB, that this user may write to. Huge pages are used where the tmpfs is mounted with huge=within_size, huge=always, or huge=advise: fresh memory then costs less, unless a virtual machine has to get it from its host first (docs/memory.md). Of what a killed process had acknowledged, the next start looks here, in the directory before, and in /dev/shm.',
   },
   {
     name: 'connections.max.idle.ms',

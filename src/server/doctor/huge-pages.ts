@@ -51,7 +51,7 @@ export function hugePagesOf(
     return ok('memory', `${directory} gives huge pages (${huge ?? 'shmem_enabled is "force"'})`);
   return note(
     'memory',
-    `${directory} gives no huge pages: fresh memory costs up to ten times as much`,
+    `${directory} gives no huge pages, in which fresh memory costs less where it is not first to be had of a host (docs/memory.md)`,
     adviceFor(mount),
   );
 }
