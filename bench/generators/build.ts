@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { cache, root, sources } from '../paths.ts';
@@ -61,7 +62,9 @@ export function buildGenerator(): string {
   requireCommands(['gcc'], ['gcc', 'libc6-dev']);
   const library = findLibrary();
   mkdirSync(cache, { recursive: true });
-  const program = join(cache, `client-${library.tag}`);
+  // Where the library lies is part of the program: one that was built for a folder that is gone would take another library unasked.
+  const place = createHash('sha256').update(library.flags.join(' ')).digest('hex').slice(0, 8);
+  const program = join(cache, `client-${library.tag}-${place}`);
   const files = readdirSync(folder).map((name) => join(folder, name));
   const newest = Math.max(...files.map((file) => statSync(file).mtimeMs));
   if (existsSync(program) && statSync(program).mtimeMs > newest) return program;
