@@ -133,6 +133,8 @@ void FrameReader::setLowWater(size_t bytes) {
   setsockopt(fd_, SOL_SOCKET, SO_RCVLOWAT, &value, sizeof value);
 }
 
+bool FrameReader::moreSoon() const { return !large_ && deferred_ > 0 && deferred_ <= kTurnBytes; }
+
 bool FrameReader::unreadGrew() {
   int before = unread_;
   return ioctl(fd_, FIONREAD, &unread_) == 0 && unread_ > before;

@@ -46,6 +46,8 @@ class FrameReader {
   bool inLargeFrame() const { return static_cast<bool>(large_); }
   /** As inLargeFrame, or one will be as soon as more of it is there. */
   bool expectsLarge() const { return large_ || deferred_; }
+  /** Another large frame has begun, which will be there soon if its sender goes on. */
+  bool moreSoon() const;
   /** Frames may have been read whole that are not handed over yet. */
   bool holdsFrames() const { return large_ ? largeFilled_ == large_.size() : !keptIsParsed_; }
   /** More has arrived since it was asked or read last, though too little to be worth reading yet. */

@@ -50,6 +50,7 @@ bool Inbox::hasRoom() {
 void Inbox::add(const Event& event, uint64_t dataEnd) {
   uint32_t index = static_cast<uint32_t>(added_ % kEvents);
   events_[index] = event;
+  other_ |= event.type != static_cast<double>(EventType::kLargeFrame);
   dataEnds_[index] = dataEnd;
   ++added_;
 }

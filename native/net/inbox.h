@@ -8,6 +8,7 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "arena/arena.h"
@@ -63,6 +64,8 @@ class Inbox {
   void addFrame(uint64_t connection, const uint8_t* data, size_t length);
   /** Needs hasRoom. */
   void addLargeFrame(uint64_t connection, LargeFrame frame);
+  /** Whether anything but large frames was added since this was asked last. */
+  bool takeOther() { return std::exchange(other_, false); }
   /** A large frame is among those that were added last. */
   bool largeLately() const { return added_ - lastLarge_ < kEvents; }
   /** Adds an event that must not be lost: it waits in the reactor when there is no room. */
@@ -110,6 +113,7 @@ class Inbox {
   uint64_t dataTail_ = 0;
   uint64_t tailEvent_ = 0;  // events whose data is counted in dataTail_
   uint64_t added_ = 0;
+  bool other_ = false;
   uint64_t lastLarge_ = 0 - uint64_t{kEvents};  // what was added before the last large frame
   std::vector<uint64_t> dataEnds_;  // by event index: where its data ends
   std::vector<LargeFrame> large_;   // by event index; handed over with `published_`

@@ -19,6 +19,9 @@ namespace {
 
 constexpr size_t kInboxBytes = 2 << 20;
 constexpr size_t kMaxRefusals = 64;  // reported in one turn
+// Large frames that follow each other are handed to JavaScript together: so many, if each has come within so long after the one before.
+constexpr uint64_t kMostTogether = 4;
+constexpr int kTogetherMs = 1;
 
 std::system_error lastError(const char* what) { return {errno, std::generic_category(), what}; }
 
@@ -114,7 +117,7 @@ void Reactor::run() {
   nowMs_ = monotonicMs();
   while (!stopping_.load(std::memory_order_relaxed)) {
     int count = 0;
-    int wait = waitMs();
+    int wait = keptBack_ > 0 ? kTogetherMs : waitMs();
     if (lent()) {
       if (wait < 0) parked_.wait(turn);
       else parked_.wait_for(turn, std::chrono::milliseconds(wait));
@@ -125,7 +128,7 @@ void Reactor::run() {
     }
     bool news = serve(events, std::max(count, 0));
     if (!lent() && count > 0) news |= considerLending(count);
-    if (!news) continue;
+    if (!announces(news)) continue;
     turn.unlock();
     onEvents_();
     turn.lock();
@@ -136,9 +139,18 @@ void Reactor::run() {
   graveyard_.clear();
 }
 
+bool Reactor::announces(bool news) {
+  bool waits = !inbox_.takeOther() && news && moreSoon_ && !lent() && !draining_ && !someWait() &&
+               keptBack_ + turnFrames_ < kMostTogether;
+  bool kept = keptBack_ > 0;
+  keptBack_ = waits ? keptBack_ + turnFrames_ : 0;
+  return !waits && (news || kept);
+}
+
 bool Reactor::serve(epoll_event* events, int count) {
   nowMs_ = monotonicMs();
   heavy_ = false;
+  moreSoon_ = true;
   turnFrames_ = 0;
   inbox_.flushControls();
   for (int i = 0; i < count; ++i) {
@@ -318,6 +330,7 @@ void Reactor::receive(Connection& connection) {
   }
   uint64_t frames = connection.reader.takeFrames();
   turnFrames_ += frames;
+  if (frames > 0) moreSoon_ &= connection.reader.moreSoon() && !connection.inFlight.full();
   stats_.frames.fetch_add(frames, std::memory_order_relaxed);
   switch (progress) {
     case FrameReader::Progress::kClosed:

@@ -89,6 +89,8 @@ class Reactor {
   void run();
   /** One turn; true if the inbox has something new. */
   bool serve(epoll_event* events, int count);
+  /** Whether JavaScript is to hear what is new in the inbox, or was kept back before: not while a large frame is about to follow another one. */
+  bool announces(bool news);
   /** Nothing met that is not for JavaScript's thread; clients that pipeline keep two threads busy, and a change serves several requests. */
   bool light(int sockets) const { return !heavy_ && turnFrames_ <= 2 * static_cast<uint64_t>(sockets); }
   bool considerLending(int sockets);
@@ -155,6 +157,8 @@ class Reactor {
   bool here_ = false;               // JavaScript's thread serves
   bool heavy_ = false;              // this turn met something that is not for JavaScript's thread
   uint64_t turnFrames_ = 0;         // received in this turn
+  bool moreSoon_ = false;           // all connections that had some of these have begun another large one
+  uint64_t keptBack_ = 0;           // large frames of the turns before, of which JavaScript has not heard
   uint32_t trustedTurns_ = 0;       // for so many, JavaScript is taken to be quick
   uint32_t turns_ = 0;              // consecutive ones that speak for lending, or for taking back
   uint64_t turnsStartCpuNs_ = 0;    // what the thread had used when those that may speak for taking back began

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <arpa/inet.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -88,6 +90,12 @@ class Client {
       return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
     }
     return 0;
+  }
+  /** Bytes that are sent and not yet in the other end's buffer. */
+  size_t unacknowledged() const {
+    int bytes = 0;
+    CHECK_EQ(ioctl(fd_, SIOCOUTQ, &bytes), 0);
+    return static_cast<size_t>(bytes);
   }
   void readExactly(std::vector<uint8_t>& into) { CHECK(readAll(into.data(), into.size())); }
   bool ended() {
