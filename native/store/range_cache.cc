@@ -28,7 +28,7 @@ std::shared_ptr<RangeCache> RangeCache::of(Arena& arena) {
 
 RangeCache::RangeCache(Arena& arena) : arena_(arena) {
   arena_.setReclaimer([this](size_t bytes) {
-    arena_.want(needed() + Arena::kPlentyBytes);
+    arena_.want(needed());
     return reclaim(bytes);
   });
 }
@@ -246,7 +246,7 @@ size_t RangeCache::needed() {
   size_t used = arena_.stats().used;
   std::lock_guard lock(mutex_);
   size_t cached = std::min<size_t>(stats_.bytes, used);
-  return used - cached + ahead_ + static_cast<size_t>(std::max<int64_t>(waiting_, 0));
+  return used - cached + ahead_ + std::max(static_cast<size_t>(std::max<int64_t>(waiting_, 0)), Arena::kPlentyBytes);
 }
 
 void RangeCache::cut(File& file, uint64_t size) {

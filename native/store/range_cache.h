@@ -6,7 +6,8 @@
 // other; its memory is free when the reply is sent.
 //
 // Fresh pages cost more than reading again what nobody may ask for, so the arena grows (Arena::want) by what cannot give way:
-// what is in use otherwise, waits to be written, or was read ahead of somebody who has not come yet. It grows by what is merely
+// what is in use otherwise, or was read ahead of somebody who has not come yet. What waits to be written has the room of what is
+// merely cached, which gives way to it, and makes the arena grow where it is more. It grows by what is merely
 // cached when that is missed: by what was taken in since what a reader did not find any more, if the arena can hold so much. Who
 // reads from farther back, or for the first time, is none the better for it.
 #pragma once
@@ -142,7 +143,7 @@ class RangeCache {
 
   explicit RangeCache(Arena& arena);
   bool reclaim(size_t bytes);
-  /** Bytes of the arena that are not merely cached. */
+  /** Bytes that the arena has to hold: what is not merely cached, and some of what is. */
   size_t needed();
   Range* rangeAtLocked(File& file, uint64_t position);
   static Found foundIn(const Range& range, uint64_t position, size_t length);
