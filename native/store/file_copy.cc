@@ -12,7 +12,6 @@
 
 #include "store/aligned_memory.h"
 #include "store/descriptor.h"
-#include "store/low_priority.h"
 
 namespace kafabric {
 
@@ -75,7 +74,6 @@ int renameToNew(const std::string& from, const std::string& to) {
 IoStatus copyRange(const std::string& from, const std::string& to, uint64_t position, uint64_t length, bool direct, uint64_t& copied,
                    ClientIo* clients) {
   copied = 0;
-  lowerPriority();
   Descriptor source(::open(from.c_str(), O_RDONLY | O_CLOEXEC));
   if (source.fd < 0) return IoStatus::failure(errno, "cannot open", from);
   Descriptor target(::open(to.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));

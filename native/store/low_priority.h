@@ -1,4 +1,4 @@
-// For threads whose work nobody waits for.
+// For threads whose work nobody waits for, and that have no lock that others take: they keep it for long when they lose the processor.
 #pragma once
 
 #include <sys/resource.h>

@@ -1,8 +1,6 @@
 #include "store/space_preparer.h"
 
 #include <fcntl.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -22,7 +20,6 @@ namespace kafabric {
 namespace {
 
 constexpr size_t kPieceBytes = size_t{1} << 20;
-constexpr int kLowestPriority = 19;
 /** Pauses are so many times as long as the writes before them. */
 constexpr int kPause = 3;
 
@@ -34,7 +31,6 @@ void SpacePreparer::prepare(const std::string& directory, uint64_t bytes, uint64
   if (stopping_) return;
   if (!thread_) thread_ = std::make_unique<ThreadPool>(1);
   thread_->post([this, directory, bytes, fileBytes, buffered] {
-    ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), kLowestPriority);
     while (!stopping_ && recycled_.keptIn(directory) + fileBytes <= bytes && prepareFile(directory, fileBytes, buffered)) continue;
   });
 }

@@ -14,7 +14,7 @@ namespace kafabric {
 
 /**
  * Writes zeros to new files and keeps them among the recycled ones, so that the first segments are written as fast as those that follow removed
- * ones: see RecycledFiles for why space that was never written is slower. Works at the lowest priority and for a quarter of the time, so that the
+ * ones: see RecycledFiles for why space that was never written is slower. Works for a quarter of the time, so that the
  * device is others'. A file gets its name when all of it is there; a process that ends before leaves nothing behind. Thread-safe.
  */
 class SpacePreparer {

@@ -35,7 +35,7 @@ struct StoreOptions {
   bool direct = true;
   /** How long an append that was acknowledged from memory waits for others to be written with it. */
   std::chrono::milliseconds writeDelay{25};
-  /** Threads of low priority for copying whole files; 0: none are copied. */
+  /** Threads for copying whole files; 0: none are copied. */
   unsigned copyThreads = 0;
 };
 
