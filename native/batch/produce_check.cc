@@ -186,11 +186,19 @@ std::shared_ptr<CheckedFrame> checkRanges(const uint8_t* frame, const std::vecto
   }
 }
 
-std::shared_ptr<CheckedFrame> ProduceChecker::check(const uint8_t* frame, size_t length) const noexcept {
+size_t ProduceChecker::sumsFrom(const uint8_t* frame, size_t available, size_t length) {
+  PartitionRecords first{};
+  if (length > kMaxFrameBytes || locateRecords(frame, available, length, &first, 1) == 0) return 0;
+  size_t section = first.range.offset + kBatchHeaderBytes;
+  bool hasHeader = first.range.length >= kBatchHeaderBytes && available >= section;
+  return hasHeader && BatchHeader::read(frame + first.range.offset).compression() == 0 ? section : 0;
+}
+
+std::shared_ptr<CheckedFrame> ProduceChecker::check(const uint8_t* frame, size_t length, const KnownSums& sums) const noexcept {
   if (length > kMaxFrameBytes) return nullptr;
   try {
     auto ranges = findProducedRecords(frame, length, kMaxBatches);
-    return checkRanges(frame, ranges, referenceMinBytes_.load(std::memory_order_relaxed));
+    return checkRanges(frame, ranges, referenceMinBytes_.load(std::memory_order_relaxed), sums);
   } catch (const std::bad_alloc&) {
     return nullptr;
   }

@@ -76,8 +76,13 @@ class ProduceChecker {
   /** Batches of at least this mean record size get a reference batch; SIZE_MAX: none. */
   void setReferenceMinBytes(size_t bytes) { referenceMinBytes_.store(bytes, std::memory_order_relaxed); }
 
-  /** What is known of a large frame; null when that is nothing. Never throws. */
-  std::shared_ptr<CheckedFrame> check(const uint8_t* frame, size_t length) const noexcept;
+  /** What is known of a large frame; null when that is nothing. `sums` of its parts are not computed again. Never throws. */
+  std::shared_ptr<CheckedFrame> check(const uint8_t* frame, size_t length, const KnownSums& sums = {}) const noexcept;
+  /**
+   * From where in a frame of `length` bytes, of which the first `available` are there, sums of kExtentPieceBytes each are of use to `check`: where the
+   * records begin of its first batch, if that is not compressed. 0: they are of none.
+   */
+  static size_t sumsFrom(const uint8_t* frame, size_t available, size_t length);
 
  private:
   std::atomic<size_t> referenceMinBytes_{SIZE_MAX};

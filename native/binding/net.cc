@@ -7,7 +7,9 @@
 #include <system_error>
 #include <vector>
 
+#include "batch/crc32c.h"
 #include "batch/produce_check.h"
+#include "batch/reference.h"
 #include "binding/arena.h"
 #include "binding/environment.h"
 #include "binding/loop_poll.h"
@@ -151,9 +153,14 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
       for (size_t i = 0; i < count; ++i) found[i] = {located[i].partitionHash, located[i].range.offset, located[i].range.length};
       return count;
     };
-    options.checkFrame = [checker = checker_](const uint8_t* frame, size_t length) -> std::shared_ptr<void> {
-      return checker->check(frame, length);
+    options.checkFrame = [checker = checker_](const uint8_t* frame, size_t length, const std::vector<net::FramePart>& parts) -> std::shared_ptr<void> {
+      KnownSums known;
+      known.reserve(parts.size());
+      for (const net::FramePart& part : parts) known.add(part.start, part.length, part.sum);
+      return checker->check(frame, length, known);
     };
+    auto sum = [](const uint8_t* part, size_t length) { return crc32c(0, part, length); };
+    options.partSums = {ProduceChecker::sumsFrom, sum, kExtentPieceBytes};
     wakeup_ = std::make_unique<Wakeup>(env, "kafabric net", info[1].As<Napi::Function>(), info[2].As<Napi::Function>());
     try {
       net_ = std::make_unique<net::Net>(options, arena, [wakeup = wakeup_.get()] { wakeup->signal(); });

@@ -97,6 +97,7 @@ bool FrameReader::receiveLarge(Progress& progress) {
   if (!count) return false;
   size_t filled = std::min(*count, wanted);
   largeFilled_ += filled;
+  sumParts();
   if (*count > filled) {
     keep(next, *count - filled);
     keptIsParsed_ = false;
@@ -255,6 +256,8 @@ bool FrameReader::startLarge(uint32_t length, const uint8_t* data, size_t availa
     return false;
   }
   deferred_ = 0;
+  // What comes at once is in the cache when it is checked.
+  summed_ = arriving && options_.partSums.from ? options_.partSums.from(data, available, length) : 0;
   std::memcpy(large_.data(), data, available);
   largeFilled_ = available;
   return true;
@@ -267,6 +270,14 @@ MemoryRef FrameReader::allocateLarge(uint32_t length, const uint8_t* data, size_
   return arena_.allocateFor(length, arena_.guesses().guess(records.stream, records.offset, records.length));
 }
 
+void FrameReader::sumParts() {
+  const PartSums& sums = options_.partSums;
+  for (; summed_ > 0 && summed_ + sums.partBytes <= largeFilled_; summed_ += sums.partBytes) {
+    const uint8_t* part = large_.data() + summed_;
+    parts_.push_back({part, sums.partBytes, sums.sum(part, sums.partBytes)});
+  }
+}
+
 bool FrameReader::finishLarge(Progress& progress) {
   if (!inbox_.hasRoom()) {
     progress = Progress::kNoRoom;
@@ -275,7 +286,8 @@ bool FrameReader::finishLarge(Progress& progress) {
   inFlight_.arrived();
   noteArrival(large_.data(), large_.size(), large_.arrived() ? 1 : 0);
   std::shared_ptr<void> checked;
-  if (options_.checkFrame) checked = options_.checkFrame(large_.data(), large_.size());
+  if (options_.checkFrame) checked = options_.checkFrame(large_.data(), large_.size(), parts_);
+  parts_ = {};
   if (checked) turnBytes_ += large_.size();  // it took about as long as receiving
   inFlight_.largeEnds();
   alone_ = false;
@@ -297,6 +309,7 @@ void FrameReader::abandon() {
   alone_ = false;
   if (!large_) return;
   large_.reset();
+  parts_ = {};
   waitFor(1);
   inFlight_.cancel();
 }

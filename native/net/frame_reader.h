@@ -90,6 +90,8 @@ class FrameReader {
   /** Of the frame that is being received, or will be, what is missing; 1 when nothing is known of it. */
   size_t missing() const;
   bool finishLarge(Progress& progress);
+  /** Sums what has arrived of the large frame, if that is wanted. */
+  void sumParts();
   /** The records of this whole frame will be appended next, but for the first `placed` ranges, of which that is known. */
   void noteArrival(const uint8_t* frame, size_t length, size_t placed);
   void keep(const uint8_t* data, size_t size);
@@ -113,6 +115,8 @@ class FrameReader {
   size_t roomFor_ = 64 << 10;  // the kernel's buffer has room for so much, and some more
   int unread_ = 0;        // in the kernel's buffer when it was asked last
   size_t largeFilled_ = 0;
+  std::vector<FramePart> parts_;  // of the large frame, as far as they are summed
+  size_t summed_ = 0;             // where the next one begins; 0: there are none
   bool lastWasLarge_ = false;
   bool first_ = true;
   bool ended_ = false;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 namespace kafabric::net {
 
@@ -22,11 +23,25 @@ inline constexpr size_t kMostLocated = 64;
  */
 using RecordsLocator = std::function<size_t(const uint8_t* frame, size_t available, size_t length, FrameRecords* found, size_t most)>;
 
+/** A part of a frame, and its checksum. */
+struct FramePart {
+  const uint8_t* start = nullptr;
+  size_t length = 0;
+  uint32_t sum = 0;
+};
 /**
- * Looks at a whole large frame, on the thread that has received it and before anybody hears of it. What it returns, if not null, goes with
- * the frame to whoever takes it. Called by several reactors at a time, whose other connections wait meanwhile; must not throw.
+ * Looks at a whole large frame, on the thread that has received it and before anybody hears of it. `parts` are those of which the sums are known, in
+ * order. What it returns, if not null, goes with the frame to whoever takes it. Called by several reactors at a time, whose other connections wait
+ * meanwhile; must not throw.
  */
-using FrameCheck = std::function<std::shared_ptr<void>(const uint8_t* frame, size_t length)>;
+using FrameCheck = std::function<std::shared_ptr<void>(const uint8_t* frame, size_t length, const std::vector<FramePart>& parts)>;
+/** How frames that arrive by and by are summed, in parts, while these are in the processor's cache. As a FrameCheck otherwise. */
+struct PartSums {
+  /** Where the first part begins in the frame of `length` bytes that begins with these; 0: checkFrame needs no sums of it. */
+  std::function<size_t(const uint8_t* frame, size_t available, size_t length)> from;
+  std::function<uint32_t(const uint8_t* part, size_t length)> sum;
+  size_t partBytes = 0;
+};
 
 struct Options {
   /** Reactor threads (num.network.threads), 1 to 64. */
@@ -69,6 +84,7 @@ struct Options {
   uint32_t receiveBufferBytes = 0;
   RecordsLocator locateRecords;  // or none
   FrameCheck checkFrame;         // or none
+  PartSums partSums;             // or none
 };
 
 /** Why a connection ended. The names for people are in src/native/net.ts, in the same order. */

@@ -25,7 +25,7 @@ struct Listening {
   Listening() {
     Options settings = options(1);
     settings.largeFrameBytes = kFrameBytes / 2;
-    settings.checkFrame = [this](const uint8_t*, size_t) -> std::shared_ptr<void> {
+    settings.checkFrame = [this](const uint8_t*, size_t, const std::vector<FramePart>&) -> std::shared_ptr<void> {
       ++checks;
       std::lock_guard wait(checking);
       return nullptr;

@@ -1,5 +1,6 @@
 #include "batch/produce_check.h"
 
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <random>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "batch/crc32c.h"
+#include "batch/reference.h"
 #include "test/batch_checks.h"
 #include "test/batches.h"
 #include "test/net_server.h"
@@ -268,10 +270,53 @@ TEST(a_frames_check_leaves_what_is_long_to_others) {
     CHECK_EQ(checked->take(exact.data.get(), frame.ranges[i], options, found), i < ProduceChecker::kMaxBatches);
 }
 
+TEST(net_sums_a_frame_while_it_arrives) {
+  ProduceChecker checker;
+  checker.setReferenceMinBytes(1000);
+  std::vector<uint8_t> bytes;
+  std::atomic<size_t> summed{0};
+  std::atomic<int> asExpected{0};
+  Options settings = options();
+  settings.partSums = {ProduceChecker::sumsFrom, [](const uint8_t* part, size_t length) { return crc32c(0, part, length); }, kExtentPieceBytes};
+  settings.checkFrame = [&](const uint8_t* frame, size_t length, const std::vector<FramePart>& parts) -> std::shared_ptr<void> {
+    KnownSums known;
+    for (const FramePart& part : parts) {
+      CHECK_EQ(part.sum, crc32c(0, part.start, part.length));
+      known.add(part.start, part.length, part.sum);
+      summed += part.length;
+    }
+    auto ranges = findProducedRecords(frame, length, 1);
+    BatchCheck with;
+    BatchCheck without;
+    CheckOptions options{0, SIZE_MAX};
+    options.referenceMinBytes = 1000;
+    bool found = checker.check(frame, length, known)->take(frame, ranges[0], options, with) &&
+                 checker.check(frame, length)->take(frame, ranges[0], options, without);
+    asExpected += found && with.pieces == without.pieces && with.reference.size() == without.reference.size() &&
+                  std::memcmp(with.reference.data(), without.reference.data(), with.reference.size()) == 0;
+    return nullptr;
+  };
+  Server server(settings);
+  server.start();
+  TestRecord record;
+  record.value = std::string(5'000'000, 'v');
+  ProduceFrame request(9, {{makeBatch({record})}});
+  put32(bytes, static_cast<uint32_t>(request.bytes.size()));
+  bytes.insert(bytes.end(), request.bytes.begin(), request.bytes.end());
+  Client client(server.port);
+  for (int round = 1; round <= 3; ++round) {
+    client.send(bytes);
+    CHECK_EQ(client.read().size(), request.bytes.size());
+    CHECK_EQ(asExpected.load(), round);
+    CHECK_EQ(summed.load(), static_cast<size_t>(round) * (5'000'000 / kExtentPieceBytes) * kExtentPieceBytes);
+  }
+  server.end();
+}
+
 TEST(net_hands_over_what_the_frame_check_found) {
   ProduceChecker checker;
   Options settings = options();
-  settings.checkFrame = [&](const uint8_t* frame, size_t length) -> std::shared_ptr<void> {
+  settings.checkFrame = [&](const uint8_t* frame, size_t length, const std::vector<FramePart>&) -> std::shared_ptr<void> {
     return checker.check(frame, length);
   };
   Server server(settings);
