@@ -1,4 +1,4 @@
-// For threads whose work nobody waits for, and that have no lock that others take: they keep it for long when they lose the processor.
+// For threads whose work nobody waits for, and that have locks of others for moments only: who loses the processor with one keeps it for long.
 #pragma once
 
 #include <sys/resource.h>
