@@ -110,7 +110,7 @@ function respond(
     const partition = answerOf(targets[i]!, results[i]!);
     if (partition === null) continue;
     if (room > 0) {
-      const extents = extentsOf(targets[i]!.partition!, results[i]!.records, room);
+      const extents = extentsOf(targets[i]!.partition!.payloads, results[i]!.records, room);
       partition.extents = extents.map(({ byteLength }) => byteLength);
       data.push(...extents);
       room -= bytesOf(extents);
