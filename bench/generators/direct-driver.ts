@@ -81,8 +81,6 @@ async function compilePushes(
   await producer.close();
 }
 
-/** Before latency is measured events go there and back one at a time, so many at most. */
-const MOST_WARM_UP_TRIPS = 5_000;
 /** Until its thread is there. */
 const METRONOME_START_MS = 100;
 
@@ -259,8 +257,9 @@ async function latency(client: Client, topic: TopicHandle): Promise<void> {
     const at = (i % slots) * size;
     return ring.bytes.subarray(at, at + size);
   };
-  // Both are connected before it begins, and their JavaScript is compiled.
-  for (let i = 0; i < Math.min(warmUpEvents(size), MOST_WARM_UP_TRIPS); i++) {
+  // Both are connected before it begins, and their JavaScript is compiled: events go there and back one at a time.
+  const goesOn = whileNotCompiled(size);
+  for (let i = 0; goesOn(i); i++) {
     const pushed = producer.push({ due: null }, dataOf(i));
     await consumer.pull();
     await pushed;

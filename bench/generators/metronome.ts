@@ -9,8 +9,11 @@ interface Beats {
   readonly total: number;
 }
 
-/** A beat is told this long before it is due: what is left is spent watching the clock, so that nothing is late for having slept. */
-const AHEAD_MS = 0.15;
+/**
+ * A beat is told this long before it is due: what is left is spent watching the clock, so that nothing is late for having slept. Who has slept for long
+ * takes longer to wake: a part of the time between two beats, within these limits.
+ */
+const AHEAD = { part: 0.05, leastMs: 0.15, mostMs: 1 };
 
 /** Milliseconds of the clock that all threads have. */
 export function now(): number {
@@ -59,9 +62,10 @@ function dueAt({ from, rate }: Beats, beat: number): number {
 }
 
 function run(beats: Beats): void {
+  const aheadMs = Math.min(AHEAD.mostMs, Math.max(AHEAD.leastMs, (AHEAD.part * 1000) / beats.rate));
   const sleeping = new Int32Array(new SharedArrayBuffer(4));
   for (let beat = 0; beat < beats.total; beat++) {
-    const tellAt = dueAt(beats, beat) - AHEAD_MS;
+    const tellAt = dueAt(beats, beat) - aheadMs;
     for (let ms = tellAt - now(); ms > 0; ms = tellAt - now()) Atomics.wait(sleeping, 0, 0, ms);
     parentPort!.postMessage(beat);
   }

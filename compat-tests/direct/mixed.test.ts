@@ -209,7 +209,7 @@ describe('direct and plain clients on one topic', function () {
 
   it('announces its own APIs on the direct listener alone', async () => {
     for (const [address, expected] of [
-      [gateway.direct, [16384, 16385, 16386, 16387, 16388, 16389]],
+      [gateway.direct, [16384, 16385, 16386, 16387, 16388, 16389, 16390]],
       [gateway.bootstrap, []],
     ] as const) {
       const wire = await WireClient.connect(address);

@@ -27,7 +27,7 @@ export class RawReferences {
       [{ topic, partition: 0, fetchOffset: 0n }],
       { maxBytes: 1 << 20, maxWaitMs: 0, isolationLevel: 1, requestTimeoutMs: 60_000 },
     );
-    const [section] = readFetched(answer![1].records as Uint8Array, 0n, []).sections;
+    const [section] = readFetched(answer!.records!, 0n, []).sections;
     const record = new SectionReader(section!, 0n).next()!;
     return {
       node,

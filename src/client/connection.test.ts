@@ -96,6 +96,19 @@ describe('a connection to a gateway', () => {
     assert.equal(target.at(-1), 7);
   });
 
+  it('takes an answer whose message is larger than what it receives messages in, with what follows it', async () => {
+    const items = Array.from({ length: 20_000 }, (_, i) => createDirectGetItemResponse({ length: i }));
+    serve = (correlationId) => {
+      const head = frameOf(directGetResponse, { items }, correlationId, true, PIECE_BYTES);
+      peer.write(Buffer.concat([head, Buffer.alloc(PIECE_BYTES, 9)]));
+    };
+    const [first, second] = [Buffer.alloc(1), Buffer.alloc(PIECE_BYTES - 1)];
+    const land = () => [first, second];
+    const answer = await connection.call(directGetRequest, directGetResponse, {}, { doing: 'get', land });
+    assert.deepEqual(answer.items, items);
+    assert.deepEqual(Buffer.concat([first, second]), Buffer.alloc(PIECE_BYTES, 9));
+  });
+
   it('gives up in its time when the wall clock is set back', async () => {
     serve = () => undefined;
     const { now } = Date;

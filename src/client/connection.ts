@@ -344,10 +344,9 @@ export class Connection {
     );
     if (opened === null) {
       if (length <= SCRATCH_BYTES / 2) return this.#makeRoom();
-      if (!pending.lands) return this.#gather(pending, length, have);
-      // Only the message has to fit, not the data behind it; the gateway limits its items.
-      if (have >= SCRATCH_BYTES / 2) throw new Error(`a message of more than ${have} bytes before its data`);
-      return this.#makeRoom();
+      // Of what lands only the message has to fit, not the data behind it.
+      const isTooLarge = !pending.lands || have >= SCRATCH_BYTES / 2;
+      return isTooLarge ? this.#gather(pending, length, have) : this.#makeRoom();
     }
     this.#land(pending, opened, length, body, have);
     this.#pending.shift();
@@ -404,7 +403,7 @@ export class Connection {
       fail: pending.fail,
       done: () => {
         try {
-          pending.open(frame, true);
+          scatter(frame, pending.open(frame, true)!);
         } catch (error) {
           pending.fail(error as Error);
           throw error;
@@ -434,5 +433,19 @@ export class Connection {
     this.#landing?.fail(this.#failure);
     this.#landing = null;
     for (const action of this.#onClosed.splice(0)) action();
+  }
+}
+
+/** Puts what follows the message of a frame where it belongs. */
+function scatter(
+  frame: Uint8Array,
+  { headBytes, targets }: { headBytes: number; targets: readonly Uint8Array[] },
+) {
+  let at = headBytes;
+  for (const target of targets) {
+    if (at + target.byteLength > frame.byteLength)
+      throw new Error(`${frame.byteLength - headBytes} bytes of data are too few`);
+    target.set(frame.subarray(at, at + target.byteLength));
+    at += target.byteLength;
   }
 }

@@ -209,7 +209,10 @@ export class Event {
     const into = this.#targetOf(ranges, target);
     this.#selected = into;
     if (into.byteLength > 0 && !isHere) {
-      this.#origin.getter.fill(this.#storedValue(), ranges, into, awaiting);
+      const value = this.#storedValue();
+      const { arriving, referencedOffset } = this.#record;
+      if (!arriving?.take(value, referencedOffset, ranges, into, awaiting))
+        this.#origin.getter.fill(value, ranges, into, awaiting);
       return;
     }
     this.#record.copySelected(ranges, into);

@@ -1,7 +1,12 @@
+import { directFetchRequest } from '../protocol/generated/direct-fetch-request.ts';
+import {
+  type DirectFetchResponse,
+  directFetchResponse,
+} from '../protocol/generated/direct-fetch-response.ts';
 import { createFetchPartition, fetchRequest } from '../protocol/generated/fetch-request.ts';
-import { type FetchResponsePartitionData, fetchResponse } from '../protocol/generated/fetch-response.ts';
+import { fetchResponse } from '../protocol/generated/fetch-response.ts';
 import { ZERO_UUID } from '../protocol/wire/types.ts';
-import type { Connection } from './connection.ts';
+import type { CallOptions, Connection } from './connection.ts';
 import { brokerError } from './errors.ts';
 
 /** The last that names topics. */
@@ -20,35 +25,120 @@ export interface FetchOptions {
   /** 1: committed records only. */
   readonly isolationLevel: number;
   readonly requestTimeoutMs: number;
+  /** What is fetched may come with its extents. */
+  readonly extents?: {
+    /** At most. */
+    readonly bytes: number;
+    /** Called once with what was fetched, before the call resolves: memory for all extents that follow, one behind the other. */
+    readonly land: (fetched: FetchedData[]) => readonly Uint8Array[];
+  };
 }
 
-/** One Fetch, without a session. */
-export async function fetchRecords(
+/** What was fetched of one partition. */
+export interface FetchedData {
+  readonly topic: string;
+  readonly partition: number;
+  readonly errorCode: number;
+  /** Transactions whose records are to be left out. */
+  readonly aborted: readonly { readonly producerId: bigint; readonly firstOffset: bigint }[];
+  /** Whole batches. */
+  readonly records: Uint8Array | null;
+  /** Bytes of the extents that follow, of the first reference batches of the records. */
+  readonly extents: readonly number[];
+}
+
+const NO_EXTENTS: readonly number[] = [];
+
+type CallWishes = Pick<CallOptions<unknown>, 'doing' | 'timeoutMs'>;
+
+/** Fetches once: by DirectFetch, or by Fetch from gateways that know no other. Partitions of which there is nothing to tell may be left out. */
+export function fetchRecords(
   connection: Connection,
   positions: readonly FetchPosition[],
-  { maxBytes, maxWaitMs, isolationLevel, requestTimeoutMs }: FetchOptions,
-): Promise<[topic: string, data: FetchResponsePartitionData][]> {
-  const answer = await connection.call(
-    fetchRequest,
-    fetchResponse,
-    {
-      replicaId: -1,
-      maxWaitMs,
-      minBytes: 1,
-      maxBytes,
-      isolationLevel,
-      sessionId: 0,
-      sessionEpoch: -1,
-      topics: positions.map(({ topic, partition, fetchOffset }) => ({
-        topic,
-        topicId: ZERO_UUID,
-        partitions: [createFetchPartition({ partition, fetchOffset, partitionMaxBytes: maxBytes })],
-      })),
-    },
-    { version: FETCH_VERSION, doing: 'fetch', timeoutMs: requestTimeoutMs + maxWaitMs },
+  options: FetchOptions,
+): Promise<FetchedData[]> {
+  const call = { doing: 'fetch', timeoutMs: options.requestTimeoutMs + options.maxWaitMs };
+  return connection.serves(directFetchRequest.apiKey)
+    ? directFetch(connection, positions, options, call)
+    : plainFetch(connection, positions, options, call);
+}
+
+async function directFetch(
+  connection: Connection,
+  positions: readonly FetchPosition[],
+  { maxBytes, maxWaitMs, isolationLevel, extents }: FetchOptions,
+  call: CallWishes,
+): Promise<FetchedData[]> {
+  const topics: { name: string; partitions: { index: number; fetchOffset: bigint }[] }[] = [];
+  for (const { topic: name, partition: index, fetchOffset } of positions) {
+    const last = topics[topics.length - 1];
+    if (last?.name === name) last.partitions.push({ index, fetchOffset });
+    else topics.push({ name, partitions: [{ index, fetchOffset }] });
+  }
+  const request = { maxWaitMs, maxBytes, isolationLevel, extentBytes: extents?.bytes ?? 0, topics };
+  if (extents === undefined)
+    return fetchedOf(await connection.call(directFetchRequest, directFetchResponse, request, call));
+  let fetched: FetchedData[] = [];
+  const land = (answer: DirectFetchResponse) => {
+    // Until the extents have come, records are where the next bytes are received.
+    fetched = fetchedOf(answer).map((one) => ({
+      ...one,
+      records: one.records && Uint8Array.from(one.records),
+    }));
+    return extents.land(fetched);
+  };
+  await connection.call(directFetchRequest, directFetchResponse, request, { ...call, land });
+  return fetched;
+}
+
+function fetchedOf({ topics }: DirectFetchResponse): FetchedData[] {
+  return topics.flatMap(({ name: topic, partitions }) =>
+    partitions.map(({ index: partition, errorCode, abortedTransactions: aborted, records, extents }) => ({
+      topic,
+      partition,
+      errorCode,
+      aborted,
+      records: records as Uint8Array | null,
+      extents,
+    })),
   );
+}
+
+async function plainFetch(
+  connection: Connection,
+  positions: readonly FetchPosition[],
+  { maxBytes, maxWaitMs, isolationLevel, extents }: FetchOptions,
+  call: CallWishes,
+): Promise<FetchedData[]> {
+  const request = {
+    replicaId: -1,
+    maxWaitMs,
+    minBytes: 1,
+    maxBytes,
+    isolationLevel,
+    sessionId: 0,
+    sessionEpoch: -1,
+    topics: positions.map(({ topic, partition, fetchOffset }) => ({
+      topic,
+      topicId: ZERO_UUID,
+      partitions: [createFetchPartition({ partition, fetchOffset, partitionMaxBytes: maxBytes })],
+    })),
+  };
+  const answer = await connection.call(fetchRequest, fetchResponse, request, {
+    ...call,
+    version: FETCH_VERSION,
+  });
   if (answer.errorCode !== 0) throw brokerError(answer.errorCode, null, 'fetch');
-  return answer.responses.flatMap(({ topic, partitions }) =>
-    partitions.map((data): [string, FetchResponsePartitionData] => [topic, data]),
+  const fetched = answer.responses.flatMap(({ topic, partitions }) =>
+    partitions.map(({ partitionIndex: partition, errorCode, abortedTransactions, records }) => ({
+      topic,
+      partition,
+      errorCode,
+      aborted: abortedTransactions ?? [],
+      records: records as Uint8Array | null,
+      extents: NO_EXTENTS,
+    })),
   );
+  extents?.land(fetched);
+  return fetched;
 }

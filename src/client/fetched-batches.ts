@@ -32,8 +32,10 @@ export function readFetched(
   const pending = [...aborted].sort((a, b) => (a.firstOffset < b.firstOffset ? -1 : 1));
   const ended = new Set<bigint>();
   let nextOffset = offset;
+  let extent = -1;
   for (const { header, bytes: batch } of splitBatches(bytes)) {
     const { lastOffset, producerId, isControl } = header;
+    if (header.isReference) extent++;
     if (lastOffset < offset) continue;
     nextOffset = lastOffset + 1n;
     while (pending.length > 0 && pending[0]!.firstOffset <= lastOffset)
@@ -48,12 +50,12 @@ export function readFetched(
         doing: 'fetch',
         retriable: true,
       });
-    sections.push(sectionOf(header, batch));
+    sections.push(sectionOf(header, batch, extent));
   }
   return { sections, nextOffset };
 }
 
-function sectionOf(header: BatchHeader, batch: Uint8Array): RecordSection {
+function sectionOf(header: BatchHeader, batch: Uint8Array, extent: number): RecordSection {
   const { compression, baseOffset } = header;
   const section = batch.subarray(BATCH_HEADER_SIZE);
   return {
@@ -66,5 +68,7 @@ function sectionOf(header: BatchHeader, batch: Uint8Array): RecordSection {
     baseTimestamp: Number(header.baseTimestamp),
     appendTime: header.isLogAppendTime ? Number(header.maxTimestamp) : null,
     references: header.isReference,
+    extent,
+    arriving: null,
   };
 }

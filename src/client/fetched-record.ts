@@ -4,6 +4,7 @@ import { copyOfSameBatch, referencedValue } from '../protocol/records/payload-re
 import { SIGNED_REFERENCE_SIZE } from '../protocol/records/signed-reference.ts';
 import { ProtocolError } from '../protocol/wire/errors.ts';
 import { Reader } from '../protocol/wire/reader.ts';
+import type { ArrivingExtent } from './arriving-data.ts';
 import { METADATA_NAME } from './batch-encoder.ts';
 import { copySelected, type Range } from './selection.ts';
 
@@ -23,6 +24,10 @@ export interface RecordSection {
   readonly appendTime: number | null;
   /** Whether values may be references. */
   readonly references: boolean;
+  /** Which of the reference batches that were fetched together it is, from 0. */
+  readonly extent: number;
+  /** While its extent is about to be received: takes what is wanted of it. */
+  arriving: ArrivingExtent | null;
 }
 
 /** A part of a section; a length below 0 is null. */
@@ -87,6 +92,16 @@ export class FetchedRecord {
 
   get value(): Uint8Array | null {
     return this.#view(this.#valueAt, this.valueLength);
+  }
+
+  /** See RecordSection. */
+  get arriving(): ArrivingExtent | null {
+    return this.#section.arriving;
+  }
+
+  /** Where in the extent the data lies that the reference stands for. */
+  get referencedOffset(): number {
+    return referencedValue(this.#bytes, this.#valueAt).offset;
   }
 
   /** What its batch is known by: references of one have their claim in common. */

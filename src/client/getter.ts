@@ -99,10 +99,16 @@ export class Getter {
   readonly #cluster: Cluster;
   readonly #pool: SharedPool;
   readonly #lines = new Map<number, Line>();
+  #mayComeInline = false;
 
   constructor(cluster: Cluster, pool: SharedPool) {
     this.#cluster = cluster;
     this.#pool = pool;
+  }
+
+  /** Data was got, and nobody loses by its coming over the connection: it is not read by RDMA, nor looked at where it lies. */
+  get mayComeInline(): boolean {
+    return this.#mayComeInline;
   }
 
   /** Resolves when the target, as many bytes as the ranges select and at least one, holds what was wanted. */
@@ -179,6 +185,7 @@ export class Getter {
     for (const item of items) item.deadline ||= deadline;
     try {
       const channel = await this.#cluster.channel(node, 'get');
+      this.#mayComeInline = channel.attachment.path !== 'fabric' && channel.attachment.mapped === null;
       if (isTooMuch(items, channel.attachment.limits)) {
         this.#getLess(items, channel.attachment.limits);
         return;

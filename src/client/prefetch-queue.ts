@@ -105,6 +105,7 @@ export class PrefetchQueue {
   /** A limit was reached. */
   #hasEnough = false;
   #isDamaged = false;
+  #lastWholeBytes = 0;
 
   constructor(options: PrefetchQueueOptions) {
     this.#options = options;
@@ -124,6 +125,11 @@ export class PrefetchQueue {
 
   get dataBytes(): number {
     return this.#dataBytes;
+  }
+
+  /** Bytes of the data of the event that was made last, if all of it was selected; else 0. */
+  get lastWholeBytes(): number {
+    return this.#lastWholeBytes;
   }
 
   /** Where the first event here of a partition is, or may be; null when there is none. */
@@ -245,11 +251,13 @@ export class PrefetchQueue {
     const { select, broker } = this.#options;
     try {
       const ranges = event.rangesOf(select(event), 'select');
+      const bytes = ranges === null ? 0 : selectedBytes(ranges);
+      this.#lastWholeBytes = bytes === event.descriptor.size ? bytes : 0;
       if (ranges === null) {
         entry.isReady = true;
         return;
       }
-      entry.dataBytes = selectedBytes(ranges);
+      entry.dataBytes = bytes;
       event.select(ranges, broker?.(event.metadata, event.descriptor, entry.dataBytes), entry);
     } catch (error) {
       entry.failed(

@@ -1,10 +1,10 @@
 import { ErrorCode } from '../protocol/errors.ts';
-import type { FetchResponsePartitionData } from '../protocol/generated/fetch-response.ts';
+import { ArrivingData, type ArrivingExtent } from './arriving-data.ts';
 import type { Cluster, Purpose } from './cluster.ts';
 import type { AssignedPartition } from './consumer-protocol.ts';
 import { brokerError, DirectError } from './errors.ts';
 import { type EventOrigin, FetchedEvents } from './event.ts';
-import { fetchRecords } from './fetch.ts';
+import { type FetchedData, fetchRecords } from './fetch.ts';
 import { readFetched } from './fetched-batches.ts';
 import { SectionReader } from './fetched-record.ts';
 import type { Getter } from './getter.ts';
@@ -16,6 +16,10 @@ const RETRY_MS = 100;
 /** Answers in a row. */
 const MAX_DAMAGED = 5;
 const MIN_FETCH_BYTES = 64 * 1024;
+/** So much data comes with what is fetched: to ask for it takes longer than to send it. */
+const MOST_EXTENT_BYTES = 2 << 20;
+/** Metadata of few events. */
+const FEW_BYTES = 4096;
 
 let nextFetcher = 1;
 
@@ -132,51 +136,101 @@ export class RecordFetcher {
     };
   }
 
+  /**
+   * How much data may come with what is fetched, in place of being asked for: none but where events are few and pulled as they come, and all data of the
+   * one before was wanted.
+   */
+  #extentBytes(): number {
+    const { getter, queue } = this.#options;
+    const { lastWholeBytes, metadataBytes } = queue;
+    const mayCome = getter.mayComeInline && lastWholeBytes > 0 && lastWholeBytes < MOST_EXTENT_BYTES;
+    return mayCome && metadataBytes < FEW_BYTES ? MOST_EXTENT_BYTES : 0;
+  }
+
   async #fetchOnce(node: number, sources: readonly Source[]): Promise<void> {
-    const { cluster, queue, maxWaitMs, isolationLevel, from } = this.#options;
+    const { cluster, queue, getter, maxWaitMs, isolationLevel } = this.#options;
     // So that one busy partition does not keep the others from their turn.
     const first = this.#turns++ % sources.length;
     const turn = [...sources.slice(first), ...sources.slice(0, first)];
     const { requestTimeoutMs } = cluster.options;
-    const maxBytes = Math.max(MIN_FETCH_BYTES, queue.room);
-    const answers = await fetchRecords(
-      await cluster.connection(node, this.#purpose),
-      turn.map(({ reading: { handle, partition, fetchOffset } }) => ({
-        topic: handle.name,
-        partition,
-        fetchOffset,
-      })),
-      { maxBytes, maxWaitMs, isolationLevel, requestTimeoutMs },
-    );
-    for (const [topic, data] of answers) {
-      const { partitionIndex: partition, errorCode } = data;
-      const source = sources.find(
-        ({ reading }) => reading.handle.name === topic && reading.partition === partition,
-      );
-      if (source === undefined || source.reading.revoked) continue;
-      if (errorCode === ErrorCode.OFFSET_OUT_OF_RANGE) {
-        // What was there has been deleted, or the position never was.
-        const again = from === 'latest' ? 'latest' : 'earliest';
-        [source.reading.fetchOffset] = (await offsetsAt(
-          cluster,
-          [{ topic, partition }],
-          again,
-          isolationLevel,
-        )) as [bigint];
-      } else if (errorCode !== ErrorCode.NONE) {
-        throw brokerError(errorCode, null, `fetch ${topic}-${partition}`);
-      } else {
-        this.#accept(source, data);
+    const positions = turn.map(({ reading: { handle, partition, fetchOffset } }) => ({
+      topic: handle.name,
+      partition,
+      fetchOffset,
+    }));
+    const connection = await cluster.connection(node, this.#purpose);
+    const bytes = this.#extentBytes();
+    const options = { maxWaitMs, isolationLevel, requestTimeoutMs };
+    if (bytes === 0) {
+      const maxBytes = Math.max(MIN_FETCH_BYTES, queue.room);
+      const fetched = await fetchRecords(connection, positions, { ...options, maxBytes });
+      this.#accept(sources, fetched, null);
+      await this.#mend(sources, fetched);
+      return;
+    }
+    const arriving = new ArrivingData(getter);
+    let failure: unknown = null;
+    const land = (fetched: FetchedData[]) => {
+      try {
+        this.#accept(sources, fetched, arriving);
+      } catch (error) {
+        failure = error;
       }
+      return arriving.targets;
+    };
+    const extents = { bytes, land };
+    try {
+      const fetched = await fetchRecords(connection, positions, {
+        ...options,
+        maxBytes: MIN_FETCH_BYTES,
+        extents,
+      });
+      arriving.arrived();
+      if (failure !== null) throw failure;
+      await this.#mend(sources, fetched);
+    } catch (error) {
+      arriving.lost();
+      throw error;
     }
   }
 
-  #accept({ reading, origin }: Source, data: FetchResponsePartitionData): void {
-    const bytes = data.records as Uint8Array | null;
-    if (bytes === null || bytes.byteLength === 0) return;
+  /** Takes what was fetched of partitions that are still read. */
+  #accept(sources: readonly Source[], fetched: readonly FetchedData[], arriving: ArrivingData | null): void {
+    // All extents have their place, whatever becomes of what they belong to.
+    const extents = fetched.map((data) => data.extents.map((bytes) => arriving!.add(bytes)));
+    for (const [i, data] of fetched.entries()) {
+      const source = sourceOf(sources, data);
+      if (source !== null && data.errorCode === ErrorCode.NONE) this.#take(source, data, extents[i]!);
+    }
+  }
+
+  /** Does what can be done about errors of partitions. @throws DirectError for others */
+  async #mend(sources: readonly Source[], fetched: readonly FetchedData[]): Promise<void> {
+    const { cluster, isolationLevel, from } = this.#options;
+    for (const data of fetched) {
+      const { topic, partition, errorCode } = data;
+      const source = sourceOf(sources, data);
+      if (source === null || errorCode === ErrorCode.NONE) continue;
+      if (errorCode !== ErrorCode.OFFSET_OUT_OF_RANGE)
+        throw brokerError(errorCode, null, `fetch ${topic}-${partition}`);
+      // What was there has been deleted, or the position never was.
+      const again = from === 'latest' ? 'latest' : 'earliest';
+      const [offset] = await offsetsAt(cluster, [{ topic, partition }], again, isolationLevel);
+      source.reading.fetchOffset = offset!;
+    }
+  }
+
+  #take(
+    { reading, origin }: Source,
+    { records, aborted }: FetchedData,
+    extents: readonly ArrivingExtent[],
+  ): void {
+    if (records === null || records.byteLength === 0) return;
     const { fetchOffset: from } = reading;
-    const { sections, nextOffset } = readFetched(bytes, from, data.abortedTransactions ?? []);
+    const { sections, nextOffset } = readFetched(records, from, aborted);
     reading.fetchOffset = nextOffset;
+    for (const section of sections)
+      if (section.references) section.arriving = extents[section.extent] ?? null;
     const { queue, onEvents } = this.#options;
     queue.push(
       sections.map((section) => ({
@@ -186,6 +240,8 @@ export class RecordFetcher {
         bytes: section.bytes.byteLength,
       })),
     );
+    // Of events that are made later data has to be got.
+    for (const section of sections) section.arriving = null;
     if (sections.length > 0) onEvents();
   }
 
@@ -199,10 +255,18 @@ export class RecordFetcher {
       [{ topic, partition, fetchOffset: offset }],
       { maxBytes: MIN_FETCH_BYTES, maxWaitMs: 0, isolationLevel, requestTimeoutMs },
     );
-    const bytes = answer?.[1].records as Uint8Array | null | undefined;
+    const bytes = answer?.records;
     if (!bytes) return null;
     const [section] = readFetched(bytes, offset, []).sections;
     const found = section === undefined ? null : new SectionReader(section, offset).next();
     return found?.offset === offset && found.referenced !== null ? found.value : null;
   }
+}
+
+/** Null: it is not read any more. */
+function sourceOf(sources: readonly Source[], { topic, partition }: FetchedData): Source | null {
+  const found = sources.find(
+    ({ reading }) => reading.handle.name === topic && reading.partition === partition,
+  );
+  return found === undefined || found.reading.revoked ? null : found;
 }

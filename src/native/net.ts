@@ -290,6 +290,11 @@ export class Net {
     return this.#core.stats();
   }
 
+  /** Hands over what was answered so far, without waiting for the end of the turn. */
+  flush(): void {
+    this.#outbox.flush();
+  }
+
   #scheduleFlush(): void {
     if (this.#flushScheduled || this.#handlesEvents) return;
     this.#flushScheduled = true;

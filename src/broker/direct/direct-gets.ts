@@ -114,6 +114,12 @@ export class DirectGets {
     return { items: answers, data, heldBytes };
   }
 
+  /** So many values, or extents of them, went along with what was fetched. */
+  countFetched(items: number, bytes: number): void {
+    this.counters.items += items;
+    this.counters.bytes += bytes;
+  }
+
   /** Fills in what is wrong with an item; null then. */
   #check(
     index: number,

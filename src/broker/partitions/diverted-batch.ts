@@ -93,8 +93,11 @@ function readDivertedBatch(bytes: Uint8Array): DivertedBatch | null {
   };
 }
 
-/** Where the first payload reference of a reference batch is; -1 if there is none. */
-export function findReference(bytes: Uint8Array): number {
+/**
+ * Where the first payload reference of a reference batch is; -1 if there is none.
+ * @param referenceBytes of a value that is one: with what direct clients get behind it
+ */
+export function findReference(bytes: Uint8Array, referenceBytes = PAYLOAD_REFERENCE_SIZE): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const cursor = { at: BATCH_HEADER_SIZE };
   while (cursor.at < bytes.byteLength) {
@@ -108,11 +111,7 @@ export function findReference(bytes: Uint8Array): number {
     cursor.at += Math.max(0, keyLength);
     const valueLength = readVarint(bytes, cursor);
     const { at } = cursor;
-    if (
-      valueLength === PAYLOAD_REFERENCE_SIZE &&
-      at + PAYLOAD_REFERENCE_SIZE <= end &&
-      view.getUint32(at) === REFERENCE_MARK
-    )
+    if (valueLength === referenceBytes && at + referenceBytes <= end && view.getUint32(at) === REFERENCE_MARK)
       return at;
     cursor.at = end;
   }

@@ -96,6 +96,7 @@ export const ApiKey = {
   DirectRelease: 16387,
   DirectMap: 16388,
   DirectFabric: 16389,
+  DirectFetch: 16390,
 } as const;
 
 export type ApiKeyName = keyof typeof ApiKey;

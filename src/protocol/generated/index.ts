@@ -114,6 +114,8 @@ import { directAttachRequest } from './direct-attach-request.ts';
 import { directAttachResponse } from './direct-attach-response.ts';
 import { directFabricRequest } from './direct-fabric-request.ts';
 import { directFabricResponse } from './direct-fabric-response.ts';
+import { directFetchRequest } from './direct-fetch-request.ts';
+import { directFetchResponse } from './direct-fetch-response.ts';
 import { directGetRequest } from './direct-get-request.ts';
 import { directGetResponse } from './direct-get-response.ts';
 import { directMapRequest } from './direct-map-request.ts';
@@ -378,6 +380,7 @@ export const requestCodecs: ReadonlyMap<number, AnyCodec> = new Map<number, AnyC
   [16387, directReleaseRequest],
   [16388, directMapRequest],
   [16389, directFabricRequest],
+  [16390, directFetchRequest],
 ]);
 
 /** Response codecs by API key. */
@@ -477,6 +480,7 @@ export const responseCodecs: ReadonlyMap<number, AnyCodec> = new Map<number, Any
   [16387, directReleaseResponse],
   [16388, directMapResponse],
   [16389, directFabricResponse],
+  [16390, directFetchResponse],
 ]);
 
 /** Records of __cluster_metadata by record type. */
@@ -625,6 +629,8 @@ export const allCodecs: readonly AnyCodec[] = [
   directAttachResponse,
   directFabricRequest,
   directFabricResponse,
+  directFetchRequest,
+  directFetchResponse,
   directGetRequest,
   directGetResponse,
   directMapRequest,

@@ -33,7 +33,7 @@ describe('payload reference', () => {
     assert.equal(bytes.byteLength, PAYLOAD_REFERENCE_SIZE);
     assert.deepEqual(decodePayloadReference(bytes), reference);
     const signed = Buffer.concat([bytes, Buffer.alloc(80)]);
-    assert.deepEqual(referencedValue(signed), { length: 4000, crc: 0x80000001 });
+    assert.deepEqual(referencedValue(signed), { offset: 20, length: 4000, crc: 0x80000001 });
     assert.throws(() => referencedValue(signed.subarray(1)), /wrong mark/);
     assert.throws(() => referencedValue(bytes.subarray(1)), /63 bytes/);
   });

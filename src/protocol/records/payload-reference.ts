@@ -140,14 +140,18 @@ function checked(reference: PayloadReference): PayloadReference {
 }
 
 /**
- * Length and CRC-32C of the value that a reference, which may have a claim behind it, points to: all that a client needs to know of it. It begins at `at`.
+ * Place in the extent, length and CRC-32C of the value that a reference, which may have a claim behind it, points to: all that a client needs to know of it. It begins at `at`.
  * @throws ApiError KAFKA_STORAGE_ERROR if the bytes are no payload reference
  */
-export function referencedValue(bytes: Uint8Array, at = 0): { length: number; crc: number } {
+export function referencedValue(bytes: Uint8Array, at = 0): { offset: number; length: number; crc: number } {
   const left = bytes.byteLength - at;
   if (left < PAYLOAD_REFERENCE_SIZE) throw damaged(`${left} bytes`);
   if (uint32At(bytes, at) !== MARK) throw damaged('wrong mark');
-  return { length: uint32At(bytes, at + 40), crc: uint32At(bytes, at + 44) };
+  return {
+    offset: uint32At(bytes, at + VALUE_AT),
+    length: uint32At(bytes, at + VALUE_AT + 4),
+    crc: uint32At(bytes, at + VALUE_AT + 8),
+  };
 }
 
 /**

@@ -24,7 +24,7 @@ import type { ApiHandler, RequestContext } from '../net/handler.ts';
 import { quotaClientOf } from '../net/quota-client.ts';
 
 const FIRST_VERSION_WITH_TOPIC_IDS = 13;
-const READ_COMMITTED = 1;
+export const READ_COMMITTED = 1;
 const MISSING: ReadonlySet<number> = new Set([
   ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
   ErrorCode.UNKNOWN_TOPIC_ID,
@@ -59,6 +59,7 @@ export function fetchHandler(
     maxVersion: 18,
     request: fetchRequest,
     response: fetchResponse,
+    hurries: true,
     handle(request, context) {
       const { apiVersion, connection } = context;
       const byId = apiVersion >= FIRST_VERSION_WITH_TOPIC_IDS;
@@ -89,12 +90,12 @@ export function fetchHandler(
 }
 
 /** More than this in one answer is throttled whatever else the client does. */
-function mostOf(quota: RateQuota, context: RequestContext): number {
+export function mostOf(quota: RateQuota, context: RequestContext): number {
   return Math.min(Math.floor(quota.largest(quotaClientOf(context))), 0x7fffffff);
 }
 
 /** Counts what an answer holds; if the client has to wait, it gets an empty one, and waits. */
-function countFetched(
+export function countFetched(
   quota: RateQuota,
   context: RequestContext,
   results: readonly FetchedPartition[],
@@ -124,7 +125,7 @@ function throttled(
   return createFetchResponse({ throttleTimeMs, sessionId, responses: [] });
 }
 
-function release(results: readonly FetchedPartition[]): void {
+export function release(results: readonly FetchedPartition[]): void {
   for (const { records } of results) releasePieces(records);
 }
 
@@ -149,7 +150,11 @@ function begin(sessions: FetchSessions, request: FetchRequest, byId: boolean): F
   return sessions.begin(request.sessionId, request.sessionEpoch, byId, wanted, forgotten);
 }
 
-function targetOf(partitions: PartitionManager, request: FetchRequestPartition, byId: boolean): FetchTarget {
+export function targetOf(
+  partitions: PartitionManager,
+  request: FetchRequestPartition,
+  byId: boolean,
+): FetchTarget {
   const { topic, partition: index } = request;
   const partition = byId ? partitions.findById(topic, index) : partitions.find(topic, index);
   if (partition !== null) return { request, partition, errorCode: ErrorCode.NONE };

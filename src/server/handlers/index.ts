@@ -52,6 +52,7 @@ import { directGetHandler } from './16386-direct-get.ts';
 import { directReleaseHandler } from './16387-direct-release.ts';
 import { directMapHandler } from './16388-direct-map.ts';
 import { directFabricHandler } from './16389-direct-fabric.ts';
+import { directFetchHandler } from './16390-direct-fetch.ts';
 import { administrationHandlers } from './administration.ts';
 import { orderedProduce, ProduceOrders } from './direct-order.ts';
 import { shareHandlers } from './share-handlers.ts';
@@ -155,5 +156,6 @@ export function directHandlers(broker: EmbeddedBroker, handlers: readonly AnyHan
     directReleaseHandler(direct),
     directMapHandler(direct, quota),
     directFabricHandler(direct),
+    directFetchHandler({ direct, partitions, fetches, quota, signing }),
   ];
 }

@@ -11,6 +11,8 @@ export interface ReplySink {
   skip(connection: number): void;
   close(connection: number): void;
   setReading(connection: number, reads: boolean): void;
+  /** Sends what was given so far without waiting for more. */
+  flush(): void;
 }
 
 export interface ConnectionOptions {
@@ -167,6 +169,11 @@ export class Connection implements ConnectionContext {
     slot.heldBytes = heldBytes;
     slot.finished = true;
     if (this.#slots[0] === slot) this.#sendFinished();
+  }
+
+  /** The client waits for what was finished last: it leaves before anything else is done. */
+  hurry(): void {
+    this.#sink.flush();
   }
 
   /** Closes the connection, after the replies that are complete. */

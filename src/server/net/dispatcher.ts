@@ -177,7 +177,10 @@ export class Dispatcher {
     if (this.#requestQuota?.active) request.usedMs = performance.now() - request.startedAt;
     if (result instanceof Promise) {
       result.then(
-        (response) => this.#answer(connection, request, response),
+        (response) => {
+          this.#answer(connection, request, response);
+          if (handler.hurries) connection.hurry();
+        },
         (error) => this.#fail(connection, request, error),
       );
     } else {
