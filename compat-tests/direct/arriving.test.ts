@@ -6,11 +6,14 @@ import { readFetched } from '../../src/client/fetched-batches.ts';
 import { SectionReader } from '../../src/client/fetched-record.ts';
 import type { Consumer, Path, Producer } from '../../src/client/index.ts';
 import { targetIsKafka } from '../harness/broker.ts';
+import { sleep } from '../harness/child.ts';
 import { readMetric } from '../harness/metrics.ts';
 import { content, type DirectGateway, startDirectGateway } from './fixture.ts';
 
 const PULL = { timeoutMs: 20_000 };
 const BYTES = 300_000;
+/** Between events: what comes faster is asked for. */
+const PAUSE_MS = 5;
 
 describe('data that comes with what is fetched', function () {
   if (targetIsKafka) return;
@@ -30,6 +33,7 @@ describe('data that comes with what is fetched', function () {
   /** Events that are pulled as they are pushed. */
   async function there(producer: Producer, consumer: Consumer, sizes: readonly number[]): Promise<void> {
     for (const [i, size] of sizes.entries()) {
+      await sleep(PAUSE_MS);
       const pulled = consumer.pull(PULL);
       await producer.push({ i }, content(size, i));
       const event = (await pulled)!;

@@ -20,6 +20,8 @@ const MIN_FETCH_BYTES = 64 * 1024;
 const MOST_EXTENT_BYTES = 2 << 20;
 /** Metadata of few events. */
 const FEW_BYTES = 4096;
+/** Where more comes in a millisecond, data is got: what is received in a socket costs more to copy. */
+const MOST_BYTES_A_MS = 200_000;
 
 let nextFetcher = 1;
 
@@ -61,6 +63,9 @@ export class RecordFetcher {
   readonly #purpose: Purpose = `fetch ${nextFetcher++}`;
   #waiting: (() => void)[] = [];
   #turns = 0;
+  /** When records came last, and how long after those before: milliseconds. */
+  #cameAt = 0;
+  #pauseMs = 0;
   #closed = false;
 
   constructor(options: RecordFetcherOptions) {
@@ -144,7 +149,8 @@ export class RecordFetcher {
     const { getter, queue } = this.#options;
     const { lastWholeBytes, metadataBytes } = queue;
     const mayCome = getter.mayComeInline && lastWholeBytes > 0 && lastWholeBytes < MOST_EXTENT_BYTES;
-    return mayCome && metadataBytes < FEW_BYTES ? MOST_EXTENT_BYTES : 0;
+    const areFew = metadataBytes < FEW_BYTES && lastWholeBytes < this.#pauseMs * MOST_BYTES_A_MS;
+    return mayCome && areFew ? MOST_EXTENT_BYTES : 0;
   }
 
   async #fetchOnce(node: number, sources: readonly Source[]): Promise<void> {
@@ -242,7 +248,11 @@ export class RecordFetcher {
     );
     // Of events that are made later data has to be got.
     for (const section of sections) section.arriving = null;
-    if (sections.length > 0) onEvents();
+    if (sections.length === 0) return;
+    const now = performance.now();
+    this.#pauseMs = now - this.#cameAt;
+    this.#cameAt = now;
+    onEvents();
   }
 
   /** The reference of one record again; null when it is gone. */

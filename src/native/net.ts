@@ -176,6 +176,7 @@ export class Net {
   #drained = 0;
   #onDrained: (() => void) | null = null;
   #flushScheduled = false;
+  #hurried = false;
   #handlesEvents = false;
   #ending: Promise<void> | null = null;
 
@@ -290,8 +291,10 @@ export class Net {
     return this.#core.stats();
   }
 
-  /** Hands over what was answered so far, without waiting for the end of the turn. */
-  flush(): void {
+  /** Hands over what was answered so far, without waiting for the end of the turn; once in a turn, so that many answers still go together. */
+  hurry(): void {
+    if (this.#hurried) return;
+    this.#hurried = true;
     this.#outbox.flush();
   }
 
@@ -301,7 +304,7 @@ export class Net {
     // After everything else that this turn of the event loop completes: one hand-over for all of it.
     setImmediate(() => {
       this.#flushScheduled = false;
-      this.#outbox.flush();
+      this.#endTurn();
     });
   }
 
@@ -319,6 +322,11 @@ export class Net {
   /** The promises that were settled meanwhile have been dealt with: one hand-over for all that was answered. */
   #afterEvents(): void {
     this.#handlesEvents = false;
+    this.#endTurn();
+  }
+
+  #endTurn(): void {
+    this.#hurried = false;
     this.#outbox.flush();
   }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { Connection, type ReplySink } from './connection.ts';
 import { HeldBudget } from './held-budget.ts';
 
-const sink: ReplySink = { reply() {}, skip() {}, close() {}, setReading() {}, flush() {} };
+const sink: ReplySink = { reply() {}, skip() {}, close() {}, setReading() {}, hurry() {} };
 
 function connection(): Connection {
   return new Connection(1, {

@@ -11,8 +11,8 @@ export interface ReplySink {
   skip(connection: number): void;
   close(connection: number): void;
   setReading(connection: number, reads: boolean): void;
-  /** Sends what was given so far without waiting for more. */
-  flush(): void;
+  /** Sends what was given so far without waiting for more, if that was not asked for lately. */
+  hurry(): void;
 }
 
 export interface ConnectionOptions {
@@ -171,9 +171,9 @@ export class Connection implements ConnectionContext {
     if (this.#slots[0] === slot) this.#sendFinished();
   }
 
-  /** The client waits for what was finished last: it leaves before anything else is done. */
+  /** The client waits for what was finished last: it leaves before anything else is done, unless many are answered. */
   hurry(): void {
-    this.#sink.flush();
+    this.#sink.hurry();
   }
 
   /** Closes the connection, after the replies that are complete. */
