@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { arenaStats } from '../../native/arena.ts';
 import { crc32c } from '../../native/batch.ts';
+import { MemoryPiece } from '../../native/pieces.ts';
 import { Store } from '../../native/store.ts';
 import { silentLogger } from '../../util/logger.ts';
 import { PayloadError } from './checked-reads.ts';
