@@ -34,6 +34,8 @@ const SIGNED_GROWTH = 3;
 
 /** What the log has in place of a record whose payload lies elsewhere takes about so many bytes, its part of the batch included. */
 const REFERENCE_BYTES = 256;
+/** Batches differ: another step costs more than looking at a few too many. */
+const UNLIKE_FACTOR = 1.25;
 /** Smaller records are not expected behind references, whatever the topic's setting is now. */
 const MIN_REFERRED_BYTES = 1024;
 
@@ -165,17 +167,17 @@ class Planner {
   }
 
   /**
-   * A log that holds references is read in steps, since a few bytes of it may stand for all that is wanted: the first as if all were references to the
-   * smallest payload that there should be, and each twice as large as the one before.
+   * A log that holds references is read in steps, since a few bytes of it may stand for all that is wanted: the first as if all of it were alike, or
+   * references to the smallest payload that there should be, whichever is less, and each twice as large as the one before.
    */
   #stepBytes(): number {
-    if (this.#asReferences || this.#partition.payloads.isEmpty) return this.#rest;
-    const mean = Math.max(MIN_REFERRED_BYTES, this.#partition.config.payloadMinBytes);
-    this.#lastStepBytes = Math.max(
-      2 * this.#lastStepBytes,
-      Math.ceil(this.#rest / mean) * REFERENCE_BYTES,
-      REFERENCE_BYTES,
-    );
+    const { log, payloads, config } = this.#partition;
+    if (this.#asReferences || payloads.isEmpty) return this.#rest;
+    const smallest = Math.max(MIN_REFERRED_BYTES, config.payloadMinBytes);
+    const asReferences = Math.ceil(this.#rest / smallest) * REFERENCE_BYTES;
+    const alike = Math.ceil((this.#rest * log.sizeBytes) / (log.sizeBytes + payloads.liveBytes));
+    const first = Math.min(asReferences, alike * UNLIKE_FACTOR);
+    this.#lastStepBytes = Math.max(2 * this.#lastStepBytes, first, REFERENCE_BYTES);
     return Math.min(this.#rest, this.#lastStepBytes);
   }
 
