@@ -68,6 +68,8 @@ class Planner {
   readonly #enough: bigint | null;
   readonly #parts: FetchPlan['parts'] = [];
   #bytes = 0;
+  /** That those are in the log. */
+  #logBytes = 0;
   #baseOffset: bigint | null = null;
   #endOffset = 0n;
   #full = false;
@@ -119,6 +121,7 @@ class Planner {
   }
 
   #plan(): FetchPlan {
+    if (!this.#asReferences && this.#bytes > 0) this.#partition.logShare = this.#logBytes / this.#bytes;
     const baseOffset = this.#baseOffset ?? 0n;
     return { parts: this.#parts, bytes: this.#bytes, baseOffset, endOffset: this.#endOffset };
   }
@@ -151,6 +154,7 @@ class Planner {
       if (this.#full) break;
       this.#baseOffset ??= batch.baseOffset;
       this.#endOffset = batch.lastOffset + 1n;
+      this.#logBytes += batch.sizeBytes;
     }
     const last = batches[batches.length - 1];
     if (last === undefined || this.#full || isAlmostFull(this.#bytes, this.#maxBytes)) return null;
@@ -167,16 +171,15 @@ class Planner {
   }
 
   /**
-   * A log that holds references is read in steps, since a few bytes of it may stand for all that is wanted: the first as if all of it were alike, or
-   * references to the smallest payload that there should be, whichever is less, and each twice as large as the one before.
+   * A log that holds references is read in steps, since a few bytes of it may stand for all that is wanted: the first as if it were like what was
+   * planned last, or references to the smallest payload that there should be, whichever is less, and each twice as large as the one before.
    */
   #stepBytes(): number {
-    const { log, payloads, config } = this.#partition;
+    const { payloads, config, logShare } = this.#partition;
     if (this.#asReferences || payloads.isEmpty) return this.#rest;
     const smallest = Math.max(MIN_REFERRED_BYTES, config.payloadMinBytes);
     const asReferences = Math.ceil(this.#rest / smallest) * REFERENCE_BYTES;
-    const alike = Math.ceil((this.#rest * log.sizeBytes) / (log.sizeBytes + payloads.liveBytes));
-    const first = Math.min(asReferences, alike * UNLIKE_FACTOR);
+    const first = Math.min(asReferences, Math.ceil(this.#rest * logShare * UNLIKE_FACTOR));
     this.#lastStepBytes = Math.max(2 * this.#lastStepBytes, first, REFERENCE_BYTES);
     return Math.min(this.#rest, this.#lastStepBytes);
   }
