@@ -225,27 +225,56 @@ void close(const Napi::CallbackInfo& info) {
   file->close(reporter(info.Env(), numberAt(info, 1)));
 }
 
-// (file, id, position, length, withCrc, seed, the CRC that it should have or a negative number); completes with [one piece as in piecesTo, crc].
+constexpr size_t kRangeFields = 4;
+constexpr size_t kRangeReadFields = kPieceFields + 1;
+
+/** A position or length; throws a TypeError for another number. */
+uint64_t wholeIn(const Napi::Float64Array& flat, size_t index) {
+  constexpr double kMost = 9007199254740991;  // Number.MAX_SAFE_INTEGER
+  double number = flat[index];
+  if (!(number >= 0 && number <= kMost)) throw Napi::TypeError::New(flat.Env(), "not a position or length");
+  return static_cast<uint64_t>(number);
+}
+
+/** Position, length, seed and the CRC expected by turns, the last two negative for none; throws a TypeError for a position or length that is none. */
+std::vector<ReadRange> readRangesOf(const Napi::Float64Array& flat) {
+  auto sum = [](double number) { return number >= 0 ? std::optional<uint32_t>(static_cast<uint32_t>(number)) : std::nullopt; };
+  std::vector<ReadRange> ranges;
+  ranges.reserve(flat.ElementLength() / kRangeFields);
+  for (size_t i = 0; i + kRangeFields <= flat.ElementLength(); i += kRangeFields)
+    ranges.push_back({wholeIn(flat, i), static_cast<size_t>(wholeIn(flat, i + 1)), sum(flat[i + 2]), sum(flat[i + 3])});
+  return ranges;
+}
+
+/** Flat: a piece as listed above and the CRC of each; and an Error, or nothing, for each, null when there is none. */
+Napi::Value rangeReadsTo(Napi::Env env, const std::vector<RangeRead>& reads) {
+  Napi::Float64Array flat = Napi::Float64Array::New(env, reads.size() * kRangeReadFields);
+  Napi::Array errors;
+  double* next = flat.Data();
+  for (size_t i = 0; i < reads.size(); ++i, next += kRangeReadFields) {
+    const RangeRead& read = reads[i];
+    if (read.status.ok()) {
+      listPieces(env, {read.piece}, next);
+      next[kPieceFields] = static_cast<double>(read.crc);
+      continue;
+    }
+    if (errors.IsEmpty()) errors = Napi::Array::New(env, reads.size());
+    errors[static_cast<uint32_t>(i)] = Completions::error(env, read.status.error, read.status.message).Value();
+  }
+  Napi::Array result = Napi::Array::New(env, 2);
+  result[0u] = flat;
+  result[1u] = errors.IsEmpty() ? env.Null() : errors;
+  return result;
+}
+
+// (file, id, ranges); completes as listed above.
 void read(const Napi::CallbackInfo& info) {
   HostedFile& hosted = fileAt(info);
   double id = numberAt(info, 1);
   Completions& completions = Completions::of(info.Env());
-  std::optional<uint32_t> expected;
-  if (info[6].As<Napi::Number>().DoubleValue() >= 0) expected = info[6].As<Napi::Number>().Uint32Value();
-  hosted.owner->store.read(
-      hosted.file, integerAt(info, 2), integerAt(info, 3), info[4].As<Napi::Boolean>().Value(),
-      info[5].As<Napi::Number>().Uint32Value(), expected, [id, &completions](Store::ReadResult read) {
-        Completion done{id, read.status.error, read.status.message, nullptr};
-        if (read.status.ok()) {
-          done.result = [piece = std::move(read.piece), crc = read.crc](Napi::Env env) {
-            Napi::Array result = Napi::Array::New(env, 2);
-            result[0u] = piecesTo(env, {piece});
-            result[1u] = static_cast<double>(crc);
-            return result;
-          };
-        }
-        completions.push(std::move(done));
-      });
+  hosted.owner->store.read(hosted.file, readRangesOf(info[2].As<Napi::Float64Array>()), [id, &completions](std::vector<RangeRead> reads) {
+    completions.push({id, 0, "", [reads = std::move(reads)](Napi::Env env) { return rangeReadsTo(env, reads); }});
+  });
 }
 
 // (file, position, length, appended, into) -> how many pieces `into` has, or all of them when it is too small, or null when not all is in memory.
@@ -332,16 +361,10 @@ void remove(const Napi::CallbackInfo& info) {
 /** Positions and lengths by turns; throws a TypeError for a number without a partner or that is no whole one. */
 std::vector<FileRange> rangesOf(const Napi::Value& value) {
   auto flat = value.As<Napi::Float64Array>();
-  constexpr double kMost = 9007199254740991;  // Number.MAX_SAFE_INTEGER
-  auto whole = [&](size_t i) {
-    double number = flat[i];
-    if (!(number >= 0 && number <= kMost)) throw Napi::TypeError::New(value.Env(), "not a position or length");
-    return static_cast<uint64_t>(number);
-  };
   if (flat.ElementLength() % 2 != 0) throw Napi::TypeError::New(value.Env(), "a position without a length");
   std::vector<FileRange> ranges;
   ranges.reserve(flat.ElementLength() / 2);
-  for (size_t i = 0; i < flat.ElementLength(); i += 2) ranges.push_back({whole(i), whole(i + 1)});
+  for (size_t i = 0; i < flat.ElementLength(); i += 2) ranges.push_back({wholeIn(flat, i), wholeIn(flat, i + 1)});
   return ranges;
 }
 

@@ -22,8 +22,6 @@ constexpr uint64_t kReadAheadPieceBytes = 2 << 20;
 /** No reader gets more of the arena ahead, unless it is the least. */
 constexpr uint64_t kAheadShare = 32;
 constexpr size_t kLookBytes = 256 << 10;
-/** Memory is not waited for. */
-constexpr FileReader::Deadline kNow = FileReader::Deadline::min();
 
 bool tooMany(size_t pieces, size_t bytes) { return pieces > kFewPieces + bytes / kGoodPieceBytes; }
 

@@ -27,6 +27,8 @@ struct ReadPieces {
 class FileReader {
  public:
   using Deadline = std::chrono::steady_clock::time_point;
+  /** Memory is not waited for. */
+  static constexpr Deadline kNow = Deadline::min();
 
   FileReader(Store& store, Arena& arena);
   ~FileReader();

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "batch/crc32c.h"
 #include "store/file_copy.h"
 #include "store/file_handle.h"
 
@@ -162,21 +161,9 @@ std::shared_ptr<StoreFile> Store::open(const std::string& path, const OpenOption
   return std::make_shared<StoreFile>(*this, std::move(handle), size, space, created, persistence);
 }
 
-void Store::read(std::shared_ptr<StoreFile> file, uint64_t position, size_t length, bool withCrc, uint32_t seed,
-                 std::optional<uint32_t> expected, std::function<void(ReadResult)> done) {
+void Store::read(std::shared_ptr<StoreFile> file, std::vector<ReadRange> ranges, RangeReads::Done done) {
   auto deadline = std::chrono::steady_clock::now() + options_.memoryTimeout;
-  auto task = [this, file, position, length, withCrc, seed, expected, done, deadline] {
-    uint64_t cuts = cache_->cutsOf(file->cached());
-    ReadPieces read = reader_.readWhole(file, position, length, deadline);
-    ReadResult result{std::move(read.status), {}, seed};
-    if (!read.pieces.empty()) result.piece = std::move(read.pieces[0]);
-    if (withCrc) result.crc = crc32c(seed, result.piece.bytes, result.piece.length);
-    bool isRight = withCrc && result.piece.length == length && result.crc == expected;
-    // Without direct I/O the kernel keeps what was read.
-    if (isRight && file->handle()->blockBytes() > 0) cache_->addChecked(file->cached(), position, result.piece, cuts);
-    done(std::move(result));
-  };
-  if (!readers_.post(task)) done({{ESHUTDOWN, "the store is shut down: " + file->handle()->path()}, {}, 0});
+  std::make_shared<RangeReads>(*this, std::move(file), std::move(ranges), deadline, std::move(done))->start();
 }
 
 void Store::readPieces(std::shared_ptr<StoreFile> file, uint64_t position, size_t length,

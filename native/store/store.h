@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +17,7 @@
 #include "store/journal.h"
 #include "store/persistent_memory.h"
 #include "store/range_cache.h"
+#include "store/range_reads.h"
 #include "store/recycled_files.h"
 #include "store/space_preparer.h"
 #include "store/store_file.h"
@@ -88,19 +88,9 @@ class Store {
   /** As writeAtomically. Blocks. */
   IoStatus replace(const std::string& path, const uint8_t* bytes, size_t length);
 
-  struct ReadResult {
-    IoStatus status;
-    MemoryPiece piece;  // its length is what was read: less than wanted at the end of what has been appended
-    uint32_t crc = 0;
-  };
-  /**
-   * Reads on a reading thread, or from the cache, and reports on that thread. The bytes are in one piece; of none, the memory is there
-   * nevertheless. Waits while the arena is full; ETIMEDOUT after the configured time. With `withCrc` the CRC-32C of what was
-   * read is computed, continuing from `seed`; what has the `expected` one need not be checked again while it is in memory.
-   */
-  void read(std::shared_ptr<StoreFile> file, uint64_t position, size_t length, bool withCrc, uint32_t seed,
-            std::optional<uint32_t> expected, std::function<void(ReadResult)> done);
-  /** As `read`, in pieces as they are in memory; small ones may be copied together. */
+  /** Reads ranges of a file on reading threads, or from the cache. Waits while the arena is full; ETIMEDOUT after the configured time. */
+  void read(std::shared_ptr<StoreFile> file, std::vector<ReadRange> ranges, RangeReads::Done done);
+  /** The same for one range, in pieces as they are in memory; small ones may be copied together. Reports on the thread that read. */
   void readPieces(std::shared_ptr<StoreFile> file, uint64_t position, size_t length,
                   std::function<void(ReadPieces)> done);
 

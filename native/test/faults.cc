@@ -29,6 +29,7 @@ void Faults::reset() {
   allocateError = 0;
   truncateError = 0;
   readError = 0;
+  readErrorAt = -1;
 }
 
 namespace {
@@ -126,7 +127,8 @@ extern "C" int ftruncate(int fd, off_t length) {
 
 extern "C" ssize_t pread(int fd, void* target, size_t length, off_t position) {
   using namespace kafabric::test;
-  if (faults.readError) {
+  off_t at = faults.readErrorAt;
+  if (faults.readError && (at < 0 || (position <= at && at - position < static_cast<off_t>(length)))) {
     errno = faults.readError;
     return -1;
   }

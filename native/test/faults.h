@@ -1,6 +1,8 @@
 // Faults of the disk for tests: the test program replaces the system calls that write and flush.
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <cstddef>
 
@@ -27,7 +29,9 @@ struct Faults {
   /** What fails takes these bytes nevertheless, as on ext4. */
   std::atomic<bool> allocatesPart{false};
   std::atomic<int> truncateError{0};
+  /** What pread fails with: of what holds `readErrorAt`, if that is a position. */
   std::atomic<int> readError{0};
+  std::atomic<off_t> readErrorAt{-1};
 
   void reset();
 };

@@ -47,7 +47,7 @@ OpenOptions recycling(uint64_t most = uint64_t{1} << 30) {
 }
 
 std::string contentOf(StoreFixture& fixture, const std::shared_ptr<StoreFile>& file, uint64_t position, size_t length) {
-  Store::ReadResult read = fixture.read(file, position, length);
+  RangeRead read = fixture.read(file, position, length);
   CHECK(read.status.ok());
   return {reinterpret_cast<const char*>(read.piece.bytes), read.piece.length};
 }

@@ -167,7 +167,7 @@ TEST(store_direct_truncated_bytes_never_come_back) {
       std::mt19937 random(reader);
       while (!stop) {
         uint32_t least = published;
-        Store::ReadResult read = fixture.read(file, random() % 60'000, 1 + random() % 60'000);
+        RangeRead read = fixture.read(file, random() % 60'000, 1 + random() % 60'000);
         for (size_t i = 0; i < read.piece.length; ++i) {
           if (read.piece.bytes[i] < least) stale = read.piece.bytes[i];
         }

@@ -55,10 +55,13 @@ struct StoreFixture {
     CHECK_EQ(status.error, 0);
     return file;
   }
-  Store::ReadResult read(const std::shared_ptr<StoreFile>& file, uint64_t position, size_t length) {
-    auto result = std::make_shared<std::promise<Store::ReadResult>>();
-    store.read(file, position, length, true, 0, std::nullopt, [result](Store::ReadResult r) { result->set_value(std::move(r)); });
-    return result->get_future().get();
+  std::vector<RangeRead> read(const std::shared_ptr<StoreFile>& file, std::vector<ReadRange> ranges) {
+    auto results = std::make_shared<std::promise<std::vector<RangeRead>>>();
+    store.read(file, std::move(ranges), [results](std::vector<RangeRead> reads) { results->set_value(std::move(reads)); });
+    return results->get_future().get();
+  }
+  RangeRead read(const std::shared_ptr<StoreFile>& file, uint64_t position, size_t length) {
+    return read(file, {{position, length, 0, {}}})[0];
   }
   ReadPieces readPieces(const std::shared_ptr<StoreFile>& file, uint64_t position, size_t length) {
     auto result = std::make_shared<std::promise<ReadPieces>>();
@@ -67,7 +70,7 @@ struct StoreFixture {
   }
   /** What a read gives, which must succeed. */
   std::string textAt(const std::shared_ptr<StoreFile>& file, uint64_t position, size_t length) {
-    Store::ReadResult result = read(file, position, length);
+    RangeRead result = read(file, position, length);
     CHECK_EQ(result.status.message, "");
     return {reinterpret_cast<const char*>(result.piece.bytes), result.piece.length};
   }

@@ -218,7 +218,7 @@ TEST(store_reads_wait_for_memory) {
     auto waiting = std::async(std::launch::async, [&] { return fixture.read(file, 0, 20'000); });
     WAIT_UNTIL(fixture.store.counters().memoryWaits == 2);
     all.reset();
-    Store::ReadResult result = waiting.get();
+    RangeRead result = waiting.get();
     CHECK(result.status.ok());
     CHECK_EQ(result.piece.length, text.size());
     CHECK_EQ(result.crc, crc32c(0, text.data(), text.size()));
@@ -236,7 +236,7 @@ TEST(store_reads_hold_nothing_that_they_wait_for) {
       text += more;
     }
     // Cached in pieces, which leave no room for all of it in one.
-    Store::ReadResult whole = fixture.read(file, 0, text.size());
+    RangeRead whole = fixture.read(file, 0, text.size());
     CHECK_EQ(whole.status.error, 0);
     CHECK(std::string(reinterpret_cast<const char*>(whole.piece.bytes), whole.piece.length) == text);
     CHECK_EQ(whole.crc, crc32c(0, text.data(), text.size()));
@@ -257,8 +257,8 @@ TEST(store_stop_finishes_what_was_queued) {
     CHECK(synced.wait().ok());
     CHECK_EQ(written(*file).size(), 1600u);
     CHECK(sync(*file).ok());  // nothing left to flush
-    Store::ReadResult refused;
-    fixture.store.read(file, 0, 1, false, 0, std::nullopt, [&](Store::ReadResult result) { refused = std::move(result); });
+    RangeRead refused;
+    fixture.store.read(file, {{0, 1, {}, {}}}, [&](std::vector<RangeRead> reads) { refused = std::move(reads[0]); });
     CHECK_EQ(refused.status.error, ESHUTDOWN);
   });
 }

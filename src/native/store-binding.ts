@@ -80,15 +80,8 @@ interface StoreBinding {
   fileTruncate(file: number, id: number, size: number): void;
   fileTrim(file: number, id: number): void;
   fileClose(file: number, id: number): void;
-  fileRead(
-    file: number,
-    id: number,
-    position: number,
-    length: number,
-    withCrc: boolean,
-    seed: number,
-    expected: number,
-  ): void;
+  /** `ranges`: position, length, seed and the CRC expected of each; the last two negative: none. */
+  fileRead(file: number, id: number, ranges: Float64Array): void;
   fileScan(
     file: number,
     id: number,

@@ -1,6 +1,14 @@
 import type { NativeMemory } from './arena.ts';
 import { completion, completionUnlessDone } from './completions.ts';
-import { foundPieces, piecesOf } from './listed-pieces.ts';
+import {
+  foundPieces,
+  listedRanges,
+  piecesOf,
+  type RangeRead,
+  type RangeReads,
+  type ReadRange,
+  rangesReadOf,
+} from './listed-pieces.ts';
 import { FilePiece, type FileSource, MemoryPiece, type Piece } from './pieces.ts';
 import { storeBinding as native } from './store-binding.ts';
 
@@ -78,33 +86,28 @@ export class StoreFile implements FileSource {
 
   /** Reads what has been written: fewer bytes at its end. The caller releases the memory. */
   async read(position: number, length: number): Promise<NativeMemory> {
-    return (await this.#read(position, length, false, 0, -1)).piece.memory;
+    return (await this.#readOne({ position, length, seed: null, expected: null })).piece.memory;
+  }
+
+  /** As `read`, with the CRC-32C of what was read, continuing from `seed`. */
+  readCrc(position: number, length: number, seed = 0): Promise<RangeRead> {
+    return this.#readOne({ position, length, seed, expected: null });
+  }
+
+  async #readOne(range: ReadRange): Promise<RangeRead> {
+    const [read] = await this.readRanges([range]);
+    if (read instanceof Error) throw read;
+    return read!;
   }
 
   /**
-   * As `read`, with the CRC-32C of what was read, continuing from `seed`. @param expected what it is to be: then `findChecked` finds it from now on; negative:
-   * not known
+   * Reads ranges, each in one piece; those that lie behind each other, with gaps of less than two disk blocks, together. What is as expected is found by
+   * `findChecked` from now on. Returns one result for each, in their order: an Error with `code` for one that could not be read.
    */
-  readCrc(
-    position: number,
-    length: number,
-    seed = 0,
-    expected = -1,
-  ): Promise<{ piece: MemoryPiece; crc32c: number }> {
-    return this.#read(position, length, true, seed, expected);
-  }
-
-  async #read(
-    position: number,
-    length: number,
-    withCrc: boolean,
-    seed: number,
-    expected: number,
-  ): Promise<{ piece: MemoryPiece; crc32c: number }> {
-    const [flat, crc32c] = await completion<[Float64Array, number]>((id) =>
-      native.fileRead(this.fileId, id, position, length, withCrc, seed, expected),
-    );
-    return { piece: piecesOf(flat, this, position)[0]!, crc32c };
+  async readRanges(ranges: readonly ReadRange[]): Promise<(RangeRead | Error)[]> {
+    const flat = listedRanges(ranges);
+    const reads = await completion<RangeReads>((id) => native.fileRead(this.fileId, id, flat));
+    return rangesReadOf(reads, this, ranges);
   }
 
   /**

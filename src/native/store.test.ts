@@ -6,6 +6,7 @@ import { setTimeout } from 'node:timers/promises';
 import { arenaStats, NativeMemory } from './arena.ts';
 import { crc32c } from './batch.ts';
 import { scanBatches } from './batch-scan.ts';
+import type { RangeRead } from './listed-pieces.ts';
 import { FilePiece, MemoryPiece, type Piece } from './pieces.ts';
 import { aheadBytesFor, Store } from './store.ts';
 import type { StoreFile } from './store-file.ts';
@@ -169,7 +170,8 @@ describe('Store', () => {
       [crc32c(part) ^ 1, false],
       [crc32c(part), true],
     ] as const) {
-      const { piece } = await again.readCrc(200, part.byteLength, 0, expected >>> 0);
+      const range = { position: 200, length: part.byteLength, seed: 0, expected: expected >>> 0 };
+      const [{ piece }] = (await again.readRanges([range])) as [RangeRead];
       assert.ok(bytesOf([piece]).equals(part));
       const checked = again.findChecked(200, part.byteLength);
       assert.equal(checked !== null, isRight, 'it was checked when it was read');

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { arenaStats } from '../../native/arena.ts';
 import { crc32c } from '../../native/batch.ts';
+import { MemoryPiece } from '../../native/pieces.ts';
 import { Store } from '../../native/store.ts';
 import { silentLogger } from '../../util/logger.ts';
 import { PayloadError } from './checked-reads.ts';
@@ -68,8 +69,8 @@ describe('Cleaning of payload segments', () => {
       truncate: async () => undefined,
     });
 
-  async function read({ segmentId, position, length, headerCrc, batchCrc }: Reference): Promise<number> {
-    const piece = await payloads.read(segmentId, position, length, headerCrc, batchCrc);
+  async function read(reference: Reference): Promise<number> {
+    const piece = await payloads.read(reference);
     const [first] = piece.bytes();
     piece.memory.release();
     return first!;
@@ -136,11 +137,11 @@ describe('Cleaning of payload segments', () => {
       punch: (path, ranges) => files.punch(path, ranges),
       open: async (path, options) => {
         const file = await files.open(path, options);
-        const readCrc = file.readCrc.bind(file);
-        file.readCrc = (...range) => {
+        const readRanges = file.readRanges.bind(file);
+        file.readRanges = (ranges) => {
           const gate = isFirst ? opened : Promise.resolve();
           isFirst = false;
-          return gate.then(() => readCrc(...range));
+          return gate.then(() => readRanges(ranges));
         };
         return file;
       },
@@ -165,6 +166,10 @@ describe('Cleaning of payload segments', () => {
     assert.deepEqual(await cleaning, { segments: 1, bytes: 3 * EXTENT });
     await assert.rejects(read(log[1]!), PayloadError);
     assert.equal(await read(log[0]!), 1);
+    const [gone, there] = await payloads.readAll([log[1]!, log[0]!]);
+    assert.ok(gone instanceof PayloadError && there instanceof MemoryPiece);
+    assert.equal(there.bytes()[0], 1);
+    there.memory.release();
   });
 
   it('is tried again when it fails, and goes on with other segments', async () => {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { arenaStats } from '../../native/arena.ts';
 import { crc32c, EXTENT_PIECE_BYTES } from '../../native/batch.ts';
+import { releasePieces } from '../../native/pieces.ts';
 import { silentLogger } from '../../util/logger.ts';
 import { OpenFiles } from './open-files.ts';
 import { PartitionPayloads } from './partition-payloads.ts';
@@ -43,6 +44,7 @@ describe('pieces of extents', () => {
     extent.commit(1n, 1n);
     const { segmentId, position, length } = extent;
     const where = { segmentId, position, length };
+    const stretch = (first: number, end: number) => ({ first, end });
     const check = async () => {
       const crcs = (await payloads.pieceCrcs(segmentId, position, length))!;
       assert.deepEqual(crcs, pieceCrcs);
@@ -52,9 +54,9 @@ describe('pieces of extents', () => {
         [2, 4],
         [0, 4],
       ] as const) {
-        const read = await payloads.readPieces(where, crcs, first, end);
-        assert.ok(piece(first, end).equals(read.bytes()));
-        read.memory.release();
+        const [read] = await payloads.readPieces(where, crcs, [{ first, end }]);
+        assert.ok(piece(first, end).equals(read!.bytes()));
+        read!.memory.release();
       }
       assert.equal(await payloads.pieceCrcs(segmentId, position, length - 1), null);
       assert.equal(await payloads.pieceCrcs(segmentId, small.position, small.length), null);
@@ -77,9 +79,11 @@ describe('pieces of extents', () => {
     const damaged = readFileSync(path);
     damaged[position + EXTENT_PIECE_BYTES + 3]! ^= 1;
     writeFileSync(path, damaged);
-    await assert.rejects(payloads.readPieces(where, crcs, 0, 2), { reason: 'damaged' });
-    (await payloads.readPieces(where, crcs, 2, 4)).memory.release();
+    await assert.rejects(payloads.readPieces(where, crcs, [stretch(2, 4), stretch(0, 2)]), {
+      reason: 'damaged',
+    });
+    releasePieces(await payloads.readPieces(where, crcs, [stretch(2, 4), stretch(0, 1)]));
     truncateSync(path, position + 2 * EXTENT_PIECE_BYTES);
-    await assert.rejects(payloads.readPieces(where, crcs, 2, 4), { reason: 'missing' });
+    await assert.rejects(payloads.readPieces(where, crcs, [stretch(2, 4)]), { reason: 'missing' });
   });
 });

@@ -81,8 +81,7 @@ describe('PartitionPayloads', () => {
   }
 
   async function read(payloads: PartitionPayloads, reference: Reference): Promise<string> {
-    const { segmentId, position, length, headerCrc, batchCrc } = reference;
-    const piece = await payloads.read(segmentId, position, length, headerCrc, batchCrc);
+    const piece = await payloads.read(reference);
     const text = Buffer.from(piece.bytes()).toString();
     piece.memory.release();
     return text;
@@ -223,6 +222,16 @@ describe('PartitionPayloads', () => {
       read(again, log[2]!),
       (error) => error instanceof PayloadError && error.reason === 'missing',
     );
+    // Of those that are read together each has its own answer, in their order.
+    const wanted = [log[0]!, log[1]!, log[0]!, log[0]!, log[2]!, { ...log[0]!, segmentId: 7 }];
+    const together = (await again.readAll(wanted)).map((read) => {
+      if (read instanceof PayloadError) return `${read.segmentId} ${read.reason}`;
+      assert.ok(read instanceof MemoryPiece);
+      read.memory.release();
+      return read.byteLength;
+    });
+    assert.deepEqual(together, [40, '1 damaged', 40, 40, '2 missing', '7 missing']);
+    assert.deepEqual(await again.readAll([]), []);
     await again.close();
     assert.equal(arenaStats().usedBytes, 0);
   });
@@ -394,7 +403,7 @@ describe('PartitionPayloads', () => {
     const remote = {
       remove: (path: string) => files.remove(path),
       open: async () => ({
-        readCrc: () => Promise.reject(new StoreError(answer, 'a test')),
+        readRanges: async () => [new StoreError(answer, 'a test')],
         truncate: async () => undefined,
         sync: async () => undefined,
         close: async () => undefined,

@@ -1,7 +1,16 @@
 import { EXTENT_PIECE_BYTES } from '../../native/batch.ts';
 import type { MemoryPiece } from '../../native/pieces.ts';
 import type { Logger } from '../../util/logger.ts';
-import { PayloadError, readChecked, readCheckedPieces } from './checked-reads.ts';
+import {
+  allOrNone,
+  type CheckedRange,
+  type ExtentReference,
+  PayloadError,
+  rangeOfExtent,
+  rangeOfPieces,
+  readChecked,
+  type Stretch,
+} from './checked-reads.ts';
 import { HomePlaces, payloadDirectory } from './home-places.ts';
 import type { OpenFiles } from './open-files.ts';
 import { PartitionSegments } from './partition-segments.ts';
@@ -208,20 +217,23 @@ export class PartitionPayloads implements SegmentOwner {
   }
 
   /**
-   * Reads an extent and checks it together with the header of its batch.
-   * @param headerCrc CRC-32C of the original header from the attributes on
-   * @param batchCrc the original batch's CRC
-   * @returns a piece whose memory the caller releases
-   * @throws PayloadError if the bytes are not there or not what was produced
+   * Reads extents and checks each together with the header of its batch; neighbours are read together.
+   * @returns for each, in their order, a piece whose memory the caller releases, or a PayloadError if the bytes are not there or not what was produced,
+   *     or an error of which `isLackOfMemory` is true
    */
-  async read(
-    segmentId: number,
-    position: number,
-    length: number,
-    headerCrc: number,
-    batchCrc: number,
-  ): Promise<MemoryPiece> {
-    return readChecked(this.#segment(segmentId), position, length, headerCrc, batchCrc);
+  async readAll(references: readonly ExtentReference[]): Promise<(MemoryPiece | Error)[]> {
+    const reads: Promise<(MemoryPiece | Error)[]>[] = [];
+    for (let from = 0, to = 0; from < references.length; from = to) {
+      const { segmentId } = references[from]!;
+      while (references[to]?.segmentId === segmentId) to++;
+      reads.push(this.#readChecked(segmentId, references.slice(from, to).map(rangeOfExtent)));
+    }
+    return reads.length === 1 ? reads[0]! : (await Promise.all(reads)).flat();
+  }
+
+  /** As `readAll`, one extent; throws what that returns in its place. */
+  async read(reference: ExtentReference): Promise<MemoryPiece> {
+    return allOrNone(await this.readAll([reference]))[0]!;
   }
 
   /** What parts of an extent can be checked by; null when only the whole can. */
@@ -231,24 +243,23 @@ export class PartitionPayloads implements SegmentOwner {
   }
 
   /**
-   * Reads pieces `first` to `end` (exclusive) of an extent, by the checksums that `pieceCrcs` had for it, and checks them.
-   * @returns a piece whose memory the caller releases
-   * @throws PayloadError if the bytes are not there or not what was produced
+   * Reads stretches of an extent, and checks them by the checksums that `pieceCrcs` had for it.
+   * @returns a piece for each, whose memory the caller releases
+   * @throws PayloadError if some of the bytes are not there or not what was produced
    */
   async readPieces(
     extent: { segmentId: number; position: number; length: number },
     crcs: Uint32Array,
-    first: number,
-    end: number,
-  ): Promise<MemoryPiece> {
-    return readCheckedPieces(this.#segment(extent.segmentId), extent, crcs, first, end);
+    stretches: readonly Stretch[],
+  ): Promise<MemoryPiece[]> {
+    const ranges = stretches.map((stretch) => rangeOfPieces(extent, crcs, stretch));
+    return allOrNone(await this.#readChecked(extent.segmentId, ranges));
   }
 
-  /** @throws PayloadError */
-  #segment(id: number): PayloadSegment {
+  async #readChecked(id: number, ranges: readonly CheckedRange[]): Promise<(MemoryPiece | Error)[]> {
     const segment = this.#segments.get(id);
-    if (segment !== undefined) return segment;
-    throw new PayloadError('missing', id, this.#places.outage ?? `no segment ${id}`);
+    if (segment !== undefined) return readChecked(segment, ranges);
+    return ranges.map(() => new PayloadError('missing', id, this.#places.outage ?? `no segment ${id}`));
   }
 
   /** Removes segments to which only records below `offset` refer. The log start must be durable by now. */

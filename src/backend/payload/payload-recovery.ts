@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '../../util/logger.ts';
+import { type ExtentReference, rangeOfExtent } from './checked-reads.ts';
 import { type Extent, readExtentSummary } from './extents.ts';
 import { absentPlace, extentsPath, payloadPath, segmentOfExtents } from './home-places.ts';
 import type { OpenFiles } from './open-files.ts';
@@ -17,11 +18,9 @@ const OUTAGE_ID_GAP = 1 << 20;
 const UNCHECKED = 'unchecked';
 
 /** A reference that the log holds, as far as recovery needs it. */
-export interface Reference extends Extent {
-  segmentId: number;
-  /** CRC-32C of the original batch, and of the part of its header that precedes the extent. */
-  batchCrc: number;
-  headerCrc: number;
+export interface Reference extends Extent, ExtentReference {
+  position: number;
+  length: number;
 }
 
 export interface RecoveryInput {
@@ -228,11 +227,13 @@ class PayloadRecovery {
 
   async #isThere(reference: Reference): Promise<boolean> {
     if (!this.#isChecked(reference)) return true;
-    const { segmentId, baseOffset, position, length, headerCrc, batchCrc } = reference;
+    const { segmentId, baseOffset, length, batchCrc } = reference;
     const { open } = this.#scope;
     const file = open.acquire(this.#places.get(segmentId)!.path);
     try {
-      const { piece, crc32c } = await (await file.file).readCrc(position, length, headerCrc, batchCrc);
+      const [read] = await (await file.file).readRanges([rangeOfExtent(reference)]);
+      if (read instanceof Error) throw read;
+      const { piece, crc32c } = read!;
       const whole = piece.byteLength === length && crc32c === batchCrc;
       piece.memory.release();
       return whole;

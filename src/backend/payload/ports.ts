@@ -1,3 +1,4 @@
+import type { RangeRead, ReadRange } from '../../native/listed-pieces.ts';
 import type { MemoryPiece } from '../../native/pieces.ts';
 import type { LogReferences } from './log-references.ts';
 
@@ -14,16 +15,11 @@ export interface PayloadFile {
   /** Resolves when everything appended before the call is durable. */
   sync(): Promise<void>;
   /**
-   * Reads up to `length` bytes and computes their CRC-32C, continuing from `seed`. `expected`: what it is to be; where there are several copies, one
-   * for which it is so is looked for.
+   * Reads ranges, fewer bytes at the end of the file, and computes their CRC-32C. `expected`: where there are several copies, one for which it is so is
+   * looked for. One result for each range, in their order; rejects when nothing could be read.
    */
-  readCrc(
-    position: number,
-    length: number,
-    seed?: number,
-    expected?: number,
-  ): Promise<{ piece: MemoryPiece; crc32c: number }>;
-  /** A range as it was appended, or as `readCrc` found it to be what was expected, if it is still in memory. The caller releases it. */
+  readRanges(ranges: readonly ReadRange[]): Promise<(RangeRead | Error)[]>;
+  /** A range as it was appended, or as `readRanges` found it to be what was expected, if it is still in memory. The caller releases it. */
   findChecked(position: number, length: number): MemoryPiece | null;
   truncate(size: number): Promise<void>;
   close(): Promise<void>;

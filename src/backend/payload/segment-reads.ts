@@ -1,4 +1,4 @@
-import type { MemoryPiece } from '../../native/pieces.ts';
+import type { RangeRead, ReadRange } from '../../native/listed-pieces.ts';
 import { overlaps } from './dead-ranges.ts';
 import type { OpenFiles } from './open-files.ts';
 import type { SegmentExtents } from './segment-extents.ts';
@@ -22,21 +22,26 @@ export class SegmentReads {
   }
 
   /** See PayloadSegment.read. `path`: where the file is by then. */
-  async read(
-    path: () => string,
-    position: number,
-    length: number,
-    seed: number,
-    expected: number,
-  ): Promise<{ piece: MemoryPiece; crc32c: number }> {
+  async read(path: () => string, ranges: readonly ReadRange[]): Promise<(RangeRead | Error)[]> {
     await this.mayBegin();
     if (this.#holes === null) {
       const holes = await this.#extents.holes();
       this.#holes ??= holes;
     }
-    if (overlaps(this.#holes, position, length)) throw new Error('no record refers to it any more');
-    const reader = this.#open.acquire(path());
-    const read = reader.file.then((file) => file.readCrc(position, length, seed, expected));
+    const holes = this.#holes;
+    const isGone = ({ position, length }: ReadRange) => overlaps(holes, position, length);
+    const there = holes.length === 0 ? ranges : ranges.filter((range) => !isGone(range));
+    const reads = there.length === 0 ? [] : await this.#readAll(path(), there);
+    if (there.length === ranges.length) return reads;
+    let next = 0;
+    return ranges.map((range) =>
+      isGone(range) ? new Error('no record refers to it any more') : reads[next++]!,
+    );
+  }
+
+  async #readAll(path: string, ranges: readonly ReadRange[]): Promise<(RangeRead | Error)[]> {
+    const reader = this.#open.acquire(path);
+    const read = reader.file.then((file) => file.readRanges(ranges));
     this.#underWay.add(read);
     try {
       return await read;

@@ -1,4 +1,5 @@
 import { basename, dirname, join } from 'node:path';
+import type { RangeRead, ReadRange } from '../../native/listed-pieces.ts';
 import type { MemoryPiece } from '../../native/pieces.ts';
 import { deadRanges } from './dead-ranges.ts';
 import type { Extent, ExtentSummary } from './extents.ts';
@@ -195,14 +196,9 @@ export class PayloadSegment {
     return (this.#writer.file ?? this.#open.peek(this.path))?.findChecked(position, length) ?? null;
   }
 
-  /** Reads an extent and its CRC-32C, which continues from `seed` and is to be `expected`. */
-  read(
-    position: number,
-    length: number,
-    seed: number,
-    expected: number,
-  ): Promise<{ piece: MemoryPiece; crc32c: number }> {
-    return this.#reads.read(() => this.path, position, length, seed, expected);
+  /** Reads ranges and their CRC-32C; one result for each, in their order. Rejects when nothing could be read. */
+  read(ranges: readonly ReadRange[]): Promise<(RangeRead | Error)[]> {
+    return this.#reads.read(() => this.path, ranges);
   }
 
   /** See Extent; null when they are not known. */

@@ -2,7 +2,9 @@ import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, readSync,
 import { rm } from 'node:fs/promises';
 import { NativeMemory } from '../../native/arena.ts';
 import { crc32c } from '../../native/batch.ts';
+import type { RangeRead, ReadRange } from '../../native/listed-pieces.ts';
 import { MemoryPiece } from '../../native/pieces.ts';
+import { readEach } from './checked-reads.ts';
 import type { PayloadFile, PayloadFiles } from './ports.ts';
 
 /** Files on the disk with the native store's rules, for tests: space can run out, and writes can be held up. */
@@ -90,14 +92,14 @@ class TestFile implements PayloadFile {
     });
   }
 
-  readCrc(position: number, length: number, seed = 0): Promise<{ piece: MemoryPiece; crc32c: number }> {
-    return Promise.resolve().then(() => {
+  readRanges(ranges: readonly ReadRange[]): Promise<(RangeRead | Error)[]> {
+    return readEach(ranges, async ({ position, length, seed }) => {
       const available = Math.max(0, Math.min(length, fstatSync(this.#fd).size - position));
       const whole = NativeMemory.allocate(Math.max(available, 1))!;
       readSync(this.#fd, whole.bytes(), 0, available, position);
       const memory = whole.slice(0, available);
       whole.release();
-      return { piece: new MemoryPiece(memory), crc32c: crc32c(memory.bytes(), seed) };
+      return { piece: new MemoryPiece(memory), crc32c: crc32c(memory.bytes(), seed ?? 0) };
     });
   }
 

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
+import type { Stretch } from '../../backend/payload/checked-reads.ts';
 import { arenaStats, NativeMemory } from '../../native/arena.ts';
 import { EXTENT_PIECE_BYTES } from '../../native/batch.ts';
 import type { Blocks } from '../../native/direct.ts';
 import { MemoryPiece } from '../../native/pieces.ts';
-import { bytesOf, ExtentParts, type Stretch, stretchesOf } from './extent-parts.ts';
+import { bytesOf, ExtentParts, stretchesOf } from './extent-parts.ts';
 
 const PIECES = 40;
 const LENGTH = PIECES * EXTENT_PIECE_BYTES - 1000;

@@ -1,3 +1,4 @@
+import type { Stretch } from '../../backend/payload/checked-reads.ts';
 import { EXTENT_PIECE_BYTES } from '../../native/batch.ts';
 import type { Blocks } from '../../native/direct.ts';
 import type { MemoryPiece } from '../../native/pieces.ts';
@@ -9,12 +10,6 @@ const MAX_STRETCHES = 32;
 const MAX_TOUCHED = 4096;
 /** Nor are reads of more than this share of it. */
 const MAX_SHARE = 0.75;
-
-/** Neighbouring pieces of an extent, EXTENT_PIECE_BYTES each: from `first` to before `end`. */
-export interface Stretch {
-  readonly first: number;
-  readonly end: number;
-}
 
 /** Which pieces of an extent of `length` bytes hold the blocks; null when all of it is to be read. */
 export function stretchesOf(blocks: readonly Blocks[], length: number): Stretch[] | null {

@@ -1,4 +1,4 @@
-import { PayloadError } from '../../backend/payload/checked-reads.ts';
+import { PayloadError, type Stretch } from '../../backend/payload/checked-reads.ts';
 import { isLackOfMemory } from '../../backend/payload/lack-of-memory.ts';
 import { NativeMemory } from '../../native/arena.ts';
 import { EXTENT_PIECE_BYTES, recompressBatch } from '../../native/batch.ts';
@@ -10,7 +10,7 @@ import { BATCH_HEADER_SIZE, BatchHeader, MAGIC } from '../../protocol/records/ba
 import type { SignedReference } from '../../protocol/records/signed-reference.ts';
 import type { Partition } from '../partitions/partition.ts';
 import type { PartitionManager } from '../partitions/partition-manager.ts';
-import { bytesOf, ExtentParts, type Stretch, stretchesOf } from './extent-parts.ts';
+import { bytesOf, ExtentParts, stretchesOf } from './extent-parts.ts';
 import { isLive } from './live-references.ts';
 
 const COMPRESSION_MASK = 0x07;
@@ -82,10 +82,14 @@ export class LocalPayloads implements PayloadSource {
 
   async read(signed: SignedReference): Promise<MemoryPiece> {
     const { reference, claim } = signed;
-    const { segmentId, extentPosition, extentLength, originalCrc } = reference;
-    return this.#reading(signed, ({ payloads }) =>
-      payloads.read(Number(segmentId), extentPosition, extentLength, claim.headerCrc, originalCrc),
-    );
+    const extent = {
+      segmentId: Number(reference.segmentId),
+      position: reference.extentPosition,
+      length: reference.extentLength,
+      headerCrc: claim.headerCrc,
+      batchCrc: reference.originalCrc,
+    };
+    return this.#reading(signed, ({ payloads }) => payloads.read(extent));
   }
 
   async plan(signed: SignedReference, parts: readonly PartOfValue[]): Promise<ReadPlan> {
@@ -98,9 +102,7 @@ export class LocalPayloads implements PayloadSource {
       bytes: bytesOf(stretches!, length),
       read: () =>
         this.#reading(signed, async ({ payloads }) => {
-          const pieces = await allOrNone(
-            stretches!.map(({ first, end }) => payloads.readPieces(extent, crcs, first, end)),
-          );
+          const pieces = await payloads.readPieces(extent, crcs, stretches!);
           const read = pieces.map((piece, i) => ({
             start: stretches![i]!.first * EXTENT_PIECE_BYTES,
             piece,
@@ -149,16 +151,6 @@ export class LocalPayloads implements PayloadSource {
 
 function deleted(): ApiError {
   return new ApiError(ErrorCode.OFFSET_OUT_OF_RANGE, 'The record has been deleted');
-}
-
-/** The pieces; when one cannot be had, none is kept. */
-async function allOrNone(reads: readonly Promise<MemoryPiece>[]): Promise<MemoryPiece[]> {
-  const settled = await Promise.allSettled(reads);
-  const failed = settled.find((one) => one.status === 'rejected');
-  const pieces = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
-  if (failed === undefined) return pieces;
-  for (const { memory } of pieces) memory.release();
-  throw failed.reason;
 }
 
 /** What has to be read for parts of values; null: all of the extent. */

@@ -46,8 +46,8 @@ class Inliner implements BatchRewriter {
     const place = { baseOffset, lastOffset, position, sizeBytes, attributes, file };
     const diverted = (await readDivertedBatches([place])).get(baseOffset);
     if (diverted === undefined) throw new Error(`the batch at offset ${baseOffset} has lost its reference`);
-    const { segmentId, length, header, headerCrc, batchCrc, partial } = diverted;
-    const extent = await payloads.read(segmentId, diverted.position, length, headerCrc, batchCrc);
+    const { segmentId, header, partial } = diverted;
+    const extent = await payloads.read(diverted);
     this.#unused.push({ segmentId, baseOffset });
     const replacement =
       partial === null

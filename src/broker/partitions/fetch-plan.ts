@@ -34,6 +34,8 @@ const SIGNED_GROWTH = 3;
 
 /** What the log has in place of a record whose payload lies elsewhere takes about so many bytes, its part of the batch included. */
 const REFERENCE_BYTES = 256;
+/** Batches differ: another step costs more than looking at a few too many. */
+const UNLIKE_FACTOR = 1.25;
 /** Smaller records are not expected behind references, whatever the topic's setting is now. */
 const MIN_REFERRED_BYTES = 1024;
 
@@ -66,6 +68,8 @@ class Planner {
   readonly #enough: bigint | null;
   readonly #parts: FetchPlan['parts'] = [];
   #bytes = 0;
+  /** That those are in the log. */
+  #logBytes = 0;
   #baseOffset: bigint | null = null;
   #endOffset = 0n;
   #full = false;
@@ -117,6 +121,7 @@ class Planner {
   }
 
   #plan(): FetchPlan {
+    if (!this.#asReferences && this.#bytes > 0) this.#partition.logShare = this.#logBytes / this.#bytes;
     const baseOffset = this.#baseOffset ?? 0n;
     return { parts: this.#parts, bytes: this.#bytes, baseOffset, endOffset: this.#endOffset };
   }
@@ -149,6 +154,7 @@ class Planner {
       if (this.#full) break;
       this.#baseOffset ??= batch.baseOffset;
       this.#endOffset = batch.lastOffset + 1n;
+      this.#logBytes += batch.sizeBytes;
     }
     const last = batches[batches.length - 1];
     if (last === undefined || this.#full || isAlmostFull(this.#bytes, this.#maxBytes)) return null;
@@ -165,17 +171,16 @@ class Planner {
   }
 
   /**
-   * A log that holds references is read in steps, since a few bytes of it may stand for all that is wanted: the first as if all were references to the
-   * smallest payload that there should be, and each twice as large as the one before.
+   * A log that holds references is read in steps, since a few bytes of it may stand for all that is wanted: the first as if it were like what was
+   * planned last, or references to the smallest payload that there should be, whichever is less, and each twice as large as the one before.
    */
   #stepBytes(): number {
-    if (this.#asReferences || this.#partition.payloads.isEmpty) return this.#rest;
-    const mean = Math.max(MIN_REFERRED_BYTES, this.#partition.config.payloadMinBytes);
-    this.#lastStepBytes = Math.max(
-      2 * this.#lastStepBytes,
-      Math.ceil(this.#rest / mean) * REFERENCE_BYTES,
-      REFERENCE_BYTES,
-    );
+    const { payloads, config, logShare } = this.#partition;
+    if (this.#asReferences || payloads.isEmpty) return this.#rest;
+    const smallest = Math.max(MIN_REFERRED_BYTES, config.payloadMinBytes);
+    const asReferences = Math.ceil(this.#rest / smallest) * REFERENCE_BYTES;
+    const first = Math.min(asReferences, Math.ceil(this.#rest * logShare * UNLIKE_FACTOR));
+    this.#lastStepBytes = Math.max(2 * this.#lastStepBytes, first, REFERENCE_BYTES);
     return Math.min(this.#rest, this.#lastStepBytes);
   }
 

@@ -167,6 +167,24 @@ describe('FetchService', () => {
     });
   }
 
+  it('looks at few references where each stands for much', async () => {
+    await start();
+    const count = 60;
+    const batch = batchOf(Buffer.alloc(300_000, 'l'));
+    const produced = broker.partitions.find('t', 0)!;
+    for (let i = 0; i < count; i++) await produced.produce(batch, null, true);
+    await broker.stop();
+    const seen = countBatches(await start());
+    const perFetch = 4;
+    const maxBytes = Math.floor(batch.byteLength * (perFetch + 0.5));
+    for (let offset = 0; offset < count; offset += perFetch) {
+      const { records, recordBytes } = await fetch(BigInt(offset), maxBytes);
+      assert.equal(recordBytes, perFetch * batch.byteLength, `at ${offset}`);
+      await gather(records);
+    }
+    assert.ok(seen.count <= 3 * count, `looked at ${seen.count} batches`);
+  });
+
   for (const restarted of [false, true]) {
     it(`gives every offset of small and large batches${restarted ? ' of an earlier process' : ''}, whatever is asked for`, async () => {
       const random = new SeededRandom(restarted ? 2 : 1);

@@ -3,13 +3,12 @@ import { isAlmostFull } from '../../backend/log/log-reader.ts';
 import type { AbortedTransaction } from '../../backend/log/transaction-index.ts';
 import { PayloadError } from '../../backend/payload/checked-reads.ts';
 import { isLackOfMemory } from '../../backend/payload/lack-of-memory.ts';
-import { restoreBatch } from '../../native/batch.ts';
-import { isBytes, MemoryPiece, type Piece, releasePieces } from '../../native/pieces.ts';
+import { type Piece, releasePieces } from '../../native/pieces.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import type { Clock } from '../../util/clock.ts';
 import { soon } from '../../util/soon.ts';
-import type { DivertedBatch } from './diverted-batch.ts';
-import { EMPTY_PLAN, type FetchPlan, isLogRange, type LogRange, planFetch } from './fetch-plan.ts';
+import { bytesToRead, findPart, readParts, type Signing, type SignReferences } from './fetch-parts.ts';
+import { EMPTY_PLAN, type FetchPlan, planFetch } from './fetch-plan.ts';
 import type { FetchRequestPartition } from './fetch-session.ts';
 import { FetchWait, type Isolation } from './fetch-wait.ts';
 import type { MemoryBudget } from './memory-budget.ts';
@@ -21,12 +20,10 @@ export interface FetchParameters {
   maxWaitMs: number;
   isolation: Isolation;
   /** For direct clients: reference batches are returned as this makes them, in place of what they stand for. */
-  signReferences?: (partition: Partition, batches: Uint8Array) => Uint8Array;
+  signReferences?: SignReferences;
   /** Calls back when the client is gone, so that nothing waits for it; returns how to call that off. */
   onClosed(action: () => void): () => void;
 }
-
-type Signing = FetchParameters['signReferences'] | null;
 
 /** One partition to fetch; `partition` is null if it does not exist, and then `errorCode` says why. */
 export interface FetchTarget {
@@ -162,20 +159,16 @@ export class FetchService {
     found: readonly (Piece[] | null)[],
     sign: Signing,
   ): Promise<FetchedPartition> {
-    const { partition, plan } = item;
-    const results = await Promise.allSettled(
-      plan.parts.map((part, i) => found[i] ?? readPart(partition!, part, sign)),
-    );
     const records: Piece[] = [];
     let failed = false;
-    for (const result of results) {
-      if (result.status === 'rejected') {
-        if (!failed && records.length === 0) item.errorCode = errorCodeOf(result.reason, item);
+    for (const result of await readParts(item.partition!, item.plan.parts, found, sign)) {
+      if (result instanceof Error) {
+        if (!failed && records.length === 0) item.errorCode = errorCodeOf(result, item);
         failed = true;
       } else if (failed) {
-        releasePieces(result.value);
+        releasePieces(result);
       } else {
-        records.push(...result.value);
+        records.push(...result);
       }
     }
     return fetched(item, records, !failed);
@@ -291,80 +284,6 @@ function joined(parts: readonly Piece[][]): Piece[] {
   const pieces: Piece[] = [];
   for (const part of parts) pieces.push(...part);
   return pieces;
-}
-
-/** The pieces of a part that are in memory as they are to be sent; null if it has to be read. */
-function findPart(partition: Partition, part: LogRange | DivertedBatch, sign: Signing): Piece[] | null {
-  if (isLogRange(part)) {
-    const pieces = part.file.find(part.position, part.byteLength);
-    if (part.references === undefined || pieces === null) return pieces;
-    // What is not in memory is a range of the file, which holds no reference.
-    return pieces.every(isBytes) ? signPieces(partition, pieces, sign) : null;
-  }
-  if (part.partial !== null) return null;
-  const extent = partition.payloads.find(part.segmentId, part.position, part.length);
-  return extent && [part.header, extent];
-}
-
-/** Reference batches in the form in which direct clients get them; releases the pieces. */
-function signPieces(
-  partition: Partition,
-  pieces: readonly (Uint8Array | MemoryPiece)[],
-  sign: Signing,
-): Piece[] {
-  try {
-    const parts = pieces.map((piece) => (piece instanceof MemoryPiece ? piece.bytes() : piece));
-    return [sign!(partition, parts.length === 1 ? parts[0]! : Buffer.concat(parts))];
-  } finally {
-    releasePieces(pieces);
-  }
-}
-
-async function readPart(
-  partition: Partition,
-  part: LogRange | DivertedBatch,
-  sign: Signing,
-): Promise<Piece[]> {
-  if (!isLogRange(part)) return readExtent(partition, part);
-  const pieces = await part.file.readPieces(part.position, part.byteLength);
-  let missing = part.byteLength;
-  for (const { byteLength } of pieces) missing -= byteLength;
-  if (missing === 0) {
-    return part.references ? signPieces(partition, pieces.filter(isBytes), sign) : pieces;
-  }
-  releasePieces(pieces);
-  const where = `${part.file.path} at ${part.position}, ${part.byteLength} bytes`;
-  throw new LogError(ErrorCode.KAFKA_STORAGE_ERROR, `Records are missing: ${where}`);
-}
-
-async function readExtent(partition: Partition, batch: DivertedBatch): Promise<Piece[]> {
-  try {
-    const { segmentId, position, length, headerCrc, batchCrc } = batch;
-    const extent = await partition.payloads.read(segmentId, position, length, headerCrc, batchCrc);
-    return batch.partial === null
-      ? [batch.header, extent]
-      : [await restore(batch.partial, segmentId, extent)];
-  } catch (error) {
-    if (error instanceof PayloadError) partition.reportPayloadError(batch.baseOffset, error);
-    throw error;
-  }
-}
-
-/** What compaction has left of a batch, made of its payload, which is given back. */
-async function restore(reference: Uint8Array, segmentId: number, extent: MemoryPiece): Promise<Piece> {
-  try {
-    return await restoreBatch(reference, extent);
-  } catch (error) {
-    if ((error as { code?: unknown }).code !== 'EBADMSG') throw error;
-    throw new PayloadError('damaged', segmentId, (error as Error).message);
-  } finally {
-    extent.memory.release();
-  }
-}
-
-function bytesToRead(part: LogRange | DivertedBatch): number {
-  if (isLogRange(part)) return part.byteLength;
-  return part.partial === null ? part.length : part.length + part.sizeBytes;
 }
 
 function errorCodeOf(error: unknown, { partition, request }: Planned): number {

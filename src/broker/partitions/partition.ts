@@ -45,6 +45,8 @@ export class Partition implements Watched {
   readonly payloads: PartitionPayloads;
   readonly waiters = new Set<FetchWait>();
   readonly recentlyDiverted = new RecentlyDiverted();
+  /** Of what the last fetch was to give, with its payload, the part that is in the log. */
+  logShare = 1;
   readonly logger: Logger;
   readonly metrics: PartitionMetrics;
   config: PartitionConfig;

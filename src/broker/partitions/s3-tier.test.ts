@@ -114,7 +114,7 @@ describe('Payload in the tier S3', () => {
     await tiers.produce(4);
     await tiers.settle();
     await first()
-      .payloads.read(0, 0, 1, 0, 0)
+      .payloads.read({ segmentId: 0, position: 0, length: 1, headerCrc: 0, batchCrc: 0 })
       .catch(() => {});
     objects.downloads.length = 0;
     bucket.windows.forget(inBucket()[0]!);

@@ -280,7 +280,7 @@ describe('Payload in storage tiers', () => {
               },
               sync: () => (failing ? fault() : file.sync()),
               truncate: (size) => (failing ? fault() : file.truncate(size)),
-              readCrc: (position, length, seed) => file.readCrc(position, length, seed),
+              readRanges: (ranges) => file.readRanges(ranges),
               findChecked: () => null,
               close: () => file.close(),
             };

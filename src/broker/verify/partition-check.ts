@@ -224,7 +224,8 @@ class PartitionCheck {
     const { store, bucket } = this.#options;
     if (bucket === null || !path.startsWith(`${bucket.url}/`)) return store.open(path, { readOnly: true });
     const size = await bucket.size(path);
-    const readCrc: StoreFile['readCrc'] = (...range) => bucket.read(path, ...range);
+    const readCrc: StoreFile['readCrc'] = (position, length, seed = 0) =>
+      bucket.read(path, position, length, seed);
     return { size, readCrc, close: async () => undefined };
   }
 

@@ -57,10 +57,9 @@ function assertAllThere({ tiers, stores }: StoppedPartitions): void {
 async function lostIn({ log, payloads }: Partition): Promise<Reference[]> {
   const lost: Reference[] = [];
   for await (const reference of referencesOf(log, log.logStartOffset)) {
-    const { segmentId, position, length, headerCrc, batchCrc, lastOffset } = reference;
-    if (lastOffset < log.logStartOffset) continue;
+    if (reference.lastOffset < log.logStartOffset) continue;
     try {
-      const { memory } = await payloads.read(segmentId, position, length, headerCrc, batchCrc);
+      const { memory } = await payloads.read(reference);
       memory.release();
     } catch (error) {
       if (!(error instanceof PayloadError)) throw error;

@@ -1,4 +1,6 @@
+import type { RangeRead, ReadRange } from '../../../native/listed-pieces.ts';
 import type { MemoryPiece } from '../../../native/pieces.ts';
+import { readEach } from '../checked-reads.ts';
 import { deadRanges } from '../dead-ranges.ts';
 import { readExtents } from '../extents.ts';
 import { extentsPath } from '../home-places.ts';
@@ -13,7 +15,6 @@ import {
   isAnswer,
   notEnough,
   type ReachedCopy,
-  type ReadPiece,
   readCopy,
   readersOf,
   type SegmentStores,
@@ -207,20 +208,19 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
   }
 
   /**
-   * Of one store after the other until one has it; `expected`: and has what is expected. Rejects with ENOENT when all stores that have the segment
+   * Each of one store after the other until one has it; `expected`: and has what is expected. Rejects with ENOENT when all stores that have the segment
    * were asked and none has it; with another code when one that may have it could not be asked. In the same way something else than was expected
    * comes only when nobody has that.
    */
-  async readCrc(
-    position: number,
-    length: number,
-    seed = 0,
-    expected: number | null = null,
-  ): Promise<ReadPiece> {
+  readRanges(ranges: readonly ReadRange[]): Promise<(RangeRead | Error)[]> {
+    return readEach(ranges, (range) => this.#read(range));
+  }
+
+  async #read({ position, length, seed, expected }: ReadRange): Promise<RangeRead> {
     for (;;) {
       const copies = this.#copies;
       try {
-        return await this.#readAny({ position, length, seed }, expected);
+        return await this.#readAny({ position, length, seed: seed ?? 0 }, expected);
       } catch (error) {
         // Copies are replaced by others while they are read.
         if (copies === this.#copies || (error as StoreError).code === 'ENOMEM') throw error;
@@ -231,9 +231,9 @@ export class ReplicatedSegment implements PayloadPlace, PayloadFile {
   async #readAny(
     range: { position: number; length: number; seed: number },
     expected: number | null,
-  ): Promise<ReadPiece> {
+  ): Promise<RangeRead> {
     const copies = this.#copies;
-    let best: ReadPiece | null = null;
+    let best: RangeRead | null = null;
     let answers = 0;
     const failures: string[] = [];
     for (const reader of readersOf(copies, this.#stores)) {

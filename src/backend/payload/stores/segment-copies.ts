@@ -1,5 +1,6 @@
 import { NativeMemory } from '../../../native/arena.ts';
 import { crc32cSoon } from '../../../native/batch.ts';
+import type { RangeRead } from '../../../native/listed-pieces.ts';
 import { MemoryPiece } from '../../../native/pieces.ts';
 import { LogError, LogErrorCode } from '../../log/errors.ts';
 import type { Reference } from '../payload-recovery.ts';
@@ -49,11 +50,6 @@ export interface ReachedCopy {
   readonly peer: StorePeer;
 }
 
-export interface ReadPiece {
-  readonly piece: MemoryPiece;
-  readonly crc32c: number;
-}
-
 /** Whole copies before doubtful ones, near ones first. */
 export function readersOf(copies: readonly Copy[], stores: SegmentStores): ReachedCopy[] {
   const reached = (doubtful: boolean) => {
@@ -77,7 +73,7 @@ export async function readCopy(
   { peer, copy }: ReachedCopy,
   range: { readonly position: number; readonly length: number; readonly seed: number },
   timeoutMs: number,
-): Promise<ReadPiece> {
+): Promise<RangeRead> {
   const { position, length, seed } = range;
   const memory = NativeMemory.allocate(Math.max(length, 1));
   if (memory === null) throw new StoreError('ENOMEM', 'the arena is full');

@@ -1,5 +1,7 @@
+import type { RangeRead, ReadRange } from '../../../../native/listed-pieces.ts';
+import { readEach } from '../../checked-reads.ts';
 import type { PayloadFile } from '../../ports.ts';
-import type { Bucket, ReadExtent } from './bucket.ts';
+import type { Bucket } from './bucket.ts';
 
 /** A complete payload segment in a bucket. */
 export class BucketFile implements PayloadFile {
@@ -17,8 +19,10 @@ export class BucketFile implements PayloadFile {
 
   async sync(): Promise<void> {}
 
-  readCrc(position: number, length: number, seed?: number, expected?: number): Promise<ReadExtent> {
-    return this.#bucket.read(this.#path, position, length, seed, expected);
+  readRanges(ranges: readonly ReadRange[]): Promise<(RangeRead | Error)[]> {
+    return readEach(ranges, ({ position, length, seed, expected }) =>
+      this.#bucket.read(this.#path, position, length, seed ?? 0, expected),
+    );
   }
 
   findChecked(): null {

@@ -1,8 +1,9 @@
 import { open, rename, utimes } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { bucketUrl, S3_SCHEME, type S3Config } from '../../../../config/index.ts';
+import type { RangeRead } from '../../../../native/listed-pieces.ts';
 import type { Logger } from '../../../../util/logger.ts';
-import type { PayloadFile, PayloadFiles } from '../../ports.ts';
+import type { PayloadFiles } from '../../ports.ts';
 import { syncDirectory } from '../../small-files.ts';
 import { COPY_SUFFIX, type FoundTierFile } from '../directories.ts';
 import { type PathContents, TIER_PROPERTIES } from '../identity.ts';
@@ -130,7 +131,13 @@ export class Bucket {
 
   // What an object has
 
-  async read(path: string, position: number, length: number, seed?: number, expected?: number) {
+  async read(
+    path: string,
+    position: number,
+    length: number,
+    seed: number,
+    expected: number | null = null,
+  ): Promise<RangeRead> {
     const key = await this.#keyOf(path);
     return this.#ask(() => this.windows.read(key, position, length, seed, expected));
   }
@@ -353,6 +360,3 @@ async function publishDownload(from: string, copy: string, to: string): Promise<
   await rename(copy, to);
   await syncDirectory(dirname(to));
 }
-
-/** What `PayloadFile.readCrc` resolves to. */
-export type ReadExtent = Awaited<ReturnType<PayloadFile['readCrc']>>;

@@ -1,7 +1,8 @@
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { RangeRead } from '../../../../native/listed-pieces.ts';
+import type { StoreFile } from '../../../../native/store-file.ts';
 import type { DirectoryLock } from '../../../log/ports.ts';
-import type { PayloadFile } from '../../ports.ts';
 import { type FileRange, ObjectError } from './objects.ts';
 
 const SUFFIX = '.window';
@@ -12,11 +13,12 @@ const WAITING_MAX = 1024;
 /** Open files. */
 const WINDOWS_MAX = 512;
 
-type Read = Awaited<ReturnType<PayloadFile['readCrc']>>;
+/** A window's file. */
+type WindowFile = Pick<StoreFile, 'readCrc' | 'close'>;
 
 interface WindowFiles {
   lockDirectory(path: string): DirectoryLock;
-  open(path: string, options: { readOnly: true }): Promise<Pick<PayloadFile, 'readCrc' | 'close'>>;
+  open(path: string, options: { readOnly: true }): Promise<WindowFile>;
   remove(path: string): Promise<void>;
 }
 
@@ -38,7 +40,7 @@ interface Window {
   readonly start: number;
   readonly end: number;
   readonly path: string;
-  readonly file: Promise<Pick<PayloadFile, 'readCrc' | 'close'>>;
+  readonly file: Promise<WindowFile>;
   users: number;
   dropped: boolean;
 }
@@ -93,15 +95,21 @@ export class ReadWindows {
     return this.#bytes;
   }
 
-  /** As `PayloadFile.readCrc`, of an object. What is not as expected is downloaded anew once. */
-  async read(key: string, position: number, length: number, seed?: number, expected?: number): Promise<Read> {
+  /** As `StoreFile.readCrc`, of an object. What is not as expected (null: not known) is downloaded anew once. */
+  async read(
+    key: string,
+    position: number,
+    length: number,
+    seed: number,
+    expected: number | null = null,
+  ): Promise<RangeRead> {
     this.reads++;
     const kept = this.#find(key, position, length);
     if (kept !== null) this.hits++;
     const window = kept ?? this.#fetch(key, position, this.#lengthFor(key, position, length));
     this.#ends.set(key, position + length);
     const found = await this.#readFrom(window, position, length, seed);
-    if (expected === undefined || found.crc32c === expected) return found;
+    if (expected === null || found.crc32c === expected) return found;
     found.piece.memory.release();
     this.#drop(window);
     return this.#readFrom(this.#fetch(key, position, length), position, length, seed);
@@ -152,7 +160,7 @@ export class ReadWindows {
     }
   }
 
-  async #readFrom(window: Window, position: number, length: number, seed?: number): Promise<Read> {
+  async #readFrom(window: Window, position: number, length: number, seed: number): Promise<RangeRead> {
     window.users++;
     try {
       return await (await window.file).readCrc(position - window.start, length, seed);
