@@ -36,7 +36,8 @@ KAFABRIC_FOLD_TARGET inline __m512i factors() {
 /** Lines are read, and likely to be read again. */
 struct Reading {
   KAFABRIC_FOLD_TARGET __m512i operator()(const uint8_t* p) const { return _mm512_loadu_si512(p); }
-  static void prefetch(const uint8_t* p) { __builtin_prefetch(p); }
+  /** Also behind the end: what is summed next mostly lies there. */
+  static void prefetch(const uint8_t* p, const uint8_t*) { __builtin_prefetch(p); }
 };
 
 /** Lines are read, and what was read is written elsewhere. */
@@ -51,7 +52,9 @@ struct Copying {
     return line;
   }
   /** Nobody here needs them again: they do not take the place of what is in the second cache. */
-  static void prefetch(const uint8_t* p) { __builtin_prefetch(p, 0, 0); }
+  static void prefetch(const uint8_t* p, const uint8_t* end) {
+    if (p < end) __builtin_prefetch(p, 0, 0);
+  }
 };
 
 /** Moves each lane of `sum` behind `next`. */
@@ -73,8 +76,7 @@ KAFABRIC_FOLD_TARGET inline size_t foldLines(uint32_t state, const uint8_t* data
   p += kStep;
   const __m512i step = factors<kStep>();
   for (; static_cast<size_t>(end - p) >= kStep; p += kStep) {
-    if (static_cast<size_t>(end - p) >= kAhead + kStep)
-      for (size_t line = 0; line < kStep; line += kLine) Line::prefetch(p + kAhead + line);
+    for (size_t line = 0; line < kStep; line += kLine) Line::prefetch(p + kAhead + line, end);
     a = fold(a, step, load(p));
     b = fold(b, step, load(p + kLine));
     c = fold(c, step, load(p + 2 * kLine));
