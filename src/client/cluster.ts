@@ -63,8 +63,6 @@ export class Cluster {
   readonly options: ClusterOptions;
   readonly #connections = new Map<string, Promise<Connection>>();
   readonly #channels = new Map<string, Promise<DataChannel>>();
-  /** Those of them that are attached. */
-  readonly #attached = new Map<string, DataChannel>();
   readonly #again = new AttachAgain();
   #brokers = new Map<number, { host: string; port: number }>();
   readonly #topics = new Map<string, { info: TopicInfo; readAt: number }>();
@@ -81,7 +79,6 @@ export class Cluster {
       connection.then((open) => open.close()).catch(() => undefined);
     this.#connections.clear();
     this.#channels.clear();
-    this.#attached.clear();
   }
 
   /** A connection to a gateway, or to any with -1. */
@@ -121,24 +118,13 @@ export class Cluster {
       channel.then(({ connection }) => connection.onClosed(forget), forget);
     }
     const found = await channel;
-    const { attachment, connection } = found;
-    if (attachment.wasTurnedAway) {
-      if (this.#again.isDue(attachment)) this.#attachAgain(key, found);
-    } else if (this.#channels.get(key) === channel && !connection.isClosed) {
-      this.#attached.set(key, found);
-    }
+    const { attachment } = found;
+    if (attachment.wasTurnedAway && this.#again.isDue(attachment)) this.#attachAgain(key, found);
     return found;
   }
 
-  /** The same without a promise, where there is nothing to wait for; null otherwise. */
-  attachedChannel(node: number, purpose: 'put' | 'get'): DataChannel | null {
-    return this.#attached.get(`${node} ${purpose}`) ?? null;
-  }
-
   #forgetChannel(key: string, channel: Promise<DataChannel>): void {
-    if (this.#channels.get(key) !== channel) return;
-    this.#channels.delete(key);
-    this.#attached.delete(key);
+    if (this.#channels.get(key) === channel) this.#channels.delete(key);
   }
 
   /** Shared memory may be had by now; until then data moves over the connection. */

@@ -62,7 +62,7 @@ describe('data that comes in parts', () => {
       attachment: { path: 'tcp', limits },
     });
     getter = new Getter(
-      { options: { requestTimeoutMs: 10_000 }, channel, attachedChannel: () => null } as unknown as Cluster,
+      { options: { requestTimeoutMs: 10_000 }, channel } as unknown as Cluster,
       {} as SharedPool,
     );
   });
@@ -92,39 +92,5 @@ describe('data that comes in parts', () => {
     await getter.get(referencedBy(0), ranges, target);
     const blocks = Array.from({ length: 300 }, (_, i) => data.subarray(5 + i * 30, 12 + i * 30));
     assert.deepEqual(Buffer.from(target), Buffer.concat([data.subarray(9_000, 9_100), ...blocks]));
-  });
-});
-
-describe('the first request of a getter', () => {
-  it('is sent while more is wanted, and the rest goes together', async () => {
-    const asked: number[] = [];
-    const call = async (_request: unknown, _response: unknown, { items }: DirectGetRequest) => {
-      asked.push(items.length);
-      return directGetResponse.create({ items: items.map(() => createDirectGetItemResponse({ length: 1 })) });
-    };
-    const limits = { bytes: 1 << 20, ranges: 1000 };
-    const connection = { call, versionOf: () => 0 };
-    const channel = { connection, attachment: { path: 'tcp', limits } };
-    const getter = new Getter(
-      {
-        options: { requestTimeoutMs: 10_000 },
-        attachedChannel: () => channel,
-        channel: async () => channel,
-      } as unknown as Cluster,
-      {} as SharedPool,
-    );
-    const crc = crc32c(new Uint8Array(1));
-    const reference = new Uint8Array(16);
-    const value = { node: 1, size: 1, crc, reference, batch: reference, doing: 'get' };
-    const referenced = { ...value, copyOfSameBatch: () => undefined, renew: async () => false };
-    const one = [{ offset: 0, length: 1, count: 1, stride: 1 }];
-    const gets: Promise<void>[] = [];
-    const add = () => gets.push(getter.get(referenced, one, new Uint8Array(1)));
-    for (let i = 0; i < 63; i++) add();
-    assert.deepEqual(asked, []);
-    for (let i = 63; i < 200; i++) add();
-    assert.deepEqual(asked, [64]);
-    await Promise.all(gets);
-    assert.deepEqual(asked, [64, 136]);
   });
 });

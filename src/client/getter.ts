@@ -16,9 +16,6 @@ const REQUEST_BYTES = 16 << 20;
 const MAX_IN_FLIGHT = 4;
 /** Checking or copying so much takes many times as long as a request. */
 const SHARE_BYTES = 2 << 20;
-/** The gateway begins with so much, or so many, while more is selected here. */
-const FIRST_BYTES = 1 << 20;
-const FIRST_ITEMS = 64;
 /** Of data that arrives damaged, or references that are refused; a gateway that is away is waited for as long as for an answer. */
 const MAX_ATTEMPTS = 5;
 const RETRY_MS = 100;
@@ -68,23 +65,15 @@ class Line {
   readonly items: Wanted[] = [];
   inFlight = 0;
   #bytes = 0;
-  /** Something was asked for. */
-  #hasBegun = false;
 
   push(item: Wanted): void {
     this.items.push(item);
     this.#bytes += item.target.byteLength;
   }
 
-  /** Whether the first request is to be sent: nobody does anything yet. */
-  get isFirstDue(): boolean {
-    return !this.#hasBegun && (this.#bytes >= FIRST_BYTES || this.items.length >= FIRST_ITEMS);
-  }
-
   /** Takes what goes into the next request. */
   next(): Wanted[] {
     const { items } = this;
-    this.#hasBegun = true;
     // What comes first is checked while the gateway copies the rest.
     const share = Math.ceil(this.#bytes / (MAX_IN_FLIGHT - this.inFlight));
     const most = Math.min(REQUEST_BYTES, Math.max(SHARE_BYTES, share));
@@ -138,7 +127,6 @@ export class Getter {
     line.push(item);
     // What is wanted in one go is asked for together.
     if (line.items.length === 1) queueMicrotask(() => this.#pump(node, line));
-    else if (line.isFirstDue) this.#pump(node, line);
   }
 
   /**
@@ -190,8 +178,7 @@ export class Getter {
     const deadline = monotonicMs() + this.#cluster.options.requestTimeoutMs;
     for (const item of items) item.deadline ||= deadline;
     try {
-      const channel =
-        this.#cluster.attachedChannel(node, 'get') ?? (await this.#cluster.channel(node, 'get'));
+      const channel = await this.#cluster.channel(node, 'get');
       if (isTooMuch(items, channel.attachment.limits)) {
         this.#getLess(items, channel.attachment.limits);
         return;
