@@ -33,9 +33,11 @@ KAFABRIC_FOLD_TARGET inline __m512i factors() {
   return _mm512_set_epi64(kSecond, kFirst, kSecond, kFirst, kSecond, kFirst, kSecond, kFirst);
 }
 
-/** Lines are read. */
+/** Lines are read, and likely to be read again. */
 struct Reading {
   KAFABRIC_FOLD_TARGET __m512i operator()(const uint8_t* p) const { return _mm512_loadu_si512(p); }
+  /** Also behind the end: what is summed next mostly lies there. */
+  static void prefetch(const uint8_t* p, const uint8_t*) { __builtin_prefetch(p); }
 };
 
 /** Lines are read, and what was read is written elsewhere. */
@@ -48,6 +50,10 @@ struct Copying {
     __asm__ volatile("" : "+v"(line));  // not read a second time: others may change it meanwhile
     _mm512_stream_si512(reinterpret_cast<__m512i*>(to + (p - from)), line);
     return line;
+  }
+  /** Nobody here needs them again: they do not take the place of what is in the second cache. */
+  static void prefetch(const uint8_t* p, const uint8_t* end) {
+    if (p < end) __builtin_prefetch(p, 0, 0);
   }
 };
 
@@ -70,7 +76,7 @@ KAFABRIC_FOLD_TARGET inline size_t foldLines(uint32_t state, const uint8_t* data
   p += kStep;
   const __m512i step = factors<kStep>();
   for (; static_cast<size_t>(end - p) >= kStep; p += kStep) {
-    for (size_t line = 0; line < kStep; line += kLine) __builtin_prefetch(p + kAhead + line);
+    for (size_t line = 0; line < kStep; line += kLine) Line::prefetch(p + kAhead + line, end);
     a = fold(a, step, load(p));
     b = fold(b, step, load(p + kLine));
     c = fold(c, step, load(p + 2 * kLine));

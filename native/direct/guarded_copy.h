@@ -29,4 +29,14 @@ void copyForOthers(uint8_t* to, const uint8_t* from, size_t length);
 /** The same, with the CRC-32C of what is copied, continuing from `crc`; `from` does not change meanwhile. */
 uint32_t copyForOthers(uint8_t* to, const uint8_t* from, size_t length, uint32_t crc);
 
+/**
+ * Has the beginning of what is copied next brought into the caches, while something else is copied: it lies elsewhere, and the processor would wait for
+ * it. Reads nothing.
+ */
+inline void expectCopy(const uint8_t* from, size_t length) {
+  constexpr size_t kBeginning = 1024;
+  constexpr size_t kLine = 64;
+  for (size_t at = 0; at < length && at < kBeginning; at += kLine) __builtin_prefetch(from + at);
+}
+
 }  // namespace kafabric::direct

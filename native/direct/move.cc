@@ -73,6 +73,7 @@ uint32_t copyBlocks(const Move& move, uint8_t* to) {
   for (const Blocks& blocks : move.blocks) {
     const uint8_t* block = move.memory.data() + blocks.offset;
     for (size_t i = 0; i < blocks.count; ++i, block += blocks.stride, to += blocks.block) {
+      if (i + 1 < blocks.count) expectCopy(block + blocks.stride, blocks.block);
       if (move.checksum) crc = copyForOthers(to, block, blocks.block, crc);
       else copyForOthers(to, block, blocks.block);
     }
@@ -130,6 +131,13 @@ Moved perform(const Move& move) {
     return 0;
   });
   return moved;
+}
+
+void expect(const Move& move) {
+  if (move.blocks.empty()) return;
+  const Blocks& blocks = move.blocks.front();
+  if (move.kind != Move::Kind::kPull) expectCopy(move.memory.data() + blocks.offset, blocks.block);
+  else if (const uint8_t* pages = move.region->pages()) expectCopy(pages + move.targetOffset, blocks.block);
 }
 
 int pullSummed(const Move& move, const uint8_t* section, KnownSums& sums) {

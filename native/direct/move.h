@@ -50,6 +50,9 @@ struct Moved {
 /** All ranges were checked to be inside what they are of. */
 Moved perform(const Move& move);
 
+/** Has the beginning of what a move reads brought into the caches, while the one before is performed. */
+void expect(const Move& move);
+
 /**
  * As `perform` of a pull to a records section that begins at `section`: what was copied of each of its pieces (see batch/reference.h) is added to
  * `sums`, as it is in memory. Returns 0 or an errno value.

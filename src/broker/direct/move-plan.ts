@@ -129,7 +129,8 @@ export class MovePlan {
       const results = moved.flatMap((job) => (job.status === 'fulfilled' ? job.value : []));
       for (const [i, { error, crc }] of results.entries()) {
         const { answer, bytes } = this.#answers[i]!;
-        if (this.#moves[i]!.checksum !== false) answer.crc = crc32cJoin(answer.crc, crc, bytes);
+        if (this.#moves[i]!.checksum !== false)
+          answer.crc = bytes === answer.length ? crc : crc32cJoin(answer.crc, crc, bytes);
         if (error === 0) continue;
         answer.errorCode = ErrorCode.INVALID_REQUEST;
         answer.errorMessage = `The attached memory cannot be written (errno ${error}): it must keep its size`;

@@ -12,10 +12,7 @@ export class ReferencesOfRequest {
   readonly #principal: string;
   /** The last whole one, or why it was refused. */
   #whole: SignedReference | null = null;
-  #refusal: unknown = new ApiError(
-    ErrorCode.INVALID_REQUEST,
-    'The first reference of a request must be whole',
-  );
+  #refusal: unknown = null;
 
   constructor(keys: ReferenceKeys, principal: string) {
     this.#keys = keys;
@@ -25,7 +22,7 @@ export class ReferencesOfRequest {
   /** Those of one batch, one after the other, have one object as their claim. @throws ReferenceRefused, or ApiError when it is none */
   next(bytes: Uint8Array): SignedReference {
     if (bytes.byteLength !== OF_SAME_BATCH_SIZE) return this.#verify(bytes);
-    if (this.#whole === null) throw this.#refusal;
+    if (this.#whole === null) throw this.#refusal ?? noneBefore();
     return decodeWithClaim(bytes, this.#whole);
   }
 
@@ -39,4 +36,8 @@ export class ReferencesOfRequest {
       throw error;
     }
   }
+}
+
+function noneBefore(): ApiError {
+  return new ApiError(ErrorCode.INVALID_REQUEST, 'The first reference of a request must be whole');
 }
