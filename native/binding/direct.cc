@@ -140,38 +140,12 @@ Batches batchesOf(Napi::Env env, const Napi::Value& value) {
   return batches;
 }
 
-std::vector<Move> movesOf(Napi::Env env, const Napi::Value& words) {
-  std::vector<Move> moves;
-  MoveReader reader(env, words.As<Napi::Float64Array>());
-  while (reader.more()) moves.push_back(reader.next());
-  return moves;
-}
-
-/** Error and CRC of each. */
-Napi::Value resultsOf(Napi::Env env, const std::vector<Moved>& results) {
-  auto array = Napi::Float64Array::New(env, results.size() * 2);
-  for (size_t i = 0; i < results.size(); ++i) {
-    array[2 * i] = results[i].error;
-    array[2 * i + 1] = results[i].crc;
-  }
-  return array;
-}
-
-// (words) → error and CRC of each move.
-Napi::Value moveNow(const Napi::CallbackInfo& info) {
-  std::vector<Move> moves = movesOf(info.Env(), info[0]);
-  std::vector<Moved> results;
-  for (size_t i = 0; i < moves.size(); ++i) {
-    if (i + 1 < moves.size()) expect(moves[i + 1]);
-    results.push_back(perform(moves[i]));
-  }
-  return resultsOf(info.Env(), results);
-}
-
 // (id, words, batches that are checked when all has moved); completes with error and CRC of each move.
 void moveAll(const Napi::CallbackInfo& info) {
   double id = numberAt(info, 0);
-  auto moves = std::make_shared<std::vector<Move>>(movesOf(info.Env(), info[1]));
+  auto moves = std::make_shared<std::vector<Move>>();
+  MoveReader reader(info.Env(), info[1].As<Napi::Float64Array>());
+  while (reader.more()) moves->push_back(reader.next());
   Batches batches = batchesOf(info.Env(), info[2]);
   Completions& completions = Completions::of(info.Env());
   Workers::post(info.Env(), [id, moves = std::move(moves), batches = std::move(batches), &completions]() mutable {
@@ -193,7 +167,12 @@ void moveAll(const Napi::CallbackInfo& info) {
       if (moved && batches.memory) checked = checkRanges(batches.memory.data(), batches.ranges, batches.referenceMinBytes, sums);
       done.result = [results, handle, checked](Napi::Env env) {
         if (checked) arenaHolds(env).setChecked(handle, checked);
-        return resultsOf(env, *results);
+        auto array = Napi::Float64Array::New(env, results->size() * 2);
+        for (size_t i = 0; i < results->size(); ++i) {
+          array[2 * i] = (*results)[i].error;
+          array[2 * i + 1] = (*results)[i].crc;
+        }
+        return array;
       };
     } catch (const std::bad_alloc&) {
       done.error = ENOMEM;
@@ -220,7 +199,6 @@ void Regions::close(Napi::Env env, uint64_t id) {
 void initDirect(Napi::Env env, Napi::Object exports) {
   exports["regionClose"] = Napi::Function::New(env, closeRegion, "regionClose");
   exports["directMove"] = Napi::Function::New(env, moveAll, "directMove");
-  exports["directMoveNow"] = Napi::Function::New(env, moveNow, "directMoveNow");
   initRegionSocket(env, exports);
   initSharedMemory(env, exports);
 }

@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
-#include <unordered_map>
 
 #include "binding/arguments.h"
 #include "binding/completions.h"
@@ -91,42 +90,6 @@ void offerShared(const Napi::CallbackInfo& info) {
   });
 }
 
-/**
- * V8 takes what an ArrayBuffer points to for memory that is gained when it is collected, and collects everything for so many bytes of it. Ranges of a
- * server's memory are neither: here they are taken off its count, until V8 takes them off itself.
- */
-struct LentRanges {
-  uint64_t uncount(Napi::Env env, size_t bytes) {
-    Napi::MemoryManagement::AdjustExternalMemory(env, -static_cast<int64_t>(bytes));
-    uncounted.emplace(nextId, bytes);
-    return nextId++;
-  }
-
-  /** Before it is detached, or when it was collected. */
-  void count(Napi::Env env, uint64_t id) {
-    auto found = uncounted.find(id);
-    if (found == uncounted.end()) return;
-    Napi::MemoryManagement::AdjustExternalMemory(env, static_cast<int64_t>(found->second));
-    uncounted.erase(found);
-  }
-
-  std::unordered_map<uint64_t, size_t> uncounted;
-  uint64_t nextId = 1;
-};
-
-/** Those of one environment; what is collected when it ends may outlive it. */
-struct LentRangesHere {
-  static const std::shared_ptr<LentRanges>& of(Napi::Env env) { return Environment::of(env).part<LentRangesHere>().ranges; }
-  std::shared_ptr<LentRanges> ranges = std::make_shared<LentRanges>();
-};
-
-/** A range in JavaScript's hands: it goes with the ArrayBuffer. */
-struct HeldRange {
-  std::shared_ptr<LentRange> range;
-  std::shared_ptr<LentRanges> all;
-  uint64_t id = 0;
-};
-
 /** The memory of a server, as one client sees it. */
 class HostedLentMemory : public Napi::ObjectWrap<HostedLentMemory> {
  public:
@@ -140,25 +103,19 @@ class HostedLentMemory : public Napi::ObjectWrap<HostedLentMemory> {
   }
 
  private:
-  // (offset, bytes, whether it may be written) → ArrayBuffer of whole pages, where in it the bytes begin, and its number. It is unmapped when it
-  // is detached or collected.
+  // (offset, bytes, whether it may be written) → ArrayBuffer of whole pages, and where in it the bytes begin. It is unmapped when it is
+  // detached or collected.
   Napi::Value map(const Napi::CallbackInfo& info) {
     Napi::Env env = info.Env();
     if (!memory_) throw Napi::Error::New(env, "the memory of the server is closed");
     auto range = memory_->map(integerAt(info, 0), integerAt(info, 1), info[2].As<Napi::Boolean>().Value());
     if (!range) throw Completions::error(env, errno, "memory of the server cannot be mapped");
-    auto* held = new HeldRange{range, LentRangesHere::of(env)};
-    Napi::Array result = Napi::Array::New(env, 3);
+    auto* held = new std::shared_ptr<LentRange>(range);
+    Napi::Array result = Napi::Array::New(env, 2);
     result[0u] = Napi::ArrayBuffer::New(
         env, range->pages(), range->pageBytes(),
-        [](Napi::Env of, void*, HeldRange* holder) {
-          holder->all->count(of, holder->id);
-          delete holder;
-        },
-        held);
-    held->id = held->all->uncount(env, range->pageBytes());
+        [](Napi::Env, void*, std::shared_ptr<LentRange>* holder) { delete holder; }, held);
     result[1u] = static_cast<double>(range->start());
-    result[2u] = static_cast<double>(held->id);
     return result;
   }
 
@@ -197,11 +154,8 @@ void borrowMemoryOfServer(const Napi::CallbackInfo& info) {
   });
 }
 
-/** (ArrayBuffer, its number): its memory is given back now, and it is empty. */
-void detach(const Napi::CallbackInfo& info) {
-  LentRangesHere::of(info.Env())->count(info.Env(), static_cast<uint64_t>(integerAt(info, 1)));
-  info[0].As<Napi::ArrayBuffer>().Detach();
-}
+/** (ArrayBuffer): its memory is given back now, and it is empty. */
+void detach(const Napi::CallbackInfo& info) { info[0].As<Napi::ArrayBuffer>().Detach(); }
 
 }  // namespace
 

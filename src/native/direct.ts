@@ -19,7 +19,7 @@ interface SocketBinding {
 }
 
 interface LentMemoryBinding {
-  map(offset: number, bytes: number, writable: boolean): [pages: ArrayBuffer, start: number, id: number];
+  map(offset: number, bytes: number, writable: boolean): [pages: ArrayBuffer, start: number];
   close(): void;
 }
 
@@ -27,7 +27,6 @@ interface DirectBinding {
   RegionSocket: new (name: string, onRequests: () => void) => SocketBinding;
   regionClose(region: number): void;
   directMove(id: number, words: Float64Array, batches?: Float64Array): void;
-  directMoveNow(words: Float64Array): Float64Array;
   sharedCreate(id: number, bytes: number): void;
   sharedOffer(
     id: number,
@@ -38,7 +37,7 @@ interface DirectBinding {
     timeoutMs: number,
   ): void;
   sharedBorrow(id: number, name: string, token: Uint8Array, timeoutMs: number): void;
-  sharedDetach(buffer: ArrayBufferLike, id: number): void;
+  sharedDetach(buffer: ArrayBufferLike): void;
 }
 
 const native = binding<DirectBinding>();
@@ -170,18 +169,8 @@ export async function moveBlocks(moves: readonly Move[], batches?: MovedBatches)
   if (moves.length === 0) return [];
   const words = wordsOf(moves);
   const checked = batches && batchWords(batches);
-  return resultsOf(await completion<Float64Array>((id) => native.directMove(id, words, checked)));
-}
-
-/** As moveBlocks, at once and on this thread: for what is copied sooner than another thread is woken. */
-export function moveBlocksNow(moves: readonly Move[]): Moved[] {
-  return resultsOf(native.directMoveNow(wordsOf(moves)));
-}
-
-function resultsOf(flat: Float64Array): Moved[] {
-  const results: Moved[] = [];
-  for (let i = 0; i < flat.length; i += 2) results.push({ error: flat[i]!, crc: flat[i + 1]! });
-  return results;
+  const flat = await completion<Float64Array>((id) => native.directMove(id, words, checked));
+  return Array.from(moves, (_, i) => ({ error: flat[2 * i]!, crc: flat[2 * i + 1]! }));
 }
 
 function batchWords({ memory, ranges, referenceMinBytes }: MovedBatches): Float64Array {
@@ -273,10 +262,10 @@ export class LentMemory {
 
   /** Throws an error with an errno code when it cannot be mapped. */
   map(offset: number, byteLength: number, writable: boolean): LentRange {
-    const [pages, start, id] = this.#memory.map(offset, byteLength, writable);
+    const [pages, start] = this.#memory.map(offset, byteLength, writable);
     return {
       bytes: new Uint8Array(pages, start, byteLength),
-      unmap: () => native.sharedDetach(pages, id),
+      unmap: () => native.sharedDetach(pages),
     };
   }
 
