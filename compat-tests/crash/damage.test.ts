@@ -3,6 +3,7 @@ import {
   appendFileSync,
   existsSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   truncateSync,
@@ -13,6 +14,7 @@ import { join } from 'node:path';
 import { type Broker, makeBroker, targetIsKafka } from '../harness/broker.ts';
 import { runCommand, sleep, until } from '../harness/child.ts';
 import { type Client, clientKinds, requireToolchain, startClient } from '../harness/client.ts';
+import { readMetric } from '../harness/metrics.ts';
 import { type PlannedRecord, recordOf, type SeenRecord } from '../harness/payload.ts';
 import { SmallDisk } from '../harness/small-disk.ts';
 import { dumpLogSegments, filesOf, partitionDirs, storedBatches } from './on-disk.ts';
@@ -58,14 +60,14 @@ describe('damaged files', () => {
     return partitionDirs(broker.dataDir, topic)[0]!;
   }
 
-  async function append(topic: string, planned: PlannedRecord[]): Promise<number> {
+  async function append(topic: string, planned: PlannedRecord[], acks = -1): Promise<number> {
     let base = -1;
     for (const record of planned)
       ({ baseOffset: base } = await client.call('produce', {
         topic,
         partition: 0,
         codec: 'none',
-        acks: -1,
+        acks,
         records: [record],
       }));
     return base;
@@ -109,6 +111,21 @@ describe('damaged files', () => {
     await broker.start();
     // The idempotent producer goes on with its sequence numbers.
     assert.equal(await append('snapshots', records(3, small)), 7);
+  });
+
+  it('shared memory that another program has removed is not acknowledged from any more', async () => {
+    await fill('unshared', 3, small);
+    const [memory, ...others] = readdirSync('/dev/shm').filter((name) => name.includes(`.${broker.pid}-`));
+    assert.ok(memory && others.length === 0, 'its file is found');
+    rmSync(join('/dev/shm', memory));
+    const isSaid = () => /"level":"error".*log\.ack=memory is off until the next start/.test(broker.logs());
+    await until('it is said', 20_000, isSaid);
+    assert.equal(await readMetric(broker.metricsUrl!, 'kafabric_arena_shared'), 0);
+    for (const size of [small, diverted]) await append('unshared', records(5, size), 1);
+    await broker.kill('SIGKILL');
+    await broker.start();
+    assert.equal(await readMetric(broker.metricsUrl!, 'kafabric_arena_shared'), 1);
+    assert.equal((await consume('unshared', 13)).length, 13);
   });
 
   it('a flipped byte in a batch that may not be durable ends the log there; other partitions keep theirs', async () => {
