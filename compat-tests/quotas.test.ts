@@ -66,25 +66,25 @@ describe('client quotas', () => {
     await set([['client-id', CLIENT_ID]], 'producer_byte_rate', 40_000);
     const waits: number[] = [];
     for (let n = 0; n < 9; n++) waits.push((await produce()).throttleTimeMs);
-    // Ten seconds' worth is free; what exceeds it is waited for: 450 KB are 1.25 s too many.
+    // Ten seconds' worth is free, eleven if a window is about to end; what exceeds it is waited for: 450 KB are 11.25 s' worth.
     assert.deepEqual(
       waits.slice(0, 7).filter((ms) => ms > 0),
       [],
       String(waits),
     );
-    assert.ok(waits[8]! > 500 && waits[8]! < 2000, String(waits));
+    assert.ok(waits[8]! >= 250 && waits[8]! <= 1250, String(waits));
     await set([['client-id', CLIENT_ID]], 'producer_byte_rate', null);
     assert.equal((await produce()).throttleTimeMs, 0);
   });
 
   it('refuse to create too many partitions at once', async () => {
-    await set([['client-id', CLIENT_ID]], 'controller_mutation_rate', 2);
-    // What the window allows, and as much again: the next one has to wait.
-    assert.equal((await create('many', 44)).topics[0]!.errorCode, ErrorCode.NONE);
+    await set([['client-id', CLIENT_ID]], 'controller_mutation_rate', 0.5);
+    // Eleven seconds' worth, which the window allows, and 55 more: the next one has to wait, also when these took long.
+    assert.equal((await create('many', 33)).topics[0]!.errorCode, ErrorCode.NONE);
     const refused = await create('too-many', 1);
     assert.equal(refused.topics[0]!.errorCode, ErrorCode.THROTTLING_QUOTA_EXCEEDED);
     assert.ok(
-      refused.throttleTimeMs > 5_000 && refused.throttleTimeMs <= 11_000,
+      refused.throttleTimeMs > 5_000 && refused.throttleTimeMs <= 55_000,
       `${refused.throttleTimeMs}`,
     );
     const another = await WireClient.connect(broker.bootstrap);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type Broker, startBroker } from './harness/broker.ts';
-import { sleep } from './harness/child.ts';
+import { patience, until } from './harness/child.ts';
 import { type Client, clientKinds, requireClient, requireToolchain, startClient } from './harness/client.ts';
 import { type PlannedRecord, recordOf, type SeenRecord } from './harness/payload.ts';
 import { runTool } from './harness/tools.ts';
@@ -8,6 +8,8 @@ import { runTool } from './harness/tools.ts';
 const partitions = 2;
 const tested = ['java', 'confluent-kafka-javascript', 'kafkajs'];
 const timeoutMs = 30_000;
+/** Of a transaction that is left open; what is sent in it before has time on a slow machine. */
+const soonMs = 3_000 * patience;
 
 /** Java takes transactions as Kafka 4 has them, the others as before; both live on one broker. */
 describe('transactions', () => {
@@ -127,7 +129,7 @@ describe('transactions', () => {
         await client.call('openTransactional', {
           producer,
           transactionalId: name('late-id'),
-          timeoutMs: 1000,
+          timeoutMs: soonMs,
         });
         await client.call('begin', { producer });
         await client.call('send', { producer, topic, partition: 0, records: records('slow') });
@@ -164,7 +166,9 @@ describe('transactions', () => {
           await client.call('sendOffsets', { producer, group, topic: input, offsets: [[0, offset]] });
           assert.equal(await committed(), before, 'pending');
           await client.call('end', { producer, commit });
-          if (commit) await eventually(async () => assert.equal(await committed(), offset));
+          // The markers of a transaction are written behind the answer to its end.
+          if (commit)
+            await until('the offset is committed', 20_000, async () => (await committed()) === offset);
           else assert.equal(await committed(), before);
         }
         await client.call('closeTransactional', { producer });
@@ -208,23 +212,11 @@ describe('transactions', () => {
     await helper.call('begin', { producer });
     await helper.call('send', { producer, topic, partition: 0, records: records('x') });
     await transactionsCommand(`forceTerminateTransaction --transactionalId ${topic}`);
-    await eventually(async () =>
-      assert.match(await transactionsCommand(`describe --transactional-id ${topic}`), /\sEmpty\s/),
+    await until('it is ended', 30_000, async () =>
+      /\sEmpty\s/.test(await transactionsCommand(`describe --transactional-id ${topic}`)),
     );
     await assert.rejects(helper.call('end', { producer, commit: true }));
     assert.deepEqual(await keys(helper, topic, 'read_committed'), [[], []]);
     await helper.call('closeTransactional', { producer });
   });
 });
-
-/** The markers of a transaction are written behind the answer to its end. */
-async function eventually(check: () => Promise<void>): Promise<void> {
-  for (let tries = 0; ; tries++) {
-    try {
-      return await check();
-    } catch (error) {
-      if (tries === 50) throw error;
-      await sleep(20);
-    }
-  }
-}

@@ -3,6 +3,7 @@ import {
   appendFileSync,
   existsSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   truncateSync,
@@ -13,6 +14,7 @@ import { join } from 'node:path';
 import { type Broker, makeBroker, targetIsKafka } from '../harness/broker.ts';
 import { runCommand, sleep, until } from '../harness/child.ts';
 import { type Client, clientKinds, requireToolchain, startClient } from '../harness/client.ts';
+import { readMetric } from '../harness/metrics.ts';
 import { type PlannedRecord, recordOf, type SeenRecord } from '../harness/payload.ts';
 import { SmallDisk } from '../harness/small-disk.ts';
 import { dumpLogSegments, filesOf, partitionDirs, storedBatches } from './on-disk.ts';
@@ -58,14 +60,14 @@ describe('damaged files', () => {
     return partitionDirs(broker.dataDir, topic)[0]!;
   }
 
-  async function append(topic: string, planned: PlannedRecord[]): Promise<number> {
+  async function append(topic: string, planned: PlannedRecord[], acks = -1): Promise<number> {
     let base = -1;
     for (const record of planned)
       ({ baseOffset: base } = await client.call('produce', {
         topic,
         partition: 0,
         codec: 'none',
-        acks: -1,
+        acks,
         records: [record],
       }));
     return base;
@@ -109,6 +111,21 @@ describe('damaged files', () => {
     await broker.start();
     // The idempotent producer goes on with its sequence numbers.
     assert.equal(await append('snapshots', records(3, small)), 7);
+  });
+
+  it('shared memory that another program has removed is not acknowledged from any more', async () => {
+    await fill('unshared', 3, small);
+    const [memory, ...others] = readdirSync('/dev/shm').filter((name) => name.includes(`.${broker.pid}-`));
+    assert.ok(memory && others.length === 0, 'its file is found');
+    rmSync(join('/dev/shm', memory));
+    const isSaid = () => /"level":"error".*log\.ack=memory is off until the next start/.test(broker.logs());
+    await until('it is said', 20_000, isSaid);
+    assert.equal(await readMetric(broker.metricsUrl!, 'kafabric_arena_shared'), 0);
+    for (const size of [small, diverted]) await append('unshared', records(5, size), 1);
+    await broker.kill('SIGKILL');
+    await broker.start();
+    assert.equal(await readMetric(broker.metricsUrl!, 'kafabric_arena_shared'), 1);
+    assert.equal((await consume('unshared', 13)).length, 13);
   });
 
   it('a flipped byte in a batch that may not be durable ends the log there; other partitions keep theirs', async () => {
@@ -173,6 +190,11 @@ describe('directories that cannot be used', () => {
           partitions: 1,
           configs: { 'segment.bytes': '1048576' },
         });
+        const refusals = () =>
+          readMetric(
+            broker.metricsUrl!,
+            'kafabric_request_errors_total{api="Produce",error="KAFKA_STORAGE_ERROR"}',
+          );
         const filler = join(dir, 'filler');
         writeFileSync(filler, Buffer.alloc(20 << 20));
         const args = { topic: 'full', partition: 0, codec: 'none', acks: -1, records: [] as PlannedRecord[] };
@@ -180,12 +202,21 @@ describe('directories that cannot be used', () => {
         let refused = false;
         for (let i = 0; i < 600 && !refused; i++) {
           const [record] = records(1, i % 2 === 0 ? diverted : 20_000);
-          const sent = client.call('produce', { ...args, records: [record!] }).then(
-            () => true,
-            () => false,
+          let outcome: boolean | null = null;
+          void client.call('produce', { ...args, records: [record!] }).then(
+            () => {
+              outcome = true;
+            },
+            () => {
+              outcome = false;
+            },
           );
-          const outcome = await Promise.race([sent, sleep(4000).then(() => false)]);
-          if (outcome) acknowledged++;
+          // The client tries again for ever: what is not answered soon has been refused, or is late.
+          for (let look = 1; outcome === null; look++) {
+            await sleep(5);
+            if (look % 100 === 0 && (await refusals()) > 0) break;
+          }
+          if (outcome === true) acknowledged++;
           else refused = true;
         }
         assert.ok(refused, 'the disk was never full');

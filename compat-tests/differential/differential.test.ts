@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ApiKey, type ApiKeyName, apiName } from '../../src/protocol/api-keys.ts';
 import { type Broker, makeGateway, makeKafka } from '../harness/broker.ts';
-import { sleep } from '../harness/child.ts';
+import { patience, sleep } from '../harness/child.ts';
 import { requireToolchain } from '../harness/client.ts';
 import type { Case, Chapter } from './case.ts';
 import { type Difference, differences, Names, normalized } from './compare.ts';
@@ -65,7 +65,7 @@ function compareAll(chapters: readonly Chapter[], directories: number): void {
   const names = { kafka: new Names(), kafabric: new Names() };
 
   before(async function () {
-    this.timeout(90_000);
+    this.timeout(90_000 * patience);
     requireToolchain(this, 'java');
     root = mkdtempSync(join(tmpdir(), 'kafabric-differential-'));
     const dirsOf = (name: string) =>
@@ -89,7 +89,7 @@ function compareAll(chapters: readonly Chapter[], directories: number): void {
   });
 
   after(async function () {
-    this.timeout(60_000);
+    this.timeout(60_000 * patience);
     kafka?.close();
     kafabric?.close();
     await Promise.all(brokers.map((broker) => broker.stop()));

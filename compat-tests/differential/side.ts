@@ -11,7 +11,7 @@ import { ProtocolError } from '../../src/protocol/wire/errors.ts';
 import { Reader } from '../../src/protocol/wire/reader.ts';
 import type { Uuid } from '../../src/protocol/wire/types.ts';
 import { Writer } from '../../src/protocol/wire/writer.ts';
-import { sleep, until } from '../harness/child.ts';
+import { patience, sleep, until } from '../harness/child.ts';
 import { WireClient } from '../harness/wire-client.ts';
 import type { Answers, Body, Case } from './case.ts';
 
@@ -26,8 +26,8 @@ export interface VersionRange {
 }
 
 const NO_ID = 'AAAAAAAAAAAAAAAAAAAAAA';
-const PATIENCE_MS = 5_000;
-const LONG_PATIENCE_MS = 30_000;
+const PATIENCE_MS = 5_000 * patience;
+const LONG_PATIENCE_MS = 30_000 * patience;
 const PAUSE_MS = 100;
 const METADATA_VERSION = 12;
 

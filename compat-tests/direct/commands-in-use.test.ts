@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -234,7 +235,7 @@ describe('commands of the direct API in use', function () {
     await Promise.all(Array.from({ length: 20_000 }, (_, n) => producer.push({ n, more: 'x'.repeat(50) })));
     await producer.close();
     const one = start(['consume', 'early', '--group', 'head']);
-    await until('something came', 30_000, () => one.stdout.byteLength > 0);
+    await once(one.process.stdout!, 'data');
     one.process.stdout!.destroy();
     const { code, stderr } = await one.ended;
     assert.deepEqual([code, stderr], [0, '']);

@@ -140,7 +140,8 @@ describe('partitions moved between data directories with Kafka’s tools, while 
     const before = await places();
     const to = before.map((place) => 1 - place);
     await whileUsed(async () => {
-      const throttle = '--replica-alter-log-dirs-throttle 1000000';
+      // Slow enough for tools on a slow machine to see them on their way.
+      const throttle = '--replica-alter-log-dirs-throttle 100000';
       assert.match(
         await reassign(to, `--execute ${throttle}`),
         /Successfully started moving log directory to \S+ for replica moving-1/,

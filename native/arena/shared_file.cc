@@ -227,6 +227,13 @@ bool SharedFile::remove() {
   return true;
 }
 
+bool SharedFile::isRemoved() {
+  struct stat status;
+  if (::fstat(fd_, &status) != 0 || status.st_nlink > 0) return false;
+  header().pending.fetch_or(kClosed, std::memory_order_acq_rel);
+  return true;
+}
+
 bool isSharedName(const std::string& name) {
   auto allowed = [](unsigned char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';

@@ -84,6 +84,11 @@ class SharedFile {
   uint64_t pending() const;
   /** Removes the file's name unless entries are pending; the memory stays mapped. True once it is removed. Thread-safe. */
   bool remove();
+  /**
+   * Whether the file has no name any more: nobody would find what is in it, so that no entry can be begun from then on. Those that are pending are no
+   * longer safe. One system call. Thread-safe.
+   */
+  bool isRemoved();
 
  private:
   /** `huge`: of a tmpfs that gives them to whoever asks; never with fallocate, which knows no mapping that asks. `reserved`: of a hugetlbfs. */

@@ -51,10 +51,12 @@ void startTouching(const Napi::CallbackInfo& info) {
 Napi::Value sharing(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Arena& arena = processArena(env);
+  bool removed = arena.shared() && arena.sharedFile()->isRemoved();
+  std::string reason = removed ? arena.sharedFile()->path() + " was removed by another program" : arena.sharedReason();
   Napi::Array result = Napi::Array::New(env, 2);
-  result[0u] = Napi::Boolean::New(env, arena.shared());
-  if (arena.sharedReason().empty()) result[1u] = env.Null();
-  else result[1u] = Napi::String::New(env, arena.sharedReason());
+  result[0u] = Napi::Boolean::New(env, arena.shared() && !removed);
+  if (reason.empty()) result[1u] = env.Null();
+  else result[1u] = Napi::String::New(env, reason);
   return result;
 }
 

@@ -92,7 +92,7 @@ struct Filtering {
 };
 
 struct Directory {
-  std::string path = StoreFixture::makeDirectory();
+  std::string path = makeDirectory();
   ~Directory() { std::filesystem::remove_all(path); }
   std::set<std::string> files() const {
     std::set<std::string> found;

@@ -112,7 +112,7 @@ class Simulation {
 
   FaultScope scope_;
   std::mt19937 random_;
-  std::string directory_ = StoreFixture::makeDirectory();
+  std::string directory_ = makeDirectory();
   std::string path_ = directory_ + "/file";
   AlignedMemory source_;
   std::string model_;
@@ -132,7 +132,7 @@ TEST(direct_writer_writes_what_is_added) {
 
 TEST(direct_writer_keeps_zeros_behind_a_tail_that_it_reads) {
   FaultScope scope;
-  std::string directory = StoreFixture::makeDirectory();
+  std::string directory = makeDirectory();
   std::string path = directory + "/file";
   std::ofstream(path) << std::string(700, 'a');
   int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);

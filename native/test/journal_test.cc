@@ -19,11 +19,13 @@
 #include "store/journal.h"
 #include "store/journal_region.h"
 #include "test/faults.h"
+#include "test/temporary.h"
 #include "test/test.h"
 
 using namespace kafabric;
 using kafabric::test::faults;
 using kafabric::test::FaultScope;
+using kafabric::test::makeDirectory;
 
 namespace {
 
@@ -32,11 +34,9 @@ constexpr size_t kArenaBytes = size_t{4} << 20;
 
 /** A directory for files, and a name for shared memory; both are gone in the end. */
 struct Place {
-  std::string directory = (std::filesystem::temp_directory_path() / "kafabric-test-XXXXXX").string();
+  std::string directory = makeDirectory();
   SharedPlace shared;
-  explicit Place(const char* test) : shared{std::string("test-") + test + "-" + std::to_string(::getpid())} {
-    CHECK(::mkdtemp(directory.data()));
-  }
+  explicit Place(const char* test) : shared{std::string("test-") + test + "-" + std::to_string(::getpid())} {}
   ~Place() {
     std::filesystem::remove_all(directory);
     for (const auto& path : sharedFilesOf(shared)) ::unlink(path.c_str());
@@ -227,8 +227,7 @@ TEST(journal_replay_leaves_the_living_alone) {
 }
 
 TEST(journal_is_replayed_from_where_earlier_processes_had_their_memory) {
-  std::string earlier = "/dev/shm/kafabric-test-XXXXXX";
-  CHECK(::mkdtemp(earlier.data()));
+  std::string earlier = makeDirectory("/dev/shm");
   Place place("moved");
   createFile(place.path(0));
   SharedPlace now = place.shared;
@@ -245,8 +244,7 @@ TEST(journal_is_replayed_from_where_earlier_processes_had_their_memory) {
 }
 
 TEST(abandoned_memory_goes_unless_a_replay_needs_it) {
-  std::string shm = "/dev/shm/kafabric-test-XXXXXX";
-  CHECK(::mkdtemp(shm.data()));
+  std::string shm = makeDirectory("/dev/shm");
   Place place("abandoned");
   place.shared.directory = shm;
   createFile(place.path(0));

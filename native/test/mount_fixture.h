@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <string>
 
+#include "test/temporary.h"
 #include "test/test.h"
 
 namespace kafabric::test {
@@ -29,8 +30,7 @@ int inChild(Body body) {
 /** The exit code of `body(directory)` in a process of its own, which alone sees a file system mounted there. */
 template <typename Body>
 int inMount(const char* type, const char* options, Body body) {
-  std::string directory = std::filesystem::temp_directory_path() / ("kafabric-mount-" + std::to_string(::getpid()));
-  std::filesystem::create_directory(directory);
+  std::string directory = makeDirectory();
   int code = inChild([&] {
     bool mounted = ::unshare(CLONE_NEWNS) == 0 && ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
                    ::mount(type, directory.c_str(), type, 0, options) == 0;

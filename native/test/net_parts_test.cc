@@ -43,7 +43,7 @@ std::string drain(OutputQueue& queue, SocketPair& sockets) {
 }
 
 std::shared_ptr<FileHandle> fileWith(const std::string& content) {
-  char path[] = "/tmp/kafabric-test-XXXXXX";
+  char path[] = "/tmp/native-test-XXXXXX";
   int fd = mkstemp(path);
   CHECK(fd >= 0);
   unlink(path);

@@ -45,6 +45,19 @@ bool isLocked(const std::string& path) {
 
 }  // namespace
 
+TEST(shared_arena_whose_file_was_removed_takes_no_entries) {
+  Arena arena(4 << 20, placeFor("removed"));
+  SharedFile& file = *arena.sharedFile();
+  CHECK(file.beginEntry());
+  CHECK(!file.isRemoved());
+  CHECK_EQ(::unlink(file.path().c_str()), 0);
+  CHECK(file.isRemoved());
+  CHECK(!file.beginEntry());
+  CHECK_EQ(file.pending(), 1u);
+  file.endEntry();
+  CHECK_EQ(file.pending(), 0u);
+}
+
 TEST(shared_arena_is_a_locked_private_file_while_it_lives) {
   SharedPlace place = placeFor("lives");
   {

@@ -1,8 +1,6 @@
 // A store in a directory of its own, and what tests ask of its files.
 #pragma once
 
-#include <stdlib.h>
-
 #include <filesystem>
 #include <fstream>
 #include <future>
@@ -12,6 +10,7 @@
 
 #include "store/store.h"
 #include "test/faults.h"
+#include "test/temporary.h"
 #include "test/test.h"
 
 namespace kafabric::test {
@@ -42,11 +41,6 @@ struct StoreFixture {
     options.memoryTimeout = std::chrono::milliseconds(300);
     options.direct = direct;
     return options;
-  }
-  static std::string makeDirectory() {
-    std::string name = (std::filesystem::temp_directory_path() / "kafabric-test-XXXXXX").string();
-    if (!::mkdtemp(name.data())) throw std::runtime_error("mkdtemp");
-    return name;
   }
   std::string path(const std::string& name = "file") const { return directory + "/" + name; }
   std::shared_ptr<StoreFile> open(const std::string& name = "file", OpenOptions options = {true}) {

@@ -155,7 +155,7 @@ void replayInterrupted(const SharedPlace& place, std::mt19937& random) {
 }
 
 struct Round {
-  std::string directory = StoreFixture::makeDirectory();
+  std::string directory = makeDirectory();
   SharedPlace place{"test-kill-" + std::to_string(::getpid())};
   std::vector<Announcement> announced;
 

@@ -139,7 +139,7 @@ TEST(store_opens_a_new_file_that_can_have_no_space_ahead) {
 }
 
 TEST(store_leaves_what_is_behind_the_first_appends_of_a_killed_process_as_zeros) {
-  std::string directory = StoreFixture::makeDirectory();
+  std::string directory = makeDirectory();
   SharedPlace place = placeOf("ahead-kill");
   leaveBehind([&] {
     Arena arena(kSharedBytes, place);
@@ -310,7 +310,7 @@ TEST(store_keeps_what_the_device_refused) {
 
 TEST(store_leaves_what_the_device_refused_to_the_next_process) {
   SharedPlace place = placeOf("next");
-  std::string directory = StoreFixture::makeDirectory();
+  std::string directory = makeDirectory();
   std::string large(300'000, 'l');
   leaveBehind([&] {
     Arena arena(kSharedBytes, place);

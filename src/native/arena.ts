@@ -79,7 +79,10 @@ export function startTouchingArena(): void {
   native.arenaTouch();
 }
 
-/** Whether the arena's memory outlives a killed process; if not although a name was given, `reason` says why. */
+/**
+ * Whether the arena's memory outlives a killed process; if not although a name was given, `reason` says why. Once it is found that another program has
+ * removed the memory's file, nothing is acknowledged from it any more.
+ */
 export function arenaShared(): { shared: boolean; reason: string | null } {
   const [shared, reason] = native.arenaShared();
   return { shared, reason };

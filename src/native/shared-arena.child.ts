@@ -1,5 +1,5 @@
 // What shared-arena.test.ts runs in processes of their own: shared-arena.child.js <scenario> <name>
-import { writeSync } from 'node:fs';
+import { readdirSync, rmSync, writeSync } from 'node:fs';
 import {
   arenaShared,
   arenaStats,
@@ -23,6 +23,10 @@ if (scenario === 'too-large') {
   startTouchingArena();
   if (scenario === 'touch') {
     while (arenaStats().touchedBytes < 8 * MIB) await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  if (scenario === 'removed') {
+    const own = readdirSync('/dev/shm').filter((file) => file.startsWith(`kafabric-${name}.${process.pid}-`));
+    for (const file of own) rmSync(`/dev/shm/${file}`);
   }
   const { backedBytes, touchedBytes } = arenaStats();
   const report = { ...arenaShared(), backedBytes, touchedBytes };

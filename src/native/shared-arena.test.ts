@@ -36,6 +36,13 @@ describe('a shared arena', () => {
     }
   });
 
+  it('is none any more when another program has removed its file', () => {
+    const { status, report } = run('removed');
+    assert.equal(status, 0);
+    assert.equal(report.shared, false);
+    assert.match(report.reason, /^\/dev\/shm\/kafabric-test-.* was removed by another program$/);
+  });
+
   it('is there with its content after a kill', () => {
     const { signal, report } = run('kill');
     assert.equal(signal, 'SIGKILL');

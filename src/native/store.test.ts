@@ -305,19 +305,24 @@ describe('Store', () => {
 
   it('waits for room in the arena, and says so when there is none in time', async () => {
     const impatient = new Store({ threads: 1, memoryTimeoutMs: 200 });
-    const file = await impatient.open(join(dir, 'file'), { create: true });
+    const patient = new Store({ threads: 1, memoryTimeoutMs: 60_000 });
+    const path = join(dir, 'file');
+    const file = await impatient.open(path, { create: true });
     await file.append([bytes(8192, 1)]).done;
+    const again = await patient.open(path, { readOnly: true });
     const { capacityBytes } = arenaStats();
     const all = NativeMemory.allocate(capacityBytes);
     assert.ok(all);
     await assert.rejects(file.read(0, 8192), { code: 'ETIMEDOUT' });
-    const waiting = file.read(0, 8192);
-    void setTimeout(20).then(() => all.release());
+    assert.equal(impatient.stats().memoryWaits, 1);
+    const waiting = again.read(0, 8192);
+    while (patient.stats().memoryWaits === 0) await setTimeout(1);
+    all.release();
     const read = await waiting;
     assert.deepEqual(Buffer.from(read.bytes()), bytes(8192, 1));
     read.release();
-    assert.equal(impatient.stats().memoryWaits, 2);
     await impatient.shutdown();
+    await patient.shutdown();
   });
 
   it('replaces files atomically, in the order of the calls', async () => {

@@ -4,14 +4,7 @@ import { assertArenaDirectory } from '../broker/arena-directory.ts';
 import { EmbeddedBroker } from '../broker/embedded-broker.ts';
 import type { AdvertisedListener, HttpAddress, KafabricConfig, Listener } from '../config/index.ts';
 import { isDirect } from '../config/listeners.ts';
-import {
-  arenaShared,
-  arenaStats,
-  configureArena,
-  openArena,
-  releaseSharedArena,
-  startTouchingArena,
-} from '../native/arena.ts';
+import { configureArena, openArena, releaseSharedArena, startTouchingArena } from '../native/arena.ts';
 import type { NetOptions } from '../native/net.ts';
 import { ApiKey } from '../protocol/api-keys.ts';
 import { systemClock } from '../util/clock.ts';
@@ -32,6 +25,7 @@ import { storePeerMetrics } from './metrics/store-peer-metrics.ts';
 import type { AnyHandler } from './net/handler.ts';
 import { KafkaListeners } from './net/listener.ts';
 import { HandlerRegistry } from './net/registry.ts';
+import { SharedMemoryWatch } from './shared-memory-watch.ts';
 import { storesSecurity } from './store-settings.ts';
 import { ListenerTls } from './tls/listener-tls.ts';
 import { version } from './version.ts';
@@ -49,6 +43,7 @@ export interface GatewayOptions {
 /** The whole program: the Kafka listeners in front of the embedded broker, and the operators' HTTP listener. */
 export class Gateway {
   readonly #log: LeveledLogger;
+  readonly #memory: SharedMemoryWatch;
   readonly #metrics = new GatewayMetrics(version);
   #state = 'starting';
   #http: HttpServer | null = null;
@@ -59,6 +54,7 @@ export class Gateway {
 
   private constructor(log: LeveledLogger) {
     this.#log = log;
+    this.#memory = new SharedMemoryWatch(log, systemClock);
   }
 
   /** Resolves when clients are served. Rejects, with everything closed again, when it cannot start. */
@@ -93,7 +89,7 @@ export class Gateway {
     });
     // Not before what another process left in memory is written.
     startTouchingArena();
-    this.#sayHowMemoryIsUsed(config);
+    this.#memory.start({ direct: config.get('log.direct.io.enable') });
     this.#metrics.export(brokerMetrics(this.#broker));
     exportClientMetrics(this.#metrics.registry, this.#broker.telemetry);
     this.#metrics.export(storePeerMetrics(this.#broker.stores));
@@ -109,13 +105,6 @@ export class Gateway {
       },
       'kafabric is ready',
     );
-  }
-
-  #sayHowMemoryIsUsed(config: KafabricConfig): void {
-    const { shared, reason } = arenaShared();
-    const fields = { bytes: arenaStats().capacityBytes, shared, direct: config.get('log.direct.io.enable') };
-    this.#log.info(fields, 'arena');
-    if (!shared) this.#log.warn({ reason }, 'log.ack=memory is off: every answer waits for the disk');
   }
 
   async #startHttp(address: HttpAddress | null): Promise<void> {
@@ -177,6 +166,7 @@ export class Gateway {
     this.#broker?.groups.close();
     await this.#listeners?.shutdown(SHUTDOWN_DEADLINE_MS);
     await this.#broker?.close();
+    this.#memory.stop();
     if (!releaseSharedArena())
       this.#log.error(
         {},

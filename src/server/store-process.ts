@@ -12,14 +12,7 @@ import { assertArenaDirectory } from '../broker/arena-directory.ts';
 import { keepRemovedSpace, prepareTiers } from '../broker/storage/preparation.ts';
 import type { HttpAddress, KafabricConfig } from '../config/index.ts';
 import { isLoopbackHost } from '../config/listeners.ts';
-import {
-  arenaShared,
-  arenaStats,
-  configureArena,
-  openArena,
-  releaseSharedArena,
-  startTouchingArena,
-} from '../native/arena.ts';
+import { configureArena, openArena, releaseSharedArena, startTouchingArena } from '../native/arena.ts';
 import { Store } from '../native/store.ts';
 import { systemClock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
@@ -31,6 +24,7 @@ import { exportFabric } from './metrics/fabric-metrics.ts';
 import { exportTo } from './metrics/gateway-metrics.ts';
 import { storeMetrics, storesTlsMetrics } from './metrics/store-metrics.ts';
 import { tierMetrics } from './metrics/tier-metrics.ts';
+import { SharedMemoryWatch } from './shared-memory-watch.ts';
 import { ofStore, storesSecurity } from './store-settings.ts';
 import { assertStoreTiers, openStoreTiers, storeCopyThreads, storePath } from './store-tiers.ts';
 import { version } from './version.ts';
@@ -38,6 +32,7 @@ import { version } from './version.ts';
 /** `kafabric store`: the payload tier alone, for gateways. */
 export class StoreProcess {
   readonly #log: Logger;
+  readonly #memory: SharedMemoryWatch;
   readonly #registry = new Registry();
   #state = 'starting';
   #http: HttpServer | null = null;
@@ -48,6 +43,7 @@ export class StoreProcess {
 
   private constructor(log: Logger) {
     this.#log = log;
+    this.#memory = new SharedMemoryWatch(log, systemClock);
   }
 
   /** Resolves when gateways are served. Rejects, with everything closed again, when it cannot start. */
@@ -78,9 +74,7 @@ export class StoreProcess {
     const { store, directory } = await this.#open(config, at, memoryName);
     startTouchingArena();
     openArena();
-    const { shared, reason } = arenaShared();
-    this.#log.info({ bytes: arenaStats().capacityBytes, shared }, 'arena');
-    if (!shared) this.#log.warn({ reason }, 'log.ack=memory is off: every answer waits for the disk');
+    this.#memory.start();
     const server = await this.#serve(config, directory, security);
     directory.tiers.start();
     exportTo(this.#registry, tierMetrics(directory.tiers));
@@ -204,6 +198,7 @@ export class StoreProcess {
       () => this.#directory?.close(),
       () => this.#store?.shutdown(),
       async () => {
+        this.#memory.stop();
         if (this.#store !== null && !releaseSharedArena())
           this.#log.error(
             {},

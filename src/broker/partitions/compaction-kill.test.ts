@@ -16,7 +16,7 @@ describe('Compaction, with the process killed again and again', function () {
     const random = new SeededRandom(21);
     for (let round = 1; round <= rounds; round++) await loop.run(round, random.integer(50, 900));
     await loop.run(rounds + 1, null);
-    assert.ok(loop.written.length > rounds);
+    assert.ok(loop.written.length >= rounds);
     const store = new Store({ threads: 1 });
     try {
       const options = {

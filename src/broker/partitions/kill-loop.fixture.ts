@@ -30,7 +30,10 @@ export class KillLoop {
     this.#env = env;
   }
 
-  /** Runs a child; kills it so long after it has checked everything, or, with null, lets it end. Rejects when it fails. */
+  /**
+   * Runs a child; kills it so long after the first thing that it has done, however late that is on a slow machine, or, with null, lets it end. Rejects
+   * when it fails.
+   */
   run(seed: number, killAfterMs: number | null): Promise<void> {
     return new Promise((resolve, reject) => {
       const env = { ...process.env, ...this.#env, [LAST_RUN]: killAfterMs === null ? '1' : '' };
@@ -42,9 +45,11 @@ export class KillLoop {
         errors += text;
       });
       const before = `${this.written.join('\n')}\n`;
+      let lines = 0;
       createInterface(running.stdout).on('line', (line) => {
         if (line !== 'checked') this.written.push(line);
-        else if (killAfterMs !== null) setTimeout(() => running.kill('SIGKILL'), killAfterMs);
+        // That it has checked everything is the first.
+        if (++lines === 2 && killAfterMs !== null) setTimeout(() => running.kill('SIGKILL'), killAfterMs);
       });
       running.stdin.end(before);
       running.on('close', (code, signal) => {

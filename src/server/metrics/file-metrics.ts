@@ -1,4 +1,4 @@
-import { arenaStats } from '../../native/arena.ts';
+import { arenaShared, arenaStats } from '../../native/arena.ts';
 import type { Store } from '../../native/store.ts';
 import { counter, type MetricSource } from './gateway-metrics.ts';
 
@@ -7,6 +7,11 @@ export function arenaMetrics(): MetricSource[] {
   return [
     { name: 'kafabric_arena_bytes', help: 'Arena memory.', read: () => arenaStats().capacityBytes },
     { name: 'kafabric_arena_used_bytes', help: 'Arena memory in use.', read: () => arenaStats().usedBytes },
+    {
+      name: 'kafabric_arena_shared',
+      help: '1 while what is acknowledged from the arena outlives a killed process (log.ack=memory).',
+      read: () => Number(arenaShared().shared),
+    },
     {
       name: 'kafabric_arena_touched_bytes',
       help: 'Arena memory whose pages are there.',

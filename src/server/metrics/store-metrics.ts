@@ -1,7 +1,7 @@
 import type { StoreDirectory } from '../../backend/payload/stores/process/store-directory.ts';
 import type { StoreServer } from '../../backend/payload/stores/process/store-server.ts';
 import type { StoresTls } from '../../backend/payload/stores/tls/stores-tls.ts';
-import { arenaStats } from '../../native/arena.ts';
+import { arenaShared, arenaStats } from '../../native/arena.ts';
 import type { Store } from '../../native/store.ts';
 import { recycledMetrics } from './file-metrics.ts';
 import type { MetricSource } from './gateway-metrics.ts';
@@ -57,6 +57,9 @@ export function storeMetrics(server: StoreServer, directory: StoreDirectory, sto
     ),
     gauge('arena_used_bytes', 'Arena memory in use.', () => arenaStats().usedBytes),
     gauge('arena_capacity_bytes', 'Size of the arena.', () => arenaStats().capacityBytes),
+    gauge('arena_shared', '1 while what is acknowledged from the arena outlives a killed process.', () =>
+      Number(arenaShared().shared),
+    ),
     gauge('queued_bytes', 'Taken and not yet written.', () => store.stats().queuedBytes),
   ];
 }

@@ -20,7 +20,7 @@ describe('Moves between log directories, with the process killed again and again
       await loop.run(round, random.integer(100, 1_500));
     }
     await loop.run(round, null);
-    assert.ok(loop.written.filter((line) => line.startsWith('acknowledged')).length > rounds);
+    assert.ok(loop.written.filter((line) => line.startsWith('acknowledged')).length >= rounds);
     assert.ok(hasMoved(), 'nothing was ever moved');
   });
 });
