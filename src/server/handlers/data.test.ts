@@ -208,7 +208,9 @@ describe('data handlers', () => {
     const late = await produce(9, batch(['a', 'b'], START + 100_000_000n));
     assert.equal(late.errorCode, ErrorCode.INVALID_TIMESTAMP);
     assert.equal(late.baseOffset, -1n);
+    assert.equal(late.errorMessage, 'One or more records have been rejected due to invalid timestamp');
     assert.equal(late.recordErrors[0]!.batchIndex, 0);
+    assert.match(late.recordErrors[0]!.batchIndexErrorMessage!, /timestamp of the record/);
     const zstd = batch(['a']);
     zstd[22] = 4;
     assert.equal((await produce(6, zstd)).errorCode, ErrorCode.UNSUPPORTED_COMPRESSION_TYPE);
