@@ -254,6 +254,13 @@ describe('IncrementalAlterConfigs', () => {
         42,
         /^Cannot update these configs dynamically: \[num\.partitions\]$/,
       ],
+      [
+        4,
+        '1',
+        [['num.replica.fetchers', SET, '3']],
+        42,
+        /^Cannot update these configs dynamically: \[num\.replica\.fetchers\]$/,
+      ],
       [4, '3', [['log.retention.ms', SET, '3']], 42, /^Unexpected broker id/],
       [4, '', [['log.retention.mss', SET, '3']], 42, /did you mean log\.retention\.ms\?/],
       [8, '1', [['kafka', SET, 'DEBUG']], 40, /^Logger kafka does not exist!$/],
