@@ -140,12 +140,11 @@ describe('partitions moved between data directories with Kafka’s tools, while 
     const before = await places();
     const to = before.map((place) => 1 - place);
     await whileUsed(async () => {
-      // Slow enough for tools on a slow machine to see them on their way.
-      const throttle = '--replica-alter-log-dirs-throttle 100000';
-      assert.match(
-        await reassign(to, `--execute ${throttle}`),
-        /Successfully started moving log directory to \S+ for replica moving-1/,
-      );
+      // Slow enough for tools on a slow machine to see them on their way. The other throttle is of replication, which one node does not have.
+      const throttles = '--throttle 1000000 --replica-alter-log-dirs-throttle 100000';
+      const started = await reassign(to, `--execute ${throttles}`);
+      assert.match(started, /Successfully started moving log directory to \S+ for replica moving-1/);
+      assert.match(started, /The inter-broker throttle limit was set to 1000000 B\/s/);
       const during = await describeDirs();
       const future = during.flatMap(({ partitions }) => partitions).filter(({ isFuture }) => isFuture);
       assert.ok(future.length > 0, JSON.stringify(during));

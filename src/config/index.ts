@@ -2,6 +2,7 @@
 export { areAllCordoned, isCordoned, unknownCordoned } from './cordoned.ts';
 export * from './definitions/index.ts';
 export { type ConfigProblem, ConfigurationError, closestName } from './errors.ts';
+export { isInheritedKey } from './inherited.ts';
 export { type ConfigEntry, KafabricConfig, type ResolvedConfig } from './kafabric-config.ts';
 export type { AdvertisedListener, HttpAddress, Listener } from './listeners.ts';
 export { isLoopbackHost } from './listeners.ts';

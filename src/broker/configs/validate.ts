@@ -3,6 +3,7 @@ import {
   type ConfigDefinition,
   closestName,
   invalidValueMessage,
+  isInheritedKey,
   type KafabricConfig,
   parseValue,
   splitList,
@@ -128,7 +129,8 @@ export function validateBrokerConfigs(
   const code = ErrorCode.INVALID_REQUEST;
   const fixed = changed.filter((name) => {
     const definition = brokerDefinitionsByName.get(name);
-    return definition !== undefined && definition.update === undefined;
+    if (definition === undefined) return values.has(name) && isInheritedKey(name);
+    return definition.update === undefined;
   });
   if (fixed.length > 0) {
     throw new ApiError(code, `Cannot update these configs dynamically: ${javaSet(fixed)}`);

@@ -9,6 +9,9 @@ const MAX_UNCOMPRESSED_BYTES = 2 ** 30;
 const COMPRESSION_MASK = 0x07;
 const TRANSACTIONAL = 0x10;
 
+/** What Kafka says of a batch with such records; what is wrong with each is said there. */
+const INVALID_TIMESTAMPS = 'One or more records have been rejected due to invalid timestamp';
+
 /** Why a batch was not appended, in Kafka's terms. */
 export class ProduceError extends ApiError {
   /** The records at fault, by their index in the batch (KIP-467). */
@@ -65,7 +68,7 @@ export function acceptable(
   if (check.error !== ErrorCode.NONE) {
     const message = check.errorMessage ?? 'The record batch is not acceptable';
     const records = check.errorRecords.map((index) => ({ index, message }));
-    throw new ProduceError(check.error, message, records);
+    throw new ProduceError(check.error, invalidTimestamps(check) ? INVALID_TIMESTAMPS : message, records);
   }
   if (check.sizeBytes !== length) {
     throw new ProduceError(ErrorCode.INVALID_RECORD, 'A partition needs exactly one record batch');
@@ -75,4 +78,8 @@ export function acceptable(
     throw new ProduceError(ErrorCode.INVALID_TXN_STATE, message);
   }
   return check;
+}
+
+function invalidTimestamps({ error, errorRecords }: BatchCheck): boolean {
+  return error === ErrorCode.INVALID_TIMESTAMP && errorRecords.length > 0;
 }

@@ -145,11 +145,14 @@ describe('TransactionCoordinator', () => {
     await broker.transactions.end('tx', { ...producer, commit: true, version: V2 });
     await settled();
     assert.equal(stateOf(broker), 'PrepareCommit');
+    const next = { ...producer, producerEpoch: 1 };
+    const add = (who: ProducerIdentity) => broker.transactions.addPartitions('tx', who, [place('t', 0)], V2);
+    assert.equal(await add(producer), ErrorCode.PRODUCER_FENCED);
+    assert.equal(await add(next), ErrorCode.CONCURRENT_TRANSACTIONS);
     broker.partitions.failure = null;
     const again = await startTransactions(broker);
     assert.deepEqual(again.partitions.notes, ['t-0:100/1:commit', 't-1:100/1:commit']);
     assert.equal(stateOf(again), 'CompleteCommit');
-    const next = { ...producer, producerEpoch: 1 };
     await again.transactions.addPartitions('tx', next, [place('t', 0)], V2);
     const third = await startTransactions(again);
     assert.equal(stateOf(third), 'Ongoing');

@@ -15,6 +15,7 @@ import {
   type EndRequest,
   fencedEpoch,
   initialize,
+  isFenced,
   isPreparing,
   mayExpire,
   mayGoOn,
@@ -165,6 +166,7 @@ export class TransactionShard implements CoordinatorShard {
   ): Promise<ErrorCode> {
     const entry = this.entries.get(transactionalId);
     if (entry === undefined) return ErrorCode.INVALID_PRODUCER_ID_MAPPING;
+    if (isFenced(entry.current, producer)) return ErrorCode.PRODUCER_FENCED;
     if (entry.isChanging) return ErrorCode.CONCURRENT_TRANSACTIONS;
     return this.#take(
       entry,

@@ -147,6 +147,11 @@ export function needsNewProducerId(current: Transaction, expected: ProducerIdent
   return expected === null || expected.producerEpoch === current.producerEpoch;
 }
 
+/** Of an epoch before the one that the transaction has, whatever becomes of it. */
+export function isFenced(current: Transaction, { producerId, producerEpoch }: ProducerIdentity): boolean {
+  return current.producerId === producerId && producerEpoch < current.producerEpoch;
+}
+
 /** Adds partitions to the open transaction, or begins one with them. NONE: they are in it. */
 export function addPartitions(
   current: Transaction,

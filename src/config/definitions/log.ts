@@ -45,6 +45,24 @@ export const logDefinitions = [
       'The most bytes per second that are copied when partitions move between data directories, all moves together; 0 stops them, without it there is no limit. Copying also waits while more than a sixteenth of the arena waits to be written for clients. The last few megabytes of a partition, for which its producers wait, are copied at once.',
   },
   {
+    name: 'leader.replication.throttled.rate',
+    type: 'long',
+    default: null,
+    min: 0,
+    update: 'cluster-wide',
+    documentation:
+      'The most bytes per second that is replicated of leader.replication.throttled.replicas (kafka-reassign-partitions --throttle). One node replicates nothing.',
+  },
+  {
+    name: 'follower.replication.throttled.rate',
+    type: 'long',
+    default: null,
+    min: 0,
+    update: 'cluster-wide',
+    documentation:
+      'The most bytes per second that is replicated of follower.replication.throttled.replicas (kafka-reassign-partitions --throttle). One node replicates nothing.',
+  },
+  {
     name: 'log.durability',
     type: 'string',
     default: 'flush',

@@ -1,3 +1,4 @@
+import { isInternalTopic } from '../../broker/metadata/topic-name.ts';
 import type { Partition } from '../../broker/partitions/partition.ts';
 import type { PartitionManager } from '../../broker/partitions/partition-manager.ts';
 import type { Appended } from '../../broker/partitions/produce-job.ts';
@@ -211,17 +212,19 @@ function finishUnanswered(responses: ProduceResponse['responses']): null {
   return null;
 }
 
-/** The partition, or the ErrorCode that says why not. */
+/** Where to append, or the ErrorCode that says why not: what the broker keeps of groups and transactions is written by nobody else. */
 function findPartition(
   partitions: PartitionManager,
   { name, topicId }: TopicProduceData,
   { index }: PartitionProduceData,
   { apiVersion }: RequestContext,
 ): Partition | number {
-  if (apiVersion >= FIRST_VERSION_WITH_TOPIC_IDS) {
-    return partitions.findById(topicId, index) ?? partitions.errorOfMissingById(topicId, index);
-  }
-  return partitions.find(name, index) ?? partitions.errorOfMissing(name, index);
+  const partition =
+    apiVersion >= FIRST_VERSION_WITH_TOPIC_IDS
+      ? (partitions.findById(topicId, index) ?? partitions.errorOfMissingById(topicId, index))
+      : (partitions.find(name, index) ?? partitions.errorOfMissing(name, index));
+  if (typeof partition === 'number' || !isInternalTopic(partition.topic)) return partition;
+  return ErrorCode.INVALID_TOPIC_EXCEPTION;
 }
 
 /** Fills `answer`, at once or when what it adds to `pending` settles. */

@@ -189,6 +189,31 @@ describe('IncrementalAlterConfigs', () => {
     assert.equal(broker.metadata.topicConfig('a').get('retention.ms'), 100);
   });
 
+  it('takes the throttles that kafka-reassign-partitions sets, though one node replicates nothing', async () => {
+    const { SET, DELETE } = AlterOperation;
+    const rates = ['leader', 'follower'].map((role) => `${role}.replication.throttled.rate`);
+    const set = await alter(
+      ResourceType.BROKER,
+      '1',
+      rates.map((rate) => [rate, SET, '1000']),
+    );
+    assert.equal(set.errorCode, 0, set.errorMessage ?? '');
+    const values = async () => (await describeResource(ResourceType.BROKER, '1', rates)).configs;
+    assert.deepEqual(
+      (await values()).map(({ value }) => value),
+      ['1000', '1000'],
+    );
+    await alter(
+      ResourceType.BROKER,
+      '1',
+      rates.map((rate) => [rate, DELETE, null]),
+    );
+    assert.deepEqual(
+      (await values()).map(({ value }) => value),
+      [null, null],
+    );
+  });
+
   it('refuses with Kafka’s codes and messages, and changes nothing', async () => {
     const { SET, APPEND } = AlterOperation;
     const cases: [number, string, Operation[], number, RegExp][] = [
@@ -228,6 +253,13 @@ describe('IncrementalAlterConfigs', () => {
         [['num.partitions', SET, '3']],
         42,
         /^Cannot update these configs dynamically: \[num\.partitions\]$/,
+      ],
+      [
+        4,
+        '1',
+        [['num.replica.fetchers', SET, '3']],
+        42,
+        /^Cannot update these configs dynamically: \[num\.replica\.fetchers\]$/,
       ],
       [4, '3', [['log.retention.ms', SET, '3']], 42, /^Unexpected broker id/],
       [4, '', [['log.retention.mss', SET, '3']], 42, /did you mean log\.retention\.ms\?/],

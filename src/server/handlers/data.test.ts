@@ -40,6 +40,11 @@ const TOPIC = {
     { index: 1, leaderEpoch: 3 },
   ],
 };
+const INTERNAL = {
+  name: '__consumer_offsets',
+  id: 'AAAAAAAAAAAAAAAAAAAABw',
+  partitions: [{ index: 0, leaderEpoch: 0 }],
+};
 const START = BigInt(Date.now()) - 1000n;
 
 function batch(values: string[], timestamp = START): Uint8Array {
@@ -64,7 +69,11 @@ describe('data handlers', () => {
 
   beforeEach(async () => {
     directory = mkdtempSync(join(tmpdir(), 'handlers-'));
-    broker = await TestBroker.start(directory, [TOPIC], topicConfig({ 'payload.min.bytes': '1000' }));
+    broker = await TestBroker.start(
+      directory,
+      [TOPIC, INTERNAL],
+      topicConfig({ 'payload.min.bytes': '1000' }),
+    );
     sessions = new FetchSessions({ slots: 10, evictionMs: 1000 }, systemClock);
     closed = new AbortController();
     transactions = await startTransactions();
@@ -124,13 +133,13 @@ describe('data handlers', () => {
   async function produce(
     version: number,
     records: Uint8Array | null,
-    over: { index?: number; acks?: number; topicId?: string } = {},
+    over: { index?: number; acks?: number; name?: string; topicId?: string } = {},
   ) {
     const handler = produceHandler({ partitions: broker.partitions, gate, quota });
     const topic =
       version >= 13
         ? { name: '', topicId: over.topicId ?? ID }
-        : { name: 't', topicId: 'AAAAAAAAAAAAAAAAAAAAAA' };
+        : { name: over.name ?? 't', topicId: 'AAAAAAAAAAAAAAAAAAAAAA' };
     const answer = await call(handler, version, {
       acks: over.acks ?? -1,
       timeoutMs: 1000,
@@ -208,10 +217,22 @@ describe('data handlers', () => {
     const late = await produce(9, batch(['a', 'b'], START + 100_000_000n));
     assert.equal(late.errorCode, ErrorCode.INVALID_TIMESTAMP);
     assert.equal(late.baseOffset, -1n);
+    assert.equal(late.errorMessage, 'One or more records have been rejected due to invalid timestamp');
     assert.equal(late.recordErrors[0]!.batchIndex, 0);
+    assert.match(late.recordErrors[0]!.batchIndexErrorMessage!, /timestamp of the record/);
     const zstd = batch(['a']);
     zstd[22] = 4;
     assert.equal((await produce(6, zstd)).errorCode, ErrorCode.UNSUPPORTED_COMPRESSION_TYPE);
+  });
+
+  it('produce appends nothing to topics of the broker itself', async () => {
+    const { name, id: topicId } = INTERNAL;
+    for (const version of [9, 12, 13]) {
+      const answer = await produce(version, batch(['a']), { name, topicId });
+      assert.equal(answer.errorCode, ErrorCode.INVALID_TOPIC_EXCEPTION);
+      assert.equal(answer.baseOffset, -1n);
+    }
+    assert.equal(broker.partitions.find(name, 0)!.highWatermark, 0n);
   });
 
   it('produce with acks=0 has no answer, and fails the connection when it fails', async () => {
