@@ -1,4 +1,4 @@
-import { fork } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { type Command, Option } from 'commander';
 import type { Client, TopicHandle } from '../../client/index.ts';
@@ -77,6 +77,7 @@ export function addDirectBenchCommand(program: Command): void {
       else {
         // The parent wants no more of it, or is no more.
         process.once('disconnect', interrupt);
+        if (!process.connected) interrupt();
         await bench({ options, signal, show: toParent, go: () => parentsGo(signal) });
       }
     });
@@ -231,18 +232,22 @@ function progressOf(what: string): Progress {
 /** In a process of several: the parent says when all are ready. */
 function parentsGo(signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    if (!process.connected) return reject(signal.reason);
+    if (signal.aborted) return reject(signal.reason);
     process.once('message', () => resolve());
     signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-    process.send!('ready');
+    tell(process, 'ready');
   });
 }
 
 function toParent(phase: Phase): void {
-  if (!process.connected) return;
-  process.send!(phase);
+  tell(process, phase);
   // Or the channel would keep the process from its end.
-  if (phase.phase === 'pull') process.disconnect();
+  if (phase.phase === 'pull' && process.connected) process.disconnect();
+}
+
+/** To a process that may be gone: of that `disconnect` tells. */
+function tell(other: NodeJS.Process | ChildProcess, message: unknown): void {
+  if (other.connected) other.send!(message as object, undefined, undefined, () => {});
 }
 
 /** Runs processes that begin each phase together; a phase lasts as long as the slowest of them. */
@@ -312,7 +317,7 @@ class Worker {
   }
 
   go(): void {
-    if (this.#child.connected) this.#child.send('go');
+    tell(this.#child, 'go');
   }
 
   /** Removes what it has made, and ends, unless it has. */
