@@ -2,10 +2,8 @@
 // longer, where a copy reads and writes the bytes. See README.md.
 //   direct-hand-over BYTES SECONDS ROUNDS
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -13,6 +11,7 @@
 #include <vector>
 
 #include "direct/guarded_copy.h"
+#include "measuring.h"
 
 namespace {
 
@@ -24,13 +23,6 @@ constexpr int kPopulateRead = MADV_POPULATE_READ;
 constexpr int kPopulateRead = 22;
 #endif
 
-double cpuSeconds() {
-  rusage used;
-  getrusage(RUSAGE_SELF, &used);
-  auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6; };
-  return seconds(used.ru_utime) + seconds(used.ru_stime);
-}
-
 void orDie(bool done) {
   if (!done) std::abort();
 }
@@ -39,17 +31,12 @@ void orDie(bool done) {
 template <typename Work>
 double measure(size_t bytes, double seconds, Work work) {
   size_t calls = 0;
-  double from = cpuSeconds();
+  double from = cpuSeconds(RUSAGE_SELF);
   double used = 0;
   size_t ranges = kArenaBytes / bytes;
-  for (; used < seconds; used = cpuSeconds() - from)
+  for (; used < seconds; used = cpuSeconds(RUSAGE_SELF) - from)
     for (int i = 0; i < 16; ++i) work((calls++ % ranges) * bytes);
   return used * 1e6 / static_cast<double>(calls);
-}
-
-double medianOf(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 }  // namespace
@@ -80,10 +67,10 @@ int main(int argc, char** argv) {
     };
     // Pages that this mapping has not, in each round: the first time they are lent.
     madvise(lent, kArenaBytes, MADV_DONTNEED);
-    double from = cpuSeconds();
+    double from = cpuSeconds(RUSAGE_SELF);
     size_t ranges = kArenaBytes / bytes;
     for (size_t i = 0; i < ranges; ++i) handOver(i * bytes, true);
-    first.push_back((cpuSeconds() - from) * 1e6 / static_cast<double>(ranges));
+    first.push_back((cpuSeconds(RUSAGE_SELF) - from) * 1e6 / static_cast<double>(ranges));
     again.push_back(measure(bytes, seconds, [&](size_t at) { handOver(at, false); }));
     size_t slots = (size_t{64} << 20) / bytes;
     size_t slot = 0;

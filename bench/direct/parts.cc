@@ -3,7 +3,6 @@
 //   direct-parts BYTES-OF-AN-EVENT SECONDS ROUNDS
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +16,7 @@
 
 #include "batch/crc32c.h"
 #include "direct/guarded_copy.h"
+#include "measuring.h"
 
 namespace {
 
@@ -54,13 +54,6 @@ void post(int counter) {
 void take(int counter) {
   uint64_t one;
   if (read(counter, &one, sizeof one) != sizeof one) std::abort();
-}
-
-double cpuSeconds(int who) {
-  rusage used;
-  getrusage(who, &used);
-  auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6; };
-  return seconds(used.ru_utime) + seconds(used.ru_stime);
 }
 
 /** What both processes know. */
@@ -146,11 +139,6 @@ Result measure(Run run, size_t events) {
   double count = static_cast<double>(run.requests * run.events);
   double micros = 1e6 / count;
   return {seconds * micros, (cpuSeconds(RUSAGE_CHILDREN) - children) * micros, (cpuSeconds(RUSAGE_SELF) - before) * micros};
-}
-
-double medianOf(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 }  // namespace

@@ -19,4 +19,12 @@ inline uint64_t integerAt(const Napi::CallbackInfo& info, size_t index) { return
 
 inline std::string stringAt(const Napi::CallbackInfo& info, size_t index) { return info[index].As<Napi::String>().Utf8Value(); }
 
+/** A position or length; throws a TypeError for another number. */
+inline uint64_t wholeIn(const Napi::Float64Array& flat, size_t index) {
+  constexpr double kMost = 9007199254740991;  // Number.MAX_SAFE_INTEGER
+  double number = flat[index];
+  if (!(number >= 0 && number <= kMost)) throw Napi::TypeError::New(flat.Env(), "not a position or length");
+  return static_cast<uint64_t>(number);
+}
+
 }  // namespace kafabric::binding

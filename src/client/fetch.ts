@@ -7,6 +7,7 @@ import { createFetchPartition, fetchRequest } from '../protocol/generated/fetch-
 import { fetchResponse } from '../protocol/generated/fetch-response.ts';
 import { ZERO_UUID } from '../protocol/wire/types.ts';
 import type { CallOptions, Connection } from './connection.ts';
+import { byTopic } from './consumer-protocol.ts';
 import { brokerError } from './errors.ts';
 
 /** The last that names topics. */
@@ -69,12 +70,10 @@ async function directFetch(
   { maxBytes, maxWaitMs, isolationLevel, extents }: FetchOptions,
   call: CallWishes,
 ): Promise<FetchedData[]> {
-  const topics: { name: string; partitions: { index: number; fetchOffset: bigint }[] }[] = [];
-  for (const { topic: name, partition: index, fetchOffset } of positions) {
-    const last = topics[topics.length - 1];
-    if (last?.name === name) last.partitions.push({ index, fetchOffset });
-    else topics.push({ name, partitions: [{ index, fetchOffset }] });
-  }
+  const topics = byTopic(positions).map(([name, items]) => ({
+    name,
+    partitions: items.map(({ partition: index, fetchOffset }) => ({ index, fetchOffset })),
+  }));
   const request = { maxWaitMs, maxBytes, isolationLevel, extentBytes: extents?.bytes ?? 0, topics };
   if (extents === undefined)
     return fetchedOf(await connection.call(directFetchRequest, directFetchResponse, request, call));

@@ -215,8 +215,8 @@ export class RecordFetcher {
     const { cluster, isolationLevel, from } = this.#options;
     for (const data of fetched) {
       const { topic, partition, errorCode } = data;
-      const source = sourceOf(sources, data);
-      if (source === null || errorCode === ErrorCode.NONE) continue;
+      const source = errorCode === ErrorCode.NONE ? null : sourceOf(sources, data);
+      if (source === null) continue;
       if (errorCode !== ErrorCode.OFFSET_OUT_OF_RANGE)
         throw brokerError(errorCode, null, `fetch ${topic}-${partition}`);
       // What was there has been deleted, or the position never was.

@@ -4,10 +4,8 @@ import type {
   FetchRequestPartition,
   FetchSessions,
 } from '../../broker/partitions/fetch-session.ts';
-import type { Partition } from '../../broker/partitions/partition.ts';
 import type { PartitionManager } from '../../broker/partitions/partition-manager.ts';
 import type { RateQuota } from '../../broker/quotas/client-quotas.ts';
-import { releasePieces } from '../../native/pieces.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import { type FetchRequest, fetchRequest } from '../../protocol/generated/fetch-request.ts';
 import {
@@ -20,20 +18,14 @@ import {
   fetchResponse,
 } from '../../protocol/generated/fetch-response.ts';
 import { soon } from '../../util/soon.ts';
-import type { ApiHandler, RequestContext } from '../net/handler.ts';
-import { quotaClientOf } from '../net/quota-client.ts';
+import type { ApiHandler } from '../net/handler.ts';
+import { countFetched, mostOf, READ_COMMITTED, type ReferenceSigning, release, targetOf } from './fetched.ts';
 
 const FIRST_VERSION_WITH_TOPIC_IDS = 13;
-export const READ_COMMITTED = 1;
 const MISSING: ReadonlySet<number> = new Set([
   ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
   ErrorCode.UNKNOWN_TOPIC_ID,
 ]);
-
-/** How references are signed for whoever is at the other end of a connection; see broker/direct. */
-export type ReferenceSigning = (
-  principal: string,
-) => (partition: Partition, batches: Uint8Array) => Uint8Array;
 
 export interface FetchHandlerDependencies {
   partitions: PartitionManager;
@@ -89,29 +81,6 @@ export function fetchHandler(
   };
 }
 
-/** More than this in one answer is throttled whatever else the client does. */
-export function mostOf(quota: RateQuota, context: RequestContext): number {
-  return Math.min(Math.floor(quota.largest(quotaClientOf(context))), 0x7fffffff);
-}
-
-/** Counts what an answer holds; if the client has to wait, it gets an empty one, and waits. */
-export function countFetched(
-  quota: RateQuota,
-  context: RequestContext,
-  results: readonly FetchedPartition[],
-): number {
-  const client = quotaClientOf(context);
-  const bytes = results.reduce(
-    (total, { records }) => total + records.reduce((sum, piece) => sum + piece.byteLength, 0),
-    0,
-  );
-  const throttleMs = quota.record(client, bytes);
-  if (throttleMs === 0) return 0;
-  quota.takeBack(client, bytes);
-  context.connection.throttle(throttleMs);
-  return throttleMs;
-}
-
 /** Of a session that would begin with this answer the client does not hear: it asks for one again. */
 function throttled(
   sessions: FetchSessions,
@@ -123,10 +92,6 @@ function throttled(
   const sessionId = fetch.kind === 'incremental' ? fetch.session.id : 0;
   if (fetch.kind === 'full' && fetch.session !== null) sessions.discard(fetch.session);
   return createFetchResponse({ throttleTimeMs, sessionId, responses: [] });
-}
-
-export function release(results: readonly FetchedPartition[]): void {
-  for (const { records } of results) releasePieces(records);
 }
 
 function begin(sessions: FetchSessions, request: FetchRequest, byId: boolean): FetchContext {
@@ -148,20 +113,6 @@ function begin(sessions: FetchSessions, request: FetchRequest, byId: boolean): F
     partitions.map((partition) => ({ topic: byId ? topicId : topic, partition })),
   );
   return sessions.begin(request.sessionId, request.sessionEpoch, byId, wanted, forgotten);
-}
-
-export function targetOf(
-  partitions: PartitionManager,
-  request: FetchRequestPartition,
-  byId: boolean,
-): FetchTarget {
-  const { topic, partition: index } = request;
-  const partition = byId ? partitions.findById(topic, index) : partitions.find(topic, index);
-  if (partition !== null) return { request, partition, errorCode: ErrorCode.NONE };
-  const errorCode = byId
-    ? partitions.errorOfMissingById(topic, index)
-    : partitions.errorOfMissing(topic, index);
-  return { request, partition, errorCode };
 }
 
 /** No other broker has replicas. */

@@ -21,14 +21,7 @@ import {
 import { soon } from '../../util/soon.ts';
 import type { ApiHandler, RequestContext } from '../net/handler.ts';
 import { countUse } from '../net/throttling.ts';
-import {
-  countFetched,
-  mostOf,
-  READ_COMMITTED,
-  type ReferenceSigning,
-  release,
-  targetOf,
-} from './01-fetch.ts';
+import { countFetched, mostOf, READ_COMMITTED, type ReferenceSigning, release, targetOf } from './fetched.ts';
 
 interface DirectFetchDependencies {
   direct: DirectService;

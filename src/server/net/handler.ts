@@ -56,7 +56,7 @@ export interface ApiHandler<Req, Res> {
    * request is copied first and its byte fields may be kept for ever.
    */
   readonly borrowsFrame?: boolean;
-  /** An answer that was waited for leaves at once, not with all that the turn answers: whoever polls waits for it. */
+  /** The first answer of a turn that was waited for leaves at once, not with all others: whoever polls waits for it. */
   readonly hurries?: boolean;
   /** What follows an encoded response in its frame: data that the message is about. Takes over one reference of each memory piece. */
   readonly trailer?: (response: Res) => readonly Piece[];
