@@ -66,13 +66,14 @@ describe('client quotas', () => {
     await set([['client-id', CLIENT_ID]], 'producer_byte_rate', 40_000);
     const waits: number[] = [];
     for (let n = 0; n < 9; n++) waits.push((await produce()).throttleTimeMs);
-    // Ten seconds' worth is free, eleven if a window is about to end; what exceeds it is waited for: 450 KB are 11.25 s' worth.
+    // Ten seconds' worth is free, eleven if a window is about to end; what exceeds it is waited for: 450 KB of values are
+    // 11.25 s' worth, and what goes around them, some 130 bytes a request, less than 0.05 s more.
     assert.deepEqual(
       waits.slice(0, 7).filter((ms) => ms > 0),
       [],
       String(waits),
     );
-    assert.ok(waits[8]! >= 250 && waits[8]! <= 1250, String(waits));
+    assert.ok(waits[8]! >= 250 && waits[8]! <= 1300, String(waits));
     await set([['client-id', CLIENT_ID]], 'producer_byte_rate', null);
     assert.equal((await produce()).throttleTimeMs, 0);
   });
