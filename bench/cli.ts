@@ -51,7 +51,7 @@ function addRun(program: Command, actions: Actions, known: { systems: string[]; 
     .option('--data-dir <path>', 'where the systems keep their data while they run')
     .option('--check', 'fail when a ratio to Kafka is worse than bench/regression.json allows')
     .option('--save-regression', 'write this run’s ratios to bench/regression.json')
-    .option('--docs', 'write docs/benchmarks.md from this run')
+    .option('--docs', 'write what this run measured into docs/benchmarks.md and bench/recorded.json')
     .action((options) => actions.run(options));
   // `npm run bench -- --help` should show what most people look for.
   program.addHelpText('after', () => `\n${run.helpInformation()}`);
@@ -92,7 +92,7 @@ export function commandLine(actions: Actions, known: { systems: string[]; worklo
       '[files...]',
       'files of bench/results/, from which each workload is taken from the last that has it; the newest when absent',
     )
-    .option('--docs', 'write docs/benchmarks.md too')
+    .option('--docs', 'write it into docs/benchmarks.md and bench/recorded.json too')
     .option('--save-regression', 'write the ratios to bench/regression.json')
     .action((files, options) => actions.report(files, options));
   return program;

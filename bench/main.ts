@@ -1,11 +1,11 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
 import { commandLine, type ReportFlags, type RunFlags } from './cli.ts';
 import { parsePlan } from './clients/plan.ts';
 import { printClients } from './clients/run.ts';
-import type { Results } from './model.ts';
+import { type Results, resultsText } from './model.ts';
 import { parseOptions, type RawOptions } from './options.ts';
-import { cache, resultsFolder, root, sources } from './paths.ts';
+import { cache, recordedFile, resultsFolder, root, sources } from './paths.ts';
 import { htmlReport } from './report/html.ts';
 import { joined } from './report/join.ts';
 import { markdownReport } from './report/markdown.ts';
@@ -26,12 +26,25 @@ function typed(): string {
     .join(' ');
 }
 
-function writeReports(results: Results, name: string, docs: boolean): void {
+function readResults(file: string): Results {
+  return JSON.parse(readFileSync(file, 'utf8')) as Results;
+}
+
+function writeReports(results: Results, name: string): void {
   const page = join(resultsFolder, `${name}.html`);
-  const table = docs ? join(root, 'docs/benchmarks.md') : join(resultsFolder, `${name}.md`);
+  const table = join(resultsFolder, `${name}.md`);
   writeFileSync(page, htmlReport(results));
   writeFileSync(table, markdownReport(results));
   console.log(`\n${relative(root, page)}\n${relative(root, table)}`);
+}
+
+/** Workloads that were not measured now stay in docs/benchmarks.md as they were recorded. */
+function record(results: Results): void {
+  const all = existsSync(recordedFile) ? joined([readResults(recordedFile), results]) : results;
+  const table = join(root, 'docs/benchmarks.md');
+  writeFileSync(recordedFile, resultsText(all));
+  writeFileSync(table, markdownReport(all));
+  console.log(`${relative(root, recordedFile)}\n${relative(root, table)}`);
 }
 
 function summary(results: Results): void {
@@ -65,9 +78,10 @@ async function run(raw: RawOptions & RunFlags): Promise<void> {
   const results = await runBenchmark(options, typed());
   mkdirSync(resultsFolder, { recursive: true });
   const name = results.started.replace(/[:T]/g, '-').slice(0, 19);
-  writeFileSync(join(resultsFolder, `${name}.json`), `${JSON.stringify(results, null, 1)}\n`);
+  writeFileSync(join(resultsFolder, `${name}.json`), resultsText(results));
   summary(results);
-  writeReports(results, name, raw.docs ?? false);
+  writeReports(results, name);
+  if (raw.docs) record(results);
   if (raw.saveRegression) save(results);
   if (raw.check) check(results);
 }
@@ -81,10 +95,11 @@ function newestResults(): string {
 
 async function report(files: string[], { docs, saveRegression }: ReportFlags): Promise<void> {
   const sources = files.length > 0 ? files : [newestResults()];
-  const results = joined(sources.map((source) => JSON.parse(readFileSync(source, 'utf8')) as Results));
+  const results = joined(sources.map(readResults));
   const name = basename(sources.at(-1)!, '.json');
   summary(results);
-  writeReports(results, sources.length > 1 ? `${name}-joined` : name, docs ?? false);
+  writeReports(results, sources.length > 1 ? `${name}-joined` : name);
+  if (docs) record(results);
   if (saveRegression) save(results);
 }
 

@@ -52,6 +52,12 @@ export interface Results extends Run {
   runs?: RunInfo[];
 }
 
+/** Results as JSON with a line for each measurement, so that a diff shows which have changed. */
+export function resultsText({ measurements, ...rest }: Results): string {
+  const lines = measurements.map((measurement) => `  ${JSON.stringify(measurement)}`);
+  return `${JSON.stringify(rest, null, 1).slice(0, -2)},\n "measurements": [\n${lines.join(',\n')}\n ]\n}\n`;
+}
+
 /** The key of a measurement within its workload: `size=1000 acks=all`. */
 export function caseName(params: Params): string {
   return Object.entries(params)

@@ -11,3 +11,6 @@ export const sources = join(root, 'bench');
 export const cache = join(root, '.cache/bench');
 
 export const resultsFolder = join(sources, 'results');
+
+/** The results that docs/benchmarks.md shows. */
+export const recordedFile = join(sources, 'recorded.json');

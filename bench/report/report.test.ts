@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Metrics, Params, Results } from '../model.ts';
+import { type Metrics, type Params, type Results, resultsText } from '../model.ts';
 import { chartsOf } from './charts.ts';
 import { number } from './figures.ts';
 import { escapeHtml, htmlReport } from './html.ts';
@@ -247,6 +247,14 @@ describe('several runs in one report', () => {
     );
     assert.match(htmlReport(both), /minutes: startup\..*--quick<\/code>/);
     assert.equal(joined([sample]), sample);
+  });
+
+  it('is kept as JSON with a line for each measurement', () => {
+    const both = joined([sample, later]);
+    assert.deepEqual(JSON.parse(resultsText(both)), both);
+    const lines = resultsText(both).split('\n');
+    for (const one of both.measurements)
+      assert.ok(lines.some((line) => line.replace(/,$/, '') === `  ${JSON.stringify(one)}`));
   });
 
   it('is refused for runs of different machines', () => {
