@@ -63,8 +63,7 @@ describe('native threads', () => {
     );
   });
 
-  it('end with 100 workers, half of them terminated in the midst of operations', async function () {
-    this.timeout(60_000);
+  it('end with 100 workers, half of them terminated in the midst of operations', async () => {
     const work = async (terminate: boolean): Promise<void> => {
       const worker = new Worker(child, { workerData: ['worker', directory] });
       await new Promise<void>((resolve, reject) => {

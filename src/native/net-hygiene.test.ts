@@ -27,8 +27,7 @@ describe('reactor threads', () => {
     assert.deepEqual(await run('shutdown', 'quiet'), finished);
   });
 
-  it('end with a process that exits or fails under load', async function () {
-    this.timeout(30_000);
+  it('end with a process that exits or fails under load', async () => {
     for (let i = 0; i < 3; i++) {
       assert.deepEqual(await run('exit'), { code: 0, signal: null, stdout: '', stderr: '' });
       assert.deepEqual(await run('exit', 'quiet'), { code: 0, signal: null, stdout: '', stderr: '' });
@@ -40,8 +39,7 @@ describe('reactor threads', () => {
     }
   });
 
-  it('end with 100 workers, half of them terminated under load', async function () {
-    this.timeout(120_000);
+  it('end with 100 workers, half of them terminated under load', async () => {
     const work = (scenario: string): Promise<void> =>
       new Promise((resolve, reject) => {
         const worker = new Worker(child, { workerData: scenario });

@@ -157,23 +157,25 @@ describe('Net with TLS', () => {
   });
 
   it('says what is no TLS, and what takes too long', async () => {
-    server = await new Server({ handshakeMs: 200 }).start(material());
+    server = await new Server().start(material());
     const clear = client(null).write(frame('hello'));
     await clear.closed;
-    const silent = client(null);
-    await silent.closed;
-    await waitUntil(() => server.closes.length === 2);
-    assert.deepEqual(
-      server.closes.map(([reason]) => reason),
-      ['TLS failed', 'TLS failed'],
-    );
+    await waitUntil(() => server.closes.length === 1);
+    assert.equal(server.closes[0]![0], 'TLS failed');
     assert.match(server.failures[0]!, /wrong version number|packet length|http request/);
-    assert.match(server.failures[1]!, /longer than 200 ms/);
     const gone = client(null);
     await new Promise((resolve) => gone.socket.once('connect', resolve));
     gone.socket.end();
-    await waitUntil(() => server.closes.length === 3);
-    assert.equal(server.closes[2]![0], 'closed by peer');
+    await waitUntil(() => server.closes.length === 2);
+    assert.equal(server.closes[1]![0], 'closed by peer');
+    await server.end();
+    // Those above may take longer on a slow machine.
+    server = await new Server({ handshakeMs: 200 }).start(material());
+    const silent = client(null);
+    await silent.closed;
+    await waitUntil(() => server.closes.length === 1);
+    assert.equal(server.closes[0]![0], 'TLS failed');
+    assert.match(server.failures[0]!, /longer than 200 ms/);
   });
 
   it('ends with its peer, wherever that is', async () => {

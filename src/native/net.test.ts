@@ -174,13 +174,28 @@ describe('Net', () => {
 
   it('closes idle connections, but not those that wait for an answer', async () => {
     const pending: number[] = [];
+    const served = async () => {
+      await waitUntil(() => pending.length > 0);
+      return false;
+    };
     server = await new Server({ idleMs: 100 }, (_, connection) => pending.push(connection)).start();
+    let waiting = client().write(frame('x'));
+    // On a slow machine its request may come too late.
+    for (;;) {
+      const isClosed = await Promise.race([waiting.closed.then(() => true), served()]);
+      if (!isClosed) break;
+      waiting = client().write(frame('x'));
+    }
+    const before = server.closes.length;
     const idle = client();
-    const waiting = client().write(frame('x'));
     await idle.closed;
-    await waitUntil(() => server.closes.length > 0);
-    assert.deepEqual(server.closes, [['idle', 0]]);
+    await waitUntil(() => server.closes.length > before);
+    assert.deepEqual(
+      server.closes,
+      server.closes.map(() => ['idle', 0]),
+    );
     await pause(150);
+    assert.equal(server.closes.length, before + 1);
     server.net.reply(pending[0]!, [frame('late')]);
     assert.equal((await waiting.read()).toString(), 'late');
   });
@@ -208,22 +223,29 @@ describe('Net', () => {
     assert.equal(server.opened, 1);
   });
 
-  it('answers pending requests during shutdown, and cuts the rest off at the deadline', async () => {
+  it('answers pending requests during shutdown, and ends the idle at once', async () => {
     const pending: number[] = [];
     server = await new Server({ threads: 2 }, (_, connection) => pending.push(connection)).start();
-    const [answered, abandoned, idle] = [client(), client(), client()];
+    const [answered, idle] = [client(), client()];
     answered.write(frame('x'));
     await waitUntil(() => pending.length === 1);
-    abandoned.write(frame('x')).write(frame(Buffer.alloc(100_000)).subarray(0, 50_000));
-    await waitUntil(() => pending.length === 2);
-    const ended = server.net.shutdown(300);
+    const ended = server.net.shutdown(60_000);
     await idle.closed;
     server.net.reply(pending[0]!, [frame('bye')]);
     assert.equal((await answered.read()).toString(), 'bye');
     await answered.closed;
-    await abandoned.closed;
     await ended;
-    server.net.reply(pending[1]!, [frame('too late')]);
+  });
+
+  it('cuts off at the deadline of a shutdown what is not answered by then', async () => {
+    const pending: number[] = [];
+    server = await new Server({ threads: 2 }, (_, connection) => pending.push(connection)).start();
+    const abandoned = client();
+    abandoned.write(frame('x')).write(frame(Buffer.alloc(100_000)).subarray(0, 50_000));
+    await waitUntil(() => pending.length === 1);
+    await server.net.shutdown(300);
+    await abandoned.closed;
+    server.net.reply(pending[0]!, [frame('too late')]);
   });
 
   it('closes a connection here once its replies are sent', async () => {

@@ -1,4 +1,4 @@
-// What store-memory.test.ts runs in processes of their own: store-memory.child.js <kill|exit> <name> <directory> [<arena.directory>]
+// What store-memory.test.ts runs in processes of their own: store-memory.child.js <kill|exit|shutdown> <name> <directory> [<arena.directory>]
 import assert from 'node:assert/strict';
 import { writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -33,4 +33,5 @@ assert.ok(asked.done, 'it was not content with memory');
 const { acknowledged: counted } = store.stats();
 writeSync(1, JSON.stringify({ acknowledged, counted, size: file.size }));
 if (scenario === 'kill') process.kill(process.pid, 'SIGKILL');
+if (scenario === 'shutdown') await store.shutdown();
 process.exit(0);

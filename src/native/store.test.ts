@@ -64,6 +64,10 @@ describe('Store', () => {
     await store.shutdown();
     rmSync(dir, { recursive: true, force: true });
   });
+  /** The thread that closes a file lets go of it after it has said so. */
+  async function givenBack(): Promise<void> {
+    while (arenaStats().usedBytes > 0) await setTimeout(5);
+  }
   const open = (name = 'file', options = {}): Promise<StoreFile> =>
     store.open(join(dir, name), { create: true, ...options });
 
@@ -96,24 +100,29 @@ describe('Store', () => {
     assert.equal(nothing.byteLength, 0);
     nothing.release();
     await file.close();
-    // The thread that closed it lets go of it after it has said so.
-    while (arenaStats().usedBytes > 0) await setTimeout(5);
+    await givenBack();
   });
 
   it('joins neighbours and shares flushes', async () => {
     const file = await open();
-    // The first keeps the writer busy while the others queue up.
     const parts = [bytes(32 << 20, 0), ...Array.from({ length: 500 }, (_, i) => bytes(100 + i, i))];
-    const before = store.stats();
-    const writes = parts.map((part) => file.append([part]).done);
-    const syncs = parts.map(() => file.sync());
-    await Promise.all([...writes, ...syncs]);
+    const appended: Buffer[] = [];
+    let before = store.stats();
+    // The first keeps the writer busy while the others queue up, unless this thread is held up for longer than that.
+    for (let isBusy = false; !isBusy; ) {
+      before = store.stats();
+      const writes = parts.map((part) => file.append([part]).done);
+      isBusy = store.stats().writes === before.writes;
+      const syncs = parts.map(() => file.sync());
+      await Promise.all([...writes, ...syncs]);
+      appended.push(...parts);
+    }
     const stats = store.stats();
     assert.equal(stats.appends - before.appends, parts.length);
     assert.ok(stats.writes - before.writes < 250, `${stats.writes} writes`);
     assert.ok(stats.syncs - before.syncs < 50, `${stats.syncs} syncs`);
     assert.equal(stats.queuedBytes, 0);
-    assert.ok(contentOf(file).equals(Buffer.concat(parts)));
+    assert.ok(contentOf(file).equals(Buffer.concat(appended)));
     await file.sync();
     assert.equal(store.stats().syncs, stats.syncs, 'nothing to flush, no flush');
   });
@@ -179,7 +188,7 @@ describe('Store', () => {
     }
     assert.equal(again.findChecked(199, 10), null);
     await again.close();
-    assert.equal(arenaStats().usedBytes, 0);
+    await givenBack();
   });
 
   it('aligns memory where that is asked for, and leaves a gap of zeros', async () => {

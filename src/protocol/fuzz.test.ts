@@ -86,8 +86,7 @@ function checkDecoder(codec: AnyCodec, version: number, bytes: Uint8Array): void
   assert.deepEqual(Buffer.from(write(codec, again, version)), Buffer.from(written));
 }
 
-describe('decoders, given bad bytes', function () {
-  this.timeout(120_000);
+describe('decoders, given bad bytes', () => {
   const samples = new Map<string, Uint8Array[]>();
   for (const line of readFixture('messages.jsonl.gz').trim().split('\n')) {
     const [name, version, base64] = JSON.parse(line) as [string, number, string];

@@ -20,9 +20,7 @@ async function run(signalAt: 'starting' | 'started'): Promise<{ code: number | n
   return { code, output };
 }
 
-describe('What runs until it is stopped', function () {
-  this.timeout(60_000);
-
+describe('What runs until it is stopped', () => {
   it('stops in order when it runs', async () => {
     const { code, output } = await run('started');
     assert.equal(code, 0);

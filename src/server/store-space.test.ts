@@ -25,8 +25,7 @@ async function bypassesPageCache(directory: string): Promise<boolean> {
 const root = mkdtempSync(join(tmpdir(), 'store-space-'));
 
 if (await bypassesPageCache(root))
-  describe('A store process', function () {
-    this.timeout(120_000);
+  describe('A store process', () => {
     let child: ChildProcess;
 
     after(() => {

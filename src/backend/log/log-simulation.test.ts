@@ -193,8 +193,7 @@ class Simulation {
 }
 
 describe('log simulation', () => {
-  it(`loses nothing that was flushed and stays consistent (${SEEDS} seeds)`, async function () {
-    this.timeout(120_000);
+  it(`loses nothing that was flushed and stays consistent (${SEEDS} seeds)`, async () => {
     for (let seed = 1; seed <= SEEDS; seed++) {
       const simulation = new Simulation(seed);
       try {

@@ -7,7 +7,7 @@ import { KillLoop } from './kill-loop.fixture.ts';
 const rounds = Number(process.env.KAFABRIC_COMPACTION_KILLS ?? 8);
 
 describe('Compaction, with the process killed again and again', function () {
-  this.timeout(30_000 + rounds * 60_000);
+  this.timeout(300_000 + rounds * 60_000);
   const loop = new KillLoop(new URL('./compaction-kill.child.js', import.meta.url), 'compaction');
 
   after(() => loop.end());

@@ -210,8 +210,7 @@ function payloadFiles(directory: string): string[] {
 }
 
 describe('produced bytes', () => {
-  it('are the bytes that are fetched, with restarts, crashes and deletions in between', async function () {
-    this.timeout(120_000);
+  it('are the bytes that are fetched, with restarts, crashes and deletions in between', async () => {
     await fc.assert(
       fc.asyncProperty(steps, async (plan) => {
         const directory = mkdtempSync(join(tmpdir(), 'round-trip-'));

@@ -11,8 +11,7 @@ const CONFIG = { 'payload.replicas': '2' };
 /** What the end of a file and the map of its pieces may take beside what is live. */
 const SLACK_BYTES = 32 << 10;
 
-describe('Space at stores of what no record refers to', function () {
-  this.timeout(60_000);
+describe('Space at stores of what no record refers to', () => {
   let fixture: StoresFixture;
 
   beforeEach(async () => {
@@ -67,7 +66,7 @@ describe('Space at stores of what no record refers to', function () {
           owner: { ...owner, clusterId: 'cluster' },
           zone: '',
           fabric: FABRIC,
-          requestTimeoutMs: 5000,
+          requestTimeoutMs: 60_000,
           lostAfterMs: 1000,
           orphanGraceMs: 0,
           givenUp: [],

@@ -9,8 +9,7 @@ const SETUP = {
 };
 const NOT_ENOUGH_REPLICAS = 19;
 
-describe('Payload that the first store passes on to the others', function () {
-  this.timeout(60_000);
+describe('Payload that the first store passes on to the others', () => {
   let fixture: StoresFixture;
 
   beforeEach(async () => {

@@ -9,8 +9,7 @@ const SETUP = { config: { 'payload.replicas': '2' }, stores: { lostAfterMs: 3_60
 const NOW = BigInt(Date.now());
 const NOT_ENOUGH_REPLICAS = { code: 19 };
 
-describe('A batch that an idempotent producer sends again', function () {
-  this.timeout(60_000);
+describe('A batch that an idempotent producer sends again', () => {
   let fixture: StoresFixture;
 
   beforeEach(async () => {

@@ -20,8 +20,7 @@ import {
 const TWO = { 'payload.replicas': '2' };
 
 /** One store at a time is away, short, stale or damaged. */
-describe('What was acknowledged at two stores', function () {
-  this.timeout(120_000);
+describe('What was acknowledged at two stores', () => {
   let fixture: StoresFixture;
 
   beforeEach(async () => {
@@ -277,7 +276,7 @@ describe('What was acknowledged at two stores', function () {
           owner: { ...owner, clusterId: 'cluster' },
           zone: '',
           fabric: FABRIC,
-          requestTimeoutMs: 5000,
+          requestTimeoutMs: 60_000,
           lostAfterMs: 1000,
           orphanGraceMs: 0,
           givenUp: [],
@@ -297,8 +296,7 @@ describe('What was acknowledged at two stores', function () {
   });
 });
 
-describe('Addresses of payload stores', function () {
-  this.timeout(60_000);
+describe('Addresses of payload stores', () => {
   let fixture: StoresFixture;
 
   beforeEach(async () => {

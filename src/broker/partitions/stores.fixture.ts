@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, join, relative } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { PayloadStores, type PayloadStoresOptions } from '../../backend/payload/stores/payload-stores.ts';
 import { StoreDirectory, type Surroundings } from '../../backend/payload/stores/process/store-directory.ts';
@@ -12,6 +12,7 @@ import { Store } from '../../native/store.ts';
 import { buildBatch } from '../../protocol/records/builder.ts';
 import { systemClock } from '../../util/clock.ts';
 import { silentLogger } from '../../util/logger.ts';
+import { filesBelow } from '../../util/testing/files-below.ts';
 import { inNativeMemory, TestBroker, topicConfig, withoutPlace } from './testing.ts';
 
 export const TOPIC_ID = 'AAAAAAAAAAAAAAAAAAAABQ';
@@ -56,8 +57,8 @@ export class TestStore {
 
   /** The same, from its directory on. */
   get paths(): string[] {
-    const paths = readdirSync(this.path, { recursive: true, encoding: 'utf8' });
-    return paths.filter((path) => /\.(open|payload)$/.test(path)).sort();
+    const paths = filesBelow(this.path).filter((path) => /\.(open|payload)$/.test(path));
+    return paths.map((path) => relative(this.path, path)).sort();
   }
 
   async start(options: Partial<StoreServerOptions> = {}): Promise<void> {
@@ -130,7 +131,7 @@ export class StoresFixture {
       owner: { clusterId: 'cluster', nodeId: 1 },
       zone: '',
       fabric: FABRIC,
-      requestTimeoutMs: 5000,
+      requestTimeoutMs: 60_000,
       lostAfterMs: 200,
       orphanGraceMs: 0,
       givenUp: [],

@@ -6,8 +6,7 @@ import { StoresFixture, TOPIC, TOPIC_ID } from './stores.fixture.ts';
 const TWO = { 'payload.replicas': '2' };
 const NOT_ENOUGH_REPLICAS = { code: 19 };
 
-describe('Payload at stores', function () {
-  this.timeout(60_000);
+describe('Payload at stores', () => {
   let fixture: StoresFixture;
 
   beforeEach(() => {

@@ -17,8 +17,7 @@ import { checkStores } from './stores.ts';
 
 const SECRET = 'a secret for tests only';
 
-describe('kafabric doctor at stores', function () {
-  this.timeout(60_000);
+describe('kafabric doctor at stores', () => {
   const root = mkdtempSync(join(tmpdir(), 'doctor-stores-'));
   let native: Store;
   let directory: StoreDirectory;

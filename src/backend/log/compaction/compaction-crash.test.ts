@@ -114,7 +114,7 @@ class Run {
 
 describe('log compaction with crashes', () => {
   it(`loses no last record of a key, whenever the power fails (${SEEDS} seeds)`, async function () {
-    this.timeout(30_000 + SEEDS * 2000);
+    this.timeout(300_000 + SEEDS * 2000);
     for (let seed = 1; seed <= SEEDS; seed++) {
       const run = new Run(seed);
       try {

@@ -162,7 +162,7 @@ class Run {
 
 describe('log compaction at random', () => {
   it(`reads as the last records of each key say (${SEEDS} seeds)`, async function () {
-    this.timeout(30_000 + SEEDS * 10_000);
+    this.timeout(300_000 + SEEDS * 10_000);
     for (let seed = 1; seed <= SEEDS; seed++) {
       const run = new Run(seed);
       try {

@@ -63,7 +63,7 @@ async function check(log: PartitionLog): Promise<number> {
 
 describe('rewriting segments with crashes', () => {
   it(`loses nothing, whenever the process dies or the power fails (${SEEDS} seeds)`, async function () {
-    this.timeout(30_000 + SEEDS * 1000);
+    this.timeout(300_000 + SEEDS * 1000);
     let interrupted = 0;
     for (let seed = 1; seed <= SEEDS; seed++) {
       const fixture = new LogFixture(seed, { segmentBytes: 1500, indexIntervalBytes: 200, retentionMs: -1 });

@@ -81,7 +81,7 @@ describe('The control connection of a store', () => {
       port: server.port,
       secret: SECRET,
       identity: { role: 'gateway', cluster: 'c', node: 1 },
-      requestTimeoutMs: 5000,
+      requestTimeoutMs: 60_000,
       clock: systemClock,
       fabric: {
         ways: [way],

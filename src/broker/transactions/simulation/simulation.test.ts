@@ -77,8 +77,7 @@ function check(world: World, attempts: readonly Attempt[]): { committed: number;
 }
 
 describe('transaction simulation', () => {
-  it('commits all or nothing, whatever crashes, fails, is lost, late or fenced', async function () {
-    this.timeout(120_000);
+  it('commits all or nothing, whatever crashes, fails, is lost, late or fenced', async () => {
     let committed = 0;
     let aborted = 0;
     const seeds = SEED === undefined ? Array.from({ length: SEEDS }, (_, i) => i + 1) : [Number(SEED)];

@@ -20,8 +20,7 @@ const SECRET = 'a secret for tests only';
 const BYTES = 9_000_000;
 const GATEWAY: Identity = { role: 'gateway', cluster: 'c', node: 1 };
 
-describe('A store that passes payload on', function () {
-  this.timeout(60_000);
+describe('A store that passes payload on', () => {
   const root = mkdtempSync(join(tmpdir(), 'relays-'));
   const directories: StoreDirectory[] = [];
   const servers: StoreServer[] = [];

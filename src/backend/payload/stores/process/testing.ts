@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { cpSync, mkdtempSync, readdirSync, rmSync, truncateSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TIER_ORDINALS } from '../../../../config/definitions/index.ts';
@@ -9,6 +9,7 @@ import { type OpenOptions, Store } from '../../../../native/store.ts';
 import type { Appended, AppendOptions, StoreFile } from '../../../../native/store-file.ts';
 import { systemClock } from '../../../../util/clock.ts';
 import { silentLogger } from '../../../../util/logger.ts';
+import { filesBelow } from '../../../../util/testing/files-below.ts';
 import { STORE_NODE } from '../../tiers/identity.ts';
 import { TieredStorage, type TieredStorageOptions, type TierFiles } from '../../tiers/tiered-storage.ts';
 import { StoreDirectory, type Surroundings } from './store-directory.ts';
@@ -140,11 +141,9 @@ export class TestDirectory {
 
 /** Paths of all files below a directory with this suffix, sorted. */
 export function filesOf(path: string, suffix: string): string[] {
-  const names = readdirSync(path, { recursive: true, encoding: 'utf8' });
-  return names
-    .filter((name) => name.endsWith(suffix))
-    .sort()
-    .map((name) => join(path, name));
+  return filesBelow(path)
+    .filter((file) => file.endsWith(suffix))
+    .sort();
 }
 
 /** `bytes` as what is appended; `before`: what happens before they come. */

@@ -66,7 +66,7 @@ describe('TLS between gateways and stores', () => {
       zone: 'z',
       host: '127.0.0.1',
       port: 0,
-      heartbeatMs: 500,
+      heartbeatMs: 10_000,
       fabric: { wish: { provider: '', domain: '' }, options: FABRIC_OPTIONS },
       clock: systemClock,
       logger,
@@ -83,7 +83,7 @@ describe('TLS between gateways and stores', () => {
     return {
       ...{ host: '127.0.0.1', port, secret: '', tls },
       identity: { role: 'gateway', cluster: 'c', node: 1 },
-      requestTimeoutMs: 2000,
+      requestTimeoutMs: 60_000,
       clock: systemClock,
       fabric: {
         ways: [{ provider: tls ? TLS_TCP : PLAIN_TCP, domain: '', network: '' }],
