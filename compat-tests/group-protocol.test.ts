@@ -80,7 +80,7 @@ describe('group protocol', () => {
   ) {
     return client.call([joinGroupRequest, joinGroupResponse], version, {
       groupId,
-      sessionTimeoutMs: 10_000,
+      sessionTimeoutMs: 60_000,
       ...(version > 0 && { rebalanceTimeoutMs: 6_000 }),
       protocolType: 'consumer',
       protocols: [{ name: 'range', metadata: subscription }],
@@ -234,7 +234,7 @@ describe('group protocol', () => {
   it('drops a member that does not rejoin, after the rebalance time-out', async () => {
     const group = 'rejoin';
     // Within it the requests until it is over have to be answered.
-    const options = { rebalanceTimeoutMs: 4_000 * patience };
+    const options = { rebalanceTimeoutMs: 10_000 * patience };
     const leader = await join(a, 3, group, options);
     assert.equal(await sync(group, leader, { [leader.memberId]: '1' }), '1');
     const joining = join(a, 3, group, options);
@@ -252,7 +252,7 @@ describe('group protocol', () => {
     const silent = await join(a, 3, group, { rebalanceTimeoutMs: 1_500 });
     await isDropped();
     assert.equal(await heartbeat(group, silent), 'UNKNOWN_MEMBER_ID');
-    const quick = await join(a, 3, group, { sessionTimeoutMs: 3_000 * patience });
+    const quick = await join(a, 3, group, { sessionTimeoutMs: 6_000 * patience });
     assert.equal(quick.generationId, 3);
     assert.equal(await sync(group, quick, { [quick.memberId]: '1' }), '1');
     await isDropped();

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { offsetFetchRequest } from '../src/protocol/generated/offset-fetch-request.ts';
+import { offsetFetchResponse } from '../src/protocol/generated/offset-fetch-response.ts';
+import { ZERO_UUID } from '../src/protocol/wire/types.ts';
 import { type Broker, sharedBroker } from './harness/broker.ts';
 import { sleep, until } from './harness/child.ts';
 import {
@@ -10,8 +13,10 @@ import {
   sharedClient,
 } from './harness/client.ts';
 import { type PlannedRecord, recordOf } from './harness/payload.ts';
+import { WireClient } from './harness/wire-client.ts';
 
 const partitions = 4;
+const OFFSET_FETCH_VERSION = 8;
 
 /** A producer that keeps writing single records, round the partitions, until it is stopped. */
 class SteadyProducer {
@@ -107,6 +112,22 @@ describe('groups', () => {
     broker = await sharedBroker();
   });
 
+  /** By partition. */
+  async function committedOf(group: string, topic: string): Promise<Map<number, bigint>> {
+    const partitionIndexes = Array.from({ length: partitions }, (_, partition) => partition);
+    const topics = [{ name: topic, topicId: ZERO_UUID, partitionIndexes }];
+    const asked = { groupId: group, memberId: null, memberEpoch: -1, topics };
+    const codecs = [offsetFetchRequest, offsetFetchResponse] as const;
+    const wire = await WireClient.connect(broker.bootstrap);
+    try {
+      const { groups } = await wire.call(codecs, OFFSET_FETCH_VERSION, { groups: [asked] });
+      const found = groups[0]!.topics.flatMap((each) => each.partitions);
+      return new Map(found.map(({ partitionIndex, committedOffset }) => [partitionIndex, committedOffset]));
+    } finally {
+      wire.close();
+    }
+  }
+
   async function collect(client: Client, members: string[], consumed: Consumed): Promise<void> {
     for (const member of members) consumed.add(await client.call('seen', { member }));
   }
@@ -152,7 +173,10 @@ describe('groups', () => {
         await collect(client, [second.member, third.member], consumed);
         return consumed.covers(producer.produced, lostByLeaving);
       });
-      await sleep(300); // an automatic commit's interval
+      await until('everything is committed', 30_000, async () => {
+        const offsets = await committedOf(group, topic);
+        return producer.produced.every((end, partition) => offsets.get(partition) === BigInt(end));
+      });
       consumed.add(await client.call('leave', { member: second.member }));
       consumed.add(await client.call('leave', { member: third.member }));
       finished.set(name, { producer, consumed });

@@ -13,7 +13,7 @@ import { WireClient } from './harness/wire-client.ts';
 
 const partitions = 2;
 const group = 'readers';
-const timeoutMs = 300_000;
+const timeoutMs = 600_000;
 
 for (const dynamicQuorum of [false, true]) {
   describe(`a data directory of Apache Kafka with ${dynamicQuorum ? 'a dynamic' : 'a static'} quorum`, function () {

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { filesBelow } from '../src/util/testing/files-below.ts';
 import { PayloadScene } from './harness/payload-scene.ts';
 
 const large = 20;
 /** The last is not diverted. */
 const sizes: number[] = [...Array(large).fill(400_000), 100];
 
-describe('a storage tier in memory', function () {
-  this.timeout(60_000);
+describe('a storage tier in memory', () => {
   let scene: PayloadScene;
   let memory: string;
 
@@ -34,11 +34,7 @@ describe('a storage tier in memory', function () {
   });
 
   const filesIn = (directory: string) =>
-    existsSync(directory)
-      ? readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((name) =>
-          name.endsWith('.payload'),
-        ).length
-      : 0;
+    existsSync(directory) ? filesBelow(directory).filter((path) => path.endsWith('.payload')).length : 0;
 
   it('holds what is new, and outlasts kill -9', async () => {
     await scene.createTopic();

@@ -5,8 +5,7 @@ import { PayloadScene } from './harness/payload-scene.ts';
 
 const sizes: number[] = Array(20).fill(700_000);
 
-describe('log.channel.type=pmem, on memory that is declared persistent', function () {
-  this.timeout(60_000);
+describe('log.channel.type=pmem, on memory that is declared persistent', () => {
   const forced = process.env.PMEM_IS_PMEM_FORCE;
   let scene: PayloadScene;
   let memory: string;

@@ -65,15 +65,17 @@ describe('client quotas', () => {
     assert.equal((await produce()).throttleTimeMs, 0);
     await set([['client-id', CLIENT_ID]], 'producer_byte_rate', 40_000);
     const waits: number[] = [];
+    const from = performance.now();
     for (let n = 0; n < 9; n++) waits.push((await produce()).throttleTimeMs);
-    // Ten seconds' worth is free, eleven if a window is about to end; what exceeds it is waited for: 450 KB of values are
-    // 11.25 s' worth, and what goes around them, some 130 bytes a request, less than 0.05 s more.
+    // Ten seconds' worth is free, eleven if a window is about to end, and what they take beyond that on a slow machine; what exceeds
+    // it is waited for: 450 KB of values are 11.25 s' worth, and what goes around them, some 130 bytes a request, less than 0.05 s more.
+    const free = Math.max(11_000, performance.now() - from + 1_000);
     assert.deepEqual(
       waits.slice(0, 7).filter((ms) => ms > 0),
       [],
       String(waits),
     );
-    assert.ok(waits[8]! >= 250 && waits[8]! <= 1300, String(waits));
+    assert.ok(waits[8]! >= 11_250 - free && waits[8]! <= 1300, String(waits));
     await set([['client-id', CLIENT_ID]], 'producer_byte_rate', null);
     assert.equal((await produce()).throttleTimeMs, 0);
   });
@@ -98,17 +100,18 @@ describe('client quotas', () => {
   if (!targetIsKafka)
     it('close connections of an address that connects too often, and only those', async () => {
       await set([['ip', '127.0.0.1']], 'connection_creation_rate', 1);
-      const outcomes: boolean[] = [];
-      for (let n = 0; n < 14; n++) {
+      const isServed = async () => {
         const one = await WireClient.connect(broker.bootstrap);
-        const served = one.call(describeQuotas, 1, {}).then(
+        const served = await one.call(describeQuotas, 1, {}).then(
           () => true,
           () => false,
         );
-        outcomes.push(await served);
         one.close();
-      }
-      assert.deepEqual(outcomes.slice(0, 5), [true, true, true, true, true]);
+        return served;
+      };
+      for (let n = 0; n < 5; n++) assert.ok(await isServed());
+      // At once, so that a slow machine has no more time for them than they may have.
+      const outcomes = await Promise.all(Array.from({ length: 20 }, isServed));
       assert.ok(outcomes.includes(false), String(outcomes));
       await set([['ip', '127.0.0.1']], 'connection_creation_rate', null);
       const text = await (await fetch(`${broker.metricsUrl}/metrics`)).text();

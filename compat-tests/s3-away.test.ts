@@ -28,8 +28,7 @@ interface Trouble {
   end(): Promise<void>;
 }
 
-describe('a gateway whose object store cannot be used when it starts', function () {
-  this.timeout(180_000);
+describe('a gateway whose object store cannot be used when it starts', () => {
   let scene: PayloadScene;
   let server: S3Server;
 

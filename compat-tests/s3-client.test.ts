@@ -15,9 +15,8 @@ import { S3Server } from './harness/s3-server.ts';
 const PART_BYTES = 5 << 20;
 const CONTENT = randomBytes(2 * PART_BYTES + 12_345);
 
-describe('the client of the tier S3, against an object store', function () {
+describe('the client of the tier S3, against an object store', () => {
   if (targetIsKafka) return;
-  this.timeout(60_000);
   let dir: string;
   let server: S3Server;
   const opened: WorkerObjects[] = [];

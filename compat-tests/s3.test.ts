@@ -13,8 +13,7 @@ const segments = 4;
 /** Between two parts of an upload there is time to interrupt it. */
 const slowly = { 'storage.migrate.bytes.per.second': '2097152' };
 
-describe('the storage tier S3, over an object store', function () {
-  this.timeout(120_000);
+describe('the storage tier S3, over an object store', () => {
   let scene: PayloadScene;
   let server: S3Server;
   let settings: Record<string, string>;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { filesBelow } from '../src/util/testing/files-below.ts';
 import { until } from './harness/child.ts';
 import { runGatewayCommand } from './harness/command-line.ts';
 import { PayloadScene } from './harness/payload-scene.ts';
@@ -12,11 +13,7 @@ const FIRST_BYTES = 8 << 20;
 const SEGMENT_BYTES = 1 << 20;
 
 const filesIn = (directory: string) =>
-  existsSync(directory)
-    ? readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((name) =>
-        /\.(payload|open)$/.test(name),
-      ).length
-    : 0;
+  existsSync(directory) ? filesBelow(directory).filter((path) => /\.(payload|open)$/.test(path)).length : 0;
 
 /** A store with two tiers, and the gateway of the scene before it. */
 async function startWithTiers(
@@ -39,8 +36,7 @@ async function startWithTiers(
   return store;
 }
 
-describe('storage tiers of a payload store', function () {
-  this.timeout(120_000);
+describe('storage tiers of a payload store', () => {
   let scene: PayloadScene;
   let store: StoreUnderTest;
 
@@ -96,7 +92,7 @@ describe('storage tiers of a payload store', function () {
     }
     await settled();
     await scene.consume();
-    const left = readdirSync(scene.dir, { recursive: true, encoding: 'utf8' });
+    const left = filesBelow(scene.dir);
     assert.deepEqual(
       left.filter((name) => name.endsWith('.moving')),
       [],
@@ -124,8 +120,7 @@ describe('storage tiers of a payload store', function () {
   });
 });
 
-describe('a topic that is pinned to a tier of a payload store', function () {
-  this.timeout(60_000);
+describe('a topic that is pinned to a tier of a payload store', () => {
   let scene: PayloadScene;
   let store: StoreUnderTest;
 
@@ -156,8 +151,7 @@ describe('a topic that is pinned to a tier of a payload store', function () {
   });
 });
 
-describe('a storage tier in memory, of a payload store', function () {
-  this.timeout(120_000);
+describe('a storage tier in memory, of a payload store', () => {
   let scene: PayloadScene;
   let store: StoreUnderTest;
   let memory: string;
@@ -219,8 +213,7 @@ describe('a storage tier in memory, of a payload store', function () {
   });
 });
 
-describe('a payload store one of whose tiers is on a disk that is gone', function () {
-  this.timeout(120_000);
+describe('a payload store one of whose tiers is on a disk that is gone', () => {
   let scene: PayloadScene;
   let stores: StoreUnderTest[];
   const settings = { 'payload.replicas': '2', 'payload.min.insync.replicas': '1' };

@@ -10,8 +10,7 @@ import { StoreUnderTest } from './harness/store.ts';
 
 const SIZES = [100_001, 1_048_577, 3_000_000];
 
-describe('payload stores with TLS', function () {
-  this.timeout(120_000);
+describe('payload stores with TLS', () => {
   const authority = makeAuthority('CA of this test');
   let scene: PayloadScene;
   const stores: StoreUnderTest[] = [];

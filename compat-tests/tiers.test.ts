@@ -7,8 +7,7 @@ import { PayloadScene } from './harness/payload-scene.ts';
 const count = 40;
 const size = 400_000;
 
-describe('storage tiers', function () {
-  this.timeout(60_000);
+describe('storage tiers', () => {
   let scene: PayloadScene;
 
   before(async function () {
@@ -65,8 +64,7 @@ describe('storage tiers', function () {
   });
 });
 
-describe('a gateway one of whose tiers is on a disk that is gone', function () {
-  this.timeout(60_000);
+describe('a gateway one of whose tiers is on a disk that is gone', () => {
   let scene: PayloadScene;
 
   before(async function () {

@@ -28,9 +28,8 @@ const KINDS = [
   'platformatic-kafka',
 ];
 
-describe('TLS for clients', function () {
+describe('TLS for clients', () => {
   if (targetIsKafka) return;
-  this.timeout(120_000 * patience);
   const authority = makeAuthority('CA of this test');
   const { pem: cert, keyPem: key } = issue(authority, { name: 'the client' });
   const tls: TlsOptions = { ca: authority.pem, cert, key };

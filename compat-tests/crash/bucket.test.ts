@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { filesBelow } from '../../src/util/testing/files-below.ts';
 import { SeededRandom } from '../../src/util/testing/seeded-random.ts';
 import { targetIsKafka } from '../harness/broker.ts';
 import { sleep, until } from '../harness/child.ts';
@@ -146,6 +147,11 @@ describe(`a bucket behind memory, ${kills} failures`, function () {
       await retained.verify();
       retained.resume();
     }
+    await until(
+      'something has reached the bucket',
+      PATIENCE_MS,
+      async () => (await scene.tierMetric('files')) > 0,
+    );
     await scene.stopLoads();
     await until('retention has removed something', PATIENCE_MS, async () => {
       await retained.pause();
@@ -155,7 +161,6 @@ describe(`a bucket behind memory, ${kills} failures`, function () {
     });
     await scene.inUse();
     await scene.verify(true);
-    assert.ok((await scene.tierMetric('files')) > 0, 'nothing has reached the bucket');
   });
 
   it('everything is in the bucket once, and nothing else', async () => {
@@ -177,11 +182,7 @@ describe(`a bucket behind memory, ${kills} failures`, function () {
     for (const topic of [...Object.keys(topics), retained.topic])
       await scene.loads.client.call('delete', { topic });
     const inMemory = () =>
-      existsSync(memory)
-        ? readdirSync(memory, { recursive: true, encoding: 'utf8' }).filter((name) =>
-            name.endsWith('.payload'),
-          )
-        : [];
+      existsSync(memory) ? filesBelow(memory).filter((path) => path.endsWith('.payload')) : [];
     await until('all is gone', PATIENCE_MS, () =>
       [inMemory(), scene.server.contents().objects].every((files) => files.length === 0),
     );

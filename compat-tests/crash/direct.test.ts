@@ -59,7 +59,7 @@ class Pushes {
   }
 
   static async start(load: Load, gateway: DirectGateway): Promise<Pushes> {
-    const client = await gateway.connect({ path: load.path, connectTimeoutMs: 2000 });
+    const client = await gateway.connect({ path: load.path });
     const configs = { 'segment.bytes': '1048576' };
     const pushes = new Pushes(load, client, await client.createTopic(load.topic, { configs }));
     pushes.resume();
@@ -168,9 +168,8 @@ class Pushes {
   }
 }
 
-describe(`kill -9 under direct pushes, ${rounds} rounds`, function () {
+describe(`kill -9 under direct pushes, ${rounds} rounds`, () => {
   if (targetIsKafka) return;
-  this.timeout(180_000);
   let dir: string;
   let gateway: DirectGateway;
   const pushes: Pushes[] = [];

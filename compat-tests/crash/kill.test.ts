@@ -29,8 +29,7 @@ const topics = Object.keys(loadsByTopic);
 const overrides: Record<string, string> = targetIsKafka ? {} : { 'payload.segment.bytes': '4194304' };
 const topicConfigs = { 'segment.bytes': '1048576', 'index.interval.bytes': '512' };
 
-describe(`kill -9 under load, ${rounds} rounds`, function () {
-  this.timeout(120_000);
+describe(`kill -9 under load, ${rounds} rounds`, () => {
   let dir: string;
   let broker: Broker;
   let loads: Loads;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { filesBelow } from '../../src/util/testing/files-below.ts';
 import { SeededRandom } from '../../src/util/testing/seeded-random.ts';
 import { targetIsKafka } from '../harness/broker.ts';
 import { sleep, until } from '../harness/child.ts';
@@ -70,10 +71,14 @@ describe(`tiers with a bucket, ${kills} kills of the gateway or the object store
       });
       await scene.verify(false);
     }
+    await until(
+      'something has reached the bucket',
+      PATIENCE_MS,
+      async () => (await scene.tierMetric('files')) > 0,
+    );
     await scene.stopLoads();
     await scene.inUse();
     await scene.verify(true);
-    assert.ok((await scene.tierMetric('files')) > 0, 'nothing has reached the bucket');
   });
 
   it('everything is there once, and nothing else', async () => {
@@ -89,9 +94,7 @@ describe(`tiers with a bucket, ${kills} kills of the gateway or the object store
   it('what is deleted goes from everywhere', async () => {
     const left = (tier: string) =>
       existsSync(join(scene.dir, tier))
-        ? readdirSync(join(scene.dir, tier), { recursive: true, encoding: 'utf8' }).filter((name) =>
-            name.endsWith('.payload'),
-          )
+        ? filesBelow(join(scene.dir, tier)).filter((path) => path.endsWith('.payload'))
         : [];
     const churns = Array.from({ length: churned }, (_, n) => `churn-${n + 1}`);
     for (const topic of [...Object.keys(topics), ...churns])

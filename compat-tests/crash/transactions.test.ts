@@ -19,6 +19,8 @@ type Outcome = 'committed' | 'aborted' | 'unknown';
 /** Writes one transaction after another, each with one record in every partition and an offset. */
 class Writer {
   readonly outcomes: Outcome[] = [];
+  /** Whose end was acknowledged. */
+  #aborted = 0;
   readonly #client: Client;
   #stopping = false;
   #opened = 0;
@@ -55,6 +57,11 @@ class Writer {
     await until('a transaction is committed', 60_000, () => committed() > before);
   }
 
+  /** Resolves when it has aborted one at least. */
+  aborts(): Promise<void> {
+    return until('a transaction is aborted', 60_000, () => this.#aborted > 0);
+  }
+
   async #transaction(producer: string): Promise<void> {
     const number = this.outcomes.push('unknown') - 1;
     const commit = number % 4 !== 3;
@@ -68,6 +75,7 @@ class Writer {
       await this.#client.call('sendOffsets', { producer, group, topic: topics[0]!, offsets });
     await this.#client.call('end', { producer, commit });
     if (commit) this.outcomes[number] = 'committed';
+    else this.#aborted++;
   }
 }
 
@@ -78,7 +86,7 @@ function record(number: number): PlannedRecord {
 }
 
 describe(`kill -9 within transactions, ${rounds} rounds`, function () {
-  this.timeout(60_000 + rounds * 30_000);
+  this.timeout(300_000 + rounds * 60_000);
   const java = clientKinds.find((one) => one.name === 'java');
   let dir: string;
   let broker: Broker;
@@ -112,6 +120,7 @@ describe(`kill -9 within transactions, ${rounds} rounds`, function () {
           if (round % 2 === 0) await broker.startAndKill(200 + ((round * 4801) % 500));
           await broker.start();
         }
+        await writer.aborts();
         await writer.commits();
         writer.stop();
         await running;

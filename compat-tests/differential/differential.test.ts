@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ApiKey, type ApiKeyName, apiName } from '../../src/protocol/api-keys.ts';
 import { type Broker, makeGateway, makeKafka } from '../harness/broker.ts';
-import { patience, sleep } from '../harness/child.ts';
+import { sleep } from '../harness/child.ts';
 import { requireToolchain } from '../harness/client.ts';
 import type { Case, Chapter } from './case.ts';
 import { type Difference, differences, Names, normalized } from './compare.ts';
@@ -37,6 +37,7 @@ const CHANGES: readonly ApiKeyName[] = [
   'EndTxn',
 ];
 const SETTLE_MS = 120;
+const SETTLE_LOOKS = 100;
 const DIRECTORIES = 3;
 /** Calls that change nothing: asked again while the answers differ, since Kafka's broker may not have learned of a change. */
 const READS: readonly ApiKeyName[] = [
@@ -65,7 +66,6 @@ function compareAll(chapters: readonly Chapter[], directories: number): void {
   const names = { kafka: new Names(), kafabric: new Names() };
 
   before(async function () {
-    this.timeout(90_000 * patience);
     requireToolchain(this, 'java');
     root = mkdtempSync(join(tmpdir(), 'kafabric-differential-'));
     const dirsOf = (name: string) =>
@@ -88,8 +88,7 @@ function compareAll(chapters: readonly Chapter[], directories: number): void {
     await Promise.all([kafka.open(), kafabric.open()]);
   });
 
-  after(async function () {
-    this.timeout(60_000 * patience);
+  after(async () => {
     kafka?.close();
     kafabric?.close();
     await Promise.all(brokers.map((broker) => broker.stop()));
@@ -107,7 +106,7 @@ function compareAll(chapters: readonly Chapter[], directories: number): void {
 
   for (const { title, cases } of chapters) {
     describe(title, () => {
-      for (const test of cases) it(test.name, () => run(test)).timeout(60_000);
+      for (const test of cases) it(test.name, () => run(test));
     });
   }
 
@@ -126,13 +125,22 @@ function compareAll(chapters: readonly Chapter[], directories: number): void {
       for (const { path, kafka: expected, kafabric: actual } of found)
         problems.push(`version ${version}, ${path}: Kafka ${expected}, Kafabric ${actual}`);
     }
-    if (CHANGES.includes(test.api)) await sleep(SETTLE_MS);
+    if (CHANGES.includes(test.api)) await settled();
     if (test.differs !== undefined) {
       assert.notDeepEqual(problems, [], `they no longer differ: ${test.differs}`);
       return;
     }
     assert.deepEqual(problems, [], `${test.name}\n${problems.join('\n')}`);
     assert.ok(calls > 0, 'no version carries this request');
+  }
+
+  /** Both know of the same topics; where they differ for good, what follows tells. */
+  async function settled(): Promise<void> {
+    for (let look = 0; look < SETTLE_LOOKS; look++) {
+      await sleep(SETTLE_MS);
+      const [left, right] = await Promise.all([kafka.learnTopics(), kafabric.learnTopics()]);
+      if (left === right) return;
+    }
   }
 
   async function compare(

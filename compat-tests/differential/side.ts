@@ -157,8 +157,8 @@ export class Side {
     }
   }
 
-  /** Reads the ids of all topics. */
-  async learnTopics(): Promise<void> {
+  /** Reads the ids of all topics; which there are, and how many partitions each has. */
+  async learnTopics(): Promise<string> {
     const client = await this.#connection();
     const codecs = [metadataRequest, metadataResponse] as const;
     const { topics } = await client.call(codecs, METADATA_VERSION, { topics: null });
@@ -166,6 +166,11 @@ export class Side {
       this.topicNames.set(topicId, name!);
       this.#topicIds.set(name!, topicId);
     }
+    const found = topics.filter(({ isInternal }) => !isInternal);
+    return found
+      .map(({ name, partitions }) => `${name} ${partitions.length}`)
+      .sort()
+      .join();
   }
 
   #answers(version: number): Answers {

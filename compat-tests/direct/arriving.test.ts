@@ -15,9 +15,8 @@ const BYTES = 300_000;
 /** Between events: what comes faster is asked for. */
 const PAUSE_MS = 5;
 
-describe('data that comes with what is fetched', function () {
+describe('data that comes with what is fetched', () => {
   if (targetIsKafka) return;
-  this.timeout(60_000);
   let gateway: DirectGateway;
 
   before(async () => {

@@ -10,9 +10,8 @@ import { content, type DirectGateway, startDirectGateway } from './fixture.ts';
 
 const run = promisify(execFile);
 
-describe('commands of the direct API', function () {
+describe('commands of the direct API', () => {
   if (targetIsKafka) return;
-  this.timeout(120_000);
   let gateway: DirectGateway;
   let directory: string;
 

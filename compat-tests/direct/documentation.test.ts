@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Client } from '../../src/client/index.ts';
 import { targetIsKafka } from '../harness/broker.ts';
-import { Child, patience, runCommand, until } from '../harness/child.ts';
+import { Child, runCommand, until } from '../harness/child.ts';
 import { requireToolchain } from '../harness/client.ts';
 import { gatewayProgram, installed, root } from '../harness/paths.ts';
 import { content, type DirectGateway, startDirectGateway } from './fixture.ts';
@@ -26,9 +26,8 @@ function exampleOf(heading: string, nth = 0): string {
   return [...section.matchAll(/^```js\n([\s\S]*?)^```$/gm)].map(([, code]) => code!)[nth]!;
 }
 
-describe('what docs/direct-api.md says to do', function () {
+describe('what docs/direct-api.md says to do', () => {
   if (targetIsKafka) return;
-  this.timeout(180_000 * patience);
   let gateway: DirectGateway;
   let client: Client;
   let directory: string;

@@ -12,9 +12,8 @@ const MAX_REQUEST = 6 * MIB;
 const MAX_RANGES = 5000;
 const PULL = { timeoutMs: 30_000 * patience };
 
-describe('direct API at its edges', function () {
+describe('direct API at its edges', () => {
   if (targetIsKafka) return;
-  this.timeout(120_000 * patience);
   let gateway: DirectGateway;
 
   before(async () => {

@@ -12,9 +12,8 @@ import { startDirectGateway } from './fixture.ts';
 const run = promisify(execFile);
 const example = (path: string) => join(root, 'examples', path);
 
-describe('examples of the direct API', function () {
+describe('examples of the direct API', () => {
   if (targetIsKafka) return;
-  this.timeout(180_000);
 
   const output = async (path: string, ...args: string[]) =>
     (await run(process.execPath, [example(path), ...args])).stdout;

@@ -17,9 +17,8 @@ const FABRIC = { path: 'fabric', fabric: { provider: PROVIDER, domain: 'lo' } } 
 
 const isHere = providers.some(({ provider, domain }) => provider === PROVIDER && domain === 'lo');
 
-describe('direct API over libfabric', function () {
+describe('direct API over libfabric', () => {
   if (targetIsKafka || !isHere) return;
-  this.timeout(180_000);
   let gateway: DirectGateway;
   let client: Client;
 

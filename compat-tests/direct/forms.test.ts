@@ -29,9 +29,8 @@ export const partitionSelector = () => (metadata, key, partitions) => metadata.t
 export const dataSelector = ({ least }) => (metadata) => (metadata.t >= least ? { offset: 0, length: metadata.t } : 'none');
 `;
 
-describe('forms and selectors that are stored at the gateway', function () {
+describe('forms and selectors that are stored at the gateway', () => {
   if (targetIsKafka) return;
-  this.timeout(120_000);
   let gateway: DirectGateway;
   let client: Client;
   let directory: string;

@@ -9,9 +9,8 @@ import { collect, content, type DirectGateway, startDirectGateway } from './fixt
 const run = promisify(execFile);
 const PULL = { timeoutMs: 20_000 };
 
-describe('kafabric groups', function () {
+describe('kafabric groups', () => {
   if (targetIsKafka) return;
-  this.timeout(180_000);
   let gateway: DirectGateway;
   let client: Client;
   let middle: number;

@@ -9,9 +9,8 @@ const PULL = { timeoutMs: 60_000 };
 const MIB = 1 << 20;
 const CLIENT_BYTES = 24 * MIB;
 
-describe('direct API with mapped memory', function () {
+describe('direct API with mapped memory', () => {
   if (targetIsKafka) return;
-  this.timeout(180_000);
   let gateway: DirectGateway;
   let client: Client;
 

@@ -31,9 +31,8 @@ const PULL = { timeoutMs: 20_000 };
 const REFERENCE_BYTES = 144;
 const SIZES = [-1, 0, 100, 70_000, 1_000_000];
 
-describe('direct and plain clients on one topic', function () {
+describe('direct and plain clients on one topic', () => {
   if (targetIsKafka) return;
-  this.timeout(60_000);
   let gateway: DirectGateway;
   let client: Client;
   let helper: KafkaClient;
@@ -297,13 +296,12 @@ describe('direct and plain clients on one topic', function () {
   });
 });
 
-describe('direct clients and a gateway that is started again', function () {
+describe('direct clients and a gateway that is started again', () => {
   if (targetIsKafka) return;
-  this.timeout(90_000);
 
   it('go on where they were, with nothing twice and nothing lost', async () => {
     const gateway = await startDirectGateway();
-    const client = await gateway.connect({ connectTimeoutMs: 2000 });
+    const client = await gateway.connect();
     const topic = await client.createTopic('again');
     const producer = topic.producer();
     const consumer = topic.consumer({ select: 'all' });

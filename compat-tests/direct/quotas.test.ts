@@ -3,7 +3,6 @@ import { ErrorCode } from '../../src/protocol/errors.ts';
 import { alterClientQuotasRequest } from '../../src/protocol/generated/alter-client-quotas-request.ts';
 import { alterClientQuotasResponse } from '../../src/protocol/generated/alter-client-quotas-response.ts';
 import { targetIsKafka } from '../harness/broker.ts';
-import { patience } from '../harness/child.ts';
 import { readMetric } from '../harness/metrics.ts';
 import { WireClient } from '../harness/wire-client.ts';
 import { collect, content, type DirectGateway, startDirectGateway } from './fixture.ts';
@@ -14,9 +13,8 @@ const BYTES_PER_SECOND = 1_000_000;
 const SIZE = 1_000_000;
 const EVENTS = 5;
 
-describe('quotas of direct clients', function () {
+describe('quotas of direct clients', () => {
   if (targetIsKafka) return;
-  this.timeout(120_000 * patience);
   let gateway: DirectGateway;
 
   before(async () => {

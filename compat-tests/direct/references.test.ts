@@ -10,9 +10,8 @@ const TTL_MS = 1000;
 /** So that whoever goes on sees several keys, and whoever waits has references of none that is left. */
 const LONG_MS = 4 * TTL_MS;
 
-describe('references that expire soon', function () {
+describe('references that expire soon', () => {
   if (targetIsKafka) return;
-  this.timeout(120_000 * patience);
   let gateway: DirectGateway;
 
   before(async () => {

@@ -6,9 +6,8 @@ import { collect, content, type DirectGateway, startDirectGateway } from './fixt
 const PULL = { timeoutMs: 20_000 };
 const SIZE = 100_000;
 
-describe('signals, positions and flushes of the direct API', function () {
+describe('signals, positions and flushes of the direct API', () => {
   if (targetIsKafka) return;
-  this.timeout(120_000);
   let gateway: DirectGateway;
   let client: Client;
   let topic: TopicHandle;

@@ -7,9 +7,8 @@ import { collect, content, type DirectGateway, startDirectGateway } from './fixt
 const PULL = { timeoutMs: 20_000 };
 const SIZES = [10, 200_000, 1_000];
 
-describe('transactions of the direct API', function () {
+describe('transactions of the direct API', () => {
   if (targetIsKafka) return;
-  this.timeout(180_000);
   let gateway: DirectGateway;
 
   before(async () => {

@@ -4,6 +4,9 @@ import { appendFileSync } from 'node:fs';
 /** How many times longer than usual things may take: KAFABRIC_TEST_PATIENCE, for slow machines. */
 export const patience = Number(process.env.KAFABRIC_TEST_PATIENCE ?? 1);
 
+/** What is waited for is there at once, or never: only a machine that has no time for it takes so long. */
+const LEAST_WAIT_MS = 120_000;
+
 /** A child process of the harness whose output is kept, its last megabyte, for messages. */
 export class Child {
   readonly process: ChildProcess;
@@ -47,7 +50,7 @@ export class Child {
   }
 
   /** Sends the signal and resolves when the process has ended; after `patienceMs` it is killed. */
-  async kill(signal: NodeJS.Signals, patienceMs = 20_000 * patience): Promise<void> {
+  async kill(signal: NodeJS.Signals, patienceMs = 120_000 * patience): Promise<void> {
     if (!this.running) return;
     const last = setTimeout(() => this.process.kill('SIGKILL'), patienceMs);
     this.process.kill(signal);
@@ -57,7 +60,7 @@ export class Child {
 }
 
 /** Runs a command to its end; rejects with its output when it fails or takes longer than `timeoutMs`, or what that is on slow machines. */
-export async function runCommand(command: string[], timeoutMs = 60_000): Promise<string> {
+export async function runCommand(command: string[], timeoutMs = LEAST_WAIT_MS): Promise<string> {
   const child = new Child(command);
   const timer = setTimeout(() => child.process.kill('SIGKILL'), timeoutMs * patience);
   const { code } = await child.ended;
@@ -70,15 +73,16 @@ export function sleep(ms: number): Promise<void> {
   return new Promise((done) => setTimeout(done, ms));
 }
 
-/** Polls until `probe` is true; rejects with `what` after `timeoutMs`, or what that is on slow machines. */
+/** Polls until `probe` is true; rejects with `what` after `timeoutMs`, which is two minutes at least, or what that is on slow machines. */
 export async function until(
   what: string,
   timeoutMs: number,
   probe: () => boolean | Promise<boolean>,
 ): Promise<void> {
-  const deadline = Date.now() + timeoutMs * patience;
+  const waitMs = Math.max(timeoutMs, LEAST_WAIT_MS) * patience;
+  const deadline = performance.now() + waitMs;
   while (!(await probe())) {
-    if (Date.now() > deadline) throw new Error(`${what}: not within ${(timeoutMs * patience) / 1000} s`);
+    if (performance.now() > deadline) throw new Error(`${what}: not within ${waitMs / 1000} s`);
     await sleep(50 * patience);
   }
 }

@@ -15,7 +15,7 @@ export function gatewayCommand(words: readonly string[], settings: Record<string
 export function runGatewayCommand(
   words: readonly string[],
   settings: Record<string, string>,
-  timeoutMs = 60_000,
+  timeoutMs?: number,
 ): Promise<string> {
   return runCommand(gatewayCommand(words, settings), timeoutMs);
 }

@@ -1,6 +1,7 @@
-import { mkdirSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { freePort } from '../../src/util/free-port.ts';
+import { filesBelow } from '../../src/util/testing/files-below.ts';
 import { Child, until } from './child.ts';
 import { installed } from './paths.ts';
 
@@ -95,23 +96,12 @@ export class S3Server {
   /** Payload files in the bucket, their bytes, and parts of uploads that are not completed and that clients can see. */
   contents(): { objects: string[]; bytes: number; parts: number } {
     const files = filesBelow(join(this.#dir, 'objects', this.bucket));
-    const own = files.filter(({ parentPath }) => parentPath.includes('.sgwtmp'));
+    const own = files.filter((path) => path.includes('.sgwtmp'));
     // The server hides uploads that it completes, and forgets those in which it is killed.
-    const parts = own.filter(({ parentPath }) => !parentPath.endsWith('.inprogress'));
-    const objects = files.filter((file) => !own.includes(file) && file.name.endsWith('.payload'));
-    const bytes = objects.reduce((sum, { parentPath, name }) => sum + sizeOf(join(parentPath, name)), 0);
-    return { objects: objects.map(({ name }) => name), bytes, parts: parts.length };
-  }
-}
-
-/** What is removed meanwhile is not among them. */
-function filesBelow(root: string) {
-  for (;;) {
-    try {
-      return readdirSync(root, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    }
+    const parts = own.filter((path) => !dirname(path).endsWith('.inprogress'));
+    const objects = files.filter((path) => !path.includes('.sgwtmp') && path.endsWith('.payload'));
+    const bytes = objects.reduce((sum, path) => sum + sizeOf(path), 0);
+    return { objects: objects.map((path) => basename(path)), bytes, parts: parts.length };
   }
 }
 

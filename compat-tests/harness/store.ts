@@ -1,6 +1,5 @@
-import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { freePort } from '../../src/util/free-port.ts';
+import { filesBelow } from '../../src/util/testing/files-below.ts';
 import { Child, until } from './child.ts';
 import { gatewayCommand } from './command-line.ts';
 import { readMetric } from './metrics.ts';
@@ -75,9 +74,7 @@ export class StoreUnderTest {
     const tiers = Object.entries(this.#overrides).filter(([key]) => /^storage\.tiers\.\w+\.paths$/.test(key));
     const directories = [this.directory, ...tiers.flatMap(([, paths]) => paths.split(','))];
     return directories.flatMap((directory) =>
-      readdirSync(directory, { recursive: true, encoding: 'utf8' })
-        .filter((name) => /\.(payload|open)$/.test(name))
-        .map((name) => join(directory, name)),
+      filesBelow(directory).filter((path) => /\.(payload|open)$/.test(path)),
     );
   }
 

@@ -20,8 +20,7 @@ interface LogDir {
   partitions: { partition: string; size: number; offsetLag: number; isFuture: boolean }[];
 }
 
-describe('partitions moved between data directories with Kafka’s tools, while they are written and read', function () {
-  this.timeout(120_000);
+describe('partitions moved between data directories with Kafka’s tools, while they are written and read', () => {
   let dir: string;
   let directories: string[];
   let broker: Broker;
@@ -141,7 +140,7 @@ describe('partitions moved between data directories with Kafka’s tools, while 
     const to = before.map((place) => 1 - place);
     await whileUsed(async () => {
       // Slow enough for tools on a slow machine to see them on their way. The other throttle is of replication, which one node does not have.
-      const throttles = '--throttle 1000000 --replica-alter-log-dirs-throttle 100000';
+      const throttles = '--throttle 1000000 --replica-alter-log-dirs-throttle 50000';
       const started = await reassign(to, `--execute ${throttles}`);
       assert.match(started, /Successfully started moving log directory to \S+ for replica moving-1/);
       assert.match(started, /The inter-broker throttle limit was set to 1000000 B\/s/);
@@ -171,7 +170,7 @@ describe('partitions moved between data directories with Kafka’s tools, while 
 
   it('go on when the broker was killed in the middle', async () => {
     const to = (await places()).map((place) => 1 - place);
-    await reassign(to, '--execute --replica-alter-log-dirs-throttle 2000000');
+    await reassign(to, '--execute --replica-alter-log-dirs-throttle 200000');
     await until('a part is copied', 30_000, async () =>
       directories.some((directory) => readdirSync(directory).some((name) => name.endsWith('-future'))),
     );

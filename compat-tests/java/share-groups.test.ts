@@ -7,7 +7,7 @@ import { runTool } from '../harness/tools.ts';
 
 const tools = 'org.apache.kafka.tools';
 const shareGroups = `${tools}.consumer.group.ShareGroupCommand`;
-const PATIENCE_MS = 150_000;
+const PATIENCE_MS = 240_000;
 
 describe('share groups with the clients and tools of Kafka 4.3', function () {
   this.timeout(PATIENCE_MS + 60_000);

@@ -9,10 +9,9 @@ import { installed, root } from '../harness/paths.ts';
 const NAME = 'libfabric-2';
 const library = join(installed, NAME, 'lib/mpich/libfabric.so.1');
 
-describe('libfabric 2', function () {
+describe('libfabric 2', () => {
   if (targetIsKafka) return;
   const require = (context: Mocha.Context) => requireToolchain(context, NAME);
-  this.timeout(120_000);
 
   it('passes the tests of the fabric', async function () {
     this.timeout(1_200_000);

@@ -6,9 +6,8 @@ import { targetIsKafka } from '../harness/broker.ts';
 
 const run = promisify(execFile);
 
-describe('the example of kafabric/streams', function () {
+describe('the example of kafabric/streams', () => {
   if (targetIsKafka) return;
-  this.timeout(120_000);
 
   it('runs by one command, and counts words', async () => {
     const program = fileURLToPath(new URL('../../../examples/streams/run.mjs', import.meta.url));

@@ -14,7 +14,7 @@ import { javaCommand } from '../harness/paths.ts';
 const sentences = 2000;
 const wordsPerSentence = 3;
 const matching = sentences / 2;
-const patienceMs = 90_000;
+const patienceMs = 240_000;
 
 describe('kafabric/streams', () => {
   let broker: Broker;
@@ -85,7 +85,7 @@ describe('kafabric/streams', () => {
     assert.match(second.output, /state closed/);
     // What the killed one has left went when the next one started.
     assert.deepEqual(readdirSync(stateDir), []);
-  }).timeout(400_000);
+  }).timeout(900_000);
 
   describe('an instance in this process', () => {
     let admin: Admin;

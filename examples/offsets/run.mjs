@@ -26,7 +26,7 @@ await withGateway({ 'group.min.session.timeout.ms': '1000' }, async ({ direct })
   for (let n = 0; n < EVENTS; n++)
     await producer.push({ n }, new Float64Array(1000).fill(n), { timestamp: begin + n * 1000 });
 
-  const options = { groupId: 'analysis', commitEveryMs: 'manual', sessionTimeoutMs: 1500, heartbeatMs: 300 };
+  const options = { groupId: 'analysis', commitEveryMs: 'manual', sessionTimeoutMs: 3000, heartbeatMs: 300 };
   // On a connection of its own, so that it can vanish.
   const doomed = await Client.connect({ bootstrap: direct });
   const first = (await doomed.openTopic('measurements')).consumer(options);

@@ -47,7 +47,7 @@ class Client {
     address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     CHECK_EQ(connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-    timeval timeout{20, 0};
+    timeval timeout{240, 0};
     setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
   }
   ~Client() { ::close(fd_); }

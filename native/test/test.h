@@ -69,7 +69,7 @@ void checkEqual(const char* file, int line, const char* text, const A& actual, c
 /** Waits for what another thread or process does, a minute at most. */
 template <typename Condition>
 void waitUntil(const char* file, int line, const char* text, Condition condition) {
-  auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(4);
   while (!condition()) {
     if (std::chrono::steady_clock::now() > deadline) fail(file, line, std::string("in vain waited for ") + text);
     std::this_thread::yield();
