@@ -79,6 +79,13 @@ class ChildProcess {
   int control() const { return control_; }
   pid_t pid() const { return pid_; }
   void signal(int number) { CHECK_EQ(::kill(pid_, number), 0); }
+  /** Stops it in its tracks, and waits until none of its threads runs. */
+  void stop() {
+    signal(SIGSTOP);
+    int status = 0;
+    CHECK_EQ(::waitpid(pid_, &status, WUNTRACED), pid_);
+    CHECK(WIFSTOPPED(status));
+  }
   /** Kills it, and waits until it is gone. */
   void kill() {
     signal(SIGKILL);

@@ -82,7 +82,7 @@ PROVIDER_TEST(fabric_bare_loop_ends_without_its_target) {
   Range range = target.range(store.memory.data(), kBytes, 0);
   BareResult result;
   CHECK_EQ(loop->run(loadOf(Direction::kWrite, range, 4096, 4, 20ms), result).message, "");
-  target.process.signal(SIGSTOP);
+  target.process.stop();
   if (!movesWithoutTarget(provider)) CHECK(!loop->run(loadOf(Direction::kWrite, range, 4096, 4, 20ms), result).ok());
   target.process.signal(SIGCONT);
   auto again = connectedLoop(store, target);

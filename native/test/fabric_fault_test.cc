@@ -71,7 +71,7 @@ PROVIDER_TEST(fabric_survives_a_stopped_target) {
   Target healthy(*store.transport, kBytes);
   Target stopped(*store.transport, kBytes);
   checkHealthy(store, stopped, Direction::kWrite);
-  stopped.process.signal(SIGSTOP);
+  stopped.process.stop();
   const std::chrono::milliseconds time = movesWithoutTarget(provider) ? 30s : 700ms;
   std::vector<Store::Pending> pending;
   for (int i = 0; i < 8; ++i) pending.push_back(store.start(Direction::kWrite, stopped.peer, all(stopped, store, kBytes), time));

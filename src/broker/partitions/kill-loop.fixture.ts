@@ -31,10 +31,10 @@ export class KillLoop {
   }
 
   /**
-   * Runs a child; kills it so long after the first thing that it has done, however late that is on a slow machine, or, with null, lets it end. Rejects
-   * when it fails.
+   * Runs a child; kills it so long after the first thing that it has done, or the first whose line begins so, however late that is on a slow machine,
+   * or, with null, lets it end. Rejects when it fails.
    */
-  run(seed: number, killAfterMs: number | null): Promise<void> {
+  run(seed: number, killAfterMs: number | null, begin = ''): Promise<void> {
     return new Promise((resolve, reject) => {
       const env = { ...process.env, ...this.#env, [LAST_RUN]: killAfterMs === null ? '1' : '' };
       const running = spawn(process.execPath, [this.#program, this.directory, this.#name, String(seed)], {
@@ -45,11 +45,15 @@ export class KillLoop {
         errors += text;
       });
       const before = `${this.written.join('\n')}\n`;
-      let lines = 0;
+      let isChecked = false;
+      let isDoomed = false;
       createInterface(running.stdout).on('line', (line) => {
         if (line !== 'checked') this.written.push(line);
-        // That it has checked everything is the first.
-        if (++lines === 2 && killAfterMs !== null) setTimeout(() => running.kill('SIGKILL'), killAfterMs);
+        const isBegun = isChecked && line.startsWith(begin);
+        isChecked = true; // what it writes first
+        if (!isBegun || isDoomed || killAfterMs === null) return;
+        isDoomed = true;
+        setTimeout(() => running.kill('SIGKILL'), killAfterMs);
       });
       running.stdin.end(before);
       running.on('close', (code, signal) => {
