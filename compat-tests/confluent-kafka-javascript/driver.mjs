@@ -143,7 +143,7 @@ async function consume({ topics, isolation = 'read_uncommitted' }) {
 
 async function join({ member, group, topic, strategy }) {
   const consumer = makeConsumer(group, {
-    'session.timeout.ms': 6000,
+    'session.timeout.ms': 30_000,
     'heartbeat.interval.ms': 300,
     'auto.commit.interval.ms': 100,
     'partition.assignment.strategy': strategy,

@@ -15,6 +15,8 @@ const seed = Number(process.env.KAFABRIC_BUCKET_SEED ?? 1);
 const topics = { 'bucket-all': -1, 'bucket-leader': 1, 'bucket-anew': -1 } as const;
 const ANEW = 'bucket-anew';
 const LOAD = { partitions: 1, codec: 'none', minBytes: 100, maxBytes: 300_000, pauseMicros: 60_000 };
+/** Records that the driver has sent to a partition and not heard of. */
+const MAX_UNDER_WAY = 32;
 /** An extent begins at a multiple of it. */
 const ALIGNMENT = 4096;
 
@@ -171,7 +173,10 @@ describe(`a bucket behind memory, ${kills} failures`, function () {
     const { extents, payloadBytes } = await scene.verifyOnDisk();
     const { bytes } = scene.server.contents();
     const dead = bytes - payloadBytes;
-    assert.ok(dead >= 0 && dead <= extents * ALIGNMENT + SEGMENT_BYTES, `${bytes} for ${payloadBytes}`);
+    // What was under way at a kill may have come twice; on a fast machine that is little.
+    const twice = kills * Object.keys(topics).length * MAX_UNDER_WAY * LOAD.maxBytes;
+    const allowed = extents * ALIGNMENT + SEGMENT_BYTES + twice;
+    assert.ok(dead >= 0 && dead <= allowed, `${bytes} for ${payloadBytes}`);
     await scene.broker.start();
     assert.equal(await scene.tierMetric('used_bytes'), bytes);
     await scene.verify(true);

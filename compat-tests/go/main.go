@@ -273,7 +273,7 @@ func main() {
 		if err := json.Unmarshal(input.Bytes(), &args); err != nil {
 			panic(err)
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), patience()*2*time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), patience()*4*time.Minute)
 		result, err := d.handle(ctx, args)
 		cancel()
 		answer := map[string]any{"id": args.ID, "result": result}

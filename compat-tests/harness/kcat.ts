@@ -118,7 +118,7 @@ export class KcatClient implements Client {
       `partition.assignment.strategy=${strategy}`,
       'auto.offset.reset=earliest',
       'auto.commit.interval.ms=100',
-      'session.timeout.ms=6000',
+      'session.timeout.ms=30000',
       'heartbeat.interval.ms=300',
     ].flatMap((property) => ['-X', property]);
     const command = ['-b', this.#bootstrap, '-G', group, topic, '-q', '-u', '-f', '%p %o\\n', ...properties];

@@ -32,13 +32,13 @@ final class Member implements Runnable {
           "group.id", group,
           "group.protocol", "consumer",
           "group.remote.assignor", assignor,
-          "max.poll.interval.ms", 10_000);
+          "max.poll.interval.ms", 30_000);
     return Map.of(
         "group.id", group,
         "partition.assignment.strategy", assignor,
-        "session.timeout.ms", 6000,
+        "session.timeout.ms", 30_000,
         "heartbeat.interval.ms", 300,
-        "max.poll.interval.ms", 10_000);
+        "max.poll.interval.ms", 30_000);
   }
 
   Member(KafkaConsumer<byte[], byte[]> consumer, String topic) {

@@ -23,7 +23,7 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
  * group, number of records, bytes of each. Prints what became of them; anything unexpected is an exception.
  */
 public final class ShareCheck {
-  private static final long DEADLINE_NS = Duration.ofSeconds(100).toNanos();
+  private static final long DEADLINE_NS = Duration.ofSeconds(200).toNanos();
 
   public static void main(String[] args) throws Exception {
     String bootstrap = args[0];

@@ -170,10 +170,10 @@ async function consume({ topics, isolation }) {
 async function join({ member, group, topic }) {
   const consumer = kafka.consumer({
     groupId: group,
-    sessionTimeout: 6000,
+    sessionTimeout: 30_000,
     heartbeatInterval: 300,
     maxWaitTimeInMs: 100,
-    rebalanceTimeout: 10_000,
+    rebalanceTimeout: 30_000,
   });
   const seen = [];
   members.set(member, { consumer, seen });

@@ -68,9 +68,9 @@ async function join({ member, group, topic }) {
   const consumer = new Consumer({
     ...base,
     groupId: group,
-    sessionTimeout: 6000,
+    sessionTimeout: 30_000,
     heartbeatInterval: 300,
-    rebalanceTimeout: 10_000,
+    rebalanceTimeout: 30_000,
     maxWaitTime: 100,
     autocommit: 100,
   });

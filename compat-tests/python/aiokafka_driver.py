@@ -107,9 +107,9 @@ class Member:
         self.consumer = make_consumer(
             group_id=group,
             enable_auto_commit=False,
-            session_timeout_ms=6000,
+            session_timeout_ms=30_000,
             heartbeat_interval_ms=300,
-            rebalance_timeout_ms=10_000,
+            rebalance_timeout_ms=30_000,
             partition_assignment_strategy=[STRATEGIES[strategy]],
         )
         self.topic = topic

@@ -110,7 +110,7 @@ class Member(threading.Thread):
             options["group.protocol"] = "consumer"
             options["group.remote.assignor"] = strategy.removeprefix("consumer-")
         else:
-            options["session.timeout.ms"] = 6000
+            options["session.timeout.ms"] = 30_000
             options["heartbeat.interval.ms"] = 300
             options["partition.assignment.strategy"] = strategy
         self.consumer = make_consumer(group, **options)
@@ -179,7 +179,7 @@ def delete_records(topic, partition, offset):
 
 def lookup(topic, partition, timestamp):
     consumer = make_consumer("compat-lookup")
-    found = consumer.offsets_for_times([TopicPartition(topic, partition, timestamp)], timeout=30)
+    found = consumer.offsets_for_times([TopicPartition(topic, partition, timestamp)], timeout=120)
     consumer.close()
     return {"offset": found[0].offset}
 

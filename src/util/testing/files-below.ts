@@ -6,7 +6,7 @@ export function filesBelow(directory: string): string[] {
   for (;;) {
     try {
       return readdirSync(directory, { recursive: true, withFileTypes: true })
-        .filter((entry) => entry.isFile())
+        .filter((entry) => !entry.isDirectory())
         .map(({ parentPath, name }) => join(parentPath, name));
     } catch (error) {
       const isGone = (error as NodeJS.ErrnoException).code === 'ENOENT';
