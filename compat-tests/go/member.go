@@ -50,7 +50,10 @@ func (d *driver) join(args arguments) error {
 func (m *member) run(ctx context.Context) {
 	defer close(m.done)
 	for ctx.Err() == nil {
-		fetches := m.client.PollRecords(ctx, 100)
+		// Not for ever: what could not be committed while the group was rebalancing is committed then.
+		polling, stop := context.WithTimeout(ctx, 100*time.Millisecond)
+		fetches := m.client.PollRecords(polling, 100)
+		stop()
 		m.mutex.Lock()
 		fetches.EachRecord(func(record *kgo.Record) {
 			m.seen = append(m.seen, [2]int64{int64(record.Partition), record.Offset})

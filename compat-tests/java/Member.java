@@ -49,16 +49,19 @@ final class Member implements Runnable {
 
   @Override
   public void run() {
+    boolean isCommitted = true;
     while (!stopping) {
       ConsumerRecords<byte[], byte[]> records = consumer.poll(Duration.ofMillis(100));
+      isCommitted &= records.isEmpty();
       synchronized (this) {
         for (ConsumerRecord<byte[], byte[]> record : records)
           seen.add(new long[] {record.partition(), record.offset()});
       }
       try {
-        if (!records.isEmpty()) consumer.commitSync();
+        if (!isCommitted) consumer.commitSync();
+        isCommitted = true;
       } catch (CommitFailedException | RebalanceInProgressException e) {
-        continue; // the next owner reads these records again
+        continue; // the next owner reads these records again, or they are committed when the rebalance is over
       }
     }
     consumer.close();

@@ -122,13 +122,19 @@ class Member:
         self.task = asyncio.create_task(self.run())
 
     async def run(self):
+        uncommitted = {}
         while not self.stopping:
             for partition, batch in (await self.consumer.getmany(timeout_ms=100)).items():
                 self.seen.extend([partition.partition, r.offset] for r in batch)
+                uncommitted[partition] = batch[-1].offset + 1
+            for partition, offset in list(uncommitted.items()):
                 try:
-                    await self.consumer.commit({partition: batch[-1].offset + 1})
-                except (CommitFailedError, IllegalStateError):
+                    await self.consumer.commit({partition: offset})
+                except CommitFailedError:
+                    continue  # a rebalance is under way
+                except IllegalStateError:
                     pass  # the partition has moved on; its next owner reads the records again
+                del uncommitted[partition]
 
     async def stop(self):
         self.stopping = True

@@ -119,28 +119,39 @@ class Member(threading.Thread):
         self.stopping = False
         self.start()
 
+    def commit(self, **what):
+        """False while a rebalance is under way."""
+        try:
+            self.consumer.commit(asynchronous=False, **what)
+        except KafkaException as failure:
+            code = failure.args[0].code()
+            rebalancing = (
+                KafkaError.REBALANCE_IN_PROGRESS,
+                KafkaError.ILLEGAL_GENERATION,
+                KafkaError.UNKNOWN_MEMBER_ID,
+                KafkaError._STATE,
+                KafkaError._ASSIGNMENT_LOST,
+                KafkaError.STALE_MEMBER_EPOCH,
+            )
+            if code in rebalancing:
+                return False
+            if code != KafkaError._NO_OFFSET:
+                print(failure, file=sys.stderr)
+        return True
+
     def run(self):
+        is_committed = True
         while not self.stopping:
             message = self.consumer.poll(0.1)
             if message is None:
+                # What is not another's by now.
+                is_committed = is_committed or self.commit()
                 continue
             if message.error():
                 print(message.error(), file=sys.stderr)
                 continue
             self.seen.append([message.partition(), message.offset()])
-            try:
-                self.consumer.commit(message, asynchronous=False)
-            except KafkaException as failure:
-                rebalancing = (
-                    KafkaError.REBALANCE_IN_PROGRESS,
-                    KafkaError.ILLEGAL_GENERATION,
-                    KafkaError.UNKNOWN_MEMBER_ID,
-                    KafkaError._STATE,
-                    KafkaError._ASSIGNMENT_LOST,
-                    KafkaError.STALE_MEMBER_EPOCH,
-                )
-                if failure.args[0].code() not in rebalancing:
-                    print(failure, file=sys.stderr)
+            is_committed = self.commit(message=message) and is_committed
         self.consumer.close()
 
 
