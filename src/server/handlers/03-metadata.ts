@@ -114,12 +114,16 @@ async function describeTopics(
         : describe(topic);
     });
   }
+  const missing = new Set(names.filter((name) => deps.metadata.topicByName(name) === undefined));
   const outcomes = await deps.topics.ensureTopics(names, permits);
-  return outcomes.map((outcome) =>
-    outcome.error === null
-      ? describe(outcome.value)
-      : errorTopic(outcome.error.code, outcome.name, ZERO_UUID, operations),
-  );
+  // Like Kafka's, the request that creates a topic does not show it: one that looks for a topic that it deleted finds
+  // it gone. Kafka with ZooKeeper said LEADER_NOT_AVAILABLE, after which every client asks again; Kafka 4 says that the
+  // topic is unknown, and kafkajs gives up.
+  return outcomes.map((outcome) => {
+    if (outcome.error === null && !missing.has(outcome.name)) return describe(outcome.value);
+    const code = outcome.error?.code ?? ErrorCode.LEADER_NOT_AVAILABLE;
+    return errorTopic(code, outcome.name, ZERO_UUID, operations);
+  });
 }
 
 function missingCode(name: string): number {
