@@ -82,7 +82,8 @@ export class BatchSender {
 
   /** Events as a batch that can be sent, again and again, until it is acknowledged. */
   encode(events: readonly EventRecord[]): SendableBatch {
-    return { ...encodeBatch(events, this.#codec, this.#buffers), lent: this.#pool.lentOf(events) };
+    const { pieces, bytes, eventOf, dataBytes, buffer } = encodeBatch(events, this.#codec, this.#buffers);
+    return { pieces, bytes, eventOf, dataBytes, buffer, lent: this.#pool.lentOf(events) };
   }
 
   /**
@@ -98,7 +99,7 @@ export class BatchSender {
   ): Promise<bigint> {
     const leader = await this.#cluster.leaderOf(this.#topic.name, partition, isRetry);
     const channel = await this.#cluster.channel(leader, 'put');
-    const producer = identity && { ...identity, isTransactional: this.#transactionalId !== null };
+    const producer = identity && this.#producerOf(identity);
     const isInline = !this.#puts.has(partition) && batch.dataBytes < SHARED_MIN_BYTES;
     if (channel.attachment.path === 'tcp' || isInline) {
       if (channel.attachment.path === 'tcp') this.#path = 'tcp';
@@ -120,6 +121,10 @@ export class BatchSender {
   /** Whether the event should not share its batch: then its data is pushed from where it is. */
   isAlone({ data, dataBytes }: EventRecord): boolean {
     return dataBytes >= ALONE_BYTES && data?.length === 1 && this.#pool.isWhole(data[0]!);
+  }
+
+  #producerOf({ producerId, producerEpoch, baseSequence }: BatchIdentity): BatchProducer {
+    return { producerId, producerEpoch, baseSequence, isTransactional: this.#transactionalId !== null };
   }
 
   #acknowledged({ lent, buffer }: SendableBatch): void {

@@ -1,5 +1,5 @@
 import { monotonicMs } from '../util/clock.ts';
-import type { BatchSender, SendableBatch } from './batch-sender.ts';
+import type { BatchIdentity, BatchSender, SendableBatch } from './batch-sender.ts';
 import { asDirectError, DirectError } from './errors.ts';
 import { Batch, Lane, type PushResult } from './lane.ts';
 import type { ProducerIdentity } from './producer-identity.ts';
@@ -248,14 +248,18 @@ export class Delivery {
     const { turn } = lane;
     let sent = () => {};
     lane.turn = new Promise<void>((resolve) => {
-      sent = resolve;
+      // Once: V8 looks into who resolves a promise again.
+      sent = () => {
+        sent = () => {};
+        resolve();
+      };
     });
     try {
       await turn;
       // One before it could not be sent: it goes first.
       if (lane.failed.length > 0 && lane.failed[0] !== batch) throw overtaking(this.#options.doing);
       const { partition } = lane;
-      const producer = this.#identity === null ? null : { ...this.#identity, baseSequence: batch.sequence };
+      const producer = this.#identity && identityOf(this.#identity, batch);
       const isRetry = batch.attempts++ > 0;
       const encoded = this.#encode(batch);
       const baseOffset = await this.#options.sender.send(partition, encoded, producer, isRetry, sent);
@@ -299,6 +303,10 @@ export class Delivery {
   #idle(): void {
     for (const waiting of this.#onIdle.splice(0)) waiting();
   }
+}
+
+function identityOf({ producerId, producerEpoch }: ProducerIdentity, { sequence }: Batch): BatchIdentity {
+  return { producerId, producerEpoch, baseSequence: sequence };
 }
 
 function overtaking(doing: string): DirectError {

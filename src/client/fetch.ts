@@ -91,16 +91,11 @@ async function directFetch(
 }
 
 function fetchedOf({ topics }: DirectFetchResponse): FetchedData[] {
-  return topics.flatMap(({ name: topic, partitions }) =>
-    partitions.map(({ index: partition, errorCode, abortedTransactions: aborted, records, extents }) => ({
-      topic,
-      partition,
-      errorCode,
-      aborted,
-      records: records as Uint8Array | null,
-      extents,
-    })),
-  );
+  const fetched: FetchedData[] = [];
+  for (const { name: topic, partitions } of topics)
+    for (const { index: partition, errorCode, abortedTransactions: aborted, records, extents } of partitions)
+      fetched.push({ topic, partition, errorCode, aborted, records: records as Uint8Array | null, extents });
+  return fetched;
 }
 
 async function plainFetch(

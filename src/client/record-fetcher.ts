@@ -166,10 +166,10 @@ export class RecordFetcher {
     }));
     const connection = await cluster.connection(node, this.#purpose);
     const bytes = this.#extentBytes();
-    const options = { maxWaitMs, isolationLevel, requestTimeoutMs };
+    const maxBytes = bytes > 0 ? MIN_FETCH_BYTES : Math.max(MIN_FETCH_BYTES, queue.room);
+    const options = { maxBytes, maxWaitMs, isolationLevel, requestTimeoutMs };
     if (bytes === 0) {
-      const maxBytes = Math.max(MIN_FETCH_BYTES, queue.room);
-      const fetched = await fetchRecords(connection, positions, { ...options, maxBytes });
+      const fetched = await fetchRecords(connection, positions, options);
       this.#accept(sources, fetched, null);
       await this.#mend(sources, fetched);
       return;
@@ -186,11 +186,7 @@ export class RecordFetcher {
     };
     const extents = { bytes, land };
     try {
-      const fetched = await fetchRecords(connection, positions, {
-        ...options,
-        maxBytes: MIN_FETCH_BYTES,
-        extents,
-      });
+      const fetched = await fetchRecords(connection, positions, { ...options, extents });
       arriving.arrived();
       if (failure !== null) throw failure;
       await this.#mend(sources, fetched);

@@ -79,9 +79,11 @@ export function withDataBatch(entry: ProducerEntry, batch: BatchInfo, origin: Ap
   const follows =
     batch.producerEpoch === entry.producerEpoch && batch.baseSequence === sequenceDue(entry, batch);
   const past = follows ? entry.batches : [];
+  // In full: what begins with the fields of another object takes V8 microseconds.
   return {
-    ...entry,
+    producerId: entry.producerId,
     producerEpoch: batch.producerEpoch,
+    coordinatorEpoch: entry.coordinatorEpoch,
     lastTimestamp: batch.maxTimestamp,
     currentTxnFirstOffset: entry.currentTxnFirstOffset ?? (isTransactional(batch) ? batch.baseOffset : null),
     batches: [...past.slice(1 - REMEMBERED_BATCHES), remembered],

@@ -92,7 +92,7 @@ function respond(
   let throttleTimeMs = quota.active ? countFetched(quota, context, results) : 0;
   if (throttleTimeMs > 0) {
     release(results);
-    return { ...directFetchResponse.create({ throttleTimeMs }), data: [], heldBytes: 0 };
+    return { throttleTimeMs, topics: [], data: [], heldBytes: 0 };
   }
   const { outstanding } = context.connection;
   const data: MemoryPiece[] = [];
@@ -117,7 +117,7 @@ function respond(
     direct.gets.countFetched(data.length, heldBytes);
     if (quota.active) throttleTimeMs = countUse(quota, context, heldBytes);
   }
-  return { ...directFetchResponse.create({ throttleTimeMs, topics }), data, heldBytes };
+  return { throttleTimeMs, topics, data, heldBytes };
 }
 
 /** Null when there is nothing to tell. */
