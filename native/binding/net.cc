@@ -15,6 +15,7 @@
 #include "binding/loop_poll.h"
 #include "binding/wakeup.h"
 #include "net/net.h"
+#include "store/thread_pool.h"
 
 namespace kafabric::binding {
 
@@ -192,6 +193,7 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
       served = reactor.serveHere();
       if (served == net::Reactor::Served::kNone) return;
       polls_[index]->set(served != net::Reactor::Served::kNotLent);
+      LateWakeups late;
       wakeup_->call();
     }
   }
@@ -271,6 +273,7 @@ class NetCore : public Napi::ObjectWrap<NetCore> {
       if (batches_[i].empty()) continue;
       net_->reactor(i).submit(batches_[i]);
     }
+    LateWakeups::wake();
   }
 
   void add(Napi::Env env, const OutboxCommand& from, uint64_t connection, CommandBatch& batch) {

@@ -4,11 +4,36 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
 
 namespace kafabric {
+
+/**
+ * While one lives, what its thread posts to pools is begun when `wake` is called, or it ends; unless a thread of the pool comes along before. To wake a
+ * thread takes as long as to send an answer, and it may be given the processor of who waits for that.
+ */
+class LateWakeups {
+ public:
+  LateWakeups();
+  ~LateWakeups();
+  LateWakeups(const LateWakeups&) = delete;
+  LateWakeups& operator=(const LateWakeups&) = delete;
+
+  /** Wakes whom the calling thread has kept from being woken. */
+  static void wake();
+
+ private:
+  friend class ThreadPool;
+  /** So many are kept; those that are posted then are begun at once. */
+  static constexpr size_t kMost = 8;
+  /** False: there is none, or it has kept enough. */
+  static bool add(const std::shared_ptr<std::condition_variable>& threads);
+
+  std::vector<std::shared_ptr<std::condition_variable>> kept_;
+};
 
 class ThreadPool {
  public:
@@ -27,7 +52,7 @@ class ThreadPool {
   void run();
 
   std::mutex mutex_;
-  std::condition_variable wake_;
+  const std::shared_ptr<std::condition_variable> wake_ = std::make_shared<std::condition_variable>();  // LateWakeups may outlive the pool
   std::deque<std::function<void()>> tasks_;
   bool stopping_ = false;
   std::mutex joinMutex_;

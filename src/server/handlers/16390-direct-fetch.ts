@@ -7,7 +7,6 @@ import type { MemoryPiece } from '../../native/pieces.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import {
   type DirectFetchRequest,
-  type DirectFetchTopic,
   directFetchRequest,
 } from '../../protocol/generated/direct-fetch-request.ts';
 import {
@@ -55,9 +54,9 @@ export function directFetchHandler(
     trailer: (response) => (response as Answer).data,
     heldBytes: (response) => (response as Answer).heldBytes,
     handle(request, context) {
-      const { maxBytes, maxWaitMs, isolationLevel, topics } = request;
+      const { maxBytes, maxWaitMs, isolationLevel } = request;
       const { connection } = context;
-      const targets = topics.flatMap((topic) => targetsOf(partitions, topic, maxBytes));
+      const targets = targetsOf(partitions, request);
       const fetched = fetches.fetch(targets, {
         minBytes: 1,
         maxBytes: quota.active ? Math.min(maxBytes, mostOf(quota, context)) : maxBytes,
@@ -71,15 +70,22 @@ export function directFetchHandler(
   };
 }
 
-function targetsOf(
-  manager: PartitionManager,
-  { name: topic, partitions }: DirectFetchTopic,
-  maxBytes: number,
-): FetchTarget[] {
-  return partitions.map(({ index: partition, fetchOffset }) => {
-    const epochs = { currentLeaderEpoch: -1, lastFetchedEpoch: -1, logStartOffset: -1n };
-    return targetOf(manager, { topic, partition, fetchOffset, ...epochs, maxBytes }, false);
-  });
+function targetsOf(manager: PartitionManager, { topics, maxBytes }: DirectFetchRequest): FetchTarget[] {
+  const targets: FetchTarget[] = [];
+  for (const { name: topic, partitions } of topics)
+    for (const { index: partition, fetchOffset } of partitions) {
+      const wanted = {
+        topic,
+        partition,
+        currentLeaderEpoch: -1,
+        fetchOffset,
+        lastFetchedEpoch: -1,
+        logStartOffset: -1n,
+        maxBytes,
+      };
+      targets.push(targetOf(manager, wanted, false));
+    }
+  return targets;
 }
 
 function respond(
