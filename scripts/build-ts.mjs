@@ -27,9 +27,14 @@ await build({
   minifySyntax: true,
   lineLimit: 200,
   external: notBundled,
-  // Packages in CommonJS ask for Node's modules by `require`.
+  // Packages in CommonJS ask for Node's modules by `require`. Node has globals by getters, which are called each time: here they are the modules' own.
   banner: {
-    js: "import { createRequire as createRequireOfBundle } from 'node:module'; const require = createRequireOfBundle(import.meta.url);",
+    js: [
+      "import { createRequire as createRequireOfBundle } from 'node:module';",
+      "import { Buffer } from 'node:buffer';",
+      "import { performance } from 'node:perf_hooks';",
+      'const require = createRequireOfBundle(import.meta.url);',
+    ].join('\n'),
   },
   logLevel: 'warning',
 }).catch(() => process.exit(1));

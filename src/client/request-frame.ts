@@ -24,9 +24,6 @@ export function requestFrame<Req>(
   });
   requestHeader.write(writer, header, requestHeaderVersion(apiKey, version));
   codec.write(writer, codec.create(request), version);
-  const length = writer.length - LENGTH_BYTES;
-  const pieces = writer.finish() as Uint8Array[];
-  const { buffer, byteOffset, byteLength } = pieces[0]!;
-  Buffer.from(buffer, byteOffset, byteLength).writeInt32BE(length, 0);
-  return pieces;
+  writer.int32At(0, writer.length - LENGTH_BYTES);
+  return writer.finish() as Uint8Array[];
 }

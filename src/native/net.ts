@@ -365,7 +365,7 @@ export class Net {
     const length = events[at + 3]!;
     switch (events[at]) {
       case Event.frame:
-        this.#handler.onFrame(connection, Buffer.from(buffer, offset, length), null);
+        this.#handler.onFrame(connection, new Uint8Array(buffer, offset, length), null);
         break;
       case Event.largeFrame: {
         const memory = NativeMemory.adopt(events[at + 4]!, offset, length);

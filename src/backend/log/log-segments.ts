@@ -40,8 +40,9 @@ export class LogSegments {
     const { active } = this.list;
     if (!active.holds(batches.at(-1)!.lastOffset)) return true;
     if (active.size === 0) return false;
-    const timestamp = batches.map((batch) => batch.maxTimestamp).reduce(largest);
-    const age = active.ageMs(this.#environment.clock.now(), timestamp);
+    let timestamp = batches[0]!.maxTimestamp;
+    for (const batch of batches) timestamp = largest(timestamp, batch.maxTimestamp);
+    const age = active.ageMs(timestamp);
     return (
       active.size + bytes > config.segmentBytes ||
       age > config.segmentMs - active.rollJitterMs ||

@@ -82,6 +82,11 @@ export class SegmentFile {
     return this.#file;
   }
 
+  /** When somebody last appended or read, in clock milliseconds. */
+  get lastUsedMs(): number {
+    return this.#lastUsedMs;
+  }
+
   /** Says that everything up to the file's end has to be synced, whatever was assumed. */
   markUnsynced(): void {
     this.#syncedBytes = -1;

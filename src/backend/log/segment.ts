@@ -152,7 +152,7 @@ export class Segment {
     options: AppendOptions = {},
   ): Promise<void> | null {
     const { position, done } = this.file.append(bytes, options);
-    this.#modifiedMs = this.#environment.clock.now();
+    this.#modifiedMs = this.file.lastUsedMs;
     this.firstTimestamp ??= batches[0]?.maxTimestamp ?? null;
     this.#changed = true;
     for (const batch of batches) {
@@ -164,9 +164,10 @@ export class Segment {
   }
 
   /** How long the segment has taken records: by their timestamps, if they have any, up to `timestamp`. */
-  ageMs(now: number, timestamp: bigint): number {
+  ageMs(timestamp: bigint): number {
     const first = this.firstTimestamp;
-    return first !== null && first >= 0n ? Number(timestamp - first) : now - this.#createdMs;
+    if (first !== null && first >= 0n) return Number(timestamp - first);
+    return this.#environment.clock.now() - this.#createdMs;
   }
 
   /** The indexes; read, or rebuilt from the batches, when they are not in memory. */

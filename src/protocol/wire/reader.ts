@@ -10,6 +10,14 @@ const MAX_STRING_BYTES = 32767;
  */
 const MAX_ELEMENTS = 1_000_000;
 
+/** Names come again and again: texts of up to so many bytes are found among those that were read before, which takes half of what it takes to make them anew. */
+const KNOWN_TEXT_BYTES = 32;
+/** A power of two. */
+const KNOWN_TEXTS = 1024;
+const HASHED_BYTES = 4;
+/** Each where its hash puts it, in the place of the one that was there. */
+const knownTexts: string[] = new Array<string>(KNOWN_TEXTS).fill('');
+
 /**
  * Reads Kafka's primitive types from bytes that somebody else sent. Every length is checked against the bytes that are left
  * before anything is allocated; every fault is a ProtocolError.
@@ -18,20 +26,19 @@ export class Reader {
   position: number;
   #elementsLeft: number;
   readonly #end: number;
-  readonly #bytes: Buffer;
-  readonly #view: DataView;
+  /** Most messages are read by its elements alone: what else a Uint8Array has, and other views of its memory, take longer than a whole field (decision 68). */
+  readonly #bytes: Uint8Array;
+  #view: DataView | null = null;
+  #buffer: Buffer | null = null;
 
   /**
    * Reads `bytes` from `offset` to `end`; positions count from the start of `bytes`.
    * @param maxElements limit on the elements of all arrays together
    */
-  constructor(bytes: Uint8Array, offset = 0, end = bytes.byteLength, maxElements = MAX_ELEMENTS) {
-    if (offset < 0 || end > bytes.byteLength || offset > end)
+  constructor(bytes: Uint8Array, offset = 0, end = bytes.length, maxElements = MAX_ELEMENTS) {
+    if (offset < 0 || end > bytes.length || offset > end)
       throw new ProtocolError(`bad range ${offset}-${end}`);
-    this.#bytes = Buffer.isBuffer(bytes)
-      ? bytes
-      : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#bytes = bytes;
     this.position = offset;
     this.#end = end;
     this.#elementsLeft = maxElements;
@@ -46,40 +53,40 @@ export class Reader {
   }
 
   int8(): number {
-    return this.#view.getInt8(this.#take(1));
+    return (this.#bytes[this.#take(1)]! << 24) >> 24;
   }
 
   int16(): number {
-    return this.#view.getInt16(this.#take(2));
+    return (this.uint16() << 16) >> 16;
   }
 
   uint16(): number {
-    return this.#view.getUint16(this.#take(2));
+    const at = this.#take(2);
+    return (this.#bytes[at]! << 8) | this.#bytes[at + 1]!;
   }
 
   int32(): number {
-    return this.#view.getInt32(this.#take(4));
+    return this.#int32At(this.#take(4));
   }
 
   uint32(): number {
-    return this.#view.getUint32(this.#take(4));
+    return this.int32() >>> 0;
   }
 
   int64(): bigint {
-    return this.#view.getBigInt64(this.#take(8));
+    return this.#asView().getBigInt64(this.#take(8));
   }
 
   float64(): number {
-    return this.#view.getFloat64(this.#take(8));
+    return this.#asView().getFloat64(this.#take(8));
   }
 
   uuid(): Uuid {
     const at = this.#take(16);
-    const view = this.#view;
-    if ((view.getInt32(at) | view.getInt32(at + 4) | view.getInt32(at + 8) | view.getInt32(at + 12)) === 0) {
+    if ((this.#int32At(at) | this.#int32At(at + 4) | this.#int32At(at + 8) | this.#int32At(at + 12)) === 0) {
       return ZERO_UUID;
     }
-    return this.#bytes.toString('base64url', at, at + 16);
+    return this.#asBuffer().toString('base64url', at, at + 16);
   }
 
   /** An unsigned varint of at most 32 bits. */
@@ -178,19 +185,21 @@ export class Reader {
   }
 
   records(): Uint8Array {
-    return this.bytes();
+    return this.#records(this.#notNull(this.int32()));
   }
 
   nullableRecords(): Uint8Array | null {
-    return this.nullableBytes();
+    const length = this.int32();
+    return length < 0 ? null : this.#records(length);
   }
 
   compactRecords(): Uint8Array {
-    return this.compactBytes();
+    return this.#records(this.#notNull(this.uvarint() - 1));
   }
 
   compactNullableRecords(): Uint8Array | null {
-    return this.compactNullableBytes();
+    const length = this.uvarint() - 1;
+    return length < 0 ? null : this.#records(length);
   }
 
   /** The number of elements of an array of which each takes at least `minimumSize` bytes. */
@@ -245,13 +254,33 @@ export class Reader {
   view(length: number): Uint8Array {
     if (length < 0) throw new ProtocolError(`length ${length}`);
     const at = this.#take(length);
-    return this.#bytes.subarray(at, at + length);
+    return this.#asBuffer().subarray(at, at + length);
   }
 
   /** Passes over the next `length` bytes. @returns where they begin */
   skip(length: number): number {
     if (length < 0) throw new ProtocolError(`length ${length}`);
     return this.#take(length);
+  }
+
+  #records(length: number): Uint8Array {
+    const at = this.#take(length);
+    return this.#bytes.subarray(at, at + length);
+  }
+
+  #int32At(at: number): number {
+    const bytes = this.#bytes;
+    return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
+  }
+
+  #asView(): DataView {
+    this.#view ??= new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.byteLength);
+    return this.#view;
+  }
+
+  #asBuffer(): Buffer {
+    this.#buffer ??= Buffer.from(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.byteLength);
+    return this.#buffer;
   }
 
   /** A varint of one byte, as most are; null where it is none. */
@@ -289,6 +318,31 @@ export class Reader {
   #string(length: number): string {
     if (length > MAX_STRING_BYTES) throw new ProtocolError(`string of ${length} bytes`);
     const at = this.#take(length);
-    return length === 0 ? '' : this.#bytes.toString('utf8', at, at + length);
+    if (length === 0) return '';
+    const end = at + length;
+    if (length > KNOWN_TEXT_BYTES) return this.#asBuffer().toString('utf8', at, end);
+    const place = placeOf(this.#bytes, at, end);
+    if (!isText(knownTexts[place]!, this.#bytes, at, end))
+      knownTexts[place] = this.#asBuffer().toString('utf8', at, end);
+    return knownTexts[place]!;
   }
+}
+
+/** By length, the first bytes and the last ones: names that differ mostly differ there. */
+function placeOf(bytes: Uint8Array, start: number, end: number): number {
+  const length = end - start;
+  let hash = length;
+  for (let i = length < HASHED_BYTES ? length : HASHED_BYTES; i > 0; i--)
+    hash = (Math.imul(hash, 31) + bytes[end - i]! + Math.imul(bytes[start + i - 1]!, 7)) | 0;
+  return (hash ^ (hash >>> 16)) & (KNOWN_TEXTS - 1);
+}
+
+/** Whether bytes are the text, which has to be ASCII. */
+function isText(text: string, bytes: Uint8Array, start: number, end: number): boolean {
+  if (text.length !== end - start) return false;
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at]!;
+    if (byte > 0x7f || text.charCodeAt(at - start) !== byte) return false;
+  }
+  return true;
 }

@@ -92,6 +92,50 @@ describe('Reader and Writer', () => {
     );
   });
 
+  it('know texts that were read before by their bytes', () => {
+    const names = Array.from({ length: 3000 }, (_, i) => `topic-${i}`);
+    // Of the same bytes as others in another encoding, and of bytes that are no text.
+    const others = ['\u00c3\u00a9', '\u00e9', '\u00e9\u00e9', 'topic-\u00e9'].map((text) =>
+      Buffer.from(text),
+    );
+    const bytes = [
+      ...names.map((name) => Buffer.from(name)),
+      ...others,
+      Buffer.of(0xc3),
+      Buffer.of(0x80, 0x41),
+    ];
+    for (let round = 0; round < 2; round++)
+      for (const each of bytes) {
+        const reader = new Reader(Buffer.concat([Buffer.of(each.length + 1), each]));
+        assert.equal(reader.compactString(), each.toString());
+      }
+  });
+
+  it('carry integers at their limits, in the middle of other memory', () => {
+    const bytes = written((w) => {
+      for (const value of [-128, 127, -1]) w.int8(value);
+      for (const value of [-32768, 32767, -1]) w.int16(value);
+      w.uint16(65535);
+      for (const value of [-(2 ** 31), 2 ** 31 - 1, -1]) w.int32(value);
+      w.uint32(2 ** 32 - 1);
+      for (const value of [-(2n ** 63n), 2n ** 63n - 1n]) w.int64(value);
+      w.uuid('AAAAAAAAAAAAAAAAAAAAAQ');
+      w.compactRecords(Uint8Array.of(1, 2, 3));
+    });
+    const memory = new Uint8Array(bytes.length + 9);
+    memory.set(bytes, 5);
+    const reader = new Reader(memory.subarray(5, 5 + bytes.length));
+    assert.deepEqual([reader.int8(), reader.int8(), reader.int8()], [-128, 127, -1]);
+    assert.deepEqual([reader.int16(), reader.int16(), reader.int16()], [-32768, 32767, -1]);
+    assert.equal(reader.uint16(), 65535);
+    assert.deepEqual([reader.int32(), reader.int32(), reader.int32()], [-(2 ** 31), 2 ** 31 - 1, -1]);
+    assert.equal(reader.uint32(), 2 ** 32 - 1);
+    assert.deepEqual([reader.int64(), reader.int64()], [-(2n ** 63n), 2n ** 63n - 1n]);
+    assert.equal(reader.uuid(), 'AAAAAAAAAAAAAAAAAAAAAQ');
+    assert.deepEqual([...reader.compactRecords()!], [1, 2, 3]);
+    assert.equal(reader.remaining, 0);
+  });
+
   it('refuse text that Kafka cannot carry', () => {
     const longest = 'x'.repeat(32767);
     assert.equal(
@@ -198,5 +242,21 @@ describe('Reader and Writer', () => {
     assert.equal(pieces[1], segment);
     assert.deepEqual(Buffer.from(pieces[2] as Uint8Array), Buffer.of(1));
     assert.throws(() => writer.finishBytes(), ProtocolError);
+  });
+
+  it('make one message after the other in the same memory', () => {
+    const writer = new Writer(8);
+    const message = (length: number) => {
+      writer.restart().int32(0);
+      writer.raw(new Uint8Array(length).fill(length));
+      writer.compactRecords([{ byteLength: length }]);
+      writer.int32At(0, writer.length);
+      return writer.finish().map((piece) => (piece instanceof Uint8Array ? [...piece] : piece.byteLength));
+    };
+    assert.deepEqual(message(3), [[0, 0, 0, 11, 3, 3, 3, 4], 3]);
+    assert.ok(Array.isArray(message(100_000)[0]));
+    assert.deepEqual(message(1), [[0, 0, 0, 7, 1, 2], 1]);
+    writer.restart().int8(9);
+    assert.deepEqual([writer.length, [...writer.finishBytes()]], [1, [9]]);
   });
 });

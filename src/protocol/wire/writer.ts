@@ -9,13 +9,18 @@ const COPY_BELOW_BYTES = 1024;
 /** Up to this length a loop beats the call into the runtime. */
 const SHORT_STRING_LENGTH = 24;
 
+/** What a writer that makes one message after the other keeps. */
+const KEPT_BYTES = 64 * 1024;
+
 /**
  * Writes Kafka's primitive types. Bytes gather in one growing buffer; record payloads stay separate pieces, neither copied nor
- * looked at. A writer makes one message: after `finish` it must not be used again.
+ * looked at. A writer makes one message: after `finish` it must not be used again but for `restart`.
  */
 export class Writer {
   #bytes: Buffer;
   #view: DataView;
+  /** Of `#bytes`, whose own length takes a look-up (decision 68). */
+  #capacity: number;
   #position = 0;
   /** Pieces that go between the buffer's bytes: each before the byte at its position. */
   #pieces: { at: number; piece: Piece }[] = [];
@@ -24,6 +29,16 @@ export class Writer {
   constructor(capacity = 512) {
     this.#bytes = Buffer.allocUnsafe(capacity);
     this.#view = viewOf(this.#bytes);
+    this.#capacity = capacity;
+  }
+
+  /** Begins another message in the same memory: what the last one consisted of must have been copied. */
+  restart(): this {
+    if (this.#capacity > KEPT_BYTES) this.#use(Buffer.allocUnsafe(KEPT_BYTES));
+    this.#position = 0;
+    this.#piecesLength = 0;
+    if (this.#pieces.length > 0) this.#pieces = [];
+    return this;
   }
 
   /** Bytes written so far, pieces included. */
@@ -36,11 +51,11 @@ export class Writer {
     const result: Piece[] = [];
     let from = 0;
     for (const { at, piece } of this.#pieces) {
-      if (at > from) result.push(this.#bytes.subarray(from, at));
+      if (at > from) result.push(this.#part(from, at));
       result.push(piece);
       from = at;
     }
-    if (this.#position > from) result.push(this.#bytes.subarray(from, this.#position));
+    if (this.#position > from) result.push(this.#part(from, this.#position));
     return result;
   }
 
@@ -76,6 +91,11 @@ export class Writer {
 
   int32(value: number): void {
     const at = this.#grow(4);
+    this.#view.setInt32(at, value);
+  }
+
+  /** Overwrites an int32 that was written at `at`, before any piece. */
+  int32At(at: number, value: number): void {
     this.#view.setInt32(at, value);
   }
 
@@ -293,18 +313,27 @@ export class Writer {
   #grow(length: number): number {
     const at = this.#position;
     const end = at + length;
-    if (end > this.#bytes.byteLength) this.#reserve(length);
+    if (end > this.#capacity) this.#reserve(length);
     this.#position = end;
     return at;
   }
 
   #reserve(length: number): void {
     const end = this.#position + length;
-    if (end <= this.#bytes.byteLength) return;
-    const larger = Buffer.allocUnsafe(Math.max(end, this.#bytes.byteLength * 2));
+    if (end <= this.#capacity) return;
+    const larger = Buffer.allocUnsafe(Math.max(end, this.#capacity * 2));
     this.#bytes.copy(larger, 0, 0, this.#position);
-    this.#bytes = larger;
-    this.#view = viewOf(larger);
+    this.#use(larger);
+  }
+
+  #use(bytes: Buffer): void {
+    this.#bytes = bytes;
+    this.#view = viewOf(bytes);
+    this.#capacity = bytes.byteLength;
+  }
+
+  #part(from: number, to: number): Uint8Array {
+    return new Uint8Array(this.#view.buffer, this.#view.byteOffset + from, to - from);
   }
 }
 

@@ -119,7 +119,6 @@ describe('data handlers', () => {
       correlationId: 1,
       clientId: 'test',
       connection,
-      receivedAtMs: Date.now(),
       memory: null,
     };
     const response = await handler.handle(decoded, context);

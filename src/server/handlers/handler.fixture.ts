@@ -35,7 +35,6 @@ export async function call<Req, Res>(
       outstanding: new Outstanding(Number.POSITIVE_INFINITY),
       throttle: () => {},
     },
-    receivedAtMs: 0,
     memory: null,
   };
   const response = await handler.handle(received, context);

@@ -156,6 +156,11 @@ export class Connection implements ConnectionContext {
     return slot;
   }
 
+  /** Whether the reply for a place would leave at once: `finish` keeps no piece of it then but memory and files. */
+  isNext(slot: ReplySlot): boolean {
+    return this.#slots[0] === slot;
+  }
+
   /**
    * Fills a place; null means that the request gets no reply. Takes over one reference of each memory piece.
    * @param heldBytes what was acquired of `outstanding` for it

@@ -31,6 +31,7 @@ export interface DispatcherOptions {
 const LONGEST_WAIT_MS = 60_000;
 /** What every request starts with: API key, version, correlation id. */
 const FIXED_HEADER_BYTES = 8;
+const VERSION_AT = 2;
 
 interface Request {
   handler: AnyHandler;
@@ -50,6 +51,8 @@ export class Dispatcher {
   readonly #clock: Clock;
   readonly #limiter: LogLimiter;
   readonly #requestQuota: RateQuota | null;
+  /** Of answers that leave at once. */
+  readonly #writer = new Writer();
 
   constructor(options: DispatcherOptions) {
     this.#registry = options.registry;
@@ -99,14 +102,14 @@ export class Dispatcher {
   #dispatchNow(connection: Connection, bytes: Uint8Array, memory: NativeMemory | null): void {
     let held = memory;
     try {
-      const frame = asBuffer(bytes);
-      const handler = this.#handlerFor(connection, frame);
+      const reader = new Reader(bytes);
+      const handler = this.#handlerFor(connection, reader);
       if (!handler) return;
       if (handler.borrowsFrame) {
-        this.#serve(connection, handler, frame, held);
+        this.#serve(connection, handler, reader, held);
         held = null;
       } else {
-        this.#serve(connection, handler, Buffer.from(frame), null);
+        this.#serve(connection, handler, new Reader(Buffer.from(bytes)), null);
       }
     } finally {
       held?.release();
@@ -114,33 +117,35 @@ export class Dispatcher {
   }
 
   /** The handler that the frame asks for; otherwise the connection is answered or closed as Kafka does it. */
-  #handlerFor(connection: Connection, frame: Buffer): AnyHandler | null {
-    if (frame.length < FIXED_HEADER_BYTES) {
-      this.#refuse(connection, `a frame of ${frame.length} bytes is too short for a request`, 'short frame');
+  #handlerFor(connection: Connection, reader: Reader): AnyHandler | null {
+    const length = reader.remaining;
+    if (length < FIXED_HEADER_BYTES) {
+      this.#refuse(connection, `a frame of ${length} bytes is too short for a request`, 'short frame');
       return null;
     }
-    const apiKey = frame.readInt16BE(0);
-    const version = frame.readInt16BE(2);
+    const apiKey = reader.int16();
+    const version = reader.int16();
     const handler = this.#registry.get(apiKey);
     if (handler && version >= handler.minVersion && version <= handler.maxVersion) return handler;
     if (handler && apiKey === ApiKey.ApiVersions) {
-      connection.finish(connection.begin(), unsupportedApiVersions(handler, frame.readInt32BE(4)));
+      connection.finish(connection.begin(), unsupportedApiVersions(handler, reader.int32()));
       return null;
     }
     const what = `${apiName(apiKey) ?? `API key ${apiKey}`} version ${version} is not served`;
-    this.#refuse(connection, what, `${clientIdOf(frame)} ${apiKey} ${version}`, {
-      clientId: clientIdOf(frame),
-    });
+    const clientId = clientIdOf(reader);
+    this.#refuse(connection, what, `${clientId} ${apiKey} ${version}`, { clientId });
     return null;
   }
 
   /** Takes over `memory`. */
-  #serve(connection: Connection, handler: AnyHandler, frame: Buffer, memory: NativeMemory | null): void {
+  #serve(connection: Connection, handler: AnyHandler, reader: Reader, memory: NativeMemory | null): void {
+    reader.position = VERSION_AT;
+    const version = reader.int16();
+    reader.position = 0;
+    const requestBytes = reader.remaining;
     let body: unknown;
     let context: RequestContext;
     try {
-      const version = frame.readInt16BE(2);
-      const reader = new Reader(frame);
       const header = requestHeader.read(reader, requestHeaderVersion(handler.apiKey, version));
       body = handler.request.read(reader, version);
       context = {
@@ -149,13 +154,12 @@ export class Dispatcher {
         correlationId: header.correlationId,
         clientId: header.clientId,
         connection,
-        receivedAtMs: this.#clock.now(),
         memory,
       };
     } catch (error) {
       memory?.release();
       const what = `malformed ${apiName(handler.apiKey)} request: ${messageOf(error)}`;
-      this.#refuse(connection, what, `malformed ${handler.apiKey}`, { clientId: clientIdOf(frame) });
+      this.#refuse(connection, what, `malformed ${handler.apiKey}`, { clientId: clientIdOf(reader) });
       return;
     }
     const slot = connection.begin();
@@ -164,7 +168,7 @@ export class Dispatcher {
       context,
       slot,
       startedAt: performance.now(),
-      requestBytes: frame.length,
+      requestBytes,
       usedMs: 0,
     };
     let result: unknown;
@@ -195,7 +199,8 @@ export class Dispatcher {
       let pieces: readonly Piece[] | null = null;
       if (this.#requestQuota?.active) this.#countTime(this.#requestQuota, connection, request, response);
       if (response !== null) {
-        pieces = encode(handler, context.apiVersion, context.correlationId, response);
+        const writer = connection.isNext(slot) ? this.#writer.restart() : new Writer();
+        pieces = encode(writer, handler, context.apiVersion, context.correlationId, response);
         for (const piece of pieces) responseBytes += piece.byteLength;
       }
       connection.finish(slot, pieces, response === null ? 0 : handler.heldBytes?.(response));
@@ -262,13 +267,14 @@ export class Dispatcher {
   }
 }
 
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
 /** The response as pieces, with its length field in front. */
-function encode(handler: AnyHandler, version: number, correlationId: number, response: unknown): Piece[] {
-  const writer = new Writer();
+function encode(
+  writer: Writer,
+  handler: AnyHandler,
+  version: number,
+  correlationId: number,
+  response: unknown,
+): Piece[] {
   writer.int32(0);
   responseHeader.write(writer, { correlationId }, responseHeaderVersion(handler.apiKey, version));
   handler.response.write(writer, response, version);
@@ -279,7 +285,7 @@ function encode(handler: AnyHandler, version: number, correlationId: number, res
     pieces.push(piece);
     length += piece.byteLength;
   }
-  asBuffer(pieces[0] as Uint8Array).writeInt32BE(length, 0);
+  writer.int32At(0, length);
   return pieces;
 }
 
@@ -290,13 +296,14 @@ function unsupportedApiVersions(handler: AnyHandler, correlationId: number): Pie
     errorCode: ErrorCode.UNSUPPORTED_VERSION,
     apiKeys: [createApiVersion({ apiKey, minVersion, maxVersion })],
   });
-  return encode(handler, 0, correlationId, response);
+  return encode(new Writer(), handler, 0, correlationId, response);
 }
 
 /** The client id, which is in the same place in every header version; null if it cannot be read. */
-function clientIdOf(frame: Buffer): string | null {
+function clientIdOf(reader: Reader): string | null {
+  reader.position = FIXED_HEADER_BYTES;
   try {
-    return new Reader(frame, FIXED_HEADER_BYTES).nullableString();
+    return reader.nullableString();
   } catch {
     return null;
   }

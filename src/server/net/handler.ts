@@ -30,8 +30,6 @@ export interface RequestContext {
   readonly correlationId: number;
   readonly clientId: string | null;
   readonly connection: ConnectionContext;
-  /** When the frame was received, milliseconds since the Unix epoch. */
-  readonly receivedAtMs: number;
   /**
    * For handlers that borrow the frame (`borrowsFrame`): the arena memory that byte fields of the request are views of; null for a
    * small request, whose views are valid only until `handle` returns. Held by the dispatcher until the handler's promise
