@@ -144,9 +144,12 @@ MemoryRef Arena::take(size_t bytes, size_t start, bool refuse) noexcept {
   return MemoryRef(&block);
 }
 
-void Arena::want(size_t bytes) noexcept {
+void Arena::want(size_t bytes, size_t more) noexcept {
   std::lock_guard lock(mutex_);
-  aimLocked(roomFor(bytes));
+  size_t room = roomFor(bytes);
+  if (room <= stats_.aimed) return;
+  // Whole steps are aimed at, always beyond what is asked for.
+  aimLocked(more < room - stats_.aimed ? stats_.aimed + more - 1 : room);
 }
 
 void Arena::aimLocked(size_t bytes) noexcept {
@@ -160,7 +163,7 @@ bool Arena::grow() noexcept {
   std::lock_guard growing(growMutex_);
   // Huge pages are made present here, while somebody waits: one at a time.
   bool huge = shared_ && shared_->hugeBytes() > 0;
-  auto [from, to] = reserveLocked(huge ? kHugePageBytes : kGrowthBytes);
+  auto [from, to] = reserveLocked(huge ? kHugePageBytes : kGrowthBytes, SharedFile::Growth::quick);
   if (to == from) return false;
   publish(from, to);
   return true;
@@ -169,12 +172,12 @@ bool Arena::grow() noexcept {
 std::pair<size_t, size_t> Arena::reserve(size_t end) noexcept {
   std::lock_guard growing(growMutex_);
   if (end <= reserved_) return {end, end};
-  return reserveLocked(end - reserved_);
+  return reserveLocked(end - reserved_, SharedFile::Growth::present);
 }
 
-std::pair<size_t, size_t> Arena::reserveLocked(size_t bytes) noexcept {
+std::pair<size_t, size_t> Arena::reserveLocked(size_t bytes, SharedFile::Growth growth) noexcept {
   size_t from = reserved_;
-  reserved_ += shared_ ? shared_->grow(bytes) : std::min(bytes, capacity_ - from);
+  reserved_ += shared_ ? shared_->grow(bytes, growth) : std::min(bytes, capacity_ - from);
   return {from, reserved_};
 }
 

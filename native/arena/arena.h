@@ -161,8 +161,11 @@ class Arena {
 
   /** What has to be present for ranges of so many bytes: at other times of the load another part of it is in pieces that are too small. */
   static constexpr size_t roomFor(size_t bytes) { return bytes + bytes / 4; }
-  /** Ranges of so many bytes are to have room, as far as there is capacity: makes the thread keep it present, from now on. */
-  void want(size_t bytes) noexcept;
+  /**
+   * Ranges of so many bytes are to have room, as far as there is capacity: makes the thread keep it present, from now on; of what is missing now at most
+   * `more` bytes.
+   */
+  void want(size_t bytes, size_t more = SIZE_MAX) noexcept;
 
   /** From now on keeps pages present in the background, as many as were in use or wanted. See Toucher for how it behaves. */
   void startTouching() { toucher_.start(); }
@@ -194,9 +197,9 @@ class Arena {
   bool makeRoom(size_t bytes) noexcept;
   /** Makes more of the region usable, whose pages come as they are used; false when there is no more. */
   bool grow() noexcept;
-  /** The region up to `end` has memory: from where to where that is new, which is the caller's to publish. Less when there is no more. */
+  /** The region up to `end` has memory, present if it can be: from where to where that is new, which is the caller's to publish. Less when there is no more. */
   std::pair<size_t, size_t> reserve(size_t end) noexcept;
-  std::pair<size_t, size_t> reserveLocked(size_t bytes) noexcept;
+  std::pair<size_t, size_t> reserveLocked(size_t bytes, SharedFile::Growth growth) noexcept;
   /** Lets what was reserved be handed out. */
   void publish(size_t from, size_t to) noexcept;
   void aimLocked(size_t bytes) noexcept;

@@ -28,6 +28,10 @@ namespace {
 constexpr size_t kSmallestGrowthBytes = size_t{1} << 20;
 constexpr size_t kSmallPageBytes = 4096;
 constexpr int kNameAttempts = 8;
+/** What a fault that reads maps of pages that are there (fault_around_bytes); one that writes maps its own. */
+constexpr size_t kMappedTogetherBytes = size_t{64} << 10;
+/** Never written: all of it is the kernel's one page of zeros. */
+uint8_t zeros[size_t{256} << 10];
 
 std::string because(const std::string& what, int error) {
   char buffer[128];
@@ -176,9 +180,11 @@ int SharedFile::open() const {
   return fd < 0 ? -errno : fd;
 }
 
-size_t SharedFile::grow(size_t wanted) {
+size_t SharedFile::grow(size_t wanted, Growth growth) {
   size_t step = std::min(wanted, dataBytes_ - backed_);
   size_t grown = pages_ == Pages::huge ? growHuge(step) : 0;
+  bool smallOnly = pages_ == Pages::small && hugeBytes_ == 0;
+  if (smallOnly && growth == Growth::present) grown = growPresent(step);
   if (grown == 0) grown = growSmall(step);
   backed_ += grown;
   return grown;
@@ -210,6 +216,18 @@ size_t SharedFile::growSmall(size_t wanted) {
     step = std::max(step / 4 / kHugePageBytes * kHugePageBytes, kSmallestGrowthBytes);
   }
   return 0;
+}
+
+size_t SharedFile::growPresent(size_t wanted) {
+  size_t done = 0;
+  while (done < wanted) {
+    ssize_t written = ::pwrite(fd_, zeros, std::min(sizeof(zeros), wanted - done), static_cast<off_t>(kDataOffset + backed_ + done));
+    if (written > 0) done += static_cast<size_t>(written);
+    else if (written == 0 || errno != EINTR) break;
+  }
+  done -= done % kSmallPageBytes;
+  for (size_t at = 0; at < done; at += kMappedTogetherBytes) static_cast<volatile uint8_t*>(data())[backed_ + at];
+  return done;
 }
 
 bool SharedFile::beginEntry() {

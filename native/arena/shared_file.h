@@ -64,11 +64,14 @@ class SharedFile {
   uint8_t* journal() const { return map_ + kJournalOffset; }
   const std::string& path() const { return path_; }
 
+  /** `quick`: what pages cost is left to whoever uses them. `present`: small ones are made by writing and mapped together, for two thirds of it. */
+  enum class Growth { quick, present };
+
   /**
    * Reserves the next `wanted` bytes of the data, or fewer, so that using them cannot fail for lack of memory (SIGBUS).
    * Returns how many, with huge pages more, to the end of the last one; 0 when all are backed or the tmpfs is full. One caller at a time.
    */
-  size_t grow(size_t wanted);
+  size_t grow(size_t wanted, Growth growth = Growth::quick);
   /** Bytes of the data that grow has reserved. */
   size_t backed() const { return backed_; }
   /** Bytes of the data that have come in huge pages. */
@@ -100,6 +103,7 @@ class SharedFile {
   bool findsHugePages() const;
   size_t growHuge(size_t wanted);
   size_t growSmall(size_t wanted);
+  size_t growPresent(size_t wanted);
   /** The huge page at `offset` of the data, or as much of it as there is. */
   bool populateHuge(size_t offset);
 

@@ -103,28 +103,39 @@ void readPieces(const Napi::CallbackInfo& info) {
   });
 }
 
+// [slots, end, reason]
+Napi::Value scannedTo(Napi::Env env, const ScanResult& scanned) {
+  Napi::Float64Array slots = Napi::Float64Array::New(env, scanned.batches.size() * kBatchSlots);
+  for (size_t i = 0; i < scanned.batches.size(); ++i) {
+    const ScannedBatch& batch = scanned.batches[i];
+    fillHeaderSlots(slots.Data() + i * kBatchSlots, batch.header, batch.position, batch.header.sizeBytes());
+  }
+  Napi::Array result = Napi::Array::New(env, 3);
+  result[0u] = slots;
+  result[1u] = static_cast<double>(scanned.end);
+  result[2u] = static_cast<double>(scanned.reason);
+  return result;
+}
+
+// (file, position, maxBytes, maxBatches, end) -> [slots, end, reason], or null when something of it is not in memory.
+Napi::Value scanFound(const Napi::CallbackInfo& info) {
+  HostedFile& hosted = fileAt(info);
+  ScanRange range{integerAt(info, 1), integerAt(info, 2), integerAt(info, 4), static_cast<size_t>(numberAt(info, 3)), false, true};
+  ScanResult scanned = scanBatches(hosted.owner->store.reader(), *hosted.file, range);
+  return scanned.status.ok() ? scannedTo(info.Env(), scanned) : info.Env().Null();
+}
+
 // (file, id, position, maxBytes, maxBatches, verifyCrc, end); completes with [slots, end, reason].
 void scan(const Napi::CallbackInfo& info) {
   HostedFile& hosted = fileAt(info);
   double id = numberAt(info, 1);
   ScanRange range{integerAt(info, 2), integerAt(info, 3), integerAt(info, 6), static_cast<size_t>(numberAt(info, 4)),
-                  info[5].As<Napi::Boolean>().Value()};
+                  info[5].As<Napi::Boolean>().Value(), false};
   Completions& completions = Completions::of(info.Env());
   auto task = [file = hosted.file, &store = hosted.owner->store, id, range, &completions] {
     auto scanned = std::make_shared<ScanResult>(scanBatches(store.reader(), *file, range));
     Completion done{id, scanned->status.error, scanned->status.message, nullptr};
-    done.result = [scanned](Napi::Env env) -> Napi::Value {
-      Napi::Float64Array slots = Napi::Float64Array::New(env, scanned->batches.size() * kBatchSlots);
-      for (size_t i = 0; i < scanned->batches.size(); ++i) {
-        const ScannedBatch& batch = scanned->batches[i];
-        fillHeaderSlots(slots.Data() + i * kBatchSlots, batch.header, batch.position, batch.header.sizeBytes());
-      }
-      Napi::Array result = Napi::Array::New(env, 3);
-      result[0u] = slots;
-      result[1u] = static_cast<double>(scanned->end);
-      result[2u] = static_cast<double>(scanned->reason);
-      return result;
-    };
+    done.result = [scanned](Napi::Env env) { return scannedTo(env, *scanned); };
     completions.push(std::move(done));
   };
   postOrFail(hosted.owner->store.readers(), info.Env(), id, std::move(task));
@@ -136,6 +147,7 @@ void initStoreReads(Napi::Env env, Napi::Object exports) {
   exports["fileRead"] = Napi::Function::New(env, read, "fileRead");
   exports["fileFind"] = Napi::Function::New(env, find, "fileFind");
   exports["fileReadPieces"] = Napi::Function::New(env, readPieces, "fileReadPieces");
+  exports["fileScanFound"] = Napi::Function::New(env, scanFound, "fileScanFound");
   exports["fileScan"] = Napi::Function::New(env, scan, "fileScan");
 }
 

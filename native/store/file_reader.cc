@@ -69,7 +69,6 @@ ReadPieces FileReader::read(const std::shared_ptr<StoreFile>& file, uint64_t pos
                             size_t maxPieceBytes, Deadline deadline) {
   ReadPieces result;
   uint64_t missed = 0;
-  uint64_t missedAt = 0;
   while (result.length < length) {
     uint64_t at = position + result.length;
     RangeCache::Found found = store_.cache().find(file->cached(), at, length - result.length);
@@ -81,7 +80,6 @@ ReadPieces FileReader::read(const std::shared_ptr<StoreFile>& file, uint64_t pos
       piece = fill(*file, at, wanted, false, deadline, result.status);
       if (!result.status.ok()) return {result.status, {}, 0};
       if (piece.length == 0) break;  // truncated meanwhile
-      if (missed == 0) missedAt = at;
       missed += piece.length;
     }
     result.length += piece.length;
@@ -89,7 +87,7 @@ ReadPieces FileReader::read(const std::shared_ptr<StoreFile>& file, uint64_t pos
   }
   store_.cache().hit(result.length - missed);
   if (missed > 0) {
-    store_.cache().missed(file->cached(), missedAt, missed);
+    store_.cache().missed(missed);
     readAhead(file, position, position + result.length);
   }
   return result;
@@ -190,6 +188,7 @@ MemoryPiece FileReader::fill(StoreFile& file, uint64_t position, size_t length, 
     MemoryPiece piece{memory, memory.data() + skip, got > skip ? std::min(length, got - skip) : 0};
     store_.counters().bytesRead += piece.length;
     if (block > 0) store_.cache().addRead(file.cached(), position, piece, cuts, ahead);
+    store_.cache().fetched(file.cached(), position, piece.length);
     return piece;
   }
 }
@@ -197,12 +196,14 @@ MemoryPiece FileReader::fill(StoreFile& file, uint64_t position, size_t length, 
 void FileReader::readAhead(const std::shared_ptr<StoreFile>& file, uint64_t from, uint64_t to) {
   if (file->handle()->blockBytes() == 0) return;  // the kernel does
   StoreFile::Progress& progress = file->readProgress();
-  if (progress.end.exchange(to) != from) return;
+  uint64_t before = progress.end.exchange(to);
+  if (from > before || to <= before) return;
   uint64_t most = std::clamp(arena_.capacity() / kAheadShare, kLeastAheadBytes, kMostAheadBytes);
   uint64_t start = std::max(progress.aheadTo.load(), to);
   if (start > to + 2 * most) start = to;  // of another reader
   uint64_t limit = std::min(to + std::clamp(to - from, kLeastAheadBytes, most), file->written());
-  if (start >= limit || limit - start < kReadAheadPieceBytes / 2) return;
+  bool worth = start < limit && (limit - start >= kReadAheadPieceBytes / 2 || limit == file->written());
+  if (!worth) return;
   for (uint64_t end = 0; start < limit; start = end) {
     end = std::min(endOfPiece(start), limit);
     auto length = static_cast<size_t>(end - start);
@@ -215,7 +216,7 @@ void FileReader::readAhead(const std::shared_ptr<StoreFile>& file, uint64_t from
   progress.aheadTo = std::min(start, limit);
 }
 
-IoStatus FileReader::readInto(StoreFile& file, uint64_t position, uint8_t* target, size_t length, size_t& got) {
+IoStatus FileReader::readInto(StoreFile& file, uint64_t position, uint8_t* target, size_t length, size_t& got, bool onlyMemory) {
   for (got = 0; got < length;) {
     uint64_t at = position + got;
     RangeCache::Found found = store_.cache().find(file.cached(), at, length - got);
@@ -225,7 +226,7 @@ IoStatus FileReader::readInto(StoreFile& file, uint64_t position, uint8_t* targe
       continue;
     }
     uint64_t written = file.written();
-    if (at >= written) break;
+    if (onlyMemory || at >= written) break;
     auto wanted = static_cast<size_t>(std::min<uint64_t>({found.gap, written - at, kLookBytes}));
     uint64_t start = roundDown(at, std::max<size_t>(file.handle()->blockBytes(), 1));
     auto skip = static_cast<size_t>(at - start);

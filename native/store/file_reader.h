@@ -43,8 +43,11 @@ class FileReader {
                      Deadline deadline);
   /** As `read`, in one piece: copied together unless it is. */
   ReadPieces readWhole(const std::shared_ptr<StoreFile>& file, uint64_t position, size_t length, Deadline deadline);
-  /** Copies to the caller's memory, and caches nothing: for looking through a file. `got` is less at the end of what is appended. */
-  IoStatus readInto(StoreFile& file, uint64_t position, uint8_t* target, size_t length, size_t& got);
+  /**
+   * Copies to the caller's memory, and caches nothing: for looking through a file. `got` is less at the end of what is appended, and, with `onlyMemory`,
+   * which never blocks, of what is in memory.
+   */
+  IoStatus readInto(StoreFile& file, uint64_t position, uint8_t* target, size_t length, size_t& got, bool onlyMemory = false);
 
   /** Ends all waiting, for good. */
   void stop();

@@ -11,8 +11,6 @@ constexpr size_t kFirstStagingBytes = 4096;
 constexpr size_t kMaxStagingBytes = 256 << 10;
 /** What is read ahead does not come in in order. */
 constexpr uint64_t kNearBytes = 4 << 20;
-/** What is less than so small a part of the memory that would have held it is no reason to have that. */
-constexpr uint64_t kWorthPart = 4096;
 
 }  // namespace
 
@@ -229,17 +227,28 @@ void RangeCache::hit(uint64_t bytes) {
   stats_.hitBytes += bytes;
 }
 
-void RangeCache::missed(File& file, uint64_t position, uint64_t bytes) {
-  size_t since = 0;
+void RangeCache::missed(uint64_t bytes) {
+  std::lock_guard lock(mutex_);
+  stats_.missBytes += bytes;
+}
+
+void RangeCache::fetched(File& file, uint64_t position, uint64_t bytes) {
+  size_t most = 0;
+  size_t more = 0;
   {
     std::lock_guard lock(mutex_);
-    stats_.missBytes += bytes;
     auto holds = [position](const Gone& gone) { return gone.from <= position && position < gone.to; };
     auto known = std::find_if(file.gone.rbegin(), file.gone.rend(), holds);
     if (known == file.gone.rend()) return;
-    since = static_cast<size_t>(takenInLocked(known->appended) - known->since);
+    auto since = static_cast<size_t>(takenInLocked(known->appended) - known->since);
+    if (Arena::roomFor(since) > arena_.capacity()) return;
+    // Who reads on needs less and less for what he misses, and all of it the next time.
+    most = reach_ = std::max(reach_, since);
+    lacked_ += bytes;
+    more = lacked_ / Arena::kReadyBytes * Arena::kReadyBytes;
+    lacked_ -= more;
   }
-  if (bytes >= since / kWorthPart && Arena::roomFor(since) <= arena_.capacity()) arena_.want(since);
+  if (more > 0) arena_.want(most, more);
 }
 
 size_t RangeCache::needed() {

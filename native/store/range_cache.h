@@ -7,9 +7,9 @@
 //
 // Fresh pages cost more than reading again what nobody may ask for, so the arena grows (Arena::want) by what cannot give way:
 // what is in use otherwise, or was read ahead of somebody who has not come yet. What waits to be written has the room of what is
-// merely cached, which gives way to it, and makes the arena grow where it is more. It grows by what is merely
-// cached when that is missed: by what was taken in since what a reader did not find any more, if the arena can hold so much. Who
-// reads from farther back, or for the first time, is none the better for it.
+// merely cached, which gives way to it, and makes the arena grow where it is more. It grows for what is merely
+// cached when that is missed, by as much as was read again, up to what was taken in since the oldest that was, if the arena can hold so
+// much. Who reads from farther back, or for the first time, is none the better for it.
 #pragma once
 
 #include <atomic>
@@ -122,8 +122,10 @@ class RangeCache {
   Found peek(File& file, uint64_t position, size_t length);
   /** Counts what a read found. */
   void hit(uint64_t bytes);
-  /** Counts what a read had to fetch from the device, the first of it at `position`; the arena grows if it could have held that, and it is not little. */
-  void missed(File& file, uint64_t position, uint64_t bytes);
+  /** Counts what a read had to fetch from the device, unless it was read ahead. */
+  void missed(uint64_t bytes);
+  /** Bytes at `position` came from the device, ahead or not: the arena grows by as many if it could have held them. */
+  void fetched(File& file, uint64_t position, uint64_t bytes);
   /** Counts bytes that were appended and wait to be written, in what is cached; negative when they are written, or are not to be. */
   void waiting(int64_t bytes) { waiting_ += bytes; }
 
@@ -168,6 +170,8 @@ class RangeCache {
   uint64_t appended_ = 0;  // bytes, ever
   uint64_t read_ = 0;
   size_t ahead_ = 0;       // bytes in ranges that were read ahead
+  uint64_t lacked_ = 0;    // bytes by which the arena is to grow, in steps
+  size_t reach_ = 0;       // the most that was taken in since something that was missed
   std::atomic<int64_t> waiting_{0};
 };
 

@@ -1,6 +1,7 @@
 #include "store/scan.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <memory>
 
 #include "batch/crc32c.h"
@@ -12,12 +13,14 @@ namespace {
 
 constexpr size_t kWindowBytes = 256 * 1024;
 constexpr size_t kHeaderWindowBytes = 4096;
+/** More are not looked for by a caller that does not block: it has other things to do. */
+constexpr size_t kMostInMemory = 64;
 
 /** A part of the file in memory, moved as needed. */
 class Window {
  public:
-  Window(FileReader& reader, StoreFile& file, uint64_t fileBytes)
-      : reader_(reader), file_(file), fileBytes_(fileBytes), bytes_(new uint8_t[kWindowBytes]) {}
+  Window(FileReader& reader, StoreFile& file, const ScanRange& range)
+      : reader_(reader), file_(file), fileBytes_(range.fileBytes), onlyMemory_(range.onlyMemory), bytes_(new uint8_t[kWindowBytes]) {}
 
   /** `length` bytes (at most kWindowBytes) at `position`; null when the file ends before or cannot be read. */
   const uint8_t* at(uint64_t position, size_t length, size_t readAhead) {
@@ -25,7 +28,8 @@ class Window {
     if (position > fileBytes_ || length > fileBytes_ - position) return nullptr;
     size_t wanted = std::min<uint64_t>(std::max(length, readAhead), fileBytes_ - position);
     start_ = position;
-    status_ = reader_.readInto(file_, position, bytes_.get(), wanted, size_);
+    status_ = reader_.readInto(file_, position, bytes_.get(), wanted, size_, onlyMemory_);
+    if (onlyMemory_ && size_ < length) status_ = {EAGAIN, "not in memory"};
     return status_.ok() && size_ >= length ? bytes_.get() : nullptr;
   }
   const IoStatus& status() const { return status_; }
@@ -34,6 +38,7 @@ class Window {
   FileReader& reader_;
   StoreFile& file_;
   uint64_t fileBytes_;
+  bool onlyMemory_;
   std::unique_ptr<uint8_t[]> bytes_;
   uint64_t start_ = 0;
   size_t size_ = 0;
@@ -79,7 +84,7 @@ bool accept(Window& window, uint64_t position, const BatchHeader& header, const 
 /** How much to read at once behind `header`: large batches are jumped over, and what is behind the range is not looked at. */
 size_t windowFor(const BatchHeader& header, const ScanRange& range, uint64_t end) {
   if (range.verifyCrc) return kWindowBytes;
-  if (header.sizeBytes() >= kWindowBytes / 4 || end - range.position >= range.maxBytes) return kHeaderWindowBytes;
+  if (range.onlyMemory || header.sizeBytes() >= kWindowBytes / 4 || end - range.position >= range.maxBytes) return kHeaderWindowBytes;
   uint64_t left = range.maxBytes - (end - range.position);
   return static_cast<size_t>(std::clamp<uint64_t>(left, kHeaderWindowBytes, kWindowBytes));
 }
@@ -87,12 +92,16 @@ size_t windowFor(const BatchHeader& header, const ScanRange& range, uint64_t end
 }  // namespace
 
 ScanResult scanBatches(FileReader& reader, StoreFile& file, const ScanRange& range) {
-  Window window(reader, file, range.fileBytes);
+  Window window(reader, file, range);
   ScanResult result;
   result.end = range.position;
   size_t readAhead = range.verifyCrc ? kWindowBytes : kHeaderWindowBytes;
   while (result.end - range.position < range.maxBytes && result.batches.size() < range.maxBatches) {
     uint64_t position = result.end;
+    if (range.onlyMemory && result.batches.size() == kMostInMemory) {
+      result.status = {EAGAIN, "too many batches"};
+      return result;
+    }
     if (position >= range.fileBytes) {
       result.reason = ScanEnd::endOfFile;
       return result;

@@ -39,9 +39,10 @@ struct ScanRange {
   uint64_t fileBytes;    // what lies behind is not looked at
   size_t maxBatches;
   bool verifyCrc;
+  bool onlyMemory;       // never blocks: EAGAIN when something is not in memory, or takes long
 };
 
-/** Blocks. Reads little more than headers, unless the CRC is to be verified. */
+/** Blocks, unless only memory is looked at. Reads little more than headers, unless the CRC is to be verified. */
 ScanResult scanBatches(FileReader& reader, StoreFile& file, const ScanRange& range);
 
 }  // namespace kafabric

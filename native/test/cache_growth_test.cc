@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "store/range_cache.h"
 #include "test/test.h"
@@ -36,6 +37,22 @@ struct Growing {
   }
   void append(uint64_t bytes) {
     for (uint64_t end = position + bytes; position < end; position += kMiB) cache->addAppended(file, position, memory());
+  }
+  /** Bytes from there on come from the device, and are not kept. */
+  void fetch(uint64_t from, uint64_t bytes) {
+    for (uint64_t at = from; at < from + bytes; at += kMiB) cache->fetched(file, at, kMiB);
+  }
+  /** Reads through the cache, `ahead` of somebody who takes it then; returns what came from the device. */
+  uint64_t read(uint64_t from, uint64_t bytes, bool ahead) {
+    uint64_t missed = 0;
+    for (uint64_t at = from; at < from + bytes; at += kMiB) {
+      if (find(at, kMiB) == kMiB) continue;
+      cache->addRead(file, at, memory(), cache->cutsOf(file), ahead);
+      cache->fetched(file, at, kMiB);
+      CHECK_EQ(find(at, kMiB), kMiB);
+      missed += kMiB;
+    }
+    return missed;
   }
   size_t find(uint64_t from, size_t length) { return cache->find(file, from, length).piece.length; }
   size_t aimed() { return arena.stats().aimed; }
@@ -94,28 +111,30 @@ TEST(cache_growth_is_for_what_was_read_ahead_and_nobody_has_had) {
   CHECK(growing.aimed() >= aimed + Arena::kPlentyBytes / 2);
 }
 
-TEST(cache_growth_is_for_what_readers_miss_if_the_arena_could_hold_that) {
+TEST(cache_growth_is_for_what_readers_miss_as_much_as_they_do) {
   Growing growing;
-  RangeCache& cache = *growing.cache;
   uint64_t capacity = growing.arena.capacity();
   growing.append(2 * capacity);
   size_t aimed = growing.aimed();
-  cache.missed(growing.file, 0, kMiB);
-  cache.missed(growing.file, growing.position - capacity, kMiB);
+  growing.fetch(0, Arena::kPlentyBytes);  // too far back
+  growing.fetch(growing.position - capacity, Arena::kPlentyBytes / 8);
   RangeCache::File unknown;
-  cache.missed(unknown, 0, kMiB);  // of what an earlier process wrote
+  growing.cache->fetched(unknown, 0, Arena::kPlentyBytes);  // of what an earlier process wrote
   CHECK_EQ(growing.aimed(), aimed);
-  CHECK_EQ(cache.stats().missBytes, 3 * kMiB);
 
   // The age of what was appended is known to a part in 32 of the capacity.
   uint64_t distance = Arena::kPlentyBytes + Arena::kPlentyBytes / 2;
-  cache.missed(growing.file, growing.position - distance, 2048);  // too little for so much memory
+  growing.cache->fetched(growing.file, growing.position - distance, 2048);
   CHECK_EQ(growing.aimed(), aimed);
-  cache.missed(growing.file, growing.position - distance, kMiB);
+  growing.fetch(growing.position - distance, 3 * Arena::kReadyBytes);
+  CHECK(growing.aimed() > aimed + 2 * Arena::kReadyBytes);
+  CHECK(growing.aimed() <= aimed + 4 * Arena::kReadyBytes);
+  // No more than what would have held it.
+  for (int i = 0; i < 8; ++i) growing.fetch(growing.position - distance, Arena::kPlentyBytes / 4);
   CHECK(growing.aimed() >= Arena::roomFor(distance));
   CHECK(growing.aimed() <= Arena::roomFor(distance + capacity / 32) + Arena::kReadyBytes);
   aimed = growing.aimed();
-  cache.missed(growing.file, growing.position - distance / 2, kMiB);
+  growing.fetch(growing.position - distance / 2, Arena::kPlentyBytes / 4);
   CHECK_EQ(growing.aimed(), aimed);
 
   // Files that are appended to in turns share the memory.
@@ -123,35 +142,51 @@ TEST(cache_growth_is_for_what_readers_miss_if_the_arena_could_hold_that) {
   other.written = UINT64_MAX / 2;
   for (uint64_t at = 0; at < distance; at += kMiB) {
     growing.append(kMiB);
-    cache.addAppended(other, at, growing.memory());
+    growing.cache->addAppended(other, at, growing.memory());
   }
-  cache.missed(other, 0, kMiB);
+  for (int i = 0; i < 64; ++i) growing.cache->fetched(other, 0, Arena::kPlentyBytes / 16);
   CHECK(growing.aimed() >= Arena::roomFor(2 * distance));
-  cache.drop(other);
+  growing.cache->drop(other);
 }
 
 TEST(cache_growth_is_for_what_is_read_again_if_the_arena_could_hold_that) {
   for (bool ahead : {false, true}) {
     Growing growing;
-    RangeCache& cache = *growing.cache;
-    auto scan = [&](uint64_t from, uint64_t bytes) {
-      for (uint64_t at = from; at < from + bytes; at += kMiB) {
-        cache.missed(growing.file, at, kMiB);
-        cache.addRead(growing.file, at, growing.memory(), cache.cutsOf(growing.file), ahead);
-        CHECK_EQ(growing.find(at, kMiB), kMiB);
-      }
-    };
+    auto scan = [&](uint64_t from, uint64_t bytes) { growing.read(from, bytes, ahead); };
+    size_t least = Arena::roomFor(Arena::kPlentyBytes + 4 * kMiB) + Arena::kReadyBytes;
     scan(0, 2 * growing.arena.capacity());
-    CHECK(growing.aimed() <= Arena::roomFor(Arena::kPlentyBytes + 4 * kMiB) + Arena::kReadyBytes);
+    CHECK(growing.aimed() <= least);
     // All of it again is more than the arena could hold; the last part is not.
     scan(0, Arena::kPlentyBytes);
-    CHECK(growing.aimed() <= Arena::roomFor(Arena::kPlentyBytes + 4 * kMiB) + Arena::kReadyBytes);
+    CHECK(growing.aimed() <= least);
     uint64_t distance = Arena::kPlentyBytes + Arena::kPlentyBytes / 2;
     scan(3 * growing.arena.capacity(), distance);
-    cache.missed(growing.file, 3 * growing.arena.capacity(), kMiB);
+    for (int i = 0; i < 64; ++i) growing.fetch(3 * growing.arena.capacity(), Arena::kPlentyBytes / 32);
     CHECK(growing.aimed() >= Arena::roomFor(distance));
     CHECK(growing.aimed() <= Arena::roomFor(distance + growing.arena.capacity() / 32) + Arena::kReadyBytes);
   }
+}
+
+TEST(cache_growth_has_what_is_read_again_in_memory_after_a_reading_or_two) {
+  constexpr uint64_t kBytes = 2 * Arena::kPlentyBytes;
+  Growing growing;
+  growing.append(kBytes);
+  size_t before = growing.aimed();
+  std::vector<uint64_t> missed;
+  for (int round = 0; round < 4; ++round) {
+    missed.push_back(growing.read(0, kBytes, false));
+    WAIT_UNTIL(growing.arena.stats().touched == growing.aimed());
+  }
+  CHECK(missed[0] > kBytes / 4 && missed[0] < 3 * kBytes / 4);
+  CHECK_EQ(missed[3], 0u);
+  // Who reads once has paid for no more than that.
+  CHECK(growing.aimed() - before <= missed[0] + missed[1] + missed[2] + 4 * Arena::kReadyBytes);
+  CHECK(growing.aimed() <= Arena::roomFor(kBytes + growing.arena.capacity() / 32) + Arena::kReadyBytes);
+  // It is so for whoever comes later: new bytes find their room.
+  size_t aimed = growing.aimed();
+  growing.append(kBytes);
+  CHECK(growing.read(kBytes, kBytes, false) <= kBytes / 8);
+  CHECK(growing.aimed() <= aimed + kBytes / 8);
 }
 
 TEST(cache_growth_knows_the_age_of_what_is_appended_anew_where_a_file_was_cut) {
@@ -160,11 +195,11 @@ TEST(cache_growth_knows_the_age_of_what_is_appended_anew_where_a_file_was_cut) {
   size_t aimed = growing.aimed();
   uint64_t cut = Arena::kPlentyBytes / 2;
   growing.cache->cut(growing.file, cut);
-  growing.cache->missed(growing.file, cut, kMiB);
+  growing.fetch(cut, Arena::kPlentyBytes);
   CHECK_EQ(growing.aimed(), aimed);
   growing.position = cut;
   growing.append(2 * Arena::kPlentyBytes);
-  growing.cache->missed(growing.file, cut, kMiB);
+  for (int i = 0; i < 64; ++i) growing.fetch(cut, Arena::kPlentyBytes / 16);
   CHECK(growing.aimed() >= Arena::roomFor(2 * Arena::kPlentyBytes));
   CHECK(growing.aimed() <= Arena::roomFor(2 * Arena::kPlentyBytes + growing.arena.capacity() / 32) + Arena::kReadyBytes);
 }

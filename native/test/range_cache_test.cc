@@ -91,7 +91,7 @@ TEST(range_cache_finds_ranges_and_gaps) {
   CHECK_EQ(fixture.foundAt(5100), 2900u);
   CHECK_EQ(fixture.cache->stats().bytes, 9000u);
   fixture.cache->hit(10);
-  fixture.cache->missed(fixture.file, 0, 3);
+  fixture.cache->missed(3);
   fixture.cache->hit(1);
   CHECK_EQ(fixture.cache->stats().hitBytes, 11u);
   CHECK_EQ(fixture.cache->stats().missBytes, 3u);

@@ -1,5 +1,7 @@
 #include "store/scan.h"
 
+#include <cerrno>
+
 #include "test/batches.h"
 #include "test/store_fixture.h"
 
@@ -16,7 +18,7 @@ struct LogFile {
 
   void add(const std::vector<uint8_t>& batch) { bytes.append(batch.begin(), batch.end()); }
   ScanResult scan(bool verifyCrc, uint64_t maxBytes = UINT64_MAX, size_t maxBatches = 1000, uint64_t position = 0) {
-    ScanRange range{position, maxBytes, bytes.size(), maxBatches, verifyCrc};
+    ScanRange range{position, maxBytes, bytes.size(), maxBatches, verifyCrc, false};
     std::string name = std::to_string(++files);
     std::ofstream(fixture.path(name), std::ios::binary) << bytes;
     ScanResult result = scanBatches(fixture.store.reader(), *fixture.open(name), range);
@@ -60,6 +62,42 @@ TEST(scan_finds_batches_of_all_sizes) {
   CHECK_EQ(file.scan(false, UINT64_MAX, 1, starts[5]).batches[0].position, starts[5]);
 }
 
+TEST(scan_of_memory_never_reads) {
+  StoreFixture fixture{true, size_t{4} << 20};
+  std::string bytes;
+  for (int i = 0; i < 60; ++i) {
+    std::vector<uint8_t> batch = batchOf(i % 20 == 19 ? 20'000 : 300);
+    bytes.append(batch.begin(), batch.end());
+  }
+  std::ofstream(fixture.path(), std::ios::binary) << bytes;
+  auto file = fixture.open();
+  ScanRange range{0, UINT64_MAX, bytes.size(), 1000, false, true};
+  auto scan = [&] { return scanBatches(fixture.store.reader(), *file, range); };
+  CHECK_EQ(scan().status.error, EAGAIN);
+  CHECK_EQ(fixture.store.counters().bytesRead, 0u);
+  if (file->handle()->blockBytes() == 0) return;
+  CHECK(fixture.readPieces(file, 0, bytes.size() - 1000).status.ok());
+  WAIT_UNTIL(scan().status.ok());  // the rest was read ahead
+  CHECK_EQ(scan().batches.size(), 60u);
+  CHECK(scan().reason == ScanEnd::endOfFile);
+  CHECK_EQ(scan().end, bytes.size());
+}
+
+TEST(scan_of_memory_ends_where_it_would_take_long) {
+  StoreFixture fixture{true, size_t{4} << 20};
+  std::string bytes;
+  for (int i = 0; i < 100; ++i) {
+    std::vector<uint8_t> batch = batchOf(300);
+    bytes.append(batch.begin(), batch.end());
+  }
+  auto file = fixture.open();
+  CHECK(append(*file, bytes).ok());
+  ScanRange range{0, UINT64_MAX, bytes.size(), 1000, false, true};
+  CHECK_EQ(scanBatches(fixture.store.reader(), *file, range).status.error, EAGAIN);
+  range.maxBatches = 50;
+  CHECK_EQ(scanBatches(fixture.store.reader(), *file, range).batches.size(), 50u);
+}
+
 TEST(scan_reads_little_more_than_the_headers_of_large_batches) {
   StoreFixture fixture{true, size_t{4} << 20};
   auto readFor = [&](size_t valueBytes, size_t count, uint64_t maxBytes) {
@@ -68,7 +106,7 @@ TEST(scan_reads_little_more_than_the_headers_of_large_batches) {
     for (size_t i = 0; i < count; ++i) out.write(reinterpret_cast<const char*>(batch.data()), static_cast<std::streamsize>(batch.size()));
     out.close();
     uint64_t before = fixture.store.counters().bytesRead;
-    ScanRange range{0, maxBytes, count * batch.size(), 1000, false};
+    ScanRange range{0, maxBytes, count * batch.size(), 1000, false, false};
     ScanResult result = scanBatches(fixture.store.reader(), *fixture.open(), range);
     CHECK_EQ(result.batches.size(), std::min<uint64_t>(count, (maxBytes + batch.size() - 1) / batch.size()));
     return fixture.store.counters().bytesRead - before;

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "arena/arena.h"
+#include "arena/mapping.h"
 #include "test/faults.h"
 #include "test/mount_fixture.h"
 #include "test/test.h"
@@ -201,6 +202,19 @@ TEST(arena_pages_are_touched_in_the_background_while_in_use) {
     CHECK_EQ(arena.stats().backed, arena.capacity());
     arena.stopTouching();
     arena.stopTouching();
+  }
+}
+
+TEST(arena_pages_that_were_touched_take_no_faults) {
+  for (const SharedPlace& place : {SharedPlace{}, placeFor("present")}) {
+    Arena arena(32 << 20, place);
+    arena.startTouching();
+    MemoryRef all = arena.allocate(arena.capacity());
+    CHECK(all);
+    WAIT_UNTIL(arena.stats().touched == arena.capacity());
+    uint64_t before = kafabric::pageFaults();
+    kafabric::touchPages(arena.base(), arena.capacity());
+    CHECK(kafabric::pageFaults() - before < arena.capacity() / Arena::kGranuleBytes / 64);
   }
 }
 

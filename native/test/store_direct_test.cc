@@ -131,6 +131,23 @@ TEST(store_direct_reads_ahead_of_those_who_read_on) {
   CHECK(!fixture.store.reader().find(*file, 0, 10, false, pieces));
 }
 
+TEST(store_direct_reads_the_rest_ahead_however_little) {
+  constexpr uint64_t kBytes = 300'000;
+  StoreFixture fixture(true, size_t{32} << 20);
+  std::ofstream(fixture.path()) << pattern(0, kBytes);
+  auto file = fixture.open();
+  if (file->handle()->blockBytes() == 0) return;  // the kernel reads ahead
+  auto found = [&](uint64_t position) {
+    return static_cast<bool>(fixture.store.cache().find(file->cached(), position, 1).piece);
+  };
+  CHECK(textOf(fixture.readPieces(file, 50'000, 1000)) == pattern(50'000, 1000));
+  CHECK(!found(kBytes - 1));
+  // Some of it once more, and on.
+  CHECK(textOf(fixture.readPieces(file, 50'500, 10'000)) == pattern(50'500, 10'000));
+  WAIT_UNTIL(found(kBytes - 1));
+  CHECK(!found(20'000));
+}
+
 TEST(store_direct_reads_further_ahead_of_those_who_take_more) {
   constexpr uint64_t kBytes = 24 << 20;
   constexpr size_t kStep = 6 << 20;

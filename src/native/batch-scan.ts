@@ -1,6 +1,6 @@
 import { BATCH_SLOTS, type BatchHeader, readHeader } from './batch-layout.ts';
 import { completion } from './completions.ts';
-import { storeBinding as native } from './store-binding.ts';
+import { storeBinding as native, type Scanned } from './store-binding.ts';
 import type { StoreFile } from './store-file.ts';
 
 const MAX_SCANNED_BATCHES = 65_536;
@@ -40,17 +40,13 @@ export async function scanBatches(
 ): Promise<ScanResult> {
   const limit = Math.min(maxBytes, Number.MAX_SAFE_INTEGER);
   const maxBatches = Math.min(options.maxBatches ?? MAX_SCANNED_BATCHES, MAX_SCANNED_BATCHES);
-  const [doubles, end, reason] = await completion<[Float64Array, number, number]>((id) =>
-    native.fileScan(
-      file.fileId,
-      id,
-      position,
-      limit,
-      maxBatches,
-      options.verifyCrc ?? false,
-      options.end ?? file.size,
-    ),
-  );
+  const { verifyCrc = false, end: fileEnd = file.size } = options;
+  const found = verifyCrc ? null : native.fileScanFound(file.fileId, position, limit, maxBatches, fileEnd);
+  const [doubles, end, reason] =
+    found ??
+    (await completion<Scanned>((id) =>
+      native.fileScan(file.fileId, id, position, limit, maxBatches, verifyCrc, fileEnd),
+    ));
   const integers = new BigInt64Array(doubles.buffer);
   const batches: BatchHeader[] = [];
   for (let i = 0; i < doubles.length / BATCH_SLOTS; i++) batches.push(readHeader(doubles, integers, i));

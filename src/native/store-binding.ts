@@ -28,6 +28,9 @@ export interface StoreStats {
   recycledFiles: number;
 }
 
+/** Slots of the batches found, the position behind the last, and why the scan ended. */
+export type Scanned = [slots: Float64Array, end: number, reason: number];
+
 /** What native code has for stores and their files; both are named by numbers. */
 interface StoreBinding {
   storeCreate(
@@ -82,6 +85,15 @@ interface StoreBinding {
   fileClose(file: number, id: number): void;
   /** `ranges`: position, length, seed and the CRC expected of each; the last two negative: none. */
   fileRead(file: number, id: number, ranges: Float64Array): void;
+  /** Null when something of it is not in memory, or when it would take long. */
+  fileScanFound(
+    file: number,
+    position: number,
+    maxBytes: number,
+    maxBatches: number,
+    end: number,
+  ): Scanned | null;
+  /** Completes with Scanned. */
   fileScan(
     file: number,
     id: number,
