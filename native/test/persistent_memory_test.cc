@@ -94,6 +94,7 @@ TEST(persistent_memory_begins_with_files_of_the_pool) {
   recycled.keepIn(fixture.directory, 3 * kSize, true);
   fixture.store.preparer().prepare(fixture.directory, 2 * kSize, kSize, true);
   WAIT_UNTIL(recycled.keptIn(fixture.directory) == 2 * kSize);
+  fixture.store.preparer().stop();  // it would replace what is taken before it has seen that there is enough
   OpenOptions options{true};
   options.recycledBytes = kSize;
   auto file = fixture.open("file", options);

@@ -183,6 +183,7 @@ TEST(prepared_space_is_kept_like_recycled_space) {
   recycled.keepIn(fixture.directory, 4 * kSize);
   fixture.store.preparer().prepare(fixture.directory, 3 * kSize - 1, kSize);
   WAIT_UNTIL(recycled.stats().files == 2u);
+  fixture.store.preparer().stop();  // it would replace what is taken before it has seen that there is enough
   // The whole of it is on the device, and is nothing but zeros.
   struct stat info {};
   CHECK_EQ(::stat(fixture.path("recycled-0.free").c_str(), &info), 0);

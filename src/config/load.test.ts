@@ -121,6 +121,21 @@ describe('loadConfig', () => {
     );
   });
 
+  it('accepts keys of former versions of Kafka, and those of topics, whose names for all topics it tells', () => {
+    const text =
+      'zookeeper.connect=here:2181\nport=9092\nfile.delete.delay.ms=1000\nfollower.replication.throttled.replicas=*\n';
+    const { warnings } = loadConfig(input({ text })).resolved;
+    assert.deepEqual(
+      warnings.map((warning) => warning.replace(/ \(.*?\)/, '')),
+      [
+        'zookeeper.connect has no effect: it is a key of Apache Kafka that this version does not use',
+        'port has no effect: it is a key of Apache Kafka that this version does not use',
+        'file.delete.delay.ms has no effect: it is a key of topics; for all topics it is log.segment.delete.delay.ms',
+        'follower.replication.throttled.replicas has no effect: it is a key of topics',
+      ],
+    );
+  });
+
   it('reports everything that is wrong at once, with the value, what is allowed, and the closest key', () => {
     const problems = problemsOf({
       text: 'num.partitons=3\nnum.partitions=0\n',

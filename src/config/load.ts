@@ -1,5 +1,9 @@
 import path from 'node:path';
-import { brokerDefinitionsByName, type ConfigDefinition } from './definitions/index.ts';
+import {
+  brokerDefinitionsByName,
+  type ConfigDefinition,
+  topicDefinitionsByName,
+} from './definitions/index.ts';
 import { type ConfigProblem, ConfigurationError, closestName } from './errors.ts';
 import { isInheritedKey } from './inherited.ts';
 import { KafabricConfig } from './kafabric-config.ts';
@@ -75,6 +79,15 @@ function definitionOf(name: string): ConfigDefinition | undefined {
   return brokerDefinitionsByName.get(name) ?? listenerKeyOf(name)?.definition;
 }
 
+/** What a key is that has no effect but is no mistake to Kafka either, which ignores what it does not know; null for an unknown one. */
+function whyUnused(name: string): string | null {
+  if (isInheritedKey(name)) return 'a key of Apache Kafka that this version does not use';
+  const topicKey = topicDefinitionsByName.get(name);
+  if (topicKey === undefined) return null;
+  const [synonym] = topicKey.synonyms;
+  return `a key of topics${synonym ? `; for all topics it is ${synonym.name}` : ''}`;
+}
+
 function mergeSettings(
   settings: readonly Setting[],
   problems: ConfigProblem[],
@@ -85,10 +98,9 @@ function mergeSettings(
     const { name, text, origin } = setting;
     const definition = definitionOf(name);
     if (definition === undefined) {
-      if (isInheritedKey(name)) {
-        warnings.push(
-          `${name} (${origin}) has no effect: it is a key of Apache Kafka that this version does not use`,
-        );
+      const useless = whyUnused(name);
+      if (useless !== null) {
+        warnings.push(`${name} (${origin}) has no effect: it is ${useless}`);
       } else {
         const closest = closestName(name, brokerNames);
         const hint = closest === null ? '' : `; did you mean ${closest}?`;
