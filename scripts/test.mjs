@@ -12,7 +12,7 @@ import { root, setup } from './setup.mjs';
 const scratch = mkdtempSync(join(tmpdir(), 'kafabric-test-'));
 const strict = process.env.CI === 'true';
 
-/** A command that takes longer hangs. The longest of `npm test`, the tests of the clients, takes five minutes on two cores of its own. */
+/** A command that takes longer hangs. The longest of `npm test`, the tests of the clients, takes a quarter of an hour on two cores of its own. */
 const longestMinutes = 90 * Number(process.env.KAFABRIC_TEST_PATIENCE ?? 1);
 
 /** Sends a signal to the command that is running and all that it has started. */
