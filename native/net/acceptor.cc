@@ -29,8 +29,10 @@ std::system_error lastError(const char* what) { return {errno, std::generic_cate
 
 void setInt(int fd, int level, int name, int value) { setsockopt(fd, level, name, &value, sizeof value); }
 
-void prepareSocket(int fd, const Options& options) {
+void prepareSocket(int fd, const Options& options, bool near) {
   setInt(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  if (near && options.sendBufferBytes == 0 && options.nearSendBufferBytes > 0)
+    setInt(fd, SOL_SOCKET, SO_SNDBUF, static_cast<int>(options.nearSendBufferBytes));
   if (options.busyPollMicros > 0) setInt(fd, SOL_SOCKET, SO_BUSY_POLL, static_cast<int>(options.busyPollMicros));
   // Finds out a peer that vanished without a word while nothing is sent to it; see Reactor::closeUnreachable for the rest.
   // TCP_USER_TIMEOUT would also end connections whose peer is alive and takes its time to read.
@@ -85,11 +87,11 @@ socklen_t parse(const std::string& ip, uint16_t port, sockaddr_storage& address)
   throw lastError("not an IP address");
 }
 
-uint16_t boundPort(int fd) {
+Accepted boundTo(int fd) {
   sockaddr_storage address{};
   socklen_t size = sizeof address;
   getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
-  return describe(address).port;
+  return describe(address);
 }
 
 }  // namespace
@@ -140,7 +142,7 @@ Acceptor::Listening Acceptor::listen(const std::string& ip, uint16_t port, std::
   if (!thread_.joinable()) {
     thread_ = startThread("kafabric-accept", [this] { run(); });
   }
-  return {listener, boundPort(fd)};
+  return {listener, boundTo(fd).port};
 }
 
 void Acceptor::setTls(uint32_t listener, std::shared_ptr<const TlsServer> tls) {
@@ -220,7 +222,8 @@ bool Acceptor::acceptOne(uint32_t listener, int fd) {
     callbacks_.refused(listener, accepted.ip);
     return true;
   }
-  prepareSocket(socket, options_);
+  // Both ends of a connection within a machine have the same address.
+  prepareSocket(socket, options_, boundTo(socket).ip == accepted.ip);
   callbacks_.accepted(std::move(accepted));
   return true;
 }

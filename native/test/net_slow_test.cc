@@ -20,7 +20,51 @@ uint64_t trickle(Client& client, const std::vector<uint8_t>& bytes, size_t from,
   return longestMs;
 }
 
+/** SO_SNDBUF of the one connection that was accepted at `port`, by a client bound to `from`. */
+int sendBufferOf(const Options& options, const char* from) {
+  Server server(options);
+  server.start();
+  int client = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  inet_pton(AF_INET, from, &address.sin_addr);
+  CHECK_EQ(bind(client, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
+  address.sin_port = htons(server.port);
+  CHECK_EQ(connect(client, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  // It is prepared when it answers.
+  std::vector<uint8_t> small = frame(1, 1);
+  CHECK_EQ(send(client, small.data(), small.size(), 0), static_cast<ssize_t>(small.size()));
+  CHECK_EQ(recv(client, small.data(), small.size(), MSG_WAITALL), static_cast<ssize_t>(small.size()));
+  int found = 0;
+  for (int fd = 0; fd < 1024; ++fd) {
+    sockaddr_in own{};
+    socklen_t size = sizeof own;
+    bool here = getsockname(fd, reinterpret_cast<sockaddr*>(&own), &size) == 0 && own.sin_port == htons(server.port);
+    size = sizeof own;
+    if (!here || getpeername(fd, reinterpret_cast<sockaddr*>(&own), &size) != 0) continue;
+    size = sizeof found;
+    getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &found, &size);
+  }
+  ::close(client);
+  return found;
+}
+
 }  // namespace
+
+TEST(net_sends_within_the_machine_through_buffers_that_caches_hold) {
+  Options limits = options(1);
+  // The kernel doubles what is asked for, and has other sizes of its own.
+  int near = 2 * static_cast<int>(limits.nearSendBufferBytes);
+  CHECK_EQ(sendBufferOf(limits, "127.0.0.1"), near);
+  CHECK(sendBufferOf(limits, "127.0.0.2") != near);
+  limits.nearSendBufferBytes = 0;
+  CHECK(sendBufferOf(limits, "127.0.0.1") != near);
+  limits.sendBufferBytes = 100'000;
+  CHECK_EQ(sendBufferOf(limits, "127.0.0.1"), 200'000);
+  limits.nearSendBufferBytes = 50'000;
+  CHECK_EQ(sendBufferOf(limits, "127.0.0.1"), 200'000);
+}
 
 TEST(net_receives_large_frames_through_small_buffers) {
   for (uint32_t bufferBytes : {2'000u, 20'000u, 150'000u, 1u << 20, 0u}) {

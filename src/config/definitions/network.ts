@@ -59,7 +59,8 @@ export const networkDefinitions = [
     type: 'int',
     default: '-1',
     min: -1,
-    documentation: 'SO_SNDBUF of client connections; -1 leaves the operating system’s own sizing.',
+    documentation:
+      'SO_SNDBUF of client connections; -1: 384 KiB for clients on the same machine, which a processor’s cache holds, and the operating system’s own sizing for others.',
     kafkaDefault: { value: '102400', reason: 'the system sizes buffers for large requests better' },
   },
   {
