@@ -164,6 +164,20 @@ describe('signals, positions and flushes of the direct API', () => {
     await member.close();
   });
 
+  it('does not wait for records where it was before it goes on elsewhere', async () => {
+    const again = await client.createTopic('again', { partitions: 1 });
+    const producer = again.producer();
+    await producer.push({ i: 0 }, content(SIZE, 0));
+    await producer.close();
+    const consumer = again.consumer({ maxWaitMs: 3_600_000 });
+    for (let i = 0; i < 3; i++) {
+      assert.deepEqual((await consumer.pull(PULL))!.metadata, { i: 0 });
+      assert.equal(await consumer.pull({ timeoutMs: 100 }), null);
+      await consumer.seek('earliest');
+    }
+    await consumer.close();
+  });
+
   it('subscribe changes the topics, and what stays goes on where it is', async () => {
     const other = await client.createTopic('others');
     const more = other.producer();

@@ -390,6 +390,7 @@ export class Consumer implements AsyncIterable<Event> {
   #release(): void {
     this.#assignments++;
     this.#positions.release();
+    this.#fetcher.giveUp();
     this.#queue.clear();
   }
 

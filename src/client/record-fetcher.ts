@@ -62,6 +62,8 @@ export class RecordFetcher {
   /** Fetches wait for records, and so would those of other consumers behind them. */
   readonly #purpose: Purpose = `fetch ${nextFetcher++}`;
   #waiting: (() => void)[] = [];
+  /** Fetches that are not answered. */
+  #asked = 0;
   #turns = 0;
   /** When records came last, and how long after those before: milliseconds. */
   #cameAt = 0;
@@ -88,6 +90,12 @@ export class RecordFetcher {
       partition,
     }));
     await Promise.all([...nodes].map(([node, ones]) => this.#fetchFrom(node, ones)));
+  }
+
+  /** Nothing is read any more until `run`: what is asked for may wait for records, and whatever is asked for next behind it. */
+  giveUp(): void {
+    if (this.#asked > 0) this.#options.cluster.closeConnections(this.#purpose);
+    this.wake();
   }
 
   /** Goes on, after the queue was full. */
@@ -119,7 +127,7 @@ export class RecordFetcher {
         // Few events came, which somebody may wait for: they come first.
         if (queue.metadataBytes < MIN_FETCH_BYTES) await new Promise<void>((go) => process.nextTick(go));
       } catch (error) {
-        if (this.#closed) return;
+        if (this.#closed || mine.every(({ reading }) => reading.revoked)) return;
         if (!(error instanceof DirectError && error.retriable)) throw error;
         // What is damaged in the log stays so.
         if (error.code === 'CHECKSUM' && ++damaged >= MAX_DAMAGED) throw error;
@@ -154,6 +162,15 @@ export class RecordFetcher {
   }
 
   async #fetchOnce(node: number, sources: readonly Source[]): Promise<void> {
+    this.#asked++;
+    try {
+      await this.#fetch(node, sources);
+    } finally {
+      this.#asked--;
+    }
+  }
+
+  async #fetch(node: number, sources: readonly Source[]): Promise<void> {
     const { cluster, queue, getter, maxWaitMs, isolationLevel } = this.#options;
     // So that one busy partition does not keep the others from their turn.
     const first = this.#turns++ % sources.length;
