@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Broker, makeBroker, targetIsKafka } from '../harness/broker.ts';
 import { sleep, until } from '../harness/child.ts';
-import { type Client, clientKinds, requireClient, startClient } from '../harness/client.ts';
+import { type Client, clientKinds, missing, requireClient, startClient } from '../harness/client.ts';
 import { digest, type PlannedRecord, plannedValue, recordOf } from '../harness/payload.ts';
 import { runTool } from '../harness/tools.ts';
 
@@ -43,7 +43,8 @@ describe('partitions moved between data directories with Kafka’s tools, while 
     });
     await broker.start();
     java = startClient(kind, broker.bootstrap);
-    const other = clientKinds.find(({ name }) => name === 'franz-go') ?? kind;
+    const other =
+      clientKinds.find(({ name, setup }) => name === 'franz-go' && missing(setup) === null) ?? kind;
     producer = startClient(other, broker.bootstrap);
     consumer = startClient(other, broker.bootstrap);
     await producer.call('create', { topic, partitions: 2, configs: { 'segment.bytes': '1048576' } });

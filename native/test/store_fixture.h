@@ -23,8 +23,9 @@ struct StoreFixture {
   Arena arena;
   Store store;
 
-  explicit StoreFixture(StoreOptions options = {}, size_t arenaBytes = kArenaBytes, const SharedPlace& place = {})
-      : directory(makeDirectory()), arena(arenaBytes, place), store(options, arena) {}
+  explicit StoreFixture(StoreOptions options = {}, size_t arenaBytes = kArenaBytes, const SharedPlace& place = {},
+                        std::string files = makeDirectory())
+      : directory(std::move(files)), arena(arenaBytes, place), store(options, arena) {}
   /** Through the page cache, or past it where the file system can. */
   explicit StoreFixture(bool direct, size_t arenaBytes = kArenaBytes) : StoreFixture(optionsOf(direct), arenaBytes) {}
   ~StoreFixture() {

@@ -117,9 +117,7 @@ void recycleForEver(StoreFixture& fixture, int pipe, uint32_t seed) {
   StoreOptions options;
   options.threads = 2;
   options.writeDelay = std::chrono::milliseconds(seed % 8);
-  StoreFixture fixture(options, kSharedBytes, place);
-  std::filesystem::remove_all(fixture.directory);
-  fixture.directory = directory;
+  StoreFixture fixture(options, kSharedBytes, place, directory);
   if (!fixture.arena.shared()) ::_exit(2);
   work(fixture, pipe, seed);
   ::_exit(1);
