@@ -36,13 +36,15 @@ interface Run {
   rounds: number;
 }
 
-/** `workloads`: names of those that are of this run. */
+/** `workloads`: names of those that are of this run; `settings`: all of its own. */
 export interface RunInfo extends Run {
   workloads: string[];
+  settings: Record<string, string>;
 }
 
 export interface Results extends Run {
   machine: Record<string, string>;
+  /** Those that are the same in all runs. */
   settings: Record<string, string>;
   systems: SystemInfo[];
   workloads: { name: string; about: string }[];

@@ -106,10 +106,9 @@ export function htmlReport(results: Results): string {
   const systems = Object.fromEntries(
     results.systems.map(({ name, version, about }) => [name, `${version}, ${about}`]),
   );
-  const runs = runsOf(results);
-  const said = runs.map(
+  const said = runsOf(results).map(
     (run) =>
-      `<p>${runText(run, runs.length > 1)}. Reproduce with <code>npm run bench -- ${escapeHtml(run.command)}</code></p>`,
+      `<p>${escapeHtml(runText(run, results))}. Reproduce with <code>npm run bench -- ${escapeHtml(run.command)}</code></p>`,
   );
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">

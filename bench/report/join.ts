@@ -3,8 +3,10 @@ import type { Results, RunInfo } from '../model.ts';
 /** What is said of how results came about: of each run that they are of. */
 export function runsOf(results: Results): RunInfo[] {
   if (results.runs !== undefined) return results.runs;
-  const { started, seconds, command, mode, rounds, workloads } = results;
-  return [{ started, seconds, command, mode, rounds, workloads: workloads.map(({ name }) => name) }];
+  const { started, seconds, command, mode, rounds, settings, workloads } = results;
+  return [
+    { started, seconds, command, mode, rounds, settings, workloads: workloads.map(({ name }) => name) },
+  ];
 }
 
 /**
@@ -24,20 +26,31 @@ export function joined(runs: readonly Results[]): Results {
       ...run,
       workloads: run.workloads.filter((name) => !again.has(name)),
     }));
+    const runs = [...kept.filter(({ workloads }) => workloads.length > 0), ...runsOf(after)];
     return {
       ...after,
-      settings: { ...before.settings, ...after.settings },
+      settings: common(runs),
       systems: [...systems.values()].filter(({ name }) => measured.has(name)),
       workloads: [...before.workloads.filter(({ name }) => !again.has(name)), ...after.workloads],
       measurements,
       omissions: [...before.omissions.filter(isKept), ...after.omissions],
-      runs: [...kept.filter(({ workloads }) => workloads.length > 0), ...runsOf(after)],
+      runs,
     };
   });
 }
 
-/** "2026-01-02, full, 3 rounds, 59 minutes", and of which workloads where there are several runs. */
-export function runText({ started, mode, rounds, seconds, workloads }: RunInfo, several: boolean): string {
+function common(runs: readonly RunInfo[]): Record<string, string> {
+  const isOfAll = ([key, value]: [string, string]) => runs.every(({ settings }) => settings[key] === value);
+  return Object.fromEntries(Object.entries(runs[0]!.settings).filter(isOfAll));
+}
+
+/** "2026-01-02, full, 3 rounds, 59 minutes"; where there are several runs, of which workloads, and what only it was set to. */
+export function runText(
+  { started, mode, rounds, seconds, workloads, settings }: RunInfo,
+  { runs, settings: ofAll }: Results,
+): string {
   const parts = [started.slice(0, 10), mode, `${rounds} rounds`, `${(seconds / 60).toFixed(0)} minutes`];
-  return `${parts.join(', ')}${several ? `: ${workloads.join(', ')}` : ''}`;
+  if (runs === undefined) return parts.join(', ');
+  const own = Object.entries(settings).filter(([key]) => !(key in ofAll));
+  return [`${parts.join(', ')}: ${workloads.join(', ')}`, ...own.map((pair) => pair.join(': '))].join('; ');
 }

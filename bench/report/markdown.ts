@@ -63,8 +63,9 @@ export function markdownReport(results: Results): string {
     .map(({ name, version, about }) => `* ${name}: ${version}, ${about}`)
     .join('\n');
   const tables = workloadTables(results, false).map(workloadSection).join('');
-  const runs = runsOf(results);
-  const said = runs.map((run) => `    npm run bench -- ${run.command}\n\n${runText(run, runs.length > 1)}.`);
+  const said = runsOf(results).map(
+    (run) => `    npm run bench -- ${run.command}\n\n${runText(run, results)}.`,
+  );
   return `# Benchmarks
 
 Written by the benchmark itself; see [bench](../bench/README.md) for what is measured and how.

@@ -26,7 +26,7 @@ function results(measured: [system: string, workload: string, params: Params, me
     mode: 'quick',
     rounds: 1,
     machine: { processor: 'one <script>' },
-    settings: { client: 'librdkafka' },
+    settings: { client: 'librdkafka', 'one measurement': '1 s' },
     systems: ['kafabric', 'kafka'].map((name) => ({ name, version: '1', about: 'as it is' })),
     workloads: names.map((name) => ({ name, about: `about ${name}` })),
     measurements: measured.map(([system, workload, params, metrics]) => ({
@@ -213,7 +213,7 @@ describe('several runs in one report', () => {
     ]),
     started: '2026-01-03T03:04:05.000Z',
     command: '--workloads produce',
-    settings: { client: 'librdkafka', more: 'of the later' },
+    settings: { client: 'librdkafka', 'one measurement': '4 s' },
     omissions: [],
   };
 
@@ -240,12 +240,12 @@ describe('several runs in one report', () => {
       ['kafabric', 'kafka'],
     );
     assert.deepEqual(both.omissions, sample.omissions);
-    assert.equal(both.settings.more, 'of the later');
+    assert.deepEqual(both.settings, { client: 'librdkafka' });
     assert.match(
       markdownReport(both),
-      /-- --quick\n\n2026-01-02, quick, 1 rounds, 2 minutes: startup\.\n\n {4}npm run bench -- --workloads produce\n\n2026-01-03, .*: produce\./,
+      /-- --quick\n\n2026-01-02, quick, 1 rounds, 2 minutes: startup; one measurement: 1 s\.\n\n {4}npm run bench -- --workloads produce\n\n2026-01-03, .*: produce; one measurement: 4 s\./,
     );
-    assert.match(htmlReport(both), /minutes: startup\..*--quick<\/code>/);
+    assert.match(htmlReport(both), /minutes: startup; one measurement: 1 s\..*--quick<\/code>/);
     assert.equal(joined([sample]), sample);
   });
 
