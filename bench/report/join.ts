@@ -50,7 +50,7 @@ export function runText(
   { runs, settings: ofAll }: Results,
 ): string {
   const parts = [started.slice(0, 10), mode, `${rounds} rounds`, `${(seconds / 60).toFixed(0)} minutes`];
-  if (runs === undefined) return parts.join(', ');
+  if (runs === undefined || runs.length === 1) return parts.join(', ');
   const own = Object.entries(settings).filter(([key]) => !(key in ofAll));
   return [`${parts.join(', ')}: ${workloads.join(', ')}`, ...own.map((pair) => pair.join(': '))].join('; ');
 }

@@ -94,7 +94,7 @@ async function throughDirect(
   }
   const pull = (part: number, againSeconds = seconds) =>
     direct(pass, bootstrap, { ...common, what: 'pull', seconds: 10 * seconds, againSeconds, records, part });
-  // Once before: what is pulled again is in memory.
+  // Once before: what was missed then makes the arena grow.
   await pull(1, 0);
   const whole = await pull(1);
   record(pass, 'pull all', size, path, whole.metrics);

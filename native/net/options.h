@@ -81,12 +81,12 @@ struct Options {
   uint32_t busyPollMicros = 0;
   /** SO_SNDBUF and SO_RCVBUF; 0 leaves them to the system. */
   uint32_t sendBufferBytes = 0;
+  uint32_t receiveBufferBytes = 0;
   /**
    * SO_SNDBUF of connections from the same machine where sendBufferBytes is 0; 0: as of others. The kernel takes twice as much, which a core's
    * own cache holds, so that a peer finds there what was sent; nothing is under way that a larger buffer would be needed for (decision 69).
    */
   uint32_t nearSendBufferBytes = 384 << 10;
-  uint32_t receiveBufferBytes = 0;
   RecordsLocator locateRecords;  // or none
   FrameCheck checkFrame;         // or none
   PartSums partSums;             // or none

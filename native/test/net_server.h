@@ -41,9 +41,13 @@ inline std::vector<uint8_t> frame(size_t length, uint8_t fill) {
 /** A blocking client. */
 class Client {
  public:
-  explicit Client(uint16_t port) : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
+  explicit Client(uint16_t port, const char* from = nullptr) : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
+    if (from) {
+      inet_pton(AF_INET, from, &address.sin_addr);
+      CHECK_EQ(bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    }
     address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     CHECK_EQ(connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);

@@ -20,22 +20,13 @@ uint64_t trickle(Client& client, const std::vector<uint8_t>& bytes, size_t from,
   return longestMs;
 }
 
-/** SO_SNDBUF of the one connection that was accepted at `port`, by a client bound to `from`. */
+/** SO_SNDBUF of the one connection that a server has, to a client at `from`. */
 int sendBufferOf(const Options& options, const char* from) {
   Server server(options);
   server.start();
-  int client = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  inet_pton(AF_INET, from, &address.sin_addr);
-  CHECK_EQ(bind(client, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-  inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
-  address.sin_port = htons(server.port);
-  CHECK_EQ(connect(client, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-  // It is prepared when it answers.
-  std::vector<uint8_t> small = frame(1, 1);
-  CHECK_EQ(send(client, small.data(), small.size(), 0), static_cast<ssize_t>(small.size()));
-  CHECK_EQ(recv(client, small.data(), small.size(), MSG_WAITALL), static_cast<ssize_t>(small.size()));
+  Client client(server.port, from);
+  client.send(frame(1, 1));
+  CHECK_EQ(client.read().size(), 1u);  // it is prepared when it answers
   int found = 0;
   for (int fd = 0; fd < 1024; ++fd) {
     sockaddr_in own{};
@@ -46,7 +37,6 @@ int sendBufferOf(const Options& options, const char* from) {
     size = sizeof found;
     getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &found, &size);
   }
-  ::close(client);
   return found;
 }
 

@@ -62,8 +62,6 @@ export class RecordFetcher {
   /** Fetches wait for records, and so would those of other consumers behind them. */
   readonly #purpose: Purpose = `fetch ${nextFetcher++}`;
   #waiting: (() => void)[] = [];
-  /** Fetches that are not answered. */
-  #asked = 0;
   #turns = 0;
   /** When records came last, and how long after those before: milliseconds. */
   #cameAt = 0;
@@ -94,7 +92,7 @@ export class RecordFetcher {
 
   /** Nothing is read any more until `run`: what is asked for may wait for records, and whatever is asked for next behind it. */
   giveUp(): void {
-    if (this.#asked > 0) this.#options.cluster.closeConnections(this.#purpose);
+    this.#options.cluster.closeConnections(this.#purpose);
     this.wake();
   }
 
@@ -106,8 +104,7 @@ export class RecordFetcher {
 
   close(): void {
     this.#closed = true;
-    this.wake();
-    this.#options.cluster.closeConnections(this.#purpose);
+    this.giveUp();
   }
 
   async #fetchFrom(node: number, readings: readonly Reading[]): Promise<void> {
@@ -162,15 +159,6 @@ export class RecordFetcher {
   }
 
   async #fetchOnce(node: number, sources: readonly Source[]): Promise<void> {
-    this.#asked++;
-    try {
-      await this.#fetch(node, sources);
-    } finally {
-      this.#asked--;
-    }
-  }
-
-  async #fetch(node: number, sources: readonly Source[]): Promise<void> {
     const { cluster, queue, getter, maxWaitMs, isolationLevel } = this.#options;
     // So that one busy partition does not keep the others from their turn.
     const first = this.#turns++ % sources.length;

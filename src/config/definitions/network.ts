@@ -61,7 +61,11 @@ export const networkDefinitions = [
     min: -1,
     documentation:
       'SO_SNDBUF of client connections; -1: 384 KiB for clients on the same machine, which a processor’s cache holds, and the operating system’s own sizing for others.',
-    kafkaDefault: { value: '102400', reason: 'the system sizes buffers for large requests better' },
+    kafkaDefault: {
+      value: '102400',
+      reason:
+        'the system sizes buffers for large answers better, and within a machine larger ones still suit caches',
+    },
   },
   {
     name: 'socket.receive.buffer.bytes',
