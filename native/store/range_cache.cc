@@ -85,14 +85,18 @@ void RangeCache::addChecked(File& file, uint64_t position, const MemoryPiece& pi
   std::vector<MemoryRef> freed;
   std::lock_guard lock(mutex_);
   if (file.cuts != cuts || piece.length == 0) return;
+  uint64_t before = stats_.bytes;
+  uint64_t taken = read_;
   uint64_t end = position + piece.length;
   auto first = file.ranges.upper_bound(position);
   if (first != file.ranges.begin() && std::prev(first)->second.end() > position) --first;
   for (auto next = first; next != file.ranges.end() && next->first < end; ++next)
     if (next->second.source == Source::appended) return;
   while (first != file.ranges.end() && first->first < end) eraseBetweenLocked((first++)->second, position, end, freed);
+  read_ = taken;
   insertLocked(file, position, piece, Source::read);
   file.ranges.at(position).checked = true;
+  read_ = taken + (stats_.bytes - before);  // what it replaces was taken in already
 }
 
 /** What lies before and behind stays. */
@@ -138,7 +142,9 @@ void RangeCache::insertLocked(File& file, uint64_t position, const MemoryPiece& 
       return;
     }
   }
-  linkLocked(file.ranges.emplace(position, Range{&file, position, piece, source, since, appended}).first->second);
+  const Gone* missed = appended ? nullptr : missedLocked(file, position);
+  bool again = missed && !missed->appended;
+  linkLocked(file.ranges.emplace(position, Range{&file, position, piece, source, since, appended, again}).first->second);
 }
 
 void RangeCache::rememberLocked(const Range& range) {
@@ -154,6 +160,13 @@ void RangeCache::rememberLocked(const Range& range) {
   }
   if (gone.size() == kGone) gone.erase(gone.begin());
   gone.push_back({range.position, range.end(), range.since, appended});
+}
+
+const RangeCache::Gone* RangeCache::missedLocked(const File& file, uint64_t position) const {
+  auto holds = [position](const Gone& gone) { return gone.from <= position && position < gone.to; };
+  auto known = std::find_if(file.gone.rbegin(), file.gone.rend(), holds);
+  if (known == file.gone.rend() || Arena::roomFor(takenInSinceLocked(*known)) > arena_.capacity()) return nullptr;
+  return &*known;
 }
 
 void RangeCache::linkLocked(Range& range) {
@@ -237,13 +250,10 @@ void RangeCache::fetched(File& file, uint64_t position, uint64_t bytes) {
   size_t more = 0;
   {
     std::lock_guard lock(mutex_);
-    auto holds = [position](const Gone& gone) { return gone.from <= position && position < gone.to; };
-    auto known = std::find_if(file.gone.rbegin(), file.gone.rend(), holds);
-    if (known == file.gone.rend()) return;
-    auto since = static_cast<size_t>(takenInLocked(known->appended) - known->since);
-    if (Arena::roomFor(since) > arena_.capacity()) return;
+    const Gone* known = missedLocked(file, position);
+    if (!known) return;
     // Who reads on needs less and less for what he misses, and all of it the next time.
-    most = reach_ = std::max(reach_, since);
+    most = reach_ = std::max(reach_, static_cast<size_t>(takenInSinceLocked(*known)));
     lacked_ += bytes;
     more = lacked_ / Arena::kReadyBytes * Arena::kReadyBytes;
     lacked_ -= more;

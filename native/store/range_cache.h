@@ -2,8 +2,9 @@
 //
 // What is appended stays where it was received until other memory is asked for; the arena then takes the oldest ranges back
 // (Arena::setReclaimer). What was read from the device and somebody has had goes first, for it is needed once, or by consumers that
-// are close together. Ranges that are not yet on the device stay. A range that a reply is being sent from leaves the cache like any
-// other; its memory is free when the reply is sent.
+// are close together; what is read once more after it gave way is kept as long as what is appended (as in 2Q, VLDB 1994), if the
+// arena can hold so much. Ranges that are not yet on the device stay. A range that a reply is being sent from leaves the cache like
+// any other; its memory is free when the reply is sent.
 //
 // Fresh pages cost more than reading again what nobody may ask for, so the arena grows (Arena::want) by what cannot give way:
 // what is in use otherwise, or was read ahead of somebody who has not come yet. What waits to be written has the room of what is
@@ -50,6 +51,7 @@ class RangeCache {
     Source source;
     uint64_t since;  // what had been taken in before, see takenIn
     bool checked = false;
+    bool again = false;  // it was read before, and missed when it had given way
     Range* older = nullptr;
     Range* newer = nullptr;
     uint64_t end() const { return position + piece.length; }
@@ -154,13 +156,16 @@ class RangeCache {
   void linkLocked(Range& range);
   void unlinkLocked(Range& range);
   void rememberLocked(const Range& range);
+  /** What gave way and held the position, if it could have stayed in an arena as large as this may get. */
+  const Gone* missedLocked(const File& file, uint64_t position) const;
+  uint64_t takenInSinceLocked(const Gone& gone) const { return takenInLocked(gone.appended) - gone.since; }
   /** Bytes, ever: what was read gives way to what is appended, but not the other way round. */
   uint64_t takenInLocked(bool appended) const { return appended ? appended_ : appended_ + read_; }
   void shrinkLocked(Range& range, size_t length);
   void eraseBetweenLocked(Range& range, uint64_t from, uint64_t to, std::vector<MemoryRef>& freed);
   void eraseLocked(Range& range, std::vector<MemoryRef>& freed);
   void cutLocked(File& file, uint64_t size, std::vector<MemoryRef>& freed);
-  Ages& agesOf(const Range& range) { return range.source == Source::read ? had_ : kept_; }
+  Ages& agesOf(const Range& range) { return range.source == Source::read && !range.again ? had_ : kept_; }
 
   Arena& arena_;
   std::mutex mutex_;

@@ -189,6 +189,35 @@ TEST(cache_growth_has_what_is_read_again_in_memory_after_a_reading_or_two) {
   CHECK(growing.aimed() <= aimed + kBytes / 8);
 }
 
+TEST(cache_growth_has_what_is_read_again_in_memory_although_what_nobody_reads_was_appended) {
+  constexpr uint64_t kFar = uint64_t{1} << 40;
+  constexpr uint64_t kBytes = Arena::kPlentyBytes + Arena::kPlentyBytes / 2;
+  Growing growing;
+  growing.append(2 * Arena::kPlentyBytes);
+  uint64_t missed = 0;
+  for (int round = 0; round < 6; ++round) {
+    missed = growing.read(kFar, kBytes, false);
+    WAIT_UNTIL(growing.arena.stats().touched == growing.aimed());
+  }
+  CHECK_EQ(missed, 0u);
+  CHECK(growing.aimed() <= Arena::roomFor(kBytes + growing.arena.capacity() / 32) + Arena::kReadyBytes);
+}
+
+TEST(cache_growth_takes_in_once_what_is_checked_after_it_was_read) {
+  constexpr uint64_t kBytes = Arena::kPlentyBytes + Arena::kPlentyBytes / 2;
+  Growing growing;
+  for (int round = 0; round < 5; ++round) {
+    for (uint64_t at = 0; at < kBytes; at += kMiB) {
+      if (growing.read(at, kMiB, false) == 0) continue;
+      RangeCache::File& file = growing.file;
+      growing.cache->addChecked(file, at, growing.cache->find(file, at, kMiB).piece, growing.cache->cutsOf(file));
+    }
+    WAIT_UNTIL(growing.arena.stats().touched == growing.aimed());
+  }
+  CHECK_EQ(growing.read(0, kBytes, false), 0u);
+  CHECK(growing.aimed() <= Arena::roomFor(kBytes + growing.arena.capacity() / 32) + Arena::kReadyBytes);
+}
+
 TEST(cache_growth_knows_the_age_of_what_is_appended_anew_where_a_file_was_cut) {
   Growing growing;
   growing.append(3 * Arena::kPlentyBytes);

@@ -225,6 +225,28 @@ TEST(range_cache_gives_read_ranges_before_appended_ones_and_old_before_new) {
   }
 }
 
+TEST(range_cache_keeps_what_was_read_again_after_it_gave_way_as_what_was_appended) {
+  constexpr size_t kStep = size_t{1} << 20;
+  Fixture fixture(6 * kStep / kGranule);
+  fixture.file.written = UINT64_MAX / 2;
+  for (uint64_t i = 0; i < 3; ++i) fixture.appended(i * kStep, kStep);
+  for (uint64_t i : {5, 6}) fixture.read(i * kStep, kStep);
+  fixture.arena.allocate(2 * kStep);
+  for (uint64_t i : {5, 6}) CHECK_EQ(fixture.foundAt(i * kStep), 0u);
+  for (bool ahead : {false, true}) {
+    uint64_t i = ahead ? 6 : 5;
+    fixture.read(i * kStep, kStep, ahead);
+    CHECK_EQ(fixture.foundAt(i * kStep), kStep);
+  }
+  fixture.read(7 * kStep, kStep);
+  std::vector<MemoryRef> taken;
+  std::vector<uint64_t> expected{7, 0, 1, 2, 5, 6};
+  for (size_t gone = 0; gone < expected.size(); ++gone) {
+    taken.push_back(fixture.arena.allocate(kStep));
+    for (size_t i = 0; i < expected.size(); ++i) CHECK_EQ(fixture.foundAt(expected[i] * kStep) > 0, i > gone);
+  }
+}
+
 TEST(range_cache_is_safe_for_many_threads) {
   Fixture fixture(96);
   constexpr int kFiles = 3;
