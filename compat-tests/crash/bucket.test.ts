@@ -56,7 +56,9 @@ describe(`a bucket behind memory, ${kills} failures`, function () {
       },
     );
     for (const [topic, acks] of Object.entries(topics)) await scene.load(topic, { ...LOAD, acks });
-    retained = await RetainedTopic.start(scene.loads.client, 'bucket-retained', SEGMENT_BYTES);
+    retained = await RetainedTopic.start(scene.loads.client, 'bucket-retained', {
+      keptBytes: SEGMENT_BYTES,
+    });
   });
 
   afterEach(function () {

@@ -3,9 +3,15 @@ import { sleep } from '../harness/child.ts';
 import type { Client } from '../harness/client.ts';
 import { digest, plannedValue, type SeenRecord } from '../harness/payload.ts';
 
-/** Small and large, so that some are diverted. */
-const SIZES = [1_000, 500_000, 70_000, 300_000];
-const PAUSE_MS = 30;
+export interface RetainedTopicOptions {
+  /** Its retention.bytes; -1: it keeps all. */
+  keptBytes: number;
+  /** Of its records, one after the other: small and large, so that some are diverted. */
+  sizes?: readonly number[];
+  /** Between two records. */
+  pauseMs?: number;
+  configs?: Record<string, string>;
+}
 
 /** A topic of one partition that keeps its newest records only: those that are there are as they were acknowledged, and enough of them. */
 export class RetainedTopic {
@@ -14,6 +20,8 @@ export class RetainedTopic {
   firstOffset = 0;
   readonly #client: Client;
   readonly #keptBytes: number;
+  readonly #sizes: readonly number[];
+  readonly #pauseMs: number;
   /** Of acknowledged records, by offset. */
   readonly #digests = new Map<number, string>();
   readonly #failures: string[] = [];
@@ -21,19 +29,29 @@ export class RetainedTopic {
   #isPaused = false;
   #running: Promise<void> = Promise.resolve();
 
-  private constructor(client: Client, topic: string, keptBytes: number) {
+  private constructor(client: Client, topic: string, options: RetainedTopicOptions) {
     this.#client = client;
     this.topic = topic;
-    this.#keptBytes = keptBytes;
+    this.#keptBytes = options.keptBytes;
+    this.#sizes = options.sizes ?? [1_000, 500_000, 70_000, 300_000];
+    this.#pauseMs = options.pauseMs ?? 30;
   }
 
-  /** `keptBytes`: its retention.bytes. */
-  static async start(client: Client, topic: string, keptBytes: number): Promise<RetainedTopic> {
-    const configs = { 'retention.bytes': String(keptBytes), 'segment.bytes': '1048576' };
+  static async start(client: Client, topic: string, options: RetainedTopicOptions): Promise<RetainedTopic> {
+    const configs = {
+      'retention.bytes': String(options.keptBytes),
+      'segment.bytes': '1048576',
+      ...options.configs,
+    };
     await client.call('create', { topic, partitions: 1, configs });
-    const retained = new RetainedTopic(client, topic, keptBytes);
+    const retained = new RetainedTopic(client, topic, options);
     retained.resume();
     return retained;
+  }
+
+  /** Records that were acknowledged so far. */
+  get acknowledged(): number {
+    return this.#digests.size;
   }
 
   resume(): void {
@@ -52,7 +70,7 @@ export class RetainedTopic {
       const n = this.#next;
       const record = {
         key: null,
-        size: SIZES[n % SIZES.length]!,
+        size: this.#sizes[n % this.#sizes.length]!,
         seed: n % 100_000,
         headers: [],
         timestamp: Date.now(),
@@ -66,7 +84,7 @@ export class RetainedTopic {
       } catch (error) {
         this.#failures.push(String(error));
       }
-      await sleep(PAUSE_MS);
+      await sleep(this.#pauseMs);
     }
   }
 
@@ -85,7 +103,7 @@ export class RetainedTopic {
     );
     const kept = seen.reduce((sum, { size }) => sum + size, 0);
     assert.ok(
-      this.firstOffset === 0 || kept >= this.#keptBytes,
+      this.firstOffset === 0 || (this.#keptBytes >= 0 && kept >= this.#keptBytes),
       `${this.topic}: only ${kept} bytes are left`,
     );
   }

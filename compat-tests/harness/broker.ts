@@ -18,6 +18,8 @@ export interface BrokerOptions {
   dynamicQuorum?: boolean;
   /** The Node binary that runs the gateway; this process's own when absent. */
   node?: string;
+  /** Environment variables of the process, beyond this one's. */
+  environment?: Record<string, string>;
 }
 
 /** A broker under test: the gateway, or Apache Kafka when the tests themselves are to be checked. */
@@ -69,9 +71,11 @@ abstract class BrokerProcess implements Broker {
   protected child: Child | null = null;
   readonly #dir: string;
   readonly #ownsDir: boolean;
+  readonly #environment: Record<string, string>;
 
-  constructor(port: number, dir: string | undefined) {
+  constructor(port: number, { dir, environment = {} }: BrokerOptions) {
     this.bootstrap = `127.0.0.1:${port}`;
+    this.#environment = environment;
     this.#ownsDir = dir === undefined;
     this.#dir = dir ?? mkdtempSync(join(tmpdir(), 'kafabric-compat-'));
     this.dataDir = join(this.#dir, 'data');
@@ -92,8 +96,12 @@ abstract class BrokerProcess implements Broker {
     return this.child?.output ?? '';
   }
 
+  async #spawn(): Promise<Child> {
+    return new Child(await this.command(), this.#environment, logFile(this.bootstrap));
+  }
+
   async start(): Promise<void> {
-    const child = new Child(await this.command(), {}, logFile(this.bootstrap));
+    const child = await this.#spawn();
     this.child = child;
     try {
       await until('the broker is ready', 60_000, async () => {
@@ -111,7 +119,7 @@ abstract class BrokerProcess implements Broker {
   }
 
   async startAndKill(afterMs: number): Promise<void> {
-    const child = new Child(await this.command(), {}, logFile(this.bootstrap));
+    const child = await this.#spawn();
     this.child = child;
     await sleep(afterMs);
     await child.kill('SIGKILL');
@@ -138,7 +146,7 @@ class Gateway extends BrokerProcess {
   readonly #node: string;
 
   constructor(port: number, metricsPort: number, options: BrokerOptions) {
-    super(port, options.dir);
+    super(port, options);
     this.metricsUrl = `http://127.0.0.1:${metricsPort}`;
     this.#node = options.node ?? process.execPath;
     this.#overrides = {
@@ -174,7 +182,7 @@ class Kafka extends BrokerProcess {
   #formatted = false;
 
   constructor(port: number, controllerPort: number, options: BrokerOptions) {
-    super(port, options.dir);
+    super(port, options);
     this.#controllerPort = controllerPort;
     this.#overrides = options.overrides ?? {};
     this.#dynamicQuorum = options.dynamicQuorum ?? false;

@@ -170,6 +170,44 @@ describe('LogManager', () => {
     assert.equal(fixture.files.paths().includes('/b/.kafka_cleanshutdown'), true);
   });
 
+  // A full disk is one that may pass, but not here: the kernel may have dropped what it could not write.
+  for (const code of ['EIO', 'ENOSPC']) {
+    it(`takes a directory out of use after one flush failed with ${code}, and flushes nothing again`, async () => {
+      const fixture = new LogFixture(15, {}, { directories: ['/a', '/b'] });
+      const { files, manager } = fixture;
+      await manager.open();
+      const [one, two] = [await manager.create('t', 0), await manager.create('t', 1)];
+      const [failing, other] = one.directory.startsWith('/a') ? [one, two] : [two, one];
+      const offline: PartitionLog[] = [];
+      manager.onOffline = (_, logs) => offline.push(...logs);
+      await fill(failing, 1);
+      let flushes = 0;
+      files.fault = (operation, path) => {
+        if (operation !== 'sync' || !path.startsWith('/a')) return null;
+        return ++flushes === 1 ? code : null;
+      };
+      await failing.append(batch()).written;
+      const storageError = { code: LogErrorCode.KAFKA_STORAGE_ERROR };
+      await Promise.all([
+        assert.rejects(failing.flush(), storageError),
+        assert.rejects(failing.flush(), storageError),
+      ]);
+      await assert.rejects(failing.flush(), storageError);
+      assert.throws(() => failing.append(batch()), storageError);
+      fixture.clock.tick(400_000);
+      await settle();
+      assert.deepEqual(offline, [failing]);
+      assert.match(manager.directories.find(({ path }) => path === '/a')!.error!.message, new RegExp(code));
+      assert.equal(failing.flushedOffset, 1n);
+      await fill(other, 2);
+      assert.equal(other.flushedOffset, 2n);
+      await manager.close();
+      assert.equal(flushes, 1);
+      assert.equal(files.paths().includes('/a/.kafka_cleanshutdown'), false);
+      assert.equal(files.paths().includes('/b/.kafka_cleanshutdown'), true);
+    });
+  }
+
   it('refuses a directory of another node or in use, and directories of two clusters', async () => {
     const fixture = new LogFixture(9);
     const meta = (node: number, cluster: string) =>

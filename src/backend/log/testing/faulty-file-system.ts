@@ -343,14 +343,11 @@ class FaultyFile implements LogFile {
       at += part.length;
     }
     this.size += bytes.length;
-    const done = this.#last.then(() => this.#write(bytes));
-    this.#last = done.catch(() => {});
-    return { position, done };
+    return { position, done: this.#inOrder('write', () => this.#put(bytes)) };
   }
 
-  async sync(): Promise<void> {
-    await this.#last;
-    await this.#turn('sync', () => this.#inode.sync());
+  sync(): Promise<void> {
+    return this.#inOrder('sync', () => this.#inode.sync());
   }
 
   read(position: number, length: number): Promise<Memory> {
@@ -390,10 +387,17 @@ class FaultyFile implements LogFile {
     return this.#fileSystem.turn(operation, this.path, action, this.#generation);
   }
 
-  async #write(bytes: Uint8Array): Promise<void> {
+  #inOrder(operation: string, action: () => void): Promise<void> {
+    const done = this.#last.then(() => this.#unlessFailed(operation, action));
+    this.#last = done.catch(() => {});
+    return done;
+  }
+
+  /** Once one has failed, all do, until the file is truncated. */
+  async #unlessFailed(operation: string, action: () => void): Promise<void> {
     if (this.#failure) throw this.#failure;
     try {
-      await this.#turn('write', () => this.#put(bytes));
+      await this.#turn(operation, action);
     } catch (error) {
       this.#failure = error as Error;
       throw error;
