@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { ErrorCode } from '../../src/protocol/errors.ts';
 import {
   createCreatableTopic,
+  createCreatableTopicConfig,
   createTopicsRequest,
 } from '../../src/protocol/generated/create-topics-request.ts';
 import { createTopicsResponse } from '../../src/protocol/generated/create-topics-response.ts';
@@ -47,8 +48,6 @@ describe('a disk that fails under a running gateway', () => {
     const overrides = { 'log.dirs': directories.join(',') };
     broker = await makeGateway({ dir, overrides, environment: disk.environment });
     await start();
-    const topics = [createCreatableTopic({ name: TOPIC, numPartitions: PARTITIONS, replicationFactor: 1 })];
-    await wire.call([createTopicsRequest, createTopicsResponse], 5, { topics, timeoutMs: 10_000 });
   });
 
   afterEach(async () => {
@@ -60,6 +59,14 @@ describe('a disk that fails under a running gateway', () => {
   async function start(): Promise<void> {
     await broker.start();
     wire = await WireClient.connect(broker.bootstrap);
+  }
+
+  async function createTopic(payloadMinBytes: string): Promise<void> {
+    const configs = [createCreatableTopicConfig({ name: 'payload.min.bytes', value: payloadMinBytes })];
+    const topics = [
+      createCreatableTopic({ name: TOPIC, numPartitions: PARTITIONS, replicationFactor: 1, configs }),
+    ];
+    await wire.call([createTopicsRequest, createTopicsResponse], 5, { topics, timeoutMs: 10_000 });
   }
 
   /** The answer's error code. */
@@ -83,12 +90,15 @@ describe('a disk that fails under a running gateway', () => {
   }
 
   const faults = [
-    ['fdatasync', 'EIO'],
-    ['fdatasync', 'ENOSPC'],
-    ['pwritev', 'EIO'],
+    { call: 'fdatasync', code: 'EIO', of: 'log' },
+    { call: 'fdatasync', code: 'ENOSPC', of: 'log' },
+    { call: 'pwritev', code: 'EIO', of: 'log' },
+    { call: 'fdatasync', code: 'EIO', of: 'payload' },
+    { call: 'fdatasync', code: 'ENOSPC', of: 'payload' },
   ] as const;
-  for (const [call, code] of faults)
-    it(`after ${code} of ${call} its directory refuses records until the next start, and the other serves`, async () => {
+  for (const { call, code, of } of faults)
+    it(`after ${code} of ${call} of ${of} its directory refuses records until the next start, and the other serves`, async () => {
+      await createTopic(of === 'log' ? '-1' : '0');
       const kept = directories.find((one) => existsSync(join(one, '__cluster_metadata-0')))!;
       const broken = directories.find((one) => one !== kept)!;
       const partitionsOf = (directory: string) =>
@@ -97,7 +107,8 @@ describe('a disk that fails under a running gateway', () => {
       assert.ok(here.length > 0 && there.length > 1);
       for (const index of [...here, ...there]) assert.equal(await produce(index, 'before'), 0);
 
-      disk.fail(call, code, broken);
+      const payload = join(partitionDirs(broken, TOPIC)[0]!, 'payload');
+      disk.fail(call, code, of === 'log' ? broken : payload);
       assert.equal(await produce(there[0]!, 'failed'), ErrorCode.KAFKA_STORAGE_ERROR);
       disk.heal();
       for (const index of there)

@@ -25,9 +25,13 @@ export class LogError extends Error {
   }
 }
 
+export function isStorageError(error: unknown): error is LogError {
+  return error instanceof LogError && error.code === LogErrorCode.KAFKA_STORAGE_ERROR;
+}
+
 /** A `KAFKA_STORAGE_ERROR` that says what was attempted. */
 export function storageError(action: string, cause: unknown): LogError {
-  if (cause instanceof LogError && cause.code === LogErrorCode.KAFKA_STORAGE_ERROR) return cause;
+  if (isStorageError(cause)) return cause;
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new LogError(LogErrorCode.KAFKA_STORAGE_ERROR, `${action}: ${reason}`, cause);
 }

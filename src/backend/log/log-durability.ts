@@ -1,4 +1,5 @@
 import type { LogEnvironment } from './environment.ts';
+import { isStorageError } from './errors.ts';
 import type { LogSegments } from './log-segments.ts';
 import { largest } from './offsets.ts';
 import type { LogPayload } from './partition-log-types.ts';
@@ -107,7 +108,7 @@ export class LogDurability {
     try {
       await this.flushPayload();
     } catch (error) {
-      // Its place has failed, not the log's. The next start looks at it once more.
+      // Perhaps only its place has failed, not the log's. The next start looks at it once more.
       const { directory } = this.#segments;
       this.#environment.logger.warn({ directory, error }, 'payload could not be flushed');
       return;
@@ -117,6 +118,13 @@ export class LogDurability {
 
   /** Makes the payload durable to which anything appended so far refers. */
   async flushPayload(): Promise<void> {
-    if (this.payload?.needsFlush) await this.payload.flush();
+    if (!this.payload?.needsFlush) return;
+    try {
+      await this.payload.flush();
+    } catch (error) {
+      if (isStorageError(error))
+        this.#failures.report(`flushing payload of ${this.#segments.directory}`, error);
+      throw error;
+    }
   }
 }

@@ -32,7 +32,7 @@ export interface LogHost {
 /** What a log's records refer to. */
 export interface LogPayload {
   readonly needsFlush: boolean;
-  /** Makes what was appended before the call durable. */
+  /** Makes what was appended before the call durable. Rejects with KAFKA_STORAGE_ERROR when the log's own disk has failed with it. */
   flush(): Promise<void>;
 }
 

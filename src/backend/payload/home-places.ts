@@ -85,6 +85,7 @@ export function absentPlace(path: string, outage: string): PayloadPlace {
 export function homePlace(path: string, ready: Promise<unknown>): PayloadPlace {
   const place = {
     path,
+    isHome: true as const,
     ready,
     outage: null,
     hasRoomFor: () => true,

@@ -51,6 +51,8 @@ export interface PayloadFiles {
 export interface PayloadPlace {
   /** Of the file. */
   readonly path: string;
+  /** It is in the partition's own directory, on the log's disk. */
+  readonly isHome?: true;
   /** Resolves when the directory is there. */
   readonly ready: Promise<unknown>;
   /** Why the file cannot be used; null while it can. */

@@ -1,4 +1,5 @@
 import type { MemoryPiece } from '../../native/pieces.ts';
+import { isTransient, LogError, LogErrorCode } from '../log/errors.ts';
 import type { OpenFile, OpenFiles } from './open-files.ts';
 import type { Appending } from './pending-extent.ts';
 import type { PayloadFile, PayloadOpenOptions, PayloadPlace } from './ports.ts';
@@ -21,6 +22,8 @@ export class SegmentWriter {
   readonly #queued: ((file: PayloadFile | null, error?: unknown) => void)[] = [];
   #syncedBytes = 0;
   #failed = false;
+  /** A flush has failed, in the log's own directory. */
+  #unflushed: LogError | null = null;
 
   constructor(open: OpenFiles, place: PayloadPlace, extents: SegmentExtents) {
     this.#open = open;
@@ -83,15 +86,10 @@ export class SegmentWriter {
 
   /** See PayloadSegment.append; settles as `PendingExtent.written`, and gives the extent its position before that. */
   write(piece: Uint8Array | MemoryPiece, extent: Appending, fromMemory: boolean): Promise<void> | null {
-    const refused = (error: unknown) => {
-      this.#refuse(error);
-      throw error;
-    };
-    if (this.#file === null) return this.#writeLater(piece, extent, fromMemory).catch(refused);
+    if (this.#file === null) return this.#writeLater(piece, extent, fromMemory);
     try {
-      return this.#put(this.#file, piece, extent, fromMemory)?.catch(refused) ?? null;
+      return this.#put(this.#file, piece, extent, fromMemory);
     } catch (error) {
-      this.#refuse(error);
       return Promise.reject(error);
     }
   }
@@ -102,11 +100,19 @@ export class SegmentWriter {
     extent: Appending,
     fromMemory: boolean,
   ): Promise<void> | null {
-    const { position, done } = file.append([piece], { align: true, fromMemory });
-    extent.position = position;
-    this.#extents.resized(position + extent.length);
-    this.#place.resized(this.bytes);
-    return done;
+    const refused = (error: unknown) => {
+      this.#refuse(error);
+      throw error;
+    };
+    try {
+      const { position, done } = file.append([piece], { align: true, fromMemory });
+      extent.position = position;
+      this.#extents.resized(position + extent.length);
+      this.#place.resized(this.bytes);
+      return done?.catch(refused) ?? null;
+    } catch (error) {
+      return refused(error);
+    }
   }
 
   /** The first appends of a segment wait for its file; what they hold must outlive the call. */
@@ -137,13 +143,31 @@ export class SegmentWriter {
     const held = this.#held;
     const holder = held ?? this.#open.acquire(this.#place.path); // closed by an end that failed
     try {
-      await (await holder.file).sync();
+      await this.#flush(await holder.file);
       this.#syncedBytes = Math.max(this.#syncedBytes, target);
     } catch (error) {
       this.#place.failed(error);
       throw error;
     } finally {
       if (held === null) this.#open.release(holder);
+    }
+  }
+
+  /**
+   * The kernel may have dropped what a flush could not write, and the next one would say nothing of it: in the log's own directory one that fails,
+   * whatever the reason, is the last one, and the log's disk has failed.
+   */
+  async #flush(file: PayloadFile): Promise<void> {
+    if (this.#unflushed !== null) throw this.#unflushed;
+    try {
+      await file.sync();
+    } catch (error) {
+      // After an append that failed, as on a full disk, a flush fails with its error.
+      const isOfAppend = this.#failed && isTransient(error);
+      if (isOfAppend || this.#place.isHome !== true) throw error;
+      const message = `flushing ${this.#place.path} failed: ${String(error)}`;
+      this.#unflushed = new LogError(LogErrorCode.KAFKA_STORAGE_ERROR, message);
+      throw this.#unflushed;
     }
   }
 
@@ -164,7 +188,7 @@ export class SegmentWriter {
     this.#extents.resized(bytes);
     try {
       await file.truncate(bytes);
-      await file.sync();
+      await this.#flush(file);
     } catch (error) {
       this.#place.failed(error);
       throw error;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { LogErrorCode } from '../../backend/log/errors.ts';
 import type { PayloadFile } from '../../backend/payload/ports.ts';
 import { buildBatch } from '../../protocol/records/builder.ts';
 import { TestBroker, topicConfig } from './testing.ts';
@@ -13,12 +14,13 @@ describe('payload that was not flushed', () => {
   let directory: string;
   let broker: TestBroker;
   let syncs: number;
-  let failing: boolean;
+  /** With what a flush of payload fails; null: it does not. */
+  let failing: string | null;
 
   beforeEach(async () => {
     directory = mkdtempSync(join(tmpdir(), 'payload-durability-'));
     syncs = 0;
-    failing = false;
+    failing = null;
     const config = topicConfig({
       'cleanup.policy': 'compact',
       'payload.min.bytes': '2000',
@@ -30,7 +32,7 @@ describe('payload that was not flushed', () => {
         const file: PayloadFile = await store.open(path, options);
         const sync = file.sync.bind(file);
         file.sync = async () => {
-          if (failing) throw Object.assign(new Error('cannot flush'), { code: 'EIO' });
+          if (failing) throw Object.assign(new Error('cannot flush'), { code: failing });
           await sync();
           syncs++;
         };
@@ -41,7 +43,7 @@ describe('payload that was not flushed', () => {
     }));
   });
   afterEach(async () => {
-    failing = false;
+    failing = null;
     await broker.stop();
     rmSync(directory, { recursive: true });
   });
@@ -76,11 +78,28 @@ describe('payload that was not flushed', () => {
 
   it('keeps what it supersedes while it cannot be flushed', async () => {
     const { log } = broker.partitions.find('t', 0)!;
-    failing = true;
+    failing = 'EIO';
     await fill();
-    await assert.rejects(log.compaction.run(broker.store, ROUND), /cannot flush/);
+    await assert.rejects(log.compaction.run(broker.store, ROUND));
+    assert.match(broker.logs.directories[0]!.error!.message, /flushing .*payload.* cannot flush/);
     await log.prepareCheckpoint();
     assert.equal(log.flushedOffset, 0n);
-    assert.equal(broker.logs.directories[0]!.error, null, 'it is not the log’s disk');
   });
+
+  for (const code of ['EIO', 'ENOSPC'])
+    it(`beside the log, takes the directory out of use after ${code}, and is not flushed again`, async () => {
+      const { log, payloads } = broker.partitions.find('t', 0)!;
+      const storageError = { code: LogErrorCode.KAFKA_STORAGE_ERROR };
+      await fill();
+      failing = code;
+      await assert.rejects(log.flush(), storageError);
+      failing = null;
+      assert.match(broker.logs.directories[0]!.error!.message, /flushing .*payload.* cannot flush/);
+      await assert.rejects(log.flush(), storageError);
+      await assert.rejects(produce('z'.repeat(5000), 1_700_000_006_000), storageError);
+      payloads.completeAll();
+      await payloads.close();
+      assert.equal(syncs, 0);
+      assert.equal(log.flushedOffset, 0n);
+    });
 });
