@@ -49,7 +49,7 @@ function addRun(program: Command, actions: Actions, known: { systems: string[]; 
     .option('--syscalls', 'count system calls in a quick run too, which takes longer')
     .option('--no-syscalls', 'do not count system calls')
     .option('--data-dir <path>', 'where the systems keep their data while they run')
-    .option('--check', 'fail when a ratio to Kafka is worse than bench/regression.json allows')
+    .option('--check', 'fail when a figure with a target is worse than bench/regression.json allows')
     .option('--save-regression', 'write this run’s ratios to bench/regression.json')
     .option('--docs', 'write what this run measured into docs/benchmarks.md and bench/recorded.json')
     .action((options) => actions.run(options));

@@ -6,10 +6,11 @@ import { printClients } from './clients/run.ts';
 import { type Results, resultsText } from './model.ts';
 import { parseOptions, type RawOptions } from './options.ts';
 import { cache, recordedFile, resultsFolder, root, sources } from './paths.ts';
+import { number } from './report/figures.ts';
 import { htmlReport } from './report/html.ts';
 import { joined } from './report/join.ts';
 import { markdownReport } from './report/markdown.ts';
-import { falls, ratiosOf, readRegression, updated, writeRegression } from './report/regression.ts';
+import { compare, readRegression, updated, writeRegression } from './report/regression.ts';
 import { tally, targetRows } from './report/tables.ts';
 import { runBenchmark } from './runner.ts';
 import { variants } from './systems/deployments.ts';
@@ -59,14 +60,14 @@ function summary(results: Results): void {
 
 /** Fails the run when something got worse than allowed, or was to be checked and could not be measured. */
 function check(results: Results): void {
-  const regression = readRegression(regressionFile);
-  const compared = [...ratiosOf(results).keys()].filter((key) => key in regression.ratios).length;
-  if (compared === 0) throw new Error('--check: this run measured nothing that bench/regression.json has');
-  const worse = falls(results, regression);
+  const compared = compare(results, readRegression(regressionFile));
+  if (compared.length === 0)
+    throw new Error('--check: this run measured nothing that bench/regression.json has');
+  const worse = compared.filter(({ fallen }) => fallen);
   for (const { key, before, now, allowed } of worse)
-    console.error(`worse: ${key}: ratio ${now.toFixed(2)}, was ${before}, allowed ${allowed.toFixed(2)}`);
+    console.error(`worse: ${key}: ${number(now)}, was ${before}, allowed ${number(allowed)}`);
   if (worse.length > 0) process.exitCode = 1;
-  else console.log(`none of ${compared} ratios is worse than bench/regression.json allows`);
+  else console.log(`none of ${compared.length} figures is worse than bench/regression.json allows`);
 }
 
 function save(results: Results): void {

@@ -102,26 +102,36 @@ export class Pass {
     }
   }
 
-  /**
-   * System calls per request, in a short run of its own because counting disturbs. Taken in the first round only; null where nothing
-   * can count, or nothing can be looked into.
-   */
-  async syscalls(load: () => Load): Promise<{ perRequest: number; report: Report } | null> {
-    const pid = this.system.pid;
-    if (pid === null || this.round > 0 || !this.options.syscalls || tracer() === null) return null;
-    const run = load();
-    await run.ready;
-    const stop = await countSyscalls(pid);
+  /** The process whose system calls are counted: in the first round only; null where nothing can count, or nothing can be looked into. */
+  get #counted(): number | null {
+    return this.round > 0 || !this.options.syscalls || tracer() === null ? null : this.system.pid;
+  }
+
+  /** System calls per request of loads that run together, in a short run of their own because counting disturbs; NaN where they are not counted. */
+  async syscalls(start: () => Load[]): Promise<number> {
+    const pid = this.#counted;
+    if (pid === null) return Number.NaN;
+    const loads = start();
     try {
-      run.go();
-      const report = await run.report;
-      const calls = await stop();
-      return { perRequest: report.requests ? calls / report.requests : Number.NaN, report };
-    } catch (error) {
-      run.kill();
-      await stop();
-      throw error;
+      await Promise.all(loads.map((load) => load.ready));
+      const stop = await countSyscalls(pid);
+      for (const load of loads) load.go();
+      const reports = Promise.all(loads.map((load) => load.report));
+      const calls = await reports.then(stop, stop);
+      const requests = (await reports).reduce((sum, report) => sum + (report.requests ?? 0), 0);
+      return requests > 0 ? calls / requests : Number.NaN;
+    } finally {
+      for (const load of loads) load.kill();
     }
+  }
+
+  /** As `syscalls`, with a topic of their own: for loads that must not find there what the measured ones have left, or leave them something. */
+  async syscallsApart(partitions: number, start: (topic: string) => Load[]): Promise<number> {
+    if (this.#counted === null) return Number.NaN;
+    const topic = await this.topic(partitions);
+    const perRequest = await this.syscalls(() => start(topic));
+    await this.drop(topic);
+    return perRequest;
   }
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { splitAddress } from '../systems/wire.ts';
 import { selectWorkloads } from '../workloads/index.ts';
+import { latencyMetrics, secondsFor } from '../workloads/latency.ts';
 import { drift } from '../workloads/soak.ts';
 import { parseConsumerPerformance, parseProducerPerformance } from './java.ts';
 import { Load } from './load.ts';
@@ -71,6 +72,19 @@ describe('the workloads of the benchmark', () => {
     assert.ok(!names(null, false).includes('soak') && names(null, false).includes('java'));
     assert.ok(!names(null, true).includes('java'));
     assert.deepEqual(names(['soak', 'java'], true), ['java', 'soak']);
+  });
+
+  it('measure latency until p99 means something, where that does not take too long', () => {
+    const full = { seconds: 1.5, quick: false };
+    assert.deepEqual(
+      [1000, 200, 50, 5].map((rate) => secondsFor(rate, full)),
+      [3, 5, 20, 10],
+    );
+    assert.equal(secondsFor(1000, { seconds: 6, quick: false }), 12);
+    assert.equal(secondsFor(50, { seconds: 0.8, quick: true }), 4);
+    const report = { records: 9999, p50: 1, p90: 2, p99: 3, p999: 4, max: 5 };
+    assert.ok(Number.isNaN(latencyMetrics(report).p999Ms));
+    assert.equal(latencyMetrics({ ...report, records: 10_000 }).p999Ms, 4);
   });
 
   it('see memory that grows, and memory that stays', () => {

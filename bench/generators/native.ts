@@ -21,6 +21,10 @@ export interface NativeArguments {
   idle?: number;
   interval?: number;
   depth?: number;
+  /** Seconds of a schedule that come before what is measured. */
+  lead?: number;
+  /** 1: a load with a schedule counts its requests, too. */
+  count?: number;
   /** Records of a transaction. */
   transaction?: number;
   /** Seconds between commits. */

@@ -5,7 +5,7 @@ import { number } from './figures.ts';
 import { escapeHtml, htmlReport } from './html.ts';
 import { joined } from './join.ts';
 import { markdownReport, markdownTable } from './markdown.ts';
-import { falls, ratiosOf, updated } from './regression.ts';
+import { compare, type Regression, updated } from './regression.ts';
 import { tally, targetRows } from './tables.ts';
 import { judge, paramsText, targets, wanted } from './targets.ts';
 
@@ -73,6 +73,21 @@ describe('the targets', () => {
     assert.deepEqual(judge(changed.measurements, 'kafabric', 'kafka'), []);
   });
 
+  it('of plain batches and of others are told apart', () => {
+    const batches = { ...plain(1_000_000), batches: 'plain' };
+    const both = results([
+      ['kafabric', 'produce-kept', plain(1_000_000), { mbPerS: 900 }],
+      ['kafka', 'produce-kept', plain(1_000_000), { mbPerS: 100 }],
+      ['kafabric', 'produce-kept', batches, { mbPerS: 700 }],
+      ['kafka', 'produce-kept', batches, { mbPerS: 100 }],
+    ]);
+    const rows = targetRows(both).map((row) => [row.params, row.ratio, row.met]);
+    assert.deepEqual(rows, [
+      ['1 MB', '9x', true],
+      ['1 MB, plain batches', '7x', false],
+    ]);
+  });
+
   it('each state one direction, for a figure that the report knows', () => {
     for (const target of targets)
       assert.ok((target.atLeast === undefined) !== (target.atMost === undefined), target.path);
@@ -93,7 +108,6 @@ describe('the targets', () => {
       ['at most 1x', '1.5x', false],
       ['at most 0.2 ms', '0.15 ms', true],
     ]);
-    assert.equal(ratiosOf(direct).size, 1, 'only ratios are watched for regressions');
   });
 
   it('are not judged without a baseline', () => {
@@ -173,6 +187,21 @@ describe('the regression check', () => {
     ratios: { [`${key} mbPerS`]: { ratio: mbPerS }, [`${key} cpuPerGb`]: { ratio: cpuPerGb } },
   });
 
+  const falls = (run: Results, regression: Regression) =>
+    compare(run, regression).filter(({ fallen }) => fallen);
+  /** A run whose rounds had these figures, where the baseline had 1. */
+  const rounds = (workload: string, metric: string, values: number[], params: Params = {}): Results => {
+    const run = results([]);
+    const of = (system: string, value: number, round: number) => ({
+      ...{ system, workload, params, round },
+      metrics: { [metric]: value },
+    });
+    return {
+      ...run,
+      measurements: values.flatMap((value, round) => [of('kafabric', value, round), of('kafka', 1, round)]),
+    };
+  };
+
   it('lets a ratio wander within the tolerance', () => {
     assert.deepEqual(falls(sample, file(9.9, 0.19)), []);
     assert.deepEqual(falls(sample, file(1, 5)), []);
@@ -197,11 +226,47 @@ describe('the regression check', () => {
       tolerance: 0.1,
       ratios: { 'other x': { ratio: 1 }, [`${key} mbPerS`]: { ratio: 1, tolerance: 0.5 } },
     };
+    assert.deepEqual(
+      compare(sample, before).map((one) => one.key),
+      [`${key} mbPerS`],
+    );
     const after = updated(sample, before);
     assert.deepEqual(after.ratios['other x'], { ratio: 1 });
     assert.deepEqual(after.ratios[`${key} mbPerS`], { ratio: 9, tolerance: 0.5 });
     assert.deepEqual(after.ratios['startup acceptSeconds'], { ratio: 0.125 });
     assert.deepEqual(Object.keys(after.ratios), Object.keys(after.ratios).sort());
+  });
+
+  it('takes the tolerance of a ratio from the spread of its rounds', () => {
+    const saved = (run: Results) => Object.values(updated(run, { tolerance: 0.3, ratios: {} }).ratios);
+    // 15 % beyond the worst: 0.2 * 1.15 is 2.3 times the median, 5 * 0.85 is 0.425 of it.
+    assert.deepEqual(saved(rounds('startup', 'acceptSeconds', [0.1, 0.2, 0.05])), [
+      { ratio: 0.1, tolerance: 1.3 },
+    ]);
+    assert.deepEqual(saved(rounds('small', 'recordsPerS', [10, 5, 12])), [{ ratio: 10, tolerance: 0.58 }]);
+    assert.deepEqual(saved(rounds('small', 'recordsPerS', [10, 9.5, 12])), [{ ratio: 10 }]);
+    const noisy = updated(rounds('small', 'recordsPerS', [10, 5, 12]), { tolerance: 0.3, ratios: {} });
+    assert.deepEqual(falls(rounds('small', 'recordsPerS', [5]), noisy), []);
+    assert.equal(falls(rounds('small', 'recordsPerS', [4]), noisy).length, 1);
+    const calm = updated(rounds('small', 'recordsPerS', [10, 9.5, 10]), noisy);
+    assert.equal(falls(rounds('small', 'recordsPerS', [5]), calm).length, 1);
+  });
+
+  it('lets a figure itself fall to its target, and watches it on the processor that it was saved on alone', () => {
+    const params = { what: 'push', size: 1_000_000, path: 'tcp' };
+    const cpu = (...values: number[]) => rounds('direct', 'bothCpuPerGb', values, params);
+    const name = 'direct what=push size=1000000 path=tcp bothCpuPerGb itself';
+    const met = updated(cpu(0.5), { tolerance: 0.3, ratios: {} });
+    assert.deepEqual(met.ratios, { [name]: { ratio: 0.5, processor: 'one <script>' } });
+    assert.deepEqual(falls(cpu(1), met), []);
+    assert.deepEqual(
+      falls(cpu(1.1), met).map((fall) => fall.allowed),
+      [1],
+    );
+    const missed = updated(cpu(2), met);
+    assert.deepEqual(falls(cpu(2.5), missed), []);
+    assert.equal(falls(cpu(2.7), missed).length, 1);
+    assert.deepEqual(compare({ ...cpu(9), machine: { processor: 'another' } }, missed), []);
   });
 });
 

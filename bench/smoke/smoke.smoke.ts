@@ -10,6 +10,7 @@ import { mergeReports } from '../clients/merge.ts';
 import { parsePlan, type RawClientOptions } from '../clients/plan.ts';
 import { runClients } from '../clients/run.ts';
 import { generatorMissing } from '../generators/build.ts';
+import { tracer } from '../measure/syscalls.ts';
 import { parseOptions } from '../options.ts';
 import { htmlReport } from '../report/html.ts';
 import { markdownReport } from '../report/markdown.ts';
@@ -76,10 +77,11 @@ describe('the benchmark', () => {
   it('measures the gateway and reports it', async () => {
     const raw = {
       systems: 'kafabric',
-      workloads: 'produce,latency',
+      workloads: 'produce,mixed,latency',
       sizes: '1KB',
       seconds: '0.1',
       bytes: '5MB',
+      syscalls: true,
     };
     const names = { systems: Object.keys(variants), workloads: workloads.map(({ name }) => name) };
     const options = parseOptions({ ...raw, quick: true }, names, { dataFolder: folder });
@@ -91,6 +93,9 @@ describe('the benchmark', () => {
     assert.ok(measured.metrics.cpuPerGb! >= 0);
     const latency = results.measurements.find(({ workload }) => workload === 'latency')!;
     assert.ok(latency.metrics.p50Ms! > 0 && latency.metrics.p50Ms! <= latency.metrics.maxMs!);
+    if (tracer() !== null)
+      for (const { workload, metrics } of results.measurements)
+        assert.ok(metrics.syscallsPerRequest! > 0, `no system calls counted in ${workload}`);
     assert.match(markdownReport(results), /### produce[\s\S]*\| 1 KB \| kafabric \|/);
     assert.match(htmlReport(results), /<canvas id="chart-0">/);
   });

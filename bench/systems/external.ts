@@ -11,6 +11,7 @@ export class External implements System {
   readonly pid: number | null;
   readonly dataFolder = null;
   readonly topicConfig: Record<string, string> = {};
+  readonly plainTopicConfig = null;
   readonly producesOnly = false;
 
   /** `pid`: its process on this machine, so that CPU, memory and disk are measured too. */

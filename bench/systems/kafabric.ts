@@ -16,6 +16,7 @@ const prepareTimeoutMs = 600_000;
 
 export class Kafabric extends LocalSystem {
   readonly info: SystemInfo;
+  override readonly plainTopicConfig = { 'payload.min.bytes': '-1' };
   readonly #settings: Record<string, string>;
   #direct: string | null = null;
   #tiers: TierFolders | null = null;

@@ -23,6 +23,7 @@ export abstract class LocalSystem implements System {
   abstract readonly info: SystemInfo;
   readonly controllable = true;
   topicConfig: Record<string, string> = {};
+  readonly plainTopicConfig: Record<string, string> = {};
   readonly producesOnly: boolean = false;
   protected dir = '';
   protected port = 0;

@@ -22,6 +22,8 @@ export interface System {
   readonly dataFolder: string | null;
   /** What every topic is made with. */
   readonly topicConfig: Record<string, string>;
+  /** What a topic is made with beside, so that its log has every batch as it was produced; null when that is not known. */
+  readonly plainTopicConfig: Record<string, string> | null;
   /** Whether it takes one producer's records and can do nothing else. */
   readonly producesOnly: boolean;
   /** Starts on an empty data directory. */

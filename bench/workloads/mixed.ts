@@ -1,3 +1,4 @@
+import type { Load } from '../generators/load.ts';
 import { consumerProperties, producerProperties } from '../generators/native.ts';
 import { loadMetrics, type Pass } from '../pass.ts';
 import { sizesOf, type Workload } from './workload.ts';
@@ -8,21 +9,20 @@ const idleSeconds = 1;
 async function both(pass: Pass, size: number): Promise<void> {
   const topic = await pass.topic(partitions);
   const { seconds, bytes } = pass.options;
-  const producer = pass.native.load('produce', {
-    topic,
-    size,
-    seconds,
-    bytes,
-    properties: producerProperties('all'),
-  });
-  // It ends when no more records come, which its own time does not count.
-  const consumer = pass.native.load('consume', {
-    topic,
-    partitions,
-    idle: idleSeconds,
-    properties: consumerProperties,
-  });
-  const { reports, usage } = await pass.measure([producer, consumer]);
+  const loads = (to: string, limits: { seconds: number; bytes: number }): Load[] => [
+    pass.native.load('produce', { topic: to, size, ...limits, properties: producerProperties('all') }),
+    // It ends when no more records come, which its own time does not count.
+    pass.native.load('consume', {
+      topic: to,
+      partitions,
+      idle: idleSeconds,
+      properties: consumerProperties,
+    }),
+  ];
+  const syscallsPerRequest = await pass.syscallsApart(partitions, (apart) =>
+    loads(apart, { seconds: 0.5, bytes: bytes / 4 }),
+  );
+  const { reports, usage } = await pass.measure(loads(topic, { seconds, bytes }));
   const [produced, consumed] = [reports[0]!, reports[1]!];
   pass.record(
     'mixed',
@@ -30,6 +30,7 @@ async function both(pass: Pass, size: number): Promise<void> {
     {
       ...loadMetrics(produced, usage),
       consumedMbPerS: consumed.bytes! / 1e6 / consumed.seconds!,
+      syscallsPerRequest,
       clientCpuPerGb: (produced.clientCpu! + consumed.clientCpu!) / (produced.bytes! / 1e9),
     },
   );

@@ -10,6 +10,8 @@ export interface ProduceCase {
   compression: string;
   partitions: number;
   producers: number;
+  /** `plain`: the log has them as they were produced, whatever their size. */
+  batches?: 'plain';
 }
 
 /**
@@ -17,6 +19,9 @@ export interface ProduceCase {
  * just before, the first gigabyte is faster by far than what follows.
  */
 export const sustainedFactor = 3;
+
+/** Records from which the batches of a topic are not plain by default (`payload.min.bytes`). */
+const divertedFrom = 65_536;
 
 /** After which the files of a dropped topic are gone: removing them is not the next case's load, and their space can be written again. */
 const removalMs = 2000;
@@ -67,14 +72,13 @@ async function produceCase(
     entropy: entropy(one.compression),
     properties,
   };
-  const counted = await pass.syscalls(() =>
+  const syscallsPerRequest = await pass.syscalls(() => [
     pass.native.load('produce', { ...shape, seconds: 0.5, bytes: pass.options.bytes / 4 }),
-  );
+  ]);
   const { reports, usage } = await pass.measure([pass.native.load('produce', { ...shape, seconds, bytes })]);
   const report = reports[0]!;
   const { size, ...rest } = one;
   const params: Params = { size, ...rest };
-  const syscallsPerRequest = counted?.perRequest ?? Number.NaN;
   pass.record(workload, params, { ...loadMetrics(report, usage), syscallsPerRequest });
 }
 
@@ -100,21 +104,21 @@ export const produce: Workload = {
 export const produceKept: Workload = {
   name: 'produce-kept',
   about:
-    "as produce, with both brokers' default for the files of dropped topics: they stay for a minute, so that what one case has used is not the next one's",
+    "as produce, with both brokers' default for the files of dropped topics: they stay for a minute, so that what one case has used is not the next one's; plain batches: nothing of them goes to the payload store (payload.min.bytes=-1)",
   deployment: 'kept',
   onRequest: 'quick',
   producesOnly: true,
   async run(pass) {
-    for (const size of sizesOf(pass, [1_000_000], [1000, 10_000, 100_000, 1_000_000, 10_000_000])) {
-      const topic = await pass.topic(plain.partitions);
-      await produceCase(
-        pass,
-        'produce-kept',
-        { ...plain, size },
-        topic,
-        pass.options.quick ? 1 : sustainedFactor,
-      );
+    const { plainTopicConfig } = pass.system;
+    const measure = async (one: ProduceCase, config: Record<string, string>) => {
+      const topic = await pass.topic(one.partitions, config);
+      await produceCase(pass, 'produce-kept', one, topic, pass.options.quick ? 1 : sustainedFactor);
       await pass.drop(topic);
+    };
+    for (const size of sizesOf(pass, [1_000_000], [1000, 10_000, 100_000, 1_000_000, 10_000_000])) {
+      await measure({ ...plain, size }, {});
+      if (size >= divertedFrom && plainTopicConfig !== null)
+        await measure({ ...plain, size, batches: 'plain' }, plainTopicConfig);
     }
   },
 };

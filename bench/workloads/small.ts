@@ -28,11 +28,10 @@ async function measureOne(pass: Pass, client: string, connections: number): Prom
   const topic = await pass.topic(partitions);
   const { load, options } = clients[client]!;
   const all = { ...options, topic, partitions, size, clients: connections };
-  const counted = await pass.syscalls(() => pass.native.load(load, { ...all, seconds: 0.5 }));
+  const syscallsPerRequest = await pass.syscalls(() => [pass.native.load(load, { ...all, seconds: 0.5 })]);
   const { reports, usage } = await pass.measure([
     pass.native.load(load, { ...all, seconds: pass.options.seconds }),
   ]);
-  const syscallsPerRequest = counted?.perRequest ?? Number.NaN;
   pass.record('small', { client, connections }, { ...loadMetrics(reports[0]!, usage), syscallsPerRequest });
   await pass.drop(topic);
 }

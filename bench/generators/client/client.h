@@ -21,8 +21,10 @@ struct options {
   double rate;        // records a second, for the loads with a schedule
   double idle;        // a consumer ends after so many seconds without a record
   double interval;    // seconds between reports of a long run
+  bool count;         // whether a load with a schedule counts its requests, which costs the client some time
   int depth;          // requests in flight on a connection, for raw requests
   int transaction;    // records of a transaction
+  double lead;        // seconds of a load with a schedule that come before it and are not counted
   double commit;      // seconds between commits of a load with a schedule; 0: no transactions
   int part;           // which of `parts` processes this is, that share the partitions of a topic
   int parts;

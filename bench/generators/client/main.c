@@ -18,7 +18,7 @@ static bool take_number(struct options *o, const char *name, double value) {
   struct { const char *name; double *into; } reals[] = {
       {"seconds", &o->seconds}, {"bytes", &o->bytes}, {"entropy", &o->entropy},
       {"rate", &o->rate},       {"idle", &o->idle},   {"interval", &o->interval},
-      {"commit", &o->commit},
+      {"commit", &o->commit},   {"lead", &o->lead},
   };
   for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
     if (strcmp(name, reals[i].name) == 0) return *reals[i].into = value, true;
@@ -30,6 +30,7 @@ static bool take_number(struct options *o, const char *name, double value) {
   for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
     if (strcmp(name, whole[i].name) == 0) return *whole[i].into = (int)value, true;
   }
+  if (strcmp(name, "count") == 0) return o->count = value != 0, true;
   if (strcmp(name, "size") == 0) return o->size = (size_t)value, true;
   if (strcmp(name, "keys") == 0) return o->keys = (long)value, true;
   if (strcmp(name, "records") == 0) return o->records = (long)value, true;
