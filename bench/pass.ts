@@ -146,6 +146,8 @@ const shownMetrics = new Set([
   'p50Ms',
   'p99Ms',
   'p99OfStill',
+  'ofSmall',
+  'ofCopy',
   'rssMb',
   'writtenMb',
   'acceptSeconds',

@@ -141,6 +141,30 @@ Result measure(Run run, size_t events) {
   return {seconds * micros, (cpuSeconds(RUSAGE_CHILDREN) - children) * micros, (cpuSeconds(RUSAGE_SELF) - before) * micros};
 }
 
+using Copy = void (*)(uint8_t* to, const uint8_t* from, size_t size);
+
+/** Microseconds of an event that one thread copies, and nobody sums. */
+double copyAlone(const uint8_t* arena, uint8_t* ring, size_t bytes, double seconds, Copy copy) {
+  size_t count = 0;
+  auto from = Clock::now();
+  double passed = 0;
+  for (; passed < seconds; ++count) {
+    copy(ring + (count % (kRingBytes / bytes)) * bytes, arena + (count % (kArenaBytes / bytes)) * bytes, bytes);
+    passed = std::chrono::duration<double>(Clock::now() - from).count();
+  }
+  return passed * 1e6 / static_cast<double>(count);
+}
+
+struct Alone {
+  const char* name;
+  Copy copy;
+};
+
+constexpr Alone kAlone[] = {
+    {"memcpy", [](uint8_t* to, const uint8_t* from, size_t size) { std::memcpy(to, from, size); }},
+    {"gateway's copy", [](uint8_t* to, const uint8_t* from, size_t size) { kafabric::direct::copyForOthers(to, from, size); }},
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -156,9 +180,10 @@ int main(int argc, char** argv) {
   uint8_t* ring = shared(kRingBytes);
   auto* sums = reinterpret_cast<uint32_t*>(shared(kRingBytes / 64));
   constexpr size_t kCount = std::size(kParts);
-  std::vector<double> micros[kCount], served[kCount], checked[kCount], ratios[kCount];
+  std::vector<double> micros[kCount], served[kCount], checked[kCount], ratios[kCount], alone[std::size(kAlone)];
   for (int round = 0; round < rounds; ++round) {
     double whole = 0;
+    for (size_t i = 0; i < std::size(kAlone); ++i) alone[i].push_back(copyAlone(arena, ring, bytes, seconds, kAlone[i].copy));
     for (size_t i = 0; i < kCount; ++i) {
       const Part& part = kParts[i];
       Run run{arena, ring, sums, bytes, static_cast<size_t>(static_cast<double>(bytes) * part.share), part.summed, 0, 0, 0};
@@ -177,5 +202,6 @@ int main(int argc, char** argv) {
     std::printf("%s | %.2f | %.2f, %.2f | %.2f (%.2f to %.2f)\n", kParts[i].name, medianOf(micros[i]), medianOf(served[i]),
                 medianOf(checked[i]), medianOf(ratios[i]), *low, *high);
   }
+  for (size_t i = 0; i < std::size(kAlone); ++i) std::printf("%s, one thread | %.2f\n", kAlone[i].name, medianOf(alone[i]));
   return 0;
 }

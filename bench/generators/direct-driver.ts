@@ -31,7 +31,7 @@ export interface DirectPlan {
   records?: number;
   /** A pull begins again until so many seconds have passed: a part of each event takes too little time to be measured once. */
   againSeconds?: number;
-  /** A pull has nothing pulled before it: it would be in the gateway's memory. */
+  /** Nothing is pushed or pulled before it: it would be in the gateway's memory, or in the topic. */
   cold?: boolean;
   /** The part of each event's data that is pulled; 0: metadata alone. */
   part?: number;
@@ -81,6 +81,18 @@ async function compilePushes(
   await producer.close();
 }
 
+/** Metadata of an event, 100 bytes as JSON. */
+function metadataOf(i: number): unknown {
+  return {
+    i,
+    step: i >> 7,
+    field: 'temperature',
+    unit: 'kelvin',
+    shape: [64, 64, 64],
+    origin: [0, 128, 256],
+  };
+}
+
 /** Until its thread is there. */
 const METRONOME_START_MS = 100;
 
@@ -102,7 +114,7 @@ function counted(): (records: number, bytes: number, ms: number, more?: Record<s
 }
 
 async function push(client: Client, topic: TopicHandle): Promise<void> {
-  const { size, seconds, bytes = Number.POSITIVE_INFINITY, batchSize = 128 } = plan;
+  const { size, seconds, bytes = Number.POSITIVE_INFINITY, batchSize = 128, cold = false } = plan;
   // Not all of the ring at once: its first round should not last as long as the measurement.
   const slots = Math.max(4, Math.floor(ringBytes / 2 / size));
   const ring = await client.allocate(slots * size);
@@ -111,10 +123,11 @@ async function push(client: Client, topic: TopicHandle): Promise<void> {
   await compilePushes(client, (producer, i) => producer.push({ i }, small));
   const producer = topic.producer({ batchSize });
   const inUse: Promise<unknown>[] = [];
-  for (let i = 0; i < warmUpEvents(size); i++) {
+  const before = cold ? 0 : warmUpEvents(size);
+  for (let i = 0; i < before; i++) {
     const slot = i % slots;
     await inUse[slot];
-    inUse[slot] = producer.push({ i }, ring.bytes.subarray(slot * size, (slot + 1) * size));
+    inUse[slot] = producer.push(metadataOf(i), ring.bytes.subarray(slot * size, (slot + 1) * size));
   }
   await Promise.all(inUse);
   const from = await start();
@@ -123,10 +136,10 @@ async function push(client: Client, topic: TopicHandle): Promise<void> {
   for (; performance.now() - from < seconds * 1000 && pushed * size < bytes; pushed++) {
     const slot = pushed % slots;
     await inUse[slot];
-    inUse[slot] = producer.push({ i: pushed }, ring.bytes.subarray(slot * size, (slot + 1) * size));
+    inUse[slot] = producer.push(metadataOf(pushed), ring.bytes.subarray(slot * size, (slot + 1) * size));
   }
   await Promise.all(inUse);
-  report(pushed, pushed * size, performance.now() - from);
+  report(pushed, pushed * size, performance.now() - from, { before });
   await producer.close();
 }
 
@@ -144,16 +157,17 @@ async function pushMapped(client: Client, topic: TopicHandle): Promise<void> {
         while (goOn()) {
           const i = pushed++;
           const field = await client.allocate(size);
-          await producer.push({ i }, field.bytes);
+          await producer.push(metadataOf(i), field.bytes);
         }
       }),
     );
-  await pushWhile(() => pushed < warmUpEvents(size));
+  const before = warmUpEvents(size);
+  await pushWhile(() => pushed < before);
   const from = await start();
   const report = counted();
   pushed = 0;
   await pushWhile(() => performance.now() - from < seconds * 1000 && pushed * size < bytes);
-  report(pushed, pushed * size, performance.now() - from);
+  report(pushed, pushed * size, performance.now() - from, { before });
   await producer.close();
 }
 
@@ -197,7 +211,7 @@ function mappedAtOnce(): number {
 /** What is smaller comes with its metadata (payload.min.bytes): nobody needs memory that it lands in. */
 const LANDS_FROM_BYTES = 4096;
 
-/** Makes consumers of a part of each event; what they pull goes to the same memory in turn. */
+/** Makes consumers of a part of each event, 0 of none; what they pull goes to the same memory in turn. */
 async function consumersOf(client: Client, topic: TopicHandle, wanted: number): Promise<() => Consumer> {
   if (wanted === 0) return () => topic.consumer();
   if (plan.size < LANDS_FROM_BYTES)
@@ -224,8 +238,11 @@ async function pullAgain(newConsumer: () => Consumer, records: number, goOn: (pu
   let bytes = 0;
   while (records > 0 && goOn(pulled)) {
     const consumer = newConsumer();
-    for (let i = 0; i < records && goOn(pulled); i++, pulled++)
-      bytes += (await consumer.pull())!.selected?.byteLength ?? 0;
+    for (let i = 0; i < records && goOn(pulled); i++, pulled++) {
+      const event = (await consumer.pull())!;
+      if ((event.metadata as { i: number }).i < 0) throw new Error('an event without its metadata');
+      bytes += event.selected?.byteLength ?? 0;
+    }
     await consumer.close();
   }
   return { pulled, bytes };

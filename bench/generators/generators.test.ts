@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { limitsOf } from '../direct/limits.ts';
 import { splitAddress } from '../systems/wire.ts';
+import { untilSteady } from '../workloads/direct.ts';
 import { selectWorkloads } from '../workloads/index.ts';
 import { latencyMetrics, secondsFor } from '../workloads/latency.ts';
 import { drift } from '../workloads/soak.ts';
@@ -21,6 +23,24 @@ describe('the generators of the benchmark', () => {
     const output = `start.time, end.time, data.consumed.in.MB, MB.sec, data.consumed.in.nMsg, nMsg.sec, rebalance.time.ms, fetch.time.ms, fetch.MB.sec, fetch.nMsg.sec
 2026-01-01 00:00:00:000, 2026-01-01 00:00:04:000, 95.3, 23.8, 1000, 250.0, 3500, 500, 190.7, 2000.0\n`;
     assert.deepEqual(parseConsumerPerformance(output, 100_000), { records: 1000, bytes: 1e8, seconds: 0.5 });
+  });
+
+  it('read what memory allows', () => {
+    const output =
+      "of each event | us\nall | 200.00 | 130, 70\nmemcpy, one thread | 125.00\ngateway's copy, one thread | 100.00\n";
+    assert.deepEqual(limitsOf(output), { copied: 10_000, copiedAndSummed: 5000 });
+    assert.throws(() => limitsOf('nothing'), /no figure for/);
+  });
+
+  it('pull a topic before it is measured until that takes no less time', async () => {
+    const turns = async (times: number[]) => {
+      let count = 0;
+      await untilSteady(async () => times[count++]!);
+      return count;
+    };
+    assert.equal(await turns([10, 5, 4.8, 1]), 3);
+    assert.equal(await turns([10, 11]), 2);
+    assert.equal(await turns([256, 128, 64, 32, 16, 8, 4, 2, 1]), 8, 'not for ever');
   });
 
   it('are started with their own options first and librdkafka’s behind two dashes', () => {

@@ -28,6 +28,15 @@ export const figures: Record<string, Figure> = {
   writtenMb: { title: 'written', unit: 'MB', better: 'lower', detail: true },
   clientCpuPerGb: { title: 'client CPU', unit: 's/GB', better: 'lower', detail: true },
   bothCpuPerGb: { title: 'client and broker CPU', unit: 's/GB', better: 'lower', detail: true },
+  pushPullCpuPerGb: {
+    title: 'client and broker CPU of push and pull',
+    unit: 's/GB',
+    better: 'lower',
+    detail: true,
+  },
+  ofSmall: { title: 'rate against that of as many events of 1 KB', unit: 'x', better: 'higher' },
+  ofCopy: { title: 'of what one thread copies', unit: 'x', better: 'higher' },
+  ofCopyAndSum: { title: 'of what is copied and summed without messages', unit: 'x', better: 'higher' },
   ofIdeal: { title: 'time of the part', unit: 'x ideal', better: 'lower', detail: true },
   ofIdealData: {
     title: 'time of the part, but for metadata',

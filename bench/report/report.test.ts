@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type Metrics, type Params, type Results, resultsText } from '../model.ts';
 import { chartsOf } from './charts.ts';
-import { number } from './figures.ts';
+import { figures, number } from './figures.ts';
 import { escapeHtml, htmlReport } from './html.ts';
 import { joined } from './join.ts';
 import { markdownReport, markdownTable } from './markdown.ts';
@@ -89,8 +89,10 @@ describe('the targets', () => {
   });
 
   it('each state one direction, for a figure that the report knows', () => {
-    for (const target of targets)
+    for (const target of targets) {
       assert.ok((target.atLeast === undefined) !== (target.atMost === undefined), target.path);
+      assert.ok(figures[target.metric] !== undefined, target.metric);
+    }
     assert.deepEqual(
       [wanted(targets[0]!), wanted(targets[1]!), wanted(targets.find(({ atMost }) => atMost === 1)!)],
       ['at least 8x', 'at most 1/10', 'at most 1x'],
@@ -107,6 +109,22 @@ describe('the targets', () => {
     assert.deepEqual(rows, [
       ['at most 1x', '1.5x', false],
       ['at most 0.2 ms', '0.15 ms', true],
+    ]);
+  });
+
+  it('judge metadata by that of as many small events, and CPU by a push and a pull', () => {
+    const path = 'shared-memory';
+    const direct = results([
+      ['kafabric', 'direct', { what: 'pull metadata only', size: 10_000_000, path }, { ofSmall: 0.5 }],
+      ['kafabric', 'direct', { what: 'pull all', size: 1_000_000, path }, { pushPullCpuPerGb: 0.36 }],
+      ['kafabric', 'direct', { what: 'pull all', size: 1000, path }, { recordsPerS: 500_000 }],
+      ['kafabric', 'direct', { what: 'memory alone, copied' }, { mbPerS: 13_000 }],
+    ]);
+    const rows = targetRows(direct).map(({ params, wanted, ratio, met }) => [params, wanted, ratio, met]);
+    assert.deepEqual(rows, [
+      ['pull all, 1 KB, shared-memory', 'at least 52,000 1/s', '500,000 1/s', true],
+      ['pull all, 1 MB, shared-memory', 'at most 0.3 s/GB', '0.36 s/GB', false],
+      ['pull metadata only, 10 MB, shared-memory', 'at least 0.67 x', '0.5 x', false],
     ]);
   });
 

@@ -1,5 +1,6 @@
 import { type Case, groupCases, metricOf, ratioOf, type Summary } from '../measure/statistics.ts';
 import { bytesText, type Measurement, type Params } from '../model.ts';
+import { directTargets } from './direct-targets.ts';
 import { figures, number } from './figures.ts';
 
 /** A promise about a ratio to the baseline: at least, or at most, so much of its figure; or about the figure itself. */
@@ -148,119 +149,7 @@ export const targets: readonly Target[] = [
       own: true,
     }),
   ),
-  {
-    path: 'direct push 1 MB, 10 MB, 100 MB',
-    workload: 'direct',
-    where: { what: 'push', size: [1_000_000, 10_000_000, 100_000_000], path: 'shared-memory' },
-    metric: 'mbPerS',
-    figure: 'throughput',
-    atLeast: 8,
-  },
-  {
-    path: 'direct push 1 MB, 10 MB, 100 MB',
-    workload: 'direct',
-    where: { what: 'push', size: [1_000_000, 10_000_000, 100_000_000], path: 'shared-memory' },
-    metric: 'cpuPerGb',
-    figure: 'broker CPU per GB',
-    atMost: 0.1,
-  },
-  {
-    path: 'direct pull of all, 1 MB, 10 MB, 100 MB',
-    workload: 'direct',
-    where: { what: 'pull all', size: [1_000_000, 10_000_000, 100_000_000], path: 'shared-memory' },
-    metric: 'mbPerS',
-    figure: 'throughput',
-    atLeast: 8,
-  },
-  {
-    path: 'direct pull of all, 1 MB, 10 MB, 100 MB',
-    workload: 'direct',
-    where: { what: 'pull all', size: [1_000_000, 10_000_000, 100_000_000], path: 'shared-memory' },
-    metric: 'cpuPerGb',
-    figure: 'broker CPU per GB',
-    atMost: 0.1,
-  },
-  {
-    path: 'direct pull of all, 1 MB, 10 MB, 100 MB',
-    workload: 'direct',
-    where: { what: 'pull all', size: [1_000_000, 10_000_000, 100_000_000], path: 'shared-memory' },
-    metric: 'mbPerS',
-    figure: 'throughput',
-    atLeast: 4900,
-    own: true,
-  },
-  {
-    path: 'direct, 1 MB',
-    workload: 'direct',
-    where: { what: ['push', 'pull all'], size: 1_000_000, path: 'shared-memory' },
-    metric: 'bothCpuPerGb',
-    figure: 'client and broker CPU',
-    atMost: 0.3,
-    own: true,
-  },
-  {
-    path: 'direct, 1 MB',
-    workload: 'direct',
-    where: { what: ['push', 'pull all'], size: 1_000_000, path: 'tcp' },
-    metric: 'bothCpuPerGb',
-    figure: 'client and broker CPU',
-    atMost: 1,
-    own: true,
-  },
-  {
-    path: 'direct pull of metadata',
-    workload: 'direct',
-    where: { what: 'pull metadata only', size: [100_000, 1_000_000, 10_000_000], path: 'shared-memory' },
-    metric: 'recordsPerS',
-    figure: 'events a second',
-    atLeast: 5,
-  },
-  {
-    path: 'direct pull of a part',
-    workload: 'direct',
-    where: {
-      what: ['pull 50 %', 'pull 10 %', 'pull 1 %'],
-      size: [100_000, 1_000_000, 10_000_000],
-      path: 'shared-memory',
-    },
-    metric: 'ofIdeal',
-    figure: 'time against the same part of the whole’s',
-    atMost: 1.5,
-    own: true,
-  },
-  {
-    path: 'direct, small events',
-    workload: 'direct',
-    where: { what: ['push', 'pull all'], size: 1000, path: 'shared-memory' },
-    metric: 'recordsPerS',
-    figure: 'events a second',
-    atLeast: 1,
-  },
-  {
-    path: 'direct, from push to pull',
-    workload: 'direct',
-    where: { what: 'latency' },
-    metric: 'p50Ms',
-    figure: 'p50',
-    atMost: 1,
-  },
-  {
-    path: 'direct, from push to pull',
-    workload: 'direct',
-    where: { what: 'latency' },
-    metric: 'p99Ms',
-    figure: 'p99',
-    atMost: 1,
-  },
-  {
-    path: 'direct, from push to pull',
-    workload: 'direct',
-    where: { what: 'latency', size: 1000 },
-    metric: 'p50Ms',
-    figure: 'p50',
-    atMost: 0.2,
-    own: true,
-  },
+  ...directTargets,
 ];
 
 export interface Verdict {

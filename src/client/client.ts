@@ -15,10 +15,16 @@ import { type Path, type RegisteredBuffer, SharedPool } from './shared-memory.ts
 import { type TopicContext, TopicHandle } from './topic.ts';
 import { checkForm, configsOfForm, formOfConfigs, openForm, type TopicForm } from './topic-form.ts';
 
+/**
+ * Of topics that `createTopic` makes: data lies apart from its metadata, where who wants metadata alone is not sent it, from a size on at which a get costs
+ * no more than it.
+ */
+export const APART_CONFIGS = { 'payload.min.bytes': '4096' } as const;
+
 export interface CreateTopicOptions extends Partial<TopicForm>, Abortable {
   /** Default 1. */
   partitions?: number;
-  /** Any of Kafka's and Kafabric's topic configs. */
+  /** Any of Kafka's and Kafabric's topic configs. `createTopic` sets `payload.min.bytes` to 4096 unless it is here. */
   configs?: Readonly<Record<string, string>>;
   timeoutMs?: number;
 }
@@ -115,7 +121,7 @@ export class Client {
     const doing = `create topic ${name}`;
     const form = formOfConfigs(new Map(Object.entries(configsToCreate(options, doing))), doing);
     await unlessAborted(() => openForm(form, this.#context.code, doing), doing, options.signal);
-    await this.defineTopic(name, options);
+    await this.defineTopic(name, { ...options, configs: { ...APART_CONFIGS, ...options.configs } });
     return this.openTopic(name, options);
   }
 

@@ -33,7 +33,7 @@ export function readFetched(
   const ended = new Set<bigint>();
   let nextOffset = offset;
   let extent = -1;
-  for (const { header, bytes: batch } of splitBatches(bytes)) {
+  for (const { header, position } of splitBatches(bytes)) {
     const { lastOffset, producerId, isControl } = header;
     if (header.isReference) extent++;
     if (lastOffset < offset) continue;
@@ -45,24 +45,24 @@ export function readFetched(
       continue;
     }
     if (header.isTransactional && ended.has(producerId)) continue;
-    if (crc32c(batch.subarray(CRC_COVERS_FROM)) !== header.crc)
+    const end = position + header.sizeInBytes;
+    if (crc32c(bytes.subarray(position + CRC_COVERS_FROM, end)) !== header.crc)
       throw new DirectError('CHECKSUM', `the batch at ${header.baseOffset} arrived damaged`, {
         doing: 'fetch',
         retriable: true,
       });
-    sections.push(sectionOf(header, batch, extent));
+    sections.push(sectionOf(header, bufferOf(bytes, position + BATCH_HEADER_SIZE, end), extent));
   }
   return { sections, nextOffset };
 }
 
-function sectionOf(header: BatchHeader, batch: Uint8Array, extent: number): RecordSection {
+function sectionOf(header: BatchHeader, section: Buffer, extent: number): RecordSection {
   const { compression, baseOffset } = header;
-  const section = batch.subarray(BATCH_HEADER_SIZE);
   return {
     bytes:
       compression === Compression.none
         ? section
-        : decompress(compression as Codec, section, MAX_UNCOMPRESSED_BYTES),
+        : bufferOf(decompress(compression as Codec, section, MAX_UNCOMPRESSED_BYTES)),
     count: header.recordCount,
     baseOffset,
     baseTimestamp: Number(header.baseTimestamp),
@@ -71,4 +71,9 @@ function sectionOf(header: BatchHeader, batch: Uint8Array, extent: number): Reco
     extent,
     arriving: null,
   };
+}
+
+/** A Buffer at once: where events are one to a batch, each view of it costs as much as the rest. */
+function bufferOf({ buffer, byteOffset, byteLength }: Uint8Array, from = 0, end = byteLength): Buffer {
+  return Buffer.from(buffer, byteOffset + from, end - from);
 }

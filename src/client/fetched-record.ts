@@ -15,7 +15,7 @@ const NO_HEADERS: readonly RecordHeader[] = [];
 /** What the records of a batch have in common. */
 export interface RecordSection {
   /** The records, uncompressed. */
-  readonly bytes: Uint8Array;
+  readonly bytes: Buffer;
   readonly count: number;
   readonly baseOffset: bigint;
   /** Milliseconds since the epoch. */
@@ -61,9 +61,9 @@ export class FetchedRecord {
   #metadataLength = -1;
 
   /** Reads the next record. @throws ProtocolError, ApiError when it is none */
-  constructor(reader: Reader, section: RecordSection, bytes: Buffer) {
+  constructor(reader: Reader, section: RecordSection) {
     this.#section = section;
-    this.#bytes = bytes;
+    this.#bytes = section.bytes;
     const length = reader.varint();
     const end = reader.position + length;
     if (length < 0 || length > reader.remaining) throw invalid(`a record of ${length} bytes`);
@@ -181,20 +181,17 @@ export class FetchedRecord {
 /** Reads the records of a section one by one, from an offset on: what nobody has got to yet is not made. */
 export class SectionReader {
   readonly #section: RecordSection;
-  readonly #bytes: Buffer;
   readonly #reader: Reader;
   readonly #from: number;
   #left: number;
 
   /** @throws ApiError INVALID_RECORD if there can be no such section */
   constructor(section: RecordSection, offset: bigint) {
-    const { count, baseOffset } = section;
-    const { buffer, byteOffset, byteLength } = section.bytes;
-    if (count < 0 || count * MINIMUM_RECORD_SIZE > byteLength)
-      throw invalid(`${count} records in ${byteLength} bytes`);
+    const { bytes, count, baseOffset } = section;
+    if (count < 0 || count * MINIMUM_RECORD_SIZE > bytes.byteLength)
+      throw invalid(`${count} records in ${bytes.byteLength} bytes`);
     this.#section = section;
-    this.#bytes = Buffer.from(buffer, byteOffset, byteLength);
-    this.#reader = new Reader(this.#bytes);
+    this.#reader = new Reader(bytes);
     this.#from = Number(offset - baseOffset);
     this.#left = count;
   }
@@ -203,7 +200,7 @@ export class SectionReader {
   next(): FetchedRecord | null {
     try {
       while (this.#left > 0) {
-        const record = new FetchedRecord(this.#reader, this.#section, this.#bytes);
+        const record = new FetchedRecord(this.#reader, this.#section);
         this.#left--;
         if (record.offsetDelta >= this.#from) return record;
       }

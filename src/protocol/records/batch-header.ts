@@ -55,25 +55,30 @@ export const HeaderField = {
  */
 export class BatchHeader {
   readonly #view: DataView;
+  readonly #at: number;
 
-  /** `bytes` holds at least the 61 header bytes from `offset` on. */
-  constructor(bytes: Uint8Array, offset = 0) {
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset + offset, BATCH_HEADER_SIZE);
+  /**
+   * `bytes` holds at least the 61 header bytes from `offset` on.
+   * @param view all of `bytes`, where there is one: it costs more than a header
+   */
+  constructor(bytes: Uint8Array, offset = 0, view = viewOf(bytes)) {
+    this.#view = view;
+    this.#at = offset;
   }
 
   get baseOffset(): bigint {
-    return this.#view.getBigInt64(HeaderField.baseOffset);
+    return this.#view.getBigInt64(this.#at + HeaderField.baseOffset);
   }
   set baseOffset(value: bigint) {
-    this.#view.setBigInt64(HeaderField.baseOffset, value);
+    this.#view.setBigInt64(this.#at + HeaderField.baseOffset, value);
   }
 
   /** Bytes after this field: the whole batch less 12. */
   get batchLength(): number {
-    return this.#view.getInt32(HeaderField.batchLength);
+    return this.#view.getInt32(this.#at + HeaderField.batchLength);
   }
   set batchLength(value: number) {
-    this.#view.setInt32(HeaderField.batchLength, value);
+    this.#view.setInt32(this.#at + HeaderField.batchLength, value);
   }
 
   /** Bytes of the whole batch, header included. */
@@ -82,38 +87,38 @@ export class BatchHeader {
   }
 
   get partitionLeaderEpoch(): number {
-    return this.#view.getInt32(HeaderField.partitionLeaderEpoch);
+    return this.#view.getInt32(this.#at + HeaderField.partitionLeaderEpoch);
   }
   set partitionLeaderEpoch(value: number) {
-    this.#view.setInt32(HeaderField.partitionLeaderEpoch, value);
+    this.#view.setInt32(this.#at + HeaderField.partitionLeaderEpoch, value);
   }
 
   get magic(): number {
-    return this.#view.getInt8(HeaderField.magic);
+    return this.#view.getInt8(this.#at + HeaderField.magic);
   }
   set magic(value: number) {
-    this.#view.setInt8(HeaderField.magic, value);
+    this.#view.setInt8(this.#at + HeaderField.magic, value);
   }
 
   get crc(): number {
-    return this.#view.getUint32(HeaderField.crc);
+    return this.#view.getUint32(this.#at + HeaderField.crc);
   }
   set crc(value: number) {
-    this.#view.setUint32(HeaderField.crc, value);
+    this.#view.setUint32(this.#at + HeaderField.crc, value);
   }
 
   get attributes(): number {
-    return this.#view.getInt16(HeaderField.attributes);
+    return this.#view.getInt16(this.#at + HeaderField.attributes);
   }
   set attributes(value: number) {
-    this.#view.setInt16(HeaderField.attributes, value);
+    this.#view.setInt16(this.#at + HeaderField.attributes, value);
   }
 
   get lastOffsetDelta(): number {
-    return this.#view.getInt32(HeaderField.lastOffsetDelta);
+    return this.#view.getInt32(this.#at + HeaderField.lastOffsetDelta);
   }
   set lastOffsetDelta(value: number) {
-    this.#view.setInt32(HeaderField.lastOffsetDelta, value);
+    this.#view.setInt32(this.#at + HeaderField.lastOffsetDelta, value);
   }
 
   get lastOffset(): bigint {
@@ -122,46 +127,46 @@ export class BatchHeader {
 
   /** Milliseconds since the epoch, -1 for none. */
   get baseTimestamp(): bigint {
-    return this.#view.getBigInt64(HeaderField.baseTimestamp);
+    return this.#view.getBigInt64(this.#at + HeaderField.baseTimestamp);
   }
   set baseTimestamp(value: bigint) {
-    this.#view.setBigInt64(HeaderField.baseTimestamp, value);
+    this.#view.setBigInt64(this.#at + HeaderField.baseTimestamp, value);
   }
 
   /** Milliseconds since the epoch, -1 for none. */
   get maxTimestamp(): bigint {
-    return this.#view.getBigInt64(HeaderField.maxTimestamp);
+    return this.#view.getBigInt64(this.#at + HeaderField.maxTimestamp);
   }
   set maxTimestamp(value: bigint) {
-    this.#view.setBigInt64(HeaderField.maxTimestamp, value);
+    this.#view.setBigInt64(this.#at + HeaderField.maxTimestamp, value);
   }
 
   get producerId(): bigint {
-    return this.#view.getBigInt64(HeaderField.producerId);
+    return this.#view.getBigInt64(this.#at + HeaderField.producerId);
   }
   set producerId(value: bigint) {
-    this.#view.setBigInt64(HeaderField.producerId, value);
+    this.#view.setBigInt64(this.#at + HeaderField.producerId, value);
   }
 
   get producerEpoch(): number {
-    return this.#view.getInt16(HeaderField.producerEpoch);
+    return this.#view.getInt16(this.#at + HeaderField.producerEpoch);
   }
   set producerEpoch(value: number) {
-    this.#view.setInt16(HeaderField.producerEpoch, value);
+    this.#view.setInt16(this.#at + HeaderField.producerEpoch, value);
   }
 
   get baseSequence(): number {
-    return this.#view.getInt32(HeaderField.baseSequence);
+    return this.#view.getInt32(this.#at + HeaderField.baseSequence);
   }
   set baseSequence(value: number) {
-    this.#view.setInt32(HeaderField.baseSequence, value);
+    this.#view.setInt32(this.#at + HeaderField.baseSequence, value);
   }
 
   get recordCount(): number {
-    return this.#view.getInt32(HeaderField.recordCount);
+    return this.#view.getInt32(this.#at + HeaderField.recordCount);
   }
   set recordCount(value: number) {
-    this.#view.setInt32(HeaderField.recordCount, value);
+    this.#view.setInt32(this.#at + HeaderField.recordCount, value);
   }
 
   get compression(): number {
@@ -185,13 +190,27 @@ export class BatchHeader {
   }
 }
 
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
 /** A batch inside the records section of a message or of a log. */
-export interface BatchView {
+export class BatchView {
   readonly header: BatchHeader;
-  /** The whole batch, header included; a view. */
-  readonly bytes: Uint8Array;
   /** Where it starts in the bytes that were split. */
   readonly position: number;
+  readonly #all: Uint8Array;
+
+  constructor(header: BatchHeader, position: number, all: Uint8Array) {
+    this.header = header;
+    this.position = position;
+    this.#all = all;
+  }
+
+  /** The whole batch, header included; a view, made anew each time. */
+  get bytes(): Uint8Array {
+    return this.#all.subarray(this.position, this.position + this.header.sizeInBytes);
+  }
 }
 
 /**
@@ -201,30 +220,20 @@ export interface BatchView {
  */
 export function splitBatches(bytes: Uint8Array): BatchView[] {
   const batches: BatchView[] = [];
-  let position = 0;
-  while (position < bytes.byteLength) {
-    const size = batchSizeAt(bytes, position);
-    batches.push({
-      header: new BatchHeader(bytes, position),
-      bytes: bytes.subarray(position, position + size),
-      position,
-    });
+  const view = viewOf(bytes);
+  for (let position = 0; position < bytes.byteLength; ) {
+    const left = bytes.byteLength - position;
+    if (left > HeaderField.magic) requireMagic(bytes[position + HeaderField.magic]!);
+    if (left < BATCH_HEADER_SIZE)
+      throw new ApiError(ErrorCode.CORRUPT_MESSAGE, `${left} bytes are too few for a batch`);
+    const header = new BatchHeader(bytes, position, view);
+    const size = header.sizeInBytes;
+    if (size < BATCH_HEADER_SIZE || size > left)
+      throw new ApiError(ErrorCode.CORRUPT_MESSAGE, `a batch of ${size} bytes, ${left} left`);
+    batches.push(new BatchView(header, position, bytes));
     position += size;
   }
   return batches;
-}
-
-function batchSizeAt(bytes: Uint8Array, position: number): number {
-  const left = bytes.byteLength - position;
-  if (left > HeaderField.magic) requireMagic(bytes[position + HeaderField.magic]!);
-  if (left < BATCH_HEADER_SIZE) {
-    throw new ApiError(ErrorCode.CORRUPT_MESSAGE, `${left} bytes are too few for a batch`);
-  }
-  const size = new BatchHeader(bytes, position).sizeInBytes;
-  if (size < BATCH_HEADER_SIZE || size > left) {
-    throw new ApiError(ErrorCode.CORRUPT_MESSAGE, `a batch of ${size} bytes, ${left} left`);
-  }
-  return size;
 }
 
 function requireMagic(magic: number): void {
