@@ -18,7 +18,6 @@ describe('direct API at its edges', () => {
 
   before(async () => {
     gateway = await startDirectGateway({
-      'payload.min.bytes': String(MIN_BYTES),
       'socket.request.max.bytes': String(MAX_FRAME),
       'direct.max.request.bytes': String(MAX_REQUEST),
       'direct.max.ranges': String(MAX_RANGES),
@@ -38,7 +37,8 @@ describe('direct API at its edges', () => {
         client = await gateway.connect({ path });
       });
       beforeEach(async () => {
-        topic = await client.createTopic(`edges-${path}-${topics++}`);
+        const configs = { 'payload.min.bytes': String(MIN_BYTES) };
+        topic = await client.createTopic(`edges-${path}-${topics++}`, { configs });
       });
       after(() => client.close());
 
