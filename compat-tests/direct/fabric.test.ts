@@ -153,8 +153,8 @@ describe('direct API over libfabric', () => {
 
   /** Runs a client that is at it until `done`. */
   async function beside(what: string, topic: string, done: (child: Child) => Promise<void>): Promise<void> {
-    const script = fileURLToPath(new URL('./fabric.child.js', import.meta.url));
-    const child = new Child([process.execPath, script, gateway.direct, PROVIDER, 'lo', what, topic]);
+    const script = fileURLToPath(new URL('./mover.child.js', import.meta.url));
+    const child = new Child([process.execPath, script, gateway.direct, JSON.stringify(FABRIC), what, topic]);
     try {
       await until('the client is at it', 60_000, () => {
         if (!child.running) throw new Error(`the client ended: ${child.output}`);

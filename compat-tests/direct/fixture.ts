@@ -3,6 +3,7 @@ import { Client, type ClientOptions } from '../../src/client/index.ts';
 import { freePort } from '../../src/util/free-port.ts';
 import { type Broker, startBroker } from '../harness/broker.ts';
 import { patience } from '../harness/child.ts';
+import { TcpProxy } from '../harness/tcp-proxy.ts';
 
 /** Time-outs of a client on slow machines. */
 export const patient = { connectTimeoutMs: 10_000 * patience, requestTimeoutMs: 30_000 * patience };
@@ -23,8 +24,29 @@ export async function startDirectGateway(
   dir?: string,
 ): Promise<DirectGateway> {
   const direct = `127.0.0.1:${await freePort()}`;
+  return startAt(direct, direct, overrides, dir);
+}
+
+/** One that is behind a network which can fail: its clients know the proxy's address alone. */
+export async function startProxiedGateway(
+  overrides: Record<string, string> = {},
+): Promise<DirectGateway & { readonly proxy: TcpProxy }> {
+  const port = await freePort();
+  const proxy = await TcpProxy.start(port);
+  const advertised = { 'advertised.listeners': `DIRECT://${proxy.address}` };
+  const gateway = await startAt(`127.0.0.1:${port}`, proxy.address, { ...overrides, ...advertised });
+  return { ...gateway, proxy };
+}
+
+/** @param direct the address that clients know */
+async function startAt(
+  listener: string,
+  direct: string,
+  overrides: Record<string, string>,
+  dir?: string,
+): Promise<DirectGateway> {
   const place = dir === undefined ? {} : { dir };
-  const broker = await startBroker({ overrides, listeners: [`DIRECT://${direct}`], ...place });
+  const broker = await startBroker({ overrides, listeners: [`DIRECT://${listener}`], ...place });
   return {
     broker,
     bootstrap: broker.bootstrap,

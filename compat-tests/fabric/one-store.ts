@@ -12,7 +12,7 @@ import { clientOf, PATIENCE_MS, SIZES, settingsOf, storeSettingsOf, type TriedWa
 
 const PULL = { timeoutMs: 60_000 * patience };
 const MAX_TIMEOUT_MS = 600_000;
-/** What `fabric.child` pushes is full of them. */
+/** What `mover.child` pushes is full of them. */
 const CHILDS_BYTE = 3;
 
 /** A gateway, a store, a Kafka client and a direct one, whose data goes one way of libfabric; each is killed. `require`: may skip all of it. */
@@ -146,17 +146,9 @@ export function describeOneStore(way: TriedWay, require: (context: Mocha.Context
     it('go on when a direct client is killed in the middle of pushes', async () => {
       const topic = await client.createTopic('killed');
       const attachments = await byDirect('attachments');
-      const script = fileURLToPath(new URL('../direct/fabric.child.js', import.meta.url));
-      const child = new Child([
-        process.execPath,
-        script,
-        direct,
-        provider,
-        domain,
-        'push',
-        'killed',
-        library,
-      ]);
+      const script = fileURLToPath(new URL('../direct/mover.child.js', import.meta.url));
+      const options = JSON.stringify({ path: 'fabric', fabric: { provider, domain, library } });
+      const child = new Child([process.execPath, script, direct, options, 'push', 'killed']);
       await until('the client is at it', PATIENCE_MS, () => {
         assert.ok(child.running, child.output);
         return child.output.includes('at it');

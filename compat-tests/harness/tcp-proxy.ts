@@ -11,6 +11,8 @@ export class TcpProxy {
   #answer: string | null = null;
   /** What may pass before all connections end. */
   #bytesLeft = Number.POSITIVE_INFINITY;
+  /** How often that has happened. */
+  drops = 0;
 
   private constructor(port: number, target: number) {
     this.address = `127.0.0.1:${port}`;
@@ -56,6 +58,7 @@ export class TcpProxy {
     this.#bytesLeft -= bytes;
     if (this.#bytesLeft > 0) return;
     this.#bytesLeft = Number.POSITIVE_INFINITY;
+    this.drops++;
     this.drop();
   }
 

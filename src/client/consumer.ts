@@ -16,6 +16,7 @@ import { type IsolationLevel, offsetsAt, type StartPosition } from './list-offse
 import { type DueOffsets, isSamePartition, Positions } from './positions.ts';
 import { PrefetchQueue } from './prefetch-queue.ts';
 import { RecordFetcher } from './record-fetcher.ts';
+import { withRetries } from './retries.ts';
 import { settles } from './settles.ts';
 import type { TopicContext, TopicHandle } from './topic.ts';
 
@@ -301,10 +302,12 @@ export class Consumer implements AsyncIterable<Event> {
     this.#started = true;
     const { groupId, commitEveryMs } = this.#options;
     if (groupId === undefined) {
-      this.#starting = this.#selector
-        .refresh()
-        .then(() => this.#assign(this.#wanted()))
-        .catch((error: unknown) => this.#fail(error));
+      const deadline = monotonicMs() + this.#cluster.options.requestTimeoutMs;
+      this.#starting = withRetries(deadline, async () => {
+        if (this.#closed) return;
+        await this.#selector.refresh();
+        await this.#assign(this.#wanted());
+      }).catch((error: unknown) => this.#fail(error));
       return;
     }
     this.#join(groupId);

@@ -3,10 +3,10 @@ import { initProducerIdResponse } from '../protocol/generated/init-producer-id-r
 import { monotonicMs } from '../util/clock.ts';
 import type { Cluster } from './cluster.ts';
 import { CoordinatorLink } from './coordinator-link.ts';
-import { brokerError, DirectError } from './errors.ts';
+import { brokerError } from './errors.ts';
+import { withRetries } from './retries.ts';
 
 const INIT_PRODUCER_ID_VERSION = 4;
-const RETRY_MS = 50;
 /** Of transactions that there are none of, as Kafka's clients say it. */
 const NO_TIMEOUT_MS = 2 ** 31 - 1;
 
@@ -14,18 +14,6 @@ const NO_TIMEOUT_MS = 2 ** 31 - 1;
 export interface ProducerIdentity {
   readonly producerId: bigint;
   readonly producerEpoch: number;
-}
-
-/** Tries an action again while its errors are retriable and time is left. @param deadline by `monotonicMs` */
-export async function withRetries<T>(deadline: number, action: () => Promise<T>): Promise<T> {
-  for (;;) {
-    try {
-      return await action();
-    } catch (error) {
-      if (!(error instanceof DirectError && error.retriable) || monotonicMs() >= deadline) throw error;
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
-    }
-  }
 }
 
 /** An id of its own for an idempotent producer. */

@@ -1,4 +1,5 @@
 import { ErrorCode } from '../protocol/errors.ts';
+import { monotonicMs } from '../util/clock.ts';
 import { ArrivingData, type ArrivingExtent } from './arriving-data.ts';
 import type { Cluster, Purpose } from './cluster.ts';
 import type { AssignedPartition } from './consumer-protocol.ts';
@@ -10,6 +11,7 @@ import { SectionReader } from './fetched-record.ts';
 import type { Getter } from './getter.ts';
 import { type IsolationLevel, offsetsAt, type StartPosition } from './list-offsets.ts';
 import type { PrefetchQueue } from './prefetch-queue.ts';
+import { withRetries } from './retries.ts';
 import type { TopicHandle } from './topic.ts';
 
 const RETRY_MS = 100;
@@ -83,10 +85,9 @@ export class RecordFetcher {
   /** Fetches until all of the partitions are revoked, or `close`. Rejects with a DirectError that another attempt would not mend. */
   async run(readings: readonly Reading[]): Promise<void> {
     const { cluster } = this.#options;
-    const nodes = await cluster.byLeader(readings, ({ handle, partition }) => ({
-      topic: handle.name,
-      partition,
-    }));
+    const partitionOf = ({ handle, partition }: Reading) => ({ topic: handle.name, partition });
+    const deadline = monotonicMs() + cluster.options.requestTimeoutMs;
+    const nodes = await withRetries(deadline, () => cluster.byLeader(readings, partitionOf));
     await Promise.all([...nodes].map(([node, ones]) => this.#fetchFrom(node, ones)));
   }
 

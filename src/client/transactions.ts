@@ -9,7 +9,8 @@ import { CoordinatorLink } from './coordinator-link.ts';
 import type { Delivery } from './delivery.ts';
 import { asDirectError, brokerError, DirectError } from './errors.ts';
 import { errorsOfPartitions, offsetTopics, throwCommitErrors } from './group-offsets.ts';
-import { type ProducerIdentity, transactionalIdentity, withRetries } from './producer-identity.ts';
+import { type ProducerIdentity, transactionalIdentity } from './producer-identity.ts';
+import { withRetries } from './retries.ts';
 
 /** From these versions on the gateway adds partitions and groups to transactions by itself, and the epoch rises with each (KIP-890). */
 const END_TXN_VERSION = 5;
