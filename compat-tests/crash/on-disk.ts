@@ -27,6 +27,8 @@ export interface StoredBatch {
   position: number;
   size: number;
   baseOffset: number;
+  /** -1: it is of no idempotent producer. */
+  producerId: bigint;
   /** Where the payload is, for a reference batch. */
   extent: { segment: bigint; position: number; length: number } | null;
 }
@@ -48,7 +50,8 @@ function* batchesOf(file: string): Generator<StoredBatch> {
         extent = { segment: segmentId, position: extentPosition, length: extentLength };
       }
     }
-    yield { file, position, size, baseOffset: Number(header.baseOffset), extent };
+    const { producerId } = header;
+    yield { file, position, size, baseOffset: Number(header.baseOffset), producerId, extent };
     position += size;
   }
 }

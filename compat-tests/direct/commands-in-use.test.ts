@@ -310,5 +310,23 @@ describe('commands of the direct API in use', () => {
     await until('there is progress', 60_000, () => /\d+ events pushed, [\d.]+ MB\n/.test(one.stderr));
     one.process.kill('SIGINT');
     assert.equal((await one.ended).code, 130);
+    // Of little work too, if it takes long.
+    await client.createTopic('slow');
+    const produce = start(['produce', 'slow']);
+    const consume = start(['consume', 'slow']);
+    const line = '{"some":"metadata"}\n';
+    let lines = 0;
+    await until('both say what they have done', 60_000, () => {
+      produce.process.stdin!.write(line);
+      assert.ok(++lines < 800, 'it is said before much is under way');
+      const isSaid = (all: string, what: string) =>
+        new RegExp(`^\\d+ events ${what}, [\\d.]+ MB$`, 'm').test(all);
+      return isSaid(produce.stderr, 'pushed') && isSaid(consume.stderr, 'pulled');
+    });
+    produce.process.stdin!.end();
+    const { code, stderr } = await produce.ended;
+    assert.deepEqual([code, stderr], [0, '']);
+    consume.process.kill('SIGINT');
+    assert.equal((await consume.ended).code, 130);
   });
 });

@@ -93,41 +93,21 @@ describe('commands of the direct API', () => {
     await assert.rejects(kafabric('topics', 'describe', 'seen'), /there is no such topic.*create it first/);
   });
 
-  it('direct-bench pushes and pulls what it says', async () => {
-    const out = await kafabric(
-      'direct-bench',
-      '--events',
-      '20',
-      '--size',
-      '100000',
-      '--selectivity',
-      '0.5',
-      '--json',
-    );
-    const [push, pull] = out
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line));
+  it('give every event of a run the key that is named', async () => {
+    await kafabric('topics', 'create', 'keyed', '--partitions', '3');
+    const input = ['{"n":0}', '{"n":1}'].map((line) => `${line}\n`).join('');
+    const file = join(directory, 'lines');
+    writeFileSync(file, input);
+    const args = [gatewayProgram, 'produce', 'keyed', '--key', 'run-7', '--bootstrap', gateway.direct];
+    await run('bash', ['-c', '"$@" < "$0"', file, process.execPath, ...args]);
+    await kafabric('produce', 'keyed', '--key', 'run-7', '--metadata', '{"n":2}');
+    await kafabric('produce', 'keyed', '--metadata', '{"n":3}');
+    const lines = (await kafabric('consume', 'keyed', '--count', '4')).trim().split('\n');
+    const events = lines.map((line) => JSON.parse(line)).sort((a, b) => a.metadata.n - b.metadata.n);
     assert.deepEqual(
-      [push.phase, push.bytes, pull.phase, pull.bytes],
-      ['push', 2_000_000, 'pull', 1_000_000],
+      events.map(({ key }) => key),
+      ['run-7', 'run-7', 'run-7', null],
     );
-  });
-
-  it('direct-bench adds up what several processes do', async () => {
-    const options = ['--events', '10', '--size', '100000', '--metadata-size', '1000', '--partitions', '2'];
-    const out = await kafabric('direct-bench', ...options, '--processes', '2', '--json');
-    const phases = out
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line));
-    assert.deepEqual(
-      phases.map(({ phase, events, bytes }) => [phase, events, bytes]),
-      [
-        ['push', 20, 2_000_000],
-        ['pull', 20, 2_000_000],
-      ],
-    );
-    await assert.rejects(kafabric('direct-bench', '--selectivity', '2'), /not from 0 to 1/);
+    assert.equal(new Set(events.slice(0, 3).map(({ partition }) => partition)).size, 1, 'one partition');
   });
 });

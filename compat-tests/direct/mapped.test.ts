@@ -45,6 +45,7 @@ describe('direct API with mapped memory', () => {
       const { offset } = await producer.push({ step: i }, buffer.bytes, { key: `k${i}` });
       assert.equal(offset, BigInt(i));
       assert.equal(buffer.bytes.byteLength, 0, 'it is the gateway’s now');
+      assert.equal(producer.path, 'mapped');
     }
     // Parts of a buffer, and several events of one batch, are copied; the buffer stays the client's.
     const buffer = await client.allocate(300_000);

@@ -146,9 +146,7 @@ export class BatchSender {
         this.#path = 'tcp';
         return await this.#produce(channel, partition, batch, producer, sent);
       }
-      const answer = await this.#put(channel, partition, placed, producer, sent);
-      this.#path = channel.attachment.path;
-      return answer;
+      return await this.#put(channel, partition, placed, producer, sent);
     } catch (error) {
       if (!(error instanceof RegionRefused)) throw error;
       this.#path = 'tcp';
@@ -279,6 +277,7 @@ export class BatchSender {
     // Its memory cannot be reached any more: the next attempt attaches anew.
     if (answer.errorCode === ErrorCode.NETWORK_EXCEPTION) connection.close();
     if (answer.errorCode !== 0) throw brokerError(answer.errorCode, answer.errorMessage, doing);
+    this.#path = whole === null ? attachment.path : 'mapped';
     return this.#offsetOf(answer.topics[0]?.partitions[0], doing);
   }
 

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { type Command, Option } from 'commander';
 import type { Client, TopicHandle } from '../../client/index.ts';
 import { MAX_TIMER_MS } from '../../util/clock.ts';
+import { sinkOf, sourceOf } from './bench-memory.ts';
 import { interrupt, interruptible } from './interruption.ts';
 import { part, whole } from './number-options.ts';
 import { Progress } from './progress.ts';
@@ -36,14 +37,12 @@ interface Phase {
   cpuSecondsPerGB: number;
 }
 
-/** Bytes that are reused in turn, by pushes and by pulls. */
-const RING_BYTES = 64 << 20;
 const MAX_PROCESSES = 256;
 const GIGABYTE = 1e9;
 
 /** `kafabric direct-bench`: pushes events and pulls them again, in one process or several, and says how fast. */
 export function addDirectBenchCommand(program: Command): void {
-  withPath(target(program.command('direct-bench')))
+  withPath(target(program.command('direct-bench')), ['mapped'])
     .description('measure pushes and pulls of the direct API against a running gateway')
     .option('--topic <name>', 'an existing topic that is empty; new ones, removed at the end, when absent')
     .option('--partitions <n>', 'of a new topic', whole(1, 2 ** 31 - 1), 1)
@@ -121,15 +120,13 @@ function named(path: string, { provider }: Client): string {
 /** Begins to measure when all are ready. */
 async function push(client: Client, topic: TopicHandle, { options, signal, go }: Run): Promise<Phase> {
   const { events, size, metadataSize, batchSize, maxInFlight, lingerMs, acks } = options;
-  const slots = Math.max(2, Math.floor(RING_BYTES / Math.max(size, 1)));
   const producer = topic.producer({
     batchSize,
     maxInFlight,
     acks: acks === '1' ? 1 : 'all',
     ...(lingerMs === undefined ? {} : { lingerMs }),
   });
-  const ring = await client.allocate(Math.max(1, slots * size));
-  ring.bytes.fill(7);
+  const source = await sourceOf(client, size);
   const more = metadataSize > 0 ? { more: 'm'.repeat(metadataSize) } : {};
   const inUse: Promise<unknown>[] = [];
   await go();
@@ -137,9 +134,9 @@ async function push(client: Client, topic: TopicHandle, { options, signal, go }:
   const measured = begin();
   for (let i = 0; i < events; i++) {
     signal.throwIfAborted();
-    const slot = i % slots;
+    const slot = i % source.slots;
     await inUse[slot];
-    const pushed = producer.push({ i, ...more }, ring.bytes.subarray(slot * size, (slot + 1) * size));
+    const pushed = producer.push({ i, ...more }, await source.next(slot));
     pushed.catch(seenLater);
     inUse[slot] = pushed;
     progress.add(size);
@@ -147,47 +144,37 @@ async function push(client: Client, topic: TopicHandle, { options, signal, go }:
   await Promise.all(inUse);
   const phase = measured('push', named(producer.path ?? client.path, client), events, events * size);
   await producer.close();
-  ring.release();
+  source.release();
   return phase;
 }
 
 async function pull(client: Client, topic: TopicHandle, { options, signal, go }: Run): Promise<Phase> {
   const { events, size, interest, selectivity } = options;
-  const wanted = Math.round(size * selectivity);
-  const slots = Math.max(4, Math.floor((2 * RING_BYTES) / Math.max(wanted, 1)));
-  const ring = await client.allocate(Math.max(1, slots * wanted));
-  let taken = 0;
-  const consumer = topic.consumer({
-    select: (metadata) =>
-      (metadata as { i: number }).i < events * interest && wanted > 0
-        ? { offset: 0, length: wanted }
-        : 'none',
-    broker: (_metadata, _descriptor, bytes) => {
-      const at = (taken++ % slots) * wanted;
-      return ring.bytes.subarray(at, at + bytes);
-    },
-    // What is under way must not come round the ring.
-    prefetchDataBytes: Math.max(1, Math.floor(RING_BYTES / 2)),
-  });
+  const isWanted = (metadata: unknown) => (metadata as { i: number }).i < events * interest;
+  const sink = await sinkOf(client, isWanted, Math.round(size * selectivity));
+  const consumer = topic.consumer(sink.options);
   await go();
   const progress = progressOf('pulled');
   signal.addEventListener('abort', () => void consumer.close().catch(() => undefined), { once: true });
   const measured = begin();
   let bytes = 0;
-  try {
-    for (let i = 0; i < events; i++) {
-      const { selected } = (await consumer.pull())!;
-      const selectedBytes = selected?.byteLength ?? 0;
-      bytes += selectedBytes;
-      progress.add(selectedBytes);
+  let left = events;
+  const pullNext = async () => {
+    while (left-- > 0) {
+      const taken = await sink.take((await consumer.pull())!);
+      bytes += taken;
+      progress.add(taken);
     }
+  };
+  try {
+    await Promise.all(Array.from({ length: sink.atOnce }, pullNext));
   } catch (error) {
     signal.throwIfAborted(); // it was closed for that
     throw error;
   }
   const phase = measured('pull', named(client.path, client), events, bytes);
   await consumer.close();
-  ring.release();
+  sink.release();
   return phase;
 }
 

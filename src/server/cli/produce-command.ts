@@ -84,7 +84,8 @@ async function pushLines(
 class Pushes {
   readonly #json: boolean;
   readonly #progress = new Progress('pushed');
-  readonly #underWay: { readonly result: Promise<PushResult | null>; readonly bytes: number }[] = [];
+  /** Each ends when it is said what became of it. */
+  readonly #underWay: Promise<void>[] = [];
   #bytes = 0;
   #failure: Error | null = null;
   acknowledged = 0;
@@ -100,27 +101,35 @@ class Pushes {
       this.#failure ??= name === undefined ? error : new Error(`${name}: ${error.message}`, { cause: error });
       return null;
     });
-    this.#underWay.push({ result, bytes });
     this.#bytes += bytes;
-    while (this.#underWay.length >= MAX_UNDER_WAY || this.#bytes > MAX_BYTES_UNDER_WAY) await this.#settle();
+    this.#underWay.push(this.#settle(this.#underWay.at(-1), result, bytes));
+    while (this.#underWay.length >= MAX_UNDER_WAY || this.#bytes > MAX_BYTES_UNDER_WAY)
+      await this.#underWay[0];
     if (this.#failure !== null) throw this.#failure;
   }
 
   /** Resolves when all are acknowledged. When one failed it rejects with that, once all are settled. */
   async end(): Promise<void> {
-    while (this.#underWay.length > 0) await this.#settle();
+    await this.#underWay.at(-1);
     if (this.#failure !== null) throw this.#failure;
   }
 
-  async #settle(): Promise<void> {
-    const { result, bytes } = this.#underWay.shift()!;
+  /** In order: behind the one before. */
+  async #settle(
+    before: Promise<void> | undefined,
+    result: Promise<PushResult | null>,
+    bytes: number,
+  ): Promise<void> {
+    await before;
     const pushed = await result;
+    if (pushed !== null) {
+      this.acknowledged++;
+      this.#progress.add(bytes);
+      const { partition, offset } = pushed;
+      if (this.#json) await writeOut(`${JSON.stringify({ partition, offset: String(offset) })}\n`);
+    }
     this.#bytes -= bytes;
-    if (pushed === null) return;
-    this.acknowledged++;
-    this.#progress.add(bytes);
-    const { partition, offset } = pushed;
-    if (this.#json) await writeOut(`${JSON.stringify({ partition, offset: String(offset) })}\n`);
+    this.#underWay.shift();
   }
 }
 

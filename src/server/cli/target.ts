@@ -55,9 +55,10 @@ export interface PathOptions {
   provider?: string;
 }
 
-export function withPath(command: Command): Command {
+/** @param more paths that others have no use for */
+export function withPath(command: Command, more: readonly Path[] = []): Command {
   const path = new Option('--path <path>', 'how data moves')
-    .choices(['auto', 'shared-memory', 'fabric', 'tcp'])
+    .choices(['auto', 'shared-memory', 'fabric', 'tcp', ...more])
     .default('auto');
   return command
     .addOption(path)
