@@ -10,6 +10,7 @@ import type {
   RegisteredBuffer,
   TopicHandle,
 } from '../../src/client/index.ts';
+import { inspectFabric } from '../../src/native/fabric.ts';
 import { content, type DirectGateway, startDirectGateway } from '../direct/fixture.ts';
 import { targetIsKafka } from '../harness/broker.ts';
 import { sleep } from '../harness/child.ts';
@@ -18,6 +19,11 @@ import { verifyPayload } from './on-disk.ts';
 const rounds = Number(process.env.KAFABRIC_CRASH_ROUNDS ?? 4);
 const PULL = { timeoutMs: 30_000 };
 const MAX_UNDER_WAY = 16;
+const FABRIC = { provider: 'tcp;ofi_rxm', domain: 'lo' };
+const { providers } = await inspectFabric('');
+const hasProvider = providers.some(
+  ({ provider, domain }) => provider === FABRIC.provider && domain === FABRIC.domain,
+);
 
 interface Load {
   readonly topic: string;
@@ -34,6 +40,9 @@ const loads: readonly Load[] = [
   { topic: 'large-shared', path: 'shared-memory', minBytes: 70_000, maxBytes: 200_000, pauseMs: 10 },
   { topic: 'mixed-shared', path: 'shared-memory', minBytes: 100, maxBytes: 150_000, pauseMs: 10 },
   { topic: 'large-mapped', path: 'mapped', minBytes: 70_000, maxBytes: 200_000, pauseMs: 10 },
+  ...(hasProvider
+    ? [{ topic: 'large-fabric', path: 'fabric' as const, minBytes: 70_000, maxBytes: 200_000, pauseMs: 10 }]
+    : []),
 ];
 
 /** Pushes numbered events without waiting for each, and compares what is stored with what was acknowledged. */
@@ -59,7 +68,8 @@ class Pushes {
   }
 
   static async start(load: Load, gateway: DirectGateway): Promise<Pushes> {
-    const client = await gateway.connect({ path: load.path });
+    const client = await gateway.connect({ path: load.path, fabric: load.path === 'fabric' ? FABRIC : {} });
+    assert.equal(client.path, load.path);
     const configs = { 'segment.bytes': '1048576' };
     const pushes = new Pushes(load, client, await client.createTopic(load.topic, { configs }));
     pushes.resume();
@@ -177,7 +187,11 @@ describe(`kill -9 under direct pushes, ${rounds} rounds`, () => {
 
   before(async () => {
     dir = mkdtempSync(join(tmpdir(), 'kafabric-direct-crash-'));
-    const settings = { 'payload.segment.bytes': '4194304', 'direct.mapped.listeners': 'DIRECT' };
+    const settings = {
+      'payload.segment.bytes': '4194304',
+      'direct.mapped.listeners': 'DIRECT',
+      ...(hasProvider ? { 'fabric.provider': FABRIC.provider } : {}),
+    };
     gateway = await startDirectGateway(settings, dir);
     for (const load of loads) pushes.push(await Pushes.start(load, gateway));
   });

@@ -93,6 +93,25 @@ describe('what docs/direct-api.md says to do', () => {
     await consumer.close();
   });
 
+  it('has a ring that is not overrun', async () => {
+    const producer = (await client.createTopic('ring')).producer();
+    const fields = Array.from({ length: 60 }, (_, step) => Buffer.alloc(1024 * 1024, step));
+    await Promise.all(fields.map((field, step) => producer.push({ step }, field)));
+    await producer.close();
+    const program = `
+      import { setTimeout } from 'node:timers/promises';
+      import { Client, slice } from 'kafabric/client';
+      const client = await Client.connect({ bootstrap: '127.0.0.1:9094' });
+      const fields = await client.openTopic('ring');
+      const analyse = async ({ step }, bytes) => {
+        await setTimeout(10); // what is under way arrives meanwhile
+        if (!bytes.every((one) => one === step)) throw new Error('step ' + step + ' is overrun');
+        console.log('step', step);
+      };
+      ${exampleOf('### A ring that data lands in')}`;
+    await says([process.execPath, write('ring.mjs', program)], 'step 59');
+  });
+
   it('keeps data selectors with groups', async () => {
     const program = `
       import { Client } from 'kafabric/client';

@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { copyFileSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -18,12 +28,49 @@ describe('examples of the direct API', () => {
   const output = async (path: string, ...args: string[]) =>
     (await run(process.execPath, [example(path), ...args])).stdout;
 
+  /** Runs heat in a copy of the examples, where nothing is installed. @param npm what that does, in the shell */
+  async function heat(npm: string, times: number): Promise<{ stdout: string; installed: string[] }> {
+    const directory = mkdtempSync(join(tmpdir(), 'heat-'));
+    const log = join(directory, 'installed');
+    try {
+      const isOurs = (path: string) => !path.includes('node_modules');
+      cpSync(join(root, 'examples'), join(directory, 'examples'), { recursive: true, filter: isOurs });
+      for (const name of ['node_modules', 'bin']) mkdirSync(join(directory, name));
+      symlinkSync(root, join(directory, 'node_modules/kafabric'));
+      symlinkSync(join(root, 'dist'), join(directory, 'dist'));
+      writeFileSync(join(directory, 'bin/npm'), `#!/bin/sh\necho "$@" >> ${log}\n${npm}\n`, { mode: 0o755 });
+      const env = { ...process.env, PATH: `${directory}/bin:/usr/bin:/bin` };
+      let stdout = '';
+      for (let n = 0; n < times; n++) {
+        const args = [join(directory, 'examples/heat/run.mjs'), '21', '256'];
+        ({ stdout } = await run(process.execPath, args, { env, cwd: directory }));
+      }
+      const installed = existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n') : [];
+      return { stdout, installed };
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  }
+
   it('heat runs by one command, and moves what it selects', async () => {
-    const stdout = await output('heat/run.mjs', '21', '256');
+    const { stdout } = await heat('exit 1', 1);
     assert.match(stdout, /21 steps of 0\.5 MB pushed/);
     assert.match(stdout, /step 20: hottest/);
     const selected = 3 * 256 * 8;
     assert.match(stdout, new RegExp(`${selected} of ${21 * 256 * 256 * 8} bytes were moved`));
+    assert.match(stdout, /without its dashboard: kafkajs could not be installed/);
+  });
+
+  it('heat installs what its dashboard needs, once', async function () {
+    requireToolchain(this, 'kafkajs');
+    const { stdout, installed } = await heat(
+      `ln -s ${join(suites, 'kafkajs', 'node_modules')} examples/kafkajs/node_modules`,
+      2,
+    );
+    assert.equal(installed.length, 1);
+    assert.match(installed[0]!, /^ci .*--prefix .*\/examples\/kafkajs$/);
+    assert.match(stdout, /^step +20 \|/m);
+    assert.match(stdout, new RegExp(`21 steps watched, ${21 * 144} bytes of values received`));
   });
 
   it('the dashboard of a plain kafkajs client sees every step without its field', async function () {
