@@ -126,7 +126,11 @@ class Pushes {
       this.acknowledged++;
       this.#progress.add(bytes);
       const { partition, offset } = pushed;
-      if (this.#json) await writeOut(`${JSON.stringify({ partition, offset: String(offset) })}\n`);
+      // Nobody may be waiting for this one.
+      if (this.#json)
+        await writeOut(`${JSON.stringify({ partition, offset: String(offset) })}\n`).catch((error: Error) => {
+          this.#failure ??= error;
+        });
     }
     this.#bytes -= bytes;
     this.#underWay.shift();
