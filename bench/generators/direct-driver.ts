@@ -47,6 +47,7 @@ const ringBytes = 128 << 20;
 const plan = JSON.parse(process.argv[2]!) as DirectPlan;
 
 const MOST_WARM_UP_MS = 2_000;
+const MOST_WARM_UP_BYTES = 400e6;
 /** Of what is pushed for it alone: as large as events are moved, not sent with their batch. */
 const WARM_UP_BYTES = 64 * 1024;
 
@@ -55,7 +56,9 @@ const WARM_UP_BYTES = 64 * 1024;
  * librdkafka is.
  */
 function warmUpEvents(bytes: number): number {
-  return Math.round(Math.min(20_000, Math.max(20, 200e6 / Math.max(1, bytes))));
+  // Of the largest no more than the memory that they are pushed from: what waits to be written when it begins is not of the measurement.
+  const least = Math.min(20, MOST_WARM_UP_BYTES / bytes);
+  return Math.round(Math.min(20_000, Math.max(least, 200e6 / Math.max(1, bytes))));
 }
 
 /** While there have not been as many pulls as compile JavaScript at both ends; of large events, for two seconds. */

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { cpuSeconds, type Memory, memoryOf, writtenBytes } from './proc.ts';
+import { cpuSeconds, type Memory, memoryOf, readBytes, writtenBytes } from './proc.ts';
 
 export interface Usage {
   cpuSeconds: number | null;
   writtenBytes: number | null;
+  readBytes: number | null;
   /** The sample with the largest resident set. */
   peak: Memory | null;
 }
@@ -29,6 +30,7 @@ export class Meter {
   readonly #pid: number | null;
   #cpu: number | null = null;
   #written: number | null = null;
+  #read: number | null = null;
   #peak: Memory | null = null;
   #timer: NodeJS.Timeout | null = null;
 
@@ -40,13 +42,14 @@ export class Meter {
     if (this.#pid === null) return;
     this.#cpu = cpuSeconds(this.#pid);
     this.#written = writtenBytes(this.#pid);
+    this.#read = readBytes(this.#pid);
     this.#sample();
     this.#timer = setInterval(() => this.#sample(), samplingMs);
   }
 
   /** Waits until the process is quiet, so that what it does behind the last acknowledgement counts too. */
   async stop(): Promise<Usage> {
-    if (this.#pid === null) return { cpuSeconds: null, writtenBytes: null, peak: null };
+    if (this.#pid === null) return { cpuSeconds: null, writtenBytes: null, readBytes: null, peak: null };
     await quiet(this.#pid, patienceMs);
     this.cancel();
     this.#sample();
@@ -55,6 +58,7 @@ export class Meter {
     return {
       cpuSeconds: since(cpuSeconds(this.#pid), this.#cpu),
       writtenBytes: since(writtenBytes(this.#pid), this.#written),
+      readBytes: since(readBytes(this.#pid), this.#read),
       peak: this.#peak,
     };
   }

@@ -1,5 +1,13 @@
 import assert from 'node:assert/strict';
-import { cpuSeconds, memoryOf, parseCpu, parseMemory, parseWritten, writtenBytes } from './proc.ts';
+import {
+  cpuSeconds,
+  memoryOf,
+  parseCpu,
+  parseMemory,
+  parseWritten,
+  readBytes,
+  writtenBytes,
+} from './proc.ts';
 import { parsePerf, parseStrace } from './syscalls.ts';
 
 describe('what the benchmark reads of processes', () => {
@@ -28,6 +36,7 @@ describe('what the benchmark reads of processes', () => {
     assert.ok(cpuSeconds(process.pid)! > 0);
     assert.ok(memoryOf(process.pid)!.rssMb > 1);
     assert.ok(writtenBytes(process.pid)! >= 0);
+    assert.ok(readBytes(process.pid)! >= 0);
     assert.equal(cpuSeconds(2 ** 30), null);
   });
 

@@ -35,6 +35,11 @@ export function parseWritten(io: string): number {
   return Number(/^write_bytes: (\d+)/m.exec(io)?.[1] ?? 0);
 }
 
+/** Bytes that the process had read from a device. */
+export function parseRead(io: string): number {
+  return Number(/^read_bytes: (\d+)/m.exec(io)?.[1] ?? 0);
+}
+
 function read(pid: number, file: string): string | null {
   try {
     return readFileSync(`/proc/${pid}/${file}`, 'utf8');
@@ -56,4 +61,9 @@ export function memoryOf(pid: number): Memory | null {
 export function writtenBytes(pid: number): number | null {
   const text = read(pid, 'io');
   return text === null ? null : parseWritten(text);
+}
+
+export function readBytes(pid: number): number | null {
+  const text = read(pid, 'io');
+  return text === null ? null : parseRead(text);
 }

@@ -12,10 +12,12 @@ const push = {
   workload,
   where: { what: 'push', size: large, path },
 };
+const oneCopy = '0074-what-a-copy-of-all-takes.md';
 const pull = {
   path: 'direct pull of all, 1 MB, 10 MB, 100 MB',
   workload,
   where: { what: 'pull all', size: large, path },
+  limit: oneCopy,
 };
 const latency = { path: 'direct, from push to pull', workload, where: { what: 'latency' } };
 
@@ -39,6 +41,7 @@ function cpuTargets(path: string, atMost: number, mofka: string): Target[] {
       figure: 'client and broker CPU of push and pull',
       atMost,
       own: true,
+      limit: oneCopy,
     },
   ];
 }
@@ -112,6 +115,7 @@ export const directTargets: readonly Target[] = [
     path: 'direct pull of metadata, whatever the size of data',
     workload,
     where: { what: 'pull metadata only', size: [10_000, 100_000, 1_000_000, 10_000_000], path },
+    limit: '0072-metadata-alone.md',
     metric: 'ofSmall',
     figure: 'events a second against as many of 1 KB',
     atLeast: 0.67,
@@ -121,6 +125,7 @@ export const directTargets: readonly Target[] = [
     path: 'direct pull of a part',
     workload,
     where: { what: ['pull 50 %', 'pull 10 %', 'pull 1 %'], size: [100_000, 1_000_000, 10_000_000], path },
+    limit: '0070-what-begins-once-is-not-of-an-event.md',
     metric: 'ofIdeal',
     figure: 'time against the same part of the whole’s',
     atMost: 1.5,

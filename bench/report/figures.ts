@@ -36,7 +36,6 @@ export const figures: Record<string, Figure> = {
   },
   ofSmall: { title: 'rate against that of as many events of 1 KB', unit: 'x', better: 'higher' },
   ofCopy: { title: 'of what one thread copies', unit: 'x', better: 'higher' },
-  ofCopyAndSum: { title: 'of what is copied and summed without messages', unit: 'x', better: 'higher' },
   ofIdeal: { title: 'time of the part', unit: 'x ideal', better: 'lower', detail: true },
   ofIdealData: {
     title: 'time of the part, but for metadata',

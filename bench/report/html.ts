@@ -33,7 +33,8 @@ function targetsHtml(rows: TargetRow[]): string {
       row.ratio,
     ].map(escapeHtml);
     const verdict = row.met ? 'met' : 'missed';
-    return `<tr><td>${cells.join('</td><td>')}</td><td class="${verdict}">${verdict}</td></tr>`;
+    const why = row.limit === undefined ? '' : `, see docs/decisions/${escapeHtml(row.limit)}`;
+    return `<tr><td>${cells.join('</td><td>')}</td><td class="${verdict}">${verdict}${why}</td></tr>`;
   });
   return `<p><span class="met">${met} met</span>, <span class="missed">${missed} missed</span>. Ratios to Apache Kafka: the median of the ratios of single rounds, with the extremes.</p>
 ${table(['path', 'case', 'figure', 'target', 'measured', ''], lines)}`;

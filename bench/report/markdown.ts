@@ -18,6 +18,10 @@ function pairs(record: Record<string, string>): string {
     .join('\n');
 }
 
+function missedText({ limit }: TargetRow): string {
+  return limit === undefined ? '**missed**' : `**missed**, [why](decisions/${limit})`;
+}
+
 function targetSection(rows: TargetRow[]): string {
   if (rows.length === 0) return '';
   const { met, missed } = tally(rows);
@@ -29,7 +33,7 @@ function targetSection(rows: TargetRow[]): string {
       row.figure,
       row.wanted,
       row.ratio,
-      row.met ? 'met' : '**missed**',
+      row.met ? 'met' : missedText(row),
     ]),
   );
   return `## Targets: ${met} met, ${missed} missed

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Metrics, type Params, type Results, resultsText } from '../model.ts';
+import { root } from '../paths.ts';
 import { chartsOf } from './charts.ts';
 import { figures, number } from './figures.ts';
 import { escapeHtml, htmlReport } from './html.ts';
@@ -97,6 +100,22 @@ describe('the targets', () => {
       [wanted(targets[0]!), wanted(targets[1]!), wanted(targets.find(({ atMost }) => atMost === 1)!)],
       ['at least 8x', 'at most 1/10', 'at most 1x'],
     );
+  });
+
+  it('name the record of what the distance is, where they are missed', () => {
+    const text = (mbPerS: number) =>
+      markdownReport(
+        results([
+          ['kafabric', 'produce', plain(1_000_000), { mbPerS }],
+          ['kafka', 'produce', plain(1_000_000), { mbPerS: 100 }],
+        ]),
+      );
+    const { limit } = targets.find(({ workload }) => workload === 'produce')!;
+    const link = `**missed**, [why](decisions/${limit})`;
+    assert.ok(text(700).includes(link));
+    assert.ok(!text(900).includes('why'));
+    for (const one of targets)
+      if (one.limit !== undefined) assert.ok(existsSync(join(root, 'docs/decisions', one.limit)), one.limit);
   });
 
   it('may be about a figure itself, whatever the baseline has', () => {

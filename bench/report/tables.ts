@@ -15,6 +15,8 @@ export interface TargetRow {
   wanted: string;
   ratio: string;
   met: boolean;
+  /** Of a missed one: see `Target.limit`. */
+  limit?: string;
 }
 
 export interface Cell {
@@ -63,6 +65,7 @@ export function targetRows(results: Results): TargetRow[] {
       wanted: wanted(target),
       ratio: target.own ? ownText(ratio, target.metric) : ratioText(ratio),
       met,
+      ...(met || target.limit === undefined ? {} : { limit: target.limit }),
     })),
   );
 }

@@ -137,7 +137,7 @@ describe('the benchmark', () => {
     const [all, half] = [of('pull all', 100_000), of('pull 50 %', 100_000)];
     assert.ok(of('push', 100_000).mbPerS! > 0 && all.mbPerS! > 0 && half.ofIdeal! > 0);
     assert.ok(half.ofIdealData! > 0);
-    assert.ok(all.pushPullCpuPerGb! > 0 && all.ofCopy! > 0 && all.ofCopyAndSum! > 0);
+    assert.ok(all.pushPullCpuPerGb! > 0 && all.ofCopy! > 0);
     const metadata = of('pull metadata only', 100_000);
     assert.ok(metadata.recordsPerS! > 0 && metadata.ofSmall! > 0);
     assert.ok(of('latency', 1000).p50Ms! > 0);
