@@ -127,6 +127,15 @@ for (const path of ['shared-memory', 'tcp'] as const satisfies readonly Path[])
       return count;
     }
 
+    /**
+     * Whole events that there may be while a client stands still in the middle of it. The gateway takes the data itself from shared memory; over a
+     * connection half of it is missing, unless the gateway reads as fast as the client sends.
+     */
+    function seenOf(what: string): number[] {
+      if (what === 'pull') return [1];
+      return path === 'tcp' ? [2, 3] : [3];
+    }
+
     for (const what of ['push', 'pull']) {
       it(`those that are killed in the middle of a ${what} leave nothing half`, async () => {
         const topic = await begun(`killed-${what}`);
@@ -150,17 +159,14 @@ for (const path of ['shared-memory', 'tcp'] as const satisfies readonly Path[])
         await traffic.goesOn(2);
         await killed(child, before);
         await traffic.goesOn(1);
-        // The gateway takes the data itself from shared memory; over a connection half of it is missing.
-        const expected = what === 'pull' ? 1 : path === 'tcp' ? 2 : 3;
-        assert.equal(await wholeEvents(topic), expected);
+        assert.ok(seenOf(what).includes(await wholeEvents(topic)));
       });
 
       it(`one that stops in the middle of a ${what} is not waited for, and goes on when it is continued`, async () => {
         const topic = await begun(`stopped-${what}`);
         const child = await atIt(`${what}-and-stop`, topic);
         await traffic.goesOn(3);
-        const pushed = what === 'pull' ? 1 : path === 'tcp' ? 2 : 3;
-        assert.equal(await wholeEvents(topic), pushed, 'what is half pushed cannot be seen');
+        assert.ok(seenOf(what).includes(await wholeEvents(topic)), 'what is half pushed cannot be seen');
         assert.ok(!/went on|failed/.test(child.output), 'it has stopped');
         child.process.kill('SIGCONT');
         await movers.ended(child);
