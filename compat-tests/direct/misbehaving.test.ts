@@ -260,7 +260,7 @@ for (const path of ['shared-memory', 'tcp'] as const satisfies readonly Path[])
       it(`one that ${harm} its memory while a put reads it`, async () => {
         const topic = await client.createTopic(`put-${harm.replaceAll(/\W+/g, '-')}`, LARGE);
         const value = content(VALUE_BYTES, 5);
-        const batch = buildBatch([{ key: null, value, timestamp: 1n }]);
+        const batch = buildBatch([{ key: null, value, timestamp: BigInt(Date.now()) }]);
         for (let n = 0; n < 3; n++)
           await harmed(harm, (raw, region) => raw.put(topic.id, region, batch), batch);
         await traffic.goesOn(1);
