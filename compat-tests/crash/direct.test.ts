@@ -10,8 +10,7 @@ import type {
   RegisteredBuffer,
   TopicHandle,
 } from '../../src/client/index.ts';
-import { inspectFabric } from '../../src/native/fabric.ts';
-import { content, type DirectGateway, startDirectGateway } from '../direct/fixture.ts';
+import { content, type DirectGateway, FABRIC, hasFabric, startDirectGateway } from '../direct/fixture.ts';
 import { targetIsKafka } from '../harness/broker.ts';
 import { sleep } from '../harness/child.ts';
 import { verifyPayload } from './on-disk.ts';
@@ -19,11 +18,7 @@ import { verifyPayload } from './on-disk.ts';
 const rounds = Number(process.env.KAFABRIC_CRASH_ROUNDS ?? 4);
 const PULL = { timeoutMs: 30_000 };
 const MAX_UNDER_WAY = 16;
-const FABRIC = { provider: 'tcp;ofi_rxm', domain: 'lo' };
-const { providers } = await inspectFabric('');
-const hasProvider = providers.some(
-  ({ provider, domain }) => provider === FABRIC.provider && domain === FABRIC.domain,
-);
+const hasProvider = await hasFabric();
 
 interface Load {
   readonly topic: string;

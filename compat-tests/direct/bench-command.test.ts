@@ -3,17 +3,15 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Client } from '../../src/client/index.ts';
-import { inspectFabric } from '../../src/native/fabric.ts';
 import { storedBatches } from '../crash/on-disk.ts';
 import { targetIsKafka } from '../harness/broker.ts';
 import { readMetric } from '../harness/metrics.ts';
 import { gatewayProgram } from '../harness/paths.ts';
-import { type DirectGateway, startDirectGateway } from './fixture.ts';
+import { type DirectGateway, FABRIC, hasFabric, startDirectGateway } from './fixture.ts';
 
 const run = promisify(execFile);
-const PROVIDER = 'tcp;ofi_rxm';
-const { providers } = await inspectFabric('');
-const hasProvider = providers.some(({ provider }) => provider === PROVIDER);
+const PROVIDER = FABRIC.provider;
+const hasProvider = await hasFabric();
 /** Longer than a test waits. */
 const LONG_MS = '3600000';
 

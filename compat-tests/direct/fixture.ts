@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Client, type ClientOptions } from '../../src/client/index.ts';
+import { inspectFabric } from '../../src/native/fabric.ts';
 import { freePort } from '../../src/util/free-port.ts';
 import { type Broker, startBroker } from '../harness/broker.ts';
 import { patience } from '../harness/child.ts';
@@ -7,6 +8,14 @@ import { TcpProxy } from '../harness/tcp-proxy.ts';
 
 /** Time-outs of a client on slow machines. */
 export const patient = { connectTimeoutMs: 10_000 * patience, requestTimeoutMs: 30_000 * patience };
+
+/** What of libfabric there is without a card: over the loopback interface. */
+export const FABRIC = { provider: 'tcp;ofi_rxm', domain: 'lo' };
+
+export async function hasFabric(): Promise<boolean> {
+  const { providers } = await inspectFabric('');
+  return providers.some(({ provider, domain }) => provider === FABRIC.provider && domain === FABRIC.domain);
+}
 
 /** A gateway with a listener for Kafka clients and a direct one. */
 export interface DirectGateway {
