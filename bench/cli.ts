@@ -28,12 +28,12 @@ function addRun(program: Command, actions: Actions, known: { systems: string[]; 
     .option('--systems <names>', `of ${known.systems.join(', ')}`, 'kafabric,kafka')
     .option(
       '--workloads <names>',
-      `of ${known.workloads.join(', ')}; without it all but soak, and in a quick run startup, produce, consume, latency and small`,
+      `of ${known.workloads.join(', ')}; without it all but direct, burst, migration, migration-flush and soak, and in a quick run startup, produce, consume, latency and small`,
     )
     .option('--sizes <list>', 'record sizes, as 100,1KB,1MB, instead of each workload’s own')
     .option('--rounds <n>', 'rounds in which the systems alternate (3, quick 1)')
-    .option('--seconds <n>', 'longest time of one measurement (1.5, quick 0.8)')
-    .option('--bytes <n>', 'most bytes of one measurement (1.5GB, quick 400MB)')
+    .option('--seconds <n>', 'longest time of one measurement (1, quick 0.8)')
+    .option('--bytes <n>', 'most bytes of one measurement (1GB, quick 400MB)')
     .option('--stored-bytes <n>', 'data stored when recovery is measured (10GB, quick 1GB)')
     .option('--soak-minutes <n>', 'length of the soak workload (30)')
     .option(

@@ -169,8 +169,9 @@ export async function runBenchmark(options: Options, command: string): Promise<R
   const chosen = selectWorkloads(options.workloads, options.quick);
   const collected: Collected = { measurements: [], omissions: [] };
   for (let round = 0; round < options.rounds; round++) {
+    const isLater = round > 0 && options.workloads === null;
     for (const deployment of Object.keys(deployments) as DeploymentName[]) {
-      const here = chosen.filter((one) => one.deployment === deployment && !(one.once && round > 0));
+      const here = chosen.filter((one) => one.deployment === deployment && !(isLater && one.once));
       if (here.length === 0) continue;
       for (const system of systems)
         await runPass(system, deployment, here, round, options, program, collected);

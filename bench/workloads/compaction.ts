@@ -83,6 +83,7 @@ export const compaction: Workload = {
   about: `a topic of ${versionsOfKey} versions of each key, all dirty, from the moment when it is to be compacted until only the last ones are left`,
   deployment: 'compaction',
   onRequest: 'quick',
+  once: true,
   needsControl: true,
   async run(pass) {
     const folder = pass.system.dataFolder;

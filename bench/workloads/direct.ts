@@ -285,7 +285,7 @@ export const directApi: Workload = {
   about:
     'the direct API (pushes, pulls of all, parts and metadata alone, latency) against librdkafka, which has to take every record as a whole; memory alone is what one thread copies between mappings, which pulls are shown as a part of',
   deployment: 'direct',
-  onRequest: 'quick',
+  onRequest: 'always',
   async run(pass) {
     const { direct: bootstrap } = pass.system;
     const sizes = sizesOf(

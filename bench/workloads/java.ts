@@ -21,6 +21,7 @@ export const java: Workload = {
     "Kafka's own ProducerPerformance (payload file, acks=all) and ConsumerPerformance; broker CPU includes their connecting",
   deployment: 'os',
   onRequest: 'quick',
+  once: true,
   async run(pass) {
     const generator = new JavaGenerator(kafkaLibraries(), pass.system.bootstrap);
     const bytes = pass.options.quick ? 150e6 : fullBytes;

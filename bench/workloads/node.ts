@@ -33,6 +33,7 @@ export const node: Workload = {
     'Node programs with kafkajs and @confluentinc/kafka-javascript: 1 MB a send, 4 sends at once, acks=all',
   deployment: 'os',
   onRequest: 'quick',
+  once: true,
   async run(pass) {
     const missing: string[] = [];
     for (const client of nodeClients) {

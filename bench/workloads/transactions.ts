@@ -65,6 +65,7 @@ export const transactions: Workload = {
   about: `transactions of 1 KB records on ${partitions} partitions: commits as fast as they go, and from due to read_committed consumer`,
   deployment: 'os',
   onRequest: 'quick',
+  once: true,
   async run(pass) {
     for (const clients of producers) for (const length of lengths) await commits(pass, length, clients);
     await committedLatency(pass);

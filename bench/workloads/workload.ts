@@ -9,7 +9,7 @@ export interface Workload {
   readonly deployment: DeploymentName;
   /** Only run when it is asked for by name: always, or in a quick run. */
   readonly onRequest?: 'always' | 'quick';
-  /** Takes so long that the first round has to do. */
+  /** Takes so long that the first round has to do, unless it is asked for by name. */
   readonly once?: boolean;
   /** Starts and stops the system, which an external one does not allow. */
   readonly needsControl?: boolean;
