@@ -11,18 +11,31 @@ export interface Usage {
 
 const samplingMs = 100;
 const settlingMs = 100;
-const quietCpuShare = 0.2;
+const quietCpuSeconds = 0.02;
+const quietWrittenBytes = 1e6;
 const patienceMs = 1000;
+/** What has been acknowledged from memory goes to a disk at the disk's pace, and takes little of the processor. */
+const writingPatienceMs = 10_000;
 
-/** Waits until a process hardly uses the processor, or until the patience is at an end. */
-export async function quiet(pid: number, patienceMs: number): Promise<void> {
-  for (let waited = 0, before = cpuSeconds(pid); waited < patienceMs; waited += settlingMs) {
-    await sleep(settlingMs);
-    const now = cpuSeconds(pid);
-    if (now === null || before === null) return;
-    if (now - before <= (quietCpuShare * settlingMs) / 1000) return;
+/** Waits until a figure that only grows has grown by no more than `most` in a while, or until the patience is at an end. */
+export async function still(
+  read: () => number | null,
+  most: number,
+  patienceMs: number,
+  whileMs = settlingMs,
+): Promise<void> {
+  for (let waited = 0, before = read(); waited < patienceMs; waited += whileMs) {
+    await sleep(whileMs);
+    const now = read();
+    if (now === null || before === null || now - before <= most) return;
     before = now;
   }
+}
+
+/** Waits until a process hardly writes, ten seconds at most, and then until it hardly uses the processor, or the patience for that is at an end. */
+export async function quiet(pid: number, patienceMs: number): Promise<void> {
+  await still(() => writtenBytes(pid), quietWrittenBytes, writingPatienceMs);
+  await still(() => cpuSeconds(pid), quietCpuSeconds, patienceMs);
 }
 
 /** What a process uses between two moments. A process that cannot be looked into gives nulls. */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { still } from './meter.ts';
 import {
   cpuSeconds,
   memoryOf,
@@ -38,6 +39,17 @@ describe('what the benchmark reads of processes', () => {
     assert.ok(writtenBytes(process.pid)! >= 0);
     assert.ok(readBytes(process.pid)! >= 0);
     assert.equal(cpuSeconds(2 ** 30), null);
+  });
+
+  it('waits until a figure grows no more, and not for ever', async () => {
+    const reads = async (figures: (number | null)[], patienceMs = 100) => {
+      let count = 0;
+      await still(() => figures[Math.min(count++, figures.length - 1)]!, 1, patienceMs, 1);
+      return count;
+    };
+    assert.equal(await reads([0, 5, 9, 10, 20]), 4);
+    assert.equal(await reads([0, null]), 2);
+    assert.equal(await reads([0, 5, 10, 15, 20], 3), 4);
   });
 
   it('reads the counts of perf and strace', () => {
