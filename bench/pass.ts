@@ -2,7 +2,7 @@
 import { freemem } from 'node:os';
 import type { Load, Report } from './generators/load.ts';
 import { NativeGenerator } from './generators/native.ts';
-import { Meter, type Usage } from './measure/meter.ts';
+import { Meter, quiet, type Usage } from './measure/meter.ts';
 import { countSyscalls, tracer } from './measure/syscalls.ts';
 import { caseName, type Measurement, type Metrics, type Params } from './model.ts';
 import type { Options } from './options.ts';
@@ -87,11 +87,12 @@ export class Pass {
     await this.native.touchMemory(Math.min(this.options.bytes, freemem() / 4));
   }
 
-  /** Runs loads together and measures the broker meanwhile. */
+  /** Runs loads together and measures the broker meanwhile; what their warm-up has left it to do is done before. */
   async measure(loads: Load[]): Promise<{ reports: Report[]; usage: Usage }> {
     const meter = new Meter(this.system.pid);
     try {
       await Promise.all(loads.map((load) => load.ready));
+      if (this.system.pid !== null) await quiet(this.system.pid);
       meter.start();
       for (const load of loads) load.go();
       const reports = await Promise.all(loads.map((load) => load.report));

@@ -13,7 +13,7 @@ const samplingMs = 100;
 const settlingMs = 100;
 const quietCpuSeconds = 0.02;
 const quietWrittenBytes = 1e6;
-const patienceMs = 1000;
+const usualPatienceMs = 1000;
 /** What has been acknowledged from memory goes to a disk at the disk's pace, and takes little of the processor. */
 const writingPatienceMs = 10_000;
 
@@ -33,7 +33,7 @@ export async function still(
 }
 
 /** Waits until a process hardly writes, ten seconds at most, and then until it hardly uses the processor, or the patience for that is at an end. */
-export async function quiet(pid: number, patienceMs: number): Promise<void> {
+export async function quiet(pid: number, patienceMs = usualPatienceMs): Promise<void> {
   await still(() => writtenBytes(pid), quietWrittenBytes, writingPatienceMs);
   await still(() => cpuSeconds(pid), quietCpuSeconds, patienceMs);
 }
@@ -63,7 +63,7 @@ export class Meter {
   /** Waits until the process is quiet, so that what it does behind the last acknowledgement counts too. */
   async stop(): Promise<Usage> {
     if (this.#pid === null) return { cpuSeconds: null, writtenBytes: null, readBytes: null, peak: null };
-    await quiet(this.#pid, patienceMs);
+    await quiet(this.#pid);
     this.cancel();
     this.#sample();
     const since = (now: number | null, before: number | null): number | null =>
