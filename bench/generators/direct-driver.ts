@@ -11,6 +11,7 @@ import {
 } from '../../src/client/index.ts';
 import { percentile } from '../measure/statistics.ts';
 import { Metronome, now } from './metronome.ts';
+import { warmUpEvents } from './warm-up.ts';
 
 export interface DirectPlan {
   what: 'push' | 'pull' | 'latency';
@@ -47,19 +48,8 @@ const ringBytes = 128 << 20;
 const plan = JSON.parse(process.argv[2]!) as DirectPlan;
 
 const MOST_WARM_UP_MS = 2_000;
-const MOST_WARM_UP_BYTES = 400e6;
 /** Of what is pushed for it alone: as large as events are moved, not sent with their batch. */
 const WARM_UP_BYTES = 64 * 1024;
-
-/**
- * Events before the measurement of moving so many bytes of each: connections are there then, and the JavaScript of the client is compiled, as
- * librdkafka is.
- */
-function warmUpEvents(bytes: number): number {
-  // Of the largest no more than the memory that they are pushed from: what waits to be written when it begins is not of the measurement.
-  const least = Math.min(20, MOST_WARM_UP_BYTES / bytes);
-  return Math.round(Math.min(20_000, Math.max(least, 200e6 / Math.max(1, bytes))));
-}
 
 /** While there have not been as many pulls as compile JavaScript at both ends; of large events, for two seconds. */
 function whileNotCompiled(bytes: number): (pulled: number) => boolean {

@@ -5,11 +5,12 @@ import { memoryLimit } from '../direct/limits.ts';
 import type { DirectPlan } from '../generators/direct-driver.ts';
 import { Load, type Report } from '../generators/load.ts';
 import { consumerProperties, producerProperties } from '../generators/native.ts';
+import { warmUpEvents } from '../generators/warm-up.ts';
 import type { Usage } from '../measure/meter.ts';
 import type { Metrics } from '../model.ts';
 import { loadMetrics, type Pass, type Stored } from '../pass.ts';
 import { forget } from './consume.ts';
-import { latencyMetrics, promptProducer, rateFor } from './latency.ts';
+import { latencyMetrics, promptProducer, rateFor, secondsFor } from './latency.ts';
 import { sizesOf, type Workload } from './workload.ts';
 
 const partitions = 4;
@@ -230,10 +231,13 @@ async function throughPlain(pass: Pass, size: number): Promise<Stored | null> {
   const isLarge = size > largeSize;
   const batch = { 'batch.num.messages': String(batchSize) };
   const properties = { ...producerProperties('all'), ...batch, ...(isLarge ? largeProducer : {}) };
+  const before = warmUpEvents(size);
+  await pass.native.run('produce', { topic, size, records: before, properties });
   const produced = await pass.measure([
     pass.native.load('produce', { topic, size, seconds: pushSeconds(pass, size), bytes, properties }),
   ]);
-  const records = produced.reports[0]!.records!;
+  const records = before + produced.reports[0]!.records!;
+  await pass.readyMemory();
   const consumed = await pass.measure([
     pass.native.load('consume', {
       topic,
@@ -258,6 +262,7 @@ async function plainFromDisk(pass: Pass, { topic, size, records }: Stored): Prom
   await forget(pass);
   const properties = { ...consumerProperties, ...(size > largeSize ? largeConsumer : {}) };
   const load = { topic, partitions, records, seconds: 10 * pass.options.seconds, properties };
+  await pass.readyMemory();
   const { reports, usage } = await pass.measure([pass.native.load('consume', load)]);
   for (const { name } of storedParts)
     record(pass, `pull ${name} from disk`, size, sharedMemory.name, metricsOf(reports[0]!, usage));
@@ -266,12 +271,13 @@ async function plainFromDisk(pass: Pass, { topic, size, records }: Stored): Prom
 
 async function latencyAt(pass: Pass, size: number): Promise<void> {
   const topic = await pass.topic(partitions);
-  const seconds = pass.options.seconds * 2;
   const rate = rateFor(size);
+  const seconds = secondsFor(rate, pass.options);
   const { direct: bootstrap } = pass.system;
   const { name: path, ...way } = sharedMemory;
   const load = { topic, size, rate, seconds };
-  const plain = { ...load, partitions, properties: promptProducer('all') };
+  // The direct client's events before the measurement are its lead-in.
+  const plain = { ...load, partitions, lead: pass.options.seconds, properties: promptProducer('all') };
   const { report } =
     bootstrap === null
       ? { report: (await pass.measure([pass.native.load('latency', plain)])).reports[0]! }

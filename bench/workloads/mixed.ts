@@ -22,6 +22,7 @@ async function both(pass: Pass, size: number): Promise<void> {
   const syscallsPerRequest = await pass.syscallsApart(partitions, (apart) =>
     loads(apart, { seconds: 0.5, bytes: bytes / 4 }),
   );
+  await pass.readyMemory();
   const { reports, usage } = await pass.measure(loads(topic, { seconds, bytes }));
   const [produced, consumed] = [reports[0]!, reports[1]!];
   pass.record(
