@@ -82,6 +82,7 @@ export function buildGenerator(): string {
       ...code,
       ...library.flags,
       '-lpthread',
+      '-lm',
     ],
     { stdio: 'inherit' },
   );

@@ -2,6 +2,7 @@
 // is felt by every record that falls into it. The time of sending travels in the key; the value is not copied.
 #include "client.h"
 #include <errno.h>
+#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,10 +63,11 @@ static int ascending(const void *a, const void *b) {
   return x < y ? -1 : x > y;
 }
 
+/** By nearest rank, as measure/statistics.ts has it. */
 static float at(const struct times *t, double part) {
   if (t->count == 0) return 0;
-  long i = (long)(part * t->count);
-  return t->ms[i < t->count ? i : t->count - 1];
+  long i = (long)ceil(part * t->count) - 1;
+  return t->ms[i < 0 ? 0 : i];
 }
 
 /** Prints the percentiles since the last report and starts anew; `requests`: 0 where they are not counted. */
