@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 struct bytes {
@@ -74,9 +75,10 @@ static void put_batch(struct bytes *b, const void *value, size_t size) {
   size_t covered = b->length;
   put(b, 0, 2); // attributes
   put(b, 0, 4); // last offset delta
-  uint64_t time = (uint64_t)1700000000000;
-  put(b, time, 8);
-  put(b, time, 8);
+  // Records of long ago would be retention's to remove meanwhile.
+  uint64_t milliseconds = (uint64_t)time(NULL) * 1000;
+  put(b, milliseconds, 8);
+  put(b, milliseconds, 8);
   put(b, UINT64_MAX, 8); // producer id
   put(b, 0xffff, 2);     // producer epoch
   put(b, 0xffffffff, 4); // base sequence
