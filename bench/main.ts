@@ -3,7 +3,7 @@ import { basename, join, relative } from 'node:path';
 import { commandLine, type ReportFlags, type RunFlags } from './cli.ts';
 import { parsePlan } from './clients/plan.ts';
 import { printClients } from './clients/run.ts';
-import { type Results, resultsText } from './model.ts';
+import { omissionTexts, type Results, resultsText } from './model.ts';
 import { parseOptions, type RawOptions } from './options.ts';
 import { cache, recordedFile, resultsFolder, root, sources } from './paths.ts';
 import { number } from './report/figures.ts';
@@ -56,6 +56,7 @@ function summary(results: Results): void {
     console.log(
       `  ${row.met ? 'met   ' : 'MISSED'} ${[row.path, row.params].filter((part) => part !== '').join(', ')}: ${row.figure} ${row.ratio}, ${row.wanted}`,
     );
+  for (const line of omissionTexts(results)) console.log(`  not measured: ${line.split('\n')[0]}`);
 }
 
 /** Fails the run when something got worse than allowed, or was to be checked and could not be measured. */
@@ -85,6 +86,7 @@ async function run(raw: RawOptions & RunFlags): Promise<void> {
   if (raw.docs) record(results);
   if (raw.saveRegression) save(results);
   if (raw.check) check(results);
+  if (results.omissions.some(({ round }) => round !== undefined)) process.exitCode = 1;
 }
 
 function newestResults(): string {

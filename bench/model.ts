@@ -19,6 +19,17 @@ export interface Omission {
   workload: string;
   system: string;
   reason: string;
+  /** The round in which it failed; absent where it was left out on purpose. */
+  round?: number;
+}
+
+/** What was not measured, in lines; what failed in some rounds is told from what was never measured. */
+export function omissionTexts({ omissions }: Results): string[] {
+  const lines = omissions.map(
+    ({ workload, system, reason, round }) =>
+      `${workload}, ${system}: ${round === undefined ? '' : `failed in round ${round + 1}: `}${reason}`,
+  );
+  return [...new Set(lines)];
 }
 
 export interface SystemInfo {

@@ -85,9 +85,14 @@ async function runWorkload(workload: Workload, pass: Pass): Promise<Omission | n
     await workload.run(pass);
     return null;
   } catch (error) {
-    const reason = (error as Error).message;
-    console.error(`  ${workload.name}: ${error instanceof Omitted ? 'left out' : 'FAILED'}: ${reason}`);
-    return { workload: workload.name, system: pass.system.info.name, reason };
+    const { message } = error as Error;
+    if (error instanceof Omitted) {
+      console.error(`  ${workload.name}: left out: ${message}`);
+      return error.of(workload.name, pass.system.info.name);
+    }
+    const reason = [message, pass.system.ended()].filter((part) => part !== null).join('; ');
+    console.error(`  ${workload.name}: FAILED: ${reason}`);
+    return { workload: workload.name, system: pass.system.info.name, reason, round: pass.round };
   }
 }
 
@@ -110,8 +115,10 @@ async function runPass(
     `\nround ${round + 1} of ${options.rounds}: ${system.info.name}, ${deployments[deployment].about}`,
   );
   if (system.controllable) await levelMemory();
+  const left = chosen.map(({ name }) => name);
+  let pass: Pass | null = null;
   try {
-    const pass = new Pass(system, options, round, program, await system.start(deployment), warmUp);
+    pass = new Pass(system, options, round, program, await system.start(deployment), warmUp);
     let warm = false;
     for (const workload of chosen) {
       // Start-up and memory at rest are those of a broker that nobody has used.
@@ -122,15 +129,18 @@ async function runPass(
       const from = performance.now();
       const omission = await runWorkload(workload, pass);
       console.log(`  ${workload.name} took ${((performance.now() - from) / 1000).toFixed(0)} s`);
+      left.shift();
       if (omission) into.omissions.push(omission);
+      const ended = system.ended();
+      if (ended !== null) throw new Error(omission ? `it ended in ${workload.name}` : ended);
     }
-    into.measurements.push(...pass.measurements);
     await pass.dropStored();
   } catch (error) {
     const reason = (error as Error).message;
     console.error(`  FAILED: ${reason}`);
-    for (const { name } of chosen) into.omissions.push({ workload: name, system: system.info.name, reason });
+    for (const workload of left) into.omissions.push({ workload, system: system.info.name, reason, round });
   } finally {
+    into.measurements.push(...(pass?.measurements ?? []));
     await system.stop('SIGTERM');
     system.clear();
   }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import type { Results } from '../model.ts';
+import { omissionTexts, type Results } from '../model.ts';
 import { type Chart, chartsOf } from './charts.ts';
 import { heading } from './figures.ts';
 import { runsOf, runText } from './join.ts';
@@ -85,10 +85,9 @@ function scriptJson(value: unknown): string {
 
 function omissionsHtml(results: Results): string {
   if (results.omissions.length === 0) return '';
-  const unique = new Set(
-    results.omissions.map(({ workload, system, reason }) => `${workload}, ${system}: ${reason}`),
-  );
-  return `<section><h2>Not measured</h2><ul>${[...unique].map((line) => `<li>${escapeHtml(line)}</li>`).join('')}</ul></section>`;
+  return `<section><h2>Not measured</h2><ul>${omissionTexts(results)
+    .map((line) => `<li>${escapeHtml(line)}</li>`)
+    .join('')}</ul></section>`;
 }
 
 /** One page with everything in it: it needs no network. */

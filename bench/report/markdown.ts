@@ -1,4 +1,4 @@
-import type { Results } from '../model.ts';
+import { omissionTexts, type Results } from '../model.ts';
 import { heading } from './figures.ts';
 import { runsOf, runText } from './join.ts';
 import { type TargetRow, tally, targetRows, type WorkloadTable, workloadTables } from './tables.ts';
@@ -55,10 +55,8 @@ function workloadSection({ name, about, metrics, rows }: WorkloadTable): string 
 
 function omissionSection(results: Results): string {
   if (results.omissions.length === 0) return '';
-  const unique = new Set(
-    results.omissions.map(({ workload, system, reason }) => `* ${workload}, ${system}: ${escaped(reason)}`),
-  );
-  return `## Not measured\n${[...unique].join('\n')}\n`;
+  const lines = omissionTexts(results).map((line) => `* ${escaped(line)}`);
+  return `## Not measured\n${lines.join('\n')}\n`;
 }
 
 /** The whole of docs/benchmarks.md. */

@@ -39,7 +39,10 @@ function results(measured: [system: string, workload: string, params: Params, me
       metrics,
       round: 0,
     })),
-    omissions: [{ workload: 'node', system: 'kafka', reason: 'no | client' }],
+    omissions: [
+      { workload: 'node', system: 'kafka', reason: 'no | client' },
+      { workload: 'small', system: 'kafka', reason: 'it ended', round: 1 },
+    ],
   };
 }
 
@@ -182,6 +185,7 @@ describe('the report', () => {
     );
     assert.match(text, /\| 100 KB \| kafabric \| 2,700 \(9x\) \| 0.6 \(0.2x\) \|/);
     assert.match(text, /\* node, kafka: no \\\| client/);
+    assert.match(text, /\* small, kafka: failed in round 2: it ended/);
     assert.match(text, /one <script>/);
   });
 

@@ -33,5 +33,9 @@ export class External implements System {
     return this.start();
   }
 
+  ended(): null {
+    return null;
+  }
+
   clear(): void {}
 }

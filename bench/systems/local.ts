@@ -83,11 +83,22 @@ export abstract class LocalSystem implements System {
 
   async #until(probe: () => Promise<boolean>): Promise<void> {
     for (const deadline = performance.now() + startTimeoutMs; !(await probe()); await sleep(pollMs)) {
-      const ended = this.#child?.exitCode !== null || this.#child.signalCode !== null;
-      if (!ended && performance.now() < deadline) continue;
-      const log = readFileSync(join(this.dir, 'log'), 'utf8').slice(-2000);
-      throw new Error(`${this.info.name} ${ended ? 'ended' : 'does not answer'}; its log:\n${log}`);
+      const ended = this.ended();
+      if (ended !== null) throw new Error(ended);
+      if (performance.now() > deadline) throw new Error(this.#logged('does not answer'));
     }
+  }
+
+  #logged(what: string): string {
+    const log = readFileSync(join(this.dir, 'log'), 'utf8').slice(-2000);
+    return `${this.info.name} ${what}; its log:\n${log}`;
+  }
+
+  ended(): string | null {
+    const { exitCode = null, signalCode = null } = this.#child ?? {};
+    return exitCode === null && signalCode === null
+      ? null
+      : this.#logged(`ended with ${exitCode ?? signalCode}`);
   }
 
   async stop(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {

@@ -32,6 +32,8 @@ export interface System {
   stop(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>;
   /** Starts again on the data of the last run. */
   resume(): Promise<StartTimes>;
+  /** What is to be said of a process that has ended by itself, with the end of its log; null while it runs, and when it was stopped. */
+  ended(): string | null;
   /** Removes the data. */
   clear(): void;
 }
