@@ -10,7 +10,7 @@ import { number } from './report/figures.ts';
 import { htmlReport } from './report/html.ts';
 import { joined } from './report/join.ts';
 import { markdownReport } from './report/markdown.ts';
-import { compare, readRegression, updated, writeRegression } from './report/regression.ts';
+import { compare, type Regression, readRegression, updated, writeRegression } from './report/regression.ts';
 import { tally, targetRows } from './report/tables.ts';
 import { runBenchmark } from './runner.ts';
 import { variants } from './systems/deployments.ts';
@@ -60,8 +60,8 @@ function summary(results: Results): void {
 }
 
 /** Fails the run when something got worse than allowed, or was to be checked and could not be measured. */
-function check(results: Results): void {
-  const compared = compare(results, readRegression(regressionFile));
+function check(results: Results, before: Regression): void {
+  const compared = compare(results, before);
   if (compared.length === 0)
     throw new Error('--check: this run measured nothing that bench/regression.json has');
   const worse = compared.filter(({ fallen }) => fallen);
@@ -71,12 +71,9 @@ function check(results: Results): void {
   else console.log(`none of ${compared.length} figures is worse than bench/regression.json allows`);
 }
 
-function save(results: Results): void {
-  writeRegression(regressionFile, updated(results, readRegression(regressionFile)));
-}
-
 async function run(raw: RawOptions & RunFlags): Promise<void> {
   const options = parseOptions(raw, known, { dataFolder: join(cache, 'data') });
+  const before = readRegression(regressionFile);
   const results = await runBenchmark(options, typed());
   mkdirSync(resultsFolder, { recursive: true });
   const name = results.started.replace(/[:T]/g, '-').slice(0, 19);
@@ -84,8 +81,9 @@ async function run(raw: RawOptions & RunFlags): Promise<void> {
   summary(results);
   writeReports(results, name);
   if (raw.docs) record(results);
-  if (raw.saveRegression) save(results);
-  if (raw.check) check(results);
+  if (raw.saveRegression) writeRegression(regressionFile, updated(results, before));
+  // With what was there before, whether or not it is kept.
+  if (raw.check) check(results, before);
   if (results.omissions.some(({ round }) => round !== undefined)) process.exitCode = 1;
 }
 
@@ -103,7 +101,7 @@ async function report(files: string[], { docs, saveRegression }: ReportFlags): P
   summary(results);
   writeReports(results, sources.length > 1 ? `${name}-joined` : name);
   if (docs) record(results);
-  if (saveRegression) save(results);
+  if (saveRegression) writeRegression(regressionFile, updated(results, readRegression(regressionFile)));
 }
 
 try {
