@@ -1,5 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { basename, join, relative } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { commandLine, type ReportFlags, type RunFlags } from './cli.ts';
 import { parsePlan } from './clients/plan.ts';
 import { printClients } from './clients/run.ts';
@@ -14,6 +16,7 @@ import { compare, type Regression, readRegression, updated, writeRegression } fr
 import { tally, targetRows } from './report/tables.ts';
 import { runBenchmark } from './runner.ts';
 import { variants } from './systems/deployments.ts';
+import { abandonSystems } from './systems/local.ts';
 import { workloads } from './workloads/index.ts';
 
 const regressionFile = join(sources, 'regression.json');
@@ -71,7 +74,21 @@ function check(results: Results, before: Regression): void {
   else console.log(`none of ${compared.length} figures is worse than bench/regression.json allows`);
 }
 
+/** After which an interrupted benchmark ends whether or not its brokers have. */
+const interruptMs = 30_000;
+
+/** Brokers end with the benchmark, and their data goes. */
+function endInOrder(): void {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.on(signal, async () => {
+      console.error(`bench: ${signal}, stopping what is running ...`);
+      await Promise.race([abandonSystems(signal), sleep(interruptMs)]);
+      process.exit(128 + constants.signals[signal]);
+    });
+}
+
 async function run(raw: RawOptions & RunFlags): Promise<void> {
+  endInOrder();
   const options = parseOptions(raw, known, { dataFolder: join(cache, 'data') });
   const before = readRegression(regressionFile);
   const results = await runBenchmark(options, typed());

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { owned } from '../owned.ts';
 import { cache } from '../paths.ts';
 import type { Report } from './load.ts';
 
@@ -71,7 +72,8 @@ export class JavaGenerator {
 
   async #run(tool: string, args: string[]): Promise<string> {
     const java = ['-Xmx1g', '-cp', `${this.#libs}/*`, `org.apache.kafka.tools.${tool}`, ...args];
-    const { stdout } = await promisify(execFile)('java', java, { timeout: 300_000, maxBuffer: 10e6 });
-    return stdout;
+    const running = promisify(execFile)('java', java, { timeout: 300_000, maxBuffer: 10e6 });
+    owned(running.child);
+    return (await running).stdout;
   }
 }

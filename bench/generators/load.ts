@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { owned } from '../owned.ts';
 
 /** What a generator reports at its end; which figures are there depends on the load. */
 export type Report = Record<string, number>;
@@ -20,7 +21,7 @@ export class Load {
   readonly #child: ChildProcess;
 
   constructor(command: string[], options: LoadOptions = {}) {
-    this.#child = spawn(command[0]!, command.slice(1), { stdio: ['pipe', 'pipe', 'pipe'] });
+    this.#child = owned(spawn(command[0]!, command.slice(1), { stdio: ['pipe', 'pipe', 'pipe'] }));
     this.#child.stdin!.on('error', () => {}); // its early end is reported below
     let errors = '';
     this.#child.stderr!.on('data', (chunk) => {

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LocalSystem } from './local.ts';
+import { abandonSystems, LocalSystem } from './local.ts';
 import { dial, greet } from './wire.ts';
 
 /** Answers every request with a byte, until it is asked twice. */
@@ -43,6 +43,15 @@ describe('a system that the benchmark starts', () => {
     while (system.ended() === null) await sleep(10);
     assert.match(system.ended()!, /^brief ended with 3; its log:\nno space left/);
     system.clear();
+    assert.deepEqual(readdirSync(folder), []);
+  });
+
+  it('is stopped and leaves nothing behind when the benchmark is interrupted', async () => {
+    const system = new Brief(folder);
+    await system.start('os');
+    const pid = system.pid!;
+    await abandonSystems('SIGTERM');
+    assert.throws(() => process.kill(pid, 0));
     assert.deepEqual(readdirSync(folder), []);
   });
 });

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '../../src/util/free-port.ts';
 import type { SystemInfo } from '../model.ts';
+import { owned } from '../owned.ts';
 import { type DeploymentName, deployments } from './deployments.ts';
 import type { StartTimes, System } from './system.ts';
 import { accepts, answers } from './wire.ts';
@@ -12,11 +13,21 @@ import { accepts, answers } from './wire.ts';
 const pollMs = 5;
 const startTimeoutMs = 300_000;
 
-/** Brokers that are still running, ended when the benchmark is. */
-const running = new Set<ChildProcess>();
-process.on('exit', () => {
-  for (const child of running) child.kill('SIGKILL');
-});
+/** Systems whose process may run and whose data is there. */
+const present = new Set<LocalSystem>();
+
+/** In which a system ends that a terminal's interrupt has reached, too: at a second signal the gateway leaves its shared memory behind. */
+const interruptMs = 5000;
+
+/** Stops all systems, so that they give back the memory that would outlive them, and removes their data. */
+export async function abandonSystems(signal: NodeJS.Signals): Promise<void> {
+  const until = performance.now() + (signal === 'SIGINT' ? interruptMs : 0);
+  for (const system of present) {
+    while (system.pid !== null && system.ended() === null && performance.now() < until) await sleep(pollMs);
+    await system.stop('SIGTERM');
+    system.clear();
+  }
+}
 
 /** A broker that the benchmark starts itself, alone, with its data in one folder. */
 export abstract class LocalSystem implements System {
@@ -56,6 +67,7 @@ export abstract class LocalSystem implements System {
   }
 
   async start(deployment: DeploymentName): Promise<StartTimes> {
+    present.add(this);
     this.dir = mkdtempSync(join(this.#folder, `${this.info.name}-`));
     this.port = await freePort();
     this.topicConfig = deployments[deployment].topics;
@@ -70,11 +82,9 @@ export abstract class LocalSystem implements System {
     const from = performance.now();
     // As many files as the user may have: thousands of partitions and connections are measured.
     const shell = ['-c', 'ulimit -n "$(ulimit -H -n)"; exec "$@"', 'sh', ...this.#command];
-    const child = spawn('sh', shell, { stdio: ['ignore', log, log] });
+    const child = owned(spawn('sh', shell, { stdio: ['ignore', log, log] }));
     closeSync(log);
     this.#child = child;
-    running.add(child);
-    child.once('exit', () => running.delete(child));
     await this.#until(() => accepts(this.bootstrap));
     const acceptSeconds = (performance.now() - from) / 1000;
     await this.#until(() => answers(this.bootstrap));
@@ -112,5 +122,6 @@ export abstract class LocalSystem implements System {
 
   clear(): void {
     if (this.dir !== '') rmSync(this.dir, { recursive: true, force: true });
+    present.delete(this);
   }
 }
