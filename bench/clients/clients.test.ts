@@ -63,6 +63,10 @@ describe('clients on many hosts', () => {
     assert.throws(() => parsePlan({ ...raw, type: 'both' }), /producer and consumer/);
     assert.throws(() => parsePlan({ ...raw, numRecords: '1.5' }), /whole number/);
     assert.throws(() => parsePlan({ ...raw, hosts: ' ' }), /--hosts is empty/);
+    // No records would be no limit, and a consumer without a partition waits for nothing.
+    assert.throws(() => parsePlan({ ...raw, numRecords: '2' }), /3 hosts need one each/);
+    assert.throws(() => parsePlan({ ...raw, type: 'consumer', partitions: '2' }), /3 hosts need one each/);
+    assert.equal(parsePlan({ ...raw, partitions: '2' }).partitions, 2);
     assert.throws(() => parsePlan({ ...raw, hosts: '-oProxyCommand=x' }), /is not a host/);
   });
 });

@@ -42,14 +42,20 @@ export function parsePlan(raw: RawClientOptions): ClientPlan {
   if (hosts?.length === 0) throw new Error('--hosts is empty');
   const option = hosts?.find((host) => host.startsWith('-'));
   if (option) throw new Error(`${option} is not a host`);
+  const records = whole('num-records', raw.numRecords);
+  const partitions = whole('partitions', raw.partitions);
+  const least = hosts?.length ?? 1;
+  if (records < least) throw new Error(`--num-records ${records}: ${least} hosts need one each`);
+  if (raw.type === 'consumer' && partitions < least)
+    throw new Error(`--partitions ${partitions}: ${least} hosts need one each`);
   return {
     type: raw.type,
     bootstrap: raw.bootstrap,
     topic: raw.topic,
-    partitions: whole('partitions', raw.partitions),
+    partitions,
     hosts,
     threads: whole('threads', raw.threads),
-    records: whole('num-records', raw.numRecords),
+    records,
     size: parseBytes(raw.recordSize),
     properties: parsePairs('property', raw.property ?? []),
     ssh: raw.ssh.split(/\s+/),

@@ -77,7 +77,8 @@ static void start_consumer(struct consumer *c, const struct options *options, in
   rd_kafka_poll_set_consumer(c->client);
   rd_kafka_topic_destroy(open_topic(c->client, options));
   c->partitions = rd_kafka_topic_partition_list_new(options->partitions);
-  int first = options->part * options->clients + index;
+  // The processes take turns, so that each has some where there are fewer partitions than threads.
+  int first = index * options->parts + options->part;
   for (int p = first; p < options->partitions; p += options->clients * options->parts)
     rd_kafka_topic_partition_list_add(c->partitions, options->topic, p)->offset = RD_KAFKA_OFFSET_BEGINNING;
 }
