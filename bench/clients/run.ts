@@ -64,10 +64,10 @@ export async function runClients(plan: ClientPlan): Promise<HostReport[]> {
   const program = buildGenerator();
   await makeTopic(plan, program);
   const hosts = plan.hosts ?? ['this machine'];
-  const loads = hosts.map((_, index) =>
-    plan.hosts ? remoteLoad(plan, index, program) : new Load(commandFor(plan, index, program)),
-  );
+  const loads: Load[] = [];
   try {
+    for (const index of hosts.keys())
+      loads.push(plan.hosts ? remoteLoad(plan, index, program) : new Load(commandFor(plan, index, program)));
     await Promise.all(loads.map((load) => load.ready));
     for (const load of loads) load.go();
     const reports = await Promise.all(loads.map((load) => load.report));
