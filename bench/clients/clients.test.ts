@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { mergedText, mergeReports } from './merge.ts';
 import { commandFor, parsePlan, type RawClientOptions, shares } from './plan.ts';
+import { folderIn } from './run.ts';
 
 const raw: RawClientOptions = {
   type: 'producer',
@@ -53,6 +54,12 @@ describe('clients on many hosts', () => {
     const consumer = commandFor(parsePlan({ ...raw, type: 'consumer' }), 2, '/x/client');
     for (const word of ['part=2', 'parts=3', 'records=3', 'partitions=48'])
       assert.ok(consumer.includes(word), word);
+  });
+
+  it('takes the new folder of a host, whatever its shell says before', () => {
+    assert.equal(folderIn('Welcome to node-1\n/tmp/tmp.Ab3-_x\n'), '/tmp/tmp.Ab3-_x');
+    for (const wrong of ['', 'Welcome\n', '/tmp/a b', '/tmp/x; y'])
+      assert.throws(() => folderIn(wrong), /no new folder/);
   });
 
   it('lets properties of the user win', () => {

@@ -12,9 +12,19 @@ function quoted(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-/** Over ssh with nothing to ask: a host that wants a password is an error, not a prompt among sixteen. */
+/**
+ * Over ssh with nothing to ask: a host that wants a password is an error, not a prompt among sixteen. By a POSIX shell, whatever the user's is
+ * there.
+ */
 function remote(plan: ClientPlan, host: string, command: string): string[] {
-  return [...plan.ssh, '-o', 'BatchMode=yes', host, command];
+  return [...plan.ssh, '-o', 'BatchMode=yes', host, `exec sh -c ${quoted(command)}`];
+}
+
+/** Of what `mktemp -d` printed, behind what the shell's start files may have. It is removed at the end, so that nothing else will do. */
+export function folderIn(output: string): string {
+  const folder = output.trim().split('\n').at(-1)!;
+  if (!/^\/[\w./-]+$/.test(folder)) throw new Error(`no new folder in ${JSON.stringify(output)}`);
+  return folder;
 }
 
 /** The librdkafka that the program uses here, which goes along to hosts that may have none. */
@@ -35,7 +45,7 @@ function install(plan: ClientPlan, host: string, program: string): string {
   const [command, ...args] = remote(plan, host, 'mktemp -d');
   const made = spawnSync(command!, args, { encoding: 'utf8' });
   if (made.status !== 0) throw new Error(`${host}: ${made.error?.message ?? made.stderr.trim()}`);
-  const folder = made.stdout.trim();
+  const folder = folderIn(made.stdout);
   copyOne(plan, host, program, join(folder, 'client'));
   copyOne(plan, host, libraryOf(program), join(folder, 'librdkafka.so.1'));
   return folder;
