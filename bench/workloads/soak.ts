@@ -65,20 +65,18 @@ async function hold(pass: Pass, size: number, rate: number): Promise<void> {
   await load.ready;
   meter.start();
   load.go();
-  await load.report.finally(() => meter.cancel());
+  const last = await load.report.finally(() => meter.cancel());
   const usage = await meter.stop();
-  const total = { records: 0, bytes: 0, seconds: minutes * 60 };
-  for (const { report } of samples) {
-    total.records += report.records!;
-    total.bytes += report.bytes!;
-  }
+  const reports = [...samples.map(({ report }) => report), last];
+  const sum = (name: string): number => reports.reduce((all, report) => all + report[name]!, 0);
+  const total = { records: sum('records'), bytes: sum('bytes'), seconds: sum('seconds') };
   const over = (name: string): number[] => samples.map(({ report }) => report[name]!);
   const worst = {
     p50: median(over('p50')),
     p90: median(over('p90')),
     p99: median(over('p99')),
     p999: median(over('p999')),
-    max: Math.max(...over('max')),
+    max: Math.max(...reports.map(({ max }) => max!)),
   };
   pass.record(
     'soak',
