@@ -28,6 +28,7 @@ export class Pass {
   /** Loads a broker that has just been started again, so that it is measured warm. */
   readonly warmUp: () => Promise<void>;
   #topics = 0;
+  readonly #left = new Set<string>();
 
   constructor(
     system: System,
@@ -66,17 +67,19 @@ export class Pass {
     const name = `bench-${process.pid}-${Date.now().toString(36)}-${this.#topics++}`;
     const all = { 'max.message.bytes': '104857600', ...this.system.topicConfig, ...config };
     await this.native.createTopics([name], partitions, all);
+    this.#left.add(name);
     return name;
   }
 
   async drop(topic: string): Promise<void> {
+    this.#left.delete(topic);
     await this.native.deleteTopics([topic]);
   }
 
-  /** Leaves nothing behind on a system that goes on running. */
-  async dropStored(): Promise<void> {
+  /** Leaves nothing behind on a system that goes on running, of a workload that failed neither. */
+  async dropLeft(): Promise<void> {
     if (this.system.controllable) return;
-    for (const { topic } of this.stored) await this.drop(topic);
+    for (const topic of this.#left) await this.drop(topic);
   }
 
   /**

@@ -134,7 +134,7 @@ async function runPass(
       const ended = system.ended();
       if (ended !== null) throw new Error(omission ? `it ended in ${workload.name}` : ended);
     }
-    await pass.dropStored();
+    await pass.dropLeft();
   } catch (error) {
     const reason = (error as Error).message;
     console.error(`  FAILED: ${reason}`);

@@ -1,3 +1,4 @@
+import { cpuSeconds } from '../measure/proc.ts';
 import type { SystemInfo } from '../model.ts';
 import type { StartTimes, System } from './system.ts';
 import { answers, splitAddress } from './wire.ts';
@@ -23,6 +24,8 @@ export class External implements System {
   }
 
   async start(): Promise<StartTimes> {
+    if (this.pid !== null && cpuSeconds(this.pid) === null)
+      throw new Error(`there is no process ${this.pid}`);
     if (!(await answers(this.bootstrap))) throw new Error(`nothing answers at ${this.bootstrap}`);
     return { acceptSeconds: Number.NaN, answerSeconds: Number.NaN };
   }
