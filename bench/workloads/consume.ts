@@ -2,7 +2,7 @@ import { consumerProperties } from '../generators/native.ts';
 import { dropCaches } from '../measure/machine.ts';
 import { loadMetrics, type Pass, type Stored } from '../pass.ts';
 import { freshTopic } from './stored.ts';
-import { allSizes, quickSizes, sizesOf, type Workload } from './workload.ts';
+import { allSizes, Omitted, quickSizes, sizesOf, type Workload } from './workload.ts';
 
 interface ConsumeCase {
   size: number;
@@ -35,6 +35,8 @@ async function consumeCase(
 
 /** Nothing of what is stored may be in memory: neither in the broker's own caches nor in the operating system's. */
 export async function forget(pass: Pass): Promise<void> {
+  if (!pass.system.controllable)
+    throw new Omitted('what is not in memory: the benchmark does not start and stop this system');
   await pass.system.stop('SIGTERM');
   dropCaches();
   await pass.system.resume();
