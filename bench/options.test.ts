@@ -9,7 +9,7 @@ describe('the options of the benchmark', () => {
   it('reads sizes as people write them', () => {
     const texts = ['100', '1KB', '1 kb', '1.5GB', '1e9', '10g'];
     assert.deepEqual(texts.map(parseBytes), [100, 1000, 1000, 1.5e9, 1e9, 10e9]);
-    for (const wrong of ['', 'x', '-1', '1 TB', '1KB2'])
+    for (const wrong of ['', 'x', '-1', '0', '1 TB', '1KB2'])
       assert.throws(() => parseBytes(wrong), /not a number of bytes/);
   });
 
@@ -32,7 +32,8 @@ describe('the options of the benchmark', () => {
       /--systems: nats unknown; there are kafabric, kafka/,
     );
     assert.throws(() => parse({ workloads: 'produse' }), /produse unknown/);
-    assert.throws(() => parse({ rounds: '0' }), /above 0/);
+    for (const rounds of ['0', '0.4', '1.5']) assert.throws(() => parse({ rounds }), /whole number above 0/);
+    assert.throws(() => parse({ systems: '' }), /nothing to measure/);
     assert.throws(() => parse({ kafabricOverride: ['log.ack'] }), /key=value/);
   });
 

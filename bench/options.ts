@@ -52,13 +52,22 @@ const multiples: Record<string, number> = { '': 1, k: 1e3, m: 1e6, g: 1e9 };
 /** "100000", "1e9", "100KB", "1 MB" or "10g"; decimal multiples. */
 export function parseBytes(text: string): number {
   const match = /^\s*(\d+(?:\.\d+)?(?:e\d+)?)\s*([kmg]?)b?\s*$/i.exec(text);
-  if (!match) throw new Error(`${text} is not a number of bytes; give for example 100000, 100KB or 10g`);
-  return Math.round(Number(match[1]) * multiples[match[2]!.toLowerCase()]!);
+  const bytes = match ? Math.round(Number(match[1]) * multiples[match[2]!.toLowerCase()]!) : 0;
+  if (!(bytes > 0))
+    throw new Error(`${text} is not a number of bytes; give for example 100000, 100KB or 10g`);
+  return bytes;
 }
 
 function parseNumber(name: string, text: string): number {
   const value = Number(text);
   if (!(value > 0)) throw new Error(`--${name} ${text}: a number above 0 is needed`);
+  return value;
+}
+
+export function parseWhole(name: string, text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1)
+    throw new Error(`--${name} ${text}: a whole number above 0 is needed`);
   return value;
 }
 
@@ -87,7 +96,7 @@ function parseTargets(raw: RawOptions): Target[] {
   return addresses.map((bootstrap, i) => ({
     bootstrap,
     name: raw.name?.[i] ?? `target${i + 1}`,
-    pid: raw.pid?.[i] === undefined ? null : parseNumber('pid', raw.pid[i]!),
+    pid: raw.pid?.[i] === undefined ? null : parseWhole('pid', raw.pid[i]!),
   }));
 }
 
@@ -107,11 +116,13 @@ export function parseOptions(
   const targets = parseTargets(raw);
   const systems = raw.systems === undefined ? ['kafabric', 'kafka'] : list(raw.systems);
   const names = [...systems, ...targets.map(({ name }) => name)];
+  if (names.length === 0)
+    throw new Error('there is nothing to measure: --systems is empty, and there is no --target');
   if (new Set(names).size < names.length)
     throw new Error(`the systems ${names.join(', ')} are not all different`);
   return {
     quick,
-    rounds: raw.rounds === undefined ? (quick ? 1 : 3) : Math.round(parseNumber('rounds', raw.rounds)),
+    rounds: raw.rounds === undefined ? (quick ? 1 : 3) : parseWhole('rounds', raw.rounds),
     systems: oneOf('systems', systems, known.systems),
     workloads: raw.workloads === undefined ? null : oneOf('workloads', list(raw.workloads), known.workloads),
     sizes: raw.sizes === undefined ? null : list(raw.sizes).map(parseBytes),

@@ -1,5 +1,5 @@
 import { nativeCommand, producerProperties } from '../generators/native.ts';
-import { parseBytes, parsePairs } from '../options.ts';
+import { parseBytes, parsePairs, parseWhole } from '../options.ts';
 
 export interface RawClientOptions {
   type: string;
@@ -28,13 +28,6 @@ export interface ClientPlan {
   ssh: string[];
 }
 
-function whole(name: string, text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1)
-    throw new Error(`--${name} ${text}: a whole number above 0 is needed`);
-  return value;
-}
-
 export function parsePlan(raw: RawClientOptions): ClientPlan {
   if (raw.type !== 'producer' && raw.type !== 'consumer')
     throw new Error(`--type ${raw.type}: there are producer and consumer`);
@@ -42,8 +35,8 @@ export function parsePlan(raw: RawClientOptions): ClientPlan {
   if (hosts?.length === 0) throw new Error('--hosts is empty');
   const option = hosts?.find((host) => host.startsWith('-'));
   if (option) throw new Error(`${option} is not a host`);
-  const records = whole('num-records', raw.numRecords);
-  const partitions = whole('partitions', raw.partitions);
+  const records = parseWhole('num-records', raw.numRecords);
+  const partitions = parseWhole('partitions', raw.partitions);
   const least = hosts?.length ?? 1;
   if (records < least) throw new Error(`--num-records ${records}: ${least} hosts need one each`);
   if (raw.type === 'consumer' && partitions < least)
@@ -54,7 +47,7 @@ export function parsePlan(raw: RawClientOptions): ClientPlan {
     topic: raw.topic,
     partitions,
     hosts,
-    threads: whole('threads', raw.threads),
+    threads: parseWhole('threads', raw.threads),
     records,
     size: parseBytes(raw.recordSize),
     properties: parsePairs('property', raw.property ?? []),
