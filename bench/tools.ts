@@ -18,11 +18,14 @@ export function debian(packages: string[], why: string): void {
   console.log(`installing ${packages.join(', ')} ...`);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   const install = ['install', '-y', '-qq', '--no-install-recommends', ...packages];
+  // What it complains of is in the message of what is thrown.
+  const aptGet = (args: string[]) =>
+    execFileSync('apt-get', args, { stdio: ['ignore', 'ignore', 'pipe'], env });
   try {
-    execFileSync('apt-get', install, { stdio: 'ignore', env });
+    aptGet(install);
   } catch {
-    execFileSync('apt-get', ['update', '-qq'], { stdio: 'ignore', env });
-    execFileSync('apt-get', install, { stdio: 'ignore', env });
+    aptGet(['update', '-qq']);
+    aptGet(install);
   }
 }
 

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, type StdioOptions } from 'node:child_process';
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePort } from '../../src/util/free-port.ts';
@@ -26,8 +26,9 @@ export function kafkaLibraries(): string {
   const libs = join(cache, `kafka-${kafkaVersion}`);
   const complete = (): boolean =>
     existsSync(libs) && readdirSync(libs).some((name) => name === `kafka_2.13-${kafkaVersion}.jar`);
-  requireCommands(['java', 'mvn'], ['default-jdk-headless', 'maven']);
+  requireCommands(['java'], ['default-jdk-headless']);
   if (!complete()) {
+    requireCommands(['mvn'], ['maven']);
     console.log(`downloading Apache Kafka ${kafkaVersion} ...`);
     const pom = join(sources, 'systems/kafka-pom.xml');
     execFileSync('mvn', ['-q', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${libs}`], {
@@ -88,11 +89,10 @@ export class Kafka extends LocalSystem {
 
   #format(properties: string): void {
     const tool = ['-Xmx256m', '-cp', `${this.#libs}/*`, 'kafka.tools.StorageTool'];
-    const id = execFileSync('java', [...tool, 'random-uuid'], {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'ignore'],
-    });
-    execFileSync('java', [...tool, 'format', '-t', id.trim(), '-c', properties], { stdio: 'ignore' });
+    // What it says on its standard error is in the message of what is thrown: that this Java is too old, for one.
+    const stdio: StdioOptions = ['ignore', 'pipe', 'pipe'];
+    const id = execFileSync('java', [...tool, 'random-uuid'], { encoding: 'utf8', stdio });
+    execFileSync('java', [...tool, 'format', '-t', id.trim(), '-c', properties], { stdio });
   }
 }
 
