@@ -1,6 +1,7 @@
 // Pushes and pulls as a program of the direct API would.
 //   node direct-driver.js '{"what":"push",...}'
 import { createInterface } from 'node:readline';
+import { APART_CONFIGS } from '../../src/client/client.ts';
 import {
   Client,
   type Consumer,
@@ -201,8 +202,8 @@ function mappedAtOnce(): number {
   return Math.max(2, Math.min(64, Math.floor((64 << 20) / plan.size)));
 }
 
-/** What is smaller comes with its metadata (payload.min.bytes): nobody needs memory that it lands in. */
-const LANDS_FROM_BYTES = 4096;
+/** What is smaller comes with its metadata: nobody needs memory that it lands in. */
+const LANDS_FROM_BYTES = Number(APART_CONFIGS['payload.min.bytes']);
 
 /** Makes consumers of a part of each event, 0 of none; what they pull goes to the same memory in turn. */
 async function consumersOf(client: Client, topic: TopicHandle, wanted: number): Promise<() => Consumer> {

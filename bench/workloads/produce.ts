@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { topicDefinitionsByName } from '../../src/config/definitions/index.ts';
 import { producerProperties } from '../generators/native.ts';
 import type { Params } from '../model.ts';
 import { loadMetrics, type Pass } from '../pass.ts';
@@ -20,8 +21,8 @@ export interface ProduceCase {
  */
 export const sustainedFactor = 3;
 
-/** Records from which the batches of a topic are not plain by default (`payload.min.bytes`). */
-const divertedFrom = 65_536;
+/** Records from which the batches of a topic are not plain by default. */
+const divertedFrom = Number(topicDefinitionsByName.get('payload.min.bytes')!.default);
 
 /** After which the files of a dropped topic are gone: removing them is not the next case's load, and their space can be written again. */
 const removalMs = 2000;
