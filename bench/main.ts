@@ -17,6 +17,7 @@ import { tally, targetRows } from './report/tables.ts';
 import { runBenchmark } from './runner.ts';
 import { variants } from './systems/deployments.ts';
 import { abandonSystems } from './systems/local.ts';
+import { quoted } from './tools.ts';
 import { workloads } from './workloads/index.ts';
 
 const regressionFile = join(sources, 'regression.json');
@@ -24,10 +25,7 @@ const known = { systems: Object.keys(variants), workloads: workloads.map(({ name
 
 /** What was typed, so that the report can say how to do it again. */
 function typed(): string {
-  return process.argv
-    .slice(2)
-    .map((word) => (/[\s"'$]/.test(word) ? JSON.stringify(word) : word))
-    .join(' ');
+  return process.argv.slice(2).map(quoted).join(' ');
 }
 
 function readResults(file: string): Results {

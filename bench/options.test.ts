@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { commandLine } from './cli.ts';
 import { parseBytes, parseOptions, type RawOptions } from './options.ts';
+import { quoted } from './tools.ts';
 
 const known = { systems: ['kafabric', 'kafka'], workloads: ['produce', 'consume', 'soak'] };
 const parse = (raw: RawOptions) => parseOptions(raw, known, { dataFolder: '/data' });
@@ -49,6 +51,14 @@ describe('the options of the benchmark', () => {
 
   it('keeps everything behind the first equals sign of a setting', () => {
     assert.deepEqual(parse({ kafkaOverride: ['a=b=c', 'd='] }).kafkaOverrides, { a: 'b=c', d: '' });
+  });
+
+  it('are repeated as a shell takes them', () => {
+    const words = ['--sizes', '1KB,1MB', 'a=tcp;ofi_rxm', '$HOME', "it's", ''];
+    const text = words.map(quoted).join(' ');
+    assert.match(text, /^--sizes 1KB,1MB 'a=tcp;ofi_rxm' /);
+    const shown = execFileSync('sh', ['-c', `printf '%s|' ${text}`], { encoding: 'utf8' });
+    assert.equal(shown, `${words.join('|')}|`);
   });
 
   it('reaches the right command from the command line', async () => {

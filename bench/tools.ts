@@ -10,6 +10,11 @@ function hasCommand(name: string): boolean {
   return [...folders, '/usr/sbin'].some((folder) => existsSync(join(folder, name)));
 }
 
+/** As a POSIX shell takes it for one word; what needs no quotes has none. */
+export function quoted(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
 /** Installs Debian packages when this is Debian and we are root; otherwise says which. */
 export function debian(packages: string[], why: string): void {
   const how = `apt-get install ${packages.join(' ')}`;

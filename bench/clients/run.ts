@@ -5,12 +5,9 @@ import { join } from 'node:path';
 import { buildGenerator } from '../generators/build.ts';
 import { Load } from '../generators/load.ts';
 import { NativeGenerator } from '../generators/native.ts';
+import { quoted } from '../tools.ts';
 import { type HostReport, mergedText } from './merge.ts';
 import { type ClientPlan, commandFor } from './plan.ts';
-
-function quoted(text: string): string {
-  return `'${text.replaceAll("'", "'\\''")}'`;
-}
 
 /**
  * Over ssh with nothing to ask: a host that wants a password is an error, not a prompt among sixteen. By a POSIX shell, whatever the user's is
