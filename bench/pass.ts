@@ -90,12 +90,16 @@ export class Pass {
     await this.native.touchMemory(Math.min(this.options.bytes, freemem() / 4));
   }
 
-  /** Runs loads together and measures the broker meanwhile; what their warm-up has left it to do is done before. */
-  async measure(loads: Load[]): Promise<{ reports: Report[]; usage: Usage }> {
+  /**
+   * Runs loads together and measures the broker meanwhile; what their warm-up has left it to do is done before.
+   * @param begin starts what is to go on beside the loads
+   */
+  async measure(loads: Load[], begin?: () => Promise<void>): Promise<{ reports: Report[]; usage: Usage }> {
     const meter = new Meter(this.system.pid);
     try {
       await Promise.all(loads.map((load) => load.ready));
       if (this.system.pid !== null) await quiet(this.system.pid);
+      await begin?.();
       meter.start();
       for (const load of loads) load.go();
       const reports = await Promise.all(loads.map((load) => load.report));

@@ -39,13 +39,13 @@ async function moved(pass: Pass, topic: string): Promise<void> {
     if (performance.now() > deadline) throw new Error(`${left()} segments have not moved within a minute`);
 }
 
-async function latencyOf(pass: Pass, size: number): Promise<Metrics> {
+async function latencyOf(pass: Pass, size: number, begin?: () => Promise<void>): Promise<Metrics> {
   const topic = await pass.topic(partitions);
   const load = pass.native.load('latency', {
-    ...{ topic, partitions, size, rate: rateFor(size), seconds },
+    ...{ topic, partitions, size, rate: rateFor(size), seconds, lead: pass.options.seconds },
     properties: promptProducer('all'),
   });
-  const { reports, usage } = await pass.measure([load]);
+  const { reports, usage } = await pass.measure([load], begin);
   await pass.drop(topic);
   const { cpuSeconds, writtenBytes } = usage;
   // What was written says whether anything moved.
@@ -63,8 +63,9 @@ async function at(pass: Pass, name: string, size: number): Promise<void> {
   for (let turn = 0; turn < count; turn++) backlog.push(await fill(pass));
   for (const old of backlog) {
     const still = await latencyOf(pass, size);
-    await pass.native.configureTopic(old, { 'payload.tier': 'second' });
-    const moving = await latencyOf(pass, size);
+    const moving = await latencyOf(pass, size, () =>
+      pass.native.configureTopic(old, { 'payload.tier': 'second' }),
+    );
     const params = { size, rate: rateFor(size) };
     pass.record(name, { ...params, moving: 'no' }, still);
     const p99OfStill = moving.p99Ms! / still.p99Ms!;
