@@ -33,10 +33,11 @@ export function greet(socket: Socket): Promise<void> {
   });
 }
 
-/** Whether the broker answers a request at all. */
-export async function answers(bootstrap: string): Promise<boolean> {
+/** Whether the broker answers a request at all; false after five seconds, in which one that speaks another protocol may only listen. */
+export async function answers(bootstrap: string, withinMs = 5000): Promise<boolean> {
   try {
     const socket = await dial(bootstrap);
+    socket.setTimeout(withinMs, () => socket.destroy());
     try {
       await greet(socket);
       return true;
