@@ -63,7 +63,7 @@ export class Kafabric extends LocalSystem {
     this.#tiers = new TierFolders(this.dir, deployment);
     const settings: Record<string, string> = {
       listeners: `PLAINTEXT://${this.bootstrap}${more}`,
-      'metrics.listener': '',
+      'metrics.listener': `http://127.0.0.1:${await freePort()}`,
       'log.dirs': join(this.dir, 'data'),
       ...deployments[deployment].kafabric,
       ...this.#tiers.settings,
