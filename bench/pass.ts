@@ -16,6 +16,9 @@ export interface Stored {
   records: number;
 }
 
+/** What topics are made with: records may be as large as the largest workload's. */
+export const topicLimits = { 'max.message.bytes': '104857600' };
+
 export class Pass {
   readonly system: System;
   readonly options: Options;
@@ -62,10 +65,10 @@ export class Pass {
     console.log(`  ${workload.padEnd(10)} ${caseName(params).padEnd(44)} ${shown.join(', ')}`);
   }
 
-  /** A new topic; its records may be as large as the largest workload's. */
+  /** A new topic. */
   async topic(partitions: number, config: Record<string, string> = {}): Promise<string> {
     const name = `bench-${process.pid}-${Date.now().toString(36)}-${this.#topics++}`;
-    const all = { 'max.message.bytes': '104857600', ...this.system.topicConfig, ...config };
+    const all = { ...topicLimits, ...this.system.topicConfig, ...config };
     await this.native.createTopics([name], partitions, all);
     this.#left.add(name);
     return name;

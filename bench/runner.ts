@@ -7,12 +7,12 @@ import { quiet } from './measure/meter.ts';
 import { tracer } from './measure/syscalls.ts';
 import type { Measurement, Omission, Results } from './model.ts';
 import type { Options } from './options.ts';
-import { Pass } from './pass.ts';
+import { Pass, topicLimits } from './pass.ts';
 import { Bare } from './systems/bare.ts';
-import { type DeploymentName, deployments, variants } from './systems/deployments.ts';
+import { type DeploymentName, deployments, settingsText, variants } from './systems/deployments.ts';
 import { External } from './systems/external.ts';
 import { Kafabric } from './systems/kafabric.ts';
-import { Kafka } from './systems/kafka.ts';
+import { Kafka, kafkaLimits } from './systems/kafka.ts';
 import type { System } from './systems/system.ts';
 import { selectWorkloads } from './workloads/index.ts';
 import { sustainedFactor } from './workloads/produce.ts';
@@ -151,13 +151,8 @@ function syscallsText({ syscalls }: Options): string {
   return tracer() ? `counted with ${tracer()}, in runs of their own` : 'not counted: needs perf or strace';
 }
 
-const removalText = 'log.segment.delete.delay.ms=1000 in all but produce-kept';
-
-function settings(options: Options, program: string): Record<string, string> {
-  const joined = (pairs: Record<string, string>): string =>
-    Object.entries(pairs)
-      .map((pair) => pair.join('='))
-      .join(', ') || 'none';
+function settings(options: Options, chosen: readonly Workload[], program: string): Record<string, string> {
+  const kafka = { ...kafkaLimits, ...options.kafkaOverrides };
   return {
     client: `${generatorVersion(program)} in a C program, on the same ${availableParallelism()} cores as the broker`,
     'one measurement': `${options.seconds} s or ${options.bytes / 1e6} MB, whichever comes first${options.quick ? '' : `; the plain produce cases ${sustainedFactor} times as long`}`,
@@ -165,8 +160,9 @@ function settings(options: Options, program: string): Record<string, string> {
     "consumers' memory": 'in use just before, on every system',
     'page cache': cachesText(),
     'system calls': syscallsText(options),
-    'Kafabric beyond its defaults': `${removalText}, ${joined(options.kafabricOverrides)}`,
-    'Kafka beyond its defaults': `message.max.bytes=104857600, replication factor 1 for internal topics, ${removalText}, ${joined(options.kafkaOverrides)}`,
+    'Kafabric beyond its defaults': settingsText(chosen, 'kafabric', options.kafabricOverrides),
+    'Kafka beyond its defaults': `replication factor 1 for internal topics; ${settingsText(chosen, 'kafka', kafka)}`,
+    'topics beyond their defaults, on every system': settingsText(chosen, 'topics', topicLimits),
   };
 }
 
@@ -194,7 +190,7 @@ export async function runBenchmark(options: Options, command: string): Promise<R
     mode: options.quick ? 'quick' : 'full',
     rounds: options.rounds,
     machine: describeMachine(options.dataFolder),
-    settings: settings(options, program),
+    settings: settings(options, chosen, program),
     systems: systems.map(({ info }) => info),
     workloads: chosen.map(({ name, about }) => ({ name, about })),
     ...collected,

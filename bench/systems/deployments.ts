@@ -93,6 +93,25 @@ export const deployments = {
 
 export type DeploymentName = keyof typeof deployments;
 
+function joined(settings: Record<string, string>): string {
+  const pairs = Object.entries(settings).map((pair) => pair.join('='));
+  return pairs.join(', ') || 'none';
+}
+
+/** For the report, what a side is set to in each workload: "produce, consume: log.durability=os; produce-kept: none". */
+export function settingsText(
+  chosen: readonly { name: string; deployment: DeploymentName }[],
+  side: 'kafabric' | 'kafka' | 'topics',
+  everywhere: Record<string, string>,
+): string {
+  const names = new Map<string, string[]>();
+  for (const { name, deployment } of chosen) {
+    const text = joined({ ...deployments[deployment][side], ...everywhere });
+    names.set(text, [...(names.get(text) ?? []), name]);
+  }
+  return [...names].map(([text, workloads]) => `${workloads.join(', ')}: ${text}`).join('; ');
+}
+
 /** The systems that the benchmark can start, by the name given to --systems. */
 export interface Variant {
   kind: 'kafabric' | 'kafka' | 'bare';

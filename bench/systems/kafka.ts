@@ -10,6 +10,9 @@ import { LocalSystem } from './local.ts';
 
 export const kafkaVersion = '4.3.0';
 
+/** What Kafka is given in every deployment beside its place. */
+export const kafkaLimits = { 'message.max.bytes': '104857600' };
+
 /** What Kafka's own start script gives the virtual machine beside the heap. */
 const serverFlags = [
   '-server',
@@ -64,7 +67,7 @@ export class Kafka extends LocalSystem {
       listeners: `PLAINTEXT://${this.bootstrap},CONTROLLER://127.0.0.1:${controller}`,
       'controller.listener.names': 'CONTROLLER',
       'log.dirs': join(this.dir, 'data'),
-      'message.max.bytes': '104857600',
+      ...kafkaLimits,
       'offsets.topic.replication.factor': '1',
       'transaction.state.log.replication.factor': '1',
       'transaction.state.log.min.isr': '1',

@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { settingsText } from './deployments.ts';
 import { abandonSystems, LocalSystem } from './local.ts';
 import { dial, greet } from './wire.ts';
 
@@ -20,6 +21,25 @@ class Brief extends LocalSystem {
     return [process.execPath, '-e', script, String(this.port)];
   }
 }
+
+describe('the deployments of the benchmark', () => {
+  it('say what each workload is set to, overrides too', () => {
+    const chosen = [
+      { name: 'produce', deployment: 'os' },
+      { name: 'consume', deployment: 'os' },
+      { name: 'produce-kept', deployment: 'kept' },
+    ] as const;
+    const os = 'log.durability=os, log.segment.delete.delay.ms=1000, a=b';
+    assert.equal(
+      settingsText(chosen, 'kafabric', { a: 'b' }),
+      `produce, consume: ${os}; produce-kept: log.durability=os, a=b`,
+    );
+    assert.equal(
+      settingsText(chosen, 'kafka', {}),
+      'produce, consume: log.segment.delete.delay.ms=1000; produce-kept: none',
+    );
+  });
+});
 
 describe('a system that the benchmark starts', () => {
   let folder: string;
