@@ -5,6 +5,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { median } from '../measure/statistics.ts';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const rounds = Number(process.argv[2] ?? 15);
@@ -153,10 +154,6 @@ async function run(load: Case): Promise<Map<string, Result[]>> {
     for (const server of running) server.stop();
   }
   return results;
-}
-
-function median(values: number[]): number {
-  return values.sort((a, b) => a - b)[values.length >> 1] ?? 0;
 }
 
 function report(load: Case, results: Map<string, Result[]>): void {
