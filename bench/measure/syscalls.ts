@@ -8,17 +8,16 @@ type Tracer = 'perf' | 'strace';
 const event = 'raw_syscalls:sys_enter';
 const attachMs = 200;
 
-/** `perf stat -x,` prints "count,unit,event,..."; "<not counted>" means that nothing happened. */
+/** `perf stat -x,` prints "count,unit,event,..."; NaN where it could not count: "<not counted>", or no such line. */
 export function parsePerf(text: string): number {
-  const line = text.split('\n').find((one) => one.includes(event)) ?? '';
-  const count = Number(line.split(',')[0]);
-  return Number.isNaN(count) ? 0 : count;
+  const line = text.split('\n').find((one) => one.includes(`,${event},`));
+  return Number(line?.split(',')[0] ?? Number.NaN);
 }
 
-/** The line "100.00  0.002  25  80  3 total" of `strace -c`: the calls stand before the errors, which may be absent. */
+/** The line "100.00  0.002  25  80  3 total" of `strace -c`: the calls stand before the errors, which may be absent. NaN where there is none. */
 export function parseStrace(text: string): number {
   const fields = /^\s*100\.00\s+(.*)\stotal\s*$/m.exec(text)?.[1]?.trim().split(/\s+/) ?? [];
-  return Number(fields[2] ?? 0);
+  return Number(fields[2] ?? Number.NaN);
 }
 
 function works(command: string, args: string[]): boolean {
@@ -37,20 +36,21 @@ export function tracer(): Tracer | null {
   return found;
 }
 
-/** Starts counting; the returned function ends it and resolves to the number of calls. */
+/** Starts counting; the returned function ends it and resolves to the number of calls, NaN where this user may not count them. */
 export async function countSyscalls(pid: number): Promise<() => Promise<number>> {
   const which = tracer();
   if (which === null) throw new Error('neither perf nor strace can be used');
   const args =
     which === 'perf' ? ['stat', '-x,', '-e', event, '-p', String(pid)] : ['-c', '-f', '-p', String(pid)];
   const child = spawn(which, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  // It may end by itself: with the process, or because it may not look into it.
+  const closed = once(child, 'close');
   let output = '';
   child.stderr.on('data', (chunk) => {
     output += chunk;
   });
   await sleep(attachMs);
   return async () => {
-    const closed = once(child, 'close');
     child.kill('SIGINT');
     await closed;
     return which === 'perf' ? parsePerf(output) : parseStrace(output);
