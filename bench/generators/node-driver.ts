@@ -39,6 +39,8 @@ interface Client {
 }
 
 const sendsAtOnce = 4;
+/** A consumer that has had nothing for so long will not have the rest. */
+const patienceMs = 60_000;
 const batchBytes = 1_000_000;
 const plan = JSON.parse(process.argv[2]!) as Plan;
 const load = createRequire(join(root, 'compat-tests', plan.setup, 'package.json'));
@@ -107,17 +109,20 @@ async function consume(): Promise<void> {
   let seen = 0;
   let bytes = 0;
   const done = new Promise<void>((resolve) => {
+    const fail = (why: string) => {
+      console.error(why);
+      process.exit(1);
+    };
+    const patience = setTimeout(() => fail(`${seen} of ${plan.records} records came`), patienceMs);
     const eachBatch = async ({ batch }: Batch): Promise<void> => {
+      patience.refresh();
       // Joining the group is not reading: the clock starts with the first records.
       if (first === 0) first = performance.now();
       seen += batch.messages.length;
       for (const { value } of batch.messages) bytes += value.length;
       if (seen >= plan.records) resolve();
     };
-    consumer.run({ eachBatch }).catch((error: Error) => {
-      console.error(error.message);
-      process.exit(1);
-    });
+    consumer.run({ eachBatch }).catch((error: Error) => fail(error.message));
   });
   await done;
   report(seen, bytes, performance.now() - first);
