@@ -20,19 +20,19 @@ function resident(pass: Pass): Memory {
   return memory;
 }
 
-async function dialMany(bootstrap: string, count: number): Promise<Socket[]> {
-  const sockets: Socket[] = [];
+/** Opens so many connections; `sockets` has those that are there, also when others could not be opened. */
+async function dialMany(bootstrap: string, count: number, sockets: Set<Socket>): Promise<void> {
+  let left = count;
   const worker = async (): Promise<void> => {
-    while (sockets.length < count) {
-      const slot = sockets.push(undefined as unknown as Socket) - 1;
+    while (left-- > 0) {
       const socket = await dial(bootstrap);
-      sockets[slot] = socket;
-      await greet(socket);
+      sockets.add(socket);
       socket.on('error', () => {});
+      await greet(socket);
     }
   };
-  await Promise.all(Array.from({ length: dialingAtOnce }, worker));
-  return sockets;
+  const ends = await Promise.allSettled(Array.from({ length: dialingAtOnce }, worker));
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
 }
 
 function growth(before: Memory, after: Memory, count: number, name: string): Metrics {
@@ -41,11 +41,15 @@ function growth(before: Memory, after: Memory, count: number, name: string): Met
 
 async function connections(pass: Pass, count: number): Promise<void> {
   const before = resident(pass);
-  const sockets = await dialMany(pass.system.bootstrap, count);
-  await sleep(settleMs);
-  const metrics = growth(before, resident(pass), count, 'bytesPerConnection');
-  for (const socket of sockets) socket.destroy();
-  pass.record('memory', { connections: count }, metrics);
+  const sockets = new Set<Socket>();
+  try {
+    await dialMany(pass.system.bootstrap, count, sockets);
+    await sleep(settleMs);
+    const metrics = growth(before, resident(pass), count, 'bytesPerConnection');
+    pass.record('memory', { connections: count }, metrics);
+  } finally {
+    for (const socket of sockets) socket.destroy();
+  }
 }
 
 async function partitions(pass: Pass, count: number): Promise<void> {
