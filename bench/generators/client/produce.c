@@ -39,7 +39,11 @@ static int produce_some(struct producer *p, int wanted) {
     messages[i].key = &keys[i];
     messages[i].key_len = sizeof keys[i];
   }
-  return rd_kafka_produce_batch(p->topic, RD_KAFKA_PARTITION_UA, 0, messages, wanted);
+  int taken = rd_kafka_produce_batch(p->topic, RD_KAFKA_PARTITION_UA, 0, messages, wanted);
+  // A full queue has room again; a record that is too large stays so.
+  for (int i = 0; taken < wanted && i < wanted; i++)
+    if (messages[i].err && messages[i].err != RD_KAFKA_RESP_ERR__QUEUE_FULL) die(rd_kafka_err2str(messages[i].err));
+  return taken;
 }
 
 static void *run_producer(void *argument) {
