@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
 import { limitOf } from '../direct/limits.ts';
+import type { Pass } from '../pass.ts';
+import { External } from '../systems/external.ts';
 import { splitAddress } from '../systems/wire.ts';
+import { forget } from '../workloads/consume.ts';
 import { untilInMemory } from '../workloads/direct.ts';
 import { selectWorkloads } from '../workloads/index.ts';
 import { latencyMetrics, secondsFor } from '../workloads/latency.ts';
 import { drift } from '../workloads/soak.ts';
+import { Omitted } from '../workloads/workload.ts';
 import { parseConsumerPerformance, parseProducerPerformance } from './java.ts';
 import { Load } from './load.ts';
 import { nativeCommand } from './native.ts';
@@ -105,6 +109,11 @@ describe('the workloads of the benchmark', () => {
     const report = { records: 9999, p50: 1, p90: 2, p99: 3, p999: 4, max: 5 };
     assert.ok(Number.isNaN(latencyMetrics(report).p999Ms));
     assert.equal(latencyMetrics({ ...report, records: 10_000 }).p999Ms, 4);
+  });
+
+  it('leave out what is read from a disk on a system that they cannot restart', async () => {
+    const running = { system: new External('x', 'h:1', null) } as Partial<Pass> as Pass;
+    await assert.rejects(forget(running), Omitted);
   });
 
   it('see memory that grows, and memory that stays', () => {
