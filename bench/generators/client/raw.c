@@ -118,19 +118,30 @@ struct connection {
   size_t have;
 };
 
+/** The first address of the host where somebody listens; an IPv6 address is in brackets. */
 static int dial(const char *bootstrap) {
-  char *host = strdup(bootstrap);
+  char *copy = strdup(bootstrap), *host = copy;
   char *colon = strrchr(host, ':');
   if (!colon) die("bootstrap is host:port");
   *colon = 0;
+  if (*host == '[' && colon[-1] == ']') {
+    colon[-1] = 0;
+    host++;
+  }
   struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
   if (getaddrinfo(host, colon + 1, &hints, &found) != 0) die("the host is unknown");
-  int fd = socket(found->ai_family, SOCK_STREAM, 0);
-  if (connect(fd, found->ai_addr, found->ai_addrlen) != 0) die(strerror(errno));
+  int fd = -1;
+  for (struct addrinfo *at = found; at && fd < 0; at = at->ai_next) {
+    fd = socket(at->ai_family, SOCK_STREAM, 0);
+    if (fd < 0 || connect(fd, at->ai_addr, at->ai_addrlen) == 0) continue;
+    close(fd);
+    fd = -1;
+  }
+  if (fd < 0) die(strerror(errno));
   int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   freeaddrinfo(found);
-  free(host);
+  free(copy);
   return fd;
 }
 
