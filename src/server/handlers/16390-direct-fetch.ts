@@ -106,15 +106,16 @@ function respond(
   let room = outstanding.bytes === 0 && !outstanding.ended ? extentBytes : 0;
   const topics: DirectFetchTopicResponse[] = [];
   for (let i = 0; i < results.length; i++) {
+    const { partition: source, request } = targets[i]!;
     const partition = answerOf(targets[i]!, results[i]!);
     if (partition === null) continue;
-    if (room > 0) {
-      const extents = extentsOf(targets[i]!.partition!.payloads, results[i]!.records, room);
+    if (room > 0 && source !== null) {
+      const extents = extentsOf(source.payloads, results[i]!.records, room);
       partition.extents = extents.map(({ byteLength }) => byteLength);
       data.push(...extents);
       room -= bytesOf(extents);
     }
-    addTo(topics, targets[i]!.request.topic, partition);
+    addTo(topics, request.topic, partition);
   }
   const heldBytes = bytesOf(data);
   if (heldBytes > 0) {

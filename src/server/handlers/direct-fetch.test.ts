@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { DirectService } from '../../broker/direct/direct-service.ts';
+import { ReferenceKeys } from '../../broker/direct/reference-keys.ts';
+import { signBatches } from '../../broker/direct/signed-batches.ts';
+import { TestBroker, topicConfig } from '../../broker/partitions/testing.ts';
+import { RateQuota } from '../../broker/quotas/client-quotas.ts';
+import { ErrorCode } from '../../protocol/errors.ts';
+import {
+  createDirectFetchPartition,
+  createDirectFetchTopic,
+} from '../../protocol/generated/direct-fetch-request.ts';
+import { buildBatch } from '../../protocol/records/builder.ts';
+import { systemClock } from '../../util/clock.ts';
+import { directFetchHandler } from './16390-direct-fetch.ts';
+import { call } from './handler.fixture.ts';
+
+const TOPIC = { name: 't', id: 'AAAAAAAAAAAAAAAAAAAABQ', partitions: [{ index: 0, leaderEpoch: 0 }] };
+const VALUE_BYTES = 100_000;
+
+describe('DirectFetch', () => {
+  let directory: string;
+  let broker: TestBroker;
+
+  beforeEach(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'direct-fetch-'));
+    broker = await TestBroker.start(directory, [TOPIC], topicConfig({ 'payload.min.bytes': '2000' }));
+  });
+  afterEach(async () => {
+    await broker.stop();
+    rmSync(directory, { recursive: true });
+  });
+
+  function handler() {
+    const { partitions, fetches } = broker;
+    const keys = new ReferenceKeys(60_000, systemClock);
+    const direct = { gets: { countFetched: () => {} } } as unknown as DirectService;
+    const quota = new RateQuota('rate', systemClock, { samples: 11, sampleMs: 1000 });
+    return directFetchHandler({
+      ...{ direct, partitions, fetches, quota },
+      signing: (principal) => (_, batches) =>
+        signBatches(batches, { keys, principal, topicId: TOPIC.id, partition: 0 }),
+    });
+  }
+
+  it('tells of topics that are not there beside data that comes along', async () => {
+    const batch = buildBatch([{ key: null, value: Buffer.alloc(VALUE_BYTES, 1), timestamp: 1n }]);
+    await broker.partitions.find('t', 0)!.produce(batch, null, true);
+    const partitions = [createDirectFetchPartition({ index: 0, fetchOffset: 0n })];
+    const topics = ['gone', 't'].map((name) => createDirectFetchTopic({ name, partitions }));
+    const request = { maxWaitMs: 0, maxBytes: 1 << 20, extentBytes: 1 << 20, topics };
+    const answer = await call(handler(), 0, request);
+    const [gone, there] = answer.topics.map((topic) => topic.partitions[0]!);
+    assert.equal(gone!.errorCode, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
+    assert.deepEqual(gone!.extents, []);
+    assert.equal(there!.errorCode, ErrorCode.NONE);
+    assert.equal(there!.extents.length, 1);
+  });
+});
