@@ -7,10 +7,14 @@ import { randomUuid } from '../backend/log/checkpoint-files.ts';
 import { loadConfig } from '../config/index.ts';
 import { ErrorCode } from '../protocol/errors.ts';
 import { createCreatableTopic } from '../protocol/generated/create-topics-request.ts';
+import { buildBatch } from '../protocol/records/builder.ts';
+import { readRecords } from '../protocol/records/reader.ts';
+import { decodeSignedReference } from '../protocol/records/signed-reference.ts';
 import { systemClock } from '../util/clock.ts';
 import { silentLogger } from '../util/logger.ts';
 import { partitionOf } from './coordinator-shards.ts';
 import { EmbeddedBroker } from './embedded-broker.ts';
+import { gather } from './partitions/testing.ts';
 
 describe('EmbeddedBroker', () => {
   let dir: string;
@@ -61,6 +65,40 @@ describe('EmbeddedBroker', () => {
     const key = { groupId: 'g', topicId: randomUuid(), partition: 0 };
     await broker.sharing.states.initialize(key, 0, 0n);
     assert.equal(broker.sharing.states.size, 1);
+    await broker.close();
+  });
+
+  it('answers direct fetches of what of a topic is still there while it is deleted', async () => {
+    const broker = await open('a');
+    const configs = [{ name: 'payload.min.bytes', value: '2000' }];
+    await broker.topics.createTopics([
+      createCreatableTopic({ name: 't', numPartitions: 2, replicationFactor: 1, configs }),
+    ]);
+    // In the order in which they are closed.
+    const partitions = [...broker.partitions.all()].filter(({ topic }) => topic === 't');
+    const { id } = broker.metadata.topicByName('t')!;
+    const value = Buffer.alloc(5000, 1);
+    await partitions[1]!.produce(buildBatch([{ key: null, value, timestamp: 1n }]), null, true);
+    const targets = partitions.map((partition) => {
+      const offsets = { currentLeaderEpoch: -1, fetchOffset: 0n, lastFetchedEpoch: -1, logStartOffset: -1n };
+      const request = { topic: 't', partition: partition.index, maxBytes: 1 << 20, ...offsets };
+      return { request, partition, errorCode: ErrorCode.NONE };
+    });
+    // It waits for more, until the first partition is closed; the second is closed later.
+    const fetched = broker.fetches.fetch(targets, {
+      ...{ minBytes: 1 << 20, maxBytes: 1 << 20, maxWaitMs: 60_000, isolation: 'read_uncommitted' },
+      signReferences: broker.direct.signing('User:ANONYMOUS'),
+      onClosed: () => () => undefined,
+    });
+    const deleted = broker.topics.deleteTopics([id]);
+    const results = await fetched;
+    assert.deepEqual(
+      results.map(({ errorCode }) => errorCode),
+      [ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, ErrorCode.NONE],
+    );
+    const [record] = readRecords(await gather(results[1]!.records));
+    assert.equal(decodeSignedReference(record!.value!).claim.topicId, id);
+    await deleted;
     await broker.close();
   });
 

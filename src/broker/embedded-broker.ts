@@ -169,10 +169,9 @@ export class EmbeddedBroker {
     { config, clock, logger, storeAccess }: EmbeddedBrokerOptions,
     reads: MemoryBudget,
   ): DirectService {
-    const { store, metadata, partitions } = this;
+    const { store, partitions } = this;
     return new DirectService({
       ...{ config, partitions, clock },
-      topicId: (name) => metadata.topicByName(name)?.id ?? null,
       memory: { reads, writes: new MemoryBudget(() => memoryInUse(store), PUT_MEMORY_SHARE, clock) },
       fabric: storeAccess?.fabric,
       logger: logger.child({ component: 'direct' }),

@@ -1,7 +1,6 @@
 import type { KafabricConfig } from '../../config/index.ts';
 import { speaksTls } from '../../config/listeners.ts';
 import { arenaShared } from '../../native/arena.ts';
-import type { Uuid } from '../../protocol/wire/types.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
 import type { MemoryBudget } from '../partitions/memory-budget.ts';
@@ -21,7 +20,6 @@ import { signBatches } from './signed-batches.ts';
 export interface DirectServiceOptions {
   readonly config: KafabricConfig;
   readonly partitions: PartitionManager;
-  readonly topicId: (name: string) => Uuid | null;
   /** For what is read, and for what is produced. */
   readonly memory: { readonly reads: MemoryBudget; readonly writes: MemoryBudget };
   /** Without it no client is reached over libfabric. */
@@ -44,11 +42,9 @@ export class DirectService {
   /** Null when clients are not reached over libfabric. */
   readonly fabric: FabricAttachments | null;
   readonly logger: Logger;
-  readonly #topicId: DirectServiceOptions['topicId'];
   readonly #encrypted: ReadonlySet<string>;
 
-  constructor({ config, partitions, topicId, memory, fabric, clock, logger }: DirectServiceOptions) {
-    this.#topicId = topicId;
+  constructor({ config, partitions, memory, fabric, clock, logger }: DirectServiceOptions) {
     this.logger = logger;
     this.#encrypted = new Set(config.resolved.listeners.filter(speaksTls).map(({ name }) => name));
     this.limits = {
@@ -108,11 +104,8 @@ export class DirectService {
 
   /** How the reference batches of a fetch are returned to this principal. */
   signing(principal: string): (partition: Partition, batches: Uint8Array) => Uint8Array {
-    return ({ topic, index }, batches) => {
-      const topicId = this.#topicId(topic);
-      if (topicId === null) throw new Error('the topic has been deleted');
-      return signBatches(batches, { keys: this.keys, principal, topicId, partition: index });
-    };
+    return ({ topicId, index }, batches) =>
+      signBatches(batches, { keys: this.keys, principal, topicId, partition: index });
   }
 
   /** Requests must have ended. Resolves when nothing is under way over the fabric any more. */

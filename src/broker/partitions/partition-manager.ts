@@ -265,7 +265,7 @@ export class PartitionManager {
     stores?.opened(log.topic, topicId, log.partition, references);
     // The only replica is in sync with itself: all that survived is visible.
     log.highWatermark = log.writtenEndOffset;
-    return new Partition({ log, payloads, config, clock, logger, metrics: this.metrics });
+    return new Partition({ topicId, log, payloads, config, clock, logger, metrics: this.metrics });
   }
 
   #directoryIdOf(log: PartitionLog): string {

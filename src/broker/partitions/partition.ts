@@ -3,6 +3,7 @@ import type { PayloadError } from '../../backend/payload/checked-reads.ts';
 import type { PartitionPayloads } from '../../backend/payload/partition-payloads.ts';
 import type { NativeMemory } from '../../native/arena.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
+import type { Uuid } from '../../protocol/wire/types.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
 import type { PartitionConfig } from './config.ts';
@@ -31,6 +32,7 @@ export interface PartitionMetrics {
 }
 
 export interface PartitionDependencies {
+  topicId: Uuid;
   log: PartitionLog;
   payloads: PartitionPayloads;
   config: PartitionConfig;
@@ -41,6 +43,8 @@ export interface PartitionDependencies {
 
 /** One partition: its log, its payload, and whoever waits for either. */
 export class Partition implements Watched {
+  /** Another one than that of a later topic of this name. */
+  readonly topicId: Uuid;
   readonly log: PartitionLog;
   readonly payloads: PartitionPayloads;
   readonly waiters = new Set<FetchWait>();
@@ -59,7 +63,8 @@ export class Partition implements Watched {
   #unreachableToldMs = Number.NEGATIVE_INFINITY;
 
   /** The log is open and the payload recovered; see `openPartition`. */
-  constructor({ log, payloads, config, clock, logger, metrics }: PartitionDependencies) {
+  constructor({ topicId, log, payloads, config, clock, logger, metrics }: PartitionDependencies) {
+    this.topicId = topicId;
     this.log = log;
     this.payloads = payloads;
     this.config = config;
