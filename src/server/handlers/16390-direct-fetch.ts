@@ -103,7 +103,7 @@ function respond(
   const { outstanding } = context.connection;
   const data: MemoryPiece[] = [];
   // Those of an answer that the client has not taken yet hold memory.
-  let room = outstanding.bytes === 0 && !outstanding.ended ? extentBytes : 0;
+  let room = outstanding.bytes === 0 && !outstanding.ended ? Math.min(extentBytes, outstanding.maxBytes) : 0;
   const topics: DirectFetchTopicResponse[] = [];
   for (let i = 0; i < results.length; i++) {
     const { partition: source, request } = targets[i]!;

@@ -45,17 +45,30 @@ describe('DirectFetch', () => {
     });
   }
 
-  it('tells of topics that are not there beside data that comes along', async () => {
+  async function produce(): Promise<void> {
     const batch = buildBatch([{ key: null, value: Buffer.alloc(VALUE_BYTES, 1), timestamp: 1n }]);
     await broker.partitions.find('t', 0)!.produce(batch, null, true);
-    const partitions = [createDirectFetchPartition({ index: 0, fetchOffset: 0n })];
-    const topics = ['gone', 't'].map((name) => createDirectFetchTopic({ name, partitions }));
-    const request = { maxWaitMs: 0, maxBytes: 1 << 20, extentBytes: 1 << 20, topics };
-    const answer = await call(handler(), 0, request);
+  }
+
+  const partitions = [createDirectFetchPartition({ index: 0, fetchOffset: 0n })];
+  const requestOf = (...names: string[]) => ({
+    ...{ maxWaitMs: 0, maxBytes: 1 << 20, extentBytes: 1 << 20 },
+    topics: names.map((name) => createDirectFetchTopic({ name, partitions })),
+  });
+
+  it('tells of topics that are not there beside data that comes along', async () => {
+    await produce();
+    const answer = await call(handler(), 0, requestOf('gone', 't'));
     const [gone, there] = answer.topics.map((topic) => topic.partitions[0]!);
     assert.equal(gone!.errorCode, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
     assert.deepEqual(gone!.extents, []);
     assert.equal(there!.errorCode, ErrorCode.NONE);
     assert.equal(there!.extents.length, 1);
+  });
+
+  it('lets no more data come along than answers of the connection may hold', async () => {
+    for (let i = 0; i < 3; i++) await produce();
+    const { topics } = await call(handler(), 0, requestOf('t'), 2.5 * VALUE_BYTES);
+    assert.equal(topics[0]!.partitions[0]!.extents.length, 2);
   });
 });

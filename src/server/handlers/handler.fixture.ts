@@ -13,6 +13,7 @@ export async function call<Req, Res>(
   handler: ApiHandler<Req, Res>,
   apiVersion: number,
   request: Partial<Req>,
+  maxOutstandingBytes = Number.POSITIVE_INFINITY,
 ): Promise<Res> {
   const writer = new Writer();
   handler.request.write(writer, handler.request.create(request), apiVersion);
@@ -32,7 +33,7 @@ export async function call<Req, Res>(
       clientSoftwareVersion: 'unknown',
       closed: new AbortController().signal,
       onClosed: () => () => {},
-      outstanding: new Outstanding(Number.POSITIVE_INFINITY),
+      outstanding: new Outstanding(maxOutstandingBytes),
       throttle: () => {},
     },
     memory: null,

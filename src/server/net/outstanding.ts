@@ -9,13 +9,13 @@ interface Waiting {
  * first come first served; one that is larger than the limit has it for itself.
  */
 export class Outstanding {
-  readonly #maxBytes: number;
+  readonly maxBytes: number;
   readonly #waiting: Waiting[] = [];
   #bytes = 0;
   #ended = false;
 
   constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes;
+    this.maxBytes = maxBytes;
   }
 
   get bytes(): number {
@@ -51,7 +51,7 @@ export class Outstanding {
   }
 
   #fits(bytes: number): boolean {
-    return this.#bytes === 0 || this.#bytes + bytes <= this.#maxBytes;
+    return this.#bytes === 0 || this.#bytes + bytes <= this.maxBytes;
   }
 }
 
