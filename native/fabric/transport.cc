@@ -57,7 +57,11 @@ PeerId Transport::addPeer(std::string address, Done done) {
   PeerId id = nextPeer_++;
   bool taken = command([this, id, address = std::move(address), done] {
     scheduler_.addPeer(id);
-    connectPeer(id, address, done);
+    connectPeer(id, address, [this, id, done](const IoStatus& status) {
+      done(status);
+      // Nobody else will.
+      if (!status.ok()) removePeer(id, status);
+    });
   });
   if (!taken) done(kStopped);
   return id;

@@ -59,8 +59,8 @@ class Transport : protected Carrier {
   /** Target: makes us reachable for the initiator that made the offer; `done` gets the address for it to add. */
   virtual void answer(const std::string& offer, AnswerDone done) = 0;
   /**
-   * Initiator: takes a target's answer. `done` says whether the address could be used; the peer is named by the result either way, and can be
-   * asked at once.
+   * Initiator: takes a target's answer. `done` says whether the address could be used; else the peer is removed again. It is named by the
+   * result, and can be asked at once.
    */
   PeerId addPeer(std::string address, Done done);
   /**

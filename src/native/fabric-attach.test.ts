@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { setTimeout } from 'node:timers/promises';
 import { VirtualClock } from '../util/testing/virtual-clock.ts';
 import { arenaStats, NativeMemory } from './arena.ts';
 import { crc32c } from './batch.ts';
@@ -169,6 +170,18 @@ describe('attaching to the fabric', () => {
     joined = new Joined({ initiator: [plain], target: [plain], broken: plain });
     const [failed] = await Promise.allSettled([joined.initiator.attach(), joined.target.attach()]);
     assert.equal((failed as PromiseRejectedResult).reason.message, 'plain-tcp on any: it does not open');
+  });
+
+  it('keeps nothing of peers that cannot be added', async () => {
+    for (const way of libfabric === undefined ? [plain] : [plain, libfabric]) {
+      const transport = await FabricTransport.open(way, options);
+      await assert.rejects(transport.addPeer(Buffer.from('nowhere')));
+      const known = () => Object.keys(transport.statistics().peers).length;
+      // The transport's thread forgets it.
+      for (let turn = 0; turn < 200 && known() > 0; turn++) await setTimeout(5);
+      assert.equal(known(), 0, way.provider);
+      await transport.close();
+    }
   });
 
   it('ends when the other end is silent', async () => {
