@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { PayloadFiles } from '../../backend/payload/ports.ts';
 import { arenaStats } from '../../native/arena.ts';
+import type { Store } from '../../native/store.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import { buildBatch } from '../../protocol/records/builder.ts';
 import { systemClock } from '../../util/clock.ts';
@@ -40,7 +42,7 @@ describe('references to what is gone', () => {
     rmSync(directory, { recursive: true });
   });
 
-  async function start(): Promise<void> {
+  async function start(wrap?: (store: Store) => PayloadFiles): Promise<void> {
     const config = topicConfig({
       'cleanup.policy': 'compact',
       'payload.min.bytes': '2000',
@@ -49,7 +51,7 @@ describe('references to what is gone', () => {
       'file.delete.delay.ms': '0',
       'message.timestamp.after.max.ms': '9223372036854775807',
     });
-    broker = await TestBroker.start(directory, [TOPIC], config);
+    broker = await TestBroker.start(directory, [TOPIC], config, wrap);
   }
 
   const partition = () => broker.partitions.find('t', 0)!;
@@ -122,5 +124,50 @@ describe('references to what is gone', () => {
       references.map(() => ErrorCode.KAFKA_STORAGE_ERROR),
     );
     assert.equal(partition().metrics.payloadErrors, references.length);
+  });
+
+  it('are errors of the disk when neither payload nor log can be read', async () => {
+    await produce('k', 1);
+    const context = { keys, principal: WHO, topicId: TOPIC_ID, partition: 0 };
+    const references = await signedReferences(partition(), context);
+    await broker.stop();
+    await start();
+    rmSync(join(directory, 't-0', 'payload'), { recursive: true });
+    truncateSync(join(directory, 't-0', '00000000000000000000.log'));
+    const [got] = await get(references);
+    assert.equal(got!.errorCode, ErrorCode.KAFKA_STORAGE_ERROR);
+    assert.equal(partition().metrics.payloadErrors, 1);
+  });
+
+  it('are of a topic that is gone when it is deleted while they are read', async () => {
+    await produce('k', 1);
+    const context = { keys, principal: WHO, topicId: TOPIC_ID, partition: 0 };
+    const references = await signedReferences(partition(), context);
+    await broker.stop();
+    let opening = () => {};
+    const isOpening = new Promise<void>((resolve) => {
+      opening = resolve;
+    });
+    let letGo = () => {};
+    const gate = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    await start((store) => {
+      const open: PayloadFiles['open'] = async (path, options) => {
+        opening();
+        await gate;
+        return store.open(path, options);
+      };
+      return new Proxy(store, {
+        get: (of, name) => (name === 'open' ? open : Reflect.get(of, name).bind(of)),
+      });
+    });
+    const { metrics } = partition();
+    const got = get(references);
+    await isOpening;
+    await broker.partitions.topicDeleted(TOPIC);
+    letGo();
+    assert.equal((await got)[0]!.errorCode, ErrorCode.UNKNOWN_TOPIC_ID);
+    assert.equal(metrics.payloadErrors, 0);
   });
 });

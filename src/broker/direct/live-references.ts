@@ -5,8 +5,8 @@ import { REFERENCE_ATTRIBUTE, readDivertedBatches } from '../partitions/diverted
 import type { Partition } from '../partitions/partition.ts';
 
 /**
- * Whether the log has the batch of a reference still: compaction takes batches out, and their payload with them.
- * @throws LogError when the log cannot be read
+ * Whether the log has the batch of a reference still: compaction takes batches out, and their payload with them. A log that cannot be read says
+ * nothing against it.
  */
 export async function isLive(partition: Partition, { reference, claim }: SignedReference): Promise<boolean> {
   const { segmentId, extentPosition } = reference;
@@ -16,7 +16,6 @@ export async function isLive(partition: Partition, { reference, claim }: SignedR
     const [batch] = (await readDivertedBatches(found.slice(0, 1))).values();
     return batch?.segmentId === Number(segmentId) && batch.position === extentPosition;
   } catch (error) {
-    if (error instanceof LogError && error.code === ErrorCode.OFFSET_OUT_OF_RANGE) return false;
-    throw error;
+    return !(error instanceof LogError && error.code === ErrorCode.OFFSET_OUT_OF_RANGE);
   }
 }

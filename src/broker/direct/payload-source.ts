@@ -132,6 +132,8 @@ export class LocalPayloads implements PayloadSource {
     } catch (error) {
       if (isLackOfMemory(error)) throw lackOfMemory();
       if (!(error instanceof PayloadError)) throw error;
+      // It may have gone meanwhile.
+      this.#partitionOf(signed);
       if (error.reason === 'missing' && !(await isLive(partition, signed))) throw deleted();
       partition.reportPayloadError(signed.claim.baseOffset, error);
       throw new ApiError(ErrorCode.KAFKA_STORAGE_ERROR, error.message);
