@@ -37,6 +37,7 @@ export class MappedBuffer {
   readonly #range: LentRange;
   readonly #all: Uint8Array;
   readonly #onRelease: (buffer: MappedBuffer) => void;
+  #framed = false;
   #released = false;
 
   constructor(
@@ -59,11 +60,12 @@ export class MappedBuffer {
     return byteOffset - this.#all.byteOffset;
   }
 
-  /** Puts what makes a batch of the data around it; null when there is no room for it. */
+  /** Puts what makes a batch of the data around it; null when there is no room for it, or it is there: the gateway may have taken the batch over. */
   frame(before: readonly Uint8Array[], after: readonly Uint8Array[]): InPlace | null {
     const head = sizeOf(before);
     const tail = sizeOf(after);
-    if (head > HEAD_BYTES || tail > TAIL_BYTES) return null;
+    if (this.#framed || head > HEAD_BYTES || tail > TAIL_BYTES) return null;
+    this.#framed = true;
     const start = HEAD_BYTES - head;
     const dataEnd = HEAD_BYTES + this.bytes.byteLength;
     copyTo(this.#all, start, before);

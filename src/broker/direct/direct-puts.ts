@@ -156,12 +156,15 @@ export class DirectPuts {
   }
 }
 
-/** The batch where the client has written it; null when it has to be made. */
+/** The batch where the client has written it; null when it has to be made, or copied. */
 function inPlace([put]: readonly PutBatch[], attachment: Attachment): Assembled | null {
   if (put!.batch.byteLength > 0) return null;
   const [{ region, offset, length }] = put!.data as [PutBatch['data'][number]];
-  const memory = attachment.session?.writable(-region);
-  if (!memory) throw invalid('a whole batch has to be in memory of the gateway that is lent to the client');
+  const { session } = attachment;
+  if (!session?.writable(-region))
+    throw invalid('a whole batch has to be in memory of the gateway that is lent to the client');
+  const memory = session.take(-region);
+  if (memory === null) return null;
   return {
     memory: memory.retain(),
     batches: [memory.bytes().subarray(offset, offset + length)],

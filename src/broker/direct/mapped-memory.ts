@@ -19,6 +19,8 @@ interface Lease {
   readonly pin: number;
   /** Whether the client may write to it. */
   readonly writable: boolean;
+  /** See MappedSession.take. */
+  isTaken: boolean;
 }
 
 /** The memory of the gateway that one client process holds mapped, until it lets go or has gone. */
@@ -75,7 +77,7 @@ export class MappedSession {
       this.#count(kept);
     }
     const lease = this.#nextLease++;
-    this.#leases.set(lease, { memory, pin, writable });
+    this.#leases.set(lease, { memory, pin, writable, isTaken: false });
     return lease;
   }
 
@@ -83,6 +85,14 @@ export class MappedSession {
   writable(lease: number): NativeMemory | null {
     const found = this.#leases.get(lease);
     return found?.writable ? found.memory : null;
+  }
+
+  /** Memory that the client has written a batch to, for the log to keep; null when it was taken before: the log may have it, whatever was answered. */
+  take(lease: number): NativeMemory | null {
+    const found = this.#leases.get(lease);
+    if (!found?.writable || found.isTaken) return null;
+    found.isTaken = true;
+    return found.memory;
   }
 
   /** False when there is no such lease. */
