@@ -164,10 +164,12 @@ describe('references to what is gone', () => {
     });
     const { metrics } = partition();
     const got = get(references);
+    const fetched = broker.fetch('t', 0, 0n);
     await isOpening;
     await broker.partitions.topicDeleted(TOPIC);
     letGo();
     assert.equal((await got)[0]!.errorCode, ErrorCode.UNKNOWN_TOPIC_ID);
+    await fetched;
     assert.equal(metrics.payloadErrors, 0);
   });
 });

@@ -176,7 +176,7 @@ export class Partition implements Watched {
   /** Counts payload that could not be given back, and says which; of what is out of reach, the first. */
   reportPayloadError(offset: bigint, error: PayloadError): void {
     // Deleted since it was found in the log.
-    if (offset < this.logStartOffset) return;
+    if (this.#closed || offset < this.logStartOffset) return;
     const isUnreachable = error.reason === 'unreachable';
     this.metrics[isUnreachable ? 'unreachablePayloads' : 'payloadErrors']++;
     const { topic, index } = this;
