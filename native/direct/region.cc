@@ -1,8 +1,10 @@
 #include "direct/region.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -29,6 +31,14 @@ int transfer(size_t length, uint64_t offset, Call call) {
   return 0;
 }
 
+/** What is mapped for `size` bytes: of huge pages no part can be unmapped. */
+size_t mappedBytes(int fd, uint64_t size) {
+  struct statfs system;
+  if (fstatfs(fd, &system) != 0 || system.f_type != HUGETLBFS_MAGIC) return size;
+  auto page = static_cast<uint64_t>(system.f_bsize);
+  return (size + page - 1) / page * page;
+}
+
 }  // namespace
 
 Region::Region(int fd, uint64_t size) : descriptor_(fd), size_(size), pages_(nullptr) {
@@ -38,7 +48,7 @@ Region::Region(int fd, uint64_t size) : descriptor_(fd), size_(size), pages_(nul
 }
 
 Region::~Region() {
-  if (pages_) munmap(pages_, size_);
+  if (pages_) munmap(pages_, mappedBytes(descriptor_.fd, size_));
 }
 
 int Region::read(uint8_t* into, size_t length, uint64_t offset) const {

@@ -167,6 +167,20 @@ TEST(direct_region_has_to_keep_its_size) {
   close(ends[1]);
 }
 
+TEST(direct_region_of_huge_pages_is_given_back) {
+  int fd = memfd_create("huge", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
+  if (fd < 0) return;  // this kernel has none
+  CHECK_EQ(ftruncate(fd, off_t{64} << 20), 0);
+  CHECK_EQ(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+  CHECK_EQ(checkRegion(fd, 5000), 0);
+  auto region = std::make_unique<Region>(fd, 5000);
+  uint8_t* pages = region->pages();
+  region.reset();
+  // What is not mapped has no state.
+  unsigned char state = 0;
+  if (pages) CHECK(mincore(pages, 4096, &state) != 0);
+}
+
 TEST(direct_hands_memory_over_a_socket_that_knows_its_peer) {
   std::string name = "kafabric-test-" + std::to_string(getpid());
   int listening = listenAbstract(name);
