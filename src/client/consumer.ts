@@ -19,6 +19,7 @@ import { RecordFetcher } from './record-fetcher.ts';
 import { withRetries } from './retries.ts';
 import { settles } from './settles.ts';
 import type { TopicContext, TopicHandle } from './topic.ts';
+import { Turns } from './turns.ts';
 
 const REBALANCE_TIMEOUT_MS = 60_000;
 
@@ -50,12 +51,9 @@ export class Consumer implements AsyncIterable<Event> {
   #starting: Promise<void> = Promise.resolve();
   #closed = false;
   #failure: DirectError | null = null;
-  /** One pull waits at a time. */
   #wakePull: () => void = () => undefined;
-  /** Pulls that wait. */
-  #pulls = 0;
-  /** They take events in the order in which they were called. */
-  #pulling: Promise<unknown> = Promise.resolve();
+  /** Pulls take events in the order in which they were called. */
+  readonly #pulls = new Turns();
 
   constructor(topics: readonly TopicHandle[], context: TopicContext, options: ConsumerOptions) {
     const { cluster, pool, code, openTopic } = context;
@@ -102,14 +100,11 @@ export class Consumer implements AsyncIterable<Event> {
    * with a DirectError when its data cannot be had; the pull after that gets the event behind it.
    */
   pull(options: { timeoutMs?: number; signal?: AbortSignal } = {}): Promise<Event | null> {
-    if (this.#pulls === 0 && options.signal === undefined && !this.#closed) {
+    if (this.#pulls.isFree && options.signal === undefined && !this.#closed) {
       const event = this.#queue.takeReady();
       if (event !== null) return Promise.resolve(event);
     }
-    this.#pulls++;
-    const pulled = this.#pulling.then(() => this.#pull(options)).finally(() => this.#pulls--);
-    this.#pulling = pulled.catch(() => undefined);
-    return pulled;
+    return this.#pull(options);
   }
 
   /** Events, one after the other, until the consumer is closed; rejects with ABORTED when the signal says so. */
@@ -274,9 +269,18 @@ export class Consumer implements AsyncIterable<Event> {
   }
 
   async #pull({ timeoutMs, signal }: { timeoutMs?: number; signal?: AbortSignal }): Promise<Event | null> {
+    const deadline = timeoutMs === undefined ? null : monotonicMs() + timeoutMs;
+    if (signal?.aborted) throw aborted('pull', signal);
+    if (await this.#pulls.take(timeoutMs ?? null, signal))
+      return this.#next(deadline, signal).finally(() => this.#pulls.give());
+    if (signal?.aborted) throw aborted('pull', signal);
+    return null;
+  }
+
+  /** The next event, for one at a time. */
+  async #next(deadline: number | null, signal: AbortSignal | undefined): Promise<Event | null> {
     const doing = 'pull';
     this.#start();
-    const deadline = timeoutMs === undefined ? null : monotonicMs() + timeoutMs;
     for (;;) {
       if (signal?.aborted) throw aborted(doing, signal);
       if (this.#closed) throw new DirectError('CLOSED', 'the consumer is closed', { doing });
