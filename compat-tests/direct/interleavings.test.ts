@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Client, TopicHandle } from '../../src/client/index.ts';
 import { targetIsKafka } from '../harness/broker.ts';
-import { patience } from '../harness/child.ts';
+import { patience, until } from '../harness/child.ts';
 import { content, type DirectGateway, startDirectGateway } from './fixture.ts';
 
 const PULL = { timeoutMs: 20_000 };
@@ -27,6 +27,13 @@ describe('calls of the direct API that are under way at the same time', () => {
     await gateway?.broker.stop();
   });
 
+  const membersOf = async (group: string): Promise<number> => {
+    const all = await client.groups.list();
+    const isThere = all.some(({ groupId }) => groupId === group);
+    return isThere ? (await client.groups.describe(group)).members.length : 0;
+  };
+  const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms * patience));
+
   it('a pull ends when its time is up or its signal says so, behind one that waits for longer', async () => {
     const consumer = empty.consumer();
     const first = consumer.pull({ timeoutMs: 5_000 * patience });
@@ -46,5 +53,25 @@ describe('calls of the direct API that are under way at the same time', () => {
       'in their order',
     );
     await consumer.close();
+  });
+
+  it('a consumer that is closed before it has joined its group is no member of it', async () => {
+    const never = topic.consumer({ groupId: 'closed-before' });
+    await never.close();
+    await assert.rejects(never.pull(PULL), { code: 'CLOSED' });
+    await pause(300);
+    assert.equal(await membersOf('closed-before'), 0, 'pulled when it was closed');
+    for (let turns = 0; turns < 8; turns++) {
+      const other = await gateway.connect();
+      const options = { groupId: `closed-${turns}`, sessionTimeoutMs: 600_000 };
+      const consumer = (await other.openTopic('events')).consumer(options);
+      const pulled = consumer.pull(PULL).catch(() => null);
+      for (let i = 0; i < turns; i++) await new Promise((resolve) => setImmediate(resolve));
+      await consumer.close();
+      await pulled;
+      await pause(100);
+      await until('leaving', 5_000, async () => (await membersOf(options.groupId)) === 0);
+      other.close();
+    }
   });
 });

@@ -280,7 +280,7 @@ export class Consumer implements AsyncIterable<Event> {
   /** The next event, for one at a time. */
   async #next(deadline: number | null, signal: AbortSignal | undefined): Promise<Event | null> {
     const doing = 'pull';
-    this.#start();
+    if (!this.#closed) this.#start();
     for (;;) {
       if (signal?.aborted) throw aborted(doing, signal);
       if (this.#closed) throw new DirectError('CLOSED', 'the consumer is closed', { doing });

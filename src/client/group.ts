@@ -87,6 +87,10 @@ export class GroupMember {
   async close(): Promise<void> {
     this.#closed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
+    await this.#leave();
+  }
+
+  async #leave(): Promise<void> {
     if (this.#memberId !== '') {
       const { groupId } = this.#options;
       const leaving = [{ memberId: this.#memberId, groupInstanceId: null, reason: 'closed' }];
@@ -122,6 +126,12 @@ export class GroupMember {
   }
 
   async #rejoin(): Promise<void> {
+    await this.#joinUntilClosed();
+    // What was asked for by then may have been answered after it left.
+    if (this.#closed) await this.#leave();
+  }
+
+  async #joinUntilClosed(): Promise<void> {
     while (!this.#closed) {
       try {
         await this.#join();
@@ -147,6 +157,7 @@ export class GroupMember {
     const joined = await this.#call(joinGroupRequest, joinGroupResponse, join, VERSIONS.join, waitMs);
     if (joined.errorCode === ErrorCode.MEMBER_ID_REQUIRED) {
       this.#memberId = joined.memberId;
+      if (this.#closed) return;
       return this.#join();
     }
     this.#check(joined.errorCode);
