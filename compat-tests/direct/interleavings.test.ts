@@ -74,4 +74,16 @@ describe('calls of the direct API that are under way at the same time', () => {
       other.close();
     }
   });
+
+  it('rewinds lose nothing, whatever is under way', async () => {
+    for (const options of [{}, { groupId: 'rewound' }]) {
+      const consumer = topic.consumer(options);
+      const first = consumer.pull(PULL);
+      await consumer.rewind();
+      assert.deepEqual((await first)?.metadata, { i: 0 });
+      await Promise.all([consumer.rewind(), consumer.rewind()]);
+      assert.deepEqual((await consumer.pull(PULL))?.metadata, { i: 0 });
+      await consumer.close();
+    }
+  });
 });

@@ -42,6 +42,8 @@ export class Consumer implements AsyncIterable<Event> {
   readonly #queue: PrefetchQueue;
   readonly #fetcher: RecordFetcher;
   readonly #positions = new Positions();
+  /** The partitions that it has, though it may be looked for yet where to begin in them. */
+  #assigned: readonly AssignedPartition[] = [];
   /** Counts assignments: one that was overtaken by another while it was prepared is none. */
   #assignments = 0;
   #group: GroupMember | null = null;
@@ -169,10 +171,9 @@ export class Consumer implements AsyncIterable<Event> {
   }
 
   async #rewind(): Promise<void> {
-    const { partitions } = this.#positions;
     this.#release();
     this.#positions.takeLost();
-    await this.#assign(partitions);
+    await this.#assign(this.#assigned);
   }
 
   /**
@@ -242,6 +243,7 @@ export class Consumer implements AsyncIterable<Event> {
   /** Without a group: all that is wanted, from where it is read, or else from the beginning. */
   async #readOn(): Promise<void> {
     const wanted = this.#wanted();
+    this.#assigned = wanted;
     const starts = await offsetsAt(this.#cluster, wanted, this.#options.from, this.#isolationLevel);
     const now = this.#positions.beside([], (one) => this.#queue.firstOffset(one));
     this.#release();
@@ -360,6 +362,7 @@ export class Consumer implements AsyncIterable<Event> {
 
   async #assign(partitions: readonly AssignedPartition[]): Promise<void> {
     const assignment = ++this.#assignments;
+    this.#assigned = partitions;
     this.#fetcher.connect(partitions).catch(() => undefined);
     const committed = (await this.#group?.committed(partitions)) ?? partitions.map(() => null);
     const open = partitions.filter((_, i) => committed[i] === null);
@@ -391,6 +394,7 @@ export class Consumer implements AsyncIterable<Event> {
   async #revoke(): Promise<void> {
     if (this.#options.commitEveryMs === 'transaction') this.#positions.lose();
     else await this.commit().catch(() => undefined);
+    this.#assigned = [];
     this.#release();
   }
 
