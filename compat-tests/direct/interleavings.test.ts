@@ -86,4 +86,14 @@ describe('calls of the direct API that are under way at the same time', () => {
       await consumer.close();
     }
   });
+
+  it('a member that subscribes twice at the same time is one member', async () => {
+    const consumer = topic.consumer({ groupId: 'twice' });
+    await consumer.pull(PULL);
+    await Promise.all([consumer.subscribe(['empty']), consumer.subscribe(['events'])]);
+    assert.equal((await consumer.pull(PULL))?.topic, 'events');
+    assert.equal(await membersOf('twice'), 1);
+    await consumer.close();
+    assert.equal(await membersOf('twice'), 0);
+  });
 });

@@ -56,6 +56,8 @@ export class Consumer implements AsyncIterable<Event> {
   #wakePull: () => void = () => undefined;
   /** Pulls take events in the order in which they were called. */
   readonly #pulls = new Turns();
+  /** Each joins a group again, as the only member. */
+  readonly #subscriptions = new Turns();
 
   constructor(topics: readonly TopicHandle[], context: TopicContext, options: ConsumerOptions) {
     const { cluster, pool, code, openTopic } = context;
@@ -213,7 +215,11 @@ export class Consumer implements AsyncIterable<Event> {
    * acknowledged, and assigns anew.
    */
   subscribe(topics: readonly string[], { signal }: Abortable = {}): Promise<void> {
-    return unlessAborted(() => this.#subscribe(topics), 'subscribe', signal);
+    const subscribe = async () => {
+      await this.#subscriptions.take(null, undefined);
+      await this.#subscribe(topics).finally(() => this.#subscriptions.give());
+    };
+    return unlessAborted(subscribe, 'subscribe', signal);
   }
 
   async #subscribe(names: readonly string[]): Promise<void> {
