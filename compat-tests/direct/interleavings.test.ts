@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { Client, TopicHandle } from '../../src/client/index.ts';
 import { targetIsKafka } from '../harness/broker.ts';
 import { patience, until } from '../harness/child.ts';
-import { content, type DirectGateway, startDirectGateway } from './fixture.ts';
+import { collect, content, type DirectGateway, startDirectGateway } from './fixture.ts';
 
 const PULL = { timeoutMs: 20_000 };
 
@@ -95,5 +95,35 @@ describe('calls of the direct API that are under way at the same time', () => {
     assert.equal(await membersOf('twice'), 1);
     await consumer.close();
     assert.equal(await membersOf('twice'), 0);
+  });
+
+  it('a push that comes too late for a transaction is no part of the next', async () => {
+    const results = await client.createTopic('results');
+    const producer = results.producer({ transactionalId: 'late' });
+    const first = await producer.beginTransaction();
+    await first.push({ n: 1 });
+    const committed = first.commit();
+    await new Promise((resolve) => setImmediate(resolve));
+    await assert.rejects(first.push({ n: 2 }), { code: 'INVALID_ARGUMENT' });
+    await committed;
+    await producer.transaction(async (tx) => {
+      await tx.push({ n: 3 });
+    });
+    const second = producer.beginTransaction();
+    await (await second).abort();
+    await producer.close();
+    const early = results.producer({ transactionalId: 'early' });
+    const beginning = early.beginTransaction();
+    await assert.rejects(early.push({ n: 4 }), { code: 'INVALID_ARGUMENT' });
+    const third = await beginning;
+    await third.push({ n: 5 });
+    await third.commit();
+    const consumer = results.consumer();
+    const events = await collect(3, () => consumer.pull(PULL));
+    assert.deepEqual(
+      events.map(({ metadata }) => (metadata as { n: number }).n),
+      [1, 3, 5],
+    );
+    await consumer.close();
   });
 });

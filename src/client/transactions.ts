@@ -30,7 +30,7 @@ export class Transactions {
   readonly #options: TransactionsOptions;
   readonly #coordinator: CoordinatorLink;
   #identity: ProducerIdentity | null = null;
-  #state: 'none' | 'open' | 'ending' = 'none';
+  #state: 'none' | 'beginning' | 'open' | 'ending' = 'none';
   /** Something was sent, so that the gateway may know of the transaction. */
   #isTouched = false;
   /** Why the open transaction cannot be committed. */
@@ -64,7 +64,7 @@ export class Transactions {
         doing: this.#doing,
         todo: 'commit or abort it first',
       });
-    this.#state = 'open';
+    this.#state = 'beginning';
     try {
       const { cluster, transactionalId, transactionTimeoutMs, timeoutMs, delivery } = this.#options;
       this.#identity ??= await transactionalIdentity(
@@ -74,6 +74,9 @@ export class Transactions {
         timeoutMs,
       );
       delivery.restart(this.#identity);
+      // Of the one before, by a push that came too late for it.
+      this.#failure = null;
+      this.#state = 'open';
     } catch (error) {
       this.#state = 'none';
       throw this.#noted(error);
