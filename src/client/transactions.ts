@@ -108,18 +108,22 @@ export class Transactions {
 
   /** Makes the offsets of a consumer part of the transaction. */
   async sendOffsets(consumer: { offsetsToCommit(): OffsetsToCommit }): Promise<void> {
+    const identity = this.#identity;
     try {
       this.#check();
       const sent = consumer.offsetsToCommit();
-      if (sent.offsets.length > 0) await this.#sendOffsets(sent);
+      if (sent.offsets.length > 0) await this.#sendOffsets(sent, identity);
       sent.handedOver();
     } catch (error) {
-      this.fail(asDirectError(error, this.#doing));
+      if (this.#identity === identity) this.fail(asDirectError(error, this.#doing));
       throw error;
     }
   }
 
-  async #sendOffsets({ identity: group, offsets }: OffsetsToCommit): Promise<void> {
+  async #sendOffsets(
+    { identity: group, offsets }: OffsetsToCommit,
+    identity: ProducerIdentity | null,
+  ): Promise<void> {
     const { cluster, transactionalId, timeoutMs } = this.#options;
     const { groupId, memberId, generation: generationId } = group;
     const doing = `send offsets of group ${groupId}`;
@@ -127,6 +131,9 @@ export class Transactions {
     const topics = offsetTopics(offsets);
     this.#isTouched = true;
     await withRetries(monotonicMs() + timeoutMs, async () => {
+      // Each has an identity of its own; who did not wait may have ended this one.
+      if (this.#identity !== identity)
+        throw new DirectError('INVALID_ARGUMENT', 'the transaction has ended', { doing });
       const answer = await coordinator.call(
         txnOffsetCommitRequest,
         txnOffsetCommitResponse,
@@ -137,7 +144,7 @@ export class Transactions {
           generationId,
           groupInstanceId: null,
           topics,
-          ...this.#identity,
+          ...identity,
         },
         { version: TXN_OFFSET_COMMIT_VERSION, doing, errorsOf: errorsOfPartitions },
       );

@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { ErrorCode } from '../protocol/errors.ts';
+import type { Cluster } from './cluster.ts';
+import type { OffsetsToCommit } from './consumer.ts';
+import type { Delivery } from './delivery.ts';
+import { Transactions } from './transactions.ts';
+
+/** A coordinator of everything, that takes offsets when the test says so. */
+class FakeCluster {
+  readonly epochsOfOffsets: number[] = [];
+  isLoading = true;
+  #epoch = 0;
+
+  async coordinator(kind: string) {
+    return { call: async (_: unknown, __: unknown, body: Body) => this.#answer(kind, body) };
+  }
+
+  forgetCoordinator(): void {}
+
+  #answer(kind: string, body: Body): object {
+    if (kind === 'transaction') return { errorCode: 0, producerId: 1n, producerEpoch: this.#epoch++ };
+    const errorCode = this.isLoading ? ErrorCode.COORDINATOR_LOAD_IN_PROGRESS : ErrorCode.NONE;
+    if (!this.isLoading) this.epochsOfOffsets.push(body.producerEpoch);
+    return { topics: [{ partitions: [{ errorCode }] }] };
+  }
+}
+
+interface Body {
+  readonly producerEpoch: number;
+}
+
+const consumer = {
+  offsetsToCommit: (): OffsetsToCommit => ({
+    identity: { groupId: 'g', memberId: 'm', generation: 1 },
+    offsets: [{ topic: 't', partition: 0, offset: 5n }],
+    handedOver() {},
+  }),
+};
+
+describe('transactions', () => {
+  it('do not take offsets that were sent in one before, which was ended meanwhile', async () => {
+    const cluster = new FakeCluster();
+    const transactions = new Transactions({
+      cluster: cluster as unknown as Cluster,
+      transactionalId: 'id',
+      transactionTimeoutMs: 1000,
+      timeoutMs: 10_000,
+      delivery: { restart() {}, abandon() {}, idle: async () => {} } as unknown as Delivery,
+    });
+    await transactions.begin();
+    const sent = assert.rejects(transactions.sendOffsets(consumer), { code: 'INVALID_ARGUMENT' });
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    await transactions.abort();
+    await transactions.begin();
+    cluster.isLoading = false;
+    await sent;
+    assert.deepEqual(cluster.epochsOfOffsets, []);
+    await transactions.sendOffsets(consumer);
+    await transactions.commit();
+    assert.deepEqual(cluster.epochsOfOffsets, [1]);
+  });
+});
