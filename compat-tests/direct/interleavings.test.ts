@@ -126,4 +126,19 @@ describe('calls of the direct API that are under way at the same time', () => {
     );
     await consumer.close();
   });
+
+  it('pushes keep their order when one that others wait for is taken back', async () => {
+    const ordered = await client.createTopic('ordered');
+    const producer = ordered.producer({ maxBufferedBytes: 10_000, lingerMs: 200 });
+    const stop = new AbortController();
+    const taken = producer.push({ n: 1 }, content(6000), { signal: stop.signal });
+    const waiting = producer.push({ n: 2 }, content(6000));
+    const refused = assert.rejects(taken, { code: 'ABORTED' });
+    stop.abort();
+    const later = producer.push({ n: 3 }, content(1000));
+    await refused;
+    const [second, third] = await Promise.all([waiting, later]);
+    assert.ok(second.offset < third.offset, `${second.offset}, ${third.offset}`);
+    await producer.close();
+  });
 });

@@ -131,9 +131,8 @@ export class Producer {
 
   /** Pushes an event once there is room for it. */
   #pushLater(partition: number, event: PushedEvent, signal: AbortSignal | undefined): Promise<PushResult> {
-    const added = this.#room
-      .take(event.bytes, this.#doing, signal)
-      .then(() => addEvent(this.#delivery, partition, event, signal, this.#doing));
+    const add = () => addEvent(this.#delivery, partition, event, signal, this.#doing);
+    const added = this.#room.take(event.bytes, this.#doing, signal, add);
     const forget = () => this.#waiting.delete(added);
     this.#waiting.add(added);
     added.then(forget, forget);

@@ -12,6 +12,8 @@ export class PushRoom {
   readonly #maxBlockMs: number;
   readonly #waiting: Entry[] = [];
   #bytes = 0;
+  /** Those that wait are being let in. */
+  #isAdmitting = false;
 
   constructor(maxBytes: number, maxBlockMs: number) {
     this.#maxBytes = maxBytes;
@@ -29,8 +31,16 @@ export class PushRoom {
     return true;
   }
 
-  /** Takes room when there is some. Rejects with BUFFER_FULL when that takes too long, or ABORTED. */
-  take(bytes: number, doing: string, signal: AbortSignal | undefined): Promise<void> {
+  /**
+   * Takes room when there is some. Rejects with BUFFER_FULL when that takes too long, or ABORTED.
+   * @param enter called as soon as there is: what takes room after that comes behind it. What it resolves to
+   */
+  take<T>(
+    bytes: number,
+    doing: string,
+    signal: AbortSignal | undefined,
+    enter: () => Promise<T>,
+  ): Promise<T> {
     return new Promise((resolve, reject) => {
       const settle = (action: () => void) => {
         clearTimeout(timer);
@@ -39,7 +49,7 @@ export class PushRoom {
         if (at >= 0) this.#waiting.splice(at, 1);
         action();
       };
-      const entry = { bytes, enter: () => settle(resolve) };
+      const entry = { bytes, enter: () => settle(() => resolve(enter())) };
       const fail = (error: DirectError) => {
         settle(() => reject(error));
         // Those behind it may want less.
@@ -66,10 +76,14 @@ export class PushRoom {
   }
 
   #admit(): void {
+    // Who enters may give room back at once.
+    if (this.#isAdmitting) return;
+    this.#isAdmitting = true;
     for (let next = this.#waiting[0]; next !== undefined && this.#fits(next.bytes); next = this.#waiting[0]) {
       this.#bytes += next.bytes;
       next.enter();
     }
+    this.#isAdmitting = false;
   }
 
   #fits(bytes: number): boolean {
