@@ -246,4 +246,21 @@ describe('delivery of events', () => {
     await delivery.flush();
     assert.equal(settledBytes, 20);
   });
+
+  it('asks for an id again for what is added while others are rejected for want of one', async () => {
+    let asked = 0;
+    let second: Promise<PushResult> | null = null;
+    const delivery: Delivery = deliveryOf({
+      identify: async () => {
+        if (++asked === 1) throw REFUSED;
+        return { producerId: 1n, producerEpoch: 0 };
+      },
+      // As one that has waited for room.
+      onSettled: () => {
+        second ??= add(delivery, 'b');
+      },
+    });
+    await assert.rejects(add(delivery, 'a'), { code: 'BROKER' });
+    assert.equal((await second!).offset, 0n);
+  });
 });

@@ -200,7 +200,8 @@ export class Delivery {
       )
       .finally(() => {
         this.#identifying = null;
-        if (this.#identity !== null) for (const lane of this.#lanes.values()) this.#pump(lane);
+        // Without an id: what came while the others were rejected.
+        for (const lane of this.#lanes.values()) if (!lane.isIdle) this.#pump(lane);
       });
     return false;
   }
