@@ -236,4 +236,16 @@ describe('events that are fetched ahead', () => {
     right.arrive();
     assert.equal((await queue.take()).offset, 1n);
   });
+
+  it('are no bytes when all are taken, whatever the share of each was', async () => {
+    for (let count = 1; count < 50; count++) {
+      const queue = queueOf(1000, () => 'none');
+      const events = Array.from({ length: count }, (_, i) => new SlowEvent(i, 10));
+      // Compaction has left less than there were.
+      queue.push([batchOf(events, 1000 + count, count + 2)]);
+      for (let i = 0; i < count; i++) await queue.take();
+      queue.push([]);
+      assert.equal(queue.metadataBytes, 0, `${count} events`);
+    }
+  });
 });

@@ -215,7 +215,8 @@ export class PrefetchQueue {
       if (batch === undefined) break;
       const event = this.#make(batch);
       if (event !== null) {
-        const entry = new Prefetched(event, batch.bytes / batch.count);
+        const share = bytesOfFirst(this.#made + 1, batch) - bytesOfFirst(this.#made, batch);
+        const entry = new Prefetched(event, share);
         this.#entries.push(entry);
         this.#made++;
         this.#unmade--;
@@ -227,10 +228,9 @@ export class PrefetchQueue {
   }
 
   /** It may have had fewer events than it could. */
-  #leaveBatch({ count, bytes }: FetchedBatch): void {
-    const missing = count - this.#made;
-    this.#unmade -= missing;
-    this.#metadataBytes -= (missing * bytes) / count;
+  #leaveBatch(batch: FetchedBatch): void {
+    this.#unmade -= batch.count - this.#made;
+    this.#metadataBytes -= batch.bytes - bytesOfFirst(this.#made, batch);
     this.#made = 0;
     this.#batches.take();
   }
@@ -265,4 +265,9 @@ export class PrefetchQueue {
       );
     }
   }
+}
+
+/** What so many of a batch's events count as: whole bytes, which are all of them in the end. */
+function bytesOfFirst(events: number, { bytes, count }: FetchedBatch): number {
+  return Math.floor((events * bytes) / count);
 }
