@@ -141,4 +141,35 @@ describe('calls of the direct API that are under way at the same time', () => {
     assert.ok(second.offset < third.offset, `${second.offset}, ${third.offset}`);
     await producer.close();
   });
+
+  it('has of each push what it was given, however soon the memory is used again, data aside', async () => {
+    const scratch = Buffer.alloc(4);
+    const into = (n: number) => {
+      scratch.writeInt32LE(n);
+      return scratch;
+    };
+    const reuses = {
+      serialize: (n: unknown) => into(n as number),
+      deserialize: (bytes: Uint8Array) => bytes[0],
+    };
+    const other = await gateway.connect({ custom: { serializers: { reuses } } });
+    for (const serializer of [{ type: 'raw' }, { type: 'custom', name: 'reuses' }] as const) {
+      const reused = await other.createTopic(`reused-${serializer.type}`, { serializer });
+      const producer = reused.producer();
+      for (let n = 0; n < 5; n++) {
+        const bytes = into(n);
+        const metadata = serializer.type === 'raw' ? bytes : n;
+        void producer.push(metadata, content(10), { key: bytes, headers: { n: bytes } });
+      }
+      await producer.close();
+      const consumer = reused.consumer();
+      const events = await collect(5, () => consumer.pull(PULL));
+      for (const [n, { metadata, key, headers }] of events.entries()) {
+        const read = typeof metadata === 'number' ? metadata : (metadata as Uint8Array)[0];
+        assert.deepEqual([read, key?.[0], headers[0]?.value?.[0]], [n, n, n]);
+      }
+      await consumer.close();
+    }
+    other.close();
+  });
 });

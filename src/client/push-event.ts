@@ -84,10 +84,9 @@ function invalid(message: string, doing: string): DirectError {
   return new DirectError('INVALID_ARGUMENT', message, { doing });
 }
 
-/** Undefined: it is neither text nor bytes. */
+/** As they are now: whoever pushes may use the memory again. Undefined: it is neither text nor bytes. */
 function bytesOf(value: unknown): Uint8Array | undefined {
-  if (typeof value === 'string') return Buffer.from(value);
-  return value instanceof Uint8Array ? value : undefined;
+  return typeof value === 'string' || value instanceof Uint8Array ? Buffer.from(value as string) : undefined;
 }
 
 /** Undefined: it is no data. */

@@ -72,7 +72,8 @@ export class TopicHandle {
       if (textOf !== null) return textOf(metadata);
       const bytes = serializer.serialize(metadata);
       if (!(bytes instanceof Uint8Array)) throw this.#invalid('its serializer gave no Uint8Array');
-      return bytes;
+      // Raw metadata is the application's, and a serializer may use its memory again.
+      return Buffer.from(bytes);
     } catch (cause) {
       throw unusable(`push to ${this.name}`, 'it cannot be written', cause);
     }
