@@ -172,4 +172,30 @@ describe('calls of the direct API that are under way at the same time', () => {
     }
     other.close();
   });
+
+  it('times that are longer than any timer are waited for', async () => {
+    const warnings: string[] = [];
+    const note = ({ name, message }: Error) => warnings.push(`${name}: ${message}`);
+    process.on('warning', note);
+    try {
+      const connectTimeoutMs = 2 ** 40;
+      const other = await gateway.connect({ connectTimeoutMs });
+      const long = await other.createTopic('long');
+      const producer = long.producer({ lingerMs: Number.POSITIVE_INFINITY });
+      const pushed = producer.push({ n: 1 });
+      assert.equal(await Promise.race([pushed, pause(100)]), undefined, 'it was not flushed');
+      await producer.close();
+      const options = { groupId: 'long', commitEveryMs: Number.POSITIVE_INFINITY };
+      const consumer = long.consumer(options);
+      (await consumer.pull(PULL))?.acknowledge();
+      await pause(100);
+      assert.equal((await other.groups.describe('long')).partitions[0]?.committed, null);
+      await consumer.close();
+      assert.equal((await other.groups.describe('long')).partitions[0]?.committed, 1n);
+      other.close();
+    } finally {
+      process.off('warning', note);
+    }
+    assert.deepEqual(warnings, []);
+  });
 });

@@ -7,7 +7,7 @@ import { responseHeader } from '../protocol/generated/response-header.ts';
 import type { MessageCodec } from '../protocol/wire/codec.ts';
 import { ProtocolError } from '../protocol/wire/errors.ts';
 import { Reader } from '../protocol/wire/reader.ts';
-import { monotonicMs } from '../util/clock.ts';
+import { MAX_TIMER_MS, monotonicMs } from '../util/clock.ts';
 import { aborted, asDirectError, brokerError, DirectError } from './errors.ts';
 import { requestFrame } from './request-frame.ts';
 import { Silence } from './silence.ts';
@@ -144,10 +144,13 @@ export class Connection {
         opened.#isConnected = true;
         resolve(opened);
       });
-      const timer = setTimeout(() => {
-        reject(new DirectError('TIMEOUT', `no connection in ${options.connectTimeoutMs} ms`, { doing }));
-        opened.close();
-      }, options.connectTimeoutMs);
+      const timer = setTimeout(
+        () => {
+          reject(new DirectError('TIMEOUT', `no connection in ${options.connectTimeoutMs} ms`, { doing }));
+          opened.close();
+        },
+        Math.min(options.connectTimeoutMs, MAX_TIMER_MS),
+      );
       opened.#onClosed.push(() => {
         clearTimeout(timer);
         reject(opened.#lost(doing));

@@ -1,4 +1,4 @@
-import { monotonicMs } from '../util/clock.ts';
+import { MAX_TIMER_MS, monotonicMs } from '../util/clock.ts';
 import type { Cluster } from './cluster.ts';
 import {
   type CheckedConsumerOptions,
@@ -324,7 +324,8 @@ export class Consumer implements AsyncIterable<Event> {
     }
     this.#join(groupId);
     if (typeof commitEveryMs === 'number') {
-      this.#commitTimer = setInterval(() => void this.commit().catch(() => undefined), commitEveryMs);
+      const commit = () => void this.commit().catch(() => undefined);
+      this.#commitTimer = setInterval(commit, Math.min(commitEveryMs, MAX_TIMER_MS));
       this.#commitTimer.unref();
     }
   }

@@ -1,4 +1,4 @@
-import { monotonicMs } from '../util/clock.ts';
+import { MAX_TIMER_MS, monotonicMs } from '../util/clock.ts';
 import type { BatchIdentity, BatchSender, SendableBatch } from './batch-sender.ts';
 import { asDirectError, DirectError } from './errors.ts';
 import { Batch, Lane, type PushResult } from './lane.ts';
@@ -134,7 +134,10 @@ export class Delivery {
     // Events that are pushed in one go are sent in one batch: when the application waits for something else, not a turn of the event loop later.
     if (lingerMs === 'adaptive') process.nextTick(() => lane.open === batch && this.#pump(lane));
     else if (this.#flushes > 0) process.nextTick(() => lane.open === batch && this.#seal(lane));
-    else batch.timer = setTimeout(() => lane.open === batch && this.#seal(lane), lingerMs);
+    else {
+      const seal = () => lane.open === batch && this.#seal(lane);
+      batch.timer = setTimeout(seal, Math.min(lingerMs, MAX_TIMER_MS));
+    }
     return batch;
   }
 
