@@ -198,4 +198,16 @@ describe('calls of the direct API that are under way at the same time', () => {
     }
     assert.deepEqual(warnings, []);
   });
+
+  it('an offset that no partition can have is no position', async () => {
+    const consumer = topic.consumer();
+    await consumer.pull(PULL);
+    const offset = 2n ** 64n;
+    await assert.rejects(consumer.seek({ offset }), { code: 'INVALID_ARGUMENT' });
+    await assert.rejects(consumer.seek([{ topic: 'events', partition: 0, offset }]), {
+      code: 'INVALID_ARGUMENT',
+    });
+    assert.deepEqual((await consumer.pull(PULL))?.metadata, { i: 1 });
+    await consumer.close();
+  });
 });

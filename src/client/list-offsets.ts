@@ -20,11 +20,16 @@ export type StartPosition =
 /** 0: of all records; 1: only of committed ones. */
 export type IsolationLevel = 0 | 1;
 
+/** Kafka's are of 64 bits. */
+export function isOffset(offset: unknown): offset is bigint {
+  return typeof offset === 'bigint' && offset >= 0n && offset < 2n ** 63n;
+}
+
 /** @throws DirectError INVALID_ARGUMENT */
 export function checkPosition(position: unknown, doing: string): void {
   if (position === 'earliest' || position === 'latest') return;
   const { timestamp, offset } = (position ?? {}) as { timestamp?: unknown; offset?: unknown };
-  if (typeof offset === 'bigint' && offset >= 0n) return;
+  if (isOffset(offset)) return;
   if (Number.isSafeInteger(timestamp) && (timestamp as number) >= 0) return;
   const shown =
     typeof position === 'object' ? `{timestamp: ${timestamp}, offset: ${offset}}` : String(position);

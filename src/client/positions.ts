@@ -1,6 +1,7 @@
 import type { AssignedPartition } from './consumer-protocol.ts';
 import { DirectError } from './errors.ts';
 import type { PartitionOffset } from './group-offsets.ts';
+import { isOffset } from './list-offsets.ts';
 import type { Reading } from './record-fetcher.ts';
 
 /** Offsets that a group's consumer has reached. */
@@ -69,11 +70,11 @@ export class Positions {
     const { partitions } = this;
     for (const { topic, partition, offset } of to) {
       const isRead = partitions.some((one) => isSamePartition(one, { topic, partition }));
-      if (!isRead || typeof offset !== 'bigint' || offset < 0n)
+      if (!isRead || !isOffset(offset))
         throw new DirectError(
           'INVALID_ARGUMENT',
           isRead
-            ? `${offset} is no offset: a bigint from 0 on`
+            ? `${offset} is no offset: a bigint from 0 on, below 2^63`
             : `${topic}-${partition} is not read by this consumer`,
           { doing: 'seek', ...(isRead ? {} : { todo: 'see its assignment' }) },
         );
