@@ -274,7 +274,7 @@ export class Cluster {
     if (found === undefined) throw brokerError(ErrorCode.COORDINATOR_NOT_AVAILABLE, null, doing);
     if (found.errorCode !== 0) throw brokerError(found.errorCode, found.errorMessage, doing);
     const { nodeId, host, port } = found;
-    if (!this.#brokers.has(nodeId)) this.#brokers.set(nodeId, { host, port });
+    this.#brokers.set(nodeId, { host, port });
     return nodeId;
   }
 }

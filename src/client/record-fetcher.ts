@@ -85,7 +85,6 @@ export class RecordFetcher {
   /** Fetches until all of the partitions are revoked, or `close`. Rejects with a DirectError that another attempt would not mend. */
   async run(readings: readonly Reading[]): Promise<void> {
     const { cluster } = this.#options;
-    const partitionOf = ({ handle, partition }: Reading) => ({ topic: handle.name, partition });
     const deadline = monotonicMs() + cluster.options.requestTimeoutMs;
     const nodes = await withRetries(deadline, () => cluster.byLeader(readings, partitionOf));
     await Promise.all([...nodes].map(([node, ones]) => this.#fetchFrom(node, ones)));
@@ -130,7 +129,22 @@ export class RecordFetcher {
         // What is damaged in the log stays so.
         if (error.code === 'CHECKSUM' && ++damaged >= MAX_DAMAGED) throw error;
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+        const left = mine.map(({ reading }) => reading);
+        if (await this.#haveMoved(node, left)) return this.run(left);
       }
+    }
+  }
+
+  /** Whether others lead some of the partitions by now; finds out, too, where the gateways are. */
+  async #haveMoved(node: number, readings: readonly Reading[]): Promise<boolean> {
+    const { cluster } = this.#options;
+    try {
+      await cluster.topics([...new Set(readings.map(({ handle }) => handle.name))]);
+      const led = await cluster.byLeader(readings, partitionOf);
+      return led.size > 1 || !led.has(node);
+    } catch {
+      // What is wrong is found again by who fetches.
+      return false;
     }
   }
 
@@ -273,6 +287,10 @@ export class RecordFetcher {
     const found = section === undefined ? null : new SectionReader(section, offset).next();
     return found?.offset === offset && found.referenced !== null ? found.value : null;
   }
+}
+
+function partitionOf({ handle, partition }: Reading): AssignedPartition {
+  return { topic: handle.name, partition };
 }
 
 /** Null: it is not read any more. */
