@@ -263,4 +263,12 @@ describe('delivery of events', () => {
     await assert.rejects(add(delivery, 'a'), { code: 'BROKER' });
     assert.equal((await second!).offset, 0n);
   });
+
+  it('says that a call was wrong when its event cannot be read any more', async () => {
+    const delivery = deliveryOf();
+    sender.fail = () => {
+      throw new TypeError('a detached ArrayBuffer');
+    };
+    await assert.rejects(add(delivery, 'a'), { name: 'DirectError', code: 'INVALID_ARGUMENT' });
+  });
 });

@@ -270,7 +270,8 @@ export class Delivery {
       if (this.#settled(batch)) batch.acknowledge(baseOffset);
       return null;
     } catch (error) {
-      const failure = asDirectError(error, this.#options.doing);
+      // What is not the gateway's answer is about the event: its data was transferred meanwhile, say.
+      const failure = asDirectError(error, this.#options.doing, 'INVALID_ARGUMENT');
       // Before the next one has its turn, which looks whether this one is to go first.
       if (this.#mayTryAgain(batch, failure)) lane.keep(batch);
       else lane.forget(batch);
