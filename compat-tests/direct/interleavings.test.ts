@@ -210,4 +210,25 @@ describe('calls of the direct API that are under way at the same time', () => {
     assert.deepEqual((await consumer.pull(PULL))?.metadata, { i: 1 });
     await consumer.close();
   });
+
+  for (const path of ['shared-memory', 'tcp'] as const)
+    it(`memory that is gone before its data has come spoils nothing of what is got with it (${path})`, async () => {
+      const other = await gateway.connect({ path });
+      const large = await other.createTopic(`gone-${path}`);
+      const producer = large.producer();
+      for (let n = 0; n < 3; n++) await producer.push({ n }, content(300_000, n));
+      await producer.close();
+      const consumer = large.consumer();
+      const events = await collect(3, () => consumer.pull(PULL));
+      const got = events.map((event) => event.data('all', Buffer.alloc(300_000)));
+      const gone = new Uint8Array(300_000);
+      const lost = assert.rejects(events[1]!.data('all', gone), { code: 'INVALID_ARGUMENT' });
+      got.push(...events.map((event) => event.data('all', Buffer.alloc(300_000))));
+      structuredClone(gone.buffer, { transfer: [gone.buffer] });
+      await lost;
+      for (const [i, data] of (await Promise.all(got)).entries())
+        assert.equal(Buffer.compare(data, content(300_000, i % 3)), 0);
+      await consumer.close();
+      other.close();
+    });
 });

@@ -8,7 +8,7 @@ import { asDirectError, brokerError, DirectError } from './errors.ts';
 import type { View } from './mapped-memory.ts';
 import { partsOf, type RangePart } from './range-parts.ts';
 import { type Referenced, referencesOf } from './references.ts';
-import type { Range } from './selection.ts';
+import { type Range, selectedBytes } from './selection.ts';
 import { RegionRefused, type RegisteredBuffer, type SharedPool } from './shared-memory.ts';
 
 const MAX_ITEMS = 256;
@@ -45,6 +45,8 @@ class Wanted {
   readonly value: Referenced;
   readonly ranges: readonly Required<Range>[];
   readonly target: Uint8Array;
+  /** Of the target, which may be transferred meanwhile. */
+  readonly bytes: number;
   readonly awaiting: Awaiting;
   /** By `monotonicMs`; 0 before it is asked for. */
   deadline = 0;
@@ -56,7 +58,12 @@ class Wanted {
     this.value = value;
     this.ranges = ranges;
     this.target = target;
+    this.bytes = selectedBytes(ranges);
     this.awaiting = awaiting;
+  }
+
+  get isGone(): boolean {
+    return this.target.byteLength !== this.bytes;
   }
 }
 
@@ -68,7 +75,7 @@ class Line {
 
   push(item: Wanted): void {
     this.items.push(item);
-    this.#bytes += item.target.byteLength;
+    this.#bytes += item.bytes;
   }
 
   /** Takes what goes into the next request. */
@@ -80,9 +87,9 @@ class Line {
     let bytes = 0;
     let count = 0;
     while (count < items.length && count < MAX_ITEMS) {
-      const { target, isAlone } = items[count]!;
-      if (count > 0 && (isAlone || bytes + target.byteLength > most)) break;
-      bytes += target.byteLength;
+      const { bytes: more, isAlone } = items[count]!;
+      if (count > 0 && (isAlone || bytes + more > most)) break;
+      bytes += more;
       count++;
       if (isAlone) break;
     }
@@ -222,7 +229,7 @@ export class Getter {
     const request = { attachmentId: 0n, items: wire };
     return connection.call(directGetRequest, directGetResponse, request, {
       doing: items[0]!.value.doing,
-      land: (answer) => items.filter((_, i) => answer.items[i]?.errorCode === 0).map(({ target }) => target),
+      land: (answer) => items.filter((_, i) => answer.items[i]?.errorCode === 0).map(placeOf),
     });
   }
 
@@ -238,7 +245,7 @@ export class Getter {
       for (const [i, item] of items.entries()) {
         let place = this.#pool.locate(item.target);
         if (place === null) {
-          const room = await this.#pool.allocate(item.target.byteLength);
+          const room = await this.#pool.allocate(item.bytes);
           // It comes over the connection then, as what is pushed goes.
           if (room === null) throw new RegionRefused('BUFFER_FULL', 'no room', { doing: item.value.doing });
           staged.set(item, room);
@@ -252,7 +259,7 @@ export class Getter {
       const doing = items[0]!.value.doing;
       isAsked = true;
       const answer = await connection.call(directGetRequest, directGetResponse, request, { doing });
-      for (const [item, room] of staged) item.target.set(room.bytes);
+      for (const [item, room] of staged) if (!item.isGone) item.target.set(room.bytes);
       for (const room of staged.values()) room.release();
       return answer;
     } catch (error) {
@@ -277,9 +284,9 @@ export class Getter {
     } else if (answer.errorCode !== 0) {
       this.#failed(item, brokerError(answer.errorCode, answer.errorMessage, item.value.doing));
     } else {
-      const { value, ranges, target } = item;
+      const { value, ranges, target, bytes } = item;
       const crc = producedCrc(value, ranges) ?? answer.crc;
-      const isWhole = answer.length === target.byteLength && crc32c(target) === crc;
+      const isWhole = answer.length === bytes && crc32c(target) === crc;
       if (isWhole) item.awaiting.arrived(crc);
       else this.#failed(item, damaged(value.doing));
     }
@@ -325,6 +332,10 @@ export class Getter {
   }
 
   #failed(item: Wanted, error: DirectError): void {
+    if (item.isGone) {
+      item.awaiting.failed(gone(item.value.doing));
+      return;
+    }
     const parts = error.broker === 'MESSAGE_TOO_LARGE' ? partsWithin(item) : [];
     if (parts.length > 1) this.#getInParts(item, parts);
     else if (error.retriable) setTimeout(() => this.#again(item, error), RETRY_MS);
@@ -361,8 +372,8 @@ function itemOf(
 function isTooMuch(items: readonly Wanted[], limits: RequestLimits): boolean {
   let bytes = 0;
   let blocks = 0;
-  for (const { target, ranges } of items) {
-    bytes += target.byteLength;
+  for (const { bytes: some, ranges } of items) {
+    bytes += some;
     for (const { count } of ranges) blocks += count;
   }
   return bytes > limits.bytes || blocks > limits.ranges;
@@ -370,6 +381,15 @@ function isTooMuch(items: readonly Wanted[], limits: RequestLimits): boolean {
 
 function partsWithin({ ranges }: Wanted, limits: RequestLimits = NO_LIMITS): RangePart[] {
   return partsOf(ranges, Math.min(PART_BYTES, limits.bytes), Math.min(PART_RANGES, limits.ranges));
+}
+
+/** Where an item's data is received: what has no place any more is received all the same, since others follow. */
+function placeOf({ target, bytes, isGone }: Wanted): Uint8Array {
+  return isGone ? Buffer.allocUnsafe(bytes) : target;
+}
+
+function gone(doing: string): DirectError {
+  return new DirectError('INVALID_ARGUMENT', 'its target was transferred before the data came', { doing });
 }
 
 function damaged(doing: string): DirectError {
