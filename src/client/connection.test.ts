@@ -109,6 +109,29 @@ describe('a connection to a gateway', () => {
     assert.deepEqual(Buffer.concat([first, second]), Buffer.alloc(PIECE_BYTES, 9));
   });
 
+  it('ends, and not the process, when memory that an answer is received in is transferred meanwhile', async () => {
+    const target = new Uint8Array(PIECES * PIECE_BYTES);
+    const uncaught: unknown[] = [];
+    const note = (error: unknown) => uncaught.push(error);
+    const listeners = process.listeners('uncaughtException');
+    process.removeAllListeners('uncaughtException');
+    process.on('uncaughtException', note);
+    serve = (correlationId) => {
+      peer.write(Buffer.concat([headOf(correlationId), Buffer.alloc(PIECE_BYTES)]));
+      setTimeout(() => {
+        structuredClone(target.buffer, { transfer: [target.buffer] });
+        peer.write(Buffer.alloc(PIECE_BYTES));
+      }, 50);
+    };
+    try {
+      await assert.rejects(get(target), { code: 'CONNECTION' });
+      assert.deepEqual(uncaught, []);
+    } finally {
+      process.off('uncaughtException', note);
+      for (const listener of listeners) process.on('uncaughtException', listener);
+    }
+  });
+
   it('gives up in its time when the wall clock is set back', async () => {
     serve = () => undefined;
     const { now } = Date;

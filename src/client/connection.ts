@@ -297,8 +297,11 @@ export class Connection {
   /** Where the next bytes are to be read to. */
   #space(): Uint8Array {
     const landing = this.#landing;
-    if (landing !== null) return landing.targets[landing.index]!.subarray(landing.filled);
-    return this.#scratch.subarray(this.#end);
+    if (landing === null) return this.#scratch.subarray(this.#end);
+    const target = landing.targets[landing.index]!;
+    if (target.byteLength > landing.filled) return target.subarray(landing.filled);
+    this.#fail(new Error('memory that an answer is received in was transferred'));
+    return this.#scratch;
   }
 
   #received(bytes: number): void {
