@@ -53,6 +53,8 @@ export interface PayloadPlace {
   readonly path: string;
   /** It is in the partition's own directory, on the log's disk. */
   readonly isHome?: true;
+  /** It is in a tier of this process, on a disk other than the log's. */
+  readonly isInTier?: true;
   /** Resolves when the directory is there. */
   readonly ready: Promise<unknown>;
   /** Why the file cannot be used; null while it can. */

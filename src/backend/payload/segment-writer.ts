@@ -22,8 +22,8 @@ export class SegmentWriter {
   readonly #queued: ((file: PayloadFile | null, error?: unknown) => void)[] = [];
   #syncedBytes = 0;
   #failed = false;
-  /** A flush has failed, in the log's own directory. */
-  #unflushed: LogError | null = null;
+  /** A flush has failed, on a disk of this machine. */
+  #unflushed: Error | null = null;
 
   constructor(open: OpenFiles, place: PayloadPlace, extents: SegmentExtents) {
     this.#open = open;
@@ -154,8 +154,8 @@ export class SegmentWriter {
   }
 
   /**
-   * The kernel may have dropped what a flush could not write, and the next one would say nothing of it: in the log's own directory one that fails,
-   * whatever the reason, is the last one, and the log's disk has failed.
+   * The kernel may have dropped what a flush could not write, and the next one would say nothing of it: one that fails, whatever the reason, is the
+   * last one, and its disk has failed: the log's, or a tier's.
    */
   async #flush(file: PayloadFile): Promise<void> {
     if (this.#unflushed !== null) throw this.#unflushed;
@@ -164,9 +164,12 @@ export class SegmentWriter {
     } catch (error) {
       // After an append that failed, as on a full disk, a flush fails with its error.
       const isOfAppend = this.#failed && isTransient(error);
-      if (isOfAppend || this.#place.isHome !== true) throw error;
-      const message = `flushing ${this.#place.path} failed: ${String(error)}`;
-      this.#unflushed = new LogError(LogErrorCode.KAFKA_STORAGE_ERROR, message);
+      const { isHome, isInTier, path } = this.#place;
+      if (isOfAppend || !(isHome || isInTier)) throw error;
+      const message = `flushing ${path} failed: ${String(error)}`;
+      this.#unflushed = isHome
+        ? new LogError(LogErrorCode.KAFKA_STORAGE_ERROR, message)
+        : Object.assign(new Error(message), { code: 'EIO' });
       throw this.#unflushed;
     }
   }

@@ -26,6 +26,7 @@ export type TierFileState = 'writing' | 'complete' | 'arriving' | 'leaving' | 's
 /** One payload file in a tier, and its share of the path's bytes. */
 export class TierFile implements PayloadPlace, FileView {
   readonly segmentId: number;
+  readonly isInTier = true;
   path: string;
   readonly ready: Promise<unknown>;
   readonly at: TierPath;
