@@ -98,6 +98,40 @@ describe('SegmentFile', () => {
     ]);
   });
 
+  it('is opened again only when it is closed, for what was allocated ahead is cut off then', async () => {
+    const fileSystem = storeFileSystem(store);
+    let close = () => {};
+    const closing = new Promise<void>((resolve) => {
+      close = resolve;
+    });
+    let opened = 0;
+    const slow: FileSystem = {
+      ...fileSystem,
+      async open(at, options) {
+        const opening = await fileSystem.open(at, options);
+        const closeIt = opening.close.bind(opening);
+        if (opened++ === 0) opening.close = () => closing.then(closeIt);
+        return opening;
+      },
+    };
+    const file = new SegmentFile(
+      { fileSystem: slow, clock, path, size: 0 },
+      { preallocateBytes: 0, segmentBytes: 1 << 30, aheadBytes: 0 },
+    );
+    await file.append(Buffer.alloc(300, 'a')).done;
+    const closed = file.close();
+    await new Promise((resolve) => setImmediate(resolve));
+    const { done } = file.append(Buffer.alloc(10, 'b'));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    close();
+    await closed;
+    await done;
+    await file.sync();
+    await file.close();
+    assert.equal(opened, 2);
+    assert.equal(readFileSync(path, 'latin1'), 'a'.repeat(300) + 'b'.repeat(10));
+  });
+
   it('reserves space for the copy of an empty file that takes its place, and for no other', async () => {
     const opened: OpenOptions[] = [];
     let size = 0;

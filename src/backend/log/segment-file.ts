@@ -39,6 +39,8 @@ export class SegmentFile {
   #file: LogFile | null = null;
   #opening: Promise<LogFile> | null = null;
   #renaming: Promise<void> | null = null;
+  /** It is not opened again meanwhile: what was allocated behind its end is cut off, with whatever is there by then. */
+  #closing: Promise<void> | null = null;
   #queue: QueuedAppend[] = [];
   #unfinished = 0;
   #syncedBytes: number;
@@ -152,8 +154,14 @@ export class SegmentFile {
   async close(): Promise<void> {
     await this.#opening?.catch(() => {});
     const file = this.#file;
+    if (file === null) return;
     this.#file = null;
-    await file?.close();
+    this.#closing = file.close();
+    try {
+      await this.#closing;
+    } finally {
+      this.#closing = null;
+    }
   }
 
   /** Closes the file if nobody has used it since `before` and nothing is unfinished. */
@@ -204,6 +212,7 @@ export class SegmentFile {
 
   async #openAndDrain(): Promise<LogFile> {
     try {
+      await this.#closing?.catch(() => {});
       await this.#renaming?.catch(() => {});
       const file = await this.#openAtEnd();
       const queue = this.#takeQueue();
