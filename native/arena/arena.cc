@@ -93,9 +93,13 @@ MemoryRef Arena::allocateFor(size_t bytes, const AppendGuesses::Guess& guess) no
 }
 
 MemoryRef Arena::allocate(size_t bytes, size_t start) noexcept {
+  uint64_t before = announced_;
   MemoryRef memory = take(bytes, start, false);
   while (!memory && bytes <= capacity_ && makeRoom(start + bytes)) memory = take(bytes, start, false);
-  return memory ? std::move(memory) : take(bytes, start, true);
+  if (!memory) memory = take(bytes, start, true);
+  // What was announced before the refusal was noted is not told again.
+  if (!memory && announced_ != before && reclaim(start + bytes)) memory = take(bytes, start, false);
+  return memory;
 }
 
 bool Arena::makeRoom(size_t bytes) noexcept {
@@ -237,6 +241,16 @@ void Arena::free(ArenaBlock* block) noexcept {
     freeSlots_.push_back(block->slot);
     stats_.used -= size_t{granules} * kGranuleBytes;
     --stats_.blocks;
+    std::swap(notify, starved_);
+  }
+  if (notify) notifySubscribers();
+}
+
+void Arena::announceReclaimable() noexcept {
+  bool notify = false;
+  {
+    std::lock_guard lock(mutex_);
+    ++announced_;
     std::swap(notify, starved_);
   }
   if (notify) notifySubscribers();

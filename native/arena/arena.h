@@ -146,10 +146,12 @@ class Arena {
   Stats stats();
 
   /**
-   * `onFreed` is called, on any thread, after memory was freed and an allocation had failed before. It must be quick
+   * `onFreed` is called, on any thread, after memory was freed or can be, and an allocation had failed before. It must be quick
    * and must not call the arena. Once unsubscribe returns it is not running and will not run again.
    */
   int subscribe(std::function<void()> onFreed);
+  /** Ranges can give way that could not before: who was refused may try again. */
+  void announceReclaimable() noexcept;
   void unsubscribe(int subscription);
 
   /**
@@ -219,6 +221,7 @@ class Arena {
   std::vector<uint32_t> freeSlots_;
   Stats stats_;
   bool starved_ = false;
+  std::atomic<uint64_t> announced_{0};
 
   std::mutex subscribersMutex_;
   std::map<int, std::function<void()>> subscribers_;

@@ -130,6 +130,8 @@ class RangeCache {
   void fetched(File& file, uint64_t position, uint64_t bytes);
   /** Counts bytes that were appended and wait to be written, in what is cached; negative when they are written, or are not to be. */
   void waiting(int64_t bytes) { waiting_ += bytes; }
+  /** More of a file is on the device: it can give way to who waits for memory. */
+  void announceWritten() { arena_.announceReclaimable(); }
 
   /** Forgets what lies at or behind `size`. */
   void cut(File& file, uint64_t size);

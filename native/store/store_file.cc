@@ -224,6 +224,7 @@ void StoreFile::drain() {
       else runOther(operations.front(), reports);
     }
     operations.clear();  // memory goes back before anyone hears of it
+    store_.cache().announceWritten();
     bool more = false;
     {
       std::lock_guard lock(mutex_);

@@ -248,6 +248,30 @@ TEST(arena_asks_the_cache_to_give_way) {
   CHECK_EQ(cache.bytes, size_t{3} << 20);
 }
 
+TEST(arena_hears_that_caches_can_give_way_while_it_refuses) {
+  Arena arena(1 << 20);
+  Cache cache;
+  bool written = false;
+  arena.setReclaimer([&](size_t bytes) {
+    if (written) return cache.drop(bytes);
+    written = true;
+    arena.announceReclaimable();
+    return false;
+  });
+  cache.add(arena.allocate(1 << 20));
+  CHECK(arena.allocate(1 << 20));
+  int told = 0;
+  int subscription = arena.subscribe([&] { ++told; });
+  written = true;
+  MemoryRef pinned = arena.allocate(1 << 20);
+  CHECK(!arena.allocate(4096));
+  arena.announceReclaimable();
+  arena.announceReclaimable();
+  CHECK_EQ(told, 1);  // of those, one for all that were refused before
+  arena.unsubscribe(subscription);
+  arena.setReclaimer({});
+}
+
 TEST(arena_reclaims_for_many_threads) {
   Arena arena(8 << 20);
   Cache cache;

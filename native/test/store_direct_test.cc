@@ -272,6 +272,32 @@ TEST(store_direct_small_files_cost_little) {
   WAIT_UNTIL(fixture.arena.stats().used == 0);  // when threads have let go of the files
 }
 
+TEST(store_direct_reads_that_wait_for_memory_go_on_when_what_has_it_is_written) {
+  StoreOptions options = StoreFixture::optionsOf(true);
+  options.memoryTimeout = std::chrono::minutes(1);
+  StoreFixture fixture(options);
+  auto file = fixture.open();
+  if (file->handle()->blockBytes() == 0) return;
+  CHECK(append(*file, pattern(0, 10'000)).ok());
+  fixture.store.cache().drop(file->cached());
+  std::promise<void> go;
+  std::shared_future<void> going = go.get_future().share();
+  for (unsigned i = 0; i < options.threads; ++i) fixture.store.writers().post([going] { going.wait(); });
+  auto other = fixture.open("other");
+  Outcome outcome;
+  {
+    MemoryRef all = fixture.arena.allocate(fixture.arena.capacity());
+    CHECK(all);
+    other->append({{all.data(), all.size(), all}}, {}, outcome.done());
+  }
+  auto waiting = std::async(std::launch::async, [&] { return fixture.textAt(file, 0, 10'000); });
+  WAIT_UNTIL(fixture.store.counters().memoryWaits == 1);
+  go.set_value();
+  CHECK(outcome.wait().ok());
+  CHECK(waiting.wait_for(std::chrono::seconds(10)) == std::future_status::ready);
+  CHECK(waiting.get() == pattern(0, 10'000));
+}
+
 TEST(store_direct_needs_no_space_ahead) {
   for (int error : {ENOSPC, EOPNOTSUPP}) {
     StoreFixture fixture(true);
