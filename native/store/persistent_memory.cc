@@ -123,12 +123,12 @@ int MappedFile::write(uint64_t position, const uint8_t* bytes, size_t length, si
 }
 
 int MappedFile::persist() {
-  if (dirtyFrom_ >= dirtyTo_) return 0;
+  if (failed_ != 0 || dirtyFrom_ >= dirtyTo_) return failed_;
   if (persistence_ == Persistence::library) {
     PersistentMemoryLibrary::get()->drain();
   } else {
     uint64_t from = roundDown(dirtyFrom_, kPageBytes);
-    if (::msync(window_ + from, dirtyTo_ - from, MS_SYNC) != 0) return errno;
+    if (::msync(window_ + from, dirtyTo_ - from, MS_SYNC) != 0) return failed_ = errno;
   }
   dirtyFrom_ = UINT64_MAX;
   dirtyTo_ = 0;
@@ -139,6 +139,7 @@ void MappedFile::unmap() {
   if (window_) ::munmap(window_, length_);
   window_ = nullptr;
   allocated_ = 0;
+  failed_ = 0;
   dirtyFrom_ = UINT64_MAX;
   dirtyTo_ = 0;
 }
@@ -149,9 +150,7 @@ int MappedFile::map(uint64_t position, uint64_t length) {
   uint64_t start = roundDown(position, kPageBytes);
   uint64_t least = std::min(roundUp(position + length, kPageBytes) - start, kMaxWindowBytes);
   uint64_t most = std::max(least, std::clamp(roundUp(start, kPageBytes), kMinWindowBytes, kMaxWindowBytes));
-  int error = extend(start, start + most);
-  if (error != 0 && most > least) error = extend(start, start + (most = least));
-  if (error != 0) return error;
+  if (int error = extend(start, least, most); error != 0) return error;
   void* memory = mapShared(fd_, start, most, true);
   // Where memory was declared persistent.
   if (memory == MAP_FAILED) memory = mapShared(fd_, start, most, false);
@@ -167,12 +166,17 @@ int MappedFile::map(uint64_t position, uint64_t length) {
   return 0;
 }
 
-/** Has the file reach to `end`, all of it allocated from `start` on: to touch a mapping without space below it would end the process. */
-int MappedFile::extend(uint64_t start, uint64_t end) {
+/**
+ * Has the file reach `most` bytes behind `start`, or `least`, which `most` becomes, where there is no more; all of it allocated: to touch a mapping
+ * without space below it would end the process.
+ */
+int MappedFile::extend(uint64_t start, uint64_t least, uint64_t& most) {
   struct stat info {};
   if (::fstat(fd_, &info) != 0) return errno;
-  if (int error = retryingAllocate(fd_, start, end - start); error != 0) return error;
-  return static_cast<uint64_t>(info.st_size) >= end ? 0 : flushFile(fd_);
+  int error = retryingAllocate(fd_, start, most);
+  if (error != 0 && most > least) error = retryingAllocate(fd_, start, most = least);
+  if (error != 0) return error;
+  return static_cast<uint64_t>(info.st_size) >= start + most ? 0 : failed_ = flushFile(fd_);
 }
 
 }  // namespace kafabric

@@ -57,7 +57,10 @@ class MappedFile {
 
   /** Space is allocated as needed, and ahead. 0 or an errno value; `written` says how much was written, durably once `persist` has succeeded. */
   int write(uint64_t position, const uint8_t* bytes, size_t length, size_t& written);
-  /** Makes everything written durable. 0 or an errno value. */
+  /**
+   * Makes everything written durable. 0 or an errno value, from then on, until `unmap`: the kernel may have dropped what it could not write, and says so
+   * only once.
+   */
   int persist();
   /** The file is about to be made shorter. */
   void unmap();
@@ -66,7 +69,7 @@ class MappedFile {
 
  private:
   int map(uint64_t position, uint64_t length);
-  int extend(uint64_t start, uint64_t end);
+  int extend(uint64_t start, uint64_t least, uint64_t& most);
 
   const int fd_;
   const Persistence persistence_;
@@ -76,6 +79,7 @@ class MappedFile {
   uint64_t dirtyFrom_ = UINT64_MAX;  // in the window
   uint64_t dirtyTo_ = 0;
   uint64_t allocated_ = 0;           // since the last unmap
+  int failed_ = 0;                   // what a flush failed with, since then
 };
 
 }  // namespace kafabric

@@ -21,9 +21,11 @@ void Faults::reset() {
   maxWriteBytes = 0;
   interruptions = 0;
   fullWrites = 0;
+  fullFlushes = 0;
   flushError = 0;
   flushDelayMs = 0;
   flushes = 0;
+  mappingFlushErrors = 0;
   allocatableBytes = 0;
   allocatesPart = false;
   allocateError = 0;
@@ -93,6 +95,10 @@ extern "C" int fdatasync(int fd) {
     errno = EINTR;
     return -1;
   }
+  if (countDown(faults.fullFlushes)) {
+    errno = ENOSPC;
+    return -1;
+  }
   ++faults.flushes;
   if (faults.flushDelayMs) std::this_thread::sleep_for(std::chrono::milliseconds(faults.flushDelayMs));
   if (faults.flushError) {
@@ -100,6 +106,15 @@ extern "C" int fdatasync(int fd) {
     return -1;
   }
   return static_cast<int>(syscall(SYS_fdatasync, fd));
+}
+
+extern "C" int msync(void* memory, size_t length, int flags) {
+  using namespace kafabric::test;
+  if (countDown(faults.mappingFlushErrors)) {
+    errno = EIO;
+    return -1;
+  }
+  return static_cast<int>(syscall(SYS_msync, memory, length, flags));
 }
 
 extern "C" int fallocate(int fd, int mode, off_t offset, off_t length) {

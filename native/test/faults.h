@@ -17,12 +17,15 @@ struct Faults {
   std::atomic<int> writeError{0};
   /** pwritev writes at most so much at a time; 0: no limit. */
   std::atomic<size_t> maxWriteBytes{0};
-  /** So many calls are interrupted (EINTR) first, and so many writes find the disk full. */
+  /** So many calls are interrupted (EINTR) first, and so many writes and flushes find the disk full. */
   std::atomic<int> interruptions{0};
   std::atomic<int> fullWrites{0};
+  std::atomic<int> fullFlushes{0};
   std::atomic<int> flushError{0};
   std::atomic<int> flushDelayMs{0};
   std::atomic<int> flushes{0};
+  /** So many msync fail with EIO; the next one knows nothing of it, as the kernel has it. */
+  std::atomic<int> mappingFlushErrors{0};
   /** Bytes that fallocate still gives before it fails with `allocateError`; only while that is set. */
   std::atomic<size_t> allocatableBytes{0};
   std::atomic<int> allocateError{0};

@@ -88,6 +88,42 @@ TEST(persistent_memory_that_is_full_refuses_and_leaves_what_was_there) {
   CHECK_EQ(content(fixture.path()), "kept and more");
 }
 
+TEST(persistent_memory_believes_no_flush_after_one_that_failed) {
+  PersistentFixture fixture;
+  auto file = fixture.open();
+  CHECK(append(*file, "kept").ok());
+  // The file becomes longer, of which the device does not hear.
+  faults.flushError = EIO;
+  CHECK_EQ(append(*file, patternOf(100'000, 1)).error, EIO);
+  faults.flushError = 0;
+  CHECK(truncate(*file, 4).ok());
+  CHECK(append(*file, " and more").ok());
+  CHECK(close(*file).ok());
+  CHECK_EQ(content(fixture.path()), "kept and more");
+}
+
+TEST(persistent_memory_that_msync_refused_once_is_not_believed_later) {
+  PersistentFixture fixture;
+  if (PersistentMemoryLibrary::get()) return;
+  auto file = fixture.open();
+  std::promise<void> go;
+  std::shared_future<void> going = go.get_future().share();
+  for (unsigned i = 0; i < StoreFixture::optionsOf(true).threads; ++i) fixture.store.writers().post([going] { going.wait(); });
+  // Written together: the first is all in a window that is left for the second.
+  Outcome first;
+  Outcome second;
+  file->append(parts(patternOf(60'000, 1)), {}, first.done());
+  file->append(parts(patternOf(100'000, 2)), {}, second.done());
+  faults.mappingFlushErrors = 1;
+  go.set_value();
+  CHECK_EQ(first.wait().error, EIO);
+  CHECK_EQ(second.wait().error, EIO);
+  CHECK(truncate(*file, 0).ok());
+  CHECK(append(*file, "again").ok());
+  CHECK(close(*file).ok());
+  CHECK_EQ(content(fixture.path()), "again");
+}
+
 TEST(persistent_memory_begins_with_files_of_the_pool) {
   PersistentFixture fixture;
   RecycledFiles& recycled = fixture.store.recycled();
