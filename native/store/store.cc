@@ -74,8 +74,9 @@ IoStatus Store::copy(const std::string& from, const std::string& to, uint64_t po
 
 IoStatus Store::publish(const std::string& from, const std::string& copy, const std::string& to) {
   IoStatus status;
+  // Not tried again: a flush that failed may have dropped what it could not write. Who makes a new copy has the space.
   recycled_.withSpace([&] {
-    status = publishCopy(from, copy, to);
+    if (status.ok()) status = publishCopy(from, copy, to);
     return status.error;
   });
   return status;

@@ -230,6 +230,22 @@ TEST(recycled_space_goes_back_to_a_full_disk) {
   CHECK_EQ(contentOf(fixture, file, 0, 10), "kept");
 }
 
+TEST(recycled_space_goes_back_when_a_copy_cannot_be_flushed_which_is_not_believed_later) {
+  StoreFixture fixture(true);
+  if (!canRecycle(fixture)) return;
+  fixture.store.recycled().keepIn(fixture.directory, 8 * kSize);
+  writeFile(fixture, "kept", kSize);
+  CHECK(fixture.store.remove(fixture.path("kept")).ok());
+  CHECK_EQ(fixture.store.recycled().stats().files, 1u);
+  writeFile(fixture, "from", 5000);
+  uint64_t copied = 0;
+  CHECK(fixture.store.copy(fixture.path("from"), fixture.path("copy"), 0, kSize, copied).ok());
+  faults.fullFlushes = 1;
+  CHECK_EQ(fixture.store.publish(fixture.path("from"), fixture.path("copy"), fixture.path("to")).error, ENOSPC);
+  CHECK(!exists(fixture.path("to")));
+  CHECK_EQ(fixture.store.recycled().stats().files, 0u);
+}
+
 TEST(recycled_space_given_back_serves_all_who_found_the_disk_full) {
   StoreFixture fixture(true, size_t{8} << 20);
   if (!canRecycle(fixture)) return;
