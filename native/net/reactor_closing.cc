@@ -150,6 +150,7 @@ void Reactor::closeWhenSent(Connection& connection, CloseReason reason) {
   if (!(connection.armed & EPOLLOUT)) send(connection);
   if (connection.closed) return;
   connection.reading = false;
+  connection.reader.abandon();
   connection.closeWhenSent = true;
   connection.closeReason = reason;
   finishReplies(connection);

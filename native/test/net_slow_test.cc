@@ -179,3 +179,38 @@ TEST(net_serves_what_is_there_however_many_send_slowly) {
   server.end();
   CHECK_EQ(server.arena().stats().used, 0u);
 }
+
+TEST(net_keeps_no_half_of_a_frame_when_a_connection_is_to_be_closed) {
+  constexpr size_t kReplyBytes = 40'000'000;
+  Options limits = options(1);
+  Server server(limits);
+  std::atomic<uint64_t> stuck{0};
+  server.onFrame = [&](uint64_t connection, const uint8_t*, size_t, MemoryRef) {
+    if (stuck == 0) {
+      stuck = connection;
+      server.reply(connection, nullptr, kReplyBytes, server.arena().allocate(kReplyBytes));
+      return;
+    }
+    CommandBatch batch;
+    Command close;
+    close.kind = Command::Kind::kClose;
+    close.connection = stuck;
+    batch.commands.push_back(std::move(close));
+    server.net().reactor(0).submit(batch);
+  };
+  server.start();
+  // It reads nothing of its reply.
+  Client client(server.port);
+  client.send(frame(10, 1));
+  WAIT_UNTIL(stuck != 0);
+  client.send(frame(4'000'000, 1), 0, 1'000'000);
+  WAIT_UNTIL(server.net().stats().inFlightBytes == 4'000'010);
+  Client other(server.port);
+  other.send(frame(20, 1));
+  WAIT_UNTIL(server.net().stats().inFlightBytes == 30);
+  CHECK_EQ(server.closes(), 0u);
+  std::vector<uint8_t> reply = client.read();
+  CHECK_EQ(reply.size(), kReplyBytes);
+  CHECK(client.ended());
+  server.end();
+}
