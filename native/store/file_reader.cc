@@ -208,7 +208,7 @@ void FileReader::readAhead(const std::shared_ptr<StoreFile>& file, uint64_t from
     end = std::min(endOfPiece(start), limit);
     auto length = static_cast<size_t>(end - start);
     store_.readers().post([this, file, start, length] {
-      RangeCache::Found found = store_.cache().find(file->cached(), start, length);
+      RangeCache::Found found = store_.cache().peek(file->cached(), start, length);
       IoStatus ignored;  // whoever reads it in earnest hears of it
       if (!found.piece && found.gap > 0) fill(*file, start, found.gap, true, kNow, ignored);
     });

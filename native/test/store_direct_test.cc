@@ -298,6 +298,39 @@ TEST(store_direct_reads_that_wait_for_memory_go_on_when_what_has_it_is_written) 
   CHECK(waiting.get() == pattern(0, 10'000));
 }
 
+TEST(store_direct_keeps_what_was_read_ahead_of_one_reader_when_another_comes_along) {
+  constexpr size_t kMiB = size_t{1} << 20;
+  StoreFixture fixture(true, 16 * kMiB);
+  RangeCache& cache = fixture.store.cache();
+  auto file = fixture.open();
+  if (file->handle()->blockBytes() == 0) return;
+  for (size_t at = 0; at < 8; ++at) CHECK(append(*file, pattern(at * kMiB, kMiB)).ok());
+  cache.drop(file->cached());
+  auto other = fixture.open("other");
+  for (size_t at = 0; at < 4; ++at) CHECK(append(*other, pattern(at * kMiB, kMiB)).ok());
+  CHECK_EQ(fixture.readPieces(file, 0, kMiB).length, kMiB);
+  WAIT_UNTIL(cache.stats().bytes == 9 * kMiB);
+  // What another one, who is elsewhere, has had read ahead meanwhile.
+  file->readProgress().aheadTo = 0;
+  std::vector<MemoryPiece> pieces;
+  CHECK(fixture.store.reader().find(*file, kMiB, kMiB, false, pieces));
+  pieces.clear();
+  // Behind what was begun before.
+  std::atomic<unsigned> there{0};
+  unsigned threads = StoreFixture::optionsOf(true).threads;
+  for (unsigned i = 0; i < threads; ++i) {
+    fixture.store.readers().post([&there, threads] {
+      for (++there; there < threads;) std::this_thread::yield();
+    });
+  }
+  WAIT_UNTIL(there == threads);
+  // What was read goes first, then what is oldest.
+  std::vector<MemoryRef> used;
+  while (cache.peek(other->cached(), 0, 1).piece && used.size() < 16) used.push_back(fixture.arena.allocate(kMiB));
+  CHECK(!cache.peek(file->cached(), 0, 1).piece);
+  CHECK(cache.peek(file->cached(), 2 * kMiB, 1).piece);
+}
+
 TEST(store_direct_needs_no_space_ahead) {
   for (int error : {ENOSPC, EOPNOTSUPP}) {
     StoreFixture fixture(true);
