@@ -52,6 +52,9 @@ int prepare(const std::string& path, uint64_t size, bool zeroes) {
   return error;
 }
 
+/** Of `prepare` and of a rename that replaces nothing: the file system cannot do it, at no other time either. */
+bool isUnsupported(int error) { return error == EOPNOTSUPP || error == ENOSYS || error == ENODEV || error == EINVAL; }
+
 /** The file is about to go, with its last name. */
 void forget(const struct stat& info) {
   if (info.st_nlink == 1) FileHandle::forgetSent(info.st_dev, info.st_ino);
@@ -212,7 +215,7 @@ uint64_t RecycledFiles::take(const std::string& path, uint64_t most) {
     return size;
   }
   ::unlink(name.c_str());
-  if (error != EEXIST) disable(path);
+  if (isUnsupported(error)) disable(path);
   return 0;
 }
 

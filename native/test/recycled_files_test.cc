@@ -1,6 +1,8 @@
 // Space of removed files under new names.
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
@@ -213,6 +215,28 @@ TEST(preparing_space_ends_with_the_store_and_leaves_nothing) {
   store.preparer().prepare(fixture.directory, kSize, kSize);
   CHECK_EQ(store.recycled().stats().files, 0u);
   for (const auto& entry : std::filesystem::directory_iterator(fixture.directory)) CHECK(entry.path().extension() != ".free");
+}
+
+TEST(recycled_space_is_taken_again_after_a_lack_of_descriptors) {
+  StoreFixture fixture(true);
+  if (!canRecycle(fixture)) return;
+  RecycledFiles& recycled = fixture.store.recycled();
+  recycled.keepIn(fixture.directory, 8 * kSize);
+  for (const char* name : {"one", "two"}) {
+    writeFile(fixture, name, kSize);
+    CHECK(fixture.store.remove(fixture.path(name)).ok());
+  }
+  CHECK_EQ(recycled.stats().files, 2u);
+  rlimit before{};
+  CHECK_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  int next = ::dup(STDIN_FILENO);
+  ::close(next);
+  rlimit none{static_cast<rlim_t>(next), before.rlim_max};
+  CHECK_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  uint64_t taken = recycled.take(fixture.path("three"), kSize);
+  CHECK_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  CHECK_EQ(taken, 0u);
+  CHECK_EQ(recycled.take(fixture.path("four"), kSize), kSize);
 }
 
 TEST(recycled_space_goes_back_to_a_full_disk) {
