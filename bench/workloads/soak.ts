@@ -10,6 +10,9 @@ import { sizesOf, type Workload } from './workload.ts';
 const share = 0.7;
 const partitions = 4;
 const probeSeconds = 5;
+/** Rates that are tried, each so many times the one before; and how late records may be. */
+const step = 1.25;
+const promptMs = 100;
 const retention = { 'retention.bytes': '1000000000', 'segment.bytes': '134217728' };
 
 interface Sample {
@@ -24,9 +27,9 @@ export function drift(values: number[]): number {
   return median(values.slice(-quarter)) / median(values.slice(quarter, 2 * quarter));
 }
 
-/** What producer and consumer together sustain. */
-async function sustained(pass: Pass, size: number): Promise<number> {
-  const topic = await pass.topic(partitions, retention);
+/** A producer that goes ahead of its consumer, which reads from the disk then: less than both together can. */
+async function flooded(pass: Pass, size: number): Promise<number> {
+  const topic = await pass.topic(partitions);
   const producer = pass.native.load('produce', {
     topic,
     size,
@@ -37,6 +40,24 @@ async function sustained(pass: Pass, size: number): Promise<number> {
   const { reports } = await pass.measure([producer, consumer]);
   await pass.drop(topic);
   return Math.min(...reports.map(({ records, seconds }) => records! / seconds!));
+}
+
+/** Whether half of the records that are due at this rate arrive while others are on their way, not behind ever more of them. */
+async function keepsUp(pass: Pass, size: number, rate: number): Promise<boolean> {
+  const topic = await pass.topic(partitions, retention);
+  const load = { topic, partitions, size, rate: Math.round(rate), seconds: probeSeconds };
+  const { reports } = await pass.measure([
+    pass.native.load('latency', { ...load, properties: promptProducer('all') }),
+  ]);
+  await pass.drop(topic);
+  return reports[0]!.p50! < promptMs;
+}
+
+/** Records a second that producer and consumer together sustain. */
+async function sustained(pass: Pass, size: number): Promise<number> {
+  let rate = await flooded(pass, size);
+  while (await keepsUp(pass, size, rate * step)) rate *= step;
+  return rate;
 }
 
 async function hold(pass: Pass, size: number, rate: number): Promise<void> {
