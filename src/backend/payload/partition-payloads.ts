@@ -1,6 +1,7 @@
 import { EXTENT_PIECE_BYTES } from '../../native/batch.ts';
 import type { MemoryPiece } from '../../native/pieces.ts';
 import type { Logger } from '../../util/logger.ts';
+import { LogError, LogErrorCode } from '../log/errors.ts';
 import {
   allOrNone,
   type CheckedRange,
@@ -123,12 +124,15 @@ export class PartitionPayloads implements SegmentOwner {
   /**
    * Gives the records section of a batch its place, and writes it in the background. Copies or retains before it returns. `fromMemory`:
    * be content when the bytes survive the death of the process, before they are in the file. `pieceCrcs`: see Extent.
+   * @throws LogError KAFKA_STORAGE_ERROR once it is closed: what was begun then would come back to where a deleted partition was
    */
   append(
     piece: Uint8Array | MemoryPiece,
     fromMemory = false,
     pieceCrcs: Uint32Array | null = null,
   ): PendingExtent {
+    const { closed, directory } = this.#segments;
+    if (closed) throw new LogError(LogErrorCode.KAFKA_STORAGE_ERROR, `${directory} is closed`);
     return this.#appends.append(piece, fromMemory, pieceCrcs);
   }
 
