@@ -8,7 +8,7 @@ export const directDefinitions = [
     default: '3600000',
     min: 1000,
     documentation:
-      'How long a reference that a direct listener hands out can be used, in milliseconds, up to a sixteenth less. A client whose reference has expired fetches the record again. The keys that sign references change as often; those before stay valid until what they signed has expired.',
+      'How long a reference that a direct listener hands out can be used, in milliseconds. A client whose reference has expired fetches the record again. The keys that sign references change as often; those before stay valid until what they signed has expired.',
   },
   {
     name: 'direct.max.request.bytes',
