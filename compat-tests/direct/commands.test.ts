@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { targetIsKafka } from '../harness/broker.ts';
+import { patience } from '../harness/child.ts';
 import { gatewayProgram } from '../harness/paths.ts';
 import { content, type DirectGateway, startDirectGateway } from './fixture.ts';
 
@@ -109,5 +110,29 @@ describe('commands of the direct API', () => {
       ['run-7', 'run-7', 'run-7', null],
     );
     assert.equal(new Set(events.slice(0, 3).map(({ partition }) => partition)).size, 1, 'one partition');
+  });
+
+  it('end when the selector of the group cannot be used here, and say so once', async () => {
+    await kafabric('topics', 'create', 'selected');
+    await kafabric('produce', 'selected', '--metadata', '{}');
+    await kafabric('groups', 'selector', 'elsewhere', '{"type":"custom","name":"theirs"}');
+    const args = [
+      gatewayProgram,
+      'consume',
+      'selected',
+      '--group',
+      'elsewhere',
+      '--bootstrap',
+      gateway.direct,
+    ];
+    const failure = await run(process.execPath, args, {
+      timeout: 30_000 * patience,
+      killSignal: 'SIGKILL',
+    }).then(
+      () => null,
+      (error: { code: unknown; stderr: string }) => error,
+    );
+    assert.equal(failure?.code, 1);
+    assert.equal(failure.stderr.match(/"theirs" is not registered/g)?.length, 1);
   });
 });

@@ -93,6 +93,11 @@ export class Consumer implements AsyncIterable<Event> {
     return this.#positions.partitions;
   }
 
+  /** Why it has ended: what every pull rejects with, once what was fetched before is pulled. Null: it goes on. */
+  get failure(): DirectError | null {
+    return this.#failure;
+  }
+
   /** What was fetched ahead, in bytes: metadata, and selected data that is here or under way. */
   get prefetched(): { metadataBytes: number; dataBytes: number; events: number } {
     const { metadataBytes, dataBytes, size } = this.#queue;

@@ -95,7 +95,10 @@ async function pullAll(
   const progress = new Progress('pulled', process.stdout.isTTY !== true);
   const patience = idleMs === undefined ? {} : { timeoutMs: idleMs };
   for (let seen = 0; seen < count; seen++) {
-    const event = await consumer.pull({ ...patience, signal }).catch(tell);
+    const event = await consumer.pull({ ...patience, signal }).catch((error: DirectError) => {
+      if (error === consumer.failure) throw error;
+      return tell(error);
+    });
     if (event === undefined) continue;
     if (event === null || !(await write(event, out))) return;
     event.acknowledge();
