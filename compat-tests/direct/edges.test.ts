@@ -160,6 +160,8 @@ describe('direct API at its edges', () => {
           [null, { key: 7 as unknown as string }],
           [null, { headers: { 'kafabric-metadata': 'x' } }],
           [null, { headers: { x: 7 as unknown as string } }],
+          [null, { headers: null as unknown as Record<string, string> }],
+          [null, null as unknown as PushOptions],
         ];
         const good = [producer.push({ i: 0 }, new Uint8Array(1))];
         for (const [data, options] of wrong)

@@ -3,7 +3,7 @@ import { BatchSender } from './batch-sender.ts';
 import type { Cluster } from './cluster.ts';
 import type { Consumer } from './consumer.ts';
 import { Delivery } from './delivery.ts';
-import { type Abortable, aborted, DirectError, unlessAborted } from './errors.ts';
+import { type Abortable, aborted, asDirectError, DirectError, unlessAborted } from './errors.ts';
 import type { PushResult } from './lane.ts';
 import { newIdentity } from './producer-identity.ts';
 import {
@@ -109,7 +109,7 @@ export class Producer {
     try {
       return this.#push(metadata, data, options);
     } catch (error) {
-      return Promise.reject(error);
+      return Promise.reject(asDirectError(error, this.#doing, 'INVALID_ARGUMENT'));
     }
   }
 
