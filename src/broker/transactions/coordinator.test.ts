@@ -214,6 +214,23 @@ describe('TransactionCoordinator', () => {
     again.transactions.close();
   });
 
+  it('keeps an id that is used while others are forgotten', async () => {
+    const broker = await startTransactions();
+    const others = Array.from({ length: 2_000 }, (_, i) => ({ transactionalId: `other ${i}` }));
+    for (const { transactionalId } of others)
+      await broker.transactions.initProducer({ transactionalId, timeoutMs: 60_000, expected: null });
+    const producer = identityOf(await init(broker));
+    broker.log.hold();
+    await broker.clock.advance(3600_000);
+    const added = broker.transactions.addPartitions('tx', producer, [place('t', 0)], V2);
+    await broker.log.release();
+    assert.equal(await added, ErrorCode.NONE);
+    assert.equal(stateOf(broker, 'other 0'), 'none');
+    assert.equal(stateOf(broker, 'other 1999'), 'none');
+    assert.equal(stateOf(broker), 'Ongoing');
+    broker.transactions.close();
+  });
+
   it('refuses time-outs that are too long, or none', async () => {
     const { transactions } = await startTransactions();
     for (const timeoutMs of [0, -1, 60_001]) {

@@ -219,11 +219,12 @@ export class TransactionShard implements CoordinatorShard {
   /** Forgets transactional ids that nobody has used since `before`. */
   async removeExpired(before: number): Promise<void> {
     const { log, partition, logger } = this.#options;
-    const expired = [...this.entries.values()].filter(
-      (entry) => !entry.isChanging && mayExpire(entry.current) && entry.current.updateMs <= before,
-    );
+    const isExpired = ({ isChanging, current }: TransactionEntry) =>
+      !isChanging && mayExpire(current) && current.updateMs <= before;
+    const expired = [...this.entries.values()].filter(isExpired);
     for (let start = 0; start < expired.length; start += TOMBSTONES_PER_APPEND) {
-      const some = expired.slice(start, start + TOMBSTONES_PER_APPEND).filter((entry) => !entry.isChanging);
+      // Some may have been used while those before them were removed.
+      const some = expired.slice(start, start + TOMBSTONES_PER_APPEND).filter(isExpired);
       for (const entry of some) entry.isChanging = true;
       try {
         const tombstones = some.map(({ transactionalId }) => transactionTombstone(transactionalId));
