@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { ErrorCode } from '../../protocol/errors.ts';
 import { silentLogger } from '../../util/logger.ts';
 import { SeededRandom } from '../../util/testing/seeded-random.ts';
-import { VirtualClock } from '../../util/testing/virtual-clock.ts';
+import { settled, VirtualClock } from '../../util/testing/virtual-clock.ts';
 import { DeliveryState } from './partition-state.ts';
 import { SimulatedStateLog } from './simulation/simulated-state-log.ts';
 import { ShareStateCoordinator } from './state-coordinator.ts';
@@ -130,6 +130,26 @@ describe('the share coordinator', () => {
     await done(states.start());
     assert.equal(states.summary(OTHER)?.startOffset, 0n);
     assert.equal(states.summary(KEY)?.startOffset, 99n);
+  });
+
+  it('does not write a cold state again that is deleted or begun anew meanwhile', async () => {
+    const [deleted, reset] = [5, 6].map((partition) => ({ ...KEY, partition }));
+    await done(Promise.all([OTHER, deleted!, reset!, KEY].map((key) => states.initialize(key, 1, 0n))));
+    await clock.advance(45_000);
+    await done(states.write(KEY, write(1n)));
+    while (states.summary(OTHER)!.snapshotEpoch === 0) {
+      assert.ok(clock.runNext());
+      await settled();
+    }
+    await done(Promise.all([states.delete(deleted!), states.initialize(reset!, 2, 7n)]));
+    for (let starts = 0; starts < 2; starts++) {
+      assert.equal(states.summary(deleted!), null);
+      const { stateEpoch, startOffset } = states.summary(reset!)!;
+      assert.deepEqual({ stateEpoch, startOffset }, { stateEpoch: 2, startOffset: 7n });
+      states.close();
+      states = open();
+      await done(states.start());
+    }
   });
 
   it('writes records that say what they were given', () => {

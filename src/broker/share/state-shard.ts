@@ -271,8 +271,12 @@ export class ShareStateShard implements CoordinatorShard {
     const cold = entries.filter(({ state }) => now - state.writtenMs >= config.coldSnapshotIntervalMs);
     // Where nothing is written there is nothing to remove.
     if (cold.length === entries.length) return;
-    for (const { key, state } of cold)
+    for (const entry of cold) {
+      const { key, state } = entry;
+      // Others may have been written whole, begun anew or deleted while those before them were written.
+      if (this.#entries.get(keyText(key)) !== entry) continue;
       await this.#snapshot(key, { ...state, snapshotEpoch: state.snapshotEpoch + 1, writtenMs: now });
+    }
     await this.#written;
     let oldest: bigint | null = null;
     for (const { snapshotOffset } of this.#entries.values()) {
