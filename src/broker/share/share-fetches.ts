@@ -1,3 +1,4 @@
+import { LogError } from '../../backend/log/errors.ts';
 import { releasePieces } from '../../native/pieces.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import type { Clock } from '../../util/clock.ts';
@@ -150,6 +151,12 @@ export class ShareFetches {
           left -= Number(lastOffset - firstOffset) + 1;
         outcome.records = fetched.records;
         outcomes.push(outcome);
+      } catch (error) {
+        // What was found elsewhere goes out nevertheless.
+        outcome.errorCode = error instanceof LogError ? error.code : ErrorCode.KAFKA_STORAGE_ERROR;
+        outcomes.push(outcome);
+        const { topicId, partition, log } = target;
+        log.logger.error({ topicId, partition, err: error }, 'Aborted records could not be looked for');
       } finally {
         if (outcome.acquired.length === 0) releasePieces(fetched.records);
         target.share.endFetch();

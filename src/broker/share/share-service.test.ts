@@ -15,7 +15,11 @@ import { markerBatch } from '../transaction-marker.ts';
 import type { FetchedShare, ShareFetchCall } from './share-service.ts';
 import { openSharing, type Sharing } from './sharing.ts';
 
-const JOBS = { name: 'jobs', id: 'AAAAAAAAAAAAAAAAAAAABQ', partitions: [{ index: 0, leaderEpoch: 0 }] };
+const JOBS = {
+  name: 'jobs',
+  id: 'AAAAAAAAAAAAAAAAAAAABQ',
+  partitions: [0, 1].map((index) => ({ index, leaderEpoch: 0 })),
+};
 const STATE = {
   name: SHARE_STATE_TOPIC,
   id: 'AAAAAAAAAAAAAAAAAAAABg',
@@ -67,6 +71,18 @@ describe('share sessions, fetches and acknowledgements', () => {
       },
       groupConfigs: () => groupConfigs,
     });
+  }
+
+  async function transaction(value: string, producerId: bigint, commit: boolean): Promise<void> {
+    const partition = broker.partitions.find('jobs', 0)!;
+    const options = { producerId, producerEpoch: 0, baseSequence: 0, attributes: Attribute.transactional };
+    const batch = buildBatch([{ key: null, value: Buffer.from(value) }], {
+      timestamp: BigInt(Date.now()),
+      ...options,
+    });
+    await partition.produce(batch, null, true, true);
+    const marker = { producerId, producerEpoch: 0, coordinatorEpoch: 0, commit };
+    await partition.appendAsCoordinator(markerBatch(marker, Date.now()));
   }
 
   async function produce(...values: string[]): Promise<void> {
@@ -218,23 +234,37 @@ describe('share sessions, fetches and acknowledgements', () => {
 
   it('leaves out records of aborted transactions for those who want committed ones', async () => {
     groupConfigs.set('share.isolation.level', 'read_committed');
-    const partition = broker.partitions.find('jobs', 0)!;
-    const transaction = async (value: string, producerId: bigint, commit: boolean) => {
-      const options = { producerId, producerEpoch: 0, baseSequence: 0, attributes: Attribute.transactional };
-      const batch = buildBatch([{ key: null, value: Buffer.from(value) }], {
-        timestamp: BigInt(Date.now()),
-        ...options,
-      });
-      await partition.produce(batch, null, true, true);
-      const marker = { producerId, producerEpoch: 0, coordinatorEpoch: 0, commit };
-      await partition.appendAsCoordinator(markerBatch(marker, Date.now()));
-    };
     await transaction('aborted', 7n, false);
     await transaction('committed', 8n, true);
     const { acquired } = await read(await fetch(0));
     assert.ok(acquired.length > 0);
     assert.ok(!acquired.some((range) => range.startsWith('0-')), `the aborted record is in ${acquired}`);
     assert.equal(sharing.service.shares.find(KEY)!.inFlight.startOffset, 1n);
+  });
+
+  it('goes on where nothing is wrong, and later everywhere, when aborted records cannot be found', async () => {
+    groupConfigs.set('share.isolation.level', 'read_committed');
+    const there = { ...HERE, partition: 1 };
+    await sharing.states.initialize({ groupId: 'group', ...there }, 1, -1n);
+    await transaction('aborted', 7n, false);
+    await transaction('committed', 8n, true);
+    const plain = buildBatch([{ key: null, value: Buffer.from('plain') }], { timestamp: 0n });
+    await broker.partitions.find('jobs', 1)!.produce(plain, null, true);
+    const { log } = broker.partitions.find('jobs', 0)!;
+    const readLog = log.read.bind(log);
+    log.read = (from, maxBytes, options) =>
+      maxBytes === 1 << 20 ? Promise.reject(new Error('unreadable')) : readLog(from, maxBytes, options);
+    const fetched = await fetch(0, { added: [there, HERE] });
+    assert.deepEqual((await read(fetched)).values, ['plain']);
+    assert.deepEqual(
+      fetched.map(({ partition, errorCode }) => [partition, errorCode]),
+      [
+        [0, ErrorCode.KAFKA_STORAGE_ERROR],
+        [1, ErrorCode.NONE],
+      ],
+    );
+    log.read = readLog;
+    assert.ok((await read(await fetch(1))).values.includes('committed'));
   });
 
   it('follows a log whose records are deleted', async () => {
