@@ -54,6 +54,16 @@ describe('rebalancing a classic group', () => {
     for (const { errorCode } of await Promise.all(joins)) assert.equal(errorCode, ErrorCode.NONE);
   });
 
+  it('waits for its first members although one that got an id does not come', async () => {
+    const broker = await startGroups(undefined, { initialRebalanceDelayMs: 20_000 });
+    const first = join(broker);
+    await join(broker, {}, 4);
+    await broker.clock.advance(19_999);
+    assert.equal(stateOf(broker), 'PreparingRebalance');
+    await broker.clock.advance(1);
+    assert.equal((await first).errorCode, ErrorCode.NONE);
+  });
+
   it('gives dynamic members their id first from version 4 (KIP-394)', async () => {
     const broker = await startGroups();
     const refused = await join(broker, {}, 4);

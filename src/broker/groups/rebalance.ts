@@ -66,7 +66,7 @@ export class Rebalancer {
   removeMember(group: ClassicGroup, member: ClassicMember, reason: string): void {
     this.dismiss(group, member);
     if (group.state === 'Stable' || group.state === 'CompletingRebalance') this.prepare(group, reason);
-    else if (group.state === 'PreparingRebalance' && group.hasAllMembersJoined) this.complete(group);
+    else this.completeIfAllJoined(group);
   }
 
   /** Takes a member out of the group without looking at what follows; its parked requests are answered. */
@@ -80,7 +80,7 @@ export class Rebalancer {
   addPendingMember(group: ClassicGroup, memberId: string, timeoutMs: number): void {
     const timer = this.#context.clock.setTimer(timeoutMs, () => {
       group.remove(memberId);
-      if (group.state === 'PreparingRebalance' && group.hasAllMembersJoined) this.complete(group);
+      this.completeIfAllJoined(group);
     });
     group.pendingMembers.set(memberId, timer);
   }
