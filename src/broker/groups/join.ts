@@ -38,6 +38,8 @@ export class JoinPhase {
       if (member !== undefined) this.#rebalancer.dismiss(group, member);
       group.forgetPending(memberId);
       refuse(call, ErrorCode.GROUP_MAX_SIZE_REACHED, '');
+      // The others need not wait for it any more.
+      this.#rebalancer.completeIfAllJoined(group);
     } else if (!group.supports(protocolType, protocols)) {
       refuse(call, ErrorCode.INCONSISTENT_GROUP_PROTOCOL, memberId);
     } else if (memberId === '') {

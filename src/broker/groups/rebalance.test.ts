@@ -180,6 +180,18 @@ describe('rebalancing a classic group', () => {
     assert.equal(stateOf(broker), 'Stable');
   });
 
+  it('goes on without those who are too many when group.max.size was lowered', async () => {
+    const broker = await startGroups();
+    const [first, second] = await stableGroup(broker, [null, null]);
+    broker.groups.close();
+    const smaller = await startGroups(broker, { maxSize: 1 });
+    const kept = join(smaller, { memberId: first!.memberId });
+    const refused = await join(smaller, { memberId: second!.memberId });
+    assert.equal(refused.errorCode, ErrorCode.GROUP_MAX_SIZE_REACHED);
+    assert.equal(stateOf(smaller), 'CompletingRebalance');
+    assert.equal((await kept).generationId, 2);
+  });
+
   it('gives up new members that wait too long', async () => {
     const broker = await startGroups();
     const [busy] = await stableGroup(broker, [null], { rebalanceTimeoutMs: 400_000 });
