@@ -25,7 +25,9 @@ export function listGroups(
   const wantedTypes = new Set(types.map((type) => type.trim().toLowerCase()));
   const groups: ListedGroup[] = [];
   for (const shard of coordinator.shards) {
-    if (shard.unavailable !== ErrorCode.NONE) return { errorCode: shard.unavailable, groups: [] };
+    // One whose log has failed has no groups any more, which keeps nobody from those of others.
+    if (shard.unavailable === ErrorCode.COORDINATOR_LOAD_IN_PROGRESS)
+      return { errorCode: shard.unavailable, groups: [] };
     for (const { groupId, protocolType, state: groupState, type: groupType } of shard.groups.values()) {
       if (wanted.size > 0 && !wanted.has(groupState.toLowerCase())) continue;
       if (wantedTypes.size > 0 && !wantedTypes.has(groupType)) continue;

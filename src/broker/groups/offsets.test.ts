@@ -17,6 +17,7 @@ import {
   stateOf,
   type TestBroker,
 } from './coordinator.fixture.ts';
+import { listGroups } from './group-listing.ts';
 import { commitOffsets, deleteOffsets } from './offset-commit.ts';
 import { fetchOffsets } from './offset-fetch.ts';
 import type { TopicNames } from './ports.ts';
@@ -217,6 +218,24 @@ describe('committing offsets', () => {
 });
 
 describe('loading groups', () => {
+  it('lists the groups that are served when the log of others has failed', async () => {
+    const topic = {
+      name: '__consumer_offsets',
+      partitionCount: () => 2,
+      isOffline: () => false,
+      ensure: async () => 2,
+    };
+    const broker = await startGroups(undefined, {}, topic);
+    await commit(broker, 1n);
+    broker.groups.resign(1 - broker.groups.partitionOf(GROUP)!);
+    const { errorCode, groups } = listGroups(broker.groups, [], []);
+    assert.equal(errorCode, ErrorCode.NONE);
+    assert.deepEqual(
+      groups.map(({ groupId }) => groupId),
+      [GROUP],
+    );
+  });
+
   it('is tried again until the log can be read', async () => {
     const broker = await startGroups();
     await commit(broker, 1n);

@@ -31,8 +31,10 @@ export function listTransactionsHandler(deps: {
     handle(request) {
       const { stateFilters, producerIdFilters, transactionalIdPattern, durationFilter } = request;
       const { shards } = deps.transactions;
-      if (shards.some(({ unavailable }) => unavailable !== ErrorCode.NONE))
-        return createListTransactionsResponse({ errorCode: ErrorCode.COORDINATOR_LOAD_IN_PROGRESS });
+      const isLoading = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS;
+      // One whose log has failed has no transactions any more, which keeps nobody from those of others.
+      if (shards.some(({ unavailable }) => unavailable === isLoading))
+        return createListTransactionsResponse({ errorCode: isLoading });
       const matches = transactionalIdPattern ? patternOf(transactionalIdPattern) : () => true;
       if (matches === null)
         return createListTransactionsResponse({ errorCode: ErrorCode.INVALID_REGULAR_EXPRESSION });

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { partitionOf } from '../../broker/coordinator-shards.ts';
 import { EmbeddedBroker } from '../../broker/embedded-broker.ts';
 import { gather } from '../../broker/partitions/testing.ts';
 import { loadConfig } from '../../config/index.ts';
@@ -321,6 +322,9 @@ describe('transaction handlers', () => {
       const { transactionStates } = await list(version, filters);
       assert.equal(transactionStates.length, count, JSON.stringify(Object.keys(filters)));
     }
+    // The log of others has failed.
+    broker.transactions.resign(1 - partitionOf('tx', 2));
+    assert.deepEqual(await list(0, {}), all);
     assert.deepEqual((await list(0, { stateFilters: ['Nonsense'] })).unknownStateFilters, ['Nonsense']);
     const bad = await list(2, { durationFilter: -1n, transactionalIdPattern: '(' });
     assert.equal(bad.errorCode, ErrorCode.INVALID_REGULAR_EXPRESSION);
