@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { ErrorCode } from '../../protocol/errors.ts';
+import { createConsumerGroupHeartbeatRequest } from '../../protocol/generated/consumer-group-heartbeat-request.ts';
 import {
   createOffsetCommitRequest,
   type OffsetCommitRequest,
@@ -334,6 +335,25 @@ describe('deleting offsets and groups', () => {
       appends.reduce((sum, length) => sum + length),
       5_001,
     );
+    assert.deepEqual(committed(broker), []);
+  });
+
+  it('deletes a group that somebody with no protocol wanted to join', async () => {
+    const broker = await startGroups();
+    const heartbeat = (memberEpoch: number) =>
+      broker.groups.consumerHeartbeat(
+        createConsumerGroupHeartbeatRequest({
+          ...{ groupId: GROUP, memberId: 'a', memberEpoch, rebalanceTimeoutMs: 30_000 },
+          ...{ subscribedTopicNames: ['events'], topicPartitions: [] },
+        }),
+        1,
+        { clientId: 'client', clientHost: '/127.0.0.1' },
+      );
+    for (const epoch of [0, -1]) assert.equal((await heartbeat(epoch)).errorCode, ErrorCode.NONE);
+    assert.equal(await commit(broker, 1n), ErrorCode.NONE);
+    const refused = await join(broker, { protocols: [] });
+    assert.equal(refused.errorCode, ErrorCode.INCONSISTENT_GROUP_PROTOCOL);
+    assert.equal(await broker.groups.deleteGroup(GROUP), ErrorCode.NONE);
     assert.deepEqual(committed(broker), []);
   });
 

@@ -233,8 +233,9 @@ export class GroupShard {
       group = new ClassicGroup(groupId, this.#options.clock.now());
       this.groups.set(groupId, group);
       this.#joinPhase.join(group, call);
-      // Whoever was turned away leaves nothing behind.
-      if (group.size === 0 && group.pendingMembers.size === 0) this.groups.delete(groupId);
+      // Whoever was turned away leaves nothing behind, but offsets of the group before need one.
+      const isUnused = group.size === 0 && group.pendingMembers.size === 0;
+      if (isUnused && this.offsets.entries(groupId).next().done) this.groups.delete(groupId);
       return;
     }
     this.#joinPhase.join(group, call);
