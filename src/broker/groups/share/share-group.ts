@@ -188,11 +188,21 @@ export function withStates(
     partitions: new Set([...(added.get(topicId)?.partitions ?? []), ...partitions]),
   });
   if (kind === 'initializing') return { ...states, initializing: added };
+  // What a deletion that failed has left is begun anew.
+  const deleting = new Map(states.deleting);
+  deleting.delete(topicId);
   const initializing = new Map(states.initializing);
   const rest = [...(initializing.get(topicId)?.partitions ?? [])].filter((each) => !partitions.has(each));
   if (rest.length === 0) initializing.delete(topicId);
   else initializing.set(topicId, { name, partitions: new Set(rest) });
-  return { ...states, initializing, initialized: added };
+  return { initializing, initialized: added, deleting };
+}
+
+/** The states while nobody knows whether those of a topic are still there: until they are begun anew, or deleted again. */
+export function withUncertain(states: GroupStates, topicId: Uuid, topic: TopicStates): GroupStates {
+  const initialized = new Map(states.initialized);
+  initialized.delete(topicId);
+  return withStates({ ...states, initialized }, 'initializing', topicId, topic);
 }
 
 /** The states without those of a topic. */

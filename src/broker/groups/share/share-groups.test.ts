@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { ErrorCode } from '../../../protocol/errors.ts';
+import { ApiError, ErrorCode } from '../../../protocol/errors.ts';
 import {
   createShareGroupHeartbeatRequest,
   type ShareGroupHeartbeatRequest,
 } from '../../../protocol/generated/share-group-heartbeat-request.ts';
+import { settled } from '../../../util/testing/virtual-clock.ts';
 import { GROUP, startGroups, type TestBroker, TestTopics, topicId } from '../coordinator.fixture.ts';
 import { MemoryStates, testShares } from './share.fixture.ts';
 
@@ -228,6 +229,49 @@ describe('share groups', () => {
       (await offsets.delete(GROUP, [id])).map(({ errorCode }) => errorCode),
       [nothing],
     );
+  });
+
+  it('does not forget after a restart what it has read since its offsets could not be deleted', async () => {
+    const { offsets } = broker.groups.shards[0]!.shares;
+    const id = topicId('events');
+    await join(broker, 'a', 'events');
+    await heartbeat(broker, { memberEpoch: -1 });
+    states.failure = ErrorCode.NOT_COORDINATOR;
+    const [failed] = await offsets.delete(GROUP, [id]);
+    assert.equal(failed!.errorCode, ErrorCode.NOT_COORDINATOR);
+    states.failure = null;
+    assert.equal(partitionsOf(await join(broker, 'a', 'events')).length, 4);
+    broker.groups.close();
+    broker = await start(broker);
+    await settled();
+    assert.equal(states.states.size, 4);
+    const group = groupOf();
+    assert.ok(group?.type === 'share');
+    assert.equal(group.states.initialized.get(id)?.partitions.size, 4);
+  });
+
+  it('can try again to delete what could not be deleted, and has changed nothing while it is being loaded', async () => {
+    const { offsets } = broker.groups.shards[0]!.shares;
+    const id = topicId('events');
+    await join(broker, 'a', 'events');
+    await heartbeat(broker, { memberEpoch: -1 });
+    const { summary } = states;
+    states.summary = () => {
+      throw new ApiError(ErrorCode.COORDINATOR_LOAD_IN_PROGRESS);
+    };
+    const [loading] = await offsets.delete(GROUP, [id]);
+    assert.equal(loading!.errorCode, ErrorCode.COORDINATOR_LOAD_IN_PROGRESS);
+    states.summary = summary;
+    const group = groupOf();
+    assert.ok(group?.type === 'share');
+    assert.equal(group.states.initialized.get(id)?.partitions.size, 4);
+    states.failure = ErrorCode.NOT_COORDINATOR;
+    await offsets.delete(GROUP, [id]);
+    states.failure = null;
+    const [deleted] = await offsets.delete(GROUP, [id]);
+    assert.equal(deleted!.errorCode, ErrorCode.NONE);
+    assert.equal(states.states.size, 0);
+    assert.deepEqual([group.states.initializing.size, group.states.deleting.size], [0, 0]);
   });
 
   it('makes the group whose offsets are altered', async () => {

@@ -2,7 +2,7 @@ import { ApiError, ErrorCode } from '../../../protocol/errors.ts';
 import type { Uuid } from '../../../protocol/wire/types.ts';
 import { type PartitionState, UNINITIALIZED_OFFSET, UNKNOWN_COUNT } from '../../share/partition-state.ts';
 import type { ShareContext } from './context.ts';
-import { ShareGroup, type TopicStates, withoutTopic, withStates } from './share-group.ts';
+import { ShareGroup, type TopicStates, withoutTopic, withStates, withUncertain } from './share-group.ts';
 
 /** How far a group has come in a partition. */
 export interface ShareOffset {
@@ -118,15 +118,25 @@ export class ShareOffsets {
       );
       if (gone.length === 0) continue;
       try {
-        await this.deleteStates(group, gone);
+        await this.#deleteStates(group, gone);
       } catch (error) {
         logger.warn({ group: group.groupId, topic: name, err: error }, 'states of a deleted topic remain');
       }
     }
   }
 
-  /** Removes the states of topics, and then that the group has any. Rejects with an ApiError. */
+  /**
+   * Removes the states of topics, and then that the group has any. Rejects with an ApiError: while they are being loaded nothing has
+   * changed, else the group has none of them all the same, and what remains can be deleted again.
+   */
   async deleteStates(group: ShareGroup, topics: readonly (readonly [Uuid, TopicStates])[]): Promise<void> {
+    const { groupId } = group;
+    for (const [topicId, { partitions }] of topics)
+      for (const partition of partitions) this.#context.states.summary({ groupId, topicId, partition });
+    await this.#deleteStates(group, topics);
+  }
+
+  async #deleteStates(group: ShareGroup, topics: readonly (readonly [Uuid, TopicStates])[]): Promise<void> {
     const { states, writer, forget } = this.#context;
     const { groupId } = group;
     if (topics.length === 0) return;
@@ -141,11 +151,14 @@ export class ShareOffsets {
       for (const partition of partitions) removed.push(states.delete({ groupId, topicId, partition }));
     const outcomes = await Promise.allSettled(removed);
     forget(groupId);
-    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
-    if (this.#context.groups.get(groupId) !== group) return;
-    let value = group.states;
-    for (const [topicId] of topics) value = withoutTopic(value, topicId);
-    await writer.write({ groupId, records: [{ kind: 'states', value }] });
+    const failure = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (this.#context.groups.get(groupId) === group) {
+      let value = group.states;
+      for (const topic of topics)
+        value = failure === undefined ? withoutTopic(value, topic[0]) : withUncertain(value, ...topic);
+      await writer.write({ groupId, records: [{ kind: 'states', value }] });
+    }
+    if (failure !== undefined) throw failure.reason;
   }
 
   /** States that were being removed when the broker ended may be there or not: the group has none of them, and gets new ones. */
