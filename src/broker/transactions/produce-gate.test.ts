@@ -82,4 +82,21 @@ describe('ProduceGate', () => {
     await broker.clock.advance(200);
     assert.equal(await admitted, ErrorCode.CONCURRENT_TRANSACTIONS);
   });
+
+  it('lets nothing pass what is told to come again', async () => {
+    await gate.admit(write(0, true));
+    broker.partitions.failure = ErrorCode.KAFKA_STORAGE_ERROR;
+    const ended = await broker.transactions.end('tx', { ...producer, commit: true, version: V2 });
+    const next = identityOf(ended);
+    const [first, second] = [gate.admit(write(1, true, next)), gate.admit(write(1, true, next))];
+    await broker.clock.advance(120);
+    broker.partitions.failure = null;
+    await broker.clock.advance(70);
+    assert.deepEqual(await Promise.all([first, second]), [
+      ErrorCode.CONCURRENT_TRANSACTIONS,
+      ErrorCode.CONCURRENT_TRANSACTIONS,
+    ]);
+    await broker.clock.advance(1_000);
+    assert.equal(await gate.admit(write(1, true, next)), ErrorCode.NONE);
+  });
 });

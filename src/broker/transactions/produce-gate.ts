@@ -4,6 +4,13 @@ import { type ProducerIdentity, type TopicPartition, TransactionVersion } from '
 
 /** How long writes wait for the end of the transaction before, as Kafka's broker asks again for so long. */
 const CONCURRENT_WAIT_MS = 100;
+/** Refusals after which clients send the same again. */
+const COMES_AGAIN: ReadonlySet<ErrorCode> = new Set([
+  ErrorCode.CONCURRENT_TRANSACTIONS,
+  ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
+  ErrorCode.COORDINATOR_NOT_AVAILABLE,
+  ErrorCode.NOT_COORDINATOR,
+]);
 
 /** Writes of a producer within its transaction. */
 export interface TransactionalWrite extends ProducerIdentity {
@@ -34,7 +41,10 @@ export class ProduceGate {
       const error = this.#check(write);
       if (error === ErrorCode.NONE || !write.addsPartitions) return error;
     }
-    const admitted = (before ?? Promise.resolve()).then(() => this.#admitLater(write));
+    const admitted = (before ?? Promise.resolve(ErrorCode.NONE)).then((error) =>
+      // Before what comes again nothing may be written that follows it.
+      COMES_AGAIN.has(error) ? error : this.#admitLater(write),
+    );
     this.#last.set(producerId, admitted);
     // One turn after whoever waits for it has gone on.
     const done = () => undefined;
