@@ -268,6 +268,27 @@ describe('LogManager', () => {
     assert.equal(again.logEndOffset, 20n);
   });
 
+  it('keeps what is appended while retention looks at older segments', async () => {
+    const fixture = new LogFixture(17, { segmentBytes: 300, retentionMs: 10_000 });
+    await fixture.open();
+    const first = fixture.manager.get('t', 0)!;
+    for (let index = 0; index < 18; index++) first.append(batch('v', fixture.clock.now()));
+    await first.flush();
+    const log = await fixture.reopen();
+    log.highWatermark = 18n;
+    fixture.clock.tick(20_000);
+    let appended = 0;
+    fixture.files.fault = (operation, path) => {
+      if (operation === 'readFile' && path.endsWith('.timeindex') && appended++ === 0)
+        log.append(batch('new', fixture.clock.now()));
+      return null;
+    };
+    await log.deleteOldSegments();
+    assert.ok(appended > 0, 'an index was read');
+    assert.equal(log.logEndOffset, 19n);
+    assert.equal((await readAll(log)).at(-1)?.baseOffset, 18n);
+  });
+
   it('forgets silent producers after the time that is configured by then', async () => {
     const fixture = new LogFixture(14);
     const log = await fixture.open();

@@ -83,7 +83,9 @@ export class LogSegments {
       })),
     );
     const nowMs = this.#environment.clock.now();
-    return segments.slice(0, expiredSegments(summaries, config, { ...state, nowMs }));
+    const expired = segments.slice(0, expiredSegments(summaries, config, { ...state, nowMs }));
+    // What was appended meanwhile to the last one is not to go.
+    return expired.filter(({ size }, index) => size === summaries[index]!.sizeBytes);
   }
 
   /** Puts segments in the place of those that they were made of, whose files have been set aside. */
