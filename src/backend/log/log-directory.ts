@@ -15,7 +15,7 @@ import {
 import type { LogConfig } from './config.ts';
 import { DirectoryCheckpoints } from './directory-checkpoints.ts';
 import type { LogEnvironment } from './environment.ts';
-import { isMissing, LogError, LogErrorCode, storageError } from './errors.ts';
+import { isMissing, isTransient, LogError, LogErrorCode, storageError } from './errors.ts';
 import {
   deletedDirectoryName,
   isDeletedDirectory,
@@ -72,6 +72,8 @@ export class LogDirectory implements LogHost {
   #lock: DirectoryLock | null = null;
   #clean = false;
   #creating = 0;
+  /** The checkpoints speak of logs that are gone. */
+  #isOutdated = false;
   /** Of the directory itself. Partitions that are made or removed at the same time share one. */
   readonly #sync: CoalescedWrite;
 
@@ -167,6 +169,8 @@ export class LogDirectory implements LogHost {
   async #create(opening: LogOpening, topicId: string | null): Promise<PartitionLog> {
     const { fileSystem } = this.#environment;
     const directory = this.#directoryOf(opening);
+    if (this.#isOutdated) await this.checkpoints.writeAll();
+    this.#isOutdated = false;
     await fileSystem.makeDirectory(directory);
     if (topicId)
       await fileSystem.replaceFile(join(directory, PARTITION_METADATA), encodePartitionMetadata(topicId));
@@ -193,10 +197,22 @@ export class LogDirectory implements LogHost {
     await fileSystem.rename(log.directory, renamed);
     log.moved(renamed);
     await this.#sync.request();
-    // A later partition of the same name must not find this one's offsets.
     this.logs.delete(partitionKey(log.topic, log.partition));
-    await this.checkpoints.writeAll();
     this.#removeLater(renamed, () => log.closeFiles(), log.config.fileDeleteDelayMs);
+    await this.#logGone();
+  }
+
+  /**
+   * A later partition of the same name must not find the offsets of one that is gone: when the disk is too full to say so now, that is done before
+   * the next one is made here.
+   */
+  async #logGone(): Promise<void> {
+    try {
+      await this.checkpoints.writeAll();
+    } catch (error) {
+      if (!isTransient(error)) throw error;
+      this.#isOutdated = true;
+    }
   }
 
   #removeLater(renamed: string, closeFiles: () => Promise<void>, delayMs: number): void {

@@ -118,6 +118,35 @@ describe('LogManager', () => {
     assert.equal(recovered?.logEndOffset, 1n);
   });
 
+  it('deletes a partition also when the disk is too full for the checkpoints', async () => {
+    const fixture = new LogFixture(16, { fileDeleteDelayMs: 5000 });
+    const { files } = fixture;
+    const log = await fixture.open();
+    await fill(log, 3);
+    log.highWatermark = 3n;
+    await log.deleteRecordsBefore(2n);
+    files.fault = (operation) => (operation === 'replaceFile' ? 'ENOSPC' : null);
+    await fixture.manager.delete('t', 0);
+    assert.equal(fixture.manager.get('t', 0), undefined);
+    fixture.clock.tick(5000);
+    await settle();
+    assert.equal(
+      files.paths().some((path) => path.includes('/t-0')),
+      false,
+    );
+    const storageError = { code: LogErrorCode.KAFKA_STORAGE_ERROR };
+    await assert.rejects(
+      fixture.manager.create('t', 0),
+      storageError,
+      'it would find the offsets of the other',
+    );
+    files.fault = () => null;
+    await fill(await fixture.manager.create('t', 0), 1);
+    const recovered = await fixture.crash({ power: true });
+    assert.equal(recovered.logStartOffset, 0n);
+    assert.equal(recovered.logEndOffset, 1n);
+  });
+
   it('removes at start what was left of deleted partitions', async () => {
     const fixture = new LogFixture(5, { fileDeleteDelayMs: 60_000 });
     await fill(await fixture.open(), 3);
