@@ -264,7 +264,8 @@ export class LogDirectory implements LogHost {
     } finally {
       to.#arriving.delete(log);
     }
-    await this.checkpoints.writeAll();
+    // Whatever becomes of that, the log is there by now.
+    await this.#logGone().catch((error: unknown) => this.fail(error));
   }
 
   /** Removes a copy that is not to become a partition; also a start does, from the first step on. */
