@@ -20,7 +20,7 @@ import type { ProducerSnapshots } from './producer-snapshots.ts';
 import type { ProducerStates } from './producer-states.ts';
 import { handled, SerialQueue } from './serial.ts';
 import { StorageFailures } from './storage-failures.ts';
-import { type FoundRecord, findMaxTimestamp, findTimestamp } from './timestamp-search.ts';
+import { type FoundRecord, findKept, findMaxTimestamp, findTimestamp } from './timestamp-search.ts';
 import type { AbortedTransaction } from './transaction-index.ts';
 import { WriteOrder } from './write-order.ts';
 
@@ -256,6 +256,12 @@ export class PartitionLog {
   offsetForTimestamp(timestamp: bigint): Promise<FoundRecord | null> {
     const search = { timestamp, startOffset: this.#logStartOffset };
     return findTimestamp(this.#environment, this.#segments.list, this.#config, search);
+  }
+
+  /** The first offset that retention keeps which goes by this time; null when it keeps nothing. */
+  firstKeptSince(timestamp: bigint): Promise<bigint | null> {
+    const search = { timestamp, startOffset: this.#logStartOffset };
+    return findKept(this.#environment, this.#segments.list, this.#config, search);
   }
 
   /** The first record with the log's largest timestamp (KIP-734); null in an empty log. */

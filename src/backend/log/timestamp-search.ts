@@ -37,6 +37,26 @@ export async function findTimestamp(
 }
 
 /**
+ * The first offset at or above `startOffset` that retention by time keeps: of the first record that `findTimestamp` finds, or of a segment without
+ * timestamps whose file was written since; null when it keeps nothing.
+ */
+export async function findKept(
+  environment: LogEnvironment,
+  segments: SegmentList,
+  config: LogConfig,
+  search: { timestamp: bigint; startOffset: bigint },
+): Promise<bigint | null> {
+  const { timestamp, startOffset } = search;
+  const end = (await findTimestamp(environment, segments, config, search))?.offset ?? null;
+  for (const segment of segments.from(startOffset)) {
+    if (end !== null && segment.baseOffset > end) break;
+    const hasNone = segment.size > 0 && (await segment.maxTimestamp(config)).timestamp < 0n;
+    if (hasNone && segment.modifiedMs >= Number(timestamp)) return largest(segment.baseOffset, startOffset);
+  }
+  return end;
+}
+
+/**
  * The first record that has the largest timestamp of the log (KIP-734); null when no record has a timestamp. Of a compacted log some batches
  * say a timestamp that no record has any more: those that stay without records, and those whose payload lies elsewhere.
  */

@@ -33,6 +33,6 @@ async function expiredEnd(
   nowMs: number,
 ): Promise<bigint> {
   if (config.retentionMs < 0) return logStartOffset;
-  const oldestKept = await log.offsetForTimestamp(BigInt(Math.max(0, nowMs - config.retentionMs)));
-  return oldestKept === null || oldestKept.offset > highWatermark ? highWatermark : oldestKept.offset;
+  const firstKept = await log.firstKeptSince(BigInt(Math.max(0, nowMs - config.retentionMs)));
+  return firstKept === null || firstKept > highWatermark ? highWatermark : firstKept;
 }

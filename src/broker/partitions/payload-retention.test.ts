@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buildBatch } from '../../protocol/records/builder.ts';
+import { enforcePayloadRetention } from './payload-retention.ts';
+import { TestBroker, topicConfig } from './testing.ts';
+
+const TOPIC = { name: 't', id: 'AAAAAAAAAAAAAAAAAAAABQ', partitions: [{ index: 0, leaderEpoch: 3 }] };
+
+describe('Retention of payload', () => {
+  let directory: string;
+  let broker: TestBroker;
+
+  beforeEach(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'payload-retention-'));
+    const config = topicConfig({ 'payload.min.bytes': '1000', 'retention.ms': '60000' });
+    broker = await TestBroker.start(directory, [TOPIC], config);
+  });
+  afterEach(async () => {
+    await broker.stop();
+    rmSync(directory, { recursive: true });
+  });
+
+  const produce = (timestamp: bigint) => {
+    const value = Buffer.alloc(5000, 'v');
+    const batch = buildBatch([{ key: Buffer.from('k'), value }], { timestamp });
+    return broker.partitions.find('t', 0)!.produce(batch, null, true);
+  };
+
+  it('goes by when the log was written where records have no timestamps', async () => {
+    const partition = broker.partitions.find('t', 0)!;
+    for (let i = 0; i < 3; i++) await produce(-1n);
+    assert.equal(broker.partitions.metrics.divertedRecords, 3);
+    await enforcePayloadRetention(partition, Date.now());
+    assert.equal(partition.logStartOffset, 0n);
+    await enforcePayloadRetention(partition, Date.now() + 120_000);
+    assert.equal(partition.logStartOffset, 3n);
+  });
+});
