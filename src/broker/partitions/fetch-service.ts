@@ -186,12 +186,18 @@ function planAll(call: Call, plans: Plans): Plans | Promise<Plans> {
     const plan = planOf(item, call, plans);
     if (plan instanceof Promise)
       return plan.then((found) => {
-        adopt(plans, item, found, parameters.isolation);
+        // With segments that went meanwhile has gone which of their transactions were aborted: it is planned anew.
+        if (isBelowStart(item)) plans.items.pop();
+        else adopt(plans, item, found, parameters.isolation);
         return planAll(call, plans);
       });
     adopt(plans, item, plan, parameters.isolation);
   }
   return plans;
+}
+
+function isBelowStart({ partition, request }: Planned): boolean {
+  return request.fetchOffset < partition!.logStartOffset;
 }
 
 /** What can be given of one partition; nothing, and why, when that cannot be found out. */

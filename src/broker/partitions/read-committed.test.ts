@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { arenaStats } from '../../native/arena.ts';
+import { ErrorCode } from '../../protocol/errors.ts';
 import { buildBatch } from '../../protocol/records/builder.ts';
 import { markerBatch } from '../transaction-marker.ts';
 import type { Partition } from './partition.ts';
@@ -75,6 +76,27 @@ describe('reading committed records', () => {
       else await broker.stop();
       await start();
     }
+  });
+
+  it('gives nothing of segments that go while they are read, for with them goes what was aborted', async () => {
+    const { log } = partition;
+    await produce(batch(7n, 0));
+    await end(7n, false);
+    for (let segments = 0; segments < 2; segments++) {
+      await log.relocation.settleClosed(0);
+      await produce(batch(-1n, -1));
+    }
+    const read = log.read.bind(log);
+    log.read = async (...given) => {
+      log.read = read;
+      const found = await read(...given);
+      await log.deleteRecordsBefore(2n);
+      assert.equal(await log.deleteOldSegments(), 1);
+      return found;
+    };
+    const { result, bytes } = await fetch(0n);
+    assert.equal(bytes.length, 0);
+    assert.equal(result.errorCode, ErrorCode.OFFSET_OUT_OF_RANGE);
   });
 
   it('wakes who waits for committed records when a transaction ends, not before', async () => {
