@@ -318,6 +318,23 @@ describe('LogManager', () => {
     assert.equal((await readAll(log)).at(-1)?.baseOffset, 18n);
   });
 
+  it('tells of a log start only when it is durable', async () => {
+    const fixture = new LogFixture(18, { segmentBytes: 300, retentionMs: -1 });
+    const log = await fixture.open();
+    await fill(log, 20);
+    log.highWatermark = 20n;
+    const starts: bigint[] = [];
+    log.onLogStartOffset = (offset) => starts.push(offset);
+    fixture.files.fault = (operation, path) =>
+      operation === 'replaceFile' && path.endsWith('log-start-offset-checkpoint') ? 'ENOSPC' : null;
+    await assert.rejects(log.deleteRecordsBefore(10n), /ENOSPC/);
+    await log.deleteOldSegments();
+    fixture.files.fault = () => null;
+    const { logStartOffset } = await fixture.crash({ power: true });
+    assert.ok(logStartOffset > 0n && logStartOffset < 10n, `from ${logStartOffset} on`);
+    assert.deepEqual(starts, [logStartOffset]);
+  });
+
   it('forgets silent producers after the time that is configured by then', async () => {
     const fixture = new LogFixture(14);
     const log = await fixture.open();

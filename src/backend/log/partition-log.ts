@@ -348,7 +348,7 @@ export class PartitionLog {
       await this.#segments.delete(expired, this.#config);
       if (this.firstSegmentOffset > this.#logStartOffset) this.#raiseLogStartOffset(this.firstSegmentOffset);
       await this.#snapshots.removeWhere((snapshot) => snapshot < this.firstSegmentOffset);
-      this.onLogStartOffset?.(this.#logStartOffset);
+      this.onLogStartOffset?.(this.firstSegmentOffset); // a higher one may not be durable yet
       return expired.length;
     });
   }
