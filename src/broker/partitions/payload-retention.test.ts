@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { FileSystem } from '../../backend/log/ports.ts';
 import { buildBatch } from '../../protocol/records/builder.ts';
 import { enforcePayloadRetention } from './payload-retention.ts';
 import { TestBroker, topicConfig } from './testing.ts';
@@ -12,10 +13,20 @@ describe('Retention of payload', () => {
   let directory: string;
   let broker: TestBroker;
 
+  let isFull: boolean;
+
   beforeEach(async () => {
+    isFull = false;
     directory = mkdtempSync(join(tmpdir(), 'payload-retention-'));
     const config = topicConfig({ 'payload.min.bytes': '1000', 'retention.ms': '60000' });
-    broker = await TestBroker.start(directory, [TOPIC], config);
+    const faulty = (fileSystem: FileSystem): FileSystem => ({
+      ...fileSystem,
+      replaceFile: (path, bytes) =>
+        isFull
+          ? Promise.reject(Object.assign(new Error('full'), { code: 'ENOSPC' }))
+          : fileSystem.replaceFile(path, bytes),
+    });
+    broker = await TestBroker.start(directory, [TOPIC], config, undefined, { faulty });
   });
   afterEach(async () => {
     await broker.stop();
@@ -36,5 +47,18 @@ describe('Retention of payload', () => {
     assert.equal(partition.logStartOffset, 0n);
     await enforcePayloadRetention(partition, Date.now() + 120_000);
     assert.equal(partition.logStartOffset, 3n);
+  });
+
+  it('is done again when the log start could not be written down', async () => {
+    const partition = broker.partitions.find('t', 0)!;
+    for (let i = 0; i < 3; i++) await produce(BigInt(Date.now()));
+    isFull = true;
+    await assert.rejects(enforcePayloadRetention(partition, Date.now() + 120_000), { code: 'ENOSPC' });
+    await partition.payloads.settled();
+    assert.equal(partition.payloads.isEmpty, false);
+    isFull = false;
+    await enforcePayloadRetention(partition, Date.now() + 120_000);
+    await partition.payloads.settled();
+    assert.equal(partition.payloads.isEmpty, true);
   });
 });

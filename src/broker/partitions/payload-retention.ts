@@ -11,13 +11,16 @@ export async function enforcePayloadRetention(partition: Partition, nowMs: numbe
   const end = await expiredEnd(partition, nowMs);
   let excess = config.retentionBytes < 0 ? -1 : log.sizeBytes + payloads.liveBytes - config.retentionBytes;
   let start = partition.logStartOffset;
+  let anyGoes = false;
   for (const segment of payloads.segments) {
     const expired = segment.lastOffset < end;
     if (!expired && (excess <= 0 || segment.liveBytes > excess || !segment.isComplete)) break;
     excess -= segment.liveBytes;
     if (segment.lastOffset >= start) start = segment.lastOffset + 1n;
+    anyGoes ||= segment.lastOffset >= 0n;
   }
-  if (start > partition.logStartOffset) await log.deleteRecordsBefore(start);
+  // Also below the log's start: that may have been raised and not been written down.
+  if (anyGoes) await log.deleteRecordsBefore(start);
 }
 
 /** Gives back the space of what no record refers to, of segments where that is more than the part of them. */
