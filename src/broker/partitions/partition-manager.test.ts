@@ -55,6 +55,20 @@ describe('PartitionManager', () => {
     assert.notEqual(broker.partitions.find('a', 0), null, 'another topic of that name');
   });
 
+  it('deletes what it can of a topic when a partition of it cannot be deleted', async () => {
+    const many = topic('c', 'AAAAAAAAAAAAAAAAAAAABw', 40);
+    broker = await TestBroker.start(directory, [many], CONFIG);
+    const { logs } = broker;
+    const remove = logs.delete.bind(logs);
+    const failure = new Error('its disk has failed');
+    logs.delete = (name, index) => (index === 0 ? Promise.reject(failure) : remove(name, index));
+    await assert.rejects(broker.partitions.topicDeleted(many), failure);
+    assert.deepEqual(
+      readdirSync(directory).filter((name) => /^c-\d+$/.test(name)),
+      ['c-0'],
+    );
+  });
+
   it('removes at the start what a crash left of deleted topics', async () => {
     broker = await TestBroker.start(directory, [A, B], CONFIG);
     await broker.partitions.find('b', 0)!.produce(batch(), null, true);

@@ -285,11 +285,14 @@ export class PartitionManager {
     // One that is being opened now is closed again.
     await this.#later.idle();
     const gone = Array.from(logs.logs()).filter((log) => log.topic === name && log.topicId === id);
-    await forEachParallel(gone, PARALLEL_CHANGES, async (log) => {
-      await logs.delete(name, log.partition);
-      await this.#options.tiers.removePartition(name, id, log.partition);
-      await this.#options.stores?.removePartition(name, id, log.partition);
+    const failures: unknown[] = [];
+    await forEachParallel(gone, PARALLEL_CHANGES, async ({ partition }) => {
+      // One on a disk that has failed keeps nobody from the others. The next start removes it.
+      await logs.delete(name, partition).catch((error: unknown) => failures.push(error));
+      await this.#options.tiers.removePartition(name, id, partition);
+      await this.#options.stores?.removePartition(name, id, partition);
     });
+    if (failures.length > 0) throw failures[0];
   }
 
   topicConfigChanged({ name }: Pick<TopicDescription, 'name'>, config: TopicConfig): void {
