@@ -100,5 +100,7 @@ describe('PartitionManager', () => {
     broker = await TestBroker.start(directory, [A], CONFIG);
     assert.equal(broker.partitions.errorOfMissing('a', 1), ErrorCode.KAFKA_STORAGE_ERROR);
     assert.notEqual(broker.partitions.find('a', 2), null);
+    await broker.partitions.topicDeleted(A);
+    assert.equal(broker.partitions.errorOfMissing('a', 1), ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
   });
 });

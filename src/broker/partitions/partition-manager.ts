@@ -280,6 +280,7 @@ export class PartitionManager {
     if (topic !== undefined) {
       this.#byName.delete(name);
       this.#byId.delete(id);
+      for (const key of this.#offline) if (key.replace(/-\d+$/, '') === name) this.#offline.delete(key);
       for (const partition of topic.partitions.values()) await partition.close();
     }
     // One that is being opened now is closed again.
