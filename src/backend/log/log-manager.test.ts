@@ -297,6 +297,24 @@ describe('LogManager', () => {
     assert.equal(again.logEndOffset, 20n);
   });
 
+  it('applies retention to the other logs when the disk is too full for one', async () => {
+    const fixture = new LogFixture(19, { segmentBytes: 300, retentionMs: 10_000, fileDeleteDelayMs: 0 });
+    const { files } = fixture;
+    const full = await fixture.open();
+    const other = await fixture.manager.create('t', 1, { config: fixture.config });
+    for (const log of [full, other]) {
+      for (let index = 0; index < 20; index++) log.append(batch('v', fixture.clock.now()));
+      await log.flush();
+      log.highWatermark = 20n;
+    }
+    files.fault = (operation, path) =>
+      operation === 'open' && path.startsWith('/data/t-0/') ? 'ENOSPC' : null;
+    fixture.clock.tick(400_000);
+    await settle();
+    assert.equal(full.logStartOffset, 0n);
+    assert.equal(other.logStartOffset, 20n);
+  });
+
   it('keeps what is appended while retention looks at older segments', async () => {
     const fixture = new LogFixture(17, { segmentBytes: 300, retentionMs: 10_000 });
     await fixture.open();

@@ -293,9 +293,17 @@ export class LogManager {
         }
       }
     };
+    // One that finds no room must not keep others from making some.
     const eachLog = (task: (log: PartitionLog) => unknown) =>
       eachDirectory(async (directory) => {
-        for (const log of [...directory.logs.values()]) await task(log);
+        for (const log of [...directory.logs.values()]) {
+          if (directory.error) return;
+          try {
+            await task(log);
+          } catch (error) {
+            this.#taskFailed(directory, error);
+          }
+        }
       });
     const { clock } = this.#environment;
     this.#repeat(
