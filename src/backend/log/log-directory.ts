@@ -161,9 +161,19 @@ export class LogDirectory implements LogHost {
     this.#creating++;
     try {
       return await this.#create(opening, topicId);
+    } catch (error) {
+      await this.#removeUnmade(this.#directoryOf(opening)).catch(() => {});
+      throw error;
     } finally {
       this.#creating--;
     }
+  }
+
+  /** The partition may be made in another directory next, and no start takes one that is in two. */
+  async #removeUnmade(directory: string): Promise<void> {
+    const { fileSystem } = this.#environment;
+    const found = (await fileSystem.list(directory)) ?? [];
+    if (found.every(({ name }) => name.startsWith(PARTITION_METADATA))) await fileSystem.remove(directory);
   }
 
   async #create(opening: LogOpening, topicId: string | null): Promise<PartitionLog> {

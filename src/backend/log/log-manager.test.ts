@@ -82,6 +82,22 @@ describe('LogManager', () => {
     for (const log of next.manager.logs()) assert.equal(log.topicId, TOPIC_ID);
   });
 
+  it('leaves nothing of a partition that could not be made, so that it can be made elsewhere', async () => {
+    const fixture = new LogFixture(20, {}, { directories: ['/a', '/b'] });
+    const { files, manager } = fixture;
+    await manager.open();
+    files.fault = (operation) => (operation === 'replaceFile' ? 'ENOSPC' : null);
+    const storageError = { code: LogErrorCode.KAFKA_STORAGE_ERROR };
+    await assert.rejects(manager.create('t', 0, { topicId: TOPIC_ID }), storageError);
+    files.fault = () => null;
+    manager.isCordoned = (directory) => directory === '/a';
+    await fill(await manager.create('t', 0, { topicId: TOPIC_ID }), 1);
+    await manager.close();
+    const next = new LogFixture(20, {}, { directories: ['/a', '/b'], fileSystem: files.mount() });
+    await next.manager.open();
+    assert.equal(next.manager.get('t', 0)?.logEndOffset, 1n);
+  });
+
   it('gives the log that is there, unless it is of another topic id', async () => {
     const { manager } = new LogFixture(3);
     await manager.open();
