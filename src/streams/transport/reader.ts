@@ -6,6 +6,7 @@ import type { Cluster } from './cluster.ts';
 const READ_COMMITTED = 1;
 const CONTROL = 1 << 5;
 const TRANSACTIONAL = 1 << 4;
+const LOG_APPEND_TIME = 1 << 3;
 const ABORT_MARKER = 0;
 const NO_SESSION = -1;
 
@@ -108,6 +109,8 @@ function committedOf(
     }
     if (batch.attributes & TRANSACTIONAL && aborting.has(batch.producerId)) continue;
     const base = Number(batch.firstTimestamp);
+    // The broker's time is that of the whole batch; the producer's stay beneath.
+    const appended = batch.attributes & LOG_APPEND_TIME ? Number(batch.maxTimestamp) : null;
     for (const { offsetDelta, timestampDelta, key, value, headers } of batch.records) {
       if (first + offsetDelta < offset) continue;
       records.push({
@@ -116,7 +119,7 @@ function committedOf(
         offset: first + offsetDelta,
         key,
         value,
-        timestamp: base + Number(timestampDelta),
+        timestamp: appended ?? base + Number(timestampDelta),
         headers: headers.map(([name, content]) => [name?.toString() ?? '', content] as const),
       });
     }

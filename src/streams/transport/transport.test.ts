@@ -5,6 +5,7 @@ import { fetchFrom } from './reader.ts';
 
 const TRANSACTIONAL = 1 << 4;
 const CONTROL = 1 << 5;
+const LOG_APPEND_TIME = 1 << 3;
 
 /** A batch as the client reads it, of records at consecutive offsets. */
 function batch(firstOffset: number, values: string[], producerId = -1n, attributes = 0) {
@@ -14,6 +15,7 @@ function batch(firstOffset: number, values: string[], producerId = -1n, attribut
     attributes,
     producerId,
     firstTimestamp: 1000n,
+    maxTimestamp: 5000n,
     records: values.map((value, i) => ({
       offsetDelta: i,
       timestampDelta: BigInt(i),
@@ -86,6 +88,14 @@ describe('reading committed records', () => {
     assert.equal(atEnd, false);
     const [{ offset, timestamp, headers } = assert.fail()] = records;
     assert.deepEqual([offset, timestamp, headers], [2, 1002, [['h', null]]]);
+  });
+
+  it('takes the time of appending where the topic says so', async () => {
+    const { records } = await read(0, { records: [batch(0, ['a', 'b'], -1n, LOG_APPEND_TIME)] });
+    assert.deepEqual(
+      records.map(({ timestamp }) => timestamp),
+      [5000, 5000],
+    );
   });
 
   it('reports errors of partitions, and stays where it was', async () => {
