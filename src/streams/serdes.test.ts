@@ -11,6 +11,7 @@ describe('serdes', () => {
     assert.deepEqual({ ...avro.deserialize(avro.serialize({ id: 3 })) }, { id: 3 });
     assert.equal(serdes.long.deserialize(serdes.long.serialize(-5)), -5);
     assert.equal(serdes.string.deserialize(serdes.string.serialize('größer')), 'größer');
+    assert.equal(serdes.string.deserialize(serdes.string.serialize('\ufeffmarked')), '\ufeffmarked');
     assert.deepEqual(serdes.json().deserialize(serdes.json().serialize([1, null])), [1, null]);
     const key = { key: 'k', window: { start: 10, end: 15 } };
     const windowed = serdes.windowed(serdes.string, 5);

@@ -19,13 +19,15 @@ function unfit(wanted: string, value: unknown): StreamsError {
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
+/** A byte order mark is part of a text, as at Kafka's StringDeserializer. */
+const exactUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 const string: Serde<string> = {
   serialize(value) {
     if (typeof value !== 'string') throw unfit('a string', value);
     return Buffer.from(value);
   },
-  deserialize: (bytes) => utf8.decode(bytes),
+  deserialize: (bytes) => exactUtf8.decode(bytes),
 };
 
 const bytes: Serde<Buffer> = {
