@@ -70,7 +70,8 @@ const MAX_MS = 0x7fffffff;
 /** @throws StreamsError INVALID_ARGUMENT */
 export function settingsOf(options: StreamsOptions): Settings {
   const { applicationId, guarantee = 'exactly-once', badRecords = 'fail' } = options;
-  if (!/^[a-zA-Z0-9._-]{1,100}$/.test(applicationId))
+  // Callers may be JavaScript, where what is required may be missing.
+  if (typeof applicationId !== 'string' || !/^[a-zA-Z0-9._-]{1,100}$/.test(applicationId))
     throw invalid(
       `applicationId "${applicationId}" becomes part of topics' names; use letters, digits, dots, dashes and underscores, at most 100`,
     );
@@ -82,7 +83,7 @@ export function settingsOf(options: StreamsOptions): Settings {
   const ms = (name: keyof StreamsOptions, value: number, min = 1) => checkWhole(name, value, min, MAX_MS);
   const settings: Settings = {
     applicationId,
-    bootstrap: typeof options.bootstrap === 'string' ? options.bootstrap.split(',') : [...options.bootstrap],
+    bootstrap: addressesOf(options.bootstrap),
     exactlyOnce,
     badRecords,
     commitIntervalMs: ms('commitIntervalMs', options.commitIntervalMs ?? (exactlyOnce ? 100 : 30_000)),
@@ -100,7 +101,6 @@ export function settingsOf(options: StreamsOptions): Settings {
     logger: options.logger ?? silentLogger,
     onState: options.onState ?? (() => undefined),
   };
-  if (settings.bootstrap.length === 0) throw invalid('bootstrap is empty; give host:port');
   if (settings.heartbeatMs >= settings.sessionTimeoutMs)
     throw invalid(
       `heartbeatMs (${settings.heartbeatMs}) has to be less than sessionTimeoutMs (${settings.sessionTimeoutMs})`,
@@ -110,4 +110,11 @@ export function settingsOf(options: StreamsOptions): Settings {
       'commitIntervalMs has to be less than transactionTimeoutMs: transactions would be aborted first',
     );
   return settings;
+}
+
+function addressesOf(bootstrap: string | readonly string[] = []): string[] {
+  const list = typeof bootstrap === 'string' ? bootstrap.split(',') : bootstrap;
+  const addresses = list.map((address) => address.trim()).filter((address) => address !== '');
+  if (addresses.length === 0) throw invalid('bootstrap is empty; give host:port');
+  return addresses;
 }
