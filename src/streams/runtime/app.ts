@@ -1,6 +1,7 @@
 import type { Registry } from 'prom-client';
 import { StreamsError } from '../errors.ts';
 import type { Topology } from '../topology.ts';
+import type { Client } from '../transport/apis.ts';
 import type { ClusterOptions } from '../transport/cluster.ts';
 import { Cluster, loadClient } from '../transport/cluster.ts';
 import { isFatal } from '../transport/errors.ts';
@@ -79,32 +80,8 @@ export class StreamsApp {
   }
 
   async #run(): Promise<void> {
-    let instance: Instance | null = null;
     try {
-      const client = await loadClient();
-      const { bootstrap, applicationId, tls, sasl, rebalanceTimeoutMs } = this.#settings;
-      const open = (requestTimeoutMs: number) => {
-        const options = { bootstrap, clientId: applicationId, requestTimeoutMs, tls, sasl } as ClusterOptions;
-        const cluster = new Cluster(client, options);
-        this.#clusters.push(cluster);
-        return cluster;
-      };
-      instance = new Instance(
-        this.#topology,
-        this.#settings,
-        this.#metrics,
-        {
-          writing: open(REQUEST_TIMEOUT_MS),
-          reading: open(REQUEST_TIMEOUT_MS),
-          group: open(REQUEST_TIMEOUT_MS + rebalanceTimeoutMs),
-        },
-        this.#signal,
-        {
-          closing: () => this.#closing,
-          entered: (state) => this.#enter(this.#closing ? 'closing' : state),
-        },
-      );
-      await this.#operate(instance);
+      await this.#runAndLeave();
       this.#enter('closed');
       this.#end.resolve();
       this.#running?.resolve();
@@ -113,10 +90,44 @@ export class StreamsApp {
       this.#enter('failed');
       this.#end.reject(error);
       this.#running?.reject(error);
+    }
+  }
+
+  /** When it ends the group knows, and nothing is open: whoever waits for that may end the process. */
+  async #runAndLeave(): Promise<void> {
+    let instance: Instance | null = null;
+    try {
+      instance = this.#open(await loadClient());
+      await this.#operate(instance);
     } finally {
       await instance?.leave();
       await this.#disconnect();
     }
+  }
+
+  #open(client: Client): Instance {
+    const { bootstrap, applicationId, tls, sasl, rebalanceTimeoutMs } = this.#settings;
+    const open = (requestTimeoutMs: number) => {
+      const options = { bootstrap, clientId: applicationId, requestTimeoutMs, tls, sasl } as ClusterOptions;
+      const cluster = new Cluster(client, options);
+      this.#clusters.push(cluster);
+      return cluster;
+    };
+    return new Instance(
+      this.#topology,
+      this.#settings,
+      this.#metrics,
+      {
+        writing: open(REQUEST_TIMEOUT_MS),
+        reading: open(REQUEST_TIMEOUT_MS),
+        group: open(REQUEST_TIMEOUT_MS + rebalanceTimeoutMs),
+      },
+      this.#signal,
+      {
+        closing: () => this.#closing,
+        entered: (state) => this.#enter(this.#closing ? 'closing' : state),
+      },
+    );
   }
 
   async #disconnect(): Promise<void> {
