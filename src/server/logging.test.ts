@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
 import { Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
 import { describe, it } from 'mocha';
 import pino from 'pino';
 import { leveled } from './logging.ts';
+
+const CHILD = fileURLToPath(new URL('./logging.child.js', import.meta.url));
 
 describe('levels of loggers', () => {
   const open = () => {
@@ -48,5 +54,18 @@ describe('levels of loggers', () => {
     log.levels.set('nothing', 'debug');
     log.levels.set('root', null);
     assert.deepEqual([...log.levels.levels()], [['root', 'info']]);
+  });
+});
+
+describe('a log that cannot be written', () => {
+  it('ends nothing, and keeps nobody from ending', async () => {
+    const full = openSync('/dev/full', 'w');
+    const child = spawn(process.execPath, [CHILD], { stdio: ['ignore', full, 'pipe'], timeout: 20_000 });
+    closeSync(full);
+    let errors = '';
+    child.stderr!.on('data', (chunk: Buffer) => {
+      errors += chunk.toString();
+    });
+    assert.deepEqual([...(await once(child, 'close')), errors], [0, null, 'still there\n']);
   });
 });

@@ -10,6 +10,9 @@ import {
 
 export type { LogLevel } from '../util/logger.ts';
 
+/** Characters that wait to be written. */
+const MAX_WAITING = 16 << 20;
+
 /**
  * The gateway's log: one JSON object per line on standard output, or lines for people when that is a terminal.
  * `level` is the least severe level that is written, until `levels` says otherwise.
@@ -26,7 +29,7 @@ export function createLogger(level: LogLevel): LeveledLogger {
     },
   };
   if (!process.stdout.isTTY)
-    return leveled(pino({ ...base, formatters: { level: (label) => ({ level: label }) } }));
+    return leveled(pino({ ...base, formatters: { level: (label) => ({ level: label }) } }, standardOutput()));
   return leveled(
     pino({
       ...base,
@@ -40,6 +43,16 @@ export function createLogger(level: LogLevel): LeveledLogger {
       },
     }),
   );
+}
+
+/** Where lines go. That they cannot be written, to a disk that is full perhaps, ends nothing: they wait for the next ones, or are left out. */
+function standardOutput(): pino.DestinationStream {
+  const output = pino.destination({ dest: process.stdout.fd, sync: false, maxLength: MAX_WAITING });
+  output.on('error', () => {
+    // It would try for ever, and the process could not end.
+    output.flushSync = () => {};
+  });
+  return output;
 }
 
 /** A logger of pino's whose children have names and levels: those without a level of their own follow the root. */
