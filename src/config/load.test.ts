@@ -265,6 +265,19 @@ describe('loadConfig', () => {
     );
   });
 
+  it('repeats no secret where it says what is wrong', () => {
+    const tls =
+      'listeners=IN://127.0.0.1:9093\nlistener.security.protocol.map=IN:SSL\nssl.keystore.location=a.pem';
+    const jaas = 'listener.name.in.sasl.jaas.config=Plain required password="open sesame";';
+    const known = problemsOf({ text: `${tls}\n${jaas}` });
+    const misspelled = problemsOf({ overrides: ['payload.stores.secert=open sesame'] });
+    for (const problems of [known, misspelled]) {
+      assert.equal(problems.length, 1);
+      assert.doesNotMatch(problems[0]!, /sesame/);
+    }
+    assert.match(misspelled[0]!, /did you mean payload\.stores\.secret\?/);
+  });
+
   it('has TLS settings of one listener in place of those of all', () => {
     const text = [
       'listeners=SSL://:9093,INNER://:9094,OUTER://:9095,PLAINTEXT://127.0.0.1:9092',

@@ -37,9 +37,10 @@ export function loadConfig(input: ConfigInput): KafabricConfig {
   const settings = mergeSettings(collected, problems, warnings);
   if (problems.length > 0) throw new ConfigurationError(problems);
   const resolved = resolve(settings, defaultDataDirectory(input), problems, warnings);
-  for (const { name, text, origin } of collected) {
+  for (const { name, origin } of collected) {
     const objection = definitionOf(name) === undefined ? objectionToIgnoring(name, resolved.listeners) : null;
-    if (objection !== null) problems.push({ key: name, value: text, origin, message: objection });
+    // Not the value, which may be a secret: what kind of value it is only Kafka knows.
+    if (objection !== null) problems.push({ key: name, value: null, origin, message: objection });
   }
   if (problems.length > 0) throw new ConfigurationError(problems);
   return new KafabricConfig(settings, resolved);
@@ -79,6 +80,11 @@ function definitionOf(name: string): ConfigDefinition | undefined {
   return brokerDefinitionsByName.get(name) ?? listenerKeyOf(name)?.definition;
 }
 
+/** A value as it may be told. */
+function shown(definition: ConfigDefinition | undefined, text: string): string {
+  return definition?.sensitive ? '[hidden]' : text;
+}
+
 /** What a key is that has no effect but is no mistake to Kafka either, which ignores what it does not know; null for an unknown one. */
 function whyUnused(name: string): string | null {
   if (isInheritedKey(name)) return 'a key of Apache Kafka that this version does not use';
@@ -104,14 +110,15 @@ function mergeSettings(
       } else {
         const closest = closestName(name, brokerNames);
         const hint = closest === null ? '' : `; did you mean ${closest}?`;
-        problems.push({ key: name, value: text, origin, message: `unknown configuration key${hint}` });
+        const value = shown(closest === null ? undefined : definitionOf(closest), text);
+        problems.push({ key: name, value, origin, message: `unknown configuration key${hint}` });
       }
       continue;
     }
     const result = parseValue(definition, text);
     if ('reason' in result) {
       const message = `${result.reason} (allowed: ${describeAllowed(definition)}; default ${definition.default ?? 'none'})`;
-      problems.push({ key: name, value: definition.sensitive ? '[hidden]' : text, origin, message });
+      problems.push({ key: name, value: shown(definition, text), origin, message });
     } else {
       merged.set(name, [setting, ...(merged.get(name) ?? [])]);
     }
