@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type { Cluster } from './cluster.ts';
 import { BrokerError, isFatal, isTransient } from './errors.ts';
 import { fetchFrom } from './reader.ts';
+import { Sequences } from './sequences.ts';
 
 const TRANSACTIONAL = 1 << 4;
 const CONTROL = 1 << 5;
@@ -101,6 +102,20 @@ describe('reading committed records', () => {
   it('reports errors of partitions, and stays where it was', async () => {
     const { error, nextOffset } = await read(5, { errorCode: 1 });
     assert.deepEqual([error, nextOffset], ['error 1', 5]);
+  });
+});
+
+describe('sequence numbers', () => {
+  it('count the records of each partition, and begin again after the highest', () => {
+    const sequences = new Sequences();
+    assert.equal(sequences.getWithDefault('t:0', 5), 5);
+    sequences.advance({ topic: 't', partition: 0 }, 2 ** 31 - 2);
+    assert.equal(sequences.getWithDefault('t:0', 0), 2 ** 31 - 2);
+    sequences.advance({ topic: 't', partition: 0 }, 3);
+    assert.deepEqual(
+      ['t:0', 't:1'].map((key) => sequences.getWithDefault(key, 0)),
+      [1, 0],
+    );
   });
 });
 

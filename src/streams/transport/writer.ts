@@ -3,6 +3,7 @@ import { byTopic } from '../../client/consumer-protocol.ts';
 import { bytesOf, nameOf, type OutputRecord, type TopicPartition } from '../records.ts';
 import { type Cluster, CoordinatorType } from './cluster.ts';
 import { BrokerError } from './errors.ts';
+import { Sequences } from './sequences.ts';
 
 const ALL_IN_SYNC = -1;
 const PRODUCE_TIMEOUT_MS = 30_000;
@@ -41,7 +42,7 @@ export class Writer {
   readonly #options: WriterOptions;
   #producerId = -1n;
   #epoch = -1;
-  readonly #sequences = new Map<string, number>();
+  readonly #sequences = new Sequences();
   /** Partitions that the open transaction has. */
   readonly #added = new Set<string>();
   #groupAdded = false;
@@ -130,7 +131,7 @@ export class Writer {
       const results = await Promise.allSettled(
         [...groups].map(([leader, group]) =>
           this.#send(leader, group, (done) => {
-            this.#sequences.set(nameOf(done), (this.#sequences.get(nameOf(done)) ?? 0) + done.records.length);
+            this.#sequences.advance(done, done.records.length);
             open = open.filter((batch) => batch !== done);
           }),
         ),
@@ -142,11 +143,6 @@ export class Writer {
   async #send(leader: number, batches: readonly Batch[], done: (batch: Batch) => void): Promise<void> {
     const { transactionalId, compression } = this.#options;
     const messages = batches.flatMap(({ records }) => records.map(messageOf));
-    const sequences = {
-      // The client asks by "topic:partition".
-      getWithDefault: (key: string, fallback: number) =>
-        this.#sequences.get(key.replace(/:(\d+)$/, '-$1')) ?? fallback,
-    };
     const answer = await this.#cluster.callNode(
       leader,
       this.#cluster.apis.produce,
@@ -157,7 +153,7 @@ export class Writer {
         compression,
         producerId: this.#producerId,
         producerEpoch: this.#epoch,
-        sequences: sequences as unknown as Kafka.CreateRecordsBatchOptions['sequences'],
+        sequences: this.#sequences as unknown as Kafka.CreateRecordsBatchOptions['sequences'],
         ...(transactionalId === null ? {} : { transactionalId }),
       },
     );
