@@ -91,21 +91,29 @@ export class TopicManager {
   ): Promise<TopicOutcome<Topic>[]> {
     await Promise.all(names.map((name) => this.#metadata.whenOpen(name)));
     const missing = names.filter((name) => this.#metadata.topicByName(name) === undefined);
-    const created =
-      missing.length === 0
-        ? []
-        : await this.createTopics(
-            missing.map((name) => this.#template(name)),
-            false,
-            permits,
-          );
-    const errors = new Map(created.map(({ name, error }) => [name, error]));
+    const errors = await this.#createByTemplate(missing, permits);
     return names.map((name) => {
       const topic = this.#metadata.topicByName(name);
       // A topic that exists although its creation failed was created by another request in between.
       if (topic !== undefined) return { name, error: null, value: topic };
       return { name, error: errors.get(name) ?? new ApiError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION) };
     });
+  }
+
+  /** What became of each, also when nothing can be written down. */
+  async #createByTemplate(
+    names: readonly string[],
+    permits: MutationPermits,
+  ): Promise<ReadonlyMap<string, ApiError | null>> {
+    if (names.length === 0) return new Map();
+    const templates = names.map((name) => this.#template(name));
+    try {
+      const created = await this.createTopics(templates, false, permits);
+      return new Map(created.map(({ name, error }) => [name, error]));
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      return new Map(names.map((name) => [name, error]));
+    }
   }
 
   /** Resolves when the topics are gone for clients; their files are removed in the background. */

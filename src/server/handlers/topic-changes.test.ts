@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { beforeEach, describe, it } from 'mocha';
+import {
+  MemoryMetadataLog,
+  newTopic,
+  startBroker,
+  type TestBroker,
+} from '../../broker/metadata/metadata.fixture.ts';
+import { ClientQuotas } from '../../broker/quotas/client-quotas.ts';
+import type { MutationQuota } from '../../broker/quotas/mutation-quota.ts';
+import { ErrorCode } from '../../protocol/errors.ts';
+import { ZERO_UUID } from '../../protocol/wire/types.ts';
+import { VirtualClock } from '../../util/testing/virtual-clock.ts';
+import { type MetadataDeps, metadataHandler } from './03-metadata.ts';
+import { deleteTopicsHandler } from './20-delete-topics.ts';
+import { call } from './handler.fixture.ts';
+
+describe('requests that change topics', () => {
+  let log: MemoryMetadataLog;
+  let broker: TestBroker;
+  let deps: MetadataDeps & { quota: MutationQuota };
+
+  beforeEach(async () => {
+    log = new MemoryMetadataLog();
+    broker = await startBroker(log);
+    deps = {
+      ...broker,
+      quota: new ClientQuotas(broker.metadata.config, new VirtualClock()).mutations,
+      advertised: () => ({ host: 'gateway.example', port: 19092 }),
+      isOffline: () => false,
+    };
+  });
+
+  const deleted = async (version: number, ...names: string[]) => {
+    const topics = names.map((name) => ({ name, topicId: ZERO_UUID }));
+    const request = version >= 6 ? { topics } : { topicNames: names };
+    const { responses } = await call(deleteTopicsHandler(deps), version, request);
+    return responses.map(({ name, errorCode }) => [name, errorCode]);
+  };
+
+  it('Metadata tells of topics that exist when others cannot be created', async () => {
+    await broker.topics.createTopics([newTopic('there')]);
+    log.failure = new Error('the disk is full');
+    const { topics, brokers } = await call(metadataHandler(deps), 12, {
+      topics: ['there', 'new'].map((name) => ({ name, topicId: ZERO_UUID })),
+      allowAutoTopicCreation: true,
+    });
+    assert.equal(brokers.length, 1);
+    assert.deepEqual(
+      topics.map(({ name, errorCode }) => [name, errorCode]),
+      [
+        ['there', ErrorCode.NONE],
+        ['new', ErrorCode.KAFKA_STORAGE_ERROR],
+      ],
+    );
+  });
+
+  it('DeleteTopics says of every topic that it cannot be written down', async () => {
+    await broker.topics.createTopics([newTopic('a'), newTopic('b')]);
+    log.failure = new Error('the disk is full');
+    assert.deepEqual(await deleted(6, 'a', 'b'), [
+      ['a', ErrorCode.KAFKA_STORAGE_ERROR],
+      ['b', ErrorCode.KAFKA_STORAGE_ERROR],
+    ]);
+  });
+});
