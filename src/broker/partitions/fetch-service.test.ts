@@ -63,6 +63,7 @@ describe('FetchService', () => {
     offsets: bigint[],
     partitionMaxBytes: number,
     maxBytes: number,
+    lastFetchedEpoch = -1,
   ): Promise<FetchedPartition[]> {
     const partition = broker.partitions.find('t', 0);
     const targets = offsets.map((fetchOffset) => ({
@@ -71,7 +72,7 @@ describe('FetchService', () => {
         partition: 0,
         currentLeaderEpoch: -1,
         fetchOffset,
-        lastFetchedEpoch: -1,
+        lastFetchedEpoch,
         logStartOffset: -1n,
         maxBytes: partitionMaxBytes,
       },
@@ -236,6 +237,23 @@ describe('FetchService', () => {
     assert.equal(errorCode, ErrorCode.NONE);
     assert.ok(records.some((piece) => piece instanceof FilePiece));
     assert.ok((await contentOf(records)).equals(expected));
+  });
+
+  it('tells a client that knows more than the log where they part', async () => {
+    const partition = await start();
+    await produceAll(partition);
+    const end = partition.log.logEndOffset;
+    const answer = async (fetchOffset: bigint, lastFetchedEpoch: number) => {
+      const { errorCode, divergingEpoch } = (
+        await fetchFrom([fetchOffset], 1 << 20, 1 << 20, lastFetchedEpoch)
+      )[0]!;
+      return { errorCode, divergingEpoch };
+    };
+    const parted = { errorCode: ErrorCode.NONE, divergingEpoch: { epoch: 3, endOffset: end } };
+    assert.deepEqual(await answer(end + 5n, 3), parted);
+    const outside = { errorCode: ErrorCode.OFFSET_OUT_OF_RANGE, divergingEpoch: null };
+    assert.deepEqual(await answer(end + 5n, -1), outside);
+    assert.deepEqual(await answer(-1n, 3), outside);
   });
 
   it('says so when records are missing that the log knows of, and keeps no memory', async () => {

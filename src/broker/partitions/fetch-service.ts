@@ -254,19 +254,19 @@ function startPlan({ request, partition, errorCode }: FetchTarget, isolation: Is
   if (item.errorCode !== ErrorCode.NONE) return item;
   item.visibleEnd = partition.visibleEnd(isolation);
   const { fetchOffset, lastFetchedEpoch } = request;
-  if (fetchOffset < partition.logStartOffset || fetchOffset > partition.log.logEndOffset) {
+  const { log } = partition;
+  const known = lastFetchedEpoch < 0 ? null : log.endOffsetForEpoch(lastFetchedEpoch);
+  // A client that lies ahead of the log after records were lost is told from where on, so that it need not begin anew.
+  const hasParted = known !== null && (known.leaderEpoch < lastFetchedEpoch || known.endOffset < fetchOffset);
+  const isAhead = fetchOffset > log.logEndOffset && !hasParted;
+  if (fetchOffset < partition.logStartOffset || isAhead || (known !== null && known.leaderEpoch < 0)) {
     item.errorCode = ErrorCode.OFFSET_OUT_OF_RANGE;
     return item;
   }
   item.highWatermark = partition.highWatermark;
   item.lastStableOffset = partition.lastStableOffset;
   item.logStartOffset = partition.logStartOffset;
-  if (lastFetchedEpoch >= 0) {
-    const { leaderEpoch, endOffset } = partition.log.endOffsetForEpoch(lastFetchedEpoch);
-    if (leaderEpoch < 0) item.errorCode = ErrorCode.OFFSET_OUT_OF_RANGE;
-    else if (leaderEpoch < lastFetchedEpoch || endOffset < fetchOffset)
-      item.divergingEpoch = { epoch: leaderEpoch, endOffset };
-  }
+  if (hasParted) item.divergingEpoch = { epoch: known.leaderEpoch, endOffset: known.endOffset };
   return item;
 }
 
