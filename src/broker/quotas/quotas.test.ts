@@ -154,6 +154,9 @@ describe('client quotas', () => {
     for (let n = 0; n < 10; n++) assert.equal(quotas.connections.record('::ffff:10.0.0.1'), 0);
     assert.equal(quotas.connections.record('10.0.0.1'), 1000);
     assert.equal(quotas.connections.record('10.0.0.2'), 0);
+    quotas.update([entry([['ip', '2001:DB8:0:0:0:0:0:1']], { connection_creation_rate: 1 })]);
+    for (let n = 0; n < 10; n++) assert.equal(quotas.connections.record('2001:db8::1'), 0);
+    assert.equal(quotas.connections.record('2001:db8::1'), 1000);
   });
 
   it('survive a restart and a snapshot', async () => {
