@@ -104,8 +104,10 @@ export class QuotaManager {
   }
 }
 
+/** The same for one entity in whatever order it was given. */
 function describeEntity(entity: QuotaEntity): string {
-  return `ClientQuotaEntity(entries={${[...entity].map(([type, name]) => `${type}=${name}`).join(', ')}})`;
+  const parts = entityParts(entity).map(({ entityType, entityName }) => `${entityType}=${entityName}`);
+  return `ClientQuotaEntity(entries={${parts.join(', ')}})`;
 }
 
 function planned(state: MetadataState, entity: QuotaEntity, ops: QuotaAlteration['ops']): MetadataRecord[] {

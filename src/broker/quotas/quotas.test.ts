@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { ErrorCode } from '../../protocol/errors.ts';
 import { VirtualClock } from '../../util/testing/virtual-clock.ts';
 import { MemoryMetadataLog, startBroker } from '../metadata/metadata.fixture.ts';
 import type { QuotaEntry } from '../metadata/quota-state.ts';
@@ -199,6 +200,28 @@ describe('client quotas', () => {
     assert.deepEqual(described(new QuotaManager(again.metadata)), expected);
     const kinds = [...again.metadata.state.records()].map(({ kind }) => kind);
     assert.equal(kinds.filter((kind) => kind === 'clientQuota').length, 1);
+  });
+
+  it('take an entity for named twice in whatever order its parts are', async () => {
+    const { metadata } = await startBroker(new MemoryMetadataLog());
+    const manager = new QuotaManager(metadata);
+    const parts: Named = [
+      ['user', 'u'],
+      ['client-id', 'c'],
+    ];
+    const outcomes = await manager.alter(
+      [
+        alteration(parts, 'producer_byte_rate', 1000),
+        alteration(parts.toReversed(), 'producer_byte_rate', 2000),
+      ],
+      false,
+    );
+    assert.deepEqual(
+      outcomes.map((error) => error?.code ?? 0),
+      [0, ErrorCode.INVALID_REQUEST],
+    );
+    const [entry] = manager.describe([], false);
+    assert.equal(entry?.values.get('producer_byte_rate'), 1000);
   });
 
   it('tell listeners of a change, and not of one that is only validated', async () => {
