@@ -43,7 +43,7 @@ function endOfEpoch(
   { partition: index, currentLeaderEpoch, leaderEpoch }: OffsetForLeaderPartition,
 ): OffsetForLeaderEpochResponseEpochEndOffset {
   const partition = partitions.find(topic, index);
-  const errorCode = partition?.checkEpoch(currentLeaderEpoch) ?? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
+  const errorCode = partition?.checkEpoch(currentLeaderEpoch) ?? partitions.errorOfMissing(topic, index);
   if (partition === null || errorCode !== ErrorCode.NONE) {
     return createOffsetForLeaderEpochResponseEpochEndOffset({ partition: index, errorCode });
   }

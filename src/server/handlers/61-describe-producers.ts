@@ -46,7 +46,7 @@ function describe(partitions: PartitionManager, topic: string, partitionIndex: n
   }
   const partition = partitions.find(topic, partitionIndex);
   if (partition === null) {
-    const errorCode = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
+    const errorCode = partitions.errorOfMissing(topic, partitionIndex);
     return createPartitionResponse({ partitionIndex, errorCode, errorMessage: errorInfo(errorCode).message });
   }
   return createPartitionResponse({

@@ -414,6 +414,19 @@ describe('data handlers', () => {
     assert.equal(producers.topics[0]!.partitions[1]!.errorCode, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
   });
 
+  it('say of a partition that is offline that it is so', async () => {
+    const { KAFKA_STORAGE_ERROR } = ErrorCode;
+    broker.partitions.find = () => null;
+    broker.partitions.errorOfMissing = () => KAFKA_STORAGE_ERROR;
+    const topics = [{ topic: 't', partitions: [{ partition: 0, currentLeaderEpoch: 3, leaderEpoch: 3 }] }];
+    const epochs = await call(offsetForLeaderEpochHandler(broker), 4, { topics });
+    assert.equal(epochs.topics[0]!.partitions[0]!.errorCode, KAFKA_STORAGE_ERROR);
+    const producers = await call(describeProducersHandler(broker), 0, {
+      topics: [{ name: 't', partitionIndexes: [0] }],
+    });
+    assert.equal(producers.topics[0]!.partitions[0]!.errorCode, KAFKA_STORAGE_ERROR);
+  });
+
   it('let a producer over its quota wait, after its records are kept', async () => {
     quota.update(limit(1_000_000));
     await produce(9, batch(['a']));
