@@ -51,7 +51,7 @@ describe('PartitionManager', () => {
     assert.equal((await waiting).result.errorCode, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
     assert.equal(broker.partitions.find('b', 0), null);
     assert.ok(!existsSync(join(directory, 'b-0')));
-    await broker.partitions.topicDeleted({ name: 'a', id: B.id });
+    await broker.partitions.topicDeleted({ ...A, id: B.id });
     assert.notEqual(broker.partitions.find('a', 0), null, 'another topic of that name');
   });
 

@@ -274,13 +274,13 @@ export class PartitionManager {
   }
 
   /** Also removes logs that were never served: those of a creation that failed, and of offline partitions. */
-  async topicDeleted({ name, id }: Pick<TopicDescription, 'name' | 'id'>): Promise<void> {
+  async topicDeleted({ name, id, partitions }: TopicDescription): Promise<void> {
     const { logs } = this.#options;
     const topic = this.#byId.get(id);
     if (topic !== undefined) {
       this.#byName.delete(name);
       this.#byId.delete(id);
-      for (const key of this.#offline) if (key.replace(/-\d+$/, '') === name) this.#offline.delete(key);
+      for (const { index } of partitions) this.#offline.delete(`${name}-${index}`);
       for (const partition of topic.partitions.values()) await partition.close();
     }
     // One that is being opened now is closed again.
