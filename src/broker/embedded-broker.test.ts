@@ -90,7 +90,7 @@ describe('EmbeddedBroker', () => {
       signReferences: broker.direct.signing('User:ANONYMOUS'),
       onClosed: () => () => undefined,
     });
-    const deleted = broker.topics.deleteTopics([id]);
+    const deleted = broker.topics.deleteTopics(() => [id]);
     const results = await fetched;
     assert.deepEqual(
       results.map(({ errorCode }) => errorCode),

@@ -56,7 +56,7 @@ async function randomChange(broker: TestBroker, random: () => number): Promise<v
   if (choice <= 1) {
     await topics.createTopics([newTopic(name, 1 + Math.floor(random() * 5), { 'retention.ms': '7' })]);
   } else if (choice === 2 && existing !== undefined) {
-    await topics.deleteTopics([existing.id]);
+    await topics.deleteTopics(() => [existing.id]);
   } else if (choice === 3) {
     const count = (existing?.partitions.length ?? 0) + 1;
     await topics.createPartitions([{ name, count, assignments: null }], random() < 0.2);
@@ -121,9 +121,9 @@ describe('ClusterMetadata', () => {
         const topic = metadata.topicByName('orders')!;
         for (const { leaderEpoch } of topic.partitions) assert.ok(leaderEpoch > last);
         last = Math.max(...topic.partitions.map(({ leaderEpoch }) => leaderEpoch));
-        if (round < 2) await topics.deleteTopics([topic.id]);
+        if (round < 2) await topics.deleteTopics(() => [topic.id]);
       }
-      await topics.deleteTopics([metadata.topicByName('orders')!.id]);
+      await topics.deleteTopics(() => [metadata.topicByName('orders')!.id]);
     }
   });
 
@@ -265,7 +265,7 @@ describe('ClusterMetadata', () => {
     const config = metadata.topicConfig('__consumer_offsets');
     assert.deepEqual(config.get('cleanup.policy'), ['compact']);
     assert.equal(config.get('payload.min.bytes'), -1);
-    const [outcome] = await topics.deleteTopics([first.id]);
+    const [outcome] = await topics.deleteTopics(() => [first.id]);
     assert.equal(outcome?.error?.code, ErrorCode.INVALID_REQUEST);
   });
 

@@ -33,10 +33,12 @@ function work(broker: TestBroker, acknowledged: Acknowledged, name: string, rand
   if (victim === undefined || random() < 0.6) return;
   const { id } = metadata.topicByName(victim)!;
   acknowledged.topics.delete(victim);
-  topics.deleteTopics([id]).then(
-    () => acknowledged.deleted.add(victim),
-    () => undefined,
-  );
+  topics
+    .deleteTopics(() => [id])
+    .then(
+      () => acknowledged.deleted.add(victim),
+      () => undefined,
+    );
 }
 
 async function turns(count: number): Promise<void> {

@@ -141,7 +141,7 @@ describe('PartitionMetadataLog', () => {
       const first = await startBroker(new PartitionMetadataLog(log, systemClock, log), { overrides });
       for (let n = 0; n < 5; n++)
         await first.topics.createTopics([newTopic(`t${n}`, 2, { 'retention.ms': '7' })]);
-      await first.topics.deleteTopics([first.metadata.topicByName('t0')!.id]);
+      await first.topics.deleteTopics(() => [first.metadata.topicByName('t0')!.id]);
       assert.deepEqual(
         [...log.files.keys()],
         [`/data/${String(log.logEndOffset).padStart(20, '0')}-0000000000.checkpoint`],

@@ -116,10 +116,16 @@ export class TopicManager {
     }
   }
 
-  /** Resolves when the topics are gone for clients; their files are removed in the background. */
-  deleteTopics(ids: readonly Uuid[], permits: MutationPermits = NO_LIMIT): Promise<TopicOutcome<Topic>[]> {
+  /**
+   * Resolves when the topics are gone for clients; their files are removed in the background.
+   * @param ids asked when all changes before this one are made
+   */
+  deleteTopics(
+    ids: () => readonly Uuid[],
+    permits: MutationPermits = NO_LIMIT,
+  ): Promise<TopicOutcome<Topic>[]> {
     return this.#metadata.change((state) => {
-      const outcomes = ids.map((id) =>
+      const outcomes = ids().map((id) =>
         outcomeOf<Topic>(id, () => {
           const topic = state.topicById(id);
           if (topic === undefined) {

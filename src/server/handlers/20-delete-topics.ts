@@ -26,12 +26,20 @@ interface Wanted {
   readonly topicId: string;
 }
 
-/** DeleteTopics 1-6, by name or, from version 6, by id. */
-export function deleteTopicsHandler(deps: {
+interface Topics {
   readonly metadata: ClusterMetadata;
   readonly topics: TopicManager;
-  readonly quota: MutationQuota;
-}): ApiHandler<DeleteTopicsRequest, DeleteTopicsResponse> {
+}
+
+interface Resolved {
+  readonly found: readonly Topic[];
+  readonly responses: readonly DeletableTopicResult[];
+}
+
+/** DeleteTopics 1-6, by name or, from version 6, by id. */
+export function deleteTopicsHandler(
+  deps: Topics & { readonly quota: MutationQuota },
+): ApiHandler<DeleteTopicsRequest, DeleteTopicsResponse> {
   return {
     apiKey: deleteTopicsRequest.apiKey,
     minVersion: 1,
@@ -49,45 +57,45 @@ export function deleteTopicsHandler(deps: {
         );
         return deleteTopicsResponse.create({ responses: wanted.map((topic) => failure(topic, refused)) });
       }
-      const { found, responses } = resolve(deps.metadata, wanted);
       const permits = deps.quota.begin(quotaClientOf(context), apiVersion >= FIRST_STRICT_VERSION);
-      const outcomes = await deleted(deps.topics, found, permits);
+      const responses = await deleted(deps, wanted, permits);
       context.connection.throttle(permits.throttleMs);
       return deleteTopicsResponse.create({
         throttleTimeMs: permits.throttleMs,
-        responses: [...responses, ...outcomes],
+        responses,
       });
     },
   };
 }
 
 async function deleted(
-  topics: TopicManager,
-  found: readonly Topic[],
+  { metadata, topics }: Topics,
+  wanted: readonly Wanted[],
   permits: MutationPermits,
 ): Promise<DeletableTopicResult[]> {
-  if (found.length === 0) return [];
+  let resolved: Resolved = { found: [], responses: [] };
   let outcomes: TopicOutcome<Topic>[];
+  // Requests before this one may create and delete what it names.
+  const inTurn = () => {
+    resolved = resolve(metadata, wanted);
+    return resolved.found.map(({ id }) => id);
+  };
   try {
-    outcomes = await topics.deleteTopics(
-      found.map(({ id }) => id),
-      permits,
-    );
+    outcomes = await topics.deleteTopics(inTurn, permits);
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    outcomes = found.map(({ name }) => ({ name, error }));
+    resolved = resolve(metadata, wanted);
+    outcomes = resolved.found.map(({ name }) => ({ name, error }));
   }
-  return outcomes.map(({ error }, position) => {
-    const topic = { name: found[position]!.name, topicId: found[position]!.id };
+  const results = outcomes.map(({ error }, position) => {
+    const topic = { name: resolved.found[position]!.name, topicId: resolved.found[position]!.id };
     return error === null ? createDeletableTopicResult(topic) : failure(topic, error);
   });
+  return [...resolved.responses, ...results];
 }
 
 /** Finds the topics that are meant, and answers for the others with Kafka's errors. */
-function resolve(
-  metadata: ClusterMetadata,
-  wanted: readonly Wanted[],
-): { found: Topic[]; responses: DeletableTopicResult[] } {
+function resolve(metadata: ClusterMetadata, wanted: readonly Wanted[]): Resolved {
   const found = new Map<string, Topic>();
   const responses: DeletableTopicResult[] = [];
   /** Named by name and by id. */

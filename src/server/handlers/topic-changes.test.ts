@@ -12,6 +12,7 @@ import { ErrorCode } from '../../protocol/errors.ts';
 import { ZERO_UUID } from '../../protocol/wire/types.ts';
 import { VirtualClock } from '../../util/testing/virtual-clock.ts';
 import { type MetadataDeps, metadataHandler } from './03-metadata.ts';
+import { createTopicsHandler } from './19-create-topics.ts';
 import { deleteTopicsHandler } from './20-delete-topics.ts';
 import { call } from './handler.fixture.ts';
 
@@ -53,6 +54,15 @@ describe('requests that change topics', () => {
         ['new', ErrorCode.KAFKA_STORAGE_ERROR],
       ],
     );
+  });
+
+  it('DeleteTopics finds what requests before it create, and not what they delete', async () => {
+    for (const version of [1, 6]) {
+      const created = call(createTopicsHandler(deps), 7, { topics: [newTopic('a')] });
+      const outcomes = await Promise.all([deleted(version, 'a'), deleted(version, 'a')]);
+      assert.equal((await created).topics[0]?.errorCode, ErrorCode.NONE);
+      assert.deepEqual(outcomes, [[['a', ErrorCode.NONE]], [['a', ErrorCode.UNKNOWN_TOPIC_OR_PARTITION]]]);
+    }
   });
 
   it('DeleteTopics says of every topic that it cannot be written down', async () => {
