@@ -8,14 +8,19 @@ import type { ClusterMetadata } from './cluster-metadata.ts';
 import { metadataRecord } from './records.ts';
 import type { Topic } from './state.ts';
 import { isInternalTopic, OFFSETS_TOPIC, SHARE_STATE_TOPIC, TRANSACTION_TOPIC } from './topic-name.ts';
-import { type PlannedTopic, planPartitions, planTopic, topicRecords } from './topic-plan.ts';
+import {
+  PARTITIONS_PER_REQUEST_MAX,
+  type PlannedTopic,
+  planPartitions,
+  planTopic,
+  topicRecords,
+} from './topic-plan.ts';
 
 /** What became of one topic of a request. */
 export type TopicOutcome<T> =
   | { readonly name: string; readonly error: null; readonly value: T }
   | { readonly name: string; readonly error: ApiError };
 
-const PARTITIONS_PER_REQUEST_MAX = 10_000;
 /** The broker reads its own topics from the log alone. */
 const NEVER_DIVERTED = { 'payload.min.bytes': '-1' };
 
@@ -41,7 +46,7 @@ export class TopicManager {
     return this.#metadata.change((state) => {
       const outcomes: TopicOutcome<PlannedTopic>[] = [];
       const names: string[] = [];
-      let partitions = 0;
+      const count = partitionCounter();
       for (const topic of topics) {
         outcomes.push(
           outcomeOf(topic.name, () => {
@@ -52,13 +57,7 @@ export class TopicManager {
               accepted: names,
               id: this.#randomUuid(),
             });
-            partitions += planned.partitions.length;
-            if (partitions > PARTITIONS_PER_REQUEST_MAX) {
-              throw new ApiError(
-                ErrorCode.POLICY_VIOLATION,
-                'Excessively large number of partitions per request.',
-              );
-            }
+            count(planned.partitions.length);
             if (!validateOnly) permits.take(planned.partitions.length);
             names.push(topic.name);
             return planned;
@@ -159,9 +158,11 @@ export class TopicManager {
     permits: MutationPermits = NO_LIMIT,
   ): Promise<TopicOutcome<Topic>[]> {
     return this.#metadata.change((state) => {
+      const count = partitionCounter();
       const plans = topics.map((topic) =>
         outcomeOf(topic.name, () => {
           const plan = planPartitions(topic, state, this.#metadata.nodeId, this.#metadata.config);
+          count(plan.records.length);
           if (!validateOnly) permits.take(topic.count - plan.before);
           return plan;
         }),
@@ -273,6 +274,16 @@ function outcomeOf<T>(name: string, action: () => T): TopicOutcome<T> {
   } catch (error) {
     return { name, error: apiErrorOf(error) };
   }
+}
+
+/** Counts the partitions that one request makes. It throws an ApiError for those beyond what is allowed. */
+function partitionCounter(): (partitions: number) => void {
+  let total = 0;
+  return (partitions) => {
+    total += partitions;
+    if (total > PARTITIONS_PER_REQUEST_MAX)
+      throw new ApiError(ErrorCode.POLICY_VIOLATION, 'Excessively large number of partitions per request.');
+  };
 }
 
 function storageError(error: unknown): ApiError {

@@ -8,6 +8,9 @@ import { type MetadataRecord, metadataRecord } from './records.ts';
 import { type MetadataState, ResourceType, type Topic } from './state.ts';
 import { collisionKey, METADATA_TOPIC, topicNameProblem } from './topic-name.ts';
 
+/** As many partitions one request may make. */
+export const PARTITIONS_PER_REQUEST_MAX = 10_000;
+
 /** A topic that can be created. */
 export interface PlannedTopic {
   readonly name: string;
@@ -82,7 +85,7 @@ export function planPartitions(
     );
   }
   const additional = request.count - before;
-  if (additional > PARTITIONS_ADDED_MAX) {
+  if (additional > PARTITIONS_PER_REQUEST_MAX) {
     throw new ApiError(ErrorCode.POLICY_VIOLATION, 'Excessively large number of partitions per request.');
   }
   if (request.assignments !== null && request.assignments.length !== additional) {
@@ -100,8 +103,6 @@ export function planPartitions(
   });
   return { topic, before, records };
 }
-
-const PARTITIONS_ADDED_MAX = 10_000;
 
 function newPartition(topicId: Uuid, partitionId: number, replicas: readonly number[], leaderEpoch: number) {
   return metadataRecord('partition', {
@@ -154,7 +155,7 @@ function defaultAssignment(topic: CreatableTopic, nodeId: number, config: Kafabr
   const replicationFactor =
     topic.replicationFactor === -1 ? config.get('default.replication.factor') : topic.replicationFactor;
   const partitions = topic.numPartitions === -1 ? config.get('num.partitions') : topic.numPartitions;
-  if (partitions > PARTITIONS_ADDED_MAX) {
+  if (partitions > PARTITIONS_PER_REQUEST_MAX) {
     throw new ApiError(ErrorCode.POLICY_VIOLATION, 'Excessively large number of partitions per request.');
   }
   if (replicationFactor > 1) {

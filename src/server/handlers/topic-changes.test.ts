@@ -14,6 +14,7 @@ import { VirtualClock } from '../../util/testing/virtual-clock.ts';
 import { type MetadataDeps, metadataHandler } from './03-metadata.ts';
 import { createTopicsHandler } from './19-create-topics.ts';
 import { deleteTopicsHandler } from './20-delete-topics.ts';
+import { createPartitionsHandler } from './37-create-partitions.ts';
 import { call } from './handler.fixture.ts';
 
 describe('requests that change topics', () => {
@@ -72,5 +73,21 @@ describe('requests that change topics', () => {
       ['a', ErrorCode.KAFKA_STORAGE_ERROR],
       ['b', ErrorCode.KAFKA_STORAGE_ERROR],
     ]);
+  });
+
+  it('CreatePartitions limits what one request adds, over all of its topics', async () => {
+    await broker.topics.createTopics([newTopic('a'), newTopic('b'), newTopic('c')]);
+    const { results } = await call(createPartitionsHandler(deps), 3, {
+      topics: ['a', 'b', 'c'].map((name) => ({ name, count: name === 'c' ? 11 : 6001, assignments: null })),
+      validateOnly: true,
+    });
+    assert.deepEqual(
+      results.map(({ name, errorCode }) => [name, errorCode]),
+      [
+        ['a', ErrorCode.NONE],
+        ['b', ErrorCode.POLICY_VIOLATION],
+        ['c', ErrorCode.POLICY_VIOLATION],
+      ],
+    );
   });
 });
