@@ -7,7 +7,13 @@ import { type MutationPermits, NO_LIMIT } from '../quotas/mutation-quota.ts';
 import type { ClusterMetadata } from './cluster-metadata.ts';
 import { metadataRecord } from './records.ts';
 import type { Topic } from './state.ts';
-import { isInternalTopic, OFFSETS_TOPIC, SHARE_STATE_TOPIC, TRANSACTION_TOPIC } from './topic-name.ts';
+import {
+  collisionKey,
+  isInternalTopic,
+  OFFSETS_TOPIC,
+  SHARE_STATE_TOPIC,
+  TRANSACTION_TOPIC,
+} from './topic-name.ts';
 import {
   PARTITIONS_PER_REQUEST_MAX,
   type PlannedTopic,
@@ -45,7 +51,7 @@ export class TopicManager {
   ): Promise<TopicOutcome<PlannedTopic>[]> {
     return this.#metadata.change((state) => {
       const outcomes: TopicOutcome<PlannedTopic>[] = [];
-      const names: string[] = [];
+      const accepted = new Map<string, string>();
       const count = partitionCounter();
       for (const topic of topics) {
         outcomes.push(
@@ -54,12 +60,12 @@ export class TopicManager {
               state,
               nodeId: this.#metadata.nodeId,
               config: this.#metadata.config,
-              accepted: names,
+              accepted,
               id: this.#randomUuid(),
             });
             count(planned.partitions.length);
             if (!validateOnly) permits.take(planned.partitions.length);
-            names.push(topic.name);
+            accepted.set(collisionKey(topic.name), topic.name);
             return planned;
           }),
         );

@@ -25,8 +25,8 @@ interface PlanContext {
   readonly state: MetadataState;
   readonly nodeId: number;
   readonly config: KafabricConfig;
-  /** Names that the same request creates. */
-  readonly accepted: readonly string[];
+  /** Names that the same request creates, by their collision keys. */
+  readonly accepted: ReadonlyMap<string, string>;
   readonly id: Uuid;
 }
 
@@ -129,8 +129,7 @@ function checkName(name: string, { state, accepted }: PlanContext): void {
   if (state.topicByName(name) !== undefined) {
     throw new ApiError(ErrorCode.TOPIC_ALREADY_EXISTS, `Topic '${name}' already exists.`);
   }
-  const key = collisionKey(name);
-  const other = state.collidingTopic(name) ?? accepted.find((sibling) => collisionKey(sibling) === key);
+  const other = state.collidingTopic(name) ?? accepted.get(collisionKey(name));
   if (other !== undefined) {
     throw new ApiError(
       ErrorCode.INVALID_TOPIC_EXCEPTION,
