@@ -53,8 +53,9 @@ export class ConfigManager {
     );
     const others = resources.filter((resource) => !isLogger(resource));
     const outcomes = others.length === 0 ? [] : await this.#alterStored(others, validateOnly);
+    let next = 0;
     return resources.map((resource, position) =>
-      isLogger(resource) ? ofLoggers[position]! : outcomes[others.indexOf(resource)]!,
+      isLogger(resource) ? ofLoggers[position]! : outcomes[next++]!,
     );
   }
 
