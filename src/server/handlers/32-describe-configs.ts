@@ -3,7 +3,7 @@ import { type DescribedConfig, describeResource } from '../../broker/configs/des
 import { WIRE_TYPES, WireSource } from '../../broker/configs/resources.ts';
 import type { ClusterMetadata } from '../../broker/metadata/cluster-metadata.ts';
 import { ResourceType } from '../../broker/metadata/state.ts';
-import { ApiError } from '../../protocol/errors.ts';
+import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import {
   type DescribeConfigsRequest,
   describeConfigsRequest,
@@ -15,6 +15,9 @@ import {
   describeConfigsResponse,
 } from '../../protocol/generated/describe-configs-response.ts';
 import type { ApiHandler } from '../net/handler.ts';
+
+/** Keys that one answer may be made of: a resource of five bytes in the request is fifty thousand in it. */
+const DESCRIBED_KEYS_MAX = 1_000_000;
 
 /** DescribeConfigs 1-4: every key with its default, source, type and documentation; of loggers their levels. */
 export function describeConfigsHandler(deps: {
@@ -28,21 +31,27 @@ export function describeConfigsHandler(deps: {
     request: describeConfigsRequest,
     response: describeConfigsResponse,
     handle(request) {
+      let described = 0;
+      const counted = <T>(keys: T[]): T[] => {
+        described += keys.length;
+        return keys;
+      };
       return describeConfigsResponse.create({
         results: request.resources.map(({ resourceType, resourceName, configurationKeys }) => {
           const resource = { resourceType, resourceName };
           try {
+            if (described >= DESCRIBED_KEYS_MAX)
+              throw new ApiError(ErrorCode.POLICY_VIOLATION, 'Excessively large number of keys per request.');
             const wanted = new Set(configurationKeys ?? []);
             const isWanted = (name: string) => wanted.size === 0 || wanted.has(name);
             const configs =
               resourceType === ResourceType.BROKER_LOGGER
-                ? deps.loggers
-                    .describe(resourceName)
+                ? counted(deps.loggers.describe(resourceName))
                     .filter(({ name }) => isWanted(name))
                     .map(loggerResult)
-                : describeResource(deps.metadata, resourceType, resourceName)
+                : counted(describeResource(deps.metadata, resourceType, resourceName))
                     .filter(({ definition }) => isWanted(definition.name))
-                    .map((described) => keyResult(described, request));
+                    .map((key) => keyResult(key, request));
             return createDescribeConfigsResult({ ...resource, errorMessage: '', configs });
           } catch (error) {
             if (!(error instanceof ApiError)) throw error;

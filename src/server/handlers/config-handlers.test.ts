@@ -82,6 +82,19 @@ describe('DescribeConfigs', () => {
     assert.equal(port?.value, '1');
   });
 
+  it('limits what one answer is made of', async () => {
+    const handler = describeConfigsHandler({ ...broker, loggers: configs.loggers });
+    const resource = {
+      resourceType: ResourceType.BROKER,
+      resourceName: '1',
+      configurationKeys: ['num.partitions'],
+    };
+    const { results } = await call(handler, 4, { resources: new Array(5000).fill(resource) });
+    assert.equal(results.length, 5000);
+    assert.equal(results[0]!.configs.length, 1);
+    assert.equal(results[4999]!.errorCode, ErrorCode.POLICY_VIOLATION);
+  });
+
   it('tells where values come from', async () => {
     const { configs: described } = await describeResource(ResourceType.TOPIC, 'a', [
       'max.message.bytes',
