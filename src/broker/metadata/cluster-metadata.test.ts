@@ -13,7 +13,7 @@ import {
   type TestBroker,
 } from './metadata.fixture.ts';
 import { encodeMetadataRecord, metadataRecord } from './records.ts';
-import { ResourceType } from './state.ts';
+import { MetadataState, ResourceType } from './state.ts';
 import { METADATA_TOPIC_ID, randomUuid } from './topic-id.ts';
 
 /** Everything that a restart must keep. */
@@ -125,6 +125,21 @@ describe('ClusterMetadata', () => {
       }
       await topics.deleteTopics(() => [metadata.topicByName('orders')!.id]);
     }
+  });
+
+  it('keeps leader epochs above those of names that are forgotten, also through a snapshot', () => {
+    const state = new MetadataState();
+    const topicId = METADATA_TOPIC_ID;
+    for (let n = 0; n <= 10_000; n++) {
+      state.apply(metadataRecord('topic', { name: `t${n}`, topicId }));
+      const leaderEpoch = n === 0 ? 5 : 1;
+      state.apply(metadataRecord('partition', { topicId, partitionId: 0, leaderEpoch }));
+      state.apply(metadataRecord('removeTopic', { topicId }));
+    }
+    const replayed = new MetadataState();
+    for (const record of state.records()) replayed.apply(record);
+    for (const each of [state, replayed])
+      assert.deepEqual([each.firstLeaderEpoch('t0'), each.firstLeaderEpoch('t1')], [6, 2]);
   });
 
   it('knows in which directory a partition is, also after a restart', async () => {

@@ -6,7 +6,7 @@ import { QuotaState } from './quota-state.ts';
 import { type MetadataRecord, metadataRecord } from './records.ts';
 import { ScramState } from './scram-state.ts';
 import { METADATA_TOPIC_ID } from './topic-id.ts';
-import { collisionKey } from './topic-name.ts';
+import { collisionKey, METADATA_TOPIC } from './topic-name.ts';
 
 /** One partition as the metadata log has it; replaced, never changed, when a record changes it. */
 export interface PartitionMetadata {
@@ -156,7 +156,9 @@ export class MetadataState {
       yield metadataRecord('featureLevel', { name, featureLevel });
     for (const broker of this.#brokers.values()) yield { kind: 'registerBroker', value: broker };
     // Kafka has no record that says which epoch a name had, so the snapshot tells of a topic that came and went.
-    for (const [name, epoch] of this.#epochs) {
+    // Where some are forgotten, one more makes room when it is replayed: what it leaves is what covers them.
+    const forgotten: [string, number][] = this.#epochFloor === 0 ? [] : [[METADATA_TOPIC, this.#epochFloor]];
+    for (const [name, epoch] of [...forgotten, ...this.#epochs]) {
       const topicId = METADATA_TOPIC_ID;
       yield metadataRecord('topic', { name, topicId });
       yield metadataRecord('partition', {
