@@ -1,3 +1,4 @@
+import { MAX_TIMER_MS } from '../util/clock.ts';
 import { DirectError } from './errors.ts';
 import { checkPosition, type StartPosition } from './list-offsets.ts';
 import { checkSelector, type DataDescriptor, type DataSelector, type DataSelectorSpec } from './selection.ts';
@@ -86,7 +87,8 @@ export function checkConsumerOptions(options: ConsumerOptions): CheckedConsumerO
     throw invalid(`commitEveryMs is ${commitEveryMs}`, 'give milliseconds, "manual" or "transaction"');
   checkPosition(checked.from, 'make a consumer');
   if (options.select !== undefined) checkSelector(options.select, 'make a consumer');
-  return checked;
+  // Requests say it in 32 bits.
+  return { ...checked, maxWaitMs: Math.min(maxWaitMs, MAX_TIMER_MS) };
 }
 
 function invalid(message: string, todo?: string): DirectError {
