@@ -149,7 +149,8 @@ void answerOffer(int socket, int64_t answer) {
 }
 
 void turnAway(int socket) {
-  answerOffer(socket, -EAGAIN);
+  // Longer than the answer to an offer, whose receiver takes its beginning.
+  answerWithMemory(socket, {-EAGAIN, 0}, -1);
   // What the peer has said already must not be lost unread: that would reset the connection, and the answer with it.
   shutdown(socket, SHUT_RD);
   uint8_t ignored[sizeof(RegionOffer)];
@@ -183,8 +184,10 @@ ServerMemory askForMemory(const std::string& name, const std::array<uint8_t, kTo
   if (connected < 0) return {connected, 0};
   RegionOffer question{token, 0};
   ServerMemory memory{};
-  int error = sendWith(connected, &question, sizeof question, -1, 0);
-  if (error == 0) error = receiveWith(connected, &memory, sizeof memory, fd);
+  int sent = sendWith(connected, &question, sizeof question, -1, 0);
+  int error = receiveWith(connected, &memory, sizeof memory, fd);
+  // Who is turned away may be left before it has asked, as in offerRegion.
+  if (error != 0 && sent != 0) error = sent;
   if (error == 0 && memory.bytes > 0 && fd < 0) error = EPROTO;
   if (error == 0 && memory.bytes > 0) {
     socket = connected;

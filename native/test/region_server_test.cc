@@ -160,7 +160,10 @@ TEST(region_server_turns_away_one_user_before_all_places_are_taken) {
     sendOffer(waiting.back(), shared, 1);
   }
   CHECK_EQ(offerRegion(served.name, {{1}, 4096}, shared, 60'000), -EAGAIN);
-  CHECK_EQ(served.server->stats().turnedAway, 1u);
+  int socket = -1;
+  int fd = -1;
+  CHECK_EQ(askForMemory(served.name, {1}, 60'000, socket, fd).bytes, -EAGAIN);
+  CHECK_EQ(served.server->stats().turnedAway, 2u);
   RegionServer::Request first = served.next();
   served.server->answer(first.peer, -EACCES);
   close(first.fd);

@@ -7,8 +7,9 @@ import { brokerError, DirectError } from './errors.ts';
 import { MapRequests } from './map-requests.ts';
 
 const BORROW_TIMEOUT_MS = 5_000;
-/** Errors of a socket whose other end is no more. */
-const ENDED: ReadonlySet<number> = new Set([constants.errno.ECONNRESET, constants.errno.EPIPE]);
+const { EAGAIN, ECONNRESET, EPIPE } = constants.errno;
+/** Errors of a socket whose other end is no more, and of one at which too many ask. */
+const PASSING: ReadonlySet<number> = new Set([ECONNRESET, EPIPE, EAGAIN]);
 /** Room before and behind the data, for what makes a batch of it: headers, keys, metadata. What needs more is copied. */
 const HEAD_BYTES = 4096;
 const TAIL_BYTES = 16 * 1024;
@@ -104,9 +105,12 @@ export class MappedChannel {
     if (typeof memory !== 'number') return new MappedChannel(connection, attachmentId, memory);
     throw new DirectError('CONNECTION', `the gateway lets nobody map its memory (errno ${-memory})`, {
       doing: 'attach',
-      todo: 'both must be on one machine and in one network namespace, of one user, or see direct.mapped.uids',
+      todo:
+        -memory === EAGAIN
+          ? 'too many clients ask at the same time; try again'
+          : 'both must be on one machine and in one network namespace, of one user, or see direct.mapped.uids',
       // It was ended in the middle of that; another will be there.
-      retriable: connection.isClosed || ENDED.has(-memory),
+      retriable: connection.isClosed || PASSING.has(-memory),
     });
   }
 
