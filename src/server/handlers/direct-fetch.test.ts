@@ -7,6 +7,8 @@ import { ReferenceKeys } from '../../broker/direct/reference-keys.ts';
 import { signBatches } from '../../broker/direct/signed-batches.ts';
 import { TestBroker, topicConfig } from '../../broker/partitions/testing.ts';
 import { RateQuota } from '../../broker/quotas/client-quotas.ts';
+import { arenaStats } from '../../native/arena.ts';
+import { releasePieces } from '../../native/pieces.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import {
   createDirectFetchPartition,
@@ -31,6 +33,7 @@ describe('DirectFetch', () => {
   afterEach(async () => {
     await broker.stop();
     rmSync(directory, { recursive: true });
+    assert.equal(arenaStats().usedBytes, 0);
   });
 
   function handler() {
@@ -38,11 +41,17 @@ describe('DirectFetch', () => {
     const keys = new ReferenceKeys(60_000, systemClock);
     const direct = { gets: { countFetched: () => {} } } as unknown as DirectService;
     const quota = new RateQuota('rate', systemClock, { samples: 11, sampleMs: 1000 });
-    return directFetchHandler({
+    const served = directFetchHandler({
       ...{ direct, partitions, fetches, quota },
       signing: (principal) => (_, batches) =>
         signBatches(batches, { keys, principal, topicId: TOPIC.id, partition: 0 }),
     });
+    const handle: typeof served.handle = async (request, context) => {
+      const response = (await served.handle(request, context))!;
+      releasePieces(served.trailer!(response));
+      return response;
+    };
+    return { ...served, handle };
   }
 
   async function produce(): Promise<void> {
