@@ -100,11 +100,11 @@ export class InFlight {
     return Number(count);
   }
 
-  /** Records from the start offset on that are done with, also those that `transition` will make so. */
-  deliveryCompleteCount(from: bigint, transition: Transition | null = null): number {
+  /** Records from the offset on that are done with, also those of which that is being written: writes are done in their order. */
+  deliveryCompleteCount(from: bigint): number {
     let count = 0n;
     for (const run of this.#runs.all)
-      if (run.first >= from && isTerminal(stateAfter(run, transition))) count += sizeOf(run);
+      if (run.first >= from && isTerminal(stateAfter(run, run.transition))) count += sizeOf(run);
     return Number(count);
   }
 

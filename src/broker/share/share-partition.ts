@@ -209,7 +209,7 @@ export class SharePartition implements Watched {
       stateEpoch: this.#stateEpoch,
       leaderEpoch: log.leaderEpoch,
       startOffset,
-      deliveryCompleteCount: this.#inFlight.deliveryCompleteCount(startOffset, transition),
+      deliveryCompleteCount: this.#inFlight.deliveryCompleteCount(startOffset),
       batches: this.#inFlight.batchesOf(transition),
     });
   }

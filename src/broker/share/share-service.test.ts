@@ -267,6 +267,21 @@ describe('share sessions, fetches and acknowledgements', () => {
     assert.ok((await read(await fetch(1))).values.includes('committed'));
   });
 
+  it('stores how far it is when records are acknowledged at the same time, in whatever order', async () => {
+    await produce('a', 'b', 'c', 'd', 'e', 'f');
+    await read(await fetch(0));
+    const acknowledge = (epoch: number, first: bigint, last: bigint) =>
+      sharing.service.acknowledge(call(epoch), [acknowledgement(first, last, ACCEPT)]);
+    const doneUpTo = () => {
+      const { startOffset, deliveryCompleteCount } = sharing.states.summary(KEY)!;
+      return Number(startOffset) + deliveryCompleteCount;
+    };
+    await Promise.all([acknowledge(1, 2n, 2n), acknowledge(2, 0n, 1n)]);
+    assert.equal(doneUpTo(), 3);
+    await Promise.all([acknowledge(3, 3n, 3n), acknowledge(4, 4n, 5n)]);
+    assert.equal(doneUpTo(), 6);
+  });
+
   it('follows a log whose records are deleted', async () => {
     await produce('a', 'b');
     await produce('c');

@@ -150,12 +150,13 @@ export class ShareStateShard implements CoordinatorShard {
     if (write.leaderEpoch !== -1 && entry.state.leaderEpoch > write.leaderEpoch) throw fencedLeaderEpoch();
     if (write.stateEpoch !== -1 && entry.state.stateEpoch > write.stateEpoch) throw fencedStateEpoch();
     const { state } = entry;
-    // Two writes may pass each other at their writer; what is done with stays so.
+    // Two writes may pass each other at their writer; what is done with stays so, and is among what the later one counts.
     const startOffset = write.startOffset > state.startOffset ? write.startOffset : state.startOffset;
+    const passed = write.startOffset < 0n ? 0 : Number(startOffset - write.startOffset);
     const update = {
       leaderEpoch: state.leaderEpoch,
       startOffset,
-      deliveryCompleteCount: write.deliveryCompleteCount,
+      deliveryCompleteCount: Math.max(write.deliveryCompleteCount - passed, UNKNOWN_COUNT),
       batches: write.batches,
     };
     if (entry.updates >= this.#options.config.updatesPerSnapshot) {
