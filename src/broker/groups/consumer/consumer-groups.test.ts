@@ -270,6 +270,41 @@ describe('consumer groups (KIP-848)', () => {
     assert.deepEqual(a.owned, all('other', 1));
     assert.equal(groupOf(broker).subscriptions.resolved.size, 0);
   });
+
+  it('get no topics of regular expressions while they are read again', async () => {
+    const broker = await startConsumers({ events: 6, audits: 2 });
+    const { clock, log, topics } = broker;
+    const names = topics.names.bind(topics);
+    // Matching takes so long that others get their turn.
+    topics.names = () => {
+      clock.standStill(10);
+      return names();
+    };
+    const a = new TestMember(broker, 'a');
+    a.subscription = { subscribedTopicRegex: 'e.*' };
+    await a.join();
+    let goOn = () => {};
+    const replay = log.replay.bind(log);
+    log.replay = async (...parameters) => {
+      await replay(...parameters);
+      await new Promise<void>((resolve) => {
+        goOn = resolve;
+      });
+    };
+    log.failure = ErrorCode.KAFKA_STORAGE_ERROR;
+    assert.notEqual((await new TestMember(broker, 'b').join()).errorCode, ErrorCode.NONE);
+    log.failure = null;
+    await settled();
+    const written = log.records.length;
+    await clock.advance(1_000);
+    assert.equal(log.records.length, written);
+    goOn();
+    await settled();
+    await a.beat();
+    await clock.advance(1_000);
+    await a.beat();
+    assert.equal(a.owned.length, 6);
+  });
 });
 
 describe('lists and descriptions of consumer groups', () => {

@@ -38,16 +38,17 @@ export class RegexRefresh {
       subscriptions.regexes.size !== subscriptions.resolved.size ||
       (last?.version ?? 0n) < topics.version ||
       nowMs > lastMs + config.regexRefreshIntervalMs;
-    if (isDue) void this.#refresh(groupId, [...subscriptions.regexes.keys()]);
+    if (isDue) void this.#refresh(group, [...subscriptions.regexes.keys()]);
   }
 
-  async #refresh(groupId: string, regexes: readonly string[]): Promise<void> {
+  async #refresh(group: ConsumerGroup, regexes: readonly string[]): Promise<void> {
     const { clock, groups, logger, topics } = this.#context;
+    const { groupId } = group;
     this.#running.add(groupId);
     try {
       const resolved = await this.#turns.run(() => resolveRegexes(topics, regexes, clock));
-      const group = groups.get(groupId);
-      if (group?.type === 'consumer') await this.#take(group, resolved);
+      // Another one of that name may be half read from the log.
+      if (groups.get(groupId) === group) await this.#take(group, resolved);
     } catch (error) {
       logger.warn({ group: groupId, err: error }, 'the regular expressions of a group were not updated');
     } finally {
