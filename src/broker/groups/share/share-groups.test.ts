@@ -206,6 +206,29 @@ describe('share groups', () => {
     assert.ok(forgotten > 0);
   });
 
+  it('keeps no states of a topic that is deleted while they are made', async () => {
+    const initialize = states.initialize.bind(states);
+    let goOn = () => {};
+    const held = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    states.initialize = async (...parameters) => {
+      await held;
+      await initialize(...parameters);
+    };
+    const joined = join(broker, 'a', 'events', 'audits');
+    await settled();
+    topics.set('events', 0);
+    await broker.groups.topicDeleted('events');
+    goOn();
+    assert.deepEqual(partitionsOf(await joined), [`${topicId('audits')}:0`]);
+    const group = groupOf();
+    assert.ok(group?.type === 'share');
+    assert.deepEqual([...group.states.initialized.keys()], [topicId('audits')]);
+    assert.equal(group.states.initializing.size, 0);
+    assert.equal(states.states.size, 1);
+  });
+
   it('describes, alters and deletes offsets', async () => {
     const { offsets } = broker.groups.shards[0]!.shares;
     const id = topicId('events');

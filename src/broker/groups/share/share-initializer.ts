@@ -33,7 +33,7 @@ export class ShareInitializer {
   }
 
   async #make(group: ShareGroup): Promise<void> {
-    const { groups, states, writer } = this.#context;
+    const { groups, states, topics, writer } = this.#context;
     const { groupId } = group;
     const missing = this.#missing(group);
     // So that a crash leaves no state that nobody knows of.
@@ -47,6 +47,12 @@ export class ShareInitializer {
         made.push(states.initialize({ groupId, topicId, partition }, stateEpoch, UNINITIALIZED_OFFSET));
     for (const outcome of await Promise.allSettled(made))
       if (outcome.status === 'rejected') throw outcome.reason;
+    // Topics may have been deleted meanwhile, and what was there of their states with them.
+    for (const [topicId, { partitions }] of [...missing]) {
+      if (topics.byId(topicId) !== null) continue;
+      missing.delete(topicId);
+      for (const partition of partitions) await states.delete({ groupId, topicId, partition });
+    }
     if (groups.get(groupId) !== group) return;
     value = group.states;
     for (const [topicId, topic] of missing) value = withStates(value, 'initialized', topicId, topic);
