@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -189,6 +190,13 @@ describe('share sessions, fetches and acknowledgements', () => {
     await fetch(-1);
     assert.deepEqual((await read(await fetch(0, { memberId: 'c' }))).acquired, ['0-0:1']);
     assert.equal(await sharing.service.fetch(call(1)), ErrorCode.SHARE_SESSION_NOT_FOUND);
+  });
+
+  it('remembers nothing of sessions that have ended', async () => {
+    for (let i = 0; i < 5; i++) await fetch(0);
+    assert.equal(getEventListeners(connection.signal, 'abort').length, 1);
+    await fetch(-1);
+    assert.equal(getEventListeners(connection.signal, 'abort').length, 0);
   });
 
   it('refuses sessions in other epochs, and too many', async () => {

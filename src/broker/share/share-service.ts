@@ -145,6 +145,7 @@ export class ShareService {
       if (sessions.endIfCurrent(session)) void this.#release(groupId, memberId);
     };
     closed.addEventListener('abort', end, { once: true });
+    session.ended = () => closed.removeEventListener('abort', end);
     if (closed.aborted) end();
     return session;
   }

@@ -14,6 +14,8 @@ export class ShareSession {
   readonly groupId: string;
   readonly memberId: string;
   epoch = 1;
+  /** Called when it is not the member's any more. */
+  ended: () => void = () => undefined;
   readonly #partitions = new Map<string, SharedPartition>();
 
   constructor(groupId: string, memberId: string) {
@@ -50,7 +52,7 @@ export class ShareSessions {
   /** A new session, in place of one that the member had; an error if there are too many. */
   begin(groupId: string, memberId: string): ShareSession | ErrorCode {
     const key = keyOf(groupId, memberId);
-    this.#sessions.delete(key);
+    this.#end(key);
     if (this.#sessions.size >= this.#limit) return ErrorCode.SHARE_SESSION_LIMIT_REACHED;
     const session = new ShareSession(groupId, memberId);
     this.#sessions.set(key, session);
@@ -69,20 +71,25 @@ export class ShareSessions {
   /** Ends the member's session; an error if it has none. */
   end(groupId: string, memberId: string): ShareSession | ErrorCode {
     const key = keyOf(groupId, memberId);
-    const session = this.#sessions.get(key);
-    this.#sessions.delete(key);
-    return session ?? ErrorCode.SHARE_SESSION_NOT_FOUND;
+    return this.#end(key) ?? ErrorCode.SHARE_SESSION_NOT_FOUND;
   }
 
   /** Ends the session if it is still the member's. */
   endIfCurrent(session: ShareSession): boolean {
     const key = keyOf(session.groupId, session.memberId);
-    return this.#sessions.get(key) === session && this.#sessions.delete(key);
+    return this.#sessions.get(key) === session && this.#end(key) !== undefined;
   }
 
   has(groupId: string): boolean {
     for (const session of this.#sessions.values()) if (session.groupId === groupId) return true;
     return false;
+  }
+
+  #end(key: string): ShareSession | undefined {
+    const session = this.#sessions.get(key);
+    this.#sessions.delete(key);
+    session?.ended();
+    return session;
   }
 }
 
