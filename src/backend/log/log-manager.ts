@@ -1,5 +1,6 @@
+import { join } from 'node:path';
 import type { Timer } from '../../util/clock.ts';
-import { partitionKey, randomUuid } from './checkpoint-files.ts';
+import { encodePartitionMetadata, PARTITION_METADATA, partitionKey, randomUuid } from './checkpoint-files.ts';
 import type { LogConfig } from './config.ts';
 import type { LogEnvironment } from './environment.ts';
 import { isTransient, LogError, LogErrorCode, storageError } from './errors.ts';
@@ -154,7 +155,7 @@ export class LogManager {
     return this.#changes.run(partitionKey(topic, partition), async () => {
       const { topicId = null, config = this.#options.defaultConfig } = options;
       const existing = this.get(topic, partition);
-      if (existing) return this.#checkTopicId(existing, topicId);
+      if (existing) return this.#ofTopic(existing, topicId);
       this.#assertOnline();
       const directory = this.#placeFor(partitionKey(topic, partition));
       try {
@@ -272,10 +273,17 @@ export class LogManager {
     }
   }
 
-  #checkTopicId(log: PartitionLog, topicId: string | null): PartitionLog {
-    if (!topicId || !log.topicId || log.topicId === topicId) return log;
-    const message = `${log.directory} is of topic id ${log.topicId}, not ${topicId}`;
-    throw new LogError(LogErrorCode.INCONSISTENT_TOPIC_ID, message);
+  /** The log if it is of that topic; one from before topic ids is from then on. */
+  async #ofTopic(log: PartitionLog, topicId: string | null): Promise<PartitionLog> {
+    if (!topicId || log.topicId === topicId) return log;
+    if (log.topicId) {
+      const message = `${log.directory} is of topic id ${log.topicId}, not ${topicId}`;
+      throw new LogError(LogErrorCode.INCONSISTENT_TOPIC_ID, message);
+    }
+    const path = join(log.directory, PARTITION_METADATA);
+    await this.#environment.fileSystem.replaceFile(path, encodePartitionMetadata(topicId));
+    log.topicId = topicId;
+    return log;
   }
 
   #threads(): number {

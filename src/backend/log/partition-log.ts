@@ -33,8 +33,8 @@ const ROLLBACK_RETRY_MS = 1000;
 export class PartitionLog {
   readonly topic: string;
   readonly partition: number;
-  /** In Kafka's text form; null in a log from before topic ids. */
-  readonly topicId: string | null;
+  /** In Kafka's text form; null in a log from before topic ids, until its topic is known. */
+  topicId: string | null;
   /** After a start that followed a crash, the offset from which batches may have been lost; null after a clean one. */
   readonly recoveredFrom: bigint | null;
   /** Called when the log start offset has risen, durably. */

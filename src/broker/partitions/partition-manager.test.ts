@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ErrorCode } from '../../protocol/errors.ts';
@@ -80,6 +80,23 @@ describe('PartitionManager', () => {
       ['a-0', 'a-1', 'a-2'],
     );
     assert.equal(broker.partitions.find('a', 0)?.log.topicId, again.id);
+  });
+
+  it('keeps a log from before topic ids, which gets that of its topic', async () => {
+    mkdirSync(join(directory, 'b-0'));
+    broker = await TestBroker.start(directory, [A], CONFIG);
+    await broker.partitions.partitionsCreated(B, B.partitions, CONFIG);
+    const produce = () => broker.partitions.find('b', 0)!.produce(batch(), null, true);
+    await produce();
+    await broker.stop();
+    broker = await TestBroker.start(directory, [A, B], CONFIG);
+    assert.equal(broker.partitions.find('b', 0)?.log.topicId, B.id);
+    assert.equal(broker.partitions.find('b', 0)?.highWatermark, 1n);
+    rmSync(join(directory, 'b-0', 'partition.metadata'));
+    await broker.stop();
+    broker = await TestBroker.start(directory, [A, B], CONFIG);
+    assert.equal(broker.partitions.find('b', 0)?.highWatermark, 1n);
+    assert.ok(existsSync(join(directory, 'b-0', 'partition.metadata')));
   });
 
   it('applies changed settings', async () => {

@@ -99,7 +99,8 @@ export class PartitionManager {
     for (const topic of topics) known.set(topic.name, topic);
     for (const log of [...this.#options.logs.logs()]) {
       const topic = known.get(log.topic);
-      const gone = topic === undefined ? known.size > 0 && log.topicId !== null : topic.id !== log.topicId;
+      // One from before topic ids is the topic's of that name, if there is one.
+      const gone = log.topicId !== null && topic?.id !== log.topicId && known.size > 0;
       if (gone && !isOwnedElsewhere(log)) {
         this.#options.logger.warn(
           { topic: log.topic, partition: log.partition },
