@@ -72,11 +72,19 @@ function isStale(object, depFile, command) {
   if (!existsSync(object) || !existsSync(depFile) || !existsSync(`${object}.cmd`)) return true;
   if (readFileSync(`${object}.cmd`, 'utf8') !== command) return true;
   const built = statSync(object).mtimeMs;
-  const deps = readFileSync(depFile, 'utf8').replace(/\\\n/g, ' ').split(':').slice(1).join(':');
-  return deps
-    .split(/\s+/)
+  return dependencies(readFileSync(depFile, 'utf8')).some(
+    (file) => !existsSync(file) || statSync(file).mtimeMs > built,
+  );
+}
+
+/** The files that a compiler's rule for make names behind `object: `, where spaces within names have a backslash before them. */
+function dependencies(rule) {
+  return rule
+    .slice(rule.indexOf(': ') + 1)
+    .replace(/\\\n/g, ' ')
+    .split(/(?<!\\)\s+/)
     .filter(Boolean)
-    .some((file) => !existsSync(file) || statSync(file).mtimeMs > built);
+    .map((file) => file.replace(/\\([ #])/g, '$1').replaceAll('$$', '$'));
 }
 
 function run(command, args) {
