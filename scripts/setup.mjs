@@ -69,7 +69,10 @@ function compileTypeScript() {
   const stamp = join(root, 'dist/.compiled');
   const newest = Math.max(
     ...compiledFolders.map((folder) => newestSource(join(root, folder))),
-    statSync(join(root, 'tsconfig.json')).mtimeMs,
+    // Packages are in the program, too.
+    ...['tsconfig.json', 'package-lock.json', 'scripts/build-ts.mjs'].map(
+      (file) => statSync(join(root, file)).mtimeMs,
+    ),
   );
   if (existsSync(stamp) && Number(readFileSync(stamp, 'utf8')) === newest) return;
   console.log('compiling TypeScript ...');
