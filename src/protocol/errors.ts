@@ -371,13 +371,21 @@ export function errorInfo(code: number): ErrorInfo {
   return infoByCode.get(code) ?? infoByCode.get(ErrorCode.UNKNOWN_SERVER_ERROR)!;
 }
 
-/** An error that a handler answers with its code. */
+/** Three bytes of each character at most: it stays below what a string of the protocol may have, also within another message. */
+const MESSAGE_MAX_LENGTH = 8192;
+
+/** The message of an error, cut where it names what is so long that it could not be sent. */
+export function fittingMessage(message: string): string {
+  return message.length <= MESSAGE_MAX_LENGTH ? message : `${message.slice(0, MESSAGE_MAX_LENGTH)}...`;
+}
+
+/** An error that a handler answers with its code. A long message is cut, so that it can be answered with, too. */
 export class ApiError extends Error {
   override readonly name = 'ApiError';
   readonly code: ErrorCode;
 
   constructor(code: ErrorCode, message: string = errorInfo(code).message) {
-    super(message);
+    super(fittingMessage(message));
     this.code = code;
   }
 }
