@@ -38,8 +38,7 @@ export function describeLogDirsHandler({
     request: describeLogDirsRequest,
     response: describeLogDirsResponse,
     async handle({ topics }) {
-      const wanted =
-        topics && new Map(topics.map(({ topic, partitions: indexes }) => [topic, new Set(indexes)]));
+      const wanted = topics && wantedOf(topics);
       const byDirectory = new Map<string, Directory>();
       addCurrent(byDirectory, partitions, wanted);
       addFuture(byDirectory, moves, wanted);
@@ -64,6 +63,17 @@ export function describeLogDirsHandler({
 type Directory = Map<string, DescribeLogDirsTopic>;
 
 type Wanted = ReadonlyMap<string, ReadonlySet<number>> | null;
+
+/** The partitions that are asked for, by topic; one topic may be named several times. */
+function wantedOf(topics: NonNullable<DescribeLogDirsRequest['topics']>): Map<string, Set<number>> {
+  const byTopic = new Map<string, Set<number>>();
+  for (const { topic, partitions } of topics) {
+    const indexes = byTopic.get(topic) ?? new Set();
+    byTopic.set(topic, indexes);
+    for (const index of partitions) indexes.add(index);
+  }
+  return byTopic;
+}
 
 function addCurrent(directories: Map<string, Directory>, partitions: PartitionManager, wanted: Wanted): void {
   for (const { topic, index, log, payloads } of partitions.all()) {

@@ -380,6 +380,8 @@ describe('data handlers', () => {
       some.results[0]!.topics[0]!.partitions.map(({ partitionIndex }) => partitionIndex),
       [1],
     );
+    const each = await call(handler, 4, { topics: [0, 1].map((n) => ({ topic: 't', partitions: [n] })) });
+    assert.equal(each.results[0]!.topics[0]!.partitions.length, 2, 'a topic that is named twice');
     const asked: [string, number, string][] = [];
     const moves = { alter: (...given: [string, number, string]) => asked.push(given) };
     const altered = await call(alterReplicaLogDirsHandler({ moves }), 2, {
