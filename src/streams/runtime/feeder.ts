@@ -70,12 +70,14 @@ export class Feeder {
     wanted: Wanted,
     options: ReadOptions,
   ): Promise<void> {
+    const failures: unknown[] = [];
     try {
       for (const fetched of await fetchFrom(this.#cluster, leader, positions, options)) {
         const { task, position } = wanted.get(nameOf(fetched))!;
         if (fetched.error === null) task.feed(fetched, position.offset);
-        else await this.#refused(task, fetched);
+        else await this.#refused(task, fetched).catch((error) => failures.push(error));
       }
+      if (failures.length > 0) throw failures.find(isFatal) ?? failures[0];
     } catch (error) {
       await this.#failed(error);
     }

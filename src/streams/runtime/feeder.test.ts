@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict';
+import { silentLogger } from '../../util/logger.ts';
+import type { Cluster } from '../transport/cluster.ts';
+import type { Fetched } from '../transport/reader.ts';
+import { Feeder } from './feeder.ts';
+import type { RunningTask } from './running-task.ts';
+
+describe('fetching for tasks', () => {
+  it('goes on with the other partitions of an answer when one of them fails', async () => {
+    const STORAGE_ERROR = 56;
+    const partitions = [STORAGE_ERROR, 0].map((errorCode, partitionIndex) => ({
+      partitionIndex,
+      errorCode,
+      lastStableOffset: 0n,
+      records: [],
+    }));
+    const cluster = {
+      apis: {},
+      closed: false,
+      byLeader: async (positions: unknown) => new Map([[1, positions]]),
+      topic: async () => ({ id: 'id', leaders: [1, 1] }),
+      callNode: async () => ({ errorCode: 0, responses: [{ topicId: 'id', partitions }] }),
+      check: () => undefined,
+      idOf: () => 'KAFKA_STORAGE_ERROR',
+      forget: () => undefined,
+    } as unknown as Cluster;
+    const fed: number[] = [];
+    const input = (partition: number) => ({ topic: 't', partition, fetchPosition: 0 });
+    const task = {
+      inputs: new Map([0, 1].map((partition) => [`t-${partition}`, input(partition)])),
+      wants: () => true,
+      feed: ({ partition }: Fetched) => fed.push(partition),
+    } as unknown as RunningTask;
+    await new Promise<void>((resolve) => new Feeder(cluster, silentLogger, resolve).kick([task]));
+    assert.deepEqual(fed, [1]);
+  });
+});
