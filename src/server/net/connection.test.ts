@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
+import { VirtualClock } from '../../util/testing/virtual-clock.ts';
 import { Connection, type ReplySink } from './connection.ts';
 import { HeldBudget } from './held-budget.ts';
 
-const sink: ReplySink = { reply() {}, skip() {}, close() {}, setReading() {}, hurry() {} };
+const noSink: ReplySink = { reply() {}, skip() {}, close() {}, setReading() {}, hurry() {} };
 
-function connection(): Connection {
+function connection(sink = noSink, clock = new VirtualClock()): Connection {
   return new Connection(1, {
     sink,
     listenerName: 'PLAINTEXT',
@@ -12,6 +13,7 @@ function connection(): Connection {
     remotePort: 1,
     held: new HeldBudget(1000),
     maxOutstandingBytes: 1000,
+    clock,
     onThrottled: () => {},
   });
 }
@@ -38,5 +40,58 @@ describe('The end of a connection', () => {
     ending.end();
     ending.onClosed(() => told.push('comes late'));
     assert.deepEqual(told, ['waits', 'comes late']);
+  });
+});
+
+describe('A connection that is refused', () => {
+  let told: string[];
+  let clock: VirtualClock;
+  let refused: Connection;
+  beforeEach(() => {
+    told = [];
+    clock = new VirtualClock();
+    const sink: ReplySink = {
+      ...noSink,
+      reply: (_id, pieces) => told.push(`reply of ${pieces[0]!.byteLength}`),
+      close: () => told.push('close'),
+      setReading: (_id, reads) => told.push(`reads: ${reads}`),
+    };
+    refused = connection(sink, clock);
+  });
+  const reply = (bytes: number) => [new Uint8Array(bytes)];
+
+  it('is closed at once where no reply is waited for', () => {
+    refused.refuse();
+    assert.deepEqual(told, ['close']);
+  });
+
+  it('is closed when the replies to earlier requests have left, and sends no later one', () => {
+    const [first, second, failing, late] = Array.from({ length: 4 }, () => refused.begin());
+    refused.finish(late!, reply(4));
+    refused.refuse(failing);
+    refused.finish(second!, reply(2));
+    assert.deepEqual(told, ['reads: false']);
+    refused.finish(first!, reply(1));
+    assert.deepEqual(told, ['reads: false', 'reply of 1', 'reply of 2', 'close']);
+    refused.end();
+    clock.tick(1_000_000);
+    assert.equal(told.length, 4);
+  });
+
+  it('is closed at the earliest request that is refused', () => {
+    const [first, second] = [refused.begin(), refused.begin()];
+    refused.refuse();
+    refused.finish(second, reply(2));
+    refused.refuse(first);
+    assert.deepEqual(told, ['reads: false', 'close']);
+  });
+
+  it('does not wait for replies for ever', () => {
+    refused.begin();
+    refused.refuse();
+    clock.tick(29_999);
+    assert.deepEqual(told, ['reads: false']);
+    clock.tick(1);
+    assert.deepEqual(told, ['reads: false', 'close']);
   });
 });

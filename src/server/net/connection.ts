@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import type { NativeMemory } from '../../native/arena.ts';
 import { type Piece, releasePieces } from '../../native/pieces.ts';
+import type { Clock } from '../../util/clock.ts';
 import type { ConnectionContext } from './handler.ts';
 import type { HeldBudget } from './held-budget.ts';
 import { Outstanding } from './outstanding.ts';
@@ -24,9 +25,13 @@ export interface ConnectionOptions {
   readonly held: HeldBudget;
   /** How much memory answers may hold until the client has taken them. */
   readonly maxOutstandingBytes: number;
+  readonly clock: Clock;
   /** The client has to wait from now on: somebody has to call `resume`. */
   readonly onThrottled: (connection: Connection) => void;
 }
+
+/** How long a connection that is refused stays open for the replies to earlier requests: a poll may wait for ever. */
+const REFUSED_WAIT_MS = 30_000;
 
 /** The place of one request's reply among those of its connection. */
 export interface ReplySlot {
@@ -34,6 +39,8 @@ export interface ReplySlot {
   /** What is given back to `outstanding` when the reply has been sent. */
   heldBytes: number;
   finished: boolean;
+  /** Nothing is sent from here on: the connection is closed in place of the reply. */
+  closes: boolean;
 }
 
 /** A request that is not looked at yet. */
@@ -61,6 +68,7 @@ export class Connection implements ConnectionContext {
   #isClosed = false;
   readonly #sink: ReplySink;
   readonly #budget: HeldBudget;
+  readonly #clock: Clock;
   readonly #onThrottled: (connection: Connection) => void;
   #slots: ReplySlot[] = [];
   #refusing = false;
@@ -74,6 +82,7 @@ export class Connection implements ConnectionContext {
     this.id = id;
     this.#sink = options.sink;
     this.#budget = options.held;
+    this.#clock = options.clock;
     this.#onThrottled = options.onThrottled;
     this.outstanding = new Outstanding(options.maxOutstandingBytes);
     this.listenerName = options.listenerName;
@@ -122,7 +131,7 @@ export class Connection implements ConnectionContext {
   resume(): void {
     this.#paused = false;
     this.#throttledUntil = 0;
-    if (!this.isClosed) this.#sink.setReading(this.id, true);
+    if (!this.isClosed && !this.isRefusing) this.#sink.setReading(this.id, true);
   }
 
   /** For how many milliseconds requests have to wait; 0 for most. */
@@ -151,7 +160,7 @@ export class Connection implements ConnectionContext {
 
   /** Takes the next place in the order; to be called once for each request, in order. */
   begin(): ReplySlot {
-    const slot: ReplySlot = { pieces: null, heldBytes: 0, finished: false };
+    const slot: ReplySlot = { pieces: null, heldBytes: 0, finished: false, closes: false };
     this.#slots.push(slot);
     return slot;
   }
@@ -181,11 +190,18 @@ export class Connection implements ConnectionContext {
     this.#sink.hurry();
   }
 
-  /** Closes the connection, after the replies that are complete. */
-  refuse(): void {
-    if (this.#refusing || this.isClosed) return;
+  /** Closes the connection in place of a reply, after those to earlier requests; what is not finished in time is not waited for. */
+  refuse(slot = this.begin()): void {
+    if (this.isClosed) return;
+    slot.finished = true;
+    slot.closes = true;
+    if (this.#slots[0] === slot) this.#sink.close(this.id);
+    else if (!this.#refusing) {
+      this.#sink.setReading(this.id, false);
+      const waiting = this.#clock.setTimer(REFUSED_WAIT_MS, () => this.#sink.close(this.id));
+      this.onClosed(() => waiting.cancel());
+    }
     this.#refusing = true;
-    this.#sink.close(this.id);
   }
 
   /** So many more of the replies that are reported have been sent. */
@@ -208,8 +224,13 @@ export class Connection implements ConnectionContext {
 
   #sendFinished(): void {
     let count = 0;
-    while (this.#slots[count]?.finished) {
-      const { pieces, heldBytes } = this.#slots[count++]!;
+    for (let slot = this.#slots[0]; slot?.finished; slot = this.#slots[count]) {
+      if (slot.closes) {
+        this.#sink.close(this.id);
+        break;
+      }
+      count++;
+      const { pieces, heldBytes } = slot;
       if (heldBytes > 0) this.#unsent.push(heldBytes);
       if (pieces) this.#sink.reply(this.id, pieces, heldBytes > 0);
       else this.#sink.skip(this.id);

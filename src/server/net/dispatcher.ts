@@ -234,14 +234,14 @@ export class Dispatcher {
     // The client that was waited for has gone: giving up is not a defect.
     if (connection.isClosed) return;
     if (error instanceof UnansweredFailure) {
-      this.#refuse(connection, error.message, error.message, { clientId: context.clientId });
+      this.#refuse(connection, error.message, error.message, { clientId: context.clientId }, request.slot);
       return;
     }
     this.#logger.error(
       { err: error, ...peerOf(connection), clientId: context.clientId, version: context.apiVersion },
       `${apiName(context.apiKey)} failed; closing the connection`,
     );
-    connection.refuse();
+    connection.refuse(request.slot);
   }
 
   #measure(request: Request, responseBytes: number, errorCodes: readonly number[], failed: boolean): void {
@@ -258,12 +258,12 @@ export class Dispatcher {
   }
 
   /** Closes the connection, as Kafka does, with one log line for all repetitions by the same client. */
-  #refuse(connection: Connection, what: string, key: string, fields: object = {}): void {
+  #refuse(connection: Connection, what: string, key: string, fields: object = {}, slot?: ReplySlot): void {
     this.#metrics.requestRejected(connection.listenerName);
     if (this.#limiter.allows(`${connection.remoteAddress} ${key}`)) {
       this.#logger.warn({ ...peerOf(connection), ...fields }, `${what}; closing the connection`);
     }
-    connection.refuse();
+    connection.refuse(slot);
   }
 }
 

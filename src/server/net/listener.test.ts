@@ -220,6 +220,24 @@ describe('KafkaListeners', () => {
     await one.closed;
   });
 
+  it('answers what it is still at when a bad request comes', async () => {
+    let finish: (() => void) | undefined;
+    const one = await start(
+      handler(heartbeatRequest, heartbeatResponse, async () => {
+        await new Promise<void>((resolve) => {
+          finish = resolve;
+        });
+        return heartbeatResponse.create();
+      }),
+    );
+    const id = one.send(heartbeatRequest, 4, {});
+    one.sendFrame(Buffer.alloc(3));
+    while (lines.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    finish!();
+    assert.equal((await one.receive(heartbeatResponse, 4)).correlationId, id);
+    await one.closed;
+  });
+
   it('logs a handler that fails and closes its connection only', async () => {
     const good = await start(
       handler(heartbeatRequest, heartbeatResponse, ({ memberId }) => {

@@ -127,6 +127,7 @@ export class KafkaListeners implements NetHandler {
       remotePort,
       held: this.#held,
       maxOutstandingBytes: this.#options.maxOutstandingBytes,
+      clock: this.#clock,
       onThrottled: (throttled) => this.#dispatcherOf(throttled).resumeLater(throttled),
     });
     if (subject !== '') connection.principal = `User:${subject}`;
