@@ -6,6 +6,7 @@ import { ErrorCode } from '../../protocol/errors.ts';
 import {
   type ListOffsetsPartition,
   type ListOffsetsRequest,
+  type ListOffsetsTopic,
   listOffsetsRequest,
 } from '../../protocol/generated/list-offsets-request.ts';
 import {
@@ -46,7 +47,7 @@ export function listOffsetsHandler({
     response: listOffsetsResponse,
     async handle({ topics, isolationLevel }, { apiVersion }) {
       const isolation = isolationLevel === READ_COMMITTED ? 'read_committed' : 'read_uncommitted';
-      const answered = topics.map(async ({ name, partitions: wanted }) => {
+      const answered = [...byTopic(topics)].map(async ([name, wanted]) => {
         const duplicates = duplicatesOf(wanted.map(({ partitionIndex }) => partitionIndex));
         const once = [...new Map(wanted.map((request) => [request.partitionIndex, request])).values()];
         const results = once.map((request) => {
@@ -61,6 +62,17 @@ export function listOffsetsHandler({
       return createListOffsetsResponse({ topics: await Promise.all(answered) });
     },
   };
+}
+
+/** What is asked of each topic, which may be named several times. */
+function byTopic(topics: readonly ListOffsetsTopic[]): Map<string, ListOffsetsPartition[]> {
+  const wanted = new Map<string, ListOffsetsPartition[]>();
+  for (const { name, partitions } of topics) {
+    const before = wanted.get(name);
+    if (before === undefined) wanted.set(name, [...partitions]);
+    else for (const partition of partitions) before.push(partition);
+  }
+  return wanted;
 }
 
 async function listOffset(

@@ -322,6 +322,28 @@ describe('data handlers', () => {
     assert.equal((await find(-1n, 11, { partitionIndex: 9 }))[3], ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
   });
 
+  it('list no offset of a partition that is named twice, in one entry of its topic or in two', async () => {
+    const wanted = (...indexes: number[]) => ({
+      name: 't',
+      partitions: indexes.map((partitionIndex) => ({
+        partitionIndex,
+        currentLeaderEpoch: -1,
+        timestamp: -1n,
+      })),
+    });
+    const { topics } = await call(listOffsetsHandler(broker), 11, {
+      replicaId: -1,
+      topics: [wanted(0, 5, 5), wanted(1, 0)],
+    });
+    const answered = topics.map(({ name, partitions }) => [
+      name,
+      ...partitions.map(({ partitionIndex, errorCode }) => [partitionIndex, errorCode]),
+    ]);
+    assert.deepEqual(answered, [
+      ['t', [0, ErrorCode.INVALID_REQUEST], [5, ErrorCode.INVALID_REQUEST], [1, ErrorCode.NONE]],
+    ]);
+  });
+
   it('delete records below an offset or all of them', async () => {
     const handler = deleteRecordsHandler(broker);
     await produce(9, batch(['a', 'b', 'c']));
