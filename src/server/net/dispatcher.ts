@@ -1,6 +1,6 @@
 import type { RateQuota } from '../../broker/quotas/client-quotas.ts';
 import type { NativeMemory } from '../../native/arena.ts';
-import type { Piece } from '../../native/pieces.ts';
+import { type Piece, releasePieces } from '../../native/pieces.ts';
 import { ApiKey, apiName, requestHeaderVersion, responseHeaderVersion } from '../../protocol/api-keys.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import { createApiVersion } from '../../protocol/generated/api-versions-response.ts';
@@ -32,6 +32,8 @@ const LONGEST_WAIT_MS = 60_000;
 /** What every request starts with: API key, version, correlation id. */
 const FIXED_HEADER_BYTES = 8;
 const VERSION_AT = 2;
+/** What the length field in front of an answer can say. */
+const MAX_ANSWER_BYTES = 2 ** 31 - 1;
 
 interface Request {
   handler: AnyHandler;
@@ -267,7 +269,7 @@ export class Dispatcher {
   }
 }
 
-/** The response as pieces, with its length field in front. */
+/** The response as pieces, with its length field in front. @throws RangeError if it is longer than that can say */
 function encode(
   writer: Writer,
   handler: AnyHandler,
@@ -284,6 +286,10 @@ function encode(
   for (const piece of handler.trailer?.(response) ?? []) {
     pieces.push(piece);
     length += piece.byteLength;
+  }
+  if (length > MAX_ANSWER_BYTES) {
+    releasePieces(pieces);
+    throw new RangeError(`an answer of ${length} bytes does not fit into a frame`);
   }
   writer.int32At(0, length);
   return pieces;

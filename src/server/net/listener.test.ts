@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { arenaStats, NativeMemory } from '../../native/arena.ts';
-import { MemoryPiece } from '../../native/pieces.ts';
+import { MemoryPiece, type Piece } from '../../native/pieces.ts';
 import { ApiKey } from '../../protocol/api-keys.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import { apiVersionsRequest } from '../../protocol/generated/api-versions-request.ts';
@@ -253,6 +253,18 @@ describe('KafkaListeners', () => {
     await assertServed(good);
     assert.deepEqual(lines, Array(2).fill('Heartbeat failed; closing the connection'));
     assert.equal(requests.filter(({ failed }) => failed).length, 2);
+  });
+
+  it('closes the connection of an answer that is longer than a frame can be, and gives its memory back', async () => {
+    const memory = NativeMemory.allocate(200_000)!;
+    const tooMuch = { byteLength: 2 ** 31 - 1 } as Piece;
+    const one = await start({
+      ...handler(heartbeatRequest, heartbeatResponse, () => heartbeatResponse.create()),
+      trailer: () => [new MemoryPiece(memory), tooMuch],
+    });
+    one.send(heartbeatRequest, 4, {});
+    await one.closed;
+    assert.deepEqual(lines, ['Heartbeat failed; closing the connection']);
   });
 
   it('closes the connection of a request that fails without an answer, with one line for all of its kind', async () => {
