@@ -66,11 +66,14 @@ describe('signals, positions and flushes of the direct API', () => {
       const reason = new Error('enough');
       const isAborted = { name: 'DirectError', code: 'ABORTED', cause: reason };
       await assert.rejects(call(AbortSignal.abort(reason)), isAborted, name);
+      const noSignal = new AbortController() as unknown as AbortSignal;
+      await assert.rejects(call(noSignal), { name: 'DirectError', code: 'INVALID_ARGUMENT' }, name);
       await call(new AbortController().signal);
     }
     const closing = AbortSignal.abort();
     await assert.rejects(consumer.close({ signal: closing }), { code: 'ABORTED' });
     await consumer.close();
+    assert.equal(producer.bufferedBytes, 0);
     await producer.close({ signal: new AbortController().signal });
     await transactional.close();
   });

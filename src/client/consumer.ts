@@ -7,7 +7,7 @@ import {
 } from './consumer-options.ts';
 import type { AssignedPartition } from './consumer-protocol.ts';
 import { ConsumerSelector } from './consumer-selector.ts';
-import { type Abortable, aborted, asDirectError, DirectError, unlessAborted } from './errors.ts';
+import { type Abortable, aborted, asDirectError, checkSignal, DirectError, unlessAborted } from './errors.ts';
 import type { Event } from './event.ts';
 import { Getter } from './getter.ts';
 import { type GroupIdentity, GroupMember } from './group.ts';
@@ -283,7 +283,7 @@ export class Consumer implements AsyncIterable<Event> {
 
   async #pull({ timeoutMs, signal }: { timeoutMs?: number; signal?: AbortSignal }): Promise<Event | null> {
     const deadline = timeoutMs === undefined ? null : monotonicMs() + timeoutMs;
-    if (signal?.aborted) throw aborted('pull', signal);
+    checkSignal(signal, 'pull');
     if (await this.#pulls.take(timeoutMs ?? null, signal))
       return this.#next(deadline, signal).finally(() => this.#pulls.give());
     if (signal?.aborted) throw aborted('pull', signal);

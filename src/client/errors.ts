@@ -144,6 +144,17 @@ export function aborted(doing: string, signal: AbortSignal): DirectError {
   return new DirectError('ABORTED', 'aborted', { doing, cause: signal.reason });
 }
 
+/** @throws DirectError ABORTED when the signal says so, INVALID_ARGUMENT for what is none, its controller for instance */
+export function checkSignal(signal: AbortSignal | undefined, doing: string): void {
+  if (signal === undefined) return;
+  if (typeof signal?.addEventListener !== 'function')
+    throw new DirectError('INVALID_ARGUMENT', 'the signal is no AbortSignal', {
+      doing,
+      todo: 'give the `signal` of the controller',
+    });
+  if (signal.aborted) throw aborted(doing, signal);
+}
+
 /**
  * What an action resolves to, or ABORTED as soon as the signal says so: then it is not begun, or what it has begun ends unseen.
  * @param onLate takes what it resolved to after that
@@ -155,8 +166,8 @@ export function unlessAborted<T>(
   onLate?: (value: T) => void,
 ): Promise<T> {
   if (signal === undefined) return action();
-  if (signal.aborted) return Promise.reject(aborted(doing, signal));
   return new Promise((resolve, reject) => {
+    checkSignal(signal, doing);
     const onAbort = () => reject(aborted(doing, signal));
     signal.addEventListener('abort', onAbort, { once: true });
     action()

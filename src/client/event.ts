@@ -1,6 +1,6 @@
 import type { RecordHeader } from '../protocol/records/builder.ts';
 import { bytesOfView } from './bytes.ts';
-import { type Abortable, aborted, DirectError, unlessAborted } from './errors.ts';
+import { type Abortable, checkSignal, DirectError, unlessAborted } from './errors.ts';
 import { type FetchedRecord, type RecordSection, SectionReader } from './fetched-record.ts';
 import type { Awaiting, Getter } from './getter.ts';
 import type { View } from './mapped-memory.ts';
@@ -157,7 +157,7 @@ export class Event {
     target?: ArrayBufferView,
     { signal }: Abortable = {},
   ): Promise<ArrayBufferView> {
-    if (signal?.aborted) throw aborted(this.#doing('get'), signal);
+    checkSignal(signal, this.#doing('get'));
     const ranges = this.rangesOf(selection, 'get') ?? [];
     const into = this.#targetOf(ranges, target);
     if (into.byteLength > 0 && this.#record.referenced !== null) {

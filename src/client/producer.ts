@@ -3,7 +3,7 @@ import { BatchSender } from './batch-sender.ts';
 import type { Cluster } from './cluster.ts';
 import type { Consumer } from './consumer.ts';
 import { Delivery } from './delivery.ts';
-import { type Abortable, aborted, asDirectError, DirectError, unlessAborted } from './errors.ts';
+import { type Abortable, asDirectError, checkSignal, DirectError, unlessAborted } from './errors.ts';
 import type { PushResult } from './lane.ts';
 import { newIdentity } from './producer-identity.ts';
 import {
@@ -116,7 +116,7 @@ export class Producer {
   #push(metadata: unknown, data: EventData, options: PushOptions): Promise<PushResult> {
     const doing = this.#doing;
     if (this.#closed) throw new DirectError('CLOSED', 'the producer is closed', { doing });
-    if (options.signal?.aborted) throw aborted(doing, options.signal);
+    checkSignal(options.signal, doing);
     const event = eventRecord(this.#topic.serialize(metadata), data, options, doing);
     const partition = options.partition ?? this.#topic.selectPartition(metadata, event.key);
     if (!(Number.isInteger(partition) && partition >= 0 && partition < this.#topic.partitions))
