@@ -75,6 +75,19 @@ describe('calls of the direct API that are under way at the same time', () => {
     }
   });
 
+  it('a consumer that is closed hands nothing out while its commit is under way', async () => {
+    const consumer = topic.consumer({ groupId: 'closed-while-committing' });
+    (await consumer.pull(PULL))!.acknowledge();
+    assert.ok(consumer.prefetched.events > 0);
+    const closing = consumer.close();
+    await assert.rejects(consumer.pull(PULL), { code: 'CLOSED' });
+    await consumer.close();
+    assert.equal(await membersOf('closed-while-committing'), 0, 'closed twice');
+    await closing;
+    const { partitions } = await client.groups.describe('closed-while-committing');
+    assert.equal(partitions[0]?.lag, 9n);
+  });
+
   it('rewinds lose nothing, whatever is under way', async () => {
     for (const options of [{}, { groupId: 'rewound' }]) {
       const consumer = topic.consumer(options);

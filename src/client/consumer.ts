@@ -52,6 +52,8 @@ export class Consumer implements AsyncIterable<Event> {
   /** Without a group: when its partitions are read, or cannot be. */
   #starting: Promise<void> = Promise.resolve();
   #closed = false;
+  /** Null: nobody has closed it. */
+  #closing: Promise<void> | null = null;
   #failure: DirectError | null = null;
   #wakePull: () => void = () => undefined;
   /** Pulls take events in the order in which they were called. */
@@ -266,19 +268,19 @@ export class Consumer implements AsyncIterable<Event> {
 
   /** Commits what was acknowledged, leaves the group, and ends pulls that wait. A signal ends the wait alone. */
   close({ signal }: Abortable = {}): Promise<void> {
-    const closing = this.#close();
+    this.#closing ??= this.#close();
+    const closing = this.#closing;
     return unlessAborted(() => closing, 'close the consumer', signal);
   }
 
   async #close(): Promise<void> {
-    if (this.#closed) return;
-    if (this.#commitTimer !== null) clearInterval(this.#commitTimer);
-    await this.commit().catch(() => undefined);
     this.#closed = true;
-    await this.#group?.close();
+    if (this.#commitTimer !== null) clearInterval(this.#commitTimer);
     this.#fetcher.close();
     this.#queue.clear();
     this.#wakePull();
+    await this.commit().catch(() => undefined);
+    await this.#group?.close();
   }
 
   async #pull({ timeoutMs, signal }: { timeoutMs?: number; signal?: AbortSignal }): Promise<Event | null> {
