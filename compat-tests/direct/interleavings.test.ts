@@ -88,6 +88,21 @@ describe('calls of the direct API that are under way at the same time', () => {
     assert.equal(partitions[0]?.lag, 9n);
   });
 
+  it('a consumer whose client is closed commits no more', async () => {
+    const other = await gateway.connect();
+    const consumer = (await other.openTopic('events')).consumer({ groupId: 'gone', commitEveryMs: 10 });
+    await consumer.pull(PULL);
+    let commits = 0;
+    consumer.commit = async () => {
+      commits++;
+    };
+    await until('commits', 5_000, async () => commits > 0);
+    other.close();
+    commits = 0;
+    await pause(200);
+    assert.equal(commits, 0);
+  });
+
   it('rewinds lose nothing, whatever is under way', async () => {
     for (const options of [{}, { groupId: 'rewound' }]) {
       const consumer = topic.consumer(options);

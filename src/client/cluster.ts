@@ -73,6 +73,10 @@ export class Cluster {
     this.options = options;
   }
 
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
   close(): void {
     this.#closed = true;
     for (const connection of this.#connections.values())

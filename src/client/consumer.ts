@@ -331,7 +331,10 @@ export class Consumer implements AsyncIterable<Event> {
     }
     this.#join(groupId);
     if (typeof commitEveryMs === 'number') {
-      const commit = () => void this.commit().catch(() => undefined);
+      const commit = () => {
+        if (this.#cluster.isClosed) clearInterval(this.#commitTimer!);
+        else this.commit().catch(() => undefined);
+      };
       this.#commitTimer = setInterval(commit, Math.min(commitEveryMs, MAX_TIMER_MS));
       this.#commitTimer.unref();
     }

@@ -52,6 +52,7 @@ describe('options of the client library', () => {
       assert.throws(() => checkConsumerOptions(options as ConsumerOptions), INVALID, JSON.stringify(options));
     assert.equal(checkConsumerOptions({ from: { offset: 5n } }).commitEveryMs, 5000);
     assert.equal(checkConsumerOptions({ maxWaitMs: 2 ** 40 }).maxWaitMs, 2 ** 31 - 1, 'as a request says it');
+    assert.equal(checkConsumerOptions({ prefetchBytes: 3 * 2 ** 30 }).prefetchBytes, 2 ** 31 - 1);
   });
 
   it('of producers are refused when they are made', () => {
