@@ -181,7 +181,7 @@ export class Consumer implements AsyncIterable<Event> {
 
   async #rewind(): Promise<void> {
     this.#release();
-    this.#positions.takeLost();
+    this.#positions.forgetLost();
     await this.#assign(this.#assigned);
   }
 
@@ -213,7 +213,7 @@ export class Consumer implements AsyncIterable<Event> {
     if (this.#closed || assignment !== this.#assignments)
       throw new DirectError('BROKER', 'the partitions have changed meanwhile', { doing, retriable: true });
     this.#release();
-    this.#positions.takeLost();
+    this.#positions.forgetLost();
     this.#read(partitions, offsets, []);
   }
 

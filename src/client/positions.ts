@@ -19,6 +19,8 @@ export function isSamePartition(a: AssignedPartition, b: AssignedPartition): boo
 export class Positions {
   #readings: readonly Reading[] = [];
   #hasLost = false;
+  /** Those whose partitions have gone to another member. */
+  #lost = new WeakSet<Reading>();
 
   get readings(): readonly Reading[] {
     return this.#readings;
@@ -39,7 +41,7 @@ export class Positions {
   }
 
   acknowledge(one: Reading, offset: bigint): void {
-    if (one.revoked) this.#hasLost = true;
+    if (this.#lost.has(one)) this.#hasLost = true;
     if (one.acknowledged === null || offset >= one.acknowledged) one.acknowledged = offset + 1n;
   }
 
@@ -89,6 +91,7 @@ export class Positions {
   /** Events were taken whose partitions have gone to another member before a transaction had their offsets. */
   lose(): void {
     this.#hasLost ||= this.due().offsets.length > 0;
+    for (const one of this.#readings) this.#lost.add(one);
   }
 
   /** Whether that has happened since it was asked last. */
@@ -96,5 +99,11 @@ export class Positions {
     const lost = this.#hasLost;
     this.#hasLost = false;
     return lost;
+  }
+
+  /** The consumer goes on elsewhere: what was taken before is taken again, or wanted no more. */
+  forgetLost(): void {
+    this.#hasLost = false;
+    this.#lost = new WeakSet();
   }
 }

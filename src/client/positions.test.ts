@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict';
+import { Positions } from './positions.ts';
+import type { Reading } from './record-fetcher.ts';
+
+const reading = (): Reading =>
+  ({ handle: { name: 't' }, partition: 0, acknowledged: null, committed: null, revoked: false }) as Reading;
+
+describe('positions of a consumer', () => {
+  it('are lost by events that are acknowledged when their partition is another member’s', () => {
+    const positions = new Positions();
+    const mine = reading();
+    positions.begin([mine]);
+    positions.lose();
+    positions.release();
+    assert.equal(positions.takeLost(), false, 'nothing of it was acknowledged');
+    positions.acknowledge(mine, 5n);
+    assert.equal(positions.takeLost(), true);
+    assert.equal(positions.takeLost(), false);
+  });
+
+  it('are not lost by events from before the consumer went back', () => {
+    const positions = new Positions();
+    const [lost, before, now] = [reading(), reading(), reading()];
+    positions.begin([lost]);
+    positions.lose();
+    positions.release();
+    positions.begin([before]);
+    positions.release();
+    positions.forgetLost();
+    positions.begin([now]);
+    positions.acknowledge(lost, 3n);
+    positions.acknowledge(before, 5n);
+    assert.equal(positions.takeLost(), false);
+    assert.deepEqual(positions.due().offsets, []);
+    positions.acknowledge(now, 0n);
+    assert.deepEqual(positions.due().offsets, [{ topic: 't', partition: 0, offset: 1n }]);
+  });
+});
