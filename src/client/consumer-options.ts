@@ -59,6 +59,8 @@ export interface CheckedConsumerOptions extends ConsumerOptions {
   readonly maxWaitMs: number;
 }
 
+const MAX_FETCH_BYTES = 2 ** 31 - 1;
+
 /** Options with their defaults. @throws DirectError INVALID_ARGUMENT */
 export function checkConsumerOptions(options: ConsumerOptions): CheckedConsumerOptions {
   const checked = {
@@ -87,8 +89,12 @@ export function checkConsumerOptions(options: ConsumerOptions): CheckedConsumerO
     throw invalid(`commitEveryMs is ${commitEveryMs}`, 'give milliseconds, "manual" or "transaction"');
   checkPosition(checked.from, 'make a consumer');
   if (options.select !== undefined) checkSelector(options.select, 'make a consumer');
-  // Requests say it in 32 bits.
-  return { ...checked, maxWaitMs: Math.min(maxWaitMs, MAX_TIMER_MS) };
+  // Requests say them in 32 bits.
+  return {
+    ...checked,
+    maxWaitMs: Math.min(maxWaitMs, MAX_TIMER_MS),
+    prefetchBytes: Math.min(prefetchBytes, MAX_FETCH_BYTES),
+  };
 }
 
 function invalid(message: string, todo?: string): DirectError {
