@@ -1,4 +1,5 @@
 import type { TopicNames } from '../../broker/groups/ports.ts';
+import { isInternalTopic } from '../../broker/metadata/topic-name.ts';
 import type { TransactionCoordinator } from '../../broker/transactions/coordinator.ts';
 import { type ProducerIdentity, TransactionVersion } from '../../broker/transactions/transaction.ts';
 import { ApiKey } from '../../protocol/api-keys.ts';
@@ -33,7 +34,10 @@ interface Dependencies {
   readonly topics: TopicNames;
 }
 
-/** AddPartitionsToTxn, versions 0 to 5: all partitions of a transaction are added, or none if one of them does not exist. */
+/**
+ * AddPartitionsToTxn, versions 0 to 5: all partitions of a transaction are added, or none if one of them does not exist, or is the broker's
+ * own.
+ */
 export function addPartitionsToTxnHandler(
   deps: Dependencies,
 ): ApiHandler<AddPartitionsToTxnRequest, AddPartitionsToTxnResponse> {
@@ -82,15 +86,16 @@ async function add(
       fencedFor(transactions.verify(transactionalId, producer, { topic, partition }), knowsFenced),
     );
   }
-  const isMissing = ({ topic, partition }: { topic: string; partition: number }) =>
-    partition < 0 || partition >= (names.partitionCount(topic) ?? 0);
-  if (partitions.some(isMissing)) {
-    return results(topics, (topic, partition) =>
-      isMissing({ topic, partition })
-        ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-        : ErrorCode.OPERATION_NOT_ATTEMPTED,
+  const refusalOf = (topic: string, partition: number): ErrorCode => {
+    if (apiVersion < HAS_TRANSACTIONS && isInternalTopic(topic)) return ErrorCode.TOPIC_AUTHORIZATION_FAILED;
+    const isThere = partition >= 0 && partition < (names.partitionCount(topic) ?? 0);
+    return isThere ? ErrorCode.NONE : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
+  };
+  if (partitions.some(({ topic, partition }) => refusalOf(topic, partition) !== ErrorCode.NONE))
+    return results(
+      topics,
+      (topic, partition) => refusalOf(topic, partition) || ErrorCode.OPERATION_NOT_ATTEMPTED,
     );
-  }
   // The versions that brokers send stand for clients that leave the adding to them (KIP-890).
   const version =
     apiVersion >= HAS_TRANSACTIONS ? TransactionVersion.epochPerTransaction : TransactionVersion.classic;

@@ -249,6 +249,23 @@ describe('transaction handlers', () => {
     assert.deepEqual(await add(5, producer), [0, 0]);
   });
 
+  it('partitions of internal topics are not added for clients, and nothing with them', async () => {
+    const producer = await init(4);
+    const { producerId: v3AndBelowProducerId, producerEpoch: v3AndBelowProducerEpoch } = producer;
+    const request = {
+      ...{ v3AndBelowTransactionalId: 'tx', v3AndBelowProducerId, v3AndBelowProducerEpoch },
+      v3AndBelowTopics: [
+        { name: '__consumer_offsets', partitions: [0] },
+        { name: 't', partitions: [0] },
+      ],
+    };
+    const answer = await ask<AddPartitionsToTxnResponse>(ApiKey.AddPartitionsToTxn, 3, request);
+    assert.deepEqual(
+      answer.resultsByTopicV3AndBelow.map(({ resultsByPartition: [only] }) => only!.partitionErrorCode),
+      [ErrorCode.TOPIC_AUTHORIZATION_FAILED, ErrorCode.OPERATION_NOT_ATTEMPTED],
+    );
+  });
+
   it("a group's offsets take effect at commit, and are unstable before", async () => {
     const topics = [
       {
