@@ -16,6 +16,8 @@ import {
 import type { ApiHandler } from '../net/handler.ts';
 import { transactionRefusal } from './transaction-refusals.ts';
 
+/** From this version clients know that a group may be being loaded (KAFKA-7296). */
+const KNOWS_LOADING = 2;
 /** From this version clients know TRANSACTION_ABORTABLE. */
 const KNOWS_ABORTABLE = 4;
 /** From this version the broker adds the group's partition to the transaction (KIP-890). */
@@ -34,7 +36,7 @@ export function txnOffsetCommitHandler(deps: {
     maxVersion: 5,
     request: txnOffsetCommitRequest,
     response: txnOffsetCommitResponse,
-    handle(request, { apiVersion }) {
+    async handle(request, { apiVersion }) {
       const addsPartitions = apiVersion >= ADDS_PARTITION;
       const told = (error: ErrorCode) =>
         transactionRefusal(error, {
@@ -42,7 +44,7 @@ export function txnOffsetCommitHandler(deps: {
           knowsAbortable: apiVersion >= KNOWS_ABORTABLE,
           notReady: ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
         });
-      return commitPendingOffsets(groups, topics, request, () => {
+      const response = await commitPendingOffsets(groups, topics, request, () => {
         const partition = groups.partitionOf(request.groupId);
         if (partition === null) return ErrorCode.NOT_COORDINATOR;
         const { transactionalId, producerId, producerEpoch } = request;
@@ -55,6 +57,16 @@ export function txnOffsetCommitHandler(deps: {
         });
         return admitted instanceof Promise ? admitted.then(told) : told(admitted);
       });
+      if (apiVersion < KNOWS_LOADING) hideLoading(response);
+      return response;
     },
   };
+}
+
+/** Clients that would fail look for the coordinator again. */
+function hideLoading({ topics }: TxnOffsetCommitResponse): void {
+  for (const { partitions } of topics)
+    for (const partition of partitions)
+      if (partition.errorCode === ErrorCode.COORDINATOR_LOAD_IN_PROGRESS)
+        partition.errorCode = ErrorCode.COORDINATOR_NOT_AVAILABLE;
 }

@@ -19,6 +19,7 @@ import type { ListOffsetsResponse } from '../../protocol/generated/list-offsets-
 import type { ListTransactionsResponse } from '../../protocol/generated/list-transactions-response.ts';
 import type { OffsetFetchResponse } from '../../protocol/generated/offset-fetch-response.ts';
 import type { ProduceResponse } from '../../protocol/generated/produce-response.ts';
+import { createTxnOffsetCommitRequestPartition } from '../../protocol/generated/txn-offset-commit-request.ts';
 import type { TxnOffsetCommitResponse } from '../../protocol/generated/txn-offset-commit-response.ts';
 import type { WriteTxnMarkersResponse } from '../../protocol/generated/write-txn-markers-response.ts';
 import { splitBatches } from '../../protocol/records/batch-header.ts';
@@ -26,6 +27,7 @@ import { buildBatch } from '../../protocol/records/builder.ts';
 import { systemClock } from '../../util/clock.ts';
 import { silentLogger } from '../../util/logger.ts';
 import type { AnyHandler } from '../net/handler.ts';
+import { txnOffsetCommitHandler } from './28-txn-offset-commit.ts';
 import { call } from './handler.fixture.ts';
 import { brokerHandlers } from './index.ts';
 
@@ -264,6 +266,21 @@ describe('transaction handlers', () => {
       answer.resultsByTopicV3AndBelow.map(({ resultsByPartition: [only] }) => only!.partitionErrorCode),
       [ErrorCode.TOPIC_AUTHORIZATION_FAILED, ErrorCode.OPERATION_NOT_ATTEMPTED],
     );
+  });
+
+  it('offsets of a group that is being loaded: clients that do not know that look for its coordinator again', async () => {
+    const loading = txnOffsetCommitHandler({
+      groups: { partitionOf: () => 0, shardOf: () => ErrorCode.COORDINATOR_LOAD_IN_PROGRESS },
+      gate: { admit: () => ErrorCode.NONE },
+      topics: { partitionCount: () => 1 },
+    } as unknown as Parameters<typeof txnOffsetCommitHandler>[0]);
+    const told = async (version: number) => {
+      const partitions = [createTxnOffsetCommitRequestPartition()];
+      const answer = await call(loading, version, { groupId: 'g', topics: [{ name: 't', partitions }] });
+      return answer.topics[0]!.partitions[0]!.errorCode;
+    };
+    assert.equal(await told(1), ErrorCode.COORDINATOR_NOT_AVAILABLE);
+    assert.equal(await told(2), ErrorCode.COORDINATOR_LOAD_IN_PROGRESS);
   });
 
   it("a group's offsets take effect at commit, and are unstable before", async () => {
