@@ -2,19 +2,25 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
 import { AlterOperation } from '../../broker/configs/alteration.ts';
 import { ConfigManager } from '../../broker/configs/config-manager.ts';
+import { READER, startStreams } from '../../broker/groups/streams/streams.fixture.ts';
 import { MemoryMetadataLog, newTopic, startBroker } from '../../broker/metadata/metadata.fixture.ts';
 import { ResourceType } from '../../broker/metadata/state.ts';
 import { ClientQuotas } from '../../broker/quotas/client-quotas.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import { VirtualClock } from '../../util/testing/virtual-clock.ts';
+import { describeGroupsHandler } from './15-describe-groups.ts';
 import { createTopicsHandler } from './19-create-topics.ts';
 import { electLeadersHandler } from './43-elect-leaders.ts';
 import { incrementalAlterConfigsHandler } from './44-incremental-alter-configs.ts';
 import { alterPartitionReassignmentsHandler } from './45-alter-partition-reassignments.ts';
 import { updateFeaturesHandler } from './57-update-features.ts';
 import { describeProducersHandler } from './61-describe-producers.ts';
+import { consumerGroupDescribeHandler } from './69-consumer-group-describe.ts';
+import { shareGroupDescribeHandler } from './77-share-group-describe.ts';
 import { addRaftVoterHandler } from './80-add-raft-voter.ts';
 import { removeRaftVoterHandler } from './81-remove-raft-voter.ts';
+import { streamsGroupHeartbeatHandler } from './88-streams-group-heartbeat.ts';
+import { streamsGroupDescribeHandler } from './89-streams-group-describe.ts';
 import { call } from './handler.fixture.ts';
 
 /** A message that names it is longer than a string of the protocol may be. */
@@ -69,5 +75,29 @@ describe('errors that name something very long', () => {
       await call(removeRaftVoterHandler({ metadata }), 0, { clusterId: LONG }),
     ];
     for (const answer of voters) assert.equal(answer.errorCode, ErrorCode.INCONSISTENT_CLUSTER_ID);
+  });
+
+  it('are told of groups that are not there', async () => {
+    const deps = await startStreams();
+    const groupIds = [LONG];
+    const described = [
+      await call(describeGroupsHandler(deps), 6, { groups: groupIds }),
+      await call(consumerGroupDescribeHandler(deps), 1, { groupIds }),
+      await call(shareGroupDescribeHandler(deps), 1, { groupIds }),
+      await call(streamsGroupDescribeHandler(deps), 0, { groupIds }),
+    ];
+    for (const { groups } of described) assert.equal(groups[0]!.errorCode, ErrorCode.GROUP_ID_NOT_FOUND);
+  });
+
+  it('are told to streams applications', async () => {
+    const heartbeat = streamsGroupHeartbeatHandler(await startStreams());
+    const member = { groupId: 'g', memberId: LONG };
+    const { memberEpoch } = await call(heartbeat, 0, {
+      ...{ ...member, rebalanceTimeoutMs: 30_000, processId: 'p', topology: READER },
+      ...{ activeTasks: [], standbyTasks: [], warmupTasks: [] },
+    });
+    await call(heartbeat, 0, { ...member, memberEpoch, shutdownApplication: true });
+    const { status } = await call(heartbeat, 0, { ...member, memberEpoch });
+    assert.match(status![0]!.statusDetail, /^Streams group member x/);
   });
 });
