@@ -10,16 +10,22 @@ namespace kafabric::binding {
 
 namespace {
 
+Napi::Value toArray(Napi::Env env, const std::vector<std::string>& strings) {
+  Napi::Array result = Napi::Array::New(env, strings.size());
+  for (uint32_t i = 0; i < strings.size(); ++i) result[i] = Napi::String::New(env, strings[i]);
+  return result;
+}
+
 Napi::Value toObject(Napi::Env env, const ReplayReport& report) {
   Napi::Object result = Napi::Object::New(env);
   result["entries"] = static_cast<double>(report.entries);
   result["bytes"] = static_cast<double>(report.bytes);
   result["files"] = static_cast<double>(report.files);
   result["skippedFiles"] = static_cast<double>(report.skippedFiles);
+  result["keptFiles"] = static_cast<double>(report.keptFiles);
+  result["kept"] = toArray(env, report.kept);
   result["inUse"] = static_cast<double>(report.inUse);
-  Napi::Array problems = Napi::Array::New(env, report.problems.size());
-  for (uint32_t i = 0; i < report.problems.size(); ++i) problems[i] = Napi::String::New(env, report.problems[i]);
-  result["problems"] = problems;
+  result["problems"] = toArray(env, report.problems);
   return result;
 }
 

@@ -103,6 +103,9 @@ struct ReplayReport {
   uint64_t bytes = 0;
   uint64_t files = 0;         // written to
   uint64_t skippedFiles = 0;  // gone, or another file has their name: the topic was deleted
+  uint64_t keptFiles = 0;     // not there, and neither is their file system
+  /** Shared memory with what is for these. */
+  std::vector<std::string> kept;
   /** Shared memory whose owner still lives after a few seconds; left alone. */
   uint64_t inUse = 0;
   /** Shared memory that was not understood, and why. It stays where it is, and nothing of it was written. */
@@ -111,7 +114,7 @@ struct ReplayReport {
 
 /**
  * For every shared memory of `place` but `own` (a path, may be empty) whose owner is dead: writes its live entries to their files and flushes these, then removes
- * it. It may be killed at any point and run again, as long as nothing else writes to these files between. A failure to write
+ * it; entries of files whose file system is not mounted stay there for a later replay. It may be killed at any point and run again, as long as nothing else writes to these files between. A failure to write
  * or flush is returned in `status` and names the file; that shared memory stays for another attempt. Blocks.
  */
 ReplayReport replayJournals(const SharedPlace& place, const std::string& own, IoStatus& status);

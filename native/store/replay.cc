@@ -1,6 +1,7 @@
 // The second life of a journal: writing what a killed process had acknowledged.
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,6 +30,7 @@ struct Piece {
   uint64_t position;
   uint64_t offset;
   uint64_t length;
+  uint32_t entry;
 };
 
 struct Target {
@@ -38,10 +40,23 @@ struct Target {
   std::vector<Piece> pieces;
 };
 
-/** What a dead process has left: read with pread, never mapped, because touching a hole of a full tmpfs would be fatal. */
+/**
+ * For a file that is not there: whether its file system is not there either, as the first of the directories above it that is there lies on
+ * another. Of a topic that was deleted the data directory is where it was.
+ */
+bool isAway(const Target& target) {
+  struct stat found;
+  std::string path = target.path;
+  do {
+    path = parentOf(path);
+  } while (::stat(path.c_str(), &found) != 0 && path.size() > 1);
+  return found.st_dev != target.device;
+}
+
+/** What a dead process has left: read with pread, not mapped, because touching a hole of a full tmpfs would be fatal. */
 class Remains {
  public:
-  explicit Remains(std::string path) : path_(std::move(path)), file_(::open(path_.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)) {}
+  explicit Remains(std::string path) : path_(std::move(path)), file_(::open(path_.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)) {}
 
   /** Locked, so that its owner is dead. */
   bool claim() { return ::flock(file_.fd, LOCK_EX | LOCK_NB) == 0; }
@@ -56,7 +71,10 @@ class Remains {
   /** As `load`, but for a journal that the header says to be empty: it is megabytes. */
   std::string loadIfPending();
 
+  /** Writes everything to its file, but for files that are away. */
   bool write(ReplayReport& report, IoStatus& status);
+  /** Removes it, or what was written or is gone of it where files are away. */
+  void finish(ReplayReport& report, IoStatus& status);
   void remove() { ::unlink(path_.c_str()); }
   const std::string& path() const { return path_; }
   uint64_t createdNs() const { return createdNs_; }
@@ -72,6 +90,9 @@ class Remains {
   std::string collect(const JournalRegion& region);
   std::string targetOf(const JournalRegion& region, uint32_t index, Target*& target);
   int copy(const Piece& piece, int target);
+  int writeTo(int file, const Target& target, ReplayReport& report);
+  int forget();
+  void freeUnused();
 
   std::string path_;
   Descriptor file_;
@@ -79,6 +100,7 @@ class Remains {
   uint64_t dataBytes_ = 0;
   uint64_t pending_ = 0;
   std::map<uint32_t, Target> targets_;  // by index in the journal
+  std::vector<uint32_t> done_;          // entries that were written, or are of files that are gone
   std::vector<uint8_t> buffer_;
 };
 
@@ -141,7 +163,7 @@ std::string Remains::collect(const JournalRegion& region) {
     Target* target = nullptr;
     std::string problem = targetOf(region, entry.file, target);
     if (!problem.empty()) return refuse(name + problem);
-    target->pieces.push_back({entry.position, entry.offset, entry.length});
+    target->pieces.push_back({entry.position, entry.offset, entry.length, i});
   }
   for (auto& [index, target] : targets_) {
     std::sort(target.pieces.begin(), target.pieces.end(), [](const Piece& a, const Piece& b) { return a.position < b.position; });
@@ -203,37 +225,80 @@ AbandonedMemory Remains::describe() const {
 }
 
 bool Remains::write(ReplayReport& report, IoStatus& status) {
-  for (const auto& [index, target] : targets_) {
+  for (auto next = targets_.begin(); next != targets_.end();) {
+    const Target& target = next->second;
     Descriptor file(::open(target.path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
     struct stat found;
     if (file.fd < 0 && errno != ENOENT && errno != ENOTDIR) {
       status = IoStatus::failure(errno, "cannot open", target.path);
       return false;
     }
-    bool same = file.fd >= 0 && ::fstat(file.fd, &found) == 0 && S_ISREG(found.st_mode) && found.st_dev == target.device &&
-                found.st_ino == target.inode;
-    if (!same) {
-      ++report.skippedFiles;
+    if (file.fd < 0 && isAway(target)) {
+      ++report.keptFiles;
+      ++next;
       continue;
     }
-    int error = 0;
-    uint64_t bytes = 0;
-    for (const Piece& piece : target.pieces) {
-      if (error == 0) error = copy(piece, file.fd);
-      bytes += piece.length;
-    }
-    while (error == 0 && ::fdatasync(file.fd) != 0) {
-      if (errno != EINTR) error = errno;
-    }
+    bool same = file.fd >= 0 && ::fstat(file.fd, &found) == 0 && S_ISREG(found.st_mode) && found.st_dev == target.device &&
+                found.st_ino == target.inode;
+    int error = same ? writeTo(file.fd, target, report) : 0;
     if (error != 0) {
       status = IoStatus::failure(error, "cannot write what was acknowledged to", target.path);
       return false;
     }
-    ++report.files;
-    report.entries += target.pieces.size();
-    report.bytes += bytes;
+    if (!same) ++report.skippedFiles;
+    for (const Piece& piece : target.pieces) done_.push_back(piece.entry);
+    next = targets_.erase(next);
   }
   return true;
+}
+
+/** Durably; an errno value, or 0. */
+int Remains::writeTo(int file, const Target& target, ReplayReport& report) {
+  uint64_t bytes = 0;
+  for (const Piece& piece : target.pieces) {
+    if (int error = copy(piece, file)) return error;
+    bytes += piece.length;
+  }
+  while (::fdatasync(file) != 0) {
+    if (errno != EINTR) return errno;
+  }
+  ++report.files;
+  report.entries += target.pieces.size();
+  report.bytes += bytes;
+  return 0;
+}
+
+void Remains::finish(ReplayReport& report, IoStatus& status) {
+  if (targets_.empty()) return remove();
+  // A later replay must not write them again, over what these files have by then.
+  int error = forget();
+  if (error != 0) status = IoStatus::failure(error, "cannot keep acknowledged records of files that are away in", path_);
+  else freeUnused();
+  report.kept.push_back(path_);
+}
+
+/** Ends the entries that are done; an errno value, or 0. Mapped, as huge pages take no writes: their pages are there. */
+int Remains::forget() {
+  void* map = ::mmap(nullptr, SharedFile::kDataOffset, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file_.fd, 0);
+  if (map == MAP_FAILED) return errno;
+  auto* region = reinterpret_cast<JournalRegion*>(static_cast<uint8_t*>(map) + SharedFile::kJournalOffset);
+  for (uint32_t entry : done_) region->entries[entry].state.store(kJournalFree, std::memory_order_relaxed);
+  ::munmap(map, SharedFile::kDataOffset);
+  return 0;
+}
+
+/** Gives back the memory between what is kept: it may be nearly all that the machine has. */
+void Remains::freeUnused() {
+  std::map<uint64_t, uint64_t> kept{{dataBytes_, 0}};
+  for (const auto& [index, target] : targets_)
+    for (const Piece& piece : target.pieces) kept[piece.offset] = std::max(kept[piece.offset], piece.length);
+  uint64_t at = 0;
+  for (const auto& [offset, length] : kept) {
+    if (offset > at)
+      ::fallocate(file_.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(SharedFile::kDataOffset + at),
+                  static_cast<off_t>(offset - at));
+    at = std::max(at, offset + length);
+  }
 }
 
 }  // namespace
@@ -261,7 +326,8 @@ ReplayReport replayJournals(const SharedPlace& place, const std::string& own, Io
   std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a->createdNs() < b->createdNs(); });
   for (const auto& remains : all) {
     if (!remains->write(report, status)) break;
-    remains->remove();
+    remains->finish(report, status);
+    if (!status.ok()) break;
   }
   return report;
 }

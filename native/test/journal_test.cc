@@ -218,6 +218,44 @@ TEST(journal_replay_writes_what_was_not_removed) {
   CHECK_EQ(sharedFilesOf(place.shared).size(), 0u);
 }
 
+TEST(journal_replay_keeps_what_is_for_a_file_system_that_is_not_mounted) {
+  Place place("unmounted");
+  std::string disk = makeDirectory("/dev/shm");
+  std::string mount = place.directory + "/disk";
+  ::symlink(disk.c_str(), mount.c_str());
+  createFile(place.path(0));
+  createFile(mount + "/1");
+  leaveBehind(place, [&](Arena& arena, Journal& journal) {
+    addBlocks(place, arena, journal, 3);
+    static MemoryRef memory = arena.allocate(kBlockBytes);
+    std::memset(memory.data(), 77, kBlockBytes);
+    journal.add(addFile(journal, mount + "/1"), 0, memory.data(), kBlockBytes);
+  });
+  ::unlink(mount.c_str());
+  std::filesystem::create_directory(mount);  // as a start does
+  IoStatus status;
+  ReplayReport report = replayJournals(place.shared, "", status);
+  CHECK(status.ok());
+  CHECK_EQ(report.files, 1u);
+  CHECK_EQ(report.skippedFiles, 0u);
+  CHECK_EQ(report.keptFiles, 1u);
+  CHECK(report.kept == sharedFilesOf(place.shared));
+  CHECK_EQ(report.kept.size(), 1u);
+  checkBlocks(place, 3);
+  // What was written then is not written again.
+  std::filesystem::resize_file(place.path(0), 0);
+  std::filesystem::remove(mount);
+  ::symlink(disk.c_str(), mount.c_str());
+  report = replayJournals(place.shared, "", status);
+  CHECK(status.ok());
+  CHECK_EQ(report.files, 1u);
+  CHECK_EQ(report.keptFiles, 0u);
+  CHECK_EQ(contentOf(place.path(0)).size(), 0u);
+  CHECK(contentOf(mount + "/1") == std::vector<uint8_t>(kBlockBytes, 77));
+  CHECK_EQ(sharedFilesOf(place.shared).size(), 0u);
+  std::filesystem::remove_all(disk);
+}
+
 TEST(journal_replay_leaves_the_living_alone) {
   Place place("living");
   Arena arena(kArenaBytes, place.shared);

@@ -40,7 +40,12 @@ export async function writeAcknowledged(memory: AcknowledgedMemory, logger: Logg
   if (report.skippedFiles > 0)
     logger.warn(
       report,
-      'acknowledged records in memory are of files that are gone: their topics were deleted, or a directory of a tier is not mounted',
+      'acknowledged records in memory are of files that are gone: their topics were deleted',
+    );
+  if (report.keptFiles > 0)
+    logger.error(
+      report,
+      'acknowledged records in memory are of a directory that is not mounted: a start with it writes them; to give them up, remove the memory',
     );
   if (report.entries > 0)
     logger.info(report, 'wrote what was acknowledged from memory when the last process died');

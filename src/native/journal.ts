@@ -15,6 +15,10 @@ export interface ReplayReport {
   files: number;
   /** Files that are gone or that another one has replaced: their topics were deleted. */
   skippedFiles: number;
+  /** Files that are not there, as their file system is not mounted. What is for them stays in memory for a later call. */
+  keptFiles: number;
+  /** The shared memory that has it. */
+  kept: string[];
   /** Shared memory whose owner still lives; it was left alone. */
   inUse: number;
   /** Shared memory that was not understood, and why; it stays where it is and nothing of it was written. */
@@ -40,7 +44,7 @@ const native = binding<JournalBinding>();
 
 /**
  * Writes to its files what killed processes with a shared arena of this name in one of `directories` had acknowledged and not written, and then removes
- * that memory. Call it before any of these files is opened. Rejects with an Error that has a `code` ('ENOSPC') and names the
+ * that memory, unless some of it is for files whose file system is not mounted. Call it before any of these files is opened. Rejects with an Error that has a `code` ('ENOSPC') and names the
  * file when that cannot be written; the memory stays, and nothing may be written to the files until another call succeeds.
  */
 export function recoverAcknowledged(

@@ -57,7 +57,16 @@ describe('a shared arena', () => {
   });
 
   it('is recovered after a kill, and reported when it cannot be', async () => {
-    const nothing = { entries: 0, bytes: 0, files: 0, skippedFiles: 0, inUse: 0, problems: [] };
+    const nothing = {
+      entries: 0,
+      bytes: 0,
+      files: 0,
+      skippedFiles: 0,
+      keptFiles: 0,
+      kept: [],
+      inUse: 0,
+      problems: [],
+    };
     assert.deepEqual(await recoverAcknowledged(name), nothing);
     run('kill');
     assert.deepEqual(await recoverAcknowledged(name), nothing);
