@@ -313,10 +313,17 @@ export class LogDirectory implements LogHost {
     }
   }
 
-  /** Writes the recovery points after what rolled segments lack. */
+  /** Writes the recovery points after what rolled segments lack. Rejects when a log could not complete them; the others go on. */
   async advanceRecoveryPoints(): Promise<void> {
-    for (const log of this.logs.values()) await log.prepareCheckpoint();
+    const failures: unknown[] = [];
+    for (const log of this.logs.values()) {
+      await log.prepareCheckpoint().catch((error: unknown) => {
+        if (!isTransient(error)) throw error;
+        failures.push(error);
+      });
+    }
     await this.checkpoints.writeRecoveryPoints();
+    if (failures.length > 0) throw failures[0];
   }
 
   checkpointRecoveryPoints(): Promise<void> {

@@ -82,6 +82,19 @@ describe('LogManager', () => {
     for (const log of next.manager.logs()) assert.equal(log.topicId, TOPIC_ID);
   });
 
+  it('advances the recovery points of other logs when one finds no room for its indexes', async () => {
+    const { files, manager } = new LogFixture(24, { segmentBytes: 400 });
+    await manager.open();
+    const logs = [await manager.create('t', 0), await manager.create('t', 1)];
+    files.fault = (operation, path) =>
+      operation === 'replaceFile' && path.startsWith('/data/t-0/') ? 'ENOSPC' : null;
+    for (const log of logs) await fill(log, 6);
+    await assert.rejects(manager.directories[0]!.advanceRecoveryPoints(), { code: 'ENOSPC' });
+    const points = text(files.bytes('/data/recovery-point-offset-checkpoint'));
+    assert.match(points, /^t 0 0$/m);
+    assert.match(points, /^t 1 5$/m);
+  });
+
   it('leaves nothing of a partition that could not be made, so that it can be made elsewhere', async () => {
     const fixture = new LogFixture(20, {}, { directories: ['/a', '/b'] });
     const { files, manager } = fixture;
