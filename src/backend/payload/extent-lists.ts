@@ -18,7 +18,7 @@ export class ExtentLists {
     return this.#bytes;
   }
 
-  /** The list at `path`; null when there is none, or it is damaged. */
+  /** The list at `path`; null when there is none, or it is damaged or cannot be read now. */
   get(path: string): Promise<ExtentList | null> {
     const known = this.#lists.get(path);
     if (known !== undefined) {
@@ -26,7 +26,7 @@ export class ExtentLists {
       this.#lists.set(path, known);
       return known.list;
     }
-    const read = { list: ExtentList.read(path), bytes: 0 };
+    const read = { list: ExtentList.read(path).catch(() => null), bytes: 0 };
     this.#lists.set(path, read);
     void read.list.then((list) => {
       if (this.#lists.get(path) !== read) return;

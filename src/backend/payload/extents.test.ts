@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import promises from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32c, EXTENT_PIECE_BYTES } from '../../native/batch.ts';
 import { ExtentLists } from './extent-lists.ts';
 import { type Extent, ExtentList, readExtentSummary, readExtents, writeExtents } from './extents.ts';
+import { SegmentExtents } from './segment-extents.ts';
 
 /** As versions before the checksums of pieces wrote it. */
 function firstVersion(extents: readonly Extent[], bytes: number): Buffer {
@@ -89,6 +92,30 @@ describe('lists of extents', () => {
       writeFileSync(path, good.subarray(0, length));
       assert.equal(await ExtentList.read(path), null);
     }
+  });
+
+  it('are not taken for missing while they cannot be read', async () => {
+    await writeExtents(path, extents, 2 ** 41);
+    const lists = new ExtentLists();
+    const segment = SegmentExtents.listed(path, lists, (await readExtentSummary(path))!);
+    const drop = () => segment.drop(({ baseOffset }) => baseOffset === extents[0]!.baseOffset);
+    const { readFile } = promises;
+    promises.readFile = () =>
+      Promise.reject<never>(Object.assign(new Error('too many open files'), { code: 'EMFILE' }));
+    syncBuiltinESMExports();
+    try {
+      await assert.rejects(drop(), { code: 'EMFILE' });
+      await assert.rejects(segment.countLiveFrom(extents[1]!.baseOffset), { code: 'EMFILE' });
+      assert.equal(await lists.get(path), null);
+    } finally {
+      promises.readFile = readFile;
+      syncBuiltinESMExports();
+    }
+    const all = segment.liveBytes;
+    await segment.countLiveFrom(extents[1]!.baseOffset);
+    assert.equal(segment.liveBytes, all - extents[0]!.length);
+    await drop();
+    assert.equal((await readExtents(path))!.length, extents.length - 1);
   });
 
   it('are kept in memory up to a limit, and read anew when they were written anew', async () => {

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { crc32c, EXTENT_PIECE_BYTES } from '../../native/batch.ts';
+import { isTransient } from '../log/errors.ts';
 import { readAtMost, replaceFile } from './small-files.ts';
 
 /** The records section of one diverted batch inside a payload segment, and the offsets of the batch. */
@@ -101,7 +102,7 @@ export async function readExtentSummary(path: string): Promise<ExtentSummary | n
   return header === null || versionOf(header) === null ? null : decodeSummary(header);
 }
 
-/** The extents of a sealed segment in the order of their offsets, or null if the sidecar is missing or damaged. */
+/** The extents of a sealed segment in the order of their offsets; otherwise as `ExtentList.read`. */
 export async function readExtents(path: string): Promise<Extent[] | null> {
   const list = await ExtentList.read(path);
   return list === null ? null : Array.from({ length: list.count }, (_, i) => list.at(i));
@@ -119,9 +120,12 @@ export class ExtentList {
     this.count = bytes.readUInt32BE(8);
   }
 
-  /** Null if it is missing or damaged. */
+  /** Null if it is missing or damaged. Rejects when it cannot be read now, for want of file descriptors or memory. */
   static async read(path: string): Promise<ExtentList | null> {
-    const bytes = await readFile(path).catch(() => null);
+    const bytes = await readFile(path).catch((error: unknown) => {
+      if (isTransient(error)) throw error;
+      return null;
+    });
     const version = bytes === null ? null : versionOf(bytes);
     if (bytes === null || version === null) return null;
     const rest = bytes.subarray(HEADER_BYTES);

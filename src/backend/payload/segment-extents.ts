@@ -92,7 +92,7 @@ export class SegmentExtents {
     this.#extents!.push(extent);
   }
 
-  /** All of them; null when the list cannot be read. */
+  /** All of them; null when there is no good list. Rejects when it cannot be read now. */
   async all(): Promise<readonly Extent[] | null> {
     return this.#extents ?? (await readExtents(this.#path));
   }
@@ -113,8 +113,8 @@ export class SegmentExtents {
   /** Counts the bytes that records at or after `offset` refer to; earlier ones are gone. */
   async countLiveFrom(offset: bigint): Promise<void> {
     if (offset <= this.#deadBefore || offset <= this.#summary.firstOffset) return;
-    this.#deadBefore = offset;
     const extents = await this.all();
+    this.#deadBefore = offset;
     if (extents !== null) this.#countLive(extents);
   }
 
