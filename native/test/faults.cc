@@ -32,6 +32,7 @@ void Faults::reset() {
   truncateError = 0;
   readError = 0;
   readErrorAt = -1;
+  readsAligned = false;
 }
 
 namespace {
@@ -143,6 +144,10 @@ extern "C" int ftruncate(int fd, off_t length) {
 extern "C" ssize_t pread(int fd, void* target, size_t length, off_t position) {
   using namespace kafabric::test;
   off_t at = faults.readErrorAt;
+  if (faults.readsAligned && position % 512 != 0) {
+    errno = EINVAL;
+    return -1;
+  }
   if (faults.readError && (at < 0 || (position <= at && at - position < static_cast<off_t>(length)))) {
     errno = faults.readError;
     return -1;

@@ -35,6 +35,8 @@ struct Faults {
   /** What pread fails with: of what holds `readErrorAt`, if that is a position. */
   std::atomic<int> readError{0};
   std::atomic<off_t> readErrorAt{-1};
+  /** pread refuses positions within a block, also at the end of the file. */
+  std::atomic<bool> readsAligned{false};
 
   void reset();
 };

@@ -148,6 +148,16 @@ TEST(store_direct_reads_the_rest_ahead_however_little) {
   CHECK(!found(20'000));
 }
 
+TEST(store_direct_reads_up_to_an_end_within_a_block) {
+  constexpr uint64_t kBytes = 300'001;
+  StoreFixture fixture(true);
+  std::ofstream(fixture.path()) << pattern(0, kBytes);
+  auto file = fixture.open();
+  if (file->handle()->blockBytes() == 0) return;
+  faults.readsAligned = true;
+  CHECK(textOf(fixture.readPieces(file, 290'000, 10'001)) == pattern(290'000, 10'001));
+}
+
 TEST(store_direct_reads_further_ahead_of_those_who_take_more) {
   constexpr uint64_t kBytes = 24 << 20;
   constexpr size_t kStep = 6 << 20;
