@@ -206,11 +206,14 @@ void FileReader::readAhead(const std::shared_ptr<StoreFile>& file, uint64_t from
   if (!worth) return;
   for (uint64_t end = 0; start < limit; start = end) {
     end = std::min(endOfPiece(start), limit);
-    auto length = static_cast<size_t>(end - start);
-    store_.readers().post([this, file, start, length] {
-      RangeCache::Found found = store_.cache().peek(file->cached(), start, length);
-      IoStatus ignored;  // whoever reads it in earnest hears of it
-      if (!found.piece && found.gap > 0) fill(*file, start, found.gap, true, kNow, ignored);
+    store_.readers().post([this, file, start, end] {
+      IoStatus status;  // whoever reads it in earnest hears of it
+      for (uint64_t at = start; at < end && status.ok();) {
+        auto left = static_cast<size_t>(end - at);
+        RangeCache::Found found = store_.cache().peek(file->cached(), at, left);
+        if (!found.piece) fill(*file, at, found.gap, true, kNow, status);
+        at += found.piece ? found.piece.length : found.gap;
+      }
     });
   }
   progress.aheadTo = std::min(start, limit);

@@ -148,6 +148,19 @@ TEST(store_direct_reads_the_rest_ahead_however_little) {
   CHECK(!found(20'000));
 }
 
+TEST(store_direct_reads_ahead_behind_what_is_there) {
+  constexpr uint64_t kBytes = 300'000;
+  StoreFixture fixture(true, size_t{32} << 20);
+  std::ofstream(fixture.path()) << pattern(0, kBytes);
+  auto file = fixture.open();
+  if (file->handle()->blockBytes() == 0) return;  // the kernel reads ahead
+  for (uint64_t at : {200'000, 100'000, 50'000})
+    CHECK(textOf(fixture.readPieces(file, at, 1000)) == pattern(at, 1000));
+  CHECK(textOf(fixture.readPieces(file, 51'000, 49'000)) == pattern(51'000, 49'000));
+  for (uint64_t at : {uint64_t{150'000}, kBytes - 1})
+    WAIT_UNTIL(static_cast<bool>(fixture.store.cache().find(file->cached(), at, 1).piece));
+}
+
 TEST(store_direct_reads_up_to_an_end_within_a_block) {
   constexpr uint64_t kBytes = 300'001;
   StoreFixture fixture(true);
