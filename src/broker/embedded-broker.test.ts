@@ -171,16 +171,17 @@ describe('EmbeddedBroker', () => {
       await assertBack();
     });
 
-    it('does so too when the directory cannot be used at the start', async () => {
-      await broker.close();
-      renameSync(join(dir, 'b'), join(dir, 'kept'));
-      writeFileSync(join(dir, 'b'), 'a file, not a directory');
-      await openLoaded();
-      await assertOffline();
-      rmSync(join(dir, 'b'));
-      renameSync(join(dir, 'kept'), join(dir, 'b'));
-      await assertBack();
-    });
+    for (const isMounted of [true, false])
+      it(`does so too when the directory ${isMounted ? 'cannot be used' : 'is not mounted'} at the start`, async () => {
+        await broker.close();
+        renameSync(join(dir, 'b'), join(dir, 'kept'));
+        if (isMounted) writeFileSync(join(dir, 'b'), 'a file, not a directory');
+        await openLoaded();
+        await assertOffline();
+        rmSync(join(dir, 'b'), { recursive: true });
+        renameSync(join(dir, 'kept'), join(dir, 'b'));
+        await assertBack();
+      });
   });
 
   it('refuses to start without the metadata that its logs belong to', async () => {

@@ -200,6 +200,44 @@ describe('LogManager', () => {
     await fixture.manager.close();
   });
 
+  it('goes on with the other directories when the disk of one is not mounted, and has it again when it is', async () => {
+    const directories = ['/a', '/b', '/c'];
+    const fixture = new LogFixture(25, {}, { directories: ['/a', '/b'] });
+    await fixture.manager.open();
+    for (const partition of [0, 1]) await fill(await fixture.manager.create('t', partition), 2);
+    await fixture.manager.close();
+    const { files } = fixture;
+    await files.rename('/b', '/unmounted');
+    const open = async () => {
+      const { manager } = new LogFixture(25, {}, { directories, fileSystem: files.mount() });
+      await manager.open();
+      return manager;
+    };
+    for (let start = 0; start < 2; start++) {
+      const manager = await open();
+      assert.deepEqual(
+        manager.directories.map(({ error }) => error?.message.replace(/;.*/, '') ?? null),
+        [null, 'log directory /b: it was in use and has no meta.properties now', null],
+      );
+      assert.equal([...manager.logs()].length, 1);
+      await manager.close();
+    }
+    await files.remove('/b');
+    await files.rename('/unmounted', '/b');
+    const back = await open();
+    assert.deepEqual(
+      Array.from(back.logs(), ({ logEndOffset }) => logEndOffset),
+      [2n, 2n],
+    );
+    await back.close();
+    // Given up.
+    await files.remove('/b');
+    for (const path of ['/a', '/c']) await files.remove(`${path}/known-log-dirs.json`);
+    const last = await open();
+    assert.ok(last.directories.every(({ error }) => error === null));
+    await last.close();
+  });
+
   it('refuses to open when no directory can be used', async () => {
     const fixture = new LogFixture(7);
     fixture.files.fault = () => 'EACCES';

@@ -1,10 +1,17 @@
 import { join } from 'node:path';
 import type { Timer } from '../../util/clock.ts';
-import { encodePartitionMetadata, PARTITION_METADATA, partitionKey, randomUuid } from './checkpoint-files.ts';
+import {
+  encodePartitionMetadata,
+  META_PROPERTIES,
+  PARTITION_METADATA,
+  partitionKey,
+  randomUuid,
+} from './checkpoint-files.ts';
 import type { LogConfig } from './config.ts';
 import type { LogEnvironment } from './environment.ts';
 import { isTransient, LogError, LogErrorCode, storageError } from './errors.ts';
 import { IndexCache } from './index-cache.ts';
+import { KNOWN_DIRECTORIES, readKnownDirectories, writeKnownDirectories } from './known-directories.ts';
 import { LogDirectory } from './log-directory.ts';
 import { defaultLogIntervals, type LogIntervals, type LogManagerOptions } from './log-manager-options.ts';
 import { type FutureDirectory, finishMoves } from './moves/future-directories.ts';
@@ -71,13 +78,14 @@ export class LogManager {
   }
 
   /**
-   * Opens every data directory and every log in it. A directory that cannot be used is left out, with an error in the log; rejects
-   * if none can, or if they belong to different clusters.
+   * Opens every data directory and every log in it. A directory that cannot be used, or whose disk is not mounted, is left out, with an error in
+   * the log; rejects if none can, or if they belong to different clusters.
    */
   async open(): Promise<void> {
     await Promise.all(
       this.#directories.map((directory) => this.#use(directory, () => directory.open(this.#options.nodeId))),
     );
+    const known = await this.#leaveUnmounted();
     this.#assertOnline();
     this.#clusterId = this.#agreeOnCluster();
     const { clusterId } = this;
@@ -85,8 +93,15 @@ export class LogManager {
     this.#futures = await finishMoves(this.#environment, this.#directories);
     await Promise.all(
       this.#online().map((directory) =>
+        this.#use(directory, () => directory.claim(clusterId, this.#options.nodeId)),
+      ),
+    );
+    const used = this.#directories.filter(({ path, error }) => error === null || known.has(path));
+    const paths = used.map(({ path }) => path).sort();
+    await Promise.all(
+      this.#online().map((directory) =>
         this.#use(directory, async () => {
-          await directory.claim(clusterId, this.#options.nodeId);
+          await writeKnownDirectories(this.#environment.fileSystem, directory.path, paths);
           await this.#loadAll(directory);
           // So that what is said there of partitions that are gone does not apply to new ones.
           await directory.checkpoints.writeAll();
@@ -224,6 +239,23 @@ export class LogManager {
     } catch (error) {
       directory.fail(error);
     }
+  }
+
+  /** Puts those out of use that are empty where others say that they were not. Returns which are known to have been in use. */
+  async #leaveUnmounted(): Promise<ReadonlySet<string>> {
+    const known = new Set<string>();
+    const isNew = ({ clusterId }: LogDirectory) => clusterId === null;
+    for (const directory of this.#online().filter((each) => !isNew(each))) {
+      await this.#use(directory, async () => {
+        const paths = await readKnownDirectories(this.#environment.fileSystem, directory.path);
+        for (const path of paths) known.add(path);
+      });
+    }
+    for (const directory of this.#online().filter((each) => isNew(each) && known.has(each.path))) {
+      const reason = `it was in use and has no ${META_PROPERTIES} now; is its disk not mounted? If what it held is lost, remove ${KNOWN_DIRECTORIES} from the other log directories`;
+      directory.fail(new Error(reason));
+    }
+    return known;
   }
 
   #online(): LogDirectory[] {
