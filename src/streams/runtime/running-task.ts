@@ -107,16 +107,14 @@ export class RunningTask {
     if (input.queue.length === 0) input.position = fetched.nextOffset;
   }
 
-  /** The offset where it was is gone: goes on where the topic begins or ends. */
+  /** The offset where fetching goes on is gone: it goes on where the topic begins or ends, after what has been fetched. */
   async reset(input: Input): Promise<void> {
     const which = this.#task.startOf(input.topic);
     const found = await listOffsets(this.#context.cluster, [input], which);
     if (this.#closed) return;
-    input.queue = [];
-    input.head = 0;
-    input.position = found.get(nameOf(input))!;
-    input.fetchPosition = input.position;
+    input.fetchPosition = found.get(nameOf(input))!;
     input.atEnd = false;
+    if (input.head === input.queue.length) input.position = input.fetchPosition;
   }
 
   /** The oldest record of all inputs; none while an input is empty whose next record may be older. */
