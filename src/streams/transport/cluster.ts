@@ -11,6 +11,7 @@ const CONNECT_TIMEOUT_MS = 5000;
 /** For all brokers that are tried. */
 const CONNECT_DEADLINE_MS = 15_000;
 const RETRY_FOR_MS = 30_000;
+const NO_LEADER = -1;
 
 export interface ClusterOptions {
   /** `host:port`, one or more. */
@@ -126,7 +127,10 @@ export class Cluster {
 
   async callNode<A extends unknown[], R>(node: number, versions: Versions<A, R>, ...args: A): Promise<R> {
     const address = this.#brokers.get(node);
-    if (address === undefined) throw new BrokerError('LEADER_NOT_AVAILABLE', `find broker ${node}`);
+    if (address === undefined) {
+      const what = node === NO_LEADER ? 'the leader of a partition' : `broker ${node}`;
+      throw new BrokerError('LEADER_NOT_AVAILABLE', `find ${what}`);
+    }
     return this.#call(await connected(this.#base.connections.get(address)), versions, args);
   }
 
@@ -185,18 +189,14 @@ export class Cluster {
     return info;
   }
 
-  async leader({ topic, partition }: TopicPartition): Promise<number> {
-    const leader = (await this.topic(topic)).leaders[partition] ?? -1;
-    if (leader < 0) throw new BrokerError('LEADER_NOT_AVAILABLE', `find the leader of ${topic}-${partition}`);
-    return leader;
-  }
-
-  /** Partitions by who leads them. */
+  /** Partitions by who leads them; -1: none does, and calls to it say so. */
   async byLeader<T extends TopicPartition>(partitions: readonly T[]): Promise<Map<number, T[]>> {
     const groups = new Map<number, T[]>();
-    for (const partition of partitions) {
-      const leader = await this.leader(partition);
-      groups.set(leader, [...(groups.get(leader) ?? []), partition]);
+    for (const one of partitions) {
+      const leader = (await this.topic(one.topic)).leaders[one.partition] ?? NO_LEADER;
+      const others = groups.get(leader);
+      if (others === undefined) groups.set(leader, [one]);
+      else others.push(one);
     }
     return groups;
   }

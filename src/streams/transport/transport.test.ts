@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Cluster } from './cluster.ts';
+import { Cluster, loadClient } from './cluster.ts';
 import { BrokerError, isFatal, isTransient } from './errors.ts';
 import { fetchFrom } from './reader.ts';
 import { Sequences } from './sequences.ts';
@@ -102,6 +102,22 @@ describe('reading committed records', () => {
   it('reports errors of partitions, and stays where it was', async () => {
     const { error, nextOffset } = await read(5, { errorCode: 1 });
     assert.deepEqual([error, nextOffset], ['error 1', 5]);
+  });
+});
+
+describe('partitions by who leads them', () => {
+  it('are told also of those that nobody leads, of which calls fail', async () => {
+    const options = { bootstrap: ['none:1'], clientId: 'c', requestTimeoutMs: 1 };
+    const cluster = new Cluster(await loadClient(), options);
+    cluster.topic = async () => ({ id: 'id', leaders: [-1, 1] });
+    const [none, led] = [0, 1].map((partition) => ({ topic: 't', partition }));
+    const groups = await cluster.byLeader([none!, led!]);
+    assert.deepEqual([...groups.values()].flat(), [none, led]);
+    assert.deepEqual(groups.get(1), [led]);
+    const [nobody] = groups.keys();
+    const calling = cluster.callNode(nobody!, cluster.apis.initProducerId, null, 1, -1n, -1);
+    await assert.rejects(calling, { id: 'LEADER_NOT_AVAILABLE' });
+    await cluster.close();
   });
 });
 
