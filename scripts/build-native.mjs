@@ -9,7 +9,16 @@
 // the sources that the npm packages lz4, snappy and zstd-napi carry; zlib is found at run time (see native/codec).
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -133,6 +142,8 @@ async function compileAll(sources, objectDir, flags) {
   let failed = false;
   const worker = async () => {
     for (let job = stale.shift(); job && !failed; job = stale.shift()) {
+      // What a killed compiler leaves is out of date.
+      rmSync(`${job.object}.cmd`, { force: true });
       if ((await run(job.compiler, job.args)) !== 0) {
         failed = true;
         console.error(`kafabric: compiling ${relative(root, job.source)} failed`);
@@ -147,7 +158,10 @@ async function compileAll(sources, objectDir, flags) {
 async function link(output, objects, cxx, flags) {
   const newest = Math.max(...objects.map((file) => statSync(file).mtimeMs));
   if (existsSync(output) && statSync(output).mtimeMs > newest) return;
-  if ((await run(cxx, [...flags, '-o', output, ...objects, '-ldl', '-lpthread'])) !== 0) process.exit(1);
+  // What a killed linker leaves is not the output.
+  const linked = `${output}.new`;
+  if ((await run(cxx, [...flags, '-o', linked, ...objects, '-ldl', '-lpthread'])) !== 0) process.exit(1);
+  renameSync(linked, output);
 }
 
 const optimise = ['-O2', '-g1', '-fPIC', '-fvisibility=hidden', '-pthread', '-DNDEBUG'];
