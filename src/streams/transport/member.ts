@@ -55,7 +55,10 @@ export class Member {
     return this.#rejoin;
   }
 
-  /** Joins, and takes part until `leave`. Waits while others stop. @returns its partitions */
+  /**
+   * Joins, and takes part until `leave`. Waits while others stop. @returns its partitions
+   * @throws BrokerError UNKNOWN_MEMBER_ID when it has tasks but was given up: others may have gone on with them, so that their state is old
+   */
   async join(tasks: readonly string[], assign: Assignor): Promise<TopicPartition[]> {
     this.#stopBeating();
     const partitions = await this.#cluster.retry(() => this.#attempt(tasks, assign));
@@ -66,6 +69,8 @@ export class Member {
 
   async #attempt(tasks: readonly string[], assign: Assignor): Promise<TopicPartition[]> {
     for (;;) {
+      if (this.#memberId === '' && tasks.length > 0)
+        throw new BrokerError('UNKNOWN_MEMBER_ID', `keep tasks in group ${this.#options.groupId}`);
       try {
         return await this.#joinAndSync(tasks, assign);
       } catch (error) {
