@@ -146,11 +146,13 @@ export class TransactionCoordinator {
     const shard = this.shardOf(transactionalId);
     const entry = typeof shard === 'number' ? undefined : shard.entries.get(transactionalId);
     return new Promise((resolve) => {
-      const timer = this.#clock.setTimer(limitMs, resolve);
-      void entry?.changed.then(() => {
+      const done = () => {
         timer.cancel();
+        forget?.();
         resolve();
-      });
+      };
+      const timer = this.#clock.setTimer(limitMs, done);
+      const forget = entry?.onChange(done);
     });
   }
 

@@ -9,19 +9,22 @@ export class TransactionEntry {
   isChanging = false;
   /** The epoch was raised to fence the producer, but that could not be written: it need not rise again. */
   fencedUnwritten = false;
-  #waiting: (() => void)[] = [];
+  readonly #waiting = new Set<() => void>();
 
   constructor(transactionalId: string, current: Transaction) {
     this.transactionalId = transactionalId;
     this.current = current;
   }
 
-  /** Resolves when the next step is taken, or has failed. */
-  get changed(): Promise<void> {
-    return new Promise((resolve) => this.#waiting.push(resolve));
+  /** Calls `wake` when the next step is taken, or has failed. @returns how to take that back */
+  onChange(wake: () => void): () => void {
+    this.#waiting.add(wake);
+    return () => this.#waiting.delete(wake);
   }
 
   notify(): void {
-    for (const wake of this.#waiting.splice(0)) wake();
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const wake of waiting) wake();
   }
 }
