@@ -81,6 +81,15 @@ export class ShareGroup {
     this.groupId = groupId;
   }
 
+  /** Marks it as initializing until the states are made, or cannot be. @returns what `made` does */
+  whileInitializing<T>(made: Promise<T>): Promise<T> {
+    const all = Promise.allSettled([this.initialization, made]).then(() => {
+      if (this.initialization === all) this.initialization = null;
+    });
+    this.initialization = all;
+    return made;
+  }
+
   get state(): ShareGroupState {
     return this.#members.size === 0 ? 'Empty' : 'Stable';
   }

@@ -309,6 +309,19 @@ describe('share groups', () => {
     assert.equal(offsets.describe(GROUP, part.topicId, [1])[0]!.startOffset, 40n);
   });
 
+  it('begins where offsets were altered, also when a member joins before they are', async () => {
+    const { offsets } = broker.groups.shards[0]!.shares;
+    const part = { topicId: topicId('events'), name: 'events', partition: 1, startOffset: 40n };
+    broker.log.hold();
+    const altered = offsets.alter(GROUP, [part]);
+    const joined = join(broker, 'a', 'events');
+    await settled();
+    broker.log.release();
+    assert.deepEqual(await altered, [{ errorCode: 0, errorMessage: null }]);
+    assert.equal(partitionsOf(await joined).length, 4);
+    assert.equal(offsets.describe(GROUP, part.topicId, [1])[0]!.startOffset, 40n);
+  });
+
   it('is read again when it cannot be written', async () => {
     const { memberEpoch } = await join(broker, 'a', 'events');
     broker.log.failure = ErrorCode.KAFKA_STORAGE_ERROR;

@@ -19,15 +19,11 @@ export class ShareInitializer {
         await group.initialization;
         continue;
       }
-      const work = this.#make(group);
-      group.initialization = work.catch(() => undefined);
       try {
-        await work;
+        await group.whileInitializing(this.#make(group));
       } catch (error) {
         logger.warn({ group: group.groupId, err: error }, 'states of share partitions could not be made');
         return;
-      } finally {
-        group.initialization = null;
       }
     }
   }

@@ -13,6 +13,14 @@ export interface ShareOffset {
   readonly lag: bigint;
 }
 
+/** Where a group is to begin in a partition. */
+interface AlteredPart {
+  readonly topicId: Uuid;
+  readonly name: string;
+  readonly partition: number;
+  readonly startOffset: bigint;
+}
+
 /** What became of one partition or topic. */
 export interface ShareOutcome {
   readonly errorCode: ErrorCode;
@@ -60,11 +68,8 @@ export class ShareOffsets {
    * Sets where a group without members begins in partitions that exist; resolves with one outcome for each. A group that is not there is
    * made.
    */
-  async alter(
-    groupId: string,
-    parts: readonly { topicId: Uuid; name: string; partition: number; startOffset: bigint }[],
-  ): Promise<ShareOutcome[]> {
-    const { groups, states, writer, forget } = this.#context;
+  async alter(groupId: string, parts: readonly AlteredPart[]): Promise<ShareOutcome[]> {
+    const { groups, writer } = this.#context;
     const isNew = !groups.has(groupId);
     const before = isNew ? new ShareGroup(groupId) : this.#emptyGroupOf(groupId);
     if (parts.length === 0) return [];
@@ -72,20 +77,33 @@ export class ShareOffsets {
     let value = before.states;
     for (const { topicId, name, partition } of parts)
       value = withStates(value, 'initializing', topicId, { name, partitions: new Set([partition]) });
-    await writer.write({
+    const written = writer.write({
       groupId,
       records: [
         { kind: 'states', value },
         { kind: 'epoch', value: { epoch, metadataHash: before.metadataHash } },
       ],
     });
+    // It is there by now; members that join wait for these states in place of making others.
     const group = this.#groupOf(groupId);
+    return group.whileInitializing(this.#makeStates(group, epoch, parts, written));
+  }
+
+  async #makeStates(
+    group: ShareGroup,
+    epoch: number,
+    parts: readonly AlteredPart[],
+    written: Promise<void>,
+  ): Promise<ShareOutcome[]> {
+    const { groups, states, writer, forget } = this.#context;
+    const { groupId } = group;
+    await written;
     const outcomes = await Promise.all(
       parts.map(({ topicId, partition, startOffset }) =>
         outcomeOf(states.initialize({ groupId, topicId, partition }, epoch, startOffset)),
       ),
     );
-    value = group.states;
+    let value = group.states;
     for (const [i, { topicId, name, partition }] of parts.entries())
       if (outcomes[i] === DONE)
         value = withStates(value, 'initialized', topicId, { name, partitions: new Set([partition]) });
