@@ -127,7 +127,17 @@ export class OffsetOperations {
       await write(changes);
     } catch (failure) {
       for (const { response } of accepted) response.errorCode = offsetAppendError(failure);
+      this.#removeIfUnused(groupId);
     }
+  }
+
+  /** A group that only stores offsets ends with the last that may be there; it has no record of its own. */
+  #removeIfUnused(groupId: string): void {
+    const { groups, offsets } = this.#options;
+    const group = groups.get(groupId);
+    if (group?.type !== 'classic' || group.protocolType !== null) return;
+    const hasMembers = group.size > 0 || group.pendingMembers.size > 0;
+    if (!hasMembers && offsets.entries(groupId).next().done) groups.delete(groupId);
   }
 
   /**

@@ -186,6 +186,18 @@ describe('committing offsets', () => {
     assert.deepEqual(committed(broker), ['events-0:2']);
   });
 
+  it('leaves no group when it was the first and could not be written', async () => {
+    const broker = await startGroups();
+    const listed = () => listGroups(broker.groups, [], []).groups.length;
+    broker.log.failure = ErrorCode.NOT_ENOUGH_REPLICAS;
+    broker.log.hold();
+    const commits = [commit(broker, 1n), commit(broker, 2n)];
+    assert.equal(listed(), 1);
+    broker.log.release();
+    for (const one of commits) assert.equal(await one, ErrorCode.COORDINATOR_NOT_AVAILABLE);
+    assert.equal(listed(), 0);
+  });
+
   it('is told after offsets.commit.timeout.ms that it takes too long', async () => {
     const broker = await startGroups();
     broker.log.hold();
