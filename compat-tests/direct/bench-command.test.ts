@@ -81,6 +81,12 @@ describe('direct-bench', () => {
     await assert.rejects(bench('--linger-ms', 'adaptive'), /not a whole number/);
   });
 
+  it('refuses what it would not use', async () => {
+    await assert.rejects(bench('--provider', PROVIDER), /--provider is for --path fabric/);
+    await assert.rejects(bench('--path', 'tcp', '--provider', PROVIDER), /--provider is for --path fabric/);
+    await assert.rejects(bench('--topic', 'old', '--partitions', '2'), /--partitions.* cannot be used with/);
+  });
+
   it('pushes batches of so many events, and waits for those', async () => {
     await client.createTopic('batches');
     const size = ['--events', '12', '--size', '10'];

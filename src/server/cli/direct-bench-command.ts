@@ -45,7 +45,12 @@ export function addDirectBenchCommand(program: Command): void {
   withPath(target(program.command('direct-bench')), ['mapped'])
     .description('measure pushes and pulls of the direct API against a running gateway')
     .option('--topic <name>', 'an existing topic that is empty; new ones, removed at the end, when absent')
-    .option('--partitions <n>', 'of a new topic', whole(1, 2 ** 31 - 1), 1)
+    .addOption(
+      new Option('--partitions <n>', 'of a new topic')
+        .argParser(whole(1, 2 ** 31 - 1))
+        .default(1)
+        .conflicts('topic'),
+    )
     .option('--events <n>', 'events that each process pushes and pulls', whole(1), 1000)
     .option('--size <bytes>', 'data of one event', whole(0, 2 ** 31 - 1), 1_000_000)
     .option('--metadata-size <bytes>', 'metadata of one event, at least', whole(0, 2 ** 28), 0)

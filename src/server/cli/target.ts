@@ -65,12 +65,14 @@ export function withPath(command: Command, more: readonly Path[] = []): Command 
     .option('--provider <name>', 'of libfabric, with --path fabric: cxi, verbs;ofi_rxm, tcp;ofi_rxm, ...');
 }
 
-/** As the client takes them. */
+/** As the client takes them. @throws Error for a provider where data may move in another way */
 export function pathOf({
   path = 'auto',
   provider,
 }: Partial<PathOptions>): Pick<ClientOptions, 'path' | 'fabric'> {
-  return { path, ...(provider === undefined ? {} : { fabric: { provider } }) };
+  if (provider === undefined) return { path };
+  if (path !== 'fabric') throw new Error('--provider is for --path fabric: give that, too');
+  return { path, fabric: { provider } };
 }
 
 /** Other commands need not load the client. @param signal ends the attempt to connect */
