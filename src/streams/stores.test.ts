@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import type { StreamsError } from './errors.ts';
-import { StateDirectory } from './runtime/state-directory.ts';
 import { FileValues } from './stores/file-values.ts';
 import { IntervalStore } from './stores/interval-store.ts';
 import { KeyValueStore } from './stores/key-value-store.ts';
@@ -95,17 +94,5 @@ describe('stores of streams', () => {
       () => store.put(Buffer.from('l'), Buffer.alloc(500), 0),
       (error: StreamsError) => error.code === 'STORE_FULL' && /stateDir/.test(error.message),
     );
-  });
-
-  it('what killed instances have left is removed, what others use is not', async () => {
-    const gone = join(directory, 'app.999999999.x');
-    const theirs = join(directory, `other.999999999.x`);
-    const mine = join(directory, `app.${process.pid}.x`);
-    for (const path of [gone, theirs, mine]) mkdirSync(path);
-    const state = await StateDirectory.make(directory, 'app');
-    assert.deepEqual([gone, theirs, mine].map(existsSync), [false, true, true]);
-    state.open('0_0', 'store').close();
-    await state.remove();
-    assert.deepEqual(readdirSync(directory).sort(), [`app.${process.pid}.x`, 'other.999999999.x']);
   });
 });

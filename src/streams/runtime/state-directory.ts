@@ -1,11 +1,17 @@
-import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdtempSync } from 'node:fs';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { basename, join } from 'node:path';
 import { FileValues } from '../stores/file-values.ts';
 import type { ValueStorage } from '../stores/value-storage.ts';
 
+/** The names of those that instances of this process have: in a container the process that was killed before may have had the same id. */
+const own = new Set<string>();
+
 /**
- * A directory of one instance below the one that the application gives, which instances may share. State on disk is worth nothing after a
- * restart, since changelogs say what counts; what instances have left that were killed is removed.
+ * A directory of one instance below the one that the application gives, which instances may share, also those of other machines and
+ * containers. State on disk is worth nothing after a restart, since changelogs say what counts; what instances have left that were killed
+ * is removed by the next one with the same host name.
  */
 export class StateDirectory {
   readonly #path: string;
@@ -17,25 +23,31 @@ export class StateDirectory {
 
   static async make(parent: string, applicationId: string): Promise<StateDirectory> {
     await mkdir(parent, { recursive: true });
-    const prefix = `${applicationId}.`;
+    // Of others' processes nothing is known here.
+    const prefix = `${applicationId}.${hostname()}.`;
     for (const name of await readdir(parent)) {
       const pid = name.startsWith(prefix) ? /^(\d+)\./.exec(name.slice(prefix.length))?.[1] : undefined;
-      if (pid !== undefined && !isRunning(Number(pid)))
+      if (pid !== undefined && !isInUse(name, Number(pid)))
         await rm(join(parent, name), { recursive: true, force: true });
     }
-    return new StateDirectory(await mkdtemp(join(parent, `${prefix}${process.pid}.`)));
+    // At once, so that no other instance finds it before it is known.
+    const path = mkdtempSync(join(parent, `${prefix}${process.pid}.`));
+    own.add(basename(path));
+    return new StateDirectory(path);
   }
 
   open(task: string, store: string): ValueStorage {
     return new FileValues(join(this.#path, `${task}-${store}-${this.#files++}`));
   }
 
-  remove(): Promise<void> {
-    return rm(this.#path, { recursive: true, force: true });
+  async remove(): Promise<void> {
+    own.delete(basename(this.#path));
+    await rm(this.#path, { recursive: true, force: true });
   }
 }
 
-function isRunning(pid: number): boolean {
+function isInUse(name: string, pid: number): boolean {
+  if (pid === process.pid) return own.has(name);
   try {
     process.kill(pid, 0);
     return true;
