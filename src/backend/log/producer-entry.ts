@@ -3,8 +3,15 @@ import { isTransactional, lastSequenceOf } from './batch.ts';
 import { LogError, LogErrorCode } from './errors.ts';
 import type { BatchInfo } from './ports.ts';
 
-/** Who appends: a client's batches are checked in full, a coordinator's for their epoch only, a replica's not at all. */
-export type AppendOrigin = 'client' | 'coordinator' | 'replication';
+/**
+ * Who appends: a client's batches are checked in full, a coordinator's for their epoch only, a replica's not at all. `transaction`: a client that
+ * has a new epoch for each transaction (KIP-890).
+ */
+export type AppendOrigin = 'client' | 'transaction' | 'coordinator' | 'replication';
+
+export function isClient(origin: AppendOrigin): boolean {
+  return origin === 'client' || origin === 'transaction';
+}
 
 /** Batches that are remembered of each producer to recognize a repeated request, as the producer's limit of requests in flight. */
 const REMEMBERED_BATCHES = 5;
@@ -61,7 +68,7 @@ export function findDuplicate(entry: ProducerEntry, batch: BatchInfo): Remembere
 /** The entry after a data batch. Throws INVALID_PRODUCER_EPOCH, OUT_OF_ORDER_SEQUENCE_NUMBER or INVALID_TXN_STATE. */
 export function withDataBatch(entry: ProducerEntry, batch: BatchInfo, origin: AppendOrigin): ProducerEntry {
   if (origin !== 'replication') checkEpoch(entry, batch);
-  if (origin === 'client') checkSequence(entry, batch);
+  if (isClient(origin)) checkSequence(entry, batch, origin);
   if (entry.currentTxnFirstOffset !== null && !isTransactional(batch)) {
     throw new LogError(
       LogErrorCode.INVALID_TXN_STATE,
@@ -126,9 +133,11 @@ function sequenceDue(entry: ProducerEntry, batch: BatchInfo): number {
   return last === MAX_SEQUENCE ? 0 : last + 1;
 }
 
-function checkSequence(entry: ProducerEntry, batch: BatchInfo): void {
-  // A producer that is not known, perhaps because its records were deleted, may begin with any sequence number.
-  if (entry.producerEpoch === NO_PRODUCER_EPOCH) return;
+function checkSequence(entry: ProducerEntry, batch: BatchInfo, origin: AppendOrigin): void {
+  // A producer that is not known, perhaps because its records were deleted, may begin with any sequence number; but one that begins each
+  // transaction with 0 has sent something before.
+  const beginsWithZero = origin === 'transaction' && isTransactional(batch);
+  if (entry.producerEpoch === NO_PRODUCER_EPOCH && !beginsWithZero) return;
   const expected = sequenceDue(entry, batch);
   if (batch.baseSequence === expected) return;
   throw new LogError(

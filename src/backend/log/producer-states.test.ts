@@ -70,6 +70,13 @@ describe('ProducerStates', () => {
     assert.equal(append(states, batch(2, 7)), null);
   });
 
+  it('takes no other first sequence than 0 of an unknown producer that begins anew with each transaction', () => {
+    const states = new ProducerStates();
+    assert.throws(() => append(states, batch(0, 5, 1, 0, 0x10), 'transaction'), outOfOrder);
+    append(states, batch(0, 0, 1, 0, 0x10), 'transaction');
+    assert.equal(append(states, batch(9, 0, 1, 0, 0x10), 'transaction'), 0n);
+  });
+
   it('recognizes the last five batches when they come again, and no older one', () => {
     const states = new ProducerStates();
     for (let index = 0; index < 7; index++) append(states, batch(index * 2, index * 2, 2));

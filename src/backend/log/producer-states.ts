@@ -4,6 +4,7 @@ import {
   type AppendOrigin,
   emptyEntry,
   findDuplicate,
+  isClient,
   type ProducerEntry,
   type RememberedBatch,
   withDataBatch,
@@ -71,7 +72,7 @@ export class ProducerStates {
     for (const batch of batches) {
       if (batch.producerId < 0n) continue;
       const known = this.#entries.get(batch.producerId);
-      if (known && origin === 'client') {
+      if (known && isClient(origin)) {
         const duplicate = findDuplicate(known, batch);
         if (duplicate) return { duplicate };
       }

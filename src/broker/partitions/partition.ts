@@ -124,6 +124,7 @@ export class Partition implements Watched {
    * @param frame the request's memory; null if `records` is valid only during the call
    * @param allReplicas acks=all: answer when the batch is durable, unless log.durability=os
    * @param inTransaction whether a transactional batch was found to belong to an open transaction
+   * @param origin see `AppendOrigin`
    * @returns what is appended already, and woke no fetch; else a promise, which rejects with a ProduceError
    */
   produce(
@@ -131,10 +132,11 @@ export class Partition implements Watched {
     frame: NativeMemory | null,
     allReplicas: boolean,
     inTransaction = false,
+    origin: 'client' | 'transaction' = 'client',
   ): Appended | Promise<Appended> {
     if (this.#closed) return Promise.reject(closedError());
     const mayWake = this.waiters.size > 0;
-    const appended = this.#produce.append(records, frame, this.config, allReplicas, inTransaction);
+    const appended = this.#produce.append(records, frame, this.config, allReplicas, inTransaction, origin);
     // The fetch is answered before the producer that woke it: sending the other answer first would take time from it.
     return mayWake && !(appended instanceof Promise) ? Promise.resolve(appended) : appended;
   }

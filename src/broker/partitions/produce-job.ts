@@ -1,3 +1,4 @@
+import type { AppendOrigin } from '../../backend/log/producer-entry.ts';
 import { MemoryPiece } from '../../native/pieces.ts';
 import type { PartitionConfig } from './config.ts';
 import { type ProduceError, toProduceError } from './produce-rules.ts';
@@ -11,7 +12,7 @@ export interface Appended {
 
 export interface ProduceJobOptions {
   readonly config: PartitionConfig;
-  readonly origin: 'client' | 'coordinator';
+  readonly origin: Exclude<AppendOrigin, 'replication'>;
   /** acks=all: as many stores as the topic asks for have it, also when it was appended before. */
   readonly allReplicas: boolean;
   readonly inTransaction: boolean;
@@ -20,7 +21,7 @@ export interface ProduceJobOptions {
 /** One batch on its way into a partition, and what became of it. */
 export class ProduceJob {
   readonly config: PartitionConfig;
-  readonly origin: 'client' | 'coordinator';
+  readonly origin: Exclude<AppendOrigin, 'replication'>;
   readonly allReplicas: boolean;
   /** Answer when it is durable. */
   readonly flush: boolean;

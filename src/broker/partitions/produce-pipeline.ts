@@ -84,6 +84,7 @@ export class ProducePipeline {
    * @param frame the frame's memory, or null if the view is valid only during the call
    * @param allReplicas acks=all: answer when the batch is durable, unless log.durability=os
    * @param inTransaction whether a transactional batch was found to belong to an open transaction
+   * @param origin see `AppendOrigin`
    * @returns what is appended already, else a promise; that rejects with a ProduceError that holds Kafka's code
    */
   append(
@@ -92,10 +93,11 @@ export class ProducePipeline {
     config: PartitionConfig,
     allReplicas: boolean,
     inTransaction = false,
+    origin: 'client' | 'transaction' = 'client',
   ): Appended | Promise<Appended> {
     const job = new ProduceJob(this.#hold(records, frame), {
       config,
-      origin: 'client',
+      origin,
       allReplicas,
       inTransaction,
     });

@@ -245,7 +245,10 @@ function producePartition(
     answer.errorCode = ErrorCode.UNSUPPORTED_COMPRESSION_TYPE;
     answer.errorMessage = `Produce ${apiVersion} does not allow zstd`;
   } else {
-    const appended = partition.produce(records, memory, acks === -1, transactionalId !== null);
+    const inTransaction = transactionalId !== null;
+    const beginsAnew = inTransaction && apiVersion >= FIRST_VERSION_THAT_ADDS_PARTITIONS;
+    const origin = beginsAnew ? 'transaction' : 'client';
+    const appended = partition.produce(records, memory, acks === -1, inTransaction, origin);
     if (!(appended instanceof Promise)) confirm(answer, appended, partition);
     else
       pending.push(

@@ -213,6 +213,12 @@ describe('transaction handlers', () => {
 
   it('since KIP-890: Produce adds the partition, EndTxn raises the epoch', async () => {
     const producer = await init(5);
+    const early = await produce(12, producer, 1);
+    assert.equal(
+      early.errorCode,
+      ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
+      'what came before is not there yet',
+    );
     const sent = [produce(12, producer, 0), produce(12, producer, 1), produce(13, producer, 2)];
     assert.deepEqual(
       (await Promise.all(sent)).map(({ errorCode, baseOffset }) => [errorCode, baseOffset]),
