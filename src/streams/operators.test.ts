@@ -212,6 +212,8 @@ describe('operators of streams', () => {
       driver.pipe('clicks', { key: 'a', value: 2 });
       driver.pipe('users', { key: 'a', value: null });
       driver.pipe('clicks', { key: 'a', value: 3 });
+      // No value, nothing to join.
+      driver.pipe('clicks', { key: 'a', value: null });
       assert.deepEqual(pairs(driver.read('known')), [['a', 'ANN2']]);
       assert.deepEqual(pairs(driver.read('all')), [
         ['a', '?1'],

@@ -80,7 +80,7 @@ export function joinTables(
   };
 }
 
-/** Joins each record of a stream with what the table has for its key then. */
+/** Joins each record of a stream that has a key and a value with what the table has for its key then. */
 export function joinStreamWithTable(
   kind: 'inner' | 'left',
   joiner: Joiner,
@@ -90,7 +90,7 @@ export function joinStreamWithTable(
   return (context) => {
     const find = lookup(context);
     return (record) => {
-      if (record.key === null) {
+      if (record.key === null || record.value === null) {
         context.dropped('null-key');
         return;
       }
