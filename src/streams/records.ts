@@ -51,7 +51,10 @@ export function nameOf({ topic, partition }: TopicPartition): string {
   return `${topic}-${partition}`;
 }
 
-/** Bytes that a record takes in memory, about. */
-export function bytesOf({ key, value }: { key: Buffer | null; value: Buffer | null }): number {
-  return 100 + (key?.length ?? 0) + (value?.length ?? 0);
+/** Bytes that a record takes in memory, and at most in a batch, about. */
+export function bytesOf({ key, value, headers }: Pick<RawRecord, 'key' | 'value' | 'headers'>): number {
+  let bytes = 100 + (key?.length ?? 0) + (value?.length ?? 0);
+  // A character of a name has up to three bytes.
+  for (const [name, content] of headers) bytes += 10 + 3 * name.length + (content?.length ?? 0);
+  return bytes;
 }

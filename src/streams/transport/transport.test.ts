@@ -3,6 +3,7 @@ import { Cluster, loadClient } from './cluster.ts';
 import { BrokerError, isFatal, isTransient } from './errors.ts';
 import { fetchFrom } from './reader.ts';
 import { Sequences } from './sequences.ts';
+import { Writer } from './writer.ts';
 
 const TRANSACTIONAL = 1 << 4;
 const CONTROL = 1 << 5;
@@ -118,6 +119,30 @@ describe('partitions by who leads them', () => {
     const calling = cluster.callNode(nobody!, cluster.apis.initProducerId, null, 1, -1n, -1);
     await assert.rejects(calling, { id: 'LEADER_NOT_AVAILABLE' });
     await cluster.close();
+  });
+});
+
+describe('writing records', () => {
+  it('counts their headers in what one batch may have', async () => {
+    const sent: number[] = [];
+    const cluster = {
+      apis: {},
+      retry: (attempt: () => unknown) => attempt(),
+      byLeader: async (batches: unknown) => new Map([[1, batches]]),
+      callNode: async (_node: number, _api: unknown, _acks: number, _ms: number, messages: unknown[]) => {
+        sent.push(messages.length);
+        return { responses: [{ name: 't', partitionResponses: [{ index: 0, errorCode: 0 }] }] };
+      },
+    } as unknown as Cluster;
+    const writer = new Writer(cluster, {
+      transactionalId: null,
+      transactionTimeoutMs: 1000,
+      compression: 'none',
+    });
+    const headers = [['trace', Buffer.alloc(100 * 1024)]] as const;
+    const record = { topic: 't', partition: 0, key: null, value: null, timestamp: 0, headers };
+    await writer.write(new Array(10).fill(record));
+    assert.deepEqual(sent, [5, 5]);
   });
 });
 
