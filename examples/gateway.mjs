@@ -39,9 +39,13 @@ export async function withGateway(settings, work) {
   const gateway = spawn(process.execPath, [program, 'start', '--log-level', 'warn', ...overrides], {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
+  let runs = true;
+  const ended = new Promise((resolve) => gateway.once('exit', resolve)).then(() => {
+    runs = false;
+  });
   try {
     for (let ready = false; !ready; ) {
-      if (gateway.exitCode !== null) throw new Error('the gateway did not start: npm run build comes first');
+      if (!runs) throw new Error('the gateway did not start: npm run build comes first');
       ready = await fetch(`http://127.0.0.1:${metrics}/health/ready`).then(
         ({ ok }) => ok,
         () => false,
@@ -50,9 +54,8 @@ export async function withGateway(settings, work) {
     }
     return await work({ plain: `127.0.0.1:${plain}`, direct: `127.0.0.1:${direct}` });
   } finally {
-    const ended = new Promise((resolve) => gateway.once('exit', resolve));
     gateway.kill();
-    if (gateway.exitCode === null) await ended;
+    await ended;
     rmSync(directory, { recursive: true, force: true });
   }
 }

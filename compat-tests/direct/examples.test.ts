@@ -6,6 +6,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -124,5 +125,25 @@ describe('examples of the direct API', () => {
   it('partitioned writers and readers see every event', async () => {
     const stdout = await output('partitioned/run.mjs', '4', '10');
     assert.match(stdout, /40 events of 4 ranks in 4 partitions, each seen/);
+  });
+
+  it('say what failed, and remove what they have made, when their gateway is killed', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'killed-'));
+    const program = `
+      import { readFileSync } from 'node:fs';
+      import { withGateway } from '${example('gateway.mjs')}';
+      await withGateway({}, async () => {
+        process.kill(Number(readFileSync('/proc/self/task/' + process.pid + '/children')), 'SIGKILL');
+        await new Promise((resolve) => setTimeout(resolve, 500));
+        throw new Error('the work failed');
+      });`;
+    const env = { ...process.env, TMPDIR: directory };
+    try {
+      const running = run(process.execPath, ['--input-type=module', '-e', program], { env });
+      await assert.rejects(running, /the work failed/);
+      assert.deepEqual(readdirSync(directory), []);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 });
