@@ -26,6 +26,8 @@ const THERE = {
   gateway: { name: 'the gateway', setting: SETTING },
   store: { name: 'the store that passes on', setting: SETTING },
 };
+/** What a transfer fails with when the connection over which payload goes is lost: over TCP none is made anew for what is attached. */
+const LOST = 'ECONNRESET';
 /** Requests of one gateway that are not answered. */
 const MAX_REQUESTS = 16_384;
 /** An operator who asks for nothing for so long is gone; gateways give signs of life. */
@@ -228,7 +230,12 @@ export class StoreSession {
     };
     const done = this.#operations!.run(operation, BigInt(id), this.#target, this.identity!.role).then(
       (result) => ended({ type: 'done', id, result }),
-      (error: unknown) => ended({ type: 'failed', id, ...describe(error) }),
+      (error: unknown) => {
+        const failure = describe(error);
+        ended({ type: 'failed', id, ...failure });
+        const isPayload = operation.op === 'append' || operation.op === 'read';
+        if (isPayload && failure.code === LOST) this.end('the connection over which payload goes is lost');
+      },
     );
     this.#running.add(done);
   }

@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { arenaStats, NativeMemory } from '../../../../native/arena.ts';
+import { FabricTransport, PLAIN_TCP } from '../../../../native/fabric.ts';
+import { Store } from '../../../../native/store.ts';
+import { systemClock } from '../../../../util/clock.ts';
+import { silentLogger } from '../../../../util/logger.ts';
+import type { StoreError } from '../messages.ts';
+import { StoreConnection } from '../store-connection.ts';
+import { FABRIC_OPTIONS, FILE, movesBytes } from '../testing.ts';
+import { StoreDirectory } from './store-directory.ts';
+import { StoreServer } from './store-server.ts';
+
+const SECRET = 'a secret for tests only';
+
+describe('A store', () => {
+  const root = mkdtempSync(join(tmpdir(), 'store-server-'));
+  let native: Store;
+  let directory: StoreDirectory;
+  let server: StoreServer;
+
+  before(async () => {
+    native = new Store({ threads: 1 });
+    directory = await StoreDirectory.open(join(root, 'store'), native, async () => undefined);
+    server = await StoreServer.start({
+      directory,
+      secret: SECRET,
+      zone: 'z',
+      host: '127.0.0.1',
+      port: 0,
+      heartbeatMs: 60_000,
+      fabric: { wish: { provider: PLAIN_TCP, domain: '' }, options: FABRIC_OPTIONS },
+      clock: systemClock,
+      logger: silentLogger,
+    });
+  });
+
+  after(async () => {
+    await server.stop();
+    await directory.close();
+    await native.shutdown();
+    rmSync(root, { recursive: true });
+    assert.equal(arenaStats().usedBytes, 0);
+  });
+
+  function connected(): Promise<StoreConnection> {
+    return StoreConnection.open({
+      host: '127.0.0.1',
+      port: server.port,
+      secret: SECRET,
+      identity: { role: 'gateway', cluster: 'c', node: 1 },
+      requestTimeoutMs: 60_000,
+      clock: systemClock,
+      fabric: {
+        ways: [{ provider: PLAIN_TCP, domain: '', network: '' }],
+        host: 'another',
+        arenaBytes: arenaStats().capacityBytes,
+        open: (chosen) => FabricTransport.open(chosen, { ...FABRIC_OPTIONS, listen: false }),
+      },
+    });
+  }
+
+  it('has a gateway connect anew when the connection over which payload goes is lost', async () => {
+    const connection = await connected();
+    const memory = NativeMemory.allocate(8 << 20)!;
+    const order = { file: FILE, position: 0, length: memory.byteLength, key: connection.key };
+    const append = { ...order, source: memory.arenaOffset, fromMemory: true };
+    const failure = async (timeoutMs: number) => {
+      await connection.request({ op: 'remove', file: FILE });
+      await connection.request({ op: 'create', file: FILE });
+      const appended = connection.request({ op: 'append', ...append, timeoutMs });
+      return appended.then(
+        () => null,
+        ({ code }: StoreError) => code,
+      );
+    };
+    // What is on its way when its time is over ends by the end of that connection.
+    let last: string | null = null;
+    while (last !== 'ECONNRESET') last = await failure(last === 'ETIMEDOUT' ? 5000 : 1);
+    await setTimeout(20);
+    assert.match(connection.ended ?? 'it goes on', /lost/);
+    await connection.closed;
+    memory.release();
+    const again = await connected();
+    await again.request({ op: 'remove', file: FILE });
+    await movesBytes(again, { length: 100_000 });
+    again.end('the test has ended');
+    await again.closed;
+  });
+
+});
