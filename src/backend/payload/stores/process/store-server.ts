@@ -209,6 +209,8 @@ export class StoreServer {
     const remote = remoteOf(socket);
     this.#handshakes.add(remote);
     socket.once('close', () => this.#handshakes.delete(remote));
+    // Nobody else hears of what happens before TLS begins.
+    socket.on('error', () => undefined);
     this.#secure(socket);
   }
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -339,4 +340,18 @@ describe('TLS between gateways and stores', () => {
       );
     assert.throws(() => names(TLS_TCP, null), /needs payload\.stores\.security\.protocol=SSL/);
   });
+
+  it('outlives connections that are reset before TLS begins on them', async () => {
+    const tls = tlsOf(storeKeystore);
+    const server = await startStore(tls);
+    const refresh = tls.refresh.bind(tls);
+    tls.refresh = () => setTimeout(50).then(refresh);
+    const socket = connect(server.port, '127.0.0.1');
+    await once(socket, 'connect');
+    await setTimeout(10);
+    socket.resetAndDestroy();
+    await setTimeout(100);
+    await connected(server.port, tlsOf(gatewayKeystore));
+  });
+
 });
