@@ -68,8 +68,8 @@ export class StoreServer {
   readonly #server: Server;
   /** Begins TLS on a connection; without it that serves as it is. */
   readonly #secure: ((socket: Socket) => void) | undefined;
-  /** Where connections come from that have not begun TLS. */
-  readonly #handshakes = new Set<string>();
+  /** Connections that have not begun TLS, by where they come from. */
+  readonly #handshakes = new Map<string, Socket>();
   readonly #sessions = new Set<StoreSession>();
   readonly #transports = new Map<string, Promise<FabricTransport>>();
   readonly #opened: FabricTransport[] = [];
@@ -207,7 +207,7 @@ export class StoreServer {
       return;
     }
     const remote = remoteOf(socket);
-    this.#handshakes.add(remote);
+    this.#handshakes.set(remote, socket);
     socket.once('close', () => this.#handshakes.delete(remote));
     // Nobody else hears of what happens before TLS begins.
     socket.on('error', () => undefined);
@@ -335,6 +335,7 @@ export class StoreServer {
     const closed = new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
     });
+    for (const socket of this.#handshakes.values()) socket.destroy();
     for (const session of [...this.#sessions]) session.end('the store stops');
     await Promise.all(this.#ending.values());
     await this.#measurements.close();

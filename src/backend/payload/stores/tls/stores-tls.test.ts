@@ -354,4 +354,13 @@ describe('TLS between gateways and stores', () => {
     await connected(server.port, tlsOf(gatewayKeystore));
   });
 
+  it('stops without waiting for connections on which TLS has not begun', async () => {
+    const server = await startStore(tlsOf(storeKeystore));
+    const socket = connect(server.port, '127.0.0.1');
+    open.push(socket);
+    await once(socket, 'connect');
+    await setTimeout(50);
+    const stopped = server.stop().then(() => true);
+    assert.equal(await Promise.race([stopped, setTimeout(2000, false)]), true);
+  });
 });
