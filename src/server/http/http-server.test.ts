@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import type { Server } from 'node:http';
 import { Counter, Registry } from 'prom-client';
 import { type Readiness, startHttpServer } from './http-server.ts';
 
@@ -34,6 +36,26 @@ describe('HTTP listener', () => {
       assert.deepEqual(await live(), { status: 'live', stores, tiers });
       assert.equal((await fetch(`${url}/nothing`)).status, 404);
     } finally {
+      await server.close();
+    }
+  });
+
+  it('goes on when the system cannot give it connections', async () => {
+    const readiness = () => ({ ready: true, reasons: [] });
+    const options = { host: '127.0.0.1', port: 0, metrics: new Registry(), readiness, version: '' };
+    const server = await startHttpServer(options);
+    let listening: Server | null = null;
+    const found = (message: unknown) => {
+      listening = (message as { server: Server }).server;
+    };
+    subscribe('http.server.request.start', found);
+    try {
+      const live = () => fetch(`http://127.0.0.1:${server.port}/health/live`);
+      await live();
+      for (let i = 0; i < 2; i++) (listening as Server | null)!.emit('error', new Error('accept EMFILE'));
+      assert.equal((await live()).status, 200);
+    } finally {
+      unsubscribe('http.server.request.start', found);
       await server.close();
     }
   });

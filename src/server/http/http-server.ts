@@ -58,6 +58,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
 function listen(app: Hono, hostname: string, port: number): Promise<ServerType> {
   return new Promise((resolve, reject) => {
     const server = serve({ fetch: app.fetch, hostname, port }, () => resolve(server));
-    server.once('error', reject);
+    // Later it is of connections that the system cannot give, as when descriptors run out: they are not there, and that is all.
+    server.on('error', reject);
   });
 }

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { mkdtempSync, rmSync } from 'node:fs';
+import type { Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -91,4 +93,17 @@ describe('A store', () => {
     await again.closed;
   });
 
+  it('goes on when the system cannot give it a connection', async () => {
+    let listening: Server | null = null;
+    const found = (message: unknown) => {
+      listening ??= (message as { socket: Socket & { server?: Server } }).socket.server ?? null;
+    };
+    subscribe('net.server.socket', found);
+    const connection = await connected();
+    unsubscribe('net.server.socket', found);
+    (listening as Server | null)!.emit('error', new Error('accept EMFILE'));
+    await connection.request({ op: 'status' });
+    connection.end('the test has ended');
+    await connection.closed;
+  });
 });

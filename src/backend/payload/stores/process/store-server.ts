@@ -116,6 +116,8 @@ export class StoreServer {
       this.#server.once('error', reject);
       this.#server.listen({ port, ...(host === '' ? {} : { host }) }, () => {
         this.#server.off('error', reject);
+        // Of connections that the system cannot give, as when descriptors run out.
+        this.#server.on('error', ({ message }) => this.#warnOfRefused({ reason: message }));
         resolve();
       });
     });
