@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { ListenerTlsConfig } from '../../config/listener-tls.ts';
 import type { NetTls } from '../../native/net.ts';
 import { type Logger, silentLogger } from '../../util/logger.ts';
@@ -108,6 +109,16 @@ describe('certificates of listeners', () => {
     assert.deepEqual(used, [tls.material]);
     assert.deepEqual([tls.trouble, tls.reloads, warnings.length], [null, 1, 1]);
     tls.close();
+  });
+
+  it('are looked at no more when the listeners are closed while they are', async () => {
+    const clock = new VirtualClock();
+    const tls = await ListenerTls.open(configOf(), clock, silentLogger);
+    clock.tick(LOOK_MS);
+    tls.close();
+    await tls.look();
+    await turn();
+    assert.equal(clock.pending, 0);
   });
 
   it('are examined', async () => {

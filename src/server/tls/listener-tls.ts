@@ -70,11 +70,14 @@ export class ListenerTls {
 
   close(): void {
     this.#timer?.cancel();
+    this.#timer = null;
   }
 
   #lookLater(): void {
     this.#timer = this.#clock.setTimer(LOOK_MS, () => {
-      void this.look().finally(() => this.#lookLater());
+      void this.look().finally(() => {
+        if (this.#timer !== null) this.#lookLater();
+      });
     });
   }
 
