@@ -159,13 +159,16 @@ export class StoredFile implements PieceTaker {
   /** Puts zeros to the end that take no space, nor time to write. Acknowledged as what is appended. */
   skip(position: number, length: number): Promise<void> {
     this.#grow(position, length);
-    return new Promise((resolve, reject) => {
-      const failed = (error: Error) => {
-        this.failed(error);
-        reject(error);
-      };
-      this.#turns.add({ isReady: true, take: () => this.#skip(position, length).then(resolve, failed) });
-    });
+    return this.#used(
+      () =>
+        new Promise((resolve, reject) => {
+          const failed = (error: Error) => {
+            this.failed(error);
+            reject(error);
+          };
+          this.#turns.add({ isReady: true, take: () => this.#skip(position, length).then(resolve, failed) });
+        }),
+    );
   }
 
   async #skip(position: number, length: number): Promise<void> {

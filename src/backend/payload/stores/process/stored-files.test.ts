@@ -61,6 +61,24 @@ describe('The files of a store', () => {
     assert.ok((await contentOf(file, 0, all.length)).equals(all.subarray(0, 100_003)));
   });
 
+  it('stay open while something of them is skipped, as while something is appended', async () => {
+    const file = await created(1);
+    const begun = gate();
+    const { passed, open } = gate();
+    test.faults.truncate = async (_path, doIt) => {
+      begun.open();
+      await passed;
+      await doIt();
+    };
+    const skipped = file.skip(0, 4096);
+    await begun.passed;
+    // As `OpenFiles` does with those that were not used for longest.
+    if (!file.isBusy) void file.release();
+    open();
+    await skipped;
+    await file.seal(4096, false);
+  });
+
   it('leave out what is skipped: zeros that take no space, and are there after a crash', async () => {
     const file = await created(1);
     const [head, tail] = [Buffer.alloc(5000, 7), Buffer.alloc(70_000, 9)];
