@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { silentLogger } from '../../../util/logger.ts';
 import { VirtualClock } from '../../../util/testing/virtual-clock.ts';
+import { StoreError } from './messages.ts';
 import type { KnownPartitions, PayloadStores } from './payload-stores.ts';
 import { StoreComparison, type StrayKind } from './store-comparison.ts';
 import type { StorePeer } from './store-peer.ts';
@@ -89,5 +90,27 @@ describe('Files of nobody at a store', () => {
     await compare();
     assert.deepEqual([...files], ['b', 'c']);
     assert.equal(removed, 2);
+  });
+
+  it('are not sought at another store that is at its address by now', async () => {
+    const peer = {
+      id: 's',
+      request: async () => {
+        peer.id = 'another';
+        throw new StoreError('ENOENT', 'it is not there');
+      },
+      async *files() {},
+    };
+    const copies = ['s', 't'].map((store) => ({ store, file: `at ${store}` }));
+    const segment = { isComplete: true, copies, setCopies: () => assert.fail() };
+    const comparison = new StoreComparison({
+      stores: { segments: [segment], has: () => true } as unknown as PayloadStores,
+      clock: new VirtualClock(),
+      logger: silentLogger,
+      orphanGraceMs: GRACE_MS,
+      found: () => assert.fail(),
+      removed: () => assert.fail(),
+    });
+    await comparison.compare(peer as unknown as StorePeer, () => true);
   });
 });

@@ -119,7 +119,8 @@ export class StoreComparison {
       () => false,
       (error: unknown) => error instanceof StoreError && error.code === 'ENOENT',
     );
-    if (!isLost || !stores.has(segment) || !isCopy()) return;
+    // Another store may be at its address by now.
+    if (!isLost || peer.id !== store || !stores.has(segment) || !isCopy()) return;
     logger.warn({ store, file }, 'a payload store has lost a copy of a segment');
     const left = segment.copies.filter((copy) => copy.store !== store);
     if (left.length > 0) await segment.setCopies(left);
