@@ -45,6 +45,7 @@ export class StorePeers {
   #host = '';
   #peerOptions: ConstructorParameters<typeof StorePeer>[1] | null = null;
   #timer: Timer | null = null;
+  #isClosed = false;
   readonly #openedAtMs: number;
 
   constructor(options: StorePeersOptions, events: StorePeersEvents) {
@@ -83,10 +84,10 @@ export class StorePeers {
   }
 
   #look(): void {
+    if (this.#isClosed) return;
     this.#timer = this.#options.clock.setTimer(LOOK_MS, () => {
       void this.#discover().finally(() => {
-        if (this.#timer === null) return;
-        this.#events.looked();
+        if (!this.#isClosed) this.#events.looked();
         this.#look();
       });
     });
@@ -98,6 +99,7 @@ export class StorePeers {
     await tls?.refresh();
     const { up, down, drainingChanged, endWanted } = this.#events;
     for (const address of await addressesOf(stores, logger)) {
+      if (this.#isClosed) return;
       if (this.all.some((peer) => peer.address === address)) continue;
       const rival = (store: StorePeer, id: string) => this.#rivalOf(store, id);
       const events = { up, down, rival, drainingChanged, endWanted };
@@ -108,8 +110,8 @@ export class StorePeers {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     this.#timer?.cancel();
-    this.#timer = null;
     await Promise.all(this.all.map((peer) => peer.stop()));
   }
 
