@@ -24,10 +24,12 @@ import {
 } from './messages.ts';
 import {
   connected,
+  GIVEN_UP,
   GREETING_MS,
   Greetings,
   greet,
   MAYBE_TLS,
+  onAbort,
   SILENT,
   type StoreIdentity,
 } from './store-greeting.ts';
@@ -48,6 +50,8 @@ export interface ConnectionOptions extends StoresSecurity {
   /** For answers to what has no time of its own. */
   readonly requestTimeoutMs: number;
   readonly clock: Clock;
+  /** Gives up what is not open yet. */
+  readonly signal?: AbortSignal;
   /** How payload moves; null for an operator, who moves none. */
   readonly fabric: {
     readonly ways: readonly Way[];
@@ -119,6 +123,7 @@ export class StoreConnection {
       },
     });
     const { clock, requestTimeoutMs } = options;
+    const forget = onAbort(options.signal, () => frames.close(GIVEN_UP));
     const limit = (ms: number, reason: string) => clock.setTimer(ms, () => frames.close(reason));
     let timer = limit(GREETING_MS, SILENT);
     try {
@@ -143,6 +148,7 @@ export class StoreConnection {
       throw error;
     } finally {
       timer.cancel();
+      forget();
     }
   }
 

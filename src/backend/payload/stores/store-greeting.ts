@@ -19,18 +19,33 @@ export interface StoreIdentity {
   readonly host: string;
 }
 
+/** Why nobody waits for a store any more. */
+export const GIVEN_UP = 'it is not waited for any more';
+
+/** Calls `action` when the signal is given, also if that was before; the result ends that. */
+export function onAbort(signal: AbortSignal | undefined, action: () => void): () => void {
+  if (signal?.aborted) action();
+  signal?.addEventListener('abort', action);
+  return () => signal?.removeEventListener('abort', action);
+}
+
 /** A connection on which a store may greet: with TLS it has shown its certificate. Rejects with an Error for people. */
-export async function connected({ host, port, clock, tls }: ConnectionOptions): Promise<Socket> {
+export async function connected({ host, port, clock, tls, signal }: ConnectionOptions): Promise<Socket> {
   await tls?.refresh();
   const socket = tls ? tls.dial(host, port) : connect({ host, port });
   return await new Promise((resolve, reject) => {
     const timer = clock.setTimer(GREETING_MS, () => socket.destroy(new Error(SILENT)));
-    socket.once('error', (error) => {
+    const forget = onAbort(signal, () => socket.destroy(new Error(GIVEN_UP)));
+    const ended = () => {
       timer.cancel();
+      forget();
+    };
+    socket.once('error', (error) => {
+      ended();
       reject(tls ? tls.explain(error) : error);
     });
     socket.once(tls ? 'secureConnect' : 'connect', () => {
-      timer.cancel();
+      ended();
       socket.removeAllListeners('error');
       resolve(socket);
     });

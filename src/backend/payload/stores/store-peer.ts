@@ -62,7 +62,7 @@ export class StorePeer {
   #timer: Timer | null = null;
   readonly #backoff = new Backoff(FIRST_DELAY_MS, LONGEST_DELAY_MS);
   #fullUntilMs = 0;
-  #stopped = false;
+  readonly #stopping = new AbortController();
   #wasUp = false;
   #connecting: Promise<void> = Promise.resolve();
   #tried: () => void = () => {};
@@ -98,17 +98,19 @@ export class StorePeer {
   /** Looks who is at the address, as an operator, for whom the store leaves nobody: it may be another store by now. */
   async #watch(rival: StorePeer): Promise<void> {
     const identity = { ...this.#options.identity, role: 'operator' } as const;
+    const { signal } = this.#stopping;
     let id = rival.id;
     try {
       const at = splitAddress(this.address);
-      const connection = await StoreConnection.open({ ...this.#options, ...at, identity, fabric: null });
+      const options = { ...this.#options, ...at, identity, fabric: null, signal };
+      const connection = await StoreConnection.open(options);
       id = connection.store.id;
       connection.end('it was only asked who it is');
       await connection.closed;
     } catch {
       // Nobody is there.
     }
-    if (this.#stopped) return;
+    if (signal.aborted) return;
     if (id !== rival.id) this.#rival = null;
     this.#timer = this.#options.clock.setTimer(RIVAL_LOOK_MS, () => this.start());
   }
@@ -195,7 +197,7 @@ export class StorePeer {
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true;
+    this.#stopping.abort();
     this.#timer?.cancel();
     const connection = this.#connection;
     connection?.end('the gateway stops');
@@ -207,8 +209,9 @@ export class StorePeer {
     this.circuit = 'half-open';
     try {
       const { host, port } = splitAddress(this.address);
-      const connection = await StoreConnection.open({ ...this.#options, host, port });
-      if (this.#stopped) {
+      const { signal } = this.#stopping;
+      const connection = await StoreConnection.open({ ...this.#options, host, port, signal });
+      if (signal.aborted) {
         connection.end('the gateway stops');
         await connection.closed;
       } else this.#opened(connection);
@@ -278,7 +281,7 @@ export class StorePeer {
   #failed(reason: string): void {
     this.circuit = 'open';
     const fields = { store: this.id, address: this.address, reason };
-    if (this.#stopped) return;
+    if (this.#stopping.signal.aborted) return;
     if (this.trouble !== reason && this.#rival === null)
       this.#logger.warn(fields, 'payload store is not there');
     this.trouble = reason;
