@@ -80,5 +80,10 @@ describe('Throttle', () => {
     await clock.advance(0);
     assert.equal(wentOnMs.length, 3);
     assert.equal(clock.pending, 0);
+    rate = 0;
+    wait(1);
+    await clock.advance(0);
+    assert.equal(wentOnMs.length, 4, 'nobody waits any more');
+    assert.equal(clock.pending, 0);
   });
 });

@@ -18,6 +18,7 @@ export class Throttle {
   /** In the order of their calls. */
   readonly #waiting: Waiting[] = [];
   #timer: Timer | null = null;
+  #ended = false;
 
   /** `bytesPerSecond`: negative for no limit; with 0 nothing may be done. */
   constructor(clock: Clock, bytesPerSecond: () => number) {
@@ -46,8 +47,9 @@ export class Throttle {
     this.#debtBytes += bytes;
   }
 
-  /** Resolves when so many bytes may be worked on, which counts as spent then, or at `end`. */
+  /** Resolves when so many bytes may be worked on, which counts as spent then, or at `end`; at once after that. */
   wait(bytes: number): Promise<void> {
+    if (this.#ended) return Promise.resolve();
     return new Promise((resolve) => {
       this.#waiting.push({ bytes, resolve });
       if (this.#timer === null) this.#serve();
@@ -68,8 +70,9 @@ export class Throttle {
     }
   }
 
-  /** Ends all that wait. */
+  /** Nobody waits any more. */
   end(): void {
+    this.#ended = true;
     this.#timer?.cancel();
     this.#timer = null;
     for (const { resolve } of this.#waiting.splice(0)) resolve();
