@@ -69,7 +69,11 @@ export class RenewedCertificates<T extends ReadCertificates> {
   async #refresh(): Promise<void> {
     try {
       const stamp = await this.#source.stamp();
-      if (stamp === this.#stamp) return;
+      if (stamp === this.#stamp) {
+        // Those in use are there again.
+        this.#trouble = null;
+        return;
+      }
       const read = await this.#source.read();
       this.#source.use(read);
       // What is written meanwhile is seen the next time.
