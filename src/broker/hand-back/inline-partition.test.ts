@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { arenaStats } from '../../native/arena.ts';
@@ -184,6 +184,24 @@ describe('inlining the payload of a partition', () => {
       readdirSync(join(directory, 't-0')).filter((name) => name.endsWith('.cleaned')),
       [],
     );
+  });
+
+  it('says which log is damaged, and removes no payload then', async () => {
+    await start();
+    await produce({ small: 'first' });
+    for (let i = 0; i < 3; i++) await produce({ a: noise(70_000, i) });
+    await restart();
+    const log = join(directory, 't-0', `${'0'.repeat(20)}.log`);
+    const before = readFileSync(log);
+    const damaged = Buffer.from(before);
+    damaged[16] = 99; // its magic
+    writeFileSync(log, damaged);
+    try {
+      await assert.rejects(inline(), /is damaged at 0/);
+      assert.ok(!partition.payloads.isEmpty);
+    } finally {
+      writeFileSync(log, before);
+    }
   });
 
   it('finishes what a killed process has begun', async () => {

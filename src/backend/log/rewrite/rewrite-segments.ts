@@ -50,9 +50,10 @@ export async function rewriteSegments(
 
 async function isConcerned(segment: Segment, rewriter: BatchRewriter): Promise<boolean> {
   for (let position = 0; ; ) {
-    const { batches, end } = await segment.scan(position, SCAN_BYTES);
+    const { batches, end, stop } = await segment.scan(position, SCAN_BYTES);
+    // What lies behind the damage is not known: whoever copies the segment says where it is.
+    if (stop === 'damaged' || batches.some((batch) => rewriter.concerns(batch))) return true;
     if (batches.length === 0) return false;
-    if (batches.some((batch) => rewriter.concerns(batch))) return true;
     position = end;
   }
 }
