@@ -27,7 +27,11 @@ describe('A store', () => {
   before(async () => {
     native = new Store({ threads: 1 });
     directory = await StoreDirectory.open(join(root, 'store'), native, async () => undefined);
-    server = await StoreServer.start({
+    server = await started();
+  });
+
+  function started(): Promise<StoreServer> {
+    return StoreServer.start({
       directory,
       secret: SECRET,
       zone: 'z',
@@ -38,7 +42,7 @@ describe('A store', () => {
       clock: systemClock,
       logger: silentLogger,
     });
-  });
+  }
 
   after(async () => {
     await server.stop();
@@ -105,5 +109,27 @@ describe('A store', () => {
     await connection.request({ op: 'status' });
     connection.end('the test has ended');
     await connection.closed;
+  });
+
+  it('keeps nothing of a way on which its memory cannot be registered', async () => {
+    const { registerArena, close } = FabricTransport.prototype;
+    const opened = new Set<FabricTransport>();
+    FabricTransport.prototype.registerArena = async function (this: FabricTransport) {
+      opened.add(this);
+      throw new Error('memory cannot be registered');
+    };
+    FabricTransport.prototype.close = function (this: FabricTransport) {
+      opened.delete(this);
+      return close.call(this);
+    };
+    try {
+      // Ways of the tests before are open.
+      await server.stop();
+      server = await started();
+      await assert.rejects(connected(), /memory cannot be registered/);
+      assert.equal(opened.size, 0);
+    } finally {
+      Object.assign(FabricTransport.prototype, { registerArena, close });
+    }
   });
 });

@@ -319,15 +319,23 @@ export class StoreServer {
     const key = JSON.stringify(way);
     let opened = this.#transports.get(key);
     if (opened === undefined) {
-      opened = FabricTransport.open(way, this.#options.fabric.options).then(async (transport) => {
-        await transport.registerArena();
-        this.#opened.push(transport);
-        return transport;
-      });
+      opened = this.#openNow(way);
       this.#transports.set(key, opened);
       opened.catch(() => this.#transports.delete(key));
     }
     return opened;
+  }
+
+  async #openNow(way: Way): Promise<FabricTransport> {
+    const transport = await FabricTransport.open(way, this.#options.fabric.options);
+    try {
+      await transport.registerArena();
+    } catch (error) {
+      await transport.close();
+      throw error;
+    }
+    this.#opened.push(transport);
+    return transport;
   }
 
   /** What is under way of gateways ends or fails; files are closed by whoever has the directory. */
