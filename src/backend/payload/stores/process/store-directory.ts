@@ -52,6 +52,7 @@ export class StoreDirectory {
   readonly #gateways = new Map<string, GatewayFiles>();
   readonly #listeners: (() => void)[] = [];
   #unseen: string | null = null;
+  #draining: Promise<void> = Promise.resolve();
 
   private constructor(
     path: string,
@@ -170,8 +171,14 @@ export class StoreDirectory {
     return used;
   }
 
-  /** Rejects, and nothing has changed, when it cannot be made to last. */
-  async setDraining(on: boolean): Promise<void> {
+  /** Rejects, and nothing has changed, when it cannot be made to last. One after the other. */
+  setDraining(on: boolean): Promise<void> {
+    const set = () => this.#setDraining(on);
+    this.#draining = this.#draining.then(set, set);
+    return this.#draining;
+  }
+
+  async #setDraining(on: boolean): Promise<void> {
     const before = this.draining;
     this.draining = on;
     try {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import type { Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -131,5 +131,12 @@ describe('A store', () => {
     } finally {
       Object.assign(FabricTransport.prototype, { registerArena, close });
     }
+  });
+
+  it('is drained or not as was said last, also when that is said by several at a time', async () => {
+    await Promise.all([true, false, true].map((on) => server.setDraining(on)));
+    assert.equal(directory.draining, true);
+    assert.match(readFileSync(join(root, 'store', 'store.properties'), 'utf8'), /^draining=true$/m);
+    await server.setDraining(false);
   });
 });
