@@ -1,7 +1,7 @@
 import type { LogConfig } from './config.ts';
 import { LogError, LogErrorCode } from './errors.ts';
 import { smallest } from './offsets.ts';
-import type { LogFile } from './ports.ts';
+import type { BatchScan, LogFile } from './ports.ts';
 import type { BatchPlace } from './recent-batches.ts';
 import type { Segment } from './segment.ts';
 import type { SegmentList } from './segment-list.ts';
@@ -24,6 +24,8 @@ export interface ReadOptions {
   readonly minOneBatch?: boolean;
   /** What a batch counts for towards the limit; by default its bytes in the log. */
   readonly sizeOf?: (batch: BatchPlace) => number;
+  /** Rejects with CORRUPT_MESSAGE at damage, behind which the rest of its segment cannot be found, and is left out otherwise. */
+  readonly isWhole?: boolean;
 }
 
 /** What to collect: the batches that hold offsets from `from` on and end below `upTo`. */
@@ -90,9 +92,15 @@ async function readSegment(segment: Segment, config: LogConfig, range: ReadRange
     for (const batch of scan.batches) {
       if (batch.lastOffset >= range.from && !collector.take(batch)) return { batches: collector.batches };
     }
+    if (scan.stop === 'damaged' && range.options.isWhole && collector.batches.length === 0)
+      throw damage(segment, scan);
     if (scan.batches.length === 0 || collector.isAlmostFull) return { batches: collector.batches };
     position = scan.end;
   }
+}
+
+function damage({ file }: Segment, { end, reason }: BatchScan): LogError {
+  return new LogError(LogErrorCode.CORRUPT_MESSAGE, `${file.path} is damaged at ${end}: ${reason}`);
 }
 
 class Collector {

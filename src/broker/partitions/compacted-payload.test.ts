@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { arenaStats } from '../../native/arena.ts';
@@ -208,5 +208,25 @@ describe('compacted topics whose payload is diverted', () => {
     assert.equal(payloadFiles().length, 4);
     await verify();
     assert.equal(payloadFiles().length, 1);
+  });
+
+  it('keep payload to which batches behind damage of the log refer', async () => {
+    await start();
+    for (const [i, key] of ['a', 'b', 'c', 'd', 'e'].entries()) await produce(batchOf({ [key]: large(i) }));
+    await roll();
+    await broker.stop();
+    await start();
+    const [before, files] = [await fetchAll(), payloadFiles()];
+    const log = join(directory, 't-0', `${'0'.repeat(20)}.log`);
+    const bytes = readFileSync(log);
+    const damaged = Buffer.from(bytes);
+    damaged[16] = 99; // the magic of its first batch
+    writeFileSync(log, damaged);
+    await produce(batchOf({ roll: '' }));
+    await broker.crash();
+    await start();
+    writeFileSync(log, bytes);
+    assert.deepEqual(payloadFiles(), files);
+    assert.deepEqual((await fetchAll()).slice(0, before.length), before);
   });
 });

@@ -1,3 +1,5 @@
+import { LogError, LogErrorCode } from '../../backend/log/errors.ts';
+import type { ReadOptions } from '../../backend/log/log-reader.ts';
 import { largest } from '../../backend/log/offsets.ts';
 import type { PartitionLog } from '../../backend/log/partition-log.ts';
 import type { LogReferences } from '../../backend/payload/log-references.ts';
@@ -10,9 +12,13 @@ import { dropLostBatches } from './lost-batches.ts';
 const SCAN_STEP_BYTES = 1 << 20;
 
 /** The references that a log holds from an offset on; reads no payload. */
-export async function* referencesOf(log: PartitionLog, from: bigint): AsyncGenerator<Reference> {
+export async function* referencesOf(
+  log: PartitionLog,
+  from: bigint,
+  options: Pick<ReadOptions, 'isWhole'> = {},
+): AsyncGenerator<Reference> {
   for (let offset = from; offset < log.writtenEndOffset; ) {
-    const { batches } = await log.read(offset, SCAN_STEP_BYTES);
+    const { batches } = await log.read(offset, SCAN_STEP_BYTES, options);
     const last = batches[batches.length - 1];
     if (last === undefined) return;
     const references = batches.filter((batch) => (batch.attributes & REFERENCE_ATTRIBUTE) !== 0);
@@ -65,6 +71,22 @@ export async function recoverPayloads(
   // What compaction had dropped of the log when the process died is still there.
   const isCompacted = log.config.cleanupCompact || log.compaction.cleanedOffset > 0n;
   const mayHoldDead = log.recoveredFrom !== null || payloads.mayHoldDead;
-  if (isCompacted && mayHoldDead && !payloads.isEmpty)
-    await payloads.retainOnly(referencesOf(log, log.logStartOffset));
+  if (isCompacted && mayHoldDead && !payloads.isEmpty) await retainReferenced(log, payloads, logger);
+}
+
+async function retainReferenced(
+  log: PartitionLog,
+  payloads: PartitionPayloads,
+  logger: Logger,
+): Promise<void> {
+  try {
+    await payloads.retainOnly(referencesOf(log, log.logStartOffset, { isWhole: true }));
+  } catch (error) {
+    if (!(error instanceof LogError) || error.code !== LogErrorCode.CORRUPT_MESSAGE) throw error;
+    const { topic, partition } = log;
+    logger.error(
+      { topic, partition, err: error },
+      'Payload to which nothing refers stays: the log is damaged',
+    );
+  }
 }
