@@ -26,6 +26,7 @@ import type { AnyHandler } from './net/handler.ts';
 import { KafkaListeners } from './net/listener.ts';
 import { HandlerRegistry } from './net/registry.ts';
 import { SharedMemoryWatch } from './shared-memory-watch.ts';
+import { takeAll } from './shutdown-steps.ts';
 import { storesSecurity } from './store-settings.ts';
 import { ListenerTls } from './tls/listener-tls.ts';
 import { version } from './version.ts';
@@ -64,7 +65,7 @@ export class Gateway {
       await gateway.#start(config);
       return gateway;
     } catch (error) {
-      await gateway.stop();
+      await gateway.stop().catch(() => undefined);
       throw error;
     }
   }
@@ -156,7 +157,7 @@ export class Gateway {
     for (const tls of this.#tls) tls.onRenewed((material) => kafkaListeners.setTls(tls.listeners, material));
   }
 
-  /** Stops accepting, answers what is in flight, flushes and closes everything. Safe to call at any stage of a start. */
+  /** Stops accepting, answers what is in flight, flushes and closes everything. Safe to call at any stage of a start. See `takeAll`. */
   async stop(): Promise<void> {
     this.#state = 'shutting down';
     this.#listeners?.stopAccepting();
@@ -164,15 +165,19 @@ export class Gateway {
     // Transactions stay as they are; members that wait for a rebalance are answered, so that the listeners need not wait for them.
     this.#broker?.transactions.close();
     this.#broker?.groups.close();
-    await this.#listeners?.shutdown(SHUTDOWN_DEADLINE_MS);
-    await this.#broker?.close();
-    this.#memory.stop();
-    if (!releaseSharedArena())
-      this.#log.error(
-        {},
-        'acknowledged records could not be written; they stay in memory for the next start',
-      );
-    await this.#http?.close();
+    await takeAll(this.#log, [
+      () => this.#listeners?.shutdown(SHUTDOWN_DEADLINE_MS),
+      () => this.#broker?.close(),
+      async () => {
+        this.#memory.stop();
+        if (!releaseSharedArena())
+          this.#log.error(
+            {},
+            'acknowledged records could not be written; they stay in memory for the next start',
+          );
+      },
+      () => this.#http?.close(),
+    ]);
   }
 }
 

@@ -25,6 +25,7 @@ import { exportTo } from './metrics/gateway-metrics.ts';
 import { storeMetrics, storesTlsMetrics } from './metrics/store-metrics.ts';
 import { tierMetrics } from './metrics/tier-metrics.ts';
 import { SharedMemoryWatch } from './shared-memory-watch.ts';
+import { takeAll } from './shutdown-steps.ts';
 import { ofStore, storesSecurity } from './store-settings.ts';
 import { assertStoreTiers, openStoreTiers, storeCopyThreads, storePath } from './store-tiers.ts';
 import { version } from './version.ts';
@@ -188,8 +189,7 @@ export class StoreProcess {
    */
   async stop(): Promise<void> {
     this.#state = 'shutting down';
-    const failures: unknown[] = [];
-    const steps: (() => Promise<unknown> | undefined)[] = [
+    await takeAll(this.#log, [
       async () => {
         if (this.#addressFile !== null) await removeFile(this.#addressFile);
       },
@@ -206,16 +206,7 @@ export class StoreProcess {
           );
       },
       () => this.#http?.close(),
-    ];
-    for (const step of steps) {
-      try {
-        await step();
-      } catch (error) {
-        this.#log.error({ err: error }, 'a step of shutting down failed');
-        failures.push(error);
-      }
-    }
-    if (failures.length > 0) throw failures[0];
+    ]);
   }
 }
 
