@@ -24,8 +24,8 @@ export interface ReadOptions {
   readonly minOneBatch?: boolean;
   /** What a batch counts for towards the limit; by default its bytes in the log. */
   readonly sizeOf?: (batch: BatchPlace) => number;
-  /** Rejects with CORRUPT_MESSAGE at damage, behind which the rest of its segment cannot be found, and is left out otherwise. */
-  readonly isWhole?: boolean;
+  /** Goes on in the next segment where the rest of one cannot be found for damage. Rejects with CORRUPT_MESSAGE unless given, as soon as nothing precedes it. */
+  readonly passesDamage?: boolean;
 }
 
 /** What to collect: the batches that hold offsets from `from` on and end below `upTo`. */
@@ -92,7 +92,7 @@ async function readSegment(segment: Segment, config: LogConfig, range: ReadRange
     for (const batch of scan.batches) {
       if (batch.lastOffset >= range.from && !collector.take(batch)) return { batches: collector.batches };
     }
-    if (scan.stop === 'damaged' && range.options.isWhole && collector.batches.length === 0)
+    if (scan.stop === 'damaged' && !range.options.passesDamage && collector.batches.length === 0)
       throw damage(segment, scan);
     if (scan.batches.length === 0 || collector.isAlmostFull) return { batches: collector.batches };
     position = scan.end;

@@ -244,7 +244,7 @@ export class PartitionLog {
 
   /**
    * Finds the batches that hold offsets from `from` on: as many as fit `maxBytes`, of one segment. Throws LogError OFFSET_OUT_OF_RANGE
-   * outside of the log and KAFKA_STORAGE_ERROR.
+   * outside of the log, CORRUPT_MESSAGE at damage and KAFKA_STORAGE_ERROR.
    */
   async read(from: bigint, maxBytes: number, options: ReadOptions = {}): Promise<LogRead> {
     const range = rangeOf(this, from, maxBytes, options);

@@ -20,7 +20,7 @@ export async function inlinePartition(partition: Partition, onInlined: OnInlined
   await log.compaction.rewrite(new Inliner(partition, onInlined));
   partition.recentlyDiverted.clear();
   // What an earlier run had put back when it was killed.
-  if (!payloads.isEmpty) await payloads.retainOnly(referencesOf(log, log.logStartOffset, { isWhole: true }));
+  if (!payloads.isEmpty) await payloads.retainOnly(referencesOf(log, log.logStartOffset));
 }
 
 class Inliner implements BatchRewriter {

@@ -1,3 +1,4 @@
+import { LogError, LogErrorCode } from '../../backend/log/errors.ts';
 import { type BatchDescriptor, isAlmostFull, type ReadOptions } from '../../backend/log/log-reader.ts';
 import type { LogFile } from '../../backend/log/ports.ts';
 import { PayloadError } from '../../backend/payload/checked-reads.ts';
@@ -95,10 +96,20 @@ class Planner {
     for (let offset = from; ; ) {
       const next = this.#step(offset);
       if (next instanceof Promise)
-        return next.then((found) => (found === null ? this.#plan() : this.run(found)));
+        return next.then(
+          (found) => (found === null ? this.#plan() : this.run(found)),
+          (error) => this.#endAt(error),
+        );
       if (next === null) return this.#plan();
       offset = next;
     }
+  }
+
+  /** What precedes damage is given; who asks for what follows is told. */
+  #endAt(error: unknown): FetchPlan {
+    const isDamage = error instanceof LogError && error.code === LogErrorCode.CORRUPT_MESSAGE;
+    if (!isDamage || this.#parts.length === 0) throw error;
+    return this.#plan();
   }
 
   /** Adds batches from `offset` on; returns where to go on, or null when the plan is complete. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync, truncateSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { arenaStats } from '../../native/arena.ts';
@@ -254,6 +254,26 @@ describe('FetchService', () => {
     const outside = { errorCode: ErrorCode.OFFSET_OUT_OF_RANGE, divergingEpoch: null };
     assert.deepEqual(await answer(end + 5n, -1), outside);
     assert.deepEqual(await answer(-1n, 3), outside);
+  });
+
+  it('passes over no records that lie behind damage of the log', async () => {
+    const config = topicConfig({ 'payload.min.bytes': '-1', 'segment.bytes': '1048576' });
+    broker = await TestBroker.start(directory, [TOPIC], config);
+    const filling = batchOf(Buffer.alloc(1_000_000, 'f'));
+    for (const batch of [small, small, filling, filling])
+      await broker.partitions.find('t', 0)!.produce(Buffer.from(batch), null, true);
+    await broker.stop();
+    const log = join(directory, 't-0', `${'0'.repeat(20)}.log`);
+    const bytes = readFileSync(log);
+    bytes[small.byteLength + 16] = 99; // the magic of the second batch
+    writeFileSync(log, bytes);
+    broker = await TestBroker.start(directory, [TOPIC], config);
+    const [first, damaged, behind, next] = await fetchFrom([0n, 1n, 2n, 3n], 1 << 20, 1 << 22);
+    const codes = [first, damaged, behind, next].map((one) => one!.errorCode);
+    const { NONE, CORRUPT_MESSAGE } = ErrorCode;
+    assert.deepEqual(codes, [NONE, CORRUPT_MESSAGE, CORRUPT_MESSAGE, NONE]);
+    assert.equal((await gather(first!.records)).byteLength, small.byteLength);
+    assert.equal((await gather(next!.records)).byteLength, filling.byteLength);
   });
 
   it('says so when records are missing that the log knows of, and keeps no memory', async () => {

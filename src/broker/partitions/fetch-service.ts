@@ -293,6 +293,7 @@ function joined(parts: readonly Piece[][]): Piece[] {
 }
 
 function errorCodeOf(error: unknown, { partition, request }: Planned): number {
+  if (error instanceof LogError && error.code === ErrorCode.CORRUPT_MESSAGE) partition?.reportDamage(error);
   if (error instanceof LogError || error instanceof ApiError) return error.code;
   // The client gets nothing this time and asks again.
   if (isLackOfMemory(error)) return ErrorCode.NONE;

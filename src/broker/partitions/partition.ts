@@ -1,3 +1,4 @@
+import type { LogError } from '../../backend/log/errors.ts';
 import type { PartitionLog } from '../../backend/log/partition-log.ts';
 import type { PayloadError } from '../../backend/payload/checked-reads.ts';
 import type { PartitionPayloads } from '../../backend/payload/partition-payloads.ts';
@@ -15,8 +16,8 @@ import { type DivertedEvent, ProducePipeline } from './produce-pipeline.ts';
 import { ProduceError } from './produce-rules.ts';
 import { payloadOptionsOf } from './topic-settings.ts';
 
-/** Consumers ask again and again for what is out of reach: it is told once in so long. */
-const UNREACHABLE_TOLD_MS = 60_000;
+/** Consumers ask again and again for what is out of reach, or behind damage: it is told once in so long. */
+const TOLD_EVERY_MS = 60_000;
 
 /** Counters of all partitions, for the metrics. */
 export interface PartitionMetrics {
@@ -60,7 +61,7 @@ export class Partition implements Watched {
   #unstableBytes = 0;
   #closed = false;
   readonly #clock: Clock;
-  #unreachableToldMs = Number.NEGATIVE_INFINITY;
+  readonly #toldMs = { unreachable: Number.NEGATIVE_INFINITY, damage: Number.NEGATIVE_INFINITY };
 
   /** The log is open and the payload recovered; see `openPartition`. */
   constructor({ topicId, log, payloads, config, clock, logger, metrics }: PartitionDependencies) {
@@ -190,13 +191,20 @@ export class Partition implements Watched {
       reason: error.reason,
     };
     if (!isUnreachable) this.logger.error(fields, error.message);
-    else if (this.#tellsUnreachable()) this.logger.warn(fields, error.message);
+    else if (this.#tells('unreachable')) this.logger.warn(fields, error.message);
   }
 
-  #tellsUnreachable(): boolean {
+  /** Says where the log is damaged, so that what follows cannot be found. */
+  reportDamage(error: LogError): void {
+    const { topic, index } = this;
+    if (this.#tells('damage'))
+      this.logger.error({ topic, partition: index, err: error }, 'A log cannot be read on behind damage');
+  }
+
+  #tells(what: 'unreachable' | 'damage'): boolean {
     const now = this.#clock.now();
-    const tells = now - this.#unreachableToldMs >= UNREACHABLE_TOLD_MS;
-    if (tells) this.#unreachableToldMs = now;
+    const tells = now - this.#toldMs[what] >= TOLD_EVERY_MS;
+    if (tells) this.#toldMs[what] = now;
     return tells;
   }
 

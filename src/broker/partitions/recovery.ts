@@ -15,7 +15,7 @@ const SCAN_STEP_BYTES = 1 << 20;
 export async function* referencesOf(
   log: PartitionLog,
   from: bigint,
-  options: Pick<ReadOptions, 'isWhole'> = {},
+  options: Pick<ReadOptions, 'passesDamage'> = {},
 ): AsyncGenerator<Reference> {
   for (let offset = from; offset < log.writtenEndOffset; ) {
     const { batches } = await log.read(offset, SCAN_STEP_BYTES, options);
@@ -40,7 +40,7 @@ export class ReferencesOfLog implements LogReferences {
   }
 
   from(offset: bigint): AsyncIterable<Reference> {
-    return referencesOf(this.#log, largest(offset, this.#log.logStartOffset));
+    return referencesOf(this.#log, largest(offset, this.#log.logStartOffset), { passesDamage: true });
   }
 }
 
@@ -58,7 +58,7 @@ export async function recoverPayloads(
     logStartOffset: log.logStartOffset,
     logEndOffset: log.writtenEndOffset,
     recoveryPoint: log.recoveredFrom,
-    references: (from) => referencesOf(log, from),
+    references: (from) => referencesOf(log, from, { passesDamage: true }),
     truncate: async (cut) => {
       logger.warn(
         { topic, partition, offset: String(cut) },
@@ -80,7 +80,7 @@ async function retainReferenced(
   logger: Logger,
 ): Promise<void> {
   try {
-    await payloads.retainOnly(referencesOf(log, log.logStartOffset, { isWhole: true }));
+    await payloads.retainOnly(referencesOf(log, log.logStartOffset));
   } catch (error) {
     if (!(error instanceof LogError) || error.code !== LogErrorCode.CORRUPT_MESSAGE) throw error;
     const { topic, partition } = log;

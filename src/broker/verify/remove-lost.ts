@@ -56,7 +56,7 @@ function assertAllThere({ tiers, stores }: StoppedPartitions): void {
 /** The references of the log whose payload cannot be had. */
 async function lostIn({ log, payloads }: Partition): Promise<Reference[]> {
   const lost: Reference[] = [];
-  for await (const reference of referencesOf(log, log.logStartOffset)) {
+  for await (const reference of referencesOf(log, log.logStartOffset, { passesDamage: true })) {
     if (reference.lastOffset < log.logStartOffset) continue;
     try {
       const { memory } = await payloads.read(reference);
