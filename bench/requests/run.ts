@@ -6,6 +6,7 @@ import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Connection } from '../../src/client/connection.ts';
 import { requestFrame } from '../../src/client/request-frame.ts';
 import {
   createCreatableTopic,
@@ -15,23 +16,23 @@ import { createTopicsResponse } from '../../src/protocol/generated/create-topics
 import {
   createFetchPartition,
   createFetchTopic,
+  type FetchRequest,
   fetchRequest,
 } from '../../src/protocol/generated/fetch-request.ts';
 import { fetchResponse } from '../../src/protocol/generated/fetch-response.ts';
 import {
   createPartitionProduceData,
   createTopicProduceData,
+  type ProduceRequest,
   produceRequest,
 } from '../../src/protocol/generated/produce-request.ts';
 import { produceResponse } from '../../src/protocol/generated/produce-response.ts';
-import { responseHeader } from '../../src/protocol/generated/response-header.ts';
 import { buildBatch } from '../../src/protocol/records/builder.ts';
 import type { MessageCodec } from '../../src/protocol/wire/codec.ts';
-import { Reader } from '../../src/protocol/wire/reader.ts';
 import { median } from '../measure/statistics.ts';
 import { variants } from '../systems/deployments.ts';
 import { Kafabric } from '../systems/kafabric.ts';
-import { dial } from '../systems/wire.ts';
+import { dial, splitAddress } from '../systems/wire.ts';
 
 const rounds = Number(process.argv[2] ?? 5);
 const seconds = Number(process.argv[3] ?? 2);
@@ -43,10 +44,9 @@ const RECORD = { key: null, value: Buffer.alloc(100, 7), timestamp: BigInt(Date.
 const ONE_BATCH_BYTES = 250;
 const LENGTH_BYTES = 4;
 
-/** The newest versions that name topics, as JavaScript clients send them; and of their response's header. */
-const PRODUCE = { version: 12, headerVersion: 1 };
-const FETCH = { version: 12, headerVersion: 1 };
-const CREATE_TOPICS = { version: 7, headerVersion: 1 };
+/** The newest that names topics, of Produce and of Fetch. */
+const VERSION = 12;
+const TIMEOUT_MS = 30_000;
 
 interface Case {
   readonly api: 'Produce' | 'Fetch';
@@ -85,61 +85,59 @@ function ask(socket: Socket, frame: Uint8Array): Promise<Buffer> {
   });
 }
 
-function frameOf<Req>(codec: MessageCodec<Req>, request: Partial<Req>, version: number): Uint8Array {
-  return Buffer.concat(requestFrame(codec, request, version, 1, 'bench'));
-}
-
-function answerOf<Res>(
-  codec: MessageCodec<Res>,
-  answer: Buffer,
-  { version, headerVersion }: typeof PRODUCE,
-): Res {
-  const reader = new Reader(answer, LENGTH_BYTES);
-  responseHeader.read(reader, headerVersion);
-  return codec.read(reader, version);
+function frameOf<Req>(codec: MessageCodec<Req>, request: Partial<Req>): Uint8Array {
+  return Buffer.concat(requestFrame(codec, request, VERSION, 1, 'bench'));
 }
 
 const numbers = (count: number) => Array.from({ length: count }, (_, i) => i);
 
-/** What each connection sends again and again: one record for each partition, or the first record of each. */
-function requestOf({ api, partitions }: Case, topic: string): Uint8Array {
-  if (api === 'Produce') {
-    const records = buildBatch([RECORD]);
-    const partitionData = numbers(partitions).map((index) => createPartitionProduceData({ index, records }));
-    const topicData = [createTopicProduceData({ name: topic, partitionData })];
-    return frameOf(produceRequest, { acks: 1, timeoutMs: 30_000, topicData }, PRODUCE.version);
-  }
+/** One record for each partition. */
+function produceOf(topic: string, partitions: number): Partial<ProduceRequest> {
+  const records = buildBatch([RECORD]);
+  const partitionData = numbers(partitions).map((index) => createPartitionProduceData({ index, records }));
+  const topicData = [createTopicProduceData({ name: topic, partitionData })];
+  return { acks: 1, timeoutMs: TIMEOUT_MS, topicData };
+}
+
+/** The first record of each partition. */
+function fetchOf(topic: string, partitions: number): Partial<FetchRequest> {
   const of = numbers(partitions).map((partition) =>
     createFetchPartition({ partition, fetchOffset: 0n, partitionMaxBytes: ONE_BATCH_BYTES }),
   );
-  const topics = [createFetchTopic({ topic, partitions: of })];
-  return frameOf(fetchRequest, { maxWaitMs: 0, minBytes: 1, maxBytes: 1 << 20, topics }, FETCH.version);
+  return {
+    maxWaitMs: 0,
+    minBytes: 1,
+    maxBytes: 1 << 20,
+    topics: [createFetchTopic({ topic, partitions: of })],
+  };
 }
 
-const isSome = (records: unknown) => records instanceof Uint8Array && records.byteLength > 0;
-
-/** @throws Error unless the answer has what was asked for */
-function check({ api, partitions }: Case, answer: Buffer): void {
-  const codes =
-    api === 'Produce'
-      ? answerOf(produceResponse, answer, PRODUCE).responses.flatMap((one) =>
-          one.partitionResponses.map(({ errorCode }) => errorCode),
-        )
-      : answerOf(fetchResponse, answer, FETCH).responses.flatMap((one) =>
-          one.partitions.map(({ errorCode, records }) => (isSome(records) ? errorCode : 'no records')),
-        );
-  const wrong = codes.filter((code) => code !== 0);
-  if (codes.length !== partitions || wrong.length > 0)
-    throw new Error(`${api}: ${codes.length} partitions answered, of them with errors: ${wrong.join(', ')}`);
+/** Makes a topic with a record in each partition. Resolves to the frame that the connections of a case send again and again, once it was answered well. */
+async function prepare(
+  connection: Connection,
+  { api, partitions }: Case,
+  topic: string,
+): Promise<Uint8Array> {
+  const topics = [createCreatableTopic({ name: topic, numPartitions: partitions, replicationFactor: 1 })];
+  await connection.call(createTopicsRequest, createTopicsResponse, { topics, timeoutMs: TIMEOUT_MS });
+  const [produce, fetch] = [produceOf(topic, partitions), fetchOf(topic, partitions)];
+  const options = { version: VERSION };
+  const { responses } = await connection.call(produceRequest, produceResponse, produce, options);
+  check('Produce', partitions, responses[0]!.partitionResponses);
+  const fetched = await connection.call(fetchRequest, fetchResponse, fetch, options);
+  const found = fetched.responses[0]!.partitions;
+  check(
+    'Fetch',
+    partitions,
+    found.filter(({ records }) => records instanceof Uint8Array && records.byteLength > 0),
+  );
+  return api === 'Produce' ? frameOf(produceRequest, produce) : frameOf(fetchRequest, fetch);
 }
 
-async function createTopic(bootstrap: string, name: string, numPartitions: number): Promise<void> {
-  const socket = await dial(bootstrap);
-  const topics = [createCreatableTopic({ name, numPartitions, replicationFactor: 1 })];
-  const frame = frameOf(createTopicsRequest, { topics, timeoutMs: 30_000 }, CREATE_TOPICS.version);
-  const [topic] = answerOf(createTopicsResponse, await ask(socket, frame), CREATE_TOPICS).topics;
-  socket.destroy();
-  if (topic!.errorCode !== 0) throw new Error(`${name} was not created: ${topic!.errorMessage}`);
+/** @throws Error unless so many were answered well */
+function check(api: string, partitions: number, answers: readonly { errorCode: number }[]): void {
+  const good = answers.filter(({ errorCode }) => errorCode === 0).length;
+  if (good !== partitions) throw new Error(`${api}: ${good} of ${partitions} partitions answered well`);
 }
 
 /** Microseconds on a processor so far, by the thread's name; JavaScript's own has the process's id. */
@@ -192,21 +190,16 @@ async function main(): Promise<void> {
   const costs = cases.map((): Cost[] => []);
   try {
     await system.start('os');
+    const address = splitAddress(system.bootstrap);
+    const timeouts = { connectTimeoutMs: TIMEOUT_MS, requestTimeoutMs: TIMEOUT_MS };
+    const connection = await Connection.open({ ...address, clientId: 'bench', ...timeouts });
     const prepared = await Promise.all(
-      cases.map(async (one, i) => {
-        const topic = `requests-${i}`;
-        await createTopic(system.bootstrap, topic, one.partitions);
-        const sockets = await Promise.all(numbers(one.connections).map(() => dial(system.bootstrap)));
-        // What a Fetch is to find.
-        check(
-          { ...one, api: 'Produce' },
-          await ask(sockets[0]!, requestOf({ ...one, api: 'Produce' }, topic)),
-        );
-        const frame = requestOf(one, topic);
-        check(one, await ask(sockets[0]!, frame));
-        return { sockets, frame };
-      }),
+      cases.map(async (one, i) => ({
+        frame: await prepare(connection, one, `requests-${i}`),
+        sockets: await Promise.all(numbers(one.connections).map(() => dial(system.bootstrap))),
+      })),
     );
+    connection.close();
     for (const { sockets, frame } of prepared) await load(sockets, frame, WARM_SECONDS);
     for (let round = 0; round < rounds; round++)
       for (const [i, { sockets, frame }] of prepared.entries()) {

@@ -68,6 +68,7 @@ function emitImports(body) {
   const uses = (name) => new RegExp(`\\b${name}\\b`).test(body);
   const imports = [['../wire/codec.ts', [], ['MessageCodec']]];
   imports.push(['../wire/errors.ts', ['nullField', 'unsupportedField', 'unsupportedVersion'], []]);
+  imports.push(['../wire/messages.ts', ['fitting'], []]);
   imports.push(['../wire/reader.ts', [], ['Reader']]);
   imports.push(['../wire/types.ts', ['EMPTY_BYTES', 'ZERO_UUID'], ['RecordsPayload', 'Uuid']]);
   imports.push(['../wire/writer.ts', [], ['Writer']]);

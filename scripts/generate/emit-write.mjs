@@ -75,7 +75,8 @@ function writeOne(field, value, version, context, nullable) {
     const method = isFixed(field.type)
       ? field.type
       : methodName(field, nullable, context.isCompact(field, version));
-    return [`w.${method}(${value});`];
+    const written = isMessage(field, context) ? `fitting(${value})` : value;
+    return [`w.${method}(${written});`];
   }
   const write = `${context.call(`write${field.struct.type}`, 'w', value)};`;
   if (!nullable) {
@@ -88,6 +89,11 @@ function writeOne(field, value, version, context, nullable) {
   if (isOptionalStruct(field)) return ['w.int8(1);', write];
   const absent = field.tagged ? 'w.int8(0);' : 'w.int8(-1);';
   return [`if (${value} === null) {`, `  ${absent}`, '} else {', '  w.int8(1);', `  ${write}`, '}'];
+}
+
+/** Text for people in a response: it may name what is as long as a string can be, and must fit nevertheless. */
+function isMessage({ name, type }, { kind }) {
+  return kind === 'response' && type === 'string' && /(errorMessage|statusDetail)$/i.test(name);
 }
 
 /** The section of tagged fields: those that differ from their defaults, ascending by tag. */

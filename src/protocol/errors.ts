@@ -371,21 +371,13 @@ export function errorInfo(code: number): ErrorInfo {
   return infoByCode.get(code) ?? infoByCode.get(ErrorCode.UNKNOWN_SERVER_ERROR)!;
 }
 
-/** Three bytes of each character at most: it stays below what a string of the protocol may have, also within another message. */
-const MESSAGE_MAX_LENGTH = 8192;
-
-/** The message of an error, cut where it names what is so long that it could not be sent. */
-export function fittingMessage(message: string): string {
-  return message.length <= MESSAGE_MAX_LENGTH ? message : `${message.slice(0, MESSAGE_MAX_LENGTH)}...`;
-}
-
-/** An error that a handler answers with its code. A long message is cut, so that it can be answered with, too. */
+/** An error that a handler answers with its code. */
 export class ApiError extends Error {
   override readonly name = 'ApiError';
   readonly code: ErrorCode;
 
   constructor(code: ErrorCode, message: string = errorInfo(code).message) {
-    super(fittingMessage(message));
+    super(message);
     this.code = code;
   }
 }

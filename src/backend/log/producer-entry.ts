@@ -3,13 +3,13 @@ import { isTransactional, lastSequenceOf } from './batch.ts';
 import { LogError, LogErrorCode } from './errors.ts';
 import type { BatchInfo } from './ports.ts';
 
-/**
- * Who appends: a client's batches are checked in full, a coordinator's for their epoch only, a replica's not at all. `transaction`: a client that
- * has a new epoch for each transaction (KIP-890).
- */
-export type AppendOrigin = 'client' | 'transaction' | 'coordinator' | 'replication';
+/** A client; `transaction`: one that has a new epoch for each transaction (KIP-890). */
+export type ClientOrigin = 'client' | 'transaction';
 
-export function isClient(origin: AppendOrigin): boolean {
+/** Who appends: a client's batches are checked in full, a coordinator's for their epoch only, a replica's not at all. */
+export type AppendOrigin = ClientOrigin | 'coordinator' | 'replication';
+
+export function isClient(origin: AppendOrigin): origin is ClientOrigin {
   return origin === 'client' || origin === 'transaction';
 }
 

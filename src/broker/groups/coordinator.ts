@@ -1,4 +1,4 @@
-import { ApiError, ErrorCode, fittingMessage } from '../../protocol/errors.ts';
+import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import {
   type ConsumerGroupDescribeResponseDescribedGroup,
   createConsumerGroupDescribeResponseDescribedGroup,
@@ -261,7 +261,6 @@ export class GroupCoordinator {
     if (typeof shard === 'number') return refuse(shard);
     const { response, missingTopics } = await shard.streams.heartbeat(request, client);
     this.#internalTopics.request(missingTopics, response);
-    for (const status of response.status ?? []) status.statusDetail = fittingMessage(status.statusDetail);
     return response;
   }
 

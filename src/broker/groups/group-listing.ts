@@ -1,4 +1,4 @@
-import { ErrorCode, fittingMessage } from '../../protocol/errors.ts';
+import { ErrorCode } from '../../protocol/errors.ts';
 import {
   createDescribedGroupMember,
   createDescribeGroupsResponseDescribedGroup,
@@ -68,7 +68,7 @@ function missingGroup(
   const described = createDescribeGroupsResponseDescribedGroup({ groupId, groupState: 'Dead' });
   if (apiVersion < REPORTS_MISSING_GROUPS) return described;
   described.errorCode = ErrorCode.GROUP_ID_NOT_FOUND;
-  described.errorMessage = fittingMessage(message);
+  described.errorMessage = message;
   return described;
 }
 

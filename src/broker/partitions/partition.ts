@@ -1,5 +1,6 @@
 import type { LogError } from '../../backend/log/errors.ts';
 import type { PartitionLog } from '../../backend/log/partition-log.ts';
+import type { ClientOrigin } from '../../backend/log/producer-entry.ts';
 import type { PayloadError } from '../../backend/payload/checked-reads.ts';
 import type { PartitionPayloads } from '../../backend/payload/partition-payloads.ts';
 import type { NativeMemory } from '../../native/arena.ts';
@@ -125,7 +126,7 @@ export class Partition implements Watched {
    * @param frame the request's memory; null if `records` is valid only during the call
    * @param allReplicas acks=all: answer when the batch is durable, unless log.durability=os
    * @param inTransaction whether a transactional batch was found to belong to an open transaction
-   * @param origin see `AppendOrigin`
+   * @param origin see `ClientOrigin`
    * @returns what is appended already, and woke no fetch; else a promise, which rejects with a ProduceError
    */
   produce(
@@ -133,7 +134,7 @@ export class Partition implements Watched {
     frame: NativeMemory | null,
     allReplicas: boolean,
     inTransaction = false,
-    origin: 'client' | 'transaction' = 'client',
+    origin: ClientOrigin = 'client',
   ): Appended | Promise<Appended> {
     if (this.#closed) return Promise.reject(closedError());
     const mayWake = this.waiters.size > 0;

@@ -1,5 +1,6 @@
 import type { PartitionLog } from '../../backend/log/partition-log.ts';
 import type { AppendResult } from '../../backend/log/partition-log-types.ts';
+import type { ClientOrigin } from '../../backend/log/producer-entry.ts';
 import type { PartitionPayloads } from '../../backend/payload/partition-payloads.ts';
 import type { PendingExtent } from '../../backend/payload/pending-extent.ts';
 import type { NativeMemory } from '../../native/arena.ts';
@@ -84,7 +85,7 @@ export class ProducePipeline {
    * @param frame the frame's memory, or null if the view is valid only during the call
    * @param allReplicas acks=all: answer when the batch is durable, unless log.durability=os
    * @param inTransaction whether a transactional batch was found to belong to an open transaction
-   * @param origin see `AppendOrigin`
+   * @param origin see `ClientOrigin`
    * @returns what is appended already, else a promise; that rejects with a ProduceError that holds Kafka's code
    */
   append(
@@ -92,8 +93,8 @@ export class ProducePipeline {
     frame: NativeMemory | null,
     config: PartitionConfig,
     allReplicas: boolean,
-    inTransaction = false,
-    origin: 'client' | 'transaction' = 'client',
+    inTransaction: boolean,
+    origin: ClientOrigin,
   ): Appended | Promise<Appended> {
     const job = new ProduceJob(this.#hold(records, frame), {
       config,

@@ -1,5 +1,5 @@
 import type { ClusterMetadata } from '../../broker/metadata/cluster-metadata.ts';
-import { ErrorCode, errorInfo, fittingMessage } from '../../protocol/errors.ts';
+import { ErrorCode, errorInfo } from '../../protocol/errors.ts';
 import {
   type AlterPartitionReassignmentsRequest,
   alterPartitionReassignmentsRequest,
@@ -24,7 +24,7 @@ function outcome(
   const topic = metadata.topicByName(name);
   const unknown = (what: string) => ({
     errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
-    errorMessage: fittingMessage(`Unable to find ${what}.`),
+    errorMessage: `Unable to find ${what}.`,
   });
   if (topic === undefined) return unknown(`a topic named ${name}`);
   if (topic.partitions[partition] === undefined) return unknown(`partition ${name}:${partition}`);

@@ -1,5 +1,5 @@
 import type { ClusterMetadata } from '../../broker/metadata/cluster-metadata.ts';
-import { ErrorCode, fittingMessage } from '../../protocol/errors.ts';
+import { ErrorCode } from '../../protocol/errors.ts';
 import {
   type UpdateFeaturesRequest,
   updateFeaturesRequest,
@@ -26,7 +26,7 @@ function outcome(
     apiVersion === 0 ? (update.allowDowngrade ? UNSAFE_DOWNGRADE - 1 : UPGRADE) : update.upgradeType;
   const refuse = (reason: string) => ({
     errorCode: ErrorCode.INVALID_UPDATE_VERSION,
-    errorMessage: fittingMessage(`Invalid update version ${level} for feature ${feature}. ${reason}`),
+    errorMessage: `Invalid update version ${level} for feature ${feature}. ${reason}`,
   });
   if (type < UPGRADE || type > UNSAFE_DOWNGRADE)
     return refuse('The controller does not support the given upgrade type.');

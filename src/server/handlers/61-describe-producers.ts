@@ -1,7 +1,7 @@
 import { lastSequence } from '../../backend/log/producer-entry.ts';
 import { topicNameProblem } from '../../broker/metadata/topic-name.ts';
 import type { PartitionManager } from '../../broker/partitions/partition-manager.ts';
-import { ErrorCode, errorInfo, fittingMessage } from '../../protocol/errors.ts';
+import { ErrorCode, errorInfo } from '../../protocol/errors.ts';
 import {
   type DescribeProducersRequest,
   describeProducersRequest,
@@ -42,7 +42,7 @@ function describe(partitions: PartitionManager, topic: string, partitionIndex: n
   const problem = topicNameProblem(topic);
   if (problem !== null) {
     const errorCode = ErrorCode.INVALID_TOPIC_EXCEPTION;
-    return createPartitionResponse({ partitionIndex, errorCode, errorMessage: fittingMessage(problem) });
+    return createPartitionResponse({ partitionIndex, errorCode, errorMessage: problem });
   }
   const partition = partitions.find(topic, partitionIndex);
   if (partition === null) {

@@ -1,5 +1,5 @@
 import type { ClusterMetadata } from '../../broker/metadata/cluster-metadata.ts';
-import { ErrorCode, fittingMessage } from '../../protocol/errors.ts';
+import { ErrorCode } from '../../protocol/errors.ts';
 import {
   type AddRaftVoterRequest,
   addRaftVoterRequest,
@@ -24,9 +24,7 @@ export function addRaftVoterHandler(deps: {
       if (clusterId !== null && clusterId !== deps.metadata.clusterId)
         return addRaftVoterResponse.create({
           errorCode: ErrorCode.INCONSISTENT_CLUSTER_ID,
-          errorMessage: fittingMessage(
-            `The given id "${clusterId}" doesn't match the cluster id "${deps.metadata.clusterId}"`,
-          ),
+          errorMessage: `The given id "${clusterId}" doesn't match the cluster id "${deps.metadata.clusterId}"`,
         });
       if (voterId < 0)
         return addRaftVoterResponse.create({

@@ -1,4 +1,4 @@
-import { ErrorCode, fittingMessage } from '../../../protocol/errors.ts';
+import { ErrorCode } from '../../../protocol/errors.ts';
 import {
   createConsumerGroupDescribeResponseDescribedGroup,
   createConsumerGroupDescribeResponseMember,
@@ -22,10 +22,8 @@ export function describeConsumerGroup(
   groupId: string,
   defaultAssignor: string,
 ): DescribedGroup {
-  const refuse = (errorCode: ErrorCode, message: string | null = null) =>
-    createConsumerGroupDescribeResponseDescribedGroup({
-      ...{ groupId, errorCode, errorMessage: message && fittingMessage(message) },
-    });
+  const refuse = (errorCode: ErrorCode, errorMessage: string | null = null) =>
+    createConsumerGroupDescribeResponseDescribedGroup({ groupId, errorCode, errorMessage });
   if (groupId === '') return refuse(ErrorCode.INVALID_GROUP_ID);
   const shard = coordinator.shardOf(groupId);
   if (typeof shard === 'number') return refuse(shard);

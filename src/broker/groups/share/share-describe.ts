@@ -1,4 +1,4 @@
-import { ErrorCode, fittingMessage } from '../../../protocol/errors.ts';
+import { ErrorCode } from '../../../protocol/errors.ts';
 import {
   createShareGroupDescribeResponseDescribedGroup,
   createShareGroupDescribeResponseMember,
@@ -15,10 +15,8 @@ export function describeShareGroup(
   topics: Topics,
   groupId: string,
 ): DescribedGroup {
-  const refuse = (errorCode: ErrorCode, message: string | null = null) =>
-    createShareGroupDescribeResponseDescribedGroup({
-      ...{ groupId, errorCode, errorMessage: message && fittingMessage(message) },
-    });
+  const refuse = (errorCode: ErrorCode, errorMessage: string | null = null) =>
+    createShareGroupDescribeResponseDescribedGroup({ groupId, errorCode, errorMessage });
   if (groupId === '') return refuse(ErrorCode.INVALID_GROUP_ID);
   const shard = coordinator.shardOf(groupId);
   if (typeof shard === 'number') return refuse(shard);

@@ -1,4 +1,4 @@
-import { ErrorCode, fittingMessage } from '../../../protocol/errors.ts';
+import { ErrorCode } from '../../../protocol/errors.ts';
 import {
   createStreamsGroupDescribeResponseDescribedGroup,
   createStreamsGroupDescribeResponseMember,
@@ -15,10 +15,8 @@ import { type AnyTasks, type Role, type TaskRoles, taskIdsOf } from './tasks.ts'
 
 /** A streams group with its members and topology, for StreamsGroupDescribe. */
 export function describeStreamsGroup(coordinator: GroupCoordinator, groupId: string): DescribedGroup {
-  const refuse = (errorCode: ErrorCode, message: string | null = null) =>
-    createStreamsGroupDescribeResponseDescribedGroup({
-      ...{ groupId, errorCode, errorMessage: message && fittingMessage(message) },
-    });
+  const refuse = (errorCode: ErrorCode, errorMessage: string | null = null) =>
+    createStreamsGroupDescribeResponseDescribedGroup({ groupId, errorCode, errorMessage });
   if (groupId === '') return refuse(ErrorCode.INVALID_GROUP_ID);
   const shard = coordinator.shardOf(groupId);
   if (typeof shard === 'number') return refuse(shard);
