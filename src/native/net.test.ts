@@ -26,6 +26,22 @@ describe('Net', () => {
     await waitUntil(() => server.net.stats().replies === 240);
   });
 
+  it('sends the first replies of a turn while the last requests are handled', async () => {
+    const requests = 16;
+    let handled = 0;
+    let sentMeanwhile = 0;
+    server = await new Server({}, ({ net }, connection, bytes) => {
+      net.reply(connection, [frame(bytes)]);
+      if (++handled < requests) return;
+      // What is sent from here on is none of this thread's doing.
+      const patience = performance.now() + 5_000;
+      while (sentMeanwhile === 0 && performance.now() < patience) sentMeanwhile = net.stats().replies;
+    }).start();
+    const one = client().write(Buffer.concat(Array.from({ length: requests }, (_, i) => frame(`${i}`))));
+    for (let i = 0; i < requests; i++) assert.equal((await one.read()).toString(), `${i}`);
+    assert.ok(sentMeanwhile > 0);
+  });
+
   it('assembles frames that arrive byte by byte', async () => {
     server = await new Server({ largeFrameBytes: 16 }).start();
     const one = client();

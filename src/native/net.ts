@@ -155,6 +155,8 @@ const Event = { opened: 1, frame: 2, largeFrame: 3, closed: 4, drained: 5, refus
 const eventFields = 6;
 /** Events of one reactor handled before their space is given back, replies are handed over, and others get their turn. */
 const eventsPerTurn = 256;
+/** Replies are handed over half-way too, after so many events at least; clients get on with the first while the others are handled. */
+const fewestHandedOver = 8;
 
 /** What one reactor hands over: its frames, and the events that name them. */
 interface Inbox {
@@ -344,11 +346,13 @@ export class Net {
     const inbox = this.#inboxes[reactor]!;
     const available = this.#core.collect(reactor);
     const count = Math.min(available, eventsPerTurn);
+    const half = Math.max(fewestHandedOver, count >> 1);
     let handled = 0;
     try {
       while (handled < count) {
         handled++;
         this.#handle(inbox);
+        if (handled === half) this.#outbox.flush();
       }
     } finally {
       this.#core.release(reactor, handled);
