@@ -11,6 +11,7 @@ const push = {
   path: `direct push 1 MB, 10 MB, 100 MB, ${reused}`,
   workload,
   where: { what: 'push', size: large, path },
+  limit: '0073-what-one-client-and-the-kernel-take.md',
 };
 const oneCopy = '0074-what-a-copy-of-all-takes.md';
 const pull = {
@@ -135,6 +136,7 @@ export const directTargets: readonly Target[] = [
     path: 'direct, small events',
     workload,
     where: { what: ['push', 'pull all'], size: 1000, path },
+    limit: '0077-what-small-requests-and-small-events-wait-for.md',
     metric: 'recordsPerS',
     figure: 'events a second',
     atLeast: 1,

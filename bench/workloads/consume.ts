@@ -10,6 +10,7 @@ interface ConsumeCase {
   consumers: number;
 }
 
+/** Several consumers are done so soon that beginning to read is a large part of it: they read as often as there are of them, and the median counts. */
 async function consumeCase(
   pass: Pass,
   { topic, partitions, records }: Stored,
@@ -23,13 +24,18 @@ async function consumeCase(
     seconds: pass.options.seconds * 2,
     properties: consumerProperties,
   };
-  await pass.readyMemory();
-  const { reports, usage } = await pass.measure([pass.native.load('consume', options)]);
+  const runs: Record<string, number>[] = [];
+  for (let i = 0; i < consumers; i++) {
+    await pass.readyMemory();
+    const { reports, usage } = await pass.measure([pass.native.load('consume', options)]);
+    runs.push(loadMetrics(reports[0]!, usage));
+  }
+  runs.sort((a, b) => a.mbPerS! - b.mbPerS!);
   // After the measured run: a read before it would leave history in the caches.
   const syscallsPerRequest = await pass.syscalls(() => [
     pass.native.load('consume', { ...options, seconds: 0.5 }),
   ]);
-  const metrics = { ...loadMetrics(reports[0]!, usage), syscallsPerRequest, writtenPerByte: Number.NaN };
+  const metrics = { ...runs[runs.length >> 1], syscallsPerRequest, writtenPerByte: Number.NaN };
   pass.record('consume', { size, from, consumers }, metrics);
 }
 
@@ -46,7 +52,7 @@ export async function forget(pass: Pass): Promise<void> {
 export const consume: Workload = {
   name: 'consume',
   about:
-    'librdkafka consumers that read a topic: from the tail (just written) and from history (after a restart, caches dropped)',
+    'librdkafka consumers that read a topic, four of them four times, of which the median counts: from the tail (just written) and from history (after a restart, caches dropped)',
   deployment: 'os',
   async run(pass) {
     const sizes = sizesOf(pass, quickSizes, allSizes);

@@ -155,8 +155,12 @@ const Event = { opened: 1, frame: 2, largeFrame: 3, closed: 4, drained: 5, refus
 const eventFields = 6;
 /** Events of one reactor handled before their space is given back, replies are handed over, and others get their turn. */
 const eventsPerTurn = 256;
-/** Replies are handed over half-way too, after so many events at least; clients get on with the first while the others are handled. */
+/**
+ * Replies are handed over half-way too, after so many events at least, where these are of so few connections: their clients get on with
+ * the first while the others are handled. Of many, others go on meanwhile.
+ */
 const fewestHandedOver = 8;
+const fewConnections = 8;
 
 /** What one reactor hands over: its frames, and the events that name them. */
 interface Inbox {
@@ -164,6 +168,18 @@ interface Inbox {
   events: Float64Array;
   capacity: number;
   next: number;
+}
+
+/** Whether the last `count` events that were handled are of few connections; those of one follow each other. */
+function areFew({ events, capacity, next }: Inbox, count: number): boolean {
+  let connections = 0;
+  let last = Number.NaN;
+  for (let i = next - count + capacity; i < next + capacity; i++) {
+    const connection = events[(i % capacity) * eventFields + 1]!;
+    if (connection !== last && ++connections > fewConnections) return false;
+    last = connection;
+  }
+  return true;
 }
 
 /**
@@ -352,7 +368,7 @@ export class Net {
       while (handled < count) {
         handled++;
         this.#handle(inbox);
-        if (handled === half) this.#outbox.flush();
+        if (handled === half && areFew(inbox, half)) this.#outbox.flush();
       }
     } finally {
       this.#core.release(reactor, handled);
