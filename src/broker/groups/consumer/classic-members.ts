@@ -16,7 +16,7 @@ import { ProtocolError } from '../../../protocol/wire/errors.ts';
 import { joinResponse } from '../classic-group.ts';
 import { type JoinCall, REQUIRES_MEMBER_ID } from '../join.ts';
 import { CONSUMER_PROTOCOL_TYPE } from '../subscription.ts';
-import { topicPartitionsOf } from './assignment.ts';
+import { type TopicPartitions, topicPartitionsOf } from './assignment.ts';
 import type { ConsumerGroup } from './consumer-group.ts';
 import { type ClassicSupport, type ConsumerMember, MemberState, newMember } from './consumer-member.ts';
 import { encodeAssignment, parseSubscription, toTopicIds } from './consumer-protocol.ts';
@@ -68,17 +68,11 @@ export class ClassicMembers {
       classic,
     });
     const owned = topicPartitionsOf(toTopicIds(this.#context.topics, subscription.ownedPartitions));
-    if (former !== null && this.#conversion.canDowngradeBy(group, former)) {
-      const rebalances = group.assignmentEpoch < draft.groupEpoch;
-      if (!rebalances) {
-        const target = { epoch: group.assignmentEpoch, assignment: group.targetOf(former.memberId) };
-        draft.reconcile(target, owned);
-      }
-      await this.#conversion.downgradeBy(group, { former, joining: draft.updated }, rebalances);
-    } else {
+    const downgraded = former === null ? null : this.#downgradeBy(former, draft, owned);
+    if (downgraded === null) {
       draft.advance(owned);
       await this.#finish(group, draft, request);
-    }
+    } else await downgraded;
     const { updated } = draft;
     return joinResponse({
       memberId,
@@ -86,6 +80,22 @@ export class ClassicMembers {
       protocolType: CONSUMER_PROTOCOL_TYPE,
       protocolName: classic.protocols[0]!.name,
     });
+  }
+
+  /** The group becomes a classic one if `former`, whose place the member takes, was the last of the others; null if it does not. */
+  #downgradeBy(
+    former: ConsumerMember,
+    draft: MemberDraft,
+    owned: readonly TopicPartitions[],
+  ): Promise<void> | null {
+    const { group } = draft;
+    if (!this.#conversion.canDowngradeBy(group, former)) return null;
+    const rebalances = group.assignmentEpoch < draft.groupEpoch;
+    if (!rebalances) {
+      const target = { epoch: group.assignmentEpoch, assignment: group.targetOf(former.memberId) };
+      draft.reconcile(target, owned);
+    }
+    return this.#conversion.downgradeBy(group, { former, joining: draft.updated }, rebalances);
   }
 
   #finish(group: ConsumerGroup, draft: MemberDraft, request: JoinGroupRequest): Promise<void> {

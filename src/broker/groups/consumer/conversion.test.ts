@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { ErrorCode } from '../../../protocol/errors.ts';
 import { consumerProtocolAssignment } from '../../../protocol/generated/consumer-protocol-assignment.ts';
+import { consumerProtocolSubscription } from '../../../protocol/generated/consumer-protocol-subscription.ts';
 import { createMemberIdentity } from '../../../protocol/generated/leave-group-request.ts';
 import { decodeVersioned, encodeVersioned } from '../../../protocol/internal-records.ts';
 import { GROUP, heartbeat, join, protocols, stateOf, sync, topicId } from '../coordinator.fixture.ts';
@@ -25,8 +26,9 @@ function partitionsIn(bytes: Uint8Array): string[] {
 async function classicPair(
   broker: ConsumerBroker,
   userData: Uint8Array | null = null,
+  supported = protocols('range'),
 ): Promise<[Joined, Joined]> {
-  const joins = [join(broker), join(broker)];
+  const joins = [join(broker, { protocols: supported }), join(broker, { protocols: supported })];
   await broker.clock.advance(6_000);
   const [leader, follower] = await Promise.all(joins);
   const assignments = [
@@ -42,19 +44,27 @@ async function classicPair(
 }
 
 /** What a classic member does when it is told to rejoin: its partitions afterwards. */
-async function rejoin(broker: ConsumerBroker, member: Joined): Promise<{ joined: Joined; owned: string[] }> {
-  const joined = await join(broker, { memberId: member.memberId });
+async function rejoin(
+  broker: ConsumerBroker,
+  { memberId }: Joined,
+  groupInstanceId: string | null = null,
+): Promise<{ joined: Joined; owned: string[] }> {
+  const joined = await join(broker, { memberId, groupInstanceId });
   assert.equal(joined.errorCode, ErrorCode.NONE);
-  const synced = await sync(broker, joined);
+  const synced = await sync(broker, joined, {}, { groupInstanceId });
   assert.equal(synced.errorCode, ErrorCode.NONE);
   return { joined, owned: partitionsIn(synced.assignment) };
 }
 
 /** A classic member that follows what its heartbeats say, and says in its subscription what it owns: nothing. */
-async function follow(broker: ConsumerBroker, member: Joined): Promise<{ joined: Joined; owned: string[] }> {
+async function follow(
+  broker: ConsumerBroker,
+  member: Joined,
+  instanceId: string | null = null,
+): Promise<{ joined: Joined; owned: string[] }> {
   let state = { joined: member, owned: [] as string[] };
-  for (let i = 0; i < 10 && heartbeat(broker, state.joined) === ErrorCode.REBALANCE_IN_PROGRESS; i++)
-    state = await rejoin(broker, state.joined);
+  const mustRejoin = () => heartbeat(broker, state.joined, instanceId) === ErrorCode.REBALANCE_IN_PROGRESS;
+  for (let i = 0; i < 10 && mustRejoin(); i++) state = await rejoin(broker, state.joined, instanceId);
   return state;
 }
 
@@ -143,6 +153,22 @@ describe('conversion of groups with members', () => {
     assert.equal(stateOf(broker), 'Stable');
     const synced = await sync(broker, joined, {}, { groupInstanceId: 'one' });
     assert.deepEqual(partitionsIn(synced.assignment), all);
+  });
+
+  it('lets the last of the others leave also where the rest does not fit into the record of a classic group', async () => {
+    const broker = await startConsumers();
+    const value = { topics: ['events'], ownedPartitions: [], generationId: -1, rackId: null };
+    const metadata = encodeVersioned(
+      consumerProtocolSubscription,
+      { ...value, userData: new Uint8Array(500_000) },
+      0,
+    );
+    await classicPair(broker, null, [{ name: 'range', metadata }]);
+    const c = new TestMember(broker, 'c');
+    await c.join();
+    assert.equal((await c.leave()).errorCode, ErrorCode.NONE);
+    const group = groupOf(broker);
+    assert.deepEqual([group.size, group.classicSize], [2, 2]);
   });
 
   it('is refused as the policy says', async () => {

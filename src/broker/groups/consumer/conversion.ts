@@ -46,35 +46,38 @@ export class Conversion {
     return { group, before, creation: groupCreation(group) };
   }
 
-  /** Whether the group becomes a classic one when these members leave. */
-  canDowngradeWithout(group: ConsumerGroup, leaving: readonly ConsumerMember[]): boolean {
-    const leavingClassic = leaving.filter(({ classic }) => classic !== null).length;
-    const remaining = group.size - leaving.length;
-    return (
-      remaining > 0 &&
-      group.classicSize - leavingClassic === remaining &&
-      this.#canDowngrade(group, remaining)
-    );
-  }
-
   /** Whether the group becomes a classic one when this member is replaced by one that uses the classic protocol. */
   canDowngradeBy(group: ConsumerGroup, replaced: ConsumerMember): boolean {
     const others = group.size - 1;
     return replaced.classic === null && group.classicSize === others && this.#canDowngrade(group, group.size);
   }
 
-  /** The group goes on as a classic one that rebalances. Resolves when that is written. */
-  downgradeWithout(group: ConsumerGroup, leaving: readonly ConsumerMember[]): Promise<void> {
-    const staying = [...group.members()].filter((member) => !leaving.includes(member));
-    const { classic, written } = this.#downgrade(group, staying, null);
-    this.#context.rebalancer.prepare(classic, 'the last member of the consumer protocol left');
-    return written;
+  /**
+   * The group goes on as a classic one that rebalances, if all that stay use the classic protocol. Resolves when that is written.
+   * Null: the group stays as it is.
+   */
+  downgradeWithout(group: ConsumerGroup, leaving: readonly ConsumerMember[]): Promise<void> | null {
+    const leavingClassic = leaving.filter(({ classic }) => classic !== null).length;
+    const remaining = group.size - leaving.length;
+    if (remaining === 0 || group.classicSize - leavingClassic !== remaining) return null;
+    if (!this.#canDowngrade(group, remaining)) return null;
+    const gone = new Set(leaving);
+    const staying = [...group.members()].filter((member) => !gone.has(member));
+    const downgraded = this.#downgrade(group, staying, null);
+    if (downgraded === null) return null;
+    this.#context.rebalancer.prepare(downgraded.classic, 'the last member of the consumer protocol left');
+    return downgraded.written;
   }
 
-  /** The group goes on as a classic one, and rebalances if its assignment is not up to date. */
-  downgradeBy(group: ConsumerGroup, takeover: Takeover, rebalances: boolean): Promise<void> {
+  /**
+   * The group goes on as a classic one, and rebalances if its assignment is not up to date. Resolves when that is written.
+   Null: the group stays as it is.
+   */
+  downgradeBy(group: ConsumerGroup, takeover: Takeover, rebalances: boolean): Promise<void> | null {
     const staying = [...group.members()].filter((member) => member !== takeover.former);
-    const { classic, written } = this.#downgrade(group, [...staying, takeover.joining], takeover);
+    const downgraded = this.#downgrade(group, [...staying, takeover.joining], takeover);
+    if (downgraded === null) return null;
+    const { classic, written } = downgraded;
     if (rebalances)
       this.#context.rebalancer.prepare(
         classic,
@@ -105,8 +108,8 @@ export class Conversion {
   #consumerGroupOf(classic: ClassicGroup): ConsumerGroup {
     const { topics, logger } = this.#context;
     const group = new ConsumerGroup(classic.groupId);
-    group.groupEpoch = classic.generationId;
     group.assignmentEpoch = classic.generationId;
+    group.groupEpoch = classic.generationId;
     try {
       for (const member of classic.members()) {
         const target = this.#assignmentOf(classic.groupId, member);
@@ -149,9 +152,36 @@ export class Conversion {
     group: ConsumerGroup,
     members: readonly ConsumerMember[],
     takeover: Takeover | null,
+  ): { classic: ClassicGroup; written: Promise<void> } | null {
+    const { groupId } = group;
+    const { groups, logger, rebalancer } = this.#context;
+    let downgraded: { classic: ClassicGroup; written: Promise<void> };
+    try {
+      downgraded = this.#writeDowngrade(group, members, takeover);
+    } catch (error) {
+      if (!(error instanceof ProtocolError) && !(error instanceof ApiError)) throw error;
+      // Its members do not fit into the one record of a classic group, or what one of them supports is malformed.
+      logger.warn({ group: groupId, err: error }, 'the consumer group cannot be converted to a classic one');
+      return null;
+    }
+    const { classic } = downgraded;
+    groups.set(groupId, classic);
+    for (const member of classic.members()) rebalancer.restartSession(classic, member);
+    logger.info(
+      { group: groupId, members: classic.size },
+      'the consumer group was converted to a classic one',
+    );
+    return downgraded;
+  }
+
+  /** @throws ProtocolError @throws ApiError, which change nothing */
+  #writeDowngrade(
+    group: ConsumerGroup,
+    members: readonly ConsumerMember[],
+    takeover: Takeover | null,
   ): { classic: ClassicGroup; written: Promise<void> } {
     const { groupId } = group;
-    const { clock, groups, logger, rebalancer, topics, writer } = this.#context;
+    const { clock, topics, writer } = this.#context;
     const classic = ClassicGroup.restore(groupId, {
       generationId: group.groupEpoch,
       protocolType: CONSUMER_PROTOCOL_TYPE,
@@ -171,14 +201,7 @@ export class Conversion {
       assignments.set(memberId, member.assignment);
     }
     const after = [groupRecord(classic, assignments)];
-    const written = writer.write({ groupId, records: groupTombstones(group), after });
-    groups.set(groupId, classic);
-    for (const member of classic.members()) rebalancer.restartSession(classic, member);
-    logger.info(
-      { group: groupId, members: classic.size },
-      'the consumer group was converted to a classic one',
-    );
-    return { classic, written };
+    return { classic, written: writer.write({ groupId, records: groupTombstones(group), after }) };
   }
 }
 

@@ -28,8 +28,8 @@ export class Fencing {
   /** Takes members out of the group, which becomes a classic one if only such members stay. Rejects as a write. */
   async fence(group: ConsumerGroup, members: readonly ConsumerMember[]): Promise<void> {
     if (members.length === 0) return this.#context.writer.write({ groupId: group.groupId, records: [] });
-    if (this.#conversion.canDowngradeWithout(group, members))
-      return this.#conversion.downgradeWithout(group, members);
+    const downgraded = this.#conversion.downgradeWithout(group, members);
+    if (downgraded !== null) return downgraded;
     const records: ConsumerGroupRecord[] = members.flatMap(({ memberId }) => memberTombstones(memberId));
     const subscriptions = group.subscriptions.copy();
     for (const member of members) {
