@@ -18,7 +18,13 @@ import { type JoinCall, REQUIRES_MEMBER_ID } from '../join.ts';
 import { CONSUMER_PROTOCOL_TYPE } from '../subscription.ts';
 import { type TopicPartitions, topicPartitionsOf } from './assignment.ts';
 import type { ConsumerGroup } from './consumer-group.ts';
-import { type ClassicSupport, type ConsumerMember, MemberState, newMember } from './consumer-member.ts';
+import {
+  type ClassicSupport,
+  type ConsumerMember,
+  isReconciledTo,
+  MemberState,
+  newMember,
+} from './consumer-member.ts';
 import { encodeAssignment, parseSubscription, toTopicIds } from './consumer-protocol.ts';
 import type { ConsumerContext } from './context.ts';
 import type { Conversion } from './conversion.ts';
@@ -90,7 +96,7 @@ export class ClassicMembers {
   ): Promise<void> | null {
     const { group } = draft;
     if (!this.#conversion.canDowngradeBy(group, former)) return null;
-    const rebalances = group.assignmentEpoch < draft.groupEpoch;
+    const rebalances = group.assignmentEpoch < draft.groupEpoch || !areReconciled(group, former);
     if (!rebalances) {
       const target = { epoch: group.assignmentEpoch, assignment: group.targetOf(former.memberId) };
       draft.reconcile(target, owned);
@@ -199,6 +205,13 @@ export class ClassicMembers {
     if (!group.timers.isRunning(memberId, 'join'))
       this.#fencing.start(group, memberId, 'join', rebalanceTimeoutMs);
   }
+}
+
+/** Whether all but the member that is replaced have what they are to get: in a classic group nobody would tell them of the rest. */
+function areReconciled(group: ConsumerGroup, replaced: ConsumerMember): boolean {
+  for (const member of group.members())
+    if (member !== replaced && !isReconciledTo(member, group.assignmentEpoch)) return false;
+  return true;
 }
 
 /** Whether something that the member is to get is not free yet. */

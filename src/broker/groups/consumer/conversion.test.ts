@@ -155,6 +155,25 @@ describe('conversion of groups with members', () => {
     assert.deepEqual(partitionsIn(synced.assignment), all);
   });
 
+  it('gives the place of the last one to a static member also while others wait for their partitions', async () => {
+    const broker = await startConsumers();
+    await new TestMember(broker, 'a', 'one').join();
+    // It is to get half of the partitions, which the other has not given up.
+    const waiting = await join(broker);
+    assert.deepEqual(partitionsIn((await sync(broker, waiting)).assignment), []);
+    const taking = await join(broker, { groupInstanceId: 'one' }, 5);
+    assert.equal(stateOf(broker), 'PreparingRebalance');
+    assert.equal(heartbeat(broker, waiting), ErrorCode.REBALANCE_IN_PROGRESS);
+    const joined = await Promise.all([
+      join(broker, { memberId: waiting.memberId }),
+      join(broker, { memberId: taking.memberId, groupInstanceId: 'one' }),
+    ]);
+    assert.deepEqual(
+      joined.map(({ errorCode }) => errorCode),
+      [0, 0],
+    );
+  });
+
   it('lets the last of the others leave also where the rest does not fit into the record of a classic group', async () => {
     const broker = await startConsumers();
     const value = { topics: ['events'], ownedPartitions: [], generationId: -1, rackId: null };

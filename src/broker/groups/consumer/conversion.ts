@@ -70,8 +70,8 @@ export class Conversion {
   }
 
   /**
-   * The group goes on as a classic one, and rebalances if its assignment is not up to date. Resolves when that is written.
-   Null: the group stays as it is.
+   * The group goes on as a classic one, and rebalances if its assignment is out of date or not everybody has got it. Resolves when
+   * that is written. Null: the group stays as it is.
    */
   downgradeBy(group: ConsumerGroup, takeover: Takeover, rebalances: boolean): Promise<void> | null {
     const staying = [...group.members()].filter((member) => member !== takeover.former);
@@ -81,7 +81,7 @@ export class Conversion {
     if (rebalances)
       this.#context.rebalancer.prepare(
         classic,
-        'the group was converted with an assignment that is out of date',
+        'the group was converted before everybody had a new assignment',
       );
     return written;
   }
