@@ -190,6 +190,35 @@ describe('conversion of groups with members', () => {
     assert.deepEqual([group.size, group.classicSize], [2, 2]);
   });
 
+  it('assigns anew what a member had that left while the group was converted', async () => {
+    const broker = await startConsumers();
+    const instances = ['one', 'two', null];
+    const joins = instances.map((groupInstanceId) => join(broker, { groupInstanceId }, 3));
+    await broker.clock.advance(6_000);
+    const members = await Promise.all(joins);
+    const assignments = members.map(({ memberId }, i) => ({
+      memberId,
+      assignment: assignment([2 * i, 2 * i + 1]),
+    }));
+    const syncs = members.map((member, i) =>
+      sync(
+        broker,
+        member,
+        {},
+        { groupInstanceId: instances[i] ?? null, assignments: i === 0 ? assignments : [] },
+      ),
+    );
+    for (const { errorCode } of await Promise.all(syncs)) assert.equal(errorCode, ErrorCode.NONE);
+    await broker.groups.leave(GROUP, [createMemberIdentity({ memberId: members[2]!.memberId })]);
+    assert.equal(stateOf(broker), 'PreparingRebalance');
+    // It subscribes to what the member before it subscribes to, so that nothing else asks for an assignment.
+    const a = new TestMember(broker, 'a', 'one');
+    await a.join();
+    const two = await follow(broker, members[1]!, 'two');
+    await settle(a);
+    assert.deepEqual([...a.owned, ...two.owned].sort(), all);
+  });
+
   it('is refused as the policy says', async () => {
     for (const [migrationPolicy, errorCode] of [
       ['disabled', ErrorCode.GROUP_ID_NOT_FOUND],

@@ -109,7 +109,8 @@ export class Conversion {
     const { topics, logger } = this.#context;
     const group = new ConsumerGroup(classic.groupId);
     group.assignmentEpoch = classic.generationId;
-    group.groupEpoch = classic.generationId;
+    // In a rebalance the last assignment is not for those who are in the group now: the next one is due.
+    group.groupEpoch = classic.state === 'Stable' ? classic.generationId : classic.generationId + 1;
     try {
       for (const member of classic.members()) {
         const target = this.#assignmentOf(classic.groupId, member);
