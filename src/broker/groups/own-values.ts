@@ -1,4 +1,5 @@
 import type { KafabricConfig } from '../../config/index.ts';
+import type { Clock } from '../../util/clock.ts';
 
 /** The values that a group has of its own, by the keys of a GROUP resource. */
 export type OwnValues = ReadonlyMap<string, string>;
@@ -30,6 +31,16 @@ export function groupTimes(
     heartbeatIntervalMs: time('heartbeat.interval.ms'),
     assignmentIntervalMs: time('assignment.interval.ms'),
   };
+}
+
+/** Whether a group may have its next target assignment; `assignmentTimestampMs` is when it got the last one, 0 if that is not known. */
+export function isAssignmentDue(
+  clock: Clock,
+  { assignmentTimestampMs }: { readonly assignmentTimestampMs: number },
+  { assignmentIntervalMs }: GroupTimes,
+): boolean {
+  if (assignmentTimestampMs === 0 || assignmentIntervalMs === 0) return true;
+  return clock.now() >= assignmentTimestampMs + assignmentIntervalMs;
 }
 
 /** A group's own value, else the broker's. The limits may have been narrowed after the group got its value. */

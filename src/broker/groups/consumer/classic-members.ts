@@ -15,6 +15,7 @@ import {
 import { ProtocolError } from '../../../protocol/wire/errors.ts';
 import { joinResponse } from '../classic-group.ts';
 import { type JoinCall, REQUIRES_MEMBER_ID } from '../join.ts';
+import { isAssignmentDue } from '../own-values.ts';
 import { CONSUMER_PROTOCOL_TYPE } from '../subscription.ts';
 import { type TopicPartitions, topicPartitionsOf } from './assignment.ts';
 import type { ConsumerGroup } from './consumer-group.ts';
@@ -166,6 +167,7 @@ export class ClassicMembers {
     this.#fencing.startSession(group, memberId);
     const mustRejoin =
       member.memberEpoch < group.assignmentEpoch ||
+      this.#needsTarget(group) ||
       member.state === MemberState.UNREVOKED_PARTITIONS ||
       (member.state === MemberState.UNRELEASED_PARTITIONS && !isWaiting(group, member));
     if (!mustRejoin) return ErrorCode.NONE;
@@ -199,6 +201,16 @@ export class ClassicMembers {
     if (member.classic === null) throw new ApiError(ErrorCode.UNKNOWN_MEMBER_ID);
     if (generationId !== member.memberEpoch) throw new ApiError(ErrorCode.ILLEGAL_GENERATION);
     return { member, classic: member.classic };
+  }
+
+  /**
+   * Whether the next target assignment is due, and only a member of the classic protocol can make it, by joining. Kafka tells these of
+   * assignments alone: where there are no others nobody makes one.
+   */
+  #needsTarget(group: ConsumerGroup): boolean {
+    const { clock, config } = this.#context;
+    if (group.classicSize < group.size || group.assignmentEpoch >= group.groupEpoch) return false;
+    return isAssignmentDue(clock, group, config.timesOf(group.groupId));
   }
 
   #expectJoin(group: ConsumerGroup, { memberId, rebalanceTimeoutMs }: ConsumerMember): void {

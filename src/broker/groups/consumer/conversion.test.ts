@@ -174,6 +174,25 @@ describe('conversion of groups with members', () => {
     );
   });
 
+  it('lets classic members go on alone where the group may not become a classic one', async () => {
+    const times = { sessionTimeoutMs: 45_000, heartbeatIntervalMs: 5_000, assignmentIntervalMs: 5_000 };
+    const consumer = { migrationPolicy: 'upgrade', timesOf: () => times } as const;
+    const broker = await startConsumers({ events: 6 }, { consumer });
+    const [leader, follower] = await classicPair(broker);
+    const c = new TestMember(broker, 'c');
+    await c.join();
+    const first = await follow(broker, leader);
+    const second = await follow(broker, follower);
+    await settle(c);
+    assert.equal(c.owned.length, 2);
+    await c.leave();
+    // Its partitions are assigned anew when that is due, by a classic member that is told to join.
+    assert.equal(heartbeat(broker, first.joined), ErrorCode.NONE);
+    await broker.clock.advance(5_000);
+    const owned = [await follow(broker, first.joined), await follow(broker, second.joined)];
+    assert.deepEqual(owned.flatMap((member) => member.owned).sort(), all);
+  });
+
   it('lets the last of the others leave also where the rest does not fit into the record of a classic group', async () => {
     const broker = await startConsumers();
     const value = { topics: ['events'], ownedPartitions: [], generationId: -1, rackId: null };

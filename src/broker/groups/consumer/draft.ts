@@ -1,4 +1,5 @@
 import { ApiError, ErrorCode } from '../../../protocol/errors.ts';
+import { isAssignmentDue } from '../own-values.ts';
 import { type Assignment, sameAssignment, type TopicPartitions } from './assignment.ts';
 import { rangeAssignor } from './assignors/range.ts';
 import { uniformAssignor } from './assignors/uniform.ts';
@@ -162,11 +163,7 @@ export class MemberDraft {
     const { group, groupEpoch } = this;
     if (group.assignmentEpoch >= groupEpoch) return null;
     const { clock, config, logger } = this.#context;
-    const { assignmentIntervalMs } = config.timesOf(group.groupId);
-    const { assignmentTimestampMs } = group;
-    const now = clock.now();
-    if (assignmentTimestampMs !== 0 && assignmentIntervalMs !== 0)
-      if (now < assignmentTimestampMs + assignmentIntervalMs) return null;
+    if (!isAssignmentDue(clock, group, config.timesOf(group.groupId))) return null;
     const name = group.preferredAssignor(this.#present, this.updated) ?? config.assignors[0]!;
     const assignor = ASSIGNORS.get(name);
     if (assignor === undefined)
@@ -183,7 +180,7 @@ export class MemberDraft {
       if (!this.#hasTarget(memberId) || !sameAssignment(former, value))
         this.records.push({ kind: 'target', memberId, value });
     }
-    this.records.push({ kind: 'target-epoch', value: { epoch: groupEpoch, timestampMs: now } });
+    this.records.push({ kind: 'target-epoch', value: { epoch: groupEpoch, timestampMs: clock.now() } });
     logger.info(
       { group: group.groupId, epoch: groupEpoch, members: members.length, assignor: name },
       'group has a new target assignment',

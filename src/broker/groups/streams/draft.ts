@@ -2,6 +2,7 @@ import { ApiError, ErrorCode } from '../../../protocol/errors.ts';
 import type { StreamsGroupHeartbeatRequestTopology } from '../../../protocol/generated/streams-group-heartbeat-request.ts';
 import { MemberState } from '../consumer/consumer-member.ts';
 import { metadataHash } from '../consumer/topics.ts';
+import { isAssignmentDue } from '../own-values.ts';
 import { type AssignableMember, assignTasks } from './assignor/sticky.ts';
 import { type ConfiguredTopology, configureTopology } from './configured-topology.ts';
 import type { StreamsContext, StreamsGroupConfig } from './context.ts';
@@ -163,7 +164,7 @@ export class StreamsDraft {
       );
       return { epoch, tasks: NO_ROLES };
     }
-    if (!isAssignmentDue(this.#context, group, this.config)) {
+    if (!isAssignmentDue(this.#context.clock, group, this.config)) {
       this.#tell(Status.ASSIGNMENT_DELAYED, 'Assignment delayed due to the configured assignment interval.');
       return last;
     }
@@ -182,16 +183,6 @@ export class StreamsDraft {
   #tell(statusCode: Status, statusDetail: string): void {
     this.status.push({ statusCode, statusDetail });
   }
-}
-
-/** Whether the last target assignment is old enough for another one. */
-export function isAssignmentDue(
-  { clock }: StreamsContext,
-  { assignmentTimestampMs }: StreamsGroup,
-  { assignmentIntervalMs }: StreamsGroupConfig,
-): boolean {
-  if (assignmentTimestampMs === 0 || assignmentIntervalMs === 0) return true;
-  return clock.now() >= assignmentTimestampMs + assignmentIntervalMs;
 }
 
 /** A new target assignment for all members of a group, as far as it differs; without a topology that suits, nobody gets anything. */

@@ -7,11 +7,12 @@ import {
 } from '../../../protocol/generated/streams-group-heartbeat-response.ts';
 import { LEAVE_EPOCH, MemberState } from '../consumer/consumer-member.ts';
 import type { GroupClient } from '../group-client.ts';
+import { isAssignmentDue } from '../own-values.ts';
 import type { OffsetsRecord } from '../ports.ts';
 import { groupTombstone } from '../records.ts';
 import { isTaskOf } from './configured-topology.ts';
 import type { StreamsContext } from './context.ts';
-import { isAssignmentDue, StreamsDraft, targetRecords } from './draft.ts';
+import { StreamsDraft, targetRecords } from './draft.ts';
 import { partitionsByEndpoint } from './endpoints.ts';
 import type { StreamsFencing } from './fencing.ts';
 import { Status } from './status.ts';
@@ -120,12 +121,12 @@ export class StreamsHeartbeats {
 
   /** The first assignment, for all that have joined meanwhile; they learn of it with their next heartbeats. */
   async #endDelay(group: StreamsGroup): Promise<void> {
-    const { config, groups, logger, writer } = this.#context;
+    const { clock, config, groups, logger, writer } = this.#context;
     const { groupId, configured, groupEpoch: epoch } = group;
     group.initialDelay = null;
     if (groups.get(groupId) !== group || group.size === 0 || configured === null) return;
     const groupConfig = config.of(groupId);
-    if (epoch <= group.assignmentEpoch || !isAssignmentDue(this.#context, group, groupConfig)) return;
+    if (epoch <= group.assignmentEpoch || !isAssignmentDue(clock, group, groupConfig)) return;
     const { standbyReplicas } = groupConfig;
     const members = [...group.members()];
     const records = targetRecords(this.#context, group, { epoch, members, configured, standbyReplicas });
