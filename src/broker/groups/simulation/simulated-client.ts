@@ -1,4 +1,5 @@
 import { ErrorCode, errorInfo } from '../../../protocol/errors.ts';
+import { consumerProtocolAssignment } from '../../../protocol/generated/consumer-protocol-assignment.ts';
 import { consumerProtocolSubscription } from '../../../protocol/generated/consumer-protocol-subscription.ts';
 import { createHeartbeatRequest } from '../../../protocol/generated/heartbeat-request.ts';
 import { createJoinGroupRequest } from '../../../protocol/generated/join-group-request.ts';
@@ -6,7 +7,7 @@ import type { JoinGroupResponse } from '../../../protocol/generated/join-group-r
 import { createMemberIdentity } from '../../../protocol/generated/leave-group-request.ts';
 import { createSyncGroupRequest } from '../../../protocol/generated/sync-group-request.ts';
 import type { SyncGroupResponse } from '../../../protocol/generated/sync-group-response.ts';
-import { encodeVersioned } from '../../../protocol/internal-records.ts';
+import { decodeVersioned, encodeVersioned } from '../../../protocol/internal-records.ts';
 import type { World } from './world.ts';
 
 export const TOPIC = 'events';
@@ -15,6 +16,31 @@ const SESSION_TIMEOUT_MS = 10_000;
 const REBALANCE_TIMEOUT_MS = 30_000;
 const HEARTBEAT_INTERVAL_MS = 3_000;
 const RETRY_MS = 100;
+
+/** How the leader writes assignments. */
+export interface AssignmentForm {
+  write(partitions: readonly number[]): Uint8Array;
+  read(bytes: Uint8Array): number[];
+}
+
+/** One byte for each partition. */
+const BYTES: AssignmentForm = {
+  write: (partitions) => Uint8Array.from(partitions),
+  read: (bytes) => [...bytes],
+};
+
+/** As consumers do, so that the coordinator understands them and may go on in their place. */
+export const CONSUMER_FORM: AssignmentForm = {
+  write(partitions) {
+    const assignedPartitions = [{ topic: TOPIC, partitions: [...partitions] }];
+    return encodeVersioned(consumerProtocolAssignment, { assignedPartitions, userData: null }, 0);
+  },
+  read(bytes) {
+    if (bytes.byteLength === 0) return [];
+    const { assignedPartitions } = decodeVersioned(consumerProtocolAssignment, bytes).value;
+    return assignedPartitions.flatMap(({ partitions }) => partitions);
+  },
+};
 
 type State = 'down' | 'joining' | 'syncing' | 'stable' | 'fenced';
 
@@ -30,9 +56,11 @@ export class SimulatedClient {
   /** Rises with every step, so that answers to abandoned requests and old timers are ignored. */
   #step = 0;
   readonly #world: World;
+  readonly #form: AssignmentForm;
 
-  constructor(world: World, name: string, groupId: string, instanceId: string | null) {
+  constructor(world: World, name: string, groupId: string, instanceId: string | null, form = BYTES) {
     this.#world = world;
+    this.#form = form;
     this.name = name;
     this.groupId = groupId;
     this.instanceId = instanceId;
@@ -153,11 +181,12 @@ export class SimulatedClient {
       groupInstanceId: instanceId,
       protocolType: response.protocolType,
       protocolName: response.protocolName,
-      assignments: leads ? deal(response.members.map(({ memberId }) => memberId)) : [],
+      assignments: leads ? this.#deal(response.members.map(({ memberId }) => memberId)) : [],
     });
     const checked = async (answer: Promise<SyncGroupResponse>) => {
       const synced = await answer;
-      if (synced.errorCode === ErrorCode.NONE)
+      // What the coordinator assigns goes from one member to the next without a generation of its own.
+      if (synced.errorCode === ErrorCode.NONE && this.#form === BYTES)
         this.#world.checker.assigned(groupId, generation, owner, [...synced.assignment]);
       return synced;
     };
@@ -174,7 +203,7 @@ export class SimulatedClient {
       return;
     }
     this.#enter('stable');
-    this.assignment = [...response.assignment];
+    this.assignment = this.#form.read(response.assignment);
     for (const partition of this.assignment) this.#world.fetch(this.groupId, partition);
     this.#heartbeat();
   }
@@ -209,13 +238,12 @@ export class SimulatedClient {
     this.#enter('joining');
     this.#later(isQuick ? 0 : RETRY_MS, () => this.#rejoin());
   }
-}
 
-/** One byte for each partition that a member gets. */
-function deal(memberIds: readonly string[]) {
-  return memberIds.map((memberId, turn) => {
-    const partitions = Array.from({ length: PARTITIONS }, (_, p) => p);
-    const mine = partitions.filter((partition) => partition % memberIds.length === turn);
-    return { memberId, assignment: Uint8Array.from(mine) };
-  });
+  #deal(memberIds: readonly string[]) {
+    return memberIds.map((memberId, turn) => {
+      const partitions = Array.from({ length: PARTITIONS }, (_, p) => p);
+      const mine = partitions.filter((partition) => partition % memberIds.length === turn);
+      return { memberId, assignment: this.#form.write(mine) };
+    });
+  }
 }

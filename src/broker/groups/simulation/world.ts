@@ -7,6 +7,7 @@ import { silentLogger } from '../../../util/logger.ts';
 import { SeededRandom } from '../../../util/testing/seeded-random.ts';
 import { settled, VirtualClock } from '../../../util/testing/virtual-clock.ts';
 import type { GroupConfig } from '../config.ts';
+import type { ConsumerConfig } from '../consumer/context.ts';
 import { TestTopics, testConsumerConfig, testStreamsConfig } from '../coordinator.fixture.ts';
 import { GroupCoordinator } from '../coordinator.ts';
 import { commitOffsets } from '../offset-commit.ts';
@@ -75,8 +76,10 @@ export class World {
   #lastOffset = 0n;
   #ids = 0;
   readonly #digest = createHash('sha256');
+  readonly #consumer: Partial<ConsumerConfig>;
 
-  constructor(seed: number) {
+  constructor(seed: number, consumer: Partial<ConsumerConfig> = {}) {
+    this.#consumer = consumer;
     this.random = new SeededRandom(seed);
     this.log = new SimulatedLog(this.clock, this.random);
   }
@@ -106,7 +109,7 @@ export class World {
         isOffline: () => false,
         ensure: async () => SHARDS,
       },
-      consumer: { ...testConsumerConfig, maxSize: 100, timesOf: () => CONSUMER_TIMES },
+      consumer: { ...testConsumerConfig, maxSize: 100, timesOf: () => CONSUMER_TIMES, ...this.#consumer },
       streams: { ...testStreamsConfig, maxSize: 100, of: () => STREAMS_GROUP },
       topics: this.topics,
       share: testShares(),
