@@ -1,5 +1,9 @@
 import { ApiError, ErrorCode } from '../../../protocol/errors.ts';
-import type { StreamsGroupHeartbeatRequest } from '../../../protocol/generated/streams-group-heartbeat-request.ts';
+import type {
+  StreamsGroupHeartbeatRequest,
+  StreamsGroupHeartbeatRequestTopology as Topology,
+} from '../../../protocol/generated/streams-group-heartbeat-request.ts';
+import { isInternalTopic, topicNameProblem } from '../../metadata/topic-name.ts';
 import { STATIC_LEAVE_EPOCH } from '../consumer/consumer-member.ts';
 import { refuseIf } from '../consumer/request-checks.ts';
 import { invalidTopology } from './topology.ts';
@@ -7,6 +11,7 @@ import { invalidTopology } from './topology.ts';
 /** @throws ApiError for a request that says too little, contradicts itself, or asks for what Kafka 4.3 has not */
 export function checkHeartbeat(request: StreamsGroupHeartbeatRequest): void {
   const { memberEpoch, topology, activeTasks, standbyTasks, warmupTasks } = request;
+  if (topology !== null) checkTopicNames(topology);
   refuseIf(request.instanceId !== null, 'Static membership is not yet supported.');
   refuseIf(isFilled(request.taskOffsets), 'TaskOffsets are not supported yet.');
   refuseIf(isFilled(request.taskEndOffsets), 'TaskEndOffsets are not supported yet.');
@@ -28,6 +33,23 @@ export function checkHeartbeat(request: StreamsGroupHeartbeatRequest): void {
     'If one task-type is non-null, all must be non-null.',
   );
   if (memberEpoch !== 0) refuseIf(topology !== null, 'Topology can only be provided when (re-)joining.');
+}
+
+function checkTopicNames({ subtopologies }: Topology): void {
+  const names = new Set<string>();
+  for (const { sourceTopics, repartitionSinkTopics, ...internals } of subtopologies) {
+    for (const name of [...sourceTopics, ...repartitionSinkTopics]) names.add(name);
+    for (const { name } of internals.repartitionSourceTopics) names.add(name);
+    for (const { name } of internals.stateChangelogTopics) names.add(name);
+  }
+  const internal = [...names].filter(isInternalTopic);
+  if (internal.length > 0)
+    throw invalidTopology(
+      `Use of Kafka internal topics ${internal.join(',')} in a Kafka Streams topology is prohibited.`,
+    );
+  const invalid = [...names].filter((name) => topicNameProblem(name) !== null);
+  if (invalid.length > 0)
+    throw invalidTopology(`Topic names ${invalid.join(',')} are not valid topic names.`);
 }
 
 function checkJoin(request: StreamsGroupHeartbeatRequest): void {

@@ -312,6 +312,28 @@ describe('streams groups', () => {
     assert.equal((await new StreamsThread(full, 'b').join()).errorCode, ErrorCode.GROUP_MAX_SIZE_REACHED);
   });
 
+  it('refuse topologies with topics of the broker itself, or with names that no topic can have', async () => {
+    const broker = await startStreams({ events: 1 });
+    const refused = async (topology: typeof READER) => {
+      const { errorCode, errorMessage } = await new StreamsThread(broker, 'a', 'a', topology).join();
+      assert.equal(errorCode, ErrorCode.STREAMS_INVALID_TOPOLOGY);
+      return errorMessage;
+    };
+    const internal = topologyOf({
+      ...{ id: '0', sources: ['events', '__consumer_offsets'], sinks: ['__transaction_state'] },
+      ...{ repartitions: { __share_group_state: 0 }, changelogs: ['__transaction_state'] },
+    });
+    assert.equal(
+      await refused(internal),
+      'Use of Kafka internal topics __consumer_offsets,__transaction_state,__share_group_state in a Kafka Streams topology is prohibited.',
+    );
+    const invalid = topologyOf({
+      ...{ id: '0', sources: ['a '], sinks: ['b?'], repartitions: { 'c!': 0 }, changelogs: ['d/'] },
+    });
+    assert.equal(await refused(invalid), 'Topic names a ,b?,c!,d/ are not valid topic names.');
+    assert.equal(broker.groups.shards[0]!.groups.size, 0);
+  });
+
   it('let members commit in their epochs', async () => {
     const broker = await startStreams();
     const [a, b] = [new StreamsThread(broker, 'a'), new StreamsThread(broker, 'b')];
