@@ -19,7 +19,10 @@ import {
   createShareGroupHeartbeatResponse,
   type ShareGroupHeartbeatResponse,
 } from '../../protocol/generated/share-group-heartbeat-response.ts';
-import type { StreamsGroupDescribeResponseDescribedGroup } from '../../protocol/generated/streams-group-describe-response.ts';
+import {
+  createStreamsGroupDescribeResponseDescribedGroup,
+  type StreamsGroupDescribeResponseDescribedGroup,
+} from '../../protocol/generated/streams-group-describe-response.ts';
 import type { StreamsGroupHeartbeatRequest } from '../../protocol/generated/streams-group-heartbeat-request.ts';
 import {
   createStreamsGroupHeartbeatResponse,
@@ -266,6 +269,11 @@ export class GroupCoordinator {
 
   /** A streams group with its members. */
   describeStreamsGroup(groupId: string): StreamsGroupDescribeResponseDescribedGroup {
+    if (!this.#options.streams.enabled)
+      return createStreamsGroupDescribeResponseDescribedGroup({
+        groupId,
+        errorCode: ErrorCode.UNSUPPORTED_VERSION,
+      });
     return describeStreamsGroup(this, groupId);
   }
 

@@ -307,6 +307,7 @@ describe('streams groups', () => {
     assert.equal((await thread.send({ memberEpoch: 1 })).errorMessage, 'Streams group group not found.');
     const disabled = await startStreams({}, { streams: { enabled: false } });
     assert.equal((await new StreamsThread(disabled, 'a').join()).errorCode, ErrorCode.UNSUPPORTED_VERSION);
+    assert.equal(disabled.groups.describeStreamsGroup(GROUP).errorCode, ErrorCode.UNSUPPORTED_VERSION);
     const full = await startStreams({ events: 1 }, { streams: { maxSize: 1 } });
     await new StreamsThread(full, 'a').join();
     assert.equal((await new StreamsThread(full, 'b').join()).errorCode, ErrorCode.GROUP_MAX_SIZE_REACHED);
