@@ -96,6 +96,43 @@ describe('the topics of a streams topology', () => {
     );
   });
 
+  it('get their numbers of partitions in whichever order the subtopologies come', () => {
+    // Each writes what the one before it reads; the last reads what is given.
+    const chain = Array.from(
+      { length: 50 },
+      (_, i): SubtopologyOutline => ({
+        id: String(i).padStart(2, '0'),
+        ...(i === 49 ? { sources: ['text'] } : { repartitions: { [`r${i + 1}`]: 0 } }),
+        sinks: [`r${i}`],
+      }),
+    );
+    const { missingTopics } = configure({ text: 7 }, ...chain, { id: 'end', repartitions: { r0: 0 } });
+    assert.deepEqual(new Set(missingTopics.map(({ numPartitions }) => numPartitions)), new Set([7]));
+    assert.equal(missingTopics.length, 50);
+    // What is known of the inputs when a subtopology has its turn counts: here not yet the ten partitions.
+    const early: SubtopologyOutline[] = [
+      { id: '0', sources: ['text'], repartitions: { wide: 0 }, sinks: ['narrow'] },
+      { id: '1', sources: ['big'], sinks: ['wide'] },
+      { id: '2', repartitions: { narrow: 0 } },
+    ];
+    const counts = new Map(
+      configure({ text: 2, big: 10 }, ...early).missingTopics.map(({ name, numPartitions }) => [
+        name,
+        numPartitions,
+      ]),
+    );
+    assert.deepEqual([counts.get('wide'), counts.get('narrow')], [10, 2]);
+  });
+
+  it('belong to no more subtopologies and tasks than a broker can assign', () => {
+    const invalid = { code: ErrorCode.STREAMS_INVALID_TOPOLOGY };
+    const readers = (count: number) =>
+      Array.from({ length: count }, (_, i): SubtopologyOutline => ({ id: String(i), sources: ['text'] }));
+    assert.equal(problemOf({ text: 100 }, ...readers(1_000)), null);
+    assert.throws(() => configure({ text: 1 }, ...readers(1_001)), invalid);
+    assert.throws(() => configure({ text: 101 }, ...readers(1_000)), invalid);
+  });
+
   it('are refused if no topics would suit', () => {
     const invalid = { code: ErrorCode.STREAMS_INVALID_TOPOLOGY };
     assert.throws(() => configure({ text: 1 }, { id: '0', repartitions: { words: 0 } }), invalid);

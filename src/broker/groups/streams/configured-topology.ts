@@ -7,6 +7,8 @@ import { inputTopics, invalidTopology, requiredTopics, type Subtopology, type To
 
 /** How many names of topics a message has. */
 const NAMES_SHOWN_MAX = 3;
+/** Of all subtopologies; what they are assigned by takes time and memory in proportion. */
+const TASKS_MAX = 100_000;
 /** Of topics without their own: the broker's default. */
 const DEFAULT_REPLICATION = -1;
 
@@ -47,6 +49,7 @@ export function configureTopology(topology: Topology, topics: Topics): Configure
         configureSubtopology(subtopology, topics, decided),
       ]),
     );
+    checkTaskCount(subtopologies.values());
     const missingTopics = findMissing(topology, subtopologies, topics);
     const names = missingTopics.map(({ name }) => name);
     const problem =
@@ -95,6 +98,13 @@ function configureSubtopology(
     repartitionSourceTopics: subtopology.repartitionSourceTopics.map(internal),
     changelogTopics: subtopology.stateChangelogTopics.map(internal),
   };
+}
+
+function checkTaskCount(subtopologies: Iterable<ConfiguredSubtopology>): void {
+  let tasks = 0;
+  for (const { taskCount } of subtopologies) tasks += taskCount;
+  if (tasks > TASKS_MAX)
+    throw invalidTopology(`The topology has ${tasks} tasks, and ${TASKS_MAX} are the most.`);
 }
 
 /** The internal topics that do not exist; those that do must have the right number of partitions. */

@@ -32,25 +32,35 @@ export function decidePartitionCounts(topology: Topology, topics: Topics): Map<s
 
 function repartitionCounts(subtopologies: readonly Subtopology[], topics: Topics): Map<string, number> {
   const counts = new Map<string, number>();
-  for (const { repartitionSourceTopics } of subtopologies)
-    for (const { name, partitions } of repartitionSourceTopics)
+  const readers = new Map<string, Subtopology[]>();
+  for (const subtopology of subtopologies)
+    for (const { name, partitions } of subtopology.repartitionSourceTopics) {
       if (partitions !== 0) counts.set(name, partitions);
-  let isUnknown = true;
-  while (isUnknown) {
-    const known = counts.size;
-    isUnknown = false;
-    for (const subtopology of subtopologies)
+      const others = readers.get(name);
+      if (others === undefined) readers.set(name, [subtopology]);
+      else others.push(subtopology);
+    }
+  const ready = new Set(subtopologies.filter((each) => upstreamCount(each, counts, topics) !== null));
+  const open = new Set(subtopologies);
+  // As Kafka, in their order again and again, each by what is known of its inputs then; but a large one is not looked at in vain.
+  for (let before = -1; open.size !== before; ) {
+    before = open.size;
+    for (const subtopology of open) {
+      if (!ready.has(subtopology)) continue;
+      open.delete(subtopology);
+      const upstream = upstreamCount(subtopology, counts, topics)!;
       for (const sink of subtopology.repartitionSinkTopics) {
         if (counts.has(sink)) continue;
-        const upstream = upstreamCount(subtopology, counts, topics);
-        if (upstream === null) isUnknown = true;
-        else counts.set(sink, upstream);
+        counts.set(sink, upstream);
+        for (const reader of readers.get(sink) ?? []) ready.add(reader);
       }
-    if (isUnknown && counts.size === known)
+    }
+  }
+  for (const { repartitionSinkTopics } of open)
+    if (repartitionSinkTopics.some((sink) => !counts.has(sink)))
       throw invalidTopology(
         'Failed to compute number of partitions for all repartition topics. There may be loops in the topology that cannot be resolved.',
       );
-  }
   for (const { repartitionSourceTopics } of subtopologies)
     if (repartitionSourceTopics.some(({ name }) => !counts.has(name)))
       throw invalidTopology(

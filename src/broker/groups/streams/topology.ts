@@ -9,8 +9,15 @@ import { encodeVersioned } from '../../../protocol/internal-records.ts';
 
 export type { Subtopology, Topology };
 
+/** Of a topology; applications have a few dozen. */
+const SUBTOPOLOGIES_MAX = 1_000;
+
 /** The topology that a member brings; subtopologies in the order of their ids. @throws ApiError STREAMS_INVALID_TOPOLOGY */
 export function topologyOf({ epoch, subtopologies }: StreamsGroupHeartbeatRequestTopology): Topology {
+  if (subtopologies.length > SUBTOPOLOGIES_MAX)
+    throw invalidTopology(
+      `The topology has ${subtopologies.length} subtopologies, and ${SUBTOPOLOGIES_MAX} are the most.`,
+    );
   const sorted = [...subtopologies].sort((a, b) => (a.subtopologyId < b.subtopologyId ? -1 : 1));
   const ids = new Set<string>();
   for (const subtopology of sorted) {
