@@ -155,14 +155,31 @@ describe('records in flight', () => {
     assert.equal(flight.nextDeadlineMs, null);
   });
 
-  it('holds no more than the limit of records that are not done with', () => {
+  it('goes no further ahead of the first record that is not done with than the limit', () => {
     const flight = new InFlight(0n);
     const limits = { ...LIMITS, maxRecordLocks: 10 };
     assert.deepEqual(flight.wanted(500, limits), { from: 0n, upTo: 9n });
     acquire(flight, 0, 10);
     assert.equal(flight.wanted(500, limits), null);
     flight.commit(acknowledge(flight, 4, 9, [ACCEPT]));
-    assert.deepEqual(flight.wanted(500, limits), { from: 10n, upTo: 15n });
+    assert.equal(flight.wanted(500, limits), null, 'what is done with is kept, too');
+    flight.commit(acknowledge(flight, 2, 2, [RELEASE]));
+    assert.deepEqual(flight.wanted(500, limits), { from: 2n, upTo: 2n });
+    flight.commit(acknowledge(flight, 0, 1, [ACCEPT]));
+    assert.deepEqual(flight.wanted(500, limits), { from: 2n, upTo: 11n });
+  });
+
+  it('keeps no more than the limit while one record is held, whatever becomes of the others', () => {
+    const flight = new InFlight(0n);
+    const limits = { ...LIMITS, maxRecordLocks: 10 };
+    for (let wanted = flight.wanted(1, limits); wanted !== null; wanted = flight.wanted(1, limits)) {
+      const offset = Number(wanted.from);
+      acquire(flight, offset, offset + 1);
+      if (offset === 0) continue;
+      assert.ok(offset < 1000, 'it goes on without an end');
+      flight.commit(acknowledge(flight, offset, offset, [offset % 2 === 0 ? ACCEPT : REJECT]));
+    }
+    assert.equal(flight.runs.length, 10);
   });
 
   it('goes on from what was stored', () => {

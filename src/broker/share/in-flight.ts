@@ -42,7 +42,7 @@ export interface Acquired {
 }
 
 export interface Limits {
-  /** The most offsets that are neither delivered for good nor given up. */
+  /** The most offsets from the start offset to the last that was given out, but for what completes a batch of the log. */
   readonly maxRecordLocks: number;
   readonly deliveryCountLimit: number;
 }
@@ -119,16 +119,16 @@ export class InFlight {
     let from: bigint | null = null;
     let upTo = 0n;
     let left = BigInt(maxRecords);
-    let open = 0n;
     for (const run of this.#runs.all) {
-      if (!isTerminal(run.state)) open += sizeOf(run);
-      if (!isAvailable(run) || left <= 0n) continue;
+      if (left <= 0n) break;
+      if (!isAvailable(run)) continue;
       from ??= run.first;
       const taken = sizeOf(run) < left ? sizeOf(run) : left;
       upTo = run.first + taken - 1n;
       left -= taken;
     }
-    const room = BigInt(limits.maxRecordLocks) - open;
+    // What is done with counts too: it is kept, and stored, for as long as an earlier record is not.
+    const room = BigInt(limits.maxRecordLocks) - (this.nextOffset - this.#startOffset);
     const fresh = room < left ? room : left;
     if (fresh > 0n) {
       from ??= this.nextOffset;

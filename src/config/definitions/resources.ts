@@ -94,7 +94,8 @@ export const groupKeyDefinitions: readonly ConfigDefinition[] = [
     type: 'int',
     default: '2000',
     min: 100,
-    documentation: 'The most records of one partition that a share group has in delivery.',
+    documentation:
+      'How many records of one partition a share group may have from the first that is not done with to the last that is delivered.',
   },
   {
     name: 'share.record.lock.duration.ms',

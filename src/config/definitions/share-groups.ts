@@ -134,7 +134,7 @@ export const shareGroupDefinitions = [
     min: 100,
     max: 10000,
     documentation:
-      'The most records of one partition that are delivered to a share group and not yet done with, unless the group has its own share.partition.max.record.locks.',
+      'How many records of one partition a share group may have from the first that is not done with to the last that is delivered, unless the group has its own share.partition.max.record.locks.',
   },
   {
     name: 'group.share.min.partition.max.record.locks',
