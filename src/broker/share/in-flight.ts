@@ -285,10 +285,16 @@ export class InFlight {
 
   #checked(memberId: string, batch: AcknowledgementBatch): Acknowledgement[] {
     if (batch.lastOffset >= this.nextOffset)
-      throw new ApiError(
-        ErrorCode.INVALID_REQUEST,
-        'Batch record not found. The last offset in request is past acquired records.',
-      );
+      // Where nothing is under way, as after a restart, members may still have what they got before.
+      throw this.nextOffset === this.#startOffset
+        ? new ApiError(
+            ErrorCode.INVALID_RECORD_STATE,
+            'Batch record not found. The request batch offsets are not found in the cache.',
+          )
+        : new ApiError(
+            ErrorCode.INVALID_REQUEST,
+            'Batch record not found. The last offset in request is past acquired records.',
+          );
     const checked: Acknowledgement[] = [];
     for (const { first, last, type } of rangesOf(batch)) {
       // What is done with, for whatever reason, may be acknowledged again.
