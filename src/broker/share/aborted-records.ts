@@ -11,7 +11,7 @@ export interface OffsetRange {
   readonly last: bigint;
 }
 
-/** Which offsets from `from` on, below `end`, belong to batches of aborted transactions. Reads headers alone. */
+/** Which offsets from `from` on, below `end`, belong to batches of aborted transactions that are still in the log. Reads headers alone. */
 export async function abortedRanges(
   log: PartitionLog,
   aborted: readonly AbortedTransaction[],
@@ -20,7 +20,9 @@ export async function abortedRanges(
 ): Promise<OffsetRange[]> {
   const ranges: OffsetRange[] = [];
   for (let next = from; next < end; ) {
-    const { batches } = await log.read(next, STEP_BYTES, { upToOffset: end });
+    // Records may be deleted meanwhile.
+    const start = next < log.logStartOffset ? log.logStartOffset : next;
+    const { batches } = await log.read(start, STEP_BYTES, { upToOffset: end });
     for (const { file, position, attributes, baseOffset, lastOffset } of batches) {
       next = lastOffset + 1n;
       const isData = (attributes & Attribute.transactional) !== 0 && (attributes & Attribute.control) === 0;

@@ -141,7 +141,7 @@ export class ShareFetches {
         const { base, end } = fetched.offsets;
         const aborted =
           isolation === 'read_committed' && fetched.abortedTransactions?.length
-            ? await abortedRanges(target.log.log, fetched.abortedTransactions, base, end)
+            ? await abortedRanges(target.log.log, fetched.abortedTransactions, from, end)
             : [];
         if (call.closed.aborted) continue;
         const most = call.isStrict ? left : Number.MAX_SAFE_INTEGER;

@@ -74,10 +74,16 @@ describe('share sessions, fetches and acknowledgements', () => {
     });
   }
 
-  async function transaction(value: string, producerId: bigint, commit: boolean): Promise<void> {
+  async function transaction(
+    value: string,
+    producerId: bigint,
+    commit: boolean,
+    recordCount = 1,
+  ): Promise<void> {
     const partition = broker.partitions.find('jobs', 0)!;
     const options = { producerId, producerEpoch: 0, baseSequence: 0, attributes: Attribute.transactional };
-    const batch = buildBatch([{ key: null, value: Buffer.from(value) }], {
+    const records = Array.from({ length: recordCount }, () => ({ key: null, value: Buffer.from(value) }));
+    const batch = buildBatch(records, {
       timestamp: BigInt(Date.now()),
       ...options,
     });
@@ -289,6 +295,19 @@ describe('share sessions, fetches and acknowledgements', () => {
     assert.equal(doneUpTo(), 3);
     await Promise.all([acknowledge(3, 3n, 3n), acknowledge(4, 4n, 5n)]);
     assert.equal(doneUpTo(), 6);
+  });
+
+  it('leaves out aborted records where records were deleted up to the middle of their batch', async () => {
+    groupConfigs.set('share.isolation.level', 'read_committed');
+    await transaction('aborted', 7n, false, 3);
+    await transaction('committed', 8n, true);
+    await broker.partitions.find('jobs', 0)!.deleteRecordsBefore(1n);
+    const fetched = await fetch(0);
+    assert.deepEqual(
+      fetched.map(({ errorCode }) => errorCode),
+      [ErrorCode.NONE],
+    );
+    assert.deepEqual((await read(fetched)).acquired, ['3-5:1']);
   });
 
   it('follows a log whose records are deleted', async () => {
