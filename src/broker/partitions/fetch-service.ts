@@ -14,9 +14,12 @@ import { FetchWait, type Isolation } from './fetch-wait.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import type { Partition } from './partition.ts';
 
-export interface FetchParameters {
+interface Limits {
   minBytes: number;
   maxBytes: number;
+}
+
+export interface FetchParameters extends Limits {
   maxWaitMs: number;
   isolation: Isolation;
   /** For direct clients: reference batches are returned as this makes them, in place of what they stand for. */
@@ -86,13 +89,18 @@ export class FetchService {
     this.#clock = clock;
   }
 
+  /** What holds of the bytes that a request names: no more than the broker gives at once, and no wait for more than it may get. */
+  limits({ minBytes, maxBytes }: Limits): Limits {
+    const most = Math.min(maxBytes, this.#options.maxBytes);
+    return { minBytes: Math.min(minBytes, most), maxBytes: most };
+  }
+
   /** One result for each target, in their order; at once when nothing is to be waited for. */
   fetch(
     targets: readonly FetchTarget[],
     parameters: FetchParameters,
   ): FetchedPartition[] | Promise<FetchedPartition[]> {
-    const maxBytes = Math.min(parameters.maxBytes, this.#options.maxBytes);
-    const minBytes = Math.min(parameters.minBytes, maxBytes);
+    const { minBytes, maxBytes } = this.limits(parameters);
     const deadline = this.#clock.now() + parameters.maxWaitMs;
     return this.#serve({ targets, parameters, maxBytes, minBytes, deadline }, true);
   }

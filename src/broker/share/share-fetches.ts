@@ -38,9 +38,10 @@ export class ShareFetches {
     this.#clock = clock;
   }
 
-  /** One outcome for each target that has been acquired from, or cannot be read; if none, for all. */
-  async fetch(call: ShareFetchCall, targets: readonly ShareTarget[]): Promise<FetchedShare[]> {
-    if (targets.length === 0) return [];
+  /** One outcome for each target that has been acquired from, or cannot be read; if none, for all, unless no bytes are asked for. */
+  async fetch(asked: ShareFetchCall, targets: readonly ShareTarget[]): Promise<FetchedShare[]> {
+    const call = { ...asked, ...this.#fetches.limits(asked) };
+    if (targets.length === 0 || call.maxBytes <= 0) return [];
     const { isolation } = this.#config.settingsOf(call.groupId);
     const deadline = this.#clock.now() + call.maxWaitMs;
     for (;;) {

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../config/index.ts';
+import { arenaStats } from '../../native/arena.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import { Attribute } from '../../protocol/records/batch-header.ts';
 import { buildBatch } from '../../protocol/records/builder.ts';
@@ -11,6 +12,8 @@ import { readRecords } from '../../protocol/records/reader.ts';
 import { systemClock } from '../../util/clock.ts';
 import { silentLogger } from '../../util/logger.ts';
 import { SHARE_STATE_TOPIC } from '../metadata/topic-name.ts';
+import { FetchService } from '../partitions/fetch-service.ts';
+import { MemoryBudget } from '../partitions/memory-budget.ts';
 import { gather, TestBroker, topicConfig } from '../partitions/testing.ts';
 import { markerBatch } from '../transaction-marker.ts';
 import type { FetchedShare, ShareFetchCall } from './share-service.ts';
@@ -28,6 +31,7 @@ const STATE = {
 };
 const KEY = { groupId: 'group', topicId: JOBS.id, partition: 0 };
 const HERE = { topicId: JOBS.id, partition: 0 };
+const THERE = { ...HERE, partition: 1 };
 const ACCEPT = 1;
 const RELEASE = 2;
 
@@ -53,7 +57,7 @@ describe('share sessions, fetches and acknowledgements', () => {
     rmSync(directory, { recursive: true });
   });
 
-  function open(): Sharing {
+  function open(fetches = broker.fetches): Sharing {
     const environment = { environment: {}, host: { isRoot: false, homeDirectory: '/nowhere' } };
     return openSharing({
       config: loadConfig({
@@ -63,7 +67,7 @@ describe('share sessions, fetches and acknowledgements', () => {
       clock: systemClock,
       logger: silentLogger,
       partitions: broker.partitions,
-      fetches: broker.fetches,
+      fetches,
       topic: {
         name: SHARE_STATE_TOPIC,
         partitionCount: () => 1,
@@ -90,6 +94,15 @@ describe('share sessions, fetches and acknowledgements', () => {
     await partition.produce(batch, null, true, true);
     const marker = { producerId, producerEpoch: 0, coordinatorEpoch: 0, commit };
     await partition.appendAsCoordinator(markerBatch(marker, Date.now()));
+  }
+
+  /** One batch in each partition; both have a state. */
+  async function produceInBoth(value: string): Promise<void> {
+    await sharing.states.initialize({ groupId: 'group', ...THERE }, 1, -1n);
+    for (const index of [0, 1]) {
+      const batch = buildBatch([{ key: null, value: Buffer.from(value) }], { timestamp: 0n });
+      await broker.partitions.find('jobs', index)!.produce(batch, null, true);
+    }
   }
 
   async function produce(...values: string[]): Promise<void> {
@@ -259,8 +272,7 @@ describe('share sessions, fetches and acknowledgements', () => {
 
   it('goes on where nothing is wrong, and later everywhere, when aborted records cannot be found', async () => {
     groupConfigs.set('share.isolation.level', 'read_committed');
-    const there = { ...HERE, partition: 1 };
-    await sharing.states.initialize({ groupId: 'group', ...there }, 1, -1n);
+    await sharing.states.initialize({ groupId: 'group', ...THERE }, 1, -1n);
     await transaction('aborted', 7n, false);
     await transaction('committed', 8n, true);
     const plain = buildBatch([{ key: null, value: Buffer.from('plain') }], { timestamp: 0n });
@@ -269,7 +281,7 @@ describe('share sessions, fetches and acknowledgements', () => {
     const readLog = log.read.bind(log);
     log.read = (from, maxBytes, options) =>
       maxBytes === 1 << 20 ? Promise.reject(new Error('unreadable')) : readLog(from, maxBytes, options);
-    const fetched = await fetch(0, { added: [there, HERE] });
+    const fetched = await fetch(0, { added: [THERE, HERE] });
     assert.deepEqual((await read(fetched)).values, ['plain']);
     assert.deepEqual(
       fetched.map(({ partition, errorCode }) => [partition, errorCode]),
@@ -308,6 +320,16 @@ describe('share sessions, fetches and acknowledgements', () => {
       [ErrorCode.NONE],
     );
     assert.deepEqual((await read(fetched)).acquired, ['3-5:1']);
+  });
+
+  it('gives no more bytes than the broker gives at once, and waits for no more', async () => {
+    await produceInBoth('x'.repeat(3000));
+    sharing.close();
+    const memory = new MemoryBudget(arenaStats, 0.75, systemClock);
+    sharing = open(new FetchService({ maxBytes: 3000 }, memory, systemClock));
+    await sharing.states.start();
+    const fetched = await fetch(0, { added: [HERE, THERE], minBytes: 1 << 20, maxWaitMs: 30_000 });
+    assert.equal((await read(fetched)).values.length, 1);
   });
 
   it('follows a log whose records are deleted', async () => {
