@@ -6,9 +6,11 @@ import { arenaStats } from '../../native/arena.ts';
 import { FilePiece, MemoryPiece, type Piece } from '../../native/pieces.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import { buildBatch } from '../../protocol/records/builder.ts';
+import { systemClock } from '../../util/clock.ts';
 import { SeededRandom } from '../../util/testing/seeded-random.ts';
-import type { FetchedPartition } from './fetch-service.ts';
+import { type FetchedPartition, FetchService } from './fetch-service.ts';
 import type { Isolation } from './fetch-wait.ts';
+import { MemoryBudget } from './memory-budget.ts';
 import type { Partition } from './partition.ts';
 import { gather, inNativeMemory, TestBroker, topicConfig, withoutPlace } from './testing.ts';
 
@@ -64,6 +66,8 @@ describe('FetchService', () => {
     partitionMaxBytes: number,
     maxBytes: number,
     lastFetchedEpoch = -1,
+    fetches = broker.fetches,
+    holdsMemory = false,
   ): Promise<FetchedPartition[]> {
     const partition = broker.partitions.find('t', 0);
     const targets = offsets.map((fetchOffset) => ({
@@ -80,8 +84,8 @@ describe('FetchService', () => {
       errorCode: 0,
     }));
     const isolation: Isolation = 'read_uncommitted';
-    const parameters = { minBytes: 1, maxBytes, maxWaitMs: 0, isolation, onClosed: () => () => undefined };
-    return broker.fetches.fetch(targets, parameters);
+    const limits = { minBytes: 1, maxBytes, maxWaitMs: 0, isolation };
+    return fetches.fetch(targets, { ...limits, holdsMemory, onClosed: () => () => undefined });
   }
 
   /** What a client gets, without what the broker changes. */
@@ -229,6 +233,23 @@ describe('FetchService', () => {
     // Payload that was read is checked again each time; the log's own bytes are not read from the device any more.
     assert.ok((await contentOf((await fetch()).records)).equals(expected));
     assert.equal(broker.store.stats().cacheMissBytes, cacheMissBytes);
+  });
+
+  it('waits for no memory while whoever asks holds some: there is nothing to give then', async () => {
+    await produceAll(await start());
+    await broker.stop();
+    await start();
+    let usedBytes = 1 << 30;
+    const memory = new MemoryBudget(() => ({ capacityBytes: 1 << 30, usedBytes }), 0.5, systemClock);
+    const fetches = new FetchService({ maxBytes: 1 << 26 }, memory, systemClock);
+    const ask = () => fetchFrom([0n], 1 << 26, 1 << 26, -1, fetches, true);
+    const [nothing] = await ask();
+    assert.deepEqual([nothing!.errorCode, nothing!.recordBytes, nothing!.offsets], [ErrorCode.NONE, 0, null]);
+    assert.equal(memory.waiters, 0);
+    usedBytes = 0;
+    const [all] = await ask();
+    assert.deepEqual(all!.offsets, { base: 0n, end: 7n });
+    await gather(all!.records);
   });
 
   it('sends ranges of files where they are in the page cache', async () => {

@@ -24,6 +24,8 @@ export interface FetchParameters extends Limits {
   isolation: Isolation;
   /** For direct clients: reference batches are returned as this makes them, in place of what they stand for. */
   signReferences?: SignReferences;
+  /** Whoever asks holds what other fetches gave: where memory to read into has to be waited for, there is nothing to give. */
+  holdsMemory?: boolean;
   /** Calls back when the client is gone, so that nothing waits for it; returns how to call that off. */
   onClosed(action: () => void): () => void;
 }
@@ -109,7 +111,7 @@ export class FetchService {
   #serve(call: Call, mayWait: boolean): FetchedPartition[] | Promise<FetchedPartition[]> {
     return soon(planAll(call, { items: [], bytes: 0 }), (plans) => {
       const waitMs = mayWait && !isSatisfied(plans, call.minBytes) ? call.deadline - this.#clock.now() : 0;
-      if (waitMs <= 0) return this.#read(plans.items, call.parameters.signReferences ?? null);
+      if (waitMs <= 0) return this.#read(plans.items, call.parameters);
       return this.#wait(call, plans, waitMs);
     });
   }
@@ -132,7 +134,11 @@ export class FetchService {
   }
 
   /** Takes what is in memory, and reads the rest when there is room for it. */
-  #read(items: readonly Planned[], sign: Signing): FetchedPartition[] | Promise<FetchedPartition[]> {
+  #read(
+    items: readonly Planned[],
+    parameters: FetchParameters,
+  ): FetchedPartition[] | Promise<FetchedPartition[]> {
+    const sign = parameters.signReferences ?? null;
     const found = items.map(({ partition, plan }) =>
       plan.parts.map((part) => findPart(partition!, part, sign)),
     );
@@ -142,7 +148,12 @@ export class FetchService {
       for (let j = 0; j < parts.length; j++)
         if (found[i]![j] === null) missingBytes += bytesToRead(parts[j]!);
     }
-    if (missingBytes > 0) return this.#readMissing(items, found, missingBytes, sign);
+    if (missingBytes > 0) {
+      if (!parameters.holdsMemory) return this.#readMissing(items, found, missingBytes, sign);
+      if (this.#memory.tryAcquire(missingBytes)) return this.#readInto(items, found, missingBytes, sign);
+      for (const pieces of found.flat()) if (pieces !== null) releasePieces(pieces);
+      return items.map((item) => fetched(item, [], false));
+    }
     return items.map((item, i) => fetched(item, joined(found[i] as Piece[][])));
   }
 
@@ -154,6 +165,16 @@ export class FetchService {
   ): Promise<FetchedPartition[]> {
     const room = this.#memory.acquire(missingBytes);
     if (room !== undefined) await room;
+    return this.#readInto(items, found, missingBytes, sign);
+  }
+
+  /** With memory that was acquired. */
+  async #readInto(
+    items: readonly Planned[],
+    found: readonly (Piece[] | null)[][],
+    missingBytes: number,
+    sign: Signing,
+  ): Promise<FetchedPartition[]> {
     try {
       return await Promise.all(items.map((item, i) => this.#readPartition(item, found[i]!, sign)));
     } finally {

@@ -46,7 +46,7 @@ export class MemoryBudget {
 
   /** A promise if the bytes have to be waited for. Call `taken` when they have been allocated, or will not be. */
   acquire(bytes: number): Promise<void> | undefined {
-    if (this.#takeNow(bytes)) return undefined;
+    if (this.tryAcquire(bytes)) return undefined;
     return this.#wait(bytes, Number.POSITIVE_INFINITY).then(() => undefined);
   }
 
@@ -55,10 +55,11 @@ export class MemoryBudget {
    * @param isGone whether nobody wants it any more: it waits no longer then
    */
   acquireWithin(bytes: number, timeoutMs: number, isGone = () => false): Promise<boolean> | true {
-    return this.#takeNow(bytes) || this.#wait(bytes, this.#clock.now() + timeoutMs, isGone);
+    return this.tryAcquire(bytes) || this.#wait(bytes, this.#clock.now() + timeoutMs, isGone);
   }
 
-  #takeNow(bytes: number): boolean {
+  /** As `acquire`, without a wait: false when there is no room, or others wait, and nothing is to be given back. */
+  tryAcquire(bytes: number): boolean {
     if (this.#waiting.length > 0 || !this.#hasRoomFor(bytes)) return false;
     this.#promisedBytes += bytes;
     return true;

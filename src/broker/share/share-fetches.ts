@@ -89,7 +89,7 @@ export class ShareFetches {
         look.busyTurn = share.turns;
         continue;
       }
-      const fetched = await this.#read(target, wanted, restBytes, isolation);
+      const fetched = await this.#read(target, wanted, restBytes, isolation, found.length > 0);
       if (fetched === null || (fetched.recordBytes === 0 && fetched.errorCode === ErrorCode.NONE)) {
         share.endFetch();
         continue;
@@ -107,6 +107,7 @@ export class ShareFetches {
     wanted: { from: bigint; upTo: bigint },
     maxBytes: number,
     isolation: Isolation,
+    holdsMemory: boolean,
   ): Promise<FetchedPartition | null> {
     // If not everything could be read the first batch is asked for alone: either it is there, or it is what fails.
     for (let enoughOffset = wanted.upTo; ; enoughOffset = wanted.from) {
@@ -115,7 +116,7 @@ export class ShareFetches {
         ...{ fetchOffset: wanted.from, maxBytes, enoughOffset },
       };
       const [fetched] = await this.#fetches.fetch([{ request, partition: log, errorCode: ErrorCode.NONE }], {
-        ...{ minBytes: 0, maxBytes, maxWaitMs: 0, isolation, onClosed: () => () => undefined },
+        ...{ minBytes: 0, maxBytes, maxWaitMs: 0, isolation, holdsMemory, onClosed: () => () => undefined },
       });
       // The log begins later meanwhile: the next look sees that.
       if (fetched!.errorCode === ErrorCode.OFFSET_OUT_OF_RANGE) return null;

@@ -332,6 +332,19 @@ describe('share sessions, fetches and acknowledgements', () => {
     assert.equal((await read(fetched)).values.length, 1);
   });
 
+  it('waits for memory only while it holds none', async () => {
+    await produceInBoth('a');
+    const holds: unknown[] = [];
+    const { fetches } = broker;
+    const fetchRecords = fetches.fetch.bind(fetches);
+    fetches.fetch = (targets, parameters) => {
+      holds.push(parameters.holdsMemory);
+      return fetchRecords(targets, parameters);
+    };
+    assert.deepEqual((await read(await fetch(0, { added: [HERE, THERE] }))).values, ['a', 'a']);
+    assert.deepEqual(holds, [false, true]);
+  });
+
   it('follows a log whose records are deleted', async () => {
     await produce('a', 'b');
     await produce('c');
