@@ -6,7 +6,13 @@ import type { FetchedPartition, FetchService } from '../partitions/fetch-service
 import { FetchWait, type Isolation } from '../partitions/fetch-wait.ts';
 import { abortedRanges } from './aborted-records.ts';
 import type { ShareConfig } from './config.ts';
-import { emptyShare, type FetchedShare, type ShareFetchCall, type ShareTarget } from './share-service.ts';
+import {
+  emptyShare,
+  type FetchedShare,
+  isGone,
+  type SessionFetch,
+  type ShareTarget,
+} from './share-service.ts';
 
 /** What was found in one partition, whose share partition is held until it is decided what becomes of that. */
 interface Found {
@@ -39,7 +45,7 @@ export class ShareFetches {
   }
 
   /** One outcome for each target that has been acquired from, or cannot be read; if none, for all, unless no bytes are asked for. */
-  async fetch(asked: ShareFetchCall, targets: readonly ShareTarget[]): Promise<FetchedShare[]> {
+  async fetch(asked: SessionFetch, targets: readonly ShareTarget[]): Promise<FetchedShare[]> {
     const call = { ...asked, ...this.#fetches.limits(asked) };
     if (targets.length === 0 || call.maxBytes <= 0) return [];
     const { isolation } = this.#config.settingsOf(call.groupId);
@@ -54,14 +60,14 @@ export class ShareFetches {
       const found = await this.#look(call, targets, isolation, seen);
       const bytes = found.reduce((total, { fetched }) => total + fetched.recordBytes, 0);
       const isEnough = waitMs <= 0 || bytes >= call.minBytes || found.some(hasFailed);
-      if (!isEnough || call.closed.aborted) giveBack(found);
+      if (!isEnough || isGone(call)) giveBack(found);
       else {
         const outcomes = await this.#acquire(call, found, isolation);
         if (outcomes.length > 0) return outcomes;
         // What was found belongs to aborted transactions: there may be more.
         if (found.length > 0 && waitMs > 0) continue;
       }
-      if (call.closed.aborted || waitMs <= 0) return targets.map(emptyShare);
+      if (isGone(call) || waitMs <= 0) return targets.map(emptyShare);
       if (seen.every((each) => !hasChanged(each, isolation)))
         await this.#wait(call, seen, call.minBytes - bytes, waitMs, isolation);
     }
@@ -69,7 +75,7 @@ export class ShareFetches {
 
   /** Reads from each target that nobody else is reading from; their share partitions are held. */
   async #look(
-    call: ShareFetchCall,
+    call: SessionFetch,
     targets: readonly ShareTarget[],
     isolation: Isolation,
     seen: Seen[],
@@ -125,11 +131,7 @@ export class ShareFetches {
     }
   }
 
-  async #acquire(
-    call: ShareFetchCall,
-    found: readonly Found[],
-    isolation: Isolation,
-  ): Promise<FetchedShare[]> {
+  async #acquire(call: SessionFetch, found: readonly Found[], isolation: Isolation): Promise<FetchedShare[]> {
     const outcomes: FetchedShare[] = [];
     let left = call.maxRecords;
     for (const { target, from, fetched } of found) {
@@ -145,7 +147,7 @@ export class ShareFetches {
           isolation === 'read_committed' && fetched.abortedTransactions?.length
             ? await abortedRanges(target.log.log, fetched.abortedTransactions, from, end)
             : [];
-        if (call.closed.aborted) continue;
+        if (isGone(call)) continue;
         const most = call.isStrict ? left : Number.MAX_SAFE_INTEGER;
         outcome.acquired = target.share.acquire(call.memberId, { from, base, end, aborted, most });
         if (outcome.acquired.length === 0) continue;
@@ -168,7 +170,7 @@ export class ShareFetches {
   }
 
   async #wait(
-    call: ShareFetchCall,
+    call: SessionFetch,
     seen: readonly Seen[],
     missingBytes: number,
     waitMs: number,
@@ -180,6 +182,7 @@ export class ShareFetches {
       if (busyTurn !== null) wait.watch(target.share.turn);
       wait.watch(target.share);
     }
+    wait.watch(call.session);
     const finish = () => wait.finish();
     call.closed.addEventListener('abort', finish);
     await wait.done;

@@ -322,6 +322,19 @@ describe('share sessions, fetches and acknowledgements', () => {
     assert.deepEqual((await read(fetched)).acquired, ['3-5:1']);
   });
 
+  it('gives nothing to a fetch whose session has ended while it waited', async () => {
+    await fetch(0, { memberId: 'b' });
+    await fetch(0);
+    const ended = fetch(1, { maxWaitMs: 30_000 });
+    await fetch(-1);
+    const replaced = fetch(0, { maxWaitMs: 30_000 });
+    await fetch(0);
+    await produce('a');
+    assert.deepEqual((await read(await ended)).acquired, []);
+    assert.deepEqual((await read(await replaced)).acquired, []);
+    assert.deepEqual((await read(await fetch(1))).acquired, ['0-0:1']);
+  });
+
   it('gives no more bytes than the broker gives at once, and waits for no more', async () => {
     await produceInBoth('x'.repeat(3000));
     sharing.close();

@@ -44,6 +44,10 @@ export interface ShareFetchCall extends ShareClient {
   readonly acknowledgements: readonly PartitionAcknowledgement[];
 }
 
+export interface SessionFetch extends ShareFetchCall {
+  readonly session: ShareSession;
+}
+
 /** What became of one partition of a request. */
 export interface PartitionOutcome extends SharedPartition {
   errorCode: number;
@@ -107,7 +111,7 @@ export class ShareService {
     }
     const outcomes: FetchedShare[] = [];
     const targets = await this.#targets(groupId, wanted, outcomes);
-    outcomes.push(...(await this.#options.fetches.fetch(call, targets)));
+    outcomes.push(...(await this.#options.fetches.fetch({ ...call, session }, targets)));
     return merged(acknowledged, outcomes, sessionEpoch === INITIAL_EPOCH);
   }
 
@@ -234,6 +238,11 @@ export class ShareService {
     this.#options.logger.error({ err: error }, 'a request of a share group failed');
     outcome.errorCode = ErrorCode.UNKNOWN_SERVER_ERROR;
   }
+}
+
+/** Nobody would hear of records that were acquired, or acknowledge them. */
+export function isGone({ closed, session }: SessionFetch): boolean {
+  return closed.aborted || session.isEnded;
 }
 
 export function emptyShare({ topicId, partition }: SharedPartition): FetchedShare {

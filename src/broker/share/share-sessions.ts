@@ -1,5 +1,6 @@
 import { ErrorCode } from '../../protocol/errors.ts';
 import type { Uuid } from '../../protocol/wire/types.ts';
+import type { FetchWait, Watched } from '../partitions/fetch-wait.ts';
 
 export const INITIAL_EPOCH = 0;
 export const FINAL_EPOCH = -1;
@@ -10,17 +11,31 @@ export interface SharedPartition {
 }
 
 /** What a member reads from this broker, so that its requests name only what has changed. */
-export class ShareSession {
+export class ShareSession implements Watched {
   readonly groupId: string;
   readonly memberId: string;
+  /** Fetches of the member that wait: they do so for nobody once the session has ended. */
+  readonly waiters = new Set<FetchWait>();
   epoch = 1;
   /** Called when it is not the member's any more. */
   ended: () => void = () => undefined;
+  #isEnded = false;
   readonly #partitions = new Map<string, SharedPartition>();
 
   constructor(groupId: string, memberId: string) {
     this.groupId = groupId;
     this.memberId = memberId;
+  }
+
+  /** Not the member's any more: nobody would acknowledge what it got. */
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
+  end(): void {
+    this.#isEnded = true;
+    this.ended();
+    for (const waiter of [...this.waiters]) waiter.finish();
   }
 
   update(added: readonly SharedPartition[], forgotten: readonly SharedPartition[]): void {
@@ -88,7 +103,7 @@ export class ShareSessions {
   #end(key: string): ShareSession | undefined {
     const session = this.#sessions.get(key);
     this.#sessions.delete(key);
-    session?.ended();
+    session?.end();
     return session;
   }
 }
