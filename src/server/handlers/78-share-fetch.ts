@@ -12,6 +12,7 @@ import {
 } from '../../protocol/generated/share-fetch-response.ts';
 import type { ApiHandler, RequestContext } from '../net/handler.ts';
 import { countUse } from '../net/throttling.ts';
+import { mostOf } from './fetched.ts';
 import { byTopic, leaderFor, requestProblem } from './share-requests.ts';
 
 /** Kafka's acquire modes: whole batches, or no record more than was asked for. */
@@ -35,7 +36,7 @@ export function shareFetchHandler(deps: {
     async handle(request, context) {
       const problem = requestProblem(request) ?? fetchProblem(request);
       if (problem !== null) return createShareFetchResponse(problem);
-      const fetched = await service.fetch(callOf(request, context));
+      const fetched = await service.fetch(callOf(request, context, quota));
       if (typeof fetched === 'number')
         return createShareFetchResponse({ errorCode: fetched, errorMessage: errorInfo(fetched).message });
       return createShareFetchResponse({
@@ -60,8 +61,9 @@ function fetchProblem(request: ShareFetchRequest) {
   return null;
 }
 
-function callOf(request: ShareFetchRequest, { connection }: RequestContext): ShareFetchCall {
+function callOf(request: ShareFetchRequest, context: RequestContext, quota: RateQuota): ShareFetchCall {
   const { topics, forgottenTopicsData } = request;
+  const { connection } = context;
   return {
     groupId: request.groupId!,
     memberId: request.memberId!,
@@ -69,7 +71,8 @@ function callOf(request: ShareFetchRequest, { connection }: RequestContext): Sha
     closed: connection.closed,
     maxWaitMs: request.maxWaitMs,
     minBytes: request.minBytes,
-    maxBytes: request.maxBytes,
+    // Who has to wait for long cannot acknowledge in time what it got.
+    maxBytes: quota.active ? Math.min(request.maxBytes, mostOf(quota, context)) : request.maxBytes,
     maxRecords: request.isRenewAck ? 0 : request.maxRecords,
     isStrict: request.shareAcquireMode === RECORD_LIMIT,
     added: topics.flatMap(({ topicId, partitions }) =>
