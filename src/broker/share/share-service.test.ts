@@ -34,6 +34,7 @@ const HERE = { topicId: JOBS.id, partition: 0 };
 const THERE = { ...HERE, partition: 1 };
 const ACCEPT = 1;
 const RELEASE = 2;
+const RENEW = 4;
 
 describe('share sessions, fetches and acknowledgements', () => {
   let directory: string;
@@ -113,7 +114,7 @@ describe('share sessions, fetches and acknowledgements', () => {
 
   function call(sessionEpoch: number, more: Partial<ShareFetchCall> = {}): ShareFetchCall {
     return {
-      ...{ groupId: 'group', memberId: 'a', sessionEpoch, closed: connection.signal },
+      ...{ groupId: 'group', memberId: 'a', sessionEpoch, closed: connection.signal, isRenewal: false },
       ...{ maxWaitMs: 0, minBytes: 1, maxBytes: 1 << 26, maxRecords: 500, isStrict: false },
       ...{ added: sessionEpoch === 0 ? [HERE] : [], forgotten: [], acknowledgements: [] },
       ...more,
@@ -333,6 +334,20 @@ describe('share sessions, fetches and acknowledgements', () => {
     assert.deepEqual((await read(await ended)).acquired, []);
     assert.deepEqual((await read(await replaced)).acquired, []);
     assert.deepEqual((await read(await fetch(1))).acquired, ['0-0:1']);
+  });
+
+  it('renews locks for requests that say so, and for no others', async () => {
+    await produce('a');
+    await read(await fetch(0));
+    const renew = async (sessionEpoch: number, isRenewal: boolean) => {
+      const asked = { ...call(sessionEpoch), isRenewal };
+      const outcomes = await sharing.service.acknowledge(asked, [acknowledgement(0n, 0n, RENEW)]);
+      assert.ok(typeof outcomes !== 'number');
+      return outcomes.map(({ errorCode }) => errorCode);
+    };
+    assert.deepEqual(await renew(1, false), [ErrorCode.INVALID_REQUEST]);
+    assert.deepEqual(await renew(2, true), [ErrorCode.NONE]);
+    assert.equal(sharing.service.shares.metrics.renewed, 1);
   });
 
   it('gives no more bytes than the broker gives at once, and waits for no more', async () => {

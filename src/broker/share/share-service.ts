@@ -25,6 +25,8 @@ export interface ShareClient {
   readonly memberId: string;
   readonly sessionEpoch: number;
   readonly closed: AbortSignal;
+  /** The request says that it renews locks; others must not. */
+  readonly isRenewal: boolean;
 }
 
 /** A partition and what a member says of its records. */
@@ -167,14 +169,14 @@ export class ShareService {
   }
 
   async #acknowledgeAll(
-    { groupId, memberId }: ShareClient,
+    { groupId, memberId, isRenewal }: ShareClient,
     acknowledgements: readonly PartitionAcknowledgement[],
   ): Promise<PartitionOutcome[]> {
     return Promise.all(
       acknowledgements.map(async ({ topicId, partition, batches }) => {
         const outcome = { topicId, partition, errorCode: 0, errorMessage: null };
         try {
-          checkBatches(batches);
+          checkBatches(batches, isRenewal);
           this.#logOf(topicId, partition);
           const share = this.#options.shares.find({ groupId, topicId, partition });
           if (share === null)
@@ -275,7 +277,8 @@ function merged(
 }
 
 /** @throws ApiError INVALID_REQUEST for batches that contradict themselves or each other */
-function checkBatches(batches: readonly AcknowledgementBatch[]): void {
+function checkBatches(batches: readonly AcknowledgementBatch[], isRenewal: boolean): void {
+  const lastType = isRenewal ? AcknowledgeType.RENEW : AcknowledgeType.REJECT;
   let previous = -1n;
   for (const { firstOffset, lastOffset, acknowledgeTypes } of batches) {
     refuseIf(
@@ -290,7 +293,7 @@ function checkBatches(batches: readonly AcknowledgementBatch[]): void {
       'The number of acknowledge types is not that of the offsets.',
     );
     refuseIf(
-      acknowledgeTypes.some((type) => type < 0 || type > AcknowledgeType.RENEW),
+      acknowledgeTypes.some((type) => type < 0 || type > lastType),
       'The acknowledge type is unknown.',
     );
     previous = lastOffset;

@@ -69,6 +69,7 @@ function callOf(request: ShareFetchRequest, context: RequestContext, quota: Rate
     memberId: request.memberId!,
     sessionEpoch: request.shareSessionEpoch,
     closed: connection.closed,
+    isRenewal: request.isRenewAck,
     maxWaitMs: request.maxWaitMs,
     minBytes: request.minBytes,
     // Who has to wait for long cannot acknowledge in time what it got.

@@ -34,6 +34,7 @@ export function shareAcknowledgeHandler(deps: {
         memberId: request.memberId!,
         sessionEpoch: request.shareSessionEpoch,
         closed: connection.closed,
+        isRenewal: request.isRenewAck,
       };
       const acknowledgements = request.topics.flatMap(({ topicId, partitions }) =>
         partitions.map(({ partitionIndex: partition, acknowledgementBatches: batches }) => ({
