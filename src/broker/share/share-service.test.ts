@@ -350,6 +350,15 @@ describe('share sessions, fetches and acknowledgements', () => {
     assert.equal(sharing.service.shares.metrics.renewed, 1);
   });
 
+  it('takes what is said last of a partition that is named twice, and answers once', async () => {
+    await produce('a');
+    await read(await fetch(0));
+    const twice = [acknowledgement(0n, 0n, ACCEPT), acknowledgement(0n, 0n, RELEASE)];
+    const outcomes = await sharing.service.acknowledge(call(1), twice);
+    assert.deepEqual(outcomes, [{ ...HERE, errorCode: ErrorCode.NONE, errorMessage: null }]);
+    assert.deepEqual((await read(await fetch(2))).acquired, ['0-0:2']);
+  });
+
   it('gives no more bytes than the broker gives at once, and waits for no more', async () => {
     await produceInBoth('x'.repeat(3000));
     sharing.close();

@@ -172,8 +172,10 @@ export class ShareService {
     { groupId, memberId, isRenewal }: ShareClient,
     acknowledgements: readonly PartitionAcknowledgement[],
   ): Promise<PartitionOutcome[]> {
+    // As in Kafka, what is said last of a partition holds.
+    const last = new Map(acknowledgements.map((each) => [partitionText(each), each]));
     return Promise.all(
-      acknowledgements.map(async ({ topicId, partition, batches }) => {
+      [...last.values()].map(async ({ topicId, partition, batches }) => {
         const outcome = { topicId, partition, errorCode: 0, errorMessage: null };
         try {
           checkBatches(batches, isRenewal);
