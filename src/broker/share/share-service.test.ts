@@ -359,6 +359,28 @@ describe('share sessions, fetches and acknowledgements', () => {
     assert.deepEqual((await read(await fetch(2))).acquired, ['0-0:2']);
   });
 
+  it('tells nobody that states are being loaded, and waits for them', async () => {
+    await produce('a');
+    sharing.close();
+    const { log } = broker.partitions.find(SHARE_STATE_TOPIC, 0)!;
+    const readLog = log.read.bind(log);
+    let load = () => {};
+    const isToLoad = new Promise<void>((resolve) => {
+      load = resolve;
+    });
+    log.read = async (...args) => {
+      await isToLoad;
+      return readLog(...args);
+    };
+    sharing = open();
+    const started = sharing.states.start();
+    assert.deepEqual(await fetch(0), []);
+    const waiting = fetch(1, { maxWaitMs: 30_000 });
+    load();
+    await started;
+    assert.deepEqual((await read(await waiting)).values, ['a']);
+  });
+
   it('gives no more bytes than the broker gives at once, and waits for no more', async () => {
     await produceInBoth('x'.repeat(3000));
     sharing.close();

@@ -1,7 +1,9 @@
 import type { Piece } from '../../native/pieces.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
+import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
 import { refuseIf } from '../groups/consumer/request-checks.ts';
+import { FetchWait } from '../partitions/fetch-wait.ts';
 import type { Partition } from '../partitions/partition.ts';
 import type { PartitionManager } from '../partitions/partition-manager.ts';
 import type { ShareConfig } from './config.ts';
@@ -76,8 +78,12 @@ export interface ShareServiceOptions {
   readonly shares: SharePartitions;
   readonly sessions: ShareSessions;
   readonly fetches: ShareFetches;
+  readonly clock: Clock;
   readonly logger: Logger;
 }
+
+/** How often a fetch looks whether states have been loaded, in milliseconds. */
+const LOADING_POLL_MS = 200;
 
 /** ShareFetch and ShareAcknowledge: share sessions, what their members say of records, and what they get. */
 export class ShareService {
@@ -111,9 +117,12 @@ export class ShareService {
       await this.#release(groupId, memberId);
       return acknowledged.map((outcome) => acknowledgedShare(outcome));
     }
+    const { fetches, clock } = this.#options;
     const outcomes: FetchedShare[] = [];
-    const targets = await this.#targets(groupId, wanted, outcomes);
-    outcomes.push(...(await this.#options.fetches.fetch({ ...call, session }, targets)));
+    const deadline = clock.now() + call.maxWaitMs;
+    const targets = await this.#loaded({ ...call, session }, wanted, outcomes, deadline);
+    const maxWaitMs = deadline - clock.now();
+    outcomes.push(...(await fetches.fetch({ ...call, session, maxWaitMs }, targets)));
     return merged(acknowledged, outcomes, sessionEpoch === INITIAL_EPOCH);
   }
 
@@ -195,6 +204,28 @@ export class ShareService {
     );
   }
 
+  /**
+   * The partitions that the group's state is known of; `outcomes` tells of those that cannot be read. Consumers do not know states that are
+   * being loaded: while there are no others it waits, and then there is nothing to tell.
+   */
+  async #loaded(
+    call: SessionFetch,
+    wanted: readonly SharedPartition[],
+    outcomes: FetchedShare[],
+    deadline: number,
+  ): Promise<ShareTarget[]> {
+    const { clock } = this.#options;
+    for (;;) {
+      const targets = await this.#targets(call.groupId, wanted, outcomes);
+      const waitMs = deadline - clock.now();
+      const isLoading = wanted.length > 0 && targets.length + outcomes.length === 0;
+      if (!isLoading || waitMs <= 0 || isGone(call)) return targets;
+      const wait = new FetchWait(1, Math.min(waitMs, LOADING_POLL_MS), clock);
+      wait.watch(call.session);
+      await wait.done;
+    }
+  }
+
   async #targets(
     groupId: string,
     wanted: readonly SharedPartition[],
@@ -207,6 +238,7 @@ export class ShareService {
         const share = await this.#open({ groupId, topicId, partition }, log);
         targets.push({ topicId, partition, log, share });
       } catch (error) {
+        if (error instanceof ApiError && error.code === ErrorCode.COORDINATOR_LOAD_IN_PROGRESS) continue;
         const outcome = emptyShare({ topicId, partition });
         this.#refuse(outcome, error);
         outcomes.push(outcome);

@@ -38,7 +38,7 @@ export function openSharing(options: {
     log: new PartitionStateLog(partitions, clock),
   });
   const service = new ShareService({
-    ...{ config, partitions, logger },
+    ...{ config, partitions, clock, logger },
     shares: new SharePartitions({ persister: states, config, clock, logger }),
     sessions: new ShareSessions(config.maxSessions),
     fetches: new ShareFetches(options.fetches, config, clock),
