@@ -195,7 +195,7 @@ export class EmbeddedBroker {
         config: shareGroupConfig(configNow, this.#groupConfigs),
         states: sharing.states,
         endOffset: (topicId, partition) => partitions.findById(topicId, partition)?.highWatermark ?? null,
-        forget: (groupId) => sharing.service.forget(groupId),
+        forget: (groupId, topicIds) => sharing.service.forget(groupId, topicIds),
       },
       randomId: () => crypto.randomUUID(),
     });

@@ -1,3 +1,4 @@
+import type { Uuid } from '../../protocol/wire/types.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
 import { findOffset } from '../partitions/offset-lookup.ts';
@@ -80,9 +81,10 @@ export class SharePartitions {
     );
   }
 
-  /** What is stored has been changed, or is gone: forgets a group's partitions. */
-  forget(groupId: string): void {
-    for (const [text, { key }] of [...this.#opened]) if (key.groupId === groupId) this.#close(text);
+  /** What is stored has been changed, or is gone: forgets a group's partitions of these topics, by default of all. */
+  forget(groupId: string, topicIds?: readonly Uuid[]): void {
+    for (const [text, { key }] of [...this.#opened])
+      if (key.groupId === groupId && (topicIds?.includes(key.topicId) ?? true)) this.#close(text);
   }
 
   /** Records that members have at the moment. */

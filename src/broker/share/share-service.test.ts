@@ -359,6 +359,15 @@ describe('share sessions, fetches and acknowledgements', () => {
     assert.deepEqual((await read(await fetch(2))).acquired, ['0-0:2']);
   });
 
+  it('takes no records of other topics from members when what is known of a topic is gone', async () => {
+    await produce('a');
+    await read(await fetch(0));
+    sharing.service.forget('group', ['UVVVVVVVVVVVVVVVVVVVVQ']);
+    assert.deepEqual((await read(await fetch(0, { memberId: 'b' }))).acquired, []);
+    sharing.service.forget('group', [JOBS.id]);
+    assert.deepEqual((await read(await fetch(1, { memberId: 'b' }))).acquired, ['0-0:1']);
+  });
+
   it('tells nobody that states are being loaded, and waits for them', async () => {
     await produce('a');
     sharing.close();

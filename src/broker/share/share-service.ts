@@ -1,5 +1,6 @@
 import type { Piece } from '../../native/pieces.ts';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
+import type { Uuid } from '../../protocol/wire/types.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
 import { refuseIf } from '../groups/consumer/request-checks.ts';
@@ -140,9 +141,9 @@ export class ShareService {
     return outcomes;
   }
 
-  /** What the group has read, has been changed or is gone; its members begin anew. */
-  forget(groupId: string): void {
-    this.#options.shares.forget(groupId);
+  /** What the group has read of the topics, has been changed or is gone; its members begin anew there. */
+  forget(groupId: string, topicIds: readonly Uuid[]): void {
+    this.#options.shares.forget(groupId, topicIds);
   }
 
   close(): void {

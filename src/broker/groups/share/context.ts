@@ -27,8 +27,8 @@ export interface SharePorts {
   readonly states: ShareStates;
   /** Where a partition's log ends for consumers; null if it is not there. */
   endOffset(topicId: Uuid, partition: number): bigint | null;
-  /** The states of a group's partitions were changed, or are gone: nobody may go on with what was read before. */
-  forget(groupId: string): void;
+  /** The states of a group's partitions of topics were changed, or are gone: nobody may go on with what was read before. */
+  forget(groupId: string, topicIds: readonly Uuid[]): void;
 }
 
 /** What the parts of share groups in one shard share. */

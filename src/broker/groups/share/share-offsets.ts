@@ -107,7 +107,10 @@ export class ShareOffsets {
     for (const [i, { topicId, name, partition }] of parts.entries())
       if (outcomes[i] === DONE)
         value = withStates(value, 'initialized', topicId, { name, partitions: new Set([partition]) });
-    forget(groupId);
+    forget(
+      groupId,
+      parts.map(({ topicId }) => topicId),
+    );
     if (groups.get(groupId) === group) await writer.write({ groupId, records: [{ kind: 'states', value }] });
     return outcomes;
   }
@@ -168,7 +171,10 @@ export class ShareOffsets {
     for (const [topicId, { partitions }] of topics)
       for (const partition of partitions) removed.push(states.delete({ groupId, topicId, partition }));
     const outcomes = await Promise.allSettled(removed);
-    forget(groupId);
+    forget(
+      groupId,
+      topics.map(([topicId]) => topicId),
+    );
     const failure = outcomes.find((outcome) => outcome.status === 'rejected');
     if (this.#context.groups.get(groupId) === group) {
       let value = group.states;
