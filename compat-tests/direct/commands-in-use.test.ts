@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Client } from '../../src/client/index.ts';
+import { deleteRecordsRequest } from '../../src/protocol/generated/delete-records-request.ts';
+import { deleteRecordsResponse } from '../../src/protocol/generated/delete-records-response.ts';
 import { freePort } from '../../src/util/free-port.ts';
 import { targetIsKafka } from '../harness/broker.ts';
 import { until } from '../harness/child.ts';
 import { gatewayProgram } from '../harness/paths.ts';
+import { WireClient } from '../harness/wire-client.ts';
 import { content, type DirectGateway, startDirectGateway } from './fixture.ts';
 
 interface Ended {
@@ -229,6 +232,52 @@ describe('commands of the direct API in use', () => {
       /kafabric: select data of bytes-0 at 1: .*not inside data of 10 bytes/,
     );
     assert.ok(fitting.equals(data.subarray(1000, 1004)));
+  });
+
+  it('go on behind metadata that cannot be read, and name the event', async () => {
+    const topic = await client.createTopic('unreadable', { serializer: { type: 'raw' } });
+    const old = topic.producer();
+    await old.push(Buffer.from('no JSON'), content(100));
+    await old.close();
+    await client.alterTopicConfigs('unreadable', { 'direct.serializer': null });
+    const producer = (await client.openTopic('unreadable')).producer();
+    await producer.push({ n: 1 }, content(100));
+    await producer.close();
+    const rules = JSON.stringify({ rules: [{ when: { n: 1 }, select: 'all' }] });
+    for (const more of [
+      ['--group', 'going-on'],
+      ['--select', rules],
+      ['--out', join(directory, 'readable')],
+    ]) {
+      const consume = ['consume', 'unreadable', ...more, '--count', '2'];
+      const { stdout } = await fails(consume, /read metadata of unreadable-0 at 0: it cannot be read/);
+      assert.deepEqual(JSON.parse(stdout.toString()).metadata, { n: 1 });
+    }
+    assert.deepEqual(readdirSync(join(directory, 'readable')), ['unreadable-0-1.bin']);
+    assert.equal((await client.groups.describe('going-on')).partitions[0]!.committed, 2n);
+  });
+
+  it('go on behind data that is deleted while they read', async () => {
+    const [events, deleted, bytes] = [100, 90, 1_000_000];
+    const producer = (await client.createTopic('trimmed')).producer();
+    for (let n = 0; n < events; n++) await producer.push({ n }, content(bytes, n));
+    await producer.close();
+    const one = start(['consume', 'trimmed', '--select', 'all', '--out', '-', '--idle-ms', '3000']);
+    const { stdout } = one.process;
+    await once(stdout!, 'data');
+    // Nobody reads on: not all of the data has been asked for.
+    stdout!.pause();
+    const wire = await WireClient.connect(gateway.bootstrap);
+    const partitions = [{ partitionIndex: 0, offset: BigInt(deleted) }];
+    const request = { topics: [{ name: 'trimmed', partitions }], timeoutMs: 30_000 };
+    await wire.call([deleteRecordsRequest, deleteRecordsResponse], 2, request);
+    wire.close();
+    stdout!.resume();
+    const ended = await one.ended;
+    assert.match(ended.stderr, /trimmed-0 at 8\d: The record has been deleted/);
+    assert.equal(ended.code, 1);
+    const left = Array.from({ length: events - deleted }, (_, i) => content(bytes, deleted + i));
+    assert.ok(ended.stdout.subarray(-left.length * bytes).equals(Buffer.concat(left)));
   });
 
   it('end when nobody reads any more, and commit what was read', async () => {

@@ -122,7 +122,7 @@ export class Event {
   get metadata(): unknown {
     if (!this.#hasMetadata) {
       const { metadata } = this.#record;
-      this.#metadata = metadata === null ? null : this.#origin.topic.deserialize(metadata);
+      this.#metadata = metadata === null ? null : this.#origin.topic.deserialize(metadata, this);
       this.#hasMetadata = true;
     }
     return this.#metadata;

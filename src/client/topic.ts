@@ -79,12 +79,13 @@ export class TopicHandle {
     }
   }
 
-  /** Metadata as it came in. @throws DirectError INVALID_METADATA */
-  deserialize(bytes: Uint8Array): unknown {
+  /** Metadata as it came in. @param event of which it is, for errors @throws DirectError INVALID_METADATA */
+  deserialize(bytes: Uint8Array, event?: { readonly partition: number; readonly offset: bigint }): unknown {
     try {
       return this.#open.serializer.deserialize(bytes);
     } catch (cause) {
-      throw unusable(`read from ${this.name}`, 'it cannot be read', cause);
+      const where = event === undefined ? this.name : `${this.name}-${event.partition} at ${event.offset}`;
+      throw unusable(`read metadata of ${where}`, 'it cannot be read', cause);
     }
   }
 

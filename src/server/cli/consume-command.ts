@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
-import type { Consumer, DirectError, Event } from '../../client/index.ts';
+import type { Consumer, DirectError, DirectErrorCode, Event } from '../../client/index.ts';
 import { MAX_TIMER_MS } from '../../util/clock.ts';
 import { interruptible, writeOut } from './interruption.ts';
 import { allowModules, type ModuleOptions, modulesOf } from './modules.ts';
@@ -100,23 +100,33 @@ async function pullAll(
       return tell(error);
     });
     if (event === undefined) continue;
-    if (event === null || !(await write(event, out))) return;
+    if (event === null) return;
+    const isWritten = await write(event, out).catch(tell);
+    if (isWritten === undefined) continue;
+    if (!isWritten) return;
     event.acknowledge();
     progress.add(event.selected?.byteLength ?? 0);
   }
 }
 
-/** That an event does not have what is selected is no reason to leave out those behind it. @throws the error, unless it says that */
-function tell(error: DirectError): undefined {
-  if (error.code !== 'INVALID_ARGUMENT') throw error;
+/** What one event does not have, or has no more, and metadata that cannot be read: those behind it are not left out for that. */
+const OF_ONE_EVENT: ReadonlySet<unknown> = new Set<DirectErrorCode>([
+  'INVALID_ARGUMENT',
+  'INVALID_METADATA',
+  'DELETED',
+]);
+
+/** @throws the error, unless it is about one event alone */
+function tell(error: Error & { code?: unknown }): undefined {
+  if (!OF_ONE_EVENT.has(error.code)) throw error;
   process.stderr.write(`kafabric: ${error.message}\n`);
   process.exitCode = 1;
 }
 
-/** False when it could not be written, and nothing more can be. */
+/** False when it could not be written, and nothing more can be. Rejects with INVALID_METADATA, and has written nothing then. */
 async function write(event: Event, out: string | undefined): Promise<boolean> {
+  if (out === STANDARD_OUTPUT) return event.selected === null || writeOut(event.selected);
   const { topic, partition, offset, timestamp, key, metadata, descriptor, selected } = event;
-  if (out === STANDARD_OUTPUT) return selected === null || writeOut(selected);
   if (out !== undefined && selected !== null)
     await writeFile(join(out, `${topic}-${partition}-${offset}.bin`), selected);
   const line = {
