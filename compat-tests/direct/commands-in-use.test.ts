@@ -178,6 +178,13 @@ describe('commands of the direct API in use', () => {
     await client.createTopic('strict', strict);
     const { stdout } = await fails(['produce', 'strict'], /line 2: push to strict: .*object/, '{}\n7\n');
     assert.equal(stdout.toString(), '1 events pushed\n');
+    // Of two lines that are wrong the first is told; and who has written one need not write another to hear of it.
+    await fails(['produce', 'strict'], /line 1: push to strict: .*object/, '7\n{');
+    const waiting = start(['produce', 'strict']);
+    waiting.process.stdin!.write('7\n');
+    const ended = await waiting.ended;
+    assert.deepEqual([ended.code, ended.stdout.toString()], [1, '0 events pushed\n']);
+    assert.match(ended.stderr, /line 1: push to strict: .*object/);
   });
 
   it('take long lines, many of them, and say in which order they came', async () => {

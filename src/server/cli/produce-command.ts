@@ -56,11 +56,11 @@ async function produce(topic: string, options: ProduceOptions): Promise<void> {
       const pushes = new Pushes(json);
       const pushing =
         bytes === null
-          ? pushLines(standardInput(signal), producer, common, pushes)
+          ? pushLines(standardInput(AbortSignal.any([signal, pushes.failed])), producer, common, pushes)
           : pushes.add(producer.push(parsed, bytes, common), bytes.byteLength);
-      const failures = [await failureOf(pushing), await failureOf(pushes.end())];
+      const [last, first] = [await failureOf(pushing), await failureOf(pushes.end())];
       if (!json) say({}, `${pushes.acknowledged} events pushed`, false);
-      for (const failure of failures) if (failure !== null) throw failure;
+      for (const failure of [first, last]) if (failure !== null) throw failure;
       await producer.close();
     },
     signal,
@@ -88,6 +88,7 @@ class Pushes {
   readonly #underWay: Promise<void>[] = [];
   #bytes = 0;
   #failure: Error | null = null;
+  readonly #failed = new AbortController();
   acknowledged = 0;
 
   /** @param json whether each result is a line of the output */
@@ -95,10 +96,16 @@ class Pushes {
     this.#json = json;
   }
 
+  /** Fires when one has failed: the next line may be long in coming. */
+  get failed(): AbortSignal {
+    return this.#failed.signal;
+  }
+
   /** Waits while much is under way. Rejects when this one or one before it has failed. @param name of it, in errors */
   async add(pushed: Promise<PushResult>, bytes: number, name?: string): Promise<void> {
     const result = pushed.catch((error: Error) => {
       this.#failure ??= name === undefined ? error : new Error(`${name}: ${error.message}`, { cause: error });
+      this.#failed.abort();
       return null;
     });
     this.#bytes += bytes;
