@@ -2,6 +2,8 @@ import type { Client, ConsumerOptions, Event } from '../../client/index.ts';
 
 /** Bytes that are reused in turn, by pushes and by pulls. */
 const RING_BYTES = 64 << 20;
+/** An event under way takes about so much of this process, however small it is. */
+const LEAST_EVENT_BYTES = 512;
 const MOST_AT_ONCE = 64;
 const NOTHING = new Uint8Array(0);
 
@@ -30,7 +32,7 @@ export async function sourceOf(client: Client, size: number): Promise<Source> {
     const next = async () => (size === 0 ? NOTHING : (await client.allocate(size)).bytes);
     return { slots: mappedAtOnce(size), next, release() {} };
   }
-  const slots = Math.max(2, Math.floor(RING_BYTES / Math.max(size, 1)));
+  const slots = Math.max(2, Math.floor(RING_BYTES / Math.max(size, LEAST_EVENT_BYTES)));
   const ring = await client.allocate(Math.max(1, slots * size));
   ring.bytes.fill(7);
   const next = (slot: number) => ring.bytes.subarray(slot * size, (slot + 1) * size);
@@ -53,7 +55,8 @@ export async function sinkOf(
     };
     return { atOnce: mappedAtOnce(bytes), options: { select: 'none' }, take, release() {} };
   }
-  const slots = Math.max(4, Math.floor((2 * RING_BYTES) / Math.max(bytes, 1)));
+  // Of the largest one is under way while another is looked at.
+  const slots = Math.max(2, Math.floor((2 * RING_BYTES) / Math.max(bytes, 1)));
   const ring = await client.allocate(Math.max(1, slots * bytes));
   let taken = 0;
   const options: ConsumerOptions = {

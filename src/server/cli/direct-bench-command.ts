@@ -38,6 +38,8 @@ interface Phase {
 }
 
 const MAX_PROCESSES = 256;
+/** Two of the largest events, which are pushed and then pulled in the same memory. */
+const MOST_MEMORY = 2 ** 32;
 const GIGABYTE = 1e9;
 
 /** `kafabric direct-bench`: pushes events and pulls them again, in one process or several, and says how fast. */
@@ -102,7 +104,7 @@ async function bench(run: Run): Promise<void> {
   // Other commands need not load it.
   const { Client } = await import('../../client/index.ts');
   const reach = await reachOf(options);
-  const client = await Client.connect({ ...reach, signal, ...pathOf(options), sharedMaxBytes: 2 ** 31 });
+  const client = await Client.connect({ ...reach, signal, ...pathOf(options), sharedMaxBytes: MOST_MEMORY });
   const name = options.topic ?? `direct-bench-${randomBytes(4).toString('hex')}`;
   try {
     const topic =
