@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -279,6 +279,20 @@ describe('forms and selectors that are stored at the gateway', () => {
       await assert.rejects(kafabric(...produce), /which this client does not allow/);
       await kafabric(...produce, '--module', './acme.mjs');
       const line = await kafabric('consume', 'by-command', '--count', '1', '--module', './acme.mjs');
+      assert.deepEqual(JSON.parse(line).metadata, { unit: 'K', t: 5 });
+    });
+
+    it('are packages that can only be imported', async () => {
+      const folder = join(directory, 'node_modules/acme-forms');
+      mkdirSync(folder, { recursive: true });
+      const exported = { name: 'acme-forms', type: 'module', exports: { '.': { import: './forms.js' } } };
+      writeFileSync(join(folder, 'package.json'), JSON.stringify(exported));
+      writeFileSync(join(folder, 'forms.js'), MODULE);
+      const serializer = JSON.stringify({ type: 'module', module: 'acme-forms' });
+      await kafabric('topics', 'create', 'by-package', '--set', `direct.serializer=${serializer}`);
+      const allowed = ['--module', 'acme-forms'];
+      await kafabric('produce', 'by-package', '--metadata', '{"unit":"K","t":5}', ...allowed);
+      const line = await kafabric('consume', 'by-package', '--count', '1', ...allowed);
       assert.deepEqual(JSON.parse(line).metadata, { unit: 'K', t: 5 });
     });
   });
