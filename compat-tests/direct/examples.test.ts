@@ -127,6 +127,18 @@ describe('examples of the direct API', () => {
     assert.match(stdout, /40 events of 4 ranks in 4 partitions, each seen/);
   });
 
+  it('heat takes any number of cells', async () => {
+    const gateway = await startDirectGateway();
+    try {
+      await run(process.execPath, [example('heat/simulation.mjs'), gateway.direct, '1', '30']);
+      const { stdout } = await run(process.execPath, [example('heat/analysis.mjs'), gateway.direct, '1']);
+      // Five of its 30 cells are in the hot spot.
+      assert.match(stdout, /step 0: hottest 100\.0, column mean 16\.667/);
+    } finally {
+      await gateway.broker.stop();
+    }
+  });
+
   it('say what failed, and remove what they have made, when their gateway is killed', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'killed-'));
     const program = `

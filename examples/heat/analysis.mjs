@@ -8,7 +8,7 @@ const client = await Client.connect({ bootstrap });
 const topic = await client.openTopic('heat');
 const consumer = topic.consumer({
   select: ({ step, side }) =>
-    step % 10 === 0 ? strided((side / 4) * VALUE, side, VALUE, side * VALUE) : 'none',
+    step % 10 === 0 ? strided(Math.floor(side / 4) * VALUE, side, VALUE, side * VALUE) : 'none',
 });
 let moved = 0;
 let whole = 0;
