@@ -21,8 +21,12 @@ const freePort = async () => {
   }
 };
 
+/** With which an example ends that was interrupted. */
+const EXIT_CODES = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
+
 /**
- * Runs `work({ plain, direct })` beside a gateway: the addresses of its listener for Kafka clients and of its direct one.
+ * Runs `work({ plain, direct })` beside a gateway: the addresses of its listener for Kafka clients and of its direct one. Whatever ends the example, but for
+ * kill -9, ends the gateway.
  * @param settings configuration keys beyond those that are needed
  */
 export async function withGateway(settings, work) {
@@ -38,11 +42,20 @@ export async function withGateway(settings, work) {
   const overrides = Object.entries(all).flatMap(([key, value]) => ['--override', `${key}=${value}`]);
   const gateway = spawn(process.execPath, [program, 'start', '--log-level', 'warn', ...overrides], {
     stdio: ['ignore', 'inherit', 'inherit'],
+    detached: true, // Ctrl-C is for the example: a second signal would end a gateway that is stopping
   });
   let runs = true;
   const ended = new Promise((resolve) => gateway.once('exit', resolve)).then(() => {
     runs = false;
   });
+  let removed = null;
+  const remove = () => {
+    if (removed === null) gateway.kill();
+    removed ??= ended.then(() => rmSync(directory, { recursive: true, force: true }));
+    return removed;
+  };
+  const interrupt = (signal) => remove().then(() => process.exit(EXIT_CODES[signal]));
+  for (const signal of Object.keys(EXIT_CODES)) process.once(signal, interrupt);
   try {
     for (let ready = false; !ready; ) {
       if (!runs) throw new Error('the gateway did not start: npm run build comes first');
@@ -54,8 +67,7 @@ export async function withGateway(settings, work) {
     }
     return await work({ plain: `127.0.0.1:${plain}`, direct: `127.0.0.1:${direct}` });
   } finally {
-    gateway.kill();
-    await ended;
-    rmSync(directory, { recursive: true, force: true });
+    for (const signal of Object.keys(EXIT_CODES)) process.off(signal, interrupt);
+    await remove();
   }
 }

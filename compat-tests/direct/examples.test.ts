@@ -16,6 +16,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { targetIsKafka } from '../harness/broker.ts';
+import { Child, until } from '../harness/child.ts';
 import { requireToolchain } from '../harness/client.ts';
 import { root, suites } from '../harness/paths.ts';
 import { startDirectGateway } from './fixture.ts';
@@ -136,6 +137,29 @@ describe('examples of the direct API', () => {
       assert.match(stdout, /step 0: hottest 100\.0, column mean 16\.667/);
     } finally {
       await gateway.broker.stop();
+    }
+  });
+
+  it('end their gateway, and remove what they have made, when they are interrupted', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'interrupted-'));
+    const program = `
+      import { readFileSync } from 'node:fs';
+      import { withGateway } from '${example('gateway.mjs')}';
+      await withGateway({}, async () => {
+        console.log('gateway', readFileSync('/proc/self/task/' + process.pid + '/children', 'utf8'));
+        await new Promise((resolve) => setTimeout(resolve, 600_000));
+      });`;
+    const one = new Child([process.execPath, '--input-type=module', '-e', program], { TMPDIR: directory });
+    try {
+      const pid = () => Number(/^gateway (\d+)/m.exec(one.output)?.[1] ?? 0);
+      await until('the example is at work', 60_000, () => pid() > 0 || !one.running);
+      one.process.kill('SIGTERM');
+      assert.deepEqual(await one.ended, { code: 143, signal: null }, one.output);
+      assert.throws(() => process.kill(pid(), 0), { code: 'ESRCH' });
+      assert.deepEqual(readdirSync(directory), []);
+    } finally {
+      await one.kill('SIGKILL');
+      rmSync(directory, { recursive: true });
     }
   });
 
