@@ -104,7 +104,7 @@ function print(piece: number, found: readonly Round[]): void {
 
 const programs = { raw: build('raw'), device: build('device') };
 const directory = mkdtempSync(join(place, 'kafabric-bench-stores-'));
-const memory = NativeMemory.allocate(BenchmarkStore.memoryBytes(PIECES.at(-1)!))!;
+const memory = NativeMemory.allocate(BenchmarkStore.memoryBytes(Math.max(...PIECES)))!;
 memory.bytes().fill(7);
 const stores: BenchmarkStore[] = [];
 
