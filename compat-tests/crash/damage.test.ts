@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Broker, makeBroker, targetIsKafka } from '../harness/broker.ts';
-import { runCommand, sleep, until } from '../harness/child.ts';
+import { sleep, until } from '../harness/child.ts';
 import { type Client, clientKinds, requireToolchain, startClient } from '../harness/client.ts';
 import { readMetric } from '../harness/metrics.ts';
 import { type PlannedRecord, recordOf, type SeenRecord } from '../harness/payload.ts';
@@ -179,7 +179,7 @@ describe('directories that cannot be used', () => {
     it('a full disk refuses records, keeps what was acknowledged, and serves again when there is room', async function () {
       requireToolchain(this, 'go');
       const dir = mkdtempSync(join(tmpdir(), 'kafabric-full-'));
-      await runCommand(['mount', '-t', 'tmpfs', '-o', 'size=48m', 'tmpfs', dir]);
+      const disk = await SmallDisk.mount(dir, 48);
       const broker = await makeBroker({ dir, overrides: { 'payload.segment.bytes': '1048576' } });
       let client: Client | null = null;
       try {
@@ -230,7 +230,8 @@ describe('directories that cannot be used', () => {
       } finally {
         await client?.stop();
         await broker.stop();
-        await runCommand(['umount', '-l', dir]);
+        await disk.unmount();
+        rmSync(dir, { recursive: true });
       }
     });
 
