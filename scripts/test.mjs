@@ -10,6 +10,8 @@ import { join } from 'node:path';
 import { root, setup } from './setup.mjs';
 
 const scratch = mkdtempSync(join(tmpdir(), 'kafabric-test-'));
+const clear = () => rmSync(scratch, { recursive: true, force: true });
+process.once('exit', clear);
 const strict = process.env.CI === 'true';
 
 /** A command that takes longer hangs. The longest of `npm test`, the tests of the clients, takes a quarter of an hour on two cores of its own. */
@@ -20,6 +22,7 @@ let endRunning = () => {};
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   process.once(signal, () => {
     endRunning(signal);
+    clear();
     process.kill(process.pid, signal);
   });
 }
@@ -168,7 +171,6 @@ for (const name of names) {
     `${name.padEnd(12)} ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped, ${seconds} s`,
   );
 }
-rmSync(scratch, { recursive: true, force: true });
 for (const failure of failures) console.log(`\n${failure}`);
 console.log(`\n${lines.join('\n')}`);
 if (strict && total.skipped > 0) {
