@@ -1,27 +1,23 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { StoreConnection } from '../backend/payload/stores/store-connection.ts';
 import { splitAddress } from '../backend/payload/stores/store-peer.ts';
 import { storedName } from '../backend/payload/stores/stored-name.ts';
+import { connectionTo, PLAIN } from '../backend/payload/stores/testing.ts';
 import { arenaStats, NativeMemory } from '../native/arena.ts';
 import { crc32c } from '../native/batch.ts';
-import { FabricTransport } from '../native/fabric.ts';
-import { systemClock } from '../util/clock.ts';
 import { filesBelow } from '../util/testing/files-below.ts';
 import { SeededRandom } from '../util/testing/seeded-random.ts';
+import { spawnStore } from './store-process.fixture.ts';
 
-const program = fileURLToPath(new URL('./cli/main.js', import.meta.url));
 const rounds = Number(process.env.KAFABRIC_STORE_KILLS ?? 4);
-const SECRET = 'a secret for tests only';
 const PARTITION = 't-0.AAAAAAAAAAAAAAAAAAAABQ';
 const PATTERN_BYTES = 4 << 20;
 const TIMEOUT_MS = 60_000;
-const FABRIC = { library: '', pieceBytes: 65_536, window: 8, host: '127.0.0.1', listen: false };
 
 const filesIn = (directory: string) =>
   filesBelow(directory)
@@ -84,43 +80,26 @@ for (const { what, settings: settingsIn } of kinds)
 
     async function start(): Promise<StoreConnection> {
       const settings = {
-        'payload.store.listener': '127.0.0.1:0',
-        'payload.store.dir': join(root, 'store'),
         'payload.store.address.file': address,
         'payload.store.heartbeat.ms': '60000',
-        'payload.stores.secret': SECRET,
-        'metrics.listener': '',
-        'arena.bytes': '67108864',
-        'fabric.provider': 'plain-tcp',
+        'fabric.provider': PLAIN.provider,
         ...settingsIn(root),
       };
-      const overrides = Object.entries(settings).flatMap(([key, value]) => ['--override', `${key}=${value}`]);
       rmSync(address, { force: true });
       output = '';
-      const started = spawn(process.execPath, [program, 'store', 'run', ...overrides]);
+      const started = spawnStore(join(root, 'store'), settings, 'pipe');
       child = started;
       ended = new Promise((resolve) => started.on('close', resolve));
       for (const stream of [started.stdout, started.stderr])
-        stream.on('data', (text) => {
+        stream!.on('data', (text) => {
           output += text;
         });
       while (!existsSync(address)) {
         if (started.exitCode !== null || started.signalCode !== null) assert.fail(`it ended: ${output}`);
         await setTimeout(20);
       }
-      return StoreConnection.open({
-        ...splitAddress(readFileSync(address, 'utf8').trim()),
-        secret: SECRET,
-        identity: { role: 'gateway', cluster: 'c', node: 1 },
-        requestTimeoutMs: TIMEOUT_MS,
-        clock: systemClock,
-        fabric: {
-          ways: [{ provider: 'plain-tcp', domain: '', network: '' }],
-          host: 'here',
-          arenaBytes: arenaStats().capacityBytes,
-          open: (way) => FabricTransport.open(way, FABRIC),
-        },
-      });
+      const { port } = splitAddress(readFileSync(address, 'utf8').trim());
+      return StoreConnection.open(connectionTo(port));
     }
 
     /** Appends to a file, several at a time, and flushes and completes it now and then, until the store is gone. */

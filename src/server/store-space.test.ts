@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { Store } from '../native/store.ts';
+import { spawnStore } from './store-process.fixture.ts';
 
-const program = fileURLToPath(new URL('./cli/main.js', import.meta.url));
 const FILE_BYTES = 16 << 20;
 
 /** Space is written ahead only where the page cache can be bypassed. */
@@ -37,16 +36,10 @@ if (await bypassesPageCache(root))
       const directory = join(root, 'store');
       mkdirSync(directory);
       const settings = {
-        'payload.store.listener': '127.0.0.1:0',
-        'payload.store.dir': directory,
-        'payload.stores.secret': 'a secret for tests only',
-        'metrics.listener': '',
-        'arena.bytes': '67108864',
         'payload.segment.bytes': String(FILE_BYTES),
         'log.recycle.prepare.bytes': String(2 * FILE_BYTES),
       };
-      const overrides = Object.entries(settings).flatMap(([key, value]) => ['--override', `${key}=${value}`]);
-      child = spawn(process.execPath, [program, 'store', 'run', ...overrides], { stdio: 'inherit' });
+      child = spawnStore(directory, settings, 'inherit');
       const kept = () => readdirSync(directory).filter((name) => name.endsWith('.free'));
       while (kept().length < 2) {
         assert.equal(child.exitCode, null, 'it ended');

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { statSync } from 'node:fs';
 import { PayloadStores } from '../../backend/payload/stores/payload-stores.ts';
+import { fabricOf, SECRET } from '../../backend/payload/stores/testing.ts';
 import { Store } from '../../native/store.ts';
 import { systemClock } from '../../util/clock.ts';
 import { silentLogger } from '../../util/logger.ts';
 import { checkPayload } from '../verify/payload-check.ts';
-import { BATCH_BYTES, FABRIC, SECRET, StoresFixture } from './stores.fixture.ts';
+import { BATCH_BYTES, StoresFixture } from './stores.fixture.ts';
 
 const CONFIG = { 'payload.replicas': '2' };
 /** What the end of a file and the map of its pieces may take beside what is live. */
@@ -65,7 +66,7 @@ describe('Space at stores of what no record refers to', () => {
           secret: SECRET,
           owner: { ...owner, clusterId: 'cluster' },
           zone: '',
-          fabric: FABRIC,
+          fabric: fabricOf(),
           requestTimeoutMs: 60_000,
           lostAfterMs: 1000,
           orphanGraceMs: 0,

@@ -3,19 +3,12 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, w
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { PayloadStores } from '../../backend/payload/stores/payload-stores.ts';
+import { fabricOf, SECRET } from '../../backend/payload/stores/testing.ts';
 import { Store } from '../../native/store.ts';
 import { systemClock } from '../../util/clock.ts';
 import { silentLogger } from '../../util/logger.ts';
 import { checkPayload } from '../verify/payload-check.ts';
-import {
-  BATCH_BYTES,
-  FABRIC,
-  SECRET,
-  StoresFixture,
-  type TestStore,
-  TOPIC,
-  TOPIC_ID,
-} from './stores.fixture.ts';
+import { BATCH_BYTES, StoresFixture, type TestStore, TOPIC, TOPIC_ID } from './stores.fixture.ts';
 
 const TWO = { 'payload.replicas': '2' };
 
@@ -275,7 +268,7 @@ describe('What was acknowledged at two stores', () => {
           secret: SECRET,
           owner: { ...owner, clusterId: 'cluster' },
           zone: '',
-          fabric: FABRIC,
+          fabric: fabricOf(),
           requestTimeoutMs: 60_000,
           lostAfterMs: 1000,
           orphanGraceMs: 0,

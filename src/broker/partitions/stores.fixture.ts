@@ -5,8 +5,9 @@ import { basename, join, relative } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { PayloadStores, type PayloadStoresOptions } from '../../backend/payload/stores/payload-stores.ts';
 import { StoreDirectory, type Surroundings } from '../../backend/payload/stores/process/store-directory.ts';
-import { StoreServer, type StoreServerOptions } from '../../backend/payload/stores/process/store-server.ts';
+import type { StoreServer, StoreServerOptions } from '../../backend/payload/stores/process/store-server.ts';
 import type { ReplicatedSegment } from '../../backend/payload/stores/replicated-segment.ts';
+import { fabricOf, SECRET, startServer } from '../../backend/payload/stores/testing.ts';
 import { arenaStats } from '../../native/arena.ts';
 import { Store } from '../../native/store.ts';
 import { buildBatch } from '../../protocol/records/builder.ts';
@@ -17,14 +18,9 @@ import { inNativeMemory, TestBroker, topicConfig, withoutPlace } from './testing
 
 export const TOPIC_ID = 'AAAAAAAAAAAAAAAAAAAABQ';
 export const TOPIC = { name: 't', id: TOPIC_ID, partitions: [{ index: 0, leaderEpoch: 0 }] };
-export const SECRET = 'a secret for tests only';
 /** Three batches fill a segment. */
 export const BATCH_BYTES = 300_000;
 export const SETTINGS = { 'payload.min.bytes': '1000', 'payload.segment.bytes': '1048576' };
-export const FABRIC: StoreServerOptions['fabric'] = {
-  wish: { provider: 'plain-tcp', domain: '' },
-  options: { library: '', pieceBytes: 65_536, window: 8, host: '127.0.0.1' },
-};
 
 /** A store in this process, at one port and over one directory, also when it is started again. */
 export class TestStore {
@@ -67,18 +63,8 @@ export class TestStore {
     this.#directory = await StoreDirectory.open(this.path, this.#store, async () => undefined, {
       ...(openTiers !== null && { openTiers }),
     });
-    this.server = await StoreServer.start({
-      directory: this.#directory,
-      secret: SECRET,
-      zone: this.zone,
-      host: '127.0.0.1',
-      port: this.port,
-      heartbeatMs: 1000,
-      fabric: FABRIC,
-      clock: systemClock,
-      logger: silentLogger,
-      ...options,
-    });
+    const own = { zone: this.zone, port: this.port, heartbeatMs: 1000 };
+    this.server = await startServer(this.#directory, { ...own, ...options });
     this.port = this.server.port;
   }
 
@@ -130,7 +116,7 @@ export class StoresFixture {
       secret: SECRET,
       owner: { clusterId: 'cluster', nodeId: 1 },
       zone: '',
-      fabric: FABRIC,
+      fabric: fabricOf(),
       requestTimeoutMs: 60_000,
       lostAfterMs: 200,
       orphanGraceMs: 0,

@@ -4,18 +4,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Measured } from '../../backend/payload/stores/messages.ts';
 import { StoreDirectory } from '../../backend/payload/stores/process/store-directory.ts';
-import { StoreServer } from '../../backend/payload/stores/process/store-server.ts';
+import type { StoreServer } from '../../backend/payload/stores/process/store-server.ts';
 import { testTiers } from '../../backend/payload/stores/process/testing.ts';
+import { SECRET, startServer } from '../../backend/payload/stores/testing.ts';
 import { type KafabricConfig, loadConfig } from '../../config/index.ts';
 import { arenaStats } from '../../native/arena.ts';
 import { Store } from '../../native/store.ts';
-import { systemClock } from '../../util/clock.ts';
-import { silentLogger } from '../../util/logger.ts';
 import type { Finding } from './finding.ts';
 import { judge, linkOf, type MeasuredWay } from './store-speed.ts';
 import { checkStores } from './stores.ts';
-
-const SECRET = 'a secret for tests only';
 
 describe('kafabric doctor at stores', () => {
   const root = mkdtempSync(join(tmpdir(), 'doctor-stores-'));
@@ -31,20 +28,7 @@ describe('kafabric doctor at stores', () => {
       { type: 'HDD', path: join(root, 'slow'), sizeBytes: -1 },
     ]);
     directory = await StoreDirectory.open(at, native, async () => undefined, { openTiers });
-    server = await StoreServer.start({
-      directory,
-      secret: SECRET,
-      zone: 'z',
-      host: '127.0.0.1',
-      port: 0,
-      heartbeatMs: 60_000,
-      fabric: {
-        wish: { provider: 'plain-tcp', domain: '' },
-        options: { library: '', pieceBytes: 1 << 20, window: 8, host: '127.0.0.1' },
-      },
-      clock: systemClock,
-      logger: silentLogger,
-    });
+    server = await startServer(directory, { zone: 'z' });
   });
   after(async () => {
     await server.stop();

@@ -6,8 +6,7 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { arenaStats, NativeMemory } from '../../../native/arena.ts';
 import { crc32c } from '../../../native/batch.ts';
-import { FabricTransport, inspectFabric } from '../../../native/fabric.ts';
-import type { Way } from '../../../native/fabric-choice.ts';
+import { inspectFabric } from '../../../native/fabric.ts';
 import { Store } from '../../../native/store.ts';
 import { type Clock, systemClock } from '../../../util/clock.ts';
 import { silentLogger } from '../../../util/logger.ts';
@@ -15,14 +14,12 @@ import { VirtualClock } from '../../../util/testing/virtual-clock.ts';
 import { clientProof, storeProof } from './authentication.ts';
 import { type Operation, STORE_VERSION } from './messages.ts';
 import { StoreDirectory } from './process/store-directory.ts';
-import { StoreServer } from './process/store-server.ts';
+import type { StoreServer } from './process/store-server.ts';
 import { type ConnectionOptions, StoreConnection } from './store-connection.ts';
-import { FABRIC_OPTIONS, FILE, movesBytes } from './testing.ts';
+import { connectionTo, FILE, fabricOf, movesBytes, PLAIN, SECRET, startServer } from './testing.ts';
 
-const SECRET = 'a secret for tests only';
 const { providers } = await inspectFabric('');
 const libfabric = providers.find(({ provider, domain }) => provider === 'tcp;ofi_rxm' && domain !== 'lo');
-const PLAIN: Way = { provider: 'plain-tcp', domain: '', network: '' };
 
 describe('The control connection of a store', () => {
   const root = mkdtempSync(join(tmpdir(), 'store-protocol-'));
@@ -39,22 +36,12 @@ describe('The control connection of a store', () => {
       clock: diskClock,
       logger: silentLogger,
     });
-    server = await startServer();
+    server = await started();
   });
 
   /** `provider`: `fabric.provider`; empty for what is chosen unasked. */
-  function startServer(provider = ''): Promise<StoreServer> {
-    return StoreServer.start({
-      directory,
-      secret: SECRET,
-      zone: 'z',
-      host: '127.0.0.1',
-      port: 0,
-      heartbeatMs: 1000,
-      fabric: { wish: { provider, domain: '' }, options: FABRIC_OPTIONS },
-      clock: systemClock,
-      logger: silentLogger,
-    });
+  function started(provider = ''): Promise<StoreServer> {
+    return startServer(directory, { zone: 'z', heartbeatMs: 1000, fabric: fabricOf(provider) });
   }
 
   afterEach(async () => {
@@ -76,21 +63,7 @@ describe('The control connection of a store', () => {
   });
 
   function options(changes: Partial<ConnectionOptions> = {}, way = PLAIN): ConnectionOptions {
-    return {
-      host: '127.0.0.1',
-      port: server.port,
-      secret: SECRET,
-      identity: { role: 'gateway', cluster: 'c', node: 1 },
-      requestTimeoutMs: 60_000,
-      clock: systemClock,
-      fabric: {
-        ways: [way],
-        host: 'another',
-        arenaBytes: arenaStats().capacityBytes,
-        open: (chosen) => FabricTransport.open(chosen, { ...FABRIC_OPTIONS, listen: false }),
-      },
-      ...changes,
-    };
+    return connectionTo(server.port, changes, way);
   }
 
   async function connected(changes: Partial<ConnectionOptions> = {}, way = PLAIN): Promise<StoreConnection> {
@@ -148,7 +121,7 @@ describe('The control connection of a store', () => {
 
   if (libfabric !== undefined)
     it('moves payload over libfabric', async () => {
-      const named = await startServer(libfabric.provider);
+      const named = await started(libfabric.provider);
       try {
         const connection = await connected({ port: named.port }, libfabric);
         assert.equal(connection.provider, 'tcp;ofi_rxm');

@@ -3,19 +3,16 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { arenaStats, NativeMemory } from '../../../../native/arena.ts';
-import { FabricTransport, inspectFabric, PLAIN_TCP } from '../../../../native/fabric.ts';
+import { inspectFabric } from '../../../../native/fabric.ts';
 import type { Way } from '../../../../native/fabric-choice.ts';
 import { Store } from '../../../../native/store.ts';
 import { type Clock, systemClock } from '../../../../util/clock.ts';
-import { silentLogger } from '../../../../util/logger.ts';
 import { StoreConnection } from '../store-connection.ts';
-import { FABRIC_OPTIONS } from '../testing.ts';
+import { connectionTo, fabricOf, PLAIN, startServer } from '../testing.ts';
 import { StoreDirectory } from './store-directory.ts';
-import { StoreServer } from './store-server.ts';
+import type { StoreServer } from './store-server.ts';
 
-const SECRET = 'a secret for tests only';
 const BYTES = 1 << 20;
-const PLAIN: Way = { provider: PLAIN_TCP, domain: '', network: '' };
 const { providers } = await inspectFabric('');
 const libfabric = providers.find(({ provider, domain }) => provider === 'tcp;ofi_rxm' && domain !== 'lo');
 const ways: Way[] = libfabric === undefined ? [PLAIN] : [PLAIN, libfabric];
@@ -51,34 +48,12 @@ describe('A measurement of the way to a store', () => {
   });
 
   async function start(way: Way, clock: Clock = systemClock): Promise<void> {
-    server = await StoreServer.start({
-      directory,
-      secret: SECRET,
-      zone: '',
-      host: '127.0.0.1',
-      port: 0,
-      heartbeatMs: 60_000,
-      fabric: { wish: { provider: way.provider, domain: '' }, options: FABRIC_OPTIONS },
-      clock,
-      logger: silentLogger,
-    });
+    server = await startServer(directory, { fabric: fabricOf(way.provider), clock });
   }
 
   async function connected(way: Way, node = 1): Promise<StoreConnection> {
-    const connection = await StoreConnection.open({
-      host: '127.0.0.1',
-      port: server.port,
-      secret: SECRET,
-      identity: { role: 'gateway', cluster: 'c', node },
-      requestTimeoutMs: 30_000,
-      clock: systemClock,
-      fabric: {
-        ways: [way],
-        host: 'another',
-        arenaBytes: arenaStats().capacityBytes,
-        open: (chosen) => FabricTransport.open(chosen, { ...FABRIC_OPTIONS, listen: false }),
-      },
-    });
+    const identity = { role: 'gateway', cluster: 'c', node } as const;
+    const connection = await StoreConnection.open(connectionTo(server.port, { identity }, way));
     open.push(connection);
     return connection;
   }

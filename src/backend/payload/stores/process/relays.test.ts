@@ -5,17 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { arenaStats, NativeMemory } from '../../../../native/arena.ts';
 import { crc32c } from '../../../../native/batch.ts';
-import { FabricTransport, PLAIN_TCP } from '../../../../native/fabric.ts';
 import { Store } from '../../../../native/store.ts';
-import { systemClock } from '../../../../util/clock.ts';
-import { silentLogger } from '../../../../util/logger.ts';
 import type { Identity } from '../authentication.ts';
 import { StoreConnection } from '../store-connection.ts';
-import { FABRIC_OPTIONS, FILE } from '../testing.ts';
+import { connectionTo, FILE, startServer } from '../testing.ts';
 import { StoreDirectory } from './store-directory.ts';
-import { StoreServer } from './store-server.ts';
+import type { StoreServer } from './store-server.ts';
 
-const SECRET = 'a secret for tests only';
 /** More than one piece of the store. */
 const BYTES = 9_000_000;
 const GATEWAY: Identity = { role: 'gateway', cluster: 'c', node: 1 };
@@ -38,20 +34,7 @@ describe('A store that passes payload on', () => {
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
   });
   beforeEach(async () => {
-    for (const directory of directories)
-      servers.push(
-        await StoreServer.start({
-          directory,
-          secret: SECRET,
-          zone: '',
-          host: '127.0.0.1',
-          port: 0,
-          heartbeatMs: 10_000,
-          fabric: { wish: { provider: PLAIN_TCP, domain: '' }, options: FABRIC_OPTIONS },
-          clock: systemClock,
-          logger: silentLogger,
-        }),
-      );
+    for (const directory of directories) servers.push(await startServer(directory, { heartbeatMs: 10_000 }));
     memory = NativeMemory.allocate(BYTES)!;
     memory.bytes().forEach((_, i, bytes) => {
       bytes[i] = (i * 13) >> 2;
@@ -78,20 +61,7 @@ describe('A store that passes payload on', () => {
     ({ op: 'relay', store: directories[store]!.id, address }) as const;
 
   async function connected(store: number, identity = GATEWAY): Promise<StoreConnection> {
-    const connection = await StoreConnection.open({
-      host: '127.0.0.1',
-      port: servers[store]!.port,
-      secret: SECRET,
-      identity,
-      requestTimeoutMs: 30_000,
-      clock: systemClock,
-      fabric: {
-        ways: [{ provider: PLAIN_TCP, domain: '', network: '' }],
-        host: 'another',
-        arenaBytes: arenaStats().capacityBytes,
-        open: (way) => FabricTransport.open(way, { ...FABRIC_OPTIONS, listen: false }),
-      },
-    });
+    const connection = await StoreConnection.open(connectionTo(servers[store]!.port, { identity }));
     open.push(connection);
     return connection;
   }

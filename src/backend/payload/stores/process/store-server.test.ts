@@ -6,17 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { arenaStats, NativeMemory } from '../../../../native/arena.ts';
-import { FabricTransport, PLAIN_TCP } from '../../../../native/fabric.ts';
+import { FabricTransport } from '../../../../native/fabric.ts';
 import { Store } from '../../../../native/store.ts';
-import { systemClock } from '../../../../util/clock.ts';
-import { silentLogger } from '../../../../util/logger.ts';
 import type { StoreError } from '../messages.ts';
 import { StoreConnection } from '../store-connection.ts';
-import { FABRIC_OPTIONS, FILE, movesBytes } from '../testing.ts';
+import { connectionTo, FILE, movesBytes, startServer } from '../testing.ts';
 import { StoreDirectory } from './store-directory.ts';
-import { StoreServer } from './store-server.ts';
-
-const SECRET = 'a secret for tests only';
+import type { StoreServer } from './store-server.ts';
 
 describe('A store', () => {
   const root = mkdtempSync(join(tmpdir(), 'store-server-'));
@@ -31,17 +27,7 @@ describe('A store', () => {
   });
 
   function started(): Promise<StoreServer> {
-    return StoreServer.start({
-      directory,
-      secret: SECRET,
-      zone: 'z',
-      host: '127.0.0.1',
-      port: 0,
-      heartbeatMs: 60_000,
-      fabric: { wish: { provider: PLAIN_TCP, domain: '' }, options: FABRIC_OPTIONS },
-      clock: systemClock,
-      logger: silentLogger,
-    });
+    return startServer(directory, { zone: 'z' });
   }
 
   after(async () => {
@@ -53,20 +39,7 @@ describe('A store', () => {
   });
 
   function connected(): Promise<StoreConnection> {
-    return StoreConnection.open({
-      host: '127.0.0.1',
-      port: server.port,
-      secret: SECRET,
-      identity: { role: 'gateway', cluster: 'c', node: 1 },
-      requestTimeoutMs: 60_000,
-      clock: systemClock,
-      fabric: {
-        ways: [{ provider: PLAIN_TCP, domain: '', network: '' }],
-        host: 'another',
-        arenaBytes: arenaStats().capacityBytes,
-        open: (chosen) => FabricTransport.open(chosen, { ...FABRIC_OPTIONS, listen: false }),
-      },
-    });
+    return StoreConnection.open(connectionTo(server.port));
   }
 
   it('has a gateway connect anew when the connection over which payload goes is lost', async () => {

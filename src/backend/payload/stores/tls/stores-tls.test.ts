@@ -7,16 +7,15 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import { arenaStats } from '../../../../native/arena.ts';
-import { FabricTransport, inspectFabric, PLAIN_TCP, TLS_TCP } from '../../../../native/fabric.ts';
+import { inspectFabric, PLAIN_TCP, TLS_TCP } from '../../../../native/fabric.ts';
 import { Store } from '../../../../native/store.ts';
-import { systemClock } from '../../../../util/clock.ts';
 import { type Logger, silentLogger } from '../../../../util/logger.ts';
 import { issue, makeAuthority, writeKeystore } from '../../../../util/testing/certificates.ts';
 import { VirtualClock } from '../../../../util/testing/virtual-clock.ts';
 import { StoreDirectory } from '../process/store-directory.ts';
-import { StoreServer } from '../process/store-server.ts';
+import type { StoreServer } from '../process/store-server.ts';
 import { type ConnectionOptions, StoreConnection } from '../store-connection.ts';
-import { FABRIC_OPTIONS, movesBytes } from '../testing.ts';
+import { connectionTo, fabricOf, movesBytes, PLAIN, startServer } from '../testing.ts';
 import type { StoresTlsSettings } from './settings.ts';
 import { StoresTls } from './stores-tls.ts';
 import { storeWays } from './ways.ts';
@@ -61,17 +60,8 @@ describe('TLS between gateways and stores', () => {
   }
 
   async function startStore(tls: StoresTls | null, secret = ''): Promise<StoreServer> {
-    const server = await StoreServer.start({
-      directory,
-      ...{ secret, tls },
-      zone: 'z',
-      host: '127.0.0.1',
-      port: 0,
-      heartbeatMs: 10_000,
-      fabric: { wish: { provider: '', domain: '' }, options: FABRIC_OPTIONS },
-      clock: systemClock,
-      logger,
-    });
+    const more = { zone: 'z', heartbeatMs: 10_000, fabric: fabricOf(''), logger };
+    const server = await startServer(directory, { secret, tls, ...more });
     servers.push(server);
     return server;
   }
@@ -81,19 +71,8 @@ describe('TLS between gateways and stores', () => {
     tls: StoresTls | null,
     changes: Partial<ConnectionOptions> = {},
   ): ConnectionOptions {
-    return {
-      ...{ host: '127.0.0.1', port, secret: '', tls },
-      identity: { role: 'gateway', cluster: 'c', node: 1 },
-      requestTimeoutMs: 60_000,
-      clock: systemClock,
-      fabric: {
-        ways: [{ provider: tls ? TLS_TCP : PLAIN_TCP, domain: '', network: '' }],
-        host: 'another',
-        arenaBytes: arenaStats().capacityBytes,
-        open: (chosen) => FabricTransport.open(chosen, { ...FABRIC_OPTIONS, listen: false }),
-      },
-      ...changes,
-    };
+    const way = { ...PLAIN, provider: tls ? TLS_TCP : PLAIN_TCP };
+    return connectionTo(port, { secret: '', tls, ...changes }, way);
   }
 
   async function connected(...args: Parameters<typeof options>): Promise<StoreConnection> {
