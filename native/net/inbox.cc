@@ -10,14 +10,14 @@ Inbox::Inbox(size_t dataBytes)
       region_(std::make_shared<Region>(dataBytes_ + kEvents * sizeof(Event))),
       data_(region_->data()),
       events_(reinterpret_cast<Event*>(region_->data() + dataBytes_)),
-      dataEnds_(kEvents),
+      dataEnds_(kEvents + 1),
       large_(kEvents) {}
 
 void Inbox::refreshTail() {
   uint64_t released = released_.load(std::memory_order_acquire);
   if (released == tailEvent_) return;
   tailEvent_ = released;
-  dataTail_ = dataEnds_[(released - 1) % kEvents];
+  dataTail_ = dataEnds_[(released - 1) % dataEnds_.size()];
   // Nothing is in use: begin at the start again, where the memory is warm.
   if (released == added_) dataHead_ = dataTail_ = (dataHead_ + dataBytes_ - 1) / dataBytes_ * dataBytes_;
 }
@@ -51,7 +51,7 @@ void Inbox::add(const Event& event, uint64_t dataEnd) {
   uint32_t index = static_cast<uint32_t>(added_ % kEvents);
   events_[index] = event;
   other_ |= event.type != static_cast<double>(EventType::kLargeFrame);
-  dataEnds_[index] = dataEnd;
+  dataEnds_[added_ % dataEnds_.size()] = dataEnd;
   ++added_;
 }
 

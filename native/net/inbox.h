@@ -115,7 +115,7 @@ class Inbox {
   uint64_t added_ = 0;
   bool other_ = false;
   uint64_t lastLarge_ = 0 - uint64_t{kEvents};  // what was added before the last large frame
-  std::vector<uint64_t> dataEnds_;  // by event index: where its data ends
+  std::vector<uint64_t> dataEnds_;  // by event, with room for the last one released beside all that can be in use: where its data ends
   std::vector<LargeFrame> large_;   // by event index; handed over with `published_`
   std::deque<Control> waiting_;
 

@@ -100,6 +100,20 @@ TEST(inbox_keeps_control_events_when_it_is_full) {
   CHECK_EQ(seen, Inbox::kEvents + 10);
 }
 
+TEST(inbox_keeps_what_is_in_use_while_all_its_events_are) {
+  Inbox inbox(65536);
+  auto* data = static_cast<uint8_t*>(inbox.reserve(60'000, 60'000).iov_base);
+  CHECK(data != nullptr);
+  inbox.addFrame(1, data, 16);
+  inbox.addFrame(1, data + 16, 59'000);
+  inbox.publish();
+  CHECK_EQ(inbox.collect().count, 2u);
+  inbox.release(1);
+  while (inbox.hasRoom()) inbox.addFrame(1, nullptr, 0);
+  // Only what the first frame has left is free.
+  CHECK(inbox.reserve(8'192, 8'192).iov_base == nullptr);
+}
+
 TEST(output_queue_sends_bytes_memory_and_files_in_order) {
   Arena arena(4 << 20);
   SocketPair sockets;
