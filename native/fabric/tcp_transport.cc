@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "fabric/tcp_socket.h"
@@ -40,24 +39,14 @@ Value random() {
 
 }  // namespace
 
-/** Published memory, as long as it is. */
-struct TcpTransport::Region final : Registration {
-  Region(TcpTransport& transport, uint8_t* base, uint64_t length, uint8_t access)
-      : owner(transport), base(base), length(length), access(access) {}
-  ~Region() override {
-    owner.regions_.erase(key);
-    std::vector<int> using_;
-    for (auto& [fd, link] : owner.links_) {
-      if (link.connection->uses(base, length)) using_.push_back(fd);
-    }
-    for (int fd : using_) owner.drop(fd, {ECONNABORTED, "memory was withdrawn while it was in use"});
+TcpTransport::Region::~Region() {
+  owner.regions_.erase(key);
+  std::vector<int> using_;
+  for (auto& [fd, link] : owner.links_) {
+    if (link.connection->uses(base, length)) using_.push_back(fd);
   }
-
-  TcpTransport& owner;
-  uint8_t* base;
-  uint64_t length;
-  uint8_t access;
-};
+  for (int fd : using_) owner.drop(fd, {ECONNABORTED, "memory was withdrawn while it was in use"});
+}
 
 std::unique_ptr<TcpTransport> TcpTransport::open(const TcpOptions& options, const BulkLimits& limits, IoStatus& status) {
   uint16_t port = 0;
@@ -356,113 +345,11 @@ void TcpTransport::shutDown() {
   while (!links_.empty()) drop(links_.begin()->first, {ESHUTDOWN, "the transport is stopped"});
 }
 
-bool TcpTransport::onFrame(TcpConnection& connection, const Frame& frame, uint8_t*& body, uint64_t& bodyBytes) {
-  Link& link = links_.at(connection.fd());
-  switch (link.state) {
-    case Link::State::kStranger: return onHello(link, frame);
-    case Link::State::kConnecting: return frame.kind == FrameKind::kWelcome && onWelcome(link);
-    case Link::State::kTarget: return onAnswer(link, frame, body, bodyBytes);
-    case Link::State::kInitiator: return onAsked(link, frame, body, bodyBytes);
-    case Link::State::kLeaving: return false;  // it is asked first
-  }
-  return false;
-}
-
 void TcpTransport::handOver(int fd) {
   Link link = std::move(links_.at(fd));
   links_.erase(fd);
   ::epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);
   link.loop->take(std::move(link.connection));
-}
-
-bool TcpTransport::onHello(Link& link, const Frame& frame) {
-  if (frame.kind != FrameKind::kHello || frame.key != kTcpMagic) return false;
-  std::lock_guard lock(ticketsMutex_);
-  auto found = tickets_.find({frame.operation, frame.address});
-  if (found == tickets_.end() || found->second.connection) return false;
-  const TlsSession* tls = link.connection->tls();
-  if (tls && tls->ticket() != found->first) return false;
-  link.connection->send({FrameKind::kWelcome, 0, 0, 0, kTcpMagic, 0});
-  if (found->second.loop) {
-    link.loop = std::move(found->second.loop);
-    link.state = Link::State::kLeaving;
-    tickets_.erase(found);
-    return true;
-  }
-  found->second.connection = link.connection.get();
-  link.ticket = found->first;
-  link.state = Link::State::kTarget;
-  return true;
-}
-
-bool TcpTransport::onWelcome(Link& link) {
-  link.state = Link::State::kInitiator;
-  AnswerDone answered = std::move(link.answered);
-  link.answered = nullptr;
-  if (answered) answered({}, link.answer);
-  return true;
-}
-
-uint8_t* TcpTransport::permitted(const Frame& frame, uint8_t access, int& error) const {
-  auto found = regions_.find(frame.key);
-  error = EACCES;
-  if (found == regions_.end() || (found->second->access & access) == 0) return nullptr;
-  const Region& region = *found->second;
-  error = EFAULT;
-  if (frame.address > region.length || frame.length > region.length - frame.address) return nullptr;
-  error = 0;
-  return region.base + frame.address;
-}
-
-bool TcpTransport::onAsked(Link& link, const Frame& frame, uint8_t*& body, uint64_t& bodyBytes) {
-  int error = 0;
-  if (frame.length > kMaxPieceBytes) return false;
-  if (frame.kind == FrameKind::kRead) {
-    uint8_t* memory = permitted(frame, kPeerReads, error);
-    Frame answer{FrameKind::kReadAnswer, error, frame.operation, 0, 0, memory ? frame.length : 0};
-    link.connection->send(answer, memory, answer.length);
-    return true;
-  }
-  if (frame.kind != FrameKind::kWrite) return false;
-  body = permitted(frame, kPeerWrites, error);
-  bodyBytes = frame.length;
-  return bodyBytes > 0 || onBody(*link.connection, frame);
-}
-
-bool TcpTransport::onAnswer(Link& link, const Frame& frame, uint8_t*& body, uint64_t& bodyBytes) {
-  auto found = link.operations.find(frame.operation);
-  if (found == link.operations.end()) return false;
-  Operation& operation = *found->second;
-  bool reads = operation.direction == Direction::kRead;
-  if (frame.kind != (reads ? FrameKind::kReadAnswer : FrameKind::kWriteAnswer)) return false;
-  if (reads && frame.error == 0) {
-    if (frame.length != operation.piece.length || frame.length == 0) return false;
-    body = operation.piece.local;
-    bodyBytes = frame.length;
-    return true;
-  }
-  if (frame.length != 0) return false;
-  link.operations.erase(found);
-  IoStatus status;
-  if (frame.error != 0) status = {frame.error, std::string("the peer refuses the transfer: ") + std::strerror(frame.error)};
-  ended(operation, status, false);
-  return true;
-}
-
-bool TcpTransport::onBody(TcpConnection& connection, const Frame& frame) {
-  Link& link = links_.at(connection.fd());
-  if (link.state == Link::State::kInitiator) {
-    int error = 0;
-    permitted(frame, kPeerWrites, error);
-    connection.send({FrameKind::kWriteAnswer, error, frame.operation, 0, 0, 0});
-    return true;
-  }
-  auto found = link.operations.find(frame.operation);
-  if (found == link.operations.end()) return false;
-  Operation& operation = *found->second;
-  link.operations.erase(found);
-  ended(operation, {}, false);
-  return true;
 }
 
 }  // namespace kafabric::fabric

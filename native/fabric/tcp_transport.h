@@ -119,4 +119,16 @@ class TcpTransport final : public Transport, private TcpConnection::Receiver {
   std::map<Ticket, Expected> tickets_;
 };
 
+/** Published memory, as long as it is. */
+struct TcpTransport::Region final : Registration {
+  Region(TcpTransport& transport, uint8_t* base, uint64_t length, uint8_t access)
+      : owner(transport), base(base), length(length), access(access) {}
+  ~Region() override;
+
+  TcpTransport& owner;
+  uint8_t* base;
+  uint64_t length;
+  uint8_t access;
+};
+
 }  // namespace kafabric::fabric
