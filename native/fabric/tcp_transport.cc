@@ -204,10 +204,11 @@ void TcpTransport::disconnectPeer(PeerId peer) {
   int fd = -1;
   {
     std::lock_guard lock(ticketsMutex_);
-    Expected* expected = expectedOf(peer);
-    if (expected && expected->connection) fd = expected->connection->fd();
-    if (!expected) return;
-    tickets_.erase(peers_.at(peer));
+    // None of a peer whose connection is lost already.
+    if (Expected* expected = expectedOf(peer)) {
+      if (expected->connection) fd = expected->connection->fd();
+      tickets_.erase(peers_.at(peer));
+    }
   }
   peers_.erase(peer);
   if (fd >= 0) drop(fd, kLost);
