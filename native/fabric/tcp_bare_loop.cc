@@ -63,8 +63,10 @@ IoStatus TcpBareLoop::collect(std::vector<uint32_t>& ended) {
   return {};
 }
 
-bool TcpBareLoop::onFrame(TcpConnection&, const Frame& frame, uint8_t*& body, uint64_t& bodyBytes) {
+bool TcpBareLoop::onFrame(TcpConnection& connection, const Frame& frame, uint8_t*& body, uint64_t& bodyBytes) {
   if (frame.operation >= kMaxWindow || !slots_[frame.operation].isUnderWay) return false;
+  // The memory of a piece that is answered before it has left would still be read.
+  if (connection.isSending(frame.operation)) return false;
   const Slot& slot = slots_[frame.operation];
   bool reads = slot.direction == Direction::kRead;
   if (frame.kind != (reads ? FrameKind::kReadAnswer : FrameKind::kWriteAnswer)) return false;

@@ -98,6 +98,10 @@ bool TcpConnection::receiveBody(uint64_t& got) {
   return bodyBytes_ > 0 || receiver_->onBody(*this, frame_);
 }
 
+bool TcpConnection::isSending(uint64_t operation) const {
+  return std::any_of(output_.begin(), output_.end(), [&](const Output& one) { return one.frame.operation == operation; });
+}
+
 bool TcpConnection::uses(const uint8_t* base, uint64_t length) const {
   auto inside = [&](const uint8_t* at) { return at && at >= base && at < base + length; };
   if (bodyBytes_ > 0 && inside(body_)) return true;

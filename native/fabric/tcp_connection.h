@@ -50,6 +50,8 @@ class TcpConnection {
   bool hasInput() const { return tls_ && (tls_->hasBuffered() || tls_->readWaitsForOutput()); }
   /** Of an encrypted connection, once its greeting has come: the attachment for which it was opened. */
   const TlsSession* tls() const { return tls_.get(); }
+  /** Whether the frame with this number, or some of its body, is still to be sent. */
+  bool isSending(uint64_t operation) const;
   /** So much is queued that nothing more should be asked for. */
   bool isFull() const { return output_.size() >= kMaxQueuedFrames; }
   /** Whether a body that goes in or out touches the memory. */

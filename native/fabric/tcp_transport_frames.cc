@@ -74,7 +74,8 @@ bool TcpTransport::onAsked(Link& link, const Frame& frame, uint8_t*& body, uint6
 
 bool TcpTransport::onAnswer(Link& link, const Frame& frame, uint8_t*& body, uint64_t& bodyBytes) {
   auto found = link.operations.find(frame.operation);
-  if (found == link.operations.end()) return false;
+  // The memory of a piece that is answered before it has left would still be read.
+  if (found == link.operations.end() || link.connection->isSending(frame.operation)) return false;
   Operation& operation = *found->second;
   bool reads = operation.direction == Direction::kRead;
   if (frame.kind != (reads ? FrameKind::kReadAnswer : FrameKind::kWriteAnswer)) return false;
