@@ -164,12 +164,24 @@ TcpTransport::Link& TcpTransport::addLink(int fd, Link::State state, std::unique
 void TcpTransport::acceptAll() {
   for (;;) {
     int fd = ::accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0) return;
+    if (fd < 0) {
+      // Whoever waits would be told of again and again.
+      if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) watchListener(false);
+      return;
+    }
     auto strangers = std::count_if(links_.begin(), links_.end(),
                                    [](const auto& link) { return link.second.state == Link::State::kStranger; });
     if (static_cast<size_t>(strangers) >= kMaxStrangers) ::close(fd);
     else addLink(fd, Link::State::kStranger, tlsForStranger(fd));
   }
+}
+
+void TcpTransport::watchListener(bool on) {
+  listenerRests_ = !on;
+  epoll_event event{};
+  event.events = on ? EPOLLIN : 0u;
+  event.data.fd = listener_;
+  ::epoll_ctl(epoll_, EPOLL_CTL_MOD, listener_, &event);
 }
 
 std::unique_ptr<Transport::Registration> TcpTransport::makeRegistration(uint8_t* base, size_t length, uint8_t access, IoStatus&) {
@@ -268,7 +280,9 @@ bool TcpTransport::poll() {
     if (events[i].data.fd == listener_) acceptAll();
     else serve(events[i].data.fd, events[i].events);
   }
-  if (Clock::now() >= nextLook_) dropLate();
+  if (Clock::now() < nextLook_) return count > 0;
+  if (listenerRests_) watchListener(true);
+  dropLate();
   return count > 0;
 }
 

@@ -92,6 +92,8 @@ class TcpTransport final : public Transport, private TcpConnection::Receiver {
   void handOver(int fd);
   void dial(const std::string& offer, AnswerDone done);
   void acceptAll();
+  /** Whether anybody is accepted: not for a while after a lack of descriptors or memory. */
+  void watchListener(bool on);
   Link& addLink(int fd, Link::State state, std::unique_ptr<TlsSession> tls);
   /** Of whoever comes; null where nothing is encrypted. */
   std::unique_ptr<TlsSession> tlsForStranger(int fd);
@@ -107,6 +109,7 @@ class TcpTransport final : public Transport, private TcpConnection::Receiver {
   const std::unique_ptr<TlsContext> tls_;  // null: nothing is encrypted
   const int listener_;  // -1: none
   const uint16_t port_;
+  bool listenerRests_ = false;
   int epoll_ = -1;
   std::map<int, Link> links_;  // by descriptor
   std::vector<int> unsent_;    // of those that have something unsent

@@ -129,3 +129,17 @@ TEST(fabric_plain_tcp_bare_loop_has_no_piece_answered_before_it_has_left) {
   CHECK_EQ(loop->run(load, result).error, ECONNRESET);
   pretending.get();
 }
+
+TEST(fabric_plain_tcp_rests_while_there_are_no_descriptors) {
+  auto transport = openTransport(kTcpTransportName);
+  HandMade target(transport->offer());
+  {
+    NoDescriptors none;
+    target.connect();
+    std::clock_t before = std::clock();
+    std::this_thread::sleep_for(500ms);
+    CHECK(std::clock() - before < CLOCKS_PER_SEC / 10);
+  }
+  target.greet();
+  transport->stop();
+}
