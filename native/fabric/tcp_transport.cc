@@ -263,6 +263,9 @@ void TcpTransport::sendPosted() {
 void TcpTransport::watch(Link& link) {
   bool output = link.connection->hasOutput();
   bool paused = link.connection->isFull();
+  // The socket does not tell of what is decrypted already.
+  bool holds = link.connection->hasInput() && !output && !paused;
+  if (holds && !std::exchange(link.held, true)) held_.push_back(link.connection->fd());
   if (output == link.wantsOutput && paused == link.paused) return;
   link.wantsOutput = output;
   link.paused = paused;
@@ -272,18 +275,30 @@ void TcpTransport::watch(Link& link) {
   ::epoll_ctl(epoll_, EPOLL_CTL_MOD, link.connection->fd(), &event);
 }
 
+bool TcpTransport::readHeld() {
+  std::vector<int> held;
+  held.swap(held_);
+  for (int fd : held) {
+    auto found = links_.find(fd);
+    if (found != links_.end() && std::exchange(found->second.held, false)) serve(fd, 0);
+  }
+  return !held.empty();
+}
+
 bool TcpTransport::poll() {
   sendPosted();
+  bool any = readHeld();
   epoll_event events[kEvents];
   int count = ::epoll_wait(epoll_, events, kEvents, 0);
   for (int i = 0; i < count; ++i) {
     if (events[i].data.fd == listener_) acceptAll();
     else serve(events[i].data.fd, events[i].events);
   }
-  if (Clock::now() < nextLook_) return count > 0;
+  any |= count > 0;
+  if (Clock::now() < nextLook_) return any;
   if (listenerRests_) watchListener(true);
   dropLate();
-  return count > 0;
+  return any;
 }
 
 void TcpTransport::serve(int fd, uint32_t events) {
@@ -294,9 +309,6 @@ void TcpTransport::serve(int fd, uint32_t events) {
   errno = 0;
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) || link.connection->hasInput()) alive = link.connection->receive();
   if (alive) alive = link.connection->flush();
-  // The socket does not tell of what is decrypted already.
-  while (alive && link.connection->hasInput() && !link.connection->isFull() && !link.connection->hasOutput())
-    alive = link.connection->receive() && link.connection->flush();
   if (alive && link.state == Link::State::kLeaving && !link.connection->hasOutput()) return handOver(fd);
   if (alive) return watch(link);
   bool dialled = link.answered != nullptr;

@@ -62,6 +62,7 @@ class TcpTransport final : public Transport, private TcpConnection::Receiver {
     bool wantsOutput = false;
     bool paused = false;
     bool unsent = false;  // something was posted that was not sent yet
+    bool held = false;    // more of what is decrypted is to be read
   };
 
   TcpTransport(const TcpOptions& options, const BulkLimits& limits, std::unique_ptr<TlsContext> tls, int listener, uint16_t port);
@@ -99,6 +100,8 @@ class TcpTransport final : public Transport, private TcpConnection::Receiver {
   std::unique_ptr<TlsSession> tlsForStranger(int fd);
   void serve(int fd, uint32_t events);
   void sendPosted();
+  /** Whether there was anything. */
+  bool readHeld();
   void watch(Link& link);
   /** Closes it and fails what is under way on it. */
   void drop(int fd, const IoStatus& why);
@@ -113,6 +116,7 @@ class TcpTransport final : public Transport, private TcpConnection::Receiver {
   int epoll_ = -1;
   std::map<int, Link> links_;  // by descriptor
   std::vector<int> unsent_;    // of those that have something unsent
+  std::vector<int> held_;      // of those that have more to be read than their sockets say
   std::map<PeerId, Ticket> peers_;
   std::map<uint64_t, Region*> regions_;  // published ones, by key
   uint64_t nextOperation_ = 1;
