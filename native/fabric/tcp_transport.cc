@@ -25,6 +25,8 @@ constexpr auto kTicketTime = std::chrono::seconds(60);
 constexpr auto kLookPause = std::chrono::milliseconds(500);
 constexpr size_t kMaxTickets = 65'536;
 constexpr size_t kMaxStrangers = 256;
+/** Pieces under way of an initiator: a thousand peers with full windows. */
+constexpr uint32_t kMaxInFlight = 8192;
 constexpr int kEvents = 64;
 
 const IoStatus kLost{ECONNRESET, "the peer's connection is lost; it has to attach again"};
@@ -56,6 +58,8 @@ std::unique_ptr<TcpTransport> TcpTransport::open(const TcpOptions& options, cons
   if (options.listen && listener < 0) return nullptr;
   BulkLimits own = limits;
   own.pieceBytes = std::min(own.pieceBytes, kMaxPieceBytes);
+  // No queue is too short for them here: peers that do not answer hold up nobody else.
+  if (options.listen) own.maxInFlight = std::max(own.maxInFlight, kMaxInFlight);
   std::unique_ptr<TcpTransport> transport(new TcpTransport(options, own, std::move(tls), listener, port));
   if (transport->epoll_ < 0) {
     status = systemFailure("epoll");

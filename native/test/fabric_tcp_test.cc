@@ -130,6 +130,20 @@ TEST(fabric_plain_tcp_bare_loop_has_no_piece_answered_before_it_has_left) {
   pretending.get();
 }
 
+TEST(fabric_plain_tcp_serves_others_beside_peers_that_do_not_answer) {
+  constexpr size_t kPiece = 4096;
+  BulkLimits limits;
+  limits.pieceBytes = kPiece;
+  Store store(kTcpTransportName, 16 * kPiece, limits);
+  Target healthy(*store.transport, kPiece);
+  std::vector<std::unique_ptr<HandMade>> silent;
+  for (int i = 0; i < 16; ++i) {
+    silent.push_back(std::make_unique<HandMade>(store.transport->offer()));
+    store.start(Direction::kRead, silent.back()->attach(store), {{store.memory.data(), 16 * kPiece, 0, 1}});
+  }
+  CHECK_EQ(store.transfer(Direction::kRead, healthy.peer, {healthy.range(store.memory.data(), kPiece, 0)}, 10s).message, "");
+}
+
 TEST(fabric_plain_tcp_rests_while_there_are_no_descriptors) {
   auto transport = openTransport(kTcpTransportName);
   HandMade target(transport->offer());
