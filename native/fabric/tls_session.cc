@@ -15,6 +15,7 @@ constexpr int kControlMode = 33;           // SSL_CTRL_MODE
 constexpr int kControlMinVersion = 123;    // SSL_CTRL_SET_MIN_PROTO_VERSION
 constexpr long kVersion13 = 0x0304;        // TLS1_3_VERSION
 constexpr long kPartialWrites = 1 | 2 | 16;  // SSL_MODE_ENABLE_PARTIAL_WRITE, _ACCEPT_MOVING_WRITE_BUFFER, _RELEASE_BUFFERS
+constexpr int kVerifyPeer = 1;             // SSL_VERIFY_PEER
 constexpr int kWantRead = 2;               // SSL_ERROR_WANT_READ
 constexpr int kWantWrite = 3;              // SSL_ERROR_WANT_WRITE
 constexpr int kSystemCall = 5;             // SSL_ERROR_SYSCALL
@@ -95,6 +96,8 @@ TlsSession::TlsSession(const TlsContext& context, int fd, const Ticket& ticket, 
     : tls_(context.library()), ticket_(ticket), key_(key) {
   begin(context, fd);
   tls_.SSL_set_connect_state(ssl_);
+  // No certificate holds here: whoever shows one has not the key.
+  tls_.SSL_set_verify(ssl_, kVerifyPeer, nullptr);
 }
 
 TlsSession::TlsSession(const TlsContext& context, int fd, KeyOf keyOf) : tls_(context.library()), keyOf_(std::move(keyOf)) {

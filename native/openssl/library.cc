@@ -30,7 +30,7 @@ bool load(void* place, OpenSsl& library) {
   return certificates && digests && FOUND(TLS_method) && FOUND(SSL_CTX_new) && FOUND(SSL_CTX_free) && FOUND(SSL_CTX_ctrl) && FOUND(SSL_CTX_set_ciphersuites) &&
          FOUND(SSL_CTX_set_num_tickets) && FOUND(SSL_CTX_set_psk_client_callback) && FOUND(SSL_CTX_set_psk_server_callback) &&
          FOUND(SSL_new) && FOUND(SSL_free) && FOUND(SSL_set_fd) && FOUND(SSL_set_ex_data) && FOUND(SSL_get_ex_data) &&
-         FOUND(SSL_set_connect_state) && FOUND(SSL_set_accept_state) && FOUND(SSL_read) && FOUND(SSL_write) && FOUND(SSL_pending) &&
+         FOUND(SSL_set_connect_state) && FOUND(SSL_set_accept_state) && FOUND(SSL_set_verify) && FOUND(SSL_read) && FOUND(SSL_write) && FOUND(SSL_pending) &&
          FOUND(SSL_get_error) && FOUND(ERR_clear_error);
 #undef FOUND
 }

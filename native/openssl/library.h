@@ -39,6 +39,7 @@ struct OpenSsl {
   void* (*SSL_get_ex_data)(const Ssl*, int index);
   void (*SSL_set_connect_state)(Ssl*);
   void (*SSL_set_accept_state)(Ssl*);
+  void (*SSL_set_verify)(Ssl*, int mode, int (*callback)(int, void*));
   int (*SSL_read)(Ssl*, void* target, int bytes);
   int (*SSL_write)(Ssl*, const void* source, int bytes);
   int (*SSL_pending)(const Ssl*);

@@ -1,5 +1,10 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
+import { createServer } from 'node:tls';
+import { issue, makeAuthority } from '../util/testing/certificates.ts';
 import { VirtualClock } from '../util/testing/virtual-clock.ts';
 import { arenaStats, NativeMemory } from './arena.ts';
 import { crc32c } from './batch.ts';
@@ -9,6 +14,7 @@ import {
   PEER_READS,
   PEER_WRITES,
   PLAIN_TCP,
+  TLS_TCP,
   type TransferOrder,
   type TransportOptions,
 } from './fabric.ts';
@@ -182,6 +188,30 @@ describe('attaching to the fabric', () => {
       assert.equal(known(), 0, way.provider);
       await transport.close();
     }
+  });
+
+  it('takes nobody for its initiator who shows a certificate in place of the key', async () => {
+    const { pem, keyPem } = issue(makeAuthority('a CA'), { name: 'x', addresses: ['127.0.0.1'] });
+    const welcome = Buffer.alloc(40);
+    welcome.writeUInt32LE(2);
+    const server = createServer({ cert: pem, key: keyPem }, (socket) => {
+      socket.on('error', () => undefined).write(welcome);
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const offer = Buffer.concat([
+      randomBytes(16),
+      Buffer.alloc(2),
+      randomBytes(32),
+      Buffer.from('127.0.0.1'),
+    ]);
+    offer.writeUInt16LE((server.address() as AddressInfo).port, 16);
+    const transport = await FabricTransport.open(
+      { ...plain, provider: TLS_TCP },
+      { ...options, listen: false },
+    );
+    await assert.rejects(transport.answer(offer), /the peer cannot be reached by tls-tcp/);
+    await transport.close();
+    server.close();
   });
 
   it('ends when the other end is silent', async () => {
