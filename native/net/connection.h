@@ -52,6 +52,7 @@ struct Connection {
   uint32_t armed = 0;       // the epoll events that are asked for
   bool reading = true;      // false while a limit holds, or at the end
   bool waiting = false;     // is in the reactor's queue for shared room
+  bool held = false;        // is in the reactor's queue of those whose input of TLS is not all read
   uint64_t sentAtMs = 0;    // when the peer last took something, or had nothing to take
   bool peerEnded = false;   // it has sent all that it will, of which some is not read yet
   bool touched = false;     // has replies that this turn has not tried to write

@@ -288,7 +288,9 @@ void Reactor::readHeld() {
   for (size_t left = held_.size(); left > 0; --left) {
     auto found = connections_.find(held_.front());
     held_.pop_front();
-    if (found != connections_.end() && found->second->reading) receive(*found->second);
+    if (found == connections_.end()) continue;
+    found->second->held = false;
+    if (found->second->reading) receive(*found->second);
   }
 }
 
@@ -339,7 +341,7 @@ void Reactor::receive(Connection& connection) {
     case FrameReader::Progress::kTurnUsed:
       connection.reading = true;
       // Epoll says nothing of it.
-      if (connection.tls && connection.tls->holdsInput()) held_.push_back(connection.id);
+      if (connection.tls && connection.tls->holdsInput() && !std::exchange(connection.held, true)) held_.push_back(connection.id);
       break;
     case FrameReader::Progress::kLimited:
       connection.reading = false;
