@@ -12,9 +12,11 @@ namespace {
 
 // OpenSSL's numbers, which are part of its binary interface.
 constexpr int kControlMode = 33;           // SSL_CTRL_MODE
+constexpr int kControlClearMode = 78;      // SSL_CTRL_CLEAR_MODE
 constexpr int kControlMinVersion = 123;    // SSL_CTRL_SET_MIN_PROTO_VERSION
 constexpr long kVersion13 = 0x0304;        // TLS1_3_VERSION
 constexpr long kPartialWrites = 1 | 2 | 16;  // SSL_MODE_ENABLE_PARTIAL_WRITE, _ACCEPT_MOVING_WRITE_BUFFER, _RELEASE_BUFFERS
+constexpr long kAutoRetry = 4;             // SSL_MODE_AUTO_RETRY
 constexpr int kVerifyPeer = 1;             // SSL_VERIFY_PEER
 constexpr int kWantRead = 2;               // SSL_ERROR_WANT_READ
 constexpr int kWantWrite = 3;              // SSL_ERROR_WANT_WRITE
@@ -83,6 +85,8 @@ std::unique_ptr<TlsContext> TlsContext::make(IoStatus& status) {
   }
   library->SSL_CTX_ctrl(context, kControlMinVersion, kVersion13, nullptr);
   library->SSL_CTX_ctrl(context, kControlMode, kPartialWrites, nullptr);
+  // A read ends with a record that brings no data: a peer that renews its keys without end does not have the thread for itself.
+  library->SSL_CTX_ctrl(context, kControlClearMode, kAutoRetry, nullptr);
   library->SSL_CTX_set_ciphersuites(context, kSuites);
   library->SSL_CTX_set_num_tickets(context, 0);
   library->SSL_CTX_set_psk_client_callback(context, PskCallbacks::dialling);

@@ -11,11 +11,13 @@ namespace {
 // OpenSSL's numbers, which are part of its binary interface.
 constexpr int kControlMode = 33;             // SSL_CTRL_MODE
 constexpr int kControlSessionCache = 44;     // SSL_CTRL_SET_SESS_CACHE_MODE
+constexpr int kControlClearMode = 78;        // SSL_CTRL_CLEAR_MODE
 constexpr int kControlChain = 89;            // SSL_CTRL_CHAIN_CERT
 constexpr int kControlMinVersion = 123;      // SSL_CTRL_SET_MIN_PROTO_VERSION
 constexpr long kVersion12 = 0x0303;          // TLS1_2_VERSION
 constexpr long kVersion13 = 0x0304;          // TLS1_3_VERSION
 constexpr long kPartialWrites = 1 | 2 | 16;  // SSL_MODE_ENABLE_PARTIAL_WRITE, _ACCEPT_MOVING_WRITE_BUFFER, _RELEASE_BUFFERS
+constexpr long kAutoRetry = 4;               // SSL_MODE_AUTO_RETRY
 // SSL_OP_NO_TICKET, _NO_COMPRESSION, _CIPHER_SERVER_PREFERENCE, _NO_RENEGOTIATION: without sessions to resume every connection shows its certificate.
 // SSL_OP_IGNORE_UNEXPECTED_EOF: frames say themselves whether they are whole.
 constexpr uint64_t kOptions = 1u << 14 | 1u << 17 | 1u << 22 | 1u << 30 | 1u << 7;
@@ -83,6 +85,8 @@ TlsServer::~TlsServer() { tls_.SSL_CTX_free(context_); }
 bool TlsServer::apply(const TlsSettings& settings, std::string& error) {
   tls_.SSL_CTX_ctrl(context_, kControlMinVersion, settings.allowsVersion12 ? kVersion12 : kVersion13, nullptr);
   tls_.SSL_CTX_ctrl(context_, kControlMode, kPartialWrites, nullptr);
+  // A read ends with a record that brings no data: a client that renews its keys without end does not have the thread for itself.
+  tls_.SSL_CTX_ctrl(context_, kControlClearMode, kAutoRetry, nullptr);
   tls_.SSL_CTX_ctrl(context_, kControlSessionCache, 0, nullptr);
   tls_.SSL_CTX_set_options(context_, kOptions);
   tls_.SSL_CTX_set_num_tickets(context_, 0);

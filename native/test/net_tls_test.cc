@@ -1,5 +1,6 @@
 // What a client can do to others by TLS alone. Everything else of it is tested with Node's: src/native/net-tls.test.ts.
 #include <dlfcn.h>
+#include <poll.h>
 
 #include <algorithm>
 #include <atomic>
@@ -15,10 +16,15 @@ using namespace kafabric::test;
 
 namespace {
 
+/** A record of 27 bytes each: a megabyte, which takes the reactor a good part of a second. */
+constexpr int kRenewals = 50'000;
+constexpr int kNotRequested = 0;  // SSL_KEY_UPDATE_NOT_REQUESTED
+
 struct Time;
 
 /** What of OpenSSL is needed beside what the program has. */
 struct More {
+  int (*SSL_key_update)(Ssl*, int kind);
   void (*SSL_set0_wbio)(Ssl*, Bio*);
   PrivateKey* (*EVP_PKEY_Q_keygen)(void* library, const char* properties, const char* type, ...);
   Certificate* (*X509_new)();
@@ -38,6 +44,7 @@ struct More {
       function = reinterpret_cast<std::decay_t<decltype(function)>>(::dlsym(library, name));
       CHECK(function != nullptr);
     };
+    take(more.SSL_key_update, "SSL_key_update");
     take(more.SSL_set0_wbio, "SSL_set0_wbio");
     take(more.EVP_PKEY_Q_keygen, "EVP_PKEY_Q_keygen");
     take(more.X509_new, "X509_new");
@@ -92,7 +99,7 @@ std::shared_ptr<const TlsServer> makeServer(const OpenSsl& tls, const More& more
 class TlsClient {
  public:
   TlsClient(const OpenSsl& tls, const More& more, uint16_t port)
-      : tls_(tls), socket_(connectTo(port)), context_(tls.SSL_CTX_new(tls.TLS_method())), ssl_(tls.SSL_new(context_)) {
+      : tls_(tls), more_(more), socket_(connectTo(port)), context_(tls.SSL_CTX_new(tls.TLS_method())), ssl_(tls.SSL_new(context_)) {
     tls.SSL_set_fd(ssl_, socket_.fd);
     tls.SSL_set_connect_state(ssl_);
     CHECK_EQ(tls.SSL_do_handshake(ssl_), 1);
@@ -106,6 +113,11 @@ class TlsClient {
   TlsClient(const TlsClient&) = delete;
   TlsClient& operator=(const TlsClient&) = delete;
 
+  int fd() const { return socket_.fd; }
+  void renewKeys() {
+    CHECK_EQ(more_.SSL_key_update(ssl_, kNotRequested), 1);
+    CHECK_EQ(tls_.SSL_do_handshake(ssl_), 1);
+  }
   void say(const std::vector<uint8_t>& bytes) {
     CHECK_EQ(tls_.SSL_write(ssl_, bytes.data(), static_cast<int>(bytes.size())), static_cast<int>(bytes.size()));
   }
@@ -114,7 +126,7 @@ class TlsClient {
     std::vector<uint8_t> bytes;
     drain(tls_, out_, bytes);
     while (sent < bytes.size()) {
-      ssize_t count = ::send(socket_.fd, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
+      ssize_t count = ::send(fd(), bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
       CHECK(count > 0);
       sent += static_cast<size_t>(count);
     }
@@ -132,6 +144,7 @@ class TlsClient {
   }
 
   const OpenSsl& tls_;
+  const More& more_;
   Descriptor socket_;
   SslContext* context_;
   Ssl* ssl_;
@@ -146,6 +159,26 @@ const OpenSsl& library() {
 }
 
 }  // namespace
+
+TEST(net_serves_others_beside_a_client_that_renews_its_keys_without_end) {
+  const OpenSsl& tls = library();
+  const More more = More::find();
+  Server server(options(1));
+  server.start();
+  TlsClient client(tls, more, server.net().listen("127.0.0.1", 0, makeServer(tls, more)).port);
+  for (int i = 0; i < kRenewals; ++i) client.renewKeys();
+  client.say(frame(1, 1));
+  Client other(server.port);
+  std::atomic<size_t> sent{0};
+  client.sendAll(sent);
+  // Until the frame is answered, which is behind all that.
+  size_t answered = 0;
+  for (pollfd last{client.fd(), POLLIN, 0}; ::poll(&last, 1, 0) == 0; ++answered) {
+    CHECK(other.send(frame(1, 1)));
+    CHECK_EQ(other.read().size(), 1u);
+  }
+  CHECK(answered > 3);
+}
 
 TEST(net_reads_of_a_client_with_tls_no_more_in_a_turn_the_longer_it_sends) {
   constexpr size_t kFrameBytes = 100'000;
