@@ -8,6 +8,7 @@ import type { MessageCodec } from '../protocol/wire/codec.ts';
 import { ProtocolError } from '../protocol/wire/errors.ts';
 import { Reader } from '../protocol/wire/reader.ts';
 import { MAX_TIMER_MS, monotonicMs } from '../util/clock.ts';
+import { connectError } from '../util/connect-error.ts';
 import { aborted, asDirectError, brokerError, DirectError } from './errors.ts';
 import { requestFrame } from './request-frame.ts';
 import { Silence } from './silence.ts';
@@ -131,7 +132,7 @@ export class Connection {
     const wish = { host, port, onread: onread as never };
     this.#socket = tls === undefined ? connect(wish, onConnect) : connectTls(tlsWish(wish, tls), onConnect);
     this.#socket.setNoDelay(true);
-    this.#socket.on('error', (error) => this.#fail(error));
+    this.#socket.on('error', (error) => this.#fail(connectError(error)));
     this.#socket.on('close', () => this.#fail(new Error('the gateway closed the connection')));
   }
 

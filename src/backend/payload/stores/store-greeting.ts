@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { connectError } from '../../../util/connect-error.ts';
 import { clientProof, isSameProof, newNonce, storeProof } from './authentication.ts';
 import type { Frames } from './frames.ts';
 import { opening, parseMessage, STORE_VERSION, welcome } from './messages.ts';
@@ -40,8 +41,9 @@ export async function connected({ host, port, clock, tls, signal }: ConnectionOp
       timer.cancel();
       forget();
     };
-    socket.once('error', (error) => {
+    socket.once('error', (failure) => {
       ended();
+      const error = connectError(failure);
       reject(tls ? tls.explain(error) : error);
     });
     socket.once(tls ? 'secureConnect' : 'connect', () => {
