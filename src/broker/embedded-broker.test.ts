@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -48,6 +48,7 @@ describe('EmbeddedBroker', () => {
     const broker = await open('a');
     assert.equal(broker.partitions.find('t', 1)?.leaderEpoch, 1);
     await broker.close();
+    assert.ok(existsSync(join(dir, 'a', '.kafka_cleanshutdown')));
   });
 
   it('coordinates what is in an internal topic as soon as a client has created it', async () => {
@@ -193,6 +194,20 @@ describe('EmbeddedBroker', () => {
     );
     renameSync(join(dir, 'elsewhere'), join(dir, 'a/__cluster_metadata-0'));
     await (await open('a')).close();
+  });
+
+  it('does not call directories closed that a crash has left, when it cannot start', async () => {
+    await withTopic();
+    const marker = join(dir, 'a', '.kafka_cleanshutdown');
+    renameSync(join(dir, 'a/__cluster_metadata-0'), join(dir, 'elsewhere'));
+    for (const isThere of [true, false]) {
+      if (!isThere) rmSync(marker);
+      await assert.rejects(open('a'), /__cluster_metadata-0, is in none of log.dirs/);
+      assert.equal(existsSync(marker), isThere);
+    }
+    renameSync(join(dir, 'elsewhere'), join(dir, 'a/__cluster_metadata-0'));
+    await (await open('a')).close();
+    assert.ok(existsSync(marker));
   });
 
   it('refuses to start a new cluster while a directory that may hold the metadata cannot be used', async () => {

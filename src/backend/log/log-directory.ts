@@ -66,6 +66,8 @@ export class LogDirectory implements LogHost {
   clusterId: string | null = null;
   /** Why the directory is not used; null while it is. */
   error: LogError | null = null;
+  /** All logs that are here are open; before that nothing is known of them that could be written down. */
+  isLoaded = false;
   /** Called once, when the directory fails. */
   onFailure: (error: LogError) => void = () => {};
   readonly #environment: LogEnvironment;
@@ -355,12 +357,22 @@ export class LogDirectory implements LogHost {
     this.onFailure(error);
   }
 
-  /** Closes the logs, `parallel` at a time, and says that the directory is in order. */
-  async close(closeLogs: (logs: readonly PartitionLog[]) => Promise<void>): Promise<void> {
+  /**
+   * Closes the logs, and says that the directory is in order. What was not loaded is left as it was; so is, after a crash, what was not compared with
+   * its payload: the next start is to do that.
+   */
+  async close(
+    closeLogs: (logs: readonly PartitionLog[]) => Promise<void>,
+    isCompared: boolean,
+  ): Promise<void> {
     try {
       if (this.error) return;
-      await closeLogs([...this.logs.values()]);
-      await this.checkpoints.writeAll();
+      const isInOrder = this.isLoaded && (this.#clean || isCompared);
+      if (isInOrder) {
+        await closeLogs([...this.logs.values()]);
+        await this.checkpoints.writeAll();
+      }
+      if (!isInOrder && !this.#clean) return;
       await this.#environment.fileSystem.replaceFile(join(this.path, CLEAN_SHUTDOWN), encodeCleanShutdown());
     } finally {
       this.#lock?.release();

@@ -56,4 +56,6 @@ export interface LogManagerOptions {
   readonly random?: () => number;
   /** Called when the directories are this process's, before their logs are read. */
   readonly beforeLoading?: () => Promise<void>;
+  /** After a crash the logs do not count as closed before `compared` was called. */
+  readonly hasPayload?: boolean;
 }

@@ -36,6 +36,7 @@ export class LogManager {
   readonly #changes = new SerialQueues();
   readonly #timers = new Set<Timer>();
   #clusterId: string | null = null;
+  #isCompared: boolean;
   #closing = false;
   #futures: readonly FutureDirectory[] = [];
   /** Where partitions are to be made, by `partitionKey`. */
@@ -45,6 +46,7 @@ export class LogManager {
     const { fileSystem, clock, logger } = options;
     this.#options = options;
     this.#intervals = { ...defaultLogIntervals, ...options.intervals };
+    this.#isCompared = !(options.hasPayload ?? false);
     this.#environment = {
       fileSystem,
       clock,
@@ -196,6 +198,11 @@ export class LogManager {
     });
   }
 
+  /** What the logs refer to was compared with them, as has to be after a crash. */
+  compared(): void {
+    this.#isCompared = true;
+  }
+
   /** Flushes and closes all logs, so that the next start need not recover. */
   async close(): Promise<void> {
     this.#closing = true;
@@ -206,7 +213,7 @@ export class LogManager {
     await Promise.all(
       this.#directories.map((directory) =>
         this.#use(directory, () =>
-          directory.close((logs) => forEachParallel(logs, threads, (log) => log.close())),
+          directory.close((logs) => forEachParallel(logs, threads, (log) => log.close()), this.#isCompared),
         ),
       ),
     );
@@ -291,6 +298,7 @@ export class LogManager {
       });
     });
     for (const path of deleted) await fileSystem.remove(path);
+    directory.isLoaded = true;
     const fields = { directory: directory.path, partitions: partitions.length, ms: clock.now() - startMs };
     logger.info(fields, 'log directory opened');
   }
@@ -357,7 +365,9 @@ export class LogManager {
     );
     this.#repeat(
       every.recoveryPointCheckpointMs,
-      eachDirectory((each) => each.advanceRecoveryPoints()),
+      eachDirectory(async (each) => {
+        if (this.#isCompared) await each.advanceRecoveryPoints();
+      }),
     );
     this.#repeat(
       every.logStartOffsetCheckpointMs,

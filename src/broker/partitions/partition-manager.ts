@@ -117,6 +117,7 @@ export class PartitionManager {
         this.#reopen(topic, partition, () => configOf(topic.name), config),
       );
     });
+    this.#options.logs.compared();
   }
 
   /** Opens a partition that was there before. One that cannot be opened is left offline; the others serve. */

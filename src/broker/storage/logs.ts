@@ -37,6 +37,7 @@ export function makeLogs(fileSystem: FileSystem, { config, clock, logger }: Stor
     producerIdExpirationMs: config.get('producer.id.expiration.ms'),
     intervals: logIntervals(config),
     beforeLoading: () => writeAcknowledged(memory, logger),
+    hasPayload: true,
   });
 }
 
