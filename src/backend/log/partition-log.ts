@@ -330,9 +330,10 @@ export class PartitionLog {
       );
     }
     if (offset > this.#logStartOffset) this.#raiseLogStartOffset(offset);
+    const start = this.#logStartOffset; // one to which it is raised meanwhile may not be durable yet
     await this.#host.checkpointLogStartOffsets(this);
-    this.onLogStartOffset?.(this.#logStartOffset);
-    return this.#logStartOffset;
+    this.onLogStartOffset?.(start);
+    return start;
   }
 
   /** Deletes the segments that retention lets go; returns how many. */
