@@ -68,24 +68,27 @@ export class LogSegments {
     await Promise.all(this.list.from(offset).map((segment) => segment.sync()));
   }
 
-  /** The segments that retention lets go. */
+  /** The segments that retention lets go. `roll` begins a new one when the last goes, in the same turn: nothing is appended to what goes. */
   async expired(
     config: LogConfig,
-    state: Omit<RetentionState, 'nowMs'> & { logEndOffset: bigint },
+    { logStartOffset, logEndOffset, highWatermark }: Omit<RetentionState, 'nowMs'> & { logEndOffset: bigint },
+    roll: () => void,
   ): Promise<readonly Segment[]> {
     const segments = this.list.all;
     const byAge = config.cleanupDelete && config.retentionMs >= 0;
     const summaries = await Promise.all(
       segments.map(async (segment, index) => ({
         sizeBytes: segment.size,
-        endOffset: segments[index + 1]?.baseOffset ?? state.logEndOffset,
+        endOffset: segments[index + 1]?.baseOffset ?? logEndOffset,
         largestTimestampMs: byAge ? await segment.largestTimestampMs(config) : Number.POSITIVE_INFINITY,
       })),
     );
-    const nowMs = this.#environment.clock.now();
-    const expired = segments.slice(0, expiredSegments(summaries, config, { ...state, nowMs }));
+    const state = { logStartOffset, highWatermark, nowMs: this.#environment.clock.now() };
+    const old = segments.slice(0, expiredSegments(summaries, config, state));
     // What was appended meanwhile to the last one is not to go.
-    return expired.filter(({ size }, index) => size === summaries[index]!.sizeBytes);
+    const expired = old.filter(({ size }, index) => size === summaries[index]!.sizeBytes);
+    if (expired.includes(this.list.active)) roll();
+    return expired;
   }
 
   /** Puts segments in the place of those that they were made of, whose files have been set aside. */
@@ -94,10 +97,15 @@ export class LogSegments {
     this.list.replace(old, made);
   }
 
-  /** Takes segments out, durably; their files are removed later. */
-  async delete(segments: readonly Segment[], config: LogConfig): Promise<void> {
+  /** Takes the first segments out, durably; their files are removed later. `begins` is told where the log does then, before nobody finds them. */
+  async delete(
+    segments: readonly Segment[],
+    config: LogConfig,
+    begins: (offset: bigint) => void,
+  ): Promise<void> {
     // The names of the segments that stay say where the log is.
     if (!this.list.active.linked) await this.list.active.sync();
+    begins(this.list.all[segments.length]!.baseOffset);
     this.list.remove(segments);
     await deleteSegmentFiles(this.#environment, this.#directory, segments, config.fileDeleteDelayMs);
   }

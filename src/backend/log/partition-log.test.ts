@@ -209,6 +209,64 @@ describe('PartitionLog', () => {
     await assert.rejects(log.read(2n, 1), { code: LogErrorCode.OFFSET_OUT_OF_RANGE });
   });
 
+  it('tells of a start that it was given only when that is durable, also while it is raised again', async () => {
+    const fixture = new LogFixture(15);
+    const log = await fixture.open();
+    for (let index = 0; index < 10; index++) log.append(testBatch(value('v')));
+    await log.flush();
+    log.highWatermark = 10n;
+    const durable = () => {
+      const checkpoint = fixture.files.bytes('/data/log-start-offset-checkpoint');
+      return BigInt(/^t 0 (\d+)$/m.exec(new TextDecoder().decode(checkpoint))?.[1] ?? 0);
+    };
+    const { replaceFile } = fixture.files;
+    fixture.files.replaceFile = async (...args) => {
+      await setImmediate();
+      return replaceFile.apply(fixture.files, args);
+    };
+    const told: [bigint, bigint][] = [];
+    log.onLogStartOffset = (offset) => told.push([offset, durable()]);
+    await Promise.all([3n, 6n, 9n].map((offset) => log.deleteRecordsBefore(offset)));
+    assert.equal(told.length, 3);
+    for (const [offset, written] of told)
+      assert.ok(offset <= written, `${offset} where ${written} is durable`);
+    assert.equal(log.logStartOffset, 9n);
+  });
+
+  it('says of what retention takes that it is not there, and gives nothing that is behind it instead', async () => {
+    const fixture = new LogFixture(16, { segmentBytes: 300, retentionBytes: 300 });
+    const log = await fixture.open();
+    for (let index = 0; index < 20; index++) log.append(testBatch(value('v')));
+    await log.flush();
+    log.highWatermark = 20n;
+    const reads: Promise<void>[] = [];
+    fixture.files.fault = (operation, path) => {
+      if (operation === 'rename' && path.endsWith('.log'))
+        reads.push(assert.rejects(log.read(0n, 1), { code: LogErrorCode.OFFSET_OUT_OF_RANGE }));
+      return null;
+    };
+    await log.deleteOldSegments();
+    assert.ok(reads.length > 0);
+    await Promise.all(reads);
+  });
+
+  it('keeps what is appended at the moment in which retention takes the last segment', async () => {
+    for (let turns = 0; turns < 40; turns++) {
+      const fixture = new LogFixture(turns, { retentionMs: 10_000 });
+      const log = await fixture.open();
+      const batch = () => testBatch([{ value: 'v', timestamp: fixture.clock.now() }]);
+      await log.append(batch()).written;
+      log.highWatermark = 1n;
+      fixture.clock.tick(20_000);
+      const deleted = log.deleteOldSegments();
+      for (let turn = 0; turn < turns; turn++) await null;
+      const appended = log.append(batch()).baseOffset;
+      await log.flush();
+      await deleted;
+      assert.equal((await readAll(log)).at(-1)?.baseOffset, appended, `appended ${turns} turns later`);
+    }
+  });
+
   it('refuses batches that are larger than a segment, and what is no batch', async () => {
     const log = await new LogFixture(13, { segmentBytes: 100 }).open();
     const large = testBatch([{ value: 'v'.repeat(100) }]);

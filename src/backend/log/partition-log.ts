@@ -341,13 +341,11 @@ export class PartitionLog {
     return this.#maintenance.run(async () => {
       // A compaction reads them; whoever runs it sees to this afterwards.
       if (this.#blocked || this.#closed || this.compaction.isRunning) return 0;
-      const { logStartOffset, logEndOffset, highWatermark } = this;
-      const state = { logStartOffset, logEndOffset, highWatermark };
-      const expired = await this.#segments.expired(this.#config, state);
+      const expired = await this.#segments.expired(this.#config, this, () => this.#roll(this.#logEndOffset));
       if (expired.length === 0) return 0;
-      if (expired.includes(this.#segments.list.active)) this.#roll(this.#logEndOffset);
-      await this.#segments.delete(expired, this.#config);
-      if (this.firstSegmentOffset > this.#logStartOffset) this.#raiseLogStartOffset(this.firstSegmentOffset);
+      await this.#segments.delete(expired, this.#config, (start) => {
+        if (start > this.#logStartOffset) this.#raiseLogStartOffset(start);
+      });
       await this.#snapshots.removeWhere((snapshot) => snapshot < this.firstSegmentOffset);
       this.onLogStartOffset?.(this.firstSegmentOffset); // a higher one may not be durable yet
       return expired.length;
