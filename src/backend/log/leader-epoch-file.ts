@@ -8,6 +8,8 @@ import { CoalescedWrite } from './serial.ts';
 export class LeaderEpochFile {
   readonly #write: CoalescedWrite;
   readonly #failed: (error: unknown) => void;
+  /** Until when nothing is written; null: now. */
+  #held: Promise<void> | null = null;
 
   constructor(
     fileSystem: FileSystem,
@@ -15,12 +17,13 @@ export class LeaderEpochFile {
     failed: (error: unknown) => void,
   ) {
     this.#failed = failed;
-    this.#write = new CoalescedWrite(() =>
-      fileSystem.replaceFile(
+    this.#write = new CoalescedWrite(async () => {
+      if (this.#held !== null) await this.#held;
+      await fileSystem.replaceFile(
         join(source.directory(), LEADER_EPOCH_CHECKPOINT),
         encodeLeaderEpochs(source.entries()),
-      ),
-    );
+      );
+    });
   }
 
   /** The epochs have changed: writes them in the background. */
@@ -31,5 +34,13 @@ export class LeaderEpochFile {
   /** Resolves when what was saved is durable. */
   idle(): Promise<void> {
     return this.#write.idle();
+  }
+
+  /** Nothing is written before the promise, which is never rejected, has settled; resolves when what was saved is durable. */
+  async hold(until: Promise<void>): Promise<void> {
+    while (this.#write.isBusy) await this.#write.idle();
+    this.#held = until.then(() => {
+      this.#held = null;
+    });
   }
 }

@@ -66,16 +66,16 @@ export class LogRelocation {
   }
 
   async #relocate(place: LogPlace, swap: () => Promise<void>): Promise<LogFile[]> {
-    const { host, segments, snapshots } = this.#parts;
+    const { host, segments, snapshots, epochFile } = this.#parts;
     await this.#settle();
     let letGo = () => {};
-    await segments.hold(
-      new Promise((resolve) => {
-        letGo = resolve;
-      }),
-    );
+    const until = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
     let moved = false;
     try {
+      await segments.hold(until);
+      await epochFile.hold(until);
       host.begin(place.host);
       await swap();
       moved = true;
@@ -89,14 +89,13 @@ export class LogRelocation {
 
   /** Makes everything durable, and closed segments complete on disk, with the payload to which they refer. */
   async #settle(): Promise<void> {
-    const { log, segments, durability, epochFile, assertWritable } = this.#parts;
+    const { log, segments, durability, assertWritable } = this.#parts;
     assertWritable();
     const { active } = segments.list;
     // Its name says where the log ends.
     if (!active.linked) await active.sync();
     await log.flush();
     await durability.persistRolled();
-    await epochFile.idle();
     await durability.idle();
   }
 }

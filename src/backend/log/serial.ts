@@ -51,6 +51,10 @@ export class CoalescedWrite {
     return this.#next;
   }
 
+  get isBusy(): boolean {
+    return this.#running !== null || this.#next !== null;
+  }
+
   /** Resolves when nothing is being written; rejects if the last write failed. */
   async idle(): Promise<void> {
     await (this.#next ?? this.#running);
