@@ -262,10 +262,7 @@ export class LogDirectory implements LogHost {
         await complete();
         await to.checkpoints.writeAll();
         if (log.topicId) await fileSystem.replaceFile(join(copy, SEAL), encodePartitionMetadata(log.topicId));
-        await this.#exchange({ from, aside }, async () => {
-          await fileSystem.rename(copy, directory);
-          await to.#sync.request();
-        });
+        await this.#exchange(from, aside, () => to.#exchange(copy, directory, async () => {}));
         this.logs.delete(key);
         to.logs.set(key, log);
       });
@@ -295,18 +292,15 @@ export class LogDirectory implements LogHost {
   }
 
   /** Renames a directory, durably, and does what is to follow; if that fails, takes it back. */
-  async #exchange(
-    { from, aside }: { from: string; aside: string },
-    follow: () => Promise<void>,
-  ): Promise<void> {
+  async #exchange(from: string, to: string, follow: () => Promise<void>): Promise<void> {
     const { fileSystem } = this.#environment;
-    await fileSystem.rename(from, aside);
+    await fileSystem.rename(from, to);
     try {
       await this.#sync.request();
       await follow();
     } catch (error) {
       try {
-        await fileSystem.rename(aside, from);
+        await fileSystem.rename(to, from);
         await this.#sync.request();
       } catch (failure) {
         this.fail(failure);

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { dirname, join } from 'node:path';
+import type { LogDirectory } from '../log-directory.ts';
+import type { PartitionLog } from '../partition-log.ts';
 import { testBatch } from '../testing/batches.ts';
 import { LogFixture, readAll } from '../testing/log-fixture.ts';
 import { DirectoryCopy } from './directory-copy.ts';
@@ -8,21 +10,41 @@ import { isKept } from './moved-files.ts';
 const batch = () => testBatch([{ value: 'v' }]);
 
 describe('A log that is handed over', () => {
-  it('is there also when the directory that it leaves is too full for its checkpoints', async () => {
-    const fixture = new LogFixture(1, {}, { directories: ['/a', '/b'] });
-    const { files } = fixture;
-    const log = await fixture.open();
+  let fixture: LogFixture;
+  let log: PartitionLog;
+  let from: LogDirectory;
+  let to: LogDirectory;
+  /** Of the copy. */
+  let path: string;
+
+  beforeEach(async () => {
+    fixture = new LogFixture(1, {}, { directories: ['/a', '/b'] });
+    log = await fixture.open();
+    log.becomeLeader(3);
     log.append(batch());
     const { manager } = fixture;
-    const from = manager.directoryOf(log)!;
-    const to = manager.directories.find((directory) => directory !== from)!;
-    const path = join(to.path, `t-0.${'0'.repeat(32)}-future`);
-    const copy = new DirectoryCopy(files.mount(), log.directory, path, {
-      next: async () => {},
-      copied: () => {},
-    });
-    await manager.handOver(log, to, path, async () => {
+    from = manager.directoryOf(log)!;
+    to = manager.directories.find((directory) => directory !== from)!;
+    path = join(to.path, `t-0.${'0'.repeat(32)}-future`);
+  });
+
+  /** `copied`: called when the copy is up to date. */
+  function handOver(copied: () => void = () => {}): Promise<void> {
+    const pace = { next: async () => {}, copied: () => {} };
+    const copy = new DirectoryCopy(fixture.files.mount(), log.directory, path, pace);
+    return fixture.manager.handOver(log, to, path, async () => {
       await copy.update(isKept);
+      copied();
+    });
+  }
+
+  function filesOf(directory: LogDirectory): string[] {
+    return fixture.files.paths().filter((name) => name.startsWith(`${directory.path}/t-0/`));
+  }
+
+  it('is there also when the directory that it leaves is too full for its checkpoints', async () => {
+    const { files, manager } = fixture;
+    await handOver(() => {
       files.fault = (operation, of) =>
         operation === 'replaceFile' && dirname(of) === from.path ? 'ENOSPC' : null;
     });
@@ -33,5 +55,40 @@ describe('A log that is handed over', () => {
     const recovered = await fixture.crash({ power: true });
     assert.equal(dirname(recovered.directory), to.path);
     assert.equal(recovered.logEndOffset, 2n);
+  });
+
+  it('writes what changes meanwhile where it is then', async () => {
+    const { files } = fixture;
+    const left = log.directory;
+    log.highWatermark = 1n;
+    let deleted: Promise<bigint> | null = null;
+    files.fault = (operation, of) => {
+      if (operation === 'rename' && of === left) deleted ??= log.deleteRecordsBefore(1n);
+      return null;
+    };
+    await handOver();
+    assert.equal(await deleted, 1n);
+    await to.advanceRecoveryPoints();
+    assert.deepEqual(filesOf(from), []);
+    const epochs = new TextDecoder().decode(files.bytes(join(log.directory, 'leader-epoch-checkpoint')));
+    assert.equal(epochs, '0\n1\n3 1\n');
+    assert.deepEqual([from.error, to.error], [null, null]);
+  });
+
+  it('is where it was, and nowhere else, when its new place cannot be made durable', async () => {
+    const { files, manager } = fixture;
+    let isThere = false;
+    files.fault = (operation, of) => {
+      if (operation === 'rename' && of === path) isThere = true;
+      const fails = isThere && operation === 'syncDirectory' && of === to.path;
+      if (fails) isThere = false;
+      return fails ? 'EIO' : null;
+    };
+    await assert.rejects(handOver(), /EIO/);
+    assert.equal(manager.directoryOf(log), from);
+    assert.deepEqual(filesOf(to), []);
+    log.append(batch());
+    await log.flush();
+    assert.equal((await fixture.crash({ power: false })).logEndOffset, 2n);
   });
 });
