@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, rm, truncate } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Store } from '../../native/store.ts';
@@ -89,6 +89,18 @@ describe('log on the native store', () => {
     assert.equal(producers.get(9n)?.batches.at(-1)?.lastSequence, 48);
     assert.equal(recovered.firstUnstableOffset, null);
     await again.close();
+  });
+
+  it('takes nothing that cannot be looked at for gone', async () => {
+    const { list } = storeFileSystem(store);
+    await writeFile(join(directory, 'there'), '');
+    await symlink('nowhere', join(directory, 'gone'));
+    assert.deepEqual(
+      (await list(directory))?.map(({ name }) => name),
+      ['there'],
+    );
+    await symlink('loop', join(directory, 'loop'));
+    await assert.rejects(list(directory), { code: 'ELOOP' });
   });
 
   it('lets no other process have its directory', async () => {

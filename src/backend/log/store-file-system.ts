@@ -1,3 +1,4 @@
+import type { Stats } from 'node:fs';
 import { mkdir, readdir, readFile, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ScanResult, scanBatches } from '../../native/batch-scan.ts';
@@ -6,6 +7,7 @@ import type { Store } from '../../native/store.ts';
 import type { StoreFile } from '../../native/store-file.ts';
 import { BATCH_HEADER_SIZE } from '../../protocol/records/batch-header.ts';
 import { isControl, readBatchInfo, viewOf } from './batch.ts';
+import { isMissing } from './errors.ts';
 import type { BatchInfo, BatchScan, DirectoryEntry, FileSystem } from './ports.ts';
 
 /** The records section of a compressed batch may not become larger. */
@@ -50,8 +52,8 @@ async function list(path: string): Promise<DirectoryEntry[] | null> {
   const entries: DirectoryEntry[] = [];
   try {
     for (const name of await readdir(path)) {
+      const found = await statOf(join(path, name));
       // What vanishes meanwhile was being removed.
-      const found = await stat(join(path, name)).catch(() => null);
       if (found === null) continue;
       entries.push({
         name,
@@ -65,6 +67,16 @@ async function list(path: string): Promise<DirectoryEntry[] | null> {
     throw error;
   }
   return entries;
+}
+
+/** Null when it is not there. */
+async function statOf(path: string): Promise<Stats | null> {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
 }
 
 async function scan(
