@@ -123,6 +123,30 @@ describe('LogManager', () => {
     await assert.rejects(other, { code: LogErrorCode.INCONSISTENT_TOPIC_ID });
   });
 
+  it('makes a log where the one of a topic that is gone cannot be removed, and knows both until it is', async () => {
+    const fixture = new LogFixture(22, {}, { directories: ['/a', '/b'] });
+    const { files, manager } = fixture;
+    await manager.open();
+    const left = await manager.create('t', 0, { topicId: 'B4sB6MhZSGiyDvPbRqbsaw' });
+    await fill(left, 1);
+    const failed = manager.directoryOf(left)!;
+    files.fault = (_, path) => (path.startsWith(`${failed.path}/`) ? 'EIO' : null);
+    failed.fail(new Error('EIO'));
+    await assert.rejects(manager.delete('t', 0), { code: LogErrorCode.KAFKA_STORAGE_ERROR });
+    const made = await manager.create('t', 0, { topicId: TOPIC_ID });
+    assert.notEqual(manager.directoryOf(made), failed);
+    assert.equal(manager.get('t', 0), made);
+    await fill(made, 2);
+    files.crash({ power: true });
+    files.fault = () => null;
+    const next = new LogFixture(22, {}, { directories: ['/a', '/b'], fileSystem: files.mount() });
+    await next.manager.open();
+    assert.equal([...next.manager.logs()].length, 2);
+    await next.manager.delete('t', 0, left.topicId);
+    assert.equal(next.manager.get('t', 0)?.logEndOffset, 2n);
+    await next.manager.close();
+  });
+
   it('deletes a partition at once for its users and later on disk, and begins anew', async () => {
     const fixture = new LogFixture(4, { fileDeleteDelayMs: 5000 });
     const log = await fixture.open();

@@ -117,12 +117,14 @@ export class LogManager {
 
   /** Also a log whose directory has failed, which refuses everything; undefined when there is none. */
   get(topic: string, partition: number): PartitionLog | undefined {
+    const all = this.#logsOf(topic, partition);
+    return all.find(({ isClosed }) => !isClosed) ?? all[0];
+  }
+
+  /** Beside that of its topic there may be one of a topic that is gone, where it could not be removed. */
+  #logsOf(topic: string, partition: number): PartitionLog[] {
     const key = partitionKey(topic, partition);
-    for (const directory of this.#directories) {
-      const log = directory.logs.get(key);
-      if (log) return log;
-    }
-    return undefined;
+    return this.#directories.flatMap(({ logs }) => logs.get(key) ?? []);
   }
 
   *logs(): IterableIterator<PartitionLog> {
@@ -162,7 +164,7 @@ export class LogManager {
 
   /**
    * The log of a partition; it is made, in the directory that is preferred or in one with the fewest partitions, unless it is there. Rejects with INCONSISTENT_TOPIC_ID
-   * if one is there of another topic id, and with KAFKA_STORAGE_ERROR.
+   * if one is there of another topic id, where it could have been removed, and with KAFKA_STORAGE_ERROR.
    */
   create(
     topic: string,
@@ -171,7 +173,7 @@ export class LogManager {
   ): Promise<PartitionLog> {
     return this.#changes.run(partitionKey(topic, partition), async () => {
       const { topicId = null, config = this.#options.defaultConfig } = options;
-      const existing = this.get(topic, partition);
+      const existing = this.#logsOf(topic, partition).find((log) => !this.#isLeft(log, topicId));
       if (existing) return this.#ofTopic(existing, topicId);
       this.#assertOnline();
       const directory = this.#placeFor(partitionKey(topic, partition));
@@ -183,13 +185,16 @@ export class LogManager {
     });
   }
 
-  /** Deletes the log of a partition, if there is one: it is gone, durably, when this resolves; its space is freed later. */
-  delete(topic: string, partition: number): Promise<void> {
-    const key = partitionKey(topic, partition);
-    return this.#changes.run(key, async () => {
-      const directory = this.#directories.find(({ logs }) => logs.has(key));
+  /**
+   * Deletes the log of a partition, if there is one, and if it is of `topicId` where that is given: it is gone, durably, when this resolves; its space
+   * is freed later.
+   */
+  delete(topic: string, partition: number, topicId: string | null = null): Promise<void> {
+    return this.#changes.run(partitionKey(topic, partition), async () => {
+      const all = this.#logsOf(topic, partition);
+      const log = all.find((each) => topicId === null || each.topicId === topicId);
+      const directory = log && this.directoryOf(log);
       if (!directory) return;
-      const log = directory.logs.get(key)!;
       try {
         await directory.delete(log);
       } catch (error) {
@@ -303,14 +308,23 @@ export class LogManager {
     logger.info(fields, 'log directory opened');
   }
 
+  /** But for those of topics that are gone, which whoever knows the topics removes. */
   #assertUnique(): void {
-    const seen = new Map<string, PartitionLog>();
+    const seen = new Map<string, PartitionLog[]>();
     for (const log of this.logs()) {
       const key = partitionKey(log.topic, log.partition);
-      const other = seen.get(key);
-      if (other) throw new Error(`${log.directory} and ${other.directory} are the same partition`);
-      seen.set(key, log);
+      const others = seen.get(key) ?? [];
+      for (const { topicId, directory } of others)
+        if (topicId === null || log.topicId === null || topicId === log.topicId)
+          throw new Error(`${log.directory} and ${directory} are the same partition`);
+      seen.set(key, [...others, log]);
     }
+  }
+
+  /** It is of another topic than this, which is gone, and cannot be removed where it is: the next start does that. */
+  #isLeft(log: PartitionLog, topicId: string | null): boolean {
+    const isOther = topicId !== null && log.topicId !== null && log.topicId !== topicId;
+    return isOther && this.directoryOf(log)?.error != null;
   }
 
   /** The log if it is of that topic; one from before topic ids is from then on. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ErrorCode } from '../../protocol/errors.ts';
@@ -80,6 +80,49 @@ describe('PartitionManager', () => {
       ['a-0', 'a-1', 'a-2'],
     );
     assert.equal(broker.partitions.find('a', 0)?.log.topicId, again.id);
+  });
+
+  it('starts although a log of a deleted topic cannot be removed, and serves the others', async () => {
+    broker = await TestBroker.start(directory, [A, B], CONFIG);
+    await broker.stop();
+    const again = topic('a', 'AAAAAAAAAAAAAAAAAAAACA', 3, 5);
+    const left = join(directory, 'a-1');
+    broker = await TestBroker.start(directory, [again, B], CONFIG, undefined, {
+      faulty: (files) => ({
+        ...files,
+        rename: (from, to) => (from === left ? Promise.reject(new Error('fault')) : files.rename(from, to)),
+      }),
+    });
+    assert.notEqual(broker.partitions.find('b', 0), null);
+    assert.equal(broker.partitions.errorOfMissing('a', 1), ErrorCode.KAFKA_STORAGE_ERROR);
+    assert.equal(broker.partitions.find('a', 0)?.log.topicId, again.id);
+  });
+
+  it('has a topic that was made anew while a directory was away, and removes what that has of the one before', async () => {
+    const [a, b] = ['a', 'b'].map((name) => join(directory, name)) as [string, string];
+    const start = (topics: (typeof A)[]) =>
+      TestBroker.start(a, topics, CONFIG, undefined, { otherDirectories: [b] });
+    broker = await start([A]);
+    await broker.stop();
+    assert.ok(readdirSync(b).some((name) => name.startsWith('a-')));
+    renameSync(b, join(directory, 'unmounted'));
+    const again = topic('a', 'AAAAAAAAAAAAAAAAAAAACA', 3, 5);
+    broker = await start([B]);
+    await broker.partitions.partitionsCreated(again, again.partitions, CONFIG);
+    for (const { index } of again.partitions)
+      await broker.partitions.find('a', index)!.produce(batch(), null, true);
+    await broker.stop();
+    rmSync(b, { recursive: true });
+    renameSync(join(directory, 'unmounted'), b);
+    broker = await start([again]);
+    for (const { index } of again.partitions) {
+      assert.equal(broker.partitions.find('a', index)?.log.topicId, again.id);
+      assert.equal(broker.partitions.find('a', index)?.highWatermark, 1n);
+    }
+    assert.deepEqual(
+      readdirSync(b).filter((name) => /^a-\d$/.test(name)),
+      [],
+    );
   });
 
   it('keeps a log from before topic ids, which gets that of its topic', async () => {

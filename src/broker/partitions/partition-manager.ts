@@ -106,7 +106,7 @@ export class PartitionManager {
           { topic: log.topic, partition: log.partition },
           'Removing the log of a deleted topic',
         );
-        await this.#options.logs.delete(log.topic, log.partition);
+        await this.#removeLeft(log);
       }
     }
     for (const { name, id } of known.values()) this.#topic(name, id);
@@ -120,6 +120,15 @@ export class PartitionManager {
     this.#options.logs.compared();
   }
 
+  /** One that cannot be removed keeps nobody from the others. The next start tries again. */
+  async #removeLeft(log: PartitionLog): Promise<void> {
+    try {
+      await this.#options.logs.delete(log.topic, log.partition, log.topicId);
+    } catch (error) {
+      this.#options.logger.error({ err: error }, 'The log of a deleted topic could not be removed');
+    }
+  }
+
   /** Opens a partition that was there before. One that cannot be opened is left offline; the others serve. */
   async #reopen(
     topic: TopicDescription,
@@ -129,7 +138,8 @@ export class PartitionManager {
   ): Promise<void> {
     const { logs, logger } = this.#options;
     const fields = { topic: topic.name, partition: partition.index };
-    const found = logs.get(topic.name, partition.index) !== undefined;
+    const log = logs.get(topic.name, partition.index);
+    const found = log !== undefined && (log.topicId === null || log.topicId === topic.id);
     if (!found && logs.directories.some(({ error }) => error !== null)) {
       logger.error(fields, 'A partition is offline: its log may be in a directory that cannot be used');
       this.#offline.add(`${topic.name}-${partition.index}`);
@@ -291,7 +301,7 @@ export class PartitionManager {
     const failures: unknown[] = [];
     await forEachParallel(gone, PARALLEL_CHANGES, async ({ partition }) => {
       // One on a disk that has failed keeps nobody from the others. The next start removes it.
-      await logs.delete(name, partition).catch((error: unknown) => failures.push(error));
+      await logs.delete(name, partition, id).catch((error: unknown) => failures.push(error));
       await this.#options.tiers.removePartition(name, id, partition);
       await this.#options.stores?.removePartition(name, id, partition);
     });
