@@ -10,8 +10,9 @@ import { createCreatableTopic } from '../protocol/generated/create-topics-reques
 import { buildBatch } from '../protocol/records/builder.ts';
 import { readRecords } from '../protocol/records/reader.ts';
 import { decodeSignedReference } from '../protocol/records/signed-reference.ts';
-import { systemClock } from '../util/clock.ts';
+import { type Clock, systemClock } from '../util/clock.ts';
 import { silentLogger } from '../util/logger.ts';
+import { VirtualClock } from '../util/testing/virtual-clock.ts';
 import { partitionOf } from './coordinator-shards.ts';
 import { EmbeddedBroker } from './embedded-broker.ts';
 import { gather } from './partitions/testing.ts';
@@ -26,13 +27,17 @@ describe('EmbeddedBroker', () => {
   afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
   function open(...names: string[]): Promise<EmbeddedBroker> {
+    return openWith(systemClock, ...names);
+  }
+
+  function openWith(clock: Clock, ...names: string[]): Promise<EmbeddedBroker> {
     const config = loadConfig({
       environment: {},
       overrides: [`log.dirs=${names.map((name) => join(dir, name)).join(',')}`],
       host: { isRoot: false, homeDirectory: dir },
     });
     const endpoints = [{ name: 'PLAINTEXT', host: '127.0.0.1', port: 9092 }];
-    return EmbeddedBroker.open({ config, clock: systemClock, logger: silentLogger, endpoints });
+    return EmbeddedBroker.open({ config, clock, logger: silentLogger, endpoints });
   }
 
   async function withTopic(): Promise<void> {
@@ -183,6 +188,22 @@ describe('EmbeddedBroker', () => {
         renameSync(join(dir, 'kept'), join(dir, 'b'));
         await assertBack();
       });
+  });
+
+  it('leaves no timer when it cannot be opened', async () => {
+    await withTopic();
+    const clock = new VirtualClock(Date.now());
+    const cleanerBackoffMs = 15_000;
+    const failing: Clock = {
+      now: () => clock.now(),
+      setTimer: (delayMs, action) => {
+        if (delayMs === cleanerBackoffMs) throw new Error('no more timers');
+        return clock.setTimer(delayMs, action);
+      },
+    };
+    await assert.rejects(openWith(failing, 'a'), /no more timers/);
+    assert.equal(clock.pending, 0);
+    await (await open('a')).close();
   });
 
   it('refuses to start without the metadata that its logs belong to', async () => {

@@ -154,13 +154,14 @@ export class EmbeddedBroker {
   static async open(options: EmbeddedBrokerOptions): Promise<EmbeddedBroker> {
     const { config, logger } = options;
     const storage = await openStorage(options, { copyThreads: copyThreads(config) });
+    let broker: EmbeddedBroker | null = null;
     try {
       await prepareToWrite(storage, config, logger);
-      const broker = new EmbeddedBroker(options, storage);
+      broker = new EmbeddedBroker(options, storage);
       await broker.#start();
       return broker;
     } catch (error) {
-      await storage.close();
+      await (broker ?? storage).close();
       throw error;
     }
   }
