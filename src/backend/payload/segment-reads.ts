@@ -31,12 +31,23 @@ export class SegmentReads {
     const holes = this.#holes;
     const isGone = ({ position, length }: ReadRange) => overlaps(holes, position, length);
     const there = holes.length === 0 ? ranges : ranges.filter((range) => !isGone(range));
-    const reads = there.length === 0 ? [] : await this.#readAll(path(), there);
+    const reads = there.length === 0 ? [] : await this.#readWhereItIs(path, there);
     if (there.length === ranges.length) return reads;
     let next = 0;
     return ranges.map((range) =>
       isGone(range) ? new Error('no record refers to it any more') : reads[next++]!,
     );
+  }
+
+  /** What was moved meanwhile, and could not be read any more where it was, is read where it is then. */
+  async #readWhereItIs(path: () => string, ranges: readonly ReadRange[]): Promise<(RangeRead | Error)[]> {
+    const from = path();
+    const reads = await this.#readAll(from, ranges).catch((error: Error) => ranges.map(() => error));
+    const failed = ranges.filter((_, i) => reads[i] instanceof Error);
+    if (failed.length === 0 || path() === from) return reads;
+    const again = await this.#readWhereItIs(path, failed);
+    let next = 0;
+    return reads.map((read) => (read instanceof Error ? again[next++]! : read));
   }
 
   async #readAll(path: string, ranges: readonly ReadRange[]): Promise<(RangeRead | Error)[]> {

@@ -196,7 +196,7 @@ export class PayloadSegment {
     return (this.#writer.file ?? this.#open.peek(this.path))?.findChecked(position, length) ?? null;
   }
 
-  /** Reads ranges and their CRC-32C; one result for each, in their order. Rejects when nothing could be read. */
+  /** Reads ranges and their CRC-32C; one result for each, in their order. */
   read(ranges: readonly ReadRange[]): Promise<(RangeRead | Error)[]> {
     return this.#reads.read(() => this.path, ranges);
   }
