@@ -85,6 +85,7 @@ export async function recoverSegments(scope: RecoveryScope, input: RecoveryInput
     if (unchecked !== null) await removeFile(join(scope.directory, UNCHECKED));
     return recovered;
   } catch (error) {
+    scope.places.abandoned?.();
     if (error instanceof PayloadUnreachable && unchecked === null && recoveryPoint !== null)
       await writeUnchecked(scope.directory, recoveryPoint);
     throw error;

@@ -140,6 +140,8 @@ export interface PayloadPlaces {
   place(segmentId: number, bytes: number, segmentBytes: number): PayloadPlace;
   /** Segments that were where a restart of the machine loses them, and are lost; known once `find` has resolved. */
   readonly lost?: ReadonlySet<number>;
+  /** What was found is not taken in: others are to find it again. */
+  abandoned?(): void;
   /** All segments are known, and this is what the log refers to. */
   opened?(references: LogReferences): void;
   /** Notes in the partition's payload directory are not changed before the promise has settled; resolves when none is being changed. */

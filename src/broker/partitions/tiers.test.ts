@@ -10,6 +10,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { StoreError } from '../../backend/payload/stores/messages.ts';
 import { Store } from '../../native/store.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import { forgetTier } from '../storage/forget-tier.ts';
@@ -199,6 +201,41 @@ describe('Payload in storage tiers', () => {
     await tiers.settle();
     assert.deepEqual(tiers.payload(0), ['00000000000000000000.payload']);
     await tiers.check();
+  });
+
+  it('is all there when recovery after a crash could not read some of it at first', async () => {
+    await tiers.start({ sizes: [[100 * MIB], [100 * MIB]], threshold: -1 });
+    await tiers.produce(5);
+    await tiers.broker!.crash();
+    tiers.broker = null;
+    let failures = 1;
+    const { partitions } = await tiers.start({
+      sizes: [[100 * MIB], [100 * MIB]],
+      threshold: -1,
+      wrap: (store) => ({
+        punch: (path, ranges) => store.punch(path, ranges),
+        remove: (path) => store.remove(path),
+        open: async (path, options) => {
+          const file = await store.open(path, options);
+          return {
+            append: (pieces, append) => file.append(pieces, append),
+            sync: () => file.sync(),
+            truncate: (size) => file.truncate(size),
+            readRanges: (ranges) =>
+              failures-- > 0 ? Promise.reject(new StoreError('EAGAIN', 'fault')) : file.readRanges(ranges),
+            findChecked: (position, length) => file.findChecked(position, length),
+            close: () => file.close(),
+          };
+        },
+      }),
+    });
+    assert.ok(partitions.isOffline('t', 0));
+    while (partitions.isOffline('t', 0)) await setTimeout(10);
+    await tiers.check();
+    await tiers.produce(1);
+    await tiers.check();
+    await tiers.settle();
+    tiers.checkSpace();
   });
 
   it('is taken over from the directories of partitions', async () => {

@@ -115,6 +115,10 @@ export class StorePlaces implements PayloadPlaces {
     return found;
   }
 
+  abandoned(): void {
+    this.#home.abandoned?.();
+  }
+
   place(segmentId: number, bytes: number, segmentBytes: number): PayloadPlace {
     if (this.#stores.areConfigured) return this.#stores.place(this, segmentId, segmentBytes);
     this.#stores.assertOneIsEnough(this.minInsync);

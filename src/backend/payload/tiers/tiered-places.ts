@@ -31,6 +31,8 @@ export class TieredPlaces implements PayloadPlaces, TierFileOwner {
   readonly #storage: TieredStorage;
   readonly #marks: VolatileMarks;
   #homeMade: Promise<void> | null = null;
+  /** What `find` has found in its paths, and what it has added there to be counted; null when all is taken in. */
+  #found: { readonly adopted: readonly TierFile[]; readonly added: readonly TierFile[] } | null = null;
 
   constructor(storage: TieredStorage, name: string, home: string) {
     this.#storage = storage;
@@ -53,6 +55,14 @@ export class TieredPlaces implements PayloadPlaces, TierFileOwner {
 
   opened(references: LogReferences): void {
     this.#references = references;
+    this.#found = null;
+  }
+
+  abandoned(): void {
+    this.segments = null;
+    if (this.#found !== null) this.#storage.giveBack(this.name, this.#found.adopted);
+    for (const file of this.#found?.added ?? []) file.removed();
+    this.#found = null;
   }
 
   referencesIn(segmentId: number): Promise<Reference[] | null> {
@@ -109,13 +119,20 @@ export class TieredPlaces implements PayloadPlaces, TierFileOwner {
 
   async find(names: readonly string[]): Promise<FoundPayload[]> {
     const bySegment = new Map<number, TierFile[]>();
-    for (const file of [...this.#storage.adopt(this), ...(await this.#findAtHome(names))]) {
+    const adopted = this.#storage.adopt(this);
+    const added: TierFile[] = [];
+    this.#found = { adopted, added };
+    added.push(...(await this.#findAtHome(names)));
+    for (const file of [...adopted, ...added]) {
       if (file.at.isVolatile) this.#marks.adopt(file.segmentId);
       const files = bySegment.get(file.segmentId);
       if (files === undefined) bySegment.set(file.segmentId, [file]);
       else files.push(file);
     }
-    for (const file of await this.#assumeInBucket(names, bySegment)) bySegment.set(file.segmentId, [file]);
+    for (const file of await this.#assumeInBucket(names, bySegment)) {
+      added.push(file);
+      bySegment.set(file.segmentId, [file]);
+    }
     const found: FoundPayload[] = [];
     for (const [segmentId, files] of bySegment) {
       const place = files.length === 1 ? files[0]! : await this.#chooseAmong(segmentId, files);

@@ -207,6 +207,13 @@ export class TieredStorage {
     return files;
   }
 
+  /** What of such files is still there is found again by whoever opens the partition next. */
+  giveBack(name: string, files: readonly TierFile[]): void {
+    const left = files.filter((file) => file.at.files.has(file));
+    for (const file of left) file.owner = null;
+    if (left.length > 0) this.#found.set(name, left);
+  }
+
   /**
    * A segment that is complete and in none of the tiers is in the bucket, when that could not be listed at the start; null: it was.
    */
