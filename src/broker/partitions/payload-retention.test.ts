@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { FileSystem } from '../../backend/log/ports.ts';
 import { buildBatch } from '../../protocol/records/builder.ts';
 import { enforcePayloadRetention } from './payload-retention.ts';
+import { referencesOf } from './recovery.ts';
 import { TestBroker, topicConfig } from './testing.ts';
 
 const TOPIC = { name: 't', id: 'AAAAAAAAAAAAAAAAAAAABQ', partitions: [{ index: 0, leaderEpoch: 3 }] };
@@ -47,6 +48,20 @@ describe('Retention of payload', () => {
     assert.equal(partition.logStartOffset, 0n);
     await enforcePayloadRetention(partition, Date.now() + 120_000);
     assert.equal(partition.logStartOffset, 3n);
+  });
+
+  it('does not keep those from going on who read what the log refers to', async () => {
+    const partition = broker.partitions.find('t', 0)!;
+    const { log } = partition;
+    log.updateConfig({ ...log.config, segmentBytes: 200 });
+    for (let i = 0; i < 6; i++) await produce(BigInt(Date.now()));
+    assert.equal(log.segmentCount, 6);
+    const found: bigint[] = [];
+    for await (const { baseOffset } of referencesOf(log, 0n)) {
+      found.push(baseOffset);
+      if (found.length === 1) await partition.deleteRecordsBefore(4n);
+    }
+    assert.deepEqual(found, [0n, 4n, 5n]);
   });
 
   it('is done again when the log start could not be written down', async () => {

@@ -11,13 +11,15 @@ import { dropLostBatches } from './lost-batches.ts';
 
 const SCAN_STEP_BYTES = 1 << 20;
 
-/** The references that a log holds from an offset on; reads no payload. */
+/** The references that a log holds from an offset on, as far as they are still there; reads no payload. */
 export async function* referencesOf(
   log: PartitionLog,
   from: bigint,
   options: Pick<ReadOptions, 'passesDamage'> = {},
 ): AsyncGenerator<Reference> {
   for (let offset = from; offset < log.writtenEndOffset; ) {
+    // Records may be deleted while it is read.
+    offset = largest(offset, log.logStartOffset);
     const { batches } = await log.read(offset, SCAN_STEP_BYTES, options);
     const last = batches[batches.length - 1];
     if (last === undefined) return;
@@ -40,7 +42,7 @@ export class ReferencesOfLog implements LogReferences {
   }
 
   from(offset: bigint): AsyncIterable<Reference> {
-    return referencesOf(this.#log, largest(offset, this.#log.logStartOffset), { passesDamage: true });
+    return referencesOf(this.#log, offset, { passesDamage: true });
   }
 }
 
