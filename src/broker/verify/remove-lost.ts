@@ -49,12 +49,18 @@ export async function removeLost(options: RemoveLostOptions): Promise<RemovedBat
 
 function assertAllThere({ tiers, stores }: StoppedPartitions): void {
   const outage = tiers.outage ?? stores.outage;
-  if (outage !== null)
-    throw new Error(`nothing is removed while payload may be where nobody can look: ${outage}`);
+  if (outage !== null) throw unseen(outage);
 }
 
-/** The references of the log whose payload cannot be had. */
-async function lostIn({ log, payloads }: Partition): Promise<Reference[]> {
+function unseen(reason: string): Error {
+  return new Error(`nothing is removed while payload may be where nobody can look: ${reason}`);
+}
+
+/**
+ * The references of the log whose payload cannot be had.
+ * @throws Error for people when some of it could not be looked for, be it for a moment
+ */
+export async function lostIn({ log, payloads }: Partition): Promise<Reference[]> {
   const lost: Reference[] = [];
   for await (const reference of referencesOf(log, log.logStartOffset, { passesDamage: true })) {
     if (reference.lastOffset < log.logStartOffset) continue;
@@ -63,6 +69,7 @@ async function lostIn({ log, payloads }: Partition): Promise<Reference[]> {
       memory.release();
     } catch (error) {
       if (!(error instanceof PayloadError)) throw error;
+      if (error.reason === 'unreachable') throw unseen(error.message);
       lost.push(reference);
     }
   }
