@@ -110,12 +110,15 @@ describe('Payload in storage tiers', () => {
     faults.gate = new Promise((resolve) => {
       open = resolve;
     });
-    const { tiers: storage, partitions } = tiers.broker!;
-    storage.migrator.look();
-    assert.equal(storage.migrator.running, 1);
+    const { migrator } = tiers.broker!.tiers;
+    const partition = tiers.broker!.partitions.find('t', 0)!;
+    // The first segment is complete by then.
+    await partition.payloads.settled();
+    migrator.look();
+    assert.equal(migrator.running, 1);
     await tiers.check();
-    await partitions.find('t', 0)!.deleteRecordsBefore(3n);
-    await partitions.find('t', 0)!.payloads.reclaimBefore(3n);
+    await partition.deleteRecordsBefore(3n);
+    await partition.payloads.reclaimBefore(3n);
     open();
     await tiers.settle();
     assert.deepEqual(tiers.payload(1), ['00000000000000000001.payload']);
