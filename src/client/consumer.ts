@@ -12,7 +12,7 @@ import type { Event } from './event.ts';
 import { Getter } from './getter.ts';
 import { type GroupIdentity, GroupMember } from './group.ts';
 import type { PartitionOffset } from './group-offsets.ts';
-import { type IsolationLevel, offsetsAt, type StartPosition } from './list-offsets.ts';
+import { type IsolationLevel, offsetsAt, offsetsKnownAt, type StartPosition } from './list-offsets.ts';
 import { type DueOffsets, isSamePartition, Positions } from './positions.ts';
 import { PrefetchQueue } from './prefetch-queue.ts';
 import { RecordFetcher } from './record-fetcher.ts';
@@ -383,28 +383,30 @@ export class Consumer implements AsyncIterable<Event> {
     this.#fetcher.connect(partitions).catch(() => undefined);
     const committed = (await this.#group?.committed(partitions)) ?? partitions.map(() => null);
     const open = partitions.filter((_, i) => committed[i] === null);
-    const starts = await offsetsAt(this.#cluster, open, this.#options.from, this.#isolationLevel);
+    const starts = await offsetsKnownAt(this.#cluster, open, this.#options.from, this.#isolationLevel);
     if (this.#closed || assignment !== this.#assignments) return;
-    const offsets = partitions.map((one, i) => committed[i] ?? starts[open.indexOf(one)]!);
+    const offsets = partitions.map((one, i) => committed[i] ?? starts[open.indexOf(one)] ?? null);
     this.#read(partitions, offsets, committed);
   }
 
-  /** Fetches from these offsets on. */
+  /** Fetches from these offsets on; null: from where the partition is to begin, once somebody can tell. */
   #read(
     partitions: readonly AssignedPartition[],
-    offsets: readonly bigint[],
+    offsets: readonly (bigint | null)[],
     committed: readonly (bigint | null)[],
   ): void {
     const readings = partitions.map(({ topic, partition }, i) => ({
       handle: this.#topics.get(topic)!,
       partition,
-      fetchOffset: offsets[i]!,
+      fetchOffset: offsets[i] ?? null,
       acknowledged: null,
       committed: committed[i] ?? null,
       revoked: false,
     }));
     this.#positions.begin(readings);
-    this.#fetcher.run(readings).catch((error: unknown) => this.#fail(error));
+    this.#fetcher.run(readings).catch((error: unknown) => {
+      if (!readings.every(({ revoked }) => revoked)) this.#fail(error);
+    });
   }
 
   /** Others will have the partitions: commits, and forgets what was fetched. */

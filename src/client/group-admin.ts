@@ -14,7 +14,7 @@ import { CoordinatorLink } from './coordinator-link.ts';
 import { type Abortable, brokerError, DirectError, unlessAborted } from './errors.ts';
 import { allCommittedOffsets, commitOffsets, type PartitionOffset } from './group-offsets.ts';
 import { groupSelector, setGroupSelector } from './group-selector.ts';
-import { offsetsAt, type StartPosition } from './list-offsets.ts';
+import { offsetsAt, offsetsKnownAt, type StartPosition } from './list-offsets.ts';
 import type { DataSelectorSpec } from './selection.ts';
 
 const VERSIONS = { list: 5, describe: 5, describeConsumer: 1, delete: 2 } as const;
@@ -41,9 +41,9 @@ export interface GroupMemberDescription {
 export interface GroupPartition extends AssignedPartition {
   /** Null: nothing is committed. */
   readonly committed: bigint | null;
-  /** Behind the last record. */
-  readonly end: bigint;
-  /** Records that are not committed yet, of those that are there; null when nothing is committed. */
+  /** Behind the last record; null while nobody can tell, because the partition has no leader, say. */
+  readonly end: bigint | null;
+  /** Records that are not committed yet, of those that are there; null when nothing is committed, or the end is not known. */
   readonly lag: bigint | null;
   readonly member: GroupMemberDescription | null;
 }
@@ -287,15 +287,17 @@ export class GroupAdmin {
     ];
     const there = await this.#existing(known);
     const [ends, starts] = await Promise.all([
-      offsetsAt(this.#cluster, there, 'latest', ALL_RECORDS),
-      offsetsAt(this.#cluster, there, 'earliest', ALL_RECORDS),
+      offsetsKnownAt(this.#cluster, there, 'latest', ALL_RECORDS),
+      offsetsKnownAt(this.#cluster, there, 'earliest', ALL_RECORDS),
     ]);
     return there
       .map(({ topic, partition }, i) => {
         const offset = find(committed, topic, partition)?.offset ?? null;
-        const end = ends[i]!;
+        const end = ends[i] ?? null;
+        const start = starts[i] ?? null;
         // Records that were deleted before they were read are not waited for.
-        const lag = offset === null ? null : max(0n, end - max(offset, starts[i]!));
+        const lag =
+          offset === null || end === null || start === null ? null : max(0n, end - max(offset, start));
         const member = find(owned, topic, partition)?.member ?? null;
         return { topic, partition, committed: offset, end, lag, member };
       })

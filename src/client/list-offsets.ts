@@ -46,16 +46,48 @@ export async function offsetsAt(
   position: StartPosition,
   isolationLevel: IsolationLevel,
 ): Promise<bigint[]> {
+  const found = await find(cluster, partitions, position, isolationLevel);
+  return found.map((one) => {
+    if (one instanceof DirectError) throw one;
+    return one;
+  });
+}
+
+/** As `offsetsAt`; null for partitions of which nobody can tell it now, because they have no leader, say: others need not wait for them. */
+export async function offsetsKnownAt(
+  cluster: Cluster,
+  partitions: readonly AssignedPartition[],
+  position: StartPosition,
+  isolationLevel: IsolationLevel,
+): Promise<(bigint | null)[]> {
+  const found = await find(cluster, partitions, position, isolationLevel);
+  return found.map((one) => {
+    if (!(one instanceof DirectError)) return one;
+    if (one.retriable) return null;
+    throw one;
+  });
+}
+
+/** An offset, or why the gateway does not tell it. */
+type Found = bigint | DirectError;
+
+async function find(
+  cluster: Cluster,
+  partitions: readonly AssignedPartition[],
+  position: StartPosition,
+  isolationLevel: IsolationLevel,
+): Promise<Found[]> {
   checkPosition(position, 'find offsets');
   if (typeof position === 'object' && 'offset' in position) return partitions.map(() => position.offset);
   const timestamp =
     position === 'earliest' ? EARLIEST : position === 'latest' ? LATEST : BigInt(position.timestamp);
   const found = await listOffsets(cluster, partitions, timestamp, isolationLevel);
-  const missing = partitions.filter((_, i) => found[i]! < 0n);
+  const isMissing = (one: Found) => typeof one === 'bigint' && one < 0n;
+  const missing = partitions.filter((_, i) => isMissing(found[i]!));
   if (missing.length === 0) return found;
   // Nothing is as new as the timestamp: what comes will be.
   const ends = await listOffsets(cluster, missing, LATEST, isolationLevel);
-  return found.map((offset, i) => (offset < 0n ? ends[missing.indexOf(partitions[i]!)]! : offset));
+  return found.map((one, i) => (isMissing(one) ? ends[missing.indexOf(partitions[i]!)]! : one));
 }
 
 /** -1 where nothing is as new as the timestamp. */
@@ -64,8 +96,8 @@ async function listOffsets(
   partitions: readonly AssignedPartition[],
   timestamp: bigint,
   isolationLevel: IsolationLevel,
-): Promise<bigint[]> {
-  const found = new Map<string, bigint>();
+): Promise<Found[]> {
+  const found = new Map<string, Found>();
   for (const [node, ones] of await cluster.byLeader(partitions, (one) => one)) {
     const doing = `find offsets of ${ones[0]!.topic}${ones.length > 1 ? ' and others' : ''}`;
     const topics = byTopic(ones).map(([name, items]) => ({
@@ -84,17 +116,17 @@ async function listOffsets(
       { version: LIST_OFFSETS_VERSION, doing },
     );
     for (const topic of answer.topics)
-      for (const { partitionIndex, errorCode, offset } of topic.partitions) {
-        if (errorCode !== ErrorCode.NONE) throw brokerError(errorCode, null, doing);
-        found.set(`${topic.name} ${partitionIndex}`, offset);
-      }
+      for (const { partitionIndex, errorCode, offset } of topic.partitions)
+        found.set(
+          `${topic.name} ${partitionIndex}`,
+          errorCode === ErrorCode.NONE ? offset : brokerError(errorCode, null, doing),
+        );
   }
-  return partitions.map(({ topic, partition }) => {
-    const offset = found.get(`${topic} ${partition}`);
-    if (offset === undefined)
-      throw new DirectError('BROKER', 'an answer without the partition', {
+  return partitions.map(
+    ({ topic, partition }) =>
+      found.get(`${topic} ${partition}`) ??
+      new DirectError('BROKER', 'an answer without the partition', {
         doing: `find offsets of ${topic}-${partition}`,
-      });
-    return offset;
-  });
+      }),
+  );
 }

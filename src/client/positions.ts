@@ -4,6 +4,11 @@ import type { PartitionOffset } from './group-offsets.ts';
 import { isOffset } from './list-offsets.ts';
 import type { Reading } from './record-fetcher.ts';
 
+/** Where a consumer goes on; null: nobody could tell yet. */
+export interface Position extends AssignedPartition {
+  readonly offset: bigint | null;
+}
+
 /** Offsets that a group's consumer has reached. */
 export interface DueOffsets {
   readonly offsets: readonly PartitionOffset[];
@@ -68,7 +73,7 @@ export class Positions {
   beside(
     to: readonly PartitionOffset[],
     firstOffset: (partition: AssignedPartition) => bigint | null,
-  ): PartitionOffset[] {
+  ): Position[] {
     const { partitions } = this;
     for (const { topic, partition, offset } of to) {
       const isRead = partitions.some((one) => isSamePartition(one, { topic, partition }));

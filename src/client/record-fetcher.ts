@@ -1,5 +1,4 @@
 import { ErrorCode } from '../protocol/errors.ts';
-import { monotonicMs } from '../util/clock.ts';
 import { ArrivingData, type ArrivingExtent } from './arriving-data.ts';
 import type { Cluster, Purpose } from './cluster.ts';
 import type { AssignedPartition } from './consumer-protocol.ts';
@@ -31,8 +30,8 @@ let nextFetcher = 1;
 export interface Reading {
   readonly handle: TopicHandle;
   readonly partition: number;
-  /** Where the next fetch goes on. */
-  fetchOffset: bigint;
+  /** Where the next fetch goes on; null while nobody can tell where to begin. */
+  fetchOffset: bigint | null;
   /** Behind the last event that was acknowledged; null when none was. */
   acknowledged: bigint | null;
   committed: bigint | null;
@@ -43,6 +42,11 @@ export interface Reading {
 interface Source {
   readonly reading: Reading;
   readonly origin: EventOrigin;
+}
+
+/** One of which it is known where the next fetch goes on. */
+interface PlacedSource extends Source {
+  readonly reading: Reading & { fetchOffset: bigint };
 }
 
 export interface RecordFetcherOptions {
@@ -63,6 +67,8 @@ export class RecordFetcher {
   readonly #options: RecordFetcherOptions;
   /** Fetches wait for records, and so would those of other consumers behind them. */
   readonly #purpose: Purpose = `fetch ${nextFetcher++}`;
+  /** What is read of each gateway, by one fetch after the other: they share a connection. Another map once it is given up. */
+  #read = new Map<number, Source[]>();
   #waiting: (() => void)[] = [];
   #turns = 0;
   /** When records came last, and how long after those before: milliseconds. */
@@ -82,16 +88,34 @@ export class RecordFetcher {
     await Promise.all([...nodes.keys()].map((node) => cluster.connection(node, this.#purpose)));
   }
 
-  /** Fetches until all of the partitions are revoked, or `close`. Rejects with a DirectError that another attempt would not mend. */
+  /**
+   * Fetches until all of the partitions are revoked, or `close`. Who leads them is asked for as long as that takes. Rejects with a DirectError that another
+   * attempt would not mend.
+   */
   async run(readings: readonly Reading[]): Promise<void> {
-    const { cluster } = this.#options;
-    const deadline = monotonicMs() + cluster.options.requestTimeoutMs;
-    const nodes = await withRetries(deadline, () => cluster.byLeader(readings, partitionOf));
-    await Promise.all([...nodes].map(([node, ones]) => this.#fetchFrom(node, ones)));
+    const read = this.#read;
+    const nodes = await withRetries(Number.POSITIVE_INFINITY, async () =>
+      this.#closed || read !== this.#read ? [] : this.#options.cluster.byLeader(readings, partitionOf),
+    );
+    if (this.#closed || read !== this.#read) return;
+    await Promise.all([...nodes].map(([node, ones]) => this.#readFrom(node, ones)));
+  }
+
+  /** Beside what is read of this gateway already. */
+  async #readFrom(node: number, readings: readonly Reading[]): Promise<void> {
+    const sources = readings.map((reading) => ({ reading, origin: this.#originOf(node, reading) }));
+    const others = this.#read.get(node);
+    if (others !== undefined) {
+      others.push(...sources);
+      return;
+    }
+    this.#read.set(node, sources);
+    await this.#fetchFrom(node, sources);
   }
 
   /** Nothing is read any more until `run`: what is asked for may wait for records, and whatever is asked for next behind it. */
   giveUp(): void {
+    this.#read = new Map();
     this.#options.cluster.closeConnections(this.#purpose);
     this.wake();
   }
@@ -107,37 +131,48 @@ export class RecordFetcher {
     this.giveUp();
   }
 
-  async #fetchFrom(node: number, readings: readonly Reading[]): Promise<void> {
-    const sources = readings.map((reading) => ({ reading, origin: this.#originOf(node, reading) }));
+  /** @param sources others may be added */
+  async #fetchFrom(node: number, sources: Source[]): Promise<void> {
+    const { queue } = this.#options;
+    const isGivenUp = () => this.#closed || this.#read.get(node) !== sources;
     let damaged = 0;
-    for (;;) {
-      const mine = sources.filter(({ reading }) => !reading.revoked);
-      if (this.#closed || mine.length === 0) return;
-      const { queue } = this.#options;
+    while (!isGivenUp()) {
       if (queue.isFull) {
         await new Promise<void>((resolve) => this.#waiting.push(resolve));
         continue;
       }
       try {
-        await this.#fetchOnce(node, mine);
+        await this.#fetchOnce(node, sources);
+        await this.#place(sources);
         damaged = 0;
         // Few events came, which somebody may wait for: they come first.
         if (queue.metadataBytes < MIN_FETCH_BYTES) await new Promise<void>((go) => process.nextTick(go));
       } catch (error) {
-        if (this.#closed || mine.every(({ reading }) => reading.revoked)) return;
+        if (isGivenUp()) return;
         if (!(error instanceof DirectError && error.retriable)) throw error;
         // What is damaged in the log stays so.
         if (error.code === 'CHECKSUM' && ++damaged >= MAX_DAMAGED) throw error;
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
-        const left = mine.map(({ reading }) => reading);
-        if (await this.#haveMoved(node, left)) return this.run(left);
+        if (!(await this.#haveMoved(node, sources)) || isGivenUp()) continue;
+        this.#read.delete(node);
+        return this.run(sources.map(({ reading }) => reading));
       }
     }
   }
 
+  /** Finds out where to begin in partitions of which nobody could tell it before. */
+  async #place(sources: readonly Source[]): Promise<void> {
+    const open = sources.flatMap(({ reading }) => (reading.fetchOffset === null ? [reading] : []));
+    if (open.length === 0) return;
+    const { cluster, isolationLevel, from } = this.#options;
+    const offsets = await offsetsAt(cluster, open.map(partitionOf), from, isolationLevel);
+    for (const [i, reading] of open.entries()) reading.fetchOffset = offsets[i]!;
+  }
+
   /** Whether others lead some of the partitions by now; finds out, too, where the gateways are. */
-  async #haveMoved(node: number, readings: readonly Reading[]): Promise<boolean> {
+  async #haveMoved(node: number, sources: readonly Source[]): Promise<boolean> {
     const { cluster } = this.#options;
+    const readings = sources.map(({ reading }) => reading);
     try {
       await cluster.topics([...new Set(readings.map(({ handle }) => handle.name))]);
       const led = await cluster.byLeader(readings, partitionOf);
@@ -173,8 +208,10 @@ export class RecordFetcher {
     return mayCome && areFew ? MOST_EXTENT_BYTES : 0;
   }
 
-  async #fetchOnce(node: number, sources: readonly Source[]): Promise<void> {
+  async #fetchOnce(node: number, all: readonly Source[]): Promise<void> {
     const { cluster, queue, getter, maxWaitMs, isolationLevel } = this.#options;
+    const sources = all.filter(isPlaced);
+    if (sources.length === 0) return;
     // So that one busy partition does not keep the others from their turn.
     const first = this.#turns++ % sources.length;
     const turn = [...sources.slice(first), ...sources.slice(0, first)];
@@ -217,7 +254,11 @@ export class RecordFetcher {
   }
 
   /** Takes what was fetched of partitions that are still read. */
-  #accept(sources: readonly Source[], fetched: readonly FetchedData[], arriving: ArrivingData | null): void {
+  #accept(
+    sources: readonly PlacedSource[],
+    fetched: readonly FetchedData[],
+    arriving: ArrivingData | null,
+  ): void {
     // All extents have their place, whatever becomes of what they belong to.
     const extents = fetched.map((data) => data.extents.map((bytes) => arriving!.add(bytes)));
     for (const [i, data] of fetched.entries()) {
@@ -227,7 +268,7 @@ export class RecordFetcher {
   }
 
   /** Does what can be done about errors of partitions. @throws DirectError for others */
-  async #mend(sources: readonly Source[], fetched: readonly FetchedData[]): Promise<void> {
+  async #mend(sources: readonly PlacedSource[], fetched: readonly FetchedData[]): Promise<void> {
     const { cluster, isolationLevel, from } = this.#options;
     for (const data of fetched) {
       const { topic, partition, errorCode } = data;
@@ -243,7 +284,7 @@ export class RecordFetcher {
   }
 
   #take(
-    { reading, origin }: Source,
+    { reading, origin }: PlacedSource,
     { records, aborted }: FetchedData,
     extents: readonly ArrivingExtent[],
   ): void {
@@ -293,8 +334,12 @@ function partitionOf({ handle, partition }: Reading): AssignedPartition {
   return { topic: handle.name, partition };
 }
 
+function isPlaced(source: Source): source is PlacedSource {
+  return source.reading.fetchOffset !== null;
+}
+
 /** Null: it is not read any more. */
-function sourceOf(sources: readonly Source[], { topic, partition }: FetchedData): Source | null {
+function sourceOf(sources: readonly PlacedSource[], { topic, partition }: FetchedData): PlacedSource | null {
   const found = sources.find(
     ({ reading }) => reading.handle.name === topic && reading.partition === partition,
   );

@@ -1,0 +1,171 @@
+import assert from 'node:assert/strict';
+import { ErrorCode } from '../protocol/errors.ts';
+import { directFetchRequest } from '../protocol/generated/direct-fetch-request.ts';
+import {
+  createDirectFetchPartitionResponse,
+  directFetchResponse,
+} from '../protocol/generated/direct-fetch-response.ts';
+import type { Cluster } from './cluster.ts';
+import type { AssignedPartition } from './consumer-protocol.ts';
+import { brokerError } from './errors.ts';
+import type { Getter } from './getter.ts';
+import { PrefetchQueue } from './prefetch-queue.ts';
+import { type Reading, RecordFetcher } from './record-fetcher.ts';
+
+const NOBODY = -1;
+
+/** Gateways that lead partitions, and have no records. */
+class FakeCluster {
+  readonly options = { requestTimeoutMs: 50 };
+  readonly leaders = new Map<number, number>();
+  /** How often it was asked in vain who leads. */
+  refused = 0;
+  isAway = false;
+  /** Of each fetch: by which gateway, and of which partitions. */
+  readonly fetches: { readonly node: number; readonly partitions: readonly number[] }[] = [];
+  readonly #underWay = new Map<number, number>();
+  /** Fetches under way of one gateway at the same time, at most: each waits behind the one before. */
+  atOnce = 0;
+
+  async topics() {
+    return [];
+  }
+
+  async byLeader<T>(
+    ones: readonly T[],
+    partitionOf: (one: T) => AssignedPartition,
+  ): Promise<Map<number, T[]>> {
+    if (this.isAway) {
+      this.refused++;
+      throw brokerError(ErrorCode.NETWORK_EXCEPTION, null, 'test');
+    }
+    const led = new Map<number, T[]>();
+    for (const one of ones) {
+      const node = this.leaders.get(partitionOf(one).partition)!;
+      led.set(node, [...(led.get(node) ?? []), one]);
+    }
+    return led;
+  }
+
+  async connection(node: number) {
+    return {
+      serves: () => true,
+      call: (codec: { apiKey: number }, _: unknown, body: FetchBody) =>
+        codec.apiKey === directFetchRequest.apiKey ? this.#fetch(node, body) : this.#listOffsets(body),
+    };
+  }
+
+  closeConnections(): void {}
+
+  async #fetch(node: number, { topics }: FetchBody) {
+    const partitions = topics.flatMap((topic) => topic.partitions.map(({ index }) => index!));
+    this.fetches.push({ node, partitions: partitions.sort() });
+    const others = this.#underWay.get(node) ?? 0;
+    this.atOnce = Math.max(this.atOnce, others + 1);
+    this.#underWay.set(node, others + 1);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    this.#underWay.set(node, this.#underWay.get(node)! - 1);
+    const moved = partitions.filter((index) => this.leaders.get(index) !== node);
+    const errorCode = ErrorCode.NOT_LEADER_OR_FOLLOWER;
+    const answers = moved.map((index) => createDirectFetchPartitionResponse({ index, errorCode }));
+    return directFetchResponse.create({ topics: [{ name: 't', partitions: answers }] });
+  }
+
+  async #listOffsets({ topics }: FetchBody) {
+    const partitions = topics.flatMap((topic) =>
+      topic.partitions.map(({ partitionIndex }) => {
+        const isLed = this.leaders.get(partitionIndex!) !== NOBODY;
+        const errorCode = isLed ? ErrorCode.NONE : ErrorCode.LEADER_NOT_AVAILABLE;
+        return { partitionIndex, errorCode, offset: isLed ? 7n : -1n };
+      }),
+    );
+    return { topics: [{ name: 't', partitions }] };
+  }
+}
+
+interface FetchBody {
+  readonly topics: { readonly partitions: { readonly index?: number; readonly partitionIndex?: number }[] }[];
+}
+
+describe('fetches of records', () => {
+  let cluster: FakeCluster;
+  let fetcher: RecordFetcher;
+
+  beforeEach(() => {
+    cluster = new FakeCluster();
+    fetcher = new RecordFetcher({
+      cluster: cluster as unknown as Cluster,
+      getter: { mayComeInline: false } as Getter,
+      queue: new PrefetchQueue({
+        limits: { metadataBytes: 100, dataBytes: 100 },
+        select: () => 'none',
+        broker: undefined,
+        onRoom: () => undefined,
+        onDamaged: (error) => {
+          throw error;
+        },
+      }),
+      isolationLevel: 0,
+      maxWaitMs: 5,
+      from: 'earliest',
+      onAcknowledge: () => undefined,
+      onEvents: () => undefined,
+    });
+  });
+
+  const reading = (partition: number, fetchOffset: bigint | null = 0n): Reading => ({
+    handle: { name: 't' } as Reading['handle'],
+    partition,
+    fetchOffset,
+    acknowledged: null,
+    committed: null,
+    revoked: false,
+  });
+  const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+  it('go on where there is a leader while others have none, and together when they have one', async () => {
+    cluster.leaders.set(0, 1).set(1, NOBODY);
+    const later = reading(1, null);
+    const running = fetcher.run([reading(0), later]);
+    await pause(50);
+    assert.ok(cluster.fetches.length > 2);
+    assert.ok(cluster.fetches.every(({ node, partitions }) => node === 1 && partitions.join() === '0'));
+    assert.equal(later.fetchOffset, null);
+    cluster.leaders.set(1, 1);
+    await pause(500);
+    assert.equal(later.fetchOffset, 7n);
+    assert.deepEqual(cluster.fetches.at(-1), { node: 1, partitions: [0, 1] });
+    assert.equal(cluster.atOnce, 1, 'one waits behind the other');
+    fetcher.close();
+    await running;
+  });
+
+  it('begin when it can be told again who leads, however long that takes', async () => {
+    cluster.leaders.set(0, 1);
+    cluster.isAway = true;
+    const running = fetcher.run([reading(0)]);
+    await pause(150);
+    assert.ok(cluster.refused > 1);
+    cluster.isAway = false;
+    await pause(100);
+    assert.ok(cluster.fetches.length > 0);
+    fetcher.close();
+    await running;
+  });
+
+  it('are not begun of what was given up meanwhile', async () => {
+    cluster.leaders.set(0, 1).set(1, 1);
+    cluster.isAway = true;
+    const before = fetcher.run([reading(0)]);
+    await pause(10);
+    fetcher.giveUp();
+    cluster.isAway = false;
+    const running = fetcher.run([reading(1)]);
+    await before;
+    await pause(30);
+    assert.ok(cluster.fetches.length > 0);
+    assert.ok(cluster.fetches.every(({ partitions }) => partitions.join() === '1'));
+    fetcher.close();
+    await running;
+  });
+});
