@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { crc32c } from '../native/batch.ts';
+import { ErrorCode } from '../protocol/errors.ts';
 import type { DirectGetRequest } from '../protocol/generated/direct-get-request.ts';
 import {
   createDirectGetItemResponse,
@@ -8,6 +9,7 @@ import {
 } from '../protocol/generated/direct-get-response.ts';
 import { encodePayloadReference } from '../protocol/records/payload-reference.ts';
 import type { Cluster } from './cluster.ts';
+import { DirectError } from './errors.ts';
 import { Getter } from './getter.ts';
 import type { SharedPool } from './shared-memory.ts';
 
@@ -20,6 +22,8 @@ describe('data that comes in parts', () => {
   let getter: Getter;
   /** What the gateway has. */
   let stored: Uint8Array;
+  /** The gateway takes no reference that was not fetched again. */
+  let isExpired: boolean;
 
   const referencedBy = (crc: number) => {
     const zeros = { flags: 0, originalAttributes: 0, originalCrc: 0, storeId: 0, segmentId: 0n };
@@ -34,6 +38,7 @@ describe('data that comes in parts', () => {
   beforeEach(() => {
     requests = 0;
     stored = data;
+    isExpired = false;
     const call = async (
       _request: unknown,
       _response: unknown,
@@ -41,6 +46,12 @@ describe('data that comes in parts', () => {
       { land }: { land: (response: DirectGetResponse) => readonly Uint8Array[] },
     ) => {
       requests++;
+      if (isExpired) {
+        const errorCode = ErrorCode.DELEGATION_TOKEN_EXPIRED;
+        return directGetResponse.create({
+          items: items.map(() => createDirectGetItemResponse({ errorCode })),
+        });
+      }
       const bytes = items.map(({ ranges }) =>
         Buffer.concat(
           ranges.flatMap(({ offset, count, block, stride }) =>
@@ -81,6 +92,26 @@ describe('data that comes in parts', () => {
     stored[SIZE - 1]! ^= 1;
     const got = getter.get(referencedBy(crc32c(data)), whole, new Uint8Array(SIZE));
     await assert.rejects(got, { code: 'CHECKSUM', doing: 'get' });
+  });
+
+  it('comes also when the gateway was away while a reference was fetched again', async () => {
+    const doing = 'fetch';
+    const failures = [
+      new DirectError('CONNECTION', 'lost', { doing }),
+      new DirectError('BROKER', 'no leader', { doing, retriable: true }),
+    ];
+    isExpired = true;
+    const renew = async () => {
+      const failure = failures.shift();
+      if (failure !== undefined) throw failure;
+      isExpired = false;
+      return true;
+    };
+    const part = [{ offset: 0, length: 100, count: 1, stride: 100 }];
+    const target = new Uint8Array(100);
+    await getter.get({ ...referencedBy(crc32c(data)), renew }, part, target);
+    assert.deepEqual(target, data.slice(0, 100));
+    assert.equal(failures.length, 0);
   });
 
   it('may be parts of it, in any order', async () => {

@@ -300,7 +300,8 @@ export class Getter {
         });
       this.#again(item, brokerError(ErrorCode.DELEGATION_TOKEN_EXPIRED, null, item.value.doing));
     } catch (error) {
-      item.awaiting.failed(error as Error);
+      // The gateway that is asked may be away, as at any other time.
+      this.#failed(item, asDirectError(error, item.value.doing));
     }
   }
 

@@ -312,7 +312,7 @@ export class RecordFetcher {
     onEvents();
   }
 
-  /** The reference of one record again; null when it is gone. */
+  /** The reference of one record again; null when it is gone. Rejects with a DirectError when that cannot be told. */
   async #renew(node: number, topic: string, partition: number, offset: bigint): Promise<Uint8Array | null> {
     const { cluster, isolationLevel } = this.#options;
     const { requestTimeoutMs } = cluster.options;
@@ -322,7 +322,10 @@ export class RecordFetcher {
       [{ topic, partition, fetchOffset: offset }],
       { maxBytes: MIN_FETCH_BYTES, maxWaitMs: 0, isolationLevel, requestTimeoutMs },
     );
-    const bytes = answer?.records;
+    if (answer === undefined) return null;
+    const error = brokerError(answer.errorCode, null, `fetch ${topic}-${partition}`);
+    if (error.retriable) throw error;
+    const { records: bytes } = answer;
     if (!bytes) return null;
     const [section] = readFetched(bytes, offset, []).sections;
     const found = section === undefined ? null : new SectionReader(section, offset).next();
