@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { Event } from '../../src/client/index.ts';
 import { targetIsKafka } from '../harness/broker.ts';
 import { patience, sleep } from '../harness/child.ts';
 import { readMetric } from '../harness/metrics.ts';
@@ -42,6 +43,29 @@ describe('references that expire soon', () => {
       assert.ok(content(100_000, i).equals(Buffer.from(await event.data())), `event ${i} later`);
     assert.ok((await refused()) > before, 'the references had expired');
     for (const one of [patient, steady, producer]) await one.close();
+    client.close();
+  });
+
+  it('are not fetched anew of another record, in a topic of the same name', async () => {
+    const client = await gateway.connect();
+    const events: Event[] = [];
+    for (const seed of [1, 2]) {
+      const topic = await client.createTopic('renamed');
+      const producer = topic.producer();
+      await producer.push({ seed }, content(100_000, seed));
+      const consumer = topic.consumer();
+      events.push((await consumer.pull(PULL))!);
+      for (const one of [producer, consumer]) await one.close();
+      if (seed === 1) await client.deleteTopic('renamed');
+    }
+    await sleep(LONG_MS);
+    const [deleted, there] = events as [Event, Event];
+    for (const selection of ['all', { offset: 10, length: 500 }] as const) {
+      await assert.rejects(deleted.data(selection), { code: 'EXPIRED' });
+      const expected = content(100_000, 2);
+      const data = Buffer.from(await there.data(selection));
+      assert.ok(data.equals(selection === 'all' ? expected : expected.subarray(10, 510)));
+    }
     client.close();
   });
 });

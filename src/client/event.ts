@@ -1,4 +1,5 @@
 import type { RecordHeader } from '../protocol/records/builder.ts';
+import { referencedValue } from '../protocol/records/payload-reference.ts';
 import { bytesOfView } from './bytes.ts';
 import { type Abortable, checkSignal, DirectError, unlessAborted } from './errors.ts';
 import { type FetchedRecord, type RecordSection, SectionReader } from './fetched-record.ts';
@@ -62,8 +63,15 @@ class StoredValue implements Referenced {
 
   async renew(): Promise<boolean> {
     const reference = await this.#origin.renew(this.#record.offset);
-    if (reference !== null) this.#renewed = reference;
-    return reference !== null;
+    if (reference === null || !this.#isOfThis(reference)) return false;
+    this.#renewed = reference;
+    return true;
+  }
+
+  /** The topic may have been made anew, with another record at this offset. */
+  #isOfThis(reference: Uint8Array): boolean {
+    const { length, crc } = referencedValue(reference);
+    return length === this.size && crc === this.crc;
   }
 }
 
