@@ -153,6 +153,27 @@ describe('transactions of the direct API', () => {
     client.close();
   });
 
+  it('are waited for by members that begin where offsets of one are open, however long it is', async () => {
+    const client = await gateway.connect();
+    const topic = await client.createTopic('pending');
+    const producer = topic.producer({ transactionalId: 'pending' });
+    await producer.transaction((tx) => tx.push({ n: 0 }));
+    const options = { groupId: 'pending', commitEveryMs: 'transaction' } as const;
+    const first = topic.consumer(options);
+    (await first.pull(PULL))!.acknowledge();
+    const open = await producer.beginTransaction();
+    await open.sendOffsets(first);
+    await first.close();
+    const second = topic.consumer(options);
+    assert.equal(await second.pull({ timeoutMs: 15_000 }), null);
+    assert.equal(second.failure, null);
+    await open.abort();
+    assert.deepEqual((await second.pull(PULL))?.metadata, { n: 0 });
+    await second.close();
+    await producer.close();
+    client.close();
+  });
+
   it('refuse the offsets of a member whose partitions went to another', async () => {
     const client = await gateway.connect();
     const topic = await client.createTopic('moving', {

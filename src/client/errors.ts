@@ -86,6 +86,8 @@ const RETRIABLE: ReadonlySet<number> = new Set([
   ErrorCode.NOT_ENOUGH_REPLICAS,
   ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
   ErrorCode.KAFKA_STORAGE_ERROR,
+  // A transaction of which they are part has not ended.
+  ErrorCode.UNSTABLE_OFFSET_COMMIT,
   // One before it is on its way again.
   ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
 ]);
