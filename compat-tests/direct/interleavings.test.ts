@@ -155,6 +155,30 @@ describe('calls of the direct API that are under way at the same time', () => {
     await consumer.close();
   });
 
+  it('a transaction that has ended has no part in the next, however it ended', async () => {
+    const results = await client.createTopic('ended');
+    const producer = results.producer({ transactionalId: 'ended' });
+    const ended = await producer.beginTransaction();
+    await ended.push({ n: 1 });
+    await ended.abort();
+    await producer.transaction(async (tx) => {
+      await tx.push({ n: 2 });
+      // As work that goes on when another part of it has failed.
+      await assert.rejects(ended.push({ n: 3 }), { code: 'INVALID_ARGUMENT' });
+      await assert.rejects(ended.commit(), { code: 'INVALID_ARGUMENT' });
+      await assert.rejects(ended.abort(), { code: 'INVALID_ARGUMENT' });
+      await tx.push({ n: 4 });
+    });
+    const consumer = results.consumer();
+    const events = await collect(2, () => consumer.pull(PULL));
+    assert.deepEqual(
+      events.map(({ metadata }) => (metadata as { n: number }).n),
+      [2, 4],
+    );
+    assert.equal(await consumer.pull({ timeoutMs: 500 }), null);
+    for (const one of [producer, consumer]) await one.close();
+  });
+
   it('pushes keep their order when one that others wait for is taken back', async () => {
     const ordered = await client.createTopic('ordered');
     const producer = ordered.producer({ maxBufferedBytes: 10_000, lingerMs: 200 });

@@ -166,28 +166,24 @@ export class Producer {
         doing,
         todo: 'give it a transactionalId',
       });
-    await transactions.begin();
-    let ended = false;
-    const once = (action: () => Promise<void>) => {
-      if (ended) throw new DirectError('INVALID_ARGUMENT', 'the transaction has ended', { doing });
-      return action();
-    };
-    const end = async (action: () => Promise<void>) => {
-      await once(action);
-      ended = true;
-    };
+    const number = await transactions.begin();
+    // Whoever goes on with one that has ended must not do so in the next.
+    const checked = <T>(action: () => Promise<T>): Promise<T> =>
+      transactions.isCurrent(number)
+        ? action()
+        : Promise.reject(new DirectError('INVALID_ARGUMENT', 'the transaction has ended', { doing }));
     return {
       push: (metadata, data, options) => {
-        const pushed = this.push(metadata, data, options);
+        const pushed = checked(() => this.push(metadata, data, options));
         // Whoever does not look at it learns it from the commit.
-        pushed.catch((error: DirectError) => ended || transactions.fail(error));
+        pushed.catch((error: DirectError) => transactions.isCurrent(number) && transactions.fail(error));
         return pushed;
       },
       sendOffsets: (consumer, { signal } = {}) =>
-        unlessAborted(async () => once(() => transactions.sendOffsets(consumer)), 'send offsets', signal),
+        unlessAborted(() => checked(() => transactions.sendOffsets(consumer)), 'send offsets', signal),
       commit: ({ signal } = {}) =>
-        unlessAborted(() => end(() => this.#settled(() => transactions.commit())), 'commit', signal),
-      abort: ({ signal } = {}) => unlessAborted(() => end(() => transactions.abort()), 'abort', signal),
+        unlessAborted(() => checked(() => this.#settled(() => transactions.commit())), 'commit', signal),
+      abort: ({ signal } = {}) => unlessAborted(() => checked(() => transactions.abort()), 'abort', signal),
     };
   }
 

@@ -31,6 +31,8 @@ export class Transactions {
   readonly #coordinator: CoordinatorLink;
   #identity: ProducerIdentity | null = null;
   #state: 'none' | 'beginning' | 'open' | 'ending' = 'none';
+  /** Which transaction it is, from 1. */
+  #current = 0;
   /** Something was sent, so that the gateway may know of the transaction. */
   #isTouched = false;
   /** Why the open transaction cannot be committed. */
@@ -52,12 +54,17 @@ export class Transactions {
     return this.#state === 'open';
   }
 
+  /** Whether a transaction, by its number, has not ended. */
+  isCurrent(transaction: number): boolean {
+    return this.#state !== 'none' && transaction === this.#current;
+  }
+
   get #doing(): string {
     return `produce in a transaction of ${this.#options.transactionalId}`;
   }
 
-  /** Begins one. Rejects with FENCED when another producer has begun under this id. */
-  async begin(): Promise<void> {
+  /** Begins one, and resolves to its number. Rejects with FENCED when another producer has begun under this id. */
+  async begin(): Promise<number> {
     if (this.#fatal !== null) throw this.#fatal;
     if (this.#state !== 'none')
       throw new DirectError('INVALID_ARGUMENT', 'a transaction is open', {
@@ -65,6 +72,7 @@ export class Transactions {
         todo: 'commit or abort it first',
       });
     this.#state = 'beginning';
+    const number = ++this.#current;
     try {
       const { cluster, transactionalId, transactionTimeoutMs, timeoutMs, delivery } = this.#options;
       this.#identity ??= await transactionalIdentity(
@@ -77,6 +85,7 @@ export class Transactions {
       // Of the one before, by a push that came too late for it.
       this.#failure = null;
       this.#state = 'open';
+      return number;
     } catch (error) {
       this.#state = 'none';
       throw this.#noted(error);
