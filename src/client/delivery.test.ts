@@ -239,6 +239,24 @@ describe('delivery of events', () => {
     assert.equal(keys()[0], 'first');
   });
 
+  it('lets some time pass between attempts, however much is added meanwhile', async () => {
+    const delivery = deliveryOf();
+    let attempts = 0;
+    sender.fail = (key, attempt) => {
+      if (key === 'a') attempts = attempt;
+      return attempts < 4 ? LOST : null;
+    };
+    const begin = performance.now();
+    const added = [add(delivery, 'a')];
+    while (attempts < 4) {
+      added.push(add(delivery, `${added.length}`));
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    assert.ok(performance.now() - begin >= 140, `${performance.now() - begin} ms for 3 times 50`);
+    await Promise.all(added);
+    assert.deepEqual(keys(), ['a', ...added.slice(1).map((_, i) => `${i + 1}`)]);
+  });
+
   it('rejects everything that waits when no id can be had', async () => {
     const delivery = deliveryOf({ identify: () => Promise.reject(REFUSED) });
     const settled = await Promise.allSettled(['a', 'b'].map((key) => add(delivery, key)));

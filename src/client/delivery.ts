@@ -170,7 +170,7 @@ export class Delivery {
     if (identify !== null && !this.#identify(identify)) return;
     if (lane.failed.length > 0) {
       // Order: what failed goes first, alone.
-      if (lane.inFlight === 0) void this.#send(lane, lane.failed[0]!);
+      if (lane.inFlight === 0 && !lane.isResting) void this.#send(lane, lane.failed[0]!);
       return;
     }
     while (lane.inFlight < maxInFlight) {
@@ -237,7 +237,7 @@ export class Delivery {
       lane.forget(batch);
     } else if (lane.failed.includes(batch)) {
       batch.uncertain ||= failure.code === 'CONNECTION' || failure.code === 'TIMEOUT';
-      if (lane.inFlight === 0) await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      if (lane.inFlight === 0) await this.#rest(lane);
     } else {
       this.#reject(batch, failure);
       this.#lost(failure);
@@ -245,6 +245,13 @@ export class Delivery {
     if (this.#identityIsStale) for (const other of this.#lanes.values()) this.#pump(other);
     else this.#pump(lane);
     this.#idle();
+  }
+
+  /** Whatever is added meanwhile: who cannot take it now cannot take it sooner for that. */
+  async #rest(lane: Lane): Promise<void> {
+    lane.isResting = true;
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    lane.isResting = false;
   }
 
   /** Sends a batch in its turn; returns why it failed, and keeps it if it may be tried again. Null: it is acknowledged. */

@@ -100,6 +100,8 @@ export class Lane {
   turn: Promise<void> = Promise.resolve();
   /** Attempts again, one at a time, until what failed is through. */
   readonly failed: Batch[] = [];
+  /** The next attempt is not due yet. */
+  isResting = false;
 
   constructor(partition: number) {
     this.partition = partition;
