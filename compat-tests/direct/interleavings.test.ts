@@ -194,6 +194,15 @@ describe('calls of the direct API that are under way at the same time', () => {
     await producer.close();
   });
 
+  it('pushes that wait for room do not wait for what lingers', async () => {
+    const lingering = await client.createTopic('lingering', { partitions: 2 });
+    const producer = lingering.producer({ maxBufferedBytes: 10_000, lingerMs: 60_000, maxBlockMs: 5_000 });
+    const pushed = Array.from({ length: 10 }, (_, n) => producer.push({ n }, content(3_000)));
+    await Promise.all(pushed.slice(0, 7));
+    await producer.close();
+    await Promise.all(pushed);
+  });
+
   it('has of each push what it was given, however soon the memory is used again, data aside', async () => {
     const scratch = Buffer.alloc(4);
     const into = (n: number) => {

@@ -85,6 +85,7 @@ describe('delivery of events', () => {
       onSettled: (bytes) => {
         settledBytes += bytes;
       },
+      isWaitedFor: () => false,
       ...options,
     });
   }
@@ -280,6 +281,19 @@ describe('delivery of events', () => {
     });
     await assert.rejects(add(delivery, 'a'), { code: 'BROKER' });
     assert.equal((await second!).offset, 0n);
+  });
+
+  it('has batches linger no longer when others wait for their room', async () => {
+    let isWaitedFor = false;
+    const delivery = deliveryOf({ batchSize: 100, lingerMs: 60_000, isWaitedFor: () => isWaitedFor });
+    const lingering = add(delivery, 'a');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.deepEqual(keys(), []);
+    delivery.hurry();
+    await lingering;
+    isWaitedFor = true;
+    await add(delivery, 'b');
+    assert.deepEqual(keys(), ['a', 'b']);
   });
 
   it('says that a call was wrong when its event cannot be read any more', async () => {

@@ -24,6 +24,8 @@ export interface DeliveryOptions
   readonly onLost: ((error: DirectError) => void) | null;
   /** So many bytes are settled. */
   readonly onSettled: (bytes: number) => void;
+  /** Whether others wait until events are settled: batches do not linger meanwhile. */
+  readonly isWaitedFor: () => boolean;
 }
 
 /**
@@ -72,6 +74,11 @@ export class Delivery {
     return added;
   }
 
+  /** Others wait for the room of what was added: it lingers no longer. Adaptive batches wait for those on their way alone. */
+  hurry(): void {
+    if (this.#options.lingerMs !== 'adaptive') this.#sealAll();
+  }
+
   /** Takes an event back that is not on its way yet, and does not settle it. False: it is, or was. */
   withdraw(partition: number, event: PushedEvent): boolean {
     const batch = this.#lanes.get(partition)?.withdraw(event) ?? null;
@@ -91,7 +98,7 @@ export class Delivery {
   async flush(others: Iterable<Promise<unknown>> = []): Promise<void> {
     this.#flushes++;
     try {
-      for (const lane of this.#lanes.values()) this.#seal(lane);
+      this.#sealAll();
       let left = [...this.#unsettled];
       while (left.length > 0) {
         await new Promise<void>((resolve) => this.#onIdle.push(resolve));
@@ -106,7 +113,7 @@ export class Delivery {
   /** Resolves when nothing is under way any more. */
   async idle(): Promise<void> {
     while ([...this.#lanes.values()].some((lane) => !lane.isIdle)) {
-      for (const lane of this.#lanes.values()) this.#seal(lane);
+      this.#sealAll();
       await new Promise<void>((resolve) => this.#onIdle.push(resolve));
     }
   }
@@ -133,12 +140,17 @@ export class Delivery {
     lane.open = batch;
     // Events that are pushed in one go are sent in one batch: when the application waits for something else, not a turn of the event loop later.
     if (lingerMs === 'adaptive') process.nextTick(() => lane.open === batch && this.#pump(lane));
-    else if (this.#flushes > 0) process.nextTick(() => lane.open === batch && this.#seal(lane));
+    else if (this.#flushes > 0 || this.#options.isWaitedFor())
+      process.nextTick(() => lane.open === batch && this.#seal(lane));
     else {
       const seal = () => lane.open === batch && this.#seal(lane);
       batch.timer = setTimeout(seal, Math.min(lingerMs, MAX_TIMER_MS));
     }
     return batch;
+  }
+
+  #sealAll(): void {
+    for (const lane of this.#lanes.values()) this.#seal(lane);
   }
 
   #seal(lane: Lane): void {

@@ -86,6 +86,7 @@ export class Producer {
       identify: idempotent ? () => newIdentity(cluster, this.#doing, checked.deliveryTimeoutMs) : null,
       onLost: transactionalId === null ? null : (error) => this.#transactions!.fail(error),
       onSettled: (bytes) => this.#room.give(bytes),
+      isWaitedFor: () => this.#room.isWaitedFor,
     });
     this.#transactions = transactionsOf(checked, cluster, this.#delivery);
   }
@@ -133,6 +134,7 @@ export class Producer {
   #pushLater(partition: number, event: PushedEvent, signal: AbortSignal | undefined): Promise<PushResult> {
     const add = () => addEvent(this.#delivery, partition, event, signal, this.#doing);
     const added = this.#room.take(event.bytes, this.#doing, signal, add);
+    this.#delivery.hurry();
     const forget = () => this.#waiting.delete(added);
     this.#waiting.add(added);
     added.then(forget, forget);

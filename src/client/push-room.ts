@@ -24,6 +24,10 @@ export class PushRoom {
     return this.#bytes;
   }
 
+  get isWaitedFor(): boolean {
+    return this.#waiting.length > 0;
+  }
+
   /** Takes room if there is some, and nobody waits for it. */
   takeNow(bytes: number): boolean {
     if (this.#waiting.length > 0 || !this.#fits(bytes)) return false;
