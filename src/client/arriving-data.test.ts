@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { crc32c } from '../native/batch.ts';
 import { ArrivingData } from './arriving-data.ts';
-import type { Awaiting, Getter } from './getter.ts';
+import type { Awaiting } from './get-line.ts';
+import type { Getter } from './getter.ts';
 import type { Referenced } from './references.ts';
 
 describe('data that comes with what is fetched', () => {

@@ -1,5 +1,6 @@
 import { crc32c } from '../native/batch.ts';
-import type { Awaiting, Getter } from './getter.ts';
+import type { Awaiting } from './get-line.ts';
+import type { Getter } from './getter.ts';
 import type { Referenced } from './references.ts';
 import type { Range } from './selection.ts';
 

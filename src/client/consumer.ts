@@ -40,6 +40,7 @@ export class Consumer implements AsyncIterable<Event> {
   readonly #isolationLevel: IsolationLevel;
   readonly #selector: ConsumerSelector;
   readonly #queue: PrefetchQueue;
+  readonly #getter: Getter;
   readonly #fetcher: RecordFetcher;
   readonly #positions = new Positions();
   /** The partitions that it has, though it may be looked for yet where to begin in them. */
@@ -78,9 +79,10 @@ export class Consumer implements AsyncIterable<Event> {
       onRoom: () => this.#fetcher.wake(),
       onDamaged: (error) => this.#fail(error),
     });
+    this.#getter = new Getter(cluster, pool);
     this.#fetcher = new RecordFetcher({
       cluster,
-      getter: new Getter(cluster, pool),
+      getter: this.#getter,
       queue: this.#queue,
       isolationLevel: this.#isolationLevel,
       maxWaitMs,
@@ -277,10 +279,16 @@ export class Consumer implements AsyncIterable<Event> {
     this.#closed = true;
     if (this.#commitTimer !== null) clearInterval(this.#commitTimer);
     this.#fetcher.close();
-    this.#queue.clear();
-    this.#wakePull();
+    this.#forgetFetched();
     await this.commit().catch(() => undefined);
     await this.#group?.close();
+    await this.#queue.landed();
+  }
+
+  #forgetFetched(): void {
+    this.#queue.clear();
+    this.#getter.forgetUnwanted();
+    this.#wakePull();
   }
 
   async #pull({ timeoutMs, signal }: { timeoutMs?: number; signal?: AbortSignal }): Promise<Event | null> {
@@ -300,19 +308,15 @@ export class Consumer implements AsyncIterable<Event> {
       if (signal?.aborted) throw aborted(doing, signal);
       if (this.#closed) throw new DirectError('CLOSED', 'the consumer is closed', { doing });
       const { head } = this.#queue;
+      if (head?.isTold) return this.#queue.take();
       if (head === undefined && this.#failure !== null) throw this.#failure;
       const waitMs = deadline === null ? null : deadline - monotonicMs();
-      if (head !== undefined) {
-        const isReady = head.isReady || (await settles(head.ready, waitMs, signal));
-        if (this.#queue.head !== head) continue; // revoked meanwhile
-        if (isReady) return this.#queue.take();
-      } else if (waitMs === null || waitMs > 0) {
-        const woken = new Promise<void>((resolve) => {
-          this.#wakePull = resolve;
-        });
-        await settles(woken, waitMs, signal);
-      }
-      if (deadline !== null && monotonicMs() >= deadline) return null;
+      if (waitMs !== null && waitMs <= 0) return null;
+      const changed = new Promise<void>((resolve) => {
+        this.#wakePull = resolve;
+        void head?.ready.then(resolve);
+      });
+      await settles(changed, waitMs, signal);
     }
   }
 
@@ -421,7 +425,7 @@ export class Consumer implements AsyncIterable<Event> {
     this.#assignments++;
     this.#positions.release();
     this.#fetcher.giveUp();
-    this.#queue.clear();
+    this.#forgetFetched();
   }
 
   #fail(error: unknown): void {

@@ -17,6 +17,7 @@ describe('small data that was selected', () => {
   function select(event: Event, ranges: Range[], target?: ArrayBufferView): void {
     let isThere = false;
     const awaiting = {
+      isWanted: true,
       arrived: () => {
         isThere = true;
       },

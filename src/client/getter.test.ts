@@ -124,4 +124,22 @@ describe('data that comes in parts', () => {
     const blocks = Array.from({ length: 300 }, (_, i) => data.subarray(5 + i * 30, 12 + i * 30));
     assert.deepEqual(Buffer.from(target), Buffer.concat([data.subarray(9_000, 9_100), ...blocks]));
   });
+
+  it('is asked for no more when nobody waits for it, and what is under way is told when it has landed', async () => {
+    const told: string[] = [];
+    const awaiting = {
+      isWanted: true,
+      arrived: () => told.push(`arrived after ${requests}`),
+      failed: (error: Error) => told.push((error as DirectError).code),
+    };
+    getter.fill(referencedBy(crc32c(data)), whole, new Uint8Array(SIZE), awaiting);
+    await new Promise((resolve) => queueMicrotask(() => resolve(null)));
+    awaiting.isWanted = false;
+    getter.forgetUnwanted();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.deepEqual(told, ['ABORTED']);
+    assert.ok(requests < SIZE / LIMIT, `${requests} requests`);
+    getter.fill(referencedBy(crc32c(data)), whole, new Uint8Array(SIZE), awaiting);
+    assert.deepEqual(told, ['ABORTED', 'ABORTED']);
+  });
 });

@@ -5,29 +5,18 @@ import { type DirectGetResponse, directGetResponse } from '../protocol/generated
 import { monotonicMs } from '../util/clock.ts';
 import type { Cluster, DataChannel } from './cluster.ts';
 import { asDirectError, brokerError, DirectError } from './errors.ts';
+import { type Awaiting, GetLine, MAX_IN_FLIGHT, Wanted } from './get-line.ts';
 import type { View } from './mapped-memory.ts';
 import { partsOf, type RangePart } from './range-parts.ts';
 import { type Referenced, referencesOf } from './references.ts';
-import { type Range, selectedBytes } from './selection.ts';
+import type { Range } from './selection.ts';
 import { RegionRefused, type RegisteredBuffer, type SharedPool } from './shared-memory.ts';
 
-const MAX_ITEMS = 256;
-const REQUEST_BYTES = 16 << 20;
-const MAX_IN_FLIGHT = 4;
-/** Checking or copying so much takes many times as long as a request. */
-const SHARE_BYTES = 2 << 20;
 /** Of data that arrives damaged, or references that are refused; a gateway that is away is waited for as long as for an answer. */
 const MAX_ATTEMPTS = 5;
 const RETRY_MS = 100;
 /** A gateway whose answer was lost may still write where it was asked to. */
 const QUARANTINE_MS = 30_000;
-
-/** Who waits for data: told once, that it is there or why it cannot be had. */
-export interface Awaiting {
-  /** @param crc CRC-32C of the data; null where it was not summed up, because it was there already */
-  arrived(crc: number | null): void;
-  failed(error: Error): void;
-}
 
 /** What is too much for one request, or for the gateway to have in memory, is asked for in parts of so much of the data. */
 const PART_BYTES = 4 << 20;
@@ -38,65 +27,10 @@ interface RequestLimits {
   readonly ranges: number;
 }
 
+/** Whoever asked waits for it. */
+const WANTED = { isWanted: true };
+
 const NO_LIMITS: RequestLimits = { bytes: Number.POSITIVE_INFINITY, ranges: Number.POSITIVE_INFINITY };
-
-/** One value, or parts of it, on the way. Many are at the same time. */
-class Wanted {
-  readonly value: Referenced;
-  readonly ranges: readonly Required<Range>[];
-  readonly target: Uint8Array;
-  /** Of the target, which may be transferred meanwhile. */
-  readonly bytes: number;
-  readonly awaiting: Awaiting;
-  /** By `monotonicMs`; 0 before it is asked for. */
-  deadline = 0;
-  attempts = 0;
-  /** Has a request of its own: together with others it was too much. */
-  isAlone = false;
-
-  constructor(value: Referenced, ranges: readonly Required<Range>[], target: Uint8Array, awaiting: Awaiting) {
-    this.value = value;
-    this.ranges = ranges;
-    this.target = target;
-    this.bytes = selectedBytes(ranges);
-    this.awaiting = awaiting;
-  }
-
-  get isGone(): boolean {
-    return this.target.byteLength !== this.bytes;
-  }
-}
-
-/** What is to be asked of one gateway, in order. */
-class Line {
-  readonly items: Wanted[] = [];
-  inFlight = 0;
-  #bytes = 0;
-
-  push(item: Wanted): void {
-    this.items.push(item);
-    this.#bytes += item.bytes;
-  }
-
-  /** Takes what goes into the next request. */
-  next(): Wanted[] {
-    const { items } = this;
-    // What comes first is checked while the gateway copies the rest.
-    const share = Math.ceil(this.#bytes / (MAX_IN_FLIGHT - this.inFlight));
-    const most = Math.min(REQUEST_BYTES, Math.max(SHARE_BYTES, share));
-    let bytes = 0;
-    let count = 0;
-    while (count < items.length && count < MAX_ITEMS) {
-      const { bytes: more, isAlone } = items[count]!;
-      if (count > 0 && (isAlone || bytes + more > most)) break;
-      bytes += more;
-      count++;
-      if (isAlone) break;
-    }
-    this.#bytes -= bytes;
-    return items.splice(0, count);
-  }
-}
 
 /**
  * Gets data for references: many in one request, several requests at a time. Data goes to its target without a copy over TCP and for targets
@@ -105,7 +39,7 @@ class Line {
 export class Getter {
   readonly #cluster: Cluster;
   readonly #pool: SharedPool;
-  readonly #lines = new Map<number, Line>();
+  readonly #lines = new Map<number, GetLine>();
   #mayComeInline = false;
 
   constructor(cluster: Cluster, pool: SharedPool) {
@@ -123,9 +57,21 @@ export class Getter {
     await this.#get(value, ranges, target);
   }
 
-  #get(value: Referenced, ranges: readonly Required<Range>[], target: Uint8Array): Promise<number> {
+  /** @param whole whose part this is */
+  #get(
+    value: Referenced,
+    ranges: readonly Required<Range>[],
+    target: Uint8Array,
+    whole: Pick<Awaiting, 'isWanted'> = WANTED,
+  ): Promise<number> {
     return new Promise((resolve, reject) => {
-      this.fill(value, ranges, target, { arrived: (crc) => resolve(crc!), failed: reject });
+      this.fill(value, ranges, target, {
+        get isWanted() {
+          return whole.isWanted;
+        },
+        arrived: (crc) => resolve(crc!),
+        failed: reject,
+      });
     });
   }
 
@@ -134,7 +80,20 @@ export class Getter {
     this.#add(new Wanted(value, ranges, target, awaiting));
   }
 
+  /** Has no data asked for that nobody waits for any more: they are told so. */
+  forgetUnwanted(): void {
+    for (const line of this.#lines.values()) for (const item of line.takeUnwanted()) this.#forget(item);
+  }
+
+  #forget({ value, awaiting }: Wanted): void {
+    awaiting.failed(new DirectError('ABORTED', 'it is not wanted any more', { doing: value.doing }));
+  }
+
   #add(item: Wanted): void {
+    if (!item.awaiting.isWanted) {
+      this.#forget(item);
+      return;
+    }
     const { node } = item.value;
     const line = this.#lineTo(node);
     line.push(item);
@@ -167,16 +126,16 @@ export class Getter {
     }
   }
 
-  #lineTo(node: number): Line {
+  #lineTo(node: number): GetLine {
     let line = this.#lines.get(node);
     if (line === undefined) {
-      line = new Line();
+      line = new GetLine();
       this.#lines.set(node, line);
     }
     return line;
   }
 
-  #pump(node: number, line: Line): void {
+  #pump(node: number, line: GetLine): void {
     while (line.items.length > 0 && line.inFlight < MAX_IN_FLIGHT) {
       const items = line.next();
       line.inFlight++;
@@ -309,7 +268,7 @@ export class Getter {
   #getLess(items: readonly Wanted[], limits: RequestLimits): void {
     for (const item of items) {
       if (items.length === 1) {
-        this.#getInParts(item, partsWithin(item, limits));
+        void this.#getInParts(item, partsWithin(item, limits));
       } else {
         item.isAlone = true;
         this.#add(item);
@@ -317,19 +276,33 @@ export class Getter {
     }
   }
 
-  #getInParts({ value, ranges, target, awaiting }: Wanted, parts: readonly RangePart[]): void {
-    const got = parts.map(({ ranges: some, from, bytes }) =>
-      this.#get(value, some, target.subarray(from, from + bytes)),
-    );
-    Promise.all(got).then(
-      (crcs) => {
-        // The parts were checked as the gateway has sent them: what they are together is known without reading them again.
-        const crc = crcs.reduce((all, one, i) => crc32cJoin(all, one, parts[i]!.bytes), 0);
-        if (crc === (producedCrc(value, ranges) ?? crc)) awaiting.arrived(crc);
-        else awaiting.failed(damaged(value.doing));
+  async #getInParts({ value, ranges, target, awaiting }: Wanted, parts: readonly RangePart[]): Promise<void> {
+    const whole = {
+      failure: null as Error | null,
+      get isWanted() {
+        return this.failure === null && awaiting.isWanted;
       },
-      (error: Error) => awaiting.failed(error),
-    );
+    };
+    const got = parts.map(async ({ ranges: some, from, bytes }) => {
+      try {
+        return await this.#get(value, some, target.subarray(from, from + bytes), whole);
+      } catch (error) {
+        if (whole.failure !== null) return 0;
+        whole.failure = error as Error;
+        this.forgetUnwanted();
+        return 0;
+      }
+    });
+    // Nothing lands in the target any more when it is told that some of it cannot be had.
+    const crcs = await Promise.all(got);
+    if (whole.failure !== null) {
+      awaiting.failed(whole.failure);
+      return;
+    }
+    // The parts were checked as the gateway has sent them: what they are together is known without reading them again.
+    const crc = crcs.reduce((all, one, i) => crc32cJoin(all, one, parts[i]!.bytes), 0);
+    if (crc === (producedCrc(value, ranges) ?? crc)) awaiting.arrived(crc);
+    else awaiting.failed(damaged(value.doing));
   }
 
   #failed(item: Wanted, error: DirectError): void {
@@ -338,12 +311,16 @@ export class Getter {
       return;
     }
     const parts = error.broker === 'MESSAGE_TOO_LARGE' ? partsWithin(item) : [];
-    if (parts.length > 1) this.#getInParts(item, parts);
+    if (parts.length > 1) void this.#getInParts(item, parts);
     else if (error.retriable) setTimeout(() => this.#again(item, error), RETRY_MS);
     else item.awaiting.failed(error);
   }
 
   #again(item: Wanted, error: DirectError): void {
+    if (!item.awaiting.isWanted) {
+      this.#forget(item);
+      return;
+    }
     const counts = error.code === 'CHECKSUM' || error.code === 'EXPIRED';
     if (counts ? ++item.attempts >= MAX_ATTEMPTS : monotonicMs() >= item.deadline) {
       item.awaiting.failed(error);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { Event } from './event.ts';
-import type { Awaiting } from './getter.ts';
+import type { Awaiting } from './get-line.ts';
 import { type EventSource, type FetchedBatch, PrefetchQueue } from './prefetch-queue.ts';
 import { type Range, rangesOf, type Selectable, type Selection } from './selection.ts';
 
@@ -225,6 +225,29 @@ describe('events that are fetched ahead', () => {
     await queue.head!.ready;
     await assert.rejects(queue.take(), /second/);
     assert.equal(queue.takeReady()!.offset, 2n);
+  });
+
+  it('are wanted no more when they are forgotten, and landed when their data has arrived or will not', async () => {
+    const queue = queueOf(100);
+    const events = Array.from({ length: 4 }, (_, i) => new SlowEvent(i, 1));
+    for (const event of events) push(queue, event);
+    events[0]!.arrive();
+    assert.equal((await queue.take()).offset, 0n);
+    assert.ok(queue.head!.isWanted);
+    const { head } = queue;
+    events[3]!.arrive();
+    queue.clear();
+    assert.equal(head!.isWanted, false);
+    let hasLanded = false;
+    const landed = queue.landed().then(() => {
+      hasLanded = true;
+    });
+    events[1]!.arrive();
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(hasLanded, false, 'one is under way');
+    events[2]!.fail(new Error('lost'));
+    await landed;
+    await queue.landed();
   });
 
   it('reject what cannot be selected, and go on with the next', async () => {

@@ -3,7 +3,7 @@ import type { AssignedPartition } from './consumer-protocol.ts';
 import { asDirectError } from './errors.ts';
 import type { Event } from './event.ts';
 import { Fifo } from './fifo.ts';
-import type { Awaiting } from './getter.ts';
+import type { Awaiting } from './get-line.ts';
 import { type EventSelector, selectedBytes } from './selection.ts';
 
 /** An event that was fetched and not pulled yet. Most of them nobody waits for: they have no promise. */
@@ -14,6 +14,7 @@ export class Prefetched implements Awaiting {
   dataBytes = 0;
   /** The selected data is there. */
   isReady = false;
+  isWanted = true;
   #failure: Error | null = null;
   #ready: Promise<void> | null = null;
   #wake: () => void = () => undefined;
@@ -23,9 +24,14 @@ export class Prefetched implements Awaiting {
     this.metadataBytes = metadataBytes;
   }
 
-  /** Resolves when the selected data is there, or cannot be had; see `pulled`. */
+  /** Whether the selected data is there, or cannot be had; see `pulled`. */
+  get isTold(): boolean {
+    return this.isReady || this.#failure !== null;
+  }
+
+  /** Resolves when that is so. */
   get ready(): Promise<void> {
-    if (this.isReady || this.#failure !== null) return Promise.resolve();
+    if (this.isTold) return Promise.resolve();
     this.#ready ??= new Promise((resolve) => {
       this.#wake = resolve;
     });
@@ -106,6 +112,8 @@ export class PrefetchQueue {
   #hasEnough = false;
   #isDamaged = false;
   #lastWholeBytes = 0;
+  /** Events that were forgotten while their data was under way. */
+  readonly #landing = new Set<Prefetched>();
 
   constructor(options: PrefetchQueueOptions) {
     this.#options = options;
@@ -181,8 +189,14 @@ export class PrefetchQueue {
     return head;
   }
 
+  /** Resolves when no data is under way any more that was to go to memory of events which were forgotten. */
+  async landed(): Promise<void> {
+    await Promise.all([...this.#landing].map(({ ready }) => ready));
+  }
+
   /** Forgets everything; data that is under way still arrives where it was to go. */
   clear(): void {
+    for (const entry of this.#entries) this.#forget(entry);
     this.#entries = new Fifo();
     this.#batches = new Fifo();
     this.#made = 0;
@@ -192,6 +206,13 @@ export class PrefetchQueue {
     this.#hasEnough = false;
     this.#isDamaged = false;
     this.#options.onRoom();
+  }
+
+  #forget(entry: Prefetched): void {
+    if (entry.isTold) return;
+    entry.isWanted = false;
+    this.#landing.add(entry);
+    void entry.ready.then(() => this.#landing.delete(entry));
   }
 
   #start(): void {
