@@ -14,7 +14,8 @@ import { ClientAttachment, type Path } from './shared-memory.ts';
 
 /** Older gateways aside, what both ends speak. */
 const METADATA_VERSION = 12;
-const METADATA_AGE_MS = 30_000;
+/** Who leads partitions, and how many there are, is asked for again after so long. */
+export const METADATA_AGE_MS = 30_000;
 const FIND_COORDINATOR_VERSION = 4;
 /** In the order of Kafka's numbers. */
 const COORDINATOR_KINDS = ['group', 'transaction'] as const;
@@ -171,6 +172,11 @@ export class Cluster {
     throw failure;
   }
 
+  /** What was heard of a topic last; null for one that nobody has asked for. */
+  known(name: string): TopicInfo | null {
+    return this.#topics.get(name)?.info ?? null;
+  }
+
   /** What is known of a topic, not older than half a minute; `fresh` asks again. */
   async topic(name: string, fresh = false): Promise<TopicInfo> {
     const known = this.#topics.get(name);
@@ -218,6 +224,8 @@ export class Cluster {
     const { partitions } = await this.topic(topic, fresh);
     const found = partitions[partition];
     if (found !== undefined) return found.leader;
+    // It may have been added since.
+    if (!fresh) return this.leaderOf(topic, partition, true);
     throw new DirectError(
       'INVALID_ARGUMENT',
       `${topic} has ${partitions.length} partitions, not one ${partition}`,

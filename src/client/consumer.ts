@@ -19,6 +19,7 @@ import { RecordFetcher } from './record-fetcher.ts';
 import { withRetries } from './retries.ts';
 import { settles } from './settles.ts';
 import type { TopicContext, TopicHandle } from './topic.ts';
+import { TopicWatch } from './topic-watch.ts';
 import { Turns } from './turns.ts';
 
 const REBALANCE_TIMEOUT_MS = 60_000;
@@ -48,6 +49,8 @@ export class Consumer implements AsyncIterable<Event> {
   /** Counts assignments: one that was overtaken by another while it was prepared is none. */
   #assignments = 0;
   #group: GroupMember | null = null;
+  /** Without a group: of the topics that are read, unless their partitions were given. */
+  readonly #watch: TopicWatch;
   #commitTimer: NodeJS.Timeout | null = null;
   #started = false;
   /** Without a group: when its partitions are read, or cannot be. */
@@ -69,6 +72,7 @@ export class Consumer implements AsyncIterable<Event> {
     this.#openTopic = openTopic;
     this.#cluster = cluster;
     this.#isolationLevel = options.isolation === 'uncommitted' ? 0 : 1;
+    this.#watch = new TopicWatch(cluster, () => void this.#readAdded().catch(() => undefined));
     const { prefetchBytes, prefetchDataBytes, broker, maxWaitMs, from, select, groupId } = this.#options;
     this.#selector = new ConsumerSelector(select, groupId, cluster, code);
     const limits = { metadataBytes: prefetchBytes, dataBytes: prefetchDataBytes };
@@ -249,26 +253,58 @@ export class Consumer implements AsyncIterable<Event> {
     } else if (this.#started) {
       await this.#starting;
       this.#topics = topics;
-      await this.#readOn();
+      await this.#readOn(this.#options.from);
     } else {
       this.#topics = topics;
     }
   }
 
-  /** Without a group: all that is wanted, from where it is read, or else from the beginning. */
-  async #readOn(): Promise<void> {
-    const wanted = this.#wanted();
-    this.#assigned = wanted;
-    const starts = await offsetsAt(this.#cluster, wanted, this.#options.from, this.#isolationLevel);
-    const now = this.#positions.beside([], (one) => this.#queue.firstOffset(one));
-    this.#release();
-    const offsets = wanted.map(
-      (one, i) => now.find((other) => isSamePartition(one, other))?.offset ?? starts[i]!,
-    );
-    this.#read(wanted, offsets, []);
+  /** Without a group: partitions that were added, too, from their beginning. */
+  async #readAdded(): Promise<void> {
+    await this.#subscriptions.take(null, undefined);
+    try {
+      if (!this.#closed && this.#wanted().length > this.#assigned.length) await this.#readOn('earliest');
+    } finally {
+      this.#subscriptions.give();
+    }
   }
 
-  /** Commits what was acknowledged, leaves the group, and ends pulls that wait. A signal ends the wait alone. */
+  /**
+   * Without a group: all that is wanted, from where it is read.
+   * @param from where what was not assigned before begins
+   */
+  async #readOn(from: StartPosition): Promise<void> {
+    const before = this.#assigned;
+    const isOld = (one: AssignedPartition) => before.some((other) => isSamePartition(one, other));
+    const wanted = this.#wanted();
+    const old = wanted.filter(isOld);
+    const added = wanted.filter((one) => !isOld(one));
+    const all = [...old, ...added];
+    const found = await Promise.all([
+      offsetsKnownAt(this.#cluster, old, this.#options.from, this.#isolationLevel),
+      offsetsKnownAt(this.#cluster, added, from, this.#isolationLevel),
+    ]);
+    const starts = found.flat();
+    const now = this.#positions.beside([], (one) => this.#queue.firstOffset(one));
+    this.#assigned = all;
+    this.#release();
+    const offsets = all.map(
+      (one, i) => now.find((other) => isSamePartition(one, other))?.offset ?? starts[i] ?? null,
+    );
+    this.#read(all, offsets, []);
+    this.#watchTopics();
+  }
+
+  #watchTopics(): void {
+    if (this.#closed || this.#options.partitions !== undefined) return;
+    const counts = [...this.#topics.values()].map(({ name, partitions }) => [name, partitions] as const);
+    this.#watch.watch(new Map(counts));
+  }
+
+  /**
+   * Commits what was acknowledged, leaves the group, and ends pulls that wait. Selected data lands nowhere any more when it resolves. A signal ends the wait
+   * alone.
+   */
   close({ signal }: Abortable = {}): Promise<void> {
     this.#closing ??= this.#close();
     const closing = this.#closing;
@@ -277,6 +313,7 @@ export class Consumer implements AsyncIterable<Event> {
 
   async #close(): Promise<void> {
     this.#closed = true;
+    this.#watch.end();
     if (this.#commitTimer !== null) clearInterval(this.#commitTimer);
     this.#fetcher.close();
     this.#forgetFetched();
@@ -330,6 +367,7 @@ export class Consumer implements AsyncIterable<Event> {
         if (this.#closed) return;
         await this.#selector.refresh();
         await this.#assign(this.#wanted());
+        this.#watchTopics();
       }).catch((error: unknown) => this.#fail(error));
       return;
     }

@@ -20,6 +20,7 @@ import { CoordinatorLink, isMoved } from './coordinator-link.ts';
 import { asDirectError, brokerError, DirectError } from './errors.ts';
 import { commitOffsets, committedOffsets, type PartitionOffset } from './group-offsets.ts';
 import { assignRanges } from './range-assignor.ts';
+import { countsOf, TopicWatch } from './topic-watch.ts';
 
 const PROTOCOL = 'range';
 const PROTOCOL_TYPE = 'consumer';
@@ -65,12 +66,19 @@ export class GroupMember {
   #generation = -1;
   #timer: NodeJS.Timeout | null = null;
   #closed = false;
+  /** As the leader: of the topics that it has assigned. */
+  readonly #watch: TopicWatch;
+  /** They have other partitions by now. */
+  #isOutdated = false;
 
   constructor(options: GroupOptions, cluster: Cluster, events: GroupEvents) {
     this.#options = options;
     this.#cluster = cluster;
     this.#events = events;
     this.#coordinator = new CoordinatorLink(cluster, 'group', options.groupId, this.#purpose);
+    this.#watch = new TopicWatch(cluster, () => {
+      this.#isOutdated = true;
+    });
   }
 
   get identity(): GroupIdentity {
@@ -87,6 +95,7 @@ export class GroupMember {
   async close(): Promise<void> {
     this.#closed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#watch.end();
     await this.#leave();
   }
 
@@ -163,6 +172,8 @@ export class GroupMember {
     this.#check(joined.errorCode);
     this.#memberId = joined.memberId;
     this.#generation = joined.generationId;
+    this.#watch.end();
+    this.#isOutdated = false;
     const assignments = joined.leader === joined.memberId ? await this.#assign(joined) : [];
     const sync = {
       ...common,
@@ -198,9 +209,8 @@ export class GroupMember {
       topics: readSubscription(metadata),
     }));
     const names = new Set(subscribed.flatMap(({ topics }) => topics));
-    const counts = new Map(
-      (await this.#cluster.topics([...names])).map(({ name, partitions }) => [name, partitions.length]),
-    );
+    const counts = await countsOf(this.#cluster, [...names]);
+    if (!this.#closed) this.#watch.watch(counts);
     return [...assignRanges(subscribed, counts)].map(([memberId, partitions]) => ({
       memberId,
       assignment: writeAssignment(partitions),
@@ -218,9 +228,10 @@ export class GroupMember {
     try {
       const { errorCode } = await this.#call(heartbeatRequest, heartbeatResponse, body, VERSIONS.heartbeat);
       // Of a coordinator that is none, nothing is known of the group: the next heartbeat goes to the right one.
-      if (errorCode === ErrorCode.NONE || isMoved(errorCode)) {
+      const isGood = errorCode === ErrorCode.NONE;
+      if ((isGood && !this.#isOutdated) || isMoved(errorCode)) {
         this.#beat();
-        if (errorCode === ErrorCode.NONE) this.#events.stays();
+        if (isGood) this.#events.stays();
         return;
       }
       if (errorCode === ErrorCode.UNKNOWN_MEMBER_ID) this.#memberId = '';

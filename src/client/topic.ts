@@ -31,16 +31,16 @@ export interface TopicContext {
 export class TopicHandle {
   readonly name: string;
   readonly id: Uuid;
-  readonly partitions: number;
   readonly form: TopicForm;
   readonly #context: TopicContext;
+  readonly #opened: TopicInfo;
   readonly #open: OpenForm;
 
   private constructor(info: TopicInfo, form: TopicForm, open: OpenForm, context: TopicContext) {
     this.name = info.name;
     this.id = info.id;
-    this.partitions = info.partitions.length;
     this.form = form;
+    this.#opened = info;
     this.#context = context;
     this.#open = open;
   }
@@ -52,6 +52,12 @@ export class TopicHandle {
     const info = await cluster.topic(name, true);
     const form = formOfConfigs(await describeConfigs(cluster, { type: 'topic', name }), doing);
     return new TopicHandle(info, form, await openForm(form, code, doing), context);
+  }
+
+  /** How many it has; those that are added count from when they are heard of, half a minute later at most while it is in use. */
+  get partitions(): number {
+    const known = this.#context.cluster.known(this.name);
+    return (known?.id === this.id ? known : this.#opened).partitions.length;
   }
 
   producer(options: ProducerOptions = {}): Producer {
