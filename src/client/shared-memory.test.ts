@@ -22,4 +22,13 @@ describe('registered memory', () => {
     const whole = (await pool.allocate(8 * PAGE))!;
     assert.notEqual(pool.locate(whole.bytes), null);
   });
+
+  it('is had up to the limit, however large its pieces are', async () => {
+    for (const chunkPages of [4, 64]) {
+      const pool = new SharedPool(chunkPages * PAGE, 7 * PAGE + 100);
+      const held = [await pool.allocate(4 * PAGE), await pool.allocate(2 * PAGE), await pool.allocate(PAGE)];
+      assert.ok(!held.includes(null), `pieces of ${chunkPages} pages`);
+      assert.equal(await pool.allocate(PAGE), null);
+    }
+  });
 });

@@ -169,8 +169,10 @@ export class SharedPool {
   }
 
   async #grow(bytes: number, length: number): Promise<RegisteredBuffer | null> {
-    const size = Math.max(length, this.#chunkBytes);
-    this.#dropUnused(this.#bytes + size - this.#maxBytes);
+    this.#dropUnused(this.#bytes + Math.max(length, this.#chunkBytes) - this.#maxBytes);
+    // The last piece is as large as the limit allows.
+    const left = Math.floor((this.#maxBytes - this.#bytes) / GRANULE_BYTES) * GRANULE_BYTES;
+    const size = Math.max(length, Math.min(this.#chunkBytes, left));
     if (this.#bytes + size > this.#maxBytes) return null;
     this.#bytes += size;
     try {
