@@ -7,9 +7,9 @@ import { brokerError, DirectError } from './errors.ts';
 import { MapRequests } from './map-requests.ts';
 
 const BORROW_TIMEOUT_MS = 5_000;
-const { EAGAIN, ECONNRESET, EPIPE } = constants.errno;
-/** Errors of a socket whose other end is no more, and of one at which too many ask. */
-const PASSING: ReadonlySet<number> = new Set([ECONNRESET, EPIPE, EAGAIN]);
+const { EAGAIN, ECONNREFUSED, ECONNRESET, EPIPE } = constants.errno;
+/** Errors of a socket whose other end is no more, before or while it was asked, and of one at which too many ask. */
+const PASSING: ReadonlySet<number> = new Set([ECONNREFUSED, ECONNRESET, EPIPE, EAGAIN]);
 /** Room before and behind the data, for what makes a batch of it: headers, keys, metadata. What needs more is copied. */
 const HEAD_BYTES = 4096;
 const TAIL_BYTES = 16 * 1024;
