@@ -38,7 +38,10 @@ describe('PartitionManager', () => {
     assert.equal(partitions.find('a', 3), null);
     assert.equal(partitions.errorOfMissing('a', 3), ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
     assert.equal(partitions.errorOfMissingById(B.id, 0), ErrorCode.UNKNOWN_TOPIC_ID);
-    await partitions.partitionsCreated(A, [{ index: 3, leaderEpoch: 7 }], CONFIG);
+    const opening = partitions.partitionsCreated(A, [{ index: 3, leaderEpoch: 7 }], CONFIG);
+    assert.equal(partitions.errorOfMissing('a', 3), ErrorCode.NOT_LEADER_OR_FOLLOWER, 'it is not yet there');
+    assert.equal(partitions.errorOfMissing('a', 4), ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
+    await opening;
     assert.equal(partitions.find('a', 3)?.leaderEpoch, 7);
     assert.equal([...partitions.all()].length, 4);
   });

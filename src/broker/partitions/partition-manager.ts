@@ -81,6 +81,8 @@ export class PartitionManager {
   readonly #offline = new Set<string>();
   /** Those of them whose payload is where nobody answers now. */
   readonly #later: LaterOpens;
+  /** Partitions that the metadata has, and that are being opened for the first time. */
+  readonly #opening = new Set<string>();
   #config: KafabricConfig;
   readonly #settings = new TopicSettings();
   #timer: Timer | null = null;
@@ -202,9 +204,10 @@ export class PartitionManager {
 
   /** The ErrorCode with which to answer for a partition that was not found. */
   errorOfMissing(topic: string, index: number): number {
-    return this.#offline.has(`${topic}-${index}`)
-      ? ErrorCode.KAFKA_STORAGE_ERROR
-      : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
+    const key = `${topic}-${index}`;
+    if (this.#offline.has(key)) return ErrorCode.KAFKA_STORAGE_ERROR;
+    // As Kafka: clients that know it from the metadata try again.
+    return this.#opening.has(key) ? ErrorCode.NOT_LEADER_OR_FOLLOWER : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
   }
 
   errorOfMissingById(topicId: Uuid, index: number): number {
@@ -222,9 +225,15 @@ export class PartitionManager {
     config: TopicConfig,
   ): Promise<void> {
     const opened: [number, Partition][] = [];
-    await forEachParallel(partitions, PARALLEL_CHANGES, async (partition) => {
-      opened.push([partition.index, await this.#create({ name, id }, partition, config)]);
-    });
+    const keys = partitions.map(({ index }) => `${name}-${index}`);
+    for (const key of keys) this.#opening.add(key);
+    try {
+      await forEachParallel(partitions, PARALLEL_CHANGES, async (partition) => {
+        opened.push([partition.index, await this.#create({ name, id }, partition, config)]);
+      });
+    } finally {
+      for (const key of keys) this.#opening.delete(key);
+    }
     const topic = this.#topic(name, id);
     for (const [index, partition] of opened) topic.partitions.set(index, partition);
   }
