@@ -24,11 +24,7 @@ await check();
 writeSync(1, 'checked\n');
 
 let moved = 0;
-setInterval(() => {
-  const { completed } = fixture.broker.moves.metrics;
-  for (; moved < completed; moved++) writeSync(1, 'moved 0 0\n');
-  fixture.alter(random.below(3));
-}, 15);
+alterAgain();
 for (let number = seed * 1_000_000; ; number++) {
   const offset = await fixture.produceOne(number);
   writeSync(1, `acknowledged ${offset} ${number}\n`);
@@ -41,6 +37,14 @@ for (let number = seed * 1_000_000; ; number++) {
       await fixture.partition.log.deleteOldSegments();
     }
   }
+}
+
+/** Soon after the time before, or after as long as a slow machine needs for a move. */
+function alterAgain(): void {
+  const { completed } = fixture.broker.moves.metrics;
+  for (; moved < completed; moved++) writeSync(1, 'moved 0 0\n');
+  fixture.alter(random.below(3));
+  setTimeout(alterAgain, 2 ** random.integer(2, 9));
 }
 
 /** The steps of a move take little time for others to kill it in. */
