@@ -361,12 +361,11 @@ export class LogDirectory implements LogHost {
   ): Promise<void> {
     try {
       if (this.error) return;
-      const isInOrder = this.isLoaded && (this.#clean || isCompared);
-      if (isInOrder) {
+      if (!this.#clean && !(this.isLoaded && isCompared)) return;
+      if (this.isLoaded) {
         await closeLogs([...this.logs.values()]);
         await this.checkpoints.writeAll();
       }
-      if (!isInOrder && !this.#clean) return;
       await this.#environment.fileSystem.replaceFile(join(this.path, CLEAN_SHUTDOWN), encodeCleanShutdown());
     } finally {
       this.#lock?.release();

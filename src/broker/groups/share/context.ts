@@ -6,7 +6,7 @@ import type { Group } from '../consumer/context.ts';
 import type { GroupWriter } from '../consumer/group-writer.ts';
 import type { Topics } from '../consumer/topics.ts';
 import type { GroupTimes } from '../own-values.ts';
-import type { ShareGroup, ShareGroupRecord } from './share-group.ts';
+import type { ShareGroupRecord } from './share-group.ts';
 
 export interface ShareGroupConfig {
   /** The most members of one group. */
@@ -38,11 +38,4 @@ export interface ShareContext extends SharePorts {
   readonly topics: Topics;
   readonly groups: Map<string, Group>;
   readonly writer: GroupWriter<ShareGroupRecord>;
-}
-
-/** Whether the group has had a target assignment so lately that the next one has to wait. */
-export function isAssignmentYoung({ clock, config }: ShareContext, group: ShareGroup): boolean {
-  const { assignmentTimestampMs, groupId } = group;
-  if (assignmentTimestampMs === 0) return false;
-  return clock.now() < assignmentTimestampMs + config.timesOf(groupId).assignmentIntervalMs;
 }

@@ -10,7 +10,8 @@ import { sameTopics } from '../consumer/consumer-member.ts';
 import { GroupWriter, type GroupWriterOptions, replayOf } from '../consumer/group-writer.ts';
 import { metadataHash, topicIdsOf } from '../consumer/topics.ts';
 import type { GroupClient } from '../group-client.ts';
-import { isAssignmentYoung, type ShareContext } from './context.ts';
+import { isAssignmentDue } from '../own-values.ts';
+import type { ShareContext } from './context.ts';
 import {
   ShareGroup,
   type ShareGroupRecord,
@@ -175,8 +176,8 @@ export class ShareGroups {
   /** A new target assignment for the whole group; null if the last one is good or too young. */
   #nextTarget(group: ShareGroup, records: ShareGroupRecord[]) {
     if (group.assignmentEpoch >= group.groupEpoch) return null;
-    if (isAssignmentYoung(this.#context, group)) return null;
-    const { clock, logger, topics } = this.#context;
+    const { clock, config, logger, topics } = this.#context;
+    if (!isAssignmentDue(clock, group, config.timesOf(group.groupId))) return null;
     const now = clock.now();
     const members = Array.from(group.members(), ({ memberId, topicNames }) => ({
       memberId,

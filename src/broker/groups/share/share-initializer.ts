@@ -1,6 +1,7 @@
 import type { Uuid } from '../../../protocol/wire/types.ts';
 import { UNINITIALIZED_OFFSET } from '../../share/partition-state.ts';
-import { isAssignmentYoung, type ShareContext } from './context.ts';
+import { isAssignmentDue } from '../own-values.ts';
+import type { ShareContext } from './context.ts';
 import { type ShareGroup, type ShareGroupRecord, type TopicStates, withStates } from './share-group.ts';
 
 /** Makes the states of partitions that a group's members have come to subscribe to. Without its state nobody gets a partition. */
@@ -29,7 +30,7 @@ export class ShareInitializer {
   }
 
   async #make(group: ShareGroup): Promise<void> {
-    const { groups, states, topics, writer } = this.#context;
+    const { clock, config, groups, states, topics, writer } = this.#context;
     const { groupId } = group;
     const missing = this.#missing(group);
     // So that a crash leaves no state that nobody knows of.
@@ -54,7 +55,8 @@ export class ShareInitializer {
     for (const [topicId, topic] of missing) value = withStates(value, 'initialized', topicId, topic);
     const records: ShareGroupRecord[] = [{ kind: 'states', value }];
     // An assignment that still has to wait counts these partitions in.
-    const isAwaited = group.assignmentEpoch < group.groupEpoch && isAssignmentYoung(this.#context, group);
+    const isAwaited =
+      group.assignmentEpoch < group.groupEpoch && !isAssignmentDue(clock, group, config.timesOf(groupId));
     if (!isAwaited) {
       const epoch = { epoch: group.groupEpoch + 1, metadataHash: group.metadataHash };
       records.push({ kind: 'epoch', value: epoch });

@@ -50,20 +50,6 @@ function disturb({ world, consumers }: Life): void {
   world.log.slowRate = random.chance(0.2) ? 0.5 : 0;
 }
 
-function calm({ world }: Life): void {
-  world.lossRate = 0;
-  world.lagRate = 0;
-  world.duplicationRate = 0;
-  world.log.failureRate = 0;
-  world.log.slowRate = 0;
-}
-
-async function restart(world: World): Promise<void> {
-  world.stopCoordinator(world.random.chance(0.5));
-  await world.run(world.random.integer(0, 15_000));
-  world.startCoordinator();
-}
-
 /** When nothing is disturbed any more, every partition of every topic that somebody subscribes to has one owner. */
 function assertShared({ consumers, world }: Life): void {
   for (const groupId of GROUPS) {
@@ -116,10 +102,10 @@ async function simulate(seed: number) {
   for (let step = 0; step < STEPS; step++) {
     disturb(life);
     await world.run(world.random.integer(0, 8_000));
-    if (world.random.chance(0.03)) await restart(world);
+    if (world.random.chance(0.03)) await world.restartCoordinator();
   }
   // Those who are up settle.
-  calm(life);
+  world.calm();
   await world.run(400_000);
   assertShared(life);
   await assertReplayed(life);

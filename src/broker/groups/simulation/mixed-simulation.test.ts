@@ -50,19 +50,6 @@ function disturb({ world, clients }: Life): void {
   world.log.slowRate = random.chance(0.2) ? 0.5 : 0;
 }
 
-function calm({ world }: Life): void {
-  world.lossRate = 0;
-  world.lagRate = 0;
-  world.log.failureRate = 0;
-  world.log.slowRate = 0;
-}
-
-async function restart(world: World): Promise<void> {
-  world.stopCoordinator(world.random.chance(0.5));
-  await world.run(world.random.integer(0, 15_000));
-  world.startCoordinator();
-}
-
 function partitionsOf(client: SimulatedClient | SimulatedConsumer): string[] {
   if (client instanceof SimulatedConsumer) return [...client.owned];
   return client.assignment.map((partition) => `${topicId(TOPIC)}:${partition}`);
@@ -91,10 +78,10 @@ async function simulate(seed: number) {
       for (const group of groups.values())
         if (group.type === 'consumer' && group.classicSize > 0)
           happened[group.classicSize === group.size ? 'classicAlone' : 'mixed']++;
-    if (world.random.chance(0.03)) await restart(world);
+    if (world.random.chance(0.03)) await world.restartCoordinator();
   }
   // Those who are up settle.
-  calm(life);
+  world.calm();
   await world.run(400_000);
   assertShared(life);
   world.stopCoordinator(true);

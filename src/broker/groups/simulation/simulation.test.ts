@@ -32,19 +32,6 @@ function disturb(world: World, clients: readonly SimulatedClient[]): void {
   world.log.slowRate = random.chance(0.2) ? 0.5 : 0;
 }
 
-function calm(world: World): void {
-  world.lossRate = 0;
-  world.lagRate = 0;
-  world.log.failureRate = 0;
-  world.log.slowRate = 0;
-}
-
-async function restart(world: World): Promise<void> {
-  world.stopCoordinator(world.random.chance(0.5));
-  await world.run(world.random.integer(0, 15_000));
-  world.startCoordinator();
-}
-
 /** When nothing is disturbed any more, every group with members shares out all partitions. */
 function assertShared(clients: readonly SimulatedClient[]): void {
   for (const groupId of GROUPS) {
@@ -72,10 +59,10 @@ async function simulate(seed: number) {
   for (let step = 0; step < STEPS; step++) {
     disturb(world, clients);
     await world.run(world.random.integer(0, 8_000));
-    if (world.random.chance(0.03)) await restart(world);
+    if (world.random.chance(0.03)) await world.restartCoordinator();
   }
   // Those who are up settle.
-  calm(world);
+  world.calm();
   await world.run(400_000);
   assertShared(clients);
   await world.end(clients);

@@ -125,6 +125,22 @@ export class World {
     this.trace('coordinator starts');
   }
 
+  /** It crashes or is stopped, and comes back some seconds later. */
+  async restartCoordinator(): Promise<void> {
+    this.stopCoordinator(this.random.chance(0.5));
+    await this.run(this.random.integer(0, 15_000));
+    this.startCoordinator();
+  }
+
+  /** Nothing is lost, late or slow any more. */
+  calm(): void {
+    this.lossRate = 0;
+    this.lagRate = 0;
+    this.duplicationRate = 0;
+    this.log.failureRate = 0;
+    this.log.slowRate = 0;
+  }
+
   /** All clients die: the sessions of the silent run out, and nothing is left but each shard's look for expired offsets. */
   async end(clients: readonly { readonly isUp: boolean; kill(): void }[]): Promise<void> {
     assert.equal(this.unanswered, 0, 'requests without an answer');
