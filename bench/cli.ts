@@ -28,7 +28,7 @@ function addRun(program: Command, actions: Actions, known: { systems: string[]; 
     .option('--systems <names>', `of ${known.systems.join(', ')}`, 'kafabric,kafka')
     .option(
       '--workloads <names>',
-      `of ${known.workloads.join(', ')}; without it all but direct, burst, migration, migration-flush and soak, and in a quick run startup, produce, consume, latency and small`,
+      `of ${known.workloads.join(', ')}; without it all but direct, direct-kept, burst, migration, migration-flush and soak, and in a quick run startup, produce, consume, latency and small`,
     )
     .option('--sizes <list>', 'record sizes, as 100,1KB,1MB, instead of each workload’s own')
     .option('--rounds <n>', 'rounds in which the systems alternate (3, quick 1)')

@@ -127,16 +127,20 @@ describe('the benchmark', () => {
 
   it('measures the direct API', async () => {
     // A client process for each of its cases.
-    const raw = { systems: 'kafabric', workloads: 'direct', sizes: '100KB', seconds: '0.1', bytes: '5MB' };
+    const both = 'direct,direct-kept';
+    const raw = { systems: 'kafabric', workloads: both, sizes: '100KB', seconds: '0.1', bytes: '5MB' };
     const names = { systems: Object.keys(variants), workloads: workloads.map(({ name }) => name) };
     const options = parseOptions({ ...raw, quick: true }, names, { dataFolder: folder });
     const results = await runBenchmark(options, '--quick');
     assert.deepEqual(results.omissions, []);
-    const of = (what: string, size: number) =>
-      results.measurements.find(({ params }) => params.what === what && params.size === size)!.metrics;
+    const of = (what: string, size: number, from = 'direct') =>
+      results.measurements.find(
+        ({ workload, params }) => workload === from && params.what === what && params.size === size,
+      )!.metrics;
     const [all, half] = [of('pull all', 100_000), of('pull 50 %', 100_000)];
     assert.ok(of('push', 100_000).mbPerS! > 0 && all.mbPerS! > 0 && half.ofIdeal! > 0);
     assert.ok(half.ofIdealData! > 0);
+    assert.ok(of('push', 100_000, 'direct-kept').bothCpuPerGb! > 0);
     assert.ok(all.pushPullCpuPerGb! > 0 && all.ofCopy! > 0);
     const metadata = of('pull metadata only', 100_000);
     assert.ok(metadata.recordsPerS! > 0 && metadata.ofSmall! > 0);

@@ -13,6 +13,9 @@ const removal = { 'log.segment.delete.delay.ms': '1000' };
 const quickCleaner = { 'log.cleaner.backoff.ms': '100' };
 const quickRetention = { 'log.retention.check.interval.ms': '5000' };
 
+/** A provider without RDMA is taken where clients name it, too. */
+const direct = { 'direct.mapped.listeners': 'DIRECT', 'fabric.provider': 'tcp;ofi_rxm' };
+
 /** Whole segments move, so that they are small. Where they are is the system's matter. */
 const tiered = {
   'log.channel.type': 'tiered',
@@ -35,15 +38,15 @@ export const deployments = {
   },
   direct: {
     about: 'as os, with a listener for direct clients, who may map memory, where there is one',
-    // A provider without RDMA is taken where clients name it, too.
-    kafabric: {
-      'log.durability': 'os',
-      'direct.mapped.listeners': 'DIRECT',
-      'fabric.provider': 'tcp;ofi_rxm',
-      ...removal,
-    },
+    kafabric: { 'log.durability': 'os', ...direct, ...removal },
     kafka: removal,
     topics,
+  },
+  directKept: {
+    about: 'as direct, with the files of dropped topics kept for a minute, the default of both',
+    kafabric: { 'log.durability': 'os', ...direct },
+    kafka: {},
+    topics: {},
   },
   flush: {
     about: 'acks=all answers when the records are on the device',

@@ -58,7 +58,8 @@ export class Kafabric extends LocalSystem {
   }
 
   protected async prepare(deployment: DeploymentName): Promise<string[]> {
-    this.#direct = deployment === 'direct' ? `127.0.0.1:${await freePort()}` : null;
+    this.#direct =
+      deployment === 'direct' || deployment === 'directKept' ? `127.0.0.1:${await freePort()}` : null;
     const more = this.#direct === null ? '' : `,DIRECT://${this.#direct}`;
     this.#tiers = new TierFolders(this.dir, deployment);
     const settings: Record<string, string> = {

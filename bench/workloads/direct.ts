@@ -13,7 +13,7 @@ import { forget } from './consume.ts';
 import { latencyMetrics, promptProducer, rateFor, secondsFor } from './latency.ts';
 import { sizesOf, type Workload } from './workload.ts';
 
-const partitions = 4;
+export const partitions = 4;
 const driver = fileURLToPath(new URL('../generators/direct-driver.js', import.meta.url));
 /** Of each event's data. */
 const parts: readonly { name: string; part: number }[] = [
@@ -28,7 +28,7 @@ const batchSize = 128;
 
 /** How data moves, and what that is called in the report. */
 type Way = Pick<DirectPlan, 'path' | 'fabric'> & { readonly name: string };
-const sharedMemory: Way = { name: 'shared-memory', path: 'shared-memory' };
+export const sharedMemory: Way = { name: 'shared-memory', path: 'shared-memory' };
 const mapped: Way = { name: 'mapped', path: 'mapped' };
 const tcp: Way = { name: 'tcp', path: 'tcp' };
 /** What of libfabric there is without a card: over the loopback interface. */
@@ -57,7 +57,7 @@ async function direct(
   return { report: reports[0]!, usage, metrics: metricsOf(reports[0]!, usage) };
 }
 
-function metricsOf(report: Report, usage: Usage): Metrics {
+export function metricsOf(report: Report, usage: Usage): Metrics {
   const metrics = loadMetrics(report, usage);
   const { cpuPerGb = Number.NaN, clientCpuPerGb = Number.NaN } = metrics;
   return { ...metrics, bothCpuPerGb: cpuPerGb + clientCpuPerGb };
@@ -80,7 +80,7 @@ const pulledFrom = 100_000;
 const smallSize = 1000;
 
 /** A topic as `createTopic` of the direct API makes it. */
-function directTopic(pass: Pass): Promise<string> {
+export function directTopic(pass: Pass): Promise<string> {
   return pass.topic(partitions, APART_CONFIGS);
 }
 
@@ -93,6 +93,28 @@ function pushSeconds(pass: Pass, size: number): number {
   return pass.options.seconds * (size > largeSize ? largeSeconds : 1);
 }
 
+/** Pushes to `topic`, `factor` times as much and as long as is usual. */
+export async function pushDirect(
+  pass: Pass,
+  bootstrap: string,
+  plan: Pick<DirectPlan, 'topic' | 'size' | 'path' | 'fabric'>,
+  factor = 1,
+): ReturnType<typeof direct> {
+  const warmUpTopic = await directTopic(pass);
+  const seconds = pushSeconds(pass, plan.size) * factor;
+  const bytes = pass.options.bytes * factor;
+  const pushed = await direct(pass, bootstrap, {
+    ...plan,
+    what: 'push',
+    seconds,
+    bytes,
+    batchSize,
+    warmUpTopic,
+  });
+  await pass.drop(warmUpTopic);
+  return pushed;
+}
+
 /** Pushes a topic, and pulls all and parts of it. Returns what there is of it; null when it was dropped. */
 async function throughDirect(
   pass: Pass,
@@ -103,17 +125,8 @@ async function throughDirect(
 ): Promise<Stored | null> {
   const { seconds, bytes } = pass.options;
   const topic = await directTopic(pass);
-  const warmUpTopic = await directTopic(pass);
   const common = { ...way, topic, size, seconds };
-  const pushed = await direct(pass, bootstrap, {
-    ...common,
-    warmUpTopic,
-    what: 'push',
-    seconds: pushSeconds(pass, size),
-    bytes,
-    batchSize,
-  });
-  await pass.drop(warmUpTopic);
+  const pushed = await pushDirect(pass, bootstrap, { ...way, topic, size });
   record(pass, 'push', size, path, pushed.metrics);
   let records = pushed.report.before! + pushed.report.records!;
   if (size >= pulledFrom) {
@@ -225,19 +238,23 @@ const largeConsumer = {
   'receive.message.max.bytes': '268435456',
 };
 
-/** What a plain client does instead: it has to take all of every record. Returns what there is of the topic; null when it was dropped. */
-async function throughPlain(pass: Pass, size: number): Promise<Stored | null> {
-  const { seconds, bytes } = pass.options;
-  const topic = await pass.topic(partitions);
-  const isLarge = size > largeSize;
+/** What a plain client produces instead. Resolves also to how many records there are. */
+export async function producePlain(pass: Pass, topic: string, size: number, factor = 1) {
   const batch = { 'batch.num.messages': String(batchSize) };
-  const properties = { ...producerProperties('all'), ...batch, ...(isLarge ? largeProducer : {}) };
+  const properties = { ...producerProperties('all'), ...batch, ...(size > largeSize ? largeProducer : {}) };
   const before = warmUpEvents(size);
   await pass.native.run('produce', { topic, size, records: before, properties });
-  const produced = await pass.measure([
-    pass.native.load('produce', { topic, size, seconds: pushSeconds(pass, size), bytes, properties }),
-  ]);
-  const records = before + produced.reports[0]!.records!;
+  const seconds = pushSeconds(pass, size) * factor;
+  const load = { topic, size, seconds, bytes: pass.options.bytes * factor, properties };
+  const { reports, usage } = await pass.measure([pass.native.load('produce', load)]);
+  return { report: reports[0]!, usage, records: before + reports[0]!.records! };
+}
+
+/** What a plain client does instead: it has to take all of every record. Returns what there is of the topic; null when it was dropped. */
+async function throughPlain(pass: Pass, size: number): Promise<Stored | null> {
+  const { seconds } = pass.options;
+  const topic = await pass.topic(partitions);
+  const { records, ...produced } = await producePlain(pass, topic, size);
   await pass.readyMemory();
   const consumed = await pass.measure([
     pass.native.load('consume', {
@@ -245,11 +262,11 @@ async function throughPlain(pass: Pass, size: number): Promise<Stored | null> {
       partitions,
       records,
       seconds: 10 * seconds,
-      properties: { ...consumerProperties, ...(isLarge ? largeConsumer : {}) },
+      properties: { ...consumerProperties, ...(size > largeSize ? largeConsumer : {}) },
     }),
   ]);
   for (const { name: path } of await waysFor(size)) {
-    record(pass, 'push', size, path, metricsOf(produced.reports[0]!, produced.usage));
+    record(pass, 'push', size, path, metricsOf(produced.report, produced.usage));
     const pulls = path === 'mapped' ? ['all'] : [...parts.map((one) => one.name), metadataOnly];
     for (const name of pulls)
       record(pass, `pull ${name}`, size, path, metricsOf(consumed.reports[0]!, consumed.usage));

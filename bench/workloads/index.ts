@@ -2,6 +2,7 @@ import { burst } from './burst.ts';
 import { compaction } from './compaction.ts';
 import { consume } from './consume.ts';
 import { directApi } from './direct.ts';
+import { directKept } from './direct-kept.ts';
 import { java } from './java.ts';
 import { latency } from './latency.ts';
 import { memory } from './memory.ts';
@@ -33,6 +34,7 @@ export const workloads: readonly Workload[] = [
   memory,
   produceKept,
   directApi,
+  directKept,
   compaction,
   fsync,
   burst,
