@@ -104,7 +104,7 @@ MemoryRef Arena::allocate(size_t bytes, size_t start) noexcept {
 
 bool Arena::makeRoom(size_t bytes) noexcept {
   Stats now = stats();
-  bool scarce = now.backed < kPlentyBytes || bytes > now.backed / 16 || !toucher_.running();
+  bool scarce = now.backed < kPlentyBytes || bytes > now.backed / kFewFit || !toucher_.running();
   if ((scarce && grow()) || reclaim(bytes)) return true;
   want(now.used + bytes);
   return !scarce && grow();

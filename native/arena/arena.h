@@ -5,7 +5,7 @@
 //
 // Fresh pages cost several times what is copied into them, so memory comes into use by and by: a thread makes present twice what
 // was ever in use, up to kPlentyBytes, and beyond that what `want` asks for; the rest does not count as free before. Up to
-// kPlentyBytes, for requests of more than 1/16 of what there is, and when nothing gives way, memory is taken without its pages;
+// kPlentyBytes, for requests of more than 1/kFewFit of what there is, and when nothing gives way, memory is taken without its pages;
 // else caches give way first, and the arena grows by what is merely cached only if whoever caches finds that it is missed.
 //
 // Scheme: a range of up to kSmallBytes is taken from the lowest free run that fits, a larger one from the end of the highest.
@@ -97,6 +97,8 @@ class Arena {
   static constexpr size_t kReadyBytes = size_t{8} << 20;
   /** Below it caches keep what they have rather than spare fresh pages: so much is for what is merely cached. */
   static constexpr size_t kPlentyBytes = size_t{256} << 20;
+  /** Where fewer ranges of a size fit into what is present, one is not to be had for what caches give way in pieces: the arena grows. */
+  static constexpr size_t kFewFit = 8;
   static constexpr uint32_t kMaxBlocks = 1u << 22;
 
   struct Stats {

@@ -154,7 +154,7 @@ class StoreFile : public std::enable_shared_from_this<StoreFile> {
   /** Writes again what was acknowledged and could not be written. */
   IoStatus writeStranded();
   uint64_t queuedEnd(uint64_t written);
-  void allocateAhead(uint64_t written);
+  void allocateAhead(uint64_t written, uint64_t largest);
   void forgetJournalled(Operation& operation);
   /** Fails what is queued up to the next truncate or close, and the flushes that wait for it. */
   void failQueuedLocked(Reports& reports);

@@ -84,7 +84,9 @@ int StoreFile::writeMapped(const std::vector<Operation>& operations, uint64_t& w
 void StoreFile::writeAppends(std::vector<Operation>& operations, Reports& reports) {
   uint64_t written = 0;
   int error = write(operations, written);
-  if (error == 0) allocateAhead(written);
+  uint64_t largest = 0;
+  for (const Operation& operation : operations) largest = std::max<uint64_t>(largest, operation.length);
+  if (error == 0) allocateAhead(written, largest);
   IoStatus status;
   if (error != 0) status = IoStatus::failure(error, "cannot append to", handle_->path());
 
@@ -198,14 +200,17 @@ uint64_t StoreFile::queuedEnd(uint64_t written) {
   return written;
 }
 
-/** Beyond what is queued, so that appends can be acknowledged from memory, and need not make the file larger one by one. */
-void StoreFile::allocateAhead(uint64_t written) {
+/**
+ * Beyond what is queued, so that appends can be acknowledged from memory, and need not make the file larger one by one: for one more, at least, that is
+ * as large as the `largest` of those that were just written.
+ */
+void StoreFile::allocateAhead(uint64_t written, uint64_t largest) {
   size_t block = handle_->blockBytes();
   if (block == 0 || !allocates_) return;
   uint64_t end = queuedEnd(written);
-  uint64_t step = std::clamp(end, kMinStepBytes, kMaxStepBytes);
+  uint64_t step = std::max(std::clamp(end, kMinStepBytes, kMaxStepBytes), largest);
   uint64_t allocated = allocated_;
-  if (allocated >= end + step / 2) return;
+  if (allocated >= end + std::max(step / 2, largest)) return;
   uint64_t from = std::max(allocated, roundDown(written, block));
   uint64_t to = roundUp(end + step, kMaxBlockBytes);
   // What is not needed would be given back, which costs memory and journals of file systems as much as taking it.

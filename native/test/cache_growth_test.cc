@@ -1,7 +1,9 @@
 // What makes the arena grow beyond what is in use: see store/range_cache.h.
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "store/range_cache.h"
@@ -75,6 +77,16 @@ TEST(cache_growth_is_not_for_what_waits_to_be_written_where_others_can_give_way)
   growing.cache->waiting(Arena::kPlentyBytes);
   growing.append(2 * Arena::kPlentyBytes);
   CHECK(growing.aimed() <= aimed + 2 * Arena::kReadyBytes);
+}
+
+TEST(cache_growth_is_not_for_large_ranges_while_several_of_them_fit) {
+  Growing growing;
+  growing.append(3 * growing.arena.capacity());
+  while (growing.arena.stats().backed < growing.aimed()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  size_t backed = growing.arena.stats().backed;
+  std::vector<MemoryRef> large;
+  for (int i = 0; i < 4; ++i) CHECK(large.emplace_back(growing.arena.allocate(backed / 10)));
+  CHECK_EQ(growing.arena.stats().backed, backed);
 }
 
 TEST(cache_growth_is_for_what_waits_to_be_written) {

@@ -99,6 +99,20 @@ TEST(store_acknowledges_from_memory_what_has_space) {
   CHECK(!acknowledged(*file, "closed"));
 }
 
+TEST(store_acknowledges_from_memory_what_is_as_large_as_what_came_before) {
+  constexpr size_t kLarge = size_t{80} << 20;  // more than is allocated ahead of small appends
+  StoreFixture fixture(patient(), 5 * kLarge, placeOf("large"));
+  auto file = fixture.open();
+  if (file->handle()->blockBytes() == 0) return;
+  std::string large(kLarge, 'x');
+  CHECK(append(*file, large).ok());
+  CHECK(acknowledged(*file, large));
+  CHECK(sync(*file).ok());
+  CHECK(acknowledged(*file, large));
+  CHECK(close(*file).ok());
+  CHECK_EQ(std::filesystem::file_size(fixture.path()), 3 * kLarge);
+}
+
 TEST(store_acknowledges_the_first_append_to_a_new_file_that_has_space_ahead) {
   constexpr uint64_t kAhead = uint64_t{64} << 10;
   OpenOptions ahead{true};
