@@ -85,7 +85,7 @@ export function directTopic(pass: Pass): Promise<string> {
 }
 
 /** Events that are larger are the largest that are measured. */
-const largeSize = 16_000_000;
+export const largeSize = 16_000_000;
 /** A push of those has so many times as long, on both systems: in a second Kafka takes four. */
 const largeSeconds = 4;
 
