@@ -17,6 +17,7 @@ const pushKept = {
   path: 'direct push 1 MB, 10 MB, 100 MB, default settings',
   workload: 'direct-kept',
   where: { what: 'push', size: large, path },
+  limit: '0078-what-lasting-pushes-of-large-events-wait-for.md',
 };
 const oneCopy = '0074-what-a-copy-of-all-takes.md';
 const pull = {
