@@ -21,6 +21,9 @@ export const REQUIRES_MEMBER_ID = 4;
 /** From this version a replaced static leader learns the members and is told not to assign (KIP-814). */
 const SUPPORTS_SKIPPING_ASSIGNMENT = 9;
 
+/** Of the client's name in a member's id, in UTF-16 units: of three bytes each, so that the id fits into a string of the protocol. */
+const NAME_IN_ID_MAX = 10_000;
+
 /** JoinGroup: who may join, under which id, and whether that begins a rebalance. */
 export class JoinPhase {
   readonly #context: GroupContext;
@@ -69,7 +72,7 @@ export class JoinPhase {
 
   #joinNew(group: ClassicGroup, call: JoinCall): void {
     const { groupInstanceId, sessionTimeoutMs } = call.request;
-    const newMemberId = `${groupInstanceId ?? call.clientId}-${this.#context.randomId()}`;
+    const newMemberId = `${shortened(groupInstanceId ?? call.clientId)}-${this.#context.randomId()}`;
     if (groupInstanceId !== null) {
       const current = group.staticMemberId(groupInstanceId);
       if (current === undefined) this.#addMember(group, call, newMemberId);
@@ -177,6 +180,11 @@ export class JoinPhase {
     // Older clients must not learn that they lead, or they would assign anew.
     else group.answerJoin(member, { ...current, leader: oldLeader, members: [] });
   }
+}
+
+/** As it is read back: half a character at the end would be another one. */
+function shortened(name: string): string {
+  return name.length <= NAME_IN_ID_MAX ? name : Buffer.from(name.slice(0, NAME_IN_ID_MAX)).toString();
 }
 
 function refuse(call: JoinCall, errorCode: ErrorCode, memberId: string): void {

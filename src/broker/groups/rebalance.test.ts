@@ -93,6 +93,15 @@ describe('rebalancing a classic group', () => {
     assert.equal((await rejoin).generationId, 2);
   });
 
+  it('gives ids that fit into a string of the protocol, however long the name of the client', async () => {
+    const broker = await startGroups();
+    const joined = join(broker, { groupInstanceId: '\uffff'.repeat(10_922) });
+    await broker.clock.advance(3_000);
+    const { errorCode, memberId } = await joined;
+    assert.equal(errorCode, ErrorCode.NONE);
+    assert.ok(Buffer.byteLength(memberId) <= 32_767, `${Buffer.byteLength(memberId)} bytes`);
+  });
+
   it('refuses who has no protocol in common', async () => {
     const broker = await startGroups();
     const empty = await join(broker, { protocols: [] });
