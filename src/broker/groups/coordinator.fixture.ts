@@ -92,6 +92,7 @@ export const testConfig: GroupConfig = {
   initialRebalanceDelayMs: 3_000,
   maxSize: 10,
   newMemberJoinTimeoutMs: 300_000,
+  maxPendingMembers: 1_000,
   offsetMetadataMaxBytes: 20,
   commitTimeoutMs: 5_000,
   offsetsRetentionMs: 3600_000,

@@ -82,6 +82,20 @@ describe('rebalancing a classic group', () => {
     assert.equal(late.errorCode, ErrorCode.UNKNOWN_MEMBER_ID);
   });
 
+  it('forgets the oldest of very many ids that were given out', async () => {
+    const broker = await startGroups(undefined, { maxPendingMembers: 2 });
+    const given: string[] = [];
+    for (let i = 0; i < 4; i++) given.push((await join(broker, {}, 4)).memberId);
+    const group = broker.groups.shards[0]!.groups.get(GROUP);
+    assert.ok(group?.type === 'classic');
+    assert.deepEqual([...group.pendingMembers.keys()], given.slice(2));
+    const late = await join(broker, { memberId: given[0]! }, 4);
+    assert.equal(late.errorCode, ErrorCode.UNKNOWN_MEMBER_ID);
+    const joined = join(broker, { memberId: given[3]! }, 4);
+    await broker.clock.advance(3_000);
+    assert.equal((await joined).memberId, given[3]);
+  });
+
   it('holds a rebalance for those whose id was given out', async () => {
     const broker = await startGroups();
     const [leader] = await stableGroup(broker);

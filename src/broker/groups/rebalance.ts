@@ -76,8 +76,10 @@ export class Rebalancer {
     group.remove(member.memberId);
   }
 
-  /** Remembers an id that was given out until its owner joins with it, at most `timeoutMs`. */
+  /** Remembers an id that was given out until its owner joins with it, at most `timeoutMs`; or until there are too many. */
   addPendingMember(group: ClassicGroup, memberId: string, timeoutMs: number): void {
+    const [oldest] = group.pendingMembers.keys();
+    if (group.pendingMembers.size >= this.#context.config.maxPendingMembers) group.forgetPending(oldest!);
     const timer = this.#context.clock.setTimer(timeoutMs, () => {
       group.remove(memberId);
       this.completeIfAllJoined(group);

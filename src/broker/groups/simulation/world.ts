@@ -25,6 +25,7 @@ const simulationConfig: GroupConfig = {
   initialRebalanceDelayMs: 3_000,
   maxSize: 100,
   newMemberJoinTimeoutMs: 300_000,
+  maxPendingMembers: 1_000,
   offsetMetadataMaxBytes: 4096,
   commitTimeoutMs: 5_000,
   offsetsRetentionMs: 7 * 24 * 3600_000,
