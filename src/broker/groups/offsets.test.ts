@@ -249,6 +249,17 @@ describe('loading groups', () => {
     );
   });
 
+  it('leaves nothing of what was read when the log fails meanwhile', async () => {
+    const broker = await startGroups();
+    await stableGroup(broker);
+    broker.groups.close();
+    const restarted = createGroups(broker);
+    const loading = restarted.groups.start();
+    restarted.groups.resign(0);
+    await loading;
+    assert.deepEqual(listGroups(restarted.groups, [], []).groups, []);
+  });
+
   it('is tried again until the log can be read', async () => {
     const broker = await startGroups();
     await commit(broker, 1n);

@@ -154,14 +154,16 @@ export class GroupShard {
         transactionEnded: (producerId, commit) => this.offsets.endTransaction(producerId, commit),
       });
     } catch (error) {
+      this.#forget();
       if (this.#isClosed) return;
       logger.error({ partition, err: error }, 'the groups of a partition could not be loaded');
-      this.groups.clear();
-      this.offsets.clear();
       this.#timer = clock.setTimer(LOAD_RETRY_MS, () => void this.load());
       return;
     }
-    if (this.#isClosed) return;
+    if (this.#isClosed) {
+      this.#forget();
+      return;
+    }
     for (const groupId of this.offsets.groupIds())
       if (!this.groups.has(groupId)) this.groups.set(groupId, new ClassicGroup(groupId, clock.now()));
     this.#unavailable = ErrorCode.NONE;
@@ -193,13 +195,18 @@ export class GroupShard {
     this.#abandon();
     void this.#log.idle().then(() => {
       if (this.#isClosed) return;
-      this.groups.clear();
-      this.offsets.clear();
+      this.#forget();
       this.#writer.reset();
       this.#shareWriter.reset();
       this.#streamsWriter.reset();
       return this.load();
     });
+  }
+
+  /** Drops what was read back, for which no timer runs yet and nobody waits. */
+  #forget(): void {
+    this.groups.clear();
+    this.offsets.clear();
   }
 
   /** Sends waiting members elsewhere and ends all timers of groups. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { ErrorCode } from '../../protocol/errors.ts';
+import { silentLogger } from '../../util/logger.ts';
 import { settled } from '../../util/testing/virtual-clock.ts';
 import {
   CLASSIC,
@@ -11,6 +12,7 @@ import {
   type TestTransactions,
   V2,
 } from './coordinator.fixture.ts';
+import { TransactionShard } from './shard.ts';
 import type { ProducerIdentity, TransactionVersion } from './transaction.ts';
 
 async function begin(
@@ -229,6 +231,21 @@ describe('TransactionCoordinator', () => {
     assert.equal(stateOf(broker, 'other 1999'), 'none');
     assert.equal(stateOf(broker), 'Ongoing');
     broker.transactions.close();
+  });
+
+  it('leaves nothing of what was read when the log fails meanwhile', async () => {
+    const { clock, log, partitions, transactions } = await startTransactions();
+    const request = { transactionalId: 'tx', timeoutMs: 30_000, expected: null };
+    assert.equal((await transactions.initProducer(request)).errorCode, ErrorCode.NONE);
+    transactions.close();
+    const shard = new TransactionShard({
+      ...{ partition: 0, clock, log, partitions, logger: silentLogger, metrics: transactions.metrics },
+      newProducerId: async () => 0n,
+    });
+    const loading = shard.load();
+    shard.close();
+    await loading;
+    assert.equal(shard.entries.size, 0);
   });
 
   it('refuses time-outs that are too long, or none', async () => {

@@ -100,13 +100,16 @@ export class TransactionShard implements CoordinatorShard {
     try {
       this.#coordinatorEpoch = await log.replay(partition, (key, value) => this.#replay(key, value));
     } catch (error) {
+      this.entries.clear();
       if (this.#isClosed) return;
       logger.error({ partition, err: error }, 'the transactions of a partition could not be loaded');
-      this.entries.clear();
       this.#later(() => void this.load());
       return;
     }
-    if (this.#isClosed) return;
+    if (this.#isClosed) {
+      this.entries.clear();
+      return;
+    }
     this.#unavailable = ErrorCode.NONE;
     for (const entry of this.entries.values()) if (isPreparing(entry.current)) void this.#finish(entry);
     logger.info({ partition, transactionalIds: this.entries.size }, 'transactions loaded');
