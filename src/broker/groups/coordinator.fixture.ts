@@ -122,9 +122,9 @@ export const testStreamsConfig: StreamsConfig = {
   of: () => testStreamsGroupConfig,
 };
 
-/** Topics by name; ids are made of names. */
+/** Topics by name; ids are made of names, unless they are given. */
 export class TestTopics implements Topics {
-  readonly #counts = new Map<string, number>();
+  readonly #topics = new Map<string, { id: string; partitionCount: number }>();
   version = 1n;
 
   constructor(counts: Readonly<Record<string, number>> = {}) {
@@ -132,25 +132,24 @@ export class TestTopics implements Topics {
   }
 
   /** Creates or extends a topic; 0 partitions delete it. */
-  set(name: string, partitionCount: number): void {
-    if (partitionCount === 0) this.#counts.delete(name);
-    else this.#counts.set(name, partitionCount);
+  set(name: string, partitionCount: number, id = topicId(name)): void {
+    if (partitionCount === 0) this.#topics.delete(name);
+    else this.#topics.set(name, { id, partitionCount });
     this.version++;
   }
 
   byName(name: string) {
-    const partitionCount = this.#counts.get(name);
-    return partitionCount === undefined ? null : { id: topicId(name), partitionCount };
+    return this.#topics.get(name) ?? null;
   }
 
   byId(id: string) {
-    for (const [name, partitionCount] of this.#counts)
-      if (topicId(name) === id) return { name, partitionCount };
+    for (const [name, topic] of this.#topics)
+      if (topic.id === id) return { name, partitionCount: topic.partitionCount };
     return null;
   }
 
   names(): Iterable<string> {
-    return this.#counts.keys();
+    return this.#topics.keys();
   }
 
   readonly create: CreateTopics = async (topics) => {

@@ -18,8 +18,9 @@ import { ZERO_UUID } from '../../protocol/wire/types.ts';
 import type { Group } from './consumer/context.ts';
 import { checkFetch } from './consumer/offset-checks.ts';
 import type { GroupCoordinator } from './coordinator.ts';
-import type { CommittedOffset, Offsets } from './offsets.ts';
+import type { CommittedOffset } from './offsets.ts';
 import type { TopicNames } from './ports.ts';
+import type { GroupShard } from './shard.ts';
 import { checkStreamsFetch } from './streams/offset-checks.ts';
 
 /** From this version an error of the group stands beside its partitions, before only in them. */
@@ -67,12 +68,12 @@ function fetchGroup(
   const find = (topic: string, index: number): OffsetFetchResponsePartitions =>
     requireStable && shard.offsets.isUnstable(groupId, topic, index)
       ? answer(index, null, ErrorCode.UNSTABLE_OFFSET_COMMIT)
-      : answer(index, shard.offsets.get(groupId, topic, index));
+      : answer(index, shard.offsetOperations.committed(groupId, topic, index));
   return createOffsetFetchResponseGroup({
     groupId,
     topics:
       topics === null
-        ? allTopics(partitionsOf(shard.offsets, groupId, requireStable), topicNames, usesIds, find)
+        ? allTopics(partitionsOf(shard, groupId, requireStable), topicNames, usesIds, find)
         : (usesIds ? namedFirst(topicNames, topics) : topics).map((topic) =>
             oneTopic(topicNames, topic, usesIds, find),
           ),
@@ -87,9 +88,14 @@ function mayFetch(group: Group | undefined, memberId: string | null, memberEpoch
 }
 
 /** The partitions in which a group has committed something, by topic; with `withUnstable` also those of open transactions. */
-function partitionsOf(offsets: Offsets, groupId: string, withUnstable: boolean): Map<string, Set<number>> {
+function partitionsOf(
+  { offsets, offsetOperations }: GroupShard,
+  groupId: string,
+  withUnstable: boolean,
+): Map<string, Set<number>> {
   const found = new Map<string, Set<number>>();
-  for (const { topic, partition, committed, pending } of offsets.entries(groupId)) {
+  for (const { topic, partition, pending } of offsets.entries(groupId)) {
+    const committed = offsetOperations.committed(groupId, topic, partition);
     if (committed === null && !(withUnstable && pending)) continue;
     const partitions = found.get(topic);
     if (partitions === undefined) found.set(topic, new Set([partition]));

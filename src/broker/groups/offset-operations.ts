@@ -1,6 +1,7 @@
 import { ErrorCode } from '../../protocol/errors.ts';
 import type { OffsetCommitRequest } from '../../protocol/generated/offset-commit-request.ts';
 import type { TxnOffsetCommitRequest } from '../../protocol/generated/txn-offset-commit-request.ts';
+import { type Uuid, ZERO_UUID } from '../../protocol/wire/types.ts';
 import type { Clock } from '../../util/clock.ts';
 import { offsetAppendError } from './append-errors.ts';
 import { ClassicGroup } from './classic-group.ts';
@@ -10,7 +11,7 @@ import type { ConsumerGroupRecord } from './consumer/group-records.ts';
 import type { GroupWriter } from './consumer/group-writer.ts';
 import { checkCommit } from './consumer/offset-checks.ts';
 import type { Topics } from './consumer/topics.ts';
-import type { OffsetChange, Offsets } from './offsets.ts';
+import type { CommittedOffset, OffsetChange, Offsets } from './offsets.ts';
 import type { Rebalancer } from './rebalance.ts';
 import type { ShardLog } from './shard-log.ts';
 import type { StreamsGroupRecord } from './streams/group-records.ts';
@@ -98,6 +99,7 @@ export class OffsetOperations {
       for (const { response } of parts) response.errorCode = error;
       return;
     }
+    const { groups, topics } = this.#options;
     const accepted: CommitPart[] = [];
     const changes: OffsetChange[] = [];
     for (const part of parts) {
@@ -112,6 +114,7 @@ export class OffsetOperations {
         topic: part.topic,
         partition: part.request.partitionIndex,
         value: {
+          topicId: topics.byName(part.topic)?.id ?? ZERO_UUID,
           offset: part.request.committedOffset,
           leaderEpoch: part.request.committedLeaderEpoch,
           metadata,
@@ -121,7 +124,6 @@ export class OffsetOperations {
       });
     }
     // A group that only stores offsets begins with its first one.
-    const { groups } = this.#options;
     if (changes.length > 0 && !groups.has(groupId)) groups.set(groupId, new ClassicGroup(groupId, now));
     try {
       await write(changes);
@@ -171,6 +173,29 @@ export class OffsetOperations {
     for (const groupId of offsets.groupIds())
       for (const { partition } of offsets.entries(groupId, topic))
         changes.push({ groupId, topic, partition, value: null });
+    await log.write(changes);
+  }
+
+  /** What a group has committed in the topic that has the name now: an offset in a former one is none. */
+  committed(groupId: string, topic: string, partition: number): CommittedOffset | null {
+    const { offsets, topics } = this.#options;
+    const found = offsets.get(groupId, topic, partition);
+    return found === null || isOfAnother(found, topics.byName(topic)?.id ?? ZERO_UUID) ? null : found;
+  }
+
+  /**
+   * Deletes offsets in topics that were deleted when their offsets could not be: a crash came between the two, or the shard was being
+   * loaded. Rejects if that could not be written.
+   */
+  async deleteFormer(): Promise<void> {
+    const { offsets, topics, log } = this.#options;
+    const changes: OffsetChange[] = [];
+    for (const groupId of offsets.groupIds())
+      for (const { topic, partition, committed } of offsets.entries(groupId)) {
+        const now = topics.byName(topic);
+        if (now === null || (committed !== null && isOfAnother(committed, now.id)))
+          changes.push({ groupId, topic, partition, value: null });
+      }
     await log.write(changes);
   }
 
@@ -233,4 +258,9 @@ export class OffsetOperations {
       (metadata.length > MAX_STRING_BYTES / 3 && Buffer.byteLength(metadata) > MAX_STRING_BYTES)
     );
   }
+}
+
+/** Whether an offset is in another topic than that of the id, if both are known. */
+function isOfAnother({ topicId }: CommittedOffset, now: Uuid): boolean {
+  return topicId !== ZERO_UUID && now !== ZERO_UUID && topicId !== now;
 }

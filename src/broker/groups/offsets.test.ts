@@ -17,6 +17,8 @@ import {
   startGroups,
   stateOf,
   type TestBroker,
+  TestTopics,
+  topicId,
 } from './coordinator.fixture.ts';
 import { listGroups } from './group-listing.ts';
 import { commitOffsets, deleteOffsets } from './offset-commit.ts';
@@ -386,6 +388,44 @@ describe('deleting offsets and groups', () => {
     await commit(broker, 2n, { topic: 'other' });
     await broker.groups.topicDeleted('events');
     assert.deepEqual(committed(broker), ['other-0:2']);
+  });
+
+  it('removes at a start the offsets of topics that were deleted right before a crash, for good', async () => {
+    const topics = new TestTopics({ events: 4, other: 1 });
+    const start = (former?: TestBroker) => startGroups(former, {}, undefined, { topics });
+    const broker = await start();
+    await commit(broker, 1n);
+    await commit(broker, 2n, { topic: 'other' });
+    broker.groups.close();
+    topics.set('events', 0);
+    const restarted = await start(broker);
+    await settled();
+    topics.set('events', 4);
+    assert.deepEqual(committed(restarted), ['other-0:2']);
+    restarted.groups.close();
+    assert.deepEqual(committed(await start(restarted)), ['other-0:2']);
+  });
+
+  it('takes no offset of a topic for one of the next that has its name', async () => {
+    const topics = new TestTopics({ events: 4, other: 1 });
+    const start = (former?: TestBroker) => startGroups(former, {}, undefined, { topics });
+    const broker = await start();
+    await commit(broker, 1n);
+    await commit(broker, 2n, { topic: 'other' });
+    broker.log.failure = ErrorCode.NOT_ENOUGH_REPLICAS;
+    topics.set('events', 0);
+    await broker.groups.topicDeleted('events');
+    broker.log.failure = null;
+    topics.set('events', 4, topicId('the next'));
+    assert.deepEqual(committed(broker), ['other-0:2']);
+    broker.groups.close();
+    const restarted = await start(broker);
+    await settled();
+    assert.deepEqual(committed(restarted), ['other-0:2']);
+    assert.equal(restarted.groups.shards[0]!.offsets.get(GROUP, 'events', 0), null);
+    await commit(restarted, 3n);
+    restarted.groups.close();
+    assert.deepEqual(committed(await start(restarted)), ['other-0:2', 'events-0:3']);
   });
 });
 

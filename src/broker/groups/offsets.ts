@@ -1,5 +1,9 @@
+import type { Uuid } from '../../protocol/wire/types.ts';
+
 /** A committed position of a group in a partition. */
 export interface CommittedOffset {
+  /** Of the topic, as another one may have its name later; ZERO_UUID if unknown: of old clients and old brokers. */
+  readonly topicId: Uuid;
   readonly offset: bigint;
   /** Leader epoch of the last consumed record; -1 if unknown. */
   readonly leaderEpoch: number;

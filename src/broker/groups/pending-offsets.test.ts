@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
+import { ZERO_UUID } from '../../protocol/wire/types.ts';
 import { type CommittedOffset, Offsets } from './offsets.ts';
 
 const PLACE = { groupId: 'g', topic: 't', partition: 0 };
 
 function value(offset: number): CommittedOffset {
   return {
+    topicId: ZERO_UUID,
     offset: BigInt(offset),
     leaderEpoch: -1,
     metadata: '',

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { ZERO_UUID } from '../../protocol/wire/types.ts';
 import { partitionOf } from '../coordinator-shards.ts';
 import { ClassicGroup } from './classic-group.ts';
 import { ClassicMember } from './member.ts';
@@ -9,6 +10,7 @@ const change = { groupId: 'g', topic: 't', partition: 3 };
 describe('records of __consumer_offsets', () => {
   it('hold offsets as Kafka writes them', () => {
     const value = {
+      topicId: 'AAAAAAAAAAAAAAAAAAAABQ',
       offset: 9n,
       leaderEpoch: 2,
       metadata: 'm',
@@ -19,13 +21,26 @@ describe('records of __consumer_offsets', () => {
     assert.equal(Buffer.from(record.key).toString('hex'), '0001' + '000167' + '000174' + '00000003');
     assert.equal(
       Buffer.from(record.value!).toString('hex'),
-      '0003' + '0000000000000009' + '00000002' + '00016d' + '0000000000000005',
+      '0004' +
+        '0000000000000009' +
+        '00000002' +
+        '026d' +
+        '0000000000000005' +
+        '010010' +
+        '05'.padStart(32, '0'),
     );
     assert.deepEqual(parseRecord(record.key, record.value), { kind: 'offset', ...change, value });
   });
 
   it('hold the expiry time of old clients in version 1', () => {
-    const value = { offset: 9n, leaderEpoch: -1, metadata: '', commitTimestampMs: 5, expireTimestampMs: 8 };
+    const value = {
+      topicId: ZERO_UUID,
+      offset: 9n,
+      leaderEpoch: -1,
+      metadata: '',
+      commitTimestampMs: 5,
+      expireTimestampMs: 8,
+    };
     const { key, value: bytes } = offsetRecord({ ...change, value });
     assert.equal(bytes![1], 1);
     assert.deepEqual(parseRecord(key, bytes), { kind: 'offset', ...change, value });

@@ -20,9 +20,9 @@ import { ClassicMember } from './member.ts';
 import type { CommittedOffset, OffsetChange } from './offsets.ts';
 import type { OffsetsRecord } from './ports.ts';
 
-/** The newest version without tagged fields, which is what Kafka writes. */
+/** What Kafka writes. */
 const GROUP_METADATA_VERSION = 3;
-const OFFSET_COMMIT_VERSION = 3;
+const OFFSET_COMMIT_VERSION = 4;
 /** The only version that carries an expiry time. */
 const OFFSET_COMMIT_VERSION_WITH_EXPIRY = 1;
 
@@ -46,6 +46,7 @@ export function offsetRecord({ groupId, topic, partition, value }: OffsetChange)
     metadata: value.metadata,
     commitTimestamp: BigInt(value.commitTimestampMs),
     expireTimestamp: BigInt(value.expireTimestampMs ?? -1),
+    topicId: value.topicId,
   });
   const version = expires ? OFFSET_COMMIT_VERSION_WITH_EXPIRY : OFFSET_COMMIT_VERSION;
   return { key, value: encodeVersioned(offsetCommitValue, message, version) };
@@ -108,6 +109,7 @@ function parseOffset(bytes: Uint8Array): CommittedOffset {
   const { value: message } = decodeVersioned(offsetCommitValue, bytes);
   const expires = message.expireTimestamp !== -1n;
   return {
+    topicId: message.topicId,
     offset: message.offset,
     leaderEpoch: message.leaderEpoch,
     metadata: message.metadata,

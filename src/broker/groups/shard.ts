@@ -169,6 +169,9 @@ export class GroupShard {
     this.#unavailable = ErrorCode.NONE;
     for (const group of this.groups.values()) this.#revive(group);
     this.#scheduleExpiry();
+    this.offsetOperations.deleteFormer().catch((error: unknown) => {
+      logger.warn({ partition, err: error }, 'offsets of deleted topics remain');
+    });
     logger.info({ partition, groups: this.groups.size }, 'groups loaded');
   }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describeSimulation } from '../../../util/testing/simulation.ts';
-import { PARTITIONS, SimulatedClient } from './simulated-client.ts';
+import { PARTITIONS, SimulatedClient, TOPIC } from './simulated-client.ts';
 import { World } from './world.ts';
 
 const GROUPS = ['alpha', 'beta', 'gamma'];
@@ -54,6 +54,7 @@ function assertShared(clients: readonly SimulatedClient[]): void {
 /** One life of the world; returns its fingerprint. */
 async function simulate(seed: number) {
   const world = new World(seed);
+  world.topics.set(TOPIC, PARTITIONS);
   const clients = makeClients(world);
   world.startCoordinator();
   for (let step = 0; step < STEPS; step++) {
