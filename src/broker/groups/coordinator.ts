@@ -303,18 +303,21 @@ export class GroupCoordinator {
     return group?.type === 'share' ? shard.shares.delete(group) : shard.retention.deleteGroup(groupId);
   }
 
-  /** Removes what groups committed for a topic that was deleted. Failures are logged: retention removes the rest. */
+  /** Removes what groups committed for a topic that was deleted. Failures are logged: the next start removes the rest. */
   async topicDeleted(topic: string): Promise<void> {
     this.topicChanged(topic);
-    for (const shard of this.#shards.all) {
-      if (shard.unavailable !== ErrorCode.NONE) continue;
-      await shard.shares.offsets.topicDeleted(topic);
-      try {
-        await shard.offsetOperations.deleteTopic(topic);
-      } catch (error) {
-        const errorCode = groupAppendError(error);
-        this.#options.logger.warn({ topic, errorCode, err: error }, 'offsets of a deleted topic remain');
-      }
+    // At the same time: whoever changes the metadata waits for all of it.
+    await Promise.all(this.#shards.all.map((shard) => this.#topicDeletedIn(shard, topic)));
+  }
+
+  async #topicDeletedIn(shard: GroupShard, topic: string): Promise<void> {
+    if (shard.unavailable !== ErrorCode.NONE) return;
+    await shard.shares.offsets.topicDeleted(topic);
+    try {
+      await shard.offsetOperations.deleteTopic(topic);
+    } catch (error) {
+      const errorCode = groupAppendError(error);
+      this.#options.logger.warn({ topic, errorCode, err: error }, 'offsets of a deleted topic remain');
     }
   }
 }
