@@ -142,6 +142,18 @@ export class GroupCoordinator {
     return length === 0 ? null : partitionOf(groupId, length);
   }
 
+  /**
+   * Resolves when the offsets of groups that are being written are, or could not be in time. A client may ask for offsets before it is
+   * answered that it has committed them; Kafka takes up no request of a connection before those ahead of it are answered.
+   */
+  async offsetsWritten(groupIds: Iterable<string>): Promise<void> {
+    const written = Array.from(new Set(groupIds), (groupId) => {
+      const shard = this.shardOf(groupId);
+      return typeof shard === 'number' ? undefined : shard.offsetsWritten(groupId);
+    });
+    await Promise.all(written);
+  }
+
   /** Ends a transaction in a partition of __consumer_offsets. Rejects with an error that has a Kafka error code. */
   async endTransaction(partition: number, marker: TransactionMarker): Promise<void> {
     const shard = this.#shards.all[partition];

@@ -137,6 +137,12 @@ export class Offsets {
     return this.#groups.get(groupId)?.get(topic)?.has(partition) ?? false;
   }
 
+  /** Whether an offset of the group is being written or deleted. */
+  isWriting(groupId: string): boolean {
+    for (const { writing } of this.entries(groupId)) if (writing) return true;
+    return false;
+  }
+
   groupIds(): IterableIterator<string> {
     return this.#groups.keys();
   }

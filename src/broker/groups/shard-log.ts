@@ -73,6 +73,11 @@ export class ShardLog {
     await this.#lastEffect;
   }
 
+  /** Resolves when all that is being appended now has taken effect or failed, or takes too long. */
+  settled(): Promise<void> {
+    return this.inTime(this.#lastEffect).catch(() => undefined);
+  }
+
   /** Appends offset changes that take effect with the producer's transaction. Rejects as `append`. */
   writePending(changes: readonly OffsetChange[], producer: TransactionalProducer): Promise<void> {
     if (changes.length === 0) return Promise.resolve();

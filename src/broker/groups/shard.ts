@@ -273,6 +273,11 @@ export class GroupShard {
     return group?.type === 'classic' ? this.#membership.leave(group, identities) : null;
   }
 
+  /** See `GroupCoordinator.offsetsWritten`. */
+  async offsetsWritten(groupId: string): Promise<void> {
+    if (this.offsets.isWriting(groupId)) await this.#log.settled();
+  }
+
   /** Appends what ends a transaction; its offsets take effect, or are forgotten. Rejects with an error that has a Kafka code. */
   endTransaction(marker: TransactionMarker): Promise<void> {
     return this.#log.endTransaction(marker);

@@ -12,7 +12,10 @@ import {
 } from '../../protocol/generated/offset-fetch-response.ts';
 import type { ApiHandler } from '../net/handler.ts';
 
-/** OffsetFetch 1-10: several groups from version 8, topics by id from version 10. */
+/** From this version a request names several groups. */
+const HAS_GROUPS = 8;
+
+/** OffsetFetch 1-10: several groups from version 8, topics by id from version 10. Behind a commit it tells what that has committed. */
 export function offsetFetchHandler(deps: {
   groups: GroupCoordinator;
   topics: TopicNames;
@@ -23,6 +26,12 @@ export function offsetFetchHandler(deps: {
     maxVersion: 10,
     request: offsetFetchRequest,
     response: offsetFetchResponse,
-    handle: (request, { apiVersion }) => fetchOffsets(deps.groups, deps.topics, request, apiVersion),
+    async handle(request, { apiVersion }) {
+      const { groups, groupId } = request;
+      await deps.groups.offsetsWritten(
+        apiVersion >= HAS_GROUPS ? groups.map((group) => group.groupId) : [groupId],
+      );
+      return fetchOffsets(deps.groups, deps.topics, request, apiVersion);
+    },
   };
 }

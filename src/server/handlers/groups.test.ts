@@ -228,6 +228,38 @@ describe('group handlers', () => {
     }
   });
 
+  it('tell who asks behind its commit what that has committed, unless it takes too long', async () => {
+    const broker = await startGroups();
+    const commit = offsetCommitHandler({ groups: broker.groups, topics });
+    const fetch = offsetFetchHandler({ groups: broker.groups, topics });
+    const commitAndFetch = (version: number, committedOffset: bigint) => {
+      const part = { partitionIndex: 0, committedOffset, committedLeaderEpoch: -1, committedMetadata: '' };
+      const commits = { groupId: GROUP, topics: [{ ...topicIn(version), partitions: [part] }] };
+      const wanted = { groupId: GROUP, topics: [{ ...topicIn(version), partitionIndexes: [0] }] };
+      const asked = version >= 8 ? { groups: [{ ...wanted, memberId: null, memberEpoch: -1 }] } : wanted;
+      return Promise.all([call(commit, version, commits), call(fetch, version, asked)]).then(
+        ([committed, fetched]) => [
+          committed.topics[0]!.partitions[0]!.errorCode,
+          (version >= 8 ? fetched.groups[0]! : fetched).topics[0]!.partitions[0]!.committedOffset,
+        ],
+      );
+    };
+    for (const [version, offset] of [
+      [7, 5n],
+      [10, 6n],
+    ] as const) {
+      broker.log.hold();
+      const answers = commitAndFetch(version, offset);
+      broker.log.release();
+      assert.deepEqual(await answers, [ErrorCode.NONE, offset]);
+    }
+    broker.log.hold();
+    const late = commitAndFetch(9, 7n);
+    await broker.clock.advance(5_000);
+    assert.deepEqual(await late, [ErrorCode.COORDINATOR_NOT_AVAILABLE, 6n]);
+    broker.log.release();
+  });
+
   it('delete groups and offsets', async () => {
     const broker = await startGroups();
     await stableGroup(broker);
