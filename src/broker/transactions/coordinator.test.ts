@@ -120,6 +120,18 @@ describe('TransactionCoordinator', () => {
     broker.transactions.close();
   });
 
+  it('takes no longer for each of many partitions that are added', async function () {
+    // What copies all of them for each takes minutes.
+    this.timeout(10_000);
+    const broker = await startTransactions();
+    const many = Array.from({ length: 200_000 }, (_, index) => place('t', index % 10_000));
+    await begin(broker, CLASSIC, many);
+    const shard = broker.transactions.shardOf('tx');
+    assert.ok(typeof shard !== 'number');
+    assert.equal(shard.entries.get('tx')!.current.partitions.get('t')!.size, 10_000);
+    broker.transactions.close();
+  });
+
   it('lets nobody else in while a step is written, and takes none that could not be written', async () => {
     const broker = await startTransactions();
     const producer = identityOf(await init(broker));

@@ -166,9 +166,12 @@ export function addPartitions(
   if (current.producerEpoch !== producerEpoch) return ErrorCode.PRODUCER_FENCED;
   const missing = [...added].filter((partition) => !hasPartition(current, partition));
   if (current.state === 'Ongoing' && missing.length === 0) return ErrorCode.NONE;
-  const partitions = new Map(current.partitions);
-  for (const { topic, partition } of missing)
-    partitions.set(topic, new Set([...(partitions.get(topic) ?? []), partition]));
+  const grown = new Map<string, Set<number>>();
+  for (const { topic, partition } of missing) {
+    const indexes = grown.get(topic) ?? new Set(current.partitions.get(topic));
+    grown.set(topic, indexes.add(partition));
+  }
+  const partitions = new Map([...current.partitions, ...grown]);
   return {
     ...current,
     state: 'Ongoing',
