@@ -152,6 +152,29 @@ describe('TransactionCoordinator', () => {
     transactions.close();
   });
 
+  it('adds partitions behind others that are being added, and waits for nothing else', async () => {
+    const broker = await startTransactions();
+    const producer = identityOf(await init(broker));
+    const { transactions, log, clock } = broker;
+    const add = (partition: number) =>
+      transactions.addPartitionsInTurn('tx', producer, [place('t', partition)], CLASSIC);
+    log.hold();
+    const all = Promise.all([add(0), add(1), add(5)]);
+    await log.release();
+    assert.deepEqual(await all, [ErrorCode.NONE, ErrorCode.NONE, ErrorCode.NONE]);
+    for (const partition of [0, 1, 5])
+      assert.equal(transactions.verify('tx', producer, place('t', partition)), ErrorCode.NONE);
+    log.hold();
+    const slow = Promise.all([add(2), add(3)]);
+    await clock.advance(100);
+    await log.release();
+    assert.deepEqual(await slow, [ErrorCode.NONE, ErrorCode.CONCURRENT_TRANSACTIONS]);
+    broker.partitions.failure = ErrorCode.KAFKA_STORAGE_ERROR;
+    await transactions.end('tx', { ...producer, commit: true, version: CLASSIC });
+    assert.equal(await add(4), ErrorCode.CONCURRENT_TRANSACTIONS);
+    transactions.close();
+  });
+
   it('goes on after a restart with what was prepared, and with what is open', async () => {
     const broker = await startTransactions();
     const producer = await begin(broker, V2);

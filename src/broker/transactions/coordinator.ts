@@ -15,6 +15,9 @@ import {
   type TransactionVersion,
 } from './transaction.ts';
 
+/** How long a request waits for the step that one before it has taken, which is a matter of one write. */
+const STEP_WAIT_MS = 100;
+
 export interface TransactionCoordinatorOptions {
   readonly clock: Clock;
   readonly config: TransactionConfig;
@@ -108,6 +111,25 @@ export class TransactionCoordinator {
     const shard = this.shardOf(transactionalId);
     if (typeof shard === 'number') return shard;
     return shard.addPartitions(transactionalId, producer, partitions, version);
+  }
+
+  /**
+   * As `addPartitions`, but waits for a step that is being written. Clients ask for partitions and for offsets before either is answered;
+   * Kafka takes up the requests of a connection one after the other.
+   */
+  async addPartitionsInTurn(...addition: Parameters<TransactionShard['addPartitions']>): Promise<ErrorCode> {
+    const [transactionalId] = addition;
+    const untilMs = this.#clock.now() + STEP_WAIT_MS;
+    for (let leftMs = STEP_WAIT_MS; leftMs > 0 && this.#isChanging(transactionalId); ) {
+      await this.changed(transactionalId, leftMs);
+      leftMs = untilMs - this.#clock.now();
+    }
+    return this.addPartitions(...addition);
+  }
+
+  #isChanging(transactionalId: string): boolean {
+    const shard = this.shardOf(transactionalId);
+    return typeof shard !== 'number' && (shard.entries.get(transactionalId)?.isChanging ?? false);
   }
 
   /** EndTxn. Rejects with an error that has a Kafka error code. */

@@ -99,7 +99,7 @@ async function add(
   // The versions that brokers send stand for clients that leave the adding to them (KIP-890).
   const version =
     apiVersion >= HAS_TRANSACTIONS ? TransactionVersion.epochPerTransaction : TransactionVersion.classic;
-  const error = await transactions.addPartitions(transactionalId, producer, partitions, version);
+  const error = await transactions.addPartitionsInTurn(transactionalId, producer, partitions, version);
   return results(topics, () => fencedFor(error, knowsFenced));
 }
 

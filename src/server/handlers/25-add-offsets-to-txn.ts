@@ -35,7 +35,7 @@ export function addOffsetsToTxnHandler(deps: {
       const partition = deps.groups.partitionOf(request.groupId);
       if (prepared !== ErrorCode.NONE || partition === null)
         return createAddOffsetsToTxnResponse({ errorCode: ErrorCode.COORDINATOR_NOT_AVAILABLE });
-      const error = await deps.transactions.addPartitions(
+      const error = await deps.transactions.addPartitionsInTurn(
         request.transactionalId,
         request,
         [{ topic: OFFSETS_TOPIC, partition }],
