@@ -56,6 +56,21 @@ describe('TransactionCoordinator', () => {
     }
   });
 
+  it('takes no end for a repeated one whose next epoch another producer has', async () => {
+    const broker = await startTransactions();
+    const { transactions } = broker;
+    const fenced = identityOf(await init(broker));
+    const next = await begin(broker, CLASSIC);
+    assert.deepEqual(next, { ...fenced, producerEpoch: 1 });
+    const ends = { commit: false, version: CLASSIC };
+    assert.equal((await transactions.end('tx', { ...next, ...ends })).errorCode, ErrorCode.NONE);
+    await settled();
+    assert.equal(stateOf(broker), 'CompleteAbort');
+    const late = await transactions.end('tx', { ...fenced, ...ends, version: V2 });
+    assert.equal(late.errorCode, ErrorCode.PRODUCER_FENCED);
+    transactions.close();
+  });
+
   it('with an epoch for each transaction, an empty one can be aborted but not committed', async () => {
     const broker = await startTransactions();
     const producer = identityOf(await init(broker));

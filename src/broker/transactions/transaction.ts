@@ -231,7 +231,9 @@ function prepareEndWithNextEpoch(current: Transaction, request: EndRequest, nowM
     producerEpoch === NO_EPOCH_LEFT - 1 &&
     current.producerEpoch === 0;
   if (current.producerId !== producerId && !rotated) return ErrorCode.INVALID_PRODUCER_ID_MAPPING;
-  const isRepeated = rotated || current.producerEpoch === producerEpoch + 1;
+  // Behind the end of a classic transaction the next epoch is another producer's.
+  const isRaised = current.version === request.version && current.producerEpoch === producerEpoch + 1;
+  const isRepeated = rotated || isRaised;
   const isNext = producerEpoch === current.producerEpoch && current.producerId === producerId;
   switch (current.state) {
     case 'Ongoing':

@@ -85,10 +85,17 @@ export class SimulatedProducer {
     const tag = `${this.#name}/${this.#transactions++}`;
     const attempt: Attempt = { tag, confirmed: [], end: 'none' };
     this.attempts.push(attempt);
-    for (let records = random.integer(1, 5); records > 0; records--) {
-      const partition = random.below(PARTITIONS);
-      await this.#produce(tag, partition);
-      attempt.confirmed.push(partition);
+    try {
+      for (let records = random.integer(1, 5); records > 0; records--) {
+        const partition = random.below(PARTITIONS);
+        await this.#produce(tag, partition);
+        attempt.confirmed.push(partition);
+      }
+    } catch (error) {
+      // Whoever has a new epoch for each transaction may abort and go on, also when somebody has aborted it meanwhile.
+      const givesUp = this.#version === TransactionVersion.classic || random.chance(0.3);
+      if (!(error instanceof GivenUp) || givesUp) throw error;
+      return this.#end(attempt, false);
     }
     // It dies with an open transaction.
     if (random.chance(0.05)) throw new GivenUp();
