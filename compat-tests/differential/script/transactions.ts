@@ -1,3 +1,4 @@
+import { ErrorCode } from '../../../src/protocol/errors.ts';
 import type { Answers } from '../case.ts';
 import { chapter } from '../case.ts';
 import { batch, CREATED, create, fetchOf, listOffsets, produce } from './build.ts';
@@ -421,4 +422,23 @@ export const transactions = chapter('transactions', (call) => {
     ],
   });
   call('WriteTxnMarkers', 'nothing', { markers: [] });
+
+  call('InitProducerId', 'one that is to be fenced', init('t-fenced'), {
+    versions: [5, 5],
+    save: { producerId: 'fenced' },
+  });
+  call('AddPartitionsToTxn', 'of that', (a) => add('t-fenced', a.saved('fenced'), 0), { versions: [3, 3] });
+  call('InitProducerId', 'another instance of that, which aborts its transaction', init('t-fenced'), {
+    versions: [5, 5],
+  });
+  call(
+    'EndTxn',
+    'abort what was aborted so',
+    (a) => ({ transactionalId: 't-fenced', ...id(a, 'fenced'), committed: false }),
+    { versions: [5, 5], until: ({ errorCode }) => errorCode !== ErrorCode.CONCURRENT_TRANSACTIONS },
+  );
+  call('InitProducerId', 'with the epoch that was fenced', (a) => init('t-fenced', id(a, 'fenced')), {
+    versions: [5, 5],
+  });
+  call('InitProducerId', 'another instance again', init('t-fenced'), { versions: [5, 5] });
 });

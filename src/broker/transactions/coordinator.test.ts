@@ -88,8 +88,8 @@ describe('TransactionCoordinator', () => {
     const old = await begin(broker, CLASSIC);
     assert.equal((await init(broker)).errorCode, ErrorCode.CONCURRENT_TRANSACTIONS);
     await settled();
-    assert.deepEqual(broker.partitions.notes, ['t-0:100/2:abort', 't-1:100/2:abort']);
-    assert.deepEqual(identityOf(await init(broker)), { producerId: 100n, producerEpoch: 3 });
+    assert.deepEqual(broker.partitions.notes, ['t-0:100/1:abort', 't-1:100/1:abort']);
+    assert.deepEqual(identityOf(await init(broker)), { producerId: 100n, producerEpoch: 2 });
     const { transactions } = broker;
     assert.equal(
       await transactions.addPartitions('tx', old, [place('t', 0)], CLASSIC),
@@ -233,23 +233,64 @@ describe('TransactionCoordinator', () => {
     assert.equal(stateOf(broker), 'Ongoing');
     await broker.clock.advance(10_000);
     assert.equal(stateOf(broker), 'CompleteAbort');
-    assert.deepEqual(broker.partitions.notes, ['t-0:100/2:abort', 't-1:100/2:abort']);
+    assert.deepEqual(broker.partitions.notes, ['t-0:100/1:abort', 't-1:100/1:abort']);
     const late = await broker.transactions.end('tx', { ...producer, commit: true, version: V2 });
-    assert.equal(late.errorCode, ErrorCode.PRODUCER_FENCED);
+    assert.equal(late.errorCode, ErrorCode.INVALID_TXN_STATE);
     broker.transactions.close();
   });
 
-  it('does not raise the epoch again when fencing could not be written', async () => {
+  it('lets a producer whose transaction timed out go on when it aborts it, or says who it is', async () => {
     const broker = await startTransactions();
-    await begin(broker, CLASSIC);
+    const { transactions } = broker;
+    const timeOut = async (version: TransactionVersion, producer: ProducerIdentity) => {
+      assert.equal(await transactions.addPartitions('tx', producer, [place('t', 0)], version), 0);
+      await broker.clock.advance(40_000);
+      assert.equal(stateOf(broker), 'CompleteAbort');
+    };
+    const first = identityOf(await init(broker));
+    await timeOut(V2, first);
+    assert.equal(await transactions.addPartitions('tx', first, [], V2), ErrorCode.PRODUCER_FENCED);
+    const second = identityOf(await transactions.end('tx', { ...first, commit: false, version: V2 }));
+    assert.deepEqual(second, { producerId: 100n, producerEpoch: 1 });
+    await timeOut(CLASSIC, second);
+    const late = await transactions.end('tx', { ...second, commit: false, version: CLASSIC });
+    assert.equal(late.errorCode, ErrorCode.PRODUCER_FENCED);
+    const third = identityOf(await init(broker, second));
+    assert.deepEqual(third, { producerId: 100n, producerEpoch: 2 });
+    assert.equal(await transactions.addPartitions('tx', third, [place('t', 0)], CLASSIC), ErrorCode.NONE);
+    transactions.close();
+  });
+
+  it('gives a new producer id also when the last epoch served to fence', async () => {
+    const broker = await startTransactions();
+    await begin(broker, V2);
+    const shard = broker.transactions.shardOf('tx');
+    assert.ok(typeof shard !== 'number');
+    const entry = shard.entries.get('tx')!;
+    entry.current = { ...entry.current, producerEpoch: 32766 };
+    await broker.clock.advance(40_000);
+    assert.deepEqual(broker.partitions.notes, ['t-0:100/32767:abort', 't-1:100/32767:abort']);
+    assert.equal(stateOf(broker), 'CompleteAbort');
+    assert.deepEqual(identityOf(await init(broker)), { producerId: 101n, producerEpoch: 1 });
+    broker.transactions.close();
+  });
+
+  it('fences nobody when that could not be written', async () => {
+    const broker = await startTransactions();
+    const producer = await begin(broker, CLASSIC);
     broker.log.failure = ErrorCode.KAFKA_STORAGE_ERROR;
     for (let tries = 0; tries < 3; tries++)
       assert.equal((await init(broker)).errorCode, ErrorCode.NOT_COORDINATOR);
     broker.log.failure = null;
+    const { transactions } = broker;
+    assert.equal(await transactions.addPartitions('tx', producer, [place('t', 2)], CLASSIC), ErrorCode.NONE);
     await init(broker);
     await settled();
-    assert.deepEqual(broker.partitions.notes, ['t-0:100/2:abort', 't-1:100/2:abort']);
-    broker.transactions.close();
+    assert.deepEqual(
+      broker.partitions.notes.sort(),
+      [0, 1, 2].map((index) => `t-${index}:100/1:abort`),
+    );
+    transactions.close();
   });
 
   it('forgets ids that nobody uses, also after a restart', async () => {

@@ -3,12 +3,10 @@ import type { Transaction } from './transaction.ts';
 /** A transactional id in memory: what is written of it, and whether a step is being written. */
 export class TransactionEntry {
   readonly transactionalId: string;
-  /** As the log has it; the epoch may be ahead when a producer is being fenced. */
+  /** As the log has it. */
   current: Transaction;
   /** A step that is being written; others have to wait. */
   isChanging = false;
-  /** The epoch was raised to fence the producer, but that could not be written: it need not rise again. */
-  fencedUnwritten = false;
   readonly #waiting = new Set<() => void>();
 
   constructor(transactionalId: string, current: Transaction) {

@@ -13,7 +13,6 @@ import {
   addPartitions,
   completed,
   type EndRequest,
-  fencedEpoch,
   initialize,
   isFenced,
   isPreparing,
@@ -145,8 +144,8 @@ export class TransactionShard implements CoordinatorShard {
     if (entry.isChanging || isPreparing(current)) return failed(ErrorCode.CONCURRENT_TRANSACTIONS);
     if (!mayGoOn(current, expected)) return failed(ErrorCode.PRODUCER_FENCED);
     if (current.state === 'Ongoing') {
-      const error = await this.#fence(entry);
-      return failed(error === ErrorCode.NONE ? ErrorCode.CONCURRENT_TRANSACTIONS : error);
+      const { errorCode } = await this.#fence(entry);
+      return failed(errorCode === ErrorCode.NONE ? ErrorCode.CONCURRENT_TRANSACTIONS : errorCode);
     }
     if (!needsNewProducerId(current, expected)) newId = null;
     else if (newId === null) return failed(ErrorCode.CONCURRENT_TRANSACTIONS);
@@ -208,14 +207,17 @@ export class TransactionShard implements CoordinatorShard {
     for (const entry of this.entries.values()) {
       const { state, startMs, timeoutMs } = entry.current;
       if (state !== 'Ongoing' || entry.isChanging || startMs + timeoutMs >= now) continue;
-      const { transactionalId } = entry;
-      void this.#fence(entry).then((errorCode) => {
-        const fields = { transactionalId, timeoutMs, errorCode };
-        if (errorCode === ErrorCode.NONE) {
+      const fields = { transactionalId: entry.transactionalId, timeoutMs };
+      const warn = (cause: object) =>
+        logger.warn({ ...fields, ...cause }, 'a transaction that timed out could not be aborted');
+      this.#fence(entry).then(
+        ({ errorCode }) => {
+          if (errorCode !== ErrorCode.NONE) return warn({ errorCode });
           metrics.timedOut++;
           logger.info(fields, 'a transaction that timed out is aborted');
-        } else logger.warn(fields, 'a transaction that timed out could not be aborted');
-      });
+        },
+        (error: unknown) => warn({ err: error }),
+      );
     }
   }
 
@@ -286,22 +288,13 @@ export class TransactionShard implements CoordinatorShard {
     entry.notify();
   }
 
-  /** Makes the producer of an open transaction too old, and aborts the transaction. */
-  async #fence(entry: TransactionEntry): Promise<ErrorCode> {
-    const { current } = entry;
-    const producerEpoch = entry.fencedUnwritten ? current.producerEpoch : fencedEpoch(current);
-    entry.current = { ...current, producerEpoch, lastProducerEpoch: NO_PRODUCER_EPOCH };
-    const request = {
-      producerId: current.producerId,
-      producerEpoch,
-      commit: false,
-      version: TransactionVersion.epochPerTransaction,
-      nextProducerId: NO_PRODUCER_ID,
-    };
-    const error = await this.#take(entry, prepareEnd(entry.current, request, this.#options.clock.now()));
-    entry.fencedUnwritten = error !== ErrorCode.NONE;
-    if (error === ErrorCode.NONE) void this.#finish(entry);
-    return error;
+  /**
+   * Aborts an open transaction with the next epoch, for which its producer is too old. As in Kafka that is the epoch with which a producer that
+   * has a new one for each transaction goes on when it aborts the transaction itself.
+   */
+  #fence({ transactionalId, current: { producerId, producerEpoch } }: TransactionEntry): Promise<Identified> {
+    const version = TransactionVersion.epochPerTransaction;
+    return this.end(transactionalId, { producerId, producerEpoch, commit: false, version });
   }
 
   /** Writes the markers of a transaction whose end is certain, then that it is complete; tries until both are done. */

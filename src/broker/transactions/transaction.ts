@@ -183,11 +183,6 @@ export function addPartitions(
   };
 }
 
-/** The producer's epoch after it was fenced, which the transaction is then aborted with. */
-export function fencedEpoch({ producerEpoch }: Transaction): number {
-  return Math.min(producerEpoch + 1, NO_EPOCH_LEFT);
-}
-
 /** How a transaction is to end. */
 export interface EndRequest extends ProducerIdentity {
   readonly commit: boolean;
