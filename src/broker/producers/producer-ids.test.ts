@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { ErrorCode } from '../../protocol/errors.ts';
 import { silentLogger } from '../../util/logger.ts';
 import { ProducerIds } from './producer-ids.ts';
 
@@ -17,7 +18,7 @@ describe('ProducerIds', () => {
       if (fail) throw new Error('no');
       return { first: 5n, size: 1 };
     }, silentLogger);
-    await assert.rejects(ids.next());
+    await assert.rejects(ids.next(), { code: ErrorCode.COORDINATOR_LOAD_IN_PROGRESS });
     fail = false;
     assert.equal(await ids.next(), 5n);
   });

@@ -1,3 +1,4 @@
+import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import type { Logger } from '../../util/logger.ts';
 
 export interface ProducerIdBlock {
@@ -19,7 +20,7 @@ export class ProducerIds {
     this.#logger = logger;
   }
 
-  /** @throws what the allocation of a block throws */
+  /** @throws ApiError COORDINATOR_LOAD_IN_PROGRESS while no block can be had: Kafka says so, and clients try again */
   async next(): Promise<bigint> {
     while (this.#next >= this.#end) {
       this.#pending ??= this.#takeBlock();
@@ -35,7 +36,7 @@ export class ProducerIds {
       this.#end = first + BigInt(size);
     } catch (error) {
       this.#logger.error({ err: error }, 'No block of producer ids could be had');
-      throw error;
+      throw new ApiError(ErrorCode.COORDINATOR_LOAD_IN_PROGRESS, 'There are no producer ids for now.');
     } finally {
       this.#pending = null;
     }
