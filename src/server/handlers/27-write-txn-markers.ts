@@ -37,10 +37,10 @@ export function writeTxnMarkersHandler(
       const results = markers.map(async (marker) => ({
         producerId: marker.producerId,
         topics: await Promise.all(
-          marker.topics.map(async ({ name, partitionIndexes }) => ({
+          Array.from(partitionsOf(marker), async ([name, indexes]) => ({
             name,
             partitions: await Promise.all(
-              partitionIndexes.map(async (partitionIndex) => ({
+              Array.from(indexes, async (partitionIndex) => ({
                 partitionIndex,
                 errorCode: await write(deps, marker, name, partitionIndex),
               })),
@@ -51,6 +51,17 @@ export function writeTxnMarkersHandler(
       return createWriteTxnMarkersResponse({ markers: await Promise.all(results) });
     },
   };
+}
+
+/** Like Kafka's broker, a transaction is ended once in each partition, however often that is named. */
+function partitionsOf({ topics }: WritableTxnMarker): Map<string, Set<number>> {
+  const partitions = new Map<string, Set<number>>();
+  for (const { name, partitionIndexes } of topics) {
+    const indexes = partitions.get(name) ?? new Set<number>();
+    partitions.set(name, indexes);
+    for (const index of partitionIndexes) indexes.add(index);
+  }
+  return partitions;
 }
 
 async function write(

@@ -377,7 +377,10 @@ describe('transaction handlers', () => {
     );
     assert.deepEqual(transactionStates[0]!.topics, [{ topic: 't', partitions: [0] }]);
     const write = async (version: number, producerEpoch: number, transactionVersion: number) => {
-      const topics = [{ name: 't', partitionIndexes: [0] }];
+      const topics = [
+        { name: 't', partitionIndexes: [0, 0] },
+        { name: 't', partitionIndexes: [0] },
+      ];
       const marker = {
         producerId: producer.producerId,
         producerEpoch,
@@ -389,7 +392,9 @@ describe('transaction handlers', () => {
       const answer = await ask<WriteTxnMarkersResponse>(ApiKey.WriteTxnMarkers, version, {
         markers: [marker],
       });
-      return answer.markers[0]!.topics[0]!.partitions[0]!.errorCode;
+      const [ended, ...others] = answer.markers[0]!.topics.flatMap(({ partitions }) => partitions);
+      assert.deepEqual(others, []);
+      return ended!.errorCode;
     };
     assert.equal(await write(2, producer.producerEpoch, 2), ErrorCode.INVALID_PRODUCER_EPOCH);
     assert.equal(await write(1, producer.producerEpoch - 1, 0), ErrorCode.INVALID_PRODUCER_EPOCH);
