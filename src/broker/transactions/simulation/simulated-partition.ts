@@ -1,4 +1,5 @@
 import type { BatchInfo } from '../../../backend/log/ports.ts';
+import type { ClientOrigin } from '../../../backend/log/producer-entry.ts';
 import { ProducerStates } from '../../../backend/log/producer-states.ts';
 import { Attribute } from '../../../protocol/records/batch-header.ts';
 import type { SeededRandom } from '../../../util/testing/seeded-random.ts';
@@ -33,12 +34,14 @@ export class SimulatedPartition {
   }
 
   /** Rejects with a LogError. */
-  async produce(producer: ProducerIdentity, baseSequence: number, tag: string): Promise<void> {
-    await this.#append(
-      { ...this.#batch(producer), attributes: Attribute.transactional, baseSequence },
-      tag,
-      'client',
-    );
+  async produce(
+    producer: ProducerIdentity,
+    baseSequence: number,
+    tag: string,
+    origin: ClientOrigin,
+  ): Promise<void> {
+    const info = { ...this.#batch(producer), attributes: Attribute.transactional, baseSequence };
+    await this.#append(info, tag, origin);
   }
 
   async writeMarker(marker: TransactionMarker): Promise<void> {
@@ -72,7 +75,7 @@ export class SimulatedPartition {
     return outcomes;
   }
 
-  async #append(info: BatchInfo, tag: string, origin: 'client' | 'coordinator'): Promise<void> {
+  async #append(info: BatchInfo, tag: string, origin: ClientOrigin | 'coordinator'): Promise<void> {
     const check = this.#states.check([info], origin);
     if (check.duplicate) return this.#log.written();
     this.#states.apply(check.changes, info.lastOffset + 1n);

@@ -68,7 +68,10 @@ export class SimulatedProducer {
   }
 
   async #initialize(): Promise<void> {
-    const request = { transactionalId: this.#transactionalId, timeoutMs: TIMEOUT_MS, expected: null };
+    // Some go on with what they had, others know nothing of it.
+    const isKnown = this.#identity.producerId >= 0n && this.#world.random.chance(0.4);
+    const expected = isKnown ? this.#identity : null;
+    const request = { transactionalId: this.#transactionalId, timeoutMs: TIMEOUT_MS, expected };
     const found = await this.#untilAnswered(({ coordinator }) => coordinator.initProducer(request));
     if (found.errorCode !== ErrorCode.NONE) throw new GivenUp();
     this.#goOnAs(found as ProducerIdentity);
@@ -124,7 +127,7 @@ export class SimulatedProducer {
       const append = async (error: ErrorCode) => {
         if (error !== ErrorCode.NONE) return { errorCode: error };
         try {
-          await partitions[partition]!.produce(identity, sequence, tag);
+          await partitions[partition]!.produce(identity, sequence, tag, isClassic ? 'client' : 'transaction');
           return { errorCode: ErrorCode.NONE };
         } catch (failure) {
           return { errorCode: (failure as LogError).code as ErrorCode };
