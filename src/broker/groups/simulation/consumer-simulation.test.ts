@@ -34,8 +34,17 @@ function begin(seed: number): Life {
   return { world, checker, consumers };
 }
 
-function disturb({ world, consumers }: Life): void {
+/** A topic is deleted, or one of its name made, which has another id. */
+function changeTopic({ world }: Life, topic: string): void {
+  const count = world.topics.byName(topic) === null ? world.random.integer(1, 9) : 0;
+  world.topics.set(topic, count, topicId(`${topic} ${world.topics.version}`));
+  world.coordinator?.topicChanged(topic);
+}
+
+function disturb(life: Life): void {
+  const { world, consumers } = life;
   const { random } = world;
+  if (random.chance(0.08)) changeTopic(life, random.pick(Object.keys(TOPICS)));
   const consumer = random.pick(consumers);
   const act = random.next();
   if (!consumer.isUp) consumer.start();
@@ -59,9 +68,13 @@ function assertShared({ consumers, world }: Life): void {
     assert.ok(typeof shard !== 'number');
     assert.equal(shard.groups.get(groupId)?.state, 'Stable', `${groupId} has not settled`);
     const subscribed = new Set(members.flatMap(({ topics }) => topics));
-    const expected = [...subscribed].flatMap((topic) =>
-      Array.from({ length: TOPICS[topic] ?? 0 }, (_, partition) => `${topicId(topic)}:${partition}`),
-    );
+    const expected = [...subscribed].flatMap((name) => {
+      const topic = world.topics.byName(name);
+      return Array.from(
+        { length: topic?.partitionCount ?? 0 },
+        (_, partition) => `${topic?.id}:${partition}`,
+      );
+    });
     const owned = members.flatMap((member) => [...member.owned]);
     assert.deepEqual(owned.sort(), expected.sort(), `${groupId}: partitions without an owner, or with two`);
     assert.equal(new Set(members.map(({ epoch }) => epoch)).size, 1, `${groupId}: epochs differ`);
@@ -105,6 +118,7 @@ async function simulate(seed: number) {
     if (world.random.chance(0.03)) await world.restartCoordinator();
   }
   // Those who are up settle.
+  for (const topic of Object.keys(TOPICS)) if (world.topics.byName(topic) === null) changeTopic(life, topic);
   world.calm();
   await world.run(400_000);
   assertShared(life);
