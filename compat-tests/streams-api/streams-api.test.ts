@@ -123,6 +123,31 @@ describe('kafabric/streams', () => {
       await assert.rejects(start(), refused('NOT_COPARTITIONED', /api-a has 2, api-b has 3/));
     });
 
+    it('stays in its group, and commits, while functions take long', async () => {
+      await create(['api-slow', 'api-slow-out'], 1);
+      const message = { topic: 'api-slow', key: Buffer.from('k'), value: Buffer.from('1') };
+      await producer.send({ messages: Array.from({ length: 30 }, () => ({ ...message })) });
+      const builder = new StreamsBuilder();
+      const never = new Int32Array(new SharedArrayBuffer(4));
+      builder
+        .stream('api-slow')
+        .peek(() => {
+          Atomics.wait(never, 0, 0, 200);
+        })
+        .to('api-slow-out');
+      const app = new StreamsApp(builder.build(), {
+        applicationId: 'api-slow',
+        bootstrap: broker.bootstrap,
+        // All records together take longer.
+        sessionTimeoutMs: 4000,
+        heartbeatMs: 200,
+      });
+      await app.start();
+      const isCommitted = async () => /commits_total\{[^}]*\} [1-9]/.test(await app.metrics.metrics());
+      await until('something is committed', 60_000, isCommitted);
+      await app.close();
+    });
+
     it('fails when a function throws, without a trace of what it has written before; goes on from there when it is mended', async () => {
       await create(['api-in', 'api-out'], 1);
       const messages = Array.from({ length: 10 }, (_, i) => ({

@@ -17,6 +17,8 @@ import type { TaskEnvironment } from './task.ts';
 
 /** Records that a task processes before it is another's turn. */
 const TURN_RECORDS = 200;
+/** After so long of processing, heartbeats and commits get their turn: functions may be slow. */
+const ROUND_MS = 50;
 const IDLE_MS = 500;
 const PURGE_MS = 30_000;
 
@@ -47,6 +49,8 @@ export class Instance {
   readonly #tasks = new Map<string, RunningTask>();
   #layout: Layout | null = null;
   #member: Member | null = null;
+  /** Counts turns: a round begins with the task behind the last one of the round before. */
+  #turns = 0;
   #committedAt = 0;
   #purgedAt = 0;
   #purging = false;
@@ -156,8 +160,7 @@ export class Instance {
     while (!member.rejoinNeeded && !this.#owner.closing()) {
       const tasks = [...this.#tasks.values()];
       feeder.kick(tasks);
-      let processed = 0;
-      for (const task of tasks) processed += await task.process(TURN_RECORDS);
+      const processed = await this.#round(tasks);
       const due = this.#committedAt + commitIntervalMs - performance.now();
       if (due <= 0 && tasks.some(({ dirty }) => dirty)) {
         await this.#commit(member);
@@ -168,6 +171,15 @@ export class Instance {
       if (processed > 0) await new Promise((resolve) => setImmediate(resolve));
       else await this.#signal.wait(due > 0 ? Math.min(due, IDLE_MS) : IDLE_MS);
     }
+  }
+
+  /** Gives each task a turn, as far as there is time. @returns how many records were processed */
+  async #round(tasks: readonly RunningTask[]): Promise<number> {
+    const untilMs = performance.now() + ROUND_MS;
+    let processed = 0;
+    for (let i = 0; i < tasks.length && (processed === 0 || performance.now() < untilMs); i++)
+      processed += await tasks[this.#turns++ % tasks.length]!.process(TURN_RECORDS, untilMs);
+    return processed;
   }
 
   #measure(tasks: readonly RunningTask[]): void {

@@ -75,3 +75,13 @@ describe('a task whose next offset is gone', () => {
     task.close();
   });
 });
+
+describe('a task whose time is over', () => {
+  it('begins no further record, but one in any case', async () => {
+    const task = await open(() => 0);
+    task.feed({ ...INPUT, error: null, records: records(0, 3), nextOffset: 3, atEnd: true }, 0);
+    assert.equal(await task.process(10, 0), 1);
+    assert.equal(await task.process(10), 2);
+    task.close();
+  });
+});

@@ -129,10 +129,13 @@ export class RunningTask {
     return first;
   }
 
-  /** @returns how many records it has processed, at most `limit`. @throws as `Task.process`, and errors of writing */
-  async process(limit: number): Promise<number> {
+  /**
+   * @param untilMs when, by `performance.now`, no further record is begun; one is in any case
+   * @returns how many records it has processed, at most `limit`. @throws as `Task.process`, and errors of writing
+   */
+  async process(limit: number, untilMs = Number.POSITIVE_INFINITY): Promise<number> {
     let done = 0;
-    while (done < limit) {
+    while (done < limit && (done === 0 || performance.now() < untilMs)) {
       const input = this.#next();
       if (input === null) break;
       const record = input.queue[input.head++]!;
