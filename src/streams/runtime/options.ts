@@ -31,7 +31,7 @@ export interface StreamsOptions {
   readonly heartbeatMs?: number;
   /** How long a rebalance waits for members to commit and join again, in ms; default 60,000. */
   readonly rebalanceTimeoutMs?: number;
-  /** Records that wait per partition before it is not fetched from; default 1,000. */
+  /** Records that wait per partition before it is not fetched from; default 1,000. Nor is one from which 16 MiB wait. */
   readonly maxBufferedRecords?: number;
   /** Default none. */
   readonly compression?: Kafka.CompressionAlgorithmValue;

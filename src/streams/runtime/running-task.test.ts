@@ -21,7 +21,7 @@ async function open(start: () => number): Promise<RunningTask> {
       groups: [{ errorCode: 0, topics: [{ name: 't', partitions: uncommitted }] }],
     }),
     byLeader: async (partitions: unknown) => new Map([[1, partitions]]),
-    callNode: async () => ({ topics: [{ name: 't', partitions: offsets() }] }),
+    callNode: async () => ({ topics: [{ name: 't', partitions: offsets() }], responses: [] }),
     check: (code: number) => assert.equal(code, 0),
   } as unknown as Cluster;
   const builder = new StreamsBuilder();
@@ -72,6 +72,20 @@ describe('a task whose next offset is gone', () => {
     start = 20;
     await task.reset(input);
     assert.deepEqual([input.position, input.fetchPosition], [20, 20]);
+    task.close();
+  });
+});
+
+describe('a task of which much waits to be processed', () => {
+  it('wants no more, also where that is few large records', async () => {
+    const task = await open(() => 0);
+    const input = task.inputs.get('t-0')!;
+    const value = Buffer.from(JSON.stringify('v'.repeat(1 << 20)));
+    const large = records(0, 20).map((record) => ({ ...record, value }));
+    task.feed({ ...INPUT, error: null, records: large, nextOffset: 20, atEnd: false }, 0);
+    assert.equal(task.wants(input), false);
+    assert.equal(await task.process(5), 5);
+    assert.equal(task.wants(input), true);
     task.close();
   });
 });

@@ -1,4 +1,4 @@
-import { nameOf, type RawRecord, type TopicPartition } from '../records.ts';
+import { bytesOf, nameOf, type RawRecord, type TopicPartition } from '../records.ts';
 import { committed, listOffsets } from '../transport/admin.ts';
 import type { Cluster } from '../transport/cluster.ts';
 import { BrokerError } from '../transport/errors.ts';
@@ -10,6 +10,8 @@ import { Task, type TaskEnvironment } from './task.ts';
 
 /** Output that gathers before it is sent, in bytes. */
 const MAX_OUTPUT_BYTES = 1 << 20;
+/** Of a partition of which so many bytes wait nothing more is fetched. */
+const MAX_BUFFERED_BYTES = 16 << 20;
 const RESTORE: ReadOptions = { maxWaitMs: 100, maxBytes: 8 << 20, maxPartitionBytes: 4 << 20 };
 
 interface Input extends TopicPartition {
@@ -22,6 +24,8 @@ interface Input extends TopicPartition {
   queue: RawRecord[];
   /** Of the first in the queue that is not processed. */
   head: number;
+  /** Of those that are not processed. */
+  bytes: number;
 }
 
 export interface RunningTaskContext {
@@ -91,7 +95,8 @@ export class RunningTask {
   }
 
   wants(input: Input): boolean {
-    return input.queue.length - input.head < this.#context.settings.maxBufferedRecords;
+    const records = input.queue.length - input.head;
+    return records < this.#context.settings.maxBufferedRecords && input.bytes < MAX_BUFFERED_BYTES;
   }
 
   /** Takes what a fetch from `offset` has brought. */
@@ -100,7 +105,10 @@ export class RunningTask {
     if (this.#closed || input === undefined || input.fetchPosition !== offset) return;
     input.queue = input.queue.slice(input.head);
     input.head = 0;
-    for (const record of fetched.records) input.queue.push(record);
+    for (const record of fetched.records) {
+      input.queue.push(record);
+      input.bytes += bytesOf(record);
+    }
     input.fetchPosition = fetched.nextOffset;
     input.atEnd = fetched.atEnd;
     // What was left out (markers, aborted records) is committed with the next record.
@@ -139,6 +147,7 @@ export class RunningTask {
       const input = this.#next();
       if (input === null) break;
       const record = input.queue[input.head++]!;
+      input.bytes -= bytesOf(record);
       this.#dirty = true;
       this.#task.process(record);
       input.position = input.head === input.queue.length ? input.fetchPosition : record.offset + 1;
@@ -198,6 +207,7 @@ async function openInputs(
       atEnd: false,
       queue: [],
       head: 0,
+      bytes: 0,
     });
   }
   return inputs;
