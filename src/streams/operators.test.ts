@@ -302,6 +302,25 @@ describe('operators of streams', () => {
     );
   });
 
+  it('takes records for bad whose times are none in milliseconds', () => {
+    const builder = new StreamsBuilder();
+    builder.stream('in').to('out');
+    driving(
+      builder,
+      (driver) => {
+        const nanoseconds = 1.7e18;
+        for (const timestamp of [-1, nanoseconds, 5]) driver.pipe('in', { value: timestamp, timestamp });
+        const times = (topic: string) => driver.read(topic).map(({ value, timestamp }) => [value, timestamp]);
+        assert.deepEqual(times('out'), [[5, 5]]);
+        assert.deepEqual(times('dead'), [
+          [-1, 0],
+          [nanoseconds, 0],
+        ]);
+      },
+      { badRecords: { deadLetterTopic: 'dead' } },
+    );
+  });
+
   it('says what is wrong: promises, serdes that do not fit, state that is too large', () => {
     const failing = (
       build: (builder: StreamsBuilder) => void,

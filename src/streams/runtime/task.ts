@@ -138,7 +138,7 @@ export class Task {
     let key: unknown;
     let value: unknown;
     try {
-      if (record.timestamp < 0) throw new Error('the record has no timestamp');
+      if (!isTime(record.timestamp)) throw new Error(`its timestamp, ${record.timestamp}, is no time in ms`);
       key = record.key === null ? null : node.keySerde.deserialize(record.key);
       value = record.value === null ? null : node.valueSerde.deserialize(record.value);
     } catch (cause) {
@@ -187,7 +187,7 @@ export class Task {
       partition,
       key,
       value,
-      timestamp: timestamp < 0 ? 0 : timestamp,
+      timestamp: isTime(timestamp) ? timestamp : 0,
       headers: [...record.headers, ...headers],
     });
   }
@@ -246,6 +246,11 @@ export class Task {
     for (const { store } of this.#stores.values()) store.close();
     this.#stores.clear();
   }
+}
+
+/** None has -1; what a number does not hold exactly, as nanoseconds, would make windows that do not end. */
+function isTime(timestamp: number): boolean {
+  return Number.isSafeInteger(timestamp) && timestamp >= 0;
 }
 
 function place({ topic, partition, offset }: RawRecord): string {
