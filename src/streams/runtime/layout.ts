@@ -6,6 +6,9 @@ import type { Cluster } from '../transport/cluster.ts';
 import type { Settings } from './options.ts';
 import { changelogName, topicName } from './task.ts';
 
+/** Times are those of what is processed, whatever brokers have as their default. */
+const INTERNAL = { 'message.timestamp.type': 'CreateTime' };
+
 export interface PlannedTask {
   readonly id: string;
   readonly subTopology: SubTopology;
@@ -58,7 +61,7 @@ export async function prepare(cluster: Cluster, topology: Topology, settings: Se
     topology.repartitionTopics.map((topic) => topicName(applicationId, topic)),
   );
   const create = (topic: string, count: number, configs: Record<string, string>) =>
-    makeInternal(cluster, topic, count, settings.replicationFactor, configs);
+    makeInternal(cluster, topic, count, settings.replicationFactor, { ...INTERNAL, ...configs });
   for (const topic of repartitionTopics)
     await create(topic, partitions.get(topic)!, { 'cleanup.policy': 'delete', 'retention.ms': '-1' });
   for (const [topic, count] of changelogs) await create(topic, count, { 'cleanup.policy': 'compact' });
