@@ -44,6 +44,8 @@ describe('internal topics', () => {
         'cleanup.policy': 'delete',
         'message.timestamp.type': 'CreateTime',
         'retention.ms': '-1',
+        // Of which the whole ones are removed that are processed.
+        'segment.bytes': '52428800',
       },
       'app-count-changelog': { 'cleanup.policy': 'compact', 'message.timestamp.type': 'CreateTime' },
     });

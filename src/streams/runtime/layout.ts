@@ -8,6 +8,8 @@ import { changelogName, topicName } from './task.ts';
 
 /** Times are those of what is processed, whatever brokers have as their default. */
 const INTERNAL = { 'message.timestamp.type': 'CreateTime' };
+/** What was processed is removed by whole segments: as in Kafka Streams these are small. */
+const REPARTITION = { 'cleanup.policy': 'delete', 'retention.ms': '-1', 'segment.bytes': '52428800' };
 
 export interface PlannedTask {
   readonly id: string;
@@ -62,8 +64,7 @@ export async function prepare(cluster: Cluster, topology: Topology, settings: Se
   );
   const create = (topic: string, count: number, configs: Record<string, string>) =>
     makeInternal(cluster, topic, count, settings.replicationFactor, { ...INTERNAL, ...configs });
-  for (const topic of repartitionTopics)
-    await create(topic, partitions.get(topic)!, { 'cleanup.policy': 'delete', 'retention.ms': '-1' });
+  for (const topic of repartitionTopics) await create(topic, partitions.get(topic)!, REPARTITION);
   for (const [topic, count] of changelogs) await create(topic, count, { 'cleanup.policy': 'compact' });
   const sources = [...counts.keys()].map((topic) => topicName(applicationId, topic));
   return { sources, repartitionTopics, partitions, tasks };
