@@ -4,7 +4,8 @@
  * INVALID_ARGUMENT: a call is wrong · INVALID_TOPOLOGY: what was built cannot run · MISSING_TOPIC: a source topic does not exist ·
  * NOT_COPARTITIONED: topics that are joined have different numbers of partitions · SERIALIZATION, DESERIALIZATION: a serde refuses ·
  * PROCESSING: a function of the application threw · STORE_FULL: state is larger than allowed · NO_CLIENT: @platformatic/kafka is not
- * installed · BROKER: the brokers refuse, and trying again would not help · CLOSED: the application is closed.
+ * installed · BROKER: the brokers refuse, or what they answer cannot be read, and trying again would not help · CLOSED: the application is
+ * closed.
  */
 export type StreamsErrorCode =
   | 'INVALID_ARGUMENT'

@@ -4,7 +4,7 @@ import type { Topology } from '../topology.ts';
 import type { Client } from '../transport/apis.ts';
 import type { ClusterOptions } from '../transport/cluster.ts';
 import { Cluster, loadClient } from '../transport/cluster.ts';
-import { isFatal } from '../transport/errors.ts';
+import { isRecoverable } from '../transport/errors.ts';
 import { Instance } from './instance.ts';
 import { StreamsMetrics } from './metrics.ts';
 import { type AppState, type Settings, type StreamsOptions, settingsOf } from './options.ts';
@@ -172,11 +172,4 @@ export class StreamsApp {
     await this.#ended.catch(() => undefined);
     clearTimeout(timer);
   }
-}
-
-/** Whether starting again may help: what the brokers and connections do, not what the application does. */
-function isRecoverable(error: unknown): boolean {
-  if (error instanceof StreamsError || isFatal(error)) return false;
-  const { name, code } = error as { name?: string; code?: string };
-  return name === 'BrokerError' || (typeof code === 'string' && code.startsWith('PLT_KFK_'));
 }

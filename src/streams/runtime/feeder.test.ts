@@ -34,4 +34,26 @@ describe('fetching for tasks', () => {
     await new Promise<void>((resolve) => new Feeder(cluster, silentLogger, resolve).kick([task]));
     assert.deepEqual(fed, [1]);
   });
+
+  it('ends when what comes cannot be read: it would not be another time', async () => {
+    const cluster = {
+      apis: {},
+      closed: false,
+      byLeader: async (positions: unknown) => new Map([[1, positions]]),
+      topic: async () => ({ id: 'id', leaders: [1] }),
+      callNode: () => Promise.reject(new RangeError('unreachable')),
+      forget: () => undefined,
+    } as unknown as Cluster;
+    const task = {
+      inputs: new Map([['t-0', { topic: 't', partition: 0, fetchPosition: 0 }]]),
+      wants: () => true,
+    } as unknown as RunningTask;
+    let feeder!: Feeder;
+    await new Promise<void>((resolve) => {
+      feeder = new Feeder(cluster, silentLogger, resolve);
+      feeder.kick([task]);
+    });
+    const message = /what was fetched of t cannot be read: unreachable/;
+    assert.throws(() => feeder.kick([task]), { code: 'BROKER', message });
+  });
 });

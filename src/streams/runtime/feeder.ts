@@ -1,7 +1,7 @@
 import type { Logger } from '../../util/logger.ts';
 import { nameOf } from '../records.ts';
 import type { Cluster } from '../transport/cluster.ts';
-import { BrokerError, isFatal } from '../transport/errors.ts';
+import { BrokerError, isRecoverable } from '../transport/errors.ts';
 import { type Fetched, fetchFrom, type ReadOptions, type ReadPosition } from '../transport/reader.ts';
 import type { RunningTask } from './running-task.ts';
 
@@ -77,7 +77,7 @@ export class Feeder {
         if (fetched.error === null) task.feed(fetched, position.offset);
         else await this.#refused(task, fetched).catch((error) => failures.push(error));
       }
-      if (failures.length > 0) throw failures.find(isFatal) ?? failures[0];
+      if (failures.length > 0) throw failures.find((one) => !isRecoverable(one)) ?? failures[0];
     } catch (error) {
       await this.#failed(error);
     }
@@ -92,7 +92,7 @@ export class Feeder {
 
   async #failed(error: unknown): Promise<void> {
     if (this.#cluster.closed) return;
-    if (isFatal(error)) {
+    if (!isRecoverable(error)) {
       this.#failure = error;
       return;
     }

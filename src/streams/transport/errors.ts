@@ -1,3 +1,5 @@
+import { StreamsError } from '../errors.ts';
+
 /** An answer of a broker that is an error; `id` is Kafka's name of it. */
 export class BrokerError extends Error {
   readonly id: string;
@@ -57,6 +59,9 @@ const FATAL: ReadonlySet<string> = new Set([
   'INVALID_RECORD',
   'INVALID_TIMESTAMP',
   'UNSUPPORTED_COMPRESSION_TYPE',
+  'PLT_KFK_AUTHENTICATION',
+  'PLT_KFK_UNSUPPORTED_API',
+  'PLT_KFK_UNSUPPORTED_COMPRESSION',
 ]);
 
 interface ClientError {
@@ -91,9 +96,14 @@ export function isTransient(error: unknown): boolean {
 }
 
 export function isFatal(error: unknown): boolean {
-  return idsOf(error).some(
-    (id) => FATAL.has(id) || id === 'PLT_KFK_AUTHENTICATION' || id === 'PLT_KFK_UNSUPPORTED_API',
-  );
+  return idsOf(error).some((id) => FATAL.has(id));
+}
+
+/** Whether starting again may help: what the brokers and connections do, not what the application does, nor bytes that nobody can read. */
+export function isRecoverable(error: unknown): boolean {
+  if (error instanceof StreamsError || isFatal(error)) return false;
+  const { code } = error as { code?: unknown };
+  return error instanceof BrokerError || (typeof code === 'string' && code.startsWith('PLT_KFK_'));
 }
 
 export function isId(error: unknown, ...ids: string[]): boolean {

@@ -1,7 +1,9 @@
 import type * as Kafka from '@platformatic/kafka';
 import { byTopic } from '../../client/consumer-protocol.ts';
+import { StreamsError } from '../errors.ts';
 import { nameOf, type RawRecord, type TopicPartition } from '../records.ts';
 import type { Cluster } from './cluster.ts';
+import { isFatal, isRecoverable } from './errors.ts';
 
 const READ_COMMITTED = 1;
 const CONTROL = 1 << 5;
@@ -54,19 +56,12 @@ export async function fetchFrom(
   }
   const { maxWaitMs, maxBytes } = options;
   const { fetch } = cluster.apis;
-  const answer = await cluster.callNode(
-    leader,
-    fetch,
-    maxWaitMs,
-    1,
-    maxBytes,
-    READ_COMMITTED,
-    0,
-    NO_SESSION,
-    topics,
-    [],
-    '',
-  );
+  const answer = await cluster
+    .callNode(leader, fetch, maxWaitMs, 1, maxBytes, READ_COMMITTED, 0, NO_SESSION, topics, [], '')
+    .catch((cause: Error) => {
+      const isKnown = cause instanceof StreamsError || isRecoverable(cause) || isFatal(cause);
+      throw isKnown || cluster.closed ? cause : unreadable([...names.values()], cause);
+    });
   cluster.check(answer.errorCode, 'fetch');
   const asked = new Map(positions.map((position) => [nameOf(position), position]));
   const fetched: Fetched[] = [];
@@ -78,6 +73,14 @@ export async function fetchFrom(
     }
   }
   return fetched;
+}
+
+function unreadable(topics: readonly string[], cause: Error): StreamsError {
+  return new StreamsError(
+    'BROKER',
+    `what was fetched of ${topics.join(', ')} cannot be read: ${cause.message}; topics that Java compresses with Snappy are not read here`,
+    cause,
+  );
 }
 
 /**

@@ -168,7 +168,7 @@ describe('errors of brokers', () => {
     assert.equal(isTransient(new BrokerError('PRODUCER_FENCED', 'commit')), false);
     assert.equal(isFatal(new BrokerError('PRODUCER_FENCED', 'commit')), false);
     assert.equal(isFatal(new BrokerError('TOPIC_AUTHORIZATION_FAILED', 'write')), true);
-    assert.equal(isFatal(new BrokerError('INVALID_TIMESTAMP', 'write')), true);
     assert.equal(isFatal(new Error('x', { cause: new BrokerError('INVALID_GROUP_ID', 'join') })), true);
   });
 });
+    assert.equal(isFatal(new BrokerError('INVALID_TIMESTAMP', 'write')), true);
