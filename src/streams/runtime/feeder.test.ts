@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { silentLogger } from '../../util/logger.ts';
 import type { Cluster } from '../transport/cluster.ts';
+import { BrokerError } from '../transport/errors.ts';
 import type { Fetched } from '../transport/reader.ts';
 import { Feeder } from './feeder.ts';
 import type { RunningTask } from './running-task.ts';
@@ -55,5 +56,34 @@ describe('fetching for tasks', () => {
     });
     const message = /what was fetched of t cannot be read: unreachable/;
     assert.throws(() => feeder.kick([task]), { code: 'BROKER', message });
+  });
+
+  it('goes on with the other topics when one is gone', async () => {
+    const topic = async (name: string) => {
+      if (name === 'gone') throw new BrokerError('UNKNOWN_TOPIC_OR_PARTITION', `look up topic ${name}`);
+      return { id: 'id', leaders: [1] };
+    };
+    const partitions = [{ partitionIndex: 0, errorCode: 0, lastStableOffset: 0n, records: [] }];
+    const cluster = {
+      apis: {},
+      closed: false,
+      byLeader: async (positions: { topic: string }[]) => {
+        for (const position of positions) await topic(position.topic);
+        return new Map([[1, positions]]);
+      },
+      topic,
+      callNode: async () => ({ errorCode: 0, responses: [{ topicId: 'id', partitions }] }),
+      check: () => undefined,
+      forget: () => undefined,
+    } as unknown as Cluster;
+    const fed: string[] = [];
+    const names = ['gone', 't'];
+    const task = {
+      inputs: new Map(names.map((name) => [`${name}-0`, { topic: name, partition: 0, fetchPosition: 0 }])),
+      wants: () => true,
+      feed: (fetched: Fetched) => fed.push(fetched.topic),
+    } as unknown as RunningTask;
+    await new Promise<void>((resolve) => new Feeder(cluster, silentLogger, resolve).kick([task]));
+    assert.deepEqual(fed, ['t']);
   });
 });

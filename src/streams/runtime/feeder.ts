@@ -1,7 +1,7 @@
 import type { Logger } from '../../util/logger.ts';
 import { nameOf } from '../records.ts';
-import type { Cluster } from '../transport/cluster.ts';
-import { BrokerError, isRecoverable } from '../transport/errors.ts';
+import { type Cluster, NO_LEADER } from '../transport/cluster.ts';
+import { BrokerError, isId, isRecoverable } from '../transport/errors.ts';
 import { type Fetched, fetchFrom, type ReadOptions, type ReadPosition } from '../transport/reader.ts';
 import type { RunningTask } from './running-task.ts';
 
@@ -50,7 +50,7 @@ export class Feeder {
 
   async #start(wanted: Wanted, options: ReadOptions): Promise<void> {
     try {
-      const groups = await this.#cluster.byLeader([...wanted.values()].map(({ position }) => position));
+      const groups = await this.#byLeader([...wanted.values()].map(({ position }) => position));
       for (const [leader, positions] of groups) {
         if (this.#busy.has(leader)) continue;
         this.#busy.add(leader);
@@ -62,6 +62,20 @@ export class Feeder {
     } catch (error) {
       await this.#failed(error);
     }
+  }
+
+  /** Of topics that are gone by themselves: their fetch says so, and they hold up no others. */
+  async #byLeader(positions: readonly ReadPosition[]): Promise<Map<number, ReadPosition[]>> {
+    const gone = new Set<string>();
+    for (const name of new Set(positions.map(({ topic }) => topic)))
+      await this.#cluster.topic(name).catch((error: unknown) => {
+        if (!isId(error, 'UNKNOWN_TOPIC_OR_PARTITION')) throw error;
+        gone.add(name);
+      });
+    const groups = await this.#cluster.byLeader(positions.filter(({ topic }) => !gone.has(topic)));
+    const none = positions.filter(({ topic }) => gone.has(topic));
+    if (none.length > 0) groups.set(NO_LEADER, [...(groups.get(NO_LEADER) ?? []), ...none]);
+    return groups;
   }
 
   async #fetch(

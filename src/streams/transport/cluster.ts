@@ -11,7 +11,8 @@ const CONNECT_TIMEOUT_MS = 5000;
 /** For all brokers that are tried. */
 const CONNECT_DEADLINE_MS = 15_000;
 const RETRY_FOR_MS = 30_000;
-const NO_LEADER = -1;
+/** In the place of one. */
+export const NO_LEADER = -1;
 
 export interface ClusterOptions {
   /** `host:port`, one or more. */
