@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createServer } from 'node:tls';
 import { freePort } from '../../util/free-port.ts';
+import { issue, makeAuthority } from '../../util/testing/certificates.ts';
 import { StreamsBuilder } from '../dsl/builder.ts';
 import { StreamsApp } from './app.ts';
 
@@ -21,5 +25,21 @@ describe('an application', () => {
     assert.deepEqual(readdirSync(stateDir), []);
     assert.equal(app.state, 'closed');
     await started;
+  });
+
+  it('fails when the certificate of a broker does not hold', async () => {
+    const issued = issue(makeAuthority('of nobody'), { name: 'broker', addresses: ['127.0.0.1'] });
+    const server = createServer({ cert: issued.pem, key: issued.keyPem });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    try {
+      const builder = new StreamsBuilder();
+      builder.stream('in').to('out');
+      const bootstrap = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+      const app = new StreamsApp(builder.build(), { applicationId: 'app', bootstrap, tls: {} });
+      await assert.rejects(app.start());
+      assert.equal(app.state, 'failed');
+    } finally {
+      server.close();
+    }
   });
 });

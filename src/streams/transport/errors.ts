@@ -64,6 +64,20 @@ const FATAL: ReadonlySet<string> = new Set([
   'PLT_KFK_UNSUPPORTED_COMPRESSION',
 ]);
 
+/** What Node says of a broker's certificate that does not hold: another attempt would get the same one. */
+const CERTIFICATE: ReadonlySet<string> = new Set([
+  'CERT_HAS_EXPIRED',
+  'CERT_NOT_YET_VALID',
+  'CERT_REVOKED',
+  'CERT_SIGNATURE_FAILURE',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'ERR_TLS_CERT_ALTNAME_INVALID',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+]);
+
 interface ClientError {
   readonly code?: string;
   readonly apiId?: string;
@@ -96,7 +110,7 @@ export function isTransient(error: unknown): boolean {
 }
 
 export function isFatal(error: unknown): boolean {
-  return idsOf(error).some((id) => FATAL.has(id));
+  return idsOf(error).some((id) => FATAL.has(id) || CERTIFICATE.has(id));
 }
 
 /** Whether starting again may help: what the brokers and connections do, not what the application does, nor bytes that nobody can read. */
