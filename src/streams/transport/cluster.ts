@@ -62,6 +62,8 @@ export class Cluster {
   #topics = new Map<string, TopicInfo>();
   readonly #coordinators = new Map<string, number>();
   #controller = -1;
+  /** Of calls to any broker: the next goes to another one, for the one before may be connected and not answer. */
+  #failures = 0;
   #closed = false;
 
   /** @throws StreamsError INVALID_ARGUMENT */
@@ -120,10 +122,17 @@ export class Cluster {
     );
   }
 
-  callAny<A extends unknown[], R>(versions: Versions<A, R>, ...args: A): Promise<R> {
+  async callAny<A extends unknown[], R>(versions: Versions<A, R>, ...args: A): Promise<R> {
     const known = [...this.#bootstrap, ...this.#brokers.values()];
-    const connecting = this.#base.connections.getFirstAvailable(known);
-    return connected(connecting).then((connection) => this.#call(connection, versions, args));
+    const first = this.#failures % known.length;
+    try {
+      const inTurn = [...known.slice(first), ...known.slice(0, first)];
+      const connection = await connected(this.#base.connections.getFirstAvailable(inTurn));
+      return await this.#call(connection, versions, args);
+    } catch (error) {
+      this.#failures++;
+      throw error;
+    }
   }
 
   async callNode<A extends unknown[], R>(node: number, versions: Versions<A, R>, ...args: A): Promise<R> {

@@ -122,6 +122,26 @@ describe('partitions by who leads them', () => {
   });
 });
 
+describe('calls to any broker', () => {
+  it('go to another one after a failure', async () => {
+    const asked: number[] = [];
+    const client = await loadClient();
+    class Base {
+      readonly connections = {
+        on() {},
+        getFirstAvailable: async ([first]: { port: number }[]) => {
+          asked.push(first!.port);
+          throw new Error('it does not answer');
+        },
+      };
+    }
+    const options = { bootstrap: ['a:1', 'b:2'], clientId: 'c', requestTimeoutMs: 1 };
+    const cluster = new Cluster({ ...client, Base } as never, options);
+    for (let i = 0; i < 3; i++) await assert.rejects(cluster.refresh([]), /does not answer/);
+    assert.deepEqual(asked, [1, 2, 1]);
+  });
+});
+
 describe('writing records', () => {
   it('counts their headers in what one batch may have', async () => {
     const sent: number[] = [];
@@ -168,7 +188,7 @@ describe('errors of brokers', () => {
     assert.equal(isTransient(new BrokerError('PRODUCER_FENCED', 'commit')), false);
     assert.equal(isFatal(new BrokerError('PRODUCER_FENCED', 'commit')), false);
     assert.equal(isFatal(new BrokerError('TOPIC_AUTHORIZATION_FAILED', 'write')), true);
+    assert.equal(isFatal(new BrokerError('INVALID_TIMESTAMP', 'write')), true);
     assert.equal(isFatal(new Error('x', { cause: new BrokerError('INVALID_GROUP_ID', 'join') })), true);
   });
 });
-    assert.equal(isFatal(new BrokerError('INVALID_TIMESTAMP', 'write')), true);
