@@ -1,11 +1,11 @@
 import { mkdtempSync } from 'node:fs';
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, join } from 'node:path';
 import { FileValues } from '../stores/file-values.ts';
 import type { ValueStorage } from '../stores/value-storage.ts';
 
-/** The names of those that instances of this process have: in a container the process that was killed before may have had the same id. */
+/** The names of those that instances of this thread have. */
 const own = new Set<string>();
 
 /**
@@ -27,7 +27,7 @@ export class StateDirectory {
     const prefix = `${applicationId}.${hostname()}.`;
     for (const name of await readdir(parent)) {
       const pid = name.startsWith(prefix) ? /^(\d+)\./.exec(name.slice(prefix.length))?.[1] : undefined;
-      if (pid !== undefined && !isInUse(name, Number(pid)))
+      if (pid !== undefined && !(await isInUse(parent, name, Number(pid))))
         await rm(join(parent, name), { recursive: true, force: true });
     }
     // At once, so that no other instance finds it before it is known.
@@ -46,12 +46,18 @@ export class StateDirectory {
   }
 }
 
-function isInUse(name: string, pid: number): boolean {
-  if (pid === process.pid) return own.has(name);
+async function isInUse(parent: string, name: string, pid: number): Promise<boolean> {
+  if (pid === process.pid) return own.has(name) || (await isOfThisProcess(join(parent, name)));
   try {
     process.kill(pid, 0);
     return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code !== 'ESRCH';
   }
+}
+
+/** Not of one that was killed and had the same id, as processes of containers do: another thread has it. */
+async function isOfThisProcess(path: string): Promise<boolean> {
+  const found = await stat(path).catch(() => null);
+  return found !== null && found.mtimeMs >= Date.now() - 1000 * process.uptime();
 }
