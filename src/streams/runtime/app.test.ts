@@ -27,6 +27,17 @@ describe('an application', () => {
     await started;
   });
 
+  it('says that it is closing from the call on', async () => {
+    const builder = new StreamsBuilder();
+    builder.stream('in').to('out');
+    const app = new StreamsApp(builder.build(), { applicationId: 'app', bootstrap: 'none:1' });
+    const started = app.start();
+    const closed = app.close();
+    assert.equal(app.state, 'closing');
+    await Promise.all([started, closed]);
+    assert.equal(app.state, 'closed');
+  });
+
   it('fails when the certificate of a broker does not hold', async () => {
     const issued = issue(makeAuthority('of nobody'), { name: 'broker', addresses: ['127.0.0.1'] });
     const server = createServer({ cert: issued.pem, key: issued.keyPem });

@@ -171,5 +171,6 @@ export class StreamsApp {
     const timer = setTimeout(() => void this.#disconnect(), timeoutMs);
     await this.#ended.catch(() => undefined);
     clearTimeout(timer);
+    this.#enter('closing');
   }
 }
