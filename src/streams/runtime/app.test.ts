@@ -27,6 +27,22 @@ describe('an application', () => {
     await started;
   });
 
+  it('goes on, and ends, when a function that is told its states throws', async () => {
+    const builder = new StreamsBuilder();
+    builder.stream('in').to('out');
+    const states: string[] = [];
+    const onState = (state: string) => {
+      states.push(state);
+      throw new Error('of the application');
+    };
+    const bootstrap = `127.0.0.1:${await freePort()}`;
+    const app = new StreamsApp(builder.build(), { applicationId: 'app', bootstrap, onState });
+    const started = app.start();
+    await app.close({ timeoutMs: 100 });
+    await Promise.all([started, app.ended]);
+    assert.deepEqual(states, ['rebalancing', 'closing', 'closed']);
+  });
+
   it('says that it is closing from the call on', async () => {
     const builder = new StreamsBuilder();
     builder.stream('in').to('out');

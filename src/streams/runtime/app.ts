@@ -75,7 +75,12 @@ export class StreamsApp {
     if (state === this.#state) return;
     this.#state = state;
     this.#settings.logger.info({ application: this.#settings.applicationId, state }, 'streams application');
-    this.#settings.onState(state);
+    try {
+      this.#settings.onState(state);
+    } catch (error) {
+      // Who waits for the state is told nevertheless.
+      this.#settings.logger.error({ error: (error as Error).message, state }, 'onState has failed');
+    }
     if (state === 'running') this.#running?.resolve();
   }
 

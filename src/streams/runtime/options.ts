@@ -40,6 +40,7 @@ export interface StreamsOptions {
   /** As @platformatic/kafka takes it: mechanism, username, password, … */
   readonly sasl?: Kafka.BaseOptions['sasl'];
   readonly logger?: Logger;
+  /** What it throws is logged. */
   readonly onState?: (state: AppState) => void;
 }
 
