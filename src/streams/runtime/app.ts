@@ -155,7 +155,7 @@ export class StreamsApp {
           'starting again from what is committed',
         );
         this.#enter(this.#closing ? 'closing' : 'rebalancing');
-        if (!this.#closing) await this.#signal.wait(wait);
+        await this.#signal.waitUnless(() => this.#closing, wait);
       }
     }
   }
@@ -171,11 +171,11 @@ export class StreamsApp {
     }
     if (this.#state === 'closed' || this.#state === 'failed') return;
     this.#closing = true;
+    this.#enter('closing');
     this.#signal.give();
     // What waits for an answer ends with its connection.
     const timer = setTimeout(() => void this.#disconnect(), timeoutMs);
     await this.#ended.catch(() => undefined);
     clearTimeout(timer);
-    this.#enter('closing');
   }
 }

@@ -22,4 +22,10 @@ export class Signal {
     }
     this.#given = false;
   }
+
+  /** As `wait`, whatever it is given for meanwhile, unless it is over then. */
+  async waitUnless(isOver: () => boolean, ms: number): Promise<void> {
+    const untilMs = performance.now() + ms;
+    for (let left = ms; left > 0 && !isOver(); left = untilMs - performance.now()) await this.wait(left);
+  }
 }
