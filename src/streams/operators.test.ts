@@ -340,7 +340,19 @@ describe('operators of streams', () => {
         options,
       );
     };
-    failing((b) => b.stream('in').mapValues(async () => 1), 'PROCESSING', /returned a promise/);
+    for (const waits of [
+      (b: StreamsBuilder) => b.stream('in').mapValues(async () => 1),
+      (b: StreamsBuilder) => b.table('in').filter((async () => false) as never),
+      (b: StreamsBuilder) =>
+        b
+          .stream('in')
+          .groupByKey()
+          .aggregate(
+            async () => 0,
+            () => 1 as never,
+          ),
+    ])
+      failing(waits, 'PROCESSING', /returned a promise/);
     failing((b) => b.stream('in').to('out', { key: long as never }), 'SERIALIZATION', /whole number/);
     failing(
       (b) => b.stream('in').to('out', { partitioner: () => 5 }),

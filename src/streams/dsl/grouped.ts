@@ -6,6 +6,7 @@ import {
   aggregateBySession,
   aggregateByWindow,
 } from '../processors/aggregate.ts';
+import { settled } from '../processors/stateless.ts';
 import { type Serde, serdes } from '../serdes.ts';
 import type { SessionWindows, TimeWindows, Windowed } from '../windows.ts';
 import type { Building } from './building.ts';
@@ -43,7 +44,7 @@ function adding<K, V, A>(
   return {
     operator,
     add: (current, value, key) =>
-      add(current === undefined ? initial() : (current as A), value as V, key as K),
+      add(current === undefined ? settled(initial(), operator) : (current as A), value as V, key as K),
     merge: merge as Aggregation['merge'],
   };
 }

@@ -1,6 +1,6 @@
 import { invalid } from '../errors.ts';
 import type { Operator, OperatorContext, StoreSpec, TopicSpec, TopologyNode } from '../graph.ts';
-import { changesToRecords, mapTable } from '../processors/stateless.ts';
+import { changesToRecords, mapTable, settled } from '../processors/stateless.ts';
 import {
   type Joiner,
   joinedValue,
@@ -70,7 +70,8 @@ export class Table<K, V> {
 
   /** The entries for which `keep` holds. */
   filter(keep: (value: V, key: K) => boolean, options: Named = {}): Table<K, V> {
-    const kept = (value: unknown, key: unknown) => (keep(value as V, key as K) ? value : null);
+    const kept = (value: unknown, key: unknown) =>
+      settled(keep(value as V, key as K), 'filter') ? value : null;
     return this.#mapped('filter-table', kept, this.#state.valueSerde, options);
   }
 
