@@ -30,6 +30,13 @@ describe('serdes', () => {
     );
   });
 
+  it('keep nothing of bytes that the application may use again', () => {
+    const scratch = Buffer.from('first');
+    const written = serdes.bytes.serialize(scratch);
+    scratch.write('other');
+    assert.equal(String(written), 'first');
+  });
+
   it('refuse what is not theirs', () => {
     assert.throws(() => serdes.string.serialize(1 as never), /takes a string, the value is number/);
     assert.throws(() => serdes.string.deserialize(Buffer.from([0xff])));

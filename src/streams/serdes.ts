@@ -33,7 +33,8 @@ const string: Serde<string> = {
 const bytes: Serde<Buffer> = {
   serialize(value) {
     if (!((value as unknown) instanceof Uint8Array)) throw unfit('bytes', value);
-    return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+    // A copy: it is written later, when the application may use the memory again.
+    return Buffer.from(value);
   },
   deserialize: (value) => value,
 };
