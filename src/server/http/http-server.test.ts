@@ -69,7 +69,10 @@ describe('HTTP listener', () => {
     };
     const first = await startHttpServer({ ...options, port: 0 });
     try {
-      await assert.rejects(startHttpServer({ ...options, port: first.port }), /EADDRINUSE/);
+      await assert.rejects(
+        startHttpServer({ ...options, port: first.port }),
+        /^Error: metrics\.listener cannot listen on 127\.0\.0\.1:\d+: .*EADDRINUSE/,
+      );
     } finally {
       await first.close();
     }

@@ -44,7 +44,11 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     const { ready, ...rest } = options.readiness();
     return c.json({ status: ready ? 'ready' : 'not ready', ...rest }, ready ? 200 : 503);
   });
-  const server = await listen(app, options.host, options.port);
+  const server = await listen(app, options.host, options.port).catch((cause: Error) => {
+    throw new Error(`metrics.listener cannot listen on ${options.host}:${options.port}: ${cause.message}`, {
+      cause,
+    });
+  });
   return {
     port: (server.address() as AddressInfo).port,
     close: () =>
