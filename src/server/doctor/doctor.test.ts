@@ -148,6 +148,16 @@ describe('kafabric doctor', () => {
     const { port } = server.address() as AddressInfo;
     const [used] = await checkNetwork(config(`listeners=PLAINTEXT://127.0.0.1:${port}`));
     assert.equal(used!.status, 'note');
+    const metrics = await checkNetwork(config(`metrics.listener=http://127.0.0.1:${port}`));
+    assert.deepEqual(
+      metrics
+        .filter(({ text }) => text.endsWith(`http://127.0.0.1:${port} is in use`))
+        .map(({ status }) => status),
+      ['note'],
+    );
+    assert.deepEqual(problems(await checkNetwork(config('metrics.listener=http://192.0.2.1:9464'))), [
+      'metrics.listener http://192.0.2.1:9464 cannot be opened (EADDRNOTAVAIL)',
+    ]);
     server.close();
     const [elsewhere] = await checkNetwork(config('listeners=PLAINTEXT://192.0.2.1:9092'));
     assert.equal(elsewhere!.status, 'problem');
