@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { checkDisks } from './disks.ts';
 import { examine } from './doctor.ts';
 import { checkFabric } from './fabric.ts';
 import { binaryBytes, type Finding } from './finding.ts';
-import { checkMachine, softLimit } from './machine.ts';
+import { checkMachine, sharedBytes, softLimit, tmpfsBytes } from './machine.ts';
 import { checkNetwork } from './network.ts';
 import { checkTiers } from './tiers.ts';
 
@@ -140,6 +140,20 @@ describe('kafabric doctor', () => {
     assert.match(findings[1]!, /every answer would wait for the disk$/);
     const disk = await checkMachine(config(`arena.bytes=${2 ** 50}`, 'log.ack=disk'));
     assert.equal(problems(disk).length, 1);
+  });
+
+  it('counts what a gateway leaves of /dev/shm, without which answers would wait for the disk', async () => {
+    const { bavail, bsize } = statfsSync('/dev/shm');
+    const all = Math.floor((bavail * bsize) / 2 ** 20) * 2 ** 20;
+    const found = (await checkMachine(config(`arena.bytes=${all}`))).find(({ text }) =>
+      text.startsWith('/dev/shm has room for'),
+    );
+    assert.notEqual(found!.status, 'ok');
+    for (const others of [0, 2 ** 30]) {
+      const size = tmpfsBytes(2 ** 33, others);
+      assert.ok(size - others >= sharedBytes(2 ** 33, size));
+      assert.ok(size - 64 - others < sharedBytes(2 ** 33, size - 64));
+    }
   });
 
   it('tells a port in use from an address that is not here', async () => {

@@ -11,6 +11,11 @@ import { mountOf, readMounts } from './mounts.ts';
 
 /** Files, connections and partitions each take descriptors. */
 const ENOUGH_FILES = 65_536;
+/** As native/arena has it: what its file has before the data, and the share of a tmpfs that it leaves. */
+const HEADER_BYTES = 16 << 20;
+const LEFT_SHARE = 1 / 16;
+/** Of which nothing is left. */
+const HUGETLBFS = 0x958458f6;
 
 /** Processor, memory and the process' limits. */
 export async function checkMachine(config: KafabricConfig): Promise<Finding[]> {
@@ -58,12 +63,25 @@ async function sharedMemory(config: KafabricConfig): Promise<Finding> {
   // Of a hugetlbfs without a limit of its own.
   if (found.blocks <= 0) return ok('memory', `${directory} has no limit of its own`);
   const free = found.bavail * found.bsize;
-  const text = `${directory} has room for ${binaryBytes(free)}, the arena wants ${binaryBytes(bytes)}`;
-  if (free >= bytes) return ok('memory', `${text}: answers come from memory (log.ack=memory)`);
-  if (found.blocks * found.bsize >= bytes)
+  const total = found.blocks * found.bsize;
+  const needed = sharedBytes(bytes, found.type === HUGETLBFS ? 0 : total);
+  const text = `${directory} has room for ${binaryBytes(free)}, the arena needs ${binaryBytes(needed)} of it`;
+  if (free >= needed) return ok('memory', `${text}: answers come from memory (log.ack=memory)`);
+  if (total >= needed)
     return note('memory', text, 'fine if what fills it is the arena of a gateway that runs');
-  const advice = `mount -o remount,size=${Math.ceil(bytes / 2 ** 20) + 64}m ${mountOf(directory, await readMounts())?.at ?? directory}, with Docker --shm-size, or a smaller arena.bytes, or log.ack=disk`;
+  const size = Math.ceil(tmpfsBytes(bytes, total - free) / 2 ** 20);
+  const advice = `mount -o remount,size=${size}m ${mountOf(directory, await readMounts())?.at ?? directory}, with Docker --shm-size, or a smaller arena.bytes, or log.ack=disk`;
   return problem('memory', `${text}: every answer would wait for the disk`, advice);
+}
+
+/** What has to be free of a tmpfs for an arena: itself, what its file has before it, and what is left to others. */
+export function sharedBytes(arena: number, tmpfs: number): number {
+  return arena + HEADER_BYTES + Math.floor(tmpfs * LEFT_SHARE);
+}
+
+/** How large a tmpfs is that has room for an arena beside what others have there. */
+export function tmpfsBytes(arena: number, others: number): number {
+  return Math.ceil((arena + HEADER_BYTES + others) / (1 - LEFT_SHARE));
 }
 
 /** What killed processes have left in shared memory. */
