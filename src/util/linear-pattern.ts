@@ -9,6 +9,8 @@ setFlagsFromString('--enable-experimental-regexp-engine');
  * @throws SyntaxError
  */
 export function linearPattern(pattern: string): (text: string) => boolean {
+  // By itself first: `a)|(?:b` is none, but would be one within other parentheses.
+  new RegExp(pattern, 'l');
   const compiled = new RegExp(`^(?:${pattern})$`, 'l');
   return (text) => compiled.test(text);
 }
