@@ -1,5 +1,6 @@
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----([^-]+)-----END CERTIFICATE-----/g;
-const KEY = /-----BEGIN ([A-Z ]*)PRIVATE KEY-----([^-]+)-----END \1PRIVATE KEY-----/g;
+/** Headers have hyphens. */
+const KEY = /-----BEGIN ([A-Z ]*)PRIVATE KEY-----((?:(?!-----)[\s\S])+)-----END \1PRIVATE KEY-----/g;
 
 /** The certificates in a text of PEM, each as PEM of its own. As in Kafka, what is between the lines may have lost its line ends. */
 export function certificatesIn(text: string): string[] {

@@ -55,20 +55,21 @@ describe('certificates of listeners', () => {
 
   it('have keys that may be encrypted', async () => {
     const { pem, key, keyPem } = issue(authority, { name: 'encrypted' });
-    const encrypted = key.export({
-      type: 'pkcs8',
-      format: 'pem',
-      cipher: 'aes-256-cbc',
-      passphrase: 'right',
-    });
-    const keystore = { chain: pem, key: encrypted as string };
-    const { material } = await readCertificates(configOf({ keystore, keyPassword: 'right' }));
-    assert.equal(material.key, keyPem);
-    for (const keyPassword of ['', 'wrong'])
-      await assert.rejects(
-        readCertificates(configOf({ keystore, keyPassword })),
-        /the key is encrypted, and ssl\.key\.password does not open it/,
-      );
+    const cipher = { format: 'pem', cipher: 'aes-256-cbc', passphrase: 'right' } as const;
+    // As PKCS #8, and in OpenSSL's old way, with headers.
+    for (const encrypted of [
+      key.export({ type: 'pkcs8', ...cipher }),
+      key.export({ type: 'sec1', ...cipher }),
+    ]) {
+      const keystore = { chain: pem, key: encrypted as string };
+      const { material } = await readCertificates(configOf({ keystore, keyPassword: 'right' }));
+      assert.equal(material.key, keyPem);
+      for (const keyPassword of ['', 'wrong'])
+        await assert.rejects(
+          readCertificates(configOf({ keystore, keyPassword })),
+          /the key is encrypted, and ssl\.key\.password does not open it/,
+        );
+    }
   });
 
   it('are refused, and why, where they are not what they should be', async () => {
