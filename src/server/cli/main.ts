@@ -9,6 +9,7 @@ import { type DoctorOptions, doctorCommand } from './doctor-command.ts';
 import { forgetStoreTierCommand, forgetTierCommand } from './forget-tier-command.ts';
 import { addGroupsCommand } from './groups-command.ts';
 import { isInterruption, watchOutput } from './interruption.ts';
+import { assertKnown } from './known-commands.ts';
 import { type InlineCommandOptions, inlineCommand } from './log-command.ts';
 import { type VerifyOptions, verifyCommand } from './payload-command.ts';
 import { addProduceCommand } from './produce-command.ts';
@@ -170,6 +171,7 @@ program.hook('preAction', (_, command) => {
   if (!['start', 'run'].includes(command.name())) watchOutput();
 });
 
+assertKnown(program, process.argv.slice(2));
 try {
   await program.parseAsync();
 } catch (error) {
