@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { Writable } from 'node:stream';
@@ -57,6 +57,19 @@ describe('levels of loggers', () => {
   });
 });
 
+/** Runs a command on a terminal of its own, which is closed when its first line is there; then the command is sent a word. */
+const CLOSED_TERMINAL = `
+import os, subprocess, sys
+terminal, end = os.openpty()
+child = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=end)
+os.close(end)
+os.read(terminal, 1000)
+os.close(terminal)
+child.stdin.write(b'go')
+child.stdin.close()
+sys.exit(child.wait())
+`;
+
 describe('a log that cannot be written', () => {
   it('ends nothing, and keeps nobody from ending', async () => {
     const full = openSync('/dev/full', 'w');
@@ -67,5 +80,20 @@ describe('a log that cannot be written', () => {
       errors += chunk.toString();
     });
     assert.deepEqual([...(await once(child, 'close')), errors], [0, null, 'still there\n']);
+  });
+
+  it('ends nothing when it was that of a terminal that is closed', async function () {
+    if (spawnSync('python3', ['--version']).status !== 0) return this.skip();
+    const child = spawn('python3', ['-c', CLOSED_TERMINAL, process.execPath, CHILD, 'terminal'], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      timeout: 20_000,
+    });
+    let errors = '';
+    child.stderr!.on('data', (chunk: Buffer) => {
+      errors += chunk.toString();
+    });
+    await once(child, 'close');
+    // What Node says behind it is that it does not find the terminal when it ends.
+    assert.match(errors, /^still there\n/);
   });
 });

@@ -30,19 +30,21 @@ export function createLogger(level: LogLevel): LeveledLogger {
   };
   if (!process.stdout.isTTY)
     return leveled(pino({ ...base, formatters: { level: (label) => ({ level: label }) } }, standardOutput()));
-  return leveled(
-    pino({
-      ...base,
-      transport: {
-        target: 'pino-pretty',
-        options: {
-          translateTime: 'SYS:HH:MM:ss.l',
-          ignore: 'component',
-          messageFormat: '{if component}[{component}] {end}{msg}',
-        },
-      },
-    }),
-  );
+  return leveled(pino(base, terminal()));
+}
+
+/** Lines for people. Of a terminal that was closed nothing is left but an error for each line: they are left out. */
+function terminal(): pino.DestinationStream {
+  const output = pino.transport({
+    target: 'pino-pretty',
+    options: {
+      translateTime: 'SYS:HH:MM:ss.l',
+      ignore: 'component',
+      messageFormat: '{if component}[{component}] {end}{msg}',
+    },
+  });
+  output.on('error', () => {});
+  return output;
 }
 
 /** Where lines go. That they cannot be written, to a disk that is full perhaps, ends nothing: they wait for the next ones, or are left out. */
