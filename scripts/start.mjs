@@ -7,8 +7,9 @@ const gateway = spawn(process.execPath, ['dist/kafabric/main.js', 'start', ...pr
   cwd: root,
   stdio: 'inherit',
 });
-// The terminal sends SIGINT to the whole group; a supervisor's SIGTERM reaches only this process.
+// The terminal sends SIGINT to the whole group; a supervisor's SIGTERM reaches only this process. A second SIGHUP does no harm.
 process.on('SIGTERM', () => gateway.kill('SIGTERM'));
+process.on('SIGHUP', () => gateway.kill('SIGHUP'));
 process.on('SIGINT', () => {});
 gateway.on('close', (code, signal) => {
   process.exitCode = signal ? 1 : (code ?? 1);

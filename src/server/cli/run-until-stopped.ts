@@ -3,7 +3,8 @@ import type { LeveledLogger } from '../../util/logger.ts';
 import { createLogger, type LogLevel } from '../logging.ts';
 import { version } from '../version.ts';
 
-const exitCodes = { SIGINT: 130, SIGTERM: 143 } as const;
+/** SIGHUP: the terminal is closed. */
+const exitCodes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 type StopSignal = keyof typeof exitCodes;
 
 /** Whatever runs until it is told to stop. */
@@ -12,8 +13,8 @@ export interface Running {
 }
 
 /**
- * Runs a part of Kafabric until SIGTERM or SIGINT. A signal while it starts, or a second one while it stops, ends it at once: that is safe, as a
- * crash is.
+ * Runs a part of Kafabric until SIGTERM, SIGINT or SIGHUP. A signal while it starts, or a second one while it stops, ends it at once: that is safe,
+ * as a crash is.
  */
 export async function runUntilStopped(
   name: string,
@@ -41,15 +42,22 @@ export async function runUntilStopped(
 /** Listens from the start to the end, without a moment between two listeners in which a signal would be lost. */
 class StopSignals {
   #onSignal: ((signal: StopSignal) => void) | null = null;
+  #isStopping = false;
 
   constructor() {
-    for (const name of Object.keys(exitCodes) as StopSignal[]) {
-      process.on(name, () => {
-        if (this.#onSignal === null) process.exit(exitCodes[name]);
-        this.#onSignal(name);
-        this.#onSignal = null;
-      });
+    for (const name of Object.keys(exitCodes) as StopSignal[]) process.on(name, () => this.#take(name));
+  }
+
+  #take(name: StopSignal): void {
+    const onSignal = this.#onSignal;
+    if (onSignal !== null) {
+      this.#onSignal = null;
+      this.#isStopping = true;
+      onSignal(name);
+      return;
     }
+    // A terminal that is closed may say so twice: by its shell, and by itself.
+    if (name !== 'SIGHUP' || !this.#isStopping) process.exit(exitCodes[name]);
   }
 
   /** The next signal does not end the process, but resolves this. */
