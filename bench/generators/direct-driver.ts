@@ -5,6 +5,7 @@ import { APART_CONFIGS } from '../../src/client/client.ts';
 import {
   Client,
   type Consumer,
+  type Event,
   type FabricChoice,
   type Path,
   type Producer,
@@ -165,6 +166,11 @@ async function pushMapped(client: Client, topic: TopicHandle): Promise<void> {
   await producer.close();
 }
 
+/** Every pull does. */
+function readMetadata(event: Event): void {
+  if ((event.metadata as { i: number }).i < 0) throw new Error('an event without its metadata');
+}
+
 /** Looks at all of each event's data where it lies, again and again as in `pull`; `view` checks it. */
 async function pullMapped(topic: TopicHandle): Promise<void> {
   const { seconds, records = 0, againSeconds = 0 } = plan;
@@ -178,7 +184,9 @@ async function pullMapped(topic: TopicHandle): Promise<void> {
         while (left > 0 && goOn(pulled)) {
           left--;
           pulled++;
-          const view = await (await consumer.pull())!.view();
+          const event = (await consumer.pull())!;
+          readMetadata(event);
+          const view = await event.view();
           bytes += view.bytes.byteLength;
           view.release();
         }
@@ -234,7 +242,7 @@ async function pullAgain(newConsumer: () => Consumer, records: number, goOn: (pu
     const consumer = newConsumer();
     for (let i = 0; i < records && goOn(pulled); i++, pulled++) {
       const event = (await consumer.pull())!;
-      if ((event.metadata as { i: number }).i < 0) throw new Error('an event without its metadata');
+      readMetadata(event);
       bytes += event.selected?.byteLength ?? 0;
     }
     await consumer.close();
