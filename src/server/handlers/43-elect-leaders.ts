@@ -1,4 +1,5 @@
 import type { ClusterMetadata } from '../../broker/metadata/cluster-metadata.ts';
+import { shownName } from '../../broker/metadata/topic-name.ts';
 import { ErrorCode, errorInfo } from '../../protocol/errors.ts';
 import {
   type ElectLeadersRequest,
@@ -26,7 +27,7 @@ function unknownType(wanted: NonNullable<ElectLeadersRequest['topicPartitions']>
 function outcome(metadata: ClusterMetadata, topic: string, partition: number) {
   const found = metadata.topicByName(topic);
   const errorCode = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
-  if (found === undefined) return { errorCode, errorMessage: `No such topic as ${topic}` };
+  if (found === undefined) return { errorCode, errorMessage: `No such topic as ${shownName(topic)}` };
   if (found.partitions[partition] === undefined)
     return { errorCode, errorMessage: `No such partition as ${topic}-${partition}` };
   const { ELECTION_NOT_NEEDED } = ErrorCode;

@@ -1,4 +1,5 @@
 import type { ClusterMetadata } from '../../broker/metadata/cluster-metadata.ts';
+import { shownName } from '../../broker/metadata/topic-name.ts';
 import { ErrorCode, errorInfo } from '../../protocol/errors.ts';
 import {
   type AlterPartitionReassignmentsRequest,
@@ -26,7 +27,7 @@ function outcome(
     errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
     errorMessage: `Unable to find ${what}.`,
   });
-  if (topic === undefined) return unknown(`a topic named ${name}`);
+  if (topic === undefined) return unknown(`a topic named ${shownName(name)}`);
   if (topic.partitions[partition] === undefined) return unknown(`partition ${name}:${partition}`);
   if (replicas === null) {
     const errorCode = ErrorCode.NO_REASSIGNMENT_IN_PROGRESS;

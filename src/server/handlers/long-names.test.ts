@@ -77,6 +77,36 @@ describe('errors that name something very long', () => {
     for (const answer of voters) assert.equal(answer.errorCode, ErrorCode.INCONSISTENT_CLUSTER_ID);
   });
 
+  it('are told of each of many partitions in a few words', async () => {
+    const { metadata } = await startBroker(new MemoryMetadataLog());
+    const partitions = Array.from({ length: 100 }, (_, index) => index);
+    const elected = await call(electLeadersHandler({ metadata }), 2, {
+      topicPartitions: [{ topic: LONG, partitions }],
+    });
+    const reassigned = await call(alterPartitionReassignmentsHandler({ metadata }), 1, {
+      topics: [
+        {
+          name: LONG,
+          partitions: partitions.map((partitionIndex) => ({ partitionIndex, replicas: [1] })),
+        },
+      ],
+    });
+    const broker = {} as Parameters<typeof describeProducersHandler>[0];
+    const producers = await call(describeProducersHandler(broker), 0, {
+      topics: [{ name: LONG, partitionIndexes: partitions }],
+    });
+    const answers = [
+      elected.replicaElectionResults[0]!.partitionResult,
+      reassigned.responses[0]!.partitions,
+      producers.topics[0]!.partitions,
+    ];
+    for (const told of answers) {
+      assert.equal(told.length, partitions.length);
+      for (const { errorMessage } of told)
+        assert.ok(errorMessage!.length < 400, String(errorMessage!.length));
+    }
+  });
+
   it('are told of groups that are not there', async () => {
     const deps = await startStreams();
     const groupIds = [LONG];
