@@ -55,7 +55,7 @@ export interface EmbeddedBrokerOptions extends StorageOptions {
 const FETCH_MEMORY_SHARE = 0.5;
 /** The same for what direct clients put. */
 const PUT_MEMORY_SHARE = 0.75;
-const FETCH_SESSION_EVICTION_MS = 120_000;
+const FETCH_SESSION_LIMITS = { evictionMs: 120_000, maxPartitions: 500_000 };
 
 /** What is only cached gives way to whatever is asked for. */
 function memoryInUse(store: Store): MemoryGauge {
@@ -129,7 +129,7 @@ export class EmbeddedBroker {
     this.fetches = new FetchService({ maxBytes: config.get('fetch.max.bytes') }, memory, clock);
     this.direct = this.#makeDirect(options, memory);
     const slots = config.get('max.incremental.fetch.session.cache.slots');
-    this.fetchSessions = new FetchSessions({ slots, evictionMs: FETCH_SESSION_EVICTION_MS }, clock);
+    this.fetchSessions = new FetchSessions({ slots, ...FETCH_SESSION_LIMITS }, clock);
     this.sharing = openSharing({
       ...{ config, clock, groupConfigs: this.#groupConfigs },
       logger: loggerOf('share'),

@@ -27,7 +27,7 @@ describe('FetchSessions', () => {
 
   beforeEach(() => {
     clock = new VirtualClock();
-    sessions = new FetchSessions({ slots: 2, evictionMs: 1000 }, clock);
+    sessions = new FetchSessions({ slots: 2, evictionMs: 1000, maxPartitions: 5 }, clock);
   });
 
   function start(...partitions: FetchRequestPartition[]) {
@@ -118,5 +118,46 @@ describe('FetchSessions', () => {
     assert.ok(third.kind === 'full' && third.session !== null);
     assert.equal(sessions.begin(first.id, 1, false, [], []).kind, 'error');
     assert.equal(sessions.begin(second.id, 1, false, [], []).kind, 'incremental');
+  });
+
+  it('keeps a limited number of partitions, and serves who finds no room without a session', () => {
+    const first = start(partition(0), partition(1), partition(2));
+    let second = sessions.begin(0, 0, false, [partition(0), partition(1), partition(2)], []);
+    assert.ok(second.kind === 'full' && second.session === null);
+    assert.equal(second.partitions.length, 3);
+    const more = [3, 4, 5].map((index) => partition(index));
+    assert.deepEqual(sessions.begin(first.id, 1, false, more, []), {
+      kind: 'error',
+      error: 'FETCH_SESSION_ID_NOT_FOUND',
+    });
+    assert.equal(sessions.size, 0);
+    start(partition(0), partition(1), partition(2));
+    clock.tick(1001);
+    second = sessions.begin(0, 0, false, [partition(0), partition(1), partition(2)], []);
+    assert.ok(second.kind === 'full' && second.session !== null, 'one that is not used gives way');
+    assert.equal(sessions.begin(second.session.id, 1, false, more.slice(1), []).kind, 'incremental');
+  });
+
+  it('keeps no names that are too long for a topic', () => {
+    const long = partition(0, { topic: 'x'.repeat(250) });
+    const context = sessions.begin(0, 0, false, [partition(0), long], []);
+    assert.ok(context.kind === 'full' && context.session === null);
+    const session = start(partition(0));
+    assert.equal(sessions.begin(session.id, 1, false, [long], []).kind, 'error');
+    assert.equal(sessions.size, 0);
+  });
+
+  it('tells partitions of a topic from those of others', () => {
+    const other = { topic: 'u' };
+    const session = start(partition(0), partition(0, other), partition(1, other));
+    const next = sessions.begin(session.id, 1, false, [], [partition(0), partition(9), partition(9, other)]);
+    assert.ok(next.kind === 'incremental');
+    assert.deepEqual(
+      next.partitions.map(({ topic, partition }) => [topic, partition]),
+      [
+        ['u', 0],
+        ['u', 1],
+      ],
+    );
   });
 });

@@ -1,4 +1,5 @@
 import type { Clock } from '../../util/clock.ts';
+import { TOPIC_NAME_MAX_LENGTH } from '../metadata/topic-name.ts';
 
 /** One partition of a fetch request, as the client asked for it. */
 export interface FetchRequestPartition {
@@ -25,6 +26,11 @@ export interface FetchAnswer {
   notable: boolean;
 }
 
+interface NamedPartition {
+  readonly topic: string;
+  readonly partition: number;
+}
+
 interface CachedPartition {
   request: FetchRequestPartition;
   highWatermark: bigint;
@@ -43,8 +49,9 @@ class FetchSession {
   readonly usesTopicIds: boolean;
   epoch = 1;
   lastUsedMs: number;
+  readonly #byTopic = new Map<string, Map<number, CachedPartition>>();
   /** In the order to serve; a partition that gave data goes to the end, so that all get their turn. */
-  readonly #partitions = new Map<string, CachedPartition>();
+  readonly #inOrder = new Set<CachedPartition>();
 
   constructor(id: number, usesTopicIds: boolean, nowMs: number) {
     this.id = id;
@@ -53,37 +60,46 @@ class FetchSession {
   }
 
   get size(): number {
-    return this.#partitions.size;
+    return this.#inOrder.size;
   }
 
-  update(
-    changed: readonly FetchRequestPartition[],
-    forgotten: readonly { topic: string; partition: number }[],
-  ): void {
+  update(changed: readonly FetchRequestPartition[], forgotten: readonly NamedPartition[]): void {
     for (const request of changed) {
-      const cached = this.#partitions.get(keyOf(request));
+      const cached = this.#find(request);
       if (cached !== undefined) cached.request = request;
       else this.#add(request);
     }
-    for (const partition of forgotten) this.#partitions.delete(keyOf(partition));
+    for (const partition of forgotten) this.#forget(partition);
+  }
+
+  #find({ topic, partition }: NamedPartition): CachedPartition | undefined {
+    return this.#byTopic.get(topic)?.get(partition);
   }
 
   #add(request: FetchRequestPartition): void {
-    this.#partitions.set(keyOf(request), {
-      request,
-      highWatermark: UNKNOWN_OFFSET,
-      logStartOffset: UNKNOWN_OFFSET,
-    });
+    const cached = { request, highWatermark: UNKNOWN_OFFSET, logStartOffset: UNKNOWN_OFFSET };
+    const { topic, partition } = request;
+    const ofTopic = this.#byTopic.get(topic) ?? new Map<number, CachedPartition>();
+    this.#byTopic.set(topic, ofTopic.set(partition, cached));
+    this.#inOrder.add(cached);
+  }
+
+  #forget({ topic, partition }: NamedPartition): void {
+    const ofTopic = this.#byTopic.get(topic);
+    const cached = ofTopic?.get(partition);
+    if (ofTopic === undefined || cached === undefined) return;
+    ofTopic.delete(partition);
+    if (ofTopic.size === 0) this.#byTopic.delete(topic);
+    this.#inOrder.delete(cached);
   }
 
   requests(): FetchRequestPartition[] {
-    return Array.from(this.#partitions.values(), (cached) => cached.request);
+    return Array.from(this.#inOrder, ({ request }) => request);
   }
 
   /** Remembers what the client is told about a partition, and returns whether it has to be told. */
-  answer(partition: { topic: string; partition: number }, answer: FetchAnswer): boolean {
-    const key = keyOf(partition);
-    const cached = this.#partitions.get(key);
+  answer(partition: NamedPartition, answer: FetchAnswer): boolean {
+    const cached = this.#find(partition);
     if (cached === undefined) return true;
     const changed =
       answer.errorCode !== 0 ||
@@ -95,8 +111,8 @@ class FetchSession {
     cached.highWatermark = answer.errorCode === 0 ? answer.highWatermark : UNKNOWN_OFFSET;
     cached.logStartOffset = answer.logStartOffset;
     if (answer.recordBytes > 0) {
-      this.#partitions.delete(key);
-      this.#partitions.set(key, cached);
+      this.#inOrder.delete(cached);
+      this.#inOrder.add(cached);
     }
     return changed;
   }
@@ -121,6 +137,8 @@ export interface FetchSessionsOptions {
   slots: number;
   /** `min.incremental.fetch.session.eviction.ms` */
   evictionMs: number;
+  /** The most partitions of all sessions together: one request may name a million. */
+  maxPartitions: number;
 }
 
 /** All fetch sessions of the broker, at most `slots`; a client that finds no room is served without one. */
@@ -130,6 +148,8 @@ export class FetchSessions {
   readonly #random: () => number;
   /** Least recently used first. */
   readonly #sessions = new Map<number, FetchSession>();
+  /** Of all sessions. */
+  #partitions = 0;
 
   constructor(options: FetchSessionsOptions, clock: Clock, random: () => number = Math.random) {
     this.#options = options;
@@ -146,10 +166,10 @@ export class FetchSessions {
     sessionEpoch: number,
     usesTopicIds: boolean,
     partitions: readonly FetchRequestPartition[],
-    forgotten: readonly { topic: string; partition: number }[],
+    forgotten: readonly NamedPartition[],
   ): FetchContext {
     if (sessionEpoch === INITIAL_EPOCH || sessionEpoch === FINAL_EPOCH) {
-      this.#sessions.delete(sessionId);
+      this.#end(sessionId);
       const session =
         sessionEpoch === FINAL_EPOCH || partitions.length === 0
           ? null
@@ -161,9 +181,13 @@ export class FetchSessions {
     if (session.epoch !== sessionEpoch) return { kind: 'error', error: 'INVALID_FETCH_SESSION_EPOCH' };
     if (session.usesTopicIds !== usesTopicIds)
       return { kind: 'error', error: 'FETCH_SESSION_TOPIC_ID_ERROR' };
-    session.update(partitions, forgotten);
+    if (!this.#update(session, partitions, forgotten)) {
+      // It begins anew, and is served without a session.
+      this.#end(sessionId);
+      return { kind: 'error', error: 'FETCH_SESSION_ID_NOT_FOUND' };
+    }
     if (session.size === 0) {
-      this.#sessions.delete(sessionId);
+      this.#end(sessionId);
       return { kind: 'full', session: null, partitions };
     }
     session.epoch = session.epoch === 0x7fffffff ? 1 : session.epoch + 1;
@@ -175,26 +199,52 @@ export class FetchSessions {
 
   /** Forgets a session whose client was never told of it. */
   discard(session: FetchSession): void {
-    this.#sessions.delete(session.id);
+    this.#end(session.id);
+  }
+
+  /** Whether there is room for what it reads now. */
+  #update(
+    session: FetchSession,
+    changed: readonly FetchRequestPartition[],
+    forgotten: readonly NamedPartition[],
+  ): boolean {
+    if (changed.some(isOfNoTopic)) return false;
+    const before = session.size;
+    session.update(changed, forgotten);
+    this.#partitions += session.size - before;
+    return session.size <= before || this.#partitions <= this.#options.maxPartitions;
+  }
+
+  #end(id: number): void {
+    this.#partitions -= this.#sessions.get(id)?.size ?? 0;
+    this.#sessions.delete(id);
+  }
+
+  #isFull(morePartitions: number): boolean {
+    const { slots, maxPartitions } = this.#options;
+    return this.#sessions.size >= slots || this.#partitions + morePartitions > maxPartitions;
   }
 
   #create(usesTopicIds: boolean, partitions: readonly FetchRequestPartition[]): FetchSession | null {
+    if (partitions.some(isOfNoTopic)) return null;
     const now = this.#clock.now();
-    if (this.#sessions.size >= this.#options.slots) {
+    while (this.#isFull(partitions.length)) {
       const [oldest] = this.#sessions.values();
       if (oldest === undefined || now - oldest.lastUsedMs <= this.#options.evictionMs) return null;
-      this.#sessions.delete(oldest.id);
+      this.#end(oldest.id);
     }
     let id = INVALID_SESSION_ID;
     while (id === INVALID_SESSION_ID || this.#sessions.has(id))
       id = 1 + Math.floor(this.#random() * 0x7ffffffe);
     const session = new FetchSession(id, usesTopicIds, now);
     session.update(partitions, []);
+    this.#partitions += session.size;
     this.#sessions.set(id, session);
     return session;
   }
 }
 
-function keyOf({ topic, partition }: { topic: string; partition: number }): string {
-  return `${partition}/${topic}`;
+/** Names may be a hundred times as long as those of topics: they are not kept. */
+function isOfNoTopic({ topic }: FetchRequestPartition): boolean {
+  return topic.length > TOPIC_NAME_MAX_LENGTH;
 }

@@ -160,6 +160,6 @@ export const networkDefinitions = [
     default: '1000',
     min: 0,
     documentation:
-      'Incremental fetch sessions that are kept (KIP-227); further consumers send full requests.',
+      'Incremental fetch sessions that are kept (KIP-227), of at most 500,000 partitions together; further consumers send full requests.',
   },
 ] as const satisfies readonly ConfigDefinition[];

@@ -74,7 +74,7 @@ describe('data handlers', () => {
       [TOPIC, INTERNAL],
       topicConfig({ 'payload.min.bytes': '1000' }),
     );
-    sessions = new FetchSessions({ slots: 10, evictionMs: 1000 }, systemClock);
+    sessions = new FetchSessions({ slots: 10, evictionMs: 1000, maxPartitions: 100 }, systemClock);
     closed = new AbortController();
     transactions = await startTransactions();
     gate = new ProduceGate(transactions.transactions);

@@ -47,7 +47,7 @@ describe('fetches that one append wakes', () => {
     broker = await TestBroker.start(directory, [TOPIC], topicConfig());
     transactions = await startTransactions();
     const quota = new RateQuota('rate', systemClock, { samples: 11, sampleMs: 1000 });
-    const sessions = new FetchSessions({ slots: 10, evictionMs: 1000 }, systemClock);
+    const sessions = new FetchSessions({ slots: 10, evictionMs: 1000, maxPartitions: 100 }, systemClock);
     const { partitions, fetches } = broker;
     const registry = new HandlerRegistry([
       produceHandler({ partitions, gate: new ProduceGate(transactions.transactions), quota }),
