@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { VirtualClock } from '../../util/testing/virtual-clock.ts';
-import { type FetchRequestPartition, FetchSessions } from './fetch-session.ts';
+import { type FetchContext, type FetchRequestPartition, FetchSessions } from './fetch-session.ts';
 
 function partition(index: number, over: Partial<FetchRequestPartition> = {}): FetchRequestPartition {
   return {
@@ -145,6 +145,15 @@ describe('FetchSessions', () => {
     const session = start(partition(0));
     assert.equal(sessions.begin(session.id, 1, false, [long], []).kind, 'error');
     assert.equal(sessions.size, 0);
+  });
+
+  it('serves a partition that is named twice once, as it is named last', () => {
+    const twice = [partition(0), partition(1), partition(0, { fetchOffset: 7n })];
+    for (const epoch of [0, -1]) {
+      const { partitions } = sessions.begin(0, epoch, false, twice, []) as FetchContext & { kind: 'full' };
+      assert.deepEqual(indexes(partitions), [0, 1]);
+      assert.equal(partitions[0]?.fetchOffset, 7n);
+    }
   });
 
   it('tells partitions of a topic from those of others', () => {

@@ -170,11 +170,10 @@ export class FetchSessions {
   ): FetchContext {
     if (sessionEpoch === INITIAL_EPOCH || sessionEpoch === FINAL_EPOCH) {
       this.#end(sessionId);
+      const wanted = lastOfEach(partitions);
       const session =
-        sessionEpoch === FINAL_EPOCH || partitions.length === 0
-          ? null
-          : this.#create(usesTopicIds, partitions);
-      return { kind: 'full', session, partitions };
+        sessionEpoch === FINAL_EPOCH || wanted.length === 0 ? null : this.#create(usesTopicIds, wanted);
+      return { kind: 'full', session, partitions: wanted };
     }
     const session = this.#sessions.get(sessionId);
     if (session === undefined) return { kind: 'error', error: 'FETCH_SESSION_ID_NOT_FOUND' };
@@ -188,7 +187,7 @@ export class FetchSessions {
     }
     if (session.size === 0) {
       this.#end(sessionId);
-      return { kind: 'full', session: null, partitions };
+      return { kind: 'full', session: null, partitions: lastOfEach(partitions) };
     }
     session.epoch = session.epoch === 0x7fffffff ? 1 : session.epoch + 1;
     session.lastUsedMs = this.#clock.now();
@@ -247,4 +246,19 @@ export class FetchSessions {
 /** Names may be a hundred times as long as those of topics: they are not kept. */
 function isOfNoTopic({ topic }: FetchRequestPartition): boolean {
   return topic.length > TOPIC_NAME_MAX_LENGTH;
+}
+
+/** Of a partition that is named twice the last counts, as in Kafka. */
+function lastOfEach(partitions: readonly FetchRequestPartition[]): readonly FetchRequestPartition[] {
+  if (partitions.length < 2) return partitions;
+  const byTopic = new Map<string, Map<number, FetchRequestPartition>>();
+  let count = 0;
+  for (const request of partitions) {
+    const ofTopic = byTopic.get(request.topic) ?? new Map<number, FetchRequestPartition>();
+    if (ofTopic.size === 0) byTopic.set(request.topic, ofTopic);
+    if (!ofTopic.has(request.partition)) count++;
+    ofTopic.set(request.partition, request);
+  }
+  if (count === partitions.length) return partitions;
+  return [...byTopic.values()].flatMap((ofTopic) => [...ofTopic.values()]);
 }
