@@ -13,8 +13,10 @@ import { decodeSignedReference } from '../protocol/records/signed-reference.ts';
 import { type Clock, systemClock } from '../util/clock.ts';
 import { silentLogger } from '../util/logger.ts';
 import { VirtualClock } from '../util/testing/virtual-clock.ts';
+import { AlterOperation } from './configs/alteration.ts';
 import { partitionOf } from './coordinator-shards.ts';
 import { EmbeddedBroker } from './embedded-broker.ts';
+import { ResourceType } from './metadata/state.ts';
 import { gather } from './partitions/testing.ts';
 
 describe('EmbeddedBroker', () => {
@@ -54,6 +56,21 @@ describe('EmbeddedBroker', () => {
     assert.equal(broker.partitions.find('t', 1)?.leaderEpoch, 1);
     await broker.close();
     assert.ok(existsSync(join(dir, 'a', '.kafka_cleanshutdown')));
+  });
+
+  it('serves partitions as the settings say that were altered before it was stopped', async () => {
+    const altered = { name: 'log.durability', operation: AlterOperation.SET, value: 'os' };
+    const flushes = (broker: EmbeddedBroker) => broker.partitions.find('t', 0)?.config.flushBeforeAck;
+    await withTopic();
+    let broker = await open('a');
+    assert.equal(flushes(broker), true);
+    const resource = { type: ResourceType.BROKER, name: '', alterations: [altered] };
+    assert.deepEqual(await broker.configs.incrementalAlter([resource], false), [null]);
+    assert.equal(flushes(broker), false);
+    await broker.close();
+    broker = await open('a');
+    assert.equal(flushes(broker), false);
+    await broker.close();
   });
 
   it('coordinates what is in an internal topic as soon as a client has created it', async () => {

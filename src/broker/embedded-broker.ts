@@ -120,7 +120,7 @@ export class EmbeddedBroker {
     this.clientQuotas = new ClientQuotas(config, clock);
     this.telemetry = new ClientTelemetry(clock, config.get('telemetry.max.bytes'));
     this.partitions = new PartitionManager({
-      ...{ logs, files: store, tiers, stores, config, clock },
+      ...{ logs, files: store, tiers, stores, config: metadata.config, clock },
       logger: loggerOf('partitions'),
     });
     this.moves = makeMoves({ ...storage, options, partitions: this.partitions, logger: loggerOf('moves') });
