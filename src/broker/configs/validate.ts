@@ -117,25 +117,28 @@ export function validateTopicChange(
 }
 
 /**
- * Checks dynamic broker values; `changed` are the keys of the request.
+ * Checks what a request makes of dynamic broker values; `changed` are its keys. What else there is may be of a Kafka that allowed it, and has
+ * no effect.
  * @throws ApiError INVALID_REQUEST, which is what Kafka answers here
  */
 export function validateBrokerConfigs(
-  values: ReadonlyMap<string, string>,
+  all: ReadonlyMap<string, string>,
   changed: readonly string[],
   clusterDefault: boolean,
   config: KafabricConfig,
 ): void {
   const code = ErrorCode.INVALID_REQUEST;
-  const fixed = changed.filter((name) => {
+  // What is removed was of any kind.
+  const set = changed.filter((name) => all.has(name));
+  const values = new Map(set.map((name) => [name, all.get(name)!]));
+  const fixed = set.filter((name) => {
     const definition = brokerDefinitionsByName.get(name);
-    if (definition === undefined) return values.has(name) && isInheritedKey(name);
-    return definition.update === undefined;
+    return definition === undefined ? isInheritedKey(name) : definition.update === undefined;
   });
   if (fixed.length > 0) {
     throw new ApiError(code, `Cannot update these configs dynamically: ${javaSet(fixed)}`);
   }
-  const perBroker = changed.filter((name) => brokerDefinitionsByName.get(name)?.update === 'per-broker');
+  const perBroker = set.filter((name) => brokerDefinitionsByName.get(name)?.update === 'per-broker');
   if (clusterDefault && perBroker.length > 0) {
     throw new ApiError(
       code,

@@ -8,6 +8,7 @@ import {
   startBroker,
   type TestBroker,
 } from '../../broker/metadata/metadata.fixture.ts';
+import { metadataRecord } from '../../broker/metadata/records.ts';
 import { ResourceType } from '../../broker/metadata/state.ts';
 import { brokerDefinitions, topicKeyDefinitions } from '../../config/index.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
@@ -286,6 +287,27 @@ describe('IncrementalAlterConfigs', () => {
     assert.deepEqual(changes, []);
     assert.equal((await alter(ResourceType.TOPIC, 'a', [['retention.ms', SET, '1']], true)).errorCode, 0);
     assert.equal(broker.metadata.topicConfig('a').get('retention.ms'), 7_200_000);
+  });
+
+  it('alters and removes what is there beside values of a broker that Apache Kafka left', async () => {
+    const { SET, DELETE } = AlterOperation;
+    const left = { 'num.replica.fetchers': '4', 'num.io.threads': '16', 'cordoned.log.dirs': '/gone' };
+    for (const resourceName of ['', '1'])
+      await broker.metadata.change(() => ({
+        records: Object.entries(left).map(([name, value]) =>
+          metadataRecord('config', { resourceType: ResourceType.BROKER, resourceName, name, value }),
+        ),
+        result: null,
+      }));
+    for (const name of ['', '1']) {
+      const set = await alter(ResourceType.BROKER, name, [['log.cleaner.threads', SET, '2']]);
+      assert.equal(set.errorCode, ErrorCode.NONE, set.errorMessage ?? '');
+      const keys = Object.keys(left).map((key): Operation => [key, DELETE, null]);
+      const removed = await alter(ResourceType.BROKER, name, keys);
+      assert.equal(removed.errorCode, ErrorCode.NONE, removed.errorMessage ?? '');
+      const values = broker.metadata.state.configs(ResourceType.BROKER, name);
+      assert.deepEqual([...values], [['log.cleaner.threads', '2']]);
+    }
   });
 
   it('keeps client metrics and group settings, and lists them', async () => {
