@@ -320,11 +320,19 @@ export class Reader {
     const at = this.#take(length);
     if (length === 0) return '';
     const end = at + length;
-    if (length > KNOWN_TEXT_BYTES) return this.#asBuffer().toString('utf8', at, end);
+    if (length > KNOWN_TEXT_BYTES) return this.#longText(at, end);
     const place = placeOf(this.#bytes, at, end);
     if (!isText(knownTexts[place]!, this.#bytes, at, end))
       knownTexts[place] = this.#asBuffer().toString('utf8', at, end);
     return knownTexts[place]!;
+  }
+
+  /** Answers repeat names: what is no UTF-8 grows when it is written again, each byte to the three of U+FFFD, and has to fit. */
+  #longText(at: number, end: number): string {
+    const text = this.#asBuffer().toString('utf8', at, end);
+    if ((end - at) * 3 > MAX_STRING_BYTES && Buffer.byteLength(text) > MAX_STRING_BYTES)
+      throw new ProtocolError(`string of ${end - at} bytes that are no UTF-8`);
+    return text;
   }
 }
 

@@ -154,6 +154,20 @@ describe('Reader and Writer', () => {
     assert.throws(() => read([0], (r) => r.compactString()), ProtocolError);
   });
 
+  it('refuse what is no UTF-8 where it would be too long to be written again', () => {
+    const bytes = (length: number) =>
+      Buffer.concat([Buffer.from([length >> 8, length & 0xff]), Buffer.alloc(length, 0xff)]);
+    const longest = new Reader(bytes(10_922)).string();
+    assert.equal(longest, '\ufffd'.repeat(10_922));
+    const echo = readBack(
+      (w) => w.string(longest),
+      (r) => r.string(),
+    );
+    assert.equal(echo, longest);
+    for (const length of [10_923, 32_767])
+      assert.throws(() => new Reader(bytes(length)).string(), ProtocolError);
+  });
+
   it('refuse what is no uuid', () => {
     for (const text of ['', 'AAAAAAAAAAAAAAAAAAAAA', '!AAAAAAAAAAAAAAAAAAAAA', 'AAAAAAAAAAAAAAAAAAAAAAA']) {
       assert.throws(() => written((w) => w.uuid(text)), ProtocolError);
