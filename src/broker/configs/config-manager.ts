@@ -10,6 +10,7 @@ import type { LoggerLevels } from '../../util/logger.ts';
 import { apiErrorOf } from '../api-error.ts';
 import type { ClusterMetadata } from '../metadata/cluster-metadata.ts';
 import { type MetadataRecord, metadataRecord } from '../metadata/records.ts';
+import { limitChanges } from '../metadata/request-limit.ts';
 import { type MetadataState, ResourceType } from '../metadata/state.ts';
 import { topicNameProblem } from '../metadata/topic-name.ts';
 import { AlterOperation, type ConfigAlteration } from './alteration.ts';
@@ -47,6 +48,7 @@ export class ConfigManager {
     resources: readonly AlteredResource[],
     validateOnly: boolean,
   ): Promise<AlterOutcome[]> {
+    limitChanges(countChanges(resources, ({ alterations }) => alterations));
     // What concerns this broker alone does not wait for what the cluster writes down.
     const ofLoggers = resources.map((resource) =>
       isLogger(resource) ? this.#alterLoggers(resource, validateOnly) : null,
@@ -83,6 +85,7 @@ export class ConfigManager {
     resources: readonly (ConfigResource & { values: readonly { name: string; value: string | null }[] })[],
     validateOnly: boolean,
   ): Promise<AlterOutcome[]> {
+    limitChanges(countChanges(resources, ({ values }) => values));
     return this.#alter(resources, validateOnly, (_state, resource) => {
       refuseNulls(resource.values.filter(({ value }) => value === null));
       refuseDuplicates(resource.values);
@@ -212,6 +215,11 @@ export class ConfigManager {
     if (type === ResourceType.BROKER) return this.#metadata.config.entry(definition.name)?.text ?? '';
     return definition.default ?? '';
   }
+}
+
+/** A resource of which nothing is changed is looked at, too. */
+function countChanges<R>(resources: readonly R[], keysOf: (resource: R) => readonly unknown[]): number {
+  return resources.reduce((count, resource) => count + Math.max(1, keysOf(resource).length), 0);
 }
 
 function isLogger({ type }: ConfigResource): boolean {

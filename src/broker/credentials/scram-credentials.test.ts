@@ -52,6 +52,19 @@ describe('SCRAM credentials', () => {
     assert.deepEqual([...(await open(log)).state.users()], []);
   });
 
+  it('refuses more than 10,000 changes at once', async () => {
+    const scram = await open();
+    const deletions = Array.from({ length: 10_000 }, (_, index) => ({
+      name: `u${index}`,
+      mechanism: SHA_256!,
+    }));
+    await assert.rejects(
+      async () => scram.alter(deletions, [upsertion('user')]),
+      ({ code }: { code: number }) => code === ErrorCode.POLICY_VIOLATION,
+    );
+    assert.equal((await scram.alter(deletions, [])).size, 10_000);
+  });
+
   it('refuses what Kafka refuses, and does the rest', async () => {
     const scram = await open();
     const { UNACCEPTABLE_CREDENTIAL, UNSUPPORTED_SASL_MECHANISM, RESOURCE_NOT_FOUND, DUPLICATE_RESOURCE } =

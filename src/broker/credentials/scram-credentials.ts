@@ -2,6 +2,7 @@ import { createHash, createHmac } from 'node:crypto';
 import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import type { ClusterMetadata } from '../metadata/cluster-metadata.ts';
 import { type MetadataRecord, metadataRecord } from '../metadata/records.ts';
+import { limitChanges } from '../metadata/request-limit.ts';
 import type { ScramState } from '../metadata/scram-state.ts';
 
 /** Kafka's numbers of mechanisms, and the hash functions of these. */
@@ -41,11 +42,13 @@ export class ScramCredentials {
   /**
    * Removes and sets credentials of users, each of whom may be named once: one outcome for each user, null for success. What can be
    * changed, is, also beside what is refused.
+   * @throws ApiError for more than one request may change
    */
   alter(
     deletions: readonly ScramDeletion[],
     upsertions: readonly ScramUpsertion[],
   ): Promise<Map<string, ApiError | null>> {
+    limitChanges(deletions.length + upsertions.length);
     return this.#metadata.change(({ scram }) => {
       const outcomes = new Map<string, ApiError | null>();
       const records = new Map<string, MetadataRecord>();

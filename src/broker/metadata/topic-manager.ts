@@ -56,6 +56,7 @@ export class TopicManager {
       for (const topic of topics) {
         outcomes.push(
           outcomeOf(topic.name, () => {
+            count(1);
             const planned = planTopic(topic, {
               state,
               nodeId: this.#metadata.nodeId,
@@ -63,7 +64,7 @@ export class TopicManager {
               accepted,
               id: this.#randomUuid(),
             });
-            count(planned.partitions.length);
+            count(planned.partitions.length - 1);
             if (!validateOnly) permits.take(planned.partitions.length);
             accepted.set(collisionKey(topic.name), topic.name);
             return planned;
@@ -167,8 +168,9 @@ export class TopicManager {
       const count = partitionCounter();
       const plans = topics.map((topic) =>
         outcomeOf(topic.name, () => {
+          count(1);
           const plan = planPartitions(topic, state, this.#metadata.nodeId, this.#metadata.config);
-          count(plan.records.length);
+          count(plan.records.length - 1);
           if (!validateOnly) permits.take(topic.count - plan.before);
           return plan;
         }),
@@ -282,16 +284,22 @@ function outcomeOf<T>(name: string, action: () => T): TopicOutcome<T> {
   }
 }
 
-/** Counts the partitions that one request makes. It throws an ApiError for those beyond what is allowed. */
+/**
+ * Counts the partitions that one request makes, one at least of each topic: of one that is refused, too, as in Kafka. It throws an ApiError for
+ * those beyond what is allowed.
+ */
 function partitionCounter(): (partitions: number) => void {
   let total = 0;
   return (partitions) => {
     total += partitions;
-    if (total > PARTITIONS_PER_REQUEST_MAX)
-      throw new ApiError(ErrorCode.POLICY_VIOLATION, 'Excessively large number of partitions per request.');
+    if (total > PARTITIONS_PER_REQUEST_MAX) throw refusal;
   };
 }
 
+  const refusal = new ApiError(
+    ErrorCode.POLICY_VIOLATION,
+    'Excessively large number of partitions per request.',
+  );
 function storageError(error: unknown): ApiError {
   return error instanceof ApiError
     ? error

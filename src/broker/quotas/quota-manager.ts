@@ -3,6 +3,7 @@ import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import type { ClusterMetadata } from '../metadata/cluster-metadata.ts';
 import { type QuotaEntity, type QuotaEntry, quotaRecord } from '../metadata/quota-state.ts';
 import type { MetadataRecord } from '../metadata/records.ts';
+import { limitChanges } from '../metadata/request-limit.ts';
 import type { MetadataState } from '../metadata/state.ts';
 
 export const USER = 'user';
@@ -80,8 +81,12 @@ export class QuotaManager {
     });
   }
 
-  /** Changes what can be changed; the outcomes, null for success, are in the order of the alterations. */
+  /**
+   * Changes what can be changed; the outcomes, null for success, are in the order of the alterations.
+   * @throws ApiError for more than one request may change
+   */
   alter(alterations: readonly QuotaAlteration[], validateOnly: boolean): Promise<(ApiError | null)[]> {
+    limitChanges(alterations.reduce((count, { ops }) => count + Math.max(1, ops.length), 0));
     return this.#metadata.change((state) => {
       const records: MetadataRecord[] = [];
       const seen = new Set<string>();

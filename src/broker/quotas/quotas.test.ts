@@ -212,6 +212,21 @@ describe('client quotas', () => {
     const outcomes = await manager.alter(
       [
         alteration(parts, 'producer_byte_rate', 1000),
+  it('are altered by at most as much as Kafka takes at once', async () => {
+    const { metadata } = await startBroker(new MemoryMetadataLog());
+    const quotas = new QuotaManager(metadata);
+    const many = Array.from({ length: 10_001 }, (_, index) =>
+      alteration([['user', `u${index}`]], 'producer_byte_rate', 1),
+    );
+    await assert.rejects(
+      async () => quotas.alter(many, false),
+      ({ code }: { code: number }) => code === ErrorCode.POLICY_VIOLATION,
+    );
+    assert.deepEqual(quotas.describe([], false), []);
+    await quotas.alter(many.slice(1), false);
+    assert.equal(quotas.describe([], false).length, 10_000);
+  });
+
         alteration(parts.toReversed(), 'producer_byte_rate', 2000),
       ],
       false,

@@ -310,6 +310,30 @@ describe('IncrementalAlterConfigs', () => {
     }
   });
 
+  it('refuses more changes at once than Kafka takes', async () => {
+    const set = (name: string): Operation => [name, AlterOperation.SET, '1'];
+    const keys = Array.from({ length: 10_001 }, (_, index) => `key.${index}`);
+    const { errorCode } = await alter(ResourceType.TOPIC, 'a', keys.map(set));
+    assert.equal(errorCode, ErrorCode.POLICY_VIOLATION);
+    assert.equal(
+      (await alter(ResourceType.TOPIC, 'a', keys.slice(1).map(set))).errorCode,
+      ErrorCode.INVALID_CONFIG,
+    );
+    const resources = keys.map((resourceName) => ({
+      resourceType: ResourceType.GROUP,
+      resourceName,
+      configs: [],
+    }));
+    const answers = [
+      await call(alterConfigsHandler({ configs }), 1, { resources }),
+      await call(incrementalAlterConfigsHandler({ configs }), 1, { resources }),
+    ];
+    for (const { responses } of answers) {
+      assert.equal(responses.length, resources.length);
+      for (const one of responses) assert.equal(one.errorCode, ErrorCode.POLICY_VIOLATION);
+    }
+  });
+
   it('keeps client metrics and group settings, and lists them', async () => {
     await alter(ResourceType.CLIENT_METRICS, 'sub', [['interval.ms', AlterOperation.SET, '1000']]);
     await alter(ResourceType.GROUP, 'g', [['consumer.session.timeout.ms', AlterOperation.SET, '50000']]);

@@ -98,4 +98,19 @@ describe('requests that change topics', () => {
     const outcomes = await broker.topics.createTopics(topics, true);
     assert.equal(outcomes.filter(({ error }) => error === null).length, 10_000);
   });
+
+  it('CreateTopics and CreatePartitions count what they refuse, too', async () => {
+    const refused = Array.from({ length: 10_000 }, (_, index) => newTopic(`no topic ${index}`));
+    const outcomes = await broker.topics.createTopics([...refused, newTopic('good')]);
+    const codes = outcomes.map(({ error }) => error?.code);
+    assert.equal(codes.filter((code) => code === ErrorCode.INVALID_TOPIC_EXCEPTION).length, 10_000);
+    assert.equal(codes.at(-1), ErrorCode.POLICY_VIOLATION);
+    const grown = [...refused.map(({ name }) => name), 'a'].map((name) => ({
+      name,
+      count: 20,
+      assignments: null,
+    }));
+    const more = await broker.topics.createPartitions(grown, true);
+    assert.equal(more.at(-1)!.error?.code, ErrorCode.POLICY_VIOLATION);
+  });
 });
