@@ -31,8 +31,12 @@ function problemText({ key, value, origin, message }: ConfigProblem): string {
   return `${assignment}${origin === null ? '' : ` (${origin})`}: ${message}`;
 }
 
+/** What is longer is no misspelled key, and takes as long to compare as it is. */
+const MISSPELLED_MAX_LENGTH = 100;
+
 /** The known name nearest to a misspelled one, or null when none is near enough to be meant. */
 export function closestName(name: string, known: readonly string[]): string | null {
+  if (name.length > MISSPELLED_MAX_LENGTH) return null;
   const candidate = closest(name, known);
   return distance(name, candidate) <= Math.max(2, Math.floor(name.length / 3)) ? candidate : null;
 }

@@ -113,4 +113,13 @@ describe('requests that change topics', () => {
     const more = await broker.topics.createPartitions(grown, true);
     assert.equal(more.at(-1)!.error?.code, ErrorCode.POLICY_VIOLATION);
   });
+
+  it('CreateTopics takes no time for what long names of configurations might mean', async function () {
+    // To compare each with all keys takes minutes.
+    this.timeout(10_000);
+    const configs = [{ name: 'x'.repeat(32_000), value: '1' }];
+    const topics = Array.from({ length: 3000 }, (_, index) => ({ ...newTopic(`t${index}`), configs }));
+    const outcomes = await broker.topics.createTopics(topics, true);
+    for (const { error } of outcomes) assert.equal(error?.code, ErrorCode.INVALID_CONFIG);
+  });
 });
