@@ -38,8 +38,10 @@ export async function findOffset(
       return NOTHING;
   }
   const end = partition.visibleEnd(isolation);
-  const found =
-    timestamp === MAX_TIMESTAMP ? await log.offsetOfMaxTimestamp() : await log.offsetForTimestamp(timestamp);
+  const search = timestamp === MAX_TIMESTAMP ? log.offsetOfMaxTimestamp() : log.offsetForTimestamp(timestamp);
+  const found = await search.catch((error: unknown) => {
+    throw partition.errorFor(error, 'looking for a time');
+  });
   if (found === null || found.offset >= end) return NOTHING;
   return { offset: found.offset, timestamp: found.timestamp, leaderEpoch: log.epochForOffset(found.offset) };
 }

@@ -12,6 +12,7 @@ import { ErrorCode } from '../../protocol/errors.ts';
 import { splitBatches as splitViews } from '../../protocol/records/batch-header.ts';
 import { buildBatch } from '../../protocol/records/builder.ts';
 import { readRecords } from '../../protocol/records/reader.ts';
+import { findOffset } from './offset-lookup.ts';
 import type { Partition } from './partition.ts';
 import { enforcePayloadRetention } from './payload-retention.ts';
 import { gather, inNativeMemory, TestBroker, topicConfig, withoutPlace } from './testing.ts';
@@ -359,6 +360,32 @@ describe('Partition', () => {
     assert.equal(splitBatches((await broker.fetch('t', 0, 0n)).bytes).length, 3);
     await partition.payloads.reclaimBefore(0n);
     assert.equal(payloadFiles().filter((name) => name.endsWith('.payload')).length, 2);
+  });
+
+  it('answers with KAFKA_STORAGE_ERROR when offsets cannot be written down or looked for', async () => {
+    const failing = (code: string) => async () => {
+      throw Object.assign(new Error(code), { code });
+    };
+    const isFull = { value: false };
+    broker = await TestBroker.start(directory, [TOPIC], topicConfig({}), undefined, {
+      faulty: (fileSystem) => ({
+        ...fileSystem,
+        replaceFile: (path, bytes) =>
+          isFull.value ? failing('ENOSPC')() : fileSystem.replaceFile(path, bytes),
+      }),
+    });
+    const partition = broker.partitions.find('t', 0)!;
+    await produce(partition, batchOf(['a', 'b']));
+    isFull.value = true;
+    const { KAFKA_STORAGE_ERROR: code } = ErrorCode;
+    await assert.rejects(partition.deleteRecordsBefore(1n), { code });
+    isFull.value = false;
+    assert.equal(await partition.deleteRecordsBefore(1n), 1n);
+    const { log } = partition;
+    log.offsetForTimestamp = failing('ENOMEM');
+    log.offsetOfMaxTimestamp = failing('EIO');
+    for (const timestamp of [1n, -3n])
+      await assert.rejects(findOffset(partition, timestamp, 'read_committed'), { code });
   });
 
   it('answers with KAFKA_STORAGE_ERROR for damaged payload, after what precedes it', async () => {

@@ -1,10 +1,10 @@
-import type { LogError } from '../../backend/log/errors.ts';
+import { LogError, storageError } from '../../backend/log/errors.ts';
 import type { PartitionLog } from '../../backend/log/partition-log.ts';
 import type { ClientOrigin } from '../../backend/log/producer-entry.ts';
 import type { PayloadError } from '../../backend/payload/checked-reads.ts';
 import type { PartitionPayloads } from '../../backend/payload/partition-payloads.ts';
 import type { NativeMemory } from '../../native/arena.ts';
-import { ErrorCode } from '../../protocol/errors.ts';
+import { ApiError, ErrorCode } from '../../protocol/errors.ts';
 import type { Uuid } from '../../protocol/wire/types.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
@@ -62,7 +62,11 @@ export class Partition implements Watched {
   #unstableBytes = 0;
   #closed = false;
   readonly #clock: Clock;
-  readonly #toldMs = { unreachable: Number.NEGATIVE_INFINITY, damage: Number.NEGATIVE_INFINITY };
+  readonly #toldMs = {
+    unreachable: Number.NEGATIVE_INFINITY,
+    damage: Number.NEGATIVE_INFINITY,
+    failure: Number.NEGATIVE_INFINITY,
+  };
 
   /** The log is open and the payload recovered; see `openPartition`. */
   constructor({ topicId, log, payloads, config, clock, logger, metrics }: PartitionDependencies) {
@@ -202,7 +206,16 @@ export class Partition implements Watched {
       this.logger.error({ topic, partition: index, err: error }, 'A log cannot be read on behind damage');
   }
 
-  #tells(what: 'unreachable' | 'damage'): boolean {
+  /** What a client is told of an error: of one of the disk, or for want of memory, that of storage, and why is logged. */
+  errorFor(error: unknown, action: string): Error {
+    if (error instanceof LogError || error instanceof ApiError) return error;
+    const { topic, index } = this;
+    if (this.#tells('failure'))
+      this.logger.error({ topic, partition: index, err: error }, `A partition failed: ${action}`);
+    return storageError(`${action} of ${topic}-${index}`, error);
+  }
+
+  #tells(what: 'unreachable' | 'damage' | 'failure'): boolean {
     const now = this.#clock.now();
     const tells = now - this.#toldMs[what] >= TOLD_EVERY_MS;
     if (tells) this.#toldMs[what] = now;
@@ -216,7 +229,11 @@ export class Partition implements Watched {
 
   /** Removes all records below `offset` (-1: below the high watermark); returns the new log start offset. */
   async deleteRecordsBefore(offset: bigint): Promise<bigint> {
-    return this.log.deleteRecordsBefore(offset === -1n ? this.highWatermark : offset);
+    try {
+      return await this.log.deleteRecordsBefore(offset === -1n ? this.highWatermark : offset);
+    } catch (error) {
+      throw this.errorFor(error, 'deleting records');
+    }
   }
 
   /** See `ProducePipeline.hold`. */
