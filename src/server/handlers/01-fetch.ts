@@ -19,7 +19,15 @@ import {
 } from '../../protocol/generated/fetch-response.ts';
 import { soon } from '../../util/soon.ts';
 import type { ApiHandler } from '../net/handler.ts';
-import { countFetched, mostOf, READ_COMMITTED, type ReferenceSigning, release, targetOf } from './fetched.ts';
+import {
+  countFetched,
+  mostOf,
+  READ_COMMITTED,
+  type ReferenceSigning,
+  release,
+  targetOf,
+  UNLIMITED,
+} from './fetched.ts';
 
 const FIRST_VERSION_WITH_TOPIC_IDS = 13;
 const MISSING: ReadonlySet<number> = new Set([
@@ -72,10 +80,11 @@ export function fetchHandler(
         ...(signing === undefined ? {} : { signReferences: signing(connection.principal) }),
       });
       return soon(fetched, (results) => {
-        const throttleMs = quota.active ? countFetched(quota, context, results) : 0;
-        return throttleMs === 0
-          ? respond(fetch, targets, results, byId)
-          : throttled(sessions, fetch, results, throttleMs);
+        const { throttleMs, isHeldBack } = quota.active ? countFetched(quota, context, results) : UNLIMITED;
+        if (isHeldBack) return throttled(sessions, fetch, results, throttleMs);
+        const response = respond(fetch, targets, results, byId);
+        response.throttleTimeMs = throttleMs;
+        return response;
       });
     },
   };

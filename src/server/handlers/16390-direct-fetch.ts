@@ -20,7 +20,15 @@ import {
 import { soon } from '../../util/soon.ts';
 import type { ApiHandler, RequestContext } from '../net/handler.ts';
 import { countUse } from '../net/throttling.ts';
-import { countFetched, mostOf, READ_COMMITTED, type ReferenceSigning, release, targetOf } from './fetched.ts';
+import {
+  countFetched,
+  mostOf,
+  READ_COMMITTED,
+  type ReferenceSigning,
+  release,
+  targetOf,
+  UNLIMITED,
+} from './fetched.ts';
 
 interface DirectFetchDependencies {
   direct: DirectService;
@@ -95,11 +103,12 @@ function respond(
   targets: readonly FetchTarget[],
   results: readonly FetchedPartition[],
 ): Answer {
-  let throttleTimeMs = quota.active ? countFetched(quota, context, results) : 0;
-  if (throttleTimeMs > 0) {
+  const { throttleMs, isHeldBack } = quota.active ? countFetched(quota, context, results) : UNLIMITED;
+  if (isHeldBack) {
     release(results);
-    return { throttleTimeMs, topics: [], data: [], heldBytes: 0 };
+    return { throttleTimeMs: throttleMs, topics: [], data: [], heldBytes: 0 };
   }
+  let throttleTimeMs = throttleMs;
   const { outstanding } = context.connection;
   const data: MemoryPiece[] = [];
   // Those of an answer that the client has not taken yet hold memory.
@@ -122,7 +131,7 @@ function respond(
     // There is room, as nothing is held.
     void outstanding.acquire(heldBytes);
     direct.gets.countFetched(data.length, heldBytes);
-    if (quota.active) throttleTimeMs = countUse(quota, context, heldBytes);
+    if (quota.active) throttleTimeMs = Math.max(throttleMs, countUse(quota, context, heldBytes));
   }
   return { throttleTimeMs, topics, data, heldBytes };
 }

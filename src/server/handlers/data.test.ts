@@ -465,7 +465,9 @@ describe('data handlers', () => {
 
   it('give a consumer over its quota nothing, and the same records later', async () => {
     await produce(9, batch(['a']));
-    quota.update(limit(2));
+    quota.update(limit(10));
+    const first = await fetch(12, { topics: fetchTopics(12, 0n) });
+    assert.equal(first.throttleTimeMs, 0);
     const empty = await fetch(12, { topics: fetchTopics(12, 0n) });
     assert.deepEqual(empty.responses, []);
     assert.ok(empty.throttleTimeMs > 0);
@@ -475,6 +477,16 @@ describe('data handlers', () => {
     quota.update([]);
     const { responses } = await fetch(12, { topics: fetchTopics(12, 0n) });
     assert.ok((responses[0]!.partitions[0]!.records as Uint8Array).byteLength > 60);
+  });
+
+  it('give a consumer what its quota would never let through, and let it wait behind it', async () => {
+    await produce(9, batch(['a'.repeat(200)]));
+    quota.update(limit(2));
+    const { responses, throttleTimeMs } = await fetch(12, { topics: fetchTopics(12, 0n) });
+    assert.ok((responses[0]!.partitions[0]!.records as Uint8Array).byteLength > 200);
+    assert.ok(throttleTimeMs > 10_000, String(throttleTimeMs));
+    assert.deepEqual(throttles.slice(-1), [throttleTimeMs]);
+    quota.update([]);
   });
 });
 

@@ -35,22 +35,33 @@ export function mostOf(quota: RateQuota, context: RequestContext): number {
   return Math.min(Math.floor(quota.largest(quotaClientOf(context))), 0x7fffffff);
 }
 
-/** Counts what an answer holds; if the client has to wait, it gets an empty one, and waits. */
+/** What becomes of an answer, by what it holds. */
+export interface FetchUse {
+  /** How long the client has to wait, milliseconds. */
+  readonly throttleMs: number;
+  /** The client gets an empty answer, and the same records later. */
+  readonly isHeldBack: boolean;
+}
+
+export const UNLIMITED: FetchUse = { throttleMs: 0, isHeldBack: false };
+
+/** Counts what an answer holds. What is too much by itself would be held back for ever: it is given, and the client waits behind it. */
 export function countFetched(
   quota: RateQuota,
   context: RequestContext,
   results: readonly FetchedPartition[],
-): number {
+): FetchUse {
   const client = quotaClientOf(context);
   const bytes = results.reduce(
     (total, { records }) => total + records.reduce((sum, piece) => sum + piece.byteLength, 0),
     0,
   );
   const throttleMs = quota.record(client, bytes);
-  if (throttleMs === 0) return 0;
-  quota.takeBack(client, bytes);
+  if (throttleMs === 0) return UNLIMITED;
+  const isHeldBack = bytes <= quota.largest(client);
+  if (isHeldBack) quota.takeBack(client, bytes);
   context.connection.throttle(throttleMs);
-  return throttleMs;
+  return { throttleMs, isHeldBack };
 }
 
 /** Of results that are not sent. */
