@@ -11,6 +11,7 @@ import {
   describeGroupsResponse,
 } from '../../protocol/generated/describe-groups-response.ts';
 import type { ApiHandler } from '../net/handler.ts';
+import { distinct } from './duplicates.ts';
 
 /** DescribeGroups 0-6: classic groups. */
 export function describeGroupsHandler(deps: {
@@ -23,7 +24,9 @@ export function describeGroupsHandler(deps: {
     request: describeGroupsRequest,
     response: describeGroupsResponse,
     handle(request, { apiVersion }) {
-      const groups = request.groups.map((groupId) => describeGroup(deps.groups, groupId, apiVersion));
+      const groups = distinct(request.groups).map((groupId) =>
+        describeGroup(deps.groups, groupId, apiVersion),
+      );
       if (request.includeAuthorizedOperations)
         for (const group of groups)
           if (group.errorCode === 0) group.authorizedOperations = ALL_GROUP_OPERATIONS;

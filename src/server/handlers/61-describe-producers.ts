@@ -29,13 +29,24 @@ export function describeProducersHandler({
     response: describeProducersResponse,
     handle({ topics }) {
       return createDescribeProducersResponse({
-        topics: topics.map(({ name, partitionIndexes }) => ({
+        topics: Array.from(wantedOf(topics), ([name, indexes]) => ({
           name,
-          partitions: partitionIndexes.map((index) => describe(partitions, name, index)),
+          partitions: Array.from(indexes, (index) => describe(partitions, name, index)),
         })),
       });
     },
   };
+}
+
+/** The partitions that are asked for, each once, by topic. */
+function wantedOf(topics: DescribeProducersRequest['topics']): Map<string, Set<number>> {
+  const byTopic = new Map<string, Set<number>>();
+  for (const { name, partitionIndexes } of topics) {
+    const indexes = byTopic.get(name) ?? new Set();
+    byTopic.set(name, indexes);
+    for (const index of partitionIndexes) indexes.add(index);
+  }
+  return byTopic;
 }
 
 function describe(partitions: PartitionManager, topic: string, partitionIndex: number): PartitionResponse {

@@ -13,6 +13,7 @@ import {
   describeTransactionsResponse,
 } from '../../protocol/generated/describe-transactions-response.ts';
 import type { ApiHandler } from '../net/handler.ts';
+import { distinct } from './duplicates.ts';
 
 /** DescribeTransactions, version 0: the state of transactional ids and the partitions of their open transactions. */
 export function describeTransactionsHandler(deps: {
@@ -25,7 +26,7 @@ export function describeTransactionsHandler(deps: {
     request: describeTransactionsRequest,
     response: describeTransactionsResponse,
     handle({ transactionalIds }) {
-      const transactionStates = transactionalIds.map((id) => describe(deps.transactions, id));
+      const transactionStates = distinct(transactionalIds).map((id) => describe(deps.transactions, id));
       return createDescribeTransactionsResponse({ transactionStates });
     },
   };

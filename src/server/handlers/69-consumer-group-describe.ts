@@ -11,6 +11,7 @@ import {
   createConsumerGroupDescribeResponse,
 } from '../../protocol/generated/consumer-group-describe-response.ts';
 import type { ApiHandler } from '../net/handler.ts';
+import { distinct } from './duplicates.ts';
 
 /** ConsumerGroupDescribe 0-1 (KIP-848): groups of the consumer protocol. */
 export function consumerGroupDescribeHandler(deps: {
@@ -23,7 +24,7 @@ export function consumerGroupDescribeHandler(deps: {
     request: consumerGroupDescribeRequest,
     response: consumerGroupDescribeResponse,
     handle(request) {
-      const groups = request.groupIds.map((groupId) => deps.groups.describeConsumerGroup(groupId));
+      const groups = distinct(request.groupIds).map((groupId) => deps.groups.describeConsumerGroup(groupId));
       if (request.includeAuthorizedOperations)
         for (const group of groups)
           if (group.errorCode === 0) group.authorizedOperations = ALL_GROUP_OPERATIONS;

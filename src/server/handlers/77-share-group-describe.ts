@@ -11,6 +11,7 @@ import {
   shareGroupDescribeResponse,
 } from '../../protocol/generated/share-group-describe-response.ts';
 import type { ApiHandler } from '../net/handler.ts';
+import { distinct } from './duplicates.ts';
 
 /** ShareGroupDescribe 1 (KIP-932). */
 export function shareGroupDescribeHandler(deps: {
@@ -23,7 +24,7 @@ export function shareGroupDescribeHandler(deps: {
     request: shareGroupDescribeRequest,
     response: shareGroupDescribeResponse,
     handle(request) {
-      const groups = request.groupIds.map((groupId) => deps.groups.describeShareGroup(groupId));
+      const groups = distinct(request.groupIds).map((groupId) => deps.groups.describeShareGroup(groupId));
       if (request.includeAuthorizedOperations)
         for (const group of groups)
           if (group.errorCode === 0) group.authorizedOperations = ALL_GROUP_OPERATIONS;

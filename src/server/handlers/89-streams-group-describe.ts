@@ -11,6 +11,7 @@ import {
   streamsGroupDescribeResponse,
 } from '../../protocol/generated/streams-group-describe-response.ts';
 import type { ApiHandler } from '../net/handler.ts';
+import { distinct } from './duplicates.ts';
 
 /** StreamsGroupDescribe 0 (KIP-1071): streams groups with their topology. */
 export function streamsGroupDescribeHandler(deps: {
@@ -23,7 +24,7 @@ export function streamsGroupDescribeHandler(deps: {
     request: streamsGroupDescribeRequest,
     response: streamsGroupDescribeResponse,
     handle(request) {
-      const groups = request.groupIds.map((groupId) => deps.groups.describeStreamsGroup(groupId));
+      const groups = distinct(request.groupIds).map((groupId) => deps.groups.describeStreamsGroup(groupId));
       if (request.includeAuthorizedOperations)
         for (const group of groups)
           if (group.errorCode === 0) group.authorizedOperations = ALL_GROUP_OPERATIONS;

@@ -34,10 +34,17 @@ export function describeShareGroupOffsetsHandler(deps: {
     maxVersion: 1,
     request: describeShareGroupOffsetsRequest,
     response: describeShareGroupOffsetsResponse,
-    handle: ({ groups }) =>
-      createDescribeShareGroupOffsetsResponse({
-        groups: groups.map((group) => describe(deps.groups, deps.topics, group)),
-      }),
+    handle({ groups }) {
+      const all = new Set<string>();
+      // All offsets of a group are given once: an answer may be thousands of times as long as its name.
+      const wanted = groups.filter(({ groupId, topics }) => {
+        if (topics !== null) return true;
+        return !all.has(groupId) && all.add(groupId);
+      });
+      return createDescribeShareGroupOffsetsResponse({
+        groups: wanted.map((group) => describe(deps.groups, deps.topics, group)),
+      });
+    },
   };
 }
 

@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'mocha';
+import type { TopicNames } from '../../broker/groups/ports.ts';
+import { startStreams } from '../../broker/groups/streams/streams.fixture.ts';
+import { startTransactions } from '../../broker/transactions/coordinator.fixture.ts';
+import { ZERO_UUID } from '../../protocol/wire/types.ts';
+import { offsetFetchHandler } from './09-offset-fetch.ts';
+import { describeGroupsHandler } from './15-describe-groups.ts';
+import { describeProducersHandler } from './61-describe-producers.ts';
+import { describeTransactionsHandler } from './65-describe-transactions.ts';
+import { consumerGroupDescribeHandler } from './69-consumer-group-describe.ts';
+import { shareGroupDescribeHandler } from './77-share-group-describe.ts';
+import { streamsGroupDescribeHandler } from './89-streams-group-describe.ts';
+import { describeShareGroupOffsetsHandler } from './90-describe-share-group-offsets.ts';
+import { call } from './handler.fixture.ts';
+
+/** An answer may be thousands of times as long as what it is about. */
+describe('what is named many times', () => {
+  it('is described once: groups', async () => {
+    const deps = await startStreams();
+    const groupIds = ['g', 'h', 'g', 'g'];
+    const described = [
+      await call(describeGroupsHandler(deps), 6, { groups: groupIds }),
+      await call(consumerGroupDescribeHandler(deps), 1, { groupIds }),
+      await call(shareGroupDescribeHandler(deps), 1, { groupIds }),
+      await call(streamsGroupDescribeHandler(deps), 0, { groupIds }),
+    ];
+    for (const { groups } of described)
+      assert.deepEqual(
+        groups.map(({ groupId }) => groupId),
+        ['g', 'h'],
+      );
+  });
+
+  it('is described once: all offsets of groups', async () => {
+    const { groups } = await startStreams();
+    const topics: TopicNames = { partitionCount: () => null, idOf: () => null, nameOf: () => null };
+    const named = { name: 't', topicId: ZERO_UUID, partitionIndexes: [0] };
+    const fetched = await call(offsetFetchHandler({ groups, topics }), 8, {
+      groups: [null, [named], null, [named]].map((wanted) => ({
+        ...{ groupId: 'g', memberId: null, memberEpoch: -1 },
+        topics: wanted,
+      })),
+    });
+    assert.deepEqual(
+      fetched.groups.map((group) => group.topics.length),
+      [0, 1, 1],
+    );
+    const described = await call(describeShareGroupOffsetsHandler({ groups, topics }), 0, {
+      groups: ['g', 'h', 'g'].map((groupId) => ({ groupId, topics: null })),
+    });
+    assert.deepEqual(
+      described.groups.map(({ groupId }) => groupId),
+      ['g', 'h'],
+    );
+  });
+
+  it('is described once: transactions', async () => {
+    const { transactions } = await startTransactions();
+    const answer = await call(describeTransactionsHandler({ transactions }), 0, {
+      transactionalIds: ['a', 'b', 'a'],
+    });
+    assert.deepEqual(
+      answer.transactionStates.map(({ transactionalId }) => transactionalId),
+      ['a', 'b'],
+    );
+    transactions.close();
+  });
+
+  it('is described once: producers', async () => {
+    const partitions = {
+      find: () => null,
+      errorOfMissing: () => 3,
+    } as unknown as Parameters<typeof describeProducersHandler>[0]['partitions'];
+    const { topics } = await call(describeProducersHandler({ partitions }), 0, {
+      topics: [
+        { name: 't', partitionIndexes: [0, 1, 0] },
+        { name: 'u', partitionIndexes: [0] },
+        { name: 't', partitionIndexes: [1, 2] },
+      ],
+    });
+    assert.deepEqual(
+      topics.map(({ name, partitions: indexes }) => [
+        name,
+        indexes.map(({ partitionIndex }) => partitionIndex),
+      ]),
+      [
+        ['t', [0, 1, 2]],
+        ['u', [0]],
+      ],
+    );
+  });
+});
