@@ -85,6 +85,16 @@ describe('client quotas', () => {
     assert.equal(rate.perSecond(100 + 11_000), 0);
   });
 
+  it('begin anew when the clock is set back', () => {
+    const rate = new SampledRate(WINDOW);
+    for (let at = 3_600_000; at < 3_610_000; at += 1000) rate.record(500, at);
+    assert.equal(rate.throttleMs(500, 3_609_000), 0);
+    for (let at = 0; at < 60_000; at += 1000) {
+      rate.record(500, at);
+      assert.ok(rate.perSecond(at) <= 550, `${rate.perSecond(at)} at ${at}`);
+    }
+  });
+
   it('let a rate at the limit go on for ever', () => {
     const rate = new SampledRate(WINDOW);
     for (let now = 0; now < 60_000; now += 100) {
@@ -202,16 +212,6 @@ describe('client quotas', () => {
     assert.equal(kinds.filter((kind) => kind === 'clientQuota').length, 1);
   });
 
-  it('take an entity for named twice in whatever order its parts are', async () => {
-    const { metadata } = await startBroker(new MemoryMetadataLog());
-    const manager = new QuotaManager(metadata);
-    const parts: Named = [
-      ['user', 'u'],
-      ['client-id', 'c'],
-    ];
-    const outcomes = await manager.alter(
-      [
-        alteration(parts, 'producer_byte_rate', 1000),
   it('are altered by at most as much as Kafka takes at once', async () => {
     const { metadata } = await startBroker(new MemoryMetadataLog());
     const quotas = new QuotaManager(metadata);
@@ -227,6 +227,16 @@ describe('client quotas', () => {
     assert.equal(quotas.describe([], false).length, 10_000);
   });
 
+  it('take an entity for named twice in whatever order its parts are', async () => {
+    const { metadata } = await startBroker(new MemoryMetadataLog());
+    const manager = new QuotaManager(metadata);
+    const parts: Named = [
+      ['user', 'u'],
+      ['client-id', 'c'],
+    ];
+    const outcomes = await manager.alter(
+      [
+        alteration(parts, 'producer_byte_rate', 1000),
         alteration(parts.toReversed(), 'producer_byte_rate', 2000),
       ],
       false,

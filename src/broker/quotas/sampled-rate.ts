@@ -55,5 +55,7 @@ export class SampledRate {
     const { samples, sampleMs } = this.#window;
     while (this.#samples.length > 0 && nowMs - this.#samples[0]!.startMs >= samples * sampleMs)
       this.#samples.shift();
+    // The clock was set back: what lies ahead of it would count until it is there again, with all that comes meanwhile.
+    while (this.#samples.length > 0 && this.#samples.at(-1)!.startMs > nowMs) this.#samples.pop();
   }
 }
