@@ -200,4 +200,18 @@ describe('client telemetry', () => {
     clock.tick(2_000);
     assert.equal(telemetry.clients().length, 0);
   });
+
+  it('takes what clients say also when the clock was set back', async () => {
+    let now = 3_600_000;
+    telemetry = new ClientTelemetry({ now: () => now, setTimer: clock.setTimer }, 1000);
+    telemetry.update([new Map([['metrics', '*']])]);
+    const { id, clientInstanceId } = telemetry.subscribe(ZERO_UUID, description);
+    await push({ subscriptionId: id }, clientInstanceId);
+    now = 0;
+    await push({ subscriptionId: id }, clientInstanceId);
+    now = 3_600_000;
+    const other = telemetry.subscribe(ZERO_UUID, description);
+    now = 0;
+    assert.equal(telemetry.subscribe(other.clientInstanceId, description).id, other.id);
+  });
 });

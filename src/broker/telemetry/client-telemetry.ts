@@ -116,7 +116,7 @@ export class ClientTelemetry {
   subscribe(instanceId: Uuid, description: ClientDescription): Subscription {
     const instance = this.#instance(instanceId === ZERO_UUID ? randomUuid() : instanceId, description);
     const now = this.#clock.now();
-    if (now - Math.max(instance.lastGetMs, instance.lastPushMs) < instance.subscription.intervalMs)
+    if (!isOver(instance.subscription.intervalMs, Math.max(instance.lastGetMs, instance.lastPushMs), now))
       this.#refuse(ErrorCode.THROTTLING_QUOTA_EXCEEDED, 'The client asks before its next push is due');
     instance.lastGetMs = now;
     return instance.subscription;
@@ -151,7 +151,7 @@ export class ClientTelemetry {
     const now = this.#clock.now();
     const isDue =
       instance.lastGetMs > instance.lastPushMs ||
-      now - instance.lastPushMs >= instance.subscription.intervalMs;
+      isOver(instance.subscription.intervalMs, instance.lastPushMs, now);
     if (isDue) instance.lastPushMs = now;
     else if (!push.terminating)
       this.#refuse(ErrorCode.THROTTLING_QUOTA_EXCEEDED, 'The client pushes before its next push is due');
@@ -255,6 +255,11 @@ export class ClientTelemetry {
       if (isSilent || this.#instances.size > INSTANCES_MAX) this.#instances.delete(id);
     }
   }
+}
+
+/** Also when the clock has been set back since. */
+function isOver(intervalMs: number, sinceMs: number, nowMs: number): boolean {
+  return nowMs < sinceMs || nowMs - sinceMs >= intervalMs;
 }
 
 function matches(match: ClientMatch, instanceId: Uuid, description: ClientDescription): boolean {
