@@ -209,6 +209,27 @@ describe('ClusterMetadata', () => {
     );
   });
 
+  it('tells of partitions that are added also when some of them cannot be put on disk', async () => {
+    const told: string[] = [];
+    const { metadata, topics } = await startBroker(new MemoryMetadataLog(), {
+      listener: {
+        async partitionsCreated(_, partitions) {
+          if (partitions.some(({ index }) => index === 2)) throw new Error('EIO');
+        },
+      },
+    });
+    metadata.addListener({
+      async partitionsCreated({ name, partitions }) {
+        told.push(`${name} ${partitions.length}`);
+      },
+    });
+    await topics.createTopics([newTopic('grows', 2)]);
+    const added = [{ name: 'grows', count: 4, assignments: null }];
+    const [outcome] = await topics.createPartitions(added, false);
+    assert.equal(outcome?.error?.code, ErrorCode.KAFKA_STORAGE_ERROR);
+    assert.deepEqual(told, ['grows 2', 'grows 4']);
+  });
+
   it('finishes the change that is running when it closes, and refuses the rest', async () => {
     const log = new MemoryMetadataLog();
     const { metadata, topics } = await startBroker(log);

@@ -186,15 +186,23 @@ export class TopicManager {
           for (const [position, plan] of plans.entries()) {
             if (plan.error !== null) continue;
             const { topic, before } = plan.value;
-            try {
-              await this.#metadata.notifyPartitionsCreated(topic, topic.partitions.slice(before));
-            } catch (error) {
-              outcomes[position] = { name: plan.name, error: storageError(error) };
-            }
+            const error = await this.#openAdded(topic, topic.partitions.slice(before));
+            if (error !== null) outcomes[position] = { name: plan.name, error };
           }
         },
       };
     });
+  }
+
+  /** Partitions that cannot be put on disk stay, offline, and the others serve: whoever reads the topic is told of them, too. */
+  async #openAdded(topic: Topic, partitions: Topic['partitions']): Promise<ApiError | null> {
+    try {
+      await this.#metadata.notifyPartitionsCreated(topic, partitions);
+      return null;
+    } catch (error) {
+      await this.#metadata.notifyPartitionsCreated(topic, []).catch(() => undefined);
+      return storageError(error);
+    }
   }
 
   /** A topic that cannot be put on disk is taken back, so that a failed creation leaves nothing. */
@@ -289,6 +297,10 @@ function outcomeOf<T>(name: string, action: () => T): TopicOutcome<T> {
  * those beyond what is allowed.
  */
 function partitionCounter(): (partitions: number) => void {
+  const refusal = new ApiError(
+    ErrorCode.POLICY_VIOLATION,
+    'Excessively large number of partitions per request.',
+  );
   let total = 0;
   return (partitions) => {
     total += partitions;
@@ -296,10 +308,6 @@ function partitionCounter(): (partitions: number) => void {
   };
 }
 
-  const refusal = new ApiError(
-    ErrorCode.POLICY_VIOLATION,
-    'Excessively large number of partitions per request.',
-  );
 function storageError(error: unknown): ApiError {
   return error instanceof ApiError
     ? error

@@ -44,6 +44,10 @@ describe('PartitionManager', () => {
     await opening;
     assert.equal(partitions.find('a', 3)?.leaderEpoch, 7);
     assert.equal([...partitions.all()].length, 4);
+    const made = partitions.partitionsCreated(B, B.partitions, CONFIG);
+    assert.equal(partitions.errorOfMissingById(B.id, 0), ErrorCode.NOT_LEADER_OR_FOLLOWER);
+    await made;
+    assert.equal(partitions.findById(B.id, 0)?.topic, 'b');
   });
 
   it('deletes a topic with its payload and ends what waits for it', async () => {
@@ -165,5 +169,16 @@ describe('PartitionManager', () => {
     assert.notEqual(broker.partitions.find('a', 2), null);
     await broker.partitions.topicDeleted(A);
     assert.equal(broker.partitions.errorOfMissing('a', 1), ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
+  });
+
+  it('serves those of new partitions that can be opened', async () => {
+    broker = await TestBroker.start(directory, [A], CONFIG);
+    writeFileSync(join(directory, 'a-4'), 'in the way');
+    const added = [3, 4, 5].map((index) => ({ index, leaderEpoch: 0 }));
+    await assert.rejects(broker.partitions.partitionsCreated(A, added, CONFIG));
+    for (const index of [3, 5]) await broker.partitions.find('a', index)!.produce(batch(), null, true);
+    assert.equal(broker.partitions.errorOfMissing('a', 4), ErrorCode.KAFKA_STORAGE_ERROR);
+    await broker.partitions.topicDeleted(topic('a', A.id, 6));
+    assert.equal(broker.partitions.errorOfMissing('a', 4), ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
   });
 });

@@ -219,23 +219,27 @@ export class PartitionManager {
     for (const topic of this.#byName.values()) yield* topic.partitions.values();
   }
 
+  /** Rejects when some cannot be opened: they are offline until the next start, the others serve. */
   async partitionsCreated(
     { name, id }: Pick<TopicDescription, 'name' | 'id'>,
     partitions: TopicDescription['partitions'],
     config: TopicConfig,
   ): Promise<void> {
-    const opened: [number, Partition][] = [];
-    const keys = partitions.map(({ index }) => `${name}-${index}`);
-    for (const key of keys) this.#opening.add(key);
+    const topic = this.#topic(name, id);
+    const opened = new Map<number, Partition>();
+    const keyOf = ({ index }: PartitionDescription) => `${name}-${index}`;
+    for (const partition of partitions) this.#opening.add(keyOf(partition));
     try {
       await forEachParallel(partitions, PARALLEL_CHANGES, async (partition) => {
-        opened.push([partition.index, await this.#create({ name, id }, partition, config)]);
+        opened.set(partition.index, await this.#create({ name, id }, partition, config));
       });
     } finally {
-      for (const key of keys) this.#opening.delete(key);
+      for (const [index, partition] of opened) topic.partitions.set(index, partition);
+      for (const partition of partitions) {
+        this.#opening.delete(keyOf(partition));
+        if (!opened.has(partition.index)) this.#offline.add(keyOf(partition));
+      }
     }
-    const topic = this.#topic(name, id);
-    for (const [index, partition] of opened) topic.partitions.set(index, partition);
   }
 
   async #create(
