@@ -125,7 +125,7 @@ export class Client {
     return this.openTopic(name, options);
   }
 
-  /** Creates a topic without opening it: its form may be of code that only others have. */
+  /** Creates a topic without opening it, with the gateway's `payload.min.bytes`: its form may be of code that only others have. */
   defineTopic(name: string, options: CreateTopicOptions = {}): Promise<void> {
     const doing = `create topic ${name}`;
     return unlessAborted(() => this.#create(name, options, doing), doing, options.signal);

@@ -38,6 +38,10 @@ function addTopics(program: Command): void {
     .description('create a topic')
     .option('--partitions <n>', 'how many', whole(1, 2 ** 31 - 1), 1)
     .option('--set <key=value>', 'a topic config (repeatable)', collect, [])
+    .addHelpText(
+      'after',
+      '\nWith --set payload.min.bytes=4096 data lies apart from metadata from 4 KiB on, as in topics of the client library.',
+    )
     .action((topic: string, options: Target & { partitions: number; set: string[] }) =>
       withClient(options, async (client) => {
         const configs = Object.fromEntries(options.set.map(pairOf)) as Record<string, string>;
