@@ -289,6 +289,17 @@ export const configs = chapter('configurations', (call) => {
     validateOnly: false,
   });
   call('IncrementalAlterConfigs', 'no changes', alter(TOPIC, 'conf-5', []));
+  call(
+    'IncrementalAlterConfigs',
+    'more than ten thousand',
+    {
+      resources: Array.from({ length: 10_001 }, (_, index) =>
+        alter(GROUP, `many-${index}`, [['consumer.session.timeout.ms', Op.SET, '50000']]),
+      ).flatMap(({ resources }) => resources),
+      validateOnly: true,
+    },
+    { versions: [1, 1] },
+  );
 
   call(
     'IncrementalAlterConfigs',
@@ -318,6 +329,16 @@ export const configs = chapter('configurations', (call) => {
     except: DOCUMENTED,
   });
   call('IncrementalAlterConfigs', 'a key that is fixed', alter(BROKER, '1', [['node.id', Op.SET, '2']]));
+  call(
+    'IncrementalAlterConfigs',
+    'a key that is fixed, removed',
+    alter(BROKER, '1', [['node.id', Op.DELETE, null]]),
+  );
+  call(
+    'IncrementalAlterConfigs',
+    'a key that is fixed, removed by default',
+    alter(BROKER, '', [['num.io.threads', Op.DELETE, null]]),
+  );
   call(
     'IncrementalAlterConfigs',
     'a key that is fixed, by default',

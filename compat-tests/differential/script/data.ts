@@ -182,6 +182,10 @@ export const data = chapter('records', (call) => {
   call('Fetch', 'one byte', from('data-7', { maxBytes: 1 }));
   call('Fetch', 'one byte in all', from('data-7', {}, { maxBytes: 1 }));
   call('Fetch', 'no bytes in all', from('data-7', {}, { maxBytes: 0 }));
+  call('Fetch', 'a partition twice', (a) => {
+    const [first, second] = [0n, 2n].map((offset) => fetchOf('data-7', a.topicId('data-7'), { offset }));
+    return { ...first, topics: [...first!.topics, ...second!.topics] };
+  });
   call('Fetch', 'a partition that does not exist', from('data-7', { partition: 9 }));
   call('Fetch', 'a topic that does not exist', fetchOf('never', UNKNOWN_UUID));
   call('Fetch', 'an older leader epoch', from('data-7', { epoch: 0 }));
