@@ -94,6 +94,8 @@ export class LogRelocation {
     const { active } = segments.list;
     // Its name says where the log ends.
     if (!active.linked) await active.sync();
+    // Or their copies would be the log's.
+    await segments.finishRemoval(log.config);
     await log.flush();
     await durability.persistRolled();
     await durability.idle();

@@ -13,6 +13,8 @@ export class LogSegments {
   readonly list: SegmentList;
   readonly #environment: LogEnvironment;
   #directory: string;
+  /** Out of the list, while not all of their files could be renamed: a start would take those for the log's. */
+  #leaving: readonly Segment[] = [];
 
   constructor(environment: LogEnvironment, directory: string, list: SegmentList) {
     this.#environment = environment;
@@ -22,6 +24,14 @@ export class LogSegments {
 
   get directory(): string {
     return this.#directory;
+  }
+
+  /** Where the oldest segment begins of which a start would find a file. */
+  get firstOffset(): bigint {
+    return this.#leaving.reduce(
+      (first, { baseOffset }) => smallest(first, baseOffset),
+      this.list.first.baseOffset,
+    );
   }
 
   /**
@@ -106,13 +116,28 @@ export class LogSegments {
     // The names of the segments that stay say where the log is.
     if (!this.list.active.linked) await this.list.active.sync();
     begins(this.list.all[segments.length]!.baseOffset);
+    await this.#remove(segments, config);
+  }
+
+  /** Takes segments out of the list; one whose files cannot be renamed now is tried again with those that go next, and by `finishRemoval`. */
+  #remove(segments: readonly Segment[], config: LogConfig): Promise<void> {
     this.list.remove(segments);
-    await deleteSegmentFiles(this.#environment, this.#directory, segments, config.fileDeleteDelayMs);
+    this.#leaving = [...this.#leaving, ...segments];
+    return this.finishRemoval(config);
+  }
+
+  /** Renames the files of segments that are out of the list, where that has failed before. */
+  async finishRemoval({ fileDeleteDelayMs }: LogConfig): Promise<void> {
+    if (this.#leaving.length === 0) return;
+    await deleteSegmentFiles(this.#environment, this.#directory, this.#leaving, fileDeleteDelayMs);
+    this.#leaving = [];
   }
 
   /** Ends the log at the batch that holds `offset`, which goes; returns the log's end. Nothing may be appending. */
   truncate(offset: bigint, config: LogConfig): Promise<bigint> {
-    return truncateSegments(this.#environment, this.#directory, this.list, config, offset);
+    return truncateSegments(this.#environment, this.#directory, this.list, config, offset, (gone) =>
+      this.#remove(gone, config),
+    );
   }
 
   /** Closes files that nobody has used since `before`, in clock milliseconds. */
@@ -121,7 +146,7 @@ export class LogSegments {
   }
 
   async close(): Promise<void> {
-    for (const segment of this.list.all) {
+    for (const segment of [...this.list.all, ...this.#leaving]) {
       this.#environment.indexCache.forget(segment);
       await segment.file.close();
     }
@@ -130,7 +155,7 @@ export class LogSegments {
   /** The directory was renamed. */
   moved(directory: string): void {
     this.#directory = directory;
-    for (const segment of this.list.all) segment.moved(directory);
+    for (const segment of [...this.list.all, ...this.#leaving]) segment.moved(directory);
   }
 
   /** Nothing is opened by its name before the promise, which is never rejected, has settled; resolves when nothing is being opened. */

@@ -132,11 +132,12 @@ class Simulation {
     await this.#log.deleteOldSegments();
   }
 
-  /** The disk runs full in the middle of appends; what was not acknowledged goes, and appending works again after that. */
+  /** The disk runs full in the middle of appends, also for new names; what was not acknowledged goes, and appending works again after that. */
   async #runFull(): Promise<void> {
     const { files, random } = this.#fixture;
     await this.#settle();
     files.capacityBytes = files.usedBytes() + random.below(300);
+    files.fault = (operation) => (operation === 'rename' && random.chance(0.3) ? 'ENOSPC' : null);
     const written: Promise<unknown>[] = [];
     for (let count = 0; count < 5; count++) {
       try {
@@ -149,8 +150,9 @@ class Simulation {
       }
     }
     await Promise.allSettled(written);
-    files.capacityBytes = Number.POSITIVE_INFINITY;
     await this.#settle();
+    files.capacityBytes = Number.POSITIVE_INFINITY;
+    files.fault = () => null;
     this.#fixture.clock.tick(2000);
     await this.#settle();
     await this.#log.truncateTo(this.#model.endOffset);

@@ -177,7 +177,7 @@ export class PartitionLog {
 
   /** Where the oldest segment begins: at or below the log start offset. */
   get firstSegmentOffset(): bigint {
-    return this.#segments.list.first.baseOffset;
+    return this.#segments.firstOffset;
   }
 
   /** Begins a leader epoch at the log's end. Throws RangeError if it is lower than the one before. */
@@ -341,6 +341,7 @@ export class PartitionLog {
     return this.#maintenance.run(async () => {
       // A compaction reads them; whoever runs it sees to this afterwards.
       if (this.#blocked || this.#closed || this.compaction.isRunning) return 0;
+      await this.#segments.finishRemoval(this.#config);
       const expired = await this.#segments.expired(this.#config, this, () => this.#roll(this.#logEndOffset));
       if (expired.length === 0) return 0;
       await this.#segments.delete(expired, this.#config, (start) => {

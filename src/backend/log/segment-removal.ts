@@ -8,7 +8,7 @@ export type Attempt = (step: () => Promise<void>) => Promise<void>;
 
 /**
  * Takes segments out of a log's directory: their files are renamed, durably, and removed after `delayMs`, so that reads under way
- * can end. The segments must be out of the log's list already.
+ * can end. The segments must be out of the log's list already. When it is rejected it may be called again.
  */
 export async function deleteSegmentFiles(
   environment: LogEnvironment,
@@ -28,7 +28,7 @@ export async function deleteSegmentFiles(
 /**
  * Renames a segment's files, and those with `more` suffixes, so that a start removes them; whoever has the segment can still open its log file.
  * Not durable yet. `tag`: makes the names differ from those of an earlier segment of the same offset. `attempt` runs each renaming.
- * Returns the new paths.
+ * Returns the new paths, also of files that are not there.
  */
 export async function setAside(
   { fileSystem }: LogEnvironment,
@@ -41,11 +41,12 @@ export async function setAside(
   for (const suffix of [...SEGMENT_SUFFIXES, ...more]) {
     const path = segment.path(suffix);
     const aside = `${path}${tag}${Suffix.deleted}`;
+    // Also of what is not there: an attempt before, which failed with another file, may have renamed it.
+    renamed.push(aside);
     try {
       await attempt(() =>
         suffix === Suffix.log ? segment.file.rename(aside) : fileSystem.rename(path, aside),
       );
-      renamed.push(aside);
     } catch (error) {
       if (!isMissing(error)) throw error;
     }

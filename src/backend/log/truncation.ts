@@ -2,15 +2,18 @@ import type { LogConfig } from './config.ts';
 import type { LogEnvironment } from './environment.ts';
 import { Segment } from './segment.ts';
 import type { SegmentList } from './segment-list.ts';
-import { deleteSegmentFiles } from './segment-removal.ts';
 
-/** Ends a log's segments at `offset`: a batch that holds it goes as a whole. Nothing may be appending. Returns the log's end. */
+/**
+ * Ends a log's segments at `offset`: a batch that holds it goes as a whole. Nothing may be appending. Returns the log's end. `remove` takes segments
+ * out, and what an attempt before could not.
+ */
 export async function truncateSegments(
   environment: LogEnvironment,
   directory: string,
   segments: SegmentList,
   config: LogConfig,
   offset: bigint,
+  remove: (gone: readonly Segment[]) => Promise<void>,
 ): Promise<bigint> {
   if (offset < segments.first.baseOffset) {
     // Never without a segment, whose name says where the log is.
@@ -18,12 +21,11 @@ export async function truncateSegments(
     await first.sync();
     const gone = segments.all;
     segments.reset(first);
-    await deleteSegmentFiles(environment, directory, gone, config.fileDeleteDelayMs);
+    await remove(gone);
     return offset;
   }
   const gone = segments.all.slice(1).filter((segment) => segment.baseOffset >= offset);
-  segments.remove(gone);
-  await deleteSegmentFiles(environment, directory, gone, config.fileDeleteDelayMs);
+  await remove(gone);
   return truncateActive(segments.active, config, offset);
 }
 
