@@ -42,6 +42,39 @@ describe('PartitionLog', () => {
     assert.equal(Buffer.from(batch!.bytes).toString('hex'), appended);
   });
 
+  it('goes on when the producers cannot be written down while an earlier segment is being completed', async () => {
+    const fixture = new LogFixture(7, { segmentBytes: 300 });
+    const { files } = fixture;
+    const log = await fixture.open();
+    let complete = () => {};
+    const completed = new Promise<void>((resolve) => {
+      complete = resolve;
+    });
+    const { replaceFile } = files;
+    files.replaceFile = async (path, bytes) => {
+      if (path.endsWith('.index')) await completed;
+      await replaceFile.call(files, path, bytes);
+    };
+    for (let index = 0; index < 5; index++) log.append(testBatch(value('first')));
+    await setImmediate();
+    files.fault = (operation, path) =>
+      operation === 'replaceFile' && path.endsWith('.snapshot') ? 'ENOSPC' : null;
+    for (let index = 0; index < 4; index++) log.append(testBatch(value('later')));
+    // A promise that is rejected and of which nobody hears by now ends the process.
+    const unheard: unknown[] = [];
+    const note = (reason: unknown) => unheard.push(reason);
+    process.on('unhandledRejection', note);
+    for (let turn = 0; turn < 5; turn++) await setImmediate();
+    process.off('unhandledRejection', note);
+    assert.deepEqual(unheard, []);
+    complete();
+    for (let turn = 0; turn < 5; turn++) await setImmediate();
+    files.fault = () => null;
+    await log.append(testBatch(value('last'))).written;
+    assert.equal((await readAll(log)).length, 10);
+    assert.equal(log.segmentCount, 3);
+  });
+
   it('reads the batch that holds an offset in its middle', async () => {
     const log = await new LogFixture(2).open();
     await log.append(testBatch([{ value: 'a' }, { value: 'b' }, { value: 'c' }])).written;

@@ -442,6 +442,7 @@ export class PartitionLog {
   #roll(baseOffset: bigint): void {
     this.#segments.roll(baseOffset, this.#config);
     const snapshot = this.#snapshots.write(this.#producers.endOffset, this.#producers.entries());
+    snapshot.catch(() => {}); // heard of below, when its turn comes
     const persisted = this.#maintenance.run(async () => {
       await snapshot;
       if (!this.#blocked && !this.#closed) await this.#durability.persistRolled();
