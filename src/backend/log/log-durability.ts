@@ -61,9 +61,13 @@ export class LogDurability {
   /** Makes the log durable up to `end`, which is written or being written; rejects with KAFKA_STORAGE_ERROR, or the payload's error. */
   async flush(end: bigint): Promise<void> {
     if (end <= this.#flushedOffset) return;
+    const since = this.#unflushedSinceMs;
     this.#flushes++;
     try {
       await this.#flush(end);
+    } catch (error) {
+      this.#unflushedSinceMs = since ?? this.#unflushedSinceMs;
+      throw error;
     } finally {
       this.#flushes--;
       if (this.#flushes === 0) this.#idle?.();
@@ -93,10 +97,17 @@ export class LogDurability {
     if (version === this.#truncations) this.#flushedOffset = largest(this.#flushedOffset, end);
   }
 
-  /** Whether `flush.ms` is over for what was appended since the last flush. */
-  isDue(flushMs: number): boolean {
+  /** Flushes when `flush.ms` is over for what was appended since the last flush. Where only the place of payload has failed it is due again. */
+  async flushIfDue(end: bigint, flushMs: number): Promise<void> {
     const since = this.#unflushedSinceMs;
-    return since !== null && this.#environment.clock.now() - since >= flushMs;
+    if (since === null || this.#environment.clock.now() - since < flushMs) return;
+    try {
+      await this.flush(end);
+    } catch (error) {
+      if (isStorageError(error)) throw error;
+      const { directory } = this.#segments;
+      this.#environment.logger.debug({ directory, error }, 'payload could not be flushed');
+    }
   }
 
   /** Completes all segments but the active one on disk; what they hold is durable then, unless its payload cannot be made so. */

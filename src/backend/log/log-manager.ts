@@ -363,7 +363,8 @@ export class LogManager {
           try {
             await task(log);
           } catch (error) {
-            this.#taskFailed(directory, error);
+            // Of one that was deleted meanwhile nothing is there any more.
+            if (!log.isClosed) this.#taskFailed(directory, error);
           }
         }
       });

@@ -353,9 +353,9 @@ export class PartitionLog {
     });
   }
 
-  /** Flushes when `flush.ms` is over. */
+  /** Flushes when `flush.ms` is over; again later, where payload cannot be made durable. */
   async flushIfDue(): Promise<void> {
-    if (this.#durability.isDue(this.#config.flushMs)) await this.flush();
+    if (!this.#closed) await this.#durability.flushIfDue(this.#logEndOffset, this.#config.flushMs);
   }
 
   /** Completes what rolled segments lack on disk, so that the recovery point may pass them. */

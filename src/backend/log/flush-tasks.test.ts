@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { setImmediate } from 'node:timers/promises';
+import { testBatch } from './testing/batches.ts';
+import { LogFixture } from './testing/log-fixture.ts';
+
+const batch = () => testBatch([{ value: 'v' }]);
+
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await setImmediate();
+}
+
+/** Lets the tasks of so many seconds run. */
+async function pass({ clock }: LogFixture, seconds: number): Promise<void> {
+  for (let second = 0; second < seconds; second++) {
+    clock.tick(1000);
+    await settle();
+  }
+}
+
+describe('the log manager, when flush.ms is over', () => {
+  it('flushes again, and uses the directory on, when flush.ms is over and only payload cannot be flushed', async () => {
+    const fixture = new LogFixture(26, { flushMs: 5000 });
+    const log = await fixture.open();
+    let failures = 0;
+    let fails = true;
+    log.payload = {
+      needsFlush: true,
+      flush: async () => {
+        if (!fails) return;
+        failures++;
+        throw Object.assign(new Error('the tier of the payload has failed'), { code: 'EIO' });
+      },
+    };
+    await log.append(batch()).written;
+    await pass(fixture, 15);
+    assert.ok(failures > 1, `${failures} flushes failed`);
+    assert.equal(log.flushedOffset, 0n);
+    assert.equal(fixture.manager.directories[0]!.error, null);
+    fails = false;
+    await pass(fixture, 9);
+    assert.equal(log.flushedOffset, 1n);
+  });
+
+  it('flushes nothing of a partition that is deleted while it flushes another', async () => {
+    const fixture = new LogFixture(27, { flushMs: 5000, fileDeleteDelayMs: 0 });
+    const { files, manager } = fixture;
+    await manager.open();
+    const [slow, gone] = [await manager.create('t', 0), await manager.create('t', 1)];
+    for (const log of [slow, gone]) await log.append(batch()).written;
+    let goOn = () => {};
+    const held = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    const { syncDirectory } = files;
+    files.syncDirectory = async (path) => {
+      if (path === '/data/t-0') await held;
+      await syncDirectory.call(files, path);
+    };
+    await pass(fixture, 7);
+    await manager.delete('t', 1);
+    fixture.clock.tick(0);
+    await settle();
+    assert.equal(
+      files.paths().some((path) => path.includes('/t-1')),
+      false,
+    );
+    goOn();
+    await settle();
+    assert.equal(slow.flushedOffset, 1n);
+    assert.equal(manager.directories[0]!.error, null);
+  });
+});
