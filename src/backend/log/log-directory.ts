@@ -76,6 +76,8 @@ export class LogDirectory implements LogHost {
   #creating = 0;
   /** The checkpoints speak of logs that are gone. */
   #isOutdated = false;
+  /** Logs that are to be deleted: for some reason that may pass, such as a full disk, that has failed. */
+  readonly #undeleted = new Set<PartitionLog>();
   /** Of the directory itself. Partitions that are made or removed at the same time share one. */
   readonly #sync: CoalescedWrite;
 
@@ -200,13 +202,37 @@ export class LogDirectory implements LogHost {
     });
   }
 
-  /** Takes a log away: its directory is renamed, durably, and removed with all it holds after `file.delete.delay.ms`. */
+  /**
+   * Takes a log away: its directory is renamed, durably, and removed with all it holds after `file.delete.delay.ms`. A failure that does not pass by
+   * itself puts this directory out of use, as in Kafka; after another one it is to be called again.
+   */
   async delete(log: PartitionLog): Promise<void> {
+    this.#undeleted.add(log);
+    try {
+      await this.#delete(log);
+      this.#undeleted.delete(log);
+    } catch (error) {
+      if (!isTransient(error)) this.fail(error);
+      throw error;
+    }
+  }
+
+  /** Whether its deletion has failed, and is to be tried again. */
+  isUndeleted(log: PartitionLog): boolean {
+    return this.error === null && this.#undeleted.has(log);
+  }
+
+  async #delete(log: PartitionLog): Promise<void> {
     const { fileSystem } = this.#environment;
     await log.retire(new LogError(LogErrorCode.KAFKA_STORAGE_ERROR, `${log.directory} is deleted`));
     const name = deletedDirectoryName(log.topic, log.partition, crypto.randomUUID());
     const renamed = join(this.path, name);
-    await fileSystem.rename(log.directory, renamed);
+    try {
+      await fileSystem.rename(log.directory, renamed);
+    } catch (error) {
+      // Somebody has removed it by hand.
+      if (!isMissing(error)) throw error;
+    }
     log.moved(renamed);
     await this.#sync.request();
     this.logs.delete(partitionKey(log.topic, log.partition));

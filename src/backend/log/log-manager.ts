@@ -173,6 +173,7 @@ export class LogManager {
   ): Promise<PartitionLog> {
     return this.#changes.run(partitionKey(topic, partition), async () => {
       const { topicId = null, config = this.#options.defaultConfig } = options;
+      for (const log of this.#logsOf(topic, partition)) await this.#deleteAgain(log);
       const existing = this.#logsOf(topic, partition).find((log) => !this.#isLeft(log, topicId));
       if (existing) return this.#ofTopic(existing, topicId);
       this.#assertOnline();
@@ -194,13 +195,22 @@ export class LogManager {
       const all = this.#logsOf(topic, partition);
       const log = all.find((each) => topicId === null || each.topicId === topicId);
       const directory = log && this.directoryOf(log);
-      if (!directory) return;
-      try {
-        await directory.delete(log);
-      } catch (error) {
-        throw storageError(`deleting ${log.directory}`, error);
-      }
+      if (directory) await this.#delete(log, directory);
     });
+  }
+
+  async #delete(log: PartitionLog, from: LogDirectory): Promise<void> {
+    try {
+      await from.delete(log);
+    } catch (error) {
+      throw storageError(`deleting ${log.directory}`, error);
+    }
+  }
+
+  /** Deletes a log where that has failed before. */
+  async #deleteAgain(log: PartitionLog): Promise<void> {
+    const directory = this.directoryOf(log);
+    if (directory?.isUndeleted(log)) await this.#delete(log, directory);
   }
 
   /** What the logs refer to was compared with them, as has to be after a crash. */
@@ -371,7 +381,12 @@ export class LogManager {
     const { clock } = this.#environment;
     this.#repeat(
       every.retentionCheckMs,
-      eachLog((log) => log.deleteOldSegments()),
+      eachLog(async (log) => {
+        const again = () => this.#deleteAgain(log);
+        if (this.directoryOf(log)?.isUndeleted(log))
+          await this.#changes.run(partitionKey(log.topic, log.partition), again);
+        await log.deleteOldSegments();
+      }),
       every.initialDelayMs,
     );
     this.#repeat(

@@ -97,7 +97,10 @@ describe('PartitionManager', () => {
     broker = await TestBroker.start(directory, [again, B], CONFIG, undefined, {
       faulty: (files) => ({
         ...files,
-        rename: (from, to) => (from === left ? Promise.reject(new Error('fault')) : files.rename(from, to)),
+        rename: async (from, to) => {
+          if (from === left) throw Object.assign(new Error('fault'), { code: 'ENOSPC' });
+          await files.rename(from, to);
+        },
       }),
     });
     assert.notEqual(broker.partitions.find('b', 0), null);

@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { setImmediate } from 'node:timers/promises';
+import { LogErrorCode } from './errors.ts';
+import { testBatch } from './testing/batches.ts';
+import { LogFixture } from './testing/log-fixture.ts';
+
+const BEFORE = 'B4sB6MhZSGiyDvPbRqbsaw';
+const AFTER = 'fhsr5JwYQoejg4UB0BWw9Q';
+const STORAGE_ERROR = { code: LogErrorCode.KAFKA_STORAGE_ERROR };
+
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await setImmediate();
+}
+
+describe('a partition whose directory cannot be renamed for its deletion', () => {
+  /** With a partition that could not be deleted. */
+  async function undeleted(code: string, directories: readonly string[]) {
+    const fixture = new LogFixture(1, { fileDeleteDelayMs: 0 }, { directories });
+    const { files, manager } = fixture;
+    const offline: string[] = [];
+    manager.onOffline = (path) => offline.push(path);
+    await manager.open();
+    const log = await manager.create('t', 0, { topicId: BEFORE, config: fixture.config });
+    await log.append(testBatch([{ value: 'v' }])).written;
+    files.fault = (operation, path) => (operation === 'rename' && path.endsWith('/t-0') ? code : null);
+    await assert.rejects(manager.delete('t', 0, BEFORE), STORAGE_ERROR);
+    return { ...{ fixture, files, manager, offline }, directory: manager.directoryOf(log)! };
+  }
+
+  it('takes its log directory out of use, as in Kafka, and can be made anew in another one', async () => {
+    const { manager, offline, directory } = await undeleted('EIO', ['/a', '/b']);
+    assert.deepEqual(offline, [directory.path]);
+    const made = await manager.create('t', 0, { topicId: AFTER });
+    assert.notEqual(manager.directoryOf(made), directory);
+    await made.append(testBatch([{ value: 'v' }])).written;
+    await manager.close();
+  });
+
+  it('is deleted where somebody has removed it by hand', async () => {
+    const { files, manager, directory } = await undeleted('ENOSPC', ['/data']);
+    await files.remove('/data/t-0');
+    files.fault = () => null;
+    await manager.delete('t', 0, BEFORE);
+    assert.equal(manager.get('t', 0), undefined);
+    assert.equal(directory.error, null);
+    await manager.close();
+  });
+
+  it('is deleted before one is made anew, where that may succeed later', async () => {
+    const { files, manager, directory } = await undeleted('ENOSPC', ['/data']);
+    assert.equal(directory.error, null);
+    await assert.rejects(manager.create('t', 0, { topicId: AFTER }), STORAGE_ERROR);
+    files.fault = () => null;
+    const made = await manager.create('t', 0, { topicId: AFTER });
+    assert.equal(made.topicId, AFTER);
+    assert.equal(made.logEndOffset, 0n);
+    await made.append(testBatch([{ value: 'v' }])).written;
+    await manager.close();
+  });
+
+  it('gives its space back when retention looks the next time', async () => {
+    const { fixture, files, manager } = await undeleted('ENOSPC', ['/data']);
+    files.fault = () => null;
+    fixture.clock.tick(30_000);
+    await settle();
+    fixture.clock.tick(0);
+    await settle();
+    assert.equal(
+      files.paths().some((path) => path.includes('/t-0')),
+      false,
+    );
+    assert.equal(manager.get('t', 0), undefined);
+    await manager.close();
+  });
+});
