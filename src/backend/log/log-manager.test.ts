@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { setImmediate } from 'node:timers/promises';
+import { silentLogger } from '../../util/logger.ts';
 import { LogErrorCode } from './errors.ts';
 import type { PartitionLog } from './partition-log.ts';
 import { testBatch } from './testing/batches.ts';
@@ -260,6 +261,20 @@ describe('LogManager', () => {
     const last = await open();
     assert.ok(last.directories.every(({ error }) => error === null));
     await last.close();
+  });
+
+  it('says that a new cluster begins, as where the disk of the only directory is not mounted, and only then', async () => {
+    const warnings: object[] = [];
+    const logger = { ...silentLogger, warn: (fields: object) => warnings.push(fields) };
+    const fixture = new LogFixture(28, {}, { logger });
+    for (let start = 0; start < 2; start++) {
+      await fixture.open();
+      await fixture.manager.close();
+      assert.deepEqual(warnings, [{ clusterId: fixture.manager.clusterId, directories: ['/data'] }]);
+    }
+    await fixture.files.rename('/data', '/unmounted');
+    await fixture.open();
+    assert.equal(warnings.length, 2);
   });
 
   it('refuses to open when no directory can be used', async () => {

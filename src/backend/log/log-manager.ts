@@ -91,6 +91,7 @@ export class LogManager {
     this.#assertOnline();
     this.#clusterId = this.#agreeOnCluster();
     const { clusterId } = this;
+    this.#tellOfNewCluster(clusterId);
     await this.#options.beforeLoading?.();
     this.#futures = await finishMoves(this.#environment, this.#directories);
     await Promise.all(
@@ -296,6 +297,16 @@ export class LogManager {
     if (wanted) found.add(wanted);
     if (found.size > 1) throw new Error(`the log directories belong to clusters ${[...found].join(' and ')}`);
     return [...found][0] ?? randomUuid();
+  }
+
+  /** Also an empty mount point looks like that. */
+  #tellOfNewCluster(clusterId: string): void {
+    if (this.#online().some((directory) => directory.clusterId !== null)) return;
+    const directories = this.#online().map(({ path }) => path);
+    this.#options.logger.warn(
+      { clusterId, directories },
+      `a new, empty cluster begins: no log directory has ${META_PROPERTIES}. If there was one before, stop, and mount its disk`,
+    );
   }
 
   async #loadAll(directory: LogDirectory): Promise<void> {
