@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -70,6 +70,24 @@ describe('EmbeddedBroker', () => {
     await broker.close();
     broker = await open('a');
     assert.equal(flushes(broker), false);
+    await broker.close();
+  });
+
+  it('makes its only topic anew when a kill came between the deletion of that and of its files', async () => {
+    await withTopic();
+    const [place, left] = [join(dir, 'a', 't-1'), join(dir, 'left')];
+    cpSync(place, left, { recursive: true });
+    const before = await open('a');
+    const { id } = before.metadata.topicByName('t')!;
+    await before.topics.deleteTopics(() => [id]);
+    await before.close();
+    renameSync(left, place);
+    const broker = await open('a');
+    const [created] = await broker.topics.createTopics([
+      createCreatableTopic({ name: 't', numPartitions: 2, replicationFactor: 1 }),
+    ]);
+    assert.equal(created!.error, null);
+    assert.equal(broker.partitions.find('t', 1)?.topicId, broker.metadata.topicByName('t')!.id);
     await broker.close();
   });
 

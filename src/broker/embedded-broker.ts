@@ -214,7 +214,11 @@ export class EmbeddedBroker {
   async #start(): Promise<void> {
     const { metadata, partitions, groups, transactions } = this;
     this.logs.isCordoned = (directory) => isCordoned(metadata.config, directory);
-    await partitions.open(metadata.topics(), (topic) => metadata.topicConfig(topic));
+    await partitions.open(
+      metadata.topics(),
+      (topic) => metadata.topicConfig(topic),
+      (topic) => metadata.state.firstLeaderEpoch(topic) > 0,
+    );
     metadata.addListener({ topicDeleted: ({ name }) => this.moves.forget(name) });
     metadata.addListener(partitions);
     const brokerConfigChanged = (config: KafabricConfig) => {

@@ -95,15 +95,22 @@ export class PartitionManager {
     this.#later = new LaterOpens(options.clock);
   }
 
-  /** Opens the partitions of all topics, and removes logs that belong to none: a crash interrupted their deletion. */
-  async open(topics: Iterable<TopicDescription>, configOf: (topic: string) => TopicConfig): Promise<void> {
+  /**
+   * Opens the partitions of all topics, and removes logs that belong to none: a crash interrupted their deletion. Where there is no topic at all, only
+   * logs of which `wasDeleted` says that the metadata knows it.
+   */
+  async open(
+    topics: Iterable<TopicDescription>,
+    configOf: (topic: string) => TopicConfig,
+    wasDeleted: (topic: string) => boolean = () => false,
+  ): Promise<void> {
     const known = new Map<string, TopicDescription>();
     for (const topic of topics) known.set(topic.name, topic);
     for (const log of [...this.#options.logs.logs()]) {
       const topic = known.get(log.topic);
       // One from before topic ids is the topic's of that name, if there is one.
-      const gone = log.topicId !== null && topic?.id !== log.topicId && known.size > 0;
-      if (gone && !isOwnedElsewhere(log)) {
+      const gone = log.topicId !== null && topic?.id !== log.topicId;
+      if (gone && !isOwnedElsewhere(log) && (known.size > 0 || wasDeleted(log.topic))) {
         this.#options.logger.warn(
           { topic: log.topic, partition: log.partition },
           'Removing the log of a deleted topic',
