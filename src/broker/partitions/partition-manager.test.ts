@@ -50,6 +50,22 @@ describe('PartitionManager', () => {
     assert.equal(partitions.findById(B.id, 0)?.topic, 'b');
   });
 
+  it('serves what could be made of partitions that are added, and says that the others are offline', async () => {
+    broker = await TestBroker.start(directory, [A], CONFIG);
+    const { logs, partitions } = broker;
+    const create = logs.create.bind(logs);
+    const failure = new Error('the disk is full');
+    logs.create = (name, index, options) =>
+      index === 4 ? Promise.reject(failure) : create(name, index, options);
+    const added = [3, 4].map((index) => ({ index, leaderEpoch: 0 }));
+    await assert.rejects(partitions.partitionsCreated(A, added, CONFIG), failure);
+    await partitions.find('a', 3)!.produce(batch(), null, true);
+    assert.equal(partitions.errorOfMissing('a', 4), ErrorCode.KAFKA_STORAGE_ERROR);
+    await partitions.topicDeleted({ ...A, partitions: [...A.partitions, ...added] });
+    assert.equal(partitions.errorOfMissing('a', 4), ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
+    assert.ok(!existsSync(join(directory, 'a-3')));
+  });
+
   it('deletes a topic with its payload and ends what waits for it', async () => {
     broker = await TestBroker.start(directory, [A, B], CONFIG);
     await broker.partitions.find('b', 0)!.produce(batch(), null, true);
