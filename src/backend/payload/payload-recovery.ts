@@ -86,8 +86,7 @@ export async function recoverSegments(scope: RecoveryScope, input: RecoveryInput
     return recovered;
   } catch (error) {
     scope.places.abandoned?.();
-    if (error instanceof PayloadUnreachable && unchecked === null && recoveryPoint !== null)
-      await writeUnchecked(scope.directory, recoveryPoint);
+    if (unchecked === null && recoveryPoint !== null) await noteUnchecked(scope, recoveryPoint);
     throw error;
   }
 }
@@ -99,9 +98,15 @@ async function readUnchecked(directory: string): Promise<bigint> {
   return BigInt(text.trim());
 }
 
-async function writeUnchecked(directory: string, offset: bigint): Promise<void> {
-  await makeDirectory(directory);
-  await replaceFile(join(directory, UNCHECKED), Buffer.from(`${offset}\n`));
+/** Of a gateway that ends well nothing else tells the next start. */
+async function noteUnchecked({ directory, logger }: RecoveryScope, offset: bigint): Promise<void> {
+  try {
+    await makeDirectory(directory);
+    await replaceFile(join(directory, UNCHECKED), Buffer.from(`${offset}\n`));
+  } catch (error) {
+    const fields = { directory, offset: String(offset), err: error };
+    logger.error(fields, 'The next start may not look whether payload from this offset on is there');
+  }
 }
 
 class PayloadRecovery {
