@@ -320,14 +320,13 @@ export class PartitionLog {
 
   /**
    * Raises the log start offset (DeleteRecords, KIP-107); resolves with it when it is durable. Throws LogError OFFSET_OUT_OF_RANGE above
-   * the high watermark.
+   * the high watermark, and KAFKA_STORAGE_ERROR.
    */
   async deleteRecordsBefore(offset: bigint): Promise<bigint> {
+    if (this.#closed) this.#assertWritable();
     if (offset > this.#highWatermark || offset < 0n) {
-      throw new LogError(
-        LogErrorCode.OFFSET_OUT_OF_RANGE,
-        `offset ${offset} is above the high watermark ${this.#highWatermark}`,
-      );
+      const message = `offset ${offset} is above the high watermark ${this.#highWatermark}`;
+      throw new LogError(LogErrorCode.OFFSET_OUT_OF_RANGE, message);
     }
     if (offset > this.#logStartOffset) this.#raiseLogStartOffset(offset);
     const start = this.#logStartOffset; // one to which it is raised meanwhile may not be durable yet

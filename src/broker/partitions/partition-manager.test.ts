@@ -168,6 +168,17 @@ describe('PartitionManager', () => {
     assert.ok(existsSync(join(directory, 'b-0', 'partition.metadata')));
   });
 
+  it('has nothing read or deleted in a directory that has failed, of which nobody is the leader', async () => {
+    broker = await TestBroker.start(directory, [B], CONFIG);
+    const partition = broker.partitions.find('b', 0)!;
+    await partition.produce(batch(), null, true);
+    broker.logs.directories[0]!.fail(new Error('the disk has failed'));
+    const { result } = await broker.fetch('b', 0, 0n);
+    assert.equal(result.errorCode, ErrorCode.KAFKA_STORAGE_ERROR);
+    await assert.rejects(partition.deleteRecordsBefore(1n), { code: ErrorCode.KAFKA_STORAGE_ERROR });
+    assert.equal(partition.logStartOffset, 0n);
+  });
+
   it('applies changed settings', async () => {
     broker = await TestBroker.start(directory, [A], CONFIG);
     broker.partitions.topicConfigChanged(

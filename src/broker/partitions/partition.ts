@@ -177,6 +177,8 @@ export class Partition implements Watched {
 
   /** Whether a client that knows `epoch` (-1: none) may use this partition; an ErrorCode. */
   checkEpoch(epoch: number): number {
+    // Its directory has failed: whoever knows it as the leader is to ask anew.
+    if (this.log.isClosed) return ErrorCode.KAFKA_STORAGE_ERROR;
     if (epoch === -1 || epoch === this.leaderEpoch) return ErrorCode.NONE;
     return epoch < this.leaderEpoch ? ErrorCode.FENCED_LEADER_EPOCH : ErrorCode.UNKNOWN_LEADER_EPOCH;
   }

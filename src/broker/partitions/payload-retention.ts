@@ -7,7 +7,7 @@ import type { Partition } from './partition.ts';
  */
 export async function enforcePayloadRetention(partition: Partition, nowMs: number): Promise<void> {
   const { config, log, payloads } = partition;
-  if (!config.deletable || payloads.isEmpty) return;
+  if (!config.deletable || payloads.isEmpty || log.isClosed) return;
   const end = await expiredEnd(partition, nowMs);
   let excess = config.retentionBytes < 0 ? -1 : log.sizeBytes + payloads.liveBytes - config.retentionBytes;
   let start = partition.logStartOffset;

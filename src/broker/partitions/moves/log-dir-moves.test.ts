@@ -275,5 +275,7 @@ describe('Moves of partitions between log directories', () => {
       await fixture.broker.partitions.partitionsCreated(topic, topic.partitions, fixture.config());
     assert.ok(existsSync(join(there, 'u-0')), 'a partition is made where it was wished for');
     assert.ok(readdirSync(there).length > 0);
+    fixture.broker.logs.directoryOf(fixture.partition.log)!.fail(new Error('the disk has failed'));
+    assert.equal(moves.alter('t', 0, there), ErrorCode.KAFKA_STORAGE_ERROR);
   });
 });

@@ -85,6 +85,7 @@ export class LogDirMoves {
     if (isCordoned(path)) return ErrorCode.INVALID_REPLICA_ASSIGNMENT;
     const partition = find(topic, index);
     if (partition !== null) {
+      if (partition.log.isClosed) return ErrorCode.KAFKA_STORAGE_ERROR;
       this.#wish(partition, to);
       return ErrorCode.NONE;
     }
