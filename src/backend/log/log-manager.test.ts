@@ -343,6 +343,17 @@ describe('LogManager', () => {
     });
   }
 
+  it('leaves it to the next start to look at a log that could not be truncated', async () => {
+    const fixture = new LogFixture(29);
+    const log = await fixture.open();
+    await fill(log, 3);
+    fixture.files.fault = (operation) => (operation === 'truncate' ? 'EMFILE' : null);
+    await assert.rejects(log.truncateTo(1n), { code: LogErrorCode.KAFKA_STORAGE_ERROR });
+    fixture.files.fault = () => null;
+    await fixture.manager.close();
+    assert.equal(fixture.files.paths().includes('/data/.kafka_cleanshutdown'), false);
+  });
+
   it('refuses a directory of another node or in use, and directories of two clusters', async () => {
     const fixture = new LogFixture(9);
     const meta = (node: number, cluster: string) =>

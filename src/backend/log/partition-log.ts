@@ -227,10 +227,7 @@ export class PartitionLog {
     };
   }
 
-  /**
-   * Resolves when everything appended before the call is durable, and the payload it refers to; rejects with KAFKA_STORAGE_ERROR, or the
-   * payload's error, if it could not be made so.
-   */
+  /** Resolves when everything appended before the call is durable, with its payload; rejects with KAFKA_STORAGE_ERROR, or the payload's error. */
   flush(): Promise<void> {
     return this.#durability.flush(this.#logEndOffset);
   }
@@ -377,7 +374,8 @@ export class PartitionLog {
     await this.#writes.idle();
     await this.#maintenance.run(async () => {
       if (this.#closed) return;
-      if (!this.#blocked) {
+      const blocked = this.#blocked;
+      if (!blocked) {
         await this.flush();
         await this.#durability.persistRolled();
         await this.#segments.list.active.persist();
@@ -386,6 +384,8 @@ export class PartitionLog {
       }
       this.#closed = true;
       await this.#segments.close();
+      // Where a truncation has failed: what is there is not what the log is to be, and the next start has to look.
+      if (blocked) throw blocked;
     });
   }
 
