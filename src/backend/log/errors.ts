@@ -46,10 +46,11 @@ const TRANSIENT: ReadonlySet<string> = new Set([
   'ETIMEDOUT',
 ]);
 
-/** Whether a failure may pass by itself (a full disk, too many open files or queued bytes, no memory), so that the directory stays in use. */
+/** Whether a failure may pass by itself (a full disk, too many open files or queued bytes, no memory, stores that are away), so that the directory stays in use. */
 export function isTransient(error: unknown): boolean {
   for (let at = error; at instanceof Error; at = at.cause) {
-    if (TRANSIENT.has(String((at as { code?: unknown }).code))) return true;
+    const { code } = at as { code?: unknown };
+    if (code === LogErrorCode.NOT_ENOUGH_REPLICAS || TRANSIENT.has(String(code))) return true;
   }
   return false;
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { setImmediate } from 'node:timers/promises';
 import { silentLogger } from '../../../util/logger.ts';
+import { LogError, LogErrorCode } from '../errors.ts';
 import type { PartitionLog } from '../partition-log.ts';
 import { testBatch } from '../testing/batches.ts';
 import { LogFixture, readAll } from '../testing/log-fixture.ts';
@@ -142,6 +143,35 @@ describe('compaction whose disk fails for a while', () => {
     assert.equal(cleaner.metrics.runs, 1);
     assert.ok(cleaner.metrics.failures < 20, `${cleaner.metrics.failures} failures`);
     assert.ok((await readAll(second)).length < before);
+    await cleaner.stop();
+  });
+
+  it('is tried again after payload could not be flushed because its stores were away', async () => {
+    const log = await fixture.open();
+    await fill(log);
+    let areAway = true;
+    log.payload = {
+      needsFlush: true,
+      flush: async () => {
+        if (areAway) throw new LogError(LogErrorCode.NOT_ENOUGH_REPLICAS, 'no store is there');
+      },
+    };
+    const cleaner = new LogCleaner({
+      logs: () => [log],
+      engine: plainCompaction(fixture.files.mount(), fixture.config),
+      settings: () => SETTINGS,
+      limitRate: () => {},
+      clock: fixture.clock,
+      logger: silentLogger,
+    });
+    cleaner.start();
+    for (let turn = 0; turn < 2000 && cleaner.metrics.runs === 0; turn++) {
+      fixture.clock.runNext(fixture.clock.now() + 1000);
+      await setImmediate();
+      if (cleaner.metrics.failures === 2) areAway = false;
+    }
+    assert.deepEqual(cleaner.uncleanable(), []);
+    assert.equal(cleaner.metrics.runs, 1);
     await cleaner.stop();
   });
 
