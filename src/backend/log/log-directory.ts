@@ -287,6 +287,7 @@ export class LogDirectory implements LogHost {
       const files = await log.relocation.relocate({ host: to, directory }, async () => {
         await complete();
         await to.checkpoints.writeAll();
+        if (to.error !== null) throw to.error;
         if (log.topicId) await fileSystem.replaceFile(join(copy, SEAL), encodePartitionMetadata(log.topicId));
         await this.#exchange(from, aside, () => to.#exchange(copy, directory, async () => {}));
         this.logs.delete(key);
@@ -299,6 +300,8 @@ export class LogDirectory implements LogHost {
     } finally {
       to.#arriving.delete(log);
     }
+    // It was not among the logs that a failure since then has taken along.
+    if (to.error !== null) await log.retire(to.error);
     // Whatever becomes of that, the log is there by now.
     await this.#logGone().catch((error: unknown) => this.fail(error));
   }
@@ -404,6 +407,8 @@ export class LogDirectory implements LogHost {
   }
 
   #add(opening: LogOpening, rest: Omit<PartitionLogOptions, keyof LogOpening>): PartitionLog {
+    // Nobody would take it along: its directory has failed while it was opened.
+    if (this.error !== null) throw this.error;
     const { topic, partition, config } = opening;
     const log = new PartitionLog(this.#environment, this, { topic, partition, config, ...rest });
     this.logs.set(partitionKey(topic, partition), log);

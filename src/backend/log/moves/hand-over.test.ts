@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { dirname, join } from 'node:path';
+import { LogErrorCode } from '../errors.ts';
 import type { LogDirectory } from '../log-directory.ts';
 import type { PartitionLog } from '../partition-log.ts';
 import { testBatch } from '../testing/batches.ts';
@@ -73,6 +74,27 @@ describe('A log that is handed over', () => {
     const epochs = new TextDecoder().decode(files.bytes(join(log.directory, 'leader-epoch-checkpoint')));
     assert.equal(epochs, '0\n1\n3 1\n');
     assert.deepEqual([from.error, to.error], [null, null]);
+  });
+
+  it('stays where it is when its new directory fails while it is copied', async () => {
+    await assert.rejects(
+      handOver(() => to.fail(new Error('the disk has failed'))),
+      /the disk has failed/,
+    );
+    assert.equal(fixture.manager.directoryOf(log), from);
+    log.append(batch());
+    await log.flush();
+    assert.equal((await readAll(log)).length, 2);
+  });
+
+  it('goes out of use with its new directory when that fails while it takes its place', async () => {
+    fixture.files.fault = (operation, of) => {
+      if (operation === 'rename' && of === path) to.fail(new Error('the disk has failed'));
+      return null;
+    };
+    await handOver();
+    assert.equal(fixture.manager.directoryOf(log), to);
+    assert.throws(() => log.append(batch()), { code: LogErrorCode.KAFKA_STORAGE_ERROR });
   });
 
   it('is where it was, and nowhere else, when its new place cannot be made durable', async () => {

@@ -12,6 +12,24 @@ async function settle(): Promise<void> {
   for (let turn = 0; turn < 20; turn++) await setImmediate();
 }
 
+describe('a partition whose log directory fails while it is made', () => {
+  it('is not there, and is made in another one', async () => {
+    const { files, manager } = new LogFixture(2, {}, { directories: ['/a', '/b'] });
+    await manager.open();
+    const [failing, other] = manager.directories;
+    const { replaceFile } = files;
+    files.replaceFile = async (path, bytes) => {
+      await replaceFile.call(files, path, bytes);
+      if (path === '/a/t-0/partition.metadata') failing!.fail(new Error('the disk has failed'));
+    };
+    manager.prefer('t', 0, failing!);
+    await assert.rejects(manager.create('t', 0, { topicId: BEFORE }), STORAGE_ERROR);
+    const made = await manager.create('t', 0, { topicId: BEFORE });
+    assert.equal(manager.directoryOf(made), other);
+    await manager.close();
+  });
+});
+
 describe('a partition whose directory cannot be renamed for its deletion', () => {
   /** With a partition that could not be deleted. */
   async function undeleted(code: string, directories: readonly string[]) {
