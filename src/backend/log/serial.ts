@@ -41,8 +41,10 @@ export class CoalescedWrite {
 
   /** Resolves when a write that began after this call has ended. */
   request(): Promise<void> {
+    // It may be about to begin, when nothing runs any more.
+    if (this.#next) return this.#next;
     if (!this.#running) return this.#start();
-    this.#next ??= this.#running
+    this.#next = this.#running
       .catch(() => {})
       .then(() => {
         this.#next = null;
