@@ -85,15 +85,20 @@ export class LogSegments {
     roll: () => void,
   ): Promise<readonly Segment[]> {
     const segments = this.list.all;
+    const nowMs = this.#environment.clock.now();
+    const summaries = segments.map((segment, index) => ({
+      sizeBytes: segment.size,
+      endOffset: segments[index + 1]?.baseOffset ?? logEndOffset,
+      largestTimestampMs: Number.POSITIVE_INFINITY,
+    }));
     const byAge = config.cleanupDelete && config.retentionMs >= 0;
-    const summaries = await Promise.all(
-      segments.map(async (segment, index) => ({
-        sizeBytes: segment.size,
-        endOffset: segments[index + 1]?.baseOffset ?? logEndOffset,
-        largestTimestampMs: byAge ? await segment.largestTimestampMs(config) : Number.POSITIVE_INFINITY,
-      })),
-    );
-    const state = { logStartOffset, highWatermark, nowMs: this.#environment.clock.now() };
+    // Up to the first that stays: after a start their indexes have to be read for it.
+    for (let index = 0; byAge && index < summaries.length; index++) {
+      const largestTimestampMs = await segments[index]!.largestTimestampMs(config);
+      summaries[index]!.largestTimestampMs = largestTimestampMs;
+      if (nowMs - largestTimestampMs <= config.retentionMs) break;
+    }
+    const state = { logStartOffset, highWatermark, nowMs };
     const old = segments.slice(0, expiredSegments(summaries, config, state));
     // What was appended meanwhile to the last one is not to go.
     const expired = old.filter(({ size }, index) => size === summaries[index]!.sizeBytes);

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { defaultLogConfig, type LogConfig } from './config.ts';
 import { expiredSegments, type RetentionState } from './retention.ts';
+import { testBatch } from './testing/batches.ts';
+import { LogFixture } from './testing/log-fixture.ts';
 
 const NOW = 1_000_000;
 /** Four segments of 10 offsets and 100 bytes; each is 1000 ms older than the next, the last is 1000 ms old. */
@@ -58,5 +60,28 @@ describe('expiredSegments', () => {
     const empty = [{ sizeBytes: 0, endOffset: 0n, largestTimestampMs: 0 }];
     const config = { ...defaultLogConfig, retentionMs: 1 };
     assert.equal(expiredSegments(empty, config, { nowMs: NOW, logStartOffset: 0n, highWatermark: 0n }), 0);
+  });
+});
+
+describe('retention by age after a start', () => {
+  it('reads the indexes of what it lets go, and of the first segment that stays', async () => {
+    const fixture = new LogFixture(1, { segmentBytes: 300, retentionMs: 10_000 });
+    const { clock, files } = fixture;
+    const first = await fixture.open();
+    for (let index = 0; index < 30; index++)
+      first.append(testBatch([{ value: 'v', timestamp: clock.now() + index * 1000 }]));
+    await first.flush();
+    const log = await fixture.reopen();
+    log.highWatermark = 30n;
+    assert.ok(log.segmentCount > 5);
+    clock.tick(15_500);
+    let reads = 0;
+    files.fault = (operation, path) => {
+      if (operation === 'readFile' && path.endsWith('.timeindex')) reads++;
+      return null;
+    };
+    const gone = await log.deleteOldSegments();
+    assert.ok(gone > 0);
+    assert.equal(reads, gone + 1);
   });
 });
