@@ -333,9 +333,10 @@ export class PartitionLog {
   }
 
   /** Deletes the segments that retention lets go; returns how many. */
-  deleteOldSegments(): Promise<number> {
+  async deleteOldSegments(): Promise<number> {
+    // A compaction reads them; whoever runs it sees to this afterwards. It may wait for room, which other logs are to give meanwhile.
+    if (this.compaction.isRunning) return 0;
     return this.#maintenance.run(async () => {
-      // A compaction reads them; whoever runs it sees to this afterwards.
       if (this.#blocked || this.#closed || this.compaction.isRunning) return 0;
       await this.#segments.finishRemoval(this.#config);
       const expired = await this.#segments.expired(this.#config, this, () => this.#roll(this.#logEndOffset));

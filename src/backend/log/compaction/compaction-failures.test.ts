@@ -79,6 +79,27 @@ describe('compaction whose disk fails for a while', () => {
     });
   }
 
+  it('does not hold up retention, which may give it room, while segments cannot be replaced', async () => {
+    const log = await fixture.open();
+    await fill(log);
+    let isFull = true;
+    let refused = 0;
+    fixture.files.fault = (each, path) => {
+      const refuses = isFull && each === 'rename' && path.endsWith('.cleaned');
+      if (refuses) refused++;
+      return refuses ? 'ENOSPC' : null;
+    };
+    const round = log.compaction.run(plainCompaction(fixture.files.mount(), fixture.config), ROUND);
+    while (refused === 0) await setImmediate();
+    let turns = 0;
+    const looked = log.deleteOldSegments().then(() => turns);
+    for (; turns < 50; turns++) await setImmediate();
+    isFull = false;
+    await until(round);
+    assert.ok((await looked) < 50, 'it waited for the disk');
+    assert.ok(refused > 0);
+  });
+
   it('leaves nothing of the segments that were written before it was stopped', async () => {
     const log = await fixture.open();
     await fill(log);
