@@ -14,6 +14,7 @@ import { fabricSettings } from './fabric-settings.ts';
 import { apiVersionsHandler } from './handlers/18-api-versions.ts';
 import { brokerHandlers, directHandlers } from './handlers/index.ts';
 import { type HttpServer, startHttpServer } from './http/http-server.ts';
+import { logDirTroubles } from './http/log-dir-health.ts';
 import { tierHealth } from './http/tier-health.ts';
 import { arenaBytes, maxRequestBytes } from './memory.ts';
 import { brokerMetrics } from './metrics/broker-metrics.ts';
@@ -114,13 +115,18 @@ export class Gateway {
       ...address,
       metrics: this.#metrics.registry,
       readiness: () => ({
-        ready: this.#state === 'ready',
-        reasons: this.#state === 'ready' ? [] : [this.#state],
+        ...this.#readiness(),
         stores: this.#broker?.stores.peers.map(({ address, circuit }) => ({ address, circuit })) ?? [],
         ...tierHealth(this.#broker?.tiers),
       }),
       version,
     });
+  }
+
+  #readiness(): { ready: boolean; reasons: string[] } {
+    const directories = this.#broker?.logs.directories ?? [];
+    const reasons = this.#state === 'ready' ? logDirTroubles(directories) : [this.#state];
+    return { ready: reasons.length === 0, reasons };
   }
 
   async #listen(

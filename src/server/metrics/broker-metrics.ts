@@ -17,7 +17,7 @@ export function brokerMetrics(broker: EmbeddedBroker): MetricSource[] {
     ...topicMetrics(broker.metadata, broker.partitions),
     ...tierMetrics(broker.tiers),
     ...s3Metrics(broker.tiers),
-    ...logDirMetrics(broker.moves),
+    ...logDirMetrics(broker.logs, broker.moves),
     ...cleanerMetrics(broker.cleaner, broker.clock),
     ...groupMetrics(broker.groups),
     ...clientMetrics(broker),

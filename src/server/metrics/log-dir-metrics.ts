@@ -1,11 +1,17 @@
+import type { LogManager } from '../../backend/log/log-manager.ts';
 import type { LogDirMoves } from '../../broker/partitions/moves/log-dir-moves.ts';
 import { counter, type MetricSource } from './gateway-metrics.ts';
 
-/** What moves between data directories keep count of. */
-export function logDirMetrics(moves: LogDirMoves): MetricSource[] {
+/** What is known of the data directories, and what moves between them keep count of. */
+export function logDirMetrics({ directories }: LogManager, moves: LogDirMoves): MetricSource[] {
   const { metrics } = moves;
   const all = () => [...moves.moves()];
   return [
+    {
+      name: 'kafabric_log_dirs_out_of_use',
+      help: 'Data directories that have failed, or could not be used at the start.',
+      read: () => directories.filter(({ error }) => error !== null).length,
+    },
     {
       name: 'kafabric_log_dir_moves_running',
       help: 'Partitions that are being moved to another data directory, or wait for that.',
