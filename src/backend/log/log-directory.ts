@@ -237,14 +237,14 @@ export class LogDirectory implements LogHost {
     await this.#sync.request();
     this.logs.delete(partitionKey(log.topic, log.partition));
     this.#removeLater(renamed, () => log.closeFiles(), log.config.fileDeleteDelayMs);
-    await this.#logGone();
+    await this.forgetGone();
   }
 
   /**
-   * A later partition of the same name must not find the offsets of one that is gone: when the disk is too full to say so now, that is done before
-   * the next one is made here.
+   * Has the checkpoints speak of the logs that are here, and of no other: a later partition of the same name must not find the offsets of one that is
+   * gone. When the disk is too full to say so now, that is done before the next one is made here.
    */
-  async #logGone(): Promise<void> {
+  async forgetGone(): Promise<void> {
     try {
       await this.checkpoints.writeAll();
     } catch (error) {
@@ -303,7 +303,7 @@ export class LogDirectory implements LogHost {
     // It was not among the logs that a failure since then has taken along.
     if (to.error !== null) await log.retire(to.error);
     // Whatever becomes of that, the log is there by now.
-    await this.#logGone().catch((error: unknown) => this.fail(error));
+    await this.forgetGone().catch((error: unknown) => this.fail(error));
   }
 
   /** Removes a copy that is not to become a partition; also a start does, from the first step on. */

@@ -104,10 +104,9 @@ export class LogManager {
     await Promise.all(
       this.#online().map((directory) =>
         this.#use(directory, async () => {
-          await writeKnownDirectories(this.#environment.fileSystem, directory.path, paths);
+          await this.#writeKnown(directory, paths);
           await this.#loadAll(directory);
-          // So that what is said there of partitions that are gone does not apply to new ones.
-          await directory.checkpoints.writeAll();
+          await directory.forgetGone();
         }),
       ),
     );
@@ -279,6 +278,17 @@ export class LogManager {
       directory.fail(new Error(reason));
     }
     return known;
+  }
+
+  /** Where there is no room for it, the next start does it: what is there is to be used nevertheless, and may give some. */
+  async #writeKnown({ path }: LogDirectory, paths: readonly string[]): Promise<void> {
+    const { fileSystem, logger } = this.#environment;
+    try {
+      await writeKnownDirectories(fileSystem, path, paths);
+    } catch (error) {
+      if (!isTransient(error)) throw error;
+      logger.warn({ directory: path, error }, 'a log directory does not say which others are in use with it');
+    }
   }
 
   #online(): LogDirectory[] {
