@@ -297,6 +297,9 @@ export class LogDirectory implements LogHost {
         for (const file of files) await file.close();
       };
       this.#removeLater(aside, close, Math.max(log.config.fileDeleteDelayMs, READERS_MS));
+    } catch (error) {
+      to.#isOutdated = true;
+      throw error;
     } finally {
       to.#arriving.delete(log);
     }

@@ -76,6 +76,23 @@ describe('A log that is handed over', () => {
     assert.deepEqual([from.error, to.error], [null, null]);
   });
 
+  it('leaves nothing, when it stays where it was, that a later one would take for its own', async () => {
+    const { files, manager } = fixture;
+    log.highWatermark = 1n;
+    await log.deleteRecordsBefore(1n);
+    files.fault = (operation, of) => (operation === 'rename' && of === path ? 'ENOSPC' : null);
+    await assert.rejects(handOver(), /ENOSPC/);
+    files.fault = () => null;
+    await manager.delete('t', 0);
+    manager.prefer('t', 0, to);
+    const later = await manager.create('t', 0, { topicId: log.topicId });
+    assert.equal(manager.directoryOf(later), to);
+    later.append(batch());
+    await later.flush();
+    const recovered = await fixture.crash({ power: false });
+    assert.deepEqual([recovered.logStartOffset, recovered.logEndOffset], [0n, 1n]);
+  });
+
   it('stays where it is when its new directory fails while it is copied', async () => {
     await assert.rejects(
       handOver(() => to.fail(new Error('the disk has failed'))),
