@@ -10,6 +10,7 @@ export class LaterOpens {
   #delayMs = FIRST_DELAY_MS;
   #timer: Timer | null = null;
   #round: Promise<void> = Promise.resolve();
+  #current: { readonly key: string; readonly ended: Promise<boolean> } | null = null;
   #isRunning = false;
   #stopped = false;
 
@@ -23,9 +24,10 @@ export class LaterOpens {
     this.#later();
   }
 
-  /** Resolves when none is being opened. */
-  async idle(): Promise<void> {
-    await this.#round;
+  /** Does not try these again; resolves when none of them is being opened. Others, which may take long, are not waited for. */
+  async forget(keys: ReadonlySet<string>): Promise<void> {
+    for (const key of keys) this.#attempts.delete(key);
+    if (this.#current !== null && keys.has(this.#current.key)) await this.#current.ended;
   }
 
   /** No more is begun. */
@@ -51,7 +53,11 @@ export class LaterOpens {
     const before = this.#attempts.size;
     for (const [key, attempt] of [...this.#attempts]) {
       if (this.#stopped) return;
-      if ((await attempt()) && this.#attempts.get(key) === attempt) this.#attempts.delete(key);
+      if (this.#attempts.get(key) !== attempt) continue;
+      this.#current = { key, ended: attempt() };
+      const isSettled = await this.#current.ended;
+      this.#current = null;
+      if (isSettled && this.#attempts.get(key) === attempt) this.#attempts.delete(key);
     }
     const isBetter = this.#attempts.size < before;
     this.#delayMs = isBetter ? FIRST_DELAY_MS : Math.min(LAST_DELAY_MS, 2 * this.#delayMs);

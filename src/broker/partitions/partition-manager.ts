@@ -316,7 +316,7 @@ export class PartitionManager {
       for (const partition of topic.partitions.values()) await partition.close();
     }
     // One that is being opened now is closed again.
-    await this.#later.idle();
+    await this.#later.forget(new Set(partitions.map(({ index }) => `${name}-${index}`)));
     const gone = Array.from(logs.logs()).filter((log) => log.topic === name && log.topicId === id);
     const failures: unknown[] = [];
     await forEachParallel(gone, PARALLEL_CHANGES, async ({ partition }) => {
