@@ -73,6 +73,7 @@ export class LogDirectory implements LogHost {
   readonly #environment: LogEnvironment;
   #lock: DirectoryLock | null = null;
   #clean = false;
+  #isClosed = false;
   #creating = 0;
   /** The checkpoints speak of logs that are gone. */
   #isOutdated = false;
@@ -253,15 +254,28 @@ export class LogDirectory implements LogHost {
     }
   }
 
+  /** Removes what is left of deleted partitions, one after the other: of terabytes that takes minutes, for which nobody is to wait. Never rejects. */
+  async removeDeleted(paths: readonly string[]): Promise<void> {
+    for (const path of paths) await this.#removeDeleted(path);
+  }
+
+  async #removeDeleted(path: string): Promise<void> {
+    // The next start does it.
+    if (this.#isClosed) return;
+    const { fileSystem, logger } = this.#environment;
+    try {
+      await fileSystem.remove(path);
+    } catch (error) {
+      logger.warn({ directory: path, error }, 'a deleted partition could not be removed');
+    }
+  }
+
   #removeLater(renamed: string, closeFiles: () => Promise<void>, delayMs: number): void {
-    const { fileSystem, clock, logger } = this.#environment;
+    const { clock, logger } = this.#environment;
     clock.setTimer(delayMs, () => {
-      closeFiles()
+      void closeFiles()
         .catch((error: unknown) => logger.debug({ directory: renamed, error }, 'closing a deleted partition'))
-        .then(() => fileSystem.remove(renamed))
-        .catch((error: unknown) =>
-          logger.warn({ directory: renamed, error }, 'a deleted partition could not be removed'),
-        );
+        .then(() => this.#removeDeleted(renamed));
     });
   }
 
@@ -391,6 +405,7 @@ export class LogDirectory implements LogHost {
     closeLogs: (logs: readonly PartitionLog[]) => Promise<void>,
     isCompared: boolean,
   ): Promise<void> {
+    this.#isClosed = true;
     try {
       if (this.error) return;
       if (!this.#clean && !(this.isLoaded && isCompared)) return;

@@ -206,6 +206,7 @@ describe('LogManager', () => {
     await fill(await fixture.open(), 3);
     await fixture.manager.delete('t', 0);
     await fixture.crash({ power: false });
+    await settle();
     assert.equal(
       fixture.files.paths().some((path) => path.includes('-delete')),
       false,

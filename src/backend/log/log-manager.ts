@@ -320,7 +320,7 @@ export class LogManager {
   }
 
   async #loadAll(directory: LogDirectory): Promise<void> {
-    const { fileSystem, logger, clock } = this.#environment;
+    const { logger, clock } = this.#environment;
     const startMs = clock.now();
     const { partitions, deleted } = await directory.find();
     const { verifyBatch, configOf, defaultConfig } = this.#options;
@@ -333,8 +333,8 @@ export class LogManager {
         verifyBatch: verifyBatch && ((batch, file) => verifyBatch(place, batch, file)),
       });
     });
-    for (const path of deleted) await fileSystem.remove(path);
     directory.isLoaded = true;
+    void directory.removeDeleted(deleted);
     const fields = { directory: directory.path, partitions: partitions.length, ms: clock.now() - startMs };
     logger.info(fields, 'log directory opened');
   }

@@ -12,6 +12,35 @@ async function settle(): Promise<void> {
   for (let turn = 0; turn < 20; turn++) await setImmediate();
 }
 
+describe('what is left of a partition that was deleted', () => {
+  it('is removed after the start, which does not wait for it, and fails with nothing of it', async () => {
+    const fixture = new LogFixture(3);
+    const { files } = fixture;
+    await fixture.open();
+    for (const partition of [1, 2]) {
+      const log = await fixture.manager.create('t', partition);
+      await log.append(testBatch([{ value: 'v' }])).written;
+      await fixture.manager.delete('t', partition);
+    }
+    let isStarted = false;
+    let refused = 0;
+    const { remove } = files;
+    files.remove = async (path) => {
+      if (path.endsWith('-delete')) {
+        while (!isStarted) await setImmediate();
+        if (refused++ === 0) throw Object.assign(new Error(path), { code: 'EIO' });
+      }
+      await remove.call(files, path);
+    };
+    await fixture.crash({ power: false });
+    isStarted = true;
+    await settle();
+    assert.equal(refused, 2);
+    assert.equal(fixture.manager.directories[0]!.error, null);
+    assert.ok(files.paths().some((path) => path.includes('-delete')));
+  });
+});
+
 describe('a partition whose log directory fails while it is made', () => {
   it('is not there, and is made in another one', async () => {
     const { files, manager } = new LogFixture(2, {}, { directories: ['/a', '/b'] });
