@@ -112,7 +112,7 @@ export class LogManager {
     );
     this.#assertOnline();
     this.#assertUnique();
-    this.#startTasks();
+    for (const directory of this.#online()) this.#startTasks(directory);
   }
 
   /** Also a log whose directory has failed, which refuses everything; undefined when there is none. */
@@ -375,20 +375,20 @@ export class LogManager {
     return Math.max(1, this.#options.recoveryThreads ?? 2);
   }
 
-  #startTasks(): void {
+  /** Each directory has its own: the disk of one may take long, or not answer any more. */
+  #startTasks(directory: LogDirectory): void {
     const every = this.#intervals;
-    const eachDirectory = (task: (directory: LogDirectory) => Promise<void>) => async () => {
-      for (const directory of this.#online()) {
-        try {
-          await task(directory);
-        } catch (error) {
-          this.#taskFailed(directory, error);
-        }
+    const unlessFailed = (task: () => Promise<void>) => async () => {
+      if (directory.error) return;
+      try {
+        await task();
+      } catch (error) {
+        this.#taskFailed(directory, error);
       }
     };
     // One that finds no room must not keep others from making some.
     const eachLog = (task: (log: PartitionLog) => unknown) =>
-      eachDirectory(async (directory) => {
+      unlessFailed(async () => {
         for (const log of [...directory.logs.values()]) {
           if (directory.error) return;
           try {
@@ -416,17 +416,17 @@ export class LogManager {
     );
     this.#repeat(
       every.recoveryPointCheckpointMs,
-      eachDirectory(async (each) => {
-        if (this.#isCompared) await each.advanceRecoveryPoints();
+      unlessFailed(async () => {
+        if (this.#isCompared) await directory.advanceRecoveryPoints();
       }),
     );
     this.#repeat(
       every.logStartOffsetCheckpointMs,
-      eachDirectory((each) => each.checkpoints.writeLogStartOffsets()),
+      unlessFailed(() => directory.checkpoints.writeLogStartOffsets()),
     );
     this.#repeat(
       every.highWatermarkCheckpointMs,
-      eachDirectory((each) => each.checkpoints.writeHighWatermarks()),
+      unlessFailed(() => directory.checkpoints.writeHighWatermarks()),
     );
     this.#repeat(
       every.producerExpirationCheckMs,

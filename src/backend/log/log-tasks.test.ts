@@ -70,3 +70,25 @@ describe('the log manager, when flush.ms is over', () => {
     assert.equal(manager.directories[0]!.error, null);
   });
 });
+
+describe('a log directory whose disk does not answer', () => {
+  it('holds up no task of another one', async () => {
+    const { files, manager, clock } = new LogFixture(28, {}, { directories: ['/a', '/b'] });
+    await manager.open();
+    const other = manager.directories[1]!;
+    manager.prefer('t', 0, other);
+    const log = await manager.create('t', 0);
+    const { replaceFile } = files;
+    files.replaceFile = (path, bytes) =>
+      path.startsWith('/a/') ? new Promise(() => {}) : replaceFile.call(files, path, bytes);
+    const checkpointed = () =>
+      new TextDecoder().decode(files.bytes('/b/replication-offset-checkpoint')).split('\n')[2];
+    for (const offset of [1n, 2n]) {
+      await log.append(batch()).written;
+      log.highWatermark = offset;
+      clock.tick(5000);
+      await settle();
+      assert.equal(checkpointed(), `t 0 ${offset}`);
+    }
+  });
+});
