@@ -2,8 +2,15 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import type { PayloadFile, PayloadFiles } from '../../backend/payload/ports.ts';
+import { StoreError } from '../../backend/payload/stores/messages.ts';
+import { loadConfig } from '../../config/index.ts';
 import { ErrorCode } from '../../protocol/errors.ts';
 import { buildBatch } from '../../protocol/records/builder.ts';
+import { silentLogger } from '../../util/logger.ts';
+import { VirtualClock } from '../../util/testing/virtual-clock.ts';
+import { PartitionManager } from './partition-manager.ts';
 import { TestBroker, topicConfig } from './testing.ts';
 
 const CONFIG = topicConfig({ 'payload.min.bytes': '1000' });
@@ -190,6 +197,52 @@ describe('PartitionManager', () => {
     await assert.rejects(async () => partition.produce(batch(), null, true), {
       code: ErrorCode.MESSAGE_TOO_LARGE,
     });
+  });
+
+  it('has a partition that is opened later follow what was changed while its payload was looked at', async () => {
+    broker = await TestBroker.start(directory, [B], CONFIG);
+    await broker.partitions.find('b', 0)!.produce(batch(), null, true);
+    await broker.crash();
+    broker = await TestBroker.start(directory, [], CONFIG);
+    const { logs, tiers, store } = broker;
+    let reads = 0;
+    let answer = () => {};
+    const answered = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    const files: PayloadFiles = {
+      open: async (path, options) => {
+        const file: PayloadFile = await store.open(path, options);
+        const readRanges = file.readRanges.bind(file);
+        file.readRanges = async (ranges) => {
+          if (reads++ === 0) return [new StoreError('EAGAIN', 'its store is away')];
+          await answered;
+          return readRanges(ranges);
+        };
+        return file;
+      },
+      punch: (path, ranges) => store.punch(path, ranges),
+      remove: (path) => store.remove(path),
+    };
+    const clock = new VirtualClock();
+    const host = { isRoot: false, homeDirectory: '/nowhere' };
+    const brokerConfig = loadConfig({ environment: {}, host, overrides: ['log.dirs=/nowhere'] });
+    const partitions = new PartitionManager({
+      ...{ logs, tiers, files, stores: null, clock },
+      config: brokerConfig,
+      logger: silentLogger,
+    });
+    let config = CONFIG;
+    await partitions.open([B], () => config);
+    assert.equal(partitions.errorOfMissing('b', 0), ErrorCode.KAFKA_STORAGE_ERROR);
+    clock.tick(500);
+    while (reads < 2) await setImmediate();
+    config = topicConfig({ 'segment.bytes': '2000000' });
+    partitions.topicConfigChanged(B, config);
+    answer();
+    while (partitions.find('b', 0) === null) await setImmediate();
+    assert.equal(partitions.find('b', 0)!.log.config.segmentBytes, 2_000_000);
+    await partitions.close();
   });
 
   it('serves the others when one partition cannot be opened', async () => {

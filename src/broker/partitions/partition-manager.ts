@@ -179,8 +179,9 @@ export class PartitionManager {
     const { logs, logger } = this.#options;
     if (!this.#byId.has(topic.id) || logs.get(topic.name, partition.index) === undefined) return true;
     const fields = { topic: topic.name, partition: partition.index };
+    const config = configNow();
     try {
-      const opened = await this.#create(topic, partition, configNow());
+      const opened = await this.#create(topic, partition, config);
       const served = this.#byId.get(topic.id);
       if (served === undefined) opened.abandon();
       else served.partitions.set(partition.index, opened);
@@ -190,6 +191,8 @@ export class PartitionManager {
       return true;
     }
     this.#offline.delete(`${topic.name}-${partition.index}`);
+    // That may have taken long.
+    if (configNow() !== config) this.topicConfigChanged(topic, configNow());
     logger.info(fields, 'A partition is online: its payload can be read');
     return true;
   }
