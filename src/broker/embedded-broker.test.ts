@@ -73,6 +73,14 @@ describe('EmbeddedBroker', () => {
     await broker.close();
   });
 
+  it('closes its logs in order also when another part cannot be closed', async () => {
+    const broker = await open('a');
+    broker.direct.close = () => Promise.reject(new Error('it cannot be closed'));
+    await assert.rejects(broker.close(), /it cannot be closed/);
+    assert.ok(existsSync(join(dir, 'a', '.kafka_cleanshutdown')));
+    await withTopic();
+  });
+
   it('makes its only topic anew when a kill came between the deletion of that and of its files', async () => {
     await withTopic();
     const [place, left] = [join(dir, 'a', 't-1'), join(dir, 'left')];

@@ -7,7 +7,8 @@ import { isCordoned, type KafabricConfig } from '../config/index.ts';
 import { arenaStats } from '../native/arena.ts';
 import type { Store } from '../native/store.ts';
 import type { Clock } from '../util/clock.ts';
-import type { LoggerLevels } from '../util/logger.ts';
+import type { Logger, LoggerLevels } from '../util/logger.ts';
+import { takeAll } from '../util/shutdown-steps.ts';
 import { makeCleaner } from './cleaner.ts';
 import { ConfigManager } from './configs/config-manager.ts';
 import type { CoordinatorTopic } from './coordinator-shards.ts';
@@ -92,6 +93,7 @@ export class EmbeddedBroker {
   readonly markers: TransactionPartitions;
   readonly clock: Clock;
   readonly #storage: Storage;
+  readonly #logger: Logger;
   /** The values that a group has of its own, by key. */
   readonly #groupConfigs = (groupId: string) => this.metadata.state.configs(ResourceType.GROUP, groupId);
 
@@ -100,6 +102,7 @@ export class EmbeddedBroker {
     const { config, clock } = options;
     const loggerOf = (component: string) => options.logger.child({ component });
     this.#storage = storage;
+    this.#logger = options.logger;
     this.clock = clock;
     this.store = store;
     this.logs = logs;
@@ -262,24 +265,31 @@ export class EmbeddedBroker {
     return topic === SHARE_STATE_TOPIC ? this.sharing.states : null;
   }
 
-  /** Flushes and marks the directories as cleanly closed. Requests must have ended. */
+  /** Flushes and marks the directories as cleanly closed. Requests must have ended. What cannot be closed keeps nothing else from it: see `takeAll`. */
   async close(): Promise<void> {
-    await this.moves.stop();
-    await this.direct.close();
-    this.transactions.close();
-    this.groups.close();
-    this.sharing.close();
-    await this.metadata.close();
-    await this.cleaner.stop();
-    if (this.tiers.hasPayloadInMemory) {
-      await this.partitions.completePayload();
-      await this.tiers.drain();
-    }
-    await this.tiers.stop();
-    await this.stores.stop();
-    await this.partitions.close();
-    await this.#storage.close();
-    this.direct.takeBack();
+    await takeAll(this.#logger, [
+      () => this.moves.stop(),
+      () => this.direct.close(),
+      async () => {
+        this.transactions.close();
+        this.groups.close();
+        this.sharing.close();
+        await this.metadata.close();
+      },
+      () => this.cleaner.stop(),
+      () => this.#drainMemory(),
+      () => this.tiers.stop(),
+      () => this.stores.stop(),
+      () => this.partitions.close(),
+      () => this.#storage.close(),
+      async () => this.direct.takeBack(),
+    ]);
+  }
+
+  async #drainMemory(): Promise<void> {
+    if (!this.tiers.hasPayloadInMemory) return;
+    await this.partitions.completePayload();
+    await this.tiers.drain();
   }
 }
 

@@ -16,6 +16,7 @@ import { configureArena, openArena, releaseSharedArena, startTouchingArena } fro
 import { Store } from '../native/store.ts';
 import { systemClock } from '../util/clock.ts';
 import type { Logger } from '../util/logger.ts';
+import { takeAll } from '../util/shutdown-steps.ts';
 import { fabricSettings } from './fabric-settings.ts';
 import { type HttpServer, startHttpServer } from './http/http-server.ts';
 import { tierHealth } from './http/tier-health.ts';
@@ -25,7 +26,6 @@ import { exportTo } from './metrics/gateway-metrics.ts';
 import { storeMetrics, storesTlsMetrics } from './metrics/store-metrics.ts';
 import { tierMetrics } from './metrics/tier-metrics.ts';
 import { SharedMemoryWatch } from './shared-memory-watch.ts';
-import { takeAll } from './shutdown-steps.ts';
 import { ofStore, storesSecurity } from './store-settings.ts';
 import { assertStoreTiers, openStoreTiers, storeCopyThreads, storePath } from './store-tiers.ts';
 import { version } from './version.ts';

@@ -6,6 +6,7 @@ import type { KafabricConfig } from '../../config/index.ts';
 import { Store } from '../../native/store.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/logger.ts';
+import { takeAll } from '../../util/shutdown-steps.ts';
 import type { BrokerEndpoint, ClusterMetadata } from '../metadata/cluster-metadata.ts';
 import { makeLogs, openMetadata } from './logs.ts';
 import { openStores, openTiers } from './payload.ts';
@@ -54,13 +55,14 @@ export async function openStorage(
   const logs = makeLogs(fileSystem, options);
   let tiers: TieredStorage | null = null;
   let stores: PayloadStores | null = null;
-  const close = async () => {
-    await stores?.stop();
-    await stores?.close();
-    tiers?.close();
-    await logs.close();
-    await store.shutdown();
-  };
+  const close = () =>
+    takeAll(options.logger, [
+      () => stores?.stop(),
+      () => stores?.close(),
+      async () => tiers?.close(),
+      () => logs.close(),
+      () => store.shutdown(),
+    ]);
   try {
     await logs.open();
     check?.(logs);

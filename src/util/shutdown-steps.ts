@@ -1,4 +1,4 @@
-import type { Logger } from '../util/logger.ts';
+import type { Logger } from './logger.ts';
 
 /** One after the other. What fails is logged, and the rest is done nevertheless; rejects with the first failure. */
 export async function takeAll(
