@@ -181,6 +181,17 @@ export class LogDirectory implements LogHost {
     if (found.every(({ name }) => name.startsWith(PARTITION_METADATA))) await fileSystem.remove(directory);
   }
 
+  /** Whether nothing is here of a partition that could not be made, durably. */
+  async isWithout(opening: LogOpening): Promise<boolean> {
+    try {
+      if ((await this.#environment.fileSystem.list(this.#directoryOf(opening))) !== null) return false;
+      await this.#sync.request();
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   async #create(opening: LogOpening, topicId: string | null): Promise<PartitionLog> {
     const { fileSystem } = this.#environment;
     const directory = this.#directoryOf(opening);

@@ -12,7 +12,7 @@ import type { LogEnvironment } from './environment.ts';
 import { isTransient, LogError, LogErrorCode, storageError } from './errors.ts';
 import { IndexCache } from './index-cache.ts';
 import { KNOWN_DIRECTORIES, readKnownDirectories, writeKnownDirectories } from './known-directories.ts';
-import { LogDirectory } from './log-directory.ts';
+import { LogDirectory, type LogOpening } from './log-directory.ts';
 import { defaultLogIntervals, type LogIntervals, type LogManagerOptions } from './log-manager-options.ts';
 import { type FutureDirectory, finishMoves } from './moves/future-directories.ts';
 import type { PartitionLog } from './partition-log.ts';
@@ -163,7 +163,7 @@ export class LogManager {
   }
 
   /**
-   * The log of a partition; it is made, in the directory that is preferred or in one with the fewest partitions, unless it is there. Rejects with INCONSISTENT_TOPIC_ID
+   * The log of a partition; it is made, in the directory that is preferred or in the one with the fewest partitions that can, unless it is there. Rejects with INCONSISTENT_TOPIC_ID
    * if one is there of another topic id, where it could have been removed, and with KAFKA_STORAGE_ERROR.
    */
   create(
@@ -177,13 +177,24 @@ export class LogManager {
       const existing = this.#logsOf(topic, partition).find((log) => !this.#isLeft(log, topicId));
       if (existing) return this.#ofTopic(existing, topicId);
       this.#assertOnline();
-      const directory = this.#placeFor(partitionKey(topic, partition));
-      try {
-        return await directory.create({ topic, partition, config }, topicId);
-      } catch (error) {
-        throw storageError(`creating ${topic}-${partition} in ${directory.path}`, error);
-      }
+      return this.#make({ topic, partition, config }, topicId);
     });
+  }
+
+  /** As in Kafka, in another directory where one cannot: it may be full. */
+  async #make(opening: LogOpening, topicId: string | null): Promise<PartitionLog> {
+    const { topic, partition } = opening;
+    let failure: LogError | null = null;
+    for (const directory of this.#placesFor(partitionKey(topic, partition))) {
+      try {
+        return await directory.create(opening, topicId);
+      } catch (error) {
+        failure ??= storageError(`creating ${topic}-${partition} in ${directory.path}`, error);
+        // No start takes a partition that is in two.
+        if (!(await directory.isWithout(opening))) break;
+      }
+    }
+    throw failure;
   }
 
   /**
@@ -234,15 +245,15 @@ export class LogManager {
     );
   }
 
-  /** Where to make a partition. At least one directory can be used. */
-  #placeFor(key: string): LogDirectory {
+  /** Where to make a partition, the best first. At least one directory can be used. */
+  #placesFor(key: string): LogDirectory[] {
     const preferred = this.#preferred.get(key);
     this.#preferred.delete(key);
-    if (preferred && !preferred.error) return preferred;
+    if (preferred && !preferred.error) return [preferred];
     const usable = this.#online().filter(({ path }) => !this.isCordoned(path));
     // The cluster's own are made whatever is cordoned.
     const candidates = usable.length > 0 ? usable : this.#online();
-    return candidates.reduce((least, next) => (next.partitions < least.partitions ? next : least));
+    return candidates.sort((one, other) => one.partitions - other.partitions);
   }
 
   #directory(path: string): LogDirectory {

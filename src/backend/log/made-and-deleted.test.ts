@@ -12,6 +12,28 @@ async function settle(): Promise<void> {
   for (let turn = 0; turn < 20; turn++) await setImmediate();
 }
 
+describe('a partition that is made while the log directory with the fewest is full', () => {
+  it('is made in another one', async () => {
+    const { files, manager } = new LogFixture(4, {}, { directories: ['/a', '/b'] });
+    await manager.open();
+    const [full, other] = manager.directories;
+    manager.prefer('t', 0, other!);
+    await manager.create('t', 0, { topicId: BEFORE });
+    files.fault = (operation, path) =>
+      operation === 'replaceFile' && path.startsWith('/a/') ? 'ENOSPC' : null;
+    const log = await manager.create('t', 1, { topicId: BEFORE });
+    assert.equal(manager.directoryOf(log), other);
+    await log.append(testBatch([{ value: 'v' }])).written;
+    assert.equal(full!.error, null);
+    files.fault = () => null;
+    files.crash({ power: true });
+    const next = new LogFixture(4, {}, { directories: ['/a', '/b'], fileSystem: files.mount() });
+    await next.manager.open();
+    assert.equal([...next.manager.logs()].length, 2);
+    await next.manager.close();
+  });
+});
+
 describe('what is left of a partition that was deleted', () => {
   it('is removed after the start, which does not wait for it, and fails with nothing of it', async () => {
     const fixture = new LogFixture(3);
