@@ -235,14 +235,20 @@ export class LogManager {
     for (const timer of this.#timers) timer.cancel();
     this.#timers.clear();
     await this.#changes.idle();
-    const threads = this.#threads();
     await Promise.all(
       this.#directories.map((directory) =>
-        this.#use(directory, () =>
-          directory.close((logs) => forEachParallel(logs, threads, (log) => log.close()), this.#isCompared),
-        ),
+        this.#use(directory, () => directory.close((logs) => this.#closeAll(logs), this.#isCompared)),
       ),
     );
+  }
+
+  /** One that cannot be flushed keeps no other from it. Rejects with the first failure. */
+  async #closeAll(logs: readonly PartitionLog[]): Promise<void> {
+    const failures: unknown[] = [];
+    await forEachParallel(logs, this.#threads(), (log) =>
+      log.close().catch((error: unknown) => failures.push(error)),
+    );
+    if (failures.length > 0) throw failures[0];
   }
 
   /** Where to make a partition, the best first. At least one directory can be used. */

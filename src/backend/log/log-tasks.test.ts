@@ -71,6 +71,25 @@ describe('the log manager, when flush.ms is over', () => {
   });
 });
 
+describe('the log manager, when it closes', () => {
+  it('flushes the other logs where one cannot be closed', async () => {
+    const { files, manager } = new LogFixture(29);
+    await manager.open();
+    for (let partition = 0; partition < 5; partition++)
+      await (await manager.create('t', partition)).append(batch()).written;
+    files.fault = (operation, path) =>
+      operation === 'replaceFile' && path.startsWith('/data/t-0/') ? 'ENOSPC' : null;
+    await manager.close();
+    files.fault = () => null;
+    files.crash({ power: true });
+    const next = new LogFixture(29, {}, { fileSystem: files.mount() });
+    await next.manager.open();
+    const ends = Array.from({ length: 4 }, (_, index) => next.manager.get('t', index + 1)!.logEndOffset);
+    assert.deepEqual(ends, [1n, 1n, 1n, 1n]);
+    await next.manager.close();
+  });
+});
+
 describe('a log directory whose disk does not answer', () => {
   it('holds up no task of another one', async () => {
     const { files, manager, clock } = new LogFixture(28, {}, { directories: ['/a', '/b'] });
