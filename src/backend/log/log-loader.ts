@@ -3,6 +3,7 @@ import { decodeLeaderEpochs, LEADER_EPOCH_CHECKPOINT } from './checkpoint-files.
 import { finishSwaps } from './compaction/swap-recovery.ts';
 import type { LogConfig } from './config.ts';
 import type { LogEnvironment } from './environment.ts';
+import { isTransient } from './errors.ts';
 import { LeaderEpochs } from './leader-epochs.ts';
 import { parseOffsetFileName, SEGMENT_SUFFIXES, Suffix } from './log-file-names.ts';
 import { largest, smallest } from './offsets.ts';
@@ -212,11 +213,26 @@ class LogLoader {
       }
       const problem = await this.#recoverSegment(segment, found[index + 1]?.baseOffset ?? null);
       nextOffset = problem.nextOffset;
-      if (problem.reason === null) continue;
-      await this.#drop(found.splice(index + 1), 'follows damage');
-      break;
+      if (problem.reason !== null) {
+        await this.#drop(found.splice(index + 1), 'follows damage');
+        break;
+      }
+      if (index < found.length - 1) await this.#complete(segment);
     }
+    const last = found.at(-1);
+    if (last?.persisted) last.activate(await last.indexes(this.#options.config));
     return nextOffset;
+  }
+
+  /** Lets the indexes of a segment leave memory: where a checkpoint is lost there may be thousands, of megabytes each. */
+  async #complete(segment: Segment): Promise<void> {
+    segment.recent = null;
+    try {
+      await segment.persist();
+    } catch (error) {
+      // Later, when there is room for them.
+      if (!isTransient(error)) throw error;
+    }
   }
 
   /** Whether whole segments may have gone before `offset`: the checkpoint says so, or gaps that only compaction leaves. */

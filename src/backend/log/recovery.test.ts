@@ -148,6 +148,23 @@ describe('recovery of a log', () => {
     }
   });
 
+  it('holds the indexes of the last of the segments that it looks at, not of all, which are completed on disk', async () => {
+    const fixture = new LogFixture(12, { segmentBytes: 1500 }, { indexCacheBytes: 1 });
+    await filled(fixture, 60);
+    const lost = ['/data/recovery-point-offset-checkpoint'];
+    const log = await fixture.crash({ power: false, without: lost });
+    const read = new Set<string>();
+    fixture.files.fault = (operation, path) => {
+      if (operation === 'readFile' && path.endsWith('.index')) read.add(path);
+      return null;
+    };
+    const batches = await readAll(log);
+    assert.equal(batches.at(-1)!.lastOffset + 1n, log.logEndOffset);
+    assert.ok(log.segmentCount > 3);
+    // One is in the cache.
+    assert.ok(read.size >= log.segmentCount - 2, `${read.size} of ${log.segmentCount}`);
+  });
+
   it('ends before a batch that the caller rejects', async () => {
     const seen: bigint[] = [];
     const fixture = new LogFixture(
