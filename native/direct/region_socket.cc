@@ -18,6 +18,14 @@ namespace {
 
 constexpr int kBacklog = 64;
 
+/** Calls again what was interrupted: what waits for a limited time is, when its process is stopped and goes on. */
+template <typename Call>
+auto whole(Call call) {
+  auto result = call();
+  while (result < 0 && errno == EINTR) result = call();
+  return result;
+}
+
 /** False when the name does not fit. */
 bool abstractAddress(const std::string& name, sockaddr_un& address, socklen_t& length) {
   if (name.empty() || name.size() > sizeof address.sun_path - 1) return false;
@@ -64,7 +72,7 @@ int receiveWith(int socket, void* into, size_t size, int& fd) {
   message.msg_iovlen = 1;
   message.msg_control = control.bytes;
   message.msg_controllen = sizeof control.bytes;
-  ssize_t count = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  ssize_t count = whole([&] { return recvmsg(socket, &message, MSG_CMSG_CLOEXEC); });
   if (count < 0) return errno;
   bool more = false;
   fd = takeDescriptor(message, more);
@@ -90,7 +98,7 @@ int sendWith(int socket, void* from, size_t size, int fd, int flags) {
     header->cmsg_len = CMSG_LEN(sizeof fd);
     std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
   }
-  return sendmsg(socket, &message, MSG_NOSIGNAL | flags) < 0 ? errno : 0;
+  return whole([&] { return sendmsg(socket, &message, MSG_NOSIGNAL | flags); }) < 0 ? errno : 0;
 }
 
 /** A socket that is connected to a server; negative: an errno value. */
@@ -103,7 +111,7 @@ int connectTo(const std::string& name, int timeoutMs) {
   timeval limit{timeoutMs / 1000, timeoutMs % 1000 * 1000};
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-  if (connect(fd, reinterpret_cast<sockaddr*>(&address), length) == 0) return fd;
+  if (whole([&] { return connect(fd, reinterpret_cast<sockaddr*>(&address), length); }) == 0) return fd;
   int error = errno;
   close(fd);
   return -error;
@@ -172,7 +180,7 @@ int64_t offerRegion(const std::string& name, const RegionOffer& offer, int fd, i
   // Who is turned away is told so, and may be left before it has asked.
   if (error != 0 && error != EPIPE) return -error;
   int64_t answer = 0;
-  ssize_t count = recv(socket.fd, &answer, sizeof answer, 0);
+  ssize_t count = whole([&] { return recv(socket.fd, &answer, sizeof answer, 0); });
   if (count == sizeof answer) return answer;
   return count < 0 ? -errno : -ECONNRESET;
 }

@@ -15,6 +15,7 @@
 #include "direct/region_socket.h"
 #include "store/start_thread.h"
 #include "test/batches.h"
+#include "test/faults.h"
 #include "test/test.h"
 
 using namespace kafabric;
@@ -165,6 +166,14 @@ TEST(direct_region_has_to_keep_its_size) {
   CHECK_EQ(checkRegion(ends[0], 1), EINVAL);
   close(ends[0]);
   close(ends[1]);
+}
+
+TEST(direct_region_is_made_also_while_its_process_is_stopped_and_goes_on) {
+  FaultScope scope;
+  faults.allocateInterruptions = 2;
+  int fd = createShared(100'000);
+  CHECK(fd >= 0);
+  close(fd);
 }
 
 TEST(direct_region_of_huge_pages_is_given_back) {

@@ -29,6 +29,7 @@ void Faults::reset() {
   allocatableBytes = 0;
   allocatesPart = false;
   allocateError = 0;
+  allocateInterruptions = 0;
   truncateError = 0;
   readError = 0;
   readErrorAt = -1;
@@ -120,6 +121,10 @@ extern "C" int msync(void* memory, size_t length, int flags) {
 
 extern "C" int fallocate(int fd, int mode, off_t offset, off_t length) {
   using namespace kafabric::test;
+  if (countDown(faults.allocateInterruptions)) {
+    errno = EINTR;
+    return -1;
+  }
   if (faults.allocateError) {
     if (faults.allocatableBytes < static_cast<size_t>(length)) {
       auto rest = static_cast<off_t>(faults.allocatableBytes.load());

@@ -29,6 +29,8 @@ struct Faults {
   /** Bytes that fallocate still gives before it fails with `allocateError`; only while that is set. */
   std::atomic<size_t> allocatableBytes{0};
   std::atomic<int> allocateError{0};
+  /** So many calls of fallocate are interrupted first. */
+  std::atomic<int> allocateInterruptions{0};
   /** What fails takes these bytes nevertheless, as on ext4. */
   std::atomic<bool> allocatesPart{false};
   std::atomic<int> truncateError{0};

@@ -9,16 +9,21 @@
 #include <cerrno>
 #include <condition_variable>
 #include <cstring>
+#include <fstream>
 #include <mutex>
+#include <string>
 #include <thread>
 
 #include "direct/lent_memory.h"
 #include "direct/region.h"
 #include "direct/region_server.h"
+#include "store/descriptor.h"
+#include "test/child_process.h"
 #include "test/test.h"
 
 using namespace kafabric;
 using namespace kafabric::direct;
+using namespace kafabric::test;
 
 namespace {
 
@@ -246,4 +251,33 @@ TEST(region_server_says_why_it_lends_nothing) {
   client.join();
   CHECK_EQ(memory.bytes, -EACCES);
   CHECK_EQ(socket, -1);
+}
+
+/** Offers memory to the server that it is told, and says what the answer was. */
+CHILD(region_offer) {
+  std::string name;
+  CHECK(receiveMessage(control, name));
+  Descriptor memory(createShared(4096));
+  sendMessage(control, std::to_string(offerRegion(name, {{}, 4096}, memory.fd, 60'000)));
+}
+
+TEST(region_offers_outlast_a_stop_of_the_process) {
+  Served served;
+  Descriptor any(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  ChildProcess child("region_offer", any.fd);
+  CHECK(sendMessage(child.control(), served.name));
+  RegionServer::Request request = served.next();
+  Descriptor memory(request.fd);
+  auto isAsleep = [&] {
+    std::string word;
+    std::ifstream file("/proc/" + std::to_string(child.pid()) + "/stat");
+    return file >> word >> word >> word && word == "S";
+  };
+  WAIT_UNTIL(isAsleep());  // for the answer
+  child.stop();
+  child.signal(SIGCONT);
+  served.server->answer(request.peer, 7);
+  std::string answer;
+  CHECK(receiveMessage(child.control(), answer));
+  CHECK_EQ(answer, "7");
 }
