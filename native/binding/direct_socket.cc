@@ -5,8 +5,10 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <set>
 #include <system_error>
 #include <unordered_map>
+#include <utility>
 
 #include "arena/arena.h"
 #include "binding/arguments.h"
@@ -14,6 +16,7 @@
 #include "binding/direct.h"
 #include "binding/wakeup.h"
 #include "direct/region_server.h"
+#include "store/descriptor.h"
 
 namespace kafabric::binding {
 
@@ -30,14 +33,14 @@ class HostedRegionSocket : public Napi::ObjectWrap<HostedRegionSocket> {
                         InstanceMethod("close", &HostedRegionSocket::closeAll)});
   }
 
-  // (abstract name, onRequests)
+  // (abstract name, onRequests, user ids whose memory is wanted beside that of this one and of root; null: everybody's)
   explicit HostedRegionSocket(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     Napi::Env env = info.Env();
     int fd = listenAbstract(stringAt(info, 0));
     if (fd < 0) throw Completions::error(env, -fd, "the socket for shared memory cannot be opened");
     wakeup_ = std::make_unique<Wakeup>(env, "kafabric shared memory", info[1].As<Napi::Function>());
     try {
-      server_ = std::make_unique<RegionServer>(fd, [wakeup = wakeup_.get()] { wakeup->signal(); });
+      server_ = std::make_unique<RegionServer>(fd, [wakeup = wakeup_.get()] { wakeup->signal(); }, trustOf(info[2]));
     } catch (const std::system_error& error) {
       wakeup_->close();
       throw Completions::error(env, error.code().value(), error.what());
@@ -47,6 +50,14 @@ class HostedRegionSocket : public Napi::ObjectWrap<HostedRegionSocket> {
   ~HostedRegionSocket() override { close(); }
 
  private:
+  static RegionServer::Trust trustOf(const Napi::Value& users) {
+    if (users.IsNull()) return [](uid_t) { return true; };
+    std::set<uid_t> trusted{::getuid(), 0};
+    auto list = users.As<Napi::Array>();
+    for (uint32_t i = 0; i < list.Length(); ++i) trusted.insert(list.Get(i).As<Napi::Number>().Uint32Value());
+    return [trusted](uid_t user) { return trusted.count(user) > 0; };
+  }
+
   // → [kind: 0 offer, 1 map, 2 gone; peer, token, size, uid, pid, region or a negative errno value][]
   Napi::Value collect(const Napi::CallbackInfo& info) {
     Napi::Env env = info.Env();
@@ -69,27 +80,28 @@ class HostedRegionSocket : public Napi::ObjectWrap<HostedRegionSocket> {
     return result;
   }
 
-  /** The number of an offer's region. */
+  /** The number of an offer's region, if it is taken. */
   int64_t adopt(Napi::Env env, RegionServer::Request& request) {
     if (request.kind != RegionServer::Request::Kind::kOffer) return 0;
     if (request.error != 0) {
-      ::close(request.fd);
+      if (request.fd >= 0) ::close(request.fd);
       return -request.error;
     }
-    Regions& regions = Regions::of(env);
-    regions.byId[regions.nextId] = std::make_shared<Region>(request.fd, request.offer.size);
-    offered_[request.peer] = regions.nextId;
-    return static_cast<int64_t>(regions.nextId++);
+    uint64_t number = Regions::of(env).nextId++;
+    offered_[request.peer] = {number, std::make_unique<Descriptor>(request.fd), request.offer.size};
+    return static_cast<int64_t>(number);
   }
 
-  // (peer, a region's number, or a negative errno value: then its region is closed)
+  // (peer, a region's number, which there is from then on, or a negative errno value)
   void answer(const Napi::CallbackInfo& info) {
     if (!server_) return;
     uint64_t peer = integerAt(info, 0);
     int64_t number = info[1].As<Napi::Number>().Int64Value();
     auto found = offered_.find(peer);
     if (found != offered_.end()) {
-      if (number < 0) Regions::of(info.Env()).close(info.Env(), found->second);
+      Offered& offered = found->second;
+      // Not mapped before: whoever may offer nothing could have all of the address space taken.
+      if (number >= 0) Regions::of(info.Env()).byId[offered.number] = std::make_shared<Region>(std::exchange(offered.memory->fd, -1), offered.size);
       offered_.erase(found);
     }
     server_->answer(peer, number);
@@ -117,10 +129,17 @@ class HostedRegionSocket : public Napi::ObjectWrap<HostedRegionSocket> {
     if (wakeup_) wakeup_->close();
   }
 
+  /** Memory of which it is not known yet whether it is taken. */
+  struct Offered {
+    uint64_t number = 0;
+    std::unique_ptr<Descriptor> memory;
+    uint64_t size = 0;
+  };
+
   // Destroyed in reverse: the hook first, the wake-up after the thread that signals it.
   std::unique_ptr<Wakeup> wakeup_;
   std::unique_ptr<RegionServer> server_;
-  std::unordered_map<uint64_t, uint64_t> offered_;  // by peer: the region whose fate is not known yet
+  std::unordered_map<uint64_t, Offered> offered_;  // by peer
   std::unique_ptr<CleanupHook> hook_;
 };
 

@@ -62,13 +62,15 @@ int Region::write(const uint8_t* from, size_t length, uint64_t offset) const {
 }
 
 int checkRegion(int fd, uint64_t size) {
+  // First of all: reads of a pipe, a device or a file of a network would wait for others, and even the size of a file may be theirs to say.
+  int seals = fcntl(fd, F_GET_SEALS);
+  if (seals < 0) return errno;
   struct stat status;
   if (fstat(fd, &status) != 0) return errno;
-  // Reads of a pipe, a device or a file of a network would wait for others.
-  if (!S_ISREG(status.st_mode) || fcntl(fd, F_GET_SEALS) < 0) return EINVAL;
+  if (!S_ISREG(status.st_mode)) return EINVAL;
   if ((fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDWR) return EACCES;
   // Whoever could make it shorter later could turn a put or a get that was accepted into an error half-way.
-  if (!(fcntl(fd, F_GET_SEALS) & F_SEAL_SHRINK)) return EPERM;
+  if (!(seals & F_SEAL_SHRINK)) return EPERM;
   return size > 0 && static_cast<uint64_t>(status.st_size) >= size ? 0 : ERANGE;
 }
 

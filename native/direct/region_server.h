@@ -32,7 +32,7 @@ class RegionServer {
 
   struct Request {
     enum class Kind : uint8_t {
-      kOffer,  // hands over memory: `fd`, which the receiver owns; or `error` says why it cannot be used. The answer is owed
+      kOffer,  // hands over memory: `fd`, which the receiver owns unless it is negative; or `error` says why it cannot be used. The answer is owed
       kMap,    // asks for memory of the server; the answer is owed
       kGone,   // a peer that was kept has gone
     };
@@ -48,8 +48,14 @@ class RegionServer {
     uint64_t turnedAway = 0;  // because of a rate or a limit
   };
 
-  /** Takes over the listening socket. `onRequests` is called on the thread when there is something to take. Throws std::system_error. */
-  RegionServer(int listening, std::function<void()> onRequests);
+  /** Whether memory of this user is wanted; any thread. */
+  using Trust = std::function<bool(uid_t)>;
+
+  /**
+   * Takes over the listening socket. `onRequests` is called on the thread when there is something to take. Offers of users who are not trusted are told of
+   * with EACCES. Throws std::system_error.
+   */
+  RegionServer(int listening, std::function<void()> onRequests, Trust isTrusted = [](uid_t) { return true; });
   ~RegionServer() { stop(); }
   RegionServer(const RegionServer&) = delete;
   RegionServer& operator=(const RegionServer&) = delete;
@@ -93,6 +99,7 @@ class RegionServer {
   const int listening_;
   const int wakeFd_;
   const std::function<void()> onRequests_;
+  const Trust isTrusted_;
   std::thread thread_;
   std::atomic<bool> stopping_{false};
   std::atomic<uint64_t> turnedAway_{0};

@@ -152,6 +152,12 @@ int receiveOffer(int socket, RegionOffer& offer, int& fd) {
   return error;
 }
 
+int receiveWords(int socket, RegionOffer& offer) {
+  ssize_t count = whole([&] { return recv(socket, &offer, sizeof offer, 0); });
+  if (count < 0) return errno;
+  return count == sizeof offer ? 0 : EPROTO;
+}
+
 void answerOffer(int socket, int64_t answer) {
   [[maybe_unused]] ssize_t sent = send(socket, &answer, sizeof answer, MSG_NOSIGNAL | MSG_DONTWAIT);
 }

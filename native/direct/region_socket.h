@@ -34,6 +34,8 @@ int acceptPeer(int listening, Peer& peer);
  * descriptor. 0, EAGAIN, or another errno value when it is no message that makes sense: then there is no descriptor.
  */
 int receiveOffer(int socket, RegionOffer& offer, int& fd);
+/** The same of somebody from whom no descriptor is wanted: one that came is never this process's. */
+int receiveWords(int socket, RegionOffer& offer);
 /** Sends the answer, a region's number or a negative errno value; what is not taken at once is lost. */
 void answerOffer(int socket, int64_t answer);
 

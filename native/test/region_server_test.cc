@@ -50,14 +50,14 @@ bool isReachable(const uint8_t* byte) {
 /** A server whose requests a test takes one by one. */
 class Served {
  public:
-  Served() : name("kafabric-test-" + std::to_string(getpid()) + "-" + std::to_string(++made())) {
+  explicit Served(bool trusts = true) : name("kafabric-test-" + std::to_string(getpid()) + "-" + std::to_string(++made())) {
     int listening = listenAbstract(name);
     CHECK(listening >= 0);
     server = std::make_unique<RegionServer>(listening, [this] {
       std::lock_guard lock(mutex_);
       ++signals_;
       changed_.notify_all();
-    });
+    }, [trusts](uid_t) { return trusts; });
   }
 
   ~Served() { server.reset(); }  // before what its thread uses
@@ -152,6 +152,26 @@ TEST(region_server_takes_offers_on_a_thread_of_its_own) {
   client.join();
   CHECK_EQ(answer, 42);
   close(request.fd);
+  close(shared);
+}
+
+TEST(region_server_receives_no_descriptor_of_who_is_not_trusted) {
+  Served served(false);
+  int shared = createShared(4096);
+  size_t before = openDescriptors();
+  int socket = connectTo(served.name);
+  sendOffer(socket, shared, 1);
+  RegionServer::Request request = served.next();
+  CHECK(request.kind == RegionServer::Request::Kind::kOffer);
+  CHECK_EQ(request.error, EACCES);
+  CHECK_EQ(request.fd, -1);
+  CHECK_EQ(request.offer.token[0], 1);
+  CHECK_EQ(openDescriptors(), before + 2);  // both ends of the connection
+  served.server->answer(request.peer, -EACCES);
+  int64_t answer = 0;
+  CHECK_EQ(recv(socket, &answer, sizeof answer, 0), static_cast<ssize_t>(sizeof answer));
+  CHECK_EQ(answer, -EACCES);
+  close(socket);
   close(shared);
 }
 

@@ -31,7 +31,7 @@ describe('clients that were turned away', () => {
 
     beforeEach(() => {
       asked = 0;
-      socket = new RegionSocket(`kafabric-test-${randomBytes(8).toString('hex')}`, {
+      socket = new RegionSocket(`kafabric-test-${randomBytes(8).toString('hex')}`, [], {
         onOffer: ({ region }: RegionOffer) => (asked++ < refusals ? -constants.errno.EAGAIN : region),
         onMap: () => -constants.errno.EACCES,
         onGone: () => undefined,

@@ -24,7 +24,7 @@ interface LentMemoryBinding {
 }
 
 interface DirectBinding {
-  RegionSocket: new (name: string, onRequests: () => void) => SocketBinding;
+  RegionSocket: new (name: string, onRequests: () => void, users: readonly number[] | null) => SocketBinding;
   regionClose(region: number): void;
   directMove(id: number, words: Float64Array, batches?: Float64Array): void;
   sharedCreate(id: number, bytes: number): void;
@@ -50,7 +50,7 @@ export interface RegionOffer {
   /** Of the process, as the kernel says. */
   readonly uid: number;
   readonly pid: number;
-  /** Names the memory here, until `closeRegion`; negative: an errno value, and it cannot be used. */
+  /** Names the memory here, from when it is taken until `closeRegion`; negative: an errno value, and it cannot be used. */
   readonly region: number;
 }
 
@@ -83,10 +83,11 @@ export class RegionSocket {
   readonly #socket: SocketBinding;
   readonly #handler: RegionSocketHandler;
 
-  constructor(name: string, handler: RegionSocketHandler) {
+  /** `users`: ids of those whose memory may be taken, beside this process's own and root; null: all. What others offer is not received. */
+  constructor(name: string, users: readonly number[] | null, handler: RegionSocketHandler) {
     this.name = name;
     this.#handler = handler;
-    this.#socket = new native.RegionSocket(name, () => this.#collect());
+    this.#socket = new native.RegionSocket(name, () => this.#collect(), users);
   }
 
   /** Processes that were turned away since the start, because of their user's rate or their number. */

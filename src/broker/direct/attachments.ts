@@ -26,8 +26,8 @@ export interface AttachmentLimits {
 }
 
 export interface AttachmentOptions extends AttachmentLimits {
-  /** Whether processes of this user may hand over memory. */
-  allows: (uid: number) => boolean;
+  /** Whose processes may hand over memory, beside the gateway's own user and root; null: everybody's. */
+  users: readonly number[] | null;
   /** The listeners whose clients may map the gateway's memory. */
   mappedListeners: ReadonlySet<string>;
   /** Whether processes of this user may, beside the gateway's own and root's. */
@@ -110,7 +110,7 @@ export class Attachments {
   constructor(options: AttachmentOptions) {
     this.#options = options;
     const name = `kafabric-${randomBytes(SOCKET_NAME_BYTES).toString('hex')}`;
-    this.#socket = new RegionSocket(name, {
+    this.#socket = new RegionSocket(name, options.users, {
       onOffer: (offer) => this.#take(offer),
       onMap: (request) => this.#map(request),
       onGone: (peer) => options.mapped.gone(peer),
@@ -224,9 +224,9 @@ export class Attachments {
     region: number,
   ): { errno: number; why: string } | null {
     const { EACCES, ENOSPC } = constants.errno;
-    const { allows, maxRegions, maxRegionBytes } = this.#options;
+    const { users, maxRegions, maxRegionBytes } = this.#options;
     if (attachment === undefined) return { errno: EACCES, why: 'its token is not known' };
-    if (uid !== process.getuid?.() && uid !== ROOT && !allows(uid))
+    if (uid !== process.getuid?.() && uid !== ROOT && users?.includes(uid) === false)
       return { errno: EACCES, why: `user ${uid} may not (direct.shared.memory.uids)` };
     if (region < 0) return { errno: -region, why: 'it is no memfd, or smaller than it says' };
     if (attachment.regions.size >= maxRegions)

@@ -21,7 +21,7 @@ function attachmentsOf(mapped = new MappedMemory({ maxClientBytes: CHUNK_BYTES }
   return new Attachments({
     maxRegions: 4,
     maxRegionBytes: 1 << 30,
-    allows: () => false,
+    users: [],
     allowsMapping: () => false,
     mappedListeners: new Set(['MAPPED']),
     mapped,

@@ -78,7 +78,7 @@ export class DirectService {
     this.attachments = config.get('direct.shared.memory.enable')
       ? new Attachments({
           ...attachmentLimits,
-          allows: (uid) => uids.includes('*') || uids.includes(String(uid)),
+          users: uids.includes('*') ? null : uids.map(Number),
           mapped,
           mappedListeners: mappedListeners(config, logger),
           allowsMapping: (uid) => mappedUids.includes(String(uid)),

@@ -29,7 +29,7 @@ describe('batches that are put from where their client has written them', () => 
     directory = mkdtempSync(join(tmpdir(), 'puts-in-place-'));
     broker = await TestBroker.start(directory, [TOPIC], topicConfig());
     attachments = new Attachments({
-      ...{ maxRegions: 4, maxRegionBytes: 1 << 30, allows: () => false, allowsMapping: () => false },
+      ...{ maxRegions: 4, maxRegionBytes: 1 << 30, users: [], allowsMapping: () => false },
       ...{ mappedListeners: new Set<string>(), mapped, logger: silentLogger },
     });
   });
