@@ -1,4 +1,5 @@
 // Memory that clients share with a server: their own, which they hand over, and the server's, of which they see parts.
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -77,7 +78,7 @@ void offerShared(const Napi::CallbackInfo& info) {
   std::string name = stringAt(info, 1);
   RegionOffer offer{tokenAt(info, 2), integerAt(info, 3)};
   // The buffer may go while this is under way.
-  int fd = dup(static_cast<int>(integerAt(info, 4)));
+  int fd = fcntl(static_cast<int>(integerAt(info, 4)), F_DUPFD_CLOEXEC, 0);
   int timeoutMs = static_cast<int>(integerAt(info, 5));
   Completions& completions = Completions::of(info.Env());
   Workers::post(info.Env(), [=, &completions] {
