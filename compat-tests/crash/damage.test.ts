@@ -235,6 +235,32 @@ describe('directories that cannot be used', () => {
       }
     });
 
+  if (!targetIsKafka && SmallDisk.isPossible)
+    it('a start on a full disk has the space of removed segments', async () => {
+      const dir = mkdtempSync(join(tmpdir(), 'kafabric-full-start-'));
+      const disk = await SmallDisk.mount(dir, 64);
+      const before = await makeBroker({ dir });
+      // Noted in the data directory before anything is read there.
+      const memory = mkdtempSync('/dev/shm/kafabric-full-start-');
+      const broker = await makeBroker({ dir, overrides: { 'arena.directory': memory } });
+      try {
+        await before.start();
+        await before.stop();
+        // The start would remove it, and have room.
+        rmSync(join(before.dataDir, '.kafka_cleanshutdown'));
+        const kept = join(before.dataDir, 'recycled-0.free');
+        writeFileSync(kept, Buffer.alloc(20 << 20));
+        disk.fill(0);
+        await broker.start();
+        assert.ok(!existsSync(kept));
+      } finally {
+        await before.stop();
+        await broker.stop();
+        await disk.unmount();
+        for (const path of [dir, memory]) rmSync(path, { recursive: true });
+      }
+    });
+
   if (!targetIsKafka)
     it('a data directory that cannot be written ends the start with its name', async () => {
       const dir = mkdtempSync(join(tmpdir(), 'kafabric-unwritable-'));

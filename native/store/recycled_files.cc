@@ -64,8 +64,11 @@ void forget(const struct stat& info) {
 
 void RecycledFiles::keepIn(const std::string& directory, uint64_t limit, bool asTheyAre) {
   std::lock_guard lock(mutex_);
-  Pool& pool = pools_[directory];
-  pool = {limit, asTheyAre};
+  auto [known, isNew] = pools_.try_emplace(directory);
+  Pool& pool = known->second;
+  pool.limit = limit;
+  pool.asTheyAre = asTheyAre;
+  if (!isNew) return;  // what is there is known, or on its way to another name
   std::error_code error;
   for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
     uint64_t number = 0;

@@ -40,7 +40,8 @@ class RecycledFiles {
 
   /**
    * Removed files below `directory` are kept from now on, at most `limit` bytes of them; so is what an earlier process has kept. `asTheyAre`: not even
-   * zeroed, for memory, where that costs as much as writing: only for files of which nobody reads what was not written again.
+   * zeroed, for memory, where that costs as much as writing: only for files of which nobody reads what was not written again. Called again, it changes
+   * the limit for files that are removed then.
    */
   void keepIn(const std::string& directory, uint64_t limit, bool asTheyAre = false);
   /** Removes a file, or a directory with all it holds. It may be gone already. */
@@ -70,7 +71,7 @@ class RecycledFiles {
 
  private:
   struct Pool {
-    uint64_t limit;
+    uint64_t limit = 0;
     bool asTheyAre = false;
     uint64_t bytes = 0;
     uint64_t next = 0;

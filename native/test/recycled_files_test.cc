@@ -116,6 +116,24 @@ TEST(recycled_space_becomes_a_new_file_without_its_old_bytes) {
   CHECK_EQ(std::filesystem::file_size(fixture.path("topic-0/new")), 5u);
 }
 
+TEST(recycled_space_is_known_once_however_often_it_is_asked_for) {
+  StoreFixture fixture(true, size_t{8} << 20);
+  if (!canRecycle(fixture)) return;
+  RecycledFiles& recycled = fixture.store.recycled();
+  recycled.keepIn(fixture.directory, 4 * kSize);
+  writeFile(fixture, "old", kSize);
+  CHECK(fixture.store.remove(fixture.path("old")).ok());
+  CHECK_EQ(recycled.keptIn(fixture.directory), kSize);
+  // A file on its way to another name, as it lies there meanwhile.
+  std::ofstream(fixture.path("recycled-9.free")) << std::string(kSize, 'x');
+  recycled.keepIn(fixture.directory, 0);
+  CHECK_EQ(recycled.keptIn(fixture.directory), kSize);
+  CHECK(exists(fixture.path("recycled-9.free")));
+  writeFile(fixture, "another", kSize);
+  CHECK(fixture.store.remove(fixture.path("another")).ok());
+  CHECK_EQ(recycled.keptIn(fixture.directory), kSize);
+}
+
 TEST(recycled_space_is_taken_only_where_it_fits_and_is_wanted) {
   StoreFixture fixture(true, size_t{8} << 20);
   if (!canRecycle(fixture)) return;

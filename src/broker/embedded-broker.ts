@@ -38,7 +38,7 @@ import { ClientQuotas } from './quotas/client-quotas.ts';
 import { QuotaManager } from './quotas/quota-manager.ts';
 import { openSharing, type Sharing } from './share/sharing.ts';
 import type { ShareStateCoordinator } from './share/state-coordinator.ts';
-import { prepareToWrite } from './storage/preparation.ts';
+import { findRemovedSpace, prepareToWrite } from './storage/preparation.ts';
 import { openStorage, type Storage, type StorageOptions } from './storage/storage.ts';
 import { ClientTelemetry } from './telemetry/client-telemetry.ts';
 import { transactionConfig } from './transactions/config.ts';
@@ -156,7 +156,10 @@ export class EmbeddedBroker {
   /** Rejects with an error for people when a directory is locked, belongs to another cluster, or cannot be used. */
   static async open(options: EmbeddedBrokerOptions): Promise<EmbeddedBroker> {
     const { config, logger } = options;
-    const storage = await openStorage(options, { copyThreads: copyThreads(config) });
+    const storage = await openStorage(options, {
+      copyThreads: copyThreads(config),
+      beforeWriting: (store, logs) => findRemovedSpace(store, logs, config),
+    });
     let broker: EmbeddedBroker | null = null;
     try {
       await prepareToWrite(storage, config, logger);

@@ -18,14 +18,19 @@ const KEEP_ALL: LogConfig = {
   cleanupDelete: false,
 };
 
-export function makeLogs(fileSystem: FileSystem, { config, clock, logger }: StorageOptions): LogManager {
+/** `beforeWriting`: called when the directories are this process's, before anything is written there. */
+export function makeLogs(
+  fileSystem: FileSystem,
+  { config, clock, logger }: StorageOptions,
+  beforeWriting: (logs: LogManager) => Promise<void> = async () => {},
+): LogManager {
   const memory = {
     config,
     name: sharedMemoryName(config),
     dataDirectories: config.resolved.logDirs,
     replaceFile: (path: string, bytes: Uint8Array) => fileSystem.replaceFile(path, bytes),
   };
-  return new LogManager({
+  const logs: LogManager = new LogManager({
     fileSystem,
     clock,
     logger: logger.child({ component: 'log' }),
@@ -36,9 +41,13 @@ export function makeLogs(fileSystem: FileSystem, { config, clock, logger }: Stor
     recoveryThreads: config.get('num.recovery.threads.per.data.dir'),
     producerIdExpirationMs: config.get('producer.id.expiration.ms'),
     intervals: logIntervals(config),
-    beforeLoading: () => writeAcknowledged(memory, logger),
+    beforeLoading: async () => {
+      await beforeWriting(logs);
+      await writeAcknowledged(memory, logger);
+    },
     hasPayload: true,
   });
+  return logs;
 }
 
 /** The cluster's metadata, of logs that are open. Rejects with an error for people when it is not there but should be. */

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { LogManager } from '../../backend/log/log-manager.ts';
 import type { TieredStorage } from '../../backend/payload/tiers/tiered-storage.ts';
 import type { KafabricConfig } from '../../config/index.ts';
 import type { Store } from '../../native/store.ts';
@@ -8,6 +9,20 @@ import type { Storage } from './storage.ts';
 
 /** Space of removed segments that a tier's path keeps is this part of it at most: its room is counted without it. */
 const RECYCLED_TIER_SHARE = 20;
+
+/** Space of removed segments, also what an earlier process has kept, is there for what is written from now on, and a full disk gets it back. */
+export async function findRemovedSpace(
+  store: Store,
+  { directories }: LogManager,
+  config: KafabricConfig,
+): Promise<void> {
+  for (const { path, error } of directories)
+    if (error === null) await store.recycleIn(path, recycledBytes(config));
+}
+
+function recycledBytes(config: KafabricConfig): number {
+  return config.get('log.direct.io.enable') ? config.get('log.recycle.bytes') : 0;
+}
 
 /** What only a broker that will write does: it takes space ahead, and says what its directories cannot do. */
 export async function prepareToWrite(
@@ -29,7 +44,7 @@ export async function prepareTiers(
   config: KafabricConfig,
   logger: Logger,
 ): Promise<void> {
-  const bytes = config.get('log.direct.io.enable') ? config.get('log.recycle.bytes') : 0;
+  const bytes = recycledBytes(config);
   // Not in paths with a size of their own, of which that would be a part.
   for (const { error, path, isLimited, capacityBytes } of tiers.paths)
     if (error === null && !isLimited)
@@ -59,8 +74,7 @@ export async function keepRemovedSpace(
   directory: string,
   config: KafabricConfig,
 ): Promise<void> {
-  const bytes = config.get('log.direct.io.enable') ? config.get('log.recycle.bytes') : 0;
-  await store.recycleIn(directory, bytes, {
+  await store.recycleIn(directory, recycledBytes(config), {
     bytes: config.get('log.recycle.prepare.bytes'),
     fileBytes: Math.min(config.get('log.segment.bytes'), config.get('payload.segment.bytes')),
   });

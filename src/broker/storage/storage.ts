@@ -27,6 +27,8 @@ interface OpenOptions {
   readonly copyThreads: number;
   /** Throws when the logs are not as whoever opens them needs them; before anything is written. */
   readonly check?: (logs: LogManager) => void;
+  /** Called when the log directories are this process's, before anything is written there. */
+  readonly beforeWriting?: (store: Store, logs: LogManager) => Promise<void>;
 }
 
 /** What has the data of a broker: logs, the metadata in one of them, and the places of payload. */
@@ -43,7 +45,7 @@ export interface Storage {
 /** Recovers what is on disk. Rejects with an error for people when a directory is locked, belongs to another cluster, or cannot be used. */
 export async function openStorage(
   options: StorageOptions,
-  { copyThreads, check }: OpenOptions,
+  { copyThreads, check, beforeWriting }: OpenOptions,
 ): Promise<Storage> {
   const { config } = options;
   const store = new Store({
@@ -52,7 +54,7 @@ export async function openStorage(
     copyThreads,
   });
   const fileSystem = storeFileSystem(store);
-  const logs = makeLogs(fileSystem, options);
+  const logs = makeLogs(fileSystem, options, async (opened) => beforeWriting?.(store, opened));
   let tiers: TieredStorage | null = null;
   let stores: PayloadStores | null = null;
   const close = () =>
