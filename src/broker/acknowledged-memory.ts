@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { KafabricConfig } from '../config/index.ts';
-import { abandonedMemory, recoverAcknowledged } from '../native/journal.ts';
+import { abandonedMemory, type ReplayReport, recoverAcknowledged } from '../native/journal.ts';
 import type { Logger } from '../util/logger.ts';
 import {
   arenaDirectories,
@@ -14,13 +14,15 @@ export interface AcknowledgedMemory {
   readonly config: KafabricConfig;
   /** Of the shared memory. */
   readonly name: string;
+  /** Of that of earlier processes, which had some of the same data directories. */
+  readonly earlierNames?: readonly string[];
   readonly dataDirectories: readonly string[];
   readonly replaceFile: ReplaceFile;
 }
 
 /** Names the shared memory of the gateways that use these data directories, of which one runs at a time. */
-export function sharedMemoryName(config: KafabricConfig): string {
-  const directories = [...config.resolved.logDirs].sort().join('\n');
+export function sharedMemoryName(logDirs: readonly string[]): string {
+  const directories = [...logDirs].sort().join('\n');
   return createHash('sha256').update(directories).digest('hex').slice(0, 24);
 }
 
@@ -29,9 +31,18 @@ export function sharedMemoryName(config: KafabricConfig): string {
  * their logs are read. Rejects, with nothing lost, when that cannot be done: the logs must not be used without it.
  */
 export async function writeAcknowledged(memory: AcknowledgedMemory, logger: Logger): Promise<void> {
-  const { config, name, dataDirectories, replaceFile } = memory;
-  const report = await recoverAcknowledged(name, await earlierArenaDirectories(config, dataDirectories));
+  const { config, name, earlierNames = [], dataDirectories, replaceFile } = memory;
+  const places = await earlierArenaDirectories(config, dataDirectories);
+  const report = await recoverAcknowledged(name, places);
   if (report.inUse > 0) throw new Error('shared memory of these data directories is used by another process');
+  assertWritten(report, logger);
+  // Whoever lives and uses such has other directories: these were copied.
+  for (const earlier of earlierNames) assertWritten(await recoverAcknowledged(earlier, places), logger);
+  await recordArenaDirectory(config, dataDirectories, replaceFile);
+}
+
+/** Says what was written. @throws Error for people when something cannot be read */
+function assertWritten(report: ReplayReport, logger: Logger): void {
   if (report.problems.length > 0) {
     throw new Error(
       `shared memory with acknowledged records cannot be read: ${report.problems.join('; ')}. Remove it to start without them`,
@@ -49,7 +60,6 @@ export async function writeAcknowledged(memory: AcknowledgedMemory, logger: Logg
     );
   if (report.entries > 0)
     logger.info(report, 'wrote what was acknowledged from memory when the last process died');
-  await recordArenaDirectory(config, dataDirectories, replaceFile);
 }
 
 /**

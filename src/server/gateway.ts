@@ -74,8 +74,8 @@ export class Gateway {
   async #start(config: KafabricConfig): Promise<void> {
     await assertArenaDirectory(config);
     await removeAbandonedMemory(config, this.#log);
-    configureArena(arenaBytes(config), sharedMemoryName(config), config.get('arena.directory'));
-    const { listenerTls, metricsListener } = config.resolved;
+    const { listenerTls, logDirs, metricsListener } = config.resolved;
+    configureArena(arenaBytes(config), sharedMemoryName(logDirs), config.get('arena.directory'));
     for (const tls of listenerTls)
       this.#tls.push(await ListenerTls.open(tls, systemClock, this.#log.child({ component: 'network' })));
     await this.#startHttp(metricsListener);

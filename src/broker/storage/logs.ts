@@ -1,4 +1,5 @@
 import { defaultLogConfig, type LogConfig } from '../../backend/log/config.ts';
+import { readKnownDirectories } from '../../backend/log/known-directories.ts';
 import { LogManager } from '../../backend/log/log-manager.ts';
 import type { LogIntervals } from '../../backend/log/log-manager-options.ts';
 import type { FileSystem } from '../../backend/log/ports.ts';
@@ -26,7 +27,7 @@ export function makeLogs(
 ): LogManager {
   const memory = {
     config,
-    name: sharedMemoryName(config),
+    name: sharedMemoryName(config.resolved.logDirs),
     dataDirectories: config.resolved.logDirs,
     replaceFile: (path: string, bytes: Uint8Array) => fileSystem.replaceFile(path, bytes),
   };
@@ -43,11 +44,31 @@ export function makeLogs(
     intervals: logIntervals(config),
     beforeLoading: async () => {
       await beforeWriting(logs);
-      await writeAcknowledged(memory, logger);
+      const earlierNames = await earlierMemory(fileSystem, logs, memory.name);
+      await writeAcknowledged({ ...memory, earlierNames }, logger);
     },
     hasPayload: true,
   });
   return logs;
+}
+
+/**
+ * Names the shared memory of those data directories with which each of these was in use last, if they are others than now: what a process had acknowledged
+ * that was killed must be written before anything else is.
+ */
+async function earlierMemory(
+  fileSystem: FileSystem,
+  { directories }: LogManager,
+  name: string,
+): Promise<string[]> {
+  const usable = directories.filter(({ error }) => error === null);
+  // One that cannot be read is put out of use a moment later.
+  const before = await Promise.all(
+    usable.map(({ path }) => readKnownDirectories(fileSystem, path).catch(() => [path])),
+  );
+  const names = new Set(before.map(sharedMemoryName));
+  names.delete(name);
+  return [...names];
 }
 
 /** The cluster's metadata, of logs that are open. Rejects with an error for people when it is not there but should be. */
