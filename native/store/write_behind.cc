@@ -23,6 +23,7 @@ void WriteBehind::stop() {
     stopping_ = true;
   }
   wake_.notify_one();
+  std::lock_guard joining(joinMutex_);
   if (thread_.joinable()) thread_.join();
 }
 

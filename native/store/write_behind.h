@@ -22,7 +22,7 @@ class WriteBehind {
 
   /** Calls the file's writeWaiting after the delay, until when the file lives; false once stopped: then what waits has to be written at once. Any thread. */
   bool add(std::shared_ptr<StoreFile> file);
-  /** Calls all that wait, and joins. */
+  /** Calls all that wait, and joins. May be called more than once, also at the same time. */
   void stop();
 
  private:
@@ -33,8 +33,9 @@ class WriteBehind {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::pair<Clock::time_point, std::shared_ptr<StoreFile>>> files_;
-  std::thread thread_;  // started by the first file
   bool stopping_ = false;
+  std::mutex joinMutex_;
+  std::thread thread_;  // started by the first file
 };
 
 }  // namespace kafabric
