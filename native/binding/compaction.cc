@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <unordered_map>
 #include <vector>
 
@@ -104,6 +105,8 @@ Napi::Value open(const Napi::CallbackInfo& info) {
     rounds.open[rounds.next] = std::make_shared<Round>(std::move(options), rounds.throttle);
   } catch (const std::bad_alloc&) {
     throw Completions::error(env, ENOMEM, "not enough memory to compact a log");
+  } catch (const std::system_error& error) {
+    throw Completions::error(env, ENOMEM, std::string("no thread to compact a log: ") + error.what());
   }
   return Napi::Number::New(env, static_cast<double>(rounds.next++));
 }

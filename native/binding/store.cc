@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <memory>
+#include <string>
+#include <system_error>
 
 #include "binding/arena.h"
 #include "binding/arguments.h"
@@ -54,6 +56,8 @@ Napi::Value create(const Napi::CallbackInfo& info) {
     host.stores.push_back(std::make_unique<HostedStore>(options, integerAt(info, 2)));
   } catch (const std::bad_alloc&) {
     throw Napi::Error::New(info.Env(), "the arena's address space could not be reserved");
+  } catch (const std::system_error& error) {
+    throw Napi::Error::New(info.Env(), std::string("no threads for a store: ") + error.what());
   }
   if (!host.hook) {
     host.hook = std::make_unique<CleanupHook>(info.Env(), [&host] {

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -29,7 +30,11 @@ void SpacePreparer::prepare(const std::string& directory, uint64_t bytes, uint64
   fileBytes = std::max(fileBytes, RecycledFiles::kMinBytes) / kPieceBytes * kPieceBytes;
   std::lock_guard lock(mutex_);
   if (stopping_) return;
-  if (!thread_) thread_ = std::make_unique<ThreadPool>(1);
+  try {
+    if (!thread_) thread_ = std::make_unique<ThreadPool>(1);
+  } catch (const std::system_error&) {
+    return;  // there can be no more threads; nobody needs this one
+  }
   thread_->post([this, directory, bytes, fileBytes, buffered] {
     while (!stopping_ && recycled_.keptIn(directory) + fileBytes <= bytes && prepareFile(directory, fileBytes, buffered)) continue;
   });

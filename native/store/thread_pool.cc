@@ -1,6 +1,7 @@
 #include "store/thread_pool.h"
 
 #include <algorithm>
+#include <system_error>
 
 #include "store/start_thread.h"
 
@@ -32,7 +33,12 @@ bool LateWakeups::add(const std::shared_ptr<std::condition_variable>& threads) {
 }
 
 ThreadPool::ThreadPool(unsigned threads) {
-  for (unsigned i = 0; i < std::max(threads, 1u); ++i) threads_.push_back(startThread("kafabric-store", [this] { run(); }));
+  try {
+    for (unsigned i = 0; i < std::max(threads, 1u); ++i) threads_.push_back(startThread("kafabric-store", [this] { run(); }));
+  } catch (const std::system_error&) {
+    stop();
+    throw;
+  }
 }
 
 bool ThreadPool::post(std::function<void()> task) {

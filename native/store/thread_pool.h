@@ -37,6 +37,7 @@ class LateWakeups {
 
 class ThreadPool {
  public:
+  /** Throws std::system_error when there can be no more threads. */
   explicit ThreadPool(unsigned threads);
   /** Runs what was posted before, then joins. */
   ~ThreadPool() { stop(); }

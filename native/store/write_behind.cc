@@ -1,5 +1,7 @@
 #include "store/write_behind.h"
 
+#include <system_error>
+
 #include "store/start_thread.h"
 #include "store/store_file.h"
 
@@ -13,7 +15,12 @@ bool WriteBehind::add(std::shared_ptr<StoreFile> file) {
     if (files_.size() == 1) wake_.notify_one();
     return true;
   }
-  thread_ = startThread("kafabric-write", [this] { run(); });
+  try {
+    thread_ = startThread("kafabric-write", [this] { run(); });
+  } catch (const std::system_error&) {
+    files_.clear();
+    return false;
+  }
   return true;
 }
 

@@ -20,7 +20,10 @@ class WriteBehind {
   WriteBehind(const WriteBehind&) = delete;
   WriteBehind& operator=(const WriteBehind&) = delete;
 
-  /** Calls the file's writeWaiting after the delay, until when the file lives; false once stopped: then what waits has to be written at once. Any thread. */
+  /**
+   * Calls the file's writeWaiting after the delay, until when the file lives; false once stopped, or where there can be no thread: then what waits has to be
+   * written at once. Any thread.
+   */
   bool add(std::shared_ptr<StoreFile> file);
   /** Calls all that wait, and joins. May be called more than once, also at the same time. */
   void stop();

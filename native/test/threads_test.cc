@@ -1,12 +1,75 @@
-// Threads that are ended by two at the same time.
+// Threads that cannot be had, and those that are ended by two at the same time.
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <chrono>
+#include <system_error>
 #include <thread>
 
+#include "store/space_preparer.h"
+#include "store/thread_pool.h"
 #include "store/write_behind.h"
+#include "test/mount_fixture.h"
 #include "test/store_fixture.h"
 
 using namespace kafabric;
 using namespace kafabric::test;
+
+namespace {
+
+constexpr uid_t kNobody = 65'534;
+
+/** What `body` returns in a process that can have no thread but its first. */
+template <typename Body>
+int withoutThreads([[maybe_unused]] Body body) {
+#ifdef __SANITIZE_THREAD__
+  return kNotMounted;  // a fork of a process with threads may have none
+#else
+  return inChild([&] {
+    const rlimit one{1, 1};
+    bool limited = ::setrlimit(RLIMIT_NPROC, &one) == 0 && (::geteuid() != 0 || ::setuid(kNobody) == 0);
+    if (!limited || ::geteuid() == 0) return kNotMounted;
+    try {
+      std::thread([] {}).join();
+      return kNotMounted;  // nobody keeps to the limit
+    } catch (const std::system_error&) {
+      return body();
+    }
+  });
+#endif
+}
+
+bool takesSignals() {
+  sigset_t blocked;
+  return ::pthread_sigmask(SIG_SETMASK, nullptr, &blocked) == 0 && ::sigismember(&blocked, SIGTERM) == 0;
+}
+
+}  // namespace
+
+TEST(threads_that_cannot_be_had_leave_a_process_that_takes_signals) {
+  checkMounted(withoutThreads([] {
+    try {
+      ThreadPool pool(3);
+      return 1;
+    } catch (const std::system_error&) {
+      return takesSignals() ? 0 : 2;
+    }
+  }));
+}
+
+TEST(threads_that_cannot_be_had_are_done_without_where_they_can_be) {
+  StoreFixture fixture(true);
+  auto file = fixture.open();
+  checkMounted(withoutThreads([&] {
+    WriteBehind clock(std::chrono::hours(1));
+    if (clock.add(file)) return 1;
+    fixture.store.recycled().keepIn(fixture.directory, RecycledFiles::kMinBytes);
+    SpacePreparer preparer(fixture.store.recycled());
+    preparer.prepare(fixture.directory, RecycledFiles::kMinBytes, RecycledFiles::kMinBytes, true);
+    return takesSignals() ? 0 : 2;
+  }));
+}
 
 TEST(threads_of_the_clock_can_be_ended_by_two_at_the_same_time) {
   StoreFixture fixture(true);
