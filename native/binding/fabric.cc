@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cerrno>
 #include <memory>
+#include <system_error>
 #include <unordered_map>
 
 #include "batch/crc32c.h"
@@ -123,7 +124,7 @@ struct OpenRequest {
   BulkLimits limits;
 };
 
-std::unique_ptr<Transport> openTransport(const OpenRequest& request, IoStatus& status) {
+std::unique_ptr<Transport> findTransport(const OpenRequest& request, IoStatus& status) {
   if (request.provider == kTcpTransportName || request.provider == kTlsTransportName) {
     TcpOptions tcp = request.tcp;
     tcp.encrypted = request.provider == kTlsTransportName;
@@ -137,6 +138,16 @@ std::unique_ptr<Transport> openTransport(const OpenRequest& request, IoStatus& s
   status = {ENODEV, found->opened.library ? "there is no provider " + request.provider + " on " + request.domain
                                           : found->opened.error};
   return nullptr;
+}
+
+/** Null, and why, also when there can be no more threads or descriptors. */
+std::unique_ptr<Transport> openTransport(const OpenRequest& request, IoStatus& status) {
+  try {
+    return findTransport(request, status);
+  } catch (const std::system_error& error) {
+    status = {error.code().value(), error.what()};
+    return nullptr;
+  }
 }
 
 // (id, library, provider, domain, network, pieceBytes, window, listen, host, port, advertised); completes with the transport.

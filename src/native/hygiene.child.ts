@@ -1,5 +1,5 @@
 // What hygiene.test.ts runs in processes and workers of their own: hygiene.child.js <scenario> <directory>
-import { writeSync } from 'node:fs';
+import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { parentPort, threadId, workerData } from 'node:worker_threads';
 import { NativeMemory } from './arena.ts';
@@ -44,6 +44,24 @@ async function startFabric(): Promise<void> {
   transport.read(peer, range, [{ memory, offset: 0 }], 50).done.catch(({ code }) => writeSync(1, code));
 }
 
+/** Opens a transport when no descriptor is left. */
+async function openWithoutDescriptors(): Promise<void> {
+  await Promise.all(startMuch());
+  const taken: number[] = [];
+  try {
+    for (;;) taken.push(openSync('/dev/null', 'r'));
+  } catch {
+    // All of them.
+  }
+  const way = { provider: PLAIN_TCP, domain: '', network: '' };
+  const options = { library: '', pieceBytes: 4096, window: 4, listen: false };
+  const refused = await FabricTransport.open(way, options).catch(({ code }: { code: string }) => code);
+  for (const fd of taken) closeSync(fd);
+  const transport = await FabricTransport.open(way, options);
+  await transport.close();
+  writeSync(1, String(refused));
+}
+
 /** Appends until the disk is full, makes room, goes on. */
 async function fillDisk(): Promise<void> {
   const block = Buffer.alloc(10_000, 1);
@@ -80,6 +98,8 @@ if (scenario === 'finish') {
 } else if (scenario === 'fabric-exit') {
   await startFabric();
   process.exit(0);
+} else if (scenario === 'no-descriptors') {
+  await openWithoutDescriptors();
 } else if (scenario === 'fill-disk') {
   await fillDisk();
 } else throw new Error(`unknown scenario ${scenario}`);

@@ -63,6 +63,15 @@ describe('native threads', () => {
     );
   });
 
+  it('of the fabric are refused, and no more, when descriptors run out', async () => {
+    const limited = `ulimit -n 128 && exec '${process.execPath}' '${child}' no-descriptors '${directory}'`;
+    const { code, signal, stdout, stderr } = await run('sh', ['-c', limited]);
+    assert.deepEqual(
+      { code, signal, stdout, stderr },
+      { code: 0, signal: null, stdout: 'EMFILE', stderr: '' },
+    );
+  });
+
   it('end with 100 workers, half of them terminated in the midst of operations', async () => {
     const work = async (terminate: boolean): Promise<void> => {
       const worker = new Worker(child, { workerData: ['worker', directory] });
