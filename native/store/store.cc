@@ -25,11 +25,7 @@ int allocate(int fd, int mode, uint64_t bytes) {
   return result == 0 ? 0 : errno;
 }
 
-/** 0 also where the file system cannot. */
-int preallocate(int fd, uint64_t bytes) {
-  int error = allocate(fd, FALLOC_FL_KEEP_SIZE, bytes);
-  return error == EOPNOTSUPP || error == ENOSYS ? 0 : error;
-}
+bool isUnsupported(int error) { return error == EOPNOTSUPP || error == ENOSYS; }
 
 /** Of a file of `size` bytes; 0 or an errno value. */
 int allocateOrNothing(int fd, off_t size, uint64_t bytes) {
@@ -147,7 +143,13 @@ std::shared_ptr<StoreFile> Store::open(const std::string& path, const OpenOption
   uint64_t size = recycledBytes > 0 ? 0 : static_cast<uint64_t>(info.st_size);
   bool abandoned = error == 0 && journal_ && !options.readOnly && journal_->abandoned(path, info.st_dev, info.st_ino);
   bool reserve = options.preallocateBytes > size && !options.readOnly;
-  if (error == 0 && reserve && !abandoned) error = recycled_.withSpace([&, fd = fd] { return preallocate(fd, options.preallocateBytes); });
+  auto preallocate = [&, fd = fd] { return allocate(fd, FALLOC_FL_KEEP_SIZE, options.preallocateBytes); };
+  if (error == 0 && reserve && !abandoned) error = recycled_.withSpace(preallocate);
+  // The file has no space then, and appends may yet find none.
+  if (isUnsupported(error)) {
+    reserve = false;
+    error = 0;
+  }
   if (error != 0 || abandoned) {
     if (created) ::unlink(path.c_str());
     status = IoStatus::failure(error, "cannot open", path);

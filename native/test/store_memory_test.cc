@@ -135,6 +135,20 @@ TEST(store_acknowledges_the_first_append_to_a_new_file_that_has_space_ahead) {
   CHECK_EQ(std::filesystem::file_size(fixture.path("unused")), 0u);
 }
 
+TEST(store_acknowledges_nothing_in_space_that_the_file_system_does_not_reserve) {
+  SharedFixture fixture("unreserved");
+  OpenOptions reserving{true};
+  reserving.preallocateBytes = uint64_t{64} << 10;
+  if (fixture.open("plain")->handle()->blockBytes() == 0) return;
+  CHECK(acknowledged(*fixture.open("reserved", reserving), "there is room"));
+  faults.allocateError = EOPNOTSUPP;
+  auto file = fixture.open("file", reserving);
+  Outcome done;
+  CHECK(!file->append(parts("waits"), kFromMemory, done.done()).acknowledged);
+  CHECK(done.wait().ok());
+  CHECK_EQ(written(*file), "waits");
+}
+
 TEST(store_opens_a_new_file_that_can_have_no_space_ahead) {
   for (int error : {ENOSPC, EDQUOT, EOPNOTSUPP, EIO}) {
     SharedFixture fixture("no-ahead");
