@@ -1,5 +1,6 @@
 // What a file's draining thread does: write, cut, allocate ahead.
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +16,12 @@ namespace {
 /** Space is allocated ahead in steps as large as the file is, within these bounds: a quiet file costs little. */
 constexpr uint64_t kMinStepBytes = 16 << 10;
 constexpr uint64_t kMaxStepBytes = 64 << 20;
+
+void giveBackBehind(int fd, uint64_t size) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0 || static_cast<uint64_t>(info.st_size) <= size) return;
+  while (::ftruncate(fd, static_cast<off_t>(size)) != 0 && errno == EINTR) continue;
+}
 
 }  // namespace
 
@@ -224,8 +231,9 @@ void StoreFile::allocateAhead(uint64_t written, uint64_t largest) {
     return result == 0 ? 0 : errno;
   });
   if (error == 0) allocated_ = to;
-  // A full disk shows itself to the appends that find no room.
   else if (error == EOPNOTSUPP || error == ENOSYS) allocates_ = false;
+  // A full disk shows itself to the appends that find no room. It may have given a part, of which nobody knows, and others have none.
+  else giveBackBehind(handle_->fd(), std::max(allocated, written));
 }
 
 }  // namespace kafabric

@@ -273,6 +273,20 @@ TEST(store_direct_files_end_in_zeros_until_trimmed_or_closed) {
   CHECK(spaceOf(*file) <= text.size() + 2 * kMaxBlockBytes);
 }
 
+TEST(store_direct_takes_nothing_of_a_disk_that_has_not_enough_to_be_ahead) {
+  StoreFixture fixture(true);
+  auto file = fixture.open();
+  if (file->handle()->blockBytes() == 0) return;
+  faults.allocateError = ENOSPC;
+  faults.allocatableBytes = 2 * kMaxBlockBytes;
+  faults.allocatesPart = true;
+  std::string text = pattern(0, kMaxBlockBytes);
+  CHECK(append(*file, text).ok());
+  CHECK_EQ(sizeOf(*file), text.size());
+  CHECK(close(*file).ok());
+  CHECK(content(fixture.path()) == text);
+}
+
 TEST(store_direct_small_files_cost_little) {
   constexpr int kFiles = 400;
   StoreFixture fixture(true, size_t{4} << 20);
