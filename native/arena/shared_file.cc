@@ -57,6 +57,13 @@ Kind kindOf(const SharedPlace& place, std::string& reason) {
   return Kind::unusable;
 }
 
+/** Also when signals come: 0 or an errno value. */
+int allocate(int fd, size_t bytes) {
+  int result = 0;
+  while ((result = ::fallocate(fd, 0, 0, static_cast<off_t>(bytes))) != 0 && errno == EINTR) continue;
+  return result == 0 ? 0 : errno;
+}
+
 /** Whether all of it would fit, with a sixteenth of the tmpfs to spare for others. */
 bool hasRoom(const SharedPlace& place, size_t bytes, std::string& reason) {
   struct statvfs space;
@@ -136,7 +143,7 @@ std::unique_ptr<SharedFile> SharedFile::create(const SharedPlace& place, size_t 
     return nullptr;
   }
   int error = ::ftruncate(fd, static_cast<off_t>(fileBytes)) != 0 ? errno : 0;
-  if (error == 0 && ::fallocate(fd, 0, 0, kJournalOffset + kJournalBytes) != 0) error = errno;
+  if (error == 0) error = allocate(fd, kJournalOffset + kJournalBytes);
   uint8_t* map = nullptr;
   try {
     if (error == 0) map = mapAligned(fileBytes, fd, kDataOffset);

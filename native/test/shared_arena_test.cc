@@ -59,6 +59,14 @@ TEST(shared_arena_whose_file_was_removed_takes_no_entries) {
   CHECK_EQ(file.pending(), 0u);
 }
 
+TEST(shared_arena_is_made_also_while_signals_come) {
+  FaultScope scope;
+  faults.allocateInterruptions = 2;
+  Arena arena(4 << 20, placeFor("signals"));
+  CHECK_EQ(arena.sharedReason(), "");
+  CHECK(arena.shared());
+}
+
 TEST(shared_arena_is_a_locked_private_file_while_it_lives) {
   SharedPlace place = placeFor("lives");
   {
