@@ -487,3 +487,13 @@ TEST(the_throttle_holds_back_and_lets_go) {
   waiting.join();
   CHECK(done);
 }
+
+TEST(the_throttle_counts_nothing_of_before_it_was_changed) {
+  IoThrottle throttle;
+  std::atomic<bool> stop{true};
+  throttle.setRate(1);
+  throttle.spend(size_t{1} << 40, stop);
+  stop = false;
+  throttle.setRate(1e12);
+  throttle.spend(1, stop);  // or nothing moves for a day
+}
