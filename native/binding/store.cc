@@ -203,10 +203,10 @@ void flushDirectory(const Napi::CallbackInfo& info) {
 
 // (store, id, path)
 void remove(const Napi::CallbackInfo& info) {
-  HostedStore& hosted = storeAt(info);
-  auto done = reporter(info.Env(), numberAt(info, 1));
-  // Not a thread that flushes wait for: large files take their time.
-  Workers::post(info.Env(), [&hosted, path = stringAt(info, 2), done] { done(hosted.store.remove(path)); });
+  Store& store = storeAt(info).store;
+  double id = numberAt(info, 1);
+  auto done = reporter(info.Env(), id);
+  postOrFail(store.removers(), info.Env(), id, [&store, path = stringAt(info, 2), done] { done(store.remove(path)); });
 }
 
 /** Positions and lengths by turns; throws a TypeError for a number without a partner or that is no whole one. */
@@ -224,8 +224,7 @@ void punch(const Napi::CallbackInfo& info) {
   HostedStore& hosted = storeAt(info);
   double id = numberAt(info, 1);
   Completions& completions = Completions::of(info.Env());
-  // As for removing: it may take a while.
-  Workers::post(info.Env(), [&hosted, id, path = stringAt(info, 2), ranges = rangesOf(info[3]), &completions] {
+  auto task = [&hosted, id, path = stringAt(info, 2), ranges = rangesOf(info[3]), &completions] {
     Punched punched;
     IoStatus status = hosted.store.punch(path, ranges, punched);
     Completion done{id, status.error, status.message, nullptr};
@@ -236,7 +235,8 @@ void punch(const Napi::CallbackInfo& info) {
       return result;
     };
     completions.push(std::move(done));
-  });
+  };
+  postOrFail(hosted.store.removers(), info.Env(), id, std::move(task));
 }
 
 /** Runs a task that copies on a thread of the store for that; no client waits for those. */

@@ -103,6 +103,7 @@ void Store::stop() {
   syncers_.stop();
   readers_.stop();
   if (copiers_) copiers_->stop();
+  removers_.stop();
 }
 
 void Store::queued(int64_t bytes) {

@@ -102,6 +102,8 @@ class Store {
   ThreadPool& readers() { return readers_; }
   /** Null without threads for it. */
   ThreadPool* copiers() { return copiers_.get(); }
+  /** For what takes its time and nobody waits for: a topic that is deleted has many files, and large ones. */
+  ThreadPool& removers() { return removers_; }
   WriteBehind& writeBehind() { return writeBehind_; }
   StoreCounters& counters() { return counters_; }
   /** Counts bytes that were appended and wait to be written; negative when they no longer do. */
@@ -140,6 +142,7 @@ class Store {
   ThreadPool syncers_;
   ThreadPool readers_;
   std::unique_ptr<ThreadPool> copiers_;
+  ThreadPool removers_{4};
   FileReader reader_;
 };
 
