@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import { arenaStats, NativeMemory } from './arena.ts';
 import {
   buildReferenceBatch,
@@ -96,6 +97,46 @@ describe('checkBatches', () => {
     assert.equal(errorOf(withCrc(edit((b) => b.writeInt32BE(69, 57)))), 87);
     assert.equal(errorOf(withCrc(edit((b) => b.writeInt32BE(0, 57)))), 87);
     assert.equal(checkBatches(fixture('keyed-none'), { ...limits, maxBatchBytes: 100 })[0]?.error, 10);
+  });
+
+  it('leaves to a worker what would hold up the event loop, though each batch is small', async () => {
+    const varint = (value: number): number[] => {
+      const bytes: number[] = [];
+      let rest = value * 2;
+      for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes.push((rest % 0x80) | 0x80);
+      return [...bytes, rest];
+    };
+    // One record: no attributes, deltas of 0, no key, a value of zeros, no headers.
+    const value = Buffer.alloc(200_000);
+    const before = Buffer.from([0, 0, 0, 1, ...varint(value.length)]);
+    const size = Buffer.from(varint(before.length + value.length + 1));
+    const plain = Buffer.concat([fixture('keyed-none').subarray(0, 61), size, before, value, Buffer.of(0)]);
+    plain.writeInt32BE(plain.length - 12, 8);
+    plain.writeInt32BE(0, 23);
+    plain.writeInt32BE(1, 57);
+    const batch = await recompressBatch(withCrc(plain), Codec.ZSTD, 1 << 20);
+    assert.ok(batch instanceof Uint8Array);
+    await setImmediate();
+    const answers = Array.from({ length: 60 }, () => checkBatchesSoon(batch, limits));
+    assert.ok(Array.isArray(answers[0]));
+    assert.ok(answers.at(-1) instanceof Promise);
+    for (const answer of answers) assert.equal((await answer)[0]?.error, 0);
+    await setImmediate();
+    assert.ok(Array.isArray(checkBatchesSoon(batch, limits)));
+  });
+
+  it('looks at no other batch than the first where that is all that is wanted', async () => {
+    const batch = fixture('keyed-zstd');
+    const few = Buffer.concat([batch, batch]);
+    const many = Buffer.concat(Array.from({ length: 1000 }, () => batch));
+    for (const bytes of [few, many]) {
+      const all = bytes.byteLength / batch.byteLength;
+      for (const check of [checkBatches, checkBatchesAsync, checkBatchesSoon]) {
+        assert.equal((await check(bytes, limits)).length, all, check.name);
+        const [first, ...others] = await check(bytes, { ...limits, onlyFirst: true });
+        assert.deepEqual([first?.error, first?.sizeBytes, others], [0, batch.byteLength, []], check.name);
+      }
+    }
   });
 
   it('refuses records without a key and timestamps out of range, and names the record', () => {

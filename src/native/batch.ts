@@ -96,6 +96,8 @@ export interface CheckOptions {
    * this many bytes; default never.
    */
   referenceMinBytes?: number;
+  /** Look at no other batch than the first: where there has to be one alone, others may be thousands, and large when they are decompressed. */
+  onlyFirst?: boolean;
 }
 
 /** Where the payload tier put the records section of a batch. */
@@ -111,13 +113,17 @@ export interface ExtentLocation {
 const native = binding<BatchBinding>();
 
 const BATCH_HEADER_BYTES = 61;
+const COMPRESSION_MASK = 0x07;
 /** Batches in one answer of native code; more are fetched in rounds. */
 const ROUND = 32;
 const MAX_BATCHES = 65_536;
 /** What JavaScript may wait for: well under a millisecond with any codec but gzip, which takes one. */
 const QUICK_BYTES = 64 * 1024;
 const QUICK_UNCOMPRESSED_BYTES = 256 * 1024;
+/** So much is decompressed at once in one turn of the event loop: a request may have thousands of batches, each small until then. */
+const QUICK_BYTES_IN_TURN = 8 << 20;
 const slots = new Float64Array(ROUND * BATCH_SLOTS);
+const firstSlots = slots.subarray(0, BATCH_SLOTS);
 const slotIntegers = new BigInt64Array(slots.buffer);
 const optionSlots = new Float64Array(OPTION_SLOTS);
 const MAX_UNCOMPRESSED_SLOT = 0;
@@ -162,15 +168,21 @@ export const crc32cImplementation = native.crc32cImplementation;
  * whose end is not known there are none. Holds up JavaScript for as long as it takes: for trusted or small input; see checkBatchesSoon.
  */
 export function checkBatches(bytes: Uint8Array | MemoryPiece, options: CheckOptions): BatchCheck[] {
-  return checkPacked(bytes, packOptions(options));
+  return checkPacked(bytes, packOptions(options), mostOf(options));
 }
 
-function checkPacked(bytes: Uint8Array | MemoryPiece, packed: Float64Array): BatchCheck[] {
+/** How many batches are looked at. */
+function mostOf({ onlyFirst = false }: CheckOptions): number {
+  return onlyFirst ? 1 : MAX_BATCHES;
+}
+
+function checkPacked(bytes: Uint8Array | MemoryPiece, packed: Float64Array, most: number): BatchCheck[] {
   const input = bytes instanceof MemoryPiece ? bytes.bytes() : bytes;
+  const room = most === 1 ? firstSlots : slots;
   const checks: BatchCheck[] = [];
-  for (let start = 0; start < input.length && checks.length < MAX_BATCHES; ) {
+  for (let start = 0; start < input.length && checks.length < most; ) {
     const attachments: Attachment[] = [];
-    const count = native.batchCheck(input, start, packed, slots, attachments);
+    const count = native.batchCheck(input, start, packed, room, attachments);
     for (let i = 0; i < count; i++) checks.push(readCheck(slots, slotIntegers, i, attachments[i] ?? null));
     const last = checks[checks.length - 1]!;
     start = last.position + last.sizeBytes;
@@ -189,10 +201,11 @@ export async function checkBatchesAsync(
   if (input.byteLength === 0) return [];
   const [doubles, attachments] = await completion<[Float64Array, Attachment[]]>((id) => {
     const packed = packOptions(options);
-    if (!(input instanceof MemoryPiece)) return native.batchCheckCopy(id, packed, MAX_BATCHES, input);
+    const most = mostOf(options);
+    if (!(input instanceof MemoryPiece)) return native.batchCheckCopy(id, packed, most, input);
     const { memory, offset, byteLength } = input;
     const from = memory.blockOffset + offset;
-    native.batchCheckMemory(id, packed, MAX_BATCHES, memory.handle, from, byteLength);
+    native.batchCheckMemory(id, packed, most, memory.handle, from, byteLength);
   });
   const integers = new BigInt64Array(doubles.buffer);
   const checks: BatchCheck[] = [];
@@ -200,6 +213,20 @@ export async function checkBatchesAsync(
     checks.push(readCheck(doubles, integers, i, attachments[i] ?? null));
   }
   return checks;
+}
+
+let decompressedInTurn = 0;
+
+/** Counts what was decompressed at once; of what was refused nobody knows how much it was. */
+function countDecompressed(checks: readonly BatchCheck[]): void {
+  for (const { attributes, error, uncompressedBytes } of checks) {
+    if ((attributes & COMPRESSION_MASK) === 0) continue;
+    if (decompressedInTurn === 0)
+      setImmediate(() => {
+        decompressedInTurn = 0;
+      });
+    decompressedInTurn += error === 0 ? uncompressedBytes : QUICK_UNCOMPRESSED_BYTES;
+  }
 }
 
 /** What the thread that received the batch has found; null when it did not look, or these options want another look. */
@@ -220,11 +247,13 @@ export function checkBatchesSoon(
 ): BatchCheck[] | Promise<BatchCheck[]> {
   const known = input instanceof MemoryPiece ? takeCheck(input, options) : null;
   if (known !== null) return [known];
-  if (input.byteLength > QUICK_BYTES) return checkBatchesAsync(input, options);
+  if (input.byteLength > QUICK_BYTES || decompressedInTurn > QUICK_BYTES_IN_TURN)
+    return checkBatchesAsync(input, options);
   const packed = packOptions(options);
   const isLimited = options.maxUncompressedBytes > QUICK_UNCOMPRESSED_BYTES;
   if (isLimited) packed[MAX_UNCOMPRESSED_SLOT] = QUICK_UNCOMPRESSED_BYTES;
-  const checks = checkPacked(input, packed);
+  const checks = checkPacked(input, packed, mostOf(options));
+  countDecompressed(checks);
   const refused = isLimited && checks.some(({ errorMessage }) => errorMessage === UNCOMPRESSED_TOO_LARGE);
   return refused ? checkBatchesAsync(input, options) : checks;
 }

@@ -49,6 +49,7 @@ export function checkOptions(config: PartitionConfig, nowMs: number): CheckOptio
     timestampBeforeMaxMs: config.timestampBeforeMaxMs,
     timestampAfterMaxMs: config.timestampAfterMaxMs,
     referenceMinBytes: config.payloadMinBytes < 0 ? Number.POSITIVE_INFINITY : config.payloadMinBytes,
+    onlyFirst: true, // others are refused
   };
 }
 
