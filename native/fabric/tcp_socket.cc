@@ -43,8 +43,8 @@ int listenOn(const std::string& host, uint16_t wanted, uint16_t& port, IoStatus&
   if (fd < 0 && host.empty()) return listenOn("0.0.0.0", wanted, port, status);
   int on = 1;
   int off = 0;
-  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  if (resolved.list->ai_family == AF_INET6) ::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+  if (fd >= 0) ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  if (fd >= 0 && resolved.list->ai_family == AF_INET6) ::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
   sockaddr_storage bound{};
   socklen_t length = sizeof(bound);
   if (fd < 0 || ::bind(fd, resolved.list->ai_addr, resolved.list->ai_addrlen) != 0 || ::listen(fd, SOMAXCONN) != 0 ||

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "fabric/tcp_socket.h"
+#include "store/descriptor.h"
 
 namespace kafabric::fabric {
 
@@ -54,13 +55,14 @@ std::unique_ptr<TcpTransport> TcpTransport::open(const TcpOptions& options, cons
   uint16_t port = 0;
   std::unique_ptr<TlsContext> tls;
   if (options.encrypted && !(tls = TlsContext::make(status))) return nullptr;
-  int listener = options.listen ? listenOn(options.host, options.port, port, status) : -1;
-  if (options.listen && listener < 0) return nullptr;
+  Descriptor listener(options.listen ? listenOn(options.host, options.port, port, status) : -1);
+  if (options.listen && listener.fd < 0) return nullptr;
   BulkLimits own = limits;
   own.pieceBytes = std::min(own.pieceBytes, kMaxPieceBytes);
   // No queue is too short for them here: peers that do not answer hold up nobody else.
   if (options.listen) own.maxInFlight = std::max(own.maxInFlight, kMaxInFlight);
-  std::unique_ptr<TcpTransport> transport(new TcpTransport(options, own, std::move(tls), listener, port));
+  std::unique_ptr<TcpTransport> transport(new TcpTransport(options, own, std::move(tls), listener.fd, port));
+  listener.fd = -1;  // the transport has it now
   if (transport->epoll_ < 0) {
     status = systemFailure("epoll");
     return nullptr;

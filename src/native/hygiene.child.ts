@@ -1,5 +1,5 @@
 // What hygiene.test.ts runs in processes and workers of their own: hygiene.child.js <scenario> <directory>
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { parentPort, threadId, workerData } from 'node:worker_threads';
 import { NativeMemory } from './arena.ts';
@@ -44,22 +44,27 @@ async function startFabric(): Promise<void> {
   transport.read(peer, range, [{ memory, offset: 0 }], 50).done.catch(({ code }) => writeSync(1, code));
 }
 
-/** Opens a transport when no descriptor is left. */
+/** Opens transports when few descriptors are left, or none. */
 async function openWithoutDescriptors(): Promise<void> {
   await Promise.all(startMuch());
-  const taken: number[] = [];
-  try {
-    for (;;) taken.push(openSync('/dev/null', 'r'));
-  } catch {
-    // All of them.
-  }
   const way = { provider: PLAIN_TCP, domain: '', network: '' };
-  const options = { library: '', pieceBytes: 4096, window: 4, listen: false };
-  const refused = await FabricTransport.open(way, options).catch(({ code }: { code: string }) => code);
-  for (const fd of taken) closeSync(fd);
+  const options = { library: '', pieceBytes: 4096, window: 4, host: '127.0.0.1' };
+  const descriptors = () => readdirSync('/proc/self/fd').length;
+  const before = descriptors();
+  for (let left = 0; left < 3; left++) {
+    const taken: number[] = [];
+    try {
+      for (;;) taken.push(openSync('/dev/null', 'r'));
+    } catch {
+      // All of them.
+    }
+    for (const fd of taken.splice(0, left)) closeSync(fd);
+    const refused = await FabricTransport.open(way, options).catch(({ code }: { code: string }) => code);
+    for (const fd of taken) closeSync(fd);
+    writeSync(1, `${refused} ${descriptors() - before}\n`);
+  }
   const transport = await FabricTransport.open(way, options);
   await transport.close();
-  writeSync(1, String(refused));
 }
 
 /** Appends until the disk is full, makes room, goes on. */
