@@ -3,12 +3,19 @@ import type { RangeRead, ReadRange } from '../../native/listed-pieces.ts';
 import { type MemoryPiece, releasePieces } from '../../native/pieces.ts';
 import { isLackOfMemory } from './lack-of-memory.ts';
 import type { PayloadSegment } from './segment.ts';
+import { StoreError } from './stores/messages.ts';
 
-/** `unreachable`: it may be at a store, or in a bucket, that does not answer now; the same read is worth another try. */
+/** `unreachable`: it was not looked at, for want of a store, a bucket, descriptors or rights; the same read is worth another try. */
 export type PayloadErrorReason = 'missing' | 'damaged' | 'unreachable';
 
-/** What reads fail with then: of a store, and of an object store that is away or refuses. */
-const UNREACHABLE: ReadonlySet<unknown> = new Set(['EAGAIN', 'EHOSTDOWN', 'EREFUSED']);
+/** A file that fails with one of these is not there, or the disk does not give it; of stores and object stores only the first one says that. */
+const NOT_THERE: ReadonlySet<unknown> = new Set(['ENOENT', 'ENOTDIR', 'EIO', 'EUCLEAN', 'EBADMSG']);
+
+/** Whether the bytes were looked for. */
+function isAnswer(error: Error & { code?: unknown }): boolean {
+  if (error instanceof StoreError) return error.code === 'ENOENT';
+  return typeof error.code !== 'string' || NOT_THERE.has(error.code);
+}
 
 /** The payload that a reference points to is not there, or is not what was produced. */
 export class PayloadError extends Error {
@@ -48,7 +55,7 @@ function checked(
 ): MemoryPiece | Error {
   if (read instanceof Error) {
     if (isLackOfMemory(read)) return read;
-    const reason = UNREACHABLE.has((read as { code?: unknown }).code) ? 'unreachable' : 'missing';
+    const reason = isAnswer(read) ? 'missing' : 'unreachable';
     return new PayloadError(reason, id, outage ?? `${path}: ${String(read)}`);
   }
   const { piece, crc32c } = read;

@@ -42,7 +42,7 @@ export function topicMetrics(metadata: ClusterMetadata, partitions: PartitionMan
     ),
     counter(
       'kafabric_payload_unreachable_total',
-      'Reads of payload at stores, or in a bucket, that did not answer.',
+      'Reads of payload that could not be looked for, as at stores, or in a bucket, that did not answer.',
       () => partitions.metrics.unreachablePayloads,
     ),
     counter(
