@@ -1,3 +1,4 @@
+import type { StatsFs } from 'node:fs';
 import { mkdir, readdir, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Clock } from '../../../util/clock.ts';
@@ -34,6 +35,11 @@ const HARMLESS = new Set([
 /** Copied without a look at whether it is still wanted and whether clients wait. */
 const STEP_BYTES = 4 << 20;
 const FULL = new Set(['ENOSPC', 'EDQUOT']);
+
+/** What payload may have of what is free on a file system: whole bytes, as others are told them. */
+export function freeBytesOf({ bavail, blocks, bsize }: Pick<StatsFs, 'bavail' | 'blocks' | 'bsize'>): number {
+  return bavail * bsize - Math.floor(Math.min((blocks * bsize) / FREE_SHARE, FREE_BYTES_MAX));
+}
 
 /** One directory of a tier: what lies in it and how much room it has. */
 export class TierPath {
@@ -207,9 +213,7 @@ export class TierPath {
       if (this.#device !== null && dev !== this.#device)
         throw new Error('another file system is mounted there by now');
       this.#device = dev;
-      const { bavail, blocks, bsize } = await statfs(this.path);
-      const reserve = Math.min((blocks * bsize) / FREE_SHARE, FREE_BYTES_MAX);
-      const free = bavail * bsize - reserve;
+      const free = freeBytesOf(await statfs(this.path));
       // A tmpfs has a size of its own, which says nothing of what others have left.
       const available = this.isVolatile ? Math.min(free, await memoryForTiers()) : free;
       const measured = Math.max(0, this.usedBytes + this.#keptBytes() + available);
