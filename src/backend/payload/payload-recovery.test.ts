@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync, truncateSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { arenaStats } from '../../native/arena.ts';
 import { crc32c } from '../../native/batch.ts';
 import { silentLogger } from '../../util/logger.ts';
 import { OpenFiles } from './open-files.ts';
@@ -9,44 +10,69 @@ import { PartitionPayloads } from './partition-payloads.ts';
 import type { RecoveryInput, Reference } from './payload-recovery.ts';
 import { TestFiles } from './testing.ts';
 
-describe('recovery of payload that fails', () => {
+const BYTES = 40;
+const PAYLOAD = '00000000000000000000.payload';
+
+describe('Payload at a start that lacks something', () => {
   let directory: string;
+  let files: TestFiles;
+  let log: Reference[];
 
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), 'payload-recovery-'));
+    files = new TestFiles();
+    log = [];
   });
-  afterEach(() => rmSync(directory, { recursive: true }));
+  afterEach(() => {
+    rmSync(directory, { recursive: true });
+    assert.equal(arenaStats().usedBytes, 0);
+  });
 
-  const over = (files: TestFiles) =>
-    new PartitionPayloads(directory, new OpenFiles(files, 4), { segmentBytes: 1 << 20 }, silentLogger);
+  const make = (segmentBytes: number) =>
+    new PartitionPayloads(directory, new OpenFiles(files, 4), { segmentBytes }, silentLogger);
 
-  it('is done by the next start, also after a clean end', async () => {
-    const files = new TestFiles();
-    const payloads = over(files);
-    const bytes = Buffer.alloc(40, 1);
-    const extent = payloads.append(bytes);
-    await extent.written;
-    extent.commit(0n, 0n);
-    const { segmentId, position, length } = extent;
-    const crcs = { headerCrc: 0, batchCrc: crc32c(bytes) };
-    const reference: Reference = { baseOffset: 0n, lastOffset: 0n, segmentId, position, length, ...crcs };
-    const input = (recoveryPoint: bigint | null): RecoveryInput => ({
-      ...{ logStartOffset: 0n, logEndOffset: 1n, recoveryPoint },
-      references: async function* () {
-        yield reference;
+  const names = () => readdirSync(join(directory, 'payload')).sort();
+
+  /** Two extents, as they are before they are closed. */
+  async function filled(segmentBytes: number): Promise<PartitionPayloads> {
+    const payloads = make(segmentBytes);
+    for (let i = 0; i < 2; i++) {
+      const bytes = Buffer.alloc(BYTES, i);
+      const extent = payloads.append(bytes);
+      await extent.written;
+      const at = { baseOffset: BigInt(i), lastOffset: BigInt(i) };
+      extent.commit(at.baseOffset, at.lastOffset);
+      const { segmentId, position, length } = extent;
+      log.push({ ...at, segmentId, position, length, headerCrc: 0, batchCrc: crc32c(bytes) });
+    }
+    return payloads;
+  }
+
+  async function recovered(segmentBytes: number, input: Partial<RecoveryInput>): Promise<PartitionPayloads> {
+    const payloads = make(segmentBytes);
+    const cut = await payloads.recover({
+      logStartOffset: 0n,
+      logEndOffset: 2n,
+      recoveryPoint: null,
+      async *references(from) {
+        for (const reference of log) if (reference.lastOffset >= from) yield reference;
       },
-      truncate: async () => {},
+      truncate: () => assert.fail('nothing is lost'),
+      ...input,
     });
-    await payloads.flush();
-    payloads.abandon();
-    // What a crash has left.
-    for (const name of readdirSync(join(directory, 'payload')))
-      truncateSync(join(directory, 'payload', name), 10);
-    const refusing = new TestFiles();
-    refusing.open = () => Promise.reject(Object.assign(new Error('too many open files'), { code: 'EMFILE' }));
-    await assert.rejects(over(refusing).recover(input(0n)), { code: 'EMFILE' });
-    const again = over(files);
-    assert.equal(await again.recover(input(null)), 0n);
-    await again.close();
+    assert.equal(cut, null);
+    // The last is there in any case.
+    (await payloads.read(log[1]!)).memory.release();
+    return payloads;
+  }
+
+  it('is there although what no record refers to cannot be removed, which is tried again', async () => {
+    await (await filled(BYTES)).close();
+    files.refusedRemovals = 1;
+    const payloads = await recovered(BYTES, { logStartOffset: 1n });
+    assert.ok(names().includes(PAYLOAD));
+    await payloads.reclaimBefore(1n);
+    assert.ok(!names().includes(PAYLOAD));
+    await payloads.close();
   });
 });

@@ -186,10 +186,7 @@ class PayloadRecovery {
         continue;
       }
       const segment = PayloadSegment.sealed(this.#origin(id), summary);
-      if (segment.isDeadBefore(logStartOffset)) {
-        await segment.remove();
-        continue;
-      }
+      if (segment.isDeadBefore(logStartOffset) && (await this.#remove(segment))) continue;
       await segment.countLiveFrom(logStartOffset);
       this.#segments.set(id, segment);
       if (this.#unknown.size === 0 && summary.lastOffset >= from) from = summary.lastOffset + 1n;
@@ -259,8 +256,8 @@ class PayloadRecovery {
     for (const [id, references] of this.#unknown) {
       const segment = PayloadSegment.recovered(this.#origin(id), references);
       if (segment.unused) {
-        logger.info({ directory, segment: id }, 'Removed payload that no record refers to');
-        await segment.remove();
+        logger.info({ directory, segment: id }, 'Removing payload that no record refers to');
+        await this.#remove(segment);
         continue;
       }
       await this.#seal(segment);
@@ -269,7 +266,18 @@ class PayloadRecovery {
     }
   }
 
-  /** A segment whose stores are away, or cannot end it now, is ended when they are back. */
+  /** One that cannot be removed keeps nobody from the others: it is tried again with what is given up next, or by the next start. */
+  async #remove(segment: PayloadSegment): Promise<boolean> {
+    try {
+      await segment.remove();
+      return true;
+    } catch (error) {
+      this.#scope.logger.warn({ segment: segment.path, err: error }, 'Payload could not be removed');
+      return false;
+    }
+  }
+
+  /** A segment whose stores are away, or cannot end it now, is ended when they are back; one for which there is no room now, by the next start. */
   async #seal(segment: PayloadSegment): Promise<void> {
     if (segment.outage === null) {
       try {

@@ -7,6 +7,10 @@ import { MemoryPiece } from '../../native/pieces.ts';
 import { readEach } from './checked-reads.ts';
 import type { PayloadFile, PayloadFiles } from './ports.ts';
 
+export function refusalOf(code: string, message: string): Error {
+  return Object.assign(new Error(message), { code });
+}
+
 /** Files on the disk with the native store's rules, for tests: space can run out, and writes can be held up. */
 export class TestFiles implements PayloadFiles {
   /** Bytes that may still be written. */
@@ -26,7 +30,7 @@ export class TestFiles implements PayloadFiles {
   remove(path: string): Promise<void> {
     if (this.refusedRemovals === 0) return rm(path, { force: true });
     this.refusedRemovals--;
-    return Promise.reject(Object.assign(new Error('input/output error'), { code: 'EIO' }));
+    return Promise.reject(refusalOf('EIO', 'input/output error'));
   }
 
   /** Zeros, of which nobody knows that they take no space. */
