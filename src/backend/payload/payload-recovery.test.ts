@@ -7,7 +7,7 @@ import { crc32c } from '../../native/batch.ts';
 import { silentLogger } from '../../util/logger.ts';
 import { OpenFiles } from './open-files.ts';
 import { PartitionPayloads } from './partition-payloads.ts';
-import type { RecoveryInput, Reference } from './payload-recovery.ts';
+import { PayloadUnreachable, type RecoveryInput, type Reference } from './payload-recovery.ts';
 import { TestFiles } from './testing.ts';
 
 const BYTES = 40;
@@ -74,5 +74,12 @@ describe('Payload at a start that lacks something', () => {
     await payloads.reclaimBefore(1n);
     assert.ok(!names().includes(PAYLOAD));
     await payloads.close();
+  });
+
+  it('is looked at again when there was no memory for that', async () => {
+    await filled(4 * BYTES);
+    files.refusedReads = 1;
+    await assert.rejects(recovered(4 * BYTES, { recoveryPoint: 0n }), PayloadUnreachable);
+    await (await recovered(4 * BYTES, { recoveryPoint: 0n })).close();
   });
 });

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '../../util/logger.ts';
+import { isTransient } from '../log/errors.ts';
 import { type ExtentReference, rangeOfExtent } from './checked-reads.ts';
 import { type Extent, readExtentSummary } from './extents.ts';
 import { absentPlace, extentsPath, payloadPath, segmentOfExtents } from './home-places.ts';
@@ -241,10 +242,12 @@ class PayloadRecovery {
       piece.memory.release();
       return whole;
     } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
+      const isOfStores = error instanceof StoreError;
       // All who were to have it were asked, and none has.
-      if (error.code === 'ENOENT') return false;
-      throw new PayloadUnreachable(segmentId, baseOffset, error.message);
+      if (isOfStores && error.code === 'ENOENT') return false;
+      // For want of memory, as when many partitions are looked at together, or of descriptors.
+      if (!isOfStores && !isTransient(error)) throw error;
+      throw new PayloadUnreachable(segmentId, baseOffset, (error as Error).message);
     } finally {
       open.release(file);
     }

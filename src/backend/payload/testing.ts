@@ -19,6 +19,9 @@ export class TestFiles implements PayloadFiles {
   gate: Promise<void> = Promise.resolve();
   /** So many calls of `truncate` fail. */
   refusedTruncates = 0;
+  /** So many reads fail with this. */
+  refusedReads = 0;
+  readRefusal = refusalOf('ETIMEDOUT', 'no memory');
   /** So many calls of `remove` fail. */
   refusedRemovals = 0;
   /** So many calls of `punch` fail. */
@@ -98,6 +101,10 @@ class TestFile implements PayloadFile {
 
   readRanges(ranges: readonly ReadRange[]): Promise<(RangeRead | Error)[]> {
     return readEach(ranges, async ({ position, length, seed }) => {
+      if (this.#files.refusedReads > 0) {
+        this.#files.refusedReads--;
+        throw this.#files.readRefusal;
+      }
       const available = Math.max(0, Math.min(length, fstatSync(this.#fd).size - position));
       const whole = NativeMemory.allocate(Math.max(available, 1))!;
       readSync(this.#fd, whole.bytes(), 0, available, position);
