@@ -8,10 +8,11 @@ import { silentLogger } from '../../util/logger.ts';
 import { OpenFiles } from './open-files.ts';
 import { PartitionPayloads } from './partition-payloads.ts';
 import { PayloadUnreachable, type RecoveryInput, type Reference } from './payload-recovery.ts';
-import { TestFiles } from './testing.ts';
+import { refusalOf, TestFiles } from './testing.ts';
 
 const BYTES = 40;
 const PAYLOAD = '00000000000000000000.payload';
+const LIST = '00000000000000000000.extents';
 
 describe('Payload at a start that lacks something', () => {
   let directory: string;
@@ -81,5 +82,20 @@ describe('Payload at a start that lacks something', () => {
     files.refusedReads = 1;
     await assert.rejects(recovered(4 * BYTES, { recoveryPoint: 0n }), PayloadUnreachable);
     await (await recovered(4 * BYTES, { recoveryPoint: 0n })).close();
+  });
+
+  it('is there although a segment cannot be completed for want of space', async () => {
+    await filled(4 * BYTES);
+    files.refusedTruncates = 1;
+    files.truncateRefusal = refusalOf('ENOSPC', 'no space left on device');
+    const { syncs } = files;
+    const payloads = await recovered(4 * BYTES, { recoveryPoint: 0n });
+    assert.deepEqual(names(), [PAYLOAD]);
+    // Behind the recovery point, which is raised now, nobody would look for it.
+    assert.equal(files.syncs, syncs + 1);
+    payloads.completeAll();
+    await payloads.settled();
+    assert.deepEqual(names(), [LIST, PAYLOAD]);
+    await payloads.close();
   });
 });

@@ -287,9 +287,12 @@ class PayloadRecovery {
         await segment.seal();
         return;
       } catch (error) {
-        if (!(error instanceof StoreError)) throw error;
+        const isAtStore = error instanceof StoreError;
+        if (!isAtStore && !isTransient(error)) throw error;
         const fields = { segment: segment.path, err: error };
         this.#scope.logger.warn(fields, 'A payload segment could not be completed');
+        // Behind the recovery point nobody looks whether it is there.
+        if (!isAtStore) await segment.sync();
       }
     }
     this.#unsealed.push(segment);

@@ -17,8 +17,9 @@ export class TestFiles implements PayloadFiles {
   freeBytes = Number.POSITIVE_INFINITY;
   /** Appends wait for this before they complete. */
   gate: Promise<void> = Promise.resolve();
-  /** So many calls of `truncate` fail. */
+  /** So many calls of `truncate` fail with this. */
   refusedTruncates = 0;
+  truncateRefusal = refusalOf('EIO', 'input/output error');
   /** So many reads fail with this. */
   refusedReads = 0;
   readRefusal = refusalOf('ETIMEDOUT', 'no memory');
@@ -118,7 +119,7 @@ class TestFile implements PayloadFile {
     return Promise.resolve().then(() => {
       if (this.#files.refusedTruncates > 0) {
         this.#files.refusedTruncates--;
-        throw Object.assign(new Error('input/output error'), { code: 'EIO' });
+        throw this.#files.truncateRefusal;
       }
       ftruncateSync(this.#fd, size);
       this.#size = size;
