@@ -22,20 +22,26 @@ interface Relay {
   /** Null until it is there. */
   connection: StoreConnection | null;
   connecting: Promise<void>;
+  /** Ends the attempt to connect. */
+  readonly givenUp: AbortController;
 }
+
+/** Rejects when the signal is given before the connection is there; nothing is left then. */
+type Connect = (address: string, signal: AbortSignal) => Promise<StoreConnection>;
 
 /** Connections to other stores, on behalf of one gateway: they take from this store's memory what the gateway has it pass on. */
 export class Relays {
-  readonly #connect: (address: string) => Promise<StoreConnection>;
+  readonly #connect: Connect;
   readonly #clock: Clock;
   /** By store: those that are there, or are being made. */
   readonly #relays = new Map<string, Relay>();
-  readonly #closing: Promise<void>[] = [];
+  /** Of these and others: attempts to connect, and ends of connections. Never rejected. */
+  readonly #underWay = new Set<Promise<void>>();
   readonly #over: Promise<never>;
   #stop: (error: Error) => void = () => undefined;
   #ended: string | null = null;
 
-  constructor(clock: Clock, connect: (address: string) => Promise<StoreConnection>) {
+  constructor(clock: Clock, connect: Connect) {
     this.#clock = clock;
     this.#connect = connect;
     this.#over = new Promise((_resolve, reject) => {
@@ -50,6 +56,7 @@ export class Relays {
     try {
       await this.#soon(relay.connecting, `the store at ${address} does not answer`);
     } catch (error) {
+      relay.givenUp.abort();
       this.#forget(store, relay);
       throw error;
     }
@@ -58,15 +65,28 @@ export class Relays {
   #begin(store: string, address: string): Relay {
     if (this.#relays.size >= MAX_RELAYS)
       throw new StoreError('EMFILE', `payload is passed on to ${MAX_RELAYS} stores already`);
-    const relay: Relay = { connection: null, connecting: Promise.resolve() };
+    const relay: Relay = {
+      connection: null,
+      connecting: Promise.resolve(),
+      givenUp: new AbortController(),
+    };
     this.#relays.set(store, relay);
     relay.connecting = this.#open(store, address, relay);
-    relay.connecting.catch(() => undefined);
+    this.#awaited(relay.connecting);
     return relay;
   }
 
+  #awaited(promise: Promise<void>): void {
+    const ended = promise
+      .catch(() => undefined)
+      .then(() => {
+        this.#underWay.delete(ended);
+      });
+    this.#underWay.add(ended);
+  }
+
   async #open(store: string, address: string, relay: Relay): Promise<void> {
-    const connection = await this.#connect(address);
+    const connection = await this.#connect(address, relay.givenUp.signal);
     const reason = this.#reasonAgainst(connection, store, address, relay);
     if (reason !== null) {
       connection.end(reason);
@@ -75,7 +95,7 @@ export class Relays {
     }
     relay.connection = connection;
     connection.onEnd(() => {
-      this.#closing.push(connection.closed);
+      this.#awaited(connection.closed);
       this.#forget(store, relay);
     });
   }
@@ -113,11 +133,14 @@ export class Relays {
   end(reason: string): void {
     this.#ended ??= reason;
     this.#stop(new StoreError('ENOTCONN', reason));
-    for (const { connection } of [...this.#relays.values()]) connection?.end(reason);
+    for (const { connection, givenUp } of [...this.#relays.values()]) {
+      givenUp.abort();
+      connection?.end(reason);
+    }
   }
 
-  /** After `end`: resolves when nobody takes anything any more. */
+  /** After `end`: resolves when nobody takes anything any more, nor tries to connect. */
   async closed(): Promise<void> {
-    await Promise.all(this.#closing);
+    while (this.#underWay.size > 0) await Promise.all(this.#underWay);
   }
 }

@@ -267,7 +267,7 @@ export class StoreServer {
       disk: directory.disk,
       measurements: this.#measurements,
       passed: this.#passed,
-      relays: new Relays(clock, (address) => this.#relay(identity!, address)),
+      relays: new Relays(clock, (address, signal) => this.#relay(identity!, address, signal)),
       counters: this.counters,
       status: () => this.status(),
       setDraining: (on) => this.setDraining(on),
@@ -276,12 +276,11 @@ export class StoreServer {
   }
 
   /** A connection to another store, which takes from here what the gateway has this one pass on. */
-  #relay({ cluster, node }: Identity, address: string): Promise<StoreConnection> {
+  #relay({ cluster, node }: Identity, address: string, signal: AbortSignal): Promise<StoreConnection> {
     const { secret, tls, clock, heartbeatMs, fabric, directory } = this.#options;
     return StoreConnection.open({
       ...splitAddress(address),
-      secret,
-      tls,
+      ...{ secret, tls, signal },
       identity: { role: 'store', cluster, node, via: directory.id },
       requestTimeoutMs: heartbeatMs,
       clock,
