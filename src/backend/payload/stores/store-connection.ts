@@ -38,7 +38,7 @@ import type { StoresSecurity } from './tls/stores-tls.ts';
 /** How long finding a way for payload may take; each step of it has a limit of its own, and there may be several ways to try. */
 const ATTACH_MS = 120_000;
 /** A store is to answer within the time that it was given for an operation, and so much more. */
-const GRACE_MS = 2000;
+export const GRACE_MS = 2000;
 const MAX_REQUESTS = 16_384;
 /** Of one direction; it takes less than a second. */
 const MEASURE_MS = 30_000;

@@ -1,6 +1,7 @@
 import type { NativeMemory } from '../../../../native/arena.ts';
 import type { Clock } from '../../../../util/clock.ts';
 import type { Operation, StoreError } from '../messages.ts';
+import { GRACE_MS } from '../store-connection.ts';
 import type { Relays } from './relays.ts';
 
 type Append = Extract<Operation, { op: 'append' }>;
@@ -34,7 +35,9 @@ export class Passing {
   pass(memory: NativeMemory, offset: number, from: number, length: number): Promise<void> {
     const { position, fromMemory, onward = [] } = this.#append;
     memory.retain();
-    const timeoutMs = Math.max(1, Math.ceil(this.#deadlineMs - this.#clock.now()));
+    // Who does not take it loses his connection before the gateway, which waits as long, takes this store for one that does not answer.
+    const leftMs = this.#deadlineMs - this.#clock.now();
+    const timeoutMs = Math.max(1, Math.ceil(leftMs - Math.min(GRACE_MS, leftMs / 2)));
     const source = memory.arenaOffset + offset;
     const passed = onward.map(async ({ store, file }) => {
       // What follows something that is not there cannot be put there.
