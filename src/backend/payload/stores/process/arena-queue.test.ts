@@ -79,4 +79,20 @@ describe('The queue for memory of a store', () => {
     queue.freed(LIMIT);
     await patient;
   });
+
+  it('forgets what was asked for by somebody who is gone', async () => {
+    const order: string[] = [];
+    await ask(LIMIT, 'first', order);
+    let isThere = true;
+    const gone = queue.allocate(SMALL, clock.now() + 60_000, () => isThere);
+    const stays = ask(SMALL, 'stays', order);
+    isThere = false;
+    const forgotten = assert.rejects(async () => gone, { code: 'ENOTCONN' });
+    clock.tick(5);
+    await forgotten;
+    queue.freed(LIMIT);
+    await stays;
+    assert.deepEqual([order, queue.heldBytes], [['first', 'stays'], SMALL]);
+    queue.freed(SMALL);
+  });
 });

@@ -13,6 +13,7 @@ const MAX_PASSED = 64;
 interface Waiting {
   readonly bytes: number;
   readonly deadlineMs: number;
+  readonly isWanted: () => boolean;
   passed: number;
   resolve(memory: NativeMemory): void;
   reject(error: Error): void;
@@ -47,16 +48,20 @@ export class ArenaQueue {
 
   /**
    * Without a promise where there is some. Whoever gets memory says `freed` when it is not needed any more, beside releasing it. Rejects with ENOMEM
-   * when there is none before the deadline or ever, and with ENOBUFS when too many wait.
+   * when there is none before the deadline or ever, with ENOBUFS when too many wait, and with ENOTCONN soon after it is not wanted any more.
    */
-  allocate(bytes: number, deadlineMs: number): NativeMemory | Promise<NativeMemory> {
+  allocate(
+    bytes: number,
+    deadlineMs: number,
+    isWanted: () => boolean = () => true,
+  ): NativeMemory | Promise<NativeMemory> {
     const memory = this.#waiting.length === 0 ? this.#take(bytes) : null;
     if (memory !== null) return memory;
     if (bytes > this.#limitBytes) return Promise.reject(lack(bytes));
     if (this.#waiting.length >= MAX_WAITING)
       return Promise.reject(new StoreError('ENOBUFS', `${MAX_WAITING} requests wait for memory already`));
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ bytes, deadlineMs, passed: 0, resolve, reject });
+      this.#waiting.push({ bytes, deadlineMs, isWanted, passed: 0, resolve, reject });
       this.#serve();
     });
   }
@@ -103,10 +108,11 @@ export class ArenaQueue {
   #expire(): void {
     const now = this.#clock.now();
     for (let i = this.#waiting.length - 1; i >= 0; i--) {
-      const { deadlineMs, bytes, reject } = this.#waiting[i]!;
-      if (now < deadlineMs) continue;
+      const { deadlineMs, bytes, reject, isWanted } = this.#waiting[i]!;
+      const isGone = !isWanted();
+      if (now < deadlineMs && !isGone) continue;
       this.#waiting.splice(i, 1);
-      reject(lack(bytes));
+      reject(isGone ? new StoreError('ENOTCONN', 'the gateway is gone') : lack(bytes));
     }
   }
 }

@@ -53,6 +53,7 @@ export class Operations {
     this.#options = options;
   }
 
+  #isOver = false;
   /** `sequence`: rises with each operation of a session. Rejects with an Error that has a `code`. */
   async run(
     operation: Operation,
@@ -166,7 +167,7 @@ export class Operations {
     const appended = stored.append(position, length, {
       fromMemory,
       ...(passing === null ? {} : { pass: passing.pass.bind(passing) }),
-      allocate: (bytes) => memory.allocate(bytes, deadlineMs),
+      allocate: (bytes) => memory.allocate(bytes, deadlineMs, () => !this.#isOver),
       freed: (bytes) => memory.freed(bytes),
       fill: (block, offset, from, bytes, filled) => {
         const leftMs = Math.max(1, deadlineMs - clock.now());
@@ -191,6 +192,7 @@ export class Operations {
 
   /** After `end`: resolves when no other store is needed any more. */
   async closed(): Promise<void> {
+    this.#isOver = true;
     await this.#options.relays.closed();
   }
 
