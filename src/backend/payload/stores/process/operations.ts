@@ -4,6 +4,7 @@ import type { Clock } from '../../../../util/clock.ts';
 import type { Identity } from '../authentication.ts';
 import { ARENA_REGION, type Operation, StoreError, type StoreStatus } from '../messages.ts';
 import type { ArenaQueue } from './arena-queue.ts';
+import type { ByteTurns } from './byte-turns.ts';
 import type { DiskHealth } from './disk-health.ts';
 import type { GatewayFiles } from './gateway-files.ts';
 import type { Measurements } from './measurements.ts';
@@ -14,6 +15,8 @@ import { PIECE_BYTES } from './stored-file-parts.ts';
 
 /** What a file may grow to of which that is not said: segments have a gigabyte by default. */
 const SEGMENT_BYTES = 1 << 30;
+/** What one read holds at most: a piece that is on its way, and the next. */
+export const READ_BYTES = 2 * PIECE_BYTES;
 
 export interface StoreCounters {
   writtenBytes: number;
@@ -29,6 +32,8 @@ export interface OperationsOptions {
   readonly passed: ArenaQueue;
   readonly files: GatewayFiles;
   readonly memory: ArenaQueue;
+  /** Of what is read for the gateway, until that has it. */
+  readonly reads: ByteTurns;
   readonly disk: DiskHealth;
   readonly measurements: Measurements;
   readonly counters: StoreCounters;
@@ -48,12 +53,12 @@ type Of<O extends Operation['op']> = Extract<Operation, { op: O }>;
 /** What one gateway can have a store do: with its own files only, and for payload only with the arena that it has published. */
 export class Operations {
   readonly #options: OperationsOptions;
+  #isOver = false;
 
   constructor(options: OperationsOptions) {
     this.#options = options;
   }
 
-  #isOver = false;
   /** `sequence`: rises with each operation of a session. Rejects with an Error that has a `code`. */
   async run(
     operation: Operation,
@@ -185,30 +190,46 @@ export class Operations {
     return passing === null ? {} : { failed: await passing.failed() };
   }
 
-  /** Nothing is asked for any more: what is being passed on fails. */
+  /** Nothing is asked for any more: what is being passed on fails, and what was to be read. */
   end(reason: string): void {
+    this.#isOver = true;
     this.#options.relays.end(reason);
+    this.#options.reads.end(reason);
   }
 
   /** After `end`: resolves when no other store is needed any more. */
   async closed(): Promise<void> {
-    this.#isOver = true;
     await this.#options.relays.closed();
   }
 
-  /** Piece by piece: the next is read while one is on its way. */
-  async #read(
-    { file, position, length, seed, target: offset, key, timeoutMs }: Of<'read'>,
-    sequence: bigint,
-    target: AttachedTarget,
-  ): Promise<object> {
-    const { files, counters, clock } = this.#options;
+  /** When it is its turn: a gateway that takes slowly what it asks for leaves others their memory. */
+  async #read(operation: Of<'read'>, sequence: bigint, target: AttachedTarget): Promise<object> {
+    const { files, reads, clock } = this.#options;
+    const { file, length, target: offset, key, timeoutMs } = operation;
     const deadlineMs = clock.now() + timeoutMs;
     const stored = files.use(file);
-    const order = { write: true, key, offset, timeoutMs };
-    const ranges = this.#resolve(target, sequence, { ...order, length });
+    const ranges = this.#resolve(target, sequence, { write: true, key, offset, length, timeoutMs });
+    const held = Math.min(length, READ_BYTES);
+    const turn = reads.take(held, timeoutMs);
+    if (turn !== null) await turn;
+    try {
+      return await this.#readTo(target, ranges, stored, { ...operation, deadlineMs });
+    } finally {
+      reads.over(held);
+    }
+  }
+
+  /** Piece by piece: the next is read while one is on its way. */
+  async #readTo(
+    target: AttachedTarget,
+    ranges: BigUint64Array,
+    stored: StoredFile,
+    { position, length, seed, deadlineMs }: Of<'read'> & { readonly deadlineMs: number },
+  ): Promise<object> {
+    const { counters, clock } = this.#options;
     const recent = length > PIECE_BYTES ? null : await stored.recent(position, length);
-    if (recent !== null) return this.#give(recent, ranges, seed, timeoutMs, target);
+    if (recent !== null)
+      return this.#give(recent, ranges, seed, Math.max(1, deadlineMs - clock.now()), target);
     let sending: Promise<void> = Promise.resolve();
     const send = async (before: Promise<void>, piece: MemoryPiece, from: number) => {
       try {

@@ -19,8 +19,9 @@ import { splitAddress } from '../store-peer.ts';
 import type { StoresSecurity } from '../tls/stores-tls.ts';
 import { storeWays } from '../tls/ways.ts';
 import { ArenaQueue } from './arena-queue.ts';
+import { ByteTurns } from './byte-turns.ts';
 import { Measurements } from './measurements.ts';
-import { Operations, type StoreCounters } from './operations.ts';
+import { Operations, READ_BYTES, type StoreCounters } from './operations.ts';
 import { Relays } from './relays.ts';
 import type { StoreDirectory } from './store-directory.ts';
 import { GREETING_MS, StoreSession } from './store-session.ts';
@@ -41,6 +42,8 @@ const REFUSED_STAYS_MS = 1000;
 const APPEND_SHARE = 0.75;
 /** The same for appends that are passed on. */
 const PASSED_SHARE = 0.375;
+/** What reads of one gateway may have of it, as answers to one client of a gateway may of its arena. */
+const READ_SHARE = 0.25;
 
 export interface StoreServerOptions extends StoresSecurity {
   readonly directory: StoreDirectory;
@@ -264,6 +267,7 @@ export class StoreServer {
     return new Operations({
       files,
       memory: this.#memory,
+      reads: new ByteTurns(clock, Math.max(READ_BYTES, arenaStats().capacityBytes * READ_SHARE)),
       disk: directory.disk,
       measurements: this.#measurements,
       passed: this.#passed,
