@@ -73,7 +73,7 @@ export class Repairs {
     const { stores, clock, logger, orphanGraceMs, bytesPerSecond } = options;
     this.#options = options;
     this.#throttle = new Throttle(clock, bytesPerSecond);
-    this.#copier = new SegmentCopier(stores, (bytes) => this.#pace(bytes));
+    this.#copier = new SegmentCopier(stores, (bytes) => this.#pace(bytes), clock);
     this.comparison = new StoreComparison({
       stores,
       clock,

@@ -1,5 +1,11 @@
 import assert from 'node:assert/strict';
-import { type Part, stepsOf } from './segment-copier.ts';
+import { setImmediate } from 'node:timers/promises';
+import { arenaStats, NativeMemory } from '../../../native/arena.ts';
+import { VirtualClock } from '../../../util/testing/virtual-clock.ts';
+import type { PayloadStores } from './payload-stores.ts';
+import type { ReplicatedSegment } from './replicated-segment.ts';
+import { type Part, SegmentCopier, stepsOf } from './segment-copier.ts';
+import type { StorePeer } from './store-peer.ts';
 
 const MIB = 1 << 20;
 const source = {} as Part['source'];
@@ -44,5 +50,40 @@ describe('The steps in which a segment is copied', () => {
       [0, 100, 'copied'],
       [100, 8092, 'hole'],
     ]);
+  });
+});
+
+describe('A copy of a segment', () => {
+  it('waits for memory, and is not begun anew for want of it', async () => {
+    const asked: string[] = [];
+    const peer = {
+      request: async ({ op }: { op: string }) => {
+        asked.push(op);
+        return { length: 100, crc: 0 };
+      },
+    } as unknown as StorePeer;
+    const segment = {
+      bytes: 100,
+      holes: async () => ({ ranges: new Float64Array(), round: 0 }),
+      copiedWithHoles: () => undefined,
+    } as unknown as ReplicatedSegment;
+    const stores = { requestTimeoutMs: 1000, has: () => true, pinOf: () => null };
+    const clock = new VirtualClock();
+    const copier = new SegmentCopier(stores as unknown as PayloadStores, async () => undefined, clock);
+    const others: NativeMemory[] = [];
+    for (let bytes = arenaStats().capacityBytes; bytes >= 4096; ) {
+      const memory = NativeMemory.allocate(bytes);
+      if (memory === null) bytes = Math.floor(bytes / 2);
+      else others.push(memory);
+    }
+    const of = { peer, copy: { file: 'from' } } as unknown as Part['source'];
+    const copied = copier.copy(segment, [{ ...part(0, 100, false), source: of }], [], { peer, file: 'to' });
+    while (clock.pending === 0) await setImmediate();
+    assert.deepEqual(asked, ['create']);
+    for (const memory of others) memory.release();
+    clock.tick(50);
+    assert.equal(await copied, true);
+    assert.deepEqual(asked, ['create', 'read', 'append', 'seal']);
+    assert.equal(arenaStats().usedBytes, 0);
   });
 });

@@ -1,6 +1,7 @@
 import { NativeMemory } from '../../../native/arena.ts';
 import { crc32cSoon } from '../../../native/batch.ts';
 import { MemoryPiece } from '../../../native/pieces.ts';
+import type { Clock } from '../../../util/clock.ts';
 import type { Reference } from '../payload-recovery.ts';
 import { hasAll, hasExtent, type Pace } from './extent-check.ts';
 import { MAX_SKIPPED_BYTES, StoreError } from './messages.ts';
@@ -12,6 +13,8 @@ import type { StorePeer } from './store-peer.ts';
 
 /** Segments are copied in steps of so many bytes. */
 const STEP_BYTES = 4 << 20;
+/** How often memory for a step is looked for. */
+const MEMORY_LOOK_MS = 50;
 
 /** A range of a segment, and the copy from which it is taken. */
 export interface Part {
@@ -46,14 +49,16 @@ export class LostExtent extends Error {
 export class SegmentCopier {
   readonly #stores: PayloadStores;
   readonly #pace: Pace;
+  readonly #clock: Clock;
   copiedBytes = 0;
   /** Of holes, which stay holes. */
   skippedBytes = 0;
 
   /** `pace`: called before bytes are read or copied. */
-  constructor(stores: PayloadStores, pace: Pace) {
+  constructor(stores: PayloadStores, pace: Pace, clock: Clock) {
     this.#stores = stores;
     this.#pace = pace;
+    this.#clock = clock;
   }
 
   /**
@@ -148,8 +153,7 @@ export class SegmentCopier {
     { source, position, length, isLive }: Part,
     { peer, file }: { readonly peer: StorePeer; readonly file: string },
   ): Promise<void> {
-    const memory = NativeMemory.allocate(length);
-    if (memory === null) throw new StoreError('ENOMEM', 'the arena is full');
+    const memory = await this.#allocate(length);
     const at = memory.arenaOffset;
     const timeoutMs = this.#stores.requestTimeoutMs;
     try {
@@ -162,6 +166,18 @@ export class SegmentCopier {
       this.copiedBytes += length;
     } finally {
       memory.release();
+    }
+  }
+
+  /** Clients come first; what was copied until then is not given up for that. */
+  async #allocate(bytes: number): Promise<NativeMemory> {
+    const deadlineMs = this.#clock.now() + this.#stores.requestTimeoutMs;
+    for (;;) {
+      const memory = NativeMemory.allocate(bytes);
+      if (memory !== null) return memory;
+      if (this.#clock.now() >= deadlineMs) throw new StoreError('ENOMEM', 'the arena is full');
+      await new Promise<void>((resolve) => this.#clock.setTimer(MEMORY_LOOK_MS, resolve));
+      await this.#pace(0);
     }
   }
 }
