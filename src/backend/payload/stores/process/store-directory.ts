@@ -104,10 +104,9 @@ export class StoreDirectory {
     const lock = store.lockDirectory(path);
     let tiers: TieredStorage | null = null;
     try {
-      const found = await readProperties(path);
-      const properties = found ?? newProperties();
-      // First of all: tiers say by the id whose they are. A full disk may not have the room to write again what is there.
-      if (found === null) await writeProperties(path, properties);
+      const properties = await readProperties(path);
+      // First of all: tiers say by the id whose they are. What is there already needs no room on a full disk.
+      if (properties.isNew) await writeProperties(path, properties);
       tiers = await openTiers(properties.id, isGatewayName);
       await beforeLoading();
       const directory = new StoreDirectory(path, lock, properties, store, tiers, { clock, logger });
@@ -247,7 +246,7 @@ export class StoreDirectory {
 export async function forgetStoreTier(directory: string, store: Store, path: string): Promise<void> {
   const lock = store.lockDirectory(directory);
   try {
-    const { id } = (await readProperties(directory)) ?? newProperties();
+    const { id } = await readProperties(directory);
     const owner = { clusterId: id, nodeId: STORE_NODE };
     await forgetPath({ logDirectories: [directory], path, owner, isOwner: isGatewayName });
   } finally {
@@ -294,12 +293,7 @@ async function writeProperties(path: string, { id, draining }: StoreProperties):
   await replaceFile(join(path, PROPERTIES), Buffer.from(lines.join('\n')));
 }
 
-function newProperties(): StoreProperties {
-  return { id: randomUUID(), draining: false };
-}
-
-/** Null for a new store. */
-async function readProperties(path: string): Promise<StoreProperties | null> {
+async function readProperties(path: string): Promise<FoundProperties> {
   const text = await readFile(join(path, PROPERTIES), 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return null;
     throw error;
@@ -307,14 +301,19 @@ async function readProperties(path: string): Promise<StoreProperties | null> {
   if (text === null) {
     // With another id nobody would know what is there.
     const gateway = (await readdir(path)).find((name) => GATEWAY.test(name));
-    if (gateway === undefined) return null;
+    if (gateway === undefined) return { id: randomUUID(), draining: false, isNew: true };
     throw new Error(
       `${path} has files of ${gateway}, but no ${PROPERTIES}: put it back, or write one with the lines version=1 and ` +
         'id=<the id of this store, which the .stores files of its gateways name>; move the files away for a new store',
+/** `isNew`: nobody has written them yet. */
+interface FoundProperties extends StoreProperties {
+  readonly isNew: boolean;
+}
+
     );
   }
   const id = /^id=([\w-]{1,64})$/m.exec(text)?.[1];
   if (id === undefined || !/^version=1$/m.test(text))
     throw new Error(`${join(path, PROPERTIES)} is not understood; put back the one that was there`);
-  return { id, draining: /^draining=true$/m.test(text) };
+  return { id, draining: /^draining=true$/m.test(text), isNew: false };
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import type { Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -104,6 +104,20 @@ describe('A store', () => {
     } finally {
       Object.assign(FabricTransport.prototype, { registerArena, close });
     }
+  });
+
+  it('starts on a disk that is full', async () => {
+    const path = join(root, 'full');
+    const open = () => StoreDirectory.open(path, native, async () => undefined);
+    const before = await open();
+    await before.close();
+    // What is written there has no room.
+    const written = join(path, 'store.properties.tmp');
+    symlinkSync('/dev/full', written);
+    const again = await open();
+    assert.equal(again.id, before.id);
+    await again.close();
+    rmSync(written);
   });
 
   it('is drained or not as was said last, also when that is said by several at a time', async () => {
