@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { DirectoryLock, Store } from '../../../../native/store.ts';
 import { type Clock, systemClock } from '../../../../util/clock.ts';
 import { type Logger, silentLogger } from '../../../../util/logger.ts';
+import { isTransient } from '../../../log/errors.ts';
 import { makeDirectory, replaceFile } from '../../small-files.ts';
 import { forgetPath } from '../../tiers/forget-path.ts';
 import { STORE_NODE } from '../../tiers/identity.ts';
@@ -53,6 +54,8 @@ export class StoreDirectory {
   readonly #listeners: (() => void)[] = [];
   #unseen: string | null = null;
   #draining: Promise<void> = Promise.resolve();
+  /** Whether it is being drained was not noted yet, for want of room. */
+  #isUnnoted = false;
 
   private constructor(
     path: string,
@@ -171,21 +174,34 @@ export class StoreDirectory {
     return used;
   }
 
-  /** Rejects, and nothing has changed, when it cannot be made to last. One after the other. */
+  /**
+   * Rejects, and nothing has changed, when it cannot be made to last; where there is only no room now it lasts as soon as there is some, which draining
+   * makes. One after the other.
+   */
   setDraining(on: boolean): Promise<void> {
-    const set = () => this.#setDraining(on);
+    return this.#inTurn(() => this.#setDraining(on));
+  }
+
+  #inTurn(set: () => Promise<void>): Promise<void> {
     this.#draining = this.#draining.then(set, set);
     return this.#draining;
   }
 
   async #setDraining(on: boolean): Promise<void> {
     const before = this.draining;
+    const wasUnnoted = this.#isUnnoted;
     this.draining = on;
     try {
       await writeProperties(this.path, this);
+      this.#isUnnoted = false;
     } catch (error) {
-      this.draining = before;
-      throw error;
+      this.#isUnnoted = isTransient(error);
+      if (!this.#isUnnoted) {
+        this.draining = before;
+        throw error;
+      }
+      const fields = { dir: this.path, draining: on, err: error };
+      if (!wasUnnoted) this.#logger.warn(fields, 'whether the store is being drained cannot be noted yet');
     }
   }
 
@@ -211,6 +227,7 @@ export class StoreDirectory {
     const { blocks, bavail, bsize } = await statfs(this.path);
     this.capacityBytes = paths.length > 0 ? sum(paths, 'capacityBytes') : blocks * bsize;
     this.freeBytes = paths.length > 0 ? sum(paths, 'roomBytes') : bavail * bsize;
+    if (this.#isUnnoted) await this.#inTurn(() => this.#setDraining(this.draining));
     return { freeBytes: this.freeBytes, capacityBytes: this.capacityBytes };
   }
 
@@ -288,6 +305,11 @@ interface StoreProperties {
   readonly draining: boolean;
 }
 
+/** `isNew`: nobody has written them yet. */
+interface FoundProperties extends StoreProperties {
+  readonly isNew: boolean;
+}
+
 async function writeProperties(path: string, { id, draining }: StoreProperties): Promise<void> {
   const lines = ['version=1', `id=${id}`, `draining=${draining}`, ''];
   await replaceFile(join(path, PROPERTIES), Buffer.from(lines.join('\n')));
@@ -305,11 +327,6 @@ async function readProperties(path: string): Promise<FoundProperties> {
     throw new Error(
       `${path} has files of ${gateway}, but no ${PROPERTIES}: put it back, or write one with the lines version=1 and ` +
         'id=<the id of this store, which the .stores files of its gateways name>; move the files away for a new store',
-/** `isNew`: nobody has written them yet. */
-interface FoundProperties extends StoreProperties {
-  readonly isNew: boolean;
-}
-
     );
   }
   const id = /^id=([\w-]{1,64})$/m.exec(text)?.[1];

@@ -120,6 +120,19 @@ describe('A store', () => {
     rmSync(written);
   });
 
+  it('can be drained when its disk is full, which is noted when there is room', async () => {
+    const properties = join(root, 'store', 'store.properties');
+    symlinkSync('/dev/full', `${properties}.tmp`);
+    await server.setDraining(true);
+    assert.equal(server.status().draining, true);
+    await directory.measure();
+    assert.match(readFileSync(properties, 'utf8'), /^draining=false$/m);
+    rmSync(`${properties}.tmp`);
+    await directory.measure();
+    assert.match(readFileSync(properties, 'utf8'), /^draining=true$/m);
+    await server.setDraining(false);
+  });
+
   it('is drained or not as was said last, also when that is said by several at a time', async () => {
     await Promise.all([true, false, true].map((on) => server.setDraining(on)));
     assert.equal(directory.draining, true);
