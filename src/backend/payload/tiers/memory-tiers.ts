@@ -63,18 +63,22 @@ export class MemoryTiers {
     this.lost.bytes += bytes;
   }
 
-  /** The oldest file that has been in memory for too long, and the first of the tiers (`roomBytes`: of each) that it may go to; null: none. */
+  /**
+   * The oldest file that has been in memory for too long of those for which there is room, and the first of the tiers (`roomBytes`: of each) that it may
+   * go to; null: none.
+   */
   nextMove(
     movable: readonly TierFile[],
     tiers: readonly { readonly roomBytes: number }[],
     nowMs: number,
   ): Move<TierFile> | null {
-    let oldest: TierFile | null = null;
-    for (const file of movable)
-      if (this.#isDue(file, nowMs) && (oldest === null || file.beganMs < oldest.beganMs)) oldest = file;
-    if (oldest === null) return null;
-    const to = tiers.findIndex(({ roomBytes }) => oldest.bytes <= roomBytes);
-    return to < 0 ? null : { file: oldest, to };
+    let oldest: Move<TierFile> | null = null;
+    for (const file of movable) {
+      if (!this.#isDue(file, nowMs) || (oldest !== null && file.beganMs >= oldest.file.beganMs)) continue;
+      const to = tiers.findIndex(({ roomBytes }) => file.bytes <= roomBytes);
+      if (to >= 0) oldest = { file, to };
+    }
+    return oldest;
   }
 
   /** Ends segments that are written in memory for too long, so that they can be moved. */
