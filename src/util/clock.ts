@@ -25,6 +25,13 @@ export const systemClock: Clock = {
   },
 };
 
+/**
+ * Whether a pause of `longestMs` at most goes on that is to end at `untilMs`. What seems to be a longer one is over: the clock was set back meanwhile.
+ */
+export function isPausing(untilMs: number, nowMs: number, longestMs: number): boolean {
+  return nowMs < untilMs && untilMs - nowMs <= longestMs;
+}
+
 /** Milliseconds of a clock that nobody sets: for time-outs and ages. Only differences mean something. */
 export function monotonicMs(): number {
   return performance.now();

@@ -40,6 +40,14 @@ describe('Throttle', () => {
     assert.equal(throttle.delayMs, Number.POSITIVE_INFINITY);
   });
 
+  it('has nobody wait for a clock that was set back', () => {
+    throttle.spend(2000);
+    clock.standStill(-3_600_000);
+    assert.equal(throttle.delayMs, 2000);
+    clock.tick(2000);
+    assert.ok(throttle.isOpen);
+  });
+
   it('has nobody wait without a limit', () => {
     rate = -1;
     throttle.spend(1e12);

@@ -32,7 +32,11 @@ export class Throttle {
     const now = this.#clock.now();
     const rate = this.#bytesPerSecond();
     if (rate < 0) this.#debtBytes = 0;
-    else this.#debtBytes = Math.max(0, this.#debtBytes - (rate * (now - this.#paidMs)) / 1000);
+    else {
+      // Nothing is owed for a clock that was set back.
+      const elapsedMs = Math.max(0, now - this.#paidMs);
+      this.#debtBytes = Math.max(0, this.#debtBytes - (rate * elapsedMs) / 1000);
+    }
     this.#paidMs = now;
     if (rate === 0) return Number.POSITIVE_INFINITY;
     return this.#debtBytes === 0 ? 0 : Math.max(1, (this.#debtBytes / rate) * 1000);

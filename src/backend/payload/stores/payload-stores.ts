@@ -1,3 +1,4 @@
+import { isPausing } from '../../../util/clock.ts';
 import { forEachParallel } from '../../log/serial.ts';
 import type { LogReferences } from '../log-references.ts';
 import type { Reference } from '../payload-recovery.ts';
@@ -379,7 +380,8 @@ export class PayloadStores implements SegmentStores {
   }
 
   #completeNowAndThen(): void {
-    if (this.#options.clock.now() - this.#completedAtMs >= COMPLETE_MS) this.#completeAll();
+    const dueMs = this.#completedAtMs + COMPLETE_MS;
+    if (!isPausing(dueMs, this.#options.clock.now(), COMPLETE_MS)) this.#completeAll();
   }
 
   /** Segments that could not be completed: few. */

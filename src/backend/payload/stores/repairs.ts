@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../../../util/clock.ts';
+import { type Clock, isPausing, type Timer } from '../../../util/clock.ts';
 import type { Logger } from '../../../util/logger.ts';
 import { Throttle } from '../../../util/throttle.ts';
 import type { Reference } from '../payload-recovery.ts';
@@ -117,7 +117,7 @@ export class Repairs {
       if (!this.#running) return;
       this.#lookAtSome();
       const now = this.#options.clock.now();
-      if (now - this.#comparedMs >= COMPARE_MS) {
+      if (!isPausing(this.#comparedMs + COMPARE_MS, now, COMPARE_MS)) {
         this.#comparedMs = now;
         for (const peer of this.#options.stores.peers) if (peer.isUp) void this.compare(peer);
       }
@@ -162,7 +162,7 @@ export class Repairs {
   look(segment: ReplicatedSegment): void {
     if (!this.#running || !segment.isComplete || !this.#plan(segment).isNeeded) return;
     const delay = this.#delays.get(segment);
-    if (delay !== undefined && this.#options.clock.now() < delay.untilMs) return;
+    if (delay !== undefined && isPausing(delay.untilMs, this.#options.clock.now(), LAST_RETRY_MS)) return;
     this.#waiting.add(segment);
     this.#work ??= this.#run().finally(() => {
       this.#work = null;

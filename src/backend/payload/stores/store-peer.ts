@@ -1,4 +1,4 @@
-import type { Timer } from '../../../util/clock.ts';
+import { isPausing, type Timer } from '../../../util/clock.ts';
 import type { Logger } from '../../../util/logger.ts';
 import { Backoff } from './backoff.ts';
 import { type ListedFile, type Operation, type ResultOf, StoreError, type StoreStatus } from './messages.ts';
@@ -147,7 +147,7 @@ export class StorePeer {
     const status = this.status;
     if (status === null || status.draining) return false;
     const reserve = Math.min(FULL_BYTES, status.capacityBytes / FULL_SHARE);
-    return status.freeBytes > reserve && this.#options.clock.now() >= this.#fullUntilMs;
+    return status.freeBytes > reserve && !isPausing(this.#fullUntilMs, this.#options.clock.now(), FULL_MS);
   }
 
   /** Its disk has turned out to be full. */

@@ -3,11 +3,9 @@ import type { Logger } from '../../../util/logger.ts';
 import { Throttle } from '../../../util/throttle.ts';
 import { COPY_SUFFIX } from './directories.ts';
 import type { Move } from './policy.ts';
-import type { TierFile } from './tier-file.ts';
+import { RETRY_MS, type TierFile } from './tier-file.ts';
 
 const LOOK_AGAIN_MS = 20;
-/** A file that could not be moved is left alone for so long. */
-const RETRY_MS = 60_000;
 
 export interface MigrationSettings {
   /** A share; negative: nothing moves. */

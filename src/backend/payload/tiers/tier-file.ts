@@ -1,7 +1,11 @@
+import { isPausing } from '../../../util/clock.ts';
 import type { Reference } from '../payload-recovery.ts';
 import type { PayloadPlace, SegmentOwner } from '../ports.ts';
 import type { FileView } from './policy.ts';
 import type { TierPath } from './tier-path.ts';
+
+/** A file that could not be moved is left alone for so long. */
+export const RETRY_MS = 60_000;
 
 /** Whose the files of a tier are: a partition, or of a payload store the copy of a segment. */
 export interface TierFileOwner {
@@ -113,7 +117,8 @@ export class TierFile implements PayloadPlace, FileView {
   }
 
   isMovable(nowMs: number): boolean {
-    return this.state === 'complete' && this.owner?.segments != null && nowMs >= this.retryAtMs;
+    const isPaused = isPausing(this.retryAtMs, nowMs, RETRY_MS);
+    return this.state === 'complete' && this.owner?.segments != null && !isPaused;
   }
 
   removed(): void {

@@ -1,7 +1,7 @@
 import type { StatsFs } from 'node:fs';
 import { mkdir, readdir, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { Clock } from '../../../util/clock.ts';
+import { type Clock, isPausing } from '../../../util/clock.ts';
 import type { Logger } from '../../../util/logger.ts';
 import type { DirectoryLock } from '../../log/ports.ts';
 import { payloadPath } from '../home-places.ts';
@@ -119,7 +119,7 @@ export class TierPath {
   }
 
   get roomBytes(): number {
-    if (this.#clock.now() < this.#fullUntilMs) return 0;
+    if (isPausing(this.#fullUntilMs, this.#clock.now(), FULL_MS)) return 0;
     return Math.max(0, this.capacityBytes - this.usedBytes);
   }
 

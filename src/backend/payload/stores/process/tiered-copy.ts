@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import type { Clock } from '../../../../util/clock.ts';
+import { type Clock, isPausing } from '../../../../util/clock.ts';
 import type { MoveTarget } from '../../ports.ts';
 import type { TierFileOwner } from '../../tiers/tier-file.ts';
 import type { TierPath } from '../../tiers/tier-path.ts';
@@ -60,7 +60,7 @@ export class TieredCopy implements TierFileOwner {
 
   complete(): void {
     const now = this.#clock.now();
-    if (now - this.#askedAtMs < ASK_AGAIN_MS) return;
+    if (isPausing(this.#askedAtMs + ASK_AGAIN_MS, now, ASK_AGAIN_MS)) return;
     this.#askedAtMs = now;
     this.#wishes.askToEnd();
   }

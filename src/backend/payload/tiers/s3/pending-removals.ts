@@ -1,3 +1,4 @@
+import { isPausing } from '../../../../util/clock.ts';
 import type { Logger } from '../../../../util/logger.ts';
 import { ObjectError } from './objects.ts';
 
@@ -41,7 +42,7 @@ export class PendingRemovals {
 
   /** Tries again, one after the other, until one fails; not at once after that. */
   async retry(nowMs: number): Promise<void> {
-    if (this.#running || nowMs < this.#nextMs) return;
+    if (this.#running || isPausing(this.#nextMs, nowMs, LAST_PAUSE_MS)) return;
     this.#running = true;
     const done = await this.#tryAll();
     this.#running = false;

@@ -1,4 +1,4 @@
-import type { Clock } from '../../../../util/clock.ts';
+import { type Clock, isPausing } from '../../../../util/clock.ts';
 import type { Logger } from '../../../../util/logger.ts';
 import { encodeMetaProperties, randomUuid } from '../../../log/checkpoint-files.ts';
 import type { FoundTierFile } from '../directories.ts';
@@ -105,7 +105,7 @@ export class S3Path extends TierPath {
     if (this.error === null) {
       this.setCapacity(this.#sizeBytes < 0 ? Number.MAX_SAFE_INTEGER : this.#sizeBytes);
       void this.bucket.removals.retry(this.#clock.now());
-    } else if (!this.#probing && this.#clock.now() >= this.#nextProbeMs) {
+    } else if (!this.#probing && !isPausing(this.#nextProbeMs, this.#clock.now(), LAST_PROBE_MS)) {
       this.#probing = true;
       void this.#probe().finally(() => {
         this.#probing = false;
