@@ -12,25 +12,37 @@ export function isPath(store: string): boolean {
   return store.startsWith('/');
 }
 
-/** The addresses in `payload.stores`: `host:port`, files with one in each line, and directories of such files. */
-export async function addressesOf(stores: readonly string[], logger: Logger): Promise<string[]> {
+/**
+ * The addresses in `payload.stores`: `host:port`, files with one in each line, and directories of such files. `lacks`: called when there may be more, for
+ * something could not be read.
+ */
+export async function addressesOf(
+  stores: readonly string[],
+  logger: Logger,
+  lacks: () => void = () => undefined,
+): Promise<string[]> {
   const found = new Set<string>();
   for (const store of stores) {
-    const addresses = isPath(store) ? await inFiles(store, logger) : [store];
+    const addresses = isPath(store) ? await inFiles(store, logger, lacks) : [store];
     for (const address of addresses) if (found.size < MAX_ADDRESSES) found.add(address);
   }
   return [...found];
 }
 
-async function inFiles(path: string, logger: Logger): Promise<string[]> {
+async function inFiles(path: string, logger: Logger, lacks: () => void): Promise<string[]> {
   try {
     if (!(await stat(path)).isDirectory()) return addressesIn(path, await readFile(path, 'utf8'), logger);
     const names = (await readdir(path)).filter((name) => name.endsWith(SUFFIX));
     const files = names.map((name) => join(path, name));
-    const all = await Promise.all(files.map((file) => readFile(file, 'utf8').catch(() => '')));
+    const unread = (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') lacks();
+      return '';
+    };
+    const all = await Promise.all(files.map((file) => readFile(file, 'utf8').catch(unread)));
     return all.flatMap((text, i) => addressesIn(files[i]!, text, logger));
   } catch (error) {
     logger.warn({ path, reason: (error as Error).message }, 'addresses of payload stores cannot be read');
+    lacks();
     return [];
   }
 }

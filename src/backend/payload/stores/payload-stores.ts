@@ -78,6 +78,7 @@ export class PayloadStores implements SegmentStores {
       },
       endWanted: (peer, file) => this.#endWanted(peer, file),
       looked: () => this.#completeNowAndThen(),
+      isNeeded: (store) => this.#isNeeded(store),
     });
     this.scrubber = new Scrubber({
       stores: this,
@@ -377,6 +378,14 @@ export class PayloadStores implements SegmentStores {
     const places = name === null ? undefined : this.#places.get(name.partition);
     const segment = places?.segments.get(name!.segment);
     if (segment?.isComplete === false && segment.hasCopy(id!, file)) places!.owner?.complete(name!.segment);
+  }
+
+  /** While not all segments are known anybody may be. */
+  #isNeeded(store: string): boolean {
+    if (this.#known === null) return true;
+    for (const { copies } of this.#segments.values())
+      if (copies.some((copy) => copy.store === store)) return true;
+    return false;
   }
 
   #completeNowAndThen(): void {

@@ -55,6 +55,8 @@ export class StorePeer {
   lostAtMs: number;
   readonly #options: Omit<ConnectionOptions, 'host' | 'port'>;
   readonly #logger: Logger;
+  /** `payload.stores` has the address. */
+  isNamed = true;
   readonly #events: PeerEvents;
   #connection: StoreConnection | null = null;
   /** Another address of the same store, which is used. */
@@ -120,9 +122,10 @@ export class StorePeer {
     return this.#rival !== null;
   }
 
-  /** It is in, or was so a moment ago. */
+  /** It is in, or was so a moment ago and may come back. */
   isThereOrWas(): boolean {
-    return this.isUp || (this.#wasUp && this.#options.clock.now() - this.lostAtMs < RIVAL_AWAY_MS);
+    if (this.isUp || !this.#wasUp || !this.isNamed) return this.isUp;
+    return isPausing(this.lostAtMs + RIVAL_AWAY_MS, this.#options.clock.now(), RIVAL_AWAY_MS);
   }
 
   /** Leaves the store to another address of it. */

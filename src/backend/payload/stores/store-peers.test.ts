@@ -5,23 +5,31 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { arenaStats } from '../../../native/arena.ts';
+import { Store } from '../../../native/store.ts';
 import { systemClock } from '../../../util/clock.ts';
 import { silentLogger } from '../../../util/logger.ts';
 import { VirtualClock } from '../../../util/testing/virtual-clock.ts';
-import { StorePeers, type StorePeersOptions } from './store-peers.ts';
-import { FABRIC_OPTIONS } from './testing.ts';
+import { StoreDirectory } from './process/store-directory.ts';
+import { StorePeers, type StorePeersEvents, type StorePeersOptions } from './store-peers.ts';
+import { FABRIC_OPTIONS, SECRET, startServer } from './testing.ts';
 
 describe('The stores of a gateway', () => {
   const root = mkdtempSync(join(tmpdir(), 'store-peers-'));
   const clock = new VirtualClock();
   after(() => rmSync(root, { recursive: true }));
 
-  function peersAt(stores: string[], changes: Partial<StorePeersOptions> = {}): StorePeers {
+  function peersAt(
+    stores: string[],
+    changes: Partial<StorePeersOptions> = {},
+    more: Partial<StorePeersEvents> = {},
+  ): StorePeers {
     const nothing = () => undefined;
+    const events = { up: nothing, down: nothing, drainingChanged: nothing, endWanted: nothing };
     return new StorePeers(
       {
         stores,
-        secret: 'a secret for tests only',
+        secret: SECRET,
         owner: { clusterId: 'c', nodeId: 1 },
         zone: '',
         fabric: { wish: { provider: 'plain-tcp', domain: '' }, options: FABRIC_OPTIONS },
@@ -30,7 +38,7 @@ describe('The stores of a gateway', () => {
         logger: silentLogger,
         ...changes,
       },
-      { up: nothing, down: nothing, drainingChanged: nothing, endWanted: nothing, looked: nothing },
+      { ...events, looked: nothing, isNeeded: () => true, ...more },
     );
   }
 
@@ -59,5 +67,92 @@ describe('The stores of a gateway', () => {
     await peers.close();
     silent.close();
     assert.equal(result, true);
+  });
+
+  describe('whose addresses change', () => {
+    const file = join(root, 'changing');
+    let native: Store;
+    let directory: StoreDirectory;
+    let peers: StorePeers;
+    let isNeeded: boolean;
+    let looks: number;
+
+    beforeEach(async () => {
+      native = new Store({ threads: 1 });
+      directory = await StoreDirectory.open(join(root, 'store'), native, async () => undefined);
+      isNeeded = true;
+      looks = 0;
+      const looked = () => {
+        looks++;
+      };
+      peers = peersAt([file], {}, { looked, isNeeded: () => isNeeded });
+    });
+    afterEach(async () => {
+      await peers.close();
+      await directory.close();
+      await native.shutdown();
+      assert.equal(arenaStats().usedBytes, 0);
+    });
+
+    const addresses = () => peers.all.map(({ address }) => address);
+    const nameIn = (text: string) => writeFileSync(file, text);
+
+    async function look(): Promise<void> {
+      const before = looks;
+      clock.tick(5000);
+      while (looks === before) await setTimeout(1);
+    }
+
+    async function until(state: () => boolean): Promise<void> {
+      while (!state()) await setTimeout(1);
+    }
+
+    it('are not looked for where nobody was', async () => {
+      nameIn('127.0.0.1:1\n');
+      await peers.connect();
+      assert.deepEqual(addresses(), ['127.0.0.1:1']);
+      // Who is named cannot be read.
+      rmSync(file);
+      await look();
+      assert.deepEqual(addresses(), ['127.0.0.1:1']);
+      nameIn('');
+      await look();
+      assert.deepEqual(addresses(), []);
+    });
+
+    it('are looked for where they were as long as they are needed', async () => {
+      const server = await startServer(directory);
+      const address = `127.0.0.1:${server.port}`;
+      nameIn(address);
+      await peers.connect();
+      nameIn('');
+      await look();
+      assert.deepEqual([addresses(), peers.all[0]!.isUp], [[address], true]);
+      await server.stop();
+      await until(() => !peers.all[0]!.isUp);
+      await look();
+      assert.deepEqual(addresses(), [address]);
+      isNeeded = false;
+      await look();
+      assert.deepEqual(addresses(), []);
+    });
+
+    it('are in at once where they are now, and not looked for where they were', async () => {
+      const before = await startServer(directory);
+      nameIn(`127.0.0.1:${before.port}`);
+      await peers.connect();
+      await before.stop();
+      await until(() => !peers.all[0]!.isUp);
+      const after = await startServer(directory);
+      const address = `127.0.0.1:${after.port}`;
+      nameIn(address);
+      await look();
+      await until(() => peers.all.at(-1)!.circuit !== 'half-open');
+      assert.deepEqual([peers.all.at(-1)!.address, peers.all.at(-1)!.trouble], [address, null]);
+      await look();
+      assert.deepEqual(addresses(), [address]);
+      await peers.close();
+      await after.stop();
+    });
   });
 });

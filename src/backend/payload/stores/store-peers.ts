@@ -33,19 +33,23 @@ export interface StorePeersEvents {
   endWanted(peer: StorePeer, file: string): void;
   /** From time to time, when it was looked for new addresses. */
   looked(): void;
+  /** The store may have copies that somebody needs. */
+  isNeeded(store: string): boolean;
 }
 
 type IdentifiedPeer = StorePeer & { id: string };
 
 /** The stores of `payload.stores`: who is there, and who is best for what. */
 export class StorePeers {
-  readonly all: StorePeer[] = [];
+  all: readonly StorePeer[] = [];
   readonly #options: StorePeersOptions;
   readonly #events: StorePeersEvents;
   #host = '';
   #peerOptions: ConstructorParameters<typeof StorePeer>[1] | null = null;
   #timer: Timer | null = null;
   #isClosed = false;
+  /** Those that are not looked for any more end. */
+  #leaving: Promise<unknown> = Promise.resolve();
   readonly #openedAtMs: number;
 
   constructor(options: StorePeersOptions, events: StorePeersEvents) {
@@ -93,26 +97,49 @@ export class StorePeers {
     });
   }
 
-  /** Stores that were not known. One whose address is gone is kept: it may have copies. */
   async #discover(): Promise<void> {
     const { stores, logger, tls } = this.#options;
     await tls?.refresh();
+    let areAll = true;
+    const named = await addressesOf(stores, logger, () => {
+      areAll = false;
+    });
+    if (this.#isClosed) return;
+    this.#add(named);
+    if (areAll) this.#forget(new Set(named));
+  }
+
+  #add(addresses: readonly string[]): void {
+    const { logger } = this.#options;
     const { up, down, drainingChanged, endWanted } = this.#events;
-    for (const address of await addressesOf(stores, logger)) {
-      if (this.#isClosed) return;
+    for (const address of addresses) {
       if (this.all.some((peer) => peer.address === address)) continue;
       const rival = (store: StorePeer, id: string) => this.#rivalOf(store, id);
       const events = { up, down, rival, drainingChanged, endWanted };
       const peer = new StorePeer(address, this.#peerOptions!, events, logger);
-      this.all.push(peer);
+      this.all = [...this.all, peer];
       peer.start();
     }
+  }
+
+  /** Nobody is looked for at an address that is not named any more, unless a store was there that has what is nowhere else. */
+  #forget(named: ReadonlySet<string>): void {
+    for (const peer of this.all) {
+      peer.isNamed = named.has(peer.address);
+      if (peer.isNamed || peer.isUp || this.#isMissed(peer)) continue;
+      this.all = this.all.filter((other) => other !== peer);
+      this.#leaving = Promise.all([this.#leaving, peer.stop()]);
+    }
+  }
+
+  #isMissed({ id }: StorePeer): boolean {
+    return id !== null && this.find(id) === null && this.#events.isNeeded(id);
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#timer?.cancel();
-    await Promise.all(this.all.map((peer) => peer.stop()));
+    await Promise.all([...this.all.map((peer) => peer.stop()), this.#leaving]);
   }
 
   /** The store, while it is in. */
