@@ -11,6 +11,8 @@ import { type ConnectionOptions, StoreConnection } from './store-connection.ts';
 export type Circuit = 'closed' | 'open' | 'half-open';
 
 const FIRST_DELAY_MS = 100;
+/** A connection that is lost sooner was of no use: the next one is tried as after an attempt that failed. */
+const USEFUL_MS = 1000;
 /** How often the second address of a store is looked at, and for how long the first one may be away before. */
 const RIVAL_LOOK_MS = 5000;
 const RIVAL_AWAY_MS = 10_000;
@@ -53,10 +55,10 @@ export class StorePeer {
   trouble: string | null = 'it was not reached yet';
   /** When it was lost; 0 while it is there. */
   lostAtMs: number;
-  readonly #options: Omit<ConnectionOptions, 'host' | 'port'>;
-  readonly #logger: Logger;
   /** `payload.stores` has the address. */
   isNamed = true;
+  readonly #options: Omit<ConnectionOptions, 'host' | 'port'>;
+  readonly #logger: Logger;
   readonly #events: PeerEvents;
   #connection: StoreConnection | null = null;
   /** Another address of the same store, which is used. */
@@ -66,6 +68,7 @@ export class StorePeer {
   #fullUntilMs = 0;
   readonly #stopping = new AbortController();
   #wasUp = false;
+  #openedAtMs = 0;
   #connecting: Promise<void> = Promise.resolve();
   #tried: () => void = () => {};
   /** Resolves when the first attempt has ended, either way. */
@@ -250,7 +253,7 @@ export class StorePeer {
     this.circuit = 'closed';
     this.trouble = null;
     this.lostAtMs = 0;
-    this.#backoff.reset();
+    this.#openedAtMs = this.#options.clock.now();
     this.#wasUp = true;
     this.#connection = connection;
     this.clockSkewMs = status.nowMs - this.#options.clock.now();
@@ -277,6 +280,7 @@ export class StorePeer {
     this.#connection = null;
     this.counters.losses++;
     this.lostAtMs = this.#options.clock.now();
+    if (this.lostAtMs - this.#openedAtMs >= USEFUL_MS) this.#backoff.reset();
     this.#failed(reason);
     this.#events.down(this);
   }

@@ -137,6 +137,38 @@ describe('The stores of a gateway', () => {
       assert.deepEqual(addresses(), []);
     });
 
+    it('are looked for ever less often when they are lost again and again', async () => {
+      const server = await startServer(directory);
+      nameIn(`127.0.0.1:${server.port}`);
+      await peers.connect();
+      const others = new VirtualClock();
+      // One of the same name: either has the store leave the other.
+      const rival = peersAt([file], { clock: others });
+      const [one] = peers.all;
+      await rival.connect();
+      for (const delayMs of [100, 200, 400]) {
+        await until(() => !one!.isUp);
+        clock.tick(delayMs - 1);
+        assert.equal(one!.circuit, 'open');
+        clock.tick(1);
+        await until(() => one!.isUp && !rival.all[0]!.isUp);
+        others.tick(5000);
+        await until(() => rival.all[0]!.isUp);
+      }
+      // It was of use for a while.
+      await until(() => !one!.isUp);
+      clock.tick(800);
+      await until(() => one!.isUp);
+      clock.tick(1000);
+      others.tick(5000);
+      await until(() => !one!.isUp);
+      clock.tick(100);
+      assert.equal(one!.circuit, 'half-open');
+      await rival.close();
+      await peers.close();
+      await server.stop();
+    });
+
     it('are in at once where they are now, and not looked for where they were', async () => {
       const before = await startServer(directory);
       nameIn(`127.0.0.1:${before.port}`);
