@@ -444,19 +444,14 @@ describe('Payload in the tier S3', () => {
     await tiers.stop();
     const verify = async (repair = false) => {
       const checked = await buckets.open(objects);
-      const report = await checkPayload({
-        store: buckets.files,
-        directories: [tiers.logs],
-        tiers: [[tiers.path(0)], [checked.url]],
-        bucket: checked,
-        openStores: null,
-        topics: null,
-        readPayload: true,
-        repair,
-      });
-      checked.close();
-      objects.upFor = Number.POSITIVE_INFINITY;
-      return report;
+      const paths = { directories: [tiers.logs], tiers: [[tiers.path(0)], [checked.url]] };
+      const all = { openStores: null, topics: null, readPayload: true };
+      try {
+        return await checkPayload({ store: buckets.files, bucket: checked, ...paths, ...all, repair });
+      } finally {
+        checked.close();
+        objects.upFor = Number.POSITIVE_INFINITY;
+      }
     };
     const clean = await verify(true);
     assert.deepEqual([clean.problems, clean.outage, clean.extents], [[], null, 7]);
@@ -475,6 +470,9 @@ describe('Payload in the tier S3', () => {
     objects.refused = 'read';
     assert.match((await verify()).outage!, /s3:\/\/payload\/here: .*refused/);
     objects.refused = null;
+    // What could not be looked at is not damaged.
+    objects.download = () => Promise.reject(new ObjectError('ENOSPC', 'no room in the cache'));
+    await assert.rejects(verify(), /no room in the cache/);
   });
 
   it('refuses a cache directory that is used for something else', async () => {

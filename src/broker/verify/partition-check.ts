@@ -1,5 +1,6 @@
 import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isTransient } from '../../backend/log/errors.ts';
 import { type Extent, readExtentSummary, readExtents } from '../../backend/payload/extents.ts';
 import {
   extentsPath,
@@ -7,7 +8,6 @@ import {
   payloadPath,
   segmentOfPayload,
 } from '../../backend/payload/home-places.ts';
-import { isLackOfMemory } from '../../backend/payload/lack-of-memory.ts';
 import type { Reference } from '../../backend/payload/payload-recovery.ts';
 import { namesIn } from '../../backend/payload/small-files.ts';
 import { readRecords, recordPath, type SegmentRecord } from '../../backend/payload/stores/segment-record.ts';
@@ -243,7 +243,9 @@ class PartitionCheck {
         if (crc32c !== batchCrc)
           this.#problem('damaged', path, baseOffset, `${place} are not what was produced`);
       } catch (error) {
-        if (isLackOfMemory(error) || (error instanceof ObjectError && error.isOutage)) throw error;
+        // What could not be looked at is not damaged.
+        const isUnseen = error instanceof ObjectError && error.code !== 'ENOENT';
+        if (isUnseen || isTransient(error)) throw error;
         this.#problem('damaged', path, baseOffset, `${place} cannot be read: ${String(error)}`);
       }
     }
