@@ -55,6 +55,7 @@ void OutputQueue::addMemory(MemoryRef memory, size_t offset, size_t length, std:
   piece.memory = std::move(memory);
   piece.file = std::move(file);
   piece.filePosition = filePosition - offset;
+  piece.holesBefore = OwedPart::holes();
   piece.position = offset;
   piece.left = length;
   queuedBytes_ += length;
@@ -87,7 +88,7 @@ uint64_t OutputQueue::giveBackMemory(uint64_t before) {
     if (piece.addedMs > before) break;
     uint64_t start = piece.filePosition + piece.position;
     bool inFile = piece.memory && piece.file && start + piece.left <= piece.file->written() && piece.file->sendFd() >= 0;
-    if (!inFile) continue;
+    if (!inFile || !piece.owed.claim(*piece.file, piece.holesBefore)) continue;
     piece.memory.reset();
     piece.position = start;
     bytes += piece.left;

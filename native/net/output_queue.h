@@ -9,6 +9,7 @@
 #include "arena/arena.h"
 #include "net/tls.h"
 #include "store/file_handle.h"
+#include "store/owed_part.h"
 
 namespace kafabric::net {
 
@@ -38,8 +39,8 @@ class OutputQueue {
   Result write(int socket, TlsStream* tls = nullptr);
 
   /**
-   * Lets go of memory that has waited to be sent since `before` or longer, where its bytes are in a file by now: they are sent from there. So
-   * peers that read slowly do not hold the memory that all share. Returns the bytes.
+   * Lets go of memory that has waited to be sent since `before` or longer, where its bytes are in a file by now, and stay there: they are sent from
+   * there. So peers that read slowly do not hold the memory that all share. Returns the bytes.
    */
   uint64_t giveBackMemory(uint64_t before);
   /** What is added from now on was added at this time. */
@@ -63,6 +64,8 @@ class OutputQueue {
     std::shared_ptr<FileHandle> file;
     uint64_t position = 0;  // of the next byte to send
     uint64_t filePosition = 0;  // with memory and file: where byte 0 of the memory is in the file
+    uint64_t holesBefore = 0;   // with memory and file: see OwedPart
+    OwedPart owed;              // of the file, behind it: it goes first
     uint64_t addedMs = 0;
     uint64_t left = 0;
     bool isFile() const { return file && !memory; }

@@ -9,6 +9,7 @@
 
 #include "store/file_copy.h"
 #include "store/file_handle.h"
+#include "store/owed_part.h"
 
 namespace kafabric {
 
@@ -85,6 +86,7 @@ IoStatus Store::punch(const std::string& path, const std::vector<FileRange>& ran
   if (fd < 0) return IoStatus::failure(errno, "cannot open", path);
   auto handle = FileHandle::adopt(fd, path, 0);
   opening.unlock();
+  if (!OwedPart::mayMakeHoles(handle->device(), handle->inode())) return IoStatus::failure(EBUSY, "parts wait to be sent of", path);
   IoStatus status;
   recycled_.withSpace([&] {
     status = punchHoles(fd, path, ranges, punched);

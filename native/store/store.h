@@ -83,7 +83,7 @@ class Store {
   /** As copyRange and publishCopy in store/file_copy.h; for threads of `copiers`. */
   IoStatus copy(const std::string& from, const std::string& to, uint64_t position, uint64_t length, uint64_t& copied);
   IoStatus publish(const std::string& from, const std::string& copy, const std::string& to);
-  /** As punchHoles in store/holes.h. Blocks. */
+  /** As punchHoles in store/holes.h; EBUSY, and nothing is done, while parts of the file wait to be sent from it. Blocks. */
   IoStatus punch(const std::string& path, const std::vector<FileRange>& ranges, Punched& punched);
   /** As writeAtomically. Blocks. */
   IoStatus replace(const std::string& path, const uint8_t* bytes, size_t length);

@@ -15,6 +15,7 @@
 #include "store/aligned_memory.h"
 #include "store/descriptor.h"
 #include "store/file_copy.h"
+#include "store/owed_part.h"
 #include "test/store_fixture.h"
 
 using namespace kafabric;
@@ -123,6 +124,21 @@ TEST(holes_keep_what_is_open_readable) {
     CHECK(fixture.textAt(file, 108 * kBlock, 5000) == text.substr(108 * kBlock, 5000));
     CHECK(close(*file).ok());
   }
+}
+
+TEST(holes_are_not_made_while_parts_wait_to_be_sent) {
+  StoreFixture fixture(true);
+  std::string text = patternOf(10 * kBlock);
+  write(fixture.path(), text);
+  auto handle = FileHandle::adopt(::open(fixture.path().c_str(), O_RDONLY | O_CLOEXEC), fixture.path());
+  Punched punched;
+  {
+    OwedPart part;
+    CHECK(part.claim(*handle, OwedPart::holes()));
+    CHECK_EQ(fixture.store.punch(fixture.path(), {{0, kBlock}}, punched).error, EBUSY);
+    CHECK(heldBy(fixture.path()) >= 10 * kBlock);
+  }
+  CHECK(fixture.store.punch(fixture.path(), {{0, kBlock}}, punched).ok());
 }
 
 TEST(holes_are_refused_where_there_is_nothing_and_failures_are_told) {

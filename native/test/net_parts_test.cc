@@ -141,6 +141,37 @@ TEST(output_queue_sends_bytes_memory_and_files_in_order) {
   CHECK_EQ(arena.stats().used, 0u);
 }
 
+TEST(output_queue_sends_nothing_from_where_a_hole_may_be) {
+  constexpr size_t kBytes = 100'000;
+  Arena arena(4 << 20);
+  SocketPair sockets;
+  auto file = fileWith(std::string(kBytes, 'f'));
+  file->setWritten(kBytes);
+  auto mayMakeHoles = [&] { return OwedPart::mayMakeHoles(file->device(), file->inode()); };
+  auto add = [&](OutputQueue& queue) {
+    MemoryRef memory = arena.allocate(kBytes);
+    std::memset(memory.data(), 'f', kBytes);
+    queue.addMemory(memory, 0, kBytes, file, 0);
+  };
+  {
+    OutputQueue queue;
+    add(queue);
+    // It stays in memory when parts of the file were given back.
+    CHECK(mayMakeHoles());
+    CHECK_EQ(queue.giveBackMemory(0), 0u);
+    add(queue);
+    CHECK_EQ(queue.giveBackMemory(0), kBytes);
+    CHECK(!mayMakeHoles());
+    CHECK_EQ(drain(queue, sockets), std::string(2 * kBytes, 'f'));
+    CHECK(mayMakeHoles());
+    add(queue);
+    CHECK_EQ(queue.giveBackMemory(0), kBytes);
+    CHECK(!mayMakeHoles());
+  }
+  // Its connection is gone.
+  CHECK(mayMakeHoles());
+}
+
 TEST(output_queue_counts_empty_replies_in_order) {
   SocketPair sockets;
   OutputQueue queue;

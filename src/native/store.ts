@@ -136,6 +136,7 @@ export class Store {
 
   /**
    * Gives back the space of parts of a complete file, durably, block by block; they read as zeros then, and all else stays as it is and where it is.
+   * Rejects with EBUSY, and nothing is done, while something of the file waits to be sent from there, to a peer that reads slowly.
    * @param ranges position and length of each, ascending, within the file
    * @returns `held`: what the file takes then, at most its length; `replaced`: the file system cannot do that, and the file of that name is another one
    *     by now, so that whoever has it open keeps the space of the one before

@@ -14,7 +14,7 @@ import { OpenFiles } from './open-files.ts';
 import { PartitionPayloads } from './partition-payloads.ts';
 import type { Reference } from './payload-recovery.ts';
 import type { PayloadFiles } from './ports.ts';
-import { TestFiles } from './testing.ts';
+import { refusalOf, TestFiles } from './testing.ts';
 
 const HEADER_CRC = crc32c(Buffer.from('header'));
 const BLOCK = 4096;
@@ -181,6 +181,17 @@ describe('Cleaning of payload segments', () => {
     assert.equal(payloads.totalBytes, 5 * EXTENT);
     assert.deepEqual(await payloads.clean(0.8), { segments: 1, bytes: 3 * EXTENT });
     assert.equal(payloads.totalBytes, 2 * EXTENT);
+    await check(({ baseOffset }) => baseOffset % 4n === 0n);
+  });
+
+  it('is none of what somebody is still being sent some of, until the next time', async () => {
+    await fill(4);
+    await fill(4);
+    await released((i) => i % 4 > 0);
+    files.refusedPunches = 1;
+    files.punchRefusal = refusalOf('EBUSY', 'parts wait to be sent');
+    assert.deepEqual(await payloads.clean(0.8), { segments: 1, bytes: 3 * EXTENT });
+    assert.deepEqual(await payloads.clean(0.8), { segments: 1, bytes: 3 * EXTENT });
     await check(({ baseOffset }) => baseOffset % 4n === 0n);
   });
 

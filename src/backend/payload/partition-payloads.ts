@@ -299,8 +299,9 @@ export class PartitionPayloads implements SegmentOwner {
           const isWanted = !this.#segments.closed && this.#segments.has(segment);
           return isWanted && segment.isMovable && !this.#isMoving(segment) ? segment.clean() : 0;
         });
-        const bytes = await cleaning.catch((error: unknown) => {
-          failures.push(error);
+        const bytes = await cleaning.catch((error: NodeJS.ErrnoException) => {
+          // What somebody is still being sent of it stays until the next time.
+          if (error.code !== 'EBUSY') failures.push(error);
           return 0;
         });
         if (bytes > 0) cleaned.segments++;

@@ -25,8 +25,9 @@ export class TestFiles implements PayloadFiles {
   readRefusal = refusalOf('ETIMEDOUT', 'no memory');
   /** So many calls of `remove` fail. */
   refusedRemovals = 0;
-  /** So many calls of `punch` fail. */
+  /** So many calls of `punch` fail with this. */
   refusedPunches = 0;
+  punchRefusal = refusalOf('EIO', 'input/output error');
   punched = 0;
   opened = 0;
   syncs = 0;
@@ -42,7 +43,7 @@ export class TestFiles implements PayloadFiles {
     this.punched++;
     if (this.refusedPunches > 0) {
       this.refusedPunches--;
-      throw Object.assign(new Error('input/output error'), { code: 'EIO' });
+      throw this.punchRefusal;
     }
     const fd = openSync(path, 'r+');
     let held = fstatSync(fd).size;
