@@ -14,6 +14,8 @@ namespace kafabric::fabric {
 
 namespace {
 
+/** Pieces under way, where the provider's queue takes as many: of peers that do not answer each has a window of them. */
+constexpr uint32_t kMaxInFlight = 512;
 constexpr size_t kEntries = 32;
 /** Reads of the queue before the thread looks after its other work. */
 constexpr int kRounds = 16;
@@ -58,11 +60,13 @@ uint64_t accessBits(uint8_t access, bool endsWritesEarly) {
   return (peerReads ? FI_REMOTE_READ : 0) | (access & kPeerWrites ? FI_REMOTE_WRITE : 0);
 }
 
-BulkLimits limitsFor(BulkLimits limits, const Provider& provider) {
+/** `maxInFlight`: where the provider's queue takes as many. */
+BulkLimits limitsFor(BulkLimits limits, const Provider& provider, uint32_t maxInFlight) {
   limits.pieceBytes = std::max<uint64_t>(1, std::min(limits.pieceBytes, provider.maxMessageBytes));
   auto queue = static_cast<uint32_t>(std::min<size_t>(provider.info->tx_attr->size, UINT32_MAX));
-  if (queue > 0) limits.maxInFlight = std::min(limits.maxInFlight, queue);
-  limits.window = std::min(limits.window, limits.maxInFlight);
+  if (queue > 0) limits.maxInFlight = std::min(maxInFlight, queue);
+  // No peer has all of them.
+  limits.window = std::min(limits.window, std::max(1u, limits.maxInFlight / 2));
   return limits;
 }
 
@@ -82,10 +86,15 @@ struct FabricTransport::Region final : Registration {
 std::unique_ptr<FabricTransport> FabricTransport::open(std::shared_ptr<const Library> library,
                                                        std::shared_ptr<const Provider> provider, const BulkLimits& limits,
                                                        IoStatus& status) {
-  BulkLimits own = limitsFor(limits, *provider);
+  BulkLimits own = limitsFor(limits, *provider, std::max({limits.maxInFlight, 2 * limits.window, kMaxInFlight}));
   auto domain = Domain::open(std::move(library), std::move(provider), status);
   if (!domain) return nullptr;
   auto endpoint = Endpoint::open(*domain, size_t{own.maxInFlight} * 2, status);
+  if (!endpoint && own.maxInFlight > limits.maxInFlight) {
+    // The queue for what has ended may have to be shorter than the one for what is asked.
+    own = limitsFor(limits, domain->provider(), limits.maxInFlight);
+    endpoint = Endpoint::open(*domain, size_t{own.maxInFlight} * 2, status);
+  }
   if (!endpoint) return nullptr;
   std::unique_ptr<FabricTransport> transport(new FabricTransport(std::move(domain), std::move(endpoint), own));
   if (!transport->prepareConfirming(status)) return nullptr;

@@ -95,6 +95,39 @@ PROVIDER_TEST(fabric_survives_a_stopped_target) {
   checkHealthy(store, healthy, Direction::kRead);
 }
 
+PROVIDER_TEST(fabric_serves_others_beside_targets_that_are_stopped) {
+  needFaultTolerance(provider);
+  constexpr int kStopped = 10;
+  Store store(provider, 2 * kBytes, smallPieces());
+  Target healthy(*store.transport, kBytes);
+  std::vector<std::unique_ptr<Target>> stopped;
+  std::vector<Store::Pending> pending;
+  for (int i = 0; i < kStopped; ++i) {
+    stopped.push_back(std::make_unique<Target>(*store.transport, kBytes));
+    checkHealthy(store, *stopped.back(), Direction::kRead);
+    stopped.back()->process.stop();
+  }
+  for (auto& target : stopped) pending.push_back(store.start(Direction::kRead, target->peer, all(*target, store, kBytes), 60s));
+  for (Direction direction : {Direction::kRead, Direction::kWrite})
+    CHECK_EQ(store.transfer(direction, healthy.peer, all(healthy, store), 20s).message, "");
+  // Nothing was given up for it.
+  CHECK_EQ(store.transport->recoveries(), 0u);
+  for (auto& target : stopped) {
+    target->process.kill();
+    store.transport->removePeer(target->peer, {ECONNRESET, "the peer is gone"});
+  }
+  for (auto& one : pending) one.done.get();
+  checkHealthy(store, healthy, Direction::kRead);
+}
+
+PROVIDER_TEST(fabric_has_room_for_others_whatever_the_window) {
+  BulkLimits limits;
+  limits.window = limits.maxInFlight;
+  auto transport = openTransport(provider, limits);
+  CHECK(transport->limits().window <= transport->limits().maxInFlight / 2);
+  transport->stop();
+}
+
 PROVIDER_TEST(fabric_survives_wrong_keys_and_ranges) {
   Store store(provider, kBytes, smallPieces());
   Target target(*store.transport, kBytes);
