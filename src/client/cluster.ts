@@ -206,7 +206,11 @@ export class Cluster {
     this.#brokers = new Map(answer.brokers.map(({ nodeId, host, port }) => [nodeId, { host, port }]));
     const found: TopicInfo[] = [];
     for (const { errorCode, name, topicId, partitions } of answer.topics) {
-      if (name === null || errorCode === ErrorCode.UNKNOWN_TOPIC_OR_PARTITION) continue;
+      if (name === null) continue;
+      if (errorCode === ErrorCode.UNKNOWN_TOPIC_OR_PARTITION) {
+        this.#topics.delete(name);
+        continue;
+      }
       if (errorCode !== 0) throw brokerError(errorCode, null, `describe topic ${name}`);
       const info = {
         name,

@@ -12,14 +12,14 @@ import type { Event } from './event.ts';
 import { Getter } from './getter.ts';
 import { type GroupIdentity, GroupMember } from './group.ts';
 import type { PartitionOffset } from './group-offsets.ts';
-import { type IsolationLevel, offsetsAt, offsetsKnownAt, type StartPosition } from './list-offsets.ts';
-import { type DueOffsets, isSamePartition, Positions } from './positions.ts';
+import type { StartPosition } from './list-offsets.ts';
+import { PartitionReader } from './partition-reader.ts';
+import type { DueOffsets, Positions } from './positions.ts';
 import { PrefetchQueue } from './prefetch-queue.ts';
-import { RecordFetcher } from './record-fetcher.ts';
 import { withRetries } from './retries.ts';
 import { settles } from './settles.ts';
+import { Subscription } from './subscription.ts';
 import type { TopicContext, TopicHandle } from './topic.ts';
-import { TopicWatch } from './topic-watch.ts';
 import { Turns } from './turns.ts';
 
 const REBALANCE_TIMEOUT_MS = 60_000;
@@ -34,23 +34,14 @@ export interface OffsetsToCommit extends DueOffsets {
  * in order. Connections that are lost are made again, and nothing is delivered twice by that.
  */
 export class Consumer implements AsyncIterable<Event> {
-  #topics: ReadonlyMap<string, TopicHandle>;
-  readonly #openTopic: (name: string) => Promise<TopicHandle>;
+  readonly #subscription: Subscription;
   readonly #cluster: Cluster;
   readonly #options: CheckedConsumerOptions;
-  readonly #isolationLevel: IsolationLevel;
   readonly #selector: ConsumerSelector;
   readonly #queue: PrefetchQueue;
-  readonly #getter: Getter;
-  readonly #fetcher: RecordFetcher;
-  readonly #positions = new Positions();
-  /** The partitions that it has, though it may be looked for yet where to begin in them. */
-  #assigned: readonly AssignedPartition[] = [];
-  /** Counts assignments: one that was overtaken by another while it was prepared is none. */
-  #assignments = 0;
+  readonly #reader: PartitionReader;
+  readonly #positions: Positions;
   #group: GroupMember | null = null;
-  /** Without a group: of the topics that are read, unless their partitions were given. */
-  readonly #watch: TopicWatch;
   #commitTimer: NodeJS.Timeout | null = null;
   #started = false;
   /** Without a group: when its partitions are read, or cannot be. */
@@ -64,36 +55,42 @@ export class Consumer implements AsyncIterable<Event> {
   readonly #pulls = new Turns();
   /** Each joins a group again, as the only member. */
   readonly #subscriptions = new Turns();
+  /** Looks at topics that are not as they were. */
+  #refreshing: Promise<void> | null = null;
 
   constructor(topics: readonly TopicHandle[], context: TopicContext, options: ConsumerOptions) {
     const { cluster, pool, code, openTopic } = context;
     this.#options = checkConsumerOptions(options);
-    this.#topics = byName(topics);
-    this.#openTopic = openTopic;
     this.#cluster = cluster;
-    this.#isolationLevel = options.isolation === 'uncommitted' ? 0 : 1;
-    this.#watch = new TopicWatch(cluster, () => void this.#readAdded().catch(() => undefined));
-    const { prefetchBytes, prefetchDataBytes, broker, maxWaitMs, from, select, groupId } = this.#options;
+    const { prefetchBytes, prefetchDataBytes, broker, maxWaitMs, from, select, groupId, partitions } =
+      this.#options;
+    const onTopicsChanged = () => this.#topicsChanged();
+    this.#subscription = new Subscription(cluster, openTopic, onTopicsChanged);
+    this.#subscription.use(topics);
     this.#selector = new ConsumerSelector(select, groupId, cluster, code);
     const limits = { metadataBytes: prefetchBytes, dataBytes: prefetchDataBytes };
     this.#queue = new PrefetchQueue({
       limits,
       select: this.#selector.select,
       broker,
-      onRoom: () => this.#fetcher.wake(),
+      onRoom: () => this.#reader.wake(),
       onDamaged: (error) => this.#fail(error),
     });
-    this.#getter = new Getter(cluster, pool);
-    this.#fetcher = new RecordFetcher({
+    this.#reader = new PartitionReader({
       cluster,
-      getter: this.#getter,
+      subscription: this.#subscription,
       queue: this.#queue,
-      isolationLevel: this.#isolationLevel,
+      getter: new Getter(cluster, pool),
+      isolationLevel: options.isolation === 'uncommitted' ? 0 : 1,
       maxWaitMs,
       from,
-      onAcknowledge: (reading, offset) => this.#positions.acknowledge(reading, offset),
+      which: groupId === undefined ? partitions : 'assigned',
+      committed: async (some) => (await this.#group?.committed(some)) ?? some.map(() => null),
       onEvents: () => this.#wakePull(),
+      onTopicsChanged,
+      onFailed: (error) => this.#fail(error),
     });
+    this.#positions = this.#reader.positions;
   }
 
   /** The partitions that it reads now. */
@@ -182,13 +179,7 @@ export class Consumer implements AsyncIterable<Event> {
    * acknowledged since is forgotten.
    */
   rewind({ signal }: Abortable = {}): Promise<void> {
-    return unlessAborted(() => this.#rewind(), 'rewind', signal);
-  }
-
-  async #rewind(): Promise<void> {
-    this.#release();
-    this.#positions.forgetLost();
-    await this.#assign(this.#assigned);
+    return unlessAborted(() => this.#reader.rewind(), 'rewind', signal);
   }
 
   /**
@@ -209,18 +200,7 @@ export class Consumer implements AsyncIterable<Event> {
       await this.#starting;
     }
     if (this.#failure !== null) throw this.#failure;
-    const { partitions } = this.#positions;
-    if (partitions.length === 0)
-      throw new DirectError('INVALID_ARGUMENT', 'no partitions are assigned', { doing, todo: 'pull first' });
-    const assignment = this.#assignments;
-    const offsets = isOffsets(to)
-      ? this.#positions.beside(to, (one) => this.#queue.firstOffset(one)).map(({ offset }) => offset)
-      : await offsetsAt(this.#cluster, partitions, to, this.#isolationLevel);
-    if (this.#closed || assignment !== this.#assignments)
-      throw new DirectError('BROKER', 'the partitions have changed meanwhile', { doing, retriable: true });
-    this.#release();
-    this.#positions.forgetLost();
-    this.#read(partitions, offsets, []);
+    await this.#reader.seek(to, doing);
   }
 
   /**
@@ -242,63 +222,40 @@ export class Consumer implements AsyncIterable<Event> {
         doing,
         todo: 'make another consumer',
       });
-    const topics = byName(await Promise.all(names.map((name) => this.#openTopic(name))));
+    const topics = await this.#subscription.open(names);
     if (this.#closed) throw new DirectError('CLOSED', 'the consumer is closed', { doing });
     if (this.#group !== null) {
       await this.#revoke();
       await this.#group.close();
       if (this.#closed) return;
-      this.#topics = topics;
+      this.#subscription.use(topics);
       this.#join(this.#options.groupId!);
     } else if (this.#started) {
       await this.#starting;
-      this.#topics = topics;
-      await this.#readOn(this.#options.from);
+      this.#subscription.use(topics);
+      await this.#reader.resubscribe();
     } else {
-      this.#topics = topics;
+      this.#subscription.use(topics);
     }
   }
 
-  /** Without a group: partitions that were added, too, from their beginning. */
-  async #readAdded(): Promise<void> {
+  #topicsChanged(): void {
+    if (this.#failure !== null) return;
+    this.#refreshing ??= this.#refresh()
+      // Whoever notices it again tries again.
+      .catch((error: unknown) => this.#failUnlessPassing(error))
+      .finally(() => {
+        this.#refreshing = null;
+      });
+  }
+
+  async #refresh(): Promise<void> {
     await this.#subscriptions.take(null, undefined);
     try {
-      if (!this.#closed && this.#wanted().length > this.#assigned.length) await this.#readOn('earliest');
+      if (!this.#closed) await this.#reader.refresh();
     } finally {
       this.#subscriptions.give();
     }
-  }
-
-  /**
-   * Without a group: all that is wanted, from where it is read.
-   * @param from where what was not assigned before begins
-   */
-  async #readOn(from: StartPosition): Promise<void> {
-    const before = this.#assigned;
-    const isOld = (one: AssignedPartition) => before.some((other) => isSamePartition(one, other));
-    const wanted = this.#wanted();
-    const old = wanted.filter(isOld);
-    const added = wanted.filter((one) => !isOld(one));
-    const all = [...old, ...added];
-    const found = await Promise.all([
-      offsetsKnownAt(this.#cluster, old, this.#options.from, this.#isolationLevel),
-      offsetsKnownAt(this.#cluster, added, from, this.#isolationLevel),
-    ]);
-    const starts = found.flat();
-    const now = this.#positions.beside([], (one) => this.#queue.firstOffset(one));
-    this.#assigned = all;
-    this.#release();
-    const offsets = all.map(
-      (one, i) => now.find((other) => isSamePartition(one, other))?.offset ?? starts[i] ?? null,
-    );
-    this.#read(all, offsets, []);
-    this.#watchTopics();
-  }
-
-  #watchTopics(): void {
-    if (this.#closed || this.#options.partitions !== undefined) return;
-    const counts = [...this.#topics.values()].map(({ name, partitions }) => [name, partitions] as const);
-    this.#watch.watch(new Map(counts));
   }
 
   /**
@@ -313,19 +270,11 @@ export class Consumer implements AsyncIterable<Event> {
 
   async #close(): Promise<void> {
     this.#closed = true;
-    this.#watch.end();
     if (this.#commitTimer !== null) clearInterval(this.#commitTimer);
-    this.#fetcher.close();
-    this.#forgetFetched();
+    this.#reader.close();
     await this.commit().catch(() => undefined);
     await this.#group?.close();
     await this.#queue.landed();
-  }
-
-  #forgetFetched(): void {
-    this.#queue.clear();
-    this.#getter.forgetUnwanted();
-    this.#wakePull();
   }
 
   async #pull({ timeoutMs, signal }: { timeoutMs?: number; signal?: AbortSignal }): Promise<Event | null> {
@@ -366,8 +315,7 @@ export class Consumer implements AsyncIterable<Event> {
       this.#starting = withRetries(deadline, async () => {
         if (this.#closed) return;
         await this.#selector.refresh();
-        await this.#assign(this.#wanted());
-        this.#watchTopics();
+        await this.#reader.assignAll();
       }).catch((error: unknown) => this.#fail(error));
       return;
     }
@@ -383,7 +331,7 @@ export class Consumer implements AsyncIterable<Event> {
   }
 
   #join(groupId: string): void {
-    const topics = [...this.#topics.keys()];
+    const topics = this.#subscription.names;
     const { sessionTimeoutMs, heartbeatMs } = this.#options;
     this.#group = new GroupMember(
       { groupId, topics, sessionTimeoutMs, heartbeatMs, rebalanceTimeoutMs: REBALANCE_TIMEOUT_MS },
@@ -392,7 +340,7 @@ export class Consumer implements AsyncIterable<Event> {
         revoked: () => this.#revoke(),
         assigned: async (partitions) => {
           await this.#selector.refresh();
-          await this.#assign(partitions);
+          await this.#reader.assign(partitions);
         },
         stays: () => this.#renewSelector(),
         failed: (error) => this.#fail(error),
@@ -403,79 +351,23 @@ export class Consumer implements AsyncIterable<Event> {
 
   /** A group that goes on may have another selector by now. */
   #renewSelector(): void {
-    this.#selector.refresh().catch((error: unknown) => {
-      const isPassing = error instanceof DirectError && error.retriable;
-      if (!isPassing) this.#fail(error);
-    });
-  }
-
-  /** Without a group. */
-  #wanted(): AssignedPartition[] {
-    return [...this.#topics.values()].flatMap(({ name, partitions: count }) =>
-      (this.#options.partitions ?? Array.from({ length: count }, (_, i) => i)).map((partition) => ({
-        topic: name,
-        partition,
-      })),
-    );
-  }
-
-  async #assign(partitions: readonly AssignedPartition[]): Promise<void> {
-    const assignment = ++this.#assignments;
-    this.#assigned = partitions;
-    this.#fetcher.connect(partitions).catch(() => undefined);
-    const committed = (await this.#group?.committed(partitions)) ?? partitions.map(() => null);
-    const open = partitions.filter((_, i) => committed[i] === null);
-    const starts = await offsetsKnownAt(this.#cluster, open, this.#options.from, this.#isolationLevel);
-    if (this.#closed || assignment !== this.#assignments) return;
-    const offsets = partitions.map((one, i) => committed[i] ?? starts[open.indexOf(one)] ?? null);
-    this.#read(partitions, offsets, committed);
-  }
-
-  /** Fetches from these offsets on; null: from where the partition is to begin, once somebody can tell. */
-  #read(
-    partitions: readonly AssignedPartition[],
-    offsets: readonly (bigint | null)[],
-    committed: readonly (bigint | null)[],
-  ): void {
-    const readings = partitions.map(({ topic, partition }, i) => ({
-      handle: this.#topics.get(topic)!,
-      partition,
-      fetchOffset: offsets[i] ?? null,
-      acknowledged: null,
-      committed: committed[i] ?? null,
-      revoked: false,
-    }));
-    this.#positions.begin(readings);
-    this.#fetcher.run(readings).catch((error: unknown) => {
-      if (!readings.every(({ revoked }) => revoked)) this.#fail(error);
-    });
+    this.#selector.refresh().catch((error: unknown) => this.#failUnlessPassing(error));
   }
 
   /** Others will have the partitions: commits, and forgets what was fetched. */
   async #revoke(): Promise<void> {
     if (this.#options.commitEveryMs === 'transaction') this.#positions.lose();
     else await this.commit().catch(() => undefined);
-    this.#assigned = [];
-    this.#release();
+    this.#reader.revoke();
   }
 
-  #release(): void {
-    this.#assignments++;
-    this.#positions.release();
-    this.#fetcher.giveUp();
-    this.#forgetFetched();
+  #failUnlessPassing(error: unknown): void {
+    const isPassing = error instanceof DirectError && error.retriable;
+    if (!isPassing) this.#fail(error);
   }
 
   #fail(error: unknown): void {
     this.#failure ??= asDirectError(error, 'pull');
     this.#wakePull();
   }
-}
-
-function isOffsets(to: StartPosition | readonly PartitionOffset[]): to is readonly PartitionOffset[] {
-  return Array.isArray(to);
-}
-
-function byName(topics: readonly TopicHandle[]): ReadonlyMap<string, TopicHandle> {
-  return new Map(topics.map((topic) => [topic.name, topic]));
 }

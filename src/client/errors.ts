@@ -142,6 +142,19 @@ export function asDirectError(error: unknown, doing: string, code: DirectErrorCo
   return error instanceof DirectError ? error : new DirectError(code, String(error), { doing, cause: error });
 }
 
+/** Whether a topic, or a partition of it, was not found. */
+export function isUnknownTopic(error: unknown): error is DirectError {
+  return error instanceof DirectError && error.broker === 'UNKNOWN_TOPIC_OR_PARTITION';
+}
+
+/** As an error that may pass: the topic was there a moment ago, and may have been made anew. Others as they are. */
+export function mayPass(error: unknown): unknown {
+  if (!isUnknownTopic(error)) return error;
+  const { doing, broker } = error;
+  const details = { doing, cause: error, retriable: true, ...(broker !== null && { broker }) };
+  return new DirectError(error.code, 'the topic was deleted meanwhile', details);
+}
+
 export function aborted(doing: string, signal: AbortSignal): DirectError {
   return new DirectError('ABORTED', 'aborted', { doing, cause: signal.reason });
 }

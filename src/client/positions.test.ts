@@ -35,4 +35,22 @@ describe('positions of a consumer', () => {
     positions.acknowledge(now, 0n);
     assert.deepEqual(positions.due().offsets, [{ topic: 't', partition: 0, offset: 1n }]);
   });
+
+  it('are not committed of a topic that is gone', () => {
+    const positions = new Positions();
+    const [gone, stays] = [reading(), { ...reading(), partition: 1 }];
+    positions.begin([gone, stays]);
+    for (const one of [gone, stays]) positions.acknowledge(one, 5n);
+    const dropped = positions.drop((one) => one === gone);
+    assert.deepEqual(dropped, [{ topic: 't', partition: 0 }]);
+    positions.acknowledge(gone, 6n);
+    assert.deepEqual([gone.revoked, stays.revoked], [true, false]);
+    assert.deepEqual(positions.due().offsets, [{ topic: 't', partition: 1, offset: 6n }]);
+    positions.add([reading()]);
+    assert.deepEqual(positions.due().offsets.length, 1, 'its successor begins anew');
+    assert.deepEqual(positions.partitions, [
+      { topic: 't', partition: 1 },
+      { topic: 't', partition: 0 },
+    ]);
+  });
 });

@@ -3,9 +3,10 @@ import { DirectError } from './errors.ts';
 import type { PartitionOffset } from './group-offsets.ts';
 import { isOffset } from './list-offsets.ts';
 import type { Reading } from './record-fetcher.ts';
+import type { TopicPartition } from './subscription.ts';
 
 /** Where a consumer goes on; null: nobody could tell yet. */
-export interface Position extends AssignedPartition {
+export interface Position extends TopicPartition {
   readonly offset: bigint | null;
 }
 
@@ -20,6 +21,11 @@ export function isSamePartition(a: AssignedPartition, b: AssignedPartition): boo
   return a.topic === b.topic && a.partition === b.partition;
 }
 
+/** Whether they are partitions of one topic, not of two that had the name one after the other. */
+export function isSamePlace(a: TopicPartition, b: TopicPartition): boolean {
+  return isSamePartition(a, b) && a.handle.id === b.handle.id;
+}
+
 /** The partitions that a consumer reads: how far it has come in each, and what of that is to be committed. */
 export class Positions {
   #readings: readonly Reading[] = [];
@@ -27,8 +33,8 @@ export class Positions {
   /** Those whose partitions have gone to another member. */
   #lost = new WeakSet<Reading>();
 
-  get readings(): readonly Reading[] {
-    return this.#readings;
+  get places(): TopicPartition[] {
+    return this.#readings.map(({ handle, partition }) => ({ handle, topic: handle.name, partition }));
   }
 
   get partitions(): AssignedPartition[] {
@@ -43,6 +49,19 @@ export class Positions {
   release(): void {
     for (const one of this.#readings) one.revoked = true;
     this.#readings = [];
+  }
+
+  /** Beside those that there are. */
+  add(readings: readonly Reading[]): void {
+    this.#readings = [...this.#readings, ...readings];
+  }
+
+  /** Partitions of topics that are gone are read no more, and nothing of them is committed. Returns which they were. */
+  drop(isGone: (reading: Reading) => boolean): AssignedPartition[] {
+    const gone = this.#readings.filter(isGone);
+    for (const one of gone) one.revoked = true;
+    this.#readings = this.#readings.filter(({ revoked }) => !revoked);
+    return gone.map(({ handle, partition }) => ({ topic: handle.name, partition }));
   }
 
   acknowledge(one: Reading, offset: bigint): void {
@@ -74,9 +93,9 @@ export class Positions {
     to: readonly PartitionOffset[],
     firstOffset: (partition: AssignedPartition) => bigint | null,
   ): Position[] {
-    const { partitions } = this;
+    const { places } = this;
     for (const { topic, partition, offset } of to) {
-      const isRead = partitions.some((one) => isSamePartition(one, { topic, partition }));
+      const isRead = places.some((one) => isSamePartition(one, { topic, partition }));
       if (!isRead || !isOffset(offset))
         throw new DirectError(
           'INVALID_ARGUMENT',
@@ -86,7 +105,7 @@ export class Positions {
           { doing: 'seek', ...(isRead ? {} : { todo: 'see its assignment' }) },
         );
     }
-    return partitions.map((one, i) => {
+    return places.map((one, i) => {
       const wanted = to.find((other) => isSamePartition(one, other));
       const offset = wanted?.offset ?? firstOffset(one) ?? this.#readings[i]!.fetchOffset;
       return { ...one, offset };

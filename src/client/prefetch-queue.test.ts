@@ -79,6 +79,30 @@ describe('events that are fetched ahead', () => {
     assert.deepEqual([queue.size, queue.dataBytes, queue.metadataBytes], [0, 0, 0]);
   });
 
+  it('are forgotten of a partition that is gone, and their data is not waited for; others stay in their order', async () => {
+    const queue = queueOf(35);
+    const events = Array.from({ length: 12 }, (_, i) => new SlowEvent(i, 10));
+    const gone = (i: number) => ({ topic: 't', partition: i % 2 });
+    // Batches of three, of two partitions in turn; the second is made in part.
+    for (let i = 0; i < 4; i++) {
+      const some = events.slice(3 * i, 3 * i + 3);
+      for (const event of some) Object.assign(event, gone(i));
+      const { events: source, ...batch } = batchOf(some, 10);
+      queue.push([{ ...batch, events: Object.assign(source, gone(i)) }]);
+    }
+    assert.deepEqual([queue.size, queue.metadataBytes, queue.dataBytes], [12, 40, 40]);
+    queue.forget(({ partition }) => partition === 1);
+    assert.deepEqual([queue.size, queue.metadataBytes, queue.dataBytes], [6, 20, 30]);
+    const landed = queue.landed();
+    events[3]!.fail(new Error('not wanted'));
+    await landed;
+    for (const i of [0, 1, 2, 6, 7, 8]) {
+      events[i]!.arrive();
+      assert.equal((await queue.take()).offset, BigInt(i));
+    }
+    assert.deepEqual([queue.size, queue.metadataBytes, queue.dataBytes], [0, 0, 0]);
+  });
+
   it('come in their order, however many were taken before', async () => {
     const queue = queueOf(0, () => 'none');
     let pushed = 0;

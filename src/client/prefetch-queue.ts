@@ -208,6 +208,37 @@ export class PrefetchQueue {
     this.#options.onRoom();
   }
 
+  /** As `clear`, of some partitions alone. */
+  forget(isGone: (partition: AssignedPartition) => boolean): void {
+    const entries = new Fifo<Prefetched>();
+    for (const entry of this.#entries) {
+      if (!isGone(entry.event)) {
+        entries.push(entry);
+        continue;
+      }
+      this.#metadataBytes -= entry.metadataBytes;
+      this.#dataBytes -= entry.dataBytes;
+      this.#forget(entry);
+    }
+    this.#entries = entries;
+    const batches = new Fifo<FetchedBatch>();
+    const { first } = this.#batches;
+    const made = this.#made;
+    for (const batch of this.#batches) {
+      if (!isGone(batch.events)) {
+        batches.push(batch);
+        continue;
+      }
+      const madeOfIt = batch === first ? made : 0;
+      this.#unmade -= batch.count - madeOfIt;
+      this.#metadataBytes -= batch.bytes - bytesOfFirst(madeOfIt, batch);
+      if (batch === first) this.#made = 0;
+    }
+    this.#batches = batches;
+    this.#start();
+    if (!this.isFull) this.#options.onRoom();
+  }
+
   #forget(entry: Prefetched): void {
     if (entry.isTold) return;
     entry.isWanted = false;

@@ -18,6 +18,8 @@ const NOBODY = -1;
 class FakeCluster {
   readonly options = { requestTimeoutMs: 50 };
   readonly leaders = new Map<number, number>();
+  /** Partitions that gateways do not know. */
+  readonly gone = new Set<number>();
   /** How often it was asked in vain who leads. */
   refused = 0;
   isAway = false;
@@ -65,10 +67,16 @@ class FakeCluster {
     this.#underWay.set(node, others + 1);
     await new Promise((resolve) => setTimeout(resolve, 5));
     this.#underWay.set(node, this.#underWay.get(node)! - 1);
-    const moved = partitions.filter((index) => this.leaders.get(index) !== node);
-    const errorCode = ErrorCode.NOT_LEADER_OR_FOLLOWER;
-    const answers = moved.map((index) => createDirectFetchPartitionResponse({ index, errorCode }));
+    const answers = partitions.flatMap((index) => {
+      const errorCode = this.#errorOf(node, index);
+      return errorCode === ErrorCode.NONE ? [] : [createDirectFetchPartitionResponse({ index, errorCode })];
+    });
     return directFetchResponse.create({ topics: [{ name: 't', partitions: answers }] });
+  }
+
+  #errorOf(node: number, partition: number): number {
+    if (this.gone.has(partition)) return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
+    return this.leaders.get(partition) === node ? ErrorCode.NONE : ErrorCode.NOT_LEADER_OR_FOLLOWER;
   }
 
   async #listOffsets({ topics }: FetchBody) {
@@ -90,8 +98,10 @@ interface FetchBody {
 describe('fetches of records', () => {
   let cluster: FakeCluster;
   let fetcher: RecordFetcher;
+  let unknownTopics: number;
 
   beforeEach(() => {
+    unknownTopics = 0;
     cluster = new FakeCluster();
     fetcher = new RecordFetcher({
       cluster: cluster as unknown as Cluster,
@@ -110,6 +120,7 @@ describe('fetches of records', () => {
       from: 'earliest',
       onAcknowledge: () => undefined,
       onEvents: () => undefined,
+      onUnknownTopic: () => unknownTopics++,
     });
   });
 
@@ -138,6 +149,30 @@ describe('fetches of records', () => {
     assert.equal(cluster.atOnce, 1, 'one waits behind the other');
     fetcher.close();
     await running;
+  });
+
+  it('go on of others when a topic is gone, which is told, and end when what was read of it is revoked', async () => {
+    cluster.leaders.set(0, 1).set(1, 1).set(2, 2);
+    const [stays, goes, alone] = [reading(0), reading(1), reading(2)];
+    const running = fetcher.run([stays, goes, alone]);
+    await pause(20);
+    cluster.gone.add(1).add(2);
+    await pause(300);
+    assert.ok(unknownTopics > 0);
+    for (const one of [goes, alone]) one.revoked = true;
+    await pause(300);
+    const told = unknownTopics;
+    cluster.fetches.length = 0;
+    await pause(50);
+    assert.equal(unknownTopics, told);
+    assert.ok(cluster.fetches.length > 2);
+    assert.ok(cluster.fetches.every(({ node, partitions }) => node === 1 && partitions.join() === '0'));
+    cluster.gone.delete(2);
+    const again = fetcher.run([reading(2)]);
+    await pause(50);
+    assert.ok(cluster.fetches.some(({ node }) => node === 2));
+    fetcher.close();
+    await Promise.all([running, again]);
   });
 
   it('begin when it can be told again who leads, however long that takes', async () => {

@@ -2,7 +2,7 @@ import { ErrorCode } from '../protocol/errors.ts';
 import { ArrivingData, type ArrivingExtent } from './arriving-data.ts';
 import type { Cluster, Purpose } from './cluster.ts';
 import type { AssignedPartition } from './consumer-protocol.ts';
-import { brokerError, DirectError } from './errors.ts';
+import { brokerError, DirectError, isUnknownTopic, mayPass } from './errors.ts';
 import { type EventOrigin, FetchedEvents } from './event.ts';
 import { type FetchedData, fetchRecords } from './fetch.ts';
 import { readFetched } from './fetched-batches.ts';
@@ -35,6 +35,7 @@ export interface Reading {
   /** Behind the last event that was acknowledged; null when none was. */
   acknowledged: bigint | null;
   committed: bigint | null;
+  /** It is not read any more. */
   revoked: boolean;
 }
 
@@ -60,6 +61,8 @@ export interface RecordFetcherOptions {
   readonly onAcknowledge: (reading: Reading, offset: bigint) => void;
   /** Events came. */
   readonly onEvents: () => void;
+  /** A topic is not there, or not the one that was read; who knows more revokes what is read of it. Meanwhile it is tried again. */
+  readonly onUnknownTopic: () => void;
 }
 
 /** Fetches the records of partitions into a queue, while there is room in it. */
@@ -94,11 +97,21 @@ export class RecordFetcher {
    */
   async run(readings: readonly Reading[]): Promise<void> {
     const read = this.#read;
+    const isGivenUp = () => this.#closed || read !== this.#read;
     const nodes = await withRetries(Number.POSITIVE_INFINITY, async () =>
-      this.#closed || read !== this.#read ? [] : this.#options.cluster.byLeader(readings, partitionOf),
+      isGivenUp() ? [] : this.#byLeader(readings.filter(({ revoked }) => !revoked)),
     );
-    if (this.#closed || read !== this.#read) return;
+    if (isGivenUp()) return;
     await Promise.all([...nodes].map(([node, ones]) => this.#readFrom(node, ones)));
+  }
+
+  async #byLeader(readings: readonly Reading[]): Promise<Map<number, Reading[]>> {
+    try {
+      return await this.#options.cluster.byLeader(readings, partitionOf);
+    } catch (error) {
+      if (isUnknownTopic(error)) this.#options.onUnknownTopic();
+      throw mayPass(error);
+    }
   }
 
   /** Beside what is read of this gateway already. */
@@ -133,10 +146,15 @@ export class RecordFetcher {
 
   /** @param sources others may be added */
   async #fetchFrom(node: number, sources: Source[]): Promise<void> {
-    const { queue } = this.#options;
+    const { queue, onUnknownTopic } = this.#options;
     const isGivenUp = () => this.#closed || this.#read.get(node) !== sources;
     let damaged = 0;
     while (!isGivenUp()) {
+      forgetRevoked(sources);
+      if (sources.length === 0) {
+        this.#read.delete(node);
+        return;
+      }
       if (queue.isFull) {
         await new Promise<void>((resolve) => this.#waiting.push(resolve));
         continue;
@@ -149,7 +167,8 @@ export class RecordFetcher {
         if (queue.metadataBytes < MIN_FETCH_BYTES) await new Promise<void>((go) => process.nextTick(go));
       } catch (error) {
         if (isGivenUp()) return;
-        if (!(error instanceof DirectError && error.retriable)) throw error;
+        if (isUnknownTopic(error)) onUnknownTopic();
+        else if (!(error instanceof DirectError && error.retriable)) throw error;
         // What is damaged in the log stays so.
         if (error.code === 'CHECKSUM' && ++damaged >= MAX_DAMAGED) throw error;
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
@@ -274,8 +293,11 @@ export class RecordFetcher {
       const { topic, partition, errorCode } = data;
       const source = errorCode === ErrorCode.NONE ? null : sourceOf(sources, data);
       if (source === null) continue;
-      if (errorCode !== ErrorCode.OFFSET_OUT_OF_RANGE)
-        throw brokerError(errorCode, null, `fetch ${topic}-${partition}`);
+      const doing = `fetch ${topic}-${partition}`;
+      if (errorCode !== ErrorCode.OFFSET_OUT_OF_RANGE) throw brokerError(errorCode, null, doing);
+      const { id } = await cluster.topic(topic, true);
+      if (id !== source.reading.handle.id)
+        throw brokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, 'it was made anew', doing);
       // What was there has been deleted, or the position never was.
       const again = from === 'latest' ? 'latest' : 'earliest';
       const [offset] = await offsetsAt(cluster, [{ topic, partition }], again, isolationLevel);
@@ -339,6 +361,10 @@ function partitionOf({ handle, partition }: Reading): AssignedPartition {
 
 function isPlaced(source: Source): source is PlacedSource {
   return source.reading.fetchOffset !== null;
+}
+
+function forgetRevoked(sources: Source[]): void {
+  for (let i = sources.length - 1; i >= 0; i--) if (sources[i]!.reading.revoked) sources.splice(i, 1);
 }
 
 /** Null: it is not read any more. */

@@ -4,6 +4,7 @@ import { countsOf, TopicWatch } from './topic-watch.ts';
 
 describe('topics that are watched', () => {
   const counts = new Map<string, number>();
+  let id: string;
   let isAway = false;
   let asked = 0;
   let changes: number;
@@ -16,7 +17,7 @@ describe('topics that are watched', () => {
       if (isAway) throw new Error('away');
       const there = names!.filter((name) => counts.has(name));
       return there.map(
-        (name) => ({ name, partitions: Array(counts.get(name)!).fill({}) }) as unknown as TopicInfo,
+        (name) => ({ name, id, partitions: Array(counts.get(name)!).fill({}) }) as unknown as TopicInfo,
       );
     },
   };
@@ -24,6 +25,7 @@ describe('topics that are watched', () => {
 
   beforeEach(() => {
     counts.clear();
+    id = 'first';
     isAway = false;
     cluster.isClosed = false;
     changes = 0;
@@ -45,6 +47,20 @@ describe('topics that are watched', () => {
       change();
       await pause(30);
       assert.ok(changes > 0);
+    }
+  });
+
+  it('change when one is made anew, where that matters', async () => {
+    counts.set('a', 2);
+    for (const ids of [new Map([['a', 'first']]), undefined]) {
+      id = 'first';
+      watch.watch(await countsOf(cluster, ['a']), ids);
+      await pause(30);
+      assert.equal(changes, 0);
+      id = 'second';
+      await pause(30);
+      assert.equal(changes > 0, ids !== undefined);
+      changes = 0;
     }
   });
 

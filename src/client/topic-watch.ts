@@ -1,11 +1,14 @@
-import { type Cluster, METADATA_AGE_MS } from './cluster.ts';
+import { type Cluster, METADATA_AGE_MS, type TopicInfo } from './cluster.ts';
 
-/** Notices that topics have more partitions than they had, or are gone, or there at last: nobody tells unasked. */
+const NO_IDS: ReadonlyMap<string, string> = new Map();
+
+/** Notices that topics have more partitions than they had, or are gone, made anew, or there at last: nobody tells unasked. */
 export class TopicWatch {
   readonly #cluster: Pick<Cluster, 'topics' | 'isClosed'>;
   readonly #onChanged: () => void;
   readonly #everyMs: number;
   #counts: ReadonlyMap<string, number> = new Map();
+  #ids = NO_IDS;
   #timer: NodeJS.Timeout | null = null;
 
   /** @param onChanged called again and again until something else is watched */
@@ -19,10 +22,15 @@ export class TopicWatch {
     this.#everyMs = everyMs;
   }
 
-  /** From now on, in place of what was watched before. @param counts of partitions, by topic; 0: there is none */
-  watch(counts: ReadonlyMap<string, number>): void {
+  /**
+   * From now on, in place of what was watched before.
+   * @param counts of partitions, by topic; 0: there is none
+   * @param ids of those of which it matters whether they are made anew
+   */
+  watch(counts: ReadonlyMap<string, number>, ids: ReadonlyMap<string, string> = NO_IDS): void {
     this.end();
     this.#counts = counts;
+    this.#ids = ids;
     if (counts.size === 0) return;
     this.#timer = setInterval(() => void this.#look(), this.#everyMs);
     this.#timer.unref();
@@ -37,10 +45,13 @@ export class TopicWatch {
   async #look(): Promise<void> {
     const counts = this.#counts;
     if (this.#cluster.isClosed) return this.end();
-    const now = await countsOf(this.#cluster, [...counts.keys()]).catch(() => null);
+    const found = await this.#cluster.topics([...counts.keys()]).catch(() => null);
     // It is looked again later, or something else is watched.
-    if (now === null || counts !== this.#counts) return;
-    if ([...counts].some(([name, count]) => now.get(name) !== count)) this.#onChanged();
+    if (found === null || counts !== this.#counts) return;
+    const now = countsAmong([...counts.keys()], found);
+    const isAnother = ({ name, id }: TopicInfo) => this.#ids.has(name) && this.#ids.get(name) !== id;
+    if ([...counts].some(([name, count]) => now.get(name) !== count) || found.some(isAnother))
+      this.#onChanged();
   }
 }
 
@@ -49,7 +60,11 @@ export async function countsOf(
   cluster: Pick<Cluster, 'topics'>,
   names: readonly string[],
 ): Promise<Map<string, number>> {
+  return countsAmong(names, await cluster.topics(names));
+}
+
+function countsAmong(names: readonly string[], found: readonly TopicInfo[]): Map<string, number> {
   const counts = new Map(names.map((name) => [name, 0]));
-  for (const { name, partitions } of await cluster.topics(names)) counts.set(name, partitions.length);
+  for (const { name, partitions } of found) counts.set(name, partitions.length);
   return counts;
 }

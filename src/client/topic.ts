@@ -54,10 +54,9 @@ export class TopicHandle {
     return new TopicHandle(info, form, await openForm(form, code, doing), context);
   }
 
-  /** How many it has; those that are added count from when they are heard of, half a minute later at most while it is in use. */
+  /** How many it has; those that are added count from when they are heard of, half a minute later at most while it is in use. So does a topic made anew. */
   get partitions(): number {
-    const known = this.#context.cluster.known(this.name);
-    return (known?.id === this.id ? known : this.#opened).partitions.length;
+    return (this.#context.cluster.known(this.name) ?? this.#opened).partitions.length;
   }
 
   producer(options: ProducerOptions = {}): Producer {
