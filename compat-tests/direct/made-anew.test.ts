@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { Client, Consumer, ConsumerOptions, TopicHandle } from '../../src/client/index.ts';
 import { targetIsKafka } from '../harness/broker.ts';
 import { patience, until } from '../harness/child.ts';
-import { type DirectGateway, startDirectGateway } from './fixture.ts';
+import { collect, content, type DirectGateway, startDirectGateway } from './fixture.ts';
 
 /** Clients ask every half a minute. */
 const NOTICED_MS = 90_000 * patience;
@@ -70,6 +70,36 @@ describe('topics that are deleted, and made anew', () => {
       await consumer.close();
     }
   });
+
+  for (const path of ['tcp', 'shared-memory'] as const)
+    it(`are pushed to by who had the one before open, in order (${path})`, async () => {
+      const name = `pushed-${path}`;
+      const pushing = await gateway.connect({ path });
+      const options = { partitions: 2, partitionSelector: { type: 'explicit' } } as const;
+      const producer = (await pushing.createTopic(name, options)).producer();
+      const push = (n: number) => producer.push({ n }, content(n % 3 === 0 ? 100_000 : 10, n), { partition: n % 2 });
+      const many = (from: number) => Promise.all(Array.from({ length: 40 }, (_, i) => push(from + i)));
+      await many(0);
+      await other.deleteTopic(name);
+      const anew = await other.createTopic(name, options);
+      const pushed = await many(100);
+      for (const [i, { offset }] of pushed.entries()) assert.equal(offset, BigInt(Math.floor(i / 2)));
+      const consumer = anew.consumer();
+      const events = await collect(40, () => consumer.pull(PULL));
+      for (const partition of [0, 1]) {
+        const there = events.filter((event) => event.partition === partition);
+        const expected = Array.from({ length: 20 }, (_, i) => ({ n: 100 + 2 * i + partition }));
+        assert.deepEqual(there.map(({ metadata }) => metadata), expected);
+      }
+      await consumer.close();
+
+      await other.deleteTopic(name);
+      await assert.rejects(push(200), { broker: 'UNKNOWN_TOPIC_OR_PARTITION' });
+      await other.createTopic(name, { ...options, serializer: { type: 'msgpack' } });
+      await assert.rejects(push(201), { code: 'CONFLICT' });
+      await producer.close();
+      pushing.close();
+    });
 
   it('end a consumer that has no others', async () => {
     await fill(await other.createTopic('alone'), 'first');

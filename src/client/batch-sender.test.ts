@@ -8,6 +8,12 @@ import { DirectError } from './errors.ts';
 
 const DATA_BYTES = 64 * 1024;
 
+/** With one gateway, and of which nothing is known. */
+function clusterOf(channel: unknown) {
+  const options = { requestTimeoutMs: 1000 };
+  return { leaderOf: async () => 0, channel: async () => channel, known: () => null, options };
+}
+
 describe('sender of batches', () => {
   /** Whose gateway goes away during a put from memory that it has lent. */
   function senderOf(lost: DirectError): BatchSender {
@@ -19,7 +25,7 @@ describe('sender of batches', () => {
     };
     return new BatchSender({
       topic: { name: 't', id: 'AAAAAAAAAAAAAAAAAAAABQ' },
-      cluster: { leaderOf: async () => 0, channel: async () => channel, options: { requestTimeoutMs: 1000 } },
+      cluster: clusterOf(channel),
       pool: { mappedAt: () => data, locate: () => ({}), lentOf: () => [] },
       acks: 1,
       transactionalId: null,
@@ -70,7 +76,7 @@ describe('sender of batches', () => {
     const channel = { connection: { call }, attachment: { ...attachment, regionOf: () => 1 } };
     const sender = new BatchSender({
       topic: { name: 't', id: 'AAAAAAAAAAAAAAAAAAAABQ' },
-      cluster: { leaderOf: async () => 0, channel: async () => channel, options: { requestTimeoutMs: 1000 } },
+      cluster: clusterOf(channel),
       pool: {
         allocate,
         mappedAt: () => null,

@@ -4,6 +4,7 @@ import { directPutRequest } from '../protocol/generated/direct-put-request.ts';
 import { directPutResponse } from '../protocol/generated/direct-put-response.ts';
 import { produceRequest } from '../protocol/generated/produce-request.ts';
 import { produceResponse } from '../protocol/generated/produce-response.ts';
+import type { Uuid } from '../protocol/wire/types.ts';
 import { BatchBuffers } from './batch-buffers.ts';
 import {
   type BatchProducer,
@@ -16,6 +17,7 @@ import type { Cluster, DataChannel } from './cluster.ts';
 import { brokerError, DirectError } from './errors.ts';
 import { inPlace } from './mapped-memory.ts';
 import type { ProducerIdentity } from './producer-identity.ts';
+import { PushedTopic } from './pushed-topic.ts';
 import { type Path, RegionRefused, type RegisteredBuffer, type SharedPool } from './shared-memory.ts';
 import type { TopicHandle } from './topic.ts';
 
@@ -44,6 +46,12 @@ export interface SendableBatch extends EncodedBatch {
   readonly lent: readonly Uint8Array[];
 }
 
+/** Where a batch is sent. */
+interface Destination {
+  readonly topicId: Uuid;
+  readonly index: number;
+}
+
 /** In the name of whom a batch is sent. */
 export interface BatchIdentity extends ProducerIdentity {
   readonly baseSequence: number;
@@ -55,7 +63,8 @@ export interface BatchIdentity extends ProducerIdentity {
  * requests, but older ones append a Produce that is behind a put first.
  */
 export class BatchSender {
-  readonly #topic: TopicHandle;
+  readonly #name: string;
+  readonly #topic: PushedTopic;
   readonly #cluster: Cluster;
   readonly #pool: SharedPool;
   readonly #acks: number;
@@ -68,7 +77,8 @@ export class BatchSender {
 
   constructor({ topic, cluster, pool, acks, transactionalId, codec }: BatchSenderOptions) {
     this.#codec = codec;
-    this.#topic = topic;
+    this.#name = topic.name;
+    this.#topic = new PushedTopic(topic, cluster);
     this.#cluster = cluster;
     this.#pool = pool;
     this.#acks = acks === 'all' ? -1 : 1;
@@ -97,19 +107,21 @@ export class BatchSender {
     isRetry: boolean,
     sent: () => void,
   ): Promise<bigint> {
-    const leader = await this.#cluster.leaderOf(this.#topic.name, partition, isRetry);
+    const leader = await this.#cluster.leaderOf(this.#name, partition, isRetry);
+    const id = this.#topic.idFor(partition, isRetry);
+    const to = { topicId: typeof id === 'string' ? id : await id, index: partition };
     const channel = await this.#cluster.channel(leader, 'put');
     const producer = identity && this.#producerOf(identity);
     const isInline = !this.#puts.has(partition) && batch.dataBytes < SHARED_MIN_BYTES;
     if (channel.attachment.path === 'tcp' || isInline) {
       if (channel.attachment.path === 'tcp') this.#path = 'tcp';
-      const offset = await this.#produce(channel, partition, batch, producer, sent);
+      const offset = await this.#produce(channel, to, batch, producer, sent);
       this.#acknowledged(batch);
       return offset;
     }
     const staged: RegisteredBuffer[] = [];
     try {
-      const offset = await this.#sendShared(channel, partition, batch, producer, staged, sent);
+      const offset = await this.#sendShared(channel, to, batch, producer, staged, sent);
       this.#acknowledged(batch);
       return offset;
     } finally {
@@ -134,7 +146,7 @@ export class BatchSender {
 
   async #sendShared(
     channel: DataChannel,
-    partition: number,
+    to: Destination,
     batch: EncodedBatch,
     producer: BatchProducer | null,
     staged: RegisteredBuffer[],
@@ -144,13 +156,13 @@ export class BatchSender {
       const placed = await this.#place(batch, staged);
       if (placed === null) {
         this.#path = 'tcp';
-        return await this.#produce(channel, partition, batch, producer, sent);
+        return await this.#produce(channel, to, batch, producer, sent);
       }
-      return await this.#put(channel, partition, placed, producer, sent);
+      return await this.#put(channel, to, placed, producer, sent);
     } catch (error) {
       if (!(error instanceof RegionRefused)) throw error;
       this.#path = 'tcp';
-      return await this.#produce(channel, partition, batch, producer, sent);
+      return await this.#produce(channel, to, batch, producer, sent);
     }
   }
 
@@ -198,12 +210,12 @@ export class BatchSender {
 
   async #produce(
     { connection, attachment }: DataChannel,
-    index: number,
+    { topicId, index }: Destination,
     batch: EncodedBatch,
     producer: BatchProducer | null,
     sent: () => void,
   ): Promise<bigint> {
-    const doing = `push to ${this.#topic.name}-${index}`;
+    const doing = `push to ${this.#name}-${index}`;
     checkFrame(batch.bytes, attachment.limits, doing);
     complete(batch, producer);
     const called = connection.call(
@@ -213,9 +225,7 @@ export class BatchSender {
         transactionalId: this.#transactionalId,
         acks: this.#acks,
         timeoutMs: this.#cluster.options.requestTimeoutMs,
-        topicData: [
-          { name: '', topicId: this.#topic.id, partitionData: [{ index, records: batch.pieces }] as never },
-        ],
+        topicData: [{ name: '', topicId, partitionData: [{ index, records: batch.pieces }] as never }],
       },
       { version: PRODUCE_VERSION, doing },
     );
@@ -227,12 +237,12 @@ export class BatchSender {
 
   async #put(
     { connection, attachment }: DataChannel,
-    index: number,
+    { topicId, index }: Destination,
     encoded: EncodedBatch,
     producer: BatchProducer | null,
     sent: () => void,
   ): Promise<bigint> {
-    const doing = `push to ${this.#topic.name}-${index}`;
+    const doing = `push to ${this.#name}-${index}`;
     complete(encoded, producer);
     const parts: Uint8Array[] = [];
     const data: { at: number; region: number; offset: bigint; length: number }[] = [];
@@ -259,7 +269,7 @@ export class BatchSender {
         acks: this.#acks,
         // For memory of the gateway: it says that it has none before its answer is no longer waited for.
         timeoutMs: Math.ceil(this.#cluster.options.requestTimeoutMs / 2),
-        topics: [{ topicId: this.#topic.id, partitions: [{ index, batch: Buffer.concat(parts), data }] }],
+        topics: [{ topicId, partitions: [{ index, batch: Buffer.concat(parts), data }] }],
       },
       { doing },
     );
@@ -289,6 +299,7 @@ export class BatchSender {
       throw new DirectError('BROKER', 'an answer without the partition', { doing });
     const { errorCode, errorMessage, baseOffset } = partition;
     if (errorCode === ErrorCode.DUPLICATE_SEQUENCE_NUMBER) return -1n; // it is there, too long ago for its offset to be known
+    if (errorCode === ErrorCode.UNKNOWN_TOPIC_ID) throw deleted(doing);
     if (errorCode !== 0) throw brokerError(errorCode, errorMessage, doing);
     return baseOffset;
   }
@@ -299,6 +310,15 @@ function checkFrame(bytes: number, { frameBytes }: { frameBytes: number }, doing
   if (bytes + FRAME_OVERHEAD_BYTES <= frameBytes) return;
   const message = `${bytes} bytes in one request, ${frameBytes} are allowed (socket.request.max.bytes)`;
   throw brokerError(ErrorCode.MESSAGE_TOO_LARGE, message, doing);
+}
+
+/** It may have been made anew: the next attempt looks. */
+function deleted(doing: string): DirectError {
+  return new DirectError('BROKER', 'the topic was deleted (UNKNOWN_TOPIC_ID)', {
+    doing,
+    broker: 'UNKNOWN_TOPIC_ID',
+    retriable: true,
+  });
 }
 
 /** The gateway may have taken the memory over, and use it otherwise: what is there now must not be sent again as the event. */
