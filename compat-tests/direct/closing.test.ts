@@ -28,6 +28,19 @@ describe('a direct consumer that is closed while data is on its way', () => {
     await gateway?.broker.stop();
   });
 
+  it('has committed what was acknowledged, also when the gateway is away for a moment', async () => {
+    const topic = await client.openTopic('events');
+    const consumer = topic.consumer({ groupId: 'closing', commitEveryMs: 'manual' });
+    (await consumer.pull(PULL))!.acknowledge();
+    gateway.proxy.answer('away');
+    const closed = consumer.close();
+    await sleep(300);
+    gateway.proxy.answer(null);
+    await closed;
+    const { partitions } = await client.groups.describe('closing');
+    assert.equal(partitions[0]?.committed, 1n);
+  });
+
   it('ends pulls at once, and is closed when nothing lands any more', async () => {
     const landing: Buffer[] = [];
     const topic = await client.openTopic('events');

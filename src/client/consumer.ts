@@ -259,7 +259,7 @@ export class Consumer implements AsyncIterable<Event> {
   }
 
   /**
-   * Commits what was acknowledged, leaves the group, and ends pulls that wait. Selected data lands nowhere any more when it resolves. A signal ends the wait
+   * Commits what was acknowledged, in several attempts for as long as an answer may take, leaves the group, and ends pulls that wait. Selected data lands nowhere any more when it resolves. A signal ends the wait
    * alone.
    */
   close({ signal }: Abortable = {}): Promise<void> {
@@ -272,7 +272,7 @@ export class Consumer implements AsyncIterable<Event> {
     this.#closed = true;
     if (this.#commitTimer !== null) clearInterval(this.#commitTimer);
     this.#reader.close();
-    await this.commit().catch(() => undefined);
+    await this.#commitAtLast();
     await this.#group?.close();
     await this.#queue.landed();
   }
@@ -357,8 +357,14 @@ export class Consumer implements AsyncIterable<Event> {
   /** Others will have the partitions: commits, and forgets what was fetched. */
   async #revoke(): Promise<void> {
     if (this.#options.commitEveryMs === 'transaction') this.#positions.lose();
-    else await this.commit().catch(() => undefined);
+    else await this.#commitAtLast();
     this.#reader.revoke();
+  }
+
+  /** While the partitions are still this member's: what is not committed then is delivered again. */
+  #commitAtLast(): Promise<void> {
+    const deadline = monotonicMs() + this.#cluster.options.requestTimeoutMs;
+    return withRetries(deadline, () => this.commit()).catch(() => undefined);
   }
 
   #failUnlessPassing(error: unknown): void {
