@@ -20,6 +20,8 @@ class FakeCluster {
   readonly leaders = new Map<number, number>();
   /** Partitions that gateways do not know. */
   readonly gone = new Set<number>();
+  /** Those that their leaders cannot read. */
+  readonly unreadable = new Set<number>();
   /** How often it was asked in vain who leads. */
   refused = 0;
   isAway = false;
@@ -76,6 +78,7 @@ class FakeCluster {
 
   #errorOf(node: number, partition: number): number {
     if (this.gone.has(partition)) return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
+    if (this.unreadable.has(partition)) return ErrorCode.KAFKA_STORAGE_ERROR;
     return this.leaders.get(partition) === node ? ErrorCode.NONE : ErrorCode.NOT_LEADER_OR_FOLLOWER;
   }
 
@@ -147,6 +150,18 @@ describe('fetches of records', () => {
     assert.equal(later.fetchOffset, 7n);
     assert.deepEqual(cluster.fetches.at(-1), { node: 1, partitions: [0, 1] });
     assert.equal(cluster.atOnce, 1, 'one waits behind the other');
+    fetcher.close();
+    await running;
+  });
+
+  it('begin in a partition of which it was not known where, while another of its gateway cannot be read', async () => {
+    cluster.leaders.set(0, 1).set(1, 1);
+    cluster.unreadable.add(0);
+    const later = reading(1, null);
+    const running = fetcher.run([reading(0), later]);
+    await pause(300);
+    assert.equal(later.fetchOffset, 7n);
+    assert.ok(cluster.fetches.some(({ partitions }) => partitions.includes(1)));
     fetcher.close();
     await running;
   });

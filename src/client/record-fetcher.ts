@@ -160,8 +160,8 @@ export class RecordFetcher {
         continue;
       }
       try {
-        await this.#fetchOnce(node, sources);
-        await this.#place(sources);
+        // Whether or not some can be fetched.
+        await this.#fetchOnce(node, sources).finally(() => this.#place(sources));
         damaged = 0;
         // Few events came, which somebody may wait for: they come first.
         if (queue.metadataBytes < MIN_FETCH_BYTES) await new Promise<void>((go) => process.nextTick(go));
