@@ -88,6 +88,30 @@ describe('calls of the direct API that are under way at the same time', () => {
     assert.equal(partitions[0]?.lag, 9n);
   });
 
+  it('a member hands nothing out while it commits, of partitions that are about to be others’', async () => {
+    const options = { groupId: 'handed-over', heartbeatMs: 100, commitEveryMs: 'manual' } as const;
+    const first = topic.consumer(options);
+    const [event, late] = await collect(2, () => first.pull(PULL));
+    event!.acknowledge();
+    const commit = first.commit.bind(first);
+    let handedOut: unknown;
+    first.commit = async () => {
+      first.commit = commit;
+      handedOut = await first.pull({ timeoutMs: 300 });
+      const committing = commit();
+      late!.acknowledge();
+      await committing;
+    };
+    const second = topic.consumer(options);
+    const pulled = second.pull(PULL).catch(() => null);
+    await until('committed', 20_000 * patience, async () => handedOut !== undefined);
+    assert.equal(handedOut, null);
+    for (const one of [first, second]) await one.close();
+    await pulled;
+    const { partitions } = await client.groups.describe('handed-over');
+    assert.equal(partitions[0]?.committed, 2n);
+  });
+
   it('a consumer whose client is closed commits no more', async () => {
     const other = await gateway.connect();
     const consumer = (await other.openTopic('events')).consumer({ groupId: 'gone', commitEveryMs: 10 });

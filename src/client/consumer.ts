@@ -354,8 +354,9 @@ export class Consumer implements AsyncIterable<Event> {
     this.#selector.refresh().catch((error: unknown) => this.#failUnlessPassing(error));
   }
 
-  /** Others will have the partitions: commits, and forgets what was fetched. */
+  /** Others will have the partitions: hands nothing out of them any more, commits, and forgets where they are. */
   async #revoke(): Promise<void> {
+    this.#reader.stop();
     if (this.#options.commitEveryMs === 'transaction') this.#positions.lose();
     else await this.#commitAtLast();
     this.#reader.revoke();
@@ -364,7 +365,12 @@ export class Consumer implements AsyncIterable<Event> {
   /** While the partitions are still this member's: what is not committed then is delivered again. */
   #commitAtLast(): Promise<void> {
     const deadline = monotonicMs() + this.#cluster.options.requestTimeoutMs;
-    return withRetries(deadline, () => this.commit()).catch(() => undefined);
+    const commit = async () => {
+      await this.commit();
+      // Meanwhile, of what had been pulled.
+      if (this.#positions.due().offsets.length > 0) await this.commit();
+    };
+    return withRetries(deadline, commit).catch(() => undefined);
   }
 
   #failUnlessPassing(error: unknown): void {

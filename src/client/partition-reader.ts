@@ -90,7 +90,7 @@ export class PartitionReader {
     const offsets = isOffsets(to)
       ? this.positions.beside(to, (one) => queue.firstOffset(one)).map(({ offset }) => offset)
       : await offsetsAt(cluster, places, to, isolationLevel);
-    if (this.#closed || change !== this.#changes)
+    if (this.#closed || !this.#isReading || change !== this.#changes)
       throw new DirectError('BROKER', 'the partitions have changed meanwhile', { doing, retriable: true });
     this.release();
     this.positions.forgetLost();
@@ -159,13 +159,19 @@ export class PartitionReader {
     this.release();
   }
 
-  /** Forgets what was fetched, and where it is. */
-  release(): void {
+  /** Hands nothing out any more; what was acknowledged can be committed still. */
+  stop(): void {
     this.#changes++;
     this.#isReading = false;
-    this.positions.release();
+    this.positions.stop();
     this.#fetcher.giveUp();
     this.#forgetFetched();
+  }
+
+  /** Forgets what was fetched, and where it is. */
+  release(): void {
+    this.stop();
+    this.positions.release();
   }
 
   /** Nothing is fetched any more. */

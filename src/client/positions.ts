@@ -45,9 +45,14 @@ export class Positions {
     this.#readings = readings;
   }
 
+  /** Nothing more is read of the partitions; what was acknowledged of them is to be committed still. */
+  stop(): void {
+    for (const one of this.#readings) one.revoked = true;
+  }
+
   /** The partitions are others' from now on, or begin anew. */
   release(): void {
-    for (const one of this.#readings) one.revoked = true;
+    this.stop();
     this.#readings = [];
   }
 
