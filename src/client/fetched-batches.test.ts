@@ -84,6 +84,20 @@ describe('batches that were fetched', () => {
     assert.throws(() => readFetched(batch, BASE, []), { code: 'CHECKSUM', retriable: true });
   });
 
+  it('are given up to one that has been damaged, which is asked for next', () => {
+    const batches = [0n, 1n, 2n].map((more) =>
+      Buffer.from(buildBatch([{ key: null, value: Buffer.from(`value ${more}`) }], { baseOffset: BASE + more })),
+    );
+    batches[1]![batches[1]!.byteLength - 4]! ^= 1;
+    const { sections, nextOffset } = readFetched(Buffer.concat(batches), BASE, []);
+    assert.deepEqual(
+      sections.map(({ baseOffset }) => baseOffset),
+      [BASE],
+    );
+    assert.equal(nextOffset, BASE + 1n);
+    assert.throws(() => readFetched(Buffer.concat(batches), nextOffset, []), { code: 'CHECKSUM' });
+  });
+
   it('are refused when they are not made of records', () => {
     fc.assert(
       fc.property(records, fc.nat(), fc.nat(255), (inputs: RecordInput[], where, byte) => {

@@ -20,7 +20,7 @@ export interface FetchedSections {
 
 /**
  * The records sections of a fetched partition that have records from `offset` on, without those of control batches and of transactions that were
- * aborted. A batch that was cut off at the end is left for the next fetch.
+ * aborted. A batch that was cut off at the end is left for the next fetch, as is one that is damaged, unless it is the first.
  * @throws DirectError CHECKSUM, retriable, when a batch has arrived damaged
  */
 export function readFetched(
@@ -37,23 +37,32 @@ export function readFetched(
     const { lastOffset, producerId, isControl } = header;
     if (header.isReference) extent++;
     if (lastOffset < offset) continue;
-    nextOffset = lastOffset + 1n;
     while (pending.length > 0 && pending[0]!.firstOffset <= lastOffset)
       ended.add(pending.shift()!.producerId);
     if (isControl) {
       ended.delete(producerId);
-      continue;
+    } else if (!(header.isTransactional && ended.has(producerId))) {
+      try {
+        sections.push(sectionAt(bytes, position, header, extent));
+      } catch (error) {
+        // What precedes it is good.
+        if (sections.length > 0) break;
+        throw error;
+      }
     }
-    if (header.isTransactional && ended.has(producerId)) continue;
-    const end = position + header.sizeInBytes;
-    if (crc32c(bytes.subarray(position + CRC_COVERS_FROM, end)) !== header.crc)
-      throw new DirectError('CHECKSUM', `the batch at ${header.baseOffset} arrived damaged`, {
-        doing: 'fetch',
-        retriable: true,
-      });
-    sections.push(sectionOf(header, bufferOf(bytes, position + BATCH_HEADER_SIZE, end), extent));
+    nextOffset = lastOffset + 1n;
   }
   return { sections, nextOffset };
+}
+
+function sectionAt(bytes: Uint8Array, position: number, header: BatchHeader, extent: number): RecordSection {
+  const end = position + header.sizeInBytes;
+  if (crc32c(bytes.subarray(position + CRC_COVERS_FROM, end)) !== header.crc)
+    throw new DirectError('CHECKSUM', `the batch at ${header.baseOffset} arrived damaged`, {
+      doing: 'fetch',
+      retriable: true,
+    });
+  return sectionOf(header, bufferOf(bytes, position + BATCH_HEADER_SIZE, end), extent);
 }
 
 function sectionOf(header: BatchHeader, section: Buffer, extent: number): RecordSection {
