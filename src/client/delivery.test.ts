@@ -5,7 +5,7 @@ import type { EventRecord } from './batch-encoder.ts';
 import type { BatchIdentity, BatchSender } from './batch-sender.ts';
 import { Delivery, type DeliveryOptions } from './delivery.ts';
 import { DirectError } from './errors.ts';
-import type { PushResult } from './lane.ts';
+import { Batch, Lane, type PushResult } from './lane.ts';
 import type { PushedEvent } from './push-event.ts';
 
 const LOST = new DirectError('CONNECTION', 'lost', { doing: 'test' });
@@ -113,6 +113,23 @@ describe('delivery of events', () => {
         );
       assert.equal(settledBytes, 40);
     }
+  });
+
+  it('keeps the order when attempts fail where sequences begin again', () => {
+    const lane = new Lane(0);
+    lane.sequence = 2 ** 31 - 1;
+    const sent = ['a', 'b'].map((key) => {
+      lane.open = new Batch(0, Number.POSITIVE_INFINITY);
+      void lane.open.add(eventOf(key));
+      lane.seal();
+      return lane.next()!;
+    });
+    assert.deepEqual(
+      sent.map(({ sequence }) => sequence),
+      [2 ** 31 - 1, 0],
+    );
+    for (const batch of [...sent].reverse()) lane.keep(batch);
+    assert.deepEqual(lane.failed, sent);
   });
 
   it('encodes a batch once, while it waits, however often it is sent', async () => {

@@ -23,7 +23,10 @@ export class Batch {
   isWithdrawable = false;
   /** By `monotonicMs`. */
   readonly deadline: number;
+  /** Of its first event; begins again after 2^31. */
   sequence = -1;
+  /** How many of its partition were sent first. */
+  place = -1;
   timer: NodeJS.Timeout | null = null;
   attempts = 0;
   /** Nobody knows whether it was appended. */
@@ -96,6 +99,7 @@ export class Lane {
   readonly full: Batch[] = [];
   inFlight = 0;
   sequence = 0;
+  #places = 0;
   /** When the batch before is on its way. */
   turn: Promise<void> = Promise.resolve();
   /** Attempts again, one at a time, until what failed is through. */
@@ -124,6 +128,7 @@ export class Lane {
   next(): Batch | undefined {
     const batch = this.full.shift();
     if (batch === undefined) return undefined;
+    batch.place = this.#places++;
     batch.sequence = this.sequence;
     this.sequence = (this.sequence + batch.count) % 2 ** 31;
     return batch;
@@ -142,7 +147,7 @@ export class Lane {
   keep(batch: Batch): void {
     if (this.failed.includes(batch)) return;
     this.failed.push(batch);
-    this.failed.sort((a, b) => a.sequence - b.sequence);
+    this.failed.sort((a, b) => a.place - b.place);
   }
 
   /** The batch needs no more attempts. */
