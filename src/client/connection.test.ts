@@ -12,6 +12,7 @@ import type { MessageCodec } from '../protocol/wire/codec.ts';
 import { Writer } from '../protocol/wire/writer.ts';
 import { Connection } from './connection.ts';
 import type { DirectError } from './errors.ts';
+import { idAfter } from './request-frame.ts';
 
 const TIMEOUT_MS = 300;
 const PIECES = 8;
@@ -70,6 +71,15 @@ describe('a connection to a gateway', () => {
     const items = [createDirectGetItemResponse({ length: PIECES * PIECE_BYTES })];
     return frameOf(directGetResponse, { items }, correlationId, true, PIECES * PIECE_BYTES);
   };
+
+  it('has ids of requests that answers can repeat, however many there are', () => {
+    const bytes = Buffer.alloc(4);
+    for (const id of [1, 2 ** 31 - 2, 2 ** 31 - 1, idAfter(2 ** 31 - 1), -1]) {
+      bytes.writeInt32BE(idAfter(id));
+      assert.equal(bytes.readInt32BE(), idAfter(id));
+      assert.notEqual(idAfter(id), id);
+    }
+  });
 
   it('waits for an answer as long as some of it comes', async () => {
     serve = (correlationId) => {

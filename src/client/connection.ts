@@ -10,7 +10,7 @@ import { Reader } from '../protocol/wire/reader.ts';
 import { MAX_TIMER_MS, monotonicMs } from '../util/clock.ts';
 import { connectError } from '../util/connect-error.ts';
 import { aborted, asDirectError, brokerError, DirectError } from './errors.ts';
-import { requestFrame } from './request-frame.ts';
+import { idAfter, requestFrame } from './request-frame.ts';
 import { Silence } from './silence.ts';
 
 const SCRATCH_BYTES = 256 * 1024;
@@ -213,7 +213,8 @@ export class Connection {
       );
     const newest = this.versionOf(requestCodec);
     const version = Math.min(options.version ?? newest, newest);
-    const correlationId = this.#nextId++;
+    const correlationId = this.#nextId;
+    this.#nextId = idAfter(correlationId);
     let pieces: Uint8Array[];
     try {
       pieces = requestFrame(requestCodec, request, version, correlationId, this.#options.clientId);

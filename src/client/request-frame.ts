@@ -5,6 +5,11 @@ import { Writer } from '../protocol/wire/writer.ts';
 
 const LENGTH_BYTES = 4;
 
+/** The correlation id behind this one; they are of 32 bits. */
+export function idAfter(correlationId: number): number {
+  return (correlationId + 1) | 0;
+}
+
 /** A request in its frame, in pieces. */
 export function requestFrame<Req>(
   codec: MessageCodec<Req>,
