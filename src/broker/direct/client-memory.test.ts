@@ -13,7 +13,7 @@ import { VirtualClock } from '../../util/testing/virtual-clock.ts';
 import { MemoryBudget } from '../partitions/memory-budget.ts';
 import { type Attachment, Attachments } from './attachments.ts';
 import { DirectPuts } from './direct-puts.ts';
-import { allocateFor, MappedMemory } from './mapped-memory.ts';
+import { allocateFor, MappedMemory, MappedSession } from './mapped-memory.ts';
 
 const CHUNK_BYTES = 1 << 20;
 
@@ -138,6 +138,16 @@ describe('memory of direct clients', () => {
     mapped.gone(1);
     assert.equal(mapped.bytes, 0);
     assert.throws(() => session.lend(NativeMemory.allocate(1)!, false), /let go/);
+  });
+
+  it('of the gateway has names from the first on again behind the last that a request can say', () => {
+    const session = new MappedSession(1, mapped, 2 ** 31 - 1);
+    const lend = () => session.lend(NativeMemory.allocate(1)!, false);
+    const [last, first] = [lend(), lend()];
+    assert.deepEqual([last, first], [2 ** 31 - 1, 1]);
+    assert.equal(session.release(last), true);
+    session.end();
+    assert.equal(mapped.bytes, 0);
   });
 
   it('of the gateway stays lent after the end of the socket: clients may still write to it', async () => {

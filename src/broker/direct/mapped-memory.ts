@@ -5,6 +5,8 @@ import type { DirectPuts } from './direct-puts.ts';
 /** All clients together hold no more than this share of the arena: others need it. */
 const TOTAL_SHARE = 0.25;
 const FIRST_LEASE = 1;
+/** Requests say them in 32 bits. */
+const LAST_LEASE = 2 ** 31 - 1;
 /** The arena gives out whole ones. */
 const GRANULE_BYTES = 4096;
 
@@ -31,13 +33,14 @@ export class MappedSession {
   readonly #leases = new Map<number, Lease>();
   /** Leases of one block keep it once. */
   readonly #pins = new Map<number, { leases: number; readonly bytes: number }>();
-  #nextLease = FIRST_LEASE;
+  #nextLease: number;
   #bytes = 0;
   #ended = false;
 
-  constructor(peer: number, owner: MappedMemory) {
+  constructor(peer: number, owner: MappedMemory, nextLease = FIRST_LEASE) {
     this.peer = peer;
     this.#owner = owner;
+    this.#nextLease = nextLease;
   }
 
   /** Bytes of the arena that cannot be used otherwise. */
@@ -76,8 +79,16 @@ export class MappedSession {
       this.#pins.set(pin, { leases: 1, bytes: kept });
       this.#count(kept);
     }
-    const lease = this.#nextLease++;
+    const lease = this.#newLease();
     this.#leases.set(lease, { memory, pin, writable, isTaken: false });
+    return lease;
+  }
+
+  /** One may be held while so many others come and go that they begin again. */
+  #newLease(): number {
+    while (this.#leases.has(this.#nextLease)) this.#nextLease = leaseAfter(this.#nextLease);
+    const lease = this.#nextLease;
+    this.#nextLease = leaseAfter(lease);
     return lease;
   }
 
@@ -184,6 +195,10 @@ export async function allocateFor(
   const memory = NativeMemory.allocate(bytes) ?? (await puts.allocate(bytes, () => session.ended));
   const offset = memory.arenaOffset;
   return { lease: session.lend(memory, true), offset };
+}
+
+function leaseAfter(lease: number): number {
+  return lease === LAST_LEASE ? FIRST_LEASE : lease + 1;
 }
 
 function granulesOf(bytes: number): number {
