@@ -103,6 +103,23 @@ describe('events that are fetched ahead', () => {
     assert.deepEqual([queue.size, queue.metadataBytes, queue.dataBytes], [0, 0, 0]);
   });
 
+  it('count for nothing when they are forgotten while it is asked what is wanted of them', async () => {
+    let isElsewhere = true;
+    const queue: PrefetchQueue = queueOf(10, () => {
+      if (isElsewhere) queue.clear();
+      isElsewhere = false;
+      return 'all';
+    });
+    push(queue, new SlowEvent(0, 10));
+    assert.deepEqual([queue.size, queue.dataBytes], [0, 0]);
+    const events = [new SlowEvent(1, 6), new SlowEvent(2, 6)];
+    for (const event of events) push(queue, event);
+    for (const event of events) {
+      event.arrive();
+      assert.equal(await queue.take(), event as unknown);
+    }
+  });
+
   it('come in their order, however many were taken before', async () => {
     const queue = queueOf(0, () => 'none');
     let pushed = 0;

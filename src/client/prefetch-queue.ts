@@ -254,6 +254,8 @@ export class PrefetchQueue {
       const entry = this.#next();
       if (entry === null) return;
       this.#fill(entry);
+      // The application's code may have had everything forgotten.
+      if (!entry.isWanted) continue;
       this.#dataBytes += entry.dataBytes;
       const hasData = this.#dataBytes > 0 && this.#dataBytes >= limit;
       this.#hasEnough = hasData || this.#entries.size >= MOST_AHEAD;
