@@ -43,6 +43,7 @@ describe('clients that were turned away', () => {
     const connection = {
       serves: () => false,
       isClosed: false,
+      onClosed: () => undefined,
       call: async ({ apiKey }: { apiKey: number }, _: unknown, request: { transports?: string[] }) =>
         apiKey === directAttachRequest.apiKey
           ? directAttachResponse.create({

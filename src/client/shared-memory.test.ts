@@ -1,7 +1,43 @@
 import assert from 'node:assert/strict';
-import { SharedPool } from './shared-memory.ts';
+import { randomBytes } from 'node:crypto';
+import { closeRegion, RegionSocket } from '../native/direct.ts';
+import { directAttachResponse } from '../protocol/generated/direct-attach-response.ts';
+import { directReleaseRequest } from '../protocol/generated/direct-release-request.ts';
+import type { Connection } from './connection.ts';
+import { ClientAttachment, SharedPool } from './shared-memory.ts';
 
 const PAGE = 4096;
+
+/** To a gateway that takes memory at a socket, and counts what it is asked to release. */
+class FakeConnection {
+  readonly #socketName: string;
+  readonly #onClosed: (() => void)[] = [];
+  isClosed = false;
+  releases = 0;
+
+  constructor(socketName: string) {
+    this.#socketName = socketName;
+  }
+
+  serves(): boolean {
+    return false;
+  }
+
+  onClosed(action: () => void): void {
+    this.#onClosed.push(action);
+  }
+
+  close(): void {
+    this.isClosed = true;
+    for (const action of this.#onClosed) action();
+  }
+
+  async call({ apiKey }: { apiKey: number }) {
+    if (apiKey === directReleaseRequest.apiKey) this.releases++;
+    const answer = { transport: 'shared-memory', attachmentId: 1n, socketName: this.#socketName };
+    return directAttachResponse.create({ ...answer, token: new Uint8Array(16) });
+  }
+}
 
 describe('registered memory', () => {
   it('of which nothing is used makes room for other pieces, and what is used stays', async () => {
@@ -30,5 +66,39 @@ describe('registered memory', () => {
       assert.ok(!held.includes(null), `pieces of ${chunkPages} pages`);
       assert.equal(await pool.allocate(PAGE), null);
     }
+  });
+
+  it('is known no more to connections that have ended', async () => {
+    const regions: number[] = [];
+    const socket = new RegionSocket(`kafabric-test-${randomBytes(8).toString('hex')}`, {
+      onOffer: ({ region }) => {
+        regions.push(region);
+        return region;
+      },
+      onMap: () => -1,
+      onGone: () => undefined,
+    });
+    const pool = new SharedPool(PAGE, 2 * PAGE);
+    const used = (await pool.allocate(PAGE))!;
+    const { chunk } = pool.locate(used.bytes)!;
+    const connections = [new FakeConnection(socket.name), new FakeConnection(socket.name)];
+    for (const connection of connections) {
+      const attachment = await ClientAttachment.attach(
+        connection as unknown as Connection,
+        'shared-memory',
+        {},
+      );
+      await attachment.regionOf(chunk);
+      connection.releases = 0;
+    }
+    connections[0]!.close();
+    used.release();
+    assert.equal((await pool.allocate(2 * PAGE))?.bytes.byteLength, 2 * PAGE, 'the first piece is gone');
+    assert.deepEqual(
+      connections.map(({ releases }) => releases),
+      [0, 1],
+    );
+    socket.close();
+    for (const region of regions) closeRegion(region);
   });
 });

@@ -26,8 +26,8 @@ class Chunk {
   readonly shared: SharedBuffer;
   /** Free ranges by their start, in order; neighbours are joined. */
   readonly #free: { start: number; length: number }[];
-  /** Those who have to know that it is gone. */
-  readonly #onDropped: (() => void)[] = [];
+  /** Those who have to know that it is gone, and what they do then. */
+  readonly #onDropped = new Map<object, () => void>();
   /** Others have registered it for good. */
   isPinned = false;
 
@@ -41,12 +41,17 @@ class Chunk {
     return isFree && !this.isPinned;
   }
 
-  onDropped(action: () => void): void {
-    this.#onDropped.push(action);
+  onDropped(who: object, action: () => void): void {
+    this.#onDropped.set(who, action);
+  }
+
+  /** Who ends before it has nothing to do with it any more. */
+  forget(who: object): void {
+    this.#onDropped.delete(who);
   }
 
   drop(): void {
-    for (const action of this.#onDropped) action();
+    for (const action of this.#onDropped.values()) action();
   }
 
   /** The start of a range, or -1. */
@@ -279,6 +284,7 @@ export class ClientAttachment {
       try {
         await attachment.#open(fabric);
         attachment.wasTurnedAway = wasTurnedAway && attachment.path === 'tcp';
+        connection.onClosed(() => attachment.#forgetChunks());
         return attachment;
       } catch (error) {
         wasTurnedAway ||= error instanceof TurnedAway;
@@ -340,11 +346,17 @@ export class ClientAttachment {
       return this.#publish(this.#fabric, chunk.shared);
     }
     const region = await this.#offer(chunk.shared);
-    chunk.onDropped(() => {
+    if (this.#connection.isClosed) return region;
+    chunk.onDropped(this, () => {
       this.#regions.delete(chunk);
       void this.#release([region]);
     });
     return region;
+  }
+
+  /** They outlive it: they are the client's. */
+  #forgetChunks(): void {
+    for (const chunk of this.#regions.keys()) (chunk as Chunk).forget(this);
   }
 
   async #publish(fabric: FabricPath, shared: SharedBuffer): Promise<number> {
