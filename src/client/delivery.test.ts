@@ -283,6 +283,24 @@ describe('delivery of events', () => {
     assert.equal(settledBytes, 20);
   });
 
+  it('asks for an id for as long as events have time, each its own', async () => {
+    let isAway = true;
+    const delivery = deliveryOf({
+      deliveryTimeoutMs: 1000,
+      identify: async () => {
+        if (isAway) throw LOST;
+        return { producerId: 1n, producerEpoch: 0 };
+      },
+    });
+    const first = add(delivery, 'a');
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const second = add(delivery, 'b');
+    await assert.rejects(first, LOST);
+    isAway = false;
+    assert.equal((await second).offset, 0n);
+    assert.equal(settledBytes, 20);
+  });
+
   it('asks for an id again for what is added while others are rejected for want of one', async () => {
     let asked = 0;
     let second: Promise<PushResult> | null = null;

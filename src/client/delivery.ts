@@ -16,7 +16,7 @@ export interface DeliveryOptions
   readonly sender: BatchSender;
   /** For people, in errors. */
   readonly doing: string;
-  /** Under which id events are sent; null: under none, not idempotent. */
+  /** Under which id events are sent, in one attempt; null: under none, not idempotent. */
   readonly identify: (() => Promise<ProducerIdentity>) | null;
   /**
    * Transactions: an event was lost, and those behind it must not be sent. Null: an idempotent producer goes on under another id.
@@ -211,7 +211,7 @@ export class Delivery {
         (identity) => {
           this.#identity = identity;
         },
-        (error: unknown) => this.#giveUp(asDirectError(error, this.#options.doing)),
+        (error: unknown) => this.#unidentified(asDirectError(error, this.#options.doing)),
       )
       .finally(() => {
         this.#identifying = null;
@@ -234,11 +234,14 @@ export class Delivery {
     }
   }
 
-  /** Without an id nothing can be sent. */
-  #giveUp(error: DirectError): void {
+  /** Without an id nothing can be sent: what has no time left is rejected, or all, where another attempt would not mend it. */
+  async #unidentified(error: DirectError): Promise<void> {
+    const now = monotonicMs();
+    const isOver = ({ deadline }: Batch) => !error.retriable || deadline <= now;
     for (const lane of this.#lanes.values())
-      for (const batch of lane.takeWaiting()) this.#reject(batch, error);
+      for (const batch of lane.takeWaiting(isOver)) this.#reject(batch, error);
     this.#idle();
+    if (error.retriable) await pause();
   }
 
   async #send(lane: Lane, batch: Batch): Promise<void> {
@@ -262,7 +265,7 @@ export class Delivery {
   /** Whatever is added meanwhile: who cannot take it now cannot take it sooner for that. */
   async #rest(lane: Lane): Promise<void> {
     lane.isResting = true;
-    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    await pause();
     lane.isResting = false;
   }
 
@@ -327,6 +330,10 @@ export class Delivery {
   #idle(): void {
     for (const waiting of this.#onIdle.splice(0)) waiting();
   }
+}
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, RETRY_MS));
 }
 
 function identityOf({ producerId, producerEpoch }: ProducerIdentity, { sequence }: Batch): BatchIdentity {

@@ -156,9 +156,13 @@ export class Lane {
     if (at >= 0) this.failed.splice(at, 1);
   }
 
-  /** Takes everything that is not on its way. */
-  takeWaiting(): Batch[] {
-    this.seal();
-    return [...this.failed.splice(0), ...this.full.splice(0)];
+  /** Takes what is not on its way, in order: all of it, or some. */
+  takeWaiting(isTaken: (batch: Batch) => boolean = () => true): Batch[] {
+    if (this.open !== null && isTaken(this.open)) this.seal();
+    return [this.failed, this.full].flatMap((batches) => {
+      const all = batches.splice(0);
+      batches.push(...all.filter((batch) => !isTaken(batch)));
+      return all.filter(isTaken);
+    });
   }
 }

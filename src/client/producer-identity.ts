@@ -17,18 +17,16 @@ export interface ProducerIdentity {
 }
 
 /** An id of its own for an idempotent producer. */
-export function newIdentity(cluster: Cluster, doing: string, timeoutMs: number): Promise<ProducerIdentity> {
-  return withRetries(monotonicMs() + timeoutMs, async () => {
-    const connection = await cluster.connection(-1, 'control');
-    const { errorCode, producerId, producerEpoch } = await connection.call(
-      initProducerIdRequest,
-      initProducerIdResponse,
-      { transactionalId: null, transactionTimeoutMs: NO_TIMEOUT_MS, producerId: -1n, producerEpoch: -1 },
-      { version: INIT_PRODUCER_ID_VERSION, doing },
-    );
-    if (errorCode !== 0) throw brokerError(errorCode, null, doing);
-    return { producerId, producerEpoch };
-  });
+export async function newIdentity(cluster: Cluster, doing: string): Promise<ProducerIdentity> {
+  const connection = await cluster.connection(-1, 'control');
+  const { errorCode, producerId, producerEpoch } = await connection.call(
+    initProducerIdRequest,
+    initProducerIdResponse,
+    { transactionalId: null, transactionTimeoutMs: NO_TIMEOUT_MS, producerId: -1n, producerEpoch: -1 },
+    { version: INIT_PRODUCER_ID_VERSION, doing },
+  );
+  if (errorCode !== 0) throw brokerError(errorCode, null, doing);
+  return { producerId, producerEpoch };
 }
 
 /** The id of a transactional producer, in a new epoch: producers before it are fenced, and their open transaction is ended. */

@@ -83,7 +83,7 @@ export class Producer {
       ...checked,
       sender: this.#sender,
       doing: this.#doing,
-      identify: idempotent ? () => newIdentity(cluster, this.#doing, checked.deliveryTimeoutMs) : null,
+      identify: idempotent ? () => newIdentity(cluster, this.#doing) : null,
       onLost: transactionalId === null ? null : (error) => this.#transactions!.fail(error),
       onSettled: (bytes) => this.#room.give(bytes),
       isWaitedFor: () => this.#room.isWaitedFor,
