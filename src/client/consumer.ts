@@ -338,10 +338,8 @@ export class Consumer implements AsyncIterable<Event> {
       this.#cluster,
       {
         revoked: () => this.#revoke(),
-        assigned: async (partitions) => {
-          await this.#selector.refresh();
-          await this.#reader.assign(partitions);
-        },
+        prepare: () => this.#selector.refresh(),
+        assigned: (partitions) => this.#reader.assign(partitions),
         stays: () => this.#renewSelector(),
         failed: (error) => this.#fail(error),
       },

@@ -42,6 +42,8 @@ export interface GroupOptions {
 export interface GroupEvents {
   /** Partitions are about to go to others: the last chance to commit. */
   revoked(): Promise<void>;
+  /** Some are about to be assigned. */
+  prepare(): Promise<void>;
   assigned(partitions: readonly AssignedPartition[]): Promise<void>;
   /** With each heartbeat that the group has answered: the time to look at what may have changed beside the assignment. */
   stays(): void;
@@ -184,6 +186,7 @@ export class GroupMember {
     };
     const synced = await this.#call(syncGroupRequest, syncGroupResponse, sync, VERSIONS.sync, waitMs);
     this.#check(synced.errorCode);
+    await this.#events.prepare();
     if (this.#closed) return;
     await this.#events.assigned(readAssignment(synced.assignment));
   }
