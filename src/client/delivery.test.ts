@@ -241,6 +241,21 @@ describe('delivery of events', () => {
     for (const { signal } of signals) assert.equal(getEventListeners(signal, 'abort').length, 0);
   });
 
+  it('has sent nothing while all that was added is taken back', async () => {
+    const delivery = deliveryOf({ lingerMs: 60_000, batchSize: 2 });
+    delivery.restart({ producerId: 1n, producerEpoch: 0 });
+    const stop = new AbortController();
+    const taken = addEvent(delivery, 0, eventOf('a'), stop.signal, 'test');
+    stop.abort();
+    await assert.rejects(taken, { code: 'ABORTED' });
+    await delivery.flush();
+    assert.equal(delivery.hasSent, false);
+    await Promise.all([add(delivery, 'b'), delivery.flush()]);
+    assert.equal(delivery.hasSent, true);
+    delivery.restart({ producerId: 1n, producerEpoch: 1 });
+    assert.equal(delivery.hasSent, false);
+  });
+
   it('flushes what was added before, while others go on adding, without lingering', async () => {
     const delivery = deliveryOf({ batchSize: 100, lingerMs: 200 });
     let flushed = false;

@@ -45,9 +45,15 @@ export class Delivery {
   /** Nothing is sent any more, until `restart`. */
   #abandoned: DirectError | null = null;
   #onIdle: (() => void)[] = [];
+  #hasSent = false;
 
   constructor(options: DeliveryOptions) {
     this.#options = options;
+  }
+
+  /** Whether something was sent since `restart`, whatever has become of it. */
+  get hasSent(): boolean {
+    return this.#hasSent;
   }
 
   /**
@@ -130,6 +136,7 @@ export class Delivery {
   restart(identity: ProducerIdentity): void {
     this.#identity = identity;
     this.#abandoned = null;
+    this.#hasSent = false;
     for (const lane of this.#lanes.values()) lane.sequence = 0;
   }
 
@@ -288,6 +295,7 @@ export class Delivery {
       const producer = this.#identity && identityOf(this.#identity, batch);
       const isRetry = batch.attempts++ > 0;
       const encoded = this.#encode(batch);
+      this.#hasSent = true;
       const baseOffset = await this.#options.sender.send(partition, encoded, producer, isRetry, sent);
       if (this.#settled(batch)) batch.acknowledge(baseOffset);
       return null;

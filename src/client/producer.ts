@@ -124,7 +124,7 @@ export class Producer {
       throw new DirectError('INVALID_ARGUMENT', `partition ${partition} of ${this.#topic.partitions}`, {
         doing,
       });
-    this.#transactions?.touch();
+    this.#transactions?.check();
     if (this.#room.takeNow(event.bytes))
       return addEvent(this.#delivery, partition, event, options.signal, doing);
     return this.#pushLater(partition, event, options.signal);

@@ -9,6 +9,7 @@ import { Transactions } from './transactions.ts';
 class FakeCluster {
   readonly epochsOfOffsets: number[] = [];
   isLoading = true;
+  ends = 0;
   #epoch = 0;
 
   async coordinator(kind: string) {
@@ -18,6 +19,7 @@ class FakeCluster {
   forgetCoordinator(): void {}
 
   #answer(kind: string, body: Body): object {
+    if ('committed' in body) this.ends++;
     if (kind === 'transaction') return { errorCode: 0, producerId: 1n, producerEpoch: this.#epoch++ };
     const errorCode = this.isLoading ? ErrorCode.COORDINATOR_LOAD_IN_PROGRESS : ErrorCode.NONE;
     if (!this.isLoading) this.epochsOfOffsets.push(body.producerEpoch);
@@ -37,16 +39,21 @@ const consumer = {
   }),
 };
 
+function transactionsOf(cluster: FakeCluster, hasSent: boolean): Transactions {
+  const delivery = { hasSent, restart() {}, abandon() {}, idle: async () => {} };
+  return new Transactions({
+    cluster: cluster as unknown as Cluster,
+    transactionalId: 'id',
+    transactionTimeoutMs: 1000,
+    timeoutMs: 10_000,
+    delivery: delivery as unknown as Delivery,
+  });
+}
+
 describe('transactions', () => {
   it('do not take offsets that were sent in one before, which was ended meanwhile', async () => {
     const cluster = new FakeCluster();
-    const transactions = new Transactions({
-      cluster: cluster as unknown as Cluster,
-      transactionalId: 'id',
-      transactionTimeoutMs: 1000,
-      timeoutMs: 10_000,
-      delivery: { restart() {}, abandon() {}, idle: async () => {} } as unknown as Delivery,
-    });
+    const transactions = transactionsOf(cluster, false);
     await transactions.begin();
     const sent = assert.rejects(transactions.sendOffsets(consumer), { code: 'INVALID_ARGUMENT' });
     await new Promise((resolve) => setTimeout(resolve, 10));
@@ -58,5 +65,16 @@ describe('transactions', () => {
     await transactions.sendOffsets(consumer);
     await transactions.commit();
     assert.deepEqual(cluster.epochsOfOffsets, [1]);
+  });
+
+  it('end without a word to the gateway when it has heard nothing of them', async () => {
+    for (const hasSent of [false, true]) {
+      const cluster = new FakeCluster();
+      const transactions = transactionsOf(cluster, hasSent);
+      await transactions.begin();
+      transactions.check();
+      await transactions.commit();
+      assert.equal(cluster.ends, hasSent ? 1 : 0);
+    }
   });
 });

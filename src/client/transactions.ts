@@ -33,8 +33,8 @@ export class Transactions {
   #state: 'none' | 'beginning' | 'open' | 'ending' = 'none';
   /** Which transaction it is, from 1. */
   #current = 0;
-  /** Something was sent, so that the gateway may know of the transaction. */
-  #isTouched = false;
+  /** Offsets were sent, so that the gateway may know of the transaction. */
+  #hasOffsets = false;
   /** Why the open transaction cannot be committed. */
   #failure: DirectError | null = null;
   /** Why there can be no more. */
@@ -92,13 +92,8 @@ export class Transactions {
     }
   }
 
-  /** An event goes out. @throws DirectError when it cannot be part of a transaction */
-  touch(): void {
-    this.#check();
-    this.#isTouched = true;
-  }
-
-  #check(): void {
+  /** @throws DirectError when nothing can be part of a transaction now */
+  check(): void {
     if (this.#failure !== null) throw this.#failure;
     if (this.#state !== 'open')
       throw new DirectError('INVALID_ARGUMENT', 'no transaction is open', {
@@ -119,7 +114,7 @@ export class Transactions {
   async sendOffsets(consumer: { offsetsToCommit(): OffsetsToCommit }): Promise<void> {
     const identity = this.#identity;
     try {
-      this.#check();
+      this.check();
       const sent = consumer.offsetsToCommit();
       if (sent.offsets.length > 0) await this.#sendOffsets(sent, identity);
       sent.handedOver();
@@ -138,7 +133,7 @@ export class Transactions {
     const doing = `send offsets of group ${groupId}`;
     const coordinator = new CoordinatorLink(cluster, 'group', groupId, 'control');
     const topics = offsetTopics(offsets);
-    this.#isTouched = true;
+    this.#hasOffsets = true;
     await withRetries(monotonicMs() + timeoutMs, async () => {
       // Each has an identity of its own; who did not wait may have ended this one.
       if (this.#identity !== identity)
@@ -190,7 +185,7 @@ export class Transactions {
     } catch (error) {
       // The next one begins in a new epoch, which ends what is left of this one.
       this.#identity = null;
-      this.#isTouched = false;
+      this.#hasOffsets = false;
       throw error;
     } finally {
       this.#state = 'none';
@@ -206,8 +201,9 @@ export class Transactions {
 
   async #end(committed: boolean): Promise<void> {
     if (this.#fatal !== null) throw this.#fatal;
-    if (this.#isTouched) {
-      const { transactionalId, timeoutMs } = this.#options;
+    const { delivery, transactionalId, timeoutMs } = this.#options;
+    // One of which it knows nothing the gateway would refuse to commit.
+    if (this.#hasOffsets || delivery.hasSent) {
       const doing = `${committed ? 'commit' : 'abort'} a transaction of ${transactionalId}`;
       try {
         this.#identity = await withRetries(monotonicMs() + timeoutMs, async () => {
@@ -224,7 +220,7 @@ export class Transactions {
         throw this.#noted(error, true);
       }
     }
-    this.#isTouched = false;
+    this.#hasOffsets = false;
     this.#state = 'none';
   }
 
