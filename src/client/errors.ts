@@ -139,7 +139,16 @@ export function brokerError(
 
 /** Errors that are none of this library's are those of a program: they keep their cause. @param code of such an error */
 export function asDirectError(error: unknown, doing: string, code: DirectErrorCode = 'BROKER'): DirectError {
-  return error instanceof DirectError ? error : new DirectError(code, String(error), { doing, cause: error });
+  return error instanceof DirectError ? error : new DirectError(code, textOf(error), { doing, cause: error });
+}
+
+/** Code of applications may throw anything, also what has no text. */
+export function textOf(thrown: unknown): string {
+  try {
+    return String(thrown);
+  } catch {
+    return 'something without a text was thrown';
+  }
 }
 
 /** Whether a topic, or a partition of it, was not found. */

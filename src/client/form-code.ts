@@ -1,5 +1,5 @@
 import type { CodeKind, CustomSpec, ModuleSpec } from '../protocol/forms/named-code.ts';
-import { DirectError } from './errors.ts';
+import { DirectError, textOf } from './errors.ts';
 import type { DataSelector } from './selection.ts';
 import type { PartitionSelector, Serializer, Validator } from './topic-form.ts';
 
@@ -90,7 +90,7 @@ export class FormCode {
       const make = loaded?.[kind] as ((options: unknown) => unknown) | undefined;
       made = typeof make === 'function' ? await make(options) : undefined;
     } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause);
+      const why = cause instanceof Error ? cause.message : textOf(cause);
       throw fail(`the module "${specifier}" failed (${why})`, `it is needed for the ${kind}`, cause);
     }
     if (loaded === null || loaded === undefined)

@@ -120,6 +120,16 @@ describe('events that are fetched ahead', () => {
     }
   });
 
+  it('are refused one by one when it cannot be told what is wanted of them, whatever is thrown', async () => {
+    const thrown = [new Error('no'), 'no', undefined, Object.create(null), { toString: () => null }];
+    const queue = queueOf(10, ({ descriptor: { size } }) => {
+      throw thrown[size];
+    });
+    for (const size of thrown.keys()) push(queue, new SlowEvent(size, size));
+    for (const _ of thrown) await assert.rejects(queue.take(), { code: 'INVALID_ARGUMENT' });
+    assert.equal(queue.size, 0);
+  });
+
   it('come in their order, however many were taken before', async () => {
     const queue = queueOf(0, () => 'none');
     let pushed = 0;

@@ -5,7 +5,7 @@ import type { Cluster, TopicInfo } from './cluster.ts';
 import { alterConfigs, describeConfigs } from './configs.ts';
 import { Consumer } from './consumer.ts';
 import type { ConsumerOptions } from './consumer-options.ts';
-import { type Abortable, DirectError, unlessAborted } from './errors.ts';
+import { type Abortable, DirectError, textOf, unlessAborted } from './errors.ts';
 import type { FormCode } from './form-code.ts';
 import { Producer } from './producer.ts';
 import type { ProducerOptions } from './producer-options.ts';
@@ -154,6 +154,6 @@ export class TopicHandle {
 /** What code of applications and of libraries has thrown, which may be anything. */
 function unusable(doing: string, what: string, cause: unknown): DirectError {
   if (cause instanceof DirectError) return cause;
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const why = cause instanceof Error ? cause.message : textOf(cause);
   return new DirectError('INVALID_METADATA', `${what} (${why})`, { doing, cause });
 }
