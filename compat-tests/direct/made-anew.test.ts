@@ -15,7 +15,7 @@ describe('topics that are deleted, and made anew', () => {
   let other: Client;
 
   before(async () => {
-    gateway = await startDirectGateway();
+    gateway = await startDirectGateway({ 'direct.mapped.listeners': 'DIRECT' });
     client = await gateway.connect();
     other = await gateway.connect();
   });
@@ -77,7 +77,8 @@ describe('topics that are deleted, and made anew', () => {
       const pushing = await gateway.connect({ path });
       const options = { partitions: 2, partitionSelector: { type: 'explicit' } } as const;
       const producer = (await pushing.createTopic(name, options)).producer();
-      const push = (n: number) => producer.push({ n }, content(n % 3 === 0 ? 100_000 : 10, n), { partition: n % 2 });
+      const push = (n: number) =>
+        producer.push({ n }, content(n % 3 === 0 ? 100_000 : 10, n), { partition: n % 2 });
       const many = (from: number) => Promise.all(Array.from({ length: 40 }, (_, i) => push(from + i)));
       await many(0);
       await other.deleteTopic(name);
@@ -89,7 +90,10 @@ describe('topics that are deleted, and made anew', () => {
       for (const partition of [0, 1]) {
         const there = events.filter((event) => event.partition === partition);
         const expected = Array.from({ length: 20 }, (_, i) => ({ n: 100 + 2 * i + partition }));
-        assert.deepEqual(there.map(({ metadata }) => metadata), expected);
+        assert.deepEqual(
+          there.map(({ metadata }) => metadata),
+          expected,
+        );
       }
       await consumer.close();
 
@@ -99,6 +103,22 @@ describe('topics that are deleted, and made anew', () => {
       await assert.rejects(push(201), { code: 'CONFLICT' });
       await producer.close();
       pushing.close();
+    });
+
+  for (const path of ['tcp', 'shared-memory', 'mapped'] as const)
+    it(`have taken the data of their events with them (${path})`, async () => {
+      const pulling = await gateway.connect({ path });
+      const topic = await pulling.createTopic(`taken-${path}`);
+      const producer = topic.producer();
+      await producer.push({ n: 1 }, content(100_000));
+      await producer.close();
+      const consumer = topic.consumer();
+      const event = (await consumer.pull(PULL))!;
+      await consumer.close();
+      await other.deleteTopic(topic.name);
+      await assert.rejects(event.data(), { code: 'DELETED' });
+      await assert.rejects(event.view(), { code: 'DELETED' });
+      pulling.close();
     });
 
   it('end a consumer that has no others', async () => {

@@ -94,6 +94,8 @@ const RETRIABLE: ReadonlySet<number> = new Set([
 
 const CODES: ReadonlyMap<number, DirectErrorCode> = new Map<number, DirectErrorCode>([
   [ErrorCode.OFFSET_OUT_OF_RANGE, 'DELETED'],
+  // Of a reference.
+  [ErrorCode.UNKNOWN_TOPIC_ID, 'DELETED'],
   [ErrorCode.DELEGATION_TOKEN_EXPIRED, 'EXPIRED'],
   [ErrorCode.PRODUCER_FENCED, 'FENCED'],
   [ErrorCode.INVALID_PRODUCER_EPOCH, 'FENCED'],
