@@ -27,7 +27,7 @@ export interface ConsumerOptions {
   select?: DataSelector | DataSelectorSpec;
   /** Where it lands; default memory of its own. */
   broker?: DataBroker;
-  /** Metadata that is fetched ahead, in bytes; default 8 MiB. Small data that comes with it counts. */
+  /** Metadata that is fetched ahead, in bytes; default 8 MiB. Small data that comes with it counts, and compressed batches as they are. */
   prefetchBytes?: number;
   /**
    * Selected data that is under way or waits to be pulled, in bytes; default 64 MiB. No more is asked for above it, so that it is exceeded

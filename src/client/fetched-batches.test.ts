@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
+import { Codec, compress } from '../native/codec.ts';
 import { BATCH_HEADER_SIZE, BatchHeader, HeaderField } from '../protocol/records/batch-header.ts';
 import { buildBatch, type RecordInput } from '../protocol/records/builder.ts';
 import { crc32c } from '../protocol/records/crc32c.ts';
@@ -77,6 +78,20 @@ describe('batches that were fetched', () => {
     assert.equal(record!.referenced, null);
   });
 
+  it('are expanded when they are read, and not before', () => {
+    const inputs = [{ key: null, value: Buffer.alloc(100_000) }];
+    const options = { baseOffset: BASE, attributes: Codec.ZSTD };
+    const batch = buildBatch(inputs, { ...options, compress: (bytes) => compress(Codec.ZSTD, bytes) });
+    const { sections } = readFetched(batch, BASE, []);
+    assert.ok(sections[0]!.storedBytes < 1000);
+    const plain = Buffer.from(buildBatch(inputs, { baseOffset: BASE }));
+    assert.deepEqual(found(batch, BASE), expected(plain, BASE));
+    const torn = buildBatch(inputs, { ...options, compress: () => Buffer.from('no frame') });
+    const [section] = readFetched(torn, BASE, []).sections;
+    assert.equal(section!.storedBytes, 8);
+    assert.throws(() => new SectionReader(section!, BASE));
+  });
+
   it('are refused when they have been damaged on their way', () => {
     const value = Buffer.from('some data');
     const batch = buildBatch([{ key: null, value }], { baseOffset: BASE });
@@ -86,7 +101,9 @@ describe('batches that were fetched', () => {
 
   it('are given up to one that has been damaged, which is asked for next', () => {
     const batches = [0n, 1n, 2n].map((more) =>
-      Buffer.from(buildBatch([{ key: null, value: Buffer.from(`value ${more}`) }], { baseOffset: BASE + more })),
+      Buffer.from(
+        buildBatch([{ key: null, value: Buffer.from(`value ${more}`) }], { baseOffset: BASE + more }),
+      ),
     );
     batches[1]![batches[1]!.byteLength - 4]! ^= 1;
     const { sections, nextOffset } = readFetched(Buffer.concat(batches), BASE, []);

@@ -67,11 +67,9 @@ function sectionAt(bytes: Uint8Array, position: number, header: BatchHeader, ext
 
 function sectionOf(header: BatchHeader, section: Buffer, extent: number): RecordSection {
   const { compression, baseOffset } = header;
-  return {
-    bytes:
-      compression === Compression.none
-        ? section
-        : bufferOf(decompress(compression as Codec, section, MAX_UNCOMPRESSED_BYTES)),
+  const fields = {
+    bytes: section,
+    storedBytes: section.byteLength,
     count: header.recordCount,
     baseOffset,
     baseTimestamp: Number(header.baseTimestamp),
@@ -80,6 +78,19 @@ function sectionOf(header: BatchHeader, section: Buffer, extent: number): Record
     extent,
     arriving: null,
   };
+  return compression === Compression.none ? fields : expandedLater(fields, compression as Codec);
+}
+
+/** Of what is fetched ahead most waits, and may be many times as large when it is expanded. */
+function expandedLater(section: RecordSection, codec: Codec): RecordSection {
+  const { bytes: stored } = section;
+  let expanded: Buffer | null = null;
+  return Object.defineProperty(section, 'bytes', {
+    get: () => {
+      expanded ??= bufferOf(decompress(codec, stored, MAX_UNCOMPRESSED_BYTES));
+      return expanded;
+    },
+  });
 }
 
 /** A Buffer at once: where events are one to a batch, each view of it costs as much as the rest. */

@@ -14,8 +14,10 @@ const NO_HEADERS: readonly RecordHeader[] = [];
 
 /** What the records of a batch have in common. */
 export interface RecordSection {
-  /** The records, uncompressed. */
+  /** The records, uncompressed: expanded when they are read first, which throws when that cannot be done. */
   readonly bytes: Buffer;
+  /** As they were fetched. */
+  readonly storedBytes: number;
   readonly count: number;
   readonly baseOffset: bigint;
   /** Milliseconds since the epoch. */

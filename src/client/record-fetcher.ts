@@ -322,7 +322,7 @@ export class RecordFetcher {
         events: new FetchedEvents(section, from, origin),
         // One of which compaction has left nothing has no records.
         count: Math.max(1, section.count),
-        bytes: section.bytes.byteLength,
+        bytes: section.storedBytes,
       })),
     );
     // Of events that are made later data has to be got.
