@@ -134,7 +134,7 @@ export class PartitionReader {
     if (isOvertaken()) return;
     if (added.length > 0) {
       this.#changes++;
-      const readings = readingsOf(added, starts, []);
+      const readings = readingsOf(added, starts, [], true);
       this.positions.add(readings);
       this.#fetch(readings);
     }
@@ -240,11 +240,13 @@ function readingsOf(
   places: readonly TopicPartition[],
   offsets: readonly (bigint | null)[],
   committed: readonly (bigint | null)[],
+  isAdded = false,
 ): Reading[] {
   return places.map(({ handle, partition }, i) => ({
     handle,
     partition,
     fetchOffset: offsets[i] ?? null,
+    isAdded,
     acknowledged: null,
     committed: committed[i] ?? null,
     revoked: false,

@@ -9,10 +9,12 @@ import type { Cluster } from './cluster.ts';
 import type { AssignedPartition } from './consumer-protocol.ts';
 import { brokerError } from './errors.ts';
 import type { Getter } from './getter.ts';
+import type { StartPosition } from './list-offsets.ts';
 import { PrefetchQueue } from './prefetch-queue.ts';
 import { type Reading, RecordFetcher } from './record-fetcher.ts';
 
 const NOBODY = -1;
+const LATEST = -1n;
 
 /** Gateways that lead partitions, and have no records. */
 class FakeCluster {
@@ -84,10 +86,10 @@ class FakeCluster {
 
   async #listOffsets({ topics }: FetchBody) {
     const partitions = topics.flatMap((topic) =>
-      topic.partitions.map(({ partitionIndex }) => {
+      topic.partitions.map(({ partitionIndex, timestamp }) => {
         const isLed = this.leaders.get(partitionIndex!) !== NOBODY;
         const errorCode = isLed ? ErrorCode.NONE : ErrorCode.LEADER_NOT_AVAILABLE;
-        return { partitionIndex, errorCode, offset: isLed ? 7n : -1n };
+        return { partitionIndex, errorCode, offset: isLed ? (timestamp === LATEST ? 9n : 7n) : -1n };
       }),
     );
     return { topics: [{ name: 't', partitions }] };
@@ -95,7 +97,13 @@ class FakeCluster {
 }
 
 interface FetchBody {
-  readonly topics: { readonly partitions: { readonly index?: number; readonly partitionIndex?: number }[] }[];
+  readonly topics: {
+    readonly partitions: {
+      readonly index?: number;
+      readonly partitionIndex?: number;
+      readonly timestamp?: bigint;
+    }[];
+  }[];
 }
 
 describe('fetches of records', () => {
@@ -106,7 +114,12 @@ describe('fetches of records', () => {
   beforeEach(() => {
     unknownTopics = 0;
     cluster = new FakeCluster();
-    fetcher = new RecordFetcher({
+    fetcher = fetcherFrom('earliest');
+  });
+  afterEach(() => fetcher.close());
+
+  function fetcherFrom(from: StartPosition): RecordFetcher {
+    return new RecordFetcher({
       cluster: cluster as unknown as Cluster,
       getter: { mayComeInline: false } as Getter,
       queue: new PrefetchQueue({
@@ -120,17 +133,18 @@ describe('fetches of records', () => {
       }),
       isolationLevel: 0,
       maxWaitMs: 5,
-      from: 'earliest',
+      from,
       onAcknowledge: () => undefined,
       onEvents: () => undefined,
       onUnknownTopic: () => unknownTopics++,
     });
-  });
+  }
 
   const reading = (partition: number, fetchOffset: bigint | null = 0n): Reading => ({
     handle: { name: 't' } as Reading['handle'],
     partition,
     fetchOffset,
+    isAdded: false,
     acknowledged: null,
     committed: null,
     revoked: false,
@@ -162,6 +176,19 @@ describe('fetches of records', () => {
     await pause(300);
     assert.equal(later.fetchOffset, 7n);
     assert.ok(cluster.fetches.some(({ partitions }) => partitions.includes(1)));
+    fetcher.close();
+    await running;
+  });
+
+  it('begin with the first record of partitions that were added, wherever others do', async () => {
+    cluster.leaders.set(0, 1).set(1, 1).set(2, NOBODY);
+    fetcher = fetcherFrom('latest');
+    const [other, added] = [reading(1, null), { ...reading(2, null), isAdded: true }];
+    const running = fetcher.run([reading(0), other, added]);
+    await pause(100);
+    cluster.leaders.set(2, 1);
+    await pause(500);
+    assert.deepEqual([other.fetchOffset, added.fetchOffset], [9n, 7n]);
     fetcher.close();
     await running;
   });

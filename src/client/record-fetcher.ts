@@ -32,6 +32,8 @@ export interface Reading {
   readonly partition: number;
   /** Where the next fetch goes on; null while nobody can tell where to begin. */
   fetchOffset: bigint | null;
+  /** It was added while others were read: it begins with its first record. */
+  readonly isAdded: boolean;
   /** Behind the last event that was acknowledged; null when none was. */
   acknowledged: bigint | null;
   committed: bigint | null;
@@ -160,8 +162,7 @@ export class RecordFetcher {
         continue;
       }
       try {
-        // Whether or not some can be fetched.
-        await this.#fetchOnce(node, sources).finally(() => this.#place(sources));
+        await this.#fetchAndPlace(node, sources);
         damaged = 0;
         // Few events came, which somebody may wait for: they come first.
         if (queue.metadataBytes < MIN_FETCH_BYTES) await new Promise<void>((go) => process.nextTick(go));
@@ -179,13 +180,28 @@ export class RecordFetcher {
     }
   }
 
-  /** Finds out where to begin in partitions of which nobody could tell it before. */
-  async #place(sources: readonly Source[]): Promise<void> {
-    const open = sources.flatMap(({ reading }) => (reading.fetchOffset === null ? [reading] : []));
-    if (open.length === 0) return;
-    const { cluster, isolationLevel, from } = this.#options;
-    const offsets = await offsetsAt(cluster, open.map(partitionOf), from, isolationLevel);
-    for (const [i, reading] of open.entries()) reading.fetchOffset = offsets[i]!;
+  /** Finds out where to begin in partitions of which nobody could tell it before, also where others cannot be fetched. */
+  async #fetchAndPlace(node: number, sources: readonly Source[]): Promise<void> {
+    try {
+      await this.#fetchOnce(node, sources);
+    } finally {
+      const open = sources.flatMap(({ reading }) => (reading.fetchOffset === null ? [reading] : []));
+      if (open.length > 0) await this.#place(open);
+    }
+  }
+
+  async #place(open: readonly Reading[]): Promise<void> {
+    const added = open.filter(({ isAdded }) => isAdded);
+    const others = open.filter(({ isAdded }) => !isAdded);
+    const { from } = this.#options;
+    await Promise.all([this.#placeAt('earliest', added), this.#placeAt(from, others)]);
+  }
+
+  async #placeAt(from: StartPosition, readings: readonly Reading[]): Promise<void> {
+    if (readings.length === 0) return;
+    const { cluster, isolationLevel } = this.#options;
+    const offsets = await offsetsAt(cluster, readings.map(partitionOf), from, isolationLevel);
+    for (const [i, reading] of readings.entries()) reading.fetchOffset = offsets[i]!;
   }
 
   /** Whether others lead some of the partitions by now; finds out, too, where the gateways are. */
