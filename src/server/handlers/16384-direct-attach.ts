@@ -25,7 +25,9 @@ export function directAttachHandler(
       const { maxRequestBytes, maxRanges } = limits;
       const common = { maxRequestBytes: BigInt(maxRequestBytes), maxRanges, maxFrameBytes };
       let without = '';
-      for (const transport of transports) {
+      // Each is looked for once, however often it is named.
+      const wanted = [...new Set(transports)];
+      for (const transport of wanted) {
         if (transport === 'inline') return directAttachResponse.create({ ...common, transport });
         if (transport === 'fabric' && apiVersion >= 1) {
           const attached = await attachByFabric(direct, provider, connection);
@@ -51,7 +53,7 @@ export function directAttachHandler(
       const here = attachments === null ? 'inline' : `${mapped}shared-memory and inline`;
       return directAttachResponse.create({
         errorCode: ErrorCode.INVALID_REQUEST,
-        errorMessage: `None of ${transports.join(', ')} is served here${without}; ${here} can be had`,
+        errorMessage: `None of ${wanted.join(', ')} is served here${without}; ${here} can be had`,
       });
     },
   };
