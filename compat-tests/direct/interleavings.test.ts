@@ -179,6 +179,19 @@ describe('calls of the direct API that are under way at the same time', () => {
     await consumer.close();
   });
 
+  it('a producer that is closed while it commits has committed', async () => {
+    const results = await client.createTopic('closed-meanwhile');
+    const producer = results.producer({ transactionalId: 'closed-meanwhile' });
+    const transaction = await producer.beginTransaction();
+    void transaction.push({ n: 1 });
+    const committed = transaction.commit();
+    await producer.close();
+    await committed;
+    const consumer = results.consumer();
+    assert.deepEqual((await consumer.pull(PULL))?.metadata, { n: 1 });
+    await consumer.close();
+  });
+
   it('a transaction that has ended has no part in the next, however it ended', async () => {
     const results = await client.createTopic('ended');
     const producer = results.producer({ transactionalId: 'ended' });

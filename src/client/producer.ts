@@ -63,6 +63,8 @@ export class Producer {
   readonly #transactions: Transactions | null;
   /** Pushes that wait for room. */
   readonly #waiting = new Set<Promise<unknown>>();
+  /** The commit that was asked for last. */
+  #committing: Promise<unknown> = Promise.resolve();
   #closed = false;
 
   constructor(topic: TopicHandle, cluster: Cluster, pool: SharedPool, options: ProducerOptions) {
@@ -184,7 +186,7 @@ export class Producer {
       sendOffsets: (consumer, { signal } = {}) =>
         unlessAborted(() => checked(() => transactions.sendOffsets(consumer)), 'send offsets', signal),
       commit: ({ signal } = {}) =>
-        unlessAborted(() => checked(() => this.#settled(() => transactions.commit())), 'commit', signal),
+        unlessAborted(() => checked(() => this.#commit(transactions)), 'commit', signal),
       abort: ({ signal } = {}) => unlessAborted(() => checked(() => transactions.abort()), 'abort', signal),
     };
   }
@@ -209,7 +211,7 @@ export class Producer {
     }
   }
 
-  /** Sends what was pushed, and takes no more. A transaction that is open is aborted. A signal ends the wait alone. */
+  /** Sends what was pushed, and takes no more. A transaction that is open is aborted, unless its commit was asked for. A signal ends the wait alone. */
   close({ signal }: Abortable = {}): Promise<void> {
     const closing = this.#close();
     closing.catch(() => undefined); // told to whoever waits
@@ -218,14 +220,16 @@ export class Producer {
 
   async #close(): Promise<void> {
     this.#closed = true;
+    await this.#committing;
     if (this.#transactions?.isOpen) await this.#transactions.abort();
     await this.flush();
   }
 
-  /** Pushes that wait for room are part of what is committed. */
-  async #settled(action: () => Promise<void>): Promise<void> {
-    await this.flush();
-    await action();
+  #commit(transactions: Transactions): Promise<void> {
+    // Pushes that wait for room are part of it.
+    const committed = this.flush().then(() => transactions.commit());
+    this.#committing = committed.catch(() => undefined);
+    return committed;
   }
 }
 
